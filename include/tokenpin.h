@@ -1,0 +1,1805 @@
+/**
+ * @file tokenpin.h
+ * Pins sessions to upstream API tokens: C11, and C++ clean.
+ *
+ * Generated from src/capi by cbindgen: `make header` writes it, the tests check it.
+ *
+ * Conventions, the same for every function:
+ * - It returns a `tokenpin_status` number, 0 for success, and writes its outputs on success only.
+ * - Bytes are a pointer and a length in bytes, and never end in a NUL. `(NULL, 0)` is empty; any other
+ *   null pointer is a status, unless the function says that it may be NULL.
+ * - Enums cross as fixed-width integers and are checked. A switch is 0 or 1. Times are unix seconds.
+ * - A buffer that is too small is left alone, and the length needed is reported.
+ * - Inputs are borrowed for the call. Only `tokenpin_affinity_new` allocates (one `malloc`).
+ * - Every function may be called from any thread. An affinity and an array of slots may be used by any
+ *   number of threads at once; only `_init`, `_wipe` and `_free` need it for themselves.
+ * - Nothing panics, unwinds, aborts, blocks, logs, reads a clock or draws random numbers.
+ */
+
+#ifndef TOKENPIN_H
+#define TOKENPIN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * The version of this interface: raised when a program compiled against an older header
+ * could misbehave. Compare with `tokenpin_abi_version()`.
+ */
+#define TOKENPIN_ABI_VERSION 1
+
+/**
+ * No slot.
+ */
+#define TOKENPIN_SLOT_NONE 4294967295
+
+/**
+ * The largest weight: the token always serves the sessions whose home it is.
+ */
+#define TOKENPIN_MAX_WEIGHT 65536
+
+/**
+ * The largest number of buckets and slots, 2^31 - 1.
+ */
+#define TOKENPIN_MAX_BUCKETS 2147483647
+
+/**
+ * The longest scope, in bytes.
+ */
+#define TOKENPIN_MAX_SCOPE 1024
+
+/**
+ * The longest consumer name or session key, in bytes.
+ */
+#define TOKENPIN_MAX_KEY 4096
+
+/**
+ * The most cookie keys in a ring.
+ */
+#define TOKENPIN_MAX_COOKIE_KEYS 8
+
+/**
+ * The longest cookie name, in bytes.
+ */
+#define TOKENPIN_MAX_COOKIE_NAME 128
+
+/**
+ * The length of a cookie's value, in characters.
+ */
+#define TOKENPIN_COOKIE_VALUE_LEN 67
+
+/**
+ * No `Set-Cookie` value of this library is longer, in bytes.
+ */
+#define TOKENPIN_MAX_SET_COOKIE 2400
+
+/**
+ * The largest `Max-Age`, in seconds: 400 days.
+ */
+#define TOKENPIN_MAX_MAX_AGE 34560000
+
+/**
+ * `Max-Age` follows from the limits on the cookie's life.
+ */
+#define TOKENPIN_MAX_AGE_AUTO 4294967295
+
+/**
+ * The alignment of the memory for an affinity, in bytes; what `malloc` gives.
+ */
+#define TOKENPIN_AFFINITY_ALIGN 16
+
+/**
+ * What a function returns, as an `int32_t`. Numbers are never reused.
+ */
+enum tokenpin_status
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Done.
+     */
+    TOKENPIN_STATUS_OK = 0,
+    /**
+     * A pointer is null that must not be.
+     */
+    TOKENPIN_STATUS_NULL_POINTER = 1,
+    /**
+     * A pointer is not aligned for what it points to.
+     */
+    TOKENPIN_STATUS_MISALIGNED = 2,
+    /**
+     * A length is over `PTRDIFF_MAX`.
+     */
+    TOKENPIN_STATUS_LENGTH = 3,
+    /**
+     * A number is no value of its enum, or a switch is neither 0 nor 1.
+     */
+    TOKENPIN_STATUS_BAD_ENUM = 4,
+    /**
+     * An output overlaps an input.
+     */
+    TOKENPIN_STATUS_OVERLAP = 5,
+    /**
+     * A size-prefixed structure is shorter than this library's, or longer with
+     * something in it that this library does not know.
+     */
+    TOKENPIN_STATUS_STRUCT_SIZE = 6,
+    /**
+     * The pointer is to no affinity, or to one that was wiped.
+     */
+    TOKENPIN_STATUS_NOT_INITIALISED = 7,
+    /**
+     * `malloc` gave nothing.
+     */
+    TOKENPIN_STATUS_OUT_OF_MEMORY = 8,
+    /**
+     * The buffer is too small; the length needed is reported.
+     */
+    TOKENPIN_STATUS_BUFFER_TOO_SMALL = 9,
+    /**
+     * There are no more values. Not an error.
+     */
+    TOKENPIN_STATUS_END = 10,
+    /**
+     * The decision was not made by this library, or was changed.
+     */
+    TOKENPIN_STATUS_BAD_DECISION = 11,
+    /**
+     * The number of buckets is not in 1..=2^31-1.
+     */
+    TOKENPIN_STATUS_BUCKET_COUNT = 20,
+    /**
+     * The scope is longer than 1024 bytes.
+     */
+    TOKENPIN_STATUS_SCOPE_LENGTH = 21,
+    /**
+     * An affinity key is empty, longer than 4096 bytes, an id not of 16 bytes, or of
+     * another kind than the cookie.
+     */
+    TOKENPIN_STATUS_KEY_LENGTH = 22,
+    /**
+     * An identity is empty.
+     */
+    TOKENPIN_STATUS_IDENTITY_EMPTY = 23,
+    /**
+     * A weight is over 65536.
+     */
+    TOKENPIN_STATUS_WEIGHT = 24,
+    /**
+     * An until is over 2^45-1.
+     */
+    TOKENPIN_STATUS_UNTIL = 25,
+    /**
+     * A vacant slot stays vacant, and no other becomes so.
+     */
+    TOKENPIN_STATUS_VACANT = 26,
+    /**
+     * A slot number is not below the capacity.
+     */
+    TOKENPIN_STATUS_SLOT_RANGE = 27,
+    /**
+     * The number of slots is not in 1..=2^31-1.
+     */
+    TOKENPIN_STATUS_SLOT_COUNT = 28,
+    /**
+     * Two slots have the same identity.
+     */
+    TOKENPIN_STATUS_DUPLICATE_IDENTITY = 29,
+    /**
+     * A secret is all zero.
+     */
+    TOKENPIN_STATUS_ZERO_SECRET = 30,
+    /**
+     * A secret is used twice.
+     */
+    TOKENPIN_STATUS_DUPLICATE_SECRET = 31,
+    /**
+     * Two cookie keys have the same id.
+     */
+    TOKENPIN_STATUS_DUPLICATE_KEY_ID = 32,
+    /**
+     * The number of cookie keys is not in 1..=8.
+     */
+    TOKENPIN_STATUS_KEY_COUNT = 33,
+    /**
+     * Not exactly one cookie key signs.
+     */
+    TOKENPIN_STATUS_SIGNING_KEYS = 34,
+    /**
+     * The cookie name is not 1 to 128 token bytes.
+     */
+    TOKENPIN_STATUS_COOKIE_NAME = 35,
+    /**
+     * A cookie's value or attribute has a bad byte or is too long, or the path does not
+     * start with a slash.
+     */
+    TOKENPIN_STATUS_ATTRIBUTE = 36,
+    /**
+     * The cookie's attributes break the rules of its name's prefix.
+     */
+    TOKENPIN_STATUS_NAME_PREFIX = 37,
+    /**
+     * `SameSite=None` and `Partitioned` need `Secure`.
+     */
+    TOKENPIN_STATUS_NEEDS_SECURE = 38,
+    /**
+     * `Max-Age` is over 34560000 seconds.
+     */
+    TOKENPIN_STATUS_MAX_AGE = 39,
+    /**
+     * The success range is empty or not within 100..=599.
+     */
+    TOKENPIN_STATUS_SUCCESS_RANGE = 40,
+    /**
+     * A classification pattern has an empty segment.
+     */
+    TOKENPIN_STATUS_PATTERN = 41,
+    /**
+     * The time does not fit a cookie: it is past the year 2106.
+     */
+    TOKENPIN_STATUS_TIME = 42,
+    /**
+     * Entropy, or an id hint, is needed and all zero.
+     */
+    TOKENPIN_STATUS_ENTROPY = 43,
+    /**
+     * The decision belongs to another configuration.
+     */
+    TOKENPIN_STATUS_STALE = 44,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_status tokenpin_status;
+#else
+typedef int32_t tokenpin_status;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What a slot does.
+ */
+enum tokenpin_state
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Serves everyone.
+     */
+    TOKENPIN_STATE_UP = 0,
+    /**
+     * Keeps the sessions it has; anonymous newcomers go elsewhere.
+     */
+    TOKENPIN_STATE_DRAINING = 1,
+    /**
+     * Serves nobody.
+     */
+    TOKENPIN_STATE_DOWN = 2,
+    /**
+     * Holds no account. Fixed when the slot is made.
+     */
+    TOKENPIN_STATE_VACANT = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_state tokenpin_state;
+#else
+typedef uint8_t tokenpin_state;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * The part of a configuration that an error is about.
+ */
+enum tokenpin_field
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * The configuration as a whole, or its `size`.
+     */
+    TOKENPIN_FIELD_CONFIG = 0,
+    /**
+     * The placement key.
+     */
+    TOKENPIN_FIELD_PLACEMENT_KEY = 1,
+    /**
+     * A cookie key; the index is its position in the ring.
+     */
+    TOKENPIN_FIELD_COOKIE_KEYS = 2,
+    /**
+     * A slot; the index is its number.
+     */
+    TOKENPIN_FIELD_SLOTS = 3,
+    /**
+     * The scope.
+     */
+    TOKENPIN_FIELD_SCOPE = 4,
+    /**
+     * The cookie's name.
+     */
+    TOKENPIN_FIELD_COOKIE_NAME = 5,
+    /**
+     * `Path`.
+     */
+    TOKENPIN_FIELD_PATH = 6,
+    /**
+     * `Domain`.
+     */
+    TOKENPIN_FIELD_DOMAIN = 7,
+    /**
+     * `Max-Age`.
+     */
+    TOKENPIN_FIELD_MAX_AGE = 8,
+    /**
+     * `Secure`.
+     */
+    TOKENPIN_FIELD_SECURE = 9,
+    /**
+     * `SameSite`.
+     */
+    TOKENPIN_FIELD_SAME_SITE = 10,
+    /**
+     * `Partitioned`.
+     */
+    TOKENPIN_FIELD_PARTITIONED = 11,
+    /**
+     * The range of successful response statuses.
+     */
+    TOKENPIN_FIELD_SUCCESS = 12,
+    /**
+     * A classification rule; the index is its position in the table.
+     */
+    TOKENPIN_FIELD_RULES = 13,
+    /**
+     * The memory for the pin index.
+     */
+    TOKENPIN_FIELD_INDEX = 14,
+    /**
+     * The strategy.
+     */
+    TOKENPIN_FIELD_STRATEGY = 15,
+    /**
+     * The policy for requests that name existing state.
+     */
+    TOKENPIN_FIELD_POLICY_EXISTING = 16,
+    /**
+     * The policy for other requests.
+     */
+    TOKENPIN_FIELD_POLICY_NEW = 17,
+    /**
+     * `HttpOnly`.
+     */
+    TOKENPIN_FIELD_HTTP_ONLY = 18,
+    /**
+     * The switch `combine_keys`.
+     */
+    TOKENPIN_FIELD_COMBINE_KEYS = 19,
+    /**
+     * The switch `reject_bad_keys`.
+     */
+    TOKENPIN_FIELD_REJECT_BAD_KEYS = 20,
+    /**
+     * The switch `keyed_cookies`.
+     */
+    TOKENPIN_FIELD_KEYED_COOKIES = 21,
+    /**
+     * The switch `mint_single`.
+     */
+    TOKENPIN_FIELD_MINT_SINGLE = 22,
+    /**
+     * The switch `prompt_cache`.
+     */
+    TOKENPIN_FIELD_PROMPT_CACHE = 23,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_field tokenpin_field;
+#else
+typedef uint8_t tokenpin_field;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * The enums that `tokenpin_enum_name` knows.
+ */
+enum tokenpin_enum
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * `tokenpin_status`
+     */
+    TOKENPIN_ENUM_STATUS = 0,
+    /**
+     * `tokenpin_field`
+     */
+    TOKENPIN_ENUM_FIELD = 1,
+    /**
+     * `tokenpin_kind`
+     */
+    TOKENPIN_ENUM_KIND = 2,
+    /**
+     * `tokenpin_state`
+     */
+    TOKENPIN_ENUM_STATE = 3,
+    /**
+     * `tokenpin_strategy`
+     */
+    TOKENPIN_ENUM_STRATEGY = 4,
+    /**
+     * `tokenpin_role`
+     */
+    TOKENPIN_ENUM_ROLE = 5,
+    /**
+     * `tokenpin_verdict`
+     */
+    TOKENPIN_ENUM_VERDICT = 6,
+    /**
+     * `tokenpin_same_site`
+     */
+    TOKENPIN_ENUM_SAME_SITE = 7,
+    /**
+     * `tokenpin_group`
+     */
+    TOKENPIN_ENUM_GROUP = 8,
+    /**
+     * `tokenpin_policy`
+     */
+    TOKENPIN_ENUM_POLICY = 9,
+    /**
+     * `tokenpin_source`
+     */
+    TOKENPIN_ENUM_SOURCE = 10,
+    /**
+     * `tokenpin_outcome`
+     */
+    TOKENPIN_ENUM_OUTCOME = 11,
+    /**
+     * `tokenpin_pin_state`
+     */
+    TOKENPIN_ENUM_PIN_STATE = 12,
+    /**
+     * `tokenpin_key_reason`
+     */
+    TOKENPIN_ENUM_KEY_REASON = 13,
+    /**
+     * `tokenpin_answer`
+     */
+    TOKENPIN_ENUM_ANSWER = 14,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_enum tokenpin_enum;
+#else
+typedef int32_t tokenpin_enum;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What an affinity key is made of, and what a cookie belongs to. The numbers are the
+ * low nibble of a cookie's first byte.
+ */
+enum tokenpin_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * A random id that a cookie carries.
+     */
+    TOKENPIN_KIND_ANONYMOUS = 0,
+    /**
+     * A consumer name.
+     */
+    TOKENPIN_KIND_CONSUMER = 1,
+    /**
+     * A session key.
+     */
+    TOKENPIN_KIND_SESSION = 2,
+    /**
+     * A consumer name and a session key.
+     */
+    TOKENPIN_KIND_COMBINED = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_kind tokenpin_kind;
+#else
+typedef uint8_t tokenpin_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * How a slot is selected.
+ */
+enum tokenpin_strategy
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * The jump consistent hash gives the home slot; weighted rendezvous takes over
+     * where the home slot does not serve. The default.
+     */
+    TOKENPIN_STRATEGY_JUMP = 0,
+    /**
+     * Weighted rendezvous alone: insensitive to the order of the list and to deletions
+     * in its middle; cost grows with the number of slots.
+     */
+    TOKENPIN_STRATEGY_RENDEZVOUS = 1,
+    /**
+     * What Higress ai-proxy does: FNV-1a modulo the number of accounts. For migration
+     * only: anyone can aim a key at a slot, and changing the list moves most sessions.
+     */
+    TOKENPIN_STRATEGY_HIGRESS_FNV1A_MODULO = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_strategy tokenpin_strategy;
+#else
+typedef uint8_t tokenpin_strategy;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What a cookie key is used for.
+ */
+enum tokenpin_role
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Signs new cookies, and its cookies are valid. Exactly one key of a ring.
+     */
+    TOKENPIN_ROLE_SIGN = 0,
+    /**
+     * Its cookies are valid and left alone.
+     */
+    TOKENPIN_ROLE_ACCEPT = 1,
+    /**
+     * Its cookies are valid and issued anew with the signing key.
+     */
+    TOKENPIN_ROLE_RETIRE = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_role tokenpin_role;
+#else
+typedef uint8_t tokenpin_role;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What came of reading a cookie, in the order in which the checks are made: of several
+ * cookies, the one that came furthest counts.
+ */
+enum tokenpin_verdict
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * There was no cookie, or nobody looked.
+     */
+    TOKENPIN_VERDICT_ABSENT = 0,
+    /**
+     * Not 67 base64url characters with zero trailing bits, or of an undefined kind.
+     */
+    TOKENPIN_VERDICT_MALFORMED = 1,
+    /**
+     * Of another version of this format.
+     */
+    TOKENPIN_VERDICT_UNKNOWN_VERSION = 2,
+    /**
+     * Signed by a key that is not in the ring.
+     */
+    TOKENPIN_VERDICT_UNKNOWN_KEY = 3,
+    /**
+     * Forged, damaged, or made for another name, scope or affinity key.
+     */
+    TOKENPIN_VERDICT_BAD_TAG = 4,
+    /**
+     * Genuine, but of another kind than the request.
+     */
+    TOKENPIN_VERDICT_OTHER_KEY = 5,
+    /**
+     * Issued or refreshed later than now plus the skew.
+     */
+    TOKENPIN_VERDICT_NOT_YET_VALID = 6,
+    /**
+     * Issued longer ago than the maximum life.
+     */
+    TOKENPIN_VERDICT_EXPIRED_LIFE = 7,
+    /**
+     * Refreshed longer ago than the maximum idle time.
+     */
+    TOKENPIN_VERDICT_EXPIRED_IDLE = 8,
+    /**
+     * Usable.
+     */
+    TOKENPIN_VERDICT_VALID = 9,
+    /**
+     * Usable, and to be issued anew.
+     */
+    TOKENPIN_VERDICT_REFRESH_DUE = 10,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_verdict tokenpin_verdict;
+#else
+typedef uint8_t tokenpin_verdict;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * When a browser sends the cookie across sites.
+ */
+enum tokenpin_same_site
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * On top-level navigation only. The default.
+     */
+    TOKENPIN_SAME_SITE_LAX = 0,
+    /**
+     * Never.
+     */
+    TOKENPIN_SAME_SITE_STRICT = 1,
+    /**
+     * Always; needs `Secure`.
+     */
+    TOKENPIN_SAME_SITE_NONE = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_same_site tokenpin_same_site;
+#else
+typedef uint8_t tokenpin_same_site;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * How an API treats accounts.
+ */
+enum tokenpin_group
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Any account will do.
+     */
+    TOKENPIN_GROUP_STATELESS = 0,
+    /**
+     * State lives inside the account.
+     */
+    TOKENPIN_GROUP_STATEFUL = 1,
+    /**
+     * Any account will do, and the one with the warm prompt cache does it cheaper.
+     */
+    TOKENPIN_GROUP_PROMPT_CACHE = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_group tokenpin_group;
+#else
+typedef uint8_t tokenpin_group;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What to do with a pinned request whose token is down or was tried.
+ */
+enum tokenpin_policy
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Refuse: another account would not know the state.
+     */
+    TOKENPIN_POLICY_FAIL_FAST = 0,
+    /**
+     * Select another token, and pin the session to it if the request creates state
+     * there and succeeds.
+     */
+    TOKENPIN_POLICY_FALLBACK_AND_UPDATE = 1,
+    /**
+     * Select another token for this request; the session returns when its own recovers.
+     */
+    TOKENPIN_POLICY_FALLBACK_WITHOUT_UPDATE = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_policy tokenpin_policy;
+#else
+typedef uint8_t tokenpin_policy;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Where the affinity of a request comes from.
+ */
+enum tokenpin_source
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Affinity was wanted, but there was nothing to take it from, and nothing was minted.
+     */
+    TOKENPIN_SOURCE_NONE = 0,
+    /**
+     * The request needs no affinity.
+     */
+    TOKENPIN_SOURCE_STATELESS = 1,
+    /**
+     * The consumer name.
+     */
+    TOKENPIN_SOURCE_CONSUMER = 2,
+    /**
+     * The session key.
+     */
+    TOKENPIN_SOURCE_SESSION = 3,
+    /**
+     * Consumer name and session key together.
+     */
+    TOKENPIN_SOURCE_COMBINED = 4,
+    /**
+     * The id in a valid anonymous cookie.
+     */
+    TOKENPIN_SOURCE_COOKIE = 5,
+    /**
+     * A new anonymous id.
+     */
+    TOKENPIN_SOURCE_MINTED = 6,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_source tokenpin_source;
+#else
+typedef uint8_t tokenpin_source;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What the decision came to.
+ */
+enum tokenpin_outcome
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Selected; no pin had a say.
+     */
+    TOKENPIN_OUTCOME_PLACED = 0,
+    /**
+     * The pinned token serves.
+     */
+    TOKENPIN_OUTCOME_PINNED = 1,
+    /**
+     * The pinned token cannot serve; another does, and becomes the pin on success.
+     */
+    TOKENPIN_OUTCOME_REPINNED = 2,
+    /**
+     * The pinned token cannot serve; another does, for this request only.
+     */
+    TOKENPIN_OUTCOME_FALLBACK = 3,
+    /**
+     * Selected past the slots tried already; no pin had a say.
+     */
+    TOKENPIN_OUTCOME_RETRIED = 4,
+    /**
+     * Refused by a policy, or for its keys.
+     */
+    TOKENPIN_OUTCOME_REJECTED = 5,
+    /**
+     * No slot can serve.
+     */
+    TOKENPIN_OUTCOME_NONE = 6,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_outcome tokenpin_outcome;
+#else
+typedef uint8_t tokenpin_outcome;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What became of the pinned token.
+ */
+enum tokenpin_pin_state
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * The request has no pin.
+     */
+    TOKENPIN_PIN_STATE_NONE = 0,
+    /**
+     * Up, and where the session would be placed without its pin.
+     */
+    TOKENPIN_PIN_STATE_HOME = 1,
+    /**
+     * Up, and elsewhere: without its pin, the session would move.
+     */
+    TOKENPIN_PIN_STATE_ELSEWHERE = 2,
+    /**
+     * Draining.
+     */
+    TOKENPIN_PIN_STATE_DRAINING = 3,
+    /**
+     * Down.
+     */
+    TOKENPIN_PIN_STATE_DOWN = 4,
+    /**
+     * Not in the set.
+     */
+    TOKENPIN_PIN_STATE_GONE = 5,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_pin_state tokenpin_pin_state;
+#else
+typedef uint8_t tokenpin_pin_state;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What became of the request's keys: of the first that could not be used, why, else `Ok`
+ * if one is used.
+ */
+enum tokenpin_key_reason
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * A key is used.
+     */
+    TOKENPIN_KEY_REASON_OK = 0,
+    /**
+     * There was none, or nobody looked.
+     */
+    TOKENPIN_KEY_REASON_ABSENT = 1,
+    /**
+     * A consumer name came from somebody who is not trusted to give one.
+     */
+    TOKENPIN_KEY_REASON_UNTRUSTED = 2,
+    /**
+     * Several values where one is expected.
+     */
+    TOKENPIN_KEY_REASON_SEVERAL_VALUES = 3,
+    /**
+     * Over 4096 bytes.
+     */
+    TOKENPIN_KEY_REASON_TOO_LONG = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_key_reason tokenpin_key_reason;
+#else
+typedef uint8_t tokenpin_key_reason;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What `tokenpin_affinity_finish` wrote.
+ */
+enum tokenpin_answer
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Nothing goes back.
+     */
+    TOKENPIN_ANSWER_NOTHING = 0,
+    /**
+     * The value of a `Set-Cookie` field.
+     */
+    TOKENPIN_ANSWER_SET_COOKIE = 1,
+    /**
+     * The value of the carrier header.
+     */
+    TOKENPIN_ANSWER_CARRIER = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_answer tokenpin_answer;
+#else
+typedef uint8_t tokenpin_answer;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * A handle: private, and shared between threads without locks.
+ */
+typedef struct tokenpin_affinity tokenpin_affinity;
+
+/**
+ * One key of the cookie key ring.
+ */
+typedef struct tokenpin_cookie_key {
+    /**
+     * The number that cookies carry to say which key signed them.
+     */
+    uint8_t id;
+    /**
+     * A `tokenpin_role`.
+     */
+    uint8_t role;
+    /**
+     * The secret.
+     */
+    uint8_t secret[16];
+} tokenpin_cookie_key;
+
+/**
+ * Borrowed bytes. `(NULL, 0)` is empty.
+ */
+typedef struct tokenpin_bytes {
+    /**
+     * The first byte.
+     */
+    const void *ptr;
+    /**
+     * The number of bytes.
+     */
+    size_t len;
+} tokenpin_bytes;
+
+/**
+ * State, weight and until of a slot.
+ */
+typedef struct tokenpin_slot_status {
+    /**
+     * The unix second from which a draining or down slot counts as up again; 0 for never.
+     * At most 2^45-1.
+     */
+    uint64_t until;
+    /**
+     * 0 to 65536; 65536 is always, 0 takes no session that is not pinned to the slot.
+     */
+    uint32_t weight;
+    /**
+     * A `tokenpin_state`.
+     */
+    uint8_t state;
+} tokenpin_slot_status;
+
+/**
+ * One slot of a configuration.
+ */
+typedef struct tokenpin_slot_config {
+    /**
+     * The bytes that name the account, unique in the set. Empty for a vacant slot.
+     */
+    struct tokenpin_bytes identity;
+    /**
+     * The first status. Of a vacant slot the state is `TOKENPIN_STATE_VACANT`, and the rest is not looked
+     * at.
+     */
+    struct tokenpin_slot_status status;
+} tokenpin_slot_config;
+
+/**
+ * The attributes of the cookie.
+ */
+typedef struct tokenpin_attributes {
+    /**
+     * `Path`; empty for `/`.
+     */
+    struct tokenpin_bytes path;
+    /**
+     * `Domain`; empty for none.
+     */
+    struct tokenpin_bytes domain;
+    /**
+     * 1 for `Secure`.
+     */
+    uint8_t secure;
+    /**
+     * 1 for `HttpOnly`.
+     */
+    uint8_t http_only;
+    /**
+     * A `tokenpin_same_site`.
+     */
+    uint8_t same_site;
+    /**
+     * 1 for `Partitioned`.
+     */
+    uint8_t partitioned;
+} tokenpin_attributes;
+
+/**
+ * One row of a classification table.
+ */
+typedef struct tokenpin_rule {
+    /**
+     * One or more path segments, such as `files` or `messages/batches`.
+     */
+    struct tokenpin_bytes pattern;
+    /**
+     * A `tokenpin_group`.
+     */
+    uint8_t group;
+} tokenpin_rule;
+
+/**
+ * Everything that an affinity is built from. `tokenpin_config_init` sets the defaults; then placement
+ * key, cookie keys and slots have to be set. All of it is copied.
+ */
+typedef struct tokenpin_config {
+    /**
+     * `sizeof(tokenpin_config)`, by which a library knows the fields that a program knows.
+     */
+    size_t size;
+    /**
+     * The cookie key ring, 1 to 8 keys.
+     */
+    const struct tokenpin_cookie_key *cookie_keys;
+    /**
+     * The number of cookie keys.
+     */
+    size_t cookie_key_count;
+    /**
+     * The slots, 1 to 2^31-1.
+     */
+    const struct tokenpin_slot_config *slots;
+    /**
+     * The capacity: the number of slots, vacant ones included.
+     */
+    size_t slot_count;
+    /**
+     * The default scope, 0 to 1024 bytes.
+     */
+    struct tokenpin_bytes scope;
+    /**
+     * The cookie's name; empty for the default name of the request's scope.
+     */
+    struct tokenpin_bytes cookie_name;
+    /**
+     * The cookie's attributes.
+     */
+    struct tokenpin_attributes attributes;
+    /**
+     * The classification table; `(NULL, 0)` for the default table.
+     */
+    const struct tokenpin_rule *rules;
+    /**
+     * The number of its rows.
+     */
+    size_t rule_count;
+    /**
+     * `Max-Age` in seconds; 0 for a session cookie; `TOKENPIN_MAX_AGE_AUTO`, the default, for as long as the
+     * cookie can be valid.
+     */
+    uint32_t max_age;
+    /**
+     * Tolerance for clocks that run ahead, in seconds. Default 300.
+     */
+    uint32_t skew;
+    /**
+     * The longest life of a cookie since its first issue, in seconds; 0 for no limit. Default 30
+     * days.
+     */
+    uint32_t max_life;
+    /**
+     * The longest time between refreshes of a cookie, in seconds; 0, the default, for no limit.
+     */
+    uint32_t max_idle;
+    /**
+     * The first response status on which a cookie is set. Default 200.
+     */
+    uint16_t success_first;
+    /**
+     * The last one. Default 299.
+     */
+    uint16_t success_last;
+    /**
+     * Decides the mapping of keys. The same on all replicas; not all zero.
+     */
+    uint8_t placement_key[16];
+    /**
+     * A `tokenpin_strategy`. Default jump.
+     */
+    uint8_t strategy;
+    /**
+     * A `tokenpin_policy`, for requests that name existing state. Default fail_fast.
+     */
+    uint8_t policy_existing;
+    /**
+     * A `tokenpin_policy`, for all others. Default fallback_and_update.
+     */
+    uint8_t policy_new;
+    /**
+     * 1: use consumer and session key together where a request has both. Default 0.
+     */
+    uint8_t combine_keys;
+    /**
+     * 1: reject a request whose key is untrusted, ambiguous or too long. Default 0: try the next source.
+     */
+    uint8_t reject_bad_keys;
+    /**
+     * 1: give cookies to sessions that have a key. Default 0.
+     */
+    uint8_t keyed_cookies;
+    /**
+     * 1: mint cookies also where only one slot holds an account. Default 0.
+     */
+    uint8_t mint_single;
+    /**
+     * 1: give affinity to the prompt-cache group too. Default 0.
+     */
+    uint8_t prompt_cache;
+} tokenpin_config;
+
+/**
+ * Why a configuration was refused, and where.
+ */
+typedef struct tokenpin_config_error {
+    /**
+     * What is wrong: a `tokenpin_status`.
+     */
+    int32_t status;
+    /**
+     * The part of the configuration: a `tokenpin_field`.
+     */
+    uint32_t field;
+    /**
+     * The position within it, 0 for single values.
+     */
+    uint64_t index;
+} tokenpin_config_error;
+
+/**
+ * One request, borrowed for the call. All zero is a valid start.
+ */
+typedef struct tokenpin_request {
+    /**
+     * The method; read only to classify.
+     */
+    struct tokenpin_bytes method;
+    /**
+     * The target, such as `/v1/responses?x=1`; read only to classify.
+     */
+    struct tokenpin_bytes target;
+    /**
+     * The values of the consumer header. Empty ones do not count.
+     */
+    const struct tokenpin_bytes *consumers;
+    /**
+     * Their number.
+     */
+    size_t consumer_count;
+    /**
+     * The values of the session header. Empty ones do not count.
+     */
+    const struct tokenpin_bytes *sessions;
+    /**
+     * Their number.
+     */
+    size_t session_count;
+    /**
+     * The values of the `Cookie` fields.
+     */
+    const struct tokenpin_bytes *cookies;
+    /**
+     * Their number.
+     */
+    size_t cookie_count;
+    /**
+     * A cookie's value that came in a header of its own; empty for none.
+     */
+    struct tokenpin_bytes carried;
+    /**
+     * The scope, 0 to 1024 bytes; empty for the configured one.
+     */
+    struct tokenpin_bytes scope;
+    /**
+     * The slots that this request has tried already.
+     */
+    const uint32_t *tried;
+    /**
+     * Their number.
+     */
+    size_t tried_count;
+    /**
+     * The wall clock, in unix seconds.
+     */
+    uint64_t now;
+    /**
+     * NULL, or 16 bytes that become the id of a new session, so that parallel first requests of one
+     * client agree: a PRF, under a key of this process, of something that belongs to one client
+     * alone.
+     */
+    const uint8_t *id_hint;
+    /**
+     * Sixteen fresh random bytes.
+     */
+    uint8_t entropy[16];
+    /**
+     * 1: `group` says the group. 0: method and target are classified.
+     */
+    uint8_t has_group;
+    /**
+     * A `tokenpin_group`, if `has_group` is 1.
+     */
+    uint8_t group;
+    /**
+     * 1: the request names existing state, whatever classification says.
+     */
+    uint8_t existing;
+    /**
+     * 1: the consumer values come from somebody who may name consumers.
+     */
+    uint8_t consumer_trusted;
+    /**
+     * 1: the answer goes back in the carrier header. Taken for granted if `carried` is not empty.
+     */
+    uint8_t carrier;
+} tokenpin_request;
+
+/**
+ * The answer to a request: no pointers, to be kept until its response.
+ */
+typedef struct tokenpin_decision {
+    /**
+     * The fingerprint of the configuration that decided.
+     */
+    uint64_t digest;
+    /**
+     * The slot that serves, or `TOKENPIN_SLOT_NONE`: then a local error is the answer.
+     */
+    uint32_t slot;
+    /**
+     * The `Max-Age` of the cookie.
+     */
+    uint32_t max_age;
+    /**
+     * Where the affinity comes from: a `tokenpin_source`.
+     */
+    uint8_t source;
+    /**
+     * What the decision came to: a `tokenpin_outcome`.
+     */
+    uint8_t outcome;
+    /**
+     * What became of the pinned token: a `tokenpin_pin_state`.
+     */
+    uint8_t pin_state;
+    /**
+     * What came of the request's cookies: a `tokenpin_verdict`.
+     */
+    uint8_t verdict;
+    /**
+     * What became of the request's keys: a `tokenpin_key_reason`.
+     */
+    uint8_t key_reason;
+    /**
+     * 1: valid cookies with different ids were there.
+     */
+    uint8_t ambiguous;
+    /**
+     * When the cookie may be set: 0 never, 1 on success.
+     */
+    uint8_t cookie;
+    /**
+     * 1: it goes back in the carrier header.
+     */
+    uint8_t carrier;
+    /**
+     * 1: its name is the default one with the suffix below.
+     */
+    uint8_t has_name_suffix;
+    /**
+     * The suffix of its name, before it is spelled in hexadecimal digits.
+     */
+    uint8_t name_suffix[4];
+    /**
+     * The value of the cookie, 67 characters without a NUL.
+     */
+    uint8_t value[TOKENPIN_COOKIE_VALUE_LEN];
+} tokenpin_decision;
+
+/**
+ * An affinity key.
+ */
+typedef struct tokenpin_key {
+    /**
+     * A `tokenpin_kind`.
+     */
+    uint8_t kind;
+    /**
+     * The 16 bytes of an anonymous id, a consumer name, or a session key; of a combined
+     * key the consumer name. Names and session keys have 1 to 4096 bytes.
+     */
+    struct tokenpin_bytes key;
+    /**
+     * The session key of a combined key; not looked at for the other kinds.
+     */
+    struct tokenpin_bytes session;
+} tokenpin_key;
+
+/**
+ * One slot of a token set, in memory of the caller. Made by `tokenpin_slot_init` or
+ * `tokenpin_slot_init_vacant`, and changed by `tokenpin_slot_set` alone, which is atomic.
+ */
+typedef struct tokenpin_slot {
+    /**
+     * The identity hash of the account; 0 for a vacant slot.
+     */
+    uint64_t identity_hash;
+    /**
+     * State, weight and until. Its layout is private.
+     */
+    uint64_t word;
+} tokenpin_slot;
+
+/**
+ * Which slots are candidates.
+ */
+typedef struct tokenpin_filter {
+    /**
+     * Unix seconds.
+     */
+    uint64_t now;
+    /**
+     * The slots that this request has tried already.
+     */
+    const uint32_t *tried;
+    /**
+     * Their number.
+     */
+    size_t tried_count;
+    /**
+     * 1 if the key is an anonymous id: draining slots are left out then.
+     */
+    uint8_t anonymous;
+} tokenpin_filter;
+
+/**
+ * A key ring in memory of the caller, at least 8-aligned. Its contents are private and
+ * secret: `tokenpin_key_ring_wipe` ends its life.
+ */
+typedef struct tokenpin_key_ring {
+    /**
+     * Private.
+     */
+    uint64_t private_words[56];
+} tokenpin_key_ring;
+
+/**
+ * What a cookie says.
+ */
+typedef struct tokenpin_cookie {
+    /**
+     * The identity hash of the session's token.
+     */
+    uint64_t pin;
+    /**
+     * The first issue, in unix seconds; kept through every refresh.
+     */
+    uint32_t issued_at;
+    /**
+     * The latest issue, in unix seconds.
+     */
+    uint32_t refreshed_at;
+    /**
+     * The anonymous id; a nonce for the other kinds.
+     */
+    uint8_t id[16];
+    /**
+     * A `tokenpin_kind`.
+     */
+    uint8_t kind;
+} tokenpin_cookie;
+
+/**
+ * How long cookies are good for, in seconds. 0 switches a limit off, except for skew.
+ */
+typedef struct tokenpin_limits {
+    /**
+     * How far in the future another clock may have stamped a cookie.
+     */
+    uint32_t skew;
+    /**
+     * The longest life since the first issue.
+     */
+    uint32_t max_life;
+    /**
+     * The longest time since the latest issue.
+     */
+    uint32_t max_idle;
+    /**
+     * A fifth of this after its latest issue a cookie is due to be issued anew.
+     */
+    uint32_t refresh_interval;
+} tokenpin_limits;
+
+
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+extern void *malloc(size_t size);
+
+extern void free(void *memory);
+
+/**
+ * Sets a configuration to the defaults. `size` is `sizeof(tokenpin_config)`.
+ */
+int32_t tokenpin_config_init(struct tokenpin_config *config, size_t size);
+
+/**
+ * The size of the memory that an affinity of this configuration needs, in bytes. Checks only what the size
+ * depends on. `error` may be NULL; if it is not, it says what was refused.
+ */
+int32_t tokenpin_affinity_size(const struct tokenpin_config *config,
+                               size_t *size,
+                               struct tokenpin_config_error *error);
+
+/**
+ * Builds an affinity in `memory`, which is aligned to `TOKENPIN_AFFINITY_ALIGN` and has `size` bytes, at
+ * least what `tokenpin_affinity_size` says. It must stay where it is; `tokenpin_affinity_wipe` ends its life.
+ *
+ * `affinity` receives the handle. `error` may be NULL; if it is not, it says what was refused, and at which field
+ * and element. The configuration is copied and may go.
+ */
+int32_t tokenpin_affinity_init(void *memory,
+                               size_t size,
+                               const struct tokenpin_config *config,
+                               struct tokenpin_affinity **affinity,
+                               struct tokenpin_config_error *error);
+
+/**
+ * Builds an affinity in memory of one `malloc`. `tokenpin_affinity_free` ends its life. Otherwise like
+ * `tokenpin_affinity_init`.
+ */
+int32_t tokenpin_affinity_new(const struct tokenpin_config *config,
+                              struct tokenpin_affinity **affinity,
+                              struct tokenpin_config_error *error);
+
+/**
+ * Ends the life of an affinity of `tokenpin_affinity_init` and wipes its memory, which stays the caller's.
+ * Nobody may be using it. NULL, and an affinity that is wiped already, are fine.
+ */
+void tokenpin_affinity_wipe(struct tokenpin_affinity *affinity);
+
+/**
+ * Ends the life of an affinity of `tokenpin_affinity_new`: wipes its memory and frees it. Nobody may be using
+ * it. NULL is fine.
+ */
+void tokenpin_affinity_free(struct tokenpin_affinity *affinity);
+
+/**
+ * Changes state, weight and until of a slot at once. Safe while other threads decide, and waits for nobody.
+ */
+int32_t tokenpin_affinity_set_slot(const struct tokenpin_affinity *affinity,
+                                   uint32_t slot,
+                                   const struct tokenpin_slot_status *status);
+
+/**
+ * Reads state, weight and until of a slot at once. `identity_hash` may be NULL; if it is not, it receives the
+ * identity hash of its account, 0 for a vacant slot.
+ */
+int32_t tokenpin_affinity_get_slot(const struct tokenpin_affinity *affinity,
+                                   uint32_t slot,
+                                   struct tokenpin_slot_status *status,
+                                   uint64_t *identity_hash);
+
+/**
+ * The slot of the account named by `identity`; `TOKENPIN_SLOT_NONE` if there is none.
+ */
+int32_t tokenpin_affinity_find(const struct tokenpin_affinity *affinity,
+                               const void *identity,
+                               size_t identity_len,
+                               uint32_t *slot);
+
+/**
+ * The number of slots, vacant ones included.
+ */
+int32_t tokenpin_affinity_capacity(const struct tokenpin_affinity *affinity, size_t *capacity);
+
+/**
+ * The cookie's name for a scope, an empty one being the configured one: what has to be stripped from requests
+ * and responses. At most `TOKENPIN_MAX_COOKIE_NAME` bytes.
+ */
+int32_t tokenpin_affinity_cookie_name(const struct tokenpin_affinity *affinity,
+                                      const void *scope,
+                                      size_t scope_len,
+                                      void *buffer,
+                                      size_t capacity,
+                                      size_t *len);
+
+/**
+ * Classifies a request by the configured table. See `tokenpin_classify`.
+ */
+int32_t tokenpin_affinity_classify(const struct tokenpin_affinity *affinity,
+                                   const void *method,
+                                   size_t method_len,
+                                   const void *target,
+                                   size_t target_len,
+                                   uint8_t *group,
+                                   uint8_t *existing);
+
+/**
+ * The configuration's fingerprint. Replicas that show different ones do not agree.
+ */
+int32_t tokenpin_affinity_fingerprint(const struct tokenpin_affinity *affinity,
+                                      uint64_t *fingerprint);
+
+/**
+ * The fingerprint of the weights, and of the states that count at `now`, in unix seconds. Linear in the number
+ * of slots.
+ */
+int32_t tokenpin_affinity_live_fingerprint(const struct tokenpin_affinity *affinity,
+                                           uint64_t now,
+                                           uint64_t *fingerprint);
+
+/**
+ * Decides which slot serves a request, and prepares the cookie that goes back. May be called from any number of
+ * threads. Refuses with `TOKENPIN_STATUS_ENTROPY` where randomness is needed and all zero, and with
+ * `TOKENPIN_STATUS_TIME` where a cookie is to be issued after the year 2106.
+ */
+int32_t tokenpin_affinity_decide(const struct tokenpin_affinity *affinity,
+                                 const struct tokenpin_request *request,
+                                 struct tokenpin_decision *decision);
+
+/**
+ * Ends a request: if its response's `status` is a success and there is a cookie to set, writes it. `answer`
+ * receives a `tokenpin_answer`, `*len` the length, 0 for nothing. `TOKENPIN_MAX_SET_COOKIE` bytes suffice. Only
+ * formats.
+ *
+ * Refuses with `TOKENPIN_STATUS_STALE` if another configuration decided: keep the affinity that decides alive until the
+ * response. The buffer must not overlap the affinity's memory.
+ */
+int32_t tokenpin_affinity_finish(const struct tokenpin_affinity *affinity,
+                                 const struct tokenpin_decision *decision,
+                                 uint16_t status,
+                                 void *buffer,
+                                 size_t capacity,
+                                 size_t *len,
+                                 uint8_t *answer);
+
+/**
+ * The version of the interface that the library was built with. A program compares it with the
+ * `TOKENPIN_ABI_VERSION` that it was compiled with.
+ */
+uint32_t tokenpin_abi_version(void);
+
+/**
+ * The version of the library, such as `"1.2.3"`: a static string that ends in a NUL.
+ */
+const char *tokenpin_version(void);
+
+/**
+ * The stable snake_case name of an enum's value, fit for a metric's label: bytes that live as
+ * long as the library. `which` is a `tokenpin_enum`.
+ *
+ * Returns `TOKENPIN_STATUS_BAD_ENUM` for a number without a name.
+ */
+int32_t tokenpin_enum_name(int32_t which, int32_t value, struct tokenpin_bytes *name);
+
+/**
+ * The jump consistent hash: the bucket, 0 to `buckets` - 1, of `key`. `buckets` is 1 to 2^31-1.
+ * Takes about ln(`buckets`) steps.
+ */
+int32_t tokenpin_jump(uint64_t key, uint32_t buckets, uint32_t *bucket);
+
+/**
+ * The identity hash of the account named by `identity`, 1 byte or more.
+ */
+int32_t tokenpin_identity_hash(const void *identity, size_t identity_len, uint64_t *hash);
+
+/**
+ * The hash of an affinity key, which selection starts from. `placement_key` has 16 bytes and is not
+ * all zero, the scope 0 to 1024.
+ */
+int32_t tokenpin_key_hash(const uint8_t *placement_key,
+                          const void *scope,
+                          size_t scope_len,
+                          const struct tokenpin_key *key,
+                          uint64_t *hash);
+
+/**
+ * The 32-bit FNV-1a hash of an affinity key's bytes, an anonymous id written as a UUID: for the
+ * Higress strategy alone.
+ */
+int32_t tokenpin_fnv1a32(const struct tokenpin_key *key, uint32_t *hash);
+
+/**
+ * Makes the slot of the account named by `identity`, 1 byte or more.
+ */
+int32_t tokenpin_slot_init(struct tokenpin_slot *slot,
+                           const void *identity,
+                           size_t identity_len,
+                           const struct tokenpin_slot_status *status);
+
+/**
+ * Makes a slot without an account, kept for growth.
+ */
+int32_t tokenpin_slot_init_vacant(struct tokenpin_slot *slot);
+
+/**
+ * Changes state, weight and until of a slot at once. Safe while other threads select. A vacant slot
+ * stays vacant, and no other becomes so.
+ */
+int32_t tokenpin_slot_set(struct tokenpin_slot *slot, const struct tokenpin_slot_status *status);
+
+/**
+ * Reads state, weight and until of a slot at once.
+ */
+int32_t tokenpin_slot_get(const struct tokenpin_slot *slot, struct tokenpin_slot_status *status);
+
+/**
+ * The slot that serves the key with hash `hash`; `TOKENPIN_SLOT_NONE` if no slot is a candidate.
+ *
+ * `strategy` is a `tokenpin_strategy`; `fnv1a` is for the Higress strategy alone. Reads each slot's word at
+ * most once. Constant time on average with every slot up at full weight, else linear in `count`,
+ * which is 1 to 2^31-1.
+ */
+int32_t tokenpin_select(uint8_t strategy,
+                        const struct tokenpin_slot *slots,
+                        size_t count,
+                        const struct tokenpin_filter *filter,
+                        uint64_t hash,
+                        uint32_t fnv1a,
+                        uint32_t *slot);
+
+/**
+ * `tokenpin_select` for many hashes: `selected[i]` is the slot of `hashes[i]`. `fnv1as` may be NULL
+ * unless the strategy is Higress's. `hash_count` 0 does nothing.
+ */
+int32_t tokenpin_select_batch(uint8_t strategy,
+                              const struct tokenpin_slot *slots,
+                              size_t count,
+                              const struct tokenpin_filter *filter,
+                              const uint64_t *hashes,
+                              const uint32_t *fnv1as,
+                              size_t hash_count,
+                              uint32_t *selected);
+
+/**
+ * Makes a key ring of 1 to 8 keys, exactly one of which signs. `placement_key` may be NULL; if it is
+ * not, it has 16 bytes, and no secret may equal it. `error` may be NULL; if it is not, it says
+ * which key was refused.
+ */
+int32_t tokenpin_key_ring_init(struct tokenpin_key_ring *ring,
+                               const struct tokenpin_cookie_key *keys,
+                               size_t key_count,
+                               const uint8_t *placement_key,
+                               struct tokenpin_config_error *error);
+
+/**
+ * Wipes a key ring. NULL, and a ring that is wiped already, are fine.
+ */
+void tokenpin_key_ring_wipe(struct tokenpin_key_ring *ring);
+
+/**
+ * Makes the value of a cookie, 67 characters without a NUL, signed with the ring's signing key.
+ *
+ * `name` has 1 to 128 token bytes, the scope 0 to 1024 bytes. `key` is the affinity key that the cookie is
+ * bound to, of the cookie's kind; it may be NULL for an anonymous cookie.
+ */
+int32_t tokenpin_cookie_encode(const struct tokenpin_key_ring *ring,
+                               const void *name,
+                               size_t name_len,
+                               const void *scope,
+                               size_t scope_len,
+                               const struct tokenpin_key *key,
+                               const struct tokenpin_cookie *cookie,
+                               char *value);
+
+/**
+ * Reads the value of a cookie. `key` is the affinity key of the request, or NULL for an anonymous
+ * request. A bad value is a verdict, not a status.
+ *
+ * `verdict` receives a `tokenpin_verdict`. `cookie` may be NULL; if it is not, it receives what the
+ * cookie says, for verdicts from `TOKENPIN_VERDICT_OTHER_KEY` on: only then its tag was found good.
+ */
+int32_t tokenpin_cookie_decode(const struct tokenpin_key_ring *ring,
+                               const void *name,
+                               size_t name_len,
+                               const void *scope,
+                               size_t scope_len,
+                               const struct tokenpin_key *key,
+                               const struct tokenpin_limits *limits,
+                               uint64_t now,
+                               const void *value,
+                               size_t value_len,
+                               uint8_t *verdict,
+                               struct tokenpin_cookie *cookie);
+
+/**
+ * The default name of a scope's cookie: `__Host-tokenpin`, with a suffix unless the scope is empty.
+ */
+int32_t tokenpin_cookie_default_name(const void *scope,
+                                     size_t scope_len,
+                                     void *buffer,
+                                     size_t capacity,
+                                     size_t *len);
+
+/**
+ * The values of the cookies called `name` in one `Cookie` field, one a call. `*offset` starts at 0;
+ * each call finds the next value at or behind it and moves it on.
+ *
+ * Returns `TOKENPIN_STATUS_END`, and changes nothing, when there is none. `value` points into the field.
+ */
+int32_t tokenpin_cookie_next(const void *field,
+                             size_t field_len,
+                             const void *name,
+                             size_t name_len,
+                             size_t *offset,
+                             struct tokenpin_bytes *value);
+
+/**
+ * Removes every cookie called `name` from one `Cookie` field and leaves the other pairs as they are,
+ * byte for byte. `*len` 0 means that the field is empty now and should be dropped. Never longer than the
+ * field. The buffer must not overlap the field or the name.
+ */
+int32_t tokenpin_cookie_strip(const void *field,
+                              size_t field_len,
+                              const void *name,
+                              size_t name_len,
+                              void *buffer,
+                              size_t capacity,
+                              size_t *len);
+
+/**
+ * Writes the value of a `Set-Cookie` field. `max_age` 0 makes a session cookie. A buffer of
+ * `TOKENPIN_MAX_SET_COOKIE` bytes suffices for a value of this library. The buffer must not overlap the
+ * inputs.
+ */
+int32_t tokenpin_set_cookie_write(const void *name,
+                                  size_t name_len,
+                                  const void *value,
+                                  size_t value_len,
+                                  const struct tokenpin_attributes *attributes,
+                                  uint32_t max_age,
+                                  void *buffer,
+                                  size_t capacity,
+                                  size_t *len);
+
+/**
+ * Whether a `Set-Cookie` field sets a cookie called `name`: 1 or 0. Those of an upstream are not for the client.
+ */
+int32_t tokenpin_set_cookie_matches(const void *field,
+                                    size_t field_len,
+                                    const void *name,
+                                    size_t name_len,
+                                    uint8_t *matches);
+
+/**
+ * Classifies a request by its method and target. `(NULL, 0)` for the rules is the default table.
+ * `prompt_cache` 1 opts in to that group. `group` receives a `tokenpin_group`, `existing` 1 if the
+ * request names existing state.
+ */
+int32_t tokenpin_classify(const struct tokenpin_rule *rules,
+                          size_t rule_count,
+                          uint8_t prompt_cache,
+                          const void *method,
+                          size_t method_len,
+                          const void *target,
+                          size_t target_len,
+                          uint8_t *group,
+                          uint8_t *existing);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* TOKENPIN_H */

@@ -1,0 +1,253 @@
+//! Which group of the API a request belongs to, from its method and target.
+
+use crate::error::{ConfigError, Error, Field};
+use crate::named;
+
+/// How an API treats accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Group {
+    /// Any account will do.
+    Stateless = 0,
+    /// State lives inside the account.
+    Stateful = 1,
+    /// Any account will do, and the one with the warm prompt cache does it cheaper.
+    PromptCache = 2,
+}
+
+named! { Group {
+    Stateless = "stateless", Stateful = "stateful", PromptCache = "prompt_cache",
+} }
+
+/// What classification says of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Class {
+    /// The group of the API.
+    pub group: Group,
+    /// Whether the request names state that exists: a read or a delete, or a path below
+    /// the resource.
+    pub existing: bool,
+}
+
+/// One row of a classification table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule<'a> {
+    /// One or more path segments, such as `files` or `messages/batches`, case-sensitive,
+    /// without a slash at either end.
+    pub pattern: &'a [u8],
+    /// The group of the requests it matches.
+    pub group: Group,
+}
+
+impl Rule<'_> {
+    pub(crate) fn is_well_formed(&self) -> bool {
+        !self.pattern.split(is_slash).any(<[u8]>::is_empty)
+    }
+}
+
+const fn stateful(pattern: &'static [u8]) -> Rule<'static> {
+    Rule { pattern, group: Group::Stateful }
+}
+
+const fn prompt_cache(pattern: &'static [u8]) -> Rule<'static> {
+    Rule { pattern, group: Group::PromptCache }
+}
+
+/// The table used where a configuration brings none.
+///
+/// `fine_tuning/jobs` and `threads/runs` stand beside `fine_tuning` and `threads` because
+/// a POST to them creates something, where other paths below those name what exists.
+pub const DEFAULT_RULES: &[Rule<'static>] = &[
+    stateful(b"responses"),
+    stateful(b"conversations"),
+    stateful(b"files"),
+    stateful(b"uploads"),
+    stateful(b"batches"),
+    stateful(b"fine_tuning"),
+    stateful(b"fine_tuning/jobs"),
+    stateful(b"vector_stores"),
+    stateful(b"assistants"),
+    stateful(b"threads"),
+    stateful(b"threads/runs"),
+    stateful(b"containers"),
+    stateful(b"videos"),
+    stateful(b"evals"),
+    stateful(b"messages/batches"),
+    stateful(b"cachedContents"),
+    prompt_cache(b"chat/completions"),
+    prompt_cache(b"completions"),
+    prompt_cache(b"messages"),
+];
+
+/// Checks the patterns of a table.
+///
+/// # Errors
+///
+/// [`Error::Pattern`] with the index of the row.
+pub fn check_rules(rules: &[Rule<'_>]) -> Result<(), ConfigError> {
+    match rules.iter().position(|rule| !rule.is_well_formed()) {
+        Some(index) => Err(Error::Pattern.at(Field::Rules, index)),
+        None => Ok(()),
+    }
+}
+
+/// Classifies a request by its method and its target (a path, with or without a query,
+/// or an absolute URI). The pattern that matches furthest to the left counts, and of
+/// those the longest. `prompt_cache` opts in to that group, which is else stateless.
+///
+/// Linear in the target's length times the number of rules.
+#[must_use]
+pub fn classify(rules: &[Rule<'_>], prompt_cache: bool, method: &[u8], target: &[u8]) -> Class {
+    classify_by(&rules.iter().copied(), prompt_cache, method, target)
+}
+
+pub(crate) fn classify_by<'r>(
+    rules: &(impl Iterator<Item = Rule<'r>> + Clone),
+    prompt_cache: bool,
+    method: &[u8],
+    target: &[u8],
+) -> Class {
+    const NONE: Class = Class { group: Group::Stateless, existing: false };
+    // A preflight asks about a request; it is none, and carries no cookie.
+    if matches!(method, b"OPTIONS" | b"CONNECT" | b"TRACE") {
+        return NONE;
+    }
+    let mut rest = path(target);
+    loop {
+        let matches =
+            rules.clone().filter_map(|rule| Some((rule, match_front(rest, rule.pattern)?)));
+        // Of several, the longest: the one that leaves least behind it.
+        if let Some((rule, below)) = matches.min_by_key(|(_, below)| below.len()) {
+            if rule.group == Group::PromptCache && !prompt_cache {
+                return NONE;
+            }
+            let reads = matches!(method, b"GET" | b"HEAD" | b"DELETE");
+            let sub_path = below.iter().any(|&byte| byte != b'/');
+            return Class { group: rule.group, existing: reads || sub_path };
+        }
+        let Some(slash) = rest.iter().position(is_slash) else { return NONE };
+        rest = rest.get(slash + 1..).unwrap_or_default();
+    }
+}
+
+/// What follows `pattern` at the front of `path`, if it stands there in whole segments.
+fn match_front<'a>(path: &'a [u8], pattern: &[u8]) -> Option<&'a [u8]> {
+    let below = path.strip_prefix(pattern)?;
+    (below.is_empty() || below.first() == Some(&b'/')).then_some(below)
+}
+
+/// The target up to its query or fragment.
+fn path(target: &[u8]) -> &[u8] {
+    target.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what `split` and `position` ask for")]
+fn is_slash(byte: &u8) -> bool {
+    *byte == b'/'
+}
+
+#[cfg(test)]
+mod tests {
+    use std::prelude::rust_2024::*;
+
+    use super::*;
+
+    #[track_caller]
+    fn class(line: &str) -> (Group, bool) {
+        let (method, target) = line.split_once(' ').unwrap();
+        let class = classify(DEFAULT_RULES, true, method.as_bytes(), target.as_bytes());
+        (class.group, class.existing)
+    }
+
+    #[test]
+    fn stateful_apis_new_and_existing() {
+        use Group::Stateful;
+        for new in [
+            "POST /v1/responses",
+            "POST /responses",
+            "POST /openai/v1/responses?api-version=2025-04-01",
+            "POST /a/b/c/v1/files/",
+            "POST /v1/fine_tuning/jobs",
+            "POST /v1/threads",
+            "POST /v1/threads/runs",
+            "POST /v1/messages/batches",
+            "POST /v1beta/cachedContents",
+            "POST https://gateway.example/v1/videos#x",
+            "PUT /v1/batches",
+        ] {
+            assert_eq!(class(new), (Stateful, false), "{new}");
+        }
+        for existing in [
+            "GET /v1/responses/resp_1",
+            "GET /v1/responses",
+            "HEAD /v1/files/f/content",
+            "DELETE /v1/responses/resp_1",
+            "POST /v1/responses/resp_1/cancel",
+            "POST /v1/threads/t/runs",
+            "POST /v1/threads/t/messages",
+            "POST /v1/uploads/u/parts",
+            "POST /v1/fine_tuning/jobs/j/cancel",
+            "POST /v1/vector_stores/v/files",
+            "GET /v1/messages/batches/b/results",
+            "PATCH /v1beta/cachedContents/c",
+            "POST /v1/evals/e/runs",
+        ] {
+            assert_eq!(class(existing), (Stateful, true), "{existing}");
+        }
+    }
+
+    #[test]
+    fn every_default_api_is_stateful_with_and_without_v1() {
+        for rule in DEFAULT_RULES.iter().filter(|rule| rule.group == Group::Stateful) {
+            let name = std::str::from_utf8(rule.pattern).unwrap();
+            for prefix in ["/v1/", "/", "/proxy/openai/v1/"] {
+                assert_eq!(class(&format!("POST {prefix}{name}")), (Group::Stateful, false));
+                assert_eq!(class(&format!("POST {prefix}{name}/x")), (Group::Stateful, true));
+                if !name.contains('/') {
+                    assert_eq!(class(&format!("POST {prefix}{name}x")).0, Group::Stateless);
+                    assert_eq!(class(&format!("POST {prefix}x{name}")).0, Group::Stateless);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn prompt_cache_only_when_asked() {
+        for target in ["/v1/chat/completions", "/v1/completions", "/v1/messages"] {
+            assert_eq!(class(&format!("POST {target}")), (Group::PromptCache, false));
+            let class = classify(DEFAULT_RULES, false, b"POST", target.as_bytes());
+            assert_eq!(class.group, Group::Stateless);
+        }
+    }
+
+    #[test]
+    fn everything_else_is_stateless() {
+        for line in [
+            "POST /v1/embeddings",
+            "GET /v1/models",
+            "GET /",
+            "GET *",
+            "GET ",
+            "POST /v1/Responses",
+            "POST /v1/responses.json",
+            "POST /v1/models?x=/v1/responses",
+            "OPTIONS /v1/responses",
+            "POST /v1/fine%5Ftuning",
+        ] {
+            assert_eq!(class(line), (Group::Stateless, false), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_table_of_ones_own() {
+        let rules = [Rule { pattern: b"jobs/gpu", group: Group::Stateful }];
+        assert_eq!(check_rules(&rules), Ok(()));
+        assert_eq!(classify(&rules, false, b"POST", b"/x/jobs/gpu").group, Group::Stateful);
+        assert_eq!(classify(&rules, false, b"POST", b"/v1/responses").group, Group::Stateless);
+        assert_eq!(classify(&[], false, b"POST", b"/v1/responses").group, Group::Stateless);
+        for bad in [&b""[..], b"/a", b"a/", b"a//b"] {
+            let rules = [rules[0], Rule { pattern: bad, group: Group::Stateful }];
+            assert_eq!(check_rules(&rules), Err(Error::Pattern.at(Field::Rules, 1)));
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! The value of the affinity cookie, version 1: 50 bytes as 67 base64url characters.
+//!
+//! docs/cookie-format.md is the specification. The tag is a SIV (Rogaway and Shrimpton,
+//! 2006): it is computed over the plain pin and then masks it, so the same token looks
+//! different in every cookie.
+
+use core::hash::Hasher as _;
+
+use data_encoding::BASE64URL_NOPAD;
+use subtle::ConstantTimeEq as _;
+
+use crate::error::Error;
+use crate::hash::{check_scope, length_prefix, sip24, sip24_wide};
+use crate::key::{Key, Kind};
+use crate::named;
+use crate::ring::{KeyRing, MAX_KEYS, RingKey, Role};
+
+/// The version this release writes and reads.
+pub const COOKIE_VERSION: u8 = 1;
+/// The length of a cookie's value, in characters.
+pub const VALUE_LEN: usize = 67;
+/// The longest cookie name, in bytes.
+pub const MAX_NAME: usize = 128;
+
+const RAW_LEN: usize = 50;
+/// The bytes before the pin.
+const HEAD_LEN: usize = 26;
+
+/// A cookie's value as it stands in a header.
+pub type Value = [u8; VALUE_LEN];
+
+/// What came of reading a cookie, in the order in which the checks are made: of several
+/// cookies, the one that came furthest counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Verdict {
+    /// There was no cookie, or nobody looked.
+    Absent = 0,
+    /// Not 67 base64url characters with zero trailing bits, or of an undefined kind.
+    Malformed = 1,
+    /// Of another version of this format.
+    UnknownVersion = 2,
+    /// Signed by a key that is not in the ring.
+    UnknownKey = 3,
+    /// Forged, damaged, or made for another name, scope or affinity key.
+    BadTag = 4,
+    /// Genuine, but of another kind than the request.
+    OtherKey = 5,
+    /// Issued or refreshed later than now plus the skew.
+    NotYetValid = 6,
+    /// Issued longer ago than the maximum life.
+    ExpiredLife = 7,
+    /// Refreshed longer ago than the maximum idle time.
+    ExpiredIdle = 8,
+    /// Usable.
+    Valid = 9,
+    /// Usable, and to be issued anew.
+    RefreshDue = 10,
+}
+
+named! { Verdict {
+    Absent = "absent", Malformed = "malformed", UnknownVersion = "unknown_version",
+    UnknownKey = "unknown_key", BadTag = "bad_tag", OtherKey = "other_key",
+    NotYetValid = "not_yet_valid", ExpiredLife = "expired_life", ExpiredIdle = "expired_idle",
+    Valid = "valid", RefreshDue = "refresh_due",
+} }
+
+impl Verdict {
+    /// Whether a cookie with this verdict is used.
+    #[must_use]
+    pub const fn is_usable(self) -> bool {
+        matches!(self, Self::Valid | Self::RefreshDue)
+    }
+}
+
+/// How long cookies are good for, in seconds; 0 switches a limit off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How far in the future a replica's clock may have stamped a cookie. Cannot be
+    /// switched off: 0 is no tolerance.
+    pub skew: u32,
+    /// The longest life since `issued_at`.
+    pub max_life: u32,
+    /// The longest time since `refreshed_at`.
+    pub max_idle: u32,
+    /// A fifth of this after `refreshed_at`, the cookie is issued anew.
+    pub refresh_interval: u32,
+}
+
+/// What a cookie says.
+///
+/// `Debug` leaves out the id, which follows a person around, and the pin.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Cookie {
+    /// What the cookie belongs to.
+    pub kind: Kind,
+    /// The first issue, in unix seconds; kept through every refresh.
+    pub issued_at: u32,
+    /// The latest issue, in unix seconds.
+    pub refreshed_at: u32,
+    /// The anonymous id; a nonce for the other kinds.
+    pub id: [u8; 16],
+    /// The identity hash of the session's token.
+    pub pin: u64,
+}
+
+impl core::fmt::Debug for Cookie {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Cookie")
+            .field("kind", &self.kind)
+            .field("issued_at", &self.issued_at)
+            .field("refreshed_at", &self.refreshed_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whom cookies are for: the cookie's name and the scope, both under the MAC.
+#[derive(Clone, Copy, Debug)]
+pub struct Audience<'a> {
+    /// The cookie's name, 1 to [`MAX_NAME`] RFC 9110 token bytes.
+    pub name: &'a [u8],
+    /// The scope, 0 to [`MAX_SCOPE`](crate::MAX_SCOPE) bytes.
+    pub scope: &'a [u8],
+}
+
+impl Audience<'_> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        check_name(self.name)?;
+        check_scope(self.scope)
+    }
+}
+
+/// RFC 6265 section 4.1.1: a cookie's name is a token, RFC 9110 section 5.6.2.
+pub(crate) fn check_name(name: &[u8]) -> Result<(), Error> {
+    let token = |&byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || name.len() > MAX_NAME || !name.iter().all(token) {
+        return Err(Error::CookieName);
+    }
+    Ok(())
+}
+
+/// The value of a cookie, signed with the ring's signing key.
+///
+/// `key` is the affinity key that the cookie is bound to and must be of the cookie's
+/// kind; an anonymous key's bytes are not looked at, the cookie's own id counts.
+///
+/// # Errors
+///
+/// [`Error::CookieName`], [`Error::ScopeLength`], [`Error::KeyLength`] (also for a key of
+/// another kind than the cookie's).
+pub fn encode(
+    ring: &KeyRing,
+    audience: &Audience<'_>,
+    key: &Key<'_>,
+    cookie: &Cookie,
+) -> Result<Value, Error> {
+    audience.check()?;
+    key.check()?;
+    if key.kind() != cookie.kind {
+        return Err(Error::KeyLength);
+    }
+    // A ring cannot be built without a signing key.
+    let signer = ring.signer().ok_or(Error::SigningKeys)?;
+    Ok(encode_unchecked(signer, audience, key, cookie))
+}
+
+pub(crate) fn encode_unchecked(
+    signer: &RingKey,
+    audience: &Audience<'_>,
+    key: &Key<'_>,
+    cookie: &Cookie,
+) -> Value {
+    let mut raw = [0; RAW_LEN];
+    raw[0] = COOKIE_VERSION << 4 | cookie.kind as u8;
+    raw[1] = signer.id;
+    raw[2..6].copy_from_slice(&cookie.issued_at.to_be_bytes());
+    raw[6..10].copy_from_slice(&cookie.refreshed_at.to_be_bytes());
+    raw[10..26].copy_from_slice(&cookie.id);
+    let head: &[u8; HEAD_LEN] = raw.first_chunk().unwrap_or(&[0; HEAD_LEN]);
+    let bind = binding(signer, cookie.kind, key);
+    let tag = tag(signer, audience, head, cookie.pin, bind_bytes(cookie.kind, &bind));
+    let masked = cookie.pin ^ mask(signer, &tag);
+    raw[26..34].copy_from_slice(&masked.to_le_bytes());
+    raw[34..50].copy_from_slice(&tag);
+    let mut value = [0; VALUE_LEN];
+    BASE64URL_NOPAD.encode_mut(&raw, &mut value);
+    value
+}
+
+/// Reads the value of one cookie. `key` is the request's affinity key, `None` for an
+/// anonymous request. The cookie comes with every verdict from [`Verdict::OtherKey`] on,
+/// because only then its tag was found good.
+///
+/// Takes the time of at most two hashes, whatever the value.
+///
+/// # Errors
+///
+/// [`Error::CookieName`], [`Error::ScopeLength`], [`Error::KeyLength`]. A bad value is a
+/// verdict, not an error.
+pub fn decode(
+    ring: &KeyRing,
+    audience: &Audience<'_>,
+    key: Option<&Key<'_>>,
+    limits: &Limits,
+    now: u64,
+    value: &[u8],
+) -> Result<(Verdict, Option<Cookie>), Error> {
+    audience.check()?;
+    if let Some(key) = key {
+        key.check()?;
+    }
+    Ok(Reader::new(ring, *audience, key, *limits, now).read(value))
+}
+
+/// Reads many cookies of one request: bindings are computed once per ring key and kind,
+/// and the number of MACs is bounded, so that a header full of forgeries stays cheap.
+pub(crate) struct Reader<'a, 'k> {
+    ring: &'a KeyRing,
+    audience: Audience<'a>,
+    key: Option<&'a Key<'k>>,
+    limits: Limits,
+    now: u64,
+    macs_left: u32,
+    bindings: [[Option<[u8; 16]>; MAX_KEYS]; 3],
+}
+
+/// The most MACs computed for one request.
+pub(crate) const MAX_MACS: u32 = 64;
+
+impl<'a, 'k> Reader<'a, 'k> {
+    pub(crate) fn new(
+        ring: &'a KeyRing,
+        audience: Audience<'a>,
+        key: Option<&'a Key<'k>>,
+        limits: Limits,
+        now: u64,
+    ) -> Self {
+        let key = key.filter(|key| key.kind() != Kind::Anonymous);
+        let bindings = [[None; MAX_KEYS]; 3];
+        Self { ring, audience, key, limits, now, macs_left: MAX_MACS, bindings }
+    }
+
+    pub(crate) fn read(&mut self, value: &[u8]) -> (Verdict, Option<Cookie>) {
+        let Some(raw) = decode_base64(value) else { return (Verdict::Malformed, None) };
+        let Some(kind) = Kind::from_number(raw[0] & 15) else { return (Verdict::Malformed, None) };
+        if raw[0] >> 4 != COOKIE_VERSION {
+            return (Verdict::UnknownVersion, None);
+        }
+        let Some((position, key)) = self.ring.find(raw[1]) else {
+            return (Verdict::UnknownKey, None);
+        };
+        let Some(cookie) = self.verify(&raw, kind, position, key) else {
+            return (Verdict::BadTag, None);
+        };
+        (self.judge(&cookie, key), Some(cookie))
+    }
+
+    fn verify(
+        &mut self,
+        raw: &[u8; RAW_LEN],
+        kind: Kind,
+        position: usize,
+        key: &RingKey,
+    ) -> Option<Cookie> {
+        let bind = self.bind(kind, position, key)?;
+        self.macs_left = self.macs_left.checked_sub(1)?;
+        let head: &[u8; HEAD_LEN] = raw.first_chunk()?;
+        let (masked, carried) = raw.get(HEAD_LEN..)?.split_first_chunk::<8>()?;
+        let carried: &[u8; 16] = carried.first_chunk()?;
+        let pin = u64::from_le_bytes(*masked) ^ mask(key, carried);
+        let expected = tag(key, &self.audience, head, pin, bind_bytes(kind, &bind));
+        if !bool::from(expected.ct_eq(carried)) {
+            return None;
+        }
+        Some(Cookie {
+            kind,
+            issued_at: u32::from_be_bytes(*raw.get(2..)?.first_chunk()?),
+            refreshed_at: u32::from_be_bytes(*raw.get(6..)?.first_chunk()?),
+            id: *raw.get(10..)?.first_chunk()?,
+            pin,
+        })
+    }
+
+    /// The binding of the cookie's kind to the *request's* key. `None` where the request
+    /// has no key: nothing that such a cookie could be bound to would verify.
+    fn bind(&mut self, kind: Kind, position: usize, key: &RingKey) -> Option<[u8; 16]> {
+        let row = match kind {
+            Kind::Anonymous => return Some([0; 16]),
+            Kind::Consumer => 0,
+            Kind::Session => 1,
+            Kind::Combined => 2,
+        };
+        let request_key = self.key?;
+        let cached = self.bindings.get_mut(row)?.get_mut(position)?;
+        Some(*cached.get_or_insert_with(|| binding(key, kind, request_key)))
+    }
+
+    /// The checks after the tag, in the order of the verdicts.
+    fn judge(&self, cookie: &Cookie, key: &RingKey) -> Verdict {
+        let wanted = self.key.map_or(Kind::Anonymous, Key::kind);
+        if cookie.kind != wanted {
+            return Verdict::OtherKey;
+        }
+        let (issued, refreshed) = (u64::from(cookie.issued_at), u64::from(cookie.refreshed_at));
+        if issued.max(refreshed) > self.now.saturating_add(self.limits.skew.into()) {
+            return Verdict::NotYetValid;
+        }
+        let life = self.now.saturating_sub(issued);
+        let idle = self.now.saturating_sub(refreshed);
+        let over = |elapsed: u64, limit: u32| limit != 0 && elapsed > limit.into();
+        if over(life, self.limits.max_life) {
+            return Verdict::ExpiredLife;
+        }
+        if over(idle, self.limits.max_idle) {
+            return Verdict::ExpiredIdle;
+        }
+        let interval = u64::from(self.limits.refresh_interval);
+        let old = interval != 0 && idle.saturating_mul(5) >= interval;
+        if key.role == Role::Retire || old { Verdict::RefreshDue } else { Verdict::Valid }
+    }
+}
+
+/// Exactly 67 characters of the URL-safe alphabet whose 4 trailing bits are zero. The
+/// constant lengths are what lets the compiler drop the library's panics.
+fn decode_base64(value: &[u8]) -> Option<[u8; RAW_LEN]> {
+    let value: &Value = value.try_into().ok()?;
+    let mut raw = [0; RAW_LEN];
+    BASE64URL_NOPAD.decode_mut(value, &mut raw).ok()?;
+    Some(raw)
+}
+
+fn tag(
+    key: &RingKey,
+    audience: &Audience<'_>,
+    head: &[u8; HEAD_LEN],
+    pin: u64,
+    bind: &[u8],
+) -> [u8; 16] {
+    #[expect(clippy::cast_possible_truncation, reason = "a name has at most 128 bytes")]
+    let name_len = audience.name.len() as u8;
+    sip24_wide(&key.mac, |mac| {
+        mac.write(&[name_len]);
+        mac.write(audience.name);
+        mac.write(&length_prefix(audience.scope));
+        mac.write(audience.scope);
+        mac.write(head);
+        mac.write(&pin.to_le_bytes());
+        mac.write(bind);
+    })
+}
+
+fn mask(key: &RingKey, tag: &[u8; 16]) -> u64 {
+    sip24(&key.pin, &[tag])
+}
+
+fn binding(key: &RingKey, kind: Kind, affinity_key: &Key<'_>) -> [u8; 16] {
+    if kind == Kind::Anonymous {
+        return [0; 16];
+    }
+    sip24_wide(&key.bind, |hasher| {
+        hasher.write(&[kind as u8]);
+        affinity_key.feed(&mut |bytes: &[u8]| hasher.write(bytes));
+    })
+}
+
+/// Nothing for an anonymous cookie.
+fn bind_bytes(kind: Kind, bind: &[u8; 16]) -> &[u8] {
+    if kind == Kind::Anonymous { &[] } else { bind }
+}

@@ -1,0 +1,178 @@
+//! Errors. Each has one status number in the C ABI, see `capi/status.rs`.
+
+use thiserror::Error as ThisError;
+
+use crate::named;
+
+/// What is wrong with an argument. Nothing has changed when one is returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]
+#[non_exhaustive]
+pub enum Error {
+    /// The number of buckets is 0 or over `2^31 - 1`.
+    #[error("the number of buckets is not in 1..=2^31-1")]
+    BucketCount,
+    /// A scope over [`MAX_SCOPE`](crate::MAX_SCOPE) bytes.
+    #[error("the scope is longer than 1024 bytes")]
+    ScopeLength,
+    /// A consumer name or session key that is empty or over [`MAX_KEY`](crate::MAX_KEY) bytes.
+    #[error("an affinity key is empty or longer than 4096 bytes")]
+    KeyLength,
+    /// An identity without bytes.
+    #[error("an identity is empty")]
+    IdentityEmpty,
+    /// A weight over [`MAX_WEIGHT`](crate::MAX_WEIGHT).
+    #[error("a weight is over 65536")]
+    Weight,
+    /// An `until` over [`MAX_UNTIL`](crate::MAX_UNTIL).
+    #[error("an until is over 2^45-1")]
+    Until,
+    /// The slot is vacant, or was to be made so after it was built.
+    #[error("a vacant slot stays vacant, and no other becomes so")]
+    Vacant,
+    /// A slot number that is not below the capacity.
+    #[error("a slot number is not below the capacity")]
+    SlotRange,
+    /// The set has no slots, or more than `2^31 - 1`.
+    #[error("the number of slots is not in 1..=2^31-1")]
+    SlotCount,
+    /// Two slots with one identity.
+    #[error("two slots have the same identity")]
+    DuplicateIdentity,
+    /// A placement key or secret of nothing but zero bytes.
+    #[error("a secret is all zero")]
+    ZeroSecret,
+    /// Two equal secrets, or one equal to the placement key.
+    #[error("a secret is used twice")]
+    DuplicateSecret,
+    /// Two cookie keys with one id.
+    #[error("two cookie keys have the same id")]
+    DuplicateKeyId,
+    /// No cookie key, or more than [`MAX_KEYS`](crate::MAX_KEYS).
+    #[error("the number of cookie keys is not in 1..=8")]
+    KeyCount,
+    /// No key signs, or several do.
+    #[error("not exactly one cookie key signs")]
+    SigningKeys,
+    /// A cookie name that is not 1 to 128 RFC 9110 token bytes.
+    #[error("the cookie name is not 1 to 128 token bytes")]
+    CookieName,
+    /// A path that does not start with `/`, or an attribute with a byte outside
+    /// `0x20..=0x7e`, with a `;`, or longer than 1024 bytes.
+    #[error("a cookie attribute has a bad byte, is too long, or a path without a leading slash")]
+    Attribute,
+    /// A `__Host-` or `__Secure-` name whose attributes break the prefix's rules.
+    #[error("the cookie's attributes break the rules of its name's prefix")]
+    NamePrefix,
+    /// `SameSite=None` or `Partitioned` without `Secure`.
+    #[error("SameSite=None and Partitioned need Secure")]
+    NeedsSecure,
+    /// A `Max-Age` over [`MAX_MAX_AGE`](crate::MAX_MAX_AGE).
+    #[error("Max-Age is over 34560000 seconds")]
+    MaxAge,
+    /// A success range outside `100..=599`, or empty.
+    #[error("the success range is not within 100..=599")]
+    SuccessRange,
+    /// A classification rule with an empty pattern, or an empty segment in one.
+    #[error("a classification pattern has an empty segment")]
+    Pattern,
+    /// The time is past `2^32 - 1`, the last second a cookie can state.
+    #[error("the time does not fit a cookie")]
+    Time,
+    /// Sixteen zero bytes where randomness is needed.
+    #[error("entropy is needed and all zero")]
+    Entropy,
+    /// An output buffer that is too small.
+    #[error("the buffer is too small, {needed} bytes are needed")]
+    BufferTooSmall {
+        /// The length that suffices, in elements of the buffer.
+        needed: usize,
+    },
+    /// The decision was made by another configuration.
+    #[error("the decision belongs to another configuration")]
+    Stale,
+}
+
+/// The part of a configuration that an error is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Field {
+    /// The configuration as a whole, or its `size`.
+    Config = 0,
+    /// The placement key.
+    PlacementKey = 1,
+    /// A cookie key; the index is its position in the ring.
+    CookieKeys = 2,
+    /// A slot; the index is its number.
+    Slots = 3,
+    /// The scope.
+    Scope = 4,
+    /// The cookie's name.
+    CookieName = 5,
+    /// `Path`.
+    Path = 6,
+    /// `Domain`.
+    Domain = 7,
+    /// `Max-Age`.
+    MaxAge = 8,
+    /// `Secure`.
+    Secure = 9,
+    /// `SameSite`.
+    SameSite = 10,
+    /// `Partitioned`.
+    Partitioned = 11,
+    /// The range of successful response statuses.
+    Success = 12,
+    /// A classification rule; the index is its position in the table.
+    Rules = 13,
+    /// The memory for the pin index.
+    Index = 14,
+    /// The strategy.
+    Strategy = 15,
+    /// The policy for requests that name existing state.
+    PolicyExisting = 16,
+    /// The policy for other requests.
+    PolicyNew = 17,
+    /// `HttpOnly`.
+    HttpOnly = 18,
+    /// The switch `combine_keys`.
+    CombineKeys = 19,
+    /// The switch `reject_bad_keys`.
+    RejectBadKeys = 20,
+    /// The switch `keyed_cookies`.
+    KeyedCookies = 21,
+    /// The switch `mint_single`.
+    MintSingle = 22,
+    /// The switch `prompt_cache`.
+    PromptCache = 23,
+}
+
+named! { Field {
+    Config = "config", PlacementKey = "placement_key", CookieKeys = "cookie_keys",
+    Slots = "slots", Scope = "scope", CookieName = "cookie_name", Path = "path",
+    Domain = "domain", MaxAge = "max_age", Secure = "secure", SameSite = "same_site",
+    Partitioned = "partitioned", Success = "success", Rules = "rules", Index = "index",
+    Strategy = "strategy", PolicyExisting = "policy_existing", PolicyNew = "policy_new",
+    HttpOnly = "http_only", CombineKeys = "combine_keys", RejectBadKeys = "reject_bad_keys",
+    KeyedCookies = "keyed_cookies", MintSingle = "mint_single", PromptCache = "prompt_cache",
+} }
+
+/// Why a configuration was refused, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]
+#[error("{}[{index}]: {error}", .field.name())]
+pub struct ConfigError {
+    /// The part of the configuration.
+    pub field: Field,
+    /// The position within it, 0 for single values.
+    pub index: usize,
+    /// What is wrong.
+    #[source]
+    pub error: Error,
+}
+
+impl Error {
+    /// This error, at a place of a configuration.
+    #[must_use]
+    pub const fn at(self, field: Field, index: usize) -> ConfigError {
+        ConfigError { field, index, error: self }
+    }
+}

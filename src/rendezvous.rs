@@ -1,0 +1,194 @@
+//! Weighted rendezvous (highest random weight) hashing in integers.
+//!
+//! Every candidate draws `r_i = mix(h ^ id_i)`, uniform in 64 bits. With
+//! `u = (r + 1) / 2^64`, `-ln(u) / w` is exponentially distributed with rate `w`, so
+//! the candidate with the smallest value wins with probability `w_i / Σw` (Schindelhauer
+//! and Schomaker, "Weighted Distributed Hash Tables", 2005). A logarithm to base 2 in
+//! fixed point gives the same order on every platform, and comparing products instead
+//! of quotients needs no division.
+
+use core::cmp::Ordering;
+
+/// Fraction bits of the logarithm.
+const FRACTION: u32 = 40;
+
+/// `round(2^40 * log2(1 + j / 256))` for `j` in `0..=256`.
+static LOG2: [u64; 257] = log2_table();
+
+/// One candidate's draw.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Draw {
+    /// `mix(h ^ id)`.
+    pub r: u64,
+    /// `1..=65536`.
+    pub weight: u32,
+}
+
+impl Draw {
+    /// Whether this draw wins against `champion`, which has the lower slot: the smaller
+    /// `L(r) / weight`, then the larger `r`, then the lower slot.
+    ///
+    /// `L` falls as `r` rises, so between equal weights the larger `r` has the smaller or
+    /// the same quotient and wins either way; no logarithm is needed.
+    #[inline]
+    pub(crate) fn beats(self, champion: Self) -> bool {
+        if self.weight == champion.weight {
+            return self.r > champion.r;
+        }
+        self.beats_by_logarithm(champion)
+    }
+
+    fn beats_by_logarithm(self, champion: Self) -> bool {
+        // Below 2^47 * 2^17: the products fit in 64 bits.
+        let mine = neg_log2(self.r) * u64::from(champion.weight);
+        let theirs = neg_log2(champion.r) * u64::from(self.weight);
+        match mine.cmp(&theirs) {
+            Ordering::Less => true,
+            Ordering::Equal => self.r > champion.r,
+            Ordering::Greater => false,
+        }
+    }
+}
+
+/// `L(r) = -log2((r + 1) / 2^64)` with 40 fraction bits, from 0 (`r = 2^64 - 1`) to
+/// `64 << 40` (`r = 0`); never increases with `r`.
+///
+/// The mantissa's first 8 bits pick a cell of the table, the next 24 interpolate in it.
+#[must_use]
+pub(crate) fn neg_log2(r: u64) -> u64 {
+    let Some(x) = r.checked_add(1) else { return 0 };
+    let exponent = x.ilog2();
+    let mantissa = x << (63 - exponent);
+    let cell = ((mantissa >> 55) & 0xff) as usize;
+    let rest = (mantissa >> 31) & 0x00ff_ffff;
+    let low = LOG2[cell];
+    let step = LOG2[cell + 1] - low;
+    let log2 = (u64::from(exponent) << FRACTION) + low + ((step * rest) >> 24);
+    (64 << FRACTION) - log2
+}
+
+/// The table by integer arithmetic: squaring a number doubles its logarithm, so each
+/// squaring of the mantissa (in `1..2`, with 63 fraction bits) shifts out one more
+/// binary digit of it.
+const fn log2_table() -> [u64; 257] {
+    // 12 digits beyond those kept decide the rounding; no entry lies nearer to a tie.
+    const EXTRA: u32 = 12;
+    let mut table = [0; 257];
+    let mut j = 0;
+    while j < 256 {
+        let mut mantissa: u128 = (256 + j as u128) << 55;
+        let mut log2: u64 = 0;
+        let mut digit = 0;
+        while digit < FRACTION + EXTRA {
+            mantissa = (mantissa * mantissa) >> 63;
+            log2 <<= 1;
+            if mantissa >> 64 != 0 {
+                mantissa >>= 1;
+                log2 |= 1;
+            }
+            digit += 1;
+        }
+        table[j] = (log2 + (1 << (EXTRA - 1))) >> EXTRA;
+        j += 1;
+    }
+    table[256] = 1 << FRACTION;
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use std::prelude::rust_2024::*;
+
+    use super::*;
+
+    /// A second way to the table, in floating point: 53 bits leave 12 below the last
+    /// place, so an entry may only differ where the formula lies on a rounding tie.
+    #[test]
+    #[expect(clippy::cast_precision_loss, reason = "entries are below 2^41")]
+    fn table_agrees_with_the_formula() {
+        for (j, &entry) in LOG2.iter().enumerate() {
+            let exact = (1.0 + j as f64 / 256.0).log2() * (1_u64 << FRACTION) as f64;
+            assert!((entry as f64 - exact).abs() <= 0.501, "j = {j}: {entry} against {exact}");
+        }
+        assert_eq!(LOG2[0], 0);
+        assert_eq!(LOG2[128], 643_173_071_356);
+    }
+
+    #[test]
+    fn ends_of_the_logarithm() {
+        assert_eq!(neg_log2(u64::MAX), 0);
+        assert_eq!(neg_log2(0), 64 << FRACTION);
+        assert_eq!(neg_log2(1), 63 << FRACTION);
+        assert_eq!(neg_log2((1 << 63) - 1), 1 << FRACTION);
+        // 2^64 - 1: the last cell, one step short of its end.
+        let step = LOG2[256] - LOG2[255];
+        let last = (63 << FRACTION) + LOG2[255] + ((step * 0x00ff_ffff) >> 24);
+        assert_eq!(neg_log2(u64::MAX - 1), (64 << FRACTION) - last);
+    }
+
+    /// Every edge of every cell at every exponent: exact on the edge, and monotone
+    /// across it.
+    #[test]
+    fn edges_of_every_cell() {
+        for exponent in 0..64_u32 {
+            for (cell, &entry) in LOG2.iter().enumerate().take(256) {
+                let scaled = (256 + cell as u128) << exponent;
+                if scaled & 0xff != 0 {
+                    continue; // Not an integer: no x lies on this edge.
+                }
+                let x = u64::try_from(scaled >> 8).unwrap();
+                let expected = (64 << FRACTION) - ((u64::from(exponent) << FRACTION) + entry);
+                assert_eq!(neg_log2(x - 1), expected, "x = {x}");
+                if x > 1 {
+                    assert!(neg_log2(x - 2) >= expected);
+                }
+                assert!(neg_log2(x) <= expected);
+            }
+        }
+    }
+
+    #[test]
+    fn monotone_around_every_power_and_on_a_grid() {
+        let mut points: Vec<u64> = (0..64)
+            .flat_map(|bit| (0..5_u64).map(move |d| (1_u64 << bit).wrapping_add(d).wrapping_sub(2)))
+            .chain((0..1_000_000_u64).map(|i| i.wrapping_mul(18_446_744_073_709)))
+            .chain([u64::MAX - 1, u64::MAX])
+            .collect();
+        points.sort_unstable();
+        for pair in points.windows(2) {
+            assert!(neg_log2(pair[0]) >= neg_log2(pair[1]), "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn equal_weights_need_no_logarithm() {
+        let draws = (0..2000_u64).map(|i| {
+            let r = crate::hash::mix(i / 2) >> (i % 64); // neighbours, ties, small values
+            let r = if i % 5 == 0 { r.wrapping_add(1) } else { r };
+            Draw { r, weight: 1 + (i % 3) as u32 }
+        });
+        let draws: Vec<Draw> = draws.collect();
+        for &a in &draws {
+            for &b in &draws {
+                let a = Draw { weight: b.weight, ..a };
+                assert_eq!(a.beats(b), a.beats_by_logarithm(b), "{a:?} {b:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn ties_go_to_the_larger_draw_then_to_the_champion() {
+        // Two neighbours that the fixed point cannot tell apart, at unequal weights.
+        let (r, s) = (u64::MAX / 3, u64::MAX / 3 + 1);
+        assert_eq!(neg_log2(r), neg_log2(s));
+        let draw = |r, weight| Draw { r, weight };
+        assert!(draw(s, 7).beats(draw(r, 7)));
+        assert!(!draw(r, 7).beats(draw(s, 7)));
+        assert!(!draw(r, 7).beats(draw(r, 7)), "the lower slot keeps a full tie");
+        // L = 0 ties at every pair of weights.
+        assert!(!draw(u64::MAX, 9).beats(draw(u64::MAX, 1)));
+        assert!(!draw(u64::MAX, 1).beats(draw(u64::MAX, 9)));
+        // A heavier weight beats a slightly larger draw.
+        assert!(draw(r, 8).beats(draw(s, 7)));
+    }
+}

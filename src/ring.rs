@@ -1,0 +1,179 @@
+//! The cookie key ring: which keys sign, which are accepted, which are on their way out.
+
+use core::hash::Hasher as _;
+
+use arrayvec::ArrayVec;
+use zeroize::Zeroize as _;
+
+use crate::error::{ConfigError, Error, Field};
+use crate::hash::sip24_wide;
+use crate::named;
+use crate::secret::Secret;
+
+/// The most keys in a ring.
+pub const MAX_KEYS: usize = 8;
+
+/// What a cookie key is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Role {
+    /// Signs new cookies, and its cookies are valid. Exactly one key of a ring.
+    Sign = 0,
+    /// Its cookies are valid and left alone.
+    Accept = 1,
+    /// Its cookies are valid and issued anew with the signing key.
+    Retire = 2,
+}
+
+named! { Role { Sign = "sign", Accept = "accept", Retire = "retire" } }
+
+/// One key of a ring, as configured.
+#[derive(Clone, Debug)]
+pub struct CookieKey {
+    /// The number that cookies carry to say which key signed them.
+    pub id: u8,
+    /// What the key is used for.
+    pub role: Role,
+    /// The secret that the three working keys are derived from.
+    pub secret: Secret,
+}
+
+/// The working keys of one secret.
+pub(crate) struct RingKey {
+    pub mac: [u8; 16],
+    pub pin: [u8; 16],
+    pub bind: [u8; 16],
+    pub id: u8,
+    pub role: Role,
+}
+
+impl Drop for RingKey {
+    fn drop(&mut self) {
+        self.mac.zeroize();
+        self.pin.zeroize();
+        self.bind.zeroize();
+    }
+}
+
+/// One to [`MAX_KEYS`] cookie keys, exactly one of which signs.
+///
+/// Holds only keys derived from the secrets. They are wiped on drop and never shown.
+pub struct KeyRing {
+    keys: ArrayVec<RingKey, MAX_KEYS>,
+    signer: u8,
+}
+
+impl KeyRing {
+    /// Builds a ring. With `placement_key`, also refuses a secret that equals it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyCount`], [`Error::ZeroSecret`], [`Error::DuplicateSecret`],
+    /// [`Error::DuplicateKeyId`], [`Error::SigningKeys`], each with the index of the key
+    /// that is at fault.
+    pub fn new(keys: &[CookieKey], placement_key: Option<&Secret>) -> Result<Self, ConfigError> {
+        let mut ring = Self { keys: ArrayVec::new(), signer: 0 };
+        let mut signing = false;
+        for (index, key) in keys.iter().enumerate() {
+            let refuse = |error: Error| Err(error.at(Field::CookieKeys, index));
+            if key.secret.is_zero() {
+                return refuse(Error::ZeroSecret);
+            }
+            let same = |other: &Secret| other.expose() == key.secret.expose();
+            let earlier = || keys.iter().take(index);
+            if placement_key.is_some_and(same) || earlier().any(|other| same(&other.secret)) {
+                return refuse(Error::DuplicateSecret);
+            }
+            if earlier().any(|other| other.id == key.id) {
+                return refuse(Error::DuplicateKeyId);
+            }
+            if key.role == Role::Sign {
+                if signing {
+                    return refuse(Error::SigningKeys);
+                }
+                signing = true;
+                ring.signer = key.id;
+            }
+            let derive =
+                |label: &[u8]| sip24_wide(key.secret.expose(), |hasher| hasher.write(label));
+            let working = RingKey {
+                mac: derive(b"tokenpin.v1.mac"),
+                pin: derive(b"tokenpin.v1.pin"),
+                bind: derive(b"tokenpin.v1.key"),
+                id: key.id,
+                role: key.role,
+            };
+            if ring.keys.try_push(working).is_err() {
+                return refuse(Error::KeyCount);
+            }
+        }
+        match (keys.is_empty(), signing) {
+            (true, _) => Err(Error::KeyCount.at(Field::CookieKeys, 0)),
+            (_, false) => Err(Error::SigningKeys.at(Field::CookieKeys, 0)),
+            _ => Ok(ring),
+        }
+    }
+
+    /// The key with this id, and its position in the ring.
+    #[inline]
+    pub(crate) fn find(&self, id: u8) -> Option<(usize, &RingKey)> {
+        self.keys.iter().enumerate().find(|(_, key)| key.id == id)
+    }
+
+    /// The signing key.
+    pub(crate) fn signer(&self) -> Option<&RingKey> {
+        self.find(self.signer).map(|(_, key)| key)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &RingKey> {
+        self.keys.iter()
+    }
+}
+
+impl core::fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_list().entries(self.keys.iter().map(|key| (key.id, key.role))).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::prelude::rust_2024::*;
+
+    use super::*;
+
+    fn key(id: u8, role: Role, byte: u8) -> CookieKey {
+        CookieKey { id, role, secret: Secret::new([byte; 16]) }
+    }
+
+    #[track_caller]
+    fn refused(keys: &[CookieKey], error: Error, index: usize) {
+        let placement = Secret::new([0xaa; 16]);
+        let got = KeyRing::new(keys, Some(&placement)).unwrap_err();
+        assert_eq!(got, error.at(Field::CookieKeys, index));
+    }
+
+    #[test]
+    fn bad_rings_are_refused_where_they_are_bad() {
+        use Role::{Accept, Retire, Sign};
+        refused(&[], Error::KeyCount, 0);
+        refused(&[key(1, Accept, 1)], Error::SigningKeys, 0);
+        refused(&[key(1, Sign, 1), key(2, Sign, 2)], Error::SigningKeys, 1);
+        refused(&[key(1, Sign, 1), key(1, Retire, 2)], Error::DuplicateKeyId, 1);
+        refused(&[key(1, Sign, 1), key(2, Retire, 1)], Error::DuplicateSecret, 1);
+        refused(&[key(1, Sign, 0xaa)], Error::DuplicateSecret, 0);
+        refused(&[key(1, Sign, 1), key(2, Accept, 0)], Error::ZeroSecret, 1);
+        let nine: Vec<_> = (1..=9).map(|i| key(i, if i == 1 { Sign } else { Accept }, i)).collect();
+        refused(&nine, Error::KeyCount, 8);
+        assert!(KeyRing::new(&nine[..8], None).is_ok());
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let keys = [key(7, Role::Sign, 0x5c)];
+        let ring = KeyRing::new(&keys, None).unwrap();
+        assert_eq!(format!("{ring:?}"), "[(7, Sign)]");
+        assert!(format!("{keys:?}").contains("Secret(..)"));
+        assert!(!format!("{keys:?}").contains("92"), "0x5c in decimal");
+    }
+}

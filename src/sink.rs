@@ -1,0 +1,28 @@
+//! Where output goes: a place that is asked for room before its first byte, so that a
+//! buffer that is too small stays untouched.
+
+use crate::error::Error;
+
+pub(crate) trait Sink {
+    /// Makes sure of room for `needed` bytes.
+    fn room(&mut self, needed: usize) -> Result<(), Error>;
+
+    /// Appends `bytes`, which are within the room asked for.
+    fn put(&mut self, bytes: &[u8]);
+}
+
+/// A borrowed buffer, filled from its front.
+pub(crate) struct Slice<'a>(pub &'a mut [u8]);
+
+impl Sink for Slice<'_> {
+    fn room(&mut self, needed: usize) -> Result<(), Error> {
+        if self.0.len() < needed { Err(Error::BufferTooSmall { needed }) } else { Ok(()) }
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        if let Some((now, later)) = core::mem::take(&mut self.0).split_at_mut_checked(bytes.len()) {
+            now.copy_from_slice(bytes);
+            self.0 = later;
+        }
+    }
+}

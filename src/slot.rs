@@ -1,0 +1,203 @@
+//! Slots: the accounts of a token set, and the one word of each that changes.
+
+#[cfg(target_has_atomic = "64")]
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering;
+#[cfg(not(target_has_atomic = "64"))]
+use portable_atomic::AtomicU64;
+
+use crate::error::Error;
+use crate::hash::identity_hash;
+use crate::named;
+
+/// The largest weight: the token always serves the sessions whose home it is.
+pub const MAX_WEIGHT: u32 = 65_536;
+
+/// The latest `until`, in unix seconds: 45 bits, about a million years.
+pub const MAX_UNTIL: u64 = (1 << 45) - 1;
+
+/// What a slot does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum State {
+    /// Serves everyone.
+    Up = 0,
+    /// Keeps the sessions it has; anonymous newcomers go elsewhere.
+    Draining = 1,
+    /// Serves nobody.
+    Down = 2,
+    /// Holds no account. Fixed when the slot is made.
+    Vacant = 3,
+}
+
+named! { State { Up = "up", Draining = "draining", Down = "down", Vacant = "vacant" } }
+
+/// State, weight and until of a slot at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The state as it was set.
+    pub state: State,
+    /// `0..=`[`MAX_WEIGHT`]; 0 takes no session that is not pinned to it.
+    pub weight: u32,
+    /// The unix second from which `Draining` or `Down` counts as `Up` again; 0 for never.
+    pub until: u64,
+}
+
+impl Status {
+    /// Up, at full weight.
+    pub const UP: Self = Self { state: State::Up, weight: MAX_WEIGHT, until: 0 };
+
+    /// The state that counts at `now`, in unix seconds.
+    #[must_use]
+    pub const fn state_at(self, now: u64) -> State {
+        let over = self.until != 0 && now >= self.until;
+        match self.state {
+            State::Draining | State::Down if over => State::Up,
+            state => state,
+        }
+    }
+
+    /// Weight in bits 0..17, state in 17..19, until in 19..64.
+    fn pack(self) -> Result<u64, Error> {
+        if self.weight > MAX_WEIGHT {
+            return Err(Error::Weight);
+        }
+        if self.until > MAX_UNTIL {
+            return Err(Error::Until);
+        }
+        Ok(u64::from(self.weight) | (self.state as u64) << 17 | self.until << 19)
+    }
+
+    fn unpack(word: u64) -> Self {
+        let state = match (word >> 17) & 3 {
+            0 => State::Up,
+            1 => State::Draining,
+            2 => State::Down,
+            _ => State::Vacant,
+        };
+        Self { state, weight: (word & 0x1_ffff) as u32, until: word >> 19 }
+    }
+}
+
+/// One slot of a token set: 16 bytes that the caller owns.
+///
+/// State, weight and until share one atomic word, so a reader sees all three of one
+/// moment and a change never waits for a decision. Shared freely between threads; the
+/// ordering is relaxed, because the word refers to no other memory.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Slot {
+    identity: u64,
+    word: AtomicU64,
+}
+
+impl Slot {
+    /// The slot of the account named by `identity`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::IdentityEmpty`], [`Error::Weight`], [`Error::Until`], and
+    /// [`Error::Vacant`] if the status says vacant.
+    pub fn new(identity: &[u8], status: Status) -> Result<Self, Error> {
+        if identity.is_empty() {
+            return Err(Error::IdentityEmpty);
+        }
+        if status.state == State::Vacant {
+            return Err(Error::Vacant);
+        }
+        Ok(Self { identity: identity_hash(identity), word: AtomicU64::new(status.pack()?) })
+    }
+
+    /// A slot without an account, kept for growth.
+    #[must_use]
+    pub const fn vacant() -> Self {
+        Self { identity: 0, word: AtomicU64::new((State::Vacant as u64) << 17) }
+    }
+
+    /// The identity hash of the account; 0 for a vacant slot.
+    #[must_use]
+    pub const fn identity(&self) -> u64 {
+        self.identity
+    }
+
+    /// Whether this slot holds no account.
+    #[must_use]
+    pub fn is_vacant(&self) -> bool {
+        self.status().state == State::Vacant
+    }
+
+    /// State, weight and until, read at once.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status::unpack(self.word.load(Ordering::Relaxed))
+    }
+
+    /// Changes state, weight and until at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Vacant`] if the slot is vacant or the status says so, [`Error::Weight`],
+    /// [`Error::Until`]. Nothing changes then.
+    pub fn set(&self, status: Status) -> Result<(), Error> {
+        if status.state == State::Vacant || self.is_vacant() {
+            return Err(Error::Vacant);
+        }
+        self.word.store(status.pack()?, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_sixteen_bytes() {
+        assert_eq!((size_of::<Slot>(), align_of::<Slot>()), (16, 8));
+    }
+
+    #[test]
+    fn every_status_survives_the_word() {
+        for state in [State::Up, State::Draining, State::Down] {
+            for weight in [0, 1, 65_535, MAX_WEIGHT] {
+                for until in [0, 1, 1 << 32, MAX_UNTIL] {
+                    let status = Status { state, weight, until };
+                    let slot = Slot::new(b"a", Status::UP).unwrap();
+                    slot.set(status).unwrap();
+                    assert_eq!(slot.status(), status);
+                    assert_eq!(Slot::new(b"a", status).unwrap().status(), status);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bad_statuses_change_nothing() {
+        let slot = Slot::new(b"a", Status { state: State::Down, weight: 7, until: 9 }).unwrap();
+        let before = slot.status();
+        let heavy = Status { weight: MAX_WEIGHT + 1, ..Status::UP };
+        let late = Status { until: MAX_UNTIL + 1, ..Status::UP };
+        let vacant = Status { state: State::Vacant, ..Status::UP };
+        for (status, error) in
+            [(heavy, Error::Weight), (late, Error::Until), (vacant, Error::Vacant)]
+        {
+            assert_eq!(slot.set(status), Err(error));
+            assert_eq!(Slot::new(b"a", status).unwrap_err(), error);
+            assert_eq!(slot.status(), before);
+        }
+        assert_eq!(Slot::new(b"", Status::UP).unwrap_err(), Error::IdentityEmpty);
+        assert_eq!(Slot::vacant().set(Status::UP), Err(Error::Vacant));
+    }
+
+    #[test]
+    fn until_ends_a_cooldown_and_nothing_else() {
+        let status = |state, until| Status { state, weight: 1, until };
+        for state in [State::Draining, State::Down] {
+            assert_eq!(status(state, 0).state_at(u64::MAX), state);
+            assert_eq!(status(state, 100).state_at(99), state);
+            assert_eq!(status(state, 100).state_at(100), State::Up);
+        }
+        assert_eq!(status(State::Up, 100).state_at(1), State::Up);
+        assert_eq!(Slot::vacant().status().state_at(u64::MAX), State::Vacant);
+    }
+}
