@@ -70,6 +70,7 @@ pub use error::{ConfigError, Error, Field};
 pub use hash::{MAX_SCOPE, fnv1a32, identity_hash, key_hash, mix};
 pub use jump::{MAX_BUCKETS, jump};
 pub use key::{Key, Kind, MAX_KEY};
+pub use rendezvous::neg_log2;
 pub use ring::{CookieKey, KeyRing, MAX_KEYS, Role};
 pub use secret::Secret;
 pub use select::{Filter, Strategy, select};

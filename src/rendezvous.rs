@@ -55,7 +55,7 @@ impl Draw {
 ///
 /// The mantissa's first 8 bits pick a cell of the table, the next 24 interpolate in it.
 #[must_use]
-pub(crate) fn neg_log2(r: u64) -> u64 {
+pub fn neg_log2(r: u64) -> u64 {
     let Some(x) = r.checked_add(1) else { return 0 };
     let exponent = x.ilog2();
     let mantissa = x << (63 - exponent);
