@@ -1435,10 +1435,6 @@ typedef struct tokenpin_limits {
 extern "C" {
 #endif // __cplusplus
 
-extern void *malloc(size_t size);
-
-extern void free(void *memory);
-
 /**
  * Sets a configuration to the defaults. `size` is `sizeof(tokenpin_config)`.
  */

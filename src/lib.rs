@@ -77,5 +77,9 @@ pub use select::{Filter, Strategy, select};
 pub use set_cookie::{Attributes, CookieName, MAX_MAX_AGE, MAX_SET_COOKIE, SameSite};
 pub use slot::{MAX_UNTIL, MAX_WEIGHT, Slot, State, Status};
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// The version of this crate, and of the C library built from it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
