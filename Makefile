@@ -53,3 +53,78 @@ $(SHARED): $(OBJECT) Makefile
 	  -Wl,-z,defs -Wl,-z,relro -Wl,-z,now -Wl,--gc-sections -lc
 	ln -sf $(notdir $(SHARED)) $(LIB)/$(SONAME)
 	ln -sf $(SONAME) $(LIB)/libtokenpin.so
+
+.PHONY: header
+header: ## include/tokenpin.h, from src/capi
+	TOKENPIN_WRITE_HEADER=1 $(CARGO) test --quiet --locked --test header
+
+.PHONY: vectors
+vectors: ## tests/vectors/*_v1.json and the worked examples in docs/, from the code
+	TOKENPIN_WRITE_VECTORS=1 $(CARGO) test --quiet --locked --test vectors --test docs
+
+.PHONY: demo
+demo: lib ## the main job on real traffic: Envoy, the OpenAI client, several accounts
+	$(PYTHON) envoy/demo/demo.py --build-dir $(BUILD)
+
+.PHONY: demo-smoke
+demo-smoke: lib ## a small run of the demo
+	$(PYTHON) envoy/demo/demo.py --build-dir $(BUILD) --smoke
+
+# What other languages and tools say of the same code.
+-include tests/capi/tests.mk
+
+.PHONY: lint
+lint: tools ## formatting and lints, warnings denied
+	$(CARGO) fmt --check
+	$(CARGO) clippy --quiet --locked --all-targets -- -D warnings
+	$(CARGO) clippy --quiet --locked --all-targets --features capi -- -D warnings
+	$(BUILD)/tools/bin/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cc' '*.cpp' '*.h' ':!include/tokenpin.h')
+	$(BUILD)/tools/bin/ruff check --quiet envoy tests
+	$(BUILD)/tools/bin/shellcheck $$(git ls-files '*.sh' .ci/run)
+
+TOOLS := $(BUILD)/tools/installed
+.PHONY: tools
+tools: $(TOOLS)
+$(TOOLS): tests/requirements.txt
+	$(PYTHON) -m venv $(BUILD)/tools
+	$(BUILD)/tools/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	touch $@
+
+.PHONY: unit
+unit: ## the Rust tests, with and without the C ABI
+	$(CARGO) test --locked
+	$(CARGO) test --locked --features capi --lib --test no_alloc
+
+.PHONY: no-std
+no-std: ## builds for bare metal and for WebAssembly
+	tests/no_std.sh $(BUILD)
+
+.PHONY: readme
+readme: lib ## the examples of README.md
+	tests/readme.sh $(BUILD)
+
+.PHONY: twin
+twin: lib ## the Python implementation against the vectors and the shared library
+	$(PYTHON) tests/twin/test_twin.py --library $(SHARED)
+
+# One after another, each with its seconds.
+TESTS := lint unit capi-test no-std readme twin demo-smoke
+CHECKS := $(TESTS) capi-sanitize miri demo
+
+define run
+	@for target in $(1); do echo "== $$target"; start=$$(date +%s); \
+	  $(MAKE) --no-print-directory $$target || exit 1; \
+	  echo "== $$target: $$(($$(date +%s) - start)) s"; done
+endef
+
+.PHONY: test
+test: ## everything that is quick to check
+	$(call run,$(TESTS))
+
+.PHONY: check
+check: ## make test, and what takes longer
+	$(call run,$(CHECKS))
+
+.PHONY: clean
+clean: ## removes what was built
+	rm -rf $(BUILD) target

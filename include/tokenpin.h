@@ -987,8 +987,8 @@ typedef struct tokenpin_slot_config {
      */
     struct tokenpin_bytes identity;
     /**
-     * The first status. Of a vacant slot the state is `TOKENPIN_STATE_VACANT`, and the rest is not looked
-     * at.
+     * The first status. Of a vacant slot the state is `TOKENPIN_STATE_VACANT`, and the rest is
+     * not looked at.
      */
     struct tokenpin_slot_status status;
 } tokenpin_slot_config;
@@ -1038,8 +1038,8 @@ typedef struct tokenpin_rule {
 } tokenpin_rule;
 
 /**
- * Everything that an affinity is built from. `tokenpin_config_init` sets the defaults; then placement
- * key, cookie keys and slots have to be set. All of it is copied.
+ * Everything that an affinity is built from. `tokenpin_config_init` sets the defaults; then
+ * placement key, cookie keys and slots have to be set. All of it is copied.
  */
 typedef struct tokenpin_config {
     /**
@@ -1083,8 +1083,8 @@ typedef struct tokenpin_config {
      */
     size_t rule_count;
     /**
-     * `Max-Age` in seconds; 0 for a session cookie; `TOKENPIN_MAX_AGE_AUTO`, the default, for as long as the
-     * cookie can be valid.
+     * `Max-Age` in seconds; 0 for a session cookie; `TOKENPIN_MAX_AGE_AUTO`, the default, for
+     * as long as the cookie can be valid.
      */
     uint32_t max_age;
     /**
@@ -1129,7 +1129,8 @@ typedef struct tokenpin_config {
      */
     uint8_t combine_keys;
     /**
-     * 1: reject a request whose key is untrusted, ambiguous or too long. Default 0: try the next source.
+     * 1: reject a request whose key is untrusted, ambiguous or too long. Default 0: try the
+     * next source.
      */
     uint8_t reject_bad_keys;
     /**
@@ -1221,9 +1222,9 @@ typedef struct tokenpin_request {
      */
     uint64_t now;
     /**
-     * NULL, or 16 bytes that become the id of a new session, so that parallel first requests of one
-     * client agree: a PRF, under a key of this process, of something that belongs to one client
-     * alone.
+     * NULL, or 16 bytes that become the id of a new session, so that parallel first requests of
+     * one client agree: a PRF, under a key of this process, of something that belongs to one
+     * client alone.
      */
     const uint8_t *id_hint;
     /**
@@ -1301,7 +1302,7 @@ typedef struct tokenpin_decision {
      */
     uint8_t carrier;
     /**
-     * 1: its name is the default one with the suffix below.
+     * 1: its name follows the request's own scope, with the suffix below.
      */
     uint8_t has_name_suffix;
     /**
@@ -1441,19 +1442,21 @@ extern "C" {
 int32_t tokenpin_config_init(struct tokenpin_config *config, size_t size);
 
 /**
- * The size of the memory that an affinity of this configuration needs, in bytes. Checks only what the size
- * depends on. `error` may be NULL; if it is not, it says what was refused.
+ * The size of the memory that an affinity of this configuration needs, in bytes. Checks only
+ * what the size depends on. `error` may be NULL; if it is not, it says what was refused.
  */
 int32_t tokenpin_affinity_size(const struct tokenpin_config *config,
                                size_t *size,
                                struct tokenpin_config_error *error);
 
 /**
- * Builds an affinity in `memory`, which is aligned to `TOKENPIN_AFFINITY_ALIGN` and has `size` bytes, at
- * least what `tokenpin_affinity_size` says. It must stay where it is; `tokenpin_affinity_wipe` ends its life.
+ * Builds an affinity in `memory`, which is aligned to `TOKENPIN_AFFINITY_ALIGN` and has `size`
+ * bytes, at least what `tokenpin_affinity_size` says. It must stay where it is;
+ * `tokenpin_affinity_wipe` ends its life.
  *
- * `affinity` receives the handle. `error` may be NULL; if it is not, it says what was refused, and at which field
- * and element. The configuration is copied and may go.
+ * `affinity` receives the handle. `error` may be NULL; if it is not, it says what was refused,
+ * and at which field and element. The configuration is copied and may go. Where it is refused,
+ * the memory may have been written to, but holds nothing secret.
  */
 int32_t tokenpin_affinity_init(void *memory,
                                size_t size,
@@ -1462,35 +1465,36 @@ int32_t tokenpin_affinity_init(void *memory,
                                struct tokenpin_config_error *error);
 
 /**
- * Builds an affinity in memory of one `malloc`. `tokenpin_affinity_free` ends its life. Otherwise like
- * `tokenpin_affinity_init`.
+ * Builds an affinity in memory of one `malloc`. `tokenpin_affinity_free` ends its life.
+ * Otherwise like `tokenpin_affinity_init`.
  */
 int32_t tokenpin_affinity_new(const struct tokenpin_config *config,
                               struct tokenpin_affinity **affinity,
                               struct tokenpin_config_error *error);
 
 /**
- * Ends the life of an affinity of `tokenpin_affinity_init` and wipes its memory, which stays the caller's.
- * Nobody may be using it. NULL, and an affinity that is wiped already, are fine.
+ * Ends the life of an affinity of `tokenpin_affinity_init` and wipes its memory, which stays
+ * the caller's. Nobody may be using it. NULL, and an affinity that is wiped already, are fine.
  */
 void tokenpin_affinity_wipe(struct tokenpin_affinity *affinity);
 
 /**
- * Ends the life of an affinity of `tokenpin_affinity_new`: wipes its memory and frees it. Nobody may be using
- * it. NULL is fine.
+ * Ends the life of an affinity of `tokenpin_affinity_new`: wipes its memory and frees it.
+ * Nobody may be using it. NULL is fine.
  */
 void tokenpin_affinity_free(struct tokenpin_affinity *affinity);
 
 /**
- * Changes state, weight and until of a slot at once. Safe while other threads decide, and waits for nobody.
+ * Changes state, weight and until of a slot at once. Safe while other threads decide, and waits
+ * for nobody.
  */
 int32_t tokenpin_affinity_set_slot(const struct tokenpin_affinity *affinity,
                                    uint32_t slot,
                                    const struct tokenpin_slot_status *status);
 
 /**
- * Reads state, weight and until of a slot at once. `identity_hash` may be NULL; if it is not, it receives the
- * identity hash of its account, 0 for a vacant slot.
+ * Reads state, weight and until of a slot at once. `identity_hash` may be NULL; if it is not,
+ * it receives the identity hash of its account, 0 for a vacant slot.
  */
 int32_t tokenpin_affinity_get_slot(const struct tokenpin_affinity *affinity,
                                    uint32_t slot,
@@ -1511,8 +1515,8 @@ int32_t tokenpin_affinity_find(const struct tokenpin_affinity *affinity,
 int32_t tokenpin_affinity_capacity(const struct tokenpin_affinity *affinity, size_t *capacity);
 
 /**
- * The cookie's name for a scope, an empty one being the configured one: what has to be stripped from requests
- * and responses. At most `TOKENPIN_MAX_COOKIE_NAME` bytes.
+ * The cookie's name for a scope, an empty one being the configured one: what has to be stripped
+ * from requests and responses. At most `TOKENPIN_MAX_COOKIE_NAME` bytes.
  */
 int32_t tokenpin_affinity_cookie_name(const struct tokenpin_affinity *affinity,
                                       const void *scope,
@@ -1539,29 +1543,30 @@ int32_t tokenpin_affinity_fingerprint(const struct tokenpin_affinity *affinity,
                                       uint64_t *fingerprint);
 
 /**
- * The fingerprint of the weights, and of the states that count at `now`, in unix seconds. Linear in the number
- * of slots.
+ * The fingerprint of the weights, and of the states that count at `now`, in unix seconds.
+ * Linear in the number of slots.
  */
 int32_t tokenpin_affinity_live_fingerprint(const struct tokenpin_affinity *affinity,
                                            uint64_t now,
                                            uint64_t *fingerprint);
 
 /**
- * Decides which slot serves a request, and prepares the cookie that goes back. May be called from any number of
- * threads. Refuses with `TOKENPIN_STATUS_ENTROPY` where randomness is needed and all zero, and with
- * `TOKENPIN_STATUS_TIME` where a cookie is to be issued after the year 2106.
+ * Decides which slot serves a request, and prepares the cookie that goes back. May be called
+ * from any number of threads. Refuses with `TOKENPIN_STATUS_ENTROPY` where randomness is needed
+ * and all zero, and with `TOKENPIN_STATUS_TIME` where a cookie is to be issued after the year
+ * 2106.
  */
 int32_t tokenpin_affinity_decide(const struct tokenpin_affinity *affinity,
                                  const struct tokenpin_request *request,
                                  struct tokenpin_decision *decision);
 
 /**
- * Ends a request: if its response's `status` is a success and there is a cookie to set, writes it. `answer`
- * receives a `tokenpin_answer`, `*len` the length, 0 for nothing. `TOKENPIN_MAX_SET_COOKIE` bytes suffice. Only
- * formats.
+ * Ends a request: if its response's `status` is a success and there is a cookie to set, writes
+ * it. `answer` receives a `tokenpin_answer`, `*len` the length, 0 for nothing.
+ * `TOKENPIN_MAX_SET_COOKIE` bytes suffice. Only formats.
  *
- * Refuses with `TOKENPIN_STATUS_STALE` if another configuration decided: keep the affinity that decides alive until the
- * response. The buffer must not overlap the affinity's memory.
+ * Refuses with `TOKENPIN_STATUS_STALE` if another configuration decided: keep the affinity that
+ * decides alive until the response. The buffer must not overlap the affinity's memory.
  */
 int32_t tokenpin_affinity_finish(const struct tokenpin_affinity *affinity,
                                  const struct tokenpin_decision *decision,
@@ -1602,8 +1607,8 @@ int32_t tokenpin_jump(uint64_t key, uint32_t buckets, uint32_t *bucket);
 int32_t tokenpin_identity_hash(const void *identity, size_t identity_len, uint64_t *hash);
 
 /**
- * The hash of an affinity key, which selection starts from. `placement_key` has 16 bytes and is not
- * all zero, the scope 0 to 1024.
+ * The hash of an affinity key, which selection starts from. `placement_key` has 16 bytes and is
+ * not all zero, the scope 0 to 1024.
  */
 int32_t tokenpin_key_hash(const uint8_t *placement_key,
                           const void *scope,
@@ -1631,8 +1636,8 @@ int32_t tokenpin_slot_init(struct tokenpin_slot *slot,
 int32_t tokenpin_slot_init_vacant(struct tokenpin_slot *slot);
 
 /**
- * Changes state, weight and until of a slot at once. Safe while other threads select. A vacant slot
- * stays vacant, and no other becomes so.
+ * Changes state, weight and until of a slot at once. Safe while other threads select. A vacant
+ * slot stays vacant, and no other becomes so.
  */
 int32_t tokenpin_slot_set(struct tokenpin_slot *slot, const struct tokenpin_slot_status *status);
 
@@ -1644,9 +1649,9 @@ int32_t tokenpin_slot_get(const struct tokenpin_slot *slot, struct tokenpin_slot
 /**
  * The slot that serves the key with hash `hash`; `TOKENPIN_SLOT_NONE` if no slot is a candidate.
  *
- * `strategy` is a `tokenpin_strategy`; `fnv1a` is for the Higress strategy alone. Reads each slot's word at
- * most once. Constant time on average with every slot up at full weight, else linear in `count`,
- * which is 1 to 2^31-1.
+ * `strategy` is a `tokenpin_strategy`; `fnv1a` is for the Higress strategy alone. Reads each
+ * slot's word at most once. Constant time on average with every slot up at full weight, else
+ * linear in `count`, which is 1 to 2^31-1.
  */
 int32_t tokenpin_select(uint8_t strategy,
                         const struct tokenpin_slot *slots,
@@ -1670,9 +1675,9 @@ int32_t tokenpin_select_batch(uint8_t strategy,
                               uint32_t *selected);
 
 /**
- * Makes a key ring of 1 to 8 keys, exactly one of which signs. `placement_key` may be NULL; if it is
- * not, it has 16 bytes, and no secret may equal it. `error` may be NULL; if it is not, it says
- * which key was refused.
+ * Makes a key ring of 1 to 8 keys, exactly one of which signs. `placement_key` may be NULL; if
+ * it is not, it has 16 bytes, and no secret may equal it. `error` may be NULL; if it is not, it
+ * says which key was refused.
  */
 int32_t tokenpin_key_ring_init(struct tokenpin_key_ring *ring,
                                const struct tokenpin_cookie_key *keys,
@@ -1688,8 +1693,8 @@ void tokenpin_key_ring_wipe(struct tokenpin_key_ring *ring);
 /**
  * Makes the value of a cookie, 67 characters without a NUL, signed with the ring's signing key.
  *
- * `name` has 1 to 128 token bytes, the scope 0 to 1024 bytes. `key` is the affinity key that the cookie is
- * bound to, of the cookie's kind; it may be NULL for an anonymous cookie.
+ * `name` has 1 to 128 token bytes, the scope 0 to 1024 bytes. `key` is the affinity key that
+ * the cookie is bound to, of the cookie's kind; it may be NULL for an anonymous cookie.
  */
 int32_t tokenpin_cookie_encode(const struct tokenpin_key_ring *ring,
                                const void *name,
@@ -1704,8 +1709,9 @@ int32_t tokenpin_cookie_encode(const struct tokenpin_key_ring *ring,
  * Reads the value of a cookie. `key` is the affinity key of the request, or NULL for an anonymous
  * request. A bad value is a verdict, not a status.
  *
- * `verdict` receives a `tokenpin_verdict`. `cookie` may be NULL; if it is not, it receives what the
- * cookie says, for verdicts from `TOKENPIN_VERDICT_OTHER_KEY` on: only then its tag was found good.
+ * `verdict` receives a `tokenpin_verdict`. `cookie` may be NULL; if it is not, it receives what
+ * the cookie says, for verdicts from `TOKENPIN_VERDICT_OTHER_KEY` on: only then its tag was
+ * found good.
  */
 int32_t tokenpin_cookie_decode(const struct tokenpin_key_ring *ring,
                                const void *name,
@@ -1721,7 +1727,8 @@ int32_t tokenpin_cookie_decode(const struct tokenpin_key_ring *ring,
                                struct tokenpin_cookie *cookie);
 
 /**
- * The default name of a scope's cookie: `__Host-tokenpin`, with a suffix unless the scope is empty.
+ * The default name of a scope's cookie: `__Host-tokenpin`, with a suffix unless the scope is
+ * empty.
  */
 int32_t tokenpin_cookie_default_name(const void *scope,
                                      size_t scope_len,
@@ -1730,10 +1737,11 @@ int32_t tokenpin_cookie_default_name(const void *scope,
                                      size_t *len);
 
 /**
- * The values of the cookies called `name` in one `Cookie` field, one a call. `*offset` starts at 0;
- * each call finds the next value at or behind it and moves it on.
+ * The values of the cookies called `name` in one `Cookie` field, one a call. `*offset` starts
+ * at 0; each call finds the next value at or behind it and moves it on.
  *
- * Returns `TOKENPIN_STATUS_END`, and changes nothing, when there is none. `value` points into the field.
+ * Returns `TOKENPIN_STATUS_END`, and changes nothing, when there is none. `value` points into
+ * the field.
  */
 int32_t tokenpin_cookie_next(const void *field,
                              size_t field_len,
@@ -1743,9 +1751,9 @@ int32_t tokenpin_cookie_next(const void *field,
                              struct tokenpin_bytes *value);
 
 /**
- * Removes every cookie called `name` from one `Cookie` field and leaves the other pairs as they are,
- * byte for byte. `*len` 0 means that the field is empty now and should be dropped. Never longer than the
- * field. The buffer must not overlap the field or the name.
+ * Removes every cookie called `name` from one `Cookie` field and leaves the other pairs as they
+ * are, byte for byte. `*len` 0 means that the field is empty now and should be dropped. Never
+ * longer than the field. The buffer must not overlap the field or the name.
  */
 int32_t tokenpin_cookie_strip(const void *field,
                               size_t field_len,
@@ -1757,8 +1765,8 @@ int32_t tokenpin_cookie_strip(const void *field,
 
 /**
  * Writes the value of a `Set-Cookie` field. `max_age` 0 makes a session cookie. A buffer of
- * `TOKENPIN_MAX_SET_COOKIE` bytes suffices for a value of this library. The buffer must not overlap the
- * inputs.
+ * `TOKENPIN_MAX_SET_COOKIE` bytes suffices for a value of this library. The buffer must not
+ * overlap the inputs.
  */
 int32_t tokenpin_set_cookie_write(const void *name,
                                   size_t name_len,
@@ -1771,7 +1779,8 @@ int32_t tokenpin_set_cookie_write(const void *name,
                                   size_t *len);
 
 /**
- * Whether a `Set-Cookie` field sets a cookie called `name`: 1 or 0. Those of an upstream are not for the client.
+ * Whether a `Set-Cookie` field sets a cookie called `name`: 1 or 0. Those of an upstream are
+ * not for the client.
  */
 int32_t tokenpin_set_cookie_matches(const void *field,
                                     size_t field_len,

@@ -136,6 +136,8 @@ pub struct Affinity<'a> {
     /// An open-addressing hash table, from identity hashes to slots.
     index: &'a [u32],
     pub(crate) occupied: u32,
+    /// The cookie's name for the configured scope.
+    pub(crate) name: CookieName,
     digest: u64,
 }
 
@@ -204,8 +206,8 @@ impl<'a> Affinity<'a> {
             refresh_interval: config.refresh_interval(),
         };
         let config = Config { cookie_keys: &[], ..config.clone() };
-        let mut affinity = Self { config, ring, limits, slots, index, occupied, digest: 0 };
-        affinity.digest = affinity.fingerprint_of_config(&name);
+        let mut affinity = Self { config, ring, limits, slots, index, occupied, name, digest: 0 };
+        affinity.digest = affinity.fingerprint_of_config();
         Ok(affinity)
     }
 
@@ -247,10 +249,16 @@ impl<'a> Affinity<'a> {
     /// [`Error::ScopeLength`].
     pub fn cookie_name(&self, scope: &[u8]) -> Result<CookieName, Error> {
         check_scope(scope)?;
-        match self.config.cookie_name {
-            Some(name) => CookieName::new(name),
-            None => Ok(CookieName::for_scope(self.scope_or_default(scope))),
-        }
+        Ok(match self.name_suffix(scope) {
+            None => self.name.clone(),
+            Some(suffix) => CookieName::with_suffix(suffix),
+        })
+    }
+
+    /// The suffix of the cookie's name where that follows a request's own scope.
+    pub(crate) fn name_suffix(&self, scope: &[u8]) -> Option<[u8; 4]> {
+        let fixed = scope.is_empty() || self.config.cookie_name.is_some();
+        if fixed { None } else { Some(CookieName::suffix(scope)) }
     }
 
     /// Classifies a request by the configured table.
@@ -280,7 +288,7 @@ impl<'a> Affinity<'a> {
         hasher.finish()
     }
 
-    fn fingerprint_of_config(&self, name: &CookieName) -> u64 {
+    fn fingerprint_of_config(&self) -> u64 {
         let mut hasher = SipHasher24::new_with_key(self.config.placement_key.expose());
         hasher.write(b"tokenpin.v1.conf");
         hasher.write(&[self.config.strategy as u8]);
@@ -291,8 +299,8 @@ impl<'a> Affinity<'a> {
         }
         hasher.write(&length_prefix(self.config.scope));
         hasher.write(self.config.scope);
-        hasher.write(&length_prefix(name.as_bytes()));
-        hasher.write(name.as_bytes());
+        hasher.write(&length_prefix(self.name.as_bytes()));
+        hasher.write(self.name.as_bytes());
         for key in self.ring.iter() {
             hasher.write(&[key.id]);
             let mut check = SipHasher24::new_with_key(&key.mac);

@@ -195,7 +195,7 @@ pub struct Pending {
     pub max_age: u32,
     /// It goes back in the header it came in rather than in `Set-Cookie`.
     pub carrier: bool,
-    /// The suffix of its name where that follows the request's scope.
+    /// The suffix of its name where that follows the request's own scope.
     pub name_suffix: Option<[u8; 4]>,
 }
 
@@ -306,12 +306,9 @@ impl Affinity<'_> {
             Class { existing: class.existing || request.existing, ..class }
         };
         let scope = self.scope_or_default(request.scope);
-        let name_suffix = match self.config.cookie_name {
-            None if !scope.is_empty() => Some(CookieName::suffix(scope)),
-            _ => None,
-        };
-        let default_name = name_suffix.map(CookieName::with_suffix).unwrap_or_default();
-        let name = self.config.cookie_name.unwrap_or(default_name.as_bytes());
+        let name_suffix = self.name_suffix(request.scope);
+        let own_name = name_suffix.map(CookieName::with_suffix);
+        let name = own_name.as_ref().unwrap_or(&self.name).as_bytes();
         let audience = Audience { name, scope };
         let mut step = Step {
             affinity: self,
@@ -374,8 +371,8 @@ impl Affinity<'_> {
             out.put(&cookie.value);
             return Ok(Answer::Carrier(cookie.value.len()));
         }
-        let default_name = cookie.name_suffix.map(CookieName::with_suffix).unwrap_or_default();
-        let name = self.config.cookie_name.unwrap_or(default_name.as_bytes());
+        let own_name = cookie.name_suffix.map(CookieName::with_suffix);
+        let name = own_name.as_ref().unwrap_or(&self.name).as_bytes();
         write_to(name, &cookie.value, &self.config.attributes, cookie.max_age, out)
             .map(Answer::SetCookie)
     }

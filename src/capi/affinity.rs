@@ -35,13 +35,13 @@ use super::{
 pub struct tokenpin_slot_config {
     /// The bytes that name the account, unique in the set. Empty for a vacant slot.
     pub identity: tokenpin_bytes,
-    /// The first status. Of a vacant slot the state is `TOKENPIN_STATE_VACANT`, and the rest is not looked
-    /// at.
+    /// The first status. Of a vacant slot the state is `TOKENPIN_STATE_VACANT`, and the rest is
+    /// not looked at.
     pub status: tokenpin_slot_status,
 }
 
-/// Everything that an affinity is built from. `tokenpin_config_init` sets the defaults; then placement
-/// key, cookie keys and slots have to be set. All of it is copied.
+/// Everything that an affinity is built from. `tokenpin_config_init` sets the defaults; then
+/// placement key, cookie keys and slots have to be set. All of it is copied.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct tokenpin_config {
@@ -65,8 +65,8 @@ pub struct tokenpin_config {
     pub rules: *const tokenpin_rule,
     /// The number of its rows.
     pub rule_count: usize,
-    /// `Max-Age` in seconds; 0 for a session cookie; `TOKENPIN_MAX_AGE_AUTO`, the default, for as long as the
-    /// cookie can be valid.
+    /// `Max-Age` in seconds; 0 for a session cookie; `TOKENPIN_MAX_AGE_AUTO`, the default, for
+    /// as long as the cookie can be valid.
     pub max_age: u32,
     /// Tolerance for clocks that run ahead, in seconds. Default 300.
     pub skew: u32,
@@ -89,7 +89,8 @@ pub struct tokenpin_config {
     pub policy_new: u8,
     /// 1: use consumer and session key together where a request has both. Default 0.
     pub combine_keys: u8,
-    /// 1: reject a request whose key is untrusted, ambiguous or too long. Default 0: try the next source.
+    /// 1: reject a request whose key is untrusted, ambiguous or too long. Default 0: try the
+    /// next source.
     pub reject_bad_keys: u8,
     /// 1: give cookies to sessions that have a key. Default 0.
     pub keyed_cookies: u8,
@@ -129,9 +130,9 @@ pub struct tokenpin_request {
     pub tried_count: usize,
     /// The wall clock, in unix seconds.
     pub now: u64,
-    /// NULL, or 16 bytes that become the id of a new session, so that parallel first requests of one
-    /// client agree: a PRF, under a key of this process, of something that belongs to one client
-    /// alone.
+    /// NULL, or 16 bytes that become the id of a new session, so that parallel first requests of
+    /// one client agree: a PRF, under a key of this process, of something that belongs to one
+    /// client alone.
     pub id_hint: *const u8,
     /// Sixteen fresh random bytes.
     pub entropy: [u8; 16],
@@ -173,7 +174,7 @@ pub struct tokenpin_decision {
     pub cookie: u8,
     /// 1: it goes back in the carrier header.
     pub carrier: u8,
-    /// 1: its name is the default one with the suffix below.
+    /// 1: its name follows the request's own scope, with the suffix below.
     pub has_name_suffix: u8,
     /// The suffix of its name, before it is spelled in hexadecimal digits.
     pub name_suffix: [u8; 4],
@@ -264,8 +265,8 @@ pub unsafe extern "C" fn tokenpin_config_init(config: *mut tokenpin_config, size
     })())
 }
 
-/// The size of the memory that an affinity of this configuration needs, in bytes. Checks only what the size
-/// depends on. `error` may be NULL; if it is not, it says what was refused.
+/// The size of the memory that an affinity of this configuration needs, in bytes. Checks only
+/// what the size depends on. `error` may be NULL; if it is not, it says what was refused.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_size(
     config: *const tokenpin_config,
@@ -284,11 +285,13 @@ pub unsafe extern "C" fn tokenpin_affinity_size(
     unsafe { report(result, error) }
 }
 
-/// Builds an affinity in `memory`, which is aligned to `TOKENPIN_AFFINITY_ALIGN` and has `size` bytes, at
-/// least what `tokenpin_affinity_size` says. It must stay where it is; `tokenpin_affinity_wipe` ends its life.
+/// Builds an affinity in `memory`, which is aligned to `TOKENPIN_AFFINITY_ALIGN` and has `size`
+/// bytes, at least what `tokenpin_affinity_size` says. It must stay where it is;
+/// `tokenpin_affinity_wipe` ends its life.
 ///
-/// `affinity` receives the handle. `error` may be NULL; if it is not, it says what was refused, and at which field
-/// and element. The configuration is copied and may go.
+/// `affinity` receives the handle. `error` may be NULL; if it is not, it says what was refused,
+/// and at which field and element. The configuration is copied and may go. Where it is refused,
+/// the memory may have been written to, but holds nothing secret.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_init(
     memory: *mut c_void,
@@ -313,8 +316,8 @@ pub unsafe extern "C" fn tokenpin_affinity_init(
     unsafe { report(result, error) }
 }
 
-/// Builds an affinity in memory of one `malloc`. `tokenpin_affinity_free` ends its life. Otherwise like
-/// `tokenpin_affinity_init`.
+/// Builds an affinity in memory of one `malloc`. `tokenpin_affinity_free` ends its life.
+/// Otherwise like `tokenpin_affinity_init`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_new(
     config: *const tokenpin_config,
@@ -347,8 +350,8 @@ pub unsafe extern "C" fn tokenpin_affinity_new(
     unsafe { report(result, error) }
 }
 
-/// Ends the life of an affinity of `tokenpin_affinity_init` and wipes its memory, which stays the caller's.
-/// Nobody may be using it. NULL, and an affinity that is wiped already, are fine.
+/// Ends the life of an affinity of `tokenpin_affinity_init` and wipes its memory, which stays
+/// the caller's. Nobody may be using it. NULL, and an affinity that is wiped already, are fine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_wipe(affinity: *mut tokenpin_affinity) {
     // SAFETY: checked by `handle`.
@@ -360,8 +363,8 @@ pub unsafe extern "C" fn tokenpin_affinity_wipe(affinity: *mut tokenpin_affinity
     }
 }
 
-/// Ends the life of an affinity of `tokenpin_affinity_new`: wipes its memory and frees it. Nobody may be using
-/// it. NULL is fine.
+/// Ends the life of an affinity of `tokenpin_affinity_new`: wipes its memory and frees it.
+/// Nobody may be using it. NULL is fine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_free(affinity: *mut tokenpin_affinity) {
     // SAFETY: passed on; `free` takes what `malloc` gave, and NULL.
@@ -371,7 +374,8 @@ pub unsafe extern "C" fn tokenpin_affinity_free(affinity: *mut tokenpin_affinity
     }
 }
 
-/// Changes state, weight and until of a slot at once. Safe while other threads decide, and waits for nobody.
+/// Changes state, weight and until of a slot at once. Safe while other threads decide, and waits
+/// for nobody.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_set_slot(
     affinity: *const tokenpin_affinity,
@@ -385,8 +389,8 @@ pub unsafe extern "C" fn tokenpin_affinity_set_slot(
     })())
 }
 
-/// Reads state, weight and until of a slot at once. `identity_hash` may be NULL; if it is not, it receives the
-/// identity hash of its account, 0 for a vacant slot.
+/// Reads state, weight and until of a slot at once. `identity_hash` may be NULL; if it is not,
+/// it receives the identity hash of its account, 0 for a vacant slot.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_get_slot(
     affinity: *const tokenpin_affinity,
@@ -446,8 +450,8 @@ pub unsafe extern "C" fn tokenpin_affinity_capacity(
     })())
 }
 
-/// The cookie's name for a scope, an empty one being the configured one: what has to be stripped from requests
-/// and responses. At most `TOKENPIN_MAX_COOKIE_NAME` bytes.
+/// The cookie's name for a scope, an empty one being the configured one: what has to be stripped
+/// from requests and responses. At most `TOKENPIN_MAX_COOKIE_NAME` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_cookie_name(
     affinity: *const tokenpin_affinity,
@@ -503,8 +507,8 @@ pub unsafe extern "C" fn tokenpin_affinity_fingerprint(
     })())
 }
 
-/// The fingerprint of the weights, and of the states that count at `now`, in unix seconds. Linear in the number
-/// of slots.
+/// The fingerprint of the weights, and of the states that count at `now`, in unix seconds.
+/// Linear in the number of slots.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_live_fingerprint(
     affinity: *const tokenpin_affinity,
@@ -519,9 +523,10 @@ pub unsafe extern "C" fn tokenpin_affinity_live_fingerprint(
     })())
 }
 
-/// Decides which slot serves a request, and prepares the cookie that goes back. May be called from any number of
-/// threads. Refuses with `TOKENPIN_STATUS_ENTROPY` where randomness is needed and all zero, and with
-/// `TOKENPIN_STATUS_TIME` where a cookie is to be issued after the year 2106.
+/// Decides which slot serves a request, and prepares the cookie that goes back. May be called
+/// from any number of threads. Refuses with `TOKENPIN_STATUS_ENTROPY` where randomness is needed
+/// and all zero, and with `TOKENPIN_STATUS_TIME` where a cookie is to be issued after the year
+/// 2106.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_decide(
     affinity: *const tokenpin_affinity,
@@ -540,12 +545,12 @@ pub unsafe extern "C" fn tokenpin_affinity_decide(
     })())
 }
 
-/// Ends a request: if its response's `status` is a success and there is a cookie to set, writes it. `answer`
-/// receives a `tokenpin_answer`, `*len` the length, 0 for nothing. `TOKENPIN_MAX_SET_COOKIE` bytes suffice. Only
-/// formats.
+/// Ends a request: if its response's `status` is a success and there is a cookie to set, writes
+/// it. `answer` receives a `tokenpin_answer`, `*len` the length, 0 for nothing.
+/// `TOKENPIN_MAX_SET_COOKIE` bytes suffice. Only formats.
 ///
-/// Refuses with `TOKENPIN_STATUS_STALE` if another configuration decided: keep the affinity that decides alive until the
-/// response. The buffer must not overlap the affinity's memory.
+/// Refuses with `TOKENPIN_STATUS_STALE` if another configuration decided: keep the affinity that
+/// decides alive until the response. The buffer must not overlap the affinity's memory.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_finish(
     affinity: *const tokenpin_affinity,
@@ -668,8 +673,8 @@ impl Parts<'_> {
         Ok(Layout { slots, index, index_len, rules, strings, size })
     }
 
-    /// Builds the affinity in a block of `size` bytes at `memory`, which is not null and aligned. A block that is
-    /// not used in the end holds nothing secret.
+    /// Builds the affinity in a block of `size` bytes at `memory`, which is not null and
+    /// aligned. A block that is not used in the end holds nothing secret.
     #[expect(clippy::cast_ptr_alignment, reason = "`layout` aligns every part")]
     unsafe fn build(
         &self,
@@ -680,9 +685,10 @@ impl Parts<'_> {
         if size < layout.size {
             return Err(Status::BufferTooSmall.into());
         }
-        // SAFETY: `layout` keeps every part within `size` bytes and aligned, and no two overlap; `copy` moves on by
-        // what it copies. Every place is written before it is borrowed. The borrows live as long as the block,
-        // which is what `'static` stands for: the handle is reached through the block alone.
+        // SAFETY: `layout` keeps every part within `size` bytes and aligned, and no two overlap;
+        // `copy` moves on by what it copies. Every place is written before it is borrowed. The
+        // borrows live as long as the block, which is what `'static` stands for: the handle is
+        // reached through the block alone.
         unsafe {
             let slots = memory.add(layout.slots).cast::<Slot>();
             for (i, slot) in self.slots.iter().enumerate() {
@@ -856,7 +862,8 @@ impl From<Decision> for tokenpin_decision {
 }
 
 impl tokenpin_decision {
-    /// The cookie to set. The structure was in other hands: nothing that could break out of a header is taken from it.
+    /// The cookie to set. The structure was in other hands: nothing that could break out of a
+    /// header is taken from it.
     fn pending(&self) -> Result<Option<Pending>, Status> {
         let on = |number| switch(number).map_err(|_| Status::BadDecision);
         let (carrier, suffix) = (on(self.carrier)?, on(self.has_name_suffix)?);

@@ -152,8 +152,8 @@ pub unsafe extern "C" fn tokenpin_identity_hash(
     })())
 }
 
-/// The hash of an affinity key, which selection starts from. `placement_key` has 16 bytes and is not
-/// all zero, the scope 0 to 1024.
+/// The hash of an affinity key, which selection starts from. `placement_key` has 16 bytes and is
+/// not all zero, the scope 0 to 1024.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_key_hash(
     placement_key: *const u8,
@@ -221,8 +221,8 @@ pub unsafe extern "C" fn tokenpin_slot_init_vacant(slot: *mut tokenpin_slot) -> 
     })())
 }
 
-/// Changes state, weight and until of a slot at once. Safe while other threads select. A vacant slot
-/// stays vacant, and no other becomes so.
+/// Changes state, weight and until of a slot at once. Safe while other threads select. A vacant
+/// slot stays vacant, and no other becomes so.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_slot_set(
     slot: *mut tokenpin_slot,
@@ -251,9 +251,9 @@ pub unsafe extern "C" fn tokenpin_slot_get(
 
 /// The slot that serves the key with hash `hash`; `TOKENPIN_SLOT_NONE` if no slot is a candidate.
 ///
-/// `strategy` is a `tokenpin_strategy`; `fnv1a` is for the Higress strategy alone. Reads each slot's word at
-/// most once. Constant time on average with every slot up at full weight, else linear in `count`,
-/// which is 1 to 2^31-1.
+/// `strategy` is a `tokenpin_strategy`; `fnv1a` is for the Higress strategy alone. Reads each
+/// slot's word at most once. Constant time on average with every slot up at full weight, else
+/// linear in `count`, which is 1 to 2^31-1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_select(
     strategy: u8,
@@ -332,9 +332,9 @@ const _: () = assert!(
         && align_of::<Ring>() <= align_of::<tokenpin_key_ring>()
 );
 
-/// Makes a key ring of 1 to 8 keys, exactly one of which signs. `placement_key` may be NULL; if it is
-/// not, it has 16 bytes, and no secret may equal it. `error` may be NULL; if it is not, it says
-/// which key was refused.
+/// Makes a key ring of 1 to 8 keys, exactly one of which signs. `placement_key` may be NULL; if
+/// it is not, it has 16 bytes, and no secret may equal it. `error` may be NULL; if it is not, it
+/// says which key was refused.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_key_ring_init(
     ring: *mut tokenpin_key_ring,
@@ -381,8 +381,8 @@ unsafe fn key_ring<'a>(ring: *const tokenpin_key_ring) -> Result<&'a KeyRing, St
 
 /// Makes the value of a cookie, 67 characters without a NUL, signed with the ring's signing key.
 ///
-/// `name` has 1 to 128 token bytes, the scope 0 to 1024 bytes. `key` is the affinity key that the cookie is
-/// bound to, of the cookie's kind; it may be NULL for an anonymous cookie.
+/// `name` has 1 to 128 token bytes, the scope 0 to 1024 bytes. `key` is the affinity key that
+/// the cookie is bound to, of the cookie's kind; it may be NULL for an anonymous cookie.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_cookie_encode(
     ring: *const tokenpin_key_ring,
@@ -412,8 +412,9 @@ pub unsafe extern "C" fn tokenpin_cookie_encode(
 /// Reads the value of a cookie. `key` is the affinity key of the request, or NULL for an anonymous
 /// request. A bad value is a verdict, not a status.
 ///
-/// `verdict` receives a `tokenpin_verdict`. `cookie` may be NULL; if it is not, it receives what the
-/// cookie says, for verdicts from `TOKENPIN_VERDICT_OTHER_KEY` on: only then its tag was found good.
+/// `verdict` receives a `tokenpin_verdict`. `cookie` may be NULL; if it is not, it receives what
+/// the cookie says, for verdicts from `TOKENPIN_VERDICT_OTHER_KEY` on: only then its tag was
+/// found good.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_cookie_decode(
     ring: *const tokenpin_key_ring,
@@ -451,7 +452,8 @@ pub unsafe extern "C" fn tokenpin_cookie_decode(
     })())
 }
 
-/// The default name of a scope's cookie: `__Host-tokenpin`, with a suffix unless the scope is empty.
+/// The default name of a scope's cookie: `__Host-tokenpin`, with a suffix unless the scope is
+/// empty.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_cookie_default_name(
     scope: *const c_void,
@@ -471,10 +473,11 @@ pub unsafe extern "C" fn tokenpin_cookie_default_name(
     })())
 }
 
-/// The values of the cookies called `name` in one `Cookie` field, one a call. `*offset` starts at 0;
-/// each call finds the next value at or behind it and moves it on.
+/// The values of the cookies called `name` in one `Cookie` field, one a call. `*offset` starts
+/// at 0; each call finds the next value at or behind it and moves it on.
 ///
-/// Returns `TOKENPIN_STATUS_END`, and changes nothing, when there is none. `value` points into the field.
+/// Returns `TOKENPIN_STATUS_END`, and changes nothing, when there is none. `value` points into
+/// the field.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_cookie_next(
     field: *const c_void,
@@ -499,9 +502,9 @@ pub unsafe extern "C" fn tokenpin_cookie_next(
     })())
 }
 
-/// Removes every cookie called `name` from one `Cookie` field and leaves the other pairs as they are,
-/// byte for byte. `*len` 0 means that the field is empty now and should be dropped. Never longer than the
-/// field. The buffer must not overlap the field or the name.
+/// Removes every cookie called `name` from one `Cookie` field and leaves the other pairs as they
+/// are, byte for byte. `*len` 0 means that the field is empty now and should be dropped. Never
+/// longer than the field. The buffer must not overlap the field or the name.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_cookie_strip(
     field: *const c_void,
@@ -525,8 +528,8 @@ pub unsafe extern "C" fn tokenpin_cookie_strip(
 }
 
 /// Writes the value of a `Set-Cookie` field. `max_age` 0 makes a session cookie. A buffer of
-/// `TOKENPIN_MAX_SET_COOKIE` bytes suffices for a value of this library. The buffer must not overlap the
-/// inputs.
+/// `TOKENPIN_MAX_SET_COOKIE` bytes suffices for a value of this library. The buffer must not
+/// overlap the inputs.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_set_cookie_write(
     name: *const c_void,
@@ -556,7 +559,8 @@ pub unsafe extern "C" fn tokenpin_set_cookie_write(
     })())
 }
 
-/// Whether a `Set-Cookie` field sets a cookie called `name`: 1 or 0. Those of an upstream are not for the client.
+/// Whether a `Set-Cookie` field sets a cookie called `name`: 1 or 0. Those of an upstream are
+/// not for the client.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_set_cookie_matches(
     field: *const c_void,
