@@ -103,7 +103,7 @@ impl Attributes<'_> {
 }
 
 /// A cookie's name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct CookieName(ArrayVec<u8, MAX_NAME>);
 
 impl CookieName {
@@ -155,7 +155,17 @@ const DEFAULT_NAME: &[u8] = b"__Host-tokenpin";
 
 impl Default for CookieName {
     fn default() -> Self {
-        Self(DEFAULT_NAME.iter().copied().take(MAX_NAME).collect())
+        let mut name = ArrayVec::new();
+        // Shorter than the capacity, so it fits.
+        let _ = name.try_extend_from_slice(DEFAULT_NAME);
+        Self(name)
+    }
+}
+
+// By hand, because the derived one keeps a panic for a vector that outgrows itself.
+impl Clone for CookieName {
+    fn clone(&self) -> Self {
+        Self::joined(&[self.as_bytes()]).unwrap_or_default()
     }
 }
 
