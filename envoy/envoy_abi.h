@@ -1,0 +1,108 @@
+// The part of Envoy's dynamic-module C interface (version v0.2.0, Envoy 1.40) that this filter
+// uses.
+//
+// Envoy resolves the hooks by name when it loads the module, and the dynamic linker resolves the
+// callbacks in the envoy executable, so only names and layouts have to agree with Envoy's header.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+extern "C" {
+
+// A view. Envoy's views are valid until the hook returns or a header is changed.
+struct envoy_buffer {
+  const char* ptr;
+  size_t length;
+};
+
+struct envoy_header {
+  const char* key;
+  size_t key_length;
+  const char* value;
+  size_t value_length;
+};
+
+using envoy_filter = void*;          // Envoy's side of one stream
+using envoy_config = void*;          // Envoy's side of one filter configuration
+using module_pointer = const void*;  // what a hook returned, handed back to the later hooks
+
+constexpr char kEnvoyAbiVersion[] = "v0.2.0";
+
+enum : int { kRequestHeader = 0, kResponseHeader = 2 };
+
+// The values that header hooks return; body and trailer hooks know 0 as well.
+enum : int { kContinue = 0, kStopIteration = 1 };
+
+enum : int { kLogInfo = 2, kLogError = 4 };
+
+enum : int { kAttributeUpstreamAddress = 41 };
+
+// Callbacks, defined by Envoy.
+void envoy_dynamic_module_callback_log_v2(int level, envoy_buffer message, envoy_buffer source_file,
+                                          uint32_t source_line);
+bool envoy_dynamic_module_callback_http_get_header(envoy_filter filter, int type, envoy_buffer key,
+                                                   envoy_buffer* value, size_t index,
+                                                   size_t* count);
+// Replaces every value of the header; a null value removes the header.
+bool envoy_dynamic_module_callback_http_set_header(envoy_filter filter, int type, envoy_buffer key,
+                                                   envoy_buffer value);
+bool envoy_dynamic_module_callback_http_add_header(envoy_filter filter, int type, envoy_buffer key,
+                                                   envoy_buffer value);
+void envoy_dynamic_module_callback_http_send_response(envoy_filter filter, uint32_t status,
+                                                      envoy_header* headers, size_t header_count,
+                                                      envoy_buffer body, envoy_buffer details);
+bool envoy_dynamic_module_callback_http_filter_get_attribute_string(envoy_filter filter,
+                                                                    int attribute,
+                                                                    envoy_buffer* value);
+
+// Hooks, defined by the module. Envoy refuses a module that lacks one of them.
+const char* envoy_dynamic_module_on_program_init();
+module_pointer envoy_dynamic_module_on_http_filter_config_new(envoy_config envoy, envoy_buffer name,
+                                                              envoy_buffer config);
+void envoy_dynamic_module_on_http_filter_config_destroy(module_pointer config);
+module_pointer envoy_dynamic_module_on_http_filter_new(module_pointer config, envoy_filter envoy);
+void envoy_dynamic_module_on_http_filter_destroy(module_pointer filter);
+int envoy_dynamic_module_on_http_filter_request_headers(envoy_filter envoy, module_pointer filter,
+                                                        bool end_of_stream);
+int envoy_dynamic_module_on_http_filter_request_body(envoy_filter envoy, module_pointer filter,
+                                                     bool end_of_stream);
+int envoy_dynamic_module_on_http_filter_request_trailers(envoy_filter envoy, module_pointer filter);
+int envoy_dynamic_module_on_http_filter_response_headers(envoy_filter envoy, module_pointer filter,
+                                                         bool end_of_stream);
+int envoy_dynamic_module_on_http_filter_response_body(envoy_filter envoy, module_pointer filter,
+                                                      bool end_of_stream);
+int envoy_dynamic_module_on_http_filter_response_trailers(envoy_filter envoy,
+                                                          module_pointer filter);
+void envoy_dynamic_module_on_http_filter_stream_complete(envoy_filter envoy, module_pointer filter);
+void envoy_dynamic_module_on_http_filter_scheduled(envoy_filter envoy, module_pointer filter,
+                                                   uint64_t event);
+void envoy_dynamic_module_on_http_filter_http_callout_done(
+    envoy_filter envoy, module_pointer filter, uint64_t callout, int result, envoy_header* headers,
+    size_t header_count, envoy_buffer* chunks, size_t chunk_count);
+void envoy_dynamic_module_on_http_filter_http_stream_headers(envoy_filter envoy,
+                                                             module_pointer filter, uint64_t stream,
+                                                             envoy_header* headers,
+                                                             size_t header_count,
+                                                             bool end_of_stream);
+void envoy_dynamic_module_on_http_filter_http_stream_data(envoy_filter envoy, module_pointer filter,
+                                                          uint64_t stream,
+                                                          const envoy_buffer* chunks,
+                                                          size_t chunk_count, bool end_of_stream);
+void envoy_dynamic_module_on_http_filter_http_stream_trailers(envoy_filter envoy,
+                                                              module_pointer filter,
+                                                              uint64_t stream,
+                                                              envoy_header* trailers,
+                                                              size_t trailer_count);
+void envoy_dynamic_module_on_http_filter_http_stream_complete(envoy_filter envoy,
+                                                              module_pointer filter,
+                                                              uint64_t stream);
+void envoy_dynamic_module_on_http_filter_http_stream_reset(envoy_filter envoy,
+                                                           module_pointer filter, uint64_t stream,
+                                                           int reason);
+void envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark(
+    envoy_filter envoy, module_pointer filter);
+void envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark(
+    envoy_filter envoy, module_pointer filter);
+
+}  // extern "C"
