@@ -480,7 +480,7 @@ impl<'d> Step<'d> {
 
     /// No valid cookie: the key decides, or a new id does.
     fn place(&self, newer: bool, blank: &Decision) -> Result<Decision, Error> {
-        let single = self.affinity.occupied == 1 && !self.affinity.config.mint_single;
+        let single = self.affinity.occupied < 2 && !self.affinity.config.mint_single;
         let issues = self.class.group == Group::Stateful && !single && !newer;
         let Some(key) = self.key else {
             if !issues {

@@ -1,0 +1,282 @@
+//! Every answer against the slow model; and what the answer does not depend on.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select as one_of;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use tokenpin::{Filter, Key, MAX_WEIGHT, Secret, Slot, State, Status};
+
+use super::fleet::{Fleet, STRATEGIES, Token, below, fnv1a_of, keys};
+use super::model;
+use super::random::Random;
+
+const STATES: [State; 4] = [State::Up, State::Draining, State::Down, State::Vacant];
+
+/// Every fleet of 1 to 6 slots in every combination of states, keyed and anonymous.
+#[test]
+fn every_combination_of_states_in_small_fleets() {
+    let mut random = Random::new("all combinations of states");
+    let mut answers = 0_u64;
+    for size in 1..=6_usize {
+        let mut any = || (0..size).map(|_| below(&mut random, MAX_WEIGHT + 1)).collect::<Vec<_>>();
+        let mut some_zero = any();
+        some_zero[size / 2] = 0;
+        for weights in [vec![MAX_WEIGHT; size], any(), some_zero] {
+            let full = Fleet::of(&weights);
+            for mask in 0..1_usize << (2 * size) {
+                let states = (0..size).map(|place| STATES[mask >> (2 * place) & 3]);
+                let fleet: Fleet = full.0.iter().zip(states).map(with_state).collect();
+                let slots = fleet.slots();
+                let keys = keys(&mut random, 12);
+                for (anonymous, strategy) in
+                    [false, true].into_iter().flat_map(|a| STRATEGIES.map(|strategy| (a, strategy)))
+                {
+                    let filter = Filter { anonymous, ..Filter::default() };
+                    for &key in &keys {
+                        let answer =
+                            tokenpin::select(strategy, &slots, &filter, key, fnv1a_of(key));
+                        let expected = model::serve(strategy, &fleet, &filter, key, fnv1a_of(key));
+                        assert_eq!(answer, expected, "{strategy:?} {filter:?} {key} {fleet:?}");
+                        answers += 1;
+                    }
+                }
+            }
+        }
+    }
+    println!("{answers} answers agree with the model");
+}
+
+fn with_state((place, state): (&Option<Token>, State)) -> Option<Token> {
+    let Token { name, status } = place.expect("the fleet is full");
+    let token = Token { name, status: Status { state, ..status } };
+    (state != State::Vacant).then_some(token)
+}
+
+/// Checks a property on random cases, which the printed seed brings back.
+fn hold<S: Strategy>(
+    test: &str,
+    cases: u32,
+    case: S,
+    check: impl Fn(S::Value) -> Result<(), TestCaseError>,
+) {
+    let mut random = Random::new(test);
+    let seed: Vec<u8> = (0..4).flat_map(|_| random.word().to_le_bytes()).collect();
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let mut runner =
+        TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
+    runner.run(&case, check).unwrap_or_else(|error| panic!("{error}"));
+}
+
+fn any_weight() -> impl Strategy<Value = u32> {
+    prop_oneof![Just(0), Just(1), Just(MAX_WEIGHT - 1), Just(MAX_WEIGHT), 0..=MAX_WEIGHT]
+}
+
+fn any_status() -> impl Strategy<Value = Status> {
+    (one_of(&STATES[..3]), any_weight(), 0..4_u64).prop_map(|(state, weight, until)| Status {
+        state,
+        weight,
+        until,
+    })
+}
+
+/// Names from a few, so that identities repeat. A token set forbids that, but here it
+/// makes draws tie, which the page gives an answer for.
+fn any_place() -> impl Strategy<Value = Option<Token>> {
+    let token = (0..30_u32, any_status()).prop_map(|(name, status)| Token { name, status });
+    option::weighted(0.9, token)
+}
+
+/// What `h` is made to do.
+#[derive(Clone, Debug)]
+enum Aim {
+    Random(u64),
+    /// The slot of this number, if it holds a token, draws this `r`.
+    Draw(usize, u64),
+}
+
+fn any_aim() -> impl Strategy<Value = Aim> {
+    let edges = vec![0, 1, 2, u64::MAX / 2, u64::MAX / 2 + 1, u64::MAX - 1, u64::MAX];
+    prop_oneof![
+        any::<u64>().prop_map(Aim::Random),
+        (0..8_usize, one_of(edges)).prop_map(|(slot, r)| Aim::Draw(slot, r)),
+        // The edges of the cells of the table of logarithms, and around them.
+        (0..8_usize, 0..64_u32, 256..512_u64, 0..3_u64).prop_map(|(slot, shift, cell, by)| {
+            let edge = u128::from(cell) << shift >> 8;
+            Aim::Draw(slot, u64::try_from(edge).unwrap().wrapping_add(by).wrapping_sub(2))
+        }),
+    ]
+}
+
+fn aimed_hash(aim: &Aim, fleet: &Fleet) -> u64 {
+    match *aim {
+        Aim::Random(hash) => hash,
+        Aim::Draw(slot, r) => match fleet.0.get(slot).copied().flatten() {
+            Some(token) => unmix(r) ^ model::identity_hash(token.identity().as_bytes()),
+            None => r,
+        },
+    }
+}
+
+/// The inverse of `mix`.
+fn unmix(x: u64) -> u64 {
+    let inverse =
+        |a: u64| (0..6).fold(1_u64, |i, _| i.wrapping_mul(2_u64.wrapping_sub(a.wrapping_mul(i))));
+    let x = x ^ x >> 31 ^ x >> 62;
+    let x = x.wrapping_mul(inverse(0x94d0_49bb_1331_11eb));
+    let x = x ^ x >> 27 ^ x >> 54;
+    let x = x.wrapping_mul(inverse(0xbf58_476d_1ce4_e5b9));
+    x ^ x >> 30 ^ x >> 60
+}
+
+#[test]
+fn any_fleet_and_any_filter_answer_as_the_model_does() {
+    let case = (
+        vec(any_place(), 0..40),
+        any_aim(),
+        any::<u32>(),
+        one_of(&STRATEGIES[..]),
+        (0..5_u64, any::<bool>(), vec(0..40_u32, 0..6), option::of(0..40_u32)),
+    );
+    hold(
+        "fleets against the model",
+        40_000,
+        case,
+        |(places, aim, fnv1a, strategy, (now, anonymous, tried, pinned))| {
+            let fleet = Fleet(places);
+            let filter = Filter { now, anonymous, tried: &tried, pinned };
+            let hash = aimed_hash(&aim, &fleet);
+            let answer = tokenpin::select(strategy, &fleet.slots(), &filter, hash, fnv1a);
+            prop_assert_eq!(answer, model::serve(strategy, &fleet, &filter, hash, fnv1a));
+            Ok(())
+        },
+    );
+}
+
+#[test]
+fn an_aimed_key_draws_what_it_is_aimed_at() {
+    for r in [0, 1, u64::MAX, 0x0123_4567_89ab_cdef] {
+        assert_eq!(model::mix(unmix(r)), r);
+        assert_eq!(tokenpin::mix(unmix(r)), r);
+    }
+}
+
+#[test]
+fn keys_and_identities_hash_as_the_page_says() {
+    let bytes = || vec(any::<u8>(), 1..80);
+    let case = (any::<[u8; 16]>(), vec(any::<u8>(), 0..80), bytes(), bytes(), any::<[u8; 16]>());
+    hold("hashes against the model", 2000, case, |(placement, scope, first, second, id)| {
+        let secret = Secret::new(placement);
+        let combined = Key::Combined { consumer: &first, session: &second };
+        for key in [Key::Consumer(&first), Key::Session(&first), Key::Anonymous(&id), combined] {
+            let hash = tokenpin::key_hash(&secret, &scope, &key).unwrap();
+            prop_assert_eq!(hash, model::key_hash(placement, &scope, &key));
+            prop_assert_eq!(tokenpin::fnv1a32(&key), model::fnv1a32(&key));
+        }
+        prop_assert_eq!(tokenpin::identity_hash(&first), model::identity_hash(&first));
+        prop_assert_eq!(
+            Slot::new(&first, Status::UP).unwrap().identity(),
+            model::identity_hash(&first)
+        );
+        Ok(())
+    });
+}
+
+/// One set of slots lives through random events; at every moment it answers as a set made
+/// afresh with the same state, and asking changes nothing.
+#[test]
+fn no_history_leaves_a_trace() {
+    let fleet = vec((0..1000_u32, any_status()), 1..12).prop_map(|tokens| {
+        let place = |(name, status)| Some(Token { name, status });
+        tokens.into_iter().map(place).collect::<Fleet>()
+    });
+    let events = vec((any::<prop::sample::Index>(), any_status()), 1..25);
+    let case = (fleet, events, vec(any::<u64>(), 30), 0..5_u64, any::<bool>());
+    hold("no history", 1000, case, |(mut fleet, events, keys, now, anonymous)| {
+        let lived = fleet.slots();
+        let filter = Filter { now, anonymous, ..Filter::default() };
+        let serve = |strategy, slots: &[Slot]| -> Vec<Option<u32>> {
+            let one = |&key| tokenpin::select(strategy, slots, &filter, key, fnv1a_of(key));
+            keys.iter().map(one).collect()
+        };
+        for (index, status) in events {
+            let place = index.index(fleet.0.len());
+            lived[place].set(status).unwrap();
+            fleet = fleet.with(place, |old| *old = status);
+            let fresh = fleet.slots();
+            for strategy in STRATEGIES {
+                prop_assert_eq!(serve(strategy, &lived), serve(strategy, &fresh));
+            }
+        }
+        Ok(())
+    });
+}
+
+/// Leaving a slot out for one request, as tried or as the pin that cannot serve, is the same
+/// as that slot being down.
+#[test]
+fn a_slot_left_out_is_a_slot_that_is_down() {
+    let mut random = Random::new("tried and pinned");
+    let fleet = Fleet::of(&[MAX_WEIGHT, 30_000, MAX_WEIGHT, 9, 50_000]);
+    let slots = fleet.slots();
+    let answer = |strategy, slots: &[Slot], filter: &Filter, key| {
+        tokenpin::select(strategy, slots, filter, key, fnv1a_of(key))
+    };
+    let one_down = |place: u32| fleet.with_state(place as usize, State::Down);
+    for key in keys(&mut random, 5000) {
+        for strategy in STRATEGIES {
+            let first = answer(strategy, &slots, &Filter::default(), key).unwrap();
+            let expected =
+                answer(strategy, &one_down(first).slots(), &Filter::default(), key).unwrap();
+            let pinned = Filter { pinned: Some(first), ..Filter::default() };
+            assert_eq!(answer(strategy, &slots, &pinned, key), Some(expected));
+
+            // Retries walk over every slot once and end without an answer.
+            let mut tried = Vec::new();
+            while let Some(next) =
+                answer(strategy, &slots, &Filter { tried: &tried, ..Filter::default() }, key)
+            {
+                assert!(!tried.contains(&next), "{next} again after {tried:?}");
+                assert!(tried.len() != 1 || next == expected);
+                tried.push(next);
+            }
+            assert_eq!(tried.len(), slots.len());
+        }
+    }
+}
+
+#[test]
+fn until_brings_a_slot_back_at_its_second() {
+    let mut random = Random::new("until");
+    let up = Fleet::of(&[MAX_WEIGHT, 40_000, 50_000]);
+    for state in [State::Draining, State::Down] {
+        let out = up.with(1, |status| (status.state, status.until) = (state, 1000));
+        let for_ever = up.with_state(1, state);
+        for key in keys(&mut random, 2000) {
+            for strategy in STRATEGIES {
+                let serve = |fleet: &Fleet, now| {
+                    let filter = Filter { now, anonymous: true, ..Filter::default() };
+                    tokenpin::select(strategy, &fleet.slots(), &filter, key, fnv1a_of(key))
+                };
+                assert_ne!(serve(&out, 999), Some(1));
+                assert_eq!(serve(&out, 999), serve(&for_ever, u64::MAX));
+                assert_eq!(serve(&out, 1000), serve(&up, 0));
+            }
+        }
+    }
+}
+
+#[test]
+fn without_a_candidate_there_is_no_answer() {
+    let empty = Fleet(Vec::new());
+    let vacant = Fleet(vec![None; 3]);
+    let zero = Fleet::of(&[0; 3]);
+    let down = Fleet::of(&[MAX_WEIGHT]).with_state(0, State::Down);
+    let draining = Fleet::of(&[MAX_WEIGHT]).with_state(0, State::Draining);
+    for fleet in [empty, vacant, zero, down, draining] {
+        for strategy in STRATEGIES {
+            let keys: Vec<u64> = (0..1000).map(model::mix).collect();
+            assert!(fleet.serve(strategy, true, &keys).iter().all(Option::is_none), "{fleet:?}");
+        }
+    }
+}
