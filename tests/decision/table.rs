@@ -1,0 +1,310 @@
+//! `decide` and `finish` against the model, over the full product of what matters.
+
+use tokenpin::{
+    Affinity, Audience, Config, Cookie, Filter, Group, Key, Kind, PinState, Slot, State, Status,
+    Verdict, identity_hash, key_hash, select,
+};
+
+use crate::compare::{
+    CONSUMER, Case, Empty, Good, Headers, MAX_IDLE, MAX_LIFE, Mint, Missing, POLICIES, RETIRE,
+    Reached, SESSION, SIGN, SKEW, Several, TooLong, UNKNOWN, Untrusted, Values, base, key_of,
+};
+use crate::model::{Facts, Found};
+use crate::world::{
+    DOWN, DRAINING, ENTROPY, ID, NOW, NOW_32, affinity, forged, name_of, newer_version, slots,
+};
+
+/// What cookie a request brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Jar {
+    Absent,
+    Malformed,
+    UnknownVersion,
+    UnknownKey,
+    BadTag,
+    OtherKey,
+    NotYetValid,
+    ExpiredLife,
+    ExpiredIdle,
+    Valid,
+    DueByRole,
+    DueByAge,
+}
+
+const JARS: [Jar; 12] = [
+    Jar::Absent,
+    Jar::Malformed,
+    Jar::UnknownVersion,
+    Jar::UnknownKey,
+    Jar::BadTag,
+    Jar::OtherKey,
+    Jar::NotYetValid,
+    Jar::ExpiredLife,
+    Jar::ExpiredIdle,
+    Jar::Valid,
+    Jar::DueByRole,
+    Jar::DueByAge,
+];
+
+impl Jar {
+    fn verdict(self) -> Verdict {
+        match self {
+            Jar::Absent => Verdict::Absent,
+            Jar::Malformed => Verdict::Malformed,
+            Jar::UnknownVersion => Verdict::UnknownVersion,
+            Jar::UnknownKey => Verdict::UnknownKey,
+            Jar::BadTag => Verdict::BadTag,
+            Jar::OtherKey => Verdict::OtherKey,
+            Jar::NotYetValid => Verdict::NotYetValid,
+            Jar::ExpiredLife => Verdict::ExpiredLife,
+            Jar::ExpiredIdle => Verdict::ExpiredIdle,
+            Jar::Valid => Verdict::Valid,
+            Jar::DueByRole | Jar::DueByAge => Verdict::RefreshDue,
+        }
+    }
+}
+
+/// A value that is judged as `jar` says, and the cookie in it. `None` if there is no
+/// such value.
+fn make(
+    mint: &Mint,
+    jar: Jar,
+    audience: &Audience<'_>,
+    key: Option<&Key<'_>>,
+    pin: u64,
+) -> Option<(Vec<u8>, Cookie)> {
+    // A request without a key wants an anonymous cookie, and any other fails its tag.
+    if jar == Jar::OtherKey && key.is_none() {
+        return None;
+    }
+    let key = key.filter(|_| jar != Jar::OtherKey).unwrap_or(&Key::Anonymous(&ID));
+    let (issued_at, refreshed_at) = match jar {
+        Jar::NotYetValid => (NOW_32 - 1_000, NOW_32 + SKEW + 1),
+        Jar::ExpiredLife => (NOW_32 - MAX_LIFE - 1, NOW_32 - 100),
+        Jar::ExpiredIdle => (NOW_32 - 200_000, NOW_32 - MAX_IDLE - 1),
+        Jar::DueByAge => (NOW_32 - 200_000, NOW_32 - MAX_IDLE / 5),
+        _ => (NOW_32 - 1_000, NOW_32 - MAX_IDLE / 5 + 1),
+    };
+    let signer = match jar {
+        Jar::UnknownKey => UNKNOWN,
+        Jar::DueByRole => RETIRE,
+        _ => SIGN,
+    };
+    let cookie = Cookie { kind: key.kind(), issued_at, refreshed_at, id: ID, pin };
+    let value = mint.sign(signer, audience, key, &cookie);
+    let value = match jar {
+        Jar::Absent => Vec::new(),
+        Jar::Malformed => value[1..].to_vec(),
+        Jar::UnknownVersion => newer_version(&value),
+        Jar::BadTag => forged(&value),
+        _ => value,
+    };
+    Some((value, cookie))
+}
+
+fn is_bad(values: Values) -> bool {
+    matches!(values, Untrusted | Several | TooLong)
+}
+
+/// Groups, and whether the request names existing state.
+const CLASSES: [(Group, bool); 6] = [
+    (Group::Stateless, false),
+    (Group::Stateless, true),
+    (Group::Stateful, false),
+    (Group::Stateful, true),
+    (Group::PromptCache, false),
+    (Group::PromptCache, true),
+];
+
+const PIN_STATES: [PinState; 5] =
+    [PinState::Home, PinState::Elsewhere, PinState::Draining, PinState::Down, PinState::Gone];
+
+const fn down_until(until: u64) -> Status {
+    Status { state: State::Down, until, ..Status::UP }
+}
+
+const LIGHT: Status = Status { weight: 30_000, ..Status::UP };
+const NO_WEIGHT: Status = Status { weight: 0, ..Status::UP };
+
+/// Sets by the number of tokens that can take a new session.
+fn sets() -> [&'static [Slot]; 7] {
+    let drained = Status { weight: 0, ..DRAINING };
+    let vacant = ("-", Status::UP);
+    let several = [
+        ("down", DOWN),
+        ("up", Status::UP),
+        vacant,
+        ("light", LIGHT),
+        ("draining", DRAINING),
+        ("idle", NO_WEIGHT),
+        ("recovered", down_until(NOW)),
+        ("cooling", down_until(NOW + 1)),
+    ];
+    let one = [("drained", drained), vacant, ("up", LIGHT), ("idle", NO_WEIGHT), ("down", DOWN)];
+    let none = [("idle", NO_WEIGHT), ("down", DOWN), ("drained", drained)];
+    [
+        slots(&several),
+        slots(&one),
+        slots(&none),
+        // A single account.
+        slots(&[vacant, ("only", Status::UP), vacant]),
+        slots(&[("only", DRAINING)]),
+        slots(&[vacant, ("only", DOWN)]),
+        // Not even that.
+        slots(&[vacant, vacant]),
+    ]
+}
+
+/// The slot of a pin that is found as `wanted`; `None` if this set has none such.
+/// Of `Gone`, the slot is none, too.
+fn pinned_slot(
+    wanted: PinState,
+    config: &Config<'_>,
+    slots: &[Slot],
+    key: Option<&Key<'_>>,
+) -> Option<u32> {
+    let key = key.unwrap_or(&Key::Anonymous(&ID));
+    let filter = Filter { now: NOW, anonymous: key.kind() == Kind::Anonymous, ..Filter::default() };
+    let hash = key_hash(&config.placement_key, config.scope, key).unwrap();
+    let home = select(config.strategy, slots, &filter, hash, 0);
+    let fits = |number: u32, slot: &Slot| match (slot.status().state_at(NOW), wanted) {
+        (State::Up, PinState::Home) => Some(number) == home,
+        (State::Up, PinState::Elsewhere) => Some(number) != home,
+        (State::Draining, PinState::Draining) | (State::Down, PinState::Down) => true,
+        _ => false,
+    };
+    (0..).zip(slots).find(|(number, slot)| fits(*number, slot)).map(|(number, _)| number)
+}
+
+/// The lists of tried slots: none, the pinned one, another one that holds an account, all.
+/// Those that do not exist in this set are left out.
+fn tried_lists(slots: &[Slot], pinned: Option<u32>) -> Vec<Vec<u32>> {
+    let numbered = || (0..).zip(slots);
+    let another = numbered().find(|(number, slot)| !slot.is_vacant() && Some(*number) != pinned);
+    let all = numbered().map(|(number, _)| number).collect();
+    let mut lists = vec![Vec::new(), all];
+    lists.extend(pinned.map(|slot| vec![slot]));
+    lists.extend(another.map(|(slot, _)| vec![slot]));
+    lists
+}
+
+/// The combinations of switches and policies.
+fn configs(list: &'static [Slot]) -> Vec<Config<'static>> {
+    let few = list.iter().filter(|slot| !slot.is_vacant()).count() < 2;
+    let mut all = Vec::new();
+    for policy_existing in POLICIES {
+        for policy_new in POLICIES {
+            for bits in 0..16 {
+                let config = Config {
+                    policy_existing,
+                    policy_new,
+                    combine_keys: bits & 1 != 0,
+                    reject_bad_keys: bits & 2 != 0,
+                    keyed_cookies: bits & 4 != 0,
+                    mint_single: bits & 8 != 0,
+                    ..base()
+                };
+                // mint_single says nothing of sets with several accounts.
+                if few || !config.mint_single {
+                    all.push(config);
+                }
+            }
+        }
+    }
+    all
+}
+
+const CONSUMERS: [Values; 6] = [Missing, Empty, Good, Untrusted, Several, TooLong];
+const SESSIONS: [Values; 5] = [Missing, Empty, Good, Several, TooLong];
+
+#[test]
+fn every_combination_decides_as_the_model_does() {
+    let mut reached = Reached::default();
+    for slots in sets() {
+        for config in configs(slots) {
+            let affinity = affinity(&config, slots);
+            let mint = Mint::new(&config);
+            for consumer in CONSUMERS {
+                for session in SESSIONS {
+                    // Only a key that cannot be used can be rejected.
+                    let bad = is_bad(consumer) || is_bad(session);
+                    if bad || !config.reject_bad_keys {
+                        let headers = (consumer, session);
+                        every_cookie(&config, slots, &affinity, &mint, headers, &mut reached);
+                    }
+                }
+            }
+        }
+    }
+    reached.finish("decisions", 5_000_000);
+}
+
+/// All cookies and pins, and all that a request can be beside.
+fn every_cookie(
+    config: &Config<'static>,
+    slots: &'static [Slot],
+    affinity: &Affinity<'_>,
+    mint: &Mint,
+    headers: Headers,
+    reached: &mut Reached,
+) {
+    let key = key_of(headers, config.combine_keys);
+    let name = name_of(config, b"");
+    let audience = Audience { name: name.as_bytes(), scope: b"" };
+    for jar in JARS {
+        for pin_state in PIN_STATES {
+            // A cookie that is not used has no pin that could be anything.
+            if !jar.verdict().is_usable() && pin_state != PinState::Gone {
+                continue;
+            }
+            let pinned = pinned_slot(pin_state, config, slots, key.as_ref());
+            if pinned.is_none() && pin_state != PinState::Gone {
+                reached.impossible += 1;
+                continue;
+            }
+            let pin = pinned.map_or(identity_hash(b"gone"), |slot| slots[slot as usize].identity());
+            let Some((value, cookie)) = make(mint, jar, &audience, key.as_ref(), pin) else {
+                reached.impossible += 1;
+                continue;
+            };
+            let field = [name.as_bytes(), b"=", &value].concat();
+            let fields: &[&[u8]] = if jar == Jar::Absent { &[] } else { &[&field] };
+            let verdict = jar.verdict();
+            let found = Found {
+                verdict,
+                cookie: Some(cookie).filter(|_| verdict.is_usable()),
+                ambiguous: false,
+                newer: verdict == Verdict::UnknownVersion,
+            };
+            for tried in tried_lists(slots, pinned) {
+                for (group, existing) in CLASSES {
+                    let facts = Facts {
+                        config,
+                        slots,
+                        group,
+                        existing,
+                        consumer: headers.0.part(CONSUMER),
+                        session: headers.1.part(SESSION),
+                        found,
+                        scope: b"",
+                        tried: &tried,
+                        now: NOW,
+                        entropy: ENTROPY,
+                        id_hint: None,
+                    };
+                    let case = Case {
+                        affinity,
+                        mint,
+                        headers,
+                        carried: b"",
+                        carrier: false,
+                        fields,
+                        scope: b"",
+                        facts,
+                    };
+                    case.check(reached).unwrap_or_else(|why| panic!("{why}"));
+                }
+            }
+        }
+    }
+}

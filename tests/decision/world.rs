@@ -1,0 +1,212 @@
+//! What the tests of the decision share: sets of slots, requests, cookies and a client.
+
+use tokenpin::cookie;
+use tokenpin::{
+    Affinity, Answer, Audience, Config, Cookie, CookieKey, CookieName, Decision, Group, Key,
+    KeyInput, KeyRing, Kind, Limits, MAX_SET_COOKIE, MAX_WEIGHT, Outcome, PinState, Request, Role,
+    Secret, Slot, Source, State, Status, Value, Verdict, identity_hash, mix,
+};
+
+pub const NOW: u64 = 1_800_000_000;
+/// The same, where a cookie's 32 bits are meant.
+pub const NOW_32: u32 = 1_800_000_000;
+pub const ENTROPY: [u8; 16] = [7; 16];
+/// The id in cookies that the tests make.
+pub const ID: [u8; 16] = [5; 16];
+
+pub const DRAINING: Status = Status { state: State::Draining, weight: MAX_WEIGHT, until: 0 };
+pub const DOWN: Status = Status { state: State::Down, weight: MAX_WEIGHT, until: 0 };
+
+/// The secret follows from the id.
+pub fn key(id: u8, role: Role) -> CookieKey {
+    CookieKey { id, role, secret: Secret::new([id; 16]) }
+}
+
+/// A ring with these roles. Leaked, like everything that an [`Affinity`] borrows, so that
+/// a test can keep it in one variable.
+pub fn keys(roles: &[(u8, Role)]) -> &'static [CookieKey] {
+    roles.iter().map(|&(id, role)| key(id, role)).collect::<Vec<_>>().leak()
+}
+
+/// The defaults, with one cookie key.
+pub fn config() -> Config<'static> {
+    Config::new(Secret::new([0xaa; 16]), keys(&[(1, Role::Sign)]))
+}
+
+/// Slots by the names of their accounts; `-` is vacant.
+pub fn slots(list: &[(&str, Status)]) -> &'static [Slot] {
+    let slot = |&(name, status): &(&str, Status)| match name {
+        "-" => Slot::vacant(),
+        _ => Slot::new(name.as_bytes(), status).unwrap(),
+    };
+    list.iter().map(slot).collect::<Vec<_>>().leak()
+}
+
+/// Slots that are all up, by the names of their accounts.
+pub fn up(names: &str) -> &'static [Slot] {
+    slots(&names.split(' ').map(|name| (name, Status::UP)).collect::<Vec<_>>())
+}
+
+pub fn affinity(config: &Config<'static>, slots: &'static [Slot]) -> Affinity<'static> {
+    let index = vec![0; Affinity::index_len(slots.len())].leak();
+    Affinity::new(config, slots, index).unwrap()
+}
+
+/// A set of accounts that are all up, under one configuration.
+pub fn gateway(config: &Config<'static>, names: &str) -> Affinity<'static> {
+    affinity(config, up(names))
+}
+
+/// A request that creates state.
+pub fn create<'r>() -> Request<'r> {
+    Request { group: Some(Group::Stateful), now: NOW, entropy: ENTROPY, ..Request::default() }
+}
+
+/// A request that names existing state.
+pub fn read<'r>() -> Request<'r> {
+    Request { existing: true, ..create() }
+}
+
+pub fn consumer(name: &str) -> KeyInput<'_> {
+    KeyInput::new([name.as_bytes()])
+}
+
+/// The name of the cookies that a request of `scope` reads and sets.
+pub fn name_of(config: &Config<'_>, scope: &[u8]) -> CookieName {
+    match config.cookie_name {
+        Some(name) => CookieName::new(name).unwrap(),
+        None => CookieName::for_scope(if scope.is_empty() { config.scope } else { scope }),
+    }
+}
+
+/// An anonymous cookie pinned to `account`, young enough to be left alone.
+pub fn young(account: &str) -> Cookie {
+    Cookie {
+        kind: Kind::Anonymous,
+        issued_at: NOW_32 - 1_000,
+        refreshed_at: NOW_32 - 100,
+        id: ID,
+        pin: identity_hash(account.as_bytes()),
+    }
+}
+
+/// Signs a cookie as a replica with this configuration would, for its own scope.
+pub fn sign(config: &Config<'_>, key: Option<&Key<'_>>, cookie: &Cookie) -> Value {
+    let ring = KeyRing::new(config.cookie_keys, None).unwrap();
+    let name = name_of(config, b"");
+    let audience = Audience { name: name.as_bytes(), scope: config.scope };
+    cookie::encode(&ring, &audience, key.unwrap_or(&Key::Anonymous(&cookie.id)), cookie).unwrap()
+}
+
+/// A `Cookie` field with an anonymous cookie of this configuration.
+pub fn field(config: &Config<'_>, cookie: &Cookie) -> Vec<u8> {
+    pair(config, &sign(config, None, cookie))
+}
+
+pub fn pair(config: &Config<'_>, value: &[u8]) -> Vec<u8> {
+    [name_of(config, b"").as_bytes(), b"=", value].concat()
+}
+
+/// Opens the cookie that a decision wants to set.
+#[track_caller]
+pub fn pending(config: &Config<'_>, key: Option<&Key<'_>>, decision: &Decision) -> Cookie {
+    let value = decision.cookie.expect("a cookie goes back").value;
+    let ring = KeyRing::new(config.cookie_keys, None).unwrap();
+    let name = name_of(config, b"");
+    let audience = Audience { name: name.as_bytes(), scope: config.scope };
+    let limits = Limits { skew: u32::MAX, max_life: 0, max_idle: 0, refresh_interval: 0 };
+    let (verdict, cookie) =
+        cookie::decode(&ring, &audience, key, &limits, NOW, &value).expect("a good audience");
+    assert_eq!(verdict, Verdict::Valid);
+    cookie.unwrap()
+}
+
+/// The same value as a later version of the format would make it: the version is the high
+/// nibble of the first byte, hence the first four bits of the first character.
+pub fn newer_version(value: &[u8]) -> Vec<u8> {
+    assert_eq!(value[0], b'E', "version 1, kind below 4");
+    [b"I", &value[1..]].concat()
+}
+
+/// Damages the tag.
+pub fn forged(value: &[u8]) -> Vec<u8> {
+    let mut value = value.to_vec();
+    value[50] = if value[50] == b'A' { b'B' } else { b'A' };
+    value
+}
+
+/// What `finish` hands back, as text.
+pub fn finished(affinity: &Affinity<'_>, decision: &Decision, status: u16) -> Option<String> {
+    let mut out = [0; MAX_SET_COOKIE];
+    let len = match affinity.finish(decision, status, &mut out).unwrap() {
+        Answer::Nothing => return None,
+        Answer::SetCookie(len) | Answer::Carrier(len) => len,
+    };
+    Some(String::from_utf8(out[..len].to_vec()).unwrap())
+}
+
+/// The account that serves, where accounts are single letters.
+#[track_caller]
+pub fn serving(affinity: &Affinity<'_>, decision: &Decision) -> char {
+    let slot = decision.slot.expect("a slot serves");
+    let name = ('a'..='z').find(|&name| affinity.find(&[name as u8]) == Some(slot));
+    name.expect("an account of one letter")
+}
+
+pub fn decide(affinity: &Affinity<'_>, request: &Request<'_>, fields: &[Vec<u8>]) -> Decision {
+    affinity.decide(request, fields.iter().map(Vec::as_slice)).unwrap()
+}
+
+/// What became of the session, in one line of a test.
+pub fn course(decision: &Decision) -> (Source, Outcome, PinState, Verdict) {
+    (decision.source, decision.outcome, decision.pin_state, decision.verdict)
+}
+
+/// A client that keeps its cookies, as a browser does.
+#[derive(Clone, Default)]
+pub struct Client {
+    /// The `Cookie` field.
+    pub jar: Vec<u8>,
+    /// How many cookies it was given.
+    pub given: u32,
+}
+
+impl Client {
+    /// Sends a request that the upstream answers with `status`.
+    pub fn send(
+        &mut self,
+        affinity: &Affinity<'_>,
+        request: &Request<'_>,
+        status: u16,
+    ) -> Decision {
+        let decision = affinity.decide(request, [self.jar.as_slice()]).unwrap();
+        if let Some(line) = finished(affinity, &decision, status) {
+            self.jar = line.split(';').next().unwrap().as_bytes().to_vec();
+            self.given += 1;
+        }
+        decision
+    }
+}
+
+/// Pseudo-random numbers (splitmix64), the same on every run unless `TOKENPIN_TEST_SEED`
+/// says otherwise. Prints the seed, which a failing test shows.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new() -> Self {
+        let seed = std::env::var("TOKENPIN_TEST_SEED").map_or(0x7e57_5eed, |seed| {
+            seed.parse().expect("TOKENPIN_TEST_SEED is a decimal number")
+        });
+        println!("TOKENPIN_TEST_SEED={seed}");
+        Self(seed)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(self.0)
+    }
+
+    pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        core::array::from_fn(|_| self.next().to_le_bytes()[0])
+    }
+}

@@ -1,0 +1,213 @@
+//! Nothing on the path of a request allocates: counted by an allocator that counts.
+#![deny(clippy::pedantic)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::hint::black_box;
+
+use tokenpin::{
+    Affinity, Attributes, Audience, Config, Cookie, CookieKey, CookieName, Filter, Group, Key,
+    KeyInput, KeyRing, Kind, Limits, MAX_KEY, MAX_SET_COOKIE, Outcome, Request, Role, Secret, Slot,
+    State, Status, Strategy, VALUE_LEN, cookie, fnv1a32, header, identity_hash, key_hash, select,
+    set_cookie,
+};
+
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+thread_local! {
+    // Of this thread alone: the harness allocates in others.
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    COUNT.with(|count| count.set(count.get() + 1));
+}
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps the contract of `alloc_zeroed`.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps the contract of `realloc`.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count();
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+/// How often the allocator was called, to give or to take.
+fn allocations<T>(work: impl FnOnce() -> T) -> u64 {
+    let before = COUNT.get();
+    black_box(work());
+    COUNT.get() - before
+}
+
+const NOW: u64 = 1_800_000_000;
+const NAME: &[u8] = b"__Host-tokenpin";
+const ID: [u8; 16] = [5; 16];
+const AUDIENCE: Audience<'_> = Audience { name: NAME, scope: b"" };
+
+fn key(id: u8, role: Role) -> CookieKey {
+    CookieKey { id, role, secret: Secret::new([id; 16]) }
+}
+
+fn session(pin: &[u8]) -> Cookie {
+    let now = u32::try_from(NOW).unwrap();
+    let pin = identity_hash(pin);
+    Cookie { kind: Kind::Anonymous, issued_at: now, refreshed_at: now, id: ID, pin }
+}
+
+/// A `Cookie` field with a cookie of key 1 among others.
+fn field(pin: &[u8]) -> Vec<u8> {
+    let ring = KeyRing::new(&[key(1, Role::Sign)], None).unwrap();
+    let value = cookie::encode(&ring, &AUDIENCE, &Key::Anonymous(&ID), &session(pin)).unwrap();
+    [b"theme=dark; ", NAME, b"=", &value, b"; lang=en"].concat()
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(allocations(|| 1), 0);
+    assert_eq!(allocations(|| drop(black_box(Box::new(1)))), 2, "one given, one taken");
+    assert_eq!(allocations(|| drop(black_box(vec![0_u64; 9]))), 2, "zeroed");
+    let mut growing = Vec::with_capacity(1);
+    growing.push(1);
+    assert_eq!(allocations(|| growing.reserve_exact(9)), 1, "reallocated");
+}
+
+#[test]
+fn decide_and_finish_do_not_allocate() {
+    // Cookies of key 1 are due; both keys combine, and get cookies.
+    let cookie_keys = [key(1, Role::Retire), key(2, Role::Sign)];
+    let config = Config {
+        combine_keys: true,
+        keyed_cookies: true,
+        ..Config::new(Secret::new([0xaa; 16]), &cookie_keys)
+    };
+    let down = Status { state: State::Down, ..Status::UP };
+    let slot = |i: u32| Slot::new(&i.to_be_bytes(), if i % 3 == 0 { down } else { Status::UP });
+    let slots: Vec<_> = (0..100).map(|i| slot(i).unwrap()).collect();
+
+    let long = [b'x'; MAX_KEY];
+    let name = KeyInput::new([&long[..]]);
+    let several = KeyInput::new([&b"a"[..], b"b"]);
+    let new = Request { now: NOW, entropy: [7; 16], ..Request::default() };
+    let stateful = Request { group: Some(Group::Stateful), ..new };
+    let tried: Vec<_> = (0..100).collect();
+    let requests = [
+        Request { group: Some(Group::Stateless), ..new },
+        Request { group: Some(Group::PromptCache), ..new },
+        Request { method: b"GET", target: b"/v1/responses/resp_1?x=y", ..new },
+        stateful,
+        Request { existing: true, ..stateful },
+        Request { consumer: name, ..stateful },
+        Request { session: name, ..stateful },
+        Request { consumer: name, session: name, ..stateful },
+        Request { consumer: several, ..stateful },
+        Request { scope: b"openai", ..stateful },
+        Request { carrier: true, ..stateful },
+        Request { carried: b"junk", ..stateful },
+        Request { tried: &tried[..50], ..stateful },
+        Request { tried: &tried, ..stateful },
+        Request { entropy: [0; 16], ..stateful },
+        Request { now: u64::MAX, ..stateful },
+    ];
+    let [pinned, failed, gone] = [1_u32, 3, 1_000].map(|i| field(&i.to_be_bytes()));
+    let forged = vec![[NAME, b"=", &[b'A'; VALUE_LEN]].concat(); 100].join(&b";"[..]);
+    let many = pinned.repeat(100);
+    let headers: [&[&[u8]]; 6] =
+        [&[], &[&pinned], &[&failed], &[&gone], &[&forged, &pinned], &[&many]];
+
+    for strategy in Strategy::ALL {
+        let config = Config { strategy: *strategy, ..config.clone() };
+        let mut index = vec![0; Affinity::index_len(slots.len())];
+        let mut built = None;
+        assert_eq!(allocations(|| built = Some(Affinity::new(&config, &slots, &mut index))), 0);
+        let affinity = built.unwrap().unwrap();
+        let mut outcomes = [false; Outcome::ALL.len()];
+        let mut out = [0; MAX_SET_COOKIE];
+        for (request, cookies) in requests.iter().flat_map(|r| headers.map(|h| (r, h))) {
+            let mut decision = None;
+            let count = allocations(|| {
+                decision = Some(affinity.decide(request, cookies.iter().copied()));
+            });
+            assert_eq!(count, 0);
+            let Some(Ok(decision)) = decision else { continue };
+            outcomes[decision.outcome as usize] = true;
+            for status in [200, 500] {
+                assert_eq!(allocations(|| affinity.finish(&decision, status, &mut out)), 0);
+            }
+        }
+        let reached = outcomes.iter().filter(|reached| **reached).count();
+        assert_eq!(reached, Outcome::ALL.len(), "every outcome, {outcomes:?}");
+
+        let live = || (affinity.live_fingerprint(NOW), affinity.set_status(1, Status::UP));
+        assert_eq!(allocations(live), 0);
+    }
+}
+
+#[test]
+fn select_does_not_allocate() {
+    let slots: Vec<_> =
+        (0..100_u8).map(|i| Slot::new(&[i], Status { weight: 9, ..Status::UP }).unwrap()).collect();
+    let placement_key = Secret::new([0xaa; 16]);
+    let key = Key::Session(b"thread-7");
+    for strategy in Strategy::ALL {
+        let count = allocations(|| {
+            let hash = key_hash(&placement_key, b"scope", &key).unwrap();
+            select(*strategy, &slots, &Filter::default(), hash, fnv1a32(&key)).unwrap()
+        });
+        assert_eq!(count, 0);
+    }
+}
+
+#[test]
+fn cookies_are_encoded_decoded_and_stripped_without_allocating() {
+    let mut ring = None;
+    let keys = [key(1, Role::Sign)];
+    assert_eq!(allocations(|| ring = Some(KeyRing::new(&keys, None))), 0);
+    let ring = ring.unwrap().unwrap();
+    let anonymous = Key::Anonymous(&ID);
+    let cookie = session(b"a");
+    let encode = || cookie::encode(&ring, &AUDIENCE, &anonymous, &cookie).unwrap();
+    assert_eq!(allocations(encode), 0);
+
+    let limits = Limits { skew: 300, max_life: 9, max_idle: 9, refresh_interval: 9 };
+    let value = encode();
+    let alice = Key::Consumer(b"alice");
+    let values: [&[u8]; 3] = [&value, &[b'A'; VALUE_LEN], b"junk"];
+    for value in values {
+        for key in [None, Some(&alice)] {
+            let decode = || cookie::decode(&ring, &AUDIENCE, key, &limits, NOW, value).unwrap();
+            assert_eq!(allocations(decode), 0);
+        }
+    }
+
+    let field = field(b"a");
+    let mut out = [0; MAX_SET_COOKIE];
+    assert_eq!(allocations(|| header::values(&field, NAME).count()), 0);
+    assert_eq!(allocations(|| header::strip(&field, NAME, &mut out)), 0);
+    assert_eq!(&out[..19], b"theme=dark; lang=en");
+    assert_eq!(allocations(|| header::sets(&field, NAME)), 0);
+    let attributes = Attributes::default();
+    let write = || set_cookie::write(NAME, &value, &attributes, 60, &mut out).unwrap();
+    assert_eq!(allocations(write), 0);
+    assert_eq!(allocations(|| CookieName::for_scope(b"openai")), 0);
+}
