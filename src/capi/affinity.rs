@@ -16,13 +16,13 @@ use crate::error::Field;
 use crate::named;
 use crate::secret::Secret;
 use crate::select::Strategy;
-use crate::set_cookie::{Attributes, MAX_MAX_AGE, SameSite};
+use crate::set_cookie::{Attributes, MAX_MAX_AGE};
 use crate::slot::{Slot, State};
 
 use super::pure::{cookie_keys, put, report, write_class};
 use super::status::{Refusal, Status, number, tokenpin_config_error};
 use super::types::{
-    Buffer, Out, array, bytes, reference, switch, tokenpin_attributes, tokenpin_bytes,
+    Buffer, Out, array, bytes, check_apart, reference, switch, tokenpin_attributes, tokenpin_bytes,
     tokenpin_cookie_key, tokenpin_rule, tokenpin_slot_status,
 };
 use super::{
@@ -203,6 +203,9 @@ pub struct tokenpin_affinity {
     size: usize,
     affinity: Affinity<'static>,
 }
+
+/// No header of the future has a larger configuration; a size that was never set mostly is.
+const MAX_CONFIG_SIZE: usize = 4096;
 
 const MARK: u64 = 0x746f_6b65_6e70_696e;
 
@@ -598,6 +601,7 @@ struct Parts<'c> {
     config: &'c tokenpin_config,
     slots: &'c [tokenpin_slot_config],
     rules: &'c [tokenpin_rule],
+    attributes: Attributes<'c>,
     strings: [&'c [u8]; 4],
 }
 
@@ -616,7 +620,7 @@ impl Parts<'_> {
         // SAFETY: checked by `reference`. The size comes first, so it can be read alone.
         let size = *unsafe { reference(config.cast::<usize>()) }?;
         let known = size_of::<tokenpin_config>();
-        if size < known {
+        if size < known || size > MAX_CONFIG_SIZE {
             return Err(Status::StructSize.into());
         }
         // What a newer header added may be there as long as it is not used.
@@ -632,14 +636,14 @@ impl Parts<'_> {
         unsafe {
             let slots = array(config.slots, config.slot_count).map_err(at(Field::Slots))?;
             let rules = array(config.rules, config.rule_count).map_err(at(Field::Rules))?;
-            let attributes = &config.attributes;
+            let attributes = config.attributes.get()?;
             let strings = [
                 config.scope.get().map_err(at(Field::Scope))?,
                 config.cookie_name.get().map_err(at(Field::CookieName))?,
-                attributes.path.get().map_err(at(Field::Path))?,
-                attributes.domain.get().map_err(at(Field::Domain))?,
+                attributes.path,
+                attributes.domain,
             ];
-            Ok(Self { config, slots, rules, strings })
+            Ok(Self { config, slots, rules, attributes, strings })
         }
     }
 
@@ -685,6 +689,11 @@ impl Parts<'_> {
         if size < layout.size {
             return Err(Status::BufferTooSmall.into());
         }
+        let apart = |bytes: &[u8]| check_apart(memory, layout.size, bytes);
+        check_apart(memory, layout.size, core::slice::from_ref(self.config))?;
+        check_apart(memory, layout.size, self.slots)?;
+        check_apart(memory, layout.size, self.rules)?;
+        self.strings.iter().try_for_each(|string| apart(string))?;
         // SAFETY: `layout` keeps every part within `size` bytes and aligned, and no two overlap;
         // `copy` moves on by what it copies. Every place is written before it is borrowed. The
         // borrows live as long as the block, which is what `'static` stands for: the handle is
@@ -692,8 +701,9 @@ impl Parts<'_> {
         unsafe {
             let slots = memory.add(layout.slots).cast::<Slot>();
             for (i, slot) in self.slots.iter().enumerate() {
-                let made = slot.get().map_err(|status| status.at(Field::Slots, i))?;
-                slots.add(i).write(made);
+                let at = |status: Status| status.at(Field::Slots, i);
+                apart(slot.identity.get().map_err(at)?).map_err(at)?;
+                slots.add(i).write(slot.get().map_err(at)?);
             }
             let index = memory.add(layout.index).cast::<u32>();
             index.write_bytes(0, layout.index_len);
@@ -707,27 +717,25 @@ impl Parts<'_> {
             };
             let rules = memory.add(layout.rules).cast::<Rule<'static>>();
             for (i, rule) in self.rules.iter().enumerate() {
-                let rule = rule.get().map_err(|status| status.at(Field::Rules, i))?;
+                let at = |status: Status| status.at(Field::Rules, i);
+                let rule = rule.get().map_err(at)?;
+                apart(rule.pattern).map_err(at)?;
                 rules.add(i).write(Rule { pattern: copy(rule.pattern), group: rule.group });
             }
             let rules = core::slice::from_raw_parts(rules, self.rules.len());
             let [scope, name, path, domain] = self.strings.map(&mut copy);
 
             let keys = array(self.config.cookie_keys, self.config.cookie_key_count)
+                .and_then(|keys| check_apart(memory, layout.size, keys).map(|()| keys))
                 .map_err(|status| status.at(Field::CookieKeys, 0))?;
             let keys = cookie_keys(keys)?;
             let config = self.config.get()?;
-            let attributes = config.attributes;
             let config: Config<'static> = Config {
                 // Only looked at while the affinity is built.
                 cookie_keys: core::slice::from_raw_parts(keys.as_ptr(), keys.len()),
                 scope,
                 cookie_name: if name.is_empty() { None } else { Some(name) },
-                attributes: Attributes {
-                    path: if path.is_empty() { attributes.path } else { path },
-                    domain,
-                    ..attributes
-                },
+                attributes: Attributes { path, domain, ..self.attributes },
                 rules: if rules.is_empty() { DEFAULT_RULES } else { rules },
                 ..config
             };
@@ -758,17 +766,8 @@ impl tokenpin_config {
         let bad = |field| Status::BadEnum.at(field, 0);
         let on = |number, field| switch(number).map_err(|status| status.at(field, 0));
         let policy = |number, field| Policy::from_number(number).ok_or_else(|| bad(field));
-        let attributes = &self.attributes;
         Ok(Config {
             strategy: Strategy::from_number(self.strategy).ok_or_else(|| bad(Field::Strategy))?,
-            attributes: Attributes {
-                secure: on(attributes.secure, Field::Secure)?,
-                http_only: on(attributes.http_only, Field::HttpOnly)?,
-                same_site: SameSite::from_number(attributes.same_site)
-                    .ok_or_else(|| bad(Field::SameSite))?,
-                partitioned: on(attributes.partitioned, Field::Partitioned)?,
-                ..Attributes::default()
-            },
             max_age: if self.max_age == TOKENPIN_MAX_AGE_AUTO { None } else { Some(self.max_age) },
             skew: self.skew,
             max_life: self.max_life,

@@ -229,6 +229,14 @@ impl<T> Out<T> {
     }
 }
 
+/// Refuses an input that lies, in part or whole, within the `len` bytes at `start`.
+pub(super) fn check_apart<T>(start: *const u8, len: usize, input: &[T]) -> Result<(), Status> {
+    let (mine, theirs) = (start.addr(), input.as_ptr().addr());
+    let apart =
+        mine.saturating_add(len) <= theirs || theirs.saturating_add(size_of_val(input)) <= mine;
+    if apart || input.is_empty() || len == 0 { Ok(()) } else { Err(Status::Overlap) }
+}
+
 /// An output buffer and where its length goes. The memory may be uninitialised, so it is
 /// never borrowed, only written.
 pub(super) struct Buffer {
@@ -255,12 +263,9 @@ impl Buffer {
         Ok(Self { start: start.cast(), capacity, used: 0, len })
     }
 
-    /// Whether `bytes` lie within the memory that will be written.
+    /// Refuses an input that lies within the memory that will be written.
     pub(super) fn check_apart(&self, bytes: &[u8]) -> Result<(), Status> {
-        let (mine, theirs) = (self.start.addr(), bytes.as_ptr().addr());
-        let apart = mine.saturating_add(self.capacity) <= theirs
-            || theirs.saturating_add(bytes.len()) <= mine;
-        if apart || bytes.is_empty() || self.capacity == 0 { Ok(()) } else { Err(Status::Overlap) }
+        check_apart(self.start, self.capacity, bytes)
     }
 
     /// Ends the output: reports its length, or the length needed.
