@@ -121,8 +121,8 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_OVERLAP = 5,
     /**
-     * A size-prefixed structure is shorter than this library's, or longer with
-     * something in it that this library does not know.
+     * A size-prefixed structure is shorter than this library's, longer with something in it that
+     * this library does not know, or over 4096 bytes.
      */
     TOKENPIN_STATUS_STRUCT_SIZE = 6,
     /**
@@ -134,7 +134,7 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_OUT_OF_MEMORY = 8,
     /**
-     * The buffer is too small; the length needed is reported.
+     * The buffer or memory is too small; a function with a place for it reports the length needed.
      */
     TOKENPIN_STATUS_BUFFER_TOO_SMALL = 9,
     /**
@@ -142,7 +142,7 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_END = 10,
     /**
-     * The decision was not made by this library, or was changed.
+     * What the decision says of its cookie was not made by this library, or was changed.
      */
     TOKENPIN_STATUS_BAD_DECISION = 11,
     /**
@@ -1437,7 +1437,8 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * Sets a configuration to the defaults. `size` is `sizeof(tokenpin_config)`.
+ * Sets a configuration to the defaults. `size` is `sizeof(tokenpin_config)`; what a newer header
+ * has beyond this library's fields is set to zero.
  */
 int32_t tokenpin_config_init(struct tokenpin_config *config, size_t size);
 
@@ -1451,7 +1452,8 @@ int32_t tokenpin_affinity_size(const struct tokenpin_config *config,
 
 /**
  * Builds an affinity in `memory`, which is aligned to `TOKENPIN_AFFINITY_ALIGN` and has `size`
- * bytes, at least what `tokenpin_affinity_size` says. It must stay where it is;
+ * bytes, at least what `tokenpin_affinity_size` says, apart from the configuration and all that
+ * it points to. It must stay where it is;
  * `tokenpin_affinity_wipe` ends its life.
  *
  * `affinity` receives the handle. `error` may be NULL; if it is not, it says what was refused,
@@ -1663,7 +1665,8 @@ int32_t tokenpin_select(uint8_t strategy,
 
 /**
  * `tokenpin_select` for many hashes: `selected[i]` is the slot of `hashes[i]`. `fnv1as` may be NULL
- * unless the strategy is Higress's. `hash_count` 0 does nothing.
+ * unless the strategy is Higress's. `hash_count` 0 does nothing. `selected` must not overlap the
+ * inputs.
  */
 int32_t tokenpin_select_batch(uint8_t strategy,
                               const struct tokenpin_slot *slots,

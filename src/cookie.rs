@@ -320,7 +320,7 @@ impl<'a, 'k> Reader<'a, 'k> {
     }
 }
 
-/// Exactly 67 characters of the URL-safe alphabet whose 4 trailing bits are zero. The
+/// Exactly 67 characters of the URL-safe alphabet whose 2 trailing bits are zero. The
 /// constant lengths are what lets the compiler drop the library's panics.
 fn decode_base64(value: &[u8]) -> Option<[u8; RAW_LEN]> {
     let value: &Value = value.try_into().ok()?;

@@ -22,7 +22,7 @@ use crate::slot::{Slot, State};
 use super::pure::{cookie_keys, put, report, write_class};
 use super::status::{Refusal, Status, number, tokenpin_config_error};
 use super::types::{
-    Buffer, Out, array, bytes, check_apart, reference, switch, tokenpin_attributes, tokenpin_bytes,
+    Buffer, Out, Span, array, bytes, reference, switch, tokenpin_attributes, tokenpin_bytes,
     tokenpin_cookie_key, tokenpin_rule, tokenpin_slot_status,
 };
 use super::{
@@ -218,12 +218,14 @@ unsafe extern "C" {
     fn free(memory: *mut c_void);
 }
 
-/// Sets a configuration to the defaults. `size` is `sizeof(tokenpin_config)`.
+/// Sets a configuration to the defaults. `size` is `sizeof(tokenpin_config)`; what a newer header
+/// has beyond this library's fields is set to zero.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_config_init(config: *mut tokenpin_config, size: usize) -> i32 {
     number((|| {
         let out = Out::new(config)?;
-        if size != size_of::<tokenpin_config>() {
+        let known = size_of::<tokenpin_config>();
+        if !(known..=MAX_CONFIG_SIZE).contains(&size) {
             return Err(Status::StructSize);
         }
         let defaults = Config::new(Secret::new([0; 16]), &[]);
@@ -262,8 +264,11 @@ pub unsafe extern "C" fn tokenpin_config_init(config: *mut tokenpin_config, size
             mint_single: u8::from(defaults.mint_single),
             prompt_cache: u8::from(defaults.prompt_cache),
         };
-        // SAFETY: checked by `Out`.
-        unsafe { out.write(made) };
+        // SAFETY: checked by `Out`; `size` bytes are there by the contract.
+        unsafe {
+            config.cast::<u8>().add(known).write_bytes(0, size - known);
+            out.write(made);
+        }
         Ok(())
     })())
 }
@@ -276,20 +281,21 @@ pub unsafe extern "C" fn tokenpin_affinity_size(
     size: *mut usize,
     error: *mut tokenpin_config_error,
 ) -> i32 {
-    let result = (|| {
+    let work = || {
         let size = Out::new(size)?;
         // SAFETY: checked by `Parts`.
         let parts = unsafe { Parts::new(config) }?;
         // SAFETY: checked by `Out`.
         unsafe { size.write(parts.layout()?.size) };
         Ok(())
-    })();
+    };
     // SAFETY: passed on.
-    unsafe { report(result, error) }
+    unsafe { report(error, work) }
 }
 
 /// Builds an affinity in `memory`, which is aligned to `TOKENPIN_AFFINITY_ALIGN` and has `size`
-/// bytes, at least what `tokenpin_affinity_size` says. It must stay where it is;
+/// bytes, at least what `tokenpin_affinity_size` says, apart from the configuration and all that
+/// it points to. It must stay where it is;
 /// `tokenpin_affinity_wipe` ends its life.
 ///
 /// `affinity` receives the handle. `error` may be NULL; if it is not, it says what was refused,
@@ -303,7 +309,7 @@ pub unsafe extern "C" fn tokenpin_affinity_init(
     affinity: *mut *mut tokenpin_affinity,
     error: *mut tokenpin_config_error,
 ) -> i32 {
-    let result = (|| {
+    let work = || {
         let affinity = Out::new(affinity)?;
         if memory.is_null() {
             return Err(Status::NullPointer.into());
@@ -314,9 +320,9 @@ pub unsafe extern "C" fn tokenpin_affinity_init(
         // SAFETY: checked by `Parts`; memory is not null and aligned.
         unsafe { affinity.write(Parts::new(config)?.build(memory.cast(), size)?) };
         Ok(())
-    })();
+    };
     // SAFETY: passed on.
-    unsafe { report(result, error) }
+    unsafe { report(error, work) }
 }
 
 /// Builds an affinity in memory of one `malloc`. `tokenpin_affinity_free` ends its life.
@@ -327,7 +333,7 @@ pub unsafe extern "C" fn tokenpin_affinity_new(
     affinity: *mut *mut tokenpin_affinity,
     error: *mut tokenpin_config_error,
 ) -> i32 {
-    let result = (|| {
+    let work = || {
         let affinity = Out::new(affinity)?;
         // SAFETY: checked by `Parts`.
         let parts = unsafe { Parts::new(config) }?;
@@ -348,9 +354,9 @@ pub unsafe extern "C" fn tokenpin_affinity_new(
             }
         }
         Ok(())
-    })();
+    };
     // SAFETY: passed on.
-    unsafe { report(result, error) }
+    unsafe { report(error, work) }
 }
 
 /// Ends the life of an affinity of `tokenpin_affinity_init` and wipes its memory, which stays
@@ -468,6 +474,8 @@ pub unsafe extern "C" fn tokenpin_affinity_cookie_name(
         let mut out = Buffer::new(buffer, capacity, len)?;
         // SAFETY: checked by `handle` and `bytes`.
         let (handle, scope) = unsafe { (handle(affinity)?, bytes(scope, scope_len)?) };
+        out.check_apart(handle.span())?;
+        out.check_apart(Span::of(scope))?;
         let written = put(&mut out, handle.affinity.cookie_name(scope)?.as_bytes());
         // SAFETY: checked by `Buffer`.
         unsafe { out.end(written) }
@@ -569,8 +577,7 @@ pub unsafe extern "C" fn tokenpin_affinity_finish(
         let mut out = Buffer::new(buffer, capacity, len)?;
         // SAFETY: checked by `handle` and `reference`.
         let (handle, decision) = unsafe { (handle(affinity)?, reference(decision)?) };
-        // SAFETY: the block of the handle has this size.
-        out.check_apart(unsafe { array(affinity.cast::<u8>(), handle.size) }?)?;
+        out.check_apart(handle.span())?;
         let pending = decision.pending()?;
         let written =
             handle.affinity.finish_to(decision.digest, pending.as_ref(), status, &mut out);
@@ -587,6 +594,13 @@ pub unsafe extern "C" fn tokenpin_affinity_finish(
         }
         Ok(())
     })())
+}
+
+impl tokenpin_affinity {
+    /// All memory of the affinity, which begins with the handle.
+    fn span(&self) -> Span {
+        Span { start: ptr::from_ref(self).addr(), len: self.size }
+    }
 }
 
 /// The handle behind a pointer from C.
@@ -620,7 +634,7 @@ impl Parts<'_> {
         // SAFETY: checked by `reference`. The size comes first, so it can be read alone.
         let size = *unsafe { reference(config.cast::<usize>()) }?;
         let known = size_of::<tokenpin_config>();
-        if size < known || size > MAX_CONFIG_SIZE {
+        if !(known..=MAX_CONFIG_SIZE).contains(&size) {
             return Err(Status::StructSize.into());
         }
         // What a newer header added may be there as long as it is not used.
@@ -689,11 +703,13 @@ impl Parts<'_> {
         if size < layout.size {
             return Err(Status::BufferTooSmall.into());
         }
-        let apart = |bytes: &[u8]| check_apart(memory, layout.size, bytes);
-        check_apart(memory, layout.size, core::slice::from_ref(self.config))?;
-        check_apart(memory, layout.size, self.slots)?;
-        check_apart(memory, layout.size, self.rules)?;
-        self.strings.iter().try_for_each(|string| apart(string))?;
+        let block = Span { start: memory.addr(), len: layout.size };
+        block.check_apart(Span::of(core::slice::from_ref(self.config)))?;
+        block.check_apart(Span::of(self.slots))?;
+        block.check_apart(Span::of(self.rules))?;
+        for string in self.strings {
+            block.check_apart(Span::of(string))?;
+        }
         // SAFETY: `layout` keeps every part within `size` bytes and aligned, and no two overlap;
         // `copy` moves on by what it copies. Every place is written before it is borrowed. The
         // borrows live as long as the block, which is what `'static` stands for: the handle is
@@ -702,7 +718,7 @@ impl Parts<'_> {
             let slots = memory.add(layout.slots).cast::<Slot>();
             for (i, slot) in self.slots.iter().enumerate() {
                 let at = |status: Status| status.at(Field::Slots, i);
-                apart(slot.identity.get().map_err(at)?).map_err(at)?;
+                block.check_apart(Span::of(slot.identity.get().map_err(at)?)).map_err(at)?;
                 slots.add(i).write(slot.get().map_err(at)?);
             }
             let index = memory.add(layout.index).cast::<u32>();
@@ -719,14 +735,14 @@ impl Parts<'_> {
             for (i, rule) in self.rules.iter().enumerate() {
                 let at = |status: Status| status.at(Field::Rules, i);
                 let rule = rule.get().map_err(at)?;
-                apart(rule.pattern).map_err(at)?;
+                block.check_apart(Span::of(rule.pattern)).map_err(at)?;
                 rules.add(i).write(Rule { pattern: copy(rule.pattern), group: rule.group });
             }
             let rules = core::slice::from_raw_parts(rules, self.rules.len());
             let [scope, name, path, domain] = self.strings.map(&mut copy);
 
             let keys = array(self.config.cookie_keys, self.config.cookie_key_count)
-                .and_then(|keys| check_apart(memory, layout.size, keys).map(|()| keys))
+                .and_then(|keys| block.check_apart(Span::of(keys)).map(|()| keys))
                 .map_err(|status| status.at(Field::CookieKeys, 0))?;
             let keys = cookie_keys(keys)?;
             let config = self.config.get()?;

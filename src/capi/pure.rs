@@ -20,9 +20,9 @@ use crate::slot::Slot;
 use super::TOKENPIN_SLOT_NONE;
 use super::status::{Refusal, Status, number, tokenpin_config_error};
 use super::types::{
-    Buffer, Out, array, bytes, reference, slots, switch, tokenpin_attributes, tokenpin_bytes,
-    tokenpin_cookie, tokenpin_cookie_key, tokenpin_filter, tokenpin_key, tokenpin_key_ring,
-    tokenpin_limits, tokenpin_rule, tokenpin_slot, tokenpin_slot_status,
+    Buffer, Out, Span, array, array_size, bytes, reference, slots, switch, tokenpin_attributes,
+    tokenpin_bytes, tokenpin_cookie, tokenpin_cookie_key, tokenpin_filter, tokenpin_key,
+    tokenpin_key_ring, tokenpin_limits, tokenpin_rule, tokenpin_slot, tokenpin_slot_status,
 };
 
 /// The version of the interface that the library was built with. A program compares it with the
@@ -280,7 +280,8 @@ pub unsafe extern "C" fn tokenpin_select(
 }
 
 /// `tokenpin_select` for many hashes: `selected[i]` is the slot of `hashes[i]`. `fnv1as` may be NULL
-/// unless the strategy is Higress's. `hash_count` 0 does nothing.
+/// unless the strategy is Higress's. `hash_count` 0 does nothing. `selected` must not overlap the
+/// inputs.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_select_batch(
     strategy: u8,
@@ -306,9 +307,10 @@ pub unsafe extern "C" fn tokenpin_select_batch(
         if slots.is_empty() || slots.len() > crate::MAX_BUCKETS as usize {
             return Err(Status::SlotCount);
         }
-        // Room for the whole output is checked as if it were read.
-        // SAFETY: only the pointer and the length are looked at.
-        unsafe { array(selected, hash_count) }?;
+        let out = Span { start: selected.addr(), len: array_size(selected, hash_count)? };
+        for input in [Span::of(slots), Span::of(filter.tried), Span::of(hashes), Span::of(fnv1as)] {
+            out.check_apart(input)?;
+        }
         for (i, &hash) in hashes.iter().enumerate() {
             let fnv1a = fnv1as.get(i).copied().unwrap_or(0);
             let answer = select(strategy, slots, &filter, hash, fnv1a);
@@ -343,7 +345,7 @@ pub unsafe extern "C" fn tokenpin_key_ring_init(
     placement_key: *const u8,
     error: *mut tokenpin_config_error,
 ) -> i32 {
-    let result = (|| {
+    let work = || {
         let ring = Out::new(ring)?;
         let placement_key = if placement_key.is_null() {
             None
@@ -359,9 +361,9 @@ pub unsafe extern "C" fn tokenpin_key_ring_init(
             Out::new(ring.pointer().cast())?.write(Ring { mark: RING_MARK, ring: made });
         };
         Ok(())
-    })();
+    };
     // SAFETY: passed on.
-    unsafe { report(result, error) }
+    unsafe { report(error, work) }
 }
 
 /// Wipes a key ring. NULL, and a ring that is wiped already, are fine.
@@ -519,8 +521,8 @@ pub unsafe extern "C" fn tokenpin_cookie_strip(
         let mut out = Buffer::new(buffer, capacity, len)?;
         // SAFETY: checked by `bytes`.
         let (field, name) = unsafe { (bytes(field, field_len)?, bytes(name, name_len)?) };
-        out.check_apart(field)?;
-        out.check_apart(name)?;
+        out.check_apart(Span::of(field))?;
+        out.check_apart(Span::of(name))?;
         let written = strip_to(field, name, &mut out);
         // SAFETY: checked by `Buffer`.
         unsafe { out.end(written) }
@@ -550,7 +552,7 @@ pub unsafe extern "C" fn tokenpin_set_cookie_write(
             (bytes(name, name_len)?, bytes(value, value_len)?, attributes)
         };
         for input in [name, value, attributes.path, attributes.domain] {
-            out.check_apart(input)?;
+            out.check_apart(Span::of(input))?;
         }
         set_cookie::check(name, value, &attributes, max_age)?;
         let written = write_to(name, value, &attributes, max_age, &mut out);
@@ -668,11 +670,20 @@ unsafe fn optional_key<'a>(key: *const tokenpin_key) -> Result<Option<crate::Key
     unsafe { reference(key)?.get() }.map(Some)
 }
 
-/// Returns a result's number, and writes where a configuration was refused.
-pub(super) unsafe fn report(result: Result<(), Refusal>, error: *mut tokenpin_config_error) -> i32 {
-    let Err(refusal) = result else { return Status::Ok as i32 };
+/// Does `work`, and writes where a configuration was refused unless `error` is null. Returns the
+/// number of the status.
+pub(super) unsafe fn report(
+    error: *mut tokenpin_config_error,
+    work: impl FnOnce() -> Result<(), Refusal>,
+) -> i32 {
+    let error = if error.is_null() { None } else { Some(Out::new(error)) };
+    let error = match error.transpose() {
+        Ok(error) => error,
+        Err(status) => return status as i32,
+    };
+    let Err(refusal) = work() else { return Status::Ok as i32 };
     let status = refusal.status as i32;
-    if let Ok(error) = Out::new(error) {
+    if let Some(error) = error {
         // SAFETY: checked by `Out`.
         unsafe { error.write(refusal.into()) };
     }

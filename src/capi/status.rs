@@ -19,18 +19,18 @@ pub enum Status {
     BadEnum = 4,
     /// An output overlaps an input.
     Overlap = 5,
-    /// A size-prefixed structure is shorter than this library's, or longer with
-    /// something in it that this library does not know.
+    /// A size-prefixed structure is shorter than this library's, longer with something in it that
+    /// this library does not know, or over 4096 bytes.
     StructSize = 6,
     /// The pointer is to no affinity, or to one that was wiped.
     NotInitialised = 7,
     /// `malloc` gave nothing.
     OutOfMemory = 8,
-    /// The buffer is too small; the length needed is reported.
+    /// The buffer or memory is too small; a function with a place for it reports the length needed.
     BufferTooSmall = 9,
     /// There are no more values. Not an error.
     End = 10,
-    /// The decision was not made by this library, or was changed.
+    /// What the decision says of its cookie was not made by this library, or was changed.
     BadDecision = 11,
     /// The number of buckets is not in 1..=2^31-1.
     BucketCount = 20,

@@ -175,15 +175,20 @@ pub(super) unsafe fn reference<'a, T>(pointer: *const T) -> Result<&'a T, Status
     Ok(unsafe { &*pointer })
 }
 
-/// Borrows an array. `(NULL, 0)` is empty.
-pub(super) unsafe fn array<'a, T>(pointer: *const T, count: usize) -> Result<&'a [T], Status> {
+/// The size in bytes of an array that can be there. `(NULL, 0)` is empty.
+pub(super) fn array_size<T>(pointer: *const T, count: usize) -> Result<usize, Status> {
     if pointer.is_null() && count == 0 {
-        return Ok(&[]);
+        return Ok(0);
     }
     aligned(pointer)?;
     let size = count.checked_mul(size_of::<T>()).ok_or(Status::Length)?;
-    if isize::try_from(size).is_err() {
-        return Err(Status::Length);
+    if isize::try_from(size).is_ok() { Ok(size) } else { Err(Status::Length) }
+}
+
+/// Borrows an array. `(NULL, 0)` is empty.
+pub(super) unsafe fn array<'a, T>(pointer: *const T, count: usize) -> Result<&'a [T], Status> {
+    if array_size(pointer, count)? == 0 {
+        return Ok(&[]);
     }
     // SAFETY: not null, aligned, and not too long; live and unchanging by the contract.
     Ok(unsafe { core::slice::from_raw_parts(pointer, count) })
@@ -229,12 +234,24 @@ impl<T> Out<T> {
     }
 }
 
-/// Refuses an input that lies, in part or whole, within the `len` bytes at `start`.
-pub(super) fn check_apart<T>(start: *const u8, len: usize, input: &[T]) -> Result<(), Status> {
-    let (mine, theirs) = (start.addr(), input.as_ptr().addr());
-    let apart =
-        mine.saturating_add(len) <= theirs || theirs.saturating_add(size_of_val(input)) <= mine;
-    if apart || input.is_empty() || len == 0 { Ok(()) } else { Err(Status::Overlap) }
+/// Where some memory lies; to be compared, not to be read.
+#[derive(Clone, Copy)]
+pub(super) struct Span {
+    pub start: usize,
+    pub len: usize,
+}
+
+impl Span {
+    pub(super) fn of<T>(memory: &[T]) -> Self {
+        Self { start: memory.as_ptr().addr(), len: size_of_val(memory) }
+    }
+
+    /// Refuses an input that lies, in part or whole, where output will be written.
+    pub(super) fn check_apart(self, input: Self) -> Result<(), Status> {
+        let apart = self.start.saturating_add(self.len) <= input.start
+            || input.start.saturating_add(input.len) <= self.start;
+        if apart || self.len == 0 || input.len == 0 { Ok(()) } else { Err(Status::Overlap) }
+    }
 }
 
 /// An output buffer and where its length goes. The memory may be uninitialised, so it is
@@ -264,8 +281,8 @@ impl Buffer {
     }
 
     /// Refuses an input that lies within the memory that will be written.
-    pub(super) fn check_apart(&self, bytes: &[u8]) -> Result<(), Status> {
-        check_apart(self.start, self.capacity, bytes)
+    pub(super) fn check_apart(&self, input: Span) -> Result<(), Status> {
+        Span { start: self.start.addr(), len: self.capacity }.check_apart(input)
     }
 
     /// Ends the output: reports its length, or the length needed.

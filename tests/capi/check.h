@@ -1,0 +1,33 @@
+// Checks that count, and say where they fail. For one translation unit a program.
+#ifndef CHECK_H
+#define CHECK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+static unsigned long check_passed;
+static unsigned long check_failed;
+// What a table is at; printed with a failure.
+static char check_context[160];
+
+static inline bool check_at(bool good, const char* what, const char* file, int line) {
+  if (good) {
+    check_passed++;
+  } else {
+    check_failed++;
+    printf("%s:%d: failed: %s [%s]\n", file, line, what, check_context);
+  }
+  return good;
+}
+
+#define CHECK(condition) check_at((condition), #condition, __FILE__, __LINE__)
+
+// The last line of every program; what `main` returns.
+static inline int check_report(void) {
+  printf("%lu passed, %lu failed\n", check_passed, check_failed);
+  return check_failed != 0;
+}
+
+#endif

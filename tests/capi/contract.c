@@ -1,0 +1,456 @@
+// What every function has in common, in one table: null and misaligned pointers one at a time,
+// empty and huge lengths, buffers of every length, handles that are none. Whatever goes wrong, no
+// output changes.
+#include <stdlib.h>
+
+#include "check.h"
+#include "world.h"
+
+enum { kParams = 9, kRoom = 512, kPattern = 0xa5 };
+
+typedef enum {
+  kEnd,
+  kIn,           // A pointer to one thing of `align`.
+  kOptional,     // The same, or NULL.
+  kHandle,       // An affinity.
+  kRing,         // A key ring.
+  kBytes,        // A pointer and a length; empty gives the status `empty`.
+  kArray,        // The same for elements of `unit` bytes.
+  kMemory,       // What an affinity is built in.
+  kOut,          // An output of `unit` bytes.
+  kOptionalOut,  // The same, or NULL.
+  kInOut,        // An output that is read first, zero here.
+  kError,        // A tokenpin_config_error, or NULL.
+  kBuffer,       // An output buffer; the length follows as kOut.
+} Role;
+
+typedef struct {
+  Role role;
+  const char* name;
+  const void* pointer;
+  size_t length, unit, align;
+  int32_t empty;
+} Param;
+
+typedef struct {
+  void* at[kParams];
+  size_t len[kParams];
+} Args;
+
+typedef struct {
+  const char* name;
+  int32_t (*call)(const Args* args);
+  Param params[kParams];
+} Row;
+
+// What the calls work on.
+static World world;
+static tokenpin_affinity* affinity;
+static size_t affinity_size;
+static tokenpin_key_ring ring;
+static tokenpin_key key;
+static tokenpin_cookie cookie;
+static tokenpin_limits limits;
+static tokenpin_slot slots[2];
+static tokenpin_slot_status status_up;
+static tokenpin_filter filter;
+static tokenpin_request request;
+static tokenpin_decision decision;
+static tokenpin_attributes attributes;
+static uint64_t hashes[3] = {1, 2, 3};
+static uint32_t fnv1as[3] = {4, 5, 6};
+static char cookie_value[TOKENPIN_COOKIE_VALUE_LEN];
+static const char kName[] = "__Host-tokenpin";
+static const char kField[] = "a=1; pin=2; b=3";
+static const uint8_t kId[16] = {1};
+_Alignas(TOKENPIN_AFFINITY_ALIGN) static unsigned char block[8192];
+_Alignas(TOKENPIN_AFFINITY_ALIGN) static const unsigned char kZeroed[8192];
+
+#define CALL(name) static int32_t name(const Args* args)
+#define P(i) (args->at[i])
+#define N(i) (args->len[i])
+
+CALL(config_init) { return tokenpin_config_init(P(0), sizeof(tokenpin_config)); }
+CALL(size_of_affinity) { return tokenpin_affinity_size(P(0), P(1), P(2)); }
+CALL(init) {
+  tokenpin_affinity** made = P(2);
+  int32_t status = tokenpin_affinity_init(P(0), sizeof block, P(1), made, P(3));
+  if (status == TOKENPIN_STATUS_OK) tokenpin_affinity_wipe(*made);
+  return status;
+}
+CALL(new) {
+  tokenpin_affinity** made = P(1);
+  int32_t status = tokenpin_affinity_new(P(0), made, P(2));
+  if (status == TOKENPIN_STATUS_OK) tokenpin_affinity_free(*made);
+  return status;
+}
+CALL(set_slot) { return tokenpin_affinity_set_slot(P(0), 0, P(1)); }
+CALL(get_slot) { return tokenpin_affinity_get_slot(P(0), 0, P(1), P(2)); }
+CALL(find) { return tokenpin_affinity_find(P(0), P(1), N(1), P(2)); }
+CALL(capacity) { return tokenpin_affinity_capacity(P(0), P(1)); }
+CALL(cookie_name) { return tokenpin_affinity_cookie_name(P(0), P(1), N(1), P(2), N(2), P(3)); }
+CALL(affinity_classify) {
+  return tokenpin_affinity_classify(P(0), P(1), N(1), P(2), N(2), P(3), P(4));
+}
+CALL(fingerprint) { return tokenpin_affinity_fingerprint(P(0), P(1)); }
+CALL(live_fingerprint) { return tokenpin_affinity_live_fingerprint(P(0), kNow, P(1)); }
+CALL(decide) { return tokenpin_affinity_decide(P(0), P(1), P(2)); }
+CALL(finish) { return tokenpin_affinity_finish(P(0), P(1), 200, P(2), N(2), P(3), P(4)); }
+CALL(enum_name) { return tokenpin_enum_name(TOKENPIN_ENUM_STATE, 0, P(0)); }
+CALL(jump) { return tokenpin_jump(7, 10, P(0)); }
+CALL(identity_hash) { return tokenpin_identity_hash(P(0), N(0), P(1)); }
+CALL(key_hash) { return tokenpin_key_hash(P(0), P(1), N(1), P(2), P(3)); }
+CALL(fnv1a32) { return tokenpin_fnv1a32(P(0), P(1)); }
+CALL(slot_init) { return tokenpin_slot_init(P(0), P(1), N(1), P(2)); }
+CALL(slot_init_vacant) { return tokenpin_slot_init_vacant(P(0)); }
+CALL(slot_set) { return tokenpin_slot_set(P(0), P(1)); }
+CALL(slot_get) { return tokenpin_slot_get(P(0), P(1)); }
+CALL(select_one) { return tokenpin_select(TOKENPIN_STRATEGY_JUMP, P(0), N(0), P(1), 9, 9, P(2)); }
+CALL(select_fnv1a) {
+  return tokenpin_select_batch(TOKENPIN_STRATEGY_HIGRESS_FNV1A_MODULO, P(0), N(0), P(1), P(2), P(3),
+                               N(2), P(4));
+}
+CALL(select_rendezvous) {
+  return tokenpin_select_batch(TOKENPIN_STRATEGY_RENDEZVOUS, P(0), N(0), P(1), P(2), NULL, N(2),
+                               P(3));
+}
+CALL(ring_init) {
+  tokenpin_key_ring* made = P(0);
+  return tokenpin_key_ring_init(made, P(1), N(1), P(2), P(3));
+}
+CALL(encode) { return tokenpin_cookie_encode(P(0), P(1), N(1), P(2), N(2), P(3), P(4), P(5)); }
+CALL(decode) {
+  return tokenpin_cookie_decode(P(0), P(1), N(1), P(2), N(2), P(3), P(4), kNow, P(5), N(5), P(6),
+                                P(7));
+}
+CALL(default_name) { return tokenpin_cookie_default_name(P(0), N(0), P(1), N(1), P(2)); }
+CALL(next) { return tokenpin_cookie_next(P(0), N(0), P(1), N(1), P(2), P(3)); }
+CALL(strip) { return tokenpin_cookie_strip(P(0), N(0), P(1), N(1), P(2), N(2), P(3)); }
+CALL(set_cookie) {
+  return tokenpin_set_cookie_write(P(0), N(0), P(1), N(1), P(2), 60, P(3), N(3), P(4));
+}
+CALL(matches) { return tokenpin_set_cookie_matches(P(0), N(0), P(1), N(1), P(2)); }
+CALL(classify) { return tokenpin_classify(P(0), N(0), 0, P(1), N(1), P(2), N(2), P(3), P(4)); }
+
+#define OK TOKENPIN_STATUS_OK
+#define POINT(role, thing, type) {role, #thing, &(thing), 0, sizeof(type), _Alignof(type), OK}
+#define BYTES(what, empty) {kBytes, #what, what, sizeof(what) - 1, 1, 1, empty}
+#define ARRAY(what, count, type, empty) \
+  {kArray, #what, what, count, sizeof(type), _Alignof(type), empty}
+#define OUT(what, type) {kOut, #what, NULL, 0, sizeof(type), _Alignof(type), OK}
+#define OPTIONAL_OUT(what, type) {kOptionalOut, #what, NULL, 0, sizeof(type), _Alignof(type), OK}
+#define HANDLE {kHandle, "affinity", NULL, 0, 0, _Alignof(uint64_t), OK}
+#define RING {kRing, "ring", &ring, 0, 0, _Alignof(uint64_t), OK}
+#define ERROR {kError, "error", NULL, 0, sizeof(tokenpin_config_error), 8, OK}
+#define BUFFER {kBuffer, "buffer", NULL, kRoom, 1, 1, OK}, OUT(len, size_t)
+#define CONFIG POINT(kIn, world.config, tokenpin_config)
+#define STATUS(suffix) TOKENPIN_STATUS_##suffix
+
+static const char kMethod[] = "POST", kTarget[] = "/v1/jobs", kScope[] = "openai";
+static const char kIdentity[] = "account-a";
+
+static const Row kRows[] = {
+    {"config_init", config_init, {OUT(config, tokenpin_config)}},
+    {"affinity_size", size_of_affinity, {CONFIG, OUT(size, size_t), ERROR}},
+    {"affinity_init",
+     init,
+     {{kMemory, "memory", block, 0, 0, TOKENPIN_AFFINITY_ALIGN, OK},
+      CONFIG,
+      OUT(affinity, void*),
+      ERROR}},
+    {"affinity_new", new, {CONFIG, OUT(affinity, void*), ERROR}},
+    {"affinity_set_slot", set_slot, {HANDLE, POINT(kIn, status_up, tokenpin_slot_status)}},
+    {"affinity_get_slot",
+     get_slot,
+     {HANDLE, OUT(status, tokenpin_slot_status), OPTIONAL_OUT(identity_hash, uint64_t)}},
+    {"affinity_find",
+     find,
+     {HANDLE, BYTES(kIdentity, STATUS(IDENTITY_EMPTY)), OUT(slot, uint32_t)}},
+    {"affinity_capacity", capacity, {HANDLE, OUT(capacity, size_t)}},
+    {"affinity_cookie_name", cookie_name, {HANDLE, BYTES(kScope, OK), BUFFER}},
+    {"affinity_classify",
+     affinity_classify,
+     {HANDLE, BYTES(kMethod, OK), BYTES(kTarget, OK), OUT(group, uint8_t), OUT(existing, uint8_t)}},
+    {"affinity_fingerprint", fingerprint, {HANDLE, OUT(fingerprint, uint64_t)}},
+    {"affinity_live_fingerprint", live_fingerprint, {HANDLE, OUT(fingerprint, uint64_t)}},
+    {"affinity_decide",
+     decide,
+     {HANDLE, POINT(kIn, request, tokenpin_request), OUT(decision, tokenpin_decision)}},
+    {"affinity_finish",
+     finish,
+     {HANDLE, POINT(kIn, decision, tokenpin_decision), BUFFER, OUT(answer, uint8_t)}},
+    {"enum_name", enum_name, {OUT(name, tokenpin_bytes)}},
+    {"jump", jump, {OUT(bucket, uint32_t)}},
+    {"identity_hash",
+     identity_hash,
+     {BYTES(kIdentity, STATUS(IDENTITY_EMPTY)), OUT(hash, uint64_t)}},
+    {"key_hash",
+     key_hash,
+     {POINT(kIn, kId, uint8_t), BYTES(kScope, OK), POINT(kIn, key, tokenpin_key),
+      OUT(hash, uint64_t)}},
+    {"fnv1a32", fnv1a32, {POINT(kIn, key, tokenpin_key), OUT(hash, uint32_t)}},
+    {"slot_init",
+     slot_init,
+     {OUT(slot, tokenpin_slot), BYTES(kIdentity, STATUS(IDENTITY_EMPTY)),
+      POINT(kIn, status_up, tokenpin_slot_status)}},
+    {"slot_init_vacant", slot_init_vacant, {OUT(slot, tokenpin_slot)}},
+    {"slot_set",
+     slot_set,
+     {POINT(kIn, slots[0], tokenpin_slot), POINT(kIn, status_up, tokenpin_slot_status)}},
+    {"slot_get",
+     slot_get,
+     {POINT(kIn, slots[0], tokenpin_slot), OUT(status, tokenpin_slot_status)}},
+    {"select",
+     select_one,
+     {ARRAY(slots, 2, tokenpin_slot, STATUS(SLOT_COUNT)), POINT(kIn, filter, tokenpin_filter),
+      OUT(slot, uint32_t)}},
+    {"select_batch, higress",
+     select_fnv1a,
+     {ARRAY(slots, 2, tokenpin_slot, STATUS(SLOT_COUNT)), POINT(kIn, filter, tokenpin_filter),
+      ARRAY(hashes, 3, uint64_t, OK), POINT(kIn, fnv1as, uint32_t), OUT(selected, uint32_t[3])}},
+    {"select_batch, rendezvous",
+     select_rendezvous,
+     {ARRAY(slots, 2, tokenpin_slot, STATUS(SLOT_COUNT)), POINT(kIn, filter, tokenpin_filter),
+      ARRAY(hashes, 3, uint64_t, OK), OUT(selected, uint32_t[3])}},
+    {"key_ring_init",
+     ring_init,
+     {OUT(ring, tokenpin_key_ring), ARRAY(world.keys, 2, tokenpin_cookie_key, STATUS(KEY_COUNT)),
+      POINT(kOptional, kId, uint8_t), ERROR}},
+    {"cookie_encode",
+     encode,
+     {RING, BYTES(kName, STATUS(COOKIE_NAME)), BYTES(kScope, OK),
+      POINT(kOptional, key, tokenpin_key), POINT(kIn, cookie, tokenpin_cookie),
+      OUT(value, char[TOKENPIN_COOKIE_VALUE_LEN])}},
+    {"cookie_decode",
+     decode,
+     {RING,
+      BYTES(kName, STATUS(COOKIE_NAME)),
+      BYTES(kScope, OK),
+      POINT(kOptional, key, tokenpin_key),
+      POINT(kIn, limits, tokenpin_limits),
+      {kBytes, "value", cookie_value, sizeof cookie_value, 1, 1, OK},
+      OUT(verdict, uint8_t),
+      OPTIONAL_OUT(cookie, tokenpin_cookie)}},
+    {"cookie_default_name", default_name, {BYTES(kScope, OK), BUFFER}},
+    {"cookie_next",
+     next,
+     {BYTES(kField, STATUS(END)),
+      {kBytes, "name", "pin", 3, 1, 1, STATUS(END)},
+      {kInOut, "offset", NULL, 0, sizeof(size_t), _Alignof(size_t), OK},
+      OUT(value, tokenpin_bytes)}},
+    {"cookie_strip", strip, {BYTES(kField, OK), {kBytes, "name", "pin", 3, 1, 1, OK}, BUFFER}},
+    {"set_cookie_write",
+     set_cookie,
+     {BYTES(kName, STATUS(COOKIE_NAME)),
+      {kBytes, "value", "v", 1, 1, 1, OK},
+      POINT(kIn, attributes, tokenpin_attributes),
+      BUFFER}},
+    {"set_cookie_matches",
+     matches,
+     {BYTES(kField, OK), {kBytes, "name", "a", 1, 1, 1, OK}, OUT(matches, uint8_t)}},
+    {"classify",
+     classify,
+     {ARRAY(world.rules, 2, tokenpin_rule, OK), BYTES(kMethod, OK), BYTES(kTarget, OK),
+      OUT(group, uint8_t), OUT(existing, uint8_t)}},
+};
+
+static void make_inputs(void) {
+  CHECK(world_init(&world) == OK);
+  CHECK(tokenpin_affinity_size(&world.config, &affinity_size, NULL) == OK);
+  CHECK(affinity_size <= sizeof block);
+  CHECK(tokenpin_affinity_new(&world.config, &affinity, NULL) == OK);
+  CHECK(tokenpin_key_ring_init(&ring, world.keys, 2, NULL, NULL) == OK);
+  key.kind = TOKENPIN_KIND_ANONYMOUS;
+  key.key.ptr = kId;
+  key.key.len = sizeof kId;
+  cookie.issued_at = cookie.refreshed_at = kNow;
+  CHECK(tokenpin_cookie_encode(&ring, kName, strlen(kName), kScope, strlen(kScope), &key, &cookie,
+                               cookie_value) == OK);
+  status_up.weight = TOKENPIN_MAX_WEIGHT;
+  CHECK(tokenpin_slot_init(&slots[0], "a", 1, &status_up) == OK);
+  CHECK(tokenpin_slot_init(&slots[1], "b", 1, &status_up) == OK);
+  attributes.secure = 1;
+  request = request_to_create();
+  CHECK(tokenpin_affinity_decide(affinity, &request, &decision) == OK);
+}
+
+// The outputs of one call, each with room behind it.
+_Alignas(16) static unsigned char outputs[kParams][kRoom + 16];
+
+static bool is_output(Role role) { return role >= kOut && role != kError; }
+
+static Args good_args(const Row* row) {
+  Args args;
+  for (size_t i = 0; i < kParams; i++) {
+    const Param* param = &row->params[i];
+    void* pointer = outputs[i];
+    if (param->role == kHandle) pointer = affinity;
+    if (param->pointer != NULL) memcpy(&pointer, &param->pointer, sizeof pointer);
+    args.at[i] = pointer;
+    args.len[i] = param->length;
+  }
+  return args;
+}
+
+static bool all(const void* bytes, size_t len, unsigned char value) {
+  const unsigned char* at = bytes;
+  for (size_t i = 0; i < len; i++) {
+    if (at[i] != value) return false;
+  }
+  return true;
+}
+
+static unsigned char before(Role role) { return role == kInOut ? 0 : kPattern; }
+
+// Calls, and checks the status and that outputs are written on success alone and not past their
+// end. `needed` is the length that a buffer too small is told.
+static void expect(const Row* row, const Args* args, int32_t status, size_t needed) {
+  for (size_t i = 0; i < kParams; i++) memset(outputs[i], before(row->params[i].role), kRoom + 16);
+  CHECK(row->call(args) == status);
+  for (size_t i = 0; i < kParams; i++) {
+    const Param* param = &row->params[i];
+    size_t written = status == OK ? (param->role == kBuffer ? args->len[i] : param->unit) : 0;
+    bool is_len = i > 0 && row->params[i - 1].role == kBuffer;
+    if (status == STATUS(BUFFER_TOO_SMALL) && is_len) {
+      written = sizeof(size_t);
+      CHECK(memcmp(outputs[i], &needed, sizeof needed) == 0);
+    }
+    if (param->role == kError && status != OK && args->at[i] == outputs[i]) {
+      written = param->unit;
+      CHECK(memcmp(outputs[i], &status, sizeof status) == 0);
+    } else if (param->role == kError) {
+      written = 0;
+    }
+    if (is_output(param->role) || param->role == kError) {
+      CHECK(all(outputs[i] + written, kRoom + 16 - written, before(param->role)));
+    }
+  }
+}
+
+static size_t needed_by(const Row* row, size_t buffer) {
+  size_t needed = 0;
+  Args args = good_args(row);
+  CHECK(row->call(&args) == OK);
+  memcpy(&needed, outputs[buffer + 1], sizeof needed);
+  return needed;
+}
+
+static void expect_at(const Row* row, size_t i, void* pointer, size_t len, int32_t status) {
+  Args args = good_args(row);
+  args.at[i] = pointer;
+  args.len[i] = len;
+  snprintf(check_context, sizeof check_context, "%s, %s %s, length %zu", row->name,
+           row->params[i].name, pointer == NULL ? "null" : "given", len);
+  size_t needed =
+      row->params[i].role == kBuffer && status == STATUS(BUFFER_TOO_SMALL) ? needed_by(row, i) : 0;
+  expect(row, &args, status, needed);
+}
+
+static void* good(const Row* row, size_t i) { return good_args(row).at[i]; }
+
+static void a_null_pointer_is_a_status_or_allowed(const Row* row, size_t i) {
+  const Param* param = &row->params[i];
+  size_t len = param->length;
+  switch (param->role) {
+    case kOptional:
+    case kOptionalOut:
+    case kError:
+      expect_at(row, i, NULL, 0, OK);
+      break;
+    case kBytes:
+    case kArray:
+      expect_at(row, i, NULL, 1, STATUS(NULL_POINTER));
+      expect_at(row, i, NULL, len, STATUS(NULL_POINTER));
+      expect_at(row, i, NULL, 0, param->empty);
+      break;
+    case kBuffer:
+      expect_at(row, i, NULL, 1, STATUS(NULL_POINTER));
+      expect_at(row, i, NULL, len, STATUS(NULL_POINTER));
+      expect_at(row, i, NULL, 0, STATUS(BUFFER_TOO_SMALL));
+      break;
+    default:
+      expect_at(row, i, NULL, len, STATUS(NULL_POINTER));
+  }
+}
+
+static void a_misaligned_pointer_is_a_status(const Row* row, size_t i) {
+  const Param* param = &row->params[i];
+  for (size_t off = 1; off < param->align; off++) {
+    unsigned char* pointer = good(row, i);
+    expect_at(row, i, pointer + off, param->length, STATUS(MISALIGNED));
+  }
+}
+
+static void lengths_may_be_zero_but_not_huge(const Row* row, size_t i) {
+  const Param* param = &row->params[i];
+  if (param->role == kBytes || param->role == kArray) {
+    expect_at(row, i, good(row, i), 0, param->empty);
+    size_t too_many = (size_t)PTRDIFF_MAX / param->unit + 1;
+    expect_at(row, i, good(row, i), too_many, STATUS(LENGTH));
+    if (param->unit > 1)
+      expect_at(row, i, good(row, i), SIZE_MAX / param->unit + 1, STATUS(LENGTH));
+    expect_at(row, i, good(row, i), SIZE_MAX, STATUS(LENGTH));
+  }
+  if (param->role == kBuffer) {
+    expect_at(row, i, good(row, i), (size_t)PTRDIFF_MAX + 1, STATUS(LENGTH));
+    expect_at(row, i, good(row, i), SIZE_MAX, STATUS(LENGTH));
+  }
+}
+
+static void a_short_buffer_is_left_alone(const Row* row, size_t i) {
+  if (row->params[i].role != kBuffer) return;
+  size_t needed = needed_by(row, i);
+  if (!CHECK(needed > 0 && needed <= kRoom)) return;
+  for (size_t len = 0; len < needed; len++) {
+    expect_at(row, i, outputs[i], len, STATUS(BUFFER_TOO_SMALL));
+  }
+  expect_at(row, i, outputs[i], needed, OK);
+}
+
+static void a_handle_that_is_none_is_a_status(const Row* row, size_t i) {
+  Role role = row->params[i].role;
+  if (role != kHandle && role != kRing) return;
+  void* zeroed;
+  const void* zeroes = kZeroed;
+  memcpy(&zeroed, &zeroes, sizeof zeroed);
+  expect_at(row, i, zeroed, 0, STATUS(NOT_INITIALISED));
+  memset(block, kPattern, sizeof block);
+  expect_at(row, i, block, 0, STATUS(NOT_INITIALISED));
+  tokenpin_key_ring wiped_ring;
+  tokenpin_affinity* wiped;
+  CHECK(tokenpin_key_ring_init(&wiped_ring, world.keys, 2, NULL, NULL) == OK);
+  CHECK(tokenpin_affinity_init(block, sizeof block, &world.config, &wiped, NULL) == OK);
+  tokenpin_key_ring_wipe(&wiped_ring);
+  tokenpin_affinity_wipe(wiped);
+  expect_at(row, i, role == kRing ? (void*)&wiped_ring : wiped, 0, STATUS(NOT_INITIALISED));
+}
+
+// Also where nothing else is wrong: else the fault would show only with the first refusal.
+static void a_misaligned_error_is_a_status(const Row* row, size_t i) {
+  if (row->params[i].role != kError) return;
+  Args args = good_args(row);
+  args.at[i] = outputs[i] + 1;
+  memset(outputs[i], kPattern, kRoom);
+  CHECK(row->call(&args) == STATUS(MISALIGNED));
+  CHECK(all(outputs[i], kRoom, kPattern));
+}
+
+int main(void) {
+  make_inputs();
+  for (size_t r = 0; r < sizeof kRows / sizeof kRows[0]; r++) {
+    const Row* row = &kRows[r];
+    snprintf(check_context, sizeof check_context, "%s", row->name);
+    Args args = good_args(row);
+    expect(row, &args, OK, 0);
+    for (size_t i = 0; i < kParams && row->params[i].role != kEnd; i++) {
+      a_null_pointer_is_a_status_or_allowed(row, i);
+      if (row->params[i].role != kError) a_misaligned_pointer_is_a_status(row, i);
+      a_misaligned_error_is_a_status(row, i);
+      lengths_may_be_zero_but_not_huge(row, i);
+      a_short_buffer_is_left_alone(row, i);
+      a_handle_that_is_none_is_a_status(row, i);
+    }
+  }
+  tokenpin_affinity_free(affinity);
+  return check_report();
+}

@@ -1,0 +1,146 @@
+// Nothing allocates but `tokenpin_affinity_new`, and that once. Every function is called between
+// two looks at the counters of alloc.c, on its good path and on a bad one.
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "check.h"
+#include "world.h"
+
+// Runs a statement, and checks how many blocks it allocated and freed.
+#define COSTS(allocated, freed, statement)                                                         \
+  do {                                                                                             \
+    unsigned long allocations = alloc_count, frees = alloc_free_count;                             \
+    statement;                                                                                     \
+    allocations = alloc_count - allocations;                                                       \
+    frees = alloc_free_count - frees;                                                              \
+    snprintf(check_context, sizeof check_context, "%s: %lu, %lu", #statement, allocations, frees); \
+    CHECK(allocations == (allocated) && frees == (freed));                                         \
+  } while (0)
+
+#define NOTHING(call) COSTS(0, 0, good += (call) == TOKENPIN_STATUS_OK)
+#define NOTHING_EITHER(call) COSTS(0, 0, bad += (call) != TOKENPIN_STATUS_OK)
+
+_Alignas(TOKENPIN_AFFINITY_ALIGN) static unsigned char block[8192];
+
+// Compiled with -fno-builtin, or the compiler would know that malloc changes no counter.
+static void* volatile kept;
+
+static void the_counters_count(void) {
+  COSTS(1, 0, kept = malloc(10));
+  COSTS(1, 0, kept = realloc(kept, 20000));
+  COSTS(0, 1, free(kept));
+  COSTS(1, 1, kept = calloc(3, 7); free(kept));
+  COSTS(1, 1, kept = aligned_alloc(64, 64); free(kept));
+  alloc_fails = true;
+  COSTS(1, 0, kept = malloc(10));
+  alloc_fails = false;
+  CHECK(kept == NULL);
+}
+
+static void only_new_allocates(void) {
+  unsigned good = 0, bad = 0;
+  World world;
+  tokenpin_affinity *affinity = NULL, *placed = NULL;
+  tokenpin_config_error error;
+  size_t size = 0;
+  NOTHING(world_init(&world));
+  world.config.keyed_cookies = 1;
+  NOTHING(tokenpin_affinity_size(&world.config, &size, &error));
+  COSTS(1, 0, good += tokenpin_affinity_new(&world.config, &affinity, &error) == 0);
+  NOTHING(tokenpin_affinity_init(block, sizeof block, &world.config, &placed, &error));
+  COSTS(0, 0, tokenpin_affinity_wipe(placed));
+
+  tokenpin_request request = request_to_create();
+  tokenpin_decision decision;
+  char out[TOKENPIN_MAX_SET_COOKIE];
+  size_t len = 0, capacity = 0;
+  uint8_t answer = 0, group = 0, existing = 0, verdict = 0;
+  const tokenpin_bytes alice = {"alice", 5};
+  NOTHING(tokenpin_affinity_decide(affinity, &request, &decision));
+  NOTHING(tokenpin_affinity_finish(affinity, &decision, 200, out, sizeof out, &len, &answer));
+  NOTHING_EITHER(tokenpin_affinity_finish(affinity, &decision, 200, out, 1, &len, &answer));
+  const tokenpin_bytes field = {out, len};
+  request.cookies = &field;
+  request.cookie_count = 1;
+  NOTHING(tokenpin_affinity_decide(affinity, &request, &decision));
+  request.consumers = &alice;
+  request.consumer_count = request.consumer_trusted = 1;
+  NOTHING(tokenpin_affinity_decide(affinity, &request, &decision));
+  request.tried_count = 1;
+  NOTHING_EITHER(tokenpin_affinity_decide(affinity, &request, &decision));
+
+  tokenpin_slot_status status = {0, 1, TOKENPIN_STATE_UP};
+  uint64_t hash = 0;
+  uint32_t slot = 0;
+  NOTHING(tokenpin_affinity_set_slot(affinity, 0, &status));
+  NOTHING_EITHER(tokenpin_affinity_set_slot(affinity, 99, &status));
+  NOTHING(tokenpin_affinity_get_slot(affinity, 0, &status, &hash));
+  NOTHING(tokenpin_affinity_find(affinity, "account-b", 9, &slot));
+  NOTHING(tokenpin_affinity_capacity(affinity, &capacity));
+  NOTHING(tokenpin_affinity_cookie_name(affinity, "s", 1, out, sizeof out, &len));
+  NOTHING(tokenpin_affinity_classify(affinity, "GET", 3, "/v1/files", 9, &group, &existing));
+  NOTHING(tokenpin_affinity_fingerprint(affinity, &hash));
+  NOTHING(tokenpin_affinity_live_fingerprint(affinity, kNow, &hash));
+  COSTS(0, 1, tokenpin_affinity_free(affinity));
+
+  // A refused configuration: at most one block, and that is given back.
+  world.slots[1].identity = world.slots[0].identity;
+  COSTS(1, 1, bad += tokenpin_affinity_new(&world.config, &affinity, &error) != 0);
+  world.config.size = 0;
+  NOTHING_EITHER(tokenpin_affinity_new(&world.config, &affinity, &error));
+
+  tokenpin_key_ring ring;
+  tokenpin_cookie cookie;
+  memset(&cookie, 0, sizeof cookie);
+  const tokenpin_limits limits = {0, 0, 0, 0};
+  const tokenpin_attributes attributes = {{NULL, 0}, {NULL, 0}, 1, 1, 0, 0};
+  char value[TOKENPIN_COOKIE_VALUE_LEN];
+  tokenpin_bytes found;
+  size_t offset = 0;
+  uint8_t matches = 0;
+  NOTHING(tokenpin_key_ring_init(&ring, world.keys, 2, NULL, NULL));
+  NOTHING_EITHER(tokenpin_key_ring_init(&ring, world.keys, 0, NULL, &error));
+  NOTHING(tokenpin_cookie_encode(&ring, "a", 1, NULL, 0, NULL, &cookie, value));
+  NOTHING(tokenpin_cookie_decode(&ring, "a", 1, NULL, 0, NULL, &limits, 1, value, sizeof value,
+                                 &verdict, &cookie));
+  CHECK(verdict == TOKENPIN_VERDICT_VALID);
+  NOTHING_EITHER(tokenpin_cookie_encode(&ring, "", 0, NULL, 0, NULL, &cookie, value));
+  COSTS(0, 0, tokenpin_key_ring_wipe(&ring));
+  NOTHING(tokenpin_cookie_default_name("s", 1, out, sizeof out, &len));
+  NOTHING(tokenpin_cookie_next("a=1; b=2", 8, "b", 1, &offset, &found));
+  NOTHING_EITHER(tokenpin_cookie_next("a=1; b=2", 8, "b", 1, &offset, &found));
+  NOTHING(tokenpin_cookie_strip("a=1; b=2", 8, "b", 1, out, sizeof out, &len));
+  NOTHING(tokenpin_set_cookie_write("a", 1, "v", 1, &attributes, 9, out, sizeof out, &len));
+  NOTHING(tokenpin_set_cookie_matches("a=1", 3, "a", 1, &matches));
+  NOTHING(tokenpin_classify(NULL, 0, 1, "GET", 3, "/v1/files", 9, &group, &existing));
+
+  tokenpin_slot slots[2];
+  const tokenpin_key key = {TOKENPIN_KIND_CONSUMER, {"alice", 5}, {NULL, 0}};
+  const tokenpin_filter filter = {kNow, NULL, 0, 0};
+  const uint64_t hashes[] = {1, 2, 3};
+  uint32_t fnv1a = 0, selected[3];
+  NOTHING(tokenpin_jump(1, 1000000, &slot));
+  NOTHING(tokenpin_identity_hash("a", 1, &hash));
+  NOTHING(tokenpin_key_hash(world.config.placement_key, NULL, 0, &key, &hash));
+  NOTHING(tokenpin_fnv1a32(&key, &fnv1a));
+  NOTHING(tokenpin_slot_init(&slots[0], "a", 1, &status));
+  NOTHING(tokenpin_slot_init_vacant(&slots[1]));
+  NOTHING(tokenpin_slot_set(&slots[0], &status));
+  NOTHING(tokenpin_slot_get(&slots[0], &status));
+  NOTHING(tokenpin_select(TOKENPIN_STRATEGY_JUMP, slots, 2, &filter, hash, fnv1a, &slot));
+  NOTHING(tokenpin_select_batch(TOKENPIN_STRATEGY_RENDEZVOUS, slots, 2, &filter, hashes, NULL, 3,
+                                selected));
+  NOTHING(tokenpin_enum_name(TOKENPIN_ENUM_STATE, 0, &found));
+  COSTS(0, 0, good += tokenpin_abi_version() == TOKENPIN_ABI_VERSION);
+  COSTS(0, 0, good += tokenpin_version() != NULL);
+
+  // The paths were the ones meant.
+  snprintf(check_context, sizeof check_context, "%u good, %u bad", good, bad);
+  CHECK(good == 38 && bad == 8);
+}
+
+int main(void) {
+  the_counters_count();
+  only_new_allocates();
+  return check_report();
+}

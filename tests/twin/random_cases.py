@@ -1,0 +1,397 @@
+"""Random and adversarial inputs. Edges are drawn far more often than chance would have them."""
+
+import tokenpin_twin as twin
+
+TOKEN_BYTES = (b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+               b"!#$%&'*+-.^_`|~")
+
+
+def chance(rng, probability):
+    return rng.random() < probability
+
+
+def some_bytes(rng, length):
+    return bytes(rng.getrandbits(8) for _ in range(length))
+
+
+def not_zero_bytes(rng, length):
+    return some_bytes(rng, length - 1) + twin.u8(rng.randint(1, 255))
+
+
+def a_time(rng):
+    if chance(rng, 0.85):
+        return rng.randint(1_600_000_000, 2_000_000_000)
+    if chance(rng, 0.3):
+        return 2 ** 32 + rng.randint(-2, 300)
+    return rng.choice([0, 1, 299, 300, 2 ** 31, 2 ** 32 - 301, 2 ** 32 - 1, 2 ** 32, 2 ** 45 - 1,
+                       2 ** 45, 2 ** 62, 2 ** 63, 2 ** 64 - 1, rng.getrandbits(40)])
+
+
+def a_scope(rng):
+    length = rng.choice([0, 0, 1, 2, 7, 8, 20, 1024]) if chance(rng, 0.5) else 0
+    return some_bytes(rng, length)
+
+
+def a_name(rng):
+    length = rng.choice([1, 2, 8, 15, 30, 128])
+    return bytes(rng.choice(TOKEN_BYTES) for _ in range(length))
+
+
+# ---- Slots ---------------------------------------------------------------------------
+
+
+def a_weight(rng):
+    return rng.choice([twin.FULL_WEIGHT] * 4 + [0, 1, 2, 32768, 65535, rng.randint(0, 65536)])
+
+
+def an_until(rng, now):
+    until = rng.choice([0, 0, 0, now - 1, now, now + 1, 1, 2 ** 45 - 1, rng.getrandbits(45)])
+    return min(max(until, 0), 2 ** 45 - 1)
+
+
+def a_slot(rng, number, now, vacant, troubled):
+    """troubled: the probability of a state other than up."""
+    if chance(rng, vacant):
+        return twin.Slot()
+    length = rng.choice([0, 0, 1, 6, 7, 8, 60, 300])
+    # The number in front keeps identities apart.
+    identity = b"%d" % number + (b":" + some_bytes(rng, length) if length else b"")
+    state = rng.choice([twin.DRAINING, twin.DOWN]) if chance(rng, troubled) else twin.UP
+    return twin.Slot(identity, a_weight(rng), state, an_until(rng, now))
+
+
+def some_slots(rng, now, largest=48):
+    count = rng.choice([1, 2, 2, 3, 3, 4, 5, 8, rng.randint(1, largest)])
+    vacant = rng.choice([0, 0, 0.3, 0.9])
+    troubled = rng.choice([0, 0.3, 0.3, 0.8, 1])
+    slots = [a_slot(rng, i, now, vacant, troubled) for i in range(count)]
+    if chance(rng, 0.3):
+        for slot in slots:
+            if not slot.vacant:
+                slot.weight = twin.FULL_WEIGHT
+    return slots
+
+
+def some_tried(rng, slots):
+    if chance(rng, 0.6):
+        return []
+    share = rng.choice([0.1, 0.5, 1])
+    tried = [i for i in range(len(slots)) if chance(rng, share)]
+    rng.shuffle(tried)
+    return tried + tried[:1] if chance(rng, 0.2) else tried
+
+
+# ---- Keys ----------------------------------------------------------------------------
+
+
+def key_text(rng):
+    length = rng.choice([1, 2, 3, 7, 8, 9, 20, 255, 256, 4095, 4096] if chance(rng, 0.2)
+                        else [1, 5, 8, 12, 20])
+    return some_bytes(rng, length)
+
+
+def a_key(rng):
+    kind = rng.randrange(4)
+    if kind == twin.ANONYMOUS:
+        return twin.anonymous_key(some_bytes(rng, 16))
+    if kind == twin.CONSUMER:
+        return twin.consumer_key(key_text(rng))
+    if kind == twin.SESSION:
+        return twin.session_key(key_text(rng))
+    return twin.combined_key(key_text(rng), key_text(rng))
+
+
+# ---- Cookies -------------------------------------------------------------------------
+
+
+def a_ring(rng):
+    count = rng.choice([1, 1, 2, 3, 8])
+    ids = rng.sample(range(256), count)
+    ring = [twin.RingKey(id, not_zero_bytes(rng, 16), rng.choice([twin.ACCEPT, twin.RETIRE]))
+            for id in ids]
+    rng.choice(ring).role = twin.SIGN
+    return ring
+
+
+LENGTHS = [0, 1, 5, 3600, 86400, 2592000, twin.MAX_MAX_AGE, twin.MAX_MAX_AGE + 1, 2 ** 32 - 1]
+SKEWS = [0, 1, 300, 300, 300, 2 ** 32 - 1]
+
+
+def some_limits(rng):
+    return twin.Limits(rng.choice(SKEWS), rng.choice(LENGTHS), rng.choice(LENGTHS),
+                       rng.choice(LENGTHS + [4, 6, 299]))
+
+
+def clock_edges(limits, now):
+    """Moments at which a verdict changes, and their neighbours."""
+    interval = limits.refresh_interval
+    edges = [now, now + limits.skew, now - limits.max_life, now - limits.max_idle,
+             now - interval // 5, now - interval // 5, 0, 2 ** 32 - 1]
+    return [edge + d for edge in edges for d in (-1, 0, 1) if 0 <= edge + d < 2 ** 32]
+
+
+def a_moment(rng, limits, now):
+    if now < 2 ** 32 - 600 and chance(rng, 0.1):
+        return now + rng.randint(1, min(limits.skew, 300) + 1)
+    if now < 2 ** 32 and chance(rng, 0.6):
+        return now - min(now, rng.choice([0, 1, 10, 1000, 100000]))
+    return rng.choice(clock_edges(limits, now))
+
+
+def a_cookie(rng, ring, slots, key, limits, now, ids):
+    """A cookie for a request with this key (None: without one), most often usable."""
+    issued_at = a_moment(rng, limits, now)
+    refreshed_at = a_moment(rng, limits, now)
+    if chance(rng, 0.7):
+        issued_at, refreshed_at = min(issued_at, refreshed_at), max(issued_at, refreshed_at)
+    pins = [slot.id for slot in slots if not slot.vacant]
+    pin = rng.choice(pins) if pins and chance(rng, 0.85) else rng.getrandbits(64)
+    kind = twin.ANONYMOUS if key is None else key.kind
+    return twin.Cookie(kind, rng.choice(ring).key_id, issued_at, refreshed_at, rng.choice(ids), pin)
+
+
+def encode(cookie, ring, name, scope, key):
+    secret = [ring_key.secret for ring_key in ring if ring_key.key_id == cookie.key_id][0]
+    return twin.encode(cookie, secret, name, scope, key)
+
+
+def with_head(value, head):
+    """The value with another first byte: version and kind."""
+    return twin.base64url(twin.u8(head) + twin.unbase64url(value)[1:])
+
+
+def mutated(rng, value, ring):
+    """A value that is (most often) no longer valid."""
+    choice = rng.randrange(9)
+    position = rng.randrange(len(value))
+    if choice == 0:
+        wrong = rng.choice([b"", b"=", b"+", b"/", b" ", b"AA"])
+        return value[:position] + wrong + value[position + 1:]
+    if choice == 1:
+        # The trailing bits of the last character.
+        last = twin.ALPHABET.index(value[-1:]) ^ rng.randint(1, 63)
+        return value[:-1] + twin.ALPHABET[last:last + 1]
+    if choice == 2:
+        return value[:position] + bytes([rng.choice(twin.ALPHABET)]) + value[position + 1:]
+    if choice == 3:
+        return value + rng.choice([b"A", b"=", b"==", b"\0"])
+    if choice == 4:
+        return value[:rng.choice([0, 1, 66])]
+    if choice == 5:
+        return with_head(value, rng.choice([0x00, 0x20, 0x21, 0x23, 0x24, 0x14, 0x1F, 0xF3, 0x13,
+                                            0x12, 0x11, 0x10, rng.getrandbits(8)]))
+    data = bytearray(twin.unbase64url(value))
+    if choice == 6:
+        data[rng.randrange(50)] ^= 1 << rng.randrange(8)
+    elif choice == 7:
+        data[1] = rng.choice([rng.getrandbits(8), rng.choice(ring).key_id])
+    else:
+        data = bytearray(some_bytes(rng, 50))
+        data[0] = data[0] & 3 | 0x10
+        data[1] = rng.choice(ring).key_id
+    return twin.base64url(bytes(data))
+
+
+# ---- Cookie fields -------------------------------------------------------------------
+
+
+def blanks(rng):
+    return rng.choice([b"", b"", b"", b" ", b"\t", b"  ", b" \t ", b"\n", b"\x0b"])
+
+
+def a_pair(rng, name, values):
+    choice = rng.randrange(10)
+    value = rng.choice(values)
+    if choice < 4:
+        return blanks(rng) + name + blanks(rng) + b"=" + blanks(rng) + value + blanks(rng)
+    if choice == 4:
+        quoted = rng.choice([b'"%s"', b'"%s', b'%s"', b'" %s "', b'""%s""', b'"', b'""']).replace(
+            b"%s", value)
+        return blanks(rng) + name + b"=" + blanks(rng) + quoted + blanks(rng)
+    if choice == 5:
+        other = rng.choice([name.swapcase(), name + b"x", name[:-1], b'"' + name + b'"',
+                            name[:1] + b" " + name[1:], b"=" + name, b",a=b," + name])
+        return blanks(rng) + other + b"=" + value
+    if choice == 6:
+        return rng.choice([b"", b" ", b"\t", b"\n", b"=", b" = ", b"=a=b", name, b"a", b" a "])
+    return rng.choice([b" ", b""]) + rng.choice([b"a=b", b"theme=dark", b"x=%41", b"q=1,2", b"e=",
+                                                 some_bytes(rng, rng.randrange(6))])
+
+
+def a_field(rng, name, values):
+    count = rng.choice([0, 1, 1, 2, 2, 3, 5])
+    return b";".join(a_pair(rng, name, values) for _ in range(count))
+
+
+# ---- Configurations ------------------------------------------------------------------
+
+
+def some_attributes(rng, name):
+    """Attributes that are allowed with this configured name; None is the default name."""
+    lowered = (b"__Host-" if name is None else name).lower()
+    attributes = twin.Attributes()
+    if not lowered.startswith(b"__host-"):
+        attributes.path = rng.choice([b"/", b"/", b"/v1", b"/a b=,~", b"/" + b"p" * 1023])
+        attributes.domain = rng.choice([b"", b"", b"example.com", b".x", b"d" * 1024])
+        if not lowered.startswith(b"__secure-"):
+            attributes.secure = chance(rng, 0.7)
+    attributes.http_only = chance(rng, 0.7)
+    attributes.same_site = rng.choice([twin.SAME_SITE_LAX, twin.SAME_SITE_STRICT]
+                                      + [twin.SAME_SITE_NONE] * attributes.secure)
+    attributes.partitioned = attributes.secure and chance(rng, 0.3)
+    return attributes
+
+
+def some_rules(rng):
+    segments = [b"responses", b"files", b"chat", b"completions", b"messages", b"x", b"xy", b"x.y"]
+    patterns = {b"/".join(rng.choice(segments) for _ in range(rng.choice([1, 1, 2, 3])))
+                for _ in range(rng.randint(1, 8))}
+    return [(pattern, rng.randrange(3)) for pattern in sorted(patterns)]
+
+
+def a_config(rng, now):
+    config = twin.Config(some_slots(rng, now), not_zero_bytes(rng, 16), a_ring(rng))
+    config.strategy = rng.choice([twin.JUMP, twin.JUMP, twin.RENDEZVOUS, twin.HIGRESS])
+    config.scope = a_scope(rng)
+    if chance(rng, 0.4):
+        prefix = rng.choice([b"", b"", b"__Host-", b"__hOST-", b"__secure-"])
+        config.cookie_name = (prefix + a_name(rng))[:128]
+    config.skew = rng.choice(SKEWS)
+    config.max_life = rng.choice([2592000] * 5 + LENGTHS)
+    config.max_idle = rng.choice([0] * 20 + LENGTHS)
+    config.max_age = rng.choice([None] * 6 + [0, 1, 4, 5, 6, 86400, twin.MAX_MAX_AGE])
+    config.attributes = some_attributes(rng, config.cookie_name)
+    config.policy_existing = rng.randrange(3)
+    config.policy_new = rng.choice([0, 1, 1, 2])
+    config.combine_keys = chance(rng, 0.5)
+    config.reject_bad_keys = chance(rng, 0.15)
+    config.keyed_cookies = chance(rng, 0.6)
+    config.mint_single = chance(rng, 0.3)
+    config.success = rng.choice([(200, 299), (200, 299), (200, 200), (100, 599), (201, 404)])
+    config.prompt_cache = chance(rng, 0.5)
+    if chance(rng, 0.3):
+        config.rules = some_rules(rng)
+    return config
+
+
+# ---- Targets -------------------------------------------------------------------------
+
+
+def a_target(rng, rules):
+    segments = [pattern for pattern, _ in rules] * 2 + [
+        b"v1", b"", b"x", b"Responses", b"responses2", b"chat", b"threads", b"runs", b"jobs",
+        b"resp_123", b"cancel", b"?", b"#", b"?a=/responses/", b"#/files", b"responses?x",
+        b"files#y", b"responses:list", b"%66iles"]
+    parts = [rng.choice(segments) for _ in range(rng.choice([1, 2, 2, 3, 4]))]
+    target = rng.choice([b"/", b"", b"//", b"https://h/"]) + b"/".join(parts)
+    return target + rng.choice([b"", b"", b"/", b"//", b"?q=1", b"/?q"])
+
+
+def a_method(rng):
+    return rng.choice([b"POST", b"POST", b"POST", b"GET", b"HEAD", b"DELETE", b"PUT", b"PATCH",
+                       b"OPTIONS", b"CONNECT", b"TRACE", b"get", b"options", b"", b"GETX"])
+
+
+# ---- Requests ------------------------------------------------------------------------
+
+
+def header_values(rng, pool):
+    """Values of a key header: none, one, several, empty ones, one that is too long."""
+    choice = rng.randrange(12)
+    if choice < 5:
+        return []
+    values = [rng.choice(pool)]
+    if choice == 5:
+        values.append(rng.choice(pool))
+    elif choice == 6:
+        values = [b"", values[0], b""]
+    elif choice == 7:
+        values = [b""]
+    elif choice == 8 and chance(rng, 0.5):
+        values = [bytes(4097)] + values[:rng.randrange(2)]
+    return values
+
+
+def a_request(rng, config, now, consumers, sessions, ids):
+    request = twin.Request(now, not_zero_bytes(rng, 16))
+    request.method, request.target = a_method(rng), a_target(rng, config.rules)
+    request.group = rng.choice([None, twin.STATEFUL, twin.STATEFUL, twin.STATEFUL,
+                                twin.PROMPT_CACHE, rng.choice([twin.STATELESS, None])])
+    request.existing = chance(rng, 0.3)
+    request.consumer_values = header_values(rng, consumers)
+    request.session_values = header_values(rng, sessions)
+    request.trusted = chance(rng, 0.75)
+    if chance(rng, 0.3):
+        request.scope = a_scope(rng)
+    request.tried = some_tried(rng, config.slots)
+    if chance(rng, 0.2):
+        request.id_hint = rng.choice(ids)
+    if chance(rng, 0.15):
+        request.carrier = True
+    some_request_cookies(rng, config, request, ids, consumers, sessions)
+    some_errors(rng, config, request)
+    return request
+
+
+def some_request_cookies(rng, config, request, ids, consumers, sessions):
+    choice = rng.randrange(10)
+    if choice == 0:
+        return
+    scope = request.scope or config.scope
+    name = config.cookie_name or twin.default_name(scope)
+    key, _ = twin.read_keys(config, request)
+    if chance(rng, 0.05):
+        key = a_wrong_key(rng, key, consumers, sessions)
+    values = []
+    for _ in range(rng.choice([1, 1, 1, 2, 3])):
+        cookie = a_cookie(rng, config.ring, config.slots, key, config.limits, request.now, ids)
+        value = encode(cookie, config.ring, name, scope, key)
+        values.append(mutated(rng, value, config.ring) if chance(rng, 0.25) else value)
+    if choice == 1:
+        request.carried = rng.choice(values)
+        values = values[1:]
+    elif choice == 2:
+        request.carried = rng.choice([b" ", b'"']) + values[0]
+    if choice == 3 and chance(rng, 0.4):
+        values = around_the_bound(rng, value, config.ring, key) + values
+    if chance(rng, 0.7):
+        request.cookies = [b"; ".join(name + b"=" + value for value in values)]
+        if chance(rng, 0.3):
+            request.cookies.insert(rng.randrange(2), a_field(rng, name, values or [b"v"]))
+    else:
+        request.cookies = [a_field(rng, name, values or [b"v"]) for _ in range(rng.randrange(1, 4))]
+
+
+def around_the_bound(rng, value, ring, key):
+    """About 64 values with a wrong tag, among others that are refused before their tag."""
+    data = twin.unbase64url(value)
+    bad = twin.base64url(data[:34] + bytes(16))
+    unknown = [i for i in range(256) if i not in [ring_key.key_id for ring_key in ring]]
+    free = [b"v", with_head(value, 0x20),
+            twin.base64url(data[:1] + twin.u8(rng.choice(unknown)) + data[2:])]
+    if key is None:
+        free.append(with_head(value, 0x11))
+    values = [bad] * rng.choice([62, 63, 63, 64]) + [rng.choice(free)] * rng.randint(0, 5)
+    rng.shuffle(values)
+    return values
+
+
+def a_wrong_key(rng, key, consumers, sessions):
+    """Another key than the request's, sometimes with the same bytes under another kind."""
+    if key is not None and len(key.data) <= 4096 and chance(rng, 0.5):
+        return twin.Key(rng.choice([twin.CONSUMER, twin.SESSION]), key.data)
+    return rng.choice([None, twin.consumer_key(rng.choice(consumers)),
+                       twin.session_key(rng.choice(sessions))])
+
+
+def some_errors(rng, config, request):
+    """Now and then something that is refused, or would be if it were needed."""
+    choice = rng.randrange(60)
+    if choice == 0:
+        request.scope = bytes(1025)
+    elif choice == 1:
+        request.tried = request.tried + [len(config.slots) + rng.choice([0, 1, 2 ** 31])]
+    elif choice in (2, 3, 4):
+        request.entropy = bytes(16)
+    elif choice in (5, 6):
+        request.id_hint = bytes(16)

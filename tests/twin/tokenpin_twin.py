@@ -1,0 +1,1013 @@
+"""tokenpin a second time: slow, obvious, and written from the documentation alone.
+
+The sections follow docs/selection.md, docs/cookie-format.md and docs/decision.md, heading by
+heading. Where the text leaves room, a comment that starts with "Reading:" says which meaning was
+taken. Nothing is checked that the caller can be trusted with: configurations are assumed valid.
+"""
+
+import functools
+import struct
+
+MASK64 = 2 ** 64 - 1
+
+# ======================================================================================
+# docs/selection.md
+# ======================================================================================
+
+# ---- Notation ------------------------------------------------------------------------
+
+
+def u8(x):
+    return bytes([x])
+
+
+def u32le(x):
+    return x.to_bytes(4, "little")
+
+
+def u32be(x):
+    return x.to_bytes(4, "big")
+
+
+def u64le(x):
+    return x.to_bytes(8, "little")
+
+
+def number(eight_bytes):
+    return int.from_bytes(eight_bytes, "little")
+
+
+def xor(a, b):
+    return bytes(x ^ y for x, y in zip(a, b))
+
+
+def siphash(c, d, key, message, size=8):
+    """SipHash-c-d (Aumasson and Bernstein), with 8 or 16 output bytes."""
+    k0, k1 = struct.unpack("<QQ", key)
+    v0 = k0 ^ 0x736F6D6570736575
+    v1 = k1 ^ 0x646F72616E646F6D
+    v2 = k0 ^ 0x6C7967656E657261
+    v3 = k1 ^ 0x7465646279746573
+    if size == 16:
+        v1 ^= 0xEE
+
+    def rounds(n, v0, v1, v2, v3):
+        for _ in range(n):
+            v0 = (v0 + v1) & MASK64
+            v1 = ((v1 << 13) | (v1 >> 51)) & MASK64
+            v1 ^= v0
+            v0 = ((v0 << 32) | (v0 >> 32)) & MASK64
+            v2 = (v2 + v3) & MASK64
+            v3 = ((v3 << 16) | (v3 >> 48)) & MASK64
+            v3 ^= v2
+            v0 = (v0 + v3) & MASK64
+            v3 = ((v3 << 21) | (v3 >> 43)) & MASK64
+            v3 ^= v0
+            v2 = (v2 + v1) & MASK64
+            v1 = ((v1 << 17) | (v1 >> 47)) & MASK64
+            v1 ^= v2
+            v2 = ((v2 << 32) | (v2 >> 32)) & MASK64
+        return v0, v1, v2, v3
+
+    # The message, zeros up to the last byte of a word, and its length modulo 256 in that byte.
+    padded = message + bytes(7 - len(message) % 8) + u8(len(message) % 256)
+    for (word,) in struct.iter_unpack("<Q", padded):
+        v3 ^= word
+        v0, v1, v2, v3 = rounds(c, v0, v1, v2, v3)
+        v0 ^= word
+    v2 ^= 0xEE if size == 16 else 0xFF
+    v0, v1, v2, v3 = rounds(d, v0, v1, v2, v3)
+    output = u64le(v0 ^ v1 ^ v2 ^ v3)
+    if size == 16:
+        v1 ^= 0xDD
+        v0, v1, v2, v3 = rounds(d, v0, v1, v2, v3)
+        output += u64le(v0 ^ v1 ^ v2 ^ v3)
+    return output
+
+
+def siphash13(key, message):
+    return siphash(1, 3, key, message)
+
+
+def siphash24(key, message):
+    return siphash(2, 4, key, message)
+
+
+def siphash24_128(key, message):
+    return siphash(2, 4, key, message, 16)
+
+
+def mix(x):
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 & MASK64
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EB & MASK64
+    return x ^ (x >> 31)
+
+
+# ---- Slots ---------------------------------------------------------------------------
+
+UP, DRAINING, DOWN, VACANT = range(4)
+FULL_WEIGHT = 65536
+
+
+@functools.lru_cache(maxsize=None)
+def identity_hash(identity):
+    return number(siphash24(b"tokenpin.v1.acct", identity))
+
+
+class Slot:
+    """A slot; a vacant one has no identity."""
+
+    def __init__(self, identity=None, weight=FULL_WEIGHT, state=UP, until=0):
+        self.identity = identity
+        self.weight = weight
+        self.state = state
+        self.until = until
+
+    @property
+    def vacant(self):
+        return self.identity is None
+
+    @property
+    def id(self):
+        return identity_hash(self.identity)
+
+    def state_at(self, now):
+        if self.vacant:
+            return VACANT
+        if self.state in (DRAINING, DOWN) and self.until != 0 and now >= self.until:
+            return UP
+        return self.state
+
+    def __repr__(self):
+        return "Slot(%r, weight=%d, state=%d, until=%d)" % (
+            self.identity, self.weight, self.state, self.until)
+
+
+# ---- The hash of a key ---------------------------------------------------------------
+
+# What an affinity key is. These are the kinds of the cookie; the tags of the hash differ.
+ANONYMOUS, CONSUMER, SESSION, COMBINED = range(4)
+TAG_OF_KIND = {CONSUMER: 1, ANONYMOUS: 2, SESSION: 3, COMBINED: 4}
+
+
+class Key:
+    """An affinity key: its kind and its key bytes."""
+
+    def __init__(self, kind, data):
+        self.kind = kind
+        self.data = data
+
+    def __repr__(self):
+        return "Key(%d, %r)" % (self.kind, self.data)
+
+
+def anonymous_key(id):
+    return Key(ANONYMOUS, id)
+
+
+def consumer_key(name):
+    return Key(CONSUMER, name)
+
+
+def session_key(session):
+    return Key(SESSION, session)
+
+
+def combined_key(name, session):
+    return Key(COMBINED, u32le(len(name)) + name + session)
+
+
+def key_hash(placement_key, scope, key):
+    message = u8(TAG_OF_KIND[key.kind]) + u32le(len(scope)) + scope + key.data
+    return number(siphash13(placement_key, message))
+
+
+# ---- Candidates ----------------------------------------------------------------------
+
+
+def is_candidate(slots, i, anonymous, now, excluded):
+    """`excluded`: the tried slots, and a pinned slot that cannot serve."""
+    slot = slots[i]
+    if slot.vacant or slot.weight == 0 or i in excluded:
+        return False
+    state = slot.state_at(now)
+    return state == UP or (state == DRAINING and not anonymous)
+
+
+# ---- Jump, the default strategy ------------------------------------------------------
+
+JUMP, RENDEZVOUS, HIGRESS = range(3)
+
+
+def jump(key, n):
+    # Python's floats are binary64, int() truncates; both conversions to float are exact.
+    b, j = -1, 0
+    while j < n:
+        b = j
+        key = (key * 2862933555777941757 + 1) & MASK64
+        j = int(float(b + 1) * (2147483648.0 / float((key >> 33) + 1)))
+    return b
+
+
+# ---- Weighted rendezvous -------------------------------------------------------------
+
+
+def log2_of_ratio(numerator, denominator, fraction_bits):
+    """floor(2^fraction_bits * log2(numerator / denominator)) for a ratio in [1, 2).
+
+    Squaring x doubles its logarithm; each time the square reaches 2, the next binary digit is 1
+    and x is halved. The guard bits outweigh the truncation, which each squaring doubles.
+    """
+    guard = 3 * fraction_bits
+    one = 1 << guard
+    x = (numerator << guard) // denominator
+    result = 0
+    for _ in range(fraction_bits):
+        x = (x * x) >> guard
+        result *= 2
+        if x >= 2 * one:
+            x //= 2
+            result += 1
+    return result
+
+
+def scaled_log2(j):
+    """2^40 * log2(1 + j / 256), and 24 more bits behind the point."""
+    if j == 256:
+        return 1 << 64
+    return log2_of_ratio(256 + j, 256, 64)
+
+
+LOG_TABLE = [(scaled_log2(j) + (1 << 23)) >> 24 for j in range(257)]
+
+
+def log_of_draw(r):
+    x = r + 1
+    if x == 2 ** 64:
+        return 0
+    e = x.bit_length() - 1
+    m = x << (63 - e)
+    k = (m >> 55) & 0xFF
+    f = (m >> 31) & 0xFFFFFF
+    step = LOG_TABLE[k + 1] - LOG_TABLE[k]
+    return (64 << 40) - ((e << 40) + LOG_TABLE[k] + ((step * f) >> 24))
+
+
+def beats(a, b):
+    """a and b: (draw, weight, slot number)."""
+    (r_a, weight_a, slot_a), (r_b, weight_b, slot_b) = a, b
+    left = log_of_draw(r_a) * weight_b
+    right = log_of_draw(r_b) * weight_a
+    if left != right:
+        return left < right
+    if r_a != r_b:
+        return r_a > r_b
+    return slot_a < slot_b
+
+
+def weighted_rendezvous(h, slots, candidates):
+    best = None
+    for i in candidates:
+        entry = (mix(h ^ slots[i].id), slots[i].weight, i)
+        if best is None or beats(entry, best):
+            best = entry
+    return None if best is None else best[2]
+
+
+# ---- The other strategies ------------------------------------------------------------
+
+
+def fnv1a32(data):
+    x = 0x811C9DC5
+    for byte in data:
+        x = (x ^ byte) * 0x01000193 % 2 ** 32
+    return x
+
+
+def higress_bytes(key):
+    if key.kind != ANONYMOUS:
+        return key.data
+    text = key.data.hex()
+    parts = (text[0:8], text[8:12], text[12:16], text[16:20], text[20:32])
+    return "-".join(parts).encode()
+
+
+def select(strategy, slots, placement_key, scope, key, now, excluded=()):
+    """The slot that serves `key`, or None."""
+    h = key_hash(placement_key, scope, key)
+    fnv1a = fnv1a32(higress_bytes(key))
+    return select_hash(strategy, slots, h, fnv1a, key.kind == ANONYMOUS, now, excluded)
+
+
+def select_hash(strategy, slots, h, fnv1a, anonymous, now, excluded=()):
+    candidates = [i for i in range(len(slots)) if is_candidate(slots, i, anonymous, now, excluded)]
+    if strategy == JUMP:
+        home = jump(h, len(slots))
+        if home in candidates and mix(h ^ 0x9E3779B97F4A7C15) >> 48 < slots[home].weight:
+            return home
+    elif strategy == HIGRESS:
+        filled = [i for i in range(len(slots)) if not slots[i].vacant]
+        if filled:
+            slot = filled[fnv1a % len(filled)]
+            if slot in candidates:
+                return slot
+    return weighted_rendezvous(h, slots, candidates)
+
+
+# ======================================================================================
+# docs/cookie-format.md
+# ======================================================================================
+
+# ---- The value -----------------------------------------------------------------------
+
+ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+LENGTH = 67
+VERSION = 1
+
+
+class Cookie:
+    def __init__(self, kind, key_id, issued_at, refreshed_at, id, pin):
+        self.kind = kind
+        self.key_id = key_id
+        self.issued_at = issued_at
+        self.refreshed_at = refreshed_at
+        self.id = id
+        self.pin = pin  # the plain pin: an identity hash
+
+    def __repr__(self):
+        return "Cookie(kind=%d, key_id=%d, issued_at=%d, refreshed_at=%d, id=%s, pin=%016x)" % (
+            self.kind, self.key_id, self.issued_at, self.refreshed_at, self.id.hex(), self.pin)
+
+
+def base64url(data):
+    bits = int.from_bytes(data, "big")
+    characters = -(-len(data) * 8 // 6)
+    bits <<= characters * 6 - len(data) * 8
+    return bytes(ALPHABET[bits >> 6 * i & 63] for i in reversed(range(characters)))
+
+
+def unbase64url(text):
+    """The 50 bytes of a value, or None."""
+    if len(text) != LENGTH or any(character not in ALPHABET for character in text):
+        return None
+    bits = 0
+    for character in text:
+        bits = bits << 6 | ALPHABET.index(character)
+    # 67 characters are 402 bits, 50 bytes are 400.
+    if bits & 3:
+        return None
+    return (bits >> 2).to_bytes(50, "big")
+
+
+@functools.lru_cache(maxsize=4096)
+def derived_key(secret, label):
+    return siphash24_128(secret, label)
+
+
+def cookie_tag(secret, name, scope, head, pin, key):
+    """`head`: bytes 0 to 26 of the value; the kind is in its first byte."""
+    mac_key = derived_key(secret, b"tokenpin.v1.mac")
+    bind_key = derived_key(secret, b"tokenpin.v1.key")
+    kind = head[0] & 15
+    bind = b"" if kind == ANONYMOUS else siphash24_128(bind_key, u8(kind) + key.data)
+    message = u8(len(name)) + name + u32le(len(scope)) + scope + head + u64le(pin) + bind
+    return siphash24_128(mac_key, message)
+
+
+def pin_mask(secret, tag):
+    return siphash24(derived_key(secret, b"tokenpin.v1.pin"), tag)
+
+
+def encode(cookie, secret, name, scope, key):
+    """`key` is looked at for its bytes only, and not at all for an anonymous cookie."""
+    head = (u8(VERSION << 4 | cookie.kind) + u8(cookie.key_id)
+            + u32be(cookie.issued_at) + u32be(cookie.refreshed_at) + cookie.id)
+    tag = cookie_tag(secret, name, scope, head, cookie.pin, key)
+    return base64url(head + xor(u64le(cookie.pin), pin_mask(secret, tag)) + tag)
+
+
+# ---- The key ring --------------------------------------------------------------------
+
+SIGN, ACCEPT, RETIRE = range(3)
+
+
+class RingKey:
+    def __init__(self, key_id, secret, role):
+        self.key_id = key_id
+        self.secret = secret
+        self.role = role
+
+    def __repr__(self):
+        return "RingKey(%d, %s, %d)" % (self.key_id, self.secret.hex(), self.role)
+
+
+def signing_key(ring):
+    return [key for key in ring if key.role == SIGN][0]
+
+
+# ---- Reading one value ---------------------------------------------------------------
+
+(ABSENT, MALFORMED, UNKNOWN_VERSION, UNKNOWN_KEY, BAD_TAG, OTHER_KEY, NOT_YET_VALID,
+ EXPIRED_LIFE, EXPIRED_IDLE, VALID, REFRESH_DUE) = range(11)
+
+MAX_MAX_AGE = 34560000
+
+
+class Limits:
+    """Lifetimes in seconds; 0 switches off all but skew."""
+
+    def __init__(self, skew, max_life, max_idle, refresh_interval):
+        self.skew = skew
+        self.max_life = max_life
+        self.max_idle = max_idle
+        self.refresh_interval = refresh_interval
+
+    def __repr__(self):
+        return "Limits(skew=%d, max_life=%d, max_idle=%d, refresh_interval=%d)" % (
+            self.skew, self.max_life, self.max_idle, self.refresh_interval)
+
+
+def refresh_interval(max_life, max_idle, max_age):
+    """max_age is None where it is not configured."""
+    if max_idle != 0:
+        return max_idle
+    if max_age is not None:
+        # Reading: a configured 0 (a session cookie) switches refreshing off.
+        return max_age
+    if max_life == 0 or max_life > MAX_MAX_AGE:
+        return MAX_MAX_AGE
+    return 0
+
+
+class TagBudget:
+    """How many tags may still be computed for this request."""
+
+    def __init__(self, left=64):
+        self.left = left
+
+
+def read_value(value, ring, name, scope, key, now, limits, budget):
+    """(verdict, cookie). `key` is None in a request without one.
+
+    The cookie is None where its tag was not found good.
+    """
+    data = unbase64url(value)
+    if data is None or data[0] & 15 > 3:
+        return MALFORMED, None
+    version, kind = data[0] >> 4, data[0] & 15
+    if version != VERSION:
+        return UNKNOWN_VERSION, None
+    found = [k for k in ring if k.key_id == data[1]]
+    if not found:
+        return UNKNOWN_KEY, None
+    ring_key = found[0]
+    if kind != ANONYMOUS and key is None:
+        return BAD_TAG, None
+    if budget.left == 0:
+        return BAD_TAG, None
+    budget.left -= 1
+    tag = data[34:50]
+    pin = number(xor(data[26:34], pin_mask(ring_key.secret, tag)))
+    if cookie_tag(ring_key.secret, name, scope, data[0:26], pin, key) != tag:
+        return BAD_TAG, None
+    issued_at = int.from_bytes(data[2:6], "big")
+    refreshed_at = int.from_bytes(data[6:10], "big")
+    cookie = Cookie(kind, data[1], issued_at, refreshed_at, data[10:26], pin)
+    if kind != (ANONYMOUS if key is None else key.kind):
+        return OTHER_KEY, cookie
+    # Reading: sums and products do not wrap; only differences are bounded, at 0.
+    if issued_at > now + limits.skew or refreshed_at > now + limits.skew:
+        return NOT_YET_VALID, cookie
+    if limits.max_life != 0 and max(0, now - issued_at) > limits.max_life:
+        return EXPIRED_LIFE, cookie
+    idle = max(0, now - refreshed_at)
+    if limits.max_idle != 0 and idle > limits.max_idle:
+        return EXPIRED_IDLE, cookie
+    interval = limits.refresh_interval
+    if ring_key.role == RETIRE or (interval != 0 and idle * 5 >= interval):
+        return REFRESH_DUE, cookie
+    return VALID, cookie
+
+
+# ---- Writing -------------------------------------------------------------------------
+
+
+def refreshed(cookie, now):
+    return max(now, cookie.refreshed_at, cookie.issued_at)
+
+
+# ---- Finding cookies in a request ----------------------------------------------------
+
+BLANKS = b" \t"
+
+
+def split_pair(pair):
+    """(name or None, value) of what stands between two semicolons."""
+    if b"=" not in pair:
+        return None, pair
+    name, value = pair.split(b"=", 1)
+    name, value = name.strip(BLANKS), value.strip(BLANKS)
+    if len(value) >= 2 and value[:1] == b'"' and value[-1:] == b'"':
+        value = value[1:-1]
+    return name or None, value
+
+
+def values_of(field, name):
+    """The values of all pairs of this name in one Cookie field."""
+    pairs = [split_pair(pair) for pair in field.split(b";")]
+    return [value for pair_name, value in pairs if pair_name == name]
+
+
+class Reading:
+    """What the cookies of a request come to."""
+
+    def __init__(self, verdict, cookie, ambiguous, unknown_version):
+        self.verdict = verdict
+        self.cookie = cookie
+        self.ambiguous = ambiguous
+        self.unknown_version = unknown_version
+
+
+def read_request(carried, fields, ring, name, scope, key, now, limits):
+    # Reading: the carried value is taken as it is, neither trimmed nor unquoted.
+    values = [carried] if carried else []
+    for field in fields:
+        values += values_of(field, name)
+    budget = TagBudget()
+    results = [read_value(v, ring, name, scope, key, now, limits, budget) for v in values]
+    unknown_version = any(verdict == UNKNOWN_VERSION for verdict, _ in results)
+    usable = [result for result in results if result[0] in (VALID, REFRESH_DUE)]
+    if not usable:
+        verdict = max((verdict for verdict, _ in results), default=ABSENT)
+        return Reading(verdict, None, False, unknown_version)
+    # min() keeps the first of equals.
+    verdict, cookie = min(usable, key=lambda result: (result[1].issued_at, -result[1].refreshed_at))
+    ambiguous = len({result[1].id for result in usable}) > 1
+    return Reading(verdict, cookie, ambiguous, unknown_version)
+
+
+# ---- Removing cookies from a request -------------------------------------------------
+
+
+def strip_field(field, name):
+    """The field without the pairs of this name; None if it is dropped."""
+    pairs = field.split(b";")
+    kept = [pair for pair in pairs if split_pair(pair)[0] != name]
+    if len(kept) == len(pairs):
+        return field
+    if all(pair.strip(BLANKS) == b"" for pair in kept):
+        return None
+    if split_pair(pairs[0])[0] == name:
+        kept[0] = kept[0].lstrip(BLANKS)
+    return b";".join(kept)
+
+
+def sets_our_cookie(set_cookie, name):
+    """Whether an upstream's Set-Cookie field is of this name."""
+    return split_pair(set_cookie.split(b";")[0])[0] == name
+
+
+# ---- Set-Cookie ----------------------------------------------------------------------
+
+
+def default_name(scope):
+    if not scope:
+        return b"__Host-tokenpin"
+    digits = siphash24(b"tokenpin.v1.name", scope)[:4].hex()
+    return b"__Host-tokenpin-" + digits.encode()
+
+
+SAME_SITE_LAX, SAME_SITE_STRICT, SAME_SITE_NONE = b"Lax", b"Strict", b"None"
+
+
+class Attributes:
+    def __init__(self, path=b"/", domain=b"", secure=True, http_only=True,
+                 same_site=SAME_SITE_LAX, partitioned=False):
+        self.path = path
+        self.domain = domain
+        self.secure = secure
+        self.http_only = http_only
+        self.same_site = same_site
+        self.partitioned = partitioned
+
+    def __repr__(self):
+        return "Attributes(%s)" % ", ".join("%s=%r" % item for item in vars(self).items())
+
+
+def max_age_to_write(configured, limits, age):
+    """The Max-Age of a cookie that was issued `age` seconds ago; 0 for none."""
+    if configured is not None:
+        return configured
+    # Reading: where max_life is off, the cookie's age is not taken off 34560000; and 34560000
+    # bounds what is left of a longer max_life.
+    left = max(0, limits.max_life - age) if limits.max_life != 0 else MAX_MAX_AGE
+    idle = limits.max_idle if limits.max_idle != 0 else MAX_MAX_AGE
+    return max(1, min(left, idle, MAX_MAX_AGE))
+
+
+def set_cookie(name, value, seconds, attributes):
+    parts = [name + b"=" + value, b"Path=" + attributes.path]
+    if attributes.domain:
+        parts.append(b"Domain=" + attributes.domain)
+    if seconds != 0:
+        parts.append(b"Max-Age=%d" % seconds)
+    if attributes.secure:
+        parts.append(b"Secure")
+    if attributes.http_only:
+        parts.append(b"HttpOnly")
+    if attributes.same_site:
+        parts.append(b"SameSite=" + attributes.same_site)
+    if attributes.partitioned:
+        parts.append(b"Partitioned")
+    return b"; ".join(parts)
+
+
+# ======================================================================================
+# docs/decision.md
+# ======================================================================================
+
+# ---- Configuration -------------------------------------------------------------------
+
+FAIL_FAST, FALLBACK_AND_UPDATE, FALLBACK_WITHOUT_UPDATE = range(3)
+STATELESS, STATEFUL, PROMPT_CACHE = range(3)
+
+DEFAULT_RULES = [(pattern, STATEFUL) for pattern in (
+    b"responses", b"conversations", b"files", b"uploads", b"batches", b"fine_tuning",
+    b"fine_tuning/jobs", b"vector_stores", b"assistants", b"threads", b"threads/runs",
+    b"containers", b"videos", b"evals", b"messages/batches", b"cachedContents",
+)] + [(pattern, PROMPT_CACHE) for pattern in (b"chat/completions", b"completions", b"messages")]
+
+
+class Config:
+    def __init__(self, slots, placement_key, ring):
+        self.strategy = JUMP
+        self.placement_key = placement_key
+        self.ring = ring
+        self.slots = slots
+        self.scope = b""
+        self.cookie_name = None
+        self.skew = 300
+        self.max_life = 2592000
+        self.max_idle = 0
+        self.max_age = None
+        self.attributes = Attributes()
+        self.policy_existing = FAIL_FAST
+        self.policy_new = FALLBACK_AND_UPDATE
+        self.combine_keys = False
+        self.reject_bad_keys = False
+        self.keyed_cookies = False
+        self.mint_single = False
+        self.success = (200, 299)
+        self.rules = DEFAULT_RULES
+        self.prompt_cache = False
+
+    @property
+    def limits(self):
+        interval = refresh_interval(self.max_life, self.max_idle, self.max_age)
+        return Limits(self.skew, self.max_life, self.max_idle, interval)
+
+    def __repr__(self):
+        return "Config:\n" + "".join("    %s: %r\n" % item for item in vars(self).items())
+
+
+# ---- Classification ------------------------------------------------------------------
+
+
+def classify(rules, prompt_cache, method, target):
+    """(group, existing)."""
+    path = target.split(b"?")[0].split(b"#")[0]
+    if method in (b"OPTIONS", b"CONNECT", b"TRACE"):
+        return STATELESS, False
+    for position in range(len(path) + 1):
+        if position != 0 and path[position - 1:position] != b"/":
+            continue
+        matches = []
+        for pattern, group in rules:
+            end = position + len(pattern)
+            if path[position:end] == pattern and path[end:end + 1] in (b"", b"/"):
+                matches.append((pattern, group))
+        if matches:
+            pattern, group = max(matches, key=lambda match: len(match[0]))
+            if group == PROMPT_CACHE and not prompt_cache:
+                return STATELESS, False
+            rest = path[position + len(pattern):]
+            existing = method in (b"GET", b"HEAD", b"DELETE") or rest.strip(b"/") != b""
+            return group, existing
+    # Reading: what nothing matches names no existing state, whatever the method.
+    return STATELESS, False
+
+
+# ---- Request -------------------------------------------------------------------------
+
+
+class Request:
+    def __init__(self, now, entropy):
+        self.group = None
+        self.method = b""
+        self.target = b""
+        self.existing = False
+        self.consumer_values = []
+        self.trusted = False
+        self.session_values = []
+        self.cookies = []
+        self.carried = b""
+        self.carrier = False
+        self.scope = b""
+        self.tried = []
+        self.now = now
+        self.entropy = entropy
+        self.id_hint = None
+
+    def __repr__(self):
+        return "Request:\n" + "".join("    %s: %r\n" % item for item in vars(self).items())
+
+
+class Refused(Exception):
+    """One of the errors that leave everything as it was."""
+
+
+SCOPE_TOO_LONG = "scope"
+TRIED_OUTSIDE = "tried"
+ZERO_ENTROPY = "entropy"
+ZERO_ID_HINT = "id_hint"
+NOW_TOO_LATE = "now"
+
+
+def not_zero(sixteen_bytes, error):
+    if sixteen_bytes == bytes(16):
+        raise Refused(error)
+    return sixteen_bytes
+
+
+# ---- Numbers -------------------------------------------------------------------------
+
+(SOURCE_NONE, SOURCE_STATELESS, SOURCE_CONSUMER, SOURCE_SESSION, SOURCE_COMBINED, SOURCE_COOKIE,
+ SOURCE_MINTED) = range(7)
+PLACED, PINNED, REPINNED, FALLBACK, RETRIED, REJECTED, NONE = range(7)
+PIN_NONE, PIN_HOME, PIN_ELSEWHERE, PIN_DRAINING, PIN_DOWN, PIN_GONE = range(6)
+REASON_OK, REASON_ABSENT, REASON_UNTRUSTED, REASON_SEVERAL, REASON_TOO_LONG = range(5)
+
+
+# ---- Rules ---------------------------------------------------------------------------
+
+
+class SetBack:
+    """The cookie that goes back, and how."""
+
+    def __init__(self, value, name, seconds, carrier):
+        self.value = value
+        self.name = name
+        self.seconds = seconds
+        self.carrier = carrier
+
+
+class Decision:
+    def __init__(self, digest):
+        self.slot = None
+        self.source = SOURCE_NONE
+        self.outcome = NONE
+        self.pin_state = PIN_NONE
+        self.verdict = ABSENT
+        self.key_reason = REASON_ABSENT
+        self.ambiguous = False
+        self.cookie = None
+        self.digest = digest
+
+
+def decide(config, request):
+    if len(request.scope) > 1024:
+        raise Refused(SCOPE_TOO_LONG)
+    if any(slot >= len(config.slots) for slot in request.tried):
+        raise Refused(TRIED_OUTSIDE)
+    return Deciding(config, request).run()
+
+
+SOURCE_OF_KIND = {CONSUMER: SOURCE_CONSUMER, SESSION: SOURCE_SESSION, COMBINED: SOURCE_COMBINED}
+
+
+def read_key(values, trusted):
+    """(key bytes or None, reason) of the values of one header."""
+    values = [value for value in values if value]
+    if not values:
+        return None, REASON_ABSENT
+    if not trusted:
+        return None, REASON_UNTRUSTED
+    if len(values) > 1:
+        return None, REASON_SEVERAL
+    if len(values[0]) > 4096:
+        return None, REASON_TOO_LONG
+    return values[0], REASON_OK
+
+
+def read_keys(config, request):
+    """Rule 2: (key or None, key_reason)."""
+    consumer, consumer_reason = read_key(request.consumer_values, request.trusted)
+    session, session_reason = None, REASON_ABSENT
+    if config.combine_keys or consumer is None:
+        session, session_reason = read_key(request.session_values, True)
+    if consumer is not None and session is not None:
+        key = combined_key(consumer, session)
+    elif consumer is not None:
+        key = consumer_key(consumer)
+    elif session is not None:
+        key = session_key(session)
+    else:
+        key = None
+    # Reading: an absent value is not one that could not be used.
+    for reason in (consumer_reason, session_reason):
+        if reason not in (REASON_OK, REASON_ABSENT):
+            return key, reason
+    return key, REASON_ABSENT if key is None else REASON_OK
+
+
+class Deciding:
+    """One run through the rules; the decision grows in self.decision."""
+
+    def __init__(self, config, request):
+        self.config = config
+        self.request = request
+        self.decision = Decision(fingerprint(config))
+        self.scope = request.scope or config.scope
+        self.name = config.cookie_name or default_name(self.scope)
+        self.key = None
+
+    def select(self, key, without=None):
+        excluded = set(self.request.tried)
+        if without is not None:
+            excluded.add(without)
+        return select(self.config.strategy, self.config.slots, self.config.placement_key,
+                      self.scope, key, self.request.now, excluded)
+
+    def may_get_cookies(self):
+        return self.key is None or self.config.keyed_cookies
+
+    def write(self, kind, id, issued_at, refreshed_at, pin):
+        """Puts a cookie into the decision, signed by the signing key."""
+        config, now = self.config, self.request.now
+        if now > 2 ** 32 - 1:
+            raise Refused(NOW_TOO_LATE)
+        ring_key = signing_key(config.ring)
+        cookie = Cookie(kind, ring_key.key_id, issued_at, refreshed_at, id, pin)
+        value = encode(cookie, ring_key.secret, self.name, self.scope, self.key)
+        seconds = max_age_to_write(config.max_age, config.limits, max(0, now - issued_at))
+        carrier = self.request.carrier or bool(self.request.carried)
+        self.decision.cookie = SetBack(value, self.name, seconds, carrier)
+
+    def run(self):
+        config, request, decision = self.config, self.request, self.decision
+        group, existing = request.group, request.existing
+        if group is None:
+            group, names_existing = classify(config.rules, config.prompt_cache,
+                                             request.method, request.target)
+            existing = existing or names_existing
+
+        # 1. Stateless
+        if group == STATELESS:
+            decision.source = SOURCE_STATELESS
+            self.place(self.select(anonymous_key(not_zero(request.entropy, ZERO_ENTROPY))))
+            return decision
+
+        # 2. Keys
+        self.key, decision.key_reason = read_keys(config, request)
+        if config.reject_bad_keys and decision.key_reason not in (REASON_OK, REASON_ABSENT):
+            decision.outcome = REJECTED
+            return decision
+
+        # 3. Cookies
+        reading = read_request(request.carried, request.cookies, config.ring, self.name,
+                               self.scope, self.key, request.now, config.limits)
+        decision.verdict = reading.verdict
+        decision.ambiguous = reading.ambiguous
+        if self.key is not None:
+            decision.source = SOURCE_OF_KIND[self.key.kind]
+        elif reading.cookie is not None:
+            decision.source = SOURCE_COOKIE
+        if reading.cookie is not None:
+            self.pinned(reading.cookie, group, existing)
+        else:
+            self.not_pinned(group, reading.unknown_version)
+        return decision
+
+    def pinned(self, cookie, group, existing):
+        """Rules 4 and 5."""
+        config, request, decision = self.config, self.request, self.decision
+        key = self.key or anonymous_key(cookie.id)
+        p = None
+        for i, slot in enumerate(config.slots):
+            if not slot.vacant and slot.id == cookie.pin:
+                p = i
+        state = None if p is None else config.slots[p].state_at(request.now)
+        if p is None:
+            decision.pin_state = PIN_GONE
+        elif state == DOWN:
+            decision.pin_state = PIN_DOWN
+        elif state == DRAINING:
+            decision.pin_state = PIN_DRAINING
+        # Reading: this selection is a comparison; without a candidate it does not end anything.
+        elif self.select(key) == p:
+            decision.pin_state = PIN_HOME
+        else:
+            decision.pin_state = PIN_ELSEWHERE
+
+        if state in (UP, DRAINING) and p not in request.tried:
+            decision.slot = p
+            decision.outcome = PINNED
+            self.refresh_if_due(cookie)
+            return
+
+        # 5. The pin cannot serve
+        if p is None:
+            policy = FALLBACK_AND_UPDATE
+        elif existing:
+            policy = config.policy_existing
+        else:
+            policy = config.policy_new
+        if policy == FAIL_FAST:
+            decision.outcome = REJECTED
+            return
+        slot = self.select(key, without=p)
+        if slot is None:
+            return
+        decision.slot = slot
+        creates_state = group == STATEFUL and not existing
+        if policy == FALLBACK_AND_UPDATE and creates_state and self.may_get_cookies():
+            decision.outcome = REPINNED
+            self.write(cookie.kind, cookie.id, cookie.issued_at, refreshed(cookie, request.now),
+                       config.slots[slot].id)
+        else:
+            decision.outcome = FALLBACK
+            self.refresh_if_due(cookie)
+
+    def not_pinned(self, group, unknown_version):
+        """Rule 6."""
+        config, request, decision = self.config, self.request, self.decision
+        filled = sum(not slot.vacant for slot in config.slots)
+        may_issue = (group == STATEFUL and (filled > 1 or config.mint_single)
+                     and not unknown_version)
+        if self.key is not None:
+            kind, key = self.key.kind, self.key
+            issue = may_issue and config.keyed_cookies
+            id = not_zero(request.entropy, ZERO_ENTROPY) if issue else None
+        else:
+            issue = may_issue
+            if issue and request.id_hint is not None:
+                id = not_zero(request.id_hint, ZERO_ID_HINT)
+            else:
+                id = not_zero(request.entropy, ZERO_ENTROPY)
+            kind, key = ANONYMOUS, anonymous_key(id)
+            if issue:
+                decision.source = SOURCE_MINTED
+        slot = self.select(key)
+        self.place(slot)
+        if issue and slot is not None:
+            self.write(kind, id, request.now, request.now, config.slots[slot].id)
+
+    def place(self, slot):
+        """Rule 7, and the end without a candidate."""
+        if slot is not None:
+            self.decision.slot = slot
+            self.decision.outcome = RETRIED if self.request.tried else PLACED
+
+    def refresh_if_due(self, cookie):
+        """Rule 8."""
+        if self.decision.verdict == REFRESH_DUE and self.may_get_cookies():
+            self.write(cookie.kind, cookie.id, cookie.issued_at,
+                       refreshed(cookie, self.request.now), cookie.pin)
+
+
+STALE = "stale"
+
+
+def finish(config, decision, status):
+    """Rule 9: STALE, None for nothing, or (goes in the carrier header, line or bare value)."""
+    if fingerprint(config) != decision.digest:
+        return STALE
+    first, last = config.success
+    if decision.cookie is None or not first <= status <= last:
+        return None
+    cookie = decision.cookie
+    if cookie.carrier:
+        return True, cookie.value
+    return False, set_cookie(cookie.name, cookie.value, cookie.seconds, config.attributes)
+
+
+# ---- Fingerprints --------------------------------------------------------------------
+
+
+def fingerprint(config):
+    message = b"tokenpin.v1.conf" + u8(config.strategy) + u64le(len(config.slots))
+    for slot in config.slots:
+        message += u8(1) + u64le(0) if slot.vacant else u8(0) + u64le(slot.id)
+    name = config.cookie_name or default_name(config.scope)
+    message += u32le(len(config.scope)) + config.scope + u32le(len(name)) + name
+    for ring_key in config.ring:
+        mac_key = derived_key(ring_key.secret, b"tokenpin.v1.mac")
+        message += u8(ring_key.key_id) + siphash24(mac_key, b"tokenpin.v1.conf")
+    return number(siphash24(config.placement_key, message))
+
+
+def live_fingerprint(slots, now):
+    message = b""
+    for slot in slots:
+        message += u8(slot.state_at(now)) + u32le(0 if slot.vacant else slot.weight)
+    return number(siphash24(b"tokenpin.v1.live", message))
