@@ -8,8 +8,6 @@ import csv
 import os
 import sys
 
-sys.dont_write_bytecode = True
-
 import tokenpin_twin as twin
 from against_library import check_library
 from report import Report
@@ -85,9 +83,9 @@ def check_selection_example(report):
         if twin.jump(h, 3) == 2 and accept >= 16384:
             for i, slot in enumerate(lighter):
                 r = twin.mix(h ^ slot.id)
-                l = twin.log_of_draw(r)
-                expected.append([name, str(i), "%016x" % r, str(l), str(slot.weight),
-                                 str(l // slot.weight)])
+                cost = twin.log_of_draw(r)
+                expected.append([name, str(i), "%016x" % r, str(cost), str(slot.weight),
+                                 str(cost // slot.weight)])
     for line in expected:
         report.check("worked example of the selection", True, line in lines, line)
 
