@@ -12,7 +12,7 @@ use crate::sink::{Sink, Slice};
 pub const MAX_MAX_AGE: u32 = 34_560_000;
 /// The longest attribute value, in bytes (RFC 6265bis section 5.6).
 pub const MAX_ATTRIBUTE: usize = 1024;
-/// No `Set-Cookie` value that [`write`] makes is longer, in bytes.
+/// No `Set-Cookie` value that [`write()`] makes is longer, in bytes.
 pub const MAX_SET_COOKIE: usize = 2_400;
 
 /// When a browser sends the cookie across sites.

@@ -209,8 +209,10 @@ const MAX_CONFIG_SIZE: usize = 4096;
 
 const MARK: u64 = 0x746f_6b65_6e70_696e;
 
-const fn assert_shared<T: Send + Sync>() {}
-const _: () = assert_shared::<tokenpin_affinity>();
+const _: fn() = || {
+    fn shared<T: Send + Sync>() {}
+    shared::<tokenpin_affinity>();
+};
 const _: () = assert!(align_of::<tokenpin_affinity>() <= TOKENPIN_AFFINITY_ALIGN);
 
 unsafe extern "C" {
