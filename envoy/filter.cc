@@ -77,6 +77,7 @@ std::unique_ptr<Config> BuildConfig(const Settings& settings, std::string* error
   config.scope = Bytes(settings.scope);
   config.cookie_name = Bytes(settings.cookie_name);
   config.attributes.secure = settings.secure;
+  config.keyed_cookies = settings.keyed_cookies;
 
   tokenpin_affinity* affinity = nullptr;
   tokenpin_config_error refused{};

@@ -120,11 +120,18 @@ const char* ParseCookieName(const Words& words, Settings* settings) {
   return nullptr;
 }
 
+bool ParseSwitch(const Words& words, bool* on) {
+  if (words.size() != 2 || (words[1] != "on" && words[1] != "off")) return false;
+  *on = words[1] == "on";
+  return true;
+}
+
 const char* ParseSecure(const Words& words, Settings* settings) {
-  if (words.size() != 2 || (words[1] != "on" && words[1] != "off"))
-    return "expected: secure on|off";
-  settings->secure = words[1] == "on";
-  return nullptr;
+  return ParseSwitch(words, &settings->secure) ? nullptr : "expected: secure on|off";
+}
+
+const char* ParseKeyedCookies(const Words& words, Settings* settings) {
+  return ParseSwitch(words, &settings->keyed_cookies) ? nullptr : "expected: keyed_cookies on|off";
 }
 
 const char* ParseConsumerHeader(const Words& words, Settings* settings) {
@@ -176,6 +183,7 @@ constexpr Directive kDirectives[] = {
     {"cookie_name", ParseCookieName, false},
     {"secure", ParseSecure, false},
     {"consumer_header", ParseConsumerHeader, false},
+    {"keyed_cookies", ParseKeyedCookies, false},
     {"token", ParseToken, true},
     {"vacant", ParseVacant, true},
 };

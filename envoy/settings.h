@@ -28,6 +28,7 @@ struct Settings {
   std::string cookie_name;  // empty: the library's default
   bool secure = true;
   std::string consumer_header;  // empty: no consumer is trusted
+  bool keyed_cookies = false;
 
   Settings() = default;
   Settings(const Settings&) = delete;

@@ -50,7 +50,7 @@ def progress(text):
     print(f"  {text}", flush=True)
 
 
-def directives(mode="tokenpin", added=False, down=None):
+def directives(mode="tokenpin", added=False, down=None, keyed_cookies=False):
     """The filter's configuration text. Every secret is named by its environment variable."""
     lines = [
         f"mode {mode}",
@@ -60,6 +60,7 @@ def directives(mode="tokenpin", added=False, down=None):
         "# Only because the demo speaks plain HTTP.",
         "secure off",
         f"consumer_header {CONSUMER_HEADER}",
+        f"keyed_cookies {'on' if keyed_cookies else 'off'}",
     ]
     for account, weight in WEIGHTS.items():
         if account == ADDED and not added:
@@ -166,6 +167,14 @@ class Demo:
                 lambda _: all(at_home_or_added(session) for session in consumers),
             )
         self.rows.append(share_row(before, after))
+        self.envoy.update(directives(keyed_cookies=True))
+        with contextlib.closing(Crowd()) as crowd:
+            progress("the same for consumers who get a cookie too")
+            consumers = crowd.open(self.size.sessions, urls, consumers=True)
+            self.envoy.update(directives(added=True, keyed_cookies=True))
+            crowd.follow_up(self.size.follow_ups, urls)
+            label = "(d) token added: consumers with cookies"
+            self.add(label, consumers, "no error, none moves", at_home)
 
     def place_consumers(self):
         """Which account serves each of many consumers, asked with a plain stateful request."""
