@@ -69,7 +69,7 @@
 #define TOKENPIN_COOKIE_VALUE_LEN 67
 
 /**
- * No `Set-Cookie` value of this library is longer, in bytes.
+ * No `Set-Cookie` value around a cookie value of this library is longer, in bytes.
  */
 #define TOKENPIN_MAX_SET_COOKIE 2400
 
@@ -1043,7 +1043,8 @@ typedef struct tokenpin_rule {
  */
 typedef struct tokenpin_config {
     /**
-     * `sizeof(tokenpin_config)`, by which a library knows the fields that a program knows.
+     * `sizeof(tokenpin_config)`, by which a library knows the fields that a program knows. A
+     * library takes every size from that of its first version on.
      */
     size_t size;
     /**
@@ -1240,7 +1241,9 @@ typedef struct tokenpin_request {
      */
     uint8_t group;
     /**
-     * 1: the request names existing state, whatever classification says.
+     * 1: the request names existing state, whatever classification says. Set it where the body
+     * does (`previous_response_id`, `input_file_id`, ...): classification sees method and target
+     * alone.
      */
     uint8_t existing;
     /**

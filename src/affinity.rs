@@ -10,7 +10,7 @@ use crate::error::{ConfigError, Error, Field};
 use crate::hash::{check_scope, identity_hash, key_hash_unchecked, length_prefix};
 use crate::jump::MAX_BUCKETS;
 use crate::key::Key;
-use crate::named;
+use crate::names::named;
 use crate::ring::{CookieKey, KeyRing};
 use crate::secret::Secret;
 use crate::select::{Filter, Strategy, select};
@@ -109,11 +109,12 @@ impl<'a> Config<'a> {
         }
     }
 
-    /// When a cookie is due to be issued anew. `max_idle`, else `Max-Age`, and never
-    /// where `Max-Age` already reaches to the end of the cookie's life: a refresh cannot
-    /// lengthen that.
+    /// When a cookie is due to be issued anew: what ends first, `max_idle` or a configured
+    /// `Max-Age`, after which the browser drops it. Never where an automatic `Max-Age`
+    /// already reaches to the end of the cookie's life: a refresh cannot lengthen that.
     fn refresh_interval(&self) -> u32 {
         match self.max_age {
+            Some(seconds) if self.max_idle != 0 && seconds != 0 => self.max_idle.min(seconds),
             _ if self.max_idle != 0 => self.max_idle,
             Some(seconds) => seconds,
             None if self.max_life == 0 || self.max_life > MAX_MAX_AGE => MAX_MAX_AGE,
@@ -267,9 +268,10 @@ impl<'a> Affinity<'a> {
         classify(self.config.rules, self.config.prompt_cache, method, target)
     }
 
-    /// The configuration's fingerprint: strategy, capacity, identities, scope, cookie
-    /// name, and the ids of the cookie keys with a check value of each, all keyed by the
-    /// placement key. Replicas that show different ones do not agree.
+    /// The configuration's fingerprint: strategy, capacity, identities, what keys and
+    /// cookies are made of (scope, `combine_keys`, cookie name), and the ids of the cookie
+    /// keys with a check value of each, all keyed by the placement key. Replicas that show
+    /// different ones do not agree.
     #[must_use]
     pub const fn fingerprint(&self) -> u64 {
         self.digest
@@ -291,7 +293,7 @@ impl<'a> Affinity<'a> {
     fn fingerprint_of_config(&self) -> u64 {
         let mut hasher = SipHasher24::new_with_key(self.config.placement_key.expose());
         hasher.write(b"tokenpin.v1.conf");
-        hasher.write(&[self.config.strategy as u8]);
+        hasher.write(&[self.config.strategy as u8, u8::from(self.config.combine_keys)]);
         hasher.write(&(self.slots.len() as u64).to_le_bytes());
         for slot in self.slots {
             hasher.write(&[u8::from(slot.is_vacant())]);
@@ -299,9 +301,11 @@ impl<'a> Affinity<'a> {
         }
         hasher.write(&length_prefix(self.config.scope));
         hasher.write(self.config.scope);
+        hasher.write(&[u8::from(self.config.cookie_name.is_some())]);
         hasher.write(&length_prefix(self.name.as_bytes()));
         hasher.write(self.name.as_bytes());
-        for key in self.ring.iter() {
+        // By ascending id: the order of the ring means nothing.
+        for key in (0..=u8::MAX).filter_map(|id| self.ring.find(id)).map(|(_, key)| key) {
             hasher.write(&[key.id]);
             let mut check = SipHasher24::new_with_key(&key.mac);
             check.write(b"tokenpin.v1.conf");

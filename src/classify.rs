@@ -1,7 +1,7 @@
 //! Which group of the API a request belongs to, from its method and target.
 
 use crate::error::{ConfigError, Error, Field};
-use crate::named;
+use crate::names::named;
 
 /// How an API treats accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,10 +55,12 @@ const fn prompt_cache(pattern: &'static [u8]) -> Rule<'static> {
 
 /// The table used where a configuration brings none.
 ///
-/// `fine_tuning/jobs` and `threads/runs` stand beside `fine_tuning` and `threads` because
-/// a POST to them creates something, where other paths below those name what exists.
+/// `fine_tuning/jobs` stands beside `fine_tuning`, and so on, because a POST to it names
+/// nothing that exists in its path, where other paths below do.
 pub const DEFAULT_RULES: &[Rule<'static>] = &[
     stateful(b"responses"),
+    stateful(b"responses/compact"),
+    stateful(b"responses/input_tokens"),
     stateful(b"conversations"),
     stateful(b"files"),
     stateful(b"uploads"),
@@ -77,6 +79,7 @@ pub const DEFAULT_RULES: &[Rule<'static>] = &[
     prompt_cache(b"chat/completions"),
     prompt_cache(b"completions"),
     prompt_cache(b"messages"),
+    prompt_cache(b"messages/count_tokens"),
 ];
 
 /// Checks the patterns of a table.
@@ -174,6 +177,7 @@ mod tests {
             "POST /v1/fine_tuning/jobs",
             "POST /v1/threads",
             "POST /v1/threads/runs",
+            "POST /v1/responses/input_tokens",
             "POST /v1/messages/batches",
             "POST /v1beta/cachedContents",
             "POST https://gateway.example/v1/videos#x",
@@ -217,7 +221,9 @@ mod tests {
 
     #[test]
     fn prompt_cache_only_when_asked() {
-        for target in ["/v1/chat/completions", "/v1/completions", "/v1/messages"] {
+        for target in
+            ["/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/messages/count_tokens"]
+        {
             assert_eq!(class(&format!("POST {target}")), (Group::PromptCache, false));
             let class = classify(DEFAULT_RULES, false, b"POST", target.as_bytes());
             assert_eq!(class.group, Group::Stateless);

@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq as _;
 use crate::error::Error;
 use crate::hash::{check_scope, length_prefix, sip24, sip24_wide};
 use crate::key::{Key, Kind};
-use crate::named;
+use crate::names::named;
 use crate::ring::{KeyRing, MAX_KEYS, RingKey, Role};
 
 /// The version this release writes and reads.
@@ -191,7 +191,7 @@ pub(crate) fn encode_unchecked(
 /// anonymous request. The cookie comes with every verdict from [`Verdict::OtherKey`] on,
 /// because only then its tag was found good.
 ///
-/// Takes the time of at most two hashes, whatever the value.
+/// Takes the time of at most three hashes: over the affinity key, the tag's message and the tag.
 ///
 /// # Errors
 ///

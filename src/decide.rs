@@ -11,7 +11,7 @@ use crate::cookie::{Audience, Cookie, Reader, Value, Verdict, encode_unchecked};
 use crate::error::Error;
 use crate::header::values;
 use crate::key::{Key, Kind, MAX_KEY};
-use crate::named;
+use crate::names::named;
 use crate::select::Filter;
 use crate::set_cookie::{CookieName, MAX_MAX_AGE, write_to};
 use crate::sink::{Sink, Slice};
@@ -118,28 +118,29 @@ named! { KeyReason {
 pub struct KeyInput<'r> {
     value: &'r [u8],
     several: bool,
-    untrusted: bool,
+    trusted: bool,
 }
 
 impl<'r> KeyInput<'r> {
-    /// From the values of a header. Empty ones are passed over.
+    /// From the values of a header. Empty ones are passed over. Not trusted, which matters
+    /// for a consumer name alone.
     pub fn new(values: impl IntoIterator<Item = &'r [u8]>) -> Self {
         let mut values = values.into_iter().filter(|value| !value.is_empty());
         let value = values.next().unwrap_or_default();
-        Self { value, several: values.next().is_some(), untrusted: false }
+        Self { value, several: values.next().is_some(), trusted: false }
     }
 
     /// Says whether the values come from somebody who may name consumers: a gateway's own
     /// authentication, never the client.
     #[must_use]
     pub const fn trusted(self, trusted: bool) -> Self {
-        Self { untrusted: !trusted, ..self }
+        Self { trusted, ..self }
     }
 
     fn read(self) -> Result<Option<&'r [u8]>, KeyReason> {
         if self.value.is_empty() {
             Ok(None)
-        } else if self.untrusted {
+        } else if !self.trusted {
             Err(KeyReason::Untrusted)
         } else if self.several {
             Err(KeyReason::SeveralValues)
@@ -156,7 +157,9 @@ impl<'r> KeyInput<'r> {
 pub struct Request<'r> {
     /// The group of the API; `None` classifies `method` and `target`.
     pub group: Option<Group>,
-    /// The request names existing state, whatever classification says.
+    /// The request names existing state, whatever classification says. Set it where the body
+    /// does (`previous_response_id`, `input_file_id`, ...): classification sees method and
+    /// target alone.
     pub existing: bool,
     /// The method; read only to classify.
     pub method: &'r [u8],
@@ -177,8 +180,8 @@ pub struct Request<'r> {
     pub tried: &'r [u32],
     /// The wall clock, in unix seconds.
     pub now: u64,
-    /// Sixteen fresh random bytes. Needed for everything but a session with a key or a
-    /// valid cookie; always giving them is simplest.
+    /// Sixteen fresh random bytes. Needed wherever a cookie is issued or a slot is picked at
+    /// random; always giving them is simplest.
     pub entropy: [u8; 16],
     /// Sixteen bytes that become the id of a new session, so that parallel first requests
     /// of one client agree: a PRF, under a key of this process, of something that belongs
@@ -187,7 +190,9 @@ pub struct Request<'r> {
 }
 
 /// The cookie that goes back if the request succeeds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// `Debug` leaves out the value: whoever has it can use it.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Pending {
     /// Its value.
     pub value: Value,
@@ -197,6 +202,15 @@ pub struct Pending {
     pub carrier: bool,
     /// The suffix of its name where that follows the request's own scope.
     pub name_suffix: Option<[u8; 4]>,
+}
+
+impl core::fmt::Debug for Pending {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Pending")
+            .field("max_age", &self.max_age)
+            .field("carrier", &self.carrier)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The answer to a request: no pointers, to be kept until its response.
@@ -282,8 +296,8 @@ impl Affinity<'_> {
     /// Decides which slot serves a request, and prepares the cookie that goes back.
     ///
     /// `cookies` are the values of the request's `Cookie` fields. Allocates nothing,
-    /// blocks on nothing, reads no clock, and may be called from any number of threads.
-    /// Reads each slot's word at most once for the selection.
+    /// blocks on nothing (where the target has 64-bit atomics), reads no clock, and may be
+    /// called from any number of threads.
     ///
     /// # Errors
     ///
@@ -402,7 +416,7 @@ impl<'d> Step<'d> {
         if let (Ok(Some(consumer)), false) = (consumer, combine) {
             return (Some(Key::Consumer(consumer)), KeyReason::Ok);
         }
-        let session = self.request.session.read();
+        let session = self.request.session.trusted(true).read();
         let key = match (consumer.ok().flatten(), session.ok().flatten()) {
             (Some(consumer), Some(session)) => Some(Key::Combined { consumer, session }),
             (Some(consumer), None) => Some(Key::Consumer(consumer)),

@@ -2,7 +2,7 @@
 
 use thiserror::Error as ThisError;
 
-use crate::named;
+use crate::names::named;
 
 /// What is wrong with an argument. Nothing has changed when one is returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::hash::length_prefix;
-use crate::named;
+use crate::names::named;
 
 /// The longest consumer name or session key, in bytes.
 pub const MAX_KEY: usize = 4096;

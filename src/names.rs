@@ -2,8 +2,6 @@
 //! integers. Both are stable: a number or a name is never given another meaning.
 
 /// Implements `ALL`, `name` and `from_number` for a field-less `#[repr(u8)]` enum.
-#[doc(hidden)]
-#[macro_export]
 macro_rules! named {
     ($type:ident { $($variant:ident = $name:literal),+ $(,)? }) => {
         impl $type {
@@ -25,3 +23,5 @@ macro_rules! named {
         }
     };
 }
+
+pub(crate) use named;

@@ -7,7 +7,7 @@ use zeroize::Zeroize as _;
 
 use crate::error::{ConfigError, Error, Field};
 use crate::hash::sip24_wide;
-use crate::named;
+use crate::names::named;
 use crate::secret::Secret;
 
 /// The most keys in a ring.
@@ -123,10 +123,6 @@ impl KeyRing {
     /// The signing key.
     pub(crate) fn signer(&self) -> Option<&RingKey> {
         self.find(self.signer).map(|(_, key)| key)
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &RingKey> {
-        self.keys.iter()
     }
 }
 

@@ -5,7 +5,7 @@
 
 use crate::hash::mix;
 use crate::jump::{MAX_BUCKETS, jump_unchecked};
-use crate::named;
+use crate::names::named;
 use crate::rendezvous::Draw;
 use crate::slot::{Slot, State, Status};
 
@@ -58,9 +58,10 @@ impl Filter<'_> {
 /// The slot that serves the key with hash `hash`, or `None` without a candidate.
 ///
 /// `fnv1a` is [`fnv1a32`](crate::fnv1a32) of the key, for the Higress strategy alone.
-/// Slots past the first `2^31 - 1` are not looked at. Each slot's word is read at most
-/// once. Constant time on average with everything up and at full weight, else linear in
-/// the number of slots (times the number of tried ones).
+/// Slots past the first `2^31 - 1` are not looked at. Under [`Strategy::Jump`] it takes
+/// about `ln(n)` steps where the home slot serves; else, and under the other strategies,
+/// linear time in the number of slots, times the number of tried ones. State, weight and
+/// until of a slot are read once.
 #[must_use]
 pub fn select(
     strategy: Strategy,

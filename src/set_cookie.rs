@@ -5,14 +5,14 @@ use arrayvec::ArrayVec;
 use crate::cookie::{MAX_NAME, check_name};
 use crate::error::{ConfigError, Error, Field};
 use crate::hash::{hex, sip24};
-use crate::named;
+use crate::names::named;
 use crate::sink::{Sink, Slice};
 
 /// The largest `Max-Age`, in seconds: the 400 days that RFC 6265bis lets a cookie live.
 pub const MAX_MAX_AGE: u32 = 34_560_000;
 /// The longest attribute value, in bytes (RFC 6265bis section 5.6).
 pub const MAX_ATTRIBUTE: usize = 1024;
-/// No `Set-Cookie` value that [`write()`] makes is longer, in bytes.
+/// No `Set-Cookie` value around a cookie value of this crate is longer, in bytes.
 pub const MAX_SET_COOKIE: usize = 2_400;
 
 /// When a browser sends the cookie across sites.

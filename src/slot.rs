@@ -8,7 +8,7 @@ use portable_atomic::AtomicU64;
 
 use crate::error::Error;
 use crate::hash::identity_hash;
-use crate::named;
+use crate::names::named;
 
 /// The largest weight: the token always serves the sessions whose home it is.
 pub const MAX_WEIGHT: u32 = 65_536;
@@ -82,7 +82,8 @@ impl Status {
 /// One slot of a token set: 16 bytes that the caller owns.
 ///
 /// State, weight and until share one atomic word, so a reader sees all three of one
-/// moment and a change never waits for a decision. Shared freely between threads; the
+/// moment and a change never waits for a decision
+/// (where the target has 64-bit atomics; elsewhere portable-atomic takes a short lock). Shared freely between threads; the
 /// ordering is relaxed, because the word refers to no other memory.
 #[derive(Debug)]
 #[repr(C)]

@@ -106,8 +106,8 @@ fn decide_and_finish_do_not_allocate() {
     let slots: Vec<_> = (0..100).map(|i| slot(i).unwrap()).collect();
 
     let long = [b'x'; MAX_KEY];
-    let name = KeyInput::new([&long[..]]);
-    let several = KeyInput::new([&b"a"[..], b"b"]);
+    let name = KeyInput::new([&long[..]]).trusted(true);
+    let several = KeyInput::new([&b"a"[..], b"b"]).trusted(true);
     let new = Request { now: NOW, entropy: [7; 16], ..Request::default() };
     let stateful = Request { group: Some(Group::Stateful), ..new };
     let tried: Vec<_> = (0..100).collect();

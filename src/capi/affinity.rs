@@ -10,10 +10,10 @@ use zeroize::Zeroize as _;
 
 use crate::affinity::{Affinity, Config, Policy};
 use crate::classify::{DEFAULT_RULES, Group, Rule};
-use crate::cookie::{VALUE_LEN, Verdict};
+use crate::cookie::VALUE_LEN;
 use crate::decide::{Decision, KeyInput, Pending, Request};
 use crate::error::Field;
-use crate::named;
+use crate::names::named;
 use crate::secret::Secret;
 use crate::select::Strategy;
 use crate::set_cookie::{Attributes, MAX_MAX_AGE};
@@ -45,7 +45,8 @@ pub struct tokenpin_slot_config {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct tokenpin_config {
-    /// `sizeof(tokenpin_config)`, by which a library knows the fields that a program knows.
+    /// `sizeof(tokenpin_config)`, by which a library knows the fields that a program knows. A
+    /// library takes every size from that of its first version on.
     pub size: usize,
     /// The cookie key ring, 1 to 8 keys.
     pub cookie_keys: *const tokenpin_cookie_key,
@@ -140,7 +141,9 @@ pub struct tokenpin_request {
     pub has_group: u8,
     /// A `tokenpin_group`, if `has_group` is 1.
     pub group: u8,
-    /// 1: the request names existing state, whatever classification says.
+    /// 1: the request names existing state, whatever classification says. Set it where the body
+    /// does (`previous_response_id`, `input_file_id`, ...): classification sees method and target
+    /// alone.
     pub existing: u8,
     /// 1: the consumer values come from somebody who may name consumers.
     pub consumer_trusted: u8,
@@ -319,6 +322,7 @@ pub unsafe extern "C" fn tokenpin_affinity_init(
         if memory.addr() % TOKENPIN_AFFINITY_ALIGN != 0 {
             return Err(Status::Misaligned.into());
         }
+        affinity.check_apart(Span { start: memory.addr(), len: size })?;
         // SAFETY: checked by `Parts`; memory is not null and aligned.
         unsafe { affinity.write(Parts::new(config)?.build(memory.cast(), size)?) };
         Ok(())
@@ -414,7 +418,12 @@ pub unsafe extern "C" fn tokenpin_affinity_get_slot(
         let identity_hash =
             if identity_hash.is_null() { None } else { Some(Out::new(identity_hash)?) };
         // SAFETY: checked by `handle`.
-        let slot = unsafe { handle(affinity)?.affinity.slot(slot)? };
+        let handle = unsafe { handle(affinity) }?;
+        status.check_apart(handle.span())?;
+        if let Some(out) = &identity_hash {
+            out.check_apart(handle.span())?;
+        }
+        let slot = handle.affinity.slot(slot)?;
         // SAFETY: checked by `Out`.
         unsafe {
             status.write(slot.status().into());
@@ -438,6 +447,7 @@ pub unsafe extern "C" fn tokenpin_affinity_find(
         let slot = Out::new(slot)?;
         // SAFETY: checked by `handle` and `bytes`.
         let (handle, identity) = unsafe { (handle(affinity)?, bytes(identity, identity_len)?) };
+        slot.check_apart(handle.span())?;
         if identity.is_empty() {
             return Err(Status::IdentityEmpty);
         }
@@ -455,8 +465,11 @@ pub unsafe extern "C" fn tokenpin_affinity_capacity(
 ) -> i32 {
     number((|| {
         let capacity = Out::new(capacity)?;
-        // SAFETY: checked by `handle` and `Out`.
-        unsafe { capacity.write(handle(affinity)?.affinity.capacity()) };
+        // SAFETY: checked by `handle`.
+        let handle = unsafe { handle(affinity) }?;
+        capacity.check_apart(handle.span())?;
+        // SAFETY: checked by `Out`.
+        unsafe { capacity.write(handle.affinity.capacity()) };
         Ok(())
     })())
 }
@@ -500,6 +513,8 @@ pub unsafe extern "C" fn tokenpin_affinity_classify(
         // SAFETY: checked by `handle` and `bytes`.
         let (handle, method, target) =
             unsafe { (handle(affinity)?, bytes(method, method_len)?, bytes(target, target_len)?) };
+        outputs.0.check_apart(handle.span())?;
+        outputs.1.check_apart(handle.span())?;
         // SAFETY: checked by `Out`.
         unsafe { write_class(handle.affinity.classify(method, target), outputs) };
         Ok(())
@@ -514,8 +529,11 @@ pub unsafe extern "C" fn tokenpin_affinity_fingerprint(
 ) -> i32 {
     number((|| {
         let fingerprint = Out::new(fingerprint)?;
-        // SAFETY: checked by `handle` and `Out`.
-        unsafe { fingerprint.write(handle(affinity)?.affinity.fingerprint()) };
+        // SAFETY: checked by `handle`.
+        let handle = unsafe { handle(affinity) }?;
+        fingerprint.check_apart(handle.span())?;
+        // SAFETY: checked by `Out`.
+        unsafe { fingerprint.write(handle.affinity.fingerprint()) };
         Ok(())
     })())
 }
@@ -530,8 +548,11 @@ pub unsafe extern "C" fn tokenpin_affinity_live_fingerprint(
 ) -> i32 {
     number((|| {
         let fingerprint = Out::new(fingerprint)?;
-        // SAFETY: checked by `handle` and `Out`.
-        unsafe { fingerprint.write(handle(affinity)?.affinity.live_fingerprint(now)) };
+        // SAFETY: checked by `handle`.
+        let handle = unsafe { handle(affinity) }?;
+        fingerprint.check_apart(handle.span())?;
+        // SAFETY: checked by `Out`.
+        unsafe { fingerprint.write(handle.affinity.live_fingerprint(now)) };
         Ok(())
     })())
 }
@@ -551,6 +572,7 @@ pub unsafe extern "C" fn tokenpin_affinity_decide(
         // SAFETY: checked by `handle`, `reference` and `get`.
         let (handle, (request, cookies)) =
             unsafe { (handle(affinity)?, reference(request)?.get()?) };
+        decision.check_apart(handle.span())?;
         let answer = handle.affinity.decide(&request, cookies)?;
         // SAFETY: checked by `Out`.
         unsafe { decision.write(answer.into()) };
@@ -580,6 +602,7 @@ pub unsafe extern "C" fn tokenpin_affinity_finish(
         // SAFETY: checked by `handle` and `reference`.
         let (handle, decision) = unsafe { (handle(affinity)?, reference(decision)?) };
         out.check_apart(handle.span())?;
+        answer.check_apart(handle.span())?;
         let pending = decision.pending()?;
         let written =
             handle.affinity.finish_to(decision.digest, pending.as_ref(), status, &mut out);
@@ -893,6 +916,3 @@ impl tokenpin_decision {
         Ok(if on(self.cookie)? { Some(pending) } else { None })
     }
 }
-
-// Numbers that C reads and this file does not mention.
-const _: () = assert!(Verdict::ALL.len() == 11 && VALUE_LEN == 67);

@@ -50,7 +50,7 @@ pub const TOKENPIN_MAX_COOKIE_KEYS: usize = 8;
 pub const TOKENPIN_MAX_COOKIE_NAME: usize = 128;
 /// The length of a cookie's value, in characters.
 pub const TOKENPIN_COOKIE_VALUE_LEN: usize = 67;
-/// No `Set-Cookie` value of this library is longer, in bytes.
+/// No `Set-Cookie` value around a cookie value of this library is longer, in bytes.
 pub const TOKENPIN_MAX_SET_COOKIE: usize = 2400;
 /// The largest `Max-Age`, in seconds: 400 days.
 pub const TOKENPIN_MAX_MAX_AGE: u32 = 34_560_000;

@@ -404,6 +404,7 @@ pub unsafe extern "C" fn tokenpin_cookie_encode(
             let key = optional_key(key)?.unwrap_or(crate::Key::Anonymous(&[0; 16]));
             (key_ring(ring)?, bytes(name, name_len)?, bytes(scope, scope_len)?, cookie, key)
         };
+        value.check_apart(Span::of(core::slice::from_ref(ring)))?;
         let made = encode(ring, &Audience { name, scope }, &key, &cookie)?;
         // SAFETY: checked by `Out`.
         unsafe { value.write(made) };
@@ -441,6 +442,10 @@ pub unsafe extern "C" fn tokenpin_cookie_decode(
             let (key, limits) = (optional_key(key)?, reference(limits)?);
             (key_ring(ring)?, name, scope, key, limits, bytes(value, value_len)?)
         };
+        verdict.check_apart(Span::of(core::slice::from_ref(ring)))?;
+        if let Some(cookie) = &cookie {
+            cookie.check_apart(Span::of(core::slice::from_ref(ring)))?;
+        }
         let audience = Audience { name, scope };
         let (came, says) = decode(ring, &audience, key.as_ref(), &(*limits).into(), now, value)?;
         // SAFETY: checked by `Out`.
@@ -670,8 +675,8 @@ unsafe fn optional_key<'a>(key: *const tokenpin_key) -> Result<Option<crate::Key
     unsafe { reference(key)?.get() }.map(Some)
 }
 
-/// Does `work`, and writes where a configuration was refused unless `error` is null. Returns the
-/// number of the status.
+/// Does `work`, which handles secrets, and wipes what it left on the stack. Writes where a
+/// configuration was refused unless `error` is null. Returns the number of the status.
 pub(super) unsafe fn report(
     error: *mut tokenpin_config_error,
     work: impl FnOnce() -> Result<(), Refusal>,
@@ -681,11 +686,25 @@ pub(super) unsafe fn report(
         Ok(error) => error,
         Err(status) => return status as i32,
     };
-    let Err(refusal) = work() else { return Status::Ok as i32 };
+    let result = below(work);
+    below(wipe_stack);
+    let Err(refusal) = result else { return Status::Ok as i32 };
     let status = refusal.status as i32;
     if let Some(error) = error {
         // SAFETY: checked by `Out`.
         unsafe { error.write(refusal.into()) };
     }
     status
+}
+
+/// Does `work` in a stack frame of its own, below the caller's.
+#[inline(never)]
+fn below<R>(work: impl FnOnce() -> R) -> R {
+    work()
+}
+
+/// Overwrites the stack below the caller. Moving a key ring into place leaves copies there that no
+/// destructor sees; building an affinity uses a part of these 16 KB.
+fn wipe_stack() {
+    [0_u8; 16_384].zeroize();
 }

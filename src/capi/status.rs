@@ -1,7 +1,7 @@
 //! Status numbers.
 
 use crate::error::{ConfigError, Error, Field};
-use crate::named;
+use crate::names::named;
 
 /// What a function returns, as an `int32_t`. Numbers are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

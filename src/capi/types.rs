@@ -228,6 +228,11 @@ impl<T> Out<T> {
         self.0
     }
 
+    /// Refuses a place within memory of the library's own, which nobody else may write to.
+    pub(super) fn check_apart(&self, own: Span) -> Result<(), Status> {
+        Span { start: self.0.addr(), len: size_of::<T>() }.check_apart(own)
+    }
+
     pub(super) unsafe fn write(self, value: T) {
         // SAFETY: not null and aligned; live and the caller's to write by the contract.
         unsafe { self.0.write(value) }
@@ -282,6 +287,7 @@ impl Buffer {
 
     /// Refuses an input that lies within the memory that will be written.
     pub(super) fn check_apart(&self, input: Span) -> Result<(), Status> {
+        self.len.check_apart(input)?;
         Span { start: self.start.addr(), len: self.capacity }.check_apart(input)
     }
 

@@ -392,6 +392,46 @@ static void a_longer_configuration_starts_with_a_zero_tail(void) {
   CHECK(all(longer.bytes, sizeof longer.bytes, kPattern));
 }
 
+// Where the stack frames of the last call were.
+__attribute__((noinline)) static bool is_below(const unsigned char* needle, size_t len) {
+  unsigned char area[12000];
+  __asm__ volatile("" : "=m"(area));  // Not initialised, and that is the point.
+  for (size_t i = 0; i + len <= sizeof area; i++) {
+    if (memcmp(area + i, needle, len) == 0) return true;
+  }
+  return false;
+}
+
+__attribute__((noinline)) static void leave_below(const unsigned char* secret) {
+  unsigned char area[64];
+  for (size_t i = 0; i < sizeof area; i++) area[i] = secret[i % 16];
+  __asm__ volatile("" : : "m"(area));
+}
+
+static void building_leaves_no_secret_on_the_stack(void) {
+  SAY("secrets on the stack");
+  World world;
+  world_init(&world);
+  unsigned char secret[16], placement[16];
+  memcpy(secret, world.keys[0].secret, 16);
+  memcpy(placement, world.config.placement_key, 16);
+#ifdef ALLOC_HOOKS  // The sanitizers lay out the stack in their own way.
+  leave_below(secret);
+  CHECK(is_below(secret, 16));  // The search finds what is there.
+#else
+  leave_below(secret);
+#endif
+  tokenpin_key_ring ring;
+  EXPECT(OK, tokenpin_key_ring_init(&ring, world.keys, 2, NULL, NULL));
+  CHECK(!is_below(secret, 16));
+  // The first working key, as the ring keeps it: nowhere else.
+  CHECK(!is_below((const unsigned char*)&ring + 16, 16));
+  tokenpin_affinity* affinity = NULL;
+  EXPECT(OK, tokenpin_affinity_new(&world.config, &affinity, NULL));
+  CHECK(!is_below(secret, 16) && !is_below(placement, 16));
+  tokenpin_affinity_free(affinity);
+}
+
 // ---- Lives of handles ----
 
 static void a_configuration_may_go_once_the_affinity_is_built(void) {
@@ -1355,6 +1395,8 @@ SPOIL(with_order, world->slots[1].identity = text("account-a");
 SPOIL(with_vacancy, world->slots[1].identity.len = 0;
       world->slots[1].status.state = TOKENPIN_STATE_VACANT)
 SPOIL(with_scope, config->scope = text("s"))
+SPOIL(with_combining, config->combine_keys = 1)
+SPOIL(with_default_name, config->cookie_name = text("__Host-tokenpin"))
 SPOIL(with_name, config->cookie_name = text("pin"))
 SPOIL(with_placement, config->placement_key[0] ^= 1)
 SPOIL(with_key_id, world->keys[1].id = 99)
@@ -1381,11 +1423,13 @@ static void fingerprints_differ_where_replicas_would(void) {
       {"order", with_order, true},
       {"vacancy", with_vacancy, true},
       {"scope", with_scope, true},
+      {"combining", with_combining, true},
+      {"the default name, fixed", with_default_name, true},
       {"name", with_name, true},
       {"placement key", with_placement, true},
       {"key id", with_key_id, true},
       {"secret", with_secret, true},
-      {"order of keys", with_key_order, true},
+      {"order of keys", with_key_order, false},
       {"one key more", with_key_more, true},
       {"roles", with_roles, false},
       {"states", with_states, false},
@@ -1719,8 +1763,28 @@ static void nothing_is_written_into_the_affinity(void) {
                                             kCases[i].capacity, &len),
               "cookie_name", __LINE__);
   }
+  SAY("outputs in the affinity");
+  void* in = start + 16;
+  EXPECT(OVERLAP, tokenpin_affinity_decide(scene.affinity, &scene.request, in));
+  EXPECT(OVERLAP, tokenpin_affinity_get_slot(scene.affinity, 0, in, NULL));
+  tokenpin_slot_status status;
+  EXPECT(OVERLAP, tokenpin_affinity_get_slot(scene.affinity, 0, &status, in));
+  EXPECT(OVERLAP, tokenpin_affinity_find(scene.affinity, "a", 1, in));
+  EXPECT(OVERLAP, tokenpin_affinity_capacity(scene.affinity, in));
+  EXPECT(OVERLAP, tokenpin_affinity_fingerprint(scene.affinity, in));
+  EXPECT(OVERLAP, tokenpin_affinity_live_fingerprint(scene.affinity, kNow, in));
+  EXPECT(OVERLAP, tokenpin_affinity_classify(scene.affinity, "GET", 3, "/", 1, in, &answer));
+  EXPECT(OVERLAP, tokenpin_affinity_classify(scene.affinity, "GET", 3, "/", 1, &answer, in));
+  char out[TOKENPIN_MAX_SET_COOKIE];
+  EXPECT(OVERLAP, tokenpin_affinity_finish(scene.affinity, &scene.decision, 200, out, sizeof out,
+                                           in, &answer));
+  EXPECT(OVERLAP,
+         tokenpin_affinity_finish(scene.affinity, &scene.decision, 200, out, sizeof out, &len, in));
+  EXPECT(OVERLAP,
+         tokenpin_affinity_cookie_name(scene.affinity, NULL, 0, out, sizeof out, (size_t*)in));
   DECIDE(&scene, MINTED, PLACED, NONE, ABSENT);
   tokenpin_affinity_wipe(scene.affinity);
+  EXPECT(OVERLAP, tokenpin_affinity_init(start, size, &scene.world.config, in, NULL));
 }
 
 static void finish_trusts_no_decision(void) {
@@ -1892,6 +1956,7 @@ int main(int argc, char** argv) {
   defaults_are_those_of_the_documentation();
   a_configuration_may_be_longer_if_its_tail_is_zero();
   a_longer_configuration_starts_with_a_zero_tail();
+  building_leaves_no_secret_on_the_stack();
   a_configuration_may_go_once_the_affinity_is_built();
   memory_of_the_caller_is_used_as_far_as_needed_and_wiped();
   memory_and_configuration_must_be_apart();

@@ -304,7 +304,9 @@ fn a_refresh_is_due_after_a_fifth_of_what_keeps_the_cookie_alive() {
     let year = 31_536_000;
     for (config, interval) in [
         (Config { max_idle: 1_000, ..config() }, 1_000),
-        (Config { max_idle: 1_000, max_age: Some(50), ..config() }, 1_000),
+        (Config { max_idle: 1_000, max_age: Some(50), ..config() }, 50),
+        (Config { max_idle: 1_000, max_age: Some(5_000), ..config() }, 1_000),
+        (Config { max_idle: 1_000, max_age: Some(0), ..config() }, 1_000),
         (Config { max_age: Some(1_000), ..config() }, 1_000),
         (Config { max_life: 0, ..config() }, 34_560_000),
         (Config { max_life: 2 * year, ..config() }, 34_560_000),

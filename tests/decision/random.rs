@@ -172,7 +172,8 @@ fn limits_of(config: &Config<'_>) -> Limits {
         (0, Some(max_age)) => max_age,
         (0, None) if config.max_life == 0 || config.max_life > 34_560_000 => 34_560_000,
         (0, None) => 0,
-        (max_idle, _) => max_idle,
+        (max_idle, None | Some(0)) => max_idle,
+        (max_idle, Some(max_age)) => max_idle.min(max_age),
     };
     let Config { skew, max_life, max_idle, .. } = *config;
     Limits { skew, max_life, max_idle, refresh_interval }

@@ -253,7 +253,7 @@ fn combined_keys_do_not_run_into_each_other() {
 fn an_empty_key_is_absent_and_a_missing_key_is_never_hashed() {
     let affinity = gateway(&config(), "a b c d e f g h");
     let mut random = Random::new();
-    let empty = || KeyInput::new([&b""[..], b""]);
+    let empty = || KeyInput::new([&b""[..], b""]).trusted(true);
     let mut places = [false; 8];
     for _ in 0..200 {
         let request =
@@ -269,7 +269,8 @@ fn an_empty_key_is_absent_and_a_missing_key_is_never_hashed() {
 #[test]
 fn an_empty_value_beside_a_good_one_does_not_count() {
     let affinity = gateway(&config(), "a b");
-    let request = Request { consumer: KeyInput::new([&b""[..], b"alice", b""]), ..create() };
+    let request =
+        Request { consumer: KeyInput::new([&b""[..], b"alice", b""]).trusted(true), ..create() };
     let decision = decide(&affinity, &request, &NEVER);
     assert_eq!((decision.source, decision.key_reason), (Source::Consumer, KeyReason::Ok));
 }
@@ -279,12 +280,13 @@ const LONG: [u8; MAX_KEY + 1] = [b'x'; MAX_KEY + 1];
 #[test]
 fn a_key_that_cannot_be_used_gives_way_to_the_next_source_and_is_reported() {
     let affinity = gateway(&config(), "a b");
-    let untrusted = KeyInput::new([&LONG[..], b"bob"]).trusted(false);
-    let several = KeyInput::new([&LONG[..], b"bob"]);
+    // Nobody said that it is trusted.
+    let untrusted = KeyInput::new([&LONG[..], b"bob"]);
+    let several = KeyInput::new([&LONG[..], b"bob"]).trusted(true);
     for (bad, reason) in [
         (untrusted, KeyReason::Untrusted),
         (several, KeyReason::SeveralValues),
-        (KeyInput::new([&LONG[..]]), KeyReason::TooLong),
+        (KeyInput::new([&LONG[..]]).trusted(true), KeyReason::TooLong),
     ] {
         let request = Request { consumer: bad, session: consumer("s"), ..create() };
         let decision = decide(&affinity, &request, &NEVER);
@@ -293,7 +295,7 @@ fn a_key_that_cannot_be_used_gives_way_to_the_next_source_and_is_reported() {
         let decision = decide(&affinity, &request, &NEVER);
         assert_eq!((decision.source, decision.key_reason), (Source::Minted, reason));
     }
-    let longest = Request { consumer: KeyInput::new([&LONG[1..]]), ..create() };
+    let longest = Request { consumer: KeyInput::new([&LONG[1..]]).trusted(true), ..create() };
     assert_eq!(decide(&affinity, &longest, &NEVER).key_reason, KeyReason::Ok);
 }
 
@@ -593,19 +595,19 @@ fn numbers_and_names_are_stable() {
 
 #[test]
 fn the_digest_is_the_configurations_fingerprint() {
-    let cookie_keys = keys(&[(1, Role::Retire), (2, Role::Sign)]);
+    let cookie_keys = keys(&[(2, Role::Sign), (1, Role::Retire)]);
     let config = Config { cookie_keys, scope: b"openai", cookie_name: Some(b"pin"), ..config() };
     let affinity = affinity(&config, slots(&[("a", DOWN), ("-", Status::UP)]));
 
     let label = b"tokenpin.v1.conf";
     let mut hasher = SipHasher24::new_with_key(&[0xaa; 16]);
     hasher.write(label);
-    hasher.write(&[0]);
+    hasher.write(&[0, 0]);
     hasher.write(&2_u64.to_le_bytes());
     hasher.write(&[0]);
     hasher.write(&identity_hash(b"a").to_le_bytes());
     hasher.write(&[1, 0, 0, 0, 0, 0, 0, 0, 0]);
-    hasher.write(b"\x06\0\0\0openai\x03\0\0\0pin");
+    hasher.write(b"\x06\0\0\0openai\x01\x03\0\0\0pin");
     for id in [1, 2] {
         let mut mac = WideHasher::new_with_key(&[id; 16]);
         mac.write(b"tokenpin.v1.mac");
@@ -631,6 +633,8 @@ fn the_fingerprint_shows_a_disagreement_and_no_rotation_in_progress() {
         print(&base, "a b -"),
         print(&Config { strategy: Strategy::Rendezvous, ..config() }, "a b"),
         print(&Config { scope: b"s", ..config() }, "a b"),
+        print(&Config { combine_keys: true, ..config() }, "a b"),
+        print(&Config { cookie_name: Some(b"__Host-tokenpin"), ..config() }, "a b"),
         print(&Config { cookie_name: Some(b"pin"), ..config() }, "a b"),
         print(
             &Config {

@@ -429,11 +429,11 @@ class Limits:
 
 def refresh_interval(max_life, max_idle, max_age):
     """max_age is None where it is not configured."""
-    if max_idle != 0:
-        return max_idle
-    if max_age is not None:
-        # Reading: a configured 0 (a session cookie) switches refreshing off.
-        return max_age
+    ends = [seconds for seconds in (max_idle, max_age) if seconds]
+    if ends:
+        return min(ends)
+    if max_age == 0:
+        return 0
     if max_life == 0 or max_life > MAX_MAX_AGE:
         return MAX_MAX_AGE
     return 0
@@ -632,10 +632,11 @@ FAIL_FAST, FALLBACK_AND_UPDATE, FALLBACK_WITHOUT_UPDATE = range(3)
 STATELESS, STATEFUL, PROMPT_CACHE = range(3)
 
 DEFAULT_RULES = [(pattern, STATEFUL) for pattern in (
-    b"responses", b"conversations", b"files", b"uploads", b"batches", b"fine_tuning",
+    b"responses", b"responses/compact", b"responses/input_tokens", b"conversations", b"files", b"uploads", b"batches", b"fine_tuning",
     b"fine_tuning/jobs", b"vector_stores", b"assistants", b"threads", b"threads/runs",
     b"containers", b"videos", b"evals", b"messages/batches", b"cachedContents",
-)] + [(pattern, PROMPT_CACHE) for pattern in (b"chat/completions", b"completions", b"messages")]
+)] + [(pattern, PROMPT_CACHE) for pattern in (
+    b"chat/completions", b"completions", b"messages", b"messages/count_tokens")]
 
 
 class Config:
@@ -995,12 +996,14 @@ def finish(config, decision, status):
 
 
 def fingerprint(config):
-    message = b"tokenpin.v1.conf" + u8(config.strategy) + u64le(len(config.slots))
+    message = b"tokenpin.v1.conf" + u8(config.strategy) + u8(1 if config.combine_keys else 0)
+    message += u64le(len(config.slots))
     for slot in config.slots:
         message += u8(1) + u64le(0) if slot.vacant else u8(0) + u64le(slot.id)
     name = config.cookie_name or default_name(config.scope)
-    message += u32le(len(config.scope)) + config.scope + u32le(len(name)) + name
-    for ring_key in config.ring:
+    message += u32le(len(config.scope)) + config.scope + u8(1 if config.cookie_name else 0)
+    message += u32le(len(name)) + name
+    for ring_key in sorted(config.ring, key=lambda ring_key: ring_key.key_id):
         mac_key = derived_key(ring_key.secret, b"tokenpin.v1.mac")
         message += u8(ring_key.key_id) + siphash24(mac_key, b"tokenpin.v1.conf")
     return number(siphash24(config.placement_key, message))
