@@ -251,9 +251,9 @@ pub unsafe extern "C" fn tokenpin_slot_get(
 
 /// The slot that serves the key with hash `hash`; `TOKENPIN_SLOT_NONE` if no slot is a candidate.
 ///
-/// `strategy` is a `tokenpin_strategy`; `fnv1a` is for the Higress strategy alone. Reads each
-/// slot's word at most once. Constant time on average with every slot up at full weight, else
-/// linear in `count`, which is 1 to 2^31-1.
+/// `strategy` is a `tokenpin_strategy`; `fnv1a` is for the Higress strategy alone. `count` is 1 to
+/// 2^31-1. Under jump it takes about ln(`count`) steps where the home slot serves; else, and under
+/// the other strategies, linear time in `count`. State, weight and until of a slot are read once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_select(
     strategy: u8,
