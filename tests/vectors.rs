@@ -7,8 +7,9 @@ use std::fmt::Write as _;
 use serde_json::{Value as Json, json};
 use tokenpin::{
     Affinity, Answer, Audience, Config, Cookie, CookieKey, CookieName, DEFAULT_RULES, Decision,
-    Filter, Group, Key, KeyInput, KeyRing, Kind, Limits, Policy, Request, Role, SameSite, Secret,
-    Slot, State, Status, Strategy, Verdict, classify, fnv1a32, identity_hash, jump, key_hash, mix,
+    Error, Filter, Group, Key, KeyInput, KeyRing, Kind, Limits, Policy, Request, Role, SameSite,
+    Secret, Slot, State, Status, Strategy, Verdict, classify, fnv1a32, identity_hash, jump,
+    key_hash, mix,
 };
 
 const PLACEMENT: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
@@ -535,7 +536,7 @@ fn decision() {
                 "group": class.group.name(), "existing": class.existing }));
         }
     }
-    let mut cases = Vec::new();
+    let (mut cases, mut refused) = (Vec::new(), Vec::new());
     let mut seen = Vec::new();
     for i in 0..600_u64 {
         let number = usize::try_from(i % 60).unwrap();
@@ -576,9 +577,19 @@ fn decision() {
             cookie.split_once('=').unwrap().1.clone_into(&mut carried);
         }
         let capacity = u32::try_from(setup.slots.len()).unwrap();
-        let tried: Vec<u32> = (0..capacity).filter(|_| numbers.below(8) == 0).collect();
-        let entropy = numbers.id();
-        let id_hint = if numbers.below(6) == 0 { Some(numbers.id()) } else { None };
+        let mut tried: Vec<u32> = (0..capacity).filter(|_| numbers.below(8) == 0).collect();
+        let mut entropy = numbers.id();
+        let mut id_hint = if numbers.below(6) == 0 { Some(numbers.id()) } else { None };
+        let (mut request_scope, mut now) = (request_scope, NOW);
+        // What may be refused, and is not wherever it does not matter.
+        match numbers.below(50) {
+            0 => request_scope = &[b's'; 1025],
+            1 => tried.push(capacity),
+            2 => entropy = [0; 16],
+            3 => id_hint = Some([0; 16]),
+            4 => now = 1 << 32,
+            _ => {}
+        }
         let request = Request {
             group,
             existing: numbers.below(6) == 0,
@@ -590,11 +601,32 @@ fn decision() {
             carrier: numbers.below(8) == 0,
             scope: request_scope,
             tried: &tried,
-            now: NOW,
+            now,
             entropy,
             id_hint,
         };
-        let decision = affinity.decide(&request, cookies.iter().map(String::as_bytes)).unwrap();
+        let hexes = |values: &[&[u8]]| values.iter().map(|value| hex(value)).collect::<Vec<_>>();
+        let request_json = json!({
+            "group": group.map(Group::name), "existing": request.existing, "method": method,
+            "target": target, "consumers": hexes(consumers), "consumer_trusted": trusted,
+            "sessions": hexes(sessions), "cookies": cookies, "carried": carried,
+            "carrier": request.carrier, "scope": hex(request_scope), "tried": tried,
+            "now": now, "entropy": hex(&entropy), "id_hint": id_hint.map(|id| hex(&id)),
+        });
+        let decision = match affinity.decide(&request, cookies.iter().map(String::as_bytes)) {
+            Ok(decision) => decision,
+            Err(error) => {
+                let error = match error {
+                    Error::ScopeLength => "scope_length",
+                    Error::SlotRange => "slot_range",
+                    Error::Entropy => "entropy",
+                    Error::Time => "time",
+                    other => panic!("{other:?}"),
+                };
+                refused.push(json!({ "config": number, "request": request_json, "error": error }));
+                continue;
+            }
+        };
         let finish = [200, 302, 404].map(|status| {
             let mut out = [0; tokenpin::MAX_SET_COOKIE];
             let (answer, len) = match affinity.finish(&decision, status, &mut out).unwrap() {
@@ -604,19 +636,12 @@ fn decision() {
             };
             json!({ "status": status, "answer": answer, "text": text(&out[..len]) })
         });
-        let hexes = |values: &[&[u8]]| values.iter().map(|value| hex(value)).collect::<Vec<_>>();
         seen.push(decision);
         cases.push(json!({
             "config": number,
-            "request": {
-                "group": group.map(Group::name), "existing": request.existing, "method": method,
-                "target": target, "consumers": hexes(consumers), "consumer_trusted": trusted,
-                "sessions": hexes(sessions), "cookies": cookies, "carried": carried,
-                "carrier": request.carrier, "scope": hex(request_scope), "tried": tried,
-                "now": NOW, "entropy": hex(&entropy), "id_hint": id_hint.map(|id| hex(&id)),
-            },
+            "request": request_json,
             "decision": decision_json(&decision),
-            "live_fingerprint": hex64(affinity.live_fingerprint(NOW)),
+            "live_fingerprint": hex64(affinity.live_fingerprint(now)),
             "finish": finish,
         }));
     }
@@ -635,7 +660,11 @@ fn decision() {
     for name in tokenpin::KeyReason::ALL {
         assert!(seen.iter().any(|decision| decision.key_reason == *name), "{name:?}");
     }
+    for name in ["scope_length", "slot_range", "entropy", "time"] {
+        assert!(refused.iter().any(|case| case["error"] == name), "{name}");
+    }
     let configs = setups.into_iter().map(|setup| setup.json).collect();
-    let sections = [("classify", classes), ("configs", configs), ("cases", cases)];
+    let sections =
+        [("classify", classes), ("configs", configs), ("cases", cases), ("refused", refused)];
     compare("decision_v1.json", &sections);
 }

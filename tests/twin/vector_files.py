@@ -160,6 +160,12 @@ def answer_fields(status, answer):
             "text": text(line)}
 
 
+REFUSALS = {
+    twin.SCOPE_TOO_LONG: "scope_length", twin.TRIED_OUTSIDE: "slot_range",
+    twin.ZERO_ENTROPY: "entropy", twin.ZERO_ID_HINT: "entropy", twin.NOW_TOO_LATE: "time",
+}
+
+
 def check_decision(report, file):
     for case in file["classify"]:
         group, existing = twin.classify(twin.DEFAULT_RULES, case["prompt_cache"],
@@ -177,6 +183,13 @@ def check_decision(report, file):
             status = answer["status"]
             report.check("finish", answer_fields(status, twin.finish(config, decision, status)),
                          answer, case, config_case)
+    for case in file["refused"]:
+        config_case = file["configs"][case["config"]]
+        try:
+            error = twin.decide(config_of(config_case), request_of(case["request"]))
+        except twin.Refused as refused:
+            error = REFUSALS[str(refused)]
+        report.check("refused", error, case["error"], case, config_case)
 
 
 def check_vector_files(report, folder):
