@@ -1,227 +1,495 @@
 #include "settings.h"
 
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
 #include <algorithm>
-#include <charconv>
 #include <cstdlib>
-#include <cstring>
-#include <iterator>
+#include <map>
+#include <set>
 
 namespace tokenpin_envoy {
 namespace {
 
-using Words = std::vector<std::string_view>;
+constexpr uint32_t kMaxCapacity = 65536;
+constexpr size_t kMaxSecret = 65536;
 
-Words SplitWords(std::string_view line) {
-  Words words;
-  while (true) {
-    const size_t begin = line.find_first_not_of(" \t\r");
-    if (begin == std::string_view::npos) return words;
-    line.remove_prefix(begin);
-    const size_t end = std::min(line.find_first_of(" \t\r"), line.size());
-    words.push_back(line.substr(0, end));
-    line.remove_prefix(end);
-  }
+// Wipes what a string holds, and what a shorter or moved one may have left in its buffer.
+void Wipe(std::string* text) {
+  text->resize(text->capacity());
+  explicit_bzero(text->data(), text->size());
 }
 
-bool ParseNumber(std::string_view text, uint32_t max, uint32_t* number) {
-  const char* end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, *number);
-  return error == std::errc() && rest == end && *number <= max;
+// A text that holds a secret for a while.
+struct SecretText {
+  std::string text;
+  ~SecretText() { Wipe(&text); }
+};
+
+// Editors and `echo` end a file with a line end.
+void DropLineEnd(std::string* text) {
+  if (!text->empty() && text->back() == '\n') text->pop_back();
+  if (!text->empty() && text->back() == '\r') text->pop_back();
 }
 
-// `env:NAME` keeps secrets out of the configuration; anything else is the secret itself.
-bool ReadSecret(std::string_view text, std::string* secret) {
-  constexpr std::string_view kEnv = "env:";
-  if (text.substr(0, kEnv.size()) != kEnv) {
-    *secret = text;
-    return true;
+// The secret that the fields `file` or `env` name. Absent if neither is there.
+bool ReadSecret(Fields* fields, std::string* secret) {
+  const Json* file = fields->Find("file");
+  const Json* env = fields->Find("env");
+  if (file == nullptr && env == nullptr) return false;
+  const char* const field = file != nullptr ? "file" : "env";
+  const Json& where = file != nullptr ? *file : *env;
+  if (file != nullptr && env != nullptr) {
+    fields->problem()->Set(fields->path(), "has both file and env");
+  } else if (!where.is_string()) {
+    fields->problem()->Set(fields->Path(field), "expected a string");
+  } else if (file != nullptr) {
+    std::optional<std::string> contents = ReadFile(where.get_ref<const std::string&>(), kMaxSecret);
+    if (contents) {
+      *secret = std::move(*contents);
+    } else {
+      fields->problem()->Set(fields->Path(field), "the file cannot be read");
+    }
+  } else if (const char* value = std::getenv(where.get_ref<const std::string&>().c_str())) {
+    *secret = value;
+  } else {
+    fields->problem()->Set(fields->Path(field), "the environment variable is not set");
   }
-  const char* value = std::getenv(std::string(text.substr(kEnv.size())).c_str());
-  if (value == nullptr || *value == '\0') return false;
-  *secret = value;
+  DropLineEnd(secret);
   return true;
 }
 
 int HexDigit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
   return -1;
 }
 
-bool ReadKey(std::string_view text, uint8_t (&key)[16]) {
-  std::string hex;
-  bool ok = ReadSecret(text, &hex) && hex.size() == 2 * sizeof key;
+void ReadKey(const Json& json, const std::string& path, uint8_t (&key)[16], Problem* problem) {
+  Fields fields(json, path, problem);
+  SecretText hex;
+  if (!ReadSecret(&fields, &hex.text)) problem->Set(path, "needs file or env");
+  fields.RefuseOthers();
+  bool ok = hex.text.size() == 2 * sizeof key;
   for (size_t i = 0; ok && i < sizeof key; ++i) {
-    const int high = HexDigit(hex[2 * i]);
-    const int low = HexDigit(hex[2 * i + 1]);
+    const int high = HexDigit(hex.text[2 * i]);
+    const int low = HexDigit(hex.text[2 * i + 1]);
     ok = high >= 0 && low >= 0;
     if (ok) key[i] = static_cast<uint8_t>(high << 4 | low);
   }
-  explicit_bzero(hex.data(), hex.size());
-  return ok;
+  if (!ok) problem->Set(path, "the key is not 32 hexadecimal digits");
 }
 
-// A credential becomes a header value, so it must not be able to end one.
-bool IsHeaderValue(std::string_view text) {
-  for (const char c : text) {
-    if (c < 0x21 || c > 0x7e) return false;
+bool IsTokenByte(char c) {
+  constexpr std::string_view kOthers = "!#$%&'*+-.^_`|~";
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+         kOthers.find(c) != std::string_view::npos;
+}
+
+// A header's name in lower case, as Envoy keeps it (RFC 9110 section 5.1: a token).
+void ReadHeaderName(Fields* fields, const char* field, std::string* name) {
+  if (fields->Find(field) == nullptr) return;
+  fields->String(field, name);
+  if (name->empty() || !std::all_of(name->begin(), name->end(), IsTokenByte)) {
+    fields->problem()->Set(fields->Path(field), "expected a header's name");
   }
-  return !text.empty();
-}
-
-// Each directive returns what is wrong with it, or nothing.
-const char* ParseMode(const Words& words, Settings* settings) {
-  if (words.size() != 2) return "expected: mode tokenpin|random";
-  if (words[1] == "tokenpin") {
-    settings->mode = Mode::kTokenpin;
-  } else if (words[1] == "random") {
-    settings->mode = Mode::kRandom;
-  } else {
-    return "mode is tokenpin or random";
-  }
-  return nullptr;
-}
-
-const char* ParsePlacementKey(const Words& words, Settings* settings) {
-  if (words.size() != 2) return "expected: placement_key KEY";
-  if (!ReadKey(words[1], settings->placement_key)) return "the key is not 32 hex digits";
-  return nullptr;
-}
-
-const char* ParseCookieKey(const Words& words, Settings* settings) {
-  if (words.size() != 4) return "expected: cookie_key ID sign|accept|retire KEY";
-  if (settings->cookie_keys.size() == TOKENPIN_MAX_COOKIE_KEYS) return "too many cookie keys";
-  tokenpin_cookie_key& key = settings->cookie_keys.emplace_back();
-  uint32_t id = 0;
-  if (!ParseNumber(words[1], 255, &id)) return "the key id is not a number up to 255";
-  key.id = static_cast<uint8_t>(id);
-  if (words[2] == "sign") {
-    key.role = TOKENPIN_ROLE_SIGN;
-  } else if (words[2] == "accept") {
-    key.role = TOKENPIN_ROLE_ACCEPT;
-  } else if (words[2] == "retire") {
-    key.role = TOKENPIN_ROLE_RETIRE;
-  } else {
-    return "the role is sign, accept or retire";
-  }
-  if (!ReadKey(words[3], key.secret)) return "the key is not 32 hex digits";
-  return nullptr;
-}
-
-const char* ParseScope(const Words& words, Settings* settings) {
-  if (words.size() != 2) return "expected: scope TEXT";
-  settings->scope = words[1];
-  return nullptr;
-}
-
-const char* ParseCookieName(const Words& words, Settings* settings) {
-  if (words.size() != 2) return "expected: cookie_name NAME";
-  settings->cookie_name = words[1];
-  return nullptr;
-}
-
-bool ParseSwitch(const Words& words, bool* on) {
-  if (words.size() != 2 || (words[1] != "on" && words[1] != "off")) return false;
-  *on = words[1] == "on";
-  return true;
-}
-
-const char* ParseSecure(const Words& words, Settings* settings) {
-  return ParseSwitch(words, &settings->secure) ? nullptr : "expected: secure on|off";
-}
-
-const char* ParseKeyedCookies(const Words& words, Settings* settings) {
-  return ParseSwitch(words, &settings->keyed_cookies) ? nullptr : "expected: keyed_cookies on|off";
-}
-
-const char* ParseConsumerHeader(const Words& words, Settings* settings) {
-  if (words.size() != 2) return "expected: consumer_header NAME";
-  settings->consumer_header = words[1];
-  // Envoy's header names are lower-case.
-  for (char& c : settings->consumer_header) {
+  for (char& c : *name) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   }
-  return nullptr;
 }
 
-const char* ParseToken(const Words& words, Settings* settings) {
-  if (words.size() != 5) return "expected: token IDENTITY up|draining|down WEIGHT SECRET";
-  Slot& slot = settings->slots.emplace_back();
-  slot.identity = words[1];
-  if (words[2] == "up") {
-    slot.state = TOKENPIN_STATE_UP;
-  } else if (words[2] == "draining") {
-    slot.state = TOKENPIN_STATE_DRAINING;
-  } else if (words[2] == "down") {
-    slot.state = TOKENPIN_STATE_DOWN;
-  } else {
-    return "the state is up, draining or down";
+// RFC 9110 section 5.5, without the bytes that are obsolete there.
+bool IsHeaderValue(std::string_view text) {
+  const auto visible = [](char c) { return c >= 0x20 && c <= 0x7e; };
+  return std::all_of(text.begin(), text.end(), visible) &&
+         (text.empty() || (text.front() != ' ' && text.back() != ' '));
+}
+
+// `connection` and `trusted` are fields of some sources only.
+ValueSource ReadSource(const Json& json, const std::string& path, Problem* problem,
+                       bool connection = false, bool trusted = false) {
+  ValueSource source;
+  Fields fields(json, path, problem);
+  int kinds = 0;
+  if (fields.Find("header") != nullptr) {
+    ++kinds;
+    source.kind = ValueSource::Kind::kHeader;
+    ReadHeaderName(&fields, "header", &source.name);
+    bool says_so = false;
+    if (trusted) fields.Bool("trusted", &says_so);
+    if (trusted && !says_so) {
+      problem->Set(fields.Path("trusted"), "must be true: only for a header that clients cannot set");
+    }
   }
-  if (!ParseNumber(words[3], 65536, &slot.weight)) return "the weight is not a number up to 65536";
-  if (!ReadSecret(words[4], &slot.secret)) return "the secret's environment variable is not set";
-  if (!IsHeaderValue(slot.secret)) return "the secret cannot stand in a header";
-  return nullptr;
+  if (const Json* metadata = fields.Find("metadata")) {
+    ++kinds;
+    source.kind = ValueSource::Kind::kMetadata;
+    Fields inner(*metadata, fields.Path("metadata"), problem);
+    inner.Require("namespace");
+    inner.Require("key");
+    inner.String("namespace", &source.name);
+    inner.String("key", &source.key);
+    inner.RefuseOthers();
+  }
+  if (fields.Find("filter_state") != nullptr) {
+    ++kinds;
+    source.kind = ValueSource::Kind::kFilterState;
+    fields.String("filter_state", &source.name);
+  }
+  bool of_connection = false;
+  if (connection) fields.Bool("connection", &of_connection);
+  if (of_connection) {
+    ++kinds;
+    source.kind = ValueSource::Kind::kConnection;
+  }
+  fields.RefuseOthers();
+  if (kinds != 1) {
+    problem->Set(path, connection ? "needs one of header, metadata, filter_state and connection"
+                                  : "needs one of header, metadata and filter_state");
+  }
+  return source;
 }
 
-const char* ParseVacant(const Words& words, Settings* settings) {
-  if (words.size() != 1) return "expected: vacant";
-  settings->slots.emplace_back();
-  return nullptr;
+void ReadSource(Fields* fields, const char* name, ValueSource* source, bool connection = false,
+                bool trusted = false) {
+  if (const Json* json = fields->Find(name)) {
+    *source = ReadSource(*json, fields->Path(name), fields->problem(), connection, trusted);
+  }
 }
 
-struct Directive {
-  std::string_view name;
-  const char* (*parse)(const Words&, Settings*);
-  bool repeatable;
-};
+void ReadOverlay(Fields* fields, Overlay* overlay) {
+  if (fields->Find("scope") != nullptr) {
+    fields->String("scope", &overlay->scope.emplace());
+    if (overlay->scope->size() > TOKENPIN_MAX_SCOPE) {
+      fields->problem()->Set(fields->Path("scope"), "is over 1024 bytes");
+    }
+  }
+  if (fields->Find("group") != nullptr) {
+    fields->Enum("group", TOKENPIN_ENUM_GROUP, &overlay->group.emplace());
+  }
+  ReadSource(fields, "existing", &overlay->existing);
+  if (fields->Find("observe") != nullptr) fields->Bool("observe", &overlay->observe.emplace());
+}
 
-constexpr Directive kDirectives[] = {
-    {"mode", ParseMode, false},
-    {"placement_key", ParsePlacementKey, false},
-    {"cookie_key", ParseCookieKey, true},
-    {"scope", ParseScope, false},
-    {"cookie_name", ParseCookieName, false},
-    {"secure", ParseSecure, false},
-    {"consumer_header", ParseConsumerHeader, false},
-    {"keyed_cookies", ParseKeyedCookies, false},
-    {"token", ParseToken, true},
-    {"vacant", ParseVacant, true},
-};
+void ReadStatus(Fields* fields, tokenpin_slot_status* status) {
+  fields->Number("weight", 0, TOKENPIN_MAX_WEIGHT, &status->weight);
+  fields->Enum("state", TOKENPIN_ENUM_STATE, &status->state);
+  fields->Number("until", 0, (uint64_t{1} << 45) - 1, &status->until);
+}
+
+Credential ReadCredential(const Json& json, const std::string& path, Problem* problem) {
+  // Those that carry the message itself, or that the filter looks after.
+  static const std::set<std::string_view> kOthers = {
+      "connection", "content-length", "cookie", "host", "te", "transfer-encoding", "upgrade"};
+  Fields fields(json, path, problem);
+  std::string name;
+  const Json* given = fields.Require("name");
+  if (given != nullptr && *given == ":authority") {
+    name = ":authority";
+  } else {
+    ReadHeaderName(&fields, "name", &name);
+  }
+  if (kOthers.count(name) != 0) problem->Set(fields.Path("name"), "cannot be a token's header");
+
+  SecretText secret;
+  const bool read = ReadSecret(&fields, &secret.text);
+  if (read == (fields.Find("value") != nullptr)) {
+    problem->Set(path, "needs one of value, file and env");
+  }
+  fields.String("value", &secret.text);
+  std::string prefix;
+  fields.String("prefix", &prefix);
+  fields.RefuseOthers();
+  if (secret.text.empty()) problem->Set(path, "the value is empty");
+  SecretText value;
+  value.text = prefix + secret.text;
+  if (!IsHeaderValue(value.text)) problem->Set(path, "the value cannot stand in a header");
+  return {std::move(name), std::move(value.text)};
+}
+
+// A token sends its own credentials and nothing of another's, also not from the client.
+void RemoveOthersCredentials(std::vector<Token>* tokens) {
+  std::set<std::string> names;
+  for (const Token& token : *tokens) {
+    for (const Credential& credential : token.credentials) names.insert(credential.name);
+  }
+  for (Token& token : *tokens) {
+    std::set<std::string> missing = names;
+    for (const Credential& credential : token.credentials) missing.erase(credential.name);
+    // A request has to have an authority: it keeps the client's.
+    missing.erase(":authority");
+    for (const std::string& name : missing) token.credentials.emplace_back(name, std::nullopt);
+  }
+}
+
+void ReadTokens(Fields* fields, std::vector<Token>* tokens) {
+  Problem* const problem = fields->problem();
+  uint32_t capacity = 0;
+  fields->Number("capacity", 1, kMaxCapacity, &capacity);
+  uint32_t position = 0;
+  const size_t limit = capacity == 0 ? kMaxCapacity : capacity;
+  fields->List("tokens", [&](const Json& json, const std::string& path) {
+    Fields token(json, path, problem);
+    uint32_t slot = position++;
+    token.Number("slot", 0, kMaxCapacity - 1, &slot);
+    if (slot >= limit) return problem->Set(path, "its slot is not below the capacity");
+    if (slot >= tokens->size()) tokens->resize(slot + 1);
+    Token& result = (*tokens)[slot];
+    if (!result.name.empty()) problem->Set(path, "its slot is taken");
+    result.status.state = TOKENPIN_STATE_UP;
+    token.Require("name");
+    token.String("name", &result.name);
+    if (result.name.empty()) problem->Set(token.Path("name"), "is empty");
+    ReadStatus(&token, &result.status);
+    std::set<std::string> names;
+    token.List("headers", [&](const Json& header, const std::string& at) {
+      result.credentials.push_back(ReadCredential(header, at, problem));
+      if (!names.insert(result.credentials.back().name).second) {
+        problem->Set(at, "a header is given twice");
+      }
+    });
+    token.RefuseOthers();
+  });
+  if (tokens->empty()) problem->Set(fields->Path("tokens"), "is empty");
+  if (capacity > tokens->size()) tokens->resize(capacity);
+  RemoveOthersCredentials(tokens);
+}
+
+void ReadCookieKeys(Fields* fields, std::vector<tokenpin_cookie_key>* keys) {
+  // A growing vector would leave copies of the keys behind.
+  keys->reserve(TOKENPIN_MAX_COOKIE_KEYS);
+  fields->List("cookie_keys", [&](const Json& json, const std::string& path) {
+    if (keys->size() == TOKENPIN_MAX_COOKIE_KEYS) {
+      return fields->problem()->Set(fields->Path("cookie_keys"), "has more than 8 keys");
+    }
+    tokenpin_cookie_key& key = keys->emplace_back();
+    Fields entry(json, path, fields->problem());
+    entry.Require("id");
+    entry.Number("id", 0, 255, &key.id);
+    entry.Require("role");
+    entry.Enum("role", TOKENPIN_ENUM_ROLE, &key.role);
+    if (const Json* secret = entry.Require("key")) {
+      ReadKey(*secret, entry.Path("key"), key.secret, fields->problem());
+    }
+    entry.RefuseOthers();
+  });
+}
+
+void ReadCookie(Fields* fields, Settings* settings) {
+  const Json* json = fields->Find("cookie");
+  if (json == nullptr) return;
+  tokenpin_config& library = settings->library;
+  Fields cookie(*json, fields->Path("cookie"), fields->problem());
+  cookie.String("name", &settings->cookie_name);
+  cookie.String("path", &settings->path);
+  cookie.String("domain", &settings->domain);
+  cookie.Bool("secure", &library.attributes.secure);
+  cookie.Bool("http_only", &library.attributes.http_only);
+  cookie.Bool("partitioned", &library.attributes.partitioned);
+  cookie.Enum("same_site", TOKENPIN_ENUM_SAME_SITE, &library.attributes.same_site);
+  const Json* max_age = cookie.Find("max_age");
+  if (max_age != nullptr && *max_age == "auto") {
+    library.max_age = TOKENPIN_MAX_AGE_AUTO;
+  } else {
+    cookie.Number("max_age", 0, TOKENPIN_MAX_MAX_AGE, &library.max_age);
+  }
+  cookie.Number("skew", 0, UINT32_MAX, &library.skew);
+  cookie.Number("max_life", 0, UINT32_MAX, &library.max_life);
+  cookie.Number("max_idle", 0, UINT32_MAX, &library.max_idle);
+  cookie.RefuseOthers();
+}
+
+void ReadStatuses(Fields* fields, const char* name, std::vector<uint16_t>* statuses) {
+  fields->Require(name);
+  fields->List(name, [&](const Json& json, const std::string& path) {
+    const uint64_t status = Fields::ReadNumber(json, path, 400, 599, fields->problem());
+    statuses->push_back(static_cast<uint16_t>(status));
+  });
+}
+
+std::vector<Cooldown> DefaultCooldowns() {
+  Cooldown limited{{429}, TOKENPIN_STATE_DRAINING, 30};
+  limited.retry_after = true;
+  return {limited, {{401, 403}, TOKENPIN_STATE_DOWN, 300}};
+}
+
+void ReadCooldowns(Fields* fields, std::vector<Cooldown>* cooldowns) {
+  if (fields->Find("cooldowns") == nullptr) {
+    *cooldowns = DefaultCooldowns();
+    return;
+  }
+  fields->List("cooldowns", [&](const Json& json, const std::string& path) {
+    Cooldown& cooldown = cooldowns->emplace_back();
+    Fields entry(json, path, fields->problem());
+    ReadStatuses(&entry, "status", &cooldown.statuses);
+    entry.Require("state");
+    entry.Enum("state", TOKENPIN_ENUM_STATE, &cooldown.state);
+    if (cooldown.state == TOKENPIN_STATE_UP) {
+      fields->problem()->Set(entry.Path("state"), "expected one of draining, down");
+    }
+    entry.Require("seconds");
+    entry.Number("seconds", 1, UINT32_MAX, &cooldown.seconds);
+    entry.Bool("retry_after", &cooldown.retry_after);
+    entry.Number("max_seconds", 1, UINT32_MAX, &cooldown.max_seconds);
+    entry.RefuseOthers();
+  });
+}
+
+void ReadRetry(Fields* fields, Settings* settings) {
+  const Json* json = fields->Find("retry");
+  if (json == nullptr) return;
+  Fields retry(*json, fields->Path("retry"), fields->problem());
+  ReadStatuses(&retry, "status", &settings->retry_statuses);
+  settings->max_retries = 1;
+  retry.Number("max", 1, kMaxRetries, &settings->max_retries);
+  retry.RefuseOthers();
+}
+
+void ReadSuccess(Fields* fields, tokenpin_config* library) {
+  const Json* json = fields->Find("success");
+  if (json == nullptr) return;
+  const std::string path = fields->Path("success");
+  if (!json->is_array() || json->size() != 2) {
+    return fields->problem()->Set(path, "expected a list of two statuses");
+  }
+  const auto status = [&](size_t i) {
+    const std::string at = path + "[" + std::to_string(i) + "]";
+    return static_cast<uint16_t>(Fields::ReadNumber((*json)[i], at, 100, 599, fields->problem()));
+  };
+  library->success_first = status(0);
+  library->success_last = status(1);
+}
+
+void ReadSettings(Fields* fields, Settings* settings) {
+  tokenpin_config& library = settings->library;
+  if (const Json* key = fields->Require("placement_key")) {
+    ReadKey(*key, fields->Path("placement_key"), library.placement_key, fields->problem());
+  }
+  fields->Require("cookie_keys");
+  ReadCookieKeys(fields, &settings->cookie_keys);
+  ReadTokens(fields, &settings->tokens);
+  ReadOverlay(fields, &settings->request);
+  ReadSource(fields, "tenant", &settings->tenant);
+  ReadSource(fields, "consumer", &settings->consumer, false, true);
+  fields->List("session", [&](const Json& json, const std::string& path) {
+    settings->session.push_back(ReadSource(json, path, fields->problem()));
+  });
+  ReadSource(fields, "id_hint", &settings->id_hint, true);
+  fields->List("rules", [&](const Json& json, const std::string& path) {
+    Rule& rule = settings->rules.emplace_back();
+    Fields entry(json, path, fields->problem());
+    entry.Require("pattern");
+    entry.String("pattern", &rule.pattern);
+    entry.Require("group");
+    entry.Enum("group", TOKENPIN_ENUM_GROUP, &rule.group);
+    entry.RefuseOthers();
+  });
+  if (fields->Find("rules") != nullptr && settings->rules.empty()) {
+    fields->problem()->Set(fields->Path("rules"), "is empty");
+  }
+  fields->Enum("strategy", TOKENPIN_ENUM_STRATEGY, &library.strategy);
+  fields->Enum("policy_existing", TOKENPIN_ENUM_POLICY, &library.policy_existing);
+  fields->Enum("policy_new", TOKENPIN_ENUM_POLICY, &library.policy_new);
+  fields->Bool("combine_keys", &library.combine_keys);
+  fields->Bool("reject_bad_keys", &library.reject_bad_keys);
+  fields->Bool("keyed_cookies", &library.keyed_cookies);
+  fields->Bool("mint_single", &library.mint_single);
+  fields->Bool("prompt_cache", &library.prompt_cache);
+  ReadSuccess(fields, &library);
+  ReadCookie(fields, settings);
+  ReadHeaderName(fields, "carrier_header", &settings->carrier_header);
+  fields->String("state_file", &settings->state_file);
+  ReadCooldowns(fields, &settings->cooldowns);
+  ReadRetry(fields, settings);
+  fields->Bool("clear_route_cache", &settings->clear_route_cache);
+  fields->Bool("cache_control", &settings->cache_control);
+  fields->Bool("metadata", &settings->metadata);
+  ReadHeaderName(fields, "response_header", &settings->response_header);
+}
 
 }  // namespace
 
-Settings::~Settings() {
-  explicit_bzero(placement_key, sizeof placement_key);
+Credential::~Credential() {
+  if (value) Wipe(&*value);
+}
+
+Settings::Settings() {
+  // The library is linked in, so the sizes are the same.
+  (void)tokenpin_config_init(&library, sizeof library);
+}
+
+void Settings::WipeKeys() {
+  explicit_bzero(library.placement_key, sizeof library.placement_key);
   for (tokenpin_cookie_key& key : cookie_keys) explicit_bzero(key.secret, sizeof key.secret);
 }
 
-bool ParseSettings(std::string_view text, Settings* settings, std::string* error) {
-  bool seen[std::size(kDirectives)] = {};
-  // A growing vector would leave copies of the keys behind.
-  settings->cookie_keys.reserve(TOKENPIN_MAX_COOKIE_KEYS);
-  for (size_t number = 1; !text.empty(); ++number) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    const Words words = SplitWords(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-    if (words.empty() || words[0][0] == '#') continue;
-
-    // An unknown word is not repeated: it may be a secret on the wrong line.
-    std::string problem = "unknown directive";
-    for (size_t i = 0; i < std::size(kDirectives); ++i) {
-      if (kDirectives[i].name != words[0]) continue;
-      const char* complaint = seen[i] && !kDirectives[i].repeatable
-                                  ? "given twice"
-                                  : kDirectives[i].parse(words, settings);
-      seen[i] = true;
-      problem.clear();
-      if (complaint != nullptr) problem = std::string(words[0]) + ": " + complaint;
-    }
-    if (!problem.empty()) {
-      *error = "line " + std::to_string(number) + ": " + problem;
-      return false;
-    }
+Parsed ParseConfiguration(std::string_view text, bool route, Problem* problem) {
+  Parsed parsed;
+  const Json json = text.empty() ? Json::object() : ParseJson(text, problem);
+  if (problem->Found()) return parsed;
+  Fields fields(json, "", problem);
+  if (json.is_object() && (route ? json.contains("tokens") : !json.empty())) {
+    fields.Require("tokens");
+    parsed.settings = std::make_unique<Settings>();
+    ReadSettings(&fields, parsed.settings.get());
+  } else if (route) {
+    ReadOverlay(&fields, &parsed.overlay);
   }
-  return true;
+  fields.RefuseOthers();
+  return parsed;
+}
+
+std::vector<tokenpin_slot_status> ParseStates(std::string_view text, const std::vector<Token>& tokens,
+                                              Problem* problem) {
+  std::vector<tokenpin_slot_status> states;
+  std::map<std::string_view, size_t> slots;
+  for (const Token& token : tokens) {
+    if (!token.name.empty()) slots.emplace(token.name, states.size());
+    states.push_back(token.status);
+  }
+  const Json json = ParseJson(text, problem);
+  if (problem->Found()) return states;
+  Fields fields(json, "", problem);
+  const Json* declared = fields.Require("tokens");
+  fields.RefuseOthers();
+  if (declared == nullptr) return states;
+  if (!declared->is_object()) {
+    problem->Set("tokens", "expected an object");
+    return states;
+  }
+  for (const auto& [name, entry] : declared->items()) {
+    const auto slot = slots.find(name);
+    if (slot == slots.end()) {
+      problem->Set("tokens." + name, "no such token");
+      return states;
+    }
+    Fields token(entry, "tokens." + name, problem);
+    ReadStatus(&token, &states[slot->second]);
+    token.RefuseOthers();
+  }
+  return states;
+}
+
+std::optional<std::string> ReadFile(const std::string& path, size_t limit) {
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (file < 0) return std::nullopt;
+  // One byte more tells a file that is too long.
+  std::string contents(limit + 1, '\0');
+  size_t length = 0;
+  ssize_t got = 1;
+  while (got > 0 && length < contents.size()) {
+    got = read(file, contents.data() + length, contents.size() - length);
+    if (got > 0) length += static_cast<size_t>(got);
+  }
+  close(file);
+  if (got < 0 || length > limit) {
+    explicit_bzero(contents.data(), length);
+    return std::nullopt;
+  }
+  contents.resize(length);
+  return contents;
 }
 
 }  // namespace tokenpin_envoy

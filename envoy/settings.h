@@ -1,43 +1,116 @@
-// The filter's configuration text, parsed. See README.md for the directives.
+// The filter's configuration, parsed and checked. See README.md for the fields.
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "tokenpin.h"
+#include "json.h"
+#include "tokenpin.hpp"
 
 namespace tokenpin_envoy {
 
-enum class Mode { kTokenpin, kRandom };
+constexpr size_t kMaxRetries = 3;
 
-struct Slot {
-  uint8_t state = TOKENPIN_STATE_VACANT;
-  std::string identity;
-  uint32_t weight = 0;
-  std::string secret;  // the upstream credential; never logged
+// Where a value of a request comes from.
+struct ValueSource {
+  enum class Kind { kNone, kHeader, kMetadata, kFilterState, kConnection };
+  Kind kind = Kind::kNone;
+  std::string name;  // the header's, the metadata's namespace, or the filter state's key
+  std::string key;   // the metadata's
+
+  explicit operator bool() const { return kind != Kind::kNone; }
+};
+
+// A header of a token. The value is wiped when it goes.
+struct Credential {
+  std::string name;
+  std::optional<std::string> value;  // none: the header is removed, for only other tokens have it
+
+  Credential(std::string header, std::optional<std::string> text)
+      : name(std::move(header)), value(std::move(text)) {}
+  Credential(Credential&&) = default;
+  Credential& operator=(Credential&&) = delete;
+  ~Credential();
+};
+
+struct Token {
+  std::string name;  // empty: the slot is vacant
+  tokenpin_slot_status status{0, TOKENPIN_MAX_WEIGHT, TOKENPIN_STATE_VACANT};
+  std::vector<Credential> credentials;
+};
+
+// What a response status does to its token.
+struct Cooldown {
+  std::vector<uint16_t> statuses;
+  uint8_t state = TOKENPIN_STATE_UP;
+  uint32_t seconds = 0;
+  bool retry_after = false;
+  uint32_t max_seconds = 3600;
+};
+
+struct Rule {
+  std::string pattern;
+  uint8_t group = TOKENPIN_GROUP_STATELESS;
+};
+
+// What a route may have of its own without being a complete configuration.
+struct Overlay {
+  std::optional<std::string> scope;
+  std::optional<uint8_t> group;
+  ValueSource existing;
+  std::optional<bool> observe;
 };
 
 struct Settings {
-  Mode mode = Mode::kTokenpin;
-  uint8_t placement_key[16] = {};
-  std::vector<tokenpin_cookie_key> cookie_keys;
-  std::vector<Slot> slots;
-  std::string scope;
-  std::string cookie_name;  // empty: the library's default
-  bool secure = true;
-  std::string consumer_header;  // empty: no consumer is trusted
-  bool keyed_cookies = false;
-
-  Settings() = default;
+  Settings();
   Settings(const Settings&) = delete;
   Settings& operator=(const Settings&) = delete;
-  // Wipes the keys: the library keeps its own copy.
-  ~Settings();
+  ~Settings() { WipeKeys(); }
+  // The library keeps its own copies.
+  void WipeKeys();
+
+  // The library's own configuration: its keys, numbers and switches. Its pointers are set when the
+  // affinity is built, from the fields below.
+  tokenpin_config library;
+  std::vector<tokenpin_cookie_key> cookie_keys;
+  std::vector<Token> tokens;  // by slot, vacant ones included
+  std::vector<Rule> rules;
+  std::string cookie_name, path, domain;
+
+  Overlay request;  // scope, group, existing and observe, which a route may replace
+  ValueSource tenant;
+  ValueSource consumer;
+  std::vector<ValueSource> session;
+  ValueSource id_hint;
+  std::string carrier_header;
+  std::string state_file;
+  std::vector<Cooldown> cooldowns;
+  std::vector<uint16_t> retry_statuses;
+  uint32_t max_retries = 0;
+  bool clear_route_cache = false;
+  bool cache_control = false;
+  bool metadata = true;
+  std::string response_header;
 };
 
-// False with a message that names the line, and never a secret, in `error`.
-bool ParseSettings(std::string_view text, Settings* settings, std::string* error);
+// The configuration of a filter or of a route.
+struct Parsed {
+  std::unique_ptr<Settings> settings;  // null if there are no tokens in it
+  Overlay overlay;                     // of a route without tokens
+};
+
+// What is wrong is in `problem`. Secrets are read, and never told.
+Parsed ParseConfiguration(std::string_view text, bool route, Problem* problem);
+
+// The state file: what it declares for the tokens, by slot, over what the configuration says.
+std::vector<tokenpin_slot_status> ParseStates(std::string_view text, const std::vector<Token>& tokens,
+                                              Problem* problem);
+
+// The contents of a file of at most `limit` bytes, or none.
+std::optional<std::string> ReadFile(const std::string& path, size_t limit);
 
 }  // namespace tokenpin_envoy

@@ -1,0 +1,193 @@
+#include "config.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <chrono>
+#include <cinttypes>
+#include <cstdio>
+
+#include "envoy_abi.h"
+
+namespace tokenpin_envoy {
+namespace {
+
+constexpr size_t kMaxStateFile = 16 << 20;
+constexpr auto kInterval = std::chrono::milliseconds(250);
+
+bool Same(const timespec& a, const timespec& b) {
+  return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+// Where the library's field stands in the filter's configuration.
+std::string PathOf(const tokenpin::ConfigError& error, const Settings& settings) {
+  switch (error.field) {
+    case TOKENPIN_FIELD_COOKIE_KEYS:
+      return "cookie_keys[" + std::to_string(error.index) + "]";
+    case TOKENPIN_FIELD_RULES:
+      return "rules[" + std::to_string(error.index) + "]";
+    case TOKENPIN_FIELD_SLOTS:
+      // The tokens may be listed in another order than that of their slots.
+      return error.index < settings.tokens.size() ? "tokens (" + settings.tokens[error.index].name + ")"
+                                                  : "tokens";
+    case TOKENPIN_FIELD_COOKIE_NAME:
+      return "cookie.name";
+    case TOKENPIN_FIELD_PATH:
+    case TOKENPIN_FIELD_DOMAIN:
+    case TOKENPIN_FIELD_MAX_AGE:
+    case TOKENPIN_FIELD_SECURE:
+    case TOKENPIN_FIELD_SAME_SITE:
+    case TOKENPIN_FIELD_PARTITIONED:
+    case TOKENPIN_FIELD_HTTP_ONLY:
+      return "cookie." + std::string(tokenpin::name(error.field));
+    default:
+      return std::string(tokenpin::name(error.field));
+  }
+}
+
+}  // namespace
+
+void Log(int level, const std::string& message) {
+  const std::string line = "tokenpin: " + message;
+  envoy_dynamic_module_callback_log_v2(level, {line.data(), line.size()}, {"", 0}, 0);
+}
+
+bool Config::FileState::operator==(const FileState& other) const {
+  return device == other.device && inode == other.inode && size == other.size &&
+         Same(modified, other.modified) && Same(changed, other.changed);
+}
+
+std::unique_ptr<Config> Config::Make(std::unique_ptr<Settings> settings, Problem* problem) {
+  std::unique_ptr<Config> config(new Config);
+  config->settings_ = std::move(settings);
+  if (!config->ReadFirstStates(problem) || !config->Build(problem)) return nullptr;
+  char line[96];
+  std::snprintf(line, sizeof line, "configuration accepted: fingerprint %016" PRIx64 ", live %016" PRIx64,
+                config->fingerprint(), config->LiveFingerprint());
+  Log(kLogInfo, line);
+  return config;
+}
+
+bool Config::ReadFirstStates(Problem* problem) {
+  for (const Token& token : settings_->tokens) declared_.push_back(token.status);
+  if (settings_->state_file.empty()) return true;
+  file_ = StatFile();
+  if (!file_) {
+    Log(kLogWarning, "the state file is not there: states are as configured until it is");
+    return true;
+  }
+  Problem found;
+  const std::optional<std::string> text = ReadFile(settings_->state_file, kMaxStateFile);
+  if (text) {
+    declared_ = ParseStates(*text, settings_->tokens, &found);
+  } else {
+    found.Set("", "cannot be read");
+  }
+  if (found.Found()) problem->Set("state_file", found.text());
+  return !found.Found();
+}
+
+bool Config::Build(Problem* problem) {
+  Settings& settings = *settings_;
+  tokenpin_config& library = settings.library;
+  std::vector<tokenpin::SlotConfig> slots;
+  for (size_t slot = 0; slot < settings.tokens.size(); ++slot) {
+    slots.push_back({tokenpin::bytes(settings.tokens[slot].name), declared_[slot]});
+  }
+  std::vector<tokenpin::Rule> rules;
+  for (const Rule& rule : settings.rules) rules.push_back({tokenpin::bytes(rule.pattern), rule.group});
+  library.cookie_keys = settings.cookie_keys.data();
+  library.cookie_key_count = settings.cookie_keys.size();
+  library.slots = slots.data();
+  library.slot_count = slots.size();
+  library.rules = rules.data();
+  library.rule_count = rules.size();
+  if (settings.request.scope) library.scope = tokenpin::bytes(*settings.request.scope);
+  library.cookie_name = tokenpin::bytes(settings.cookie_name);
+  library.attributes.path = tokenpin::bytes(settings.path);
+  library.attributes.domain = tokenpin::bytes(settings.domain);
+
+  tokenpin::ConfigError error;
+  auto affinity = tokenpin::Affinity::make(library, &error);
+  settings.WipeKeys();
+  if (!affinity) {
+    problem->Set(PathOf(error, settings), std::string(tokenpin::name(error.status)));
+    return false;
+  }
+  affinity_ = std::move(*affinity);
+  fleet_ = std::make_unique<Fleet>(affinity_, declared_);
+  const auto name = affinity_.cookie_name();
+  cookie_name_ = name->view();
+  fingerprint_ = *affinity_.fingerprint();
+  return true;
+}
+
+uint64_t Config::LiveFingerprint() const {
+  return *affinity_.live_fingerprint(tokenpin::unix_now());
+}
+
+void Config::StartKeeper(std::function<void(Event)> report) {
+  // Signals are for Envoy's own threads.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  keeper_ = std::thread([this, report = std::move(report)] { Keep(report); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+Config::~Config() {
+  if (!keeper_.joinable()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  wake_.notify_one();
+  keeper_.join();
+}
+
+void Config::Keep(const std::function<void(Event)>& report) {
+  uint64_t reported = 0;
+  std::unique_lock lock(mutex_);
+  while (!wake_.wait_for(lock, kInterval, [this] { return ending_; })) {
+    if (const std::optional<Event> event = CheckStateFile()) report(*event);
+    fleet_->EndCooldowns(tokenpin::unix_now());
+    const uint64_t live = LiveFingerprint();
+    if (live != reported) report(Event::kLiveFingerprint);
+    reported = live;
+  }
+}
+
+std::optional<Config::FileState> Config::StatFile() const {
+  struct stat found {};
+  if (stat(settings_->state_file.c_str(), &found) != 0) return std::nullopt;
+  return FileState{found.st_dev, found.st_ino, found.st_size, found.st_mtim, found.st_ctim};
+}
+
+std::optional<Event> Config::CheckStateFile() {
+  if (settings_->state_file.empty()) return std::nullopt;
+  // Taken before the file is read: what is written in between is seen the next time.
+  const std::optional<FileState> now = StatFile();
+  if (now == file_) return std::nullopt;
+  file_ = now;
+  if (!now) {
+    Log(kLogWarning, "the state file is gone: states stay as they are");
+    return std::nullopt;
+  }
+  Problem problem;
+  const std::optional<std::string> text = ReadFile(settings_->state_file, kMaxStateFile);
+  std::vector<tokenpin::SlotStatus> declared;
+  if (text) {
+    declared = ParseStates(*text, settings_->tokens, &problem);
+  } else {
+    problem.Set("", "cannot be read");
+  }
+  if (problem.Found()) {
+    Log(kLogError, "state file refused, states stay as they are: " + problem.text());
+    return Event::kStateFileRefused;
+  }
+  fleet_->Declare(declared);
+  Log(kLogInfo, "state file applied");
+  return Event::kStateFileApplied;
+}
+
+}  // namespace tokenpin_envoy

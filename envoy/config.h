@@ -1,0 +1,76 @@
+// A configuration at work: the affinity, the tokens' credentials and states, and the thread that
+// looks after them.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "fleet.h"
+#include "settings.h"
+#include "tokenpin.hpp"
+
+namespace tokenpin_envoy {
+
+enum class Event : uint64_t { kLiveFingerprint, kStateFileApplied, kStateFileRefused };
+
+// Shared by all workers and by all streams begun under it. Constant, but for the tokens' states.
+class Config {
+ public:
+  // Null with what is wrong in `problem`.
+  static std::unique_ptr<Config> Make(std::unique_ptr<Settings> settings, Problem* problem);
+  ~Config();
+
+  // Begins to look at the state file and to end cooldowns, four times a second, on a thread of its
+  // own, which tells of what happened. Until then states change by `fleet` alone.
+  void StartKeeper(std::function<void(Event)> report);
+
+  const Settings& settings() const { return *settings_; }
+  const tokenpin::Affinity& affinity() const { return affinity_; }
+  Fleet& fleet() const { return *fleet_; }
+  // The cookie's name where no tenant changes the scope and no route replaces it.
+  std::string_view cookie_name() const { return cookie_name_; }
+  uint64_t fingerprint() const { return fingerprint_; }
+  uint64_t LiveFingerprint() const;
+
+ private:
+  Config() = default;
+  bool ReadFirstStates(Problem* problem);
+  bool Build(Problem* problem);
+  void Keep(const std::function<void(Event)>& report);
+  std::optional<Event> CheckStateFile();
+
+  std::unique_ptr<Settings> settings_;
+  std::vector<tokenpin::SlotStatus> declared_;  // at the start
+  tokenpin::Affinity affinity_;
+  std::unique_ptr<Fleet> fleet_;
+  std::string cookie_name_;
+  uint64_t fingerprint_ = 0;
+
+  // The state file as it was when it was last looked at; none if it was not there.
+  struct FileState {
+    dev_t device;
+    ino_t inode;
+    off_t size;
+    timespec modified, changed;
+    bool operator==(const FileState& other) const;
+  };
+  std::optional<FileState> file_;
+  std::optional<FileState> StatFile() const;
+
+  std::thread keeper_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool ending_ = false;
+};
+
+// One line of Envoy's log.
+void Log(int level, const std::string& message);
+
+}  // namespace tokenpin_envoy

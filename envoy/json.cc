@@ -1,0 +1,153 @@
+#include "json.h"
+
+#include <algorithm>
+#include <charconv>
+#include <vector>
+
+#include "tokenpin.hpp"
+
+namespace tokenpin_envoy {
+namespace {
+
+// JSON lets a field stand twice; whoever wrote it so meant one of them.
+class DuplicateFinder {
+ public:
+  explicit DuplicateFinder(Problem* problem) : problem_(problem) {}
+
+  bool operator()(int, Json::parse_event_t event, Json& parsed) {
+    switch (event) {
+      case Json::parse_event_t::object_start:
+        objects_.emplace_back();
+        break;
+      case Json::parse_event_t::object_end:
+        objects_.pop_back();
+        break;
+      case Json::parse_event_t::key: {
+        const auto& name = parsed.get_ref<const std::string&>();
+        if (!objects_.back().insert(name).second) problem_->Set(name, "given twice");
+        break;
+      }
+      default:
+        break;
+    }
+    return true;
+  }
+
+ private:
+  Problem* problem_;
+  std::vector<std::set<std::string>> objects_;
+};
+
+std::string Position(std::string_view text, size_t byte) {
+  // The parser counts from 1 the byte that it could not read.
+  const std::string_view read = text.substr(0, std::min(byte == 0 ? 0 : byte - 1, text.size()));
+  const auto line = 1 + std::count(read.begin(), read.end(), '\n');
+  const size_t start = read.rfind('\n');
+  const size_t column = start == std::string_view::npos ? read.size() + 1 : read.size() - start;
+  return "line " + std::to_string(line) + ", column " + std::to_string(column);
+}
+
+}  // namespace
+
+void Problem::Set(const std::string& path, const std::string& message) {
+  if (text_.empty()) text_ = path.empty() ? message : path + ": " + message;
+}
+
+Json ParseJson(std::string_view text, Problem* problem) {
+  // The one exception that the library is let throw; its own message quotes the text.
+  try {
+    return Json::parse(text.begin(), text.end(), DuplicateFinder(problem));
+  } catch (const Json::parse_error& error) {
+    problem->Set("", "no valid JSON at " + Position(text, error.byte));
+    return {};
+  }
+}
+
+Fields::Fields(const Json& json, std::string path, Problem* problem)
+    : json_(json), path_(std::move(path)), problem_(problem) {
+  if (!json_.is_object()) problem_->Set(path_, "expected an object");
+}
+
+const Json* Fields::Find(const char* name) {
+  known_.insert(name);
+  if (!json_.is_object()) return nullptr;
+  const auto found = json_.find(name);
+  return found == json_.end() ? nullptr : &*found;
+}
+
+const Json* Fields::Require(const char* name) {
+  const Json* found = Find(name);
+  if (found == nullptr) problem_->Set(Path(name), "is required");
+  return found;
+}
+
+void Fields::Bool(const char* name, bool* value) {
+  const Json* json = Find(name);
+  if (json == nullptr) return;
+  if (!json->is_boolean()) return problem_->Set(Path(name), "expected true or false");
+  *value = json->get<bool>();
+}
+
+void Fields::Bool(const char* name, uint8_t* value) {
+  bool on = *value != 0;
+  Bool(name, &on);
+  *value = on;
+}
+
+void Fields::String(const char* name, std::string* value) {
+  const Json* json = Find(name);
+  if (json == nullptr) return;
+  if (!json->is_string()) return problem_->Set(Path(name), "expected a string");
+  *value = json->get_ref<const std::string&>();
+}
+
+uint64_t Fields::ReadNumber(const Json& json, const std::string& path, uint64_t min, uint64_t max,
+                            Problem* problem) {
+  uint64_t number = 0;
+  bool ok = false;
+  if (json.is_number_unsigned()) {
+    number = json.get<uint64_t>();
+    ok = true;
+  } else if (json.is_string()) {
+    // Envoy turns the larger numbers of a YAML file into strings.
+    const auto& text = json.get_ref<const std::string&>();
+    const char* const end = text.data() + text.size();
+    const auto [rest, error] = std::from_chars(text.data(), end, number);
+    ok = error == std::errc() && rest == end && !text.empty();
+  }
+  if (!ok || number < min || number > max) {
+    problem->Set(path, "expected a whole number, " + std::to_string(min) + " to " + std::to_string(max));
+    return min;
+  }
+  return number;
+}
+
+void Fields::Enum(const char* name, int32_t which, uint8_t* value) {
+  const Json* json = Find(name);
+  if (json == nullptr) return;
+  std::string expected;
+  for (int32_t number = 0;; ++number) {
+    tokenpin_bytes known{};
+    if (tokenpin_enum_name(which, number, &known) != TOKENPIN_STATUS_OK) break;
+    const std::string_view text{static_cast<const char*>(known.ptr), known.len};
+    // Whether a slot is vacant follows from the list of tokens.
+    if (which == TOKENPIN_ENUM_STATE && number == TOKENPIN_STATE_VACANT) continue;
+    if (json->is_string() && json->get_ref<const std::string&>() == text) {
+      *value = static_cast<uint8_t>(number);
+      return;
+    }
+    expected += (expected.empty() ? "" : ", ") + std::string(text);
+  }
+  problem_->Set(Path(name), "expected one of " + expected);
+}
+
+void Fields::RefuseOthers() {
+  if (!json_.is_object()) return;
+  for (const auto& [name, value] : json_.items()) {
+    if (known_.count(name) == 0) problem_->Set(Path(name.c_str()), "unknown field");
+  }
+}
+
+std::string Fields::Path(const char* name) const { return path_.empty() ? name : path_ + "." + name; }
+
+}  // namespace tokenpin_envoy
