@@ -79,7 +79,7 @@ lint: tools ## formatting and lints, warnings denied
 	$(CARGO) clippy --quiet --locked --all-targets -- -D warnings
 	$(CARGO) clippy --quiet --locked --all-targets --features capi -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --no-deps --features capi
-	$(BUILD)/tools/bin/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cc' '*.cpp' '*.h' ':!include/tokenpin.h')
+	$(BUILD)/tools/bin/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cc' '*.cpp' '*.h' '*.hpp' ':!include/tokenpin.h')
 	$(BUILD)/tools/bin/ruff check --quiet envoy tests
 	$(BUILD)/tools/bin/shellcheck $$(git ls-files '*.sh' .ci/run)
 

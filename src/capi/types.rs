@@ -92,7 +92,7 @@ pub struct tokenpin_cookie_key {
 }
 
 /// A key ring in memory of the caller, at least 8-aligned. Its contents are private and
-/// secret: `tokenpin_key_ring_wipe` ends its life.
+/// secret: `tokenpin_key_ring_wipe` ends its life. A copy is a ring too, and has to be wiped too.
 #[repr(C)]
 pub struct tokenpin_key_ring {
     /// Private.
