@@ -70,6 +70,8 @@ demo: lib ## the main job on real traffic: Envoy, the OpenAI client, several acc
 demo-smoke: lib ## a small run of the demo
 	$(PYTHON) envoy/demo/demo.py --build-dir $(BUILD) --smoke
 
+include envoy/envoy.mk
+
 # What other languages and tools say of the same code.
 include tests/capi/tests.mk
 

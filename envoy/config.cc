@@ -28,8 +28,9 @@ std::string PathOf(const tokenpin::ConfigError& error, const Settings& settings)
       return "rules[" + std::to_string(error.index) + "]";
     case TOKENPIN_FIELD_SLOTS:
       // The tokens may be listed in another order than that of their slots.
-      return error.index < settings.tokens.size() ? "tokens (" + settings.tokens[error.index].name + ")"
-                                                  : "tokens";
+      return error.index < settings.tokens.size()
+                 ? "tokens (" + settings.tokens[error.index].name + ")"
+                 : "tokens";
     case TOKENPIN_FIELD_COOKIE_NAME:
       return "cookie.name";
     case TOKENPIN_FIELD_PATH:
@@ -62,7 +63,8 @@ std::unique_ptr<Config> Config::Make(std::unique_ptr<Settings> settings, Problem
   config->settings_ = std::move(settings);
   if (!config->ReadFirstStates(problem) || !config->Build(problem)) return nullptr;
   char line[96];
-  std::snprintf(line, sizeof line, "configuration accepted: fingerprint %016" PRIx64 ", live %016" PRIx64,
+  std::snprintf(line, sizeof line,
+                "configuration accepted: fingerprint %016" PRIx64 ", live %016" PRIx64,
                 config->fingerprint(), config->LiveFingerprint());
   Log(kLogInfo, line);
   return config;
@@ -95,7 +97,8 @@ bool Config::Build(Problem* problem) {
     slots.push_back({tokenpin::bytes(settings.tokens[slot].name), declared_[slot]});
   }
   std::vector<tokenpin::Rule> rules;
-  for (const Rule& rule : settings.rules) rules.push_back({tokenpin::bytes(rule.pattern), rule.group});
+  for (const Rule& rule : settings.rules)
+    rules.push_back({tokenpin::bytes(rule.pattern), rule.group});
   library.cookie_keys = settings.cookie_keys.data();
   library.cookie_key_count = settings.cookie_keys.size();
   library.slots = slots.data();
@@ -116,8 +119,7 @@ bool Config::Build(Problem* problem) {
   }
   affinity_ = std::move(*affinity);
   fleet_ = std::make_unique<Fleet>(affinity_, declared_);
-  const auto name = affinity_.cookie_name();
-  cookie_name_ = name->view();
+  cookie_name_ = *affinity_.cookie_name();
   fingerprint_ = *affinity_.fingerprint();
   return true;
 }

@@ -35,7 +35,7 @@ class Config {
   const tokenpin::Affinity& affinity() const { return affinity_; }
   Fleet& fleet() const { return *fleet_; }
   // The cookie's name where no tenant changes the scope and no route replaces it.
-  std::string_view cookie_name() const { return cookie_name_; }
+  const tokenpin::CookieName& cookie_name() const { return cookie_name_; }
   uint64_t fingerprint() const { return fingerprint_; }
   uint64_t LiveFingerprint() const;
 
@@ -50,7 +50,7 @@ class Config {
   std::vector<tokenpin::SlotStatus> declared_;  // at the start
   tokenpin::Affinity affinity_;
   std::unique_ptr<Fleet> fleet_;
-  std::string cookie_name_;
+  tokenpin::CookieName cookie_name_;
   uint64_t fingerprint_ = 0;
 
   // The state file as it was when it was last looked at; none if it was not there.

@@ -25,6 +25,7 @@ struct envoy_header {
 
 using envoy_filter = void*;          // Envoy's side of one stream
 using envoy_config = void*;          // Envoy's side of one filter configuration
+using envoy_scheduler = void*;       // made by Envoy, deleted by the module
 using module_pointer = const void*;  // what a hook returned, handed back to the later hooks
 
 constexpr char kEnvoyAbiVersion[] = "v0.2.0";
@@ -34,9 +35,11 @@ enum : int { kRequestHeader = 0, kResponseHeader = 2 };
 // The values that header hooks return; body and trailer hooks know 0 as well.
 enum : int { kContinue = 0, kStopIteration = 1 };
 
-enum : int { kLogInfo = 2, kLogError = 4 };
+enum : int { kLogInfo = 2, kLogWarning = 3, kLogError = 4 };
 
-enum : int { kAttributeUpstreamAddress = 41 };
+enum : int { kAttributeResponseCodeDetails = 16, kAttributeConnectionId = 28 };
+
+enum : int { kMetadataDynamic = 0 };
 
 // Callbacks, defined by Envoy.
 void envoy_dynamic_module_callback_log_v2(int level, envoy_buffer message, envoy_buffer source_file,
@@ -55,54 +58,102 @@ void envoy_dynamic_module_callback_http_send_response(envoy_filter filter, uint3
 bool envoy_dynamic_module_callback_http_filter_get_attribute_string(envoy_filter filter,
                                                                     int attribute,
                                                                     envoy_buffer* value);
+bool envoy_dynamic_module_callback_http_filter_get_attribute_int(envoy_filter filter, int attribute,
+                                                                 uint64_t* value);
+// Metadata of another type than text is an error in Envoy's log.
+bool envoy_dynamic_module_callback_http_get_metadata_string(envoy_filter filter, int source,
+                                                            envoy_buffer space, envoy_buffer key,
+                                                            envoy_buffer* value);
+void envoy_dynamic_module_callback_http_set_dynamic_metadata_string_batch(
+    envoy_filter filter, envoy_buffer space, const envoy_header* entries, size_t entry_count);
+bool envoy_dynamic_module_callback_http_get_filter_state_bytes(envoy_filter filter,
+                                                               envoy_buffer key,
+                                                               envoy_buffer* value);
+void envoy_dynamic_module_callback_http_clear_route_cache(envoy_filter filter);
+// What the module made of the route's configuration, or null.
+module_pointer envoy_dynamic_module_callback_get_most_specific_route_config(envoy_filter filter);
+bool envoy_dynamic_module_callback_is_validation_mode();
+
+// Metrics are defined while a configuration is made, and counted by their ids. They return 0.
+int envoy_dynamic_module_callback_http_filter_config_define_counter(envoy_config config,
+                                                                    envoy_buffer name,
+                                                                    envoy_buffer* label_names,
+                                                                    size_t label_count, size_t* id);
+int envoy_dynamic_module_callback_http_filter_config_define_gauge(envoy_config config,
+                                                                  envoy_buffer name,
+                                                                  envoy_buffer* label_names,
+                                                                  size_t label_count, size_t* id);
+int envoy_dynamic_module_callback_http_filter_increment_counter(envoy_filter filter, size_t id,
+                                                                envoy_buffer* label_values,
+                                                                size_t label_count, uint64_t by);
+int envoy_dynamic_module_callback_http_filter_config_increment_counter(
+    envoy_config config, size_t id, envoy_buffer* label_values, size_t label_count, uint64_t by);
+int envoy_dynamic_module_callback_http_filter_config_set_gauge(envoy_config config, size_t id,
+                                                               envoy_buffer* label_values,
+                                                               size_t label_count, uint64_t value);
+
+// Any thread may commit; the event comes out on the main thread, unless the configuration is gone.
+envoy_scheduler envoy_dynamic_module_callback_http_filter_config_scheduler_new(envoy_config config);
+void envoy_dynamic_module_callback_http_filter_config_scheduler_commit(envoy_scheduler scheduler,
+                                                                       uint64_t event);
+void envoy_dynamic_module_callback_http_filter_config_scheduler_delete(envoy_scheduler scheduler);
 
 // Hooks, defined by the module. Envoy refuses a module that lacks one of them.
-const char* envoy_dynamic_module_on_program_init();
+const char* envoy_dynamic_module_on_program_init() noexcept;
 module_pointer envoy_dynamic_module_on_http_filter_config_new(envoy_config envoy, envoy_buffer name,
-                                                              envoy_buffer config);
-void envoy_dynamic_module_on_http_filter_config_destroy(module_pointer config);
-module_pointer envoy_dynamic_module_on_http_filter_new(module_pointer config, envoy_filter envoy);
-void envoy_dynamic_module_on_http_filter_destroy(module_pointer filter);
+                                                              envoy_buffer config) noexcept;
+void envoy_dynamic_module_on_http_filter_config_destroy(module_pointer config) noexcept;
+void envoy_dynamic_module_on_http_filter_config_scheduled(envoy_config envoy, module_pointer config,
+                                                          uint64_t event) noexcept;
+module_pointer envoy_dynamic_module_on_http_filter_per_route_config_new(
+    envoy_buffer name, envoy_buffer config) noexcept;
+void envoy_dynamic_module_on_http_filter_per_route_config_destroy(module_pointer config) noexcept;
+module_pointer envoy_dynamic_module_on_http_filter_new(module_pointer config,
+                                                       envoy_filter envoy) noexcept;
+void envoy_dynamic_module_on_http_filter_destroy(module_pointer filter) noexcept;
 int envoy_dynamic_module_on_http_filter_request_headers(envoy_filter envoy, module_pointer filter,
-                                                        bool end_of_stream);
+                                                        bool end_of_stream) noexcept;
 int envoy_dynamic_module_on_http_filter_request_body(envoy_filter envoy, module_pointer filter,
-                                                     bool end_of_stream);
-int envoy_dynamic_module_on_http_filter_request_trailers(envoy_filter envoy, module_pointer filter);
+                                                     bool end_of_stream) noexcept;
+int envoy_dynamic_module_on_http_filter_request_trailers(envoy_filter envoy,
+                                                         module_pointer filter) noexcept;
 int envoy_dynamic_module_on_http_filter_response_headers(envoy_filter envoy, module_pointer filter,
-                                                         bool end_of_stream);
+                                                         bool end_of_stream) noexcept;
 int envoy_dynamic_module_on_http_filter_response_body(envoy_filter envoy, module_pointer filter,
-                                                      bool end_of_stream);
+                                                      bool end_of_stream) noexcept;
 int envoy_dynamic_module_on_http_filter_response_trailers(envoy_filter envoy,
-                                                          module_pointer filter);
-void envoy_dynamic_module_on_http_filter_stream_complete(envoy_filter envoy, module_pointer filter);
+                                                          module_pointer filter) noexcept;
+void envoy_dynamic_module_on_http_filter_stream_complete(envoy_filter envoy,
+                                                         module_pointer filter) noexcept;
 void envoy_dynamic_module_on_http_filter_scheduled(envoy_filter envoy, module_pointer filter,
-                                                   uint64_t event);
+                                                   uint64_t event) noexcept;
 void envoy_dynamic_module_on_http_filter_http_callout_done(
     envoy_filter envoy, module_pointer filter, uint64_t callout, int result, envoy_header* headers,
-    size_t header_count, envoy_buffer* chunks, size_t chunk_count);
+    size_t header_count, envoy_buffer* chunks, size_t chunk_count) noexcept;
 void envoy_dynamic_module_on_http_filter_http_stream_headers(envoy_filter envoy,
                                                              module_pointer filter, uint64_t stream,
                                                              envoy_header* headers,
                                                              size_t header_count,
-                                                             bool end_of_stream);
+                                                             bool end_of_stream) noexcept;
 void envoy_dynamic_module_on_http_filter_http_stream_data(envoy_filter envoy, module_pointer filter,
                                                           uint64_t stream,
                                                           const envoy_buffer* chunks,
-                                                          size_t chunk_count, bool end_of_stream);
+                                                          size_t chunk_count,
+                                                          bool end_of_stream) noexcept;
 void envoy_dynamic_module_on_http_filter_http_stream_trailers(envoy_filter envoy,
                                                               module_pointer filter,
                                                               uint64_t stream,
                                                               envoy_header* trailers,
-                                                              size_t trailer_count);
+                                                              size_t trailer_count) noexcept;
 void envoy_dynamic_module_on_http_filter_http_stream_complete(envoy_filter envoy,
                                                               module_pointer filter,
-                                                              uint64_t stream);
+                                                              uint64_t stream) noexcept;
 void envoy_dynamic_module_on_http_filter_http_stream_reset(envoy_filter envoy,
                                                            module_pointer filter, uint64_t stream,
-                                                           int reason);
+                                                           int reason) noexcept;
 void envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark(
-    envoy_filter envoy, module_pointer filter);
+    envoy_filter envoy, module_pointer filter) noexcept;
 void envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark(
-    envoy_filter envoy, module_pointer filter);
+    envoy_filter envoy, module_pointer filter) noexcept;
 
 }  // extern "C"

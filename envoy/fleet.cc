@@ -16,7 +16,10 @@ bool Over(const SlotStatus& status, uint64_t now) {
 }  // namespace
 
 Fleet::Fleet(const tokenpin::Affinity& affinity, std::vector<SlotStatus> declared)
-    : affinity_(affinity), declared_(std::move(declared)), live_(declared_), cooling_(live_.size()) {}
+    : affinity_(affinity),
+      declared_(std::move(declared)),
+      live_(declared_),
+      cooling_(live_.size()) {}
 
 bool Fleet::Cool(uint32_t slot, tokenpin::State state, uint64_t until, uint64_t now) {
   const std::lock_guard lock(mutex_);

@@ -20,7 +20,8 @@ class Fleet {
   // cooldown never makes a state better or shorter, and leaves alone what somebody declared.
   bool Cool(uint32_t slot, tokenpin::State state, uint64_t until, uint64_t now);
 
-  // What a state file says, by slot. Each token whose entry changed takes it, and ends its cooldown.
+  // What a state file says, by slot. Each token whose entry changed takes it, and ends its
+  // cooldown.
   void Declare(const std::vector<tokenpin::SlotStatus>& declared);
 
   // Puts back what is declared where a cooldown is over. (Until then an ended one counts as up,

@@ -116,7 +116,8 @@ uint64_t Fields::ReadNumber(const Json& json, const std::string& path, uint64_t 
     ok = error == std::errc() && rest == end && !text.empty();
   }
   if (!ok || number < min || number > max) {
-    problem->Set(path, "expected a whole number, " + std::to_string(min) + " to " + std::to_string(max));
+    problem->Set(path,
+                 "expected a whole number, " + std::to_string(min) + " to " + std::to_string(max));
     return min;
   }
   return number;
@@ -148,6 +149,8 @@ void Fields::RefuseOthers() {
   }
 }
 
-std::string Fields::Path(const char* name) const { return path_.empty() ? name : path_ + "." + name; }
+std::string Fields::Path(const char* name) const {
+  return path_.empty() ? name : path_ + "." + name;
+}
 
 }  // namespace tokenpin_envoy

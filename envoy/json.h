@@ -42,7 +42,8 @@ class Fields {
   // 0 to `max`, or from `min`.
   template <typename T>
   void Number(const char* name, uint64_t min, uint64_t max, T* value) {
-    if (const Json* json = Find(name)) *value = static_cast<T>(ReadNumber(*json, Path(name), min, max, problem_));
+    if (const Json* json = Find(name))
+      *value = static_cast<T>(ReadNumber(*json, Path(name), min, max, problem_));
   }
   // A value of one of the library's enums (`which` is a tokenpin_enum), by its name.
   void Enum(const char* name, int32_t which, uint8_t* value);
@@ -52,7 +53,8 @@ class Fields {
     const Json* list = Find(name);
     if (list == nullptr) return;
     if (!list->is_array()) return problem_->Set(Path(name), "expected a list");
-    for (size_t i = 0; i < list->size(); ++i) read((*list)[i], Path(name) + "[" + std::to_string(i) + "]");
+    for (size_t i = 0; i < list->size(); ++i)
+      read((*list)[i], Path(name) + "[" + std::to_string(i) + "]");
   }
 
   // Refuses the fields that nobody asked for. The last call.

@@ -120,7 +120,8 @@ ValueSource ReadSource(const Json& json, const std::string& path, Problem* probl
     bool says_so = false;
     if (trusted) fields.Bool("trusted", &says_so);
     if (trusted && !says_so) {
-      problem->Set(fields.Path("trusted"), "must be true: only for a header that clients cannot set");
+      problem->Set(fields.Path("trusted"),
+                   "must be true: only for a header that clients cannot set");
     }
   }
   if (const Json* metadata = fields.Find("metadata")) {
@@ -441,8 +442,8 @@ Parsed ParseConfiguration(std::string_view text, bool route, Problem* problem) {
   return parsed;
 }
 
-std::vector<tokenpin_slot_status> ParseStates(std::string_view text, const std::vector<Token>& tokens,
-                                              Problem* problem) {
+std::vector<tokenpin_slot_status> ParseStates(std::string_view text,
+                                              const std::vector<Token>& tokens, Problem* problem) {
   std::vector<tokenpin_slot_status> states;
   std::map<std::string_view, size_t> slots;
   for (const Token& token : tokens) {

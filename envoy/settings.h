@@ -107,8 +107,8 @@ struct Parsed {
 Parsed ParseConfiguration(std::string_view text, bool route, Problem* problem);
 
 // The state file: what it declares for the tokens, by slot, over what the configuration says.
-std::vector<tokenpin_slot_status> ParseStates(std::string_view text, const std::vector<Token>& tokens,
-                                              Problem* problem);
+std::vector<tokenpin_slot_status> ParseStates(std::string_view text,
+                                              const std::vector<Token>& tokens, Problem* problem);
 
 // The contents of a file of at most `limit` bytes, or none.
 std::optional<std::string> ReadFile(const std::string& path, size_t limit);

@@ -7,7 +7,8 @@ namespace tokenpin_envoy {
 namespace {
 
 constexpr std::string_view kCounterNames[kCounters] = {
-    "ambiguous", "cookies_set", "cooldowns", "retries", "errors", "state_file_applied", "state_file_refused",
+    "ambiguous", "cookies_set",        "cooldowns",          "retries",
+    "errors",    "state_file_applied", "state_file_refused",
 };
 
 bool DefineCounter(envoy_config envoy, std::string_view name, size_t* id) {
@@ -70,8 +71,10 @@ void Stats::CountMain(envoy_config envoy, Counter counter) const {
 }
 
 void Stats::SetFingerprints(envoy_config envoy, uint64_t config, uint64_t live) const {
-  envoy_dynamic_module_callback_http_filter_config_set_gauge(envoy, config_fingerprint_, nullptr, 0, config);
-  envoy_dynamic_module_callback_http_filter_config_set_gauge(envoy, live_fingerprint_, nullptr, 0, live);
+  envoy_dynamic_module_callback_http_filter_config_set_gauge(envoy, config_fingerprint_, nullptr, 0,
+                                                             config);
+  envoy_dynamic_module_callback_http_filter_config_set_gauge(envoy, live_fingerprint_, nullptr, 0,
+                                                             live);
 }
 
 }  // namespace tokenpin_envoy

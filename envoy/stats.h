@@ -12,7 +12,13 @@
 namespace tokenpin_envoy {
 
 enum class Counter {
-  kAmbiguous, kCookiesSet, kCooldowns, kRetries, kErrors, kStateFileApplied, kStateFileRefused,
+  kAmbiguous,
+  kCookiesSet,
+  kCooldowns,
+  kRetries,
+  kErrors,
+  kStateFileApplied,
+  kStateFileRefused,
 };
 constexpr size_t kCounters = 7;
 

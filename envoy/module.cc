@@ -1,0 +1,192 @@
+// The hooks that Envoy calls, and nothing else. They are noexcept: nothing may unwind into Envoy.
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "config.h"
+#include "envoy_abi.h"
+#include "stream.h"
+
+namespace tokenpin_envoy {
+namespace {
+
+// A chain, and its way to the main thread.
+struct OwnedChain : Chain {
+  explicit OwnedChain(envoy_config envoy)
+      : scheduler(envoy_dynamic_module_callback_http_filter_config_scheduler_new(envoy)) {}
+  ~OwnedChain() {
+    // The keeper may still use the scheduler.
+    config.reset();
+    envoy_dynamic_module_callback_http_filter_config_scheduler_delete(scheduler);
+  }
+
+  // Something that the keeper told of, on the main thread.
+  void OnEvent(envoy_config envoy, Event event) const {
+    switch (event) {
+      case Event::kLiveFingerprint:
+        return stats.SetFingerprints(envoy, config->fingerprint(), config->LiveFingerprint());
+      case Event::kStateFileApplied:
+        return stats.CountMain(envoy, Counter::kStateFileApplied);
+      case Event::kStateFileRefused:
+        return stats.CountMain(envoy, Counter::kStateFileRefused);
+    }
+  }
+
+  const envoy_scheduler scheduler;
+};
+
+// Null with what is wrong in `problem`, or if there are no tokens in it.
+std::unique_ptr<Config> MakeConfig(std::unique_ptr<Settings> settings, Problem* problem) {
+  if (problem->Found() || settings == nullptr) return nullptr;
+  if (settings->id_hint && !PrepareIdHints()) {
+    problem->Set("id_hint", "the system has no randomness");
+    return nullptr;
+  }
+  return Config::Make(std::move(settings), problem);
+}
+
+template <typename Report>
+void StartKeeper(Config* config, Report report) {
+  if (!envoy_dynamic_module_callback_is_validation_mode()) config->StartKeeper(report);
+}
+
+std::unique_ptr<OwnedChain> MakeChain(envoy_config envoy, std::string_view text, Problem* problem) {
+  auto chain = std::make_unique<OwnedChain>(envoy);
+  if (!chain->stats.Define(envoy)) {
+    problem->Set("", "Envoy refuses the metrics");
+    return nullptr;
+  }
+  std::unique_ptr<Config> config =
+      MakeConfig(ParseConfiguration(text, false, problem).settings, problem);
+  if (problem->Found()) return nullptr;
+  if (config == nullptr) {
+    Log(kLogInfo,
+        "configuration accepted: no tokens, requests pass unless their route brings some");
+    return chain;
+  }
+  chain->stats.SetFingerprints(envoy, config->fingerprint(), config->LiveFingerprint());
+  StartKeeper(config.get(), [scheduler = chain->scheduler](Event event) {
+    envoy_dynamic_module_callback_http_filter_config_scheduler_commit(scheduler,
+                                                                      static_cast<uint64_t>(event));
+  });
+  chain->config = std::move(config);
+  return chain;
+}
+
+std::unique_ptr<Route> MakeRoute(std::string_view text, Problem* problem) {
+  Parsed parsed = ParseConfiguration(text, true, problem);
+  auto route = std::make_unique<Route>();
+  route->overlay = std::move(parsed.overlay);
+  std::unique_ptr<Config> config = MakeConfig(std::move(parsed.settings), problem);
+  if (problem->Found()) return nullptr;
+  if (config != nullptr) StartKeeper(config.get(), [](Event) {});
+  route->config = std::move(config);
+  return route;
+}
+
+template <typename Made>
+module_pointer Release(std::unique_ptr<Made> made, const char* what, const Problem& problem) {
+  if (made == nullptr) Log(kLogError, std::string(what) + " refused: " + problem.text());
+  return made.release();
+}
+
+}  // namespace
+}  // namespace tokenpin_envoy
+
+using tokenpin_envoy::OwnedChain;
+using tokenpin_envoy::Problem;
+using tokenpin_envoy::Route;
+using tokenpin_envoy::Stream;
+
+extern "C" {
+
+const char* envoy_dynamic_module_on_program_init() noexcept {
+  return tokenpin::abi_matches() ? kEnvoyAbiVersion : nullptr;
+}
+
+module_pointer envoy_dynamic_module_on_http_filter_config_new(envoy_config envoy, envoy_buffer,
+                                                              envoy_buffer text) noexcept {
+  Problem problem;
+  auto chain = tokenpin_envoy::MakeChain(envoy, {text.ptr, text.length}, &problem);
+  return tokenpin_envoy::Release(std::move(chain), "configuration", problem);
+}
+
+void envoy_dynamic_module_on_http_filter_config_destroy(module_pointer chain) noexcept {
+  delete static_cast<const OwnedChain*>(chain);
+}
+
+void envoy_dynamic_module_on_http_filter_config_scheduled(envoy_config envoy, module_pointer chain,
+                                                          uint64_t event) noexcept {
+  static_cast<const OwnedChain*>(chain)->OnEvent(envoy, static_cast<tokenpin_envoy::Event>(event));
+}
+
+module_pointer envoy_dynamic_module_on_http_filter_per_route_config_new(
+    envoy_buffer, envoy_buffer text) noexcept {
+  Problem problem;
+  auto route = tokenpin_envoy::MakeRoute({text.ptr, text.length}, &problem);
+  return tokenpin_envoy::Release(std::move(route), "route configuration", problem);
+}
+
+void envoy_dynamic_module_on_http_filter_per_route_config_destroy(module_pointer route) noexcept {
+  delete static_cast<const Route*>(route);
+}
+
+module_pointer envoy_dynamic_module_on_http_filter_new(module_pointer chain,
+                                                       envoy_filter) noexcept {
+  return new Stream(*static_cast<const OwnedChain*>(chain));
+}
+
+void envoy_dynamic_module_on_http_filter_destroy(module_pointer stream) noexcept {
+  delete static_cast<const Stream*>(stream);
+}
+
+int envoy_dynamic_module_on_http_filter_request_headers(envoy_filter envoy, module_pointer stream,
+                                                        bool) noexcept {
+  // Envoy hands the stream's own object back as const.
+  return static_cast<Stream*>(const_cast<void*>(stream))->OnRequestHeaders(envoy);
+}
+
+int envoy_dynamic_module_on_http_filter_response_headers(envoy_filter envoy, module_pointer stream,
+                                                         bool) noexcept {
+  return static_cast<Stream*>(const_cast<void*>(stream))->OnResponseHeaders(envoy);
+}
+
+// Envoy asks for all of these; the filter needs none of them.
+int envoy_dynamic_module_on_http_filter_request_body(envoy_filter, module_pointer, bool) noexcept {
+  return kContinue;
+}
+int envoy_dynamic_module_on_http_filter_request_trailers(envoy_filter, module_pointer) noexcept {
+  return kContinue;
+}
+int envoy_dynamic_module_on_http_filter_response_body(envoy_filter, module_pointer, bool) noexcept {
+  return kContinue;
+}
+int envoy_dynamic_module_on_http_filter_response_trailers(envoy_filter, module_pointer) noexcept {
+  return kContinue;
+}
+void envoy_dynamic_module_on_http_filter_stream_complete(envoy_filter, module_pointer) noexcept {}
+void envoy_dynamic_module_on_http_filter_scheduled(envoy_filter, module_pointer,
+                                                   uint64_t) noexcept {}
+void envoy_dynamic_module_on_http_filter_http_callout_done(envoy_filter, module_pointer, uint64_t,
+                                                           int, envoy_header*, size_t,
+                                                           envoy_buffer*, size_t) noexcept {}
+void envoy_dynamic_module_on_http_filter_http_stream_headers(envoy_filter, module_pointer, uint64_t,
+                                                             envoy_header*, size_t, bool) noexcept {
+}
+void envoy_dynamic_module_on_http_filter_http_stream_data(envoy_filter, module_pointer, uint64_t,
+                                                          const envoy_buffer*, size_t,
+                                                          bool) noexcept {}
+void envoy_dynamic_module_on_http_filter_http_stream_trailers(envoy_filter, module_pointer,
+                                                              uint64_t, envoy_header*,
+                                                              size_t) noexcept {}
+void envoy_dynamic_module_on_http_filter_http_stream_complete(envoy_filter, module_pointer,
+                                                              uint64_t) noexcept {}
+void envoy_dynamic_module_on_http_filter_http_stream_reset(envoy_filter, module_pointer, uint64_t,
+                                                           int) noexcept {}
+void envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark(
+    envoy_filter, module_pointer) noexcept {}
+void envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark(
+    envoy_filter, module_pointer) noexcept {}
+
+}  // extern "C"
