@@ -166,6 +166,7 @@ void ReadOverlay(Fields* fields, Overlay* overlay) {
     if (overlay->scope->size() > TOKENPIN_MAX_SCOPE) {
       fields->problem()->Set(fields->Path("scope"), "is over 1024 bytes");
     }
+    if (overlay->scope->empty()) fields->problem()->Set(fields->Path("scope"), "is empty");
   }
   if (fields->Find("group") != nullptr) {
     fields->Enum("group", TOKENPIN_ENUM_GROUP, &overlay->group.emplace());

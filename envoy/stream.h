@@ -5,9 +5,11 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "config.h"
 #include "envoy_abi.h"
+#include "request.h"
 #include "stats.h"
 #include "tokenpin.hpp"
 
@@ -35,8 +37,11 @@ class Stream {
   int OnResponseHeaders(envoy_filter envoy);
 
  private:
-  int Refuse(envoy_filter envoy, uint32_t status, std::string_view code, std::string_view message);
-  void StripCookies(envoy_filter envoy);
+  int Refuse(envoy_filter envoy, uint32_t status, std::string_view code,
+             std::string_view message) const;
+  int RefuseForWantOfToken(envoy_filter envoy) const;
+  void Serve(envoy_filter envoy, RequestReader* reader);
+  void StripCookies(envoy_filter envoy, std::vector<tokenpin::Bytes>* fields) const;
   void WriteMetadata(envoy_filter envoy) const;
   std::string Describe() const;
   void DropUpstreamAnswers(envoy_filter envoy) const;
@@ -51,8 +56,5 @@ class Stream {
   tokenpin::CookieName cookie_name_;
   tokenpin::Decision decision_;
 };
-
-// Draws the key of this process that ids are made with from hints. False without randomness.
-bool PrepareIdHints();
 
 }  // namespace tokenpin_envoy

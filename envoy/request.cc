@@ -1,0 +1,146 @@
+#include "request.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "headers.h"
+
+namespace tokenpin_envoy {
+namespace {
+
+using tokenpin::Bytes;
+
+// So that nobody can compute an id from what it is made of.
+struct HintKey {
+  tokenpin::Block key{};
+  bool drawn = static_cast<bool>(tokenpin::random_bytes(key, sizeof key));
+};
+
+const HintKey& ProcessHintKey() {
+  static const HintKey key;
+  return key;
+}
+
+// What the route has, else what the configuration has.
+template <typename T>
+const std::optional<T>& Pick(const Overlay* overlay, std::optional<T> Overlay::*field,
+                             const Settings& settings) {
+  return overlay != nullptr && overlay->*field ? overlay->*field : settings.request.*field;
+}
+
+}  // namespace
+
+bool PrepareIdHints() { return ProcessHintKey().drawn; }
+
+bool RequestReader::Read(envoy_filter envoy, const Settings& settings, const Overlay* overlay,
+                         tokenpin::Request* request) {
+  if (!ReadScope(envoy, settings, overlay)) return false;
+  request->scope = tokenpin::bytes(scope_);
+
+  const std::string_view method = FirstHeader(envoy, kRequestHeader, ":method");
+  request->method = tokenpin::bytes(method);
+  request->target = tokenpin::bytes(FirstHeader(envoy, kRequestHeader, ":path"));
+  if (const auto& group = Pick(overlay, &Overlay::group, settings)) {
+    request->set_group(static_cast<tokenpin::Group>(*group));
+    // The library does not classify then.
+    request->existing = method == "GET" || method == "HEAD" || method == "DELETE";
+  }
+  const bool own = overlay != nullptr && overlay->existing;
+  if (ReadsTrue(envoy, own ? overlay->existing : settings.request.existing)) request->existing = 1;
+
+  ReadSource(envoy, settings.consumer, &consumers_);
+  request->set_consumers(consumers_, true);
+  sessions_.clear();
+  for (const ValueSource& source : settings.session) {
+    ReadSource(envoy, source, &sessions_);
+    if (!sessions_.empty()) break;
+  }
+  request->set_sessions(sessions_);
+
+  cookies_.clear();
+  ReadHeader(envoy, kRequestHeader, "cookie", &cookies_);
+  request->set_cookies(cookies_);
+  values_.clear();
+  if (!settings.carrier_header.empty()) {
+    ReadHeader(envoy, kRequestHeader, settings.carrier_header, &values_);
+  }
+  carried_ = !values_.empty();
+  request->carrier = carried_;
+  if (carried_) request->carried = values_[0];
+
+  if (ReadIdHint(envoy, settings.id_hint)) request->id_hint = id_hint_;
+  request->now = tokenpin::unix_now();
+  return true;
+}
+
+void RequestReader::ReadSource(envoy_filter envoy, const ValueSource& source,
+                               std::vector<Bytes>* values) {
+  values->clear();
+  envoy_buffer value{};
+  switch (source.kind) {
+    case ValueSource::Kind::kHeader:
+      ReadHeader(envoy, kRequestHeader, source.name, values);
+      break;
+    case ValueSource::Kind::kMetadata:
+      if (envoy_dynamic_module_callback_http_get_metadata_string(
+              envoy, kMetadataDynamic, Buffer(source.name), Buffer(source.key), &value)) {
+        values->push_back({value.ptr, value.length});
+      }
+      break;
+    case ValueSource::Kind::kFilterState:
+      if (envoy_dynamic_module_callback_http_get_filter_state_bytes(envoy, Buffer(source.name),
+                                                                    &value)) {
+        values->push_back({value.ptr, value.length});
+      }
+      break;
+    case ValueSource::Kind::kConnection:
+    case ValueSource::Kind::kNone:
+      break;
+  }
+  const auto empty = [](const Bytes& bytes) { return bytes.len == 0; };
+  values->erase(std::remove_if(values->begin(), values->end(), empty), values->end());
+}
+
+bool RequestReader::ReadScope(envoy_filter envoy, const Settings& settings,
+                              const Overlay* overlay) {
+  scope_.clear();
+  if (overlay != nullptr && overlay->scope) scope_ = *overlay->scope;
+  ReadSource(envoy, settings.tenant, &values_);
+  if (values_.empty()) return true;
+  if (values_.size() > 1) return false;
+  scope_ = Pick(overlay, &Overlay::scope, settings).value_or("");
+  // No header has a zero byte, so scope and tenant cannot run into each other.
+  scope_ += '\0';
+  scope_ += tokenpin::view(values_[0]);
+  return scope_.size() <= TOKENPIN_MAX_SCOPE;
+}
+
+bool RequestReader::ReadsTrue(envoy_filter envoy, const ValueSource& source) {
+  ReadSource(envoy, source, &values_);
+  return std::any_of(values_.begin(), values_.end(), [](const Bytes& value) {
+    const std::string_view text = tokenpin::view(value);
+    return text == "true" || text == "1";
+  });
+}
+
+// False without a hint, or with several.
+bool RequestReader::ReadIdHint(envoy_filter envoy, const ValueSource& source) {
+  uint64_t connection = 0;
+  ReadSource(envoy, source, &values_);
+  if (source.kind == ValueSource::Kind::kConnection &&
+      envoy_dynamic_module_callback_http_filter_get_attribute_int(envoy, kAttributeConnectionId,
+                                                                  &connection)) {
+    values_.push_back({&connection, sizeof connection});
+  }
+  if (values_.size() != 1) return false;
+  // Two halves, told apart by the scope that is hashed with the hint.
+  const tokenpin::Key hint = tokenpin::session_key(tokenpin::view(values_[0]));
+  const auto low = tokenpin::key_hash(ProcessHintKey().key, "low", hint);
+  const auto high = tokenpin::key_hash(ProcessHintKey().key, "high", hint);
+  if (!low || !high) return false;  // It is longer than a key may be.
+  std::memcpy(id_hint_, &*low, sizeof *low);
+  std::memcpy(id_hint_ + sizeof *low, &*high, sizeof *high);
+  return true;
+}
+
+}  // namespace tokenpin_envoy
