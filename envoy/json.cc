@@ -49,10 +49,6 @@ std::string Position(std::string_view text, size_t byte) {
 
 }  // namespace
 
-void Problem::Set(const std::string& path, const std::string& message) {
-  if (text_.empty()) text_ = path.empty() ? message : path + ": " + message;
-}
-
 Json ParseJson(std::string_view text, Problem* problem) {
   // The one exception that the library is let throw; its own message quotes the text.
   try {

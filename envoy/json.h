@@ -8,21 +8,11 @@
 #include <string>
 #include <string_view>
 
+#include "problem.h"
+
 namespace tokenpin_envoy {
 
 using Json = nlohmann::json;
-
-// The first thing that was found wrong; later ones only follow from it.
-class Problem {
- public:
-  bool Found() const { return !text_.empty(); }
-  const std::string& text() const { return text_; }
-  // `path` is empty for the text as a whole.
-  void Set(const std::string& path, const std::string& message);
-
- private:
-  std::string text_;
-};
 
 // Refuses what is no JSON, with the line and column, and a field given twice.
 Json ParseJson(std::string_view text, Problem* problem);

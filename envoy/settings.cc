@@ -9,6 +9,8 @@
 #include <map>
 #include <set>
 
+#include "json.h"
+
 namespace tokenpin_envoy {
 namespace {
 

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "json.h"
+#include "problem.h"
 #include "tokenpin.hpp"
 
 namespace tokenpin_envoy {
