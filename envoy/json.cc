@@ -50,13 +50,20 @@ std::string Position(std::string_view text, size_t byte) {
 }  // namespace
 
 Json ParseJson(std::string_view text, Problem* problem) {
-  // The one exception that the library is let throw; its own message quotes the text.
+  // The library takes a zero byte for the end of the text; no JSON has one.
+  if (const size_t zero = text.find('\0'); zero != text.npos) {
+    problem->Set("", "no valid JSON at " + Position(text, zero + 1));
+    return {};
+  }
+  // The two exceptions that the library may throw here; its own messages quote the text.
   try {
     return Json::parse(text.begin(), text.end(), DuplicateFinder(problem));
   } catch (const Json::parse_error& error) {
     problem->Set("", "no valid JSON at " + Position(text, error.byte));
-    return {};
+  } catch (const Json::out_of_range&) {
+    problem->Set("", "holds a number that is too large");
   }
+  return {};
 }
 
 Fields::Fields(const Json& json, std::string path, Problem* problem)
