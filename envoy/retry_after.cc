@@ -13,13 +13,16 @@ uint64_t ReadRetryAfter(std::string_view text, uint64_t now) {
   const auto [rest, error] = std::from_chars(text.data(), end, seconds);
   if (rest == end && error == std::errc::result_out_of_range) return UINT64_MAX;
   if (rest == end && error == std::errc()) return seconds;
-  // Section 5.6.7: of the three forms of a date, the one that may be sent.
-  std::tm date{};
+  // Section 5.6.7: a recipient accepts all three forms of a date.
   const std::string copy(text);
-  const char* const parsed = strptime(copy.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &date);
-  if (parsed != copy.c_str() + copy.size()) return 0;
-  const std::time_t then = timegm(&date);
-  return then > 0 && static_cast<uint64_t>(then) > now ? static_cast<uint64_t>(then) - now : 0;
+  for (const char* const form :
+       {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"}) {
+    std::tm date{};
+    if (strptime(copy.c_str(), form, &date) != copy.c_str() + copy.size()) continue;
+    const std::time_t then = timegm(&date);
+    return then > 0 && static_cast<uint64_t>(then) > now ? static_cast<uint64_t>(then) - now : 0;
+  }
+  return 0;
 }
 
 }  // namespace tokenpin_envoy
