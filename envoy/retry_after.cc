@@ -7,7 +7,7 @@
 namespace tokenpin_envoy {
 
 // RFC 9110 section 10.2.3: a number of seconds, or a date.
-uint64_t ReadRetryAfter(std::string_view text, uint64_t now) {
+std::optional<uint64_t> ReadRetryAfter(std::string_view text, uint64_t now) {
   uint64_t seconds = 0;
   const char* const end = text.data() + text.size();
   const auto [rest, error] = std::from_chars(text.data(), end, seconds);
@@ -17,7 +17,7 @@ uint64_t ReadRetryAfter(std::string_view text, uint64_t now) {
   std::tm date{};
   const std::string copy(text);
   const char* const parsed = strptime(copy.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &date);
-  if (parsed != copy.c_str() + copy.size()) return 0;
+  if (parsed != copy.c_str() + copy.size()) return std::nullopt;
   const std::time_t then = timegm(&date);
   return then > 0 && static_cast<uint64_t>(then) > now ? static_cast<uint64_t>(then) - now : 0;
 }

@@ -218,12 +218,11 @@ void Stream::CoolDown(envoy_filter envoy, uint16_t status) const {
     const auto& statuses = cooldown.statuses;
     if (std::find(statuses.begin(), statuses.end(), status) == statuses.end()) continue;
     const uint64_t now = tokenpin::unix_now();
-    uint64_t seconds = 0;
+    uint64_t seconds = cooldown.seconds;
     if (cooldown.retry_after) {
-      seconds = ReadRetryAfter(FirstHeader(envoy, kResponseHeader, "retry-after"), now);
-      seconds = std::min<uint64_t>(seconds, cooldown.max_seconds);
+      const auto wanted = ReadRetryAfter(FirstHeader(envoy, kResponseHeader, "retry-after"), now);
+      if (wanted) seconds = std::clamp<uint64_t>(*wanted, 1, cooldown.max_seconds);
     }
-    if (seconds == 0) seconds = cooldown.seconds;
     if (config_->fleet().Cool(decision_.slot(), static_cast<tokenpin::State>(cooldown.state),
                               now + seconds, now)) {
       chain_.stats.Count(envoy, Counter::kCooldowns);
