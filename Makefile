@@ -62,8 +62,8 @@ header: ## include/tokenpin.h, from src/capi
 	TOKENPIN_WRITE_HEADER=1 $(CARGO) test --quiet --locked --test header
 
 .PHONY: vectors
-vectors: ## tests/vectors/*_v1.json and the worked examples in docs/, from the code
-	TOKENPIN_WRITE_VECTORS=1 $(CARGO) test --quiet --locked --test vectors --test docs
+vectors: ## tests/vectors/*_v1.json, the worked examples and figures in docs/, from the code
+	TOKENPIN_WRITE_VECTORS=1 $(CARGO) test --quiet --locked --test vectors --test docs --test operations
 
 .PHONY: demo
 demo: lib ## the main job on real traffic: Envoy, the OpenAI client, several accounts
