@@ -72,6 +72,7 @@ demo-smoke: lib ## a small run of the demo
 
 # What other languages and tools say of the same code.
 include tests/capi/tests.mk
+include tests/hpp/tests.mk
 
 .PHONY: lint
 lint: tools ## formatting and lints, warnings denied
@@ -109,8 +110,8 @@ twin: lib ## the Python implementation against the vectors and the shared librar
 	$(PYTHON) -B tests/twin/test_twin.py --library $(SHARED)
 
 # One after another, each with its seconds.
-TESTS := lint unit capi-test no-std readme twin demo-smoke
-CHECKS := $(TESTS) capi-sanitize demo
+TESTS := lint unit capi-test hpp-test no-std readme twin demo-smoke
+CHECKS := $(TESTS) capi-sanitize hpp-sanitize demo
 
 define run
 	@for target in $(1); do echo "== $$target"; start=$$(date +%s); \
