@@ -102,8 +102,8 @@ no-std: ## builds for bare metal and for WebAssembly
 	tests/no_std.sh $(BUILD)
 
 .PHONY: readme
-readme: lib ## the examples of README.md
-	tests/readme.sh $(BUILD)
+readme: lib ## the examples of README.md and docs/embedding.md
+	tests/examples.sh $(BUILD) README.md docs/embedding.md
 
 .PHONY: twin
 twin: lib ## the Python implementation against the vectors and the shared library
