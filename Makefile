@@ -77,6 +77,7 @@ include envoy/envoy.mk
 
 # What other languages and tools say of the same code.
 include tests/capi/tests.mk
+include tests/hpp/tests.mk
 include packaging/install.mk
 
 .PHONY: lint
@@ -107,16 +108,16 @@ no-std: ## builds for bare metal and for WebAssembly
 	tests/no_std.sh $(BUILD)
 
 .PHONY: readme
-readme: lib ## the examples of README.md
-	tests/readme.sh $(BUILD)
+readme: lib ## the examples of README.md and docs/embedding.md
+	tests/examples.sh $(BUILD) README.md docs/embedding.md
 
 .PHONY: twin
 twin: lib ## the Python implementation against the vectors and the shared library
 	$(PYTHON) -B tests/twin/test_twin.py --library $(SHARED)
 
 # One after another, each with its seconds.
-TESTS := lint unit capi-test packages-test no-std readme twin demo-smoke
-CHECKS := $(TESTS) capi-sanitize bazel-test demo
+TESTS := lint unit capi-test hpp-test packages-test no-std readme twin demo-smoke
+CHECKS := $(TESTS) capi-sanitize hpp-sanitize bazel-test demo
 
 define run
 	@for target in $(1); do echo "== $$target"; start=$$(date +%s); \
