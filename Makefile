@@ -2,6 +2,7 @@
 
 CARGO ?= cargo
 CC ?= cc
+NM ?= nm
 OBJCOPY ?= objcopy
 PYTHON ?= python3
 
@@ -15,14 +16,16 @@ SONAME := libtokenpin.so.$(SOVERSION)
 SHARED := $(LIB)/libtokenpin.so.$(VERSION)
 
 SOURCES := Cargo.toml Cargo.lock $(wildcard src/*.rs src/capi/*.rs)
-ARCHIVE := $(BUILD)/cargo/release/libtokenpin.a
+# To build for another machine: its Rust target, with its CC, AR, NM and OBJCOPY.
+RUST_TARGET ?=
+ARCHIVE := $(BUILD)/cargo/$(addsuffix /,$(RUST_TARGET))release/libtokenpin.a
 OBJECT := $(BUILD)/cargo/tokenpin.o
 # Flags of the planted-panic check; empty for real builds.
 RUSTC_FLAGS ?=
 
 .PHONY: help
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST)
 
 .PHONY: lib
 lib: $(STATIC) $(SHARED) ## the static and the shared library, in build/lib
@@ -30,26 +33,26 @@ lib: $(STATIC) $(SHARED) ## the static and the shared library, in build/lib
 # The C artefacts contain no Rust runtime, and a panic handler that cannot be linked.
 $(ARCHIVE): $(SOURCES)
 	$(CARGO) rustc --quiet --locked --release --lib --features capi --crate-type staticlib \
-	  --target-dir $(BUILD)/cargo -- --cfg tokenpin_artefact -C relocation-model=pic $(RUSTC_FLAGS)
+	  $(addprefix --target ,$(RUST_TARGET)) --target-dir $(BUILD)/cargo -- --cfg tokenpin_artefact -C relocation-model=pic $(RUSTC_FLAGS)
 
 # One object, in which every global symbol that is not ours has become local: so the
 # static library can be linked beside other Rust libraries, whose runtimes define
 # the same symbols. What nothing of ours reaches is dropped on the way.
 $(OBJECT): $(ARCHIVE)
 	$(CC) -r -nostdlib -o $@ -Wl,--gc-sections -Wl,--gc-keep-exported \
-	  $$(nm --defined-only $(ARCHIVE) 2>/dev/null | sed -n 's/.* T \(tokenpin_.*\)/-Wl,-u,\1/p') $(ARCHIVE)
+	  $$($(NM) --defined-only $(ARCHIVE) 2>/dev/null | sed -n 's/.* T \(tokenpin_.*\)/-Wl,-u,\1/p') $(ARCHIVE)
 	$(OBJCOPY) --wildcard --keep-global-symbol='tokenpin_*' $@
 
 $(STATIC): $(OBJECT)
 	@mkdir -p $(LIB)
 	rm -f $@
-	ar rcsD $@ $(OBJECT)
+	$(AR) rcsD $@ $(OBJECT)
 
 # Every symbol must be found, which a reachable panic's is not.
 $(SHARED): $(OBJECT) Makefile
 	@mkdir -p $(LIB)
 	printf '{ global: tokenpin_*; local: *; };\n' > $(BUILD)/tokenpin.map
-	$(CC) -shared -nostdlib -o $@ $(OBJECT) -Wl,-soname,$(SONAME) -Wl,--version-script,$(BUILD)/tokenpin.map \
+	$(CC) -shared -nostdlib $(LDFLAGS) -o $@ $(OBJECT) -Wl,-soname,$(SONAME) -Wl,--version-script,$(BUILD)/tokenpin.map \
 	  -Wl,-z,defs -Wl,-z,relro -Wl,-z,now -Wl,--gc-sections -lc
 	ln -sf $(notdir $(SHARED)) $(LIB)/$(SONAME)
 	ln -sf $(SONAME) $(LIB)/libtokenpin.so
@@ -59,8 +62,8 @@ header: ## include/tokenpin.h, from src/capi
 	TOKENPIN_WRITE_HEADER=1 $(CARGO) test --quiet --locked --test header
 
 .PHONY: vectors
-vectors: ## tests/vectors/*_v1.json and the worked examples in docs/, from the code
-	TOKENPIN_WRITE_VECTORS=1 $(CARGO) test --quiet --locked --test vectors --test docs
+vectors: ## tests/vectors/*_v1.json, the worked examples and figures in docs/, from the code
+	TOKENPIN_WRITE_VECTORS=1 $(CARGO) test --quiet --locked --test vectors --test docs --test operations
 
 .PHONY: demo
 demo: lib ## the main job on real traffic: Envoy, the OpenAI client, several accounts
@@ -74,6 +77,8 @@ include envoy/envoy.mk
 
 # What other languages and tools say of the same code.
 include tests/capi/tests.mk
+include tests/hpp/tests.mk
+include packaging/install.mk
 
 .PHONY: lint
 lint: tools ## formatting and lints, warnings denied
@@ -103,16 +108,16 @@ no-std: ## builds for bare metal and for WebAssembly
 	tests/no_std.sh $(BUILD)
 
 .PHONY: readme
-readme: lib ## the examples of README.md
-	tests/readme.sh $(BUILD)
+readme: lib ## the examples of README.md and docs/embedding.md
+	tests/examples.sh $(BUILD) README.md docs/embedding.md
 
 .PHONY: twin
 twin: lib ## the Python implementation against the vectors and the shared library
 	$(PYTHON) -B tests/twin/test_twin.py --library $(SHARED)
 
 # One after another, each with its seconds.
-TESTS := lint unit capi-test no-std readme twin demo-smoke
-CHECKS := $(TESTS) capi-sanitize demo
+TESTS := lint unit capi-test hpp-test packages-test no-std readme twin demo-smoke
+CHECKS := $(TESTS) capi-sanitize hpp-sanitize bazel-test demo
 
 define run
 	@for target in $(1); do echo "== $$target"; start=$$(date +%s); \

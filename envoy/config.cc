@@ -75,7 +75,8 @@ bool Config::ReadFirstStates(Problem* problem) {
   if (settings_->state_file.empty()) return true;
   file_ = StatFile();
   if (!file_) {
-    Log(kLogWarning, "the state file is not there: states are as configured until it is");
+    Log(kLogWarning,
+        "the state file is not there, states are as configured: " + settings_->state_file);
     return true;
   }
   Problem found;
@@ -172,7 +173,7 @@ std::optional<Event> Config::CheckStateFile() {
   if (now == file_) return std::nullopt;
   file_ = now;
   if (!now) {
-    Log(kLogWarning, "the state file is gone: states stay as they are");
+    Log(kLogWarning, "the state file is gone, states stay as they are: " + settings_->state_file);
     return std::nullopt;
   }
   Problem problem;
@@ -184,11 +185,12 @@ std::optional<Event> Config::CheckStateFile() {
     problem.Set("", "cannot be read");
   }
   if (problem.Found()) {
-    Log(kLogError, "state file refused, states stay as they are: " + problem.text());
+    Log(kLogError, "state file refused, states stay as they are: " + settings_->state_file + ": " +
+                       problem.text());
     return Event::kStateFileRefused;
   }
   fleet_->Declare(declared);
-  Log(kLogInfo, "state file applied");
+  Log(kLogInfo, "state file applied: " + settings_->state_file);
   return Event::kStateFileApplied;
 }
 

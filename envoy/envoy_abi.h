@@ -32,8 +32,8 @@ constexpr char kEnvoyAbiVersion[] = "v0.2.0";
 
 enum : int { kRequestHeader = 0, kResponseHeader = 2 };
 
-// The values that header hooks return; body and trailer hooks know 0 as well.
-enum : int { kContinue = 0, kStopIteration = 1 };
+// What hooks return: the first two for headers and trailers, all but the second for bodies.
+enum : int { kContinue = 0, kStopIteration = 1, kStopBodyAndBuffer = 1, kStopBodyNoBuffer = 3 };
 
 enum : int { kLogInfo = 2, kLogWarning = 3, kLogError = 4 };
 
@@ -41,12 +41,17 @@ enum : int { kAttributeResponseCodeDetails = 16, kAttributeConnectionId = 28 };
 
 enum : int { kMetadataDynamic = 0 };
 
+enum : int { kReceivedRequestBody = 0, kBufferedRequestBody = 1 };
+
 // Callbacks, defined by Envoy.
 void envoy_dynamic_module_callback_log_v2(int level, envoy_buffer message, envoy_buffer source_file,
                                           uint32_t source_line);
 bool envoy_dynamic_module_callback_http_get_header(envoy_filter filter, int type, envoy_buffer key,
                                                    envoy_buffer* value, size_t index,
                                                    size_t* count);
+size_t envoy_dynamic_module_callback_http_get_headers_size(envoy_filter filter, int type);
+bool envoy_dynamic_module_callback_http_get_headers(envoy_filter filter, int type,
+                                                    envoy_header* headers);
 // Replaces every value of the header; a null value removes the header.
 bool envoy_dynamic_module_callback_http_set_header(envoy_filter filter, int type, envoy_buffer key,
                                                    envoy_buffer value);
@@ -70,6 +75,13 @@ bool envoy_dynamic_module_callback_http_get_filter_state_bytes(envoy_filter filt
                                                                envoy_buffer key,
                                                                envoy_buffer* value);
 void envoy_dynamic_module_callback_http_clear_route_cache(envoy_filter filter);
+// In bytes: of the part that is just passing, or of what Envoy keeps.
+size_t envoy_dynamic_module_callback_http_get_body_size(envoy_filter filter, int body);
+// Begins the request again from the first filter, with its headers as they are now. If it returns
+// true, the stream is gone: nothing of it may be used, and the hook returns kStopIteration.
+bool envoy_dynamic_module_callback_http_filter_recreate_stream(envoy_filter filter,
+                                                               envoy_header* headers,
+                                                               size_t header_count);
 // What the module made of the route's configuration, or null.
 module_pointer envoy_dynamic_module_callback_get_most_specific_route_config(envoy_filter filter);
 bool envoy_dynamic_module_callback_is_validation_mode();

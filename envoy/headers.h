@@ -35,6 +35,14 @@ inline std::string_view FirstHeader(envoy_filter envoy, int type, std::string_vi
   return View(value);
 }
 
+// Every header; views as well.
+inline std::vector<envoy_header> ReadAllHeaders(envoy_filter envoy, int type) {
+  std::vector<envoy_header> headers(
+      envoy_dynamic_module_callback_http_get_headers_size(envoy, type));
+  if (!envoy_dynamic_module_callback_http_get_headers(envoy, type, headers.data())) headers.clear();
+  return headers;
+}
+
 inline void AddHeader(envoy_filter envoy, int type, std::string_view name, std::string_view value) {
   envoy_dynamic_module_callback_http_add_header(envoy, type, Buffer(name), Buffer(value));
 }

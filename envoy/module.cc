@@ -91,9 +91,13 @@ module_pointer Release(std::unique_ptr<Made> made, const char* what, const Probl
   return made.release();
 }
 
+// Envoy hands the stream's own object back as const.
+Stream* AsStream(module_pointer stream) { return static_cast<Stream*>(const_cast<void*>(stream)); }
+
 }  // namespace
 }  // namespace tokenpin_envoy
 
+using tokenpin_envoy::AsStream;
 using tokenpin_envoy::OwnedChain;
 using tokenpin_envoy::Problem;
 using tokenpin_envoy::Route;
@@ -142,27 +146,32 @@ void envoy_dynamic_module_on_http_filter_destroy(module_pointer stream) noexcept
 }
 
 int envoy_dynamic_module_on_http_filter_request_headers(envoy_filter envoy, module_pointer stream,
-                                                        bool) noexcept {
-  // Envoy hands the stream's own object back as const.
-  return static_cast<Stream*>(const_cast<void*>(stream))->OnRequestHeaders(envoy);
+                                                        bool end_of_stream) noexcept {
+  return AsStream(stream)->OnRequestHeaders(envoy, end_of_stream);
+}
+
+int envoy_dynamic_module_on_http_filter_request_body(envoy_filter envoy, module_pointer stream,
+                                                     bool end_of_stream) noexcept {
+  return AsStream(stream)->OnRequestBody(envoy, end_of_stream);
 }
 
 int envoy_dynamic_module_on_http_filter_response_headers(envoy_filter envoy, module_pointer stream,
-                                                         bool) noexcept {
-  return static_cast<Stream*>(const_cast<void*>(stream))->OnResponseHeaders(envoy);
+                                                         bool end_of_stream) noexcept {
+  return AsStream(stream)->OnResponseHeaders(envoy, end_of_stream);
+}
+
+int envoy_dynamic_module_on_http_filter_response_body(envoy_filter envoy, module_pointer stream,
+                                                      bool end_of_stream) noexcept {
+  return AsStream(stream)->OnResponseBody(envoy, end_of_stream);
+}
+
+int envoy_dynamic_module_on_http_filter_response_trailers(envoy_filter envoy,
+                                                          module_pointer stream) noexcept {
+  return AsStream(stream)->OnResponseTrailers(envoy);
 }
 
 // Envoy asks for all of these; the filter needs none of them.
-int envoy_dynamic_module_on_http_filter_request_body(envoy_filter, module_pointer, bool) noexcept {
-  return kContinue;
-}
 int envoy_dynamic_module_on_http_filter_request_trailers(envoy_filter, module_pointer) noexcept {
-  return kContinue;
-}
-int envoy_dynamic_module_on_http_filter_response_body(envoy_filter, module_pointer, bool) noexcept {
-  return kContinue;
-}
-int envoy_dynamic_module_on_http_filter_response_trailers(envoy_filter, module_pointer) noexcept {
   return kContinue;
 }
 void envoy_dynamic_module_on_http_filter_stream_complete(envoy_filter, module_pointer) noexcept {}

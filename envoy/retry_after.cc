@@ -7,7 +7,7 @@
 namespace tokenpin_envoy {
 
 // RFC 9110 section 10.2.3: a number of seconds, or a date.
-uint64_t ReadRetryAfter(std::string_view text, uint64_t now) {
+std::optional<uint64_t> ReadRetryAfter(std::string_view text, uint64_t now) {
   uint64_t seconds = 0;
   const char* const end = text.data() + text.size();
   const auto [rest, error] = std::from_chars(text.data(), end, seconds);
@@ -22,7 +22,7 @@ uint64_t ReadRetryAfter(std::string_view text, uint64_t now) {
     const std::time_t then = timegm(&date);
     return then > 0 && static_cast<uint64_t>(then) > now ? static_cast<uint64_t>(then) - now : 0;
   }
-  return 0;
+  return std::nullopt;
 }
 
 }  // namespace tokenpin_envoy

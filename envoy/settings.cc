@@ -168,7 +168,6 @@ void ReadOverlay(Fields* fields, Overlay* overlay) {
     if (overlay->scope->size() > TOKENPIN_MAX_SCOPE) {
       fields->problem()->Set(fields->Path("scope"), "is over 1024 bytes");
     }
-    if (overlay->scope->empty()) fields->problem()->Set(fields->Path("scope"), "is empty");
   }
   if (fields->Find("group") != nullptr) {
     fields->Enum("group", TOKENPIN_ENUM_GROUP, &overlay->group.emplace());
@@ -440,6 +439,8 @@ Parsed ParseConfiguration(std::string_view text, bool route, Problem* problem) {
     ReadSettings(&fields, parsed.settings.get());
   } else if (route) {
     ReadOverlay(&fields, &parsed.overlay);
+    // To the library an empty scope is the configured one.
+    if (parsed.overlay.scope == "") problem->Set("scope", "is empty");
   }
   fields.RefuseOthers();
   return parsed;

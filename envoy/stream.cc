@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 #include <iterator>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "headers.h"
@@ -26,42 +28,101 @@ Scratch& WorkerScratch() {
   return scratch;
 }
 
-}  // namespace
+// What a stream leaves to the one that Envoy makes in its place, while it makes it.
+struct Inheritance {
+  const Chain* chain;
+  std::shared_ptr<const Config> kept;
+  Tried tried;
+};
+thread_local const Inheritance* inheritance = nullptr;
 
-int Stream::OnRequestHeaders(envoy_filter envoy) {
+// Longer bodies of a response that leads to a retry are cut off. Errors are short.
+constexpr uint64_t kMaxHeldBody = 64 << 10;
+
+template <typename Number>
+bool ReadNumber(std::string_view text, Number* number) {
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, *number);
+  return error == std::errc() && rest == end;
+}
+
+bool Contains(const std::vector<uint16_t>& statuses, uint16_t status) {
+  return std::find(statuses.begin(), statuses.end(), status) != statuses.end();
+}
+
+// Whether a request may go to another token instead: it has no pin, and nobody will look for what
+// it creates at the old token, for the answer's cookie names the one that gave it.
+bool MayMove(const tokenpin::Decision& decision) {
+  const bool unpinned = decision.outcome() == TOKENPIN_OUTCOME_PLACED ||
+                        decision.outcome() == TOKENPIN_OUTCOME_RETRIED;
+  return unpinned && (decision.source() == TOKENPIN_SOURCE_STATELESS ||
+                      decision.source() == TOKENPIN_SOURCE_NONE || decision.fields().cookie != 0);
+}
+
+const Overlay* RouteOverlay(envoy_filter envoy, std::shared_ptr<const Config>* of_route) {
   const auto* route = static_cast<const Route*>(
       envoy_dynamic_module_callback_get_most_specific_route_config(envoy));
-  const Overlay* overlay = nullptr;
-  config_ = chain_.config.get();
-  if (route != nullptr && route->config != nullptr) {
-    kept_ = route->config;
-    config_ = kept_.get();
-  } else if (route != nullptr) {
-    overlay = &route->overlay;
+  if (route == nullptr) return nullptr;
+  *of_route = route->config;
+  return route->config == nullptr ? &route->overlay : nullptr;
+}
+
+}  // namespace
+
+Stream::Stream(const Chain& chain) : chain_(chain) {
+  if (inheritance != nullptr && inheritance->chain == &chain) {
+    kept_ = inheritance->kept;
+    tried_ = inheritance->tried;
   }
+}
+
+int Stream::OnRequestHeaders(envoy_filter envoy, bool end_of_stream) {
+  request_ended_ = end_of_stream;
+  const std::shared_ptr<const Config> before = std::move(kept_);
+  const Overlay* overlay = RouteOverlay(envoy, &kept_);
+  config_ = kept_ != nullptr ? kept_.get() : chain_.config.get();
   if (config_ == nullptr) return kContinue;
+  // Slots of another configuration mean other tokens.
+  if (kept_ != before) tried_.count = 0;
   observe_ = config_->settings().request.observe.value_or(false);
   if (overlay != nullptr) observe_ = overlay->observe.value_or(observe_);
 
-  RequestReader& reader = WorkerScratch().reader;
-  tokenpin::Request request;
-  if (!reader.Read(envoy, config_->settings(), overlay, &request)) {
-    chain_.stats.Count(envoy, Counter::kErrors);
-    return Refuse(envoy, 400, "bad_tenant", "The tenant cannot be told.");
-  }
-  // Without randomness the bytes are zero, which the library refuses where it matters.
-  (void)tokenpin::fill_entropy(request.entropy);
-  const auto decision = config_->affinity().decide(request);
+  const auto decision = Decide(envoy, overlay);
   if (!decision) {
-    Log(kLogError, "cannot decide: " + std::string(tokenpin::name(decision.status)));
     chain_.stats.Count(envoy, Counter::kErrors);
+    if (decision.status == TOKENPIN_STATUS_SCOPE_LENGTH) {
+      return Refuse(envoy, 400, "bad_tenant", "The tenant cannot be told.");
+    }
+    Log(kLogError, "cannot decide: " + std::string(tokenpin::name(decision.status)));
     return Refuse(envoy, 500, "affinity_error", "The gateway cannot choose an account.");
   }
   decision_ = *decision;
+  decided_ = true;
   chain_.stats.CountDecision(envoy, decision_);
   if (config_->settings().metadata) WriteMetadata(envoy);
   if (!decision_.has_slot()) return RefuseForWantOfToken(envoy);
-  if (!observe_) Serve(envoy, &reader);
+  if (!observe_) Serve(envoy);
+  return kContinue;
+}
+
+// What was read for it stays in the worker's scratch.
+tokenpin::Result<tokenpin::Decision> Stream::Decide(envoy_filter envoy, const Overlay* overlay) {
+  tokenpin::Request request;
+  if (!WorkerScratch().reader.Read(envoy, config_->settings(), overlay, &request)) {
+    return {TOKENPIN_STATUS_SCOPE_LENGTH, {}};
+  }
+  request.tried = tried_.slots.data();
+  request.tried_count = tried_.count;
+  // Without randomness the bytes are zero, which the library refuses where it matters.
+  (void)tokenpin::fill_entropy(request.entropy);
+  return config_->affinity().decide(request);
+}
+
+int Stream::OnRequestBody(envoy_filter envoy, bool end_of_stream) {
+  request_ended_ = end_of_stream;
+  if (serving_ && config_->settings().max_retries != 0) {
+    body_size_ += envoy_dynamic_module_callback_http_get_body_size(envoy, kReceivedRequestBody);
+  }
   return kContinue;
 }
 
@@ -77,13 +138,15 @@ int Stream::RefuseForWantOfToken(envoy_filter envoy) const {
 }
 
 // Puts the token on the request, and takes our own things off it.
-void Stream::Serve(envoy_filter envoy, RequestReader* reader) {
+void Stream::Serve(envoy_filter envoy) {
   const Settings& settings = config_->settings();
+  RequestReader& reader = WorkerScratch().reader;
   serving_ = true;
-  cookie_name_ = reader->scope().empty() ? config_->cookie_name()
-                                         : *config_->affinity().cookie_name(reader->scope());
-  StripCookies(envoy, &reader->cookies());
-  if (reader->carried()) RemoveHeader(envoy, kRequestHeader, settings.carrier_header);
+  cookie_name_ = reader.scope().empty() ? config_->cookie_name()
+                                        : *config_->affinity().cookie_name(reader.scope());
+  if (settings.max_retries != 0) SaveRequest(envoy);
+  StripCookies(envoy, &reader.cookies());
+  if (reader.carried()) RemoveHeader(envoy, kRequestHeader, settings.carrier_header);
   for (const Credential& credential : settings.tokens[decision_.slot()].credentials) {
     if (credential.value) {
       SetHeader(envoy, kRequestHeader, credential.name, *credential.value);
@@ -102,10 +165,11 @@ int Stream::Refuse(envoy_filter envoy, uint32_t status, std::string_view code,
                            R"("}})";
   constexpr std::string_view kType = "content-type", kJson = "application/json";
   const std::string& header = config_->settings().response_header;
-  const std::string described = header.empty() ? "" : Describe();
+  const bool describe = decided_ && !header.empty();
+  const std::string described = describe ? Describe() : "";
   envoy_header headers[] = {{kType.data(), kType.size(), kJson.data(), kJson.size()},
                             {header.data(), header.size(), described.data(), described.size()}};
-  envoy_dynamic_module_callback_http_send_response(envoy, status, headers, header.empty() ? 1 : 2,
+  envoy_dynamic_module_callback_http_send_response(envoy, status, headers, describe ? 2 : 1,
                                                    Buffer(body), Buffer(code));
   return kStopIteration;
 }
@@ -170,7 +234,7 @@ std::string Stream::Describe() const {
   return text;
 }
 
-int Stream::OnResponseHeaders(envoy_filter envoy) {
+int Stream::OnResponseHeaders(envoy_filter envoy, bool end_of_stream) {
   if (!serving_) return kContinue;
   const Settings& settings = config_->settings();
   if (!settings.response_header.empty()) {
@@ -184,13 +248,45 @@ int Stream::OnResponseHeaders(envoy_filter envoy) {
       View(details) != "via_upstream") {
     return kContinue;
   }
-  const std::string_view text = FirstHeader(envoy, kResponseHeader, ":status");
   uint16_t status = 0;
-  std::from_chars(text.data(), text.data() + text.size(), status);
+  ReadNumber(FirstHeader(envoy, kResponseHeader, ":status"), &status);
   if (status >= 400) CoolDown(envoy, status);
+  if (!Contains(settings.retry_statuses, status) || !MayRetry(envoy)) {
+    Finish(envoy, status);
+    return kContinue;
+  }
+  // Ending a response that is still coming in costs the upstream's connection, or a reset stream in
+  // it, of which servers take only so many. So a short body is waited for.
+  held_status_ = status;
+  uint64_t length = 0;
+  const std::string_view text = FirstHeader(envoy, kResponseHeader, "content-length");
+  const bool known = ReadNumber(text, &length);
+  if (!end_of_stream && known && length <= kMaxHeldBody) return kStopIteration;
+  return EndHold(envoy) ? kStopIteration : kContinue;
+}
+
+int Stream::OnResponseBody(envoy_filter envoy, bool end_of_stream) {
+  if (held_status_ == 0) return kContinue;
+  if (!end_of_stream) return kStopBodyAndBuffer;
+  return EndHold(envoy) ? kStopBodyNoBuffer : kContinue;
+}
+
+int Stream::OnResponseTrailers(envoy_filter envoy) {
+  if (held_status_ == 0) return kContinue;
+  return EndHold(envoy) ? kStopIteration : kContinue;
+}
+
+// True if Envoy began the request again; else the answer goes to the client as it is.
+bool Stream::EndHold(envoy_filter envoy) {
+  const uint16_t status = std::exchange(held_status_, 0);
+  if (Retry(envoy)) return true;  // and nothing of this object may be used
+  Finish(envoy, status);
+  return false;
+}
+
+void Stream::Finish(envoy_filter envoy, uint16_t status) const {
   DropUpstreamAnswers(envoy);
   Answer(envoy, status);
-  return kContinue;
 }
 
 // An upstream has no say in our cookie, nor in the header that carries it.
@@ -215,15 +311,13 @@ void Stream::DropUpstreamAnswers(envoy_filter envoy) const {
 
 void Stream::CoolDown(envoy_filter envoy, uint16_t status) const {
   for (const Cooldown& cooldown : config_->settings().cooldowns) {
-    const auto& statuses = cooldown.statuses;
-    if (std::find(statuses.begin(), statuses.end(), status) == statuses.end()) continue;
+    if (!Contains(cooldown.statuses, status)) continue;
     const uint64_t now = tokenpin::unix_now();
-    uint64_t seconds = 0;
+    uint64_t seconds = cooldown.seconds;
     if (cooldown.retry_after) {
-      seconds = ReadRetryAfter(FirstHeader(envoy, kResponseHeader, "retry-after"), now);
-      seconds = std::min<uint64_t>(seconds, cooldown.max_seconds);
+      const auto wanted = ReadRetryAfter(FirstHeader(envoy, kResponseHeader, "retry-after"), now);
+      if (wanted) seconds = std::clamp<uint64_t>(*wanted, 1, cooldown.max_seconds);
     }
-    if (seconds == 0) seconds = cooldown.seconds;
     if (config_->fleet().Cool(decision_.slot(), static_cast<tokenpin::State>(cooldown.state),
                               now + seconds, now)) {
       chain_.stats.Count(envoy, Counter::kCooldowns);
@@ -254,6 +348,59 @@ void Stream::Answer(envoy_filter envoy, uint16_t status) const {
       break;
   }
   chain_.stats.Count(envoy, Counter::kCookiesSet);
+}
+
+// Envoy sends again what it has kept of the body. It keeps it where the route has a retry or an
+// internal redirect policy, up to a limit; elsewhere nothing, and the request would be cut short.
+bool Stream::MayRetry(envoy_filter envoy) const {
+  return tried_.count < config_->settings().max_retries && MayMove(decision_) && request_ended_ &&
+         envoy_dynamic_module_callback_http_get_body_size(envoy, kBufferedRequestBody) ==
+             body_size_;
+}
+
+// Lets Envoy begin the request again, with another stream object that knows what was tried.
+bool Stream::Retry(envoy_filter envoy) {
+  RestoreRequest(envoy);
+  tried_.slots[tried_.count++] = decision_.slot();
+  std::shared_ptr<const Config> of_route;
+  const Overlay* overlay = RouteOverlay(envoy, &of_route);
+  if (of_route != kept_) return false;
+  // Without another token, the answer that is there is better than none.
+  const auto next = Decide(envoy, overlay);
+  if (!next || !next->has_slot() || !MayMove(*next)) return false;
+  chain_.stats.Count(envoy, Counter::kRetries);
+
+  // Envoy makes the new stream before the call returns.
+  const Inheritance left{&chain_, kept_, tried_};
+  inheritance = &left;
+  const bool begun = envoy_dynamic_module_callback_http_filter_recreate_stream(envoy, nullptr, 0);
+  inheritance = nullptr;
+  return begun;
+}
+
+// All headers, for the router changes more of them than this filter does.
+void Stream::SaveRequest(envoy_filter envoy) {
+  std::vector<envoy_header> headers = ReadAllHeaders(envoy, kRequestHeader);
+  for (const envoy_header& header : headers) {
+    saved_.emplace_back(std::string(header.key, header.key_length),
+                        std::string(header.value, header.value_length));
+  }
+}
+
+void Stream::RestoreRequest(envoy_filter envoy) const {
+  std::set<std::string> names;
+  for (const envoy_header& header : ReadAllHeaders(envoy, kRequestHeader)) {
+    if (header.key[0] != ':') names.emplace(header.key, header.key_length);
+  }
+  for (const std::string& name : names) RemoveHeader(envoy, kRequestHeader, name);
+  for (const auto& [name, value] : saved_) {
+    // A request cannot be without its pseudo-headers, not for a moment.
+    if (name[0] == ':') {
+      SetHeader(envoy, kRequestHeader, name, value);
+    } else {
+      AddHeader(envoy, kRequestHeader, name, value);
+    }
+  }
 }
 
 }  // namespace tokenpin_envoy

@@ -353,11 +353,16 @@ struct ConfigError {
 
 namespace detail {
 
-inline void report(ConfigError* error, Status status,
-                   const tokenpin_config_error& refused) noexcept {
+/** What `make` says, unless it would be said by a library of another interface. */
+template <typename Make>
+Status checked(ConfigError* error, Make make) noexcept {
+  tokenpin_config_error refused{};
+  const Status status =
+      abi_matches() ? detail::status(make(&refused)) : TOKENPIN_STATUS_STRUCT_SIZE;
   if (status != TOKENPIN_STATUS_OK && error != nullptr) {
     *error = {status, static_cast<Field>(refused.field), refused.index};
   }
+  return status;
 }
 
 }  // namespace detail
@@ -457,18 +462,20 @@ class Affinity {
   /** Builds one, in memory of one `malloc`. The configuration is copied and may go. */
   static Result<Affinity> make(const tokenpin_config& config,
                                ConfigError* error = nullptr) noexcept {
-    return build(error, false, [&](tokenpin_affinity** handle, tokenpin_config_error* refused) {
-      return tokenpin_affinity_new(&config, handle, refused);
+    Result<Affinity> made;
+    made.status = detail::checked(error, [&](tokenpin_config_error* refused) {
+      return tokenpin_affinity_new(&config, &made.value.handle_, refused);
     });
+    return made;
   }
 
   /** The size of the memory that `make_in` needs, in bytes. */
   static Result<std::size_t> size_of(const tokenpin_config& config,
                                      ConfigError* error = nullptr) noexcept {
     Result<std::size_t> size;
-    tokenpin_config_error refused{};
-    size.status = detail::status(tokenpin_affinity_size(&config, &size.value, &refused));
-    detail::report(error, size.status, refused);
+    size.status = detail::checked(error, [&](tokenpin_config_error* refused) {
+      return tokenpin_affinity_size(&config, &size.value, refused);
+    });
     return size;
   }
 
@@ -478,9 +485,12 @@ class Affinity {
    */
   static Result<Affinity> make_in(void* memory, std::size_t size, const tokenpin_config& config,
                                   ConfigError* error = nullptr) noexcept {
-    return build(error, true, [&](tokenpin_affinity** handle, tokenpin_config_error* refused) {
-      return tokenpin_affinity_init(memory, size, &config, handle, refused);
+    Result<Affinity> made;
+    made.value.in_place_ = true;
+    made.status = detail::checked(error, [&](tokenpin_config_error* refused) {
+      return tokenpin_affinity_init(memory, size, &config, &made.value.handle_, refused);
     });
+    return made;
   }
 
   /** Decides which slot serves a request. See `tokenpin_affinity_decide`. */
@@ -581,17 +591,6 @@ class Affinity {
   [[nodiscard]] const tokenpin_affinity* handle() const noexcept { return handle_; }
 
  private:
-  template <typename Init>
-  static Result<Affinity> build(ConfigError* error, bool in_place, Init init) noexcept {
-    Result<Affinity> made;
-    tokenpin_config_error refused{};
-    made.status = abi_matches() ? detail::status(init(&made.value.handle_, &refused))
-                                : TOKENPIN_STATUS_STRUCT_SIZE;
-    made.value.in_place_ = in_place;
-    detail::report(error, made.status, refused);
-    return made;
-  }
-
   tokenpin_affinity* handle_ = nullptr;
   bool in_place_ = false;
 };
@@ -625,12 +624,10 @@ class KeyRing {
   static Result<KeyRing> make(Span<const CookieKey> keys, const Block* placement_key = nullptr,
                               ConfigError* error = nullptr) noexcept {
     Result<KeyRing> ring;
-    tokenpin_config_error refused{};
     const std::uint8_t* key = placement_key == nullptr ? nullptr : *placement_key;
-    ring.status = abi_matches() ? detail::status(tokenpin_key_ring_init(
-                                      &ring.value.ring_, keys.data(), keys.size(), key, &refused))
-                                : TOKENPIN_STATUS_STRUCT_SIZE;
-    detail::report(error, ring.status, refused);
+    ring.status = detail::checked(error, [&](tokenpin_config_error* refused) {
+      return tokenpin_key_ring_init(&ring.value.ring_, keys.data(), keys.size(), key, refused);
+    });
     return ring;
   }
 

@@ -8,20 +8,8 @@ use tokenpin::{
     identity_hash, jump, key_hash, mix, neg_log2, select,
 };
 
-const BEGIN: &str = "<!-- worked example, written by `make vectors` -->\n";
-const END: &str = "<!-- end -->";
-
-fn compare(file: &str, example: &str) {
-    let path = format!("{}/docs/{file}", env!("CARGO_MANIFEST_DIR"));
-    let page = std::fs::read_to_string(&path).unwrap();
-    let (before, rest) = page.split_once(BEGIN).unwrap();
-    let (there, after) = rest.split_once(END).unwrap();
-    if std::env::var_os("TOKENPIN_WRITE_VECTORS").is_some() {
-        std::fs::write(&path, format!("{before}{BEGIN}{example}{END}{after}")).unwrap();
-        return;
-    }
-    assert!(there == example, "the example in docs/{file} is stale: `make vectors` writes it anew");
-}
+#[path = "docs/page.rs"]
+mod page;
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
@@ -74,7 +62,7 @@ fn selection() {
                 writeln!(out, "    {name:6} {i:4}  {r:016x}  {cost:14}  {weight:6}  {quotient:10}");
         }
     }
-    compare("selection.md", &out);
+    page::compare("selection.md", "worked example", &out);
 }
 
 #[test]
@@ -113,5 +101,5 @@ fn cookie_format() {
             hex(&raw[34..])
         );
     }
-    compare("cookie-format.md", &out);
+    page::compare("cookie-format.md", "worked example", &out);
 }

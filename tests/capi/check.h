@@ -22,7 +22,8 @@ static inline bool check_at(bool good, const char* what, const char* file, int l
   return good;
 }
 
-#define CHECK(condition) check_at((condition), #condition, __FILE__, __LINE__)
+// A condition in the sense of `if`, in C++ too.
+#define CHECK(condition) check_at((condition) ? true : false, #condition, __FILE__, __LINE__)
 
 // The last line of every program; what `main` returns.
 static inline int check_report(void) {

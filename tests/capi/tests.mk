@@ -1,17 +1,15 @@
-# The C ABI from C and C++. Included by the Makefile at the top, whose variables it uses.
+# The C ABI from C. Included by the Makefile at the top, whose variables it uses.
 
-CXX ?= c++
 RUSTC ?= rustc
 
 CAPI := tests/capi
 CAPI_OUT := $(BUILD)/capi
-CAPI_PROGRAMS := layout contract capi no_alloc capi_cpp two_rusts
+CAPI_PROGRAMS := layout contract capi no_alloc two_rusts
 # Without those that bring an allocator or a runtime of their own.
-CAPI_SANITIZED := layout contract capi capi_cpp
+CAPI_SANITIZED := layout contract capi
 
 CAPI_FLAGS := -O1 -g -Wall -Wextra -Wpedantic -Werror -Iinclude
 CAPI_CFLAGS := -std=c11 -fno-builtin $(CAPI_FLAGS)
-CAPI_CXXFLAGS := -std=c++17 $(CAPI_FLAGS) -pthread
 CAPI_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 # What each program is made of, in either variant.
@@ -19,7 +17,6 @@ CAPI_layout := layout.o
 CAPI_contract := contract.o
 CAPI_capi := capi.o
 CAPI_no_alloc := no_alloc.o
-CAPI_capi_cpp := capi_cpp.o capi_other.o
 CAPI_two_rusts := two_rusts.o libother.a
 # Arguments, and what only the plain variant is made of.
 CAPI_ARGS_capi := tests/vectors $(VERSION)
@@ -27,19 +24,13 @@ CAPI_PLAIN_capi := alloc.o
 CAPI_PLAIN_no_alloc := alloc.o
 CAPI_LIBS_two_rusts := -lgcc_s -ldl -lm
 
-CAPI_HEADERS := include/tokenpin.h $(wildcard $(CAPI)/*.h $(CAPI)/*.hpp) $(CAPI)/tests.mk
+CAPI_HEADERS := include/tokenpin.h $(wildcard $(CAPI)/*.h) $(CAPI)/tests.mk
 
 # $(1) is the folder, $(2) its flags.
 define capi_objects
 $(1)/%.o: $(CAPI)/%.c $(CAPI_HEADERS)
 	@mkdir -p $(1)
 	$(CC) $(CAPI_CFLAGS) $(2) -c $$< -o $$@
-$(1)/capi_cpp.o: $(CAPI)/capi.cpp $(CAPI_HEADERS)
-	@mkdir -p $(1)
-	$(CXX) $(CAPI_CXXFLAGS) $(2) -c $$< -o $$@
-$(1)/capi_other.o: $(CAPI)/capi_other.cpp $(CAPI_HEADERS)
-	@mkdir -p $(1)
-	$(CXX) $(CAPI_CXXFLAGS) $(2) -c $$< -o $$@
 $(1)/two_rusts.o: $(CAPI)/two_rusts/main.c $(CAPI_HEADERS)
 	@mkdir -p $(1)
 	$(CC) $(CAPI_CFLAGS) $(2) -c $$< -o $$@
@@ -52,15 +43,14 @@ $(CAPI_OUT)/libother.a: $(CAPI)/two_rusts/other.rs
 	$(RUSTC) --edition 2021 --crate-type staticlib -O -o $@ $<
 
 # $(1) is the program.
-capi_link = $(if $(findstring cpp,$(1)),$(CXX) -pthread,$(CC))
 define capi_program
 CAPI_OBJECTS_$(1) := $$(addprefix $(CAPI_OUT)/,$$(CAPI_$(1)) $$(CAPI_PLAIN_$(1)))
 $(CAPI_OUT)/$(1)-static: $$(CAPI_OBJECTS_$(1)) $(STATIC)
-	$(call capi_link,$(1)) $$^ $$(CAPI_LIBS_$(1)) -o $$@
+	$(CC) $$^ $$(CAPI_LIBS_$(1)) -o $$@
 $(CAPI_OUT)/$(1)-shared: $$(CAPI_OBJECTS_$(1)) $(SHARED)
-	$(call capi_link,$(1)) $$^ $$(CAPI_LIBS_$(1)) -Wl,-rpath,'$$$$ORIGIN/../lib' -o $$@
+	$(CC) $$^ $$(CAPI_LIBS_$(1)) -Wl,-rpath,'$$$$ORIGIN/../lib' -o $$@
 $(CAPI_OUT)/sanitize/$(1): $$(addprefix $(CAPI_OUT)/sanitize/,$$(CAPI_$(1))) $(STATIC)
-	$(call capi_link,$(1)) $(CAPI_SANITIZE) $$^ -o $$@
+	$(CC) $(CAPI_SANITIZE) $$^ -o $$@
 endef
 $(foreach program,$(CAPI_PROGRAMS),$(eval $(call capi_program,$(program))))
 
@@ -68,7 +58,7 @@ CAPI_STATIC := $(foreach program,$(CAPI_PROGRAMS),$(CAPI_OUT)/$(program)-static)
 CAPI_SHARED := $(foreach program,$(CAPI_PROGRAMS),$(CAPI_OUT)/$(program)-shared)
 
 .PHONY: capi-test
-capi-test: lib $(CAPI_STATIC) $(CAPI_SHARED) ## the C ABI from C and C++, and what the linker sees
+capi-test: lib $(CAPI_STATIC) $(CAPI_SHARED) ## the C ABI from C, and what the linker sees
 	CC='$(CC)' CXX='$(CXX)' MAKE='$(MAKE)' SONAME='$(SONAME)' $(CAPI)/run.sh \
 	  $(foreach program,$(CAPI_PROGRAMS),$(foreach linked,static shared, \
 	    '$(strip $(CAPI_OUT)/$(program)-$(linked) $(CAPI_ARGS_$(program)))')) \

@@ -1,0 +1,2 @@
+// The header by itself, and twice.
+#include <tokenpin.hpp>

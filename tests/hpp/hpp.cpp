@@ -1,0 +1,580 @@
+// tokenpin.hpp as its users call it. Compiled with and without exceptions.
+#include <tokenpin.hpp>
+// Not sorted: the header must not need, or disturb, what comes behind it.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "check.h"
+#include "other.h"
+#include "promises.h"
+#include "world.h"
+
+namespace {
+
+using tokenpin::Affinity;
+using tokenpin::bytes;
+using tokenpin::Config;
+using tokenpin::ConfigError;
+using tokenpin::Decision;
+using tokenpin::KeyRing;
+using tokenpin::name;
+using tokenpin::Request;
+
+constexpr std::string_view kName = "__Host-tokenpin";
+
+// The world of the C tests, in the words of this header.
+struct CppWorld {
+  CppWorld() {
+    CHECK(world_init(&c) == TOKENPIN_STATUS_OK);
+    config.set_cookie_keys({c.keys, 2});
+    config.set_slots({c.slots, kSlots});
+    std::memcpy(config.placement_key, c.config.placement_key, sizeof config.placement_key);
+  }
+  Affinity make() const {
+    ConfigError error;
+    auto made = Affinity::make(config, &error);
+    CHECK(made && made->handle() != nullptr && error.status == TOKENPIN_STATUS_OK);
+    return std::move(*made);
+  }
+  World c{};
+  Config config;
+};
+
+Request creating() {
+  Request request;
+  request.now = kNow;
+  std::memset(request.entropy, 0x5a, sizeof request.entropy);
+  request.set_group(TOKENPIN_GROUP_STATEFUL);
+  return request;
+}
+
+bool all_zero(const void* memory, std::size_t size) {
+  const auto* first = static_cast<const unsigned char*>(memory);
+  return std::all_of(first, first + size, [](unsigned char byte) { return byte == 0; });
+}
+
+// A cookie goes out, comes back, and is stripped.
+void a_request_and_its_response() {
+  const CppWorld world;
+  const Affinity affinity = world.make();
+  Request request = creating();
+  const auto first = affinity.decide(request);
+  CHECK(first && first->has_slot() && first->slot() < kAccounts);
+  CHECK(first->source() == TOKENPIN_SOURCE_MINTED && first->outcome() == TOKENPIN_OUTCOME_PLACED);
+  CHECK(first->pin_state() == TOKENPIN_PIN_STATE_NONE && first->fields().cookie == 1);
+  CHECK(first->verdict() == TOKENPIN_VERDICT_ABSENT &&
+        first->key_reason() == TOKENPIN_KEY_REASON_ABSENT);
+
+  const auto failed = affinity.finish(*first, 500);
+  CHECK(failed && failed->kind == TOKENPIN_ANSWER_NOTHING && failed->text.view().empty());
+  const auto answer = affinity.finish(*first, 201);
+  CHECK(answer && answer->kind == TOKENPIN_ANSWER_SET_COOKIE);
+  const std::string_view line = answer->text.view();
+  CHECK(line.substr(0, kName.size() + 1) == "__Host-tokenpin=");
+  CHECK(line.find("; Path=/") != line.npos && line.find("; Secure") != line.npos);
+  CHECK(tokenpin::sets_cookie(line, kName) && !tokenpin::sets_cookie(line, "other"));
+
+  const std::string field = "a=1; " + std::string(line.substr(0, line.find(';'))) + "; b=2";
+  const tokenpin_bytes fields[] = {bytes("z=1"), bytes(field)};
+  request.set_cookies(fields);
+  const auto second = affinity.decide(request);
+  CHECK(second && second->outcome() == TOKENPIN_OUTCOME_PINNED);
+  CHECK(second->slot() == first->slot() && second->source() == TOKENPIN_SOURCE_COOKIE);
+  CHECK(second->verdict() == TOKENPIN_VERDICT_VALID);
+  const auto elsewhere = decide_elsewhere(affinity, request);
+  CHECK(elsewhere && std::memcmp(&*elsewhere, &*second, sizeof(Decision)) == 0);
+
+  std::string rest(field.size(), '\0');
+  const auto left = tokenpin::strip_cookie(field, kName, rest);
+  CHECK(left && std::string_view(rest).substr(0, *left) == "a=1; b=2");
+  const auto small = tokenpin::strip_cookie(field, kName, {rest.data(), 3});
+  CHECK(small.status == TOKENPIN_STATUS_BUFFER_TOO_SMALL && small.value == *left);
+  CHECK(tokenpin::strip_cookie(field, kName, {field.empty() ? nullptr : rest.data(), 0}).status ==
+        TOKENPIN_STATUS_BUFFER_TOO_SMALL);
+}
+
+void what_a_request_says_is_heard() {
+  const CppWorld world;
+  const Affinity affinity = world.make();
+  Request request = creating();
+  const std::vector<tokenpin_bytes> alice{bytes("alice")}, chat{bytes("chat-7")};
+  request.set_consumers(alice, false);
+  CHECK(affinity.decide(request)->key_reason() == TOKENPIN_KEY_REASON_UNTRUSTED);
+  request.set_consumers(alice, true);
+  const auto consumer = affinity.decide(request);
+  CHECK(consumer && consumer->source() == TOKENPIN_SOURCE_CONSUMER);
+  CHECK(consumer->key_reason() == TOKENPIN_KEY_REASON_OK);
+  const std::uint32_t tried[] = {consumer->slot()};
+  request.set_tried(tried);
+  const auto retried = affinity.decide(request);
+  CHECK(retried->outcome() == TOKENPIN_OUTCOME_RETRIED && retried->slot() != consumer->slot());
+  request.set_tried({});
+  request.set_consumers({}, true);
+  request.set_sessions(chat);
+  CHECK(affinity.decide(request)->source() == TOKENPIN_SOURCE_SESSION);
+  request.set_group(TOKENPIN_GROUP_STATELESS);
+  CHECK(affinity.decide(request)->source() == TOKENPIN_SOURCE_STATELESS);
+
+  // A value in a header of its own, and its answer.
+  Request carried = creating();
+  carried.carrier = 1;
+  const auto minted = affinity.decide(carried);
+  const auto answer = affinity.finish(*minted, 200);
+  CHECK(answer->kind == TOKENPIN_ANSWER_CARRIER);
+  CHECK(answer->text.view().size() == TOKENPIN_COOKIE_VALUE_LEN);
+  carried.carried = bytes(answer->text.view());
+  CHECK(affinity.decide(carried)->outcome() == TOKENPIN_OUTCOME_PINNED);
+}
+
+void refusals_are_statuses_with_a_place() {
+  CppWorld world;
+  world.config.strategy = 99;
+  ConfigError error;
+  auto refused = Affinity::make(world.config, &error);
+  CHECK(!refused && refused->handle() == nullptr);
+  CHECK(refused.status == TOKENPIN_STATUS_BAD_ENUM && error.status == TOKENPIN_STATUS_BAD_ENUM);
+  CHECK(error.field == TOKENPIN_FIELD_STRATEGY && name(error.field) == "strategy");
+  CHECK(!Affinity::make(world.config));
+  world.config.strategy = TOKENPIN_STRATEGY_JUMP;
+  world.c.slots[2].identity = bytes("account-a");
+  refused = Affinity::make(world.config, &error);
+  CHECK(refused.status == TOKENPIN_STATUS_DUPLICATE_IDENTITY);
+  CHECK(error.field == TOKENPIN_FIELD_SLOTS && error.index == 2);
+  world.config.set_slots({});
+  CHECK(Affinity::size_of(world.config, &error).status == TOKENPIN_STATUS_SLOT_COUNT);
+  CHECK(error.status == TOKENPIN_STATUS_SLOT_COUNT);
+  const tokenpin::Rule rules[] = {{bytes("jobs//x"), TOKENPIN_GROUP_STATEFUL}};
+  CppWorld with_rules;
+  with_rules.config.set_rules(rules);
+  CHECK(Affinity::make(with_rules.config).status == TOKENPIN_STATUS_PATTERN);
+
+  // Randomness is needed, and a failed decision has no slot.
+  const Affinity affinity = CppWorld().make();
+  Request request = creating();
+  std::memset(request.entropy, 0, sizeof request.entropy);
+  const auto decision = affinity.decide(request);
+  CHECK(decision.status == TOKENPIN_STATUS_ENTROPY && name(decision.status) == "entropy");
+  CHECK(!decision->has_slot() && decision->slot() == TOKENPIN_SLOT_NONE);
+  CHECK(affinity.finish(*decision, 200).status == TOKENPIN_STATUS_BAD_DECISION);
+  CHECK(affinity.finish(Decision(), 200).status == TOKENPIN_STATUS_BAD_DECISION);
+  CHECK(affinity.find({}).status == TOKENPIN_STATUS_IDENTITY_EMPTY);
+  CHECK(affinity.find({}).value == TOKENPIN_SLOT_NONE);
+  CHECK(affinity.set_slot(99, tokenpin::kUp).status == TOKENPIN_STATUS_SLOT_RANGE);
+  CHECK(affinity.get_slot(99).status == TOKENPIN_STATUS_SLOT_RANGE);
+  CHECK(affinity.get_slot(99)->state == TOKENPIN_STATE_DOWN);
+}
+
+void slots_and_names_of_an_affinity() {
+  CppWorld world;
+  const Affinity affinity = world.make();
+  CHECK(affinity.capacity().value == kSlots);
+  CHECK(*affinity.find("account-b") == 1);
+  CHECK(*affinity.find(std::string_view("account-bc").substr(0, 9)) == 1);
+  CHECK(*affinity.find("account-bc") == TOKENPIN_SLOT_NONE);
+  CHECK(affinity.get_slot(0)->weight == TOKENPIN_MAX_WEIGHT);
+  CHECK(affinity.get_identity_hash(1).value == tokenpin::identity_hash("account-b").value);
+  CHECK(affinity.get_identity_hash(kAccounts).value == 0);
+  CHECK(affinity.get_identity_hash(99).status == TOKENPIN_STATUS_SLOT_RANGE);
+
+  const auto before = affinity.live_fingerprint(kNow);
+  CHECK(affinity.set_slot(1, {kNow + 60, 7, TOKENPIN_STATE_DOWN}));
+  const auto slot = affinity.get_slot(1);
+  CHECK(slot && slot->state == TOKENPIN_STATE_DOWN && slot->weight == 7);
+  CHECK(slot->until == kNow + 60);
+  CHECK(before && *affinity.live_fingerprint(kNow) != *before);
+  CHECK(*affinity.live_fingerprint(kNow) != *affinity.live_fingerprint(kNow + 60));
+  CHECK(affinity.fingerprint() && *affinity.fingerprint() == *world.make().fingerprint());
+
+  CHECK(affinity.cookie_name()->view() == kName);
+  const auto scoped = affinity.cookie_name("tenant");
+  CHECK(scoped && scoped->view() == tokenpin::default_cookie_name("tenant")->view());
+  CHECK(scoped->view() != kName && tokenpin::default_cookie_name()->view() == kName);
+  CHECK(affinity.cookie_name(std::string(TOKENPIN_MAX_SCOPE + 1, 's')).status ==
+        TOKENPIN_STATUS_SCOPE_LENGTH);
+  CHECK(affinity.cookie_name(std::string(TOKENPIN_MAX_SCOPE + 1, 's'))->view().empty());
+  const std::string longest(TOKENPIN_MAX_COOKIE_NAME, 'n');
+  world.config.cookie_name = bytes(longest);
+  CHECK(world.make().cookie_name()->view() == longest);
+}
+
+void handles_move_and_end_by_themselves() {
+  const CppWorld world;
+  Affinity first = world.make();
+  Affinity second = std::move(first);
+  CHECK(first.handle() == nullptr && second.capacity());
+  CHECK(first.capacity().status == TOKENPIN_STATUS_NULL_POINTER);
+  CHECK(first.decide(creating()).status == TOKENPIN_STATUS_NULL_POINTER);
+  CHECK(first.cookie_name().status == TOKENPIN_STATUS_NULL_POINTER);
+  first = std::move(second);
+  CHECK(first.capacity() && second.handle() == nullptr);
+  Affinity& itself = first;
+  first = std::move(itself);
+  CHECK(first.capacity());
+  first = world.make();
+  CHECK(first.capacity());
+  first = Affinity();
+  CHECK(first.handle() == nullptr);
+  const auto shared = std::make_shared<const Affinity>(world.make());
+  CHECK(shared->decide(creating()));
+}
+
+void memory_of_the_caller_is_used_and_wiped() {
+  const CppWorld world;
+  const auto size = Affinity::size_of(world.config);
+  CHECK(size && *size > kSlots * sizeof(tokenpin::Slot));
+  struct alignas(TOKENPIN_AFFINITY_ALIGN) Unit {
+    unsigned char bytes[TOKENPIN_AFFINITY_ALIGN];
+  };
+  std::vector<Unit> memory(*size / sizeof(Unit) + 1);
+  CHECK(Affinity::make_in(memory.data(), *size - 1, world.config).status ==
+        TOKENPIN_STATUS_BUFFER_TOO_SMALL);
+  {
+    auto made = Affinity::make_in(memory.data(), *size, world.config);
+    CHECK(made && made->handle() == static_cast<void*>(memory.data()));
+    Affinity moved = std::move(made.value);
+    CHECK(moved.decide(creating()) && !all_zero(memory.data(), *size));
+    Affinity other = world.make();
+    moved = std::move(other);
+    CHECK(all_zero(memory.data(), *size) && moved.decide(creating()));
+  }
+  const auto again = Affinity::make_in(memory.data(), *size, world.config);
+  CHECK(again && again->capacity());
+}
+
+// A reload: who decided answers, though a newer configuration is in use.
+void another_configuration_is_stale() {
+  CppWorld world;
+  auto current = std::make_shared<const Affinity>(world.make());
+  const auto kept = current;
+  const auto decision = kept->decide(creating());
+  world.c.slots[0].identity = bytes("account-z");
+  current = std::make_shared<const Affinity>(world.make());
+  const auto stale = current->finish(*decision, 200);
+  CHECK(stale.status == TOKENPIN_STATUS_STALE && stale->kind == TOKENPIN_ANSWER_NOTHING);
+  CHECK(kept->finish(*decision, 200)->kind == TOKENPIN_ANSWER_SET_COOKIE);
+}
+
+void key_rings_sign_read_and_wipe() {
+  CppWorld world;
+  ConfigError error;
+  auto made = KeyRing::make({world.c.keys, 2}, &world.config.placement_key, &error);
+  CHECK(made);
+  KeyRing ring = std::move(*made);
+  tokenpin::Cookie cookie{};
+  cookie.pin = *tokenpin::identity_hash("account-a");
+  cookie.issued_at = cookie.refreshed_at = kNow;
+  cookie.id[0] = 1;
+  const auto value = ring.encode(kName, "scope", cookie);
+  CHECK(value && value->view().size() == TOKENPIN_COOKIE_VALUE_LEN);
+  const tokenpin::Limits limits{300, 3600, 0, 0};
+  const auto decoded = ring.decode(kName, "scope", limits, kNow, value->view());
+  CHECK(decoded && decoded->verdict == TOKENPIN_VERDICT_VALID);
+  CHECK(decoded->cookie.pin == cookie.pin && decoded->cookie.id[0] == 1);
+  const auto late = ring.decode(kName, "scope", limits, kNow + 3601, value->view());
+  CHECK(late->verdict == TOKENPIN_VERDICT_EXPIRED_LIFE);
+  const auto forged = ring.decode(kName, "other", limits, kNow, value->view());
+  CHECK(forged && forged->verdict == TOKENPIN_VERDICT_BAD_TAG);
+  CHECK(all_zero(&forged->cookie, sizeof forged->cookie));
+
+  const tokenpin::Key bob = tokenpin::combined_key("bob", "chat"), eve = tokenpin::session_key("e");
+  cookie.kind = TOKENPIN_KIND_COMBINED;
+  CHECK(ring.encode(kName, "", cookie).status == TOKENPIN_STATUS_KEY_LENGTH);
+  CHECK(ring.encode(kName, "", cookie)->view().empty());
+  const auto bound = ring.encode(kName, "", cookie, &bob);
+  CHECK(ring.decode(kName, "", limits, kNow, bound->view(), &bob)->verdict ==
+        TOKENPIN_VERDICT_VALID);
+  CHECK(ring.decode(kName, "", limits, kNow, bound->view(), &eve)->verdict ==
+        TOKENPIN_VERDICT_BAD_TAG);
+  CHECK(ring.decode(kName, "scope", limits, kNow, value->view(), &eve)->verdict ==
+        TOKENPIN_VERDICT_OTHER_KEY);
+
+  CHECK(made->encode(kName, "", cookie, &bob).status == TOKENPIN_STATUS_NOT_INITIALISED);
+  KeyRing& itself = ring;
+  ring = std::move(itself);
+  KeyRing assigned;
+  assigned = std::move(ring);
+  CHECK(assigned.encode(kName, "", cookie, &bob));
+  CHECK(ring.encode(kName, "", cookie, &bob).status == TOKENPIN_STATUS_NOT_INITIALISED);
+  CHECK(all_zero(&ring, sizeof ring) && !all_zero(&assigned, sizeof assigned));
+
+  alignas(KeyRing) unsigned char place[sizeof(KeyRing)];
+  auto* placed = new (place) KeyRing(std::move(assigned));
+  CHECK(!all_zero(place, sizeof place));
+  placed->~KeyRing();
+  CHECK(all_zero(place, sizeof place));
+
+  world.c.keys[1].id = world.c.keys[0].id;
+  CHECK(KeyRing::make({world.c.keys, 2}, nullptr, &error).status ==
+        TOKENPIN_STATUS_DUPLICATE_KEY_ID);
+  CHECK(error.field == TOKENPIN_FIELD_COOKIE_KEYS && error.index == 1);
+}
+
+void a_configuration_wipes_its_key() {
+  alignas(Config) unsigned char place[sizeof(Config)];
+  auto* config = new (place) Config;
+  CHECK(config->size == sizeof(tokenpin_config) && config->skew == 300);
+  std::memset(config->placement_key, 0x77, sizeof config->placement_key);
+  config->~Config();
+  CHECK(std::count(place, place + sizeof place, 0x77) == 0);
+}
+
+void the_pure_functions() {
+  CHECK(*tokenpin::jump(256, 1) == 0);
+  CHECK(tokenpin::jump(1, 0).status == TOKENPIN_STATUS_BUCKET_COUNT);
+  CHECK(tokenpin::identity_hash("").status == TOKENPIN_STATUS_IDENTITY_EMPTY);
+
+  const tokenpin::Block id = {1};
+  const tokenpin::Key keys[] = {tokenpin::anonymous_key(id), tokenpin::consumer_key("alice"),
+                                tokenpin::session_key("alice"),
+                                tokenpin::combined_key("alice", "alice")};
+  const tokenpin::Block placement_key = {9};
+  std::vector<std::uint64_t> hashes;
+  std::vector<std::uint32_t> fnv1as;
+  for (const tokenpin::Key& key : keys) {
+    hashes.push_back(*tokenpin::key_hash(placement_key, "scope", key));
+    fnv1as.push_back(*tokenpin::fnv1a32(key));
+  }
+  CHECK(hashes[0] != hashes[1] && hashes[1] != hashes[2] && hashes[2] != hashes[3]);
+  CHECK(hashes[1] != *tokenpin::key_hash(placement_key, "", keys[1]));
+  CHECK(fnv1as[1] == fnv1as[2]);  // Higress knows no kinds.
+  CHECK(*tokenpin::fnv1a32(tokenpin::consumer_key("a")) == 0xe40c292c);
+  CHECK(tokenpin::key_hash({}, "", keys[1]).status == TOKENPIN_STATUS_ZERO_SECRET);
+
+  std::vector<tokenpin::Slot> slots{*tokenpin::make_slot("a", tokenpin::kUp),
+                                    *tokenpin::make_vacant_slot(),
+                                    *tokenpin::make_slot("c", tokenpin::kUp)};
+  const auto refused = tokenpin::make_slot("", tokenpin::kUp);
+  CHECK(refused.status == TOKENPIN_STATUS_IDENTITY_EMPTY);
+  CHECK(tokenpin::get_slot(refused.value)->state == TOKENPIN_STATE_VACANT);
+  const tokenpin::Filter all{};
+  std::vector<std::uint32_t> selected(hashes.size());
+  for (const auto strategy : {TOKENPIN_STRATEGY_JUMP, TOKENPIN_STRATEGY_RENDEZVOUS,
+                              TOKENPIN_STRATEGY_HIGRESS_FNV1A_MODULO}) {
+    CHECK(tokenpin::select_batch(strategy, slots, all, hashes, selected, fnv1as));
+    for (std::size_t i = 0; i < hashes.size(); i++) {
+      const auto one = tokenpin::select(strategy, slots, all, hashes[i], fnv1as[i]);
+      CHECK(one && *one == selected[i] && (*one == 0 || *one == 2));
+    }
+  }
+  CHECK(tokenpin::select_batch(TOKENPIN_STRATEGY_JUMP, slots, all, hashes, selected));
+  CHECK(tokenpin::select_batch(TOKENPIN_STRATEGY_JUMP, slots, all, hashes, {selected.data(), 3})
+            .status == TOKENPIN_STATUS_BUFFER_TOO_SMALL);
+  CHECK(tokenpin::select_batch(TOKENPIN_STRATEGY_JUMP, slots, all, hashes, selected,
+                               {fnv1as.data(), 3})
+            .status == TOKENPIN_STATUS_BUFFER_TOO_SMALL);
+  CHECK(tokenpin::set_slot(slots[0], {0, 1, TOKENPIN_STATE_DOWN}));
+  CHECK(tokenpin::get_slot(slots[0])->state == TOKENPIN_STATE_DOWN);
+  CHECK(tokenpin::set_slot(slots[1], tokenpin::kUp).status == TOKENPIN_STATUS_VACANT);
+  CHECK(*tokenpin::select(TOKENPIN_STRATEGY_JUMP, slots, all, 1) == 2);
+  CHECK(tokenpin::set_slot(slots[2], {0, 1, TOKENPIN_STATE_DOWN}));
+  CHECK(*tokenpin::select(TOKENPIN_STRATEGY_JUMP, slots, all, 1) == TOKENPIN_SLOT_NONE);
+  const auto none = tokenpin::select(TOKENPIN_STRATEGY_JUMP, {}, all, 1);
+  CHECK(none.status == TOKENPIN_STATUS_SLOT_COUNT && none.value == TOKENPIN_SLOT_NONE);
+}
+
+void cookies_are_walked_and_written() {
+  tokenpin::CookieValues values("a=1; b=2; a=\"3\"; a", "a");
+  auto value = values.next();
+  CHECK(value && *value == "1");
+  value = values.next();
+  CHECK(value && *value == "3");
+  value = values.next();
+  CHECK(value.status == TOKENPIN_STATUS_END && value->empty());
+  CHECK(values.next().status == TOKENPIN_STATUS_END);
+
+  tokenpin::Attributes attributes{};
+  attributes.secure = 1;
+  char line[64];
+  const auto length = tokenpin::write_set_cookie("n", "v", attributes, 60, line);
+  CHECK(length &&
+        std::string_view(line, *length) == "n=v; Path=/; Max-Age=60; Secure; SameSite=Lax");
+  const auto small = tokenpin::write_set_cookie("n", "v", attributes, 60, {line, 5});
+  CHECK(small.status == TOKENPIN_STATUS_BUFFER_TOO_SMALL && *small == *length);
+  CHECK(tokenpin::write_set_cookie("n", "a;b", attributes, 60, line).status ==
+        TOKENPIN_STATUS_ATTRIBUTE);
+  CHECK(tokenpin::sets_cookie("n=v; Path=/", "n") && !tokenpin::sets_cookie("N=v", "n"));
+}
+
+void requests_are_classified() {
+  const auto made = tokenpin::classify("POST", "/v1/responses?x");
+  CHECK(made && made->group == TOKENPIN_GROUP_STATEFUL && !made->existing);
+  CHECK(tokenpin::classify("GET", "/v1/responses/1")->existing);
+  CHECK(tokenpin::classify("POST", "/v1/messages")->group == TOKENPIN_GROUP_STATELESS);
+  CHECK(tokenpin::classify("POST", "/v1/messages", true)->group == TOKENPIN_GROUP_PROMPT_CACHE);
+  const tokenpin::Rule rules[] = {{bytes("jobs"), TOKENPIN_GROUP_STATEFUL}};
+  CHECK(tokenpin::classify("POST", "/jobs", false, rules)->group == TOKENPIN_GROUP_STATEFUL);
+  CHECK(tokenpin::classify("POST", "/files", false, rules)->group == TOKENPIN_GROUP_STATELESS);
+  CppWorld world;
+  world.config.set_rules(rules);
+  const Affinity affinity = world.make();
+  CHECK(affinity.classify("POST", "/jobs")->group == TOKENPIN_GROUP_STATEFUL);
+  CHECK(affinity.classify("DELETE", "/jobs")->existing);
+}
+
+// One value of each enum that has another name, or none, in the others.
+void every_enum_has_names() {
+  CHECK(name(TOKENPIN_STATUS_STALE) == "stale");
+  CHECK(name(TOKENPIN_FIELD_PARTITIONED) == "partitioned");
+  CHECK(name(TOKENPIN_KIND_COMBINED) == "combined");
+  CHECK(name(TOKENPIN_STATE_VACANT) == "vacant");
+  CHECK(name(TOKENPIN_STRATEGY_HIGRESS_FNV1A_MODULO) == "higress_fnv1a_modulo");
+  CHECK(name(TOKENPIN_ROLE_RETIRE) == "retire");
+  CHECK(name(TOKENPIN_VERDICT_REFRESH_DUE) == "refresh_due");
+  CHECK(name(TOKENPIN_SAME_SITE_STRICT) == "strict");
+  CHECK(name(TOKENPIN_GROUP_PROMPT_CACHE) == "prompt_cache");
+  CHECK(name(TOKENPIN_POLICY_FALLBACK_AND_UPDATE) == "fallback_and_update");
+  CHECK(name(TOKENPIN_SOURCE_MINTED) == "minted");
+  CHECK(name(TOKENPIN_OUTCOME_RETRIED) == "retried");
+  CHECK(name(TOKENPIN_PIN_STATE_ELSEWHERE) == "elsewhere");
+  CHECK(name(TOKENPIN_KEY_REASON_SEVERAL_VALUES) == "several_values");
+  CHECK(name(TOKENPIN_ANSWER_CARRIER) == "carrier");
+  CHECK(name(static_cast<tokenpin::State>(99)) == "unknown");
+  // There are no more enums.
+  tokenpin_bytes none{};
+  CHECK(tokenpin_enum_name(TOKENPIN_ENUM_ANSWER + 1, 0, &none) == TOKENPIN_STATUS_BAD_ENUM);
+  CHECK(tokenpin::version() == tokenpin_version() && tokenpin::abi_matches());
+}
+
+void the_clock_is_the_wall_clock() {
+  const auto before = static_cast<std::uint64_t>(std::time(nullptr));
+  const std::uint64_t now = tokenpin::unix_now();
+  CHECK(before <= now && now <= before + 60);
+}
+
+using Drawn = std::array<std::uint8_t, 16>;
+
+// All zero, and so never new, if there was none.
+Drawn draw() {
+  tokenpin::Block block = {};
+  Drawn drawn{};
+  if (tokenpin::fill_entropy(block)) std::copy_n(block, drawn.size(), drawn.begin());
+  return drawn;
+}
+
+// Equal by chance with a probability below 2^-100.
+void no_entropy_comes_twice() {
+  std::vector<Drawn> drawn(1000);
+  std::thread other([&] { std::generate_n(drawn.begin(), 500, draw); });
+  std::generate_n(drawn.begin() + 500, 500, draw);
+  other.join();
+  std::sort(drawn.begin(), drawn.end());
+  CHECK(std::adjacent_find(drawn.begin(), drawn.end()) == drawn.end());
+  CHECK(drawn[0] != Drawn{});
+
+  std::vector<unsigned char> large(1000), again(1000);
+  CHECK(tokenpin::random_bytes(large.data(), large.size()));
+  CHECK(tokenpin::random_bytes(again.data(), again.size()) && large != again);
+  CHECK(!all_zero(large.data() + 984, 16));
+  CHECK(tokenpin::random_bytes(nullptr, 0));
+}
+
+// A child must not draw what its parent will.
+void a_fork_shares_no_entropy() {
+  (void)draw();  // Now the pool has some left.
+  int ends[2];
+  CHECK(pipe(ends) == 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    const Drawn theirs = draw();
+    _exit(write(ends[1], theirs.data(), theirs.size()) != 16);
+  }
+  const Drawn ours = draw();
+  Drawn theirs{};
+  CHECK(read(ends[0], theirs.data(), theirs.size()) == 16);
+  CHECK(theirs != ours && theirs != Drawn{});
+  close(ends[0]);
+  close(ends[1]);
+  int status = 1;
+  CHECK(waitpid(child, &status, 0) == child && status == 0);
+}
+
+void inline_functions_are_one_in_the_program() {
+  CHECK(address_elsewhere() == reinterpret_cast<const void*>(&tokenpin::fill_entropy));
+}
+
+// While one thread switches slots, the others decide. `account-b` is down throughout, `account-a`
+// up.
+void no_thread_ever_gets_a_slot_that_is_down() {
+  constexpr int kThreads = 4, kDecisions = 20000;
+  const CppWorld world;
+  const Affinity affinity = world.make();
+  const tokenpin::SlotStatus down_status{0, TOKENPIN_MAX_WEIGHT, TOKENPIN_STATE_DOWN};
+  CHECK(affinity.set_slot(1, down_status));
+  std::atomic<bool> over{false};
+  std::atomic<long> switches{0}, down{0}, wrong{0};
+  std::atomic<long> served[kSlots] = {};
+
+  const auto decide = [&](int thread) {
+    for (int i = 0; i < kDecisions; i++) {
+      Request request = creating();
+      std::memcpy(request.entropy, &i, sizeof i);
+      request.entropy[15] = static_cast<std::uint8_t>(thread + 1);
+      const std::string consumer_name = "consumer-" + std::to_string(i);
+      const tokenpin_bytes consumers[] = {bytes(consumer_name)};
+      if (i % 2 == 0) request.set_consumers(consumers, true);
+      Decision decision = *affinity.decide(request);
+      if (decision.fields().cookie == 1) {
+        const auto answer = affinity.finish(decision, 200);
+        const tokenpin_bytes cookies[] = {bytes(answer->text.view())};
+        request.set_cookies(cookies);
+        decision = *affinity.decide(request);
+        wrong += decision.source() != TOKENPIN_SOURCE_COOKIE;
+      }
+      down += decision.slot() == 1;
+      if (decision.slot() < kAccounts) {
+        served[decision.slot()]++;
+      } else {
+        wrong++;
+      }
+    }
+  };
+  std::thread switcher([&] {
+    while (!over) {
+      wrong += !affinity.set_slot(2, switches % 2 == 0 ? down_status : tokenpin::kUp);
+      switches++;
+    }
+  });
+  std::vector<std::thread> deciders;
+  for (int i = 0; i < kThreads; i++) deciders.emplace_back(decide, i);
+  for (std::thread& decider : deciders) decider.join();
+  over = true;
+  switcher.join();
+  CHECK(down == 0);
+  CHECK(wrong == 0);
+  CHECK(switches > 0);
+  CHECK(served[0] > 0 && served[2] > 0);
+  CHECK(served[0] + served[2] == kThreads * kDecisions);
+}
+
+}  // namespace
+
+int main() {
+  a_request_and_its_response();
+  what_a_request_says_is_heard();
+  refusals_are_statuses_with_a_place();
+  slots_and_names_of_an_affinity();
+  handles_move_and_end_by_themselves();
+  memory_of_the_caller_is_used_and_wiped();
+  another_configuration_is_stale();
+  key_rings_sign_read_and_wipe();
+  a_configuration_wipes_its_key();
+  the_pure_functions();
+  cookies_are_walked_and_written();
+  requests_are_classified();
+  every_enum_has_names();
+  the_clock_is_the_wall_clock();
+  no_entropy_comes_twice();
+  a_fork_shares_no_entropy();
+  inline_functions_are_one_in_the_program();
+  no_thread_ever_gets_a_slot_that_is_down();
+  return check_report();
+}

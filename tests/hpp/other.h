@@ -1,0 +1,13 @@
+// What other.cpp has for hpp.cpp.
+#ifndef OTHER_H
+#define OTHER_H
+
+#include <tokenpin.hpp>
+
+tokenpin::Result<tokenpin::Decision> decide_elsewhere(const tokenpin::Affinity& affinity,
+                                                      const tokenpin::Request& request) noexcept;
+
+// Of an inline function of the header: the same in every translation unit.
+const void* address_elsewhere() noexcept;
+
+#endif

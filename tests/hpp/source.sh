@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# What no program can say of tokenpin.hpp: that it reaches the whole C interface, and that what must
+# not compile does not. Uses CXX. The last line is `N passed, M failed`.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+include=$here/../../include
+passed=0
+failed=0
+
+check() { # yes or no, what is checked
+  if [ "$1" = yes ]; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    echo "source.sh: failed: $2"
+  fi
+}
+
+compiles() { # code in the body of a function
+  printf '#include <tokenpin.hpp>\n#include <vector>\nusing namespace tokenpin;\nvoid body(%s) { %s }\n' \
+    'const Affinity& affinity, const Config& config, Block& block' "$1" |
+    "${CXX:-c++}" -std=c++17 -Wall -Werror "-I$include" -fsyntax-only -x c++ - 2> /dev/null && echo yes || echo no
+}
+refused() { if [ "$(compiles "$1")" = no ]; then echo yes; else echo no; fi; }
+
+while read -r function; do
+  if grep -q "\b$function(" "$include/tokenpin.hpp"; then found=yes; else found=no; fi
+  check $found "$function is reached"
+done < <(grep -oE '^[a-z].*\btokenpin_[a-z0-9_]+\(' "$include/tokenpin.h" | grep -oE 'tokenpin_[a-z0-9_]+\(' | tr -d '(')
+check "$([ "$passed" -ge 35 ] && echo yes || echo no)" 'the functions of tokenpin.h are found'
+
+# What has an answer must not be dropped; with `(void)` the same compiles.
+while read -r call; do
+  check "$(compiles "(void)$call;")" "it compiles: $call"
+  check "$(refused "$call;")" "dropped: $call"
+done << 'CALLS'
+Affinity::make(config)
+Affinity::size_of(config)
+affinity.decide(Request())
+affinity.finish(Decision(), 200)
+affinity.set_slot(0, kUp)
+affinity.find("a")
+KeyRing::make({})
+jump(1, 1)
+fill_entropy(block)
+random_bytes(block, sizeof block)
+sets_cookie("a=1", "a")
+unix_now()
+abi_matches()
+name(TOKENPIN_STATE_UP)
+CALLS
+
+check "$(refused 'Affinity copy(affinity);')" 'a handle is not copied'
+check "$(refused 'if (affinity.set_slot(0, kUp).status) {} bool good = affinity.set_slot(0, kUp);')" 'a result is no bool'
+check "$(refused 'Request().set_cookies(std::vector<Bytes>(1));')" 'a temporary does not outlive the call'
+check "$(compiles 'std::vector<Bytes> fields(1); Request().set_cookies(fields);')" 'a variable does'
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,53 @@
+# tokenpin.hpp from C++17 to C++23, by two compilers, with and without exceptions. Included by the
+# Makefile at the top, after tests/capi/tests.mk, whose variables it uses.
+
+HPP := tests/hpp
+HPP_OUT := $(BUILD)/hpp
+HPP_GCC ?= g++
+HPP_CLANG ?= clang++
+
+HPP_FLAGS := -O1 -g -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -Iinclude -I$(CAPI) -pthread
+HPP_HEADERS := include/tokenpin.h include/tokenpin.hpp $(wildcard $(CAPI)/*.h $(HPP)/*.h) $(HPP)/tests.mk
+
+# The variants: compiler, standard, mode. gcc's are linked with the static library, clang's with the
+# shared one.
+HPP_STANDARDS := c++17 c++20 c++2b
+HPP_MODES := default bare
+HPP_FLAGS_default :=
+HPP_FLAGS_bare := -fno-exceptions -fno-rtti
+HPP_VARIANTS :=
+
+HPP_WRAP := $(foreach function,getrandom pthread_atfork time tokenpin_abi_version,-Xlinker --wrap=$(function))
+
+# $(1) is the folder, $(2) the compiler, $(3) its flags, $(4) the library.
+define hpp_variant
+$(1)/%.o: $(HPP)/%.cpp $(HPP_HEADERS)
+	@mkdir -p $(1)
+	$(2) $(HPP_FLAGS) $(3) -c $$< -o $$@
+$(1)/hpp: $(1)/hpp.o $(1)/other.o $(1)/header.o $(4)
+	$(2) $(3) -pthread $$^ -Wl,-rpath,$(abspath $(LIB)) -o $$@
+$(1)/system: $(1)/system.o $(4)
+	$(2) $(3) -pthread $$^ -Wl,-rpath,$(abspath $(LIB)) $(HPP_WRAP) -o $$@
+endef
+
+# $(1) is the standard, $(2) the mode.
+define hpp_variants
+$(eval $(call hpp_variant,$(HPP_OUT)/gcc-$(1)-$(2),$(HPP_GCC),-std=$(1) $(HPP_FLAGS_$(2)),$(STATIC)))
+$(eval $(call hpp_variant,$(HPP_OUT)/clang-$(1)-$(2),$(HPP_CLANG),-std=$(1) $(HPP_FLAGS_$(2)),$(SHARED)))
+HPP_VARIANTS += $(HPP_OUT)/gcc-$(1)-$(2) $(HPP_OUT)/clang-$(1)-$(2)
+endef
+$(foreach standard,$(HPP_STANDARDS),$(foreach mode,$(HPP_MODES),$(eval $(call hpp_variants,$(standard),$(mode)))))
+$(eval $(call hpp_variant,$(HPP_OUT)/sanitize,$(HPP_GCC),-std=c++17 $(CAPI_SANITIZE),$(STATIC)))
+
+HPP_PROGRAMS := $(foreach variant,$(HPP_VARIANTS),$(variant)/hpp $(variant)/system)
+HPP_SANITIZED := $(HPP_OUT)/sanitize/hpp $(HPP_OUT)/sanitize/system
+
+.PHONY: hpp-test
+hpp-test: lib ## tokenpin.hpp by two compilers, with and without exceptions
+	tests/need.sh $(firstword $(HPP_CLANG)) clang
+	@$(MAKE) --no-print-directory -j 2 $(HPP_PROGRAMS)
+	$(CAPI)/run.sh $(HPP_PROGRAMS) 'CXX="$(HPP_GCC)" $(HPP)/source.sh' 'CXX="$(HPP_CLANG)" $(HPP)/source.sh'
+
+.PHONY: hpp-sanitize
+hpp-sanitize: lib $(HPP_SANITIZED) ## the same with sanitizers
+	$(CAPI)/run.sh $(HPP_SANITIZED)

@@ -1,0 +1,163 @@
+//! A gateway as its operator configures it, and the clients in front of it.
+
+use tokenpin::{
+    Affinity, Answer, Config, CookieKey, Group, KeyInput, MAX_SET_COOKIE, Request, Role, Secret,
+    Slot, Status, Strategy, mix,
+};
+
+/// `count` of `clients`, of whom the share `expected` was to be counted, as text. A `0` is exact.
+#[track_caller]
+pub fn share(event: &str, count: u32, clients: u32, expected: f64) -> String {
+    let [count, clients] = [count, clients].map(f64::from);
+    let deviation = (clients * expected * (1.0 - expected)).sqrt();
+    // Chance exceeds six deviations once in 5e8; and the clients are the same in every run.
+    let plausible = (count - clients * expected).abs() <= 6.0 * deviation;
+    assert!(plausible, "{event}: {count} of {clients}, not {expected}");
+    if count == 0.0 { "0".into() } else { format!("{:.1} %", 100.0 * count / clients) }
+}
+
+pub const NOW: u64 = 1_800_000_000;
+pub const DAY: u64 = 86_400;
+
+#[derive(Clone, Copy)]
+pub struct Token {
+    /// The account itself, which no configuration can change.
+    pub account: char,
+    /// What the configuration calls it.
+    pub name: &'static str,
+    pub status: Status,
+}
+
+impl Token {
+    pub const fn up(account: char, name: &'static str) -> Self {
+        Self { account, name, status: Status::UP }
+    }
+}
+
+/// What an operator can change.
+#[derive(Clone)]
+pub struct Gateway {
+    pub strategy: Strategy,
+    /// All bytes of the key.
+    pub placement_key: u8,
+    pub scope: &'static [u8],
+    pub cookie_name: Option<&'static [u8]>,
+    /// Key ids, which are all bytes of the secrets too.
+    pub cookie_keys: &'static [(u8, Role)],
+    pub keyed_cookies: bool,
+    pub max_life: u32,
+    pub max_idle: u32,
+    /// `None` is a vacant slot.
+    pub slots: Vec<Option<Token>>,
+}
+
+impl Gateway {
+    pub fn of(slots: Vec<Option<Token>>) -> Self {
+        let defaults = Config::new(Secret::new([1; 16]), &[]);
+        Self {
+            strategy: defaults.strategy,
+            placement_key: 1,
+            scope: b"openai",
+            cookie_name: None,
+            cookie_keys: &[(2, Role::Sign)],
+            keyed_cookies: true,
+            max_life: defaults.max_life,
+            max_idle: defaults.max_idle,
+            slots,
+        }
+    }
+
+    /// This gateway after a change.
+    pub fn with(&self, change: impl FnOnce(&mut Self)) -> Self {
+        let mut changed = self.clone();
+        change(&mut changed);
+        changed
+    }
+
+    /// Starts a replica, for as long as `work` takes.
+    pub fn run<R>(&self, work: impl FnOnce(&Replica<'_>) -> R) -> R {
+        let key = |&(id, role)| CookieKey { id, role, secret: Secret::new([id; 16]) };
+        let cookie_keys: Vec<CookieKey> = self.cookie_keys.iter().map(key).collect();
+        let config = Config {
+            strategy: self.strategy,
+            scope: self.scope,
+            cookie_name: self.cookie_name,
+            keyed_cookies: self.keyed_cookies,
+            max_life: self.max_life,
+            max_idle: self.max_idle,
+            ..Config::new(Secret::new([self.placement_key; 16]), &cookie_keys)
+        };
+        let slot = |token: &Option<Token>| match token {
+            Some(token) => Slot::new(token.name.as_bytes(), token.status).unwrap(),
+            None => Slot::vacant(),
+        };
+        let slots: Vec<Slot> = self.slots.iter().map(slot).collect();
+        let mut index = vec![0; Affinity::index_len(slots.len())];
+        let affinity = Affinity::new(&config, &slots, &mut index).unwrap();
+        work(&Replica { affinity, gateway: self })
+    }
+}
+
+pub struct Replica<'a> {
+    affinity: Affinity<'a>,
+    gateway: &'a Gateway,
+}
+
+/// A client whose every request succeeds.
+pub struct Client {
+    consumer: Option<String>,
+    keeps_cookies: bool,
+    /// Its one `Cookie` field.
+    jar: Vec<u8>,
+    random: u64,
+}
+
+impl Client {
+    /// The `number`-th one that the gateway knows by name.
+    pub fn consumer(number: u64, keeps_cookies: bool) -> Self {
+        let consumer = Some(format!("consumer-{number}"));
+        Self { consumer, keeps_cookies, ..Self::anonymous(number) }
+    }
+
+    /// The `number`-th one that keeps its cookies, and is known by nothing else.
+    pub fn anonymous(number: u64) -> Self {
+        Self { consumer: None, keeps_cookies: true, jar: Vec::new(), random: number << 32 }
+    }
+
+    pub fn name(&self) -> Option<&str> {
+        self.consumer.as_deref()
+    }
+
+    /// The account that serves a request of this client's; `None` if it is refused.
+    pub fn send(&mut self, replica: &Replica<'_>, now: u64, existing: bool) -> Option<char> {
+        let consumer = self.consumer.take();
+        let name = consumer.as_deref().map(str::as_bytes);
+        let request = Request {
+            group: Some(Group::Stateful),
+            existing,
+            consumer: KeyInput::new(name).trusted(true),
+            now,
+            entropy: self.entropy(),
+            ..Request::default()
+        };
+        let decision = replica.affinity.decide(&request, [self.jar.as_slice()]).unwrap();
+        let mut line = [0; MAX_SET_COOKIE];
+        if let Answer::SetCookie(len) = replica.affinity.finish(&decision, 200, &mut line).unwrap()
+        {
+            if self.keeps_cookies {
+                self.jar = line[..len].split(|&byte| byte == b';').next().unwrap().to_vec();
+            }
+        }
+        self.consumer = consumer;
+        let slot = decision.slot?;
+        Some(replica.gateway.slots[slot as usize].expect("a vacant slot never serves").account)
+    }
+
+    fn entropy(&mut self) -> [u8; 16] {
+        let mut word = || {
+            self.random += 1;
+            u128::from(mix(self.random))
+        };
+        ((word() << 64) | word()).to_le_bytes()
+    }
+}
