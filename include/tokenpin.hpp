@@ -251,35 +251,47 @@ inline void wipe(void* memory, std::size_t size) noexcept {
   return now > 0 ? static_cast<std::uint64_t>(now) : 0;
 }
 
+namespace detail {
+
+/** Draws 1 to `size` random bytes and returns their number; 0 if the system gives none. */
+inline std::size_t draw(unsigned char* bytes, std::size_t size) noexcept {
+#if defined(__linux__)
+  ssize_t drawn;
+  do {
+    drawn = getrandom(bytes, size, 0);
+  } while (drawn < 0 && errno == EINTR);
+  return drawn > 0 ? static_cast<std::size_t>(drawn) : 0;
+#elif defined(TOKENPIN_HPP_ARC4RANDOM)
+  arc4random_buf(bytes, size);
+  return size;
+#elif defined(TOKENPIN_HPP_GETENTROPY)
+  if (size > 256) size = 256;  // More it refuses.
+  return getentropy(bytes, size) == 0 ? size : 0;
+#else
+  static_cast<void>(bytes), static_cast<void>(size);
+  return 0;
+#endif
+}
+
+}  // namespace detail
+
 /**
- * Fills memory with random bytes of the operating system: one system call, which on Linux takes
- * some hundred nanoseconds and may wait for the entropy pool soon after the machine was started.
- * Fails with `TOKENPIN_STATUS_ENTROPY` where the system gives none; the memory is all zero then.
+ * Fills memory with random bytes of the operating system: mostly one system call, which on Linux
+ * takes some hundred nanoseconds and may wait for the entropy pool soon after the machine was
+ * started. Fails with `TOKENPIN_STATUS_ENTROPY` where the system gives none; the memory is all zero
+ * then.
  */
 inline Result<> random_bytes(void* memory, std::size_t size) noexcept {
-#if defined(__linux__)
-  auto* next = static_cast<unsigned char*>(memory);
-  for (std::size_t left = size; left != 0;) {
-    const ssize_t got = getrandom(next, left, 0);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) {
-      std::memset(memory, 0, size);
+  auto* const bytes = static_cast<unsigned char*>(memory);
+  for (std::size_t done = 0; done < size;) {
+    const std::size_t drawn = detail::draw(bytes + done, size - done);
+    if (drawn == 0) {
+      std::memset(bytes, 0, size);
       return {TOKENPIN_STATUS_ENTROPY};
     }
-    next += got;
-    left -= static_cast<std::size_t>(got);
+    done += drawn;
   }
   return {};
-#elif defined(TOKENPIN_HPP_ARC4RANDOM)
-  arc4random_buf(memory, size);
-  return {};
-#else
-#if defined(TOKENPIN_HPP_GETENTROPY)
-  if (size <= 256 && getentropy(memory, size) == 0) return {};
-#endif
-  std::memset(memory, 0, size);
-  return {TOKENPIN_STATUS_ENTROPY};
-#endif
 }
 
 #if defined(__linux__)

@@ -39,6 +39,8 @@ $(eval $(call hpp_variant,$(HPP_OUT)/clang-$(1)-$(2),$(HPP_CLANG),-std=$(1) $(HP
 HPP_VARIANTS += $(HPP_OUT)/gcc-$(1)-$(2) $(HPP_OUT)/clang-$(1)-$(2)
 endef
 $(foreach standard,$(HPP_STANDARDS),$(foreach mode,$(HPP_MODES),$(eval $(call hpp_variants,$(standard),$(mode)))))
+# What the header does on systems that are not Linux.
+$(eval $(call hpp_variant,$(HPP_OUT)/portable,$(HPP_GCC),-std=c++17 -U__linux__,$(STATIC)))
 $(eval $(call hpp_variant,$(HPP_OUT)/sanitize,$(HPP_GCC),-std=c++17 $(CAPI_SANITIZE),$(STATIC)))
 
 hpp_programs = $(1)/hpp $(1)/system
@@ -47,8 +49,10 @@ hpp_runs = $(1)/hpp $(1)/system '$(1)/system fork'
 .PHONY: hpp-test
 hpp-test: lib ## tokenpin.hpp by two compilers, with and without exceptions
 	tests/need.sh $(firstword $(HPP_CLANG)) clang
-	@$(MAKE) --no-print-directory -j 2 $(foreach variant,$(HPP_VARIANTS),$(call hpp_programs,$(variant)))
+	@$(MAKE) --no-print-directory -j 2 $(foreach variant,$(HPP_VARIANTS),$(call hpp_programs,$(variant))) \
+	  $(HPP_OUT)/portable/hpp
 	$(CAPI)/run.sh $(foreach variant,$(HPP_VARIANTS),$(call hpp_runs,$(variant))) \
+	  $(HPP_OUT)/portable/hpp \
 	  'CXX="$(HPP_GCC)" $(HPP)/source.sh' 'CXX="$(HPP_CLANG)" $(HPP)/source.sh'
 
 .PHONY: hpp-sanitize
