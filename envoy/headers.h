@@ -1,6 +1,8 @@
 // Envoy's header maps, in terms of std::string_view.
 #pragma once
 
+#include <map>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -35,12 +37,19 @@ inline std::string_view FirstHeader(envoy_filter envoy, int type, std::string_vi
   return View(value);
 }
 
-// Every header; views as well.
-inline std::vector<envoy_header> ReadAllHeaders(envoy_filter envoy, int type) {
+using HeaderValues = std::map<std::string, std::vector<std::string>>;
+
+// Copies of all.
+inline HeaderValues ReadAllHeaders(envoy_filter envoy, int type) {
   std::vector<envoy_header> headers(
       envoy_dynamic_module_callback_http_get_headers_size(envoy, type));
-  if (!envoy_dynamic_module_callback_http_get_headers(envoy, type, headers.data())) headers.clear();
-  return headers;
+  HeaderValues values;
+  if (!envoy_dynamic_module_callback_http_get_headers(envoy, type, headers.data())) return values;
+  for (const envoy_header& header : headers) {
+    values[std::string(header.key, header.key_length)].emplace_back(header.value,
+                                                                    header.value_length);
+  }
+  return values;
 }
 
 inline void AddHeader(envoy_filter envoy, int type, std::string_view name, std::string_view value) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <iterator>
-#include <set>
 #include <utility>
 #include <vector>
 
@@ -33,6 +32,7 @@ struct Inheritance {
   const Chain* chain;
   std::shared_ptr<const Config> kept;
   Tried tried;
+  bool carrier;
 };
 thread_local const Inheritance* inheritance = nullptr;
 
@@ -73,6 +73,7 @@ Stream::Stream(const Chain& chain) : chain_(chain) {
   if (inheritance != nullptr && inheritance->chain == &chain) {
     kept_ = inheritance->kept;
     tried_ = inheritance->tried;
+    carrier_ = inheritance->carrier;
   }
 }
 
@@ -111,6 +112,8 @@ tokenpin::Result<tokenpin::Decision> Stream::Decide(envoy_filter envoy, const Ov
   if (!WorkerScratch().reader.Read(envoy, config_->settings(), overlay, &request)) {
     return {TOKENPIN_STATUS_SCOPE_LENGTH, {}};
   }
+  carrier_ = carrier_ || request.carrier != 0;
+  request.carrier = carrier_;
   request.tried = tried_.slots.data();
   request.tried_count = tried_.count;
   // Without randomness the bytes are zero, which the library refuses where it matters.
@@ -144,7 +147,7 @@ void Stream::Serve(envoy_filter envoy) {
   serving_ = true;
   cookie_name_ = reader.scope().empty() ? config_->cookie_name()
                                         : *config_->affinity().cookie_name(reader.scope());
-  if (settings.max_retries != 0) SaveRequest(envoy);
+  if (settings.max_retries != 0) saved_ = ReadAllHeaders(envoy, kRequestHeader);
   StripCookies(envoy, &reader.cookies());
   if (reader.carried()) RemoveHeader(envoy, kRequestHeader, settings.carrier_header);
   for (const Credential& credential : settings.tokens[decision_.slot()].credentials) {
@@ -371,35 +374,31 @@ bool Stream::Retry(envoy_filter envoy) {
   chain_.stats.Count(envoy, Counter::kRetries);
 
   // Envoy makes the new stream before the call returns.
-  const Inheritance left{&chain_, kept_, tried_};
+  const Inheritance left{&chain_, kept_, tried_, carrier_};
   inheritance = &left;
   const bool begun = envoy_dynamic_module_callback_http_filter_recreate_stream(envoy, nullptr, 0);
   inheritance = nullptr;
   return begun;
 }
 
-// All headers, for the router changes more of them than this filter does.
-void Stream::SaveRequest(envoy_filter envoy) {
-  std::vector<envoy_header> headers = ReadAllHeaders(envoy, kRequestHeader);
-  for (const envoy_header& header : headers) {
-    saved_.emplace_back(std::string(header.key, header.key_length),
-                        std::string(header.value, header.value_length));
-  }
-}
-
+// All headers: the router changes more of them than this filter does, and the filters in front will
+// see them again.
 void Stream::RestoreRequest(envoy_filter envoy) const {
-  std::set<std::string> names;
-  for (const envoy_header& header : ReadAllHeaders(envoy, kRequestHeader)) {
-    if (header.key[0] != ':') names.emplace(header.key, header.key_length);
+  const HeaderValues now = ReadAllHeaders(envoy, kRequestHeader);
+  for (const auto& [name, values] : now) {
+    if (saved_.count(name) == 0) RemoveHeader(envoy, kRequestHeader, name);
   }
-  for (const std::string& name : names) RemoveHeader(envoy, kRequestHeader, name);
-  for (const auto& [name, value] : saved_) {
-    // A request cannot be without its pseudo-headers, not for a moment.
+  for (const auto& [name, values] : saved_) {
+    const auto found = now.find(name);
+    // Those that are as they were are left alone: Envoy lets no module set an empty one again.
+    if (found != now.end() && found->second == values) continue;
     if (name[0] == ':') {
-      SetHeader(envoy, kRequestHeader, name, value);
-    } else {
-      AddHeader(envoy, kRequestHeader, name, value);
+      // A request cannot be without its pseudo-headers, not for a moment.
+      SetHeader(envoy, kRequestHeader, name, values[0]);
+      continue;
     }
+    RemoveHeader(envoy, kRequestHeader, name);
+    for (const std::string& value : values) AddHeader(envoy, kRequestHeader, name, value);
   }
 }
 

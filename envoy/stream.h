@@ -6,11 +6,11 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "config.h"
 #include "envoy_abi.h"
+#include "headers.h"
 #include "request.h"
 #include "stats.h"
 #include "tokenpin.hpp"
@@ -63,7 +63,6 @@ class Stream {
   bool MayRetry(envoy_filter envoy) const;
   bool EndHold(envoy_filter envoy);
   bool Retry(envoy_filter envoy);
-  void SaveRequest(envoy_filter envoy);
   void RestoreRequest(envoy_filter envoy) const;
 
   const Chain& chain_;
@@ -76,11 +75,12 @@ class Stream {
   tokenpin::Decision decision_;
 
   // For a retry.
-  Tried tried_;                                             // without the slot of `decision_`
-  bool request_ended_ = false;                              // before any trailers
-  uint64_t body_size_ = 0;                                  // so far
-  std::vector<std::pair<std::string, std::string>> saved_;  // the request's headers
-  uint16_t held_status_ = 0;  // of a response that waits for its end; else 0
+  Tried tried_;           // without the slot of `decision_`
+  bool carrier_ = false;  // the answer goes in the carrier header; an empty one cannot be restored
+  bool request_ended_ = false;  // before any trailers
+  uint64_t body_size_ = 0;      // so far
+  HeaderValues saved_;          // the request's
+  uint16_t held_status_ = 0;    // of a response that waits for its end; else 0
 };
 
 }  // namespace tokenpin_envoy

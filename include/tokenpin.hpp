@@ -8,8 +8,8 @@
  *   exceptions nor RTTI are needed.
  * - Text goes in as `std::string_view`, arrays as `Span`. Both are borrowed for the call and not
  *   copied. What a `Config` or `Request` points to must live until these have been used.
- * - Text of bounded length comes out by value, as a `Text`; other text goes into the caller's
- * buffer. Nothing allocates but `Affinity::make`, by the library's one `malloc`.
+ * - Text of bounded length comes out by value, as a `Text`; other text goes into a buffer of the
+ *   caller. Nothing allocates but `Affinity::make`, by the library's one `malloc`.
  * - Handles are move-only. An empty one, moved from or never made, refuses every call.
  * - Enums and plain structures are those of tokenpin.h. `name` spells a value of an enum.
  * - Everything may be called from any thread; const member functions also on one object at once.
@@ -112,15 +112,19 @@ struct [[nodiscard]] Result<void> {
 template <typename T>
 class Span {
   template <typename Array>
-  using Element = std::remove_pointer_t<decltype(std::data(std::declval<Array&>()))>;
+  using Pointer = decltype(std::data(std::declval<Array&>()));
+  template <typename Array>
+  using Element = std::remove_pointer_t<Pointer<Array>>;
 
  public:
   constexpr Span() noexcept = default;
   constexpr Span(T* data, std::size_t size) noexcept : data_(data), size_(size) {}
+  // A view is plain, and its constness is not that of its elements.
   template <typename Array,
             typename = std::enable_if_t<std::is_convertible_v<Element<Array> (*)[], T (*)[]> &&
                                         (std::is_lvalue_reference_v<Array> ||
-                                         std::is_trivially_copyable_v<Array>)>>
+                                         (std::is_trivially_copyable_v<Array> &&
+                                          std::is_same_v<Pointer<Array>, Pointer<const Array>>))>>
   constexpr Span(Array&& array) noexcept : data_(std::data(array)), size_(std::size(array)) {}
 
   [[nodiscard]] constexpr T* data() const noexcept { return data_; }
@@ -137,7 +141,7 @@ struct Text {
   std::size_t size = 0;
   char chars[Capacity];
 
-  /** Empty. Not constexpr, for the bytes behind the text stay as they are. */
+  /** Empty. What lies behind the text is not set, and never read. */
   Text() noexcept {}
 
   /** Points into this object. */
@@ -160,6 +164,13 @@ using CookieValue = Text<TOKENPIN_COOKIE_VALUE_LEN>;
 namespace detail {
 
 constexpr Status status(std::int32_t number) noexcept { return static_cast<Status>(number); }
+
+/** After a failure there is no text, though the library may have said what size it needs. */
+template <std::size_t Capacity>
+Status settle(std::int32_t number, Text<Capacity>& text) noexcept {
+  if (number != TOKENPIN_STATUS_OK) text.size = 0;
+  return status(number);
+}
 
 inline std::string_view name(tokenpin_enum which, std::int32_t value) noexcept {
   Bytes bytes{};
@@ -240,35 +251,47 @@ inline void wipe(void* memory, std::size_t size) noexcept {
   return now > 0 ? static_cast<std::uint64_t>(now) : 0;
 }
 
+namespace detail {
+
+/** Draws 1 to `size` random bytes and returns their number; 0 if the system gives none. */
+inline std::size_t draw(unsigned char* bytes, std::size_t size) noexcept {
+#if defined(__linux__)
+  ssize_t drawn;
+  do {
+    drawn = getrandom(bytes, size, 0);
+  } while (drawn < 0 && errno == EINTR);
+  return drawn > 0 ? static_cast<std::size_t>(drawn) : 0;
+#elif defined(TOKENPIN_HPP_ARC4RANDOM)
+  arc4random_buf(bytes, size);
+  return size;
+#elif defined(TOKENPIN_HPP_GETENTROPY)
+  if (size > 256) size = 256;  // More it refuses.
+  return getentropy(bytes, size) == 0 ? size : 0;
+#else
+  static_cast<void>(bytes), static_cast<void>(size);
+  return 0;
+#endif
+}
+
+}  // namespace detail
+
 /**
- * Fills memory with random bytes of the operating system: one system call, which on Linux takes
- * some hundred nanoseconds and may wait for the entropy pool soon after the machine was started.
- * Fails with `TOKENPIN_STATUS_ENTROPY` where the system gives none; the memory is all zero then.
+ * Fills memory with random bytes of the operating system: mostly one system call, which on Linux
+ * takes some hundred nanoseconds and may wait for the entropy pool soon after the machine was
+ * started. Fails with `TOKENPIN_STATUS_ENTROPY` where the system gives none; the memory is all zero
+ * then.
  */
 inline Result<> random_bytes(void* memory, std::size_t size) noexcept {
-#if defined(__linux__)
-  auto* next = static_cast<unsigned char*>(memory);
-  for (std::size_t left = size; left != 0;) {
-    const ssize_t got = getrandom(next, left, 0);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) {
-      std::memset(memory, 0, size);
+  auto* const bytes = static_cast<unsigned char*>(memory);
+  for (std::size_t done = 0; done < size;) {
+    const std::size_t drawn = detail::draw(bytes + done, size - done);
+    if (drawn == 0) {
+      std::memset(bytes, 0, size);
       return {TOKENPIN_STATUS_ENTROPY};
     }
-    next += got;
-    left -= static_cast<std::size_t>(got);
+    done += drawn;
   }
   return {};
-#elif defined(TOKENPIN_HPP_ARC4RANDOM)
-  arc4random_buf(memory, size);
-  return {};
-#else
-#if defined(TOKENPIN_HPP_GETENTROPY)
-  if (size <= 256 && getentropy(memory, size) == 0) return {};
-#endif
-  std::memset(memory, 0, size);
-  return {TOKENPIN_STATUS_ENTROPY};
-#endif
 }
 
 #if defined(__linux__)
@@ -281,12 +304,11 @@ struct Pool {
 };
 
 inline Pool& pool() noexcept {
-  thread_local Pool pool{};  // No destructor: a thread's end and dlclose need not know of it.
+  thread_local Pool pool{};  // Without a destructor, which every thread's end would have to run.
   return pool;
 }
 
-/** Whether a child process will find the pool of its only thread empty, for its parent has the
- * same. */
+/** Whether a child process will find the pool of its one thread empty: its parent has the same. */
 inline bool pool_ends_at_fork() noexcept {
   static const bool ends = pthread_atfork(nullptr, nullptr, [] { pool().left = 0; }) == 0;
   return ends;
@@ -507,10 +529,11 @@ class Affinity {
    */
   Result<Answer> finish(const Decision& decision, std::uint16_t status) const noexcept {
     Result<Answer> answer;
-    auto& text = answer.value.text;
     std::uint8_t kind = TOKENPIN_ANSWER_NOTHING;
-    answer.status = detail::status(tokenpin_affinity_finish(
-        handle_, &decision.decision_, status, text.chars, sizeof text.chars, &text.size, &kind));
+    auto& text = answer.value.text;
+    const std::int32_t number = tokenpin_affinity_finish(
+        handle_, &decision.decision_, status, text.chars, sizeof text.chars, &text.size, &kind);
+    answer.status = detail::settle(number, text);
     answer.value.kind = static_cast<AnswerKind>(kind);
     return answer;
   }
@@ -556,9 +579,10 @@ class Affinity {
    */
   Result<CookieName> cookie_name(std::string_view scope = {}) const noexcept {
     Result<CookieName> name;
-    name.status = detail::status(
+    const std::int32_t number =
         tokenpin_affinity_cookie_name(handle_, scope.data(), scope.size(), name.value.chars,
-                                      sizeof name.value.chars, &name.value.size));
+                                      sizeof name.value.chars, &name.value.size);
+    name.status = detail::settle(number, name.value);
     return name;
   }
 
@@ -767,8 +791,9 @@ inline Result<> select_batch(Strategy strategy, Span<const Slot> slots, const Fi
 /** The default name of a scope's cookie. */
 inline Result<CookieName> default_cookie_name(std::string_view scope = {}) noexcept {
   Result<CookieName> name;
-  name.status = detail::status(tokenpin_cookie_default_name(
-      scope.data(), scope.size(), name.value.chars, sizeof name.value.chars, &name.value.size));
+  const std::int32_t number = tokenpin_cookie_default_name(
+      scope.data(), scope.size(), name.value.chars, sizeof name.value.chars, &name.value.size);
+  name.status = detail::settle(number, name.value);
   return name;
 }
 

@@ -22,3 +22,5 @@ tokenpin::Result<tokenpin::Decision> decide_elsewhere(const tokenpin::Affinity& 
 const void* address_elsewhere() noexcept {
   return reinterpret_cast<const void*>(&tokenpin::fill_entropy);
 }
+
+void touch(void*) noexcept {}

@@ -10,4 +10,7 @@ tokenpin::Result<tokenpin::Decision> decide_elsewhere(const tokenpin::Affinity& 
 // Of an inline function of the header: the same in every translation unit.
 const void* address_elsewhere() noexcept;
 
+// May read and write the memory, as far as the compiler knows.
+void touch(void* memory) noexcept;
+
 #endif

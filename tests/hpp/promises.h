@@ -3,6 +3,7 @@
 #define PROMISES_H
 
 #include <array>
+#include <string>
 #include <tokenpin.hpp>
 #include <type_traits>
 #include <vector>
@@ -47,6 +48,8 @@ static_assert(!kGoesIn<const std::vector<int>&, int>, "constness stays");
 static_assert(!kGoesIn<std::vector<int>&, long>, "other elements do not fit");
 static_assert(!kGoesIn<Config (&)[2], tokenpin_config>, "nor do larger ones");
 static_assert(!kGoesIn<std::vector<int>, const int>, "its elements die with it");
+static_assert(!kGoesIn<std::array<int, 3>, const int>, "and so do these");
+static_assert(kGoesIn<std::string_view, const char> && !kGoesIn<std::string, const char>);
 static_assert(!kGoesIn<int&, int>);
 #if __cplusplus >= 202002L
 static_assert(kGoesIn<std::span<int>, int> && kGoesIn<std::span<int>, const int>);

@@ -1,5 +1,6 @@
 // tokenpin.hpp on systems that fail it. The linker puts the functions below in the place of those
-// that the header calls (`--wrap`).
+// that the header calls (`--wrap`). With the argument `fork`, fork handlers can be had, for which
+// a process asks once.
 #include <tokenpin.hpp>
 // Not sorted: the header must not need what comes behind it.
 #include <algorithm>
@@ -22,6 +23,9 @@ struct {
   std::uint32_t abi = TOKENPIN_ABI_VERSION;
 } stand_in;
 
+bool fork_handlers = false;
+void (*in_child)() = nullptr;
+
 }  // namespace
 
 extern "C" {
@@ -42,10 +46,18 @@ ssize_t __wrap_getrandom(void* memory, size_t size, unsigned flags) {
   return static_cast<ssize_t>(size);
 }
 
-// No memory.
-int __wrap_pthread_atfork(void (*)(), void (*)(), void (*)()) { return ENOMEM; }
+int __wrap_pthread_atfork(void (*)(), void (*)(), void (*child)()) {
+  in_child = child;
+  return fork_handlers ? 0 : ENOMEM;
+}
 
 std::time_t __wrap_time(std::time_t*) { return stand_in.time; }
+
+// As of a library with longer names.
+std::int32_t __wrap_tokenpin_cookie_default_name(const void*, size_t, void*, size_t, size_t* len) {
+  *len = TOKENPIN_MAX_COOKIE_NAME + 1;
+  return TOKENPIN_STATUS_BUFFER_TOO_SMALL;
+}
 
 std::uint32_t __wrap_tokenpin_abi_version() { return stand_in.abi; }
 
@@ -85,11 +97,28 @@ void without_fork_handlers_there_is_no_pool() {
   CHECK(stand_in.calls == 2 && first[0] == 1 && second[0] == 17);
 }
 
+void the_pool_saves_calls_and_ends_at_a_fork() {
+  stand_in = {};
+  tokenpin::Block block;
+  for (int i = 0; i < 32; i++) CHECK(tokenpin::fill_entropy(block));
+  CHECK(stand_in.calls == 2);
+  CHECK(tokenpin::fill_entropy(block) && stand_in.calls == 3);
+  CHECK(in_child != nullptr);
+  in_child();
+  CHECK(tokenpin::fill_entropy(block) && stand_in.calls == 4);
+  in_child();
+}
+
 void a_clock_that_cannot_be_read_is_zero() {
   stand_in.time = 1700000000;
   CHECK(tokenpin::unix_now() == 1700000000);
   stand_in.time = static_cast<std::time_t>(-1);
   CHECK(tokenpin::unix_now() == 0);
+}
+
+void a_text_that_does_not_fit_is_empty() {
+  const auto name = tokenpin::default_cookie_name();
+  CHECK(name.status == TOKENPIN_STATUS_BUFFER_TOO_SMALL && name->view().empty());
 }
 
 void another_interface_is_refused() {
@@ -110,11 +139,18 @@ void another_interface_is_refused() {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  fork_handlers = argc > 1 && std::strcmp(argv[1], "fork") == 0;
   short_and_interrupted_reads_go_on();
   no_randomness_is_no_bytes();
-  without_fork_handlers_there_is_no_pool();
+  if (fork_handlers) {
+    the_pool_saves_calls_and_ends_at_a_fork();
+    no_randomness_is_no_bytes();
+  } else {
+    without_fork_handlers_there_is_no_pool();
+  }
   a_clock_that_cannot_be_read_is_zero();
+  a_text_that_does_not_fit_is_empty();
   another_interface_is_refused();
   return check_report();
 }

@@ -17,7 +17,9 @@ HPP_FLAGS_default :=
 HPP_FLAGS_bare := -fno-exceptions -fno-rtti
 HPP_VARIANTS :=
 
-HPP_WRAP := $(foreach function,getrandom pthread_atfork time tokenpin_abi_version,-Xlinker --wrap=$(function))
+# The functions that system.cpp stands in for.
+HPP_WRAP := $(foreach function,getrandom pthread_atfork time tokenpin_abi_version \
+  tokenpin_cookie_default_name,-Xlinker --wrap=$(function))
 
 # $(1) is the folder, $(2) the compiler, $(3) its flags, $(4) the library.
 define hpp_variant
@@ -37,17 +39,22 @@ $(eval $(call hpp_variant,$(HPP_OUT)/clang-$(1)-$(2),$(HPP_CLANG),-std=$(1) $(HP
 HPP_VARIANTS += $(HPP_OUT)/gcc-$(1)-$(2) $(HPP_OUT)/clang-$(1)-$(2)
 endef
 $(foreach standard,$(HPP_STANDARDS),$(foreach mode,$(HPP_MODES),$(eval $(call hpp_variants,$(standard),$(mode)))))
+# What the header does on systems that are not Linux.
+$(eval $(call hpp_variant,$(HPP_OUT)/portable,$(HPP_GCC),-std=c++17 -U__linux__,$(STATIC)))
 $(eval $(call hpp_variant,$(HPP_OUT)/sanitize,$(HPP_GCC),-std=c++17 $(CAPI_SANITIZE),$(STATIC)))
 
-HPP_PROGRAMS := $(foreach variant,$(HPP_VARIANTS),$(variant)/hpp $(variant)/system)
-HPP_SANITIZED := $(HPP_OUT)/sanitize/hpp $(HPP_OUT)/sanitize/system
+hpp_programs = $(1)/hpp $(1)/system
+hpp_runs = $(1)/hpp $(1)/system '$(1)/system fork'
 
 .PHONY: hpp-test
 hpp-test: lib ## tokenpin.hpp by two compilers, with and without exceptions
 	tests/need.sh $(firstword $(HPP_CLANG)) clang
-	@$(MAKE) --no-print-directory -j 2 $(HPP_PROGRAMS)
-	$(CAPI)/run.sh $(HPP_PROGRAMS) 'CXX="$(HPP_GCC)" $(HPP)/source.sh' 'CXX="$(HPP_CLANG)" $(HPP)/source.sh'
+	@$(MAKE) --no-print-directory -j 2 $(foreach variant,$(HPP_VARIANTS),$(call hpp_programs,$(variant))) \
+	  $(HPP_OUT)/portable/hpp
+	$(CAPI)/run.sh $(foreach variant,$(HPP_VARIANTS),$(call hpp_runs,$(variant))) \
+	  $(HPP_OUT)/portable/hpp \
+	  'CXX="$(HPP_GCC)" $(HPP)/source.sh' 'CXX="$(HPP_CLANG)" $(HPP)/source.sh'
 
 .PHONY: hpp-sanitize
-hpp-sanitize: lib $(HPP_SANITIZED) ## the same with sanitizers
-	$(CAPI)/run.sh $(HPP_SANITIZED)
+hpp-sanitize: lib $(call hpp_programs,$(HPP_OUT)/sanitize) ## the same with sanitizers
+	$(CAPI)/run.sh $(call hpp_runs,$(HPP_OUT)/sanitize)
