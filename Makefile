@@ -74,6 +74,7 @@ demo-smoke: lib ## a small run of the demo
 	$(PYTHON) envoy/demo/demo.py --build-dir $(BUILD) --smoke
 
 include envoy/envoy.mk
+include envoy/unit/unit.mk
 
 # What other languages and tools say of the same code.
 include tests/capi/tests.mk
@@ -116,8 +117,8 @@ twin: lib ## the Python implementation against the vectors and the shared librar
 	$(PYTHON) -B tests/twin/test_twin.py --library $(SHARED)
 
 # One after another, each with its seconds.
-TESTS := lint unit capi-test hpp-test packages-test no-std readme twin demo-smoke
-CHECKS := $(TESTS) capi-sanitize hpp-sanitize bazel-test demo
+TESTS := lint unit capi-test hpp-test packages-test no-std readme twin envoy-unit demo-smoke
+CHECKS := $(TESTS) capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test demo
 
 define run
 	@for target in $(1); do echo "== $$target"; start=$$(date +%s); \

@@ -1,0 +1,1101 @@
+// Requests and responses through the hooks: tables, and soups of random headers after each of which
+// the promises of the reference are checked.
+
+#include <map>
+#include <memory>
+#include <set>
+
+#include "tokenpin.hpp"
+#include "world.h"
+
+namespace {
+
+using standin::Config;
+using standin::Fields;
+using standin::Headers;
+using standin::Route;
+using standin::Stream;
+using Strings = std::vector<std::string>;
+
+constexpr std::string_view kCookie = "__Host-tokenpin";
+
+void At(const char* what) { std::snprintf(check_context, sizeof check_context, "%s", what); }
+
+std::string Quoted(std::string_view text) { return '"' + std::string(text) + '"'; }
+
+std::string_view Trim(std::string_view text) {
+  const size_t first = text.find_first_not_of(" \t");
+  if (first == text.npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
+// The pairs of cookie fields, without the blanks around them; blank ones do not count.
+Strings Pairs(const Strings& fields) {
+  Strings pairs;
+  for (const std::string& field : fields) {
+    for (size_t start = 0; start <= field.size();) {
+      const size_t end = std::min(field.find(';', start), field.size());
+      const std::string_view pair = Trim(std::string_view(field).substr(start, end - start));
+      if (!pair.empty()) pairs.emplace_back(pair);
+      start = end + 1;
+    }
+  }
+  return pairs;
+}
+
+// Whether a pair, or the first pair of a Set-Cookie line, is of a cookie.
+bool Names(std::string_view pair, std::string_view name) {
+  pair = pair.substr(0, pair.find(';'));
+  const size_t equals = pair.find('=');
+  return equals != pair.npos && Trim(pair.substr(0, equals)) == name;
+}
+
+size_t CountOf(const Strings& pairs, std::string_view name) {
+  return static_cast<size_t>(std::count_if(pairs.begin(), pairs.end(),
+                                           [&](const auto& pair) { return Names(pair, name); }));
+}
+
+// `name=value` of the Set-Cookie line of that name, ready for a Cookie field; empty if there is
+// none.
+std::string Taken(const Stream& stream, std::string_view name = kCookie) {
+  for (const std::string& line : stream.response.Get("set-cookie")) {
+    if (Names(line, name)) return line.substr(0, line.find(';'));
+  }
+  return "";
+}
+
+void AddRequest(Stream* stream, std::string_view method = "POST",
+                std::string_view path = "/v1/responses") {
+  stream->request.Add(":method", method);
+  stream->request.Add(":path", path);
+  stream->request.Add(":authority", "gateway");
+}
+
+// The whole exchange, for its answer's cookie.
+void Exchange(Stream* stream, std::string_view status = "200") {
+  if (!stream->SendRequest()) return;
+  stream->response.Add(":status", status);
+  stream->SendResponse();
+}
+
+// What a client meets that asks anew with this cookie field.
+std::string TokenFor(Config* config, std::string_view cookie) {
+  Stream stream(config);
+  AddRequest(&stream);
+  if (!cookie.empty()) stream.request.Add("cookie", cookie);
+  Exchange(&stream);
+  return stream.Told("token");
+}
+
+void TestSession() {
+  At("a session");
+  Config config(Text(World()));
+  Stream first(&config);
+  AddRequest(&first);
+  first.request.Add("authorization", "Bearer the client's");
+  first.request.Add("x-org", "the client's");
+  first.request.Add("cookie", "theme=dark");
+  Exchange(&first);
+  const std::string token = first.Told("token"), cookie = Taken(first);
+  CHECK(first.Told("outcome") == "placed" && first.Told("source") == "minted");
+  CHECK(first.request.Get("authorization") == Strings{"Bearer key-" + token});
+  CHECK(first.request.Get("x-org") == (token == "c" ? Strings{"org-c"} : Strings{}));
+  CHECK(first.request.Get("cookie") == Strings{"theme=dark"});
+  CHECK(cookie.size() == kCookie.size() + 1 + TOKENPIN_COOKIE_VALUE_LEN);
+  for (int i = 0; i < 10; ++i) {
+    Stream next(&config);
+    AddRequest(&next, "GET", "/v1/responses/r1");
+    next.request.Add("cookie", "a=1; " + cookie + ";  b=2");
+    Exchange(&next);
+    CHECK(next.Told("outcome") == "pinned" && next.Told("token") == token);
+    CHECK(next.request.Get("cookie") == Strings{"a=1;  b=2"});
+    CHECK(Taken(next).empty());
+  }
+  CHECK(config.Metric("cookies_set") == 1);
+}
+
+void TestHostileHeaders() {
+  Config config(Text(With(World(), "session", R"([{"header":"x-session"}])")));
+  std::string seventy, quotes, wide(4096, 'v');
+  const std::string ours = std::string(kCookie) + "=";
+  for (int i = 0; i < 70; ++i) {
+    // Well formed: a tag is computed for each.
+    seventy += (i == 0 ? "" : "; ") + ours + "EA" + std::string(64, 'A' + i % 26) + "A";
+  }
+  std::string many;
+  while (many.size() < 60000) many += "k" + std::to_string(many.size()) + "=v; ";
+  const std::pair<Strings, Strings> cases[] = {
+      {{seventy}, {}},
+      {{seventy, "a=1", seventy}, {"a=1"}},
+      {{seventy + "; last=1"}, {"last=1"}},
+      {{ours + wide + "; big=" + wide}, {"big=" + wide}},
+      {{"a=\"x; " + ours + "y\"; b=1"}, {"a=\"x; b=1"}},
+      {{"\t" + ours + "\"v\"\t;\ta=1\t"}, {"a=1\t"}},
+      {{"a=\xc3\xa4\xff; " + ours + "\xff\xfe"}, {"a=\xc3\xa4\xff"}},
+      {{ours + "1; " + ours + "2; " + ours + "3"}, {}},
+      {{"a=1; a=2; " + ours + "; a=3"}, {"a=1; a=2; a=3"}},
+      {{"__host-tokenpin=1; __Host-tokenpin2=1; x__Host-tokenpin=1"},
+       {"__host-tokenpin=1; __Host-tokenpin2=1; x__Host-tokenpin=1"}},
+      {{"=" + ours + "1; __Host-tokenpin"}, {"=" + ours + "1; __Host-tokenpin"}},
+      {{" __Host-tokenpin \t=1"}, {}},
+      {{"", ";", ";;  ;"}, {"", ";", ";;  ;"}},
+      {{"", ";; ;" + ours}, {}},
+      {{many}, {many}},
+      {{many + ours + "x"}, {many.substr(0, many.size() - 2)}},
+      {{ours + "x", many}, {many}},
+  };
+  int number = 0;
+  for (const auto& [fields, left] : cases) {
+    std::snprintf(check_context, sizeof check_context, "hostile cookies %d", number++);
+    Stream stream(&config);
+    AddRequest(&stream);
+    for (const std::string& field : fields) stream.request.Add("cookie", field);
+    Exchange(&stream);
+    if (!CHECK(stream.request.Get("cookie") == left)) {
+      for (const auto& field : stream.request.Get("cookie")) {
+        std::printf("  %.200s\n", field.c_str());
+      }
+    }
+    CHECK(stream.Told("source") == "minted" && !Taken(stream).empty());
+  }
+  // A thousand fields, and keys of every length around the longest.
+  At("a thousand fields");
+  Stream stream(&config);
+  AddRequest(&stream);
+  for (int i = 0; i < 1000; ++i) {
+    stream.request.Add("cookie", "c" + std::to_string(i) + "=1; " + ours + std::string(67, 'B'));
+    stream.request.Add("authorization", std::string(60, 'x'));
+  }
+  Exchange(&stream);
+  CHECK(stream.request.Get("cookie").size() == 1000);
+  CHECK(CountOf(Pairs(stream.request.Get("cookie")), kCookie) == 0);
+  CHECK(stream.request.Get("authorization") == Strings{"Bearer key-" + stream.Told("token")});
+  for (const size_t length : {1, 4095, 4096, 4097, 60000}) {
+    std::snprintf(check_context, sizeof check_context, "a key of %zu bytes", length);
+    Stream keyed(&config);
+    AddRequest(&keyed);
+    keyed.request.Add("x-session", std::string(length, '\xff'));
+    Exchange(&keyed);
+    CHECK(keyed.Told("key_reason") == (length <= 4096 ? "ok" : "too_long"));
+  }
+}
+
+void TestRefusals() {
+  const auto refused = [](const Stream& stream, uint32_t status, std::string_view code) {
+    if (!CHECK(stream.local_reply && stream.local_reply->status == status)) return;
+    CHECK(stream.local_reply->details == code);
+    CHECK(stream.local_reply->headers[0].first == "content-type");
+    CHECK(stream.local_reply->headers[0].second == "application/json");
+    CHECK(stream.local_reply->body.find(R"("code":")" + std::string(code) + '"') !=
+          std::string::npos);
+    CHECK(CountOf(stream.request.Get("authorization"), "") == 0);
+  };
+  {
+    At("no account available");
+    Config config(Text(With(With(World(), "tokens", R"([{"name":"a","state":"down"}])"),
+                            "response_header", "\"X-Decision\"")));
+    Stream stream(&config);
+    AddRequest(&stream);
+    CHECK(!stream.SendRequest());
+    refused(stream, 503, "no_account_available");
+    CHECK(stream.local_reply->headers.size() == 2 &&
+          stream.local_reply->headers[1].first == "x-decision");
+    CHECK(config.Metric("outcome_none") == 1 && config.Metric("errors") == 0);
+  }
+  {
+    At("session unavailable");
+    Config config(
+        Text(With(World(), "cooldowns", R"([{"status":[403],"state":"down","seconds":60}])")));
+    Stream first(&config);
+    AddRequest(&first);
+    Exchange(&first);
+    const std::string cookie = Taken(first), token = first.Told("token");
+    Stream broken(&config);
+    AddRequest(&broken);
+    broken.request.Add("cookie", cookie);
+    Exchange(&broken, "403");
+    CHECK(config.Metric("cooldowns") == 1);
+    Stream read(&config);
+    AddRequest(&read, "GET", "/v1/responses/r1");
+    read.request.Add("cookie", cookie);
+    CHECK(!read.SendRequest());
+    refused(read, 503, "session_unavailable");
+    CHECK(read.request.Get("cookie") == Strings{cookie});
+    CHECK(TokenFor(&config, cookie) != token);
+    standin::SetTime(standin::Time() + 60);
+    CHECK(TokenFor(&config, cookie) == token);
+  }
+  {
+    At("bad affinity key");
+    Config config(Text(
+        With(With(World(), "reject_bad_keys", "true"), "session", R"([{"header":"x-session"}])")));
+    Stream stream(&config);
+    AddRequest(&stream);
+    stream.request.Add("x-session", "1");
+    stream.request.Add("x-session", "2");
+    CHECK(!stream.SendRequest());
+    refused(stream, 503, "bad_affinity_key");
+    CHECK(config.Metric("key_reason_several_values") == 1);
+  }
+  for (const char* observe : {"false", "true"}) {
+    At("no randomness");
+    Config config(Text(With(With(World(), "observe", observe), "response_header", "\"x-d\"")));
+    standin::FailRandom(true);
+    // The random bytes at hand are used up first.
+    int errors = 0;
+    for (int i = 0; i < 20; ++i) {
+      Stream stream(&config);
+      AddRequest(&stream);
+      if (!stream.SendRequest()) {
+        ++errors;
+        refused(stream, 500, "affinity_error");
+        // Nothing was decided that it could tell of.
+        CHECK(stream.local_reply->headers.size() == 1);
+      }
+    }
+    standin::FailRandom(false);
+    CHECK(*observe == 't' ? errors == 0 : errors > 0);
+    CHECK(config.Metric("errors") >= 4);
+    CHECK(config.Metric("errors") + config.Sum("outcome_") == 20);
+  }
+  {
+    At("a clock past the year 2106");
+    Config config(Text(World()));
+    const uint64_t before = standin::Time();
+    standin::SetTime(uint64_t{1} << 32);
+    Stream stream(&config);
+    AddRequest(&stream);
+    CHECK(!stream.SendRequest());
+    refused(stream, 500, "affinity_error");
+    standin::SetTime(before);
+  }
+}
+
+void TestTenants() {
+  for (const char* scope : {"", "openai"}) {
+    At(scope);
+    Object world = With(With(World(), "tenant", R"({"header":"x-tenant"})"), "response_header",
+                        "\"x-decision\"");
+    if (*scope != 0) world = With(world, "scope", Quoted(scope));
+    Config config(Text(world));
+    std::map<std::string, std::string> cookies;
+    for (const std::string tenant : {"", "one", "two"}) {
+      Stream stream(&config);
+      AddRequest(&stream);
+      if (!tenant.empty()) stream.request.Add("x-tenant", tenant);
+      // An empty value is none.
+      stream.request.Add("x-tenant", "");
+      Exchange(&stream);
+      const std::string in = tenant.empty() ? scope : scope + std::string(1, '\0') + tenant;
+      const auto name = tokenpin::default_cookie_name(in);
+      const std::string cookie = Taken(stream, name->view());
+      CHECK(!cookie.empty());
+      cookies[tenant] = cookie;
+    }
+    CHECK(cookies["one"].substr(0, 25) != cookies["two"].substr(0, 25));
+    // Another tenant's cookie is another application's: it stays, and it does not pin.
+    Stream other(&config);
+    AddRequest(&other);
+    other.request.Add("x-tenant", "one");
+    other.request.Add("cookie", cookies["two"]);
+    Exchange(&other);
+    CHECK(other.Told("verdict") == "absent");
+    CHECK(other.request.Get("cookie") == Strings{cookies["two"]});
+    // Its value under the name of this one is no good.
+    Stream renamed(&config);
+    AddRequest(&renamed);
+    renamed.request.Add("x-tenant", "one");
+    renamed.request.Add("cookie", cookies["one"].substr(0, cookies["one"].find('=')) +
+                                      cookies["two"].substr(cookies["two"].find('=')));
+    Exchange(&renamed);
+    CHECK(renamed.Told("verdict") == "bad_tag");
+
+    const size_t most = TOKENPIN_MAX_SCOPE - 1 - strlen(scope);
+    const std::pair<Strings, bool> cases[] = {
+        {{"one", "two"}, false},
+        {{"one", "one"}, false},
+        {{std::string(most, 't')}, true},
+        {{std::string(most + 1, 't')}, false},
+        {{std::string(60000, 't')}, false},
+    };
+    for (const auto& [values, good] : cases) {
+      Stream stream(&config);
+      AddRequest(&stream);
+      for (const std::string& value : values) stream.request.Add("x-tenant", value);
+      const uint64_t errors = config.Metric("errors"), decisions = config.Sum("source_");
+      CHECK(stream.SendRequest() == good);
+      CHECK(config.Metric("errors") - errors == (good ? 0 : 1));
+      CHECK(config.Sum("source_") - decisions == (good ? 1 : 0));
+      if (good || !CHECK(stream.local_reply.has_value())) continue;
+      CHECK(stream.local_reply->status == 400 && stream.local_reply->details == "bad_tenant");
+      // Nothing was decided that it could tell of.
+      CHECK(stream.local_reply->headers.size() == 1);
+    }
+  }
+}
+
+void TestIdHints() {
+  tokenpin::CookieKey key{1, TOKENPIN_ROLE_SIGN, {}};
+  for (int i = 0; i < 16; ++i) key.secret[i] = static_cast<uint8_t>(0x10 + i);
+  const auto ring = tokenpin::KeyRing::make({&key, 1});
+  const tokenpin::Limits limits{};
+  const auto id = [&](const Stream& stream) {
+    const std::string cookie = Taken(stream);
+    CHECK(!cookie.empty());
+    const auto decoded = ring->decode(kCookie, "", limits, standin::Time(),
+                                      std::string_view(cookie).substr(kCookie.size() + 1));
+    CHECK(decoded && decoded->verdict == TOKENPIN_VERDICT_VALID);
+    return std::string(reinterpret_cast<const char*>(decoded->cookie.id), 16);
+  };
+  // Null is a source that is there and holds no text.
+  const auto ask = [&](const char* source, std::optional<std::string> hint, uint64_t connection) {
+    Config config(Text(With(World(), "id_hint", source)));
+    Stream stream(&config);
+    AddRequest(&stream);
+    stream.connection = connection;
+    if (hint) {
+      if (hint->find('\0') == hint->npos) stream.request.Add("x-hint", *hint);
+      stream.filter_state.emplace("hint", standin::Value(*hint));
+      stream.metadata[{"n", "hint"}] = standin::Value(*hint);
+    } else {
+      stream.metadata[{"n", "hint"}] = std::nullopt;
+    }
+    Exchange(&stream);
+    return id(stream);
+  };
+  for (const char* source : {R"({"header":"x-hint"})", R"({"filter_state":"hint"})",
+                             R"({"metadata":{"namespace":"n","key":"hint"}})"}) {
+    At(source);
+    CHECK(ask(source, "one", 0) == ask(source, "one", 7));
+    CHECK(ask(source, "one", 0) != ask(source, "two", 0));
+    CHECK(ask(source, std::string(4096, 'x'), 0) == ask(source, std::string(4096, 'x'), 0));
+    // None, an empty one, and one that is too long are as if there were none.
+    for (const std::optional<std::string>& hint :
+         {std::optional<std::string>(), std::optional<std::string>(""),
+          std::optional<std::string>(std::string(4097, 'x'))}) {
+      CHECK(ask(source, hint, 0) != ask(source, hint, 0));
+    }
+  }
+  At("connection");
+  const char* const connection = R"({"connection":true})";
+  CHECK(ask(connection, "x", 7) == ask(connection, "y", 7));
+  CHECK(ask(connection, "x", 7) != ask(connection, "x", 8));
+  CHECK(ask(connection, "x", 0) != ask(connection, "x", 0));
+  // An id is nothing that can be computed from the hint alone, and another's hint is another id.
+  CHECK(ask(connection, "x", 7) != ask(R"({"header":"x-hint"})", "7", 0));
+}
+
+void TestRoutes() {
+  Config config(Text(With(World(), "existing", R"({"header":"x-existing"})")));
+  const auto route = [](const char* text) { return std::make_shared<const Route>(text); };
+  {
+    At("a route's scope");
+    Stream stream(&config, route(R"({"scope":"files"})"));
+    AddRequest(&stream);
+    Exchange(&stream);
+    CHECK(!Taken(stream, tokenpin::default_cookie_name("files")->view()).empty());
+    CHECK(Taken(stream).empty());
+  }
+  for (const char* group : {"stateless", "stateful", "prompt_cache"}) {
+    At(group);
+    const auto of_group = route((R"({"group":")" + std::string(group) + "\"}").c_str());
+    for (const char* path : {"/v1/responses", "/anything"}) {
+      Stream stream(&config, of_group);
+      AddRequest(&stream, "POST", path);
+      Exchange(&stream);
+      CHECK(stream.Told("source") == (*group == 's' && group[5] == 'l' ? "stateless"
+                                      : *group == 's'                  ? "minted"
+                                                                       : "none"));
+    }
+  }
+  {
+    At("a route that observes");
+    Stream stream(&config, route(R"({"observe":true})"));
+    AddRequest(&stream);
+    const Fields before = stream.request.All();
+    Exchange(&stream, "401");
+    CHECK(stream.request.All() == before && Taken(stream).empty());
+    CHECK(stream.Told("outcome") == "placed" && config.Metric("cooldowns") == 0);
+  }
+  {
+    At("existing");
+    Config strict(Text(With(With(World(), "existing", R"({"header":"x-existing"})"), "cooldowns",
+                            R"([{"status":[403],"state":"down","seconds":60}])")));
+    Stream first(&strict);
+    AddRequest(&first);
+    Exchange(&first);
+    const std::string cookie = Taken(first);
+    Stream broken(&strict);
+    AddRequest(&broken);
+    broken.request.Add("cookie", cookie);
+    Exchange(&broken, "403");
+    const auto passes = [&](const char* name, const char* value, const char* overlay) {
+      Stream stream(&strict, overlay == nullptr ? nullptr : route(overlay));
+      AddRequest(&stream);
+      stream.request.Add("cookie", cookie);
+      stream.request.Add(name, value);
+      return stream.SendRequest();
+    };
+    for (const char* value : {"true", "1"}) {
+      CHECK(!passes("x-existing", value, nullptr));
+      CHECK(!passes("x-other", value, R"({"existing":{"header":"x-other"}})"));
+      CHECK(passes("x-existing", value, R"({"existing":{"header":"x-other"}})"));
+    }
+    for (const char* value : {"TRUE", "yes", "0", "", "true "}) {
+      CHECK(passes("x-existing", value, nullptr));
+    }
+    standin::SetTime(standin::Time() + 60);
+  }
+  {
+    At("a complete configuration in a route");
+    Config empty("{}");
+    Stream passing(&empty);
+    AddRequest(&passing);
+    const Fields before = passing.request.All();
+    Exchange(&passing);
+    CHECK(passing.request.All() == before && passing.metadata.empty());
+    CHECK(empty.Sum("source_") == 0);
+    // The route goes as soon as the request has met it, and its configuration stays.
+    Stream stream(&empty, route(Text(World()).c_str()));
+    AddRequest(&stream);
+    CHECK(stream.SendRequest());
+    stream.SetRoute(nullptr);
+    stream.response.Add(":status", "200");
+    stream.SendResponse();
+    CHECK(stream.request.Get("authorization") == Strings{"Bearer key-" + stream.Told("token")});
+    CHECK(!Taken(stream).empty());
+    CHECK(empty.Metric("source_minted") == 1 && empty.Metric("cookies_set") == 1);
+  }
+}
+
+void TestCooldowns() {
+  struct Case {
+    const char* status;
+    const char* details;
+    const char* retry_after;  // or null
+    uint64_t seconds;         // 0: no cooldown
+    const char* state;
+  };
+  const Case cases[] = {
+      {"429", "via_upstream", nullptr, 30, "draining"},
+      {"429", "via_upstream", "7", 7, "draining"},
+      {"429", "via_upstream", "0", 1, "draining"},
+      {"429", "via_upstream", "Sun, 06 Nov 1994 08:49:37 GMT", 1, "draining"},
+      {"429", "via_upstream", "later", 30, "draining"},
+      {"429", "via_upstream", "99999999999999999999999", 3600, "draining"},
+      {"401", "via_upstream", "7", 300, "down"},
+      {"403", "via_upstream", nullptr, 300, "down"},
+      {"400", "via_upstream", nullptr, 0, "home"},
+      {"500", "via_upstream", "7", 0, "home"},
+      {"200", "via_upstream", "7", 0, "home"},
+      {"429", "direct_response", nullptr, 0, "home"},
+      {"401", "upstream_reset_before_response_started{connection_termination}", nullptr, 0, "home"},
+      {"403", "", nullptr, 0, "home"},
+      {"429", "via_upstream2", nullptr, 0, "home"},
+      {"", "via_upstream", nullptr, 0, "home"},
+      {"4294967725", "via_upstream", nullptr, 0, "home"},  // 429 in 16 bits
+      {"nonsense", "via_upstream", nullptr, 0, "home"},
+  };
+  for (const Case& test : cases) {
+    std::snprintf(check_context, sizeof check_context, "%s, %s, %s", test.status, test.details,
+                  test.retry_after == nullptr ? "" : test.retry_after);
+    Config config(Text(With(World(), "policy_existing", "\"fallback_without_update\"")));
+    Stream first(&config);
+    AddRequest(&first);
+    Exchange(&first);
+    const std::string cookie = Taken(first), token = first.Told("token");
+    Stream stream(&config);
+    AddRequest(&stream);
+    stream.request.Add("cookie", cookie);
+    CHECK(stream.SendRequest());
+    stream.response.Add(":status", test.status);
+    if (test.retry_after != nullptr) stream.response.Add("retry-after", test.retry_after);
+    stream.SendResponse(test.details);
+    CHECK(config.Metric("cooldowns") == (test.seconds == 0 ? 0 : 1));
+    const uint64_t start = standin::Time();
+    const auto pin_state = [&](uint64_t later) {
+      standin::SetTime(start + later);
+      Stream next(&config);
+      AddRequest(&next, "GET", "/v1/responses/r");
+      next.request.Add("cookie", cookie);
+      CHECK(next.SendRequest());
+      return next.Told("pin_state");
+    };
+    CHECK(pin_state(0) == test.state);
+    if (test.seconds != 0) CHECK(pin_state(test.seconds - 1) == test.state);
+    CHECK(pin_state(test.seconds) == "home");
+  }
+}
+
+void TestRetries() {
+  struct Case {
+    const char* name;
+    const char* cookie;  // null: that of an earlier answer
+    const char* consumer;
+    const char* method;
+    bool body, keeps, trailers, recreates;
+    const char* status;
+    const char* details;
+    const char* length;  // of the response's body, which comes later; null: it has none
+    bool retries;
+  };
+  const char* const up = "via_upstream";
+  const Case cases[] = {
+      {"plain", "", "", "POST", false, false, false, true, "429", up, nullptr, true},
+      {"held", "", "", "POST", false, false, false, true, "429", up, "65536", true},
+      {"too long to hold", "", "", "POST", false, false, false, true, "429", up, "65537", true},
+      {"of unknown length", "", "", "POST", false, false, false, true, "429", up, "", true},
+      {"body kept", "", "", "POST", true, true, false, true, "429", up, nullptr, true},
+      {"body not kept", "", "", "POST", true, false, false, true, "429", up, nullptr, false},
+      {"trailers", "", "", "POST", true, true, true, true, "429", up, nullptr, false},
+      {"Envoy will not", "", "", "POST", false, false, false, false, "429", up, nullptr, false},
+      {"held, Envoy will not", "", "", "POST", false, false, false, false, "429", up, "9", false},
+      {"pinned", nullptr, "", "POST", false, false, false, true, "429", up, nullptr, false},
+      {"consumer", "", "alice", "POST", false, false, false, true, "429", up, nullptr, false},
+      {"other status", "", "", "POST", false, false, false, true, "500", up, nullptr, false},
+      {"success", "", "", "POST", false, false, false, true, "200", up, nullptr, false},
+      {"local reply", "", "", "POST", false, false, false, true, "429", "x", nullptr, false},
+      {"stateless", "", "alice", "OPTIONS", false, false, false, true, "429", up, nullptr, true},
+  };
+  const Object world = With(With(With(World(), "retry", R"({"status":[429],"max":1})"), "consumer",
+                                 R"({"header":"x-consumer","trusted":true})"),
+                            "cooldowns", "[]");
+  for (const Case& test : cases) {
+    At(test.name);
+    Config config(Text(world));
+    Stream first(&config);
+    AddRequest(&first);
+    Exchange(&first);
+    Stream stream(&config);
+    AddRequest(&stream, test.method);
+    stream.request.Add("authorization", "the client's");
+    stream.request.Add("cookie", test.cookie == nullptr ? Taken(first) : test.cookie);
+    stream.request.Add("x-consumer", test.consumer);
+    stream.keeps_body = test.keeps;
+    stream.can_recreate = test.recreates;
+    CHECK(stream.SendRequest(!test.body));
+    if (test.body) stream.SendBody(1000, false);
+    if (test.body) stream.SendBody(1000, !test.trailers);
+    const std::string token = stream.Told("token");
+    stream.response.Add(":status", test.status);
+    const bool more = test.length != nullptr;
+    if (more && *test.length != 0) stream.response.Add("content-length", test.length);
+    const bool held = !stream.SendResponse(test.details, !more) && stream.next == nullptr;
+    CHECK(held == (more && strlen(test.length) != 0 && std::stoi(test.length) <= 65536));
+    if (held) {
+      CHECK(!stream.SendResponseBody(false));
+      CHECK(stream.SendResponseBody(true) == !test.retries);
+    }
+    if (!CHECK((stream.next != nullptr) == test.retries) || !test.retries) continue;
+    CHECK(stream.next->Told("outcome") == "retried" && config.Metric("retries") == 1);
+    CHECK(stream.next->Told("token") != token);
+    CHECK(stream.next->request.Get("authorization") ==
+          Strings{"Bearer key-" + stream.next->Told("token")});
+    // Once is enough.
+    stream.next->response.Add(":status", "429");
+    CHECK(stream.next->SendResponse() && stream.next->next == nullptr);
+  }
+  {
+    At("every token in turn, and then the answer");
+    Config config(Text(With(world, "retry", R"({"status":[429],"max":3})")));
+    Stream stream(&config);
+    AddRequest(&stream);
+    CHECK(stream.SendRequest());
+    std::set<std::string> tokens;
+    Stream* last = &stream;
+    for (int i = 0; i < 3; ++i) {
+      tokens.insert(last->Told("token"));
+      last->response.Add(":status", "429");
+      CHECK(last->SendResponse() == (i == 2));
+      if (last->next != nullptr) last = last->next.get();
+    }
+    CHECK(tokens.size() == 3 && config.Metric("retries") == 2);
+  }
+  {
+    At("another route since");
+    Config config("{}");
+    const auto make = [&] { return std::make_shared<const Route>(Text(world)); };
+    Stream stays(&config, make()), goes(&config, make()), changes(&config, make());
+    for (Stream* stream : {&stays, &goes, &changes}) {
+      AddRequest(stream);
+      CHECK(stream->SendRequest());
+      stream->response.Add(":status", "429");
+    }
+    goes.SetRoute(nullptr);
+    changes.SetRoute(make());
+    CHECK(!stays.SendResponse() && goes.SendResponse() && changes.SendResponse());
+    CHECK(stays.next->Told("outcome") == "retried" && config.Metric("retries") == 1);
+  }
+}
+
+// A configuration of random switches, and what it promises.
+struct Setup {
+  std::string text;
+  std::string scope, carrier, response_header;
+  std::string cookie;  // its name, if it is configured
+  bool tenant, observe, metadata, cache_control;
+  size_t retries;
+  std::map<std::string, std::map<std::string, std::string>> tokens;
+};
+
+Setup RandomSetup(Random& random) {
+  const auto flag = [&] { return Chance(random, 50) ? "true" : "false"; };
+  const auto pick = [&](std::initializer_list<const char*> values) {
+    return Quoted(values.begin()[Below(random, values.size())]);
+  };
+  Setup setup{};
+  setup.tokens = {{"a", {{"authorization", "Bearer key-a"}}},
+                  {"b", {{"authorization", "Bearer key-b"}, {"x-org", "org-b"}}},
+                  {"c", {{"authorization", "Bearer key-c"}, {"x-org", "org-c"}, {"x-two", "2"}}},
+                  {"d", {{"authorization", "Bearer key-d"}}}};
+  if (Chance(random, 30)) setup.tokens["b"][":authority"] = "api.b";
+  Object world = Without(World(), "tokens");
+  std::string tokens = "[";
+  for (const auto& [name, headers] : setup.tokens) {
+    if (tokens.size() > 1) tokens += ",";
+    tokens += "{\"name\":" + Quoted(name) +
+              ",\"weight\":" + std::to_string(1 + Below(random, TOKENPIN_MAX_WEIGHT)) +
+              ",\"state\":" + pick({"up", "up", "up", "draining", "down"}) + ",\"headers\":[";
+    std::string list;
+    for (const auto& [header, value] : headers) {
+      list += (list.empty() ? "{\"name\":" : ",{\"name\":") + Quoted(header) +
+              ",\"value\":" + Quoted(value) + "}";
+    }
+    tokens += list + "]}";
+  }
+  world.emplace_back("tokens", tokens + "]");
+  if (Chance(random, 30)) world.emplace_back("capacity", std::to_string(4 + Below(random, 9)));
+  if (Chance(random, 50)) world.emplace_back("scope", Quoted(setup.scope = "openai"));
+  if (Chance(random, 20)) {
+    setup.cookie = "pin";
+    world.emplace_back("cookie", R"({"name":"pin","max_idle":500,"secure":false})");
+  } else if (Chance(random, 50)) {
+    world.emplace_back("cookie", R"({"max_life":2000,"max_age":100})");
+  }
+  if ((setup.tenant = Chance(random, 30))) {
+    world.emplace_back("tenant", R"({"header":"x-tenant"})");
+  }
+  if (Chance(random, 50)) {
+    world.emplace_back("consumer", R"({"header":"x-consumer","trusted":true})");
+  }
+  if (Chance(random, 50)) {
+    world.emplace_back("session",
+                       R"([{"metadata":{"namespace":"n","key":"k"}},{"header":"x-session"},
+                       {"filter_state":"fs"}])");
+  }
+  if (Chance(random, 30)) world.emplace_back("existing", R"({"header":"x-existing"})");
+  if (Chance(random, 30)) {
+    world.emplace_back("id_hint",
+                       Chance(random, 50) ? R"({"connection":true})" : R"({"header":"x-hint"})");
+  }
+  if (Chance(random, 50)) world.emplace_back("carrier_header", Quoted(setup.carrier = "x-pin"));
+  if (Chance(random, 30)) {
+    world.emplace_back("response_header", Quoted(setup.response_header = "x-decision"));
+  }
+  if (Chance(random, 50)) {
+    setup.retries = 1 + Below(random, 3);
+    world.emplace_back("retry",
+                       R"({"status":[429,503],"max":)" + std::to_string(setup.retries) + "}");
+  }
+  for (const char* name : {"combine_keys", "reject_bad_keys", "keyed_cookies", "mint_single",
+                           "prompt_cache", "clear_route_cache"}) {
+    world.emplace_back(name, flag());
+  }
+  setup.observe = Chance(random, 15);
+  setup.metadata = Chance(random, 80);
+  setup.cache_control = Chance(random, 50);
+  world.emplace_back("observe", setup.observe ? "true" : "false");
+  world.emplace_back("metadata", setup.metadata ? "true" : "false");
+  world.emplace_back("cache_control", setup.cache_control ? "true" : "false");
+  world.emplace_back("strategy", pick({"jump", "rendezvous", "higress_fnv1a_modulo"}));
+  world.emplace_back("policy_existing",
+                     pick({"fail_fast", "fallback_and_update", "fallback_without_update"}));
+  world.emplace_back("policy_new",
+                     pick({"fail_fast", "fallback_and_update", "fallback_without_update"}));
+  setup.text = Text(world);
+  return setup;
+}
+
+// One configuration and its clients.
+class Kitchen {
+ public:
+  Kitchen(Random& random, Setup setup)
+      : random_(random), setup_(std::move(setup)), config_(setup_.text) {
+    if (!CHECK(config_.accepted())) std::printf("  %s\n", setup_.text.c_str());
+    for (const auto& [token, headers] : setup_.tokens) {
+      for (const auto& [name, value] : headers) credentials_.insert(name);
+    }
+  }
+
+  void Serve() {
+    standin::SetTime(standin::Time() + Below(random_, 40));
+    Stream stream(&config_, RandomRoute());
+    FillRequest(&stream);
+    before_ = stream.request.All();
+    pairs_ = Pairs(stream.request.Get("cookie"));
+    carried_ = !setup_.carrier.empty() && !stream.request.Get(setup_.carrier).empty();
+    tried_.clear();
+    const uint64_t decisions = config_.Sum("source_"), errors = config_.Metric("errors");
+    stream.keeps_body = Chance(random_, 70);
+    stream.can_recreate = Chance(random_, 95);
+    const size_t chunks = Below(random_, 3);
+    const bool passed = stream.SendRequest(chunks == 0);
+    for (size_t i = 0; passed && i < chunks; ++i) stream.SendBody(100 * i, i + 1 == chunks);
+
+    const uint64_t decided = config_.Sum("source_") - decisions;
+    CHECK(decided + config_.Metric("errors") - errors == 1);
+    for (const char* group : {"outcome_", "pin_state_", "verdict_", "key_reason_"}) {
+      CHECK(config_.Sum(group) == decisions + decided);
+    }
+    CHECK(setup_.metadata && decided == 1 ? !stream.Told("outcome").empty()
+                                          : stream.Told("outcome").empty());
+    if (observe_ || !passed) {
+      CHECK(stream.request.All() == before_);
+      CHECK(!observe_ || passed);
+      CHECK(stream.route_cache_cleared == 0);
+    } else {
+      CheckRequest(stream);
+      const bool alone = CountOf(pairs_, name_) == 1 && !carried_;
+      if (alone && stream.Told("outcome") == "pinned") CheckPinned(stream);
+    }
+    if (passed) Respond(&stream);
+    CHECK(config_.Metric("errors") - errors == 1 - decided);
+  }
+
+ private:
+  std::shared_ptr<const Route> RandomRoute() {
+    scope_ = setup_.scope;
+    observe_ = setup_.observe;
+    switch (Below(random_, 8)) {
+      case 0:
+        scope_ = "route";
+        return std::make_shared<const Route>(R"({"scope":"route"})");
+      case 1:
+        observe_ = !observe_;
+        return std::make_shared<const Route>(observe_ ? R"({"observe":true})"
+                                                      : R"({"observe":false})");
+      case 2:
+        return std::make_shared<const Route>(R"({"group":"stateful"})");
+      case 3:
+        return std::make_shared<const Route>("{}");
+      default:
+        return nullptr;
+    }
+  }
+
+  // Any byte that Envoy lets into a header.
+  std::string Junk(size_t most) {
+    std::string junk(Below(random_, most + 1), '\0');
+    for (char& c : junk) {
+      constexpr std::string_view kOften = ";;==  \t\",a";
+      do {
+        c = Chance(random_, 40) ? kOften[Below(random_, kOften.size())]
+                                : static_cast<char>(Below(random_, 256));
+      } while (c == '\0' || c == '\r' || c == '\n');
+    }
+    return junk;
+  }
+
+  // A value for our cookie: good, stale, damaged or made up.
+  std::string Value() {
+    std::string value(67, 'A');
+    if (!jar_.empty() && Chance(random_, 80)) {
+      const size_t recent = std::min<size_t>(jar_.size(), 20);
+      value = jar_[jar_.size() - 1 - Below(random_, recent)].first;
+    }
+    if (Chance(random_, 20)) value[Below(random_, value.size())] ^= 1;
+    if (Chance(random_, 5)) value = Junk(200);
+    if (Chance(random_, 20)) value = Quoted(value);
+    return value;
+  }
+
+  std::string CookieField() {
+    std::string field;
+    const size_t pairs = Chance(random_, 5) ? Below(random_, 80) : Below(random_, 4);
+    for (size_t i = 0; i < pairs; ++i) {
+      if (i != 0) field += Chance(random_, 80) ? "; " : Junk(3) + ";";
+      const std::string blank = Chance(random_, 10) ? "\t " : "";
+      if (Chance(random_, 40)) {
+        field += blank + name_ + blank + "=" + blank + Value() + blank;
+      } else {
+        field += Chance(random_, 70) ? "k" + std::to_string(i) + "=" + Junk(20) : Junk(30);
+      }
+    }
+    return field;
+  }
+
+  void FillRequest(Stream* stream) {
+    const auto one = [&](std::initializer_list<const char*> values) {
+      return values.begin()[Below(random_, values.size())];
+    };
+    Strings tenants;
+    if (setup_.tenant && Chance(random_, 70)) tenants.push_back(one({"t", "u", "v"}));
+    if (setup_.tenant && Chance(random_, 5)) tenants.push_back("another");
+    if (tenants.size() == 1) scope_ += std::string(1, '\0') + tenants[0];
+    name_ = !setup_.cookie.empty() ? setup_.cookie
+                                   : std::string(tokenpin::default_cookie_name(scope_)->view());
+
+    Headers& request = stream->request;
+    request.Add(":method", one({"POST", "POST", "GET", "DELETE", "OPTIONS", "post"}));
+    request.Add(":path", one({"/v1/responses", "/v1/responses", "/v1/responses/r1", "/v1/files?x",
+                              "/v1/chat/completions", "/", ""}));
+    request.Add(":authority", "gateway");
+    for (const std::string& value : tenants) request.Add("x-tenant", value);
+    const size_t fields = Below(random_, 20);
+    for (size_t i = 0; i < fields; ++i) {
+      const char* const name =
+          one({"authorization", "x-org", "x-two", "x-consumer", "x-session", "x-existing", "x-hint",
+               "cookie", "cookie", "cookie", "x-other", "x-pin", "set-cookie", "retry-after"});
+      if (name == std::string_view("cookie")) {
+        request.Add(name, CookieField());
+      } else if (name == std::string_view("x-pin")) {
+        if (Chance(random_, 30)) request.Add(name, Chance(random_, 20) ? "" : Value());
+      } else if (Chance(random_, 30)) {
+        request.Add(name, Junk(Chance(random_, 3) ? 5000 : 40));
+      } else {
+        request.Add(name, one({"1", "alice", "true", ""}));
+      }
+    }
+    if (Chance(random_, 30)) stream->metadata[{"n", "k"}] = standin::Value(one({"m", ""}));
+    if (Chance(random_, 10)) stream->metadata[{"n", "k"}] = std::nullopt;
+    if (Chance(random_, 20)) stream->filter_state.emplace("fs", standin::Value(Junk(30)));
+    stream->connection = Below(random_, 3);
+  }
+
+  // What the upstream makes of a request that reached it.
+  void Respond(Stream* stream) {
+    // What filters behind ours and the router do.
+    stream->request.Set(":path", "/rewritten");
+    stream->request.Set("x-forwarded-for", "client");
+    stream->request.Remove("x-other");
+
+    FillResponse(stream);
+    const Fields answered = stream->response.All();
+    const std::string status = stream->response.Get(":status")[0];
+    const bool upstream = Chance(random_, 85);
+    const uint64_t set = config_.Metric("cookies_set"), cooled = config_.Metric("cooldowns");
+    const uint64_t retries = config_.Metric("retries"), decisions = config_.Sum("source_");
+    const bool ends = Chance(random_, 50);
+    bool passed = stream->SendResponse(upstream ? "via_upstream" : "response_timeout", ends);
+    if (!passed && stream->next == nullptr) {
+      passed = Chance(random_, 50) && stream->SendResponseBody(false);
+      passed =
+          Chance(random_, 70) ? stream->SendResponseBody(true) : stream->SendResponseTrailers();
+    }
+    const uint64_t cooldowns = config_.Metric("cooldowns") - cooled;
+    const bool refused = status == "401" || status == "403" || status == "429";
+    CHECK(cooldowns <= (upstream && refused && !observe_));
+    const uint64_t cookies = config_.Metric("cookies_set") - set;
+    const std::string outcome = stream->Told("outcome");
+    if (stream->next != nullptr) {
+      CHECK(!passed && upstream && (status == "429" || status == "503") && !observe_);
+      CHECK(outcome.empty() || outcome == "placed" || outcome == "retried");
+      CHECK(config_.Metric("retries") == retries + 1 && config_.Sum("source_") == decisions + 1);
+      CHECK(cookies == 0);
+      tried_.push_back(token_);
+      CHECK(tried_.size() <= setup_.retries);
+      CheckRequest(*stream->next);
+      CHECK(std::find(tried_.begin(), tried_.end(), token_) == tried_.end());
+      return Respond(stream->next.get());
+    }
+    CHECK(passed && config_.Sum("source_") == decisions);
+    CHECK(config_.Metric("retries") == retries + (setup_.retries != 0 && !stream->can_recreate &&
+                                                  config_.Metric("retries") != retries));
+    if (observe_) {
+      CHECK(stream->response.All() == answered && cookies == 0);
+    } else {
+      CheckResponse(*stream, answered, upstream, status[0] == '2', carried_, cookies);
+    }
+  }
+
+  void CheckRequest(const Stream& stream) {
+    const Strings authorization = stream.request.Get("authorization");
+    std::string token;
+    for (const auto& [name, headers] : setup_.tokens) {
+      if (authorization == Strings{headers.at("authorization")}) token = name;
+    }
+    if (!CHECK(!token.empty())) return;
+    CHECK(!setup_.metadata || stream.Told("token") == token);
+    token_ = token;
+    const auto& headers = setup_.tokens.at(token);
+    for (const std::string& name : credentials_) {
+      const auto own = headers.find(name);
+      if (own != headers.end()) {
+        CHECK(stream.request.Get(name) == Strings{own->second});
+      } else {
+        CHECK(stream.request.Get(name) == (name == ":authority" ? Strings{"gateway"} : Strings{}));
+      }
+    }
+    if (!setup_.carrier.empty()) CHECK(stream.request.Get(setup_.carrier).empty());
+    const auto others = [&](const Fields& fields) {
+      Fields others;
+      for (const auto& field : fields) {
+        if (field.first != "cookie" && field.first != setup_.carrier &&
+            credentials_.count(field.first) == 0) {
+          others.push_back(field);
+        }
+      }
+      return others;
+    };
+    Fields now = others(stream.request.All()), then = others(before_);
+    if (!tried_.empty()) {
+      // A request that is begun again has the same fields, but for their order, and for empty ones
+      // that Envoy lets nobody set again.
+      for (Fields* fields : {&now, &then}) {
+        const auto by_name = [](const auto& a, const auto& b) { return a.first < b.first; };
+        const auto empty = [](const auto& field) { return field.second.empty(); };
+        fields->erase(std::remove_if(fields->begin(), fields->end(), empty), fields->end());
+        std::stable_sort(fields->begin(), fields->end(), by_name);
+      }
+    }
+    CHECK(now == then);
+
+    Strings left = pairs_, cookies;
+    left.erase(std::remove_if(left.begin(), left.end(),
+                              [&](const auto& pair) { return Names(pair, name_); }),
+               left.end());
+    CHECK(Pairs(stream.request.Get("cookie")) == left);
+    for (const auto& [name, value] : before_) {
+      if (name == "cookie") cookies.push_back(value);
+    }
+    // Fields without ours are not touched at all.
+    if (left.size() == pairs_.size()) CHECK(stream.request.Get("cookie") == cookies);
+  }
+
+  // A session is where its only cookie says.
+  void CheckPinned(const Stream& stream) {
+    for (const std::string& pair : pairs_) {
+      if (!Names(pair, name_)) continue;
+      std::string_view value = Trim(std::string_view(pair).substr(pair.find('=') + 1));
+      if (value.size() == 69) value = value.substr(1, 67);
+      const auto found = std::find_if(jar_.begin(), jar_.end(),
+                                      [&](const auto& cookie) { return cookie.first == value; });
+      CHECK(found != jar_.end() && found->second == stream.Told("token"));
+    }
+  }
+
+  void FillResponse(Stream* stream) {
+    Headers& response = stream->response;
+    constexpr const char* kStatuses[] = {"200", "200", "200", "201", "400", "401",
+                                         "403", "429", "500", "503", "302"};
+    response.Add(":status", kStatuses[Below(random_, std::size(kStatuses))]);
+    const size_t fields = Below(random_, 6);
+    for (size_t i = 0; i < fields; ++i) {
+      switch (Below(random_, 7)) {
+        case 6:
+          response.Add("content-length", Chance(random_, 70) ? "100" : Junk(10));
+          break;
+        case 0:
+          response.Add("set-cookie", name_ + "=" + kPlanted + "; Path=/");
+          break;
+        case 1:
+          response.Add("set-cookie", Chance(random_, 50) ? "k=v; Secure" : Junk(60));
+          break;
+        case 2:
+          if (!setup_.carrier.empty()) response.Add(setup_.carrier, kPlanted);
+          break;
+        case 3:
+          response.Add("retry-after", Chance(random_, 50) ? "5" : Junk(30));
+          break;
+        case 4:
+          response.Add("cache-control", "private");
+          break;
+        default:
+          response.Add("x-other", Junk(30));
+      }
+    }
+  }
+
+  void CheckResponse(const Stream& stream, const Fields& before, bool upstream, bool success,
+                     bool carried, uint64_t cookies) {
+    const Headers& response = stream.response;
+    if (!setup_.response_header.empty()) {
+      CHECK(response.Get(setup_.response_header).size() == 1);
+    }
+    Strings lines, ours;
+    for (const std::string& line : response.Get("set-cookie")) {
+      (upstream && Names(line, name_) ? ours : lines).push_back(line);
+    }
+    Strings carrier;
+    if (upstream && !setup_.carrier.empty()) carrier = response.Get(setup_.carrier);
+    CHECK(ours.size() + carrier.size() == cookies && cookies <= (upstream && success));
+    CHECK(carrier.empty() || carried);
+    CHECK(ours.empty() || !carried);
+    std::string value;
+    if (!ours.empty()) value = ours[0].substr(name_.size() + 1, 67);
+    if (!carrier.empty()) value = carrier[0];
+    CHECK(value.find(kPlanted) == std::string::npos);
+    const std::string outcome = stream.Told("outcome");
+    // A fallback's cookie says where the session was.
+    if (!value.empty() && !outcome.empty() && outcome != "fallback") {
+      jar_.emplace_back(value, token_);
+    }
+    // Nothing else is changed.
+    const auto others = [&](const Fields& fields, bool added) {
+      Fields others;
+      for (const auto& [name, text] : fields) {
+        if (name == setup_.response_header) continue;
+        if (upstream && name == setup_.carrier) continue;
+        if (upstream && name == "set-cookie") continue;
+        if (added && text == R"(no-cache="Set-Cookie")") continue;
+        others.emplace_back(name, text);
+      }
+      return others;
+    };
+    const bool uncached = setup_.cache_control && !ours.empty();
+    CHECK(others(response.All(), uncached) == others(before, false));
+    const Strings caching = response.Get("cache-control");
+    CHECK(std::count(caching.begin(), caching.end(), R"(no-cache="Set-Cookie")") == uncached);
+    Strings upstream_lines;
+    for (const auto& [name, line] : before) {
+      if (name == "set-cookie" && !(upstream && Names(line, name_))) upstream_lines.push_back(line);
+    }
+    // Where ours was among them the others were set again, which Envoy lets nobody do with an empty
+    // one.
+    const auto drop_empty = [](Strings* lines) {
+      lines->erase(std::remove(lines->begin(), lines->end(), ""), lines->end());
+    };
+    drop_empty(&lines);
+    drop_empty(&upstream_lines);
+    CHECK(lines == upstream_lines);
+  }
+
+  static constexpr char kPlanted[] = "planted-by-the-upstream";
+
+  Random& random_;
+  const Setup setup_;
+  Config config_;
+  std::set<std::string> credentials_;
+  std::vector<std::pair<std::string, std::string>> jar_;  // values, and their tokens
+  // Of the request at hand.
+  Fields before_;
+  Strings pairs_;
+  std::string scope_, name_, token_;
+  Strings tried_;
+  bool carried_ = false, observe_ = false;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  SetKeys();
+  // No threads that look after states: there are hundreds of configurations.
+  standin::SetValidationMode(true);
+  TestSession();
+  TestHostileHeaders();
+  TestRefusals();
+  TestTenants();
+  TestIdHints();
+  TestRoutes();
+  TestCooldowns();
+  TestRetries();
+  Random random(Seed(argc, argv));
+  for (int i = 0; i < 80; ++i) {
+    Kitchen kitchen(random, RandomSetup(random));
+    for (int request = 0; request < 250; ++request) {
+      std::snprintf(check_context, sizeof check_context, "kitchen %d, request %d", i, request);
+      kitchen.Serve();
+    }
+  }
+  return check_report();
+}
