@@ -108,6 +108,9 @@ readme: lib ## the examples of README.md
 twin: lib ## the Python implementation against the vectors and the shared library
 	$(PYTHON) -B tests/twin/test_twin.py --library $(SHARED)
 
+# The Go module.
+include go/go.mk
+
 # One after another, each with its seconds.
 TESTS := lint unit capi-test no-std readme twin demo-smoke
 CHECKS := $(TESTS) capi-sanitize demo

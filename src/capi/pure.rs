@@ -32,6 +32,13 @@ pub extern "C" fn tokenpin_abi_version() -> u32 {
     super::TOKENPIN_ABI_VERSION
 }
 
+/// Does nothing, and is there in libraries of version 1 of the interface alone: a program that refers
+/// to it does not link with a library of another version.
+#[unsafe(no_mangle)]
+pub extern "C" fn tokenpin_abi_v1() {}
+
+const _: () = assert!(super::TOKENPIN_ABI_VERSION == 1, "rename tokenpin_abi_v1");
+
 /// The version of the library, such as `"1.2.3"`: a static string that ends in a NUL.
 #[unsafe(no_mangle)]
 pub extern "C" fn tokenpin_version() -> *const c_char {
