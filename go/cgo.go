@@ -580,39 +580,23 @@ func (native) defaultCookieName(scope string) (string, Status) {
 	return string(buffer[:n]), s
 }
 
-func (native) appendCookieValues(dst []string, field, name string) ([]string, Status) {
-	values := dst
-	var offset C.size_t
-	for {
-		var start, length C.size_t
-		switch s := Status(C.tp_cookie_next(str(field), str(name), &offset, &start, &length)); s {
-		case StatusOK:
-			values = append(values, field[start:start+length])
-		case StatusEnd:
-			return values, StatusOK
-		default:
-			return dst, s
-		}
+func (native) appendCookieValues(dst []string, field, name string) []string {
+	var offset, start, length C.size_t
+	for C.tp_cookie_next(str(field), str(name), &offset, &start, &length) == C.TOKENPIN_STATUS_OK {
+		dst = append(dst, field[start:start+length])
 	}
+	return dst
 }
 
-func (native) stripCookie(field, name string) (string, Status) {
-	searched := field
-	if !strings.Contains(field, name) {
-		searched = "" // nothing to remove, but the name is checked all the same
-	}
-	buffer := make([]byte, len(searched))
-	var n C.size_t
+func (native) stripCookie(field, name string) string {
+	buffer := make([]byte, len(field))
+	n := C.size_t(len(field))
 	out, capacity := room(buffer[:0])
-	s := Status(C.tp_strip(str(searched), str(name), out, capacity, &n))
-	switch {
-	case s != StatusOK:
-		return "", s
-	case int(n) == len(searched):
-		return field, s
-	default:
-		return string(buffer[:n]), s
+	C.tp_strip(str(field), str(name), out, capacity, &n) // it fits, so nothing can go wrong
+	if int(n) == len(field) {
+		return field
 	}
+	return string(buffer[:n])
 }
 
 func (native) appendSetCookie(dst []byte, name, value string, attributes *Attributes, maxAge uint32) ([]byte, Status) {
@@ -634,10 +618,10 @@ func (native) appendSetCookie(dst []byte, name, value string, attributes *Attrib
 	}
 }
 
-func (native) setCookieMatches(field, name string) (bool, Status) {
+func (native) setCookieMatches(field, name string) bool {
 	var matches C.uint8_t
-	s := Status(C.tp_matches(str(field), str(name), &matches))
-	return matches == 1, s
+	C.tp_matches(str(field), str(name), &matches)
+	return matches == 1
 }
 
 func (native) classify(rules []Rule, promptCache bool, method, target string) (Group, bool, Status) {

@@ -2,6 +2,7 @@ package tokenpin
 
 import (
 	"runtime"
+	"strings"
 	"sync/atomic"
 )
 
@@ -166,18 +167,22 @@ func DefaultCookieName(scope string) (string, error) {
 }
 
 // AppendCookieValues appends the values of the cookies called name in one Cookie field. They are parts of the
-// field, not copies.
-func AppendCookieValues(dst []string, field, name string) ([]string, error) {
-	dst, s := backend{}.appendCookieValues(dst, field, name)
-	return dst, s.err()
+// field, not copies. Nothing has a name that is not 1 to MaxCookieName token bytes.
+func AppendCookieValues(dst []string, field, name string) []string {
+	if !isCookieName(name) {
+		return dst
+	}
+	return backend{}.appendCookieValues(dst, field, name)
 }
 
 // StripCookie removes every cookie called name from one Cookie field and leaves the other pairs as they are,
-// byte for byte. An empty answer means that the field should be dropped. It allocates only if something is
-// removed.
-func StripCookie(field, name string) (string, error) {
-	stripped, s := backend{}.stripCookie(field, name)
-	return stripped, s.err()
+// byte for byte. An empty answer means that the field should be dropped. It allocates only if the field contains
+// the name.
+func StripCookie(field, name string) string {
+	if !isCookieName(name) || !strings.Contains(field, name) {
+		return field
+	}
+	return backend{}.stripCookie(field, name)
 }
 
 // AppendSetCookie appends the value of a Set-Cookie field. maxAge 0 makes a session cookie. value may be
@@ -192,9 +197,8 @@ func AppendSetCookie(dst []byte, name, value string, attributes *Attributes, max
 
 // SetCookieMatches says whether a Set-Cookie field sets a cookie called name. Those of an upstream are not for
 // the client.
-func SetCookieMatches(field, name string) (bool, error) {
-	matches, s := backend{}.setCookieMatches(field, name)
-	return matches, s.err()
+func SetCookieMatches(field, name string) bool {
+	return isCookieName(name) && backend{}.setCookieMatches(field, name)
 }
 
 // Classify classifies a request by its method and target. No rules are the default table. promptCache opts in

@@ -50,17 +50,14 @@ func newPureRing(keys []CookieKey, placementKey *Secret) (*pureRing, error) {
 func (r *pureRing) init(keys []CookieKey, placementKey *Secret) error {
 	refused := func(s Status, i int) error { return &ConfigError{s, FieldCookieKeys, i} }
 	if len(keys) == 0 || len(keys) > MaxCookieKeys {
-		return refused(ErrKeyCount, 0)
+		return refused(ErrKeyCount, min(len(keys), MaxCookieKeys))
 	}
 	for i := range keys {
 		if keys[i].Role > RoleRetire {
 			return refused(ErrBadEnum, i)
 		}
 	}
-	if placementKey != nil && *placementKey == (Secret{}) {
-		return &ConfigError{Status: ErrZeroSecret, Field: FieldPlacementKey}
-	}
-	signing := 0
+	signing, second := 0, 0
 	for i := range keys {
 		key := &keys[i]
 		if key.Secret == (Secret{}) {
@@ -78,11 +75,13 @@ func (r *pureRing) init(keys []CookieKey, placementKey *Secret) error {
 			}
 		}
 		if key.Role == RoleSign {
-			signing++
+			if signing++; signing == 2 {
+				second = i
+			}
 		}
 	}
 	if signing != 1 {
-		return refused(ErrSigningKeys, 0)
+		return refused(ErrSigningKeys, second)
 	}
 	for i := range r.keys {
 		r.keys[i].role = RoleRetire + 1
@@ -319,8 +318,6 @@ func suffixedName(suffix [4]byte) string {
 
 // Cookie fields.
 
-func blank(c byte) bool { return c == ' ' || c == '\t' }
-
 func trimmed(s string) string { return strings.Trim(s, " \t") }
 
 // pairs calls yield with each part of a field between semicolons.
@@ -343,7 +340,7 @@ func pairs(field string) func(yield func(pair string) bool) {
 // valueIn gives the value of the pair if its name is the one.
 func valueIn(pair, name string) (value string, ok bool) {
 	i := strings.IndexByte(pair, '=')
-	if i < 0 || trimmed(pair[:i]) != name {
+	if i < 0 || name == "" || trimmed(pair[:i]) != name {
 		return "", false
 	}
 	value = trimmed(pair[i+1:])
@@ -353,22 +350,16 @@ func valueIn(pair, name string) (value string, ok bool) {
 	return value, true
 }
 
-func (pure) appendCookieValues(dst []string, field, name string) ([]string, Status) {
-	if !isCookieName(name) {
-		return dst, ErrCookieName
-	}
+func (pure) appendCookieValues(dst []string, field, name string) []string {
 	for pair := range pairs(field) {
 		if value, ok := valueIn(pair, name); ok {
 			dst = append(dst, value)
 		}
 	}
-	return dst, StatusOK
+	return dst
 }
 
-func (pure) stripCookie(field, name string) (string, Status) {
-	if !isCookieName(name) {
-		return "", ErrCookieName
-	}
+func (pure) stripCookie(field, name string) string {
 	var kept []string
 	removed, firstGone, first, onlyBlanks := false, false, true, true
 	for pair := range pairs(field) {
@@ -383,22 +374,19 @@ func (pure) stripCookie(field, name string) (string, Status) {
 	}
 	switch {
 	case !removed:
-		return field, StatusOK
+		return field
 	case onlyBlanks:
-		return "", StatusOK
+		return ""
 	case firstGone:
 		kept[0] = strings.TrimLeft(kept[0], " \t")
 	}
-	return strings.Join(kept, ";"), StatusOK
+	return strings.Join(kept, ";")
 }
 
-func (pure) setCookieMatches(field, name string) (bool, Status) {
-	if !isCookieName(name) {
-		return false, ErrCookieName
-	}
+func (pure) setCookieMatches(field, name string) bool {
 	pair, _, _ := strings.Cut(field, ";")
 	_, ours := valueIn(pair, name)
-	return ours, StatusOK
+	return ours
 }
 
 func (pure) defaultCookieName(scope string) (string, Status) {

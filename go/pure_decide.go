@@ -232,6 +232,9 @@ func (a *pureAffinity) liveFingerprint(now int64) uint64 {
 }
 
 func (a *pureAffinity) setSlot(slot int32, status *SlotStatus) Status {
+	if status.State > StateVacant {
+		return ErrBadEnum
+	}
 	if slot < 0 || int(slot) >= len(a.slots) {
 		return ErrSlotRange
 	}

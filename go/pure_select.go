@@ -78,6 +78,9 @@ func (s *pureSlot) init(config *SlotConfig) Status {
 		s.word.Store(packed(&SlotStatus{State: StateVacant}))
 		return StatusOK
 	}
+	if config.Status.State > StateVacant {
+		return ErrBadEnum
+	}
 	if config.Identity == "" {
 		return ErrIdentityEmpty
 	}

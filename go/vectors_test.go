@@ -319,11 +319,11 @@ func TestCookieVectors(t *testing.T) {
 		verdicts[verdict] = true
 	}
 	for _, c := range file.Header {
-		values := must(AppendCookieValues([]string{"x"}, c.Field, c.Name))
+		values := AppendCookieValues([]string{"x"}, c.Field, c.Name)
 		if !slices.Equal(values[1:], c.Values) {
 			t.Errorf("values: got %q: %+v", values, c)
 		}
-		check(t, "stripped", must(StripCookie(c.Field, c.Name)), c.Stripped, c)
+		check(t, "stripped", StripCookie(c.Field, c.Name), c.Stripped, c)
 	}
 	for _, c := range file.DefaultName {
 		check(t, "default_name", must(DefaultCookieName(string(c.Scope))), c.Name, c)
