@@ -602,6 +602,13 @@ func compareDecisions(d *draws) {
 	}
 }
 
+// stream gives the random bytes of a seed.
+func stream(seed uint64) *rand.ChaCha8 {
+	var key [32]byte
+	binary.LittleEndian.PutUint64(key[:], seed)
+	return rand.NewChaCha8(key)
+}
+
 // random runs a comparison on random bytes.
 func random(t *testing.T, rounds int, compare func(*draws)) {
 	seed := uint64(time.Now().UnixNano())
@@ -609,10 +616,7 @@ func random(t *testing.T, rounds int, compare func(*draws)) {
 		seed = must(strconv.ParseUint(text, 10, 64))
 	}
 	t.Logf("TOKENPIN_SEED=%d", seed)
-	var key [32]byte
-	binary.LittleEndian.PutUint64(key[:], seed)
-	source := rand.NewChaCha8(key)
-	data := make([]byte, 16384)
+	source, data := stream(seed), make([]byte, 16384)
 	for range rounds {
 		_, _ = source.Read(data)
 		compare(&draws{data, t})
@@ -623,17 +627,19 @@ func TestSelectionAgainstPureGo(t *testing.T) { random(t, 2000, compareSelection
 func TestCookiesAgainstPureGo(t *testing.T)   { random(t, 10000, compareCookies) }
 func TestDecisionsAgainstPureGo(t *testing.T) { random(t, 4000, compareDecisions) }
 
-func FuzzSelection(f *testing.F) {
-	f.Fuzz(func(t *testing.T, data []byte) { compareSelection(&draws{data, t}) })
+// fuzz begins with random bytes, and with what earlier runs left in testdata.
+func fuzz(f *testing.F, compare func(*draws)) {
+	for seed := range uint64(4) {
+		data := make([]byte, 2048)
+		_, _ = stream(seed).Read(data)
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) { compare(&draws{data, t}) })
 }
 
-func FuzzCookies(f *testing.F) {
-	f.Fuzz(func(t *testing.T, data []byte) { compareCookies(&draws{data, t}) })
-}
-
-func FuzzDecisions(f *testing.F) {
-	f.Fuzz(func(t *testing.T, data []byte) { compareDecisions(&draws{data, t}) })
-}
+func FuzzSelection(f *testing.F) { fuzz(f, compareSelection) }
+func FuzzCookies(f *testing.F)   { fuzz(f, compareCookies) }
+func FuzzDecisions(f *testing.F) { fuzz(f, compareDecisions) }
 
 // FuzzFields gives the fuzzer field and name themselves.
 func FuzzFields(f *testing.F) {
