@@ -112,8 +112,8 @@ twin: lib ## the Python implementation against the vectors and the shared librar
 include go/go.mk
 
 # One after another, each with its seconds.
-TESTS := lint unit capi-test no-std readme twin demo-smoke
-CHECKS := $(TESTS) capi-sanitize demo
+TESTS := lint unit capi-test no-std readme twin demo-smoke go-test
+CHECKS := $(TESTS) capi-sanitize demo go-check
 
 define run
 	@for target in $(1); do echo "== $$target"; start=$$(date +%s); \

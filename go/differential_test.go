@@ -623,9 +623,9 @@ func random(t *testing.T, rounds int, compare func(*draws)) {
 	}
 }
 
-func TestSelectionAgainstPureGo(t *testing.T) { random(t, 2000, compareSelection) }
-func TestCookiesAgainstPureGo(t *testing.T)   { random(t, 10000, compareCookies) }
-func TestDecisionsAgainstPureGo(t *testing.T) { random(t, 4000, compareDecisions) }
+func TestSelectionAgainstPureGo(t *testing.T) { random(t, 1000, compareSelection) }
+func TestCookiesAgainstPureGo(t *testing.T)   { random(t, 5000, compareCookies) }
+func TestDecisionsAgainstPureGo(t *testing.T) { random(t, 2000, compareDecisions) }
 
 // fuzz begins with random bytes, and with what earlier runs left in testdata.
 func fuzz(f *testing.F, compare func(*draws)) {
