@@ -112,7 +112,7 @@ twin: lib ## the Python implementation against the vectors and the shared librar
 include go/go.mk
 
 # One after another, each with its seconds.
-TESTS := lint unit capi-test no-std readme twin demo-smoke go-test
+TESTS := lint unit capi-test no-std readme twin demo-smoke go-test go-envoy
 CHECKS := $(TESTS) capi-sanitize demo go-check
 
 define run

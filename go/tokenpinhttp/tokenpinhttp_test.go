@@ -194,9 +194,9 @@ func TestRefused(t *testing.T) {
 		t.Error(response.Status, body)
 	}
 	url, client = gateway(t, &Pin{Affinity: affinity, Refuse: func(w http.ResponseWriter, _ *http.Request, d tokenpin.Decision) {
-		http.Error(w, d.Outcome.String(), 429)
+		http.Error(w, d.Outcome.String(), http.StatusTooManyRequests)
 	}}, echo)
-	if response, body := do(t, client, "POST", url+"/v1/responses"); response.StatusCode != 429 || body != "none\n" {
+	if response, body := do(t, client, "POST", url+"/v1/responses"); response.StatusCode != http.StatusTooManyRequests || body != "none\n" {
 		t.Error(response.Status, body)
 	}
 }
