@@ -101,7 +101,7 @@ no-std: ## builds for bare metal and for WebAssembly
 	tests/no_std.sh $(BUILD)
 
 .PHONY: readme
-readme: lib ## the examples of README.md
+readme: lib go-lib ## the examples of README.md
 	tests/readme.sh $(BUILD)
 
 .PHONY: twin

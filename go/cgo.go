@@ -295,7 +295,11 @@ func room(dst []byte) (*C.char, C.size_t) {
 }
 
 // nativeAffinity is an affinity of the C library.
-type nativeAffinity struct{ c *C.tokenpin_affinity }
+type nativeAffinity struct {
+	c *C.tokenpin_affinity
+	// The allocator for tiny objects without Go pointers, which would delay the cleanup, does not take this.
+	_ [16]byte
+}
 
 func newNativeAffinity(config *Config) (*nativeAffinity, error) {
 	var pinner runtime.Pinner

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compiles and runs the C and C++ examples of README.md (the Rust one is a doc test).
+# Compiles and runs the C, C++ and Go examples of README.md (the Rust one is a doc test).
 set -euo pipefail
 
 build=${1:?usage: readme.sh BUILD_FOLDER}
@@ -25,4 +25,13 @@ grep -q '^Set-Cookie: __Host-tokenpin=' "$build/readme/c.out"
 example cpp "$build/readme/example.cpp"
 "${CXX:-c++}" -std=c++17 "${flags[@]}" "$build/readme/example.cpp" "$build/lib/libtokenpin.a" -o "$build/readme/cpp"
 run "$build/readme/cpp"
-echo "readme: the C and C++ examples compile and run"
+# As a program inside the Go module; over cgo it needs what `make go-lib` makes.
+mkdir -p "$build/readme/go"
+whole=$(cd "$build" && pwd)
+example go "$build/readme/go/main.go"
+for cgo in 1 0; do
+  (cd go && CGO_ENABLED=$cgo "${GO:-go}" build -o "$whole/readme/go-$cgo" "$whole/readme/go/main.go")
+  run "$build/readme/go-$cgo" | tee "$build/readme/go.out"
+  grep -q '^Set-Cookie: __Host-tokenpin=' "$build/readme/go.out"
+done
+echo "readme: the C, C++ and Go examples compile and run"
