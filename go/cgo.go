@@ -5,10 +5,11 @@ package tokenpin
 /*
 #if !__has_include(<tokenpin.h>)
 #error "tokenpin.h is missing. In a checkout of tokenpin, run `make go-lib`. With an installed library, build with `-tags tokenpin_pkgconfig`. For pure Go, build with CGO_ENABLED=0 or `-tags purego`."
-#endif
+#else
 #include <tokenpin.h>
 #if TOKENPIN_ABI_VERSION != 1
 #error "This Go module speaks version 1 of tokenpin's C interface, and tokenpin.h is of another version: take both from the same release."
+#endif
 #endif
 
 // A library of another version does not have this symbol, so it fails at link.

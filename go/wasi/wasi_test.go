@@ -30,11 +30,11 @@ func TestModule(t *testing.T) {
 	defer runtime.Close(ctx)
 	wasi_snapshot_preview1.MustInstantiate(ctx, runtime)
 	var output bytes.Buffer
-	// The checkout is the program's file system.
+	// The checkout is the program's file system, and examples write their output to a temporary file.
 	config := wazero.NewModuleConfig().
 		WithArgs("tokenpin.test", "-test.v").
 		WithEnv("PWD", "/go").
-		WithFSConfig(wazero.NewFSConfig().WithReadOnlyDirMount("../..", "/")).
+		WithFSConfig(wazero.NewFSConfig().WithReadOnlyDirMount("../..", "/").WithDirMount(t.TempDir(), "/tmp")).
 		WithStdout(&output).WithStderr(&output).
 		WithRandSource(rand.Reader).WithSysWalltime().WithSysNanotime().WithSysNanosleep()
 	if _, err := runtime.InstantiateWithConfig(ctx, code, config); err != nil {
