@@ -674,3 +674,6 @@ func nativeLimits() [11]int64 {
 		C.TOKENPIN_MAX_KEY, C.TOKENPIN_MAX_COOKIE_KEYS, C.TOKENPIN_MAX_COOKIE_NAME, C.TOKENPIN_COOKIE_VALUE_LEN,
 		C.TOKENPIN_MAX_SET_COOKIE, C.TOKENPIN_MAX_MAX_AGE, C.TOKENPIN_MAX_AGE_AUTO}
 }
+
+// craft gives a slot an identity hash that no identity is known to have.
+func (s nativeSlots) craft(slot int, hash uint64) { s[slot].identity_hash = C.uint64_t(hash) }

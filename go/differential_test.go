@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -152,12 +153,12 @@ func (d *draws) limits() Limits {
 }
 
 func (d *draws) cookie(pins []uint64) Cookie {
-	issued := uint32(epoch - 4000 + d.below(8000))
-	if d.rarely() {
-		issued = one[uint32](d, 0, 1<<32-1)
-	}
+	// The edges of the limits above, seen from the epoch, among others.
+	issued := one(d, uint32(epoch-4000+d.below(8000)), epoch-3600, epoch-3601, epoch+300, epoch+301, 0, 1<<32-1)
 	cookie := Cookie{
-		Pin: d.u64(), IssuedAt: issued, RefreshedAt: one(d, issued, issued+100, issued-100, epoch), ID: d.bytes16(),
+		Pin: d.u64(), IssuedAt: issued,
+		RefreshedAt: one(d, issued, issued, issued+100, issued-100, epoch, epoch-119, epoch-120, epoch-121, epoch-600,
+			epoch-601, epoch+300, epoch+301), ID: d.bytes16(),
 		Kind: one(d, KindAnonymous, KindAnonymous, KindConsumer, KindSession, KindCombined),
 	}
 	if len(pins) > 0 && !d.rarely() {
@@ -214,6 +215,7 @@ func (d *draws) field(name string, values []string) string {
 }
 
 func compareSelection(d *draws) {
+	compareDraws(d)
 	identity := one(d, "", "a", "account-1", strings.Repeat("i", d.below(40)), "\x00")
 	nativeHash, nativeStatus := native{}.identityHash(identity)
 	pureHash, pureStatus := pure{}.identityHash(identity)
@@ -278,6 +280,62 @@ func compareSelection(d *draws) {
 			}
 		}
 	}
+}
+
+// unmix is the inverse of mix, to reach draws that chance never would.
+func unmix(x uint64) uint64 {
+	inverse := func(a uint64) uint64 { // Newton's iteration, modulo 2^64
+		x := a
+		for range 6 {
+			x *= 2 - a*x
+		}
+		return x
+	}
+	x ^= x>>31 ^ x>>62
+	x *= inverse(0x94d049bb133111eb)
+	x ^= x>>27 ^ x>>54
+	x *= inverse(0xbf58476d1ce4e5b9)
+	return x ^ x>>30 ^ x>>60
+}
+
+// compareDraws compares weighted rendezvous on draws at the edges of the logarithm, and on ties.
+func compareDraws(d *draws) {
+	h := d.u64()
+	var drawn []uint64
+	var weights []uint32
+	for range 1 + d.below(4) {
+		edge := one(d, 0, 1<<64-1, 1<<d.below(64), d.u64(), d.u64()>>55<<55, d.u64()>>1)
+		drawn = append(drawn, edge+one[uint64](d, 0, 0, 1, 1<<64-1))
+		weights = append(weights, one(d, 1, 2, 3, MaxWeight-1, MaxWeight, 1+uint32(d.u16())))
+	}
+	if d.flag() {
+		// Half of a draw has a logarithm that is 1 more; so weights in the ratio of the logarithms tie.
+		bits, halvings, unit := 1+d.below(30), 1+d.below(30), uint32(1+d.below(1000))
+		drawn = append(drawn, 1<<(64-bits)-1, 1<<(64-bits-halvings)-1)
+		weights = append(weights, uint32(bits)*unit, uint32(bits+halvings)*unit)
+	}
+	if i := d.below(len(drawn)); d.flag() {
+		drawn, weights = append(drawn, drawn[i]), append(weights, weights[i])
+	}
+	config := make([]SlotConfig, len(drawn))
+	if d.flag() {
+		slices.Reverse(drawn)
+		slices.Reverse(weights)
+	}
+	for i := range config {
+		config[i] = SlotConfig{strconv.Itoa(i), SlotStatus{Weight: weights[i]}}
+	}
+	nativeSlots, pureSlots := must(newNativeSlots(config)), must(newPureSlots(config))
+	for i, r := range drawn {
+		if mix(unmix(r)) != r {
+			d.t.Fatal("unmix")
+		}
+		nativeSlots.craft(i, unmix(r)^h)
+		pureSlots[i].id = unmix(r) ^ h
+	}
+	native, _ := nativeSlots.choose(StrategyRendezvous, &Filter{}, h, 0)
+	pure, _ := pureSlots.choose(StrategyRendezvous, &Filter{}, h, 0)
+	d.same("draws", native, pure, drawn, weights)
 }
 
 func compareCookies(d *draws) {
@@ -562,8 +620,10 @@ func compareDecisions(d *draws) {
 		for range one(d, 0, 1, 1, 2, 3, 4, 5, 6) {
 			r.Cookies = append(r.Cookies, d.field(name, jar))
 		}
-		if d.rarely() { // more than 64 tags
-			r.Cookies = append(r.Cookies, strings.Repeat(name+"="+one(d, append(jar, "x")...)+";", 60+d.below(10))+d.field(name, jar))
+		if len(jar) > 0 && d.rarely() { // about 64 tags, and a good cookie behind them
+			good := jar[d.below(len(jar))]
+			bad := good[:len(good)/2] + string(alphabet[d.below(64)]) + good[min(len(good), len(good)/2+1):]
+			r.Cookies = []string{strings.Repeat(name+"="+bad+";", 62+d.below(5)) + name + "=" + good}
 		}
 		var decision, pureDecision Decision
 		s := nativeA.decide(r, &decision)
@@ -624,6 +684,7 @@ func random(t *testing.T, rounds int, compare func(*draws)) {
 }
 
 func TestSelectionAgainstPureGo(t *testing.T) { random(t, 1000, compareSelection) }
+func TestDrawsAgainstPureGo(t *testing.T)     { random(t, 20000, compareDraws) }
 func TestCookiesAgainstPureGo(t *testing.T)   { random(t, 5000, compareCookies) }
 func TestDecisionsAgainstPureGo(t *testing.T) { random(t, 2000, compareDecisions) }
 
