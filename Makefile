@@ -109,16 +109,19 @@ no-std: ## builds for bare metal and for WebAssembly
 	tests/no_std.sh $(BUILD)
 
 .PHONY: readme
-readme: lib ## the examples of README.md and docs/embedding.md
+readme: lib go-lib ## the examples of README.md and docs/embedding.md
 	tests/examples.sh $(BUILD) README.md docs/embedding.md
 
 .PHONY: twin
 twin: lib ## the Python implementation against the vectors and the shared library
 	$(PYTHON) -B tests/twin/test_twin.py --library $(SHARED)
 
+# The Go module.
+include go/go.mk
+
 # One after another, each with its seconds.
-TESTS := lint unit capi-test hpp-test packages-test no-std readme twin envoy-unit demo-smoke
-CHECKS := $(TESTS) capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test demo
+TESTS := lint unit capi-test hpp-test packages-test no-std readme twin envoy-unit demo-smoke go-test go-envoy
+CHECKS := $(TESTS) capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test go-check demo
 
 define run
 	@for target in $(1); do echo "== $$target"; start=$$(date +%s); \

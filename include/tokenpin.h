@@ -1588,6 +1588,12 @@ int32_t tokenpin_affinity_finish(const struct tokenpin_affinity *affinity,
 uint32_t tokenpin_abi_version(void);
 
 /**
+ * Does nothing, and is there in libraries of version 1 of the interface alone: a program that refers
+ * to it does not link with a library of another version.
+ */
+void tokenpin_abi_v1(void);
+
+/**
  * The version of the library, such as `"1.2.3"`: a static string that ends in a NUL.
  */
 const char *tokenpin_version(void);

@@ -4,6 +4,8 @@
 //! nothing is remembered between calls. docs/selection.md tells what follows from that.
 
 use crate::hash::mix;
+#[cfg(feature = "capi")]
+use crate::jump::jump_many;
 use crate::jump::{MAX_BUCKETS, jump_unchecked};
 use crate::names::named;
 use crate::rendezvous::Draw;
@@ -76,7 +78,39 @@ pub fn select(
         Strategy::Rendezvous => None,
         Strategy::HigressFnv1aModulo => nth_occupied(slots, fnv1a),
     };
-    let Some(home) = first else { return rendezvous(slots, filter, hash, None) };
+    match first {
+        Some(home) => from_home(strategy, slots, filter, hash, home),
+        None => rendezvous(slots, filter, hash, None),
+    }
+}
+
+/// [`select`] under [`Strategy::Jump`] for many hashes. `put` receives the answers in order.
+#[cfg(feature = "capi")]
+pub(crate) fn select_by_jump(
+    slots: &[Slot],
+    filter: &Filter<'_>,
+    hashes: &[u64],
+    mut put: impl FnMut(Option<u32>),
+) {
+    let slots = slots.get(..MAX_BUCKETS as usize).unwrap_or(slots);
+    let mut homes = [0; 64];
+    for hashes in hashes.chunks(homes.len()) {
+        jump_many(hashes, count(slots), &mut homes);
+        for (&hash, &home) in hashes.iter().zip(&homes) {
+            put(from_home(Strategy::Jump, slots, filter, hash, home));
+        }
+    }
+}
+
+/// The home slot if it takes the key, else another.
+#[inline]
+fn from_home(
+    strategy: Strategy,
+    slots: &[Slot],
+    filter: &Filter<'_>,
+    hash: u64,
+    home: u32,
+) -> Option<u32> {
     let weight = filter.weight(home, slots.get(home as usize)?.status());
     let accepted = match strategy {
         // 16 fresh bits against the weight: a token at half weight keeps half its keys.

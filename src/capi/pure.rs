@@ -12,7 +12,7 @@ use crate::hash::{check_scope, fnv1a32, identity_hash, key_hash};
 use crate::header::{next_value, sets, strip_to};
 use crate::ring::{CookieKey, KeyRing, MAX_KEYS};
 use crate::secret::Secret;
-use crate::select::{Strategy, select};
+use crate::select::{Strategy, select, select_by_jump};
 use crate::set_cookie::{self, CookieName, write_to};
 use crate::sink::Sink as _;
 use crate::slot::Slot;
@@ -31,6 +31,13 @@ use super::types::{
 pub extern "C" fn tokenpin_abi_version() -> u32 {
     super::TOKENPIN_ABI_VERSION
 }
+
+/// Does nothing, and is there in libraries of version 1 of the interface alone: a program that refers
+/// to it does not link with a library of another version.
+#[unsafe(no_mangle)]
+pub extern "C" fn tokenpin_abi_v1() {}
+
+const _: () = assert!(super::TOKENPIN_ABI_VERSION == 1, "rename tokenpin_abi_v1");
 
 /// The version of the library, such as `"1.2.3"`: a static string that ends in a NUL.
 #[unsafe(no_mangle)]
@@ -311,11 +318,21 @@ pub unsafe extern "C" fn tokenpin_select_batch(
         for input in [Span::of(slots), Span::of(filter.tried), Span::of(hashes), Span::of(fnv1as)] {
             out.check_apart(input)?;
         }
-        for (i, &hash) in hashes.iter().enumerate() {
-            let fnv1a = fnv1as.get(i).copied().unwrap_or(0);
-            let answer = select(strategy, slots, &filter, hash, fnv1a);
-            // SAFETY: `i` is within the array that was just checked.
-            unsafe { selected.add(i).write(answer.unwrap_or(TOKENPIN_SLOT_NONE)) };
+        let mut next = selected;
+        let put = |answer: Option<u32>| {
+            // SAFETY: called once for each hash, so within the array that was just checked, or
+            // one past its end when nothing is written any more.
+            unsafe {
+                next.write(answer.unwrap_or(TOKENPIN_SLOT_NONE));
+                next = next.add(1);
+            }
+        };
+        if strategy == Strategy::Jump {
+            select_by_jump(slots, &filter, hashes, put);
+        } else {
+            let fnv1as = fnv1as.iter().copied().chain(core::iter::repeat(0));
+            let select = |(&hash, fnv1a)| select(strategy, slots, &filter, hash, fnv1a);
+            hashes.iter().zip(fnv1as).map(select).for_each(put);
         }
         Ok(())
     })())

@@ -681,6 +681,7 @@ static void more_slots_than_the_limit_are_refused_unread(void) {
 static void the_version_is_the_one_that_was_built(const char* version) {
   SAY("version");
   CHECK(tokenpin_abi_version() == TOKENPIN_ABI_VERSION);
+  tokenpin_abi_v1();
   CHECK(strcmp(tokenpin_version(), version) == 0);
 }
 

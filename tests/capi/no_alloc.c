@@ -132,6 +132,7 @@ static void only_new_allocates(void) {
                                 selected));
   NOTHING(tokenpin_enum_name(TOKENPIN_ENUM_STATE, 0, &found));
   COSTS(0, 0, good += tokenpin_abi_version() == TOKENPIN_ABI_VERSION);
+  COSTS(0, 0, tokenpin_abi_v1());
   COSTS(0, 0, good += tokenpin_version() != NULL);
 
   // The paths were the ones meant.

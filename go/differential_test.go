@@ -1,0 +1,709 @@
+//go:build cgo && !purego
+
+package tokenpin
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The library against the backend in pure Go, on random and on fuzzed inputs. The inputs are drawn from bytes: in
+// the tests from random ones, whose seed is printed and may be given in TOKENPIN_SEED, and in the fuzz targets
+// from the fuzzer's.
+
+type draws struct {
+	data []byte
+	t    testing.TB
+}
+
+// byte is 0 when nothing is left.
+func (d *draws) byte() byte {
+	if len(d.data) == 0 {
+		return 0
+	}
+	b := d.data[0]
+	d.data = d.data[1:]
+	return b
+}
+
+func (d *draws) below(n int) int { return int(d.u16()) % n }
+func (d *draws) u16() uint16     { return uint16(d.byte()) | uint16(d.byte())<<8 }
+func (d *draws) u32() uint32     { return uint32(d.u16()) | uint32(d.u16())<<16 }
+func (d *draws) u64() uint64     { return uint64(d.u32()) | uint64(d.u32())<<32 }
+func (d *draws) flag() bool      { return d.byte()&1 == 1 }
+func (d *draws) rarely() bool    { return d.byte()%8 == 7 }
+
+func (d *draws) bytes16() (b [16]byte) {
+	if d.rarely() {
+		return b
+	}
+	binary.LittleEndian.PutUint64(b[:], d.u64())
+	binary.LittleEndian.PutUint64(b[8:], d.u64())
+	return b
+}
+
+func one[T any](d *draws, of ...T) T { return of[d.below(len(of))] }
+
+func (d *draws) same(what string, native, pure any, where ...any) {
+	d.t.Helper()
+	if !reflect.DeepEqual(native, pure) {
+		d.t.Fatalf("%s: the library says %+q, pure Go %+q: %+q", what, native, pure, fmt.Sprintf("%+v", where))
+	}
+}
+
+const epoch = 1_800_000_000
+
+func (d *draws) now() int64 {
+	return one(d, epoch, epoch, epoch, epoch+int64(d.u16()), 0, 1<<32-1, 1<<32, 1<<45-1, 1<<62, -1)
+}
+
+func (d *draws) scope() string {
+	return one(d, "", "", "openai", "openai/tenant", strings.Repeat("s", 1024), strings.Repeat("s", 1025), "\x00\xff")
+}
+
+func (d *draws) name() string {
+	return one(d, "pin", "pin", "__Host-tokenpin", "__Secure-pin", "__hOst-x", "a", strings.Repeat("n", 128),
+		strings.Repeat("n", 129), "", "p;n", "p n", "p=n", "p\x00", "ü")
+}
+
+func (d *draws) keyText() string {
+	return one(d, "alice", "bob", "a", "", "alice\x00", "12345678", strings.Repeat("k", 4096), strings.Repeat("k", 4097))
+}
+
+func (d *draws) key() Key {
+	switch kind := Kind(d.below(5)); kind {
+	case KindAnonymous:
+		id := d.bytes16()
+		return Key{kind, string(id[:one(d, 16, 16, 16, 16, 15, 0)]), ""}
+	case KindCombined:
+		return Key{kind, d.keyText(), d.keyText()}
+	default:
+		return Key{kind, d.keyText(), one(d, "", "x")}
+	}
+}
+
+func (d *draws) status() SlotStatus {
+	return SlotStatus{
+		Until: one(d, 0, 0, 0, epoch-1, epoch, epoch+1, MaxUntil, MaxUntil+1, -1),
+		Weight: one(d, MaxWeight, MaxWeight, MaxWeight, uint32(d.u16()), 0, 1, MaxWeight/2, MaxWeight-1, MaxWeight+1,
+			1<<32-1),
+		State: one(d, StateUp, StateUp, StateUp, StateDraining, StateDown, StateVacant, 4),
+	}
+}
+
+// goodSlots is a set that is accepted.
+func (d *draws) goodSlots() []SlotConfig {
+	slots := make([]SlotConfig, 1+d.below(one(d, 1, 3, 12, 12, 40)))
+	for i := range slots {
+		if d.rarely() {
+			slots[i].Status.State = StateVacant
+			continue
+		}
+		status := d.status()
+		status.Weight = min(status.Weight, MaxWeight)
+		status.Until = min(max(status.Until, 0), MaxUntil)
+		status.State %= StateVacant
+		slots[i] = SlotConfig{"account-" + strconv.Itoa(i), status}
+	}
+	return slots
+}
+
+func secretOf(b byte) (s Secret) {
+	for i := range s {
+		s[i] = b
+	}
+	return s
+}
+
+// goodRing is a ring that is accepted. Its secrets follow from the ids.
+func (d *draws) goodRing() []CookieKey {
+	keys := make([]CookieKey, 1+d.below(4))
+	first := d.byte()
+	for i := range keys {
+		id := first + byte(i)
+		keys[i] = CookieKey{id, one(d, RoleAccept, RoleRetire), secretOf(id)}
+		keys[i].Secret[0], keys[i].Secret[1] = id, 1
+	}
+	keys[d.below(len(keys))].Role = RoleSign
+	return keys
+}
+
+func (d *draws) tried(slots int) (tried []int32) {
+	for d.byte()%4 == 3 && len(tried) < 4 {
+		tried = append(tried, int32(d.below(slots)))
+	}
+	return tried
+}
+
+func (d *draws) limits() Limits {
+	return Limits{
+		Skew:            one[uint32](d, 300, 0, 1<<32-1),
+		MaxLife:         one[uint32](d, 0, 3600, 2592000, 1<<32-1),
+		MaxIdle:         one[uint32](d, 0, 600, 1<<32-1),
+		RefreshInterval: one[uint32](d, 0, 600, 1<<32-1),
+	}
+}
+
+func (d *draws) cookie(pins []uint64) Cookie {
+	// The edges of the limits above, seen from the epoch, among others.
+	issued := one(d, uint32(epoch-4000+d.below(8000)), epoch-3600, epoch-3601, epoch+300, epoch+301, 0, 1<<32-1)
+	cookie := Cookie{
+		Pin: d.u64(), IssuedAt: issued,
+		RefreshedAt: one(d, issued, issued, issued+100, issued-100, epoch, epoch-119, epoch-120, epoch-121, epoch-600,
+			epoch-601, epoch+300, epoch+301), ID: d.bytes16(),
+		Kind: one(d, KindAnonymous, KindAnonymous, KindConsumer, KindSession, KindCombined),
+	}
+	if len(pins) > 0 && !d.rarely() {
+		cookie.Pin = pins[d.below(len(pins))]
+	}
+	return cookie
+}
+
+const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+// damaged changes a value.
+func (d *draws) damaged(value string) string {
+	if value == "" {
+		return one(d, "A", "\"", strings.Repeat("A", 67))
+	}
+	i := d.below(len(value))
+	switch d.below(6) {
+	case 0:
+		return value[:i]
+	case 1:
+		return value + "A"
+	case 2:
+		return value[:i] + string(d.byte()) + value[i+1:]
+	case 3: // the version, the kind and the key id are in front
+		i %= 3
+		fallthrough
+	default:
+		return value[:i] + string(alphabet[d.below(64)]) + value[i+1:]
+	}
+}
+
+// field makes a Cookie field around values.
+func (d *draws) field(name string, values []string) string {
+	var b strings.Builder
+	for range d.below(5) {
+		value := "x"
+		if len(values) > 0 {
+			value = values[d.below(len(values))]
+		}
+		blanks := one(d, "", "", " ", " ", "\t", "  ", "\r", "\u00a0")
+		switch d.below(6) {
+		case 0, 1, 2:
+			fmt.Fprintf(&b, "%s%s=%s", blanks, name, value)
+		case 3:
+			fmt.Fprintf(&b, "%s%s%s=%s\"%s\"%s", blanks, name, blanks, blanks, value, blanks)
+		case 4:
+			b.WriteString(one(d, "theme=dark", "=a=b", name, "x"+name+"=1", name+"=\"", name+"==", "", "a,"+name+"=1", " ", name+"=\"a"))
+		case 5:
+			fmt.Fprintf(&b, "%sother=%s", blanks, value)
+		}
+		b.WriteString(one(d, ";", ";", "; ", ";;", " ;", ""))
+	}
+	return b.String()
+}
+
+func compareSelection(d *draws) {
+	compareDraws(d)
+	identity := one(d, "", "a", "account-1", strings.Repeat("i", d.below(40)), "\x00")
+	nativeHash, nativeStatus := native{}.identityHash(identity)
+	pureHash, pureStatus := pure{}.identityHash(identity)
+	d.same("identityHash", []any{nativeHash, nativeStatus}, []any{pureHash, pureStatus}, identity)
+
+	key, scope, placementKey := d.key(), d.scope(), Secret(d.bytes16())
+	nativeHash, nativeStatus = native{}.keyHash(&placementKey, scope, &key)
+	pureHash, pureStatus = pure{}.keyHash(&placementKey, scope, &key)
+	d.same("keyHash", nativeStatus == StatusOK, pureStatus == StatusOK, key, scope, placementKey == Secret{})
+	d.same("keyHash", nativeHash, pureHash, key, scope)
+	nativeFNV, nativeStatus := native{}.fnv1a32(&key)
+	pureFNV, pureStatus := pure{}.fnv1a32(&key)
+	d.same("fnv1a32", []any{nativeFNV, nativeStatus}, []any{pureFNV, pureStatus}, key)
+
+	h := d.u64()
+	buckets := one(d, int32(1+d.below(300)), int32(d.u32()>>1), MaxBuckets, 0, -1, 1)
+	nativeBucket, nativeStatus := native{}.jump(h, buckets)
+	pureBucket, pureStatus := pure{}.jump(h, buckets)
+	d.same("jump", []any{nativeBucket, nativeStatus}, []any{pureBucket, pureStatus}, h, buckets)
+
+	config := d.goodSlots()
+	if d.rarely() {
+		config[d.below(len(config))].Status = d.status()
+	}
+	if d.rarely() {
+		config[d.below(len(config))].Identity = ""
+	}
+	nativeSlots, nativeErr := newNativeSlots(config)
+	pureSlots, pureErr := newPureSlots(config)
+	d.same("slots", nativeErr, pureErr, config)
+	if nativeErr != nil {
+		return
+	}
+	for range 4 {
+		i, status := int32(d.below(len(config))), d.status()
+		d.same("set", nativeSlots.set(i, &status), pureSlots.set(i, &status), config[i], status)
+		nativeGot, _ := nativeSlots.get(i)
+		pureGot, _ := pureSlots.get(i)
+		d.same("get", nativeGot, pureGot, config, i, status)
+
+		strategy := Strategy(d.below(3))
+		if d.rarely() {
+			strategy = 3
+		}
+		filter := Filter{d.now(), d.tried(len(config)), d.flag()}
+		hashes, fnv1as := make([]uint64, d.below(40)), make([]uint32, 40)
+		for i := range hashes {
+			hashes[i], fnv1as[i] = d.u64(), d.u32()
+		}
+		fnv1as = fnv1as[:len(hashes)]
+		nativeMany, pureMany := make([]int32, len(hashes)), make([]int32, len(hashes))
+		nativeStatus = nativeSlots.chooseBatch(nativeMany, strategy, &filter, hashes, fnv1as)
+		pureStatus = pureSlots.chooseBatch(pureMany, strategy, &filter, hashes, fnv1as)
+		d.same("selectBatch", nativeStatus, pureStatus, strategy, filter)
+		d.same("selectBatch", nativeMany, pureMany, strategy, config, filter, hashes, fnv1as)
+		for j, hash := range hashes {
+			slot, s := nativeSlots.choose(strategy, &filter, hash, fnv1as[j])
+			pureSlot, pureS := pureSlots.choose(strategy, &filter, hash, fnv1as[j])
+			d.same("select", []any{slot, s}, []any{pureSlot, pureS}, strategy, config, filter, hash, fnv1as[j])
+			if s == StatusOK {
+				d.same("select and selectBatch", slot, nativeMany[j], strategy, config, filter, hash)
+			}
+		}
+	}
+}
+
+// unmix is the inverse of mix, to reach draws that chance never would.
+func unmix(x uint64) uint64 {
+	inverse := func(a uint64) uint64 { // Newton's iteration, modulo 2^64
+		x := a
+		for range 6 {
+			x *= 2 - a*x
+		}
+		return x
+	}
+	x ^= x>>31 ^ x>>62
+	x *= inverse(0x94d049bb133111eb)
+	x ^= x>>27 ^ x>>54
+	x *= inverse(0xbf58476d1ce4e5b9)
+	return x ^ x>>30 ^ x>>60
+}
+
+// compareDraws compares weighted rendezvous on draws at the edges of the logarithm, and on ties.
+func compareDraws(d *draws) {
+	h := d.u64()
+	var drawn []uint64
+	var weights []uint32
+	for range 1 + d.below(4) {
+		edge := one(d, 0, 1<<64-1, 1<<d.below(64), d.u64(), d.u64()>>55<<55, d.u64()>>1)
+		drawn = append(drawn, edge+one[uint64](d, 0, 0, 1, 1<<64-1))
+		weights = append(weights, one(d, 1, 2, 3, MaxWeight-1, MaxWeight, 1+uint32(d.u16())))
+	}
+	if d.flag() {
+		// Half of a draw has a logarithm that is 1 more; so weights in the ratio of the logarithms tie.
+		bits, halvings, unit := 1+d.below(30), 1+d.below(30), uint32(1+d.below(1000))
+		drawn = append(drawn, 1<<(64-bits)-1, 1<<(64-bits-halvings)-1)
+		weights = append(weights, uint32(bits)*unit, uint32(bits+halvings)*unit)
+	}
+	if i := d.below(len(drawn)); d.flag() {
+		drawn, weights = append(drawn, drawn[i]), append(weights, weights[i])
+	}
+	config := make([]SlotConfig, len(drawn))
+	if d.flag() {
+		slices.Reverse(drawn)
+		slices.Reverse(weights)
+	}
+	for i := range config {
+		config[i] = SlotConfig{strconv.Itoa(i), SlotStatus{Weight: weights[i]}}
+	}
+	nativeSlots, pureSlots := must(newNativeSlots(config)), must(newPureSlots(config))
+	for i, r := range drawn {
+		if mix(unmix(r)) != r {
+			d.t.Fatal("unmix")
+		}
+		nativeSlots.craft(i, unmix(r)^h)
+		pureSlots[i].id = unmix(r) ^ h
+	}
+	native, _ := nativeSlots.choose(StrategyRendezvous, &Filter{}, h, 0)
+	pure, _ := pureSlots.choose(StrategyRendezvous, &Filter{}, h, 0)
+	d.same("draws", native, pure, drawn, weights)
+}
+
+func compareCookies(d *draws) {
+	keys := d.goodRing()
+	placementKey := one(d, nil, new(Secret), &Secret{1})
+	if d.rarely() {
+		key := &keys[d.below(len(keys))]
+		switch d.below(5) {
+		case 0:
+			key.Role = Role(d.below(4))
+		case 1:
+			key.ID = keys[0].ID
+		case 2:
+			key.Secret = keys[0].Secret
+		case 3:
+			key.Secret = Secret{}
+		case 4:
+			placementKey = &key.Secret
+		}
+	}
+	nativeRing, nativeErr := newNativeRing(keys, placementKey)
+	pureRing, pureErr := newPureRing(keys, placementKey)
+	d.same("ring", nativeErr, pureErr, len(keys), placementKey == nil)
+	if nativeErr == nil {
+		name, scope, key, cookie := d.name(), d.scope(), d.key(), d.cookie(nil)
+		if !d.rarely() {
+			cookie.Kind = key.Kind
+		}
+		var value, pureValue [CookieValueLen]byte
+		s := nativeRing.encode(name, scope, &key, &cookie, &value)
+		pureS := pureRing.encode(name, scope, &key, &cookie, &pureValue)
+		d.same("encode", s == StatusOK, pureS == StatusOK, name, scope, key, cookie)
+		d.same("encode", value, pureValue, name, scope, key, cookie)
+		read := string(value[:])
+		if d.flag() {
+			read = d.damaged(read)
+		}
+		if d.rarely() {
+			name = d.name()
+		}
+		if d.rarely() {
+			scope = d.scope()
+		}
+		if d.rarely() {
+			key = d.key()
+		}
+		limits, now := d.limits(), d.now()
+		cookie = Cookie{}
+		var pureCookie Cookie
+		verdict, s := nativeRing.decode(name, scope, &key, &limits, now, read, &cookie)
+		pureVerdict, pureS := pureRing.decode(name, scope, &key, &limits, now, read, &pureCookie)
+		d.same("decode", s == StatusOK, pureS == StatusOK, name, scope, key, limits, now, read)
+		d.same("decode", []any{verdict, cookie}, []any{pureVerdict, pureCookie}, name, scope, key, limits, now, read)
+	}
+	compareFields(d, "", d.name())
+}
+
+// compareFields compares what needs no key. The field is drawn if there is none.
+func compareFields(d *draws, field, name string) {
+	if field == "" {
+		field = d.field(name, []string{"v", "", "a b", "\"q\""})
+	}
+	if !isCookieName(name) {
+		name = "pin" // the exported functions do not pass on others
+	}
+	d.same("values", native{}.appendCookieValues(nil, field, name), pure{}.appendCookieValues(nil, field, name), field, name)
+	d.same("strip", native{}.stripCookie(field, name), pure{}.stripCookie(field, name), field, name)
+	d.same("matches", native{}.setCookieMatches(field, name), pure{}.setCookieMatches(field, name), field, name)
+
+	scope := d.scope()
+	defaultName, s := native{}.defaultCookieName(scope)
+	pureDefault, pureS := pure{}.defaultCookieName(scope)
+	d.same("default name", []any{defaultName, s}, []any{pureDefault, pureS}, scope)
+
+	attributes, maxAge := d.attributes(), d.maxAge()
+	value := one(d, "v", "", "a b", "a\"", strings.Repeat("v", 1024), strings.Repeat("v", 1025))
+	line, s := native{}.appendSetCookie(make([]byte, 1, 1+d.below(200)), name, value, &attributes, maxAge)
+	pureLine, pureS := pure{}.appendSetCookie([]byte{0}, name, value, &attributes, maxAge)
+	d.same("set cookie", s == StatusOK, pureS == StatusOK, name, value, attributes, maxAge)
+	d.same("set cookie", string(line), string(pureLine), name, value, attributes, maxAge)
+
+	rules, promptCache := d.rules(), d.flag()
+	method, target := d.methodAndTarget()
+	group, existing, s := native{}.classify(rules, promptCache, method, target)
+	pureGroup, pureExisting, pureS := pure{}.classify(rules, promptCache, method, target)
+	d.same("classify", []any{group, existing, s}, []any{pureGroup, pureExisting, pureS}, rules, promptCache, method, target)
+}
+
+func (d *draws) attributes() Attributes {
+	return Attributes{
+		Path:     one(d, "", "", "/", "/x", "x", "/;", "/\x7f", "/"+strings.Repeat("p", 1024)),
+		Domain:   one(d, "", "", "example.com", ";", "ü", strings.Repeat("d", 1024), strings.Repeat("d", 1025)),
+		Secure:   !d.rarely(),
+		HTTPOnly: d.flag(), SameSite: SameSite(d.below(3)), Partitioned: d.rarely(),
+	}
+}
+
+func (d *draws) maxAge() uint32 {
+	return one[uint32](d, MaxAgeAuto, MaxAgeAuto, 0, 1, 3600, MaxMaxAge, MaxMaxAge+1)
+}
+
+// rules is a classification table with at most one fault.
+func (d *draws) rules() (rules []Rule) {
+	for range d.below(4) {
+		rules = append(rules, Rule{one(d, "files", "a", "a/b", "responses", "x/y/z"), Group(d.below(3))})
+	}
+	if len(rules) > 0 && d.rarely() {
+		rules[d.below(len(rules))] = one(d, Rule{"", 0}, Rule{"/a", 0}, Rule{"a/", 0}, Rule{"a//b", 0}, Rule{"a", 3})
+	}
+	return rules
+}
+
+func (d *draws) methodAndTarget() (string, string) {
+	method := one(d, "POST", "POST", "POST", "GET", "HEAD", "DELETE", "PUT", "OPTIONS", "TRACE", "CONNECT", "get", "")
+	var target strings.Builder
+	target.WriteString(one(d, "/v1/responses", "/v1/responses", "/v1/chat/completions", "", "responses"))
+	for range d.below(4) {
+		target.WriteString(one(d, "/", "/responses", "/files", "a", "/a/b", "/a", "?", "#", "/messages/batches",
+			"//", "/x/y/z", "/compact", "/messages", "/fine_tuning/jobs"))
+	}
+	return method, target.String()
+}
+
+// fault makes a good configuration a bad one.
+func (d *draws) fault(c *Config) {
+	slot := &c.Slots[d.below(len(c.Slots))]
+	key := &c.CookieKeys[d.below(len(c.CookieKeys))]
+	switch d.below(20) {
+	case 0:
+		c.PlacementKey = Secret{}
+	case 1:
+		c.PlacementKey = key.Secret
+	case 2:
+		c.CookieKeys = nil
+	case 3:
+		for i := range byte(8) {
+			c.CookieKeys = append(c.CookieKeys, CookieKey{c.CookieKeys[0].ID + 100 + i, RoleAccept, Secret{i, 9: 9}})
+		}
+	case 4:
+		key.Secret = Secret{}
+	case 5:
+		key.Role = 3
+	case 6:
+		for i := range c.CookieKeys {
+			c.CookieKeys[i].Role = RoleAccept
+		}
+	case 7:
+		c.CookieKeys = append(c.CookieKeys, CookieKey{c.CookieKeys[0].ID, RoleAccept, Secret{9: 9}})
+	case 8:
+		c.CookieKeys = append(c.CookieKeys, CookieKey{c.CookieKeys[0].ID + 100, RoleAccept, key.Secret})
+	case 9:
+		c.Slots = nil
+	case 10:
+		c.Slots = append(c.Slots, SlotConfig{slot.Identity, Up})
+	case 11:
+		slot.Status = d.status()
+	case 12:
+		slot.Identity = one(d, "", "x")
+	case 13:
+		c.Scope = d.scope()
+	case 14:
+		c.CookieName = d.name()
+	case 15:
+		c.Attributes = d.attributes()
+	case 16:
+		c.MaxAge = d.maxAge()
+	case 17:
+		c.SuccessFirst, c.SuccessLast = one[uint16](d, 0, 99, 100, 200, 599), one[uint16](d, 0, 99, 100, 199, 600, 1<<16-1)
+	case 18:
+		c.Rules = d.rules()
+	case 19:
+		c.Strategy, c.PolicyExisting, c.PolicyNew = Strategy(d.below(4)), Policy(d.below(4)), Policy(d.below(4))
+	}
+}
+
+func (d *draws) goodConfig() *Config {
+	c := DefaultConfig()
+	c.PlacementKey, c.CookieKeys, c.Slots = Secret{255}, d.goodRing(), d.goodSlots()
+	c.Strategy = Strategy(d.below(3))
+	c.Scope = one(d, "", "", "openai")
+	c.CookieName = one(d, "", "pin", "pin")
+	c.MaxAge = one[uint32](d, MaxAgeAuto, MaxAgeAuto, 0, 3600, MaxMaxAge)
+	limits := d.limits()
+	c.Skew, c.MaxLife, c.MaxIdle = limits.Skew, limits.MaxLife, limits.MaxIdle
+	c.PolicyExisting, c.PolicyNew = Policy(d.below(3)), Policy(d.below(3))
+	c.CombineKeys, c.RejectBadKeys, c.KeyedCookies = d.flag(), d.rarely(), d.flag()
+	c.MintSingle, c.PromptCache = d.flag(), d.flag()
+	return &c
+}
+
+// values are headers' values of which none, one or several count.
+func (d *draws) values() (values []string) {
+	for range one(d, 0, 0, 1, 1, 1, 2, 3) {
+		values = append(values, d.keyText())
+	}
+	return values
+}
+
+func (d *draws) request(slots int) *Request {
+	r := &Request{
+		Consumers: d.values(), ConsumerTrusted: d.flag(), Sessions: d.values(), Carrier: d.rarely(),
+		Tried: d.tried(slots), HasGroup: d.flag(), Group: one(d, GroupStateful, GroupStateful, GroupStateless, GroupPromptCache),
+		Existing: d.flag(), Now: d.now(), Entropy: d.bytes16(),
+	}
+	r.Method, r.Target = d.methodAndTarget()
+	if d.rarely() {
+		r.Scope = d.scope()
+	}
+	if d.rarely() {
+		hint := d.bytes16()
+		r.IDHint = &hint
+	}
+	if d.rarely() {
+		r.Tried = append(r.Tried, one(d, -1, int32(slots), MaxBuckets))
+	}
+	if d.rarely() {
+		r.Group = 3
+	}
+	return r
+}
+
+func compareDecisions(d *draws) {
+	config := d.goodConfig()
+	if d.rarely() {
+		d.fault(config)
+	}
+	nativeA, nativeErr := newNativeAffinity(config)
+	pureA, pureErr := newPureAffinity(config)
+	d.same("new", nativeErr, pureErr, config)
+	if nativeErr != nil {
+		return
+	}
+	d.same("fingerprint", nativeA.fingerprint(), pureA.fingerprint(), config)
+	d.same("capacity", nativeA.capacity(), pureA.capacity(), config)
+	slots := len(config.Slots)
+	var pins []uint64
+	for i := range int32(slots) {
+		status, hash, s := nativeA.slot(i)
+		pureStatus, pureHash, pureS := pureA.slot(i)
+		d.same("slot", []any{status, hash, s}, []any{pureStatus, pureHash, pureS}, config, i)
+		pins = append(pins, hash)
+		found, s := nativeA.find(config.Slots[i].Identity)
+		pureFound, pureS := pureA.find(config.Slots[i].Identity)
+		d.same("find", []any{found, s}, []any{pureFound, pureS}, config, i)
+	}
+	scope := d.scope()
+	name, s := nativeA.cookieName(scope)
+	pureName, pureS := pureA.cookieName(scope)
+	d.same("cookie name", []any{name, s}, []any{pureName, pureS}, config, scope)
+
+	var jar []string
+	for range 6 {
+		if d.flag() {
+			i, status := one(d, int32(d.below(slots)), -1, int32(slots)), d.status()
+			d.same("set slot", nativeA.setSlot(i, &status), pureA.setSlot(i, &status), config, i, status)
+		}
+		r := d.request(slots)
+		name, _ := pureA.cookieName(r.Scope)
+		effective := r.Scope
+		if effective == "" {
+			effective = config.Scope
+		}
+		key, _ := pureA.keyOf(r)
+		if d.flag() { // a cookie of any key, kind and age
+			ring := pureRing{new([MaxCookieKeys]ringKey)}
+			*ring.keys = *pureA.ring.keys
+			ring.keys[0] = ring.keys[d.below(len(config.CookieKeys))]
+			cookie := d.cookie(pins)
+			if d.flag() {
+				cookie.Kind = key.Kind
+			}
+			var value [CookieValueLen]byte
+			ring.write(name, effective, &key, &cookie, &value)
+			jar = append(jar, string(value[:]))
+		}
+		if len(jar) > 0 && d.rarely() {
+			jar = append(jar, d.damaged(jar[len(jar)-1]))
+		}
+		if len(jar) > 0 && d.rarely() {
+			r.Carried = jar[d.below(len(jar))]
+		}
+		for range one(d, 0, 1, 1, 2, 3, 4, 5, 6) {
+			r.Cookies = append(r.Cookies, d.field(name, jar))
+		}
+		if len(jar) > 0 && d.rarely() { // about 64 tags, and a good cookie behind them
+			good := jar[d.below(len(jar))]
+			bad := good[:len(good)/2] + string(alphabet[d.below(64)]) + good[min(len(good), len(good)/2+1):]
+			r.Cookies = []string{strings.Repeat(name+"="+bad+";", 62+d.below(5)) + name + "=" + good}
+		}
+		var decision, pureDecision Decision
+		s := nativeA.decide(r, &decision)
+		pureS := pureA.decide(r, &pureDecision)
+		d.same("decide", s, pureS, config, r)
+		made := decision
+		group, existing, _ := nativeA.classify(r.Method, r.Target)
+		pureGroup, pureExisting, _ := pureA.classify(r.Method, r.Target)
+		d.same("classify", []any{group, existing}, []any{pureGroup, pureExisting}, config, r)
+		d.same("live fingerprint", nativeA.liveFingerprint(r.Now), pureA.liveFingerprint(r.Now), config, r)
+		if s != StatusOK {
+			continue
+		}
+		if !decision.hasCookie {
+			// The rest of the cookie means nothing.
+			decision.maxAge, decision.carrier, decision.hasSuffix = 0, false, false
+			decision.suffix, decision.value = [4]byte{}, [CookieValueLen]byte{}
+		}
+		if decision != pureDecision {
+			d.t.Fatalf("decide: the library says %v, pure Go %v: %+v, %+v", decision, pureDecision, config, r)
+		}
+		status := uint16(d.below(700))
+		if d.flag() {
+			status = 200
+		}
+		line, answer, s := nativeA.finish(make([]byte, 0, d.below(300)), &made, status)
+		pureLine, pureAnswer, pureS := pureA.finish([]byte{}, &pureDecision, status)
+		d.same("finish", []any{string(line), answer, s}, []any{string(pureLine), pureAnswer, pureS}, config, r, status)
+		if decision.hasCookie {
+			jar = append(jar, string(decision.value[:]))
+		}
+		made.digest++
+		_, _, s = nativeA.finish(nil, &made, status)
+		_, _, pureS = pureA.finish(nil, &made, status)
+		d.same("stale", s, pureS)
+	}
+}
+
+// stream gives the random bytes of a seed.
+func stream(seed uint64) *rand.ChaCha8 {
+	var key [32]byte
+	binary.LittleEndian.PutUint64(key[:], seed)
+	return rand.NewChaCha8(key)
+}
+
+// random runs a comparison on random bytes.
+func random(t *testing.T, rounds int, compare func(*draws)) {
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv("TOKENPIN_SEED"); text != "" {
+		seed = must(strconv.ParseUint(text, 10, 64))
+	}
+	t.Logf("TOKENPIN_SEED=%d", seed)
+	source, data := stream(seed), make([]byte, 16384)
+	for range rounds {
+		_, _ = source.Read(data)
+		compare(&draws{data, t})
+	}
+}
+
+func TestSelectionAgainstPureGo(t *testing.T) { random(t, 1000, compareSelection) }
+func TestDrawsAgainstPureGo(t *testing.T)     { random(t, 20000, compareDraws) }
+func TestCookiesAgainstPureGo(t *testing.T)   { random(t, 5000, compareCookies) }
+func TestDecisionsAgainstPureGo(t *testing.T) { random(t, 2000, compareDecisions) }
+
+// fuzz begins with random bytes, and with what earlier runs left in testdata.
+func fuzz(f *testing.F, compare func(*draws)) {
+	for seed := range uint64(4) {
+		data := make([]byte, 2048)
+		_, _ = stream(seed).Read(data)
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) { compare(&draws{data, t}) })
+}
+
+func FuzzSelection(f *testing.F) { fuzz(f, compareSelection) }
+func FuzzCookies(f *testing.F)   { fuzz(f, compareCookies) }
+func FuzzDecisions(f *testing.F) { fuzz(f, compareDecisions) }
+
+// FuzzFields gives the fuzzer field and name themselves.
+func FuzzFields(f *testing.F) {
+	f.Add("theme=dark; pin=x", "pin", []byte{})
+	f.Fuzz(func(t *testing.T, field, name string, data []byte) { compareFields(&draws{data, t}, field, name) })
+}

@@ -1,0 +1,3 @@
+module github.com/tokenpin/tokenpin/go
+
+go 1.24

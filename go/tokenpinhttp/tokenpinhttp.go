@@ -1,0 +1,216 @@
+// Package tokenpinhttp puts session affinity into an HTTP proxy: a middleware that decides which token serves a
+// request and sets the affinity cookie on the response, and a rewrite for [httputil.ReverseProxy] that puts the
+// token in.
+//
+//	pin := &tokenpinhttp.Pin{Affinity: affinity}
+//	proxy := &httputil.ReverseProxy{Rewrite: tokenpinhttp.Rewrite(upstream, tokens)}
+//	err := http.ListenAndServeTLS(":8443", certificate, key, pin.Handler(proxy))
+//
+// The default cookie is Secure and has a __Host- name, so browsers and cookie jars send it over HTTPS alone. Behind
+// something that ends TLS, nothing changes; for plain HTTP, set another CookieName and Attributes.Secure to false.
+package tokenpinhttp
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+
+	"github.com/tokenpin/tokenpin/go"
+)
+
+// Pin is the affinity of HTTP requests. Affinity has to be set, the rest has useful zero values. It must not be
+// changed once Handler was called. Where a new configuration takes over, make a new Pin and swap the handlers:
+// each response is finished by the affinity that decided.
+type Pin struct {
+	// Affinity decides.
+	Affinity *tokenpin.Affinity
+
+	// ConsumerHeader is a request header whose value is the consumer's name. Only for a header that clients
+	// cannot set: one that the gateway sets or removes. Empty for none.
+	ConsumerHeader string
+
+	// SessionHeader is a request header whose value is a session key, chosen by the client. Empty for none.
+	SessionHeader string
+
+	// CarrierHeader is a header in which clients that keep no cookies carry the cookie's value. A request that
+	// has this header, be it empty, gets the answer in a response header of the same name. Empty for none.
+	CarrierHeader string
+
+	// Scope gives the set of accounts that a request is about, at most tokenpin.MaxScope bytes. Nil, or an empty
+	// answer, for the configured scope.
+	Scope func(*http.Request) string
+
+	// Existing says whether a request names existing state in its body (previous_response_id, input_file_id,
+	// ...). The affinity sees method and path alone. It makes a difference only while the session's token is
+	// down: a request that names existing state is refused then, instead of sent to an account that does not
+	// know the state. Nil for never. A function that reads the body has to put it back.
+	Existing func(*http.Request) bool
+
+	// Refuse answers a request that no token may serve. Nil for a status 503 with a small JSON body.
+	Refuse func(http.ResponseWriter, *http.Request, tokenpin.Decision)
+}
+
+type contextKey struct{}
+
+// DecisionFrom gives the decision about a request, from its context inside Handler. Its Slot is a slot.
+func DecisionFrom(ctx context.Context) (decision tokenpin.Decision, ok bool) {
+	decision, ok = ctx.Value(contextKey{}).(tokenpin.Decision)
+	return decision, ok
+}
+
+// Handler decides about each request and calls next, which finds the decision with DecisionFrom. The cookie and the
+// carrier header are removed from the request that next sees, and an upstream's own from the response. If the
+// response is a success, the affinity's cookie is set, with Cache-Control: no-cache="Set-Cookie", for a cached
+// cookie would share a session. The response is passed on as it is written and flushed; nothing is buffered.
+//
+// next is not called where no token may serve the request.
+func (p *Pin) Handler(next http.Handler) http.Handler {
+	consumer := http.CanonicalHeaderKey(p.ConsumerHeader)
+	session := http.CanonicalHeaderKey(p.SessionHeader)
+	carrier := http.CanonicalHeaderKey(p.CarrierHeader)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		request := tokenpin.Request{
+			Method: r.Method, Target: r.URL.Path,
+			Consumers: r.Header[consumer], ConsumerTrusted: true, Sessions: r.Header[session],
+			Cookies: r.Header["Cookie"],
+		}
+		if values, ok := r.Header[carrier]; ok && carrier != "" {
+			request.Carrier, request.Carried = true, values[0]
+		}
+		if p.Scope != nil {
+			request.Scope = p.Scope(r)
+		}
+		if p.Existing != nil {
+			request.Existing = p.Existing(r)
+		}
+		request.Stamp()
+		decision, err := p.Affinity.Decide(&request)
+		name := ""
+		if err == nil {
+			name, err = p.Affinity.CookieName(request.Scope)
+		}
+		switch {
+		case err != nil:
+			http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+			return
+		case decision.Slot == tokenpin.NoSlot && p.Refuse != nil:
+			p.Refuse(w, r, decision)
+			return
+		case decision.Slot == tokenpin.NoSlot:
+			refuse(w)
+			return
+		}
+		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, decision))
+		r.Header = stripped(r.Header, name, carrier)
+		response := &writer{ResponseWriter: w, affinity: p.Affinity, decision: decision, name: name, carrier: carrier}
+		next.ServeHTTP(response, r)
+		response.finish(http.StatusOK) // where next wrote nothing at all
+	})
+}
+
+func refuse(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = io.WriteString(w, `{"error":{"message":"No account can serve this request now.","type":"server_error","code":"no_account"}}`+"\n")
+}
+
+// stripped gives the headers without what is not for the upstream.
+func stripped(header http.Header, name, carrier string) http.Header {
+	header = header.Clone()
+	if carrier != "" {
+		header.Del(carrier)
+	}
+	fields := header["Cookie"]
+	kept := fields[:0]
+	for _, field := range fields {
+		if field = tokenpin.StripCookie(field, name); field != "" {
+			kept = append(kept, field)
+		}
+	}
+	if len(kept) == 0 {
+		header.Del("Cookie")
+	} else {
+		header["Cookie"] = kept
+	}
+	return header
+}
+
+// writer finishes the decision when the status is known.
+type writer struct {
+	http.ResponseWriter
+	affinity *tokenpin.Affinity
+	decision tokenpin.Decision
+	name     string
+	carrier  string
+	finished bool
+}
+
+// Unwrap is for http.ResponseController.
+func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *writer) WriteHeader(status int) {
+	if status >= 200 || status == http.StatusSwitchingProtocols {
+		w.finish(status)
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *writer) Write(b []byte) (int, error) {
+	w.finish(http.StatusOK)
+	return w.ResponseWriter.Write(b)
+}
+
+func (w *writer) Flush() { _ = w.FlushError() }
+
+func (w *writer) FlushError() error {
+	w.finish(http.StatusOK)
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+func (w *writer) finish(status int) {
+	if w.finished {
+		return
+	}
+	w.finished = true
+	header := w.Header()
+	if w.carrier != "" {
+		header.Del(w.carrier)
+	}
+	lines := header["Set-Cookie"]
+	kept := lines[:0]
+	for _, line := range lines {
+		if !tokenpin.SetCookieMatches(line, w.name) {
+			kept = append(kept, line)
+		}
+	}
+	if len(kept) == 0 {
+		header.Del("Set-Cookie")
+	} else {
+		header["Set-Cookie"] = kept
+	}
+	var buffer [256]byte
+	// An error leaves the answer empty. There is none but that of an affinity that was closed meanwhile.
+	text, answer, _ := w.affinity.Finish(buffer[:0], &w.decision, status)
+	switch answer {
+	case tokenpin.AnswerSetCookie:
+		header.Add("Set-Cookie", string(text))
+		header.Add("Cache-Control", `no-cache="Set-Cookie"`)
+	case tokenpin.AnswerCarrier:
+		header.Set(w.carrier, string(text))
+	}
+}
+
+// Rewrite is for httputil.ReverseProxy behind Handler. It sends a request to the upstream as the account of the
+// slot that serves it: with "Authorization: Bearer", and the token of that slot. A request that did not come through
+// Handler is sent without Authorization.
+func Rewrite(upstream *url.URL, tokens []string) func(*httputil.ProxyRequest) {
+	return func(r *httputil.ProxyRequest) {
+		r.SetURL(upstream)
+		r.Out.Header.Del("Authorization")
+		if d, ok := DecisionFrom(r.In.Context()); ok && int(d.Slot) < len(tokens) {
+			r.Out.Header.Set("Authorization", "Bearer "+tokens[d.Slot])
+		}
+	}
+}

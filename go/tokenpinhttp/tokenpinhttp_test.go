@@ -1,0 +1,298 @@
+package tokenpinhttp
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tokenpin/tokenpin/go"
+)
+
+const cookieName = "__Host-tokenpin"
+
+var tokens = []string{"sk-a", "sk-b", "sk-c"}
+
+func newAffinity(t *testing.T, change func(*tokenpin.Config)) *tokenpin.Affinity {
+	t.Helper()
+	config := tokenpin.DefaultConfig()
+	config.PlacementKey = tokenpin.Secret([]byte("a placement key!"))
+	config.CookieKeys = []tokenpin.CookieKey{{ID: 1, Role: tokenpin.RoleSign, Secret: tokenpin.Secret([]byte("a cookie secret!"))}}
+	for _, token := range tokens {
+		config.Slots = append(config.Slots, tokenpin.SlotConfig{Identity: "account-" + token, Status: tokenpin.Up})
+	}
+	if change != nil {
+		change(&config)
+	}
+	affinity, err := tokenpin.New(&config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return affinity
+}
+
+// gateway is a proxy in front of an upstream, over TLS, and a client with a cookie jar.
+func gateway(t *testing.T, pin *Pin, upstream http.HandlerFunc) (url string, client *http.Client) {
+	t.Helper()
+	server := httptest.NewServer(upstream)
+	t.Cleanup(server.Close)
+	proxy := httptest.NewTLSServer(pin.Handler(&httputil.ReverseProxy{Rewrite: Rewrite(parse(t, server.URL), tokens)}))
+	t.Cleanup(proxy.Close)
+	client = proxy.Client()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.Jar = jar
+	return proxy.URL, client
+}
+
+func parse(t *testing.T, text string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+func do(t *testing.T, client *http.Client, method, url string, header ...string) (*http.Response, string) {
+	t.Helper()
+	request, err := http.NewRequest(method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		request.Header.Add(header[i], header[i+1])
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, string(body)
+}
+
+// echo answers with the token and the cookies that it got.
+func echo(w http.ResponseWriter, r *http.Request) {
+	w.Header().Add("Set-Cookie", cookieName+"=an upstream's own")
+	w.Header().Add("Set-Cookie", "lang=en; Path=/")
+	w.Header().Set("Carried", "an upstream's own")
+	fmt.Fprintf(w, "%s|%q|%q", r.Header.Get("Authorization"), r.Header["Cookie"], r.Header["Carried"])
+}
+
+func TestSessionStays(t *testing.T) {
+	url, client := gateway(t, &Pin{Affinity: newAffinity(t, nil)}, echo)
+	response, first := do(t, client, "POST", url+"/v1/responses", "Cookie", "theme=dark")
+	if !strings.HasSuffix(first, `|["theme=dark"]|[]`) || response.Header.Get("Cache-Control") != `no-cache="Set-Cookie"` {
+		t.Errorf("%s, %v", first, response.Header)
+	}
+	if cookies := response.Cookies(); len(cookies) != 2 || cookies[0].Name != "lang" || cookies[1].Name != cookieName ||
+		len(cookies[1].Value) != tokenpin.CookieValueLen || !cookies[1].Secure || !cookies[1].HttpOnly {
+		t.Errorf("%v", cookies)
+	}
+	for range 20 {
+		response, next := do(t, client, "GET", url+"/v1/responses/1")
+		if token, _, _ := strings.Cut(first, "|"); next != token+`|["lang=en"]|[]` {
+			t.Errorf("%s after %s", next, first)
+		}
+		if lines := response.Header["Set-Cookie"]; !slices.Equal(lines, []string{"lang=en; Path=/"}) {
+			t.Errorf("%q", lines)
+		}
+	}
+}
+
+func TestCarrier(t *testing.T) {
+	url, client := gateway(t, &Pin{Affinity: newAffinity(t, nil), CarrierHeader: "carried"}, echo)
+	client.Jar = nil
+	response, first := do(t, client, "POST", url+"/v1/responses", "Carried", "")
+	value := response.Header.Get("Carried")
+	if len(value) != tokenpin.CookieValueLen || !slices.Equal(response.Header["Set-Cookie"], []string{"lang=en; Path=/"}) {
+		t.Fatalf("%v", response.Header)
+	}
+	for range 20 {
+		response, next := do(t, client, "POST", url+"/v1/responses", "Carried", value)
+		if next != first || response.Header["Carried"] != nil {
+			t.Errorf("%s after %s, %v", next, first, response.Header)
+		}
+	}
+	// A client that does not ask for the header gets a cookie.
+	if response, _ := do(t, client, "POST", url+"/v1/responses"); response.Header["Carried"] != nil ||
+		len(response.Cookies()) != 2 {
+		t.Errorf("%v", response.Header)
+	}
+}
+
+func TestKeysAndScopes(t *testing.T) {
+	affinity := newAffinity(t, nil)
+	pin := &Pin{
+		Affinity: affinity, ConsumerHeader: "x-consumer", SessionHeader: "x-session",
+		Scope: func(r *http.Request) string { return r.Header.Get("X-Scope") },
+	}
+	url, client := gateway(t, pin, echo)
+	client.Jar = nil
+	for _, header := range []string{"X-Consumer", "X-Session"} {
+		served := map[string]bool{}
+		for i := range 30 {
+			_, first := do(t, client, "POST", url+"/v1/responses", header, fmt.Sprint(i))
+			response, second := do(t, client, "POST", url+"/v1/responses", header, fmt.Sprint(i))
+			if first != second || len(response.Cookies()) != 1 {
+				t.Errorf("%s, then %s: %v", first, second, response.Header)
+			}
+			served[first] = true
+		}
+		if len(served) != len(tokens) { // all on two of three tokens: below 1 in 60000, and the keys are fixed
+			t.Errorf("%s: only %v", header, served)
+		}
+	}
+	name, err := affinity.CookieName("x")
+	response, _ := do(t, client, "POST", url+"/v1/responses", "X-Scope", "x")
+	if cookies := response.Cookies(); err != nil || len(cookies) != 3 || cookies[2].Name != name {
+		t.Errorf("%v, %v", cookies, err)
+	}
+	response, _ = do(t, client, "POST", url+"/v1/responses", "X-Scope", strings.Repeat("x", tokenpin.MaxScope+1))
+	if response.StatusCode != http.StatusInternalServerError {
+		t.Error(response.Status)
+	}
+}
+
+func TestNoCookieWithoutSuccess(t *testing.T) {
+	for _, status := range []int{200, 299, 300, 404, 503} {
+		url, client := gateway(t, &Pin{Affinity: newAffinity(t, nil)}, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Link", "</style>; rel=preload")
+			w.WriteHeader(http.StatusEarlyHints)
+			w.WriteHeader(status)
+		})
+		response, _ := do(t, client, "POST", url+"/v1/responses")
+		if response.StatusCode != status || (len(response.Cookies()) == 1) != (status < 300) {
+			t.Error(response.Status, response.Header)
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	affinity := newAffinity(t, nil)
+	for slot := range tokens {
+		if err := affinity.SetSlot(int32(slot), tokenpin.SlotStatus{State: tokenpin.StateDown}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	url, client := gateway(t, &Pin{Affinity: affinity}, echo)
+	if response, body := do(t, client, "POST", url+"/v1/responses"); response.StatusCode != 503 ||
+		!strings.Contains(body, "no_account") || len(response.Cookies()) != 0 {
+		t.Error(response.Status, body)
+	}
+	url, client = gateway(t, &Pin{Affinity: affinity, Refuse: func(w http.ResponseWriter, _ *http.Request, d tokenpin.Decision) {
+		http.Error(w, d.Outcome.String(), http.StatusTooManyRequests)
+	}}, echo)
+	if response, body := do(t, client, "POST", url+"/v1/responses"); response.StatusCode != http.StatusTooManyRequests || body != "none\n" {
+		t.Error(response.Status, body)
+	}
+}
+
+// A request that names existing state in its body is refused while the session's token is down.
+func TestExisting(t *testing.T) {
+	affinity := newAffinity(t, nil)
+	pin := &Pin{Affinity: affinity, Existing: func(r *http.Request) bool { return r.Header.Get("Names") != "" }}
+	url, client := gateway(t, pin, echo)
+	_, first := do(t, client, "POST", url+"/v1/responses")
+	for slot, token := range tokens {
+		if strings.HasPrefix(first, "Bearer "+token+"|") {
+			if err := affinity.SetSlot(int32(slot), tokenpin.SlotStatus{State: tokenpin.StateDown}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if response, _ := do(t, client, "POST", url+"/v1/responses", "Names", "1"); response.StatusCode != 503 {
+		t.Error(response.Status)
+	}
+	if response, second := do(t, client, "POST", url+"/v1/responses"); response.StatusCode != 200 || second == first {
+		t.Error(response.Status, second)
+	}
+}
+
+// The second event is only sent when the client has the first.
+func TestStreaming(t *testing.T) {
+	received := make(chan struct{})
+	url, client := gateway(t, &Pin{Affinity: newAffinity(t, nil)}, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		for event := range 3 {
+			fmt.Fprintf(w, "data: %d\n\n", event)
+			w.(http.Flusher).Flush()
+			<-received
+		}
+	})
+	response, err := client.Post(url+"/v1/responses", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if len(response.Cookies()) != 1 {
+		t.Errorf("%v", response.Header)
+	}
+	lines := bufio.NewScanner(response.Body)
+	for event := range 3 {
+		if !lines.Scan() || lines.Text() != fmt.Sprintf("data: %d", event) || !lines.Scan() {
+			t.Fatalf("%q, %v", lines.Text(), lines.Err())
+		}
+		received <- struct{}{}
+	}
+}
+
+// A handler that flushes before it writes, one that writes nothing, and one that takes the connection over.
+func TestWriter(t *testing.T) {
+	for name, handler := range map[string]http.HandlerFunc{
+		"flush":   func(w http.ResponseWriter, _ *http.Request) { w.(http.Flusher).Flush() },
+		"control": func(w http.ResponseWriter, _ *http.Request) { _ = http.NewResponseController(w).Flush() },
+		"write":   func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("x")) },
+		"nothing": func(http.ResponseWriter, *http.Request) {},
+		"hijack": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusSwitchingProtocols)
+			connection, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				connection.Close()
+			}
+		},
+	} {
+		pin := &Pin{Affinity: newAffinity(t, nil)}
+		server := httptest.NewServer(pin.Handler(handler))
+		request, err := http.NewRequest("POST", server.URL+"/v1/responses", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name == "hijack" {
+			request.Header.Set("Connection", "Upgrade")
+			request.Header.Set("Upgrade", "x")
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		response.Body.Close()
+		if (len(response.Cookies()) == 1) != (name != "hijack") {
+			t.Errorf("%s: %v", name, response.Header)
+		}
+		server.Close()
+	}
+}
+
+func TestRewriteAlone(t *testing.T) {
+	in := httptest.NewRequest("GET", "/x", nil)
+	out := in.Clone(in.Context())
+	out.Header.Set("Authorization", "Bearer the client's own")
+	Rewrite(parse(t, "http://upstream/v1"), tokens)(&httputil.ProxyRequest{In: in, Out: out})
+	if out.Header["Authorization"] != nil || out.URL.String() != "http://upstream/v1/x" {
+		t.Error(out.Header, out.URL)
+	}
+}

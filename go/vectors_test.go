@@ -1,0 +1,517 @@
+package tokenpin
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+)
+
+// The vectors that all implementations share; their README.md says how they read.
+const vectors = "../tests/vectors"
+
+func readVectors(t *testing.T, file string) []byte {
+	t.Helper()
+	if _, err := os.Stat("../Cargo.toml"); err != nil {
+		t.Skip("the vectors are in the checkout alone, and not in the module")
+	}
+	data, err := os.ReadFile(filepath.Join(vectors, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func unmarshal(t *testing.T, file string, into any) {
+	t.Helper()
+	decoder := json.NewDecoder(bytes.NewReader(readVectors(t, file)))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+}
+
+// text is a byte string in hexadecimal digits.
+type text string
+
+func (x *text) UnmarshalJSON(data []byte) error {
+	var digits string
+	if err := json.Unmarshal(data, &digits); err != nil {
+		return err
+	}
+	raw, err := hex.DecodeString(digits)
+	*x = text(raw)
+	return err
+}
+
+func (x text) bytes16() (b [16]byte) {
+	if len(x) != 16 {
+		panic("not 16 bytes")
+	}
+	copy(b[:], x)
+	return b
+}
+
+// number is an integer in hexadecimal digits.
+type number uint64
+
+func (x *number) UnmarshalJSON(data []byte) error {
+	digits, err := strconv.Unquote(string(data))
+	if err != nil {
+		return err
+	}
+	n, err := strconv.ParseUint(digits, 16, 64)
+	*x = number(n)
+	return err
+}
+
+// named finds the value of an enum by its name.
+func named[T ~uint8](name string) T {
+	for value := range T(30) {
+		if fmt.Sprint(value) == name {
+			return value
+		}
+	}
+	panic("no value is called " + name)
+}
+
+type jsonKey struct {
+	Kind         Kind
+	Key, Session text
+}
+
+func (k *jsonKey) key() Key {
+	if k == nil {
+		return Key{}
+	}
+	return Key{k.Kind, string(k.Key), string(k.Session)}
+}
+
+type jsonSlot struct {
+	Identity text
+	State    string
+	Weight   uint32
+	Until    int64
+}
+
+func slotConfigs(slots []*jsonSlot) (made []SlotConfig) {
+	for _, s := range slots {
+		if s == nil {
+			made = append(made, SlotConfig{Status: SlotStatus{State: StateVacant}})
+		} else {
+			made = append(made, SlotConfig{string(s.Identity), SlotStatus{s.Until, s.Weight, named[State](s.State)}})
+		}
+	}
+	return made
+}
+
+type jsonRing []struct {
+	ID     uint8
+	Role   string
+	Secret text
+}
+
+func (r jsonRing) keys() (keys []CookieKey) {
+	for _, k := range r {
+		keys = append(keys, CookieKey{k.ID, named[Role](k.Role), k.Secret.bytes16()})
+	}
+	return keys
+}
+
+func check(t *testing.T, what string, got, want, where any) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: got %v, want %v: %+v", what, got, want, where)
+	}
+}
+
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+func TestSelectionVectors(t *testing.T) {
+	var file struct {
+		IdentityHash []struct {
+			Identity text
+			Hash     number
+		} `json:"identity_hash"`
+		KeyHash []struct {
+			PlacementKey text `json:"placement_key"`
+			Scope        text
+			Key          jsonKey
+			H            number
+			FNV1a        number
+		} `json:"key_hash"`
+		Jump []struct {
+			Key    number
+			N      int32
+			Bucket int32
+		}
+		Select []struct {
+			Strategy  string
+			Slots     []*jsonSlot
+			Now       int64
+			Tried     []int32
+			Anonymous bool
+			H         number
+			FNV1a     number
+			Slot      *int32
+		}
+	}
+	unmarshal(t, "selection_v1.json", &file)
+	for _, c := range file.IdentityHash {
+		check(t, "identity_hash", must(IdentityHash(string(c.Identity))), uint64(c.Hash), c)
+	}
+	for _, c := range file.KeyHash {
+		placementKey := Secret(c.PlacementKey.bytes16())
+		check(t, "key_hash", must(KeyHash(&placementKey, string(c.Scope), c.Key.key())), uint64(c.H), c)
+		check(t, "fnv1a", must(FNV1a32(c.Key.key())), uint32(c.FNV1a), c)
+	}
+	for _, c := range file.Jump {
+		check(t, "jump", must(Jump(uint64(c.Key), c.N)), c.Bucket, c)
+	}
+	for _, c := range file.Select {
+		want := NoSlot
+		if c.Slot != nil {
+			want = *c.Slot
+		}
+		strategy, filter := named[Strategy](c.Strategy), Filter{c.Now, c.Tried, c.Anonymous}
+		slots := must(NewSlots(slotConfigs(c.Slots)))
+		check(t, "select", must(slots.Select(strategy, filter, uint64(c.H), uint32(c.FNV1a))), want, c)
+		selected := []int32{7}
+		err := slots.SelectBatch(selected, strategy, filter, []uint64{uint64(c.H)}, []uint32{uint32(c.FNV1a)})
+		check(t, "select_batch", err, nil, c)
+		check(t, "select_batch", selected[0], want, c)
+	}
+	if len(file.IdentityHash) == 0 || len(file.KeyHash) == 0 || len(file.Jump) == 0 || len(file.Select) == 0 {
+		t.Error("a list is empty")
+	}
+}
+
+func TestJumpVectors(t *testing.T) {
+	for _, file := range []string{
+		"jump_clickhouse.csv", "jump_go-jump_refcpp.csv", "jump_guava.csv", "jump_python_lithammer.csv",
+		"jump_rounding_edges.csv", "jump_rust_jmphash.csv",
+	} {
+		reader := csv.NewReader(bytes.NewReader(readVectors(t, file)))
+		reader.Comment = '#'
+		rows, err := reader.ReadAll()
+		if err != nil || len(rows) < 2 {
+			t.Fatalf("%s: %v", file, err)
+		}
+		for _, row := range rows[1:] {
+			key := must(strconv.ParseUint(row[0], 10, 64))
+			n := must(strconv.ParseInt(row[1], 10, 32))
+			check(t, file, strconv.Itoa(int(must(Jump(key, int32(n))))), row[2], row)
+		}
+	}
+}
+
+func TestSipHashVectors(t *testing.T) {
+	key := [16]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
+	for file, start := range map[string]func() sip{
+		"siphash13_64_generated_refC.csv": func() sip { return newSip(newSipKey(&key), 1, 3) },
+		"siphash13_64_rust-siphash.csv":   func() sip { return newSip(newSipKey(&key), 1, 3) },
+		"siphash24_64.csv":                func() sip { return newSip(newSipKey(&key), 2, 4) },
+		"siphash24_128.csv":               func() sip { return sip128(newSipKey(&key)) },
+	} {
+		reader := csv.NewReader(bytes.NewReader(readVectors(t, file)))
+		reader.Comment = '#'
+		rows, err := reader.ReadAll()
+		if err != nil || len(rows) < 60 {
+			t.Fatalf("%s: %v", file, err)
+		}
+		for _, row := range rows[1:] {
+			message, want := must(hex.DecodeString(row[1])), must(hex.DecodeString(row[2]))
+			for cut := range len(message) + 1 {
+				s := start()
+				s.text(string(message[:cut]))
+				s.text(string(message[cut:]))
+				var words []uint64
+				if len(want) == 16 {
+					low, high := s.sum128()
+					words = []uint64{low, high}
+				} else {
+					words = []uint64{s.sum64()}
+				}
+				for i, word := range words {
+					check(t, file, word, le64(string(want[8*i:])), row)
+				}
+			}
+		}
+	}
+}
+
+type jsonCookie struct {
+	Kind        Kind
+	IssuedAt    uint32 `json:"issued_at"`
+	RefreshedAt uint32 `json:"refreshed_at"`
+	ID          text
+	Pin         number
+}
+
+func (c *jsonCookie) cookie() Cookie {
+	if c == nil {
+		return Cookie{}
+	}
+	return Cookie{uint64(c.Pin), c.IssuedAt, c.RefreshedAt, c.ID.bytes16(), c.Kind}
+}
+
+func TestCookieVectors(t *testing.T) {
+	var file struct {
+		Encode []struct {
+			Ring   jsonRing
+			Name   string
+			Scope  text
+			Key    *jsonKey
+			Cookie jsonCookie
+			Value  string
+		}
+		Decode []struct {
+			Ring   jsonRing
+			Name   string
+			Scope  text
+			Key    *jsonKey
+			Limits struct {
+				Skew            uint32
+				MaxLife         uint32 `json:"max_life"`
+				MaxIdle         uint32 `json:"max_idle"`
+				RefreshInterval uint32 `json:"refresh_interval"`
+			}
+			Now     int64
+			Value   string
+			Verdict string
+			Cookie  *jsonCookie
+		}
+		Header []struct {
+			Field, Name string
+			Values      []string
+			Stripped    string
+		}
+		DefaultName []struct {
+			Scope text
+			Name  string
+		} `json:"default_name"`
+	}
+	unmarshal(t, "cookie_v1.json", &file)
+	verdicts := map[Verdict]bool{}
+	for _, c := range file.Encode {
+		ring := must(NewKeyRing(c.Ring.keys(), nil))
+		value := must(ring.AppendCookie([]byte("x"), c.Name, string(c.Scope), c.Key.key(), c.Cookie.cookie()))
+		check(t, "encode", string(value), "x"+c.Value, c)
+	}
+	for _, c := range file.Decode {
+		ring := must(NewKeyRing(c.Ring.keys(), nil))
+		verdict, cookie, err := ring.ReadCookie(c.Name, string(c.Scope), c.Key.key(), Limits(c.Limits), c.Now, c.Value)
+		check(t, "decode", err, nil, c)
+		check(t, "decode", verdict.String(), c.Verdict, c)
+		check(t, "decode", cookie, c.Cookie.cookie(), c)
+		verdicts[verdict] = true
+	}
+	for _, c := range file.Header {
+		values := AppendCookieValues([]string{"x"}, c.Field, c.Name)
+		if !slices.Equal(values[1:], c.Values) {
+			t.Errorf("values: got %q: %+v", values, c)
+		}
+		check(t, "stripped", StripCookie(c.Field, c.Name), c.Stripped, c)
+	}
+	for _, c := range file.DefaultName {
+		check(t, "default_name", must(DefaultCookieName(string(c.Scope))), c.Name, c)
+	}
+	if len(verdicts) != int(VerdictRefreshDue) || len(file.Header) == 0 || len(file.DefaultName) == 0 {
+		t.Errorf("only %v was there", verdicts)
+	}
+}
+
+type jsonConfig struct {
+	PlacementKey text     `json:"placement_key"`
+	CookieKeys   jsonRing `json:"cookie_keys"`
+	Slots        []*jsonSlot
+	Strategy     string
+	Scope        text
+	CookieName   *string `json:"cookie_name"`
+	Attributes   struct {
+		Path, Domain string
+		Secure       bool
+		HTTPOnly     bool   `json:"http_only"`
+		SameSite     string `json:"same_site"`
+		Partitioned  bool
+	}
+	MaxAge         *uint32 `json:"max_age"`
+	Skew           uint32
+	MaxLife        uint32 `json:"max_life"`
+	MaxIdle        uint32 `json:"max_idle"`
+	Success        [2]uint16
+	PolicyExisting string `json:"policy_existing"`
+	PolicyNew      string `json:"policy_new"`
+	CombineKeys    bool   `json:"combine_keys"`
+	RejectBadKeys  bool   `json:"reject_bad_keys"`
+	KeyedCookies   bool   `json:"keyed_cookies"`
+	MintSingle     bool   `json:"mint_single"`
+	PromptCache    bool   `json:"prompt_cache"`
+}
+
+func (c *jsonConfig) config() *Config {
+	config := &Config{
+		PlacementKey: c.PlacementKey.bytes16(), CookieKeys: c.CookieKeys.keys(), Slots: slotConfigs(c.Slots),
+		Strategy: named[Strategy](c.Strategy), Scope: string(c.Scope),
+		Attributes: Attributes{c.Attributes.Path, c.Attributes.Domain, c.Attributes.Secure, c.Attributes.HTTPOnly,
+			named[SameSite](c.Attributes.SameSite), c.Attributes.Partitioned},
+		MaxAge: MaxAgeAuto, Skew: c.Skew, MaxLife: c.MaxLife, MaxIdle: c.MaxIdle,
+		SuccessFirst: c.Success[0], SuccessLast: c.Success[1],
+		PolicyExisting: named[Policy](c.PolicyExisting), PolicyNew: named[Policy](c.PolicyNew),
+		CombineKeys: c.CombineKeys, RejectBadKeys: c.RejectBadKeys, KeyedCookies: c.KeyedCookies,
+		MintSingle: c.MintSingle, PromptCache: c.PromptCache,
+	}
+	if c.CookieName != nil {
+		config.CookieName = *c.CookieName
+	}
+	if c.MaxAge != nil {
+		config.MaxAge = *c.MaxAge
+	}
+	return config
+}
+
+type jsonRequest struct {
+	Group           *string
+	Existing        bool
+	Method, Target  string
+	Consumers       []text
+	ConsumerTrusted bool `json:"consumer_trusted"`
+	Sessions        []text
+	Cookies         []string
+	Carried         string
+	Carrier         bool
+	Scope           text
+	Tried           []int32
+	Now             int64
+	Entropy         text
+	IDHint          *text `json:"id_hint"`
+}
+
+func texts(values []text) (strings []string) {
+	for _, value := range values {
+		strings = append(strings, string(value))
+	}
+	return strings
+}
+
+func (r *jsonRequest) request() *Request {
+	request := &Request{
+		Method: r.Method, Target: r.Target, Consumers: texts(r.Consumers), ConsumerTrusted: r.ConsumerTrusted,
+		Sessions: texts(r.Sessions), Cookies: r.Cookies, Carried: r.Carried, Carrier: r.Carrier,
+		Scope: string(r.Scope), Tried: r.Tried, Existing: r.Existing, Now: r.Now, Entropy: r.Entropy.bytes16(),
+	}
+	if r.Group != nil {
+		request.HasGroup, request.Group = true, named[Group](*r.Group)
+	}
+	if r.IDHint != nil {
+		hint := r.IDHint.bytes16()
+		request.IDHint = &hint
+	}
+	return request
+}
+
+func TestDecisionVectors(t *testing.T) {
+	var file struct {
+		Classify []struct {
+			Method, Target string
+			PromptCache    bool `json:"prompt_cache"`
+			Group          string
+			Existing       bool
+		}
+		Configs []jsonConfig
+		Cases   []struct {
+			Config   int
+			Request  jsonRequest
+			Decision struct {
+				Slot      *int32
+				Source    string
+				Outcome   string
+				PinState  string `json:"pin_state"`
+				Verdict   string
+				KeyReason string `json:"key_reason"`
+				Ambiguous bool
+				Digest    number
+				Cookie    *struct {
+					Value   string
+					MaxAge  uint32 `json:"max_age"`
+					Carrier bool
+				}
+			}
+			LiveFingerprint number `json:"live_fingerprint"`
+			Finish          []struct {
+				Status int
+				Answer string
+				Text   string
+			}
+		}
+		Refused []struct {
+			Config  int
+			Request jsonRequest
+			Error   string
+		}
+	}
+	unmarshal(t, "decision_v1.json", &file)
+	for _, c := range file.Classify {
+		group, existing, err := Classify(nil, c.PromptCache, c.Method, c.Target)
+		check(t, "classify", err, nil, c)
+		check(t, "classify", group.String(), c.Group, c)
+		check(t, "classify", existing, c.Existing, c)
+	}
+	var affinities []*Affinity
+	for i := range file.Configs {
+		affinities = append(affinities, must(New(file.Configs[i].config())))
+	}
+	for _, c := range file.Cases {
+		a, request, want := affinities[c.Config], c.Request.request(), &c.Decision
+		d, err := a.Decide(request)
+		check(t, "decide", err, nil, c)
+		slot := NoSlot
+		if want.Slot != nil {
+			slot = *want.Slot
+		}
+		check(t, "slot", d.Slot, slot, c)
+		check(t, "source", d.Source.String(), want.Source, c)
+		check(t, "outcome", d.Outcome.String(), want.Outcome, c)
+		check(t, "pin_state", d.PinState.String(), want.PinState, c)
+		check(t, "verdict", d.Verdict.String(), want.Verdict, c)
+		check(t, "key_reason", d.KeyReason.String(), want.KeyReason, c)
+		check(t, "ambiguous", d.Ambiguous, want.Ambiguous, c)
+		check(t, "digest", d.Digest(), uint64(want.Digest), c)
+		check(t, "fingerprint", must(a.Fingerprint()), uint64(want.Digest), c)
+		check(t, "cookie", d.SetsCookie(), want.Cookie != nil, c)
+		if want.Cookie != nil {
+			check(t, "value", string(d.value[:]), want.Cookie.Value, c)
+			check(t, "max_age", d.maxAge, want.Cookie.MaxAge, c)
+			check(t, "carrier", d.carrier, want.Cookie.Carrier, c)
+		}
+		check(t, "live_fingerprint", must(a.LiveFingerprint(request.Now)), uint64(c.LiveFingerprint), c)
+		for _, f := range c.Finish {
+			text, answer, err := a.Finish([]byte("x"), &d, f.Status)
+			check(t, "finish", err, nil, c)
+			check(t, "finish", answer.String(), f.Answer, c)
+			check(t, "finish", string(text), "x"+f.Text, c)
+		}
+	}
+	for _, c := range file.Refused {
+		d, err := affinities[c.Config].Decide(c.Request.request())
+		var status Status
+		if !errors.As(err, &status) || status.String() != c.Error || d != (Decision{Slot: NoSlot}) {
+			t.Errorf("refused: got %v, %v: %+v", d, err, c)
+		}
+	}
+	if len(file.Classify) == 0 || len(file.Cases) == 0 || len(file.Refused) == 0 {
+		t.Error("a list is empty")
+	}
+}
