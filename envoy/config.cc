@@ -1,11 +1,8 @@
 #include "config.h"
 
-#include <pthread.h>
-#include <signal.h>
-
-#include <chrono>
 #include <cinttypes>
 #include <cstdio>
+#include <utility>
 
 #include "envoy_abi.h"
 
@@ -13,7 +10,6 @@ namespace tokenpin_envoy {
 namespace {
 
 constexpr size_t kMaxStateFile = 16 << 20;
-constexpr auto kInterval = std::chrono::milliseconds(250);
 
 bool Same(const timespec& a, const timespec& b) {
   return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
@@ -91,21 +87,20 @@ bool Config::ReadFirstStates(Problem* problem) {
 }
 
 bool Config::Build(Problem* problem) {
-  Settings& settings = *settings_;
-  tokenpin_config& library = settings.library;
+  const Settings& settings = *settings_;
   std::vector<tokenpin::SlotConfig> slots;
   for (size_t slot = 0; slot < settings.tokens.size(); ++slot) {
     slots.push_back({tokenpin::bytes(settings.tokens[slot].name), declared_[slot]});
   }
   std::vector<tokenpin::Rule> rules;
-  for (const Rule& rule : settings.rules)
+  for (const Rule& rule : settings.rules) {
     rules.push_back({tokenpin::bytes(rule.pattern), rule.group});
-  library.cookie_keys = settings.cookie_keys.data();
-  library.cookie_key_count = settings.cookie_keys.size();
-  library.slots = slots.data();
-  library.slot_count = slots.size();
-  library.rules = rules.data();
-  library.rule_count = rules.size();
+  }
+  tokenpin::Config library;
+  static_cast<tokenpin_config&>(library) = settings.library;
+  library.set_cookie_keys(settings.cookie_keys);
+  library.set_slots(slots);
+  library.set_rules(rules);
   if (settings.request.scope) library.scope = tokenpin::bytes(*settings.request.scope);
   library.cookie_name = tokenpin::bytes(settings.cookie_name);
   library.attributes.path = tokenpin::bytes(settings.path);
@@ -113,7 +108,7 @@ bool Config::Build(Problem* problem) {
 
   tokenpin::ConfigError error;
   auto affinity = tokenpin::Affinity::make(library, &error);
-  settings.WipeKeys();
+  settings_->WipeKeys();
   if (!affinity) {
     problem->Set(PathOf(error, settings), std::string(tokenpin::name(error.status)));
     return false;
@@ -129,35 +124,22 @@ uint64_t Config::LiveFingerprint() const {
   return *affinity_.live_fingerprint(tokenpin::unix_now());
 }
 
-void Config::StartKeeper(std::function<void(Event)> report) {
-  // Signals are for Envoy's own threads.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  keeper_ = std::thread([this, report = std::move(report)] { Keep(report); });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+bool Config::StartKeeping(std::function<void(Event)> report) {
+  Keeper::Handle handle;
+  const auto task = [this, report = std::move(report)] { LookAfter(report); };
+  if (!Keeper::Get().Add(task, &handle)) return false;
+  kept_ = handle;
+  return true;
 }
 
 Config::~Config() {
-  if (!keeper_.joinable()) return;
-  {
-    const std::lock_guard lock(mutex_);
-    ending_ = true;
-  }
-  wake_.notify_one();
-  keeper_.join();
+  if (kept_) Keeper::Get().Remove(*kept_);
 }
 
-void Config::Keep(const std::function<void(Event)>& report) {
-  uint64_t reported = 0;
-  std::unique_lock lock(mutex_);
-  while (!wake_.wait_for(lock, kInterval, [this] { return ending_; })) {
-    if (const std::optional<Event> event = CheckStateFile()) report(*event);
-    fleet_->EndCooldowns(tokenpin::unix_now());
-    const uint64_t live = LiveFingerprint();
-    if (live != reported) report(Event::kLiveFingerprint);
-    reported = live;
-  }
+void Config::LookAfter(const std::function<void(Event)>& report) {
+  if (const std::optional<Event> event = CheckStateFile()) report(*event);
+  fleet_->EndCooldowns(tokenpin::unix_now());
+  report(Event::kLookedAfter);
 }
 
 std::optional<Config::FileState> Config::StatFile() const {
@@ -177,11 +159,15 @@ std::optional<Event> Config::CheckStateFile() {
     return std::nullopt;
   }
   Problem problem;
-  const std::optional<std::string> text = ReadFile(settings_->state_file, kMaxStateFile);
   std::vector<tokenpin::SlotStatus> declared;
+  const std::optional<std::string> text = ReadFile(settings_->state_file, kMaxStateFile);
+  const bool was_unreadable = std::exchange(unreadable_, !text);
   if (text) {
     declared = ParseStates(*text, settings_->tokens, &problem);
   } else {
+    // What hinders may pass: it is tried again, and told once.
+    file_.reset();
+    if (was_unreadable) return std::nullopt;
     problem.Set("", "cannot be read");
   }
   if (problem.Found()) {

@@ -1,24 +1,21 @@
-// A configuration at work: the affinity, the tokens' credentials and states, and the thread that
-// looks after them.
+// A configuration at work: the affinity, and the tokens' credentials and states.
 #pragma once
 
 #include <sys/stat.h>
 
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 
 #include "fleet.h"
+#include "keeper.h"
 #include "settings.h"
 #include "tokenpin.hpp"
 
 namespace tokenpin_envoy {
 
-enum class Event : uint64_t { kLiveFingerprint, kStateFileApplied, kStateFileRefused };
+enum class Event : uint64_t { kLookedAfter, kStateFileApplied, kStateFileRefused };
 
 // Shared by all workers and by all streams begun under it. Constant, but for the tokens' states.
 class Config {
@@ -27,9 +24,9 @@ class Config {
   static std::unique_ptr<Config> Make(std::unique_ptr<Settings> settings, Problem* problem);
   ~Config();
 
-  // Begins to look at the state file and to end cooldowns, four times a second, on a thread of its
-  // own, which tells of what happened. Until then states change by `fleet` alone.
-  void StartKeeper(std::function<void(Event)> report);
+  // Begins to look at the state file and to end cooldowns, on a thread that tells of what happened.
+  // Until then states change by `fleet` alone. False if there can be no thread.
+  bool StartKeeping(std::function<void(Event)> report);
 
   const Settings& settings() const { return *settings_; }
   const tokenpin::Affinity& affinity() const { return affinity_; }
@@ -43,7 +40,7 @@ class Config {
   Config() = default;
   bool ReadFirstStates(Problem* problem);
   bool Build(Problem* problem);
-  void Keep(const std::function<void(Event)>& report);
+  void LookAfter(const std::function<void(Event)>& report);
   std::optional<Event> CheckStateFile();
 
   std::unique_ptr<Settings> settings_;
@@ -64,10 +61,9 @@ class Config {
   std::optional<FileState> file_;
   std::optional<FileState> StatFile() const;
 
-  std::thread keeper_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  bool ending_ = false;
+  bool unreadable_ = false;  // it was there, and could not be read; that is told once
+
+  std::optional<Keeper::Handle> kept_;
 };
 
 // One line of Envoy's log.

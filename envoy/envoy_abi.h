@@ -32,8 +32,8 @@ constexpr char kEnvoyAbiVersion[] = "v0.2.0";
 
 enum : int { kRequestHeader = 0, kResponseHeader = 2 };
 
-// What hooks return: the first two for headers and trailers, all but the second for bodies.
-enum : int { kContinue = 0, kStopIteration = 1, kStopBodyAndBuffer = 1, kStopBodyNoBuffer = 3 };
+// What hooks return: the first two for headers and trailers, the others and the first for bodies.
+enum : int { kContinue = 0, kStopIteration = 1, kStopBodyAndWatermark = 2, kStopBodyNoBuffer = 3 };
 
 enum : int { kLogInfo = 2, kLogWarning = 3, kLogError = 4 };
 
@@ -41,7 +41,12 @@ enum : int { kAttributeResponseCodeDetails = 16, kAttributeConnectionId = 28 };
 
 enum : int { kMetadataDynamic = 0 };
 
-enum : int { kReceivedRequestBody = 0, kBufferedRequestBody = 1 };
+enum : int {
+  kReceivedRequestBody = 0,
+  kBufferedRequestBody = 1,
+  kReceivedResponseBody = 2,
+  kBufferedResponseBody = 3,
+};
 
 // Callbacks, defined by Envoy.
 void envoy_dynamic_module_callback_log_v2(int level, envoy_buffer message, envoy_buffer source_file,
@@ -79,6 +84,8 @@ bool envoy_dynamic_module_callback_http_get_filter_state_bytes(envoy_filter filt
 void envoy_dynamic_module_callback_http_clear_route_cache(envoy_filter filter);
 // In bytes: of the part that is just passing, or of what Envoy keeps.
 size_t envoy_dynamic_module_callback_http_get_body_size(envoy_filter filter, int body);
+// How much of a body Envoy buffers, in bytes.
+size_t envoy_dynamic_module_callback_http_get_buffer_limit(envoy_filter filter);
 // Begins the request again from the first filter, with its headers as they are now. If it returns
 // true, the stream is gone: nothing of it may be used, and the hook returns kStopIteration.
 bool envoy_dynamic_module_callback_http_filter_recreate_stream(envoy_filter filter,

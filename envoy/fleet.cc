@@ -13,6 +13,11 @@ bool Over(const SlotStatus& status, uint64_t now) {
   return status.until != 0 && now >= status.until;
 }
 
+bool IsUp(const SlotStatus& status, uint64_t now) {
+  return status.state == TOKENPIN_STATE_UP ||
+         (status.state != TOKENPIN_STATE_VACANT && Over(status, now));
+}
+
 }  // namespace
 
 Fleet::Fleet(const tokenpin::Affinity& affinity, std::vector<SlotStatus> declared)
@@ -24,13 +29,22 @@ Fleet::Fleet(const tokenpin::Affinity& affinity, std::vector<SlotStatus> declare
 bool Fleet::Cool(uint32_t slot, tokenpin::State state, uint64_t until, uint64_t now) {
   const std::lock_guard lock(mutex_);
   const SlotStatus& live = live_[slot];
-  if (live.state != TOKENPIN_STATE_UP && !Over(live, now)) {
+  if (IsUp(live, now)) {
+    if (state == TOKENPIN_STATE_DRAINING && !OthersAreUp(slot, now)) return false;
+  } else {
     // Down is worse than draining; of two that are as bad the longer one counts.
     if (live.state > state) return false;
     if (live.state == state && (!cooling_[slot] || live.until >= until)) return false;
   }
   Put(slot, {until, live.weight, state}, true);
   return true;
+}
+
+bool Fleet::OthersAreUp(uint32_t slot, uint64_t now) const {
+  for (uint32_t other = 0; other < live_.size(); ++other) {
+    if (other != slot && live_[other].weight != 0 && IsUp(live_[other], now)) return true;
+  }
+  return false;
 }
 
 void Fleet::Declare(const std::vector<SlotStatus>& declared) {

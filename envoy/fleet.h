@@ -17,7 +17,8 @@ class Fleet {
   Fleet(const tokenpin::Affinity& affinity, std::vector<tokenpin::SlotStatus> declared);
 
   // A response asks for `state` until a unix second. False if the token keeps what it has: a
-  // cooldown never makes a state better or shorter, and leaves alone what somebody declared.
+  // cooldown makes no state better, lengthens only its own like, and lets the last token that is up
+  // not drain, for that would refuse all newcomers for nothing.
   bool Cool(uint32_t slot, tokenpin::State state, uint64_t until, uint64_t now);
 
   // What a state file says, by slot. Each token whose entry changed takes it, and ends its
@@ -29,6 +30,7 @@ class Fleet {
   void EndCooldowns(uint64_t now);
 
  private:
+  bool OthersAreUp(uint32_t slot, uint64_t now) const;
   void Put(uint32_t slot, const tokenpin::SlotStatus& status, bool cooling);
 
   std::mutex mutex_;

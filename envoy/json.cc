@@ -17,25 +17,45 @@ class DuplicateFinder {
   bool operator()(int, Json::parse_event_t event, Json& parsed) {
     switch (event) {
       case Json::parse_event_t::object_start:
-        objects_.emplace_back();
-        break;
-      case Json::parse_event_t::object_end:
-        objects_.pop_back();
+      case Json::parse_event_t::array_start:
+        levels_.push_back({event == Json::parse_event_t::array_start, 0, {}, {}});
         break;
       case Json::parse_event_t::key: {
-        const auto& name = parsed.get_ref<const std::string&>();
-        if (!objects_.back().insert(name).second) problem_->Set(name, "given twice");
+        Level& level = levels_.back();
+        level.name = parsed.get_ref<const std::string&>();
+        if (!level.names.insert(level.name).second) problem_->Set(Path(), "given twice");
         break;
       }
-      default:
+      case Json::parse_event_t::object_end:
+      case Json::parse_event_t::array_end:
+        levels_.pop_back();
+        [[fallthrough]];
+      case Json::parse_event_t::value:
+        if (!levels_.empty()) ++levels_.back().index;
         break;
     }
     return true;
   }
 
  private:
+  struct Level {
+    bool list;
+    size_t index;      // of the element that is being read
+    std::string name;  // of the field that is being read
+    std::set<std::string> names;
+  };
+
+  std::string Path() const {
+    std::string path;
+    for (const Level& level : levels_) {
+      path += level.list ? "[" + std::to_string(level.index) + "]"
+                         : (path.empty() ? "" : ".") + level.name;
+    }
+    return path;
+  }
+
   Problem* problem_;
-  std::vector<std::set<std::string>> objects_;
+  std::vector<Level> levels_;
 };
 
 std::string Position(std::string_view text, size_t byte) {

@@ -1,6 +1,9 @@
 // The hooks that Envoy calls, and nothing else. They are noexcept: nothing may unwind into Envoy.
 
+#include <map>
 #include <memory>
+#include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -11,21 +14,52 @@
 namespace tokenpin_envoy {
 namespace {
 
+// The chains of each filter name, oldest first. When Envoy replaces a configuration, the old one
+// goes on until its last connection has ended; the gauges are the newest one's.
+class Generations {
+ public:
+  static Generations& Get() {
+    static Generations* const generations = new Generations;
+    return *generations;
+  }
+  uint64_t Add(const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    alive_[name].insert(++last_);
+    return last_;
+  }
+  void Remove(const std::string& name, uint64_t generation) {
+    const std::lock_guard lock(mutex_);
+    alive_[name].erase(generation);
+  }
+  bool IsNewest(const std::string& name, uint64_t generation) {
+    const std::lock_guard lock(mutex_);
+    return *alive_[name].rbegin() == generation;
+  }
+
+ private:
+  std::mutex mutex_;
+  uint64_t last_ = 0;
+  std::map<std::string, std::set<uint64_t>> alive_;
+};
+
 // A chain, and its way to the main thread.
 struct OwnedChain : Chain {
-  explicit OwnedChain(envoy_config envoy)
-      : scheduler(envoy_dynamic_module_callback_http_filter_config_scheduler_new(envoy)) {}
+  OwnedChain(envoy_config envoy, std::string_view filter_name)
+      : name(filter_name),
+        generation(Generations::Get().Add(name)),
+        scheduler(envoy_dynamic_module_callback_http_filter_config_scheduler_new(envoy)) {}
   ~OwnedChain() {
     // The keeper may still use the scheduler.
     config.reset();
     envoy_dynamic_module_callback_http_filter_config_scheduler_delete(scheduler);
+    Generations::Get().Remove(name, generation);
   }
 
   // Something that the keeper told of, on the main thread.
   void OnEvent(envoy_config envoy, Event event) const {
     switch (event) {
-      case Event::kLiveFingerprint:
-        return stats.SetFingerprints(envoy, config->fingerprint(), config->LiveFingerprint());
+      case Event::kLookedAfter:
+        return SetGauges(envoy);
       case Event::kStateFileApplied:
         return stats.CountMain(envoy, Counter::kStateFileApplied);
       case Event::kStateFileRefused:
@@ -33,6 +67,13 @@ struct OwnedChain : Chain {
     }
   }
 
+  void SetGauges(envoy_config envoy) const {
+    if (config == nullptr || !Generations::Get().IsNewest(name, generation)) return;
+    stats.SetFingerprints(envoy, config->fingerprint(), config->LiveFingerprint());
+  }
+
+  const std::string name;
+  const uint64_t generation;
   const envoy_scheduler scheduler;
 };
 
@@ -47,12 +88,15 @@ std::unique_ptr<Config> MakeConfig(std::unique_ptr<Settings> settings, Problem* 
 }
 
 template <typename Report>
-void StartKeeper(Config* config, Report report) {
-  if (!envoy_dynamic_module_callback_is_validation_mode()) config->StartKeeper(report);
+bool StartKeeping(Config* config, Report report, Problem* problem) {
+  if (envoy_dynamic_module_callback_is_validation_mode()) return true;
+  if (!config->StartKeeping(report)) problem->Set("", "there can be no further thread");
+  return !problem->Found();
 }
 
-std::unique_ptr<OwnedChain> MakeChain(envoy_config envoy, std::string_view text, Problem* problem) {
-  auto chain = std::make_unique<OwnedChain>(envoy);
+std::unique_ptr<OwnedChain> MakeChain(envoy_config envoy, std::string_view name,
+                                      std::string_view text, Problem* problem) {
+  auto chain = std::make_unique<OwnedChain>(envoy, name);
   if (!chain->stats.Define(envoy)) {
     problem->Set("", "Envoy refuses the metrics");
     return nullptr;
@@ -65,24 +109,25 @@ std::unique_ptr<OwnedChain> MakeChain(envoy_config envoy, std::string_view text,
         "configuration accepted: no tokens, requests pass unless their route brings some");
     return chain;
   }
-  chain->stats.SetFingerprints(envoy, config->fingerprint(), config->LiveFingerprint());
-  StartKeeper(config.get(), [scheduler = chain->scheduler](Event event) {
+  const auto report = [scheduler = chain->scheduler](Event event) {
     envoy_dynamic_module_callback_http_filter_config_scheduler_commit(scheduler,
                                                                       static_cast<uint64_t>(event));
-  });
+  };
+  if (!StartKeeping(config.get(), report, problem)) return nullptr;
   chain->config = std::move(config);
+  chain->SetGauges(envoy);
   return chain;
 }
 
-std::unique_ptr<Route> MakeRoute(std::string_view text, Problem* problem) {
+std::unique_ptr<RoutePointer> MakeRoute(std::string_view text, Problem* problem) {
   Parsed parsed = ParseConfiguration(text, true, problem);
-  auto route = std::make_unique<Route>();
+  auto route = std::make_shared<Route>();
   route->overlay = std::move(parsed.overlay);
   std::unique_ptr<Config> config = MakeConfig(std::move(parsed.settings), problem);
   if (problem->Found()) return nullptr;
-  if (config != nullptr) StartKeeper(config.get(), [](Event) {});
+  if (config != nullptr && !StartKeeping(config.get(), [](Event) {}, problem)) return nullptr;
   route->config = std::move(config);
-  return route;
+  return std::make_unique<RoutePointer>(std::move(route));
 }
 
 template <typename Made>
@@ -100,7 +145,7 @@ Stream* AsStream(module_pointer stream) { return static_cast<Stream*>(const_cast
 using tokenpin_envoy::AsStream;
 using tokenpin_envoy::OwnedChain;
 using tokenpin_envoy::Problem;
-using tokenpin_envoy::Route;
+using tokenpin_envoy::RoutePointer;
 using tokenpin_envoy::Stream;
 
 extern "C" {
@@ -109,10 +154,11 @@ const char* envoy_dynamic_module_on_program_init() noexcept {
   return tokenpin::abi_matches() ? kEnvoyAbiVersion : nullptr;
 }
 
-module_pointer envoy_dynamic_module_on_http_filter_config_new(envoy_config envoy, envoy_buffer,
+module_pointer envoy_dynamic_module_on_http_filter_config_new(envoy_config envoy, envoy_buffer name,
                                                               envoy_buffer text) noexcept {
   Problem problem;
-  auto chain = tokenpin_envoy::MakeChain(envoy, {text.ptr, text.length}, &problem);
+  auto chain =
+      tokenpin_envoy::MakeChain(envoy, {name.ptr, name.length}, {text.ptr, text.length}, &problem);
   return tokenpin_envoy::Release(std::move(chain), "configuration", problem);
 }
 
@@ -133,7 +179,7 @@ module_pointer envoy_dynamic_module_on_http_filter_per_route_config_new(
 }
 
 void envoy_dynamic_module_on_http_filter_per_route_config_destroy(module_pointer route) noexcept {
-  delete static_cast<const Route*>(route);
+  delete static_cast<const RoutePointer*>(route);
 }
 
 module_pointer envoy_dynamic_module_on_http_filter_new(module_pointer chain,

@@ -66,7 +66,8 @@ bool RequestReader::Read(envoy_filter envoy, const Settings& settings, const Ove
   }
   carried_ = !values_.empty();
   request->carrier = carried_;
-  if (carried_) request->carried = values_[0];
+  // Of several, none can be told to be the right one.
+  if (values_.size() == 1) request->carried = values_[0];
 
   if (ReadIdHint(envoy, settings.id_hint)) request->id_hint = id_hint_;
   request->now = tokenpin::unix_now();
@@ -109,7 +110,7 @@ bool RequestReader::ReadScope(envoy_filter envoy, const Settings& settings,
   if (values_.empty()) return true;
   if (values_.size() > 1) return false;
   scope_ = Pick(overlay, &Overlay::scope, settings).value_or("");
-  // No header has a zero byte, so scope and tenant cannot run into each other.
+  // No configured scope has a zero byte, so scope and tenant cannot run into each other.
   scope_ += '\0';
   scope_ += tokenpin::view(values_[0]);
   return scope_.size() <= TOKENPIN_MAX_SCOPE;

@@ -372,6 +372,29 @@ void ReadSuccess(Fields* fields, tokenpin_config* library) {
   library->success_last = status(1);
 }
 
+// A header that the filter writes for one purpose must not be read or written for another.
+void RefuseSharedHeaders(Fields* fields, const Settings& settings) {
+  std::set<std::string_view> others;
+  const auto add = [&](const ValueSource& source) {
+    if (source.kind == ValueSource::Kind::kHeader) others.insert(source.name);
+  };
+  for (const Token& token : settings.tokens) {
+    for (const Credential& credential : token.credentials) others.insert(credential.name);
+  }
+  add(settings.consumer);
+  add(settings.tenant);
+  add(settings.id_hint);
+  add(settings.request.existing);
+  for (const ValueSource& source : settings.session) add(source);
+  if (others.count(settings.carrier_header) != 0) {
+    fields->problem()->Set(fields->Path("carrier_header"), "has another use already");
+  }
+  others.insert(settings.carrier_header);
+  if (!settings.response_header.empty() && others.count(settings.response_header) != 0) {
+    fields->problem()->Set(fields->Path("response_header"), "has another use already");
+  }
+}
+
 void ReadSettings(Fields* fields, Settings* settings) {
   tokenpin_config& library = settings->library;
   if (const Json* key = fields->Require("placement_key")) {
@@ -417,6 +440,7 @@ void ReadSettings(Fields* fields, Settings* settings) {
   fields->Bool("cache_control", &settings->cache_control);
   fields->Bool("metadata", &settings->metadata);
   ReadOwnHeaderName(fields, "response_header", &settings->response_header);
+  RefuseSharedHeaders(fields, *settings);
 }
 
 }  // namespace

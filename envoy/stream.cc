@@ -29,14 +29,12 @@ Scratch& WorkerScratch() {
 // What a stream leaves to the one that Envoy makes in its place, while it makes it.
 struct Inheritance {
   const Chain* chain;
-  std::shared_ptr<const Config> kept;
-  Tried tried;
-  bool carrier;
+  Tries tries;
 };
-thread_local const Inheritance* inheritance = nullptr;
+thread_local Inheritance* inheritance = nullptr;
 
 // Longer bodies of a response that leads to a retry are cut off. Errors are short.
-constexpr uint64_t kMaxHeldBody = 64 << 10;
+constexpr size_t kMaxHeldBody = 64 << 10;
 
 template <typename Number>
 bool ReadNumber(std::string_view text, Number* number) {
@@ -49,45 +47,46 @@ bool Contains(const std::vector<uint16_t>& statuses, uint16_t status) {
   return std::find(statuses.begin(), statuses.end(), status) != statuses.end();
 }
 
-// Whether a request may go to another token instead: it has no pin, and nobody will look for what
-// it creates at the old token, for the answer's cookie names the one that gave it.
-bool MayMove(const tokenpin::Decision& decision) {
-  const bool unpinned = decision.outcome() == TOKENPIN_OUTCOME_PLACED ||
-                        decision.outcome() == TOKENPIN_OUTCOME_RETRIED;
-  return unpinned && (decision.source() == TOKENPIN_SOURCE_STATELESS ||
-                      decision.source() == TOKENPIN_SOURCE_NONE || decision.fields().cookie != 0);
-}
-
-const Overlay* RouteOverlay(envoy_filter envoy, std::shared_ptr<const Config>* of_route) {
-  const auto* route = static_cast<const Route*>(
-      envoy_dynamic_module_callback_get_most_specific_route_config(envoy));
-  if (route == nullptr) return nullptr;
-  *of_route = route->config;
-  return route->config == nullptr ? &route->overlay : nullptr;
+// Replaces the request's headers.
+void SetAllHeaders(envoy_filter envoy, const HeaderValues& wanted) {
+  const HeaderValues now = ReadAllHeaders(envoy, kRequestHeader);
+  for (const auto& [name, values] : now) {
+    if (wanted.count(name) == 0) RemoveHeader(envoy, kRequestHeader, name);
+  }
+  for (const auto& [name, values] : wanted) {
+    const auto found = now.find(name);
+    // Those that are as they should be are left alone: Envoy lets no module set an empty one.
+    if (found != now.end() && found->second == values) continue;
+    if (name[0] == ':') {
+      // A request cannot be without its pseudo-headers, not for a moment.
+      SetHeader(envoy, kRequestHeader, name, values[0]);
+      continue;
+    }
+    RemoveHeader(envoy, kRequestHeader, name);
+    for (const std::string& value : values) AddHeader(envoy, kRequestHeader, name, value);
+  }
 }
 
 }  // namespace
 
 Stream::Stream(const Chain& chain) : chain_(chain) {
-  if (inheritance != nullptr && inheritance->chain == &chain) {
-    kept_ = inheritance->kept;
-    tried_ = inheritance->tried;
-    carrier_ = inheritance->carrier;
-  }
+  if (inheritance != nullptr && inheritance->chain == &chain)
+    tries_ = std::move(inheritance->tries);
 }
 
 int Stream::OnRequestHeaders(envoy_filter envoy, bool end_of_stream) {
   request_ended_ = end_of_stream;
-  const std::shared_ptr<const Config> before = std::move(kept_);
-  const Overlay* overlay = RouteOverlay(envoy, &kept_);
-  config_ = kept_ != nullptr ? kept_.get() : chain_.config.get();
+  const auto* route = static_cast<const RoutePointer*>(
+      envoy_dynamic_module_callback_get_most_specific_route_config(envoy));
+  if (route != nullptr) route_ = *route;
+  config_ =
+      route_ != nullptr && route_->config != nullptr ? route_->config.get() : chain_.config.get();
+  if (tries_.count != 0) chain_.stats.Count(envoy, Counter::kRetries);
   if (config_ == nullptr) return kContinue;
-  // Slots of another configuration mean other tokens.
-  if (kept_ != before) tried_.count = 0;
-  observe_ = config_->settings().request.observe.value_or(false);
-  if (overlay != nullptr) observe_ = overlay->observe.value_or(observe_);
+  // Another route may have another set of tokens; the number of tries counts for all.
+  if (tries_.route != route_) tries_ = {tries_.count, route_, {}, false};
 
-  const auto decision = Decide(envoy, overlay);
+  const auto decision = Decide(envoy);
   if (!decision) {
     chain_.stats.Count(envoy, Counter::kErrors);
     if (decision.status == TOKENPIN_STATUS_SCOPE_LENGTH) {
@@ -101,20 +100,39 @@ int Stream::OnRequestHeaders(envoy_filter envoy, bool end_of_stream) {
   chain_.stats.CountDecision(envoy, decision_);
   if (config_->settings().metadata) WriteMetadata(envoy);
   if (!decision_.has_slot()) return RefuseForWantOfToken(envoy);
-  if (!observe_) Serve(envoy);
+  if (!Observes()) Serve(envoy);
   return kContinue;
 }
 
+// What the route replaces; null if it has nothing or a configuration of its own.
+const Overlay* Stream::RouteOverlay() const {
+  return route_ != nullptr && route_->config == nullptr ? &route_->overlay : nullptr;
+}
+
+bool Stream::Observes() const {
+  const Overlay* overlay = RouteOverlay();
+  const bool configured = config_->settings().request.observe.value_or(false);
+  return overlay != nullptr ? overlay->observe.value_or(configured) : configured;
+}
+
 // What was read for it stays in the worker's scratch.
-tokenpin::Result<tokenpin::Decision> Stream::Decide(envoy_filter envoy, const Overlay* overlay) {
+tokenpin::Result<tokenpin::Decision> Stream::Decide(envoy_filter envoy) {
+  const Settings& settings = config_->settings();
   tokenpin::Request request;
-  if (!WorkerScratch().reader.Read(envoy, config_->settings(), overlay, &request)) {
+  if (!WorkerScratch().reader.Read(envoy, settings, RouteOverlay(), &request)) {
     return {TOKENPIN_STATUS_SCOPE_LENGTH, {}};
   }
-  carrier_ = carrier_ || request.carrier != 0;
-  request.carrier = carrier_;
-  request.tried = tried_.slots.data();
-  request.tried_count = tried_.count;
+  tries_.carrier = tries_.carrier || request.carrier != 0;
+  request.carrier = tries_.carrier;
+  request.set_tried(tries_.slots);
+  if (settings.max_retries != 0) {
+    existing_ = request.existing != 0;
+    if (request.has_group == 0) {
+      existing_ |= config_->affinity()
+                       .classify(tokenpin::view(request.method), tokenpin::view(request.target))
+                       ->existing;
+    }
+  }
   // Without randomness the bytes are zero, which the library refuses where it matters.
   (void)tokenpin::fill_entropy(request.entropy);
   return config_->affinity().decide(request);
@@ -146,7 +164,9 @@ void Stream::Serve(envoy_filter envoy) {
   serving_ = true;
   cookie_name_ = reader.scope().empty() ? config_->cookie_name()
                                         : *config_->affinity().cookie_name(reader.scope());
-  if (settings.max_retries != 0) saved_ = ReadAllHeaders(envoy, kRequestHeader);
+  if (tries_.count < settings.max_retries && MayMove(decision_)) {
+    saved_ = ReadAllHeaders(envoy, kRequestHeader);
+  }
   StripCookies(envoy, &reader.cookies());
   if (reader.carried()) RemoveHeader(envoy, kRequestHeader, settings.carrier_header);
   for (const Credential& credential : settings.tokens[decision_.slot()].credentials) {
@@ -161,7 +181,7 @@ void Stream::Serve(envoy_filter envoy) {
 
 int Stream::Refuse(envoy_filter envoy, uint32_t status, std::string_view code,
                    std::string_view message) const {
-  if (observe_) return kContinue;
+  if (Observes()) return kContinue;
   const std::string body = R"({"error":{"message":")" + std::string(message) +
                            R"(","type":"gateway_error","param":null,"code":")" + std::string(code) +
                            R"("}})";
@@ -255,16 +275,20 @@ int Stream::OnResponseHeaders(envoy_filter envoy, bool end_of_stream) {
   // Ending a response that is still coming in costs the upstream's connection, or a reset stream in
   // it, of which servers take only so many. So a short body is waited for.
   held_status_ = status;
-  uint64_t length = 0;
-  const std::string_view text = FirstHeader(envoy, kResponseHeader, "content-length");
-  const bool known = ReadNumber(text, &length);
-  if (!end_of_stream && known && length <= kMaxHeldBody) return kStopIteration;
+  if (!end_of_stream) return kStopIteration;
   return EndHold(envoy) ? kStopIteration : kContinue;
 }
 
 int Stream::OnResponseBody(envoy_filter envoy, bool end_of_stream) {
   if (held_status_ == 0) return kContinue;
-  if (!end_of_stream) return kStopBodyAndBuffer;
+  if (!end_of_stream) {
+    const size_t held =
+        envoy_dynamic_module_callback_http_get_body_size(envoy, kBufferedResponseBody) +
+        envoy_dynamic_module_callback_http_get_body_size(envoy, kReceivedResponseBody);
+    // Near its limit Envoy would stop to read.
+    const size_t limit = envoy_dynamic_module_callback_http_get_buffer_limit(envoy);
+    if (held <= std::min(kMaxHeldBody, limit / 2)) return kStopBodyAndWatermark;
+  }
   return EndHold(envoy) ? kStopBodyNoBuffer : kContinue;
 }
 
@@ -281,7 +305,8 @@ bool Stream::EndHold(envoy_filter envoy) {
   return false;
 }
 
-void Stream::Finish(envoy_filter envoy, uint16_t status) const {
+void Stream::Finish(envoy_filter envoy, uint16_t status) {
+  saved_.clear();
   DropUpstreamAnswers(envoy);
   Answer(envoy, status);
 }
@@ -348,53 +373,51 @@ void Stream::Answer(envoy_filter envoy, uint16_t status) const {
   chain_.stats.Count(envoy, Counter::kCookiesSet);
 }
 
+// Whether a request may go to another token instead: no pin and no key ties it to the state that it
+// names, and nobody will look for what it creates at the old token, for the answer's cookie names
+// the one that gave it.
+bool Stream::MayMove(const tokenpin::Decision& decision) const {
+  if (decision.outcome() != TOKENPIN_OUTCOME_PLACED &&
+      decision.outcome() != TOKENPIN_OUTCOME_RETRIED) {
+    return false;
+  }
+  switch (decision.source()) {
+    case TOKENPIN_SOURCE_STATELESS:
+    case TOKENPIN_SOURCE_NONE:
+    case TOKENPIN_SOURCE_MINTED:
+      return true;
+    default:
+      return decision.fields().cookie != 0 && !existing_;
+  }
+}
+
 // Envoy sends again what it has kept of the body. It keeps it where the route has a retry or an
 // internal redirect policy, up to a limit; elsewhere nothing, and the request would be cut short.
 bool Stream::MayRetry(envoy_filter envoy) const {
-  return tried_.count < config_->settings().max_retries && MayMove(decision_) && request_ended_ &&
+  return tries_.count < config_->settings().max_retries && MayMove(decision_) && request_ended_ &&
          envoy_dynamic_module_callback_http_get_body_size(envoy, kBufferedRequestBody) ==
              body_size_;
 }
 
 // Lets Envoy begin the request again, with another stream object that knows what was tried.
 bool Stream::Retry(envoy_filter envoy) {
-  RestoreRequest(envoy);
-  tried_.slots[tried_.count++] = decision_.slot();
-  std::shared_ptr<const Config> of_route;
-  const Overlay* overlay = RouteOverlay(envoy, &of_route);
-  if (of_route != kept_) return false;
+  // As the client sent them: the router has changed more headers than this filter, and the filters
+  // in front will see them again.
+  const HeaderValues changed = ReadAllHeaders(envoy, kRequestHeader);
+  SetAllHeaders(envoy, saved_);
+  tries_.slots.push_back(decision_.slot());
   // Without another token, the answer that is there is better than none.
-  const auto next = Decide(envoy, overlay);
-  if (!next || !next->has_slot() || !MayMove(*next)) return false;
-  chain_.stats.Count(envoy, Counter::kRetries);
-
-  // Envoy makes the new stream before the call returns.
-  const Inheritance left{&chain_, kept_, tried_, carrier_};
-  inheritance = &left;
-  const bool begun = envoy_dynamic_module_callback_http_filter_recreate_stream(envoy, nullptr, 0);
-  inheritance = nullptr;
-  return begun;
-}
-
-// All headers: the router changes more of them than this filter does, and the filters in front will
-// see them again.
-void Stream::RestoreRequest(envoy_filter envoy) const {
-  const HeaderValues now = ReadAllHeaders(envoy, kRequestHeader);
-  for (const auto& [name, values] : now) {
-    if (saved_.count(name) == 0) RemoveHeader(envoy, kRequestHeader, name);
+  const auto next = Decide(envoy);
+  if (next && next->has_slot() && MayMove(*next)) {
+    Inheritance left{&chain_, {tries_.count + 1, route_, tries_.slots, tries_.carrier}};
+    // Envoy makes the new stream before the call returns.
+    inheritance = &left;
+    const bool begun = envoy_dynamic_module_callback_http_filter_recreate_stream(envoy, nullptr, 0);
+    inheritance = nullptr;
+    if (begun) return true;
   }
-  for (const auto& [name, values] : saved_) {
-    const auto found = now.find(name);
-    // Those that are as they were are left alone: Envoy lets no module set an empty one again.
-    if (found != now.end() && found->second == values) continue;
-    if (name[0] == ':') {
-      // A request cannot be without its pseudo-headers, not for a moment.
-      SetHeader(envoy, kRequestHeader, name, values[0]);
-      continue;
-    }
-    RemoveHeader(envoy, kRequestHeader, name);
-    for (const std::string& value : values) AddHeader(envoy, kRequestHeader, name, value);
-  }
+  SetAllHeaders(envoy, changed);
+  return false;
 }
 
 }  // namespace tokenpin_envoy

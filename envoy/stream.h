@@ -1,7 +1,6 @@
 // One request and its response.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -23,16 +22,22 @@ struct Chain {
   std::shared_ptr<const Config> config;  // null: only routes bring one
 };
 
-// What a route's configuration became. Envoy may drop it while a stream still runs.
+// What a route's configuration became. Envoy may drop it while a stream still runs, so it is
+// shared.
 struct Route {
   std::shared_ptr<const Config> config;  // null: the chain's, with the overlay
   Overlay overlay;
 };
+using RoutePointer = std::shared_ptr<const Route>;
 
-// The slots that a request has been sent to in vain.
-struct Tried {
-  std::array<uint32_t, kMaxRetries> slots;
+// What a request that is tried again knows of its former tries.
+struct Tries {
   uint32_t count = 0;
+  // The slots that were tried, and whether the answer goes in the carrier header (an empty one
+  // cannot be put back). Both only mean something to the configuration they come from.
+  RoutePointer route;
+  std::vector<uint32_t> slots;
+  bool carrier = false;
 };
 
 // Used by one worker at a time.
@@ -48,7 +53,9 @@ class Stream {
   int OnResponseTrailers(envoy_filter envoy);
 
  private:
-  tokenpin::Result<tokenpin::Decision> Decide(envoy_filter envoy, const Overlay* overlay);
+  bool Observes() const;
+  const Overlay* RouteOverlay() const;
+  tokenpin::Result<tokenpin::Decision> Decide(envoy_filter envoy);
   int Refuse(envoy_filter envoy, uint32_t status, std::string_view code,
              std::string_view message) const;
   int RefuseForWantOfToken(envoy_filter envoy) const;
@@ -59,27 +66,26 @@ class Stream {
   void DropUpstreamAnswers(envoy_filter envoy) const;
   void CoolDown(envoy_filter envoy, uint16_t status) const;
   void Answer(envoy_filter envoy, uint16_t status) const;
-  void Finish(envoy_filter envoy, uint16_t status) const;
+  void Finish(envoy_filter envoy, uint16_t status);
+  bool MayMove(const tokenpin::Decision& decision) const;
   bool MayRetry(envoy_filter envoy) const;
   bool EndHold(envoy_filter envoy);
   bool Retry(envoy_filter envoy);
-  void RestoreRequest(envoy_filter envoy) const;
 
   const Chain& chain_;
-  const Config* config_ = nullptr;      // the one that decides; null: the request passes
-  std::shared_ptr<const Config> kept_;  // keeps it alive if it is a route's
-  bool observe_ = false;
+  RoutePointer route_;              // null: the route has no configuration
+  const Config* config_ = nullptr;  // the one that decides; null: the request passes
   bool decided_ = false;
   bool serving_ = false;  // a token was put on the request
   tokenpin::CookieName cookie_name_;
   tokenpin::Decision decision_;
 
   // For a retry.
-  Tried tried_;           // without the slot of `decision_`
-  bool carrier_ = false;  // the answer goes in the carrier header; an empty one cannot be restored
+  Tries tries_;                 // before this one
+  bool existing_ = false;       // the request names existing state
   bool request_ended_ = false;  // before any trailers
   uint64_t body_size_ = 0;      // so far
-  HeaderValues saved_;          // the request's
+  HeaderValues saved_;          // the request's, if it may move
   uint16_t held_status_ = 0;    // of a response that waits for its end; else 0
 };
 
