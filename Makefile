@@ -65,16 +65,9 @@ header: ## include/tokenpin.h, from src/capi
 vectors: ## tests/vectors/*_v1.json, the worked examples and figures in docs/, from the code
 	TOKENPIN_WRITE_VECTORS=1 $(CARGO) test --quiet --locked --test vectors --test docs --test operations
 
-.PHONY: demo
-demo: lib ## the main job on real traffic: Envoy, the OpenAI client, several accounts
-	$(PYTHON) envoy/demo/demo.py --build-dir $(BUILD)
-
-.PHONY: demo-smoke
-demo-smoke: lib ## a small run of the demo
-	$(PYTHON) envoy/demo/demo.py --build-dir $(BUILD) --smoke
-
 include envoy/envoy.mk
 include envoy/unit/unit.mk
+include envoy/e2e/e2e.mk
 
 # What other languages and tools say of the same code.
 include tests/capi/tests.mk
@@ -120,8 +113,8 @@ twin: lib ## the Python implementation against the vectors and the shared librar
 include go/go.mk
 
 # One after another, each with its seconds.
-TESTS := lint unit capi-test hpp-test packages-test no-std readme twin envoy-unit demo-smoke go-test go-envoy
-CHECKS := $(TESTS) capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test go-check demo
+TESTS := lint unit capi-test hpp-test packages-test no-std readme twin envoy-unit e2e-smoke demo-smoke go-test go-envoy
+CHECKS := $(TESTS) capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test go-check e2e demo
 
 define run
 	@for target in $(1); do echo "== $$target"; start=$$(date +%s); \

@@ -1,0 +1,71 @@
+import pathlib
+import shutil
+
+import pytest
+from gateway import LOGGED_NEVER, Gateway, settings
+
+
+def pytest_addoption(parser):
+    parser.addoption("--build-dir", type=pathlib.Path, default=pathlib.Path("build"))
+
+
+class Run:
+    """What all tests of a run have in common."""
+
+    def __init__(self, build):
+        self.build = build.resolve()
+        self.folder = self.build / "e2e"
+
+    def leaks(self):
+        """What stands in a file that an Envoy wrote, and must not."""
+        for path in sorted(self.folder.glob("**/*.log")):
+            text = path.read_text(errors="replace")
+            yield from (f"{path}: {value}" for value in LOGGED_NEVER if value in text)
+
+
+@pytest.fixture(scope="session")
+def run(request):
+    run = Run(request.config.getoption("--build-dir"))
+    shutil.rmtree(run.folder, ignore_errors=True)
+    yield run
+    leaks = list(run.leaks())
+    assert not leaks, "logs hold secrets:\n" + "\n".join(leaks)
+
+
+@pytest.fixture
+def folder(run, request):
+    """A folder for the files of one test."""
+    name = "".join(c if c.isalnum() or c in "-_." else "_" for c in request.node.name)
+    path = run.folder / request.node.path.stem / name[:80]
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@pytest.fixture
+def gateways(run, folder):
+    """Makes gateways that are not started. Each must be alive at the end of the test."""
+    made = []
+
+    def make(environment=None):
+        name = f"gateway-{len(made) + 1}"
+        made.append(Gateway(folder / name, run.build / "envoy", environment))
+        return made[-1]
+
+    yield make
+    ended = [each.folder for each in made if each.envoy.process and not each.alive()]
+    for each in made:
+        each.close()
+    assert not ended, f"Envoy ended by itself: {ended}"
+
+
+@pytest.fixture
+def gateway(gateways):
+    """Starts a gateway: `gateway(settings(...), routes=[...], ...)`."""
+
+    def start(fields=None, environment=None, **options):
+        made = gateways(environment)
+        made.configure(**options)
+        made.start(settings() if fields is None else fields)
+        return made
+
+    return start

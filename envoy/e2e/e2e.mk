@@ -1,0 +1,22 @@
+# The Envoy filter end to end, and the demo. Included by the Makefile at the top, whose variables it uses.
+
+# -B: no compiled files among the sources. One test alone: the same with `-k NAME`. What every Envoy of a run
+# read and wrote is left in build/e2e, a folder for each test.
+E2E := $(VENV)/bin/python -B -m pytest --quiet --build-dir $(BUILD) envoy/e2e
+DEMO := PYTHONPATH=envoy/harness $(VENV)/bin/python -B envoy/demo/demo.py $(BUILD)
+
+.PHONY: e2e-smoke
+e2e-smoke: envoy-filter ## the Envoy filter end to end: the most valuable tests
+	$(E2E) -m smoke
+
+.PHONY: e2e
+e2e: envoy-filter ## the Envoy filter end to end: all tests
+	$(E2E)
+
+.PHONY: demo
+demo: envoy-filter ## the main job on real traffic: Envoy, the OpenAI client, several accounts
+	$(DEMO)
+
+.PHONY: demo-smoke
+demo-smoke: envoy-filter ## a small run of the demo
+	$(DEMO) --smoke

