@@ -236,6 +236,7 @@ inline std::string_view name(tokenpin_enum which, std::int32_t value) noexcept {
  * `KeyRing` ask by themselves, and refuse to be made with `TOKENPIN_STATUS_STRUCT_SIZE` if not.
  */
 [[nodiscard]] inline bool abi_matches() noexcept {
+  tokenpin_abi_v1();  // A library of another version does not link, or has no such symbol to load.
   return tokenpin_abi_version() == TOKENPIN_ABI_VERSION;
 }
 
