@@ -288,9 +288,10 @@ int Stream::OnResponseBody(envoy_filter envoy, bool end_of_stream) {
     const size_t held =
         envoy_dynamic_module_callback_http_get_body_size(envoy, kBufferedResponseBody) +
         envoy_dynamic_module_callback_http_get_body_size(envoy, kReceivedResponseBody);
-    // Near its limit Envoy would stop to read.
+    // Near its limit Envoy would stop to read. Without one it is 0.
     const size_t limit = envoy_dynamic_module_callback_http_get_buffer_limit(envoy);
-    if (held <= std::min(kMaxHeldBody, limit / 2)) return kStopBodyAndWatermark;
+    const size_t most = limit == 0 ? kMaxHeldBody : std::min(kMaxHeldBody, limit / 2);
+    if (held <= most) return kStopBodyAndWatermark;
   }
   return EndHold(envoy) ? kStopBodyNoBuffer : kContinue;
 }
