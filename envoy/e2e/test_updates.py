@@ -4,11 +4,12 @@ import itertools
 import os
 import random
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from gateway import ACCOUNTS, client, cookie_keys, forge, opened, settings, tokens
-from stack import Refused, wait_for
+from gateway import ACCOUNTS, client, cookie_keys, forge, opened, route, settings, tokens
+from stack import Refused, module_route, wait_for
 from upstream import reply
 
 
@@ -94,6 +95,45 @@ def test_a_refused_update_changes_nothing(gateway):
     assert (answer.outcome, answer.account) == ("pinned", begun.account)
     g.update(settings(tokens=tokens(alpha={"state": "down"})))
     assert g.send(cookie=forge("alpha")).outcome == "repinned"
+
+
+def test_the_gauges_are_the_newest_configurations(gateway):
+    """Also while an old one still has requests, and its tokens change."""
+    g = gateway(settings(cooldowns=[{"status": [429], "state": "down", "seconds": 1}]))
+    release = threading.Event()
+
+    def slow(request):
+        release.wait(10)
+        return reply(request, 429)
+
+    g.upstream.answer = slow
+    with ThreadPoolExecutor(1) as pool:
+        flying = pool.submit(g.send)
+        wait_for("the request reaching the upstream", lambda: g.upstream.requests)
+        old = g.counters()
+        g.update(settings(cookie_keys=cookie_keys(sign=2, accept=1)))
+        new = g.counters()
+        release.set()
+        assert flying.result().status == 429
+    assert new["config_fingerprint"] != old["config_fingerprint"]
+    deadline = time.monotonic() + 1.5  # the cooldown, and some of the keeper's rounds
+    while time.monotonic() < deadline:
+        now = g.counters()
+        for gauge in ("config_fingerprint", "live_fingerprint"):
+            assert now[gauge] == new[gauge]
+
+
+def test_routes_with_tokens_share_one_thread(gateway):
+    def threads(g):
+        return len(os.listdir(f"/proc/{g.envoy.process.child.pid}/task"))
+
+    one = gateway()
+    own = [
+        route(f"/{number}/", typed_per_filter_config=module_route(settings()))
+        for number in range(100)
+    ]
+    many = gateway(routes=own)
+    assert threads(many) == threads(one)
 
 
 def test_many_updates_leak_no_descriptor_or_thread(gateway, folder):

@@ -12,7 +12,7 @@ UNIT_HEADERS := $(wildcard envoy/*.h $(UNIT)/*.h include/*) tests/capi/check.h $
 
 # $(1) is the variant, $(2) its flags.
 define unit_variant
-$(UNIT_OUT)/$(1)/filter/%.o: envoy/%.cc $(UNIT_HEADERS) $(VENV_READY)
+$(UNIT_OUT)/$(1)/filter/%.o: envoy/%.cc $(UNIT_HEADERS) $(JSON_READY)
 	@mkdir -p $$(@D)
 	$(CXX) $(UNIT_FLAGS) $(2) -isystem $$(JSON_INCLUDE) -c $$< -o $$@
 $(UNIT_OUT)/$(1)/%.o: $(UNIT)/%.cc $(UNIT_HEADERS)
