@@ -79,12 +79,11 @@ int Stream::OnRequestHeaders(envoy_filter envoy, bool end_of_stream) {
   const auto* route = static_cast<const RoutePointer*>(
       envoy_dynamic_module_callback_get_most_specific_route_config(envoy));
   if (route != nullptr) route_ = *route;
-  config_ =
-      route_ != nullptr && route_->config != nullptr ? route_->config.get() : chain_.config.get();
+  config_ = Deciding().get();
   if (tries_.count != 0) chain_.stats.Count(envoy, Counter::kRetries);
   if (config_ == nullptr) return kContinue;
-  // Another route may have another set of tokens; the number of tries counts for all.
-  if (tries_.route != route_) tries_ = {tries_.count, route_, {}, false};
+  // Another route may have other tokens; the number of tries counts for all.
+  if (tries_.config.get() != config_) tries_ = {tries_.count, nullptr, {}, false};
 
   const auto decision = Decide(envoy);
   if (!decision) {
@@ -102,6 +101,10 @@ int Stream::OnRequestHeaders(envoy_filter envoy, bool end_of_stream) {
   if (!decision_.has_slot()) return RefuseForWantOfToken(envoy);
   if (!Observes()) Serve(envoy);
   return kContinue;
+}
+
+const std::shared_ptr<const Config>& Stream::Deciding() const {
+  return route_ != nullptr && route_->config != nullptr ? route_->config : chain_.config;
 }
 
 // What the route replaces; null if it has nothing or a configuration of its own.
@@ -285,9 +288,10 @@ int Stream::OnResponseBody(envoy_filter envoy, bool end_of_stream) {
     const size_t held =
         envoy_dynamic_module_callback_http_get_body_size(envoy, kBufferedResponseBody) +
         envoy_dynamic_module_callback_http_get_body_size(envoy, kReceivedResponseBody);
-    // Near its limit Envoy would stop to read.
+    // Near its limit Envoy would stop to read. Without one it is 0.
     const size_t limit = envoy_dynamic_module_callback_http_get_buffer_limit(envoy);
-    if (held <= std::min(kMaxHeldBody, limit / 2)) return kStopBodyAndWatermark;
+    const size_t most = limit == 0 ? kMaxHeldBody : std::min(kMaxHeldBody, limit / 2);
+    if (held <= most) return kStopBodyAndWatermark;
   }
   return EndHold(envoy) ? kStopBodyNoBuffer : kContinue;
 }
@@ -409,7 +413,7 @@ bool Stream::Retry(envoy_filter envoy) {
   // Without another token, the answer that is there is better than none.
   const auto next = Decide(envoy);
   if (next && next->has_slot() && MayMove(*next)) {
-    Inheritance left{&chain_, {tries_.count + 1, route_, tries_.slots, tries_.carrier}};
+    Inheritance left{&chain_, {tries_.count + 1, Deciding(), tries_.slots, tries_.carrier}};
     // Envoy makes the new stream before the call returns.
     inheritance = &left;
     const bool begun = envoy_dynamic_module_callback_http_filter_recreate_stream(envoy, nullptr, 0);

@@ -35,7 +35,7 @@ struct Tries {
   uint32_t count = 0;
   // The slots that were tried, and whether the answer goes in the carrier header (an empty one
   // cannot be put back). Both only mean something to the configuration they come from.
-  RoutePointer route;
+  std::shared_ptr<const Config> config;
   std::vector<uint32_t> slots;
   bool carrier = false;
 };
@@ -53,6 +53,7 @@ class Stream {
   int OnResponseTrailers(envoy_filter envoy);
 
  private:
+  const std::shared_ptr<const Config>& Deciding() const;
   bool Observes() const;
   const Overlay* RouteOverlay() const;
   tokenpin::Result<tokenpin::Decision> Decide(envoy_filter envoy);

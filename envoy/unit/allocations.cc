@@ -97,6 +97,10 @@ int main() {
   Expect("an upstream's cookie of our name", World(), 1, false, "200", "__Host-tokenpin=x");
   Expect("described", With(World(), "response_header", "\"x-decision\""), 4);
   Expect("refused", With(World(), "tokens", R"([{"name":"a","state":"down"}])"), 6);
-  Expect("kept for a retry", With(World(), "retry", R"({"status":[429]})"), 15);
+  // Only what may move is kept for it.
+  const Object retry = With(World(), "retry", R"({"status":[429]})");
+  Expect("kept for a retry", retry, 15);
+  Expect("a pinned session that is not tried again", retry, 1, true);
+  Expect("a consumer that is not tried again", With(consumer, "retry", R"({"status":[429]})"), 1);
   return check_report();
 }

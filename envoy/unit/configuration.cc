@@ -298,6 +298,31 @@ void TestFields() {
   Expect(Text(With(World(), "cookie_keys", keys + "]")), "cookie_keys: has more than 8 keys");
 }
 
+// A header that the filter writes has no other use.
+void TestSharedHeaders() {
+  const std::pair<const char*, const char*> uses[] = {
+      {"tenant", R"({"header":"X-Used"})"},
+      {"consumer", R"({"header":"x-used","trusted":true})"},
+      {"session", R"([{"header":"x-other"},{"header":"x-used"}])"},
+      {"existing", R"({"header":"x-used"})"},
+      {"id_hint", R"({"header":"x-used"})"},
+      {"tokens", R"([{"name":"a"},{"name":"b","headers":[{"name":"X-used","value":"v"}]}])"},
+  };
+  for (const std::string field : {"carrier_header", "response_header"}) {
+    const Object writes = With(World(), field, "\"x-Used\"");
+    Expect(Text(writes), "");
+    for (const auto& [name, text] : uses) {
+      Expect(Text(With(writes, name, text)), field + ": has another use already");
+    }
+    // Of the same name, but no header.
+    Expect(Text(With(writes, "tenant", R"({"filter_state":"x-used"})")), "");
+  }
+  const Object carrier = With(World(), "carrier_header", "\"x-a\"");
+  Expect(Text(With(carrier, "response_header", "\"X-A\"")),
+         "response_header: has another use already");
+  Expect(Text(With(carrier, "response_header", "\"x-b\"")), "");
+}
+
 void TestJson() {
   Expect("", "");
   Expect("{}", "");
@@ -317,7 +342,11 @@ void TestJson() {
   Expect("{\"scope\":\"\\ud800\"}", "no valid JSON at line 1, column 17");
   Expect("{\"scope\":\"a\nb\"}", "no valid JSON at line 1, column 12");
   Expect(R"({"scope":"a","scope":"b"})", "scope: given twice");
-  Expect(R"({"cookie":{"path":"/a","path":"/b"}})", "path: given twice");
+  Expect(R"({"cookie":{"path":"/a","path":"/b"}})", "cookie.path: given twice");
+  Expect(R"({"tokens":[{"a":[1,[]]},{"headers":[{"name":"x","value":"y","name":"z"}]}]})",
+         "tokens[1].headers[0].name: given twice");
+  Expect(R"({"rules":[[],{},0,[1,{"a":{},"b":[{}],"a":[]}]]})", "rules[3][1].a: given twice");
+  Expect(R"([{"a":1,"a":2}])", "[0].a: given twice");
   Expect(R"({"scope":1e999})", "holds a number that is too large");
   constexpr size_t kDeep = 100000;
   Expect(std::string(kDeep, '['), "no valid JSON at line 1, column 100001");
@@ -446,7 +475,7 @@ void TestStates(Folder* folder) {
       {"", R"({"tokens":{"a":{"until":"sk-Planted"}}})",
        "tokens.a.until: expected a whole number, 0 to 35184372088831"},
       {"", R"({"tokens":{"a":{"until":1e999}}})", "holds a number that is too large"},
-      {"", R"({"tokens":{"a":{},"a":{}}})", "a: given twice"},
+      {"", R"({"tokens":{"a":{},"a":{}}})", "tokens.a: given twice"},
       {"", R"({"tokens":{"a":{"state":sk-Planted}}})", "no valid JSON at line 1, column 25"},
       {"", R"({"tokens":{}})", ""},
       {"", R"({"tokens":{"a":{},"b":{"weight":0,"state":"down","until":1}}})", ""},
@@ -558,6 +587,7 @@ int main() {
   standin::SetValidationMode(true);
   Folder folder;
   TestFields();
+  TestSharedHeaders();
   TestJson();
   TestSecrets(&folder);
   TestStates(&folder);

@@ -2,6 +2,8 @@
 // told by LeakSanitizer.
 
 #include <dirent.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <chrono>
 #include <memory>
@@ -37,7 +39,37 @@ void AddRequest(Stream* stream) {
   stream->response.Add(":status", "200");
 }
 
-// The thread that looks after the states ends with its configuration.
+// What the log says since the last time.
+std::string Log() {
+  std::string log;
+  for (const standin::Line& line : standin::TakeLog()) log += line.text + "\n";
+  return log;
+}
+
+size_t CountOf(std::string_view text, std::string_view part) {
+  size_t count = 0;
+  for (size_t at = 0; (at = text.find(part, at)) != text.npos; at += part.size()) ++count;
+  return count;
+}
+
+// Runs the main thread until then.
+template <typename Until>
+void Wait(Config* config, Until until) {
+  while (!until()) {
+    config->RunMain();
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
+// Until the keeper has looked after it a number of times.
+void WaitForLooks(Config* config, size_t looks) {
+  config->RunMain();
+  for (size_t seen = 0; seen < looks; seen += config->RunMain()) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
+// One thread looks after all, and ends with the last configuration.
 void TestMany(Folder* folder) {
   const std::string file = folder->Write("states", R"({"tokens":{}})");
   const std::string text = Text(With(World(), "state_file", "\"" + file + "\""));
@@ -45,12 +77,24 @@ void TestMany(Folder* folder) {
   for (int i = 0; i < 30; ++i) {
     Config config(text);
     Route route(text);
-    CHECK(config.accepted() && route.accepted() && ThreadsBecome(before + 2));
+    CHECK(config.accepted() && route.accepted() && ThreadsBecome(before + 1));
   }
+  CHECK(ThreadsBecome(before));
   std::vector<std::unique_ptr<Config>> many;
+  std::vector<std::unique_ptr<Route>> routes;
   for (int i = 0; i < 20; ++i) many.push_back(std::make_unique<Config>(text));
-  CHECK(ThreadsBecome(before + 20));
+  for (int i = 0; i < 300; ++i) routes.push_back(std::make_unique<Route>(text));
+  CHECK(Threads() == before + 1);
+  // The first of them, and the last, are looked after.
+  folder->Write("states", R"({"tokens":{"a":{"state":"down"}}})");
+  for (const auto& config : {many.front().get(), many.back().get()}) {
+    Wait(config, [&] { return config->Metric("state_file_applied") == 1; });
+  }
   many.clear();
+  CHECK(ThreadsBecome(before + 1));
+  routes.erase(routes.begin(), routes.end() - 1);
+  CHECK(Threads() == before + 1);
+  routes.clear();
   CHECK(ThreadsBecome(before));
   // Neither one that is refused nor one that is only validated has one.
   const Config refused(Text(With(World(), "scope", "1"))), empty("{}");
@@ -58,6 +102,65 @@ void TestMany(Folder* folder) {
   const Config validated(text);
   standin::SetValidationMode(false);
   CHECK(!refused.accepted() && empty.accepted() && validated.accepted() && ThreadsBecome(before));
+}
+
+// Where there can be no thread the configuration is refused; one that is there serves all.
+void TestNoThread() {
+  const std::string text = Text(World());
+  const size_t before = Threads();
+  standin::TakeLog();
+  standin::FailThreads(true);
+  {
+    const Config config(text), empty("{}");
+    const Route route(text);
+    CHECK(!config.accepted() && !route.accepted() && empty.accepted());
+    const std::string log = Log();
+    CHECK(log.find("configuration refused: there can be no further thread\n") != log.npos);
+    CHECK(log.find("route configuration refused: there can be no further thread\n") != log.npos);
+  }
+  standin::FailThreads(false);
+  {
+    const Config config(text);
+    standin::FailThreads(true);
+    const Route route(text);
+    CHECK(config.accepted() && route.accepted() && Threads() == before + 1);
+    standin::FailThreads(false);
+  }
+  CHECK(ThreadsBecome(before));
+}
+
+// The gauges are those of the newest configuration of a filter, also while an older one lives on.
+void TestGauges() {
+  const auto metrics = std::make_shared<standin::Metrics>();
+  const auto gauge = [&] { return metrics->Get("config_fingerprint"); };
+  const auto live = [&] { return metrics->Get("live_fingerprint"); };
+  const Object other = With(World(), "capacity", "9");
+  Config first(Text(World()), metrics);
+  const uint64_t of_first = gauge(), live_of_first = live();
+  {
+    Config second(Text(other), metrics);
+    const uint64_t of_second = gauge(), live_of_second = live();
+    CHECK(of_second != of_first && live_of_second != live_of_first);
+    for (int i = 0; i < 2; ++i) {
+      WaitForLooks(&first, 2);
+      CHECK(gauge() == of_second && live() == live_of_second);
+    }
+    // A filter of another name is another filter, and one that is refused is none.
+    const Config refused(Text(With(other, "scope", "1")), metrics);
+    Config stranger(Text(World()), std::make_shared<standin::Metrics>(), "stranger");
+    CHECK(!refused.accepted() && stranger.Metric("config_fingerprint") == of_first);
+    // The oldest may go as well.
+    Config third(Text(World()), metrics);
+    CHECK(gauge() == of_first);
+    third.Destroy();
+    WaitForLooks(&second, 2);
+    CHECK(gauge() == of_second && live() == live_of_second);
+    // What was on its way to the main thread comes to nobody.
+    second.Destroy();
+    second.RunMain();
+  }
+  WaitForLooks(&first, 2);
+  CHECK(gauge() == of_first && live() == live_of_first);
 }
 
 // A stream keeps the configuration of a route that is gone, and its last one ends it.
@@ -99,16 +202,11 @@ void TestStateFile(Folder* folder) {
   const std::string file = folder->Path("later");
   standin::TakeLog();
   Config config(Text(With(World(), "state_file", "\"" + file + "\"")));
-  const auto wait = [&](auto until) {
-    while (!until()) {
-      config.RunMain();
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-  };
+  const auto wait = [&](auto until) { Wait(&config, until); };
   const auto metric = [&](const char* name) { return config.Metric(name); };
   std::string log;
   const auto logged = [&](const char* text) {
-    for (const standin::Line& line : standin::TakeLog()) log += line.text + "\n";
+    log += Log();
     return log.find(text) != std::string::npos;
   };
   CHECK(logged("the state file is not there"));
@@ -138,6 +236,37 @@ void TestStateFile(Folder* folder) {
   CHECK(metric("config_fingerprint") == fingerprint);
 }
 
+// What cannot be read is told once, and tried again although the file stays the same.
+void TestUnreadableStateFile(Folder* folder) {
+  const std::string file = folder->Write("unreadable", R"({"tokens":{}})");
+  Config config(Text(With(World(), "state_file", "\"" + file + "\"")));
+  const auto metric = [&](const char* name) { return config.Metric(name); };
+  const std::string next = folder->Write("next", R"({"tokens":{"a":{"state":"down"}}})");
+  standin::TakeLog();
+  rlimit before{};
+  CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit none{0, before.rlim_max};
+  CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+  CHECK(std::rename(next.c_str(), file.c_str()) == 0);
+  Wait(&config, [&] { return metric("state_file_refused") == 1; });
+  WaitForLooks(&config, 3);
+  CHECK(metric("state_file_refused") == 1 && metric("state_file_applied") == 0);
+  CHECK(CountOf(Log(), file + ": cannot be read\n") == 1);
+  CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+  Wait(&config, [&] { return metric("state_file_applied") == 1; });
+
+  // The next hindrance is told anew.
+  CHECK(std::remove(file.c_str()) == 0 && mkdir(file.c_str(), 0700) == 0);
+  Wait(&config, [&] { return metric("state_file_refused") == 2; });
+  WaitForLooks(&config, 3);
+  CHECK(metric("state_file_refused") == 2);
+  CHECK(CountOf(Log(), file + ": cannot be read\n") == 1);
+  CHECK(rmdir(file.c_str()) == 0);
+  folder->Write("unreadable", R"({"tokens":{}})");
+  Wait(&config, [&] { return metric("state_file_applied") == 2; });
+  CHECK(metric("state_file_refused") == 2);
+}
+
 }  // namespace
 
 int main() {
@@ -149,8 +278,11 @@ int main() {
   std::thread([&] { with_first = Threads(); }).join();
   CHECK(ThreadsBecome(with_first - 1));
   TestMany(&folder);
+  TestNoThread();
+  TestGauges();
   TestRoute();
   TestShortStreams();
   TestStateFile(&folder);
+  TestUnreadableStateFile(&folder);
   return check_report();
 }

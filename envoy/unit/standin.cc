@@ -1,5 +1,7 @@
 #include "standin.h"
 
+#include <dlfcn.h>
+#include <pthread.h>
 #include <sys/random.h>
 
 #include <algorithm>
@@ -15,6 +17,7 @@ namespace {
 
 std::atomic<uint64_t> now{kStart};
 std::atomic<bool> random_fails{false};
+std::atomic<bool> threads_fail{false};
 std::atomic<bool> validation_mode{false};
 std::mutex log_mutex;
 std::vector<Line> log_lines;
@@ -51,7 +54,7 @@ std::string_view View(envoy_buffer buffer) { return {buffer.ptr, buffer.length};
 Stream* StreamOf(envoy_filter filter) {
   auto* stream = static_cast<Stream*>(filter);
   Expect(stream == running, "a stream's callback outside of its hooks");
-  Expect(stream->next == nullptr, "a callback of a stream that is gone");
+  Expect(!stream->gone(), "a callback of a stream that is gone");
   return stream;
 }
 
@@ -140,8 +143,40 @@ Fields Headers::All() const {
   return all;
 }
 
-Config::Config(std::string_view text) {
-  const Value name("tokenpin"), copy(text);
+Metrics::Metric* Metrics::Define(std::string_view name, bool gauge) {
+  const std::lock_guard lock(mutex_);
+  for (Metric& metric : metrics_) {
+    if (metric.name != name) continue;
+    Expect(metric.gauge == gauge, "a counter and a gauge have one name");
+    return &metric;
+  }
+  Metric& metric = metrics_.emplace_back();
+  metric.name = name;
+  metric.gauge = gauge;
+  return &metric;
+}
+
+uint64_t Metrics::Get(std::string_view name) const {
+  const std::lock_guard lock(mutex_);
+  for (const Metric& metric : metrics_) {
+    if (metric.name == name) return metric.value;
+  }
+  Broken("a metric is not defined");
+}
+
+uint64_t Metrics::Sum(std::string_view prefix) const {
+  const std::lock_guard lock(mutex_);
+  uint64_t sum = 0;
+  for (const Metric& metric : metrics_) {
+    if (metric.name.compare(0, prefix.size(), prefix) == 0) sum += metric.value;
+  }
+  return sum;
+}
+
+Config::Config(std::string_view text, std::shared_ptr<Metrics> metrics,
+               std::string_view filter_name)
+    : metrics_(std::move(metrics)) {
+  const Value name(filter_name), copy(text);
   const Hook hook;
   module_ = envoy_dynamic_module_on_http_filter_config_new(this, name.buffer(), copy.buffer());
   frozen_ = true;
@@ -157,41 +192,25 @@ void Config::Destroy() {
   queue_->gone = true;
 }
 
-void Config::RunMain() {
+size_t Config::RunMain() {
   std::vector<uint64_t> events;
   {
     const std::lock_guard lock(queue_->mutex);
     events.swap(queue_->events);
   }
   // Those of a configuration that is gone are dropped.
-  if (module_ == nullptr) return;
+  if (module_ == nullptr) return 0;
   const Hook hook;
   for (const uint64_t event : events) {
     envoy_dynamic_module_on_http_filter_config_scheduled(this, module_, event);
   }
-}
-
-uint64_t Config::Metric(std::string_view name) const {
-  for (const Metric_& metric : metrics_) {
-    if (metric.name == name) return metric.value;
-  }
-  Broken("a metric is not defined");
-}
-
-uint64_t Config::Sum(std::string_view prefix) const {
-  uint64_t sum = 0;
-  for (const Metric_& metric : metrics_) {
-    if (metric.name.compare(0, prefix.size(), prefix) == 0) sum += metric.value;
-  }
-  return sum;
+  return events.size();
 }
 
 int Config::Define(std::string_view name, bool gauge, size_t* id) {
   if (frozen_) return 3;
-  Metric_& metric = metrics_.emplace_back();
-  metric.name = name;
-  metric.gauge = gauge;
-  *id = metrics_.size();
+  defined_.push_back(metrics_->Define(name, gauge));
+  *id = defined_.size();
   return 0;
 }
 
@@ -207,8 +226,8 @@ Route::~Route() {
   envoy_dynamic_module_on_http_filter_per_route_config_destroy(module_);
 }
 
-Stream::Stream(Config* config, std::shared_ptr<const Route> route)
-    : config_(config), route_(std::move(route)) {
+Stream::Stream(Config* config, std::shared_ptr<const Route> route) : config_(config) {
+  SetRoute(std::move(route));
   const Hook hook;
   module_ = envoy_dynamic_module_on_http_filter_new(config->module(), this);
 }
@@ -228,15 +247,26 @@ int Stream::Run(Call call) {
 }
 
 Stream::~Stream() {
+  if (!gone()) Leave();
+}
+
+void Stream::Leave() {
   Run([&] {
     envoy_dynamic_module_on_http_filter_stream_complete(this, module_);
     return 0;
   });
   const Hook hook;
   envoy_dynamic_module_on_http_filter_destroy(module_);
+  module_ = nullptr;
+}
+
+void Stream::SetRoute(std::shared_ptr<const Route> route) {
+  route_ = route;
+  choose_route = [route = std::move(route)] { return route; };
 }
 
 bool Stream::SendRequest(bool end_of_stream) {
+  route_ = choose_route();
   const int told = Run([&] {
     return envoy_dynamic_module_on_http_filter_request_headers(this, module_, end_of_stream);
   });
@@ -246,12 +276,12 @@ bool Stream::SendRequest(bool end_of_stream) {
 }
 
 void Stream::SendBody(size_t size, bool end_of_stream) {
-  received_body_ = size;
+  body_sizes_[kReceivedRequestBody] = size;
   const int told = Run([&] {
     return envoy_dynamic_module_on_http_filter_request_body(this, module_, end_of_stream);
   });
   Expect(told == kContinue, "the body of a request is stopped");
-  if (keeps_body) kept_body_ += size;
+  if (keeps_body) body_sizes_[kBufferedRequestBody] += size;
 }
 
 bool Stream::SendResponse(std::string_view details, bool end_of_stream) {
@@ -264,13 +294,17 @@ bool Stream::SendResponse(std::string_view details, bool end_of_stream) {
   return told == kContinue;
 }
 
-bool Stream::SendResponseBody(bool end_of_stream) {
+bool Stream::SendResponseBody(size_t size, bool end_of_stream) {
+  body_sizes_[kReceivedResponseBody] = size;
   const int told = Run([&] {
     return envoy_dynamic_module_on_http_filter_response_body(this, module_, end_of_stream);
   });
-  Expect(told == kContinue || told == (next ? kStopBodyNoBuffer : kStopBodyAndBuffer),
+  Expect(told == kContinue || told == (next ? kStopBodyNoBuffer : kStopBodyAndWatermark),
          "a response's body is stopped in another way");
   Expect(told == kContinue || next || !end_of_stream, "a response is held that has ended");
+  size_t& buffered = body_sizes_[kBufferedResponseBody];
+  buffered = told == kStopBodyAndWatermark ? buffered + size : 0;
+  Expect(buffer_limit == 0 || buffered <= buffer_limit, "a response is held that Envoy stops");
   return told == kContinue;
 }
 
@@ -282,13 +316,21 @@ bool Stream::SendResponseTrailers() {
 }
 
 size_t Stream::body_size(int body) const {
-  Expect(body == kReceivedRequestBody || body == kBufferedRequestBody, "no such body");
-  return body == kReceivedRequestBody ? received_body_ : kept_body_;
+  Expect(body >= 0 && static_cast<size_t>(body) < body_sizes_.size(), "no such body");
+  return body_sizes_[static_cast<size_t>(body)];
+}
+
+void Stream::ClearRouteCache() {
+  ++route_cache_cleared;
+  route_ = choose_route();
 }
 
 bool Stream::Recreate() {
   if (!can_recreate) return false;
-  next = std::make_unique<Stream>(config_, route_);
+  // The filter's object goes before its hook returns.
+  Leave();
+  next = std::make_unique<Stream>(config_);
+  next->choose_route = choose_route;
   for (const auto& [name, value] : request.All()) next->request.Add(name, value);
   // The filters in front have run again.
   for (const auto& [key, value] : metadata) {
@@ -300,9 +342,10 @@ bool Stream::Recreate() {
   }
   next->connection = connection;
   next->keeps_body = keeps_body;
-  next->kept_body_ = kept_body_;
-  next->SendRequest(kept_body_ == 0);
-  if (kept_body_ != 0) next->SendBody(std::exchange(next->kept_body_, 0), true);
+  next->can_recreate = can_recreate;
+  next->buffer_limit = buffer_limit;
+  const size_t kept = body_sizes_[kBufferedRequestBody];
+  if (next->SendRequest(kept == 0) && kept != 0) next->SendBody(kept, true);
   return true;
 }
 
@@ -334,6 +377,7 @@ std::vector<Line> TakeLog() {
 void SetTime(uint64_t time) { now = time; }
 uint64_t Time() { return now; }
 void FailRandom(bool fail) { random_fails = fail; }
+void FailThreads(bool fail) { threads_fail = fail; }
 void SetValidationMode(bool on) { validation_mode = on; }
 bool InFilter() { return in_filter; }
 
@@ -366,6 +410,14 @@ ssize_t getrandom(void* memory, size_t size, unsigned int) noexcept {
     bytes[i] = static_cast<unsigned char>((x ^ x >> 29) >> 24);
   }
   return static_cast<ssize_t>(size);
+}
+
+int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*start)(void*),
+                   void* argument) noexcept {
+  if (standin::threads_fail) return EAGAIN;
+  static const auto real =
+      reinterpret_cast<decltype(&pthread_create)>(dlsym(RTLD_NEXT, "pthread_create"));
+  return real(thread, attributes, start, argument);
 }
 
 void envoy_dynamic_module_callback_log_v2(int level, envoy_buffer message, envoy_buffer, uint32_t) {
@@ -476,17 +528,16 @@ bool envoy_dynamic_module_callback_http_get_metadata_string(envoy_filter filter,
   return true;
 }
 
-void envoy_dynamic_module_callback_http_set_dynamic_metadata_string_batch(
-    envoy_filter filter, envoy_buffer space, const envoy_header* entries, size_t entry_count) {
+void envoy_dynamic_module_callback_http_set_dynamic_metadata_string(envoy_filter filter,
+                                                                    envoy_buffer space,
+                                                                    envoy_buffer key,
+                                                                    envoy_buffer value) {
   const Callback callback;
   standin::Stream* stream = StreamOf(filter);
-  for (size_t i = 0; i < entry_count; ++i) {
-    const std::string key(entries[i].key, entries[i].key_length);
-    stream->metadata[{std::string(View(space)), key}] =
-        standin::Value({entries[i].value, entries[i].value_length});
-  }
-  for (auto& [key, value] : stream->metadata) {
-    if (value) value->Move();
+  stream->metadata[{std::string(View(space)), std::string(View(key))}] =
+      standin::Value(View(value));
+  for (auto& [name, text] : stream->metadata) {
+    if (text) text->Move();
   }
 }
 
@@ -503,12 +554,17 @@ bool envoy_dynamic_module_callback_http_get_filter_state_bytes(envoy_filter filt
 
 void envoy_dynamic_module_callback_http_clear_route_cache(envoy_filter filter) {
   const Callback callback;
-  ++StreamOf(filter)->route_cache_cleared;
+  StreamOf(filter)->ClearRouteCache();
 }
 
 size_t envoy_dynamic_module_callback_http_get_body_size(envoy_filter filter, int body) {
   const Callback callback;
   return StreamOf(filter)->body_size(body);
+}
+
+size_t envoy_dynamic_module_callback_http_get_buffer_limit(envoy_filter filter) {
+  const Callback callback;
+  return StreamOf(filter)->buffer_limit;
 }
 
 bool envoy_dynamic_module_callback_http_filter_recreate_stream(envoy_filter filter, envoy_header*,

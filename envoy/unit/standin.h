@@ -6,9 +6,11 @@
 // not do by the contract of the interface, ends the program.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
-#include <deque>
+#include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -64,33 +66,50 @@ class Headers {
   std::vector<std::pair<Value, Value>> fields_;
 };
 
+// The counters and gauges of a metrics namespace, which configurations share. They outlive them.
+class Metrics {
+ public:
+  struct Metric {
+    std::string name;
+    bool gauge;
+    std::atomic<uint64_t> value{0};
+  };
+  // A new one, or that of the name.
+  Metric* Define(std::string_view name, bool gauge);
+  // A counter or gauge by its name.
+  uint64_t Get(std::string_view name) const;
+  // The sum of the counters whose names begin so.
+  uint64_t Sum(std::string_view prefix) const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::list<Metric> metrics_;
+};
+
 // A filter's configuration, from a JSON text. Made on the main thread.
 class Config {
  public:
-  explicit Config(std::string_view text);
+  explicit Config(std::string_view text,
+                  std::shared_ptr<Metrics> metrics = std::make_shared<Metrics>(),
+                  std::string_view filter_name = "tokenpin");
   Config(const Config&) = delete;
   ~Config() { Destroy(); }
 
   bool accepted() const { return module_ != nullptr; }
   module_pointer module() const { return module_; }
-  // What Envoy does when it replaces the configuration. Metrics stay.
+  // What Envoy does when it replaces the configuration.
   void Destroy();
-  // The events that were committed since, on the thread that calls.
-  void RunMain();
+  // The events that were committed since, on the thread that calls; and how many there were.
+  size_t RunMain();
 
-  // A counter or gauge by its name.
-  uint64_t Metric(std::string_view name) const;
-  // The sum of the counters whose names begin so.
-  uint64_t Sum(std::string_view prefix) const;
+  uint64_t Metric(std::string_view name) const { return metrics_->Get(name); }
+  uint64_t Sum(std::string_view prefix) const { return metrics_->Sum(prefix); }
 
   // For the callbacks.
-  struct Metric_ {
-    std::string name;
-    bool gauge;
-    std::atomic<uint64_t> value{0};
-  };
   // Envoy numbers from 1.
-  Metric_* Find(size_t id) { return id == 0 || id > metrics_.size() ? nullptr : &metrics_[id - 1]; }
+  Metrics::Metric* Find(size_t id) {
+    return id == 0 || id > defined_.size() ? nullptr : defined_[id - 1];
+  }
   int Define(std::string_view name, bool gauge, size_t* id);
   // What a scheduler may still reach after the configuration is gone.
   struct Queue {
@@ -101,7 +120,8 @@ class Config {
   const std::shared_ptr<Queue>& queue() const { return queue_; }
 
  private:
-  std::deque<Metric_> metrics_;
+  const std::shared_ptr<Metrics> metrics_;
+  std::vector<Metrics::Metric*> defined_;
   bool frozen_ = false;
   std::shared_ptr<Queue> queue_ = std::make_shared<Queue>();
   module_pointer module_ = nullptr;
@@ -141,11 +161,16 @@ class Stream {
     std::string body, details;
   };
   std::optional<LocalReply> local_reply;
-  // The route that Envoy finds. It may go, or another may come, between two hooks.
-  void SetRoute(std::shared_ptr<const Route> route) { route_ = std::move(route); }
+  // How Envoy finds the route: when the request comes, when it begins again in `next`, and when the
+  // filter clears the cache.
+  std::function<std::shared_ptr<const Route>()> choose_route;
+  // The route goes, or another comes, between two hooks.
+  void SetRoute(std::shared_ptr<const Route> route);
 
   // Whether the route keeps the request's body for another try.
   bool keeps_body = false;
+  // How much of a body Envoy buffers; 0: as much as there is.
+  size_t buffer_limit = 1 << 20;
   // Whether Envoy can begin the request again when it is asked to.
   bool can_recreate = true;
   // The stream in place of this one, which has met the filter already.
@@ -157,7 +182,7 @@ class Stream {
   // The headers that came from the upstream, or Envoy's own with the details that Envoy gives.
   // These three are false if the filter holds the response, or if `next` took over.
   bool SendResponse(std::string_view details = "via_upstream", bool end_of_stream = true);
-  bool SendResponseBody(bool end_of_stream);
+  bool SendResponseBody(size_t size, bool end_of_stream);
   bool SendResponseTrailers();
   // What the filter wrote to its namespace of the dynamic metadata; empty if it did not.
   std::string Told(const std::string& key) const;
@@ -168,18 +193,22 @@ class Stream {
   const std::optional<Value>& details() const { return details_; }
   Headers* Map(int type);
   size_t body_size(int body) const;
+  bool gone() const { return module_ == nullptr; }
+  void ClearRouteCache();
   bool Recreate();
   void EndViews();
 
  private:
   template <typename Call>
   int Run(Call call);
+  void Leave();
 
   Config* const config_;
   std::shared_ptr<const Route> route_;
   std::optional<Value> details_;
   module_pointer module_ = nullptr;
-  size_t received_body_ = 0, kept_body_ = 0;
+  // By the kind of body.
+  std::array<size_t, 4> body_sizes_{};
 };
 
 struct Line {
@@ -195,6 +224,8 @@ void SetTime(uint64_t now);
 uint64_t Time();
 // While set, the system gives no random bytes.
 void FailRandom(bool fail);
+// While set, it gives no thread.
+void FailThreads(bool fail);
 // Envoy's `--mode validate`.
 void SetValidationMode(bool on);
 

@@ -52,7 +52,8 @@ name(TOKENPIN_STATE_UP)
 CALLS
 
 check "$(refused 'Affinity copy(affinity);')" 'a handle is not copied'
-check "$(refused 'if (affinity.set_slot(0, kUp).status) {} bool good = affinity.set_slot(0, kUp);')" 'a result is no bool'
+check "$(refused 'bool good = affinity.set_slot(0, kUp); (void)good;')" 'a result is no bool'
+check "$(compiles 'bool good{affinity.set_slot(0, kUp)}; (void)good;')" 'but is converted to one where that is asked for'
 check "$(refused 'Request().set_cookies(std::vector<Bytes>(1));')" 'a temporary does not outlive the call'
 check "$(compiles 'std::vector<Bytes> fields(1); Request().set_cookies(fields);')" 'a variable does'
 
