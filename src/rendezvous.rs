@@ -50,6 +50,41 @@ impl Draw {
     }
 }
 
+/// The slot that has won so far.
+#[derive(Clone, Copy)]
+pub(crate) struct Champion {
+    index: u32,
+    draw: Draw,
+}
+
+impl Champion {
+    /// Nobody yet: a weight that no slot has.
+    pub(crate) const NONE: Self = Self { index: 0, draw: Draw { r: 0, weight: u32::MAX } };
+
+    /// Meets the draw of the slot `index`, the next in order; of no candidate, or with weight
+    /// 0, it cannot win.
+    #[inline]
+    pub(crate) fn meet(&mut self, index: u32, draw: Draw, candidate: bool) {
+        if draw.weight == self.draw.weight {
+            // Who wins, and who is a candidate, cannot be foreseen, so this is no branch. A
+            // draw of 0 never wins.
+            let r = if candidate { draw.r } else { 0 };
+            let wins = r > self.draw.r;
+            self.index = if wins { index } else { self.index };
+            self.draw.r = if wins { r } else { self.draw.r };
+        } else if candidate
+            && draw.weight != 0
+            && (self.slot().is_none() || draw.beats(self.draw))
+        {
+            *self = Self { index, draw };
+        }
+    }
+
+    pub(crate) fn slot(&self) -> Option<u32> {
+        if self.draw.weight == u32::MAX { None } else { Some(self.index) }
+    }
+}
+
 /// `L(r) = -log2((r + 1) / 2^64)` with 40 fraction bits, from 0 (`r = 2^64 - 1`) to
 /// `64 << 40` (`r = 0`); never increases with `r`.
 ///

@@ -133,6 +133,18 @@ impl Slot {
         Status::unpack(self.word.load(Ordering::Relaxed))
     }
 
+    /// The weight as it was set, and whether the slot's state at `now` is below `barred`,
+    /// both read at once. Without a branch: which slots are down is not foreseeable.
+    #[inline]
+    pub(crate) fn weight_at(&self, now: u64, barred: State) -> (u32, bool) {
+        let word = self.word.load(Ordering::Relaxed);
+        // States are ordered by how much they keep out, so one comparison tells.
+        let admitted = word & (3 << 17) < (barred as u64) << 17;
+        // `until != 0 && now >= until`. Vacant slots have no until.
+        let over = (word >> 19).wrapping_sub(1) < now;
+        ((word & 0x1_ffff) as u32, admitted | over)
+    }
+
     /// Changes state, weight and until at once.
     ///
     /// # Errors
