@@ -6,8 +6,8 @@
 use crate::hash::mix;
 use crate::jump::{BATCH, Batch, MAX_BUCKETS, jump_unchecked};
 use crate::names::named;
-use crate::rendezvous::{Champion, Draw};
-use crate::slot::{Slot, State};
+use crate::rendezvous::Champion;
+use crate::slot::{Slot, State, Word};
 
 /// How a slot is selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,11 +42,10 @@ pub struct Filter<'a> {
 }
 
 impl Filter<'_> {
-    /// The weight of a slot, and whether it is a candidate unless that is 0.
+    /// Whether a slot with this word is a candidate, unless its weight is 0 or it is left out.
     #[inline]
-    fn weigh(&self, slot: &Slot) -> (u32, bool) {
-        let barred = if self.anonymous { State::Draining } else { State::Down };
-        slot.weight_at(self.now, barred)
+    fn admits(&self, word: Word) -> bool {
+        word.is_below(if self.anonymous { State::Draining } else { State::Down }, self.now)
     }
 
     #[inline]
@@ -76,11 +75,11 @@ pub fn select(
         Strategy::Rendezvous => rendezvous(slots, filter, hash, None),
         Strategy::HigressFnv1aModulo => {
             let home = nth_occupied(slots, fnv1a)?;
-            let (weight, candidate) = filter.weigh(slots.get(home as usize)?);
-            if candidate && weight != 0 && !filter.leaves_out(home) {
+            let word = slots.get(home as usize)?.word();
+            if word.weight() != 0 && filter.admits(word) && !filter.leaves_out(home) {
                 return Some(home);
             }
-            rendezvous(slots, filter, hash, Some(Known { slot: home, weight, candidate }))
+            rendezvous(slots, filter, hash, Some((home, word)))
         }
     }
 }
@@ -137,30 +136,22 @@ pub(crate) fn select_each(
 /// The home slot that jump gave, if it serves, else the winner of the rendezvous.
 #[inline]
 fn settle(slots: &[Slot], filter: &Filter<'_>, hash: u64, home: u32) -> Option<u32> {
-    let (weight, candidate) = filter.weigh(slots.get(home as usize)?);
+    let word = slots.get(home as usize)?.word();
     // 16 fresh bits against the weight: a token at half weight keeps half its keys.
-    let accepted = mix(hash ^ 0x9e37_79b9_7f4a_7c15) >> 48 < u64::from(weight);
-    if candidate && accepted && !filter.leaves_out(home) {
+    let accepted = mix(hash ^ 0x9e37_79b9_7f4a_7c15) >> 48 < u64::from(word.weight());
+    if accepted && filter.admits(word) && !filter.leaves_out(home) {
         return Some(home);
     }
-    rendezvous(slots, filter, hash, Some(Known { slot: home, weight, candidate }))
+    rendezvous(slots, filter, hash, Some((home, word)))
 }
 
-/// A slot whose word has been read already.
-#[derive(Clone, Copy)]
-struct Known {
-    slot: u32,
-    weight: u32,
-    candidate: bool,
-}
-
-/// Weighted rendezvous over the candidates.
+/// Weighted rendezvous over the candidates. `known` is a slot whose word has been read already.
 #[inline(never)]
 fn rendezvous(
     slots: &[Slot],
     filter: &Filter<'_>,
     hash: u64,
-    known: Option<Known>,
+    known: Option<(u32, Word)>,
 ) -> Option<u32> {
     if filter.tried.is_empty() && filter.pinned.is_none() {
         contest(slots, filter, hash, known, |_| false)
@@ -176,24 +167,25 @@ fn contest(
     slots: &[Slot],
     filter: &Filter<'_>,
     hash: u64,
-    known: Option<Known>,
+    known: Option<(u32, Word)>,
     left_out: impl Fn(u32) -> bool,
 ) -> Option<u32> {
-    let mut champion = Champion::NONE;
-    let mut challenge = |index: u32, slot: &Slot, (weight, candidate): (u32, bool)| {
-        let r = mix(hash ^ slot.identity());
-        champion.meet(index, Draw { r, weight }, candidate && !left_out(index));
+    let meet = |champion: &mut Champion, index: u32, slot: &Slot, word: Word| {
+        if !left_out(index) {
+            champion.meet(index, word, mix(hash ^ slot.identity()), |word| filter.admits(word));
+        }
     };
+    let mut champion = Champion::NONE;
     // The known slot is met in its turn, with what was read of it.
-    let turn = known.map_or(slots.len(), |known| known.slot as usize);
+    let turn = known.map_or(slots.len(), |(slot, _)| slot as usize);
     let (before, after) = slots.split_at_checked(turn)?;
     for (index, slot) in (0..).zip(before) {
-        challenge(index, slot, filter.weigh(slot));
+        meet(&mut champion, index, slot, slot.word());
     }
-    if let (Some(known), Some((slot, after))) = (known, after.split_first()) {
-        challenge(known.slot, slot, (known.weight, known.candidate));
-        for (index, slot) in (known.slot + 1..).zip(after) {
-            challenge(index, slot, filter.weigh(slot));
+    if let (Some((known, word)), Some((slot, after))) = (known, after.split_first()) {
+        meet(&mut champion, known, slot, word);
+        for (index, slot) in (known + 1..).zip(after) {
+            meet(&mut champion, index, slot, slot.word());
         }
     }
     champion.slot()

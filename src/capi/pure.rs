@@ -5,7 +5,7 @@ use core::ffi::{CStr, c_char, c_void};
 use arrayvec::ArrayVec;
 use zeroize::Zeroize as _;
 
-use crate::classify::{Class, DEFAULT_RULES, Group, Rule, classify, classify_by};
+use crate::classify::{Class, DEFAULT_RULES, Group, Rule, Table, classify};
 use crate::cookie::{Audience, Value, decode, encode};
 use crate::error::{Error, Field};
 use crate::hash::{check_scope, fnv1a32, identity_hash, key_hash};
@@ -641,8 +641,9 @@ pub unsafe extern "C" fn tokenpin_classify(
                 }
             }
             // SAFETY: checked by `get`, and all found good above.
-            let rules = given.iter().filter_map(|rule| unsafe { rule.get() }.ok());
-            classify_by(&rules, prompt_cache, method, target)
+            let rule = |i: usize| given.get(i).and_then(|rule| unsafe { rule.get() }.ok());
+            let table = Table::new((0..given.len()).filter_map(rule));
+            table.classify(rule, prompt_cache, method, target)
         };
         // SAFETY: checked by `Out`.
         unsafe { write_class(class, outputs) };
