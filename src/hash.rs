@@ -38,19 +38,17 @@ pub fn key_hash(placement_key: &Secret, scope: &[u8], key: &Key<'_>) -> Result<u
 
 pub(crate) fn key_hash_unchecked(placement_key: &Secret, scope: &[u8], key: &Key<'_>) -> u64 {
     let mut hasher = SipHasher13::new_with_key(placement_key.expose());
-    let [a, b, c, d] = length_prefix(scope);
-    hasher.write(&[key.tag(), a, b, c, d]);
+    // The tag and the length in one store: reading four bytes that were written one by one
+    // makes the processor wait.
+    let [head @ .., _, _, _] = (u64::from(key.tag())
+        | u64::from(u32::from_le_bytes(length_prefix(scope))) << 8)
+        .to_le_bytes();
+    hasher.write(&head);
     if !scope.is_empty() {
         hasher.write(scope);
     }
-    match *key {
-        Key::Anonymous(id) => hasher.hash(id),
-        Key::Consumer(bytes) | Key::Session(bytes) => hasher.hash(bytes),
-        Key::Combined { .. } => {
-            key.feed(&mut |bytes| hasher.write(bytes));
-            hasher.finish()
-        }
-    }
+    key.feed(&mut |bytes| hasher.write(bytes));
+    hasher.finish()
 }
 
 pub(crate) fn check_scope(scope: &[u8]) -> Result<(), Error> {
@@ -78,21 +76,21 @@ pub const fn mix(mut x: u64) -> u64 {
 /// [`Strategy::HigressFnv1aModulo`]: crate::Strategy::HigressFnv1aModulo
 #[must_use]
 pub fn fnv1a32(key: &Key<'_>) -> u32 {
-    let mut hash = 0x811c_9dc5_u32;
-    let mut feed = |bytes: &[u8]| {
-        for &byte in bytes {
-            hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-        }
-    };
+    /// Not inlined, for there are many pieces.
+    #[inline(never)]
+    fn fold(hash: u32, bytes: &[u8]) -> u32 {
+        bytes.iter().fold(hash, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    }
+    let mut hash = 0x811c_9dc5;
     if let Key::Anonymous(id) = key {
         for (i, &byte) in id.iter().enumerate() {
             if matches!(i, 4 | 6 | 8 | 10) {
-                feed(b"-");
+                hash = fold(hash, b"-");
             }
-            feed(&hex(byte));
+            hash = fold(hash, &hex(byte));
         }
     } else {
-        key.feed(&mut feed);
+        key.feed(&mut |bytes: &[u8]| hash = fold(hash, bytes));
     }
     hash
 }

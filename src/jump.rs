@@ -15,8 +15,9 @@ use crate::error::Error;
 /// The largest number of buckets, `2^31 - 1`: the paper's `int32_t`.
 pub const MAX_BUCKETS: u32 = i32::MAX as u32;
 
-const TWO_POW_31: f64 = (1_u64 << 31) as f64;
-const TWO_POW_63: f64 = (1_u64 << 63) as f64;
+const TWO_POW_20: f64 = 1_048_576.0;
+const TWO_POW_31: f64 = 2_147_483_648.0;
+const TWO_POW_63: f64 = 9_223_372_036_854_775_808.0;
 
 /// The bucket, `0..buckets`, of `key`.
 ///
@@ -66,19 +67,36 @@ pub(crate) fn jump_unchecked(key: u64, buckets: u32) -> u32 {
         state = advance(state);
         let d = (state >> 33) + 1;
         let quotient = (TWO_POW_63 / (d as i64 as f64)) as i64 as u64;
-        let (product, edge) = (m << 31, u64::from(buckets) * d);
-        if product + (1 << 11) > edge {
-            if product < edge + (1 << 11) {
-                return exact(key, buckets);
-            }
-            return (m - 1) as u32;
+        match ends(m, d, buckets) {
+            Some(true) => return (m - 1) as u32,
+            Some(false) => {}
+            None => return exact(key, buckets),
         }
-        let next = m.wrapping_mul(quotient);
-        if (next & 0xffff_ffff) + m + (1 << 10) >= 1 << 32 {
-            return exact(key, buckets);
-        }
-        m = (next >> 32) + 1;
+        let Some(next) = next(m, quotient) else { return exact(key, buckets) };
+        m = next + 1;
     }
+}
+
+/// Whether the step from `m` with divisor `d` is the last, if that is beyond doubt.
+#[inline]
+const fn ends(m: u64, d: u64, buckets: u32) -> Option<bool> {
+    let (product, edge) = (m << 31, buckets as u64 * d);
+    if product + (1 << 11) <= edge {
+        Some(false)
+    } else if product >= edge + (1 << 11) {
+        Some(true)
+    } else {
+        None
+    }
+}
+
+/// The bucket that a step from `m` leads to, if that is beyond doubt. `quotient` has 32 fraction
+/// bits.
+#[inline]
+const fn next(m: u64, quotient: u64) -> Option<u64> {
+    let product = m.wrapping_mul(quotient);
+    let in_doubt = (product & 0xffff_ffff) + m + (1 << 10) >= 1 << 32;
+    if in_doubt { None } else { Some(product >> 32) }
 }
 
 /// The paper's form. In a function of its own that never returns to the fast ones, so that
@@ -189,7 +207,6 @@ impl Batch {
     reason = "the divisor is exact in 32 bits; the low half is meant"
 )]
 fn stride(state: u64, bucket: u32) -> (u64, u64) {
-    const TWO_POW_20: f64 = (1_u64 << 20) as f64;
     let quotient = TWO_POW_31 / ((state >> 33) as i64 as f64 + 1.0);
     // Any larger one leads beyond every bucket as well.
     let quotient = if quotient < TWO_POW_20 - 1.0 { quotient } else { TWO_POW_20 - 1.0 };
@@ -231,8 +248,24 @@ mod tests {
     }
 
     const COUNTS: [u32; 18] = [
-        1, 2, 3, 5, 7, 8, 16, 31, 64, 100, 1000, 1024, 65_536, 1 << 19, (1 << 20) - 1, 1 << 20,
-        1 << 30, MAX_BUCKETS,
+        1,
+        2,
+        3,
+        5,
+        7,
+        8,
+        16,
+        31,
+        64,
+        100,
+        1000,
+        1024,
+        65_536,
+        1 << 19,
+        (1 << 20) - 1,
+        1 << 20,
+        1 << 30,
+        MAX_BUCKETS,
     ];
 
     #[test]
@@ -251,7 +284,7 @@ mod tests {
     fn every_form_gives_the_papers_buckets_200_million_times() {
         let mut batch = Batch::new();
         let mut numbers = numbers();
-        for i in 0..200_000_000 / BATCH + 1 {
+        for i in 0..=200_000_000 / BATCH {
             let keys: Vec<u64> = numbers.by_ref().take(BATCH).collect();
             compare(&keys, COUNTS[i % COUNTS.len()], &mut batch);
         }
@@ -263,9 +296,8 @@ mod tests {
     fn first_steps_near_an_edge() {
         // The generator backwards: by Newton, the inverse of an odd number modulo 2^64.
         let factor = 2_862_933_555_777_941_757_u64;
-        let inverse = (0..6).fold(1_u64, |x, _| {
-            x.wrapping_mul(2_u64.wrapping_sub(factor.wrapping_mul(x)))
-        });
+        let inverse =
+            (0..6).fold(1_u64, |x, _| x.wrapping_mul(2_u64.wrapping_sub(factor.wrapping_mul(x))));
         assert_eq!(factor.wrapping_mul(inverse), 1);
         let mut batch = Batch::new();
         let mut noise = numbers();
@@ -282,6 +314,48 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Single steps from anywhere, with `m * 2^31 = k * d + r` for a small `r`: so near to `k` that
+    /// roundings decide. Where the integers know an answer, it is the paper's.
+    #[test]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the paper's conversions"
+    )]
+    fn later_steps_near_an_edge() {
+        let (mut known, mut rounded_up) = (0, 0);
+        let mut numbers = numbers();
+        for i in 0..300_000_u64 {
+            // An odd k has an inverse modulo 2^31, which gives d.
+            let k = (numbers.next().unwrap() >> (33 + i % 20)) | 1;
+            let inverse =
+                (0..5).fold(1_u64, |x, _| x.wrapping_mul(2_u64.wrapping_sub(k.wrapping_mul(x))));
+            for r in [0, 1, 5, 100, 1000, 2047, 2048, 5000].into_iter().flat_map(|r| [r, -r]) {
+                let d = inverse.wrapping_mul(0_u64.wrapping_sub_signed(r)) & ((1 << 31) - 1);
+                let Some(product) = (k * d).checked_add_signed(r) else { continue };
+                let m = product >> 31;
+                if d == 0 || m == 0 || m > k {
+                    continue;
+                }
+                assert_eq!(m << 31, product);
+                let (m_float, d_float) = (m as f64, d as f64);
+                let expected = (m_float * (TWO_POW_31 / d_float)) as u64;
+                rounded_up += u32::from(r < 0 && expected == k);
+                let buckets = u32::try_from(k).unwrap();
+                if let Some(ends) = ends(m, d, buckets) {
+                    known += 1;
+                    assert_eq!(ends, expected >= k, "{m} {d} {buckets}");
+                }
+                if let Some(next) = next(m, (TWO_POW_63 / d_float) as u64) {
+                    known += 1;
+                    assert_eq!(next, expected, "{m} {d}");
+                }
+            }
+        }
+        assert!(known > 1000 && rounded_up > 1000, "{known} {rounded_up}");
     }
 
     /// What the batch leaves alone.
