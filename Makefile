@@ -73,6 +73,7 @@ include envoy/e2e/e2e.mk
 include tests/capi/tests.mk
 include tests/hpp/tests.mk
 include packaging/install.mk
+include tests/instructions/instructions.mk
 
 .PHONY: lint
 lint: tools ## formatting and lints, warnings denied
@@ -114,7 +115,7 @@ include go/go.mk
 
 # One after another, each with its seconds.
 TESTS := lint unit capi-test hpp-test packages-test no-std readme twin envoy-unit e2e-smoke demo-smoke go-test go-envoy
-CHECKS := $(TESTS) capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test go-check e2e demo
+CHECKS := $(TESTS) bench-instructions jump-exhaustive capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test go-check e2e demo
 
 define run
 	@for target in $(1); do echo "== $$target"; start=$$(date +%s); \

@@ -9,6 +9,7 @@
 )]
 mod selection {
     mod balance;
+    mod batch;
     mod chi_square;
     mod fleet;
     mod higress;

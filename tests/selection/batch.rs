@@ -1,0 +1,42 @@
+//! A batch is nothing but many selections.
+
+use tokenpin::{Filter, Slot, State, Status, Strategy, select, select_batch};
+
+use super::random::Random;
+
+#[test]
+fn a_batch_selects_like_one_by_one() {
+    let mut random = Random::new("a_batch_selects_like_one_by_one");
+    for round in 0..400 {
+        let n = 1 + random.below(if round % 4 == 0 { 300 } else { 9 });
+        let slots: Vec<Slot> = (0..n)
+            .map(|i| {
+                let all = [State::Up, State::Up, State::Draining, State::Down];
+                let state = all[usize::try_from(random.below(4)).unwrap()];
+                let weight =
+                    [65_536, 65_536, 30_000, 1, 0][usize::try_from(random.below(5)).unwrap()];
+                let status = Status { state, weight, until: random.below(3) };
+                Slot::new(format!("account-{i}").as_bytes(), status).unwrap()
+            })
+            .collect();
+        let tried = [0];
+        let tried = if round % 3 == 0 { &tried[..] } else { &[] };
+        let filter = Filter { now: 1, anonymous: round % 2 == 0, tried, pinned: None };
+        let hashes: Vec<u64> = (0..random.below(600)).map(|_| random.word()).collect();
+        let fnv1as: Vec<u32> = hashes.iter().map(|&hash| hash.to_le_bytes()[0].into()).collect();
+        for &strategy in Strategy::ALL {
+            let mut out = vec![Some(u32::MAX); hashes.len() + 1];
+            select_batch(strategy, &slots, &filter, &hashes, &fnv1as, &mut out);
+            assert_eq!(out.pop(), Some(Some(u32::MAX)), "beyond the hashes");
+            for ((&hash, &fnv1a), &got) in hashes.iter().zip(&fnv1as).zip(&out) {
+                let one = select(strategy, &slots, &filter, hash, fnv1a);
+                assert_eq!(got, one, "{strategy:?} {hash:#x}");
+            }
+            let mut short = [None; 1];
+            select_batch(strategy, &slots, &filter, &hashes, &[], &mut short);
+            let first = hashes.first().and_then(|&hash| select(strategy, &slots, &filter, hash, 0));
+            assert_eq!(short[0], first);
+        }
+    }
+    select_batch(Strategy::Jump, &[], &Filter::default(), &[1, 2], &[], &mut [Some(1); 2]);
+}
