@@ -58,11 +58,12 @@ std::unique_ptr<Config> Config::Make(std::unique_ptr<Settings> settings, Problem
   std::unique_ptr<Config> config(new Config);
   config->settings_ = std::move(settings);
   if (!config->ReadFirstStates(problem) || !config->Build(problem)) return nullptr;
-  char line[96];
-  std::snprintf(line, sizeof line,
-                "configuration accepted: fingerprint %016" PRIx64 ", live %016" PRIx64,
+  const Settings& made = *config->settings_;
+  char fingerprints[64];
+  std::snprintf(fingerprints, sizeof fingerprints, "fingerprint %016" PRIx64 ", live %016" PRIx64,
                 config->fingerprint(), config->LiveFingerprint());
-  Log(kLogInfo, line);
+  Log(kLogInfo,
+      "configuration accepted, scope \"" + made.request.scope.value_or("") + "\": " + fingerprints);
   return config;
 }
 
@@ -78,7 +79,9 @@ bool Config::ReadFirstStates(Problem* problem) {
   Problem found;
   const std::optional<std::string> text = ReadFile(settings_->state_file, kMaxStateFile);
   if (text) {
-    declared_ = ParseStates(*text, settings_->tokens, &found);
+    const States states = ParseStates(*text, settings_->tokens, &found);
+    declared_ = states.declared;
+    WarnOfUnknown(states);
   } else {
     found.Set("", "cannot be read");
   }
@@ -137,7 +140,7 @@ Config::~Config() {
 }
 
 void Config::LookAfter(const std::function<void(Event)>& report) {
-  if (const std::optional<Event> event = CheckStateFile()) report(*event);
+  CheckStateFile(report);
   fleet_->EndCooldowns(tokenpin::unix_now());
   report(Event::kLookedAfter);
 }
@@ -148,36 +151,44 @@ std::optional<Config::FileState> Config::StatFile() const {
   return FileState{found.st_dev, found.st_ino, found.st_size, found.st_mtim, found.st_ctim};
 }
 
-std::optional<Event> Config::CheckStateFile() {
-  if (settings_->state_file.empty()) return std::nullopt;
+void Config::CheckStateFile(const std::function<void(Event)>& report) {
+  if (settings_->state_file.empty()) return;
   // Taken before the file is read: what is written in between is seen the next time.
   const std::optional<FileState> now = StatFile();
-  if (now == file_) return std::nullopt;
+  if (now == file_) return;
   file_ = now;
   if (!now) {
     Log(kLogWarning, "the state file is gone, states stay as they are: " + settings_->state_file);
-    return std::nullopt;
+    return;
   }
   Problem problem;
-  std::vector<tokenpin::SlotStatus> declared;
+  States states;
   const std::optional<std::string> text = ReadFile(settings_->state_file, kMaxStateFile);
   const bool was_unreadable = std::exchange(unreadable_, !text);
   if (text) {
-    declared = ParseStates(*text, settings_->tokens, &problem);
+    states = ParseStates(*text, settings_->tokens, &problem);
   } else {
     // What hinders may pass: it is tried again, and told once.
     file_.reset();
-    if (was_unreadable) return std::nullopt;
+    if (was_unreadable) return;
     problem.Set("", "cannot be read");
   }
   if (problem.Found()) {
     Log(kLogError, "state file refused, states stay as they are: " + settings_->state_file + ": " +
                        problem.text());
-    return Event::kStateFileRefused;
+    return report(Event::kStateFileRefused);
   }
-  fleet_->Declare(declared);
+  fleet_->Declare(states.declared);
   Log(kLogInfo, "state file applied: " + settings_->state_file);
-  return Event::kStateFileApplied;
+  report(Event::kStateFileApplied);
+  WarnOfUnknown(states);
+  if (!states.unknown.empty()) report(Event::kStateFileUnknown);
+}
+
+void Config::WarnOfUnknown(const States& states) const {
+  for (const std::string& name : states.unknown) {
+    Log(kLogWarning, "no such token: " + name + " in " + settings_->state_file);
+  }
 }
 
 }  // namespace tokenpin_envoy

@@ -15,7 +15,12 @@
 
 namespace tokenpin_envoy {
 
-enum class Event : uint64_t { kLookedAfter, kStateFileApplied, kStateFileRefused };
+enum class Event : uint64_t {
+  kLookedAfter,
+  kStateFileApplied,
+  kStateFileRefused,
+  kStateFileUnknown,
+};
 
 // Shared by all workers and by all streams begun under it. Constant, but for the tokens' states.
 class Config {
@@ -41,7 +46,8 @@ class Config {
   bool ReadFirstStates(Problem* problem);
   bool Build(Problem* problem);
   void LookAfter(const std::function<void(Event)>& report);
-  std::optional<Event> CheckStateFile();
+  void CheckStateFile(const std::function<void(Event)>& report);
+  void WarnOfUnknown(const States& states) const;
 
   std::unique_ptr<Settings> settings_;
   std::vector<tokenpin::SlotStatus> declared_;  // at the start

@@ -57,6 +57,7 @@ struct OwnedChain : Chain {
 
   // Something that the keeper told of, on the main thread.
   void OnEvent(envoy_config envoy, Event event) const {
+    if (!Generations::Get().IsNewest(name, generation)) return;
     switch (event) {
       case Event::kLookedAfter:
         return SetGauges(envoy);
@@ -64,6 +65,8 @@ struct OwnedChain : Chain {
         return stats.CountMain(envoy, Counter::kStateFileApplied);
       case Event::kStateFileRefused:
         return stats.CountMain(envoy, Counter::kStateFileRefused);
+      case Event::kStateFileUnknown:
+        return stats.CountMain(envoy, Counter::kStateFileUnknown);
     }
   }
 

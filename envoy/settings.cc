@@ -317,6 +317,8 @@ void ReadStatuses(Fields* fields, const char* name, std::vector<uint16_t>* statu
     const uint64_t status = Fields::ReadNumber(json, path, 400, 599, fields->problem());
     statuses->push_back(static_cast<uint16_t>(status));
   });
+  const Json* list = fields->Find(name);
+  if (list != nullptr && list->empty()) fields->problem()->Set(fields->Path(name), "is empty");
 }
 
 std::vector<Cooldown> DefaultCooldowns() {
@@ -330,10 +332,16 @@ void ReadCooldowns(Fields* fields, std::vector<Cooldown>* cooldowns) {
     *cooldowns = DefaultCooldowns();
     return;
   }
+  std::set<uint16_t> seen;
   fields->List("cooldowns", [&](const Json& json, const std::string& path) {
     Cooldown& cooldown = cooldowns->emplace_back();
     Fields entry(json, path, fields->problem());
     ReadStatuses(&entry, "status", &cooldown.statuses);
+    for (const uint16_t status : cooldown.statuses) {
+      if (!seen.insert(status).second) {
+        fields->problem()->Set(entry.Path("status"), "has a status that was given already");
+      }
+    }
     entry.Require("state");
     entry.Enum("state", TOKENPIN_ENUM_STATE, &cooldown.state);
     if (cooldown.state == TOKENPIN_STATE_UP) {
@@ -477,33 +485,31 @@ Parsed ParseConfiguration(std::string_view text, bool route, Problem* problem) {
   return parsed;
 }
 
-std::vector<tokenpin_slot_status> ParseStates(std::string_view text,
-                                              const std::vector<Token>& tokens, Problem* problem) {
-  std::vector<tokenpin_slot_status> states;
+States ParseStates(std::string_view text, const std::vector<Token>& tokens, Problem* problem) {
+  States states;
   std::map<std::string_view, size_t> slots;
   for (const Token& token : tokens) {
-    if (!token.name.empty()) slots.emplace(token.name, states.size());
-    states.push_back(token.status);
+    if (!token.name.empty()) slots.emplace(token.name, states.declared.size());
+    states.declared.push_back(token.status);
   }
   const Json json = ParseJson(text, problem);
   if (problem->Found()) return states;
   Fields fields(json, "", problem);
-  const Json* declared = fields.Require("tokens");
+  const Json* tokens_field = fields.Require("tokens");
   fields.RefuseOthers();
-  if (declared == nullptr) return states;
-  if (!declared->is_object()) {
+  if (tokens_field == nullptr) return states;
+  if (!tokens_field->is_object()) {
     problem->Set("tokens", "expected an object");
     return states;
   }
-  for (const auto& [name, entry] : declared->items()) {
+  for (const auto& [name, entry] : tokens_field->items()) {
+    tokenpin_slot_status nobodys{0, TOKENPIN_MAX_WEIGHT, TOKENPIN_STATE_UP};
     const auto slot = slots.find(name);
-    if (slot == slots.end()) {
-      problem->Set("tokens." + name, "no such token");
-      return states;
-    }
+    const bool known = slot != slots.end();
     Fields token(entry, "tokens." + name, problem);
-    ReadStatus(&token, &states[slot->second]);
+    ReadStatus(&token, known ? &states.declared[slot->second] : &nobodys);
     token.RefuseOthers();
+    if (!known) states.unknown.push_back(name);
   }
   return states;
 }

@@ -7,8 +7,8 @@ namespace tokenpin_envoy {
 namespace {
 
 constexpr std::string_view kCounterNames[kCounters] = {
-    "ambiguous", "cookies_set",        "cooldowns",          "retries",
-    "errors",    "state_file_applied", "state_file_refused",
+    "ambiguous",          "cookies_set",        "cooldowns",          "retries",     "errors",
+    "state_file_applied", "state_file_refused", "state_file_unknown", "bad_tenants",
 };
 
 bool DefineCounter(envoy_config envoy, std::string_view name, size_t* id) {

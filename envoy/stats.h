@@ -19,8 +19,10 @@ enum class Counter {
   kErrors,
   kStateFileApplied,
   kStateFileRefused,
+  kStateFileUnknown,
+  kBadTenants,
 };
-constexpr size_t kCounters = 7;
+constexpr size_t kCounters = 9;
 
 class Stats {
  public:

@@ -87,10 +87,11 @@ int Stream::OnRequestHeaders(envoy_filter envoy, bool end_of_stream) {
 
   const auto decision = Decide(envoy);
   if (!decision) {
-    chain_.stats.Count(envoy, Counter::kErrors);
     if (decision.status == TOKENPIN_STATUS_SCOPE_LENGTH) {
+      chain_.stats.Count(envoy, Counter::kBadTenants);
       return Refuse(envoy, 400, "bad_tenant", "The tenant cannot be told.");
     }
+    chain_.stats.Count(envoy, Counter::kErrors);
     Log(kLogError, "cannot decide: " + std::string(tokenpin::name(decision.status)));
     return Refuse(envoy, 500, "affinity_error", "The gateway cannot choose an account.");
   }

@@ -97,7 +97,7 @@ BAD_FILES = {
     "more behind it": states() + "x",
     "no object": "[]",
     "unknown field": '{"tokens": {}, "more": 1}',
-    "unknown token": states(bravo={"state": "down"}, delta={"state": "down"}),
+    "unknown state of an unknown token": states(bravo={"state": "down"}, delta={"state": "?"}),
     "unknown field of a token": states(bravo={"state": "down", "wait": 1}),
     "unknown state": states(bravo={"state": "down"}, charlie={"state": "vacant"}),
     "weight too large": states(bravo={"weight": 65537}),
@@ -126,6 +126,20 @@ def test_a_bad_file_is_refused_whole(gateway, folder):
     assert w.status("alpha") == 200 and w.status("bravo") == 503
 
 
+def test_a_token_that_the_configuration_does_not_have(gateway, folder):
+    """The file may be older or newer than the configuration: at the start, and later."""
+    path = folder / "states.json"
+    path.write_text(states(bravo={"state": "down"}, delta={"state": "down"}))
+    w = Watched(gateway, path)
+    assert w.status("bravo") == 503 and w.status("alpha") == 200
+    start = w.gateway.envoy.log_file.stat().st_size
+    w.replace(states(alpha={"state": "down"}, echo={"weight": 0}))
+    assert w.status("bravo") == 200 and w.status("alpha") == 503
+    assert f"no such token: echo in {path}" in w.gateway.envoy.log(start)
+    wait_for("its being counted", lambda: w.counter("unknown") == 1)
+    assert w.counter("refused") == 0
+
+
 def test_a_file_that_disappears_changes_nothing(gateway, folder):
     path = folder / "states.json"
     path.write_text(states(alpha={"state": "down"}))
@@ -139,7 +153,7 @@ def test_a_file_that_disappears_changes_nothing(gateway, folder):
 
 def test_a_bad_file_at_the_start_refuses_the_configuration(gateway, folder):
     path = folder / "states.json"
-    path.write_text(states(delta={}))
+    path.write_text(states(alpha={"state": "?"}))
     with pytest.raises(Refused, match="tokenpin: configuration refused: state_file"):
         gateway(settings(state_file=str(path)))
 

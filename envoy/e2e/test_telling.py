@@ -31,6 +31,8 @@ COUNTERS = {f"{group}_{name}" for group, names in NAMES.items() for name in name
     "errors",
     "state_file_applied",
     "state_file_refused",
+    "state_file_unknown",
+    "bad_tenants",
 }
 GAUGES = {"config_fingerprint", "live_fingerprint"}
 FIELDS = [*NAMES, "token"]
@@ -181,11 +183,11 @@ def test_keys_are_in_no_log(gateway):
     assert g.send(headers=twice).status == 400
 
 
-def test_errors_are_counted(gateway):
+def test_bad_tenants_are_counted(gateway):
     g = gateway(settings(tenant={"header": "x-tenant"}))
     with g.counting() as rose:
         assert g.send(headers=[("x-tenant", "a"), ("x-tenant", "b")]).status == 400
-    assert rose == {"errors": 1}
+    assert rose == {"bad_tenants": 1}
 
 
 def test_the_default_names_of_metrics(gateway):

@@ -110,7 +110,7 @@ class Upstream:
         request = Request(head, b"", None)
         request.account = self.accounts.get((request.values("authorization") or [None])[0])
         if request.value("transfer-encoding") == b"chunked":
-            while size := int(stream.readline(), 16):
+            while size := int(stream.readline() or b"0", 16):  # a client may leave
                 request.body += stream.read(size)
                 stream.readline()
             stream.readline()

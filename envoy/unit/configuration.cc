@@ -464,8 +464,9 @@ void TestStates(Folder* folder) {
       {"", "", "no valid JSON at line 1, column 1"},
       {"", R"({"tokens":[]})", "tokens: expected an object"},
       {"", R"({"tokens":{},"x":1})", "x: unknown field"},
-      {"", R"({"tokens":{"d":{}}})", "tokens.d: no such token"},
-      {"", R"({"tokens":{"":{}}})", "tokens.: no such token"},
+      {"", R"({"tokens":{"d":{"weight":-1}}})",
+       "tokens.d.weight: expected a whole number, 0 to 65536"},
+      {"", R"({"tokens":{"d":{},"":{"state":"down"}}})", ""},  // skipped, and told
       {"", R"({"tokens":{"a":1}})", "tokens.a: expected an object"},
       {"", R"({"tokens":{"a":{"name":"a"}}})", "tokens.a.name: unknown field"},
       {"", R"({"tokens":{"a":{"state":"sk-Planted"}}})",

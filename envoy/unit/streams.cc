@@ -327,9 +327,10 @@ void TestTenants() {
       Stream stream(&config);
       AddRequest(&stream);
       for (const std::string& value : values) stream.request.Add("x-tenant", value);
-      const uint64_t errors = config.Metric("errors"), decisions = config.Sum("source_");
+      const uint64_t refused = config.Metric("bad_tenants"), decisions = config.Sum("source_");
       CHECK(stream.SendRequest() == good);
-      CHECK(config.Metric("errors") - errors == (good ? 0 : 1));
+      CHECK(config.Metric("bad_tenants") - refused == (good ? 0 : 1));
+      CHECK(config.Metric("errors") == 0);
       CHECK(config.Sum("source_") - decisions == (good ? 1 : 0));
       if (good || !CHECK(stream.local_reply.has_value())) continue;
       CHECK(stream.local_reply->status == 400 && stream.local_reply->details == "bad_tenant");
@@ -1018,7 +1019,7 @@ class Kitchen {
     pairs_ = Pairs(stream.request.Get("cookie"));
     carried_ = !setup_.carrier.empty() && !stream.request.Get(setup_.carrier).empty();
     tried_.clear();
-    const uint64_t decisions = config_.Sum("source_"), errors = config_.Metric("errors");
+    const uint64_t decisions = config_.Sum("source_"), refused = config_.Metric("bad_tenants");
     stream.keeps_body = Chance(random_, 70);
     stream.can_recreate = Chance(random_, 95);
     constexpr size_t kLimits[] = {0, 1000, 65536, 1 << 20};
@@ -1028,7 +1029,7 @@ class Kitchen {
     for (size_t i = 0; passed && i < chunks; ++i) stream.SendBody(100 * i, i + 1 == chunks);
 
     const uint64_t decided = config_.Sum("source_") - decisions;
-    CHECK(decided + config_.Metric("errors") - errors == 1);
+    CHECK(decided + config_.Metric("bad_tenants") - refused == 1);
     for (const char* group : {"outcome_", "pin_state_", "verdict_", "key_reason_"}) {
       CHECK(config_.Sum(group) == decisions + decided);
     }
@@ -1044,7 +1045,7 @@ class Kitchen {
       if (alone && stream.Told("outcome") == "pinned") CheckPinned(stream);
     }
     if (passed) Respond(&stream);
-    CHECK(config_.Metric("errors") - errors == 1 - decided);
+    CHECK(config_.Metric("bad_tenants") - refused == 1 - decided && config_.Metric("errors") == 0);
   }
 
  private:
