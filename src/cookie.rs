@@ -7,10 +7,10 @@
 use core::hash::Hasher as _;
 
 use arrayvec::ArrayVec;
-use data_encoding::BASE64URL_NOPAD;
 use siphasher::sip128::{Hasher128 as _, SipHasher24 as WideHasher};
 use subtle::ConstantTimeEq as _;
 
+use crate::base64;
 use crate::error::Error;
 use crate::hash::{check_scope, sip24};
 use crate::key::{Key, Kind};
@@ -24,7 +24,7 @@ pub const VALUE_LEN: usize = 67;
 /// The longest cookie name, in bytes.
 pub const MAX_NAME: usize = 128;
 
-const RAW_LEN: usize = 50;
+pub(crate) const RAW_LEN: usize = 50;
 /// The bytes before the pin.
 const HEAD_LEN: usize = 26;
 
@@ -184,9 +184,7 @@ pub(crate) fn encode_unchecked(
     let masked = cookie.pin ^ mask(signer, &tag);
     raw[26..34].copy_from_slice(&masked.to_le_bytes());
     raw[34..50].copy_from_slice(&tag);
-    let mut value = [0; VALUE_LEN];
-    BASE64URL_NOPAD.encode_mut(&raw, &mut value);
-    value
+    base64::encode(&raw)
 }
 
 /// Reads the value of one cookie. `key` is the request's affinity key, `None` for an
@@ -272,7 +270,8 @@ impl<'a, 'k> Reader<'a, 'k> {
     }
 
     pub(crate) fn read(&mut self, value: &[u8]) -> (Verdict, Option<Cookie>) {
-        let Some(raw) = decode_base64(value) else { return (Verdict::Malformed, None) };
+        let raw = value.try_into().ok().and_then(base64::decode);
+        let Some(raw) = raw else { return (Verdict::Malformed, None) };
         let Some(kind) = Kind::from_number(raw[0] & 15) else { return (Verdict::Malformed, None) };
         if raw[0] >> 4 != COOKIE_VERSION {
             return (Verdict::UnknownVersion, None);
@@ -354,15 +353,6 @@ impl<'a, 'k> Reader<'a, 'k> {
         let old = interval != 0 && idle.saturating_mul(5) >= interval;
         if key.role == Role::Retire || old { Verdict::RefreshDue } else { Verdict::Valid }
     }
-}
-
-/// Exactly 67 characters of the URL-safe alphabet whose 2 trailing bits are zero. The
-/// constant lengths are what lets the compiler drop the library's panics.
-fn decode_base64(value: &[u8]) -> Option<[u8; RAW_LEN]> {
-    let value: &Value = value.try_into().ok()?;
-    let mut raw = [0; RAW_LEN];
-    BASE64URL_NOPAD.decode_mut(value, &mut raw).ok()?;
-    Some(raw)
 }
 
 /// The tag of a cookie whose bytes begin with `raw`. Only the head of that counts: behind it

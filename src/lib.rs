@@ -41,6 +41,7 @@
 extern crate std;
 
 mod affinity;
+mod base64;
 #[cfg(feature = "capi")]
 pub mod capi;
 mod classify;
