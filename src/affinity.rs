@@ -2,16 +2,17 @@
 
 use core::hash::Hasher as _;
 
+use arrayvec::ArrayVec;
 use siphasher::sip::SipHasher24;
 
-use crate::classify::{Class, DEFAULT_RULES, Rule, check_rules, classify};
-use crate::cookie::Limits;
+use crate::classify::{Class, DEFAULT_RULES, Rule, Table, check_rules};
+use crate::cookie::{Audience, Limits, Macs};
 use crate::error::{ConfigError, Error, Field};
 use crate::hash::{check_scope, identity_hash, key_hash_unchecked, length_prefix};
 use crate::jump::MAX_BUCKETS;
 use crate::key::Key;
 use crate::names::named;
-use crate::ring::{CookieKey, KeyRing};
+use crate::ring::{CookieKey, KeyRing, MAX_KEYS, Mac};
 use crate::secret::Secret;
 use crate::select::{Filter, Strategy, select};
 use crate::set_cookie::{Attributes, CookieName, MAX_MAX_AGE};
@@ -132,7 +133,10 @@ pub struct Affinity<'a> {
     /// Without its cookie keys, which only the ring needs.
     pub(crate) config: Config<'a>,
     pub(crate) ring: KeyRing,
+    /// The MACs of the ring's keys for the configured scope, and the cookie's name for it.
+    macs: ArrayVec<Mac, MAX_KEYS>,
     pub(crate) limits: Limits,
+    table: Table,
     slots: &'a [Slot],
     /// An open-addressing hash table, from identity hashes to slots.
     index: &'a [u32],
@@ -207,7 +211,10 @@ impl<'a> Affinity<'a> {
             refresh_interval: config.refresh_interval(),
         };
         let config = Config { cookie_keys: &[], ..config.clone() };
-        let mut affinity = Self { config, ring, limits, slots, index, occupied, name, digest: 0 };
+        let macs = ring.macs(&Audience { name: name.as_bytes(), scope: config.scope });
+        let table = Table::new(config.rules.iter().copied());
+        let mut affinity =
+            Self { config, ring, macs, limits, table, slots, index, occupied, name, digest: 0 };
         affinity.digest = affinity.fingerprint_of_config();
         Ok(affinity)
     }
@@ -265,7 +272,8 @@ impl<'a> Affinity<'a> {
     /// Classifies a request by the configured table.
     #[must_use]
     pub fn classify(&self, method: &[u8], target: &[u8]) -> Class {
-        classify(self.config.rules, self.config.prompt_cache, method, target)
+        let rule = |i: usize| self.config.rules.get(i).copied();
+        self.table.classify(rule, self.config.prompt_cache, method, target)
     }
 
     /// The configuration's fingerprint: strategy, capacity, identities, what keys and
@@ -316,6 +324,11 @@ impl<'a> Affinity<'a> {
 
     pub(crate) fn slot(&self, slot: u32) -> Result<&Slot, Error> {
         self.slots.get(slot as usize).ok_or(Error::SlotRange)
+    }
+
+    /// The MACs for `audience`, that of a request with `scope`.
+    pub(crate) fn macs<'s>(&'s self, scope: &[u8], audience: &'s Audience<'s>) -> Macs<'s> {
+        if scope.is_empty() { Macs::Ready(&self.macs) } else { Macs::Of(audience) }
     }
 
     pub(crate) fn scope_or_default<'s>(&'s self, scope: &'s [u8]) -> &'s [u8] {

@@ -98,47 +98,95 @@ pub fn check_rules(rules: &[Rule<'_>]) -> Result<(), ConfigError> {
 /// or an absolute URI). The pattern that matches furthest to the left counts, and of
 /// those the longest. `prompt_cache` opts in to that group, which is else stateless.
 ///
-/// Linear in the target's length times the number of rules.
+/// Linear in the number of rules, and in the target's length times the number of rules that
+/// begin alike.
 #[must_use]
 pub fn classify(rules: &[Rule<'_>], prompt_cache: bool, method: &[u8], target: &[u8]) -> Class {
-    classify_by(&rules.iter().copied(), prompt_cache, method, target)
+    let table = Table::new(rules.iter().copied());
+    table.classify(|i| rules.get(i).copied(), prompt_cache, method, target)
 }
 
-pub(crate) fn classify_by<'r>(
-    rules: &(impl Iterator<Item = Rule<'r>> + Clone),
-    prompt_cache: bool,
-    method: &[u8],
-    target: &[u8],
-) -> Class {
-    const NONE: Class = Class { group: Group::Stateless, existing: false };
-    // A preflight asks about a request; it is none, and carries no cookie.
-    if matches!(method, b"OPTIONS" | b"CONNECT" | b"TRACE") {
-        return NONE;
-    }
-    let mut rest = path(target);
-    loop {
-        let matches =
-            rules.clone().filter_map(|rule| Some((rule, match_front(rest, rule.pattern)?)));
-        // Of several, the longest: the one that leaves least behind it.
-        if let Some((rule, below)) = matches.min_by_key(|(_, below)| below.len()) {
-            if rule.group == Group::PromptCache && !prompt_cache {
-                return NONE;
+/// Which rules of a table are worth trying where a path goes on with a given byte: nearly
+/// always none, or two or three.
+pub(crate) struct Table {
+    /// By the low five bits of that byte. Bit `i` stands for the `i`-th rule, the last bit for
+    /// all from there on.
+    by_first: [u64; 32],
+}
+
+impl Table {
+    const LAST: u32 = u64::BITS - 1;
+
+    pub(crate) fn new<'r>(rules: impl Iterator<Item = Rule<'r>>) -> Self {
+        let mut by_first = [0; 32];
+        for (i, rule) in (0..).zip(rules) {
+            let first = rule.pattern.first().copied().unwrap_or_default();
+            if let Some(candidates) = by_first.get_mut(usize::from(first & 31)) {
+                *candidates |= 1 << Self::LAST.min(i);
             }
-            let reads = matches!(method, b"GET" | b"HEAD" | b"DELETE");
-            let sub_path = below.iter().any(|&byte| byte != b'/');
-            return Class { group: rule.group, existing: reads || sub_path };
         }
-        let Some(slash) = rest.iter().position(is_slash) else { return NONE };
-        rest = rest.get(slash + 1..).unwrap_or_default();
+        Self { by_first }
+    }
+
+    /// Classifies by the table that this was made of; `rule` gives its `i`-th rule.
+    pub(crate) fn classify<'r>(
+        &self,
+        rule: impl Fn(usize) -> Option<Rule<'r>>,
+        prompt_cache: bool,
+        method: &[u8],
+        target: &[u8],
+    ) -> Class {
+        const NONE: Class = Class { group: Group::Stateless, existing: false };
+        // A preflight asks about a request; it is none, and carries no cookie.
+        if matches!(method, b"OPTIONS" | b"CONNECT" | b"TRACE") {
+            return NONE;
+        }
+        let mut rest = path(target);
+        loop {
+            if let Some((group, below)) = self.best(&rule, rest) {
+                if group == Group::PromptCache && !prompt_cache {
+                    return NONE;
+                }
+                let reads = matches!(method, b"GET" | b"HEAD" | b"DELETE");
+                let sub_path = below.iter().any(|&byte| byte != b'/');
+                return Class { group, existing: reads || sub_path };
+            }
+            let Some(slash) = rest.iter().position(is_slash) else { return NONE };
+            rest = rest.get(slash + 1..).unwrap_or_default();
+        }
+    }
+
+    /// Of the rules that match at the front of `path` the longest, the one that leaves least
+    /// behind it, and of equal ones the first.
+    #[inline]
+    fn best<'r, 'p>(
+        &self,
+        rule: &impl Fn(usize) -> Option<Rule<'r>>,
+        path: &'p [u8],
+    ) -> Option<(Group, &'p [u8])> {
+        let first = path.first()?;
+        let mut candidates = self.by_first.get(usize::from(first & 31)).copied()?;
+        let mut best: Option<(Group, &[u8])> = None;
+        while candidates != 0 {
+            let i = candidates.trailing_zeros();
+            candidates &= candidates - 1;
+            let mut consider = |rule: Rule<'r>| {
+                let Some(below) = match_front(path, rule.pattern) else { return };
+                if best.is_none_or(|(_, least)| below.len() < least.len()) {
+                    best = Some((rule.group, below));
+                }
+            };
+            consider(rule(i as usize)?);
+            if i == Self::LAST {
+                (i as usize + 1..).map_while(rule).for_each(consider);
+            }
+        }
+        best
     }
 }
 
 /// What follows `pattern` at the front of `path`, if it stands there in whole segments.
 fn match_front<'a>(path: &'a [u8], pattern: &[u8]) -> Option<&'a [u8]> {
-    // Most patterns fail here, without a call to compare memory.
-    if path.first() != pattern.first() {
-        return None;
-    }
     let below = path.strip_prefix(pattern)?;
     (below.is_empty() || below.first() == Some(&b'/')).then_some(below)
 }

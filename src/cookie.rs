@@ -6,14 +6,16 @@
 
 use core::hash::Hasher as _;
 
-use data_encoding::BASE64URL_NOPAD;
+use arrayvec::ArrayVec;
+use siphasher::sip128::{Hasher128 as _, SipHasher24 as WideHasher};
 use subtle::ConstantTimeEq as _;
 
+use crate::base64;
 use crate::error::Error;
-use crate::hash::{check_scope, length_prefix, sip24, sip24_wide};
+use crate::hash::{check_scope, sip24};
 use crate::key::{Key, Kind};
 use crate::names::named;
-use crate::ring::{KeyRing, MAX_KEYS, RingKey, Role};
+use crate::ring::{KeyRing, MAX_KEYS, Mac, RingKey, Role};
 
 /// The version this release writes and reads.
 pub const COOKIE_VERSION: u8 = 1;
@@ -22,7 +24,7 @@ pub const VALUE_LEN: usize = 67;
 /// The longest cookie name, in bytes.
 pub const MAX_NAME: usize = 128;
 
-const RAW_LEN: usize = 50;
+pub(crate) const RAW_LEN: usize = 50;
 /// The bytes before the pin.
 const HEAD_LEN: usize = 26;
 
@@ -160,13 +162,14 @@ pub fn encode(
         return Err(Error::KeyLength);
     }
     // A ring cannot be built without a signing key.
-    let signer = ring.signer().ok_or(Error::SigningKeys)?;
-    Ok(encode_unchecked(signer, audience, key, cookie))
+    let (_, signer) = ring.signer().ok_or(Error::SigningKeys)?;
+    Ok(encode_unchecked(signer, &signer.mac(audience), key, cookie))
 }
 
+/// `mac` is that of the signing key for the audience.
 pub(crate) fn encode_unchecked(
     signer: &RingKey,
-    audience: &Audience<'_>,
+    mac: &Mac,
     key: &Key<'_>,
     cookie: &Cookie,
 ) -> Value {
@@ -176,15 +179,12 @@ pub(crate) fn encode_unchecked(
     raw[2..6].copy_from_slice(&cookie.issued_at.to_be_bytes());
     raw[6..10].copy_from_slice(&cookie.refreshed_at.to_be_bytes());
     raw[10..26].copy_from_slice(&cookie.id);
-    let head: &[u8; HEAD_LEN] = raw.first_chunk().unwrap_or(&[0; HEAD_LEN]);
     let bind = binding(signer, cookie.kind, key);
-    let tag = tag(signer, audience, head, cookie.pin, bind_bytes(cookie.kind, &bind));
+    let tag = tag(mac, &raw, cookie.kind, cookie.pin, &bind);
     let masked = cookie.pin ^ mask(signer, &tag);
     raw[26..34].copy_from_slice(&masked.to_le_bytes());
     raw[34..50].copy_from_slice(&tag);
-    let mut value = [0; VALUE_LEN];
-    BASE64URL_NOPAD.encode_mut(&raw, &mut value);
-    value
+    base64::encode(&raw)
 }
 
 /// Reads the value of one cookie. `key` is the request's affinity key, `None` for an
@@ -209,19 +209,49 @@ pub fn decode(
     if let Some(key) = key {
         key.check()?;
     }
-    Ok(Reader::new(ring, *audience, key, *limits, now).read(value))
+    Ok(Reader::new(ring, Macs::Of(audience), key, *limits, now).read(value))
+}
+
+/// Where the MACs of a ring's keys come from.
+#[derive(Clone, Copy)]
+pub(crate) enum Macs<'a> {
+    /// Made beforehand, in the ring's order.
+    Ready(&'a [Mac]),
+    /// Made for this audience where one is needed.
+    Of(&'a Audience<'a>),
+}
+
+impl Macs<'_> {
+    /// Gives `then` the MAC of `key`, which is at `position` in its ring.
+    pub(crate) fn with<R>(
+        self,
+        (position, key): (usize, &RingKey),
+        then: impl FnOnce(&Mac) -> R,
+    ) -> Option<R> {
+        match self {
+            Self::Ready(macs) => macs.get(position).map(then),
+            Self::Of(audience) => Some(then(&key.mac(audience))),
+        }
+    }
 }
 
 /// Reads many cookies of one request: bindings are computed once per ring key and kind,
 /// and the number of MACs is bounded, so that a header full of forgeries stays cheap.
 pub(crate) struct Reader<'a, 'k> {
     ring: &'a KeyRing,
-    audience: Audience<'a>,
+    macs: Macs<'a>,
     key: Option<&'a Key<'k>>,
     limits: Limits,
     now: u64,
     macs_left: u32,
-    bindings: [[Option<[u8; 16]>; MAX_KEYS]; 3],
+    bindings: ArrayVec<Binding, { 3 * MAX_KEYS }>,
+}
+
+/// What binds cookies of a kind under a ring key to the request's affinity key.
+struct Binding {
+    kind: Kind,
+    position: usize,
+    bytes: [u8; 16],
 }
 
 /// The most MACs computed for one request.
@@ -230,18 +260,18 @@ pub(crate) const MAX_MACS: u32 = 64;
 impl<'a, 'k> Reader<'a, 'k> {
     pub(crate) fn new(
         ring: &'a KeyRing,
-        audience: Audience<'a>,
+        macs: Macs<'a>,
         key: Option<&'a Key<'k>>,
         limits: Limits,
         now: u64,
     ) -> Self {
         let key = key.filter(|key| key.kind() != Kind::Anonymous);
-        let bindings = [[None; MAX_KEYS]; 3];
-        Self { ring, audience, key, limits, now, macs_left: MAX_MACS, bindings }
+        Self { ring, macs, key, limits, now, macs_left: MAX_MACS, bindings: ArrayVec::new() }
     }
 
     pub(crate) fn read(&mut self, value: &[u8]) -> (Verdict, Option<Cookie>) {
-        let Some(raw) = decode_base64(value) else { return (Verdict::Malformed, None) };
+        let raw = value.try_into().ok().and_then(base64::decode);
+        let Some(raw) = raw else { return (Verdict::Malformed, None) };
         let Some(kind) = Kind::from_number(raw[0] & 15) else { return (Verdict::Malformed, None) };
         if raw[0] >> 4 != COOKIE_VERSION {
             return (Verdict::UnknownVersion, None);
@@ -264,12 +294,14 @@ impl<'a, 'k> Reader<'a, 'k> {
     ) -> Option<Cookie> {
         let bind = self.bind(kind, position, key)?;
         self.macs_left = self.macs_left.checked_sub(1)?;
-        let head: &[u8; HEAD_LEN] = raw.first_chunk()?;
         let (masked, carried) = raw.get(HEAD_LEN..)?.split_first_chunk::<8>()?;
         let carried: &[u8; 16] = carried.first_chunk()?;
         let pin = u64::from_le_bytes(*masked) ^ mask(key, carried);
-        let expected = tag(key, &self.audience, head, pin, bind_bytes(kind, &bind));
-        if !bool::from(expected.ct_eq(carried)) {
+        let expected =
+            self.macs.with((position, key), |mac| tag(mac, raw, kind, pin, &bind))?;
+        // As integers: one comparison in constant time rather than one for each byte.
+        let number = |tag: &[u8; 16]| u128::from_ne_bytes(*tag);
+        if !bool::from(number(&expected).ct_eq(&number(carried))) {
             return None;
         }
         Some(Cookie {
@@ -284,15 +316,18 @@ impl<'a, 'k> Reader<'a, 'k> {
     /// The binding of the cookie's kind to the *request's* key. `None` where the request
     /// has no key: nothing that such a cookie could be bound to would verify.
     fn bind(&mut self, kind: Kind, position: usize, key: &RingKey) -> Option<[u8; 16]> {
-        let row = match kind {
-            Kind::Anonymous => return Some([0; 16]),
-            Kind::Consumer => 0,
-            Kind::Session => 1,
-            Kind::Combined => 2,
-        };
+        if kind == Kind::Anonymous {
+            return Some([0; 16]);
+        }
         let request_key = self.key?;
-        let cached = self.bindings.get_mut(row)?.get_mut(position)?;
-        Some(*cached.get_or_insert_with(|| binding(key, kind, request_key)))
+        let made = |made: &&Binding| made.kind == kind && made.position == position;
+        if let Some(made) = self.bindings.iter().find(made) {
+            return Some(made.bytes);
+        }
+        let bytes = binding(key, kind, request_key);
+        // There is room for every kind under every key.
+        let _ = self.bindings.try_push(Binding { kind, position, bytes });
+        Some(bytes)
     }
 
     /// The checks after the tag, in the order of the verdicts.
@@ -320,50 +355,27 @@ impl<'a, 'k> Reader<'a, 'k> {
     }
 }
 
-/// Exactly 67 characters of the URL-safe alphabet whose 2 trailing bits are zero. The
-/// constant lengths are what lets the compiler drop the library's panics.
-fn decode_base64(value: &[u8]) -> Option<[u8; RAW_LEN]> {
-    let value: &Value = value.try_into().ok()?;
-    let mut raw = [0; RAW_LEN];
-    BASE64URL_NOPAD.decode_mut(value, &mut raw).ok()?;
-    Some(raw)
-}
-
-fn tag(
-    key: &RingKey,
-    audience: &Audience<'_>,
-    head: &[u8; HEAD_LEN],
-    pin: u64,
-    bind: &[u8],
-) -> [u8; 16] {
-    #[expect(clippy::cast_possible_truncation, reason = "a name has at most 128 bytes")]
-    let name_len = audience.name.len() as u8;
-    sip24_wide(&key.mac, |mac| {
-        mac.write(&[name_len]);
-        mac.write(audience.name);
-        mac.write(&length_prefix(audience.scope));
-        mac.write(audience.scope);
-        mac.write(head);
-        mac.write(&pin.to_le_bytes());
-        mac.write(bind);
-    })
+/// The tag of a cookie whose bytes begin with `raw`. Only the head of that counts: behind it
+/// come the plain pin, where the cookie has the masked one, and the binding, where it has the
+/// tag; of an anonymous cookie, no binding.
+fn tag(mac: &Mac, raw: &[u8; RAW_LEN], kind: Kind, pin: u64, bind: &[u8; 16]) -> [u8; 16] {
+    // In one piece, which is what SipHash reads fastest.
+    let mut message = *raw;
+    message[26..34].copy_from_slice(&pin.to_le_bytes());
+    message[34..50].copy_from_slice(bind);
+    mac.tag(if kind == Kind::Anonymous { &message[..34] } else { &message })
 }
 
 fn mask(key: &RingKey, tag: &[u8; 16]) -> u64 {
-    sip24(&key.pin, &[tag])
+    sip24(&key.pin, tag)
 }
 
 fn binding(key: &RingKey, kind: Kind, affinity_key: &Key<'_>) -> [u8; 16] {
     if kind == Kind::Anonymous {
         return [0; 16];
     }
-    sip24_wide(&key.bind, |hasher| {
-        hasher.write(&[kind as u8]);
-        affinity_key.feed(&mut |bytes: &[u8]| hasher.write(bytes));
-    })
-}
-
-/// Nothing for an anonymous cookie.
-fn bind_bytes(kind: Kind, bind: &[u8; 16]) -> &[u8] {
-    if kind == Kind::Anonymous { &[] } else { bind }
+    let mut hasher = WideHasher::new_with_key(&key.bind);
+    hasher.write(&[kind as u8]);
+    affinity_key.feed(&mut |bytes: &[u8]| hasher.write(bytes));
+    hasher.finish128().as_bytes()
 }

@@ -7,7 +7,7 @@ use core::cmp::Reverse;
 
 use crate::affinity::{Affinity, Policy};
 use crate::classify::{Class, Group};
-use crate::cookie::{Audience, Cookie, Reader, Value, Verdict, encode_unchecked};
+use crate::cookie::{Audience, Cookie, Macs, Reader, Value, Verdict, encode_unchecked};
 use crate::error::Error;
 use crate::header::values;
 use crate::key::{Key, Kind, MAX_KEY};
@@ -285,6 +285,7 @@ struct Step<'d> {
     affinity: &'d Affinity<'d>,
     request: &'d Request<'d>,
     audience: Audience<'d>,
+    macs: Macs<'d>,
     name_suffix: Option<[u8; 4]>,
     class: Class,
     /// `None` for an anonymous session.
@@ -328,6 +329,7 @@ impl Affinity<'_> {
             affinity: self,
             request,
             audience,
+            macs: self.macs(request.scope, &audience),
             name_suffix,
             class,
             key: None,
@@ -431,7 +433,7 @@ impl<'d> Step<'d> {
     fn read_cookies<'c>(&self, cookies: impl IntoIterator<Item = &'c [u8]>) -> Found {
         let Affinity { ring, limits, .. } = self.affinity;
         let mut reader =
-            Reader::new(ring, self.audience, self.key.as_ref(), *limits, self.request.now);
+            Reader::new(ring, self.macs, self.key.as_ref(), *limits, self.request.now);
         let mut found =
             Found { verdict: Verdict::Absent, cookie: None, ambiguous: false, newer: false };
         if !self.request.carried.is_empty() {
@@ -584,8 +586,9 @@ impl<'d> Step<'d> {
         let cookie = Cookie { refreshed_at, ..*cookie };
         // A ring cannot be built without a signing key.
         let signer = self.affinity.ring.signer().ok_or(Error::SigningKeys)?;
+        let value = self.macs.with(signer, |mac| encode_unchecked(signer.1, mac, key, &cookie));
         Ok(Pending {
-            value: encode_unchecked(signer, &self.audience, key, &cookie),
+            value: value.ok_or(Error::SigningKeys)?,
             max_age: self.max_age(now.saturating_sub(cookie.issued_at)),
             carrier: self.request.carrier || !self.request.carried.is_empty(),
             name_suffix: self.name_suffix,

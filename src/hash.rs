@@ -7,7 +7,7 @@
 use core::hash::Hasher as _;
 
 use siphasher::sip::{SipHasher13, SipHasher24};
-use siphasher::sip128::{Hasher128 as _, SipHasher24 as WideHasher};
+use siphasher::sip128::SipHasher24 as WideHasher;
 
 use crate::error::Error;
 use crate::key::Key;
@@ -22,7 +22,7 @@ const ACCOUNT: [u8; 16] = *b"tokenpin.v1.acct";
 /// key, so it depends on nothing but the identity and is the same everywhere.
 #[must_use]
 pub fn identity_hash(identity: &[u8]) -> u64 {
-    sip24(&ACCOUNT, &[identity])
+    sip24(&ACCOUNT, identity)
 }
 
 /// The key hash `h`: `SipHash-1-3(placement key, tag, u32le(len(scope)), scope, key bytes)`.
@@ -38,11 +38,19 @@ pub fn key_hash(placement_key: &Secret, scope: &[u8], key: &Key<'_>) -> Result<u
 
 pub(crate) fn key_hash_unchecked(placement_key: &Secret, scope: &[u8], key: &Key<'_>) -> u64 {
     let mut hasher = SipHasher13::new_with_key(placement_key.expose());
-    hasher.write(&[key.tag()]);
-    hasher.write(&length_prefix(scope));
-    hasher.write(scope);
-    key.feed(&mut |bytes| hasher.write(bytes));
-    hasher.finish()
+    let [a, b, c, d] = length_prefix(scope);
+    hasher.write(&[key.tag(), a, b, c, d]);
+    if !scope.is_empty() {
+        hasher.write(scope);
+    }
+    match *key {
+        Key::Anonymous(id) => hasher.hash(id),
+        Key::Consumer(bytes) | Key::Session(bytes) => hasher.hash(bytes),
+        Key::Combined { .. } => {
+            key.feed(&mut |bytes| hasher.write(bytes));
+            hasher.finish()
+        }
+    }
 }
 
 pub(crate) fn check_scope(scope: &[u8]) -> Result<(), Error> {
@@ -97,19 +105,13 @@ pub(crate) const fn hex(byte: u8) -> [u8; 2] {
     [digit(byte >> 4), digit(byte & 15)]
 }
 
-pub(crate) fn sip24(key: &[u8; 16], parts: &[&[u8]]) -> u64 {
-    let mut hasher = SipHasher24::new_with_key(key);
-    for part in parts {
-        hasher.write(part);
-    }
-    hasher.finish()
+pub(crate) fn sip24(key: &[u8; 16], message: &[u8]) -> u64 {
+    SipHasher24::new_with_key(key).hash(message)
 }
 
-/// The 16 output bytes of `SipHash-2-4-128` over everything that `message` feeds.
-pub(crate) fn sip24_wide(key: &[u8; 16], message: impl FnOnce(&mut WideHasher)) -> [u8; 16] {
-    let mut hasher = WideHasher::new_with_key(key);
-    message(&mut hasher);
-    hasher.finish128().as_bytes()
+/// The 16 output bytes of `SipHash-2-4-128`.
+pub(crate) fn sip24_wide(key: &[u8; 16], message: &[u8]) -> [u8; 16] {
+    WideHasher::new_with_key(key).hash(message).as_bytes()
 }
 
 #[cfg(test)]

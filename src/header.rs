@@ -82,8 +82,27 @@ pub fn sets(field: &[u8], name: &[u8]) -> bool {
     pairs(field).next().is_some_and(|pair| value_of(pair, name).is_some())
 }
 
+/// At least one, and one more for every `;`.
 fn pairs(field: &[u8]) -> impl Iterator<Item = &[u8]> {
-    field.split(|&byte| byte == b';')
+    let mut rest = Some(field);
+    core::iter::from_fn(move || {
+        let bytes = rest?;
+        let end = semicolon(bytes);
+        rest = end.and_then(|end| bytes.get(end + 1..));
+        bytes.get(..end.unwrap_or(bytes.len()))
+    })
+}
+
+/// Where the first `;` is. Fields are long, and mostly other people's cookies: so many bytes are
+/// read at once, by what every processor of the kind has. `memchr::memchr` looks for more, and
+/// remembers what it found, but this library has no global state.
+#[inline(never)]
+fn semicolon(bytes: &[u8]) -> Option<usize> {
+    #[cfg(target_arch = "x86_64")]
+    let one = memchr::arch::x86_64::sse2::memchr::One::new(b';')?;
+    #[cfg(not(target_arch = "x86_64"))]
+    let one = memchr::arch::all::memchr::One::new(b';');
+    one.find(bytes)
 }
 
 /// The value of a pair called `name`.

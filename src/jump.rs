@@ -1,23 +1,26 @@
 //! Jump consistent hash.
 //!
 //! Lamping and Veach, "A Fast, Minimal Memory, Consistent Hash Algorithm", 2014
-//! (arXiv:1406.2294), figure 1, bit for bit, in the same IEEE 754 binary64
-//! arithmetic. Growing from `n` to `n + 1` buckets moves `1 / (n + 1)` of the keys,
-//! all of them to the new bucket.
+//! (arXiv:1406.2294), figure 1, bit for bit. Growing from `n` to `n + 1` buckets moves
+//! `1 / (n + 1)` of the keys, all of them to the new bucket.
 //!
-//! The two roundings of the paper's form (the division, then the product) decide on
-//! which side of a bucket's edge a few keys in 2^52 fall. Variants that divide
-//! differently disagree on those keys, so the form is part of the format.
+//! The two roundings of the paper's form (the division, then the product, in IEEE 754
+//! binary64) decide on which side of a bucket's edge a few keys in 2^52 fall, so the form
+//! is part of the format. It is also slow: each step waits for a product in floating
+//! point and its conversion. The forms here compute with integers, know how far off they
+//! can be, and leave every key that comes so close to an edge to the paper's form.
 
 use crate::error::Error;
 
 /// The largest number of buckets, `2^31 - 1`: the paper's `int32_t`.
 pub const MAX_BUCKETS: u32 = i32::MAX as u32;
 
+const TWO_POW_31: f64 = (1_u64 << 31) as f64;
+const TWO_POW_63: f64 = (1_u64 << 63) as f64;
+
 /// The bucket, `0..buckets`, of `key`.
 ///
-/// Takes about `ln(buckets)` steps of one multiplication and one division. Never
-/// allocates, and is safe to call from any thread.
+/// Takes about `ln(buckets)` steps. Never allocates, and is safe to call from any thread.
 ///
 /// # Errors
 ///
@@ -29,29 +32,178 @@ pub fn jump(key: u64, buckets: u32) -> Result<u32, Error> {
     Ok(jump_unchecked(key, buckets))
 }
 
+/// The generator of the paper, Knuth's 64-bit linear congruential one.
+#[inline]
+const fn advance(key: u64) -> u64 {
+    key.wrapping_mul(2_862_933_555_777_941_757).wrapping_add(1)
+}
+
 /// [`jump`] for a bucket count that is known to be in range; 0 buckets give 0.
+///
+/// With `m` for the paper's `b + 1` and `d` for its divisor, a step goes on to bucket
+/// `trunc(m * 2^31 / d)` unless that is `buckets` or more.
+///
+/// * The last step, whose branch the processor mispredicts, is recognised without a
+///   division: `m * 2^31 >= buckets * d`. Both sides are below 2^62, and two roundings move
+///   a quotient by less than 2^-51 of itself: a difference of 2^11 is beyond doubt.
+/// * The divisions depend on the key alone, so the processor has several in flight. From one
+///   step to the next leads a product of integers, `m` by the quotient with 32 fraction
+///   bits. Cutting the quotient takes less than `m` off the product, the paper's rounding
+///   of the product adds at most 2^(31-53) = 2^10 units: only a fraction above
+///   2^32 - m - 2^10 is in doubt.
+#[inline]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "the divisor is exact in 32 bits, the quotient positive, the bucket below 2^31"
+)]
+pub(crate) fn jump_unchecked(key: u64, buckets: u32) -> u32 {
+    let mut m = 1_u64;
+    let mut state = key;
+    loop {
+        state = advance(state);
+        let d = (state >> 33) + 1;
+        let quotient = (TWO_POW_63 / (d as i64 as f64)) as i64 as u64;
+        let (product, edge) = (m << 31, u64::from(buckets) * d);
+        if product + (1 << 11) > edge {
+            if product < edge + (1 << 11) {
+                return exact(key, buckets);
+            }
+            return (m - 1) as u32;
+        }
+        let next = m.wrapping_mul(quotient);
+        if (next & 0xffff_ffff) + m + (1 << 10) >= 1 << 32 {
+            return exact(key, buckets);
+        }
+        m = (next >> 32) + 1;
+    }
+}
+
+/// The paper's form. In a function of its own that never returns to the fast ones, so that
+/// they need not keep anything across a call.
+#[cold]
+#[inline(never)]
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "the paper's conversions: below 2^63 throughout, the divisor exact in 32 bits"
 )]
-pub(crate) fn jump_unchecked(mut key: u64, buckets: u32) -> u32 {
-    const TWO_POW_31: f64 = (1_u64 << 31) as f64;
+fn exact(mut key: u64, buckets: u32) -> u32 {
     let mut bucket = 0_u32;
     let mut next = 0_i64;
     while next < i64::from(buckets) {
         bucket = next as u32;
-        // The generator of the paper, Knuth's 64-bit linear congruential one.
-        key = key.wrapping_mul(2_862_933_555_777_941_757).wrapping_add(1);
+        key = advance(key);
         let divisor = ((key >> 33) + 1) as f64;
         next = (f64::from(bucket + 1) * (TWO_POW_31 / divisor)) as i64;
     }
     bucket
 }
 
+/// How many keys [`Batch::jump`] takes at once.
+pub(crate) const BATCH: usize = 128;
+
+/// Jumps for many keys. One key at a time, the processor waits out the division of its
+/// first step and the misprediction of its last. Here every key of a batch takes one step,
+/// then each that is not done the next, and so on: the steps are independent, and no branch
+/// depends on a key.
+pub(crate) struct Batch {
+    walks: [Walk; BATCH],
+}
+
+/// A key on its way.
+#[derive(Clone, Copy)]
+struct Walk {
+    state: u64,
+    bucket: u32,
+    /// The position of its key in the batch.
+    at: u32,
+}
+
+impl Batch {
+    pub(crate) const fn new() -> Self {
+        Self { walks: [Walk { state: 0, bucket: 0, at: 0 }; BATCH] }
+    }
+
+    /// The buckets of up to [`BATCH`] keys; of more, the rest is left alone.
+    pub(crate) fn jump(&mut self, keys: &[u64], buckets: u32, out: &mut [u32]) {
+        // Beyond, `stride` does not hold the quotient. 0 buckets have no edge.
+        let in_range = (1..1 << 20).contains(&buckets);
+        if !in_range || self.walk(keys, buckets, out) {
+            for (&key, bucket) in keys.iter().zip(out) {
+                *bucket = jump_unchecked(key, buckets);
+            }
+        }
+    }
+
+    /// Returns whether the answer of some key is in doubt, which is never so for nearly all
+    /// batches.
+    #[expect(clippy::cast_possible_truncation, reason = "kept only if below `buckets`")]
+    fn walk(&mut self, keys: &[u64], buckets: u32, out: &mut [u32]) -> bool {
+        // The quotient is off by at most 2^-33, the bucket by that `buckets` times; the
+        // paper's product by far less than the one more.
+        let slack = (u64::from(buckets) + 1) << 31;
+        let mut doubt = false;
+        let mut left = 0;
+        // A key that is done keeps its place in `out`; others move to the front.
+        for (at, (&key, bucket)) in (0..).zip(keys.iter().zip(out.iter_mut())) {
+            let state = advance(key);
+            let (next, fraction) = stride(state, 0);
+            doubt |= fraction.wrapping_add(slack) < 2 * slack;
+            *bucket = 0;
+            if let Some(walk) = self.walks.get_mut(left) {
+                *walk = Walk { state, bucket: next as u32, at };
+            }
+            left += usize::from(next < u64::from(buckets));
+        }
+        while left > 0 {
+            let mut kept = 0;
+            for i in 0..left {
+                let Some(&Walk { state, bucket, at }) = self.walks.get(i) else { break };
+                let state = advance(state);
+                let (next, fraction) = stride(state, bucket);
+                doubt |= fraction.wrapping_add(slack) < 2 * slack;
+                if let Some(out) = out.get_mut(at as usize) {
+                    *out = bucket;
+                }
+                if let Some(walk) = self.walks.get_mut(kept) {
+                    *walk = Walk { state, bucket: next as u32, at };
+                }
+                kept += usize::from(next < u64::from(buckets));
+            }
+            left = kept;
+        }
+        doubt
+    }
+}
+
+/// The bucket that a step from `bucket` leads to, if below 2^20, and its 64 fraction bits.
+#[inline]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_wrap,
+    clippy::cast_possible_truncation,
+    reason = "the divisor is exact in 32 bits; the low half is meant"
+)]
+fn stride(state: u64, bucket: u32) -> (u64, u64) {
+    const TWO_POW_20: f64 = (1_u64 << 20) as f64;
+    let quotient = TWO_POW_31 / ((state >> 33) as i64 as f64 + 1.0);
+    // Any larger one leads beyond every bucket as well.
+    let quotient = if quotient < TWO_POW_20 - 1.0 { quotient } else { TWO_POW_20 - 1.0 };
+    // In a double from 2^20 to 2^21 the 52 bits of the mantissa are 20 of the quotient's
+    // integer and 32 of its fraction: this rounds it, and converts it at no cost.
+    let quotient = (quotient + TWO_POW_20).to_bits() << 12;
+    let product = u128::from((u64::from(bucket) + 1) << 20) * u128::from(quotient);
+    ((product >> 64) as u64, product as u64)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::prelude::rust_2024::*;
+
     use super::*;
 
     #[test]
@@ -60,6 +212,89 @@ mod tests {
         assert_eq!(jump(1, MAX_BUCKETS + 1), Err(Error::BucketCount));
         assert_eq!(jump(1, u32::MAX), Err(Error::BucketCount));
         assert!(jump(1, MAX_BUCKETS).is_ok());
+    }
+
+    /// Splitmix64 of a counter.
+    fn numbers() -> impl Iterator<Item = u64> {
+        (1_u64..).map(|i| crate::hash::mix(i.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+    }
+
+    /// All forms against the paper's.
+    fn compare(keys: &[u64], buckets: u32, batch: &mut Batch) {
+        let mut out = [u32::MAX; BATCH];
+        batch.jump(keys, buckets, &mut out);
+        for (&key, batched) in keys.iter().zip(out) {
+            let expected = exact(key, buckets);
+            assert_eq!(jump_unchecked(key, buckets), expected, "{key:#x}, {buckets}");
+            assert_eq!(batched, expected, "{key:#x}, {buckets}, in a batch");
+        }
+    }
+
+    const COUNTS: [u32; 18] = [
+        1, 2, 3, 5, 7, 8, 16, 31, 64, 100, 1000, 1024, 65_536, 1 << 19, (1 << 20) - 1, 1 << 20,
+        1 << 30, MAX_BUCKETS,
+    ];
+
+    #[test]
+    fn every_form_gives_the_papers_buckets() {
+        let mut batch = Batch::new();
+        let mut numbers = numbers();
+        for i in 0..20_000 {
+            let keys: Vec<u64> = numbers.by_ref().take(1 + i % BATCH).collect();
+            compare(&keys, COUNTS[i % COUNTS.len()], &mut batch);
+        }
+    }
+
+    /// `make jump-exhaustive`: every form against the paper's for 200 million pairs.
+    #[test]
+    #[ignore = "takes a minute when optimised"]
+    fn every_form_gives_the_papers_buckets_200_million_times() {
+        let mut batch = Batch::new();
+        let mut numbers = numbers();
+        for i in 0..200_000_000 / BATCH + 1 {
+            let keys: Vec<u64> = numbers.by_ref().take(BATCH).collect();
+            compare(&keys, COUNTS[i % COUNTS.len()], &mut batch);
+        }
+    }
+
+    /// Keys whose first step ends on an edge, or next to one: `2^31 / d` is near an integer,
+    /// or near the number of buckets.
+    #[test]
+    fn first_steps_near_an_edge() {
+        // The generator backwards: by Newton, the inverse of an odd number modulo 2^64.
+        let factor = 2_862_933_555_777_941_757_u64;
+        let inverse = (0..6).fold(1_u64, |x, _| {
+            x.wrapping_mul(2_u64.wrapping_sub(factor.wrapping_mul(x)))
+        });
+        assert_eq!(factor.wrapping_mul(inverse), 1);
+        let mut batch = Batch::new();
+        let mut noise = numbers();
+        for quotient in (1_u64..3000).chain((0..31).map(|bit| 1 << bit)) {
+            for off in 0..7 {
+                let d = ((1_u64 << 31) / quotient + off).saturating_sub(3).clamp(1, 1 << 31);
+                let low = noise.next().unwrap() >> 31;
+                let keys = [0, low, (1 << 33) - 1]
+                    .map(|low| (((d - 1) << 33) | low).wrapping_sub(1).wrapping_mul(inverse));
+                assert_eq!((advance(keys[0]) >> 33) + 1, d);
+                let near = u32::try_from(quotient).unwrap();
+                for buckets in [near.saturating_sub(1), near, near + 1, MAX_BUCKETS, 64] {
+                    compare(&keys, buckets.max(1), &mut batch);
+                }
+            }
+        }
+    }
+
+    /// What the batch leaves alone.
+    #[test]
+    fn a_batch_of_any_length() {
+        let mut batch = Batch::new();
+        let mut out = [7; 3];
+        batch.jump(&[], 8, &mut out);
+        assert_eq!(out, [7; 3]);
+        batch.jump(&[1, 2, 3, 4], 8, &mut out);
+        assert_eq!(out, [1, 2, 3].map(|key| exact(key, 8)));
+        batch.jump(&[1, 2], 0, &mut out);
+        assert_eq!(out[..2], [0, 0]);
     }
 
     #[test]

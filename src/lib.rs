@@ -41,6 +41,7 @@
 extern crate std;
 
 mod affinity;
+mod base64;
 #[cfg(feature = "capi")]
 pub mod capi;
 mod classify;
@@ -73,7 +74,7 @@ pub use key::{Key, Kind, MAX_KEY};
 pub use rendezvous::neg_log2;
 pub use ring::{CookieKey, KeyRing, MAX_KEYS, Role};
 pub use secret::Secret;
-pub use select::{Filter, Strategy, select};
+pub use select::{Filter, Strategy, select, select_batch};
 pub use set_cookie::{Attributes, CookieName, MAX_MAX_AGE, MAX_SET_COOKIE, SameSite};
 pub use slot::{MAX_UNTIL, MAX_WEIGHT, Slot, State, Status};
 

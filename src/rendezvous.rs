@@ -9,6 +9,8 @@
 
 use core::cmp::Ordering;
 
+use crate::slot::Word;
+
 /// Fraction bits of the logarithm.
 const FRACTION: u32 = 40;
 
@@ -38,6 +40,8 @@ impl Draw {
         self.beats_by_logarithm(champion)
     }
 
+    /// Not inlined, so that a pass keeps its champion in registers.
+    #[inline(never)]
     fn beats_by_logarithm(self, champion: Self) -> bool {
         // Below 2^47 * 2^17: the products fit in 64 bits.
         let mine = neg_log2(self.r) * u64::from(champion.weight);
@@ -47,6 +51,44 @@ impl Draw {
             Ordering::Equal => self.r > champion.r,
             Ordering::Greater => false,
         }
+    }
+}
+
+/// The slot that has won so far.
+#[derive(Clone, Copy)]
+pub(crate) struct Champion {
+    index: u32,
+    word: Word,
+    draw: Draw,
+}
+
+impl Champion {
+    /// Nobody yet.
+    pub(crate) const NONE: Self =
+        Self { index: u32::MAX, word: Word::NONE, draw: Draw { r: 0, weight: 0 } };
+
+    /// Meets the draw of the slot `index`, the next in order. `admits` says whether a slot with
+    /// this word is a candidate unless its weight is 0.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 or all ones")]
+    pub(crate) fn meet(&mut self, index: u32, word: Word, r: u64, admits: impl Fn(Word) -> bool) {
+        // Nearly all slots have the same word, and which do not changes rarely: this branch the
+        // processor foresees. Who wins it cannot, so that is no branch but the borrow of a
+        // subtraction, spread over a mask: of an `if`, the compiler makes a branch.
+        if word == self.word {
+            let wins = ((i128::from(self.draw.r) - i128::from(r)) >> 64) as u64;
+            self.index ^= (self.index ^ index) & wins as u32;
+            self.draw.r ^= (self.draw.r ^ r) & wins;
+        } else if admits(word) {
+            let draw = Draw { r, weight: word.weight() };
+            if draw.weight != 0 && (self.slot().is_none() || draw.beats(self.draw)) {
+                *self = Self { index, word, draw };
+            }
+        }
+    }
+
+    pub(crate) fn slot(&self) -> Option<u32> {
+        if self.word == Word::NONE { None } else { Some(self.index) }
     }
 }
 

@@ -3,10 +3,12 @@
 use core::hash::Hasher as _;
 
 use arrayvec::ArrayVec;
+use siphasher::sip128::SipHasher24 as WideHasher;
 use zeroize::Zeroize as _;
 
+use crate::cookie::Audience;
 use crate::error::{ConfigError, Error, Field};
-use crate::hash::sip24_wide;
+use crate::hash::{length_prefix, sip24_wide};
 use crate::names::named;
 use crate::secret::Secret;
 
@@ -55,6 +57,36 @@ impl Drop for RingKey {
     }
 }
 
+impl RingKey {
+    /// The MAC of cookies for `audience`, whose name and scope are part of its message.
+    pub(crate) fn mac(&self, audience: &Audience<'_>) -> Mac {
+        let mut hasher = WideHasher::new_with_key(&self.mac);
+        #[expect(clippy::cast_possible_truncation, reason = "a name has at most 128 bytes")]
+        hasher.write(&[audience.name.len() as u8]);
+        hasher.write(audience.name);
+        hasher.write(&length_prefix(audience.scope));
+        hasher.write(audience.scope);
+        Mac(hasher)
+    }
+}
+
+/// A MAC key that has read name and scope, and is ready for any number of cookies.
+pub(crate) struct Mac(WideHasher);
+
+impl Mac {
+    pub(crate) fn tag(&self, rest: &[u8]) -> [u8; 16] {
+        self.0.hash(rest).as_bytes()
+    }
+}
+
+impl Drop for Mac {
+    fn drop(&mut self) {
+        self.0 = WideHasher::new();
+        // The compiler must take it that somebody looks, so the key is really overwritten.
+        core::hint::black_box(&mut self.0);
+    }
+}
+
 /// One to [`MAX_KEYS`] cookie keys, exactly one of which signs.
 ///
 /// Holds only keys derived from the secrets. They are wiped on drop and never shown.
@@ -94,8 +126,7 @@ impl KeyRing {
                 signing = true;
                 ring.signer = key.id;
             }
-            let derive =
-                |label: &[u8]| sip24_wide(key.secret.expose(), |hasher| hasher.write(label));
+            let derive = |label: &[u8]| sip24_wide(key.secret.expose(), label);
             let working = RingKey {
                 mac: derive(b"tokenpin.v1.mac"),
                 pin: derive(b"tokenpin.v1.pin"),
@@ -120,9 +151,19 @@ impl KeyRing {
         self.keys.iter().enumerate().find(|(_, key)| key.id == id)
     }
 
-    /// The signing key.
-    pub(crate) fn signer(&self) -> Option<&RingKey> {
-        self.find(self.signer).map(|(_, key)| key)
+    /// The signing key, and its position in the ring.
+    pub(crate) fn signer(&self) -> Option<(usize, &RingKey)> {
+        self.find(self.signer)
+    }
+
+    /// The MACs of all keys for `audience`, in order.
+    pub(crate) fn macs(&self, audience: &Audience<'_>) -> ArrayVec<Mac, MAX_KEYS> {
+        let mut macs = ArrayVec::new();
+        for key in &self.keys {
+            // As many as there are keys, so there is room.
+            let _ = macs.try_push(key.mac(audience));
+        }
+        macs
     }
 }
 

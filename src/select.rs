@@ -4,10 +4,10 @@
 //! nothing is remembered between calls. docs/selection.md tells what follows from that.
 
 use crate::hash::mix;
-use crate::jump::{MAX_BUCKETS, jump_unchecked};
+use crate::jump::{BATCH, Batch, MAX_BUCKETS, jump_unchecked};
 use crate::names::named;
-use crate::rendezvous::Draw;
-use crate::slot::{Slot, State, Status};
+use crate::rendezvous::Champion;
+use crate::slot::{Slot, State, Word};
 
 /// How a slot is selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,16 +42,15 @@ pub struct Filter<'a> {
 }
 
 impl Filter<'_> {
-    /// The weight at which a slot competes; 0 if it is no candidate.
+    /// Whether a slot with this word is a candidate, unless its weight is 0 or it is left out.
     #[inline]
-    fn weight(&self, slot: u32, status: Status) -> u32 {
-        let admitted = match status.state_at(self.now) {
-            State::Up => true,
-            State::Draining => !self.anonymous,
-            State::Down | State::Vacant => false,
-        };
-        let left_out = self.pinned == Some(slot) || self.tried.contains(&slot);
-        if admitted && !left_out { status.weight } else { 0 }
+    fn admits(&self, word: Word) -> bool {
+        word.is_below(if self.anonymous { State::Draining } else { State::Down }, self.now)
+    }
+
+    #[inline]
+    fn leaves_out(&self, slot: u32) -> bool {
+        self.pinned == Some(slot) || self.tried.contains(&slot)
     }
 }
 
@@ -71,48 +70,125 @@ pub fn select(
     fnv1a: u32,
 ) -> Option<u32> {
     let slots = slots.get(..MAX_BUCKETS as usize).unwrap_or(slots);
-    let first = match strategy {
-        Strategy::Jump => Some(jump_unchecked(hash, count(slots))),
-        Strategy::Rendezvous => None,
-        Strategy::HigressFnv1aModulo => nth_occupied(slots, fnv1a),
-    };
-    let Some(home) = first else { return rendezvous(slots, filter, hash, None) };
-    let weight = filter.weight(home, slots.get(home as usize)?.status());
-    let accepted = match strategy {
-        // 16 fresh bits against the weight: a token at half weight keeps half its keys.
-        Strategy::Jump => mix(hash ^ 0x9e37_79b9_7f4a_7c15) >> 48 < u64::from(weight),
-        _ => weight > 0,
-    };
-    if accepted {
-        return Some(home);
+    match strategy {
+        Strategy::Jump => settle(slots, filter, hash, jump_unchecked(hash, count(slots))),
+        Strategy::Rendezvous => rendezvous(slots, filter, hash, None),
+        Strategy::HigressFnv1aModulo => {
+            let home = nth_occupied(slots, fnv1a)?;
+            let word = slots.get(home as usize)?.word();
+            if word.weight() != 0 && filter.admits(word) && !filter.leaves_out(home) {
+                return Some(home);
+            }
+            rendezvous(slots, filter, hash, Some((home, word)))
+        }
     }
-    rendezvous(slots, filter, hash, Some((home, weight)))
 }
 
-/// One pass over the candidates, champion against challenger. `known` is a slot whose
-/// weight has been read already.
+/// [`select`] for many keys: `out[i]` becomes the slot of `hashes[i]`.
+///
+/// `fnv1as[i]` is the [`fnv1a32`](crate::fnv1a32) of that key, for the Higress strategy
+/// alone; 0 where the slice ends. Does as many as the shorter of `hashes` and `out` has. Under
+/// [`Strategy::Jump`] faster than one by one; otherwise the same.
+pub fn select_batch(
+    strategy: Strategy,
+    slots: &[Slot],
+    filter: &Filter<'_>,
+    hashes: &[u64],
+    fnv1as: &[u32],
+    out: &mut [Option<u32>],
+) {
+    let mut out = out.iter_mut();
+    let hashes = hashes.get(..out.len()).unwrap_or(hashes);
+    select_each(strategy, slots, filter, hashes, fnv1as, &mut |slot| {
+        if let Some(out) = out.next() {
+            *out = slot;
+        }
+    });
+}
+
+/// Gives the answers of [`select_batch`] to `out`, in order.
+pub(crate) fn select_each(
+    strategy: Strategy,
+    slots: &[Slot],
+    filter: &Filter<'_>,
+    hashes: &[u64],
+    fnv1as: &[u32],
+    out: &mut impl FnMut(Option<u32>),
+) {
+    if strategy != Strategy::Jump {
+        for (i, &hash) in hashes.iter().enumerate() {
+            let fnv1a = fnv1as.get(i).copied().unwrap_or(0);
+            out(select(strategy, slots, filter, hash, fnv1a));
+        }
+        return;
+    }
+    let slots = slots.get(..MAX_BUCKETS as usize).unwrap_or(slots);
+    let mut batch = Batch::new();
+    let mut homes = [0; BATCH];
+    for hashes in hashes.chunks(BATCH) {
+        batch.jump(hashes, count(slots), &mut homes);
+        for (&hash, &home) in hashes.iter().zip(&homes) {
+            out(settle(slots, filter, hash, home));
+        }
+    }
+}
+
+/// The home slot that jump gave, if it serves, else the winner of the rendezvous.
+#[inline]
+fn settle(slots: &[Slot], filter: &Filter<'_>, hash: u64, home: u32) -> Option<u32> {
+    let word = slots.get(home as usize)?.word();
+    // 16 fresh bits against the weight: a token at half weight keeps half its keys.
+    let accepted = mix(hash ^ 0x9e37_79b9_7f4a_7c15) >> 48 < u64::from(word.weight());
+    if accepted && filter.admits(word) && !filter.leaves_out(home) {
+        return Some(home);
+    }
+    rendezvous(slots, filter, hash, Some((home, word)))
+}
+
+/// Weighted rendezvous over the candidates. `known` is a slot whose word has been read already.
+#[inline(never)]
 fn rendezvous(
     slots: &[Slot],
     filter: &Filter<'_>,
     hash: u64,
-    known: Option<(u32, u32)>,
+    known: Option<(u32, Word)>,
 ) -> Option<u32> {
-    let mut best: Option<(u32, Draw)> = None;
-    for (index, slot) in (0..).zip(slots) {
-        let weight = match known {
-            Some((known, weight)) if known == index => weight,
-            _ => filter.weight(index, slot.status()),
-        };
-        if weight == 0 {
-            continue;
+    if filter.tried.is_empty() && filter.pinned.is_none() {
+        contest(slots, filter, hash, known, |_| false)
+    } else {
+        contest(slots, filter, hash, known, |slot| filter.leaves_out(slot))
+    }
+}
+
+/// One pass, champion against challenger. `left_out` is a parameter so that a pass without
+/// tried slots does not look for them.
+#[inline]
+fn contest(
+    slots: &[Slot],
+    filter: &Filter<'_>,
+    hash: u64,
+    known: Option<(u32, Word)>,
+    left_out: impl Fn(u32) -> bool,
+) -> Option<u32> {
+    let meet = |champion: &mut Champion, index: u32, slot: &Slot, word: Word| {
+        if !left_out(index) {
+            champion.meet(index, word, mix(hash ^ slot.identity()), |word| filter.admits(word));
         }
-        let draw = Draw { r: mix(hash ^ slot.identity()), weight };
-        match best {
-            Some((_, champion)) if !draw.beats(champion) => {}
-            _ => best = Some((index, draw)),
+    };
+    let mut champion = Champion::NONE;
+    // The known slot is met in its turn, with what was read of it.
+    let turn = known.map_or(slots.len(), |(slot, _)| slot as usize);
+    let (before, after) = slots.split_at_checked(turn)?;
+    for (index, slot) in (0..).zip(before) {
+        meet(&mut champion, index, slot, slot.word());
+    }
+    if let (Some((known, word)), Some((slot, after))) = (known, after.split_first()) {
+        meet(&mut champion, known, slot, word);
+        for (index, slot) in (known + 1..).zip(after) {
+            meet(&mut champion, index, slot, slot.word());
         }
     }
-    best.map(|(index, _)| index)
+    champion.slot()
 }
 
 /// The `fnv1a % n`-th of the `n` slots that hold an account.

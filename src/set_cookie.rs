@@ -127,7 +127,7 @@ impl CookieName {
 
     /// The bytes that the suffix of a scope's name spells.
     pub(crate) fn suffix(scope: &[u8]) -> [u8; 4] {
-        let [a, b, c, d, ..] = sip24(b"tokenpin.v1.name", &[scope]).to_le_bytes();
+        let [a, b, c, d, ..] = sip24(b"tokenpin.v1.name", scope).to_le_bytes();
         [a, b, c, d]
     }
 

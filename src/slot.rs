@@ -68,14 +68,38 @@ impl Status {
         Ok(u64::from(self.weight) | (self.state as u64) << 17 | self.until << 19)
     }
 
-    fn unpack(word: u64) -> Self {
+    fn unpack(Word(word): Word) -> Self {
         let state = match (word >> 17) & 3 {
             0 => State::Up,
             1 => State::Draining,
             2 => State::Down,
             _ => State::Vacant,
         };
-        Self { state, weight: (word & 0x1_ffff) as u32, until: word >> 19 }
+        Self { state, weight: Word(word).weight(), until: word >> 19 }
+    }
+}
+
+/// A [`Status`] as it is stored. Equal words are equal in all respects.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Word(u64);
+
+impl Word {
+    /// That of no slot.
+    pub(crate) const NONE: Self = Self(u64::MAX);
+
+    #[inline]
+    pub(crate) const fn weight(self) -> u32 {
+        (self.0 & 0x1_ffff) as u32
+    }
+
+    /// Whether the state that counts at `now` is below `barred`. Without a branch.
+    #[inline]
+    pub(crate) const fn is_below(self, barred: State, now: u64) -> bool {
+        // States are ordered by how many they keep out, so one comparison tells.
+        let admitted = self.0 & (3 << 17) < (barred as u64) << 17;
+        // `until != 0 && now >= until`. Vacant slots have no until.
+        let over = (self.0 >> 19).wrapping_sub(1) < now;
+        admitted | over
     }
 }
 
@@ -130,7 +154,13 @@ impl Slot {
     /// State, weight and until, read at once.
     #[must_use]
     pub fn status(&self) -> Status {
-        Status::unpack(self.word.load(Ordering::Relaxed))
+        Status::unpack(self.word())
+    }
+
+    /// State, weight and until as they are stored, read at once.
+    #[inline]
+    pub(crate) fn word(&self) -> Word {
+        Word(self.word.load(Ordering::Relaxed))
     }
 
     /// Changes state, weight and until at once.

@@ -5,14 +5,14 @@ use core::ffi::{CStr, c_char, c_void};
 use arrayvec::ArrayVec;
 use zeroize::Zeroize as _;
 
-use crate::classify::{Class, DEFAULT_RULES, Group, Rule, classify, classify_by};
+use crate::classify::{Class, DEFAULT_RULES, Group, Rule, Table, classify};
 use crate::cookie::{Audience, Value, decode, encode};
 use crate::error::{Error, Field};
 use crate::hash::{check_scope, fnv1a32, identity_hash, key_hash};
 use crate::header::{next_value, sets, strip_to};
 use crate::ring::{CookieKey, KeyRing, MAX_KEYS};
 use crate::secret::Secret;
-use crate::select::{Strategy, select};
+use crate::select::{Filter, Strategy, select, select_each};
 use crate::set_cookie::{self, CookieName, write_to};
 use crate::sink::Sink as _;
 use crate::slot::Slot;
@@ -264,19 +264,18 @@ pub unsafe extern "C" fn tokenpin_select(
     fnv1a: u32,
     slot: *mut u32,
 ) -> i32 {
-    // SAFETY: one hash is an array of one.
-    unsafe {
-        tokenpin_select_batch(
-            strategy,
-            slots,
-            count,
-            filter,
-            &raw const hash,
-            &raw const fnv1a,
-            1,
-            slot,
-        )
-    }
+    number((|| {
+        let out = Out::new(slot)?;
+        // SAFETY: checked by `Choice`.
+        let Choice { strategy, slots, filter } =
+            unsafe { Choice::new(strategy, slots, count, filter) }?;
+        out.check_apart(Span::of(slots))?;
+        out.check_apart(Span::of(filter.tried))?;
+        let answer = select(strategy, slots, &filter, hash, fnv1a);
+        // SAFETY: checked by `Out`.
+        unsafe { out.write(answer.unwrap_or(TOKENPIN_SLOT_NONE)) };
+        Ok(())
+    })())
 }
 
 /// `tokenpin_select` for many hashes: `selected[i]` is the slot of `hashes[i]`. `fnv1as` may be NULL
@@ -294,31 +293,55 @@ pub unsafe extern "C" fn tokenpin_select_batch(
     selected: *mut u32,
 ) -> i32 {
     number((|| {
-        let strategy = Strategy::from_number(strategy).ok_or(Status::BadEnum)?;
-        // SAFETY: checked by `slots`, `reference`, `get` and `array`.
-        let (slots, filter, hashes) = unsafe {
-            (self::slots(slots, count)?, reference(filter)?.get()?, array(hashes, hash_count)?)
-        };
+        // SAFETY: checked by `Choice`.
+        let Choice { strategy, slots, filter } =
+            unsafe { Choice::new(strategy, slots, count, filter) }?;
+        // SAFETY: checked by `array`.
+        let hashes = unsafe { array(hashes, hash_count) }?;
         let fnv1as = match strategy {
             // SAFETY: checked by `array`.
             Strategy::HigressFnv1aModulo => unsafe { array(fnv1as, hash_count) }?,
             _ => &[],
         };
-        if slots.is_empty() || slots.len() > crate::MAX_BUCKETS as usize {
-            return Err(Status::SlotCount);
-        }
         let out = Span { start: selected.addr(), len: array_size(selected, hash_count)? };
         for input in [Span::of(slots), Span::of(filter.tried), Span::of(hashes), Span::of(fnv1as)] {
             out.check_apart(input)?;
         }
-        for (i, &hash) in hashes.iter().enumerate() {
-            let fnv1a = fnv1as.get(i).copied().unwrap_or(0);
-            let answer = select(strategy, slots, &filter, hash, fnv1a);
-            // SAFETY: `i` is within the array that was just checked.
-            unsafe { selected.add(i).write(answer.unwrap_or(TOKENPIN_SLOT_NONE)) };
-        }
+        let mut next = selected;
+        select_each(strategy, slots, &filter, hashes, fnv1as, &mut |answer| {
+            // SAFETY: called once for each hash, so it stays within the array just checked.
+            unsafe {
+                next.write(answer.unwrap_or(TOKENPIN_SLOT_NONE));
+                next = next.add(1);
+            }
+        });
         Ok(())
     })())
+}
+
+/// What both ways to select start from.
+struct Choice<'a> {
+    strategy: Strategy,
+    slots: &'a [Slot],
+    filter: Filter<'a>,
+}
+
+impl Choice<'_> {
+    #[inline]
+    unsafe fn new(
+        strategy: u8,
+        slots: *const tokenpin_slot,
+        count: usize,
+        filter: *const tokenpin_filter,
+    ) -> Result<Self, Status> {
+        let strategy = Strategy::from_number(strategy).ok_or(Status::BadEnum)?;
+        // SAFETY: checked by `slots`, `reference` and `get`.
+        let (slots, filter) = unsafe { (self::slots(slots, count)?, reference(filter)?.get()?) };
+        if slots.is_empty() || slots.len() > crate::MAX_BUCKETS as usize {
+            return Err(Status::SlotCount);
+        }
+        Ok(Self { strategy, slots, filter })
+    }
 }
 
 /// What lies in a `tokenpin_key_ring`.
@@ -618,8 +641,9 @@ pub unsafe extern "C" fn tokenpin_classify(
                 }
             }
             // SAFETY: checked by `get`, and all found good above.
-            let rules = given.iter().filter_map(|rule| unsafe { rule.get() }.ok());
-            classify_by(&rules, prompt_cache, method, target)
+            let rule = |i: usize| given.get(i).and_then(|rule| unsafe { rule.get() }.ok());
+            let table = Table::new((0..given.len()).filter_map(rule));
+            table.classify(rule, prompt_cache, method, target)
         };
         // SAFETY: checked by `Out`.
         unsafe { write_class(class, outputs) };

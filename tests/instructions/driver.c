@@ -1,0 +1,289 @@
+// Calls each hot function with fixed inputs, kCalls times from a function of its own, so that
+// callgrind can tell what one call costs. Each case also checks its answers: an error is cheap.
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tokenpin.h>
+
+enum { kCalls = 1000, kSlots = 64, kNow = 1800000000 };
+
+#define CASE(name) __attribute__((noinline)) static void case_##name(void)
+// Inlined, so that it is the case that calls the library.
+#define PART __attribute__((always_inline)) static inline void
+#define OK(call)                                                     \
+  do {                                                               \
+    if ((call) != TOKENPIN_STATUS_OK) fail(__func__, __LINE__);      \
+  } while (0)
+#define CHECK(condition)                        \
+  do {                                          \
+    if (!(condition)) fail(__func__, __LINE__); \
+  } while (0)
+
+static void fail(const char* name, int line) {
+  fprintf(stderr, "driver.c:%d: %s failed\n", line, name);
+  exit(1);
+}
+
+static uint64_t hashes[kCalls];
+static uint32_t selected[kCalls];
+static tokenpin_slot up[kSlots], quarter_down[kSlots], mixed[kSlots];
+static tokenpin_affinity* affinity;
+static tokenpin_key_ring ring;
+static const uint8_t placement_key[16] = "placement key 1";
+static const char kName[] = "__Host-tokenpin";
+static const char kConsumer[] = "550e8400-e29b-41d4-a716-446655440000";
+static tokenpin_bytes home, elsewhere, forged;
+
+static tokenpin_bytes text(const char* string) {
+  tokenpin_bytes bytes = {string, strlen(string)};
+  return bytes;
+}
+
+// splitmix64: the same numbers on every machine.
+static uint64_t next_number(void) {
+  static uint64_t state;
+  uint64_t x = state += 0x9e3779b97f4a7c15;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+  return x ^ (x >> 31);
+}
+
+PART jump_to(uint32_t buckets) {
+  for (int i = 0; i < kCalls; i++) OK(tokenpin_jump(hashes[i], buckets, &selected[i]));
+}
+CASE(jump_8) { jump_to(8); }
+CASE(jump_64) { jump_to(64); }
+CASE(jump_1024) { jump_to(1024); }
+
+static const tokenpin_filter filter = {.now = kNow, .anonymous = 1};
+
+PART select_from(uint8_t strategy, const tokenpin_slot* slots, size_t count) {
+  for (int i = 0; i < kCalls; i++) {
+    OK(tokenpin_select(strategy, slots, count, &filter, hashes[i], 0, &selected[i]));
+  }
+}
+CASE(select_8) { select_from(TOKENPIN_STRATEGY_JUMP, up, 8); }
+CASE(select_64) { select_from(TOKENPIN_STRATEGY_JUMP, up, 64); }
+CASE(select_64_quarter_down) { select_from(TOKENPIN_STRATEGY_JUMP, quarter_down, 64); }
+CASE(select_64_mixed_weights) { select_from(TOKENPIN_STRATEGY_JUMP, mixed, 64); }
+CASE(rendezvous_8) { select_from(TOKENPIN_STRATEGY_RENDEZVOUS, up, 8); }
+CASE(rendezvous_64) { select_from(TOKENPIN_STRATEGY_RENDEZVOUS, up, 64); }
+CASE(rendezvous_64_mixed_weights) { select_from(TOKENPIN_STRATEGY_RENDEZVOUS, mixed, 64); }
+
+// One call of kCalls hashes.
+PART batch_from(const tokenpin_slot* slots, size_t count) {
+  OK(tokenpin_select_batch(TOKENPIN_STRATEGY_JUMP, slots, count, &filter, hashes, NULL, kCalls,
+                           selected));
+}
+CASE(batch_of_1000_8) { batch_from(up, 8); }
+CASE(batch_of_1000_64) { batch_from(up, 64); }
+CASE(batch_of_1000_64_quarter_down) { batch_from(quarter_down, 64); }
+
+CASE(key_hash_36_bytes) {
+  tokenpin_key key = {.kind = TOKENPIN_KIND_CONSUMER, .key = text(kConsumer)};
+  uint64_t hash;
+  for (int i = 0; i < kCalls; i++) OK(tokenpin_key_hash(placement_key, NULL, 0, &key, &hash));
+}
+
+CASE(cookie_encode) {
+  tokenpin_cookie cookie = {.pin = 7, .issued_at = kNow, .refreshed_at = kNow};
+  char value[TOKENPIN_COOKIE_VALUE_LEN];
+  for (int i = 0; i < kCalls; i++) {
+    OK(tokenpin_cookie_encode(&ring, kName, strlen(kName), NULL, 0, NULL, &cookie, value));
+  }
+}
+
+PART decode(tokenpin_bytes pair, uint8_t expected) {
+  tokenpin_limits limits = {.skew = 300, .max_life = 1000000};
+  const char* value = (const char*)pair.ptr + strlen(kName) + 1;
+  uint8_t verdict;
+  for (int i = 0; i < kCalls; i++) {
+    OK(tokenpin_cookie_decode(&ring, kName, strlen(kName), NULL, 0, NULL, &limits, kNow, value,
+                              TOKENPIN_COOKIE_VALUE_LEN, &verdict, NULL));
+    CHECK(verdict == expected);
+  }
+}
+CASE(cookie_decode) { decode(home, TOKENPIN_VERDICT_VALID); }
+CASE(cookie_decode_forged) { decode(forged, TOKENPIN_VERDICT_BAD_TAG); }
+
+CASE(cookie_next) {
+  char field[400];
+  snprintf(field, sizeof field, "theme=dark; _ga=GA1.1.1234567890.1700000000; %.*s; lang=en",
+           (int)home.len, (const char*)home.ptr);
+  for (int i = 0; i < kCalls; i++) {
+    size_t offset = 0;
+    tokenpin_bytes value;
+    OK(tokenpin_cookie_next(field, strlen(field), kName, strlen(kName), &offset, &value));
+  }
+}
+
+static const char kTarget[] = "/v1/responses";
+
+CASE(classify) {
+  uint8_t group, existing;
+  for (int i = 0; i < kCalls; i++) {
+    OK(tokenpin_affinity_classify(affinity, "POST", 4, kTarget, strlen(kTarget), &group,
+                                  &existing));
+    CHECK(group == TOKENPIN_GROUP_STATEFUL && existing == 0);
+  }
+}
+
+CASE(find) {
+  uint32_t slot;
+  for (int i = 0; i < kCalls; i++) {
+    OK(tokenpin_affinity_find(affinity, "account-7", 9, &slot));
+    CHECK(slot == 7);
+  }
+}
+
+// `consumer` and `pair` may be empty.
+PART decide(const char* method, const char* target, const char* consumer,
+                   tokenpin_bytes pair, uint8_t source, uint8_t verdict, uint8_t pin_state) {
+  tokenpin_bytes name = text(consumer);
+  tokenpin_request request = {.method = text(method),
+                              .target = text(target),
+                              .consumers = &name,
+                              .consumer_count = name.len != 0,
+                              .consumer_trusted = 1,
+                              .cookies = &pair,
+                              .cookie_count = pair.len != 0,
+                              .now = kNow,
+                              .entropy = "sixteen bytes.."};
+  tokenpin_decision decision;
+  for (int i = 0; i < kCalls; i++) {
+    OK(tokenpin_affinity_decide(affinity, &request, &decision));
+    CHECK(decision.source == source && decision.verdict == verdict);
+    CHECK(decision.pin_state == pin_state);
+  }
+}
+static const tokenpin_bytes none;
+CASE(decide_stateless) {
+  decide("POST", "/v1/embeddings", "", none, TOKENPIN_SOURCE_STATELESS, 0, 0);
+}
+CASE(decide_consumer) { decide("POST", kTarget, kConsumer, none, TOKENPIN_SOURCE_CONSUMER, 0, 0); }
+CASE(decide_minted) { decide("POST", kTarget, "", none, TOKENPIN_SOURCE_MINTED, 0, 0); }
+CASE(decide_home) {
+  decide("POST", kTarget, "", home, TOKENPIN_SOURCE_COOKIE, TOKENPIN_VERDICT_VALID,
+         TOKENPIN_PIN_STATE_HOME);
+}
+CASE(decide_elsewhere) {
+  decide("POST", kTarget, "", elsewhere, TOKENPIN_SOURCE_COOKIE, TOKENPIN_VERDICT_VALID,
+         TOKENPIN_PIN_STATE_ELSEWHERE);
+}
+CASE(decide_forged) {
+  decide("POST", kTarget, "", forged, TOKENPIN_SOURCE_MINTED, TOKENPIN_VERDICT_BAD_TAG, 0);
+}
+
+CASE(finish_minted) {
+  tokenpin_request request = {.has_group = 1, .group = TOKENPIN_GROUP_STATEFUL, .now = kNow};
+  memset(request.entropy, 7, sizeof request.entropy);
+  tokenpin_decision decision;
+  OK(tokenpin_affinity_decide(affinity, &request, &decision));
+  char buffer[TOKENPIN_MAX_SET_COOKIE];
+  size_t len;
+  uint8_t answer;
+  for (int i = 0; i < kCalls; i++) {
+    OK(tokenpin_affinity_finish(affinity, &decision, 200, buffer, sizeof buffer, &len, &answer));
+    CHECK(answer == TOKENPIN_ANSWER_SET_COOKIE);
+  }
+}
+
+// A `Cookie` field around a cookie that is pinned to `pin`.
+static tokenpin_bytes pair_for(uint64_t pin, char buffer[128]) {
+  tokenpin_cookie cookie = {.pin = pin, .issued_at = kNow - 60, .refreshed_at = kNow - 60};
+  memset(cookie.id, 7, sizeof cookie.id);
+  char value[TOKENPIN_COOKIE_VALUE_LEN];
+  OK(tokenpin_cookie_encode(&ring, kName, strlen(kName), NULL, 0, NULL, &cookie, value));
+  int len = snprintf(buffer, 128, "%s=%.*s", kName, TOKENPIN_COOKIE_VALUE_LEN, value);
+  tokenpin_bytes pair = {buffer, (size_t)len};
+  return pair;
+}
+
+static void init_slots(tokenpin_slot* slots, int down_every, int light_every) {
+  for (int i = 0; i < kSlots; i++) {
+    char identity[16];
+    snprintf(identity, sizeof identity, "account-%d", i);
+    tokenpin_slot_status status = {.weight = TOKENPIN_MAX_WEIGHT, .state = TOKENPIN_STATE_UP};
+    if (down_every != 0 && i % down_every == 1) status.state = TOKENPIN_STATE_DOWN;
+    if (light_every != 0 && i % light_every == 1) status.weight = TOKENPIN_MAX_WEIGHT / 2;
+    OK(tokenpin_slot_init(&slots[i], identity, strlen(identity), &status));
+  }
+}
+
+static void init(void) {
+  static char home_buffer[128], elsewhere_buffer[128], forged_buffer[128];
+  for (int i = 0; i < kCalls; i++) hashes[i] = next_number();
+  init_slots(up, 0, 0);
+  init_slots(quarter_down, 4, 0);
+  init_slots(mixed, 4, 3);
+
+  static tokenpin_cookie_key keys[2];
+  keys[0].id = 1;
+  keys[0].role = TOKENPIN_ROLE_ACCEPT;
+  memset(keys[0].secret, 0x22, sizeof keys[0].secret);
+  keys[1].id = 2;
+  keys[1].role = TOKENPIN_ROLE_SIGN;
+  memset(keys[1].secret, 0x33, sizeof keys[1].secret);
+  OK(tokenpin_key_ring_init(&ring, keys, 2, NULL, NULL));
+
+  static tokenpin_slot_config slots[16];
+  static char identities[16][16];
+  for (int i = 0; i < 16; i++) {
+    snprintf(identities[i], sizeof identities[i], "account-%d", i);
+    slots[i].identity = text(identities[i]);
+    slots[i].status.weight = TOKENPIN_MAX_WEIGHT;
+  }
+  tokenpin_config config;
+  OK(tokenpin_config_init(&config, sizeof config));
+  memcpy(config.placement_key, placement_key, sizeof placement_key);
+  config.cookie_keys = keys;
+  config.cookie_key_count = 2;
+  config.slots = slots;
+  config.slot_count = 16;
+  OK(tokenpin_affinity_new(&config, &affinity, NULL));
+
+  // Where the session of `pair_for` is at home.
+  tokenpin_key key = {.kind = TOKENPIN_KIND_ANONYMOUS, .key = {"\7\7\7\7\7\7\7\7\7\7\7\7\7\7\7\7", 16}};
+  uint64_t hash;
+  uint32_t slot;
+  OK(tokenpin_key_hash(placement_key, NULL, 0, &key, &hash));
+  OK(tokenpin_jump(hash, 16, &slot));
+  home = pair_for(up[slot].identity_hash, home_buffer);
+  elsewhere = pair_for(up[(slot + 1) % 16].identity_hash, elsewhere_buffer);
+  forged = pair_for(up[slot].identity_hash, forged_buffer);
+  forged_buffer[60] = forged_buffer[60] == 'A' ? 'B' : 'A';
+}
+
+int main(void) {
+  init();
+  case_jump_8();
+  case_jump_64();
+  case_jump_1024();
+  case_select_8();
+  case_select_64();
+  case_select_64_quarter_down();
+  case_select_64_mixed_weights();
+  case_rendezvous_8();
+  case_rendezvous_64();
+  case_rendezvous_64_mixed_weights();
+  case_batch_of_1000_8();
+  case_batch_of_1000_64();
+  case_batch_of_1000_64_quarter_down();
+  case_key_hash_36_bytes();
+  case_cookie_encode();
+  case_cookie_decode();
+  case_cookie_decode_forged();
+  case_cookie_next();
+  case_classify();
+  case_find();
+  case_decide_stateless();
+  case_decide_consumer();
+  case_decide_minted();
+  case_decide_home();
+  case_decide_elsewhere();
+  case_decide_forged();
+  case_finish_minted();
+  tokenpin_affinity_free(affinity);
+  return 0;
+}
