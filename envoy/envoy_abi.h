@@ -69,8 +69,10 @@ bool envoy_dynamic_module_callback_http_filter_get_attribute_int(envoy_filter fi
 bool envoy_dynamic_module_callback_http_get_metadata_string(envoy_filter filter, int source,
                                                             envoy_buffer space, envoy_buffer key,
                                                             envoy_buffer* value);
-void envoy_dynamic_module_callback_http_set_dynamic_metadata_string_batch(
-    envoy_filter filter, envoy_buffer space, const envoy_header* entries, size_t entry_count);
+void envoy_dynamic_module_callback_http_set_dynamic_metadata_string(envoy_filter filter,
+                                                                    envoy_buffer space,
+                                                                    envoy_buffer key,
+                                                                    envoy_buffer value);
 bool envoy_dynamic_module_callback_http_get_filter_state_bytes(envoy_filter filter,
                                                                envoy_buffer key,
                                                                envoy_buffer* value);

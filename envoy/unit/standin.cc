@@ -476,17 +476,15 @@ bool envoy_dynamic_module_callback_http_get_metadata_string(envoy_filter filter,
   return true;
 }
 
-void envoy_dynamic_module_callback_http_set_dynamic_metadata_string_batch(
-    envoy_filter filter, envoy_buffer space, const envoy_header* entries, size_t entry_count) {
+void envoy_dynamic_module_callback_http_set_dynamic_metadata_string(envoy_filter filter,
+                                                                    envoy_buffer space,
+                                                                    envoy_buffer key,
+                                                                    envoy_buffer value) {
   const Callback callback;
   standin::Stream* stream = StreamOf(filter);
-  for (size_t i = 0; i < entry_count; ++i) {
-    const std::string key(entries[i].key, entries[i].key_length);
-    stream->metadata[{std::string(View(space)), key}] =
-        standin::Value({entries[i].value, entries[i].value_length});
-  }
-  for (auto& [key, value] : stream->metadata) {
-    if (value) value->Move();
+  stream->metadata[{std::string(View(space)), std::string(View(key))}] = standin::Value(View(value));
+  for (auto& [name, set] : stream->metadata) {
+    if (set) set->Move();
   }
 }
 
