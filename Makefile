@@ -78,6 +78,7 @@ include envoy/envoy.mk
 # What other languages and tools say of the same code.
 include tests/capi/tests.mk
 include packaging/install.mk
+include tests/instructions/instructions.mk
 
 .PHONY: lint
 lint: tools ## formatting and lints, warnings denied
@@ -116,7 +117,7 @@ twin: lib ## the Python implementation against the vectors and the shared librar
 
 # One after another, each with its seconds.
 TESTS := lint unit capi-test packages-test no-std readme twin demo-smoke
-CHECKS := $(TESTS) capi-sanitize bazel-test demo
+CHECKS := $(TESTS) bench-instructions jump-exhaustive capi-sanitize bazel-test demo
 
 define run
 	@for target in $(1); do echo "== $$target"; start=$$(date +%s); \
