@@ -80,6 +80,7 @@ include envoy/unit/unit.mk
 include tests/capi/tests.mk
 include tests/hpp/tests.mk
 include packaging/install.mk
+include tests/instructions/instructions.mk
 include benches/bench.mk
 
 .PHONY: lint
@@ -120,7 +121,7 @@ twin: lib ## the Python implementation against the vectors and the shared librar
 
 # One after another, each with its seconds.
 TESTS := lint unit capi-test hpp-test packages-test no-std readme twin envoy-unit demo-smoke
-CHECKS := $(TESTS) bench-check capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test demo
+CHECKS := $(TESTS) bench-instructions bench-check jump-exhaustive capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test demo
 
 define run
 	@for target in $(1); do echo "== $$target"; start=$$(date +%s); \

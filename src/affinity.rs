@@ -8,7 +8,7 @@ use siphasher::sip::SipHasher24;
 use crate::classify::{Class, DEFAULT_RULES, Rule, Table, check_rules};
 use crate::cookie::{Audience, Limits, Macs};
 use crate::error::{ConfigError, Error, Field};
-use crate::hash::{check_scope, identity_hash, key_hash_unchecked, length_prefix};
+use crate::hash::{check_scope, identity_hash, key_hash_unchecked, length_prefix, sip24};
 use crate::jump::MAX_BUCKETS;
 use crate::key::Key;
 use crate::names::named;
@@ -273,7 +273,7 @@ impl<'a> Affinity<'a> {
     #[must_use]
     pub fn classify(&self, method: &[u8], target: &[u8]) -> Class {
         let rule = |i: usize| self.config.rules.get(i).copied();
-        self.table.classify(rule, self.config.prompt_cache, method, target)
+        self.table.classify(&rule, self.config.prompt_cache, method, target)
     }
 
     /// The configuration's fingerprint: strategy, capacity, identities, what keys and
@@ -289,37 +289,35 @@ impl<'a> Affinity<'a> {
     /// the number of slots.
     #[must_use]
     pub fn live_fingerprint(&self, now: u64) -> u64 {
-        let mut hasher = SipHasher24::new_with_key(b"tokenpin.v1.live");
+        let mut digest = Digest::new(b"tokenpin.v1.live");
         for slot in self.slots {
             let status = slot.status();
-            hasher.write(&[status.state_at(now) as u8]);
-            hasher.write(&status.weight.to_le_bytes());
+            digest.add(&[status.state_at(now) as u8]);
+            digest.add(&status.weight.to_le_bytes());
         }
-        hasher.finish()
+        digest.0.finish()
     }
 
     fn fingerprint_of_config(&self) -> u64 {
-        let mut hasher = SipHasher24::new_with_key(self.config.placement_key.expose());
-        hasher.write(b"tokenpin.v1.conf");
-        hasher.write(&[self.config.strategy as u8, u8::from(self.config.combine_keys)]);
-        hasher.write(&(self.slots.len() as u64).to_le_bytes());
+        let mut digest = Digest::new(self.config.placement_key.expose());
+        digest.add(b"tokenpin.v1.conf");
+        digest.add(&[self.config.strategy as u8, u8::from(self.config.combine_keys)]);
+        digest.add(&(self.slots.len() as u64).to_le_bytes());
         for slot in self.slots {
-            hasher.write(&[u8::from(slot.is_vacant())]);
-            hasher.write(&slot.identity().to_le_bytes());
+            digest.add(&[u8::from(slot.is_vacant())]);
+            digest.add(&slot.identity().to_le_bytes());
         }
-        hasher.write(&length_prefix(self.config.scope));
-        hasher.write(self.config.scope);
-        hasher.write(&[u8::from(self.config.cookie_name.is_some())]);
-        hasher.write(&length_prefix(self.name.as_bytes()));
-        hasher.write(self.name.as_bytes());
+        digest.add(&length_prefix(self.config.scope));
+        digest.add(self.config.scope);
+        digest.add(&[u8::from(self.config.cookie_name.is_some())]);
+        digest.add(&length_prefix(self.name.as_bytes()));
+        digest.add(self.name.as_bytes());
         // By ascending id: the order of the ring means nothing.
         for key in (0..=u8::MAX).filter_map(|id| self.ring.find(id)).map(|(_, key)| key) {
-            hasher.write(&[key.id]);
-            let mut check = SipHasher24::new_with_key(&key.mac);
-            check.write(b"tokenpin.v1.conf");
-            hasher.write(&check.finish().to_le_bytes());
+            digest.add(&[key.id]);
+            digest.add(&sip24(&key.mac, b"tokenpin.v1.conf").to_le_bytes());
         }
-        hasher.finish()
+        digest.0.finish()
     }
 
     pub(crate) fn slot(&self, slot: u32) -> Result<&Slot, Error> {
@@ -366,6 +364,20 @@ impl core::fmt::Debug for Affinity<'_> {
             .field("ring", &self.ring)
             .field("slots", &self.slots.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// Hashes many small pieces, where speed does not matter and inlining each would cost room.
+struct Digest(SipHasher24);
+
+impl Digest {
+    fn new(key: &[u8; 16]) -> Self {
+        Self(SipHasher24::new_with_key(key))
+    }
+
+    #[inline(never)]
+    fn add(&mut self, bytes: &[u8]) {
+        self.0.write(bytes);
     }
 }
 

@@ -103,7 +103,7 @@ pub fn check_rules(rules: &[Rule<'_>]) -> Result<(), ConfigError> {
 #[must_use]
 pub fn classify(rules: &[Rule<'_>], prompt_cache: bool, method: &[u8], target: &[u8]) -> Class {
     let table = Table::new(rules.iter().copied());
-    table.classify(|i| rules.get(i).copied(), prompt_cache, method, target)
+    table.classify(&|i| rules.get(i).copied(), prompt_cache, method, target)
 }
 
 /// Which rules of a table are worth trying where a path goes on with a given byte: nearly
@@ -131,7 +131,7 @@ impl Table {
     /// Classifies by the table that this was made of; `rule` gives its `i`-th rule.
     pub(crate) fn classify<'r>(
         &self,
-        rule: impl Fn(usize) -> Option<Rule<'r>>,
+        rule: &dyn Fn(usize) -> Option<Rule<'r>>,
         prompt_cache: bool,
         method: &[u8],
         target: &[u8],
@@ -143,7 +143,7 @@ impl Table {
         }
         let mut rest = path(target);
         loop {
-            if let Some((group, below)) = self.best(&rule, rest) {
+            if let Some((group, below)) = self.best(rule, rest) {
                 if group == Group::PromptCache && !prompt_cache {
                     return NONE;
                 }
@@ -161,7 +161,7 @@ impl Table {
     #[inline]
     fn best<'r, 'p>(
         &self,
-        rule: &impl Fn(usize) -> Option<Rule<'r>>,
+        rule: &dyn Fn(usize) -> Option<Rule<'r>>,
         path: &'p [u8],
     ) -> Option<(Group, &'p [u8])> {
         let first = path.first()?;

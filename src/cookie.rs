@@ -297,8 +297,7 @@ impl<'a, 'k> Reader<'a, 'k> {
         let (masked, carried) = raw.get(HEAD_LEN..)?.split_first_chunk::<8>()?;
         let carried: &[u8; 16] = carried.first_chunk()?;
         let pin = u64::from_le_bytes(*masked) ^ mask(key, carried);
-        let expected =
-            self.macs.with((position, key), |mac| tag(mac, raw, kind, pin, &bind))?;
+        let expected = self.macs.with((position, key), |mac| tag(mac, raw, kind, pin, &bind))?;
         // As integers: one comparison in constant time rather than one for each byte.
         let number = |tag: &[u8; 16]| u128::from_ne_bytes(*tag);
         if !bool::from(number(&expected).ct_eq(&number(carried))) {

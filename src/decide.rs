@@ -280,6 +280,16 @@ impl Found {
     }
 }
 
+/// What is known so far, before there is an answer.
+#[derive(Clone, Copy)]
+struct Facts {
+    source: Source,
+    pin_state: PinState,
+    verdict: Verdict,
+    key_reason: KeyReason,
+    ambiguous: bool,
+}
+
 /// One decision in the making: what all its steps need.
 struct Step<'d> {
     affinity: &'d Affinity<'d>,
@@ -336,18 +346,18 @@ impl Affinity<'_> {
             key_reason: KeyReason::Absent,
         };
         if class.group == Group::Stateless {
-            return step.at_random(Source::Stateless, &step.blank());
+            return step.at_random(Source::Stateless, step.facts());
         }
         (step.key, step.key_reason) = step.read_keys();
         let bad_key = !matches!(step.key_reason, KeyReason::Ok | KeyReason::Absent);
         if bad_key && self.config.reject_bad_keys {
-            return Ok(Decision { outcome: Outcome::Rejected, ..step.blank() });
+            return Ok(step.none(Outcome::Rejected, step.facts()));
         }
         let found = step.read_cookies(cookies);
-        let blank = Decision { verdict: found.verdict, ambiguous: found.ambiguous, ..step.blank() };
+        let facts = Facts { verdict: found.verdict, ambiguous: found.ambiguous, ..step.facts() };
         match found.cookie {
-            Some(cookie) => step.follow(&cookie, &blank),
-            None => step.place(found.newer, &blank),
+            Some(cookie) => step.follow(&cookie, facts),
+            None => step.place(found.newer, facts),
         }
     }
 
@@ -395,18 +405,41 @@ impl Affinity<'_> {
 }
 
 impl<'d> Step<'d> {
-    /// A decision without an answer yet.
-    fn blank(&self) -> Decision {
-        Decision {
-            slot: None,
+    const fn facts(&self) -> Facts {
+        Facts {
             source: Source::None,
-            outcome: Outcome::None,
             pin_state: PinState::None,
             verdict: Verdict::Absent,
             key_reason: self.key_reason,
             ambiguous: false,
-            cookie: None,
-            digest: self.affinity.fingerprint(),
+        }
+    }
+
+    /// No slot serves, and no cookie goes back.
+    fn none(&self, outcome: Outcome, facts: Facts) -> Decision {
+        self.answer(None, outcome, None, facts)
+    }
+
+    /// The one place where a decision is made up: it is large, and should not be copied.
+    fn answer(
+        &self,
+        slot: Option<u32>,
+        outcome: Outcome,
+        cookie: Option<Pending>,
+        facts: Facts,
+    ) -> Decision {
+        let Facts { source, pin_state, verdict, key_reason, ambiguous } = facts;
+        let digest = self.affinity.fingerprint();
+        Decision {
+            slot,
+            source,
+            outcome,
+            pin_state,
+            verdict,
+            key_reason,
+            ambiguous,
+            cookie,
+            digest,
         }
     }
 
@@ -432,8 +465,7 @@ impl<'d> Step<'d> {
     /// Every cookie of our name is a candidate, the carried value first.
     fn read_cookies<'c>(&self, cookies: impl IntoIterator<Item = &'c [u8]>) -> Found {
         let Affinity { ring, limits, .. } = self.affinity;
-        let mut reader =
-            Reader::new(ring, self.macs, self.key.as_ref(), *limits, self.request.now);
+        let mut reader = Reader::new(ring, self.macs, self.key.as_ref(), *limits, self.request.now);
         let mut found =
             Found { verdict: Verdict::Absent, cookie: None, ambiguous: false, newer: false };
         if !self.request.carried.is_empty() {
@@ -448,71 +480,68 @@ impl<'d> Step<'d> {
     }
 
     /// The request's session has a valid cookie: its pin decides.
-    fn follow(&self, cookie: &Cookie, blank: &Decision) -> Result<Decision, Error> {
+    fn follow(&self, cookie: &Cookie, facts: Facts) -> Result<Decision, Error> {
         let key = self.key.unwrap_or(Key::Anonymous(&cookie.id));
-        let source = self.source(Source::Cookie);
+        let mut facts = Facts { source: self.source(Source::Cookie), ..facts };
         let creates = self.class.group == Group::Stateful && !self.class.existing;
-        let policy = if self.class.existing {
+        let mut policy = if self.class.existing {
             self.affinity.config.policy_existing
         } else {
             self.affinity.config.policy_new
         };
         let pinned = self.affinity.find_hash(cookie.pin);
-        let (pin_state, policy) = match pinned {
-            // No policy can bring an account back that is not in the set.
-            None => (PinState::Gone, Policy::FallbackAndUpdate),
-            Some(slot) => {
-                let state = self.affinity.slot(slot)?.status().state_at(self.request.now);
-                let pin_state = match state {
-                    State::Draining => PinState::Draining,
-                    State::Up if self.select(&key, None) == Some(slot) => PinState::Home,
-                    State::Up => PinState::Elsewhere,
-                    State::Down | State::Vacant => PinState::Down,
-                };
-                let blank = Decision { source, pin_state, ..*blank };
-                if pin_state != PinState::Down && !self.request.tried.contains(&slot) {
-                    let refreshed = self.refreshed(cookie, &key, blank.verdict)?;
-                    let outcome = Outcome::Pinned;
-                    return Ok(Decision { slot: Some(slot), outcome, cookie: refreshed, ..blank });
-                }
-                (pin_state, policy)
+        if let Some(slot) = pinned {
+            let state = self.affinity.slot(slot)?.status().state_at(self.request.now);
+            facts.pin_state = match state {
+                State::Draining => PinState::Draining,
+                State::Up if self.select(&key, None) == Some(slot) => PinState::Home,
+                State::Up => PinState::Elsewhere,
+                State::Down | State::Vacant => PinState::Down,
+            };
+            if facts.pin_state != PinState::Down && !self.request.tried.contains(&slot) {
+                let refreshed = self.refreshed(cookie, &key, facts.verdict)?;
+                return Ok(self.answer(Some(slot), Outcome::Pinned, refreshed, facts));
             }
-        };
-        let blank = Decision { source, pin_state, ..*blank };
-        if policy == Policy::FailFast {
-            return Ok(Decision { outcome: Outcome::Rejected, ..blank });
+        } else {
+            facts.pin_state = PinState::Gone;
+            // No policy can bring an account back that is not in the set.
+            policy = Policy::FallbackAndUpdate;
         }
-        let Some(slot) = self.select(&key, pinned) else { return Ok(blank) };
+        if policy == Policy::FailFast {
+            return Ok(self.none(Outcome::Rejected, facts));
+        }
+        let Some(slot) = self.select(&key, pinned) else {
+            return Ok(self.none(Outcome::None, facts));
+        };
         let update = policy == Policy::FallbackAndUpdate && creates && self.may_set(cookie.kind);
         if !update {
-            let refreshed = self.refreshed(cookie, &key, blank.verdict)?;
-            let outcome = Outcome::Fallback;
-            return Ok(Decision { slot: Some(slot), outcome, cookie: refreshed, ..blank });
+            let refreshed = self.refreshed(cookie, &key, facts.verdict)?;
+            return Ok(self.answer(Some(slot), Outcome::Fallback, refreshed, facts));
         }
         let pin = self.affinity.slot(slot)?.identity();
-        let cookie = Some(self.issue(&Cookie { pin, ..*cookie }, &key)?);
-        Ok(Decision { slot: Some(slot), outcome: Outcome::Repinned, cookie, ..blank })
+        let repinned = self.issue(&Cookie { pin, ..*cookie }, &key)?;
+        Ok(self.answer(Some(slot), Outcome::Repinned, Some(repinned), facts))
     }
 
     /// No valid cookie: the key decides, or a new id does.
-    fn place(&self, newer: bool, blank: &Decision) -> Result<Decision, Error> {
+    fn place(&self, newer: bool, facts: Facts) -> Result<Decision, Error> {
         let single = self.affinity.occupied < 2 && !self.affinity.config.mint_single;
         let issues = self.class.group == Group::Stateful && !single && !newer;
         let Some(key) = self.key else {
             if !issues {
-                return self.at_random(Source::None, blank);
+                return self.at_random(Source::None, facts);
             }
             let id = self.request.id_hint.unwrap_or(self.request.entropy);
-            return self.place_at(&Key::Anonymous(&random(id)?), Source::Minted, Some(id), blank);
+            return self.place_at(&Key::Anonymous(&random(id)?), Source::Minted, Some(id), facts);
         };
         let issues = issues && self.may_set(key.kind());
         let nonce = if issues { Some(random(self.request.entropy)?) } else { None };
-        self.place_at(&key, self.source(Source::None), nonce, blank)
+        self.place_at(&key, self.source(Source::None), nonce, facts)
     }
 
     /// Affinity to nothing: a random pick by weight, which leaves no trace.
-    fn at_random(&self, source: Source, blank: &Decision) -> Result<Decision, Error> {
-        self.place_at(&Key::Anonymous(&random(self.request.entropy)?), source, None, blank)
+    fn at_random(&self, source: Source, facts: Facts) -> Result<Decision, Error> {
+        self.place_at(&Key::Anonymous(&random(self.request.entropy)?), source, None, facts)
     }
 
     /// Selects for `key`, and issues a cookie with `id` if there is one.
@@ -521,10 +550,12 @@ impl<'d> Step<'d> {
         key: &Key<'_>,
         source: Source,
         id: Option<[u8; 16]>,
-        blank: &Decision,
+        facts: Facts,
     ) -> Result<Decision, Error> {
-        let blank = Decision { source, ..*blank };
-        let Some(slot) = self.select(key, None) else { return Ok(blank) };
+        let facts = Facts { source, ..facts };
+        let Some(slot) = self.select(key, None) else {
+            return Ok(self.none(Outcome::None, facts));
+        };
         let cookie = match id {
             None => None,
             Some(id) => {
@@ -537,7 +568,7 @@ impl<'d> Step<'d> {
         };
         let tried = !self.request.tried.is_empty();
         let outcome = if tried { Outcome::Retried } else { Outcome::Placed };
-        Ok(Decision { slot: Some(slot), outcome, cookie, ..blank })
+        Ok(self.answer(Some(slot), outcome, cookie, facts))
     }
 
     /// The slot that selection gives `key`, `pinned` left out: that one was looked at

@@ -56,23 +56,29 @@ pub(crate) fn strip_to(field: &[u8], name: &[u8], out: &mut impl Sink) -> Result
 }
 
 /// Feeds what [`strip`] leaves of the field to `out`.
-fn kept(field: &[u8], name: &[u8], out: &mut impl FnMut(&[u8])) {
-    let ours = |pair: &[u8]| value_of(pair, name).is_some();
-    if !pairs(field).any(ours) {
+fn kept(field: &[u8], name: &[u8], out: &mut dyn FnMut(&[u8])) {
+    let (mut ours, mut filled) = (false, false);
+    for pair in pairs(field) {
+        let own = value_of(pair, name).is_some();
+        ours |= own;
+        filled |= !own && !trim_start(pair).is_empty();
+    }
+    if !ours {
         return out(field);
     }
-    let others = || pairs(field).filter(|pair| !ours(pair));
-    if others().all(|pair| trim(pair).is_empty()) {
+    if !filled {
         return;
     }
-    for (i, pair) in others().enumerate() {
-        if i == 0 {
+    let mut first = true;
+    let mut separator: &[u8] = b"";
+    for pair in pairs(field) {
+        if value_of(pair, name).is_none() {
+            out(separator);
             // The blanks after a `;` that is gone go with it.
-            out(if pairs(field).next().is_some_and(ours) { trim_start(pair) } else { pair });
-        } else {
-            out(b";");
-            out(pair);
+            out(if separator.is_empty() && !first { trim_start(pair) } else { pair });
+            separator = b";";
         }
+        first = false;
     }
 }
 

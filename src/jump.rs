@@ -15,8 +15,9 @@ use crate::error::Error;
 /// The largest number of buckets, `2^31 - 1`: the paper's `int32_t`.
 pub const MAX_BUCKETS: u32 = i32::MAX as u32;
 
-const TWO_POW_31: f64 = (1_u64 << 31) as f64;
-const TWO_POW_63: f64 = (1_u64 << 63) as f64;
+const TWO_POW_20: f64 = 1_048_576.0;
+const TWO_POW_31: f64 = 2_147_483_648.0;
+const TWO_POW_63: f64 = 9_223_372_036_854_775_808.0;
 
 /// The bucket, `0..buckets`, of `key`.
 ///
@@ -189,7 +190,6 @@ impl Batch {
     reason = "the divisor is exact in 32 bits; the low half is meant"
 )]
 fn stride(state: u64, bucket: u32) -> (u64, u64) {
-    const TWO_POW_20: f64 = (1_u64 << 20) as f64;
     let quotient = TWO_POW_31 / ((state >> 33) as i64 as f64 + 1.0);
     // Any larger one leads beyond every bucket as well.
     let quotient = if quotient < TWO_POW_20 - 1.0 { quotient } else { TWO_POW_20 - 1.0 };
@@ -231,8 +231,24 @@ mod tests {
     }
 
     const COUNTS: [u32; 18] = [
-        1, 2, 3, 5, 7, 8, 16, 31, 64, 100, 1000, 1024, 65_536, 1 << 19, (1 << 20) - 1, 1 << 20,
-        1 << 30, MAX_BUCKETS,
+        1,
+        2,
+        3,
+        5,
+        7,
+        8,
+        16,
+        31,
+        64,
+        100,
+        1000,
+        1024,
+        65_536,
+        1 << 19,
+        (1 << 20) - 1,
+        1 << 20,
+        1 << 30,
+        MAX_BUCKETS,
     ];
 
     #[test]
@@ -251,7 +267,7 @@ mod tests {
     fn every_form_gives_the_papers_buckets_200_million_times() {
         let mut batch = Batch::new();
         let mut numbers = numbers();
-        for i in 0..200_000_000 / BATCH + 1 {
+        for i in 0..=200_000_000 / BATCH {
             let keys: Vec<u64> = numbers.by_ref().take(BATCH).collect();
             compare(&keys, COUNTS[i % COUNTS.len()], &mut batch);
         }
@@ -263,9 +279,8 @@ mod tests {
     fn first_steps_near_an_edge() {
         // The generator backwards: by Newton, the inverse of an odd number modulo 2^64.
         let factor = 2_862_933_555_777_941_757_u64;
-        let inverse = (0..6).fold(1_u64, |x, _| {
-            x.wrapping_mul(2_u64.wrapping_sub(factor.wrapping_mul(x)))
-        });
+        let inverse =
+            (0..6).fold(1_u64, |x, _| x.wrapping_mul(2_u64.wrapping_sub(factor.wrapping_mul(x))));
         assert_eq!(factor.wrapping_mul(inverse), 1);
         let mut batch = Batch::new();
         let mut noise = numbers();

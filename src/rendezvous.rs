@@ -70,7 +70,7 @@ impl Champion {
     /// Meets the draw of the slot `index`, the next in order. `admits` says whether a slot with
     /// this word is a candidate unless its weight is 0.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 or all ones")]
+    #[expect(clippy::cast_sign_loss, reason = "0 or all ones")]
     pub(crate) fn meet(&mut self, index: u32, word: Word, r: u64, admits: impl Fn(Word) -> bool) {
         // Nearly all slots have the same word, and which do not changes rarely: this branch the
         // processor foresees. Who wins it cannot, so that is no branch but the borrow of a

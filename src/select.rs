@@ -62,6 +62,7 @@ impl Filter<'_> {
 /// linear time in the number of slots, times the number of tried ones. State, weight and
 /// until of a slot are read once.
 #[must_use]
+#[inline(never)]
 pub fn select(
     strategy: Strategy,
     slots: &[Slot],
@@ -192,6 +193,7 @@ fn contest(
 }
 
 /// The `fnv1a % n`-th of the `n` slots that hold an account.
+#[cold]
 fn nth_occupied(slots: &[Slot], fnv1a: u32) -> Option<u32> {
     let occupied = || (0..).zip(slots).filter(|(_, slot)| !slot.is_vacant());
     let n = count_iter(occupied());

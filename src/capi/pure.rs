@@ -643,7 +643,7 @@ pub unsafe extern "C" fn tokenpin_classify(
             // SAFETY: checked by `get`, and all found good above.
             let rule = |i: usize| given.get(i).and_then(|rule| unsafe { rule.get() }.ok());
             let table = Table::new((0..given.len()).filter_map(rule));
-            table.classify(rule, prompt_cache, method, target)
+            table.classify(&rule, prompt_cache, method, target)
         };
         // SAFETY: checked by `Out`.
         unsafe { write_class(class, outputs) };

@@ -11,9 +11,9 @@ enum { kCalls = 1000, kSlots = 64, kNow = 1800000000 };
 #define CASE(name) __attribute__((noinline)) static void case_##name(void)
 // Inlined, so that it is the case that calls the library.
 #define PART __attribute__((always_inline)) static inline void
-#define OK(call)                                                     \
-  do {                                                               \
-    if ((call) != TOKENPIN_STATUS_OK) fail(__func__, __LINE__);      \
+#define OK(call)                                                \
+  do {                                                          \
+    if ((call) != TOKENPIN_STATUS_OK) fail(__func__, __LINE__); \
   } while (0)
 #define CHECK(condition)                        \
   do {                                          \
@@ -138,8 +138,8 @@ CASE(find) {
 }
 
 // `consumer` and `pair` may be empty.
-PART decide(const char* method, const char* target, const char* consumer,
-                   tokenpin_bytes pair, uint8_t source, uint8_t verdict, uint8_t pin_state) {
+PART decide(const char* method, const char* target, const char* consumer, tokenpin_bytes pair,
+            uint8_t source, uint8_t verdict, uint8_t pin_state) {
   tokenpin_bytes name = text(consumer);
   tokenpin_request request = {.method = text(method),
                               .target = text(target),
@@ -244,7 +244,8 @@ static void init(void) {
   OK(tokenpin_affinity_new(&config, &affinity, NULL));
 
   // Where the session of `pair_for` is at home.
-  tokenpin_key key = {.kind = TOKENPIN_KIND_ANONYMOUS, .key = {"\7\7\7\7\7\7\7\7\7\7\7\7\7\7\7\7", 16}};
+  tokenpin_key key = {.kind = TOKENPIN_KIND_ANONYMOUS,
+                      .key = {"\7\7\7\7\7\7\7\7\7\7\7\7\7\7\7\7", 16}};
   uint64_t hash;
   uint32_t slot;
   OK(tokenpin_key_hash(placement_key, NULL, 0, &key, &hash));
