@@ -102,6 +102,8 @@ void Fields::String(const char* name, std::string* value) {
   if (json == nullptr) return;
   if (!json->is_string()) return problem_->Set(Path(name), "expected a string");
   *value = json->get_ref<const std::string&>();
+  // It would cut the names of files and variables short.
+  if (value->find('\0') != value->npos) problem_->Set(Path(name), "has a zero byte");
 }
 
 uint64_t Fields::ReadNumber(const Json& json, const std::string& path, uint64_t min, uint64_t max,

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -35,28 +36,26 @@ void DropLineEnd(std::string* text) {
   if (!text->empty() && text->back() == '\r') text->pop_back();
 }
 
-// The secret that the fields `file` or `env` name. Absent if neither is there.
+// The secret that the fields `file` or `env` name. False if neither is there.
 bool ReadSecret(Fields* fields, std::string* secret) {
-  const Json* file = fields->Find("file");
-  const Json* env = fields->Find("env");
-  if (file == nullptr && env == nullptr) return false;
-  const char* const field = file != nullptr ? "file" : "env";
-  const Json& where = file != nullptr ? *file : *env;
-  if (file != nullptr && env != nullptr) {
-    fields->problem()->Set(fields->path(), "has both file and env");
-  } else if (!where.is_string()) {
-    fields->problem()->Set(fields->Path(field), "expected a string");
-  } else if (file != nullptr) {
-    std::optional<std::string> contents = ReadFile(where.get_ref<const std::string&>(), kMaxSecret);
+  const bool file = fields->Find("file") != nullptr;
+  const bool env = fields->Find("env") != nullptr;
+  if (!file && !env) return false;
+  if (file && env) fields->problem()->Set(fields->path(), "has both file and env");
+  std::string name;
+  fields->String(file ? "file" : "env", &name);
+  if (fields->problem()->Found()) return true;
+  if (file) {
+    std::optional<std::string> contents = ReadFile(name, kMaxSecret);
     if (contents) {
       *secret = std::move(*contents);
     } else {
-      fields->problem()->Set(fields->Path(field), "the file cannot be read");
+      fields->problem()->Set(fields->Path("file"), "the file cannot be read");
     }
-  } else if (const char* value = std::getenv(where.get_ref<const std::string&>().c_str())) {
+  } else if (const char* value = std::getenv(name.c_str())) {
     *secret = value;
   } else {
-    fields->problem()->Set(fields->Path(field), "the environment variable is not set");
+    fields->problem()->Set(fields->Path("env"), "the environment variable is not set");
   }
   DropLineEnd(secret);
   return true;
@@ -91,7 +90,7 @@ bool IsTokenByte(char c) {
 }
 
 // A header's name in lower case, as Envoy keeps it (RFC 9110 section 5.1: a token).
-void ReadHeaderName(Fields* fields, const char* field, std::string* name) {
+void ReadAnyHeaderName(Fields* fields, const char* field, std::string* name) {
   if (fields->Find(field) == nullptr) return;
   fields->String(field, name);
   if (name->empty() || !std::all_of(name->begin(), name->end(), IsTokenByte)) {
@@ -99,6 +98,18 @@ void ReadHeaderName(Fields* fields, const char* field, std::string* name) {
   }
   for (char& c : *name) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+}
+
+// The same for a header that the filter sets. Some carry the message itself, or are looked after
+// otherwise.
+void ReadOwnHeaderName(Fields* fields, const char* field, std::string* name) {
+  static const std::set<std::string_view> kOthers = {
+      "connection", "content-length",    "cookie", "host", "set-cookie",
+      "te",         "transfer-encoding", "upgrade"};
+  ReadAnyHeaderName(fields, field, name);
+  if (kOthers.count(*name) != 0) {
+    fields->problem()->Set(fields->Path(field), "is not for the filter to set");
   }
 }
 
@@ -118,7 +129,7 @@ ValueSource ReadSource(const Json& json, const std::string& path, Problem* probl
   if (fields.Find("header") != nullptr) {
     ++kinds;
     source.kind = ValueSource::Kind::kHeader;
-    ReadHeaderName(&fields, "header", &source.name);
+    ReadAnyHeaderName(&fields, "header", &source.name);
     bool says_so = false;
     if (trusted) fields.Bool("trusted", &says_so);
     if (trusted && !says_so) {
@@ -183,18 +194,14 @@ void ReadStatus(Fields* fields, tokenpin_slot_status* status) {
 }
 
 Credential ReadCredential(const Json& json, const std::string& path, Problem* problem) {
-  // Those that carry the message itself, or that the filter looks after.
-  static const std::set<std::string_view> kOthers = {
-      "connection", "content-length", "cookie", "host", "te", "transfer-encoding", "upgrade"};
   Fields fields(json, path, problem);
   std::string name;
   const Json* given = fields.Require("name");
   if (given != nullptr && *given == ":authority") {
     name = ":authority";
   } else {
-    ReadHeaderName(&fields, "name", &name);
+    ReadOwnHeaderName(&fields, "name", &name);
   }
-  if (kOthers.count(name) != 0) problem->Set(fields.Path("name"), "cannot be a token's header");
 
   SecretText secret;
   const bool read = ReadSecret(&fields, &secret.text);
@@ -402,14 +409,14 @@ void ReadSettings(Fields* fields, Settings* settings) {
   fields->Bool("prompt_cache", &library.prompt_cache);
   ReadSuccess(fields, &library);
   ReadCookie(fields, settings);
-  ReadHeaderName(fields, "carrier_header", &settings->carrier_header);
+  ReadOwnHeaderName(fields, "carrier_header", &settings->carrier_header);
   fields->String("state_file", &settings->state_file);
   ReadCooldowns(fields, &settings->cooldowns);
   ReadRetry(fields, settings);
   fields->Bool("clear_route_cache", &settings->clear_route_cache);
   fields->Bool("cache_control", &settings->cache_control);
   fields->Bool("metadata", &settings->metadata);
-  ReadHeaderName(fields, "response_header", &settings->response_header);
+  ReadOwnHeaderName(fields, "response_header", &settings->response_header);
 }
 
 }  // namespace
@@ -478,9 +485,14 @@ std::vector<tokenpin_slot_status> ParseStates(std::string_view text,
 }
 
 std::optional<std::string> ReadFile(const std::string& path, size_t limit) {
+  // Something else than a file must not make us wait.
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) return std::nullopt;
-  // One byte more tells a file that is too long.
+  struct stat found {};
+  if (fstat(file, &found) == 0 && found.st_size > 0) {
+    limit = std::min(limit, static_cast<size_t>(found.st_size));
+  }
+  // One byte more tells a file that is too long, or that grows.
   std::string contents(limit + 1, '\0');
   size_t length = 0;
   ssize_t got = 1;

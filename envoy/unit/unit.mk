@@ -18,7 +18,8 @@ $(UNIT_OUT)/$(1)/filter/%.o: envoy/%.cc $(UNIT_HEADERS) $(VENV_READY)
 $(UNIT_OUT)/$(1)/%.o: $(UNIT)/%.cc $(UNIT_HEADERS)
 	@mkdir -p $$(@D)
 	$(CXX) $(UNIT_FLAGS) $(2) -c $$< -o $$@
-$(UNIT_OUT)/$(1)/%: $(UNIT_OUT)/$(1)/%.o $(UNIT_OUT)/$(1)/standin.o \
+$(addprefix $(UNIT_OUT)/$(1)/,$(UNIT_PROGRAMS)): $(UNIT_OUT)/$(1)/%: \
+    $(UNIT_OUT)/$(1)/%.o $(UNIT_OUT)/$(1)/standin.o \
     $(patsubst envoy/%.cc,$(UNIT_OUT)/$(1)/filter/%.o,$(wildcard envoy/*.cc)) $(STATIC)
 	$(CXX) $(2) -pthread $$^ -o $$@
 endef
@@ -33,7 +34,6 @@ $(UNIT_OUT)/plain/allocations: $(UNIT_OUT)/plain/allocations.o $(UNIT_OUT)/plain
     $(ENVOY_OBJECTS) $(STATIC)
 	$(CXX) -pthread $^ -o $@
 
-.SECONDARY:
 UNIT_ASAN_PROGRAMS := $(addprefix $(UNIT_OUT)/asan/,$(UNIT_PROGRAMS)) $(UNIT_OUT)/plain/allocations
 UNIT_TSAN_PROGRAMS := $(addprefix $(UNIT_OUT)/tsan/,threads life)
 
