@@ -10,7 +10,7 @@ BENCH_REPORT := $(if $(QUICK),--charts $(BENCH)/charts,--charts docs --document 
 .PHONY: bench
 bench: ## speed beside peers: tables and charts, also into docs/; QUICK=1 for a minute
 	$(CARGO) build --quiet --release $(BENCH_CARGO)
-	benches/run.sh $(BENCH) $(if $(QUICK),1,5) $(if $(QUICK),0.1,0.25)
+	benches/run.sh $(BENCH) $(if $(QUICK),1,5) $(if $(QUICK),0.05,0.15)
 	$(PYTHON) -B benches/report.py --criterion $(BENCH)/criterion --rounds $(if $(QUICK),1,5) $(BENCH_REPORT)
 
 .PHONY: bench-check

@@ -273,25 +273,47 @@ def measure(arguments, workers, folder):
             process.stop()
 
 
+def compare(rounds, name, other, what):
+    """One measure of two gateways, compared within each round: the median, and from where to where."""
+    pairs = zip(rounds[name], rounds[other], strict=True)
+    ratios = [run[what] / against[what] for run, against in pairs]
+    return statistics.median(ratios), f"({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def targets(heading, rounds):
+    """What was set out to reach: rows of a table."""
+    ours, theirs = "tokenpin, cookie", "stateful_session, cookie"
+    for other, what, name, wanted in (
+        ("no filter", "rate", "requests/s of no filter's", 0.95),
+        (theirs, "rate", "requests/s of stateful_session's", 1),
+        (theirs, "p99", "p99 of stateful_session's", 1),
+    ):
+        ratio, spread = compare(rounds, ours, other, what)
+        more = what == "rate"
+        reached = "yes" if (ratio >= wanted if more else ratio <= wanted) else "no"
+        sign = "≥" if more else "≤"
+        yield [f"{heading}, a valid cookie: {name}", f"{sign} {wanted}", f"{ratio:.3f} {spread}", reached]
+
+
 def show(results, charts, document):
-    """The table and the chart. What is compared is compared within each round."""
-    rows, panels = [], []
+    """The tables and the chart."""
+    rows, reached, panels = [], [], []
     for workers, rounds in results.items():
         heading = f"{workers} worker{'s' if workers > 1 else ''}"
         bars = []
         for name, runs in rounds.items():
             rate, p99, cpu = (statistics.median(run[what] for run in runs) for what in runs[0])
-            pairs = list(zip(runs, rounds["no filter"], strict=True))
-            rates = [run["rate"] / other["rate"] for run, other in pairs]
-            costs = [run["cpu"] - other["cpu"] for run, other in pairs]
-            spread = f"{statistics.median(rates):.3f} ({min(rates):.2f} to {max(rates):.2f})"
-            row = [f"{heading}: {name}", figures.number(rate), spread, f"{p99 / 1000:.2f}"]
-            rows.append([*row, f"{cpu:.1f}", f"{statistics.median(costs):+.1f}"])
+            ratio, spread = compare(rounds, name, "no filter", "rate")
+            cost, _ = compare(rounds, name, "no filter", "cpu")
+            row = [f"{heading}: {name}", figures.number(rate), f"{ratio:.3f} {spread}"]
+            rows.append([*row, f"{p99 / 1000:.2f}", f"{cpu:.1f}", f"{cost - 1:+.1%}"])
             colour = 0 if name.startswith("tokenpin") else 1
             bars.append((name, rate, f"{figures.number(rate)}/s", colour))
+        reached += targets(heading, rounds)
         panels.append((heading, bars))
-    header = ["", "requests/s", "of no filter's", "p99, ms", "CPU µs a request", "over no filter"]
+    header = ["", "requests/s", "of no filter's", "p99, ms", "CPU µs a request", "over no filter's"]
     text = figures.table(header, rows)
+    text += "\n\n" + figures.table(["target", "wanted", "measured", "reached"], reached)
     print(text)
     figures.bars(charts / "envoy.svg", "Requests per second through Envoy", panels)
     if document:
@@ -302,8 +324,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--module", type=pathlib.Path, required=True, help="the filter's library")
     parser.add_argument("--folder", type=pathlib.Path, required=True, help="for logs and results")
-    parser.add_argument("--runs", type=int, default=9)
-    parser.add_argument("--seconds", type=int, default=3, help="of one run")
+    parser.add_argument("--runs", type=int, default=11)
+    parser.add_argument("--seconds", type=int, default=2, help="of one run")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--seed", type=int, default=1, help="of the order")
     parser.add_argument("--charts", type=pathlib.Path, required=True, help="a folder")

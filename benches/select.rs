@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use criterion::Criterion;
+use criterion::{BenchmarkId, Criterion, Throughput};
 use tokenpin::{Filter, Slot, Status, Strategy, select, select_batch};
 
 use crate::fixtures::{Fleet, LOT, NOW, each, hashes, lots};
@@ -90,7 +90,10 @@ pub fn bench(criterion: &mut Criterion) {
         let statuses =
             [fleet.status(0), Status { state: tokenpin::State::Down, ..fleet.status(0) }];
         each(&mut group, "tokenpin", n, &statuses, |status| slots[0].set(status).is_ok());
-        each(&mut group, "maglev", n, &[fleet], |fleet| maglev(fleet, slots));
+        group.throughput(Throughput::Elements(1));
+        group.bench_function(BenchmarkId::new("maglev", n), |bencher| {
+            bencher.iter(|| maglev(black_box(fleet), slots));
+        });
     }
     group.finish();
 
