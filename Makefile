@@ -74,15 +74,17 @@ include tests/capi/tests.mk
 include tests/hpp/tests.mk
 include packaging/install.mk
 include tests/instructions/instructions.mk
+include benches/bench.mk
 
 .PHONY: lint
 lint: tools ## formatting and lints, warnings denied
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path benches/Cargo.toml
 	$(CARGO) clippy --quiet --locked --all-targets -- -D warnings
 	$(CARGO) clippy --quiet --locked --all-targets --features capi -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --no-deps --features capi
 	$(BUILD)/tools/bin/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cc' '*.cpp' '*.h' '*.hpp' ':!include/tokenpin.h')
-	$(BUILD)/tools/bin/ruff check --quiet envoy tests
+	$(BUILD)/tools/bin/ruff check --quiet benches envoy tests
 	$(BUILD)/tools/bin/shellcheck $$(git ls-files '*.sh' .ci/run)
 
 TOOLS := $(BUILD)/tools/installed
@@ -115,7 +117,7 @@ include go/go.mk
 
 # One after another, each with its seconds.
 TESTS := lint unit capi-test hpp-test packages-test no-std readme twin envoy-unit e2e-smoke demo-smoke go-test go-envoy
-CHECKS := $(TESTS) bench-instructions jump-exhaustive capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test go-check e2e demo
+CHECKS := $(TESTS) bench-instructions bench-check jump-exhaustive capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test go-check e2e demo
 
 define run
 	@for target in $(1); do echo "== $$target"; start=$$(date +%s); \

@@ -34,12 +34,13 @@ bool PrepareIdHints() { return ProcessHintKey().drawn; }
 
 bool RequestReader::Read(envoy_filter envoy, const Settings& settings, const Overlay* overlay,
                          tokenpin::Request* request) {
+  headers_.Read(envoy, kRequestHeader);
   if (!ReadScope(envoy, settings, overlay)) return false;
   request->scope = tokenpin::bytes(scope_);
 
-  const std::string_view method = FirstHeader(envoy, kRequestHeader, ":method");
+  const std::string_view method = headers_.First(":method");
   request->method = tokenpin::bytes(method);
-  request->target = tokenpin::bytes(FirstHeader(envoy, kRequestHeader, ":path"));
+  request->target = tokenpin::bytes(headers_.First(":path"));
   if (const auto& group = Pick(overlay, &Overlay::group, settings)) {
     request->set_group(static_cast<tokenpin::Group>(*group));
     // The library does not classify then.
@@ -58,11 +59,11 @@ bool RequestReader::Read(envoy_filter envoy, const Settings& settings, const Ove
   request->set_sessions(sessions_);
 
   cookies_.clear();
-  ReadHeader(envoy, kRequestHeader, "cookie", &cookies_);
+  headers_.All("cookie", &cookies_);
   request->set_cookies(cookies_);
   values_.clear();
   if (!settings.carrier_header.empty()) {
-    ReadHeader(envoy, kRequestHeader, settings.carrier_header, &values_);
+    headers_.All(settings.carrier_header, &values_);
   }
   carried_ = !values_.empty();
   request->carrier = carried_;
@@ -80,7 +81,7 @@ void RequestReader::ReadSource(envoy_filter envoy, const ValueSource& source,
   envoy_buffer value{};
   switch (source.kind) {
     case ValueSource::Kind::kHeader:
-      ReadHeader(envoy, kRequestHeader, source.name, values);
+      headers_.All(source.name, values);
       break;
     case ValueSource::Kind::kMetadata:
       if (envoy_dynamic_module_callback_http_get_metadata_string(

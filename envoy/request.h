@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "envoy_abi.h"
+#include "headers.h"
 #include "settings.h"
 #include "tokenpin.hpp"
 
@@ -32,6 +33,7 @@ class RequestReader {
   bool ReadsTrue(envoy_filter envoy, const ValueSource& source);
   bool ReadIdHint(envoy_filter envoy, const ValueSource& source);
 
+  HeaderList headers_;
   std::vector<tokenpin::Bytes> cookies_, consumers_, sessions_, values_;
   std::string scope_;
   bool carried_ = false;

@@ -17,6 +17,7 @@ using tokenpin::Bytes;
 // Of one worker, used by one request after another.
 struct Scratch {
   RequestReader reader;
+  HeaderList response;
   std::vector<Bytes> values;
   std::string stripped;
 };
@@ -320,7 +321,9 @@ void Stream::Finish(envoy_filter envoy, uint16_t status) {
 void Stream::DropUpstreamAnswers(envoy_filter envoy) const {
   std::vector<Bytes>& fields = WorkerScratch().values;
   fields.clear();
-  ReadHeader(envoy, kResponseHeader, "set-cookie", &fields);
+  HeaderList& response = WorkerScratch().response;
+  response.Read(envoy, kResponseHeader);
+  response.All("set-cookie", &fields);
   const auto ours = [&](const Bytes& field) {
     return tokenpin::sets_cookie(tokenpin::view(field), cookie_name_.view());
   };

@@ -1,0 +1,363 @@
+"""Reads what the benchmark program left, over all rounds, and makes the tables and the charts.
+
+Within a round the fastest of the samples counts, the one that nobody disturbed; of cold calls the
+median. A ratio is formed within each round, where both sides ran within seconds of each other; what is
+told is the median over the rounds. A spread is the least and the greatest ratio.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+
+import figures
+
+DOWN = (0, 25, 50, 90)
+MANY = (2, 8, 16, 64, 1024)
+DECISIONS = {
+    "consumer": "a consumer's name",
+    "home": "a valid cookie, token at home",
+    "elsewhere": "a valid cookie, token elsewhere",
+    "forged": "a forged cookie, so a new one",
+    "minted": "no cookie, so a new one",
+    "stateless": "no affinity wanted",
+}
+
+
+class Results:
+    """Nanoseconds a call, one value a round, by group, function and parameter."""
+
+    def __init__(self, folder, rounds):
+        self.values = {}
+        for number in range(1, rounds + 1):
+            for path in folder.glob(f"**/round{number}/benchmark.json"):
+                name = json.loads(path.read_text())
+                sample = json.loads((path.parent / "sample.json").read_text())
+                calls = (name["throughput"] or {"Elements": 1})["Elements"]
+                key = (name["group_id"], name["function_id"], name["value_str"])
+                pairs = zip(sample["times"], sample["iters"], strict=True)
+                samples = [time / iterations / calls for time, iterations in pairs]
+                choose = statistics.median if key[0] == "cold" else min
+                self.values.setdefault(key, []).append(choose(samples))
+
+    def all(self, group, function, parameter=""):
+        return self.values[group, function, str(parameter)]
+
+    def ns(self, group, function, parameter=""):
+        values = self.all(group, function, parameter)
+        if group == "cold" and function != "nothing":
+            clock = self.all("cold", "nothing")
+            values = [max(value - one, 1) for value, one in zip(values, clock, strict=True)]
+        return statistics.median(values)
+
+    def ratios(self, group, over, under, parameter=""):
+        """Of two functions."""
+        over, under = (self.all(group, function, parameter) for function in (over, under))
+        return [a / b for a, b in zip(over, under, strict=True)]
+
+    def ratio(self, *names):
+        return statistics.median(self.ratios(*names))
+
+    def times(self, *names):
+        ratio = self.ratio(*names)
+        return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.1g}"
+
+    def spread(self, *names):
+        ratios = self.ratios(*names)
+        return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def ns(results, *names):
+    return figures.number(results.ns(*names))
+
+
+def peers(results):
+    """The tables of ratios: how many times as long as tokenpin each peer takes."""
+    jump = figures.table(
+        ["n", "tokenpin, ns", "paper", "`jumphash`", "`jumpch`", "in a chain, ns", "paper"],
+        [
+            [
+                str(n),
+                ns(results, "jump", "tokenpin", n),
+                results.spread("jump", "paper", "tokenpin", n),
+                results.times("jump", "jumphash", "tokenpin", n),
+                results.times("jump", "jumpch", "tokenpin", n),
+                ns(results, "jump-chain", "tokenpin", n),
+                results.times("jump-chain", "paper", "tokenpin", n),
+            ]
+            for n in (8, 16, 64, 1024)
+        ],
+    )
+    select_rows = []
+    for n in MANY:
+        for down in DOWN:
+            row = [f"{n}, {down} %"]
+            for group in ("select-equal", "select-mixed"):
+                parameter = f"{n}-{down}"
+                row.append(ns(results, group, "tokenpin", parameter))
+                for peer in ("rendezvous", "maglev"):
+                    row.append(results.times(group, peer, "tokenpin", parameter))
+            select_rows.append(row)
+    select = figures.table(
+        ["n, down", "equal weights, ns", "rendezvous", "Maglev"]
+        + ["mixed weights, ns", "rendezvous", "Maglev"],
+        select_rows,
+    )
+    batch = figures.table(
+        ["n, down", "one by one, ns a key", "in batches, ns a key", "ratio"],
+        [
+            [parameter.replace("-", ", ") + " %"]
+            + [ns(results, "batch", name, parameter) for name in ("scalar", "batch")]
+            + [results.spread("batch", "scalar", "batch", parameter)]
+            for parameter in (f"{n}-{down}" for n in (8, 64, 1024) for down in (0, 25))
+        ],
+    )
+    keyed = figures.table(
+        ["key, n", "hash, ns", "hash and jump, ns", "hash and select, ns", "over hash and jump"]
+        + ["25 % down, ns", "`fnv1a32 % n`, ns", "our Higress strategy, ns"],
+        [
+            [f"{length} bytes, {n}", ns(results, "keyed", "hash", length)]
+            + [ns(results, "keyed", name, f"{length}-{n}") for name in ("jump", "select")]
+            + [f"{results.ratio('keyed', 'select', 'jump', f'{length}-{n}') - 1:+.0%}"]
+            + [ns(results, "keyed", name, f"{length}-{n}") for name in ("down", "fnv1a", "higress")]
+            for length in (16, 36)
+            for n in (16, 64)
+        ],
+    )
+    change = figures.table(
+        ["one token fails, n", "tokenpin, ns", "Maglev table, ns"],
+        [[str(n), *(ns(results, "change", f, n) for f in ("tokenpin", "maglev"))] for n in (16, 1024)],
+    )
+    cookie = figures.table(
+        ["cookie", "tokenpin, ns", "signed jar, ns", "ratio"],
+        [
+            [name, *(ns(results, name, who) for who in ("tokenpin", "signed_jar"))]
+            + [results.spread(name, "signed_jar", "tokenpin")]
+            for name in ("encode", "decode")
+        ],
+    )
+    return jump, select, batch, keyed, change, cookie
+
+
+def decisions(results):
+    return figures.table(
+        ["a decision among 16 tokens for", "hot, ns", "cold, ns"],
+        [
+            [what, ns(results, "decide", name), ns(results, "cold", f"decide-{name}")]
+            for name, what in DECISIONS.items()
+        ],
+    )
+
+
+def cold(results):
+    names = {
+        "jump": "tokenpin's jump",
+        "paper": "the paper's jump",
+        "select": "select",
+        "select-down": "select, 25 % down",
+        "maglev": "Maglev table",
+    }
+    rows = [
+        [what, *(ns(results, "cold", name, n) for n in (16, 1024))] for name, what in names.items()
+    ]
+    for name, what in (("decode", "decode a cookie"), ("signed_jar", "the signed jar's")):
+        rows.append([what, ns(results, "cold", name), ""])
+    return figures.table(["cold, ns", "n = 16", "n = 1024"], rows)
+
+
+def primitives(results):
+    rows = [
+        ["base64url of 67 characters", ns(results, "primitive", "base64url-67")],
+        ["SipHash-2-4-128 of 58 bytes, the tag", ns(results, "primitive", "siphash-2-4-128-58")],
+        ["SipHash-2-4 of 16 bytes, the mask", ns(results, "primitive", "siphash-2-4-16")],
+        ["together", figures.number(limit(results))],
+        ["decode, with all checks", ns(results, "decode", "tokenpin")],
+    ]
+    return figures.table(["what decoding is made of", "ns"], rows)
+
+
+def find(results):
+    rows = []
+    for n in (16, 1024, 65_536):
+        alone, both = (results.all("find", name, n) for name in ("hash", "find"))
+        look_up = statistics.median(b - a for a, b in zip(alone, both, strict=True))
+        rows.append([str(n), ns(results, "find", "hash", n), figures.number(max(look_up, 0))])
+    return figures.table(["find an account among", "its name's hash, ns", "look-up, ns"], rows)
+
+
+def limit(results):
+    names = ("base64url-67", "siphash-2-4-128-58", "siphash-2-4-16")
+    return sum(results.ns("primitive", name) for name in names)
+
+
+def growth(results):
+    points = {
+        (group, function): [
+            (int(parameter), results.ns(group, function, parameter))
+            for named, called, parameter in results.values
+            if (named, called) == (group, function)
+        ]
+        for group, function in (
+            ("grow-select", "up"),
+            ("grow-select", "down"),
+            ("grow-cookies", "valid"),
+            ("grow-ring", "last"),
+        )
+    }
+    return {key: sorted(drawn) for key, drawn in points.items()}
+
+
+def growth_table(points):
+    up, down = dict(points["grow-select", "up"]), dict(points["grow-select", "down"])
+    select = figures.table(
+        ["slots", "all up, ns", "25 % down, ns"],
+        [[str(n), figures.number(up[n]), figures.number(down[n])] for n in up],
+    )
+    rows = [
+        [f"{count} cookies of our name", figures.number(value)]
+        for count, value in points["grow-cookies", "valid"]
+    ]
+    rows += [
+        [f"{length} keys in the ring", figures.number(value)]
+        for length, value in points["grow-ring", "last"]
+    ]
+    return select, figures.table(["decide with", "ns"], rows)
+
+
+def targets(results):
+    """What was set out to reach, and whether this run reached it."""
+    jumps = {n: results.ratio("jump", "paper", "tokenpin", n) for n in (8, 16, 64, 1024)}
+    chains = {n: results.ratio("jump-chain", "paper", "tokenpin", n) for n in (8, 16, 64, 1024)}
+    few = (8, 16, 64)
+    over = max(results.ratio("keyed", "select", "jump", f"{k}-{n}") for k in (16, 36) for n in (16, 64))
+    down = max(results.ratio("keyed", "down", "select", f"{length}-64") for length in (16, 36))
+    batch = min(results.ratio("batch", "scalar", "batch", f"{n}-0") for n in (8, 64, 1024))
+    jar, home = results.ratio("decode", "signed_jar", "tokenpin"), results.ns("decide", "home")
+    found, hashed = (results.all("find", name, 16) for name in ("find", "hash"))
+    look_up = statistics.median(a - b for a, b in zip(found, hashed, strict=True))
+    rows = [
+        ("jump, n = 8 to 64, times as fast as the paper's", 1.3, min(jumps[n] for n in few), True),
+        ("the same where each call waits for the last", 1.3, min(chains[n] for n in few), True),
+        ("jump, n = 1024, times as fast as the paper's", 1.6, jumps[1024], True),
+        ("the same where each call waits for the last", 1.6, chains[1024], True),
+        ("hash and select, all up, over hash and jump", 1.15, over, False),
+        ("the same with 25 % of 64 tokens down, over all up", 2, down, False),
+        ("a signed jar's time over decoding a cookie", 3, jar, True),
+        ("look-up of a pin among 16 slots, ns", 20, max(look_up, 0), False),
+        ("decision with a valid cookie, ns", 200, home, False),
+        ("batches, times as fast as one by one", 1.5, batch, True),
+    ]
+    return figures.table(
+        ["target", "wanted", "measured", "reached"],
+        [
+            [what, f"{'≥' if more else '≤'} {wanted:g}", figures.number(value)]
+            + ["yes" if (value >= wanted if more else value <= wanted) else "no"]
+            for what, wanted, value, more in rows
+        ],
+    )
+
+
+def draw(results, points, folder):
+    def row(label, colour, *names):
+        value = results.ns(*names)
+        return label, value, f"{figures.number(value)} ns", colour
+
+    panels = [
+        (
+            "Jump consistent hash, 64 buckets",
+            [
+                row("tokenpin", 0, "jump", "tokenpin", 64),
+                row("as in the paper", 1, "jump", "paper", 64),
+                row("crate jumphash", 1, "jump", "jumphash", 64),
+                row("crate jumpch", 1, "jump", "jumpch", 64),
+            ],
+        ),
+        (
+            "Select one of 16 tokens, all up",
+            [
+                row("tokenpin", 0, "select-equal", "tokenpin", "16-0"),
+                row("rendezvous alone", 1, "select-equal", "rendezvous", "16-0"),
+                row("Maglev table", 1, "select-equal", "maglev", "16-0"),
+            ],
+        ),
+        (
+            "The same with a quarter of them down",
+            [
+                row("tokenpin", 0, "select-equal", "tokenpin", "16-25"),
+                row("rendezvous alone", 1, "select-equal", "rendezvous", "16-25"),
+                row("Maglev table", 1, "select-equal", "maglev", "16-25"),
+            ],
+        ),
+        (
+            "From a key of 36 bytes to one of 16 tokens",
+            [
+                row("tokenpin", 0, "keyed", "select", "36-16"),
+                row("Higress: fnv1a32 % n", 1, "keyed", "fnv1a", "36-16"),
+            ],
+        ),
+        (
+            "Check a signed cookie",
+            [
+                row("tokenpin", 0, "decode", "tokenpin"),
+                row("crate cookie, signed jar", 1, "decode", "signed_jar"),
+            ],
+        ),
+        (
+            "A whole decision",
+            [
+                row("a consumer's name", 0, "decide", "consumer"),
+                row("a valid cookie", 0, "decide", "home"),
+                row("a new cookie", 0, "decide", "minted"),
+            ],
+        ),
+    ]
+    figures.bars(folder / "speed.svg", "Time of one call; shorter is better", panels)
+    figures.lines(
+        folder / "growth.svg",
+        "How the time of a call grows",
+        [
+            (
+                "select",
+                "slots",
+                [
+                    ("all up", points["grow-select", "up"]),
+                    ("25 % down", points["grow-select", "down"]),
+                ],
+            ),
+            ("decide", "cookies of our name", [("all valid", points["grow-cookies", "valid"])]),
+            ("decide", "keys in the ring", [("the last key's", points["grow-ring", "last"])]),
+        ],
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--criterion", type=pathlib.Path, required=True, help="criterion's folder")
+    parser.add_argument("--rounds", type=int, required=True)
+    parser.add_argument("--charts", type=pathlib.Path, required=True, help="a folder")
+    parser.add_argument("--document", type=pathlib.Path, help="gets the tables")
+    arguments = parser.parse_args()
+    results = Results(arguments.criterion, arguments.rounds)
+    points = growth(results)
+    draw(results, points, arguments.charts)
+    jump, select, batch, keyed, change, cookie = peers(results)
+    slots, decide = growth_table(points)
+    sections = {
+        "targets": targets(results),
+        "jump": jump,
+        "select": f"{select}\n\n{change}",
+        "batch": batch,
+        "keyed": keyed,
+        "cookie": f"{cookie}\n\n{primitives(results)}",
+        "decide": f"{decisions(results)}\n\n{find(results)}",
+        "cold": cold(results),
+        "growth": f"{slots}\n\n{decide}",
+    }
+    for name, text in sections.items():
+        print(f"{text}\n")
+        if arguments.document:
+            figures.put_section(arguments.document, name, text)
+
+
+if __name__ == "__main__":
+    main()

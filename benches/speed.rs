@@ -1,0 +1,26 @@
+//! What tokenpin costs, beside what others cost, in one process.
+//!
+//! Every benchmark that has peers checks first that all of them do the same work. The names are
+//! what `report.py` reads: a group, a function and a parameter.
+
+mod cold;
+mod cookie_value;
+mod decide;
+mod fixtures;
+mod jump;
+mod keyed;
+mod peers;
+mod select;
+
+use criterion::Criterion;
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    jump::bench(&mut criterion);
+    select::bench(&mut criterion);
+    keyed::bench(&mut criterion);
+    cookie_value::bench(&mut criterion);
+    decide::bench(&mut criterion);
+    cold::bench(&mut criterion);
+    criterion.final_summary();
+}
