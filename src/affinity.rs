@@ -12,7 +12,7 @@ use crate::hash::{check_scope, identity_hash, key_hash_unchecked, length_prefix,
 use crate::jump::MAX_BUCKETS;
 use crate::key::Key;
 use crate::names::named;
-use crate::ring::{CookieKey, KeyRing, MAX_KEYS, Mac};
+use crate::ring::{CookieKey, KeyRing, KeyView, MAX_KEYS, Mac};
 use crate::secret::Secret;
 use crate::select::{Filter, Strategy, select};
 use crate::set_cookie::{Attributes, CookieName, MAX_MAX_AGE};
@@ -178,10 +178,21 @@ impl<'a> Affinity<'a> {
         slots: &'a [Slot],
         index: &'a mut [u32],
     ) -> Result<Self, ConfigError> {
+        let keys = |i| config.cookie_keys.get(i).map(CookieKey::view);
+        Self::with_keys(config, &keys, slots, index)
+    }
+
+    /// [`Affinity::new`] with the cookie keys that `keys` gives, see [`KeyRing::of`].
+    pub(crate) fn with_keys<'k>(
+        config: &Config<'a>,
+        keys: &dyn Fn(usize) -> Option<KeyView<'k>>,
+        slots: &'a [Slot],
+        index: &'a mut [u32],
+    ) -> Result<Self, ConfigError> {
         if config.placement_key.is_zero() {
             return Err(Error::ZeroSecret.at(Field::PlacementKey, 0));
         }
-        let ring = KeyRing::new(config.cookie_keys, Some(&config.placement_key))?;
+        let ring = KeyRing::of(keys, Some(config.placement_key.expose()))?;
         check_scope(config.scope).map_err(|error| error.at(Field::Scope, 0))?;
         let name = match config.cookie_name {
             Some(name) => CookieName::new(name).map_err(|error| error.at(Field::CookieName, 0))?,
@@ -246,7 +257,7 @@ impl<'a> Affinity<'a> {
     /// The slot of the account named by `identity`.
     #[must_use]
     pub fn find(&self, identity: &[u8]) -> Option<u32> {
-        self.find_hash(identity_hash(identity))
+        self.find_hash(identity_hash(identity)).map(|(number, _)| number)
     }
 
     /// The cookie's name for a scope; an empty one is the configured scope. What has to
@@ -295,7 +306,7 @@ impl<'a> Affinity<'a> {
             digest.add(&[status.state_at(now) as u8]);
             digest.add(&status.weight.to_le_bytes());
         }
-        digest.0.finish()
+        digest.end()
     }
 
     fn fingerprint_of_config(&self) -> u64 {
@@ -317,7 +328,7 @@ impl<'a> Affinity<'a> {
             digest.add(&[key.id]);
             digest.add(&sip24(&key.mac, b"tokenpin.v1.conf").to_le_bytes());
         }
-        digest.0.finish()
+        digest.end()
     }
 
     pub(crate) fn slot(&self, slot: u32) -> Result<&Slot, Error> {
@@ -334,26 +345,33 @@ impl<'a> Affinity<'a> {
     }
 
     /// The slot with this identity hash: one probe or two, however many slots.
-    pub(crate) fn find_hash(&self, identity: u64) -> Option<u32> {
+    pub(crate) fn find_hash(&self, identity: u64) -> Option<(u32, &Slot)> {
         for position in probes(identity, self.index.len()) {
-            let slot = *self.index.get(position)?;
+            let number = *self.index.get(position)?;
             // Not EMPTY, which ends the search: no slot has that number.
-            let candidate = self.slots.get(slot as usize)?;
-            if candidate.identity() == identity {
-                return Some(slot);
+            let slot = self.slots.get(number as usize)?;
+            if slot.identity() == identity {
+                return Some((number, slot));
             }
         }
         None
     }
 
     /// The slot that serves `key` now.
-    pub(crate) fn select(&self, scope: &[u8], key: &Key<'_>, filter: &Filter<'_>) -> Option<u32> {
+    #[inline(never)]
+    pub(crate) fn select(
+        &self,
+        scope: &[u8],
+        key: &Key<'_>,
+        filter: &Filter<'_>,
+    ) -> Option<(u32, &Slot)> {
         let hash = key_hash_unchecked(&self.config.placement_key, scope, key);
         let fnv1a = match self.config.strategy {
             Strategy::HigressFnv1aModulo => crate::hash::fnv1a32(key),
             _ => 0,
         };
-        select(self.config.strategy, self.slots, filter, hash, fnv1a)
+        let number = select(self.config.strategy, self.slots, filter, hash, fnv1a)?;
+        Some((number, self.slots.get(number as usize)?))
     }
 }
 
@@ -378,6 +396,11 @@ impl Digest {
     #[inline(never)]
     fn add(&mut self, bytes: &[u8]) {
         self.0.write(bytes);
+    }
+
+    #[inline(never)]
+    fn end(&self) -> u64 {
+        self.0.finish()
     }
 }
 

@@ -15,7 +15,7 @@ use crate::names::named;
 use crate::select::Filter;
 use crate::set_cookie::{CookieName, MAX_MAX_AGE, write_to};
 use crate::sink::{Sink, Slice};
-use crate::slot::State;
+use crate::slot::{Slot, State};
 
 /// Where the affinity of a request comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -280,14 +280,29 @@ impl Found {
     }
 }
 
-/// What is known so far, before there is an answer.
+/// A decision before its cookie is signed.
 #[derive(Clone, Copy)]
-struct Facts {
+struct Plan {
+    slot: Option<u32>,
     source: Source,
+    outcome: Outcome,
     pin_state: PinState,
     verdict: Verdict,
-    key_reason: KeyReason,
     ambiguous: bool,
+    /// What the cookie that goes back says.
+    issue: Option<Cookie>,
+}
+
+impl Plan {
+    const NOTHING: Self = Self {
+        slot: None,
+        source: Source::None,
+        outcome: Outcome::None,
+        pin_state: PinState::None,
+        verdict: Verdict::Absent,
+        ambiguous: false,
+        issue: None,
+    };
 }
 
 /// One decision in the making: what all its steps need.
@@ -345,20 +360,25 @@ impl Affinity<'_> {
             key: None,
             key_reason: KeyReason::Absent,
         };
-        if class.group == Group::Stateless {
-            return step.at_random(Source::Stateless, step.facts());
-        }
-        (step.key, step.key_reason) = step.read_keys();
-        let bad_key = !matches!(step.key_reason, KeyReason::Ok | KeyReason::Absent);
-        if bad_key && self.config.reject_bad_keys {
-            return Ok(step.none(Outcome::Rejected, step.facts()));
-        }
-        let found = step.read_cookies(cookies);
-        let facts = Facts { verdict: found.verdict, ambiguous: found.ambiguous, ..step.facts() };
-        match found.cookie {
-            Some(cookie) => step.follow(&cookie, facts),
-            None => step.place(found.newer, facts),
-        }
+        let mut plan = Plan::NOTHING;
+        step.plan(cookies, &mut plan)?;
+        let cookie = match &plan.issue {
+            Some(cookie) => Some(step.issue(cookie)?),
+            None => None,
+        };
+        let Plan { slot, source, outcome, pin_state, verdict, ambiguous, .. } = plan;
+        let (key_reason, digest) = (step.key_reason, self.fingerprint());
+        Ok(Decision {
+            slot,
+            source,
+            outcome,
+            pin_state,
+            verdict,
+            key_reason,
+            ambiguous,
+            cookie,
+            digest,
+        })
     }
 
     /// Ends a request that `decision` was made for: if its response's `status` is a
@@ -405,42 +425,30 @@ impl Affinity<'_> {
 }
 
 impl<'d> Step<'d> {
-    const fn facts(&self) -> Facts {
-        Facts {
-            source: Source::None,
-            pin_state: PinState::None,
-            verdict: Verdict::Absent,
-            key_reason: self.key_reason,
-            ambiguous: false,
+    /// Everything but the signature of the cookie that goes back.
+    fn plan<'c>(
+        &mut self,
+        cookies: impl IntoIterator<Item = &'c [u8]>,
+        plan: &mut Plan,
+    ) -> Result<(), Error> {
+        if self.class.group == Group::Stateless {
+            plan.source = Source::Stateless;
+            return self.at_random(plan);
         }
-    }
-
-    /// No slot serves, and no cookie goes back.
-    fn none(&self, outcome: Outcome, facts: Facts) -> Decision {
-        self.answer(None, outcome, None, facts)
-    }
-
-    /// The one place where a decision is made up: it is large, and should not be copied.
-    fn answer(
-        &self,
-        slot: Option<u32>,
-        outcome: Outcome,
-        cookie: Option<Pending>,
-        facts: Facts,
-    ) -> Decision {
-        let Facts { source, pin_state, verdict, key_reason, ambiguous } = facts;
-        let digest = self.affinity.fingerprint();
-        Decision {
-            slot,
-            source,
-            outcome,
-            pin_state,
-            verdict,
-            key_reason,
-            ambiguous,
-            cookie,
-            digest,
+        (self.key, self.key_reason) = self.read_keys();
+        let bad_key = !matches!(self.key_reason, KeyReason::Ok | KeyReason::Absent);
+        if bad_key && self.affinity.config.reject_bad_keys {
+            plan.outcome = Outcome::Rejected;
+            return Ok(());
         }
+        let found = self.read_cookies(cookies);
+        plan.verdict = found.verdict;
+        plan.ambiguous = found.ambiguous;
+        match &found.cookie {
+            Some(cookie) => self.follow(cookie, plan),
+            None => self.place(found.newer, plan)?,
+        }
+        Ok(())
     }
 
     /// Precedence: the trusted consumer, then the session key; both, where combining is
@@ -480,100 +488,101 @@ impl<'d> Step<'d> {
     }
 
     /// The request's session has a valid cookie: its pin decides.
-    fn follow(&self, cookie: &Cookie, facts: Facts) -> Result<Decision, Error> {
+    fn follow(&self, cookie: &Cookie, plan: &mut Plan) {
+        plan.source = self.source(Source::Cookie);
         let key = self.key.unwrap_or(Key::Anonymous(&cookie.id));
-        let mut facts = Facts { source: self.source(Source::Cookie), ..facts };
-        let creates = self.class.group == Group::Stateful && !self.class.existing;
         let mut policy = if self.class.existing {
             self.affinity.config.policy_existing
         } else {
             self.affinity.config.policy_new
         };
         let pinned = self.affinity.find_hash(cookie.pin);
-        if let Some(slot) = pinned {
-            let state = self.affinity.slot(slot)?.status().state_at(self.request.now);
-            facts.pin_state = match state {
+        if let Some((number, slot)) = pinned {
+            plan.pin_state = match slot.status().state_at(self.request.now) {
                 State::Draining => PinState::Draining,
-                State::Up if self.select(&key, None) == Some(slot) => PinState::Home,
-                State::Up => PinState::Elsewhere,
+                State::Up => match self.select(&key, None) {
+                    Some((home, _)) if home == number => PinState::Home,
+                    _ => PinState::Elsewhere,
+                },
                 State::Down | State::Vacant => PinState::Down,
             };
-            if facts.pin_state != PinState::Down && !self.request.tried.contains(&slot) {
-                let refreshed = self.refreshed(cookie, &key, facts.verdict)?;
-                return Ok(self.answer(Some(slot), Outcome::Pinned, refreshed, facts));
+            if plan.pin_state != PinState::Down && !self.request.tried.contains(&number) {
+                plan.slot = Some(number);
+                plan.outcome = Outcome::Pinned;
+                self.refresh(cookie, plan);
+                return;
             }
         } else {
-            facts.pin_state = PinState::Gone;
+            plan.pin_state = PinState::Gone;
             // No policy can bring an account back that is not in the set.
             policy = Policy::FallbackAndUpdate;
         }
         if policy == Policy::FailFast {
-            return Ok(self.none(Outcome::Rejected, facts));
+            plan.outcome = Outcome::Rejected;
+            return;
         }
-        let Some(slot) = self.select(&key, pinned) else {
-            return Ok(self.none(Outcome::None, facts));
+        let Some((number, slot)) = self.select(&key, pinned.map(|(number, _)| number)) else {
+            return;
         };
-        let update = policy == Policy::FallbackAndUpdate && creates && self.may_set(cookie.kind);
-        if !update {
-            let refreshed = self.refreshed(cookie, &key, facts.verdict)?;
-            return Ok(self.answer(Some(slot), Outcome::Fallback, refreshed, facts));
+        plan.slot = Some(number);
+        let creates = self.class.group == Group::Stateful && !self.class.existing;
+        if policy == Policy::FallbackAndUpdate && creates && self.may_set(cookie.kind) {
+            plan.outcome = Outcome::Repinned;
+            plan.issue = Some(Cookie { pin: slot.identity(), ..*cookie });
+        } else {
+            plan.outcome = Outcome::Fallback;
+            self.refresh(cookie, plan);
         }
-        let pin = self.affinity.slot(slot)?.identity();
-        let repinned = self.issue(&Cookie { pin, ..*cookie }, &key)?;
-        Ok(self.answer(Some(slot), Outcome::Repinned, Some(repinned), facts))
+    }
+
+    /// The same cookie with the same pin goes back, if it is due to be issued anew.
+    fn refresh(&self, cookie: &Cookie, plan: &mut Plan) {
+        if plan.verdict == Verdict::RefreshDue && self.may_set(cookie.kind) {
+            plan.issue = Some(*cookie);
+        }
     }
 
     /// No valid cookie: the key decides, or a new id does.
-    fn place(&self, newer: bool, facts: Facts) -> Result<Decision, Error> {
+    fn place(&self, newer: bool, plan: &mut Plan) -> Result<(), Error> {
         let single = self.affinity.occupied < 2 && !self.affinity.config.mint_single;
         let issues = self.class.group == Group::Stateful && !single && !newer;
         let Some(key) = self.key else {
             if !issues {
-                return self.at_random(Source::None, facts);
+                return self.at_random(plan);
             }
-            let id = self.request.id_hint.unwrap_or(self.request.entropy);
-            return self.place_at(&Key::Anonymous(&random(id)?), Source::Minted, Some(id), facts);
+            plan.source = Source::Minted;
+            let id = random(self.request.id_hint.unwrap_or(self.request.entropy))?;
+            return self.place_at(&Key::Anonymous(&id), Some(id), plan);
         };
+        plan.source = self.source(Source::None);
         let issues = issues && self.may_set(key.kind());
         let nonce = if issues { Some(random(self.request.entropy)?) } else { None };
-        self.place_at(&key, self.source(Source::None), nonce, facts)
+        self.place_at(&key, nonce, plan)
     }
 
     /// Affinity to nothing: a random pick by weight, which leaves no trace.
-    fn at_random(&self, source: Source, facts: Facts) -> Result<Decision, Error> {
-        self.place_at(&Key::Anonymous(&random(self.request.entropy)?), source, None, facts)
+    #[inline(never)]
+    fn at_random(&self, plan: &mut Plan) -> Result<(), Error> {
+        self.place_at(&Key::Anonymous(&random(self.request.entropy)?), None, plan)
     }
 
     /// Selects for `key`, and issues a cookie with `id` if there is one.
-    fn place_at(
-        &self,
-        key: &Key<'_>,
-        source: Source,
-        id: Option<[u8; 16]>,
-        facts: Facts,
-    ) -> Result<Decision, Error> {
-        let facts = Facts { source, ..facts };
-        let Some(slot) = self.select(key, None) else {
-            return Ok(self.none(Outcome::None, facts));
-        };
-        let cookie = match id {
-            None => None,
-            Some(id) => {
-                let pin = self.affinity.slot(slot)?.identity();
-                let issued_at = self.now()?;
-                let kind = key.kind();
-                let cookie = Cookie { kind, issued_at, refreshed_at: issued_at, id, pin };
-                Some(self.issue(&cookie, key)?)
-            }
-        };
+    #[inline(never)]
+    fn place_at(&self, key: &Key<'_>, id: Option<[u8; 16]>, plan: &mut Plan) -> Result<(), Error> {
+        let Some((number, slot)) = self.select(key, None) else { return Ok(()) };
+        plan.slot = Some(number);
         let tried = !self.request.tried.is_empty();
-        let outcome = if tried { Outcome::Retried } else { Outcome::Placed };
-        Ok(self.answer(Some(slot), outcome, cookie, facts))
+        plan.outcome = if tried { Outcome::Retried } else { Outcome::Placed };
+        if let Some(id) = id {
+            let (kind, pin, issued_at) = (key.kind(), slot.identity(), self.now()?);
+            plan.issue = Some(Cookie { kind, issued_at, refreshed_at: issued_at, id, pin });
+        }
+        Ok(())
     }
 
     /// The slot that selection gives `key`, `pinned` left out: that one was looked at
     /// already, and found unable to serve.
-    fn select(&self, key: &Key<'_>, pinned: Option<u32>) -> Option<u32> {
+    fn select(&self, key: &Key<'_>, pinned: Option<u32>) -> Option<(u32, &Slot)> {
         let filter = Filter {
             now: self.request.now,
             anonymous: key.kind() == Kind::Anonymous,
@@ -597,27 +606,15 @@ impl<'d> Step<'d> {
         kind == Kind::Anonymous || self.affinity.config.keyed_cookies
     }
 
-    /// The same cookie with the same pin, if it is due to be issued anew.
-    fn refreshed(
-        &self,
-        cookie: &Cookie,
-        key: &Key<'_>,
-        verdict: Verdict,
-    ) -> Result<Option<Pending>, Error> {
-        if verdict != Verdict::RefreshDue || !self.may_set(cookie.kind) {
-            return Ok(None);
-        }
-        self.issue(cookie, key).map(Some)
-    }
-
     /// Signs `cookie` as of now.
-    fn issue(&self, cookie: &Cookie, key: &Key<'_>) -> Result<Pending, Error> {
+    fn issue(&self, cookie: &Cookie) -> Result<Pending, Error> {
         let now = self.now()?;
         let refreshed_at = now.max(cookie.refreshed_at).max(cookie.issued_at);
         let cookie = Cookie { refreshed_at, ..*cookie };
         // A ring cannot be built without a signing key.
         let signer = self.affinity.ring.signer().ok_or(Error::SigningKeys)?;
-        let value = self.macs.with(signer, |mac| encode_unchecked(signer.1, mac, key, &cookie));
+        let key = self.key.unwrap_or(Key::Anonymous(&cookie.id));
+        let value = self.macs.with(signer, |mac| encode_unchecked(signer.1, mac, &key, &cookie));
         Ok(Pending {
             value: value.ok_or(Error::SigningKeys)?,
             max_age: self.max_age(now.saturating_sub(cookie.issued_at)),

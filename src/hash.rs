@@ -97,10 +97,8 @@ pub fn fnv1a32(key: &Key<'_>) -> u32 {
 
 /// Two lower-case hexadecimal digits.
 pub(crate) const fn hex(byte: u8) -> [u8; 2] {
-    const fn digit(nibble: u8) -> u8 {
-        if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
-    }
-    [digit(byte >> 4), digit(byte & 15)]
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    [DIGITS[(byte >> 4) as usize], DIGITS[(byte & 15) as usize]]
 }
 
 pub(crate) fn sip24(key: &[u8; 16], message: &[u8]) -> u64 {

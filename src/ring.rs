@@ -4,13 +4,12 @@ use core::hash::Hasher as _;
 
 use arrayvec::ArrayVec;
 use siphasher::sip128::SipHasher24 as WideHasher;
-use zeroize::Zeroize as _;
 
 use crate::cookie::Audience;
 use crate::error::{ConfigError, Error, Field};
 use crate::hash::{length_prefix, sip24_wide};
 use crate::names::named;
-use crate::secret::Secret;
+use crate::secret::{Secret, wipe};
 
 /// The most keys in a ring.
 pub const MAX_KEYS: usize = 8;
@@ -40,6 +39,20 @@ pub struct CookieKey {
     pub secret: Secret,
 }
 
+impl CookieKey {
+    pub(crate) fn view(&self) -> KeyView<'_> {
+        KeyView { id: self.id, role: self.role, secret: self.secret.expose() }
+    }
+}
+
+/// A [`CookieKey`] that is somebody else's, so that no copy of its secret has to be wiped.
+#[derive(Clone, Copy)]
+pub(crate) struct KeyView<'k> {
+    pub id: u8,
+    pub role: Role,
+    pub secret: &'k [u8; 16],
+}
+
 /// The working keys of one secret.
 pub(crate) struct RingKey {
     pub mac: [u8; 16],
@@ -50,15 +63,17 @@ pub(crate) struct RingKey {
 }
 
 impl Drop for RingKey {
+    #[inline(never)]
     fn drop(&mut self) {
-        self.mac.zeroize();
-        self.pin.zeroize();
-        self.bind.zeroize();
+        wipe(&mut self.mac);
+        wipe(&mut self.pin);
+        wipe(&mut self.bind);
     }
 }
 
 impl RingKey {
     /// The MAC of cookies for `audience`, whose name and scope are part of its message.
+    #[inline(never)]
     pub(crate) fn mac(&self, audience: &Audience<'_>) -> Mac {
         let mut hasher = WideHasher::new_with_key(&self.mac);
         #[expect(clippy::cast_possible_truncation, reason = "a name has at most 128 bytes")]
@@ -80,6 +95,7 @@ impl Mac {
 }
 
 impl Drop for Mac {
+    #[inline(never)]
     fn drop(&mut self) {
         self.0 = WideHasher::new();
         // The compiler must take it that somebody looks, so the key is really overwritten.
@@ -104,16 +120,26 @@ impl KeyRing {
     /// [`Error::DuplicateKeyId`], [`Error::SigningKeys`], each with the index of the key
     /// that is at fault.
     pub fn new(keys: &[CookieKey], placement_key: Option<&Secret>) -> Result<Self, ConfigError> {
+        Self::of(&|i| keys.get(i).map(CookieKey::view), placement_key.map(Secret::expose))
+    }
+
+    /// [`KeyRing::new`] of the keys that `key` gives for 0, 1, and so on, until there is none.
+    pub(crate) fn of<'k>(
+        key_at: &dyn Fn(usize) -> Option<KeyView<'k>>,
+        placement_key: Option<&[u8; 16]>,
+    ) -> Result<Self, ConfigError> {
         let mut ring = Self { keys: ArrayVec::new(), signer: 0 };
         let mut signing = false;
-        for (index, key) in keys.iter().enumerate() {
+        let mut index = 0;
+        while let Some(key) = key_at(index) {
             let refuse = |error: Error| Err(error.at(Field::CookieKeys, index));
-            if key.secret.is_zero() {
+            if *key.secret == [0; 16] {
                 return refuse(Error::ZeroSecret);
             }
-            let same = |other: &Secret| other.expose() == key.secret.expose();
-            let earlier = || keys.iter().take(index);
-            if placement_key.is_some_and(same) || earlier().any(|other| same(&other.secret)) {
+            let earlier = || (0..index).filter_map(key_at);
+            if placement_key == Some(key.secret)
+                || earlier().any(|other| other.secret == key.secret)
+            {
                 return refuse(Error::DuplicateSecret);
             }
             if earlier().any(|other| other.id == key.id) {
@@ -126,7 +152,7 @@ impl KeyRing {
                 signing = true;
                 ring.signer = key.id;
             }
-            let derive = |label: &[u8]| sip24_wide(key.secret.expose(), label);
+            let derive = |label: &[u8]| sip24_wide(key.secret, label);
             let working = RingKey {
                 mac: derive(b"tokenpin.v1.mac"),
                 pin: derive(b"tokenpin.v1.pin"),
@@ -137,8 +163,9 @@ impl KeyRing {
             if ring.keys.try_push(working).is_err() {
                 return refuse(Error::KeyCount);
             }
+            index += 1;
         }
-        match (keys.is_empty(), signing) {
+        match (index == 0, signing) {
             (true, _) => Err(Error::KeyCount.at(Field::CookieKeys, 0)),
             (_, false) => Err(Error::SigningKeys.at(Field::CookieKeys, 0)),
             _ => Ok(ring),

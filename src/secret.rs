@@ -28,8 +28,15 @@ impl Secret {
 
 impl Drop for Secret {
     fn drop(&mut self) {
-        self.0.zeroize();
+        wipe(&mut self.0);
     }
+}
+
+/// Overwrites bytes that held secrets. Never inlined: it stands behind every way out of the
+/// functions that handle them.
+#[inline(never)]
+pub(crate) fn wipe(bytes: &mut [u8]) {
+    bytes.zeroize();
 }
 
 impl fmt::Debug for Secret {

@@ -131,11 +131,13 @@ impl CookieName {
         [a, b, c, d]
     }
 
+    #[inline(never)]
     pub(crate) fn with_suffix(suffix: [u8; 4]) -> Self {
         let [a, b, c, d] = suffix.map(hex);
         Self::joined(&[DEFAULT_NAME, b"-", &a, &b, &c, &d]).unwrap_or_default()
     }
 
+    #[inline(never)]
     fn joined(parts: &[&[u8]]) -> Result<Self, Error> {
         let mut name = ArrayVec::new();
         for part in parts {
@@ -214,9 +216,10 @@ pub(crate) fn write_to(
     max_age: u32,
     out: &mut impl Sink,
 ) -> Result<usize, Error> {
-    let digits = decimal(max_age);
+    let mut digits = [0; 10];
+    let digits = decimal(max_age, &mut digits);
     let when = |on: bool, text: &'static [u8]| if on { text } else { b"" };
-    let parts: [&[u8]; 14] = [
+    let parts: [&[u8]; 12] = [
         name,
         b"=",
         value,
@@ -225,14 +228,17 @@ pub(crate) fn write_to(
         when(!attributes.domain.is_empty(), b"; Domain="),
         attributes.domain,
         when(max_age != 0, b"; Max-Age="),
-        if max_age == 0 { b"" } else { digits.as_slice() },
-        when(attributes.secure, b"; Secure"),
-        when(attributes.http_only, b"; HttpOnly"),
-        b"; SameSite=",
+        if max_age == 0 { b"" } else { digits },
+        match (attributes.secure, attributes.http_only) {
+            (true, true) => b"; Secure; HttpOnly",
+            (true, false) => b"; Secure",
+            (false, true) => b"; HttpOnly",
+            (false, false) => b"",
+        },
         match attributes.same_site {
-            SameSite::Lax => b"Lax",
-            SameSite::Strict => b"Strict",
-            SameSite::None => b"None",
+            SameSite::Lax => b"; SameSite=Lax",
+            SameSite::Strict => b"; SameSite=Strict",
+            SameSite::None => b"; SameSite=None",
         },
         when(attributes.partitioned, b"; Partitioned"),
     ];
@@ -245,18 +251,18 @@ pub(crate) fn write_to(
 }
 
 /// Without leading zeros.
-fn decimal(mut number: u32) -> ArrayVec<u8, 10> {
-    let mut digits = ArrayVec::new();
-    loop {
-        // Ten digits hold every u32.
-        let _ = digits.try_push(b'0' + (number % 10) as u8);
+/// The decimal digits of `number`, written from the end of `buffer`.
+fn decimal(mut number: u32, buffer: &mut [u8; 10]) -> &[u8] {
+    let mut start = buffer.len();
+    for digit in buffer.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        start -= 1;
         number /= 10;
         if number == 0 {
             break;
         }
     }
-    digits.reverse();
-    digits
+    buffer.get(start..).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -376,7 +382,7 @@ mod tests {
         assert_ne!(a, CookieName::for_scope(b"anthropic"));
         assert_eq!(a.as_bytes().len(), DEFAULT_NAME.len() + 9);
         assert_eq!(Attributes::default().check(a.as_bytes()), Ok(()));
-        assert_eq!(decimal(0).as_slice(), b"0");
-        assert_eq!(decimal(u32::MAX).as_slice(), b"4294967295");
+        assert_eq!(decimal(0, &mut [0; 10]), b"0");
+        assert_eq!(decimal(u32::MAX, &mut [0; 10]), b"4294967295");
     }
 }

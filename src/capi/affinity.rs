@@ -6,20 +6,18 @@
 use core::ffi::c_void;
 use core::ptr;
 
-use zeroize::Zeroize as _;
-
 use crate::affinity::{Affinity, Config, Policy};
 use crate::classify::{DEFAULT_RULES, Group, Rule};
 use crate::cookie::VALUE_LEN;
 use crate::decide::{Decision, KeyInput, Pending, Request};
 use crate::error::Field;
 use crate::names::named;
-use crate::secret::Secret;
+use crate::secret::{Secret, wipe};
 use crate::select::Strategy;
 use crate::set_cookie::{Attributes, MAX_MAX_AGE};
 use crate::slot::{Slot, State};
 
-use super::pure::{cookie_keys, put, report, write_class};
+use super::pure::{put, report, write_class};
 use super::status::{Refusal, Status, number, tokenpin_config_error};
 use super::types::{
     Buffer, Out, Span, array, bytes, reference, switch, tokenpin_attributes, tokenpin_bytes,
@@ -374,7 +372,7 @@ pub unsafe extern "C" fn tokenpin_affinity_wipe(affinity: *mut tokenpin_affinity
     // SAFETY: the block has this size, and nobody uses it any more by the contract.
     unsafe {
         ptr::drop_in_place(affinity);
-        core::slice::from_raw_parts_mut(affinity.cast::<u8>(), size).zeroize();
+        wipe(core::slice::from_raw_parts_mut(affinity.cast::<u8>(), size));
     }
 }
 
@@ -769,11 +767,10 @@ impl Parts<'_> {
             let keys = array(self.config.cookie_keys, self.config.cookie_key_count)
                 .and_then(|keys| block.check_apart(Span::of(keys)).map(|()| keys))
                 .map_err(|status| status.at(Field::CookieKeys, 0))?;
-            let keys = cookie_keys(keys)?;
+            tokenpin_cookie_key::check(keys)?;
+            let key_at = |i| keys.get(i).and_then(tokenpin_cookie_key::view);
             let config = self.config.get()?;
             let config: Config<'static> = Config {
-                // Only looked at while the affinity is built.
-                cookie_keys: core::slice::from_raw_parts(keys.as_ptr(), keys.len()),
                 scope,
                 cookie_name: if name.is_empty() { None } else { Some(name) },
                 attributes: Attributes { path, domain, ..self.attributes },
@@ -782,7 +779,7 @@ impl Parts<'_> {
             };
             let slots = core::slice::from_raw_parts(slots, self.slots.len());
             let index = core::slice::from_raw_parts_mut(index, layout.index_len);
-            let affinity = Affinity::new(&config, slots, index)?;
+            let affinity = Affinity::with_keys(&config, &key_at, slots, index)?;
             let handle = memory.cast::<tokenpin_affinity>();
             handle.write(tokenpin_affinity { mark: MARK, size: layout.size, affinity });
             Ok(handle)

@@ -2,16 +2,13 @@
 
 use core::ffi::{CStr, c_char, c_void};
 
-use arrayvec::ArrayVec;
-use zeroize::Zeroize as _;
-
 use crate::classify::{Class, DEFAULT_RULES, Group, Rule, Table, classify};
 use crate::cookie::{Audience, Value, decode, encode};
 use crate::error::{Error, Field};
 use crate::hash::{check_scope, fnv1a32, identity_hash, key_hash};
 use crate::header::{next_value, sets, strip_to};
-use crate::ring::{CookieKey, KeyRing, MAX_KEYS};
-use crate::secret::Secret;
+use crate::ring::KeyRing;
+use crate::secret::{Secret, wipe};
 use crate::select::{Filter, Strategy, select, select_each};
 use crate::set_cookie::{self, CookieName, write_to};
 use crate::sink::Sink as _;
@@ -20,7 +17,7 @@ use crate::slot::Slot;
 use super::TOKENPIN_SLOT_NONE;
 use super::status::{Refusal, Status, number, tokenpin_config_error};
 use super::types::{
-    Buffer, Out, Span, array, array_size, bytes, reference, slots, switch, tokenpin_attributes,
+    Buffer, Out, Span, array, bytes, check_array, reference, slots, switch, tokenpin_attributes,
     tokenpin_bytes, tokenpin_cookie, tokenpin_cookie_key, tokenpin_filter, tokenpin_key,
     tokenpin_key_ring, tokenpin_limits, tokenpin_rule, tokenpin_slot, tokenpin_slot_status,
 };
@@ -310,7 +307,8 @@ pub unsafe extern "C" fn tokenpin_select_batch(
             Strategy::HigressFnv1aModulo => unsafe { array(fnv1as, hash_count) }?,
             _ => &[],
         };
-        let out = Span { start: selected.addr(), len: array_size(selected, hash_count)? };
+        check_array(selected, hash_count)?;
+        let out = Span { start: selected.addr(), len: hash_count * size_of::<u32>() };
         for input in [Span::of(slots), Span::of(filter.tried), Span::of(hashes), Span::of(fnv1as)] {
             out.check_apart(input)?;
         }
@@ -380,12 +378,14 @@ pub unsafe extern "C" fn tokenpin_key_ring_init(
         let placement_key = if placement_key.is_null() {
             None
         } else {
-            // SAFETY: not null.
-            Some(unsafe { secret(placement_key) }?)
+            // SAFETY: checked by `reference`.
+            Some(unsafe { reference(placement_key.cast::<[u8; 16]>()) }?)
         };
         // SAFETY: checked by `array`.
         let keys = unsafe { array(keys, key_count) }?;
-        let made = KeyRing::new(&cookie_keys(keys)?, placement_key.as_ref())?;
+        tokenpin_cookie_key::check(keys)?;
+        let key_at = |i| keys.get(i).and_then(tokenpin_cookie_key::view);
+        let made = KeyRing::of(&key_at, placement_key)?;
         // SAFETY: `Ring` fits into `tokenpin_key_ring`, which `Out` has checked.
         unsafe {
             Out::new(ring.pointer().cast())?.write(Ring { mark: RING_MARK, ring: made });
@@ -401,7 +401,7 @@ pub unsafe extern "C" fn tokenpin_key_ring_init(
 pub unsafe extern "C" fn tokenpin_key_ring_wipe(ring: *mut tokenpin_key_ring) {
     if let Ok(words) = Out::new(ring) {
         // SAFETY: checked by `Out`; nobody uses the ring any more by the contract.
-        unsafe { (*words.pointer()).private_words.zeroize() };
+        wipe(unsafe { &mut *words.pointer().cast::<[u8; size_of::<tokenpin_key_ring>()]>() });
     }
 }
 
@@ -680,19 +680,6 @@ pub(super) fn put(out: &mut Buffer, bytes: &[u8]) -> Result<usize, Error> {
     Ok(bytes.len())
 }
 
-/// Copies up to one more key than a ring holds, so that the ring itself refuses too many.
-pub(super) fn cookie_keys(
-    keys: &[tokenpin_cookie_key],
-) -> Result<ArrayVec<CookieKey, { MAX_KEYS + 1 }>, Refusal> {
-    let mut copies = ArrayVec::new();
-    for (index, key) in keys.iter().enumerate().take(MAX_KEYS + 1) {
-        if copies.try_push(key.get(index)?).is_err() {
-            break;
-        }
-    }
-    Ok(copies)
-}
-
 unsafe fn secret(bytes: *const u8) -> Result<Secret, Status> {
     // SAFETY: checked by `reference`.
     unsafe { reference(bytes.cast::<[u8; 16]>()) }.map(|bytes| Secret::new(*bytes))
@@ -737,5 +724,5 @@ fn below<R>(work: impl FnOnce() -> R) -> R {
 /// Overwrites the stack below the caller. Moving a key ring into place leaves copies there that no
 /// destructor sees; building an affinity uses a part of these 16 KB.
 fn wipe_stack() {
-    [0_u8; 16_384].zeroize();
+    wipe(&mut [0; 16_384]);
 }

@@ -1,12 +1,12 @@
 //! The C structures, and how pointers from C are read and written.
 
 use core::ffi::c_void;
+use core::ptr::NonNull;
 
 use crate::cookie::{Cookie, Limits};
 use crate::error::{Error, Field};
 use crate::key::{Key, Kind};
-use crate::ring::{CookieKey, Role};
-use crate::secret::Secret;
+use crate::ring::{KeyView, MAX_KEYS, Role};
 use crate::select::Filter;
 use crate::set_cookie::{Attributes, SameSite};
 use crate::sink::Sink;
@@ -175,23 +175,21 @@ pub(super) unsafe fn reference<'a, T>(pointer: *const T) -> Result<&'a T, Status
     Ok(unsafe { &*pointer })
 }
 
-/// The size in bytes of an array that can be there. `(NULL, 0)` is empty.
-pub(super) fn array_size<T>(pointer: *const T, count: usize) -> Result<usize, Status> {
-    if pointer.is_null() && count == 0 {
-        return Ok(0);
+/// Whether an array can be there: `(NULL, 0)`, which is empty, or one that is aligned and no
+/// longer than memory can be.
+pub(super) fn check_array<T>(pointer: *const T, count: usize) -> Result<(), Status> {
+    if count > isize::MAX as usize / size_of::<T>() {
+        return Err(Status::Length);
     }
-    aligned(pointer)?;
-    let size = count.checked_mul(size_of::<T>()).ok_or(Status::Length)?;
-    if isize::try_from(size).is_ok() { Ok(size) } else { Err(Status::Length) }
+    if pointer.is_null() && count == 0 { Ok(()) } else { aligned(pointer) }
 }
 
 /// Borrows an array. `(NULL, 0)` is empty.
 pub(super) unsafe fn array<'a, T>(pointer: *const T, count: usize) -> Result<&'a [T], Status> {
-    if array_size(pointer, count)? == 0 {
-        return Ok(&[]);
-    }
+    check_array(pointer, count)?;
+    let start = if pointer.is_null() { NonNull::dangling().as_ptr() } else { pointer.cast_mut() };
     // SAFETY: not null, aligned, and not too long; live and unchanging by the contract.
-    Ok(unsafe { core::slice::from_raw_parts(pointer, count) })
+    Ok(unsafe { core::slice::from_raw_parts(start, count) })
 }
 
 /// Borrows bytes. `(NULL, 0)` is empty.
@@ -253,9 +251,10 @@ impl Span {
 
     /// Refuses an input that lies, in part or whole, where output will be written.
     pub(super) fn check_apart(self, input: Self) -> Result<(), Status> {
-        let apart = self.start.saturating_add(self.len) <= input.start
-            || input.start.saturating_add(input.len) <= self.start;
-        if apart || self.len == 0 || input.len == 0 { Ok(()) } else { Err(Status::Overlap) }
+        // Two spans overlap where one begins within the other, an empty one nowhere.
+        let within = |start: usize, span: Self| start.wrapping_sub(span.start) < span.len;
+        let overlap = within(self.start, input) || within(input.start, self);
+        if overlap && self.len != 0 && input.len != 0 { Err(Status::Overlap) } else { Ok(()) }
     }
 }
 
@@ -309,6 +308,7 @@ impl Sink for Buffer {
         if self.capacity < needed { Err(Error::BufferTooSmall { needed }) } else { Ok(()) }
     }
 
+    #[inline(never)]
     fn put(&mut self, bytes: &[u8]) {
         if bytes.is_empty() || self.capacity - self.used < bytes.len() {
             return;
@@ -372,11 +372,18 @@ impl tokenpin_filter {
 }
 
 impl tokenpin_cookie_key {
-    pub(super) fn get(&self, index: usize) -> Result<CookieKey, Refusal> {
-        let Some(role) = Role::from_number(self.role) else {
-            return Err(Status::BadEnum.at(Field::CookieKeys, index));
-        };
-        Ok(CookieKey { id: self.id, role, secret: Secret::new(self.secret) })
+    /// `None` if the role is none.
+    pub(super) fn view(&self) -> Option<KeyView<'_>> {
+        let role = Role::from_number(self.role)?;
+        Some(KeyView { id: self.id, role, secret: &self.secret })
+    }
+
+    /// Checks the roles of as many keys as a ring looks at.
+    pub(super) fn check(keys: &[Self]) -> Result<(), Refusal> {
+        match keys.iter().take(MAX_KEYS + 1).position(|key| key.view().is_none()) {
+            Some(index) => Err(Status::BadEnum.at(Field::CookieKeys, index)),
+            None => Ok(()),
+        }
     }
 }
 
