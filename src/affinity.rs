@@ -223,7 +223,7 @@ impl<'a> Affinity<'a> {
         };
         let config = Config { cookie_keys: &[], ..config.clone() };
         let macs = ring.macs(&Audience { name: name.as_bytes(), scope: config.scope });
-        let table = Table::new(config.rules.iter().copied());
+        let table = Table::new(&|i| config.rules.get(i).copied());
         let mut affinity =
             Self { config, ring, macs, limits, table, slots, index, occupied, name, digest: 0 };
         affinity.digest = affinity.fingerprint_of_config();

@@ -102,8 +102,8 @@ pub fn check_rules(rules: &[Rule<'_>]) -> Result<(), ConfigError> {
 /// begin alike.
 #[must_use]
 pub fn classify(rules: &[Rule<'_>], prompt_cache: bool, method: &[u8], target: &[u8]) -> Class {
-    let table = Table::new(rules.iter().copied());
-    table.classify(&|i| rules.get(i).copied(), prompt_cache, method, target)
+    let rule = |i: usize| rules.get(i).copied();
+    Table::new(&rule).classify(&rule, prompt_cache, method, target)
 }
 
 /// Which rules of a table are worth trying where a path goes on with a given byte: nearly
@@ -115,14 +115,15 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    const LAST: u32 = u64::BITS - 1;
+    const LAST: usize = u64::BITS as usize - 1;
 
-    pub(crate) fn new<'r>(rules: impl Iterator<Item = Rule<'r>>) -> Self {
+    /// Of the rules that `rule` gives for 0, 1, and so on, until there is none.
+    pub(crate) fn new<'r>(rule: &dyn Fn(usize) -> Option<Rule<'r>>) -> Self {
         let mut by_first = [0; 32];
-        for (i, rule) in (0..).zip(rules) {
+        for (i, rule) in (0..).map_while(rule).enumerate() {
             let first = rule.pattern.first().copied().unwrap_or_default();
             if let Some(candidates) = by_first.get_mut(usize::from(first & 31)) {
-                *candidates |= 1 << Self::LAST.min(i);
+                *candidates |= 1 << i.min(Self::LAST);
             }
         }
         Self { by_first }
@@ -169,7 +170,7 @@ impl Table {
         let mut candidates = self.by_first.get(usize::from(first & 31)).copied()?;
         let mut best: Option<(Group, &[u8])> = None;
         while candidates != 0 {
-            let i = candidates.trailing_zeros();
+            let i = candidates.trailing_zeros() as usize;
             candidates &= candidates - 1;
             let mut consider = |rule: Rule<'r>| {
                 let Some(below) = match_front(path, rule.pattern) else { return };
@@ -177,9 +178,9 @@ impl Table {
                     best = Some((rule.group, below));
                 }
             };
-            consider(rule(i as usize)?);
+            consider(rule(i)?);
             if i == Self::LAST {
-                (i as usize + 1..).map_while(rule).for_each(consider);
+                (i + 1..).map_while(rule).for_each(consider);
             }
         }
         best
@@ -194,7 +195,8 @@ fn match_front<'a>(path: &'a [u8], pattern: &[u8]) -> Option<&'a [u8]> {
 
 /// The target up to its query or fragment.
 fn path(target: &[u8]) -> &[u8] {
-    target.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default()
+    let end = target.iter().position(|byte| matches!(byte, b'?' | b'#'));
+    target.get(..end.unwrap_or(target.len())).unwrap_or_default()
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "what `split` and `position` ask for")]

@@ -2,7 +2,7 @@
 
 use core::ffi::{CStr, c_char, c_void};
 
-use crate::classify::{Class, DEFAULT_RULES, Group, Rule, Table, classify};
+use crate::classify::{Class, DEFAULT_RULES, Group, Rule, Table};
 use crate::cookie::{Audience, Value, decode, encode};
 use crate::error::{Error, Field};
 use crate::hash::{check_scope, fnv1a32, identity_hash, key_hash};
@@ -83,24 +83,27 @@ pub enum Enum {
     Answer = 14,
 }
 
-/// In the order of `Enum`.
-const NAMES: [fn(u8) -> Option<&'static str>; 15] = [
-    |n| Status::from_number(n).map(Status::name),
-    |n| Field::from_number(n).map(Field::name),
-    |n| crate::Kind::from_number(n).map(crate::Kind::name),
-    |n| crate::State::from_number(n).map(crate::State::name),
-    |n| Strategy::from_number(n).map(Strategy::name),
-    |n| crate::Role::from_number(n).map(crate::Role::name),
-    |n| crate::Verdict::from_number(n).map(crate::Verdict::name),
-    |n| crate::SameSite::from_number(n).map(crate::SameSite::name),
-    |n| Group::from_number(n).map(Group::name),
-    |n| crate::Policy::from_number(n).map(crate::Policy::name),
-    |n| crate::Source::from_number(n).map(crate::Source::name),
-    |n| crate::Outcome::from_number(n).map(crate::Outcome::name),
-    |n| crate::PinState::from_number(n).map(crate::PinState::name),
-    |n| crate::KeyReason::from_number(n).map(crate::KeyReason::name),
-    |n| super::Answer::from_number(n).map(super::Answer::name),
-];
+/// The name of the number `n` of the enum with the number `which` in `Enum`.
+fn name_of(which: i32, n: u8) -> Option<&'static str> {
+    match which {
+        0 => Status::from_number(n).map(Status::name),
+        1 => Field::from_number(n).map(Field::name),
+        2 => crate::Kind::from_number(n).map(crate::Kind::name),
+        3 => crate::State::from_number(n).map(crate::State::name),
+        4 => Strategy::from_number(n).map(Strategy::name),
+        5 => crate::Role::from_number(n).map(crate::Role::name),
+        6 => crate::Verdict::from_number(n).map(crate::Verdict::name),
+        7 => crate::SameSite::from_number(n).map(crate::SameSite::name),
+        8 => Group::from_number(n).map(Group::name),
+        9 => crate::Policy::from_number(n).map(crate::Policy::name),
+        10 => crate::Source::from_number(n).map(crate::Source::name),
+        11 => crate::Outcome::from_number(n).map(crate::Outcome::name),
+        12 => crate::PinState::from_number(n).map(crate::PinState::name),
+        13 => crate::KeyReason::from_number(n).map(crate::KeyReason::name),
+        14 => super::Answer::from_number(n).map(super::Answer::name),
+        _ => None,
+    }
+}
 
 /// The stable snake_case name of an enum's value, fit for a metric's label: bytes that live as
 /// long as the library. `which` is a `tokenpin_enum`.
@@ -115,8 +118,7 @@ pub unsafe extern "C" fn tokenpin_enum_name(
     number((|| {
         let name = Out::new(name)?;
         let value = u8::try_from(value).map_err(|_| Status::BadEnum)?;
-        let which = usize::try_from(which).ok().and_then(|which| NAMES.get(which));
-        let text = which.and_then(|name_of| name_of(value)).ok_or(Status::BadEnum)?;
+        let text = name_of(which, value).ok_or(Status::BadEnum)?;
         // SAFETY: checked by `Out`.
         unsafe { name.write(text.as_bytes().into()) };
         Ok(())
@@ -638,20 +640,19 @@ pub unsafe extern "C" fn tokenpin_classify(
             (array(rules, rule_count)?, bytes(method, method_len)?, bytes(target, target_len)?)
         };
         let prompt_cache = switch(prompt_cache)?;
-        let class = if given.is_empty() {
-            classify(DEFAULT_RULES, prompt_cache, method, target)
-        } else {
-            for rule in given {
-                // SAFETY: checked by `get`.
-                if !unsafe { rule.get() }?.is_well_formed() {
-                    return Err(Status::Pattern);
-                }
+        for rule in given {
+            // SAFETY: checked by `get`.
+            if !unsafe { rule.get() }?.is_well_formed() {
+                return Err(Status::Pattern);
             }
+        }
+        let rule = |i: usize| match given.get(i) {
             // SAFETY: checked by `get`, and all found good above.
-            let rule = |i: usize| given.get(i).and_then(|rule| unsafe { rule.get() }.ok());
-            let table = Table::new((0..given.len()).filter_map(rule));
-            table.classify(&rule, prompt_cache, method, target)
+            Some(rule) => unsafe { rule.get() }.ok(),
+            None if given.is_empty() => DEFAULT_RULES.get(i).copied(),
+            None => None,
         };
+        let class = Table::new(&rule).classify(&rule, prompt_cache, method, target);
         // SAFETY: checked by `Out`.
         unsafe { write_class(class, outputs) };
         Ok(())
