@@ -40,6 +40,7 @@ pub struct Rule<'a> {
 }
 
 impl Rule<'_> {
+    #[inline(never)]
     pub(crate) fn is_well_formed(&self) -> bool {
         !self.pattern.split(is_slash).any(<[u8]>::is_empty)
     }

@@ -106,6 +106,7 @@ pub(crate) fn sip24(key: &[u8; 16], message: &[u8]) -> u64 {
 }
 
 /// The 16 output bytes of `SipHash-2-4-128`.
+#[inline(never)]
 pub(crate) fn sip24_wide(key: &[u8; 16], message: &[u8]) -> [u8; 16] {
     WideHasher::new_with_key(key).hash(message).as_bytes()
 }

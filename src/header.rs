@@ -56,6 +56,7 @@ pub(crate) fn strip_to(field: &[u8], name: &[u8], out: &mut impl Sink) -> Result
 }
 
 /// Feeds what [`strip`] leaves of the field to `out`.
+#[inline(never)]
 fn kept(field: &[u8], name: &[u8], out: &mut dyn FnMut(&[u8])) {
     let (mut ours, mut filled) = (false, false);
     for pair in pairs(field) {

@@ -85,11 +85,8 @@ impl Attributes<'_> {
             return Err(Error::NeedsSecure.at(Field::Partitioned, 0));
         }
         // RFC 6265bis section 5.7: browsers compare the prefixes case-insensitively.
-        let prefixed = |prefix: &[u8]| {
-            name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-        };
-        let host = prefixed(b"__Host-");
-        if (host || prefixed(b"__Secure-")) && !self.secure {
+        let host = has_prefix(name, b"__Host-");
+        if (host || has_prefix(name, b"__Secure-")) && !self.secure {
             return Err(Error::NamePrefix.at(Field::Secure, 0));
         }
         if host && self.path != b"/" {
@@ -100,6 +97,11 @@ impl Attributes<'_> {
         }
         Ok(())
     }
+}
+
+#[inline(never)]
+fn has_prefix(name: &[u8], prefix: &[u8]) -> bool {
+    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 /// A cookie's name.

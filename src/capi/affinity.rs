@@ -487,8 +487,7 @@ pub unsafe extern "C" fn tokenpin_affinity_cookie_name(
         let mut out = Buffer::new(buffer, capacity, len)?;
         // SAFETY: checked by `handle` and `bytes`.
         let (handle, scope) = unsafe { (handle(affinity)?, bytes(scope, scope_len)?) };
-        out.check_apart(handle.span())?;
-        out.check_apart(Span::of(scope))?;
+        out.check_apart_from(&[handle.span(), Span::of(scope)])?;
         let written = put(&mut out, handle.affinity.cookie_name(scope)?.as_bytes());
         // SAFETY: checked by `Buffer`.
         unsafe { out.end(written) }
@@ -599,7 +598,7 @@ pub unsafe extern "C" fn tokenpin_affinity_finish(
         let mut out = Buffer::new(buffer, capacity, len)?;
         // SAFETY: checked by `handle` and `reference`.
         let (handle, decision) = unsafe { (handle(affinity)?, reference(decision)?) };
-        out.check_apart(handle.span())?;
+        out.check_apart_from(&[handle.span()])?;
         answer.check_apart(handle.span())?;
         let pending = decision.pending()?;
         let written =
@@ -727,12 +726,12 @@ impl Parts<'_> {
             return Err(Status::BufferTooSmall.into());
         }
         let block = Span { start: memory.addr(), len: layout.size };
-        block.check_apart(Span::of(core::slice::from_ref(self.config)))?;
-        block.check_apart(Span::of(self.slots))?;
-        block.check_apart(Span::of(self.rules))?;
-        for string in self.strings {
-            block.check_apart(Span::of(string))?;
-        }
+        block.check_apart_from(&[
+            Span::of(core::slice::from_ref(self.config)),
+            Span::of(self.slots),
+            Span::of(self.rules),
+        ])?;
+        block.check_apart_from(&self.strings.map(Span::of))?;
         // SAFETY: `layout` keeps every part within `size` bytes and aligned, and no two overlap;
         // `copy` moves on by what it copies. Every place is written before it is borrowed. The
         // borrows live as long as the block, which is what `'static` stands for: the handle is

@@ -311,9 +311,8 @@ pub unsafe extern "C" fn tokenpin_select_batch(
         };
         check_array(selected, hash_count)?;
         let out = Span { start: selected.addr(), len: hash_count * size_of::<u32>() };
-        for input in [Span::of(slots), Span::of(filter.tried), Span::of(hashes), Span::of(fnv1as)] {
-            out.check_apart(input)?;
-        }
+        let inputs = [Span::of(slots), Span::of(filter.tried), Span::of(hashes), Span::of(fnv1as)];
+        out.check_apart_from(&inputs)?;
         let mut next = selected;
         select_each(strategy, slots, &filter, hashes, fnv1as, &mut |answer| {
             // SAFETY: called once for each hash, so it stays within the array just checked.
@@ -558,8 +557,7 @@ pub unsafe extern "C" fn tokenpin_cookie_strip(
         let mut out = Buffer::new(buffer, capacity, len)?;
         // SAFETY: checked by `bytes`.
         let (field, name) = unsafe { (bytes(field, field_len)?, bytes(name, name_len)?) };
-        out.check_apart(Span::of(field))?;
-        out.check_apart(Span::of(name))?;
+        out.check_apart_from(&[Span::of(field), Span::of(name)])?;
         let written = strip_to(field, name, &mut out);
         // SAFETY: checked by `Buffer`.
         unsafe { out.end(written) }
@@ -588,9 +586,7 @@ pub unsafe extern "C" fn tokenpin_set_cookie_write(
             let attributes = reference(attributes)?.get().map_err(|refusal| refusal.status)?;
             (bytes(name, name_len)?, bytes(value, value_len)?, attributes)
         };
-        for input in [name, value, attributes.path, attributes.domain] {
-            out.check_apart(Span::of(input))?;
-        }
+        out.check_apart_from(&[name, value, attributes.path, attributes.domain].map(Span::of))?;
         set_cookie::check(name, value, &attributes, max_age)?;
         let written = write_to(name, value, &attributes, max_age, &mut out);
         // SAFETY: checked by `Buffer`.
