@@ -8,6 +8,11 @@ macro_rules! named {
             /// Every value, by ascending number.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
+            /// Their numbers and names, for `src/capi/names.rs`.
+            #[cfg(feature = "capi")]
+            pub(crate) const NAMED: crate::names::Named =
+                &[$((Self::$variant as u8, $name)),+];
+
             /// The stable `snake_case` name, fit for a metric's label.
             #[must_use]
             pub const fn name(self) -> &'static str {
@@ -25,3 +30,6 @@ macro_rules! named {
 }
 
 pub(crate) use named;
+
+#[cfg(feature = "capi")]
+pub(crate) type Named = &'static [(u8, &'static str)];

@@ -11,10 +11,11 @@ use crate::classify::{DEFAULT_RULES, Group, Rule};
 use crate::cookie::VALUE_LEN;
 use crate::decide::{Decision, KeyInput, Pending, Request};
 use crate::error::Field;
+use crate::hash::check_scope;
 use crate::names::named;
 use crate::secret::{Secret, wipe};
 use crate::select::Strategy;
-use crate::set_cookie::{Attributes, MAX_MAX_AGE};
+use crate::set_cookie::{Attributes, CookieName, MAX_MAX_AGE};
 use crate::slot::{Slot, State};
 
 use super::pure::{put, report, write_class};
@@ -488,7 +489,10 @@ pub unsafe extern "C" fn tokenpin_affinity_cookie_name(
         // SAFETY: checked by `handle` and `bytes`.
         let (handle, scope) = unsafe { (handle(affinity)?, bytes(scope, scope_len)?) };
         out.check_apart_from(&[handle.span(), Span::of(scope)])?;
-        let written = put(&mut out, handle.affinity.cookie_name(scope)?.as_bytes());
+        check_scope(scope)?;
+        let own = handle.affinity.name_suffix(scope).map(CookieName::with_suffix);
+        let name = own.as_ref().unwrap_or(&handle.affinity.name);
+        let written = put(&mut out, name.as_bytes());
         // SAFETY: checked by `Buffer`.
         unsafe { out.end(written) }
     })())

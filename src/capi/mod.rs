@@ -22,6 +22,7 @@
 mod affinity;
 #[cfg(tokenpin_artefact)]
 mod artefact;
+mod names;
 mod pure;
 mod status;
 mod types;

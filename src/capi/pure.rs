@@ -4,7 +4,7 @@ use core::ffi::{CStr, c_char, c_void};
 
 use crate::classify::{Class, DEFAULT_RULES, Group, Rule, Table};
 use crate::cookie::{Audience, Value, decode, encode};
-use crate::error::{Error, Field};
+use crate::error::Error;
 use crate::hash::{check_scope, fnv1a32, identity_hash, key_hash};
 use crate::header::{next_value, sets, strip_to};
 use crate::ring::KeyRing;
@@ -15,6 +15,7 @@ use crate::sink::Sink as _;
 use crate::slot::Slot;
 
 use super::TOKENPIN_SLOT_NONE;
+use super::names::name_of;
 use super::status::{Refusal, Status, number, tokenpin_config_error};
 use super::types::{
     Buffer, Out, Span, array, bytes, check_array, reference, slots, switch, tokenpin_attributes,
@@ -83,28 +84,6 @@ pub enum Enum {
     Answer = 14,
 }
 
-/// The name of the number `n` of the enum with the number `which` in `Enum`.
-fn name_of(which: i32, n: u8) -> Option<&'static str> {
-    match which {
-        0 => Status::from_number(n).map(Status::name),
-        1 => Field::from_number(n).map(Field::name),
-        2 => crate::Kind::from_number(n).map(crate::Kind::name),
-        3 => crate::State::from_number(n).map(crate::State::name),
-        4 => Strategy::from_number(n).map(Strategy::name),
-        5 => crate::Role::from_number(n).map(crate::Role::name),
-        6 => crate::Verdict::from_number(n).map(crate::Verdict::name),
-        7 => crate::SameSite::from_number(n).map(crate::SameSite::name),
-        8 => Group::from_number(n).map(Group::name),
-        9 => crate::Policy::from_number(n).map(crate::Policy::name),
-        10 => crate::Source::from_number(n).map(crate::Source::name),
-        11 => crate::Outcome::from_number(n).map(crate::Outcome::name),
-        12 => crate::PinState::from_number(n).map(crate::PinState::name),
-        13 => crate::KeyReason::from_number(n).map(crate::KeyReason::name),
-        14 => super::Answer::from_number(n).map(super::Answer::name),
-        _ => None,
-    }
-}
-
 /// The stable snake_case name of an enum's value, fit for a metric's label: bytes that live as
 /// long as the library. `which` is a `tokenpin_enum`.
 ///
@@ -118,9 +97,10 @@ pub unsafe extern "C" fn tokenpin_enum_name(
     number((|| {
         let name = Out::new(name)?;
         let value = u8::try_from(value).map_err(|_| Status::BadEnum)?;
+        let which = u8::try_from(which).map_err(|_| Status::BadEnum)?;
         let text = name_of(which, value).ok_or(Status::BadEnum)?;
         // SAFETY: checked by `Out`.
-        unsafe { name.write(text.as_bytes().into()) };
+        unsafe { name.write(text.into()) };
         Ok(())
     })())
 }
