@@ -1,0 +1,75 @@
+//! The names of all enums, packed into one string of bytes: a table of pointers would be four times
+//! as large, and has to be relocated when the library is loaded.
+
+use crate::classify::Group;
+use crate::cookie::Verdict;
+use crate::decide::{KeyReason, Outcome, PinState, Source};
+use crate::error::Field;
+use crate::names::Named;
+use crate::{Kind, Policy, Role, SameSite, State, Strategy};
+
+use super::{Answer, Status};
+
+/// In the order of [`super::Enum`].
+const ENUMS: [Named; 15] = [
+    Status::NAMED,
+    Field::NAMED,
+    Kind::NAMED,
+    State::NAMED,
+    Strategy::NAMED,
+    Role::NAMED,
+    Verdict::NAMED,
+    SameSite::NAMED,
+    Group::NAMED,
+    Policy::NAMED,
+    Source::NAMED,
+    Outcome::NAMED,
+    PinState::NAMED,
+    KeyReason::NAMED,
+    Answer::NAMED,
+];
+
+/// Of every name: the enum, the number, the length, the bytes.
+static PACKED: [u8; pack::<0>().1] = pack().0;
+
+/// The bytes packed, as far as there is room, and how many there are.
+#[expect(clippy::cast_possible_truncation, reason = "15 enums, and no name of 256 bytes")]
+const fn pack<const ROOM: usize>() -> ([u8; ROOM], usize) {
+    const fn put<const ROOM: usize>(packed: &mut [u8; ROOM], len: &mut usize, byte: u8) {
+        if *len < ROOM {
+            packed[*len] = byte;
+        }
+        *len += 1;
+    }
+    let (mut packed, mut len, mut which) = ([0; ROOM], 0, 0);
+    while which < ENUMS.len() {
+        let mut i = 0;
+        while i < ENUMS[which].len() {
+            let (number, name) = ENUMS[which][i];
+            put(&mut packed, &mut len, which as u8);
+            put(&mut packed, &mut len, number);
+            put(&mut packed, &mut len, name.len() as u8);
+            let mut at = 0;
+            while at < name.len() {
+                put(&mut packed, &mut len, name.as_bytes()[at]);
+                at += 1;
+            }
+            i += 1;
+        }
+        which += 1;
+    }
+    (packed, len)
+}
+
+/// The name of a number of the enum with the number `which` in [`super::Enum`].
+pub(super) fn name_of(which: u8, number: u8) -> Option<&'static [u8]> {
+    let mut rest = PACKED.as_slice();
+    while let [an_enum, a_number, len, names @ ..] = rest {
+        let (name, others) = names.split_at_checked(usize::from(*len))?;
+        if (*an_enum, *a_number) == (which, number) {
+            return Some(name);
+        }
+        rest = others;
+    }
+    None
+}
