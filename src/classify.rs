@@ -141,7 +141,7 @@ impl Table {
     ) -> Class {
         const NONE: Class = Class { group: Group::Stateless, existing: false };
         // A preflight asks about a request; it is none, and carries no cookie.
-        if matches!(method, b"OPTIONS" | b"CONNECT" | b"TRACE") {
+        if method == b"OPTIONS" || method == b"CONNECT" || method == b"TRACE" {
             return NONE;
         }
         let mut rest = path(target);
@@ -150,7 +150,7 @@ impl Table {
                 if group == Group::PromptCache && !prompt_cache {
                     return NONE;
                 }
-                let reads = matches!(method, b"GET" | b"HEAD" | b"DELETE");
+                let reads = method == b"GET" || method == b"HEAD" || method == b"DELETE";
                 let sub_path = below.iter().any(|&byte| byte != b'/');
                 return Class { group, existing: reads || sub_path };
             }
