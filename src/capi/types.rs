@@ -178,10 +178,11 @@ pub(super) unsafe fn reference<'a, T>(pointer: *const T) -> Result<&'a T, Status
 /// Whether an array can be there: `(NULL, 0)`, which is empty, or one that is aligned and no
 /// longer than memory can be.
 pub(super) fn check_array<T>(pointer: *const T, count: usize) -> Result<(), Status> {
-    if count > isize::MAX as usize / size_of::<T>() {
-        return Err(Status::Length);
+    if pointer.is_null() && count == 0 {
+        return Ok(());
     }
-    if pointer.is_null() && count == 0 { Ok(()) } else { aligned(pointer) }
+    aligned(pointer)?;
+    if count > isize::MAX as usize / size_of::<T>() { Err(Status::Length) } else { Ok(()) }
 }
 
 /// Borrows an array. `(NULL, 0)` is empty.
