@@ -119,6 +119,7 @@ impl Table {
     const LAST: usize = u64::BITS as usize - 1;
 
     /// Of the rules that `rule` gives for 0, 1, and so on, until there is none.
+    #[inline(never)]
     pub(crate) fn new<'r>(rule: &dyn Fn(usize) -> Option<Rule<'r>>) -> Self {
         let mut by_first = [0; 32];
         for (i, rule) in (0..).map_while(rule).enumerate() {

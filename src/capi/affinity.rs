@@ -687,6 +687,7 @@ impl Parts<'_> {
         }
     }
 
+    #[inline(never)]
     fn layout(&self) -> Result<Layout, Refusal> {
         if self.slots.is_empty() || self.slots.len() > crate::MAX_BUCKETS as usize {
             return Err(Status::SlotCount.at(Field::Slots, 0));
