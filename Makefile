@@ -74,6 +74,7 @@ include tests/capi/tests.mk
 include tests/hpp/tests.mk
 include packaging/install.mk
 include tests/instructions/instructions.mk
+include tests/constant_time/constant_time.mk
 include benches/bench.mk
 
 .PHONY: lint
@@ -116,7 +117,7 @@ twin: lib ## the Python implementation against the vectors and the shared librar
 include go/go.mk
 
 # One after another, each with its seconds.
-TESTS := lint unit capi-test hpp-test packages-test no-std readme twin envoy-unit e2e-smoke demo-smoke go-test go-envoy
+TESTS := lint unit capi-test hpp-test constant-time packages-test no-std readme twin envoy-unit e2e-smoke demo-smoke go-test go-envoy
 CHECKS := $(TESTS) bench-instructions bench-check jump-exhaustive capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test go-check e2e demo
 
 define run
