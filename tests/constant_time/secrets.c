@@ -142,11 +142,11 @@ int main(void) {
   other_key[1] = 'B';  // Key 17 for key 1.
   EXPECT(0, decoding(NULL, kNow, other_key, TOKENPIN_VERDICT_UNKNOWN_KEY));
   // The tag and the masked pin are public as soon as they are made, which memcheck cannot know:
-  // each of the 33 characters with a bit of theirs is looked up in the alphabet.
+  // at most, each of the 33 characters with a bit of theirs is looked up in the alphabet.
   unsigned before = VALGRIND_COUNT_ERRORS;
   value_text made;
   sign(&ring, &alice, made);
-  EXPECT(33, VALGRIND_COUNT_ERRORS - before);
+  CHECK(VALGRIND_COUNT_ERRORS - before <= 33);
 
   build_with_secrets(memory, sizeof memory, build_affinity, wipe_affinity);
   tokenpin_request request = request_to_create(), other_scope = request, late = request;
