@@ -64,9 +64,25 @@ pub(crate) fn length_prefix(bytes: &[u8]) -> [u8; 4] {
 
 /// The finaliser of splitmix64: a bijection of the 64-bit integers.
 #[must_use]
-pub const fn mix(mut x: u64) -> u64 {
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+pub const fn mix(x: u64) -> u64 {
+    finish(stir(fold(x)))
+}
+
+/// The first of three parts of [`mix`]. `fold(x ^ y)` is `fold(x) ^ fold(y)`.
+#[inline]
+pub(crate) const fn fold(x: u64) -> u64 {
+    x ^ (x >> 30)
+}
+
+#[inline]
+pub(crate) const fn stir(x: u64) -> u64 {
+    let x = x.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb)
+}
+
+/// The last part, which leaves the upper 31 bits as they are.
+#[inline]
+pub(crate) const fn finish(x: u64) -> u64 {
     x ^ (x >> 31)
 }
 

@@ -121,100 +121,79 @@ fn exact(mut key: u64, buckets: u32) -> u32 {
     bucket
 }
 
-/// How many keys [`Batch::jump`] takes at once.
+/// How many keys [`jump_batch`] takes at once.
 pub(crate) const BATCH: usize = 128;
 
-/// Jumps for many keys. One key at a time, the processor waits out the division of its
-/// first step and the misprediction of its last. Here every key of a batch takes one step,
-/// then each that is not done the next, and so on: the steps are independent, and no branch
-/// depends on a key.
-pub(crate) struct Batch {
-    walks: [Walk; BATCH],
-}
-
-/// A key on its way.
-#[derive(Clone, Copy)]
-struct Walk {
-    state: u64,
-    bucket: u32,
-    /// The position of its key in the batch.
-    at: u32,
-}
-
-impl Batch {
-    pub(crate) const fn new() -> Self {
-        Self { walks: [Walk { state: 0, bucket: 0, at: 0 }; BATCH] }
-    }
-
-    /// The buckets of up to [`BATCH`] keys; of more, the rest is left alone.
-    pub(crate) fn jump(&mut self, keys: &[u64], buckets: u32, out: &mut [u32]) {
-        // Beyond, `stride` does not hold the quotient. 0 buckets have no edge.
-        let in_range = (1..1 << 20).contains(&buckets);
-        if !in_range || self.walk(keys, buckets, out) {
-            for (&key, bucket) in keys.iter().zip(out) {
-                *bucket = jump_unchecked(key, buckets);
-            }
+/// The buckets of up to [`BATCH`] keys; of more, the rest is left alone.
+///
+/// One key at a time, the processor waits out the division of its first step and the
+/// misprediction of its last. Here every key takes one step, then each that is not done the
+/// next, and so on: the steps are independent, and no branch depends on a key.
+pub(crate) fn jump_batch(keys: &[u64], buckets: u32, out: &mut [u32; BATCH]) {
+    // 0 buckets have no edge.
+    let in_range = (1..1 << 20).contains(&buckets);
+    if !in_range || walk(keys, buckets, out) {
+        for (&key, bucket) in keys.iter().zip(out) {
+            *bucket = jump(key, buckets).unwrap_or(0);
         }
-    }
-
-    /// Returns whether the answer of some key is in doubt, which is never so for nearly all
-    /// batches.
-    #[expect(clippy::cast_possible_truncation, reason = "kept only if below `buckets`")]
-    fn walk(&mut self, keys: &[u64], buckets: u32, out: &mut [u32]) -> bool {
-        // The quotient is off by at most 2^-33, the bucket by that `buckets` times; the
-        // paper's product by far less than the one more.
-        let slack = (u64::from(buckets) + 1) << 31;
-        let mut doubt = false;
-        let mut left = 0;
-        // A key that is done keeps its place in `out`; others move to the front.
-        for (at, (&key, bucket)) in (0..).zip(keys.iter().zip(out.iter_mut())) {
-            let state = advance(key);
-            let (next, fraction) = stride(state, 0);
-            doubt |= fraction.wrapping_add(slack) < 2 * slack;
-            *bucket = 0;
-            if let Some(walk) = self.walks.get_mut(left) {
-                *walk = Walk { state, bucket: next as u32, at };
-            }
-            left += usize::from(next < u64::from(buckets));
-        }
-        while left > 0 {
-            let mut kept = 0;
-            for i in 0..left {
-                let Some(&Walk { state, bucket, at }) = self.walks.get(i) else { break };
-                let state = advance(state);
-                let (next, fraction) = stride(state, bucket);
-                doubt |= fraction.wrapping_add(slack) < 2 * slack;
-                if let Some(out) = out.get_mut(at as usize) {
-                    *out = bucket;
-                }
-                if let Some(walk) = self.walks.get_mut(kept) {
-                    *walk = Walk { state, bucket: next as u32, at };
-                }
-                kept += usize::from(next < u64::from(buckets));
-            }
-            left = kept;
-        }
-        doubt
     }
 }
 
-/// The bucket that a step from `bucket` leads to, if below 2^20, and its 64 fraction bits.
-#[inline]
+/// Returns whether the answer of some key is in doubt, which is so for hardly any batch.
 #[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_wrap,
     clippy::cast_possible_truncation,
-    reason = "the divisor is exact in 32 bits; the low half is meant"
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "halves are meant; buckets are below 2^20, places below BATCH"
 )]
-fn stride(state: u64, bucket: u32) -> (u64, u64) {
-    let quotient = TWO_POW_31 / ((state >> 33) as i64 as f64 + 1.0);
-    // Any larger one leads beyond every bucket as well.
-    let quotient = if quotient < TWO_POW_20 - 1.0 { quotient } else { TWO_POW_20 - 1.0 };
-    // In a double from 2^20 to 2^21 the 52 bits of the mantissa are 20 of the quotient's
-    // integer and 32 of its fraction: this rounds it, and converts it at no cost.
-    let quotient = (quotient + TWO_POW_20).to_bits() << 12;
-    let product = u128::from((u64::from(bucket) + 1) << 20) * u128::from(quotient);
-    ((product >> 64) as u64, product as u64)
+fn walk(keys: &[u64], buckets: u32, out: &mut [u32; BATCH]) -> bool {
+    let (mut states, mut sums) = ([0_u64; BATCH], [0.0; BATCH]);
+    // The buckets so far, and the places of the keys in the batch.
+    let (mut at, mut places) = ([0_i32; BATCH], [0_u8; BATCH]);
+    let mut left = 0;
+    for (&key, (state, place)) in keys.iter().zip(states.iter_mut().zip(&mut places)) {
+        *state = key;
+        *place = left as u8;
+        left += 1;
+    }
+    let mut doubt = false;
+    while left > 0 {
+        // All that floats in a loop of its own, which compilers turn into vector instructions.
+        for (state, (sum, &at)) in states.iter_mut().zip(sums.iter_mut().zip(&at)).take(left) {
+            *state = advance(*state);
+            *sum = step(at, *state);
+        }
+        // A key that is done keeps its place in `out`; others move to the front.
+        let mut kept = 0;
+        for i in 0..left.min(BATCH) {
+            let sum = sums[i].to_bits();
+            let next = (sum >> 32) as u32 & ((1 << 20) - 1);
+            let place = places[i];
+            doubt |= sum as u32 == 0;
+            out[usize::from(place) % BATCH] = at[i] as u32;
+            states[kept % BATCH] = states[i];
+            at[kept % BATCH] = next as i32;
+            places[kept % BATCH] = place;
+            kept += usize::from(next < buckets);
+        }
+        left = kept;
+    }
+    doubt
+}
+
+/// The bucket that a step from bucket `at` leads to, up to 2^20 - 1, in bits 32 to 51; in doubt
+/// if the bits below are 0.
+///
+/// The product is the paper's, with the same two roundings. In a double from 2^20 to 2^21 the
+/// lower 32 bits are a fraction, so adding 2^20 cuts the product at no cost. The sum is rounded,
+/// but cannot cross an integer without ending on it.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "31 bits")]
+fn step(at: i32, state: u64) -> f64 {
+    let quotient = TWO_POW_31 / (f64::from((state >> 33) as i32) + 1.0);
+    let product = (f64::from(at) + 1.0) * quotient;
+    // Any larger one is beyond every bucket as well, and this one has a fraction.
+    (if product < TWO_POW_20 - 0.5 { product } else { TWO_POW_20 - 0.5 }) + TWO_POW_20
 }
 
 #[cfg(test)]
@@ -237,9 +216,9 @@ mod tests {
     }
 
     /// All forms against the paper's.
-    fn compare(keys: &[u64], buckets: u32, batch: &mut Batch) {
+    fn compare(keys: &[u64], buckets: u32) {
         let mut out = [u32::MAX; BATCH];
-        batch.jump(keys, buckets, &mut out);
+        jump_batch(keys, buckets, &mut out);
         for (&key, batched) in keys.iter().zip(out) {
             let expected = exact(key, buckets);
             assert_eq!(jump_unchecked(key, buckets), expected, "{key:#x}, {buckets}");
@@ -270,11 +249,10 @@ mod tests {
 
     #[test]
     fn every_form_gives_the_papers_buckets() {
-        let mut batch = Batch::new();
         let mut numbers = numbers();
         for i in 0..20_000 {
             let keys: Vec<u64> = numbers.by_ref().take(1 + i % BATCH).collect();
-            compare(&keys, COUNTS[i % COUNTS.len()], &mut batch);
+            compare(&keys, COUNTS[i % COUNTS.len()]);
         }
     }
 
@@ -282,11 +260,10 @@ mod tests {
     #[test]
     #[ignore = "takes a minute when optimised"]
     fn every_form_gives_the_papers_buckets_200_million_times() {
-        let mut batch = Batch::new();
         let mut numbers = numbers();
         for i in 0..=200_000_000 / BATCH {
             let keys: Vec<u64> = numbers.by_ref().take(BATCH).collect();
-            compare(&keys, COUNTS[i % COUNTS.len()], &mut batch);
+            compare(&keys, COUNTS[i % COUNTS.len()]);
         }
     }
 
@@ -299,7 +276,6 @@ mod tests {
         let inverse =
             (0..6).fold(1_u64, |x, _| x.wrapping_mul(2_u64.wrapping_sub(factor.wrapping_mul(x))));
         assert_eq!(factor.wrapping_mul(inverse), 1);
-        let mut batch = Batch::new();
         let mut noise = numbers();
         for quotient in (1_u64..3000).chain((0..31).map(|bit| 1 << bit)) {
             for off in 0..7 {
@@ -308,9 +284,12 @@ mod tests {
                 let keys = [0, low, (1 << 33) - 1]
                     .map(|low| (((d - 1) << 33) | low).wrapping_sub(1).wrapping_mul(inverse));
                 assert_eq!((advance(keys[0]) >> 33) + 1, d);
+                if d.is_power_of_two() && d > 1 << 11 {
+                    assert!(walk(&keys, (1 << 20) - 1, &mut [0; BATCH]), "{d} divides 2^31");
+                }
                 let near = u32::try_from(quotient).unwrap();
                 for buckets in [near.saturating_sub(1), near, near + 1, MAX_BUCKETS, 64] {
-                    compare(&keys, buckets.max(1), &mut batch);
+                    compare(&keys, buckets.max(1));
                 }
             }
         }
@@ -353,21 +332,37 @@ mod tests {
                     known += 1;
                     assert_eq!(next, expected, "{m} {d}");
                 }
+                let sum = step(i32::try_from(m - 1).unwrap(), (d - 1) << 33).to_bits();
+                if sum & 0xffff_ffff != 0 {
+                    let bucket = sum >> 32 & 0xf_ffff;
+                    assert_eq!(bucket, expected.min(0xf_ffff), "{m} {d}");
+                }
             }
         }
         assert!(known > 1000 && rounded_up > 1000, "{known} {rounded_up}");
     }
 
+    /// The slow way would give the same answers.
+    #[test]
+    fn a_batch_is_hardly_ever_in_doubt() {
+        let keys: Vec<u64> = numbers().take(1000 * BATCH).collect();
+        for buckets in [8, 1024, (1 << 20) - 1] {
+            assert!(!keys.chunks(BATCH).any(|keys| walk(keys, buckets, &mut [0; BATCH])));
+        }
+    }
+
     /// What the batch leaves alone.
     #[test]
     fn a_batch_of_any_length() {
-        let mut batch = Batch::new();
-        let mut out = [7; 3];
-        batch.jump(&[], 8, &mut out);
-        assert_eq!(out, [7; 3]);
-        batch.jump(&[1, 2, 3, 4], 8, &mut out);
-        assert_eq!(out, [1, 2, 3].map(|key| exact(key, 8)));
-        batch.jump(&[1, 2], 0, &mut out);
+        let mut out = [7; BATCH];
+        jump_batch(&[], 8, &mut out);
+        assert_eq!(out, [7; BATCH]);
+        let keys: Vec<u64> = numbers().take(BATCH + 1).collect();
+        jump_batch(&keys[..3], 8, &mut out);
+        assert_eq!(out[..4], [exact(keys[0], 8), exact(keys[1], 8), exact(keys[2], 8), 7]);
+        jump_batch(&keys, 8, &mut out);
+        assert_eq!(out[..], keys[..BATCH].iter().map(|&key| exact(key, 8)).collect::<Vec<_>>());
+        jump_batch(&keys[..2], 0, &mut out);
         assert_eq!(out[..2], [0, 0]);
     }
 

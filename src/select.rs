@@ -3,8 +3,8 @@
 //! A pure function of the key's hash and of the slots' identities, states and weights;
 //! nothing is remembered between calls. docs/selection.md tells what follows from that.
 
-use crate::hash::mix;
-use crate::jump::{BATCH, Batch, MAX_BUCKETS, jump_unchecked};
+use crate::hash::{finish, fold, mix, stir};
+use crate::jump::{BATCH, MAX_BUCKETS, jump_batch, jump_unchecked};
 use crate::names::named;
 use crate::rendezvous::Champion;
 use crate::slot::{Slot, State, Word};
@@ -49,6 +49,11 @@ impl Filter<'_> {
     }
 
     #[inline]
+    const fn leaves_none_out(&self) -> bool {
+        self.pinned.is_none() && self.tried.is_empty()
+    }
+
+    #[inline]
     fn leaves_out(&self, slot: u32) -> bool {
         self.pinned == Some(slot) || self.tried.contains(&slot)
     }
@@ -60,7 +65,8 @@ impl Filter<'_> {
 /// Slots past the first `2^31 - 1` are not looked at. Under [`Strategy::Jump`] it takes
 /// about `ln(n)` steps where the home slot serves; else, and under the other strategies,
 /// linear time in the number of slots, times the number of tried ones. State, weight and
-/// until of a slot are read once.
+/// until of a slot are read at once; those of a home slot that does not serve a second time, and
+/// the answer is right for one of the two.
 #[must_use]
 #[inline(never)]
 pub fn select(
@@ -73,14 +79,14 @@ pub fn select(
     let slots = slots.get(..MAX_BUCKETS as usize).unwrap_or(slots);
     match strategy {
         Strategy::Jump => settle(slots, filter, hash, jump_unchecked(hash, count(slots))),
-        Strategy::Rendezvous => rendezvous(slots, filter, hash, None),
+        Strategy::Rendezvous => rendezvous(slots, filter, hash),
         Strategy::HigressFnv1aModulo => {
             let home = nth_occupied(slots, fnv1a)?;
             let word = slots.get(home as usize)?.word();
             if word.weight() != 0 && filter.admits(word) && !filter.leaves_out(home) {
                 return Some(home);
             }
-            rendezvous(slots, filter, hash, Some((home, word)))
+            rendezvous(slots, filter, hash)
         }
     }
 }
@@ -88,8 +94,8 @@ pub fn select(
 /// [`select`] for many keys: `out[i]` becomes the slot of `hashes[i]`.
 ///
 /// `fnv1as[i]` is the [`fnv1a32`](crate::fnv1a32) of that key, for the Higress strategy
-/// alone; 0 where the slice ends. Does as many as the shorter of `hashes` and `out` has. Under
-/// [`Strategy::Jump`] faster than one by one; otherwise the same.
+/// alone; 0 where the slice ends. Does as many as the shorter of `hashes` and `out` has. Faster
+/// than one by one, but for the Higress strategy.
 pub fn select_batch(
     strategy: Strategy,
     slots: &[Slot],
@@ -116,7 +122,7 @@ pub(crate) fn select_each(
     fnv1as: &[u32],
     out: &mut impl FnMut(Option<u32>),
 ) {
-    if strategy != Strategy::Jump {
+    if strategy == Strategy::HigressFnv1aModulo {
         for (i, &hash) in hashes.iter().enumerate() {
             let fnv1a = fnv1as.get(i).copied().unwrap_or(0);
             out(select(strategy, slots, filter, hash, fnv1a));
@@ -124,72 +130,125 @@ pub(crate) fn select_each(
         return;
     }
     let slots = slots.get(..MAX_BUCKETS as usize).unwrap_or(slots);
-    let mut batch = Batch::new();
-    let mut homes = [0; BATCH];
+    let all = filter.leaves_none_out();
     for hashes in hashes.chunks(BATCH) {
-        batch.jump(hashes, count(slots), &mut homes);
-        for (&hash, &home) in hashes.iter().zip(&homes) {
-            out(settle(slots, filter, hash, home));
+        let mut selected = [NOBODY; BATCH];
+        if strategy == Strategy::Jump {
+            jump_batch(hashes, count(slots), &mut selected);
+        }
+        // The places of the keys that do not get their home.
+        let (mut places, mut left) = ([0_u8; BATCH], 0);
+        for (place, (&hash, &home)) in (0..).zip(hashes.iter().zip(&selected)) {
+            places[left % BATCH] = place;
+            left += usize::from(!serves(slots, filter, hash, home));
+        }
+        for places in places.get(..left).unwrap_or(&[]).chunks(LANES) {
+            let at = |lane: usize| places.get(lane).map_or(0, |&place| usize::from(place) % BATCH);
+            let lanes = core::array::from_fn(|lane| hashes.get(at(lane)).copied().unwrap_or(0));
+            let winners =
+                contest::<LANES>(slots, filter, lanes, |slot| !all && filter.leaves_out(slot));
+            for (&place, winner) in places.iter().zip(winners) {
+                selected[usize::from(place) % BATCH] = winner.slot().unwrap_or(NOBODY);
+            }
+        }
+        for (&slot, _) in selected.iter().zip(hashes) {
+            out(if slot == NOBODY { None } else { Some(slot) });
         }
     }
+}
+
+/// No slot: there are at most [`MAX_BUCKETS`].
+const NOBODY: u32 = u32::MAX;
+
+/// How many keys of a batch meet a slot at once: enough to share what the slot itself costs, few
+/// enough for the registers.
+const LANES: usize = 4;
+
+/// How many slots are early in a pass. The champion of `k` slots loses to the next with
+/// probability `1 / k`: early that is no branch, because no processor foresees it; later
+/// it is one, because a processor does.
+const EARLY: u32 = 64;
+
+/// Whether the home slot that jump gave serves.
+#[inline]
+fn serves(slots: &[Slot], filter: &Filter<'_>, hash: u64, home: u32) -> bool {
+    slots.get(home as usize).is_some_and(|slot| {
+        let word = slot.word();
+        // 16 fresh bits against the weight: a token at half weight keeps half its keys.
+        let accepted = mix(hash ^ 0x9e37_79b9_7f4a_7c15) >> 48 < u64::from(word.weight());
+        accepted && filter.admits(word) && !filter.leaves_out(home)
+    })
 }
 
 /// The home slot that jump gave, if it serves, else the winner of the rendezvous.
+///
+/// The word of a home slot that does not serve is read again. Should it have changed, the answer is
+/// right for one of the two: another winner for the word with the smaller weight or none, the home
+/// slot itself for the other, under which it serves its key, or wins.
 #[inline]
 fn settle(slots: &[Slot], filter: &Filter<'_>, hash: u64, home: u32) -> Option<u32> {
-    let word = slots.get(home as usize)?.word();
-    // 16 fresh bits against the weight: a token at half weight keeps half its keys.
-    let accepted = mix(hash ^ 0x9e37_79b9_7f4a_7c15) >> 48 < u64::from(word.weight());
-    if accepted && filter.admits(word) && !filter.leaves_out(home) {
+    if serves(slots, filter, hash, home) {
         return Some(home);
     }
-    rendezvous(slots, filter, hash, Some((home, word)))
+    rendezvous(slots, filter, hash)
 }
 
-/// Weighted rendezvous over the candidates. `known` is a slot whose word has been read already.
+/// Weighted rendezvous over the candidates.
 #[inline(never)]
-fn rendezvous(
-    slots: &[Slot],
-    filter: &Filter<'_>,
-    hash: u64,
-    known: Option<(u32, Word)>,
-) -> Option<u32> {
-    if filter.tried.is_empty() && filter.pinned.is_none() {
-        contest(slots, filter, hash, known, |_| false)
+fn rendezvous(slots: &[Slot], filter: &Filter<'_>, hash: u64) -> Option<u32> {
+    let [winner] = if filter.leaves_none_out() {
+        contest(slots, filter, [hash], |_| false)
     } else {
-        contest(slots, filter, hash, known, |slot| filter.leaves_out(slot))
-    }
+        contest(slots, filter, [hash], |slot| filter.leaves_out(slot))
+    };
+    winner.slot()
 }
 
-/// One pass, champion against challenger. `left_out` is a parameter so that a pass without
-/// tried slots does not look for them.
+/// One pass for several keys, champions against challengers. `left_out` is a parameter so that a
+/// pass without tried slots does not look for them.
 #[inline]
-fn contest(
+fn contest<const LANES: usize>(
     slots: &[Slot],
     filter: &Filter<'_>,
-    hash: u64,
-    known: Option<(u32, Word)>,
+    hashes: [u64; LANES],
     left_out: impl Fn(u32) -> bool,
-) -> Option<u32> {
-    let meet = |champion: &mut Champion, index: u32, slot: &Slot, word: Word| {
-        if !left_out(index) {
-            champion.meet(index, word, mix(hash ^ slot.identity()), |word| filter.admits(word));
+) -> [Champion; LANES] {
+    let hashes = hashes.map(fold);
+    let mut champions = [Champion::NONE; LANES];
+    // The word of all champions, if they have the same weight.
+    let mut common = Word::NONE;
+    for (index, slot) in (0..).zip(slots) {
+        if left_out(index) {
+            continue;
         }
-    };
-    let mut champion = Champion::NONE;
-    // The known slot is met in its turn, with what was read of it.
-    let turn = known.map_or(slots.len(), |(slot, _)| slot as usize);
-    let (before, after) = slots.split_at_checked(turn)?;
-    for (index, slot) in (0..).zip(before) {
-        meet(&mut champion, index, slot, slot.word());
-    }
-    if let (Some((known, word)), Some((slot, after))) = (known, after.split_first()) {
-        meet(&mut champion, known, slot, word);
-        for (index, slot) in (known + 1..).zip(after) {
-            meet(&mut champion, index, slot, slot.word());
+        // Nearly all slots have the same word, and which do not changes rarely: this branch the
+        // processor foresees.
+        let word = slot.word();
+        let identity = fold(slot.identity());
+        let lanes = champions.iter_mut().zip(&hashes);
+        if word == common {
+            if index < EARLY {
+                for (champion, hash) in lanes {
+                    champion.meet_equal(index, finish(stir(hash ^ identity)));
+                }
+            } else {
+                for (champion, hash) in lanes {
+                    let stirred = stir(hash ^ identity);
+                    if champion.may_lose_to(stirred) {
+                        champion.meet_equal(index, finish(stirred));
+                    }
+                }
+            }
+        } else if filter.admits(word) && word.weight() != 0 {
+            let mut same = true;
+            for (champion, hash) in lanes {
+                champion.meet(index, word.weight(), finish(stir(hash ^ identity)));
+                same &= champion.weight() == word.weight();
+            }
+            common = if same { word } else { Word::NONE };
         }
     }
-    champion.slot()
+    champions
 }
 
 /// The `fnv1a % n`-th of the `n` slots that hold an account.

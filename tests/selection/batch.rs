@@ -1,6 +1,6 @@
 //! A batch is nothing but many selections.
 
-use tokenpin::{Filter, Slot, State, Status, Strategy, select, select_batch};
+use tokenpin::{Filter, Slot, State, Status, Strategy, mix, select, select_batch};
 
 use super::random::Random;
 
@@ -39,4 +39,30 @@ fn a_batch_selects_like_one_by_one() {
         }
     }
     select_batch(Strategy::Jump, &[], &Filter::default(), &[1, 2], &[], &mut [Some(1); 2]);
+}
+
+/// At equal weights the largest draw wins, in the tail of a long list as well, where it is found in
+/// another way.
+#[test]
+fn a_long_list_at_equal_weights() {
+    let mut random = Random::new("a_long_list_at_equal_weights");
+    for n in [63, 64, 65, 200, 1500] {
+        let slots: Vec<Slot> = (0..n)
+            .map(|i| {
+                let state = if random.below(4) == 0 { State::Down } else { State::Up };
+                let status = Status { state, weight: 40_000, until: 0 };
+                Slot::new(format!("account-{i}").as_bytes(), status).unwrap()
+            })
+            .collect();
+        let hashes: Vec<u64> = (0..500).map(|_| random.word()).collect();
+        let mut out = vec![None; hashes.len()];
+        let filter = Filter::default();
+        select_batch(Strategy::Rendezvous, &slots, &filter, &hashes, &[], &mut out);
+        for (&hash, &got) in hashes.iter().zip(&out) {
+            let up = (0..).zip(&slots).filter(|(_, slot)| slot.status().state == State::Up);
+            let best = up.max_by_key(|(_, slot)| mix(hash ^ slot.identity()));
+            assert_eq!(got, best.map(|(index, _)| index), "{n} {hash:#x}");
+            assert_eq!(got, select(Strategy::Rendezvous, &slots, &filter, hash, 0));
+        }
+    }
 }
