@@ -72,6 +72,8 @@ include envoy/e2e/e2e.mk
 # What other languages and tools say of the same code.
 include tests/capi/tests.mk
 include tests/hpp/tests.mk
+include tests/abi/abi.mk
+include tests/supply/supply.mk
 include packaging/install.mk
 include tests/instructions/instructions.mk
 include benches/bench.mk
@@ -116,7 +118,7 @@ twin: lib ## the Python implementation against the vectors and the shared librar
 include go/go.mk
 
 # One after another, each with its seconds.
-TESTS := lint unit capi-test hpp-test packages-test no-std readme twin envoy-unit e2e-smoke demo-smoke go-test go-envoy
+TESTS := lint unit capi-test abi hpp-test packages-test no-std readme twin envoy-unit e2e-smoke demo-smoke go-test go-envoy
 CHECKS := $(TESTS) bench-instructions bench-check jump-exhaustive capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test go-check e2e demo
 
 define run
