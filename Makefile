@@ -118,8 +118,8 @@ twin: lib ## the Python implementation against the vectors and the shared librar
 include go/go.mk
 
 # One after another, each with its seconds.
-TESTS := lint unit capi-test abi hpp-test packages-test no-std readme twin envoy-unit e2e-smoke demo-smoke go-test go-envoy
-CHECKS := $(TESTS) bench-instructions bench-check jump-exhaustive capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test go-check e2e demo
+TESTS := lint unit capi-test abi supply hpp-test packages-test no-std readme twin envoy-unit e2e-smoke demo-smoke go-test go-envoy
+CHECKS := $(TESTS) msrv minimal-versions bench-instructions bench-check jump-exhaustive capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test go-check e2e demo
 
 define run
 	@for target in $(1); do echo "== $$target"; start=$$(date +%s); \
