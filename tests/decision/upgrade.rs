@@ -35,9 +35,9 @@ fn a_cookie_of_another_version_is_never_overwritten_and_serves_on() {
                 let value = value_of(version, kind, &mut random);
                 let fields = [pair(&config, &value)];
                 for request in [create(), read()] {
-                    let keyed = Request { consumer: consumer("alice"), ..request.clone() };
+                    let keyed = Request { consumer: consumer("alice"), ..request };
                     for request in [request, keyed] {
-                        let carried = Request { carried: &value, ..request.clone() };
+                        let carried = Request { carried: &value, ..request };
                         for (request, fields) in [(request, &fields[..]), (carried, &[])] {
                             for affinity in &gateways {
                                 let decision = decide(affinity, &request, fields);

@@ -28,7 +28,10 @@ GO_LICENCES = {
 
 
 def run(*command, cwd="."):
-    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=cwd).stdout
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+    if done.returncode != 0:
+        sys.exit(f"supply.py: {' '.join(command)}:\n{done.stderr}")
+    return done.stdout
 
 
 def allowed(expression, licences):
