@@ -18,7 +18,7 @@ PAGE = pathlib.Path("docs/trust.md")
 # What MIT OR Apache-2.0 may be shipped with.
 RUNTIME_LICENCES = {"MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Unicode-3.0", "Unlicense"}
 # Of tools that run in tests and benchmarks, and are shipped to nobody.
-TEST_LICENCES = RUNTIME_LICENCES | {"MPL-2.0", "Zlib", "Apache-2.0 WITH LLVM-exception"}
+TEST_LICENCES = RUNTIME_LICENCES | {"MPL-2.0", "NCSA", "Zlib", "Apache-2.0 WITH LLVM-exception"}
 # Go says no licence by a name: a sentence that only this licence has.
 GO_LICENCES = {
     "MIT": "Permission is hereby granted, free of charge",
