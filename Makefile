@@ -75,6 +75,8 @@ include envoy/e2e/e2e.mk
 # What other languages and tools say of the same code.
 include tests/capi/tests.mk
 include tests/hpp/tests.mk
+include tests/abi/abi.mk
+include tests/supply/supply.mk
 include packaging/install.mk
 include tests/instructions/instructions.mk
 include tests/forgery/forgery.mk
@@ -121,8 +123,8 @@ twin: lib ## the Python implementation against the vectors and the shared librar
 include go/go.mk
 
 # One after another, each with its seconds.
-TESTS := lint unit capi-test hpp-test constant-time packages-test no-std readme twin envoy-unit e2e-smoke demo-smoke go-test go-envoy
-CHECKS := $(TESTS) bench-instructions bench-check jump-exhaustive forgery capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test go-check e2e demo
+TESTS := lint unit capi-test abi supply hpp-test constant-time packages-test no-std readme twin envoy-unit e2e-smoke demo-smoke go-test go-envoy
+CHECKS := $(TESTS) msrv minimal-versions bench-instructions bench-check jump-exhaustive forgery capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test go-check e2e demo
 
 define run
 	@for target in $(1); do echo "== $$target"; start=$$(date +%s); \

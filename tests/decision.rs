@@ -16,5 +16,7 @@ mod random;
 mod rules;
 #[path = "decision/table.rs"]
 mod table;
+#[path = "decision/upgrade.rs"]
+mod upgrade;
 #[path = "decision/world.rs"]
 mod world;

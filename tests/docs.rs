@@ -8,6 +8,8 @@ use tokenpin::{
     identity_hash, jump, key_hash, mix, neg_log2, select,
 };
 
+#[path = "docs/links.rs"]
+mod links;
 #[path = "docs/page.rs"]
 mod page;
 

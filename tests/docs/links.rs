@@ -1,0 +1,64 @@
+//! Links between the pages lead to files and headings that exist.
+
+use std::path::{Path, PathBuf};
+
+/// The folders that hold pages.
+const FOLDERS: [&str; 9] =
+    [".", "docs", "envoy", "envoy/demo", "fuzz", "go", "packaging", "tests/capi", "tests/vectors"];
+
+fn pages() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = FOLDERS.iter().filter_map(|folder| std::fs::read_dir(root.join(folder)).ok());
+    let files = folders.flatten().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
+}
+
+/// The text outside of blocks of code.
+fn prose(page: &str) -> String {
+    page.split("```").step_by(2).collect()
+}
+
+/// The name that GitHub gives a heading.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+/// What is wrong with a link on a page, if anything.
+fn problem(page: &Path, target: &str) -> Option<String> {
+    let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+    let path = if file.is_empty() { page.to_owned() } else { page.parent()?.join(file) };
+    if !path.exists() {
+        return Some(format!("{}: no file {file}", page.display()));
+    }
+    if heading.is_empty() {
+        return None;
+    }
+    let there = prose(&std::fs::read_to_string(&path).unwrap());
+    let found =
+        there.lines().any(|line| line.starts_with('#') && anchor(line) == heading.to_lowercase());
+    (!found).then(|| format!("{}: {target} has no such heading", page.display()))
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let pages = pages();
+    assert!(pages.len() >= 14, "the pages were found");
+    let mut problems = Vec::new();
+    let mut links = 0;
+    for page in &pages {
+        let text = prose(&std::fs::read_to_string(page).unwrap());
+        for (target, _) in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')) {
+            if !target.contains("://") {
+                links += 1;
+                problems.extend(problem(page, target));
+            }
+        }
+    }
+    assert!(links >= 50, "links were found");
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+    let readme = &pages[0];
+    assert!(problem(readme, "no/such/file.md").is_some(), "a dead link is noticed");
+    assert!(problem(readme, "#no-such-heading").is_some(), "and a missing heading");
+}
