@@ -72,7 +72,7 @@ class World:
         self.cookies = collections.deque(maxlen=300)  # (key, value) that clients got
         self.counts = collections.Counter()
         self.lock = threading.Lock()
-        self.retired = None  # the id of a cookie key whose cookies have reached the end of their life
+        self.retired = None  # the id of a cookie key that is about to be dropped
 
     def count(self, *names):
         with self.lock:
@@ -355,8 +355,12 @@ class Worker:
             fail("provider", f"{found}; {CARRIER}: {answer.value(CARRIER)}")
         if value is None:
             return None
-        key_id = twin.unbase64url(value.encode())[1]
-        made, _ = opened(value, key=session.key, key_id=key_id)
+        try:
+            key_id = twin.unbase64url(value.encode())[1]
+            made, _ = opened(value, key=session.key, key_id=key_id)
+        except (AssertionError, KeyError, TypeError) as error:
+            fail("cookies", f"{found}; its cookie is no good: {error!r}")
+            return None
         before = session.opened
         if before and (made.id, made.issued_at) != (before.id, before.issued_at):
             fail("cookies", f"{found}; a cookie of another session: {made}, was {before}")
@@ -422,7 +426,7 @@ class Attacker:
                 if not replica.envoy.process.alive() and not replica.may_be_stopped(
                     trail.begin, now
                 ):
-                    self.world.fail("alive", f"{replica.folder.name} died of {fields}"[:400])
+                    self.world.fail("alive", f"{replica.folder.name} is dead after {fields}"[:400])
                 return None
             self.world.count(f"hostile {answer.status}")
             self.world.tally(replica, life, trail, answer)
@@ -503,5 +507,3 @@ class Attacker:
         _, value = self.cookie()
         self.refused("other scope", [("x-tenant", tenant), ("cookie", f"{name}={value}")])
         self.send([("x-tenant", tenant), ("cookie", f"{name}={theirs}; {COOKIE}={value}")])
-
-

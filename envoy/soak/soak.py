@@ -18,6 +18,7 @@ import random
 import re
 import secrets
 import shutil
+import signal
 import statistics
 import sys
 import threading
@@ -50,7 +51,8 @@ RING_IDS = range(1, 100)  # more cookie keys than a run rotates through
 AWAY_AT_ONCE = 3  # so that every replica has tokens that are up
 
 # A process leaks if its memory grows by more than this over the last two thirds of its life, by the
-# median of the slopes between all pairs of samples (Theil and Sen), which single jumps do not move.
+# median of the slopes over a tenth of that time. A leak is in each of these slopes. A step, such as
+# the allocator makes, is in a tenth of them, so the median does not see it.
 GROWTH_PER_REQUEST = 200  # bytes
 GROWTH_AT_LEAST = 3 << 19  # bytes: pages and arenas come in steps
 SHORTEST_LIFE = 20  # seconds; younger processes are still warming up
@@ -412,9 +414,8 @@ class Memory:
 def growth(samples):
     """(bytes by which it grew over the last two thirds, by the median slope; their seconds)."""
     late = samples[len(samples) // 3 :]
-    slopes = [
-        (b[1] - a[1]) / (b[0] - a[0]) for i, a in enumerate(late) for b in late[i + 1 :: 3]
-    ]
+    lag = len(late) // 10
+    slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in zip(late, late[lag:])]
     seconds = late[-1][0] - late[0][0]
     return statistics.median(slopes) * seconds, seconds
 
@@ -630,6 +631,7 @@ def main():
     parser.add_argument("--seed", type=int, default=secrets.randbits(32))
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}, {arguments.seconds} s", flush=True)
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # and stop the Envoys
     # A session sends the same cookie many times.
     twin.cookie_tag = functools.lru_cache(4096)(twin.cookie_tag)
     twin.unbase64url = functools.lru_cache(4096)(twin.unbase64url)
