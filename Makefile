@@ -71,6 +71,7 @@ vectors: ## tests/vectors/*_v1.json, the worked examples and figures in docs/, f
 include envoy/envoy.mk
 include envoy/unit/unit.mk
 include envoy/e2e/e2e.mk
+include envoy/soak/soak.mk
 
 # What other languages and tools say of the same code.
 include tests/capi/tests.mk
@@ -124,7 +125,7 @@ include go/go.mk
 
 # One after another, each with its seconds.
 TESTS := lint unit capi-test abi supply hpp-test constant-time packages-test no-std readme twin envoy-unit e2e-smoke demo-smoke go-test go-envoy
-CHECKS := $(TESTS) msrv minimal-versions bench-instructions bench-check jump-exhaustive forgery capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test go-check e2e demo
+CHECKS := $(TESTS) msrv minimal-versions bench-instructions bench-check jump-exhaustive forgery capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test go-check e2e demo soak
 
 define run
 	@for target in $(1); do echo "== $$target"; start=$$(date +%s); \

@@ -17,6 +17,7 @@ namespace {
 
 constexpr uint32_t kMaxCapacity = 65536;
 constexpr size_t kMaxSecret = 65536;
+constexpr size_t kFirstRead = 4095;
 
 // Wipes what a string holds, and what a shorter or moved one may have left in its buffer.
 void Wipe(std::string* text) {
@@ -519,14 +520,22 @@ std::optional<std::string> ReadFile(const std::string& path, size_t limit) {
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) return std::nullopt;
   struct stat found {};
+  size_t size = kFirstRead;  // of what has none: an empty file, a pipe, a file in /proc
   if (fstat(file, &found) == 0 && found.st_size > 0) {
-    limit = std::min(limit, static_cast<size_t>(found.st_size));
+    size = limit = std::min(limit, static_cast<size_t>(found.st_size));
   }
   // One byte more tells a file that is too long, or that grows.
-  std::string contents(limit + 1, '\0');
+  std::string contents(std::min(size, limit) + 1, '\0');
   size_t length = 0;
   ssize_t got = 1;
-  while (got > 0 && length < contents.size()) {
+  while (got > 0 && length <= limit) {
+    if (length == contents.size()) {
+      // What was read may be a secret, of which no copy is left behind.
+      std::string longer(std::min(2 * length, limit + 1), '\0');
+      contents.copy(longer.data(), length);
+      explicit_bzero(contents.data(), length);
+      contents.swap(longer);
+    }
     got = read(file, contents.data() + length, contents.size() - length);
     if (got > 0) length += static_cast<size_t>(got);
   }

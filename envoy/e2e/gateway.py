@@ -50,6 +50,11 @@ def credential(account):
     return f"sk-{account}-0123456789abcdef"
 
 
+def authorizations(accounts):
+    """What an `Upstream` knows the accounts by."""
+    return {f"Bearer {credential(name)}".encode(): name for name in accounts}
+
+
 ENVIRONMENT = {
     "PLACEMENT_KEY": PLACEMENT_KEY.hex(),
     **{f"COOKIE_KEY_{id}": key.hex() for id, key in COOKIE_KEYS.items()},
@@ -58,6 +63,13 @@ ENVIRONMENT = {
 
 # What must not stand in any log: secrets, and each cookie that was made. Searched for after the tests.
 LOGGED_NEVER = set(ENVIRONMENT.values())
+
+
+def leaks(folder):
+    """What stands in a file that an Envoy wrote, and must not."""
+    for path in sorted(folder.glob("**/*.log")):
+        text = path.read_text(errors="replace")
+        yield from (f"{path}: {value}" for value in LOGGED_NEVER if value in text)
 
 
 def token(account, **fields):
@@ -207,10 +219,9 @@ def encoded(pairs):
 class Gateway:
     """Everything about it is closed by `close`."""
 
-    def __init__(self, folder, module_folder, environment=None):
+    def __init__(self, folder, module_folder, environment=None, upstream=None):
         self.folder = folder
-        accounts = {f"Bearer {credential(name)}".encode(): name for name in KNOWN}
-        self.upstream = Upstream(accounts)
+        self.upstream = upstream or Upstream(authorizations(KNOWN))
         self.envoy = stack.Envoy(folder, module_folder, {**ENVIRONMENT, **(environment or {})})
         self.clients = {}
 

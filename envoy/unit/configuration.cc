@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "../settings.h"
 #include "world.h"
 
 namespace {
@@ -493,6 +494,18 @@ void TestStates(Folder* folder) {
   Expect(Text(With(World(), "state_file", "\"/tmp\"")), "state_file: cannot be read");
 }
 
+// Room is taken for what is in a file, not for what could be.
+void TestRoom(Folder* folder) {
+  constexpr size_t kLimit = 16 << 20;
+  const auto empty = tokenpin_envoy::ReadFile(folder->Write("empty", ""), kLimit);
+  CHECK(empty && empty->empty() && empty->capacity() < 65536);
+  // Without a size, and longer than the first read.
+  const auto endless = tokenpin_envoy::ReadFile("/proc/self/smaps", kLimit);
+  CHECK(endless && endless->size() > 4096 && endless->capacity() < kLimit);
+  CHECK(endless && endless->back() == '\n' && endless->find('\0') == std::string::npos);
+  CHECK(!tokenpin_envoy::ReadFile("/proc/self/smaps", 4096));
+}
+
 // The same secret in a file and in the environment.
 void TestKeyForms(Folder* folder) {
   const std::string digits = "00112233445566778899aabbccddeeff";
@@ -592,6 +605,7 @@ int main() {
   TestJson();
   TestSecrets(&folder);
   TestStates(&folder);
+  TestRoom(&folder);
   TestKeyForms(&folder);
   TestRoutes();
   return check_report();

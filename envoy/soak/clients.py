@@ -1,0 +1,509 @@
+"""Clients of the soak: sessions that must stay where they are, and requests that nobody should send."""
+
+import collections
+import contextlib
+import http.client
+import json
+import random
+import threading
+import time
+
+import stack
+import tokenpin_twin as twin
+from gateway import (
+    CONSUMER,
+    COOKIE,
+    COOKIE_KEYS,
+    NAMES,
+    SESSION,
+    Gateway,
+    forge,
+    opened,
+    received,
+)
+from provider import EVIL, OTHERS, TAG
+from test_hostile import METHODS, REQUESTS, TARGETS, head
+from test_random import described
+
+CARRIER = "x-pin"
+EXISTING = "x-existing"
+USABLE = ("valid", "refresh_due")
+KINDS = [
+    ("anonymous, cookie", None, "cookie"),
+    ("anonymous, carrier", None, "carrier"),
+    ("consumer, cookie", CONSUMER, "cookie"),
+    ("consumer, no cookie", CONSUMER, None),
+    ("session key, cookie", SESSION, "cookie"),
+    ("session key, no cookie", SESSION, None),
+]
+
+
+class Replica(Gateway):
+    """One of the Envoys, with what is believed of it and what its clients saw."""
+
+    def __init__(self, folder, module_folder, environment, provider, belief):
+        super().__init__(folder, module_folder, environment, provider.server)
+        self.belief = belief
+        self.in_rotation = False
+        self.in_flight = 0
+        self.life = 0  # how often it was started
+        self.downtimes = []  # [begin, end] in which requests may go unanswered
+        self.tallies = collections.defaultdict(collections.Counter)  # by life
+        self.lock = threading.Lock()
+
+    def count(self, life, names):
+        with self.lock:
+            self.tallies[life].update(names)
+
+    def may_be_stopped(self, begin, end):
+        return any(since <= end and till >= begin for since, till in self.downtimes)
+
+
+class World:
+    """What all clients share."""
+
+    def __init__(self, replicas, provider, seed, fail):
+        self.replicas = replicas
+        self.provider = provider
+        self.seed = seed
+        self.fail = fail
+        self.stop = threading.Event()
+        self.live = {}  # session -> key id of its cookie
+        self.cookies = collections.deque(maxlen=300)  # (key, value) that clients got
+        self.counts = collections.Counter()
+        self.lock = threading.Lock()
+        self.retired = None  # the id of a cookie key that is about to be dropped
+
+    def count(self, *names):
+        with self.lock:
+            self.counts.update(names)
+
+    @contextlib.contextmanager
+    def replica(self, draw, other_than=None):
+        """One that is in rotation, which then is not stopped politely before the request ended."""
+        while True:
+            ready = [each for each in self.replicas if each.in_rotation and each is not other_than]
+            ready = ready or [each for each in self.replicas if each.in_rotation]
+            chosen = draw.choice(ready)
+            with chosen.lock:
+                if chosen.in_rotation:
+                    chosen.in_flight += 1
+                    break
+        try:
+            yield chosen
+        finally:
+            with chosen.lock:
+                chosen.in_flight -= 1
+
+    def tally(self, replica, life, trail, answer):
+        """Counts what the filter must have counted."""
+        decision = {name: value for name, value in answer.decision.items() if name in NAMES}
+        names = [f"{name}_{value}" for name, value in decision.items()]
+        retried = decision.get("outcome") == "retried"
+        if retried:
+            # The first try was a decision of the same kind.
+            names += [f"{n}_{'placed' if n == 'outcome' else v}" for n, v in decision.items()]
+            names.append("retries")
+        if answer.cookie or answer.value(CARRIER):
+            names.append("cookies_set")
+        replica.count(life, names)
+        if retried != (len(trail.tries) == 2):
+            self.fail("explained", f"tries {trail.tries}, but {answer.decision}")
+
+
+class Session:
+    def __init__(self, number, kind, draw):
+        self.name, header, self.jar = kind
+        self.headers = []
+        self.key = None
+        if header:
+            name = f"{header}-{number}"
+            self.headers.append((header, name))
+            make = twin.consumer_key if header == CONSUMER else twin.session_key
+            self.key = make(name.encode())
+        self.cookie = None
+        self.opened = None  # what is in the cookie
+        self.account = None  # which holds its state
+        self.state = None  # the id of the last response
+        self.last = None  # the replica
+        self.turns = 1 + int(draw.expovariate(1 / 25))
+        self.moved = 0
+
+
+class Worker:
+    """Holds many sessions at once, one request at a time."""
+
+    def __init__(self, world, number, workers, rate, sessions):
+        self.world = world
+        self.number = number
+        self.stride = workers
+        self.interval = 1 / rate
+        self.size = sessions
+        self.draw = random.Random(f"{world.seed} client {number}")
+        self.begun = 0
+        self.sessions = []
+        self.connections = {}
+
+    def run(self):
+        due = time.monotonic()
+        while not self.world.stop.is_set():
+            due = max(due + self.interval, time.monotonic() - 1)
+            time.sleep(max(0, due - time.monotonic()))
+            self.turn()
+        for connection, _ in self.connections.values():
+            connection.close()
+
+    def turn(self):
+        if len(self.sessions) < self.size and self.draw.random() < 0.3 or not self.sessions:
+            number = self.begun * self.stride + self.number
+            self.begun += 1
+            self.sessions.append(Session(number, self.draw.choice(KINDS), self.draw))
+            self.world.count("sessions", self.sessions[-1].name)
+        session = self.draw.choice(self.sessions)
+        expired = session.opened and session.opened.key_id == self.world.retired
+        if session.turns <= 0 or expired:
+            self.sessions.remove(session)
+            self.world.live.pop(session, None)
+            self.world.count("expired" if expired else "ended")
+            return
+        session.turns -= 1
+        self.send(session, *self.plan(session))
+
+    def plan(self, session):
+        """(method, path, existing, body), of a session with state mostly a follow-up."""
+        if session.state is None or self.draw.random() < 0.05:
+            return "POST", "/v1/responses", False, {"input": "Hello."}
+        chance = self.draw.random()
+        if chance < 0.05:
+            return "POST", "/v1/chat/completions", False, {"input": "Hello."}
+        if chance < 0.45:
+            return "GET", f"/v1/responses/{session.state}", True, None
+        body = {"input": "Go on.", "previous_response_id": session.state}
+        return "POST", "/v1/responses", chance < 0.75, body
+
+    def send(self, session, method, path, existing, body):
+        headers = list(session.headers)
+        cookies = OTHERS
+        if session.jar == "carrier":
+            headers.append((CARRIER, session.cookie or ""))
+        elif session.cookie:
+            first, second = OTHERS.split(b"; ")
+            pair = f"{COOKIE}={session.cookie}".encode()
+            pairs = [first, second]
+            pairs.insert(self.draw.randrange(3), pair)
+            cookies = b"; ".join(pairs)
+        headers.append(("cookie", cookies))
+        if existing and method == "POST":
+            headers.append((EXISTING, "true"))
+        data = None if body is None else json.dumps(body).encode()
+        for _ in range(100):
+            with self.world.replica(self.draw, session.last) as replica:
+                life = replica.life
+                trail = self.world.provider.trail(replica.belief, session=True)
+                answer = self.exchange(replica, method, path, [(TAG, trail.number), *headers], data)
+                now = self.world.provider.done(trail, answer is not None)
+            session.last = replica
+            self.world.count("requests")
+            if answer is not None and (answer.decision or trail.tries):
+                self.world.tally(replica, life, trail, answer)
+                self.judge(session, replica, trail, now, method, path, existing, cookies, answer)
+                return
+            # No answer, or one of Envoy's own.
+            if not replica.may_be_stopped(trail.begin, now):
+                seen = "none" if answer is None else f"{answer.status} {answer.body!r}"
+                self.world.fail("explained", f"{replica.folder.name} was up, its answer: {seen}")
+            self.world.count("stopped")
+            time.sleep(0.02)
+
+    def exchange(self, replica, method, path, headers, body):
+        connection, life = self.connections.get(replica, (None, None))
+        if life != replica.life:
+            if connection is not None:
+                connection.close()
+            connection = http.client.HTTPConnection(
+                stack.LOOPBACK, replica.envoy.port, timeout=stack.PATIENCE
+            )
+            self.connections[replica] = connection, replica.life
+        try:
+            connection.putrequest(method, path, skip_accept_encoding=True)
+            for name, value in headers:
+                connection.putheader(name, value)
+            if body is not None:
+                connection.putheader("content-length", len(body))
+            connection.endheaders(body)
+            response = connection.getresponse()
+            pairs = [(name.lower(), value) for name, value in response.getheaders()]
+            return received(response.status, pairs, response.read())
+        except (OSError, http.client.HTTPException):
+            connection.close()
+            del self.connections[replica]
+            return None
+
+    def judge(self, session, replica, trail, now, method, path, existing, cookies, answer):
+        world = self.world
+        found = f"{session.name} at {replica.folder.name}: {method} {path} "
+        found += f"existing={existing}: {answer.status} {answer.account} {answer.decision}"
+        status, state = answer.status, session.state
+        follow_up = state is not None and (existing or method == "POST")
+        stateless = answer.decision.get("source") == "stateless"
+        made = self.read_cookie(session, trail, answer, found)
+
+        # The decision is the second implementation's, by a view that the replica can have had.
+        request = twin.Request(int(trail.begin), made.id if made else b"\1" * 16)
+        request.method, request.target = method.encode(), path.encode()
+        request.existing = existing
+        request.trusted = True
+        for name, value in session.headers:
+            values = request.consumer_values if name == CONSUMER else request.session_values
+            values.append(value.encode())
+        request.cookies = [cookies]
+        if session.jar == "carrier":
+            request.carried, request.carrier = (session.cookie or "").encode(), True
+        begin, end = trail.begin, trail.tries[0].at if trail.tries else now
+        if len(trail.tries) == 2:
+            begin, end = trail.tries[0].at, trail.tries[1].at
+        views = replica.belief.views(begin, end)
+        world.count(f"views {min(len(views), 3)}")
+        if not any(self.agrees(view, request, trail, answer, made) for view in views):
+            slots = [[(s.identity, s.state, s.weight) for s in view.slots] for view in views]
+            world.fail("explained", f"{found}; not so by any of {slots}, tries {trail.tries}")
+
+        # What the client got is what the last account said, or the filter's refusal.
+        last = trail.tries[-1] if trail.tries else None
+        if last is not None:
+            if (status, answer.account) != (last.status, last.account):
+                world.fail("explained", f"{found}; but the provider: {last}")
+        else:
+            code = {"rejected": "session_unavailable", "none": "no_account_available"}
+            wanted = code.get(answer.outcome, "?")
+            if status != 503 or wanted.encode() not in answer.body:
+                world.fail("explained", f"{found}; and nobody was asked")
+        world.count(f"status {status}")
+        if session.cookie and not stateless and answer.decision["verdict"] not in USABLE:
+            world.fail("cookies", f"{found}; a cookie of key {session.opened.key_id}")
+
+        # No session with state moves, but from a token that is down or gone.
+        if follow_up and not stateless:
+            world.count("follow-ups")
+            elsewhere = last is not None and last.account != session.account
+            if elsewhere or status in (404, 503):
+                self.moved(session, replica, begin, end, elsewhere, status, found)
+        if made:
+            self.take_cookie(session, made, answer)
+        if stateless:
+            return
+        if status == 404:
+            session.state = None
+        elif status == 503 and self.draw.random() < 0.3:
+            session.state = None
+        elif status == 200 and method == "POST":
+            session.state = json.loads(answer.body)["id"]
+            session.account = answer.account
+
+    def moved(self, session, replica, begin, end, elsewhere, status, found):
+        world = self.world
+        what = "moved" if elsewhere else "refused"
+        if status == 404 and not elsewhere:
+            world.fail("stay", f"{found}; the state is on {session.account}")
+        elif session.jar is None:
+            # Goes where selection says; that it does was checked above.
+            world.count(f"{what} by selection", f"{status} by selection")
+        elif replica.belief.may_be_away(session.account, begin, end):
+            world.count(what, f"{status} away")
+        else:
+            world.fail("stay", f"{found}; {what}, and {session.account} was there")
+
+    def agrees(self, view, request, trail, answer, made):
+        """Whether the filter decided as the second implementation does by this view."""
+        tried = trail.tries[0].account if len(trail.tries) == 2 else None
+        names = [slot.identity for slot in view.slots]
+        request.tried = []
+        if tried is not None:
+            if tried.encode() not in names:
+                return False
+            request.tried = [names.index(tried.encode())]
+        decision = twin.decide(view, request)
+        seen = {name: value for name, value in answer.decision.items() if name != "slot"}
+        if described(decision) != seen:
+            return False
+        slot = answer.decision.get("slot")
+        if slot is None or decision.slot is None:
+            return slot is None and decision.slot is None
+        slot = int(slot)
+        if names[slot] != trail.tries[-1].account.encode():
+            return False
+        if answer.status == 200 and (made is not None) != (decision.cookie is not None):
+            return False
+        if decision.source == twin.SOURCE_STATELESS or (
+            decision.source == twin.SOURCE_MINTED and made is None
+        ):
+            # By a random number that nobody sees.
+            return twin.is_candidate(view.slots, slot, True, request.now, request.tried)
+        return slot == decision.slot
+
+    def read_cookie(self, session, trail, answer, found):
+        """What is in the cookie that came back, if one did."""
+        fail = self.world.fail
+        if trail.tries:
+            theirs = sum(value.startswith("up=1") for value in answer.values("set-cookie"))
+            if theirs != trail.tries[-1].evil:
+                fail("provider", f"{found}; {theirs} of the provider's cookies")
+        if EVIL in str(answer.headers):
+            fail("provider", f"{found}; the provider's value of our cookie")
+        value = answer.value(CARRIER) if session.jar == "carrier" else answer.cookie
+        if (answer.value(CARRIER) is not None) != (session.jar == "carrier" and value is not None):
+            fail("provider", f"{found}; {CARRIER}: {answer.value(CARRIER)}")
+        if value is None:
+            return None
+        try:
+            key_id = twin.unbase64url(value.encode())[1]
+            made, _ = opened(value, key=session.key, key_id=key_id)
+        except (AssertionError, KeyError, TypeError) as error:
+            fail("cookies", f"{found}; its cookie is no good: {error!r}")
+            return None
+        before = session.opened
+        if before and (made.id, made.issued_at) != (before.id, before.issued_at):
+            fail("cookies", f"{found}; a cookie of another session: {made}, was {before}")
+        if answer.outcome in ("placed", "retried", "repinned"):
+            if made.pin != twin.identity_hash((answer.account or "").encode()):
+                fail("cookies", f"{found}; its cookie has another pin")
+        elif before and made.pin != before.pin:
+            fail("cookies", f"{found}; its cookie has changed its pin")
+        self.world.cookies.append((session.key, value))
+        return made
+
+    def take_cookie(self, session, made, answer):
+        if session.jar is None:
+            return
+        session.cookie = answer.value(CARRIER) if session.jar == "carrier" else answer.cookie
+        session.opened = made
+        self.world.live[session] = made.key_id
+
+
+class Attacker:
+    """Sends what nobody sends by accident, to a replica that is in rotation."""
+
+    def __init__(self, world, number, rate):
+        self.world = world
+        self.interval = 1 / rate
+        self.draw = random.Random(f"{world.seed} attacker {number}")
+        self.moves = [
+            self.of_the_table,
+            self.of_the_table,
+            self.target,
+            self.method,
+            self.noise,
+            self.forged,
+            self.forged,
+            self.transplanted,
+            self.replayed,
+            self.other_scope,
+        ]
+
+    def run(self):
+        while not self.world.stop.is_set():
+            self.draw.choice(self.moves)()
+            self.world.stop.wait(self.interval)
+
+    def send(self, fields, method="GET", target="/v1/files"):
+        """The answer; None if there was none."""
+        with self.world.replica(self.draw) as replica:
+            life = replica.life
+            trail = self.world.provider.trail(replica.belief, session=False)
+            fields = [(TAG, str(trail.number)), *fields]
+            answer = None
+            with contextlib.suppress(OSError):
+                if self.draw.random() < 0.3:
+                    lower = [(name.lower(), value) for name, value in fields]
+                    (answer,) = replica.multiplex([(":path", target), *lower])
+                else:
+                    answer = replica.raw(head(method, target, fields))
+            now = self.world.provider.done(trail, answer is not None)
+            self.world.count("hostile")
+            if answer is None:
+                self.world.count("hostile unanswered")
+                replica.count(life, ["unanswered"])
+                if not replica.envoy.process.alive() and not replica.may_be_stopped(
+                    trail.begin, now
+                ):
+                    self.world.fail("alive", f"{replica.folder.name} is dead after {fields}"[:400])
+                return None
+            self.world.count(f"hostile {answer.status}")
+            self.world.tally(replica, life, trail, answer)
+            if answer.status >= 500 and not answer.decision:
+                if not replica.may_be_stopped(trail.begin, now):
+                    seen = f"{answer.status} {answer.body!r} to {fields}"
+                    self.world.fail("explained", seen[:400])
+            return answer
+
+    def refused(self, what, fields, **options):
+        """A cookie that must not be believed."""
+        answer = self.send(fields, **options)
+        if answer is not None and answer.decision.get("verdict") in USABLE:
+            self.world.fail("forged", f"{what}: {answer.decision} for {fields}")
+
+    def cookie(self):
+        """(key, value) of a cookie that some client has; one that the provider sets at first."""
+        cookies = self.world.cookies
+        return self.draw.choice(cookies) if cookies else (None, EVIL)
+
+    def of_the_table(self):
+        self.send(REQUESTS[self.draw.choice(list(REQUESTS))])
+
+    def target(self):
+        target = self.draw.choice(list(TARGETS.values()))
+        self.send([("content-length", "0")], "POST", target)
+
+    def method(self):
+        self.send([], self.draw.choice(METHODS))
+
+    def noise(self):
+        pieces = [";", "; ", "=", " ", "\t", '"', ",", "a", COOKIE, f"{COOKIE}=", "\xe9", "\x01"]
+        pieces += [self.cookie()[1], EVIL, "A" * 5000]
+        field = "".join(self.draw.choices(pieces, k=self.draw.randrange(1, 30)))
+        fields = [("cookie", field), (CARRIER, self.draw.choice(pieces))]
+        self.send(self.draw.sample(fields, self.draw.choice([1, 2])))
+
+    def forged(self):
+        """A flipped bit, another tail, another key, a guessed account."""
+        _, value = self.cookie()
+        place = self.draw.randrange(len(value))
+        other = self.draw.choice([c for c in twin.ALPHABET.decode() if c != value[place]])
+        made = self.draw.choice(
+            [
+                value[:place] + other + value[place + 1 :],
+                value[:place],
+                value + other,
+                value[:34] + self.cookie()[1][34:] if value != EVIL else EVIL,
+                EVIL,
+            ]
+        )
+        if made == value or any(made == each for _, each in list(self.world.cookies)):
+            return
+        many = self.draw.choice([1, 1, 2, 70])
+        self.refused("forged", [("cookie", "; ".join([f"{COOKIE}={made}"] * many))])
+
+    def transplanted(self):
+        """A keyed session's cookie under another key, an anonymous one under a key."""
+        key, value = self.cookie()
+        name = self.draw.choice([CONSUMER, SESSION])
+        self.refused("transplanted", [(name, "mallory"), ("cookie", f"{COOKIE}={value}")])
+        if key is not None:
+            self.refused("transplanted", [("cookie", f"{COOKIE}={value}")])
+
+    def replayed(self):
+        """An anonymous cookie is a bearer value. Sent again, it must not disturb its owner."""
+        key, value = self.cookie()
+        if key is None:
+            self.send([("cookie", f"{COOKIE}={value}"), (CARRIER, value)])
+
+    def other_scope(self):
+        """Cookies of a tenant without it, and of none under a tenant's name."""
+        tenant = f"tenant-{self.draw.randrange(5)}"
+        name = twin.default_name(b"\0" + tenant.encode()).decode()
+        key_id = self.draw.choice(list(COOKIE_KEYS))
+        theirs = forge("alpha", key_id=key_id, name=name, scope=b"\0" + tenant.encode())
+        self.refused("other scope", [("cookie", f"{COOKIE}={theirs}")])
+        _, value = self.cookie()
+        self.refused("other scope", [("x-tenant", tenant), ("cookie", f"{name}={value}")])
+        self.send([("x-tenant", tenant), ("cookie", f"{name}={theirs}; {COOKIE}={value}")])
