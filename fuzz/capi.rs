@@ -429,7 +429,7 @@ impl World {
         if self.odd(input) {
             let more = input.below(64);
             config.size = match input.below(4) {
-                0 => input.below(256),
+                0 => input.below(size_of::<tokenpin_config>()),
                 1 => usize::MAX,
                 _ => size_of::<tokenpin_config>() + more,
             };
