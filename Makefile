@@ -83,13 +83,16 @@ include tests/instructions/instructions.mk
 include tests/forgery/forgery.mk
 include tests/constant_time/constant_time.mk
 include benches/bench.mk
+include fuzz/fuzz.mk
 
 .PHONY: lint
 lint: tools ## formatting and lints, warnings denied
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path benches/Cargo.toml
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --quiet --locked --all-targets -- -D warnings
 	$(CARGO) clippy --quiet --locked --all-targets --features capi -- -D warnings
+	$(FUZZ_CARGO) clippy $(FUZZ_WHERE) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --no-deps --features capi
 	$(BUILD)/tools/bin/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cc' '*.cpp' '*.h' '*.hpp' ':!include/tokenpin.h')
 	$(BUILD)/tools/bin/ruff check --quiet benches envoy tests
@@ -124,7 +127,7 @@ twin: lib ## the Python implementation against the vectors and the shared librar
 include go/go.mk
 
 # One after another, each with its seconds.
-TESTS := lint unit capi-test abi supply hpp-test constant-time packages-test no-std readme twin envoy-unit e2e-smoke demo-smoke go-test go-envoy
+TESTS := lint unit capi-test abi supply hpp-test constant-time packages-test no-std readme twin envoy-unit e2e-smoke demo-smoke go-test go-envoy fuzz-replay fuzz-smoke
 CHECKS := $(TESTS) msrv minimal-versions bench-instructions bench-check jump-exhaustive forgery capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test go-check e2e demo soak
 
 define run

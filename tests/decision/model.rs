@@ -5,8 +5,8 @@
 //! tests of its own.
 
 use tokenpin::{
-    Config, Cookie, Error, Filter, Group, Key, KeyReason, Kind, MAX_MAX_AGE, Outcome, PinState,
-    Policy, Slot, Source, State, Strategy, Verdict, fnv1a32, key_hash, select,
+    Config, Cookie, Error, Filter, Group, Key, KeyReason, Kind, Limits, MAX_MAX_AGE, Outcome,
+    PinState, Policy, Slot, Source, State, Strategy, Verdict, fnv1a32, key_hash, select,
 };
 
 /// What the values of one key header amount to.
@@ -324,4 +324,17 @@ pub fn max_age(config: &Config<'_>, now: u64, issued_at: u32) -> u32 {
     let idle = or_longest(config.max_idle, u64::from(config.max_idle));
     let seconds = rest_of_life.min(idle).min(u64::from(MAX_MAX_AGE));
     u32::try_from(seconds).unwrap()
+}
+
+/// The limits on a cookie's life, and what `docs/cookie-format.md` says of refreshing.
+pub fn limits(config: &Config<'_>) -> Limits {
+    let refresh_interval = match (config.max_idle, config.max_age) {
+        (0, Some(max_age)) => max_age,
+        (0, None) if config.max_life == 0 || config.max_life > MAX_MAX_AGE => MAX_MAX_AGE,
+        (0, None) => 0,
+        (max_idle, None | Some(0)) => max_idle,
+        (max_idle, Some(max_age)) => max_idle.min(max_age),
+    };
+    let Config { skew, max_life, max_idle, .. } = *config;
+    Limits { skew, max_life, max_idle, refresh_interval }
 }

@@ -4,8 +4,7 @@ use proptest::prelude::{Just, Strategy as Draw, any, prop, prop_oneof};
 use proptest::sample::select as one_of;
 use proptest::test_runner::{Config as Runs, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use tokenpin::{
-    Affinity, Audience, Config, Cookie, Group, Key, Limits, Slot, State, Status, cookie,
-    identity_hash,
+    Affinity, Audience, Config, Cookie, Group, Key, Slot, State, Status, cookie, identity_hash,
 };
 
 use crate::compare::{
@@ -166,19 +165,6 @@ fn any_case() -> impl Draw<Value = AnyCase> {
         })
 }
 
-/// What `docs/cookie-format.md` says of refreshing.
-fn limits_of(config: &Config<'_>) -> Limits {
-    let refresh_interval = match (config.max_idle, config.max_age) {
-        (0, Some(max_age)) => max_age,
-        (0, None) if config.max_life == 0 || config.max_life > 34_560_000 => 34_560_000,
-        (0, None) => 0,
-        (max_idle, None | Some(0)) => max_idle,
-        (max_idle, Some(max_age)) => max_idle.min(max_age),
-    };
-    let Config { skew, max_life, max_idle, .. } = *config;
-    Limits { skew, max_life, max_idle, refresh_interval }
-}
-
 impl AnyCase {
     fn check(&self, reached: &mut Reached) -> Result<(), String> {
         let config = &self.config;
@@ -213,7 +199,7 @@ impl AnyCase {
             }
         };
         let values: Vec<_> = self.carried.iter().chain(&self.cookies).map(value).collect();
-        let limits = limits_of(config);
+        let limits = model::limits(config);
         let read = |value: &Vec<u8>| {
             cookie::decode(&mint.ring, &audience, key.as_ref(), &limits, self.now, value).unwrap()
         };

@@ -1,0 +1,1678 @@
+//! The whole C ABI: any sequence of calls, with null, misaligned and overlapping pointers, lengths
+//! that cannot be, numbers that are no value of their enum, handles that are none or are wiped.
+//!
+//! All memory that a call may touch is a heap block of exactly the size it was told, so that
+//! `AddressSanitizer` sees every byte too far. Besides, after every call:
+//!
+//! * the status has a name;
+//! * after a refusal no output has changed, but the length of a buffer that is too small and the
+//!   place of the error; after success nothing behind the reported length;
+//! * inputs, and affinities in memory of the caller, have not changed;
+//! * where no argument was odd, status and outputs are those of the core.
+#![no_main]
+
+use std::collections::BTreeMap;
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, Once};
+use std::{ptr, slice};
+
+use libfuzzer_sys::fuzz_target;
+#[expect(clippy::wildcard_imports, reason = "the whole of it is called")]
+use tokenpin::capi::*;
+use tokenpin::{
+    Audience, Cookie, CookieName, DEFAULT_RULES, Field, Filter, Group, Key, KeyRing, Kind, MAX_KEY,
+    MAX_MAX_AGE, MAX_NAME, MAX_SCOPE, MAX_SET_COOKIE, Policy, Role, Rule, SameSite, Secret, Slot,
+    State, Strategy, VALUE_LEN, Verdict, cookie, header,
+};
+use tokenpin_fuzz::{Input, NOW, cookie_key, secret};
+
+fuzz_target!(|data: &[u8]| {
+    report_at_exit();
+    let mut input = Input::new(data);
+    let mut world = World::default();
+    world.build(&mut input);
+    for _ in 0..32 {
+        world.step(&mut input);
+        if input.is_empty() {
+            break;
+        }
+    }
+    world.end();
+});
+
+/// Which functions succeeded, and which refused.
+static REPORTING: AtomicBool = AtomicBool::new(false);
+static REACHED: Mutex<BTreeMap<&str, [bool; 2]>> = Mutex::new(BTreeMap::new());
+
+/// What cannot refuse.
+const NEVER_REFUSE: [&str; 6] = [
+    "tokenpin_abi_version",
+    "tokenpin_abi_v1",
+    "tokenpin_version",
+    "tokenpin_affinity_wipe",
+    "tokenpin_affinity_free",
+    "tokenpin_key_ring_wipe",
+];
+
+/// If the environment asks for it, fails at the end unless every function of the header was reached,
+/// with success and with a refusal.
+fn report_at_exit() {
+    unsafe extern "C" {
+        fn atexit(callback: extern "C" fn()) -> i32;
+        fn _exit(status: i32) -> !;
+    }
+    extern "C" fn report() {
+        let reached = REACHED.lock().unwrap();
+        let header = include_str!("../include/tokenpin.h");
+        let name = |line: &'static str| {
+            let (name, _) = line.rsplit(&[' ', '*']).find_map(|word| word.split_once('('))?;
+            name.starts_with("tokenpin_").then_some(name)
+        };
+        let code = header.lines().filter(|line| !line.starts_with(" *") && line.contains('('));
+        let mut missing = 0;
+        let mut functions = 0;
+        for name in code.filter_map(name) {
+            let [success, refusal] = reached.get(name).copied().unwrap_or_default();
+            functions += 1;
+            if !success || !(refusal || NEVER_REFUSE.contains(&name)) {
+                eprintln!("{name}: success {success}, refusal {refusal}");
+                missing += 1;
+            }
+        }
+        eprintln!("functions reached: {} of {functions}", functions - missing);
+        if missing > 0 || functions < 40 {
+            // SAFETY: takes any number.
+            unsafe { _exit(1) };
+        }
+    }
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if std::env::var_os("TOKENPIN_FUZZ_REACH").is_some_and(|it| !it.is_empty()) {
+            // SAFETY: the function lives as long as the program.
+            unsafe { atexit(report) };
+            REPORTING.store(true, Relaxed);
+        }
+    });
+}
+
+/// Calls a function of the C ABI and remembers that.
+macro_rules! call {
+    ($name:ident($($argument:expr),* $(,)?)) => {{
+        // SAFETY: every pointer is null, or to a block as large as the contract asks for.
+        let status = unsafe { $name($($argument),*) };
+        done(stringify!($name), status)
+    }};
+}
+
+fn done(name: &'static str, status: i32) -> i32 {
+    if REPORTING.load(Relaxed) {
+        REACHED.lock().unwrap().entry(name).or_default()[usize::from(status != OK)] = true;
+    }
+    let known = u8::try_from(status).ok().and_then(Status::from_number);
+    assert!(known.is_some(), "{name} returned {status}");
+    status
+}
+
+const OK: i32 = Status::Ok as i32;
+const FILL: u8 = 0xa5;
+
+/// One piece of memory that a call was given.
+struct Block {
+    memory: Box<[u8]>,
+    before: Box<[u8]>,
+    /// An output that may change also where the call refuses.
+    loose: bool,
+    output: bool,
+}
+
+#[derive(Default)]
+struct World {
+    blocks: Vec<Block>,
+    /// Arguments of this call may be odd.
+    odd: bool,
+    /// One is.
+    was_odd: bool,
+    /// An output lies within other memory of this call.
+    overlap: bool,
+    affinities: Vec<Handle>,
+    rings: Vec<Ring>,
+    slots: Vec<Box<[tokenpin_slot]>>,
+    decisions: Vec<tokenpin_decision>,
+}
+
+struct Handle {
+    pointer: *mut tokenpin_affinity,
+    /// Memory of the caller; else it came from `tokenpin_affinity_new`.
+    own: Option<Box<[u8]>>,
+    size: usize,
+    alive: bool,
+}
+
+struct Ring {
+    words: Box<tokenpin_key_ring>,
+    keys: Vec<(u8, Role)>,
+    alive: bool,
+}
+
+/// An output buffer.
+struct Buffer {
+    start: *mut c_void,
+    capacity: usize,
+    len: *mut usize,
+}
+
+impl World {
+    /// Whether the next argument is odd.
+    fn odd(&mut self, input: &mut Input<'_>) -> bool {
+        let odd = self.odd && input.one_in(8);
+        self.was_odd |= odd;
+        odd
+    }
+
+    fn block(&mut self, bytes: Vec<u8>, output: bool) -> *mut u8 {
+        let mut memory = bytes.into_boxed_slice();
+        let pointer = memory.as_mut_ptr();
+        self.blocks.push(Block { before: memory.clone(), memory, loose: false, output });
+        pointer
+    }
+
+    /// Bytes from the fuzzer, or any way in which bytes can be told wrong.
+    fn bytes(&mut self, input: &mut Input<'_>, bytes: &[u8]) -> tokenpin_bytes {
+        if self.odd(input) {
+            let pointer = self.block(bytes.to_vec(), false);
+            return match input.below(5) {
+                0 => tokenpin_bytes { ptr: ptr::null(), len: 1 + input.below(9) },
+                1 => tokenpin_bytes { ptr: ptr::null(), len: usize::MAX },
+                2 => tokenpin_bytes { ptr: pointer.cast(), len: usize::MAX - input.below(9) },
+                3 => tokenpin_bytes { ptr: pointer.cast(), len: 1 << 63 },
+                _ => tokenpin_bytes { ptr: ptr::without_provenance(1), len: 0 },
+            };
+        }
+        if bytes.is_empty() {
+            return tokenpin_bytes { ptr: ptr::null(), len: 0 };
+        }
+        tokenpin_bytes { ptr: self.block(bytes.to_vec(), false).cast(), len: bytes.len() }
+    }
+
+    /// A structure, or a bad pointer to one.
+    fn put<T>(&mut self, input: &mut Input<'_>, value: &T) -> *const T {
+        self.array(input, slice::from_ref(value)).0
+    }
+
+    /// An array, or something that cannot be one.
+    fn array<T>(&mut self, input: &mut Input<'_>, values: &[T]) -> (*const T, usize) {
+        let size = size_of_val(values);
+        // SAFETY: the bytes of the values, padding included, which nobody looks at.
+        let bytes = unsafe { slice::from_raw_parts(values.as_ptr().cast::<u8>(), size) };
+        if self.odd(input) {
+            return match input.below(4) {
+                0 => (ptr::null(), values.len().max(1)),
+                1 if align_of::<T>() > 1 => {
+                    let pointer = self.block([&[FILL], bytes].concat(), false);
+                    (pointer.wrapping_add(1).cast(), values.len())
+                }
+                2 => (self.block(bytes.to_vec(), false).cast(), usize::MAX / 2),
+                _ => (ptr::null(), usize::MAX),
+            };
+        }
+        if values.is_empty() {
+            return (ptr::null(), 0);
+        }
+        (self.block(bytes.to_vec(), false).cast(), values.len())
+    }
+
+    /// A place for an output of `count` things: exactly as large, or a bad pointer, or within
+    /// memory that this call was given before.
+    fn outs<T>(&mut self, input: &mut Input<'_>, count: usize) -> *mut T {
+        let size = size_of::<T>() * count;
+        if self.odd(input) {
+            match input.below(4) {
+                0 => return ptr::null_mut(),
+                1 if align_of::<T>() > 1 => {
+                    return self.block(vec![FILL; size + 1], true).wrapping_add(1).cast();
+                }
+                2 | 3 if !self.blocks.is_empty() => {
+                    let block = input.below(self.blocks.len());
+                    let block = &mut self.blocks[block];
+                    let room = block.memory.len().checked_sub(size);
+                    if let Some(room) = room {
+                        let at = input.below(room.min(255) + 1) / align_of::<T>() * align_of::<T>();
+                        self.overlap = true;
+                        return block.memory.as_mut_ptr().wrapping_add(at).cast();
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.block(vec![FILL; size], true).cast()
+    }
+
+    fn out<T>(&mut self, input: &mut Input<'_>) -> *mut T {
+        self.outs(input, 1)
+    }
+
+    /// Marks what was drawn last as changed also by refusals.
+    fn loose<T>(&mut self, pointer: *mut T) -> *mut T {
+        if let Some(block) = self.blocks.last_mut() {
+            block.loose = true;
+        }
+        pointer
+    }
+
+    /// An output that the function does without.
+    fn optional<T>(&mut self, input: &mut Input<'_>) -> *mut T {
+        if input.one_in(4) { ptr::null_mut() } else { self.out(input) }
+    }
+
+    fn buffer(&mut self, input: &mut Input<'_>, enough: usize) -> Buffer {
+        let capacity = if input.one_in(3) { input.below(256) } else { enough };
+        let start: *mut u8 = match capacity {
+            0 => ptr::null_mut(),
+            _ => self.outs(input, capacity),
+        };
+        let capacity = if self.odd(input) { usize::MAX - input.below(2) } else { capacity };
+        let len = self.out(input);
+        Buffer { start: start.cast(), capacity, len: self.loose(len) }
+    }
+
+    /// What was written to a buffer, checked.
+    fn written(&mut self, buffer: &Buffer, status: i32) -> Option<Vec<u8>> {
+        if self.overlap || buffer.len.is_null() || !buffer.len.is_aligned() {
+            return None;
+        }
+        // SAFETY: a block of this size.
+        let len = unsafe { *buffer.len };
+        if status == Status::BufferTooSmall as i32 {
+            assert!(len > buffer.capacity, "{len} fit into {}", buffer.capacity);
+            return None;
+        }
+        if status != OK {
+            assert_eq!(len.to_ne_bytes(), [FILL; 8], "a length in spite of the error");
+            return None;
+        }
+        assert!(len <= buffer.capacity);
+        if buffer.start.is_null() {
+            return Some(Vec::new());
+        }
+        // SAFETY: a block of this size.
+        let all = unsafe { slice::from_raw_parts(buffer.start.cast::<u8>(), buffer.capacity) };
+        assert!(all[len..].iter().all(|&byte| byte == FILL), "written past the end");
+        Some(all[..len].to_vec())
+    }
+
+    /// What was written to a place; `None` if there is no telling.
+    fn read<T: Copy>(&self, place: *mut T, status: i32) -> Option<T> {
+        let readable = status == OK && !self.overlap && !place.is_null();
+        // SAFETY: a block of this size, written to.
+        readable.then(|| unsafe { place.read() })
+    }
+
+    /// Whether what the core says is what has to come.
+    fn fair(&self) -> bool {
+        !self.was_odd
+    }
+
+    /// One call, and what it must leave alone.
+    fn step(&mut self, input: &mut Input<'_>) {
+        self.odd = input.one_in(3);
+        (self.was_odd, self.overlap) = (false, false);
+        let function = FUNCTIONS[input.below(FUNCTIONS.len())];
+        let snapshot: Vec<_> = self.affinities.iter().map(|it| it.own.clone()).collect();
+        let (status, changes) = function(self, input);
+        let loose = self.overlap && (status == OK || self.blocks.iter().any(|block| block.loose));
+        for block in &self.blocks {
+            let free = loose || block.loose || block.output && status == OK;
+            assert!(free || block.memory == block.before, "changed, at status {status}");
+        }
+        if !changes {
+            let now: Vec<_> = self.affinities.iter().map(|it| it.own.clone()).collect();
+            assert!(now == snapshot, "an affinity has changed");
+        }
+        self.blocks.clear();
+    }
+
+    /// A handle: mostly a live one.
+    fn handle(&mut self, input: &mut Input<'_>) -> *mut tokenpin_affinity {
+        if self.odd(input) {
+            return match input.below(4) {
+                0 => ptr::null_mut(),
+                1 => self.block(vec![FILL; 8192], false).cast(),
+                2 => self.block(vec![0; 8192], false).cast(),
+                _ => self.block(vec![0; 8192], false).wrapping_add(1).cast(),
+            };
+        }
+        let any = self.affinities.len();
+        if any == 0 {
+            self.was_odd = true;
+            return ptr::null_mut();
+        }
+        let handle = &self.affinities[input.below(any)];
+        self.was_odd |= !handle.alive;
+        handle.pointer
+    }
+
+    /// Something to build with, without which little is reached.
+    fn build(&mut self, input: &mut Input<'_>) {
+        ring_init(self, input);
+        slots_init(self, input);
+        affinity_new(self, input);
+        self.blocks.clear();
+    }
+
+    fn end(&mut self) {
+        for handle in self.affinities.drain(..) {
+            if handle.own.is_none() {
+                call!(tokenpin_affinity_free_(handle.pointer));
+            }
+        }
+    }
+
+    fn config(&mut self, input: &mut Input<'_>) -> (*const tokenpin_config, Vec<[u8; 16]>) {
+        // SAFETY: zero is a value of every field.
+        let mut config: tokenpin_config = unsafe { std::mem::zeroed() };
+        // SAFETY: a whole configuration.
+        unsafe { tokenpin_config_init(&raw mut config, size_of::<tokenpin_config>()) };
+        let mut secrets = vec![secret(200)];
+        config.placement_key = secrets[0];
+        let mut keys = Vec::new();
+        for i in 0..=input.small(3) {
+            let id = if self.odd(input) { input.byte() } else { i };
+            let role = if i == 0 { Role::Sign } else { input.pick(&[Role::Accept, Role::Retire]) };
+            let role = if self.odd(input) { input.byte() } else { role as u8 };
+            secrets.push(secret(id));
+            keys.push(tokenpin_cookie_key { id, role, secret: secret(id) });
+        }
+        (config.cookie_keys, config.cookie_key_count) = self.array(input, &keys);
+        let mut slots = Vec::new();
+        for i in 0..=input.small(5) {
+            let vacant = input.one_in(6);
+            let identity = if self.odd(input) { input.bytes().to_vec() } else { vec![b'a' + i] };
+            let identity = self.bytes(input, if vacant { b"" } else { &identity });
+            let mut status = self.status(input);
+            status.state = if vacant { State::Vacant as u8 } else { status.state };
+            slots.push(tokenpin_slot_config { identity, status });
+        }
+        (config.slots, config.slot_count) = self.array(input, &slots);
+        let scope = if input.flag() { input.limited(MAX_SCOPE) } else { Vec::new() };
+        config.scope = self.bytes(input, &scope);
+        let name = if input.one_in(4) { self.name(input) } else { Vec::new() };
+        config.cookie_name = self.bytes(input, &name);
+        config.attributes = self.attributes(input, &name);
+        let rules = self.rules(input);
+        (config.rules, config.rule_count) = self.array(input, &rules);
+        config.max_age = input.pick(&[TOKENPIN_MAX_AGE_AUTO, 0, 3_600, MAX_MAX_AGE]);
+        config.max_idle = input.pick(&[0, 255, 86_400]);
+        config.max_life = input.pick(&[0, 255, 2_592_000, u32::MAX]);
+        if self.odd(input) {
+            (config.success_first, config.success_last) = (input.u16(), input.u16());
+            config.max_age = input.u32();
+        }
+        if self.odd(input) {
+            config.placement_key = input.pick(&[[0; 16], secret(0), secret(201)]);
+            secrets[0] = config.placement_key;
+        }
+        config.strategy = self.number(input, Strategy::ALL.len());
+        config.policy_existing = self.number(input, Policy::ALL.len());
+        config.policy_new = self.number(input, Policy::ALL.len());
+        for switch in [
+            &raw mut config.combine_keys,
+            &raw mut config.reject_bad_keys,
+            &raw mut config.keyed_cookies,
+            &raw mut config.mint_single,
+            &raw mut config.prompt_cache,
+        ] {
+            // SAFETY: fields of the configuration.
+            unsafe { *switch = self.number(input, 2) };
+        }
+        // A larger one, as a newer header has it.
+        if self.odd(input) {
+            let more = input.below(64);
+            config.size = match input.below(4) {
+                0 => input.below(size_of::<tokenpin_config>()),
+                1 => usize::MAX,
+                _ => size_of::<tokenpin_config>() + more,
+            };
+            let size = size_of::<tokenpin_config>();
+            // SAFETY: the bytes of the configuration.
+            let bytes = unsafe { slice::from_raw_parts((&raw const config).cast::<u8>(), size) };
+            let mut bytes = bytes.to_vec();
+            bytes.resize(size + more, 0);
+            if more > 0 && input.flag() {
+                bytes[size + input.below(more)] = input.byte();
+            }
+            return (self.block(bytes, false).cast(), secrets);
+        }
+        (self.put(input, &config), secrets)
+    }
+
+    /// A number of an enum with `count` values, or one that is none.
+    fn number(&mut self, input: &mut Input<'_>, count: usize) -> u8 {
+        if self.odd(input) { input.byte() } else { input.byte() % u8::try_from(count).unwrap() }
+    }
+
+    fn name(&mut self, input: &mut Input<'_>) -> Vec<u8> {
+        if self.odd(input) {
+            return input.limited(MAX_NAME);
+        }
+        input.pick(&[&b"pin"[..], b"__Host-tokenpin", b"__Secure-pin"]).to_vec()
+    }
+
+    fn status(&mut self, input: &mut Input<'_>) -> tokenpin_slot_status {
+        let odd = self.odd(input);
+        tokenpin_slot_status {
+            until: if odd { input.u64() } else { input.pick(&[0, 0, NOW.into(), (1 << 45) - 1]) },
+            weight: if odd { input.u32() } else { input.pick(&[65_536, 65_536, 0, 1, 30_000]) },
+            state: if odd { input.byte() } else { input.small(3) },
+        }
+    }
+
+    fn attributes(&mut self, input: &mut Input<'_>, name: &[u8]) -> tokenpin_attributes {
+        let free = name == b"pin";
+        let path = if free { input.pick(&[&b""[..], b"/v1"]) } else { b"" };
+        let path = if self.odd(input) { input.limited(1024) } else { path.to_vec() };
+        let domain = if free { input.pick(&[&b""[..], b"a.example"]) } else { b"" };
+        let domain = if self.odd(input) { input.limited(1024) } else { domain.to_vec() };
+        tokenpin_attributes {
+            path: self.bytes(input, &path),
+            domain: self.bytes(input, &domain),
+            secure: if self.odd(input) { input.byte() } else { 1 },
+            http_only: self.number(input, 2),
+            same_site: self.number(input, SameSite::ALL.len()),
+            partitioned: self.number(input, 2),
+        }
+    }
+
+    fn rules(&mut self, input: &mut Input<'_>) -> Vec<tokenpin_rule> {
+        let count = if input.one_in(4) { input.below(4) } else { 0 };
+        (0..count)
+            .map(|_| {
+                let pattern = if self.odd(input) {
+                    input.bytes()
+                } else {
+                    input.pick(&[&b"responses"[..], b"a/b", b"files"])
+                };
+                let pattern = self.bytes(input, pattern);
+                tokenpin_rule { pattern, group: self.number(input, Group::ALL.len()) }
+            })
+            .collect()
+    }
+
+    /// A key as C sees it and as the core does.
+    fn key<'k>(
+        &mut self,
+        input: &mut Input<'_>,
+        parts: &'k (Vec<u8>, Vec<u8>, [u8; 16]),
+    ) -> (*const tokenpin_key, Key<'k>) {
+        let kind = self.number(input, Kind::ALL.len());
+        let (first, second, id) = parts;
+        let key = match kind {
+            0 => Key::Anonymous(id),
+            1 => Key::Consumer(first),
+            2 => Key::Session(first),
+            _ => Key::Combined { consumer: first, session: second },
+        };
+        let bytes = self.bytes(input, if kind == 0 { id } else { first });
+        let session = self.bytes(input, second);
+        (self.put(input, &tokenpin_key { kind, key: bytes, session }), key)
+    }
+}
+
+/// What keys are made of.
+fn parts(input: &mut Input<'_>) -> (Vec<u8>, Vec<u8>, [u8; 16]) {
+    let mut part = |name: &[u8]| if input.flag() { input.limited(MAX_KEY) } else { name.to_vec() };
+    (part(b"alice"), part(b"thread-7"), input.array())
+}
+
+/// Wiping and freeing return nothing.
+unsafe fn tokenpin_affinity_free_(affinity: *mut tokenpin_affinity) -> i32 {
+    // SAFETY: passed on.
+    unsafe { tokenpin_affinity_free(affinity) };
+    OK
+}
+
+/// A call: its status, and whether it may change an affinity.
+type Function = fn(&mut World, &mut Input<'_>) -> (i32, bool);
+
+/// The more often, the more often it stands here.
+const FUNCTIONS: [Function; 44] = [
+    config_init,
+    affinity_size,
+    affinity_init,
+    affinity_init,
+    affinity_new,
+    affinity_wipe,
+    affinity_free,
+    set_slot,
+    get_slot,
+    find,
+    capacity,
+    affinity_cookie_name,
+    affinity_classify,
+    fingerprint,
+    live_fingerprint,
+    decide,
+    decide,
+    decide,
+    finish,
+    finish,
+    finish,
+    constants,
+    enum_name,
+    jump,
+    identity_hash,
+    key_hash,
+    fnv1a32,
+    slots_init,
+    slot_init_vacant,
+    slot_set,
+    slot_get,
+    select,
+    select_batch,
+    ring_init,
+    ring_wipe,
+    encode,
+    decode,
+    decode,
+    default_name,
+    next,
+    strip,
+    set_cookie_write,
+    matches,
+    classify,
+];
+
+fn config_init(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let known = size_of::<tokenpin_config>();
+    let size = if input.flag() { known + input.below(256) } else { known };
+    let told =
+        if world.odd(input) { input.pick(&[0, 8, 4097, usize::MAX, known - 1]) } else { size };
+    // Aligned, and as large as it says.
+    let config: *mut tokenpin_config = if world.odd(input) {
+        ptr::null_mut()
+    } else {
+        world.block(vec![FILL; size.max(known)], true).cast()
+    };
+    let status = call!(tokenpin_config_init(config, told));
+    assert!(!world.fair() || status == OK);
+    if status == OK {
+        let block = &world.blocks.last().unwrap().memory;
+        assert!(block[known..told].iter().all(|&byte| byte == 0));
+        assert!(block[told..].iter().all(|&byte| byte == FILL), "written past the end");
+    }
+    (status, false)
+}
+
+fn config_error(world: &mut World, input: &mut Input<'_>) -> *mut tokenpin_config_error {
+    if input.flag() {
+        return ptr::null_mut();
+    }
+    let misaligned = world.odd(input) && input.flag();
+    let size = size_of::<tokenpin_config_error>();
+    let pointer = world.block(vec![FILL; size + usize::from(misaligned)], true);
+    world.loose(pointer.wrapping_add(usize::from(misaligned)).cast())
+}
+
+fn check_error(error: *mut tokenpin_config_error, status: i32) {
+    if error.is_null() || !error.is_aligned() {
+        return;
+    }
+    // SAFETY: a block of this size.
+    let got = unsafe { error.read() };
+    if status == OK {
+        assert_eq!(got.status.to_ne_bytes(), [FILL; 4]);
+    } else {
+        assert_eq!(got.status, status);
+        assert!(u8::try_from(got.field).ok().and_then(Field::from_number).is_some());
+    }
+}
+
+fn affinity_size(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let (config, _) = world.config(input);
+    let size = world.out(input);
+    let error = config_error(world, input);
+    let status = call!(tokenpin_affinity_size(config, size, error));
+    check_error(error, status);
+    if let Some(size) = world.read(size, status) {
+        assert!((1..1 << 20).contains(&size));
+    }
+    (status, false)
+}
+
+fn affinity_init(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let (config, secrets) = world.config(input);
+    let mut needed = 0_usize;
+    // SAFETY: the places are good ones.
+    let sized = unsafe { tokenpin_affinity_size(config, &raw mut needed, ptr::null_mut()) };
+    let size = if input.one_in(8) { input.below(256) } else { needed + input.below(3) };
+    let mut memory = vec![FILL; size].into_boxed_slice();
+    let mut start = memory.as_mut_ptr();
+    if world.odd(input) {
+        start = match input.below(4) {
+            0 => ptr::null_mut(),
+            1 => start.wrapping_add(1),
+            // Within the configuration, or what it points to.
+            _ => {
+                let block = input.below(world.blocks.len());
+                let block = &mut world.blocks[block];
+                world.overlap = true;
+                block.loose = true;
+                block.memory.as_mut_ptr()
+            }
+        };
+    }
+    let within = world.overlap;
+    let told = match (start.is_null(), within) {
+        (false, false) => size - usize::from(start != memory.as_mut_ptr()).min(size),
+        // As large as that block, to stay within the contract.
+        (false, true) => {
+            world.blocks.iter().find(|it| it.memory.as_ptr() == start).unwrap().memory.len()
+        }
+        _ => size,
+    };
+    let handle = if world.odd(input) && size >= 16 && !within && !start.is_null() {
+        // The place of the handle within its memory.
+        memory.as_mut_ptr().cast()
+    } else {
+        world.out(input)
+    };
+    let error = config_error(world, input);
+    let status = call!(tokenpin_affinity_init(start.cast(), told, config, handle, error));
+    if !world.overlap {
+        check_error(error, status);
+    }
+    if status != OK {
+        for secret in secrets {
+            let left = memory.windows(16).any(|window| window == secret);
+            assert!(!left || secret == [0; 16], "a secret is left behind");
+        }
+        return (status, true);
+    }
+    assert_eq!((sized, start), (OK, memory.as_mut_ptr()), "built where it may not be");
+    assert!(size >= needed);
+    assert!(memory[needed..].iter().all(|&byte| byte == FILL), "written past the end");
+    // SAFETY: written to.
+    let pointer = unsafe { handle.read() };
+    if !world.overlap {
+        assert_eq!(pointer.cast(), start);
+    }
+    let pointer = start.cast();
+    world.affinities.push(Handle { pointer, own: Some(memory), size: needed, alive: true });
+    forget_some(world);
+    (status, true)
+}
+
+fn affinity_new(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let (config, _) = world.config(input);
+    let handle = world.out(input);
+    let error = config_error(world, input);
+    let status = call!(tokenpin_affinity_new(config, handle, error));
+    if !world.overlap {
+        check_error(error, status);
+    }
+    if status == OK {
+        // SAFETY: written to.
+        let pointer = unsafe { handle.read() };
+        world.affinities.push(Handle { pointer, own: None, size: 0, alive: true });
+        forget_some(world);
+    }
+    (status, true)
+}
+
+/// Ends the oldest of too many affinities.
+fn forget_some(world: &mut World) {
+    if world.affinities.len() > 4 {
+        let oldest = world.affinities.remove(0);
+        if oldest.own.is_none() {
+            call!(tokenpin_affinity_free_(oldest.pointer));
+        }
+    }
+}
+
+fn affinity_wipe(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let i = input.below(world.affinities.len().max(1));
+    let pointer = world.affinities.get(i).map_or(ptr::null_mut(), |handle| handle.pointer);
+    let pointer = if world.odd(input) { ptr::null_mut() } else { pointer };
+    // SAFETY: null, or a handle, wiped or not.
+    unsafe { tokenpin_affinity_wipe(pointer) };
+    done("tokenpin_affinity_wipe", OK);
+    if let (Some(handle), false) = (world.affinities.get_mut(i), pointer.is_null()) {
+        handle.alive = false;
+        if let Some(memory) = &handle.own {
+            assert!(memory[..handle.size].iter().all(|&byte| byte == 0), "not wiped");
+        }
+    }
+    (OK, true)
+}
+
+fn affinity_free(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let i = input.below(world.affinities.len().max(1));
+    let allocated = world.affinities.get(i).is_some_and(|handle| handle.own.is_none());
+    let pointer = if allocated && !world.odd(input) {
+        world.affinities.remove(i).pointer
+    } else {
+        ptr::null_mut()
+    };
+    // SAFETY: null, or from `tokenpin_affinity_new`.
+    unsafe { tokenpin_affinity_free(pointer) };
+    done("tokenpin_affinity_free", OK);
+    (OK, true)
+}
+
+/// A place for an output of a function with a handle: now and then within the affinity itself.
+fn out_near<T>(
+    world: &mut World,
+    input: &mut Input<'_>,
+    handle: *mut tokenpin_affinity,
+) -> (*mut T, bool) {
+    let near = world.odd && input.one_in(8);
+    let own = world.affinities.iter().any(|it| it.pointer == handle && it.alive && it.size >= 1024);
+    if near && own {
+        world.was_odd = true;
+        return (handle.cast::<u8>().wrapping_add(16 * input.below(48)).cast(), true);
+    }
+    (world.out(input), false)
+}
+
+fn set_slot(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let handle = world.handle(input);
+    let slot = if world.odd(input) { input.u32() } else { input.below(7).try_into().unwrap() };
+    let value = world.status(input);
+    let value = world.put(input, &value);
+    let status = call!(tokenpin_affinity_set_slot(handle, slot, value));
+    if status == OK {
+        // SAFETY: zero is a value of every field.
+        let mut now: tokenpin_slot_status = unsafe { std::mem::zeroed() };
+        // SAFETY: it was good a moment ago.
+        let again =
+            unsafe { tokenpin_affinity_get_slot(handle, slot, &raw mut now, ptr::null_mut()) };
+        assert_eq!(again, OK);
+        // SAFETY: a good one, as the status says.
+        let value = unsafe { value.read() };
+        assert_eq!((now.until, now.weight, now.state), (value.until, value.weight, value.state));
+    }
+    (status, true)
+}
+
+fn get_slot(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let handle = world.handle(input);
+    let (out, within) = out_near(world, input, handle);
+    let hash = world.optional(input);
+    let slot = if world.odd(input) { input.u32() } else { input.below(7).try_into().unwrap() };
+    let status = call!(tokenpin_affinity_get_slot(handle, slot, out, hash));
+    assert!(!within || status != OK);
+    if let Some(got) = world.read(out, status) {
+        assert!(got.state <= 3 && got.weight <= 65_536);
+    }
+    (status, false)
+}
+
+fn find(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let handle = world.handle(input);
+    let name = if input.one_in(4) { input.bytes().to_vec() } else { vec![b'a' + input.byte() % 7] };
+    let identity = world.bytes(input, &name);
+    let (out, within) = out_near(world, input, handle);
+    let status = call!(tokenpin_affinity_find(handle, identity.ptr, identity.len, out));
+    assert!(!within || status != OK);
+    if world.fair() {
+        assert_eq!(status == OK, !name.is_empty());
+    }
+    if let (Some(slot), true) = (world.read(out, status), world.fair() && slot_count(handle) > 0) {
+        assert!(slot == TOKENPIN_SLOT_NONE || u64::from(slot) < slot_count(handle));
+        if slot != TOKENPIN_SLOT_NONE {
+            let mut hash = 0;
+            // SAFETY: zero is a value of every field.
+            let mut value: tokenpin_slot_status = unsafe { std::mem::zeroed() };
+            // SAFETY: good places.
+            unsafe { tokenpin_affinity_get_slot(handle, slot, &raw mut value, &raw mut hash) };
+            assert_eq!(hash, tokenpin::identity_hash(&name));
+        }
+    }
+    (status, false)
+}
+
+fn slot_count(handle: *mut tokenpin_affinity) -> u64 {
+    let mut count = 0_usize;
+    // SAFETY: a good place.
+    let status = unsafe { tokenpin_affinity_capacity(handle, &raw mut count) };
+    if status == OK { count as u64 } else { 0 }
+}
+
+fn capacity(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let handle = world.handle(input);
+    let (out, within) = out_near(world, input, handle);
+    let status = call!(tokenpin_affinity_capacity(handle, out));
+    assert!(!within || status != OK);
+    assert!(!world.fair() || status == OK);
+    (status, false)
+}
+
+fn affinity_cookie_name(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let handle = world.handle(input);
+    let scope = input.limited(MAX_SCOPE);
+    let bytes = world.bytes(input, &scope);
+    let mut out = world.buffer(input, MAX_NAME);
+    let within = world.odd(input)
+        && !handle.is_null()
+        && world.affinities.iter().any(|it| it.alive && it.pointer == handle);
+    if within {
+        (out.start, out.capacity) = (handle.cast(), MAX_NAME);
+    }
+    let status = call!(tokenpin_affinity_cookie_name(
+        handle,
+        bytes.ptr,
+        bytes.len,
+        out.start,
+        out.capacity,
+        out.len
+    ));
+    assert!(!within || status != OK);
+    if within {
+        return (status, false);
+    }
+    if let Some(name) = world.written(&out, status) {
+        let attributes = tokenpin::Attributes::default();
+        let fine = attributes.check(&name);
+        assert!(fine.is_ok(), "{fine:?}");
+    }
+    (status, false)
+}
+
+fn request_line<'a>(input: &mut Input<'a>) -> (&'a [u8], &'a [u8]) {
+    let methods: [&'static [u8]; 4] = [b"POST", b"GET", b"DELETE", b"OPTIONS"];
+    let targets: [&'static [u8]; 4] = [b"/v1/responses", b"/v1/files/f", b"/v1/messages?x", b"/"];
+    let method = input.pick(&methods);
+    let target = if input.flag() { input.bytes() } else { input.pick(&targets) };
+    (method, target)
+}
+
+fn affinity_classify(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let handle = world.handle(input);
+    let (method, target) = request_line(input);
+    let (method, target) = (world.bytes(input, method), world.bytes(input, target));
+    let (group, within) = out_near(world, input, handle);
+    let existing = world.out(input);
+    let status = call!(tokenpin_affinity_classify(
+        handle, method.ptr, method.len, target.ptr, target.len, group, existing
+    ));
+    assert!(!within || status != OK);
+    assert!(!world.fair() || status == OK);
+    if let (Some(group), Some(existing)) = (world.read(group, status), world.read(existing, status))
+    {
+        assert!(Group::from_number(group).is_some() && existing <= 1);
+    }
+    (status, false)
+}
+
+fn fingerprint(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let handle = world.handle(input);
+    let (out, within) = out_near(world, input, handle);
+    let status = call!(tokenpin_affinity_fingerprint(handle, out));
+    assert!(!within || status != OK);
+    assert!(!world.fair() || status == OK);
+    (status, false)
+}
+
+fn live_fingerprint(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let handle = world.handle(input);
+    let (out, within) = out_near(world, input, handle);
+    let status = call!(tokenpin_affinity_live_fingerprint(handle, input.u64(), out));
+    assert!(!within || status != OK);
+    assert!(!world.fair() || status == OK);
+    (status, false)
+}
+
+/// The values of a header field.
+fn values(world: &mut World, input: &mut Input<'_>, own: &[u8]) -> (*const tokenpin_bytes, usize) {
+    let values: Vec<_> = (0..input.below(4))
+        .map(|_| {
+            let value = if input.flag() { input.limited(MAX_KEY) } else { own.to_vec() };
+            world.bytes(input, &value)
+        })
+        .collect();
+    world.array(input, &values)
+}
+
+fn decide(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let handle = world.handle(input);
+    let (method, target) = request_line(input);
+    // SAFETY: zero is a value of every field.
+    let mut request: tokenpin_request = unsafe { std::mem::zeroed() };
+    request.method = world.bytes(input, method);
+    request.target = world.bytes(input, target);
+    (request.consumers, request.consumer_count) = values(world, input, b"alice");
+    (request.sessions, request.session_count) = values(world, input, b"thread-7");
+    // What an earlier decision gave the client.
+    let given = world.decisions.last().map(|it| it.value.to_vec()).unwrap_or_default();
+    let field = [b"a=b; pin=", &given[..], b"; __Host-tokenpin=", &given, b";c=d"].concat();
+    (request.cookies, request.cookie_count) = values(world, input, &field);
+    let carried = if input.one_in(4) { given } else { Vec::new() };
+    request.carried = world.bytes(input, &carried);
+    let scope = if input.one_in(4) { input.limited(MAX_SCOPE) } else { Vec::new() };
+    request.scope = world.bytes(input, &scope);
+    let tried: Vec<_> = (0..input.below(3)).map(|_| u32::from(input.byte()) % 7).collect();
+    (request.tried, request.tried_count) = world.array(input, &tried);
+    request.now = if input.one_in(8) { input.u64() } else { input.near(NOW).into() };
+    request.id_hint =
+        if input.one_in(4) { world.put(input, &[3_u8; 16]).cast() } else { ptr::null() };
+    request.entropy = if input.one_in(8) { [0; 16] } else { [1 + input.byte() % 9; 16] };
+    request.has_group = world.number(input, 2);
+    request.group = world.number(input, Group::ALL.len());
+    request.existing = world.number(input, 2);
+    request.consumer_trusted = world.number(input, 2);
+    request.carrier = world.number(input, 2);
+    let fair = world.fair();
+    let request = world.put(input, &request);
+    let (out, within) = out_near(world, input, handle);
+    let status = call!(tokenpin_affinity_decide(handle, request, out));
+    assert!(!within || status != OK);
+    let good = [Status::Ok, Status::ScopeLength, Status::SlotRange, Status::Entropy, Status::Time];
+    assert!(!(fair && world.fair()) || good.iter().any(|it| *it as i32 == status));
+    if let Some(got) = world.read(out, status) {
+        assert!(got.slot == TOKENPIN_SLOT_NONE || u64::from(got.slot) < slot_count(handle));
+        assert!(!tried.contains(&got.slot) || got.slot == TOKENPIN_SLOT_NONE);
+        check_names(&got);
+        assert!(got.ambiguous <= 1 && got.cookie <= 1 && got.carrier <= 1);
+        let character = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+        assert!(got.value.iter().all(character) && got.max_age <= MAX_MAX_AGE);
+        world.decisions.push(got);
+        if world.decisions.len() > 4 {
+            world.decisions.remove(0);
+        }
+    }
+    (status, false)
+}
+
+fn check_names(it: &tokenpin_decision) {
+    let numbers = [
+        (Enum::Source, it.source),
+        (Enum::Outcome, it.outcome),
+        (Enum::PinState, it.pin_state),
+        (Enum::Verdict, it.verdict),
+        (Enum::KeyReason, it.key_reason),
+    ];
+    for (which, number) in numbers {
+        let mut name = tokenpin_bytes { ptr: ptr::null(), len: 0 };
+        // SAFETY: a good place.
+        let status = unsafe { tokenpin_enum_name(which as i32, number.into(), &raw mut name) };
+        assert_eq!(status, OK);
+    }
+}
+
+fn finish(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let handle = world.handle(input);
+    let any = world.decisions.len();
+    // SAFETY: zero is a value of every field.
+    let zero: tokenpin_decision = unsafe { std::mem::zeroed() };
+    let chosen = input.below(any.max(1));
+    let mut decision = world.decisions.get(chosen).copied().unwrap_or(zero);
+    // It was in other hands.
+    let edited = any == 0 || input.one_in(3);
+    if edited {
+        for _ in 0..=input.below(3) {
+            let at = input.below(size_of::<tokenpin_decision>());
+            // SAFETY: within the structure.
+            unsafe { (&raw mut decision).cast::<u8>().add(at).write(input.byte()) };
+        }
+    }
+    let decision = world.put(input, &decision);
+    let code = if input.one_in(4) { input.u16() } else { 200 };
+    let mut out = world.buffer(input, MAX_SET_COOKIE);
+    let (answer, mut within) = out_near(world, input, handle);
+    let alive = world.affinities.iter().any(|it| it.alive && it.pointer == handle);
+    if alive && world.odd(input) && input.flag() {
+        within = true;
+        (out.start, out.capacity) = (handle.cast(), 64);
+    }
+    let status = call!(tokenpin_affinity_finish(
+        handle,
+        decision,
+        code,
+        out.start,
+        out.capacity,
+        out.len,
+        answer
+    ));
+    assert!(!within || status != OK);
+    if within {
+        return (status, false);
+    }
+    if world.fair() && !edited {
+        let good = [Status::Ok, Status::BufferTooSmall, Status::Stale];
+        assert!(good.iter().any(|it| *it as i32 == status), "{status}");
+    }
+    let text = world.written(&out, status);
+    if let (Some(text), Some(answer)) = (text, world.read(answer, status)) {
+        // Whatever the decision was made into, this cannot break out of a header.
+        assert!(text.iter().all(|byte| (b' '..=b'~').contains(byte)));
+        let character = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+        match answer {
+            0 => assert!(text.is_empty()),
+            1 => {
+                let pair = text.split(|&byte| byte == b';').next().unwrap();
+                let equals = pair.iter().position(|&byte| byte == b'=').unwrap();
+                assert!(CookieName::new(&pair[..equals]).is_ok());
+                let value = &pair[equals + 1..];
+                assert!(value.len() == VALUE_LEN && value.iter().all(character));
+                assert!(text.len() <= MAX_SET_COOKIE);
+            }
+            2 => assert!(text.len() == VALUE_LEN && text.iter().all(character)),
+            other => panic!("answer {other}"),
+        }
+    }
+    (status, false)
+}
+
+fn constants(_: &mut World, _: &mut Input<'_>) -> (i32, bool) {
+    assert_eq!(tokenpin_abi_version(), TOKENPIN_ABI_VERSION);
+    tokenpin_abi_v1();
+    // SAFETY: a static string that ends in a NUL.
+    let version = unsafe { std::ffi::CStr::from_ptr(tokenpin_version()) };
+    assert_eq!(version.to_str(), Ok(tokenpin::VERSION));
+    for name in ["tokenpin_abi_version", "tokenpin_abi_v1", "tokenpin_version"] {
+        done(name, OK);
+    }
+    (OK, false)
+}
+
+fn enum_name(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let which =
+        if world.odd(input) { input.u32().cast_signed() } else { i32::from(input.byte() % 16) };
+    let value =
+        if world.odd(input) { input.u32().cast_signed() } else { i32::from(input.byte() % 50) };
+    let out = world.out::<tokenpin_bytes>(input);
+    let status = call!(tokenpin_enum_name(which, value, out));
+    if let Some(name) = world.read(out, status) {
+        // SAFETY: lives as long as the library.
+        let name = unsafe { slice::from_raw_parts(name.ptr.cast::<u8>(), name.len) };
+        let letter =
+            |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'_';
+        assert!(!name.is_empty() && name.iter().all(letter));
+    }
+    (status, false)
+}
+
+fn jump(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let (key, buckets) = (input.u64(), input.u32());
+    let out = world.out(input);
+    let status = call!(tokenpin_jump(key, buckets, out));
+    let core = tokenpin::jump(key, buckets);
+    assert!(!world.fair() || (status == OK) == core.is_ok());
+    if let Some(bucket) = world.read(out, status) {
+        assert_eq!(Ok(bucket), core);
+    }
+    (status, false)
+}
+
+fn identity_hash(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let identity = input.bytes();
+    let bytes = world.bytes(input, identity);
+    let out = world.out(input);
+    let status = call!(tokenpin_identity_hash(bytes.ptr, bytes.len, out));
+    assert!(!world.fair() || (status == OK) != identity.is_empty());
+    if let (Some(hash), true) = (world.read(out, status), world.fair()) {
+        assert_eq!(hash, tokenpin::identity_hash(identity));
+    }
+    (status, false)
+}
+
+fn key_hash(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let parts = parts(input);
+    let placement = if input.one_in(8) { [0; 16] } else { secret(input.byte()) };
+    let placement_key = world.put(input, &placement).cast();
+    let scope = input.limited(MAX_SCOPE);
+    let bytes = world.bytes(input, &scope);
+    let (key, core) = world.key(input, &parts);
+    let out = world.out(input);
+    let status = call!(tokenpin_key_hash(placement_key, bytes.ptr, bytes.len, key, out));
+    if world.fair() {
+        let core = tokenpin::key_hash(&Secret::new(placement), &scope, &core).ok();
+        let core = core.filter(|_| placement != [0; 16]);
+        assert_eq!(world.read(out, status), core);
+    }
+    (status, false)
+}
+
+fn fnv1a32(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let parts = parts(input);
+    let (key, core) = world.key(input, &parts);
+    let out = world.out(input);
+    let status = call!(tokenpin_fnv1a32(key, out));
+    if let (Some(hash), true) = (world.read(out, status), world.fair()) {
+        assert_eq!(hash, tokenpin::fnv1a32(&core));
+    }
+    (status, false)
+}
+
+fn slots_init(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let mut slots = Vec::new();
+    let mut last = OK;
+    for i in 0..=input.small(5) {
+        let identity = if input.one_in(6) { input.bytes().to_vec() } else { vec![b'a' + i] };
+        let bytes = world.bytes(input, &identity);
+        let value = world.status(input);
+        let value = world.put(input, &value);
+        let out = world.out::<tokenpin_slot>(input);
+        let status = call!(tokenpin_slot_init(out, bytes.ptr, bytes.len, value));
+        if status == OK {
+            // SAFETY: written to.
+            slots.push(unsafe { out.read() });
+        }
+        last = last.max(status);
+    }
+    // Garbage, which is not allowed, but should do no harm.
+    if world.odd(input) {
+        slots.push(tokenpin_slot { identity_hash: input.u64(), word: input.u64() });
+    }
+    if !slots.is_empty() {
+        world.slots.push(slots.into());
+        if world.slots.len() > 3 {
+            world.slots.remove(0);
+        }
+    }
+    // Of several calls.
+    for block in &mut world.blocks {
+        block.loose |= block.output;
+    }
+    if world.overlap { (OK, false) } else { (last, false) }
+}
+
+fn slot_init_vacant(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let out = world.out::<tokenpin_slot>(input);
+    let status = call!(tokenpin_slot_init_vacant(out));
+    if status == OK {
+        // SAFETY: written to.
+        let vacant = unsafe { out.read() };
+        assert_eq!(vacant.identity_hash, 0);
+        if let Some(slots) = world.slots.pop() {
+            let mut slots = slots.into_vec();
+            slots.push(vacant);
+            world.slots.push(slots.into());
+        }
+    }
+    (status, false)
+}
+
+fn slot_set(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let value = world.status(input);
+    let value = world.put(input, &value);
+    let odd = world.odd(input);
+    let slot = match world.slots.last_mut() {
+        Some(slots) if !odd => &raw mut slots[input.below(slots.len())],
+        _ => ptr::null_mut(),
+    };
+    let status = call!(tokenpin_slot_set(slot, value));
+    (status, false)
+}
+
+fn slot_get(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let out = world.out::<tokenpin_slot_status>(input);
+    let odd = world.odd(input);
+    let slot = match world.slots.last() {
+        Some(slots) if !odd => &raw const slots[input.below(slots.len())],
+        _ => ptr::null(),
+    };
+    let status = call!(tokenpin_slot_get(slot, out));
+    if let Some(value) = world.read(out, status) {
+        assert!(State::from_number(value.state).is_some());
+    }
+    (status, false)
+}
+
+/// What both ways to select are given.
+struct Choice {
+    strategy: u8,
+    slots: *const tokenpin_slot,
+    count: usize,
+    filter: *const tokenpin_filter,
+    now: u64,
+    anonymous: bool,
+    tried: Vec<u32>,
+}
+
+impl Choice {
+    fn new(world: &mut World, input: &mut Input<'_>) -> Self {
+        let strategy = world.number(input, Strategy::ALL.len());
+        let tried: Vec<_> = (0..input.below(3)).map(|_| u32::from(input.byte()) % 9).collect();
+        let (pointer, tried_count) = world.array(input, &tried);
+        let anonymous = world.number(input, 2);
+        let now = input.near(NOW).into();
+        let filter = tokenpin_filter { now, tried: pointer, tried_count, anonymous };
+        let filter = world.put(input, &filter);
+        let odd = world.odd(input);
+        let i = input.below(world.slots.len().max(1));
+        let (slots, count) = match world.slots.get(i) {
+            Some(slots) if !odd => (slots.as_ptr(), slots.len()),
+            Some(slots) => {
+                let pointer = slots.as_ptr();
+                input.pick(&[
+                    (ptr::null(), 1),
+                    (pointer, 0),
+                    (pointer, usize::MAX),
+                    (pointer, 1 << 60),
+                ])
+            }
+            None => {
+                world.was_odd = true;
+                (ptr::null(), 0)
+            }
+        };
+        Self { strategy, slots, count, filter, now, anonymous: anonymous == 1, tried }
+    }
+
+    fn core(&self, hash: u64, fnv1a: u32) -> u32 {
+        let Self { now, anonymous, ref tried, .. } = *self;
+        let filter = Filter { now, anonymous, tried, pinned: None };
+        // SAFETY: one layout, as the library itself asserts.
+        let slots = unsafe { slice::from_raw_parts(self.slots.cast::<Slot>(), self.count) };
+        let strategy = Strategy::from_number(self.strategy).unwrap();
+        tokenpin::select(strategy, slots, &filter, hash, fnv1a).unwrap_or(TOKENPIN_SLOT_NONE)
+    }
+}
+
+fn select(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let choice = Choice::new(world, input);
+    let (hash, fnv1a) = (input.u64(), input.u32());
+    let out = world.out(input);
+    let status = call!(tokenpin_select(
+        choice.strategy,
+        choice.slots,
+        choice.count,
+        choice.filter,
+        hash,
+        fnv1a,
+        out
+    ));
+    assert!(!world.fair() || status == OK);
+    if let Some(slot) = world.read(out, status) {
+        assert!(slot == TOKENPIN_SLOT_NONE || (slot as usize) < choice.count);
+        assert!(!world.fair() || slot == choice.core(hash, fnv1a));
+    }
+    (status, false)
+}
+
+fn select_batch(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let choice = Choice::new(world, input);
+    let count = input.below(40);
+    let (seed, step) = (input.u64(), input.u64());
+    let hashes: Vec<_> =
+        (0..count as u64).map(|i| seed.wrapping_add(i.wrapping_mul(step))).collect();
+    let fnv1as: Vec<_> = (0..).take(count).map(|i| input.u32() ^ i).collect();
+    let (hashes_at, told) = world.array(input, &hashes);
+    let (fnv1as_at, _) = world.array(input, &fnv1as);
+    // Its length is that of the hashes, which may be a lie.
+    let out: *mut u32 = if count == 0 { ptr::null_mut() } else { world.outs(input, count) };
+    let lie = hashes_at.is_null() || told > 1 << 32;
+    if !lie && fnv1as_at.is_aligned() && !fnv1as_at.is_null() {
+        let block =
+            world.blocks.iter().find(|it| it.memory.as_ptr_range().contains(&fnv1as_at.cast()));
+        assert!(block.is_none_or(|it| it.memory.len() >= 4 * count));
+    }
+    let status = call!(tokenpin_select_batch(
+        choice.strategy,
+        choice.slots,
+        choice.count,
+        choice.filter,
+        hashes_at,
+        fnv1as_at,
+        told,
+        out
+    ));
+    assert!(!world.fair() || status == OK);
+    if status == OK && world.fair() {
+        for i in 0..count {
+            // SAFETY: a block of this size.
+            let slot = unsafe { out.add(i).read() };
+            assert_eq!(slot, choice.core(hashes[i], fnv1as[i]));
+        }
+    }
+    (status, false)
+}
+
+fn ring_init(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let mut keys: Vec<(u8, Role)> = Vec::new();
+    for i in 0..=input.small(8) {
+        let id = if input.one_in(8) { input.byte() } else { i };
+        let role = match (i, input.one_in(4)) {
+            (0, _) => Role::Sign,
+            (_, true) => input.pick(Role::ALL),
+            (_, false) => Role::Retire,
+        };
+        keys.push((id, role));
+    }
+    let mut given: Vec<_> = keys
+        .iter()
+        .map(|(id, role)| tokenpin_cookie_key { id: *id, role: *role as u8, secret: secret(*id) })
+        .collect();
+    if world.odd(input) {
+        given[0].role = input.byte();
+    }
+    if world.odd(input) {
+        given[0].secret = [0; 16];
+    }
+    let (at, count) = world.array(input, &given);
+    let placement = if input.one_in(8) { secret(0) } else { secret(200) };
+    let placement_key =
+        if input.flag() { ptr::null() } else { world.put(input, &placement).cast() };
+    let out = world.out::<tokenpin_key_ring>(input);
+    let error = config_error(world, input);
+    let status = call!(tokenpin_key_ring_init(out, at, count, placement_key, error));
+    if !world.overlap {
+        check_error(error, status);
+    }
+    if world.fair() {
+        let core: Vec<_> = keys.iter().map(|(id, role)| cookie_key(*id, *role)).collect();
+        let placement = (!placement_key.is_null()).then(|| Secret::new(placement));
+        assert_eq!(status == OK, KeyRing::new(&core, placement.as_ref()).is_ok());
+    }
+    if status == OK && !world.overlap {
+        // SAFETY: written to; a copy is a ring too.
+        let words = Box::new(unsafe { out.read() });
+        world.rings.push(Ring { words, keys, alive: world.fair() });
+        if world.rings.len() > 3 {
+            world.rings.remove(0);
+        }
+    }
+    (status, false)
+}
+
+fn ring_wipe(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let odd = world.odd(input);
+    let i = input.below(world.rings.len().max(1));
+    let pointer = match world.rings.get_mut(i) {
+        Some(ring) if !odd => {
+            ring.alive = false;
+            &raw mut *ring.words
+        }
+        _ => ptr::null_mut(),
+    };
+    // SAFETY: null, or a ring, wiped or not.
+    unsafe { tokenpin_key_ring_wipe(pointer) };
+    done("tokenpin_key_ring_wipe", OK);
+    if !pointer.is_null() {
+        assert!(world.rings[i].words.private_words.iter().all(|&word| word == 0), "not wiped");
+    }
+    (OK, false)
+}
+
+/// A ring, and its keys if it is alive.
+fn ring(world: &mut World, input: &mut Input<'_>) -> (*const tokenpin_key_ring, Vec<(u8, Role)>) {
+    let odd = world.odd(input);
+    let i = input.below(world.rings.len().max(1));
+    match world.rings.get(i) {
+        Some(ring) if !odd => {
+            world.was_odd |= !ring.alive;
+            let (keys, words) =
+                (ring.keys.clone(), tokenpin_key_ring { private_words: ring.words.private_words });
+            (world.put(input, &words), keys)
+        }
+        _ => {
+            world.was_odd = true;
+            let garbage = tokenpin_key_ring { private_words: [input.u64() & 0xff; 56] };
+            let pointer = world.put(input, &garbage);
+            (if input.flag() { ptr::null() } else { pointer }, Vec::new())
+        }
+    }
+}
+
+fn core_ring(keys: &[(u8, Role)]) -> KeyRing {
+    let keys: Vec<_> = keys.iter().map(|(id, role)| cookie_key(*id, *role)).collect();
+    KeyRing::new(&keys, None).unwrap()
+}
+
+fn encode(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let (ring, keys) = ring(world, input);
+    let (name, scope, parts) = (world.name(input), input.limited(MAX_SCOPE), parts(input));
+    let (name_at, scope_at) = (world.bytes(input, &name), world.bytes(input, &scope));
+    let (key_at, key) = world.key(input, &parts);
+    let kind = if world.odd(input) { input.byte() } else { key.kind() as u8 };
+    let none = kind == 0 && input.flag();
+    let key_at = if none { ptr::null() } else { key_at };
+    let given = tokenpin_cookie {
+        pin: input.u64(),
+        issued_at: input.near(NOW),
+        refreshed_at: input.near(NOW),
+        id: parts.2,
+        kind,
+    };
+    let cookie_at = world.put(input, &given);
+    let out = world.outs(input, VALUE_LEN);
+    let status = call!(tokenpin_cookie_encode(
+        ring,
+        name_at.ptr,
+        name_at.len,
+        scope_at.ptr,
+        scope_at.len,
+        key_at,
+        cookie_at,
+        out
+    ));
+    if world.fair() {
+        let tokenpin_cookie { pin, issued_at, refreshed_at, id, .. } = given;
+        let cookie = Cookie { kind: key.kind(), issued_at, refreshed_at, id, pin };
+        let audience = Audience { name: &name, scope: &scope };
+        let core = cookie::encode(&core_ring(&keys), &audience, &key, &cookie);
+        assert_eq!(status == OK, core.is_ok());
+        if let Ok(core) = core {
+            // SAFETY: a block of this size.
+            assert_eq!(unsafe { slice::from_raw_parts(out.cast::<u8>(), VALUE_LEN) }, core);
+        }
+    }
+    (status, false)
+}
+
+fn decode(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let (ring, keys) = ring(world, input);
+    let (name, scope, parts) = (world.name(input), input.limited(MAX_SCOPE), parts(input));
+    let (name_at, scope_at) = (world.bytes(input, &name), world.bytes(input, &scope));
+    let (key_at, key) = world.key(input, &parts);
+    let audience = Audience { name: &name, scope: &scope };
+    let key_at = if input.one_in(4) { ptr::null() } else { key_at };
+    let limits = tokenpin_limits {
+        skew: input.pick(&[0, 300]),
+        max_life: input.pick(&[0, 255]),
+        max_idle: input.pick(&[0, 255]),
+        refresh_interval: input.pick(&[0, 255]),
+    };
+    let limits_at = world.put(input, &limits);
+    let made = (!keys.is_empty() && input.flag()).then(|| {
+        let now = input.near(NOW);
+        let kind = key.kind();
+        let cookie = Cookie { kind, issued_at: now, refreshed_at: now, id: parts.2, pin: 1 };
+        let keys: Vec<_> = keys.iter().map(|(id, role)| cookie_key(*id, *role)).collect();
+        let ring = KeyRing::new(&keys, None).ok()?;
+        cookie::encode(&ring, &audience, &key, &cookie).ok().map(|value| value.to_vec())
+    });
+    let value = made.flatten().unwrap_or_else(|| input.bytes().to_vec());
+    let value_at = world.bytes(input, &value);
+    let verdict = world.out(input);
+    let cookie = world.optional::<tokenpin_cookie>(input);
+    let status = call!(tokenpin_cookie_decode(
+        ring,
+        name_at.ptr,
+        name_at.len,
+        scope_at.ptr,
+        scope_at.len,
+        key_at,
+        limits_at,
+        NOW.into(),
+        value_at.ptr,
+        value_at.len,
+        verdict,
+        cookie
+    ));
+    if world.fair() {
+        let key = (!key_at.is_null()).then_some(&key);
+        let tokenpin_limits { skew, max_life, max_idle, refresh_interval } = limits;
+        let limits = tokenpin::Limits { skew, max_life, max_idle, refresh_interval };
+        let core = cookie::decode(&core_ring(&keys), &audience, key, &limits, NOW.into(), &value);
+        assert_eq!(status == OK, core.is_ok());
+        if let Ok((came, says)) = core {
+            assert_eq!(world.read(verdict, status), Some(came as u8));
+            assert_eq!(says.is_some(), came >= Verdict::OtherKey);
+            if let (Some(got), Some(says)) = (world.read(cookie, status), says) {
+                assert_eq!((got.pin, got.id, got.kind), (says.pin, says.id, says.kind as u8));
+                assert_eq!((got.issued_at, got.refreshed_at), (says.issued_at, says.refreshed_at));
+            }
+        }
+    }
+    (status, false)
+}
+
+fn default_name(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let scope = input.limited(MAX_SCOPE);
+    let bytes = world.bytes(input, &scope);
+    let out = world.buffer(input, MAX_NAME);
+    let status =
+        call!(tokenpin_cookie_default_name(bytes.ptr, bytes.len, out.start, out.capacity, out.len));
+    let written = world.written(&out, status);
+    if let (Some(name), true) = (written, world.fair()) {
+        assert_eq!(name, CookieName::for_scope(&scope).as_bytes());
+    }
+    (status, false)
+}
+
+fn field(input: &mut Input<'_>) -> Vec<u8> {
+    if input.flag() {
+        return input.bytes().to_vec();
+    }
+    let pairs = [&b"pin=1"[..], b" pin = \"2\"", b"a=b", b"", b"__Host-tokenpin=3", b" c"];
+    (0..input.below(6)).map(|_| input.pick(&pairs)).collect::<Vec<_>>().join(&b';')
+}
+
+fn next(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let (name, field) = (world.name(input), field(input));
+    let (name_at, field_at) = (world.bytes(input, &name), world.bytes(input, &field));
+    let start = if world.odd(input) { usize::MAX - input.below(9) } else { input.below(64) };
+    // Read and written: a good place, or none.
+    let offset: *mut usize = if world.odd(input) {
+        ptr::null_mut()
+    } else {
+        world.block(start.to_ne_bytes().to_vec(), true).cast()
+    };
+    let value = world.out::<tokenpin_bytes>(input);
+    let status = call!(tokenpin_cookie_next(
+        field_at.ptr,
+        field_at.len,
+        name_at.ptr,
+        name_at.len,
+        offset,
+        value
+    ));
+    if world.fair() {
+        let core = header::next_value(&field, &name, start);
+        assert_eq!(status, if core.is_some() { OK } else { Status::End as i32 });
+        if let (Some((text, after)), Some(got)) = (core, world.read(value, status)) {
+            // SAFETY: within the field.
+            let got = unsafe { slice::from_raw_parts(got.ptr.cast::<u8>(), got.len) };
+            assert_eq!((got, world.read(offset, status)), (text, Some(after)));
+        }
+    }
+    (status, false)
+}
+
+fn strip(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let (name, field) = (world.name(input), field(input));
+    let (name_at, field_at) = (world.bytes(input, &name), world.bytes(input, &field));
+    let out = world.buffer(input, field.len());
+    let status = call!(tokenpin_cookie_strip(
+        field_at.ptr,
+        field_at.len,
+        name_at.ptr,
+        name_at.len,
+        out.start,
+        out.capacity,
+        out.len
+    ));
+    let written = world.written(&out, status);
+    if let (Some(text), true) = (written, world.fair()) {
+        let mut core = vec![0; field.len()];
+        let len = header::strip(&field, &name, &mut core).unwrap();
+        assert_eq!(text, core[..len]);
+    }
+    (status, false)
+}
+
+fn set_cookie_write(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let name = world.name(input);
+    let value = if world.odd(input) { input.limited(1024) } else { vec![b'A'; VALUE_LEN] };
+    let (name_at, value_at) = (world.bytes(input, &name), world.bytes(input, &value));
+    let attributes = world.attributes(input, &name);
+    let attributes = world.put(input, &attributes);
+    let max_age = if world.odd(input) { input.u32() } else { input.pick(&[0, 3_600, MAX_MAX_AGE]) };
+    let out = world.buffer(input, MAX_SET_COOKIE);
+    let status = call!(tokenpin_set_cookie_write(
+        name_at.ptr,
+        name_at.len,
+        value_at.ptr,
+        value_at.len,
+        attributes,
+        max_age,
+        out.start,
+        out.capacity,
+        out.len
+    ));
+    assert!(!world.fair() || status == OK || status == Status::BufferTooSmall as i32);
+    if let Some(text) = world.written(&out, status) {
+        assert!(text.iter().all(|byte| (b' '..=b'~').contains(byte)));
+        if world.fair() {
+            let pair = [&name[..], b"=", &value, b"; Path=/"].concat();
+            assert!(text.starts_with(&pair) && header::sets(&text, &name));
+        }
+    }
+    (status, false)
+}
+
+fn matches(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let (name, field) = (world.name(input), field(input));
+    let (name_at, field_at) = (world.bytes(input, &name), world.bytes(input, &field));
+    let out = world.out(input);
+    let status = call!(tokenpin_set_cookie_matches(
+        field_at.ptr,
+        field_at.len,
+        name_at.ptr,
+        name_at.len,
+        out
+    ));
+    if world.fair() {
+        assert_eq!(world.read(out, status), Some(u8::from(header::sets(&field, &name))));
+    }
+    (status, false)
+}
+
+fn classify(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let (method, target) = request_line(input);
+    let (method_at, target_at) = (world.bytes(input, method), world.bytes(input, target));
+    let rules = world.rules(input);
+    let (rules_at, count) = world.array(input, &rules);
+    let prompt_cache = world.number(input, 2);
+    let (group, existing) = (world.out(input), world.out(input));
+    let status = call!(tokenpin_classify(
+        rules_at,
+        count,
+        prompt_cache,
+        method_at.ptr,
+        method_at.len,
+        target_at.ptr,
+        target_at.len,
+        group,
+        existing
+    ));
+    if world.fair() {
+        assert_eq!(status, OK);
+        let own: Vec<_> = rules
+            .iter()
+            .map(|rule| {
+                // SAFETY: a block of this size.
+                let pattern =
+                    unsafe { slice::from_raw_parts(rule.pattern.ptr.cast(), rule.pattern.len) };
+                Rule { pattern, group: Group::from_number(rule.group).unwrap() }
+            })
+            .collect();
+        let rules = if own.is_empty() { DEFAULT_RULES } else { &own };
+        let core = tokenpin::classify(rules, prompt_cache == 1, method, target);
+        assert_eq!(world.read(group, status), Some(core.group as u8));
+        assert_eq!(world.read(existing, status), Some(u8::from(core.existing)));
+    }
+    (status, false)
+}

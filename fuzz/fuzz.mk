@@ -1,0 +1,37 @@
+# Fuzzing with libFuzzer. Included by the Makefile at the top, whose variables it uses.
+
+FUZZ := $(BUILD)/fuzz
+FUZZ_TARGETS := $(sort $(patsubst fuzz/%.rs,%,$(filter-out fuzz/lib.rs,$(wildcard fuzz/*.rs))))
+# For how long each target runs, and which.
+SECONDS ?= 60
+TARGET ?= $(FUZZ_TARGETS)
+
+# The passes of cargo-fuzz, and AddressSanitizer, whose runtime comes with the toolchain. Only
+# the switch that asks for it has not been called stable yet, hence the variable: no nightly needed.
+FUZZ_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+FUZZ_FLAGS := -Zsanitizer=address -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-, \
+  level=4 inline-8bit-counters pc-table trace-compares) --cfg fuzzing
+# Not --locked: the lock file also holds the library's own version and dependencies, which change.
+FUZZ_CARGO = RUSTC_BOOTSTRAP=1 RUSTFLAGS='$(FUZZ_FLAGS)' $(CARGO)
+FUZZ_WHERE = --quiet --release --manifest-path fuzz/Cargo.toml --target-dir $(FUZZ)/cargo --target $(FUZZ_HOST)
+FUZZ_RUN = fuzz/run.sh $(FUZZ)/cargo/$(FUZZ_HOST)/release $(FUZZ)
+
+.PHONY: fuzz-build
+fuzz-build:
+	$(FUZZ_CARGO) build $(FUZZ_WHERE)
+
+.PHONY: fuzz
+fuzz: fuzz-build ## the fuzz targets, SECONDS=60 each; TARGET=name for one
+	$(FUZZ_RUN) fuzz $(SECONDS) $(TARGET)
+
+.PHONY: fuzz-smoke
+fuzz-smoke: fuzz-build ## 20 seconds of each fuzz target
+	$(FUZZ_RUN) fuzz 20 $(FUZZ_TARGETS)
+
+.PHONY: fuzz-replay
+fuzz-replay: fuzz-build ## the checked-in corpora, and that they reach the whole C ABI
+	$(FUZZ_RUN) replay 0 $(FUZZ_TARGETS)
+
+.PHONY: fuzz-corpus
+fuzz-corpus: fuzz-build ## fuzz/corpus anew: the least that covers what fuzzing has found
+	$(FUZZ_RUN) corpus 0 $(TARGET)
