@@ -45,8 +45,8 @@ fn refused<T>(status: Status, call: impl FnOnce(*mut T) -> i32) {
 }
 
 /// Bytes in an allocation of exactly their length.
-fn lent(bytes: &[u8]) -> Box<[u8]> {
-    bytes.into()
+fn lent(bytes: &[u8]) -> Vec<u8> {
+    bytes.to_vec()
 }
 
 fn span(bytes: &[u8]) -> tokenpin_bytes {
@@ -64,17 +64,17 @@ fn off<T>(pointer: *const T) -> *mut T {
     pointer.cast::<u8>().wrapping_add(1).cast_mut().cast()
 }
 
-fn cookie_keys() -> Box<[tokenpin_cookie_key]> {
+fn cookie_keys() -> Vec<tokenpin_cookie_key> {
     let key = |id, role| tokenpin_cookie_key { id, role, secret: [id; 16] };
-    Box::new([key(1, 0), key(2, 1)])
+    vec![key(1, 0), key(2, 1)]
 }
 
-/// What a configuration points to; it points into itself.
+/// What a configuration points to. Vectors, for a box may not be moved while C points into it.
 struct World {
-    _names: [Box<[u8]>; 2],
-    _keys: Box<[tokenpin_cookie_key]>,
-    _slots: Box<[tokenpin_slot_config]>,
-    _rules: Box<[tokenpin_rule]>,
+    _names: [Vec<u8>; 2],
+    _keys: Vec<tokenpin_cookie_key>,
+    _slots: Vec<tokenpin_slot_config>,
+    _rules: Vec<tokenpin_rule>,
     config: Box<tokenpin_config>,
 }
 
@@ -82,13 +82,12 @@ fn world() -> World {
     let names = [lent(b"account-a"), lent(b"account-b")];
     let keys = cookie_keys();
     let vacant = tokenpin_slot_status { state: 3, ..UP };
-    let slots: Box<[tokenpin_slot_config]> = Box::new([
+    let slots = vec![
         tokenpin_slot_config { identity: span(&names[0]), status: UP },
         tokenpin_slot_config { identity: span(&names[1]), status: DOWN },
         tokenpin_slot_config { identity: EMPTY, status: vacant },
-    ]);
-    let rules: Box<[tokenpin_rule]> =
-        Box::new([tokenpin_rule { pattern: span(b"responses"), group: 1 }]);
+    ];
+    let rules = vec![tokenpin_rule { pattern: span(b"responses"), group: 1 }];
     // SAFETY: as the header says; so are all below.
     let mut config: tokenpin_config =
         get(|out| unsafe { tokenpin_config_init(out, size_of::<tokenpin_config>()) });
