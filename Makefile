@@ -100,7 +100,7 @@ $(TOOLS): tests/requirements.txt
 .PHONY: unit
 unit: ## the Rust tests, with and without the C ABI
 	$(CARGO) test --locked
-	$(CARGO) test --locked --features capi --lib --test no_alloc
+	$(CARGO) test --locked --features capi --lib --test no_alloc --test c_abi
 
 .PHONY: no-std
 no-std: ## builds for bare metal and for WebAssembly

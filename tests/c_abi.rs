@@ -190,8 +190,9 @@ fn jump_and_hashes() {
         let (placement, scope, id) = (lent(&[9; 16]), lent(b"openai"), lent(&[5; 16]));
         let placement_key = placement.as_ptr();
         let key = Box::new(anonymous(&id));
-        let hash =
-            get(|out| tokenpin_key_hash(placement_key, at(&scope), scope.len(), &raw const *key, out));
+        let hash = get(|out| {
+            tokenpin_key_hash(placement_key, at(&scope), scope.len(), &raw const *key, out)
+        });
         let secret = tokenpin::Secret::new([9; 16]);
         let expected = tokenpin::key_hash(&secret, &scope, &tokenpin::Key::Anonymous(&[5; 16]));
         assert_eq!(Ok(hash), expected);
@@ -217,11 +218,16 @@ fn jump_and_hashes() {
         refused(Status::NullPointer, |out| {
             tokenpin_key_hash(null(), null(), 0, &raw const *key, out)
         });
-        refused(Status::NullPointer, |out| tokenpin_key_hash(placement_key, null(), 0, null(), out));
+        refused(Status::NullPointer, |out| {
+            tokenpin_key_hash(placement_key, null(), 0, null(), out)
+        });
         refused(Status::NullPointer, |out| {
             tokenpin_key_hash(placement_key, null(), 1, &raw const *key, out)
         });
-        is(tokenpin_key_hash(placement_key, null(), 0, &raw const *key, null_mut()), Status::NullPointer);
+        is(
+            tokenpin_key_hash(placement_key, null(), 0, &raw const *key, null_mut()),
+            Status::NullPointer,
+        );
         let long = lent(&[b's'; 1025]);
         refused(Status::ScopeLength, |out| {
             tokenpin_key_hash(placement_key, at(&long), long.len(), &raw const *key, out)
@@ -280,12 +286,17 @@ fn slots_and_selection() {
                 let mut selected = Box::new([MaybeUninit::<u32>::uninit(); 300]);
                 let out = selected.as_mut_ptr().cast();
                 let (hashes, fnv1as) = (hashes.as_ptr(), fnv1as.as_ptr());
-                ok(tokenpin_select_batch(
-                    strategy, start, count, filter, hashes, fnv1as, 300, out,
-                ));
+                ok(tokenpin_select_batch(strategy, start, count, filter, hashes, fnv1as, 300, out));
                 assert!(selected.iter().all(|slot| slot.assume_init() == 0));
                 ok(tokenpin_select_batch(
-                    strategy, start, count, filter, null(), null(), 0, null_mut(),
+                    strategy,
+                    start,
+                    count,
+                    filter,
+                    null(),
+                    null(),
+                    0,
+                    null_mut(),
                 ));
             }
             refused(Status::SlotCount, |out| {
@@ -343,11 +354,21 @@ fn rings_and_cookies() {
             id: [5; 16],
             kind: 0,
         });
-        let encode = |ring: *const tokenpin_key_ring, key: *const tokenpin_key, out: *mut [u8; 67]| {
-            let (name_len, scope_len) = (name.len(), scope.len());
-            let (name, scope) = (at(&name), at(&scope));
-            tokenpin_cookie_encode(ring, name, name_len, scope, scope_len, key, &raw const *cookie, out.cast())
-        };
+        let encode =
+            |ring: *const tokenpin_key_ring, key: *const tokenpin_key, out: *mut [u8; 67]| {
+                let (name_len, scope_len) = (name.len(), scope.len());
+                let (name, scope) = (at(&name), at(&scope));
+                tokenpin_cookie_encode(
+                    ring,
+                    name,
+                    name_len,
+                    scope,
+                    scope_len,
+                    key,
+                    &raw const *cookie,
+                    out.cast(),
+                )
+            };
         let value: [u8; 67] = get(|out| encode(&raw const *ring, &raw const *key, out));
         assert_eq!(get(|out| encode(&raw const *ring, null(), out)), value);
         refused(Status::NullPointer, |out| encode(null(), &raw const *key, out));
@@ -361,8 +382,18 @@ fn rings_and_cookies() {
                 let (name_len, scope_len, len) = (name.len(), scope.len(), value.len());
                 let (name, scope) = (at(&name), at(&scope));
                 tokenpin_cookie_decode(
-                    ring, name, name_len, scope, scope_len, null(), &limits, NOW, at(&value), len,
-                    out, cookie,
+                    ring,
+                    name,
+                    name_len,
+                    scope,
+                    scope_len,
+                    null(),
+                    &limits,
+                    NOW,
+                    at(&value),
+                    len,
+                    out,
+                    cookie,
                 )
             })
         };
@@ -391,8 +422,18 @@ fn rings_and_cookies() {
             (at(&value), 67, &raw const limits, null_mut(), Status::NullPointer),
         ] {
             let call = tokenpin_cookie_decode(
-                &raw const *ring, at(&name), name.len(), null(), 0, null(), limits, NOW, value, len,
-                verdict, null_mut(),
+                &raw const *ring,
+                at(&name),
+                name.len(),
+                null(),
+                0,
+                null(),
+                limits,
+                NOW,
+                value,
+                len,
+                verdict,
+                null_mut(),
             );
             is(call, status);
         }
@@ -475,7 +516,14 @@ fn headers() {
 
         let pin = lent(b"pin");
         let fields: [&[u8]; 9] = [
-            b"", b"pin=1", b"a=1; pin=2; pin=\"3\"", b"pin", b"pin=", b"=pin", b";;;", b"\xff\x00;pin=\xff",
+            b"",
+            b"pin=1",
+            b"a=1; pin=2; pin=\"3\"",
+            b"pin",
+            b"pin=",
+            b"=pin",
+            b";;;",
+            b"\xff\x00;pin=\xff",
             b" pin = \"x",
         ];
         for field in fields {
@@ -485,7 +533,12 @@ fn headers() {
             loop {
                 let mut value = MaybeUninit::uninit();
                 let status = tokenpin_cookie_next(
-                    at(&field), field.len(), at(&pin), 3, &raw mut offset, value.as_mut_ptr(),
+                    at(&field),
+                    field.len(),
+                    at(&pin),
+                    3,
+                    &raw mut offset,
+                    value.as_mut_ptr(),
                 );
                 if status != 0 {
                     is(status, Status::End);
@@ -496,10 +549,12 @@ fn headers() {
                 assert!(field.len() >= value.len());
                 found += 1;
             }
-            let stripped =
-                buffer(|to, room, len| tokenpin_cookie_strip(at(&field), field.len(), at(&pin), 3, to, room, len));
+            let stripped = buffer(|to, room, len| {
+                tokenpin_cookie_strip(at(&field), field.len(), at(&pin), 3, to, room, len)
+            });
             assert!(if found == 0 { *stripped == *field } else { stripped.len() < field.len() });
-            let matches = get(|out| tokenpin_set_cookie_matches(at(&field), field.len(), at(&pin), 3, out));
+            let matches =
+                get(|out| tokenpin_set_cookie_matches(at(&field), field.len(), at(&pin), 3, out));
             assert!(matches < 2);
         }
         let mut field = *b"pin=1; a=2";
@@ -513,9 +568,16 @@ fn headers() {
         refused(Status::NullPointer, |out| {
             tokenpin_cookie_next(place.cast(), 10, at(&pin), 3, null_mut(), out)
         });
-        refused(Status::NullPointer, |out| tokenpin_cookie_next(null(), 10, at(&pin), 3, &mut 0, out));
-        refused(Status::NullPointer, |out| tokenpin_cookie_next(place.cast(), 10, null(), 3, &mut 0, out));
-        is(tokenpin_cookie_next(place.cast(), 10, at(&pin), 3, &mut 0, null_mut()), Status::NullPointer);
+        refused(Status::NullPointer, |out| {
+            tokenpin_cookie_next(null(), 10, at(&pin), 3, &mut 0, out)
+        });
+        refused(Status::NullPointer, |out| {
+            tokenpin_cookie_next(place.cast(), 10, null(), 3, &mut 0, out)
+        });
+        is(
+            tokenpin_cookie_next(place.cast(), 10, at(&pin), 3, &mut 0, null_mut()),
+            Status::NullPointer,
+        );
         is(
             tokenpin_cookie_strip(place.cast(), 10, at(&pin), 3, place.cast(), 10, &raw mut len),
             Status::Overlap,
@@ -524,7 +586,9 @@ fn headers() {
             tokenpin_cookie_strip(null(), 10, at(&pin), 3, place.cast(), 10, &raw mut len),
             Status::NullPointer,
         );
-        refused(Status::NullPointer, |out| tokenpin_set_cookie_matches(null(), 1, at(&pin), 3, out));
+        refused(Status::NullPointer, |out| {
+            tokenpin_set_cookie_matches(null(), 1, at(&pin), 3, out)
+        });
         is(tokenpin_set_cookie_matches(at(&pin), 3, at(&pin), 3, null_mut()), Status::NullPointer);
 
         let config = world().config;
@@ -554,12 +618,23 @@ fn headers() {
 #[test]
 fn classification() {
     unsafe {
-        let rules: Box<[tokenpin_rule]> = Box::new([tokenpin_rule { pattern: span(b"jobs"), group: 1 }]);
+        let rules: Box<[tokenpin_rule]> =
+            Box::new([tokenpin_rule { pattern: span(b"jobs"), group: 1 }]);
         let (method, target) = (lent(b"GET"), lent(b"/v1/jobs/7?x=/files"));
         let mut existing = MaybeUninit::uninit();
         let call = |rules, count, switch, target: &[u8], group: *mut u8, existing: *mut u8| {
             let len = target.len();
-            tokenpin_classify(rules, count, switch, at(&method), 3, at(target), len, group, existing)
+            tokenpin_classify(
+                rules,
+                count,
+                switch,
+                at(&method),
+                3,
+                at(target),
+                len,
+                group,
+                existing,
+            )
         };
         let group = get(|out| call(rules.as_ptr(), 1, 0, &target, out, existing.as_mut_ptr()));
         assert_eq!((group, existing.assume_init()), (1, 1));
@@ -587,7 +662,10 @@ unsafe fn use_handle(affinity: *const tokenpin_affinity) {
         assert_eq!(get(|out| tokenpin_affinity_capacity(affinity, out)), 3);
         let name = lent(b"account-b");
         assert_eq!(get(|out| tokenpin_affinity_find(affinity, at(&name), name.len(), out)), 1);
-        assert_eq!(get(|out| tokenpin_affinity_find(affinity, at(&name), 3, out)), TOKENPIN_SLOT_NONE);
+        assert_eq!(
+            get(|out| tokenpin_affinity_find(affinity, at(&name), 3, out)),
+            TOKENPIN_SLOT_NONE
+        );
         refused(Status::IdentityEmpty, |out| tokenpin_affinity_find(affinity, null(), 0, out));
         refused(Status::NullPointer, |out| tokenpin_affinity_find(affinity, null(), 1, out));
         let before = get(|out| tokenpin_affinity_live_fingerprint(affinity, NOW, out));
@@ -604,7 +682,9 @@ unsafe fn use_handle(affinity: *const tokenpin_affinity) {
         assert_eq!(get(|out| tokenpin_affinity_get_slot(affinity, 0, out, null_mut())).state, 0);
         refused(Status::SlotRange, |out| tokenpin_affinity_get_slot(affinity, 9, out, null_mut()));
         get::<u64>(|out| tokenpin_affinity_fingerprint(affinity, out));
-        let name = buffer(|to, room, len| tokenpin_affinity_cookie_name(affinity, null(), 0, to, room, len));
+        let name = buffer(|to, room, len| {
+            tokenpin_affinity_cookie_name(affinity, null(), 0, to, room, len)
+        });
         assert_eq!(name, NAME);
         let mut existing = 9;
         let group = get(|out| {
@@ -614,7 +694,8 @@ unsafe fn use_handle(affinity: *const tokenpin_affinity) {
         assert_eq!((group, existing), (1, 1));
 
         let request = Box::new(request());
-        let decision = Box::new(get(|out| tokenpin_affinity_decide(affinity, &raw const *request, out)));
+        let decision =
+            Box::new(get(|out| tokenpin_affinity_decide(affinity, &raw const *request, out)));
         assert_eq!((decision.slot, decision.cookie), (0, 1));
         let mut answer = Box::new(9_u8);
         let place = &raw mut *answer;
@@ -633,7 +714,13 @@ unsafe fn use_handle(affinity: *const tokenpin_affinity) {
         let finish = |decision: &tokenpin_decision| {
             let (mut room, mut len, mut answer) = ([MaybeUninit::<u8>::uninit(); 2400], 0, 0);
             tokenpin_affinity_finish(
-                affinity, decision, 200, room.as_mut_ptr().cast(), 2400, &raw mut len, &raw mut answer,
+                affinity,
+                decision,
+                200,
+                room.as_mut_ptr().cast(),
+                2400,
+                &raw mut len,
+                &raw mut answer,
             )
         };
         ok(finish(&decision));
@@ -658,7 +745,12 @@ fn requests_from_anywhere() {
             tokenpin_affinity_decide(affinity, &raw const *request, out.as_mut_ptr())
         };
         let (start, count) = (many.as_ptr(), many.len());
-        ok(decide(&tokenpin_request { consumers: start, consumer_count: count, consumer_trusted: 1, ..good }));
+        ok(decide(&tokenpin_request {
+            consumers: start,
+            consumer_count: count,
+            consumer_trusted: 1,
+            ..good
+        }));
         ok(decide(&tokenpin_request { sessions: start, session_count: count, ..good }));
         ok(decide(&tokenpin_request { cookies: start, cookie_count: count, ..good }));
         ok(decide(&tokenpin_request { tried: tried.as_ptr(), tried_count: 3, ..good }));
@@ -687,9 +779,18 @@ fn requests_from_anywhere() {
         ] {
             is(decide(&bad), Status::NullPointer);
         }
-        is(decide(&tokenpin_request { cookies: start, cookie_count: usize::MAX, ..good }), Status::Length);
-        is(decide(&tokenpin_request { cookies: off(start), cookie_count: 1, ..good }), Status::Misaligned);
-        is(decide(&tokenpin_request { tried: off(tried.as_ptr()), tried_count: 1, ..good }), Status::Misaligned);
+        is(
+            decide(&tokenpin_request { cookies: start, cookie_count: usize::MAX, ..good }),
+            Status::Length,
+        );
+        is(
+            decide(&tokenpin_request { cookies: off(start), cookie_count: 1, ..good }),
+            Status::Misaligned,
+        );
+        is(
+            decide(&tokenpin_request { tried: off(tried.as_ptr()), tried_count: 1, ..good }),
+            Status::Misaligned,
+        );
         tokenpin_affinity_free(affinity);
     }
 }
@@ -702,7 +803,10 @@ fn a_handle_of_malloc() {
         tokenpin_affinity_free(affinity);
         tokenpin_affinity_free(null_mut());
         let world = world();
-        is(tokenpin_affinity_new(&raw const *world.config, null_mut(), null_mut()), Status::NullPointer);
+        is(
+            tokenpin_affinity_new(&raw const *world.config, null_mut(), null_mut()),
+            Status::NullPointer,
+        );
         let mut error = Box::new(MaybeUninit::<tokenpin_config_error>::uninit());
         refused(Status::NullPointer, |out| tokenpin_affinity_new(null(), out, error.as_mut_ptr()));
         is(error.assume_init().status, Status::NullPointer);
@@ -766,7 +870,15 @@ unsafe fn wiped(wiped: *mut tokenpin_affinity) {
             let len = &raw mut len;
             is(tokenpin_affinity_cookie_name(affinity, null(), 0, null_mut(), 0, len), status);
             is(
-                tokenpin_affinity_finish(affinity, &decision, 200, null_mut(), 0, len, &raw mut answer),
+                tokenpin_affinity_finish(
+                    affinity,
+                    &decision,
+                    200,
+                    null_mut(),
+                    0,
+                    len,
+                    &raw mut answer,
+                ),
                 status,
             );
             refused(status, |out| {

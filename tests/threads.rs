@@ -107,7 +107,10 @@ fn every_answer_is_one_for_statuses_that_were_there() {
                     for (key, allowed) in (0..).zip(allowed) {
                         let answers = answers(affinity, slots, key);
                         for (slot, allowed) in answers.into_iter().zip(allowed) {
-                            assert!(allowed >> slot & 1 == 1, "key {key}: slot {slot}, {allowed:b}");
+                            assert!(
+                                allowed >> slot & 1 == 1,
+                                "key {key}: slot {slot}, {allowed:b}"
+                            );
                         }
                     }
                 }

@@ -13,14 +13,16 @@ PLANTED := $(MEMORY)/planted.sh
 MACHINE := --locked --manifest-path tests/machine/Cargo.toml
 
 # Miri. Stacked borrows for everything, tree borrows and many schedules where there are pointers and threads.
+# The symbolic alignment check takes memchr for wrong, which aligns its own pointers: only what does without it.
 # Of the published vectors the rows alone: the random pairs take too long, and touch no memory.
-MIRI_FLAGS := -Zmiri-disable-isolation -Zmiri-symbolic-alignment-check -Zmiri-strict-provenance
+MIRI_FLAGS := -Zmiri-disable-isolation -Zmiri-strict-provenance
 MIRI = MIRIFLAGS='$(MIRI_FLAGS) $(1)' $(CARGO) +$(NIGHTLY) miri test --quiet $(MACHINE) --target-dir $(MEMORY_OUT)/miri
 
 .PHONY: miri
 miri: ## the core and the C ABI under Miri
 	$(MEMORY)/nightly.sh $(NIGHTLY) miri rust-src
 	$(call MIRI) --test c_abi --test threads
+	$(call MIRI,-Zmiri-symbolic-alignment-check) --test c_abi -- numbers jump slots rings classification configurations
 	$(call MIRI,-Zmiri-tree-borrows) --test c_abi --test threads
 	$(call MIRI,-Zmiri-many-seeds=0..16) --test threads
 	$(call MIRI) --test vectors
@@ -34,21 +36,24 @@ miri_planted = $(PLANTED) 'Undefined Behavior.*($(2))' env $(call MIRI) --test p
 
 # The C programs, the library as it is shipped. What is allocated must be freed.
 MEMCHECK := $(VALGRIND) --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=all
-$(MEMORY_OUT)/planted: $(MEMORY)/planted.c $(STATIC) $(CAPI_HEADERS)
+$(CAPI_OUT)/memcheck/planted.o: $(MEMORY)/planted.c $(CAPI_HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(CAPI_CFLAGS) $< $(STATIC) -o $@
+	$(CC) $(CAPI_CFLAGS) -c $< -o $@
+MEMCHECK_PROGRAMS := $(CAPI_SANITIZED) planted
+$(addprefix $(MEMORY_OUT)/memcheck/,$(MEMCHECK_PROGRAMS)): $(MEMORY_OUT)/memcheck/%: $(CAPI_OUT)/memcheck/%.o $(STATIC)
+	@mkdir -p $(@D)
+	$(CC) $^ -o $@
 
 .PHONY: capi-valgrind
-capi-valgrind: lib $(foreach program,$(CAPI_SANITIZED),$(CAPI_OUT)/$(program)-static) \
-    $(call hpp_programs,$(HPP_OUT)/portable) $(MEMORY_OUT)/planted ## the C and C++ programs under valgrind
+capi-valgrind: lib $(addprefix $(MEMORY_OUT)/memcheck/,$(MEMCHECK_PROGRAMS)) $(call hpp_programs,$(HPP_OUT)/portable) ## the C and C++ programs under valgrind
 	tests/need.sh $(firstword $(VALGRIND)) valgrind
 	$(CAPI)/run.sh $(foreach program,$(CAPI_SANITIZED), \
-	    '$(strip $(MEMCHECK) $(CAPI_OUT)/$(program)-static $(CAPI_ARGS_$(program)))') \
+	    '$(strip $(MEMCHECK) $(MEMORY_OUT)/memcheck/$(program) $(CAPI_ARGS_$(program)))') \
 	  $(foreach run,$(call hpp_programs,$(HPP_OUT)/portable),'$(MEMCHECK) $(run)')
-	$(PLANTED) 'Invalid write of size' $(MEMCHECK) $(MEMORY_OUT)/planted write_out_of_bounds
-	$(PLANTED) 'Invalid read of size' $(MEMCHECK) $(MEMORY_OUT)/planted use_after_free
-	$(PLANTED) 'uninitialised value' $(MEMCHECK) $(MEMORY_OUT)/planted uninitialised_read
-	$(PLANTED) 'definitely lost' $(MEMCHECK) $(MEMORY_OUT)/planted leak
+	$(PLANTED) 'Invalid write of size' $(MEMCHECK) $(MEMORY_OUT)/memcheck/planted write_out_of_bounds
+	$(PLANTED) 'Invalid read of size' $(MEMCHECK) $(MEMORY_OUT)/memcheck/planted use_after_free
+	$(PLANTED) 'uninitialised value' $(MEMCHECK) $(MEMORY_OUT)/memcheck/planted uninitialised_read
+	$(PLANTED) 'definitely lost' $(MEMCHECK) $(MEMORY_OUT)/memcheck/planted leak
 
 # The C programs with the library itself instrumented: core and all dependencies built anew.
 RUST_ASAN := $(MEMORY_OUT)/asan/$(HOST)/release/libtokenpin.a

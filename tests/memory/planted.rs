@@ -13,7 +13,10 @@ fn ring() -> tokenpin_key_ring {
     let mut ring = MaybeUninit::uninit();
     // SAFETY: as the header says.
     unsafe {
-        assert_eq!(tokenpin_key_ring_init(ring.as_mut_ptr(), &raw const key, 1, null(), null_mut()), 0);
+        assert_eq!(
+            tokenpin_key_ring_init(ring.as_mut_ptr(), &raw const key, 1, null(), null_mut()),
+            0
+        );
         ring.assume_init()
     }
 }
@@ -23,7 +26,8 @@ fn ring() -> tokenpin_key_ring {
 fn write_out_of_bounds() {
     let ring = ring();
     let stamp = 1_800_000_000;
-    let cookie = tokenpin_cookie { pin: 1, issued_at: stamp, refreshed_at: stamp, id: [1; 16], kind: 0 };
+    let cookie =
+        tokenpin_cookie { pin: 1, issued_at: stamp, refreshed_at: stamp, id: [1; 16], kind: 0 };
     // One byte short.
     let mut value = vec![0_u8; TOKENPIN_COOKIE_VALUE_LEN - 1].into_boxed_slice();
     let (name, to) = (b"a".as_ptr().cast(), value.as_mut_ptr().cast());

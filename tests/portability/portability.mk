@@ -6,6 +6,7 @@ PORTABILITY_OUT := $(BUILD)/portability
 
 .PHONY: portability
 portability: lib wasm ## the vectors and the C programs on other machines, under QEMU
+	$(PORTABILITY)/x87.sh $(PORTABILITY_OUT)/x87
 	$(PORTABILITY)/machines.sh $(PORTABILITY_OUT) $(VERSION)
 
 .PHONY: wasm
