@@ -84,6 +84,8 @@ include tests/forgery/forgery.mk
 include tests/constant_time/constant_time.mk
 include benches/bench.mk
 include fuzz/fuzz.mk
+include tests/memory/memory.mk
+include tests/portability/portability.mk
 
 .PHONY: lint
 lint: tools ## formatting and lints, warnings denied
@@ -109,7 +111,7 @@ $(TOOLS): tests/requirements.txt
 .PHONY: unit
 unit: ## the Rust tests, with and without the C ABI
 	$(CARGO) test --locked
-	$(CARGO) test --locked --features capi --lib --test no_alloc
+	$(CARGO) test --locked --features capi --lib --test no_alloc --test c_abi
 
 .PHONY: no-std
 no-std: ## builds for bare metal and for WebAssembly
@@ -128,7 +130,7 @@ include go/go.mk
 
 # One after another, each with its seconds.
 TESTS := lint unit capi-test abi supply hpp-test constant-time packages-test no-std readme twin envoy-unit e2e-smoke demo-smoke go-test go-envoy fuzz-replay fuzz-smoke
-CHECKS := $(TESTS) msrv minimal-versions bench-instructions bench-check jump-exhaustive forgery capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test go-check e2e demo soak
+CHECKS := $(TESTS) msrv minimal-versions bench-instructions bench-check jump-exhaustive forgery capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test go-check e2e demo capi-valgrind rust-asan threads miri portability soak
 
 define run
 	@for target in $(1); do echo "== $$target"; start=$$(date +%s); \

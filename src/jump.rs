@@ -12,6 +12,13 @@
 
 use crate::error::Error;
 
+// Without SSE2 this compiler computes in the x87's 80 bits and rounds twice: some keys get other buckets.
+#[cfg(all(target_arch = "x86", not(target_feature = "sse2")))]
+compile_error!(
+    "tokenpin needs IEEE 754 binary64 arithmetic, which x86 has only with SSE2: build for an i686 \
+     target, or with `-C target-feature=+sse2`"
+);
+
 /// The largest number of buckets, `2^31 - 1`: the paper's `int32_t`.
 pub const MAX_BUCKETS: u32 = i32::MAX as u32;
 

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# The vectors and the C ABI on other machines, under QEMU user mode: the Rust tests of tests/machine, and the
+# C programs of tests/capi linked with the cross-built static library.
+set -euo pipefail
+
+build=${1:?usage: machines.sh BUILD_FOLDER VERSION [MACHINE...]}
+version=${2:?usage: machines.sh BUILD_FOLDER VERSION [MACHINE...]}
+shift 2
+
+# Rust target, prefix of the Debian cross tools, QEMU's name, how gcc packages it, and what it is for.
+machines=(
+  "aarch64-unknown-linux-gnu aarch64-linux-gnu aarch64 aarch64-linux-gnu arm64:64-bit"
+  "s390x-unknown-linux-gnu s390x-linux-gnu s390x s390x-linux-gnu s390x:64-bit, big-endian"
+  "armv7-unknown-linux-gnueabihf arm-linux-gnueabihf arm arm-linux-gnueabihf armhf:32-bit"
+  "powerpc-unknown-linux-gnu powerpc-linux-gnu ppc powerpc-linux-gnu powerpc:32-bit, big-endian, no 64-bit atomics"
+  "i686-unknown-linux-gnu i686-linux-gnu i386 i686-linux-gnu i386:32-bit, SSE2"
+)
+
+for machine in "${machines[@]}"; do
+  read -r target prefix qemu package libc <<<"${machine%%:*}"
+  if [ $# -gt 0 ] && [[ " $* " != *" $target "* ]]; then continue; fi
+  start=$(date +%s)
+  tests/need.sh "qemu-$qemu" qemu-user
+  tests/need.sh "$prefix-gcc" "gcc-$package"
+  [ -e "/usr/$prefix/include/stdlib.h" ] ||
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends "libc6-dev-$libc-cross" > /dev/null
+  rustup target add "$target" 2> /dev/null
+
+  run="qemu-$qemu -L /usr/$prefix"
+  upper=$(tr 'a-z-' 'A-Z_' <<<"$target")
+  export "CARGO_TARGET_${upper}_LINKER=$prefix-gcc" "CARGO_TARGET_${upper}_RUNNER=$run"
+  cargo test --quiet --locked --manifest-path tests/machine/Cargo.toml --target "$target" \
+    --target-dir "$build" --test vectors --test published --test c_abi --test threads
+
+  # layout.c states the sizes of 64-bit machines.
+  programs="contract capi"
+  case $target in aarch64* | s390x*) programs="layout $programs" ;; esac
+  make --no-print-directory --silent RUST_TARGET="$target" BUILD="$build/$target" CC="$prefix-gcc" \
+    AR="$prefix-ar" NM="$prefix-nm" OBJCOPY="$prefix-objcopy" \
+    $(for program in $programs; do echo "$build/$target/capi/$program-static"; done)
+  commands=()
+  for program in $programs; do
+    command="$run $build/$target/capi/$program-static"
+    if [ "$program" = capi ]; then command="$command tests/vectors $version"; fi
+    commands+=("$command")
+  done
+  tests/capi/run.sh "${commands[@]}"
+  echo "machines: $target (${machine#*:}): $(($(date +%s) - start)) s"
+done

@@ -1,0 +1,17 @@
+# The vectors and the C ABI on other machines, under QEMU and in Node's WebAssembly. Included by the
+# Makefile at the top, whose variables it uses.
+
+PORTABILITY := tests/portability
+PORTABILITY_OUT := $(BUILD)/portability
+
+.PHONY: portability
+portability: lib wasm ## the vectors and the C programs on other machines, under QEMU
+	$(PORTABILITY)/x87.sh $(PORTABILITY_OUT)/x87
+	$(PORTABILITY)/machines.sh $(PORTABILITY_OUT) $(VERSION)
+
+.PHONY: wasm
+wasm: ## the vectors in Node's WebAssembly
+	rustup target add wasm32-wasip1
+	CARGO_TARGET_WASM32_WASIP1_RUNNER='node --no-warnings $(abspath $(PORTABILITY))/wasi.mjs' \
+	  $(CARGO) test --quiet $(MACHINE) --target wasm32-wasip1 --target-dir $(PORTABILITY_OUT) \
+	  --test vectors --test published --test c_abi
