@@ -75,6 +75,8 @@ include tests/hpp/tests.mk
 include packaging/install.mk
 include tests/instructions/instructions.mk
 include benches/bench.mk
+include tests/mutants/mutants.mk
+include tests/coverage/coverage.mk
 
 .PHONY: lint
 lint: tools ## formatting and lints, warnings denied
@@ -117,7 +119,7 @@ include go/go.mk
 
 # One after another, each with its seconds.
 TESTS := lint unit capi-test hpp-test packages-test no-std readme twin envoy-unit e2e-smoke demo-smoke go-test go-envoy
-CHECKS := $(TESTS) bench-instructions bench-check jump-exhaustive capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test go-check e2e demo
+CHECKS := $(TESTS) bench-instructions bench-check jump-exhaustive capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test go-check e2e demo coverage
 
 define run
 	@for target in $(1); do echo "== $$target"; start=$$(date +%s); \
