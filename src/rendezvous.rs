@@ -177,6 +177,11 @@ mod tests {
     }
 
     #[test]
+    fn the_compiler_computes_the_table_as_the_machine_does() {
+        assert_eq!(std::hint::black_box(log2_table as fn() -> [u64; 257])(), LOG2);
+    }
+
+    #[test]
     fn ends_of_the_logarithm() {
         assert_eq!(neg_log2(u64::MAX), 0);
         assert_eq!(neg_log2(0), 64 << FRACTION);

@@ -1,0 +1,17 @@
+# Mutation testing of the core. Included by the Makefile at the top.
+
+CARGO_MUTANTS_VERSION := 27.1.0
+CARGO_MUTANTS := $(BUILD)/tools/cargo-mutants-$(CARGO_MUTANTS_VERSION)/bin/cargo-mutants
+
+# The important first. Not lib.rs and names.rs: a list and a macro.
+FILE ?= $(addprefix src/,$(addsuffix .rs,decide cookie header set_cookie jump rendezvous select \
+  affinity classify hash ring slot key base64 secret sink error))
+
+$(CARGO_MUTANTS):
+	$(CARGO) install --quiet --locked --root $(BUILD)/tools/cargo-mutants-$(CARGO_MUTANTS_VERSION) \
+	  cargo-mutants@$(CARGO_MUTANTS_VERSION)
+
+.PHONY: mutants
+mutants: $(CARGO_MUTANTS) ## mutants of the core against the tests; FILE=src/jump.rs for one file
+	CARGO_TARGET_DIR=$(abspath $(BUILD)/mutants/target) $(PYTHON) -B tests/mutants/mutants.py \
+	  --tool $(abspath $<) --out $(abspath $(BUILD)/mutants) $(FILE)
