@@ -133,6 +133,7 @@ impl Audience<'_> {
 }
 
 /// RFC 6265 section 4.1.1: a cookie's name is a token, RFC 9110 section 5.6.2.
+#[inline(never)]
 pub(crate) fn check_name(name: &[u8]) -> Result<(), Error> {
     let token = |&byte: &u8| TOKEN[usize::from(byte)];
     if name.is_empty() || name.len() > MAX_NAME || !name.iter().all(token) {

@@ -195,7 +195,6 @@ fn walk(keys: &[u64], buckets: u32, out: &mut [u32; BATCH]) -> bool {
 /// lower 32 bits are a fraction, so adding 2^20 cuts the product at no cost. The sum is rounded,
 /// but cannot cross an integer without ending on it.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "31 bits")]
 fn step(at: i32, state: u64) -> f64 {
     let quotient = TWO_POW_31 / (f64::from((state >> 33) as i32) + 1.0);
     let product = (f64::from(at) + 1.0) * quotient;

@@ -123,6 +123,7 @@ impl CookieName {
     /// a suffix of 8 hexadecimal digits, so that scopes on one host do not overwrite each
     /// other's cookies.
     #[must_use]
+    #[inline(never)]
     pub fn for_scope(scope: &[u8]) -> Self {
         if scope.is_empty() { Self::default() } else { Self::with_suffix(Self::suffix(scope)) }
     }

@@ -29,11 +29,14 @@ const ENUMS: [Named; 15] = [
     Answer::NAMED,
 ];
 
-/// Of every name: the enum, the number, the length, the bytes.
+/// Of every number from 0 on: the length of its name, 0 if it has none, and the name; behind the
+/// last of an enum, [`END`].
 static PACKED: [u8; pack::<0>().1] = pack().0;
 
+const END: u8 = u8::MAX;
+
 /// The bytes packed, as far as there is room, and how many there are.
-#[expect(clippy::cast_possible_truncation, reason = "15 enums, and no name of 256 bytes")]
+#[expect(clippy::cast_possible_truncation, reason = "no name has 255 bytes")]
 const fn pack<const ROOM: usize>() -> ([u8; ROOM], usize) {
     const fn put<const ROOM: usize>(packed: &mut [u8; ROOM], len: &mut usize, byte: u8) {
         if *len < ROOM {
@@ -43,19 +46,23 @@ const fn pack<const ROOM: usize>() -> ([u8; ROOM], usize) {
     }
     let (mut packed, mut len, mut which) = ([0; ROOM], 0, 0);
     while which < ENUMS.len() {
-        let mut i = 0;
+        let (mut i, mut number) = (0, 0);
         while i < ENUMS[which].len() {
-            let (number, name) = ENUMS[which][i];
-            put(&mut packed, &mut len, which as u8);
-            put(&mut packed, &mut len, number);
+            let (named, name) = ENUMS[which][i];
+            while number < named {
+                put(&mut packed, &mut len, 0);
+                number += 1;
+            }
             put(&mut packed, &mut len, name.len() as u8);
             let mut at = 0;
             while at < name.len() {
                 put(&mut packed, &mut len, name.as_bytes()[at]);
                 at += 1;
             }
+            number += 1;
             i += 1;
         }
+        put(&mut packed, &mut len, END);
         which += 1;
     }
     (packed, len)
@@ -63,13 +70,17 @@ const fn pack<const ROOM: usize>() -> ([u8; ROOM], usize) {
 
 /// The name of a number of the enum with the number `which` in [`super::Enum`].
 pub(super) fn name_of(which: u8, number: u8) -> Option<&'static [u8]> {
-    let mut rest = PACKED.as_slice();
-    while let [an_enum, a_number, len, names @ ..] = rest {
-        let (name, others) = names.split_at_checked(usize::from(*len))?;
-        if (*an_enum, *a_number) == (which, number) {
-            return Some(name);
+    let (mut at, mut rest) = ((0, 0), PACKED.as_slice());
+    while let [len, names @ ..] = rest {
+        if *len == END {
+            (at, rest) = ((at.0 + 1, 0), names);
+            continue;
         }
-        rest = others;
+        let (name, others) = names.split_at_checked(usize::from(*len))?;
+        if at == (which, number) {
+            return if name.is_empty() { None } else { Some(name) };
+        }
+        (at.1, rest) = (at.1 + 1, others);
     }
     None
 }
