@@ -260,6 +260,7 @@ struct Found {
 impl Found {
     /// Of the valid cookies the first issued counts, then the last refreshed, then the
     /// first in order; without a valid one, the verdict that came furthest.
+    #[inline(never)]
     fn consider(&mut self, (verdict, cookie): (Verdict, Option<Cookie>)) {
         self.newer |= verdict == Verdict::UnknownVersion;
         let usable = cookie.filter(|_| verdict.is_usable());

@@ -280,6 +280,7 @@ pub(super) struct Buffer {
 
 impl Buffer {
     /// `(NULL, 0)` has room for nothing, and tells the length needed.
+    #[inline(never)]
     pub(super) fn new(
         start: *mut c_void,
         capacity: usize,
