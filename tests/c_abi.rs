@@ -112,11 +112,14 @@ fn affinity() -> *mut tokenpin_affinity {
     get(|out| unsafe { tokenpin_affinity_new(&raw const *world.config, out, null_mut()) })
 }
 
-fn ring() -> Box<tokenpin_key_ring> {
+/// A ring stays where it was made: to Rust it is not initialised throughout.
+fn ring() -> Box<MaybeUninit<tokenpin_key_ring>> {
     let keys = cookie_keys();
-    Box::new(get(|out| unsafe {
-        tokenpin_key_ring_init(out, keys.as_ptr(), keys.len(), null(), null_mut())
-    }))
+    let mut ring = Box::new(MaybeUninit::uninit());
+    let place = ring.as_mut_ptr();
+    // SAFETY: as the header says.
+    ok(unsafe { tokenpin_key_ring_init(place, keys.as_ptr(), keys.len(), null(), null_mut()) });
+    ring
 }
 
 fn anonymous(id: &[u8]) -> tokenpin_key {
@@ -369,34 +372,35 @@ fn rings_and_cookies() {
                     out.cast(),
                 )
             };
-        let value: [u8; 67] = get(|out| encode(&raw const *ring, &raw const *key, out));
-        assert_eq!(get(|out| encode(&raw const *ring, null(), out)), value);
+        let value: [u8; 67] = get(|out| encode(ring.as_ptr(), &raw const *key, out));
+        assert_eq!(get(|out| encode(ring.as_ptr(), null(), out)), value);
         refused(Status::NullPointer, |out| encode(null(), &raw const *key, out));
-        refused(Status::Misaligned, |out| encode(off(&raw const *ring), &raw const *key, out));
-        is(encode(&raw const *ring, &raw const *key, null_mut()), Status::NullPointer);
+        refused(Status::Misaligned, |out| encode(off(ring.as_ptr()), &raw const *key, out));
+        is(encode(ring.as_ptr(), &raw const *key, null_mut()), Status::NullPointer);
 
         let limits = tokenpin_limits { skew: 300, max_life: 9, max_idle: 9, refresh_interval: 9 };
-        let decode = |ring: &tokenpin_key_ring, value: &[u8], cookie: *mut tokenpin_cookie| {
-            let value = lent(value);
-            get(|out| {
-                let (name_len, scope_len, len) = (name.len(), scope.len(), value.len());
-                let (name, scope) = (at(&name), at(&scope));
-                tokenpin_cookie_decode(
-                    ring,
-                    name,
-                    name_len,
-                    scope,
-                    scope_len,
-                    null(),
-                    &limits,
-                    NOW,
-                    at(&value),
-                    len,
-                    out,
-                    cookie,
-                )
-            })
-        };
+        let decode =
+            |ring: &MaybeUninit<tokenpin_key_ring>, value: &[u8], cookie: *mut tokenpin_cookie| {
+                let value = lent(value);
+                get(|out| {
+                    let (name_len, scope_len, len) = (name.len(), scope.len(), value.len());
+                    let (name, scope) = (at(&name), at(&scope));
+                    tokenpin_cookie_decode(
+                        ring.as_ptr(),
+                        name,
+                        name_len,
+                        scope,
+                        scope_len,
+                        null(),
+                        &limits,
+                        NOW,
+                        at(&value),
+                        len,
+                        out,
+                        cookie,
+                    )
+                })
+            };
         let mut read = Box::new(MaybeUninit::uninit());
         assert_eq!(decode(&ring, &value, read.as_mut_ptr()), 9, "valid");
         assert_eq!(read.assume_init().pin, 42);
@@ -422,7 +426,7 @@ fn rings_and_cookies() {
             (at(&value), 67, &raw const limits, null_mut(), Status::NullPointer),
         ] {
             let call = tokenpin_cookie_decode(
-                &raw const *ring,
+                ring.as_ptr(),
                 at(&name),
                 name.len(),
                 null(),
@@ -456,13 +460,13 @@ fn rings_and_cookies() {
             Status::NullPointer,
         );
         let mut copy = Box::new(ptr::read(&raw const *ring));
-        tokenpin_key_ring_wipe(&raw mut *ring);
-        tokenpin_key_ring_wipe(&raw mut *ring);
+        tokenpin_key_ring_wipe(ring.as_mut_ptr());
+        tokenpin_key_ring_wipe(ring.as_mut_ptr());
         tokenpin_key_ring_wipe(null_mut());
-        assert_eq!(ring.private_words, [0; 56]);
-        refused(Status::NotInitialised, |out| encode(&raw const *ring, null(), out));
+        assert_eq!(ring.assume_init_ref().private_words, [0; 56]);
+        refused(Status::NotInitialised, |out| encode(ring.as_ptr(), null(), out));
         assert_eq!(decode(&copy, &value, null_mut()), 9, "a copy is a ring too");
-        tokenpin_key_ring_wipe(&raw mut *copy);
+        tokenpin_key_ring_wipe(copy.as_mut_ptr());
     }
 }
 

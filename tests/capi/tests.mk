@@ -37,7 +37,7 @@ $(1)/two_rusts.o: $(CAPI)/two_rusts/main.c $(CAPI_HEADERS)
 endef
 $(eval $(call capi_objects,$(CAPI_OUT),-DALLOC_HOOKS))
 $(eval $(call capi_objects,$(CAPI_OUT)/sanitize,$(CAPI_SANITIZE)))
-$(eval $(call capi_objects,$(CAPI_OUT)/memcheck,-DSMALL_ADDRESS_SPACE))
+$(eval $(call capi_objects,$(CAPI_OUT)/memcheck,-DUNDER_MEMCHECK))
 
 $(CAPI_OUT)/libother.a: $(CAPI)/two_rusts/other.rs
 	@mkdir -p $(CAPI_OUT)

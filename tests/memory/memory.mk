@@ -24,7 +24,7 @@ miri: ## the core and the C ABI under Miri
 	$(call MIRI) --test c_abi --test threads
 	$(call MIRI,-Zmiri-symbolic-alignment-check) --test c_abi -- numbers jump slots rings classification configurations
 	$(call MIRI,-Zmiri-tree-borrows) --test c_abi --test threads
-	$(call MIRI,-Zmiri-many-seeds=0..16) --test threads
+	$(call MIRI,-Zmiri-many-seeds=0..8) --test threads
 	$(call MIRI) --test vectors
 	$(call MIRI) --test published every_row
 	$(call miri_planted,write_out_of_bounds,memory access failed|out-of-bounds)
@@ -45,11 +45,11 @@ $(addprefix $(MEMORY_OUT)/memcheck/,$(MEMCHECK_PROGRAMS)): $(MEMORY_OUT)/memchec
 	$(CC) $^ -o $@
 
 .PHONY: capi-valgrind
-capi-valgrind: lib $(addprefix $(MEMORY_OUT)/memcheck/,$(MEMCHECK_PROGRAMS)) $(call hpp_programs,$(HPP_OUT)/portable) ## the C and C++ programs under valgrind
+capi-valgrind: lib $(addprefix $(MEMORY_OUT)/memcheck/,$(MEMCHECK_PROGRAMS)) $(call hpp_programs,$(HPP_OUT)/gcc-c++17-default) ## the C and C++ programs under valgrind
 	tests/need.sh $(firstword $(VALGRIND)) valgrind
 	$(CAPI)/run.sh $(foreach program,$(CAPI_SANITIZED), \
 	    '$(strip $(MEMCHECK) $(MEMORY_OUT)/memcheck/$(program) $(CAPI_ARGS_$(program)))') \
-	  $(foreach run,$(call hpp_programs,$(HPP_OUT)/portable),'$(MEMCHECK) $(run)')
+	  $(foreach run,$(call hpp_programs,$(HPP_OUT)/gcc-c++17-default),'$(MEMCHECK) $(run)')
 	$(PLANTED) 'Invalid write of size' $(MEMCHECK) $(MEMORY_OUT)/memcheck/planted write_out_of_bounds
 	$(PLANTED) 'Invalid read of size' $(MEMCHECK) $(MEMORY_OUT)/memcheck/planted use_after_free
 	$(PLANTED) 'uninitialised value' $(MEMCHECK) $(MEMORY_OUT)/memcheck/planted uninitialised_read

@@ -8,17 +8,14 @@ use std::thread;
 
 use tokenpin::capi::*;
 
-fn ring() -> tokenpin_key_ring {
+fn ring() -> Box<MaybeUninit<tokenpin_key_ring>> {
     let key = tokenpin_cookie_key { id: 1, role: 0, secret: [1; 16] };
-    let mut ring = MaybeUninit::uninit();
+    let mut ring = Box::new(MaybeUninit::uninit());
+    let place = ring.as_mut_ptr();
     // SAFETY: as the header says.
-    unsafe {
-        assert_eq!(
-            tokenpin_key_ring_init(ring.as_mut_ptr(), &raw const key, 1, null(), null_mut()),
-            0
-        );
-        ring.assume_init()
-    }
+    let status = unsafe { tokenpin_key_ring_init(place, &raw const key, 1, null(), null_mut()) };
+    assert_eq!(status, 0);
+    ring
 }
 
 #[test]
@@ -32,7 +29,7 @@ fn write_out_of_bounds() {
     let mut value = vec![0_u8; TOKENPIN_COOKIE_VALUE_LEN - 1].into_boxed_slice();
     let (name, to) = (b"a".as_ptr().cast(), value.as_mut_ptr().cast());
     unsafe {
-        tokenpin_cookie_encode(&raw const ring, name, 1, null(), 0, null(), &raw const cookie, to);
+        tokenpin_cookie_encode(ring.as_ptr(), name, 1, null(), 0, null(), &raw const cookie, to);
     }
 }
 
@@ -60,13 +57,13 @@ fn uninitialised_read() {
 #[test]
 #[ignore = "a planted defect"]
 fn data_race() {
-    struct Shared(tokenpin_key_ring);
+    struct Shared(*mut tokenpin_key_ring);
     unsafe impl Sync for Shared {}
-    let shared = Box::new(Shared(ring()));
-    let shared = &*Box::leak(shared);
-    let wipe = || {
+    let mut ring = ring();
+    let shared = &Shared(ring.as_mut_ptr());
+    let wipe = move || {
         for _ in 0..100 {
-            unsafe { tokenpin_key_ring_wipe((&raw const shared.0).cast_mut()) };
+            unsafe { tokenpin_key_ring_wipe(shared.0) };
             thread::yield_now();
         }
     };
