@@ -34,13 +34,15 @@ for machine in "${machines[@]}"; do
     --target-dir "$build" --test vectors --test published --test c_abi --test threads -- --skip random_pairs
 
   # layout.c states the sizes of 64-bit machines.
-  programs="contract capi"
-  case $target in aarch64* | s390x*) programs="layout $programs" ;; esac
+  programs=(contract capi)
+  case $target in aarch64* | s390x*) programs+=(layout) ;; esac
+  built=("${programs[@]/#/$build/$target/capi/}")
+  built=("${built[@]/%/-static}")
   make --no-print-directory --silent RUST_TARGET="$target" BUILD="$build/$target" CC="$prefix-gcc" \
     AR="$prefix-ar" NM="$prefix-nm" OBJCOPY="$prefix-objcopy" \
-    $(for program in $programs; do echo "$build/$target/capi/$program-static"; done)
+    "${built[@]}"
   commands=()
-  for program in $programs; do
+  for program in "${programs[@]}"; do
     command="$run $build/$target/capi/$program-static"
     if [ "$program" = capi ]; then command="$command tests/vectors $version"; fi
     commands+=("$command")
