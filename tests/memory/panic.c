@@ -1,4 +1,5 @@
-// An instrumented library keeps panics that optimisation removes from the real one, and refers to this.
+// An instrumented library keeps panics that optimisation removes from the real one, and refers to
+// this.
 #include <stdlib.h>
 
 void tokenpin_error_a_panic_is_reachable(void);

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The vectors and the C ABI on other machines, under QEMU user mode: the Rust tests of tests/machine, and the
 # C programs of tests/capi linked with the cross-built static library.
+# Without the random pairs, which QEMU takes minutes for; the rounding edges are there.
 set -euo pipefail
 
 build=${1:?usage: machines.sh BUILD_FOLDER VERSION [MACHINE...]}
@@ -30,16 +31,18 @@ for machine in "${machines[@]}"; do
   upper=$(tr 'a-z-' 'A-Z_' <<<"$target")
   export "CARGO_TARGET_${upper}_LINKER=$prefix-gcc" "CARGO_TARGET_${upper}_RUNNER=$run"
   cargo test --quiet --locked --manifest-path tests/machine/Cargo.toml --target "$target" \
-    --target-dir "$build" --test vectors --test published --test c_abi --test threads
+    --target-dir "$build" --test vectors --test published --test c_abi --test threads -- --skip random_pairs
 
   # layout.c states the sizes of 64-bit machines.
-  programs="contract capi"
-  case $target in aarch64* | s390x*) programs="layout $programs" ;; esac
+  programs=(contract capi)
+  case $target in aarch64* | s390x*) programs+=(layout) ;; esac
+  built=("${programs[@]/#/$build/$target/capi/}")
+  built=("${built[@]/%/-static}")
   make --no-print-directory --silent RUST_TARGET="$target" BUILD="$build/$target" CC="$prefix-gcc" \
     AR="$prefix-ar" NM="$prefix-nm" OBJCOPY="$prefix-objcopy" \
-    $(for program in $programs; do echo "$build/$target/capi/$program-static"; done)
+    "${built[@]}"
   commands=()
-  for program in $programs; do
+  for program in "${programs[@]}"; do
     command="$run $build/$target/capi/$program-static"
     if [ "$program" = capi ]; then command="$command tests/vectors $version"; fi
     commands+=("$command")
