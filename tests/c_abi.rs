@@ -246,23 +246,23 @@ fn slots_and_selection() {
     unsafe {
         let name = lent(b"a");
         let mut slots: Box<[tokenpin_slot]> = Box::new([
-            get(|out| tokenpin_slot_init(out, at(&name), 1, &UP)),
-            get(|out| tokenpin_slot_init(out, at(b"b"), 1, &DOWN)),
+            get(|out| tokenpin_slot_init(out, at(&name), 1, &raw const UP)),
+            get(|out| tokenpin_slot_init(out, at(b"b"), 1, &raw const DOWN)),
             get(|out| tokenpin_slot_init_vacant(out)),
         ]);
-        is(tokenpin_slot_init(null_mut(), at(&name), 1, &UP), Status::NullPointer);
-        refused(Status::NullPointer, |out| tokenpin_slot_init(out, null(), 1, &UP));
+        is(tokenpin_slot_init(null_mut(), at(&name), 1, &raw const UP), Status::NullPointer);
+        refused(Status::NullPointer, |out| tokenpin_slot_init(out, null(), 1, &raw const UP));
         refused(Status::NullPointer, |out| tokenpin_slot_init(out, at(&name), 1, null()));
-        refused(Status::IdentityEmpty, |out| tokenpin_slot_init(out, null(), 0, &UP));
+        refused(Status::IdentityEmpty, |out| tokenpin_slot_init(out, null(), 0, &raw const UP));
         let bad = tokenpin_slot_status { state: 4, ..UP };
-        refused(Status::BadEnum, |out| tokenpin_slot_init(out, at(&name), 1, &bad));
+        refused(Status::BadEnum, |out| tokenpin_slot_init(out, at(&name), 1, &raw const bad));
         is(tokenpin_slot_init_vacant(null_mut()), Status::NullPointer);
         is(tokenpin_slot_init_vacant(off(slots.as_ptr())), Status::Misaligned);
 
-        ok(tokenpin_slot_set(&raw mut slots[1], &DOWN));
-        is(tokenpin_slot_set(&raw mut slots[1], &bad), Status::BadEnum);
-        is(tokenpin_slot_set(&raw mut slots[2], &UP), Status::Vacant);
-        is(tokenpin_slot_set(null_mut(), &UP), Status::NullPointer);
+        ok(tokenpin_slot_set(&raw mut slots[1], &raw const DOWN));
+        is(tokenpin_slot_set(&raw mut slots[1], &raw const bad), Status::BadEnum);
+        is(tokenpin_slot_set(&raw mut slots[2], &raw const UP), Status::Vacant);
+        is(tokenpin_slot_set(null_mut(), &raw const UP), Status::NullPointer);
         is(tokenpin_slot_set(&raw mut slots[0], null()), Status::NullPointer);
         is(tokenpin_slot_set(&raw mut slots[0], off(&raw const UP)), Status::Misaligned);
         assert_eq!(get(|out| tokenpin_slot_get(&raw const slots[1], out)).state, 2);
@@ -337,12 +337,15 @@ fn slots_and_selection() {
         }
         refused(Status::BadEnum, |out| tokenpin_select(3, start, 3, filter, 1, 1, out));
         let nowhere = tokenpin_filter { now: 0, tried: null(), tried_count: 1, anonymous: 0 };
-        refused(Status::NullPointer, |out| tokenpin_select(0, start, 3, &nowhere, 1, 1, out));
+        refused(Status::NullPointer, |out| {
+            tokenpin_select(0, start, 3, &raw const nowhere, 1, 1, out)
+        });
         let odd = tokenpin_filter { tried_count: 0, anonymous: 2, ..nowhere };
-        refused(Status::BadEnum, |out| tokenpin_select(0, start, 3, &odd, 1, 1, out));
+        refused(Status::BadEnum, |out| tokenpin_select(0, start, 3, &raw const odd, 1, 1, out));
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one call after another")]
 #[test]
 fn rings_and_cookies() {
     unsafe {
@@ -392,7 +395,7 @@ fn rings_and_cookies() {
                         scope,
                         scope_len,
                         null(),
-                        &limits,
+                        &raw const limits,
                         NOW,
                         at(&value),
                         len,
@@ -498,6 +501,7 @@ fn buffer(call: impl Fn(*mut c_void, usize, *mut usize) -> i32) -> Vec<u8> {
     unreachable!()
 }
 
+#[expect(clippy::too_many_lines, reason = "one call after another")]
 #[test]
 fn headers() {
     unsafe {
@@ -673,12 +677,12 @@ unsafe fn use_handle(affinity: *const tokenpin_affinity) {
         refused(Status::IdentityEmpty, |out| tokenpin_affinity_find(affinity, null(), 0, out));
         refused(Status::NullPointer, |out| tokenpin_affinity_find(affinity, null(), 1, out));
         let before = get(|out| tokenpin_affinity_live_fingerprint(affinity, NOW, out));
-        ok(tokenpin_affinity_set_slot(affinity, 1, &UP));
+        ok(tokenpin_affinity_set_slot(affinity, 1, &raw const UP));
         assert_ne!(get(|out| tokenpin_affinity_live_fingerprint(affinity, NOW, out)), before);
-        ok(tokenpin_affinity_set_slot(affinity, 1, &DOWN));
-        is(tokenpin_affinity_set_slot(affinity, 2, &UP), Status::Vacant);
-        is(tokenpin_affinity_set_slot(affinity, 3, &UP), Status::SlotRange);
-        is(tokenpin_affinity_set_slot(affinity, u32::MAX, &UP), Status::SlotRange);
+        ok(tokenpin_affinity_set_slot(affinity, 1, &raw const DOWN));
+        is(tokenpin_affinity_set_slot(affinity, 2, &raw const UP), Status::Vacant);
+        is(tokenpin_affinity_set_slot(affinity, 3, &raw const UP), Status::SlotRange);
+        is(tokenpin_affinity_set_slot(affinity, u32::MAX, &raw const UP), Status::SlotRange);
         is(tokenpin_affinity_set_slot(affinity, 0, null()), Status::NullPointer);
         let mut identity = MaybeUninit::uninit();
         let status = get(|out| tokenpin_affinity_get_slot(affinity, 1, out, identity.as_mut_ptr()));
@@ -865,18 +869,18 @@ unsafe fn wiped(wiped: *mut tokenpin_affinity) {
         ] {
             refused(status, |out| tokenpin_affinity_capacity(affinity, out));
             refused(status, |out| tokenpin_affinity_find(affinity, at(b"a"), 1, out));
-            is(tokenpin_affinity_set_slot(affinity, 0, &UP), status);
+            is(tokenpin_affinity_set_slot(affinity, 0, &raw const UP), status);
             refused(status, |out| tokenpin_affinity_get_slot(affinity, 0, out, null_mut()));
             refused(status, |out| tokenpin_affinity_fingerprint(affinity, out));
             refused(status, |out| tokenpin_affinity_live_fingerprint(affinity, NOW, out));
-            refused(status, |out| tokenpin_affinity_decide(affinity, &request, out));
+            refused(status, |out| tokenpin_affinity_decide(affinity, &raw const request, out));
             let (mut len, mut answer) = (0, 0);
             let len = &raw mut len;
             is(tokenpin_affinity_cookie_name(affinity, null(), 0, null_mut(), 0, len), status);
             is(
                 tokenpin_affinity_finish(
                     affinity,
-                    &decision,
+                    &raw const decision,
                     200,
                     null_mut(),
                     0,
@@ -916,7 +920,7 @@ fn configurations_from_anywhere() {
         let longer = Layout::from_size_align(size_of::<tokenpin_config>() + 24, 8).unwrap();
         let memory = alloc(longer);
         ok(tokenpin_config_init(memory.cast(), longer.size()));
-        memory.cast::<tokenpin_config>().write(tokenpin_config { size: longer.size(), ..good });
+        memory.cast::<c_void>().cast().write(tokenpin_config { size: longer.size(), ..good });
         let made = get(|out| tokenpin_affinity_new(memory.cast(), out, null_mut()));
         tokenpin_affinity_free(made);
         memory.add(longer.size() - 1).write(1);

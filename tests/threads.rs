@@ -1,5 +1,5 @@
 //! States that change while other threads decide. Natively it is a smoke test; Miri (whose scheduler and
-//! weak memory are seeded) and ThreadSanitizer run it for what they see.
+//! weak memory are seeded) and `ThreadSanitizer` run it for what they see.
 #![cfg(not(target_family = "wasm"))]
 #![deny(clippy::pedantic)]
 
