@@ -920,7 +920,10 @@ fn configurations_from_anywhere() {
         let longer = Layout::from_size_align(size_of::<tokenpin_config>() + 24, 8).unwrap();
         let memory = alloc(longer);
         ok(tokenpin_config_init(memory.cast(), longer.size()));
-        memory.cast::<c_void>().cast().write(tokenpin_config { size: longer.size(), ..good });
+        memory
+            .cast::<c_void>()
+            .cast::<tokenpin_config>()
+            .write(tokenpin_config { size: longer.size(), ..good });
         let made = get(|out| tokenpin_affinity_new(memory.cast(), out, null_mut()));
         tokenpin_affinity_free(made);
         memory.add(longer.size() - 1).write(1);
