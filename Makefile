@@ -39,11 +39,12 @@ $(ARCHIVE): $(SOURCES)
 
 # One object, in which every global symbol that is not ours has become local: so the
 # static library can be linked beside other Rust libraries, whose runtimes define
-# the same symbols. What nothing of ours reaches is dropped on the way.
+# the same symbols. What nothing of ours reaches is dropped on the way, and the bitcode that some
+# targets' standard libraries carry: an archiver with LLVM's plugin would take the object for it.
 $(OBJECT): $(ARCHIVE)
 	$(CC) -r -nostdlib -o $@ -Wl,--gc-sections -Wl,--gc-keep-exported \
 	  $$($(NM) --defined-only $(ARCHIVE) 2>/dev/null | sed -n 's/.* T \(tokenpin_.*\)/-Wl,-u,\1/p') $(ARCHIVE)
-	$(OBJCOPY) --wildcard --keep-global-symbol='tokenpin_*' $@
+	$(OBJCOPY) --wildcard --keep-global-symbol='tokenpin_*' --remove-section=.llvmbc --remove-section=.llvmcmd $@
 
 $(STATIC): $(OBJECT)
 	@mkdir -p $(LIB)

@@ -36,7 +36,7 @@ miri_planted = $(PLANTED) 'Undefined Behavior.*($(2))' env $(call MIRI) --test p
 
 # The C and C++ programs, the library as it is shipped. What is allocated must be freed, but for the stacks of
 # threads that the libc keeps (to memcheck, possibly lost).
-MEMCHECK := $(VALGRIND) --quiet --error-exitcode=9 --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect
+MEMCHECK := $(VALGRIND) --quiet --fair-sched=yes --error-exitcode=9 --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect
 $(CAPI_OUT)/memcheck/planted.o: $(MEMORY)/planted.c $(CAPI_HEADERS)
 	@mkdir -p $(@D)
 	$(CC) $(CAPI_CFLAGS) -c $< -o $@
