@@ -15,7 +15,9 @@ fn run(input: &mut Input<'_>) {
     let prompt_cache = input.flag();
     let methods = [&b"POST"[..], b"GET", b"HEAD", b"DELETE", b"OPTIONS", b"CONNECT", b"TRACE"];
     let method = if input.one_in(8) { input.bytes() } else { input.pick(&methods) };
+    // The model takes the cube of the number of segments.
     let target = input.rest();
+    let target = &target[..target.len().min(512)];
 
     let bad =
         rules.iter().position(|rule| rule.pattern.split(|&b| b == b'/').any(<[u8]>::is_empty));

@@ -3,7 +3,7 @@
 FUZZ := $(BUILD)/fuzz
 FUZZ_TARGETS := $(sort $(patsubst fuzz/%.rs,%,$(filter-out fuzz/lib.rs,$(wildcard fuzz/*.rs))))
 # For how long each target runs, and which.
-SECONDS ?= 60
+FUZZ_SECONDS ?= 60
 TARGET ?= $(FUZZ_TARGETS)
 
 # The passes of cargo-fuzz, and AddressSanitizer, whose runtime comes with the toolchain. Only
@@ -21,8 +21,8 @@ fuzz-build:
 	$(FUZZ_CARGO) build $(FUZZ_WHERE)
 
 .PHONY: fuzz
-fuzz: fuzz-build ## the fuzz targets, SECONDS=60 each; TARGET=name for one
-	$(FUZZ_RUN) fuzz $(SECONDS) $(TARGET)
+fuzz: fuzz-build ## the fuzz targets, FUZZ_SECONDS=60 each; TARGET=name for one
+	$(FUZZ_RUN) fuzz $(FUZZ_SECONDS) $(TARGET)
 
 .PHONY: fuzz-smoke
 fuzz-smoke: fuzz-build ## 20 seconds of each fuzz target
