@@ -265,9 +265,9 @@ fn slots_and_selection() {
         is(tokenpin_slot_set(null_mut(), &raw const UP), Status::NullPointer);
         is(tokenpin_slot_set(&raw mut slots[0], null()), Status::NullPointer);
         is(tokenpin_slot_set(&raw mut slots[0], off(&raw const UP)), Status::Misaligned);
-        assert_eq!(get(|out| tokenpin_slot_get(&raw const slots[1], out)).state, 2);
+        assert_eq!(get(|out| tokenpin_slot_get(&raw mut slots[1], out)).state, 2);
         refused(Status::NullPointer, |out| tokenpin_slot_get(null(), out));
-        is(tokenpin_slot_get(&raw const slots[0], null_mut()), Status::NullPointer);
+        is(tokenpin_slot_get(&raw mut slots[0], null_mut()), Status::NullPointer);
 
         let tried: Box<[u32]> = Box::new([1, 7, u32::MAX]);
         let filter = Box::new(tokenpin_filter {
