@@ -206,6 +206,19 @@ fn a_keyed_cookie_is_of_no_use_to_anyone_else() {
 }
 
 #[test]
+fn a_cookie_of_one_kind_is_not_read_with_the_binding_of_another() {
+    let config = Config { keyed_cookies: true, ..config() };
+    let affinity = gateway(&config, "a b c d");
+    let alice = Request { session: consumer("alice"), ..create() };
+    let signed = |kind, key| sign(&config, Some(&key), &Cookie { kind, ..young("a") });
+    // It makes the binding of sessions known, and is of no use itself.
+    let forgery = forged(&signed(Kind::Session, Key::Session(b"alice")));
+    let consumers = signed(Kind::Consumer, Key::Consumer(b"alice"));
+    let jar = [pair(&config, &forgery), pair(&config, &consumers)];
+    assert_eq!(decide(&affinity, &alice, &jar).verdict, Verdict::OtherKey);
+}
+
+#[test]
 fn scopes_are_separate() {
     let config = config();
     let affinity = gateway(&config, "a b");

@@ -72,6 +72,16 @@ fn a_table_of_any_length_answers_as_its_rules_one_by_one() {
 }
 
 #[test]
+fn rules_that_share_the_last_bit_are_all_tried() {
+    let rule = |pattern: &'static [u8]| Rule { pattern, group: Group::Stateful };
+    let mut rules = vec![rule(b"a"); 63];
+    rules.extend([rule(b"b"), rule(b"z")]);
+    for target in [&b"/b"[..], b"/z"] {
+        assert_eq!(classify(&rules, false, b"POST", target).group, Group::Stateful);
+    }
+}
+
+#[test]
 fn the_longest_rule_counts_and_of_equal_ones_the_first() {
     let rule = |pattern: &'static [u8], group| Rule { pattern, group };
     let (stateless, stateful, cache) = (Group::Stateless, Group::Stateful, Group::PromptCache);
