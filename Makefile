@@ -16,7 +16,7 @@ SONAME := libtokenpin.so.$(SOVERSION)
 SHARED := $(LIB)/libtokenpin.so.$(VERSION)
 
 SOURCES := Cargo.toml Cargo.lock $(wildcard src/*.rs src/capi/*.rs)
-# To build for another machine: its Rust target, with its CC, AR, NM and OBJCOPY.
+# To build for another machine: its Rust target, with its CC, AR, NM and OBJCOPY, and a BUILD of its own.
 RUST_TARGET ?=
 ARCHIVE := $(BUILD)/cargo/$(addsuffix /,$(RUST_TARGET))release/libtokenpin.a
 OBJECT := $(BUILD)/cargo/tokenpin.o
@@ -25,7 +25,7 @@ RUSTC_FLAGS ?=
 
 .PHONY: help
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(MAKEFILE_LIST)
 
 .PHONY: lib
 lib: $(STATIC) $(SHARED) ## the static and the shared library, in build/lib
@@ -53,7 +53,7 @@ $(STATIC): $(OBJECT)
 
 # Every symbol must be found, which a reachable panic's is not. Without unwind tables, a tenth
 # of the size, because nothing unwinds here (the static library keeps them, for profilers), and
-# in one segment for all that is only read, which saves the space between two.
+# in one executable segment for code and constants, which saves the space between two.
 $(SHARED): $(OBJECT) Makefile
 	@mkdir -p $(LIB)
 	printf '{ global: tokenpin_*; local: *; };\n' > $(BUILD)/tokenpin.map

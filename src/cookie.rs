@@ -381,6 +381,13 @@ fn tag(mac: &Mac, raw: &[u8; RAW_LEN], kind: Kind, pin: u64, bind: &[u8; 16]) ->
     mac.tag(if kind == Kind::Anonymous { &message[..34] } else { &message })
 }
 
+// The two defects planted below take more than a flag, so that no library has them by accident.
+const _: () = assert!(
+    !cfg!(any(tokenpin_planted_compare, tokenpin_cut_tag))
+        || option_env!("TOKENPIN_PLANTED_DEFECT").is_some(),
+    "a build for the tests, which accepts forged cookies"
+);
+
 /// In constant time. As integers: one comparison rather than one for each byte.
 fn same(expected: &[u8; 16], carried: &[u8; 16]) -> bool {
     // Two defects that tests/forgery/ and tests/constant_time/ plant, to see that they notice.

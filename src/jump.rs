@@ -7,8 +7,9 @@
 //! The two roundings of the paper's form (the division, then the product, in IEEE 754
 //! binary64) decide on which side of a bucket's edge a few keys in 2^52 fall, so the form
 //! is part of the format. It is also slow: each step waits for a product in floating
-//! point and its conversion. The forms here compute with integers, know how far off they
-//! can be, and leave every key that comes so close to an edge to the paper's form.
+//! point and its conversion. The form for one key computes with integers, knows how far
+//! off it can be, and leaves every key that comes so close to an edge to the paper's form; that for
+//! batches computes the paper's product without its conversion.
 
 use crate::error::Error;
 

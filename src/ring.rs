@@ -123,7 +123,7 @@ impl KeyRing {
         Self::of(&|i| keys.get(i).map(CookieKey::view), placement_key.map(Secret::expose))
     }
 
-    /// [`KeyRing::new`] of the keys that `key` gives for 0, 1, and so on, until there is none.
+    /// [`KeyRing::new`] of the keys that `key_at` gives for 0, 1, and so on, until there is none.
     pub(crate) fn of<'k>(
         key_at: &dyn Fn(usize) -> Option<KeyView<'k>>,
         placement_key: Option<&[u8; 16]>,

@@ -65,8 +65,8 @@ impl Filter<'_> {
 /// Slots past the first `2^31 - 1` are not looked at. Under [`Strategy::Jump`] it takes
 /// about `ln(n)` steps where the home slot serves; else, and under the other strategies,
 /// linear time in the number of slots, times the number of tried ones. State, weight and
-/// until of a slot are read at once; those of a home slot that does not serve a second time, and
-/// the answer is right for one of the two.
+/// until of a slot are read at once. If the home slot does not serve, its word is read once more,
+/// and the answer is right for one of the two readings.
 #[must_use]
 #[inline(never)]
 pub fn select(

@@ -253,8 +253,7 @@ pub(crate) fn write_to(
     Ok(len)
 }
 
-/// Without leading zeros.
-/// The decimal digits of `number`, written from the end of `buffer`.
+/// The decimal digits of `number` without leading zeros, written from the end of `buffer`.
 fn decimal(mut number: u32, buffer: &mut [u8; 10]) -> &[u8] {
     let mut start = buffer.len();
     for digit in buffer.iter_mut().rev() {

@@ -53,6 +53,7 @@ const fn pack<const ROOM: usize>() -> ([u8; ROOM], usize) {
                 put(&mut packed, &mut len, 0);
                 number += 1;
             }
+            assert!(number == named && name.len() < END as usize, "out of order, or too long");
             put(&mut packed, &mut len, name.len() as u8);
             let mut at = 0;
             while at < name.len() {

@@ -239,9 +239,9 @@ pub unsafe extern "C" fn tokenpin_slot_get(
 ///
 /// `strategy` is a `tokenpin_strategy`; `fnv1a` is for the Higress strategy alone. `count` is 1 to
 /// 2^31-1. Under jump it takes about ln(`count`) steps where the home slot serves; else, and under
-/// the other strategies, linear time in `count`. State, weight and until of a slot are read at once;
-/// those of a home slot that does not serve a second time, and the answer is right for one of the
-/// two.
+/// the other strategies, linear time in `count`. State, weight and until of a slot are read at once.
+/// If the home slot does not serve, its word is read once more, and the answer is right for one of
+/// the two readings.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_select(
     strategy: u8,

@@ -326,7 +326,7 @@ impl Sink for Buffer {
             return;
         }
         // SAFETY: within the capacity, which is live and the caller's to write by the
-        // contract; `bytes` are elsewhere, for every caller has asked `check_apart`, or
+        // contract; `bytes` are elsewhere, for every caller has asked `check_apart_from`, or
         // are copies on the stack.
         unsafe {
             self.start.add(self.used).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());

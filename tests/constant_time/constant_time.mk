@@ -5,7 +5,7 @@ CONSTANT_TIME := $(BUILD)/constant_time
 STOPS_EARLY := $(CONSTANT_TIME)/stops_early
 
 $(STOPS_EARLY)/lib/libtokenpin.so: $(SOURCES)
-	@$(MAKE) --no-print-directory lib BUILD=$(STOPS_EARLY) RUSTC_FLAGS='--cfg tokenpin_planted_compare'
+	@TOKENPIN_PLANTED_DEFECT=1 $(MAKE) --no-print-directory lib BUILD=$(STOPS_EARLY) RUSTC_FLAGS='--cfg tokenpin_planted_compare'
 	touch $@
 
 # $(1) is the folder, $(2) the library.

@@ -35,9 +35,13 @@ COVERAGE_HPP := $(addprefix $(HPP_OUT)/gcc-c++17-default/,hpp.o other.o header.o
 $(COVERAGE)/hpp: $(COVERAGE_HPP) $(COVERAGE_LIB)
 	$(HPP_GCC) -pthread $(COVERAGE_HPP) $(COVERAGE_LINK)
 
+.PHONY: coverage-nightly
+coverage-nightly:
+	tests/memory/nightly.sh $(NIGHTLY) llvm-tools
+$(COVERAGE_LIB): | coverage-nightly
+
 .PHONY: coverage
-coverage: $(COVERAGE_PROGRAMS) ## line and branch coverage of src/, at least 99 %, and what is missing listed
-	rustup component add --toolchain $(NIGHTLY) llvm-tools
+coverage: coverage-nightly $(COVERAGE_PROGRAMS) ## line and branch coverage of src/, at least 99 %, and what is missing listed
 	rm -rf $(COVERAGE)/profiles
 	$(COVERAGE_CARGO) --no-run --message-format=json | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' > $(COVERAGE)/tests
 	LLVM_PROFILE_FILE=$(abspath $(COVERAGE))/profiles/%m-%p.profraw $(COVERAGE_CARGO) --quiet -- $(COVERAGE_SKIP)

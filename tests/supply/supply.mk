@@ -13,6 +13,8 @@ MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 .PHONY: msrv
 msrv: ## the oldest Rust that Cargo.toml promises: the crate, the C libraries, and their tests in C
 	rustup toolchain list | grep -q '^$(MSRV)-' || rustup toolchain install --profile minimal --no-self-update $(MSRV)
+	@mkdir -p $(BUILD)
+	echo 'pub fn f() {}' | rustc +$(MSRV) --edition 2024 --crate-type lib --emit metadata -o $(BUILD)/msrv.rmeta -
 	@echo 'it is that one, and not a newer one:'
 	! echo 'pub fn f(x: Option<u8>) -> bool { if let Some(1) = x && true { true } else { false } }' | \
 	  rustc +$(MSRV) --edition 2024 --crate-type lib --emit metadata -o $(BUILD)/msrv.rmeta - 2> /dev/null
