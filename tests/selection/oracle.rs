@@ -47,6 +47,25 @@ fn every_combination_of_states_in_small_fleets() {
     println!("{answers} answers agree with the model");
 }
 
+/// A weight of 1 is one among others, and no sign that there is nobody yet.
+#[test]
+fn the_smallest_weights() {
+    let mut random = Random::new("the smallest weights");
+    let filter = Filter::default();
+    for _ in 0..300 {
+        let weights: Vec<u32> = (0..12).map(|_| 1 + below(&mut random, 3)).collect();
+        let fleet = Fleet::of(&weights);
+        let slots = fleet.slots();
+        for key in keys(&mut random, 20) {
+            for strategy in STRATEGIES {
+                let answer = tokenpin::select(strategy, &slots, &filter, key, fnv1a_of(key));
+                let expected = model::serve(strategy, &fleet, &filter, key, fnv1a_of(key));
+                assert_eq!(answer, expected, "{strategy:?} {key} {fleet:?}");
+            }
+        }
+    }
+}
+
 fn with_state((place, state): (&Option<Token>, State)) -> Option<Token> {
     let Token { name, status } = place.expect("the fleet is full");
     let token = Token { name, status: Status { state, ..status } };
