@@ -17,7 +17,7 @@ fn run(input: &mut Input<'_>) {
     let method = if input.one_in(8) { input.bytes() } else { input.pick(&methods) };
     // The model takes the cube of the number of segments.
     let target = input.rest();
-    let target = &target[..target.len().min(512)];
+    let target = &target[..target.len().min(128)];
 
     let bad =
         rules.iter().position(|rule| rule.pattern.split(|&b| b == b'/').any(<[u8]>::is_empty));
