@@ -274,6 +274,12 @@ impl<'a> Affinity<'a> {
         })
     }
 
+    /// Gives `then` the cookie's name, with the suffix that [`Self::name_suffix`] gave.
+    pub(crate) fn with_name<R>(&self, suffix: Option<[u8; 4]>, then: impl FnOnce(&[u8]) -> R) -> R {
+        let own = suffix.map(CookieName::with_suffix);
+        then(own.as_ref().unwrap_or(&self.name).as_bytes())
+    }
+
     /// The suffix of the cookie's name where that follows a request's own scope.
     pub(crate) fn name_suffix(&self, scope: &[u8]) -> Option<[u8; 4]> {
         let fixed = scope.is_empty() || self.config.cookie_name.is_some();

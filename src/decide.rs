@@ -282,7 +282,6 @@ impl Found {
 }
 
 /// A decision before its cookie is signed.
-#[derive(Clone, Copy)]
 struct Plan {
     slot: Option<u32>,
     source: Source,
@@ -418,10 +417,10 @@ impl Affinity<'_> {
             out.put(&cookie.value);
             return Ok(Answer::Carrier(cookie.value.len()));
         }
-        let own_name = cookie.name_suffix.map(CookieName::with_suffix);
-        let name = own_name.as_ref().unwrap_or(&self.name).as_bytes();
-        write_to(name, &cookie.value, &self.config.attributes, cookie.max_age, out)
-            .map(Answer::SetCookie)
+        let attributes = &self.config.attributes;
+        self.with_name(cookie.name_suffix, |name| {
+            write_to(name, &cookie.value, attributes, cookie.max_age, out).map(Answer::SetCookie)
+        })
     }
 }
 

@@ -130,8 +130,7 @@ impl KeyRing {
     ) -> Result<Self, ConfigError> {
         let mut ring = Self { keys: ArrayVec::new(), signer: 0 };
         let mut signing = false;
-        let mut index = 0;
-        while let Some(key) = key_at(index) {
+        for (index, key) in (0..).map_while(key_at).enumerate() {
             let refuse = |error: Error| Err(error.at(Field::CookieKeys, index));
             if *key.secret == [0; 16] {
                 return refuse(Error::ZeroSecret);
@@ -163,9 +162,8 @@ impl KeyRing {
             if ring.keys.try_push(working).is_err() {
                 return refuse(Error::KeyCount);
             }
-            index += 1;
         }
-        match (index == 0, signing) {
+        match (ring.keys.is_empty(), signing) {
             (true, _) => Err(Error::KeyCount.at(Field::CookieKeys, 0)),
             (_, false) => Err(Error::SigningKeys.at(Field::CookieKeys, 0)),
             _ => Ok(ring),

@@ -15,7 +15,7 @@ use crate::hash::check_scope;
 use crate::names::named;
 use crate::secret::{Secret, wipe};
 use crate::select::Strategy;
-use crate::set_cookie::{Attributes, CookieName, MAX_MAX_AGE};
+use crate::set_cookie::{Attributes, MAX_MAX_AGE};
 use crate::slot::{Slot, State};
 
 use super::pure::{put, report, write_class};
@@ -490,9 +490,8 @@ pub unsafe extern "C" fn tokenpin_affinity_cookie_name(
         let (handle, scope) = unsafe { (handle(affinity)?, bytes(scope, scope_len)?) };
         out.check_apart_from(&[handle.span(), Span::of(scope)])?;
         check_scope(scope)?;
-        let own = handle.affinity.name_suffix(scope).map(CookieName::with_suffix);
-        let name = own.as_ref().unwrap_or(&handle.affinity.name);
-        let written = put(&mut out, name.as_bytes());
+        let suffix = handle.affinity.name_suffix(scope);
+        let written = handle.affinity.with_name(suffix, |name| put(&mut out, name));
         // SAFETY: checked by `Buffer`.
         unsafe { out.end(written) }
     })())
@@ -771,8 +770,7 @@ impl Parts<'_> {
             let keys = array(self.config.cookie_keys, self.config.cookie_key_count)
                 .and_then(|keys| block.check_apart(Span::of(keys)).map(|()| keys))
                 .map_err(|status| status.at(Field::CookieKeys, 0))?;
-            tokenpin_cookie_key::check(keys)?;
-            let key_at = |i| keys.get(i).and_then(tokenpin_cookie_key::view);
+            let keys = tokenpin_cookie_key::views(keys)?;
             let config = self.config.get()?;
             let config: Config<'static> = Config {
                 scope,
@@ -783,7 +781,7 @@ impl Parts<'_> {
             };
             let slots = core::slice::from_raw_parts(slots, self.slots.len());
             let index = core::slice::from_raw_parts_mut(index, layout.index_len);
-            let affinity = Affinity::with_keys(&config, &key_at, slots, index)?;
+            let affinity = Affinity::with_keys(&config, &keys, slots, index)?;
             let handle = memory.cast::<tokenpin_affinity>();
             handle.write(tokenpin_affinity { mark: MARK, size: layout.size, affinity });
             Ok(handle)

@@ -366,9 +366,7 @@ pub unsafe extern "C" fn tokenpin_key_ring_init(
         };
         // SAFETY: checked by `array`.
         let keys = unsafe { array(keys, key_count) }?;
-        tokenpin_cookie_key::check(keys)?;
-        let key_at = |i| keys.get(i).and_then(tokenpin_cookie_key::view);
-        let made = KeyRing::of(&key_at, placement_key)?;
+        let made = KeyRing::of(&tokenpin_cookie_key::views(keys)?, placement_key)?;
         // SAFETY: `Ring` fits into `tokenpin_key_ring`, which `Out` has checked.
         unsafe {
             Out::new(ring.pointer().cast())?.write(Ring { mark: RING_MARK, ring: made });

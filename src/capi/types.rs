@@ -1,7 +1,6 @@
 //! The C structures, and how pointers from C are read and written.
 
 use core::ffi::c_void;
-use core::ptr::NonNull;
 
 use crate::cookie::{Cookie, Limits};
 use crate::error::{Error, Field};
@@ -188,9 +187,11 @@ pub(super) fn check_array<T>(pointer: *const T, count: usize) -> Result<(), Stat
 /// Borrows an array. `(NULL, 0)` is empty.
 pub(super) unsafe fn array<'a, T>(pointer: *const T, count: usize) -> Result<&'a [T], Status> {
     check_array(pointer, count)?;
-    let start = if pointer.is_null() { NonNull::dangling().as_ptr() } else { pointer.cast_mut() };
+    if pointer.is_null() {
+        return Ok(&[]);
+    }
     // SAFETY: not null, aligned, and not too long; live and unchanging by the contract.
-    Ok(unsafe { core::slice::from_raw_parts(start, count) })
+    Ok(unsafe { core::slice::from_raw_parts(pointer, count) })
 }
 
 /// Borrows bytes. `(NULL, 0)` is empty.
@@ -386,16 +387,18 @@ impl tokenpin_filter {
 
 impl tokenpin_cookie_key {
     /// `None` if the role is none.
-    pub(super) fn view(&self) -> Option<KeyView<'_>> {
+    fn view(&self) -> Option<KeyView<'_>> {
         let role = Role::from_number(self.role)?;
         Some(KeyView { id: self.id, role, secret: &self.secret })
     }
 
-    /// Checks the roles of as many keys as a ring looks at.
-    pub(super) fn check(keys: &[Self]) -> Result<(), Refusal> {
+    /// The keys by position, for `KeyRing::of`. Checks the roles of as many as a ring looks at.
+    pub(super) fn views<'k>(
+        keys: &'k [Self],
+    ) -> Result<impl Fn(usize) -> Option<KeyView<'k>>, Refusal> {
         match keys.iter().take(MAX_KEYS + 1).position(|key| key.view().is_none()) {
             Some(index) => Err(Status::BadEnum.at(Field::CookieKeys, index)),
-            None => Ok(()),
+            None => Ok(|i| keys.get(i).and_then(Self::view)),
         }
     }
 }
