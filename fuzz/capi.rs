@@ -838,13 +838,18 @@ fn slot_count(handle: *mut tokenpin_affinity) -> u64 {
     if status == OK { count as u64 } else { 0 }
 }
 
+/// A call with one output and no other way to fail: refused if that lies within a handle.
+fn answered(world: &World, within: bool, status: i32) -> (i32, bool) {
+    assert!(!within || status != OK);
+    assert!(!world.fair() || status == OK);
+    (status, false)
+}
+
 fn capacity(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     let handle = world.handle(input);
     let (out, within) = out_near(world, input, handle);
     let status = call!(tokenpin_affinity_capacity(handle, out));
-    assert!(!within || status != OK);
-    assert!(!world.fair() || status == OK);
-    (status, false)
+    answered(world, within, status)
 }
 
 fn affinity_cookie_name(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
@@ -908,18 +913,14 @@ fn fingerprint(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     let handle = world.handle(input);
     let (out, within) = out_near(world, input, handle);
     let status = call!(tokenpin_affinity_fingerprint(handle, out));
-    assert!(!within || status != OK);
-    assert!(!world.fair() || status == OK);
-    (status, false)
+    answered(world, within, status)
 }
 
 fn live_fingerprint(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     let handle = world.handle(input);
     let (out, within) = out_near(world, input, handle);
     let status = call!(tokenpin_affinity_live_fingerprint(handle, input.u64(), out));
-    assert!(!within || status != OK);
-    assert!(!world.fair() || status == OK);
-    (status, false)
+    answered(world, within, status)
 }
 
 /// The values of a header field.

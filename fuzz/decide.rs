@@ -320,13 +320,7 @@ impl World<'_> {
     }
 
     fn compare(&self, facts: &Facts<'_>, expected: &Expected, got: &Decision) {
-        let same = got.slot == expected.slot
-            && got.source == expected.source
-            && got.outcome == expected.outcome
-            && got.pin_state == expected.pin_state
-            && got.verdict == expected.verdict
-            && got.key_reason == expected.key_reason
-            && got.ambiguous == expected.ambiguous
+        let same = expected.agrees(got)
             && got.digest == self.affinity.fingerprint()
             && got.cookie.is_some() == expected.write.contents().is_some();
         assert!(same, "{facts:#?}\nexpected {expected:?}\n     got {got:?}");

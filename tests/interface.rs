@@ -8,5 +8,7 @@ mod arguments;
 mod classification;
 #[path = "interface/configuration.rs"]
 mod configuration;
+#[path = "interface/model.rs"]
+mod model;
 #[path = "interface/secrets.rs"]
 mod secrets;

@@ -10,9 +10,9 @@ $(STOPS_EARLY)/lib/libtokenpin.so: $(SOURCES)
 
 # $(1) is the folder, $(2) the library.
 define constant_time_programs
-$(1)/%: tests/constant_time/%.c include/tokenpin.h $(CAPI)/check.h $(CAPI)/world.h $(2)
+$(1)/%: tests/constant_time/%.c include/tokenpin.h $(CAPI)/check.h $(CAPI)/numbers.h $(CAPI)/world.h $(2)
 	@mkdir -p $(1)
-	tests/need.sh valgrind valgrind
+	tests/need.sh $(firstword $(VALGRIND)) valgrind
 	$(CC) -std=c11 -O1 -g -Wall -Wextra -Wpedantic -Werror -Iinclude -I$(CAPI) $$< $(2) -lm -o $$@ \
 	  -Wl,-rpath,$(abspath $(dir $(2))) -Wl,-z,now
 endef
@@ -20,7 +20,7 @@ $(eval $(call constant_time_programs,$(CONSTANT_TIME),$(SHARED)))
 $(eval $(call constant_time_programs,$(STOPS_EARLY),$(STOPS_EARLY)/lib/libtokenpin.so))
 
 # $(1) is a program of secrets.c.
-memcheck = valgrind --quiet --log-file=$(1).txt $(1)
+memcheck = $(VALGRIND) --quiet --log-file=$(1).txt $(1)
 
 .PHONY: constant-time
 constant-time: $(CONSTANT_TIME)/secrets $(STOPS_EARLY)/secrets ## no secret decides a branch or an address, by memcheck

@@ -13,6 +13,8 @@
 #include <tokenpin.h>
 #include <x86intrin.h>
 
+#include "numbers.h"
+
 enum {
   kClasses = 3,
   kMaxValues = 10000,
@@ -54,15 +56,6 @@ static void add(moments* of, double value) {
 static double welch(const moments* a, const moments* b) {
   double variance = a->squares / (a->n - 1) / a->n + b->squares / (b->n - 1) / b->n;
   return variance > 0 ? (a->mean - b->mean) / sqrt(variance) : 0;
-}
-
-// splitmix64.
-static uint64_t next_number(void) {
-  static uint64_t state;
-  uint64_t x = state += 0x9e3779b97f4a7c15;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-  return x ^ (x >> 31);
 }
 
 static void read_values(const char* path) {

@@ -5,8 +5,8 @@
 //! tests of its own.
 
 use tokenpin::{
-    Config, Cookie, Error, Filter, Group, Key, KeyReason, Kind, Limits, MAX_MAX_AGE, Outcome,
-    PinState, Policy, Slot, Source, State, Strategy, Verdict, fnv1a32, key_hash, select,
+    Config, Cookie, Decision, Error, Filter, Group, Key, KeyReason, Kind, Limits, MAX_MAX_AGE,
+    Outcome, PinState, Policy, Slot, Source, State, Strategy, Verdict, fnv1a32, key_hash, select,
 };
 
 /// What the values of one key header amount to.
@@ -109,6 +109,19 @@ pub struct Expected {
     pub key_reason: KeyReason,
     pub ambiguous: bool,
     pub write: Write,
+}
+
+impl Expected {
+    /// Whether a decision says this, but for the contents of its cookie.
+    pub fn agrees(&self, got: &Decision) -> bool {
+        got.slot == self.slot
+            && got.source == self.source
+            && got.outcome == self.outcome
+            && got.pin_state == self.pin_state
+            && got.verdict == self.verdict
+            && got.key_reason == self.key_reason
+            && got.ambiguous == self.ambiguous
+    }
 }
 
 const NOTHING: Expected = Expected {

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <tokenpin.h>
 
+#include "numbers.h"
+
 enum { kCalls = 1000, kSlots = 64, kNow = 1800000000 };
 
 #define CASE(name) __attribute__((noinline)) static void case_##name(void)
@@ -38,15 +40,6 @@ static tokenpin_bytes home, elsewhere, forged;
 static tokenpin_bytes text(const char* string) {
   tokenpin_bytes bytes = {string, strlen(string)};
   return bytes;
-}
-
-// splitmix64: the same numbers on every machine.
-static uint64_t next_number(void) {
-  static uint64_t state;
-  uint64_t x = state += 0x9e3779b97f4a7c15;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-  return x ^ (x >> 31);
 }
 
 PART jump_to(uint32_t buckets) {

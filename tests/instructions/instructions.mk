@@ -3,9 +3,9 @@
 INSTRUCTIONS := $(BUILD)/instructions
 
 # Bound at the start: a first call that looks up its function would count for more.
-$(INSTRUCTIONS)/driver: tests/instructions/driver.c include/tokenpin.h $(SHARED)
+$(INSTRUCTIONS)/driver: tests/instructions/driver.c $(CAPI)/numbers.h include/tokenpin.h $(SHARED)
 	@mkdir -p $(INSTRUCTIONS)
-	$(CC) -std=c11 -O1 -Wall -Wextra -Wpedantic -Werror -Iinclude $< $(SHARED) -o $@ \
+	$(CC) -std=c11 -O1 -Wall -Wextra -Wpedantic -Werror -Iinclude -I$(CAPI) $< $(SHARED) -o $@ \
 	  -Wl,-rpath,'$$ORIGIN/../lib' -Wl,-z,now
 
 .PHONY: bench-instructions

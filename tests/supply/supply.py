@@ -46,19 +46,15 @@ def allowed(expression, licences):
         words.pop(0)
         return inner
 
-    def both():
-        result = term()
-        while words[:1] == ["AND"]:
+    def joined(word, part, combine):
+        result = part()
+        while words[:1] == [word]:
             words.pop(0)
-            result = term() and result
+            result = combine([part(), result])
         return result
 
     def either():
-        result = both()
-        while words[:1] == ["OR"]:
-            words.pop(0)
-            result = both() or result
-        return result
+        return joined("OR", lambda: joined("AND", term, all), any)
 
     return either()
 
