@@ -5,6 +5,10 @@ CC ?= cc
 NM ?= nm
 OBJCOPY ?= objcopy
 PYTHON ?= python3
+# What a few checks need beside the compiler in use, and the machine that this is.
+NIGHTLY ?= nightly
+VALGRIND ?= valgrind
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 BUILD := build
 LIB := $(BUILD)/lib

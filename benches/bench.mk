@@ -1,8 +1,7 @@
 # What it costs. Included by the Makefile at the top, whose variables it uses.
 
 BENCH := $(BUILD)/bench
-# Not --locked: the lock file also holds the library's own version and dependencies, which change.
-BENCH_CARGO := --manifest-path benches/Cargo.toml --target-dir $(BENCH)/target
+BENCH_CARGO := --locked --manifest-path benches/Cargo.toml --target-dir $(BENCH)/target
 # Not empty: about a minute, and the checked-in figures stay as they are.
 QUICK ?=
 BENCH_REPORT := $(if $(QUICK),--charts $(BENCH)/charts,--charts docs --document docs/performance.md)

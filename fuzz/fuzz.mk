@@ -8,13 +8,11 @@ TARGET ?= $(FUZZ_TARGETS)
 
 # The passes of cargo-fuzz, and AddressSanitizer, whose runtime comes with the toolchain. Only
 # the switch that asks for it has not been called stable yet, hence the variable: no nightly needed.
-FUZZ_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_FLAGS := -Zsanitizer=address -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-, \
   level=4 inline-8bit-counters pc-table trace-compares) --cfg fuzzing
-# Not --locked: the lock file also holds the library's own version and dependencies, which change.
 FUZZ_CARGO = RUSTC_BOOTSTRAP=1 RUSTFLAGS='$(FUZZ_FLAGS)' $(CARGO)
-FUZZ_WHERE = --quiet --release --manifest-path fuzz/Cargo.toml --target-dir $(FUZZ)/cargo --target $(FUZZ_HOST)
-FUZZ_RUN = fuzz/run.sh $(FUZZ)/cargo/$(FUZZ_HOST)/release $(FUZZ)
+FUZZ_WHERE = --quiet --locked --release --manifest-path fuzz/Cargo.toml --target-dir $(FUZZ)/cargo --target $(HOST)
+FUZZ_RUN = fuzz/run.sh $(FUZZ)/cargo/$(HOST)/release $(FUZZ)
 
 .PHONY: fuzz-build
 fuzz-build:

@@ -1,9 +1,6 @@
 # Line and branch coverage of src/, by the Rust tests and by C and C++ programs. Included by the
 # Makefile at the top, after the tests whose objects it links.
 
-# Only a nightly compiler measures branches.
-NIGHTLY ?= nightly
-
 COVERAGE := $(BUILD)/coverage
 COVERAGE_FLAGS := "-Cinstrument-coverage","-Zcoverage-options=branch"
 COMMA := ,
@@ -35,6 +32,7 @@ COVERAGE_HPP := $(addprefix $(HPP_OUT)/gcc-c++17-default/,hpp.o other.o header.o
 $(COVERAGE)/hpp: $(COVERAGE_HPP) $(COVERAGE_LIB)
 	$(HPP_GCC) -pthread $(COVERAGE_HPP) $(COVERAGE_LINK)
 
+# Only a nightly compiler measures branches.
 .PHONY: coverage-nightly
 coverage-nightly:
 	tests/memory/nightly.sh $(NIGHTLY) llvm-tools

@@ -3,11 +3,8 @@
 #
 # Each target also plants defects, which its tool must report.
 
-NIGHTLY ?= nightly
-VALGRIND ?= valgrind
 MEMORY := tests/memory
 MEMORY_OUT := $(BUILD)/memory
-HOST := $(shell rustc -vV | sed -n 's/^host: //p')
 PLANTED := $(MEMORY)/planted.sh
 # The tests that need few dependencies: Miri and build-std compile all of them anew.
 MACHINE := --locked --manifest-path tests/machine/Cargo.toml

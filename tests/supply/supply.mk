@@ -25,9 +25,9 @@ msrv: ## the oldest Rust that Cargo.toml promises: the crate, the C libraries, a
 MINIMAL := $(BUILD)/minimal
 .PHONY: minimal-versions
 minimal-versions: ## the oldest dependencies that Cargo.toml allows: the same
-	rustup toolchain list | grep -q '^nightly-' || rustup toolchain install --profile minimal --no-self-update nightly
+	tests/memory/nightly.sh $(NIGHTLY)
 	rm -rf $(MINIMAL)/source && mkdir -p $(MINIMAL)/source
 	git ls-files -z | xargs -0 cp --parents -t $(MINIMAL)/source
-	cd $(MINIMAL)/source && $(CARGO) +nightly update --quiet -Z direct-minimal-versions
+	cd $(MINIMAL)/source && $(CARGO) +$(NIGHTLY) update --quiet -Z direct-minimal-versions
 	$(PYTHON) -B tests/supply/supply.py --minimal $(MINIMAL)/source
 	$(call SUPPLY_BUILD,$(MINIMAL)/source,$(MINIMAL)/built,$(CARGO))
