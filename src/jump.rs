@@ -55,34 +55,48 @@ const fn advance(key: u64) -> u64 {
 /// * The last step, whose branch the processor mispredicts, is recognised without a
 ///   division: `m * 2^31 >= buckets * d`. Both sides are below 2^62, and two roundings move
 ///   a quotient by less than 2^-51 of itself: a difference of 2^11 is beyond doubt.
-/// * The divisions depend on the key alone, so the processor has several in flight. From one
-///   step to the next leads a product of integers, `m` by the quotient with 32 fraction
-///   bits. Cutting the quotient takes less than `m` off the product, the paper's rounding
-///   of the product adds at most 2^(31-53) = 2^10 units: only a fraction above
+/// * The divisions depend on the key alone, so the next step's begins before the bucket of this
+///   one is known. From one step to the next leads a product of integers, `m` by the quotient
+///   with 32 fraction bits. Cutting the quotient takes less than `m` off the product, the paper's
+///   rounding of the product adds at most 2^(31-53) = 2^10 units: only a fraction above
 ///   2^32 - m - 2^10 is in doubt.
+#[inline]
+pub(crate) fn jump_unchecked(key: u64, buckets: u32) -> u32 {
+    let mut m = 1_u64;
+    let mut state = advance(key);
+    let mut quotient = quotient_of(state);
+    loop {
+        match ends(m, divisor(state), buckets) {
+            #[expect(clippy::cast_possible_truncation, reason = "the bucket is below 2^31")]
+            Some(true) => return (m - 1) as u32,
+            Some(false) => {}
+            None => return exact(key, buckets),
+        }
+        state = advance(state);
+        let following = quotient_of(state);
+        let Some(next) = next(m, quotient) else { return exact(key, buckets) };
+        m = next + 1;
+        quotient = following;
+    }
+}
+
+/// The paper's divisor, `1..=2^31`.
+#[inline]
+const fn divisor(state: u64) -> u64 {
+    (state >> 33) + 1
+}
+
+/// The paper's quotient, rounded as it is there, then cut to 32 fraction bits.
 #[inline]
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
-    reason = "the divisor is exact in 32 bits, the quotient positive, the bucket below 2^31"
+    reason = "the divisor is exact, the quotient positive"
 )]
-pub(crate) fn jump_unchecked(key: u64, buckets: u32) -> u32 {
-    let mut m = 1_u64;
-    let mut state = key;
-    loop {
-        state = advance(state);
-        let d = (state >> 33) + 1;
-        let quotient = (TWO_POW_63 / (d as i64 as f64)) as i64 as u64;
-        match ends(m, d, buckets) {
-            Some(true) => return (m - 1) as u32,
-            Some(false) => {}
-            None => return exact(key, buckets),
-        }
-        let Some(next) = next(m, quotient) else { return exact(key, buckets) };
-        m = next + 1;
-    }
+fn quotient_of(state: u64) -> u64 {
+    (TWO_POW_63 / (divisor(state) as i64 as f64)) as i64 as u64
 }
 
 /// Whether the step from `m` with divisor `d` is the last, if that is beyond doubt.
@@ -123,8 +137,7 @@ fn exact(mut key: u64, buckets: u32) -> u32 {
     while next < i64::from(buckets) {
         bucket = next as u32;
         key = advance(key);
-        let divisor = ((key >> 33) + 1) as f64;
-        next = (f64::from(bucket + 1) * (TWO_POW_31 / divisor)) as i64;
+        next = (f64::from(bucket + 1) * (TWO_POW_31 / divisor(key) as f64)) as i64;
     }
     bucket
 }
