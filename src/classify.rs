@@ -107,12 +107,12 @@ pub fn classify(rules: &[Rule<'_>], prompt_cache: bool, method: &[u8], target: &
     Table::new(&rule).classify(&rule, prompt_cache, method, target)
 }
 
-/// Which rules of a table are worth trying where a path goes on with a given byte: nearly
+/// Which rules of a table are worth trying where a path goes on with given bytes: nearly
 /// always none, or two or three.
 pub(crate) struct Table {
-    /// By the low five bits of that byte. Bit `i` stands for the `i`-th rule, the last bit for
+    /// By [`place`] of the first bytes. Bit `i` stands for the `i`-th rule, the last bit for
     /// all from there on.
-    by_first: [u64; 32],
+    by_front: [u64; 32],
 }
 
 impl Table {
@@ -121,14 +121,15 @@ impl Table {
     /// Of the rules that `rule` gives for 0, 1, and so on, until there is none.
     #[inline(never)]
     pub(crate) fn new<'r>(rule: &dyn Fn(usize) -> Option<Rule<'r>>) -> Self {
-        let mut by_first = [0; 32];
+        let mut by_front = [0; 32];
         for (i, rule) in (0..).map_while(rule).enumerate() {
-            let first = rule.pattern.first().copied().unwrap_or_default();
-            if let Some(candidates) = by_first.get_mut(usize::from(first & 31)) {
+            // What has a `?` or a `#` in it is in no path.
+            let in_paths = !rule.pattern.iter().any(ends_path);
+            if let Some(candidates) = by_front.get_mut(place(rule.pattern)).filter(|_| in_paths) {
                 *candidates |= 1 << i.min(Self::LAST);
             }
         }
-        Self { by_first }
+        Self { by_front }
     }
 
     /// Classifies by the table that this was made of; `rule` gives its `i`-th rule.
@@ -145,18 +146,21 @@ impl Table {
         if method == b"OPTIONS" || method == b"CONNECT" || method == b"TRACE" {
             return NONE;
         }
-        let mut rest = path(target);
+        let mut rest = target;
         loop {
             if let Some((group, below)) = self.best(rule, rest) {
                 if group == Group::PromptCache && !prompt_cache {
                     return NONE;
                 }
                 let reads = method == b"GET" || method == b"HEAD" || method == b"DELETE";
-                let sub_path = below.iter().any(|&byte| byte != b'/');
-                return Class { group, existing: reads || sub_path };
+                let mut below = below.iter().take_while(|byte| !ends_path(byte));
+                return Class { group, existing: reads || below.any(|&byte| byte != b'/') };
             }
-            let Some(slash) = rest.iter().position(is_slash) else { return NONE };
-            rest = rest.get(slash + 1..).unwrap_or_default();
+            let Some(end) = rest.iter().position(ends_segment) else { return NONE };
+            match rest.get(end..) {
+                Some([b'/', behind @ ..]) => rest = behind,
+                _ => return NONE,
+            }
         }
     }
 
@@ -168,8 +172,7 @@ impl Table {
         rule: &dyn Fn(usize) -> Option<Rule<'r>>,
         path: &'p [u8],
     ) -> Option<(Group, &'p [u8])> {
-        let first = path.first()?;
-        let mut candidates = self.by_first.get(usize::from(first & 31)).copied()?;
+        let mut candidates = self.by_front.get(place(path)).copied()?;
         let mut best: Option<(Group, &[u8])> = None;
         while candidates != 0 {
             let i = candidates.trailing_zeros() as usize;
@@ -189,21 +192,34 @@ impl Table {
     }
 }
 
+/// Where rules that may match at the front of `path` are found. Two bytes tell more than one: most
+/// paths begin with `v1`, and some patterns with a `v`.
+#[inline]
+fn place(path: &[u8]) -> usize {
+    let mut front = path.iter().take_while(|byte| !ends_segment(byte));
+    let mut next = || front.next().copied().unwrap_or_default();
+    usize::from((next() ^ next()) & 31)
+}
+
 /// What follows `pattern` at the front of `path`, if it stands there in whole segments.
 fn match_front<'a>(path: &'a [u8], pattern: &[u8]) -> Option<&'a [u8]> {
     let below = path.strip_prefix(pattern)?;
-    (below.is_empty() || below.first() == Some(&b'/')).then_some(below)
+    below.first().is_none_or(ends_segment).then_some(below)
 }
 
-/// The target up to its query or fragment.
-fn path(target: &[u8]) -> &[u8] {
-    // Most bytes of a path are letters, which one comparison tells from both.
-    let ends = |&byte: &u8| byte <= b'?' && (byte == b'?' || byte == b'#');
-    let end = target.iter().position(ends);
-    target.get(..end.unwrap_or(target.len())).unwrap_or_default()
+/// A path ends where its query or fragment begins.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what iterators ask for")]
+fn ends_path(byte: &u8) -> bool {
+    *byte == b'?' || *byte == b'#'
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "what `split` and `position` ask for")]
+/// Most bytes of a path are letters, which one comparison tells from all that ends a segment.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what iterators ask for")]
+fn ends_segment(byte: &u8) -> bool {
+    *byte <= b'?' && (is_slash(byte) || ends_path(byte))
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what `split` asks for")]
 fn is_slash(byte: &u8) -> bool {
     *byte == b'/'
 }
