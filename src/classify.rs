@@ -110,9 +110,11 @@ pub fn classify(rules: &[Rule<'_>], prompt_cache: bool, method: &[u8], target: &
 /// Which rules of a table are worth trying where a path goes on with given bytes: nearly
 /// always none, or two or three.
 pub(crate) struct Table {
-    /// By [`place`] of the first bytes. Bit `i` stands for the `i`-th rule, the last bit for
+    /// By [`place`]. Bit `i` stands for the `i`-th rule, the last bit for
     /// all from there on.
     by_front: [u64; 32],
+    /// Those whose first segment is one byte: what follows that in a path is not known.
+    everywhere: u64,
 }
 
 impl Table {
@@ -121,15 +123,18 @@ impl Table {
     /// Of the rules that `rule` gives for 0, 1, and so on, until there is none.
     #[inline(never)]
     pub(crate) fn new<'r>(rule: &dyn Fn(usize) -> Option<Rule<'r>>) -> Self {
-        let mut by_front = [0; 32];
+        let (mut by_front, mut everywhere) = ([0; 32], 0);
         for (i, rule) in (0..).map_while(rule).enumerate() {
-            // What has a `?` or a `#` in it is in no path.
-            let in_paths = !rule.pattern.iter().any(ends_path);
-            if let Some(candidates) = by_front.get_mut(place(rule.pattern)).filter(|_| in_paths) {
+            let candidates = match *rule.pattern {
+                [_, second, ..] if second != b'/' => by_front.get_mut(place(rule.pattern)),
+                [_, ..] => Some(&mut everywhere),
+                [] => None,
+            };
+            if let Some(candidates) = candidates {
                 *candidates |= 1 << i.min(Self::LAST);
             }
         }
-        Self { by_front }
+        Self { by_front, everywhere }
     }
 
     /// Classifies by the table that this was made of; `rule` gives its `i`-th rule.
@@ -146,21 +151,18 @@ impl Table {
         if method == b"OPTIONS" || method == b"CONNECT" || method == b"TRACE" {
             return NONE;
         }
-        let mut rest = target;
+        let mut rest = path(target);
         loop {
             if let Some((group, below)) = self.best(rule, rest) {
                 if group == Group::PromptCache && !prompt_cache {
                     return NONE;
                 }
                 let reads = method == b"GET" || method == b"HEAD" || method == b"DELETE";
-                let mut below = below.iter().take_while(|byte| !ends_path(byte));
-                return Class { group, existing: reads || below.any(|&byte| byte != b'/') };
+                let sub_path = below.iter().any(|&byte| byte != b'/');
+                return Class { group, existing: reads || sub_path };
             }
-            let Some(end) = rest.iter().position(ends_segment) else { return NONE };
-            match rest.get(end..) {
-                Some([b'/', behind @ ..]) => rest = behind,
-                _ => return NONE,
-            }
+            let Some(slash) = rest.iter().position(is_slash) else { return NONE };
+            rest = rest.get(slash + 1..).unwrap_or_default();
         }
     }
 
@@ -172,7 +174,7 @@ impl Table {
         rule: &dyn Fn(usize) -> Option<Rule<'r>>,
         path: &'p [u8],
     ) -> Option<(Group, &'p [u8])> {
-        let mut candidates = self.by_front.get(place(path)).copied()?;
+        let mut candidates = self.by_front.get(place(path))? | self.everywhere;
         let mut best: Option<(Group, &[u8])> = None;
         while candidates != 0 {
             let i = candidates.trailing_zeros() as usize;
@@ -196,30 +198,27 @@ impl Table {
 /// paths begin with `v1`, and some patterns with a `v`.
 #[inline]
 fn place(path: &[u8]) -> usize {
-    let mut front = path.iter().take_while(|byte| !ends_segment(byte));
-    let mut next = || front.next().copied().unwrap_or_default();
-    usize::from((next() ^ next()) & 31)
+    match *path {
+        [first, second, ..] => usize::from((first ^ second) & 31),
+        _ => 0,
+    }
 }
 
 /// What follows `pattern` at the front of `path`, if it stands there in whole segments.
 fn match_front<'a>(path: &'a [u8], pattern: &[u8]) -> Option<&'a [u8]> {
     let below = path.strip_prefix(pattern)?;
-    below.first().is_none_or(ends_segment).then_some(below)
+    below.first().is_none_or(is_slash).then_some(below)
 }
 
-/// A path ends where its query or fragment begins.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "what iterators ask for")]
-fn ends_path(byte: &u8) -> bool {
-    *byte == b'?' || *byte == b'#'
+/// The target up to its query or fragment.
+fn path(target: &[u8]) -> &[u8] {
+    // Most bytes of a path are letters, which one comparison tells from both.
+    let ends = |&byte: &u8| byte <= b'?' && (byte == b'?' || byte == b'#');
+    let end = target.iter().position(ends);
+    target.get(..end.unwrap_or(target.len())).unwrap_or_default()
 }
 
-/// Most bytes of a path are letters, which one comparison tells from all that ends a segment.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "what iterators ask for")]
-fn ends_segment(byte: &u8) -> bool {
-    *byte <= b'?' && (is_slash(byte) || ends_path(byte))
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "what `split` asks for")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what `split` and `position` ask for")]
 fn is_slash(byte: &u8) -> bool {
     *byte == b'/'
 }
