@@ -155,7 +155,7 @@ pub(crate) fn jump_batch(keys: &[u64], buckets: u32, out: &mut [u32; BATCH]) {
     let in_range = (1..1 << 20).contains(&buckets);
     if !in_range || walk(keys, buckets, out) {
         for (&key, bucket) in keys.iter().zip(out) {
-            *bucket = jump(key, buckets).unwrap_or(0);
+            *bucket = exact(key, buckets);
         }
     }
 }
