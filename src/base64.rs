@@ -7,15 +7,14 @@ use data_encoding::BASE64URL_NOPAD;
 
 use crate::cookie::{RAW_LEN, VALUE_LEN};
 
-pub(crate) fn encode(raw: &[u8; RAW_LEN]) -> [u8; VALUE_LEN] {
-    let mut value = [0; VALUE_LEN];
-    BASE64URL_NOPAD.encode_mut(raw, &mut value);
-    value
+// Both write what their caller has: returned, it would be copied at once, and a processor waits long
+// for many bytes that were written one by one.
+
+pub(crate) fn encode(raw: &[u8; RAW_LEN], value: &mut [u8; VALUE_LEN]) {
+    BASE64URL_NOPAD.encode_mut(raw, value);
 }
 
-/// `None` unless all are characters of the alphabet, and the 2 bits beyond the last byte zero.
-pub(crate) fn decode(value: &[u8; VALUE_LEN]) -> Option<[u8; RAW_LEN]> {
-    let mut raw = [0; RAW_LEN];
-    BASE64URL_NOPAD.decode_mut(value, &mut raw).ok()?;
-    Some(raw)
+/// Returns whether all are characters of the alphabet, and the 2 bits beyond the last byte zero.
+pub(crate) fn decode(value: &[u8; VALUE_LEN], raw: &mut [u8; RAW_LEN]) -> bool {
+    BASE64URL_NOPAD.decode_mut(value, raw).is_ok()
 }

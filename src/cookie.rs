@@ -26,6 +26,8 @@ pub const MAX_NAME: usize = 128;
 pub(crate) const RAW_LEN: usize = 50;
 /// The bytes before the pin.
 const HEAD_LEN: usize = 26;
+/// The bytes before the tag.
+const TAG_AT: usize = 34;
 
 /// A cookie's value as it stands in a header.
 pub type Value = [u8; VALUE_LEN];
@@ -173,34 +175,39 @@ pub fn encode(
     cookie: &Cookie,
 ) -> Result<Value, Error> {
     audience.check()?;
+    let mut value = [0; VALUE_LEN];
+    encode_to(ring, Macs::Of(audience), key, cookie, &mut value)?;
+    Ok(value)
+}
+
+/// [`encode`] with the MACs for the audience.
+#[inline(never)]
+pub(crate) fn encode_to(
+    ring: &KeyRing,
+    macs: Macs<'_>,
+    key: &Key<'_>,
+    cookie: &Cookie,
+    value: &mut Value,
+) -> Result<(), Error> {
     key.check()?;
     if key.kind() != cookie.kind {
         return Err(Error::KeyLength);
     }
     // A ring cannot be built without a signing key.
-    let (_, signer) = ring.signer().ok_or(Error::SigningKeys)?;
-    Ok(encode_unchecked(signer, &signer.mac(audience), key, cookie))
-}
-
-/// `mac` is that of the signing key for the audience.
-pub(crate) fn encode_unchecked(
-    signer: &RingKey,
-    mac: &Mac,
-    key: &Key<'_>,
-    cookie: &Cookie,
-) -> Value {
+    let (position, signer) = ring.signer().ok_or(Error::SigningKeys)?;
     let mut raw = [0; RAW_LEN];
     raw[0] = COOKIE_VERSION << 4 | cookie.kind as u8;
     raw[1] = signer.id;
     raw[2..6].copy_from_slice(&cookie.issued_at.to_be_bytes());
     raw[6..10].copy_from_slice(&cookie.refreshed_at.to_be_bytes());
     raw[10..26].copy_from_slice(&cookie.id);
-    let bind = binding(signer, cookie.kind, key);
-    let tag = tag(mac, &raw, cookie.kind, cookie.pin, &bind);
-    let masked = cookie.pin ^ mask(signer, &tag);
-    raw[26..34].copy_from_slice(&masked.to_le_bytes());
-    raw[34..50].copy_from_slice(&tag);
-    base64::encode(&raw)
+    let message = message(&mut raw, cookie.kind, cookie.pin, binding(signer, cookie.kind, key));
+    let tag = macs.with((position, signer), |mac| mac.tag(message)).ok_or(Error::SigningKeys)?;
+    let masked = cookie.pin ^ mask(signer, tag);
+    raw[HEAD_LEN..TAG_AT].copy_from_slice(&masked.to_le_bytes());
+    raw[TAG_AT..].copy_from_slice(&tag.to_le_bytes());
+    base64::encode(&raw, value);
+    Ok(())
 }
 
 /// Reads the value of one cookie. `key` is the request's affinity key, `None` for an
@@ -222,10 +229,68 @@ pub fn decode(
     value: &[u8],
 ) -> Result<(Verdict, Option<Cookie>), Error> {
     audience.check()?;
+    decode_with(ring, Macs::Of(audience), key, limits, now, value)
+}
+
+fn decode_with(
+    ring: &KeyRing,
+    macs: Macs<'_>,
+    key: Option<&Key<'_>>,
+    limits: &Limits,
+    now: u64,
+    value: &[u8],
+) -> Result<(Verdict, Option<Cookie>), Error> {
     if let Some(key) = key {
         key.check()?;
     }
-    Ok(Reader::new(ring, Macs::Of(audience), key, *limits, now).read(value))
+    Ok(Reader::new(ring, macs, key, *limits, now).read(value))
+}
+
+/// [`encode`] and [`decode`] for many cookies of one audience, whose name and scope are checked and
+/// hashed once, under every key of the ring.
+///
+/// Shared freely between threads. What it keeps of the keys is wiped on drop.
+pub struct Codec<'r> {
+    ring: &'r KeyRing,
+    macs: ArrayVec<Mac, MAX_KEYS>,
+}
+
+impl<'r> Codec<'r> {
+    /// Takes the time of one hash over name and scope for each key of the ring.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CookieName`], [`Error::ScopeLength`].
+    pub fn new(ring: &'r KeyRing, audience: &Audience<'_>) -> Result<Self, Error> {
+        audience.check()?;
+        Ok(Self { ring, macs: ring.macs(audience) })
+    }
+
+    /// [`encode`] with this ring and audience.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyLength`] (also for a key of another kind than the cookie's).
+    pub fn encode(&self, key: &Key<'_>, cookie: &Cookie) -> Result<Value, Error> {
+        let mut value = [0; VALUE_LEN];
+        encode_to(self.ring, Macs::Ready(&self.macs), key, cookie, &mut value)?;
+        Ok(value)
+    }
+
+    /// [`decode`] with this ring and audience.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyLength`]. A bad value is a verdict, not an error.
+    pub fn decode(
+        &self,
+        key: Option<&Key<'_>>,
+        limits: &Limits,
+        now: u64,
+        value: &[u8],
+    ) -> Result<(Verdict, Option<Cookie>), Error> {
+        decode_with(self.ring, Macs::Ready(&self.macs), key, limits, now, value)
+    }
 }
 
 /// Where the MACs of a ring's keys come from.
@@ -244,10 +309,15 @@ impl Macs<'_> {
         (position, key): (usize, &RingKey),
         then: impl FnOnce(&Mac) -> R,
     ) -> Option<R> {
-        match self {
-            Self::Ready(macs) => macs.get(position).map(then),
-            Self::Of(audience) => Some(then(&key.mac(audience))),
-        }
+        let made;
+        let mac = match self {
+            Self::Ready(macs) => macs.get(position)?,
+            Self::Of(audience) => {
+                made = key.mac(audience);
+                &made
+            }
+        };
+        Some(then(mac))
     }
 }
 
@@ -267,7 +337,7 @@ pub(crate) struct Reader<'a, 'k> {
 struct Binding {
     kind: Kind,
     position: usize,
-    bytes: [u8; 16],
+    number: u128,
 }
 
 /// The most MACs computed for one request.
@@ -286,8 +356,10 @@ impl<'a, 'k> Reader<'a, 'k> {
     }
 
     pub(crate) fn read(&mut self, value: &[u8]) -> (Verdict, Option<Cookie>) {
-        let raw = value.try_into().ok().and_then(base64::decode);
-        let Some(raw) = raw else { return (Verdict::Malformed, None) };
+        let mut raw = [0; RAW_LEN];
+        if !value.try_into().is_ok_and(|value| base64::decode(value, &mut raw)) {
+            return (Verdict::Malformed, None);
+        }
         let Some(kind) = Kind::from_number(raw[0] & 15) else { return (Verdict::Malformed, None) };
         if raw[0] >> 4 != COOKIE_VERSION {
             return (Verdict::UnknownVersion, None);
@@ -295,15 +367,16 @@ impl<'a, 'k> Reader<'a, 'k> {
         let Some((position, key)) = self.ring.find(raw[1]) else {
             return (Verdict::UnknownKey, None);
         };
-        let Some(cookie) = self.verify(&raw, kind, position, key) else {
+        let Some(cookie) = self.verify(&mut raw, kind, position, key) else {
             return (Verdict::BadTag, None);
         };
         (self.judge(&cookie, key), Some(cookie))
     }
 
+    /// Leaves of `raw` no more than the head.
     fn verify(
         &mut self,
-        raw: &[u8; RAW_LEN],
+        raw: &mut [u8; RAW_LEN],
         kind: Kind,
         position: usize,
         key: &RingKey,
@@ -311,10 +384,11 @@ impl<'a, 'k> Reader<'a, 'k> {
         let bind = self.bind(kind, position, key)?;
         self.macs_left = self.macs_left.checked_sub(1)?;
         let (masked, carried) = raw.get(HEAD_LEN..)?.split_first_chunk::<8>()?;
-        let carried: &[u8; 16] = carried.first_chunk()?;
+        let carried = u128::from_le_bytes(*carried.first_chunk()?);
         let pin = u64::from_le_bytes(*masked) ^ mask(key, carried);
-        let expected = self.macs.with((position, key), |mac| tag(mac, raw, kind, pin, &bind))?;
-        if !same(&expected, carried) {
+        let message = message(raw, kind, pin, bind);
+        let expected = self.macs.with((position, key), |mac| mac.tag(message))?;
+        if !same(expected, carried) {
             return None;
         }
         Some(Cookie {
@@ -328,19 +402,19 @@ impl<'a, 'k> Reader<'a, 'k> {
 
     /// The binding of the cookie's kind to the *request's* key. `None` where the request
     /// has no key: nothing that such a cookie could be bound to would verify.
-    fn bind(&mut self, kind: Kind, position: usize, key: &RingKey) -> Option<[u8; 16]> {
+    fn bind(&mut self, kind: Kind, position: usize, key: &RingKey) -> Option<u128> {
         if kind == Kind::Anonymous {
-            return Some([0; 16]);
+            return Some(0);
         }
         let request_key = self.key?;
         let made = |made: &&Binding| made.kind == kind && made.position == position;
         if let Some(made) = self.bindings.iter().find(made) {
-            return Some(made.bytes);
+            return Some(made.number);
         }
-        let bytes = binding(key, kind, request_key);
+        let number = binding(key, kind, request_key);
         // There is room for every kind under every key.
-        let _ = self.bindings.try_push(Binding { kind, position, bytes });
-        Some(bytes)
+        let _ = self.bindings.try_push(Binding { kind, position, number });
+        Some(number)
     }
 
     /// The checks after the tag, in the order of the verdicts.
@@ -368,15 +442,17 @@ impl<'a, 'k> Reader<'a, 'k> {
     }
 }
 
-/// The tag of a cookie whose bytes begin with `raw`. Only the head of that counts: behind it
-/// come the plain pin, where the cookie has the masked one, and the binding, where it has the
-/// tag; of an anonymous cookie, no binding.
-fn tag(mac: &Mac, raw: &[u8; RAW_LEN], kind: Kind, pin: u64, bind: &[u8; 16]) -> [u8; 16] {
-    // In one piece, which is what SipHash reads fastest.
-    let mut message = *raw;
-    message[26..34].copy_from_slice(&pin.to_le_bytes());
-    message[34..50].copy_from_slice(bind);
-    mac.tag(if kind == Kind::Anonymous { &message[..34] } else { &message })
+/// Makes of the bytes of a cookie the message that its tag is of: where the cookie has the masked
+/// pin, the plain one, and where it has the tag, the binding; of an anonymous cookie, none.
+///
+/// In place and in one piece, which is what `SipHash` reads fastest.
+fn message(raw: &mut [u8; RAW_LEN], kind: Kind, pin: u64, bind: u128) -> &[u8] {
+    raw[HEAD_LEN..TAG_AT].copy_from_slice(&pin.to_le_bytes());
+    if kind == Kind::Anonymous {
+        return &raw[..TAG_AT];
+    }
+    raw[TAG_AT..].copy_from_slice(&bind.to_le_bytes());
+    raw
 }
 
 // The two defects planted below take more than a flag, so that no library has them by accident.
@@ -386,33 +462,33 @@ const _: () = assert!(
     "a build for the tests, which accepts forged cookies"
 );
 
-/// In constant time. As integers: one comparison rather than one for each byte.
+/// In constant time.
 #[cfg(not(tokenpin_planted_compare))]
-fn same(expected: &[u8; 16], carried: &[u8; 16]) -> bool {
+fn same(expected: u128, carried: u128) -> bool {
     use subtle::ConstantTimeEq as _;
 
     // tests/forgery/ plants this defect, to see that it notices.
     let ignored = if cfg!(tokenpin_cut_tag) { 112 } else { 0 };
-    let number = |tag: &[u8; 16]| u128::from_le_bytes(*tag) << ignored;
-    number(expected).ct_eq(&number(carried)).into()
+    (expected << ignored).ct_eq(&(carried << ignored)).into()
 }
 
 /// And tests/constant_time/ this one, for the same reason.
 #[cfg(tokenpin_planted_compare)]
-fn same(expected: &[u8; 16], carried: &[u8; 16]) -> bool {
-    expected.iter().zip(carried).all(|(a, b)| core::hint::black_box(a) == b)
+fn same(expected: u128, carried: u128) -> bool {
+    let (expected, carried) = (expected.to_le_bytes(), carried.to_le_bytes());
+    expected.iter().zip(&carried).all(|(a, b)| core::hint::black_box(a) == b)
 }
 
-fn mask(key: &RingKey, tag: &[u8; 16]) -> u64 {
-    sip24(&key.pin, tag)
+fn mask(key: &RingKey, tag: u128) -> u64 {
+    sip24(&key.pin, &tag.to_le_bytes())
 }
 
-fn binding(key: &RingKey, kind: Kind, affinity_key: &Key<'_>) -> [u8; 16] {
+fn binding(key: &RingKey, kind: Kind, affinity_key: &Key<'_>) -> u128 {
     if kind == Kind::Anonymous {
-        return [0; 16];
+        return 0;
     }
     let mut hasher = WideHasher::new_with_key(&key.bind);
     hasher.write(&[kind as u8]);
     affinity_key.feed(&mut |bytes: &[u8]| hasher.write(bytes));
-    hasher.finish128().as_bytes()
+    hasher.finish128().as_u128()
 }

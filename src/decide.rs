@@ -7,7 +7,7 @@ use core::cmp::Reverse;
 
 use crate::affinity::{Affinity, Policy};
 use crate::classify::{Class, Group};
-use crate::cookie::{Audience, Cookie, Macs, Reader, Value, Verdict, encode_unchecked};
+use crate::cookie::{Audience, Cookie, Macs, Reader, VALUE_LEN, Value, Verdict, encode_to};
 use crate::error::Error;
 use crate::header::values;
 use crate::key::{Key, Kind, MAX_KEY};
@@ -261,11 +261,11 @@ impl Found {
     /// Of the valid cookies the first issued counts, then the last refreshed, then the
     /// first in order; without a valid one, the verdict that came furthest.
     #[inline(never)]
-    fn consider(&mut self, (verdict, cookie): (Verdict, Option<Cookie>)) {
-        self.newer |= verdict == Verdict::UnknownVersion;
-        let usable = cookie.filter(|_| verdict.is_usable());
-        let better = match (&self.cookie, &usable) {
-            (None, None) => verdict > self.verdict,
+    fn consider(&mut self, (verdict, cookie): &(Verdict, Option<Cookie>)) {
+        self.newer |= *verdict == Verdict::UnknownVersion;
+        let usable = cookie.as_ref().filter(|_| verdict.is_usable());
+        let better = match (&self.cookie, usable) {
+            (None, None) => *verdict > self.verdict,
             (None, Some(_)) => true,
             (Some(_), None) => false,
             (Some(best), Some(other)) => {
@@ -275,8 +275,8 @@ impl Found {
             }
         };
         if better {
-            self.verdict = verdict;
-            self.cookie = usable;
+            self.verdict = *verdict;
+            self.cookie = usable.copied();
         }
     }
 }
@@ -477,11 +477,11 @@ impl<'d> Step<'d> {
         let mut found =
             Found { verdict: Verdict::Absent, cookie: None, ambiguous: false, newer: false };
         if !self.request.carried.is_empty() {
-            found.consider(reader.read(self.request.carried));
+            found.consider(&reader.read(self.request.carried));
         }
         for field in cookies {
             for value in values(field, self.audience.name) {
-                found.consider(reader.read(value));
+                found.consider(&reader.read(value));
             }
         }
         found
@@ -611,16 +611,15 @@ impl<'d> Step<'d> {
         let now = self.now()?;
         let refreshed_at = now.max(cookie.refreshed_at).max(cookie.issued_at);
         let cookie = Cookie { refreshed_at, ..*cookie };
-        // A ring cannot be built without a signing key.
-        let signer = self.affinity.ring.signer().ok_or(Error::SigningKeys)?;
         let key = self.key.unwrap_or(Key::Anonymous(&cookie.id));
-        let value = self.macs.with(signer, |mac| encode_unchecked(signer.1, mac, &key, &cookie));
-        Ok(Pending {
-            value: value.ok_or(Error::SigningKeys)?,
+        let mut pending = Pending {
+            value: [0; VALUE_LEN],
             max_age: self.max_age(now.saturating_sub(cookie.issued_at)),
             carrier: self.request.carrier || !self.request.carried.is_empty(),
             name_suffix: self.name_suffix,
-        })
+        };
+        encode_to(&self.affinity.ring, self.macs, &key, &cookie, &mut pending.value)?;
+        Ok(pending)
     }
 
     /// As long as a cookie that is `age` seconds old can be valid, unless configured.

@@ -89,8 +89,9 @@ impl RingKey {
 pub(crate) struct Mac(WideHasher);
 
 impl Mac {
-    pub(crate) fn tag(&self, rest: &[u8]) -> [u8; 16] {
-        self.0.hash(rest).as_bytes()
+    /// Its 16 output bytes as a little-endian number.
+    pub(crate) fn tag(&self, rest: &[u8]) -> u128 {
+        self.0.hash(rest).as_u128()
     }
 }
 
