@@ -3,8 +3,9 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion};
+use tokenpin::cookie::Codec;
 
-use crate::cookie_value::{Jar, anonymous, read, ring, value_of};
+use crate::cookie_value::{AUDIENCE, Jar, anonymous, read, ring, value_of};
 use crate::decide::{SLOTS, cases};
 use crate::fixtures::{Fleet, Group, affinity, hashes, ring_keys};
 use crate::peers::paper_jump;
@@ -59,8 +60,9 @@ pub fn bench(criterion: &mut Criterion) {
         each(&mut group, buffer, ("maglev", n), hashes, |hash| table.lookup(hash));
     }
     let ring = &ring();
+    let codec = &Codec::new(ring, &AUDIENCE).expect("a good name");
     let value = &value_of(ring, &anonymous(0, 1));
-    each(&mut group, buffer, ("decode", ""), &[value], |value| read(ring, value));
+    each(&mut group, buffer, ("decode", ""), &[value], |value| read(codec, value));
     let jar = Jar::new();
     each(&mut group, buffer, ("signed_jar", ""), &[()], |()| jar.read());
     let affinity = &affinity(SLOTS, &ring_keys(1));

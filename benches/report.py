@@ -129,10 +129,10 @@ def peers(results):
         [[str(n), *(ns(results, "change", f, n) for f in ("tokenpin", "maglev"))] for n in (16, 1024)],
     )
     cookie = figures.table(
-        ["cookie", "tokenpin, ns", "signed jar, ns", "ratio"],
+        ["cookie", "tokenpin, ns", "signed jar, ns", "ratio", "name and scope hashed anew, ns"],
         [
             [name, *(ns(results, name, who) for who in ("tokenpin", "signed_jar"))]
-            + [results.spread(name, "signed_jar", "tokenpin")]
+            + [results.spread(name, "signed_jar", "tokenpin"), ns(results, name, "once")]
             for name in ("encode", "decode")
         ],
     )
@@ -168,7 +168,7 @@ def cold(results):
 def primitives(results):
     rows = [
         ["base64url of 67 characters", ns(results, "primitive", "base64url-67")],
-        ["SipHash-2-4-128 of 58 bytes, the tag", ns(results, "primitive", "siphash-2-4-128-58")],
+        ["SipHash-2-4-128 of 34 bytes, the tag", ns(results, "primitive", "siphash-2-4-128-34")],
         ["SipHash-2-4 of 16 bytes, the mask", ns(results, "primitive", "siphash-2-4-16")],
         ["together", figures.number(limit(results))],
         ["decode, with all checks", ns(results, "decode", "tokenpin")],

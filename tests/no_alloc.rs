@@ -188,6 +188,8 @@ fn cookies_are_encoded_decoded_and_stripped_without_allocating() {
     let cookie = session(b"a");
     let encode = || cookie::encode(&ring, &AUDIENCE, &anonymous, &cookie).unwrap();
     assert_eq!(allocations(encode), 0);
+    let codec = || cookie::Codec::new(&ring, &AUDIENCE).unwrap();
+    assert_eq!(allocations(codec), 0);
 
     let limits = Limits { skew: 300, max_life: 9, max_idle: 9, refresh_interval: 9 };
     let value = encode();

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use serde_json::{Value as Json, json};
+use tokenpin::cookie::Codec;
 use tokenpin::{
     Affinity, Answer, Audience, Config, Cookie, CookieKey, CookieName, DEFAULT_RULES, Decision,
     Error, Filter, Group, Key, KeyInput, KeyRing, Kind, Limits, Policy, Request, Role, SameSite,
@@ -235,6 +236,8 @@ fn cookie() {
         let ring = KeyRing::new(ring_keys, None).unwrap();
         let (verdict, cookie) =
             tokenpin::cookie::decode(&ring, audience, key, &limits, NOW, value.as_bytes()).unwrap();
+        let codec = Codec::new(&ring, audience).unwrap();
+        assert_eq!(codec.decode(key, &limits, NOW, value.as_bytes()), Ok((verdict, cookie)));
         seen.push(verdict);
         decodes.push(json!({
             "ring": ring_json(ring_keys), "name": text(audience.name), "scope": hex(audience.scope),
@@ -280,6 +283,8 @@ fn cookie() {
                     pin: numbers.next(),
                 };
                 let value = tokenpin::cookie::encode(&ring, audience, &key, &cookie).unwrap();
+                let codec = Codec::new(&ring, audience).unwrap();
+                assert_eq!(codec.encode(&key, &cookie), Ok(value));
                 let value = text(&value).to_owned();
                 encodes.push(json!({
                     "ring": ring_json(&ring_keys), "name": text(audience.name),

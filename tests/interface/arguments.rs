@@ -1,5 +1,6 @@
 //! The pure functions: what they refuse, and that their limits belong to what they take.
 
+use tokenpin::cookie::Codec;
 use tokenpin::{
     Attributes, Audience, Cookie, CookieKey, CookieName, Error, Filter, Key, KeyRing, Kind, Limits,
     MAX_KEY, MAX_NAME, MAX_SCOPE, MAX_SET_COOKIE, Role, Secret, Slot, Status, Strategy, cookie,
@@ -15,12 +16,22 @@ fn ring() -> KeyRing {
 
 const LIMITS: Limits = Limits { skew: 300, max_life: 0, max_idle: 0, refresh_interval: 0 };
 
-/// What encoding and decoding say of these arguments.
+/// What encoding and decoding say of these arguments, and a [`Codec`] likewise.
 fn said(audience: &Audience<'_>, key: &Key<'_>, kind: Kind) -> [Result<(), Error>; 2] {
     let cookie = Cookie { kind, issued_at: 1, refreshed_at: 1, id: ID, pin: 1 };
-    let written = cookie::encode(&ring(), audience, key, &cookie).map(|_| ());
-    let read = cookie::decode(&ring(), audience, Some(key), &LIMITS, 1, b"").map(|_| ());
-    [written, read]
+    let ring = ring();
+    let said = [
+        cookie::encode(&ring, audience, key, &cookie).map(|_| ()),
+        cookie::decode(&ring, audience, Some(key), &LIMITS, 1, b"").map(|_| ()),
+    ];
+    let prepared = [
+        Codec::new(&ring, audience).and_then(|it| it.encode(key, &cookie)).map(|_| ()),
+        Codec::new(&ring, audience)
+            .and_then(|it| it.decode(Some(key), &LIMITS, 1, b""))
+            .map(|_| ()),
+    ];
+    assert_eq!(said, prepared);
+    said
 }
 
 #[test]
