@@ -35,14 +35,20 @@ impl Draw {
         if self.weight == champion.weight {
             return self.r > champion.r;
         }
-        // The logarithm is needed only where this draw may win. With `v = 1 - u` in 32 bits, cut,
-        // `L` is 256 times as fine and at most 2 off. From below, `-log2(u) > 23 / 16 * v` by 1 part
-        // in 300; from above, where `u >= 1 / 2`, the chord `2 * v`, plus 1 for the cut and 1 for
-        // the 2.
+        // The logarithm is needed only where this draw may win.
+        !self.is_hopeless(champion) && self.beats_by_logarithm(champion)
+    }
+
+    /// Whether two products tell already that this draw, of another weight, loses.
+    ///
+    /// With `v = 1 - u` in 32 bits, cut, `L` is 256 times as fine and at most 2 off. From below,
+    /// `-log2(u) > 23 / 16 * v` by 1 part in 300; from above, where `u >= 1 / 2`, the chord `2 * v`,
+    /// plus 1 for the cut and 1 for the 2.
+    #[inline]
+    fn is_hopeless(self, champion: Self) -> bool {
         let (mine, theirs) = (!self.r >> 32, !champion.r >> 32);
-        let hopeless = champion.r >> 63 == 1
-            && mine * u64::from(champion.weight) * 23 >= (theirs + 2) * u64::from(self.weight) * 32;
-        !hopeless && self.beats_by_logarithm(champion)
+        champion.r >> 63 == 1
+            && mine * u64::from(champion.weight) * 23 >= (theirs + 2) * u64::from(self.weight) * 32
     }
 
     /// Not inlined, so that a pass keeps its champion in registers.
@@ -267,6 +273,42 @@ mod tests {
             }
         }
         assert!(won > 1_000_000 && close > 1_000_000, "{won} {close}");
+    }
+
+    /// The shortcuts save what they are there to save.
+    #[test]
+    fn most_losers_are_known_without_a_logarithm() {
+        let mut numbers = (0_u64..).map(crate::hash::mix);
+        let (mut losers, mut hopeless) = (0, 0);
+        for i in 0..100_000_u32 {
+            // As a pass has them: a champion of some slots, and any challenger.
+            let best = numbers.by_ref().take(1 + i as usize % 50).max().unwrap();
+            let weight = |number: u32| 65_536 >> (number % 4);
+            let champion = Draw { r: best, weight: weight(i) };
+            let draw = Draw { r: numbers.next().unwrap(), weight: weight(i / 4) };
+            if draw.weight != champion.weight && !draw.beats_by_logarithm(champion) {
+                losers += 1;
+                hopeless += u32::from(draw.is_hopeless(champion));
+            }
+        }
+        assert!(hopeless * 100 > losers * 93, "{hopeless} of {losers}");
+    }
+
+    /// Of a draw that is not finished, the upper 31 bits are known, and no more.
+    #[test]
+    fn a_champion_is_safe_from_what_is_smaller_in_the_upper_bits() {
+        let mut numbers = (0_u64..).map(crate::hash::mix);
+        for r in numbers.by_ref().take(1000).collect::<Vec<_>>() {
+            let mut champion = Champion::NONE;
+            champion.meet(7, 3, r);
+            assert_eq!((champion.weight(), champion.slot()), (3, Some(7)));
+            let upper = r >> 33 << 33;
+            for lower in [0, 1, (1 << 33) - 1] {
+                assert!(champion.may_lose_to(upper | lower));
+                assert!(!champion.may_lose_to(upper.wrapping_sub(1 << 33) | lower) || upper == 0);
+                assert!(champion.may_lose_to(upper.saturating_add(1 << 33) | lower));
+            }
+        }
     }
 
     #[test]
