@@ -330,4 +330,29 @@ mod tests {
             assert_eq!(check_rules(&rules), Err(Error::Pattern.at(Field::Rules, 1)));
         }
     }
+
+    /// What follows the byte in a path is not known beforehand.
+    #[test]
+    fn patterns_of_one_byte() {
+        let rules = [stateful(b"v"), stateful(b"w/x"), stateful(b"w/y/z")];
+        let group = |target: &[u8]| classify(&rules, false, b"POST", target).group;
+        for target in [&b"v"[..], b"/v", b"/v/", b"/a/v/1", b"/v?q", b"/w/x", b"/w/y/z/1", b"/w/v"]
+        {
+            assert_eq!(group(target), Group::Stateful, "{target:?}");
+        }
+        for target in [&b""[..], b"/", b"/v1", b"/av", b"/w", b"/w/y", b"/w/?v", b"/w//x"] {
+            assert_eq!(group(target), Group::Stateless, "{target:?}");
+        }
+    }
+
+    /// Nobody should ask, but somebody can.
+    #[test]
+    fn an_empty_pattern_matches_nothing() {
+        let rules = [stateful(b""), prompt_cache(b"v")];
+        for (target, group) in
+            [(&b"/"[..], Group::Stateless), (b"", Group::Stateless), (b"/v", Group::PromptCache)]
+        {
+            assert_eq!(classify(&rules, true, b"POST", target).group, group);
+        }
+    }
 }
