@@ -18,7 +18,7 @@ bench-check: ## the benchmarks compile, and run once
 	$(CARGO) run --quiet --release $(BENCH_CARGO) -- --test > $(BENCH)/check.log
 
 .PHONY: bench-envoy
-bench-envoy: $(ENVOY_FILTER) ## the filter's price in a real Envoy; QUICK=1 for a few minutes
+bench-envoy: $(ENVOY_FILTER) $(VENV_READY) ## the filter's price in a real Envoy; QUICK=1 for a few minutes
 	tests/need.sh wrk wrk
 	$(VENV)/bin/python -B benches/gateways.py --module $(ENVOY_FILTER) --folder $(BENCH)/envoy $(BENCH_REPORT) \
 	  $(if $(QUICK),--runs 3 --seconds 1)
