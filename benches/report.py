@@ -232,7 +232,8 @@ def targets(results):
     over = max(results.ratio("keyed", "select", "jump", f"{k}-{n}") for k in (16, 36) for n in (16, 64))
     down = max(results.ratio("keyed", "down", "select", f"{length}-64") for length in (16, 36))
     batch = min(results.ratio("batch", "scalar", "batch", f"{n}-0") for n in (8, 64, 1024))
-    jar, home = results.ratio("decode", "signed_jar", "tokenpin"), results.ns("decide", "home")
+    jar, once = (results.ratio("decode", "signed_jar", who) for who in ("tokenpin", "once"))
+    home = results.ns("decide", "home")
     found, hashed = (results.all("find", name, 16) for name in ("find", "hash"))
     look_up = statistics.median(a - b for a, b in zip(found, hashed, strict=True))
     rows = [
@@ -243,6 +244,7 @@ def targets(results):
         ("hash and select, all up, over hash and jump", 1.15, over, False),
         ("the same with 25 % of 64 tokens down, over all up", 2, down, False),
         ("a signed jar's time over decoding a cookie", 3, jar, True),
+        ("the same with name and scope hashed for each cookie", 3, once, True),
         ("look-up of a pin among 16 slots, ns", 20, max(look_up, 0), False),
         ("decision with a valid cookie, ns", 200, home, False),
         ("batches, times as fast as one by one", 1.5, batch, True),

@@ -110,11 +110,8 @@ pub fn classify(rules: &[Rule<'_>], prompt_cache: bool, method: &[u8], target: &
 /// Which rules of a table are worth trying where a path goes on with given bytes: nearly
 /// always none, or two or three.
 pub(crate) struct Table {
-    /// By [`place`]. Bit `i` stands for the `i`-th rule, the last bit for
-    /// all from there on.
+    /// By [`place`]. Bit `i` stands for the `i`-th rule, the last bit for all from there on.
     by_front: [u64; 32],
-    /// Those whose first segment is one byte: what follows that in a path is not known.
-    everywhere: u64,
 }
 
 impl Table {
@@ -123,18 +120,14 @@ impl Table {
     /// Of the rules that `rule` gives for 0, 1, and so on, until there is none.
     #[inline(never)]
     pub(crate) fn new<'r>(rule: &dyn Fn(usize) -> Option<Rule<'r>>) -> Self {
-        let (mut by_front, mut everywhere) = ([0; 32], 0);
+        let mut by_front = [0; 32];
         for (i, rule) in (0..).map_while(rule).enumerate() {
-            let candidates = match *rule.pattern {
-                [_, second, ..] if second != b'/' => by_front.get_mut(place(rule.pattern)),
-                [_, ..] => Some(&mut everywhere),
-                [] => None,
-            };
+            let candidates = place(rule.pattern).and_then(|place| by_front.get_mut(place));
             if let Some(candidates) = candidates {
                 *candidates |= 1 << i.min(Self::LAST);
             }
         }
-        Self { by_front, everywhere }
+        Self { by_front }
     }
 
     /// Classifies by the table that this was made of; `rule` gives its `i`-th rule.
@@ -174,7 +167,7 @@ impl Table {
         rule: &dyn Fn(usize) -> Option<Rule<'r>>,
         path: &'p [u8],
     ) -> Option<(Group, &'p [u8])> {
-        let mut candidates = self.by_front.get(place(path))? | self.everywhere;
+        let mut candidates = *self.by_front.get(place(path)?)?;
         let mut best: Option<(Group, &[u8])> = None;
         while candidates != 0 {
             let i = candidates.trailing_zeros() as usize;
@@ -194,20 +187,21 @@ impl Table {
     }
 }
 
-/// Where rules that may match at the front of `path` are found. Two bytes tell more than one: most
-/// paths begin with `v1`, and some patterns with a `v`.
+/// Where rules that may match at the front of `path` are found, if any may. Two bytes tell more than
+/// one: most paths begin with `v1`, and some patterns with a `v`.
 #[inline]
-fn place(path: &[u8]) -> usize {
-    match *path {
-        [first, second, ..] => usize::from((first ^ second) & 31),
-        _ => 0,
-    }
+fn place(path: &[u8]) -> Option<usize> {
+    let (first, rest) = path.split_first()?;
+    // A pattern of one byte is followed by a slash, or by the end.
+    let second = rest.first().unwrap_or(&b'/');
+    Some(usize::from((first ^ second) & 31))
 }
 
 /// What follows `pattern` at the front of `path`, if it stands there in whole segments.
 fn match_front<'a>(path: &'a [u8], pattern: &[u8]) -> Option<&'a [u8]> {
     let below = path.strip_prefix(pattern)?;
-    below.first().is_none_or(is_slash).then_some(below)
+    let whole = !pattern.is_empty() && below.first().is_none_or(is_slash);
+    whole.then_some(below)
 }
 
 /// The target up to its query or fragment.
@@ -331,7 +325,6 @@ mod tests {
         }
     }
 
-    /// What follows the byte in a path is not known beforehand.
     #[test]
     fn patterns_of_one_byte() {
         let rules = [stateful(b"v"), stateful(b"w/x"), stateful(b"w/y/z")];
@@ -345,14 +338,38 @@ mod tests {
         }
     }
 
-    /// Nobody should ask, but somebody can.
+    /// Nobody should ask, but somebody can; among the first 63 rules, and behind them.
     #[test]
     fn an_empty_pattern_matches_nothing() {
-        let rules = [stateful(b""), prompt_cache(b"v")];
-        for (target, group) in
-            [(&b"/"[..], Group::Stateless), (b"", Group::Stateless), (b"/v", Group::PromptCache)]
+        let mut rules = vec![prompt_cache(b"v"); 70];
+        for empty in [0, 69] {
+            rules[empty].pattern = b"";
+            for (target, group) in [
+                (&b""[..], Group::Stateless),
+                (b"/", Group::Stateless),
+                (b"//w", Group::Stateless),
+                (b"/v", Group::PromptCache),
+            ] {
+                assert_eq!(classify(&rules, true, b"POST", target).group, group, "{target:?}");
+            }
+        }
+    }
+
+    /// What the table is there for: nearly no rule is looked at in vain.
+    #[test]
+    fn the_default_rules_keep_apart() {
+        let rule = |i: usize| DEFAULT_RULES.get(i).copied();
+        let table = Table::new(&rule);
+        let candidates = |path: &[u8]| table.by_front[place(path).unwrap()];
+        for segment in [&b"v1/responses"[..], b"v1beta/models", b"openai", b"api", b"audio/speech"]
         {
-            assert_eq!(classify(&rules, true, b"POST", target).group, group);
+            let of_ours = candidates(segment).count_ones();
+            assert!(of_ours <= u32::from(segment == b"openai"), "{segment:?}: {of_ours}");
+        }
+        for (i, rule) in DEFAULT_RULES.iter().enumerate() {
+            let candidates = candidates(rule.pattern);
+            assert_eq!(candidates >> i & 1, 1);
+            assert!(candidates.count_ones() <= 4, "{rule:?}: {candidates:b}");
         }
     }
 }

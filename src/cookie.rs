@@ -293,6 +293,12 @@ impl<'r> Codec<'r> {
     }
 }
 
+impl core::fmt::Debug for Codec<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Codec").field("ring", self.ring).finish_non_exhaustive()
+    }
+}
+
 /// Where the MACs of a ring's keys come from.
 #[derive(Clone, Copy)]
 pub(crate) enum Macs<'a> {
@@ -490,5 +496,5 @@ fn binding(key: &RingKey, kind: Kind, affinity_key: &Key<'_>) -> u128 {
     let mut hasher = WideHasher::new_with_key(&key.bind);
     hasher.write(&[kind as u8]);
     affinity_key.feed(&mut |bytes: &[u8]| hasher.write(bytes));
-    hasher.finish128().as_u128()
+    u128::from_le_bytes(hasher.finish128().as_bytes())
 }

@@ -91,7 +91,7 @@ pub(crate) struct Mac(WideHasher);
 impl Mac {
     /// Its 16 output bytes as a little-endian number.
     pub(crate) fn tag(&self, rest: &[u8]) -> u128 {
-        self.0.hash(rest).as_u128()
+        u128::from_le_bytes(self.0.hash(rest).as_bytes())
     }
 }
 

@@ -95,7 +95,7 @@ pub fn select(
 ///
 /// `fnv1as[i]` is the [`fnv1a32`](crate::fnv1a32) of that key, for the Higress strategy
 /// alone; 0 where the slice ends. Does as many as the shorter of `hashes` and `out` has. Faster
-/// than one by one, but for the Higress strategy and for 2^20 slots or more.
+/// than one by one, but for the Higress strategy; slower for 2^20 slots and more.
 pub fn select_batch(
     strategy: Strategy,
     slots: &[Slot],

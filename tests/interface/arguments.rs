@@ -2,9 +2,9 @@
 
 use tokenpin::cookie::Codec;
 use tokenpin::{
-    Attributes, Audience, Cookie, CookieKey, CookieName, Error, Filter, Key, KeyRing, Kind, Limits,
-    MAX_KEY, MAX_NAME, MAX_SCOPE, MAX_SET_COOKIE, Role, Secret, Slot, Status, Strategy, cookie,
-    key_hash, select, select_batch, set_cookie,
+    Affinity, Attributes, Audience, Cookie, CookieKey, CookieName, Error, Filter, Key, KeyRing,
+    Kind, Limits, MAX_KEY, MAX_NAME, MAX_SCOPE, MAX_SET_COOKIE, Role, Secret, Slot, Status,
+    Strategy, cookie, key_hash, select, select_batch, set_cookie,
 };
 
 const ID: [u8; 16] = [5; 16];
@@ -152,4 +152,13 @@ fn a_batch_fills_what_it_has_room_and_hashes_for() {
             }
         }
     }
+}
+
+#[test]
+fn what_threads_share_can_be_shared() {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Affinity<'_>>();
+    shared::<Codec<'_>>();
+    shared::<KeyRing>();
+    shared::<Slot>();
 }

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::ptr;
 
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
+use tokenpin::cookie::Codec;
 use tokenpin::{
     Affinity, Audience, Config, Cookie, CookieKey, CookieName, Key, KeyRing, Kind, Limits, Request,
     Role, Secret, Slot, Status, cookie,
@@ -70,6 +71,31 @@ fn a_dropped_key_ring_is_wiped() {
     assert!(!holds(&before, &SECRET), "only derived keys are kept");
 }
 
+/// The words of the state of a MAC that has read `name` and an empty scope: as good as its key.
+fn mac_state(name: &[u8]) -> Vec<Vec<u8>> {
+    let mut mac = SipHasher24::new_with_key(&derived(b"tokenpin.v1.mac"));
+    mac.write(&[u8::try_from(name.len()).unwrap()]);
+    mac.write(name);
+    mac.write(&[0; 4]);
+    let mut place = Box::new(MaybeUninit::<SipHasher24>::zeroed());
+    place.write(mac);
+    let state = bytes_of(&place);
+    let words = state.chunks(8).filter(|word| !word.contains(&0));
+    let words: Vec<_> = words.map(<[u8]>::to_vec).collect();
+    assert!(words.len() >= 4, "the words of the state");
+    words
+}
+
+#[test]
+fn a_dropped_codec_is_wiped() {
+    let ring = KeyRing::new(&keys(), None).unwrap();
+    let codec = Codec::new(&ring, &Audience { name: b"n", scope: b"" }).unwrap();
+    let (before, after) = before_and_after(codec);
+    for word in mac_state(b"n") {
+        assert!(wiped(&before, &after, &word));
+    }
+}
+
 #[test]
 fn a_dropped_affinity_is_wiped() {
     let keys = keys();
@@ -77,23 +103,10 @@ fn a_dropped_affinity_is_wiped() {
     let slots = [Slot::new(b"a", Status::UP).unwrap()];
     let mut index = [0; Affinity::index_len(1)];
     let affinity = Affinity::new(&config, &slots, &mut index).unwrap();
-    let name = CookieName::for_scope(b"");
-
-    // The state of the MAC that has read name and scope: as good as its key.
-    let mut mac = SipHasher24::new_with_key(&derived(b"tokenpin.v1.mac"));
-    mac.write(&[u8::try_from(name.as_bytes().len()).unwrap()]);
-    mac.write(name.as_bytes());
-    mac.write(&[0; 4]);
-    let mut place = Box::new(MaybeUninit::<SipHasher24>::zeroed());
-    place.write(mac);
-    let state = bytes_of(&place);
-    let words: Vec<_> = state.chunks(8).filter(|word| !word.contains(&0)).collect();
-    assert!(words.len() >= 4, "the words of the state");
-
     let (before, after) = before_and_after(affinity);
     assert!(wiped(&before, &after, &PLACEMENT));
-    for word in words {
-        assert!(wiped(&before, &after, word));
+    for word in mac_state(CookieName::for_scope(b"").as_bytes()) {
+        assert!(wiped(&before, &after, &word));
     }
 }
 
@@ -115,6 +128,8 @@ fn nothing_that_is_debugged_shows_a_secret() {
 
     assert_eq!(format!("{:?}", Secret::new(SECRET)), "Secret(..)");
     assert_eq!(format!("{ring:?}"), "[(7, Sign)]");
+    let codec = Codec::new(&ring, &Audience { name: b"n", scope: b"" }).unwrap();
+    assert_eq!(format!("{codec:?}"), "Codec { ring: [(7, Sign)], .. }");
     assert_eq!(format!("{:?}", Key::Consumer(b"alice")), "Key(consumer, ..)");
     assert_eq!(
         format!("{cookie:?}"),
