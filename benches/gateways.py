@@ -222,7 +222,7 @@ def variants():
     yield "tokenpin, minting", [tokenpin_filter()], False, {}
     yield "tokenpin, cookie", [tokenpin_filter()], True, {}
     yield "tokenpin, consumer", [tokenpin_filter()], False, {"x-consumer": "alice"}
-    yield "tokenpin, cookie, metadata off", [tokenpin_filter(metadata=False)], True, {}
+    yield "tokenpin, cookie, metadata on", [tokenpin_filter(metadata=True)], True, {}
     # A filter without tokens lets every request pass: what a dynamic module costs at least.
     yield "an idle dynamic module", [module_filter({})], False, {}
 

@@ -93,7 +93,7 @@ struct Settings {
   uint32_t max_retries = 0;
   bool clear_route_cache = false;
   bool cache_control = false;
-  bool metadata = true;
+  bool metadata = false;
   std::string response_header;
 };
 

@@ -105,7 +105,7 @@ def test_observing_refuses_nothing(gateway):
 
 
 def test_observing_writes_metadata(gateway, folder):
-    g = gateway(observing(), access_log=access_log(folder, ["outcome", "token"]))
+    g = gateway(observing(metadata=True), access_log=access_log(folder, ["outcome", "token"]))
     g.send(cookie=forge("bravo"))
     assert lines_of(folder) == ["pinned bravo"]
 

@@ -122,7 +122,7 @@ def test_the_live_fingerprint_follows_cooldowns_and_the_state_file(gateway, fold
 @pytest.mark.smoke
 def test_metadata_in_the_access_log(gateway, folder):
     down = tokens(alpha={"state": "down"})
-    g = gateway(settings(tokens=down), access_log=access_log(folder, FIELDS))
+    g = gateway(settings(tokens=down, metadata=True), access_log=access_log(folder, FIELDS))
     requests = [
         ({"cookie": forge("bravo")}, "cookie pinned {home} valid absent bravo"),
         ({"cookie": forge("gone"), "method": "GET"}, "cookie fallback gone valid absent {account}"),
@@ -134,7 +134,7 @@ def test_metadata_in_the_access_log(gateway, folder):
         answer = g.send(**options)
         home = answer.decision["pin_state"]
         assert lines_of(folder, number)[-1] == line.format(home=home, account=answer.account)
-    g.update(settings(metadata=False))
+    g.update(settings())
     g.send()
     assert lines_of(folder, len(requests) + 1)[-1] == " ".join("-" * len(FIELDS))
 

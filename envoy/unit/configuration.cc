@@ -388,7 +388,7 @@ std::string Everything(const std::string& state_file) {
   "cooldowns": [{"status": [429, 503], "state": "down", "seconds": 9, "retry_after": true,
                  "max_seconds": 60}],
   "retry": {"status": [500], "max": 2},
-  "clear_route_cache": true, "cache_control": true, "metadata": false,
+  "clear_route_cache": true, "cache_control": true, "metadata": true,
   "response_header": "x-decision", "observe": true})";
 }
 

@@ -59,6 +59,7 @@ inline void SetKeys() {
 inline Object World() {
   return {{"placement_key", R"({"env":"UNIT_PLACEMENT"})"},
           {"cookie_keys", R"([{"id":1,"role":"sign","key":{"env":"UNIT_COOKIE"}}])"},
+          {"metadata", "true"},
           {"tokens",
            R"([{"name":"a","headers":[{"name":"authorization","prefix":"Bearer ","value":"key-a"}]},
                {"name":"b","headers":[{"name":"authorization","prefix":"Bearer ","value":"key-b"}]},
