@@ -341,7 +341,7 @@ def test_an_access_log_line_for_each_try(keeping, folder):
     log = access_log(folder, ["outcome", "token"])
     text = log[0]["typed_config"]["log_format"]["text_format_source"]
     text["inline_string"] = "%RESPONSE_CODE_DETAILS% " + text["inline_string"]
-    g = keeping(access_log=log)
+    g = keeping(retrying(metadata=True), access_log=log)
     g.upstream.script.append(LIMITED)
     answer = g.send()
     first, second = lines_of(folder, 2)
