@@ -369,6 +369,45 @@ mod tests {
         assert!(known > 1000 && rounded_up > 1000, "{known} {rounded_up}");
     }
 
+    /// Small divisors, and products that are integers but for the rounding of the quotient: mostly,
+    /// the paper's product is rounded back to the integer.
+    #[test]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the paper's conversions"
+    )]
+    fn steps_that_end_on_an_edge() {
+        let mut rounded_up = 0;
+        for (odd, bits) in
+            (1..1000_u64).step_by(2).flat_map(|odd| (1..8).map(move |bits| (odd, bits)))
+        {
+            for factor in 1..1 << bits {
+                let (m, d) = (odd * factor, odd << bits);
+                let expected = (m as f64 * (TWO_POW_31 / d as f64)) as u64;
+                let quotient = quotient_of((d - 1) << 33);
+                rounded_up += u32::from(m * quotient < expected << 32);
+                assert!(next(m, quotient).is_none_or(|next| next == expected), "{m} {d}");
+            }
+        }
+        assert!(rounded_up > 1000, "{rounded_up}");
+    }
+
+    /// Products in the last half below 2^20, and beyond.
+    #[test]
+    fn a_batch_knows_what_is_beyond_its_buckets() {
+        for m in 1..5000 {
+            for d in [1, 2047, m * 2048 - 1, m * 2048, m * 2048 + 1, (1 << 31) - 1_u64] {
+                let expected = ((m << 31) / d).min((1 << 20) - 1);
+                let sum = step(i32::try_from(m - 1).unwrap(), (d - 1) << 33).to_bits();
+                if sum & 0xffff_ffff != 0 {
+                    assert_eq!(sum >> 32 & 0xf_ffff, expected, "{m} {d}");
+                }
+            }
+        }
+    }
+
     /// The slow way would give the same answers.
     #[test]
     fn keys_are_hardly_ever_in_doubt() {
