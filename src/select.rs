@@ -269,3 +269,32 @@ fn count_iter<T>(items: impl Iterator<Item = T>) -> u32 {
 fn count(slots: &[Slot]) -> u32 {
     slots.len() as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slot::Status;
+
+    /// A token of weight `w` accepts the keys whose 16 bits are below `w`: at `w` it turns away.
+    #[test]
+    fn acceptance_at_its_edge() {
+        let mut turned_away = 0;
+        for hash in (1..2000_u64).map(mix) {
+            let bits = (mix(hash ^ 0x9e37_79b9_7f4a_7c15) >> 48) as u32;
+            let home = jump_unchecked(hash, 2);
+            let select_at = |strategy, weight| {
+                let slots = [0, 1].map(|index| {
+                    let weight = if index == home { weight } else { 1 << 16 };
+                    let identity: &[u8] = if index == 0 { b"a" } else { b"b" };
+                    Slot::new(identity, Status { weight, ..Status::UP }).unwrap()
+                });
+                select(strategy, &slots, &Filter::default(), hash, 0)
+            };
+            assert_eq!(select_at(Strategy::Jump, bits + 1), Some(home));
+            let winner = select_at(Strategy::Rendezvous, bits);
+            assert_eq!(select_at(Strategy::Jump, bits), winner);
+            turned_away += u32::from(winner != Some(home));
+        }
+        assert!(turned_away > 500, "{turned_away}");
+    }
+}
