@@ -141,6 +141,7 @@ fn nothing_that_is_debugged_shows_a_secret() {
         text.starts_with("Affinity { config: Config { strategy: Jump, placement_key: Secret(..)")
     );
     assert!(text.contains("ring: [(7, Sign)], slots: 2, .. }"));
+    assert!(text.contains("cookie_keys: []"), "only the ring keeps what is made of them");
     let (value, key) = (pending.value, derived(b"tokenpin.v1.mac"));
     for secret in [&SECRET[..], &PLACEMENT, &id, &key, &value] {
         assert!(!text.contains(&format!("{secret:?}")));
