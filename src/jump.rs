@@ -322,15 +322,20 @@ mod tests {
         }
     }
 
-    /// Single steps from anywhere, with `m * 2^31 = k * d + r` for a small `r`: so near to `k` that
-    /// roundings decide. Where the integers know an answer, it is the paper's.
-    #[test]
+    /// The bucket that the paper's step from `m` with divisor `d` leads to.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "the paper's conversions"
     )]
+    fn papers_step(m: u64, d: u64) -> u64 {
+        (m as f64 * (TWO_POW_31 / d as f64)) as u64
+    }
+
+    /// Single steps from anywhere, with `m * 2^31 = k * d + r` for a small `r`: so near to `k` that
+    /// roundings decide. Where the integers know an answer, it is the paper's.
+    #[test]
     fn later_steps_near_an_edge() {
         let (mut known, mut rounded_up) = (0, 0);
         let mut numbers = numbers();
@@ -347,15 +352,14 @@ mod tests {
                     continue;
                 }
                 assert_eq!(m << 31, product);
-                let (m_float, d_float) = (m as f64, d as f64);
-                let expected = (m_float * (TWO_POW_31 / d_float)) as u64;
+                let expected = papers_step(m, d);
                 rounded_up += u32::from(r < 0 && expected == k);
                 let buckets = u32::try_from(k).unwrap();
                 if let Some(ends) = ends(m, d, buckets) {
                     known += 1;
                     assert_eq!(ends, expected >= k, "{m} {d} {buckets}");
                 }
-                if let Some(next) = next(m, (TWO_POW_63 / d_float) as u64) {
+                if let Some(next) = next(m, quotient_of((d - 1) << 33)) {
                     known += 1;
                     assert_eq!(next, expected, "{m} {d}");
                 }
@@ -372,12 +376,6 @@ mod tests {
     /// Small divisors, and products that are integers but for the rounding of the quotient: mostly,
     /// the paper's product is rounded back to the integer.
     #[test]
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "the paper's conversions"
-    )]
     fn steps_that_end_on_an_edge() {
         let mut rounded_up = 0;
         for (odd, bits) in
@@ -385,7 +383,7 @@ mod tests {
         {
             for factor in 1..1 << bits {
                 let (m, d) = (odd * factor, odd << bits);
-                let expected = (m as f64 * (TWO_POW_31 / d as f64)) as u64;
+                let expected = papers_step(m, d);
                 let quotient = quotient_of((d - 1) << 33);
                 rounded_up += u32::from(m * quotient < expected << 32);
                 assert!(next(m, quotient).is_none_or(|next| next == expected), "{m} {d}");
