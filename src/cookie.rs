@@ -175,8 +175,17 @@ pub fn encode(
     cookie: &Cookie,
 ) -> Result<Value, Error> {
     audience.check()?;
+    encode_with(ring, Macs::Of(audience), key, cookie)
+}
+
+fn encode_with(
+    ring: &KeyRing,
+    macs: Macs<'_>,
+    key: &Key<'_>,
+    cookie: &Cookie,
+) -> Result<Value, Error> {
     let mut value = [0; VALUE_LEN];
-    encode_to(ring, Macs::Of(audience), key, cookie, &mut value)?;
+    encode_to(ring, macs, key, cookie, &mut value)?;
     Ok(value)
 }
 
@@ -272,9 +281,7 @@ impl<'r> Codec<'r> {
     ///
     /// [`Error::KeyLength`] (also for a key of another kind than the cookie's).
     pub fn encode(&self, key: &Key<'_>, cookie: &Cookie) -> Result<Value, Error> {
-        let mut value = [0; VALUE_LEN];
-        encode_to(self.ring, Macs::Ready(&self.macs), key, cookie, &mut value)?;
-        Ok(value)
+        encode_with(self.ring, Macs::Ready(&self.macs), key, cookie)
     }
 
     /// [`decode`] with this ring and audience.
@@ -478,10 +485,10 @@ fn same(expected: u128, carried: u128) -> bool {
     (expected << ignored).ct_eq(&(carried << ignored)).into()
 }
 
-/// And tests/constant_time/ this one, for the same reason.
 #[cfg(tokenpin_planted_compare)]
 use same_in_pieces as same;
 
+/// And tests/constant_time/ this one, for the same reason.
 #[cfg(tokenpin_planted_compare)]
 fn same_in_pieces(expected: u128, carried: u128) -> bool {
     let (expected, carried) = (expected.to_le_bytes(), carried.to_le_bytes());
