@@ -139,7 +139,7 @@ include go/go.mk
 
 # One after another, each with its seconds.
 TESTS := lint unit capi-test abi supply hpp-test constant-time packages-test no-std readme twin envoy-unit e2e-smoke demo-smoke go-test go-envoy fuzz-replay fuzz-smoke
-CHECKS := $(TESTS) msrv minimal-versions bench-instructions bench-check jump-exhaustive forgery capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test go-check e2e demo coverage capi-valgrind rust-asan threads miri portability soak
+CHECKS := $(TESTS) msrv minimal-versions bench-instructions bench-check jump-exhaustive forgery capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test go-check e2e demo coverage capi-valgrind rust-asan threads portability soak miri
 
 define run
 	@for target in $(1); do echo "== $$target"; start=$$(date +%s); \
