@@ -315,7 +315,7 @@ void ReadCookie(Fields* fields, Settings* settings) {
 void ReadStatuses(Fields* fields, const char* name, std::vector<uint16_t>* statuses) {
   fields->Require(name);
   fields->List(name, [&](const Json& json, const std::string& path) {
-    const uint64_t status = Fields::ReadNumber(json, path, 400, 599, fields->problem());
+    const uint64_t status = Fields::ReadNumber(json, path, kLeastError, 599, fields->problem());
     statuses->push_back(static_cast<uint16_t>(status));
   });
   const Json* list = fields->Find(name);

@@ -15,6 +15,9 @@ namespace tokenpin_envoy {
 
 constexpr size_t kMaxRetries = 3;
 
+// Tokens cool down, and requests are retried, after statuses of errors only.
+constexpr uint16_t kLeastError = 400;
+
 // Where a value of a request comes from.
 struct ValueSource {
   enum class Kind { kNone, kHeader, kMetadata, kFilterState, kConnection };

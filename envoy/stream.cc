@@ -262,6 +262,15 @@ int Stream::OnResponseHeaders(envoy_filter envoy, bool end_of_stream) {
   if (!settings.response_header.empty()) {
     SetHeader(envoy, kResponseHeader, settings.response_header, Describe());
   }
+  HeaderList& response = WorkerScratch().response;
+  response.Read(envoy, kResponseHeader);
+  uint16_t status = 0;
+  ReadNumber(response.First(":status"), &status);
+  // Most responses leave nothing to do. Where one came from is asked last, for that takes longest.
+  if (status < kLeastError && decision_.fields().cookie == 0 && !HasAnswer(response)) {
+    saved_.clear();
+    return kContinue;
+  }
   // Envoy's own replies come by here as well, and say nothing about a token: also timeouts and
   // resets, which have an upstream's address.
   envoy_buffer details{};
@@ -270,9 +279,7 @@ int Stream::OnResponseHeaders(envoy_filter envoy, bool end_of_stream) {
       View(details) != "via_upstream") {
     return kContinue;
   }
-  uint16_t status = 0;
-  ReadNumber(FirstHeader(envoy, kResponseHeader, ":status"), &status);
-  if (status >= 400) CoolDown(envoy, status);
+  if (status >= kLeastError) CoolDown(envoy, status);
   if (!Contains(settings.retry_statuses, status) || !MayRetry(envoy)) {
     Finish(envoy, status);
     return kContinue;
@@ -317,24 +324,38 @@ void Stream::Finish(envoy_filter envoy, uint16_t status) {
   Answer(envoy, status);
 }
 
-// An upstream has no say in our cookie, nor in the header that carries it.
-void Stream::DropUpstreamAnswers(envoy_filter envoy) const {
+bool Stream::IsOurs(const Bytes& set_cookie) const {
+  return tokenpin::sets_cookie(tokenpin::view(set_cookie), cookie_name_.view());
+}
+
+// Whether a response has our cookie, or the header that carries it.
+bool Stream::HasAnswer(const HeaderList& response) const {
   std::vector<Bytes>& fields = WorkerScratch().values;
   fields.clear();
+  response.All("set-cookie", &fields);
+  if (std::any_of(fields.begin(), fields.end(), [this](const Bytes& f) { return IsOurs(f); })) {
+    return true;
+  }
+  fields.clear();
+  const std::string& carrier = config_->settings().carrier_header;
+  if (!carrier.empty()) response.All(carrier, &fields);
+  return !fields.empty();
+}
+
+// An upstream has no say in our cookie, nor in the header that carries it.
+void Stream::DropUpstreamAnswers(envoy_filter envoy) const {
   HeaderList& response = WorkerScratch().response;
   response.Read(envoy, kResponseHeader);
+  if (!HasAnswer(response)) return;
+  std::vector<Bytes>& fields = WorkerScratch().values;
+  fields.clear();
   response.All("set-cookie", &fields);
-  const auto ours = [&](const Bytes& field) {
-    return tokenpin::sets_cookie(tokenpin::view(field), cookie_name_.view());
-  };
-  if (std::any_of(fields.begin(), fields.end(), ours)) {
-    std::vector<std::string> kept;
-    for (const Bytes& field : fields) {
-      if (!ours(field)) kept.emplace_back(tokenpin::view(field));
-    }
-    RemoveHeader(envoy, kResponseHeader, "set-cookie");
-    for (const std::string& field : kept) AddHeader(envoy, kResponseHeader, "set-cookie", field);
+  std::vector<std::string> kept;
+  for (const Bytes& field : fields) {
+    if (!IsOurs(field)) kept.emplace_back(tokenpin::view(field));
   }
+  RemoveHeader(envoy, kResponseHeader, "set-cookie");
+  for (const std::string& field : kept) AddHeader(envoy, kResponseHeader, "set-cookie", field);
   const std::string& carrier = config_->settings().carrier_header;
   if (!carrier.empty()) RemoveHeader(envoy, kResponseHeader, carrier);
 }

@@ -64,6 +64,8 @@ class Stream {
   void StripCookies(envoy_filter envoy, std::vector<tokenpin::Bytes>* fields) const;
   void WriteMetadata(envoy_filter envoy) const;
   std::string Describe() const;
+  bool IsOurs(const tokenpin::Bytes& set_cookie) const;
+  bool HasAnswer(const HeaderList& response) const;
   void DropUpstreamAnswers(envoy_filter envoy) const;
   void CoolDown(envoy_filter envoy, uint16_t status) const;
   void Answer(envoy_filter envoy, uint16_t status) const;
