@@ -27,7 +27,7 @@ MINIMAL := $(BUILD)/minimal
 minimal-versions: ## the oldest dependencies that Cargo.toml allows: the same
 	tests/memory/nightly.sh $(NIGHTLY)
 	rm -rf $(MINIMAL)/source && mkdir -p $(MINIMAL)/source
-	git ls-files -z | xargs -0 cp --parents -t $(MINIMAL)/source
+	git ls-files -z | xargs -0 cp --no-dereference --parents -t $(MINIMAL)/source
 	cd $(MINIMAL)/source && $(CARGO) +$(NIGHTLY) update --quiet -Z direct-minimal-versions
 	$(PYTHON) -B tests/supply/supply.py --minimal $(MINIMAL)/source
 	$(call SUPPLY_BUILD,$(MINIMAL)/source,$(MINIMAL)/built,$(CARGO))
