@@ -58,8 +58,9 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
-/// Of the drawn decisions. Miri, which interprets the code, would need an hour for all.
-const DECISIONS: u64 = if cfg!(miri) { 60 } else { 600 };
+/// Selections, and decisions, that are drawn. Miri, which interprets the code, would need an hour for
+/// all of them.
+const DRAWN: u64 = if cfg!(miri) { 60 } else { 600 };
 
 /// One case a line, so that a change shows in a diff as what it is.
 fn compare(file: &str, sections: &[(&str, Vec<Json>)]) {
@@ -188,7 +189,7 @@ fn selection() {
     });
     let jumps: Vec<Json> = jumps.collect();
     let mut selects = Vec::new();
-    for i in 0..600 {
+    for i in 0..DRAWN {
         let n = 1 + numbers.below(if i % 10 == 0 { 64 } else { 8 });
         let (slots, slots_json) = random_slots(&mut numbers, n);
         let tried: Vec<u32> =
@@ -580,7 +581,7 @@ fn decision() {
     }
     let (mut cases, mut refused) = (Vec::new(), Vec::new());
     let mut seen = Vec::new();
-    for i in 0..DECISIONS {
+    for i in 0..DRAWN {
         let number = usize::try_from(i % 60).unwrap();
         let setup = &setups[number];
         let mut index = vec![0; Affinity::index_len(setup.slots.len())];
