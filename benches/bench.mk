@@ -21,7 +21,7 @@ bench-check: ## the benchmarks compile, and run once
 bench-envoy: $(ENVOY_FILTER) $(VENV_READY) ## the filter's price in a real Envoy; QUICK=1 for a few minutes
 	tests/need.sh wrk wrk
 	$(VENV)/bin/python -B benches/gateways.py --module $(ENVOY_FILTER) --folder $(BENCH)/envoy $(BENCH_REPORT) \
-	  $(if $(QUICK),--runs 3 --seconds 1)
+	  $(if $(QUICK),--runs 3)
 
 .PHONY: bench-size
 bench-size: lib $(ENVOY_FILTER) ## bytes of the libraries and of an affinity, also into docs/

@@ -266,8 +266,9 @@ int Stream::OnResponseHeaders(envoy_filter envoy, bool end_of_stream) {
   response.Read(envoy, kResponseHeader);
   uint16_t status = 0;
   ReadNumber(response.First(":status"), &status);
-  // Most responses leave nothing to do. Where one came from is asked last, for that takes longest.
-  if (status < kLeastError && decision_.fields().cookie == 0 && !HasAnswer(response)) {
+  // Most responses leave nothing to do: it does not matter where they came from.
+  has_answer_ = HasAnswer(response);
+  if (status < kLeastError && decision_.fields().cookie == 0 && !has_answer_) {
     saved_.clear();
     return kContinue;
   }
@@ -320,7 +321,7 @@ bool Stream::EndHold(envoy_filter envoy) {
 
 void Stream::Finish(envoy_filter envoy, uint16_t status) {
   saved_.clear();
-  DropUpstreamAnswers(envoy);
+  if (has_answer_) DropUpstreamAnswers(envoy);
   Answer(envoy, status);
 }
 
@@ -346,7 +347,6 @@ bool Stream::HasAnswer(const HeaderList& response) const {
 void Stream::DropUpstreamAnswers(envoy_filter envoy) const {
   HeaderList& response = WorkerScratch().response;
   response.Read(envoy, kResponseHeader);
-  if (!HasAnswer(response)) return;
   std::vector<Bytes>& fields = WorkerScratch().values;
   fields.clear();
   response.All("set-cookie", &fields);
@@ -354,8 +354,10 @@ void Stream::DropUpstreamAnswers(envoy_filter envoy) const {
   for (const Bytes& field : fields) {
     if (!IsOurs(field)) kept.emplace_back(tokenpin::view(field));
   }
-  RemoveHeader(envoy, kResponseHeader, "set-cookie");
-  for (const std::string& field : kept) AddHeader(envoy, kResponseHeader, "set-cookie", field);
+  if (kept.size() != fields.size()) {
+    RemoveHeader(envoy, kResponseHeader, "set-cookie");
+    for (const std::string& field : kept) AddHeader(envoy, kResponseHeader, "set-cookie", field);
+  }
   const std::string& carrier = config_->settings().carrier_header;
   if (!carrier.empty()) RemoveHeader(envoy, kResponseHeader, carrier);
 }

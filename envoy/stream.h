@@ -79,7 +79,8 @@ class Stream {
   RoutePointer route_;              // null: the route has no configuration
   const Config* config_ = nullptr;  // the one that decides; null: the request passes
   bool decided_ = false;
-  bool serving_ = false;  // a token was put on the request
+  bool serving_ = false;     // a token was put on the request
+  bool has_answer_ = false;  // the response has our cookie, or the header that carries it
   tokenpin::CookieName cookie_name_;
   tokenpin::Decision decision_;
 
