@@ -5,7 +5,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use tokenpin::{Filter, Slot, Status, Strategy, select, select_batch};
 
-use crate::fixtures::{Fleet, LOT, NOW, each, hashes, lots};
+use crate::fixtures::{BATCH, Fleet, NOW, batches, each, hashes};
 use crate::peers::Maglev;
 
 const FILTER: Filter = Filter { now: NOW, anonymous: true, tried: &[], pinned: None };
@@ -61,21 +61,21 @@ pub fn bench(criterion: &mut Criterion) {
         for down_percent in [0, 25] {
             let slots = &Fleet { n, down_percent, mixed_weights: false }.slots();
             let parameter = format!("{n}-{down_percent}");
-            let one_by_one = |hashes: &[u64; LOT]| hashes.map(|hash| by_jump(slots, hash));
-            let in_batches = |hashes: &[u64; LOT]| {
-                let mut selected = [None; LOT];
+            let one_by_one = |hashes: &[u64; BATCH]| hashes.map(|hash| by_jump(slots, hash));
+            let in_batches = |hashes: &[u64; BATCH]| {
+                let mut selected = [None; BATCH];
                 select_batch(Strategy::Jump, slots, &FILTER, hashes, &[], &mut selected);
                 selected
             };
-            for hashes in hashes.as_chunks::<LOT>().0 {
+            for hashes in hashes.as_chunks::<BATCH>().0 {
                 assert_eq!(one_by_one(hashes), in_batches(hashes));
             }
-            lots(&mut group, "scalar", &parameter, |hashes| {
+            batches(&mut group, "scalar", &parameter, |hashes| {
                 for &hash in hashes {
                     black_box(by_jump(slots, hash));
                 }
             });
-            lots(&mut group, "batch", &parameter, |hashes| {
+            batches(&mut group, "batch", &parameter, |hashes| {
                 black_box(in_batches(hashes));
             });
         }

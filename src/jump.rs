@@ -148,8 +148,17 @@ fn exact(mut key: u64, buckets: u32) -> u32 {
     bucket
 }
 
-/// How many keys [`jump_batch`] takes at once.
-pub(crate) const BATCH: usize = 128;
+/// How many keys [`jump_batch`] takes at once: as many as a byte has values, so that no index needs a
+/// check.
+pub(crate) const BATCH: usize = 256;
+
+/// How many keys take a step together: few enough for the registers, and for a processor to begin the
+/// next lot while it still sorts this one.
+const LOT: usize = 4;
+
+/// The upper half of the double 2^20. Plus a bucket below 2^20 it is the upper half of 2^20 + bucket, whose
+/// lower half is 0.
+const BASE: u32 = (TWO_POW_20.to_bits() >> 32) as u32;
 
 /// The buckets of up to [`BATCH`] keys; of more, the rest is left alone.
 ///
@@ -170,55 +179,69 @@ pub(crate) fn jump_batch(keys: &[u64], buckets: u32, out: &mut [u32; BATCH]) {
 /// Returns whether the answer of some key is in doubt, which is so for hardly any batch.
 #[expect(
     clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::cast_sign_loss,
-    reason = "halves are meant; buckets are below 2^20, places below BATCH"
+    reason = "halves of doubles are meant; places and what is kept before one are below BATCH"
 )]
 fn walk(keys: &[u64], buckets: u32, out: &mut [u32; BATCH]) -> bool {
-    let (mut states, mut sums) = ([0_u64; BATCH], [0.0; BATCH]);
-    // The buckets so far, and the places of the keys in the batch.
-    let (mut at, mut places) = ([0_i32; BATCH], [0_u8; BATCH]);
+    // Of the keys that are not done: the state for the next step, the bucket so far plus BASE, and the
+    // place in the batch.
+    let (mut states, mut raised, mut places) = ([0; BATCH], [BASE; BATCH], [0_u8; BATCH]);
     let mut left = 0;
     for (&key, (state, place)) in keys.iter().zip(states.iter_mut().zip(&mut places)) {
-        *state = key;
+        *state = advance(key);
         *place = left as u8;
         left += 1;
     }
-    let mut doubt = false;
+    let mut doubts = [0; LOT];
     while left > 0 {
-        // All that floats in a loop of its own, which compilers turn into vector instructions.
-        for (state, (sum, &at)) in states.iter_mut().zip(sums.iter_mut().zip(&at)).take(left) {
-            *state = advance(*state);
-            *sum = step(at, *state);
-        }
-        // A key that is done keeps its place in `out`; others move to the front.
-        let mut kept = 0;
-        for i in 0..left.min(BATCH) {
-            let sum = sums[i].to_bits();
-            let next = (sum >> 32) as u32 & ((1 << 20) - 1);
-            let place = places[i];
-            doubt |= sum as u32 == 0;
-            out[usize::from(place) % BATCH] = at[i] as u32;
-            states[kept % BATCH] = states[i];
-            at[kept % BATCH] = next as i32;
-            places[kept % BATCH] = place;
-            kept += usize::from(next < buckets);
+        let mut kept = 0_usize;
+        for start in (0..left).step_by(LOT) {
+            let (Some(lot), Some(from)) = (lot_at(&states, start), lot_at(&raised, start)) else {
+                break;
+            };
+            // Four lanes written out, all that floats first: of that, compilers make vector instructions.
+            // What lies behind the last key is computed as well, and at worst puts the batch in doubt.
+            let sum = |lane: usize| step(from[lane], lot[lane]).to_bits();
+            let sums = [sum(0), sum(1), sum(2), sum(3)];
+            // Below zero, which sets the upper bit, if the lower half is 0.
+            let doubt = |lane: usize| doubts[lane] | (sums[lane] & 0xffff_ffff).wrapping_sub(1);
+            doubts = [doubt(0), doubt(1), doubt(2), doubt(3)];
+            // A key that is done keeps its place in `out`; others move to the front.
+            let mut sort = |lane: usize| {
+                let (i, to) = (usize::from((start + lane) as u8), usize::from(kept as u8));
+                let (next, place) = ((sums[lane] >> 32) as u32, places[i]);
+                out[usize::from(place)] = raised[i];
+                states[to] = advance(states[i]);
+                raised[to] = next;
+                places[to] = place;
+                kept += usize::from(next < BASE + buckets);
+                start + lane + 1 < left
+            };
+            let _ = sort(0) && sort(1) && sort(2) && sort(3);
         }
         left = kept;
     }
-    doubt
+    for (bucket, _) in out.iter_mut().zip(keys) {
+        *bucket -= BASE;
+    }
+    doubts.iter().any(|doubt| doubt >> 63 != 0)
 }
 
-/// The bucket that a step from bucket `at` leads to, up to 2^20 - 1, in bits 32 to 51; in doubt
-/// if the bits below are 0.
+/// [`LOT`] items from `start` on, if there are as many.
+fn lot_at<T>(batch: &[T; BATCH], start: usize) -> Option<&[T; LOT]> {
+    batch.get(start..)?.first_chunk()
+}
+
+/// The bucket that a step from bucket `raised - BASE` leads to, up to 2^20 - 1, in bits 32 to 51 of the
+/// double; in doubt if the bits below are 0.
 ///
 /// The product is the paper's, with the same two roundings. In a double from 2^20 to 2^21 the
 /// lower 32 bits are a fraction, so adding 2^20 cuts the product at no cost. The sum is rounded,
 /// but cannot cross an integer without ending on it.
 #[inline]
-fn step(at: i32, state: u64) -> f64 {
+fn step(raised: u32, state: u64) -> f64 {
     let quotient = TWO_POW_31 / (f64::from((state >> 33) as i32) + 1.0);
-    let product = (f64::from(at) + 1.0) * quotient;
+    let m = f64::from_bits(u64::from(raised) << 32) - (TWO_POW_20 - 1.0);
+    let product = m * quotient;
     // Any larger one is beyond every bucket as well, and this one has a fraction.
     (if product < TWO_POW_20 - 0.5 { product } else { TWO_POW_20 - 0.5 }) + TWO_POW_20
 }
@@ -312,7 +335,9 @@ mod tests {
                     .map(|low| (((d - 1) << 33) | low).wrapping_sub(1).wrapping_mul(inverse));
                 assert_eq!((advance(keys[0]) >> 33) + 1, d);
                 if d.is_power_of_two() && d > 1 << 11 {
-                    assert!(walk(&keys, (1 << 20) - 1, &mut [0; BATCH]), "{d} divides 2^31");
+                    let doubt = |keys| walk(keys, (1 << 20) - 1, &mut [0; BATCH]);
+                    assert!(doubt(&keys), "{d} divides 2^31");
+                    assert!(doubt(&[keys[0]; 2 * LOT]), "one doubt does not lift another");
                 }
                 let near = u32::try_from(quotient).unwrap();
                 for buckets in [near.saturating_sub(1), near, near + 1, MAX_BUCKETS, 64] {
@@ -363,10 +388,10 @@ mod tests {
                     known += 1;
                     assert_eq!(next, expected, "{m} {d}");
                 }
-                let sum = step(i32::try_from(m - 1).unwrap(), (d - 1) << 33).to_bits();
-                if sum & 0xffff_ffff != 0 {
-                    let bucket = sum >> 32 & 0xf_ffff;
-                    assert_eq!(bucket, expected.min(0xf_ffff), "{m} {d}");
+                if m <= 1 << 20 {
+                    let sum = step(BASE + u32::try_from(m - 1).unwrap(), (d - 1) << 33).to_bits();
+                    let (bucket, doubt) = (sum >> 32 & 0xf_ffff, sum.trailing_zeros() >= 32);
+                    assert!(doubt || bucket == expected.min(0xf_ffff), "{m} {d}");
                 }
             }
         }
@@ -398,7 +423,7 @@ mod tests {
         for m in 1..5000 {
             for d in [1, 2047, m * 2048 - 1, m * 2048, m * 2048 + 1, (1 << 31) - 1_u64] {
                 let expected = ((m << 31) / d).min((1 << 20) - 1);
-                let sum = step(i32::try_from(m - 1).unwrap(), (d - 1) << 33).to_bits();
+                let sum = step(BASE + u32::try_from(m - 1).unwrap(), (d - 1) << 33).to_bits();
                 if sum & 0xffff_ffff != 0 {
                     assert_eq!(sum >> 32 & 0xf_ffff, expected, "{m} {d}");
                 }

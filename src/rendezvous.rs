@@ -52,6 +52,7 @@ impl Draw {
     }
 
     /// Not inlined, so that a pass keeps its champion in registers.
+    #[cold]
     #[inline(never)]
     fn beats_by_logarithm(self, champion: Self) -> bool {
         // Below 2^47 * 2^17: the products fit in 64 bits.
@@ -101,11 +102,11 @@ impl Champion {
         self.rank = self.rank.max(Self::rank(index, r));
     }
 
-    /// Whether the draw `finish(stirred)` may beat this one of equal weight.
+    /// The least `stirred` whose draw, `finish(stirred)`, may beat this one of equal weight.
     #[inline]
-    pub(crate) fn may_lose_to(self, stirred: u64) -> bool {
-        // Of the draw the upper 31 bits are known.
-        stirred >> 33 >= self.draw().r >> 33
+    pub(crate) fn bar(self) -> u64 {
+        // Of a draw that is not finished the upper 31 bits are known.
+        self.draw().r >> 33 << 33
     }
 
     pub(crate) const fn weight(&self) -> u32 {
@@ -304,9 +305,10 @@ mod tests {
             assert_eq!((champion.weight(), champion.slot()), (3, Some(7)));
             let upper = r >> 33 << 33;
             for lower in [0, 1, (1 << 33) - 1] {
-                assert!(champion.may_lose_to(upper | lower));
-                assert!(!champion.may_lose_to(upper.wrapping_sub(1 << 33) | lower) || upper == 0);
-                assert!(champion.may_lose_to(upper.saturating_add(1 << 33) | lower));
+                let may_lose_to = |stirred: u64| stirred >= champion.bar();
+                assert!(may_lose_to(upper | lower));
+                assert!(!may_lose_to(upper.wrapping_sub(1 << 33) | lower) || upper == 0);
+                assert!(may_lose_to(upper.saturating_add(1 << 33) | lower));
             }
         }
     }

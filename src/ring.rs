@@ -136,14 +136,16 @@ impl KeyRing {
             if *key.secret == [0; 16] {
                 return refuse(Error::ZeroSecret);
             }
-            let earlier = || (0..index).filter_map(key_at);
-            if placement_key == Some(key.secret)
-                || earlier().any(|other| other.secret == key.secret)
-            {
+            if placement_key == Some(key.secret) {
                 return refuse(Error::DuplicateSecret);
             }
-            if earlier().any(|other| other.id == key.id) {
-                return refuse(Error::DuplicateKeyId);
+            for earlier in (0..index).filter_map(key_at) {
+                if earlier.secret == key.secret {
+                    return refuse(Error::DuplicateSecret);
+                }
+                if earlier.id == key.id {
+                    return refuse(Error::DuplicateKeyId);
+                }
             }
             if key.role == Role::Sign {
                 if signing {

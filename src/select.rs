@@ -94,8 +94,9 @@ pub fn select(
 /// [`select`] for many keys: `out[i]` becomes the slot of `hashes[i]`.
 ///
 /// `fnv1as[i]` is the [`fnv1a32`](crate::fnv1a32) of that key, for the Higress strategy
-/// alone; 0 where the slice ends. Does as many as the shorter of `hashes` and `out` has. Faster
-/// than one by one, but for the Higress strategy; slower for 2^20 slots and more.
+/// alone; 0 where the slice ends. Does as many as the shorter of `hashes` and `out` has. From some
+/// two dozen keys on it is faster than one by one, but for the Higress strategy; slower for 2^20
+/// slots and more.
 pub fn select_batch(
     strategy: Strategy,
     slots: &[Slot],
@@ -114,6 +115,7 @@ pub fn select_batch(
 }
 
 /// Gives the answers of [`select_batch`] to `out`, in order.
+#[expect(clippy::cast_possible_truncation, reason = "places are below BATCH")]
 pub(crate) fn select_each(
     strategy: Strategy,
     slots: &[Slot],
@@ -122,7 +124,7 @@ pub(crate) fn select_each(
     fnv1as: &[u32],
     out: &mut impl FnMut(Option<u32>),
 ) {
-    if strategy == Strategy::HigressFnv1aModulo {
+    if strategy == Strategy::HigressFnv1aModulo || hashes.len() < FEW {
         for (i, &hash) in hashes.iter().enumerate() {
             let fnv1a = fnv1as.get(i).copied().unwrap_or(0);
             out(select(strategy, slots, filter, hash, fnv1a));
@@ -138,17 +140,17 @@ pub(crate) fn select_each(
         }
         // The places of the keys that do not get their home.
         let (mut places, mut left) = ([0_u8; BATCH], 0);
-        for (place, (&hash, &home)) in (0..).zip(hashes.iter().zip(&selected)) {
-            places[left % BATCH] = place;
+        for (place, (&hash, &home)) in hashes.iter().zip(&selected).enumerate() {
+            places[left % BATCH] = place as u8;
             left += usize::from(!serves(slots, filter, hash, home));
         }
         for places in places.get(..left).unwrap_or(&[]).chunks(LANES) {
-            let at = |lane: usize| places.get(lane).map_or(0, |&place| usize::from(place) % BATCH);
+            let at = |lane: usize| places.get(lane).map_or(0, |&place| usize::from(place));
             let lanes = core::array::from_fn(|lane| hashes.get(at(lane)).copied().unwrap_or(0));
             let winners =
                 contest::<LANES>(slots, filter, lanes, |slot| !all && filter.leaves_out(slot));
             for (&place, winner) in places.iter().zip(winners) {
-                selected[usize::from(place) % BATCH] = winner.slot().unwrap_or(NOBODY);
+                selected[usize::from(place)] = winner.slot().unwrap_or(NOBODY);
             }
         }
         for (&slot, _) in selected.iter().zip(hashes) {
@@ -159,6 +161,9 @@ pub(crate) fn select_each(
 
 /// No slot: there are at most [`MAX_BUCKETS`].
 const NOBODY: u32 = u32::MAX;
+
+/// Fewer keys are selected for one by one: room for a batch takes longer to clear.
+const FEW: usize = 24;
 
 /// How many keys of a batch meet a slot at once: enough to share what the slot itself costs, few
 /// enough for the registers.
@@ -215,6 +220,8 @@ fn contest<const LANES: usize>(
 ) -> [Champion; LANES] {
     let hashes = hashes.map(fold);
     let mut champions = [Champion::NONE; LANES];
+    // What a draw of the common weight must reach to win: the champions' bars, or less.
+    let mut bars = [0; LANES];
     // The word of all champions, if they have the same weight.
     let mut common = Word::NONE;
     for (index, slot) in (0..).zip(slots) {
@@ -225,23 +232,26 @@ fn contest<const LANES: usize>(
         // processor foresees.
         let word = slot.word();
         let identity = fold(slot.identity());
-        let lanes = champions.iter_mut().zip(&hashes);
         if word == common {
             if index < EARLY {
-                for (champion, hash) in lanes {
+                for (champion, hash) in champions.iter_mut().zip(&hashes) {
                     champion.meet_equal(index, finish(stir(hash ^ identity)));
                 }
             } else {
-                for (champion, hash) in lanes {
-                    let stirred = stir(hash ^ identity);
-                    if champion.may_lose_to(stirred) {
-                        champion.meet_equal(index, finish(stirred));
+                unrolled::<LANES>(|lane| {
+                    let stirred = stir(hashes[lane] ^ identity);
+                    // One champion is in a register, and so its bar is soon there.
+                    let bar = if LANES == 1 { champions[lane].bar() } else { bars[lane] };
+                    if stirred >= bar {
+                        champions[lane].meet_equal(index, finish(stirred));
+                        bars[lane] = champions[lane].bar();
                     }
-                }
+                });
             }
         } else if filter.admits(word) && word.weight() != 0 {
+            bars = [0; LANES];
             let mut same = true;
-            for (champion, hash) in lanes {
+            for (champion, hash) in champions.iter_mut().zip(&hashes) {
                 champion.meet(index, word.weight(), finish(stir(hash ^ identity)));
                 same &= champion.weight() == word.weight();
             }
@@ -249,6 +259,17 @@ fn contest<const LANES: usize>(
         }
     }
     champions
+}
+
+/// A loop over the lanes written out, for a compiler that was told to keep loops as they are.
+#[inline]
+fn unrolled<const LANES: usize>(mut body: impl FnMut(usize)) {
+    body(0);
+    if LANES == 4 {
+        body(1);
+        body(2);
+        body(3);
+    }
 }
 
 /// The `fnv1a % n`-th of the `n` slots that hold an account.
