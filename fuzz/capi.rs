@@ -1294,7 +1294,7 @@ fn select(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
 
 fn select_batch(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     let choice = Choice::new(world, input);
-    let count = input.below(40);
+    let count = input.below(600);
     let (seed, step) = (input.u64(), input.u64());
     let hashes: Vec<_> =
         (0..count as u64).map(|i| seed.wrapping_add(i.wrapping_mul(step))).collect();

@@ -188,10 +188,14 @@ func TestSelectionVectors(t *testing.T) {
 		strategy, filter := named[Strategy](c.Strategy), Filter{c.Now, c.Tried, c.Anonymous}
 		slots := must(NewSlots(slotConfigs(c.Slots)))
 		check(t, "select", must(slots.Select(strategy, filter, uint64(c.H), uint32(c.FNV1a))), want, c)
-		selected := []int32{7}
-		err := slots.SelectBatch(selected, strategy, filter, []uint64{uint64(c.H)}, []uint32{uint32(c.FNV1a)})
+		selected := make([]int32, 20)
+		hashes := slices.Repeat([]uint64{uint64(c.H)}, len(selected))
+		fnv1as := slices.Repeat([]uint32{uint32(c.FNV1a)}, len(selected))
+		err := slots.SelectBatch(selected, strategy, filter, hashes, fnv1as)
 		check(t, "select_batch", err, nil, c)
-		check(t, "select_batch", selected[0], want, c)
+		for _, slot := range selected {
+			check(t, "select_batch", slot, want, c)
+		}
 	}
 	if len(file.IdentityHash) == 0 || len(file.KeyHash) == 0 || len(file.Jump) == 0 || len(file.Select) == 0 {
 		t.Error("a list is empty")

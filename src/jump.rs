@@ -164,7 +164,7 @@ const BASE: u32 = (TWO_POW_20.to_bits() >> 32) as u32;
 ///
 /// One key at a time, the processor waits out the division of its first step and the
 /// misprediction of its last. Here every key takes one step, then each that is not done the
-/// next, and so on: the steps are independent, and no branch depends on a key.
+/// next, and so on: the steps are independent, and no branch depends on a single key.
 pub(crate) fn jump_batch(keys: &[u64], buckets: u32, out: &mut [u32; BATCH]) {
     // 0 buckets have no edge.
     let in_range = (1..1 << 20).contains(&buckets);

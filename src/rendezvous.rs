@@ -51,7 +51,7 @@ impl Draw {
             && mine * u64::from(champion.weight) * 23 >= (theirs + 2) * u64::from(self.weight) * 32
     }
 
-    /// Not inlined, so that a pass keeps its champion in registers.
+    /// Not inlined, so that a pass keeps its champion in registers. Cold: see [`Self::is_hopeless`].
     #[cold]
     #[inline(never)]
     fn beats_by_logarithm(self, champion: Self) -> bool {

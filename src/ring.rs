@@ -140,11 +140,11 @@ impl KeyRing {
                 return refuse(Error::DuplicateSecret);
             }
             for earlier in (0..index).filter_map(key_at) {
-                if earlier.secret == key.secret {
-                    return refuse(Error::DuplicateSecret);
-                }
                 if earlier.id == key.id {
                     return refuse(Error::DuplicateKeyId);
+                }
+                if earlier.secret == key.secret {
+                    return refuse(Error::DuplicateSecret);
                 }
             }
             if key.role == Role::Sign {
@@ -227,6 +227,14 @@ mod tests {
         refused(&[key(1, Sign, 1), key(1, Retire, 2)], Error::DuplicateKeyId, 1);
         refused(&[key(1, Sign, 1), key(2, Retire, 1)], Error::DuplicateSecret, 1);
         refused(&[key(1, Sign, 0xaa)], Error::DuplicateSecret, 0);
+        // Of the first key that it collides with, the id counts first.
+        refused(&[key(1, Sign, 1), key(1, Retire, 1)], Error::DuplicateKeyId, 1);
+        refused(&[key(1, Sign, 1), key(2, Retire, 2), key(1, Retire, 2)], Error::DuplicateKeyId, 2);
+        refused(
+            &[key(1, Sign, 1), key(2, Retire, 2), key(2, Retire, 1)],
+            Error::DuplicateSecret,
+            2,
+        );
         refused(&[key(1, Sign, 1), key(2, Accept, 0)], Error::ZeroSecret, 1);
         let nine: Vec<_> = (1..=9).map(|i| key(i, if i == 1 { Sign } else { Accept }, i)).collect();
         refused(&nine, Error::KeyCount, 8);

@@ -94,9 +94,9 @@ pub fn select(
 /// [`select`] for many keys: `out[i]` becomes the slot of `hashes[i]`.
 ///
 /// `fnv1as[i]` is the [`fnv1a32`](crate::fnv1a32) of that key, for the Higress strategy
-/// alone; 0 where the slice ends. Does as many as the shorter of `hashes` and `out` has. From some
-/// two dozen keys on it is faster than one by one, but for the Higress strategy; slower for 2^20
-/// slots and more.
+/// alone; 0 where the slice ends. Does as many as the shorter of `hashes` and `out` has. Faster
+/// than one by one, but for the Higress strategy and for fewer than 16 keys; slower for 2^20 slots
+/// and more.
 pub fn select_batch(
     strategy: Strategy,
     slots: &[Slot],
@@ -124,7 +124,8 @@ pub(crate) fn select_each(
     fnv1as: &[u32],
     out: &mut impl FnMut(Option<u32>),
 ) {
-    if strategy == Strategy::HigressFnv1aModulo || hashes.len() < FEW {
+    let few = strategy == Strategy::Jump && hashes.len() < FEW;
+    if few || strategy == Strategy::HigressFnv1aModulo {
         for (i, &hash) in hashes.iter().enumerate() {
             let fnv1a = fnv1as.get(i).copied().unwrap_or(0);
             out(select(strategy, slots, filter, hash, fnv1a));
@@ -162,8 +163,8 @@ pub(crate) fn select_each(
 /// No slot: there are at most [`MAX_BUCKETS`].
 const NOBODY: u32 = u32::MAX;
 
-/// Fewer keys are selected for one by one: room for a batch takes longer to clear.
-const FEW: usize = 24;
+/// For fewer keys the jump goes one by one: room for a batch takes longer to clear.
+const FEW: usize = 16;
 
 /// How many keys of a batch meet a slot at once: enough to share what the slot itself costs, few
 /// enough for the registers.
@@ -240,7 +241,7 @@ fn contest<const LANES: usize>(
             } else {
                 unrolled::<LANES>(|lane| {
                     let stirred = stir(hashes[lane] ^ identity);
-                    // One champion is in a register, and so its bar is soon there.
+                    // With one lane the champion is in a register: its bar costs no load.
                     let bar = if LANES == 1 { champions[lane].bar() } else { bars[lane] };
                     if stirred >= bar {
                         champions[lane].meet_equal(index, finish(stirred));
@@ -264,6 +265,7 @@ fn contest<const LANES: usize>(
 /// A loop over the lanes written out, for a compiler that was told to keep loops as they are.
 #[inline]
 fn unrolled<const LANES: usize>(mut body: impl FnMut(usize)) {
+    const { assert!(LANES == 1 || LANES == 4, "no lane may be left out") };
     body(0);
     if LANES == 4 {
         body(1);

@@ -1,6 +1,7 @@
 //! Secrets neither show in `Debug` nor stay in memory.
 
 use std::hash::Hasher as _;
+use std::hint::black_box;
 use std::mem::MaybeUninit;
 use std::ptr;
 
@@ -32,10 +33,19 @@ fn bytes_of<T>(place: &MaybeUninit<T>) -> Vec<u8> {
     (0..size_of::<T>()).map(|i| unsafe { ptr::read_volatile(start.add(i)) }).collect()
 }
 
-/// The bytes of the memory of `value` while it lives, and after it was dropped.
-fn before_and_after<T>(value: T) -> (Vec<u8>, Vec<u8>) {
+/// Zeroes below the caller's frame, where values that calls left behind would turn up in the room that
+/// a later value does not fill.
+#[inline(never)]
+fn clean_stack() {
+    black_box([0_u8; 1 << 14]);
+}
+
+/// The bytes of the memory of the value made while it lives, and after it was dropped. For a frame on a
+/// clean stack.
+#[inline(never)]
+fn before_and_after<T>(make: impl FnOnce() -> T) -> (Vec<u8>, Vec<u8>) {
     let mut place = Box::new(MaybeUninit::<T>::zeroed());
-    place.write(value);
+    place.write(make());
     let before = bytes_of(&place);
     // SAFETY: written above, and not used again.
     unsafe { ptr::drop_in_place(place.as_mut_ptr()) };
@@ -56,14 +66,16 @@ fn holds(memory: &[u8], secret: &[u8]) -> bool {
 
 #[test]
 fn a_dropped_secret_is_wiped() {
-    let (before, after) = before_and_after(Secret::new(SECRET));
+    let (before, after) = before_and_after(|| Secret::new(SECRET));
     assert!(holds(&before, &SECRET), "the test looks in the right place");
     assert_eq!(after, [0; 16]);
 }
 
 #[test]
 fn a_dropped_key_ring_is_wiped() {
-    let (before, after) = before_and_after(KeyRing::new(&keys(), None).unwrap());
+    let keys = keys();
+    clean_stack();
+    let (before, after) = before_and_after(|| KeyRing::new(&keys, None).unwrap());
     for label in [b"tokenpin.v1.mac", b"tokenpin.v1.pin", b"tokenpin.v1.key"] {
         let key = derived(label);
         assert!(wiped(&before, &after, &key));
@@ -90,7 +102,7 @@ fn mac_state(name: &[u8]) -> Vec<Vec<u8>> {
 fn a_dropped_codec_is_wiped() {
     let ring = KeyRing::new(&keys(), None).unwrap();
     let codec = Codec::new(&ring, &Audience { name: b"n", scope: b"" }).unwrap();
-    let (before, after) = before_and_after(codec);
+    let (before, after) = before_and_after(|| codec);
     for word in mac_state(b"n") {
         assert!(wiped(&before, &after, &word));
     }
@@ -103,7 +115,7 @@ fn a_dropped_affinity_is_wiped() {
     let slots = [Slot::new(b"a", Status::UP).unwrap()];
     let mut index = [0; Affinity::index_len(1)];
     let affinity = Affinity::new(&config, &slots, &mut index).unwrap();
-    let (before, after) = before_and_after(affinity);
+    let (before, after) = before_and_after(|| affinity);
     assert!(wiped(&before, &after, &PLACEMENT));
     for word in mac_state(CookieName::for_scope(b"").as_bytes()) {
         assert!(wiped(&before, &after, &word));

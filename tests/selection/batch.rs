@@ -66,3 +66,23 @@ fn a_long_list_at_equal_weights() {
         }
     }
 }
+
+/// What a draw must reach to win falls again when a heavier slot wins with a smaller draw.
+#[test]
+fn a_long_list_whose_weight_rises() {
+    let mut random = Random::new("a_long_list_whose_weight_rises");
+    let slots: Vec<Slot> = (0..200)
+        .map(|i| {
+            let weight = if i < 70 { 1 } else { 65_536 };
+            let status = Status { state: State::Up, weight, until: 0 };
+            Slot::new(format!("account-{i}").as_bytes(), status).unwrap()
+        })
+        .collect();
+    let hashes: Vec<u64> = (0..500).map(|_| random.word()).collect();
+    let mut out = vec![None; hashes.len()];
+    let filter = Filter::default();
+    select_batch(Strategy::Rendezvous, &slots, &filter, &hashes, &[], &mut out);
+    for (&hash, &got) in hashes.iter().zip(&out) {
+        assert_eq!(got, select(Strategy::Rendezvous, &slots, &filter, hash, 0), "{hash:#x}");
+    }
+}
