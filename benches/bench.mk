@@ -17,10 +17,15 @@ bench-check: ## the benchmarks compile, and run once
 	$(CARGO) clippy --quiet --release $(BENCH_CARGO) -- -D warnings
 	$(CARGO) run --quiet --release $(BENCH_CARGO) -- --test > $(BENCH)/check.log
 
+BENCH_CALLBACKS := $(BUILD)/envoy/libcallbacks.so
+$(BENCH_CALLBACKS): benches/callbacks.cc envoy/headers.h envoy/envoy_abi.h
+	@mkdir -p $(@D)
+	$(CXX) $(ENVOY_CXXFLAGS) -Ienvoy $< -o $@ $(ENVOY_LDFLAGS)
+
 .PHONY: bench-envoy
-bench-envoy: $(ENVOY_FILTER) $(VENV_READY) ## the filter's price in a real Envoy; QUICK=1 for a few minutes
+bench-envoy: $(ENVOY_FILTER) $(BENCH_CALLBACKS) $(VENV_READY) ## the filter's price in a real Envoy; QUICK=1 for a few minutes
 	tests/need.sh wrk wrk
-	$(VENV)/bin/python -B benches/gateways.py --module $(ENVOY_FILTER) --folder $(BENCH)/envoy $(BENCH_REPORT) \
+	$(VENV)/bin/python -B benches/gateways.py --modules $(dir $(ENVOY_FILTER)) --folder $(BENCH)/envoy $(BENCH_REPORT) \
 	  $(if $(QUICK),--runs 3)
 
 .PHONY: bench-size
