@@ -134,7 +134,8 @@ def minimal_problems(manifest, lock):
 def go_problems():
     for module in sorted(path for path in run("git", "ls-files", "*go.mod").split()):
         folder = pathlib.Path(module).parent
-        run("go", "mod", "download", cwd=folder)
+        # Without the last word it leaves out what no module names but a dependency.
+        run("go", "mod", "download", "all", cwd=folder)
         text, decoder = run("go", "list", "-m", "-json", "all", cwd=folder).strip(), json.JSONDecoder()
         while text:
             each, end = decoder.raw_decode(text)
