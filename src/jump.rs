@@ -194,10 +194,8 @@ fn walk(keys: &[u64], buckets: u32, out: &mut [u32; BATCH]) -> bool {
     let mut doubts = [0; LOT];
     while left > 0 {
         let mut kept = 0_usize;
-        for start in (0..left).step_by(LOT) {
-            let (Some(lot), Some(from)) = (lot_at(&states, start), lot_at(&raised, start)) else {
-                break;
-            };
+        for i in (0..left).step_by(LOT) {
+            let Some((lot, from)) = lot_at(&states, i).zip(lot_at(&raised, i)) else { break };
             // Four lanes written out, all that floats first: of that, compilers make vector instructions.
             // What lies behind the last key is computed as well, and at worst puts the batch in doubt.
             let sum = |lane: usize| step(from[lane], lot[lane]).to_bits();
@@ -207,14 +205,14 @@ fn walk(keys: &[u64], buckets: u32, out: &mut [u32; BATCH]) -> bool {
             doubts = [doubt(0), doubt(1), doubt(2), doubt(3)];
             // A key that is done keeps its place in `out`; others move to the front.
             let mut sort = |lane: usize| {
-                let (i, to) = (usize::from((start + lane) as u8), usize::from(kept as u8));
-                let (next, place) = ((sums[lane] >> 32) as u32, places[i]);
-                out[usize::from(place)] = raised[i];
-                states[to] = advance(states[i]);
+                let (at, to) = (usize::from((i + lane) as u8), usize::from(kept as u8));
+                let (next, place) = ((sums[lane] >> 32) as u32, places[at]);
+                out[usize::from(place)] = raised[at];
+                states[to] = advance(states[at]);
                 raised[to] = next;
                 places[to] = place;
                 kept += usize::from(next < BASE + buckets);
-                start + lane + 1 < left
+                i + lane + 1 < left
             };
             let _ = sort(0) && sort(1) && sort(2) && sort(3);
         }
