@@ -1,4 +1,5 @@
-// The hooks that Envoy calls, and nothing else. They are noexcept: nothing may unwind into Envoy.
+// The hooks that do something, and nothing else; the others are in unused_hooks.cc. All are
+// noexcept: nothing may unwind into Envoy.
 
 #include <map>
 #include <memory>
@@ -218,33 +219,5 @@ int envoy_dynamic_module_on_http_filter_response_trailers(envoy_filter envoy,
                                                           module_pointer stream) noexcept {
   return AsStream(stream)->OnResponseTrailers(envoy);
 }
-
-// Envoy asks for all of these; the filter needs none of them.
-int envoy_dynamic_module_on_http_filter_request_trailers(envoy_filter, module_pointer) noexcept {
-  return kContinue;
-}
-void envoy_dynamic_module_on_http_filter_stream_complete(envoy_filter, module_pointer) noexcept {}
-void envoy_dynamic_module_on_http_filter_scheduled(envoy_filter, module_pointer,
-                                                   uint64_t) noexcept {}
-void envoy_dynamic_module_on_http_filter_http_callout_done(envoy_filter, module_pointer, uint64_t,
-                                                           int, envoy_header*, size_t,
-                                                           envoy_buffer*, size_t) noexcept {}
-void envoy_dynamic_module_on_http_filter_http_stream_headers(envoy_filter, module_pointer, uint64_t,
-                                                             envoy_header*, size_t, bool) noexcept {
-}
-void envoy_dynamic_module_on_http_filter_http_stream_data(envoy_filter, module_pointer, uint64_t,
-                                                          const envoy_buffer*, size_t,
-                                                          bool) noexcept {}
-void envoy_dynamic_module_on_http_filter_http_stream_trailers(envoy_filter, module_pointer,
-                                                              uint64_t, envoy_header*,
-                                                              size_t) noexcept {}
-void envoy_dynamic_module_on_http_filter_http_stream_complete(envoy_filter, module_pointer,
-                                                              uint64_t) noexcept {}
-void envoy_dynamic_module_on_http_filter_http_stream_reset(envoy_filter, module_pointer, uint64_t,
-                                                           int) noexcept {}
-void envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark(
-    envoy_filter, module_pointer) noexcept {}
-void envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark(
-    envoy_filter, module_pointer) noexcept {}
 
 }  // extern "C"

@@ -9,16 +9,12 @@ fn a_batch_selects_like_one_by_one() {
     let mut random = Random::new("a_batch_selects_like_one_by_one");
     for round in 0..400 {
         let n = 1 + random.below(if round % 4 == 0 { 300 } else { 9 });
-        let slots: Vec<Slot> = (0..n)
-            .map(|i| {
-                let all = [State::Up, State::Up, State::Draining, State::Down];
-                let state = all[usize::try_from(random.below(4)).unwrap()];
-                let weight =
-                    [65_536, 65_536, 30_000, 1, 0][usize::try_from(random.below(5)).unwrap()];
-                let status = Status { state, weight, until: random.below(3) };
-                Slot::new(format!("account-{i}").as_bytes(), status).unwrap()
-            })
-            .collect();
+        let slots = slots(n, |_| {
+            let all = [State::Up, State::Up, State::Draining, State::Down];
+            let state = all[usize::try_from(random.below(4)).unwrap()];
+            let weight = [65_536, 65_536, 30_000, 1, 0][usize::try_from(random.below(5)).unwrap()];
+            Status { state, weight, until: random.below(3) }
+        });
         let tried = [0];
         let tried = if round % 3 == 0 { &tried[..] } else { &[] };
         let filter = Filter { now: 1, anonymous: round % 2 == 0, tried, pinned: None };
@@ -41,28 +37,36 @@ fn a_batch_selects_like_one_by_one() {
     select_batch(Strategy::Jump, &[], &Filter::default(), &[1, 2], &[], &mut [Some(1); 2]);
 }
 
+fn slots(n: u64, mut status: impl FnMut(u64) -> Status) -> Vec<Slot> {
+    (0..n).map(|i| Slot::new(format!("account-{i}").as_bytes(), status(i)).unwrap()).collect()
+}
+
+/// 500 hashes and their winners, which are those of one by one.
+fn winners(random: &mut Random, slots: &[Slot]) -> Vec<(u64, Option<u32>)> {
+    let hashes: Vec<u64> = (0..500).map(|_| random.word()).collect();
+    let mut out = vec![None; hashes.len()];
+    let filter = Filter::default();
+    select_batch(Strategy::Rendezvous, slots, &filter, &hashes, &[], &mut out);
+    for (&hash, &got) in hashes.iter().zip(&out) {
+        assert_eq!(got, select(Strategy::Rendezvous, slots, &filter, hash, 0), "{hash:#x}");
+    }
+    hashes.into_iter().zip(out).collect()
+}
+
 /// At equal weights the largest draw wins, in the tail of a long list as well, where it is found in
 /// another way.
 #[test]
 fn a_long_list_at_equal_weights() {
     let mut random = Random::new("a_long_list_at_equal_weights");
     for n in [63, 64, 65, 200, 1500] {
-        let slots: Vec<Slot> = (0..n)
-            .map(|i| {
-                let state = if random.below(4) == 0 { State::Down } else { State::Up };
-                let status = Status { state, weight: 40_000, until: 0 };
-                Slot::new(format!("account-{i}").as_bytes(), status).unwrap()
-            })
-            .collect();
-        let hashes: Vec<u64> = (0..500).map(|_| random.word()).collect();
-        let mut out = vec![None; hashes.len()];
-        let filter = Filter::default();
-        select_batch(Strategy::Rendezvous, &slots, &filter, &hashes, &[], &mut out);
-        for (&hash, &got) in hashes.iter().zip(&out) {
+        let slots = slots(n, |_| {
+            let state = if random.below(4) == 0 { State::Down } else { State::Up };
+            Status { state, weight: 40_000, until: 0 }
+        });
+        for (hash, got) in winners(&mut random, &slots) {
             let up = (0..).zip(&slots).filter(|(_, slot)| slot.status().state == State::Up);
             let best = up.max_by_key(|(_, slot)| mix(hash ^ slot.identity()));
             assert_eq!(got, best.map(|(index, _)| index), "{n} {hash:#x}");
-            assert_eq!(got, select(Strategy::Rendezvous, &slots, &filter, hash, 0));
         }
     }
 }
@@ -71,18 +75,6 @@ fn a_long_list_at_equal_weights() {
 #[test]
 fn a_long_list_whose_weight_rises() {
     let mut random = Random::new("a_long_list_whose_weight_rises");
-    let slots: Vec<Slot> = (0..200)
-        .map(|i| {
-            let weight = if i < 70 { 1 } else { 65_536 };
-            let status = Status { state: State::Up, weight, until: 0 };
-            Slot::new(format!("account-{i}").as_bytes(), status).unwrap()
-        })
-        .collect();
-    let hashes: Vec<u64> = (0..500).map(|_| random.word()).collect();
-    let mut out = vec![None; hashes.len()];
-    let filter = Filter::default();
-    select_batch(Strategy::Rendezvous, &slots, &filter, &hashes, &[], &mut out);
-    for (&hash, &got) in hashes.iter().zip(&out) {
-        assert_eq!(got, select(Strategy::Rendezvous, &slots, &filter, hash, 0), "{hash:#x}");
-    }
+    let slots = slots(200, |i| Status { weight: if i < 70 { 1 } else { 65_536 }, ..Status::UP });
+    winners(&mut random, &slots);
 }
