@@ -1,4 +1,6 @@
-# What it costs. Included by the Makefile at the top, whose variables it uses.
+# What it costs.
+
+CHECKS += bench-check
 
 BENCH := $(BUILD)/bench
 BENCH_CARGO := --locked --manifest-path benches/Cargo.toml --target-dir $(BENCH)/target
@@ -23,13 +25,13 @@ $(BENCH_CALLBACKS): benches/callbacks.cc envoy/unused_hooks.cc envoy/headers.h e
 	$(CXX) $(ENVOY_CXXFLAGS) -Ienvoy $(filter %.cc,$^) -o $@ $(ENVOY_LDFLAGS)
 
 .PHONY: bench-envoy
-bench-envoy: $(ENVOY_FILTER) $(BENCH_CALLBACKS) $(VENV_READY) ## the filter's price in a real Envoy; QUICK=1 for a few minutes
-	tests/need.sh wrk wrk
+bench-envoy: envoy-filter envoy-venv $(BENCH_CALLBACKS) ## the filter's price in a real Envoy; QUICK=1 for a few minutes
+	checks/need.sh wrk wrk 'it makes the requests'
 	$(VENV)/bin/python -B benches/gateways.py --modules $(dir $(ENVOY_FILTER)) --folder $(BENCH)/envoy $(BENCH_REPORT) \
 	  $(if $(QUICK),--runs 3)
 
 .PHONY: bench-size
-bench-size: lib $(ENVOY_FILTER) ## bytes of the libraries and of an affinity, also into docs/
+bench-size: lib envoy-filter ## bytes of the libraries and of an affinity, also into docs/
 	@mkdir -p $(BENCH)
 	$(CC) -std=c11 -O2 -Wall -Wextra -Wpedantic -Werror -Iinclude benches/footprint.c $(STATIC) -o $(BENCH)/footprint
 	$(CXX) -o $(BENCH)/filter.so $(ENVOY_OBJECTS) $(STATIC) $(ENVOY_LDFLAGS) -Wl,-Map,$(BENCH)/filter.map

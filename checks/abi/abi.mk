@@ -1,12 +1,14 @@
-# The C interface against the checked-in one. Included by the Makefile at the top, whose variables it uses.
+# The C interface against the checked-in one.
 
-ABI = $(BUILD)/tools/bin/python tests/abi/abi.py --cc '$(CC)' --header include/tokenpin.h --library $(SHARED) \
-  --baseline tests/abi/baseline.txt
+TESTS += abi
+
+ABI = $(BUILD)/tools/bin/python checks/abi/abi.py --cc '$(CC)' --header include/tokenpin.h --library $(SHARED) \
+  --baseline checks/abi/baseline.txt
 
 .PHONY: abi
-abi: lib tools ## the C interface against its baseline: additions alone are allowed
+abi: lib tools ## the C interface against its baseline: only additions are allowed
 	$(ABI)
 
 .PHONY: abi-baseline
-abi-baseline: lib tools ## the baseline anew, from what is there now
+abi-baseline: lib tools ## checks/abi/baseline.txt, from this build
 	$(ABI) --write

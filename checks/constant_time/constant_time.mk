@@ -1,4 +1,7 @@
-# That no secret decides what the library does, or how long it takes. Included by the Makefile at the top.
+# That no secret decides what the library does, or how long it takes.
+
+TESTS += constant-time
+# make test installs: Debian's valgrind, for constant-time
 
 CONSTANT_TIME := $(BUILD)/constant_time
 # A build with a comparison that stops at the first wrong byte: what all of this must notice.
@@ -10,9 +13,9 @@ $(STOPS_EARLY)/lib/libtokenpin.so: $(SOURCES)
 
 # $(1) is the folder, $(2) the library.
 define constant_time_programs
-$(1)/%: tests/constant_time/%.c include/tokenpin.h $(CAPI)/check.h $(CAPI)/numbers.h $(CAPI)/world.h $(2)
+$(1)/%: checks/constant_time/%.c include/tokenpin.h $(CAPI)/check.h $(CAPI)/numbers.h $(CAPI)/world.h $(2)
 	@mkdir -p $(1)
-	tests/need.sh $(firstword $(VALGRIND)) valgrind
+	checks/need.sh $(firstword $(VALGRIND)) valgrind 'memcheck follows the secrets'
 	$(CC) -std=c11 -O1 -g -Wall -Wextra -Wpedantic -Werror -Iinclude -I$(CAPI) $$< $(2) -lm -o $$@ \
 	  -Wl,-rpath,$(abspath $(dir $(2))) -Wl,-z,now
 endef
@@ -24,15 +27,15 @@ memcheck = $(VALGRIND) --quiet --log-file=$(1).txt $(1)
 
 .PHONY: constant-time
 constant-time: $(CONSTANT_TIME)/secrets $(STOPS_EARLY)/secrets ## no secret decides a branch or an address, by memcheck
-	$(PYTHON) -B tests/constant_time/calls.py $(SHARED)
-	$(PYTHON) -B tests/constant_time/calls.py $(SHARED) tokenpin_cookie_next | grep 'calls \(bcmp\|memcmp\)'
+	$(PYTHON) -B checks/constant_time/calls.py $(SHARED)
+	$(PYTHON) -B checks/constant_time/calls.py $(SHARED) tokenpin_cookie_next | grep 'calls \(bcmp\|memcmp\)'
 	$(call memcheck,$(CONSTANT_TIME)/secrets)
 	$(call memcheck,$(STOPS_EARLY)/secrets) | grep 'a secret decided 16 times'
 
 # In seconds, for each of the two builds.
 DUDECT_SECONDS ?= 60
 
-$(CONSTANT_TIME)/values.txt: tests/constant_time/near_misses.py tests/twin/tokenpin_twin.py
+$(CONSTANT_TIME)/values.txt: checks/constant_time/near_misses.py tests/twin/tokenpin_twin.py
 	@mkdir -p $(CONSTANT_TIME)
 	$(PYTHON) -B $< > $@
 

@@ -9,7 +9,7 @@ import random
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "twin"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "twin"))
 import tokenpin_twin as twin
 
 SECRET = b"a cookie secret!"

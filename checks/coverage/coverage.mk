@@ -1,5 +1,6 @@
-# Line and branch coverage of src/, by the Rust tests and by C and C++ programs. Included by the
-# Makefile at the top, after the tests whose objects it links.
+# Line and branch coverage of src/, by the Rust tests and by C and C++ programs.
+
+CHECKS += coverage
 
 COVERAGE := $(BUILD)/coverage
 COVERAGE_FLAGS := "-Cinstrument-coverage","-Zcoverage-options=branch"
@@ -35,7 +36,7 @@ $(COVERAGE)/hpp: $(COVERAGE_HPP) $(COVERAGE_LIB)
 # Only a nightly compiler measures branches.
 .PHONY: coverage-nightly
 coverage-nightly:
-	tests/memory/nightly.sh $(NIGHTLY) llvm-tools
+	checks/nightly.sh $(NIGHTLY) llvm-tools
 $(COVERAGE_LIB): | coverage-nightly
 
 .PHONY: coverage
@@ -46,5 +47,5 @@ coverage: coverage-nightly $(COVERAGE_PROGRAMS) ## line and branch coverage of s
 	LLVM_PROFILE_FILE=$(abspath $(COVERAGE))/profiles/%m-%p.profraw $(CAPI)/run.sh $(foreach program,$(COVERAGE_PROGRAMS), \
 	  '$(strip $(program) $(CAPI_ARGS_$(notdir $(program))))')
 	$(COVERAGE_BIN)/llvm-profdata merge -sparse $(COVERAGE)/profiles/*.profraw -o $(COVERAGE)/profile
-	$(PYTHON) -B tests/coverage/coverage.py --llvm-cov $(COVERAGE_BIN)/llvm-cov --profile $(COVERAGE)/profile \
+	$(PYTHON) -B checks/coverage/coverage.py --llvm-cov $(COVERAGE_BIN)/llvm-cov --profile $(COVERAGE)/profile \
 	  $$(cat $(COVERAGE)/tests) $(COVERAGE_PROGRAMS)

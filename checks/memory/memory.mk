@@ -1,13 +1,12 @@
-# What tools that watch memory and threads say. Included by the Makefile at the top, after
-# tests/capi/tests.mk and tests/hpp/tests.mk, whose variables it uses.
-#
-# Each target also plants defects, which its tool must report.
+# What tools that watch memory and threads say. Each target also plants defects, which its tool must report.
 
-MEMORY := tests/memory
+CHECKS += capi-valgrind rust-asan threads
+LAST += miri
+# make check installs: Rust's nightly toolchain, for Miri, sanitizers, coverage and the least versions
+
+MEMORY := checks/memory
 MEMORY_OUT := $(BUILD)/memory
 PLANTED := $(MEMORY)/planted.sh
-# The tests that need few dependencies: Miri and build-std compile all of them anew.
-MACHINE := --locked --manifest-path tests/machine/Cargo.toml
 
 # Miri. Stacked borrows for everything, tree borrows and many schedules where there are pointers and threads.
 # The symbolic alignment check takes memchr for wrong, which aligns its own pointers: only what does without it.
@@ -17,7 +16,7 @@ MIRI = MIRIFLAGS='$(MIRI_FLAGS) $(1)' $(CARGO) +$(NIGHTLY) miri test --quiet $(M
 
 .PHONY: miri
 miri: ## the core and the C ABI under Miri
-	$(MEMORY)/nightly.sh $(NIGHTLY) miri rust-src
+	checks/nightly.sh $(NIGHTLY) miri rust-src
 	$(call MIRI) --test c_abi --test threads
 	$(call MIRI,-Zmiri-symbolic-alignment-check) --test c_abi -- numbers jump slots rings classification configurations
 	$(call MIRI,-Zmiri-tree-borrows) --test c_abi --test threads
@@ -45,7 +44,7 @@ $(addprefix $(MEMORY_OUT)/memcheck/,$(MEMCHECK_PROGRAMS)): $(MEMORY_OUT)/memchec
 
 .PHONY: capi-valgrind
 capi-valgrind: lib $(addprefix $(MEMORY_OUT)/memcheck/,$(MEMCHECK_PROGRAMS)) $(call hpp_programs,$(HPP_OUT)/gcc-c++17-default) ## the C and C++ programs under valgrind
-	tests/need.sh $(firstword $(VALGRIND)) valgrind
+	checks/need.sh $(firstword $(VALGRIND)) valgrind 'memcheck watches the C programs'
 	$(CAPI)/run.sh $(foreach program,$(CAPI_SANITIZED), \
 	    '$(strip $(MEMCHECK) $(MEMORY_OUT)/memcheck/$(program) $(CAPI_ARGS_$(program)))') \
 	  $(foreach run,$(call hpp_programs,$(HPP_OUT)/gcc-c++17-default),'$(MEMCHECK) $(run)')
@@ -79,7 +78,7 @@ $(MEMORY_OUT)/panic.o: $(MEMORY)/panic.c
 
 .PHONY: rust-asan
 rust-asan: ## the C and C++ programs, with AddressSanitizer in the library too
-	$(MEMORY)/nightly.sh $(NIGHTLY) rust-src
+	checks/nightly.sh $(NIGHTLY) rust-src
 	@$(MAKE) --no-print-directory $(addprefix $(MEMORY_OUT)/rust-asan/,$(RUST_ASAN_PROGRAMS) hpp)
 	$(CAPI)/run.sh $(foreach program,$(CAPI_SANITIZED), \
 	    '$(strip $(MEMORY_OUT)/rust-asan/$(program) $(CAPI_ARGS_$(program)))') $(MEMORY_OUT)/rust-asan/hpp
@@ -93,7 +92,7 @@ TSAN = RUSTFLAGS=-Zsanitizer=thread TSAN_OPTIONS=halt_on_error=1 $(CARGO) +$(NIG
 
 .PHONY: threads
 threads: ## states that change while others decide: ThreadSanitizer, and every interleaving of a model
-	$(MEMORY)/nightly.sh $(NIGHTLY) rust-src
+	checks/nightly.sh $(NIGHTLY) rust-src
 	$(TSAN) --test threads --test c_abi
 	$(PLANTED) 'data race' env $(TSAN) --test planted -- --ignored data_race
 	$(CARGO) test --quiet --locked --release --manifest-path $(MEMORY)/loom/Cargo.toml --target-dir $(MEMORY_OUT)/loom

@@ -1,4 +1,4 @@
-# Mutation testing of the core. Included by the Makefile at the top.
+# Mutation testing of the core.
 
 CARGO_MUTANTS_VERSION := 27.1.0
 CARGO_MUTANTS := $(BUILD)/tools/cargo-mutants-$(CARGO_MUTANTS_VERSION)/bin/cargo-mutants
@@ -13,5 +13,5 @@ $(CARGO_MUTANTS):
 
 .PHONY: mutants
 mutants: $(CARGO_MUTANTS) ## mutants of the core against the tests; FILE=src/jump.rs for one file
-	CARGO_TARGET_DIR=$(abspath $(BUILD)/mutants/target) $(PYTHON) -B tests/mutants/mutants.py \
+	CARGO_TARGET_DIR=$(abspath $(BUILD)/mutants/target) $(PYTHON) -B checks/mutants/mutants.py \
 	  --tool $(abspath $<) --out $(abspath $(BUILD)/mutants) $(FILE)

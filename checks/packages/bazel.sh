@@ -12,14 +12,10 @@ build=$1 version=$2 soname=$3
 unset DESTDIR PREFIX LIBDIR INCLUDEDIR LD_LIBRARY_PATH
 cd "$root"
 
-packages=(bazel-bootstrap bazel-rules-java bazel-rules-proto)
-rules=/usr/share/bazel/rules
-is_there() { command -v bazel-4 >/dev/null && [ -d $rules/java ] && [ -d $rules/proto ]; }
-if ! is_there && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-  apt-get update -qq && apt-get install -qq --no-install-recommends "${packages[@]}" >/dev/null || true
-fi
-if ! is_there; then
-  echo "SKIPPED: this test needs the Debian packages ${packages[*]}" >&2
+rules=/usr/share/bazel/rules why='programs are built with Bazel'
+if ! { checks/need.sh bazel-4 bazel-bootstrap "$why" && checks/need.sh $rules/java bazel-rules-java "$why" &&
+  checks/need.sh $rules/proto bazel-rules-proto "$why"; }; then
+  echo "SKIPPED: this test needs what is missing above" >&2
   exit 0
 fi
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The vectors and the C ABI on other machines, under QEMU user mode: the Rust tests of tests/machine, and the
+# The vectors and the C ABI on other machines, under QEMU user mode: the Rust tests of checks/machine, and the
 # C programs of tests/capi linked with the cross-built static library.
 # Without the random pairs, which QEMU takes minutes for; the rounding edges are there.
 set -euo pipefail
@@ -21,16 +21,16 @@ for machine in "${machines[@]}"; do
   read -r target prefix qemu package libc <<<"${machine%%:*}"
   if [ $# -gt 0 ] && [[ " $* " != *" $target "* ]]; then continue; fi
   start=$(date +%s)
-  tests/need.sh "qemu-$qemu" qemu-user
-  tests/need.sh "$prefix-gcc" "gcc-$package"
-  [ -e "/usr/$prefix/include/stdlib.h" ] ||
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends "libc6-dev-$libc-cross" > /dev/null
+  why="$target is tested"
+  checks/need.sh "qemu-$qemu" qemu-user "$why"
+  checks/need.sh "$prefix-gcc" "gcc-$package" "$why"
+  checks/need.sh "/usr/$prefix/include/stdlib.h" "libc6-dev-$libc-cross" "$why"
   rustup target add "$target" 2> /dev/null
 
   run="qemu-$qemu -L /usr/$prefix"
   upper=$(tr 'a-z-' 'A-Z_' <<<"$target")
   export "CARGO_TARGET_${upper}_LINKER=$prefix-gcc" "CARGO_TARGET_${upper}_RUNNER=$run"
-  cargo test --quiet --locked --manifest-path tests/machine/Cargo.toml --target "$target" \
+  cargo test --quiet --locked --manifest-path checks/machine/Cargo.toml --target "$target" \
     --target-dir "$build" --test vectors --test published --test c_abi --test threads -- --skip random_pairs
 
   # On 32-bit machines the optimiser leaves a panic of data-encoding reachable, and the C library, which must

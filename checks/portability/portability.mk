@@ -1,7 +1,11 @@
-# The vectors and the C ABI on other machines, under QEMU and in Node's WebAssembly. Included by the
-# Makefile at the top, whose variables it uses.
+# The vectors and the C ABI on other machines, under QEMU and in Node's WebAssembly.
 
-PORTABILITY := tests/portability
+TESTS += no-std
+CHECKS += portability
+# make test installs: two targets of Rust, for no-std
+# make check installs: QEMU, cross compilers and their targets of Rust, for portability
+
+PORTABILITY := checks/portability
 PORTABILITY_OUT := $(BUILD)/portability
 
 .PHONY: portability
@@ -15,3 +19,7 @@ wasm: ## the vectors in Node's WebAssembly
 	CARGO_TARGET_WASM32_WASIP1_RUNNER='node --no-warnings $(abspath $(PORTABILITY))/wasi.mjs' \
 	  $(CARGO) test --quiet $(MACHINE) --target wasm32-wasip1 --target-dir $(PORTABILITY_OUT) \
 	  --test vectors --test published --test c_abi
+
+.PHONY: no-std
+no-std: ## builds for bare metal and for WebAssembly
+	$(PORTABILITY)/no_std.sh $(BUILD)

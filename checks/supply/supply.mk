@@ -1,8 +1,12 @@
-# What is built with what. Included by the Makefile at the top, whose variables it uses.
+# What is built with what.
+
+TESTS += supply
+CHECKS += msrv minimal-versions
+# make check installs: the oldest Rust that Cargo.toml promises, for msrv
 
 .PHONY: supply
 supply: ## dependencies: pinned, listed with a reason, under licences that are allowed
-	$(PYTHON) -B tests/supply/supply.py
+	$(PYTHON) -B checks/supply/supply.py
 	@set -e; for module in $(GO_MODULES); do (cd $$module && $(GO) mod download && $(GO) mod verify); done
 
 # $(1) is the folder of sources, $(2) what is built: the libraries, and what C sees of them by the vectors.
@@ -24,10 +28,10 @@ msrv: ## the oldest Rust that Cargo.toml promises: the crate, the C libraries, a
 # Only a nightly can lock the least versions; they are built with the usual toolchain.
 MINIMAL := $(BUILD)/minimal
 .PHONY: minimal-versions
-minimal-versions: ## the oldest dependencies that Cargo.toml allows: the same
-	tests/memory/nightly.sh $(NIGHTLY)
+minimal-versions: ## the oldest dependencies that Cargo.toml allows: the same as for msrv
+	checks/nightly.sh $(NIGHTLY)
 	rm -rf $(MINIMAL)/source && mkdir -p $(MINIMAL)/source
 	git ls-files -z | xargs -0 cp --no-dereference --parents -t $(MINIMAL)/source
 	cd $(MINIMAL)/source && $(CARGO) +$(NIGHTLY) update --quiet -Z direct-minimal-versions
-	$(PYTHON) -B tests/supply/supply.py --minimal $(MINIMAL)/source
+	$(PYTHON) -B checks/supply/supply.py --minimal $(MINIMAL)/source
 	$(call SUPPLY_BUILD,$(MINIMAL)/source,$(MINIMAL)/built,$(CARGO))

@@ -186,12 +186,13 @@ def main():
     shipped = set(runtime(main_metadata))
     problems += crate_problems(main_metadata, page)
     for path in run("git", "ls-files", "*Cargo.toml").split():
-        lock = pathlib.Path(path).with_name("Cargo.lock")
-        if str(lock) not in run("git", "ls-files", str(lock)):
-            problems.append(f"{path} has no {lock}")
-            continue
         # Refused where the lock file does not fit the manifest.
         metadata = json.loads(run("cargo", "metadata", "--locked", "--format-version", "1", "--manifest-path", path))
+        # That of the workspace, where the package is a member of one.
+        lock = pathlib.Path(metadata["workspace_root"], "Cargo.lock")
+        if not run("git", "ls-files", str(lock)):
+            problems.append(f"{path} has no lock file in the repository")
+            continue
         crates |= {(package["name"], package["version"]) for package in metadata["packages"]}
         problems += licence_problems(metadata, shipped)
         problems += lock_problems(tomllib.loads(lock.read_text()))

@@ -1,16 +1,11 @@
-# The C ABI from C. Included by the Makefile at the top, whose variables it uses.
+# The C ABI from C.
+
+TESTS += capi-test
+CHECKS += capi-sanitize
 
 RUSTC ?= rustc
 
-CAPI := tests/capi
-CAPI_OUT := $(BUILD)/capi
 CAPI_PROGRAMS := layout contract capi no_alloc two_rusts
-# Without those that bring an allocator or a runtime of their own.
-CAPI_SANITIZED := layout contract capi
-
-CAPI_FLAGS := -O1 -g -Wall -Wextra -Wpedantic -Werror -Iinclude
-CAPI_CFLAGS := -std=c11 -fno-builtin $(CAPI_FLAGS)
-CAPI_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 # What each program is made of, in either variant.
 CAPI_layout := layout.o
@@ -23,8 +18,6 @@ CAPI_ARGS_capi := tests/vectors $(VERSION)
 CAPI_PLAIN_capi := alloc.o
 CAPI_PLAIN_no_alloc := alloc.o
 CAPI_LIBS_two_rusts := -lgcc_s -ldl -lm
-
-CAPI_HEADERS := include/tokenpin.h $(wildcard $(CAPI)/*.h) $(CAPI)/tests.mk
 
 # $(1) is the folder, $(2) its flags.
 define capi_objects
@@ -66,6 +59,6 @@ capi-test: lib $(CAPI_STATIC) $(CAPI_SHARED) ## the C ABI from C, and what the l
 	  '$(CAPI)/check_symbols.sh $(LIB)'
 
 .PHONY: capi-sanitize
-capi-sanitize: lib $(addprefix $(CAPI_OUT)/sanitize/,$(CAPI_SANITIZED)) ## the same with sanitizers
+capi-sanitize: lib $(addprefix $(CAPI_OUT)/sanitize/,$(CAPI_SANITIZED)) ## the C programs with sanitizers
 	$(CAPI)/run.sh $(foreach program,$(CAPI_SANITIZED), \
 	  '$(strip $(CAPI_OUT)/sanitize/$(program) $(CAPI_ARGS_$(program)))')

@@ -1,24 +1,15 @@
 //! The worked examples in docs/ are what the code says; written anew when
 //! `TOKENPIN_WRITE_VECTORS` is set.
 
+mod links;
+
 use std::fmt::Write as _;
 
 use tokenpin::{
     Audience, Cookie, CookieKey, Filter, Key, KeyRing, Kind, Role, Secret, Slot, Status, Strategy,
     identity_hash, jump, key_hash, mix, neg_log2, select,
 };
-
-#[path = "docs/links.rs"]
-mod links;
-#[path = "docs/page.rs"]
-mod page;
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
+use tokenpin_test_support::{hex, page};
 
 #[test]
 fn selection() {

@@ -1,13 +1,15 @@
-# tokenpin.hpp from C++17 to C++23, by two compilers, with and without exceptions. Included by the
-# Makefile at the top, after tests/capi/tests.mk, whose variables it uses.
+# tokenpin.hpp from C++17 to C++23, by two compilers, with and without exceptions.
+
+TESTS += hpp-test
+CHECKS += hpp-sanitize
+# make test installs: Debian's clang, the second compiler of hpp-test
 
 HPP := tests/hpp
-HPP_OUT := $(BUILD)/hpp
 HPP_GCC ?= g++
 HPP_CLANG ?= clang++
 
 HPP_FLAGS := -O1 -g -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -Iinclude -I$(CAPI) -pthread
-HPP_HEADERS := include/tokenpin.h include/tokenpin.hpp $(wildcard $(CAPI)/*.h $(HPP)/*.h) $(HPP)/tests.mk
+HPP_HEADERS := include/tokenpin.h include/tokenpin.hpp $(wildcard $(CAPI)/*.h $(HPP)/*.h) $(HPP)/hpp.mk
 
 # The variants: compiler, standard, mode. gcc's are linked with the static library, clang's with the
 # shared one.
@@ -43,12 +45,11 @@ $(foreach standard,$(HPP_STANDARDS),$(foreach mode,$(HPP_MODES),$(eval $(call hp
 $(eval $(call hpp_variant,$(HPP_OUT)/portable,$(HPP_GCC),-std=c++17 -U__linux__,$(STATIC)))
 $(eval $(call hpp_variant,$(HPP_OUT)/sanitize,$(HPP_GCC),-std=c++17 $(CAPI_SANITIZE),$(STATIC)))
 
-hpp_programs = $(1)/hpp $(1)/system
 hpp_runs = $(1)/hpp $(1)/system '$(1)/system fork'
 
 .PHONY: hpp-test
 hpp-test: lib ## tokenpin.hpp by two compilers, with and without exceptions
-	tests/need.sh $(firstword $(HPP_CLANG)) clang
+	checks/need.sh $(firstword $(HPP_CLANG)) clang 'tokenpin.hpp is compiled by two compilers'
 	@$(MAKE) --no-print-directory -j 2 $(foreach variant,$(HPP_VARIANTS),$(call hpp_programs,$(variant))) \
 	  $(HPP_OUT)/portable/hpp
 	$(CAPI)/run.sh $(foreach variant,$(HPP_VARIANTS),$(call hpp_runs,$(variant))) \
@@ -56,5 +57,5 @@ hpp-test: lib ## tokenpin.hpp by two compilers, with and without exceptions
 	  'CXX="$(HPP_GCC)" $(HPP)/source.sh' 'CXX="$(HPP_CLANG)" $(HPP)/source.sh'
 
 .PHONY: hpp-sanitize
-hpp-sanitize: lib $(call hpp_programs,$(HPP_OUT)/sanitize) ## the same with sanitizers
+hpp-sanitize: lib $(call hpp_programs,$(HPP_OUT)/sanitize) ## the C++ programs with sanitizers
 	$(CAPI)/run.sh $(call hpp_runs,$(HPP_OUT)/sanitize)

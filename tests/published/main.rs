@@ -2,23 +2,19 @@
 //! jump against the listing of its paper. The folder is listed, so a file that no test
 //! knows fails.
 
-#[path = "selection/paper.rs"]
-mod paper;
-#[path = "selection/random.rs"]
-mod random;
-
 use std::fs;
 use std::hash::Hasher;
 use std::path::Path;
 
-use random::Random;
 use siphasher::{sip, sip128};
+use tokenpin_test_support::random::Random;
+use tokenpin_test_support::{ROOT, paper};
 
 const MULTIPLIER: u64 = 2_862_933_555_777_941_757;
 
 #[test]
 fn every_row_of_every_published_file() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+    let folder = Path::new(ROOT).join("tests/vectors");
     let mut files: Vec<_> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())

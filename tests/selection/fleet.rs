@@ -2,7 +2,7 @@
 
 use tokenpin::{Filter, MAX_WEIGHT, Slot, State, Status, Strategy, select};
 
-use super::random::Random;
+use tokenpin_test_support::random::Random;
 
 pub const STRATEGIES: [Strategy; 3] =
     [Strategy::Jump, Strategy::Rendezvous, Strategy::HigressFnv1aModulo];

@@ -3,20 +3,16 @@
 //!
 //! Random tests print their seed; `TOKENPIN_SEED` in the environment brings it back.
 
-#[expect(
+#![expect(
     clippy::cast_precision_loss,
     reason = "counts, far below 2^53, become doubles for statistics"
 )]
-mod selection {
-    mod balance;
-    mod batch;
-    mod chi_square;
-    mod fleet;
-    mod higress;
-    mod model;
-    mod moves;
-    mod oracle;
-    mod paper;
-    mod random;
-    mod table;
-}
+
+mod balance;
+mod batch;
+mod fleet;
+mod higress;
+mod model;
+mod moves;
+mod oracle;
+mod table;

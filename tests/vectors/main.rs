@@ -12,6 +12,7 @@ use tokenpin::{
     Secret, Slot, State, Status, Strategy, Verdict, classify, fnv1a32, identity_hash, jump,
     key_hash, mix,
 };
+use tokenpin_test_support::{ROOT, hex};
 
 const PLACEMENT: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 const NOW: u64 = 1_800_000_000;
@@ -39,17 +40,6 @@ impl Numbers {
     }
 }
 
-/// Without formatting, which takes Miri, an interpreter, four times as long.
-fn hex(bytes: &[u8]) -> String {
-    let digit = |half: u8| b"0123456789abcdef"[usize::from(half)];
-    let mut text = Vec::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        text.push(digit(byte >> 4));
-        text.push(digit(byte & 15));
-    }
-    String::from_utf8(text).unwrap()
-}
-
 fn hex64(number: u64) -> String {
     format!("{number:016x}")
 }
@@ -72,7 +62,7 @@ fn compare(file: &str, sections: &[(&str, Vec<Json>)]) {
         let _ = write!(out, "\"{name}\": [\n{}\n]{comma}\n", lines.join(",\n"));
     }
     out.push_str("}\n");
-    let path = format!("{}/tests/vectors/{file}", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{ROOT}/tests/vectors/{file}");
     if std::env::var_os("TOKENPIN_WRITE_VECTORS").is_some() {
         std::fs::write(&path, &out).unwrap();
     }

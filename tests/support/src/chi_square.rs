@@ -50,6 +50,7 @@ impl Fit {
         fit
     }
 
+    #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self { statistic: self.statistic + other.statistic, freedom: self.freedom + other.freedom }
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Mutex;
 
+use crate::ROOT;
+
 /// A page may have several parts, each written by a test of its own.
 static WRITING: Mutex<()> = Mutex::new(());
 
@@ -10,7 +12,7 @@ static WRITING: Mutex<()> = Mutex::new(());
 #[track_caller]
 pub fn compare(file: &str, part: &str, text: &str) {
     let _alone = WRITING.lock().unwrap();
-    let path = format!("{}/docs/{file}", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{ROOT}/docs/{file}");
     let page = std::fs::read_to_string(&path).unwrap();
     let begin = format!("<!-- {part}, written by `make vectors` -->\n");
     let end = "<!-- end -->";

@@ -35,6 +35,10 @@ impl Random {
     pub fn below(&mut self, bound: u64) -> u64 {
         low_half((u128::from(self.word()) * u128::from(bound)) >> 64)
     }
+
+    pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        std::array::from_fn(|_| self.word().to_le_bytes()[0])
+    }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is asked for")]
