@@ -44,20 +44,8 @@ run_bazel() { # what to build
     --override_repository=tokenpin="$work/moved/lib64/bazel/tokenpin" "$@" >"$work/log" 2>&1)
 }
 
-passed=0
-failed=0
-# expect yes|no WHAT COMMAND...: whether the command succeeds.
-expect() {
-  local wanted=$1 what=$2 got=no
-  shift 2
-  if "$@"; then got=yes; fi
-  if [ "$got" = "$wanted" ]; then
-    passed=$((passed + 1))
-  else
-    failed=$((failed + 1))
-    echo "bazel.sh: failed: $what"
-  fi
-}
+# shellcheck source=checks/expect.sh
+source checks/expect.sh
 builds() { run_bazel "$@" || { tail -n 20 "$work/log" && return 1; }; }
 answers() { [ "$("$1")" = "tokenpin $version: bucket 984, slot 2" ]; }
 needs() {
@@ -83,5 +71,4 @@ expect_program c static ''
 rm "$work/moved/include/tokenpin/tokenpin.h"
 expect no "a missing header was not noticed" run_bazel //...
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+sum_up

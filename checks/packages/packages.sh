@@ -24,22 +24,8 @@ cp -r packaging/examples "$work/examples"
 # The first is published (tests/vectors/jump_rust_jmphash.csv), the second the Python twin's.
 answer="tokenpin $version: bucket 984, slot 2"
 warnings=(-Wall -Wextra -Wpedantic -Werror)
-passed=0
-failed=0
-
-# expect yes|no WHAT COMMAND...: whether the command succeeds.
-expect() {
-  local wanted=$1 what=$2 got=no
-  shift 2
-  if "$@" >"$work/output" 2>&1; then got=yes; fi
-  if [ "$got" = "$wanted" ]; then
-    passed=$((passed + 1))
-  else
-    failed=$((failed + 1))
-    echo "packages.sh: failed: $what"
-    sed 's/^/    /' "$work/output"
-  fi
-}
+# shellcheck source=checks/expect.sh
+source checks/expect.sh
 
 make_in() { "${MAKE:-make}" --no-print-directory -C "$root" "$@"; }
 
@@ -309,5 +295,4 @@ check_static
 check_uninstall
 check_one_source
 check_that_checks_fail
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+sum_up

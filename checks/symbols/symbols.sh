@@ -1,39 +1,25 @@
 #!/usr/bin/env bash
 # What the linker sees of the library, and that these checks can fail.
 #
-#   check_symbols.sh LIB    LIB is the folder of libtokenpin.a and libtokenpin.so
+#   symbols.sh LIB    LIB is the folder of libtokenpin.a and libtokenpin.so
 #
 # Uses CC, MAKE and SONAME from the environment; SONAME is not checked if it is empty.
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-root=$(cd "$here/../.." && pwd)
+lib=$(realpath "$1")
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+root=$PWD
 header=$root/include/tokenpin.h
-lib=$(cd "$1" && pwd)
 cc=${CC:-cc}
-work=$(mktemp -d "$lib/../check_symbols.XXXXXX")
+work=$(mktemp -d "$lib/../symbols.XXXXXX")
 work=$(cd "$work" && pwd)
 trap 'rm -rf "$work"' EXIT
 
 # All that may be asked of the C library.
 allowed='bcmp free malloc memcmp memcpy memmove memset'
 
-passed=0
-failed=0
-
-# expect yes|no WHAT COMMAND...: whether the command succeeds.
-expect() {
-  local wanted=$1 what=$2 got=no
-  shift 2
-  if "$@" >"$work/output" 2>&1; then got=yes; fi
-  if [ "$got" = "$wanted" ]; then
-    passed=$((passed + 1))
-  else
-    failed=$((failed + 1))
-    echo "check_symbols.sh: failed: $what"
-    sed 's/^/    /' "$work/output"
-  fi
-}
+# shellcheck source=checks/expect.sh
+source checks/expect.sh
 
 # The functions that the header declares, its comments taken out.
 declared() {
@@ -82,8 +68,8 @@ links_alone() {
 }
 
 is_tested() {
-  cat "$here/no_alloc.c" "$here/world.h" | grep -w "$1" &&
-    cat "$here/contract.c" "$here/capi.c" | grep -w "$1"
+  cat tests/capi/no_alloc.c tests/capi/world.h | grep -w "$1" &&
+    cat tests/capi/contract.c tests/capi/capi.c | grep -w "$1"
 }
 
 includes_in() {
@@ -191,5 +177,4 @@ check_header
 check_libraries
 check_that_checks_fail
 check_that_panics_do_not_link
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+sum_up
