@@ -12,6 +12,7 @@ use tokenpin::{
     fnv1a32, identity_hash, key_hash,
 };
 
+use tokenpin_test_support::chi_square::Fit;
 use tokenpin_test_support::random::Random;
 
 use crate::world::{
@@ -171,10 +172,9 @@ fn stateless_looks_at_neither_keys_nor_cookies() {
 
 /// The chi-square statistic of picks that should spread evenly over five slots.
 fn chi_square(picks: impl Iterator<Item = u32>) -> f64 {
-    let mut counts = [0_i32; 5];
+    let mut counts = [0; 5];
     picks.for_each(|slot| counts[slot as usize] += 1);
-    let expected = f64::from(counts.iter().sum::<i32>()) / 5.0;
-    counts.iter().map(|&count| (f64::from(count) - expected).powi(2) / expected).sum()
+    Fit::of(&counts, &[0.2; 5]).statistic
 }
 
 #[test]
