@@ -22,6 +22,9 @@ NIGHTLY ?= nightly
 VALGRIND ?= valgrind
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
+# For scripts. A recipe that names it would be run by `make -n` as well.
+export MAKE
+
 BUILD := build
 LIB := $(BUILD)/lib
 STATIC := $(LIB)/libtokenpin.a

@@ -6,8 +6,8 @@ CHECKS += bazel-test
 
 .PHONY: packages-test
 packages-test: lib ## programs built from the installed library, by pkg-config and CMake
-	CC='$(CC)' CXX='$(CXX)' MAKE='$(MAKE)' checks/packages/packages.sh $(BUILD) $(VERSION) $(SONAME)
+	CC='$(CC)' CXX='$(CXX)' checks/packages/packages.sh $(BUILD) $(VERSION) $(SONAME)
 
 .PHONY: bazel-test
 bazel-test: lib ## the same programs, by Bazel
-	MAKE='$(MAKE)' checks/packages/bazel.sh $(BUILD) $(VERSION) $(SONAME)
+	checks/packages/bazel.sh $(BUILD) $(VERSION) $(SONAME)

@@ -4,4 +4,4 @@ TESTS += symbols
 
 .PHONY: symbols
 symbols: lib ## symbols, hardening, that the header compiles by itself, and that a planted panic does not link
-	CC='$(CC)' CXX='$(CXX)' MAKE='$(MAKE)' SONAME='$(SONAME)' checks/symbols/symbols.sh $(LIB)
+	CC='$(CC)' CXX='$(CXX)' SONAME='$(SONAME)' checks/symbols/symbols.sh $(LIB)
