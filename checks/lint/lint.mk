@@ -1,7 +1,7 @@
 # Formatters and linters.
 
 FIRST += lint
-# make test installs: formatters and linters, by pip into build/tools: checks/lint/requirements.txt
+# make test installs: formatters and linters, by pip into build/tools
 
 TOOLS := $(BUILD)/tools/installed
 .PHONY: tools
