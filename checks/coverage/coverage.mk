@@ -44,7 +44,7 @@ coverage: coverage-nightly $(COVERAGE_PROGRAMS) ## line and branch coverage of s
 	rm -rf $(COVERAGE)/profiles
 	$(COVERAGE_CARGO) --no-run --message-format=json | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' > $(COVERAGE)/tests
 	LLVM_PROFILE_FILE=$(abspath $(COVERAGE))/profiles/%m-%p.profraw $(COVERAGE_CARGO) --quiet -- $(COVERAGE_SKIP)
-	LLVM_PROFILE_FILE=$(abspath $(COVERAGE))/profiles/%m-%p.profraw $(CAPI)/run.sh $(foreach program,$(COVERAGE_PROGRAMS), \
+	LLVM_PROFILE_FILE=$(abspath $(COVERAGE))/profiles/%m-%p.profraw tests/support/run.sh $(foreach program,$(COVERAGE_PROGRAMS), \
 	  '$(strip $(program) $(CAPI_ARGS_$(notdir $(program))))')
 	$(COVERAGE_BIN)/llvm-profdata merge -sparse $(COVERAGE)/profiles/*.profraw -o $(COVERAGE)/profile
 	$(PYTHON) -B checks/coverage/coverage.py --llvm-cov $(COVERAGE_BIN)/llvm-cov --profile $(COVERAGE)/profile \

@@ -45,7 +45,7 @@ $(addprefix $(MEMORY_OUT)/memcheck/,$(MEMCHECK_PROGRAMS)): $(MEMORY_OUT)/memchec
 .PHONY: capi-valgrind
 capi-valgrind: lib $(addprefix $(MEMORY_OUT)/memcheck/,$(MEMCHECK_PROGRAMS)) $(call hpp_programs,$(HPP_OUT)/gcc-c++17-default) ## the C and C++ programs under valgrind
 	checks/need.sh $(firstword $(VALGRIND)) valgrind 'memcheck watches the C programs'
-	$(CAPI)/run.sh $(foreach program,$(CAPI_SANITIZED), \
+	tests/support/run.sh $(foreach program,$(CAPI_SANITIZED), \
 	    '$(strip $(MEMCHECK) $(MEMORY_OUT)/memcheck/$(program) $(CAPI_ARGS_$(program)))') \
 	  $(foreach run,$(call hpp_programs,$(HPP_OUT)/gcc-c++17-default),'$(MEMCHECK) $(run)')
 	$(PLANTED) 'Invalid write of size' $(MEMCHECK) $(MEMORY_OUT)/memcheck/planted write_out_of_bounds
@@ -80,7 +80,7 @@ $(MEMORY_OUT)/panic.o: $(MEMORY)/panic.c
 rust-asan: ## the C and C++ programs, with AddressSanitizer in the library too
 	checks/nightly.sh $(NIGHTLY) rust-src
 	@$(MAKE) --no-print-directory $(addprefix $(MEMORY_OUT)/rust-asan/,$(RUST_ASAN_PROGRAMS) hpp)
-	$(CAPI)/run.sh $(foreach program,$(CAPI_SANITIZED), \
+	tests/support/run.sh $(foreach program,$(CAPI_SANITIZED), \
 	    '$(strip $(MEMORY_OUT)/rust-asan/$(program) $(CAPI_ARGS_$(program)))') $(MEMORY_OUT)/rust-asan/hpp
 	$(PLANTED) 'heap-buffer-overflow' $(MEMORY_OUT)/rust-asan/planted write_out_of_bounds
 	$(PLANTED) 'heap-use-after-free' $(MEMORY_OUT)/rust-asan/planted use_after_free

@@ -51,6 +51,6 @@ for machine in "${machines[@]}"; do
     if [ "$program" = capi ]; then command="$command tests/vectors $version"; fi
     commands+=("$command")
   done
-  tests/capi/run.sh "${commands[@]}"
+  tests/support/run.sh "${commands[@]}"
   echo "machines: $target (${machine#*:}): $(($(date +%s) - start)) s"
 done

@@ -42,9 +42,9 @@ UNIT_TSAN_PROGRAMS := $(addprefix $(UNIT_OUT)/tsan/,threads life)
 .PHONY: envoy-unit
 envoy-unit: ## the Envoy filter against a stand-in for Envoy, with AddressSanitizer
 	@$(MAKE) --no-print-directory -j2 $(UNIT_ASAN_PROGRAMS)
-	tests/capi/run.sh $(UNIT_ASAN_PROGRAMS)
+	tests/support/run.sh $(UNIT_ASAN_PROGRAMS)
 
 .PHONY: envoy-unit-tsan
 envoy-unit-tsan: ## the Envoy filter's threads, with ThreadSanitizer
 	@$(MAKE) --no-print-directory -j2 $(UNIT_TSAN_PROGRAMS)
-	tests/capi/run.sh $(UNIT_TSAN_PROGRAMS)
+	tests/support/run.sh $(UNIT_TSAN_PROGRAMS)

@@ -53,11 +53,11 @@ CAPI_SHARED := $(foreach program,$(CAPI_PROGRAMS),$(CAPI_OUT)/$(program)-shared)
 
 .PHONY: capi-test
 capi-test: lib $(CAPI_STATIC) $(CAPI_SHARED) ## the C ABI from C
-	$(CAPI)/run.sh \
+	tests/support/run.sh \
 	  $(foreach program,$(CAPI_PROGRAMS),$(foreach linked,static shared, \
 	    '$(strip $(CAPI_OUT)/$(program)-$(linked) $(CAPI_ARGS_$(program)))'))
 
 .PHONY: capi-sanitize
 capi-sanitize: lib $(addprefix $(CAPI_OUT)/sanitize/,$(CAPI_SANITIZED)) ## the C programs with sanitizers
-	$(CAPI)/run.sh $(foreach program,$(CAPI_SANITIZED), \
+	tests/support/run.sh $(foreach program,$(CAPI_SANITIZED), \
 	  '$(strip $(CAPI_OUT)/sanitize/$(program) $(CAPI_ARGS_$(program)))')

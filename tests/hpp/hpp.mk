@@ -52,10 +52,10 @@ hpp-test: lib ## tokenpin.hpp by two compilers, with and without exceptions
 	checks/need.sh $(firstword $(HPP_CLANG)) clang 'tokenpin.hpp is compiled by two compilers'
 	@$(MAKE) --no-print-directory -j 2 $(foreach variant,$(HPP_VARIANTS),$(call hpp_programs,$(variant))) \
 	  $(HPP_OUT)/portable/hpp
-	$(CAPI)/run.sh $(foreach variant,$(HPP_VARIANTS),$(call hpp_runs,$(variant))) \
+	tests/support/run.sh $(foreach variant,$(HPP_VARIANTS),$(call hpp_runs,$(variant))) \
 	  $(HPP_OUT)/portable/hpp \
 	  'CXX="$(HPP_GCC)" $(HPP)/source.sh' 'CXX="$(HPP_CLANG)" $(HPP)/source.sh'
 
 .PHONY: hpp-sanitize
 hpp-sanitize: lib $(call hpp_programs,$(HPP_OUT)/sanitize) ## the C++ programs with sanitizers
-	$(CAPI)/run.sh $(call hpp_runs,$(HPP_OUT)/sanitize)
+	tests/support/run.sh $(call hpp_runs,$(HPP_OUT)/sanitize)
