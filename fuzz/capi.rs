@@ -20,12 +20,12 @@ use std::{ptr, slice};
 use libfuzzer_sys::fuzz_target;
 #[expect(clippy::wildcard_imports, reason = "the whole of it is called")]
 use tokenpin::capi::*;
+use tokenpin::cookie::{field, set_cookie};
 use tokenpin::{
     Audience, Cookie, CookieName, DEFAULT_RULES, Field, Filter, Group, Key, KeyRing, Kind, MAX_KEY,
     MAX_MAX_AGE, MAX_NAME, MAX_SCOPE, MAX_SET_COOKIE, Policy, Role, Rule, SameSite, Secret, Slot,
     State, Strategy, VALUE_LEN, Verdict, cookie,
 };
-use tokenpin::cookie::{field, set_cookie};
 use tokenpin_fuzz::{Input, NOW, cookie_key, secret};
 
 fuzz_target!(|data: &[u8]| {
@@ -1269,7 +1269,11 @@ impl Choice {
 
     /// The status of a call without odd arguments.
     fn fair_status(&self) -> i32 {
-        if self.strategy == Strategy::HigressFnv1aModulo as u8 { Status::Strategy as i32 } else { OK }
+        if self.strategy == Strategy::HigressFnv1aModulo as u8 {
+            Status::Strategy as i32
+        } else {
+            OK
+        }
     }
 }
 

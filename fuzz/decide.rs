@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use tokenpin::{
     Affinity, Answer, Attributes, Audience, Class, Config, Cookie, CookieName, Decision, Error,
     Group, Key, KeyInput, KeyRing, Kind, Limits, MAX_KEY, MAX_MAX_AGE, MAX_SCOPE, MAX_SET_COOKIE,
-    Pending, Policy, Request, Role, SameSite, Secret, Slot, State, SlotStatus, Strategy, Verdict,
+    Pending, Policy, Request, Role, SameSite, Secret, Slot, SlotStatus, State, Strategy, Verdict,
     cookie, cookie::field, identity_hash,
 };
 use tokenpin_fuzz::{Input, NOW, cookie_key};
