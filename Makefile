@@ -68,9 +68,9 @@ $(SHARED): $(OBJECT) Makefile
 	ln -sf $(notdir $(SHARED)) $(LIB)/$(SONAME)
 	ln -sf $(SONAME) $(LIB)/libtokenpin.so
 
-.PHONY: header
-header: ## include/tokenpin.h, from src/capi
-	TOKENPIN_WRITE_HEADER=1 $(CARGO) test --quiet --locked --test header
+.PHONY: bindings
+bindings: ## include/, go/*_gen.go and the tables in docs/, from src
+	TOKENPIN_WRITE_BINDINGS=1 $(CARGO) test --quiet --locked --features capi --test bindings
 
 .PHONY: vectors
 vectors: ## tests/vectors/*_v1.json, the worked examples and figures in docs/, from the code
@@ -121,7 +121,7 @@ $(TOOLS): tests/requirements.txt
 .PHONY: unit
 unit: ## the Rust tests, with and without the C ABI
 	$(CARGO) test --locked
-	$(CARGO) test --locked --features capi --lib --test no_alloc --test c_abi
+	$(CARGO) test --locked --features capi --lib --test no_alloc --test c_abi --test bindings
 
 .PHONY: no-std
 no-std: ## builds for bare metal and for WebAssembly

@@ -171,7 +171,7 @@ func ExampleJump() {
 	fmt.Println(err)
 	// Output:
 	// 520 <nil>
-	// tokenpin: the number of buckets is not in 1 to 2147483647
+	// tokenpin: the number of buckets is not 1 to 2147483647
 }
 
 func ExampleClassify() {

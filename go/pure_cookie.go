@@ -15,13 +15,13 @@ const (
 	cookieHead    = 26 // the bytes before the pin
 	cookieLen     = 50
 	maxTags       = 64 // tags computed for one request
-	maxCookieText = 1024
 )
 
 var base64url = base64.RawURLEncoding.Strict()
 
 // ringKey is one key of the ring, with the keys derived from its secret.
 type ringKey struct {
+	used           bool
 	id             uint8
 	role           Role
 	mac, pin, bind sipKey
@@ -46,14 +46,14 @@ func newPureRing(keys []CookieKey, placementKey *Secret) (*pureRing, error) {
 	return ring, nil
 }
 
-// init fills the ring. The signing key comes first; an unused place has the role of none.
+// init fills the ring. The signing key comes first; the unused places last.
 func (r *pureRing) init(keys []CookieKey, placementKey *Secret) error {
 	refused := func(s Status, i int) error { return &ConfigError{s, FieldCookieKeys, i} }
 	if len(keys) == 0 || len(keys) > MaxCookieKeys {
 		return refused(ErrKeyCount, min(len(keys), MaxCookieKeys))
 	}
 	for i := range keys {
-		if keys[i].Role > RoleRetire {
+		if !keys[i].Role.valid() {
 			return refused(ErrBadEnum, i)
 		}
 	}
@@ -83,13 +83,10 @@ func (r *pureRing) init(keys []CookieKey, placementKey *Secret) error {
 	if signing != 1 {
 		return refused(ErrSigningKeys, second)
 	}
-	for i := range r.keys {
-		r.keys[i].role = RoleRetire + 1
-	}
 	place := 1
 	for i := range keys {
 		secret := newSipKey((*[16]byte)(&keys[i].Secret))
-		made := ringKey{keys[i].ID, keys[i].Role, derived(secret, "tokenpin.v1.mac"),
+		made := ringKey{true, keys[i].ID, keys[i].Role, derived(secret, "tokenpin.v1.mac"),
 			derived(secret, "tokenpin.v1.pin"), derived(secret, "tokenpin.v1.key")}
 		if made.role == RoleSign {
 			r.keys[0] = made
@@ -105,7 +102,7 @@ func (r *pureRing) signing() *ringKey { return &r.keys[0] }
 
 func (r *pureRing) find(id uint8) *ringKey {
 	for i := range r.keys {
-		if r.keys[i].id == id && r.keys[i].role <= RoleRetire {
+		if r.keys[i].used && r.keys[i].id == id {
 			return &r.keys[i]
 		}
 	}
@@ -172,7 +169,7 @@ func (r *pureRing) read(name, scope string, key *Key, limits *Limits, now uint64
 		return VerdictMalformed
 	}
 	kind := Kind(b[0] & 15)
-	if kind > KindCombined {
+	if !kind.valid() {
 		return VerdictMalformed
 	}
 	if b[0]>>4 != cookieVersion {
@@ -233,7 +230,7 @@ func (r *pureRing) read(name, scope string, key *Key, limits *Limits, now uint64
 func since(now, then uint64) uint64 { return now - min(now, then) }
 
 func (r *pureRing) encode(name, scope string, key *Key, cookie *Cookie, value *[CookieValueLen]byte) Status {
-	if cookie.Kind > KindCombined {
+	if !cookie.Kind.valid() {
 		return ErrBadEnum
 	}
 	if s := checkPlace(name, scope, key); s != StatusOK {
@@ -408,7 +405,7 @@ func isAttributeText(s string) bool {
 			return false
 		}
 	}
-	return len(s) <= maxCookieText
+	return len(s) <= MaxAttribute
 }
 
 func isCookieText(s string) bool {
@@ -417,7 +414,7 @@ func isCookieText(s string) bool {
 			return false
 		}
 	}
-	return len(s) <= maxCookieText
+	return len(s) <= MaxAttribute
 }
 
 // check says what is wrong with the attributes of a cookie of this name, and with which.
@@ -428,7 +425,7 @@ func (a *Attributes) check(name string) (Status, Field) {
 		return ErrAttribute, FieldPath
 	case !isAttributeText(a.Domain):
 		return ErrAttribute, FieldDomain
-	case a.SameSite > SameSiteNone:
+	case !a.SameSite.valid():
 		return ErrBadEnum, FieldSameSite
 	case !a.Secure && a.SameSite == SameSiteNone:
 		return ErrNeedsSecure, FieldSameSite

@@ -9,23 +9,9 @@ import (
 
 // Classification.
 
-var defaultRules = func() (rules []Rule) {
-	for _, pattern := range []string{
-		"responses", "responses/compact", "responses/input_tokens", "conversations", "files", "uploads", "batches",
-		"fine_tuning", "fine_tuning/jobs", "vector_stores", "assistants", "threads", "threads/runs", "containers",
-		"videos", "evals", "messages/batches", "cachedContents",
-	} {
-		rules = append(rules, Rule{pattern, GroupStateful})
-	}
-	for _, pattern := range []string{"chat/completions", "completions", "messages", "messages/count_tokens"} {
-		rules = append(rules, Rule{pattern, GroupPromptCache})
-	}
-	return rules
-}()
-
 func (r *Rule) check() Status {
 	switch {
-	case r.Group > GroupPromptCache:
+	case !r.Group.valid():
 		return ErrBadEnum
 	case r.Pattern == "" || slices.Contains(strings.Split(r.Pattern, "/"), ""):
 		return ErrPattern
@@ -112,11 +98,11 @@ func newPureAffinity(config *Config) (*pureAffinity, error) {
 func (a *pureAffinity) init(c *Config) error {
 	refused := func(s Status, field Field, index int) error { return &ConfigError{s, field, index} }
 	switch {
-	case c.Strategy > StrategyHigressFNV1aModulo:
+	case !c.Strategy.valid():
 		return refused(ErrBadEnum, FieldStrategy, 0)
-	case c.PolicyExisting > PolicyFallbackWithoutUpdate:
+	case !c.PolicyExisting.valid():
 		return refused(ErrBadEnum, FieldPolicyExisting, 0)
-	case c.PolicyNew > PolicyFallbackWithoutUpdate:
+	case !c.PolicyNew.valid():
 		return refused(ErrBadEnum, FieldPolicyNew, 0)
 	case c.PlacementKey == Secret{}:
 		return refused(ErrZeroSecret, FieldPlacementKey, 0)
@@ -232,7 +218,7 @@ func (a *pureAffinity) liveFingerprint(now int64) uint64 {
 }
 
 func (a *pureAffinity) setSlot(slot int32, status *SlotStatus) Status {
-	if status.State > StateVacant {
+	if !status.State.valid() {
 		return ErrBadEnum
 	}
 	if slot < 0 || int(slot) >= len(a.slots) {
@@ -349,7 +335,15 @@ type reading struct {
 	unknownVersion bool
 }
 
-func usable(v Verdict) bool { return v >= VerdictValid }
+// checks are the verdicts in the order of the checks: of several cookies, the one that came furthest counts.
+var checks = [...]Verdict{
+	VerdictAbsent, VerdictMalformed, VerdictUnknownVersion, VerdictUnknownKey, VerdictBadTag, VerdictOtherKey,
+	VerdictNotYetValid, VerdictExpiredLife, VerdictExpiredIdle, VerdictValid, VerdictRefreshDue,
+}
+
+func rank(v Verdict) int { return slices.Index(checks[:], v) }
+
+func usable(v Verdict) bool { return v == VerdictValid || v == VerdictRefreshDue }
 
 // readCookies is rule 3.
 func (a *pureAffinity) readCookies(r *Request, name, scope string, key *Key, now uint64) (found reading) {
@@ -369,7 +363,7 @@ func (a *pureAffinity) readCookies(r *Request, name, scope string, key *Key, now
 			}
 		case usable(verdict):
 			found.verdict, found.cookie = verdict, cookie
-		case verdict > found.verdict && !usable(found.verdict):
+		case !usable(found.verdict) && rank(verdict) > rank(found.verdict):
 			found.verdict = verdict
 		}
 	}
@@ -396,7 +390,7 @@ func (a *pureAffinity) selectFor(key *Key, scope string, filter *pureFilter) int
 }
 
 func (a *pureAffinity) decide(r *Request, d *Decision) Status {
-	if r.HasGroup && r.Group > GroupPromptCache {
+	if r.HasGroup && !r.Group.valid() {
 		return ErrBadEnum
 	}
 	if len(r.Scope) > MaxScope {

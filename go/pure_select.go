@@ -48,7 +48,7 @@ func (s SlotStatus) at(now uint64) State {
 
 func (s *SlotStatus) check() Status {
 	switch {
-	case s.State > StateVacant:
+	case !s.State.valid():
 		return ErrBadEnum
 	case s.State == StateVacant:
 		return ErrVacant
@@ -78,7 +78,7 @@ func (s *pureSlot) init(config *SlotConfig) Status {
 		s.word.Store(packed(&SlotStatus{State: StateVacant}))
 		return StatusOK
 	}
-	if config.Status.State > StateVacant {
+	if !config.Status.State.valid() {
 		return ErrBadEnum
 	}
 	if config.Identity == "" {
@@ -93,7 +93,7 @@ func (s *pureSlot) init(config *SlotConfig) Status {
 }
 
 func (s pureSlots) set(slot int32, status *SlotStatus) Status {
-	if status.State == StateVacant || s[slot].vacant() && status.State <= StateVacant {
+	if status.State == StateVacant || s[slot].vacant() && status.State.valid() {
 		return ErrVacant
 	}
 	if st := status.check(); st != StatusOK {
@@ -133,14 +133,14 @@ func (f *pureFilter) weight(slots pureSlots, i int32) uint32 {
 
 // choose selects. The filter has to be within the slots: a number that is no slot leaves out none.
 func (s pureSlots) choose(strategy Strategy, f *Filter, hash uint64, fnv1a uint32) (int32, Status) {
-	if strategy > StrategyHigressFNV1aModulo {
+	if !strategy.valid() {
 		return NoSlot, ErrBadEnum
 	}
 	return s.pick(strategy, &pureFilter{unix(f.Now), f.Tried, f.Anonymous, NoSlot}, hash, fnv1a), StatusOK
 }
 
 func (s pureSlots) chooseBatch(selected []int32, strategy Strategy, f *Filter, hashes []uint64, fnv1as []uint32) Status {
-	if strategy > StrategyHigressFNV1aModulo {
+	if !strategy.valid() {
 		return ErrBadEnum
 	}
 	filter := pureFilter{unix(f.Now), f.Tried, f.Anonymous, NoSlot}
@@ -286,7 +286,7 @@ var keyTags = [...]uint8{KindConsumer: 1, KindAnonymous: 2, KindSession: 3, Kind
 func (k *Key) check() Status {
 	short := func(s string) bool { return s != "" && len(s) <= MaxKey }
 	switch {
-	case k.Kind > KindCombined:
+	case !k.Kind.valid():
 		return ErrBadEnum
 	case k.Kind == KindAnonymous && len(k.Key) == 16:
 	case k.Kind != KindAnonymous && short(k.Key) && (k.Kind != KindCombined || short(k.Session)):

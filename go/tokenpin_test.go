@@ -44,7 +44,8 @@ func pinnedRequest(t testing.TB, a *Affinity) *Request {
 
 func TestErrorsAreFound(t *testing.T) {
 	for number := Status(-1); number < 50; number++ {
-		_, known := statuses[number]
+		name, _ := number.text()
+		known := name != ""
 		var status Status
 		wrapped := fmt.Errorf("around: %w", error(&ConfigError{Status: number}))
 		if !errors.Is(wrapped, number) || !errors.As(wrapped, &status) || status != number {
@@ -60,6 +61,39 @@ func TestErrorsAreFound(t *testing.T) {
 	}
 	if VerdictBadTag.String() != "bad_tag" || Verdict(99).String() != "99" {
 		t.Error(VerdictBadTag, Verdict(99))
+	}
+}
+
+type enum interface {
+	fmt.Stringer
+	valid() bool
+}
+
+// enums are all but Status, in the order of tokenpin_enum.
+var enums = []func(uint8) enum{
+	func(n uint8) enum { return Field(n) },
+	func(n uint8) enum { return Kind(n) },
+	func(n uint8) enum { return State(n) },
+	func(n uint8) enum { return Strategy(n) },
+	func(n uint8) enum { return Role(n) },
+	func(n uint8) enum { return Verdict(n) },
+	func(n uint8) enum { return SameSite(n) },
+	func(n uint8) enum { return Group(n) },
+	func(n uint8) enum { return Policy(n) },
+	func(n uint8) enum { return Source(n) },
+	func(n uint8) enum { return Outcome(n) },
+	func(n uint8) enum { return PinState(n) },
+	func(n uint8) enum { return KeyReason(n) },
+	func(n uint8) enum { return Answer(n) },
+}
+
+func TestValuesHaveNames(t *testing.T) {
+	for which, value := range enums {
+		for n := range 256 {
+			if v := value(uint8(n)); v.valid() == (v.String() == fmt.Sprint(n)) {
+				t.Errorf("enum %d, %d: %v, valid: %t", which+1, n, v, v.valid())
+			}
+		}
 	}
 }
 

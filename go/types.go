@@ -6,22 +6,12 @@ import (
 	"time"
 )
 
-// The limits of the formats, the same in every language.
+// NoSlot is no slot.
+const NoSlot int32 = -1
+
 const (
-	NoSlot         int32 = -1        // no slot
-	MaxWeight            = 65536     // the largest weight: the token always serves the sessions whose home it is
-	MaxUntil       int64 = 1<<45 - 1 // the largest until
-	MaxBuckets           = 1<<31 - 1 // the largest number of buckets and slots
-	MaxScope             = 1024      // the longest scope, in bytes
-	MaxKey               = 4096      // the longest consumer name or session key, in bytes
-	MaxCookieKeys        = 8         // the most cookie keys in a ring
-	MaxCookieName        = 128       // the longest cookie name, in bytes
-	CookieValueLen       = 67        // the length of a cookie's value
-	MaxSetCookie         = 2400      // no Set-Cookie value around a cookie value of this library is longer, in bytes
-	MaxMaxAge            = 34560000  // the largest Max-Age: 400 days, in seconds
-	MaxAgeAuto           = 1<<32 - 1 // Max-Age follows from the limits on the cookie's life
-	defaultSkew          = 300
-	defaultMaxLife       = 30 * 24 * 60 * 60
+	defaultSkew    = 300
+	defaultMaxLife = 30 * 24 * 60 * 60
 )
 
 // Secret is a key of 16 bytes. It is never printed.

@@ -90,7 +90,7 @@ named! { PinState {
     Down = "down", Gone = "gone",
 } }
 
-/// What became of the request's keys: of the first that could not be used, why, else `Ok`
+/// What became of the request's keys: of the first that could not be used, why, else `ok`
 /// if one is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -103,7 +103,7 @@ pub enum KeyReason {
     Untrusted = 2,
     /// Several values where one is expected.
     SeveralValues = 3,
-    /// Over 4096 bytes.
+    /// Over [`MAX_KEY`](crate::MAX_KEY) bytes.
     TooLong = 4,
 }
 

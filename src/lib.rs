@@ -75,7 +75,9 @@ pub use rendezvous::neg_log2;
 pub use ring::{CookieKey, KeyRing, MAX_KEYS, Role};
 pub use secret::Secret;
 pub use select::{Filter, Strategy, select, select_batch};
-pub use set_cookie::{Attributes, CookieName, MAX_MAX_AGE, MAX_SET_COOKIE, SameSite};
+pub use set_cookie::{
+    Attributes, CookieName, MAX_ATTRIBUTE, MAX_MAX_AGE, MAX_SET_COOKIE, SameSite,
+};
 pub use slot::{MAX_UNTIL, MAX_WEIGHT, Slot, State, Status};
 
 #[cfg(doctest)]
