@@ -29,12 +29,12 @@ func BenchmarkFinish(b *testing.B) {
 	}
 }
 
-func BenchmarkReadCookie(b *testing.B) {
+func BenchmarkDecode(b *testing.B) {
 	ring := must(NewKeyRing(testConfig().CookieKeys, nil))
-	value := string(must(ring.AppendCookie(nil, "pin", "", Key{}, Cookie{})))
+	value := string(must(ring.Encode(nil, "pin", "", Key{}, Cookie{})))
 	b.ReportAllocs()
 	for b.Loop() {
-		if verdict, _, err := ring.ReadCookie("pin", "", Key{}, Limits{}, 0, value); err != nil || verdict != VerdictValid {
+		if verdict, _, err := ring.Decode("pin", "", Key{}, Limits{}, 0, value); err != nil || verdict != VerdictValid {
 			b.Fatal(verdict, err)
 		}
 	}

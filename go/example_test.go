@@ -52,7 +52,7 @@ func Example() {
 		panic(err)
 	}
 	fmt.Println(next.Source, next.Outcome, next.Slot == decision.Slot)
-	fmt.Println(tokenpin.StripCookie(request.Cookies[0], "__Host-tokenpin"))
+	fmt.Println(tokenpin.CookieStrip(request.Cookies[0], "__Host-tokenpin"))
 	// Output:
 	// minted placed true
 	//  Path=/; Max-Age=2592000; Secure; HttpOnly; SameSite=Lax
@@ -147,16 +147,16 @@ func ExampleKeyRing() {
 	defer ring.Close()
 	pin, _ := tokenpin.IdentityHash("account-a")
 	cookie := tokenpin.Cookie{Pin: pin, IssuedAt: 1_800_000_000, RefreshedAt: 1_800_000_000, ID: [16]byte{1}}
-	value, err := ring.AppendCookie(nil, "pin", "", tokenpin.Key{}, cookie)
+	value, err := ring.Encode(nil, "pin", "", tokenpin.Key{}, cookie)
 	if err != nil {
 		panic(err)
 	}
 	limits := tokenpin.Limits{Skew: 300, MaxLife: 3600}
 	for _, now := range []int64{1_800_000_000, 1_800_003_601} {
-		verdict, read, err := ring.ReadCookie("pin", "", tokenpin.Key{}, limits, now, string(value))
+		verdict, read, err := ring.Decode("pin", "", tokenpin.Key{}, limits, now, string(value))
 		fmt.Println(verdict, read == cookie, err)
 	}
-	verdict, _, _ := ring.ReadCookie("pin", "another scope", tokenpin.Key{}, limits, 1_800_000_000, string(value))
+	verdict, _, _ := ring.Decode("pin", "another scope", tokenpin.Key{}, limits, 1_800_000_000, string(value))
 	fmt.Println(verdict)
 	// Output:
 	// valid true <nil>
@@ -186,11 +186,11 @@ func ExampleClassify() {
 	// stateless false <nil>
 }
 
-func ExampleAppendSetCookie() {
+func ExampleSetCookieWrite() {
 	attributes := tokenpin.Attributes{Secure: true, SameSite: tokenpin.SameSiteStrict}
-	line, err := tokenpin.AppendSetCookie(nil, "pin", "value", &attributes, 60)
+	line, err := tokenpin.SetCookieWrite(nil, "pin", "value", &attributes, 60)
 	fmt.Println(string(line), err)
-	_, err = tokenpin.AppendSetCookie(nil, "__Host-pin", "value", &tokenpin.Attributes{}, 60)
+	_, err = tokenpin.SetCookieWrite(nil, "__Host-pin", "value", &tokenpin.Attributes{}, 60)
 	fmt.Println(err)
 	// Output:
 	// pin=value; Path=/; Max-Age=60; Secure; SameSite=Strict <nil>

@@ -6,16 +6,16 @@ package tokenpin
 const Backend = "go"
 
 type (
-	affinity = pureAffinity
-	slots    = pureSlots
-	ring     = pureRing
-	backend  = pure
+	affinity = puregoAffinity
+	slots    = puregoSlots
+	ring     = puregoRing
+	backend  = purego
 )
 
-func newAffinity(config *Config) (*affinity, error) { return newPureAffinity(config) }
+func newAffinity(config *Config) (*affinity, error) { return newPuregoAffinity(config) }
 
-func newSlots(config []SlotConfig) (slots, error) { return newPureSlots(config) }
+func newSlots(config []SlotConfig) (slots, error) { return newPuregoSlots(config) }
 
 func newRing(keys []CookieKey, placementKey *Secret) (*ring, error) {
-	return newPureRing(keys, placementKey)
+	return newPuregoRing(keys, placementKey)
 }

@@ -1,19 +1,13 @@
 package tokenpin
 
-import (
-	"runtime"
-	"strings"
-	"sync/atomic"
-)
-
-// This file is the layer of pure functions: the parts of a decision, for hosts that put them together in their
-// own way.
-
-// Jump is the jump consistent hash: the bucket, 0 to buckets - 1, of key. buckets is 1 to MaxBuckets, else
-// ErrBucketCount. It takes about ln(buckets) steps.
-func Jump(key uint64, buckets int32) (int32, error) {
-	bucket, s := backend{}.jump(key, buckets)
-	return bucket, s.err()
+// Key is an affinity key. The zero Key is that of an anonymous request.
+type Key struct {
+	Kind Kind
+	// Key is a consumer name or a session key, 1 to MaxKey bytes; of a combined key the consumer name; of an
+	// anonymous key the 16 bytes of the id, or nothing where none is needed.
+	Key string
+	// Session is the session key of a combined key. Not looked at for the other kinds.
+	Session string
 }
 
 // IdentityHash is the identity hash of the account named by identity, 1 byte or more.
@@ -36,6 +30,49 @@ func KeyHash(placementKey *Secret, scope string, key Key) (uint64, error) {
 func FNV1a32(key Key) (uint32, error) {
 	hash, s := backend{}.fnv1a32(&key)
 	return hash, s.err()
+}
+
+// Jump is the jump consistent hash: the bucket, 0 to buckets - 1, of key. buckets is 1 to MaxBuckets, else
+// ErrBucketCount. It takes about ln(buckets) steps.
+func Jump(key uint64, buckets int32) (int32, error) {
+	bucket, s := backend{}.jump(key, buckets)
+	return bucket, s.err()
+}
+
+// NoSlot is no slot.
+const NoSlot int32 = -1
+
+// SlotStatus is the state, weight and until of a slot.
+type SlotStatus struct {
+	// Until is the unix second from which a draining or down slot counts as up again: a cooldown without a
+	// timer. 0 is never; at most MaxUntil.
+	Until int64
+	// Weight is 0 to MaxWeight. It is absolute: MaxWeight is always, 0 takes no session that is not pinned to
+	// the slot.
+	Weight uint32
+	State  State
+}
+
+// Up is the status of a slot that serves at full weight.
+var Up = SlotStatus{Weight: MaxWeight}
+
+// SlotConfig is one slot of a token set.
+type SlotConfig struct {
+	// Identity names the account behind the token and outlives the token's secret; unique in the set. Empty
+	// for a vacant slot.
+	Identity string
+	// Status is the first status. Of a vacant slot the state is StateVacant, and the rest is not looked at.
+	Status SlotStatus
+}
+
+// Filter says which slots are candidates.
+type Filter struct {
+	// Now is the wall clock in unix seconds. A negative one counts as 0.
+	Now int64
+	// Tried are the slots that this request has tried already.
+	Tried []int32
+	// Anonymous says that the key is an anonymous id: draining slots are left out then.
+	Anonymous bool
 }
 
 // Slots is a token set for selection alone. All its methods may be called from any number of goroutines at
@@ -68,28 +105,28 @@ func NewSlots(config []SlotConfig) (*Slots, error) {
 // Len is the number of slots, vacant ones included.
 func (s *Slots) Len() int { return len(s.slots) }
 
-// Set changes state, weight and until of a slot at once. A vacant slot stays vacant, and no other becomes so.
-func (s *Slots) Set(slot int32, status SlotStatus) error {
+// SetSlot changes state, weight and until of a slot atomically. A vacant slot stays vacant, and no other becomes so.
+func (s *Slots) SetSlot(slot int32, status SlotStatus) error {
 	if slot < 0 || int(slot) >= len(s.slots) {
 		return ErrSlotRange
 	}
-	return s.slots.set(slot, &status).err()
+	return s.slots.setSlot(slot, &status).err()
 }
 
-// Get reads state, weight and until of a slot at once.
-func (s *Slots) Get(slot int32) (SlotStatus, error) {
+// GetSlot reads state, weight and until of a slot atomically.
+func (s *Slots) GetSlot(slot int32) (SlotStatus, error) {
 	if slot < 0 || int(slot) >= len(s.slots) {
 		return SlotStatus{}, ErrSlotRange
 	}
-	status, st := s.slots.get(slot)
+	status, st := s.slots.getSlot(slot)
 	return status, st.err()
 }
 
 // Select gives the slot that serves the key with this hash, or NoSlot if no slot is a candidate. fnv1a is for
-// StrategyHigressFNV1aModulo alone. Under StrategyJump it takes about ln(Len) steps where the home slot serves;
+// StrategyHigressFNV1aModulo only. Under StrategyJump it takes about ln(Len) steps where the home slot serves;
 // else, and under the other strategies, linear time. It allocates nothing.
 func (s *Slots) Select(strategy Strategy, filter Filter, hash uint64, fnv1a uint32) (int32, error) {
-	slot, st := s.slots.choose(strategy, &filter, hash, fnv1a)
+	slot, st := s.slots.selectOne(strategy, &filter, hash, fnv1a)
 	return slot, st.err()
 }
 
@@ -103,107 +140,7 @@ func (s *Slots) SelectBatch(selected []int32, strategy Strategy, filter Filter, 
 	if len(fnv1as) != len(hashes) && (fnv1as != nil || strategy == StrategyHigressFNV1aModulo) {
 		return ErrLength
 	}
-	return s.slots.chooseBatch(selected, strategy, &filter, hashes, fnv1as).err()
+	return s.slots.selectBatch(selected, strategy, &filter, hashes, fnv1as).err()
 }
 
-// KeyRing makes and reads cookies. All its methods may be called from any number of goroutines at once, Close
-// included.
-type KeyRing struct{ handle atomic.Pointer[ring] }
-
-// NewKeyRing makes a key ring of 1 to MaxCookieKeys keys, exactly one of which signs. placementKey may be nil;
-// if it is not, no secret may equal it. An error is a [ConfigError].
-func NewKeyRing(keys []CookieKey, placementKey *Secret) (*KeyRing, error) {
-	handle, err := newRing(keys, placementKey)
-	if err != nil {
-		return nil, err
-	}
-	k := new(KeyRing)
-	k.handle.Store(handle)
-	return k, nil
-}
-
-// Close ends the life of the key ring, like [Affinity.Close].
-func (k *KeyRing) Close() error {
-	k.handle.Store(nil)
-	return nil
-}
-
-// AppendCookie appends the value of a cookie, signed with the ring's signing key. name is 1 to MaxCookieName
-// token bytes, scope 0 to MaxScope bytes. key is the affinity key that the cookie is bound to, of the cookie's
-// kind; the zero Key for an anonymous cookie. It allocates only if dst has no room for CookieValueLen bytes.
-func (k *KeyRing) AppendCookie(dst []byte, name, scope string, key Key, cookie Cookie) ([]byte, error) {
-	h := k.handle.Load()
-	if h == nil {
-		return dst, ErrNotInitialised
-	}
-	var value [CookieValueLen]byte
-	s := h.encode(name, scope, &key, &cookie, &value)
-	runtime.KeepAlive(h)
-	if s != StatusOK {
-		return dst, s
-	}
-	return append(dst, value[:]...), nil
-}
-
-// ReadCookie reads the value of a cookie. key is the affinity key of the request, the zero Key for an anonymous
-// request. A bad value is a verdict, not an error. The cookie is set for verdicts from VerdictOtherKey on: only
-// then its tag was found good. It allocates nothing.
-func (k *KeyRing) ReadCookie(name, scope string, key Key, limits Limits, now int64, value string) (Verdict, Cookie, error) {
-	h := k.handle.Load()
-	if h == nil {
-		return VerdictAbsent, Cookie{}, ErrNotInitialised
-	}
-	var cookie Cookie
-	verdict, s := h.decode(name, scope, &key, &limits, now, value, &cookie)
-	runtime.KeepAlive(h)
-	return verdict, cookie, s.err()
-}
-
-// DefaultCookieName is the default name of a scope's cookie: __Host-tokenpin, with a suffix unless the scope is
-// empty.
-func DefaultCookieName(scope string) (string, error) {
-	name, s := backend{}.defaultCookieName(scope)
-	return name, s.err()
-}
-
-// AppendCookieValues appends the values of the cookies called name in one Cookie field. They are parts of the
-// field, not copies. Nothing has a name that is not 1 to MaxCookieName token bytes.
-func AppendCookieValues(dst []string, field, name string) []string {
-	if !isCookieName(name) {
-		return dst
-	}
-	return backend{}.appendCookieValues(dst, field, name)
-}
-
-// StripCookie removes every cookie called name from one Cookie field and leaves the other pairs as they are,
-// byte for byte. An empty answer means that the field should be dropped. It allocates only if the field contains
-// the name.
-func StripCookie(field, name string) string {
-	if !isCookieName(name) || !strings.Contains(field, name) {
-		return field
-	}
-	return backend{}.stripCookie(field, name)
-}
-
-// AppendSetCookie appends the value of a Set-Cookie field. maxAge 0 makes a session cookie. value may be
-// anything of at most 1024 bytes that RFC 6265 calls cookie-octets.
-func AppendSetCookie(dst []byte, name, value string, attributes *Attributes, maxAge uint32) ([]byte, error) {
-	if attributes == nil {
-		return dst, ErrNullPointer
-	}
-	dst, s := backend{}.appendSetCookie(dst, name, value, attributes, maxAge)
-	return dst, s.err()
-}
-
-// SetCookieMatches says whether a Set-Cookie field sets a cookie called name. Those of an upstream are not for
-// the client.
-func SetCookieMatches(field, name string) bool {
-	return isCookieName(name) && backend{}.setCookieMatches(field, name)
-}
-
-// Classify classifies a request by its method and target. No rules are the default table. promptCache opts in
-// to that group. It gives the group, and whether the request names existing state.
-func Classify(rules []Rule, promptCache bool, method, target string) (group Group, existing bool, err error) {
-	group, existing, s := backend{}.classify(rules, promptCache, method, target)
-	return group, existing, s.err()
-}
+func unix(now int64) uint64 { return uint64(max(now, 0)) }

@@ -138,10 +138,10 @@ func TestArguments(t *testing.T) {
 		}
 		return slots.SelectBatch(make([]int32, selected), strategy, Filter{}, make([]uint64, hashes), fnv)
 	}
-	_, getErr := slots.Get(3)
+	_, getErr := slots.GetSlot(3)
 	_, jumpErr := Jump(1, 0)
 	_, keyErr := KeyHash(nil, "", Key{Kind: KindConsumer, Key: "a"})
-	_, lineErr := AppendSetCookie(nil, "a", "b", nil, 0)
+	_, lineErr := SetCookieWrite(nil, "a", "b", nil, 0)
 	for i, c := range []struct{ got, want error }{
 		{batch(2, 3, 0, StrategyJump), ErrLength},
 		{batch(3, 3, 2, StrategyJump), ErrLength},
@@ -150,10 +150,10 @@ func TestArguments(t *testing.T) {
 		{batch(3, 3, 3, StrategyHigressFNV1aModulo), nil},
 		{batch(3, 3, 0, StrategyJump), nil},
 		{batch(0, 0, 0, StrategyJump), nil},
-		{slots.Set(-1, Up), ErrSlotRange},
-		{slots.Set(3, Up), ErrSlotRange},
-		{slots.Set(0, SlotStatus{State: StateVacant}), ErrVacant},
-		{slots.Set(0, SlotStatus{Until: -1}), ErrUntil},
+		{slots.SetSlot(-1, Up), ErrSlotRange},
+		{slots.SetSlot(3, Up), ErrSlotRange},
+		{slots.SetSlot(0, SlotStatus{State: StateVacant}), ErrVacant},
+		{slots.SetSlot(0, SlotStatus{Until: -1}), ErrUntil},
 		{getErr, ErrSlotRange},
 		{jumpErr, ErrBucketCount},
 		{keyErr, ErrNullPointer},
@@ -163,11 +163,11 @@ func TestArguments(t *testing.T) {
 			t.Errorf("%d: got %v, want %v", i, c.got, c.want)
 		}
 	}
-	if got := StripCookie("a=1; b=2", "a"); got != "b=2" {
+	if got := CookieStrip("a=1; b=2", "a"); got != "b=2" {
 		t.Error(got)
 	}
-	if got := StripCookie("p=n=1", "p=n"); got != "p=n=1" || SetCookieMatches("p=n=1", "p=n") ||
-		AppendCookieValues(nil, "p=n=1", "p=n") != nil {
+	if got := CookieStrip("p=n=1", "p=n"); got != "p=n=1" || SetCookieMatches("p=n=1", "p=n") ||
+		CookieValues(nil, "p=n=1", "p=n") != nil {
 		t.Error("a name that is none was found")
 	}
 }
@@ -182,19 +182,19 @@ func TestClosed(t *testing.T) {
 	}
 	_, decideErr := a.Decide(testRequest())
 	_, _, finishErr := a.Finish(nil, &d, 200)
-	_, _, slotErr := a.Slot(0)
+	_, _, slotErr := a.GetSlot(0)
 	_, findErr := a.Find("account-a")
 	_, nameErr := a.CookieName("")
 	_, _, classifyErr := a.Classify("", "")
 	_, fingerprintErr := a.Fingerprint()
 	_, liveErr := a.LiveFingerprint(0)
 	ring := must(NewKeyRing(testConfig().CookieKeys, nil))
-	_, _, readErr := ring.ReadCookie("a", "", Key{}, Limits{}, 0, "")
+	_, _, readErr := ring.Decode("a", "", Key{}, Limits{}, 0, "")
 	if readErr != nil || ring.Close() != nil {
 		t.Error("the ring")
 	}
-	_, appendErr := ring.AppendCookie(nil, "a", "", Key{}, Cookie{})
-	_, _, readErr = ring.ReadCookie("a", "", Key{}, Limits{}, 0, "")
+	_, appendErr := ring.Encode(nil, "a", "", Key{}, Cookie{})
+	_, _, readErr = ring.Decode("a", "", Key{}, Limits{}, 0, "")
 	for i, err := range []error{decideErr, finishErr, a.SetSlot(0, Up), slotErr, findErr, nameErr, classifyErr,
 		fingerprintErr, liveErr, appendErr, readErr} {
 		if !errors.Is(err, ErrNotInitialised) {
@@ -247,7 +247,7 @@ func TestConcurrency(t *testing.T) {
 					if err := a.SetSlot(int32(i%3), status); err != nil && !errors.Is(err, ErrNotInitialised) {
 						t.Error(err)
 					}
-					if err := slots.Set(0, SlotStatus{State: State(i % 3)}); err != nil {
+					if err := slots.SetSlot(0, SlotStatus{State: State(i % 3)}); err != nil {
 						t.Error(err)
 					}
 				}

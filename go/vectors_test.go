@@ -311,26 +311,26 @@ func TestCookieVectors(t *testing.T) {
 	verdicts := map[Verdict]bool{}
 	for _, c := range file.Encode {
 		ring := must(NewKeyRing(c.Ring.keys(), nil))
-		value := must(ring.AppendCookie([]byte("x"), c.Name, string(c.Scope), c.Key.key(), c.Cookie.cookie()))
+		value := must(ring.Encode([]byte("x"), c.Name, string(c.Scope), c.Key.key(), c.Cookie.cookie()))
 		check(t, "encode", string(value), "x"+c.Value, c)
 	}
 	for _, c := range file.Decode {
 		ring := must(NewKeyRing(c.Ring.keys(), nil))
-		verdict, cookie, err := ring.ReadCookie(c.Name, string(c.Scope), c.Key.key(), Limits(c.Limits), c.Now, c.Value)
+		verdict, cookie, err := ring.Decode(c.Name, string(c.Scope), c.Key.key(), Limits(c.Limits), c.Now, c.Value)
 		check(t, "decode", err, nil, c)
 		check(t, "decode", verdict.String(), c.Verdict, c)
 		check(t, "decode", cookie, c.Cookie.cookie(), c)
 		verdicts[verdict] = true
 	}
 	for _, c := range file.Header {
-		values := AppendCookieValues([]string{"x"}, c.Field, c.Name)
+		values := CookieValues([]string{"x"}, c.Field, c.Name)
 		if !slices.Equal(values[1:], c.Values) {
 			t.Errorf("values: got %q: %+v", values, c)
 		}
-		check(t, "stripped", StripCookie(c.Field, c.Name), c.Stripped, c)
+		check(t, "stripped", CookieStrip(c.Field, c.Name), c.Stripped, c)
 	}
 	for _, c := range file.DefaultName {
-		check(t, "default_name", must(DefaultCookieName(string(c.Scope))), c.Name, c)
+		check(t, "default_name", must(CookieDefaultName(string(c.Scope))), c.Name, c)
 	}
 	if len(verdicts) != int(VerdictRefreshDue) || len(file.Header) == 0 || len(file.DefaultName) == 0 {
 		t.Errorf("only %v was there", verdicts)
@@ -492,7 +492,7 @@ func TestDecisionVectors(t *testing.T) {
 		check(t, "verdict", d.Verdict.String(), want.Verdict, c)
 		check(t, "key_reason", d.KeyReason.String(), want.KeyReason, c)
 		check(t, "ambiguous", d.Ambiguous, want.Ambiguous, c)
-		check(t, "digest", d.Digest(), uint64(want.Digest), c)
+		check(t, "digest", d.Fingerprint(), uint64(want.Digest), c)
 		check(t, "fingerprint", must(a.Fingerprint()), uint64(want.Digest), c)
 		check(t, "cookie", d.SetsCookie(), want.Cookie != nil, c)
 		if want.Cookie != nil {

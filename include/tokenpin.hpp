@@ -627,7 +627,7 @@ class Affinity {
 /** What came of reading a cookie. */
 struct Decoded {
   Verdict verdict = TOKENPIN_VERDICT_ABSENT;
-  /** What it says, for verdicts from `TOKENPIN_VERDICT_OTHER_KEY` on; else all zero. */
+  /** What it says, where its tag is good; else all zero. */
   Cookie cookie{};
 };
 

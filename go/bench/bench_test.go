@@ -122,7 +122,7 @@ func BenchmarkEncode(b *testing.B) {
 		b.ReportAllocs()
 		buffer := make([]byte, 0, tokenpin.CookieValueLen)
 		for b.Loop() {
-			buffer = must(ring.AppendCookie(buffer[:0], name, "", tokenpin.Key{}, cookie))
+			buffer = must(ring.Encode(buffer[:0], name, "", tokenpin.Key{}, cookie))
 		}
 	})
 	for _, peer := range []string{"securecookie", "securecookie-raw"} {
@@ -139,12 +139,12 @@ func BenchmarkEncode(b *testing.B) {
 func BenchmarkDecode(b *testing.B) {
 	ring := must(tokenpin.NewKeyRing(config(1).CookieKeys, nil))
 	cookie := tokenpin.Cookie{Pin: 1, IssuedAt: 1_800_000_000, RefreshedAt: 1_800_000_000, ID: [16]byte{1}}
-	value := string(must(ring.AppendCookie(nil, name, "", tokenpin.Key{}, cookie)))
+	value := string(must(ring.Encode(nil, name, "", tokenpin.Key{}, cookie)))
 	limits := tokenpin.Limits{Skew: 300, MaxLife: 2592000}
 	b.Run("tokenpin-"+tokenpin.Backend, func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			verdict, _, err := ring.ReadCookie(name, "", tokenpin.Key{}, limits, 1_800_000_000, value)
+			verdict, _, err := ring.Decode(name, "", tokenpin.Key{}, limits, 1_800_000_000, value)
 			if verdict != tokenpin.VerdictValid || err != nil {
 				b.Fatal(verdict, err)
 			}

@@ -125,7 +125,7 @@ func stripped(header http.Header, name, carrier string) http.Header {
 	fields := header["Cookie"]
 	kept := fields[:0]
 	for _, field := range fields {
-		if field = tokenpin.StripCookie(field, name); field != "" {
+		if field = tokenpin.CookieStrip(field, name); field != "" {
 			kept = append(kept, field)
 		}
 	}
