@@ -346,7 +346,11 @@ impl World<'_> {
             let read = cookie::decode(&self.ring, audience, key, &limits, now, value).unwrap();
             // A keyed cookie in a request without a key is refused without a tag.
             let anonymous = matches!(value, [b'E', second, ..] if (b'A'..=b'P').contains(second));
-            let computed = read.0 >= Verdict::BadTag && (anonymous || key.is_some());
+            let structural = matches!(
+                read.0,
+                Verdict::Malformed | Verdict::UnknownVersion | Verdict::UnknownKey
+            );
+            let computed = !structural && (anonymous || key.is_some());
             tags += u32::from(computed);
             each.push(if computed && tags > 64 { (Verdict::BadTag, None) } else { read });
         }

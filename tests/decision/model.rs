@@ -306,6 +306,21 @@ fn stamp(now: u64) -> Result<u32, Error> {
     u32::try_from(now).map_err(|_| Error::Time)
 }
 
+/// The verdicts in the order of the checks, docs/cookie-format.md.
+const CHECKS: [Verdict; 11] = [
+    Verdict::Absent,
+    Verdict::Malformed,
+    Verdict::UnknownVersion,
+    Verdict::UnknownKey,
+    Verdict::BadTag,
+    Verdict::OtherKey,
+    Verdict::NotYetValid,
+    Verdict::ExpiredLife,
+    Verdict::ExpiredIdle,
+    Verdict::Valid,
+    Verdict::RefreshDue,
+];
+
 /// Rule 3: what a request's cookies come to, from the verdict of each, in order.
 pub fn found(each: &[(Verdict, Option<Cookie>)]) -> Found {
     let usable = || each.iter().filter(|(verdict, _)| verdict.is_usable());
@@ -315,7 +330,8 @@ pub fn found(each: &[(Verdict, Option<Cookie>)]) -> Found {
         .filter_map(|(verdict, cookie)| Some((*verdict, (*cookie)?)))
         .min_by_key(|(_, cookie)| (cookie.issued_at, u32::MAX - cookie.refreshed_at));
     let Some((verdict, cookie)) = best else {
-        let verdict = each.iter().map(|(verdict, _)| *verdict).max();
+        let rank = |verdict: &Verdict| CHECKS.iter().position(|check| check == verdict);
+        let verdict = each.iter().map(|(verdict, _)| *verdict).max_by_key(rank);
         let verdict = verdict.unwrap_or(Verdict::Absent);
         return Found { verdict, cookie: None, ambiguous: false, newer };
     };
