@@ -161,7 +161,7 @@ const (
 	// The jump consistent hash gives the home slot; weighted rendezvous takes over where the home slot
 	// does not serve. The default.
 	StrategyJump Strategy = 0
-	// Weighted rendezvous alone: insensitive to the order of the list and to deletions in its middle;
+	// Only weighted rendezvous: insensitive to the order of the list and to deletions in its middle;
 	// cost grows with the number of slots.
 	StrategyRendezvous Strategy = 1
 	// What Higress ai-proxy does: FNV-1a modulo the number of accounts. For migration only: anyone can
@@ -203,12 +203,11 @@ func (r Role) String() string { return name(roleNames, uint8(r)) }
 
 func (r Role) valid() bool { return known(roleNames, uint8(r)) }
 
-// Verdict is what came of reading a cookie, in the order in which the checks are made: of several
-// cookies, the one that came furthest counts.
+// Verdict is what came of reading a cookie.
 type Verdict uint8
 
 const (
-	// There was no cookie, or nobody looked.
+	// There was no cookie, or none was looked for.
 	VerdictAbsent Verdict = 0
 	// Not 67 base64url characters with zero trailing bits, or of an undefined kind.
 	VerdictMalformed Verdict = 1
@@ -228,7 +227,7 @@ const (
 	VerdictExpiredIdle Verdict = 8
 	// Usable.
 	VerdictValid Verdict = 9
-	// Usable, and to be issued anew.
+	// Usable, and due for a refresh.
 	VerdictRefreshDue Verdict = 10
 )
 
@@ -422,8 +421,8 @@ func (p PinState) String() string { return name(pinStateNames, uint8(p)) }
 
 func (p PinState) valid() bool { return known(pinStateNames, uint8(p)) }
 
-// KeyReason is what became of the request's keys: of the first that could not be used, why, else
-// ok if one is used.
+// KeyReason is what became of the request's keys: why the first unusable one was not used, else ok
+// if one is used.
 type KeyReason uint8
 
 const (
@@ -452,7 +451,7 @@ func (k KeyReason) String() string { return name(keyReasonNames, uint8(k)) }
 
 func (k KeyReason) valid() bool { return known(keyReasonNames, uint8(k)) }
 
-// Answer is what [Affinity.Finish] wrote.
+// Answer is what [Affinity::finish](crate::Affinity::finish) wrote.
 type Answer uint8
 
 const (

@@ -6,10 +6,10 @@ package tokenpin
 const (
 	// The largest weight: the token always serves the sessions whose home it is.
 	MaxWeight = 65536
-	// The largest until of a slot, in unix seconds: 2^45 - 1.
-	MaxUntil int64 = 35184372088831
 	// The largest number of buckets and slots, 2^31 - 1.
 	MaxBuckets = 2147483647
+	// The latest until of a slot, in unix seconds: 2^45 - 1.
+	MaxUntil int64 = 35184372088831
 	// The longest scope, in bytes.
 	MaxScope = 1024
 	// The longest consumer name or session key, in bytes.
@@ -20,7 +20,7 @@ const (
 	MaxCookieName = 128
 	// The length of a cookie's value, in characters.
 	CookieValueLen = 67
-	// The longest value of a cookie's attribute, and of a cookie that is not this library's, in bytes.
+	// The longest value of a cookie's attribute, in bytes.
 	MaxAttribute = 1024
 	// No Set-Cookie value around a cookie value of this library is longer, in bytes.
 	MaxSetCookie = 2400

@@ -80,6 +80,8 @@ const (
 	ErrEntropy Status = 43
 	// The decision belongs to another configuration.
 	ErrStale Status = 44
+	// The strategy needs the key itself.
+	ErrStrategy Status = 45
 )
 
 // text gives the stable name and the sentence of a status, or nothing.
@@ -159,6 +161,8 @@ func (s Status) text() (name, message string) {
 		return "entropy", "entropy, or an id hint, is needed and all zero"
 	case ErrStale:
 		return "stale", "the decision belongs to another configuration"
+	case ErrStrategy:
+		return "strategy", "the strategy needs the key itself"
 	}
 	return "", ""
 }

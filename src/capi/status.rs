@@ -1,7 +1,7 @@
 //! Status numbers.
 
+use crate::enums::named;
 use crate::error::{ConfigError, Error, Field};
-use crate::names::named;
 
 /// What a function returns, as an `int32_t`. Numbers are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,8 @@ pub enum Status {
     Entropy = 43,
     /// [`Error::Stale`]
     Stale = 44,
+    /// [`Error::Strategy`]
+    Strategy = 45,
 }
 
 named! { Status {
@@ -99,7 +101,7 @@ named! { Status {
     KeyCount = "key_count", SigningKeys = "signing_keys", CookieName = "cookie_name",
     Attribute = "attribute", NamePrefix = "name_prefix", NeedsSecure = "needs_secure",
     MaxAge = "max_age", SuccessRange = "success_range", Pattern = "pattern", Time = "time",
-    Entropy = "entropy", Stale = "stale",
+    Entropy = "entropy", Stale = "stale", Strategy = "strategy",
 } }
 
 /// Pairs the core's errors with the statuses of the same names.
@@ -128,7 +130,7 @@ of_core! {
     BucketCount, ScopeLength, KeyLength, IdentityEmpty, Weight, Until, Vacant, SlotRange,
     SlotCount, DuplicateIdentity, ZeroSecret, DuplicateSecret, DuplicateKeyId, KeyCount,
     SigningKeys, CookieName, Attribute, NamePrefix, NeedsSecure, MaxAge, SuccessRange,
-    Pattern, Time, Entropy, Stale,
+    Pattern, Time, Entropy, Stale, Strategy,
 }
 
 /// Why a configuration was refused, and where.
@@ -178,7 +180,7 @@ impl Status {
     }
 }
 
-/// The number to return: a refusal's, or that of success.
-pub(super) fn number(result: Result<(), Status>) -> i32 {
+/// What a function returns: the number of what `result` says.
+pub(super) fn returned(result: Result<(), Status>) -> i32 {
     result.err().unwrap_or(Status::Ok) as i32
 }
