@@ -153,6 +153,9 @@ func (r *Request) Stamp() {
 // The layout is that of the C structure, so that the library writes it in place; native_affinity.go checks that.
 type Decision struct {
 	fingerprint uint64
+	// RetryAfter is, without a slot, in how many seconds the first slot that can serve the request is up again; 0
+	// if that is unknown, and where a slot serves.
+	RetryAfter int64
 	// Slot is the slot that serves, or NoSlot: then a local error is the answer.
 	Slot   int32
 	maxAge uint32
@@ -168,6 +171,11 @@ type Decision struct {
 	KeyReason KeyReason
 	// Ambiguous says that valid cookies with different ids were there.
 	Ambiguous bool
+	// Existing says that the request names existing state: its method, its target or the caller says so.
+	Existing bool
+	// MayMove says that a host may send the request to another token where this one refuses it: no pin and no
+	// key ties it to the token, and nothing that it creates will be looked for there.
+	MayMove   bool
 	hasCookie bool
 	carrier   bool
 	hasSuffix bool

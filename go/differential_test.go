@@ -226,10 +226,6 @@ func compareSelection(d *draws) {
 	puregoHash, puregoStatus = purego{}.keyHash(&placementKey, scope, &key)
 	d.same("keyHash", nativeStatus == StatusOK, puregoStatus == StatusOK, key, scope, placementKey == Secret{})
 	d.same("keyHash", nativeHash, puregoHash, key, scope)
-	nativeFNV, nativeStatus := native{}.fnv1a32(&key)
-	puregoFNV, puregoStatus := purego{}.fnv1a32(&key)
-	d.same("fnv1a32", []any{nativeFNV, nativeStatus}, []any{puregoFNV, puregoStatus}, key)
-
 	h := d.u64()
 	buckets := one(d, int32(1+d.below(300)), int32(d.u32()>>1), MaxBuckets, 0, -1, 1)
 	nativeBucket, nativeStatus := native{}.jump(h, buckets)
@@ -261,20 +257,23 @@ func compareSelection(d *draws) {
 			strategy = 3
 		}
 		filter := Filter{d.now(), d.tried(len(config)), d.flag()}
-		hashes, fnv1as := make([]uint64, d.below(40)), make([]uint32, 40)
+		hashes := make([]uint64, d.below(40))
 		for i := range hashes {
-			hashes[i], fnv1as[i] = d.u64(), d.u32()
+			hashes[i] = d.u64()
 		}
-		fnv1as = fnv1as[:len(hashes)]
 		nativeMany, puregoMany := make([]int32, len(hashes)), make([]int32, len(hashes))
-		nativeStatus = nativeSlots.selectBatch(nativeMany, strategy, &filter, hashes, fnv1as)
-		puregoStatus = puregoSlots.selectBatch(puregoMany, strategy, &filter, hashes, fnv1as)
+		nativeStatus = nativeSlots.selectBatch(nativeMany, strategy, &filter, hashes)
+		puregoStatus = puregoSlots.selectBatch(puregoMany, strategy, &filter, hashes)
 		d.same("selectBatch", nativeStatus, puregoStatus, strategy, filter)
-		d.same("selectBatch", nativeMany, puregoMany, strategy, config, filter, hashes, fnv1as)
+		d.same("selectBatch", nativeMany, puregoMany, strategy, config, filter, hashes)
 		for j, hash := range hashes {
-			slot, s := nativeSlots.selectOne(strategy, &filter, hash, fnv1as[j])
-			puregoSlot, puregoS := puregoSlots.selectOne(strategy, &filter, hash, fnv1as[j])
-			d.same("select", []any{slot, s}, []any{puregoSlot, puregoS}, strategy, config, filter, hash, fnv1as[j])
+			key := d.key()
+			slot, s := nativeSlots.selectHigress(&filter, hash, &key)
+			puregoSlot, puregoS := puregoSlots.selectHigress(&filter, hash, &key)
+			d.same("selectHigress", []any{slot, s}, []any{puregoSlot, puregoS}, config, filter, hash, key)
+			slot, s = nativeSlots.selectOne(strategy, &filter, hash)
+			puregoSlot, puregoS = puregoSlots.selectOne(strategy, &filter, hash)
+			d.same("select", []any{slot, s}, []any{puregoSlot, puregoS}, strategy, config, filter, hash)
 			if s == StatusOK {
 				d.same("select and selectBatch", slot, nativeMany[j], strategy, config, filter, hash)
 			}
@@ -333,8 +332,8 @@ func compareDraws(d *draws) {
 		nativeSlots.craft(i, unmix(r)^h)
 		puregoSlots[i].id = unmix(r) ^ h
 	}
-	native, _ := nativeSlots.selectOne(StrategyRendezvous, &Filter{}, h, 0)
-	purego, _ := puregoSlots.selectOne(StrategyRendezvous, &Filter{}, h, 0)
+	native, _ := nativeSlots.selectOne(StrategyRendezvous, &Filter{}, h)
+	purego, _ := puregoSlots.selectOne(StrategyRendezvous, &Filter{}, h)
 	d.same("draws", native, purego, drawn, weights)
 }
 

@@ -114,7 +114,7 @@ func ExampleSlots_Select() {
 		if err != nil {
 			panic(err)
 		}
-		slot, err := slots.Select(tokenpin.StrategyJump, tokenpin.Filter{}, hash, 0)
+		slot, err := slots.Select(tokenpin.StrategyJump, tokenpin.Filter{}, hash)
 		fmt.Println(consumer, slot, err)
 	}
 	// Output:
@@ -133,7 +133,7 @@ func ExampleSlots_SelectBatch() {
 	}
 	hashes := []uint64{1, 2, 3, 4}
 	selected := make([]int32, len(hashes))
-	err = slots.SelectBatch(selected, tokenpin.StrategyJump, tokenpin.Filter{}, hashes, nil)
+	err = slots.SelectBatch(selected, tokenpin.StrategyJump, tokenpin.Filter{}, hashes)
 	fmt.Println(selected, err)
 	// Output: [0 0 0 1] <nil>
 }

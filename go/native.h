@@ -90,21 +90,32 @@ static inline int32_t tp_affinity_classify(const tokenpin_affinity* affinity, tp
                                     existing);
 }
 
+static inline tokenpin_key tp_key(uint8_t kind, tp_str key, tp_str session) {
+  return (tokenpin_key){kind, tp_bytes(key), tp_bytes(session)};
+}
+
 static inline int32_t tp_select(uint8_t strategy, const tokenpin_slot* slots, size_t count,
                                 uint64_t now, const uint32_t* tried, size_t tried_count,
-                                uint8_t anonymous, uint64_t hash, uint32_t fnv1a, uint32_t* slot) {
+                                uint8_t anonymous, uint64_t hash, uint32_t* slot) {
   tokenpin_filter filter = {now, tried, tried_count, anonymous};
-  return tokenpin_select(strategy, slots, count, &filter, hash, fnv1a, slot);
+  return tokenpin_select(strategy, slots, count, &filter, hash, slot);
+}
+
+static inline int32_t tp_select_higress(const tokenpin_slot* slots, size_t count, uint64_t now,
+                                        const uint32_t* tried, size_t tried_count,
+                                        uint8_t anonymous, uint64_t hash, uint8_t kind, tp_str key,
+                                        tp_str session, uint32_t* slot) {
+  tokenpin_filter filter = {now, tried, tried_count, anonymous};
+  tokenpin_key whole = tp_key(kind, key, session);
+  return tokenpin_select_higress(slots, count, &filter, hash, &whole, slot);
 }
 
 static inline int32_t tp_select_batch(uint8_t strategy, const tokenpin_slot* slots, size_t count,
                                       uint64_t now, const uint32_t* tried, size_t tried_count,
-                                      uint8_t anonymous, const uint64_t* hashes,
-                                      const uint32_t* fnv1as, size_t hash_count,
+                                      uint8_t anonymous, const uint64_t* hashes, size_t hash_count,
                                       uint32_t* selected) {
   tokenpin_filter filter = {now, tried, tried_count, anonymous};
-  return tokenpin_select_batch(strategy, slots, count, &filter, hashes, fnv1as, hash_count,
-                               selected);
+  return tokenpin_select_batch(strategy, slots, count, &filter, hashes, hash_count, selected);
 }
 
 static inline int32_t tp_slot_init(tokenpin_slot* slot, tp_str identity,
@@ -118,19 +129,10 @@ static inline int32_t tp_identity_hash(tp_str identity, uint64_t* hash) {
   return tokenpin_identity_hash(identity.ptr, identity.len, hash);
 }
 
-static inline tokenpin_key tp_key(uint8_t kind, tp_str key, tp_str session) {
-  return (tokenpin_key){kind, tp_bytes(key), tp_bytes(session)};
-}
-
 static inline int32_t tp_key_hash(const uint8_t* placement_key, tp_str scope, uint8_t kind,
                                   tp_str key, tp_str session, uint64_t* hash) {
   tokenpin_key whole = tp_key(kind, key, session);
   return tokenpin_key_hash(placement_key, scope.ptr, scope.len, &whole, hash);
-}
-
-static inline int32_t tp_fnv1a32(uint8_t kind, tp_str key, tp_str session, uint32_t* hash) {
-  tokenpin_key whole = tp_key(kind, key, session);
-  return tokenpin_fnv1a32(&whole, hash);
 }
 
 static inline int32_t tp_encode(const tokenpin_key_ring* ring, tp_str name, tp_str scope,

@@ -41,6 +41,8 @@ import (
 // layout is not that of the C structures.
 var (
 	_ = [1]struct{}{}[unsafe.Sizeof(Decision{})-C.sizeof_tokenpin_decision]
+	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.fingerprint)-unsafe.Offsetof(C.tokenpin_decision{}.fingerprint)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.RetryAfter)-unsafe.Offsetof(C.tokenpin_decision{}.retry_after)]
 	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.Slot)-unsafe.Offsetof(C.tokenpin_decision{}.slot)]
 	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.maxAge)-unsafe.Offsetof(C.tokenpin_decision{}.max_age)]
 	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.Source)-unsafe.Offsetof(C.tokenpin_decision{}.source)]
@@ -49,6 +51,8 @@ var (
 	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.Verdict)-unsafe.Offsetof(C.tokenpin_decision{}.verdict)]
 	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.KeyReason)-unsafe.Offsetof(C.tokenpin_decision{}.key_reason)]
 	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.Ambiguous)-unsafe.Offsetof(C.tokenpin_decision{}.ambiguous)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.Existing)-unsafe.Offsetof(C.tokenpin_decision{}.existing)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.MayMove)-unsafe.Offsetof(C.tokenpin_decision{}.may_move)]
 	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.hasCookie)-unsafe.Offsetof(C.tokenpin_decision{}.cookie)]
 	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.carrier)-unsafe.Offsetof(C.tokenpin_decision{}.carrier)]
 	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.hasSuffix)-unsafe.Offsetof(C.tokenpin_decision{}.has_name_suffix)]

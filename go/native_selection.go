@@ -8,6 +8,8 @@ package tokenpin
 // See native.h.
 #cgo noescape tp_select
 #cgo nocallback tp_select
+#cgo noescape tp_select_higress
+#cgo nocallback tp_select_higress
 #cgo noescape tp_select_batch
 #cgo nocallback tp_select_batch
 #cgo noescape tp_slot_init
@@ -22,8 +24,6 @@ package tokenpin
 #cgo nocallback tp_identity_hash
 #cgo noescape tp_key_hash
 #cgo nocallback tp_key_hash
-#cgo noescape tp_fnv1a32
-#cgo nocallback tp_fnv1a32
 */
 import "C"
 
@@ -46,11 +46,6 @@ func (native) identityHash(identity string) (hash uint64, s Status) {
 func (native) keyHash(placementKey *Secret, scope string, key *Key) (hash uint64, s Status) {
 	s = Status(C.tp_key_hash((*C.uint8_t)(unsafe.Pointer(placementKey)), str(scope), C.uint8_t(key.Kind),
 		str(key.Key), str(key.Session), (*C.uint64_t)(&hash)))
-	return hash, s
-}
-
-func (native) fnv1a32(key *Key) (hash uint32, s Status) {
-	s = Status(C.tp_fnv1a32(C.uint8_t(key.Kind), str(key.Key), str(key.Session), (*C.uint32_t)(&hash)))
 	return hash, s
 }
 
@@ -78,18 +73,27 @@ func (s nativeSlots) getSlot(slot int32) (status SlotStatus, st Status) {
 	return status, st
 }
 
-func (s nativeSlots) selectOne(strategy Strategy, f *Filter, hash uint64, fnv1a uint32) (int32, Status) {
+func (s nativeSlots) selectOne(strategy Strategy, f *Filter, hash uint64) (int32, Status) {
 	slot := C.uint32_t(C.TOKENPIN_SLOT_NONE)
 	tried, triedCount := numbers(f.Tried)
 	st := Status(C.tp_select(C.uint8_t(strategy), unsafe.SliceData(s), C.size_t(len(s)), C.uint64_t(unix(f.Now)),
-		tried, triedCount, switched(f.Anonymous), C.uint64_t(hash), C.uint32_t(fnv1a), &slot))
+		tried, triedCount, switched(f.Anonymous), C.uint64_t(hash), &slot))
 	return int32(slot), st
 }
 
-func (s nativeSlots) selectBatch(selected []int32, strategy Strategy, f *Filter, hashes []uint64, fnv1as []uint32) Status {
+func (s nativeSlots) selectHigress(f *Filter, hash uint64, key *Key) (int32, Status) {
+	slot := C.uint32_t(C.TOKENPIN_SLOT_NONE)
+	tried, triedCount := numbers(f.Tried)
+	st := Status(C.tp_select_higress(unsafe.SliceData(s), C.size_t(len(s)), C.uint64_t(unix(f.Now)), tried,
+		triedCount, switched(f.Anonymous), C.uint64_t(hash), C.uint8_t(key.Kind), str(key.Key), str(key.Session),
+		&slot))
+	return int32(slot), st
+}
+
+func (s nativeSlots) selectBatch(selected []int32, strategy Strategy, f *Filter, hashes []uint64) Status {
 	tried, triedCount := numbers(f.Tried)
 	out, count := numbers(selected)
 	return Status(C.tp_select_batch(C.uint8_t(strategy), unsafe.SliceData(s), C.size_t(len(s)),
 		C.uint64_t(unix(f.Now)), tried, triedCount, switched(f.Anonymous),
-		(*C.uint64_t)(unsafe.SliceData(hashes)), (*C.uint32_t)(unsafe.SliceData(fnv1as)), count, out))
+		(*C.uint64_t)(unsafe.SliceData(hashes)), count, out))
 }

@@ -310,14 +310,20 @@ func (a *puregoAffinity) readCookies(r *Request, name, scope string, key *Key, n
 
 func (a *puregoAffinity) selectFor(key *Key, scope string, filter *puregoFilter) int32 {
 	filter.anonymous = key.Kind == KindAnonymous
-	var fnv1a uint32
+	hash := key.hash(*a.placementKey, scope)
 	if a.config.Strategy == StrategyHigressFNV1aModulo {
-		fnv1a = key.fnv1a()
+		return a.slots.pickHigress(filter, hash, key)
 	}
-	return a.slots.pick(a.config.Strategy, filter, key.hash(*a.placementKey, scope), fnv1a)
+	return a.slots.pick(a.config.Strategy, filter, hash)
 }
 
 func (a *puregoAffinity) decide(r *Request, d *Decision) Status {
+	s := a.rule(r, d)
+	d.MayMove = mayMove(d)
+	return s
+}
+
+func (a *puregoAffinity) rule(r *Request, d *Decision) Status {
 	if r.HasGroup && !r.Group.valid() {
 		return ErrBadEnum
 	}
@@ -334,15 +340,15 @@ func (a *puregoAffinity) decide(r *Request, d *Decision) Status {
 	if scope == "" {
 		scope = c.Scope
 	}
-	group, existing := r.Group, r.Existing
+	group, existing := r.Group, reads(r.Method)
 	if !r.HasGroup {
-		var names bool
-		group, names = puregoClassify(a.rules, c.PromptCache, r.Method, r.Target)
-		existing = existing || names
+		group, existing = puregoClassify(a.rules, c.PromptCache, r.Method, r.Target)
 	}
+	existing = existing || r.Existing
 	now := unix(r.Now)
 	filter := &puregoFilter{now: now, tried: r.Tried, without: NoSlot}
-	*d = Decision{fingerprint: a.configured, Slot: NoSlot, Outcome: OutcomeNone, KeyReason: KeyReasonAbsent}
+	*d = Decision{fingerprint: a.configured, Slot: NoSlot, Outcome: OutcomeNone, KeyReason: KeyReasonAbsent,
+		Existing: existing}
 	noEntropy := r.Entropy == [16]byte{}
 
 	// place is rule 7, and says whether there is a candidate.
@@ -350,6 +356,7 @@ func (a *puregoAffinity) decide(r *Request, d *Decision) Status {
 		d.Slot = a.selectFor(key, scope, filter)
 		switch {
 		case d.Slot == NoSlot:
+			d.RetryAfter = a.soonest(key, NoSlot, now)
 			return false
 		case len(r.Tried) > 0:
 			d.Outcome = OutcomeRetried
@@ -459,11 +466,13 @@ func (a *puregoAffinity) decide(r *Request, d *Decision) Status {
 		}
 		if policy == PolicyFailFast {
 			d.Outcome = OutcomeRejected
+			d.RetryAfter, _ = a.slots[p].wait(k, now)
 			return StatusOK
 		}
 		filter.without = p
 		d.Slot = a.selectFor(k, scope, filter)
 		if d.Slot == NoSlot {
+			d.RetryAfter = a.soonest(k, p, now)
 			return StatusOK
 		}
 		if policy == PolicyFallbackAndUpdate && group == GroupStateful && !existing && getsCookies {
@@ -527,7 +536,47 @@ func (a *puregoAffinity) maxAge(age uint64) uint32 {
 	return least
 }
 
-// finish is rule 9.
+// mayMove is the first half of rule 9.
+func mayMove(d *Decision) bool {
+	if d.Outcome != OutcomePlaced && d.Outcome != OutcomeRetried {
+		return false
+	}
+	switch d.Source {
+	case SourceStateless, SourceNone, SourceMinted:
+		return true
+	}
+	return d.hasCookie && !d.Existing
+}
+
+// soonest is the second half of rule 9: the least wait. pinned counts at any weight.
+func (a *puregoAffinity) soonest(key *Key, pinned int32, now uint64) int64 {
+	least, known := int64(0), false
+	for i := range a.slots {
+		if int32(i) != pinned && a.slots[i].status().Weight == 0 {
+			continue
+		}
+		if wait, ok := a.slots[i].wait(key, now); ok && (!known || wait < least) {
+			least, known = wait, true
+		}
+	}
+	return least
+}
+
+// wait is in how many seconds a slot can serve a key, if ever.
+func (s *puregoSlot) wait(key *Key, now uint64) (seconds int64, ever bool) {
+	status := s.status()
+	switch state := status.at(now); {
+	case state == StateVacant:
+		return 0, false
+	case state == StateUp || state == StateDraining && key.Kind != KindAnonymous:
+		return 0, true
+	case status.Until == 0:
+		return 0, false
+	}
+	return status.Until - int64(now), true
+}
+
+// finish is rule 10.
 func (a *puregoAffinity) finish(dst []byte, d *Decision, status uint16) ([]byte, Answer, Status) {
 	switch {
 	case d.fingerprint != a.configured:

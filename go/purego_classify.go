@@ -36,7 +36,7 @@ func puregoClassify(rules []Rule, promptCache bool, method, target string) (Grou
 				return GroupStateless, false
 			}
 			behind := strings.TrimLeft(rest[len(best.Pattern):], "/")
-			return best.Group, behind != "" || method == "GET" || method == "HEAD" || method == "DELETE"
+			return best.Group, behind != "" || reads(method)
 		}
 		i := strings.IndexByte(rest, '/')
 		if i < 0 {
@@ -45,6 +45,9 @@ func puregoClassify(rules []Rule, promptCache bool, method, target string) (Grou
 		rest = rest[i+1:]
 	}
 }
+
+// reads says whether a method names existing state whatever its target is.
+func reads(method string) bool { return method == "GET" || method == "HEAD" || method == "DELETE" }
 
 func (purego) classify(rules []Rule, promptCache bool, method, target string) (Group, bool, Status) {
 	for i := range rules {

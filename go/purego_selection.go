@@ -131,49 +131,70 @@ func (f *puregoFilter) weight(slots puregoSlots, i int32) uint32 {
 	return status.Weight
 }
 
-// selectOne selects. The filter has to be within the slots: a number that is no slot leaves out none.
-func (s puregoSlots) selectOne(strategy Strategy, f *Filter, hash uint64, fnv1a uint32) (int32, Status) {
-	if !strategy.valid() {
-		return NoSlot, ErrBadEnum
-	}
-	return s.pick(strategy, &puregoFilter{unix(f.Now), f.Tried, f.Anonymous, NoSlot}, hash, fnv1a), StatusOK
-}
-
-func (s puregoSlots) selectBatch(selected []int32, strategy Strategy, f *Filter, hashes []uint64, fnv1as []uint32) Status {
-	if !strategy.valid() {
+// selects says whether a strategy selects by a hash.
+func (s Strategy) selects() Status {
+	switch {
+	case !s.valid():
 		return ErrBadEnum
-	}
-	filter := puregoFilter{unix(f.Now), f.Tried, f.Anonymous, NoSlot}
-	for i, hash := range hashes {
-		var fnv1a uint32
-		if strategy == StrategyHigressFNV1aModulo {
-			fnv1a = fnv1as[i]
-		}
-		selected[i] = s.pick(strategy, &filter, hash, fnv1a)
+	case s == StrategyHigressFNV1aModulo:
+		return ErrStrategy
 	}
 	return StatusOK
 }
 
-func (s puregoSlots) pick(strategy Strategy, f *puregoFilter, hash uint64, fnv1a uint32) int32 {
+// selectOne selects. The filter has to be within the slots: a number that is no slot leaves out none.
+func (s puregoSlots) selectOne(strategy Strategy, f *Filter, hash uint64) (int32, Status) {
+	selected := [1]int32{NoSlot}
+	st := s.selectBatch(selected[:], strategy, f, []uint64{hash})
+	return selected[0], st
+}
+
+func (s puregoSlots) selectHigress(f *Filter, hash uint64, key *Key) (int32, Status) {
+	if st := key.check(); st != StatusOK {
+		return NoSlot, st
+	}
+	return s.pickHigress(&puregoFilter{unix(f.Now), f.Tried, f.Anonymous, NoSlot}, hash, key), StatusOK
+}
+
+func (s puregoSlots) selectBatch(selected []int32, strategy Strategy, f *Filter, hashes []uint64) Status {
+	if st := strategy.selects(); st != StatusOK {
+		return st
+	}
+	filter := puregoFilter{unix(f.Now), f.Tried, f.Anonymous, NoSlot}
+	for i, hash := range hashes {
+		selected[i] = s.pick(strategy, &filter, hash)
+	}
+	return StatusOK
+}
+
+// pick selects by jump or by weighted rendezvous.
+func (s puregoSlots) pick(strategy Strategy, f *puregoFilter, hash uint64) int32 {
 	known, knownWeight := NoSlot, uint32(0)
-	switch strategy {
-	case StrategyJump:
+	if strategy == StrategyJump {
 		known = puregoJump(hash, int32(len(s)))
 		knownWeight = f.weight(s, known)
 		if mix(hash^0x9e3779b97f4a7c15)>>48 < uint64(knownWeight) {
 			return known
 		}
-	case StrategyHigressFNV1aModulo:
-		known = s.occupied(fnv1a)
-		if known == NoSlot {
-			return NoSlot
-		}
-		knownWeight = f.weight(s, known)
-		if knownWeight > 0 {
-			return known
-		}
 	}
-	// Every slot's status is read once: that of the slot that turned the key away was.
+	return s.rendezvous(f, hash, known, knownWeight)
+}
+
+// pickHigress selects as Higress does.
+func (s puregoSlots) pickHigress(f *puregoFilter, hash uint64, key *Key) int32 {
+	known := s.occupied(key.fnv1a())
+	if known == NoSlot {
+		return NoSlot
+	}
+	if f.weight(s, known) > 0 {
+		return known
+	}
+	return s.rendezvous(f, hash, known, 0)
+}
+
+// rendezvous is the contest of all candidates. Every slot's status is read once: that of the slot known, which has
+// turned the key away, was.
+func (s puregoSlots) rendezvous(f *puregoFilter, hash uint64, known int32, knownWeight uint32) int32 {
 	best, champion := NoSlot, draw{}
 	for i := range s {
 		weight := knownWeight
@@ -371,11 +392,4 @@ func (purego) keyHash(placementKey *Secret, scope string, key *Key) (uint64, Sta
 		return 0, s
 	}
 	return key.hash(newSipKey((*[16]byte)(placementKey)), scope), StatusOK
-}
-
-func (purego) fnv1a32(key *Key) (uint32, Status) {
-	if s := key.check(); s != StatusOK {
-		return 0, s
-	}
-	return key.fnv1a(), StatusOK
 }

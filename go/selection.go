@@ -25,13 +25,6 @@ func KeyHash(placementKey *Secret, scope string, key Key) (uint64, error) {
 	return hash, s.err()
 }
 
-// FNV1a32 is the 32-bit FNV-1a hash of an affinity key's bytes, an anonymous id written as a UUID: for
-// StrategyHigressFNV1aModulo alone.
-func FNV1a32(key Key) (uint32, error) {
-	hash, s := backend{}.fnv1a32(&key)
-	return hash, s.err()
-}
-
 // Jump is the jump consistent hash: the bucket, 0 to buckets - 1, of key. buckets is 1 to MaxBuckets, else
 // ErrBucketCount. It takes about ln(buckets) steps.
 func Jump(key uint64, buckets int32) (int32, error) {
@@ -122,25 +115,30 @@ func (s *Slots) GetSlot(slot int32) (SlotStatus, error) {
 	return status, st.err()
 }
 
-// Select gives the slot that serves the key with this hash, or NoSlot if no slot is a candidate. fnv1a is for
-// StrategyHigressFNV1aModulo only. Under StrategyJump it takes about ln(Len) steps where the home slot serves;
-// else, and under the other strategies, linear time. It allocates nothing.
-func (s *Slots) Select(strategy Strategy, filter Filter, hash uint64, fnv1a uint32) (int32, error) {
-	slot, st := s.slots.selectOne(strategy, &filter, hash, fnv1a)
+// Select gives the slot that serves the key with this hash, or NoSlot if no slot is a candidate. Under StrategyJump
+// it takes about ln(Len) steps where the home slot serves; else, and under StrategyRendezvous, linear time.
+// StrategyHigressFNV1aModulo needs the key itself: ErrStrategy. It allocates nothing.
+func (s *Slots) Select(strategy Strategy, filter Filter, hash uint64) (int32, error) {
+	slot, st := s.slots.selectOne(strategy, &filter, hash)
 	return slot, st.err()
 }
 
-// SelectBatch is Select for many hashes: selected[i] becomes the slot of hashes[i]. fnv1as may be nil unless
-// the strategy is StrategyHigressFNV1aModulo. ErrLength says that the slices differ in length. Through cgo it
-// is one call for all of them, and much faster for each than Select. It allocates nothing.
-func (s *Slots) SelectBatch(selected []int32, strategy Strategy, filter Filter, hashes []uint64, fnv1as []uint32) error {
+// SelectHigress gives the slot that serves a key as Higress ai-proxy would choose it, for migration. hash is the
+// KeyHash of the key: where that slot cannot serve, weighted rendezvous with it takes over. It takes linear time,
+// and allocates nothing.
+func (s *Slots) SelectHigress(filter Filter, hash uint64, key Key) (int32, error) {
+	slot, st := s.slots.selectHigress(&filter, hash, &key)
+	return slot, st.err()
+}
+
+// SelectBatch is Select for many hashes: selected[i] becomes the slot of hashes[i]. ErrLength says that the slices
+// differ in length. Through cgo it is one call for all of them, and much faster for each than Select. It allocates
+// nothing.
+func (s *Slots) SelectBatch(selected []int32, strategy Strategy, filter Filter, hashes []uint64) error {
 	if len(selected) != len(hashes) {
 		return ErrLength
 	}
-	if len(fnv1as) != len(hashes) && (fnv1as != nil || strategy == StrategyHigressFNV1aModulo) {
-		return ErrLength
-	}
-	return s.slots.selectBatch(selected, strategy, &filter, hashes, fnv1as).err()
+	return s.slots.selectBatch(selected, strategy, &filter, hashes).err()
 }
 
 func unix(now int64) uint64 { return uint64(max(now, 0)) }

@@ -131,25 +131,23 @@ func TestConfigErrors(t *testing.T) {
 
 func TestArguments(t *testing.T) {
 	slots := must(NewSlots(testConfig().Slots))
-	batch := func(selected, hashes, fnv1as int, strategy Strategy) error {
-		var fnv []uint32
-		if fnv1as > 0 {
-			fnv = make([]uint32, fnv1as)
-		}
-		return slots.SelectBatch(make([]int32, selected), strategy, Filter{}, make([]uint64, hashes), fnv)
+	batch := func(selected, hashes int, strategy Strategy) error {
+		return slots.SelectBatch(make([]int32, selected), strategy, Filter{}, make([]uint64, hashes))
 	}
+	_, selectErr := slots.Select(StrategyHigressFNV1aModulo, Filter{}, 1)
+	_, higressErr := slots.SelectHigress(Filter{}, 1, Key{Kind: KindConsumer})
 	_, getErr := slots.GetSlot(3)
 	_, jumpErr := Jump(1, 0)
 	_, keyErr := KeyHash(nil, "", Key{Kind: KindConsumer, Key: "a"})
 	_, lineErr := SetCookieWrite(nil, "a", "b", nil, 0)
 	for i, c := range []struct{ got, want error }{
-		{batch(2, 3, 0, StrategyJump), ErrLength},
-		{batch(3, 3, 2, StrategyJump), ErrLength},
-		{batch(3, 3, 0, StrategyHigressFNV1aModulo), ErrLength},
-		{batch(3, 3, 0, 3), ErrBadEnum},
-		{batch(3, 3, 3, StrategyHigressFNV1aModulo), nil},
-		{batch(3, 3, 0, StrategyJump), nil},
-		{batch(0, 0, 0, StrategyJump), nil},
+		{batch(2, 3, StrategyJump), ErrLength},
+		{batch(3, 3, StrategyHigressFNV1aModulo), ErrStrategy},
+		{batch(3, 3, 3), ErrBadEnum},
+		{batch(3, 3, StrategyJump), nil},
+		{batch(0, 0, StrategyJump), nil},
+		{selectErr, ErrStrategy},
+		{higressErr, ErrKeyLength},
 		{slots.SetSlot(-1, Up), ErrSlotRange},
 		{slots.SetSlot(3, Up), ErrSlotRange},
 		{slots.SetSlot(0, SlotStatus{State: StateVacant}), ErrVacant},
@@ -235,7 +233,7 @@ func TestConcurrency(t *testing.T) {
 					if _, _, err := a.Finish(buffer, &d, 200); err != nil && !errors.Is(err, ErrNotInitialised) {
 						t.Error(err)
 					}
-					if slot, err := slots.Select(StrategyJump, Filter{}, rand.Uint64(), 0); err != nil || slot == NoSlot {
+					if slot, err := slots.Select(StrategyJump, Filter{}, rand.Uint64()); err != nil || slot == NoSlot {
 						t.Error(slot, err)
 					}
 				}

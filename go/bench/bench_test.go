@@ -56,7 +56,7 @@ func BenchmarkSelect(b *testing.B) {
 		b.Run(fmt.Sprintf("n=%d/tokenpin-"+tokenpin.Backend, n), func(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				slot, _ = slots.Select(tokenpin.StrategyJump, tokenpin.Filter{}, hashes[i%keyCount], 0)
+				slot, _ = slots.Select(tokenpin.StrategyJump, tokenpin.Filter{}, hashes[i%keyCount])
 			}
 		})
 		b.Run(fmt.Sprintf("n=%d/tokenpin-"+tokenpin.Backend+"-batch", n), func(b *testing.B) {
@@ -65,7 +65,7 @@ func BenchmarkSelect(b *testing.B) {
 			b.ResetTimer()
 			for i := 0; i < b.N; i += batch { // an operation is one key
 				from := hashes[i%keyCount:][:batch]
-				if err := slots.SelectBatch(selected, tokenpin.StrategyJump, tokenpin.Filter{}, from, nil); err != nil {
+				if err := slots.SelectBatch(selected, tokenpin.StrategyJump, tokenpin.Filter{}, from); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -88,7 +88,7 @@ func BenchmarkConsumer(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
 			key := tokenpin.Key{Kind: tokenpin.KindConsumer, Key: consumers[i%keyCount]}
 			hash, _ := tokenpin.KeyHash(&placementKey, "", key)
-			slot, _ = slots.Select(tokenpin.StrategyJump, tokenpin.Filter{}, hash, 0)
+			slot, _ = slots.Select(tokenpin.StrategyJump, tokenpin.Filter{}, hash)
 		}
 	})
 	b.Run("higress", func(b *testing.B) { // as Higress ai-proxy does it
