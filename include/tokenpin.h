@@ -937,11 +937,6 @@ typedef uint8_t tokenpin_answer;
 #endif // __cplusplus
 
 /**
- * State, weight and until of a slot at one moment.
- */
-typedef struct SlotStatus SlotStatus;
-
-/**
  * A handle: private, and shared between threads without locks.
  */
 typedef struct tokenpin_affinity tokenpin_affinity;
@@ -1362,11 +1357,6 @@ typedef struct tokenpin_decision {
      */
     uint64_t fingerprint;
     /**
-     * Without a slot: in how many seconds the first slot that can serve the request is up again. 0
-     * if that is unknown, and where a slot serves.
-     */
-    uint64_t retry_after;
-    /**
      * The slot that serves, or `TOKENPIN_SLOT_NONE`: then a local error is the answer.
      */
     uint32_t slot;
@@ -1374,6 +1364,11 @@ typedef struct tokenpin_decision {
      * The `Max-Age` of the cookie.
      */
     uint32_t max_age;
+    /**
+     * Without a slot: in how many seconds the first slot that can serve the request is up again. 0
+     * if that is unknown, and where a slot serves; 2^32-1 for longer.
+     */
+    uint32_t retry_after;
     /**
      * Where the affinity comes from: a `tokenpin_source`.
      */

@@ -70,13 +70,13 @@ pub struct tokenpin_request {
 pub struct tokenpin_decision {
     /// The fingerprint of the configuration that decided.
     pub fingerprint: u64,
-    /// Without a slot: in how many seconds the first slot that can serve the request is up again. 0
-    /// if that is unknown, and where a slot serves.
-    pub retry_after: u64,
     /// The slot that serves, or `TOKENPIN_SLOT_NONE`: then a local error is the answer.
     pub slot: u32,
     /// The `Max-Age` of the cookie.
     pub max_age: u32,
+    /// Without a slot: in how many seconds the first slot that can serve the request is up again. 0
+    /// if that is unknown, and where a slot serves; 2^32-1 for longer.
+    pub retry_after: u32,
     /// Where the affinity comes from: a `tokenpin_source`.
     pub source: u8,
     /// What the decision came to: a `tokenpin_outcome`.
@@ -223,9 +223,9 @@ impl From<Decision> for tokenpin_decision {
         let cookie = decision.cookie.unwrap_or(none);
         Self {
             fingerprint: decision.fingerprint,
-            retry_after: decision.retry_after,
             slot: decision.slot.unwrap_or(TOKENPIN_SLOT_NONE),
             max_age: cookie.max_age,
+            retry_after: decision.retry_after,
             source: decision.source as u8,
             outcome: decision.outcome as u8,
             pin_state: decision.pin_state as u8,

@@ -6,8 +6,9 @@ use crate::key::key_hash;
 use crate::select::batch::select_each;
 use crate::select::higress::select_higress;
 use crate::select::jump::{MAX_BUCKETS, jump};
+use crate::select::rendezvous::rendezvous;
 use crate::select::slot::{Filter, Slot, identity_hash};
-use crate::select::{Strategy, select};
+use crate::select::{Strategy, by_jump};
 
 use super::TOKENPIN_SLOT_NONE;
 use super::pointers::{Out, Span, array, bytes, check_array, reference, secret, switch};
@@ -182,7 +183,11 @@ pub unsafe extern "C" fn tokenpin_select(
         let Choice { slots, filter } = unsafe { Choice::new(slots, count, filter) }?;
         out.check_apart(Span::of(slots))?;
         out.check_apart(Span::of(filter.tried))?;
-        let answer = select(strategy, slots, &filter, hash)?;
+        let answer = match strategy {
+            Strategy::Jump => by_jump(slots, &filter, hash),
+            Strategy::Rendezvous => rendezvous(slots, &filter, hash),
+            Strategy::HigressFnv1aModulo => return Err(Status::Strategy),
+        };
         // SAFETY: checked by `Out`.
         unsafe { out.write(answer.unwrap_or(TOKENPIN_SLOT_NONE)) };
         Ok(())

@@ -128,8 +128,8 @@ pub struct Decision {
     /// ties it to the token, and nothing that it creates will be looked for there.
     pub may_move: bool,
     /// Without a slot: in how many seconds the first slot that can serve the request is up again.
-    /// 0 if that is unknown, and where a slot serves.
-    pub retry_after: u64,
+    /// 0 if that is unknown, and where a slot serves; `u32::MAX` for longer.
+    pub retry_after: u32,
     /// The fingerprint of the configuration that decided.
     pub fingerprint: u64,
 }

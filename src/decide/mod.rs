@@ -63,18 +63,26 @@ impl Affinity<'_> {
             let macs = self.macs(request.scope, &audience);
             let mut ruling =
                 Ruling { affinity: self, request, audience, macs, name_suffix, class, key: None };
-            let mut decision = Decision::nothing(class.existing, self.fingerprint());
-            if let Some(cookie) = ruling.rule(cookies, &mut decision)? {
-                decision.cookie = Some(ruling.issue(&cookie)?);
+            let decision = Decision::nothing(class.existing, self.fingerprint());
+            let mut draft = Draft { decision, cookie: None };
+            ruling.rule(cookies, &mut draft)?;
+            if let Some(cookie) = &draft.cookie {
+                draft.decision.cookie = Some(ruling.issue(cookie)?);
             }
-            decision.may_move = may_move(&decision);
-            Ok(decision)
+            draft.decision.may_move = may_move(&draft.decision);
+            Ok(draft.decision)
         })
     }
 }
 
-/// One decision in the making: what all its rules read. The rules write the decision and give the
-/// cookie that goes back, which is signed at the very end.
+/// What the rules write.
+struct Draft {
+    decision: Decision,
+    /// What the cookie that goes back says. It is signed at the very end.
+    cookie: Option<Cookie>,
+}
+
+/// What the rules read.
 struct Ruling<'d> {
     affinity: &'d Affinity<'d>,
     request: &'d Request<'d>,
@@ -90,28 +98,30 @@ impl<'d> Ruling<'d> {
     fn rule<'c>(
         &mut self,
         cookies: impl IntoIterator<Item = &'c [u8]>,
-        decision: &mut Decision,
-    ) -> Result<Option<Cookie>, Error> {
+        draft: &mut Draft,
+    ) -> Result<(), Error> {
+        let decision = &mut draft.decision;
         // Rule 1: stateless.
         if self.class.group == Group::Stateless {
             decision.source = Source::Stateless;
-            return self.place_at_random(decision);
+            return self.place_at_random(draft);
         }
         // Rule 2: keys.
         (self.key, decision.key_reason) = self.read_keys();
         let bad_key = !matches!(decision.key_reason, KeyReason::Ok | KeyReason::Absent);
         if bad_key && self.affinity.config.reject_bad_keys {
             decision.outcome = Outcome::Rejected;
-            return Ok(None);
+            return Ok(());
         }
         // Rule 3: cookies.
         let found = self.read_cookies(cookies);
         decision.verdict = found.verdict;
         decision.ambiguous = found.ambiguous;
         match &found.cookie {
-            Some(cookie) => Ok(self.follow(cookie, decision)),
-            None => self.place(found.newer, decision),
+            Some(cookie) => self.follow(cookie, draft),
+            None => self.place(found.newer, draft)?,
         }
+        Ok(())
     }
 
     /// Rule 2. Precedence: the trusted consumer, then the session key; both, where combining is
@@ -151,7 +161,8 @@ impl<'d> Ruling<'d> {
     }
 
     /// Rule 4. The request's session has a valid cookie, whose pin decides.
-    fn follow(&self, cookie: &Cookie, decision: &mut Decision) -> Option<Cookie> {
+    fn follow(&self, cookie: &Cookie, draft: &mut Draft) {
+        let decision = &mut draft.decision;
         decision.source = self.source(Source::Cookie);
         let key = self.key.unwrap_or(Key::Anonymous(&cookie.id));
         let pinned = self.affinity.find_hash(cookie.pin);
@@ -167,12 +178,12 @@ impl<'d> Ruling<'d> {
             if decision.pin_state != PinState::Down && !self.request.tried.contains(&number) {
                 decision.slot = Some(number);
                 decision.outcome = Outcome::Pinned;
-                return self.refresh(cookie, decision);
+                return self.refresh(cookie, draft);
             }
         } else {
             decision.pin_state = PinState::Gone;
         }
-        self.leave(cookie, &key, pinned, decision)
+        self.leave(cookie, &key, pinned, draft);
     }
 
     /// Rule 5. The pin cannot serve.
@@ -181,8 +192,9 @@ impl<'d> Ruling<'d> {
         cookie: &Cookie,
         key: &Key<'_>,
         pinned: Option<(u32, &Slot)>,
-        decision: &mut Decision,
-    ) -> Option<Cookie> {
+        draft: &mut Draft,
+    ) {
+        let decision = &mut draft.decision;
         let config = &self.affinity.config;
         let policy = match pinned {
             // No policy can bring an account back that is not in the set.
@@ -194,45 +206,46 @@ impl<'d> Ruling<'d> {
             decision.outcome = Outcome::Rejected;
             decision.retry_after =
                 pinned.and_then(|(_, slot)| self.wait(slot.status(), key)).unwrap_or(0);
-            return None;
+            return;
         }
         let pinned = pinned.map(|(number, _)| number);
         let Some((number, slot)) = self.select(key, pinned) else {
             decision.retry_after = self.soonest(key, pinned);
-            return None;
+            return;
         };
         decision.slot = Some(number);
         let creates = self.class.group == Group::Stateful && !self.class.existing;
         if policy == Policy::FallbackAndUpdate && creates && self.may_set(cookie.kind) {
             decision.outcome = Outcome::Repinned;
-            return Some(Cookie { pin: slot.identity_hash(), ..*cookie });
+            draft.cookie = Some(Cookie { pin: slot.identity_hash(), ..*cookie });
+            return;
         }
         decision.outcome = Outcome::Fallback;
-        self.refresh(cookie, decision)
+        self.refresh(cookie, draft);
     }
 
     /// Rule 6. No valid cookie: the key decides, or a new id does.
-    fn place(&self, newer: bool, decision: &mut Decision) -> Result<Option<Cookie>, Error> {
+    fn place(&self, newer: bool, draft: &mut Draft) -> Result<(), Error> {
         let single = self.affinity.occupied < 2 && !self.affinity.config.mint_single;
         let issues = self.class.group == Group::Stateful && !single && !newer;
         let Some(key) = self.key else {
             if !issues {
-                return self.place_at_random(decision);
+                return self.place_at_random(draft);
             }
-            decision.source = Source::Minted;
+            draft.decision.source = Source::Minted;
             let id = random(self.request.id_hint.unwrap_or(self.request.entropy))?;
-            return self.place_at(&Key::Anonymous(&id), Some(id), decision);
+            return self.place_at(&Key::Anonymous(&id), Some(id), draft);
         };
-        decision.source = self.source(Source::None);
+        draft.decision.source = self.source(Source::None);
         let issues = issues && self.may_set(key.kind());
         let nonce = if issues { Some(random(self.request.entropy)?) } else { None };
-        self.place_at(&key, nonce, decision)
+        self.place_at(&key, nonce, draft)
     }
 
     /// Rules 1 and 6. Affinity to nothing: a random pick by weight, which leaves no trace.
     #[inline(never)]
-    fn place_at_random(&self, decision: &mut Decision) -> Result<Option<Cookie>, Error> {
-        self.place_at(&Key::Anonymous(&random(self.request.entropy)?), None, decision)
+    fn place_at_random(&self, draft: &mut Draft) -> Result<(), Error> {
+        self.place_at(&Key::Anonymous(&random(self.request.entropy)?), None, draft)
     }
 
     /// Rule 7. Selects for `key`, and gives a cookie with `id` if there is one.
@@ -241,24 +254,28 @@ impl<'d> Ruling<'d> {
         &self,
         key: &Key<'_>,
         id: Option<[u8; 16]>,
-        decision: &mut Decision,
-    ) -> Result<Option<Cookie>, Error> {
+        draft: &mut Draft,
+    ) -> Result<(), Error> {
+        let decision = &mut draft.decision;
         let Some((number, slot)) = self.select(key, None) else {
             decision.retry_after = self.soonest(key, None);
-            return Ok(None);
+            return Ok(());
         };
         decision.slot = Some(number);
         let tried = !self.request.tried.is_empty();
         decision.outcome = if tried { Outcome::Retried } else { Outcome::Placed };
-        let Some(id) = id else { return Ok(None) };
-        let (kind, pin, issued_at) = (key.kind(), slot.identity_hash(), self.now()?);
-        Ok(Some(Cookie { kind, issued_at, refreshed_at: issued_at, id, pin }))
+        if let Some(id) = id {
+            let (kind, pin, issued_at) = (key.kind(), slot.identity_hash(), self.now()?);
+            draft.cookie = Some(Cookie { kind, issued_at, refreshed_at: issued_at, id, pin });
+        }
+        Ok(())
     }
 
     /// Rule 8. The same cookie with the same pin goes back, if it is due for a refresh.
-    fn refresh(&self, cookie: &Cookie, decision: &Decision) -> Option<Cookie> {
-        let due = decision.verdict == Verdict::RefreshDue && self.may_set(cookie.kind);
-        if due { Some(*cookie) } else { None }
+    fn refresh(&self, cookie: &Cookie, draft: &mut Draft) {
+        if draft.decision.verdict == Verdict::RefreshDue && self.may_set(cookie.kind) {
+            draft.cookie = Some(*cookie);
+        }
     }
 
     /// The slot that selection gives `key`, `pinned` left out: that one was looked at
@@ -275,24 +292,32 @@ impl<'d> Ruling<'d> {
 
     /// Rule 9. In how many seconds the first slot can serve `key`; the pinned one at any weight.
     #[cold]
-    fn soonest(&self, key: &Key<'_>, pinned: Option<u32>) -> u64 {
-        (0..)
-            .zip(self.affinity.slots)
-            .map(|(number, slot)| (pinned == Some(number), slot.status()))
-            .filter(|(pinned, status)| *pinned || status.weight != 0)
-            .filter_map(|(_, status)| self.wait(status, key))
-            .min()
-            .unwrap_or(0)
+    #[inline(never)]
+    fn soonest(&self, key: &Key<'_>, pinned: Option<u32>) -> u32 {
+        let mut soonest = None;
+        for (number, slot) in (0..).zip(self.affinity.slots) {
+            let status = slot.status();
+            if status.weight == 0 && pinned != Some(number) {
+                continue;
+            }
+            let wait = self.wait(status, key);
+            if wait.is_some_and(|wait| soonest.is_none_or(|least| wait < least)) {
+                soonest = wait;
+            }
+        }
+        soonest.unwrap_or(0)
     }
 
     /// Rule 9. In how many seconds a slot with this status can serve `key`: 0 if it can now, and was
     /// tried; `None` for never.
-    fn wait(&self, status: SlotStatus, key: &Key<'_>) -> Option<u64> {
+    #[inline(never)]
+    fn wait(&self, status: SlotStatus, key: &Key<'_>) -> Option<u32> {
         match status.state_at(self.request.now) {
             State::Up => Some(0),
             State::Draining if key.kind() != Kind::Anonymous => Some(0),
             State::Draining | State::Down if status.until != 0 => {
-                Some(status.until.saturating_sub(self.request.now))
+                let wait = status.until.saturating_sub(self.request.now);
+                Some(u32::try_from(wait).unwrap_or(u32::MAX))
             }
             State::Draining | State::Down | State::Vacant => None,
         }

@@ -47,7 +47,6 @@ named! { Strategy {
 ///
 /// [`Error::Strategy`] for [`Strategy::HigressFnv1aModulo`], which needs the key itself:
 /// see [`select_higress`](crate::select_higress).
-#[inline(never)]
 pub fn select(
     strategy: Strategy,
     slots: &[Slot],
@@ -67,7 +66,7 @@ pub fn select(
 /// The word of a home slot that does not serve is read again. Should it have changed, the answer is
 /// right for one of the two: another winner for the word with the smaller weight or none, the home
 /// slot itself for the other, under which it serves its key, or wins.
-#[inline]
+#[inline(never)]
 pub(crate) fn by_jump(slots: &[Slot], filter: &Filter<'_>, hash: u64) -> Option<u32> {
     let home = jump_unchecked(hash, count(slots));
     if serves(slots, filter, hash, home) {

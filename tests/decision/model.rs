@@ -111,7 +111,7 @@ pub struct Expected {
     pub ambiguous: bool,
     pub existing: bool,
     pub may_move: bool,
-    pub retry_after: u64,
+    pub retry_after: u32,
     pub write: Write,
 }
 
@@ -179,7 +179,7 @@ fn may_move(facts: &Facts<'_>, answer: &Expected) -> bool {
 }
 
 /// Rule 9.
-fn retry_after(facts: &Facts<'_>, answer: &Expected) -> u64 {
+fn retry_after(facts: &Facts<'_>, answer: &Expected) -> u32 {
     let rejected = answer.outcome == Outcome::Rejected;
     if answer.slot.is_some() || rejected && answer.pin_state == PinState::None {
         return 0;
@@ -202,7 +202,8 @@ fn retry_after(facts: &Facts<'_>, answer: &Expected) -> u64 {
         }
     }
     waits.sort_unstable();
-    waits.first().copied().unwrap_or(0)
+    let wait = waits.first().copied().unwrap_or(0);
+    u32::try_from(wait).unwrap_or(u32::MAX)
 }
 
 fn rule(facts: &Facts<'_>) -> Result<Expected, Error> {
