@@ -153,12 +153,12 @@ func (r *Request) Stamp() {
 // The layout is that of the C structure, so that the library writes it in place; native_affinity.go checks that.
 type Decision struct {
 	fingerprint uint64
-	// RetryAfter is, without a slot, in how many seconds the first slot that can serve the request is up again; 0
-	// if that is unknown, and where a slot serves.
-	RetryAfter int64
 	// Slot is the slot that serves, or NoSlot: then a local error is the answer.
 	Slot   int32
 	maxAge uint32
+	// RetryAfter is, without a slot, in how many seconds the first slot that can serve the request is up again; 0
+	// if that is unknown, and where a slot serves; 1<<32 - 1 for longer.
+	RetryAfter uint32
 	// Source is where the affinity comes from.
 	Source Source
 	// Outcome is what the decision came to.

@@ -42,9 +42,9 @@ import (
 var (
 	_ = [1]struct{}{}[unsafe.Sizeof(Decision{})-C.sizeof_tokenpin_decision]
 	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.fingerprint)-unsafe.Offsetof(C.tokenpin_decision{}.fingerprint)]
-	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.RetryAfter)-unsafe.Offsetof(C.tokenpin_decision{}.retry_after)]
 	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.Slot)-unsafe.Offsetof(C.tokenpin_decision{}.slot)]
 	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.maxAge)-unsafe.Offsetof(C.tokenpin_decision{}.max_age)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.RetryAfter)-unsafe.Offsetof(C.tokenpin_decision{}.retry_after)]
 	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.Source)-unsafe.Offsetof(C.tokenpin_decision{}.source)]
 	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.Outcome)-unsafe.Offsetof(C.tokenpin_decision{}.outcome)]
 	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.PinState)-unsafe.Offsetof(C.tokenpin_decision{}.pin_state)]

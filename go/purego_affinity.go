@@ -549,8 +549,8 @@ func mayMove(d *Decision) bool {
 }
 
 // soonest is the second half of rule 9: the least wait. pinned counts at any weight.
-func (a *puregoAffinity) soonest(key *Key, pinned int32, now uint64) int64 {
-	least, known := int64(0), false
+func (a *puregoAffinity) soonest(key *Key, pinned int32, now uint64) uint32 {
+	least, known := uint32(0), false
 	for i := range a.slots {
 		if int32(i) != pinned && a.slots[i].status().Weight == 0 {
 			continue
@@ -563,7 +563,7 @@ func (a *puregoAffinity) soonest(key *Key, pinned int32, now uint64) int64 {
 }
 
 // wait is in how many seconds a slot can serve a key, if ever.
-func (s *puregoSlot) wait(key *Key, now uint64) (seconds int64, ever bool) {
+func (s *puregoSlot) wait(key *Key, now uint64) (seconds uint32, ever bool) {
 	status := s.status()
 	switch state := status.at(now); {
 	case state == StateVacant:
@@ -573,7 +573,7 @@ func (s *puregoSlot) wait(key *Key, now uint64) (seconds int64, ever bool) {
 	case status.Until == 0:
 		return 0, false
 	}
-	return status.Until - int64(now), true
+	return uint32(min(uint64(status.Until)-now, math.MaxUint32)), true
 }
 
 // finish is rule 10.

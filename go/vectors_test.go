@@ -448,8 +448,8 @@ func TestDecisionVectors(t *testing.T) {
 				KeyReason   string `json:"key_reason"`
 				Ambiguous   bool
 				Existing    bool
-				MayMove     bool  `json:"may_move"`
-				RetryAfter  int64 `json:"retry_after"`
+				MayMove     bool   `json:"may_move"`
+				RetryAfter  uint32 `json:"retry_after"`
 				Fingerprint number
 				Cookie      *struct {
 					Value   string

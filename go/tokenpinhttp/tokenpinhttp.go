@@ -112,9 +112,9 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 	})
 }
 
-func refuse(w http.ResponseWriter, retryAfter int64) {
+func refuse(w http.ResponseWriter, retryAfter uint32) {
 	if retryAfter != 0 {
-		w.Header().Set("Retry-After", strconv.FormatInt(retryAfter, 10))
+		w.Header().Set("Retry-After", strconv.FormatUint(uint64(retryAfter), 10))
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusServiceUnavailable)
