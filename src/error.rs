@@ -3,28 +3,32 @@
 use thiserror::Error as ThisError;
 
 use crate::enums::named;
+use crate::limits::{
+    MAX_BUCKETS, MAX_COOKIE_KEYS, MAX_COOKIE_NAME, MAX_KEY, MAX_MAX_AGE, MAX_SCOPE, MAX_UNTIL,
+    MAX_WEIGHT,
+};
 
 /// What is wrong with an argument. Nothing has changed when one is returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]
 #[non_exhaustive]
 pub enum Error {
     /// The number of buckets is 0 or over [`MAX_BUCKETS`](crate::MAX_BUCKETS).
-    #[error("the number of buckets is not 1 to {}", crate::MAX_BUCKETS)]
+    #[error("the number of buckets is not 1 to {}", MAX_BUCKETS)]
     BucketCount,
     /// A scope over [`MAX_SCOPE`](crate::MAX_SCOPE) bytes.
-    #[error("the scope is longer than {} bytes", crate::MAX_SCOPE)]
+    #[error("the scope is longer than {} bytes", MAX_SCOPE)]
     ScopeLength,
     /// A consumer name or session key that is empty or over [`MAX_KEY`](crate::MAX_KEY) bytes.
-    #[error("the affinity key is empty or longer than {} bytes", crate::MAX_KEY)]
+    #[error("the affinity key is empty or longer than {} bytes", MAX_KEY)]
     KeyLength,
     /// An identity without bytes.
     #[error("the identity is empty")]
     IdentityEmpty,
     /// A weight over [`MAX_WEIGHT`](crate::MAX_WEIGHT).
-    #[error("the weight is over {}", crate::MAX_WEIGHT)]
+    #[error("the weight is over {}", MAX_WEIGHT)]
     Weight,
     /// An `until` over [`MAX_UNTIL`](crate::MAX_UNTIL).
-    #[error("the until is over {}", crate::MAX_UNTIL)]
+    #[error("the until is over {}", MAX_UNTIL)]
     Until,
     /// The slot is vacant, or was to be made so after it was built.
     #[error("a vacant slot stays vacant, and no other becomes so")]
@@ -33,7 +37,7 @@ pub enum Error {
     #[error("the slot number is not below the capacity")]
     SlotRange,
     /// The set has no slots, or more than [`MAX_BUCKETS`](crate::MAX_BUCKETS).
-    #[error("the number of slots is not 1 to {}", crate::MAX_BUCKETS)]
+    #[error("the number of slots is not 1 to {}", MAX_BUCKETS)]
     SlotCount,
     /// Two slots with one identity.
     #[error("two slots have the same identity")]
@@ -47,14 +51,14 @@ pub enum Error {
     /// Two cookie keys with one id.
     #[error("two cookie keys have the same id")]
     DuplicateKeyId,
-    /// No cookie key, or more than [`MAX_KEYS`](crate::MAX_KEYS).
-    #[error("the number of cookie keys is not 1 to {}", crate::MAX_KEYS)]
+    /// No cookie key, or more than [`MAX_COOKIE_KEYS`](crate::MAX_COOKIE_KEYS).
+    #[error("the number of cookie keys is not 1 to {}", MAX_COOKIE_KEYS)]
     KeyCount,
     /// No key signs, or several do.
     #[error("not exactly one cookie key signs")]
     SigningKeys,
-    /// A cookie name that is not 1 to [`MAX_NAME`](crate::MAX_NAME) RFC 9110 token bytes.
-    #[error("the cookie name is not 1 to {} token bytes", crate::MAX_NAME)]
+    /// A cookie name that is not 1 to [`MAX_COOKIE_NAME`](crate::MAX_COOKIE_NAME) RFC 9110 token bytes.
+    #[error("the cookie name is not 1 to {} token bytes", MAX_COOKIE_NAME)]
     CookieName,
     /// A path that does not start with `/`, or an attribute with a byte outside
     /// `0x20..=0x7e`, with a `;`, or longer than [`MAX_ATTRIBUTE`](crate::MAX_ATTRIBUTE) bytes.
@@ -67,7 +71,7 @@ pub enum Error {
     #[error("SameSite=None and Partitioned need Secure")]
     NeedsSecure,
     /// A `Max-Age` over [`MAX_MAX_AGE`](crate::MAX_MAX_AGE).
-    #[error("Max-Age is over {} seconds", crate::MAX_MAX_AGE)]
+    #[error("Max-Age is over {} seconds", MAX_MAX_AGE)]
     MaxAge,
     /// A success range outside `100..=599`, or empty.
     #[error("the success range is empty or not within 100 to 599")]

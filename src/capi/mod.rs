@@ -90,8 +90,8 @@ const _: () = assert!(
         && TOKENPIN_MAX_UNTIL == crate::MAX_UNTIL
         && TOKENPIN_MAX_SCOPE == crate::MAX_SCOPE
         && TOKENPIN_MAX_KEY == crate::MAX_KEY
-        && TOKENPIN_MAX_COOKIE_KEYS == crate::MAX_KEYS
-        && TOKENPIN_MAX_COOKIE_NAME == crate::MAX_NAME
+        && TOKENPIN_MAX_COOKIE_KEYS == crate::MAX_COOKIE_KEYS
+        && TOKENPIN_MAX_COOKIE_NAME == crate::MAX_COOKIE_NAME
         && TOKENPIN_COOKIE_VALUE_LEN == crate::VALUE_LEN
         && TOKENPIN_MAX_ATTRIBUTE == crate::MAX_ATTRIBUTE
         && TOKENPIN_MAX_SET_COOKIE == crate::MAX_SET_COOKIE

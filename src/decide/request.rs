@@ -1,7 +1,7 @@
 //! A request, as a decision reads it.
 
 use crate::enums::named;
-use crate::key::MAX_KEY;
+use crate::limits::MAX_KEY;
 
 use super::classify::Group;
 

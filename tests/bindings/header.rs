@@ -47,7 +47,8 @@ impl Header {
         // What the crate exports beside the interface stays out, and every enum that has names comes in.
         let all = cbindgen(vec!["Enum".into()], Vec::new());
         let (constants, enums) = items(&all);
-        let exported = constants.into_iter().map(|constant| constant.name).chain(functions(&all));
+        let exported = constants.into_iter().map(|constant| constant.name);
+        let exported = exported.chain(structs(&all)).chain(functions(&all));
         let ours = |name: &String| name.to_lowercase().starts_with("tokenpin_");
         let exclude = exported.filter(|name| !ours(name));
         let known = enums.iter().find(|declared| declared.name == "tokenpin_enum").unwrap();
@@ -175,6 +176,12 @@ fn items(text: &str) -> (Vec<Item>, Vec<Declared>) {
         }
     }
     (constants, enums)
+}
+
+/// The names of a header's structures.
+fn structs(text: &str) -> Vec<String> {
+    let names = text.lines().filter_map(|line| line.strip_prefix("typedef struct "));
+    names.filter_map(|line| line.split(' ').next()).map(String::from).collect()
 }
 
 /// The names of a header's functions.
