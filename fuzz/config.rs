@@ -4,8 +4,8 @@
 use libfuzzer_sys::fuzz_target;
 use tokenpin::{
     Affinity, Attributes, Config, ConfigError, CookieKey, CookieName, Error, Field, Group,
-    MAX_MAX_AGE, MAX_COOKIE_NAME, MAX_SCOPE, MAX_SET_COOKIE, MAX_WEIGHT, Policy, Request, Role, Rule,
-    SameSite, Secret, Slot, State, SlotStatus, Strategy, identity_hash,
+    MAX_COOKIE_NAME, MAX_MAX_AGE, MAX_SCOPE, MAX_SET_COOKIE, MAX_WEIGHT, Policy, Request, Role,
+    Rule, SameSite, Secret, Slot, SlotStatus, State, Strategy, identity_hash,
 };
 use tokenpin_fuzz::{Input, secret};
 
@@ -170,7 +170,8 @@ fn usable(
         ..Request::default()
     };
     let decision = affinity.decide(&request, []).unwrap();
-    let serves = |status: SlotStatus| status.state_at(request.now) == State::Up && status.weight > 0;
+    let serves =
+        |status: SlotStatus| status.state_at(request.now) == State::Up && status.weight > 0;
     assert_eq!(decision.slot.is_some(), slots.iter().any(|slot| serves(slot.status())));
     let mut out = [0; MAX_SET_COOKIE];
     affinity.finish(&decision, config.success.0, &mut out).unwrap();

@@ -2,8 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tokenpin::set_cookie::write;
-use tokenpin::{Attributes, Error, MAX_MAX_AGE, MAX_COOKIE_NAME, MAX_SET_COOKIE, SameSite, header};
+use tokenpin::cookie::set_cookie::write;
+use tokenpin::cookie::{field, set_cookie};
+use tokenpin::{Attributes, Error, MAX_COOKIE_NAME, MAX_MAX_AGE, MAX_SET_COOKIE, SameSite};
 use tokenpin_fuzz::Input;
 
 fuzz_target!(|data: &[u8]| run(&mut Input::new(data)));
@@ -12,7 +13,8 @@ const LONGEST: usize = 1024;
 
 fn run(input: &mut Input<'_>) {
     let names = [&b"pin"[..], b"__Host-tokenpin", b"__host-x", b"__Secure-x", b"__SECURE-", b"a b"];
-    let name = if input.one_in(3) { input.limited(MAX_COOKIE_NAME) } else { input.pick(&names).to_vec() };
+    let name =
+        if input.one_in(3) { input.limited(MAX_COOKIE_NAME) } else { input.pick(&names).to_vec() };
     let paths = [&b"/"[..], b"/v1", b"", b"v1"];
     let path = if input.one_in(3) { slashed(input) } else { input.pick(&paths).to_vec() };
     let domain = if input.one_in(2) { input.limited(LONGEST) } else { Vec::new() };
