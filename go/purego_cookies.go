@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"math"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -15,13 +16,13 @@ const (
 	cookieHead    = 26 // the bytes before the pin
 	cookieLen     = 50
 	maxTags       = 64 // tags computed for one request
-	maxCookieText = 1024
 )
 
 var base64url = base64.RawURLEncoding.Strict()
 
 // ringKey is one key of the ring, with the keys derived from its secret.
 type ringKey struct {
+	used           bool
 	id             uint8
 	role           Role
 	mac, pin, bind sipKey
@@ -34,11 +35,11 @@ func derived(secret sipKey, label string) sipKey {
 	return sipKey{low, high}
 }
 
-// pureRing is a key ring. Its keys are apart, so that they can be wiped when the ring is out of reach.
-type pureRing struct{ keys *[MaxCookieKeys]ringKey }
+// puregoRing is a key ring. Its keys are apart, so that they can be wiped when the ring is out of reach.
+type puregoRing struct{ keys *[MaxCookieKeys]ringKey }
 
-func newPureRing(keys []CookieKey, placementKey *Secret) (*pureRing, error) {
-	ring := &pureRing{new([MaxCookieKeys]ringKey)}
+func newPuregoRing(keys []CookieKey, placementKey *Secret) (*puregoRing, error) {
+	ring := &puregoRing{new([MaxCookieKeys]ringKey)}
 	if err := ring.init(keys, placementKey); err != nil {
 		return nil, err
 	}
@@ -46,14 +47,14 @@ func newPureRing(keys []CookieKey, placementKey *Secret) (*pureRing, error) {
 	return ring, nil
 }
 
-// init fills the ring. The signing key comes first; an unused place has the role of none.
-func (r *pureRing) init(keys []CookieKey, placementKey *Secret) error {
+// init fills the ring. The signing key comes first; the unused places last.
+func (r *puregoRing) init(keys []CookieKey, placementKey *Secret) error {
 	refused := func(s Status, i int) error { return &ConfigError{s, FieldCookieKeys, i} }
 	if len(keys) == 0 || len(keys) > MaxCookieKeys {
 		return refused(ErrKeyCount, min(len(keys), MaxCookieKeys))
 	}
 	for i := range keys {
-		if keys[i].Role > RoleRetire {
+		if !keys[i].Role.valid() {
 			return refused(ErrBadEnum, i)
 		}
 	}
@@ -83,13 +84,10 @@ func (r *pureRing) init(keys []CookieKey, placementKey *Secret) error {
 	if signing != 1 {
 		return refused(ErrSigningKeys, second)
 	}
-	for i := range r.keys {
-		r.keys[i].role = RoleRetire + 1
-	}
 	place := 1
 	for i := range keys {
 		secret := newSipKey((*[16]byte)(&keys[i].Secret))
-		made := ringKey{keys[i].ID, keys[i].Role, derived(secret, "tokenpin.v1.mac"),
+		made := ringKey{true, keys[i].ID, keys[i].Role, derived(secret, "tokenpin.v1.mac"),
 			derived(secret, "tokenpin.v1.pin"), derived(secret, "tokenpin.v1.key")}
 		if made.role == RoleSign {
 			r.keys[0] = made
@@ -101,11 +99,11 @@ func (r *pureRing) init(keys []CookieKey, placementKey *Secret) error {
 	return nil
 }
 
-func (r *pureRing) signing() *ringKey { return &r.keys[0] }
+func (r *puregoRing) signing() *ringKey { return &r.keys[0] }
 
-func (r *pureRing) find(id uint8) *ringKey {
+func (r *puregoRing) find(id uint8) *ringKey {
 	for i := range r.keys {
-		if r.keys[i].id == id && r.keys[i].role <= RoleRetire {
+		if r.keys[i].used && r.keys[i].id == id {
 			return &r.keys[i]
 		}
 	}
@@ -143,7 +141,7 @@ func (k *ringKey) mask(low, high uint64) uint64 {
 }
 
 // write makes the value of a cookie.
-func (r *pureRing) write(name, scope string, key *Key, cookie *Cookie, value *[CookieValueLen]byte) {
+func (r *puregoRing) write(name, scope string, key *Key, cookie *Cookie, value *[CookieValueLen]byte) {
 	signing := r.signing()
 	var b [cookieLen]byte
 	b[0] = cookieVersion<<4 | uint8(cookie.Kind)
@@ -159,8 +157,8 @@ func (r *pureRing) write(name, scope string, key *Key, cookie *Cookie, value *[C
 }
 
 // read reads the value of a cookie. key is nil for a request without one. tags is the number of tags that may
-// still be computed. The cookie is set for verdicts from VerdictOtherKey on.
-func (r *pureRing) read(name, scope string, key *Key, limits *Limits, now uint64, value string, tags *int, cookie *Cookie) Verdict {
+// still be computed. The cookie is set where its tag is good.
+func (r *puregoRing) read(name, scope string, key *Key, limits *Limits, now uint64, value string, tags *int, cookie *Cookie) Verdict {
 	var text [CookieValueLen]byte
 	var b [cookieLen]byte
 	if len(value) != len(text) {
@@ -172,7 +170,7 @@ func (r *pureRing) read(name, scope string, key *Key, limits *Limits, now uint64
 		return VerdictMalformed
 	}
 	kind := Kind(b[0] & 15)
-	if kind > KindCombined {
+	if !kind.valid() {
 		return VerdictMalformed
 	}
 	if b[0]>>4 != cookieVersion {
@@ -232,8 +230,18 @@ func (r *pureRing) read(name, scope string, key *Key, limits *Limits, now uint64
 // since saturates at 0.
 func since(now, then uint64) uint64 { return now - min(now, then) }
 
-func (r *pureRing) encode(name, scope string, key *Key, cookie *Cookie, value *[CookieValueLen]byte) Status {
-	if cookie.Kind > KindCombined {
+// checks are the verdicts in the order of the checks: of several cookies, the one that came furthest counts.
+var checks = [...]Verdict{
+	VerdictAbsent, VerdictMalformed, VerdictUnknownVersion, VerdictUnknownKey, VerdictBadTag, VerdictOtherKey,
+	VerdictNotYetValid, VerdictExpiredLife, VerdictExpiredIdle, VerdictValid, VerdictRefreshDue,
+}
+
+func rank(v Verdict) int { return slices.Index(checks[:], v) }
+
+func usable(v Verdict) bool { return v == VerdictValid || v == VerdictRefreshDue }
+
+func (r *puregoRing) encode(name, scope string, key *Key, cookie *Cookie, value *[CookieValueLen]byte) Status {
+	if !cookie.Kind.valid() {
 		return ErrBadEnum
 	}
 	if s := checkPlace(name, scope, key); s != StatusOK {
@@ -246,7 +254,7 @@ func (r *pureRing) encode(name, scope string, key *Key, cookie *Cookie, value *[
 	return StatusOK
 }
 
-func (r *pureRing) decode(name, scope string, key *Key, limits *Limits, now int64, value string, cookie *Cookie) (Verdict, Status) {
+func (r *puregoRing) decode(name, scope string, key *Key, limits *Limits, now int64, value string, cookie *Cookie) (Verdict, Status) {
 	if s := checkPlace(name, scope, key); s != StatusOK {
 		return VerdictAbsent, s
 	}
@@ -293,7 +301,7 @@ func isCookieName(name string) bool {
 	return 1 <= len(name) && len(name) <= MaxCookieName
 }
 
-func pureDefaultName(scope string) string {
+func puregoDefaultName(scope string) string {
 	if scope == "" {
 		return "__Host-tokenpin"
 	}
@@ -315,8 +323,6 @@ func suffixedName(suffix [4]byte) string {
 	}
 	return string(b)
 }
-
-// Cookie fields.
 
 func trimmed(s string) string { return strings.Trim(s, " \t") }
 
@@ -350,7 +356,7 @@ func valueIn(pair, name string) (value string, ok bool) {
 	return value, true
 }
 
-func (pure) appendCookieValues(dst []string, field, name string) []string {
+func (purego) cookieValues(dst []string, field, name string) []string {
 	for pair := range pairs(field) {
 		if value, ok := valueIn(pair, name); ok {
 			dst = append(dst, value)
@@ -359,7 +365,7 @@ func (pure) appendCookieValues(dst []string, field, name string) []string {
 	return dst
 }
 
-func (pure) stripCookie(field, name string) string {
+func (purego) cookieStrip(field, name string) string {
 	var kept []string
 	removed, firstGone, first, onlyBlanks := false, false, true, true
 	for pair := range pairs(field) {
@@ -383,20 +389,18 @@ func (pure) stripCookie(field, name string) string {
 	return strings.Join(kept, ";")
 }
 
-func (pure) setCookieMatches(field, name string) bool {
+func (purego) setCookieMatches(field, name string) bool {
 	pair, _, _ := strings.Cut(field, ";")
 	_, ours := valueIn(pair, name)
 	return ours
 }
 
-func (pure) defaultCookieName(scope string) (string, Status) {
+func (purego) cookieDefaultName(scope string) (string, Status) {
 	if len(scope) > MaxScope {
 		return "", ErrScopeLength
 	}
-	return pureDefaultName(scope), StatusOK
+	return puregoDefaultName(scope), StatusOK
 }
-
-// Set-Cookie.
 
 func hasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
@@ -408,7 +412,7 @@ func isAttributeText(s string) bool {
 			return false
 		}
 	}
-	return len(s) <= maxCookieText
+	return len(s) <= MaxAttribute
 }
 
 func isCookieText(s string) bool {
@@ -417,7 +421,7 @@ func isCookieText(s string) bool {
 			return false
 		}
 	}
-	return len(s) <= maxCookieText
+	return len(s) <= MaxAttribute
 }
 
 // check says what is wrong with the attributes of a cookie of this name, and with which.
@@ -428,7 +432,7 @@ func (a *Attributes) check(name string) (Status, Field) {
 		return ErrAttribute, FieldPath
 	case !isAttributeText(a.Domain):
 		return ErrAttribute, FieldDomain
-	case a.SameSite > SameSiteNone:
+	case !a.SameSite.valid():
 		return ErrBadEnum, FieldSameSite
 	case !a.Secure && a.SameSite == SameSiteNone:
 		return ErrNeedsSecure, FieldSameSite
@@ -444,7 +448,7 @@ func (a *Attributes) check(name string) (Status, Field) {
 	return StatusOK, FieldConfig
 }
 
-func (pure) appendSetCookie(dst []byte, name, value string, attributes *Attributes, maxAge uint32) ([]byte, Status) {
+func (purego) setCookieWrite(dst []byte, name, value string, attributes *Attributes, maxAge uint32) ([]byte, Status) {
 	switch s, _ := attributes.check(name); {
 	case s == ErrBadEnum:
 		return dst, s
@@ -457,10 +461,10 @@ func (pure) appendSetCookie(dst []byte, name, value string, attributes *Attribut
 	case s != StatusOK:
 		return dst, s
 	}
-	return pureSetCookie(dst, name, value, attributes, maxAge), StatusOK
+	return puregoSetCookie(dst, name, value, attributes, maxAge), StatusOK
 }
 
-func pureSetCookie[T string | []byte](dst []byte, name string, value T, a *Attributes, maxAge uint32) []byte {
+func puregoSetCookie[T string | []byte](dst []byte, name string, value T, a *Attributes, maxAge uint32) []byte {
 	dst = append(append(append(dst, name...), '='), value...)
 	path := a.Path
 	if path == "" {

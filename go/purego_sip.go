@@ -2,7 +2,7 @@ package tokenpin
 
 import "math/bits"
 
-// This file and the others called pure_*.go are the backend in pure Go, written from docs/selection.md,
+// This file and the others called purego_*.go are the backend in pure Go, written from docs/selection.md,
 // docs/cookie-format.md and docs/decision.md, in the order of those pages. A build over cgo contains it too, to be
 // compared with the library, and drops it at link.
 

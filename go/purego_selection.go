@@ -14,14 +14,14 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-func pureIdentityHash(identity string) uint64 {
+func puregoIdentityHash(identity string) uint64 {
 	s := newSip(literalKey("tokenpin.v1.acct"), 2, 4)
 	s.text(identity)
 	return s.sum64()
 }
 
-// pureSlot is one slot. State, weight and until are one word, so that they change together: 2, 17 and 45 bits.
-type pureSlot struct {
+// puregoSlot is one slot. State, weight and until are one word, so that they change together: 2, 17 and 45 bits.
+type puregoSlot struct {
 	id   uint64
 	word atomic.Uint64
 }
@@ -34,9 +34,9 @@ func unpacked(word uint64) SlotStatus {
 	return SlotStatus{Until: int64(word & (1<<45 - 1)), Weight: uint32(word >> 45 & (1<<17 - 1)), State: State(word >> 62)}
 }
 
-func (s *pureSlot) status() SlotStatus { return unpacked(s.word.Load()) }
+func (s *puregoSlot) status() SlotStatus { return unpacked(s.word.Load()) }
 
-func (s *pureSlot) vacant() bool { return s.status().State == StateVacant }
+func (s *puregoSlot) vacant() bool { return s.status().State == StateVacant }
 
 // at gives the state that counts at a time.
 func (s SlotStatus) at(now uint64) State {
@@ -48,7 +48,7 @@ func (s SlotStatus) at(now uint64) State {
 
 func (s *SlotStatus) check() Status {
 	switch {
-	case s.State > StateVacant:
+	case !s.State.valid():
 		return ErrBadEnum
 	case s.State == StateVacant:
 		return ErrVacant
@@ -60,11 +60,11 @@ func (s *SlotStatus) check() Status {
 	return StatusOK
 }
 
-// pureSlots are the slots of a token set.
-type pureSlots []pureSlot
+// puregoSlots are the slots of a token set.
+type puregoSlots []puregoSlot
 
-func newPureSlots(config []SlotConfig) (pureSlots, error) {
-	slots := make(pureSlots, len(config))
+func newPuregoSlots(config []SlotConfig) (puregoSlots, error) {
+	slots := make(puregoSlots, len(config))
 	for i := range config {
 		if s := slots[i].init(&config[i]); s != StatusOK {
 			return nil, &ConfigError{s, FieldSlots, i}
@@ -73,12 +73,12 @@ func newPureSlots(config []SlotConfig) (pureSlots, error) {
 	return slots, nil
 }
 
-func (s *pureSlot) init(config *SlotConfig) Status {
+func (s *puregoSlot) init(config *SlotConfig) Status {
 	if config.Status.State == StateVacant && config.Identity == "" {
 		s.word.Store(packed(&SlotStatus{State: StateVacant}))
 		return StatusOK
 	}
-	if config.Status.State > StateVacant {
+	if !config.Status.State.valid() {
 		return ErrBadEnum
 	}
 	if config.Identity == "" {
@@ -87,13 +87,13 @@ func (s *pureSlot) init(config *SlotConfig) Status {
 	if st := config.Status.check(); st != StatusOK {
 		return st
 	}
-	s.id = pureIdentityHash(config.Identity)
+	s.id = puregoIdentityHash(config.Identity)
 	s.word.Store(packed(&config.Status))
 	return StatusOK
 }
 
-func (s pureSlots) set(slot int32, status *SlotStatus) Status {
-	if status.State == StateVacant || s[slot].vacant() && status.State <= StateVacant {
+func (s puregoSlots) setSlot(slot int32, status *SlotStatus) Status {
+	if status.State == StateVacant || s[slot].vacant() && status.State.valid() {
 		return ErrVacant
 	}
 	if st := status.check(); st != StatusOK {
@@ -103,10 +103,10 @@ func (s pureSlots) set(slot int32, status *SlotStatus) Status {
 	return StatusOK
 }
 
-func (s pureSlots) get(slot int32) (SlotStatus, Status) { return s[slot].status(), StatusOK }
+func (s puregoSlots) getSlot(slot int32) (SlotStatus, Status) { return s[slot].status(), StatusOK }
 
-// pureFilter is a Filter, and one more slot that is left out, the pinned one when it cannot serve.
-type pureFilter struct {
+// puregoFilter is a Filter, and one more slot that is left out, the pinned one when it cannot serve.
+type puregoFilter struct {
 	now       uint64
 	tried     []int32
 	anonymous bool
@@ -114,7 +114,7 @@ type pureFilter struct {
 }
 
 // weight is the weight at which a slot competes; 0 if it is no candidate.
-func (f *pureFilter) weight(slots pureSlots, i int32) uint32 {
+func (f *puregoFilter) weight(slots puregoSlots, i int32) uint32 {
 	status := slots[i].status()
 	switch status.at(f.now) {
 	case StateUp:
@@ -131,49 +131,70 @@ func (f *pureFilter) weight(slots pureSlots, i int32) uint32 {
 	return status.Weight
 }
 
-// choose selects. The filter has to be within the slots: a number that is no slot leaves out none.
-func (s pureSlots) choose(strategy Strategy, f *Filter, hash uint64, fnv1a uint32) (int32, Status) {
-	if strategy > StrategyHigressFNV1aModulo {
-		return NoSlot, ErrBadEnum
-	}
-	return s.pick(strategy, &pureFilter{unix(f.Now), f.Tried, f.Anonymous, NoSlot}, hash, fnv1a), StatusOK
-}
-
-func (s pureSlots) chooseBatch(selected []int32, strategy Strategy, f *Filter, hashes []uint64, fnv1as []uint32) Status {
-	if strategy > StrategyHigressFNV1aModulo {
+// selects says whether a strategy selects by a hash.
+func (s Strategy) selects() Status {
+	switch {
+	case !s.valid():
 		return ErrBadEnum
-	}
-	filter := pureFilter{unix(f.Now), f.Tried, f.Anonymous, NoSlot}
-	for i, hash := range hashes {
-		var fnv1a uint32
-		if strategy == StrategyHigressFNV1aModulo {
-			fnv1a = fnv1as[i]
-		}
-		selected[i] = s.pick(strategy, &filter, hash, fnv1a)
+	case s == StrategyHigressFNV1aModulo:
+		return ErrStrategy
 	}
 	return StatusOK
 }
 
-func (s pureSlots) pick(strategy Strategy, f *pureFilter, hash uint64, fnv1a uint32) int32 {
+// selectOne selects. The filter has to be within the slots: a number that is no slot leaves out none.
+func (s puregoSlots) selectOne(strategy Strategy, f *Filter, hash uint64) (int32, Status) {
+	selected := [1]int32{NoSlot}
+	st := s.selectBatch(selected[:], strategy, f, []uint64{hash})
+	return selected[0], st
+}
+
+func (s puregoSlots) selectHigress(f *Filter, hash uint64, key *Key) (int32, Status) {
+	if st := key.check(); st != StatusOK {
+		return NoSlot, st
+	}
+	return s.pickHigress(&puregoFilter{unix(f.Now), f.Tried, f.Anonymous, NoSlot}, hash, key), StatusOK
+}
+
+func (s puregoSlots) selectBatch(selected []int32, strategy Strategy, f *Filter, hashes []uint64) Status {
+	if st := strategy.selects(); st != StatusOK {
+		return st
+	}
+	filter := puregoFilter{unix(f.Now), f.Tried, f.Anonymous, NoSlot}
+	for i, hash := range hashes {
+		selected[i] = s.pick(strategy, &filter, hash)
+	}
+	return StatusOK
+}
+
+// pick selects by jump or by weighted rendezvous.
+func (s puregoSlots) pick(strategy Strategy, f *puregoFilter, hash uint64) int32 {
 	known, knownWeight := NoSlot, uint32(0)
-	switch strategy {
-	case StrategyJump:
-		known = pureJump(hash, int32(len(s)))
+	if strategy == StrategyJump {
+		known = puregoJump(hash, int32(len(s)))
 		knownWeight = f.weight(s, known)
 		if mix(hash^0x9e3779b97f4a7c15)>>48 < uint64(knownWeight) {
 			return known
 		}
-	case StrategyHigressFNV1aModulo:
-		known = s.occupied(fnv1a)
-		if known == NoSlot {
-			return NoSlot
-		}
-		knownWeight = f.weight(s, known)
-		if knownWeight > 0 {
-			return known
-		}
 	}
-	// Every slot's status is read once: that of the slot that turned the key away was.
+	return s.rendezvous(f, hash, known, knownWeight)
+}
+
+// pickHigress selects as Higress does.
+func (s puregoSlots) pickHigress(f *puregoFilter, hash uint64, key *Key) int32 {
+	known := s.occupied(key.fnv1a())
+	if known == NoSlot {
+		return NoSlot
+	}
+	if f.weight(s, known) > 0 {
+		return known
+	}
+	return s.rendezvous(f, hash, known, 0)
+}
+
+// rendezvous is the contest of all candidates. Every slot's status is read once: that of the slot known, which has
+// turned the key away, was.
+func (s puregoSlots) rendezvous(f *puregoFilter, hash uint64, known int32, knownWeight uint32) int32 {
 	best, champion := NoSlot, draw{}
 	for i := range s {
 		weight := knownWeight
@@ -192,7 +213,7 @@ func (s pureSlots) pick(strategy Strategy, f *pureFilter, hash uint64, fnv1a uin
 }
 
 // occupied is the slot numbered fnv1a modulo n among the n that are not vacant.
-func (s pureSlots) occupied(fnv1a uint32) int32 {
+func (s puregoSlots) occupied(fnv1a uint32) int32 {
 	n := uint32(0)
 	for i := range s {
 		if !s[i].vacant() {
@@ -215,7 +236,7 @@ func (s pureSlots) occupied(fnv1a uint32) int32 {
 	return NoSlot // unreachable: which slots are vacant is fixed
 }
 
-func pureJump(key uint64, n int32) int32 {
+func puregoJump(key uint64, n int32) int32 {
 	b, j := int64(-1), int64(0)
 	for j < int64(n) {
 		b = j
@@ -279,14 +300,12 @@ var logTable = sync.OnceValue(func() *[257]uint64 {
 	return table
 })
 
-// Affinity keys.
-
 var keyTags = [...]uint8{KindConsumer: 1, KindAnonymous: 2, KindSession: 3, KindCombined: 4}
 
 func (k *Key) check() Status {
 	short := func(s string) bool { return s != "" && len(s) <= MaxKey }
 	switch {
-	case k.Kind > KindCombined:
+	case !k.Kind.valid():
 		return ErrBadEnum
 	case k.Kind == KindAnonymous && len(k.Key) == 16:
 	case k.Kind != KindAnonymous && short(k.Key) && (k.Kind != KindCombined || short(k.Session)):
@@ -344,24 +363,24 @@ func (k *Key) fnv1a() uint32 {
 	return h
 }
 
-// pure holds the pure functions of the backend in pure Go.
-type pure struct{}
+// purego holds the stateless functions of the backend in pure Go.
+type purego struct{}
 
-func (pure) jump(key uint64, buckets int32) (int32, Status) {
+func (purego) jump(key uint64, buckets int32) (int32, Status) {
 	if buckets < 1 {
 		return 0, ErrBucketCount
 	}
-	return pureJump(key, buckets), StatusOK
+	return puregoJump(key, buckets), StatusOK
 }
 
-func (pure) identityHash(identity string) (uint64, Status) {
+func (purego) identityHash(identity string) (uint64, Status) {
 	if identity == "" {
 		return 0, ErrIdentityEmpty
 	}
-	return pureIdentityHash(identity), StatusOK
+	return puregoIdentityHash(identity), StatusOK
 }
 
-func (pure) keyHash(placementKey *Secret, scope string, key *Key) (uint64, Status) {
+func (purego) keyHash(placementKey *Secret, scope string, key *Key) (uint64, Status) {
 	switch s := key.check(); {
 	case s == ErrBadEnum:
 		return 0, s
@@ -373,11 +392,4 @@ func (pure) keyHash(placementKey *Secret, scope string, key *Key) (uint64, Statu
 		return 0, s
 	}
 	return key.hash(newSipKey((*[16]byte)(placementKey)), scope), StatusOK
-}
-
-func (pure) fnv1a32(key *Key) (uint32, Status) {
-	if s := key.check(); s != StatusOK {
-		return 0, s
-	}
-	return key.fnv1a(), StatusOK
 }

@@ -4,119 +4,48 @@ import (
 	"math"
 	"runtime"
 	"slices"
-	"strings"
 )
 
-// Classification.
-
-var defaultRules = func() (rules []Rule) {
-	for _, pattern := range []string{
-		"responses", "responses/compact", "responses/input_tokens", "conversations", "files", "uploads", "batches",
-		"fine_tuning", "fine_tuning/jobs", "vector_stores", "assistants", "threads", "threads/runs", "containers",
-		"videos", "evals", "messages/batches", "cachedContents",
-	} {
-		rules = append(rules, Rule{pattern, GroupStateful})
-	}
-	for _, pattern := range []string{"chat/completions", "completions", "messages", "messages/count_tokens"} {
-		rules = append(rules, Rule{pattern, GroupPromptCache})
-	}
-	return rules
-}()
-
-func (r *Rule) check() Status {
-	switch {
-	case r.Group > GroupPromptCache:
-		return ErrBadEnum
-	case r.Pattern == "" || slices.Contains(strings.Split(r.Pattern, "/"), ""):
-		return ErrPattern
-	}
-	return StatusOK
-}
-
-func pureClassify(rules []Rule, promptCache bool, method, target string) (Group, bool) {
-	if method == "OPTIONS" || method == "CONNECT" || method == "TRACE" {
-		return GroupStateless, false
-	}
-	if i := strings.IndexAny(target, "?#"); i >= 0 {
-		target = target[:i]
-	}
-	for rest := target; ; {
-		var best *Rule
-		for i := range rules {
-			pattern := rules[i].Pattern
-			if strings.HasPrefix(rest, pattern) && (len(rest) == len(pattern) || rest[len(pattern)] == '/') &&
-				(best == nil || len(pattern) > len(best.Pattern)) {
-				best = &rules[i]
-			}
-		}
-		if best != nil {
-			if best.Group == GroupPromptCache && !promptCache {
-				return GroupStateless, false
-			}
-			behind := strings.TrimLeft(rest[len(best.Pattern):], "/")
-			return best.Group, behind != "" || method == "GET" || method == "HEAD" || method == "DELETE"
-		}
-		i := strings.IndexByte(rest, '/')
-		if i < 0 {
-			return GroupStateless, false
-		}
-		rest = rest[i+1:]
-	}
-}
-
-func (pure) classify(rules []Rule, promptCache bool, method, target string) (Group, bool, Status) {
-	for i := range rules {
-		if s := rules[i].check(); s != StatusOK {
-			return 0, false, s
-		}
-	}
-	if len(rules) == 0 {
-		rules = defaultRules
-	}
-	group, existing := pureClassify(rules, promptCache, method, target)
-	return group, existing, StatusOK
-}
-
-// pureAffinity is an affinity in pure Go.
-type pureAffinity struct {
+// puregoAffinity is an affinity in pure Go.
+type puregoAffinity struct {
 	config       Config // without secrets and lists
 	placementKey *sipKey
-	ring         pureRing
-	slots        pureSlots
+	ring         puregoRing
+	slots        puregoSlots
 	index        map[uint64]int32 // from the identity hash to the slot
 	occupied     int
 	limits       Limits
 	name         string // of the configured scope
 	rules        []Rule
-	digest       uint64
+	configured   uint64 // the fingerprint
 }
 
-// pureSecrets is what is wiped when an affinity is out of reach.
-type pureSecrets struct {
+// puregoSecrets is what is wiped when an affinity is out of reach.
+type puregoSecrets struct {
 	placementKey sipKey
 	keys         [MaxCookieKeys]ringKey
 }
 
-func newPureAffinity(config *Config) (*pureAffinity, error) {
-	secrets := new(pureSecrets)
-	a := &pureAffinity{config: *config, placementKey: &secrets.placementKey, ring: pureRing{&secrets.keys}}
+func newPuregoAffinity(config *Config) (*puregoAffinity, error) {
+	secrets := new(puregoSecrets)
+	a := &puregoAffinity{config: *config, placementKey: &secrets.placementKey, ring: puregoRing{&secrets.keys}}
 	// What holds secrets, or what the caller may change.
 	a.config.PlacementKey, a.config.CookieKeys, a.config.Slots, a.config.Rules = Secret{}, nil, nil, nil
 	if err := a.init(config); err != nil {
 		return nil, err
 	}
-	runtime.AddCleanup(a, func(secrets *pureSecrets) { *secrets = pureSecrets{} }, secrets)
+	runtime.AddCleanup(a, func(secrets *puregoSecrets) { *secrets = puregoSecrets{} }, secrets)
 	return a, nil
 }
 
-func (a *pureAffinity) init(c *Config) error {
+func (a *puregoAffinity) init(c *Config) error {
 	refused := func(s Status, field Field, index int) error { return &ConfigError{s, field, index} }
 	switch {
-	case c.Strategy > StrategyHigressFNV1aModulo:
+	case !c.Strategy.valid():
 		return refused(ErrBadEnum, FieldStrategy, 0)
-	case c.PolicyExisting > PolicyFallbackWithoutUpdate:
+	case !c.PolicyExisting.valid():
 		return refused(ErrBadEnum, FieldPolicyExisting, 0)
-	case c.PolicyNew > PolicyFallbackWithoutUpdate:
+	case !c.PolicyNew.valid():
 		return refused(ErrBadEnum, FieldPolicyNew, 0)
 	case c.PlacementKey == Secret{}:
 		return refused(ErrZeroSecret, FieldPlacementKey, 0)
@@ -133,7 +62,7 @@ func (a *pureAffinity) init(c *Config) error {
 	}
 	a.name = c.CookieName
 	if a.name == "" {
-		a.name = pureDefaultName(c.Scope)
+		a.name = puregoDefaultName(c.Scope)
 	}
 	if s, field := c.Attributes.check(a.name); s != StatusOK {
 		return refused(s, field, 0)
@@ -151,7 +80,7 @@ func (a *pureAffinity) init(c *Config) error {
 		return err
 	}
 	*a.placementKey = newSipKey((*[16]byte)(&c.PlacementKey))
-	slots, err := newPureSlots(c.Slots)
+	slots, err := newPuregoSlots(c.Slots)
 	if err != nil {
 		return err
 	}
@@ -167,11 +96,11 @@ func (a *pureAffinity) init(c *Config) error {
 		a.occupied++
 	}
 	a.limits = Limits{c.Skew, c.MaxLife, c.MaxIdle, a.refreshInterval()}
-	a.digest = a.configFingerprint()
+	a.configured = a.configFingerprint()
 	return nil
 }
 
-func (a *pureAffinity) refreshInterval() uint32 {
+func (a *puregoAffinity) refreshInterval() uint32 {
 	c := &a.config
 	auto := c.MaxAge == MaxAgeAuto
 	switch {
@@ -194,7 +123,7 @@ func flag(on bool) uint8 {
 	return 0
 }
 
-func (a *pureAffinity) configFingerprint() uint64 {
+func (a *puregoAffinity) configFingerprint() uint64 {
 	c := &a.config
 	s := newSip(*a.placementKey, 2, 4)
 	s.text("tokenpin.v1.conf")
@@ -219,9 +148,9 @@ func (a *pureAffinity) configFingerprint() uint64 {
 	return s.sum64()
 }
 
-func (a *pureAffinity) fingerprint() uint64 { return a.digest }
+func (a *puregoAffinity) fingerprint() uint64 { return a.configured }
 
-func (a *pureAffinity) liveFingerprint(now int64) uint64 {
+func (a *puregoAffinity) liveFingerprint(now int64) uint64 {
 	s := newSip(literalKey("tokenpin.v1.live"), 2, 4)
 	for i := range a.slots {
 		status := a.slots[i].status()
@@ -231,41 +160,41 @@ func (a *pureAffinity) liveFingerprint(now int64) uint64 {
 	return s.sum64()
 }
 
-func (a *pureAffinity) setSlot(slot int32, status *SlotStatus) Status {
-	if status.State > StateVacant {
+func (a *puregoAffinity) setSlot(slot int32, status *SlotStatus) Status {
+	if !status.State.valid() {
 		return ErrBadEnum
 	}
 	if slot < 0 || int(slot) >= len(a.slots) {
 		return ErrSlotRange
 	}
-	return a.slots.set(slot, status)
+	return a.slots.setSlot(slot, status)
 }
 
-func (a *pureAffinity) slot(slot int32) (SlotStatus, uint64, Status) {
+func (a *puregoAffinity) getSlot(slot int32) (SlotStatus, uint64, Status) {
 	if slot < 0 || int(slot) >= len(a.slots) {
 		return SlotStatus{}, 0, ErrSlotRange
 	}
 	return a.slots[slot].status(), a.slots[slot].id, StatusOK
 }
 
-func (a *pureAffinity) find(identity string) (int32, Status) {
+func (a *puregoAffinity) find(identity string) (int32, Status) {
 	if identity == "" {
 		return NoSlot, ErrIdentityEmpty
 	}
-	return a.at(pureIdentityHash(identity)), StatusOK
+	return a.at(puregoIdentityHash(identity)), StatusOK
 }
 
 // at gives the slot with an identity hash.
-func (a *pureAffinity) at(pin uint64) int32 {
+func (a *puregoAffinity) at(pin uint64) int32 {
 	if slot, ok := a.index[pin]; ok {
 		return slot
 	}
 	return NoSlot
 }
 
-func (a *pureAffinity) capacity() int { return len(a.slots) }
+func (a *puregoAffinity) capacity() int { return len(a.slots) }
 
-func (a *pureAffinity) cookieName(scope string) (string, Status) {
+func (a *puregoAffinity) cookieName(scope string) (string, Status) {
 	if len(scope) > MaxScope {
 		return "", ErrScopeLength
 	}
@@ -274,17 +203,12 @@ func (a *pureAffinity) cookieName(scope string) (string, Status) {
 }
 
 // nameFor gives the cookie's name for a request's scope, and its suffix where it follows that scope.
-func (a *pureAffinity) nameFor(scope string) (name string, suffix [4]byte, suffixed bool) {
+func (a *puregoAffinity) nameFor(scope string) (name string, suffix [4]byte, suffixed bool) {
 	if a.config.CookieName != "" || scope == "" {
 		return a.name, suffix, false
 	}
 	suffix = nameSuffix(scope)
 	return suffixedName(suffix), suffix, true
-}
-
-func (a *pureAffinity) classify(method, target string) (Group, bool, Status) {
-	group, existing := pureClassify(a.rules, a.config.PromptCache, method, target)
-	return group, existing, StatusOK
 }
 
 // readKey is what rule 2 makes of a header's values.
@@ -313,7 +237,7 @@ func readKey(values []string, trusted bool) (string, KeyReason) {
 }
 
 // keyOf is rule 2. The key's kind is KindAnonymous if there is none.
-func (a *pureAffinity) keyOf(r *Request) (key Key, reason KeyReason) {
+func (a *puregoAffinity) keyOf(r *Request) (key Key, reason KeyReason) {
 	consumer, consumerReason := readKey(r.Consumers, r.ConsumerTrusted)
 	session, sessionReason := "", KeyReasonAbsent
 	if a.config.CombineKeys || consumer == "" {
@@ -349,10 +273,8 @@ type reading struct {
 	unknownVersion bool
 }
 
-func usable(v Verdict) bool { return v >= VerdictValid }
-
 // readCookies is rule 3.
-func (a *pureAffinity) readCookies(r *Request, name, scope string, key *Key, now uint64) (found reading) {
+func (a *puregoAffinity) readCookies(r *Request, name, scope string, key *Key, now uint64) (found reading) {
 	tags := maxTags
 	look := func(value string) {
 		var cookie Cookie
@@ -369,7 +291,7 @@ func (a *pureAffinity) readCookies(r *Request, name, scope string, key *Key, now
 			}
 		case usable(verdict):
 			found.verdict, found.cookie = verdict, cookie
-		case verdict > found.verdict && !usable(found.verdict):
+		case !usable(found.verdict) && rank(verdict) > rank(found.verdict):
 			found.verdict = verdict
 		}
 	}
@@ -386,17 +308,23 @@ func (a *pureAffinity) readCookies(r *Request, name, scope string, key *Key, now
 	return found
 }
 
-func (a *pureAffinity) selectFor(key *Key, scope string, filter *pureFilter) int32 {
+func (a *puregoAffinity) selectFor(key *Key, scope string, filter *puregoFilter) int32 {
 	filter.anonymous = key.Kind == KindAnonymous
-	var fnv1a uint32
+	hash := key.hash(*a.placementKey, scope)
 	if a.config.Strategy == StrategyHigressFNV1aModulo {
-		fnv1a = key.fnv1a()
+		return a.slots.pickHigress(filter, hash, key)
 	}
-	return a.slots.pick(a.config.Strategy, filter, key.hash(*a.placementKey, scope), fnv1a)
+	return a.slots.pick(a.config.Strategy, filter, hash)
 }
 
-func (a *pureAffinity) decide(r *Request, d *Decision) Status {
-	if r.HasGroup && r.Group > GroupPromptCache {
+func (a *puregoAffinity) decide(r *Request, d *Decision) Status {
+	s := a.rule(r, d)
+	d.MayMove = mayMove(d)
+	return s
+}
+
+func (a *puregoAffinity) rule(r *Request, d *Decision) Status {
+	if r.HasGroup && !r.Group.valid() {
 		return ErrBadEnum
 	}
 	if len(r.Scope) > MaxScope {
@@ -412,15 +340,15 @@ func (a *pureAffinity) decide(r *Request, d *Decision) Status {
 	if scope == "" {
 		scope = c.Scope
 	}
-	group, existing := r.Group, r.Existing
+	group, existing := r.Group, reads(r.Method)
 	if !r.HasGroup {
-		var names bool
-		group, names = pureClassify(a.rules, c.PromptCache, r.Method, r.Target)
-		existing = existing || names
+		group, existing = puregoClassify(a.rules, c.PromptCache, r.Method, r.Target)
 	}
+	existing = existing || r.Existing
 	now := unix(r.Now)
-	filter := &pureFilter{now: now, tried: r.Tried, without: NoSlot}
-	*d = Decision{digest: a.digest, Slot: NoSlot, Outcome: OutcomeNone, KeyReason: KeyReasonAbsent}
+	filter := &puregoFilter{now: now, tried: r.Tried, without: NoSlot}
+	*d = Decision{fingerprint: a.configured, Slot: NoSlot, Outcome: OutcomeNone, KeyReason: KeyReasonAbsent,
+		Existing: existing}
 	noEntropy := r.Entropy == [16]byte{}
 
 	// place is rule 7, and says whether there is a candidate.
@@ -428,6 +356,7 @@ func (a *pureAffinity) decide(r *Request, d *Decision) Status {
 		d.Slot = a.selectFor(key, scope, filter)
 		switch {
 		case d.Slot == NoSlot:
+			d.RetryAfter = a.soonest(key, NoSlot, now)
 			return false
 		case len(r.Tried) > 0:
 			d.Outcome = OutcomeRetried
@@ -537,11 +466,13 @@ func (a *pureAffinity) decide(r *Request, d *Decision) Status {
 		}
 		if policy == PolicyFailFast {
 			d.Outcome = OutcomeRejected
+			d.RetryAfter, _ = a.slots[p].wait(k, now)
 			return StatusOK
 		}
 		filter.without = p
 		d.Slot = a.selectFor(k, scope, filter)
 		if d.Slot == NoSlot {
+			d.RetryAfter = a.soonest(k, p, now)
 			return StatusOK
 		}
 		if policy == PolicyFallbackAndUpdate && group == GroupStateful && !existing && getsCookies {
@@ -590,7 +521,7 @@ func (a *pureAffinity) decide(r *Request, d *Decision) Status {
 }
 
 // maxAge is Max-Age for a cookie of this age.
-func (a *pureAffinity) maxAge(age uint64) uint32 {
+func (a *puregoAffinity) maxAge(age uint64) uint32 {
 	c := &a.config
 	if c.MaxAge != MaxAgeAuto {
 		return c.MaxAge
@@ -605,10 +536,50 @@ func (a *pureAffinity) maxAge(age uint64) uint32 {
 	return least
 }
 
-// finish is rule 9.
-func (a *pureAffinity) finish(dst []byte, d *Decision, status uint16) ([]byte, Answer, Status) {
+// mayMove is the first half of rule 9.
+func mayMove(d *Decision) bool {
+	if d.Outcome != OutcomePlaced && d.Outcome != OutcomeRetried {
+		return false
+	}
+	switch d.Source {
+	case SourceStateless, SourceNone, SourceMinted:
+		return true
+	}
+	return d.hasCookie && !d.Existing
+}
+
+// soonest is the second half of rule 9: the least wait. pinned counts at any weight.
+func (a *puregoAffinity) soonest(key *Key, pinned int32, now uint64) uint32 {
+	least, known := uint32(0), false
+	for i := range a.slots {
+		if int32(i) != pinned && a.slots[i].status().Weight == 0 {
+			continue
+		}
+		if wait, ok := a.slots[i].wait(key, now); ok && (!known || wait < least) {
+			least, known = wait, true
+		}
+	}
+	return least
+}
+
+// wait is in how many seconds a slot can serve a key, if ever.
+func (s *puregoSlot) wait(key *Key, now uint64) (seconds uint32, ever bool) {
+	status := s.status()
+	switch state := status.at(now); {
+	case state == StateVacant:
+		return 0, false
+	case state == StateUp || state == StateDraining && key.Kind != KindAnonymous:
+		return 0, true
+	case status.Until == 0:
+		return 0, false
+	}
+	return uint32(min(uint64(status.Until)-now, math.MaxUint32)), true
+}
+
+// finish is rule 10.
+func (a *puregoAffinity) finish(dst []byte, d *Decision, status uint16) ([]byte, Answer, Status) {
 	switch {
-	case d.digest != a.digest:
+	case d.fingerprint != a.configured:
 		return dst, AnswerNothing, ErrStale
 	case !d.hasCookie || status < a.config.SuccessFirst || status > a.config.SuccessLast:
 		return dst, AnswerNothing, StatusOK
@@ -619,5 +590,5 @@ func (a *pureAffinity) finish(dst []byte, d *Decision, status uint16) ([]byte, A
 	if d.hasSuffix {
 		name = suffixedName(d.suffix)
 	}
-	return pureSetCookie(dst, name, d.value[:], &a.config.Attributes, d.maxAge), AnswerSetCookie, StatusOK
+	return puregoSetCookie(dst, name, d.value[:], &a.config.Attributes, d.maxAge), AnswerSetCookie, StatusOK
 }
