@@ -99,114 +99,8 @@
  */
 #define TOKENPIN_AFFINITY_ALIGN 16
 
-/**
- * What a slot does.
- */
-enum tokenpin_state
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint8_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    /**
-     * Serves everyone.
-     */
-    TOKENPIN_STATE_UP = 0,
-    /**
-     * Keeps the sessions it has; anonymous newcomers go elsewhere.
-     */
-    TOKENPIN_STATE_DRAINING = 1,
-    /**
-     * Serves nobody.
-     */
-    TOKENPIN_STATE_DOWN = 2,
-    /**
-     * Holds no account. Fixed when the slot is made.
-     */
-    TOKENPIN_STATE_VACANT = 3,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum tokenpin_state tokenpin_state;
-#else
-typedef uint8_t tokenpin_state;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-/**
- * The enums that `tokenpin_enum_name` knows.
- */
-enum tokenpin_enum
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    /**
-     * `tokenpin_status`
-     */
-    TOKENPIN_ENUM_STATUS = 0,
-    /**
-     * `tokenpin_field`
-     */
-    TOKENPIN_ENUM_FIELD = 1,
-    /**
-     * `tokenpin_kind`
-     */
-    TOKENPIN_ENUM_KIND = 2,
-    /**
-     * `tokenpin_state`
-     */
-    TOKENPIN_ENUM_STATE = 3,
-    /**
-     * `tokenpin_strategy`
-     */
-    TOKENPIN_ENUM_STRATEGY = 4,
-    /**
-     * `tokenpin_role`
-     */
-    TOKENPIN_ENUM_ROLE = 5,
-    /**
-     * `tokenpin_verdict`
-     */
-    TOKENPIN_ENUM_VERDICT = 6,
-    /**
-     * `tokenpin_same_site`
-     */
-    TOKENPIN_ENUM_SAME_SITE = 7,
-    /**
-     * `tokenpin_group`
-     */
-    TOKENPIN_ENUM_GROUP = 8,
-    /**
-     * `tokenpin_policy`
-     */
-    TOKENPIN_ENUM_POLICY = 9,
-    /**
-     * `tokenpin_source`
-     */
-    TOKENPIN_ENUM_SOURCE = 10,
-    /**
-     * `tokenpin_outcome`
-     */
-    TOKENPIN_ENUM_OUTCOME = 11,
-    /**
-     * `tokenpin_pin_state`
-     */
-    TOKENPIN_ENUM_PIN_STATE = 12,
-    /**
-     * `tokenpin_key_reason`
-     */
-    TOKENPIN_ENUM_KEY_REASON = 13,
-    /**
-     * `tokenpin_answer`
-     */
-    TOKENPIN_ENUM_ANSWER = 14,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum tokenpin_enum tokenpin_enum;
-#else
-typedef int32_t tokenpin_enum;
-#endif // __STDC_VERSION__ >= 202311L
+#ifdef __cplusplus
+extern "C" {
 #endif // __cplusplus
 
 /**
@@ -381,6 +275,419 @@ typedef int32_t tokenpin_status;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+/* -------------------------------------------------------------------------
+ * Chapter 1: the affinity. Built once, in memory of the caller or of `malloc`.
+ * ------------------------------------------------------------------------- */
+
+/**
+ * What a cookie key is used for.
+ */
+enum tokenpin_role
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Signs new cookies, and its cookies are valid. Exactly one key of a ring.
+     */
+    TOKENPIN_ROLE_SIGN = 0,
+    /**
+     * Its cookies are valid and left alone.
+     */
+    TOKENPIN_ROLE_ACCEPT = 1,
+    /**
+     * Its cookies are valid and issued anew with the signing key.
+     */
+    TOKENPIN_ROLE_RETIRE = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_role tokenpin_role;
+#else
+typedef uint8_t tokenpin_role;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * One key of the cookie key ring.
+ */
+typedef struct tokenpin_cookie_key {
+    /**
+     * The number that cookies carry to say which key signed them.
+     */
+    uint8_t id;
+    /**
+     * A `tokenpin_role`.
+     */
+    uint8_t role;
+    /**
+     * The secret.
+     */
+    uint8_t secret[16];
+} tokenpin_cookie_key;
+
+/**
+ * Borrowed bytes. `(NULL, 0)` is empty.
+ */
+typedef struct tokenpin_bytes {
+    /**
+     * The first byte.
+     */
+    const void *ptr;
+    /**
+     * The number of bytes.
+     */
+    size_t len;
+} tokenpin_bytes;
+
+/**
+ * What a slot does.
+ */
+enum tokenpin_state
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Serves everyone.
+     */
+    TOKENPIN_STATE_UP = 0,
+    /**
+     * Keeps the sessions it has; anonymous newcomers go elsewhere.
+     */
+    TOKENPIN_STATE_DRAINING = 1,
+    /**
+     * Serves nobody.
+     */
+    TOKENPIN_STATE_DOWN = 2,
+    /**
+     * Holds no account. Fixed when the slot is made.
+     */
+    TOKENPIN_STATE_VACANT = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_state tokenpin_state;
+#else
+typedef uint8_t tokenpin_state;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * State, weight and until of a slot.
+ */
+typedef struct tokenpin_slot_status {
+    /**
+     * The unix second from which a draining or down slot counts as up again; 0 for never.
+     * At most 2^45-1.
+     */
+    uint64_t until;
+    /**
+     * 0 to 65536; 65536 is always, 0 takes no session that is not pinned to the slot.
+     */
+    uint32_t weight;
+    /**
+     * A `tokenpin_state`.
+     */
+    uint8_t state;
+} tokenpin_slot_status;
+
+/**
+ * One slot of a configuration.
+ */
+typedef struct tokenpin_slot_config {
+    /**
+     * The bytes that name the account, unique in the set. Empty for a vacant slot.
+     */
+    struct tokenpin_bytes identity;
+    /**
+     * The first status. Of a vacant slot the state is `TOKENPIN_STATE_VACANT`, and the rest is
+     * not looked at.
+     */
+    struct tokenpin_slot_status status;
+} tokenpin_slot_config;
+
+/**
+ * When a browser sends the cookie across sites.
+ */
+enum tokenpin_same_site
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * On top-level navigation only. The default.
+     */
+    TOKENPIN_SAME_SITE_LAX = 0,
+    /**
+     * Never.
+     */
+    TOKENPIN_SAME_SITE_STRICT = 1,
+    /**
+     * Always; needs `Secure`.
+     */
+    TOKENPIN_SAME_SITE_NONE = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_same_site tokenpin_same_site;
+#else
+typedef uint8_t tokenpin_same_site;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * The attributes of the cookie.
+ */
+typedef struct tokenpin_attributes {
+    /**
+     * `Path`; empty for `/`.
+     */
+    struct tokenpin_bytes path;
+    /**
+     * `Domain`; empty for none.
+     */
+    struct tokenpin_bytes domain;
+    /**
+     * 1 for `Secure`.
+     */
+    uint8_t secure;
+    /**
+     * 1 for `HttpOnly`.
+     */
+    uint8_t http_only;
+    /**
+     * A `tokenpin_same_site`.
+     */
+    uint8_t same_site;
+    /**
+     * 1 for `Partitioned`.
+     */
+    uint8_t partitioned;
+} tokenpin_attributes;
+
+/**
+ * How an API treats accounts.
+ */
+enum tokenpin_group
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Any account will do.
+     */
+    TOKENPIN_GROUP_STATELESS = 0,
+    /**
+     * State lives inside the account.
+     */
+    TOKENPIN_GROUP_STATEFUL = 1,
+    /**
+     * Any account will do, and the one with the warm prompt cache does it cheaper.
+     */
+    TOKENPIN_GROUP_PROMPT_CACHE = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_group tokenpin_group;
+#else
+typedef uint8_t tokenpin_group;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * One row of a classification table.
+ */
+typedef struct tokenpin_rule {
+    /**
+     * One or more path segments, such as `files` or `messages/batches`.
+     */
+    struct tokenpin_bytes pattern;
+    /**
+     * A `tokenpin_group`.
+     */
+    uint8_t group;
+} tokenpin_rule;
+
+/**
+ * How a slot is selected.
+ */
+enum tokenpin_strategy
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * The jump consistent hash gives the home slot; weighted rendezvous takes over
+     * where the home slot does not serve. The default.
+     */
+    TOKENPIN_STRATEGY_JUMP = 0,
+    /**
+     * Only weighted rendezvous: insensitive to the order of the list and to deletions
+     * in its middle; cost grows with the number of slots.
+     */
+    TOKENPIN_STRATEGY_RENDEZVOUS = 1,
+    /**
+     * What Higress ai-proxy does: FNV-1a modulo the number of accounts. For migration
+     * only: anyone can aim a key at a slot, and changing the list moves most sessions.
+     */
+    TOKENPIN_STRATEGY_HIGRESS_FNV1A_MODULO = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_strategy tokenpin_strategy;
+#else
+typedef uint8_t tokenpin_strategy;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What to do with a pinned request whose token is down or was tried.
+ */
+enum tokenpin_policy
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Refuse: another account would not know the state.
+     */
+    TOKENPIN_POLICY_FAIL_FAST = 0,
+    /**
+     * Select another token, and pin the session to it if the request creates state
+     * there and succeeds.
+     */
+    TOKENPIN_POLICY_FALLBACK_AND_UPDATE = 1,
+    /**
+     * Select another token for this request; the session returns when its own recovers.
+     */
+    TOKENPIN_POLICY_FALLBACK_WITHOUT_UPDATE = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_policy tokenpin_policy;
+#else
+typedef uint8_t tokenpin_policy;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Everything that an affinity is built from. `tokenpin_config_init` sets the defaults; then
+ * placement key, cookie keys and slots have to be set. All of it is copied.
+ */
+typedef struct tokenpin_config {
+    /**
+     * `sizeof(tokenpin_config)`, by which a library knows the fields that a program knows. A
+     * library takes every size from that of its first version on.
+     */
+    size_t size;
+    /**
+     * The cookie key ring, 1 to 8 keys.
+     */
+    const struct tokenpin_cookie_key *cookie_keys;
+    /**
+     * The number of cookie keys.
+     */
+    size_t cookie_key_count;
+    /**
+     * The slots, 1 to 2^31-1.
+     */
+    const struct tokenpin_slot_config *slots;
+    /**
+     * The capacity: the number of slots, vacant ones included.
+     */
+    size_t slot_count;
+    /**
+     * The default scope, 0 to 1024 bytes.
+     */
+    struct tokenpin_bytes scope;
+    /**
+     * The cookie's name; empty for the default name of the request's scope.
+     */
+    struct tokenpin_bytes cookie_name;
+    /**
+     * The cookie's attributes.
+     */
+    struct tokenpin_attributes attributes;
+    /**
+     * The classification table; `(NULL, 0)` for the default table.
+     */
+    const struct tokenpin_rule *rules;
+    /**
+     * The number of its rows.
+     */
+    size_t rule_count;
+    /**
+     * `Max-Age` in seconds; 0 for a session cookie; `TOKENPIN_MAX_AGE_AUTO`, the default, for
+     * as long as the cookie can be valid.
+     */
+    uint32_t max_age;
+    /**
+     * Tolerance for clocks that run ahead, in seconds. Default 300.
+     */
+    uint32_t skew;
+    /**
+     * The longest life of a cookie since its first issue, in seconds; 0 for no limit. Default 30
+     * days.
+     */
+    uint32_t max_life;
+    /**
+     * The longest time between refreshes of a cookie, in seconds; 0, the default, for no limit.
+     */
+    uint32_t max_idle;
+    /**
+     * The first response status on which a cookie is set. Default 200.
+     */
+    uint16_t success_first;
+    /**
+     * The last one. Default 299.
+     */
+    uint16_t success_last;
+    /**
+     * Decides the mapping of keys. The same on all replicas; not all zero.
+     */
+    uint8_t placement_key[16];
+    /**
+     * A `tokenpin_strategy`. Default jump.
+     */
+    uint8_t strategy;
+    /**
+     * A `tokenpin_policy`, for requests that name existing state. Default fail_fast.
+     */
+    uint8_t policy_existing;
+    /**
+     * A `tokenpin_policy`, for all others. Default fallback_and_update.
+     */
+    uint8_t policy_new;
+    /**
+     * 1: use consumer and session key together where a request has both. Default 0.
+     */
+    uint8_t combine_keys;
+    /**
+     * 1: reject a request whose key is untrusted, ambiguous or too long. Default 0: try the
+     * next source.
+     */
+    uint8_t reject_bad_keys;
+    /**
+     * 1: give cookies to sessions that have a key. Default 0.
+     */
+    uint8_t keyed_cookies;
+    /**
+     * 1: mint cookies also where only one slot holds an account. Default 0.
+     */
+    uint8_t mint_single;
+    /**
+     * 1: give affinity to the prompt-cache group too. Default 0.
+     */
+    uint8_t prompt_cache;
+} tokenpin_config;
+
+/**
+ * Sets a configuration to the defaults. `size` is `sizeof(tokenpin_config)`; what a newer header
+ * has beyond this library's fields is set to zero.
+ */
+int32_t tokenpin_config_init(struct tokenpin_config *config, size_t size);
+
 /**
  * The part of a configuration that an error is about.
  */
@@ -495,248 +802,231 @@ typedef uint8_t tokenpin_field;
 #endif // __cplusplus
 
 /**
- * What an affinity key is made of, and what a cookie belongs to. The numbers are the
- * low nibble of a cookie's first byte.
+ * Why a configuration was refused, and where.
  */
-enum tokenpin_kind
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint8_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
+typedef struct tokenpin_config_error {
     /**
-     * A random id that a cookie carries.
+     * What is wrong: a `tokenpin_status`.
      */
-    TOKENPIN_KIND_ANONYMOUS = 0,
+    int32_t status;
     /**
-     * A consumer name.
+     * The part of the configuration: a `tokenpin_field`.
      */
-    TOKENPIN_KIND_CONSUMER = 1,
+    uint32_t field;
     /**
-     * A session key.
+     * The position within it, 0 for single values.
      */
-    TOKENPIN_KIND_SESSION = 2,
-    /**
-     * A consumer name and a session key.
-     */
-    TOKENPIN_KIND_COMBINED = 3,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum tokenpin_kind tokenpin_kind;
-#else
-typedef uint8_t tokenpin_kind;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
+    uint64_t index;
+} tokenpin_config_error;
 
 /**
- * How a slot is selected.
+ * The size of the memory that an affinity of this configuration needs, in bytes. Checks only
+ * what the size depends on. `error` may be NULL; if it is not, it says what was refused.
  */
-enum tokenpin_strategy
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint8_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    /**
-     * The jump consistent hash gives the home slot; weighted rendezvous takes over
-     * where the home slot does not serve. The default.
-     */
-    TOKENPIN_STRATEGY_JUMP = 0,
-    /**
-     * Only weighted rendezvous: insensitive to the order of the list and to deletions
-     * in its middle; cost grows with the number of slots.
-     */
-    TOKENPIN_STRATEGY_RENDEZVOUS = 1,
-    /**
-     * What Higress ai-proxy does: FNV-1a modulo the number of accounts. For migration
-     * only: anyone can aim a key at a slot, and changing the list moves most sessions.
-     */
-    TOKENPIN_STRATEGY_HIGRESS_FNV1A_MODULO = 2,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum tokenpin_strategy tokenpin_strategy;
-#else
-typedef uint8_t tokenpin_strategy;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
+int32_t tokenpin_affinity_size(const struct tokenpin_config *config,
+                               size_t *size,
+                               struct tokenpin_config_error *error);
 
 /**
- * What a cookie key is used for.
+ * A handle: private, and shared between threads without locks.
  */
-enum tokenpin_role
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint8_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    /**
-     * Signs new cookies, and its cookies are valid. Exactly one key of a ring.
-     */
-    TOKENPIN_ROLE_SIGN = 0,
-    /**
-     * Its cookies are valid and left alone.
-     */
-    TOKENPIN_ROLE_ACCEPT = 1,
-    /**
-     * Its cookies are valid and issued anew with the signing key.
-     */
-    TOKENPIN_ROLE_RETIRE = 2,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum tokenpin_role tokenpin_role;
-#else
-typedef uint8_t tokenpin_role;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
+typedef struct tokenpin_affinity tokenpin_affinity;
 
 /**
- * What came of reading a cookie.
+ * Builds an affinity in `memory`, which is aligned to `TOKENPIN_AFFINITY_ALIGN` and has `size`
+ * bytes, at least what `tokenpin_affinity_size` says, apart from the configuration and all that
+ * it points to. It must stay where it is;
+ * `tokenpin_affinity_wipe` ends its life.
+ *
+ * `affinity` receives the handle. `error` may be NULL; if it is not, it says what was refused,
+ * and at which field and element. The configuration is copied and may go. Where it is refused,
+ * the memory may have been written to, but holds nothing secret.
  */
-enum tokenpin_verdict
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint8_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    /**
-     * There was no cookie, or none was looked for.
-     */
-    TOKENPIN_VERDICT_ABSENT = 0,
-    /**
-     * Not 67 base64url characters with zero trailing bits, or of an undefined kind.
-     */
-    TOKENPIN_VERDICT_MALFORMED = 1,
-    /**
-     * Of another version of this format.
-     */
-    TOKENPIN_VERDICT_UNKNOWN_VERSION = 2,
-    /**
-     * Signed by a key that is not in the ring.
-     */
-    TOKENPIN_VERDICT_UNKNOWN_KEY = 3,
-    /**
-     * Forged, damaged, or made for another name, scope or affinity key.
-     */
-    TOKENPIN_VERDICT_BAD_TAG = 4,
-    /**
-     * Genuine, but of another kind than the request.
-     */
-    TOKENPIN_VERDICT_OTHER_KEY = 5,
-    /**
-     * Issued or refreshed later than now plus the skew.
-     */
-    TOKENPIN_VERDICT_NOT_YET_VALID = 6,
-    /**
-     * Issued longer ago than the maximum life.
-     */
-    TOKENPIN_VERDICT_EXPIRED_LIFE = 7,
-    /**
-     * Refreshed longer ago than the maximum idle time.
-     */
-    TOKENPIN_VERDICT_EXPIRED_IDLE = 8,
-    /**
-     * Usable.
-     */
-    TOKENPIN_VERDICT_VALID = 9,
-    /**
-     * Usable, and due for a refresh.
-     */
-    TOKENPIN_VERDICT_REFRESH_DUE = 10,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum tokenpin_verdict tokenpin_verdict;
-#else
-typedef uint8_t tokenpin_verdict;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
+int32_t tokenpin_affinity_init(void *memory,
+                               size_t size,
+                               const struct tokenpin_config *config,
+                               struct tokenpin_affinity **affinity,
+                               struct tokenpin_config_error *error);
 
 /**
- * When a browser sends the cookie across sites.
+ * Builds an affinity in memory of one `malloc`. `tokenpin_affinity_free` ends its life.
+ * Otherwise like `tokenpin_affinity_init`.
  */
-enum tokenpin_same_site
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint8_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    /**
-     * On top-level navigation only. The default.
-     */
-    TOKENPIN_SAME_SITE_LAX = 0,
-    /**
-     * Never.
-     */
-    TOKENPIN_SAME_SITE_STRICT = 1,
-    /**
-     * Always; needs `Secure`.
-     */
-    TOKENPIN_SAME_SITE_NONE = 2,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum tokenpin_same_site tokenpin_same_site;
-#else
-typedef uint8_t tokenpin_same_site;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
+int32_t tokenpin_affinity_new(const struct tokenpin_config *config,
+                              struct tokenpin_affinity **affinity,
+                              struct tokenpin_config_error *error);
 
 /**
- * How an API treats accounts.
+ * Ends the life of an affinity of `tokenpin_affinity_init` and wipes its memory, which stays
+ * the caller's. No thread may be using it. NULL, and an affinity that is wiped already, are fine.
  */
-enum tokenpin_group
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint8_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    /**
-     * Any account will do.
-     */
-    TOKENPIN_GROUP_STATELESS = 0,
-    /**
-     * State lives inside the account.
-     */
-    TOKENPIN_GROUP_STATEFUL = 1,
-    /**
-     * Any account will do, and the one with the warm prompt cache does it cheaper.
-     */
-    TOKENPIN_GROUP_PROMPT_CACHE = 2,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum tokenpin_group tokenpin_group;
-#else
-typedef uint8_t tokenpin_group;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
+void tokenpin_affinity_wipe(struct tokenpin_affinity *affinity);
 
 /**
- * What to do with a pinned request whose token is down or was tried.
+ * Ends the life of an affinity of `tokenpin_affinity_new`: wipes its memory and frees it.
+ * No thread may be using it. NULL is fine.
  */
-enum tokenpin_policy
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint8_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
+void tokenpin_affinity_free(struct tokenpin_affinity *affinity);
+
+/**
+ * Changes state, weight and until of a slot atomically. Safe while other threads decide, and never
+ * waits.
+ */
+int32_t tokenpin_affinity_set_slot(const struct tokenpin_affinity *affinity,
+                                   uint32_t slot,
+                                   const struct tokenpin_slot_status *status);
+
+/**
+ * Reads state, weight and until of a slot atomically. `identity_hash` may be NULL; if it is not,
+ * it receives the identity hash of its account, 0 for a vacant slot.
+ */
+int32_t tokenpin_affinity_get_slot(const struct tokenpin_affinity *affinity,
+                                   uint32_t slot,
+                                   struct tokenpin_slot_status *status,
+                                   uint64_t *identity_hash);
+
+/**
+ * The slot of the account named by `identity`; `TOKENPIN_SLOT_NONE` if there is none.
+ */
+int32_t tokenpin_affinity_find(const struct tokenpin_affinity *affinity,
+                               const void *identity,
+                               size_t identity_len,
+                               uint32_t *slot);
+
+/**
+ * The number of slots, vacant ones included.
+ */
+int32_t tokenpin_affinity_capacity(const struct tokenpin_affinity *affinity, size_t *capacity);
+
+/**
+ * The cookie's name for a scope, an empty one being the configured one: what has to be stripped
+ * from requests and responses. At most `TOKENPIN_MAX_COOKIE_NAME` bytes.
+ */
+int32_t tokenpin_affinity_cookie_name(const struct tokenpin_affinity *affinity,
+                                      const void *scope,
+                                      size_t scope_len,
+                                      void *buffer,
+                                      size_t capacity,
+                                      size_t *len);
+
+/**
+ * Classifies a request by the configured table. See `tokenpin_classify`.
+ */
+int32_t tokenpin_affinity_classify(const struct tokenpin_affinity *affinity,
+                                   const void *method,
+                                   size_t method_len,
+                                   const void *target,
+                                   size_t target_len,
+                                   uint8_t *group,
+                                   uint8_t *existing);
+
+/**
+ * The configuration's fingerprint. Replicas that show different ones do not agree.
+ */
+int32_t tokenpin_affinity_fingerprint(const struct tokenpin_affinity *affinity,
+                                      uint64_t *fingerprint);
+
+/**
+ * The fingerprint of the weights, and of the states that count at `now`, in unix seconds.
+ * Linear in the number of slots.
+ */
+int32_t tokenpin_affinity_live_fingerprint(const struct tokenpin_affinity *affinity,
+                                           uint64_t now,
+                                           uint64_t *fingerprint);
+
+/* -------------------------------------------------------------------------
+ * Chapter 2: decide and finish.
+ * ------------------------------------------------------------------------- */
+
+/**
+ * One request, borrowed for the call. All zero is a valid start.
+ */
+typedef struct tokenpin_request {
     /**
-     * Refuse: another account would not know the state.
+     * The method, which classification reads; with a group it tells whether the request names
+     * existing state.
      */
-    TOKENPIN_POLICY_FAIL_FAST = 0,
+    struct tokenpin_bytes method;
     /**
-     * Select another token, and pin the session to it if the request creates state
-     * there and succeeds.
+     * The target, such as `/v1/responses?x=1`, which classification reads.
      */
-    TOKENPIN_POLICY_FALLBACK_AND_UPDATE = 1,
+    struct tokenpin_bytes target;
     /**
-     * Select another token for this request; the session returns when its own recovers.
+     * The values of the consumer header. Empty ones do not count.
      */
-    TOKENPIN_POLICY_FALLBACK_WITHOUT_UPDATE = 2,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum tokenpin_policy tokenpin_policy;
-#else
-typedef uint8_t tokenpin_policy;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
+    const struct tokenpin_bytes *consumers;
+    /**
+     * Their number.
+     */
+    size_t consumer_count;
+    /**
+     * The values of the session header. Empty ones do not count.
+     */
+    const struct tokenpin_bytes *sessions;
+    /**
+     * Their number.
+     */
+    size_t session_count;
+    /**
+     * The values of the `Cookie` fields.
+     */
+    const struct tokenpin_bytes *cookies;
+    /**
+     * Their number.
+     */
+    size_t cookie_count;
+    /**
+     * A cookie's value that came in a header of its own; empty for none.
+     */
+    struct tokenpin_bytes carried;
+    /**
+     * The scope, 0 to 1024 bytes; empty for the configured one.
+     */
+    struct tokenpin_bytes scope;
+    /**
+     * The slots that this request has tried already.
+     */
+    const uint32_t *tried;
+    /**
+     * Their number.
+     */
+    size_t tried_count;
+    /**
+     * The wall clock, in unix seconds.
+     */
+    uint64_t now;
+    /**
+     * NULL, or 16 bytes that become the id of a new session, so that parallel first requests of
+     * one client agree: a PRF, under a key of this process, of something that belongs only
+     * to one client.
+     */
+    const uint8_t *id_hint;
+    /**
+     * Sixteen fresh random bytes.
+     */
+    uint8_t entropy[16];
+    /**
+     * 1: `group` says the group. 0: method and target are classified.
+     */
+    uint8_t has_group;
+    /**
+     * A `tokenpin_group`, if `has_group` is 1.
+     */
+    uint8_t group;
+    /**
+     * 1: the request names existing state, whatever method and target say. Set it where the body
+     * does (`previous_response_id`, `input_file_id`, ...): the library does not see that.
+     */
+    uint8_t existing;
+    /**
+     * 1: the consumer values come from somebody who may name consumers.
+     */
+    uint8_t consumer_trusted;
+    /**
+     * 1: the answer goes back in the carrier header. Taken for granted if `carried` is not empty.
+     */
+    uint8_t carrier;
+} tokenpin_request;
 
 /**
  * Where the affinity of a request comes from.
@@ -870,6 +1160,67 @@ typedef uint8_t tokenpin_pin_state;
 #endif // __cplusplus
 
 /**
+ * What came of reading a cookie.
+ */
+enum tokenpin_verdict
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * There was no cookie, or none was looked for.
+     */
+    TOKENPIN_VERDICT_ABSENT = 0,
+    /**
+     * Not 67 base64url characters with zero trailing bits, or of an undefined kind.
+     */
+    TOKENPIN_VERDICT_MALFORMED = 1,
+    /**
+     * Of another version of this format.
+     */
+    TOKENPIN_VERDICT_UNKNOWN_VERSION = 2,
+    /**
+     * Signed by a key that is not in the ring.
+     */
+    TOKENPIN_VERDICT_UNKNOWN_KEY = 3,
+    /**
+     * Forged, damaged, or made for another name, scope or affinity key.
+     */
+    TOKENPIN_VERDICT_BAD_TAG = 4,
+    /**
+     * Genuine, but of another kind than the request.
+     */
+    TOKENPIN_VERDICT_OTHER_KEY = 5,
+    /**
+     * Issued or refreshed later than now plus the skew.
+     */
+    TOKENPIN_VERDICT_NOT_YET_VALID = 6,
+    /**
+     * Issued longer ago than the maximum life.
+     */
+    TOKENPIN_VERDICT_EXPIRED_LIFE = 7,
+    /**
+     * Refreshed longer ago than the maximum idle time.
+     */
+    TOKENPIN_VERDICT_EXPIRED_IDLE = 8,
+    /**
+     * Usable.
+     */
+    TOKENPIN_VERDICT_VALID = 9,
+    /**
+     * Usable, and due for a refresh.
+     */
+    TOKENPIN_VERDICT_REFRESH_DUE = 10,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_verdict tokenpin_verdict;
+#else
+typedef uint8_t tokenpin_verdict;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * What became of the request's keys: why the first unusable one was not used, else `ok` if one is
  * used.
  */
@@ -906,447 +1257,6 @@ typedef enum tokenpin_key_reason tokenpin_key_reason;
 typedef uint8_t tokenpin_key_reason;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
-
-/**
- * What [`Affinity::finish`](crate::Affinity::finish) wrote.
- */
-enum tokenpin_answer
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint8_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    /**
-     * Nothing goes back.
-     */
-    TOKENPIN_ANSWER_NOTHING = 0,
-    /**
-     * The value of a `Set-Cookie` field.
-     */
-    TOKENPIN_ANSWER_SET_COOKIE = 1,
-    /**
-     * The value of the carrier header.
-     */
-    TOKENPIN_ANSWER_CARRIER = 2,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum tokenpin_answer tokenpin_answer;
-#else
-typedef uint8_t tokenpin_answer;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-/**
- * A handle: private, and shared between threads without locks.
- */
-typedef struct tokenpin_affinity tokenpin_affinity;
-
-/**
- * One key of the cookie key ring.
- */
-typedef struct tokenpin_cookie_key {
-    /**
-     * The number that cookies carry to say which key signed them.
-     */
-    uint8_t id;
-    /**
-     * A `tokenpin_role`.
-     */
-    uint8_t role;
-    /**
-     * The secret.
-     */
-    uint8_t secret[16];
-} tokenpin_cookie_key;
-
-/**
- * Borrowed bytes. `(NULL, 0)` is empty.
- */
-typedef struct tokenpin_bytes {
-    /**
-     * The first byte.
-     */
-    const void *ptr;
-    /**
-     * The number of bytes.
-     */
-    size_t len;
-} tokenpin_bytes;
-
-/**
- * State, weight and until of a slot.
- */
-typedef struct tokenpin_slot_status {
-    /**
-     * The unix second from which a draining or down slot counts as up again; 0 for never.
-     * At most 2^45-1.
-     */
-    uint64_t until;
-    /**
-     * 0 to 65536; 65536 is always, 0 takes no session that is not pinned to the slot.
-     */
-    uint32_t weight;
-    /**
-     * A `tokenpin_state`.
-     */
-    uint8_t state;
-} tokenpin_slot_status;
-
-/**
- * One slot of a configuration.
- */
-typedef struct tokenpin_slot_config {
-    /**
-     * The bytes that name the account, unique in the set. Empty for a vacant slot.
-     */
-    struct tokenpin_bytes identity;
-    /**
-     * The first status. Of a vacant slot the state is `TOKENPIN_STATE_VACANT`, and the rest is
-     * not looked at.
-     */
-    struct tokenpin_slot_status status;
-} tokenpin_slot_config;
-
-/**
- * The attributes of the cookie.
- */
-typedef struct tokenpin_attributes {
-    /**
-     * `Path`; empty for `/`.
-     */
-    struct tokenpin_bytes path;
-    /**
-     * `Domain`; empty for none.
-     */
-    struct tokenpin_bytes domain;
-    /**
-     * 1 for `Secure`.
-     */
-    uint8_t secure;
-    /**
-     * 1 for `HttpOnly`.
-     */
-    uint8_t http_only;
-    /**
-     * A `tokenpin_same_site`.
-     */
-    uint8_t same_site;
-    /**
-     * 1 for `Partitioned`.
-     */
-    uint8_t partitioned;
-} tokenpin_attributes;
-
-/**
- * One row of a classification table.
- */
-typedef struct tokenpin_rule {
-    /**
-     * One or more path segments, such as `files` or `messages/batches`.
-     */
-    struct tokenpin_bytes pattern;
-    /**
-     * A `tokenpin_group`.
-     */
-    uint8_t group;
-} tokenpin_rule;
-
-/**
- * Everything that an affinity is built from. `tokenpin_config_init` sets the defaults; then
- * placement key, cookie keys and slots have to be set. All of it is copied.
- */
-typedef struct tokenpin_config {
-    /**
-     * `sizeof(tokenpin_config)`, by which a library knows the fields that a program knows. A
-     * library takes every size from that of its first version on.
-     */
-    size_t size;
-    /**
-     * The cookie key ring, 1 to 8 keys.
-     */
-    const struct tokenpin_cookie_key *cookie_keys;
-    /**
-     * The number of cookie keys.
-     */
-    size_t cookie_key_count;
-    /**
-     * The slots, 1 to 2^31-1.
-     */
-    const struct tokenpin_slot_config *slots;
-    /**
-     * The capacity: the number of slots, vacant ones included.
-     */
-    size_t slot_count;
-    /**
-     * The default scope, 0 to 1024 bytes.
-     */
-    struct tokenpin_bytes scope;
-    /**
-     * The cookie's name; empty for the default name of the request's scope.
-     */
-    struct tokenpin_bytes cookie_name;
-    /**
-     * The cookie's attributes.
-     */
-    struct tokenpin_attributes attributes;
-    /**
-     * The classification table; `(NULL, 0)` for the default table.
-     */
-    const struct tokenpin_rule *rules;
-    /**
-     * The number of its rows.
-     */
-    size_t rule_count;
-    /**
-     * `Max-Age` in seconds; 0 for a session cookie; `TOKENPIN_MAX_AGE_AUTO`, the default, for
-     * as long as the cookie can be valid.
-     */
-    uint32_t max_age;
-    /**
-     * Tolerance for clocks that run ahead, in seconds. Default 300.
-     */
-    uint32_t skew;
-    /**
-     * The longest life of a cookie since its first issue, in seconds; 0 for no limit. Default 30
-     * days.
-     */
-    uint32_t max_life;
-    /**
-     * The longest time between refreshes of a cookie, in seconds; 0, the default, for no limit.
-     */
-    uint32_t max_idle;
-    /**
-     * The first response status on which a cookie is set. Default 200.
-     */
-    uint16_t success_first;
-    /**
-     * The last one. Default 299.
-     */
-    uint16_t success_last;
-    /**
-     * Decides the mapping of keys. The same on all replicas; not all zero.
-     */
-    uint8_t placement_key[16];
-    /**
-     * A `tokenpin_strategy`. Default jump.
-     */
-    uint8_t strategy;
-    /**
-     * A `tokenpin_policy`, for requests that name existing state. Default fail_fast.
-     */
-    uint8_t policy_existing;
-    /**
-     * A `tokenpin_policy`, for all others. Default fallback_and_update.
-     */
-    uint8_t policy_new;
-    /**
-     * 1: use consumer and session key together where a request has both. Default 0.
-     */
-    uint8_t combine_keys;
-    /**
-     * 1: reject a request whose key is untrusted, ambiguous or too long. Default 0: try the
-     * next source.
-     */
-    uint8_t reject_bad_keys;
-    /**
-     * 1: give cookies to sessions that have a key. Default 0.
-     */
-    uint8_t keyed_cookies;
-    /**
-     * 1: mint cookies also where only one slot holds an account. Default 0.
-     */
-    uint8_t mint_single;
-    /**
-     * 1: give affinity to the prompt-cache group too. Default 0.
-     */
-    uint8_t prompt_cache;
-} tokenpin_config;
-
-/**
- * Why a configuration was refused, and where.
- */
-typedef struct tokenpin_config_error {
-    /**
-     * What is wrong: a `tokenpin_status`.
-     */
-    int32_t status;
-    /**
-     * The part of the configuration: a `tokenpin_field`.
-     */
-    uint32_t field;
-    /**
-     * The position within it, 0 for single values.
-     */
-    uint64_t index;
-} tokenpin_config_error;
-
-/**
- * A key ring in memory of the caller, at least 8-aligned. Its contents are private and
- * secret: `tokenpin_key_ring_wipe` ends its life. A copy is a ring too, and has to be wiped too.
- */
-typedef struct tokenpin_key_ring {
-    /**
-     * Private.
-     */
-    uint64_t private_words[56];
-} tokenpin_key_ring;
-
-/**
- * An affinity key.
- */
-typedef struct tokenpin_key {
-    /**
-     * A `tokenpin_kind`.
-     */
-    uint8_t kind;
-    /**
-     * The 16 bytes of an anonymous id, a consumer name, or a session key; of a combined
-     * key the consumer name. Names and session keys have 1 to 4096 bytes.
-     */
-    struct tokenpin_bytes key;
-    /**
-     * The session key of a combined key; not looked at for the other kinds.
-     */
-    struct tokenpin_bytes session;
-} tokenpin_key;
-
-/**
- * What a cookie says.
- */
-typedef struct tokenpin_cookie {
-    /**
-     * The identity hash of the session's token.
-     */
-    uint64_t pin;
-    /**
-     * The first issue, in unix seconds; kept through every refresh.
-     */
-    uint32_t issued_at;
-    /**
-     * The latest issue, in unix seconds.
-     */
-    uint32_t refreshed_at;
-    /**
-     * The anonymous id; a nonce for the other kinds.
-     */
-    uint8_t id[16];
-    /**
-     * A `tokenpin_kind`.
-     */
-    uint8_t kind;
-} tokenpin_cookie;
-
-/**
- * How long cookies are good for, in seconds. 0 switches a limit off, except for skew.
- */
-typedef struct tokenpin_limits {
-    /**
-     * How far in the future another clock may have stamped a cookie.
-     */
-    uint32_t skew;
-    /**
-     * The longest life since the first issue.
-     */
-    uint32_t max_life;
-    /**
-     * The longest time since the latest issue.
-     */
-    uint32_t max_idle;
-    /**
-     * A fifth of this after its latest issue a cookie is due to be issued anew.
-     */
-    uint32_t refresh_interval;
-} tokenpin_limits;
-
-/**
- * One request, borrowed for the call. All zero is a valid start.
- */
-typedef struct tokenpin_request {
-    /**
-     * The method, which classification reads; with a group it tells whether the request names
-     * existing state.
-     */
-    struct tokenpin_bytes method;
-    /**
-     * The target, such as `/v1/responses?x=1`, which classification reads.
-     */
-    struct tokenpin_bytes target;
-    /**
-     * The values of the consumer header. Empty ones do not count.
-     */
-    const struct tokenpin_bytes *consumers;
-    /**
-     * Their number.
-     */
-    size_t consumer_count;
-    /**
-     * The values of the session header. Empty ones do not count.
-     */
-    const struct tokenpin_bytes *sessions;
-    /**
-     * Their number.
-     */
-    size_t session_count;
-    /**
-     * The values of the `Cookie` fields.
-     */
-    const struct tokenpin_bytes *cookies;
-    /**
-     * Their number.
-     */
-    size_t cookie_count;
-    /**
-     * A cookie's value that came in a header of its own; empty for none.
-     */
-    struct tokenpin_bytes carried;
-    /**
-     * The scope, 0 to 1024 bytes; empty for the configured one.
-     */
-    struct tokenpin_bytes scope;
-    /**
-     * The slots that this request has tried already.
-     */
-    const uint32_t *tried;
-    /**
-     * Their number.
-     */
-    size_t tried_count;
-    /**
-     * The wall clock, in unix seconds.
-     */
-    uint64_t now;
-    /**
-     * NULL, or 16 bytes that become the id of a new session, so that parallel first requests of
-     * one client agree: a PRF, under a key of this process, of something that belongs only
-     * to one client.
-     */
-    const uint8_t *id_hint;
-    /**
-     * Sixteen fresh random bytes.
-     */
-    uint8_t entropy[16];
-    /**
-     * 1: `group` says the group. 0: method and target are classified.
-     */
-    uint8_t has_group;
-    /**
-     * A `tokenpin_group`, if `has_group` is 1.
-     */
-    uint8_t group;
-    /**
-     * 1: the request names existing state, whatever method and target say. Set it where the body
-     * does (`previous_response_id`, `input_file_id`, ...): the library does not see that.
-     */
-    uint8_t existing;
-    /**
-     * 1: the consumer values come from somebody who may name consumers.
-     */
-    uint8_t consumer_trusted;
-    /**
-     * 1: the answer goes back in the carrier header. Taken for granted if `carried` is not empty.
-     */
-    uint8_t carrier;
-} tokenpin_request;
 
 /**
  * The answer to a request: no pointers, to be kept until its response.
@@ -1425,6 +1335,139 @@ typedef struct tokenpin_decision {
 } tokenpin_decision;
 
 /**
+ * Decides which slot serves a request, and prepares the cookie that goes back. May be called
+ * from any number of threads. Refuses with `TOKENPIN_STATUS_ENTROPY` where randomness is needed
+ * and all zero, and with `TOKENPIN_STATUS_TIME` where a cookie is to be issued after the year
+ * 2106.
+ */
+int32_t tokenpin_affinity_decide(const struct tokenpin_affinity *affinity,
+                                 const struct tokenpin_request *request,
+                                 struct tokenpin_decision *decision);
+
+/**
+ * What [`Affinity::finish`](crate::Affinity::finish) wrote.
+ */
+enum tokenpin_answer
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Nothing goes back.
+     */
+    TOKENPIN_ANSWER_NOTHING = 0,
+    /**
+     * The value of a `Set-Cookie` field.
+     */
+    TOKENPIN_ANSWER_SET_COOKIE = 1,
+    /**
+     * The value of the carrier header.
+     */
+    TOKENPIN_ANSWER_CARRIER = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_answer tokenpin_answer;
+#else
+typedef uint8_t tokenpin_answer;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Ends a request: if its response's `status` is a success and there is a cookie to set, writes
+ * it. `answer` receives a `tokenpin_answer`, `*len` the length, 0 for nothing.
+ * `TOKENPIN_MAX_SET_COOKIE` bytes suffice. Only formats.
+ *
+ * Refuses with `TOKENPIN_STATUS_STALE` if another configuration decided: keep the affinity that
+ * decides alive until the response. The buffer must not overlap the affinity's memory.
+ */
+int32_t tokenpin_affinity_finish(const struct tokenpin_affinity *affinity,
+                                 const struct tokenpin_decision *decision,
+                                 uint16_t status,
+                                 void *buffer,
+                                 size_t capacity,
+                                 size_t *len,
+                                 uint8_t *answer);
+
+/* -------------------------------------------------------------------------
+ * Chapter 3: slots and selection. No handle; all memory is the caller's.
+ * ------------------------------------------------------------------------- */
+
+/**
+ * The jump consistent hash: the bucket, 0 to `buckets` - 1, of `key`. `buckets` is 1 to 2^31-1.
+ * Takes about ln(`buckets`) steps.
+ */
+int32_t tokenpin_jump(uint64_t key, uint32_t buckets, uint32_t *bucket);
+
+/**
+ * The identity hash of the account named by `identity`, 1 byte or more.
+ */
+int32_t tokenpin_identity_hash(const void *identity, size_t identity_len, uint64_t *hash);
+
+/**
+ * What an affinity key is made of, and what a cookie belongs to. The numbers are the
+ * low nibble of a cookie's first byte.
+ */
+enum tokenpin_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * A random id that a cookie carries.
+     */
+    TOKENPIN_KIND_ANONYMOUS = 0,
+    /**
+     * A consumer name.
+     */
+    TOKENPIN_KIND_CONSUMER = 1,
+    /**
+     * A session key.
+     */
+    TOKENPIN_KIND_SESSION = 2,
+    /**
+     * A consumer name and a session key.
+     */
+    TOKENPIN_KIND_COMBINED = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_kind tokenpin_kind;
+#else
+typedef uint8_t tokenpin_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * An affinity key.
+ */
+typedef struct tokenpin_key {
+    /**
+     * A `tokenpin_kind`.
+     */
+    uint8_t kind;
+    /**
+     * The 16 bytes of an anonymous id, a consumer name, or a session key; of a combined
+     * key the consumer name. Names and session keys have 1 to 4096 bytes.
+     */
+    struct tokenpin_bytes key;
+    /**
+     * The session key of a combined key; not looked at for the other kinds.
+     */
+    struct tokenpin_bytes session;
+} tokenpin_key;
+
+/**
+ * The hash of an affinity key, which selection starts from. `placement_key` has 16 bytes and is
+ * not all zero, the scope 0 to 1024.
+ */
+int32_t tokenpin_key_hash(const uint8_t *placement_key,
+                          const void *scope,
+                          size_t scope_len,
+                          const struct tokenpin_key *key,
+                          uint64_t *hash);
+
+/**
  * One slot of a token set, in memory of the caller. Made by `tokenpin_slot_init` or
  * `tokenpin_slot_init_vacant`, and changed only by `tokenpin_slot_set`, which is atomic.
  */
@@ -1438,6 +1481,30 @@ typedef struct tokenpin_slot {
      */
     uint64_t word;
 } tokenpin_slot;
+
+/**
+ * Makes the slot of the account named by `identity`, 1 byte or more.
+ */
+int32_t tokenpin_slot_init(struct tokenpin_slot *slot,
+                           const void *identity,
+                           size_t identity_len,
+                           const struct tokenpin_slot_status *status);
+
+/**
+ * Makes a slot without an account, kept for growth.
+ */
+int32_t tokenpin_slot_init_vacant(struct tokenpin_slot *slot);
+
+/**
+ * Changes state, weight and until of a slot atomically. Safe while other threads select. A vacant
+ * slot stays vacant, and no other becomes so.
+ */
+int32_t tokenpin_slot_set(struct tokenpin_slot *slot, const struct tokenpin_slot_status *status);
+
+/**
+ * Reads state, weight and until of a slot atomically.
+ */
+int32_t tokenpin_slot_get(const struct tokenpin_slot *slot, struct tokenpin_slot_status *status);
 
 /**
  * Which slots are candidates.
@@ -1461,142 +1528,61 @@ typedef struct tokenpin_filter {
     uint8_t anonymous;
 } tokenpin_filter;
 
-
-
-#ifdef __cplusplus
-extern "C" {
-#endif // __cplusplus
-
 /**
- * Sets a configuration to the defaults. `size` is `sizeof(tokenpin_config)`; what a newer header
- * has beyond this library's fields is set to zero.
- */
-int32_t tokenpin_config_init(struct tokenpin_config *config, size_t size);
-
-/**
- * The size of the memory that an affinity of this configuration needs, in bytes. Checks only
- * what the size depends on. `error` may be NULL; if it is not, it says what was refused.
- */
-int32_t tokenpin_affinity_size(const struct tokenpin_config *config,
-                               size_t *size,
-                               struct tokenpin_config_error *error);
-
-/**
- * Builds an affinity in `memory`, which is aligned to `TOKENPIN_AFFINITY_ALIGN` and has `size`
- * bytes, at least what `tokenpin_affinity_size` says, apart from the configuration and all that
- * it points to. It must stay where it is;
- * `tokenpin_affinity_wipe` ends its life.
+ * The slot that serves the key with hash `hash`; `TOKENPIN_SLOT_NONE` if no slot is a candidate.
  *
- * `affinity` receives the handle. `error` may be NULL; if it is not, it says what was refused,
- * and at which field and element. The configuration is copied and may go. Where it is refused,
- * the memory may have been written to, but holds nothing secret.
+ * `strategy` is a `tokenpin_strategy`, but not Higress's, which needs the key itself:
+ * `TOKENPIN_STATUS_STRATEGY`. `count` is 1 to 2^31-1. Under jump it takes about ln(`count`) steps where
+ * the home slot serves; else, and under rendezvous, linear time in `count`. State, weight and until of
+ * a slot are read atomically. If the home slot does not serve, its word is read once more, and the
+ * answer is right for one of the two readings.
  */
-int32_t tokenpin_affinity_init(void *memory,
-                               size_t size,
-                               const struct tokenpin_config *config,
-                               struct tokenpin_affinity **affinity,
-                               struct tokenpin_config_error *error);
+int32_t tokenpin_select(uint8_t strategy,
+                        const struct tokenpin_slot *slots,
+                        size_t count,
+                        const struct tokenpin_filter *filter,
+                        uint64_t hash,
+                        uint32_t *slot);
 
 /**
- * Builds an affinity in memory of one `malloc`. `tokenpin_affinity_free` ends its life.
- * Otherwise like `tokenpin_affinity_init`.
+ * The slot that serves a key as Higress ai-proxy would choose it, for migration: the
+ * `fnv1a32(key bytes) % n`-th of the `n` slots that hold an account; `TOKENPIN_SLOT_NONE` if no slot
+ * is a candidate. `hash` is the `tokenpin_key_hash` of the key: where that slot cannot serve,
+ * weighted rendezvous with it takes over. `count` is 1 to 2^31-1. Linear in `count`.
  */
-int32_t tokenpin_affinity_new(const struct tokenpin_config *config,
-                              struct tokenpin_affinity **affinity,
-                              struct tokenpin_config_error *error);
+int32_t tokenpin_select_higress(const struct tokenpin_slot *slots,
+                                size_t count,
+                                const struct tokenpin_filter *filter,
+                                uint64_t hash,
+                                const struct tokenpin_key *key,
+                                uint32_t *slot);
 
 /**
- * Ends the life of an affinity of `tokenpin_affinity_init` and wipes its memory, which stays
- * the caller's. No thread may be using it. NULL, and an affinity that is wiped already, are fine.
+ * `tokenpin_select` for many hashes: `selected[i]` is the slot of `hashes[i]`. `hash_count` 0 does
+ * nothing. `selected` must not overlap the inputs.
  */
-void tokenpin_affinity_wipe(struct tokenpin_affinity *affinity);
+int32_t tokenpin_select_batch(uint8_t strategy,
+                              const struct tokenpin_slot *slots,
+                              size_t count,
+                              const struct tokenpin_filter *filter,
+                              const uint64_t *hashes,
+                              size_t hash_count,
+                              uint32_t *selected);
+
+/* -------------------------------------------------------------------------
+ * Chapter 4: cookies. A key ring in memory of the caller, and the values that it signs and checks.
+ * ------------------------------------------------------------------------- */
 
 /**
- * Ends the life of an affinity of `tokenpin_affinity_new`: wipes its memory and frees it.
- * No thread may be using it. NULL is fine.
+ * A key ring in memory of the caller, at least 8-aligned. Its contents are private and
+ * secret: `tokenpin_key_ring_wipe` ends its life. A copy is a ring too, and has to be wiped too.
  */
-void tokenpin_affinity_free(struct tokenpin_affinity *affinity);
-
-/**
- * Changes state, weight and until of a slot atomically. Safe while other threads decide, and never
- * waits.
- */
-int32_t tokenpin_affinity_set_slot(const struct tokenpin_affinity *affinity,
-                                   uint32_t slot,
-                                   const struct tokenpin_slot_status *status);
-
-/**
- * Reads state, weight and until of a slot atomically. `identity_hash` may be NULL; if it is not,
- * it receives the identity hash of its account, 0 for a vacant slot.
- */
-int32_t tokenpin_affinity_get_slot(const struct tokenpin_affinity *affinity,
-                                   uint32_t slot,
-                                   struct tokenpin_slot_status *status,
-                                   uint64_t *identity_hash);
-
-/**
- * The slot of the account named by `identity`; `TOKENPIN_SLOT_NONE` if there is none.
- */
-int32_t tokenpin_affinity_find(const struct tokenpin_affinity *affinity,
-                               const void *identity,
-                               size_t identity_len,
-                               uint32_t *slot);
-
-/**
- * The number of slots, vacant ones included.
- */
-int32_t tokenpin_affinity_capacity(const struct tokenpin_affinity *affinity, size_t *capacity);
-
-/**
- * The cookie's name for a scope, an empty one being the configured one: what has to be stripped
- * from requests and responses. At most `TOKENPIN_MAX_COOKIE_NAME` bytes.
- */
-int32_t tokenpin_affinity_cookie_name(const struct tokenpin_affinity *affinity,
-                                      const void *scope,
-                                      size_t scope_len,
-                                      void *buffer,
-                                      size_t capacity,
-                                      size_t *len);
-
-/**
- * Classifies a request by the configured table. See `tokenpin_classify`.
- */
-int32_t tokenpin_affinity_classify(const struct tokenpin_affinity *affinity,
-                                   const void *method,
-                                   size_t method_len,
-                                   const void *target,
-                                   size_t target_len,
-                                   uint8_t *group,
-                                   uint8_t *existing);
-
-/**
- * The configuration's fingerprint. Replicas that show different ones do not agree.
- */
-int32_t tokenpin_affinity_fingerprint(const struct tokenpin_affinity *affinity,
-                                      uint64_t *fingerprint);
-
-/**
- * The fingerprint of the weights, and of the states that count at `now`, in unix seconds.
- * Linear in the number of slots.
- */
-int32_t tokenpin_affinity_live_fingerprint(const struct tokenpin_affinity *affinity,
-                                           uint64_t now,
-                                           uint64_t *fingerprint);
-
-/**
- * Classifies a request by its method and target. `(NULL, 0)` for the rules is the default table.
- * `prompt_cache` 1 opts in to that group. `group` receives a `tokenpin_group`, `existing` 1 if the
- * request names existing state.
- */
-int32_t tokenpin_classify(const struct tokenpin_rule *rules,
-                          size_t rule_count,
-                          uint8_t prompt_cache,
-                          const void *method,
-                          size_t method_len,
-                          const void *target,
-                          size_t target_len,
-                          uint8_t *group,
-                          uint8_t *existing);
+typedef struct tokenpin_key_ring {
+    /**
+     * Private.
+     */
+    uint64_t private_words[56];
+} tokenpin_key_ring;
 
 /**
  * Makes a key ring of 1 to 8 keys, exactly one of which signs. `placement_key` may be NULL; if
@@ -1615,6 +1601,32 @@ int32_t tokenpin_key_ring_init(struct tokenpin_key_ring *ring,
 void tokenpin_key_ring_wipe(struct tokenpin_key_ring *ring);
 
 /**
+ * What a cookie says.
+ */
+typedef struct tokenpin_cookie {
+    /**
+     * The identity hash of the session's token.
+     */
+    uint64_t pin;
+    /**
+     * The first issue, in unix seconds; kept through every refresh.
+     */
+    uint32_t issued_at;
+    /**
+     * The latest issue, in unix seconds.
+     */
+    uint32_t refreshed_at;
+    /**
+     * The anonymous id; a nonce for the other kinds.
+     */
+    uint8_t id[16];
+    /**
+     * A `tokenpin_kind`.
+     */
+    uint8_t kind;
+} tokenpin_cookie;
+
+/**
  * Makes the value of a cookie, 67 characters without a NUL, signed with the ring's signing key.
  *
  * `name` has 1 to 128 token bytes, the scope 0 to 1024 bytes. `key` is the affinity key that
@@ -1628,6 +1640,28 @@ int32_t tokenpin_cookie_encode(const struct tokenpin_key_ring *ring,
                                const struct tokenpin_key *key,
                                const struct tokenpin_cookie *cookie,
                                char *value);
+
+/**
+ * How long cookies are good for, in seconds. 0 switches a limit off, except for skew.
+ */
+typedef struct tokenpin_limits {
+    /**
+     * How far in the future another clock may have stamped a cookie.
+     */
+    uint32_t skew;
+    /**
+     * The longest life since the first issue.
+     */
+    uint32_t max_life;
+    /**
+     * The longest time since the latest issue.
+     */
+    uint32_t max_idle;
+    /**
+     * A fifth of this after its latest issue a cookie is due to be issued anew.
+     */
+    uint32_t refresh_interval;
+} tokenpin_limits;
 
 /**
  * Reads the value of a cookie. `key` is the affinity key of the request, or NULL for an anonymous
@@ -1660,31 +1694,9 @@ int32_t tokenpin_cookie_default_name(const void *scope,
                                      size_t capacity,
                                      size_t *len);
 
-/**
- * Decides which slot serves a request, and prepares the cookie that goes back. May be called
- * from any number of threads. Refuses with `TOKENPIN_STATUS_ENTROPY` where randomness is needed
- * and all zero, and with `TOKENPIN_STATUS_TIME` where a cookie is to be issued after the year
- * 2106.
- */
-int32_t tokenpin_affinity_decide(const struct tokenpin_affinity *affinity,
-                                 const struct tokenpin_request *request,
-                                 struct tokenpin_decision *decision);
-
-/**
- * Ends a request: if its response's `status` is a success and there is a cookie to set, writes
- * it. `answer` receives a `tokenpin_answer`, `*len` the length, 0 for nothing.
- * `TOKENPIN_MAX_SET_COOKIE` bytes suffice. Only formats.
- *
- * Refuses with `TOKENPIN_STATUS_STALE` if another configuration decided: keep the affinity that
- * decides alive until the response. The buffer must not overlap the affinity's memory.
- */
-int32_t tokenpin_affinity_finish(const struct tokenpin_affinity *affinity,
-                                 const struct tokenpin_decision *decision,
-                                 uint16_t status,
-                                 void *buffer,
-                                 size_t capacity,
-                                 size_t *len,
-                                 uint8_t *answer);
+/* -------------------------------------------------------------------------
+ * Chapter 5: fields. The `Cookie` and `Set-Cookie` fields of a message.
+ * ------------------------------------------------------------------------- */
 
 /**
  * The values of the cookies called `name` in one `Cookie` field, one a call. `*offset` starts
@@ -1738,91 +1750,28 @@ int32_t tokenpin_set_cookie_matches(const void *field,
                                     size_t name_len,
                                     uint8_t *matches);
 
-/**
- * The jump consistent hash: the bucket, 0 to `buckets` - 1, of `key`. `buckets` is 1 to 2^31-1.
- * Takes about ln(`buckets`) steps.
- */
-int32_t tokenpin_jump(uint64_t key, uint32_t buckets, uint32_t *bucket);
+/* -------------------------------------------------------------------------
+ * Chapter 6: classification.
+ * ------------------------------------------------------------------------- */
 
 /**
- * The identity hash of the account named by `identity`, 1 byte or more.
+ * Classifies a request by its method and target. `(NULL, 0)` for the rules is the default table.
+ * `prompt_cache` 1 opts in to that group. `group` receives a `tokenpin_group`, `existing` 1 if the
+ * request names existing state.
  */
-int32_t tokenpin_identity_hash(const void *identity, size_t identity_len, uint64_t *hash);
+int32_t tokenpin_classify(const struct tokenpin_rule *rules,
+                          size_t rule_count,
+                          uint8_t prompt_cache,
+                          const void *method,
+                          size_t method_len,
+                          const void *target,
+                          size_t target_len,
+                          uint8_t *group,
+                          uint8_t *existing);
 
-/**
- * The hash of an affinity key, which selection starts from. `placement_key` has 16 bytes and is
- * not all zero, the scope 0 to 1024.
- */
-int32_t tokenpin_key_hash(const uint8_t *placement_key,
-                          const void *scope,
-                          size_t scope_len,
-                          const struct tokenpin_key *key,
-                          uint64_t *hash);
-
-/**
- * Makes the slot of the account named by `identity`, 1 byte or more.
- */
-int32_t tokenpin_slot_init(struct tokenpin_slot *slot,
-                           const void *identity,
-                           size_t identity_len,
-                           const struct tokenpin_slot_status *status);
-
-/**
- * Makes a slot without an account, kept for growth.
- */
-int32_t tokenpin_slot_init_vacant(struct tokenpin_slot *slot);
-
-/**
- * Changes state, weight and until of a slot atomically. Safe while other threads select. A vacant
- * slot stays vacant, and no other becomes so.
- */
-int32_t tokenpin_slot_set(struct tokenpin_slot *slot, const struct tokenpin_slot_status *status);
-
-/**
- * Reads state, weight and until of a slot atomically.
- */
-int32_t tokenpin_slot_get(const struct tokenpin_slot *slot, struct tokenpin_slot_status *status);
-
-/**
- * The slot that serves the key with hash `hash`; `TOKENPIN_SLOT_NONE` if no slot is a candidate.
- *
- * `strategy` is a `tokenpin_strategy`, but not Higress's, which needs the key itself:
- * `TOKENPIN_STATUS_STRATEGY`. `count` is 1 to 2^31-1. Under jump it takes about ln(`count`) steps where
- * the home slot serves; else, and under rendezvous, linear time in `count`. State, weight and until of
- * a slot are read atomically. If the home slot does not serve, its word is read once more, and the
- * answer is right for one of the two readings.
- */
-int32_t tokenpin_select(uint8_t strategy,
-                        const struct tokenpin_slot *slots,
-                        size_t count,
-                        const struct tokenpin_filter *filter,
-                        uint64_t hash,
-                        uint32_t *slot);
-
-/**
- * The slot that serves a key as Higress ai-proxy would choose it, for migration: the
- * `fnv1a32(key bytes) % n`-th of the `n` slots that hold an account; `TOKENPIN_SLOT_NONE` if no slot
- * is a candidate. `hash` is the `tokenpin_key_hash` of the key: where that slot cannot serve,
- * weighted rendezvous with it takes over. `count` is 1 to 2^31-1. Linear in `count`.
- */
-int32_t tokenpin_select_higress(const struct tokenpin_slot *slots,
-                                size_t count,
-                                const struct tokenpin_filter *filter,
-                                uint64_t hash,
-                                const struct tokenpin_key *key,
-                                uint32_t *slot);
-
-/**
- * `tokenpin_select` for many hashes: `selected[i]` is the slot of `hashes[i]`. `hash_count` 0 does
- * nothing. `selected` must not overlap the inputs.
- */
-int32_t tokenpin_select_batch(uint8_t strategy,
-                              const struct tokenpin_slot *slots,
-                              size_t count,
-                              const struct tokenpin_filter *filter,
-                              const uint64_t *hashes,
-                              size_t hash_count,
-                              uint32_t *selected);
+/* -------------------------------------------------------------------------
+ * Chapter 7: the version of the library and of its interface, and the names of its enums.
+ * ------------------------------------------------------------------------- */
 
 /**
  * The version of the interface that the library was built with. A program compares it with the
@@ -1840,6 +1789,83 @@ void tokenpin_abi_v1(void);
  * The version of the library, such as `"1.2.3"`: a static string that ends in a NUL.
  */
 const char *tokenpin_version(void);
+
+/**
+ * The enums that `tokenpin_enum_name` knows.
+ */
+enum tokenpin_enum
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * `tokenpin_status`
+     */
+    TOKENPIN_ENUM_STATUS = 0,
+    /**
+     * `tokenpin_field`
+     */
+    TOKENPIN_ENUM_FIELD = 1,
+    /**
+     * `tokenpin_kind`
+     */
+    TOKENPIN_ENUM_KIND = 2,
+    /**
+     * `tokenpin_state`
+     */
+    TOKENPIN_ENUM_STATE = 3,
+    /**
+     * `tokenpin_strategy`
+     */
+    TOKENPIN_ENUM_STRATEGY = 4,
+    /**
+     * `tokenpin_role`
+     */
+    TOKENPIN_ENUM_ROLE = 5,
+    /**
+     * `tokenpin_verdict`
+     */
+    TOKENPIN_ENUM_VERDICT = 6,
+    /**
+     * `tokenpin_same_site`
+     */
+    TOKENPIN_ENUM_SAME_SITE = 7,
+    /**
+     * `tokenpin_group`
+     */
+    TOKENPIN_ENUM_GROUP = 8,
+    /**
+     * `tokenpin_policy`
+     */
+    TOKENPIN_ENUM_POLICY = 9,
+    /**
+     * `tokenpin_source`
+     */
+    TOKENPIN_ENUM_SOURCE = 10,
+    /**
+     * `tokenpin_outcome`
+     */
+    TOKENPIN_ENUM_OUTCOME = 11,
+    /**
+     * `tokenpin_pin_state`
+     */
+    TOKENPIN_ENUM_PIN_STATE = 12,
+    /**
+     * `tokenpin_key_reason`
+     */
+    TOKENPIN_ENUM_KEY_REASON = 13,
+    /**
+     * `tokenpin_answer`
+     */
+    TOKENPIN_ENUM_ANSWER = 14,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_enum tokenpin_enum;
+#else
+typedef int32_t tokenpin_enum;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
 
 /**
  * The stable snake_case name of an enum's value, fit for a metric's label: bytes that live as

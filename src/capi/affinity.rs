@@ -1,4 +1,4 @@
-//! Chapter: the affinity. Built once, in memory of the caller or of `malloc`.
+//! Chapter 1: the affinity. Built once, in memory of the caller or of `malloc`.
 
 use core::ffi::c_void;
 use core::ptr;

@@ -1,4 +1,4 @@
-//! Chapter: classification.
+//! Chapter 6: classification.
 
 use core::ffi::c_void;
 

@@ -1,4 +1,4 @@
-//! Chapter: cookies. A key ring in memory of the caller, and the values that it signs and checks.
+//! Chapter 4: cookies. A key ring in memory of the caller, and the values that it signs and checks.
 
 use core::ffi::{c_char, c_void};
 

@@ -1,4 +1,4 @@
-//! Chapter: decide and finish.
+//! Chapter 2: decide and finish.
 
 use core::ffi::c_void;
 

@@ -1,4 +1,4 @@
-//! Chapter: fields. The `Cookie` and `Set-Cookie` fields of a message.
+//! Chapter 5: fields. The `Cookie` and `Set-Cookie` fields of a message.
 
 use core::ffi::c_void;
 

@@ -1,4 +1,4 @@
-//! Chapter: slots and selection. No handle; all memory is the caller's.
+//! Chapter 3: slots and selection. No handle; all memory is the caller's.
 
 use core::ffi::c_void;
 

@@ -1,4 +1,4 @@
-//! The version of the library and of its interface, and the names of its enums.
+//! Chapter 7: the version of the library and of its interface, and the names of its enums.
 
 use core::ffi::{CStr, c_char};
 

@@ -1,5 +1,6 @@
 //! The C header: what cbindgen makes of src/capi, and what it says of enums and constants.
 
+use crate::chapters;
 use tokenpin::capi::{Status, tokenpin_bytes, tokenpin_enum_name};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -58,7 +59,7 @@ impl Header {
         let include = ["Enum".into()].into_iter().chain(named.iter().map(|name| pascal(name)));
         let text = cbindgen(include.collect(), exclude.collect());
 
-        let text = fill_in(&text);
+        let text = chapters::arrange(&fill_in(&text), ROOT);
         let (constants, declared) = items(&text);
         let enums = (0..).zip(named).map(|(which, name)| {
             let c_name = format!("tokenpin_{}", name.to_lowercase());

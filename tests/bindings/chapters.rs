@@ -1,0 +1,102 @@
+//! The order of the C header: chapters for reading, and each type where it is first spoken of.
+
+const RULER: &str = "-------------------------------------------------------------------------";
+
+/// A chapter: the files of src/capi that begin with `Chapter N:`.
+struct Chapter {
+    /// `Chapter 1: ..`, as its file has it.
+    title: String,
+    source: String,
+}
+
+impl Chapter {
+    fn all(root: &str) -> Vec<Self> {
+        let files = std::fs::read_dir(format!("{root}/src/capi")).unwrap();
+        let sources = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+        let mut chapters: Vec<Self> = sources
+            .filter(|source| source.starts_with("//! Chapter "))
+            .map(|source| {
+                let lines = source.lines().map_while(|line| line.strip_prefix("//! "));
+                Self { title: lines.collect::<Vec<_>>().join("\n * "), source }
+            })
+            .collect();
+        chapters.sort_by(|a, b| a.title.cmp(&b.title));
+        chapters
+    }
+
+    fn has(&self, function: &str) -> bool {
+        self.source.contains(&format!("fn {function}("))
+    }
+}
+
+/// An item of a header with its comment.
+struct Block<'a> {
+    text: &'a str,
+    /// Of a type or a function.
+    name: &'a str,
+}
+
+/// What cbindgen made, in the order of the chapters.
+pub fn arrange(text: &str, root: &str) -> String {
+    let blocks = text.split("\n\n").map(str::trim).filter(|block| !block.is_empty());
+    let blocks: Vec<&str> = blocks.collect();
+    let first_type = blocks.iter().position(|block| type_name(block).is_some()).unwrap();
+    let (start, rest) = blocks.split_at(first_type);
+    let language = |block: &&str| block.starts_with("#ifdef __cplusplus\n");
+    let end = rest.iter().rposition(language).unwrap();
+    let (rest, end) = rest.split_at(end);
+
+    let types = rest.iter().filter_map(|text| Some(Block { text, name: type_name(text)? }));
+    let mut types: Vec<Block<'_>> = types.collect();
+    let functions = rest.iter().filter_map(|text| Some(Block { text, name: function_name(text)? }));
+    let functions: Vec<Block<'_>> = functions.collect();
+    assert_eq!(
+        types.len() + functions.len() + 1,
+        rest.len(),
+        "an item is neither type nor function"
+    );
+
+    let mut made: Vec<String> = start.iter().map(ToString::to_string).collect();
+    made.extend(rest.iter().copied().filter(language).map(String::from));
+    introduce("tokenpin_status", &mut types, &mut made);
+    let chapters = Chapter::all(root);
+    for chapter in &chapters {
+        made.push(format!("/* {RULER}\n * {}\n * {RULER} */", chapter.title));
+        for function in functions.iter().filter(|function| chapter.has(function.name)) {
+            introduce(function.text, &mut types, &mut made);
+            made.push(function.text.into());
+        }
+    }
+    let homeless =
+        functions.iter().filter(|function| !chapters.iter().any(|c| c.has(function.name)));
+    let left: Vec<&str> = homeless.chain(&types).map(|block| block.name).collect();
+    assert!(left.is_empty(), "in no chapter: {}", left.join(", "));
+    made.extend(end.iter().map(ToString::to_string));
+    made.join("\n\n") + "\n"
+}
+
+/// Writes the types that `text` speaks of, and those that they speak of before them.
+fn introduce(text: &str, types: &mut Vec<Block<'_>>, made: &mut Vec<String>) {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    for word in words {
+        if let Some(known) = types.iter().position(|block| block.name == word) {
+            let block = types.remove(known);
+            introduce(block.text, types, made);
+            made.push(block.text.into());
+        }
+    }
+}
+
+fn type_name(block: &str) -> Option<&str> {
+    let named = |line: &'_ str| -> Option<usize> {
+        ["enum ", "typedef struct "].iter().find(|start| line.starts_with(**start)).map(|s| s.len())
+    };
+    let line = block.lines().find(|line| named(line).is_some())?;
+    line[named(line)?..].split(' ').next()
+}
+
+fn function_name(block: &str) -> Option<&str> {
+    let starts_item = |line: &&str| line.starts_with(|first: char| first.is_ascii_alphabetic());
+    let line = block.lines().find(starts_item)?;
+    line.split_once('(')?.0.rsplit([' ', '*']).next()
+}
