@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Warns where the status of a call is ignored. */
+/* Compilers warn where the status of a call is ignored. */
 #if defined(__GNUC__) || defined(__clang__)
 #define TOKENPIN_MUST_CHECK __attribute__((warn_unused_result))
 #else
@@ -32,10 +32,10 @@
 
 #ifdef __cplusplus
 extern "C" {
-#endif  // __cplusplus
+#endif // __cplusplus
 
-/* ================================================================================================
- * 1: start here
+/* ================================================================================
+ * Chapter 1: start here
  *
  * A gateway builds one affinity when it starts and after every change of its configuration
  * (chapter 2). For each request it calls `tokenpin_affinity_decide`, sends the request with the token
@@ -51,47 +51,7 @@ extern "C" {
  *
  * Each function lists its statuses without their prefix `TOKENPIN_STATUS_`. `LENGTH` stands for an
  * array or bytes longer than memory can be, `NULL_POINTER` and `MISALIGNED` for any pointer.
- * ================================================================================================ */
-
-/**
- * The largest weight: the token always serves the sessions whose home it is.
- */
-#define TOKENPIN_MAX_WEIGHT 65536
-
-/**
- * The largest number of buckets and slots, 2^31 - 1.
- */
-#define TOKENPIN_MAX_BUCKETS 2147483647
-
-/**
- * The latest `until` of a slot, in unix seconds: 2^45 - 1.
- */
-#define TOKENPIN_MAX_UNTIL 35184372088831
-
-/**
- * The longest scope, in bytes.
- */
-#define TOKENPIN_MAX_SCOPE 1024
-
-/**
- * The longest consumer name or session key, in bytes.
- */
-#define TOKENPIN_MAX_KEY 4096
-
-/**
- * The most cookie keys in a ring.
- */
-#define TOKENPIN_MAX_COOKIE_KEYS 8
-
-/**
- * The longest value of a cookie's attribute, in bytes.
- */
-#define TOKENPIN_MAX_ATTRIBUTE 1024
-
-/**
- * The largest `Max-Age`, in seconds: 400 days.
- */
-#define TOKENPIN_MAX_MAX_AGE 34560000
+ * ================================================================================ */
 
 /**
  * What a function returns, as an `int32_t`. Numbers are never reused.
@@ -266,6 +226,20 @@ typedef int32_t tokenpin_status;
 #endif // __cplusplus
 
 /**
+ * Borrowed bytes. `(NULL, 0)` is empty.
+ */
+typedef struct tokenpin_bytes {
+    /**
+     * The first byte.
+     */
+    const void *ptr;
+    /**
+     * The number of bytes.
+     */
+    size_t len;
+} tokenpin_bytes;
+
+/**
  * The part of a configuration that an error is about.
  */
 enum tokenpin_field
@@ -379,20 +353,6 @@ typedef uint8_t tokenpin_field;
 #endif // __cplusplus
 
 /**
- * Borrowed bytes. `(NULL, 0)` is empty.
- */
-typedef struct tokenpin_bytes {
-    /**
-     * The first byte.
-     */
-    const void *ptr;
-    /**
-     * The number of bytes.
-     */
-    size_t len;
-} tokenpin_bytes;
-
-/**
  * Why a configuration was refused, and where.
  */
 typedef struct tokenpin_config_error {
@@ -410,12 +370,11 @@ typedef struct tokenpin_config_error {
     uint64_t index;
 } tokenpin_config_error;
 
-/* ================================================================================================
- * 2: the affinity
- *
- * One checked configuration, immutable but for the state, weight and until of its slots. It lies in one
- * block of memory, the caller's or `malloc`'s, and any number of threads use it without locks.
- * ================================================================================================ */
+/**
+ * The version of this interface: raised when a program compiled against an older header
+ * could misbehave. Compare with `tokenpin_abi_version()`.
+ */
+#define TOKENPIN_ABI_VERSION 1
 
 /**
  * No slot.
@@ -423,9 +382,59 @@ typedef struct tokenpin_config_error {
 #define TOKENPIN_SLOT_NONE 4294967295
 
 /**
+ * The largest weight: the token always serves the sessions whose home it is.
+ */
+#define TOKENPIN_MAX_WEIGHT 65536
+
+/**
+ * The largest number of buckets and slots, 2^31 - 1.
+ */
+#define TOKENPIN_MAX_BUCKETS 2147483647
+
+/**
+ * The latest `until` of a slot, in unix seconds: 2^45 - 1.
+ */
+#define TOKENPIN_MAX_UNTIL 35184372088831
+
+/**
+ * The longest scope, in bytes.
+ */
+#define TOKENPIN_MAX_SCOPE 1024
+
+/**
+ * The longest consumer name or session key, in bytes.
+ */
+#define TOKENPIN_MAX_KEY 4096
+
+/**
+ * The most cookie keys in a ring.
+ */
+#define TOKENPIN_MAX_COOKIE_KEYS 8
+
+/**
  * The longest cookie name, in bytes.
  */
 #define TOKENPIN_MAX_COOKIE_NAME 128
+
+/**
+ * The length of a cookie's value, in characters.
+ */
+#define TOKENPIN_COOKIE_VALUE_LEN 67
+
+/**
+ * The longest value of a cookie's attribute, in bytes.
+ */
+#define TOKENPIN_MAX_ATTRIBUTE 1024
+
+/**
+ * No `Set-Cookie` value around a cookie value of this library is longer, in bytes.
+ */
+#define TOKENPIN_MAX_SET_COOKIE 2400
+
+/**
+ * The largest `Max-Age`, in seconds: 400 days.
+ */
+#define TOKENPIN_MAX_MAX_AGE 34560000
 
 /**
  * `Max-Age` follows from the limits on the cookie's life.
@@ -436,6 +445,80 @@ typedef struct tokenpin_config_error {
  * The alignment of the memory for an affinity, in bytes; what `malloc` gives.
  */
 #define TOKENPIN_AFFINITY_ALIGN 16
+
+/**
+ * The version of the library of this header.
+ */
+#define TOKENPIN_VERSION "0.1.0"
+
+/**
+ * The first number of the version.
+ */
+#define TOKENPIN_VERSION_MAJOR 0
+
+/**
+ * The second number of the version.
+ */
+#define TOKENPIN_VERSION_MINOR 1
+
+/**
+ * The third number of the version.
+ */
+#define TOKENPIN_VERSION_PATCH 0
+
+/* ================================================================================
+ * Chapter 2: the affinity
+ *
+ * One checked configuration, immutable but for the state, weight and until of its slots. It lies in one
+ * block of memory, the caller's or `malloc`'s, and any number of threads use it without locks.
+ * ================================================================================ */
+
+/**
+ * What a cookie key is used for.
+ */
+enum tokenpin_role
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Signs new cookies, and its cookies are valid. Exactly one key of a ring.
+     */
+    TOKENPIN_ROLE_SIGN = 0,
+    /**
+     * Its cookies are valid and left alone.
+     */
+    TOKENPIN_ROLE_ACCEPT = 1,
+    /**
+     * Its cookies are valid and issued anew with the signing key.
+     */
+    TOKENPIN_ROLE_RETIRE = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_role tokenpin_role;
+#else
+typedef uint8_t tokenpin_role;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * One key of the cookie key ring.
+ */
+typedef struct tokenpin_cookie_key {
+    /**
+     * The number that cookies carry to say which key signed them.
+     */
+    uint8_t id;
+    /**
+     * A `tokenpin_role`.
+     */
+    uint8_t role;
+    /**
+     * The secret.
+     */
+    uint8_t secret[16];
+} tokenpin_cookie_key;
 
 /**
  * What a slot does.
@@ -469,178 +552,6 @@ typedef enum tokenpin_state tokenpin_state;
 typedef uint8_t tokenpin_state;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
-
-/**
- * How a slot is selected.
- */
-enum tokenpin_strategy
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint8_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    /**
-     * The jump consistent hash gives the home slot; weighted rendezvous takes over
-     * where the home slot does not serve. The default.
-     */
-    TOKENPIN_STRATEGY_JUMP = 0,
-    /**
-     * Only weighted rendezvous: insensitive to the order of the list and to deletions
-     * in its middle; cost grows with the number of slots.
-     */
-    TOKENPIN_STRATEGY_RENDEZVOUS = 1,
-    /**
-     * What Higress ai-proxy does: FNV-1a modulo the number of accounts. For migration
-     * only: anyone can aim a key at a slot, and changing the list moves most sessions.
-     */
-    TOKENPIN_STRATEGY_HIGRESS_FNV1A_MODULO = 2,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum tokenpin_strategy tokenpin_strategy;
-#else
-typedef uint8_t tokenpin_strategy;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-/**
- * What a cookie key is used for.
- */
-enum tokenpin_role
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint8_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    /**
-     * Signs new cookies, and its cookies are valid. Exactly one key of a ring.
-     */
-    TOKENPIN_ROLE_SIGN = 0,
-    /**
-     * Its cookies are valid and left alone.
-     */
-    TOKENPIN_ROLE_ACCEPT = 1,
-    /**
-     * Its cookies are valid and issued anew with the signing key.
-     */
-    TOKENPIN_ROLE_RETIRE = 2,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum tokenpin_role tokenpin_role;
-#else
-typedef uint8_t tokenpin_role;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-/**
- * When a browser sends the cookie across sites.
- */
-enum tokenpin_same_site
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint8_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    /**
-     * On top-level navigation only. The default.
-     */
-    TOKENPIN_SAME_SITE_LAX = 0,
-    /**
-     * Never.
-     */
-    TOKENPIN_SAME_SITE_STRICT = 1,
-    /**
-     * Always; needs `Secure`.
-     */
-    TOKENPIN_SAME_SITE_NONE = 2,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum tokenpin_same_site tokenpin_same_site;
-#else
-typedef uint8_t tokenpin_same_site;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-/**
- * How an API treats accounts.
- */
-enum tokenpin_group
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint8_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    /**
-     * Any account will do.
-     */
-    TOKENPIN_GROUP_STATELESS = 0,
-    /**
-     * State lives inside the account.
-     */
-    TOKENPIN_GROUP_STATEFUL = 1,
-    /**
-     * Any account will do, and the one with the warm prompt cache does it cheaper.
-     */
-    TOKENPIN_GROUP_PROMPT_CACHE = 2,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum tokenpin_group tokenpin_group;
-#else
-typedef uint8_t tokenpin_group;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-/**
- * What to do with a pinned request whose token is down or was tried.
- */
-enum tokenpin_policy
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint8_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    /**
-     * Refuse: another account would not know the state.
-     */
-    TOKENPIN_POLICY_FAIL_FAST = 0,
-    /**
-     * Select another token, and pin the session to it if the request creates state
-     * there and succeeds.
-     */
-    TOKENPIN_POLICY_FALLBACK_AND_UPDATE = 1,
-    /**
-     * Select another token for this request; the session returns when its own recovers.
-     */
-    TOKENPIN_POLICY_FALLBACK_WITHOUT_UPDATE = 2,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum tokenpin_policy tokenpin_policy;
-#else
-typedef uint8_t tokenpin_policy;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-/**
- * A handle: private, and shared between threads without locks.
- */
-typedef struct tokenpin_affinity tokenpin_affinity;
-
-/**
- * One key of the cookie key ring.
- */
-typedef struct tokenpin_cookie_key {
-    /**
-     * The number that cookies carry to say which key signed them.
-     */
-    uint8_t id;
-    /**
-     * A `tokenpin_role`.
-     */
-    uint8_t role;
-    /**
-     * The secret.
-     */
-    uint8_t secret[16];
-} tokenpin_cookie_key;
 
 /**
  * State, weight and until of a slot.
@@ -677,6 +588,35 @@ typedef struct tokenpin_slot_config {
 } tokenpin_slot_config;
 
 /**
+ * When a browser sends the cookie across sites.
+ */
+enum tokenpin_same_site
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * On top-level navigation only. The default.
+     */
+    TOKENPIN_SAME_SITE_LAX = 0,
+    /**
+     * Never.
+     */
+    TOKENPIN_SAME_SITE_STRICT = 1,
+    /**
+     * Always; needs `Secure`.
+     */
+    TOKENPIN_SAME_SITE_NONE = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_same_site tokenpin_same_site;
+#else
+typedef uint8_t tokenpin_same_site;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * The attributes of the cookie.
  */
 typedef struct tokenpin_attributes {
@@ -707,6 +647,35 @@ typedef struct tokenpin_attributes {
 } tokenpin_attributes;
 
 /**
+ * How an API treats accounts.
+ */
+enum tokenpin_group
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Any account will do.
+     */
+    TOKENPIN_GROUP_STATELESS = 0,
+    /**
+     * State lives inside the account.
+     */
+    TOKENPIN_GROUP_STATEFUL = 1,
+    /**
+     * Any account will do, and the one with the warm prompt cache does it cheaper.
+     */
+    TOKENPIN_GROUP_PROMPT_CACHE = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_group tokenpin_group;
+#else
+typedef uint8_t tokenpin_group;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * One row of a classification table.
  */
 typedef struct tokenpin_rule {
@@ -719,6 +688,68 @@ typedef struct tokenpin_rule {
      */
     uint8_t group;
 } tokenpin_rule;
+
+/**
+ * How a slot is selected.
+ */
+enum tokenpin_strategy
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * The jump consistent hash gives the home slot; weighted rendezvous takes over
+     * where the home slot does not serve. The default.
+     */
+    TOKENPIN_STRATEGY_JUMP = 0,
+    /**
+     * Only weighted rendezvous: insensitive to the order of the list and to deletions
+     * in its middle; cost grows with the number of slots.
+     */
+    TOKENPIN_STRATEGY_RENDEZVOUS = 1,
+    /**
+     * What Higress ai-proxy does: FNV-1a modulo the number of accounts. For migration
+     * only: anyone can aim a key at a slot, and changing the list moves most sessions.
+     */
+    TOKENPIN_STRATEGY_HIGRESS_FNV1A_MODULO = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_strategy tokenpin_strategy;
+#else
+typedef uint8_t tokenpin_strategy;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What to do with a pinned request whose token is down or was tried.
+ */
+enum tokenpin_policy
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Refuse: another account would not know the state.
+     */
+    TOKENPIN_POLICY_FAIL_FAST = 0,
+    /**
+     * Select another token, and pin the session to it if the request creates state
+     * there and succeeds.
+     */
+    TOKENPIN_POLICY_FALLBACK_AND_UPDATE = 1,
+    /**
+     * Select another token for this request; the session returns when its own recovers.
+     */
+    TOKENPIN_POLICY_FALLBACK_WITHOUT_UPDATE = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_policy tokenpin_policy;
+#else
+typedef uint8_t tokenpin_policy;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
 
 /**
  * Everything that an affinity is built from. `tokenpin_config_init` sets the defaults; then
@@ -850,6 +881,11 @@ TOKENPIN_MUST_CHECK
 int32_t tokenpin_affinity_size(const struct tokenpin_config *config,
                                size_t *size,
                                struct tokenpin_config_error *error);
+
+/**
+ * A handle: private, and shared between threads without locks.
+ */
+typedef struct tokenpin_affinity tokenpin_affinity;
 
 /**
  * Builds an affinity in `memory`, which is aligned to `TOKENPIN_AFFINITY_ALIGN` and has `size`
@@ -991,83 +1027,102 @@ int32_t tokenpin_affinity_live_fingerprint(const struct tokenpin_affinity *affin
                                            uint64_t now,
                                            uint64_t *fingerprint);
 
-/* ================================================================================================
- * 3: decide and finish
+/* ================================================================================
+ * Chapter 3: decide and finish
  *
  * The decision says which slot serves a request and which cookie goes back on success. It is plain
  * data: keep it, and the affinity that made it, until the response.
- * ================================================================================================ */
+ * ================================================================================ */
 
 /**
- * The length of a cookie's value, in characters.
+ * One request, borrowed for the call. All zero is a valid start.
  */
-#define TOKENPIN_COOKIE_VALUE_LEN 67
-
-/**
- * No `Set-Cookie` value around a cookie value of this library is longer, in bytes.
- */
-#define TOKENPIN_MAX_SET_COOKIE 2400
-
-/**
- * What came of reading a cookie.
- */
-enum tokenpin_verdict
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint8_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
+typedef struct tokenpin_request {
     /**
-     * There was no cookie, or none was looked for.
+     * The method, which classification reads; with a group it tells whether the request names
+     * existing state.
      */
-    TOKENPIN_VERDICT_ABSENT = 0,
+    struct tokenpin_bytes method;
     /**
-     * Not 67 base64url characters with zero trailing bits, or of an undefined kind.
+     * The target, such as `/v1/responses?x=1`, which classification reads.
      */
-    TOKENPIN_VERDICT_MALFORMED = 1,
+    struct tokenpin_bytes target;
     /**
-     * Of another version of this format.
+     * The values of the consumer header. Empty ones do not count.
      */
-    TOKENPIN_VERDICT_UNKNOWN_VERSION = 2,
+    const struct tokenpin_bytes *consumers;
     /**
-     * Signed by a key that is not in the ring.
+     * Their number.
      */
-    TOKENPIN_VERDICT_UNKNOWN_KEY = 3,
+    size_t consumer_count;
     /**
-     * Forged, damaged, or made for another name, scope or affinity key.
+     * The values of the session header. Empty ones do not count.
      */
-    TOKENPIN_VERDICT_BAD_TAG = 4,
+    const struct tokenpin_bytes *sessions;
     /**
-     * Genuine, but of another kind than the request.
+     * Their number.
      */
-    TOKENPIN_VERDICT_OTHER_KEY = 5,
+    size_t session_count;
     /**
-     * Issued or refreshed later than now plus the skew.
+     * The values of the `Cookie` fields.
      */
-    TOKENPIN_VERDICT_NOT_YET_VALID = 6,
+    const struct tokenpin_bytes *cookies;
     /**
-     * Issued longer ago than the maximum life.
+     * Their number.
      */
-    TOKENPIN_VERDICT_EXPIRED_LIFE = 7,
+    size_t cookie_count;
     /**
-     * Refreshed longer ago than the maximum idle time.
+     * A cookie's value that came in a header of its own; empty for none.
      */
-    TOKENPIN_VERDICT_EXPIRED_IDLE = 8,
+    struct tokenpin_bytes carried;
     /**
-     * Usable.
+     * The scope, 0 to 1024 bytes; empty for the configured one.
      */
-    TOKENPIN_VERDICT_VALID = 9,
+    struct tokenpin_bytes scope;
     /**
-     * Usable, and due for a refresh.
+     * The slots that this request has tried already.
      */
-    TOKENPIN_VERDICT_REFRESH_DUE = 10,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum tokenpin_verdict tokenpin_verdict;
-#else
-typedef uint8_t tokenpin_verdict;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
+    const uint32_t *tried;
+    /**
+     * Their number.
+     */
+    size_t tried_count;
+    /**
+     * The wall clock, in unix seconds.
+     */
+    uint64_t now;
+    /**
+     * NULL, or 16 bytes that become the id of a new session, so that parallel first requests of
+     * one client agree: a PRF, under a key of this process, of something that belongs only
+     * to one client.
+     */
+    const uint8_t *id_hint;
+    /**
+     * Sixteen fresh random bytes.
+     */
+    uint8_t entropy[16];
+    /**
+     * 1: `group` says the group. 0: method and target are classified.
+     */
+    uint8_t has_group;
+    /**
+     * A `tokenpin_group`, if `has_group` is 1.
+     */
+    uint8_t group;
+    /**
+     * 1: the request names existing state, whatever method and target say. Set it where the body
+     * does (`previous_response_id`, `input_file_id`, ...): the library does not see that.
+     */
+    uint8_t existing;
+    /**
+     * 1: the consumer values come from somebody who may name consumers.
+     */
+    uint8_t consumer_trusted;
+    /**
+     * 1: the answer goes back in the carrier header. Taken for granted if `carried` is not empty.
+     */
+    uint8_t carrier;
+} tokenpin_request;
 
 /**
  * Where the affinity of a request comes from.
@@ -1201,6 +1256,67 @@ typedef uint8_t tokenpin_pin_state;
 #endif // __cplusplus
 
 /**
+ * What came of reading a cookie.
+ */
+enum tokenpin_verdict
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * There was no cookie, or none was looked for.
+     */
+    TOKENPIN_VERDICT_ABSENT = 0,
+    /**
+     * Not 67 base64url characters with zero trailing bits, or of an undefined kind.
+     */
+    TOKENPIN_VERDICT_MALFORMED = 1,
+    /**
+     * Of another version of this format.
+     */
+    TOKENPIN_VERDICT_UNKNOWN_VERSION = 2,
+    /**
+     * Signed by a key that is not in the ring.
+     */
+    TOKENPIN_VERDICT_UNKNOWN_KEY = 3,
+    /**
+     * Forged, damaged, or made for another name, scope or affinity key.
+     */
+    TOKENPIN_VERDICT_BAD_TAG = 4,
+    /**
+     * Genuine, but of another kind than the request.
+     */
+    TOKENPIN_VERDICT_OTHER_KEY = 5,
+    /**
+     * Issued or refreshed later than now plus the skew.
+     */
+    TOKENPIN_VERDICT_NOT_YET_VALID = 6,
+    /**
+     * Issued longer ago than the maximum life.
+     */
+    TOKENPIN_VERDICT_EXPIRED_LIFE = 7,
+    /**
+     * Refreshed longer ago than the maximum idle time.
+     */
+    TOKENPIN_VERDICT_EXPIRED_IDLE = 8,
+    /**
+     * Usable.
+     */
+    TOKENPIN_VERDICT_VALID = 9,
+    /**
+     * Usable, and due for a refresh.
+     */
+    TOKENPIN_VERDICT_REFRESH_DUE = 10,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_verdict tokenpin_verdict;
+#else
+typedef uint8_t tokenpin_verdict;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * What became of the request's keys: why the first unusable one was not used, else `ok` if one is
  * used.
  */
@@ -1237,125 +1353,6 @@ typedef enum tokenpin_key_reason tokenpin_key_reason;
 typedef uint8_t tokenpin_key_reason;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
-
-/**
- * What [`Affinity::finish`](crate::Affinity::finish) wrote.
- */
-enum tokenpin_answer
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint8_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    /**
-     * Nothing goes back.
-     */
-    TOKENPIN_ANSWER_NOTHING = 0,
-    /**
-     * The value of a `Set-Cookie` field.
-     */
-    TOKENPIN_ANSWER_SET_COOKIE = 1,
-    /**
-     * The value of the carrier header.
-     */
-    TOKENPIN_ANSWER_CARRIER = 2,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum tokenpin_answer tokenpin_answer;
-#else
-typedef uint8_t tokenpin_answer;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-/**
- * One request, borrowed for the call. All zero is a valid start.
- */
-typedef struct tokenpin_request {
-    /**
-     * The method, which classification reads; with a group it tells whether the request names
-     * existing state.
-     */
-    struct tokenpin_bytes method;
-    /**
-     * The target, such as `/v1/responses?x=1`, which classification reads.
-     */
-    struct tokenpin_bytes target;
-    /**
-     * The values of the consumer header. Empty ones do not count.
-     */
-    const struct tokenpin_bytes *consumers;
-    /**
-     * Their number.
-     */
-    size_t consumer_count;
-    /**
-     * The values of the session header. Empty ones do not count.
-     */
-    const struct tokenpin_bytes *sessions;
-    /**
-     * Their number.
-     */
-    size_t session_count;
-    /**
-     * The values of the `Cookie` fields.
-     */
-    const struct tokenpin_bytes *cookies;
-    /**
-     * Their number.
-     */
-    size_t cookie_count;
-    /**
-     * A cookie's value that came in a header of its own; empty for none.
-     */
-    struct tokenpin_bytes carried;
-    /**
-     * The scope, 0 to 1024 bytes; empty for the configured one.
-     */
-    struct tokenpin_bytes scope;
-    /**
-     * The slots that this request has tried already.
-     */
-    const uint32_t *tried;
-    /**
-     * Their number.
-     */
-    size_t tried_count;
-    /**
-     * The wall clock, in unix seconds.
-     */
-    uint64_t now;
-    /**
-     * NULL, or 16 bytes that become the id of a new session, so that parallel first requests of
-     * one client agree: a PRF, under a key of this process, of something that belongs only
-     * to one client.
-     */
-    const uint8_t *id_hint;
-    /**
-     * Sixteen fresh random bytes.
-     */
-    uint8_t entropy[16];
-    /**
-     * 1: `group` says the group. 0: method and target are classified.
-     */
-    uint8_t has_group;
-    /**
-     * A `tokenpin_group`, if `has_group` is 1.
-     */
-    uint8_t group;
-    /**
-     * 1: the request names existing state, whatever method and target say. Set it where the body
-     * does (`previous_response_id`, `input_file_id`, ...): the library does not see that.
-     */
-    uint8_t existing;
-    /**
-     * 1: the consumer values come from somebody who may name consumers.
-     */
-    uint8_t consumer_trusted;
-    /**
-     * 1: the answer goes back in the carrier header. Taken for granted if `carried` is not empty.
-     */
-    uint8_t carrier;
-} tokenpin_request;
 
 /**
  * The answer to a request: no pointers, to be kept until its response.
@@ -1448,6 +1445,35 @@ int32_t tokenpin_affinity_decide(const struct tokenpin_affinity *affinity,
                                  struct tokenpin_decision *decision);
 
 /**
+ * What [`Affinity::finish`](crate::Affinity::finish) wrote.
+ */
+enum tokenpin_answer
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Nothing goes back.
+     */
+    TOKENPIN_ANSWER_NOTHING = 0,
+    /**
+     * The value of a `Set-Cookie` field.
+     */
+    TOKENPIN_ANSWER_SET_COOKIE = 1,
+    /**
+     * The value of the carrier header.
+     */
+    TOKENPIN_ANSWER_CARRIER = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_answer tokenpin_answer;
+#else
+typedef uint8_t tokenpin_answer;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * Ends a request: if its response's `status` is a success and there is a cookie to set, writes
  * it. `answer` receives a `tokenpin_answer`, `*len` the length, 0 for nothing.
  * `TOKENPIN_MAX_SET_COOKIE` bytes suffice. Only formats.
@@ -1467,11 +1493,28 @@ int32_t tokenpin_affinity_finish(const struct tokenpin_affinity *affinity,
                                  size_t *len,
                                  uint8_t *answer);
 
-/* ================================================================================================
- * 4: slots and selection
+/* ================================================================================
+ * Chapter 4: slots and selection
  *
  * Which slot serves a key, for callers that keep their own array of slots.
- * ================================================================================================ */
+ * ================================================================================ */
+
+/**
+ * The jump consistent hash: the bucket, 0 to `buckets` - 1, of `key`. `buckets` is 1 to 2^31-1.
+ * Takes about ln(`buckets`) steps.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, BUCKET_COUNT.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_jump(uint64_t key, uint32_t buckets, uint32_t *bucket);
+
+/**
+ * The identity hash of the account named by `identity`, 1 byte or more.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, IDENTITY_EMPTY.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_identity_hash(const void *identity, size_t identity_len, uint64_t *hash);
 
 /**
  * What an affinity key is made of, and what a cookie belongs to. The numbers are the
@@ -1527,6 +1570,20 @@ typedef struct tokenpin_key {
 } tokenpin_key;
 
 /**
+ * The hash of an affinity key, which selection starts from. `placement_key` has 16 bytes and is
+ * not all zero, the scope 0 to 1024.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, SCOPE_LENGTH, KEY_LENGTH,
+ * ZERO_SECRET.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_key_hash(const uint8_t *placement_key,
+                          const void *scope,
+                          size_t scope_len,
+                          const struct tokenpin_key *key,
+                          uint64_t *hash);
+
+/**
  * One slot of a token set, in memory of the caller. Made by `tokenpin_slot_init` or
  * `tokenpin_slot_init_vacant`, and changed only by `tokenpin_slot_set`, which is atomic.
  */
@@ -1540,59 +1597,6 @@ typedef struct tokenpin_slot {
      */
     uint64_t word;
 } tokenpin_slot;
-
-/**
- * Which slots are candidates.
- */
-typedef struct tokenpin_filter {
-    /**
-     * Unix seconds.
-     */
-    uint64_t now;
-    /**
-     * The slots that this request has tried already.
-     */
-    const uint32_t *tried;
-    /**
-     * Their number.
-     */
-    size_t tried_count;
-    /**
-     * 1 if the key is an anonymous id: draining slots are left out then.
-     */
-    uint8_t anonymous;
-} tokenpin_filter;
-
-/**
- * The jump consistent hash: the bucket, 0 to `buckets` - 1, of `key`. `buckets` is 1 to 2^31-1.
- * Takes about ln(`buckets`) steps.
- *
- * Statuses: OK, NULL_POINTER, MISALIGNED, BUCKET_COUNT.
- */
-TOKENPIN_MUST_CHECK
-int32_t tokenpin_jump(uint64_t key, uint32_t buckets, uint32_t *bucket);
-
-/**
- * The identity hash of the account named by `identity`, 1 byte or more.
- *
- * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, IDENTITY_EMPTY.
- */
-TOKENPIN_MUST_CHECK
-int32_t tokenpin_identity_hash(const void *identity, size_t identity_len, uint64_t *hash);
-
-/**
- * The hash of an affinity key, which selection starts from. `placement_key` has 16 bytes and is
- * not all zero, the scope 0 to 1024.
- *
- * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, SCOPE_LENGTH, KEY_LENGTH,
- * ZERO_SECRET.
- */
-TOKENPIN_MUST_CHECK
-int32_t tokenpin_key_hash(const uint8_t *placement_key,
-                          const void *scope,
-                          size_t scope_len,
-                          const struct tokenpin_key *key,
-                          uint64_t *hash);
 
 /**
  * Makes the slot of the account named by `identity`, 1 byte or more.
@@ -1630,6 +1634,28 @@ int32_t tokenpin_slot_set(struct tokenpin_slot *slot, const struct tokenpin_slot
  */
 TOKENPIN_MUST_CHECK
 int32_t tokenpin_slot_get(const struct tokenpin_slot *slot, struct tokenpin_slot_status *status);
+
+/**
+ * Which slots are candidates.
+ */
+typedef struct tokenpin_filter {
+    /**
+     * Unix seconds.
+     */
+    uint64_t now;
+    /**
+     * The slots that this request has tried already.
+     */
+    const uint32_t *tried;
+    /**
+     * Their number.
+     */
+    size_t tried_count;
+    /**
+     * 1 if the key is an anonymous id: draining slots are left out then.
+     */
+    uint8_t anonymous;
+} tokenpin_filter;
 
 /**
  * The slot that serves the key with hash `hash`; `TOKENPIN_SLOT_NONE` if no slot is a candidate.
@@ -1681,11 +1707,11 @@ int32_t tokenpin_select_batch(uint8_t strategy,
                               size_t hash_count,
                               uint32_t *selected);
 
-/* ================================================================================================
- * 5: cookies
+/* ================================================================================
+ * Chapter 5: cookies
  *
  * A key ring in memory of the caller, and the values that it signs and checks.
- * ================================================================================================ */
+ * ================================================================================ */
 
 /**
  * A key ring in memory of the caller, at least 8-aligned. Its contents are private and
@@ -1697,6 +1723,26 @@ typedef struct tokenpin_key_ring {
      */
     uint64_t private_words[56];
 } tokenpin_key_ring;
+
+/**
+ * Makes a key ring of 1 to 8 keys, exactly one of which signs. `placement_key` may be NULL; if
+ * it is not, it has 16 bytes, and no secret may equal it. `error` may be NULL; if it is not, it
+ * says which key was refused.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, ZERO_SECRET, DUPLICATE_SECRET,
+ * DUPLICATE_KEY_ID, KEY_COUNT, SIGNING_KEYS.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_key_ring_init(struct tokenpin_key_ring *ring,
+                               const struct tokenpin_cookie_key *keys,
+                               size_t key_count,
+                               const uint8_t *placement_key,
+                               struct tokenpin_config_error *error);
+
+/**
+ * Wipes a key ring. NULL, and a ring that is wiped already, are fine.
+ */
+void tokenpin_key_ring_wipe(struct tokenpin_key_ring *ring);
 
 /**
  * What a cookie says.
@@ -1725,6 +1771,25 @@ typedef struct tokenpin_cookie {
 } tokenpin_cookie;
 
 /**
+ * Makes the value of a cookie, 67 characters without a NUL, signed with the ring's signing key.
+ *
+ * `name` has 1 to 128 token bytes, the scope 0 to 1024 bytes. `key` is the affinity key that
+ * the cookie is bound to, of the cookie's kind; it may be NULL for an anonymous cookie.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
+ * SCOPE_LENGTH, KEY_LENGTH, COOKIE_NAME.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_cookie_encode(const struct tokenpin_key_ring *ring,
+                               const void *name,
+                               size_t name_len,
+                               const void *scope,
+                               size_t scope_len,
+                               const struct tokenpin_key *key,
+                               const struct tokenpin_cookie *cookie,
+                               char *value);
+
+/**
  * How long cookies are good for, in seconds. 0 switches a limit off, except for skew.
  */
 typedef struct tokenpin_limits {
@@ -1745,45 +1810,6 @@ typedef struct tokenpin_limits {
      */
     uint32_t refresh_interval;
 } tokenpin_limits;
-
-/**
- * Makes a key ring of 1 to 8 keys, exactly one of which signs. `placement_key` may be NULL; if
- * it is not, it has 16 bytes, and no secret may equal it. `error` may be NULL; if it is not, it
- * says which key was refused.
- *
- * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, ZERO_SECRET, DUPLICATE_SECRET,
- * DUPLICATE_KEY_ID, KEY_COUNT, SIGNING_KEYS.
- */
-TOKENPIN_MUST_CHECK
-int32_t tokenpin_key_ring_init(struct tokenpin_key_ring *ring,
-                               const struct tokenpin_cookie_key *keys,
-                               size_t key_count,
-                               const uint8_t *placement_key,
-                               struct tokenpin_config_error *error);
-
-/**
- * Wipes a key ring. NULL, and a ring that is wiped already, are fine.
- */
-void tokenpin_key_ring_wipe(struct tokenpin_key_ring *ring);
-
-/**
- * Makes the value of a cookie, 67 characters without a NUL, signed with the ring's signing key.
- *
- * `name` has 1 to 128 token bytes, the scope 0 to 1024 bytes. `key` is the affinity key that
- * the cookie is bound to, of the cookie's kind; it may be NULL for an anonymous cookie.
- *
- * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
- * SCOPE_LENGTH, KEY_LENGTH, COOKIE_NAME.
- */
-TOKENPIN_MUST_CHECK
-int32_t tokenpin_cookie_encode(const struct tokenpin_key_ring *ring,
-                               const void *name,
-                               size_t name_len,
-                               const void *scope,
-                               size_t scope_len,
-                               const struct tokenpin_key *key,
-                               const struct tokenpin_cookie *cookie,
-                               char *value);
 
 /**
  * Reads the value of a cookie. `key` is the affinity key of the request, or NULL for an anonymous
@@ -1823,11 +1849,11 @@ int32_t tokenpin_cookie_default_name(const void *scope,
                                      size_t capacity,
                                      size_t *len);
 
-/* ================================================================================================
- * 6: fields
+/* ================================================================================
+ * Chapter 6: fields
  *
  * The `Cookie` and `Set-Cookie` fields of a message.
- * ================================================================================================ */
+ * ================================================================================ */
 
 /**
  * The values of the cookies called `name` in one `Cookie` field, one a call. `*offset` starts
@@ -1894,11 +1920,11 @@ int32_t tokenpin_set_cookie_matches(const void *field,
                                     size_t name_len,
                                     uint8_t *matches);
 
-/* ================================================================================================
- * 7: classification
+/* ================================================================================
+ * Chapter 7: classification
  *
  * Which group of the API a request belongs to, and whether it names existing state.
- * ================================================================================================ */
+ * ================================================================================ */
 
 /**
  * Classifies a request by its method and target. `(NULL, 0)` for the rules is the default table.
@@ -1918,18 +1944,28 @@ int32_t tokenpin_classify(const struct tokenpin_rule *rules,
                           uint8_t *group,
                           uint8_t *existing);
 
-/* ================================================================================================
- * 8: versions and names
+/* ================================================================================
+ * Chapter 8: versions and names
  *
- * The versions of the library (`TOKENPIN_VERSION`, `TOKENPIN_VERSION_MAJOR`, `TOKENPIN_VERSION_MINOR`,
- * `TOKENPIN_VERSION_PATCH`) and of its interface, and the stable names of its enums.
- * ================================================================================================ */
+ * The versions of the library and of its interface, and the stable names of its enums.
+ * ================================================================================ */
 
 /**
- * The version of this interface: raised when a program compiled against an older header
- * could misbehave. Compare with `tokenpin_abi_version()`.
+ * The version of the interface that the library was built with. A program compares it with the
+ * `TOKENPIN_ABI_VERSION` that it was compiled with.
  */
-#define TOKENPIN_ABI_VERSION 1
+uint32_t tokenpin_abi_version(void);
+
+/**
+ * Does nothing, and is there only in libraries of version 1 of the interface: a program that refers
+ * to it does not link with a library of another version.
+ */
+void tokenpin_abi_v1(void);
+
+/**
+ * The version of the library, such as `"1.2.3"`: a static string that ends in a NUL.
+ */
+const char *tokenpin_version(void);
 
 /**
  * The enums that `tokenpin_enum_name` knows.
@@ -2007,43 +2043,6 @@ typedef enum tokenpin_enum tokenpin_enum;
 typedef int32_t tokenpin_enum;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
-
-/**
- * The version of the library that this header came with.
- */
-#define TOKENPIN_VERSION "0.1.0"
-
-/**
- * Its major number.
- */
-#define TOKENPIN_VERSION_MAJOR 0
-
-/**
- * Its minor number.
- */
-#define TOKENPIN_VERSION_MINOR 1
-
-/**
- * Its patch number.
- */
-#define TOKENPIN_VERSION_PATCH 0
-
-/**
- * The version of the interface that the library was built with. A program compares it with the
- * `TOKENPIN_ABI_VERSION` that it was compiled with.
- */
-uint32_t tokenpin_abi_version(void);
-
-/**
- * Does nothing, and is there only in libraries of version 1 of the interface: a program that refers
- * to it does not link with a library of another version.
- */
-void tokenpin_abi_v1(void);
-
-/**
- * The version of the library, such as `"1.2.3"`: a static string that ends in a NUL.
- */
-const char *tokenpin_version(void);
 
 /**
  * The stable snake_case name of an enum's value, fit for a metric's label: bytes that live as

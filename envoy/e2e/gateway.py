@@ -17,6 +17,7 @@ import httpx2
 import stack
 import tokenpin_twin as twin
 from upstream import Upstream
+from vector_files import KEY_REASONS, OUTCOMES, PIN_STATES, SOURCES, VERDICTS
 
 ACCOUNTS = ["alpha", "bravo", "charlie"]
 KNOWN = [*ACCOUNTS, "delta"]  # delta has a credential, and is added by some tests
@@ -26,16 +27,13 @@ SESSION = "x-session"
 OURS = re.compile(r"[^=]*tokenpin[^=]*=([A-Za-z0-9_-]{67});")
 DECISION = "x-decision"  # the response header with the decision
 
-# The enums of a decision, docs/decision.md, "Numbers", and the verdicts of docs/cookie-format.md.
+# The enums of a decision, as the Python implementation numbers them.
 NAMES = {
-    "source": "none stateless consumer session combined cookie minted".split(),
-    "outcome": "placed pinned repinned fallback retried rejected none".split(),
-    "pin_state": "none home elsewhere draining down gone".split(),
-    "verdict": (
-        "absent malformed unknown_version unknown_key bad_tag other_key not_yet_valid "
-        "expired_life expired_idle valid refresh_due"
-    ).split(),
-    "key_reason": "ok absent untrusted several_values too_long".split(),
+    "source": SOURCES,
+    "outcome": OUTCOMES,
+    "pin_state": PIN_STATES,
+    "verdict": VERDICTS,
+    "key_reason": KEY_REASONS,
 }
 
 PLACEMENT_KEY = bytes.fromhex("6b1f0c5d2e9a48b7a3d4c5e6f7081920")

@@ -30,7 +30,7 @@ mod status;
 mod structs;
 mod wipe;
 
-// The chapters of the header, in reading order.
+// The chapters of the header; each says its number.
 mod affinity;
 mod classify;
 mod cookie;

@@ -1,7 +1,6 @@
 //! Chapter 8: versions and names
 //!
-//! The versions of the library (`TOKENPIN_VERSION`, `TOKENPIN_VERSION_MAJOR`, `TOKENPIN_VERSION_MINOR`,
-//! `TOKENPIN_VERSION_PATCH`) and of its interface, and the stable names of its enums.
+//! The versions of the library and of its interface, and the stable names of its enums.
 
 use core::ffi::{CStr, c_char};
 

@@ -1,171 +1,140 @@
-//! The header in chapters: one for each file of src/capi that is one, in reading order, with what the
-//! functions of a chapter take in front of them.
+//! The order of the C header: chapters for reading, and each type in front of what first mentions it.
 
-/// The files of src/capi that are chapters, in reading order.
-const FILES: [&str; 8] =
-    ["status", "affinity", "decide", "select", "cookie", "field", "classify", "version"];
+const RULER: &str =
+    "================================================================================";
 
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
+/// A chapter: the files of src/capi that begin with `Chapter N:`.
 struct Chapter {
-    /// What the file's documentation says.
-    introduction: Vec<String>,
+    /// `Chapter 1: ..`, and what else its file's documentation says.
+    introduction: String,
     source: String,
 }
 
-/// A declaration with its comment.
-#[derive(Clone, Copy)]
-struct Block<'t> {
-    text: &'t str,
-    /// What is declared.
-    name: &'t str,
-    is_function: bool,
-}
-
-impl<'t> Block<'t> {
-    fn new(text: &'t str) -> Self {
-        let code = text.rsplit_once("*/\n").map_or(text, |(_, code)| code).trim_start();
-        let (name, is_function) = if let Some(constant) = text.split("#define ").nth(1) {
-            (constant, false)
-        } else if let Some(rest) = text.split("\nenum ").nth(1) {
-            (rest, false)
-        } else if let Some(rest) = text.split("typedef struct ").nth(1) {
-            (rest, false)
-        } else {
-            let head = code.split_once('(').unwrap_or_else(|| panic!("what is this? {text}")).0;
-            (head.rsplit([' ', '*']).next().unwrap(), true)
-        };
-        let end = name.find(|letter: char| !is_word(letter)).unwrap_or(name.len());
-        Self { text, name: &name[..end], is_function }
+impl Chapter {
+    fn all(root: &str) -> Vec<Self> {
+        let files = std::fs::read_dir(format!("{root}/src/capi")).unwrap();
+        let sources = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+        let mut chapters: Vec<Self> = sources
+            .filter(|source| source.starts_with("//! Chapter "))
+            .map(|source| {
+                let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
+                let lines = lines.map(|line| format!(" *{line}"));
+                Self { introduction: lines.collect::<Vec<_>>().join("\n"), source }
+            })
+            .collect();
+        chapters.sort_by(|a, b| a.introduction.cmp(&b.introduction));
+        chapters
     }
 
-    fn mentions(&self, name: &str) -> bool {
-        self.name != name && mentions(self.text, name)
+    fn has(&self, function: &str) -> bool {
+        self.source.contains(&format!("fn {function}("))
     }
 }
 
-fn is_word(letter: char) -> bool {
-    letter.is_alphanumeric() || letter == '_'
+/// An item of a header with its comment.
+struct Block<'a> {
+    text: &'a str,
+    /// Of a type or a function.
+    name: &'a str,
 }
 
-fn mentions(text: &str, name: &str) -> bool {
-    text.match_indices(name).any(|(at, _)| {
-        !text[..at].ends_with(is_word) && !text[at + name.len()..].starts_with(is_word)
-    })
-}
+/// What cbindgen made, in the order of the chapters.
+pub fn arrange(text: &str, root: &str) -> String {
+    let blocks = text.split("\n\n").map(str::trim).filter(|block| !block.is_empty());
+    let blocks: Vec<&str> = blocks.collect();
+    let first_item = blocks.iter().position(|block| constant_name(block).is_some()).unwrap();
+    let (start, rest) = blocks.split_at(first_item);
+    let language = |block: &&str| block.starts_with("#ifdef __cplusplus\n");
+    let end = rest.iter().rposition(language).unwrap();
+    let (rest, end) = rest.split_at(end);
 
-fn chapter(file: &str) -> Chapter {
-    let source = std::fs::read_to_string(format!("{ROOT}/src/capi/{file}.rs")).unwrap();
-    let documentation = source.lines().map_while(|line| line.strip_prefix("//!"));
-    let mut introduction: Vec<_> = documentation.map(|line| line.trim_start().to_owned()).collect();
-    let title = introduction[0].strip_prefix("Chapter ");
-    introduction[0] = title.unwrap_or_else(|| panic!("src/capi/{file}.rs is no chapter")).into();
-    Chapter { introduction, source }
-}
+    let constants = rest.iter().copied().filter(|text| constant_name(text).is_some());
+    let constants: Vec<&str> = constants.collect();
+    let types = rest.iter().filter_map(|text| Some(Block { text, name: type_name(text)? }));
+    let mut types: Vec<Block<'_>> = types.collect();
+    let functions = rest.iter().filter_map(|text| Some(Block { text, name: function_name(text)? }));
+    let functions: Vec<Block<'_>> = functions.collect();
+    assert_eq!(
+        constants.len() + types.len() + functions.len() + 1,
+        rest.len(),
+        "an item is neither constant nor type nor function"
+    );
 
-/// The header that cbindgen made, with its declarations in the order of the chapters.
-///
-/// A function belongs to the chapter whose file defines it. All else stands in the first chapter that
-/// mentions it, in front of the functions, and what it is made of in front of it.
-pub fn arrange(text: &str) -> String {
-    let (opening, rest) = text.split_once("#include <stdint.h>\n").expect("includes");
-    let (_, closing) = rest.rsplit_once("\n\n#ifdef __cplusplus\n}").expect("an end");
-    let body = rest.replace("#ifdef __cplusplus\nextern \"C\" {\n#endif // __cplusplus\n", "");
-    let body = body.rsplit_once("\n\n#ifdef __cplusplus\n}").unwrap().0;
-    let body = format!("{body}\n\n{}", version());
-    let blocks: Vec<_> =
-        body.split("\n\n").map(str::trim).filter(|text| !text.is_empty()).map(Block::new).collect();
-    let chapters = FILES.map(chapter);
-
-    // Where each stands. What nothing mentions stands in the first chapter.
-    let defines = |chapter: &Chapter, name: &str| chapter.source.contains(&format!(" fn {name}("));
-    let mut home: Vec<Option<usize>> = blocks
-        .iter()
-        .map(|block| {
-            let of = |chapter: &Chapter| block.is_function && defines(chapter, block.name);
-            chapters.iter().position(of)
-        })
-        .collect();
-    for (block, home) in blocks.iter().zip(&home) {
-        assert!(!block.is_function || home.is_some(), "{} is in no chapter", block.name);
-    }
-    while let Some((which, at)) = earlier(&blocks, &home, &chapters) {
-        home[which] = Some(at);
-    }
-
-    let mut made = format!("{opening}#include <stdint.h>\n\n{MUST_CHECK}\n");
-    made += "#ifdef __cplusplus\nextern \"C\" {\n#endif  // __cplusplus\n";
+    let mut made: Vec<String> = start.iter().map(ToString::to_string).collect();
+    made.push(MUST_CHECK.into());
+    made.extend(rest.iter().copied().filter(language).map(String::from));
+    let chapters = Chapter::all(root);
     for (number, chapter) in chapters.iter().enumerate() {
-        made += &heading(&chapter.introduction);
-        for functions in [false, true] {
-            for (block, home) in blocks.iter().zip(&home) {
-                if block.is_function == functions && home.unwrap_or(0) == number {
-                    made += &format!("\n{}\n", must_check(block));
-                }
-            }
+        made.push(format!("/* {RULER}\n{}\n * {RULER} */", chapter.introduction));
+        introduce(&chapter.introduction, &mut types, &mut made);
+        if number == 0 {
+            made.extend(constants.iter().map(ToString::to_string));
+            made.extend(version());
+        }
+        for function in functions.iter().filter(|function| chapter.has(function.name)) {
+            introduce(function.text, &mut types, &mut made);
+            made.push(function.text.replace("\nint32_t t", "\nTOKENPIN_MUST_CHECK\nint32_t t"));
         }
     }
-    made + "\n#ifdef __cplusplus\n}" + closing
+    let homeless =
+        functions.iter().filter(|function| !chapters.iter().any(|c| c.has(function.name)));
+    let left: Vec<&str> = homeless.chain(&types).map(|block| block.name).collect();
+    assert!(left.is_empty(), "in no chapter: {}", left.join(", "));
+    made.extend(end.iter().map(ToString::to_string));
+    made.join("\n\n") + "\n"
 }
 
-/// A declaration that has to stand in an earlier chapter than it does, and which.
-fn earlier(
-    blocks: &[Block<'_>],
-    home: &[Option<usize>],
-    chapters: &[Chapter],
-) -> Option<(usize, usize)> {
-    blocks.iter().enumerate().filter(|(_, block)| !block.is_function).find_map(|(which, block)| {
-        let users = blocks.iter().zip(home).filter(|(user, _)| user.mentions(block.name));
-        let by_users = users.filter_map(|(_, home)| *home).min();
-        let said =
-            |chapter: &Chapter| chapter.introduction.iter().any(|it| mentions(it, block.name));
-        let by_text = chapters.iter().position(said);
-        let first = by_users.into_iter().chain(by_text).min()?;
-        (home[which].is_none_or(|home| first < home)).then_some((which, first))
-    })
-}
-
-/// The version as the preprocessor sees it.
-fn version() -> String {
-    let version = env!("CARGO_PKG_VERSION");
-    let mut made = format!(
-        "/**\n * The version of the library that this header came with.\n */\n\
-         #define TOKENPIN_VERSION \"{version}\""
-    );
-    for (part, number) in ["MAJOR", "MINOR", "PATCH"].iter().zip(version.split('.')) {
-        let name = part.to_lowercase();
-        made += &format!(
-            "\n\n/**\n * Its {name} number.\n */\n#define TOKENPIN_VERSION_{part} {number}"
-        );
+/// Writes the types that `text` speaks of, and those that they speak of before them.
+fn introduce(text: &str, types: &mut Vec<Block<'_>>, made: &mut Vec<String>) {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    for word in words {
+        if let Some(known) = types.iter().position(|block| block.name == word) {
+            let block = types.remove(known);
+            introduce(block.text, types, made);
+            made.push(block.text.into());
+        }
     }
-    made
 }
 
-/// A chapter's title and introduction.
-fn heading(introduction: &[String]) -> String {
-    let rule = "=".repeat(96);
-    let mut made = format!("\n/* {rule}\n");
-    for line in introduction {
-        made += format!(" * {line}").trim_end();
-        made.push('\n');
-    }
-    made + " * " + &rule + " */\n"
+fn type_name(block: &str) -> Option<&str> {
+    let named = |line: &'_ str| -> Option<usize> {
+        ["enum ", "typedef struct "].iter().find(|start| line.starts_with(**start)).map(|s| s.len())
+    };
+    let line = block.lines().find(|line| named(line).is_some())?;
+    line[named(line)?..].split(' ').next()
+}
+
+fn constant_name(block: &str) -> Option<&str> {
+    block.lines().find_map(|line| line.strip_prefix("#define TOKENPIN_")?.split(' ').nth(1))
 }
 
 const MUST_CHECK: &str = "\
-/* Warns where the status of a call is ignored. */
+/* Compilers warn where the status of a call is ignored. */
 #if defined(__GNUC__) || defined(__clang__)
 #define TOKENPIN_MUST_CHECK __attribute__((warn_unused_result))
 #else
 #define TOKENPIN_MUST_CHECK
-#endif
-";
+#endif";
 
-/// A function that returns a status, marked so that compilers warn where it is ignored.
-fn must_check(block: &Block<'_>) -> String {
-    if block.is_function {
-        block.text.replace("\nint32_t tokenpin_", "\nTOKENPIN_MUST_CHECK\nint32_t tokenpin_")
-    } else {
-        block.text.to_owned()
-    }
+/// The version of the library as the preprocessor sees it.
+fn version() -> impl Iterator<Item = String> {
+    let version = env!("CARGO_PKG_VERSION");
+    let whole = ("VERSION", format!("\"{version}\""), "The version of the library of this header.");
+    let parts = [
+        ("VERSION_MAJOR", "The first number of the version."),
+        ("VERSION_MINOR", "The second number of the version."),
+        ("VERSION_PATCH", "The third number of the version."),
+    ];
+    let parts = parts.into_iter().zip(version.split('.'));
+    let parts = parts.map(|((name, doc), number)| (name, number.to_owned(), doc));
+    [whole]
+        .into_iter()
+        .chain(parts)
+        .map(|(name, value, doc)| format!("/**\n * {doc}\n */\n#define TOKENPIN_{name} {value}"))
+}
+
+fn function_name(block: &str) -> Option<&str> {
+    let starts_item = |line: &&str| line.starts_with(|first: char| first.is_ascii_alphabetic());
+    let line = block.lines().find(starts_item)?;
+    line.split_once('(')?.0.rsplit([' ', '*']).next()
 }

@@ -78,7 +78,7 @@ impl Header {
             let name = constant.name.strip_prefix("TOKENPIN_").unwrap().into();
             Item { name, ..constant }
         });
-        Self { enums: enums.collect(), constants: constants.collect(), text: arrange(&text) }
+        Self { enums: enums.collect(), constants: constants.collect(), text: arrange(&text, ROOT) }
     }
 
     pub fn named(&self, name: &str) -> &Enum {

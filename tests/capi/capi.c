@@ -686,7 +686,7 @@ static void more_slots_than_the_limit_are_refused_unread(void) {
 #endif
 }
 
-// ---- Pure functions ----
+// ---- Functions without a handle ----
 
 static void the_version_is_the_one_that_was_built(const char* version) {
   SAY("version");

@@ -1,4 +1,4 @@
-//! The pure functions: what they refuse, and that their limits belong to what they take.
+//! The functions without a handle: what they refuse, and that their limits belong to what they take.
 
 use tokenpin::cookie::Codec;
 use tokenpin::{
