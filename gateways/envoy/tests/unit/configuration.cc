@@ -3,7 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "../settings.h"
+#include "settings.h"
 #include "world.h"
 
 namespace {

@@ -1,11 +1,11 @@
 // What is understood of a Retry-After header.
 
-#include "../retry_after.h"
+#include "retry_after.h"
 
 #include <optional>
 #include <string>
 
-#include "../../tests/capi/check.h"
+#include "check.h"
 
 namespace {
 

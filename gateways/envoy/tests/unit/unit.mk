@@ -1,18 +1,18 @@
 # The Envoy filter against a stand-in for Envoy, with sanitizers. Included by the Makefile at the
 # top, whose variables it uses.
 
-UNIT := envoy/unit
+UNIT := gateways/envoy/tests/unit
 UNIT_OUT := $(BUILD)/envoy/unit
 UNIT_PROGRAMS := fleet retry_after configuration streams threads life
-UNIT_FLAGS := -std=c++17 -g -Wall -Wextra -Wpedantic -Werror -Iinclude -fno-omit-frame-pointer
+UNIT_FLAGS := -std=c++17 -g -Wall -Wextra -Wpedantic -Werror -Iinclude -Igateways/envoy -Itests/capi -fno-omit-frame-pointer
 # Unoptimised: that compiles in half of the time, and nothing is optimised out that is to be seen.
 UNIT_ASAN := -O0 -fsanitize=address,undefined -fno-sanitize-recover=all
 UNIT_TSAN := -O1 -fsanitize=thread
-UNIT_HEADERS := $(wildcard envoy/*.h $(UNIT)/*.h include/*) tests/capi/check.h $(UNIT)/unit.mk
+UNIT_HEADERS := $(wildcard gateways/envoy/*.h $(UNIT)/*.h include/*) tests/capi/check.h $(UNIT)/unit.mk
 
 # $(1) is the variant, $(2) its flags.
 define unit_variant
-$(UNIT_OUT)/$(1)/filter/%.o: envoy/%.cc $(UNIT_HEADERS) $(JSON_READY)
+$(UNIT_OUT)/$(1)/filter/%.o: gateways/envoy/%.cc $(UNIT_HEADERS) $(JSON_READY)
 	@mkdir -p $$(@D)
 	$(CXX) $(UNIT_FLAGS) $(2) -isystem $$(JSON_INCLUDE) -c $$< -o $$@
 $(UNIT_OUT)/$(1)/%.o: $(UNIT)/%.cc $(UNIT_HEADERS)
@@ -20,7 +20,7 @@ $(UNIT_OUT)/$(1)/%.o: $(UNIT)/%.cc $(UNIT_HEADERS)
 	$(CXX) $(UNIT_FLAGS) $(2) -c $$< -o $$@
 $(addprefix $(UNIT_OUT)/$(1)/,$(UNIT_PROGRAMS)): $(UNIT_OUT)/$(1)/%: \
     $(UNIT_OUT)/$(1)/%.o $(UNIT_OUT)/$(1)/standin.o \
-    $(patsubst envoy/%.cc,$(UNIT_OUT)/$(1)/filter/%.o,$(wildcard envoy/*.cc)) $(STATIC)
+    $(patsubst gateways/envoy/%.cc,$(UNIT_OUT)/$(1)/filter/%.o,$(wildcard gateways/envoy/*.cc)) $(STATIC)
 	$(CXX) $(2) -pthread $$^ -o $$@
 endef
 $(eval $(call unit_variant,asan,$(UNIT_ASAN)))

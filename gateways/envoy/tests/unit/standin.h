@@ -20,7 +20,7 @@
 #include <utility>
 #include <vector>
 
-#include "../envoy_abi.h"
+#include "envoy_abi.h"
 
 namespace standin {
 

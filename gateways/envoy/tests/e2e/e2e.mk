@@ -2,8 +2,8 @@
 
 # -B: no compiled files among the sources. One test alone: the same with `-k NAME`. What every Envoy of a run
 # read and wrote is left in build/e2e, a folder for each test.
-E2E := $(VENV)/bin/python -B -m pytest --quiet --build-dir $(BUILD) envoy/e2e
-DEMO := PYTHONPATH=envoy/harness $(VENV)/bin/python -B envoy/demo/demo.py $(BUILD)
+E2E := $(VENV)/bin/python -B -m pytest --quiet --build-dir $(BUILD) gateways/envoy/tests/e2e
+DEMO := PYTHONPATH=gateways/envoy/tests/harness $(VENV)/bin/python -B gateways/envoy/demo/demo.py $(BUILD)
 
 .PHONY: e2e-smoke
 e2e-smoke: envoy-filter $(VENV_READY) ## the Envoy filter end to end: the most valuable tests

@@ -1,6 +1,6 @@
 // The tokens' states under cooldowns and state files, against a model of what the reference says.
 
-#include "../fleet.h"
+#include "fleet.h"
 
 #include <optional>
 

@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "../../tests/capi/check.h"
+#include "check.h"
 #include "standin.h"
 
 // The fields of a JSON object, in order, each as JSON text.

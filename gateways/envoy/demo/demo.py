@@ -1,6 +1,6 @@
 """The demo: conversations of the real OpenAI client through the real Envoy with the tokenpin filter.
 
-    PYTHONPATH=envoy/harness build/venv/bin/python envoy/demo/demo.py build [--smoke]
+    PYTHONPATH=gateways/envoy/tests/harness build/venv/bin/python gateways/envoy/demo/demo.py build [--smoke]
 
 `make demo` builds the filter and installs what is needed first. Here are the phases, what each
 promises, and the table of what was measured. Exits with 0 only if every promise was kept.

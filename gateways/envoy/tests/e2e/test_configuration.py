@@ -15,7 +15,7 @@ from upstream import answering
 
 import envoy
 
-README = pathlib.Path(__file__).parents[1] / "README.md"
+README = pathlib.Path(__file__).parents[2] / "README.md"
 
 # Every field of the configuration, once.
 COMPLETE = settings(
