@@ -18,7 +18,7 @@ bench-check: ## the benchmarks compile, and run once
 	$(CARGO) run --quiet --release $(BENCH_CARGO) -- --test > $(BENCH)/check.log
 
 BENCH_CALLBACKS := $(BUILD)/envoy/libcallbacks.so
-$(BENCH_CALLBACKS): benches/callbacks.cc gateways/envoy/unused_hooks.cc gateways/envoy/headers.h gateways/envoy/envoy_abi.h
+$(BENCH_CALLBACKS): benches/callbacks.cc gateways/envoy/unused_hooks.cc gateways/envoy/header_map.h gateways/envoy/envoy_abi.h
 	@mkdir -p $(@D)
 	$(CXX) $(ENVOY_CXXFLAGS) -Igateways/envoy $(filter %.cc,$^) -o $@ $(ENVOY_LDFLAGS)
 

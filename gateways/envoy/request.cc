@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "headers.h"
+#include "header_map.h"
 
 namespace tokenpin_envoy {
 namespace {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "envoy_abi.h"
-#include "headers.h"
+#include "header_map.h"
 #include "settings.h"
 #include "tokenpin.hpp"
 

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "headers.h"
+#include "header_map.h"
 #include "request.h"
 #include "retry_after.h"
 

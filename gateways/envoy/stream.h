@@ -9,7 +9,7 @@
 
 #include "config.h"
 #include "envoy_abi.h"
-#include "headers.h"
+#include "header_map.h"
 #include "request.h"
 #include "stats.h"
 #include "tokenpin.hpp"
