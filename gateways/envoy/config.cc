@@ -5,15 +5,12 @@
 #include <utility>
 
 #include "envoy_abi.h"
+#include "log.h"
 
 namespace tokenpin_envoy {
 namespace {
 
 constexpr size_t kMaxStateFile = 16 << 20;
-
-bool Same(const timespec& a, const timespec& b) {
-  return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
-}
 
 // Where the library's field stands in the filter's configuration.
 std::string PathOf(const tokenpin::ConfigError& error, const Settings& settings) {
@@ -44,16 +41,6 @@ std::string PathOf(const tokenpin::ConfigError& error, const Settings& settings)
 
 }  // namespace
 
-void Log(int level, const std::string& message) {
-  const std::string line = "tokenpin: " + message;
-  envoy_dynamic_module_callback_log_v2(level, {line.data(), line.size()}, {"", 0}, 0);
-}
-
-bool Config::FileState::operator==(const FileState& other) const {
-  return device == other.device && inode == other.inode && size == other.size &&
-         Same(modified, other.modified) && Same(changed, other.changed);
-}
-
 std::unique_ptr<Config> Config::Make(std::unique_ptr<Settings> settings, Problem* problem) {
   std::unique_ptr<Config> config(new Config);
   config->settings_ = std::move(settings);
@@ -70,7 +57,7 @@ std::unique_ptr<Config> Config::Make(std::unique_ptr<Settings> settings, Problem
 bool Config::ReadFirstStates(Problem* problem) {
   for (const Token& token : settings_->tokens) declared_.push_back(token.status);
   if (settings_->state_file.empty()) return true;
-  file_ = StatFile();
+  file_ = VersionOf(settings_->state_file);
   if (!file_) {
     Log(kLogWarning,
         "the state file is not there, states are as configured: " + settings_->state_file);
@@ -127,7 +114,7 @@ uint64_t Config::LiveFingerprint() const {
   return *affinity_.live_fingerprint(tokenpin::unix_now());
 }
 
-bool Config::StartKeeping(std::function<void(Event)> report) {
+bool Config::StartKeeping(Report report) {
   Keeper::Handle handle;
   const auto task = [this, report = std::move(report)] { LookAfter(report); };
   if (!Keeper::Get().Add(task, &handle)) return false;
@@ -139,22 +126,16 @@ Config::~Config() {
   if (kept_) Keeper::Get().Remove(*kept_);
 }
 
-void Config::LookAfter(const std::function<void(Event)>& report) {
+void Config::LookAfter(const Report& report) {
   CheckStateFile(report);
   fleet_->EndCooldowns(tokenpin::unix_now());
-  report(Event::kLookedAfter);
+  report(std::nullopt);
 }
 
-std::optional<Config::FileState> Config::StatFile() const {
-  struct stat found {};
-  if (stat(settings_->state_file.c_str(), &found) != 0) return std::nullopt;
-  return FileState{found.st_dev, found.st_ino, found.st_size, found.st_mtim, found.st_ctim};
-}
-
-void Config::CheckStateFile(const std::function<void(Event)>& report) {
+void Config::CheckStateFile(const Report& report) {
   if (settings_->state_file.empty()) return;
   // Taken before the file is read: what is written in between is seen the next time.
-  const std::optional<FileState> now = StatFile();
+  const std::optional<FileVersion> now = VersionOf(settings_->state_file);
   if (now == file_) return;
   file_ = now;
   if (!now) {
@@ -168,7 +149,7 @@ void Config::CheckStateFile(const std::function<void(Event)>& report) {
   if (text) {
     states = ParseStates(*text, settings_->tokens, &problem);
   } else {
-    // What hinders may pass: it is tried again, and told once.
+    // The cause may pass, so the next look tries again; only the first one reports it.
     file_.reset();
     if (was_unreadable) return;
     problem.Set("", "cannot be read");
@@ -176,13 +157,13 @@ void Config::CheckStateFile(const std::function<void(Event)>& report) {
   if (problem.Found()) {
     Log(kLogError, "state file refused, states stay as they are: " + settings_->state_file + ": " +
                        problem.text());
-    return report(Event::kStateFileRefused);
+    return report(Counter::state_file_refused);
   }
   fleet_->Declare(states.declared);
   Log(kLogInfo, "state file applied: " + settings_->state_file);
-  report(Event::kStateFileApplied);
+  report(Counter::state_file_applied);
   WarnOfUnknown(states);
-  if (!states.unknown.empty()) report(Event::kStateFileUnknown);
+  if (!states.unknown.empty()) report(Counter::state_file_unknown);
 }
 
 void Config::WarnOfUnknown(const States& states) const {

@@ -51,9 +51,6 @@ enum : int {
 // Callbacks, defined by Envoy.
 void envoy_dynamic_module_callback_log_v2(int level, envoy_buffer message, envoy_buffer source_file,
                                           uint32_t source_line);
-bool envoy_dynamic_module_callback_http_get_header(envoy_filter filter, int type, envoy_buffer key,
-                                                   envoy_buffer* value, size_t index,
-                                                   size_t* count);
 size_t envoy_dynamic_module_callback_http_get_headers_size(envoy_filter filter, int type);
 bool envoy_dynamic_module_callback_http_get_headers(envoy_filter filter, int type,
                                                     envoy_header* headers);

@@ -1,8 +1,6 @@
 // Envoy's header maps, in terms of std::string_view.
 #pragma once
 
-#include <map>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -48,29 +46,6 @@ class HeaderList {
 
   std::vector<envoy_header> headers_;
 };
-
-// Empty if there is none.
-inline std::string_view FirstHeader(envoy_filter envoy, int type, std::string_view name) {
-  envoy_buffer value{};
-  size_t count = 0;
-  envoy_dynamic_module_callback_http_get_header(envoy, type, Buffer(name), &value, 0, &count);
-  return View(value);
-}
-
-using HeaderValues = std::map<std::string, std::vector<std::string>>;
-
-// Copies of all.
-inline HeaderValues ReadAllHeaders(envoy_filter envoy, int type) {
-  std::vector<envoy_header> headers(
-      envoy_dynamic_module_callback_http_get_headers_size(envoy, type));
-  HeaderValues values;
-  if (!envoy_dynamic_module_callback_http_get_headers(envoy, type, headers.data())) return values;
-  for (const envoy_header& header : headers) {
-    values[std::string(header.key, header.key_length)].emplace_back(header.value,
-                                                                    header.value_length);
-  }
-  return values;
-}
 
 inline void AddHeader(envoy_filter envoy, int type, std::string_view name, std::string_view value) {
   envoy_dynamic_module_callback_http_add_header(envoy, type, Buffer(name), Buffer(value));

@@ -3,14 +3,12 @@
 #include <algorithm>
 #include <cstring>
 
-#include "header_map.h"
-
 namespace tokenpin_envoy {
 namespace {
 
 using tokenpin::Bytes;
 
-// So that nobody can compute an id from what it is made of.
+// A secret, so that an id cannot be computed from what it is made of.
 struct HintKey {
   tokenpin::Block key{};
   bool drawn = static_cast<bool>(tokenpin::random_bytes(key, sizeof key));
@@ -21,33 +19,25 @@ const HintKey& ProcessHintKey() {
   return key;
 }
 
-// What the route has, else what the configuration has.
-template <typename T>
-const std::optional<T>& Pick(const Overlay* overlay, std::optional<T> Overlay::*field,
-                             const Settings& settings) {
-  return overlay != nullptr && overlay->*field ? overlay->*field : settings.request.*field;
-}
-
 }  // namespace
 
 bool PrepareIdHints() { return ProcessHintKey().drawn; }
 
-bool RequestReader::Read(envoy_filter envoy, const Settings& settings, const Overlay* overlay,
-                         tokenpin::Request* request) {
+bool RequestReader::Read(envoy_filter envoy, const Terms& terms, tokenpin::Request* request) {
+  const Settings& settings = terms.settings();
   headers_.Read(envoy, kRequestHeader);
-  if (!ReadScope(envoy, settings, overlay)) return false;
+  if (!ReadScope(envoy, terms)) return false;
   request->scope = tokenpin::bytes(scope_);
 
   const std::string_view method = headers_.First(":method");
   request->method = tokenpin::bytes(method);
   request->target = tokenpin::bytes(headers_.First(":path"));
-  if (const auto& group = Pick(overlay, &Overlay::group, settings)) {
+  if (const auto& group = terms.Pick(&Overlay::group)) {
     request->set_group(static_cast<tokenpin::Group>(*group));
     // The library does not classify then.
     request->existing = method == "GET" || method == "HEAD" || method == "DELETE";
   }
-  const bool own = overlay != nullptr && overlay->existing;
-  if (ReadsTrue(envoy, own ? overlay->existing : settings.request.existing)) request->existing = 1;
+  if (ReadsTrue(envoy, terms.Pick(&Overlay::existing))) request->existing = 1;
 
   ReadSource(envoy, settings.consumer, &consumers_);
   request->set_consumers(consumers_, true);
@@ -103,14 +93,13 @@ void RequestReader::ReadSource(envoy_filter envoy, const ValueSource& source,
   values->erase(std::remove_if(values->begin(), values->end(), empty), values->end());
 }
 
-bool RequestReader::ReadScope(envoy_filter envoy, const Settings& settings,
-                              const Overlay* overlay) {
+bool RequestReader::ReadScope(envoy_filter envoy, const Terms& terms) {
   scope_.clear();
-  if (overlay != nullptr && overlay->scope) scope_ = *overlay->scope;
-  ReadSource(envoy, settings.tenant, &values_);
+  if (terms.overlay() != nullptr && terms.overlay()->scope) scope_ = *terms.overlay()->scope;
+  ReadSource(envoy, terms.settings().tenant, &values_);
   if (values_.empty()) return true;
   if (values_.size() > 1) return false;
-  scope_ = Pick(overlay, &Overlay::scope, settings).value_or("");
+  scope_ = terms.Pick(&Overlay::scope).value_or("");
   // No configured scope has a zero byte, so scope and tenant cannot run into each other.
   scope_ += '\0';
   scope_ += tokenpin::view(values_[0]);
@@ -143,6 +132,42 @@ bool RequestReader::ReadIdHint(envoy_filter envoy, const ValueSource& source) {
   std::memcpy(id_hint_, &*low, sizeof *low);
   std::memcpy(id_hint_ + sizeof *low, &*high, sizeof *high);
   return true;
+}
+
+// Fields are only touched if our cookie is in one of them.
+void RequestReader::StripCookies(envoy_filter envoy, std::string_view cookie_name,
+                                 std::string_view carrier_header) {
+  // What is left is copied first: the first header that is set ends the views of all.
+  size_t total = 0;
+  for (const Bytes& field : cookies_) total += field.len;
+  if (stripped_.size() < total) stripped_.resize(total);
+  char* next = stripped_.data();
+  bool changed = false;
+  for (Bytes& field : cookies_) {
+    const auto left = tokenpin::strip_cookie(tokenpin::view(field), cookie_name, {next, field.len});
+    // Cannot fail; and if it did, a cookie that may be ours must not pass.
+    const size_t length = left ? *left : 0;
+    changed |= length != field.len;
+    field = {next, length};
+    next += length;
+  }
+  if (changed) {
+    RemoveHeader(envoy, kRequestHeader, "cookie");
+    for (const Bytes& field : cookies_) {
+      if (field.len != 0) AddHeader(envoy, kRequestHeader, "cookie", tokenpin::view(field));
+    }
+  }
+  if (carried_) RemoveHeader(envoy, kRequestHeader, carrier_header);
+}
+
+void PutCredentials(envoy_filter envoy, const Token& token) {
+  for (const Credential& credential : token.credentials) {
+    if (credential.value) {
+      SetHeader(envoy, kRequestHeader, credential.name, *credential.value);
+    } else {
+      RemoveHeader(envoy, kRequestHeader, credential.name);
+    }
+  }
 }
 
 }  // namespace tokenpin_envoy

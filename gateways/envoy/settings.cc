@@ -1,93 +1,22 @@
 #include "settings.h"
 
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <map>
 #include <set>
 
 #include "json.h"
+#include "secrets.h"
 
 namespace tokenpin_envoy {
 namespace {
 
 constexpr uint32_t kMaxCapacity = 65536;
-constexpr size_t kMaxSecret = 65536;
-constexpr size_t kFirstRead = 4095;
 
-// Wipes what a string holds, and what a shorter or moved one may have left in its buffer.
-void Wipe(std::string* text) {
-  text->resize(text->capacity());
-  explicit_bzero(text->data(), text->size());
-}
-
-// A text that holds a secret for a while.
-struct SecretText {
-  std::string text;
-  ~SecretText() { Wipe(&text); }
-};
-
-// Editors and `echo` end a file with a line end.
-void DropLineEnd(std::string* text) {
-  if (!text->empty() && text->back() == '\n') text->pop_back();
-  if (!text->empty() && text->back() == '\r') text->pop_back();
-}
-
-// The secret that the fields `file` or `env` name. False if neither is there.
-bool ReadSecret(Fields* fields, std::string* secret) {
-  const bool file = fields->Find("file") != nullptr;
-  const bool env = fields->Find("env") != nullptr;
-  if (!file && !env) return false;
-  if (file && env) fields->problem()->Set(fields->path(), "has both file and env");
-  std::string name;
-  fields->String(file ? "file" : "env", &name);
-  if (fields->problem()->Found()) return true;
-  if (file) {
-    std::optional<std::string> contents = ReadFile(name, kMaxSecret);
-    if (contents) {
-      *secret = std::move(*contents);
-    } else {
-      fields->problem()->Set(fields->Path("file"), "the file cannot be read");
-    }
-  } else if (const char* value = std::getenv(name.c_str())) {
-    *secret = value;
-  } else {
-    fields->problem()->Set(fields->Path("env"), "the environment variable is not set");
-  }
-  DropLineEnd(secret);
-  return true;
-}
-
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-void ReadKey(const Json& json, const std::string& path, uint8_t (&key)[16], Problem* problem) {
-  Fields fields(json, path, problem);
-  SecretText hex;
-  if (!ReadSecret(&fields, &hex.text)) problem->Set(path, "needs file or env");
-  fields.RefuseOthers();
-  bool ok = hex.text.size() == 2 * sizeof key;
-  for (size_t i = 0; ok && i < sizeof key; ++i) {
-    const int high = HexDigit(hex.text[2 * i]);
-    const int low = HexDigit(hex.text[2 * i + 1]);
-    ok = high >= 0 && low >= 0;
-    if (ok) key[i] = static_cast<uint8_t>(high << 4 | low);
-  }
-  if (!ok) problem->Set(path, "the key is not 32 hexadecimal digits");
-}
-
+// RFC 9110 section 5.6.2. The name of a cookie has the same bytes, and the library knows them.
 bool IsTokenByte(char c) {
-  constexpr std::string_view kOthers = "!#$%&'*+-.^_`|~";
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-         kOthers.find(c) != std::string_view::npos;
+  return tokenpin::write_set_cookie({&c, 1}, {}, {}, 0, {}).status != TOKENPIN_STATUS_COOKIE_NAME;
 }
 
 // A header's name in lower case, as Envoy keeps it (RFC 9110 section 5.1: a token).
@@ -178,7 +107,8 @@ void ReadOverlay(Fields* fields, Overlay* overlay) {
   if (fields->Find("scope") != nullptr) {
     fields->String("scope", &overlay->scope.emplace());
     if (overlay->scope->size() > TOKENPIN_MAX_SCOPE) {
-      fields->problem()->Set(fields->Path("scope"), "is over 1024 bytes");
+      fields->problem()->Set(fields->Path("scope"),
+                             "is over " + std::to_string(TOKENPIN_MAX_SCOPE) + " bytes");
     }
   }
   if (fields->Find("group") != nullptr) {
@@ -273,7 +203,9 @@ void ReadCookieKeys(Fields* fields, std::vector<tokenpin_cookie_key>* keys) {
   keys->reserve(TOKENPIN_MAX_COOKIE_KEYS);
   fields->List("cookie_keys", [&](const Json& json, const std::string& path) {
     if (keys->size() == TOKENPIN_MAX_COOKIE_KEYS) {
-      return fields->problem()->Set(fields->Path("cookie_keys"), "has more than 8 keys");
+      return fields->problem()->Set(
+          fields->Path("cookie_keys"),
+          "has more than " + std::to_string(TOKENPIN_MAX_COOKIE_KEYS) + " keys");
     }
     tokenpin_cookie_key& key = keys->emplace_back();
     Fields entry(json, path, fields->problem());
@@ -513,39 +445,6 @@ States ParseStates(std::string_view text, const std::vector<Token>& tokens, Prob
     if (!known) states.unknown.push_back(name);
   }
   return states;
-}
-
-std::optional<std::string> ReadFile(const std::string& path, size_t limit) {
-  // Something else than a file must not make us wait.
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (file < 0) return std::nullopt;
-  struct stat found {};
-  size_t size = kFirstRead;  // of what has none: an empty file, a pipe, a file in /proc
-  if (fstat(file, &found) == 0 && found.st_size > 0) {
-    size = limit = std::min(limit, static_cast<size_t>(found.st_size));
-  }
-  // One byte more tells a file that is too long, or that grows.
-  std::string contents(std::min(size, limit) + 1, '\0');
-  size_t length = 0;
-  ssize_t got = 1;
-  while (got > 0 && length <= limit) {
-    if (length == contents.size()) {
-      // What was read may be a secret, of which no copy is left behind.
-      std::string longer(std::min(2 * length, limit + 1), '\0');
-      contents.copy(longer.data(), length);
-      explicit_bzero(contents.data(), length);
-      contents.swap(longer);
-    }
-    got = read(file, contents.data() + length, contents.size() - length);
-    if (got > 0) length += static_cast<size_t>(got);
-  }
-  close(file);
-  if (got < 0 || length > limit) {
-    explicit_bzero(contents.data(), length);
-    return std::nullopt;
-  }
-  contents.resize(length);
-  return contents;
 }
 
 }  // namespace tokenpin_envoy

@@ -1,6 +1,7 @@
 // The filter's configuration, parsed and checked. See README.md for the fields.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -17,6 +18,10 @@ constexpr size_t kMaxRetries = 3;
 
 // Tokens cool down, and requests are retried, after statuses of errors only.
 constexpr uint16_t kLeastError = 400;
+
+inline bool Contains(const std::vector<uint16_t>& statuses, uint16_t status) {
+  return std::find(statuses.begin(), statuses.end(), status) != statuses.end();
+}
 
 // Where a value of a request comes from.
 struct ValueSource {
@@ -116,8 +121,5 @@ struct States {
   std::vector<std::string> unknown;
 };
 States ParseStates(std::string_view text, const std::vector<Token>& tokens, Problem* problem);
-
-// The contents of a file of at most `limit` bytes, or none.
-std::optional<std::string> ReadFile(const std::string& path, size_t limit);
 
 }  // namespace tokenpin_envoy

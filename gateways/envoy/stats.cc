@@ -1,15 +1,9 @@
 #include "stats.h"
 
 #include <string>
-#include <string_view>
 
 namespace tokenpin_envoy {
 namespace {
-
-constexpr std::string_view kCounterNames[kCounters] = {
-    "ambiguous",          "cookies_set",        "cooldowns",          "retries",     "errors",
-    "state_file_applied", "state_file_refused", "state_file_unknown", "bad_tenants",
-};
 
 bool DefineCounter(envoy_config envoy, std::string_view name, size_t* id) {
   return envoy_dynamic_module_callback_http_filter_config_define_counter(
@@ -40,16 +34,15 @@ void Increment(envoy_filter envoy, size_t id) {
 }  // namespace
 
 bool Stats::Define(envoy_config envoy) {
-  for (size_t i = 0; i < kCounters; ++i) {
+  for (size_t i = 0; i < counters_.size(); ++i) {
     if (!DefineCounter(envoy, kCounterNames[i], &counters_[i])) return false;
   }
+#define X(field, NAME) \
+  if (!DefineEnum(envoy, #field "_", TOKENPIN_ENUM_##NAME, &field##_)) return false;
+  TOKENPIN_DECISION_ENUMS(X)
+#undef X
   return DefineGauge(envoy, "config_fingerprint", &config_fingerprint_) &&
-         DefineGauge(envoy, "live_fingerprint", &live_fingerprint_) &&
-         DefineEnum(envoy, "source_", TOKENPIN_ENUM_SOURCE, &sources_) &&
-         DefineEnum(envoy, "outcome_", TOKENPIN_ENUM_OUTCOME, &outcomes_) &&
-         DefineEnum(envoy, "pin_state_", TOKENPIN_ENUM_PIN_STATE, &pin_states_) &&
-         DefineEnum(envoy, "verdict_", TOKENPIN_ENUM_VERDICT, &verdicts_) &&
-         DefineEnum(envoy, "key_reason_", TOKENPIN_ENUM_KEY_REASON, &key_reasons_);
+         DefineGauge(envoy, "live_fingerprint", &live_fingerprint_);
 }
 
 void Stats::Count(envoy_filter envoy, Counter counter) const {
@@ -57,12 +50,10 @@ void Stats::Count(envoy_filter envoy, Counter counter) const {
 }
 
 void Stats::CountDecision(envoy_filter envoy, const tokenpin::Decision& decision) const {
-  Increment(envoy, sources_[decision.source()]);
-  Increment(envoy, outcomes_[decision.outcome()]);
-  Increment(envoy, pin_states_[decision.pin_state()]);
-  Increment(envoy, verdicts_[decision.verdict()]);
-  Increment(envoy, key_reasons_[decision.key_reason()]);
-  if (decision.fields().ambiguous != 0) Count(envoy, Counter::kAmbiguous);
+#define X(field, NAME) Increment(envoy, field##_[decision.field()]);
+  TOKENPIN_DECISION_ENUMS(X)
+#undef X
+  if (decision.fields().ambiguous != 0) Count(envoy, Counter::ambiguous);
 }
 
 void Stats::CountMain(envoy_config envoy, Counter counter) const {

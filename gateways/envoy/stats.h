@@ -4,25 +4,34 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
+#include <string_view>
 #include <vector>
 
+#include "describe.h"
 #include "envoy_abi.h"
 #include "tokenpin.hpp"
 
+// The filter's own counters: those of requests, then those of configurations.
+#define TOKENPIN_COUNTERS(X) \
+  X(ambiguous)               \
+  X(cookies_set)             \
+  X(cooldowns)               \
+  X(retries)                 \
+  X(errors)                  \
+  X(bad_tenants)             \
+  X(state_file_applied)      \
+  X(state_file_refused)      \
+  X(state_file_unknown)
+
 namespace tokenpin_envoy {
 
-enum class Counter {
-  kAmbiguous,
-  kCookiesSet,
-  kCooldowns,
-  kRetries,
-  kErrors,
-  kStateFileApplied,
-  kStateFileRefused,
-  kStateFileUnknown,
-  kBadTenants,
-};
-constexpr size_t kCounters = 9;
+#define X(name) name,
+enum class Counter : uint64_t { TOKENPIN_COUNTERS(X) };
+#undef X
+#define X(name) #name,
+constexpr std::string_view kCounterNames[] = {TOKENPIN_COUNTERS(X)};
+#undef X
 
 class Stats {
  public:
@@ -38,9 +47,11 @@ class Stats {
   void SetFingerprints(envoy_config envoy, uint64_t config, uint64_t live) const;
 
  private:
-  std::array<size_t, kCounters> counters_{};
+  std::array<size_t, std::size(kCounterNames)> counters_{};
   // By the enum's values. A counter for each is cheaper to count in than one with labels.
-  std::vector<size_t> sources_, outcomes_, pin_states_, verdicts_, key_reasons_;
+#define X(field, NAME) std::vector<size_t> field##_;
+  TOKENPIN_DECISION_ENUMS(X)
+#undef X
   size_t config_fingerprint_ = 0;
   size_t live_fingerprint_ = 0;
 };

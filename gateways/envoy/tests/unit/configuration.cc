@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "files.h"
 #include "settings.h"
 #include "world.h"
 

@@ -114,15 +114,6 @@ void Headers::EndViews() {
   }
 }
 
-const Value* Headers::Find(std::string_view name, size_t index, size_t* count) const {
-  const Value* found = nullptr;
-  *count = 0;
-  for (const auto& [key, value] : fields_) {
-    if (key.view() == name && (*count)++ == index) found = &value;
-  }
-  return found;
-}
-
 std::vector<std::string> Headers::Get(std::string_view name) const {
   std::vector<std::string> values;
   for (const auto& [key, value] : fields_) {
@@ -424,18 +415,6 @@ void envoy_dynamic_module_callback_log_v2(int level, envoy_buffer message, envoy
   const Callback callback;
   const std::lock_guard lock(standin::log_mutex);
   standin::log_lines.push_back({level, std::string(View(message))});
-}
-
-bool envoy_dynamic_module_callback_http_get_header(envoy_filter filter, int type, envoy_buffer key,
-                                                   envoy_buffer* value, size_t index,
-                                                   size_t* count) {
-  const Callback callback;
-  size_t found_count = 0;
-  const standin::Value* found =
-      StreamOf(filter)->Map(type)->Find(standin::NameOf(key), index, &found_count);
-  *value = found == nullptr ? envoy_buffer{nullptr, 0} : found->buffer();
-  if (count != nullptr) *count = found_count;
-  return found != nullptr;
 }
 
 size_t envoy_dynamic_module_callback_http_get_headers_size(envoy_filter filter, int type) {

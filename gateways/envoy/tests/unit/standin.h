@@ -54,8 +54,6 @@ class Headers {
   void Remove(std::string_view name);
   void EndViews();
 
-  // The index-th value of a header, or null; and how many there are.
-  const Value* Find(std::string_view name, size_t index, size_t* count) const;
   std::vector<std::string> Get(std::string_view name) const;
   Fields All() const;
   size_t size() const { return fields_.size(); }
