@@ -6,8 +6,8 @@
 #include <set>
 #include <utility>
 
+#include "id_hint.h"
 #include "log.h"
-#include "request.h"
 
 namespace tokenpin_envoy {
 namespace {

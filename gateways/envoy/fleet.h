@@ -17,8 +17,8 @@ class Fleet {
   Fleet(const tokenpin::Affinity& affinity, std::vector<tokenpin::SlotStatus> declared);
 
   // A response asks for `state` until a unix second. False if the token keeps what it has: a
-  // cooldown makes no state better, lengthens only its own like, and lets the last token that is up
-  // not drain, for that would refuse all newcomers for nothing.
+  // cooldown makes no state better, and lengthens only another cooldown to the same state. The last
+  // token that is up does not drain, because that would refuse all newcomers for nothing.
   bool Cool(uint32_t slot, tokenpin::State state, uint64_t until, uint64_t now);
 
   // What a state file says, by slot. Each token whose entry changed takes it, and ends its

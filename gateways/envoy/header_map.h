@@ -13,8 +13,8 @@ inline envoy_buffer Buffer(std::string_view text) { return {text.data(), text.si
 
 inline std::string_view View(envoy_buffer buffer) { return {buffer.ptr, buffer.length}; }
 
-// The headers of a map, all read at once: to look up one that is none of Envoy's own takes longer.
-// Everything in it is valid until a header is changed.
+// The headers of a map, all read in one call: looking up a single one that is not Envoy's own takes
+// longer. Everything in it is valid until a header is changed.
 class HeaderList {
  public:
   void Read(envoy_filter envoy, int type) {

@@ -47,7 +47,7 @@ class Fields {
       read((*list)[i], Path(name) + "[" + std::to_string(i) + "]");
   }
 
-  // Refuses the fields that nobody asked for. The last call.
+  // Refuses the fields that no call asked for. The last call.
   void RefuseOthers();
 
   // The path of a field, or of the object itself.

@@ -1,27 +1,12 @@
 #include "request.h"
 
 #include <algorithm>
-#include <cstring>
+
+#include "id_hint.h"
 
 namespace tokenpin_envoy {
-namespace {
 
 using tokenpin::Bytes;
-
-// A secret, so that an id cannot be computed from what it is made of.
-struct HintKey {
-  tokenpin::Block key{};
-  bool drawn = static_cast<bool>(tokenpin::random_bytes(key, sizeof key));
-};
-
-const HintKey& ProcessHintKey() {
-  static const HintKey key;
-  return key;
-}
-
-}  // namespace
-
-bool PrepareIdHints() { return ProcessHintKey().drawn; }
 
 bool RequestReader::Read(envoy_filter envoy, const Terms& terms, tokenpin::Request* request) {
   const Settings& settings = terms.settings();
@@ -124,14 +109,7 @@ bool RequestReader::ReadIdHint(envoy_filter envoy, const ValueSource& source) {
     values_.push_back({&connection, sizeof connection});
   }
   if (values_.size() != 1) return false;
-  // Two halves, told apart by the scope that is hashed with the hint.
-  const tokenpin::Key hint = tokenpin::session_key(tokenpin::view(values_[0]));
-  const auto low = tokenpin::key_hash(ProcessHintKey().key, "low", hint);
-  const auto high = tokenpin::key_hash(ProcessHintKey().key, "high", hint);
-  if (!low || !high) return false;  // It is longer than a key may be.
-  std::memcpy(id_hint_, &*low, sizeof *low);
-  std::memcpy(id_hint_ + sizeof *low, &*high, sizeof *high);
-  return true;
+  return IdFromHint(tokenpin::view(values_[0]), id_hint_);
 }
 
 // Fields are only touched if our cookie is in one of them.

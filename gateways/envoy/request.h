@@ -45,7 +45,4 @@ class RequestReader {
 // Puts a token's credentials on the request.
 void PutCredentials(envoy_filter envoy, const Token& token);
 
-// Draws the key of this process that ids are made with from hints. False without randomness.
-bool PrepareIdHints();
-
 }  // namespace tokenpin_envoy

@@ -1,4 +1,4 @@
-// The response: what it says of the token, and the affinity cookie that goes back in it.
+// The response: what it says of the token, and the affinity cookie that the client gets in it.
 #pragma once
 
 #include <cstdint>

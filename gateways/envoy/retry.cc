@@ -21,7 +21,7 @@ constexpr size_t kMaxHeldBody = 64 << 10;
 
 }  // namespace
 
-Try::Try(const Chain& chain) : chain_(chain) {
+Try::Try(const Chain& chain) {
   if (inheritance != nullptr && inheritance->chain == &chain) {
     former_ = std::move(inheritance->former);
   }
@@ -117,7 +117,8 @@ bool Try::BeginNext(envoy_filter envoy, const Terms& terms, const tokenpin::Deci
   // Without another token, the answer that is there is better than none.
   const auto next = Decide(envoy, terms, reader);
   if (next && next->has_slot() && MayMove(*next)) {
-    Inheritance left{&chain_, {former_.count + 1, terms.config(), former_.slots, former_.carrier}};
+    Inheritance left{&terms.chain,
+                     {former_.count + 1, terms.config(), former_.slots, former_.carrier}};
     inheritance = &left;
     const bool begun = envoy_dynamic_module_callback_http_filter_recreate_stream(envoy, nullptr, 0);
     inheritance = nullptr;
@@ -150,7 +151,7 @@ void Try::ReplaceHeaders(envoy_filter envoy, const HeaderValues& wanted) {
   }
   for (const auto& [name, values] : wanted) {
     const auto found = now.find(name);
-    // Those that are as they should be are left alone: Envoy lets no module set an empty one.
+    // Skips those that are as they should be: Envoy lets no module set an empty one.
     if (found != now.end() && found->second == values) continue;
     if (name[0] == ':') {
       // A request cannot be without its pseudo-headers, not for a moment.

@@ -68,7 +68,6 @@ class Try {
   bool MayMove(const tokenpin::Decision& decision) const;
   bool MayFollow(const Settings& settings, const tokenpin::Decision& decision) const;
 
-  const Chain& chain_;
   FormerTries former_;
   bool existing_ = false;       // the request names existing state
   bool request_ended_ = false;  // before any trailers
