@@ -19,7 +19,7 @@ SOVERSION := $(word 1,$(subst ., ,$(VERSION))).$(word 2,$(subst ., ,$(VERSION)))
 SONAME := libtokenpin.so.$(SOVERSION)
 SHARED := $(LIB)/libtokenpin.so.$(VERSION)
 
-SOURCES := Cargo.toml Cargo.lock $(wildcard src/*.rs src/capi/*.rs)
+SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 # To build for another machine: its Rust target, with its CC, AR, NM and OBJCOPY, and a BUILD of its own.
 RUST_TARGET ?=
 ARCHIVE := $(BUILD)/cargo/$(addsuffix /,$(RUST_TARGET))release/libtokenpin.a

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use tokenpin::{Filter, Slot, Status, Strategy, select, select_batch};
+use tokenpin::{Filter, Slot, SlotStatus, Strategy, select, select_batch};
 
 use crate::fixtures::{BATCH, Fleet, NOW, batches, each, hashes};
 use crate::peers::Maglev;
@@ -19,10 +19,10 @@ fn by_rendezvous(slots: &[Slot], hash: u64) -> Option<u32> {
 }
 
 pub fn maglev(fleet: Fleet, slots: &[Slot]) -> Maglev {
-    let serves = |status: Status| status.state == tokenpin::State::Up;
+    let serves = |status: SlotStatus| status.state == tokenpin::State::Up;
     let nodes: Vec<_> = (0..)
         .zip(slots)
-        .map(|(number, slot)| (slot.identity(), fleet.status(number)))
+        .map(|(number, slot)| (slot.identity_hash(), fleet.status(number)))
         .map(|(hash, status)| (hash, if serves(status) { status.weight } else { 0 }))
         .collect();
     Maglev::new(&nodes)
@@ -88,7 +88,7 @@ pub fn bench(criterion: &mut Criterion) {
         let fleet = Fleet::up(n);
         let slots = &fleet.slots();
         let statuses =
-            [fleet.status(0), Status { state: tokenpin::State::Down, ..fleet.status(0) }];
+            [fleet.status(0), SlotStatus { state: tokenpin::State::Down, ..fleet.status(0) }];
         each(&mut group, "tokenpin", n, &statuses, |status| slots[0].set(status).is_ok());
         group.throughput(Throughput::Elements(1));
         group.bench_function(BenchmarkId::new("maglev", n), |bencher| {

@@ -1561,7 +1561,7 @@ fn next(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
         value
     ));
     if world.fair() {
-        let core = header::next_value(&field, &name, start);
+        let core = field::next(&field, &name, start);
         assert_eq!(status, if core.is_some() { OK } else { Status::End as i32 });
         if let (Some((text, after)), Some(got)) = (core, world.read(value, status)) {
             // SAFETY: within the field.
@@ -1588,7 +1588,7 @@ fn strip(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     let written = world.written(&out, status);
     if let (Some(text), true) = (written, world.fair()) {
         let mut core = vec![0; field.len()];
-        let len = header::strip(&field, &name, &mut core).unwrap();
+        let len = field::strip(&field, &name, &mut core).unwrap();
         assert_eq!(text, core[..len]);
     }
     (status, false)
@@ -1618,7 +1618,7 @@ fn set_cookie_write(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
         assert!(text.iter().all(|byte| (b' '..=b'~').contains(byte)));
         if world.fair() {
             let pair = [&name[..], b"=", &value, b"; Path=/"].concat();
-            assert!(text.starts_with(&pair) && header::sets(&text, &name));
+            assert!(text.starts_with(&pair) && set_cookie::matches(&text, &name));
         }
     }
     (status, false)
@@ -1636,7 +1636,7 @@ fn matches(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
         out
     ));
     if world.fair() {
-        assert_eq!(world.read(out, status), Some(u8::from(header::sets(&field, &name))));
+        assert_eq!(world.read(out, status), Some(u8::from(set_cookie::matches(&field, &name))));
     }
     (status, false)
 }

@@ -7,7 +7,7 @@ use model::{Contents, Expected, Facts, Part};
 use tokenpin::{
     Affinity, Answer, Attributes, Audience, Class, Config, Cookie, CookieName, Decision, Error,
     Group, Key, KeyInput, KeyRing, Kind, Limits, MAX_KEY, MAX_MAX_AGE, MAX_SCOPE, MAX_SET_COOKIE,
-    Pending, Policy, Request, Role, SameSite, Secret, Slot, State, Status, Strategy, Verdict,
+    Pending, Policy, Request, Role, SameSite, Secret, Slot, State, SlotStatus, Strategy, Verdict,
     cookie, header, identity_hash,
 };
 use tokenpin_fuzz::{Input, NOW, cookie_key};
@@ -49,7 +49,7 @@ fn run(input: &mut Input<'_>) {
         let slot = input.below(slots.len());
         if input.one_in(4) && !slots[slot].is_vacant() {
             let slot = u32::try_from(slot).unwrap();
-            affinity.set_status(slot, status(input)).unwrap();
+            affinity.set_slot(slot, status(input)).unwrap();
         }
         world.request(input, &mut jar);
         if input.is_empty() {
@@ -63,8 +63,8 @@ fn account(number: usize) -> [u8; 1] {
     [u8::try_from(number).unwrap()]
 }
 
-fn status(input: &mut Input<'_>) -> Status {
-    Status {
+fn status(input: &mut Input<'_>) -> SlotStatus {
+    SlotStatus {
         state: input.pick(&[State::Up, State::Up, State::Draining, State::Down]),
         weight: input.pick(&[65_536, 65_536, 0, 1, 20_000]),
         until: input.pick(&[0, 0, u64::from(NOW), u64::from(NOW) + 1, (1 << 45) - 1]),
@@ -339,7 +339,7 @@ impl World<'_> {
         let limits = model::limits(self.config);
         let carried = [carried].into_iter().filter(|value| !value.is_empty());
         let all =
-            carried.chain(fields.iter().flat_map(|field| header::values(field, audience.name)));
+            carried.chain(fields.iter().flat_map(|field| field::values(field, audience.name)));
         let mut tags = 0;
         let mut each = Vec::new();
         for value in all {
@@ -401,9 +401,9 @@ impl World<'_> {
         assert!(out.iter().all(|&byte| byte == 0xa5), "written in spite of an error");
         let carrier = decision.cookie.is_some_and(|pending| pending.carrier);
         let answer = match line {
-            None => Answer::Nothing,
-            Some(_) if carrier => Answer::Carrier(len),
-            Some(_) => Answer::SetCookie(len),
+            None => (Answer::Nothing, 0),
+            Some(_) if carrier => (Answer::Carrier, len),
+            Some(_) => (Answer::SetCookie, len),
         };
         assert_eq!(self.affinity.finish(decision, status, out), Ok(answer));
         assert_eq!(&out[..len], line.unwrap_or_default());

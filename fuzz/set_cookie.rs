@@ -53,11 +53,11 @@ fn run(input: &mut Input<'_>) {
 
     // Nothing in it can end a header line or begin another.
     assert!(out.iter().all(|byte| (0x20..=0x7e).contains(byte)));
-    assert!(header::sets(&out, &name));
+    assert!(set_cookie::matches(&out, &name));
     let mut parts = out.split(|&byte| byte == b';');
     let pair = parts.next().unwrap();
     assert_eq!(pair, [&name[..], b"=", &value].concat());
-    let back: Vec<_> = header::values(pair, &name).collect();
+    let back: Vec<_> = field::values(pair, &name).collect();
     assert_eq!(back, [&value[..]]);
 
     let parts: Vec<_> = parts.map(|part| part.strip_prefix(b" ").unwrap()).collect();

@@ -44,6 +44,11 @@
 #define TOKENPIN_MAX_BUCKETS 2147483647
 
 /**
+ * The latest `until` of a slot, in unix seconds: 2^45 - 1.
+ */
+#define TOKENPIN_MAX_UNTIL 35184372088831
+
+/**
  * The longest scope, in bytes.
  */
 #define TOKENPIN_MAX_SCOPE 1024
@@ -69,6 +74,11 @@
 #define TOKENPIN_COOKIE_VALUE_LEN 67
 
 /**
+ * The longest value of a cookie's attribute, in bytes.
+ */
+#define TOKENPIN_MAX_ATTRIBUTE 1024
+
+/**
  * No `Set-Cookie` value around a cookie value of this library is longer, in bytes.
  */
 #define TOKENPIN_MAX_SET_COOKIE 2400
@@ -87,6 +97,39 @@
  * The alignment of the memory for an affinity, in bytes; what `malloc` gives.
  */
 #define TOKENPIN_AFFINITY_ALIGN 16
+
+/**
+ * What a slot does.
+ */
+enum tokenpin_state
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Serves everyone.
+     */
+    TOKENPIN_STATE_UP = 0,
+    /**
+     * Keeps the sessions it has; anonymous newcomers go elsewhere.
+     */
+    TOKENPIN_STATE_DRAINING = 1,
+    /**
+     * Serves nobody.
+     */
+    TOKENPIN_STATE_DOWN = 2,
+    /**
+     * Holds no account. Fixed when the slot is made.
+     */
+    TOKENPIN_STATE_VACANT = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_state tokenpin_state;
+#else
+typedef uint8_t tokenpin_state;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
 
 /**
  * What a function returns, as an `int32_t`. Numbers are never reused.
@@ -247,45 +290,16 @@ enum tokenpin_status
      * The decision belongs to another configuration.
      */
     TOKENPIN_STATUS_STALE = 44,
+    /**
+     * The strategy selects by the key itself: see `tokenpin_select_higress`.
+     */
+    TOKENPIN_STATUS_STRATEGY = 45,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
 typedef enum tokenpin_status tokenpin_status;
 #else
 typedef int32_t tokenpin_status;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-/**
- * What a slot does.
- */
-enum tokenpin_state
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint8_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    /**
-     * Serves everyone.
-     */
-    TOKENPIN_STATE_UP = 0,
-    /**
-     * Keeps the sessions it has; anonymous newcomers go elsewhere.
-     */
-    TOKENPIN_STATE_DRAINING = 1,
-    /**
-     * Serves nobody.
-     */
-    TOKENPIN_STATE_DOWN = 2,
-    /**
-     * Holds no account. Fixed when the slot is made.
-     */
-    TOKENPIN_STATE_VACANT = 3,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum tokenpin_state tokenpin_state;
-#else
-typedef uint8_t tokenpin_state;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -527,7 +541,7 @@ enum tokenpin_strategy
      */
     TOKENPIN_STRATEGY_JUMP = 0,
     /**
-     * Weighted rendezvous alone: insensitive to the order of the list and to deletions
+     * Only weighted rendezvous: insensitive to the order of the list and to deletions
      * in its middle; cost grows with the number of slots.
      */
     TOKENPIN_STRATEGY_RENDEZVOUS = 1,
@@ -575,8 +589,7 @@ typedef uint8_t tokenpin_role;
 #endif // __cplusplus
 
 /**
- * What came of reading a cookie, in the order in which the checks are made: of several
- * cookies, the one that came furthest counts.
+ * What came of reading a cookie.
  */
 enum tokenpin_verdict
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -584,7 +597,7 @@ enum tokenpin_verdict
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * There was no cookie, or nobody looked.
+     * There was no cookie, or none was looked for.
      */
     TOKENPIN_VERDICT_ABSENT = 0,
     /**
@@ -624,7 +637,7 @@ enum tokenpin_verdict
      */
     TOKENPIN_VERDICT_VALID = 9,
     /**
-     * Usable, and to be issued anew.
+     * Usable, and due for a refresh.
      */
     TOKENPIN_VERDICT_REFRESH_DUE = 10,
 };
@@ -856,8 +869,8 @@ typedef uint8_t tokenpin_pin_state;
 #endif // __cplusplus
 
 /**
- * What became of the request's keys: of the first that could not be used, why, else `Ok`
- * if one is used.
+ * What became of the request's keys: why the first unusable one was not used, else `Ok` if one is
+ * used.
  */
 enum tokenpin_key_reason
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -894,7 +907,7 @@ typedef uint8_t tokenpin_key_reason;
 #endif // __cplusplus
 
 /**
- * What `tokenpin_affinity_finish` wrote.
+ * What [`Affinity::finish`](crate::Affinity::finish) wrote.
  */
 enum tokenpin_answer
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -1167,156 +1180,15 @@ typedef struct tokenpin_config_error {
 } tokenpin_config_error;
 
 /**
- * One request, borrowed for the call. All zero is a valid start.
+ * A key ring in memory of the caller, at least 8-aligned. Its contents are private and
+ * secret: `tokenpin_key_ring_wipe` ends its life. A copy is a ring too, and has to be wiped too.
  */
-typedef struct tokenpin_request {
+typedef struct tokenpin_key_ring {
     /**
-     * The method; read only to classify.
+     * Private.
      */
-    struct tokenpin_bytes method;
-    /**
-     * The target, such as `/v1/responses?x=1`; read only to classify.
-     */
-    struct tokenpin_bytes target;
-    /**
-     * The values of the consumer header. Empty ones do not count.
-     */
-    const struct tokenpin_bytes *consumers;
-    /**
-     * Their number.
-     */
-    size_t consumer_count;
-    /**
-     * The values of the session header. Empty ones do not count.
-     */
-    const struct tokenpin_bytes *sessions;
-    /**
-     * Their number.
-     */
-    size_t session_count;
-    /**
-     * The values of the `Cookie` fields.
-     */
-    const struct tokenpin_bytes *cookies;
-    /**
-     * Their number.
-     */
-    size_t cookie_count;
-    /**
-     * A cookie's value that came in a header of its own; empty for none.
-     */
-    struct tokenpin_bytes carried;
-    /**
-     * The scope, 0 to 1024 bytes; empty for the configured one.
-     */
-    struct tokenpin_bytes scope;
-    /**
-     * The slots that this request has tried already.
-     */
-    const uint32_t *tried;
-    /**
-     * Their number.
-     */
-    size_t tried_count;
-    /**
-     * The wall clock, in unix seconds.
-     */
-    uint64_t now;
-    /**
-     * NULL, or 16 bytes that become the id of a new session, so that parallel first requests of
-     * one client agree: a PRF, under a key of this process, of something that belongs to one
-     * client alone.
-     */
-    const uint8_t *id_hint;
-    /**
-     * Sixteen fresh random bytes.
-     */
-    uint8_t entropy[16];
-    /**
-     * 1: `group` says the group. 0: method and target are classified.
-     */
-    uint8_t has_group;
-    /**
-     * A `tokenpin_group`, if `has_group` is 1.
-     */
-    uint8_t group;
-    /**
-     * 1: the request names existing state, whatever classification says. Set it where the body
-     * does (`previous_response_id`, `input_file_id`, ...): classification sees method and target
-     * alone.
-     */
-    uint8_t existing;
-    /**
-     * 1: the consumer values come from somebody who may name consumers.
-     */
-    uint8_t consumer_trusted;
-    /**
-     * 1: the answer goes back in the carrier header. Taken for granted if `carried` is not empty.
-     */
-    uint8_t carrier;
-} tokenpin_request;
-
-/**
- * The answer to a request: no pointers, to be kept until its response.
- */
-typedef struct tokenpin_decision {
-    /**
-     * The fingerprint of the configuration that decided.
-     */
-    uint64_t digest;
-    /**
-     * The slot that serves, or `TOKENPIN_SLOT_NONE`: then a local error is the answer.
-     */
-    uint32_t slot;
-    /**
-     * The `Max-Age` of the cookie.
-     */
-    uint32_t max_age;
-    /**
-     * Where the affinity comes from: a `tokenpin_source`.
-     */
-    uint8_t source;
-    /**
-     * What the decision came to: a `tokenpin_outcome`.
-     */
-    uint8_t outcome;
-    /**
-     * What became of the pinned token: a `tokenpin_pin_state`.
-     */
-    uint8_t pin_state;
-    /**
-     * What came of the request's cookies: a `tokenpin_verdict`.
-     */
-    uint8_t verdict;
-    /**
-     * What became of the request's keys: a `tokenpin_key_reason`.
-     */
-    uint8_t key_reason;
-    /**
-     * 1: valid cookies with different ids were there.
-     */
-    uint8_t ambiguous;
-    /**
-     * When the cookie may be set: 0 never, 1 on success.
-     */
-    uint8_t cookie;
-    /**
-     * 1: it goes back in the carrier header.
-     */
-    uint8_t carrier;
-    /**
-     * 1: its name follows the request's own scope, with the suffix below.
-     */
-    uint8_t has_name_suffix;
-    /**
-     * The suffix of its name, before it is spelled in hexadecimal digits.
-     */
-    uint8_t name_suffix[4];
-    /**
-     * The value of the cookie, 67 characters without a NUL.
-     */
-    uint8_t value[TOKENPIN_COOKIE_VALUE_LEN];
-} tokenpin_decision;
+    uint64_t private_words[56];
+} tokenpin_key_ring;
 
 /**
  * An affinity key.
@@ -1336,54 +1208,6 @@ typedef struct tokenpin_key {
      */
     struct tokenpin_bytes session;
 } tokenpin_key;
-
-/**
- * One slot of a token set, in memory of the caller. Made by `tokenpin_slot_init` or
- * `tokenpin_slot_init_vacant`, and changed by `tokenpin_slot_set` alone, which is atomic.
- */
-typedef struct tokenpin_slot {
-    /**
-     * The identity hash of the account; 0 for a vacant slot.
-     */
-    uint64_t identity_hash;
-    /**
-     * State, weight and until. Its layout is private.
-     */
-    uint64_t word;
-} tokenpin_slot;
-
-/**
- * Which slots are candidates.
- */
-typedef struct tokenpin_filter {
-    /**
-     * Unix seconds.
-     */
-    uint64_t now;
-    /**
-     * The slots that this request has tried already.
-     */
-    const uint32_t *tried;
-    /**
-     * Their number.
-     */
-    size_t tried_count;
-    /**
-     * 1 if the key is an anonymous id: draining slots are left out then.
-     */
-    uint8_t anonymous;
-} tokenpin_filter;
-
-/**
- * A key ring in memory of the caller, at least 8-aligned. Its contents are private and
- * secret: `tokenpin_key_ring_wipe` ends its life. A copy is a ring too, and has to be wiped too.
- */
-typedef struct tokenpin_key_ring {
-    /**
-     * Private.
-     */
-    uint64_t private_words[56];
-} tokenpin_key_ring;
 
 /**
  * What a cookie says.
@@ -1433,6 +1257,209 @@ typedef struct tokenpin_limits {
     uint32_t refresh_interval;
 } tokenpin_limits;
 
+/**
+ * One request, borrowed for the call. All zero is a valid start.
+ */
+typedef struct tokenpin_request {
+    /**
+     * The method, which classification reads; with a group it tells whether the request names
+     * existing state.
+     */
+    struct tokenpin_bytes method;
+    /**
+     * The target, such as `/v1/responses?x=1`, which classification reads.
+     */
+    struct tokenpin_bytes target;
+    /**
+     * The values of the consumer header. Empty ones do not count.
+     */
+    const struct tokenpin_bytes *consumers;
+    /**
+     * Their number.
+     */
+    size_t consumer_count;
+    /**
+     * The values of the session header. Empty ones do not count.
+     */
+    const struct tokenpin_bytes *sessions;
+    /**
+     * Their number.
+     */
+    size_t session_count;
+    /**
+     * The values of the `Cookie` fields.
+     */
+    const struct tokenpin_bytes *cookies;
+    /**
+     * Their number.
+     */
+    size_t cookie_count;
+    /**
+     * A cookie's value that came in a header of its own; empty for none.
+     */
+    struct tokenpin_bytes carried;
+    /**
+     * The scope, 0 to 1024 bytes; empty for the configured one.
+     */
+    struct tokenpin_bytes scope;
+    /**
+     * The slots that this request has tried already.
+     */
+    const uint32_t *tried;
+    /**
+     * Their number.
+     */
+    size_t tried_count;
+    /**
+     * The wall clock, in unix seconds.
+     */
+    uint64_t now;
+    /**
+     * NULL, or 16 bytes that become the id of a new session, so that parallel first requests of
+     * one client agree: a PRF, under a key of this process, of something that belongs only
+     * to one client.
+     */
+    const uint8_t *id_hint;
+    /**
+     * Sixteen fresh random bytes.
+     */
+    uint8_t entropy[16];
+    /**
+     * 1: `group` says the group. 0: method and target are classified.
+     */
+    uint8_t has_group;
+    /**
+     * A `tokenpin_group`, if `has_group` is 1.
+     */
+    uint8_t group;
+    /**
+     * 1: the request names existing state, whatever method and target say. Set it where the body
+     * does (`previous_response_id`, `input_file_id`, ...): the library does not see that.
+     */
+    uint8_t existing;
+    /**
+     * 1: the consumer values come from somebody who may name consumers.
+     */
+    uint8_t consumer_trusted;
+    /**
+     * 1: the answer goes back in the carrier header. Taken for granted if `carried` is not empty.
+     */
+    uint8_t carrier;
+} tokenpin_request;
+
+/**
+ * The answer to a request: no pointers, to be kept until its response.
+ */
+typedef struct tokenpin_decision {
+    /**
+     * The fingerprint of the configuration that decided.
+     */
+    uint64_t fingerprint;
+    /**
+     * The slot that serves, or `TOKENPIN_SLOT_NONE`: then a local error is the answer.
+     */
+    uint32_t slot;
+    /**
+     * The `Max-Age` of the cookie.
+     */
+    uint32_t max_age;
+    /**
+     * Without a slot: in how many seconds the first slot that can serve the request is up again. 0
+     * if that is unknown, and where a slot serves; 2^32-1 for longer.
+     */
+    uint32_t retry_after;
+    /**
+     * Where the affinity comes from: a `tokenpin_source`.
+     */
+    uint8_t source;
+    /**
+     * What the decision came to: a `tokenpin_outcome`.
+     */
+    uint8_t outcome;
+    /**
+     * What became of the pinned token: a `tokenpin_pin_state`.
+     */
+    uint8_t pin_state;
+    /**
+     * What came of the request's cookies: a `tokenpin_verdict`.
+     */
+    uint8_t verdict;
+    /**
+     * What became of the request's keys: a `tokenpin_key_reason`.
+     */
+    uint8_t key_reason;
+    /**
+     * 1: valid cookies with different ids were there.
+     */
+    uint8_t ambiguous;
+    /**
+     * 1: the request names existing state: its method, its target or the caller says so.
+     */
+    uint8_t existing;
+    /**
+     * 1: a host may send the request to another token where this one refuses it: no pin and no key
+     * ties it to the token, and nothing that it creates will be looked for there.
+     */
+    uint8_t may_move;
+    /**
+     * When the cookie may be set: 0 never, 1 on success.
+     */
+    uint8_t cookie;
+    /**
+     * 1: it goes back in the carrier header.
+     */
+    uint8_t carrier;
+    /**
+     * 1: its name follows the request's own scope, with the suffix below.
+     */
+    uint8_t has_name_suffix;
+    /**
+     * The suffix of its name, before it is spelled in hexadecimal digits.
+     */
+    uint8_t name_suffix[4];
+    /**
+     * The value of the cookie, 67 characters without a NUL.
+     */
+    uint8_t value[TOKENPIN_COOKIE_VALUE_LEN];
+} tokenpin_decision;
+
+/**
+ * One slot of a token set, in memory of the caller. Made by `tokenpin_slot_init` or
+ * `tokenpin_slot_init_vacant`, and changed only by `tokenpin_slot_set`, which is atomic.
+ */
+typedef struct tokenpin_slot {
+    /**
+     * The identity hash of the account; 0 for a vacant slot.
+     */
+    uint64_t identity_hash;
+    /**
+     * State, weight and until. Its layout is private.
+     */
+    uint64_t word;
+} tokenpin_slot;
+
+/**
+ * Which slots are candidates.
+ */
+typedef struct tokenpin_filter {
+    /**
+     * Unix seconds.
+     */
+    uint64_t now;
+    /**
+     * The slots that this request has tried already.
+     */
+    const uint32_t *tried;
+    /**
+     * Their number.
+     */
+    size_t tried_count;
+    /**
+     * 1 if the key is an anonymous id: draining slots are left out then.
+     */
+    uint8_t anonymous;
+} tokenpin_filter;
+
 
 
 #ifdef __cplusplus
@@ -1479,26 +1506,26 @@ int32_t tokenpin_affinity_new(const struct tokenpin_config *config,
 
 /**
  * Ends the life of an affinity of `tokenpin_affinity_init` and wipes its memory, which stays
- * the caller's. Nobody may be using it. NULL, and an affinity that is wiped already, are fine.
+ * the caller's. No thread may be using it. NULL, and an affinity that is wiped already, are fine.
  */
 void tokenpin_affinity_wipe(struct tokenpin_affinity *affinity);
 
 /**
  * Ends the life of an affinity of `tokenpin_affinity_new`: wipes its memory and frees it.
- * Nobody may be using it. NULL is fine.
+ * No thread may be using it. NULL is fine.
  */
 void tokenpin_affinity_free(struct tokenpin_affinity *affinity);
 
 /**
- * Changes state, weight and until of a slot at once. Safe while other threads decide, and waits
- * for nobody.
+ * Changes state, weight and until of a slot atomically. Safe while other threads decide, and never
+ * waits.
  */
 int32_t tokenpin_affinity_set_slot(const struct tokenpin_affinity *affinity,
                                    uint32_t slot,
                                    const struct tokenpin_slot_status *status);
 
 /**
- * Reads state, weight and until of a slot at once. `identity_hash` may be NULL; if it is not,
+ * Reads state, weight and until of a slot atomically. `identity_hash` may be NULL; if it is not,
  * it receives the identity hash of its account, 0 for a vacant slot.
  */
 int32_t tokenpin_affinity_get_slot(const struct tokenpin_affinity *affinity,
@@ -1556,137 +1583,19 @@ int32_t tokenpin_affinity_live_fingerprint(const struct tokenpin_affinity *affin
                                            uint64_t *fingerprint);
 
 /**
- * Decides which slot serves a request, and prepares the cookie that goes back. May be called
- * from any number of threads. Refuses with `TOKENPIN_STATUS_ENTROPY` where randomness is needed
- * and all zero, and with `TOKENPIN_STATUS_TIME` where a cookie is to be issued after the year
- * 2106.
+ * Classifies a request by its method and target. `(NULL, 0)` for the rules is the default table.
+ * `prompt_cache` 1 opts in to that group. `group` receives a `tokenpin_group`, `existing` 1 if the
+ * request names existing state.
  */
-int32_t tokenpin_affinity_decide(const struct tokenpin_affinity *affinity,
-                                 const struct tokenpin_request *request,
-                                 struct tokenpin_decision *decision);
-
-/**
- * Ends a request: if its response's `status` is a success and there is a cookie to set, writes
- * it. `answer` receives a `tokenpin_answer`, `*len` the length, 0 for nothing.
- * `TOKENPIN_MAX_SET_COOKIE` bytes suffice. Only formats.
- *
- * Refuses with `TOKENPIN_STATUS_STALE` if another configuration decided: keep the affinity that
- * decides alive until the response. The buffer must not overlap the affinity's memory.
- */
-int32_t tokenpin_affinity_finish(const struct tokenpin_affinity *affinity,
-                                 const struct tokenpin_decision *decision,
-                                 uint16_t status,
-                                 void *buffer,
-                                 size_t capacity,
-                                 size_t *len,
-                                 uint8_t *answer);
-
-/**
- * The version of the interface that the library was built with. A program compares it with the
- * `TOKENPIN_ABI_VERSION` that it was compiled with.
- */
-uint32_t tokenpin_abi_version(void);
-
-/**
- * Does nothing, and is there in libraries of version 1 of the interface alone: a program that refers
- * to it does not link with a library of another version.
- */
-void tokenpin_abi_v1(void);
-
-/**
- * The version of the library, such as `"1.2.3"`: a static string that ends in a NUL.
- */
-const char *tokenpin_version(void);
-
-/**
- * The stable snake_case name of an enum's value, fit for a metric's label: bytes that live as
- * long as the library. `which` is a `tokenpin_enum`.
- *
- * Returns `TOKENPIN_STATUS_BAD_ENUM` for a number without a name.
- */
-int32_t tokenpin_enum_name(int32_t which, int32_t value, struct tokenpin_bytes *name);
-
-/**
- * The jump consistent hash: the bucket, 0 to `buckets` - 1, of `key`. `buckets` is 1 to 2^31-1.
- * Takes about ln(`buckets`) steps.
- */
-int32_t tokenpin_jump(uint64_t key, uint32_t buckets, uint32_t *bucket);
-
-/**
- * The identity hash of the account named by `identity`, 1 byte or more.
- */
-int32_t tokenpin_identity_hash(const void *identity, size_t identity_len, uint64_t *hash);
-
-/**
- * The hash of an affinity key, which selection starts from. `placement_key` has 16 bytes and is
- * not all zero, the scope 0 to 1024.
- */
-int32_t tokenpin_key_hash(const uint8_t *placement_key,
-                          const void *scope,
-                          size_t scope_len,
-                          const struct tokenpin_key *key,
-                          uint64_t *hash);
-
-/**
- * The 32-bit FNV-1a hash of an affinity key's bytes, an anonymous id written as a UUID: for the
- * Higress strategy alone.
- */
-int32_t tokenpin_fnv1a32(const struct tokenpin_key *key, uint32_t *hash);
-
-/**
- * Makes the slot of the account named by `identity`, 1 byte or more.
- */
-int32_t tokenpin_slot_init(struct tokenpin_slot *slot,
-                           const void *identity,
-                           size_t identity_len,
-                           const struct tokenpin_slot_status *status);
-
-/**
- * Makes a slot without an account, kept for growth.
- */
-int32_t tokenpin_slot_init_vacant(struct tokenpin_slot *slot);
-
-/**
- * Changes state, weight and until of a slot at once. Safe while other threads select. A vacant
- * slot stays vacant, and no other becomes so.
- */
-int32_t tokenpin_slot_set(struct tokenpin_slot *slot, const struct tokenpin_slot_status *status);
-
-/**
- * Reads state, weight and until of a slot at once.
- */
-int32_t tokenpin_slot_get(const struct tokenpin_slot *slot, struct tokenpin_slot_status *status);
-
-/**
- * The slot that serves the key with hash `hash`; `TOKENPIN_SLOT_NONE` if no slot is a candidate.
- *
- * `strategy` is a `tokenpin_strategy`; `fnv1a` is for the Higress strategy alone. `count` is 1 to
- * 2^31-1. Under jump it takes about ln(`count`) steps where the home slot serves; else, and under
- * the other strategies, linear time in `count`. State, weight and until of a slot are read at once.
- * If the home slot does not serve, its word is read once more, and the answer is right for one of
- * the two readings.
- */
-int32_t tokenpin_select(uint8_t strategy,
-                        const struct tokenpin_slot *slots,
-                        size_t count,
-                        const struct tokenpin_filter *filter,
-                        uint64_t hash,
-                        uint32_t fnv1a,
-                        uint32_t *slot);
-
-/**
- * `tokenpin_select` for many hashes: `selected[i]` is the slot of `hashes[i]`. `fnv1as` may be NULL
- * unless the strategy is Higress's. `hash_count` 0 does nothing. `selected` must not overlap the
- * inputs.
- */
-int32_t tokenpin_select_batch(uint8_t strategy,
-                              const struct tokenpin_slot *slots,
-                              size_t count,
-                              const struct tokenpin_filter *filter,
-                              const uint64_t *hashes,
-                              const uint32_t *fnv1as,
-                              size_t hash_count,
-                              uint32_t *selected);
+int32_t tokenpin_classify(const struct tokenpin_rule *rules,
+                          size_t rule_count,
+                          uint8_t prompt_cache,
+                          const void *method,
+                          size_t method_len,
+                          const void *target,
+                          size_t target_len,
+                          uint8_t *group,
+                          uint8_t *existing);
 
 /**
  * Makes a key ring of 1 to 8 keys, exactly one of which signs. `placement_key` may be NULL; if
@@ -1724,8 +1633,8 @@ int32_t tokenpin_cookie_encode(const struct tokenpin_key_ring *ring,
  * request. A bad value is a verdict, not a status.
  *
  * `verdict` receives a `tokenpin_verdict`. `cookie` may be NULL; if it is not, it receives what
- * the cookie says, for verdicts from `TOKENPIN_VERDICT_OTHER_KEY` on: only then its tag was
- * found good.
+ * the cookie says if its tag was found good: for the verdicts `OTHER_KEY`, `NOT_YET_VALID`,
+ * `EXPIRED_LIFE`, `EXPIRED_IDLE`, `VALID` and `REFRESH_DUE`.
  */
 int32_t tokenpin_cookie_decode(const struct tokenpin_key_ring *ring,
                                const void *name,
@@ -1749,6 +1658,32 @@ int32_t tokenpin_cookie_default_name(const void *scope,
                                      void *buffer,
                                      size_t capacity,
                                      size_t *len);
+
+/**
+ * Decides which slot serves a request, and prepares the cookie that goes back. May be called
+ * from any number of threads. Refuses with `TOKENPIN_STATUS_ENTROPY` where randomness is needed
+ * and all zero, and with `TOKENPIN_STATUS_TIME` where a cookie is to be issued after the year
+ * 2106.
+ */
+int32_t tokenpin_affinity_decide(const struct tokenpin_affinity *affinity,
+                                 const struct tokenpin_request *request,
+                                 struct tokenpin_decision *decision);
+
+/**
+ * Ends a request: if its response's `status` is a success and there is a cookie to set, writes
+ * it. `answer` receives a `tokenpin_answer`, `*len` the length, 0 for nothing.
+ * `TOKENPIN_MAX_SET_COOKIE` bytes suffice. Only formats.
+ *
+ * Refuses with `TOKENPIN_STATUS_STALE` if another configuration decided: keep the affinity that
+ * decides alive until the response. The buffer must not overlap the affinity's memory.
+ */
+int32_t tokenpin_affinity_finish(const struct tokenpin_affinity *affinity,
+                                 const struct tokenpin_decision *decision,
+                                 uint16_t status,
+                                 void *buffer,
+                                 size_t capacity,
+                                 size_t *len,
+                                 uint8_t *answer);
 
 /**
  * The values of the cookies called `name` in one `Cookie` field, one a call. `*offset` starts
@@ -1803,19 +1738,115 @@ int32_t tokenpin_set_cookie_matches(const void *field,
                                     uint8_t *matches);
 
 /**
- * Classifies a request by its method and target. `(NULL, 0)` for the rules is the default table.
- * `prompt_cache` 1 opts in to that group. `group` receives a `tokenpin_group`, `existing` 1 if the
- * request names existing state.
+ * The jump consistent hash: the bucket, 0 to `buckets` - 1, of `key`. `buckets` is 1 to 2^31-1.
+ * Takes about ln(`buckets`) steps.
  */
-int32_t tokenpin_classify(const struct tokenpin_rule *rules,
-                          size_t rule_count,
-                          uint8_t prompt_cache,
-                          const void *method,
-                          size_t method_len,
-                          const void *target,
-                          size_t target_len,
-                          uint8_t *group,
-                          uint8_t *existing);
+int32_t tokenpin_jump(uint64_t key, uint32_t buckets, uint32_t *bucket);
+
+/**
+ * The identity hash of the account named by `identity`, 1 byte or more.
+ */
+int32_t tokenpin_identity_hash(const void *identity, size_t identity_len, uint64_t *hash);
+
+/**
+ * The hash of an affinity key, which selection starts from. `placement_key` has 16 bytes and is
+ * not all zero, the scope 0 to 1024.
+ */
+int32_t tokenpin_key_hash(const uint8_t *placement_key,
+                          const void *scope,
+                          size_t scope_len,
+                          const struct tokenpin_key *key,
+                          uint64_t *hash);
+
+/**
+ * Makes the slot of the account named by `identity`, 1 byte or more.
+ */
+int32_t tokenpin_slot_init(struct tokenpin_slot *slot,
+                           const void *identity,
+                           size_t identity_len,
+                           const struct tokenpin_slot_status *status);
+
+/**
+ * Makes a slot without an account, kept for growth.
+ */
+int32_t tokenpin_slot_init_vacant(struct tokenpin_slot *slot);
+
+/**
+ * Changes state, weight and until of a slot atomically. Safe while other threads select. A vacant
+ * slot stays vacant, and no other becomes so.
+ */
+int32_t tokenpin_slot_set(struct tokenpin_slot *slot, const struct tokenpin_slot_status *status);
+
+/**
+ * Reads state, weight and until of a slot atomically.
+ */
+int32_t tokenpin_slot_get(const struct tokenpin_slot *slot, struct tokenpin_slot_status *status);
+
+/**
+ * The slot that serves the key with hash `hash`; `TOKENPIN_SLOT_NONE` if no slot is a candidate.
+ *
+ * `strategy` is a `tokenpin_strategy`, but not Higress's, which needs the key itself:
+ * `TOKENPIN_STATUS_STRATEGY`. `count` is 1 to 2^31-1. Under jump it takes about ln(`count`) steps where
+ * the home slot serves; else, and under rendezvous, linear time in `count`. State, weight and until of
+ * a slot are read atomically. If the home slot does not serve, its word is read once more, and the
+ * answer is right for one of the two readings.
+ */
+int32_t tokenpin_select(uint8_t strategy,
+                        const struct tokenpin_slot *slots,
+                        size_t count,
+                        const struct tokenpin_filter *filter,
+                        uint64_t hash,
+                        uint32_t *slot);
+
+/**
+ * The slot that serves a key as Higress ai-proxy would choose it, for migration: the
+ * `fnv1a32(key bytes) % n`-th of the `n` slots that hold an account; `TOKENPIN_SLOT_NONE` if no slot
+ * is a candidate. `hash` is the `tokenpin_key_hash` of the key: where that slot cannot serve,
+ * weighted rendezvous with it takes over. `count` is 1 to 2^31-1. Linear in `count`.
+ */
+int32_t tokenpin_select_higress(const struct tokenpin_slot *slots,
+                                size_t count,
+                                const struct tokenpin_filter *filter,
+                                uint64_t hash,
+                                const struct tokenpin_key *key,
+                                uint32_t *slot);
+
+/**
+ * `tokenpin_select` for many hashes: `selected[i]` is the slot of `hashes[i]`. `hash_count` 0 does
+ * nothing. `selected` must not overlap the inputs.
+ */
+int32_t tokenpin_select_batch(uint8_t strategy,
+                              const struct tokenpin_slot *slots,
+                              size_t count,
+                              const struct tokenpin_filter *filter,
+                              const uint64_t *hashes,
+                              size_t hash_count,
+                              uint32_t *selected);
+
+/**
+ * The version of the interface that the library was built with. A program compares it with the
+ * `TOKENPIN_ABI_VERSION` that it was compiled with.
+ */
+uint32_t tokenpin_abi_version(void);
+
+/**
+ * Does nothing, and is there only in libraries of version 1 of the interface: a program that refers
+ * to it does not link with a library of another version.
+ */
+void tokenpin_abi_v1(void);
+
+/**
+ * The version of the library, such as `"1.2.3"`: a static string that ends in a NUL.
+ */
+const char *tokenpin_version(void);
+
+/**
+ * The stable snake_case name of an enum's value, fit for a metric's label: bytes that live as
+ * long as the library. `which` is a `tokenpin_enum`.
+ *
+ * Returns `TOKENPIN_STATUS_BAD_ENUM` for a number without a name.
+ */
+int32_t tokenpin_enum_name(int32_t which, int32_t value, struct tokenpin_bytes *name);
 
 #ifdef __cplusplus
 }  // extern "C"

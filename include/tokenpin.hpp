@@ -437,6 +437,12 @@ class Decision {
   [[nodiscard]] KeyReason key_reason() const noexcept {
     return static_cast<KeyReason>(decision_.key_reason);
   }
+  /** Whether the request names existing state. */
+  [[nodiscard]] bool existing() const noexcept { return decision_.existing != 0; }
+  /** Whether a host may send the request to another token where this one refuses it. */
+  [[nodiscard]] bool may_move() const noexcept { return decision_.may_move != 0; }
+  /** Without a slot: the seconds until the first slot that can serve is up again; 0 for unknown. */
+  [[nodiscard]] std::uint32_t retry_after() const noexcept { return decision_.retry_after; }
   /** Everything, as tokenpin.h has it. */
   [[nodiscard]] const tokenpin_decision& fields() const noexcept { return decision_; }
 
@@ -729,13 +735,6 @@ inline Result<std::uint64_t> key_hash(const Block& placement_key, std::string_vi
   return hash;
 }
 
-/** The FNV-1a hash of an affinity key, for the Higress strategy alone. */
-inline Result<std::uint32_t> fnv1a32(const Key& key) noexcept {
-  Result<std::uint32_t> hash;
-  hash.status = detail::status(tokenpin_fnv1a32(&key, &hash.value));
-  return hash;
-}
-
 /** A slot without an account, kept for growth. */
 inline Result<Slot> make_vacant_slot() noexcept {
   Result<Slot> slot;
@@ -751,7 +750,7 @@ inline Result<Slot> make_slot(std::string_view identity, const SlotStatus& statu
   return slot;
 }
 
-/** Changes state, weight and until of a slot at once, while others select. */
+/** Changes state, weight and until of a slot atomically, while others select. */
 inline Result<> set_slot(Slot& slot, const SlotStatus& status) noexcept {
   return {detail::status(tokenpin_slot_set(&slot, &status))};
 }
@@ -765,28 +764,32 @@ inline Result<SlotStatus> get_slot(const Slot& slot) noexcept {
 
 /** The slot that serves the key with hash `hash`. See `tokenpin_select`. */
 inline Result<std::uint32_t> select(Strategy strategy, Span<const Slot> slots, const Filter& filter,
-                                    std::uint64_t hash, std::uint32_t fnv1a = 0) noexcept {
+                                    std::uint64_t hash) noexcept {
   Result<std::uint32_t> slot{TOKENPIN_STATUS_OK, TOKENPIN_SLOT_NONE};
   slot.status = detail::status(
-      tokenpin_select(strategy, slots.data(), slots.size(), &filter, hash, fnv1a, &slot.value));
+      tokenpin_select(strategy, slots.data(), slots.size(), &filter, hash, &slot.value));
+  return slot;
+}
+
+/** The slot that serves a key under Higress's strategy. See `tokenpin_select_higress`. */
+inline Result<std::uint32_t> select_higress(Span<const Slot> slots, const Filter& filter,
+                                            std::uint64_t hash, const Key& key) noexcept {
+  Result<std::uint32_t> slot{TOKENPIN_STATUS_OK, TOKENPIN_SLOT_NONE};
+  slot.status = detail::status(
+      tokenpin_select_higress(slots.data(), slots.size(), &filter, hash, &key, &slot.value));
   return slot;
 }
 
 /**
- * `select` for many hashes: `selected[i]` is the slot of `hashes[i]`. `fnv1as` is for the Higress
- * strategy alone. Refuses with `TOKENPIN_STATUS_BUFFER_TOO_SMALL` if `selected`, or `fnv1as` where
- * there are any, are fewer than the hashes.
+ * `select` for many hashes: `selected[i]` is the slot of `hashes[i]`. Refuses with
+ * `TOKENPIN_STATUS_BUFFER_TOO_SMALL` if `selected` are fewer than the hashes.
  */
 inline Result<> select_batch(Strategy strategy, Span<const Slot> slots, const Filter& filter,
-                             Span<const std::uint64_t> hashes, Span<std::uint32_t> selected,
-                             Span<const std::uint32_t> fnv1as = {}) noexcept {
-  const std::size_t count = hashes.size();
-  if (selected.size() < count || (fnv1as.size() != 0 && fnv1as.size() < count)) {
-    return {TOKENPIN_STATUS_BUFFER_TOO_SMALL};
-  }
-  return {
-      detail::status(tokenpin_select_batch(strategy, slots.data(), slots.size(), &filter,
-                                           hashes.data(), fnv1as.data(), count, selected.data()))};
+                             Span<const std::uint64_t> hashes,
+                             Span<std::uint32_t> selected) noexcept {
+  if (selected.size() < hashes.size()) return {TOKENPIN_STATUS_BUFFER_TOO_SMALL};
+  return {detail::status(tokenpin_select_batch(strategy, slots.data(), slots.size(), &filter,
+                                               hashes.data(), hashes.size(), selected.data()))};
 }
 
 /** The default name of a scope's cookie. */
@@ -841,7 +844,7 @@ inline Result<std::size_t> strip_cookie(std::string_view field, std::string_view
  * a session cookie. `TOKENPIN_MAX_SET_COOKIE` bytes suffice for a value of this library. With
  * `TOKENPIN_STATUS_BUFFER_TOO_SMALL` the value is the size needed.
  */
-inline Result<std::size_t> write_set_cookie(std::string_view name, std::string_view value,
+inline Result<std::size_t> set_cookie_write(std::string_view name, std::string_view value,
                                             const Attributes& attributes, std::uint32_t max_age,
                                             Span<char> buffer) noexcept {
   Result<std::size_t> length;
@@ -855,7 +858,7 @@ inline Result<std::size_t> write_set_cookie(std::string_view name, std::string_v
  * Whether a `Set-Cookie` field sets a cookie called `name`. Those of an upstream are not for the
  * client. True after a failure too, which no text that fits into memory leads to.
  */
-[[nodiscard]] inline bool sets_cookie(std::string_view field, std::string_view name) noexcept {
+[[nodiscard]] inline bool set_cookie_matches(std::string_view field, std::string_view name) noexcept {
   std::uint8_t matches = 1;
   tokenpin_set_cookie_matches(field.data(), field.size(), name.data(), name.size(), &matches);
   return matches != 0;

@@ -2,7 +2,7 @@
 
 use thiserror::Error as ThisError;
 
-use crate::names::named;
+use crate::enums::named;
 
 /// What is wrong with an argument. Nothing has changed when one is returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]
@@ -90,6 +90,9 @@ pub enum Error {
     /// The decision was made by another configuration.
     #[error("the decision belongs to another configuration")]
     Stale,
+    /// The strategy selects by the key itself, and only its hash was given.
+    #[error("the strategy needs the key itself")]
+    Strategy,
 }
 
 /// The part of a configuration that an error is about.

@@ -21,7 +21,7 @@ void ResponseReader::Read(envoy_filter envoy, std::string_view cookie_name,
   others_.clear();
   headers_.All("set-cookie", &others_);
   const auto ours = [&](const Bytes& field) {
-    return tokenpin::sets_cookie(tokenpin::view(field), cookie_name);
+    return tokenpin::set_cookie_matches(tokenpin::view(field), cookie_name);
   };
   const auto end = std::remove_if(others_.begin(), others_.end(), ours);
   sets_ours_ = end != others_.end();

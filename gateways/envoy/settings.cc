@@ -16,7 +16,7 @@ constexpr uint32_t kMaxCapacity = 65536;
 
 // RFC 9110 section 5.6.2. The name of a cookie has the same bytes, and the library knows them.
 bool IsTokenByte(char c) {
-  return tokenpin::write_set_cookie({&c, 1}, {}, {}, 0, {}).status != TOKENPIN_STATUS_COOKIE_NAME;
+  return tokenpin::set_cookie_write({&c, 1}, {}, {}, 0, {}).status != TOKENPIN_STATUS_COOKIE_NAME;
 }
 
 // A header's name in lower case, as Envoy keeps it (RFC 9110 section 5.1: a token).

@@ -1,7 +1,7 @@
 //! Status numbers.
 
+use crate::enums::named;
 use crate::error::{ConfigError, Error, Field};
-use crate::names::named;
 
 /// What a function returns, as an `int32_t`. Numbers are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,8 @@ pub enum Status {
     Entropy = 43,
     /// The decision belongs to another configuration.
     Stale = 44,
+    /// The strategy selects by the key itself: see `tokenpin_select_higress`.
+    Strategy = 45,
 }
 
 named! { Status {
@@ -99,7 +101,7 @@ named! { Status {
     KeyCount = "key_count", SigningKeys = "signing_keys", CookieName = "cookie_name",
     Attribute = "attribute", NamePrefix = "name_prefix", NeedsSecure = "needs_secure",
     MaxAge = "max_age", SuccessRange = "success_range", Pattern = "pattern", Time = "time",
-    Entropy = "entropy", Stale = "stale",
+    Entropy = "entropy", Stale = "stale", Strategy = "strategy",
 } }
 
 impl From<Error> for Status {
@@ -131,6 +133,7 @@ impl From<Error> for Status {
             Error::Entropy => Self::Entropy,
             Error::BufferTooSmall { .. } => Self::BufferTooSmall,
             Error::Stale => Self::Stale,
+            Error::Strategy => Self::Strategy,
         }
     }
 }
@@ -182,7 +185,7 @@ impl Status {
     }
 }
 
-/// The number to return: a refusal's, or that of success.
-pub(super) fn number(result: Result<(), Status>) -> i32 {
+/// What a function returns: the number of what `result` says.
+pub(super) fn returned(result: Result<(), Status>) -> i32 {
     result.err().unwrap_or(Status::Ok) as i32
 }

@@ -1,10 +1,10 @@
 //! Shares are proportional to weights. Each test also plants a weight that is 2 % off, by way
 //! of the real selection, and has to see it; the noncentrality of that sets the sample size.
 
-use tokenpin::{Filter, Key, MAX_WEIGHT, Secret, State, Strategy, key_hash, select};
+use tokenpin::{Filter, Key, MAX_WEIGHT, Secret, State, Strategy, key_hash};
 
 use super::chi_square::{Fit, keys_needed, needed_noncentrality, noncentrality, plausible};
-use super::fleet::{Fleet, STRATEGIES, Token, WEIGHTED, below, fnv1a_of};
+use super::fleet::{Fleet, STRATEGIES, Token, WEIGHTED, below, serve};
 use super::random::Random;
 
 /// Of a lighter weight, 2 % is too far from a whole number.
@@ -66,7 +66,7 @@ fn tally(
     let mut counts = vec![0; slots.len()];
     for key in 0..keys {
         let hash = hash(key);
-        let slot = select(strategy, &slots, &filter, hash, fnv1a_of(hash)).expect("a candidate");
+        let slot = serve(strategy, &slots, &filter, hash).expect("a candidate");
         counts[slot as usize] += 1;
     }
     counts
@@ -197,8 +197,7 @@ fn a_failed_tokens_keys_spread_over_the_rest_by_weight() {
                 while lost < keys {
                     let hash = random.word();
                     let slot = |slots| {
-                        select(strategy, slots, &Filter::default(), hash, fnv1a_of(hash))
-                            .expect("a candidate")
+                        serve(strategy, slots, &Filter::default(), hash).expect("a candidate")
                     };
                     if slot(&before) == LOST {
                         lost += 1;
@@ -289,7 +288,7 @@ fn scopes_and_placement_keys_are_unrelated() {
                     let slots = fleet.slots();
                     let slot = |secret: &Secret, scope: &[u8], name: &[u8]| {
                         let hash = key_hash(secret, scope, &Key::Consumer(name)).unwrap();
-                        select(strategy, &slots, &Filter::default(), hash, 0).unwrap() as usize
+                        serve(strategy, &slots, &Filter::default(), hash).unwrap() as usize
                     };
                     let mut counts = vec![0; size * size];
                     for key in 0..keys {

@@ -260,7 +260,7 @@ mod tests {
 
     /// Splitmix64 of a counter.
     fn numbers() -> impl Iterator<Item = u64> {
-        (1_u64..).map(|i| crate::hash::mix(i.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+        (1_u64..).map(|i| super::super::rendezvous::mix(i.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
     }
 
     /// All forms against the paper's.

@@ -1,15 +1,13 @@
 //! The cookie key ring: which keys sign, which are accepted, which are on their way out.
 
-use core::hash::Hasher as _;
-
 use arrayvec::ArrayVec;
-use siphasher::sip128::SipHasher24 as WideHasher;
 
-use crate::cookie::Audience;
+use crate::enums::named;
 use crate::error::{ConfigError, Error, Field};
-use crate::hash::{length_prefix, sip24_wide};
-use crate::names::named;
-use crate::secret::{Secret, wipe};
+use crate::secret::Secret;
+
+use super::name::Audience;
+use super::seal::{Keys, Mac};
 
 /// The most keys in a ring.
 pub const MAX_KEYS: usize = 8;
@@ -53,55 +51,11 @@ pub(crate) struct KeyView<'k> {
     pub secret: &'k [u8; 16],
 }
 
-/// The working keys of one secret.
+/// A key of a ring, ready for work.
 pub(crate) struct RingKey {
-    pub mac: [u8; 16],
-    pub pin: [u8; 16],
-    pub bind: [u8; 16],
+    pub keys: Keys,
     pub id: u8,
     pub role: Role,
-}
-
-impl Drop for RingKey {
-    #[inline(never)]
-    fn drop(&mut self) {
-        wipe(&mut self.mac);
-        wipe(&mut self.pin);
-        wipe(&mut self.bind);
-    }
-}
-
-impl RingKey {
-    /// The MAC of cookies for `audience`, whose name and scope are part of its message.
-    #[inline(never)]
-    pub(crate) fn mac(&self, audience: &Audience<'_>) -> Mac {
-        let mut hasher = WideHasher::new_with_key(&self.mac);
-        #[expect(clippy::cast_possible_truncation, reason = "a name has at most 128 bytes")]
-        hasher.write(&[audience.name.len() as u8]);
-        hasher.write(audience.name);
-        hasher.write(&length_prefix(audience.scope));
-        hasher.write(audience.scope);
-        Mac(hasher)
-    }
-}
-
-/// A MAC key that has read name and scope, and is ready for any number of cookies.
-pub(crate) struct Mac(WideHasher);
-
-impl Mac {
-    /// Its 16 output bytes as a little-endian number.
-    pub(crate) fn tag(&self, rest: &[u8]) -> u128 {
-        u128::from_le_bytes(self.0.hash(rest).as_bytes())
-    }
-}
-
-impl Drop for Mac {
-    #[inline(never)]
-    fn drop(&mut self) {
-        self.0 = WideHasher::new();
-        // The compiler must take it that somebody looks, so the key is really overwritten.
-        core::hint::black_box(&mut self.0);
-    }
 }
 
 /// One to [`MAX_KEYS`] cookie keys, exactly one of which signs.
@@ -154,14 +108,7 @@ impl KeyRing {
                 signing = true;
                 ring.signer = key.id;
             }
-            let derive = |label: &[u8]| sip24_wide(key.secret, label);
-            let working = RingKey {
-                mac: derive(b"tokenpin.v1.mac"),
-                pin: derive(b"tokenpin.v1.pin"),
-                bind: derive(b"tokenpin.v1.key"),
-                id: key.id,
-                role: key.role,
-            };
+            let working = RingKey { keys: Keys::derive(key.secret), id: key.id, role: key.role };
             if ring.keys.try_push(working).is_err() {
                 return refuse(Error::KeyCount);
             }
@@ -189,7 +136,7 @@ impl KeyRing {
         let mut macs = ArrayVec::new();
         for key in &self.keys {
             // As many as there are keys, so there is room.
-            let _ = macs.try_push(key.mac(audience));
+            let _ = macs.try_push(key.keys.mac(audience));
         }
         macs
     }
@@ -198,6 +145,34 @@ impl KeyRing {
 impl core::fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_list().entries(self.keys.iter().map(|key| (key.id, key.role))).finish()
+    }
+}
+
+/// Where the MACs of a ring's keys come from.
+#[derive(Clone, Copy)]
+pub(crate) enum Macs<'a> {
+    /// Made beforehand, in the ring's order.
+    Ready(&'a [Mac]),
+    /// Made for this audience where one is needed.
+    Of(&'a Audience<'a>),
+}
+
+impl Macs<'_> {
+    /// Gives `then` the MAC of `key`, which is at `position` in its ring.
+    pub(crate) fn with<R>(
+        self,
+        (position, key): (usize, &RingKey),
+        then: impl FnOnce(&Mac) -> R,
+    ) -> Option<R> {
+        let made;
+        let mac = match self {
+            Self::Ready(macs) => macs.get(position)?,
+            Self::Of(audience) => {
+                made = key.keys.mac(audience);
+                &made
+            }
+        };
+        Some(then(mac))
     }
 }
 

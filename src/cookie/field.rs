@@ -1,4 +1,4 @@
-//! The `Cookie` and `Set-Cookie` fields: finding and removing the cookies of a name.
+//! The `Cookie` field: finding and removing the cookies of a name.
 //!
 //! RFC 6265bis: pairs are separated by `;`, spaces and tabs around names and values do
 //! not count, the name ends at the first `=`, a pair without a name is not ours, and
@@ -12,7 +12,7 @@ use crate::sink::{Sink, Slice};
 pub fn values<'f>(field: &'f [u8], name: &[u8]) -> impl Iterator<Item = &'f [u8]> {
     let mut offset = 0;
     core::iter::from_fn(move || {
-        let (value, next) = next_value(field, name, offset)?;
+        let (value, next) = next(field, name, offset)?;
         offset = next;
         Some(value)
     })
@@ -21,11 +21,7 @@ pub fn values<'f>(field: &'f [u8], name: &[u8]) -> impl Iterator<Item = &'f [u8]
 /// The value of the first cookie called `name` whose pair starts at or behind `offset`,
 /// and the offset to go on from. Start with 0.
 #[must_use]
-pub fn next_value<'f>(
-    field: &'f [u8],
-    name: &[u8],
-    mut offset: usize,
-) -> Option<(&'f [u8], usize)> {
+pub fn next<'f>(field: &'f [u8], name: &[u8], mut offset: usize) -> Option<(&'f [u8], usize)> {
     while let Some(rest) = field.get(offset..) {
         let pair = pairs(rest).next()?;
         offset += pair.len() + 1;
@@ -83,14 +79,8 @@ fn kept(field: &[u8], name: &[u8], out: &mut dyn FnMut(&[u8])) {
     }
 }
 
-/// Whether a `Set-Cookie` field sets a cookie called `name`.
-#[must_use]
-pub fn sets(field: &[u8], name: &[u8]) -> bool {
-    pairs(field).next().is_some_and(|pair| value_of(pair, name).is_some())
-}
-
 /// At least one, and one more for every `;`.
-fn pairs(field: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn pairs(field: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(field);
     core::iter::from_fn(move || {
         let bytes = rest?;
@@ -114,7 +104,7 @@ fn semicolon(bytes: &[u8]) -> Option<usize> {
 
 /// The value of a pair called `name`.
 #[inline]
-fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+pub(super) fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let pair = trim_start(pair);
     // The name is compared first: most pairs are somebody else's, and long.
     let rest = trim_start(pair.strip_prefix(name)?);
@@ -217,14 +207,5 @@ mod tests {
         stripped(" a=1; pin=x", " a=1");
         stripped("a=\"1; pin=x; 2\"", "a=\"1; 2\"");
         stripped("", "");
-    }
-
-    #[test]
-    fn set_cookie_is_known_by_its_first_pair() {
-        assert!(sets(b"pin=1; Path=/", b"pin"));
-        assert!(sets(b" pin =1", b"pin"));
-        assert!(!sets(b"a=1; pin=2", b"pin"));
-        assert!(!sets(b"pin; Path=/", b"pin"));
-        assert!(!sets(b"", b"pin"));
     }
 }

@@ -9,11 +9,37 @@
 
 use core::cmp::Ordering;
 
+use super::slot::{Filter, Slot, Word};
+
 /// Fraction bits of the logarithm.
 const FRACTION: u32 = 40;
 
 /// `round(2^40 * log2(1 + j / 256))` for `j` in `0..=256`.
 static LOG2: [u64; 257] = log2_table();
+
+/// The finaliser of splitmix64: a bijection of the 64-bit integers.
+#[must_use]
+pub const fn mix(x: u64) -> u64 {
+    finish(stir(fold(x)))
+}
+
+/// The first of three parts of [`mix`]. `fold(x ^ y)` is `fold(x) ^ fold(y)`.
+#[inline]
+const fn fold(x: u64) -> u64 {
+    x ^ (x >> 30)
+}
+
+#[inline]
+const fn stir(x: u64) -> u64 {
+    let x = x.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb)
+}
+
+/// The last part, which leaves the upper 31 bits as they are.
+#[inline]
+const fn finish(x: u64) -> u64 {
+    x ^ (x >> 31)
+}
 
 /// One candidate's draw.
 #[derive(Clone, Copy, Debug)]
@@ -164,6 +190,86 @@ const fn log2_table() -> [u64; 257] {
     table
 }
 
+/// How many slots are early in a pass. The champion of `k` slots loses to the next with
+/// probability `1 / k`: early that is no branch, because no processor foresees it; later
+/// it is one, because a processor does.
+const EARLY: u32 = 64;
+
+/// Weighted rendezvous over the candidates.
+#[inline(never)]
+pub(crate) fn rendezvous(slots: &[Slot], filter: &Filter<'_>, hash: u64) -> Option<u32> {
+    let [winner] = if filter.leaves_none_out() {
+        contest(slots, filter, [hash], |_| false)
+    } else {
+        contest(slots, filter, [hash], |slot| filter.leaves_out(slot))
+    };
+    winner.slot()
+}
+
+/// One pass for several keys, champions against challengers. `left_out` is a parameter so that a
+/// pass without tried slots does not look for them.
+#[inline]
+pub(crate) fn contest<const LANES: usize>(
+    slots: &[Slot],
+    filter: &Filter<'_>,
+    hashes: [u64; LANES],
+    left_out: impl Fn(u32) -> bool,
+) -> [Champion; LANES] {
+    let hashes = hashes.map(fold);
+    let mut champions = [Champion::NONE; LANES];
+    // What a draw of the common weight must reach to win: the champions' bars, or less.
+    let mut bars = [0; LANES];
+    // The word of all champions, if they have the same weight.
+    let mut common = Word::NONE;
+    for (index, slot) in (0..).zip(slots) {
+        if left_out(index) {
+            continue;
+        }
+        // Nearly all slots have the same word, and which do not changes rarely: this branch the
+        // processor foresees.
+        let word = slot.word();
+        let identity = fold(slot.identity_hash());
+        if word == common {
+            if index < EARLY {
+                for (champion, hash) in champions.iter_mut().zip(&hashes) {
+                    champion.meet_equal(index, finish(stir(hash ^ identity)));
+                }
+            } else {
+                unrolled::<LANES>(|lane| {
+                    let stirred = stir(hashes[lane] ^ identity);
+                    // With one lane the champion is in a register: its bar costs no load.
+                    let bar = if LANES == 1 { champions[lane].bar() } else { bars[lane] };
+                    if stirred >= bar {
+                        champions[lane].meet_equal(index, finish(stirred));
+                        bars[lane] = champions[lane].bar();
+                    }
+                });
+            }
+        } else if filter.admits(word) && word.weight() != 0 {
+            bars = [0; LANES];
+            let mut same = true;
+            for (champion, hash) in champions.iter_mut().zip(&hashes) {
+                champion.meet(index, word.weight(), finish(stir(hash ^ identity)));
+                same &= champion.weight() == word.weight();
+            }
+            common = if same { word } else { Word::NONE };
+        }
+    }
+    champions
+}
+
+/// A loop over the lanes written out, for a compiler that was told to keep loops as they are.
+#[inline]
+fn unrolled<const LANES: usize>(mut body: impl FnMut(usize)) {
+    const { assert!(LANES == 1 || LANES == 4, "no lane may be left out") };
+    body(0);
+    if LANES == 4 {
+        body(1);
+        body(2);
+        body(3);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::prelude::rust_2024::*;
@@ -237,7 +343,7 @@ mod tests {
     #[test]
     fn equal_weights_need_no_logarithm() {
         let draws = (0..2000_u64).map(|i| {
-            let r = crate::hash::mix(i / 2) >> (i % 64); // neighbours, ties, small values
+            let r = mix(i / 2) >> (i % 64); // neighbours, ties, small values
             let r = if i % 5 == 0 { r.wrapping_add(1) } else { r };
             Draw { r, weight: 1 + (i % 3) as u32 }
         });
@@ -254,7 +360,7 @@ mod tests {
     /// fifth to twice `champion.v * weight`, from the smallest `v` to the largest.
     #[test]
     fn no_draw_is_hopeless_that_wins() {
-        let mut numbers = (0_u64..).map(crate::hash::mix);
+        let mut numbers = (0_u64..).map(mix);
         let mut next = |bound: u64| numbers.next().unwrap() % bound;
         let (mut won, mut close) = (0, 0);
         for _ in 0..2_000_000 {
@@ -279,7 +385,7 @@ mod tests {
     /// The shortcuts save what they are there to save.
     #[test]
     fn most_losers_are_known_without_a_logarithm() {
-        let mut numbers = (0_u64..).map(crate::hash::mix);
+        let mut numbers = (0_u64..).map(mix);
         let (mut losers, mut hopeless) = (0, 0);
         for i in 0..100_000_u32 {
             // As a pass has them: a champion of some slots, and any challenger.
@@ -298,7 +404,7 @@ mod tests {
     /// Of a draw that is not finished, the upper 31 bits are known, and no more.
     #[test]
     fn a_champion_is_safe_from_what_is_smaller_in_the_upper_bits() {
-        let mut numbers = (0_u64..).map(crate::hash::mix);
+        let mut numbers = (0_u64..).map(mix);
         for r in numbers.by_ref().take(1000).collect::<Vec<_>>() {
             let mut champion = Champion::NONE;
             champion.meet(7, 3, r);

@@ -8,9 +8,9 @@ macro_rules! named {
             /// Every value, by ascending number.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// Their numbers and names, for `src/capi/names.rs`.
+            /// Their numbers and names, for `src/capi/enum_names.rs`.
             #[cfg(feature = "capi")]
-            pub(crate) const NAMED: crate::names::Named =
+            pub(crate) const NAMED: crate::enums::Named =
                 &[$((Self::$variant as u8, $name)),+];
 
             /// The stable `snake_case` name, fit for a metric's label.

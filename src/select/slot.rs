@@ -6,9 +6,11 @@ use core::sync::atomic::Ordering;
 #[cfg(not(target_has_atomic = "64"))]
 use portable_atomic::AtomicU64;
 
+use crate::enums::named;
 use crate::error::Error;
-use crate::hash::identity_hash;
-use crate::names::named;
+use crate::sip::sip24;
+
+use super::jump::MAX_BUCKETS;
 
 /// The largest weight: the token always serves the sessions whose home it is.
 pub const MAX_WEIGHT: u32 = 65_536;
@@ -34,7 +36,7 @@ named! { State { Up = "up", Draining = "draining", Down = "down", Vacant = "vaca
 
 /// State, weight and until of a slot at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status {
+pub struct SlotStatus {
     /// The state as it was set.
     pub state: State,
     /// `0..=`[`MAX_WEIGHT`]; 0 takes no session that is not pinned to it.
@@ -43,7 +45,7 @@ pub struct Status {
     pub until: u64,
 }
 
-impl Status {
+impl SlotStatus {
     /// Up, at full weight.
     pub const UP: Self = Self { state: State::Up, weight: MAX_WEIGHT, until: 0 };
 
@@ -79,7 +81,7 @@ impl Status {
     }
 }
 
-/// A [`Status`] as it is stored. Equal words are equal in all respects.
+/// A [`SlotStatus`] as it is stored. Equal words are equal in all respects.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Word(u64);
 
@@ -112,7 +114,7 @@ impl Word {
 #[derive(Debug)]
 #[repr(C)]
 pub struct Slot {
-    identity: u64,
+    identity_hash: u64,
     word: AtomicU64,
 }
 
@@ -123,26 +125,26 @@ impl Slot {
     ///
     /// [`Error::IdentityEmpty`], [`Error::Weight`], [`Error::Until`], and
     /// [`Error::Vacant`] if the status says vacant.
-    pub fn new(identity: &[u8], status: Status) -> Result<Self, Error> {
+    pub fn new(identity: &[u8], status: SlotStatus) -> Result<Self, Error> {
         if identity.is_empty() {
             return Err(Error::IdentityEmpty);
         }
         if status.state == State::Vacant {
             return Err(Error::Vacant);
         }
-        Ok(Self { identity: identity_hash(identity), word: AtomicU64::new(status.pack()?) })
+        Ok(Self { identity_hash: identity_hash(identity), word: AtomicU64::new(status.pack()?) })
     }
 
     /// A slot without an account, kept for growth.
     #[must_use]
     pub const fn vacant() -> Self {
-        Self { identity: 0, word: AtomicU64::new((State::Vacant as u64) << 17) }
+        Self { identity_hash: 0, word: AtomicU64::new((State::Vacant as u64) << 17) }
     }
 
     /// The identity hash of the account; 0 for a vacant slot.
     #[must_use]
-    pub const fn identity(&self) -> u64 {
-        self.identity
+    pub const fn identity_hash(&self) -> u64 {
+        self.identity_hash
     }
 
     /// Whether this slot holds no account.
@@ -153,8 +155,8 @@ impl Slot {
 
     /// State, weight and until, read at once.
     #[must_use]
-    pub fn status(&self) -> Status {
-        Status::unpack(self.word())
+    pub fn status(&self) -> SlotStatus {
+        SlotStatus::unpack(self.word())
     }
 
     /// State, weight and until as they are stored, read at once.
@@ -169,13 +171,62 @@ impl Slot {
     ///
     /// [`Error::Vacant`] if the slot is vacant or the status says so, [`Error::Weight`],
     /// [`Error::Until`]. Nothing changes then.
-    pub fn set(&self, status: Status) -> Result<(), Error> {
+    pub fn set(&self, status: SlotStatus) -> Result<(), Error> {
         if status.state == State::Vacant || self.is_vacant() {
             return Err(Error::Vacant);
         }
         self.word.store(status.pack()?, Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// The identity hash of the account named by `identity`: `SipHash-2-4` under a public
+/// key, so it depends on nothing but the identity and is the same everywhere.
+#[must_use]
+pub fn identity_hash(identity: &[u8]) -> u64 {
+    sip24(b"tokenpin.v1.acct", identity)
+}
+
+/// Which slots are candidates.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filter<'a> {
+    /// Unix seconds, for `until`.
+    pub now: u64,
+    /// The key is an anonymous id that no pin vouches for: draining slots are left out.
+    pub anonymous: bool,
+    /// Slots that this request has tried already.
+    pub tried: &'a [u32],
+    /// One more slot to leave out: the pinned one, when it cannot serve.
+    pub pinned: Option<u32>,
+}
+
+impl Filter<'_> {
+    /// Whether a slot with this word is a candidate, unless its weight is 0 or it is left out.
+    #[inline]
+    pub(crate) fn admits(&self, word: Word) -> bool {
+        word.is_below(if self.anonymous { State::Draining } else { State::Down }, self.now)
+    }
+
+    #[inline]
+    pub(crate) const fn leaves_none_out(&self) -> bool {
+        self.pinned.is_none() && self.tried.is_empty()
+    }
+
+    #[inline]
+    pub(crate) fn leaves_out(&self, slot: u32) -> bool {
+        self.pinned == Some(slot) || self.tried.contains(&slot)
+    }
+}
+
+/// The slots that selection looks at: the first [`MAX_BUCKETS`].
+pub(crate) fn in_range(slots: &[Slot]) -> &[Slot] {
+    slots.get(..MAX_BUCKETS as usize).unwrap_or(slots)
+}
+
+/// The number of slots that [`in_range`] gave.
+#[expect(clippy::cast_possible_truncation, reason = "at most MAX_BUCKETS")]
+pub(crate) fn count(slots: &[Slot]) -> u32 {
+    slots.len() as u32
 }
 
 #[cfg(test)]
@@ -192,8 +243,8 @@ mod tests {
         for state in [State::Up, State::Draining, State::Down] {
             for weight in [0, 1, 65_535, MAX_WEIGHT] {
                 for until in [0, 1, 1 << 32, MAX_UNTIL] {
-                    let status = Status { state, weight, until };
-                    let slot = Slot::new(b"a", Status::UP).unwrap();
+                    let status = SlotStatus { state, weight, until };
+                    let slot = Slot::new(b"a", SlotStatus::UP).unwrap();
                     slot.set(status).unwrap();
                     assert_eq!(slot.status(), status);
                     assert_eq!(Slot::new(b"a", status).unwrap().status(), status);
@@ -204,11 +255,11 @@ mod tests {
 
     #[test]
     fn bad_statuses_change_nothing() {
-        let slot = Slot::new(b"a", Status { state: State::Down, weight: 7, until: 9 }).unwrap();
+        let slot = Slot::new(b"a", SlotStatus { state: State::Down, weight: 7, until: 9 }).unwrap();
         let before = slot.status();
-        let heavy = Status { weight: MAX_WEIGHT + 1, ..Status::UP };
-        let late = Status { until: MAX_UNTIL + 1, ..Status::UP };
-        let vacant = Status { state: State::Vacant, ..Status::UP };
+        let heavy = SlotStatus { weight: MAX_WEIGHT + 1, ..SlotStatus::UP };
+        let late = SlotStatus { until: MAX_UNTIL + 1, ..SlotStatus::UP };
+        let vacant = SlotStatus { state: State::Vacant, ..SlotStatus::UP };
         for (status, error) in
             [(heavy, Error::Weight), (late, Error::Until), (vacant, Error::Vacant)]
         {
@@ -216,13 +267,13 @@ mod tests {
             assert_eq!(Slot::new(b"a", status).unwrap_err(), error);
             assert_eq!(slot.status(), before);
         }
-        assert_eq!(Slot::new(b"", Status::UP).unwrap_err(), Error::IdentityEmpty);
-        assert_eq!(Slot::vacant().set(Status::UP), Err(Error::Vacant));
+        assert_eq!(Slot::new(b"", SlotStatus::UP).unwrap_err(), Error::IdentityEmpty);
+        assert_eq!(Slot::vacant().set(SlotStatus::UP), Err(Error::Vacant));
     }
 
     #[test]
     fn until_ends_a_cooldown_and_nothing_else() {
-        let status = |state, until| Status { state, weight: 1, until };
+        let status = |state, until| SlotStatus { state, weight: 1, until };
         for state in [State::Draining, State::Down] {
             assert_eq!(status(state, 0).state_at(u64::MAX), state);
             assert_eq!(status(state, 100).state_at(99), state);

@@ -1,12 +1,11 @@
-//! Writing `Set-Cookie`.
+//! The `Set-Cookie` field: writing it, and knowing whose it is.
 
-use arrayvec::ArrayVec;
-
-use crate::cookie::{MAX_NAME, check_name};
+use crate::enums::named;
 use crate::error::{ConfigError, Error, Field};
-use crate::hash::{hex, sip24};
-use crate::names::named;
 use crate::sink::{Sink, Slice};
+
+use super::field::{pairs, value_of};
+use super::name::check_name;
 
 /// The largest `Max-Age`, in seconds: the 400 days that RFC 6265bis lets a cookie live.
 pub const MAX_MAX_AGE: u32 = 34_560_000;
@@ -104,76 +103,6 @@ fn has_prefix(name: &[u8], prefix: &[u8]) -> bool {
     name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
-/// A cookie's name.
-#[derive(Debug, PartialEq, Eq)]
-pub struct CookieName(ArrayVec<u8, MAX_NAME>);
-
-impl CookieName {
-    /// A name of the operator's choice.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::CookieName`] unless it is 1 to [`MAX_NAME`] RFC 9110 token bytes.
-    pub fn new(name: &[u8]) -> Result<Self, Error> {
-        check_name(name)?;
-        Self::joined(&[name])
-    }
-
-    /// The default name of a scope: `__Host-tokenpin`, and for a scope that is not empty
-    /// a suffix of 8 hexadecimal digits, so that scopes on one host do not overwrite each
-    /// other's cookies.
-    #[must_use]
-    #[inline(never)]
-    pub fn for_scope(scope: &[u8]) -> Self {
-        if scope.is_empty() { Self::default() } else { Self::with_suffix(Self::suffix(scope)) }
-    }
-
-    /// The bytes that the suffix of a scope's name spells.
-    pub(crate) fn suffix(scope: &[u8]) -> [u8; 4] {
-        let [a, b, c, d, ..] = sip24(b"tokenpin.v1.name", scope).to_le_bytes();
-        [a, b, c, d]
-    }
-
-    #[inline(never)]
-    pub(crate) fn with_suffix(suffix: [u8; 4]) -> Self {
-        let [a, b, c, d] = suffix.map(hex);
-        Self::joined(&[DEFAULT_NAME, b"-", &a, &b, &c, &d]).unwrap_or_default()
-    }
-
-    #[inline(never)]
-    fn joined(parts: &[&[u8]]) -> Result<Self, Error> {
-        let mut name = ArrayVec::new();
-        for part in parts {
-            name.try_extend_from_slice(part).map_err(|_| Error::CookieName)?;
-        }
-        Ok(Self(name))
-    }
-
-    /// The bytes of the name.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        self.0.as_slice()
-    }
-}
-
-const DEFAULT_NAME: &[u8] = b"__Host-tokenpin";
-
-impl Default for CookieName {
-    fn default() -> Self {
-        let mut name = ArrayVec::new();
-        // Shorter than the capacity, so it fits.
-        let _ = name.try_extend_from_slice(DEFAULT_NAME);
-        Self(name)
-    }
-}
-
-// By hand, because the derived one keeps a panic for a vector that outgrows itself.
-impl Clone for CookieName {
-    fn clone(&self) -> Self {
-        Self::joined(&[self.as_bytes()]).unwrap_or_default()
-    }
-}
-
 /// Writes the value of a `Set-Cookie` field; returns its length. `max_age` 0 leaves out
 /// `Max-Age`, which makes a session cookie.
 ///
@@ -253,6 +182,12 @@ pub(crate) fn write_to(
     Ok(len)
 }
 
+/// Whether a `Set-Cookie` field sets a cookie called `name`.
+#[must_use]
+pub fn matches(field: &[u8], name: &[u8]) -> bool {
+    pairs(field).next().is_some_and(|pair| value_of(pair, name).is_some())
+}
+
 /// The decimal digits of `number` without leading zeros, written from the end of `buffer`.
 fn decimal(mut number: u32, buffer: &mut [u8; 10]) -> &[u8] {
     let mut start = buffer.len();
@@ -271,6 +206,7 @@ fn decimal(mut number: u32, buffer: &mut [u8; 10]) -> &[u8] {
 mod tests {
     use std::prelude::rust_2024::*;
 
+    use super::super::name::{CookieName, MAX_NAME};
     use super::*;
 
     fn written(name: &str, attributes: &Attributes<'_>, max_age: u32) -> String {
@@ -378,13 +314,27 @@ mod tests {
     }
 
     #[test]
-    fn names_of_scopes() {
-        assert_eq!(CookieName::for_scope(b"").as_bytes(), b"__Host-tokenpin");
-        let a = CookieName::for_scope(b"openai");
-        assert_ne!(a, CookieName::for_scope(b"anthropic"));
-        assert_eq!(a.as_bytes().len(), DEFAULT_NAME.len() + 9);
-        assert_eq!(Attributes::default().check(a.as_bytes()), Ok(()));
+    fn the_default_attributes_suit_the_name_of_every_scope() {
+        for scope in [&b""[..], b"openai"] {
+            assert_eq!(
+                Attributes::default().check(CookieName::for_scope(scope).as_bytes()),
+                Ok(())
+            );
+        }
+    }
+
+    #[test]
+    fn decimal_digits() {
         assert_eq!(decimal(0, &mut [0; 10]), b"0");
         assert_eq!(decimal(u32::MAX, &mut [0; 10]), b"4294967295");
+    }
+
+    #[test]
+    fn set_cookie_is_known_by_its_first_pair() {
+        assert!(matches(b"pin=1; Path=/", b"pin"));
+        assert!(matches(b" pin =1", b"pin"));
+        assert!(!matches(b"a=1; pin=2", b"pin"));
+        assert!(!matches(b"pin; Path=/", b"pin"));
+        assert!(!matches(b"", b"pin"));
     }
 }

@@ -1,7 +1,7 @@
 //! Which group of the API a request belongs to, from its method and target.
 
+use crate::enums::named;
 use crate::error::{ConfigError, Error, Field};
-use crate::names::named;
 
 /// How an API treats accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -107,6 +107,11 @@ pub fn classify(rules: &[Rule<'_>], prompt_cache: bool, method: &[u8], target: &
     Table::new(&rule).classify(&rule, prompt_cache, method, target)
 }
 
+/// Whether a request with this method names state that exists, whatever its target.
+pub(crate) fn reads(method: &[u8]) -> bool {
+    method == b"GET" || method == b"HEAD" || method == b"DELETE"
+}
+
 /// Which rules of a table are worth trying where a path goes on with given bytes: nearly
 /// always none, or two or three.
 pub(crate) struct Table {
@@ -150,9 +155,8 @@ impl Table {
                 if group == Group::PromptCache && !prompt_cache {
                     return NONE;
                 }
-                let reads = method == b"GET" || method == b"HEAD" || method == b"DELETE";
                 let sub_path = below.iter().any(|&byte| byte != b'/');
-                return Class { group, existing: reads || sub_path };
+                return Class { group, existing: reads(method) || sub_path };
             }
             let Some(slash) = rest.iter().position(is_slash) else { return NONE };
             rest = rest.get(slash + 1..).unwrap_or_default();

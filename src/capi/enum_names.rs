@@ -1,16 +1,58 @@
 //! The names of all enums, packed into one string of bytes: a table of pointers would be four times
 //! as large, and has to be relocated when the library is loaded.
 
-use crate::classify::Group;
-use crate::cookie::Verdict;
-use crate::decide::{KeyReason, Outcome, PinState, Source};
+use crate::cookie::ring::Role;
+use crate::cookie::set_cookie::SameSite;
+use crate::cookie::value::Verdict;
+use crate::decide::classify::Group;
+use crate::decide::config::Policy;
+use crate::decide::decision::{Answer, Outcome, PinState, Source};
+use crate::decide::request::KeyReason;
+use crate::enums::Named;
 use crate::error::Field;
-use crate::names::Named;
-use crate::{Kind, Policy, Role, SameSite, State, Strategy};
+use crate::key::Kind;
+use crate::select::Strategy;
+use crate::select::slot::State;
 
-use super::{Answer, Status};
+use super::status::Status;
 
-/// In the order of [`super::Enum`].
+/// The enums that `tokenpin_enum_name` knows.
+#[derive(Clone, Copy)]
+#[repr(i32)]
+pub enum Enum {
+    /// `tokenpin_status`
+    Status = 0,
+    /// `tokenpin_field`
+    Field = 1,
+    /// `tokenpin_kind`
+    Kind = 2,
+    /// `tokenpin_state`
+    State = 3,
+    /// `tokenpin_strategy`
+    Strategy = 4,
+    /// `tokenpin_role`
+    Role = 5,
+    /// `tokenpin_verdict`
+    Verdict = 6,
+    /// `tokenpin_same_site`
+    SameSite = 7,
+    /// `tokenpin_group`
+    Group = 8,
+    /// `tokenpin_policy`
+    Policy = 9,
+    /// `tokenpin_source`
+    Source = 10,
+    /// `tokenpin_outcome`
+    Outcome = 11,
+    /// `tokenpin_pin_state`
+    PinState = 12,
+    /// `tokenpin_key_reason`
+    KeyReason = 13,
+    /// `tokenpin_answer`
+    Answer = 14,
+}
+
+/// In the order of [`Enum`].
 const ENUMS: [Named; 15] = [
     Status::NAMED,
     Field::NAMED,
@@ -69,7 +111,7 @@ const fn pack<const ROOM: usize>() -> ([u8; ROOM], usize) {
     (packed, len)
 }
 
-/// The name of a number of the enum with the number `which` in [`super::Enum`].
+/// The name of a number of the enum with the number `which` in [`Enum`].
 pub(super) fn name_of(which: u8, number: u8) -> Option<&'static [u8]> {
     let (mut at, mut rest) = ((0, 0), PACKED.as_slice());
     while let [len, names @ ..] = rest {
