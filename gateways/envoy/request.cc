@@ -14,13 +14,10 @@ bool RequestReader::Read(envoy_filter envoy, const Terms& terms, tokenpin::Reque
   if (!ReadScope(envoy, terms)) return false;
   request->scope = tokenpin::bytes(scope_);
 
-  const std::string_view method = headers_.First(":method");
-  request->method = tokenpin::bytes(method);
+  request->method = tokenpin::bytes(headers_.First(":method"));
   request->target = tokenpin::bytes(headers_.First(":path"));
   if (const auto& group = terms.Pick(&Overlay::group)) {
     request->set_group(static_cast<tokenpin::Group>(*group));
-    // The library does not classify then.
-    request->existing = method == "GET" || method == "HEAD" || method == "DELETE";
   }
   if (ReadsTrue(envoy, terms.Pick(&Overlay::existing))) request->existing = 1;
 

@@ -42,45 +42,18 @@ void Try::OnRequestBody(envoy_filter envoy, const Settings& settings, bool end_o
 
 tokenpin::Result<tokenpin::Decision> Try::Decide(envoy_filter envoy, const Terms& terms,
                                                  RequestReader& reader) {
-  const tokenpin::Affinity& affinity = terms.config()->affinity();
   tokenpin::Request request;
   if (!reader.Read(envoy, terms, &request)) return {TOKENPIN_STATUS_SCOPE_LENGTH, {}};
   former_.carrier = former_.carrier || request.carrier != 0;
   request.carrier = former_.carrier;
   request.set_tried(former_.slots);
-  if (terms.settings().max_retries != 0) {
-    existing_ = request.existing != 0;
-    if (request.has_group == 0) {
-      existing_ |=
-          affinity.classify(tokenpin::view(request.method), tokenpin::view(request.target))
-              ->existing;
-    }
-  }
   // Without randomness the bytes are zero, which the library refuses where it matters.
   (void)tokenpin::fill_entropy(request.entropy);
-  return affinity.decide(request);
-}
-
-// Whether a request may go to another token instead: no pin and no key ties it to the state that it
-// names, and what it creates will not be looked for at the old token, for the answer's cookie names
-// the one that gave it.
-bool Try::MayMove(const tokenpin::Decision& decision) const {
-  if (decision.outcome() != TOKENPIN_OUTCOME_PLACED &&
-      decision.outcome() != TOKENPIN_OUTCOME_RETRIED) {
-    return false;
-  }
-  switch (decision.source()) {
-    case TOKENPIN_SOURCE_STATELESS:
-    case TOKENPIN_SOURCE_NONE:
-    case TOKENPIN_SOURCE_MINTED:
-      return true;
-    default:
-      return decision.fields().cookie != 0 && !existing_;
-  }
+  return terms.config()->affinity().decide(request);
 }
 
 bool Try::MayFollow(const Settings& settings, const tokenpin::Decision& decision) const {
-  return former_.count < settings.max_retries && MayMove(decision);
+  return former_.count < settings.max_retries && decision.may_move();
 }
 
 void Try::KeepHeaders(envoy_filter envoy, const Settings& settings,
@@ -114,9 +87,9 @@ bool Try::BeginNext(envoy_filter envoy, const Terms& terms, const tokenpin::Deci
   const HeaderValues changed = ReadHeaders(envoy);
   ReplaceHeaders(envoy, kept_);
   former_.slots.push_back(decision.slot());
-  // Without another token, the answer that is there is better than none.
+  // Without another token nothing may move: the answer that is there is better than none.
   const auto next = Decide(envoy, terms, reader);
-  if (next && next->has_slot() && MayMove(*next)) {
+  if (next && next->may_move()) {
     Inheritance left{&terms.chain,
                      {former_.count + 1, terms.config(), former_.slots, former_.carrier}};
     inheritance = &left;

@@ -65,11 +65,9 @@ class Try {
   static HeaderValues ReadHeaders(envoy_filter envoy);
   static void ReplaceHeaders(envoy_filter envoy, const HeaderValues& wanted);
 
-  bool MayMove(const tokenpin::Decision& decision) const;
   bool MayFollow(const Settings& settings, const tokenpin::Decision& decision) const;
 
   FormerTries former_;
-  bool existing_ = false;       // the request names existing state
   bool request_ended_ = false;  // before any trailers
   uint64_t body_size_ = 0;      // so far
   HeaderValues kept_;           // the request's, if a next try may follow

@@ -121,7 +121,7 @@ void ReadOverlay(Fields* fields, Overlay* overlay) {
 void ReadStatus(Fields* fields, tokenpin_slot_status* status) {
   fields->Number("weight", 0, TOKENPIN_MAX_WEIGHT, &status->weight);
   fields->Enum("state", TOKENPIN_ENUM_STATE, &status->state);
-  fields->Number("until", 0, (uint64_t{1} << 45) - 1, &status->until);
+  fields->Number("until", 0, TOKENPIN_MAX_UNTIL, &status->until);
 }
 
 Credential ReadCredential(const Json& json, const std::string& path, Problem* problem) {
