@@ -23,8 +23,9 @@ use tokenpin::capi::*;
 use tokenpin::{
     Audience, Cookie, CookieName, DEFAULT_RULES, Field, Filter, Group, Key, KeyRing, Kind, MAX_KEY,
     MAX_MAX_AGE, MAX_NAME, MAX_SCOPE, MAX_SET_COOKIE, Policy, Role, Rule, SameSite, Secret, Slot,
-    State, Strategy, VALUE_LEN, Verdict, cookie, header,
+    State, Strategy, VALUE_LEN, Verdict, cookie,
 };
+use tokenpin::cookie::{field, set_cookie};
 use tokenpin_fuzz::{Input, NOW, cookie_key, secret};
 
 fuzz_target!(|data: &[u8]| {
@@ -562,12 +563,12 @@ const FUNCTIONS: [Function; 44] = [
     jump,
     identity_hash,
     key_hash,
-    fnv1a32,
     slots_init,
     slot_init_vacant,
     slot_set,
     slot_get,
     select,
+    select_higress,
     select_batch,
     ring_init,
     ring_wipe,
@@ -1134,17 +1135,6 @@ fn key_hash(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     (status, false)
 }
 
-fn fnv1a32(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
-    let parts = parts(input);
-    let (key, core) = world.key(input, &parts);
-    let out = world.out(input);
-    let status = call!(tokenpin_fnv1a32(key, out));
-    if let (Some(hash), true) = (world.read(out, status), world.fair()) {
-        assert_eq!(hash, tokenpin::fnv1a32(&core));
-    }
-    (status, false)
-}
-
 fn slots_init(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     let mut slots = Vec::new();
     let mut last = OK;
@@ -1261,19 +1251,31 @@ impl Choice {
         Self { strategy, slots, count, filter, now, anonymous: anonymous == 1, tried }
     }
 
-    fn core(&self, hash: u64, fnv1a: u32) -> u32 {
+    /// What the core answers for a hash, or, where there is a key, under Higress's strategy.
+    fn core(&self, hash: u64, key: Option<&Key<'_>>) -> u32 {
         let Self { now, anonymous, ref tried, .. } = *self;
         let filter = Filter { now, anonymous, tried, pinned: None };
         // SAFETY: one layout, as the library itself asserts.
         let slots = unsafe { slice::from_raw_parts(self.slots.cast::<Slot>(), self.count) };
-        let strategy = Strategy::from_number(self.strategy).unwrap();
-        tokenpin::select(strategy, slots, &filter, hash, fnv1a).unwrap_or(TOKENPIN_SLOT_NONE)
+        let slot = match key {
+            Some(key) => tokenpin::select_higress(slots, &filter, hash, key),
+            None => {
+                let strategy = Strategy::from_number(self.strategy).unwrap();
+                tokenpin::select(strategy, slots, &filter, hash).unwrap()
+            }
+        };
+        slot.unwrap_or(TOKENPIN_SLOT_NONE)
+    }
+
+    /// The status of a call without odd arguments.
+    fn fair_status(&self) -> i32 {
+        if self.strategy == Strategy::HigressFnv1aModulo as u8 { Status::Strategy as i32 } else { OK }
     }
 }
 
 fn select(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     let choice = Choice::new(world, input);
-    let (hash, fnv1a) = (input.u64(), input.u32());
+    let hash = input.u64();
     let out = world.out(input);
     let status = call!(tokenpin_select(
         choice.strategy,
@@ -1281,13 +1283,27 @@ fn select(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
         choice.count,
         choice.filter,
         hash,
-        fnv1a,
         out
     ));
-    assert!(!world.fair() || status == OK);
+    assert!(!world.fair() || status == choice.fair_status());
     if let Some(slot) = world.read(out, status) {
         assert!(slot == TOKENPIN_SLOT_NONE || (slot as usize) < choice.count);
-        assert!(!world.fair() || slot == choice.core(hash, fnv1a));
+        assert!(!world.fair() || slot == choice.core(hash, None));
+    }
+    (status, false)
+}
+
+fn select_higress(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let choice = Choice::new(world, input);
+    let parts = parts(input);
+    let (key, core) = world.key(input, &parts);
+    let hash = input.u64();
+    let out = world.out(input);
+    let status =
+        call!(tokenpin_select_higress(choice.slots, choice.count, choice.filter, hash, key, out));
+    if let Some(slot) = world.read(out, status) {
+        assert!(slot == TOKENPIN_SLOT_NONE || (slot as usize) < choice.count);
+        assert!(!world.fair() || slot == choice.core(hash, Some(&core)));
     }
     (status, false)
 }
@@ -1298,33 +1314,24 @@ fn select_batch(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     let (seed, step) = (input.u64(), input.u64());
     let hashes: Vec<_> =
         (0..count as u64).map(|i| seed.wrapping_add(i.wrapping_mul(step))).collect();
-    let fnv1as: Vec<_> = (0..).take(count).map(|i| input.u32() ^ i).collect();
     let (hashes_at, told) = world.array(input, &hashes);
-    let (fnv1as_at, _) = world.array(input, &fnv1as);
     // Its length is that of the hashes, which may be a lie.
     let out: *mut u32 = if count == 0 { ptr::null_mut() } else { world.outs(input, count) };
-    let lie = hashes_at.is_null() || told > 1 << 32;
-    if !lie && fnv1as_at.is_aligned() && !fnv1as_at.is_null() {
-        let block =
-            world.blocks.iter().find(|it| it.memory.as_ptr_range().contains(&fnv1as_at.cast()));
-        assert!(block.is_none_or(|it| it.memory.len() >= 4 * count));
-    }
     let status = call!(tokenpin_select_batch(
         choice.strategy,
         choice.slots,
         choice.count,
         choice.filter,
         hashes_at,
-        fnv1as_at,
         told,
         out
     ));
-    assert!(!world.fair() || status == OK);
+    assert!(!world.fair() || status == choice.fair_status());
     if status == OK && world.fair() {
         for i in 0..count {
             // SAFETY: a block of this size.
             let slot = unsafe { out.add(i).read() };
-            assert_eq!(slot, choice.core(hashes[i], fnv1as[i]));
+            assert_eq!(slot, choice.core(hashes[i], None));
         }
     }
     (status, false)
@@ -1510,7 +1517,7 @@ fn decode(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
         assert_eq!(status == OK, core.is_ok());
         if let Ok((came, says)) = core {
             assert_eq!(world.read(verdict, status), Some(came as u8));
-            assert_eq!(says.is_some(), came >= Verdict::OtherKey);
+            assert_eq!(says.is_some(), came.rank() >= Verdict::OtherKey.rank());
             if let (Some(got), Some(says)) = (world.read(cookie, status), says) {
                 assert_eq!((got.pin, got.id, got.kind), (says.pin, says.id, says.kind as u8));
                 assert_eq!((got.issued_at, got.refreshed_at), (says.issued_at, says.refreshed_at));

@@ -2,7 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tokenpin::{Error, header};
+use tokenpin::Error;
+use tokenpin::cookie::{field, set_cookie};
 use tokenpin_fuzz::Input;
 
 fuzz_target!(|data: &[u8]| run(&mut Input::new(data)));

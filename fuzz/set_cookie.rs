@@ -2,8 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tokenpin::set_cookie::write;
-use tokenpin::{Attributes, Error, MAX_MAX_AGE, MAX_NAME, MAX_SET_COOKIE, SameSite, header};
+use tokenpin::cookie::set_cookie::write;
+use tokenpin::cookie::{field, set_cookie};
+use tokenpin::{Attributes, Error, MAX_MAX_AGE, MAX_NAME, MAX_SET_COOKIE, SameSite};
 use tokenpin_fuzz::Input;
 
 fuzz_target!(|data: &[u8]| run(&mut Input::new(data)));
