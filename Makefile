@@ -1,35 +1,59 @@
-# tokenpin. `make help` lists the targets.
+# tokenpin. `make help` lists the targets; common.mk says how a folder adds its own.
 
-CARGO ?= cargo
-CC ?= cc
-NM ?= nm
-OBJCOPY ?= objcopy
-PYTHON ?= python3
-# What a few checks need beside the compiler in use, and the machine that this is.
-NIGHTLY ?= nightly
-VALGRIND ?= valgrind
-HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+.DEFAULT_GOAL := help
+include common.mk
+# The folders with fragments, four deep. What was built may hold copies of them.
+ROOMS := $(filter-out $(BUILD)/ build/ target/,$(wildcard */))
+include $(foreach depth,*.mk */*.mk */*/*.mk */*/*/*.mk,$(sort $(wildcard $(addsuffix $(depth),$(ROOMS)))))
 
-BUILD := build
-LIB := $(BUILD)/lib
-STATIC := $(LIB)/libtokenpin.a
-VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-# While the major version is 0, every minor version may break the ABI.
-SOVERSION := $(word 1,$(subst ., ,$(VERSION))).$(word 2,$(subst ., ,$(VERSION)))
-SONAME := libtokenpin.so.$(SOVERSION)
-SHARED := $(LIB)/libtokenpin.so.$(VERSION)
+ALL_TESTS := $(sort $(FIRST)) $(sort $(TESTS))
+ALL_CHECKS := $(sort $(CHECKS)) $(sort $(LAST))
 
-SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
+# $(1) is a heading, $(2) are targets.
+define help_group
+	@printf '\n%s\n' '$(1)'
+	@for target in $(2); do sed -n "s/^$$target:.*## /$$target	/p" $(MAKEFILE_LIST); done | \
+	  awk -F '	' '{ printf "  %-28s %s\n", $$1, $$2 }'
+endef
+DOCUMENTED = $(shell sed -n 's/^\([a-z0-9-]*\):.*## .*/\1/p' $(MAKEFILE_LIST))
+EVERY_DAY := help test check clean
+
+.PHONY: help
+help: ## this list
+	@echo 'make TARGET'
+	$(call help_group,every day,$(EVERY_DAY))
+	$(call help_group,builds and installs,$(sort $(BUILDS)))
+	$(call help_group,parts of make test,$(ALL_TESTS))
+	$(call help_group,parts of make check beside those,$(ALL_CHECKS))
+	$(call help_group,by hand,$(sort $(filter-out $(EVERY_DAY) $(BUILDS) $(ALL_TESTS) $(ALL_CHECKS),$(DOCUMENTED))))
+
+# What is installed where it is missing. $(1) is test or check.
+installs = sed -n 's/^\# make $(1) installs: /  /p' $(MAKEFILE_LIST) | sort -u
+
+.PHONY: test
+test: ## everything that is quick to check
+	@echo 'make test installs what is missing of:'
+	@$(call installs,test)
+	$(call run,$(ALL_TESTS))
+
+.PHONY: check
+check: ## make test, and what takes longer
+	@echo 'make check installs what is missing of:'
+	@$(call installs,test); $(call installs,check)
+	$(call run,$(ALL_TESTS) $(ALL_CHECKS))
+
+.PHONY: clean
+clean: ## removes what was built
+	rm -rf $(BUILD) target
+
+BUILDS += lib bindings header vectors
+
 # To build for another machine: its Rust target, with its CC, AR, NM and OBJCOPY, and a BUILD of its own.
 RUST_TARGET ?=
 ARCHIVE := $(BUILD)/cargo/$(addsuffix /,$(RUST_TARGET))release/libtokenpin.a
 OBJECT := $(BUILD)/cargo/tokenpin.o
 # Flags of the planted-panic check; empty for real builds.
 RUSTC_FLAGS ?=
-
-.PHONY: help
-help: ## this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(MAKEFILE_LIST)
 
 .PHONY: lib
 lib: $(STATIC) $(SHARED) ## the static and the shared library, in build/lib
@@ -59,7 +83,7 @@ $(STATIC): $(OBJECT)
 # Every symbol must be found, which a reachable panic's is not. Without unwind tables, a tenth
 # of the size, because nothing unwinds here (the static library keeps them, for profilers), and
 # in one executable segment for code and constants, which saves the space between two.
-$(SHARED): $(OBJECT) Makefile
+$(SHARED): $(OBJECT) Makefile common.mk
 	@mkdir -p $(LIB)
 	printf '{ global: tokenpin_*; local: *; };\n' > $(BUILD)/tokenpin.map
 	$(OBJCOPY) --remove-section=.eh_frame $(OBJECT) $(BUILD)/shared.o
@@ -68,94 +92,9 @@ $(SHARED): $(OBJECT) Makefile
 	ln -sf $(notdir $(SHARED)) $(LIB)/$(SONAME)
 	ln -sf $(SONAME) $(LIB)/libtokenpin.so
 
+.PHONY: bindings
+bindings: ## include/, go/*_gen.go and the tables in docs/, from src
+	TOKENPIN_WRITE_BINDINGS=1 $(CARGO) test --quiet --locked --features capi --test bindings
+
 .PHONY: header
-header: ## include/tokenpin.h, from src/capi
-	TOKENPIN_WRITE_HEADER=1 $(CARGO) test --quiet --locked --test header
-
-.PHONY: vectors
-vectors: ## tests/vectors/*_v1.json, the worked examples and figures in docs/, from the code
-	TOKENPIN_WRITE_VECTORS=1 $(CARGO) test --quiet --locked --test vectors --test docs --test operations
-
-include gateways/envoy/envoy.mk
-include gateways/envoy/tests/unit/unit.mk
-include gateways/envoy/tests/e2e/e2e.mk
-include gateways/envoy/tests/soak/soak.mk
-
-# What other languages and tools say of the same code.
-include tests/capi/tests.mk
-include tests/hpp/tests.mk
-include tests/abi/abi.mk
-include tests/supply/supply.mk
-include packaging/install.mk
-include tests/instructions/instructions.mk
-include tests/forgery/forgery.mk
-include tests/constant_time/constant_time.mk
-include benches/bench.mk
-include fuzz/fuzz.mk
-include tests/memory/memory.mk
-include tests/portability/portability.mk
-include tests/mutants/mutants.mk
-include tests/coverage/coverage.mk
-
-.PHONY: lint
-lint: tools ## formatting and lints, warnings denied
-	$(CARGO) fmt --check
-	$(CARGO) fmt --check --manifest-path benches/Cargo.toml
-	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
-	$(CARGO) clippy --quiet --locked --all-targets -- -D warnings
-	$(CARGO) clippy --quiet --locked --all-targets --features capi -- -D warnings
-	$(FUZZ_CARGO) clippy $(FUZZ_WHERE) -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --no-deps --features capi
-	$(BUILD)/tools/bin/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cc' '*.cpp' '*.h' '*.hpp' ':!include/tokenpin.h')
-	$(BUILD)/tools/bin/ruff check --quiet benches gateways tests
-	$(BUILD)/tools/bin/shellcheck $$(git ls-files '*.sh' .ci/run)
-
-TOOLS := $(BUILD)/tools/installed
-.PHONY: tools
-tools: $(TOOLS)
-$(TOOLS): tests/requirements.txt
-	$(PYTHON) -m venv $(BUILD)/tools
-	$(BUILD)/tools/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
-	touch $@
-
-.PHONY: unit
-unit: ## the Rust tests, with and without the C ABI
-	$(CARGO) test --locked
-	$(CARGO) test --locked --features capi --lib --test no_alloc --test c_abi
-
-.PHONY: no-std
-no-std: ## builds for bare metal and for WebAssembly
-	tests/no_std.sh $(BUILD)
-
-.PHONY: readme
-readme: lib go-lib ## the examples of README.md and docs/embedding.md
-	tests/examples.sh $(BUILD) README.md docs/embedding.md
-
-.PHONY: twin
-twin: lib ## the Python implementation against the vectors and the shared library
-	$(PYTHON) -B tests/twin/test_twin.py --library $(SHARED)
-
-# The Go module.
-include go/go.mk
-
-# One after another, each with its seconds.
-TESTS := lint unit capi-test abi supply hpp-test constant-time packages-test no-std readme twin envoy-unit e2e-smoke demo-smoke go-test go-envoy fuzz-replay fuzz-smoke
-CHECKS := $(TESTS) msrv minimal-versions bench-instructions bench-check jump-exhaustive forgery capi-sanitize hpp-sanitize envoy-unit-tsan bazel-test go-check e2e demo coverage capi-valgrind rust-asan threads portability soak miri
-
-define run
-	@for target in $(1); do echo "== $$target"; start=$$(date +%s); \
-	  $(MAKE) --no-print-directory $$target || exit 1; \
-	  echo "== $$target: $$(($$(date +%s) - start)) s"; done
-endef
-
-.PHONY: test
-test: ## everything that is quick to check
-	$(call run,$(TESTS))
-
-.PHONY: check
-check: ## make test, and what takes longer
-	$(call run,$(CHECKS))
-
-.PHONY: clean
-clean: ## removes what was built
-	rm -rf $(BUILD) target
+header: bindings ## the same; include/tokenpin.h is the first of them

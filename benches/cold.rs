@@ -4,11 +4,11 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion};
 use tokenpin::cookie::Codec;
+use tokenpin_test_support::paper;
 
 use crate::cookie_value::{AUDIENCE, Jar, anonymous, read, ring, value_of};
 use crate::decide::{SLOTS, cases};
 use crate::fixtures::{Fleet, Group, affinity, hashes, ring_keys};
-use crate::peers::paper_jump;
 use crate::select::{by_jump, maglev};
 
 /// More than the last-level caches of most machines hold.
@@ -54,7 +54,7 @@ pub fn bench(criterion: &mut Criterion) {
         let number = n.parse().expect("just made");
         each(&mut group, buffer, ("jump", n), hashes, |hash| tokenpin::jump(hash, number));
         let paper = i32::try_from(number).expect("small");
-        each(&mut group, buffer, ("paper", n), hashes, |hash| paper_jump(hash, paper));
+        each(&mut group, buffer, ("paper", n), hashes, |hash| paper::jump(hash, paper));
         each(&mut group, buffer, ("select", n), hashes, |hash| by_jump(slots, hash));
         each(&mut group, buffer, ("select-down", n), hashes, |hash| by_jump(quarter, hash));
         each(&mut group, buffer, ("maglev", n), hashes, |hash| table.lookup(hash));

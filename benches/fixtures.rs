@@ -4,7 +4,9 @@ use std::hint::black_box;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Throughput};
-use tokenpin::{Affinity, Config, CookieKey, MAX_WEIGHT, Role, Secret, Slot, State, SlotStatus, mix};
+use tokenpin::{
+    Affinity, Config, CookieKey, MAX_WEIGHT, Role, Secret, Slot, SlotStatus, State, mix,
+};
 
 pub const NOW: u64 = 1_800_000_000;
 

@@ -2,16 +2,17 @@
 
 use criterion::Criterion;
 use jumphash::CustomJumpHasher;
+use tokenpin_test_support::paper;
 
 use crate::fixtures::{chain, each, hashes};
-use crate::peers::{Unhashed, paper_jump};
+use crate::peers::Unhashed;
 
 pub fn bench(criterion: &mut Criterion) {
     let hashes = hashes();
     let crate_jumphash = CustomJumpHasher::new(Unhashed::default());
     let ours = |hash, n: u32| tokenpin::jump(hash, n).unwrap_or(u32::MAX);
     for n in [8_u32, 16, 64, 1024] {
-        let paper = |hash| paper_jump(hash, n.cast_signed()).cast_unsigned();
+        let paper = |hash| paper::jump(hash, n.cast_signed()).cast_unsigned();
         for &hash in &hashes {
             let bucket = paper(hash);
             assert_eq!(ours(hash, n), bucket);

@@ -2,24 +2,6 @@
 
 use std::hash::Hasher;
 
-/// Figure 1 of Lamping and Veach, "A Fast, Minimal Memory, Consistent Hash Algorithm", 2014,
-/// statement by statement.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "the paper's own conversions"
-)]
-pub fn paper_jump(mut key: u64, num_buckets: i32) -> i32 {
-    let mut b: i64 = -1;
-    let mut j: i64 = 0;
-    while j < i64::from(num_buckets) {
-        b = j;
-        key = key.wrapping_mul(2_862_933_555_777_941_757).wrapping_add(1);
-        j = ((b + 1) as f64 * ((1_i64 << 31) as f64 / ((key >> 33) + 1) as f64)) as i64;
-    }
-    b as i32
-}
-
 /// Hands an integer through: the crate `jumphash` always hashes first.
 #[derive(Clone, Copy, Default)]
 pub struct Unhashed(u64);

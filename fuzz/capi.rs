@@ -20,12 +20,12 @@ use std::{ptr, slice};
 use libfuzzer_sys::fuzz_target;
 #[expect(clippy::wildcard_imports, reason = "the whole of it is called")]
 use tokenpin::capi::*;
-use tokenpin::{
-    Audience, Cookie, CookieName, DEFAULT_RULES, Field, Filter, Group, Key, KeyRing, Kind, MAX_KEY,
-    MAX_MAX_AGE, MAX_NAME, MAX_SCOPE, MAX_SET_COOKIE, Policy, Role, Rule, SameSite, Secret, Slot,
-    State, Strategy, VALUE_LEN, Verdict, cookie,
-};
 use tokenpin::cookie::{field, set_cookie};
+use tokenpin::{
+    Audience, Cookie, CookieName, DEFAULT_RULES, Field, Filter, Group, Key, KeyRing, Kind,
+    MAX_COOKIE_NAME, MAX_KEY, MAX_MAX_AGE, MAX_SCOPE, MAX_SET_COOKIE, Policy, Role, Rule, SameSite,
+    Secret, Slot, State, Strategy, VALUE_LEN, Verdict, cookie,
+};
 use tokenpin_fuzz::{Input, NOW, cookie_key, secret};
 
 fuzz_target!(|data: &[u8]| {
@@ -454,7 +454,7 @@ impl World {
 
     fn name(&mut self, input: &mut Input<'_>) -> Vec<u8> {
         if self.odd(input) {
-            return input.limited(MAX_NAME);
+            return input.limited(MAX_COOKIE_NAME);
         }
         input.pick(&[&b"pin"[..], b"__Host-tokenpin", b"__Secure-pin"]).to_vec()
     }
@@ -857,12 +857,12 @@ fn affinity_cookie_name(world: &mut World, input: &mut Input<'_>) -> (i32, bool)
     let handle = world.handle(input);
     let scope = input.limited(MAX_SCOPE);
     let bytes = world.bytes(input, &scope);
-    let mut out = world.buffer(input, MAX_NAME);
+    let mut out = world.buffer(input, MAX_COOKIE_NAME);
     let within = world.odd(input)
         && !handle.is_null()
         && world.affinities.iter().any(|it| it.alive && it.pointer == handle);
     if within {
-        (out.start, out.capacity) = (handle.cast(), MAX_NAME);
+        (out.start, out.capacity) = (handle.cast(), MAX_COOKIE_NAME);
     }
     let status = call!(tokenpin_affinity_cookie_name(
         handle,
@@ -1269,7 +1269,11 @@ impl Choice {
 
     /// The status of a call without odd arguments.
     fn fair_status(&self) -> i32 {
-        if self.strategy == Strategy::HigressFnv1aModulo as u8 { Status::Strategy as i32 } else { OK }
+        if self.strategy == Strategy::HigressFnv1aModulo as u8 {
+            Status::Strategy as i32
+        } else {
+            OK
+        }
     }
 }
 
@@ -1530,7 +1534,7 @@ fn decode(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
 fn default_name(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     let scope = input.limited(MAX_SCOPE);
     let bytes = world.bytes(input, &scope);
-    let out = world.buffer(input, MAX_NAME);
+    let out = world.buffer(input, MAX_COOKIE_NAME);
     let status =
         call!(tokenpin_cookie_default_name(bytes.ptr, bytes.len, out.start, out.capacity, out.len));
     let written = world.written(&out, status);

@@ -4,9 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use tokenpin::{DEFAULT_RULES, Error, Field, Group, Rule, check_rules, classify};
 use tokenpin_fuzz::Input;
-
-#[path = "../tests/interface/model.rs"]
-mod model;
+use tokenpin_test_support::classification::slow;
 
 fuzz_target!(|data: &[u8]| run(&mut Input::new(data)));
 
@@ -26,6 +24,6 @@ fn run(input: &mut Input<'_>) {
     assert_eq!(check_rules(rules).err(), refused);
     let got = classify(rules, prompt_cache, method, target);
     if refused.is_none() {
-        assert_eq!(got, model::slow(rules, prompt_cache, method, target));
+        assert_eq!(got, slow(rules, prompt_cache, method, target));
     }
 }

@@ -4,8 +4,8 @@
 use libfuzzer_sys::fuzz_target;
 use tokenpin::{
     Affinity, Attributes, Config, ConfigError, CookieKey, CookieName, Error, Field, Group,
-    MAX_MAX_AGE, MAX_NAME, MAX_SCOPE, MAX_SET_COOKIE, MAX_WEIGHT, Policy, Request, Role, Rule,
-    SameSite, Secret, Slot, State, SlotStatus, Strategy, identity_hash,
+    MAX_COOKIE_NAME, MAX_MAX_AGE, MAX_SCOPE, MAX_SET_COOKIE, MAX_WEIGHT, Policy, Request, Role,
+    Rule, SameSite, Secret, Slot, SlotStatus, State, Strategy, identity_hash,
 };
 use tokenpin_fuzz::{Input, secret};
 
@@ -33,7 +33,7 @@ fn run(input: &mut Input<'_>) {
     let scope = input.limited(MAX_SCOPE);
     let names = [&b"pin"[..], b"__Host-tokenpin", b"__Host-x", b"__secure-x"];
     let name = match input.below(4) {
-        0 => Some(input.limited(MAX_NAME)),
+        0 => Some(input.limited(MAX_COOKIE_NAME)),
         1 => Some(input.pick(&names).to_vec()),
         _ => None,
     };
@@ -170,7 +170,8 @@ fn usable(
         ..Request::default()
     };
     let decision = affinity.decide(&request, []).unwrap();
-    let serves = |status: SlotStatus| status.state_at(request.now) == State::Up && status.weight > 0;
+    let serves =
+        |status: SlotStatus| status.state_at(request.now) == State::Up && status.weight > 0;
     assert_eq!(decision.slot.is_some(), slots.iter().any(|slot| serves(slot.status())));
     let mut out = [0; MAX_SET_COOKIE];
     affinity.finish(&decision, config.success.0, &mut out).unwrap();
@@ -228,7 +229,7 @@ fn wrong_config(config: &Config<'_>, placement_key: &[u8; 16]) -> Vec<ConfigErro
     };
     check(*placement_key == [0; 16], Error::ZeroSecret, Field::PlacementKey);
     check(config.scope.len() > MAX_SCOPE, Error::ScopeLength, Field::Scope);
-    let wrong_name = !(1..=MAX_NAME).contains(&name.len()) || !name.iter().all(token);
+    let wrong_name = !(1..=MAX_COOKIE_NAME).contains(&name.len()) || !name.iter().all(token);
     check(wrong_name, Error::CookieName, Field::CookieName);
     check(!clean(it.path) || !it.path.starts_with(b"/"), Error::Attribute, Field::Path);
     check(!clean(it.domain), Error::Attribute, Field::Domain);

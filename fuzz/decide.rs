@@ -3,17 +3,14 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use model::{Contents, Expected, Facts, Part};
 use tokenpin::{
     Affinity, Answer, Attributes, Audience, Class, Config, Cookie, CookieName, Decision, Error,
     Group, Key, KeyInput, KeyRing, Kind, Limits, MAX_KEY, MAX_MAX_AGE, MAX_SCOPE, MAX_SET_COOKIE,
-    Pending, Policy, Request, Role, SameSite, Secret, Slot, State, SlotStatus, Strategy, Verdict,
+    Pending, Policy, Request, Role, SameSite, Secret, Slot, SlotStatus, State, Strategy, Verdict,
     cookie, cookie::field, identity_hash,
 };
 use tokenpin_fuzz::{Input, NOW, cookie_key};
-
-#[path = "../tests/decision/model.rs"]
-mod model;
+use tokenpin_test_support::decision::{self as model, Contents, Expected, Facts, Part};
 
 fuzz_target!(|data: &[u8]| run(&mut Input::new(data)));
 

@@ -1,4 +1,6 @@
-# Fuzzing with libFuzzer. Included by the Makefile at the top, whose variables it uses.
+# Fuzzing with libFuzzer.
+
+TESTS += fuzz-replay fuzz-smoke
 
 FUZZ := $(BUILD)/fuzz
 FUZZ_TARGETS := $(sort $(patsubst fuzz/%.rs,%,$(filter-out fuzz/lib.rs,$(wildcard fuzz/*.rs))))
@@ -31,5 +33,5 @@ fuzz-replay: fuzz-build ## the checked-in corpora, and that they reach the whole
 	$(FUZZ_RUN) replay 0 $(FUZZ_TARGETS)
 
 .PHONY: fuzz-corpus
-fuzz-corpus: fuzz-build ## fuzz/corpus anew: the least that covers what fuzzing has found
+fuzz-corpus: fuzz-build ## fuzz/corpus: the least that covers what fuzzing has found
 	$(FUZZ_RUN) corpus 0 $(TARGET)

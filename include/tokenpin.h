@@ -2,17 +2,18 @@
  * @file tokenpin.h
  * Pins sessions to upstream API tokens: C11, and C++ clean.
  *
- * Generated from src/capi by cbindgen: `make header` writes it, the tests check it.
+ * Generated from src/capi by cbindgen: `make bindings` writes it, the tests check it.
  *
  * Conventions, the same for every function:
- * - It returns a `tokenpin_status` number, 0 for success, and writes its outputs on success only.
- * - Bytes are a pointer and a length in bytes, and never end in a NUL. `(NULL, 0)` is empty; any other
- *   null pointer is a status, unless the function says that it may be NULL.
+ * - It returns a `tokenpin_status` number, 0 for success, and writes its outputs on success only,
+ *   unless it says otherwise.
+ * - Bytes are a pointer and a length in bytes, and never end in a NUL. `(NULL, 0)` is empty; any
+ *   other null pointer is a status, unless the function says that it may be NULL.
  * - Enums cross as fixed-width integers and are checked. A switch is 0 or 1. Times are unix seconds.
  * - A buffer that is too small is left alone, and the length needed is reported.
  * - Inputs are borrowed for the call. Only `tokenpin_affinity_new` allocates (one `malloc`).
- * - Every function may be called from any thread. An affinity and an array of slots may be used by any
- *   number of threads at once; only `_init`, `_wipe` and `_free` need it for themselves.
+ * - Every function may be called from any thread. An affinity and an array of slots may be used by
+ *   any number of threads at the same time; only `_init`, `_wipe` and `_free` need it for themselves.
  * - Nothing panics, unwinds, aborts, blocks, logs, reads a clock or draws random numbers.
  */
 
@@ -132,6 +133,83 @@ typedef uint8_t tokenpin_state;
 #endif // __cplusplus
 
 /**
+ * The enums that `tokenpin_enum_name` knows.
+ */
+enum tokenpin_enum
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * `tokenpin_status`
+     */
+    TOKENPIN_ENUM_STATUS = 0,
+    /**
+     * `tokenpin_field`
+     */
+    TOKENPIN_ENUM_FIELD = 1,
+    /**
+     * `tokenpin_kind`
+     */
+    TOKENPIN_ENUM_KIND = 2,
+    /**
+     * `tokenpin_state`
+     */
+    TOKENPIN_ENUM_STATE = 3,
+    /**
+     * `tokenpin_strategy`
+     */
+    TOKENPIN_ENUM_STRATEGY = 4,
+    /**
+     * `tokenpin_role`
+     */
+    TOKENPIN_ENUM_ROLE = 5,
+    /**
+     * `tokenpin_verdict`
+     */
+    TOKENPIN_ENUM_VERDICT = 6,
+    /**
+     * `tokenpin_same_site`
+     */
+    TOKENPIN_ENUM_SAME_SITE = 7,
+    /**
+     * `tokenpin_group`
+     */
+    TOKENPIN_ENUM_GROUP = 8,
+    /**
+     * `tokenpin_policy`
+     */
+    TOKENPIN_ENUM_POLICY = 9,
+    /**
+     * `tokenpin_source`
+     */
+    TOKENPIN_ENUM_SOURCE = 10,
+    /**
+     * `tokenpin_outcome`
+     */
+    TOKENPIN_ENUM_OUTCOME = 11,
+    /**
+     * `tokenpin_pin_state`
+     */
+    TOKENPIN_ENUM_PIN_STATE = 12,
+    /**
+     * `tokenpin_key_reason`
+     */
+    TOKENPIN_ENUM_KEY_REASON = 13,
+    /**
+     * `tokenpin_answer`
+     */
+    TOKENPIN_ENUM_ANSWER = 14,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_enum tokenpin_enum;
+#else
+typedef int32_t tokenpin_enum;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * What a function returns, as an `int32_t`. Numbers are never reused.
  */
 enum tokenpin_status
@@ -152,7 +230,7 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_MISALIGNED = 2,
     /**
-     * A length is over `PTRDIFF_MAX`.
+     * A length is over `PTRDIFF_MAX`; in Go, slices that belong together differ in length.
      */
     TOKENPIN_STATUS_LENGTH = 3,
     /**
@@ -169,7 +247,7 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_STRUCT_SIZE = 6,
     /**
-     * The pointer is to no affinity, or to one that was wiped.
+     * The affinity was never initialised, or has been wiped or closed.
      */
     TOKENPIN_STATUS_NOT_INITIALISED = 7,
     /**
@@ -189,7 +267,7 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_BAD_DECISION = 11,
     /**
-     * The number of buckets is not in 1..=2^31-1.
+     * The number of buckets is not 1 to 2147483647.
      */
     TOKENPIN_STATUS_BUCKET_COUNT = 20,
     /**
@@ -197,20 +275,20 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_SCOPE_LENGTH = 21,
     /**
-     * An affinity key is empty, longer than 4096 bytes, an id not of 16 bytes, or of
-     * another kind than the cookie.
+     * The affinity key is empty or longer than 4096 bytes, an id is not of 16
+     * bytes, or the key is of another kind than the cookie.
      */
     TOKENPIN_STATUS_KEY_LENGTH = 22,
     /**
-     * An identity is empty.
+     * The identity is empty.
      */
     TOKENPIN_STATUS_IDENTITY_EMPTY = 23,
     /**
-     * A weight is over 65536.
+     * The weight is over 65536.
      */
     TOKENPIN_STATUS_WEIGHT = 24,
     /**
-     * An until is over 2^45-1.
+     * The until is over 35184372088831.
      */
     TOKENPIN_STATUS_UNTIL = 25,
     /**
@@ -218,11 +296,11 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_VACANT = 26,
     /**
-     * A slot number is not below the capacity.
+     * The slot number is not below the capacity.
      */
     TOKENPIN_STATUS_SLOT_RANGE = 27,
     /**
-     * The number of slots is not in 1..=2^31-1.
+     * The number of slots is not 1 to 2147483647.
      */
     TOKENPIN_STATUS_SLOT_COUNT = 28,
     /**
@@ -230,11 +308,11 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_DUPLICATE_IDENTITY = 29,
     /**
-     * A secret is all zero.
+     * The secret is all zero.
      */
     TOKENPIN_STATUS_ZERO_SECRET = 30,
     /**
-     * A secret is used twice.
+     * The secret is used twice.
      */
     TOKENPIN_STATUS_DUPLICATE_SECRET = 31,
     /**
@@ -242,7 +320,7 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_DUPLICATE_KEY_ID = 32,
     /**
-     * The number of cookie keys is not in 1..=8.
+     * The number of cookie keys is not 1 to 8.
      */
     TOKENPIN_STATUS_KEY_COUNT = 33,
     /**
@@ -254,8 +332,8 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_COOKIE_NAME = 35,
     /**
-     * A cookie's value or attribute has a bad byte or is too long, or the path does not
-     * start with a slash.
+     * The cookie's value or an attribute has a bad byte or is too long, or the path does not start with
+     * a slash.
      */
     TOKENPIN_STATUS_ATTRIBUTE = 36,
     /**
@@ -263,19 +341,19 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_NAME_PREFIX = 37,
     /**
-     * `SameSite=None` and `Partitioned` need `Secure`.
+     * SameSite=None and Partitioned need Secure.
      */
     TOKENPIN_STATUS_NEEDS_SECURE = 38,
     /**
-     * `Max-Age` is over 34560000 seconds.
+     * Max-Age is over 34560000 seconds.
      */
     TOKENPIN_STATUS_MAX_AGE = 39,
     /**
-     * The success range is empty or not within 100..=599.
+     * The success range is empty or not within 100 to 599.
      */
     TOKENPIN_STATUS_SUCCESS_RANGE = 40,
     /**
-     * A classification pattern has an empty segment.
+     * The classification pattern has an empty segment.
      */
     TOKENPIN_STATUS_PATTERN = 41,
     /**
@@ -291,7 +369,7 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_STALE = 44,
     /**
-     * The strategy selects by the key itself: see `tokenpin_select_higress`.
+     * The strategy needs the key itself.
      */
     TOKENPIN_STATUS_STRATEGY = 45,
 };
@@ -413,83 +491,6 @@ enum tokenpin_field
 typedef enum tokenpin_field tokenpin_field;
 #else
 typedef uint8_t tokenpin_field;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-/**
- * The enums that `tokenpin_enum_name` knows.
- */
-enum tokenpin_enum
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    /**
-     * `tokenpin_status`
-     */
-    TOKENPIN_ENUM_STATUS = 0,
-    /**
-     * `tokenpin_field`
-     */
-    TOKENPIN_ENUM_FIELD = 1,
-    /**
-     * `tokenpin_kind`
-     */
-    TOKENPIN_ENUM_KIND = 2,
-    /**
-     * `tokenpin_state`
-     */
-    TOKENPIN_ENUM_STATE = 3,
-    /**
-     * `tokenpin_strategy`
-     */
-    TOKENPIN_ENUM_STRATEGY = 4,
-    /**
-     * `tokenpin_role`
-     */
-    TOKENPIN_ENUM_ROLE = 5,
-    /**
-     * `tokenpin_verdict`
-     */
-    TOKENPIN_ENUM_VERDICT = 6,
-    /**
-     * `tokenpin_same_site`
-     */
-    TOKENPIN_ENUM_SAME_SITE = 7,
-    /**
-     * `tokenpin_group`
-     */
-    TOKENPIN_ENUM_GROUP = 8,
-    /**
-     * `tokenpin_policy`
-     */
-    TOKENPIN_ENUM_POLICY = 9,
-    /**
-     * `tokenpin_source`
-     */
-    TOKENPIN_ENUM_SOURCE = 10,
-    /**
-     * `tokenpin_outcome`
-     */
-    TOKENPIN_ENUM_OUTCOME = 11,
-    /**
-     * `tokenpin_pin_state`
-     */
-    TOKENPIN_ENUM_PIN_STATE = 12,
-    /**
-     * `tokenpin_key_reason`
-     */
-    TOKENPIN_ENUM_KEY_REASON = 13,
-    /**
-     * `tokenpin_answer`
-     */
-    TOKENPIN_ENUM_ANSWER = 14,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum tokenpin_enum tokenpin_enum;
-#else
-typedef int32_t tokenpin_enum;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -869,7 +870,7 @@ typedef uint8_t tokenpin_pin_state;
 #endif // __cplusplus
 
 /**
- * What became of the request's keys: why the first unusable one was not used, else `Ok` if one is
+ * What became of the request's keys: why the first unusable one was not used, else `ok` if one is
  * used.
  */
 enum tokenpin_key_reason

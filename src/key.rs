@@ -6,13 +6,9 @@ use siphasher::sip::SipHasher13;
 
 use crate::enums::named;
 use crate::error::Error;
+use crate::limits::{MAX_KEY, MAX_SCOPE};
 use crate::secret::Secret;
 use crate::sip::length_prefix;
-
-/// The longest scope, in bytes.
-pub const MAX_SCOPE: usize = 1024;
-/// The longest consumer name or session key, in bytes.
-pub const MAX_KEY: usize = 4096;
 
 /// What an affinity key is made of, and what a cookie belongs to. The numbers are the
 /// low nibble of a cookie's first byte.

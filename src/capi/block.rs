@@ -8,9 +8,9 @@ use crate::decide::affinity::Affinity;
 use crate::decide::classify::{DEFAULT_RULES, Rule};
 use crate::decide::config::{Config, Policy};
 use crate::error::Field;
+use crate::limits::MAX_BUCKETS;
 use crate::secret::Secret;
 use crate::select::Strategy;
-use crate::select::jump::MAX_BUCKETS;
 use crate::select::slot::{Slot, State};
 
 use super::pointers::{Span, array, reference, switch};

@@ -2,11 +2,11 @@
 
 use core::ffi::c_void;
 
-use crate::cookie::set_cookie::MAX_MAX_AGE;
 use crate::cookie::value::VALUE_LEN;
 use crate::decide::classify::Group;
 use crate::decide::decision::{Answer, Decision, Pending};
 use crate::decide::request::{KeyInput, Request};
+use crate::limits::MAX_MAX_AGE;
 
 use super::block::{handle, tokenpin_affinity};
 use super::pointers::{Buffer, Out, array, reference, switch};

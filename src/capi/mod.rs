@@ -2,14 +2,16 @@
 //!
 //! Conventions, the same for every function:
 //!
-//! * It returns a [`Status`] number, 0 for success, and writes its outputs on success
-//!   only. The exceptions are said where they are made.
-//! * Bytes are a pointer and a length, and never end in a NUL. `(NULL, 0)` is empty; any
-//!   other null pointer is a status.
-//! * Enums cross as fixed-width integers and are checked. A switch is 0 or 1.
-//! * A buffer that is too small is left alone, and the length needed is reported.
-//! * Nothing allocates but `tokenpin_affinity_new`; nothing panics, unwinds, aborts, blocks, logs
-//!   or reads a clock.
+//! - It returns a `tokenpin_status` number, 0 for success, and writes its outputs on success only,
+//!   unless it says otherwise.
+//! - Bytes are a pointer and a length in bytes, and never end in a NUL. `(NULL, 0)` is empty; any
+//!   other null pointer is a status, unless the function says that it may be NULL.
+//! - Enums cross as fixed-width integers and are checked. A switch is 0 or 1. Times are unix seconds.
+//! - A buffer that is too small is left alone, and the length needed is reported.
+//! - Inputs are borrowed for the call. Only `tokenpin_affinity_new` allocates (one `malloc`).
+//! - Every function may be called from any thread. An affinity and an array of slots may be used by
+//!   any number of threads at the same time; only `_init`, `_wipe` and `_free` need it for themselves.
+//! - Nothing panics, unwinds, aborts, blocks, logs, reads a clock or draws random numbers.
 //!
 //! What callers must still get right, here as anywhere in C: a pointer that is not null
 //! points to as much live memory as the function is told or says, and nobody else writes
@@ -86,12 +88,12 @@ const _: () = assert!(
     TOKENPIN_MAX_WEIGHT == crate::MAX_WEIGHT
         && TOKENPIN_MAX_BUCKETS == crate::MAX_BUCKETS
         && TOKENPIN_MAX_UNTIL == crate::MAX_UNTIL
-        && TOKENPIN_MAX_ATTRIBUTE == crate::MAX_ATTRIBUTE
         && TOKENPIN_MAX_SCOPE == crate::MAX_SCOPE
         && TOKENPIN_MAX_KEY == crate::MAX_KEY
-        && TOKENPIN_MAX_COOKIE_KEYS == crate::MAX_KEYS
-        && TOKENPIN_MAX_COOKIE_NAME == crate::MAX_NAME
+        && TOKENPIN_MAX_COOKIE_KEYS == crate::MAX_COOKIE_KEYS
+        && TOKENPIN_MAX_COOKIE_NAME == crate::MAX_COOKIE_NAME
         && TOKENPIN_COOKIE_VALUE_LEN == crate::VALUE_LEN
+        && TOKENPIN_MAX_ATTRIBUTE == crate::MAX_ATTRIBUTE
         && TOKENPIN_MAX_SET_COOKIE == crate::MAX_SET_COOKIE
         && TOKENPIN_MAX_MAX_AGE == crate::MAX_MAX_AGE
 );

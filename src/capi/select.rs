@@ -3,9 +3,10 @@
 use core::ffi::c_void;
 
 use crate::key::key_hash;
+use crate::limits::MAX_BUCKETS;
 use crate::select::batch::select_each;
 use crate::select::higress::select_higress;
-use crate::select::jump::{MAX_BUCKETS, jump};
+use crate::select::jump::jump;
 use crate::select::rendezvous::rendezvous;
 use crate::select::slot::{Filter, Slot, identity_hash};
 use crate::select::{Strategy, by_jump};

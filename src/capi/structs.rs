@@ -2,11 +2,12 @@
 
 use core::ffi::c_void;
 
-use crate::cookie::ring::{KeyView, MAX_KEYS, Role};
+use crate::cookie::ring::{KeyView, Role};
 use crate::cookie::set_cookie::{Attributes, SameSite};
 use crate::decide::classify::{Group, Rule};
 use crate::error::Field;
 use crate::key::{Key, Kind};
+use crate::limits::MAX_COOKIE_KEYS;
 use crate::select::slot::{SlotStatus, State};
 
 use super::pointers::{bytes, switch};
@@ -147,7 +148,7 @@ impl tokenpin_cookie_key {
     pub(super) fn views<'k>(
         keys: &'k [Self],
     ) -> Result<impl Fn(usize) -> Option<KeyView<'k>>, Refusal> {
-        match keys.iter().take(MAX_KEYS + 1).position(|key| key.view().is_none()) {
+        match keys.iter().take(MAX_COOKIE_KEYS + 1).position(|key| key.view().is_none()) {
             Some(index) => Err(Status::BadEnum.at(Field::CookieKeys, index)),
             None => Ok(|i| keys.get(i).and_then(Self::view)),
         }

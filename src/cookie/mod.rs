@@ -8,10 +8,11 @@ use arrayvec::ArrayVec;
 
 use crate::error::Error;
 use crate::key::Key;
+use crate::limits::MAX_COOKIE_KEYS;
 
 use name::Audience;
 use reader::{Limits, Reader};
-use ring::{KeyRing, MAX_KEYS, Macs};
+use ring::{KeyRing, Macs};
 use seal::Mac;
 use value::{Cookie, RAW_LEN, VALUE_LEN, VERSION, Value, Verdict, to_text};
 
@@ -122,7 +123,7 @@ fn decode_with(
 /// Shared freely between threads. What it keeps of the keys is wiped on drop.
 pub struct Codec<'r> {
     ring: &'r KeyRing,
-    macs: ArrayVec<Mac, MAX_KEYS>,
+    macs: ArrayVec<Mac, MAX_COOKIE_KEYS>,
 }
 
 impl<'r> Codec<'r> {

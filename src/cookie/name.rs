@@ -4,16 +4,14 @@ use arrayvec::ArrayVec;
 
 use crate::error::Error;
 use crate::key::check_scope;
+use crate::limits::MAX_COOKIE_NAME;
 use crate::sink::hex;
 use crate::sip::sip24;
-
-/// The longest cookie name, in bytes.
-pub const MAX_NAME: usize = 128;
 
 /// Whom cookies are for: the cookie's name and the scope, both under the MAC.
 #[derive(Clone, Copy, Debug)]
 pub struct Audience<'a> {
-    /// The cookie's name, 1 to [`MAX_NAME`] RFC 9110 token bytes.
+    /// The cookie's name, 1 to [`MAX_COOKIE_NAME`] RFC 9110 token bytes.
     pub name: &'a [u8],
     /// The scope, 0 to [`MAX_SCOPE`](crate::MAX_SCOPE) bytes.
     pub scope: &'a [u8],
@@ -29,7 +27,7 @@ impl Audience<'_> {
 /// RFC 6265 section 4.1.1: a cookie's name is a token, RFC 9110 section 5.6.2.
 pub(crate) fn check_name(name: &[u8]) -> Result<(), Error> {
     let token = |&byte: &u8| TOKEN[usize::from(byte)];
-    if name.is_empty() || name.len() > MAX_NAME || !name.iter().all(token) {
+    if name.is_empty() || name.len() > MAX_COOKIE_NAME || !name.iter().all(token) {
         return Err(Error::CookieName);
     }
     Ok(())
@@ -54,14 +52,14 @@ static TOKEN: [bool; 256] = {
 
 /// A cookie's name.
 #[derive(Debug, PartialEq, Eq)]
-pub struct CookieName(ArrayVec<u8, MAX_NAME>);
+pub struct CookieName(ArrayVec<u8, MAX_COOKIE_NAME>);
 
 impl CookieName {
     /// A name of the operator's choice.
     ///
     /// # Errors
     ///
-    /// [`Error::CookieName`] unless it is 1 to [`MAX_NAME`] RFC 9110 token bytes.
+    /// [`Error::CookieName`] unless it is 1 to [`MAX_COOKIE_NAME`] RFC 9110 token bytes.
     pub fn new(name: &[u8]) -> Result<Self, Error> {
         check_name(name)?;
         Self::joined(&[name])

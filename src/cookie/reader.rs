@@ -3,8 +3,9 @@
 use arrayvec::ArrayVec;
 
 use crate::key::{Key, Kind};
+use crate::limits::MAX_COOKIE_KEYS;
 
-use super::ring::{KeyRing, MAX_KEYS, Macs, RingKey, Role};
+use super::ring::{KeyRing, Macs, RingKey, Role};
 use super::seal;
 use super::value::{Cookie, RAW_LEN, VERSION, Verdict, from_text};
 
@@ -31,7 +32,7 @@ pub(crate) struct Reader<'a, 'k> {
     limits: Limits,
     now: u64,
     macs_left: u32,
-    bindings: ArrayVec<Binding, { 3 * MAX_KEYS }>,
+    bindings: ArrayVec<Binding, { 3 * MAX_COOKIE_KEYS }>,
 }
 
 /// What binds cookies of a kind under a ring key to the request's affinity key.

@@ -4,13 +4,11 @@ use arrayvec::ArrayVec;
 
 use crate::enums::named;
 use crate::error::{ConfigError, Error, Field};
+use crate::limits::MAX_COOKIE_KEYS;
 use crate::secret::Secret;
 
 use super::name::Audience;
 use super::seal::{Keys, Mac};
-
-/// The most keys in a ring.
-pub const MAX_KEYS: usize = 8;
 
 /// What a cookie key is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,11 +56,11 @@ pub(crate) struct RingKey {
     pub role: Role,
 }
 
-/// One to [`MAX_KEYS`] cookie keys, exactly one of which signs.
+/// One to [`MAX_COOKIE_KEYS`] cookie keys, exactly one of which signs.
 ///
 /// Holds only keys derived from the secrets. They are wiped on drop and never shown.
 pub struct KeyRing {
-    keys: ArrayVec<RingKey, MAX_KEYS>,
+    keys: ArrayVec<RingKey, MAX_COOKIE_KEYS>,
     signer: u8,
 }
 
@@ -132,7 +130,7 @@ impl KeyRing {
     }
 
     /// The MACs of all keys for `audience`, in order.
-    pub(crate) fn macs(&self, audience: &Audience<'_>) -> ArrayVec<Mac, MAX_KEYS> {
+    pub(crate) fn macs(&self, audience: &Audience<'_>) -> ArrayVec<Mac, MAX_COOKIE_KEYS> {
         let mut macs = ArrayVec::new();
         for key in &self.keys {
             // As many as there are keys, so there is room.

@@ -161,7 +161,7 @@ fn same(expected: u128, carried: u128) -> bool {
 #[cfg(tokenpin_planted_compare)]
 use same_in_pieces as same;
 
-/// And tests/constant_time/ this one, for the same reason.
+/// And checks/constant_time/ this one, for the same reason.
 #[cfg(tokenpin_planted_compare)]
 fn same_in_pieces(expected: u128, carried: u128) -> bool {
     let (expected, carried) = (expected.to_le_bytes(), carried.to_le_bytes());

@@ -2,17 +2,11 @@
 
 use crate::enums::named;
 use crate::error::{ConfigError, Error, Field};
+use crate::limits::{MAX_ATTRIBUTE, MAX_MAX_AGE};
 use crate::sink::{Sink, Slice};
 
 use super::field::{pairs, value_of};
 use super::name::check_name;
-
-/// The largest `Max-Age`, in seconds: the 400 days that RFC 6265bis lets a cookie live.
-pub const MAX_MAX_AGE: u32 = 34_560_000;
-/// The longest attribute value, in bytes (RFC 6265bis section 5.6).
-pub const MAX_ATTRIBUTE: usize = 1024;
-/// No `Set-Cookie` value around a cookie value of this crate is longer, in bytes.
-pub const MAX_SET_COOKIE: usize = 2_400;
 
 /// When a browser sends the cookie across sites.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -206,8 +200,9 @@ fn decimal(mut number: u32, buffer: &mut [u8; 10]) -> &[u8] {
 mod tests {
     use std::prelude::rust_2024::*;
 
-    use super::super::name::{CookieName, MAX_NAME};
+    use super::super::name::CookieName;
     use super::*;
+    use crate::limits::{MAX_COOKIE_NAME, MAX_SET_COOKIE};
 
     fn written(name: &str, attributes: &Attributes<'_>, max_age: u32) -> String {
         let mut out = [0; MAX_SET_COOKIE];
@@ -252,7 +247,9 @@ mod tests {
         };
         let mut out = [0; MAX_SET_COOKIE];
         let value = [b'v'; crate::VALUE_LEN];
-        assert!(write(&[b'n'; MAX_NAME], &value, &attributes, MAX_MAX_AGE, &mut out).is_ok());
+        assert!(
+            write(&[b'n'; MAX_COOKIE_NAME], &value, &attributes, MAX_MAX_AGE, &mut out).is_ok()
+        );
     }
 
     #[test]

@@ -4,13 +4,12 @@ use arrayvec::ArrayVec;
 
 use crate::cookie::name::{Audience, CookieName};
 use crate::cookie::reader::Limits;
-use crate::cookie::ring::{CookieKey, KeyRing, KeyView, MAX_KEYS, Macs};
+use crate::cookie::ring::{CookieKey, KeyRing, KeyView, Macs};
 use crate::cookie::seal::Mac;
-use crate::cookie::set_cookie::MAX_MAX_AGE;
 use crate::error::{ConfigError, Error, Field};
 use crate::key::{Key, check_scope, key_hash_unchecked};
+use crate::limits::{MAX_BUCKETS, MAX_COOKIE_KEYS, MAX_MAX_AGE};
 use crate::select::higress::select_higress;
-use crate::select::jump::MAX_BUCKETS;
 use crate::select::rendezvous::rendezvous;
 use crate::select::slot::{Filter, Slot, SlotStatus, identity_hash};
 use crate::select::{Strategy, by_jump};
@@ -29,7 +28,7 @@ pub struct Affinity<'a> {
     pub(crate) config: Config<'a>,
     pub(crate) ring: KeyRing,
     /// The MACs of the ring's keys for the configured scope, and the cookie's name for it.
-    macs: ArrayVec<Mac, MAX_KEYS>,
+    macs: ArrayVec<Mac, MAX_COOKIE_KEYS>,
     pub(crate) limits: Limits,
     table: Table,
     pub(crate) slots: &'a [Slot],

@@ -1,7 +1,7 @@
 //! The pin index: an open-addressing hash table from identity hashes to slots, in the caller's memory.
 
 use crate::error::{ConfigError, Error, Field};
-use crate::select::jump::MAX_BUCKETS;
+use crate::limits::MAX_BUCKETS;
 use crate::select::slot::Slot;
 
 /// An entry that points nowhere: no slot has this number.

@@ -10,10 +10,11 @@ use crate::cookie::field::values;
 use crate::cookie::name::Audience;
 use crate::cookie::reader::Reader;
 use crate::cookie::ring::Macs;
-use crate::cookie::set_cookie::{MAX_MAX_AGE, write_to};
+use crate::cookie::set_cookie::write_to;
 use crate::cookie::value::{Cookie, VALUE_LEN, Verdict};
 use crate::error::Error;
 use crate::key::{Key, Kind, check_scope};
+use crate::limits::MAX_MAX_AGE;
 use crate::select::slot::{Filter, Slot, SlotStatus, State};
 use crate::sink::{Sink, Slice};
 

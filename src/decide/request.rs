@@ -1,11 +1,11 @@
 //! A request, as a decision reads it.
 
 use crate::enums::named;
-use crate::key::MAX_KEY;
+use crate::limits::MAX_KEY;
 
 use super::classify::Group;
 
-/// What became of the request's keys: why the first unusable one was not used, else `Ok` if one is
+/// What became of the request's keys: why the first unusable one was not used, else `ok` if one is
 /// used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -18,7 +18,7 @@ pub enum KeyReason {
     Untrusted = 2,
     /// Several values where one is expected.
     SeveralValues = 3,
-    /// Over 4096 bytes.
+    /// Over [`MAX_KEY`](crate::MAX_KEY) bytes.
     TooLong = 4,
 }
 

@@ -12,6 +12,7 @@
 //! batches computes the paper's product without its conversion.
 
 use crate::error::Error;
+use crate::limits::MAX_BUCKETS;
 
 // Without SSE2 this compiler computes in the x87's 80 bits and rounds twice: some keys get other buckets.
 #[cfg(all(target_arch = "x86", not(target_feature = "sse2")))]
@@ -19,9 +20,6 @@ compile_error!(
     "tokenpin needs IEEE 754 binary64 arithmetic, which x86 has only with SSE2: build for an i686 \
      target, or with `-C target-feature=+sse2`"
 );
-
-/// The largest number of buckets, `2^31 - 1`: the paper's `int32_t`.
-pub const MAX_BUCKETS: u32 = i32::MAX as u32;
 
 const TWO_POW_20: f64 = 1_048_576.0;
 const TWO_POW_31: f64 = 2_147_483_648.0;

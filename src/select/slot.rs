@@ -8,15 +8,8 @@ use portable_atomic::AtomicU64;
 
 use crate::enums::named;
 use crate::error::Error;
+use crate::limits::{MAX_BUCKETS, MAX_UNTIL, MAX_WEIGHT};
 use crate::sip::sip24;
-
-use super::jump::MAX_BUCKETS;
-
-/// The largest weight: the token always serves the sessions whose home it is.
-pub const MAX_WEIGHT: u32 = 65_536;
-
-/// The latest `until`, in unix seconds: 45 bits, about a million years.
-pub const MAX_UNTIL: u64 = (1 << 45) - 1;
 
 /// What a slot does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,5 +1,5 @@
 // The number and the name of every enum's value. An accidental change fails to compile, or to run.
-// (Sizes, offsets, constants and signatures are in tests/abi/baseline.txt.)
+// (Sizes, offsets, constants and signatures are in checks/abi/baseline.txt.)
 #include <tokenpin.h>
 
 #include "check.h"

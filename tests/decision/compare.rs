@@ -5,8 +5,8 @@ use tokenpin::{
     MAX_KEY, Outcome, Pending, PinState, Policy, Request, Role, Source, Verdict, cookie,
 };
 
-use crate::model::{self, Contents, Expected, Facts, Part};
 use crate::world::{self, finished, key, keys, name_of};
+use tokenpin_test_support::decision::{self as model, Contents, Expected, Facts, Part};
 
 /// The values of one key header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

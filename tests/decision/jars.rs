@@ -8,9 +8,11 @@ use tokenpin::{
     Source, Verdict,
 };
 
+use tokenpin_test_support::random::Random;
+
 use crate::world::{
-    Client, ID, NOW, NOW_32, Random, config, consumer, course, create, decide, field, forged,
-    gateway, keys, name_of, newer_version, pair, pending, serving, sign, young,
+    Client, ID, NOW, NOW_32, config, consumer, course, create, decide, field, forged, gateway,
+    keys, name_of, newer_version, pair, pending, serving, sign, young,
 };
 
 /// Forgeries, each with an id and a pin of its own.
@@ -94,7 +96,10 @@ fn no_order_of_the_cookies_changes_the_winner() {
         b"theme=dark".to_vec(),
     ]);
     let runs = Runs { cases: 300, failure_persistence: None, ..Runs::default() };
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &Random::new().bytes::<32>());
+    let rng = TestRng::from_seed(
+        RngAlgorithm::ChaCha,
+        &Random::new("no_order_of_the_cookies_changes_the_winner").bytes::<32>(),
+    );
     let orders = Just(pairs).prop_shuffle();
     let result = TestRunner::new_with_rng(runs, rng).run(&orders, |pairs| {
         for fields in both_ways(&pairs) {
@@ -288,7 +293,7 @@ fn at_step(step: usize) -> Affinity<'static> {
 
 /// Sends requests to two replicas in turn.
 fn alternate(client: &mut Client, replicas: [&Affinity<'_>; 2]) -> Vec<Decision> {
-    let mut random = Random::new();
+    let mut random = Random::new("alternate");
     let mut send = |i: usize| {
         let request = Request { entropy: random.bytes(), ..create() };
         client.send(replicas[i % 2], &request, 200)

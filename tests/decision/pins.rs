@@ -8,9 +8,11 @@ use tokenpin::{
     Role, Secret, SlotStatus, Source, VALUE_LEN, Verdict, identity_hash,
 };
 
+use tokenpin_test_support::random::Random;
+
 use crate::world::{
-    Client, DOWN, DRAINING, ID, NOW_32, Random, affinity, config, consumer, course, create, decide,
-    field, finished, gateway, keys, pair, pending, read, serving, sign, slots, young,
+    Client, DOWN, DRAINING, ID, NOW_32, affinity, config, consumer, course, create, decide, field,
+    finished, gateway, keys, pair, pending, read, serving, sign, slots, young,
 };
 
 /// The configuration under which the cookies of `config` are due.
@@ -417,7 +419,9 @@ fn cookies_are_set_on_the_configured_statuses_alone() {
 fn a_decision_of_another_configuration_is_stale_and_pins_nobody_to_the_wrong_account() {
     let config = config();
     let before = gateway(&config, "a b c");
-    let mut random = Random::new();
+    let mut random = Random::new(
+        "a_decision_of_another_configuration_is_stale_and_pins_nobody_to_the_wrong_account",
+    );
     for names in ["b c a", "x y z", "a b d", "a b", "a b c -"] {
         let after = gateway(&config, names);
         let decision = decide(&before, &Request { entropy: random.bytes(), ..create() }, &[]);

@@ -7,12 +7,14 @@ use tokenpin::{
     Affinity, Audience, Config, Cookie, Group, Key, Slot, SlotStatus, State, cookie, identity_hash,
 };
 
+use tokenpin_test_support::random::Random;
+
 use crate::compare::{
     ACCEPT, CONSUMER, Case, Empty, Good, Headers, MAX_IDLE, MAX_LIFE, Mint, Missing, POLICIES,
     RETIRE, Reached, SESSION, SIGN, SKEW, Several, TooLong, UNKNOWN, Untrusted, base, key_of,
 };
-use crate::model::{self, Facts};
-use crate::world::{ENTROPY, ID, NOW, NOW_32, Random, forged, name_of, newer_version};
+use crate::world::{ENTROPY, ID, NOW, NOW_32, forged, name_of, newer_version};
+use tokenpin_test_support::decision::{self as model, Facts};
 
 /// A cookie of a random request: good, or not good in any number of ways.
 #[derive(Clone, Debug)]
@@ -245,7 +247,7 @@ impl AnyCase {
 #[test]
 fn random_requests_decide_as_the_model_does() {
     let runs = Runs { cases: 150_000, failure_persistence: None, ..Runs::default() };
-    let seed = Random::new().bytes::<32>();
+    let seed = Random::new("random_requests_decide_as_the_model_does").bytes::<32>();
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     let reached = std::cell::RefCell::new(Reached::default());
     let mut runner = TestRunner::new_with_rng(runs, rng);

@@ -12,10 +12,13 @@ use tokenpin::{
     Verdict, identity_hash, key_hash,
 };
 
+use tokenpin_test_support::chi_square::Fit;
+use tokenpin_test_support::random::Random;
+
 use crate::world::{
-    Client, DOWN, DRAINING, ENTROPY, NOW, NOW_32, Random, affinity, config, consumer, course,
-    create, decide, field, finished, gateway, keys, newer_version, pair, pending, read, serving,
-    sign, slots, up, young,
+    Client, DOWN, DRAINING, ENTROPY, NOW, NOW_32, affinity, config, consumer, course, create,
+    decide, field, finished, gateway, keys, newer_version, pair, pending, read, serving, sign,
+    slots, up, young,
 };
 
 const NEVER: [Vec<u8>; 0] = [];
@@ -191,10 +194,9 @@ fn stateless_looks_at_neither_keys_nor_cookies() {
 
 /// The chi-square statistic of picks that should spread evenly over five slots.
 fn chi_square(picks: impl Iterator<Item = u32>) -> f64 {
-    let mut counts = [0_i32; 5];
+    let mut counts = [0; 5];
     picks.for_each(|slot| counts[slot as usize] += 1);
-    let expected = f64::from(counts.iter().sum::<i32>()) / 5.0;
-    counts.iter().map(|&count| (f64::from(count) - expected).powi(2) / expected).sum()
+    Fit::of(&counts, &[0.2; 5]).statistic
 }
 
 #[test]
@@ -202,7 +204,7 @@ fn a_constant_id_hint_leaves_stateless_picks_balanced() {
     // With four degrees of freedom, chance exceeds x with exp(-x/2) * (1 + x/2): 4.7e-7.
     const LIMIT: f64 = 35.0;
     let affinity = gateway(&config(), "a b c d e");
-    let mut random = Random::new();
+    let mut random = Random::new("a_constant_id_hint_leaves_stateless_picks_balanced");
     let mut pick = || {
         let entropy = random.bytes();
         let id_hint = Some([3; 16]);
@@ -274,7 +276,7 @@ fn combined_keys_do_not_run_into_each_other() {
 #[test]
 fn an_empty_key_is_absent_and_a_missing_key_is_never_hashed() {
     let affinity = gateway(&config(), "a b c d e f g h");
-    let mut random = Random::new();
+    let mut random = Random::new("an_empty_key_is_absent_and_a_missing_key_is_never_hashed");
     let empty = || KeyInput::new([&b""[..], b""]).trusted(true);
     let mut places = [false; 8];
     for _ in 0..200 {
@@ -356,7 +358,8 @@ fn reject_bad_keys_refuses_before_cookies_are_read() {
 #[test]
 fn a_session_minted_with_one_token_left_up_stays_with_it_after_all_recover() {
     let config = config();
-    let mut random = Random::new();
+    let mut random =
+        Random::new("a_session_minted_with_one_token_left_up_stays_with_it_after_all_recover");
     let mut would_have_moved = 0;
     for _ in 0..20 {
         let affinity = affinity(&config, slots(&[("a", DOWN), ("b", DOWN), ("c", SlotStatus::UP)]));
@@ -431,7 +434,7 @@ fn an_id_hint_makes_parallel_first_requests_agree() {
     let config = config();
     // Two replicas, and fresh entropy for every request.
     let replicas = [gateway(&config, "a b c d e"), gateway(&config, "a b c d e")];
-    let mut random = Random::new();
+    let mut random = Random::new("an_id_hint_makes_parallel_first_requests_agree");
     let mut first = |affinity: &Affinity<'_>, id_hint| {
         let request = Request { id_hint, entropy: random.bytes(), ..create() };
         let decision = decide(affinity, &request, &NEVER);
@@ -485,7 +488,8 @@ fn draining_keeps_sessions_with_a_key_and_turns_anonymous_newcomers_away() {
     let home = decide(&affinity, &alice, &NEVER).slot.unwrap();
     affinity.set_slot(home, DRAINING).unwrap();
     assert_eq!(decide(&affinity, &alice, &NEVER).slot, Some(home));
-    let mut random = Random::new();
+    let mut random =
+        Random::new("draining_keeps_sessions_with_a_key_and_turns_anonymous_newcomers_away");
     for _ in 0..50 {
         let newcomer = Request { entropy: random.bytes(), ..create() };
         assert_eq!(decide(&affinity, &newcomer, &NEVER).slot, Some(1 - home));

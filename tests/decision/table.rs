@@ -9,10 +9,10 @@ use crate::compare::{
     CONSUMER, Case, Empty, Good, Headers, MAX_IDLE, MAX_LIFE, Mint, Missing, POLICIES, RETIRE,
     Reached, SESSION, SIGN, SKEW, Several, TooLong, UNKNOWN, Untrusted, Values, base, key_of,
 };
-use crate::model::{Facts, Found};
 use crate::world::{
     DOWN, DRAINING, ENTROPY, ID, NOW, NOW_32, affinity, forged, name_of, newer_version, slots,
 };
+use tokenpin_test_support::decision::{Facts, Found};
 
 /// What cookie a request brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,9 @@
 use data_encoding::BASE64URL_NOPAD;
 use tokenpin::{Config, Outcome, Policy, Request, Role, Verdict};
 
-use crate::world::{Random, config, consumer, create, decide, finished, gateway, keys, pair, read};
+use tokenpin_test_support::random::Random;
+
+use crate::world::{config, consumer, create, decide, finished, gateway, keys, pair, read};
 
 /// A value of another version with everything else random: nothing is known of it yet.
 fn value_of(version: u8, kind: u8, random: &mut Random) -> [u8; 67] {
@@ -28,7 +30,7 @@ fn a_cookie_of_another_version_is_never_overwritten_and_serves_on() {
         ..config()
     };
     let gateways = [gateway(&config, "a"), gateway(&config, "a b c")];
-    let mut random = Random::new();
+    let mut random = Random::new("a_cookie_of_another_version_is_never_overwritten_and_serves_on");
     for version in (0..16).filter(|version| *version != 1) {
         for kind in 0..4 {
             for _ in 0..16 {

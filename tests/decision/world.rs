@@ -4,7 +4,7 @@ use tokenpin::cookie;
 use tokenpin::{
     Affinity, Answer, Audience, Config, Cookie, CookieKey, CookieName, Decision, Group, Key,
     KeyInput, KeyRing, Kind, Limits, MAX_SET_COOKIE, MAX_WEIGHT, Outcome, PinState, Request, Role,
-    Secret, Slot, SlotStatus, Source, State, Value, Verdict, identity_hash, mix,
+    Secret, Slot, SlotStatus, Source, State, Value, Verdict, identity_hash,
 };
 
 pub const NOW: u64 = 1_800_000_000;
@@ -186,28 +186,5 @@ impl Client {
             self.given += 1;
         }
         decision
-    }
-}
-
-/// Pseudo-random numbers (splitmix64), the same on every run unless `TOKENPIN_TEST_SEED`
-/// says otherwise. Prints the seed, which a failing test shows.
-pub struct Random(u64);
-
-impl Random {
-    pub fn new() -> Self {
-        let seed = std::env::var("TOKENPIN_TEST_SEED").map_or(0x7e57_5eed, |seed| {
-            seed.parse().expect("TOKENPIN_TEST_SEED is a decimal number")
-        });
-        println!("TOKENPIN_TEST_SEED={seed}");
-        Self(seed)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mix(self.0)
-    }
-
-    pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
-        core::array::from_fn(|_| self.next().to_le_bytes()[0])
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use tokenpin_test_support::ROOT;
+
 /// The folders that hold pages.
 const FOLDERS: [&str; 9] = [
     ".",
@@ -16,7 +18,7 @@ const FOLDERS: [&str; 9] = [
 ];
 
 fn pages() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(ROOT);
     let folders = FOLDERS.iter().filter_map(|folder| std::fs::read_dir(root.join(folder)).ok());
     let files = folders.flatten().map(|entry| entry.unwrap().path());
     files.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()

@@ -2,7 +2,7 @@
 
 use tokenpin::Verdict::{Malformed, RefreshDue, Valid};
 
-use super::gateway::{Gateway, genuine};
+use crate::gateway::{Gateway, genuine};
 
 #[test]
 fn every_truncation_is_refused() {

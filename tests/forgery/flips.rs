@@ -2,7 +2,7 @@
 
 use tokenpin::Verdict;
 
-use super::gateway::{Gateway, KINDS, genuine, raw_of, reason, value_of};
+use crate::gateway::{Gateway, KINDS, genuine, raw_of, reason, value_of};
 
 /// Of each of the 400 bits, in requests of every kind.
 #[test]

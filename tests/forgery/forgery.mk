@@ -1,4 +1,6 @@
-# Ten million forged cookies. Included by the Makefile at the top.
+# Ten million forged cookies.
+
+CHECKS += forgery
 
 # How many have to get as far as the comparison of the tag.
 FORGERIES ?= 10000000

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use tokenpin::{Cookie, Decision, Kind, Request, identity_hash};
 
-use super::chi_square::plausible;
-use super::gateway::{Gateway, KEY_IDS, NOW, fields, raw_of, request, sign};
-use super::random::Random;
+use crate::gateway::{Gateway, KEY_IDS, NOW, fields, raw_of, request, sign};
+use tokenpin_test_support::chi_square::plausible;
+use tokenpin_test_support::random::Random;
 
 const COOKIES: u64 = 1000;
 

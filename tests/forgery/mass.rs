@@ -6,8 +6,8 @@
 
 use tokenpin::{Kind, Value, Verdict};
 
-use super::gateway::{ALPHABET, Gateway, KEY_IDS, KINDS, fields, raw_of, sign, value_of};
-use super::random::Random;
+use crate::gateway::{ALPHABET, Gateway, KEY_IDS, KINDS, fields, raw_of, sign, value_of};
+use tokenpin_test_support::random::Random;
 
 /// How many values have to get as far as the comparison of the tag, unless the environment variable
 /// `TOKENPIN_FORGERIES` says otherwise.

@@ -10,7 +10,7 @@ use siphasher::sip::SipHasher24;
 use siphasher::sip128::{Hasher128 as _, SipHasher24 as WideHasher};
 use tokenpin::Verdict;
 
-use super::gateway::{Gateway, KEY_IDS, KINDS, fields, raw_of, secret_of, sign, value_of};
+use crate::gateway::{Gateway, KEY_IDS, KINDS, fields, raw_of, secret_of, sign, value_of};
 
 /// A genuine value with its tag changed by `error`, and the same pin behind it.
 fn near_miss(key_id: u8, value: &[u8], error: u128) -> [u8; 67] {

@@ -5,8 +5,8 @@ use tokenpin::{
     Affinity, Config, CookieKey, Group, KeyInput, Request, Role, Secret, Slot, SlotStatus, Strategy,
 };
 
-use super::chi_square::Fit;
-use super::random::Random;
+use tokenpin_test_support::chi_square::Fit;
+use tokenpin_test_support::random::Random;
 
 const SLOTS: usize = 10;
 /// Aimed at each slot.

@@ -2,7 +2,7 @@
 
 use tokenpin::{Cookie, Kind, Value, identity_hash};
 
-use super::gateway::{Gateway, KEY_IDS, KINDS, fields, raw_of, sign, value_of};
+use crate::gateway::{Gateway, KEY_IDS, KINDS, fields, raw_of, sign, value_of};
 
 /// Genuine cookies that differ from the first in one field, or in several, or in all.
 fn pool() -> Vec<Value> {

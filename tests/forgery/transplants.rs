@@ -5,7 +5,7 @@ use tokenpin::{
     cookie,
 };
 
-use super::gateway::{
+use crate::gateway::{
     Gateway, KEY_IDS, KINDS, NAME, SCOPE, fields, genuine, key_of, raw_of, request,
     ring_signing_with, sign, sign_as, value_of,
 };

@@ -3,7 +3,7 @@
 use tokenpin::{Affinity, Config, CookieKey, Group, Role, Rule, Secret, Slot, SlotStatus};
 use tokenpin::{DEFAULT_RULES, classify};
 
-use super::model::slow;
+use tokenpin_test_support::classification::slow;
 
 const METHODS: [&[u8]; 9] =
     [b"POST", b"GET", b"HEAD", b"DELETE", b"PUT", b"PATCH", b"OPTIONS", b"CONNECT", b"TRACE"];

@@ -3,7 +3,7 @@
 
 use tokenpin::{
     Affinity, Attributes, Config, ConfigError, CookieKey, CookieName, Error, Field, Group,
-    MAX_BUCKETS, MAX_MAX_AGE, MAX_NAME, MAX_SCOPE, MAX_WEIGHT, Role, Rule, Secret, Slot,
+    MAX_BUCKETS, MAX_COOKIE_NAME, MAX_MAX_AGE, MAX_SCOPE, MAX_WEIGHT, Role, Rule, Secret, Slot,
     SlotStatus, State,
 };
 
@@ -45,7 +45,7 @@ fn a_bad_configuration_is_refused_at_its_field() {
     });
     refused(Error::KeyCount, Field::CookieKeys, 0, |it| it.cookie_keys = &[]);
     refused(Error::ScopeLength, Field::Scope, 0, |it| it.scope = &[b's'; MAX_SCOPE + 1]);
-    for name in [&b""[..], b"a b", &[b'n'; MAX_NAME + 1]] {
+    for name in [&b""[..], b"a b", &[b'n'; MAX_COOKIE_NAME + 1]] {
         refused(Error::CookieName, Field::CookieName, 0, |it| it.cookie_name = Some(name));
     }
     refused(Error::Attribute, Field::Path, 0, |it| {
@@ -64,7 +64,7 @@ fn a_bad_configuration_is_refused_at_its_field() {
 fn the_limits_of_a_configuration_belong_to_it() {
     assert_eq!(built(|_| ()), Ok(()));
     assert_eq!(built(|it| it.scope = &[b's'; MAX_SCOPE]), Ok(()));
-    assert_eq!(built(|it| it.cookie_name = Some(&[b'n'; MAX_NAME])), Ok(()));
+    assert_eq!(built(|it| it.cookie_name = Some(&[b'n'; MAX_COOKIE_NAME])), Ok(()));
     for max_age in [0, MAX_MAX_AGE] {
         assert_eq!(built(|it| it.max_age = Some(max_age)), Ok(()));
     }

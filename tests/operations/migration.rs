@@ -6,7 +6,7 @@ use std::ops::Range;
 use tokenpin::{Strategy, mix};
 
 use crate::gateway::{Client, DAY, Gateway, NOW, Token, share};
-use crate::page;
+use tokenpin_test_support::page;
 
 /// Of each sort.
 const CLIENTS: u32 = 10_000;

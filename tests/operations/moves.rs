@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use tokenpin::{MAX_WEIGHT, Role, SlotStatus, State, Strategy};
 
 use crate::gateway::{Client, Gateway, NOW, Token, share};
-use crate::page;
+use tokenpin_test_support::page;
 
 /// Of each sort.
 const CLIENTS: u32 = 50_000;

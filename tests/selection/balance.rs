@@ -3,9 +3,11 @@
 
 use tokenpin::{Filter, Key, MAX_WEIGHT, Secret, State, Strategy, key_hash};
 
-use super::chi_square::{Fit, keys_needed, needed_noncentrality, noncentrality, plausible};
-use super::fleet::{Fleet, STRATEGIES, Token, WEIGHTED, below, serve};
-use super::random::Random;
+use crate::fleet::{Fleet, STRATEGIES, Token, WEIGHTED, below, serve};
+use tokenpin_test_support::chi_square::{
+    Fit, keys_needed, needed_noncentrality, noncentrality, plausible,
+};
+use tokenpin_test_support::random::Random;
 
 /// Of a lighter weight, 2 % is too far from a whole number.
 const HEAVY: u32 = 1000;

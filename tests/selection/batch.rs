@@ -2,7 +2,7 @@
 
 use tokenpin::{Filter, Slot, SlotStatus, State, Strategy, mix, select, select_batch};
 
-use super::random::Random;
+use tokenpin_test_support::random::Random;
 
 #[test]
 fn a_batch_selects_like_one_by_one() {

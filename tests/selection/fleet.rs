@@ -4,8 +4,8 @@ use tokenpin::{
     Filter, Key, MAX_WEIGHT, Slot, SlotStatus, State, Strategy, select, select_higress,
 };
 
-use super::model;
-use super::random::Random;
+use crate::model;
+use tokenpin_test_support::random::Random;
 
 pub const STRATEGIES: [Strategy; 3] =
     [Strategy::Jump, Strategy::Rendezvous, Strategy::HigressFnv1aModulo];

@@ -2,7 +2,7 @@
 
 use tokenpin::{Filter, Key, MAX_WEIGHT, State, Strategy, mix, select, select_higress};
 
-use super::fleet::Fleet;
+use crate::fleet::Fleet;
 
 const UUID: &str = "550e8400-e29b-41d4-a716-446655440000";
 const ID: [u8; 16] = 0x550e_8400_e29b_41d4_a716_4466_5544_0000_u128.to_be_bytes();

@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 use siphasher::sip::{SipHasher13, SipHasher24};
 use tokenpin::{Filter, Key, State, Strategy};
 
-use super::fleet::{Fleet, Token};
-use super::paper;
+use crate::fleet::{Fleet, Token};
+use tokenpin_test_support::paper;
 
 /// The slot that serves.
 pub fn serve(

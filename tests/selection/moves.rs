@@ -2,8 +2,8 @@
 
 use tokenpin::{MAX_WEIGHT, SlotStatus, State, Strategy};
 
-use super::fleet::{Fleet, STRATEGIES, Token, WEIGHTED, below, keys};
-use super::random::Random;
+use crate::fleet::{Fleet, STRATEGIES, Token, WEIGHTED, below, keys};
+use tokenpin_test_support::random::Random;
 
 const FLEETS: u32 = 60;
 const KEYS: usize = 3000;

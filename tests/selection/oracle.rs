@@ -7,9 +7,9 @@ use proptest::sample::select as one_of;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tokenpin::{Filter, Key, MAX_WEIGHT, Secret, Slot, SlotStatus, State};
 
-use super::fleet::{Fleet, STRATEGIES, Token, below, fnv1a_of, keys, serve};
-use super::model;
-use super::random::Random;
+use crate::fleet::{Fleet, STRATEGIES, Token, below, fnv1a_of, keys, serve};
+use crate::model;
+use tokenpin_test_support::random::Random;
 
 const STATES: [State; 4] = [State::Up, State::Draining, State::Down, State::Vacant];
 

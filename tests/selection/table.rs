@@ -2,9 +2,9 @@
 
 use tokenpin::{MAX_WEIGHT, State, Strategy};
 
-use super::chi_square::plausible;
-use super::fleet::{Fleet, keys};
-use super::random::Random;
+use crate::fleet::{Fleet, keys};
+use tokenpin_test_support::chi_square::plausible;
+use tokenpin_test_support::random::Random;
 
 const KEYS: usize = 1_000_000;
 const FULL: u32 = MAX_WEIGHT;

@@ -330,7 +330,8 @@ class Library:
         verdict, fields = c_uint8(), Cookie()
         self.call("cookie_decode", byref(made_ring), *text(name), *text(scope), as_key(key),
                   byref(as_limits(limits)), now, *text(value), byref(verdict), byref(fields))
-        if verdict.value < twin.OTHER_KEY:
+        if verdict.value in (twin.ABSENT, twin.MALFORMED, twin.UNKNOWN_VERSION, twin.UNKNOWN_KEY,
+                             twin.BAD_TAG):
             return verdict.value, None
         return verdict.value, (fields.kind, fields.issued_at, fields.refreshed_at,
                                bytes(fields.id), fields.pin)

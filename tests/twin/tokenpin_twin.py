@@ -410,6 +410,10 @@ def signing_key(ring):
 (ABSENT, MALFORMED, UNKNOWN_VERSION, UNKNOWN_KEY, BAD_TAG, OTHER_KEY, NOT_YET_VALID,
  EXPIRED_LIFE, EXPIRED_IDLE, VALID, REFRESH_DUE) = range(11)
 
+# In the order of the checks, whatever the numbers are.
+CHECKS = [ABSENT, MALFORMED, UNKNOWN_VERSION, UNKNOWN_KEY, BAD_TAG, OTHER_KEY, NOT_YET_VALID,
+          EXPIRED_LIFE, EXPIRED_IDLE, REFRESH_DUE, VALID]
+
 MAX_MAX_AGE = 34560000
 
 
@@ -538,7 +542,7 @@ def read_request(carried, fields, ring, name, scope, key, now, limits):
     unknown_version = any(verdict == UNKNOWN_VERSION for verdict, _ in results)
     usable = [result for result in results if result[0] in (VALID, REFRESH_DUE)]
     if not usable:
-        verdict = max((verdict for verdict, _ in results), default=ABSENT)
+        verdict = max((verdict for verdict, _ in results), key=CHECKS.index, default=ABSENT)
         return Reading(verdict, None, False, unknown_version)
     # min() keeps the first of equals.
     verdict, cookie = min(usable, key=lambda result: (result[1].issued_at, -result[1].refreshed_at))

@@ -1,4 +1,7 @@
-# The Envoy filter end to end, and the demo. Included by the Makefile at the top, whose variables it uses.
+# The Envoy filter end to end, and the demo.
+
+TESTS += e2e-smoke demo-smoke
+CHECKS += e2e demo
 
 # -B: no compiled files among the sources. One test alone: the same with `-k NAME`. What every Envoy of a run
 # read and wrote is left in build/e2e, a folder for each test.

@@ -1,4 +1,6 @@
-# Faults in real Envoys. Included by the Makefile at the top, whose variables it uses.
+# Faults in real Envoys.
+
+CHECKS += soak
 
 # SEED= repeats a schedule.
 SOAK_SECONDS ?= 600

@@ -1,5 +1,7 @@
-# The Envoy filter against a stand-in for Envoy, with sanitizers. Included by the Makefile at the
-# top, whose variables it uses.
+# The Envoy filter against a stand-in for Envoy, with sanitizers.
+
+TESTS += envoy-unit
+CHECKS += envoy-unit-tsan
 
 UNIT := gateways/envoy/tests/unit
 UNIT_OUT := $(BUILD)/envoy/unit
@@ -40,9 +42,9 @@ UNIT_TSAN_PROGRAMS := $(addprefix $(UNIT_OUT)/tsan/,threads life)
 .PHONY: envoy-unit
 envoy-unit: ## the Envoy filter against a stand-in for Envoy, with AddressSanitizer
 	@$(MAKE) --no-print-directory -j2 $(UNIT_ASAN_PROGRAMS)
-	tests/capi/run.sh $(UNIT_ASAN_PROGRAMS)
+	tests/support/run.sh $(UNIT_ASAN_PROGRAMS)
 
 .PHONY: envoy-unit-tsan
-envoy-unit-tsan: ## its threads, with ThreadSanitizer
+envoy-unit-tsan: ## the Envoy filter's threads, with ThreadSanitizer
 	@$(MAKE) --no-print-directory -j2 $(UNIT_TSAN_PROGRAMS)
-	tests/capi/run.sh $(UNIT_TSAN_PROGRAMS)
+	tests/support/run.sh $(UNIT_TSAN_PROGRAMS)

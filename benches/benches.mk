@@ -1,0 +1,38 @@
+# What it costs.
+
+CHECKS += bench-check
+
+BENCH := $(BUILD)/bench
+BENCH_CARGO := --locked --manifest-path benches/Cargo.toml --target-dir $(BENCH)/target
+# Not empty: about a minute, and the checked-in figures stay as they are.
+QUICK ?=
+BENCH_REPORT := $(if $(QUICK),--charts $(BENCH)/charts,--charts docs --document docs/performance.md)
+
+.PHONY: bench
+bench: ## speed beside peers: tables and charts, also into docs/; QUICK=1 for a minute
+	$(CARGO) build --quiet --release $(BENCH_CARGO)
+	benches/run.sh $(BENCH) $(if $(QUICK),1,5) $(if $(QUICK),0.05,0.15)
+	$(PYTHON) -B benches/report.py --criterion $(BENCH)/criterion --rounds $(if $(QUICK),1,5) $(BENCH_REPORT)
+
+.PHONY: bench-check
+bench-check: ## the benchmarks compile, and run once
+	$(CARGO) clippy --quiet --release $(BENCH_CARGO) -- -D warnings
+	$(CARGO) run --quiet --release $(BENCH_CARGO) -- --test > $(BENCH)/check.log
+
+BENCH_CALLBACKS := $(BUILD)/envoy/libcallbacks.so
+$(BENCH_CALLBACKS): benches/callbacks.cc gateways/envoy/unused_hooks.cc gateways/envoy/header_map.h gateways/envoy/envoy_abi.h
+	@mkdir -p $(@D)
+	$(CXX) $(ENVOY_CXXFLAGS) -Igateways/envoy $(filter %.cc,$^) -o $@ $(ENVOY_LDFLAGS)
+
+.PHONY: bench-envoy
+bench-envoy: envoy-filter envoy-venv $(BENCH_CALLBACKS) ## the filter's price in a real Envoy; QUICK=1 for a few minutes
+	checks/need.sh wrk wrk 'it makes the requests'
+	$(VENV)/bin/python -B benches/gateways.py --modules $(dir $(ENVOY_FILTER)) --folder $(BENCH)/envoy $(BENCH_REPORT) \
+	  $(if $(QUICK),--runs 3)
+
+.PHONY: bench-size
+bench-size: lib envoy-filter ## bytes of the libraries and of an affinity, also into docs/
+	@mkdir -p $(BENCH)
+	$(CC) -std=c11 -O2 -Wall -Wextra -Wpedantic -Werror -Iinclude benches/footprint.c $(STATIC) -o $(BENCH)/footprint
+	$(CXX) -o $(BENCH)/filter.so $(ENVOY_OBJECTS) $(STATIC) $(ENVOY_LDFLAGS) -Wl,-Map,$(BENCH)/filter.map
+	$(PYTHON) -B benches/size.py --shared $(SHARED) --build $(BENCH) --document docs/performance.md

@@ -1,0 +1,45 @@
+# That no secret decides what the library does, or how long it takes.
+
+TESTS += constant-time
+# make test installs: Debian's valgrind, for constant-time
+
+CONSTANT_TIME := $(BUILD)/constant_time
+# A build with a comparison that stops at the first wrong byte: what all of this must notice.
+STOPS_EARLY := $(CONSTANT_TIME)/stops_early
+
+$(STOPS_EARLY)/lib/libtokenpin.so: $(SOURCES)
+	@TOKENPIN_PLANTED_DEFECT=1 $(MAKE) --no-print-directory lib BUILD=$(STOPS_EARLY) RUSTC_FLAGS='--cfg tokenpin_planted_compare'
+	touch $@
+
+# $(1) is the folder, $(2) the library.
+define constant_time_programs
+$(1)/%: checks/constant_time/%.c include/tokenpin.h $(CAPI)/check.h $(CAPI)/numbers.h $(CAPI)/world.h $(2)
+	@mkdir -p $(1)
+	checks/need.sh $(firstword $(VALGRIND)) valgrind 'memcheck follows the secrets'
+	$(CC) -std=c11 -O1 -g -Wall -Wextra -Wpedantic -Werror -Iinclude -I$(CAPI) $$< $(2) -lm -o $$@ \
+	  -Wl,-rpath,$(abspath $(dir $(2))) -Wl,-z,now
+endef
+$(eval $(call constant_time_programs,$(CONSTANT_TIME),$(SHARED)))
+$(eval $(call constant_time_programs,$(STOPS_EARLY),$(STOPS_EARLY)/lib/libtokenpin.so))
+
+# $(1) is a program of secrets.c.
+memcheck = $(VALGRIND) --quiet --log-file=$(1).txt $(1)
+
+.PHONY: constant-time
+constant-time: $(CONSTANT_TIME)/secrets $(STOPS_EARLY)/secrets ## no secret decides a branch or an address, by memcheck
+	$(PYTHON) -B checks/constant_time/calls.py $(SHARED)
+	$(PYTHON) -B checks/constant_time/calls.py $(SHARED) tokenpin_cookie_next | grep 'calls \(bcmp\|memcmp\)'
+	$(call memcheck,$(CONSTANT_TIME)/secrets)
+	$(call memcheck,$(STOPS_EARLY)/secrets) | grep 'a secret decided 16 times'
+
+# In seconds, for each of the two builds.
+DUDECT_SECONDS ?= 60
+
+$(CONSTANT_TIME)/values.txt: checks/constant_time/near_misses.py tests/twin/tokenpin_twin.py
+	@mkdir -p $(CONSTANT_TIME)
+	$(PYTHON) -B $< > $@
+
+.PHONY: dudect
+dudect: $(CONSTANT_TIME)/dudect $(STOPS_EARLY)/dudect $(CONSTANT_TIME)/values.txt ## whether the time to refuse a cookie tells where its tag is wrong
+	$(CONSTANT_TIME)/dudect $(CONSTANT_TIME)/values.txt $(DUDECT_SECONDS)
+	$(STOPS_EARLY)/dudect $(CONSTANT_TIME)/values.txt $(DUDECT_SECONDS); [ $$? -eq 1 ]

@@ -1,0 +1,33 @@
+"""Prints cookie values whose tags are wrong in one byte only, as nobody without the keys can make them.
+
+A tag that is changed in a valid cookie unmasks another pin, for which another tag is expected: all of
+its bytes are wrong then, and a comparison that stops early always stops at once. So here the pin is
+masked anew with the changed tag. The key ring, name and scope are those of dudect.c.
+"""
+
+import random
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "twin"))
+import tokenpin_twin as twin
+
+SECRET = b"a cookie secret!"
+NAME = b"__Host-tokenpin"
+VALUES = 3000
+SEED = 20261125
+
+
+def main():
+    rng = random.Random(SEED)
+    for _ in range(VALUES):
+        head = bytes([0x10, 1]) + twin.u32be(1800000000) * 2 + rng.randbytes(16)
+        pin = rng.getrandbits(64)
+        tag = twin.cookie_tag(SECRET, NAME, b"", head, pin, None)
+        error = rng.randrange(1, 256)
+        for wrong in (bytes([tag[0] ^ error]) + tag[1:], tag[:-1] + bytes([tag[-1] ^ error]), rng.randbytes(16)):
+            masked = twin.xor(twin.u64le(pin), twin.pin_mask(SECRET, wrong))
+            print(twin.base64url(head + masked + wrong).decode())
+
+
+main()

@@ -1,0 +1,24 @@
+# Formatters and linters.
+
+FIRST += lint
+# make test installs: formatters and linters, by pip into build/tools
+
+TOOLS := $(BUILD)/tools/installed
+.PHONY: tools
+tools: $(TOOLS)
+$(TOOLS): checks/lint/requirements.txt
+	@echo 'installing $< into $(@D) (once)'
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+.PHONY: lint
+lint: tools ## formatting and lints, warnings denied
+	@set -e; for package in $$(git ls-files '*Cargo.toml'); do $(CARGO) fmt --check --manifest-path $$package; done
+	$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --quiet --locked --all-targets --features capi -- -D warnings
+	$(FUZZ_CARGO) clippy $(FUZZ_WHERE) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --no-deps --features capi
+	$(BUILD)/tools/bin/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cc' '*.cpp' '*.h' '*.hpp' ':!include/tokenpin.h')
+	$(BUILD)/tools/bin/ruff check --quiet $$(git ls-files '*.py')
+	$(BUILD)/tools/bin/shellcheck $$(git ls-files '*.sh' .ci/run)

@@ -1,0 +1,98 @@
+# What tools that watch memory and threads say. Each target also plants defects, which its tool must report.
+
+CHECKS += capi-valgrind rust-asan threads
+LAST += miri
+# make check installs: Rust's nightly toolchain, for Miri, sanitizers, coverage and the least versions
+
+MEMORY := checks/memory
+MEMORY_OUT := $(BUILD)/memory
+PLANTED := $(MEMORY)/planted.sh
+
+# Miri. Stacked borrows for everything, tree borrows and many schedules where there are pointers and threads.
+# The symbolic alignment check takes memchr for wrong, which aligns its own pointers: only what does without it.
+# Of the published vectors the rows alone: the random pairs take too long, and touch no memory.
+MIRI_FLAGS := -Zmiri-disable-isolation -Zmiri-strict-provenance
+MIRI = MIRIFLAGS='$(MIRI_FLAGS) $(1)' $(CARGO) +$(NIGHTLY) miri test --quiet $(MACHINE) --target-dir $(MEMORY_OUT)/miri
+
+.PHONY: miri
+miri: ## the core and the C ABI under Miri
+	checks/nightly.sh $(NIGHTLY) miri rust-src
+	$(call MIRI) --test c_abi --test threads
+	$(call MIRI,-Zmiri-symbolic-alignment-check) --test c_abi -- numbers jump slots rings classification configurations
+	$(call MIRI,-Zmiri-tree-borrows) --test c_abi --test threads
+	$(call MIRI,-Zmiri-many-seeds=0..8) --test threads
+	$(call MIRI) --test vectors
+	$(call MIRI) --test published every_row
+	$(call miri_planted,write_out_of_bounds,memory access failed|out-of-bounds)
+	$(call miri_planted,use_after_free,has been freed|dangling)
+	$(call miri_planted,uninitialised_read,uninitialized)
+	$(call miri_planted,data_race,Data race detected,-Zmiri-disable-stacked-borrows)
+
+# The third parameter: two threads that write break stacked borrows as well, and whichever is seen first is told.
+miri_planted = $(PLANTED) 'Undefined Behavior.*($(2))' env $(call MIRI,$(3)) --test planted -- --ignored $(1)
+
+# The C and C++ programs, the library as it is shipped. What is allocated must be freed, but for the stacks of
+# threads that the libc keeps (to memcheck, possibly lost).
+MEMCHECK := $(VALGRIND) --quiet --fair-sched=yes --error-exitcode=9 --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect
+$(CAPI_OUT)/memcheck/planted.o: $(MEMORY)/planted.c $(CAPI_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(CAPI_CFLAGS) -c $< -o $@
+MEMCHECK_PROGRAMS := $(CAPI_SANITIZED) planted
+$(addprefix $(MEMORY_OUT)/memcheck/,$(MEMCHECK_PROGRAMS)): $(MEMORY_OUT)/memcheck/%: $(CAPI_OUT)/memcheck/%.o $(STATIC)
+	@mkdir -p $(@D)
+	$(CC) $^ -o $@
+
+.PHONY: capi-valgrind
+capi-valgrind: lib $(addprefix $(MEMORY_OUT)/memcheck/,$(MEMCHECK_PROGRAMS)) $(call hpp_programs,$(HPP_OUT)/gcc-c++17-default) ## the C and C++ programs under valgrind
+	checks/need.sh $(firstword $(VALGRIND)) valgrind 'memcheck watches the C programs'
+	tests/support/run.sh $(foreach program,$(CAPI_SANITIZED), \
+	    '$(strip $(MEMCHECK) $(MEMORY_OUT)/memcheck/$(program) $(CAPI_ARGS_$(program)))') \
+	  $(foreach run,$(call hpp_programs,$(HPP_OUT)/gcc-c++17-default),'$(MEMCHECK) $(run)')
+	$(PLANTED) 'Invalid write of size' $(MEMCHECK) $(MEMORY_OUT)/memcheck/planted write_out_of_bounds
+	$(PLANTED) 'Invalid read of size' $(MEMCHECK) $(MEMORY_OUT)/memcheck/planted use_after_free
+	$(PLANTED) 'uninitialised value' $(MEMCHECK) $(MEMORY_OUT)/memcheck/planted uninitialised_read
+	$(PLANTED) 'definitely lost' $(MEMCHECK) $(MEMORY_OUT)/memcheck/planted leak
+
+# The C programs with the library itself instrumented: core and all dependencies built anew.
+RUST_ASAN := $(MEMORY_OUT)/asan/$(HOST)/release/libtokenpin.a
+RUST_ASAN_PROGRAMS := $(CAPI_SANITIZED) planted
+$(RUST_ASAN): $(SOURCES)
+	CARGO_PROFILE_RELEASE_DEBUG=1 RUSTFLAGS='-Zsanitizer=address -Crelocation-model=pic --cfg tokenpin_artefact' \
+	  $(CARGO) +$(NIGHTLY) rustc --quiet --locked --release --lib --features capi --crate-type staticlib \
+	  -Zbuild-std=core --target $(HOST) --target-dir $(MEMORY_OUT)/asan
+$(CAPI_OUT)/sanitize/planted.o: $(MEMORY)/planted.c $(CAPI_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(CAPI_CFLAGS) $(CAPI_SANITIZE) -c $< -o $@
+$(addprefix $(MEMORY_OUT)/rust-asan/,$(RUST_ASAN_PROGRAMS)): $(MEMORY_OUT)/rust-asan/%: \
+    $(CAPI_OUT)/sanitize/%.o $(MEMORY)/panic.c $(RUST_ASAN)
+	@mkdir -p $(@D)
+	$(CC) $(CAPI_SANITIZE) $^ -o $@
+# tokenpin.hpp's, in its sanitized variant.
+$(addprefix $(MEMORY_OUT)/rust-asan/,hpp): $(addprefix $(HPP_OUT)/sanitize/,hpp.o other.o header.o) \
+    $(MEMORY_OUT)/panic.o $(RUST_ASAN)
+	@mkdir -p $(@D)
+	$(HPP_GCC) $(CAPI_SANITIZE) -pthread $^ -o $@
+$(MEMORY_OUT)/panic.o: $(MEMORY)/panic.c
+	@mkdir -p $(@D)
+	$(CC) $(CAPI_CFLAGS) -c $< -o $@
+
+.PHONY: rust-asan
+rust-asan: ## the C and C++ programs, with AddressSanitizer in the library too
+	checks/nightly.sh $(NIGHTLY) rust-src
+	@$(MAKE) --no-print-directory $(addprefix $(MEMORY_OUT)/rust-asan/,$(RUST_ASAN_PROGRAMS) hpp)
+	tests/support/run.sh $(foreach program,$(CAPI_SANITIZED), \
+	    '$(strip $(MEMORY_OUT)/rust-asan/$(program) $(CAPI_ARGS_$(program)))') $(MEMORY_OUT)/rust-asan/hpp
+	$(PLANTED) 'heap-buffer-overflow' $(MEMORY_OUT)/rust-asan/planted write_out_of_bounds
+	$(PLANTED) 'heap-use-after-free' $(MEMORY_OUT)/rust-asan/planted use_after_free
+	$(PLANTED) 'detected memory leaks' $(MEMORY_OUT)/rust-asan/planted leak
+
+# ThreadSanitizer, over std too: else it would not see what std synchronises.
+TSAN = RUSTFLAGS=-Zsanitizer=thread TSAN_OPTIONS=halt_on_error=1 $(CARGO) +$(NIGHTLY) test --quiet $(MACHINE) \
+  -Zbuild-std --target $(HOST) --target-dir $(MEMORY_OUT)/tsan
+
+.PHONY: threads
+threads: ## states that change while others decide: ThreadSanitizer, and every interleaving of a model
+	checks/nightly.sh $(NIGHTLY) rust-src
+	$(TSAN) --test threads --test c_abi
+	$(PLANTED) 'data race' env $(TSAN) --test planted -- --ignored data_race
+	$(CARGO) test --quiet --locked --release --manifest-path $(MEMORY)/loom/Cargo.toml --target-dir $(MEMORY_OUT)/loom

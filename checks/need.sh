@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Makes sure of a command, or of a file, that a target needs. Where it is missing and this is root, its Debian
+# package is installed, after saying so.
+set -euo pipefail
+
+usage='usage: need.sh COMMAND|/FILE DEBIAN_PACKAGE REASON'
+what=${1:?$usage} package=${2:?$usage} reason=${3:?$usage}
+have() { if [[ $what == /* ]]; then [ -e "$what" ]; else command -v "$what" > /dev/null; fi; }
+fail() {
+  echo "need.sh: $1; by hand: apt-get install $package, or another package with $what" >&2
+  exit 1
+}
+
+if have; then exit 0; fi
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get > /dev/null; then
+  fail "$what is missing ($reason), and there is no apt-get, or no right to use it"
+fi
+echo "installing Debian's $package: $what is missing ($reason); by hand: apt-get install $package"
+install() { DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends "$package" > /dev/null; }
+# The lists of packages may be missing, or too old for what is on the mirror.
+install || { apt-get update -qq && install; } || fail "apt-get cannot install $package"
+have || fail "$package is installed, and $what is still missing"

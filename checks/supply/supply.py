@@ -1,0 +1,210 @@
+"""The supply chain: what the library and its tests are built from.
+
+Runtime crates are those of the table in docs/trust.md, and nothing else; each licence is one that the
+list below allows; every version is locked. Advisories are not looked up: that needs a database which
+is fetched from elsewhere.
+"""
+
+import argparse
+import copy
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tomllib
+
+PAGE = pathlib.Path("docs/trust.md")
+# What MIT OR Apache-2.0 may be shipped with.
+RUNTIME_LICENCES = {"MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Unicode-3.0", "Unlicense"}
+# Of tools that run in tests and benchmarks, and are shipped to nobody.
+TEST_LICENCES = RUNTIME_LICENCES | {"MPL-2.0", "NCSA", "Zlib", "Apache-2.0 WITH LLVM-exception"}
+# Go says no licence by a name: a sentence that only this licence has.
+GO_LICENCES = {
+    "MIT": "Permission is hereby granted, free of charge",
+    "Apache-2.0": "Apache License",
+    "BSD": "Redistribution and use in source and binary forms",
+}
+
+
+def run(*command, cwd="."):
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+    if done.returncode != 0:
+        sys.exit(f"supply.py: {' '.join(command)}:\n{done.stderr}")
+    return done.stdout
+
+
+def allowed(expression, licences):
+    """Whether an SPDX expression can be met with these licences."""
+    words = re.findall(r"\(|\)|[^\s()]+(?: WITH [^\s()]+)?", expression.replace("/", " OR "))
+
+    def term():
+        word = words.pop(0)
+        if word != "(":
+            return word in licences
+        inner = either()
+        words.pop(0)
+        return inner
+
+    def joined(word, part, combine):
+        result = part()
+        while words[:1] == [word]:
+            words.pop(0)
+            result = combine([part(), result])
+        return result
+
+    def either():
+        return joined("OR", lambda: joined("AND", term, all), any)
+
+    return either()
+
+
+def runtime(metadata):
+    """The crates that the library is built with, on any target, with any feature: name -> what runs when building."""
+    packages = {package["id"]: package for package in metadata["packages"]}
+    nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
+    root = metadata["resolve"]["root"]
+    found, todo = {}, [root]
+    while todo:
+        for dependency in nodes[todo.pop()]["deps"]:
+            kinds = {kind["kind"] for kind in dependency["dep_kinds"]}
+            package = packages[dependency["pkg"]]
+            if kinds & {None, "build"} and package["name"] not in found:
+                targets = {kind for target in package["targets"] for kind in target["kind"]}
+                runs = {"custom-build": "build script", "proc-macro": "proc macro"}
+                found[package["name"]] = ", ".join(runs[kind] for kind in sorted(runs) if kind in targets)
+                todo.append(dependency["pkg"])
+    return found
+
+
+def listed(page):
+    """The table of docs/trust.md: crate -> what of it runs when the library is built."""
+    rows = re.search(r"<!-- runtime crates -->\n(.*?)<!-- end -->", page, re.S).group(1)
+    return {name: runs.strip(" –") for name, runs in re.findall(r"^\| `([^`]+)` \|([^|]*)\|", rows, re.M)}
+
+
+def crate_problems(metadata, page):
+    found, wanted = runtime(metadata), listed(page)
+    for name in sorted(found.keys() | wanted.keys()):
+        if name not in wanted:
+            yield f"{name} is built into the library, and not in the table of {PAGE}"
+        elif name not in found:
+            yield f"{name} is in the table of {PAGE}, and not built into the library"
+        elif found[name] != wanted[name]:
+            yield f"{name} runs when building: {found[name] or 'nothing'}; the table of {PAGE} says {wanted[name] or 'nothing'}"
+
+
+def licence_problems(metadata, shipped):
+    for package in metadata["packages"]:
+        if package["source"] is None:
+            continue  # our own
+        licences = RUNTIME_LICENCES if package["name"] in shipped else TEST_LICENCES
+        if not package["license"] or not allowed(package["license"], licences):
+            yield f"{package['name']} {package['version']} is under {package['license']}"
+
+
+def lock_problems(lock):
+    for package in lock["package"]:
+        if "source" in package and not (package["source"].startswith("registry+") and package.get("checksum")):
+            yield f"{package['name']} has no checksum, or comes from {package['source']}"
+
+
+def requirement_problems(text):
+    for line in text.splitlines():
+        if (
+            line.strip()
+            and not line.startswith("#")
+            and not re.match(r"^[\w.-]+==[\w.]+( --hash=sha256:[0-9a-f]{64})*$", line)
+        ):
+            yield f"not pinned: {line}"
+
+
+def minimal_problems(manifest, lock):
+    """Whether a lock holds the least versions that a manifest allows."""
+    versions = {}
+    for package in lock["package"]:
+        versions.setdefault(package["name"], []).append(package["version"])
+    tables = [manifest["dependencies"], *(target["dependencies"] for target in manifest["target"].values())]
+    for name, wanted in ((name, each["version"]) for table in tables for name, each in table.items()):
+        # A least version may have been withdrawn; then the next patch is the least.
+        if not any(version.startswith(wanted + ".") and int(version.split(".")[2]) <= 1 for version in versions[name]):
+            yield f"{name} is locked at {versions[name]}, where {wanted} is allowed"
+
+
+def go_problems():
+    for module in sorted(path for path in run("git", "ls-files", "*go.mod").split()):
+        folder = pathlib.Path(module).parent
+        # Without the last word it leaves out what no module names but a dependency.
+        run("go", "mod", "download", "all", cwd=folder)
+        text, decoder = run("go", "list", "-m", "-json", "all", cwd=folder).strip(), json.JSONDecoder()
+        while text:
+            each, end = decoder.raw_decode(text)
+            text = text[end:].strip()
+            if each.get("Main") or each.get("Replace", {}).get("Path", "").startswith("."):
+                continue
+            files = [file for file in pathlib.Path(each["Dir"]).iterdir() if file.name.upper().startswith("LICEN")]
+            words = " ".join(" ".join(file.read_text().split()) for file in files)
+            if not any(sentence in words for sentence in GO_LICENCES.values()):
+                yield f"{each['Path']} is under no licence that is known here"
+
+
+def planted(metadata, lock, page):
+    """Defects that must be noticed: (what, whether it was)."""
+    foreign = copy.deepcopy(metadata)
+    package = next(package for package in foreign["packages"] if package["name"] == "memchr")
+    package["license"] = "GPL-3.0-only"
+    yield "a licence", any(licence_problems(foreign, {"memchr"}))
+    package["license"] = None
+    yield "a missing licence", any(licence_problems(foreign, set()))
+    package["license"] = "MPL-2.0"
+    yield "a licence for tests alone", any(licence_problems(foreign, {"memchr"}))
+    yield "both licences of two", not allowed("MIT AND (GPL-3.0-only OR LGPL-3.0-only)", TEST_LICENCES)
+    package["targets"].append({"kind": ["custom-build"]})
+    yield "a build script", any(crate_problems(foreign, page))
+    yield "a crate more", any(crate_problems(metadata, page.replace("| `subtle` |", "| subtle |")))
+    yield "a crate less", any(crate_problems(metadata, page.replace("| `subtle` |", "| `other` |")))
+    doctored = copy.deepcopy(lock)
+    doctored["package"][0].pop("checksum")
+    yield "a missing checksum", any(lock_problems(doctored))
+    doctored["package"][0] |= {"source": "git+https://example.com/x", "checksum": "0"}
+    yield "a crate from elsewhere", any(lock_problems(doctored))
+    yield "an open requirement", any(requirement_problems("pytest>=9\n"))
+    manifest = tomllib.loads(pathlib.Path("Cargo.toml").read_text())
+    yield "newer versions than the least", any(minimal_problems(manifest, lock))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minimal", type=pathlib.Path, help="only whether this checkout locks the least versions")
+    minimal = parser.parse_args().minimal
+    if minimal:
+        files = ((minimal / name).read_text() for name in ("Cargo.toml", "Cargo.lock"))
+        problems = list(minimal_problems(*map(tomllib.loads, files)))
+        sys.exit("\n".join(f"supply.py: {problem}" for problem in problems) or None)
+    page, problems, crates = PAGE.read_text(), [], set()
+    main_metadata = json.loads(run("cargo", "metadata", "--locked", "--format-version", "1", "--all-features"))
+    shipped = set(runtime(main_metadata))
+    problems += crate_problems(main_metadata, page)
+    for path in run("git", "ls-files", "*Cargo.toml").split():
+        # Refused where the lock file does not fit the manifest.
+        metadata = json.loads(run("cargo", "metadata", "--locked", "--format-version", "1", "--manifest-path", path))
+        # That of the workspace, where the package is a member of one.
+        lock = pathlib.Path(metadata["workspace_root"], "Cargo.lock")
+        if not run("git", "ls-files", str(lock)):
+            problems.append(f"{path} has no lock file in the repository")
+            continue
+        crates |= {(package["name"], package["version"]) for package in metadata["packages"]}
+        problems += licence_problems(metadata, shipped)
+        problems += lock_problems(tomllib.loads(lock.read_text()))
+    for path in run("git", "ls-files", "*requirements*.txt").split():
+        problems += (f"{path}: {problem}" for problem in requirement_problems(pathlib.Path(path).read_text()))
+    problems += go_problems()
+    defects = list(planted(main_metadata, tomllib.loads(pathlib.Path("Cargo.lock").read_text()), page))
+    problems += (f"planted, and not noticed: {what}" for what, noticed in defects if not noticed)
+    for problem in problems:
+        print(f"supply.py: {problem}")
+    print(f"{len(shipped)} crates in the library, {len(crates)} in all; {len(defects)} planted defects")
+    sys.exit(bool(problems))
+
+
+main()

@@ -1,0 +1,57 @@
+# What the fragments share. The Makefile includes this first, then every fragment that it finds: the file
+# `x.mk` of a folder `x`, a folder's before those of the folders in it.
+#
+# In the names of targets and prerequisites a fragment uses what stands here, what it defines itself, and what the
+# fragments of the folders above it define. In recipes it may use everything.
+#
+# A fragment registers its targets, and that is all there is to do for a new one:
+#   BUILDS += x    makes something that is used: a heading of `make help`
+#   TESTS += x     `make test` and `make check` run it
+#   CHECKS += x    `make check` runs it
+# FIRST and LAST are for what runs before all tests and after all checks. Within each it goes by the alphabet.
+# A comment `# make test installs: ...` (or check) is printed before anything runs.
+
+CARGO ?= cargo
+CC ?= cc
+CXX ?= c++
+NM ?= nm
+OBJCOPY ?= objcopy
+PYTHON ?= python3
+# What a few checks need beside the compiler in use, and the machine that this is.
+NIGHTLY ?= nightly
+VALGRIND ?= valgrind
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+
+# For scripts. A recipe that names it would be run by `make -n` as well.
+export MAKE
+
+BUILD := build
+LIB := $(BUILD)/lib
+STATIC := $(LIB)/libtokenpin.a
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+# While the major version is 0, every minor version may break the ABI.
+SOVERSION := $(word 1,$(subst ., ,$(VERSION))).$(word 2,$(subst ., ,$(VERSION)))
+SONAME := libtokenpin.so.$(SOVERSION)
+SHARED := $(LIB)/libtokenpin.so.$(VERSION)
+SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
+
+# The tests that need few dependencies: Miri and build-std compile all of them anew.
+MACHINE := --locked --manifest-path checks/machine/Cargo.toml
+
+# The programs of tests/capi and tests/hpp, which several tools watch.
+CAPI := tests/capi
+CAPI_OUT := $(BUILD)/capi
+# Without those that bring an allocator or a runtime of their own.
+CAPI_SANITIZED := layout contract capi
+CAPI_CFLAGS := -std=c11 -fno-builtin -O1 -g -Wall -Wextra -Wpedantic -Werror -Iinclude
+CAPI_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CAPI_HEADERS := include/tokenpin.h $(wildcard $(CAPI)/*.h) $(CAPI)/capi.mk
+HPP_OUT := $(BUILD)/hpp
+hpp_programs = $(1)/hpp $(1)/system
+
+# Runs targets one after another, each with its seconds.
+define run
+	@for target in $(1); do echo "== $$target"; start=$$(date +%s); \
+	  $(MAKE) --no-print-directory $$target || exit 1; \
+	  echo "== $$target: $$(($$(date +%s) - start)) s"; done
+endef

@@ -1,0 +1,12 @@
+//! The decision, `docs/decision.md`: an exhaustive table and random requests against a
+//! model written from the text, and one test per rule.
+#![deny(clippy::pedantic)]
+
+mod compare;
+mod jars;
+mod pins;
+mod random;
+mod rules;
+mod table;
+mod upgrade;
+mod world;

@@ -1,0 +1,98 @@
+//! The worked examples in docs/ are what the code says; written anew when
+//! `TOKENPIN_WRITE_VECTORS` is set.
+
+mod links;
+
+use std::fmt::Write as _;
+
+use tokenpin::{
+    Audience, Cookie, CookieKey, Filter, Key, KeyRing, Kind, Role, Secret, Slot, SlotStatus,
+    Strategy, identity_hash, jump, key_hash, mix, neg_log2, select,
+};
+use tokenpin_test_support::{hex, page};
+
+#[test]
+fn selection() {
+    let placement = Secret::new(std::array::from_fn(|i| u8::try_from(i).unwrap()));
+    let identities = ["account-a", "account-b", "account-c"];
+    let slots = |weights: [u32; 3]| -> Vec<Slot> {
+        let slot = |(identity, weight): (&&str, u32)| {
+            Slot::new(identity.as_bytes(), SlotStatus { weight, ..SlotStatus::UP }).unwrap()
+        };
+        identities.iter().zip(weights).map(slot).collect()
+    };
+    let mut out = String::from("    identity     id hash\n");
+    for identity in identities {
+        let _ = writeln!(out, "    {identity:12} {:016x}", identity_hash(identity.as_bytes()));
+    }
+    out.push_str("\nAs consumer names, empty scope:\n\n");
+    out.push_str("    key          h                 home  accept bits  serves  and with slot 2 at weight 16384\n");
+    let (equal, unequal) = (slots([65_536; 3]), slots([65_536, 65_536, 16_384]));
+    let mut step_3 = Vec::new();
+    for name in ["alice", "bob", "carol", "dave", "erin", "frank"] {
+        let h = key_hash(&placement, b"", &Key::Consumer(name.as_bytes())).unwrap();
+        let serves = |slots| select(Strategy::Jump, slots, &Filter::default(), h).unwrap().unwrap();
+        let home = jump(h, 3).unwrap();
+        let accept = mix(h ^ 0x9e37_79b9_7f4a_7c15) >> 48;
+        let _ = writeln!(
+            out,
+            "    {name:12} {h:016x}  {home:4}  {accept:11}  {:6}  {}",
+            serves(&equal),
+            serves(&unequal)
+        );
+        if home == 2 && accept >= 16_384 {
+            step_3.push((name, h));
+        }
+    }
+    out.push_str("\nStep 3 in full for those whom slot 2 at weight 16384 turns away:\n\n");
+    out.push_str("    key    slot  r                 L(r)            weight  L / weight\n");
+    for (name, h) in step_3 {
+        for (i, slot) in unequal.iter().enumerate() {
+            let (r, weight) = (mix(h ^ slot.identity_hash()), slot.status().weight);
+            let cost = neg_log2(r);
+            let quotient = cost / u64::from(weight);
+            let _ =
+                writeln!(out, "    {name:6} {i:4}  {r:016x}  {cost:14}  {weight:6}  {quotient:10}");
+        }
+    }
+    page::compare("selection.md", "worked example", &out);
+}
+
+#[test]
+fn cookie_format() {
+    let secret = [0x22; 16];
+    let key = CookieKey { id: 1, role: Role::Sign, secret: Secret::new(secret) };
+    let ring = KeyRing::new(&[key], None).unwrap();
+    let audience = Audience { name: b"__Host-tokenpin", scope: b"" };
+    let mut out = format!(
+        "Key id 1, secret `{}`, name `__Host-tokenpin`, empty scope, pinned to `account-a`\n\
+         (id hash `{:016x}`), issued at 1800000000, refreshed at 1800003600.\n\n",
+        hex(&secret),
+        identity_hash(b"account-a"),
+    );
+    let alice = Key::Consumer(b"alice");
+    for (what, key) in
+        [("An anonymous cookie", Key::Anonymous(&[0; 16])), ("One of the consumer `alice`", alice)]
+    {
+        let cookie = Cookie {
+            kind: key.kind(),
+            issued_at: 1_800_000_000,
+            refreshed_at: 1_800_003_600,
+            id: std::array::from_fn(|i| 0xa0 + u8::try_from(i).unwrap()),
+            pin: identity_hash(b"account-a"),
+        };
+        let value = tokenpin::cookie::encode(&ring, &audience, &key, &cookie).unwrap();
+        let text = std::str::from_utf8(&value).unwrap();
+        let mut raw = [0; 50];
+        data_encoding::BASE64URL_NOPAD.decode_mut(&value, &mut raw).unwrap();
+        assert_eq!(raw[0], 0x10 | u8::from(key.kind() != Kind::Anonymous));
+        let _ = write!(
+            out,
+            "{what}:\n\n    head   {}\n    pin    {}\n    tag    {}\n    value  {text}\n\n",
+            hex(&raw[..26]),
+            hex(&raw[26..34]),
+            hex(&raw[34..])
+        );
+    }
+    page::compare("cookie-format.md", "worked example", &out);
+}

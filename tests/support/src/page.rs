@@ -1,0 +1,26 @@
+//! Parts of pages that the code writes, between two markers.
+
+use std::sync::Mutex;
+
+use crate::ROOT;
+
+/// A page may have several parts, each written by a test of its own.
+static WRITING: Mutex<()> = Mutex::new(());
+
+/// The part called `part` of docs/`file` is `text`; or becomes it, when
+/// `TOKENPIN_WRITE_VECTORS` is set.
+#[track_caller]
+pub fn compare(file: &str, part: &str, text: &str) {
+    let _alone = WRITING.lock().unwrap();
+    let path = format!("{ROOT}/docs/{file}");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let begin = format!("<!-- {part}, written by `make vectors` -->\n");
+    let end = "<!-- end -->";
+    let (before, rest) = page.split_once(&begin).unwrap();
+    let (there, after) = rest.split_once(end).unwrap();
+    if std::env::var_os("TOKENPIN_WRITE_VECTORS").is_some() {
+        std::fs::write(&path, format!("{before}{begin}{text}{end}{after}")).unwrap();
+        return;
+    }
+    assert!(there == text, "the {part} in docs/{file} is stale: `make vectors` writes it anew");
+}

@@ -1,0 +1,27 @@
+# The Rust tests, and what they write.
+
+FIRST += unit
+TESTS += readme twin
+CHECKS += jump-exhaustive
+
+.PHONY: unit
+unit: ## the Rust tests, with and without the C ABI
+	$(CARGO) test --locked
+	$(CARGO) test --locked --features capi --lib --test no_alloc --test c_abi
+
+.PHONY: jump-exhaustive
+jump-exhaustive: ## every form of jump against the paper's, for 200 million pairs
+	$(CARGO) test --quiet --locked --release --lib -- --ignored --exact \
+	  jump::tests::every_form_gives_the_papers_buckets_200_million_times
+
+.PHONY: vectors
+vectors: ## tests/vectors/*_v1.json, the worked examples and figures in docs/, from the code
+	TOKENPIN_WRITE_VECTORS=1 $(CARGO) test --quiet --locked --test vectors --test docs --test operations
+
+.PHONY: readme
+readme: lib go-lib ## the examples of README.md and docs/embedding.md
+	tests/docs/examples.sh $(BUILD) README.md docs/embedding.md
+
+.PHONY: twin
+twin: lib ## the Python implementation against the vectors and the shared library
+	$(PYTHON) -B tests/twin/test_twin.py --library $(SHARED)
