@@ -23,16 +23,35 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/**
- * The version of this interface: raised when a program compiled against an older header
- * could misbehave. Compare with `tokenpin_abi_version()`.
- */
-#define TOKENPIN_ABI_VERSION 1
+/* Warns where the status of a call is ignored. */
+#if defined(__GNUC__) || defined(__clang__)
+#define TOKENPIN_MUST_CHECK __attribute__((warn_unused_result))
+#else
+#define TOKENPIN_MUST_CHECK
+#endif
 
-/**
- * No slot.
- */
-#define TOKENPIN_SLOT_NONE 4294967295
+#ifdef __cplusplus
+extern "C" {
+#endif  // __cplusplus
+
+/* ================================================================================================
+ * 1: start here
+ *
+ * A gateway builds one affinity when it starts and after every change of its configuration
+ * (chapter 2). For each request it calls `tokenpin_affinity_decide`, sends the request with the token
+ * of the slot that the decision names, and for the response it calls `tokenpin_affinity_finish`
+ * (chapter 3). A gateway that changes a token's state calls `tokenpin_affinity_set_slot`.
+ *
+ * The functions of chapters 4 to 7 do single steps of this on memory of the caller, without an
+ * affinity.
+ *
+ * What a function returns is a `tokenpin_status`. Bytes in structures are `tokenpin_bytes`. Where a
+ * configuration is refused, a `tokenpin_config_error` says why, at which `tokenpin_field`, and at which
+ * element of it.
+ *
+ * Each function lists its statuses without their prefix `TOKENPIN_STATUS_`. `LENGTH` stands for an
+ * array or bytes longer than memory can be, `NULL_POINTER` and `MISALIGNED` for any pointer.
+ * ================================================================================================ */
 
 /**
  * The largest weight: the token always serves the sessions whose home it is.
@@ -65,149 +84,14 @@
 #define TOKENPIN_MAX_COOKIE_KEYS 8
 
 /**
- * The longest cookie name, in bytes.
- */
-#define TOKENPIN_MAX_COOKIE_NAME 128
-
-/**
- * The length of a cookie's value, in characters.
- */
-#define TOKENPIN_COOKIE_VALUE_LEN 67
-
-/**
  * The longest value of a cookie's attribute, in bytes.
  */
 #define TOKENPIN_MAX_ATTRIBUTE 1024
 
 /**
- * No `Set-Cookie` value around a cookie value of this library is longer, in bytes.
- */
-#define TOKENPIN_MAX_SET_COOKIE 2400
-
-/**
  * The largest `Max-Age`, in seconds: 400 days.
  */
 #define TOKENPIN_MAX_MAX_AGE 34560000
-
-/**
- * `Max-Age` follows from the limits on the cookie's life.
- */
-#define TOKENPIN_MAX_AGE_AUTO 4294967295
-
-/**
- * The alignment of the memory for an affinity, in bytes; what `malloc` gives.
- */
-#define TOKENPIN_AFFINITY_ALIGN 16
-
-/**
- * What a slot does.
- */
-enum tokenpin_state
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint8_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    /**
-     * Serves everyone.
-     */
-    TOKENPIN_STATE_UP = 0,
-    /**
-     * Keeps the sessions it has; anonymous newcomers go elsewhere.
-     */
-    TOKENPIN_STATE_DRAINING = 1,
-    /**
-     * Serves nobody.
-     */
-    TOKENPIN_STATE_DOWN = 2,
-    /**
-     * Holds no account. Fixed when the slot is made.
-     */
-    TOKENPIN_STATE_VACANT = 3,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum tokenpin_state tokenpin_state;
-#else
-typedef uint8_t tokenpin_state;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-/**
- * The enums that `tokenpin_enum_name` knows.
- */
-enum tokenpin_enum
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    /**
-     * `tokenpin_status`
-     */
-    TOKENPIN_ENUM_STATUS = 0,
-    /**
-     * `tokenpin_field`
-     */
-    TOKENPIN_ENUM_FIELD = 1,
-    /**
-     * `tokenpin_kind`
-     */
-    TOKENPIN_ENUM_KIND = 2,
-    /**
-     * `tokenpin_state`
-     */
-    TOKENPIN_ENUM_STATE = 3,
-    /**
-     * `tokenpin_strategy`
-     */
-    TOKENPIN_ENUM_STRATEGY = 4,
-    /**
-     * `tokenpin_role`
-     */
-    TOKENPIN_ENUM_ROLE = 5,
-    /**
-     * `tokenpin_verdict`
-     */
-    TOKENPIN_ENUM_VERDICT = 6,
-    /**
-     * `tokenpin_same_site`
-     */
-    TOKENPIN_ENUM_SAME_SITE = 7,
-    /**
-     * `tokenpin_group`
-     */
-    TOKENPIN_ENUM_GROUP = 8,
-    /**
-     * `tokenpin_policy`
-     */
-    TOKENPIN_ENUM_POLICY = 9,
-    /**
-     * `tokenpin_source`
-     */
-    TOKENPIN_ENUM_SOURCE = 10,
-    /**
-     * `tokenpin_outcome`
-     */
-    TOKENPIN_ENUM_OUTCOME = 11,
-    /**
-     * `tokenpin_pin_state`
-     */
-    TOKENPIN_ENUM_PIN_STATE = 12,
-    /**
-     * `tokenpin_key_reason`
-     */
-    TOKENPIN_ENUM_KEY_REASON = 13,
-    /**
-     * `tokenpin_answer`
-     */
-    TOKENPIN_ENUM_ANSWER = 14,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum tokenpin_enum tokenpin_enum;
-#else
-typedef int32_t tokenpin_enum;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
 
 /**
  * What a function returns, as an `int32_t`. Numbers are never reused.
@@ -495,36 +379,94 @@ typedef uint8_t tokenpin_field;
 #endif // __cplusplus
 
 /**
- * What an affinity key is made of, and what a cookie belongs to. The numbers are the
- * low nibble of a cookie's first byte.
+ * Borrowed bytes. `(NULL, 0)` is empty.
  */
-enum tokenpin_kind
+typedef struct tokenpin_bytes {
+    /**
+     * The first byte.
+     */
+    const void *ptr;
+    /**
+     * The number of bytes.
+     */
+    size_t len;
+} tokenpin_bytes;
+
+/**
+ * Why a configuration was refused, and where.
+ */
+typedef struct tokenpin_config_error {
+    /**
+     * What is wrong: a `tokenpin_status`.
+     */
+    int32_t status;
+    /**
+     * The part of the configuration: a `tokenpin_field`.
+     */
+    uint32_t field;
+    /**
+     * The position within it, 0 for single values.
+     */
+    uint64_t index;
+} tokenpin_config_error;
+
+/* ================================================================================================
+ * 2: the affinity
+ *
+ * One checked configuration, immutable but for the state, weight and until of its slots. It lies in one
+ * block of memory, the caller's or `malloc`'s, and any number of threads use it without locks.
+ * ================================================================================================ */
+
+/**
+ * No slot.
+ */
+#define TOKENPIN_SLOT_NONE 4294967295
+
+/**
+ * The longest cookie name, in bytes.
+ */
+#define TOKENPIN_MAX_COOKIE_NAME 128
+
+/**
+ * `Max-Age` follows from the limits on the cookie's life.
+ */
+#define TOKENPIN_MAX_AGE_AUTO 4294967295
+
+/**
+ * The alignment of the memory for an affinity, in bytes; what `malloc` gives.
+ */
+#define TOKENPIN_AFFINITY_ALIGN 16
+
+/**
+ * What a slot does.
+ */
+enum tokenpin_state
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint8_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * A random id that a cookie carries.
+     * Serves everyone.
      */
-    TOKENPIN_KIND_ANONYMOUS = 0,
+    TOKENPIN_STATE_UP = 0,
     /**
-     * A consumer name.
+     * Keeps the sessions it has; anonymous newcomers go elsewhere.
      */
-    TOKENPIN_KIND_CONSUMER = 1,
+    TOKENPIN_STATE_DRAINING = 1,
     /**
-     * A session key.
+     * Serves nobody.
      */
-    TOKENPIN_KIND_SESSION = 2,
+    TOKENPIN_STATE_DOWN = 2,
     /**
-     * A consumer name and a session key.
+     * Holds no account. Fixed when the slot is made.
      */
-    TOKENPIN_KIND_COMBINED = 3,
+    TOKENPIN_STATE_VACANT = 3,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
-typedef enum tokenpin_kind tokenpin_kind;
+typedef enum tokenpin_state tokenpin_state;
 #else
-typedef uint8_t tokenpin_kind;
+typedef uint8_t tokenpin_state;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -586,67 +528,6 @@ enum tokenpin_role
 typedef enum tokenpin_role tokenpin_role;
 #else
 typedef uint8_t tokenpin_role;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-/**
- * What came of reading a cookie.
- */
-enum tokenpin_verdict
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint8_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    /**
-     * There was no cookie, or none was looked for.
-     */
-    TOKENPIN_VERDICT_ABSENT = 0,
-    /**
-     * Not 67 base64url characters with zero trailing bits, or of an undefined kind.
-     */
-    TOKENPIN_VERDICT_MALFORMED = 1,
-    /**
-     * Of another version of this format.
-     */
-    TOKENPIN_VERDICT_UNKNOWN_VERSION = 2,
-    /**
-     * Signed by a key that is not in the ring.
-     */
-    TOKENPIN_VERDICT_UNKNOWN_KEY = 3,
-    /**
-     * Forged, damaged, or made for another name, scope or affinity key.
-     */
-    TOKENPIN_VERDICT_BAD_TAG = 4,
-    /**
-     * Genuine, but of another kind than the request.
-     */
-    TOKENPIN_VERDICT_OTHER_KEY = 5,
-    /**
-     * Issued or refreshed later than now plus the skew.
-     */
-    TOKENPIN_VERDICT_NOT_YET_VALID = 6,
-    /**
-     * Issued longer ago than the maximum life.
-     */
-    TOKENPIN_VERDICT_EXPIRED_LIFE = 7,
-    /**
-     * Refreshed longer ago than the maximum idle time.
-     */
-    TOKENPIN_VERDICT_EXPIRED_IDLE = 8,
-    /**
-     * Usable.
-     */
-    TOKENPIN_VERDICT_VALID = 9,
-    /**
-     * Usable, and due for a refresh.
-     */
-    TOKENPIN_VERDICT_REFRESH_DUE = 10,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum tokenpin_verdict tokenpin_verdict;
-#else
-typedef uint8_t tokenpin_verdict;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -735,6 +616,456 @@ enum tokenpin_policy
 typedef enum tokenpin_policy tokenpin_policy;
 #else
 typedef uint8_t tokenpin_policy;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * A handle: private, and shared between threads without locks.
+ */
+typedef struct tokenpin_affinity tokenpin_affinity;
+
+/**
+ * One key of the cookie key ring.
+ */
+typedef struct tokenpin_cookie_key {
+    /**
+     * The number that cookies carry to say which key signed them.
+     */
+    uint8_t id;
+    /**
+     * A `tokenpin_role`.
+     */
+    uint8_t role;
+    /**
+     * The secret.
+     */
+    uint8_t secret[16];
+} tokenpin_cookie_key;
+
+/**
+ * State, weight and until of a slot.
+ */
+typedef struct tokenpin_slot_status {
+    /**
+     * The unix second from which a draining or down slot counts as up again; 0 for never.
+     * At most 2^45-1.
+     */
+    uint64_t until;
+    /**
+     * 0 to 65536; 65536 is always, 0 takes no session that is not pinned to the slot.
+     */
+    uint32_t weight;
+    /**
+     * A `tokenpin_state`.
+     */
+    uint8_t state;
+} tokenpin_slot_status;
+
+/**
+ * One slot of a configuration.
+ */
+typedef struct tokenpin_slot_config {
+    /**
+     * The bytes that name the account, unique in the set. Empty for a vacant slot.
+     */
+    struct tokenpin_bytes identity;
+    /**
+     * The first status. Of a vacant slot the state is `TOKENPIN_STATE_VACANT`, and the rest is
+     * not looked at.
+     */
+    struct tokenpin_slot_status status;
+} tokenpin_slot_config;
+
+/**
+ * The attributes of the cookie.
+ */
+typedef struct tokenpin_attributes {
+    /**
+     * `Path`; empty for `/`.
+     */
+    struct tokenpin_bytes path;
+    /**
+     * `Domain`; empty for none.
+     */
+    struct tokenpin_bytes domain;
+    /**
+     * 1 for `Secure`.
+     */
+    uint8_t secure;
+    /**
+     * 1 for `HttpOnly`.
+     */
+    uint8_t http_only;
+    /**
+     * A `tokenpin_same_site`.
+     */
+    uint8_t same_site;
+    /**
+     * 1 for `Partitioned`.
+     */
+    uint8_t partitioned;
+} tokenpin_attributes;
+
+/**
+ * One row of a classification table.
+ */
+typedef struct tokenpin_rule {
+    /**
+     * One or more path segments, such as `files` or `messages/batches`.
+     */
+    struct tokenpin_bytes pattern;
+    /**
+     * A `tokenpin_group`.
+     */
+    uint8_t group;
+} tokenpin_rule;
+
+/**
+ * Everything that an affinity is built from. `tokenpin_config_init` sets the defaults; then
+ * placement key, cookie keys and slots have to be set. All of it is copied.
+ */
+typedef struct tokenpin_config {
+    /**
+     * `sizeof(tokenpin_config)`, by which a library knows the fields that a program knows. A
+     * library takes every size from that of its first version on.
+     */
+    size_t size;
+    /**
+     * The cookie key ring, 1 to 8 keys.
+     */
+    const struct tokenpin_cookie_key *cookie_keys;
+    /**
+     * The number of cookie keys.
+     */
+    size_t cookie_key_count;
+    /**
+     * The slots, 1 to 2^31-1.
+     */
+    const struct tokenpin_slot_config *slots;
+    /**
+     * The capacity: the number of slots, vacant ones included.
+     */
+    size_t slot_count;
+    /**
+     * The default scope, 0 to 1024 bytes.
+     */
+    struct tokenpin_bytes scope;
+    /**
+     * The cookie's name; empty for the default name of the request's scope.
+     */
+    struct tokenpin_bytes cookie_name;
+    /**
+     * The cookie's attributes.
+     */
+    struct tokenpin_attributes attributes;
+    /**
+     * The classification table; `(NULL, 0)` for the default table.
+     */
+    const struct tokenpin_rule *rules;
+    /**
+     * The number of its rows.
+     */
+    size_t rule_count;
+    /**
+     * `Max-Age` in seconds; 0 for a session cookie; `TOKENPIN_MAX_AGE_AUTO`, the default, for
+     * as long as the cookie can be valid.
+     */
+    uint32_t max_age;
+    /**
+     * Tolerance for clocks that run ahead, in seconds. Default 300.
+     */
+    uint32_t skew;
+    /**
+     * The longest life of a cookie since its first issue, in seconds; 0 for no limit. Default 30
+     * days.
+     */
+    uint32_t max_life;
+    /**
+     * The longest time between refreshes of a cookie, in seconds; 0, the default, for no limit.
+     */
+    uint32_t max_idle;
+    /**
+     * The first response status on which a cookie is set. Default 200.
+     */
+    uint16_t success_first;
+    /**
+     * The last one. Default 299.
+     */
+    uint16_t success_last;
+    /**
+     * Decides the mapping of keys. The same on all replicas; not all zero.
+     */
+    uint8_t placement_key[16];
+    /**
+     * A `tokenpin_strategy`. Default jump.
+     */
+    uint8_t strategy;
+    /**
+     * A `tokenpin_policy`, for requests that name existing state. Default fail_fast.
+     */
+    uint8_t policy_existing;
+    /**
+     * A `tokenpin_policy`, for all others. Default fallback_and_update.
+     */
+    uint8_t policy_new;
+    /**
+     * 1: use consumer and session key together where a request has both. Default 0.
+     */
+    uint8_t combine_keys;
+    /**
+     * 1: reject a request whose key is untrusted, ambiguous or too long. Default 0: try the
+     * next source.
+     */
+    uint8_t reject_bad_keys;
+    /**
+     * 1: give cookies to sessions that have a key. Default 0.
+     */
+    uint8_t keyed_cookies;
+    /**
+     * 1: mint cookies also where only one slot holds an account. Default 0.
+     */
+    uint8_t mint_single;
+    /**
+     * 1: give affinity to the prompt-cache group too. Default 0.
+     */
+    uint8_t prompt_cache;
+} tokenpin_config;
+
+/**
+ * Sets a configuration to the defaults. `size` is `sizeof(tokenpin_config)`; what a newer header
+ * has beyond this library's fields is set to zero.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, STRUCT_SIZE.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_config_init(struct tokenpin_config *config, size_t size);
+
+/**
+ * The size of the memory that an affinity of this configuration needs, in bytes. Checks only
+ * what the size depends on. `error` may be NULL; if it is not, it says what was refused.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, STRUCT_SIZE, SLOT_COUNT.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_size(const struct tokenpin_config *config,
+                               size_t *size,
+                               struct tokenpin_config_error *error);
+
+/**
+ * Builds an affinity in `memory`, which is aligned to `TOKENPIN_AFFINITY_ALIGN` and has `size`
+ * bytes, at least what `tokenpin_affinity_size` says, apart from the configuration and all that
+ * it points to. It must stay where it is;
+ * `tokenpin_affinity_wipe` ends its life.
+ *
+ * `affinity` receives the handle. `error` may be NULL; if it is not, it says what was refused,
+ * and at which field and element. The configuration is copied and may go. Where it is refused,
+ * the memory may have been written to, but holds nothing secret.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, STRUCT_SIZE,
+ * BUFFER_TOO_SMALL, SCOPE_LENGTH, IDENTITY_EMPTY, WEIGHT, UNTIL, VACANT, SLOT_COUNT,
+ * DUPLICATE_IDENTITY, ZERO_SECRET, DUPLICATE_SECRET, DUPLICATE_KEY_ID, KEY_COUNT, SIGNING_KEYS,
+ * COOKIE_NAME, ATTRIBUTE, NAME_PREFIX, NEEDS_SECURE, MAX_AGE, SUCCESS_RANGE, PATTERN.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_init(void *memory,
+                               size_t size,
+                               const struct tokenpin_config *config,
+                               struct tokenpin_affinity **affinity,
+                               struct tokenpin_config_error *error);
+
+/**
+ * Builds an affinity in memory of one `malloc`. `tokenpin_affinity_free` ends its life.
+ * Otherwise like `tokenpin_affinity_init`.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, STRUCT_SIZE, OUT_OF_MEMORY,
+ * SCOPE_LENGTH, IDENTITY_EMPTY, WEIGHT, UNTIL, VACANT, SLOT_COUNT, DUPLICATE_IDENTITY,
+ * ZERO_SECRET, DUPLICATE_SECRET, DUPLICATE_KEY_ID, KEY_COUNT, SIGNING_KEYS, COOKIE_NAME,
+ * ATTRIBUTE, NAME_PREFIX, NEEDS_SECURE, MAX_AGE, SUCCESS_RANGE, PATTERN.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_new(const struct tokenpin_config *config,
+                              struct tokenpin_affinity **affinity,
+                              struct tokenpin_config_error *error);
+
+/**
+ * Ends the life of an affinity of `tokenpin_affinity_init` and wipes its memory, which stays
+ * the caller's. No thread may be using it. NULL, and an affinity that is wiped already, are fine.
+ */
+void tokenpin_affinity_wipe(struct tokenpin_affinity *affinity);
+
+/**
+ * Ends the life of an affinity of `tokenpin_affinity_new`: wipes its memory and frees it.
+ * No thread may be using it. NULL is fine.
+ */
+void tokenpin_affinity_free(struct tokenpin_affinity *affinity);
+
+/**
+ * Changes state, weight and until of a slot atomically. Safe while other threads decide, and never
+ * waits.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, BAD_ENUM, NOT_INITIALISED, WEIGHT, UNTIL, VACANT,
+ * SLOT_RANGE.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_set_slot(const struct tokenpin_affinity *affinity,
+                                   uint32_t slot,
+                                   const struct tokenpin_slot_status *status);
+
+/**
+ * Reads state, weight and until of a slot atomically. `identity_hash` may be NULL; if it is not,
+ * it receives the identity hash of its account, 0 for a vacant slot.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, OVERLAP, NOT_INITIALISED, SLOT_RANGE.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_get_slot(const struct tokenpin_affinity *affinity,
+                                   uint32_t slot,
+                                   struct tokenpin_slot_status *status,
+                                   uint64_t *identity_hash);
+
+/**
+ * The slot of the account named by `identity`; `TOKENPIN_SLOT_NONE` if there is none.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, IDENTITY_EMPTY.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_find(const struct tokenpin_affinity *affinity,
+                               const void *identity,
+                               size_t identity_len,
+                               uint32_t *slot);
+
+/**
+ * The number of slots, vacant ones included.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, OVERLAP, NOT_INITIALISED.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_capacity(const struct tokenpin_affinity *affinity, size_t *capacity);
+
+/**
+ * The cookie's name for a scope, an empty one being the configured one: what has to be stripped
+ * from requests and responses. At most `TOKENPIN_MAX_COOKIE_NAME` bytes.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, BUFFER_TOO_SMALL,
+ * SCOPE_LENGTH.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_cookie_name(const struct tokenpin_affinity *affinity,
+                                      const void *scope,
+                                      size_t scope_len,
+                                      void *buffer,
+                                      size_t capacity,
+                                      size_t *len);
+
+/**
+ * Classifies a request by the configured table. See `tokenpin_classify`.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_classify(const struct tokenpin_affinity *affinity,
+                                   const void *method,
+                                   size_t method_len,
+                                   const void *target,
+                                   size_t target_len,
+                                   uint8_t *group,
+                                   uint8_t *existing);
+
+/**
+ * The configuration's fingerprint. Replicas that show different ones do not agree.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, OVERLAP, NOT_INITIALISED.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_fingerprint(const struct tokenpin_affinity *affinity,
+                                      uint64_t *fingerprint);
+
+/**
+ * The fingerprint of the weights, and of the states that count at `now`, in unix seconds.
+ * Linear in the number of slots.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, OVERLAP, NOT_INITIALISED.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_live_fingerprint(const struct tokenpin_affinity *affinity,
+                                           uint64_t now,
+                                           uint64_t *fingerprint);
+
+/* ================================================================================================
+ * 3: decide and finish
+ *
+ * The decision says which slot serves a request and which cookie goes back on success. It is plain
+ * data: keep it, and the affinity that made it, until the response.
+ * ================================================================================================ */
+
+/**
+ * The length of a cookie's value, in characters.
+ */
+#define TOKENPIN_COOKIE_VALUE_LEN 67
+
+/**
+ * No `Set-Cookie` value around a cookie value of this library is longer, in bytes.
+ */
+#define TOKENPIN_MAX_SET_COOKIE 2400
+
+/**
+ * What came of reading a cookie.
+ */
+enum tokenpin_verdict
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * There was no cookie, or none was looked for.
+     */
+    TOKENPIN_VERDICT_ABSENT = 0,
+    /**
+     * Not 67 base64url characters with zero trailing bits, or of an undefined kind.
+     */
+    TOKENPIN_VERDICT_MALFORMED = 1,
+    /**
+     * Of another version of this format.
+     */
+    TOKENPIN_VERDICT_UNKNOWN_VERSION = 2,
+    /**
+     * Signed by a key that is not in the ring.
+     */
+    TOKENPIN_VERDICT_UNKNOWN_KEY = 3,
+    /**
+     * Forged, damaged, or made for another name, scope or affinity key.
+     */
+    TOKENPIN_VERDICT_BAD_TAG = 4,
+    /**
+     * Genuine, but of another kind than the request.
+     */
+    TOKENPIN_VERDICT_OTHER_KEY = 5,
+    /**
+     * Issued or refreshed later than now plus the skew.
+     */
+    TOKENPIN_VERDICT_NOT_YET_VALID = 6,
+    /**
+     * Issued longer ago than the maximum life.
+     */
+    TOKENPIN_VERDICT_EXPIRED_LIFE = 7,
+    /**
+     * Refreshed longer ago than the maximum idle time.
+     */
+    TOKENPIN_VERDICT_EXPIRED_IDLE = 8,
+    /**
+     * Usable.
+     */
+    TOKENPIN_VERDICT_VALID = 9,
+    /**
+     * Usable, and due for a refresh.
+     */
+    TOKENPIN_VERDICT_REFRESH_DUE = 10,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_verdict tokenpin_verdict;
+#else
+typedef uint8_t tokenpin_verdict;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -937,328 +1268,6 @@ typedef uint8_t tokenpin_answer;
 #endif // __cplusplus
 
 /**
- * A handle: private, and shared between threads without locks.
- */
-typedef struct tokenpin_affinity tokenpin_affinity;
-
-/**
- * One key of the cookie key ring.
- */
-typedef struct tokenpin_cookie_key {
-    /**
-     * The number that cookies carry to say which key signed them.
-     */
-    uint8_t id;
-    /**
-     * A `tokenpin_role`.
-     */
-    uint8_t role;
-    /**
-     * The secret.
-     */
-    uint8_t secret[16];
-} tokenpin_cookie_key;
-
-/**
- * Borrowed bytes. `(NULL, 0)` is empty.
- */
-typedef struct tokenpin_bytes {
-    /**
-     * The first byte.
-     */
-    const void *ptr;
-    /**
-     * The number of bytes.
-     */
-    size_t len;
-} tokenpin_bytes;
-
-/**
- * State, weight and until of a slot.
- */
-typedef struct tokenpin_slot_status {
-    /**
-     * The unix second from which a draining or down slot counts as up again; 0 for never.
-     * At most 2^45-1.
-     */
-    uint64_t until;
-    /**
-     * 0 to 65536; 65536 is always, 0 takes no session that is not pinned to the slot.
-     */
-    uint32_t weight;
-    /**
-     * A `tokenpin_state`.
-     */
-    uint8_t state;
-} tokenpin_slot_status;
-
-/**
- * One slot of a configuration.
- */
-typedef struct tokenpin_slot_config {
-    /**
-     * The bytes that name the account, unique in the set. Empty for a vacant slot.
-     */
-    struct tokenpin_bytes identity;
-    /**
-     * The first status. Of a vacant slot the state is `TOKENPIN_STATE_VACANT`, and the rest is
-     * not looked at.
-     */
-    struct tokenpin_slot_status status;
-} tokenpin_slot_config;
-
-/**
- * The attributes of the cookie.
- */
-typedef struct tokenpin_attributes {
-    /**
-     * `Path`; empty for `/`.
-     */
-    struct tokenpin_bytes path;
-    /**
-     * `Domain`; empty for none.
-     */
-    struct tokenpin_bytes domain;
-    /**
-     * 1 for `Secure`.
-     */
-    uint8_t secure;
-    /**
-     * 1 for `HttpOnly`.
-     */
-    uint8_t http_only;
-    /**
-     * A `tokenpin_same_site`.
-     */
-    uint8_t same_site;
-    /**
-     * 1 for `Partitioned`.
-     */
-    uint8_t partitioned;
-} tokenpin_attributes;
-
-/**
- * One row of a classification table.
- */
-typedef struct tokenpin_rule {
-    /**
-     * One or more path segments, such as `files` or `messages/batches`.
-     */
-    struct tokenpin_bytes pattern;
-    /**
-     * A `tokenpin_group`.
-     */
-    uint8_t group;
-} tokenpin_rule;
-
-/**
- * Everything that an affinity is built from. `tokenpin_config_init` sets the defaults; then
- * placement key, cookie keys and slots have to be set. All of it is copied.
- */
-typedef struct tokenpin_config {
-    /**
-     * `sizeof(tokenpin_config)`, by which a library knows the fields that a program knows. A
-     * library takes every size from that of its first version on.
-     */
-    size_t size;
-    /**
-     * The cookie key ring, 1 to 8 keys.
-     */
-    const struct tokenpin_cookie_key *cookie_keys;
-    /**
-     * The number of cookie keys.
-     */
-    size_t cookie_key_count;
-    /**
-     * The slots, 1 to 2^31-1.
-     */
-    const struct tokenpin_slot_config *slots;
-    /**
-     * The capacity: the number of slots, vacant ones included.
-     */
-    size_t slot_count;
-    /**
-     * The default scope, 0 to 1024 bytes.
-     */
-    struct tokenpin_bytes scope;
-    /**
-     * The cookie's name; empty for the default name of the request's scope.
-     */
-    struct tokenpin_bytes cookie_name;
-    /**
-     * The cookie's attributes.
-     */
-    struct tokenpin_attributes attributes;
-    /**
-     * The classification table; `(NULL, 0)` for the default table.
-     */
-    const struct tokenpin_rule *rules;
-    /**
-     * The number of its rows.
-     */
-    size_t rule_count;
-    /**
-     * `Max-Age` in seconds; 0 for a session cookie; `TOKENPIN_MAX_AGE_AUTO`, the default, for
-     * as long as the cookie can be valid.
-     */
-    uint32_t max_age;
-    /**
-     * Tolerance for clocks that run ahead, in seconds. Default 300.
-     */
-    uint32_t skew;
-    /**
-     * The longest life of a cookie since its first issue, in seconds; 0 for no limit. Default 30
-     * days.
-     */
-    uint32_t max_life;
-    /**
-     * The longest time between refreshes of a cookie, in seconds; 0, the default, for no limit.
-     */
-    uint32_t max_idle;
-    /**
-     * The first response status on which a cookie is set. Default 200.
-     */
-    uint16_t success_first;
-    /**
-     * The last one. Default 299.
-     */
-    uint16_t success_last;
-    /**
-     * Decides the mapping of keys. The same on all replicas; not all zero.
-     */
-    uint8_t placement_key[16];
-    /**
-     * A `tokenpin_strategy`. Default jump.
-     */
-    uint8_t strategy;
-    /**
-     * A `tokenpin_policy`, for requests that name existing state. Default fail_fast.
-     */
-    uint8_t policy_existing;
-    /**
-     * A `tokenpin_policy`, for all others. Default fallback_and_update.
-     */
-    uint8_t policy_new;
-    /**
-     * 1: use consumer and session key together where a request has both. Default 0.
-     */
-    uint8_t combine_keys;
-    /**
-     * 1: reject a request whose key is untrusted, ambiguous or too long. Default 0: try the
-     * next source.
-     */
-    uint8_t reject_bad_keys;
-    /**
-     * 1: give cookies to sessions that have a key. Default 0.
-     */
-    uint8_t keyed_cookies;
-    /**
-     * 1: mint cookies also where only one slot holds an account. Default 0.
-     */
-    uint8_t mint_single;
-    /**
-     * 1: give affinity to the prompt-cache group too. Default 0.
-     */
-    uint8_t prompt_cache;
-} tokenpin_config;
-
-/**
- * Why a configuration was refused, and where.
- */
-typedef struct tokenpin_config_error {
-    /**
-     * What is wrong: a `tokenpin_status`.
-     */
-    int32_t status;
-    /**
-     * The part of the configuration: a `tokenpin_field`.
-     */
-    uint32_t field;
-    /**
-     * The position within it, 0 for single values.
-     */
-    uint64_t index;
-} tokenpin_config_error;
-
-/**
- * A key ring in memory of the caller, at least 8-aligned. Its contents are private and
- * secret: `tokenpin_key_ring_wipe` ends its life. A copy is a ring too, and has to be wiped too.
- */
-typedef struct tokenpin_key_ring {
-    /**
-     * Private.
-     */
-    uint64_t private_words[56];
-} tokenpin_key_ring;
-
-/**
- * An affinity key.
- */
-typedef struct tokenpin_key {
-    /**
-     * A `tokenpin_kind`.
-     */
-    uint8_t kind;
-    /**
-     * The 16 bytes of an anonymous id, a consumer name, or a session key; of a combined
-     * key the consumer name. Names and session keys have 1 to 4096 bytes.
-     */
-    struct tokenpin_bytes key;
-    /**
-     * The session key of a combined key; not looked at for the other kinds.
-     */
-    struct tokenpin_bytes session;
-} tokenpin_key;
-
-/**
- * What a cookie says.
- */
-typedef struct tokenpin_cookie {
-    /**
-     * The identity hash of the session's token.
-     */
-    uint64_t pin;
-    /**
-     * The first issue, in unix seconds; kept through every refresh.
-     */
-    uint32_t issued_at;
-    /**
-     * The latest issue, in unix seconds.
-     */
-    uint32_t refreshed_at;
-    /**
-     * The anonymous id; a nonce for the other kinds.
-     */
-    uint8_t id[16];
-    /**
-     * A `tokenpin_kind`.
-     */
-    uint8_t kind;
-} tokenpin_cookie;
-
-/**
- * How long cookies are good for, in seconds. 0 switches a limit off, except for skew.
- */
-typedef struct tokenpin_limits {
-    /**
-     * How far in the future another clock may have stamped a cookie.
-     */
-    uint32_t skew;
-    /**
-     * The longest life since the first issue.
-     */
-    uint32_t max_life;
-    /**
-     * The longest time since the latest issue.
-     */
-    uint32_t max_idle;
-    /**
-     * A fifth of this after its latest issue a cookie is due to be issued anew.
-     */
-    uint32_t refresh_interval;
-} tokenpin_limits;
-
-/**
  * One request, borrowed for the call. All zero is a valid start.
  */
 typedef struct tokenpin_request {
@@ -1425,6 +1434,99 @@ typedef struct tokenpin_decision {
 } tokenpin_decision;
 
 /**
+ * Decides which slot serves a request, and prepares the cookie that goes back. May be called
+ * from any number of threads. Refuses with `TOKENPIN_STATUS_ENTROPY` where randomness is needed
+ * and all zero, and with `TOKENPIN_STATUS_TIME` where a cookie is to be issued after the year
+ * 2106.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
+ * SCOPE_LENGTH, SLOT_RANGE, TIME, ENTROPY.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_decide(const struct tokenpin_affinity *affinity,
+                                 const struct tokenpin_request *request,
+                                 struct tokenpin_decision *decision);
+
+/**
+ * Ends a request: if its response's `status` is a success and there is a cookie to set, writes
+ * it. `answer` receives a `tokenpin_answer`, `*len` the length, 0 for nothing.
+ * `TOKENPIN_MAX_SET_COOKIE` bytes suffice. Only formats.
+ *
+ * Refuses with `TOKENPIN_STATUS_STALE` if another configuration decided: keep the affinity that
+ * decides alive until the response. The buffer must not overlap the affinity's memory.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, BUFFER_TOO_SMALL,
+ * BAD_DECISION, STALE.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_finish(const struct tokenpin_affinity *affinity,
+                                 const struct tokenpin_decision *decision,
+                                 uint16_t status,
+                                 void *buffer,
+                                 size_t capacity,
+                                 size_t *len,
+                                 uint8_t *answer);
+
+/* ================================================================================================
+ * 4: slots and selection
+ *
+ * Which slot serves a key, for callers that keep their own array of slots.
+ * ================================================================================================ */
+
+/**
+ * What an affinity key is made of, and what a cookie belongs to. The numbers are the
+ * low nibble of a cookie's first byte.
+ */
+enum tokenpin_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * A random id that a cookie carries.
+     */
+    TOKENPIN_KIND_ANONYMOUS = 0,
+    /**
+     * A consumer name.
+     */
+    TOKENPIN_KIND_CONSUMER = 1,
+    /**
+     * A session key.
+     */
+    TOKENPIN_KIND_SESSION = 2,
+    /**
+     * A consumer name and a session key.
+     */
+    TOKENPIN_KIND_COMBINED = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_kind tokenpin_kind;
+#else
+typedef uint8_t tokenpin_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * An affinity key.
+ */
+typedef struct tokenpin_key {
+    /**
+     * A `tokenpin_kind`.
+     */
+    uint8_t kind;
+    /**
+     * The 16 bytes of an anonymous id, a consumer name, or a session key; of a combined
+     * key the consumer name. Names and session keys have 1 to 4096 bytes.
+     */
+    struct tokenpin_bytes key;
+    /**
+     * The session key of a combined key; not looked at for the other kinds.
+     */
+    struct tokenpin_bytes session;
+} tokenpin_key;
+
+/**
  * One slot of a token set, in memory of the caller. Made by `tokenpin_slot_init` or
  * `tokenpin_slot_init_vacant`, and changed only by `tokenpin_slot_set`, which is atomic.
  */
@@ -1461,148 +1563,198 @@ typedef struct tokenpin_filter {
     uint8_t anonymous;
 } tokenpin_filter;
 
-
-
-#ifdef __cplusplus
-extern "C" {
-#endif // __cplusplus
-
 /**
- * Sets a configuration to the defaults. `size` is `sizeof(tokenpin_config)`; what a newer header
- * has beyond this library's fields is set to zero.
- */
-int32_t tokenpin_config_init(struct tokenpin_config *config, size_t size);
-
-/**
- * The size of the memory that an affinity of this configuration needs, in bytes. Checks only
- * what the size depends on. `error` may be NULL; if it is not, it says what was refused.
- */
-int32_t tokenpin_affinity_size(const struct tokenpin_config *config,
-                               size_t *size,
-                               struct tokenpin_config_error *error);
-
-/**
- * Builds an affinity in `memory`, which is aligned to `TOKENPIN_AFFINITY_ALIGN` and has `size`
- * bytes, at least what `tokenpin_affinity_size` says, apart from the configuration and all that
- * it points to. It must stay where it is;
- * `tokenpin_affinity_wipe` ends its life.
+ * The jump consistent hash: the bucket, 0 to `buckets` - 1, of `key`. `buckets` is 1 to 2^31-1.
+ * Takes about ln(`buckets`) steps.
  *
- * `affinity` receives the handle. `error` may be NULL; if it is not, it says what was refused,
- * and at which field and element. The configuration is copied and may go. Where it is refused,
- * the memory may have been written to, but holds nothing secret.
+ * Statuses: OK, NULL_POINTER, MISALIGNED, BUCKET_COUNT.
  */
-int32_t tokenpin_affinity_init(void *memory,
-                               size_t size,
-                               const struct tokenpin_config *config,
-                               struct tokenpin_affinity **affinity,
-                               struct tokenpin_config_error *error);
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_jump(uint64_t key, uint32_t buckets, uint32_t *bucket);
 
 /**
- * Builds an affinity in memory of one `malloc`. `tokenpin_affinity_free` ends its life.
- * Otherwise like `tokenpin_affinity_init`.
+ * The identity hash of the account named by `identity`, 1 byte or more.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, IDENTITY_EMPTY.
  */
-int32_t tokenpin_affinity_new(const struct tokenpin_config *config,
-                              struct tokenpin_affinity **affinity,
-                              struct tokenpin_config_error *error);
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_identity_hash(const void *identity, size_t identity_len, uint64_t *hash);
 
 /**
- * Ends the life of an affinity of `tokenpin_affinity_init` and wipes its memory, which stays
- * the caller's. No thread may be using it. NULL, and an affinity that is wiped already, are fine.
+ * The hash of an affinity key, which selection starts from. `placement_key` has 16 bytes and is
+ * not all zero, the scope 0 to 1024.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, SCOPE_LENGTH, KEY_LENGTH,
+ * ZERO_SECRET.
  */
-void tokenpin_affinity_wipe(struct tokenpin_affinity *affinity);
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_key_hash(const uint8_t *placement_key,
+                          const void *scope,
+                          size_t scope_len,
+                          const struct tokenpin_key *key,
+                          uint64_t *hash);
 
 /**
- * Ends the life of an affinity of `tokenpin_affinity_new`: wipes its memory and frees it.
- * No thread may be using it. NULL is fine.
+ * Makes the slot of the account named by `identity`, 1 byte or more.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, IDENTITY_EMPTY, WEIGHT, UNTIL,
+ * VACANT.
  */
-void tokenpin_affinity_free(struct tokenpin_affinity *affinity);
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_slot_init(struct tokenpin_slot *slot,
+                           const void *identity,
+                           size_t identity_len,
+                           const struct tokenpin_slot_status *status);
 
 /**
- * Changes state, weight and until of a slot atomically. Safe while other threads decide, and never
- * waits.
+ * Makes a slot without an account, kept for growth.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED.
  */
-int32_t tokenpin_affinity_set_slot(const struct tokenpin_affinity *affinity,
-                                   uint32_t slot,
-                                   const struct tokenpin_slot_status *status);
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_slot_init_vacant(struct tokenpin_slot *slot);
 
 /**
- * Reads state, weight and until of a slot atomically. `identity_hash` may be NULL; if it is not,
- * it receives the identity hash of its account, 0 for a vacant slot.
+ * Changes state, weight and until of a slot atomically. Safe while other threads select. A vacant
+ * slot stays vacant, and no other becomes so.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, BAD_ENUM, WEIGHT, UNTIL, VACANT.
  */
-int32_t tokenpin_affinity_get_slot(const struct tokenpin_affinity *affinity,
-                                   uint32_t slot,
-                                   struct tokenpin_slot_status *status,
-                                   uint64_t *identity_hash);
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_slot_set(struct tokenpin_slot *slot, const struct tokenpin_slot_status *status);
 
 /**
- * The slot of the account named by `identity`; `TOKENPIN_SLOT_NONE` if there is none.
+ * Reads state, weight and until of a slot atomically.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED.
  */
-int32_t tokenpin_affinity_find(const struct tokenpin_affinity *affinity,
-                               const void *identity,
-                               size_t identity_len,
-                               uint32_t *slot);
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_slot_get(const struct tokenpin_slot *slot, struct tokenpin_slot_status *status);
 
 /**
- * The number of slots, vacant ones included.
+ * The slot that serves the key with hash `hash`; `TOKENPIN_SLOT_NONE` if no slot is a candidate.
+ *
+ * `strategy` is a `tokenpin_strategy`, but not Higress's, which needs the key itself:
+ * `TOKENPIN_STATUS_STRATEGY`. `count` is 1 to 2^31-1. Under jump it takes about ln(`count`) steps where
+ * the home slot serves; else, and under rendezvous, linear time in `count`. State, weight and until of
+ * a slot are read atomically. If the home slot does not serve, its word is read once more, and the
+ * answer is right for one of the two readings.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, SLOT_COUNT, STRATEGY.
  */
-int32_t tokenpin_affinity_capacity(const struct tokenpin_affinity *affinity, size_t *capacity);
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_select(uint8_t strategy,
+                        const struct tokenpin_slot *slots,
+                        size_t count,
+                        const struct tokenpin_filter *filter,
+                        uint64_t hash,
+                        uint32_t *slot);
 
 /**
- * The cookie's name for a scope, an empty one being the configured one: what has to be stripped
- * from requests and responses. At most `TOKENPIN_MAX_COOKIE_NAME` bytes.
+ * The slot that serves a key as Higress ai-proxy would choose it, for migration: the
+ * `fnv1a32(key bytes) % n`-th of the `n` slots that hold an account; `TOKENPIN_SLOT_NONE` if no slot
+ * is a candidate. `hash` is the `tokenpin_key_hash` of the key: where that slot cannot serve,
+ * weighted rendezvous with it takes over. `count` is 1 to 2^31-1. Linear in `count`.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, KEY_LENGTH, SLOT_COUNT.
  */
-int32_t tokenpin_affinity_cookie_name(const struct tokenpin_affinity *affinity,
-                                      const void *scope,
-                                      size_t scope_len,
-                                      void *buffer,
-                                      size_t capacity,
-                                      size_t *len);
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_select_higress(const struct tokenpin_slot *slots,
+                                size_t count,
+                                const struct tokenpin_filter *filter,
+                                uint64_t hash,
+                                const struct tokenpin_key *key,
+                                uint32_t *slot);
 
 /**
- * Classifies a request by the configured table. See `tokenpin_classify`.
+ * `tokenpin_select` for many hashes: `selected[i]` is the slot of `hashes[i]`. `hash_count` 0 does
+ * nothing. `selected` must not overlap the inputs.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, SLOT_COUNT, STRATEGY.
  */
-int32_t tokenpin_affinity_classify(const struct tokenpin_affinity *affinity,
-                                   const void *method,
-                                   size_t method_len,
-                                   const void *target,
-                                   size_t target_len,
-                                   uint8_t *group,
-                                   uint8_t *existing);
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_select_batch(uint8_t strategy,
+                              const struct tokenpin_slot *slots,
+                              size_t count,
+                              const struct tokenpin_filter *filter,
+                              const uint64_t *hashes,
+                              size_t hash_count,
+                              uint32_t *selected);
+
+/* ================================================================================================
+ * 5: cookies
+ *
+ * A key ring in memory of the caller, and the values that it signs and checks.
+ * ================================================================================================ */
 
 /**
- * The configuration's fingerprint. Replicas that show different ones do not agree.
+ * A key ring in memory of the caller, at least 8-aligned. Its contents are private and
+ * secret: `tokenpin_key_ring_wipe` ends its life. A copy is a ring too, and has to be wiped too.
  */
-int32_t tokenpin_affinity_fingerprint(const struct tokenpin_affinity *affinity,
-                                      uint64_t *fingerprint);
+typedef struct tokenpin_key_ring {
+    /**
+     * Private.
+     */
+    uint64_t private_words[56];
+} tokenpin_key_ring;
 
 /**
- * The fingerprint of the weights, and of the states that count at `now`, in unix seconds.
- * Linear in the number of slots.
+ * What a cookie says.
  */
-int32_t tokenpin_affinity_live_fingerprint(const struct tokenpin_affinity *affinity,
-                                           uint64_t now,
-                                           uint64_t *fingerprint);
+typedef struct tokenpin_cookie {
+    /**
+     * The identity hash of the session's token.
+     */
+    uint64_t pin;
+    /**
+     * The first issue, in unix seconds; kept through every refresh.
+     */
+    uint32_t issued_at;
+    /**
+     * The latest issue, in unix seconds.
+     */
+    uint32_t refreshed_at;
+    /**
+     * The anonymous id; a nonce for the other kinds.
+     */
+    uint8_t id[16];
+    /**
+     * A `tokenpin_kind`.
+     */
+    uint8_t kind;
+} tokenpin_cookie;
 
 /**
- * Classifies a request by its method and target. `(NULL, 0)` for the rules is the default table.
- * `prompt_cache` 1 opts in to that group. `group` receives a `tokenpin_group`, `existing` 1 if the
- * request names existing state.
+ * How long cookies are good for, in seconds. 0 switches a limit off, except for skew.
  */
-int32_t tokenpin_classify(const struct tokenpin_rule *rules,
-                          size_t rule_count,
-                          uint8_t prompt_cache,
-                          const void *method,
-                          size_t method_len,
-                          const void *target,
-                          size_t target_len,
-                          uint8_t *group,
-                          uint8_t *existing);
+typedef struct tokenpin_limits {
+    /**
+     * How far in the future another clock may have stamped a cookie.
+     */
+    uint32_t skew;
+    /**
+     * The longest life since the first issue.
+     */
+    uint32_t max_life;
+    /**
+     * The longest time since the latest issue.
+     */
+    uint32_t max_idle;
+    /**
+     * A fifth of this after its latest issue a cookie is due to be issued anew.
+     */
+    uint32_t refresh_interval;
+} tokenpin_limits;
 
 /**
  * Makes a key ring of 1 to 8 keys, exactly one of which signs. `placement_key` may be NULL; if
  * it is not, it has 16 bytes, and no secret may equal it. `error` may be NULL; if it is not, it
  * says which key was refused.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, ZERO_SECRET, DUPLICATE_SECRET,
+ * DUPLICATE_KEY_ID, KEY_COUNT, SIGNING_KEYS.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_key_ring_init(struct tokenpin_key_ring *ring,
                                const struct tokenpin_cookie_key *keys,
                                size_t key_count,
@@ -1619,7 +1771,11 @@ void tokenpin_key_ring_wipe(struct tokenpin_key_ring *ring);
  *
  * `name` has 1 to 128 token bytes, the scope 0 to 1024 bytes. `key` is the affinity key that
  * the cookie is bound to, of the cookie's kind; it may be NULL for an anonymous cookie.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
+ * SCOPE_LENGTH, KEY_LENGTH, COOKIE_NAME.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_cookie_encode(const struct tokenpin_key_ring *ring,
                                const void *name,
                                size_t name_len,
@@ -1636,7 +1792,11 @@ int32_t tokenpin_cookie_encode(const struct tokenpin_key_ring *ring,
  * `verdict` receives a `tokenpin_verdict`. `cookie` may be NULL; if it is not, it receives what
  * the cookie says if its tag was found good: for the verdicts `OTHER_KEY`, `NOT_YET_VALID`,
  * `EXPIRED_LIFE`, `EXPIRED_IDLE`, `VALID` and `REFRESH_DUE`.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
+ * SCOPE_LENGTH, KEY_LENGTH, COOKIE_NAME.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_cookie_decode(const struct tokenpin_key_ring *ring,
                                const void *name,
                                size_t name_len,
@@ -1653,38 +1813,21 @@ int32_t tokenpin_cookie_decode(const struct tokenpin_key_ring *ring,
 /**
  * The default name of a scope's cookie: `__Host-tokenpin`, with a suffix unless the scope is
  * empty.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BUFFER_TOO_SMALL, SCOPE_LENGTH.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_cookie_default_name(const void *scope,
                                      size_t scope_len,
                                      void *buffer,
                                      size_t capacity,
                                      size_t *len);
 
-/**
- * Decides which slot serves a request, and prepares the cookie that goes back. May be called
- * from any number of threads. Refuses with `TOKENPIN_STATUS_ENTROPY` where randomness is needed
- * and all zero, and with `TOKENPIN_STATUS_TIME` where a cookie is to be issued after the year
- * 2106.
- */
-int32_t tokenpin_affinity_decide(const struct tokenpin_affinity *affinity,
-                                 const struct tokenpin_request *request,
-                                 struct tokenpin_decision *decision);
-
-/**
- * Ends a request: if its response's `status` is a success and there is a cookie to set, writes
- * it. `answer` receives a `tokenpin_answer`, `*len` the length, 0 for nothing.
- * `TOKENPIN_MAX_SET_COOKIE` bytes suffice. Only formats.
+/* ================================================================================================
+ * 6: fields
  *
- * Refuses with `TOKENPIN_STATUS_STALE` if another configuration decided: keep the affinity that
- * decides alive until the response. The buffer must not overlap the affinity's memory.
- */
-int32_t tokenpin_affinity_finish(const struct tokenpin_affinity *affinity,
-                                 const struct tokenpin_decision *decision,
-                                 uint16_t status,
-                                 void *buffer,
-                                 size_t capacity,
-                                 size_t *len,
-                                 uint8_t *answer);
+ * The `Cookie` and `Set-Cookie` fields of a message.
+ * ================================================================================================ */
 
 /**
  * The values of the cookies called `name` in one `Cookie` field, one a call. `*offset` starts
@@ -1692,7 +1835,10 @@ int32_t tokenpin_affinity_finish(const struct tokenpin_affinity *affinity,
  *
  * Returns `TOKENPIN_STATUS_END`, and changes nothing, when there is none. `value` points into
  * the field.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, END.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_cookie_next(const void *field,
                              size_t field_len,
                              const void *name,
@@ -1704,7 +1850,10 @@ int32_t tokenpin_cookie_next(const void *field,
  * Removes every cookie called `name` from one `Cookie` field and leaves the other pairs as they
  * are, byte for byte. `*len` 0 means that the field is empty now and should be dropped. Never
  * longer than the field. The buffer must not overlap the field or the name.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, BUFFER_TOO_SMALL.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_cookie_strip(const void *field,
                               size_t field_len,
                               const void *name,
@@ -1717,7 +1866,11 @@ int32_t tokenpin_cookie_strip(const void *field,
  * Writes the value of a `Set-Cookie` field. `max_age` 0 makes a session cookie. A buffer of
  * `TOKENPIN_MAX_SET_COOKIE` bytes suffices for a value of this library. The buffer must not
  * overlap the inputs.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, BUFFER_TOO_SMALL,
+ * COOKIE_NAME, ATTRIBUTE, NAME_PREFIX, NEEDS_SECURE, MAX_AGE.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_set_cookie_write(const void *name,
                                   size_t name_len,
                                   const void *value,
@@ -1731,98 +1884,149 @@ int32_t tokenpin_set_cookie_write(const void *name,
 /**
  * Whether a `Set-Cookie` field sets a cookie called `name`: 1 or 0. Those of an upstream are
  * not for the client.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_set_cookie_matches(const void *field,
                                     size_t field_len,
                                     const void *name,
                                     size_t name_len,
                                     uint8_t *matches);
 
-/**
- * The jump consistent hash: the bucket, 0 to `buckets` - 1, of `key`. `buckets` is 1 to 2^31-1.
- * Takes about ln(`buckets`) steps.
- */
-int32_t tokenpin_jump(uint64_t key, uint32_t buckets, uint32_t *bucket);
-
-/**
- * The identity hash of the account named by `identity`, 1 byte or more.
- */
-int32_t tokenpin_identity_hash(const void *identity, size_t identity_len, uint64_t *hash);
-
-/**
- * The hash of an affinity key, which selection starts from. `placement_key` has 16 bytes and is
- * not all zero, the scope 0 to 1024.
- */
-int32_t tokenpin_key_hash(const uint8_t *placement_key,
-                          const void *scope,
-                          size_t scope_len,
-                          const struct tokenpin_key *key,
-                          uint64_t *hash);
-
-/**
- * Makes the slot of the account named by `identity`, 1 byte or more.
- */
-int32_t tokenpin_slot_init(struct tokenpin_slot *slot,
-                           const void *identity,
-                           size_t identity_len,
-                           const struct tokenpin_slot_status *status);
-
-/**
- * Makes a slot without an account, kept for growth.
- */
-int32_t tokenpin_slot_init_vacant(struct tokenpin_slot *slot);
-
-/**
- * Changes state, weight and until of a slot atomically. Safe while other threads select. A vacant
- * slot stays vacant, and no other becomes so.
- */
-int32_t tokenpin_slot_set(struct tokenpin_slot *slot, const struct tokenpin_slot_status *status);
-
-/**
- * Reads state, weight and until of a slot atomically.
- */
-int32_t tokenpin_slot_get(const struct tokenpin_slot *slot, struct tokenpin_slot_status *status);
-
-/**
- * The slot that serves the key with hash `hash`; `TOKENPIN_SLOT_NONE` if no slot is a candidate.
+/* ================================================================================================
+ * 7: classification
  *
- * `strategy` is a `tokenpin_strategy`, but not Higress's, which needs the key itself:
- * `TOKENPIN_STATUS_STRATEGY`. `count` is 1 to 2^31-1. Under jump it takes about ln(`count`) steps where
- * the home slot serves; else, and under rendezvous, linear time in `count`. State, weight and until of
- * a slot are read atomically. If the home slot does not serve, its word is read once more, and the
- * answer is right for one of the two readings.
- */
-int32_t tokenpin_select(uint8_t strategy,
-                        const struct tokenpin_slot *slots,
-                        size_t count,
-                        const struct tokenpin_filter *filter,
-                        uint64_t hash,
-                        uint32_t *slot);
+ * Which group of the API a request belongs to, and whether it names existing state.
+ * ================================================================================================ */
 
 /**
- * The slot that serves a key as Higress ai-proxy would choose it, for migration: the
- * `fnv1a32(key bytes) % n`-th of the `n` slots that hold an account; `TOKENPIN_SLOT_NONE` if no slot
- * is a candidate. `hash` is the `tokenpin_key_hash` of the key: where that slot cannot serve,
- * weighted rendezvous with it takes over. `count` is 1 to 2^31-1. Linear in `count`.
+ * Classifies a request by its method and target. `(NULL, 0)` for the rules is the default table.
+ * `prompt_cache` 1 opts in to that group. `group` receives a `tokenpin_group`, `existing` 1 if the
+ * request names existing state.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, PATTERN.
  */
-int32_t tokenpin_select_higress(const struct tokenpin_slot *slots,
-                                size_t count,
-                                const struct tokenpin_filter *filter,
-                                uint64_t hash,
-                                const struct tokenpin_key *key,
-                                uint32_t *slot);
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_classify(const struct tokenpin_rule *rules,
+                          size_t rule_count,
+                          uint8_t prompt_cache,
+                          const void *method,
+                          size_t method_len,
+                          const void *target,
+                          size_t target_len,
+                          uint8_t *group,
+                          uint8_t *existing);
+
+/* ================================================================================================
+ * 8: versions and names
+ *
+ * The versions of the library (`TOKENPIN_VERSION`, `TOKENPIN_VERSION_MAJOR`, `TOKENPIN_VERSION_MINOR`,
+ * `TOKENPIN_VERSION_PATCH`) and of its interface, and the stable names of its enums.
+ * ================================================================================================ */
 
 /**
- * `tokenpin_select` for many hashes: `selected[i]` is the slot of `hashes[i]`. `hash_count` 0 does
- * nothing. `selected` must not overlap the inputs.
+ * The version of this interface: raised when a program compiled against an older header
+ * could misbehave. Compare with `tokenpin_abi_version()`.
  */
-int32_t tokenpin_select_batch(uint8_t strategy,
-                              const struct tokenpin_slot *slots,
-                              size_t count,
-                              const struct tokenpin_filter *filter,
-                              const uint64_t *hashes,
-                              size_t hash_count,
-                              uint32_t *selected);
+#define TOKENPIN_ABI_VERSION 1
+
+/**
+ * The enums that `tokenpin_enum_name` knows.
+ */
+enum tokenpin_enum
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * `tokenpin_status`
+     */
+    TOKENPIN_ENUM_STATUS = 0,
+    /**
+     * `tokenpin_field`
+     */
+    TOKENPIN_ENUM_FIELD = 1,
+    /**
+     * `tokenpin_kind`
+     */
+    TOKENPIN_ENUM_KIND = 2,
+    /**
+     * `tokenpin_state`
+     */
+    TOKENPIN_ENUM_STATE = 3,
+    /**
+     * `tokenpin_strategy`
+     */
+    TOKENPIN_ENUM_STRATEGY = 4,
+    /**
+     * `tokenpin_role`
+     */
+    TOKENPIN_ENUM_ROLE = 5,
+    /**
+     * `tokenpin_verdict`
+     */
+    TOKENPIN_ENUM_VERDICT = 6,
+    /**
+     * `tokenpin_same_site`
+     */
+    TOKENPIN_ENUM_SAME_SITE = 7,
+    /**
+     * `tokenpin_group`
+     */
+    TOKENPIN_ENUM_GROUP = 8,
+    /**
+     * `tokenpin_policy`
+     */
+    TOKENPIN_ENUM_POLICY = 9,
+    /**
+     * `tokenpin_source`
+     */
+    TOKENPIN_ENUM_SOURCE = 10,
+    /**
+     * `tokenpin_outcome`
+     */
+    TOKENPIN_ENUM_OUTCOME = 11,
+    /**
+     * `tokenpin_pin_state`
+     */
+    TOKENPIN_ENUM_PIN_STATE = 12,
+    /**
+     * `tokenpin_key_reason`
+     */
+    TOKENPIN_ENUM_KEY_REASON = 13,
+    /**
+     * `tokenpin_answer`
+     */
+    TOKENPIN_ENUM_ANSWER = 14,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_enum tokenpin_enum;
+#else
+typedef int32_t tokenpin_enum;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * The version of the library that this header came with.
+ */
+#define TOKENPIN_VERSION "0.1.0"
+
+/**
+ * Its major number.
+ */
+#define TOKENPIN_VERSION_MAJOR 0
+
+/**
+ * Its minor number.
+ */
+#define TOKENPIN_VERSION_MINOR 1
+
+/**
+ * Its patch number.
+ */
+#define TOKENPIN_VERSION_PATCH 0
 
 /**
  * The version of the interface that the library was built with. A program compares it with the
@@ -1846,7 +2050,10 @@ const char *tokenpin_version(void);
  * long as the library. `which` is a `tokenpin_enum`.
  *
  * Returns `TOKENPIN_STATUS_BAD_ENUM` for a number without a name.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, BAD_ENUM.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_enum_name(int32_t which, int32_t value, struct tokenpin_bytes *name);
 
 #ifdef __cplusplus

@@ -1,5 +1,6 @@
 //! The C header: what cbindgen makes of src/capi, and what it says of enums and constants.
 
+use crate::chapters::arrange;
 use tokenpin::capi::{Status, tokenpin_bytes, tokenpin_enum_name};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -77,7 +78,7 @@ impl Header {
             let name = constant.name.strip_prefix("TOKENPIN_").unwrap().into();
             Item { name, ..constant }
         });
-        Self { enums: enums.collect(), constants: constants.collect(), text }
+        Self { enums: enums.collect(), constants: constants.collect(), text: arrange(&text) }
     }
 
     pub fn named(&self, name: &str) -> &Enum {

@@ -11,6 +11,7 @@
     reason = "reads like what it writes; nothing hurries"
 )]
 
+mod chapters;
 mod docs;
 mod go;
 mod header;
