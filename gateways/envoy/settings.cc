@@ -391,11 +391,6 @@ Credential::~Credential() {
   if (value) Wipe(&*value);
 }
 
-Settings::Settings() {
-  // The library is linked in, so the sizes are the same.
-  (void)tokenpin_config_init(&library, sizeof library);
-}
-
 void Settings::WipeKeys() {
   explicit_bzero(library.placement_key, sizeof library.placement_key);
   for (tokenpin_cookie_key& key : cookie_keys) explicit_bzero(key.secret, sizeof key.secret);

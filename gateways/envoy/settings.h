@@ -74,7 +74,7 @@ struct Overlay {
 };
 
 struct Settings {
-  Settings();
+  Settings() = default;
   Settings(const Settings&) = delete;
   Settings& operator=(const Settings&) = delete;
   ~Settings() { WipeKeys(); }
@@ -83,7 +83,7 @@ struct Settings {
 
   // The library's own configuration: its keys, numbers and switches. Its pointers are set when the
   // affinity is built, from the fields below.
-  tokenpin_config library;
+  tokenpin_config library = tokenpin::Config();
   std::vector<tokenpin_cookie_key> cookie_keys;
   std::vector<Token> tokens;  // by slot, vacant ones included
   std::vector<Rule> rules;
