@@ -46,7 +46,7 @@ check: ## make test, and what takes longer
 clean: ## removes what was built
 	rm -rf $(BUILD) target
 
-BUILDS += lib header
+BUILDS += lib bindings header vectors
 
 # To build for another machine: its Rust target, with its CC, AR, NM and OBJCOPY, and a BUILD of its own.
 RUST_TARGET ?=
@@ -92,6 +92,9 @@ $(SHARED): $(OBJECT) Makefile common.mk
 	ln -sf $(notdir $(SHARED)) $(LIB)/$(SONAME)
 	ln -sf $(SONAME) $(LIB)/libtokenpin.so
 
+.PHONY: bindings
+bindings: ## include/, go/*_gen.go and the tables in docs/, from src
+	TOKENPIN_WRITE_BINDINGS=1 $(CARGO) test --quiet --locked --features capi --test bindings
+
 .PHONY: header
-header: ## include/tokenpin.h, from src/capi
-	TOKENPIN_WRITE_HEADER=1 $(CARGO) test --quiet --locked --test header
+header: bindings ## the same; include/tokenpin.h is the first of them

@@ -4,7 +4,9 @@ use std::hint::black_box;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Throughput};
-use tokenpin::{Affinity, Config, CookieKey, MAX_WEIGHT, Role, Secret, Slot, State, Status, mix};
+use tokenpin::{
+    Affinity, Config, CookieKey, MAX_WEIGHT, Role, Secret, Slot, SlotStatus, State, mix,
+};
 
 pub const NOW: u64 = 1_800_000_000;
 
@@ -52,12 +54,12 @@ impl Fleet {
         Self { n, down_percent: 0, mixed_weights: false }
     }
 
-    pub fn status(self, slot: u32) -> Status {
+    pub fn status(self, slot: u32) -> SlotStatus {
         // Spread over the list, and exactly that share of it.
         let down = |slot: u32| slot * self.down_percent / 100;
         let state = if down(slot + 1) > down(slot) { State::Down } else { State::Up };
         let quarters = if self.mixed_weights { [4, 2, 1, 3][slot as usize % 4] } else { 4 };
-        Status { state, weight: MAX_WEIGHT / 4 * quarters, until: 0 }
+        SlotStatus { state, weight: MAX_WEIGHT / 4 * quarters, until: 0 }
     }
 
     pub fn slots(self) -> Vec<Slot> {

@@ -1,7 +1,7 @@
 //! Selection from the bytes of a key: what a gateway has in hand.
 
 use criterion::Criterion;
-use tokenpin::{Filter, Key, Strategy, fnv1a32, identity_hash, jump, key_hash, select};
+use tokenpin::{Filter, Key, identity_hash, jump, key_hash, select_higress};
 
 use crate::fixtures::{Fleet, NOW, affinity, each, identity, ring_keys, secret, text_keys};
 use crate::peers::fnv1a32_modulo;
@@ -22,7 +22,7 @@ pub fn bench(criterion: &mut Criterion) {
             let quarter = &Fleet { n, down_percent: 25, mixed_weights: false }.slots();
             let higress = |key| {
                 let filter = Filter { now: NOW, anonymous: false, tried: &[], pinned: None };
-                select(Strategy::HigressFnv1aModulo, slots, &filter, 0, fnv1a32(&key))
+                select_higress(slots, &filter, 0, &key)
             };
             for (key, text) in keys.iter().zip(&texts) {
                 assert_eq!(higress(*key), Some(fnv1a32_modulo(text, n)));

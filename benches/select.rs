@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use tokenpin::{Filter, Slot, Status, Strategy, select, select_batch};
+use tokenpin::{Filter, Slot, SlotStatus, Strategy, select, select_batch};
 
 use crate::fixtures::{BATCH, Fleet, NOW, batches, each, hashes};
 use crate::peers::Maglev;
@@ -11,18 +11,18 @@ use crate::peers::Maglev;
 const FILTER: Filter = Filter { now: NOW, anonymous: true, tried: &[], pinned: None };
 
 pub fn by_jump(slots: &[Slot], hash: u64) -> Option<u32> {
-    select(Strategy::Jump, slots, &FILTER, hash, 0)
+    select(Strategy::Jump, slots, &FILTER, hash).unwrap_or_default()
 }
 
 fn by_rendezvous(slots: &[Slot], hash: u64) -> Option<u32> {
-    select(Strategy::Rendezvous, slots, &FILTER, hash, 0)
+    select(Strategy::Rendezvous, slots, &FILTER, hash).unwrap_or_default()
 }
 
 pub fn maglev(fleet: Fleet, slots: &[Slot]) -> Maglev {
-    let serves = |status: Status| status.state == tokenpin::State::Up;
+    let serves = |status: SlotStatus| status.state == tokenpin::State::Up;
     let nodes: Vec<_> = (0..)
         .zip(slots)
-        .map(|(number, slot)| (slot.identity(), fleet.status(number)))
+        .map(|(number, slot)| (slot.identity_hash(), fleet.status(number)))
         .map(|(hash, status)| (hash, if serves(status) { status.weight } else { 0 }))
         .collect();
     Maglev::new(&nodes)
@@ -64,7 +64,8 @@ pub fn bench(criterion: &mut Criterion) {
             let one_by_one = |hashes: &[u64; BATCH]| hashes.map(|hash| by_jump(slots, hash));
             let in_batches = |hashes: &[u64; BATCH]| {
                 let mut selected = [None; BATCH];
-                select_batch(Strategy::Jump, slots, &FILTER, hashes, &[], &mut selected);
+                let done = select_batch(Strategy::Jump, slots, &FILTER, hashes, &mut selected);
+                assert!(done.is_ok());
                 selected
             };
             for hashes in hashes.as_chunks::<BATCH>().0 {
@@ -88,7 +89,7 @@ pub fn bench(criterion: &mut Criterion) {
         let fleet = Fleet::up(n);
         let slots = &fleet.slots();
         let statuses =
-            [fleet.status(0), Status { state: tokenpin::State::Down, ..fleet.status(0) }];
+            [fleet.status(0), SlotStatus { state: tokenpin::State::Down, ..fleet.status(0) }];
         each(&mut group, "tokenpin", n, &statuses, |status| slots[0].set(status).is_ok());
         group.throughput(Throughput::Elements(1));
         group.bench_function(BenchmarkId::new("maglev", n), |bencher| {

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <map>
 #include <set>
+#include <string>
 
 #include "json.h"
 
@@ -178,7 +179,8 @@ void ReadOverlay(Fields* fields, Overlay* overlay) {
   if (fields->Find("scope") != nullptr) {
     fields->String("scope", &overlay->scope.emplace());
     if (overlay->scope->size() > TOKENPIN_MAX_SCOPE) {
-      fields->problem()->Set(fields->Path("scope"), "is over 1024 bytes");
+      fields->problem()->Set(fields->Path("scope"),
+                             "is over " + std::to_string(TOKENPIN_MAX_SCOPE) + " bytes");
     }
   }
   if (fields->Find("group") != nullptr) {
@@ -191,7 +193,7 @@ void ReadOverlay(Fields* fields, Overlay* overlay) {
 void ReadStatus(Fields* fields, tokenpin_slot_status* status) {
   fields->Number("weight", 0, TOKENPIN_MAX_WEIGHT, &status->weight);
   fields->Enum("state", TOKENPIN_ENUM_STATE, &status->state);
-  fields->Number("until", 0, (uint64_t{1} << 45) - 1, &status->until);
+  fields->Number("until", 0, TOKENPIN_MAX_UNTIL, &status->until);
 }
 
 Credential ReadCredential(const Json& json, const std::string& path, Problem* problem) {
@@ -273,7 +275,9 @@ void ReadCookieKeys(Fields* fields, std::vector<tokenpin_cookie_key>* keys) {
   keys->reserve(TOKENPIN_MAX_COOKIE_KEYS);
   fields->List("cookie_keys", [&](const Json& json, const std::string& path) {
     if (keys->size() == TOKENPIN_MAX_COOKIE_KEYS) {
-      return fields->problem()->Set(fields->Path("cookie_keys"), "has more than 8 keys");
+      return fields->problem()->Set(
+          fields->Path("cookie_keys"),
+          "has more than " + std::to_string(TOKENPIN_MAX_COOKIE_KEYS) + " keys");
     }
     tokenpin_cookie_key& key = keys->emplace_back();
     Fields entry(json, path, fields->problem());

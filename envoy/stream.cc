@@ -326,7 +326,7 @@ void Stream::Finish(envoy_filter envoy, uint16_t status) {
 }
 
 bool Stream::IsOurs(const Bytes& set_cookie) const {
-  return tokenpin::sets_cookie(tokenpin::view(set_cookie), cookie_name_.view());
+  return tokenpin::set_cookie_matches(tokenpin::view(set_cookie), cookie_name_.view());
 }
 
 // Whether a response has our cookie, or the header that carries it.

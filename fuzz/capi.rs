@@ -20,10 +20,11 @@ use std::{ptr, slice};
 use libfuzzer_sys::fuzz_target;
 #[expect(clippy::wildcard_imports, reason = "the whole of it is called")]
 use tokenpin::capi::*;
+use tokenpin::cookie::{field, set_cookie};
 use tokenpin::{
-    Audience, Cookie, CookieName, DEFAULT_RULES, Field, Filter, Group, Key, KeyRing, Kind, MAX_KEY,
-    MAX_MAX_AGE, MAX_NAME, MAX_SCOPE, MAX_SET_COOKIE, Policy, Role, Rule, SameSite, Secret, Slot,
-    State, Strategy, VALUE_LEN, Verdict, cookie, header,
+    Audience, Cookie, CookieName, DEFAULT_RULES, Field, Filter, Group, Key, KeyRing, Kind,
+    MAX_COOKIE_NAME, MAX_KEY, MAX_MAX_AGE, MAX_SCOPE, MAX_SET_COOKIE, Policy, Role, Rule, SameSite,
+    Secret, Slot, State, Strategy, VALUE_LEN, Verdict, cookie,
 };
 use tokenpin_fuzz::{Input, NOW, cookie_key, secret};
 
@@ -453,7 +454,7 @@ impl World {
 
     fn name(&mut self, input: &mut Input<'_>) -> Vec<u8> {
         if self.odd(input) {
-            return input.limited(MAX_NAME);
+            return input.limited(MAX_COOKIE_NAME);
         }
         input.pick(&[&b"pin"[..], b"__Host-tokenpin", b"__Secure-pin"]).to_vec()
     }
@@ -562,12 +563,12 @@ const FUNCTIONS: [Function; 44] = [
     jump,
     identity_hash,
     key_hash,
-    fnv1a32,
     slots_init,
     slot_init_vacant,
     slot_set,
     slot_get,
     select,
+    select_higress,
     select_batch,
     ring_init,
     ring_wipe,
@@ -856,12 +857,12 @@ fn affinity_cookie_name(world: &mut World, input: &mut Input<'_>) -> (i32, bool)
     let handle = world.handle(input);
     let scope = input.limited(MAX_SCOPE);
     let bytes = world.bytes(input, &scope);
-    let mut out = world.buffer(input, MAX_NAME);
+    let mut out = world.buffer(input, MAX_COOKIE_NAME);
     let within = world.odd(input)
         && !handle.is_null()
         && world.affinities.iter().any(|it| it.alive && it.pointer == handle);
     if within {
-        (out.start, out.capacity) = (handle.cast(), MAX_NAME);
+        (out.start, out.capacity) = (handle.cast(), MAX_COOKIE_NAME);
     }
     let status = call!(tokenpin_affinity_cookie_name(
         handle,
@@ -1134,17 +1135,6 @@ fn key_hash(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     (status, false)
 }
 
-fn fnv1a32(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
-    let parts = parts(input);
-    let (key, core) = world.key(input, &parts);
-    let out = world.out(input);
-    let status = call!(tokenpin_fnv1a32(key, out));
-    if let (Some(hash), true) = (world.read(out, status), world.fair()) {
-        assert_eq!(hash, tokenpin::fnv1a32(&core));
-    }
-    (status, false)
-}
-
 fn slots_init(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     let mut slots = Vec::new();
     let mut last = OK;
@@ -1261,19 +1251,35 @@ impl Choice {
         Self { strategy, slots, count, filter, now, anonymous: anonymous == 1, tried }
     }
 
-    fn core(&self, hash: u64, fnv1a: u32) -> u32 {
+    /// What the core answers for a hash, or, where there is a key, under Higress's strategy.
+    fn core(&self, hash: u64, key: Option<&Key<'_>>) -> u32 {
         let Self { now, anonymous, ref tried, .. } = *self;
         let filter = Filter { now, anonymous, tried, pinned: None };
         // SAFETY: one layout, as the library itself asserts.
         let slots = unsafe { slice::from_raw_parts(self.slots.cast::<Slot>(), self.count) };
-        let strategy = Strategy::from_number(self.strategy).unwrap();
-        tokenpin::select(strategy, slots, &filter, hash, fnv1a).unwrap_or(TOKENPIN_SLOT_NONE)
+        let slot = match key {
+            Some(key) => tokenpin::select_higress(slots, &filter, hash, key),
+            None => {
+                let strategy = Strategy::from_number(self.strategy).unwrap();
+                tokenpin::select(strategy, slots, &filter, hash).unwrap()
+            }
+        };
+        slot.unwrap_or(TOKENPIN_SLOT_NONE)
+    }
+
+    /// The status of a call without odd arguments.
+    fn fair_status(&self) -> i32 {
+        if self.strategy == Strategy::HigressFnv1aModulo as u8 {
+            Status::Strategy as i32
+        } else {
+            OK
+        }
     }
 }
 
 fn select(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     let choice = Choice::new(world, input);
-    let (hash, fnv1a) = (input.u64(), input.u32());
+    let hash = input.u64();
     let out = world.out(input);
     let status = call!(tokenpin_select(
         choice.strategy,
@@ -1281,13 +1287,27 @@ fn select(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
         choice.count,
         choice.filter,
         hash,
-        fnv1a,
         out
     ));
-    assert!(!world.fair() || status == OK);
+    assert!(!world.fair() || status == choice.fair_status());
     if let Some(slot) = world.read(out, status) {
         assert!(slot == TOKENPIN_SLOT_NONE || (slot as usize) < choice.count);
-        assert!(!world.fair() || slot == choice.core(hash, fnv1a));
+        assert!(!world.fair() || slot == choice.core(hash, None));
+    }
+    (status, false)
+}
+
+fn select_higress(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let choice = Choice::new(world, input);
+    let parts = parts(input);
+    let (key, core) = world.key(input, &parts);
+    let hash = input.u64();
+    let out = world.out(input);
+    let status =
+        call!(tokenpin_select_higress(choice.slots, choice.count, choice.filter, hash, key, out));
+    if let Some(slot) = world.read(out, status) {
+        assert!(slot == TOKENPIN_SLOT_NONE || (slot as usize) < choice.count);
+        assert!(!world.fair() || slot == choice.core(hash, Some(&core)));
     }
     (status, false)
 }
@@ -1298,33 +1318,24 @@ fn select_batch(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     let (seed, step) = (input.u64(), input.u64());
     let hashes: Vec<_> =
         (0..count as u64).map(|i| seed.wrapping_add(i.wrapping_mul(step))).collect();
-    let fnv1as: Vec<_> = (0..).take(count).map(|i| input.u32() ^ i).collect();
     let (hashes_at, told) = world.array(input, &hashes);
-    let (fnv1as_at, _) = world.array(input, &fnv1as);
     // Its length is that of the hashes, which may be a lie.
     let out: *mut u32 = if count == 0 { ptr::null_mut() } else { world.outs(input, count) };
-    let lie = hashes_at.is_null() || told > 1 << 32;
-    if !lie && fnv1as_at.is_aligned() && !fnv1as_at.is_null() {
-        let block =
-            world.blocks.iter().find(|it| it.memory.as_ptr_range().contains(&fnv1as_at.cast()));
-        assert!(block.is_none_or(|it| it.memory.len() >= 4 * count));
-    }
     let status = call!(tokenpin_select_batch(
         choice.strategy,
         choice.slots,
         choice.count,
         choice.filter,
         hashes_at,
-        fnv1as_at,
         told,
         out
     ));
-    assert!(!world.fair() || status == OK);
+    assert!(!world.fair() || status == choice.fair_status());
     if status == OK && world.fair() {
         for i in 0..count {
             // SAFETY: a block of this size.
             let slot = unsafe { out.add(i).read() };
-            assert_eq!(slot, choice.core(hashes[i], fnv1as[i]));
+            assert_eq!(slot, choice.core(hashes[i], None));
         }
     }
     (status, false)
@@ -1510,7 +1521,7 @@ fn decode(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
         assert_eq!(status == OK, core.is_ok());
         if let Ok((came, says)) = core {
             assert_eq!(world.read(verdict, status), Some(came as u8));
-            assert_eq!(says.is_some(), came >= Verdict::OtherKey);
+            assert_eq!(says.is_some(), came.rank() >= Verdict::OtherKey.rank());
             if let (Some(got), Some(says)) = (world.read(cookie, status), says) {
                 assert_eq!((got.pin, got.id, got.kind), (says.pin, says.id, says.kind as u8));
                 assert_eq!((got.issued_at, got.refreshed_at), (says.issued_at, says.refreshed_at));
@@ -1523,7 +1534,7 @@ fn decode(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
 fn default_name(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     let scope = input.limited(MAX_SCOPE);
     let bytes = world.bytes(input, &scope);
-    let out = world.buffer(input, MAX_NAME);
+    let out = world.buffer(input, MAX_COOKIE_NAME);
     let status =
         call!(tokenpin_cookie_default_name(bytes.ptr, bytes.len, out.start, out.capacity, out.len));
     let written = world.written(&out, status);
@@ -1561,7 +1572,7 @@ fn next(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
         value
     ));
     if world.fair() {
-        let core = header::next_value(&field, &name, start);
+        let core = field::next(&field, &name, start);
         assert_eq!(status, if core.is_some() { OK } else { Status::End as i32 });
         if let (Some((text, after)), Some(got)) = (core, world.read(value, status)) {
             // SAFETY: within the field.
@@ -1588,7 +1599,7 @@ fn strip(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     let written = world.written(&out, status);
     if let (Some(text), true) = (written, world.fair()) {
         let mut core = vec![0; field.len()];
-        let len = header::strip(&field, &name, &mut core).unwrap();
+        let len = field::strip(&field, &name, &mut core).unwrap();
         assert_eq!(text, core[..len]);
     }
     (status, false)
@@ -1618,7 +1629,7 @@ fn set_cookie_write(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
         assert!(text.iter().all(|byte| (b' '..=b'~').contains(byte)));
         if world.fair() {
             let pair = [&name[..], b"=", &value, b"; Path=/"].concat();
-            assert!(text.starts_with(&pair) && header::sets(&text, &name));
+            assert!(text.starts_with(&pair) && set_cookie::matches(&text, &name));
         }
     }
     (status, false)
@@ -1636,7 +1647,7 @@ fn matches(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
         out
     ));
     if world.fair() {
-        assert_eq!(world.read(out, status), Some(u8::from(header::sets(&field, &name))));
+        assert_eq!(world.read(out, status), Some(u8::from(set_cookie::matches(&field, &name))));
     }
     (status, false)
 }

@@ -4,8 +4,8 @@
 use libfuzzer_sys::fuzz_target;
 use tokenpin::{
     Affinity, Attributes, Config, ConfigError, CookieKey, CookieName, Error, Field, Group,
-    MAX_MAX_AGE, MAX_NAME, MAX_SCOPE, MAX_SET_COOKIE, MAX_WEIGHT, Policy, Request, Role, Rule,
-    SameSite, Secret, Slot, State, Status, Strategy, identity_hash,
+    MAX_COOKIE_NAME, MAX_MAX_AGE, MAX_SCOPE, MAX_SET_COOKIE, MAX_WEIGHT, Policy, Request, Role,
+    Rule, SameSite, Secret, Slot, SlotStatus, State, Strategy, identity_hash,
 };
 use tokenpin_fuzz::{Input, secret};
 
@@ -33,7 +33,7 @@ fn run(input: &mut Input<'_>) {
     let scope = input.limited(MAX_SCOPE);
     let names = [&b"pin"[..], b"__Host-tokenpin", b"__Host-x", b"__secure-x"];
     let name = match input.below(4) {
-        0 => Some(input.limited(MAX_NAME)),
+        0 => Some(input.limited(MAX_COOKIE_NAME)),
         1 => Some(input.pick(&names).to_vec()),
         _ => None,
     };
@@ -73,7 +73,7 @@ fn run(input: &mut Input<'_>) {
     let identities: Vec<_> = (0..input.below(40)).map(|_| input.bytes()).collect();
     let slot = |identity: &&[u8]| match identity {
         [] => Slot::vacant(),
-        identity => Slot::new(identity, Status::UP).unwrap(),
+        identity => Slot::new(identity, SlotStatus::UP).unwrap(),
     };
     let slots: Vec<_> = identities.iter().map(slot).collect();
     let needed = Affinity::index_len(slots.len());
@@ -116,7 +116,7 @@ fn usable(
     for identity in identities.iter().filter(|identity| !identity.is_empty()) {
         let place = identities.iter().position(|other| other == identity).unwrap();
         assert_eq!(affinity.find(identity), Some(u32::try_from(place).unwrap()));
-        assert_eq!(slots[place].identity(), identity_hash(identity));
+        assert_eq!(slots[place].identity_hash(), identity_hash(identity));
     }
     let stranger = input.bytes();
     assert_eq!(
@@ -141,8 +141,8 @@ fn usable(
 
     let live = affinity.live_fingerprint(0);
     let slot = u32::try_from(input.below(slots.len())).unwrap();
-    let before = affinity.status(slot).unwrap();
-    let status = Status {
+    let before = affinity.get_slot(slot).unwrap();
+    let status = SlotStatus {
         state: input.pick(State::ALL),
         weight: if input.one_in(4) { input.u32() } else { u32::from(input.u16()) },
         until: if input.one_in(4) { input.u64() } else { input.byte().into() },
@@ -156,12 +156,12 @@ fn usable(
     } else {
         Ok(())
     };
-    assert_eq!(affinity.set_status(slot, status), wanted);
-    let now = affinity.status(slot).unwrap();
+    assert_eq!(affinity.set_slot(slot, status), wanted);
+    let now = affinity.get_slot(slot).unwrap();
     assert_eq!(now, if wanted.is_ok() { status } else { before });
-    let seen = |status: Status| (status.state_at(0), status.weight);
+    let seen = |status: SlotStatus| (status.state_at(0), status.weight);
     assert_eq!(live == affinity.live_fingerprint(0), seen(now) == seen(before));
-    assert_eq!(affinity.status(u32::try_from(slots.len()).unwrap()), Err(Error::SlotRange));
+    assert_eq!(affinity.get_slot(u32::try_from(slots.len()).unwrap()), Err(Error::SlotRange));
 
     let request = Request {
         group: Some(Group::Stateful),
@@ -170,7 +170,8 @@ fn usable(
         ..Request::default()
     };
     let decision = affinity.decide(&request, []).unwrap();
-    let serves = |status: Status| status.state_at(request.now) == State::Up && status.weight > 0;
+    let serves =
+        |status: SlotStatus| status.state_at(request.now) == State::Up && status.weight > 0;
     assert_eq!(decision.slot.is_some(), slots.iter().any(|slot| serves(slot.status())));
     let mut out = [0; MAX_SET_COOKIE];
     affinity.finish(&decision, config.success.0, &mut out).unwrap();
@@ -228,7 +229,7 @@ fn wrong_config(config: &Config<'_>, placement_key: &[u8; 16]) -> Vec<ConfigErro
     };
     check(*placement_key == [0; 16], Error::ZeroSecret, Field::PlacementKey);
     check(config.scope.len() > MAX_SCOPE, Error::ScopeLength, Field::Scope);
-    let wrong_name = !(1..=MAX_NAME).contains(&name.len()) || !name.iter().all(token);
+    let wrong_name = !(1..=MAX_COOKIE_NAME).contains(&name.len()) || !name.iter().all(token);
     check(wrong_name, Error::CookieName, Field::CookieName);
     check(!clean(it.path) || !it.path.starts_with(b"/"), Error::Attribute, Field::Path);
     check(!clean(it.domain), Error::Attribute, Field::Domain);

@@ -2,7 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tokenpin::{Error, header};
+use tokenpin::Error;
+use tokenpin::cookie::{field, set_cookie};
 use tokenpin_fuzz::Input;
 
 fuzz_target!(|data: &[u8]| run(&mut Input::new(data)));
@@ -15,12 +16,12 @@ fn run(input: &mut Input<'_>) {
     let field = input.rest();
 
     // At any offset: no panic, progress, and values that lie within the field.
-    if let Some((value, next)) = header::next_value(field, name, offset) {
+    if let Some((value, next)) = field::next(field, name, offset) {
         assert!(next > offset && next <= field.len() + 1);
         let range = field.as_ptr_range();
         assert!(range.contains(&value.as_ptr()) || value.is_empty());
     }
-    let found: Vec<_> = header::values(field, name).collect();
+    let found: Vec<_> = field::values(field, name).collect();
     let stripped = strip(field, name, spare);
     assert!(stripped.len() <= field.len());
 
@@ -32,7 +33,7 @@ fn run(input: &mut Input<'_>) {
     let pairs: Vec<_> = field.split(|&byte| byte == b';').collect();
     let values: Vec<_> = pairs.iter().map(|pair| value_of(pair, name)).collect();
     assert_eq!(found, values.iter().flatten().copied().collect::<Vec<_>>());
-    assert_eq!(header::sets(field, name), values[0].is_some());
+    assert_eq!(set_cookie::matches(field, name), values[0].is_some());
 
     let kept: Vec<_> = (0..).zip(&pairs).filter(|(i, _)| values[*i].is_none()).collect();
     let expected = if kept.len() == pairs.len() {
@@ -48,18 +49,18 @@ fn run(input: &mut Input<'_>) {
         kept.iter().enumerate().map(left).collect::<Vec<_>>().join(&b';')
     };
     assert_eq!(stripped, expected);
-    assert_eq!(header::values(&stripped, name).count(), 0);
+    assert_eq!(field::values(&stripped, name).count(), 0);
     assert_eq!(strip(&stripped, name, 0), stripped);
 }
 
 /// Strips into a buffer with `spare` bytes more than needed, and into one a byte too small.
 fn strip(field: &[u8], name: &[u8], spare: usize) -> Vec<u8> {
     let mut out = vec![0xa5; field.len() + spare];
-    let len = header::strip(field, name, &mut out).expect("never longer than the field");
+    let len = field::strip(field, name, &mut out).expect("never longer than the field");
     assert!(out[len..].iter().all(|&byte| byte == 0xa5), "written past the end");
     if let Some(short) = len.checked_sub(1) {
         let mut short = vec![0xa5; short];
-        let refused = header::strip(field, name, &mut short);
+        let refused = field::strip(field, name, &mut short);
         assert_eq!(refused, Err(Error::BufferTooSmall { needed: len }));
         assert!(short.iter().all(|&byte| byte == 0xa5), "written in spite of the error");
     }

@@ -8,7 +8,7 @@ use siphasher::sip::SipHasher24;
 use siphasher::sip128::{Hasher128 as _, SipHasher24 as WideHasher};
 use tokenpin::cookie::{decode, encode};
 use tokenpin::{Audience, Cookie, Error, Key, KeyRing, Kind, Limits, MAX_KEY, MAX_SCOPE};
-use tokenpin::{MAX_NAME, Role, VALUE_LEN, Verdict};
+use tokenpin::{MAX_COOKIE_NAME, Role, VALUE_LEN, Verdict};
 use tokenpin_fuzz::{Input, NOW, cookie_key, secret};
 
 fuzz_target!(|data: &[u8]| run(&mut Input::new(data)));
@@ -99,7 +99,7 @@ fn run(input: &mut Input<'_>) {
 
 fn name(input: &mut Input<'_>) -> Vec<u8> {
     let names = [&b"pin"[..], b"__Host-tokenpin", b"__Host-tokenpin-0123abcd"];
-    if input.one_in(4) { input.limited(MAX_NAME) } else { input.pick(&names).to_vec() }
+    if input.one_in(4) { input.limited(MAX_COOKIE_NAME) } else { input.pick(&names).to_vec() }
 }
 
 fn key<'a>(kind: Kind, (first, second): &'a (Vec<u8>, Vec<u8>), id: &'a [u8; 16]) -> Key<'a> {
@@ -117,7 +117,7 @@ fn borrow((name, scope): &(Vec<u8>, Vec<u8>)) -> Audience<'_> {
 
 fn bad_audience((name, scope): &(Vec<u8>, Vec<u8>)) -> Option<Error> {
     let token = |byte: &u8| byte.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(byte);
-    if !(1..=MAX_NAME).contains(&name.len()) || !name.iter().all(token) {
+    if !(1..=MAX_COOKIE_NAME).contains(&name.len()) || !name.iter().all(token) {
         return Some(Error::CookieName);
     }
     (scope.len() > MAX_SCOPE).then_some(Error::ScopeLength)

@@ -2,8 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tokenpin::set_cookie::write;
-use tokenpin::{Attributes, Error, MAX_MAX_AGE, MAX_NAME, MAX_SET_COOKIE, SameSite, header};
+use tokenpin::cookie::set_cookie::write;
+use tokenpin::cookie::{field, set_cookie};
+use tokenpin::{Attributes, Error, MAX_COOKIE_NAME, MAX_MAX_AGE, MAX_SET_COOKIE, SameSite};
 use tokenpin_fuzz::Input;
 
 fuzz_target!(|data: &[u8]| run(&mut Input::new(data)));
@@ -12,7 +13,8 @@ const LONGEST: usize = 1024;
 
 fn run(input: &mut Input<'_>) {
     let names = [&b"pin"[..], b"__Host-tokenpin", b"__host-x", b"__Secure-x", b"__SECURE-", b"a b"];
-    let name = if input.one_in(3) { input.limited(MAX_NAME) } else { input.pick(&names).to_vec() };
+    let name =
+        if input.one_in(3) { input.limited(MAX_COOKIE_NAME) } else { input.pick(&names).to_vec() };
     let paths = [&b"/"[..], b"/v1", b"", b"v1"];
     let path = if input.one_in(3) { slashed(input) } else { input.pick(&paths).to_vec() };
     let domain = if input.one_in(2) { input.limited(LONGEST) } else { Vec::new() };
@@ -53,11 +55,11 @@ fn run(input: &mut Input<'_>) {
 
     // Nothing in it can end a header line or begin another.
     assert!(out.iter().all(|byte| (0x20..=0x7e).contains(byte)));
-    assert!(header::sets(&out, &name));
+    assert!(set_cookie::matches(&out, &name));
     let mut parts = out.split(|&byte| byte == b';');
     let pair = parts.next().unwrap();
     assert_eq!(pair, [&name[..], b"=", &value].concat());
-    let back: Vec<_> = header::values(pair, &name).collect();
+    let back: Vec<_> = field::values(pair, &name).collect();
     assert_eq!(back, [&value[..]]);
 
     let parts: Vec<_> = parts.map(|part| part.strip_prefix(b" ").unwrap()).collect();
@@ -99,7 +101,7 @@ fn problems(name: &[u8], value: &[u8], it: &Attributes<'_>, max_age: u32) -> Vec
     let octet = |byte: &u8| byte.is_ascii_graphic() && !b"\",;\\".contains(byte);
     let lower = name.to_ascii_lowercase();
     let (host, secure) = (lower.starts_with(b"__host-"), lower.starts_with(b"__secure-"));
-    let wrong_name = !(1..=MAX_NAME).contains(&name.len()) || !name.iter().all(token);
+    let wrong_name = !(1..=MAX_COOKIE_NAME).contains(&name.len()) || !name.iter().all(token);
     let attribute = |bytes: &[u8]| bytes.len() > LONGEST || !bytes.iter().all(text);
     let checks = [
         (wrong_name, Error::CookieName),

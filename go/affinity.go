@@ -1,9 +1,79 @@
 package tokenpin
 
 import (
+	"crypto/rand"
+	"fmt"
 	"runtime"
 	"sync/atomic"
+	"time"
 )
+
+// Config is everything that an affinity is built from. DefaultConfig sets the defaults; then PlacementKey,
+// CookieKeys and Slots have to be set. New copies all of it.
+type Config struct {
+	// PlacementKey decides the mapping of keys. The same on all replicas; not all zero.
+	PlacementKey Secret
+	// CookieKeys is the cookie key ring, 1 to MaxCookieKeys keys of which exactly one signs.
+	CookieKeys []CookieKey
+	// Slots are the slots, 1 to MaxBuckets, vacant ones included.
+	Slots []SlotConfig
+	// Strategy is how a slot is selected.
+	Strategy Strategy
+	// Scope is the set of accounts that the affinity is about, 0 to MaxScope bytes, used where a request
+	// brings none.
+	Scope string
+	// CookieName is the cookie's name; empty for the default name of the request's scope.
+	CookieName string
+	// Attributes are the cookie's attributes. Default Secure and HTTPOnly.
+	Attributes Attributes
+	// Rules is the classification table; empty for the default table.
+	Rules []Rule
+	// MaxAge is Max-Age in seconds; 0 for a session cookie; MaxAgeAuto, the default, for as long as the cookie
+	// can be valid.
+	MaxAge uint32
+	// Skew is the tolerance for clocks that run ahead, in seconds. Default 300.
+	Skew uint32
+	// MaxLife is the longest life of a cookie since its first issue, in seconds; 0 for no limit. Default 30
+	// days.
+	MaxLife uint32
+	// MaxIdle is the longest time between refreshes of a cookie, in seconds; 0, the default, for no limit.
+	MaxIdle uint32
+	// SuccessFirst and SuccessLast are the response statuses on which a cookie is set. Default 200 to 299.
+	SuccessFirst, SuccessLast uint16
+	// PolicyExisting is for requests that name existing state. Default PolicyFailFast.
+	PolicyExisting Policy
+	// PolicyNew is for all others. Default PolicyFallbackAndUpdate.
+	PolicyNew Policy
+	// CombineKeys uses consumer and session key together where a request has both.
+	CombineKeys bool
+	// RejectBadKeys rejects a request whose key is untrusted, ambiguous or too long. Else the next source is
+	// tried.
+	RejectBadKeys bool
+	// KeyedCookies gives cookies to sessions that have a key.
+	KeyedCookies bool
+	// MintSingle mints cookies also where only one slot holds an account.
+	MintSingle bool
+	// PromptCache gives affinity to the prompt-cache group too.
+	PromptCache bool
+}
+
+const (
+	defaultSkew    = 300
+	defaultMaxLife = 30 * 24 * 60 * 60
+)
+
+// DefaultConfig gives the defaults. PlacementKey, CookieKeys and Slots have to be set.
+func DefaultConfig() Config {
+	return Config{
+		Attributes:   Attributes{Secure: true, HTTPOnly: true},
+		MaxAge:       MaxAgeAuto,
+		Skew:         defaultSkew,
+		MaxLife:      defaultMaxLife,
+		SuccessFirst: 200,
+		SuccessLast:  299,
+		PolicyNew:    PolicyFallbackAndUpdate,
+	}
+}
 
 // Affinity decides. It is built once from a configuration and is immutable but for the status of its slots.
 // All its methods may be called from any number of goroutines at once, Close included; none waits for another.
@@ -32,6 +102,97 @@ func New(config *Config) (*Affinity, error) {
 func (a *Affinity) Close() error {
 	a.handle.Store(nil)
 	return nil
+}
+
+// Request is what a decision looks at. Its strings and slices are borrowed for the call. The zero value is a
+// valid start; Stamp fills in what every request needs.
+type Request struct {
+	// Method and Target, such as "/v1/responses?x=1", are read only to classify.
+	Method, Target string
+	// Consumers are the values of the consumer header. Empty ones do not count.
+	Consumers []string
+	// ConsumerTrusted says that they come from somebody who may name consumers.
+	ConsumerTrusted bool
+	// Sessions are the values of the session header. Empty ones do not count.
+	Sessions []string
+	// Cookies are the values of the Cookie fields.
+	Cookies []string
+	// Carried is a cookie's value that came in a header of its own; empty for none.
+	Carried string
+	// Carrier says that the answer goes back in that header. Taken for granted if Carried is not empty.
+	Carrier bool
+	// Scope is 0 to MaxScope bytes; empty for the configured one.
+	Scope string
+	// Tried are the slots that this request has tried already.
+	Tried []int32
+	// HasGroup says that Group is the group. Else Method and Target are classified.
+	HasGroup bool
+	Group    Group
+	// Existing says that the request names existing state, whatever classification says. Set it where the body
+	// does (previous_response_id, input_file_id, ...).
+	Existing bool
+	// IDHint is nil, or what becomes the id of a new session, so that parallel first requests of one client
+	// agree: a PRF, under a key of this process, of something that belongs to one client alone.
+	IDHint *[16]byte
+	// Now is the wall clock in unix seconds. A negative one counts as 0.
+	Now int64
+	// Entropy is 16 fresh random bytes.
+	Entropy [16]byte
+}
+
+// Stamp sets Now to the wall clock and Entropy to fresh random bytes. Nothing else in this package reads a
+// clock or draws random numbers.
+func (r *Request) Stamp() {
+	r.Now = time.Now().Unix()
+	_, _ = rand.Read(r.Entropy[:]) // never fails
+}
+
+// Decision is the answer to a request, to be kept until its response. It holds no pointers. Its cookie is not
+// printed.
+//
+// The layout is that of the C structure, so that the library writes it in place; native_affinity.go checks that.
+type Decision struct {
+	fingerprint uint64
+	// Slot is the slot that serves, or NoSlot: then a local error is the answer.
+	Slot   int32
+	maxAge uint32
+	// RetryAfter is, without a slot, in how many seconds the first slot that can serve the request is up again; 0
+	// if that is unknown, and where a slot serves; 1<<32 - 1 for longer.
+	RetryAfter uint32
+	// Source is where the affinity comes from.
+	Source Source
+	// Outcome is what the decision came to.
+	Outcome Outcome
+	// PinState is what became of the pinned token.
+	PinState PinState
+	// Verdict is what came of the request's cookies.
+	Verdict Verdict
+	// KeyReason is what became of the request's keys.
+	KeyReason KeyReason
+	// Ambiguous says that valid cookies with different ids were there.
+	Ambiguous bool
+	// Existing says that the request names existing state: its method, its target or the caller says so.
+	Existing bool
+	// MayMove says that a host may send the request to another token where this one refuses it: no pin and no
+	// key ties it to the token, and nothing that it creates will be looked for there.
+	MayMove   bool
+	hasCookie bool
+	carrier   bool
+	hasSuffix bool
+	suffix    [4]byte
+	value     [CookieValueLen]byte
+}
+
+// Fingerprint is the fingerprint of the configuration that decided.
+func (d *Decision) Fingerprint() uint64 { return d.fingerprint }
+
+// SetsCookie says whether a cookie goes back if the response is a success.
+func (d *Decision) SetsCookie() bool { return d.hasCookie }
+
+// Format writes what the decision came to, without its cookie, whatever the verb.
+func (d Decision) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "slot %d, source %v, outcome %v, pin %v, verdict %v, key %v", d.Slot, d.Source, d.Outcome,
+		d.PinState, d.Verdict, d.KeyReason)
 }
 
 // Decide decides which slot serves a request, and prepares the cookie that goes back. Where there is an error,
@@ -73,7 +234,7 @@ func (a *Affinity) Finish(dst []byte, d *Decision, status int) ([]byte, Answer, 
 	return dst, answer, s.err()
 }
 
-// SetSlot changes state, weight and until of a slot at once. Safe while others decide, and waits for nobody.
+// SetSlot changes state, weight and until of a slot atomically, while others decide, and never waits.
 // Errors: ErrSlotRange, ErrWeight, ErrUntil, ErrVacant, ErrBadEnum.
 func (a *Affinity) SetSlot(slot int32, status SlotStatus) error {
 	h := a.handle.Load()
@@ -85,14 +246,14 @@ func (a *Affinity) SetSlot(slot int32, status SlotStatus) error {
 	return s.err()
 }
 
-// Slot reads state, weight and until of a slot at once, and the identity hash of its account, 0 for a vacant
+// GetSlot reads state, weight and until of a slot atomically, and the identity hash of its account, 0 for a vacant
 // slot.
-func (a *Affinity) Slot(slot int32) (status SlotStatus, identityHash uint64, err error) {
+func (a *Affinity) GetSlot(slot int32) (status SlotStatus, identityHash uint64, err error) {
 	h := a.handle.Load()
 	if h == nil {
 		return SlotStatus{}, 0, ErrNotInitialised
 	}
-	status, identityHash, s := h.slot(slot)
+	status, identityHash, s := h.getSlot(slot)
 	runtime.KeepAlive(h)
 	return status, identityHash, s.err()
 }

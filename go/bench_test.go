@@ -29,12 +29,12 @@ func BenchmarkFinish(b *testing.B) {
 	}
 }
 
-func BenchmarkReadCookie(b *testing.B) {
+func BenchmarkDecode(b *testing.B) {
 	ring := must(NewKeyRing(testConfig().CookieKeys, nil))
-	value := string(must(ring.AppendCookie(nil, "pin", "", Key{}, Cookie{})))
+	value := string(must(ring.Encode(nil, "pin", "", Key{}, Cookie{})))
 	b.ReportAllocs()
 	for b.Loop() {
-		if verdict, _, err := ring.ReadCookie("pin", "", Key{}, Limits{}, 0, value); err != nil || verdict != VerdictValid {
+		if verdict, _, err := ring.Decode("pin", "", Key{}, Limits{}, 0, value); err != nil || verdict != VerdictValid {
 			b.Fatal(verdict, err)
 		}
 	}
@@ -44,7 +44,7 @@ func BenchmarkSelect(b *testing.B) {
 	slots := must(NewSlots(testConfig().Slots))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := slots.Select(StrategyJump, Filter{}, rand.Uint64(), 0); err != nil {
+		if _, err := slots.Select(StrategyJump, Filter{}, rand.Uint64()); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -61,7 +61,7 @@ func BenchmarkSelectBatch(b *testing.B) {
 	b.ResetTimer()
 	for i := 0; i < b.N; i += len(selected) {
 		from := hashes[i%len(hashes):][:len(selected)]
-		if err := slots.SelectBatch(selected, StrategyJump, Filter{}, from, nil); err != nil {
+		if err := slots.SelectBatch(selected, StrategyJump, Filter{}, from); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -52,10 +52,10 @@ func (d *draws) bytes16() (b [16]byte) {
 
 func one[T any](d *draws, of ...T) T { return of[d.below(len(of))] }
 
-func (d *draws) same(what string, native, pure any, where ...any) {
+func (d *draws) same(what string, native, purego any, where ...any) {
 	d.t.Helper()
-	if !reflect.DeepEqual(native, pure) {
-		d.t.Fatalf("%s: the library says %+q, pure Go %+q: %+q", what, native, pure, fmt.Sprintf("%+v", where))
+	if !reflect.DeepEqual(native, purego) {
+		d.t.Fatalf("%s: the library says %+q, pure Go %+q: %+q", what, native, purego, fmt.Sprintf("%+v", where))
 	}
 }
 
@@ -218,23 +218,19 @@ func compareSelection(d *draws) {
 	compareDraws(d)
 	identity := one(d, "", "a", "account-1", strings.Repeat("i", d.below(40)), "\x00")
 	nativeHash, nativeStatus := native{}.identityHash(identity)
-	pureHash, pureStatus := pure{}.identityHash(identity)
-	d.same("identityHash", []any{nativeHash, nativeStatus}, []any{pureHash, pureStatus}, identity)
+	puregoHash, puregoStatus := purego{}.identityHash(identity)
+	d.same("identityHash", []any{nativeHash, nativeStatus}, []any{puregoHash, puregoStatus}, identity)
 
 	key, scope, placementKey := d.key(), d.scope(), Secret(d.bytes16())
 	nativeHash, nativeStatus = native{}.keyHash(&placementKey, scope, &key)
-	pureHash, pureStatus = pure{}.keyHash(&placementKey, scope, &key)
-	d.same("keyHash", nativeStatus == StatusOK, pureStatus == StatusOK, key, scope, placementKey == Secret{})
-	d.same("keyHash", nativeHash, pureHash, key, scope)
-	nativeFNV, nativeStatus := native{}.fnv1a32(&key)
-	pureFNV, pureStatus := pure{}.fnv1a32(&key)
-	d.same("fnv1a32", []any{nativeFNV, nativeStatus}, []any{pureFNV, pureStatus}, key)
-
+	puregoHash, puregoStatus = purego{}.keyHash(&placementKey, scope, &key)
+	d.same("keyHash", nativeStatus == StatusOK, puregoStatus == StatusOK, key, scope, placementKey == Secret{})
+	d.same("keyHash", nativeHash, puregoHash, key, scope)
 	h := d.u64()
 	buckets := one(d, int32(1+d.below(300)), int32(d.u32()>>1), MaxBuckets, 0, -1, 1)
 	nativeBucket, nativeStatus := native{}.jump(h, buckets)
-	pureBucket, pureStatus := pure{}.jump(h, buckets)
-	d.same("jump", []any{nativeBucket, nativeStatus}, []any{pureBucket, pureStatus}, h, buckets)
+	puregoBucket, puregoStatus := purego{}.jump(h, buckets)
+	d.same("jump", []any{nativeBucket, nativeStatus}, []any{puregoBucket, puregoStatus}, h, buckets)
 
 	config := d.goodSlots()
 	if d.rarely() {
@@ -244,37 +240,40 @@ func compareSelection(d *draws) {
 		config[d.below(len(config))].Identity = ""
 	}
 	nativeSlots, nativeErr := newNativeSlots(config)
-	pureSlots, pureErr := newPureSlots(config)
-	d.same("slots", nativeErr, pureErr, config)
+	puregoSlots, puregoErr := newPuregoSlots(config)
+	d.same("slots", nativeErr, puregoErr, config)
 	if nativeErr != nil {
 		return
 	}
 	for range 4 {
 		i, status := int32(d.below(len(config))), d.status()
-		d.same("set", nativeSlots.set(i, &status), pureSlots.set(i, &status), config[i], status)
-		nativeGot, _ := nativeSlots.get(i)
-		pureGot, _ := pureSlots.get(i)
-		d.same("get", nativeGot, pureGot, config, i, status)
+		d.same("set", nativeSlots.setSlot(i, &status), puregoSlots.setSlot(i, &status), config[i], status)
+		nativeGot, _ := nativeSlots.getSlot(i)
+		puregoGot, _ := puregoSlots.getSlot(i)
+		d.same("get", nativeGot, puregoGot, config, i, status)
 
 		strategy := Strategy(d.below(3))
 		if d.rarely() {
 			strategy = 3
 		}
 		filter := Filter{d.now(), d.tried(len(config)), d.flag()}
-		hashes, fnv1as := make([]uint64, d.below(40)), make([]uint32, 40)
+		hashes := make([]uint64, d.below(40))
 		for i := range hashes {
-			hashes[i], fnv1as[i] = d.u64(), d.u32()
+			hashes[i] = d.u64()
 		}
-		fnv1as = fnv1as[:len(hashes)]
-		nativeMany, pureMany := make([]int32, len(hashes)), make([]int32, len(hashes))
-		nativeStatus = nativeSlots.chooseBatch(nativeMany, strategy, &filter, hashes, fnv1as)
-		pureStatus = pureSlots.chooseBatch(pureMany, strategy, &filter, hashes, fnv1as)
-		d.same("selectBatch", nativeStatus, pureStatus, strategy, filter)
-		d.same("selectBatch", nativeMany, pureMany, strategy, config, filter, hashes, fnv1as)
+		nativeMany, puregoMany := make([]int32, len(hashes)), make([]int32, len(hashes))
+		nativeStatus = nativeSlots.selectBatch(nativeMany, strategy, &filter, hashes)
+		puregoStatus = puregoSlots.selectBatch(puregoMany, strategy, &filter, hashes)
+		d.same("selectBatch", nativeStatus, puregoStatus, strategy, filter)
+		d.same("selectBatch", nativeMany, puregoMany, strategy, config, filter, hashes)
 		for j, hash := range hashes {
-			slot, s := nativeSlots.choose(strategy, &filter, hash, fnv1as[j])
-			pureSlot, pureS := pureSlots.choose(strategy, &filter, hash, fnv1as[j])
-			d.same("select", []any{slot, s}, []any{pureSlot, pureS}, strategy, config, filter, hash, fnv1as[j])
+			key := d.key()
+			slot, s := nativeSlots.selectHigress(&filter, hash, &key)
+			puregoSlot, puregoS := puregoSlots.selectHigress(&filter, hash, &key)
+			d.same("selectHigress", []any{slot, s}, []any{puregoSlot, puregoS}, config, filter, hash, key)
+			slot, s = nativeSlots.selectOne(strategy, &filter, hash)
+			puregoSlot, puregoS = puregoSlots.selectOne(strategy, &filter, hash)
+			d.same("select", []any{slot, s}, []any{puregoSlot, puregoS}, strategy, config, filter, hash)
 			if s == StatusOK {
 				d.same("select and selectBatch", slot, nativeMany[j], strategy, config, filter, hash)
 			}
@@ -325,17 +324,17 @@ func compareDraws(d *draws) {
 	for i := range config {
 		config[i] = SlotConfig{strconv.Itoa(i), SlotStatus{Weight: weights[i]}}
 	}
-	nativeSlots, pureSlots := must(newNativeSlots(config)), must(newPureSlots(config))
+	nativeSlots, puregoSlots := must(newNativeSlots(config)), must(newPuregoSlots(config))
 	for i, r := range drawn {
 		if mix(unmix(r)) != r {
 			d.t.Fatal("unmix")
 		}
 		nativeSlots.craft(i, unmix(r)^h)
-		pureSlots[i].id = unmix(r) ^ h
+		puregoSlots[i].id = unmix(r) ^ h
 	}
-	native, _ := nativeSlots.choose(StrategyRendezvous, &Filter{}, h, 0)
-	pure, _ := pureSlots.choose(StrategyRendezvous, &Filter{}, h, 0)
-	d.same("draws", native, pure, drawn, weights)
+	native, _ := nativeSlots.selectOne(StrategyRendezvous, &Filter{}, h)
+	purego, _ := puregoSlots.selectOne(StrategyRendezvous, &Filter{}, h)
+	d.same("draws", native, purego, drawn, weights)
 }
 
 func compareCookies(d *draws) {
@@ -357,18 +356,18 @@ func compareCookies(d *draws) {
 		}
 	}
 	nativeRing, nativeErr := newNativeRing(keys, placementKey)
-	pureRing, pureErr := newPureRing(keys, placementKey)
-	d.same("ring", nativeErr, pureErr, len(keys), placementKey == nil)
+	puregoRing, puregoErr := newPuregoRing(keys, placementKey)
+	d.same("ring", nativeErr, puregoErr, len(keys), placementKey == nil)
 	if nativeErr == nil {
 		name, scope, key, cookie := d.name(), d.scope(), d.key(), d.cookie(nil)
 		if !d.rarely() {
 			cookie.Kind = key.Kind
 		}
-		var value, pureValue [CookieValueLen]byte
+		var value, puregoValue [CookieValueLen]byte
 		s := nativeRing.encode(name, scope, &key, &cookie, &value)
-		pureS := pureRing.encode(name, scope, &key, &cookie, &pureValue)
-		d.same("encode", s == StatusOK, pureS == StatusOK, name, scope, key, cookie)
-		d.same("encode", value, pureValue, name, scope, key, cookie)
+		puregoS := puregoRing.encode(name, scope, &key, &cookie, &puregoValue)
+		d.same("encode", s == StatusOK, puregoS == StatusOK, name, scope, key, cookie)
+		d.same("encode", value, puregoValue, name, scope, key, cookie)
 		read := string(value[:])
 		if d.flag() {
 			read = d.damaged(read)
@@ -384,11 +383,11 @@ func compareCookies(d *draws) {
 		}
 		limits, now := d.limits(), d.now()
 		cookie = Cookie{}
-		var pureCookie Cookie
+		var puregoCookie Cookie
 		verdict, s := nativeRing.decode(name, scope, &key, &limits, now, read, &cookie)
-		pureVerdict, pureS := pureRing.decode(name, scope, &key, &limits, now, read, &pureCookie)
-		d.same("decode", s == StatusOK, pureS == StatusOK, name, scope, key, limits, now, read)
-		d.same("decode", []any{verdict, cookie}, []any{pureVerdict, pureCookie}, name, scope, key, limits, now, read)
+		puregoVerdict, puregoS := puregoRing.decode(name, scope, &key, &limits, now, read, &puregoCookie)
+		d.same("decode", s == StatusOK, puregoS == StatusOK, name, scope, key, limits, now, read)
+		d.same("decode", []any{verdict, cookie}, []any{puregoVerdict, puregoCookie}, name, scope, key, limits, now, read)
 	}
 	compareFields(d, "", d.name())
 }
@@ -401,27 +400,27 @@ func compareFields(d *draws, field, name string) {
 	if !isCookieName(name) {
 		name = "pin" // the exported functions do not pass on others
 	}
-	d.same("values", native{}.appendCookieValues(nil, field, name), pure{}.appendCookieValues(nil, field, name), field, name)
-	d.same("strip", native{}.stripCookie(field, name), pure{}.stripCookie(field, name), field, name)
-	d.same("matches", native{}.setCookieMatches(field, name), pure{}.setCookieMatches(field, name), field, name)
+	d.same("values", native{}.cookieValues(nil, field, name), purego{}.cookieValues(nil, field, name), field, name)
+	d.same("strip", native{}.cookieStrip(field, name), purego{}.cookieStrip(field, name), field, name)
+	d.same("matches", native{}.setCookieMatches(field, name), purego{}.setCookieMatches(field, name), field, name)
 
 	scope := d.scope()
-	defaultName, s := native{}.defaultCookieName(scope)
-	pureDefault, pureS := pure{}.defaultCookieName(scope)
-	d.same("default name", []any{defaultName, s}, []any{pureDefault, pureS}, scope)
+	defaultName, s := native{}.cookieDefaultName(scope)
+	puregoDefault, puregoS := purego{}.cookieDefaultName(scope)
+	d.same("default name", []any{defaultName, s}, []any{puregoDefault, puregoS}, scope)
 
 	attributes, maxAge := d.attributes(), d.maxAge()
 	value := one(d, "v", "", "a b", "a\"", strings.Repeat("v", 1024), strings.Repeat("v", 1025))
-	line, s := native{}.appendSetCookie(make([]byte, 1, 1+d.below(200)), name, value, &attributes, maxAge)
-	pureLine, pureS := pure{}.appendSetCookie([]byte{0}, name, value, &attributes, maxAge)
-	d.same("set cookie", s == StatusOK, pureS == StatusOK, name, value, attributes, maxAge)
-	d.same("set cookie", string(line), string(pureLine), name, value, attributes, maxAge)
+	line, s := native{}.setCookieWrite(make([]byte, 1, 1+d.below(200)), name, value, &attributes, maxAge)
+	puregoLine, puregoS := purego{}.setCookieWrite([]byte{0}, name, value, &attributes, maxAge)
+	d.same("set cookie", s == StatusOK, puregoS == StatusOK, name, value, attributes, maxAge)
+	d.same("set cookie", string(line), string(puregoLine), name, value, attributes, maxAge)
 
 	rules, promptCache := d.rules(), d.flag()
 	method, target := d.methodAndTarget()
 	group, existing, s := native{}.classify(rules, promptCache, method, target)
-	pureGroup, pureExisting, pureS := pure{}.classify(rules, promptCache, method, target)
-	d.same("classify", []any{group, existing, s}, []any{pureGroup, pureExisting, pureS}, rules, promptCache, method, target)
+	puregoGroup, puregoExisting, puregoS := purego{}.classify(rules, promptCache, method, target)
+	d.same("classify", []any{group, existing, s}, []any{puregoGroup, puregoExisting, puregoS}, rules, promptCache, method, target)
 }
 
 func (d *draws) attributes() Attributes {
@@ -563,45 +562,45 @@ func compareDecisions(d *draws) {
 		d.fault(config)
 	}
 	nativeA, nativeErr := newNativeAffinity(config)
-	pureA, pureErr := newPureAffinity(config)
-	d.same("new", nativeErr, pureErr, config)
+	puregoA, puregoErr := newPuregoAffinity(config)
+	d.same("new", nativeErr, puregoErr, config)
 	if nativeErr != nil {
 		return
 	}
-	d.same("fingerprint", nativeA.fingerprint(), pureA.fingerprint(), config)
-	d.same("capacity", nativeA.capacity(), pureA.capacity(), config)
+	d.same("fingerprint", nativeA.fingerprint(), puregoA.fingerprint(), config)
+	d.same("capacity", nativeA.capacity(), puregoA.capacity(), config)
 	slots := len(config.Slots)
 	var pins []uint64
 	for i := range int32(slots) {
-		status, hash, s := nativeA.slot(i)
-		pureStatus, pureHash, pureS := pureA.slot(i)
-		d.same("slot", []any{status, hash, s}, []any{pureStatus, pureHash, pureS}, config, i)
+		status, hash, s := nativeA.getSlot(i)
+		puregoStatus, puregoHash, puregoS := puregoA.getSlot(i)
+		d.same("slot", []any{status, hash, s}, []any{puregoStatus, puregoHash, puregoS}, config, i)
 		pins = append(pins, hash)
 		found, s := nativeA.find(config.Slots[i].Identity)
-		pureFound, pureS := pureA.find(config.Slots[i].Identity)
-		d.same("find", []any{found, s}, []any{pureFound, pureS}, config, i)
+		puregoFound, puregoS := puregoA.find(config.Slots[i].Identity)
+		d.same("find", []any{found, s}, []any{puregoFound, puregoS}, config, i)
 	}
 	scope := d.scope()
 	name, s := nativeA.cookieName(scope)
-	pureName, pureS := pureA.cookieName(scope)
-	d.same("cookie name", []any{name, s}, []any{pureName, pureS}, config, scope)
+	puregoName, puregoS := puregoA.cookieName(scope)
+	d.same("cookie name", []any{name, s}, []any{puregoName, puregoS}, config, scope)
 
 	var jar []string
 	for range 6 {
 		if d.flag() {
 			i, status := one(d, int32(d.below(slots)), -1, int32(slots)), d.status()
-			d.same("set slot", nativeA.setSlot(i, &status), pureA.setSlot(i, &status), config, i, status)
+			d.same("set slot", nativeA.setSlot(i, &status), puregoA.setSlot(i, &status), config, i, status)
 		}
 		r := d.request(slots)
-		name, _ := pureA.cookieName(r.Scope)
+		name, _ := puregoA.cookieName(r.Scope)
 		effective := r.Scope
 		if effective == "" {
 			effective = config.Scope
 		}
-		key, _ := pureA.keyOf(r)
+		key, _ := puregoA.keyOf(r)
 		if d.flag() { // a cookie of any key, kind and age
-			ring := pureRing{new([MaxCookieKeys]ringKey)}
-			*ring.keys = *pureA.ring.keys
+			ring := puregoRing{new([MaxCookieKeys]ringKey)}
+			*ring.keys = *puregoA.ring.keys
 			ring.keys[0] = ring.keys[d.below(len(config.CookieKeys))]
 			cookie := d.cookie(pins)
 			if d.flag() {
@@ -625,15 +624,15 @@ func compareDecisions(d *draws) {
 			bad := good[:len(good)/2] + string(alphabet[d.below(64)]) + good[min(len(good), len(good)/2+1):]
 			r.Cookies = []string{strings.Repeat(name+"="+bad+";", 62+d.below(5)) + name + "=" + good}
 		}
-		var decision, pureDecision Decision
+		var decision, puregoDecision Decision
 		s := nativeA.decide(r, &decision)
-		pureS := pureA.decide(r, &pureDecision)
-		d.same("decide", s, pureS, config, r)
+		puregoS := puregoA.decide(r, &puregoDecision)
+		d.same("decide", s, puregoS, config, r)
 		made := decision
 		group, existing, _ := nativeA.classify(r.Method, r.Target)
-		pureGroup, pureExisting, _ := pureA.classify(r.Method, r.Target)
-		d.same("classify", []any{group, existing}, []any{pureGroup, pureExisting}, config, r)
-		d.same("live fingerprint", nativeA.liveFingerprint(r.Now), pureA.liveFingerprint(r.Now), config, r)
+		puregoGroup, puregoExisting, _ := puregoA.classify(r.Method, r.Target)
+		d.same("classify", []any{group, existing}, []any{puregoGroup, puregoExisting}, config, r)
+		d.same("live fingerprint", nativeA.liveFingerprint(r.Now), puregoA.liveFingerprint(r.Now), config, r)
 		if s != StatusOK {
 			continue
 		}
@@ -642,23 +641,23 @@ func compareDecisions(d *draws) {
 			decision.maxAge, decision.carrier, decision.hasSuffix = 0, false, false
 			decision.suffix, decision.value = [4]byte{}, [CookieValueLen]byte{}
 		}
-		if decision != pureDecision {
-			d.t.Fatalf("decide: the library says %v, pure Go %v: %+v, %+v", decision, pureDecision, config, r)
+		if decision != puregoDecision {
+			d.t.Fatalf("decide: the library says %v, pure Go %v: %+v, %+v", decision, puregoDecision, config, r)
 		}
 		status := uint16(d.below(700))
 		if d.flag() {
 			status = 200
 		}
 		line, answer, s := nativeA.finish(make([]byte, 0, d.below(300)), &made, status)
-		pureLine, pureAnswer, pureS := pureA.finish([]byte{}, &pureDecision, status)
-		d.same("finish", []any{string(line), answer, s}, []any{string(pureLine), pureAnswer, pureS}, config, r, status)
+		puregoLine, puregoAnswer, puregoS := puregoA.finish([]byte{}, &puregoDecision, status)
+		d.same("finish", []any{string(line), answer, s}, []any{string(puregoLine), puregoAnswer, puregoS}, config, r, status)
 		if decision.hasCookie {
 			jar = append(jar, string(decision.value[:]))
 		}
-		made.digest++
+		made.fingerprint++
 		_, _, s = nativeA.finish(nil, &made, status)
-		_, _, pureS = pureA.finish(nil, &made, status)
-		d.same("stale", s, pureS)
+		_, _, puregoS = puregoA.finish(nil, &made, status)
+		d.same("stale", s, puregoS)
 	}
 }
 

@@ -52,7 +52,7 @@ func Example() {
 		panic(err)
 	}
 	fmt.Println(next.Source, next.Outcome, next.Slot == decision.Slot)
-	fmt.Println(tokenpin.StripCookie(request.Cookies[0], "__Host-tokenpin"))
+	fmt.Println(tokenpin.CookieStrip(request.Cookies[0], "__Host-tokenpin"))
 	// Output:
 	// minted placed true
 	//  Path=/; Max-Age=2592000; Secure; HttpOnly; SameSite=Lax
@@ -114,7 +114,7 @@ func ExampleSlots_Select() {
 		if err != nil {
 			panic(err)
 		}
-		slot, err := slots.Select(tokenpin.StrategyJump, tokenpin.Filter{}, hash, 0)
+		slot, err := slots.Select(tokenpin.StrategyJump, tokenpin.Filter{}, hash)
 		fmt.Println(consumer, slot, err)
 	}
 	// Output:
@@ -133,7 +133,7 @@ func ExampleSlots_SelectBatch() {
 	}
 	hashes := []uint64{1, 2, 3, 4}
 	selected := make([]int32, len(hashes))
-	err = slots.SelectBatch(selected, tokenpin.StrategyJump, tokenpin.Filter{}, hashes, nil)
+	err = slots.SelectBatch(selected, tokenpin.StrategyJump, tokenpin.Filter{}, hashes)
 	fmt.Println(selected, err)
 	// Output: [0 0 0 1] <nil>
 }
@@ -147,16 +147,16 @@ func ExampleKeyRing() {
 	defer ring.Close()
 	pin, _ := tokenpin.IdentityHash("account-a")
 	cookie := tokenpin.Cookie{Pin: pin, IssuedAt: 1_800_000_000, RefreshedAt: 1_800_000_000, ID: [16]byte{1}}
-	value, err := ring.AppendCookie(nil, "pin", "", tokenpin.Key{}, cookie)
+	value, err := ring.Encode(nil, "pin", "", tokenpin.Key{}, cookie)
 	if err != nil {
 		panic(err)
 	}
 	limits := tokenpin.Limits{Skew: 300, MaxLife: 3600}
 	for _, now := range []int64{1_800_000_000, 1_800_003_601} {
-		verdict, read, err := ring.ReadCookie("pin", "", tokenpin.Key{}, limits, now, string(value))
+		verdict, read, err := ring.Decode("pin", "", tokenpin.Key{}, limits, now, string(value))
 		fmt.Println(verdict, read == cookie, err)
 	}
-	verdict, _, _ := ring.ReadCookie("pin", "another scope", tokenpin.Key{}, limits, 1_800_000_000, string(value))
+	verdict, _, _ := ring.Decode("pin", "another scope", tokenpin.Key{}, limits, 1_800_000_000, string(value))
 	fmt.Println(verdict)
 	// Output:
 	// valid true <nil>
@@ -171,7 +171,7 @@ func ExampleJump() {
 	fmt.Println(err)
 	// Output:
 	// 520 <nil>
-	// tokenpin: the number of buckets is not in 1 to 2147483647
+	// tokenpin: the number of buckets is not 1 to 2147483647
 }
 
 func ExampleClassify() {
@@ -186,11 +186,11 @@ func ExampleClassify() {
 	// stateless false <nil>
 }
 
-func ExampleAppendSetCookie() {
+func ExampleSetCookieWrite() {
 	attributes := tokenpin.Attributes{Secure: true, SameSite: tokenpin.SameSiteStrict}
-	line, err := tokenpin.AppendSetCookie(nil, "pin", "value", &attributes, 60)
+	line, err := tokenpin.SetCookieWrite(nil, "pin", "value", &attributes, 60)
 	fmt.Println(string(line), err)
-	_, err = tokenpin.AppendSetCookie(nil, "__Host-pin", "value", &tokenpin.Attributes{}, 60)
+	_, err = tokenpin.SetCookieWrite(nil, "__Host-pin", "value", &tokenpin.Attributes{}, 60)
 	fmt.Println(err)
 	// Output:
 	// pin=value; Path=/; Max-Age=60; Secure; SameSite=Strict <nil>

@@ -6,7 +6,7 @@ CHECKS += go-check
 
 GO ?= go
 
-# What cgo_checkout.go refers to. The go command does not see that a library changed; it sees the stamp, a
+# What native_checkout.go refers to. The go command does not see that a library changed; it sees the stamp, a
 # header that nobody includes, and builds anew.
 .PHONY: go-lib
 go-lib: $(STATIC) include/tokenpin.h ## the library, where the Go module finds it

@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 # A copy of the module as it comes from a proxy: without the library, and outside the checkout.
 module=$work/module
 mkdir "$module"
-cp "$here"/*.go "$here/go.mod" "$module"
+cp "$here"/*.go "$here/native.h" "$here/go.mod" "$module"
 cd "$module"
 
 refused() { # pattern, command...

@@ -44,7 +44,8 @@ func pinnedRequest(t testing.TB, a *Affinity) *Request {
 
 func TestErrorsAreFound(t *testing.T) {
 	for number := Status(-1); number < 50; number++ {
-		_, known := statuses[number]
+		name, _ := number.text()
+		known := name != ""
 		var status Status
 		wrapped := fmt.Errorf("around: %w", error(&ConfigError{Status: number}))
 		if !errors.Is(wrapped, number) || !errors.As(wrapped, &status) || status != number {
@@ -60,6 +61,39 @@ func TestErrorsAreFound(t *testing.T) {
 	}
 	if VerdictBadTag.String() != "bad_tag" || Verdict(99).String() != "99" {
 		t.Error(VerdictBadTag, Verdict(99))
+	}
+}
+
+type enum interface {
+	fmt.Stringer
+	valid() bool
+}
+
+// enums are all but Status, in the order of tokenpin_enum.
+var enums = []func(uint8) enum{
+	func(n uint8) enum { return Field(n) },
+	func(n uint8) enum { return Kind(n) },
+	func(n uint8) enum { return State(n) },
+	func(n uint8) enum { return Strategy(n) },
+	func(n uint8) enum { return Role(n) },
+	func(n uint8) enum { return Verdict(n) },
+	func(n uint8) enum { return SameSite(n) },
+	func(n uint8) enum { return Group(n) },
+	func(n uint8) enum { return Policy(n) },
+	func(n uint8) enum { return Source(n) },
+	func(n uint8) enum { return Outcome(n) },
+	func(n uint8) enum { return PinState(n) },
+	func(n uint8) enum { return KeyReason(n) },
+	func(n uint8) enum { return Answer(n) },
+}
+
+func TestValuesHaveNames(t *testing.T) {
+	for which, value := range enums {
+		for n := range 256 {
+			if v := value(uint8(n)); v.valid() == (v.String() == fmt.Sprint(n)) {
+				t.Errorf("enum %d, %d: %v, valid: %t", which+1, n, v, v.valid())
+			}
+		}
 	}
 }
 
@@ -97,29 +131,27 @@ func TestConfigErrors(t *testing.T) {
 
 func TestArguments(t *testing.T) {
 	slots := must(NewSlots(testConfig().Slots))
-	batch := func(selected, hashes, fnv1as int, strategy Strategy) error {
-		var fnv []uint32
-		if fnv1as > 0 {
-			fnv = make([]uint32, fnv1as)
-		}
-		return slots.SelectBatch(make([]int32, selected), strategy, Filter{}, make([]uint64, hashes), fnv)
+	batch := func(selected, hashes int, strategy Strategy) error {
+		return slots.SelectBatch(make([]int32, selected), strategy, Filter{}, make([]uint64, hashes))
 	}
-	_, getErr := slots.Get(3)
+	_, selectErr := slots.Select(StrategyHigressFNV1aModulo, Filter{}, 1)
+	_, higressErr := slots.SelectHigress(Filter{}, 1, Key{Kind: KindConsumer})
+	_, getErr := slots.GetSlot(3)
 	_, jumpErr := Jump(1, 0)
 	_, keyErr := KeyHash(nil, "", Key{Kind: KindConsumer, Key: "a"})
-	_, lineErr := AppendSetCookie(nil, "a", "b", nil, 0)
+	_, lineErr := SetCookieWrite(nil, "a", "b", nil, 0)
 	for i, c := range []struct{ got, want error }{
-		{batch(2, 3, 0, StrategyJump), ErrLength},
-		{batch(3, 3, 2, StrategyJump), ErrLength},
-		{batch(3, 3, 0, StrategyHigressFNV1aModulo), ErrLength},
-		{batch(3, 3, 0, 3), ErrBadEnum},
-		{batch(3, 3, 3, StrategyHigressFNV1aModulo), nil},
-		{batch(3, 3, 0, StrategyJump), nil},
-		{batch(0, 0, 0, StrategyJump), nil},
-		{slots.Set(-1, Up), ErrSlotRange},
-		{slots.Set(3, Up), ErrSlotRange},
-		{slots.Set(0, SlotStatus{State: StateVacant}), ErrVacant},
-		{slots.Set(0, SlotStatus{Until: -1}), ErrUntil},
+		{batch(2, 3, StrategyJump), ErrLength},
+		{batch(3, 3, StrategyHigressFNV1aModulo), ErrStrategy},
+		{batch(3, 3, 3), ErrBadEnum},
+		{batch(3, 3, StrategyJump), nil},
+		{batch(0, 0, StrategyJump), nil},
+		{selectErr, ErrStrategy},
+		{higressErr, ErrKeyLength},
+		{slots.SetSlot(-1, Up), ErrSlotRange},
+		{slots.SetSlot(3, Up), ErrSlotRange},
+		{slots.SetSlot(0, SlotStatus{State: StateVacant}), ErrVacant},
+		{slots.SetSlot(0, SlotStatus{Until: -1}), ErrUntil},
 		{getErr, ErrSlotRange},
 		{jumpErr, ErrBucketCount},
 		{keyErr, ErrNullPointer},
@@ -129,11 +161,11 @@ func TestArguments(t *testing.T) {
 			t.Errorf("%d: got %v, want %v", i, c.got, c.want)
 		}
 	}
-	if got := StripCookie("a=1; b=2", "a"); got != "b=2" {
+	if got := CookieStrip("a=1; b=2", "a"); got != "b=2" {
 		t.Error(got)
 	}
-	if got := StripCookie("p=n=1", "p=n"); got != "p=n=1" || SetCookieMatches("p=n=1", "p=n") ||
-		AppendCookieValues(nil, "p=n=1", "p=n") != nil {
+	if got := CookieStrip("p=n=1", "p=n"); got != "p=n=1" || SetCookieMatches("p=n=1", "p=n") ||
+		CookieValues(nil, "p=n=1", "p=n") != nil {
 		t.Error("a name that is none was found")
 	}
 }
@@ -148,19 +180,19 @@ func TestClosed(t *testing.T) {
 	}
 	_, decideErr := a.Decide(testRequest())
 	_, _, finishErr := a.Finish(nil, &d, 200)
-	_, _, slotErr := a.Slot(0)
+	_, _, slotErr := a.GetSlot(0)
 	_, findErr := a.Find("account-a")
 	_, nameErr := a.CookieName("")
 	_, _, classifyErr := a.Classify("", "")
 	_, fingerprintErr := a.Fingerprint()
 	_, liveErr := a.LiveFingerprint(0)
 	ring := must(NewKeyRing(testConfig().CookieKeys, nil))
-	_, _, readErr := ring.ReadCookie("a", "", Key{}, Limits{}, 0, "")
+	_, _, readErr := ring.Decode("a", "", Key{}, Limits{}, 0, "")
 	if readErr != nil || ring.Close() != nil {
 		t.Error("the ring")
 	}
-	_, appendErr := ring.AppendCookie(nil, "a", "", Key{}, Cookie{})
-	_, _, readErr = ring.ReadCookie("a", "", Key{}, Limits{}, 0, "")
+	_, appendErr := ring.Encode(nil, "a", "", Key{}, Cookie{})
+	_, _, readErr = ring.Decode("a", "", Key{}, Limits{}, 0, "")
 	for i, err := range []error{decideErr, finishErr, a.SetSlot(0, Up), slotErr, findErr, nameErr, classifyErr,
 		fingerprintErr, liveErr, appendErr, readErr} {
 		if !errors.Is(err, ErrNotInitialised) {
@@ -201,7 +233,7 @@ func TestConcurrency(t *testing.T) {
 					if _, _, err := a.Finish(buffer, &d, 200); err != nil && !errors.Is(err, ErrNotInitialised) {
 						t.Error(err)
 					}
-					if slot, err := slots.Select(StrategyJump, Filter{}, rand.Uint64(), 0); err != nil || slot == NoSlot {
+					if slot, err := slots.Select(StrategyJump, Filter{}, rand.Uint64()); err != nil || slot == NoSlot {
 						t.Error(slot, err)
 					}
 				}
@@ -213,7 +245,7 @@ func TestConcurrency(t *testing.T) {
 					if err := a.SetSlot(int32(i%3), status); err != nil && !errors.Is(err, ErrNotInitialised) {
 						t.Error(err)
 					}
-					if err := slots.Set(0, SlotStatus{State: State(i % 3)}); err != nil {
+					if err := slots.SetSlot(0, SlotStatus{State: State(i % 3)}); err != nil {
 						t.Error(err)
 					}
 				}

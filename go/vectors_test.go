@@ -150,7 +150,6 @@ func TestSelectionVectors(t *testing.T) {
 			Scope        text
 			Key          jsonKey
 			H            number
-			FNV1a        number
 		} `json:"key_hash"`
 		Jump []struct {
 			Key    number
@@ -164,7 +163,7 @@ func TestSelectionVectors(t *testing.T) {
 			Tried     []int32
 			Anonymous bool
 			H         number
-			FNV1a     number
+			Key       *jsonKey
 			Slot      *int32
 		}
 	}
@@ -175,7 +174,6 @@ func TestSelectionVectors(t *testing.T) {
 	for _, c := range file.KeyHash {
 		placementKey := Secret(c.PlacementKey.bytes16())
 		check(t, "key_hash", must(KeyHash(&placementKey, string(c.Scope), c.Key.key())), uint64(c.H), c)
-		check(t, "fnv1a", must(FNV1a32(c.Key.key())), uint32(c.FNV1a), c)
 	}
 	for _, c := range file.Jump {
 		check(t, "jump", must(Jump(uint64(c.Key), c.N)), c.Bucket, c)
@@ -187,11 +185,14 @@ func TestSelectionVectors(t *testing.T) {
 		}
 		strategy, filter := named[Strategy](c.Strategy), Filter{c.Now, c.Tried, c.Anonymous}
 		slots := must(NewSlots(slotConfigs(c.Slots)))
-		check(t, "select", must(slots.Select(strategy, filter, uint64(c.H), uint32(c.FNV1a))), want, c)
+		if c.Key != nil {
+			check(t, "select_higress", must(slots.SelectHigress(filter, uint64(c.H), c.Key.key())), want, c)
+			continue
+		}
+		check(t, "select", must(slots.Select(strategy, filter, uint64(c.H))), want, c)
 		selected := make([]int32, 20)
 		hashes := slices.Repeat([]uint64{uint64(c.H)}, len(selected))
-		fnv1as := slices.Repeat([]uint32{uint32(c.FNV1a)}, len(selected))
-		err := slots.SelectBatch(selected, strategy, filter, hashes, fnv1as)
+		err := slots.SelectBatch(selected, strategy, filter, hashes)
 		check(t, "select_batch", err, nil, c)
 		for _, slot := range selected {
 			check(t, "select_batch", slot, want, c)
@@ -311,26 +312,26 @@ func TestCookieVectors(t *testing.T) {
 	verdicts := map[Verdict]bool{}
 	for _, c := range file.Encode {
 		ring := must(NewKeyRing(c.Ring.keys(), nil))
-		value := must(ring.AppendCookie([]byte("x"), c.Name, string(c.Scope), c.Key.key(), c.Cookie.cookie()))
+		value := must(ring.Encode([]byte("x"), c.Name, string(c.Scope), c.Key.key(), c.Cookie.cookie()))
 		check(t, "encode", string(value), "x"+c.Value, c)
 	}
 	for _, c := range file.Decode {
 		ring := must(NewKeyRing(c.Ring.keys(), nil))
-		verdict, cookie, err := ring.ReadCookie(c.Name, string(c.Scope), c.Key.key(), Limits(c.Limits), c.Now, c.Value)
+		verdict, cookie, err := ring.Decode(c.Name, string(c.Scope), c.Key.key(), Limits(c.Limits), c.Now, c.Value)
 		check(t, "decode", err, nil, c)
 		check(t, "decode", verdict.String(), c.Verdict, c)
 		check(t, "decode", cookie, c.Cookie.cookie(), c)
 		verdicts[verdict] = true
 	}
 	for _, c := range file.Header {
-		values := AppendCookieValues([]string{"x"}, c.Field, c.Name)
+		values := CookieValues([]string{"x"}, c.Field, c.Name)
 		if !slices.Equal(values[1:], c.Values) {
 			t.Errorf("values: got %q: %+v", values, c)
 		}
-		check(t, "stripped", StripCookie(c.Field, c.Name), c.Stripped, c)
+		check(t, "stripped", CookieStrip(c.Field, c.Name), c.Stripped, c)
 	}
 	for _, c := range file.DefaultName {
-		check(t, "default_name", must(DefaultCookieName(string(c.Scope))), c.Name, c)
+		check(t, "default_name", must(CookieDefaultName(string(c.Scope))), c.Name, c)
 	}
 	if len(verdicts) != int(VerdictRefreshDue) || len(file.Header) == 0 || len(file.DefaultName) == 0 {
 		t.Errorf("only %v was there", verdicts)
@@ -439,15 +440,18 @@ func TestDecisionVectors(t *testing.T) {
 			Config   int
 			Request  jsonRequest
 			Decision struct {
-				Slot      *int32
-				Source    string
-				Outcome   string
-				PinState  string `json:"pin_state"`
-				Verdict   string
-				KeyReason string `json:"key_reason"`
-				Ambiguous bool
-				Digest    number
-				Cookie    *struct {
+				Slot        *int32
+				Source      string
+				Outcome     string
+				PinState    string `json:"pin_state"`
+				Verdict     string
+				KeyReason   string `json:"key_reason"`
+				Ambiguous   bool
+				Existing    bool
+				MayMove     bool   `json:"may_move"`
+				RetryAfter  uint32 `json:"retry_after"`
+				Fingerprint number
+				Cookie      *struct {
 					Value   string
 					MaxAge  uint32 `json:"max_age"`
 					Carrier bool
@@ -492,8 +496,11 @@ func TestDecisionVectors(t *testing.T) {
 		check(t, "verdict", d.Verdict.String(), want.Verdict, c)
 		check(t, "key_reason", d.KeyReason.String(), want.KeyReason, c)
 		check(t, "ambiguous", d.Ambiguous, want.Ambiguous, c)
-		check(t, "digest", d.Digest(), uint64(want.Digest), c)
-		check(t, "fingerprint", must(a.Fingerprint()), uint64(want.Digest), c)
+		check(t, "existing", d.Existing, want.Existing, c)
+		check(t, "may_move", d.MayMove, want.MayMove, c)
+		check(t, "retry_after", d.RetryAfter, want.RetryAfter, c)
+		check(t, "fingerprint", d.Fingerprint(), uint64(want.Fingerprint), c)
+		check(t, "fingerprint", must(a.Fingerprint()), uint64(want.Fingerprint), c)
 		check(t, "cookie", d.SetsCookie(), want.Cookie != nil, c)
 		if want.Cookie != nil {
 			check(t, "value", string(d.value[:]), want.Cookie.Value, c)

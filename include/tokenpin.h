@@ -2,17 +2,18 @@
  * @file tokenpin.h
  * Pins sessions to upstream API tokens: C11, and C++ clean.
  *
- * Generated from src/capi by cbindgen: `make header` writes it, the tests check it.
+ * Generated from src/capi by cbindgen: `make bindings` writes it, the tests check it.
  *
  * Conventions, the same for every function:
- * - It returns a `tokenpin_status` number, 0 for success, and writes its outputs on success only.
- * - Bytes are a pointer and a length in bytes, and never end in a NUL. `(NULL, 0)` is empty; any other
- *   null pointer is a status, unless the function says that it may be NULL.
+ * - It returns a `tokenpin_status` number, 0 for success, and writes its outputs on success only,
+ *   unless it says otherwise.
+ * - Bytes are a pointer and a length in bytes, and never end in a NUL. `(NULL, 0)` is empty; any
+ *   other null pointer is a status, unless the function says that it may be NULL.
  * - Enums cross as fixed-width integers and are checked. A switch is 0 or 1. Times are unix seconds.
  * - A buffer that is too small is left alone, and the length needed is reported.
  * - Inputs are borrowed for the call. Only `tokenpin_affinity_new` allocates (one `malloc`).
- * - Every function may be called from any thread. An affinity and an array of slots may be used by any
- *   number of threads at once; only `_init`, `_wipe` and `_free` need it for themselves.
+ * - Every function may be called from any thread. An affinity and an array of slots may be used by
+ *   any number of threads at the same time; only `_init`, `_wipe` and `_free` need it for themselves.
  * - Nothing panics, unwinds, aborts, blocks, logs, reads a clock or draws random numbers.
  */
 
@@ -44,6 +45,11 @@
 #define TOKENPIN_MAX_BUCKETS 2147483647
 
 /**
+ * The latest `until` of a slot, in unix seconds: 2^45 - 1.
+ */
+#define TOKENPIN_MAX_UNTIL 35184372088831
+
+/**
  * The longest scope, in bytes.
  */
 #define TOKENPIN_MAX_SCOPE 1024
@@ -69,6 +75,11 @@
 #define TOKENPIN_COOKIE_VALUE_LEN 67
 
 /**
+ * The longest value of a cookie's attribute, in bytes.
+ */
+#define TOKENPIN_MAX_ATTRIBUTE 1024
+
+/**
  * No `Set-Cookie` value around a cookie value of this library is longer, in bytes.
  */
 #define TOKENPIN_MAX_SET_COOKIE 2400
@@ -87,174 +98,6 @@
  * The alignment of the memory for an affinity, in bytes; what `malloc` gives.
  */
 #define TOKENPIN_AFFINITY_ALIGN 16
-
-/**
- * What a function returns, as an `int32_t`. Numbers are never reused.
- */
-enum tokenpin_status
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    /**
-     * Done.
-     */
-    TOKENPIN_STATUS_OK = 0,
-    /**
-     * A pointer is null that must not be.
-     */
-    TOKENPIN_STATUS_NULL_POINTER = 1,
-    /**
-     * A pointer is not aligned for what it points to.
-     */
-    TOKENPIN_STATUS_MISALIGNED = 2,
-    /**
-     * A length is over `PTRDIFF_MAX`.
-     */
-    TOKENPIN_STATUS_LENGTH = 3,
-    /**
-     * A number is no value of its enum, or a switch is neither 0 nor 1.
-     */
-    TOKENPIN_STATUS_BAD_ENUM = 4,
-    /**
-     * An output overlaps an input.
-     */
-    TOKENPIN_STATUS_OVERLAP = 5,
-    /**
-     * A size-prefixed structure is shorter than this library's, longer with something in it that
-     * this library does not know, or over 4096 bytes.
-     */
-    TOKENPIN_STATUS_STRUCT_SIZE = 6,
-    /**
-     * The pointer is to no affinity, or to one that was wiped.
-     */
-    TOKENPIN_STATUS_NOT_INITIALISED = 7,
-    /**
-     * `malloc` gave nothing.
-     */
-    TOKENPIN_STATUS_OUT_OF_MEMORY = 8,
-    /**
-     * The buffer or memory is too small; a function with a place for it reports the length needed.
-     */
-    TOKENPIN_STATUS_BUFFER_TOO_SMALL = 9,
-    /**
-     * There are no more values. Not an error.
-     */
-    TOKENPIN_STATUS_END = 10,
-    /**
-     * What the decision says of its cookie was not made by this library, or was changed.
-     */
-    TOKENPIN_STATUS_BAD_DECISION = 11,
-    /**
-     * The number of buckets is not in 1..=2^31-1.
-     */
-    TOKENPIN_STATUS_BUCKET_COUNT = 20,
-    /**
-     * The scope is longer than 1024 bytes.
-     */
-    TOKENPIN_STATUS_SCOPE_LENGTH = 21,
-    /**
-     * An affinity key is empty, longer than 4096 bytes, an id not of 16 bytes, or of
-     * another kind than the cookie.
-     */
-    TOKENPIN_STATUS_KEY_LENGTH = 22,
-    /**
-     * An identity is empty.
-     */
-    TOKENPIN_STATUS_IDENTITY_EMPTY = 23,
-    /**
-     * A weight is over 65536.
-     */
-    TOKENPIN_STATUS_WEIGHT = 24,
-    /**
-     * An until is over 2^45-1.
-     */
-    TOKENPIN_STATUS_UNTIL = 25,
-    /**
-     * A vacant slot stays vacant, and no other becomes so.
-     */
-    TOKENPIN_STATUS_VACANT = 26,
-    /**
-     * A slot number is not below the capacity.
-     */
-    TOKENPIN_STATUS_SLOT_RANGE = 27,
-    /**
-     * The number of slots is not in 1..=2^31-1.
-     */
-    TOKENPIN_STATUS_SLOT_COUNT = 28,
-    /**
-     * Two slots have the same identity.
-     */
-    TOKENPIN_STATUS_DUPLICATE_IDENTITY = 29,
-    /**
-     * A secret is all zero.
-     */
-    TOKENPIN_STATUS_ZERO_SECRET = 30,
-    /**
-     * A secret is used twice.
-     */
-    TOKENPIN_STATUS_DUPLICATE_SECRET = 31,
-    /**
-     * Two cookie keys have the same id.
-     */
-    TOKENPIN_STATUS_DUPLICATE_KEY_ID = 32,
-    /**
-     * The number of cookie keys is not in 1..=8.
-     */
-    TOKENPIN_STATUS_KEY_COUNT = 33,
-    /**
-     * Not exactly one cookie key signs.
-     */
-    TOKENPIN_STATUS_SIGNING_KEYS = 34,
-    /**
-     * The cookie name is not 1 to 128 token bytes.
-     */
-    TOKENPIN_STATUS_COOKIE_NAME = 35,
-    /**
-     * A cookie's value or attribute has a bad byte or is too long, or the path does not
-     * start with a slash.
-     */
-    TOKENPIN_STATUS_ATTRIBUTE = 36,
-    /**
-     * The cookie's attributes break the rules of its name's prefix.
-     */
-    TOKENPIN_STATUS_NAME_PREFIX = 37,
-    /**
-     * `SameSite=None` and `Partitioned` need `Secure`.
-     */
-    TOKENPIN_STATUS_NEEDS_SECURE = 38,
-    /**
-     * `Max-Age` is over 34560000 seconds.
-     */
-    TOKENPIN_STATUS_MAX_AGE = 39,
-    /**
-     * The success range is empty or not within 100..=599.
-     */
-    TOKENPIN_STATUS_SUCCESS_RANGE = 40,
-    /**
-     * A classification pattern has an empty segment.
-     */
-    TOKENPIN_STATUS_PATTERN = 41,
-    /**
-     * The time does not fit a cookie: it is past the year 2106.
-     */
-    TOKENPIN_STATUS_TIME = 42,
-    /**
-     * Entropy, or an id hint, is needed and all zero.
-     */
-    TOKENPIN_STATUS_ENTROPY = 43,
-    /**
-     * The decision belongs to another configuration.
-     */
-    TOKENPIN_STATUS_STALE = 44,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum tokenpin_status tokenpin_status;
-#else
-typedef int32_t tokenpin_status;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
 
 /**
  * What a slot does.
@@ -286,6 +129,255 @@ enum tokenpin_state
 typedef enum tokenpin_state tokenpin_state;
 #else
 typedef uint8_t tokenpin_state;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * The enums that `tokenpin_enum_name` knows.
+ */
+enum tokenpin_enum
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * `tokenpin_status`
+     */
+    TOKENPIN_ENUM_STATUS = 0,
+    /**
+     * `tokenpin_field`
+     */
+    TOKENPIN_ENUM_FIELD = 1,
+    /**
+     * `tokenpin_kind`
+     */
+    TOKENPIN_ENUM_KIND = 2,
+    /**
+     * `tokenpin_state`
+     */
+    TOKENPIN_ENUM_STATE = 3,
+    /**
+     * `tokenpin_strategy`
+     */
+    TOKENPIN_ENUM_STRATEGY = 4,
+    /**
+     * `tokenpin_role`
+     */
+    TOKENPIN_ENUM_ROLE = 5,
+    /**
+     * `tokenpin_verdict`
+     */
+    TOKENPIN_ENUM_VERDICT = 6,
+    /**
+     * `tokenpin_same_site`
+     */
+    TOKENPIN_ENUM_SAME_SITE = 7,
+    /**
+     * `tokenpin_group`
+     */
+    TOKENPIN_ENUM_GROUP = 8,
+    /**
+     * `tokenpin_policy`
+     */
+    TOKENPIN_ENUM_POLICY = 9,
+    /**
+     * `tokenpin_source`
+     */
+    TOKENPIN_ENUM_SOURCE = 10,
+    /**
+     * `tokenpin_outcome`
+     */
+    TOKENPIN_ENUM_OUTCOME = 11,
+    /**
+     * `tokenpin_pin_state`
+     */
+    TOKENPIN_ENUM_PIN_STATE = 12,
+    /**
+     * `tokenpin_key_reason`
+     */
+    TOKENPIN_ENUM_KEY_REASON = 13,
+    /**
+     * `tokenpin_answer`
+     */
+    TOKENPIN_ENUM_ANSWER = 14,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_enum tokenpin_enum;
+#else
+typedef int32_t tokenpin_enum;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What a function returns, as an `int32_t`. Numbers are never reused.
+ */
+enum tokenpin_status
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Done.
+     */
+    TOKENPIN_STATUS_OK = 0,
+    /**
+     * A pointer is null that must not be.
+     */
+    TOKENPIN_STATUS_NULL_POINTER = 1,
+    /**
+     * A pointer is not aligned for what it points to.
+     */
+    TOKENPIN_STATUS_MISALIGNED = 2,
+    /**
+     * A length is over `PTRDIFF_MAX`; in Go, slices that belong together differ in length.
+     */
+    TOKENPIN_STATUS_LENGTH = 3,
+    /**
+     * A number is no value of its enum, or a switch is neither 0 nor 1.
+     */
+    TOKENPIN_STATUS_BAD_ENUM = 4,
+    /**
+     * An output overlaps an input.
+     */
+    TOKENPIN_STATUS_OVERLAP = 5,
+    /**
+     * A size-prefixed structure is shorter than this library's, longer with something in it that
+     * this library does not know, or over 4096 bytes.
+     */
+    TOKENPIN_STATUS_STRUCT_SIZE = 6,
+    /**
+     * The affinity was never initialised, or has been wiped or closed.
+     */
+    TOKENPIN_STATUS_NOT_INITIALISED = 7,
+    /**
+     * `malloc` gave nothing.
+     */
+    TOKENPIN_STATUS_OUT_OF_MEMORY = 8,
+    /**
+     * The buffer or memory is too small; a function with a place for it reports the length needed.
+     */
+    TOKENPIN_STATUS_BUFFER_TOO_SMALL = 9,
+    /**
+     * There are no more values. Not an error.
+     */
+    TOKENPIN_STATUS_END = 10,
+    /**
+     * What the decision says of its cookie was not made by this library, or was changed.
+     */
+    TOKENPIN_STATUS_BAD_DECISION = 11,
+    /**
+     * The number of buckets is not 1 to 2147483647.
+     */
+    TOKENPIN_STATUS_BUCKET_COUNT = 20,
+    /**
+     * The scope is longer than 1024 bytes.
+     */
+    TOKENPIN_STATUS_SCOPE_LENGTH = 21,
+    /**
+     * The affinity key is empty or longer than 4096 bytes, an id is not of 16
+     * bytes, or the key is of another kind than the cookie.
+     */
+    TOKENPIN_STATUS_KEY_LENGTH = 22,
+    /**
+     * The identity is empty.
+     */
+    TOKENPIN_STATUS_IDENTITY_EMPTY = 23,
+    /**
+     * The weight is over 65536.
+     */
+    TOKENPIN_STATUS_WEIGHT = 24,
+    /**
+     * The until is over 35184372088831.
+     */
+    TOKENPIN_STATUS_UNTIL = 25,
+    /**
+     * A vacant slot stays vacant, and no other becomes so.
+     */
+    TOKENPIN_STATUS_VACANT = 26,
+    /**
+     * The slot number is not below the capacity.
+     */
+    TOKENPIN_STATUS_SLOT_RANGE = 27,
+    /**
+     * The number of slots is not 1 to 2147483647.
+     */
+    TOKENPIN_STATUS_SLOT_COUNT = 28,
+    /**
+     * Two slots have the same identity.
+     */
+    TOKENPIN_STATUS_DUPLICATE_IDENTITY = 29,
+    /**
+     * The secret is all zero.
+     */
+    TOKENPIN_STATUS_ZERO_SECRET = 30,
+    /**
+     * The secret is used twice.
+     */
+    TOKENPIN_STATUS_DUPLICATE_SECRET = 31,
+    /**
+     * Two cookie keys have the same id.
+     */
+    TOKENPIN_STATUS_DUPLICATE_KEY_ID = 32,
+    /**
+     * The number of cookie keys is not 1 to 8.
+     */
+    TOKENPIN_STATUS_KEY_COUNT = 33,
+    /**
+     * Not exactly one cookie key signs.
+     */
+    TOKENPIN_STATUS_SIGNING_KEYS = 34,
+    /**
+     * The cookie name is not 1 to 128 token bytes.
+     */
+    TOKENPIN_STATUS_COOKIE_NAME = 35,
+    /**
+     * The cookie's value or an attribute has a bad byte or is too long, or the path does not start with
+     * a slash.
+     */
+    TOKENPIN_STATUS_ATTRIBUTE = 36,
+    /**
+     * The cookie's attributes break the rules of its name's prefix.
+     */
+    TOKENPIN_STATUS_NAME_PREFIX = 37,
+    /**
+     * SameSite=None and Partitioned need Secure.
+     */
+    TOKENPIN_STATUS_NEEDS_SECURE = 38,
+    /**
+     * Max-Age is over 34560000 seconds.
+     */
+    TOKENPIN_STATUS_MAX_AGE = 39,
+    /**
+     * The success range is empty or not within 100 to 599.
+     */
+    TOKENPIN_STATUS_SUCCESS_RANGE = 40,
+    /**
+     * The classification pattern has an empty segment.
+     */
+    TOKENPIN_STATUS_PATTERN = 41,
+    /**
+     * The time does not fit a cookie: it is past the year 2106.
+     */
+    TOKENPIN_STATUS_TIME = 42,
+    /**
+     * Entropy, or an id hint, is needed and all zero.
+     */
+    TOKENPIN_STATUS_ENTROPY = 43,
+    /**
+     * The decision belongs to another configuration.
+     */
+    TOKENPIN_STATUS_STALE = 44,
+    /**
+     * The strategy needs the key itself.
+     */
+    TOKENPIN_STATUS_STRATEGY = 45,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_status tokenpin_status;
+#else
+typedef int32_t tokenpin_status;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -403,83 +495,6 @@ typedef uint8_t tokenpin_field;
 #endif // __cplusplus
 
 /**
- * The enums that `tokenpin_enum_name` knows.
- */
-enum tokenpin_enum
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    /**
-     * `tokenpin_status`
-     */
-    TOKENPIN_ENUM_STATUS = 0,
-    /**
-     * `tokenpin_field`
-     */
-    TOKENPIN_ENUM_FIELD = 1,
-    /**
-     * `tokenpin_kind`
-     */
-    TOKENPIN_ENUM_KIND = 2,
-    /**
-     * `tokenpin_state`
-     */
-    TOKENPIN_ENUM_STATE = 3,
-    /**
-     * `tokenpin_strategy`
-     */
-    TOKENPIN_ENUM_STRATEGY = 4,
-    /**
-     * `tokenpin_role`
-     */
-    TOKENPIN_ENUM_ROLE = 5,
-    /**
-     * `tokenpin_verdict`
-     */
-    TOKENPIN_ENUM_VERDICT = 6,
-    /**
-     * `tokenpin_same_site`
-     */
-    TOKENPIN_ENUM_SAME_SITE = 7,
-    /**
-     * `tokenpin_group`
-     */
-    TOKENPIN_ENUM_GROUP = 8,
-    /**
-     * `tokenpin_policy`
-     */
-    TOKENPIN_ENUM_POLICY = 9,
-    /**
-     * `tokenpin_source`
-     */
-    TOKENPIN_ENUM_SOURCE = 10,
-    /**
-     * `tokenpin_outcome`
-     */
-    TOKENPIN_ENUM_OUTCOME = 11,
-    /**
-     * `tokenpin_pin_state`
-     */
-    TOKENPIN_ENUM_PIN_STATE = 12,
-    /**
-     * `tokenpin_key_reason`
-     */
-    TOKENPIN_ENUM_KEY_REASON = 13,
-    /**
-     * `tokenpin_answer`
-     */
-    TOKENPIN_ENUM_ANSWER = 14,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum tokenpin_enum tokenpin_enum;
-#else
-typedef int32_t tokenpin_enum;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-/**
  * What an affinity key is made of, and what a cookie belongs to. The numbers are the
  * low nibble of a cookie's first byte.
  */
@@ -527,7 +542,7 @@ enum tokenpin_strategy
      */
     TOKENPIN_STRATEGY_JUMP = 0,
     /**
-     * Weighted rendezvous alone: insensitive to the order of the list and to deletions
+     * Only weighted rendezvous: insensitive to the order of the list and to deletions
      * in its middle; cost grows with the number of slots.
      */
     TOKENPIN_STRATEGY_RENDEZVOUS = 1,
@@ -575,8 +590,7 @@ typedef uint8_t tokenpin_role;
 #endif // __cplusplus
 
 /**
- * What came of reading a cookie, in the order in which the checks are made: of several
- * cookies, the one that came furthest counts.
+ * What came of reading a cookie.
  */
 enum tokenpin_verdict
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -584,7 +598,7 @@ enum tokenpin_verdict
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * There was no cookie, or nobody looked.
+     * There was no cookie, or none was looked for.
      */
     TOKENPIN_VERDICT_ABSENT = 0,
     /**
@@ -624,7 +638,7 @@ enum tokenpin_verdict
      */
     TOKENPIN_VERDICT_VALID = 9,
     /**
-     * Usable, and to be issued anew.
+     * Usable, and due for a refresh.
      */
     TOKENPIN_VERDICT_REFRESH_DUE = 10,
 };
@@ -856,8 +870,8 @@ typedef uint8_t tokenpin_pin_state;
 #endif // __cplusplus
 
 /**
- * What became of the request's keys: of the first that could not be used, why, else `Ok`
- * if one is used.
+ * What became of the request's keys: why the first unusable one was not used, else `ok` if one is
+ * used.
  */
 enum tokenpin_key_reason
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -894,7 +908,7 @@ typedef uint8_t tokenpin_key_reason;
 #endif // __cplusplus
 
 /**
- * What `tokenpin_affinity_finish` wrote.
+ * What [`Affinity::finish`](crate::Affinity::finish) wrote.
  */
 enum tokenpin_answer
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -1167,156 +1181,15 @@ typedef struct tokenpin_config_error {
 } tokenpin_config_error;
 
 /**
- * One request, borrowed for the call. All zero is a valid start.
+ * A key ring in memory of the caller, at least 8-aligned. Its contents are private and
+ * secret: `tokenpin_key_ring_wipe` ends its life. A copy is a ring too, and has to be wiped too.
  */
-typedef struct tokenpin_request {
+typedef struct tokenpin_key_ring {
     /**
-     * The method; read only to classify.
+     * Private.
      */
-    struct tokenpin_bytes method;
-    /**
-     * The target, such as `/v1/responses?x=1`; read only to classify.
-     */
-    struct tokenpin_bytes target;
-    /**
-     * The values of the consumer header. Empty ones do not count.
-     */
-    const struct tokenpin_bytes *consumers;
-    /**
-     * Their number.
-     */
-    size_t consumer_count;
-    /**
-     * The values of the session header. Empty ones do not count.
-     */
-    const struct tokenpin_bytes *sessions;
-    /**
-     * Their number.
-     */
-    size_t session_count;
-    /**
-     * The values of the `Cookie` fields.
-     */
-    const struct tokenpin_bytes *cookies;
-    /**
-     * Their number.
-     */
-    size_t cookie_count;
-    /**
-     * A cookie's value that came in a header of its own; empty for none.
-     */
-    struct tokenpin_bytes carried;
-    /**
-     * The scope, 0 to 1024 bytes; empty for the configured one.
-     */
-    struct tokenpin_bytes scope;
-    /**
-     * The slots that this request has tried already.
-     */
-    const uint32_t *tried;
-    /**
-     * Their number.
-     */
-    size_t tried_count;
-    /**
-     * The wall clock, in unix seconds.
-     */
-    uint64_t now;
-    /**
-     * NULL, or 16 bytes that become the id of a new session, so that parallel first requests of
-     * one client agree: a PRF, under a key of this process, of something that belongs to one
-     * client alone.
-     */
-    const uint8_t *id_hint;
-    /**
-     * Sixteen fresh random bytes.
-     */
-    uint8_t entropy[16];
-    /**
-     * 1: `group` says the group. 0: method and target are classified.
-     */
-    uint8_t has_group;
-    /**
-     * A `tokenpin_group`, if `has_group` is 1.
-     */
-    uint8_t group;
-    /**
-     * 1: the request names existing state, whatever classification says. Set it where the body
-     * does (`previous_response_id`, `input_file_id`, ...): classification sees method and target
-     * alone.
-     */
-    uint8_t existing;
-    /**
-     * 1: the consumer values come from somebody who may name consumers.
-     */
-    uint8_t consumer_trusted;
-    /**
-     * 1: the answer goes back in the carrier header. Taken for granted if `carried` is not empty.
-     */
-    uint8_t carrier;
-} tokenpin_request;
-
-/**
- * The answer to a request: no pointers, to be kept until its response.
- */
-typedef struct tokenpin_decision {
-    /**
-     * The fingerprint of the configuration that decided.
-     */
-    uint64_t digest;
-    /**
-     * The slot that serves, or `TOKENPIN_SLOT_NONE`: then a local error is the answer.
-     */
-    uint32_t slot;
-    /**
-     * The `Max-Age` of the cookie.
-     */
-    uint32_t max_age;
-    /**
-     * Where the affinity comes from: a `tokenpin_source`.
-     */
-    uint8_t source;
-    /**
-     * What the decision came to: a `tokenpin_outcome`.
-     */
-    uint8_t outcome;
-    /**
-     * What became of the pinned token: a `tokenpin_pin_state`.
-     */
-    uint8_t pin_state;
-    /**
-     * What came of the request's cookies: a `tokenpin_verdict`.
-     */
-    uint8_t verdict;
-    /**
-     * What became of the request's keys: a `tokenpin_key_reason`.
-     */
-    uint8_t key_reason;
-    /**
-     * 1: valid cookies with different ids were there.
-     */
-    uint8_t ambiguous;
-    /**
-     * When the cookie may be set: 0 never, 1 on success.
-     */
-    uint8_t cookie;
-    /**
-     * 1: it goes back in the carrier header.
-     */
-    uint8_t carrier;
-    /**
-     * 1: its name follows the request's own scope, with the suffix below.
-     */
-    uint8_t has_name_suffix;
-    /**
-     * The suffix of its name, before it is spelled in hexadecimal digits.
-     */
-    uint8_t name_suffix[4];
-    /**
-     * The value of the cookie, 67 characters without a NUL.
-     */
-    uint8_t value[TOKENPIN_COOKIE_VALUE_LEN];
-} tokenpin_decision;
+    uint64_t private_words[56];
+} tokenpin_key_ring;
 
 /**
  * An affinity key.
@@ -1336,54 +1209,6 @@ typedef struct tokenpin_key {
      */
     struct tokenpin_bytes session;
 } tokenpin_key;
-
-/**
- * One slot of a token set, in memory of the caller. Made by `tokenpin_slot_init` or
- * `tokenpin_slot_init_vacant`, and changed by `tokenpin_slot_set` alone, which is atomic.
- */
-typedef struct tokenpin_slot {
-    /**
-     * The identity hash of the account; 0 for a vacant slot.
-     */
-    uint64_t identity_hash;
-    /**
-     * State, weight and until. Its layout is private.
-     */
-    uint64_t word;
-} tokenpin_slot;
-
-/**
- * Which slots are candidates.
- */
-typedef struct tokenpin_filter {
-    /**
-     * Unix seconds.
-     */
-    uint64_t now;
-    /**
-     * The slots that this request has tried already.
-     */
-    const uint32_t *tried;
-    /**
-     * Their number.
-     */
-    size_t tried_count;
-    /**
-     * 1 if the key is an anonymous id: draining slots are left out then.
-     */
-    uint8_t anonymous;
-} tokenpin_filter;
-
-/**
- * A key ring in memory of the caller, at least 8-aligned. Its contents are private and
- * secret: `tokenpin_key_ring_wipe` ends its life. A copy is a ring too, and has to be wiped too.
- */
-typedef struct tokenpin_key_ring {
-    /**
-     * Private.
-     */
-    uint64_t private_words[56];
-} tokenpin_key_ring;
 
 /**
  * What a cookie says.
@@ -1433,6 +1258,209 @@ typedef struct tokenpin_limits {
     uint32_t refresh_interval;
 } tokenpin_limits;
 
+/**
+ * One request, borrowed for the call. All zero is a valid start.
+ */
+typedef struct tokenpin_request {
+    /**
+     * The method, which classification reads; with a group it tells whether the request names
+     * existing state.
+     */
+    struct tokenpin_bytes method;
+    /**
+     * The target, such as `/v1/responses?x=1`, which classification reads.
+     */
+    struct tokenpin_bytes target;
+    /**
+     * The values of the consumer header. Empty ones do not count.
+     */
+    const struct tokenpin_bytes *consumers;
+    /**
+     * Their number.
+     */
+    size_t consumer_count;
+    /**
+     * The values of the session header. Empty ones do not count.
+     */
+    const struct tokenpin_bytes *sessions;
+    /**
+     * Their number.
+     */
+    size_t session_count;
+    /**
+     * The values of the `Cookie` fields.
+     */
+    const struct tokenpin_bytes *cookies;
+    /**
+     * Their number.
+     */
+    size_t cookie_count;
+    /**
+     * A cookie's value that came in a header of its own; empty for none.
+     */
+    struct tokenpin_bytes carried;
+    /**
+     * The scope, 0 to 1024 bytes; empty for the configured one.
+     */
+    struct tokenpin_bytes scope;
+    /**
+     * The slots that this request has tried already.
+     */
+    const uint32_t *tried;
+    /**
+     * Their number.
+     */
+    size_t tried_count;
+    /**
+     * The wall clock, in unix seconds.
+     */
+    uint64_t now;
+    /**
+     * NULL, or 16 bytes that become the id of a new session, so that parallel first requests of
+     * one client agree: a PRF, under a key of this process, of something that belongs only
+     * to one client.
+     */
+    const uint8_t *id_hint;
+    /**
+     * Sixteen fresh random bytes.
+     */
+    uint8_t entropy[16];
+    /**
+     * 1: `group` says the group. 0: method and target are classified.
+     */
+    uint8_t has_group;
+    /**
+     * A `tokenpin_group`, if `has_group` is 1.
+     */
+    uint8_t group;
+    /**
+     * 1: the request names existing state, whatever method and target say. Set it where the body
+     * does (`previous_response_id`, `input_file_id`, ...): the library does not see that.
+     */
+    uint8_t existing;
+    /**
+     * 1: the consumer values come from somebody who may name consumers.
+     */
+    uint8_t consumer_trusted;
+    /**
+     * 1: the answer goes back in the carrier header. Taken for granted if `carried` is not empty.
+     */
+    uint8_t carrier;
+} tokenpin_request;
+
+/**
+ * The answer to a request: no pointers, to be kept until its response.
+ */
+typedef struct tokenpin_decision {
+    /**
+     * The fingerprint of the configuration that decided.
+     */
+    uint64_t fingerprint;
+    /**
+     * The slot that serves, or `TOKENPIN_SLOT_NONE`: then a local error is the answer.
+     */
+    uint32_t slot;
+    /**
+     * The `Max-Age` of the cookie.
+     */
+    uint32_t max_age;
+    /**
+     * Without a slot: in how many seconds the first slot that can serve the request is up again. 0
+     * if that is unknown, and where a slot serves; 2^32-1 for longer.
+     */
+    uint32_t retry_after;
+    /**
+     * Where the affinity comes from: a `tokenpin_source`.
+     */
+    uint8_t source;
+    /**
+     * What the decision came to: a `tokenpin_outcome`.
+     */
+    uint8_t outcome;
+    /**
+     * What became of the pinned token: a `tokenpin_pin_state`.
+     */
+    uint8_t pin_state;
+    /**
+     * What came of the request's cookies: a `tokenpin_verdict`.
+     */
+    uint8_t verdict;
+    /**
+     * What became of the request's keys: a `tokenpin_key_reason`.
+     */
+    uint8_t key_reason;
+    /**
+     * 1: valid cookies with different ids were there.
+     */
+    uint8_t ambiguous;
+    /**
+     * 1: the request names existing state: its method, its target or the caller says so.
+     */
+    uint8_t existing;
+    /**
+     * 1: a host may send the request to another token where this one refuses it: no pin and no key
+     * ties it to the token, and nothing that it creates will be looked for there.
+     */
+    uint8_t may_move;
+    /**
+     * When the cookie may be set: 0 never, 1 on success.
+     */
+    uint8_t cookie;
+    /**
+     * 1: it goes back in the carrier header.
+     */
+    uint8_t carrier;
+    /**
+     * 1: its name follows the request's own scope, with the suffix below.
+     */
+    uint8_t has_name_suffix;
+    /**
+     * The suffix of its name, before it is spelled in hexadecimal digits.
+     */
+    uint8_t name_suffix[4];
+    /**
+     * The value of the cookie, 67 characters without a NUL.
+     */
+    uint8_t value[TOKENPIN_COOKIE_VALUE_LEN];
+} tokenpin_decision;
+
+/**
+ * One slot of a token set, in memory of the caller. Made by `tokenpin_slot_init` or
+ * `tokenpin_slot_init_vacant`, and changed only by `tokenpin_slot_set`, which is atomic.
+ */
+typedef struct tokenpin_slot {
+    /**
+     * The identity hash of the account; 0 for a vacant slot.
+     */
+    uint64_t identity_hash;
+    /**
+     * State, weight and until. Its layout is private.
+     */
+    uint64_t word;
+} tokenpin_slot;
+
+/**
+ * Which slots are candidates.
+ */
+typedef struct tokenpin_filter {
+    /**
+     * Unix seconds.
+     */
+    uint64_t now;
+    /**
+     * The slots that this request has tried already.
+     */
+    const uint32_t *tried;
+    /**
+     * Their number.
+     */
+    size_t tried_count;
+    /**
+     * 1 if the key is an anonymous id: draining slots are left out then.
+     */
+    uint8_t anonymous;
+} tokenpin_filter;
+
 
 
 #ifdef __cplusplus
@@ -1479,26 +1507,26 @@ int32_t tokenpin_affinity_new(const struct tokenpin_config *config,
 
 /**
  * Ends the life of an affinity of `tokenpin_affinity_init` and wipes its memory, which stays
- * the caller's. Nobody may be using it. NULL, and an affinity that is wiped already, are fine.
+ * the caller's. No thread may be using it. NULL, and an affinity that is wiped already, are fine.
  */
 void tokenpin_affinity_wipe(struct tokenpin_affinity *affinity);
 
 /**
  * Ends the life of an affinity of `tokenpin_affinity_new`: wipes its memory and frees it.
- * Nobody may be using it. NULL is fine.
+ * No thread may be using it. NULL is fine.
  */
 void tokenpin_affinity_free(struct tokenpin_affinity *affinity);
 
 /**
- * Changes state, weight and until of a slot at once. Safe while other threads decide, and waits
- * for nobody.
+ * Changes state, weight and until of a slot atomically. Safe while other threads decide, and never
+ * waits.
  */
 int32_t tokenpin_affinity_set_slot(const struct tokenpin_affinity *affinity,
                                    uint32_t slot,
                                    const struct tokenpin_slot_status *status);
 
 /**
- * Reads state, weight and until of a slot at once. `identity_hash` may be NULL; if it is not,
+ * Reads state, weight and until of a slot atomically. `identity_hash` may be NULL; if it is not,
  * it receives the identity hash of its account, 0 for a vacant slot.
  */
 int32_t tokenpin_affinity_get_slot(const struct tokenpin_affinity *affinity,
@@ -1556,137 +1584,19 @@ int32_t tokenpin_affinity_live_fingerprint(const struct tokenpin_affinity *affin
                                            uint64_t *fingerprint);
 
 /**
- * Decides which slot serves a request, and prepares the cookie that goes back. May be called
- * from any number of threads. Refuses with `TOKENPIN_STATUS_ENTROPY` where randomness is needed
- * and all zero, and with `TOKENPIN_STATUS_TIME` where a cookie is to be issued after the year
- * 2106.
+ * Classifies a request by its method and target. `(NULL, 0)` for the rules is the default table.
+ * `prompt_cache` 1 opts in to that group. `group` receives a `tokenpin_group`, `existing` 1 if the
+ * request names existing state.
  */
-int32_t tokenpin_affinity_decide(const struct tokenpin_affinity *affinity,
-                                 const struct tokenpin_request *request,
-                                 struct tokenpin_decision *decision);
-
-/**
- * Ends a request: if its response's `status` is a success and there is a cookie to set, writes
- * it. `answer` receives a `tokenpin_answer`, `*len` the length, 0 for nothing.
- * `TOKENPIN_MAX_SET_COOKIE` bytes suffice. Only formats.
- *
- * Refuses with `TOKENPIN_STATUS_STALE` if another configuration decided: keep the affinity that
- * decides alive until the response. The buffer must not overlap the affinity's memory.
- */
-int32_t tokenpin_affinity_finish(const struct tokenpin_affinity *affinity,
-                                 const struct tokenpin_decision *decision,
-                                 uint16_t status,
-                                 void *buffer,
-                                 size_t capacity,
-                                 size_t *len,
-                                 uint8_t *answer);
-
-/**
- * The version of the interface that the library was built with. A program compares it with the
- * `TOKENPIN_ABI_VERSION` that it was compiled with.
- */
-uint32_t tokenpin_abi_version(void);
-
-/**
- * Does nothing, and is there in libraries of version 1 of the interface alone: a program that refers
- * to it does not link with a library of another version.
- */
-void tokenpin_abi_v1(void);
-
-/**
- * The version of the library, such as `"1.2.3"`: a static string that ends in a NUL.
- */
-const char *tokenpin_version(void);
-
-/**
- * The stable snake_case name of an enum's value, fit for a metric's label: bytes that live as
- * long as the library. `which` is a `tokenpin_enum`.
- *
- * Returns `TOKENPIN_STATUS_BAD_ENUM` for a number without a name.
- */
-int32_t tokenpin_enum_name(int32_t which, int32_t value, struct tokenpin_bytes *name);
-
-/**
- * The jump consistent hash: the bucket, 0 to `buckets` - 1, of `key`. `buckets` is 1 to 2^31-1.
- * Takes about ln(`buckets`) steps.
- */
-int32_t tokenpin_jump(uint64_t key, uint32_t buckets, uint32_t *bucket);
-
-/**
- * The identity hash of the account named by `identity`, 1 byte or more.
- */
-int32_t tokenpin_identity_hash(const void *identity, size_t identity_len, uint64_t *hash);
-
-/**
- * The hash of an affinity key, which selection starts from. `placement_key` has 16 bytes and is
- * not all zero, the scope 0 to 1024.
- */
-int32_t tokenpin_key_hash(const uint8_t *placement_key,
-                          const void *scope,
-                          size_t scope_len,
-                          const struct tokenpin_key *key,
-                          uint64_t *hash);
-
-/**
- * The 32-bit FNV-1a hash of an affinity key's bytes, an anonymous id written as a UUID: for the
- * Higress strategy alone.
- */
-int32_t tokenpin_fnv1a32(const struct tokenpin_key *key, uint32_t *hash);
-
-/**
- * Makes the slot of the account named by `identity`, 1 byte or more.
- */
-int32_t tokenpin_slot_init(struct tokenpin_slot *slot,
-                           const void *identity,
-                           size_t identity_len,
-                           const struct tokenpin_slot_status *status);
-
-/**
- * Makes a slot without an account, kept for growth.
- */
-int32_t tokenpin_slot_init_vacant(struct tokenpin_slot *slot);
-
-/**
- * Changes state, weight and until of a slot at once. Safe while other threads select. A vacant
- * slot stays vacant, and no other becomes so.
- */
-int32_t tokenpin_slot_set(struct tokenpin_slot *slot, const struct tokenpin_slot_status *status);
-
-/**
- * Reads state, weight and until of a slot at once.
- */
-int32_t tokenpin_slot_get(const struct tokenpin_slot *slot, struct tokenpin_slot_status *status);
-
-/**
- * The slot that serves the key with hash `hash`; `TOKENPIN_SLOT_NONE` if no slot is a candidate.
- *
- * `strategy` is a `tokenpin_strategy`; `fnv1a` is for the Higress strategy alone. `count` is 1 to
- * 2^31-1. Under jump it takes about ln(`count`) steps where the home slot serves; else, and under
- * the other strategies, linear time in `count`. State, weight and until of a slot are read at once.
- * If the home slot does not serve, its word is read once more, and the answer is right for one of
- * the two readings.
- */
-int32_t tokenpin_select(uint8_t strategy,
-                        const struct tokenpin_slot *slots,
-                        size_t count,
-                        const struct tokenpin_filter *filter,
-                        uint64_t hash,
-                        uint32_t fnv1a,
-                        uint32_t *slot);
-
-/**
- * `tokenpin_select` for many hashes: `selected[i]` is the slot of `hashes[i]`. `fnv1as` may be NULL
- * unless the strategy is Higress's. `hash_count` 0 does nothing. `selected` must not overlap the
- * inputs.
- */
-int32_t tokenpin_select_batch(uint8_t strategy,
-                              const struct tokenpin_slot *slots,
-                              size_t count,
-                              const struct tokenpin_filter *filter,
-                              const uint64_t *hashes,
-                              const uint32_t *fnv1as,
-                              size_t hash_count,
-                              uint32_t *selected);
+int32_t tokenpin_classify(const struct tokenpin_rule *rules,
+                          size_t rule_count,
+                          uint8_t prompt_cache,
+                          const void *method,
+                          size_t method_len,
+                          const void *target,
+                          size_t target_len,
+                          uint8_t *group,
+                          uint8_t *existing);
 
 /**
  * Makes a key ring of 1 to 8 keys, exactly one of which signs. `placement_key` may be NULL; if
@@ -1724,8 +1634,8 @@ int32_t tokenpin_cookie_encode(const struct tokenpin_key_ring *ring,
  * request. A bad value is a verdict, not a status.
  *
  * `verdict` receives a `tokenpin_verdict`. `cookie` may be NULL; if it is not, it receives what
- * the cookie says, for verdicts from `TOKENPIN_VERDICT_OTHER_KEY` on: only then its tag was
- * found good.
+ * the cookie says if its tag was found good: for the verdicts `OTHER_KEY`, `NOT_YET_VALID`,
+ * `EXPIRED_LIFE`, `EXPIRED_IDLE`, `VALID` and `REFRESH_DUE`.
  */
 int32_t tokenpin_cookie_decode(const struct tokenpin_key_ring *ring,
                                const void *name,
@@ -1749,6 +1659,32 @@ int32_t tokenpin_cookie_default_name(const void *scope,
                                      void *buffer,
                                      size_t capacity,
                                      size_t *len);
+
+/**
+ * Decides which slot serves a request, and prepares the cookie that goes back. May be called
+ * from any number of threads. Refuses with `TOKENPIN_STATUS_ENTROPY` where randomness is needed
+ * and all zero, and with `TOKENPIN_STATUS_TIME` where a cookie is to be issued after the year
+ * 2106.
+ */
+int32_t tokenpin_affinity_decide(const struct tokenpin_affinity *affinity,
+                                 const struct tokenpin_request *request,
+                                 struct tokenpin_decision *decision);
+
+/**
+ * Ends a request: if its response's `status` is a success and there is a cookie to set, writes
+ * it. `answer` receives a `tokenpin_answer`, `*len` the length, 0 for nothing.
+ * `TOKENPIN_MAX_SET_COOKIE` bytes suffice. Only formats.
+ *
+ * Refuses with `TOKENPIN_STATUS_STALE` if another configuration decided: keep the affinity that
+ * decides alive until the response. The buffer must not overlap the affinity's memory.
+ */
+int32_t tokenpin_affinity_finish(const struct tokenpin_affinity *affinity,
+                                 const struct tokenpin_decision *decision,
+                                 uint16_t status,
+                                 void *buffer,
+                                 size_t capacity,
+                                 size_t *len,
+                                 uint8_t *answer);
 
 /**
  * The values of the cookies called `name` in one `Cookie` field, one a call. `*offset` starts
@@ -1803,19 +1739,115 @@ int32_t tokenpin_set_cookie_matches(const void *field,
                                     uint8_t *matches);
 
 /**
- * Classifies a request by its method and target. `(NULL, 0)` for the rules is the default table.
- * `prompt_cache` 1 opts in to that group. `group` receives a `tokenpin_group`, `existing` 1 if the
- * request names existing state.
+ * The jump consistent hash: the bucket, 0 to `buckets` - 1, of `key`. `buckets` is 1 to 2^31-1.
+ * Takes about ln(`buckets`) steps.
  */
-int32_t tokenpin_classify(const struct tokenpin_rule *rules,
-                          size_t rule_count,
-                          uint8_t prompt_cache,
-                          const void *method,
-                          size_t method_len,
-                          const void *target,
-                          size_t target_len,
-                          uint8_t *group,
-                          uint8_t *existing);
+int32_t tokenpin_jump(uint64_t key, uint32_t buckets, uint32_t *bucket);
+
+/**
+ * The identity hash of the account named by `identity`, 1 byte or more.
+ */
+int32_t tokenpin_identity_hash(const void *identity, size_t identity_len, uint64_t *hash);
+
+/**
+ * The hash of an affinity key, which selection starts from. `placement_key` has 16 bytes and is
+ * not all zero, the scope 0 to 1024.
+ */
+int32_t tokenpin_key_hash(const uint8_t *placement_key,
+                          const void *scope,
+                          size_t scope_len,
+                          const struct tokenpin_key *key,
+                          uint64_t *hash);
+
+/**
+ * Makes the slot of the account named by `identity`, 1 byte or more.
+ */
+int32_t tokenpin_slot_init(struct tokenpin_slot *slot,
+                           const void *identity,
+                           size_t identity_len,
+                           const struct tokenpin_slot_status *status);
+
+/**
+ * Makes a slot without an account, kept for growth.
+ */
+int32_t tokenpin_slot_init_vacant(struct tokenpin_slot *slot);
+
+/**
+ * Changes state, weight and until of a slot atomically. Safe while other threads select. A vacant
+ * slot stays vacant, and no other becomes so.
+ */
+int32_t tokenpin_slot_set(struct tokenpin_slot *slot, const struct tokenpin_slot_status *status);
+
+/**
+ * Reads state, weight and until of a slot atomically.
+ */
+int32_t tokenpin_slot_get(const struct tokenpin_slot *slot, struct tokenpin_slot_status *status);
+
+/**
+ * The slot that serves the key with hash `hash`; `TOKENPIN_SLOT_NONE` if no slot is a candidate.
+ *
+ * `strategy` is a `tokenpin_strategy`, but not Higress's, which needs the key itself:
+ * `TOKENPIN_STATUS_STRATEGY`. `count` is 1 to 2^31-1. Under jump it takes about ln(`count`) steps where
+ * the home slot serves; else, and under rendezvous, linear time in `count`. State, weight and until of
+ * a slot are read atomically. If the home slot does not serve, its word is read once more, and the
+ * answer is right for one of the two readings.
+ */
+int32_t tokenpin_select(uint8_t strategy,
+                        const struct tokenpin_slot *slots,
+                        size_t count,
+                        const struct tokenpin_filter *filter,
+                        uint64_t hash,
+                        uint32_t *slot);
+
+/**
+ * The slot that serves a key as Higress ai-proxy would choose it, for migration: the
+ * `fnv1a32(key bytes) % n`-th of the `n` slots that hold an account; `TOKENPIN_SLOT_NONE` if no slot
+ * is a candidate. `hash` is the `tokenpin_key_hash` of the key: where that slot cannot serve,
+ * weighted rendezvous with it takes over. `count` is 1 to 2^31-1. Linear in `count`.
+ */
+int32_t tokenpin_select_higress(const struct tokenpin_slot *slots,
+                                size_t count,
+                                const struct tokenpin_filter *filter,
+                                uint64_t hash,
+                                const struct tokenpin_key *key,
+                                uint32_t *slot);
+
+/**
+ * `tokenpin_select` for many hashes: `selected[i]` is the slot of `hashes[i]`. `hash_count` 0 does
+ * nothing. `selected` must not overlap the inputs.
+ */
+int32_t tokenpin_select_batch(uint8_t strategy,
+                              const struct tokenpin_slot *slots,
+                              size_t count,
+                              const struct tokenpin_filter *filter,
+                              const uint64_t *hashes,
+                              size_t hash_count,
+                              uint32_t *selected);
+
+/**
+ * The version of the interface that the library was built with. A program compares it with the
+ * `TOKENPIN_ABI_VERSION` that it was compiled with.
+ */
+uint32_t tokenpin_abi_version(void);
+
+/**
+ * Does nothing, and is there only in libraries of version 1 of the interface: a program that refers
+ * to it does not link with a library of another version.
+ */
+void tokenpin_abi_v1(void);
+
+/**
+ * The version of the library, such as `"1.2.3"`: a static string that ends in a NUL.
+ */
+const char *tokenpin_version(void);
+
+/**
+ * The stable snake_case name of an enum's value, fit for a metric's label: bytes that live as
+ * long as the library. `which` is a `tokenpin_enum`.
+ *
+ * Returns `TOKENPIN_STATUS_BAD_ENUM` for a number without a name.
+ */
+int32_t tokenpin_enum_name(int32_t which, int32_t value, struct tokenpin_bytes *name);
 
 #ifdef __cplusplus
 }  // extern "C"

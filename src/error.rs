@@ -2,62 +2,66 @@
 
 use thiserror::Error as ThisError;
 
-use crate::names::named;
+use crate::enums::named;
+use crate::limits::{
+    MAX_BUCKETS, MAX_COOKIE_KEYS, MAX_COOKIE_NAME, MAX_KEY, MAX_MAX_AGE, MAX_SCOPE, MAX_UNTIL,
+    MAX_WEIGHT,
+};
 
 /// What is wrong with an argument. Nothing has changed when one is returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]
 #[non_exhaustive]
 pub enum Error {
-    /// The number of buckets is 0 or over `2^31 - 1`.
-    #[error("the number of buckets is not in 1..=2^31-1")]
+    /// The number of buckets is 0 or over [`MAX_BUCKETS`](crate::MAX_BUCKETS).
+    #[error("the number of buckets is not 1 to {}", MAX_BUCKETS)]
     BucketCount,
     /// A scope over [`MAX_SCOPE`](crate::MAX_SCOPE) bytes.
-    #[error("the scope is longer than 1024 bytes")]
+    #[error("the scope is longer than {} bytes", MAX_SCOPE)]
     ScopeLength,
     /// A consumer name or session key that is empty or over [`MAX_KEY`](crate::MAX_KEY) bytes.
-    #[error("an affinity key is empty or longer than 4096 bytes")]
+    #[error("the affinity key is empty or longer than {} bytes", MAX_KEY)]
     KeyLength,
     /// An identity without bytes.
-    #[error("an identity is empty")]
+    #[error("the identity is empty")]
     IdentityEmpty,
     /// A weight over [`MAX_WEIGHT`](crate::MAX_WEIGHT).
-    #[error("a weight is over 65536")]
+    #[error("the weight is over {}", MAX_WEIGHT)]
     Weight,
     /// An `until` over [`MAX_UNTIL`](crate::MAX_UNTIL).
-    #[error("an until is over 2^45-1")]
+    #[error("the until is over {}", MAX_UNTIL)]
     Until,
     /// The slot is vacant, or was to be made so after it was built.
     #[error("a vacant slot stays vacant, and no other becomes so")]
     Vacant,
     /// A slot number that is not below the capacity.
-    #[error("a slot number is not below the capacity")]
+    #[error("the slot number is not below the capacity")]
     SlotRange,
-    /// The set has no slots, or more than `2^31 - 1`.
-    #[error("the number of slots is not in 1..=2^31-1")]
+    /// The set has no slots, or more than [`MAX_BUCKETS`](crate::MAX_BUCKETS).
+    #[error("the number of slots is not 1 to {}", MAX_BUCKETS)]
     SlotCount,
     /// Two slots with one identity.
     #[error("two slots have the same identity")]
     DuplicateIdentity,
     /// A placement key or secret of nothing but zero bytes.
-    #[error("a secret is all zero")]
+    #[error("the secret is all zero")]
     ZeroSecret,
     /// Two equal secrets, or one equal to the placement key.
-    #[error("a secret is used twice")]
+    #[error("the secret is used twice")]
     DuplicateSecret,
     /// Two cookie keys with one id.
     #[error("two cookie keys have the same id")]
     DuplicateKeyId,
-    /// No cookie key, or more than [`MAX_KEYS`](crate::MAX_KEYS).
-    #[error("the number of cookie keys is not in 1..=8")]
+    /// No cookie key, or more than [`MAX_COOKIE_KEYS`](crate::MAX_COOKIE_KEYS).
+    #[error("the number of cookie keys is not 1 to {}", MAX_COOKIE_KEYS)]
     KeyCount,
     /// No key signs, or several do.
     #[error("not exactly one cookie key signs")]
     SigningKeys,
-    /// A cookie name that is not 1 to 128 RFC 9110 token bytes.
-    #[error("the cookie name is not 1 to 128 token bytes")]
+    /// A cookie name that is not 1 to [`MAX_COOKIE_NAME`](crate::MAX_COOKIE_NAME) RFC 9110 token bytes.
+    #[error("the cookie name is not 1 to {} token bytes", MAX_COOKIE_NAME)]
     CookieName,
     /// A path that does not start with `/`, or an attribute with a byte outside
-    /// `0x20..=0x7e`, with a `;`, or longer than 1024 bytes.
+    /// `0x20..=0x7e`, with a `;`, or longer than [`MAX_ATTRIBUTE`](crate::MAX_ATTRIBUTE) bytes.
     #[error("a cookie attribute has a bad byte, is too long, or a path without a leading slash")]
     Attribute,
     /// A `__Host-` or `__Secure-` name whose attributes break the prefix's rules.
@@ -67,19 +71,19 @@ pub enum Error {
     #[error("SameSite=None and Partitioned need Secure")]
     NeedsSecure,
     /// A `Max-Age` over [`MAX_MAX_AGE`](crate::MAX_MAX_AGE).
-    #[error("Max-Age is over 34560000 seconds")]
+    #[error("Max-Age is over {} seconds", MAX_MAX_AGE)]
     MaxAge,
     /// A success range outside `100..=599`, or empty.
-    #[error("the success range is not within 100..=599")]
+    #[error("the success range is empty or not within 100 to 599")]
     SuccessRange,
     /// A classification rule with an empty pattern, or an empty segment in one.
-    #[error("a classification pattern has an empty segment")]
+    #[error("the classification pattern has an empty segment")]
     Pattern,
     /// The time is past `2^32 - 1`, the last second a cookie can state.
-    #[error("the time does not fit a cookie")]
+    #[error("the time does not fit a cookie: it is past the year 2106")]
     Time,
     /// Sixteen zero bytes where randomness is needed.
-    #[error("entropy is needed and all zero")]
+    #[error("entropy, or an id hint, is needed and all zero")]
     Entropy,
     /// An output buffer that is too small.
     #[error("the buffer is too small, {needed} bytes are needed")]
@@ -90,6 +94,9 @@ pub enum Error {
     /// The decision was made by another configuration.
     #[error("the decision belongs to another configuration")]
     Stale,
+    /// The strategy selects by the key itself, and only its hash was given.
+    #[error("the strategy needs the key itself")]
+    Strategy,
 }
 
 /// The part of a configuration that an error is about.

@@ -1,11 +1,14 @@
-//! The affinity key: what identifies a session.
+//! The affinity key, which identifies a session, and its hash, which selection starts from.
 
+use core::hash::Hasher as _;
+
+use siphasher::sip::SipHasher13;
+
+use crate::enums::named;
 use crate::error::Error;
-use crate::hash::length_prefix;
-use crate::names::named;
-
-/// The longest consumer name or session key, in bytes.
-pub const MAX_KEY: usize = 4096;
+use crate::limits::{MAX_KEY, MAX_SCOPE};
+use crate::secret::Secret;
+use crate::sip::length_prefix;
 
 /// What an affinity key is made of, and what a cookie belongs to. The numbers are the
 /// low nibble of a cookie's first byte.
@@ -28,7 +31,7 @@ named! { Kind {
 
 /// An affinity key.
 ///
-/// `Debug` prints the kind alone: consumer names are personal data.
+/// `Debug` prints only the kind: consumer names are personal data.
 #[derive(Clone, Copy)]
 pub enum Key<'a> {
     /// The id in an anonymous cookie.
@@ -98,5 +101,49 @@ impl Key<'_> {
 impl core::fmt::Debug for Key<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "Key({}, ..)", self.kind().name())
+    }
+}
+
+/// The key hash `h`: `SipHash-1-3(placement key, tag, u32le(len(scope)), scope, key bytes)`.
+///
+/// # Errors
+///
+/// [`Error::ScopeLength`], [`Error::KeyLength`].
+pub fn key_hash(placement_key: &Secret, scope: &[u8], key: &Key<'_>) -> Result<u64, Error> {
+    check_scope(scope)?;
+    key.check()?;
+    Ok(key_hash_unchecked(placement_key, scope, key))
+}
+
+pub(crate) fn key_hash_unchecked(placement_key: &Secret, scope: &[u8], key: &Key<'_>) -> u64 {
+    let mut hasher = SipHasher13::new_with_key(placement_key.expose());
+    // The tag and the length in one store: reading four bytes that were written one by one
+    // makes the processor wait.
+    let [head @ .., _, _, _] = (u64::from(key.tag())
+        | u64::from(u32::from_le_bytes(length_prefix(scope))) << 8)
+        .to_le_bytes();
+    hasher.write(&head);
+    if !scope.is_empty() {
+        hasher.write(scope);
+    }
+    key.feed(&mut |bytes| hasher.write(bytes));
+    hasher.finish()
+}
+
+pub(crate) fn check_scope(scope: &[u8]) -> Result<(), Error> {
+    if scope.len() > MAX_SCOPE { Err(Error::ScopeLength) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_over_the_limit_is_refused() {
+        let key = Key::Consumer(b"alice");
+        let placement = Secret::new([1; 16]);
+        assert!(key_hash(&placement, &[0; MAX_SCOPE], &key).is_ok());
+        let long = [0; MAX_SCOPE + 1];
+        assert_eq!(key_hash(&placement, &long, &key), Err(Error::ScopeLength));
     }
 }

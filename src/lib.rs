@@ -12,11 +12,11 @@
 //! What it stores lies in memory that the caller lends.
 //!
 //! ```
-//! use tokenpin::{Affinity, Config, CookieKey, Request, Role, Secret, Slot, Status};
+//! use tokenpin::{Affinity, Config, CookieKey, Request, Role, Secret, Slot, SlotStatus};
 //!
 //! let keys = [CookieKey { id: 1, role: Role::Sign, secret: Secret::new([0x22; 16]) }];
 //! let config = Config::new(Secret::new([0x11; 16]), &keys);
-//! let slots = [Slot::new(b"account-a", Status::UP)?, Slot::new(b"account-b", Status::UP)?];
+//! let slots = [Slot::new(b"account-a", SlotStatus::UP)?, Slot::new(b"account-b", SlotStatus::UP)?];
 //! let mut index = [0; Affinity::index_len(2)];
 //! let affinity = Affinity::new(&config, &slots, &mut index)?;
 //!
@@ -40,43 +40,42 @@
 #[macro_use]
 extern crate std;
 
-mod affinity;
-mod base64;
 #[cfg(feature = "capi")]
 pub mod capi;
-mod classify;
 pub mod cookie;
 mod decide;
+mod enums;
 mod error;
-mod hash;
-pub mod header;
-mod jump;
 mod key;
-mod names;
-mod rendezvous;
-mod ring;
+mod limits;
 mod secret;
 mod select;
-pub mod set_cookie;
 mod sink;
-mod slot;
+mod sip;
 
-pub use affinity::{Affinity, Config, Policy};
-pub use classify::{Class, DEFAULT_RULES, Group, Rule, check_rules, classify};
-pub use cookie::{Audience, Cookie, Limits, MAX_NAME, VALUE_LEN, Value, Verdict};
-pub use decide::{
-    Answer, Decision, KeyInput, KeyReason, Outcome, Pending, PinState, Request, Source,
-};
+pub use cookie::name::{Audience, CookieName};
+pub use cookie::reader::Limits;
+pub use cookie::ring::{CookieKey, KeyRing, Role};
+pub use cookie::set_cookie::{Attributes, SameSite};
+pub use cookie::value::{Cookie, VALUE_LEN, Value, Verdict};
+pub use decide::affinity::Affinity;
+pub use decide::classify::{Class, DEFAULT_RULES, Group, Rule, check_rules, classify};
+pub use decide::config::{Config, Policy};
+pub use decide::decision::{Answer, Decision, Outcome, Pending, PinState, Source};
+pub use decide::request::{KeyInput, KeyReason, Request};
 pub use error::{ConfigError, Error, Field};
-pub use hash::{MAX_SCOPE, fnv1a32, identity_hash, key_hash, mix};
-pub use jump::{MAX_BUCKETS, jump};
-pub use key::{Key, Kind, MAX_KEY};
-pub use rendezvous::neg_log2;
-pub use ring::{CookieKey, KeyRing, MAX_KEYS, Role};
+pub use key::{Key, Kind, key_hash};
+pub use limits::{
+    MAX_ATTRIBUTE, MAX_BUCKETS, MAX_COOKIE_KEYS, MAX_COOKIE_NAME, MAX_KEY, MAX_MAX_AGE, MAX_SCOPE,
+    MAX_SET_COOKIE, MAX_UNTIL, MAX_WEIGHT,
+};
 pub use secret::Secret;
-pub use select::{Filter, Strategy, select, select_batch};
-pub use set_cookie::{Attributes, CookieName, MAX_MAX_AGE, MAX_SET_COOKIE, SameSite};
-pub use slot::{MAX_UNTIL, MAX_WEIGHT, Slot, State, Status};
+pub use select::batch::select_batch;
+pub use select::higress::select_higress;
+pub use select::jump::jump;
+pub use select::rendezvous::{mix, neg_log2};
+pub use select::slot::{Filter, Slot, SlotStatus, State, identity_hash};
+pub use select::{Strategy, select};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,5 +1,5 @@
-//! Where output goes: a place that is asked for room before its first byte, so that a
-//! buffer that is too small stays untouched.
+//! Output: a place that is asked for room before its first byte, so that a buffer that is too small
+//! stays untouched; and hexadecimal digits.
 
 use crate::error::Error;
 
@@ -25,4 +25,10 @@ impl Sink for Slice<'_> {
             self.0 = later;
         }
     }
+}
+
+/// Two lower-case hexadecimal digits.
+pub(crate) const fn hex(byte: u8) -> [u8; 2] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    [DIGITS[(byte >> 4) as usize], DIGITS[(byte & 15) as usize]]
 }

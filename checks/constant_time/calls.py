@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 
-ROOTS = ("tokenpin_cookie_decode", "tokenpin::cookie::Reader::read")
+ROOTS = ("tokenpin_cookie_decode", "tokenpin::cookie::reader::Reader::read")
 ALLOWED = {"memcpy", "memset"}
 
 

@@ -1,4 +1,4 @@
-"""Judges the coverage of the core, src/*.rs, and measures that of the C ABI, src/capi/*.rs.
+"""Judges the coverage of the core, src/, and measures that of the C ABI, src/capi/.
 
 A line or a branch of the core that no test reaches must be in exceptions.txt, with the reason,
 and what is there must be unreached. Without the exceptions, 99 % must be reached of the lines and

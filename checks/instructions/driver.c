@@ -53,7 +53,7 @@ static const tokenpin_filter filter = {.now = kNow, .anonymous = 1};
 
 PART select_from(uint8_t strategy, const tokenpin_slot* slots, size_t count) {
   for (int i = 0; i < kCalls; i++) {
-    OK(tokenpin_select(strategy, slots, count, &filter, hashes[i], 0, &selected[i]));
+    OK(tokenpin_select(strategy, slots, count, &filter, hashes[i], &selected[i]));
   }
 }
 CASE(select_8) { select_from(TOKENPIN_STRATEGY_JUMP, up, 8); }
@@ -66,8 +66,7 @@ CASE(rendezvous_64_mixed_weights) { select_from(TOKENPIN_STRATEGY_RENDEZVOUS, mi
 
 // One call of kCalls hashes.
 PART batch_from(const tokenpin_slot* slots, size_t count) {
-  OK(tokenpin_select_batch(TOKENPIN_STRATEGY_JUMP, slots, count, &filter, hashes, NULL, kCalls,
-                           selected));
+  OK(tokenpin_select_batch(TOKENPIN_STRATEGY_JUMP, slots, count, &filter, hashes, kCalls, selected));
 }
 CASE(batch_of_1000_8) { batch_from(up, 8); }
 CASE(batch_of_1000_64) { batch_from(up, 64); }

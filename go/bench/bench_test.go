@@ -56,7 +56,7 @@ func BenchmarkSelect(b *testing.B) {
 		b.Run(fmt.Sprintf("n=%d/tokenpin-"+tokenpin.Backend, n), func(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				slot, _ = slots.Select(tokenpin.StrategyJump, tokenpin.Filter{}, hashes[i%keyCount], 0)
+				slot, _ = slots.Select(tokenpin.StrategyJump, tokenpin.Filter{}, hashes[i%keyCount])
 			}
 		})
 		b.Run(fmt.Sprintf("n=%d/tokenpin-"+tokenpin.Backend+"-batch", n), func(b *testing.B) {
@@ -65,7 +65,7 @@ func BenchmarkSelect(b *testing.B) {
 			b.ResetTimer()
 			for i := 0; i < b.N; i += batch { // an operation is one key
 				from := hashes[i%keyCount:][:batch]
-				if err := slots.SelectBatch(selected, tokenpin.StrategyJump, tokenpin.Filter{}, from, nil); err != nil {
+				if err := slots.SelectBatch(selected, tokenpin.StrategyJump, tokenpin.Filter{}, from); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -88,7 +88,7 @@ func BenchmarkConsumer(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
 			key := tokenpin.Key{Kind: tokenpin.KindConsumer, Key: consumers[i%keyCount]}
 			hash, _ := tokenpin.KeyHash(&placementKey, "", key)
-			slot, _ = slots.Select(tokenpin.StrategyJump, tokenpin.Filter{}, hash, 0)
+			slot, _ = slots.Select(tokenpin.StrategyJump, tokenpin.Filter{}, hash)
 		}
 	})
 	b.Run("higress", func(b *testing.B) { // as Higress ai-proxy does it
@@ -122,7 +122,7 @@ func BenchmarkEncode(b *testing.B) {
 		b.ReportAllocs()
 		buffer := make([]byte, 0, tokenpin.CookieValueLen)
 		for b.Loop() {
-			buffer = must(ring.AppendCookie(buffer[:0], name, "", tokenpin.Key{}, cookie))
+			buffer = must(ring.Encode(buffer[:0], name, "", tokenpin.Key{}, cookie))
 		}
 	})
 	for _, peer := range []string{"securecookie", "securecookie-raw"} {
@@ -139,12 +139,12 @@ func BenchmarkEncode(b *testing.B) {
 func BenchmarkDecode(b *testing.B) {
 	ring := must(tokenpin.NewKeyRing(config(1).CookieKeys, nil))
 	cookie := tokenpin.Cookie{Pin: 1, IssuedAt: 1_800_000_000, RefreshedAt: 1_800_000_000, ID: [16]byte{1}}
-	value := string(must(ring.AppendCookie(nil, name, "", tokenpin.Key{}, cookie)))
+	value := string(must(ring.Encode(nil, name, "", tokenpin.Key{}, cookie)))
 	limits := tokenpin.Limits{Skew: 300, MaxLife: 2592000}
 	b.Run("tokenpin-"+tokenpin.Backend, func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			verdict, _, err := ring.ReadCookie(name, "", tokenpin.Key{}, limits, 1_800_000_000, value)
+			verdict, _, err := ring.Decode(name, "", tokenpin.Key{}, limits, 1_800_000_000, value)
 			if verdict != tokenpin.VerdictValid || err != nil {
 				b.Fatal(verdict, err)
 			}

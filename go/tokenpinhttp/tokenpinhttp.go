@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"strconv"
 
 	"github.com/tokenpin/tokenpin/go"
 )
@@ -48,7 +49,8 @@ type Pin struct {
 	// know the state. Nil for never. A function that reads the body has to put it back.
 	Existing func(*http.Request) bool
 
-	// Refuse answers a request that no token may serve. Nil for a status 503 with a small JSON body.
+	// Refuse answers a request that no token may serve. Nil for a status 503 with a small JSON body, and
+	// Retry-After where it is known when a token is up again.
 	Refuse func(http.ResponseWriter, *http.Request, tokenpin.Decision)
 }
 
@@ -99,7 +101,7 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 			p.Refuse(w, r, decision)
 			return
 		case decision.Slot == tokenpin.NoSlot:
-			refuse(w)
+			refuse(w, decision.RetryAfter)
 			return
 		}
 		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, decision))
@@ -110,7 +112,10 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 	})
 }
 
-func refuse(w http.ResponseWriter) {
+func refuse(w http.ResponseWriter, retryAfter uint32) {
+	if retryAfter != 0 {
+		w.Header().Set("Retry-After", strconv.FormatUint(uint64(retryAfter), 10))
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusServiceUnavailable)
 	_, _ = io.WriteString(w, `{"error":{"message":"No account can serve this request now.","type":"server_error","code":"no_account"}}`+"\n")
@@ -125,7 +130,7 @@ func stripped(header http.Header, name, carrier string) http.Header {
 	fields := header["Cookie"]
 	kept := fields[:0]
 	for _, field := range fields {
-		if field = tokenpin.StripCookie(field, name); field != "" {
+		if field = tokenpin.CookieStrip(field, name); field != "" {
 			kept = append(kept, field)
 		}
 	}

@@ -10,8 +10,10 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tokenpin/tokenpin/go"
 )
@@ -190,8 +192,16 @@ func TestRefused(t *testing.T) {
 	}
 	url, client := gateway(t, &Pin{Affinity: affinity}, echo)
 	if response, body := do(t, client, "POST", url+"/v1/responses"); response.StatusCode != 503 ||
-		!strings.Contains(body, "no_account") || len(response.Cookies()) != 0 {
+		!strings.Contains(body, "no_account") || len(response.Cookies()) != 0 || response.Header["Retry-After"] != nil {
 		t.Error(response.Status, body)
+	}
+	again := tokenpin.SlotStatus{State: tokenpin.StateDown, Weight: 1, Until: time.Now().Unix() + 1000}
+	if err := affinity.SetSlot(0, again); err != nil {
+		t.Fatal(err)
+	}
+	response, _ := do(t, client, "POST", url+"/v1/responses")
+	if wait, err := strconv.Atoi(response.Header.Get("Retry-After")); err != nil || wait < 900 || wait > 1000 {
+		t.Error(response.Header)
 	}
 	url, client = gateway(t, &Pin{Affinity: affinity, Refuse: func(w http.ResponseWriter, _ *http.Request, d tokenpin.Decision) {
 		http.Error(w, d.Outcome.String(), http.StatusTooManyRequests)

@@ -1,7 +1,7 @@
 //! Status numbers.
 
+use crate::enums::named;
 use crate::error::{ConfigError, Error, Field};
-use crate::names::named;
 
 /// What a function returns, as an `int32_t`. Numbers are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub enum Status {
     NullPointer = 1,
     /// A pointer is not aligned for what it points to.
     Misaligned = 2,
-    /// A length is over `PTRDIFF_MAX`.
+    /// A length is over `PTRDIFF_MAX`; in Go, slices that belong together differ in length.
     Length = 3,
     /// A number is no value of its enum, or a switch is neither 0 nor 1.
     BadEnum = 4,
@@ -22,7 +22,7 @@ pub enum Status {
     /// A size-prefixed structure is shorter than this library's, longer with something in it that
     /// this library does not know, or over 4096 bytes.
     StructSize = 6,
-    /// The pointer is to no affinity, or to one that was wiped.
+    /// The affinity was never initialised, or has been wiped or closed.
     NotInitialised = 7,
     /// `malloc` gave nothing.
     OutOfMemory = 8,
@@ -32,58 +32,60 @@ pub enum Status {
     End = 10,
     /// What the decision says of its cookie was not made by this library, or was changed.
     BadDecision = 11,
-    /// The number of buckets is not in 1..=2^31-1.
+    /// [`Error::BucketCount`]
     BucketCount = 20,
-    /// The scope is longer than 1024 bytes.
+    /// [`Error::ScopeLength`]
     ScopeLength = 21,
-    /// An affinity key is empty, longer than 4096 bytes, an id not of 16 bytes, or of
-    /// another kind than the cookie.
+    /// The affinity key is empty or longer than [`MAX_KEY`](crate::MAX_KEY) bytes, an id is not of 16
+    /// bytes, or the key is of another kind than the cookie.
     KeyLength = 22,
-    /// An identity is empty.
+    /// [`Error::IdentityEmpty`]
     IdentityEmpty = 23,
-    /// A weight is over 65536.
+    /// [`Error::Weight`]
     Weight = 24,
-    /// An until is over 2^45-1.
+    /// [`Error::Until`]
     Until = 25,
-    /// A vacant slot stays vacant, and no other becomes so.
+    /// [`Error::Vacant`]
     Vacant = 26,
-    /// A slot number is not below the capacity.
+    /// [`Error::SlotRange`]
     SlotRange = 27,
-    /// The number of slots is not in 1..=2^31-1.
+    /// [`Error::SlotCount`]
     SlotCount = 28,
-    /// Two slots have the same identity.
+    /// [`Error::DuplicateIdentity`]
     DuplicateIdentity = 29,
-    /// A secret is all zero.
+    /// [`Error::ZeroSecret`]
     ZeroSecret = 30,
-    /// A secret is used twice.
+    /// [`Error::DuplicateSecret`]
     DuplicateSecret = 31,
-    /// Two cookie keys have the same id.
+    /// [`Error::DuplicateKeyId`]
     DuplicateKeyId = 32,
-    /// The number of cookie keys is not in 1..=8.
+    /// [`Error::KeyCount`]
     KeyCount = 33,
-    /// Not exactly one cookie key signs.
+    /// [`Error::SigningKeys`]
     SigningKeys = 34,
-    /// The cookie name is not 1 to 128 token bytes.
+    /// [`Error::CookieName`]
     CookieName = 35,
-    /// A cookie's value or attribute has a bad byte or is too long, or the path does not
-    /// start with a slash.
+    /// The cookie's value or an attribute has a bad byte or is too long, or the path does not start with
+    /// a slash.
     Attribute = 36,
-    /// The cookie's attributes break the rules of its name's prefix.
+    /// [`Error::NamePrefix`]
     NamePrefix = 37,
-    /// `SameSite=None` and `Partitioned` need `Secure`.
+    /// [`Error::NeedsSecure`]
     NeedsSecure = 38,
-    /// `Max-Age` is over 34560000 seconds.
+    /// [`Error::MaxAge`]
     MaxAge = 39,
-    /// The success range is empty or not within 100..=599.
+    /// [`Error::SuccessRange`]
     SuccessRange = 40,
-    /// A classification pattern has an empty segment.
+    /// [`Error::Pattern`]
     Pattern = 41,
-    /// The time does not fit a cookie: it is past the year 2106.
+    /// [`Error::Time`]
     Time = 42,
-    /// Entropy, or an id hint, is needed and all zero.
+    /// [`Error::Entropy`]
     Entropy = 43,
-    /// The decision belongs to another configuration.
+    /// [`Error::Stale`]
     Stale = 44,
+    /// [`Error::Strategy`]
+    Strategy = 45,
 }
 
 named! { Status {
@@ -99,40 +101,36 @@ named! { Status {
     KeyCount = "key_count", SigningKeys = "signing_keys", CookieName = "cookie_name",
     Attribute = "attribute", NamePrefix = "name_prefix", NeedsSecure = "needs_secure",
     MaxAge = "max_age", SuccessRange = "success_range", Pattern = "pattern", Time = "time",
-    Entropy = "entropy", Stale = "stale",
+    Entropy = "entropy", Stale = "stale", Strategy = "strategy",
 } }
 
-impl From<Error> for Status {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::BucketCount => Self::BucketCount,
-            Error::ScopeLength => Self::ScopeLength,
-            Error::KeyLength => Self::KeyLength,
-            Error::IdentityEmpty => Self::IdentityEmpty,
-            Error::Weight => Self::Weight,
-            Error::Until => Self::Until,
-            Error::Vacant => Self::Vacant,
-            Error::SlotRange => Self::SlotRange,
-            Error::SlotCount => Self::SlotCount,
-            Error::DuplicateIdentity => Self::DuplicateIdentity,
-            Error::ZeroSecret => Self::ZeroSecret,
-            Error::DuplicateSecret => Self::DuplicateSecret,
-            Error::DuplicateKeyId => Self::DuplicateKeyId,
-            Error::KeyCount => Self::KeyCount,
-            Error::SigningKeys => Self::SigningKeys,
-            Error::CookieName => Self::CookieName,
-            Error::Attribute => Self::Attribute,
-            Error::NamePrefix => Self::NamePrefix,
-            Error::NeedsSecure => Self::NeedsSecure,
-            Error::MaxAge => Self::MaxAge,
-            Error::SuccessRange => Self::SuccessRange,
-            Error::Pattern => Self::Pattern,
-            Error::Time => Self::Time,
-            Error::Entropy => Self::Entropy,
-            Error::BufferTooSmall { .. } => Self::BufferTooSmall,
-            Error::Stale => Self::Stale,
+/// Pairs the core's errors with the statuses of the same names.
+macro_rules! of_core {
+    ($($name:ident),+ $(,)?) => {
+        impl From<Error> for Status {
+            fn from(error: Error) -> Self {
+                match error {
+                    $(Error::$name => Self::$name,)+
+                    Error::BufferTooSmall { .. } => Self::BufferTooSmall,
+                }
+            }
         }
-    }
+
+        impl Status {
+            /// The core's error with this status, which says in a sentence what is wrong.
+            #[must_use]
+            pub const fn error(self) -> Option<Error> {
+                match self { $(Self::$name => Some(Error::$name),)+ _ => None }
+            }
+        }
+    };
+}
+
+of_core! {
+    BucketCount, ScopeLength, KeyLength, IdentityEmpty, Weight, Until, Vacant, SlotRange,
+    SlotCount, DuplicateIdentity, ZeroSecret, DuplicateSecret, DuplicateKeyId, KeyCount,
+    SigningKeys, CookieName, Attribute, NamePrefix, NeedsSecure, MaxAge, SuccessRange,
+    Pattern, Time, Entropy, Stale, Strategy,
 }
 
 /// Why a configuration was refused, and where.
@@ -182,7 +180,7 @@ impl Status {
     }
 }
 
-/// The number to return: a refusal's, or that of success.
-pub(super) fn number(result: Result<(), Status>) -> i32 {
+/// What a function returns: the number of what `result` says.
+pub(super) fn returned(result: Result<(), Status>) -> i32 {
     result.err().unwrap_or(Status::Ok) as i32
 }

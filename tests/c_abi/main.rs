@@ -201,10 +201,7 @@ fn jump_and_hashes() {
         assert_eq!(Ok(hash), expected);
         let with = |key: &tokenpin_key| {
             let mut hash = 0;
-            let mut fnv1a = 0;
-            let status = tokenpin_key_hash(placement_key, null(), 0, key, &raw mut hash);
-            assert_eq!(tokenpin_fnv1a32(key, &raw mut fnv1a), status);
-            status
+            tokenpin_key_hash(placement_key, null(), 0, key, &raw mut hash)
         };
         is(with(&tokenpin_key { kind: 4, ..*key }), Status::BadEnum);
         is(with(&tokenpin_key { kind: 255, ..*key }), Status::BadEnum);
@@ -235,9 +232,6 @@ fn jump_and_hashes() {
         refused(Status::ScopeLength, |out| {
             tokenpin_key_hash(placement_key, at(&long), long.len(), &raw const *key, out)
         });
-        refused(Status::NullPointer, |out| tokenpin_fnv1a32(null(), out));
-        refused(Status::Misaligned, |out| tokenpin_fnv1a32(off(&raw const *key), out));
-        is(tokenpin_fnv1a32(&raw const *key, null_mut()), Status::NullPointer);
     }
 }
 
@@ -278,70 +272,73 @@ fn slots_and_selection() {
         });
         let filter = &raw const *filter;
         let hashes: Box<[u64]> = (0..300).map(tokenpin::mix).collect();
-        let fnv1as: Box<[u32]> = (0..300).map(|i| i * 77).collect();
         let start = slots.as_mut_ptr();
-        for strategy in 0..3 {
+        for strategy in 0..2 {
             for count in [1, 2, 3] {
-                let one = get(|out| {
-                    tokenpin_select(strategy, start, count, filter, hashes[0], fnv1as[0], out)
-                });
+                let one =
+                    get(|out| tokenpin_select(strategy, start, count, filter, hashes[0], out));
                 assert_eq!(one, 0, "the only one that is up");
                 let mut selected = Box::new([MaybeUninit::<u32>::uninit(); 300]);
                 let out = selected.as_mut_ptr().cast();
-                let (hashes, fnv1as) = (hashes.as_ptr(), fnv1as.as_ptr());
-                ok(tokenpin_select_batch(strategy, start, count, filter, hashes, fnv1as, 300, out));
+                let hashes = hashes.as_ptr();
+                ok(tokenpin_select_batch(strategy, start, count, filter, hashes, 300, out));
                 assert!(selected.iter().all(|slot| slot.assume_init() == 0));
-                ok(tokenpin_select_batch(
-                    strategy,
-                    start,
-                    count,
-                    filter,
-                    null(),
-                    null(),
-                    0,
-                    null_mut(),
-                ));
+                ok(tokenpin_select_batch(strategy, start, count, filter, null(), 0, null_mut()));
             }
-            refused(Status::SlotCount, |out| {
-                tokenpin_select(strategy, null(), 0, filter, 1, 1, out)
-            });
+            refused(Status::SlotCount, |out| tokenpin_select(strategy, null(), 0, filter, 1, out));
             refused(Status::NullPointer, |out| {
-                tokenpin_select(strategy, null(), 3, filter, 1, 1, out)
+                tokenpin_select(strategy, null(), 3, filter, 1, out)
             });
             refused(Status::Length, |out| {
-                tokenpin_select(strategy, start, usize::MAX / 2, filter, 1, 1, out)
+                tokenpin_select(strategy, start, usize::MAX / 2, filter, 1, out)
             });
             refused(Status::Misaligned, |out| {
-                tokenpin_select(strategy, off(start), 1, filter, 1, 1, out)
+                tokenpin_select(strategy, off(start), 1, filter, 1, out)
             });
-            refused(Status::NullPointer, |out| {
-                tokenpin_select(strategy, start, 3, null(), 1, 1, out)
-            });
-            is(tokenpin_select(strategy, start, 3, filter, 1, 1, null_mut()), Status::NullPointer);
+            refused(Status::NullPointer, |out| tokenpin_select(strategy, start, 3, null(), 1, out));
+            is(tokenpin_select(strategy, start, 3, filter, 1, null_mut()), Status::NullPointer);
             // Outputs within the inputs.
-            is(tokenpin_select(strategy, start, 3, filter, 1, 1, start.cast()), Status::Overlap);
+            is(tokenpin_select(strategy, start, 3, filter, 1, start.cast()), Status::Overlap);
             let (from, to) = (hashes.as_ptr(), hashes.as_ptr().cast_mut().cast());
-            let keys = fnv1as.as_ptr();
+            is(tokenpin_select_batch(strategy, start, 3, filter, from, 300, to), Status::Overlap);
             is(
-                tokenpin_select_batch(strategy, start, 3, filter, from, keys, 300, to),
-                Status::Overlap,
-            );
-            is(
-                tokenpin_select_batch(strategy, start, 3, filter, from, keys, 300, null_mut()),
+                tokenpin_select_batch(strategy, start, 3, filter, from, 300, null_mut()),
                 Status::NullPointer,
             );
             is(
-                tokenpin_select_batch(strategy, start, 3, filter, null(), keys, 300, to),
+                tokenpin_select_batch(strategy, start, 3, filter, null(), 300, to),
                 Status::NullPointer,
             );
         }
-        refused(Status::BadEnum, |out| tokenpin_select(3, start, 3, filter, 1, 1, out));
+        refused(Status::Strategy, |out| tokenpin_select(2, start, 3, filter, 1, out));
+        let mut untouched = [7; 2];
+        let out = untouched.as_mut_ptr();
+        is(tokenpin_select_batch(2, start, 3, filter, hashes.as_ptr(), 2, out), Status::Strategy);
+        assert_eq!(untouched, [7; 2]);
+
+        let id = lent(&[5; 16]);
+        let key = Box::new(anonymous(&id));
+        let key = &raw const *key;
+        let one = get(|out| tokenpin_select_higress(start, 3, filter, 1, key, out));
+        assert_eq!(one, 0, "the only one that is up");
+        refused(Status::SlotCount, |out| tokenpin_select_higress(null(), 0, filter, 1, key, out));
+        refused(Status::NullPointer, |out| tokenpin_select_higress(null(), 3, filter, 1, key, out));
+        refused(Status::NullPointer, |out| tokenpin_select_higress(start, 3, null(), 1, key, out));
+        refused(Status::NullPointer, |out| {
+            tokenpin_select_higress(start, 3, filter, 1, null(), out)
+        });
+        refused(Status::Misaligned, |out| {
+            tokenpin_select_higress(start, 3, filter, 1, off(key), out)
+        });
+        is(tokenpin_select_higress(start, 3, filter, 1, key, null_mut()), Status::NullPointer);
+        is(tokenpin_select_higress(start, 3, filter, 1, key, start.cast()), Status::Overlap);
+        refused(Status::BadEnum, |out| tokenpin_select(3, start, 3, filter, 1, out));
         let nowhere = tokenpin_filter { now: 0, tried: null(), tried_count: 1, anonymous: 0 };
         refused(Status::NullPointer, |out| {
-            tokenpin_select(0, start, 3, &raw const nowhere, 1, 1, out)
+            tokenpin_select(0, start, 3, &raw const nowhere, 1, out)
         });
         let odd = tokenpin_filter { tried_count: 0, anonymous: 2, ..nowhere };
-        refused(Status::BadEnum, |out| tokenpin_select(0, start, 3, &raw const odd, 1, 1, out));
+        refused(Status::BadEnum, |out| tokenpin_select(0, start, 3, &raw const odd, 1, out));
     }
 }
 
@@ -732,7 +729,7 @@ unsafe fn use_handle(affinity: *const tokenpin_affinity) {
             )
         };
         ok(finish(&decision));
-        is(finish(&tokenpin_decision { digest: 1, ..*decision }), Status::Stale);
+        is(finish(&tokenpin_decision { fingerprint: 1, ..*decision }), Status::Stale);
         is(finish(&tokenpin_decision { cookie: 2, ..*decision }), Status::BadDecision);
         is(finish(&tokenpin_decision { value: [b'\n'; 67], ..*decision }), Status::BadDecision);
         is(finish(&tokenpin_decision { max_age: u32::MAX, ..*decision }), Status::BadDecision);

@@ -681,7 +681,7 @@ static void more_slots_than_the_limit_are_refused_unread(void) {
   CHECK(error.field == TOKENPIN_FIELD_SLOTS);
   tokenpin_filter filter = {kNow, NULL, 0, 0};
   uint32_t slot = 0;
-  EXPECT(SLOT_COUNT, tokenpin_select(0, space, count, &filter, 1, 1, &slot));
+  EXPECT(SLOT_COUNT, tokenpin_select(0, space, count, &filter, 1, &slot));
   munmap(space, size);
 #endif
 }
@@ -736,28 +736,40 @@ static tokenpin_key key_of(uint8_t kind, const char* bytes, size_t len) {
   return key;
 }
 
-static void fnv1a_is_the_published_one(void) {
-  SAY("fnv1a");
-  uint32_t hash = 0, uuid_hash = 0;
+// Of FNV-1a's published hashes, by which Higress takes a slot: the remainder by 1000.
+static void higress_takes_the_published_hash(void) {
+  SAY("higress");
+  enum { kSlots = 1000 };
+  static tokenpin_slot slots[kSlots];
+  const tokenpin_slot_status up = {0, TOKENPIN_MAX_WEIGHT, TOKENPIN_STATE_UP};
+  for (uint32_t i = 0; i < kSlots; i++) {
+    EXPECT(OK, tokenpin_slot_init(&slots[i], &i, sizeof i, &up));
+  }
+  const tokenpin_filter all = {0, NULL, 0, 0};
+  uint32_t slot = 0, of_uuid = 0;
   tokenpin_key key = key_of(TOKENPIN_KIND_CONSUMER, "a", 1);
-  EXPECT(OK, tokenpin_fnv1a32(&key, &hash));
-  CHECK(hash == 0xe40c292c);
+  EXPECT(OK, tokenpin_select_higress(slots, kSlots, &all, 9, &key, &slot));
+  CHECK(slot == 0xe40c292c % kSlots);
   key = key_of(TOKENPIN_KIND_SESSION, "foobar", 6);
-  EXPECT(OK, tokenpin_fnv1a32(&key, &hash));
-  CHECK(hash == 0xbf9cf968);
+  EXPECT(OK, tokenpin_select_higress(slots, kSlots, &all, 9, &key, &slot));
+  CHECK(slot == 0xbf9cf968 % kSlots);
   key = key_of(TOKENPIN_KIND_ANONYMOUS,
                "\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff", 16);
-  EXPECT(OK, tokenpin_fnv1a32(&key, &hash));
+  EXPECT(OK, tokenpin_select_higress(slots, kSlots, &all, 9, &key, &slot));
   const char uuid[] = "00112233-4455-6677-8899-aabbccddeeff";
   key = key_of(TOKENPIN_KIND_SESSION, uuid, 36);
-  EXPECT(OK, tokenpin_fnv1a32(&key, &uuid_hash));
-  CHECK(hash == uuid_hash);
+  EXPECT(OK, tokenpin_select_higress(slots, kSlots, &all, 9, &key, &of_uuid));
+  CHECK(slot == of_uuid);
 }
 
 static void keys_have_limits_and_kinds(void) {
   SAY("keys");
   memset(long_text, 'x', sizeof long_text - 1);
   const uint8_t placement[16] = {1}, zero[16] = {0};
+  tokenpin_slot only;
+  const tokenpin_slot_status up = {0, TOKENPIN_MAX_WEIGHT, TOKENPIN_STATE_UP};
+  EXPECT(OK, tokenpin_slot_init(&only, "a", 1, &up));
+  const tokenpin_filter all = {0, NULL, 0, 0};
   uint64_t hash = 77, other = 77;
   for (int kind = 0; kind < 256; kind++) {
     SAY("kind %d", kind);
@@ -789,9 +801,10 @@ static void keys_have_limits_and_kinds(void) {
     key.session.ptr = long_text;
     key.session.len = kLengths[i].session_len;
     int32_t expected = kLengths[i].good ? STATUS(OK) : STATUS(KEY_LENGTH);
-    uint32_t fnv1a;
+    uint32_t slot;
     expect_at(expected, tokenpin_key_hash(placement, NULL, 0, &key, &hash), "hash", __LINE__);
-    expect_at(expected, tokenpin_fnv1a32(&key, &fnv1a), "fnv1a", __LINE__);
+    expect_at(expected, tokenpin_select_higress(&only, 1, &all, 9, &key, &slot), "higress",
+              __LINE__);
   }
   SAY("key hash");
   tokenpin_key key = key_of(TOKENPIN_KIND_CONSUMER, "c", 1);
@@ -860,43 +873,52 @@ static void select_finds_candidates_alone(void) {
     EXPECT(OK, tokenpin_slot_init(&slots[i], "abc" + i, 1, &up));
   EXPECT(OK, tokenpin_slot_init_vacant(&slots[kCount - 1]));
   uint64_t hashes[kHashes];
-  uint32_t fnv1as[kHashes], selected[kHashes + 1];
+  uint32_t selected[kHashes + 1];
   for (size_t i = 0; i < kHashes; i++) {
     hashes[i] = (i + 1) * UINT64_C(0x9e3779b97f4a7c15);
-    fnv1as[i] = (uint32_t)i;
   }
   const uint32_t tried[] = {1}, foreign[] = {99};
   const tokenpin_filter keyed = {kNow, NULL, 0, 0}, anonymous = {kNow, NULL, 0, 1};
   const tokenpin_filter second = {kNow, tried, 1, 0}, elsewhere = {kNow, foreign, 1, 0};
   EXPECT(OK, tokenpin_slot_set(&slots[2], &draining));
-  for (uint8_t strategy = 0; strategy < 3; strategy++) {
+  for (uint8_t strategy = 0; strategy < 2; strategy++) {
     SAY("strategy %d", strategy);
     selected[kHashes] = 77;
-    EXPECT(OK, tokenpin_select_batch(strategy, slots, kCount, &second, hashes, fnv1as, kHashes,
-                                     selected));
+    EXPECT(OK, tokenpin_select_batch(strategy, slots, kCount, &second, hashes, kHashes, selected));
     CHECK(selected[kHashes] == 77);
     unsigned counts[kCount] = {0};
     for (size_t i = 0; i < kHashes; i++) {
       uint32_t one = 77;
-      EXPECT(OK, tokenpin_select(strategy, slots, kCount, &second, hashes[i], fnv1as[i], &one));
+      EXPECT(OK, tokenpin_select(strategy, slots, kCount, &second, hashes[i], &one));
       CHECK(one == selected[i] && one < kCount);
       counts[one % kCount]++;
     }
     CHECK(counts[0] > 0 && counts[1] == 0 && counts[2] > 0 && counts[3] == 0);
     for (size_t i = 0; i < 20; i++) {
       uint32_t one = 77;
-      EXPECT(OK, tokenpin_select(strategy, slots, kCount, &anonymous, hashes[i], fnv1as[i], &one));
+      EXPECT(OK, tokenpin_select(strategy, slots, kCount, &anonymous, hashes[i], &one));
       CHECK(one < 2);
-      EXPECT(OK, tokenpin_select(strategy, slots, kCount, &elsewhere, hashes[i], fnv1as[i], &one));
+      EXPECT(OK, tokenpin_select(strategy, slots, kCount, &elsewhere, hashes[i], &one));
       CHECK(one < 3);
     }
+  }
+  SAY("the strategy that needs the key itself");
+  EXPECT(STRATEGY, tokenpin_select(2, slots, kCount, &keyed, 1, &selected[0]));
+  EXPECT(STRATEGY, tokenpin_select_batch(2, slots, kCount, &keyed, hashes, 1, &selected[0]));
+  for (size_t i = 0; i < kHashes; i++) {
+    const tokenpin_key key = {TOKENPIN_KIND_SESSION, {&hashes[i], sizeof hashes[i]}, {NULL, 0}};
+    uint32_t one = 77;
+    EXPECT(OK, tokenpin_select_higress(slots, kCount, &second, hashes[i], &key, &one));
+    CHECK(one == 0 || one == 2);
+    EXPECT(OK, tokenpin_select_higress(slots, kCount, &anonymous, hashes[i], &key, &one));
+    CHECK(one < 2);
   }
   for (int number = 3; number < 256; number++) {
     SAY("strategy %d", number);
     uint32_t one = 77;
-    EXPECT(BAD_ENUM, tokenpin_select((uint8_t)number, slots, kCount, &keyed, 1, 1, &one));
+    EXPECT(BAD_ENUM, tokenpin_select((uint8_t)number, slots, kCount, &keyed, 1, &one));
     EXPECT(BAD_ENUM,
-           tokenpin_select_batch((uint8_t)number, slots, kCount, &keyed, hashes, fnv1as, 1, &one));
+           tokenpin_select_batch((uint8_t)number, slots, kCount, &keyed, hashes, 1, &one));
     CHECK(one == 77);
   }
   for (int number = 2; number < 256; number++) {
@@ -904,33 +926,32 @@ static void select_finds_candidates_alone(void) {
     tokenpin_filter bad = keyed;
     bad.anonymous = (uint8_t)number;
     uint32_t one = 77;
-    EXPECT(BAD_ENUM, tokenpin_select(0, slots, kCount, &bad, 1, 1, &one));
+    EXPECT(BAD_ENUM, tokenpin_select(0, slots, kCount, &bad, 1, &one));
     CHECK(one == 77);
   }
   SAY("select, pointers");
   uint32_t one = 77;
   tokenpin_filter bad = {kNow, NULL, 1, 0};
-  EXPECT(NULL_POINTER, tokenpin_select(0, slots, kCount, &bad, 1, 1, &one));
+  EXPECT(NULL_POINTER, tokenpin_select(0, slots, kCount, &bad, 1, &one));
   bad.tried = (const void*)((const char*)tried + 1);
-  EXPECT(MISALIGNED, tokenpin_select(0, slots, kCount, &bad, 1, 1, &one));
+  EXPECT(MISALIGNED, tokenpin_select(0, slots, kCount, &bad, 1, &one));
   bad.tried = tried;
   bad.tried_count = SIZE_MAX / 4;
-  EXPECT(LENGTH, tokenpin_select(0, slots, kCount, &bad, 1, 1, &one));
-  EXPECT(OK, tokenpin_select_batch(0, slots, kCount, &keyed, NULL, NULL, 0, NULL));
+  EXPECT(LENGTH, tokenpin_select(0, slots, kCount, &bad, 1, &one));
+  EXPECT(OK, tokenpin_select_batch(0, slots, kCount, &keyed, NULL, 0, NULL));
   CHECK(one == 77);
   SAY("select, overlaps");
   uint64_t shared[4] = {1, 2, 3, 4};
   uint32_t* over = (uint32_t*)shared;
   tokenpin_filter over_tried = {kNow, over + 1, 1, 0};
-  EXPECT(OVERLAP, tokenpin_select_batch(0, slots, kCount, &keyed, shared, NULL, 2, over + 1));
-  EXPECT(OVERLAP, tokenpin_select_batch(2, slots, kCount, &keyed, hashes, over, 4, over + 3));
-  EXPECT(OVERLAP, tokenpin_select(0, slots, kCount, &over_tried, 1, 1, over + 1));
-  EXPECT(OVERLAP, tokenpin_select(0, slots, kCount, &keyed, 1, 1, (uint32_t*)(slots + 1)));
+  EXPECT(OVERLAP, tokenpin_select_batch(0, slots, kCount, &keyed, shared, 2, over + 1));
+  EXPECT(OVERLAP, tokenpin_select(0, slots, kCount, &over_tried, 1, over + 1));
+  EXPECT(OVERLAP, tokenpin_select(0, slots, kCount, &keyed, 1, (uint32_t*)(slots + 1)));
   CHECK(shared[0] == 1 && shared[1] == 2 && shared[2] == 3 && shared[3] == 4);
-  EXPECT(OK, tokenpin_select_batch(0, slots, kCount, &keyed, shared, NULL, 2, over + 4));
+  EXPECT(OK, tokenpin_select_batch(0, slots, kCount, &keyed, shared, 2, over + 4));
   CHECK(shared[0] == 1 && shared[1] == 2);
   for (size_t i = 0; i < kCount - 1; i++) EXPECT(OK, tokenpin_slot_set(&slots[i], &down));
-  EXPECT(OK, tokenpin_select(0, slots, kCount, &keyed, 1, 1, &one));
+  EXPECT(OK, tokenpin_select(0, slots, kCount, &keyed, 1, &one));
   CHECK(one == TOKENPIN_SLOT_NONE);
 }
 
@@ -1834,7 +1855,7 @@ static void finish_trusts_no_decision(void) {
   SAY("stale");
   for (int bit = 0; bit < 64; bit++) {
     bad = good;
-    bad.digest ^= UINT64_C(1) << bit;
+    bad.fingerprint ^= UINT64_C(1) << bit;
     EXPECT(STALE, finish(&scene, &bad, 200, out, &len, &answer));
     EXPECT(STALE, finish(&scene, &bad, 500, out, &len, &answer));
   }
@@ -1982,7 +2003,7 @@ int main(int argc, char** argv) {
                                 "jump_rounding_edges.csv", "jump_rust_jmphash.csv"};
   for (size_t i = 0; i < COUNT(kFiles); i++) jump_gives_the_published_buckets(argv[1], kFiles[i]);
   jump_refuses_no_buckets_and_too_many();
-  fnv1a_is_the_published_one();
+  higress_takes_the_published_hash();
   keys_have_limits_and_kinds();
   slots_check_their_status();
   select_finds_candidates_alone();

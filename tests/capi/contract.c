@@ -58,7 +58,6 @@ static tokenpin_request request;
 static tokenpin_decision decision;
 static tokenpin_attributes attributes;
 static uint64_t hashes[3] = {1, 2, 3};
-static uint32_t fnv1as[3] = {4, 5, 6};
 static char cookie_value[TOKENPIN_COOKIE_VALUE_LEN];
 static const char kName[] = "__Host-tokenpin";
 static const char kField[] = "a=1; pin=2; b=3";
@@ -100,19 +99,14 @@ CALL(enum_name) { return tokenpin_enum_name(TOKENPIN_ENUM_STATE, 0, P(0)); }
 CALL(jump) { return tokenpin_jump(7, 10, P(0)); }
 CALL(identity_hash) { return tokenpin_identity_hash(P(0), N(0), P(1)); }
 CALL(key_hash) { return tokenpin_key_hash(P(0), P(1), N(1), P(2), P(3)); }
-CALL(fnv1a32) { return tokenpin_fnv1a32(P(0), P(1)); }
 CALL(slot_init) { return tokenpin_slot_init(P(0), P(1), N(1), P(2)); }
 CALL(slot_init_vacant) { return tokenpin_slot_init_vacant(P(0)); }
 CALL(slot_set) { return tokenpin_slot_set(P(0), P(1)); }
 CALL(slot_get) { return tokenpin_slot_get(P(0), P(1)); }
-CALL(select_one) { return tokenpin_select(TOKENPIN_STRATEGY_JUMP, P(0), N(0), P(1), 9, 9, P(2)); }
-CALL(select_fnv1a) {
-  return tokenpin_select_batch(TOKENPIN_STRATEGY_HIGRESS_FNV1A_MODULO, P(0), N(0), P(1), P(2), P(3),
-                               N(2), P(4));
-}
+CALL(select_one) { return tokenpin_select(TOKENPIN_STRATEGY_JUMP, P(0), N(0), P(1), 9, P(2)); }
+CALL(select_higress) { return tokenpin_select_higress(P(0), N(0), P(1), 9, P(2), P(3)); }
 CALL(select_rendezvous) {
-  return tokenpin_select_batch(TOKENPIN_STRATEGY_RENDEZVOUS, P(0), N(0), P(1), P(2), NULL, N(2),
-                               P(3));
+  return tokenpin_select_batch(TOKENPIN_STRATEGY_RENDEZVOUS, P(0), N(0), P(1), P(2), N(2), P(3));
 }
 CALL(ring_init) {
   tokenpin_key_ring* made = P(0);
@@ -188,7 +182,6 @@ static const Row kRows[] = {
      key_hash,
      {POINT(kIn, kId, uint8_t), BYTES(kScope, OK), POINT(kIn, key, tokenpin_key),
       OUT(hash, uint64_t)}},
-    {"fnv1a32", fnv1a32, {POINT(kIn, key, tokenpin_key), OUT(hash, uint32_t)}},
     {"slot_init",
      slot_init,
      {OUT(slot, tokenpin_slot), BYTES(kIdentity, STATUS(IDENTITY_EMPTY)),
@@ -204,10 +197,10 @@ static const Row kRows[] = {
      select_one,
      {ARRAY(slots, 2, tokenpin_slot, STATUS(SLOT_COUNT)), POINT(kIn, filter, tokenpin_filter),
       OUT(slot, uint32_t)}},
-    {"select_batch, higress",
-     select_fnv1a,
+    {"select_higress",
+     select_higress,
      {ARRAY(slots, 2, tokenpin_slot, STATUS(SLOT_COUNT)), POINT(kIn, filter, tokenpin_filter),
-      ARRAY(hashes, 3, uint64_t, OK), POINT(kIn, fnv1as, uint32_t), OUT(selected, uint32_t[3])}},
+      POINT(kIn, key, tokenpin_key), OUT(slot, uint32_t)}},
     {"select_batch, rendezvous",
      select_rendezvous,
      {ARRAY(slots, 2, tokenpin_slot, STATUS(SLOT_COUNT)), POINT(kIn, filter, tokenpin_filter),

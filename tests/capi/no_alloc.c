@@ -118,18 +118,17 @@ static void only_new_allocates(void) {
   const tokenpin_key key = {TOKENPIN_KIND_CONSUMER, {"alice", 5}, {NULL, 0}};
   const tokenpin_filter filter = {kNow, NULL, 0, 0};
   const uint64_t hashes[] = {1, 2, 3};
-  uint32_t fnv1a = 0, selected[3];
+  uint32_t selected[3];
   NOTHING(tokenpin_jump(1, 1000000, &slot));
   NOTHING(tokenpin_identity_hash("a", 1, &hash));
   NOTHING(tokenpin_key_hash(world.config.placement_key, NULL, 0, &key, &hash));
-  NOTHING(tokenpin_fnv1a32(&key, &fnv1a));
   NOTHING(tokenpin_slot_init(&slots[0], "a", 1, &status));
   NOTHING(tokenpin_slot_init_vacant(&slots[1]));
   NOTHING(tokenpin_slot_set(&slots[0], &status));
   NOTHING(tokenpin_slot_get(&slots[0], &status));
-  NOTHING(tokenpin_select(TOKENPIN_STRATEGY_JUMP, slots, 2, &filter, hash, fnv1a, &slot));
-  NOTHING(tokenpin_select_batch(TOKENPIN_STRATEGY_RENDEZVOUS, slots, 2, &filter, hashes, NULL, 3,
-                                selected));
+  NOTHING(tokenpin_select(TOKENPIN_STRATEGY_JUMP, slots, 2, &filter, hash, &slot));
+  NOTHING(tokenpin_select_higress(slots, 2, &filter, hash, &key, &slot));
+  NOTHING(tokenpin_select_batch(TOKENPIN_STRATEGY_RENDEZVOUS, slots, 2, &filter, hashes, 3, selected));
   NOTHING(tokenpin_enum_name(TOKENPIN_ENUM_STATE, 0, &found));
   COSTS(0, 0, good += tokenpin_abi_version() == TOKENPIN_ABI_VERSION);
   COSTS(0, 0, tokenpin_abi_v1());

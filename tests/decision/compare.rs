@@ -200,7 +200,7 @@ impl Case<'_> {
     }
 
     fn compare(&self, expected: &Expected, got: &Decision) -> Result<(), String> {
-        let same = expected.agrees(got) && got.digest == self.affinity.fingerprint();
+        let same = expected.agrees(got) && got.fingerprint == self.affinity.fingerprint();
         if !same {
             return Err(format!("expected {expected:?}\n     got {got:?}"));
         }

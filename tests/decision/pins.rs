@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokenpin::{
     Answer, Config, Cookie, Error, Group, Key, MAX_MAX_AGE, Outcome, PinState, Policy, Request,
-    Role, Secret, Source, Status, VALUE_LEN, Verdict, identity_hash,
+    Role, Secret, SlotStatus, Source, VALUE_LEN, Verdict, identity_hash,
 };
 
 use tokenpin_test_support::random::Random;
@@ -60,13 +60,13 @@ fn home_and_elsewhere_say_whether_the_session_would_move_without_its_cookie() {
 fn a_draining_token_and_one_of_no_weight_keep_their_sessions() {
     let affinity = gateway(&config(), "a b");
     let mut client = client_of_a(&config());
-    let weightless = Status { weight: 0, ..Status::UP };
+    let weightless = SlotStatus { weight: 0, ..SlotStatus::UP };
     for (status, state) in [
         (DRAINING, PinState::Draining),
-        (Status { weight: 0, ..DRAINING }, PinState::Draining),
+        (SlotStatus { weight: 0, ..DRAINING }, PinState::Draining),
         (weightless, PinState::Elsewhere),
     ] {
-        affinity.set_status(0, status).unwrap();
+        affinity.set_slot(0, status).unwrap();
         let decision = client.send(&affinity, &create(), 200);
         assert_eq!((decision.outcome, decision.pin_state), (Outcome::Pinned, state));
         assert_eq!(serving(&affinity, &decision), 'a');
@@ -121,7 +121,7 @@ fn the_pin_outlives_rotation_a_new_placement_key_and_edits_of_the_list() {
 
 #[test]
 fn fail_fast_is_for_existing_state_and_others_fall_back_by_default() {
-    let affinity = affinity(&config(), slots(&[("a", DOWN), ("b", Status::UP)]));
+    let affinity = affinity(&config(), slots(&[("a", DOWN), ("b", SlotStatus::UP)]));
     let client = client_of_a(&config());
     let decision = client.clone().send(&affinity, &read(), 200);
     let expected = (Source::Cookie, Outcome::Rejected, PinState::Down, Verdict::Valid);
@@ -138,7 +138,7 @@ fn each_policy_is_for_its_own_requests() {
         policy_new: Policy::FailFast,
         ..config()
     };
-    let affinity = affinity(&config, slots(&[("a", DOWN), ("b", Status::UP)]));
+    let affinity = affinity(&config, slots(&[("a", DOWN), ("b", SlotStatus::UP)]));
     let client = client_of_a(&config);
     assert_eq!(client.clone().send(&affinity, &read(), 200).outcome, Outcome::Fallback);
     assert_eq!(client.clone().send(&affinity, &create(), 200).outcome, Outcome::Rejected);
@@ -147,7 +147,8 @@ fn each_policy_is_for_its_own_requests() {
 #[test]
 fn a_repinned_session_stays_where_it_went() {
     let config = config();
-    let affinity = affinity(&config, slots(&[("a", DOWN), ("b", Status::UP), ("c", Status::UP)]));
+    let affinity =
+        affinity(&config, slots(&[("a", DOWN), ("b", SlotStatus::UP), ("c", SlotStatus::UP)]));
     let mut client = client_of_a(&config);
     let decision = client.send(&affinity, &create(), 201);
     let account = serving(&affinity, &decision);
@@ -155,28 +156,28 @@ fn a_repinned_session_stays_where_it_went() {
     let Cookie { kind, issued_at, id, .. } = young("a");
     assert_eq!((cookie.kind, cookie.issued_at, cookie.id), (kind, issued_at, id));
     assert_eq!((cookie.refreshed_at, cookie.pin), (NOW_32, identity_hash(&[account as u8])));
-    affinity.set_status(0, Status::UP).unwrap();
+    affinity.set_slot(0, SlotStatus::UP).unwrap();
     assert_eq!(serving(&affinity, &client.send(&affinity, &read(), 200)), account);
 }
 
 #[test]
 fn fallback_without_update_returns_on_recovery() {
     let config = policies(Policy::FallbackWithoutUpdate);
-    let affinity = affinity(&config, slots(&[("a", DOWN), ("b", Status::UP)]));
+    let affinity = affinity(&config, slots(&[("a", DOWN), ("b", SlotStatus::UP)]));
     let mut client = client_of_a(&config);
     for request in [create(), read()] {
         let decision = client.send(&affinity, &request, 200);
         assert_eq!((decision.outcome, serving(&affinity, &decision)), (Outcome::Fallback, 'b'));
         assert_eq!(decision.cookie, None);
     }
-    affinity.set_status(0, Status::UP).unwrap();
+    affinity.set_slot(0, SlotStatus::UP).unwrap();
     assert_eq!(serving(&affinity, &client.send(&affinity, &create(), 200)), 'a');
 }
 
 #[test]
 fn only_requests_that_create_state_rewrite_a_pin() {
     let config = policies(Policy::FallbackAndUpdate);
-    let affinity = affinity(&config, slots(&[("a", DOWN), ("b", Status::UP)]));
+    let affinity = affinity(&config, slots(&[("a", DOWN), ("b", SlotStatus::UP)]));
     let prompt_cache = Request { group: Some(Group::PromptCache), ..create() };
     let mut client = client_of_a(&config);
     for request in [read(), prompt_cache, Request { existing: true, ..prompt_cache }] {
@@ -212,7 +213,7 @@ fn a_pin_whose_slot_was_tried_follows_the_same_policies() {
     let decision = client.clone().send(&affinity, &tried(create()), 200);
     assert_eq!((decision.outcome, decision.pin_state), (Outcome::Repinned, PinState::Elsewhere));
     assert_eq!(serving(&affinity, &decision), 'b');
-    affinity.set_status(0, DRAINING).unwrap();
+    affinity.set_slot(0, DRAINING).unwrap();
     let decision = client.clone().send(&affinity, &tried(create()), 200);
     assert_eq!((decision.outcome, decision.pin_state), (Outcome::Repinned, PinState::Draining));
     // Another slot that was tried does not matter to it.
@@ -229,8 +230,8 @@ fn a_pinned_token_that_recovers_in_the_middle_of_a_decision_is_not_fallen_back_t
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
-                affinity.set_status(0, DOWN).unwrap();
-                affinity.set_status(0, Status::UP).unwrap();
+                affinity.set_slot(0, DOWN).unwrap();
+                affinity.set_slot(0, SlotStatus::UP).unwrap();
             }
         });
         // The other thread must end before a failure is reported.
@@ -276,13 +277,13 @@ fn no_clock_that_runs_behind_makes_a_cookie_older() {
 fn reads_refresh_with_the_old_pin() {
     let old = policies(Policy::FallbackAndUpdate);
     let config = retiring(&old);
-    let affinity = affinity(&config, slots(&[("a", DOWN), ("b", Status::UP)]));
+    let affinity = affinity(&config, slots(&[("a", DOWN), ("b", SlotStatus::UP)]));
     let mut client = client_of_a(&old);
     let decision = client.send(&affinity, &read(), 200);
     assert_eq!((decision.outcome, serving(&affinity, &decision)), (Outcome::Fallback, 'b'));
     assert_eq!(pending(&config, None, &decision).pin, identity_hash(b"a"));
     assert_eq!(client.given, 1);
-    affinity.set_status(0, Status::UP).unwrap();
+    affinity.set_slot(0, SlotStatus::UP).unwrap();
     let decision = client.send(&affinity, &read(), 200);
     assert_eq!((decision.verdict, serving(&affinity, &decision)), (Verdict::Valid, 'a'));
 }
@@ -290,7 +291,7 @@ fn reads_refresh_with_the_old_pin() {
 #[test]
 fn a_rejected_request_refreshes_nothing() {
     let old = config();
-    let affinity = affinity(&retiring(&old), slots(&[("a", DOWN), ("b", Status::UP)]));
+    let affinity = affinity(&retiring(&old), slots(&[("a", DOWN), ("b", SlotStatus::UP)]));
     let decision = decide(&affinity, &read(), &[field(&old, &young("a"))]);
     assert_eq!((decision.verdict, decision.outcome), (Verdict::RefreshDue, Outcome::Rejected));
     assert_eq!(decision.cookie, None);
@@ -364,7 +365,7 @@ fn a_cookie_issued_ahead_of_the_clock_has_no_negative_age() {
     assert_eq!(decision.cookie.unwrap().max_age, 2_592_000);
 }
 
-// The carrier, rule 9
+// The carrier, rule 10
 
 #[test]
 fn a_carried_cookie_goes_back_where_it_came_from() {
@@ -377,7 +378,7 @@ fn a_carried_cookie_goes_back_where_it_came_from() {
     for request in [carried, Request { carrier: true, ..carried }, new_in_header] {
         let decision = decide(&affinity, &request, &[]);
         let mut out = [0; VALUE_LEN];
-        assert_eq!(affinity.finish(&decision, 200, &mut out), Ok(Answer::Carrier(VALUE_LEN)));
+        assert_eq!(affinity.finish(&decision, 200, &mut out), Ok((Answer::Carrier, VALUE_LEN)));
         assert_eq!(out, decision.cookie.unwrap().value, "bare");
     }
     // Also where the one that counts was a cookie.
@@ -390,12 +391,12 @@ fn a_carried_cookie_goes_back_where_it_came_from() {
 #[test]
 fn a_failed_response_rewrites_no_pin_and_the_session_returns() {
     let config = config();
-    let affinity = affinity(&config, slots(&[("a", DOWN), ("b", Status::UP)]));
+    let affinity = affinity(&config, slots(&[("a", DOWN), ("b", SlotStatus::UP)]));
     let mut client = client_of_a(&config);
     for status in [404, 400, 500, 302, 199, 300] {
         assert_eq!(client.send(&affinity, &create(), status).outcome, Outcome::Repinned);
     }
-    affinity.set_status(0, Status::UP).unwrap();
+    affinity.set_slot(0, SlotStatus::UP).unwrap();
     let decision = client.send(&affinity, &create(), 200);
     assert_eq!((decision.outcome, serving(&affinity, &decision)), (Outcome::Pinned, 'a'));
 }
@@ -443,6 +444,6 @@ fn a_buffer_too_small_is_told_the_length_and_left_alone() {
         let got = affinity.finish(&decision, 200, &mut out);
         assert_eq!(got, Err(Error::BufferTooSmall { needed }));
         assert!(out.iter().all(|&byte| byte == 0));
-        assert_eq!(affinity.finish(&decision, 500, &mut []), Ok(Answer::Nothing));
+        assert_eq!(affinity.finish(&decision, 500, &mut []), Ok((Answer::Nothing, 0)));
     }
 }

@@ -4,7 +4,7 @@ use proptest::prelude::{Just, Strategy as Draw, any, prop, prop_oneof};
 use proptest::sample::select as one_of;
 use proptest::test_runner::{Config as Runs, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use tokenpin::{
-    Affinity, Audience, Config, Cookie, Group, Key, Slot, State, Status, cookie, identity_hash,
+    Affinity, Audience, Config, Cookie, Group, Key, Slot, SlotStatus, State, cookie, identity_hash,
 };
 
 use tokenpin_test_support::random::Random;
@@ -43,7 +43,7 @@ enum Damage {
 struct AnyCase {
     config: Config<'static>,
     /// By slot; none is vacant.
-    statuses: Vec<Option<Status>>,
+    statuses: Vec<Option<SlotStatus>>,
     headers: Headers,
     group: Group,
     existing: bool,
@@ -120,11 +120,11 @@ fn any_config() -> impl Draw<Value = Config<'static>> {
     )
 }
 
-fn any_status() -> impl Draw<Value = Status> {
+fn any_status() -> impl Draw<Value = SlotStatus> {
     let state = one_of(vec![State::Up, State::Up, State::Draining, State::Down]);
     let weight = one_of(vec![0, 1, 20_000, 65_536, 65_536]);
     let until = one_of(vec![0, 0, NOW, NOW + 1]);
-    (state, weight, until).prop_map(|(state, weight, until)| Status { state, weight, until })
+    (state, weight, until).prop_map(|(state, weight, until)| SlotStatus { state, weight, until })
 }
 
 fn any_case() -> impl Draw<Value = AnyCase> {

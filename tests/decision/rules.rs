@@ -8,8 +8,8 @@ use siphasher::sip::SipHasher24;
 use siphasher::sip128::{Hasher128 as _, SipHasher24 as WideHasher};
 use tokenpin::{
     Affinity, Config, CookieKey, Decision, Error, Group, Key, KeyInput, KeyReason, MAX_KEY,
-    MAX_WEIGHT, Outcome, PinState, Request, Role, Secret, Source, State, Status, Strategy, Verdict,
-    fnv1a32, identity_hash, key_hash,
+    MAX_WEIGHT, Outcome, PinState, Request, Role, Secret, SlotStatus, Source, State, Strategy,
+    Verdict, identity_hash, key_hash,
 };
 
 use tokenpin_test_support::chi_square::Fit;
@@ -32,7 +32,7 @@ fn request_to<'r>(method: &'r str, target: &'r str) -> Request<'r> {
 
 /// Group and *existing* as they show: a request that creates state re-pins.
 fn classified(config: &Config<'static>, request: &Request<'_>) -> &'static str {
-    let affinity = affinity(config, slots(&[("a", DOWN), ("b", Status::UP)]));
+    let affinity = affinity(config, slots(&[("a", DOWN), ("b", SlotStatus::UP)]));
     let decision = decide(&affinity, request, &[field(config, &young("a"))]);
     match (decision.source, decision.outcome) {
         (Source::Stateless, _) => "stateless",
@@ -81,6 +81,28 @@ fn the_callers_existing_is_added_to_what_classification_says() {
     assert_eq!(classified(&config(), &request), "existing");
     let request = Request { existing: false, ..request_to("GET", "/v1/responses/1") };
     assert_eq!(classified(&config(), &request), "existing");
+}
+
+#[test]
+fn a_given_group_still_reads_the_method() {
+    let post = Request { group: Some(Group::Stateful), ..request_to("POST", "/elsewhere") };
+    assert_eq!(classified(&config(), &post), "creates");
+    for method in ["GET", "HEAD", "DELETE"] {
+        assert_eq!(
+            classified(&config(), &Request { method: method.as_bytes(), ..post }),
+            "existing"
+        );
+    }
+    for method in ["", "get", "PUT", "PATCH", "OPTIONS"] {
+        assert_eq!(
+            classified(&config(), &Request { method: method.as_bytes(), ..post }),
+            "creates"
+        );
+    }
+    assert_eq!(classified(&config(), &Request { existing: true, ..post }), "existing");
+    // The target plays no part.
+    let below = Request { target: b"/v1/responses/resp_1", ..post };
+    assert_eq!(classified(&config(), &below), "creates");
 }
 
 // Errors
@@ -340,12 +362,12 @@ fn a_session_minted_with_one_token_left_up_stays_with_it_after_all_recover() {
         Random::new("a_session_minted_with_one_token_left_up_stays_with_it_after_all_recover");
     let mut would_have_moved = 0;
     for _ in 0..20 {
-        let affinity = affinity(&config, slots(&[("a", DOWN), ("b", DOWN), ("c", Status::UP)]));
+        let affinity = affinity(&config, slots(&[("a", DOWN), ("b", DOWN), ("c", SlotStatus::UP)]));
         let mut client = Client::default();
         let first = client.send(&affinity, &Request { entropy: random.bytes(), ..create() }, 201);
         assert_eq!((first.source, serving(&affinity, &first)), (Source::Minted, 'c'));
-        affinity.set_status(0, Status::UP).unwrap();
-        affinity.set_status(1, Status::UP).unwrap();
+        affinity.set_slot(0, SlotStatus::UP).unwrap();
+        affinity.set_slot(1, SlotStatus::UP).unwrap();
         let next = client.send(&affinity, &Request { entropy: random.bytes(), ..read() }, 200);
         assert_eq!((next.outcome, serving(&affinity, &next)), (Outcome::Pinned, 'c'));
         would_have_moved += u32::from(next.pin_state == PinState::Elsewhere);
@@ -355,7 +377,7 @@ fn a_session_minted_with_one_token_left_up_stays_with_it_after_all_recover() {
 
 #[test]
 fn a_set_with_a_single_account_mints_nothing_unless_it_is_to_grow() {
-    let single = slots(&[("-", Status::UP), ("a", Status::UP), ("-", Status::UP)]);
+    let single = slots(&[("-", SlotStatus::UP), ("a", SlotStatus::UP), ("-", SlotStatus::UP)]);
     let decision = decide(&affinity(&config(), single), &create(), &NEVER);
     assert_eq!((decision.slot, decision.source, decision.cookie), (Some(1), Source::None, None));
     let growing = Config { mint_single: true, ..config() };
@@ -366,7 +388,7 @@ fn a_set_with_a_single_account_mints_nothing_unless_it_is_to_grow() {
 
 #[test]
 fn a_set_without_accounts_mints_nothing() {
-    let vacant = slots(&[("-", Status::UP), ("-", Status::UP)]);
+    let vacant = slots(&[("-", SlotStatus::UP), ("-", SlotStatus::UP)]);
     let decision = decide(&affinity(&config(), vacant), &create(), &NEVER);
     // "More than one slot is not vacant" is not so: no cookie may be issued.
     let expected = (Source::None, Outcome::None, PinState::None, Verdict::Absent);
@@ -464,7 +486,7 @@ fn draining_keeps_sessions_with_a_key_and_turns_anonymous_newcomers_away() {
     let affinity = gateway(&config(), "a b");
     let alice = Request { consumer: consumer("alice"), ..create() };
     let home = decide(&affinity, &alice, &NEVER).slot.unwrap();
-    affinity.set_status(home, DRAINING).unwrap();
+    affinity.set_slot(home, DRAINING).unwrap();
     assert_eq!(decide(&affinity, &alice, &NEVER).slot, Some(home));
     let mut random =
         Random::new("draining_keeps_sessions_with_a_key_and_turns_anonymous_newcomers_away");
@@ -472,7 +494,7 @@ fn draining_keeps_sessions_with_a_key_and_turns_anonymous_newcomers_away() {
         let newcomer = Request { entropy: random.bytes(), ..create() };
         assert_eq!(decide(&affinity, &newcomer, &NEVER).slot, Some(1 - home));
     }
-    affinity.set_status(home, Status { weight: 0, ..DRAINING }).unwrap();
+    affinity.set_slot(home, SlotStatus { weight: 0, ..DRAINING }).unwrap();
     assert_eq!(decide(&affinity, &alice, &NEVER).slot, Some(1 - home), "weight 0 moves it");
 }
 
@@ -482,7 +504,7 @@ fn until_is_a_cooldown_without_a_timer() {
     let affinity = gateway(&config, "a b");
     let pinned = [field(&config, &young("a"))];
     for state in [State::Down, State::Draining] {
-        affinity.set_status(0, Status { state, weight: MAX_WEIGHT, until: NOW + 60 }).unwrap();
+        affinity.set_slot(0, SlotStatus { state, weight: MAX_WEIGHT, until: NOW + 60 }).unwrap();
         let at = |now| decide(&affinity, &Request { now, ..create() }, &pinned).pin_state;
         let before = if state == State::Down { PinState::Down } else { PinState::Draining };
         assert_eq!([at(NOW), at(NOW + 59)], [before; 2]);
@@ -523,21 +545,29 @@ fn without_a_candidate_no_slot_serves_and_no_cookie_goes_back() {
 
 // Strategies
 
+fn fnv1a32(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
 #[test]
 fn the_higress_strategy_serves_keys_where_higress_does_and_still_honours_pins() {
     let config = Config { strategy: Strategy::HigressFnv1aModulo, ..config() };
     // Vacant slots do not count.
-    let accounts =
-        slots(&[("a", Status::UP), ("-", Status::UP), ("b", Status::UP), ("c", Status::UP)]);
+    let accounts = slots(&[
+        ("a", SlotStatus::UP),
+        ("-", SlotStatus::UP),
+        ("b", SlotStatus::UP),
+        ("c", SlotStatus::UP),
+    ]);
     let affinity = affinity(&config, accounts);
     for name in ["alice", "bob", "carol", "dave", "erin", "frank"] {
         let request = Request { consumer: consumer(name), ..create() };
-        let account = b"abc"[fnv1a32(&Key::Consumer(name.as_bytes())) as usize % 3];
+        let account = b"abc"[fnv1a32(name.as_bytes()) as usize % 3];
         assert_eq!(serving(&affinity, &decide(&affinity, &request, &NEVER)), account as char);
     }
     let minted = decide(&affinity, &create(), &NEVER);
     let uuid = b"07070707-0707-0707-0707-070707070707";
-    let account = b"abc"[fnv1a32(&Key::Consumer(uuid)) as usize % 3];
+    let account = b"abc"[fnv1a32(uuid) as usize % 3];
     assert_eq!(serving(&affinity, &minted), account as char);
     for pin in ["a", "b", "c"] {
         let decision = decide(&affinity, &create(), &[field(&config, &young(pin))]);
@@ -546,7 +576,7 @@ fn the_higress_strategy_serves_keys_where_higress_does_and_still_honours_pins() 
     }
     let alice = Request { consumer: consumer("alice"), ..create() };
     let home = decide(&affinity, &alice, &NEVER).slot.unwrap();
-    affinity.set_status(home, DOWN).unwrap();
+    affinity.set_slot(home, DOWN).unwrap();
     assert_ne!(decide(&affinity, &alice, &NEVER).slot, Some(home), "falls through");
 }
 
@@ -559,7 +589,7 @@ fn a_key_is_placed_by_its_hash_under_the_requests_scope() {
         let request = Request { consumer: consumer("alice"), scope, ..create() };
         let hash = key_hash(&config.placement_key, counts, &Key::Consumer(b"alice")).unwrap();
         let expected =
-            tokenpin::select(Strategy::Jump, accounts, &tokenpin::Filter::default(), hash, 0);
+            tokenpin::select(Strategy::Jump, accounts, &tokenpin::Filter::default(), hash).unwrap();
         assert_eq!(decide(&affinity, &request, &NEVER).slot, expected);
     }
 }
@@ -598,10 +628,10 @@ fn numbers_and_names_are_stable() {
 }
 
 #[test]
-fn the_digest_is_the_configurations_fingerprint() {
+fn the_fingerprint_is_the_configurations_fingerprint() {
     let cookie_keys = keys(&[(2, Role::Sign), (1, Role::Retire)]);
     let config = Config { cookie_keys, scope: b"openai", cookie_name: Some(b"pin"), ..config() };
-    let affinity = affinity(&config, slots(&[("a", DOWN), ("-", Status::UP)]));
+    let affinity = affinity(&config, slots(&[("a", DOWN), ("-", SlotStatus::UP)]));
 
     let label = b"tokenpin.v1.conf";
     let mut hasher = SipHasher24::new_with_key(&[0xaa; 16]);
@@ -621,7 +651,7 @@ fn the_digest_is_the_configurations_fingerprint() {
         hasher.write(&check.finish().to_le_bytes());
     }
     assert_eq!(affinity.fingerprint(), hasher.finish());
-    assert_eq!(decide(&affinity, &read(), &NEVER).digest, hasher.finish());
+    assert_eq!(decide(&affinity, &read(), &NEVER).fingerprint, hasher.finish());
 }
 
 #[test]
@@ -661,8 +691,8 @@ fn the_fingerprint_shows_a_disagreement_and_no_rotation_in_progress() {
 
 #[test]
 fn the_live_fingerprint_is_that_of_states_and_weights() {
-    let cooling = Status { state: State::Down, weight: 7, until: NOW };
-    let list = slots(&[("a", DRAINING), ("-", Status::UP), ("b", cooling)]);
+    let cooling = SlotStatus { state: State::Down, weight: 7, until: NOW };
+    let list = slots(&[("a", DRAINING), ("-", SlotStatus::UP), ("b", cooling)]);
     let affinity = affinity(&config(), list);
     let expected = |state_of_b: u8| {
         let mut hasher = SipHasher24::new_with_key(b"tokenpin.v1.live");

@@ -1,8 +1,8 @@
 //! `decide` and `finish` against the model, over the full product of what matters.
 
 use tokenpin::{
-    Affinity, Audience, Config, Cookie, Filter, Group, Key, Kind, PinState, Slot, State, Status,
-    Verdict, identity_hash, key_hash, select,
+    Affinity, Audience, Config, Cookie, Filter, Group, Key, Kind, PinState, Slot, SlotStatus,
+    State, Verdict, identity_hash, key_hash, select,
 };
 
 use crate::compare::{
@@ -119,20 +119,20 @@ const CLASSES: [(Group, bool); 6] = [
 const PIN_STATES: [PinState; 5] =
     [PinState::Home, PinState::Elsewhere, PinState::Draining, PinState::Down, PinState::Gone];
 
-const fn down_until(until: u64) -> Status {
-    Status { state: State::Down, until, ..Status::UP }
+const fn down_until(until: u64) -> SlotStatus {
+    SlotStatus { state: State::Down, until, ..SlotStatus::UP }
 }
 
-const LIGHT: Status = Status { weight: 30_000, ..Status::UP };
-const NO_WEIGHT: Status = Status { weight: 0, ..Status::UP };
+const LIGHT: SlotStatus = SlotStatus { weight: 30_000, ..SlotStatus::UP };
+const NO_WEIGHT: SlotStatus = SlotStatus { weight: 0, ..SlotStatus::UP };
 
 /// Sets by the number of tokens that can take a new session.
 fn sets() -> [&'static [Slot]; 7] {
-    let drained = Status { weight: 0, ..DRAINING };
-    let vacant = ("-", Status::UP);
+    let drained = SlotStatus { weight: 0, ..DRAINING };
+    let vacant = ("-", SlotStatus::UP);
     let several = [
         ("down", DOWN),
-        ("up", Status::UP),
+        ("up", SlotStatus::UP),
         vacant,
         ("light", LIGHT),
         ("draining", DRAINING),
@@ -147,7 +147,7 @@ fn sets() -> [&'static [Slot]; 7] {
         slots(&one),
         slots(&none),
         // A single account.
-        slots(&[vacant, ("only", Status::UP), vacant]),
+        slots(&[vacant, ("only", SlotStatus::UP), vacant]),
         slots(&[("only", DRAINING)]),
         slots(&[vacant, ("only", DOWN)]),
         // Not even that.
@@ -166,7 +166,7 @@ fn pinned_slot(
     let key = key.unwrap_or(&Key::Anonymous(&ID));
     let filter = Filter { now: NOW, anonymous: key.kind() == Kind::Anonymous, ..Filter::default() };
     let hash = key_hash(&config.placement_key, config.scope, key).unwrap();
-    let home = select(config.strategy, slots, &filter, hash, 0);
+    let home = select(config.strategy, slots, &filter, hash).unwrap();
     let fits = |number: u32, slot: &Slot| match (slot.status().state_at(NOW), wanted) {
         (State::Up, PinState::Home) => Some(number) == home,
         (State::Up, PinState::Elsewhere) => Some(number) != home,
@@ -262,7 +262,8 @@ fn every_cookie(
                 reached.impossible += 1;
                 continue;
             }
-            let pin = pinned.map_or(identity_hash(b"gone"), |slot| slots[slot as usize].identity());
+            let pin =
+                pinned.map_or(identity_hash(b"gone"), |slot| slots[slot as usize].identity_hash());
             let Some((value, cookie)) = make(mint, jar, &audience, key.as_ref(), pin) else {
                 reached.impossible += 1;
                 continue;

@@ -4,7 +4,7 @@ use tokenpin::cookie;
 use tokenpin::{
     Affinity, Answer, Audience, Config, Cookie, CookieKey, CookieName, Decision, Group, Key,
     KeyInput, KeyRing, Kind, Limits, MAX_SET_COOKIE, MAX_WEIGHT, Outcome, PinState, Request, Role,
-    Secret, Slot, Source, State, Status, Value, Verdict, identity_hash,
+    Secret, Slot, SlotStatus, Source, State, Value, Verdict, identity_hash,
 };
 
 pub const NOW: u64 = 1_800_000_000;
@@ -14,8 +14,9 @@ pub const ENTROPY: [u8; 16] = [7; 16];
 /// The id in cookies that the tests make.
 pub const ID: [u8; 16] = [5; 16];
 
-pub const DRAINING: Status = Status { state: State::Draining, weight: MAX_WEIGHT, until: 0 };
-pub const DOWN: Status = Status { state: State::Down, weight: MAX_WEIGHT, until: 0 };
+pub const DRAINING: SlotStatus =
+    SlotStatus { state: State::Draining, weight: MAX_WEIGHT, until: 0 };
+pub const DOWN: SlotStatus = SlotStatus { state: State::Down, weight: MAX_WEIGHT, until: 0 };
 
 /// The secret follows from the id.
 pub fn key(id: u8, role: Role) -> CookieKey {
@@ -34,8 +35,8 @@ pub fn config() -> Config<'static> {
 }
 
 /// Slots by the names of their accounts; `-` is vacant.
-pub fn slots(list: &[(&str, Status)]) -> &'static [Slot] {
-    let slot = |&(name, status): &(&str, Status)| match name {
+pub fn slots(list: &[(&str, SlotStatus)]) -> &'static [Slot] {
+    let slot = |&(name, status): &(&str, SlotStatus)| match name {
         "-" => Slot::vacant(),
         _ => Slot::new(name.as_bytes(), status).unwrap(),
     };
@@ -44,7 +45,7 @@ pub fn slots(list: &[(&str, Status)]) -> &'static [Slot] {
 
 /// Slots that are all up, by the names of their accounts.
 pub fn up(names: &str) -> &'static [Slot] {
-    slots(&names.split(' ').map(|name| (name, Status::UP)).collect::<Vec<_>>())
+    slots(&names.split(' ').map(|name| (name, SlotStatus::UP)).collect::<Vec<_>>())
 }
 
 pub fn affinity(config: &Config<'static>, slots: &'static [Slot]) -> Affinity<'static> {
@@ -138,10 +139,10 @@ pub fn forged(value: &[u8]) -> Vec<u8> {
 /// What `finish` hands back, as text.
 pub fn finished(affinity: &Affinity<'_>, decision: &Decision, status: u16) -> Option<String> {
     let mut out = [0; MAX_SET_COOKIE];
-    let len = match affinity.finish(decision, status, &mut out).unwrap() {
-        Answer::Nothing => return None,
-        Answer::SetCookie(len) | Answer::Carrier(len) => len,
-    };
+    let (answer, len) = affinity.finish(decision, status, &mut out).unwrap();
+    if answer == Answer::Nothing {
+        return None;
+    }
     Some(String::from_utf8(out[..len].to_vec()).unwrap())
 }
 

@@ -6,8 +6,8 @@ mod links;
 use std::fmt::Write as _;
 
 use tokenpin::{
-    Audience, Cookie, CookieKey, Filter, Key, KeyRing, Kind, Role, Secret, Slot, Status, Strategy,
-    identity_hash, jump, key_hash, mix, neg_log2, select,
+    Audience, Cookie, CookieKey, Filter, Key, KeyRing, Kind, Role, Secret, Slot, SlotStatus,
+    Strategy, identity_hash, jump, key_hash, mix, neg_log2, select,
 };
 use tokenpin_test_support::{hex, page};
 
@@ -17,7 +17,7 @@ fn selection() {
     let identities = ["account-a", "account-b", "account-c"];
     let slots = |weights: [u32; 3]| -> Vec<Slot> {
         let slot = |(identity, weight): (&&str, u32)| {
-            Slot::new(identity.as_bytes(), Status { weight, ..Status::UP }).unwrap()
+            Slot::new(identity.as_bytes(), SlotStatus { weight, ..SlotStatus::UP }).unwrap()
         };
         identities.iter().zip(weights).map(slot).collect()
     };
@@ -31,7 +31,7 @@ fn selection() {
     let mut step_3 = Vec::new();
     for name in ["alice", "bob", "carol", "dave", "erin", "frank"] {
         let h = key_hash(&placement, b"", &Key::Consumer(name.as_bytes())).unwrap();
-        let serves = |slots| select(Strategy::Jump, slots, &Filter::default(), h, 0).unwrap();
+        let serves = |slots| select(Strategy::Jump, slots, &Filter::default(), h).unwrap().unwrap();
         let home = jump(h, 3).unwrap();
         let accept = mix(h ^ 0x9e37_79b9_7f4a_7c15) >> 48;
         let _ = writeln!(
@@ -48,7 +48,7 @@ fn selection() {
     out.push_str("    key    slot  r                 L(r)            weight  L / weight\n");
     for (name, h) in step_3 {
         for (i, slot) in unequal.iter().enumerate() {
-            let (r, weight) = (mix(h ^ slot.identity()), slot.status().weight);
+            let (r, weight) = (mix(h ^ slot.identity_hash()), slot.status().weight);
             let cost = neg_log2(r);
             let quotient = cost / u64::from(weight);
             let _ =

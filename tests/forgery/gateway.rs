@@ -2,7 +2,7 @@
 
 use tokenpin::{
     Affinity, Audience, Config, Cookie, CookieKey, Decision, Group, Key, KeyInput, KeyRing, Kind,
-    Limits, Outcome, Request, Role, Secret, Slot, Source, Status, VALUE_LEN, Value, Verdict,
+    Limits, Outcome, Request, Role, Secret, Slot, SlotStatus, Source, VALUE_LEN, Value, Verdict,
     cookie, identity_hash,
 };
 
@@ -132,7 +132,7 @@ impl Gateway {
             secret: Secret::new(secret_of(id)),
         });
         let keys: &[CookieKey] = keys.collect::<Vec<_>>().leak();
-        let slots = ACCOUNTS.map(|name| Slot::new(name.as_bytes(), Status::UP).unwrap());
+        let slots = ACCOUNTS.map(|name| Slot::new(name.as_bytes(), SlotStatus::UP).unwrap());
         let config = Config {
             scope: SCOPE,
             cookie_name: Some(NAME),
@@ -224,7 +224,8 @@ fn with_verdict(without: Decision, verdict: Verdict) -> Decision {
         (Verdict::UnknownVersion, Source::Minted) => {
             Decision { cookie: None, source: Source::None, ..decision }
         }
-        (Verdict::UnknownVersion, _) => Decision { cookie: None, ..decision },
+        // A session with a key could not be known to come back.
+        (Verdict::UnknownVersion, _) => Decision { cookie: None, may_move: false, ..decision },
         _ => decision,
     }
 }

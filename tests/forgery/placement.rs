@@ -2,7 +2,7 @@
 //! under the Higress strategy, which has none, he can.
 
 use tokenpin::{
-    Affinity, Config, CookieKey, Group, KeyInput, Request, Role, Secret, Slot, Status, Strategy,
+    Affinity, Config, CookieKey, Group, KeyInput, Request, Role, Secret, Slot, SlotStatus, Strategy,
 };
 
 use tokenpin_test_support::chi_square::Fit;
@@ -14,7 +14,7 @@ const KEYS: usize = 1000;
 
 fn gateway(strategy: Strategy, placement_key: [u8; 16]) -> Affinity<'static> {
     let keys = vec![CookieKey { id: 1, role: Role::Sign, secret: Secret::new([1; 16]) }].leak();
-    let slot = |i: usize| Slot::new(format!("account-{i}").as_bytes(), Status::UP).unwrap();
+    let slot = |i: usize| Slot::new(format!("account-{i}").as_bytes(), SlotStatus::UP).unwrap();
     let config = Config { strategy, ..Config::new(Secret::new(placement_key), keys) };
     let index = vec![0; Affinity::index_len(SLOTS)].leak();
     Affinity::new(&config, (0..SLOTS).map(slot).collect::<Vec<_>>().leak(), index).unwrap()

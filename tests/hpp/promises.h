@@ -81,7 +81,8 @@ static_assert(noexcept(any<const KeyRing&>().decode(any<Text>(), any<Text>(), an
                                                     any<Text>())));
 static_assert(noexcept(jump(0, 0)) && noexcept(identity_hash(any<Text>())));
 static_assert(noexcept(key_hash(any<Block&>(), any<Text>(), any<Key&>())));
-static_assert(noexcept(fnv1a32(any<Key&>())) && noexcept(make_vacant_slot()));
+static_assert(noexcept(make_vacant_slot()));
+static_assert(noexcept(select_higress(any<Span<const Slot>>(), any<Filter&>(), 0, any<Key&>())));
 static_assert(noexcept(make_slot(any<Text>(), any<SlotStatus&>())));
 static_assert(noexcept(set_slot(any<Slot&>(), any<SlotStatus&>())));
 static_assert(noexcept(get_slot(any<Slot&>())));
@@ -90,9 +91,9 @@ static_assert(noexcept(select_batch(TOKENPIN_STRATEGY_JUMP, any<Span<const Slot>
                                     any<Span<const std::uint64_t>>(), any<Span<std::uint32_t>>())));
 static_assert(noexcept(default_cookie_name(any<Text>())) && noexcept(any<CookieValues&>().next()));
 static_assert(noexcept(strip_cookie(any<Text>(), any<Text>(), any<Span<char>>())));
-static_assert(noexcept(write_set_cookie(any<Text>(), any<Text>(), any<Attributes&>(), 0,
+static_assert(noexcept(set_cookie_write(any<Text>(), any<Text>(), any<Attributes&>(), 0,
                                         any<Span<char>>())));
-static_assert(noexcept(sets_cookie(any<Text>(), any<Text>())));
+static_assert(noexcept(set_cookie_matches(any<Text>(), any<Text>())));
 static_assert(noexcept(classify(any<Text>(), any<Text>(), true, any<Span<const Rule>>())));
 static_assert(noexcept(name(any<Status>())) && noexcept(version()) && noexcept(abi_matches()));
 static_assert(noexcept(random_bytes(any<void*>(), 0)) && noexcept(fill_entropy(any<Block&>())));

@@ -1,6 +1,6 @@
 //! Classification by tables of any length: the answer is that of the rules read one by one.
 
-use tokenpin::{Affinity, Config, CookieKey, Group, Role, Rule, Secret, Slot, Status};
+use tokenpin::{Affinity, Config, CookieKey, Group, Role, Rule, Secret, Slot, SlotStatus};
 use tokenpin::{DEFAULT_RULES, classify};
 
 use tokenpin_test_support::classification::slow;
@@ -84,7 +84,7 @@ fn every_method_with_every_default_rule() {
 #[test]
 fn an_affinity_classifies_by_its_own_table() {
     let keys = [CookieKey { id: 1, role: Role::Sign, secret: Secret::new([1; 16]) }];
-    let slots = [Slot::new(b"a", Status::UP).unwrap()];
+    let slots = [Slot::new(b"a", SlotStatus::UP).unwrap()];
     let rules = [
         Rule { pattern: b"jobs", group: Group::Stateful },
         Rule { pattern: b"chat", group: Group::PromptCache },

@@ -3,8 +3,8 @@
 
 use tokenpin::{
     Affinity, Attributes, Config, ConfigError, CookieKey, CookieName, Error, Field, Group,
-    MAX_BUCKETS, MAX_MAX_AGE, MAX_NAME, MAX_SCOPE, MAX_WEIGHT, Role, Rule, Secret, Slot, State,
-    Status,
+    MAX_BUCKETS, MAX_COOKIE_NAME, MAX_MAX_AGE, MAX_SCOPE, MAX_WEIGHT, Role, Rule, Secret, Slot,
+    SlotStatus, State,
 };
 
 fn keys() -> [CookieKey; 1] {
@@ -14,7 +14,7 @@ fn keys() -> [CookieKey; 1] {
 fn slots<const N: usize>(identities: [&str; N]) -> [Slot; N] {
     identities.map(|identity| match identity {
         "" => Slot::vacant(),
-        _ => Slot::new(identity.as_bytes(), Status::UP).unwrap(),
+        _ => Slot::new(identity.as_bytes(), SlotStatus::UP).unwrap(),
     })
 }
 
@@ -45,7 +45,7 @@ fn a_bad_configuration_is_refused_at_its_field() {
     });
     refused(Error::KeyCount, Field::CookieKeys, 0, |it| it.cookie_keys = &[]);
     refused(Error::ScopeLength, Field::Scope, 0, |it| it.scope = &[b's'; MAX_SCOPE + 1]);
-    for name in [&b""[..], b"a b", &[b'n'; MAX_NAME + 1]] {
+    for name in [&b""[..], b"a b", &[b'n'; MAX_COOKIE_NAME + 1]] {
         refused(Error::CookieName, Field::CookieName, 0, |it| it.cookie_name = Some(name));
     }
     refused(Error::Attribute, Field::Path, 0, |it| {
@@ -64,7 +64,7 @@ fn a_bad_configuration_is_refused_at_its_field() {
 fn the_limits_of_a_configuration_belong_to_it() {
     assert_eq!(built(|_| ()), Ok(()));
     assert_eq!(built(|it| it.scope = &[b's'; MAX_SCOPE]), Ok(()));
-    assert_eq!(built(|it| it.cookie_name = Some(&[b'n'; MAX_NAME])), Ok(()));
+    assert_eq!(built(|it| it.cookie_name = Some(&[b'n'; MAX_COOKIE_NAME])), Ok(()));
     for max_age in [0, MAX_MAX_AGE] {
         assert_eq!(built(|it| it.max_age = Some(max_age)), Ok(()));
     }
@@ -121,22 +121,22 @@ fn an_affinity_knows_its_slots() {
         [&b"a"[..], b"c", b"", b"b"].map(|it| affinity.find(it)),
         [Some(0), Some(2), None, None]
     );
-    assert_eq!(affinity.status(0), Ok(Status::UP));
-    assert_eq!(affinity.status(1).unwrap().state, State::Vacant);
-    let down = Status { state: State::Down, weight: 7, until: 9 };
-    assert_eq!(affinity.set_status(2, down), Ok(()));
-    assert_eq!((affinity.status(2), affinity.status(0)), (Ok(down), Ok(Status::UP)));
-    let heavy = Status { weight: MAX_WEIGHT + 1, ..down };
+    assert_eq!(affinity.get_slot(0), Ok(SlotStatus::UP));
+    assert_eq!(affinity.get_slot(1).unwrap().state, State::Vacant);
+    let down = SlotStatus { state: State::Down, weight: 7, until: 9 };
+    assert_eq!(affinity.set_slot(2, down), Ok(()));
+    assert_eq!((affinity.get_slot(2), affinity.get_slot(0)), (Ok(down), Ok(SlotStatus::UP)));
+    let heavy = SlotStatus { weight: MAX_WEIGHT + 1, ..down };
     for (slot, status, error) in [
         (3, down, Error::SlotRange),
         (u32::MAX, down, Error::SlotRange),
         (1, down, Error::Vacant),
         (2, heavy, Error::Weight),
     ] {
-        assert_eq!(affinity.set_status(slot, status), Err(error));
+        assert_eq!(affinity.set_slot(slot, status), Err(error));
     }
-    assert_eq!(affinity.status(2), Ok(down));
-    assert_eq!(affinity.status(3), Err(Error::SlotRange));
+    assert_eq!(affinity.get_slot(2), Ok(down));
+    assert_eq!(affinity.get_slot(3), Err(Error::SlotRange));
 }
 
 /// Every account is found, in sets that are as full as they get and whose probes collide.
@@ -147,7 +147,7 @@ fn every_account_of_a_large_set_is_found() {
     for count in [1_usize, 2, 64, 256, 1000] {
         let name = |i: usize| format!("account-{i}").into_bytes();
         let slots: Vec<_> = (0..count)
-            .map(|i| Slot::new(&name(i), Status::UP).unwrap())
+            .map(|i| Slot::new(&name(i), SlotStatus::UP).unwrap())
             .chain([Slot::vacant()])
             .collect();
         let mut index = vec![0; Affinity::index_len(slots.len())];

@@ -9,7 +9,7 @@ use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use tokenpin::cookie::Codec;
 use tokenpin::{
     Affinity, Audience, Config, Cookie, CookieKey, CookieName, Key, KeyRing, Kind, Limits, Request,
-    Role, Secret, Slot, Status, cookie,
+    Role, Secret, Slot, SlotStatus, cookie,
 };
 
 const SECRET: [u8; 16] = *b"correct horse ba";
@@ -112,7 +112,7 @@ fn a_dropped_codec_is_wiped() {
 fn a_dropped_affinity_is_wiped() {
     let keys = keys();
     let config = Config::new(Secret::new(PLACEMENT), &keys);
-    let slots = [Slot::new(b"a", Status::UP).unwrap()];
+    let slots = [Slot::new(b"a", SlotStatus::UP).unwrap()];
     let mut index = [0; Affinity::index_len(1)];
     let affinity = Affinity::new(&config, &slots, &mut index).unwrap();
     let (before, after) = before_and_after(|| affinity);
@@ -127,7 +127,8 @@ fn nothing_that_is_debugged_shows_a_secret() {
     let keys = keys();
     let ring = KeyRing::new(&keys, None).unwrap();
     let config = Config::new(Secret::new(PLACEMENT), &keys);
-    let slots = [Slot::new(b"a", Status::UP).unwrap(), Slot::new(b"b", Status::UP).unwrap()];
+    let slots =
+        [Slot::new(b"a", SlotStatus::UP).unwrap(), Slot::new(b"b", SlotStatus::UP).unwrap()];
     let mut index = [0; Affinity::index_len(2)];
     let affinity = Affinity::new(&config, &slots, &mut index).unwrap();
     let id = *b"an anonymous id.";

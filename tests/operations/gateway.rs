@@ -2,7 +2,7 @@
 
 use tokenpin::{
     Affinity, Answer, Config, CookieKey, Group, KeyInput, MAX_SET_COOKIE, Request, Role, Secret,
-    Slot, Status, Strategy, mix,
+    Slot, SlotStatus, Strategy, mix,
 };
 
 /// `count` of `clients`, of whom the share `expected` was to be counted, as text. A `0` is exact.
@@ -25,12 +25,12 @@ pub struct Token {
     pub account: char,
     /// What the configuration calls it.
     pub name: &'static str,
-    pub status: Status,
+    pub status: SlotStatus,
 }
 
 impl Token {
     pub const fn up(account: char, name: &'static str) -> Self {
-        Self { account, name, status: Status::UP }
+        Self { account, name, status: SlotStatus::UP }
     }
 }
 
@@ -142,9 +142,9 @@ impl Client {
         };
         let decision = replica.affinity.decide(&request, [self.jar.as_slice()]).unwrap();
         let mut line = [0; MAX_SET_COOKIE];
-        if let Answer::SetCookie(len) = replica.affinity.finish(&decision, 200, &mut line).unwrap()
-        {
-            if self.keeps_cookies {
+        let (answer, len) = replica.affinity.finish(&decision, 200, &mut line).unwrap();
+        if answer == Answer::SetCookie && self.keeps_cookies {
+            {
                 self.jar = line[..len].split(|&byte| byte == b';').next().unwrap().to_vec();
             }
         }

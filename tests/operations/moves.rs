@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use tokenpin::{MAX_WEIGHT, Role, State, Status, Strategy};
+use tokenpin::{MAX_WEIGHT, Role, SlotStatus, State, Strategy};
 
 use crate::gateway::{Client, Gateway, NOW, Token, share};
 use tokenpin_test_support::page;
@@ -54,10 +54,10 @@ fn four_and(vacant: usize) -> Gateway {
 fn tokens() -> Vec<Row> {
     let base = &four_and(4);
     let fifth = |weight| {
-        let token = Token { status: Status { weight, ..Status::UP }, ..TOKENS[4] };
+        let token = Token { status: SlotStatus { weight, ..SlotStatus::UP }, ..TOKENS[4] };
         base.with(|gateway| gateway.slots[4] = Some(token))
     };
-    let b = |change: fn(&mut Status)| {
+    let b = |change: fn(&mut SlotStatus)| {
         base.with(|gateway| change(&mut gateway.slots[1].as_mut().unwrap().status))
     };
     let down = &b(|status| status.state = State::Down);

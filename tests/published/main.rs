@@ -91,7 +91,7 @@ fn sip_row(row: &[&str], hash: impl Fn(&[u8]) -> Vec<u8>) -> bool {
     hash(&message) == unhex(row[2])
 }
 
-/// Bytes are written as bytes, as in src/hash.rs, and in two pieces, as there.
+/// Bytes are written as bytes, as in src/key.rs, and in two pieces, as there.
 fn write(hasher: &mut impl Hasher, message: &[u8]) {
     let (head, tail) = message.split_at(message.len() / 3);
     hasher.write(head);

@@ -1,9 +1,9 @@
 //! Shares are proportional to weights. Each test also plants a weight that is 2 % off, by way
 //! of the real selection, and has to see it; the noncentrality of that sets the sample size.
 
-use tokenpin::{Filter, Key, MAX_WEIGHT, Secret, State, Strategy, key_hash, select};
+use tokenpin::{Filter, Key, MAX_WEIGHT, Secret, State, Strategy, key_hash};
 
-use crate::fleet::{Fleet, STRATEGIES, Token, WEIGHTED, below, fnv1a_of};
+use crate::fleet::{Fleet, STRATEGIES, Token, WEIGHTED, below, serve};
 use tokenpin_test_support::chi_square::{
     Fit, keys_needed, needed_noncentrality, noncentrality, plausible,
 };
@@ -68,7 +68,7 @@ fn tally(
     let mut counts = vec![0; slots.len()];
     for key in 0..keys {
         let hash = hash(key);
-        let slot = select(strategy, &slots, &filter, hash, fnv1a_of(hash)).expect("a candidate");
+        let slot = serve(strategy, &slots, &filter, hash).expect("a candidate");
         counts[slot as usize] += 1;
     }
     counts
@@ -199,8 +199,7 @@ fn a_failed_tokens_keys_spread_over_the_rest_by_weight() {
                 while lost < keys {
                     let hash = random.word();
                     let slot = |slots| {
-                        select(strategy, slots, &Filter::default(), hash, fnv1a_of(hash))
-                            .expect("a candidate")
+                        serve(strategy, slots, &Filter::default(), hash).expect("a candidate")
                     };
                     if slot(&before) == LOST {
                         lost += 1;
@@ -291,7 +290,7 @@ fn scopes_and_placement_keys_are_unrelated() {
                     let slots = fleet.slots();
                     let slot = |secret: &Secret, scope: &[u8], name: &[u8]| {
                         let hash = key_hash(secret, scope, &Key::Consumer(name)).unwrap();
-                        select(strategy, &slots, &Filter::default(), hash, 0).unwrap() as usize
+                        serve(strategy, &slots, &Filter::default(), hash).unwrap() as usize
                     };
                     let mut counts = vec![0; size * size];
                     for key in 0..keys {

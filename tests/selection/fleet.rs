@@ -1,7 +1,10 @@
 //! A token set as a value, which tests copy and change.
 
-use tokenpin::{Filter, MAX_WEIGHT, Slot, State, Status, Strategy, select};
+use tokenpin::{
+    Filter, Key, MAX_WEIGHT, Slot, SlotStatus, State, Strategy, select, select_higress,
+};
 
+use crate::model;
 use tokenpin_test_support::random::Random;
 
 pub const STRATEGIES: [Strategy; 3] =
@@ -14,7 +17,7 @@ pub const WEIGHTED: [Strategy; 2] = [Strategy::Jump, Strategy::Rendezvous];
 pub struct Token {
     /// Stands for the account, whatever its place in the list.
     pub name: u32,
-    pub status: Status,
+    pub status: SlotStatus,
 }
 
 impl Token {
@@ -30,7 +33,7 @@ pub struct Fleet(pub Vec<Option<Token>>);
 impl Fleet {
     /// Tokens named from 0, all up, with these weights.
     pub fn of(weights: &[u32]) -> Self {
-        let up = |weight| Status { weight, ..Status::UP };
+        let up = |weight| SlotStatus { weight, ..SlotStatus::UP };
         (0..).zip(weights).map(|(name, &weight)| Some(Token { name, status: up(weight) })).collect()
     }
 
@@ -53,7 +56,7 @@ impl Fleet {
                     2 => State::Draining,
                     _ => State::Up,
                 };
-                Some(Token { name, status: Status { state, weight, until: 0 } })
+                Some(Token { name, status: SlotStatus { state, weight, until: 0 } })
             })
             .collect()
     }
@@ -67,7 +70,7 @@ impl Fleet {
     }
 
     /// This fleet with the token in `place` changed.
-    pub fn with(&self, place: usize, change: impl FnOnce(&mut Status)) -> Self {
+    pub fn with(&self, place: usize, change: impl FnOnce(&mut SlotStatus)) -> Self {
         let mut fleet = self.clone();
         change(&mut fleet.0[place].as_mut().expect("the place holds a token").status);
         fleet
@@ -115,9 +118,7 @@ impl Fleet {
         let slots = self.slots();
         let filter = Filter { anonymous, ..Filter::default() };
         let name = |slot: u32| self.0[slot as usize].expect("a vacant slot never serves").name;
-        keys.iter()
-            .map(|&key| select(strategy, &slots, &filter, key, fnv1a_of(key)).map(name))
-            .collect()
+        keys.iter().map(|&key| serve(strategy, &slots, &filter, key).map(name)).collect()
     }
 }
 
@@ -127,9 +128,19 @@ impl FromIterator<Option<Token>> for Fleet {
     }
 }
 
-/// Stands in for the FNV-1a hash of the key whose hash is `hash`.
+/// The library's answer for the key with hash `hash`. Under Higress's strategy, which hashes the key
+/// itself, the key is made from the hash.
+pub fn serve(strategy: Strategy, slots: &[Slot], filter: &Filter, hash: u64) -> Option<u32> {
+    if strategy == Strategy::HigressFnv1aModulo {
+        select_higress(slots, filter, hash, &Key::Consumer(&hash.to_le_bytes()))
+    } else {
+        select(strategy, slots, filter, hash).unwrap()
+    }
+}
+
+/// The FNV-1a hash of the key that [`serve`] makes.
 pub fn fnv1a_of(hash: u64) -> u32 {
-    (hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
+    model::fnv1a32(&Key::Consumer(&hash.to_le_bytes()))
 }
 
 pub fn keys(random: &mut Random, count: usize) -> Vec<u64> {

@@ -1,6 +1,6 @@
 //! Which keys move on an event, counted key by key in random fleets.
 
-use tokenpin::{MAX_WEIGHT, State, Status, Strategy};
+use tokenpin::{MAX_WEIGHT, SlotStatus, State, Strategy};
 
 use crate::fleet::{Fleet, STRATEGIES, Token, WEIGHTED, below, keys};
 use tokenpin_test_support::random::Random;
@@ -206,7 +206,7 @@ fn a_weight_that_falls_moves_keys_from_its_token_alone() {
 const NEW: u32 = 1000;
 
 fn new_token(weight: u32) -> Token {
-    Token { name: NEW, status: Status { weight, ..Status::UP } }
+    Token { name: NEW, status: SlotStatus { weight, ..SlotStatus::UP } }
 }
 
 fn any_weight(random: &mut Random) -> u32 {

@@ -5,9 +5,9 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select as one_of;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use tokenpin::{Filter, Key, MAX_WEIGHT, Secret, Slot, State, Status};
+use tokenpin::{Filter, Key, MAX_WEIGHT, Secret, Slot, SlotStatus, State};
 
-use crate::fleet::{Fleet, STRATEGIES, Token, below, fnv1a_of, keys};
+use crate::fleet::{Fleet, STRATEGIES, Token, below, fnv1a_of, keys, serve};
 use crate::model;
 use tokenpin_test_support::random::Random;
 
@@ -34,8 +34,7 @@ fn every_combination_of_states_in_small_fleets() {
                 {
                     let filter = Filter { anonymous, ..Filter::default() };
                     for &key in &keys {
-                        let answer =
-                            tokenpin::select(strategy, &slots, &filter, key, fnv1a_of(key));
+                        let answer = serve(strategy, &slots, &filter, key);
                         let expected = model::serve(strategy, &fleet, &filter, key, fnv1a_of(key));
                         assert_eq!(answer, expected, "{strategy:?} {filter:?} {key} {fleet:?}");
                         answers += 1;
@@ -58,7 +57,7 @@ fn the_smallest_weights() {
         let slots = fleet.slots();
         for key in keys(&mut random, 20) {
             for strategy in STRATEGIES {
-                let answer = tokenpin::select(strategy, &slots, &filter, key, fnv1a_of(key));
+                let answer = serve(strategy, &slots, &filter, key);
                 let expected = model::serve(strategy, &fleet, &filter, key, fnv1a_of(key));
                 assert_eq!(answer, expected, "{strategy:?} {key} {fleet:?}");
             }
@@ -68,7 +67,7 @@ fn the_smallest_weights() {
 
 fn with_state((place, state): (&Option<Token>, State)) -> Option<Token> {
     let Token { name, status } = place.expect("the fleet is full");
-    let token = Token { name, status: Status { state, ..status } };
+    let token = Token { name, status: SlotStatus { state, ..status } };
     (state != State::Vacant).then_some(token)
 }
 
@@ -91,8 +90,8 @@ fn any_weight() -> impl Strategy<Value = u32> {
     prop_oneof![Just(0), Just(1), Just(MAX_WEIGHT - 1), Just(MAX_WEIGHT), 0..=MAX_WEIGHT]
 }
 
-fn any_status() -> impl Strategy<Value = Status> {
-    (one_of(&STATES[..3]), any_weight(), 0..4_u64).prop_map(|(state, weight, until)| Status {
+fn any_status() -> impl Strategy<Value = SlotStatus> {
+    (one_of(&STATES[..3]), any_weight(), 0..4_u64).prop_map(|(state, weight, until)| SlotStatus {
         state,
         weight,
         until,
@@ -153,7 +152,7 @@ fn any_fleet_and_any_filter_answer_as_the_model_does() {
     let case = (
         vec(any_place(), 0..40),
         any_aim(),
-        any::<u32>(),
+        vec(any::<u8>(), 1..20),
         one_of(&STRATEGIES[..]),
         (0..5_u64, any::<bool>(), vec(0..40_u32, 0..6), option::of(0..40_u32)),
     );
@@ -161,11 +160,17 @@ fn any_fleet_and_any_filter_answer_as_the_model_does() {
         "fleets against the model",
         40_000,
         case,
-        |(places, aim, fnv1a, strategy, (now, anonymous, tried, pinned))| {
+        |(places, aim, name, strategy, (now, anonymous, tried, pinned))| {
             let fleet = Fleet(places);
             let filter = Filter { now, anonymous, tried: &tried, pinned };
             let hash = aimed_hash(&aim, &fleet);
-            let answer = tokenpin::select(strategy, &fleet.slots(), &filter, hash, fnv1a);
+            let key = Key::Consumer(&name);
+            let answer = if strategy == tokenpin::Strategy::HigressFnv1aModulo {
+                tokenpin::select_higress(&fleet.slots(), &filter, hash, &key)
+            } else {
+                tokenpin::select(strategy, &fleet.slots(), &filter, hash).unwrap()
+            };
+            let fnv1a = model::fnv1a32(&key);
             prop_assert_eq!(answer, model::serve(strategy, &fleet, &filter, hash, fnv1a));
             Ok(())
         },
@@ -190,11 +195,10 @@ fn keys_and_identities_hash_as_the_page_says() {
         for key in [Key::Consumer(&first), Key::Session(&first), Key::Anonymous(&id), combined] {
             let hash = tokenpin::key_hash(&secret, &scope, &key).unwrap();
             prop_assert_eq!(hash, model::key_hash(placement, &scope, &key));
-            prop_assert_eq!(tokenpin::fnv1a32(&key), model::fnv1a32(&key));
         }
         prop_assert_eq!(tokenpin::identity_hash(&first), model::identity_hash(&first));
         prop_assert_eq!(
-            Slot::new(&first, Status::UP).unwrap().identity(),
+            Slot::new(&first, SlotStatus::UP).unwrap().identity_hash(),
             model::identity_hash(&first)
         );
         Ok(())
@@ -215,7 +219,7 @@ fn no_history_leaves_a_trace() {
         let lived = fleet.slots();
         let filter = Filter { now, anonymous, ..Filter::default() };
         let serve = |strategy, slots: &[Slot]| -> Vec<Option<u32>> {
-            let one = |&key| tokenpin::select(strategy, slots, &filter, key, fnv1a_of(key));
+            let one = |&key| serve(strategy, slots, &filter, key);
             keys.iter().map(one).collect()
         };
         for (index, status) in events {
@@ -238,9 +242,8 @@ fn a_slot_left_out_is_a_slot_that_is_down() {
     let mut random = Random::new("tried and pinned");
     let fleet = Fleet::of(&[MAX_WEIGHT, 30_000, MAX_WEIGHT, 9, 50_000]);
     let slots = fleet.slots();
-    let answer = |strategy, slots: &[Slot], filter: &Filter, key| {
-        tokenpin::select(strategy, slots, filter, key, fnv1a_of(key))
-    };
+    let answer =
+        |strategy, slots: &[Slot], filter: &Filter, key| serve(strategy, slots, filter, key);
     let one_down = |place: u32| fleet.with_state(place as usize, State::Down);
     for key in keys(&mut random, 5000) {
         for strategy in STRATEGIES {
@@ -275,7 +278,7 @@ fn until_brings_a_slot_back_at_its_second() {
             for strategy in STRATEGIES {
                 let serve = |fleet: &Fleet, now| {
                     let filter = Filter { now, anonymous: true, ..Filter::default() };
-                    tokenpin::select(strategy, &fleet.slots(), &filter, key, fnv1a_of(key))
+                    serve(strategy, &fleet.slots(), &filter, key)
                 };
                 assert_ne!(serve(&out, 999), Some(1));
                 assert_eq!(serve(&out, 999), serve(&for_ever, u64::MAX));

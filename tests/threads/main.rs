@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use tokenpin::{
-    Affinity, Config, CookieKey, Filter, Group, MAX_WEIGHT, Request, Role, Secret, Slot, State,
-    Status, Strategy, mix, select,
+    Affinity, Config, CookieKey, Filter, Group, MAX_WEIGHT, Request, Role, Secret, Slot,
+    SlotStatus, State, Strategy, mix, select,
 };
 
 const NOW: u64 = 1_800_000_000;
@@ -16,14 +16,14 @@ const UP: u32 = 0;
 const DOWN: u32 = 1;
 const TORN: u32 = 2;
 
-const fn status(state: State, weight: u32, until: u64) -> Status {
-    Status { state, weight, until }
+const fn status(state: State, weight: u32, until: u64) -> SlotStatus {
+    SlotStatus { state, weight, until }
 }
 
 /// The two statuses of each slot. Slot 0 is up throughout, slot 1 down. Neither status of slot 2 serves
 /// a newcomer; the state of one with the weight or the until of the other would.
-const STATUSES: [[Status; 2]; 5] = [
-    [Status::UP; 2],
+const STATUSES: [[SlotStatus; 2]; 5] = [
+    [SlotStatus::UP; 2],
     [status(State::Down, MAX_WEIGHT, 0); 2],
     [status(State::Up, 0, NOW - 1), status(State::Down, MAX_WEIGHT, 0)],
     [status(State::Down, MAX_WEIGHT, 0), status(State::Up, 32_768, 0)],
@@ -32,7 +32,7 @@ const STATUSES: [[Status; 2]; 5] = [
 
 /// The slots, with the status of slot `i` chosen by bit `i`.
 fn slots(choice: usize) -> Vec<Slot> {
-    let slot = |(i, statuses): (usize, &[Status; 2])| {
+    let slot = |(i, statuses): (usize, &[SlotStatus; 2])| {
         Slot::new(&[b'a', u8::try_from(i).unwrap()], statuses[choice >> i & 1]).unwrap()
     };
     STATUSES.iter().enumerate().map(slot).collect()
@@ -47,7 +47,7 @@ fn request(key: u64) -> Request<'static> {
 fn answers(affinity: &Affinity<'_>, slots: &[Slot], key: u64) -> [u32; 3] {
     let decision = affinity.decide(&request(key), []).unwrap();
     let filter = Filter { now: NOW, anonymous: true, ..Filter::default() };
-    let one = |strategy| select(strategy, slots, &filter, mix(key), 0).unwrap();
+    let one = |strategy| select(strategy, slots, &filter, mix(key)).unwrap().unwrap();
     [decision.slot.unwrap(), one(Strategy::Jump), one(Strategy::Rendezvous)]
 }
 
@@ -96,7 +96,7 @@ fn every_answer_is_one_for_statuses_that_were_there() {
                         for slot in 2..5_u32 {
                             let choice = usize::from(turn >> slot & 1 == 1);
                             let status = STATUSES[slot as usize][choice];
-                            affinity.set_status(slot, status).unwrap();
+                            affinity.set_slot(slot, status).unwrap();
                         }
                         thread::yield_now();
                     }

@@ -46,7 +46,6 @@ def check_hashes(report, lib, rng, count):
                                      cases.a_key(rng))
         report.check("key_hash", twin.key_hash(placement_key, scope, key),
                      lib.key_hash(placement_key, scope, key), placement_key, scope, key)
-        report.check("fnv1a32", twin.fnv1a32(twin.higress_bytes(key)), lib.fnv1a32(key), key)
 
 
 def check_jump(report, lib, rng, count):
@@ -58,10 +57,10 @@ def check_jump(report, lib, rng, count):
         report.check("jump", twin.jump(key, n), lib.jump(key, n), key, n)
 
 
-def check_select_hash(report, lib, strategy, slots, made, h, fnv1a, anonymous, now, tried):
-    expected = twin.select_hash(strategy, slots, h, fnv1a, anonymous, now, tried)
-    actual = lib.select(strategy, made, h, fnv1a, anonymous, now, tried)
-    report.check("select", expected, actual, strategy, slots, h, fnv1a, anonymous, now, tried)
+def check_select_hash(report, lib, strategy, slots, made, h, key, anonymous, now, tried):
+    expected = twin.select_hash(strategy, slots, h, key, anonymous, now, tried)
+    actual = lib.select(strategy, made, h, key, anonymous, now, tried)
+    report.check("select", expected, actual, strategy, slots, h, key, anonymous, now, tried)
     report.reach("select", "none" if actual is None else "slot")
     if strategy == twin.JUMP and actual is not None:
         home = twin.jump(h, len(slots))
@@ -85,15 +84,15 @@ def check_select(report, lib, rng, count):
                     lib.set_slot(made[i], slots[i])
             strategy, anonymous = rng.choice(STRATEGIES), rng.random() < 0.5
             tried = cases.some_tried(rng, slots)
-            hashes = [rng.getrandbits(64) for _ in range(rng.choice([0, 1, 7, 40]))]
-            fnv1as = [rng.getrandbits(32) for _ in hashes]
-            expected = [twin.select_hash(strategy, slots, h, fnv1a, anonymous, now, tried)
-                        for h, fnv1a in zip(hashes, fnv1as)]
-            actual = lib.select_batch(strategy, made, hashes, fnv1as, anonymous, now, tried)
-            report.check("select_batch", expected, actual, strategy, slots, hashes, fnv1as,
-                         anonymous, now, tried)
+            if strategy != twin.HIGRESS:
+                hashes = [rng.getrandbits(64) for _ in range(rng.choice([0, 1, 7, 40]))]
+                expected = [twin.select_hash(strategy, slots, h, None, anonymous, now, tried)
+                            for h in hashes]
+                actual = lib.select_batch(strategy, made, hashes, anonymous, now, tried)
+                report.check("select_batch", expected, actual, strategy, slots, hashes,
+                             anonymous, now, tried)
             check_select_hash(report, lib, strategy, slots, made, rng.getrandbits(64),
-                              rng.getrandbits(32), anonymous, now, tried)
+                              cases.a_key(rng), anonymous, now, tried)
 
 
 def check_acceptance(report, lib, rng, count):
@@ -103,7 +102,7 @@ def check_acceptance(report, lib, rng, count):
         slots = [twin.Slot(b"%d" % i, weight) for i in range(rng.randint(2, 9))]
         draw = max(0, min(65535, weight + rng.choice([-2, -1, 0, 1])))
         h = unmix(draw << 48 | rng.getrandbits(48)) ^ 0x9E3779B97F4A7C15
-        check_select_hash(report, lib, twin.JUMP, slots, lib.slots(slots), h, 0, True, 0, [])
+        check_select_hash(report, lib, twin.JUMP, slots, lib.slots(slots), h, None, True, 0, [])
 
 
 def a_draw(rng):
@@ -161,7 +160,7 @@ def check_draws(report, lib, rng, count):
         for made_slot, slot in zip(made, slots):
             made_slot.identity_hash = slot.id
         expected = twin.weighted_rendezvous(h, slots, range(len(slots)))
-        actual = lib.select(twin.RENDEZVOUS, made, h, 0, True, 0, [])
+        actual = lib.select(twin.RENDEZVOUS, made, h, None, True, 0, [])
         report.check("draws", expected, actual, h, [(hex(draws[i]), weights[i]) for i in order])
 
 
@@ -268,14 +267,16 @@ def library_decision(decision):
     return (None if decision.slot == library.NO_SLOT else decision.slot,
             SOURCES[decision.source], OUTCOMES[decision.outcome], PIN_STATES[decision.pin_state],
             VERDICTS[decision.verdict], KEY_REASONS[decision.key_reason],
-            bool(decision.ambiguous), decision.digest, cookie)
+            bool(decision.ambiguous), bool(decision.existing), bool(decision.may_move),
+            decision.retry_after, decision.fingerprint, cookie)
 
 
 def twin_decision(decision):
     cookie = decision.cookie
     return (decision.slot, SOURCES[decision.source], OUTCOMES[decision.outcome],
             PIN_STATES[decision.pin_state], VERDICTS[decision.verdict],
-            KEY_REASONS[decision.key_reason], decision.ambiguous, decision.digest,
+            KEY_REASONS[decision.key_reason], decision.ambiguous, decision.existing,
+            decision.may_move, decision.retry_after, decision.fingerprint,
             cookie and (cookie.value, cookie.seconds, cookie.carrier))
 
 
@@ -361,7 +362,10 @@ class World:
                                actual[1:6]):
             report.reach(group, name)
         report.reach("ambiguous", "yes" if actual[6] else "no")
-        report.reach("cookie of", actual[2] if actual[8] else "nothing")
+        report.reach("cookie of", actual[2] if actual[-1] else "nothing")
+        report.reach("existing", "yes" if actual[7] else "no")
+        report.reach("may_move", "yes" if actual[8] else "no")
+        report.reach("retry_after", "some" if actual[9] else "none")
         first, last = config.success
         for status in (first, last, first - 1, last + 1, rng.randint(100, 599)):
             answer = library_answer(self.affinity, raw, status)
@@ -572,6 +576,9 @@ def check_library(report, path, count, seed):
     report.check_reached("verdict", VERDICTS)
     report.check_reached("key_reason", KEY_REASONS)
     report.check_reached("ambiguous", ("yes", "no"))
+    for group in ("existing", "may_move"):
+        report.check_reached(group, ("yes", "no"))
+    report.check_reached("retry_after", ("some", "none"))
     report.check_reached("cookie of", ("nothing", "placed", "retried", "pinned", "repinned",
                                        "fallback"))
     report.check_reached("refused", REFUSED)

@@ -71,9 +71,11 @@ class Request(Structure):
 
 
 class Decision(Structure):
-    _fields_ = [("digest", c_uint64), ("slot", c_uint32), ("max_age", c_uint32),
+    _fields_ = [("fingerprint", c_uint64), ("slot", c_uint32), ("max_age", c_uint32),
+                ("retry_after", c_uint32),
                 ("source", c_uint8), ("outcome", c_uint8), ("pin_state", c_uint8),
                 ("verdict", c_uint8), ("key_reason", c_uint8), ("ambiguous", c_uint8),
+                ("existing", c_uint8), ("may_move", c_uint8),
                 ("cookie", c_uint8), ("carrier", c_uint8), ("has_name_suffix", c_uint8),
                 ("name_suffix", c_uint8 * 4), ("value", c_uint8 * 67)]
 
@@ -124,14 +126,14 @@ SIGNATURES = {
     "jump": [c_uint64, c_uint32, POINTER(c_uint32)],
     "identity_hash": TEXT + [POINTER(c_uint64)],
     "key_hash": [c_char_p] + TEXT + [POINTER(Key), POINTER(c_uint64)],
-    "fnv1a32": [POINTER(Key), POINTER(c_uint32)],
     "slot_init": [POINTER(Slot)] + TEXT + [POINTER(SlotStatus)],
     "slot_init_vacant": [POINTER(Slot)],
     "slot_set": [POINTER(Slot), POINTER(SlotStatus)],
-    "select": [c_uint8, POINTER(Slot), c_size_t, POINTER(Filter), c_uint64, c_uint32,
-               POINTER(c_uint32)],
+    "select": [c_uint8, POINTER(Slot), c_size_t, POINTER(Filter), c_uint64, POINTER(c_uint32)],
+    "select_higress": [POINTER(Slot), c_size_t, POINTER(Filter), c_uint64, POINTER(Key),
+                       POINTER(c_uint32)],
     "select_batch": [c_uint8, POINTER(Slot), c_size_t, POINTER(Filter), POINTER(c_uint64),
-                     POINTER(c_uint32), c_size_t, POINTER(c_uint32)],
+                     c_size_t, POINTER(c_uint32)],
     "key_ring_init": [POINTER(KeyRing), POINTER(CookieKey), c_size_t, c_char_p,
                       POINTER(ConfigError)],
     "cookie_encode": [POINTER(KeyRing)] + TEXT + TEXT + [POINTER(Key), POINTER(Cookie), c_char_p],
@@ -281,9 +283,6 @@ class Library:
     def key_hash(self, placement_key, scope, key):
         return self.value(c_uint64, "key_hash", placement_key, *text(scope), byref(as_key(key)))
 
-    def fnv1a32(self, key):
-        return self.value(c_uint32, "fnv1a32", byref(as_key(key)))
-
     def slots(self, slots):
         made = (Slot * len(slots))()
         for made_slot, slot in zip(made, slots):
@@ -297,16 +296,20 @@ class Library:
     def set_slot(self, made_slot, slot):
         self.call("slot_set", byref(made_slot), byref(as_status(slot)))
 
-    def select(self, strategy, made, h, fnv1a, anonymous, now, tried):
+    def select(self, strategy, made, h, key, anonymous, now, tried):
         filter = Filter(now, array(c_uint32, tried), len(tried), anonymous)
-        slot = self.value(c_uint32, "select", strategy, made, len(made), byref(filter), h, fnv1a)
+        if strategy == twin.HIGRESS:
+            slot = self.value(c_uint32, "select_higress", made, len(made), byref(filter), h,
+                              byref(as_key(key)))
+        else:
+            slot = self.value(c_uint32, "select", strategy, made, len(made), byref(filter), h)
         return None if slot == NO_SLOT else slot
 
-    def select_batch(self, strategy, made, hashes, fnv1as, anonymous, now, tried):
+    def select_batch(self, strategy, made, hashes, anonymous, now, tried):
         filter = Filter(now, array(c_uint32, tried), len(tried), anonymous)
         selected = (c_uint32 * len(hashes))()
         self.call("select_batch", strategy, made, len(made), byref(filter),
-                  array(c_uint64, hashes), array(c_uint32, fnv1as), len(hashes), selected)
+                  array(c_uint64, hashes), len(hashes), selected)
         return [None if slot == NO_SLOT else slot for slot in selected]
 
     def ring(self, ring, placement_key=None):
@@ -327,7 +330,8 @@ class Library:
         verdict, fields = c_uint8(), Cookie()
         self.call("cookie_decode", byref(made_ring), *text(name), *text(scope), as_key(key),
                   byref(as_limits(limits)), now, *text(value), byref(verdict), byref(fields))
-        if verdict.value < twin.OTHER_KEY:
+        if verdict.value in (twin.ABSENT, twin.MALFORMED, twin.UNKNOWN_VERSION, twin.UNKNOWN_KEY,
+                             twin.BAD_TAG):
             return verdict.value, None
         return verdict.value, (fields.kind, fields.issued_at, fields.refreshed_at,
                                bytes(fields.id), fields.pin)

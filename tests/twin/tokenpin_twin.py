@@ -295,11 +295,11 @@ def higress_bytes(key):
 def select(strategy, slots, placement_key, scope, key, now, excluded=()):
     """The slot that serves `key`, or None."""
     h = key_hash(placement_key, scope, key)
-    fnv1a = fnv1a32(higress_bytes(key))
-    return select_hash(strategy, slots, h, fnv1a, key.kind == ANONYMOUS, now, excluded)
+    return select_hash(strategy, slots, h, key, key.kind == ANONYMOUS, now, excluded)
 
 
-def select_hash(strategy, slots, h, fnv1a, anonymous, now, excluded=()):
+def select_hash(strategy, slots, h, key, anonymous, now, excluded=()):
+    """The same for a key's hash; only Higress's strategy looks at the key itself."""
     candidates = [i for i in range(len(slots)) if is_candidate(slots, i, anonymous, now, excluded)]
     if strategy == JUMP:
         home = jump(h, len(slots))
@@ -308,7 +308,7 @@ def select_hash(strategy, slots, h, fnv1a, anonymous, now, excluded=()):
     elif strategy == HIGRESS:
         filled = [i for i in range(len(slots)) if not slots[i].vacant]
         if filled:
-            slot = filled[fnv1a % len(filled)]
+            slot = filled[fnv1a32(higress_bytes(key)) % len(filled)]
             if slot in candidates:
                 return slot
     return weighted_rendezvous(h, slots, candidates)
@@ -409,6 +409,10 @@ def signing_key(ring):
 
 (ABSENT, MALFORMED, UNKNOWN_VERSION, UNKNOWN_KEY, BAD_TAG, OTHER_KEY, NOT_YET_VALID,
  EXPIRED_LIFE, EXPIRED_IDLE, VALID, REFRESH_DUE) = range(11)
+
+# In the order of the checks, whatever the numbers are.
+CHECKS = [ABSENT, MALFORMED, UNKNOWN_VERSION, UNKNOWN_KEY, BAD_TAG, OTHER_KEY, NOT_YET_VALID,
+          EXPIRED_LIFE, EXPIRED_IDLE, REFRESH_DUE, VALID]
 
 MAX_MAX_AGE = 34560000
 
@@ -538,7 +542,7 @@ def read_request(carried, fields, ring, name, scope, key, now, limits):
     unknown_version = any(verdict == UNKNOWN_VERSION for verdict, _ in results)
     usable = [result for result in results if result[0] in (VALID, REFRESH_DUE)]
     if not usable:
-        verdict = max((verdict for verdict, _ in results), default=ABSENT)
+        verdict = max((verdict for verdict, _ in results), key=CHECKS.index, default=ABSENT)
         return Reading(verdict, None, False, unknown_version)
     # min() keeps the first of equals.
     verdict, cookie = min(usable, key=lambda result: (result[1].issued_at, -result[1].refreshed_at))
@@ -763,7 +767,7 @@ class SetBack:
 
 
 class Decision:
-    def __init__(self, digest):
+    def __init__(self, fingerprint):
         self.slot = None
         self.source = SOURCE_NONE
         self.outcome = NONE
@@ -772,7 +776,10 @@ class Decision:
         self.key_reason = REASON_ABSENT
         self.ambiguous = False
         self.cookie = None
-        self.digest = digest
+        self.existing = False
+        self.may_move = False
+        self.retry_after = 0
+        self.fingerprint = fingerprint
 
 
 def decide(config, request):
@@ -831,6 +838,7 @@ class Deciding:
         self.scope = request.scope or config.scope
         self.name = config.cookie_name or default_name(self.scope)
         self.key = None
+        self.p = None
 
     def select(self, key, without=None):
         excluded = set(self.request.tried)
@@ -856,23 +864,32 @@ class Deciding:
 
     def run(self):
         config, request, decision = self.config, self.request, self.decision
-        group, existing = request.group, request.existing
+        group = request.group
         if group is None:
-            group, names_existing = classify(config.rules, config.prompt_cache,
-                                             request.method, request.target)
-            existing = existing or names_existing
+            group, decision.existing = classify(config.rules, config.prompt_cache,
+                                                request.method, request.target)
+        else:
+            decision.existing = request.method in (b"GET", b"HEAD", b"DELETE")
+        decision.existing = decision.existing or request.existing
+        self.apply(group, decision.existing)
+        self.for_the_host()
+        return decision
+
+    def apply(self, group, existing):
+        """Rules 1 to 8."""
+        config, request, decision = self.config, self.request, self.decision
 
         # 1. Stateless
         if group == STATELESS:
             decision.source = SOURCE_STATELESS
             self.place(self.select(anonymous_key(not_zero(request.entropy, ZERO_ENTROPY))))
-            return decision
+            return
 
         # 2. Keys
         self.key, decision.key_reason = read_keys(config, request)
         if config.reject_bad_keys and decision.key_reason not in (REASON_OK, REASON_ABSENT):
             decision.outcome = REJECTED
-            return decision
+            return
 
         # 3. Cookies
         reading = read_request(request.carried, request.cookies, config.ring, self.name,
@@ -887,7 +904,6 @@ class Deciding:
             self.pinned(reading.cookie, group, existing)
         else:
             self.not_pinned(group, reading.unknown_version)
-        return decision
 
     def pinned(self, cookie, group, existing):
         """Rules 4 and 5."""
@@ -897,6 +913,7 @@ class Deciding:
         for i, slot in enumerate(config.slots):
             if not slot.vacant and slot.id == cookie.pin:
                 p = i
+        self.p = p
         state = None if p is None else config.slots[p].state_at(request.now)
         if p is None:
             decision.pin_state = PIN_GONE
@@ -976,12 +993,35 @@ class Deciding:
                        refreshed(cookie, self.request.now), cookie.pin)
 
 
+    def for_the_host(self):
+        """Rule 9."""
+        decision, now = self.decision, self.request.now
+        decision.may_move = decision.outcome in (PLACED, RETRIED) and (
+            decision.source in (SOURCE_STATELESS, SOURCE_NONE, SOURCE_MINTED)
+            or (decision.cookie is not None and not decision.existing))
+        if decision.slot is not None:
+            return
+        if decision.outcome == REJECTED:
+            counted = [] if self.p is None else [self.p]
+        else:
+            counted = [i for i, slot in enumerate(self.config.slots)
+                       if not slot.vacant and (slot.weight > 0 or i == self.p)]
+        waits = []
+        for slot in (self.config.slots[i] for i in counted):
+            state = slot.state_at(now)
+            if state == UP or (state == DRAINING and self.key is not None):
+                waits.append(0)
+            elif slot.until != 0:
+                waits.append(min(slot.until - now, 2 ** 32 - 1))
+        decision.retry_after = min(waits, default=0)
+
+
 STALE = "stale"
 
 
 def finish(config, decision, status):
-    """Rule 9: STALE, None for nothing, or (goes in the carrier header, line or bare value)."""
-    if fingerprint(config) != decision.digest:
+    """Rule 10: STALE, None for nothing, or (goes in the carrier header, line or bare value)."""
+    if fingerprint(config) != decision.fingerprint:
         return STALE
     first, last = config.success
     if decision.cookie is None or not first <= status <= last:

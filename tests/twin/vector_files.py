@@ -59,12 +59,11 @@ def check_selection(report, file):
         key = key_of(case["key"])
         h = twin.key_hash(unhex(case["placement_key"]), unhex(case["scope"]), key)
         report.check("key_hash", hex64(h), case["h"], case)
-        report.check("fnv1a", "%08x" % twin.fnv1a32(twin.higress_bytes(key)), case["fnv1a"], case)
     for case in file["jump"]:
         report.check("jump", twin.jump(int(case["key"], 16), case["n"]), case["bucket"], case)
     for case in file["select"]:
         slot = twin.select_hash(STRATEGIES[case["strategy"]], slots_of(case["slots"]),
-                                int(case["h"], 16), int(case["fnv1a"], 16), case["anonymous"],
+                                int(case["h"], 16), key_of(case.get("key")), case["anonymous"],
                                 case["now"], case["tried"])
         report.check("select", slot, case["slot"], case)
 
@@ -146,7 +145,9 @@ def decision_fields(decision):
         "slot": decision.slot, "source": SOURCES[decision.source],
         "outcome": OUTCOMES[decision.outcome], "pin_state": PIN_STATES[decision.pin_state],
         "verdict": VERDICTS[decision.verdict], "key_reason": KEY_REASONS[decision.key_reason],
-        "ambiguous": decision.ambiguous, "digest": hex64(decision.digest),
+        "ambiguous": decision.ambiguous, "existing": decision.existing,
+        "may_move": decision.may_move, "retry_after": decision.retry_after,
+        "fingerprint": hex64(decision.fingerprint),
         "cookie": cookie and {"value": text(cookie.value), "max_age": cookie.seconds,
                               "carrier": cookie.carrier},
     }

@@ -7,10 +7,10 @@ use std::fmt::Write as _;
 use serde_json::{Value as Json, json};
 use tokenpin::cookie::Codec;
 use tokenpin::{
-    Affinity, Answer, Audience, Config, Cookie, CookieKey, CookieName, DEFAULT_RULES, Decision,
-    Error, Filter, Group, Key, KeyInput, KeyRing, Kind, Limits, Policy, Request, Role, SameSite,
-    Secret, Slot, State, Status, Strategy, Verdict, classify, fnv1a32, identity_hash, jump,
-    key_hash, mix,
+    Affinity, Audience, Config, Cookie, CookieKey, CookieName, DEFAULT_RULES, Decision, Error,
+    Filter, Group, Key, KeyInput, KeyRing, Kind, Limits, Policy, Request, Role, SameSite, Secret,
+    Slot, SlotStatus, State, Strategy, Verdict, classify, identity_hash, jump, key_hash, mix,
+    select, select_higress,
 };
 use tokenpin_test_support::{ROOT, hex};
 
@@ -119,7 +119,7 @@ fn keys() -> Vec<Key<'static>> {
     ]
 }
 
-fn slot_json(identity: Option<&str>, status: Status) -> Json {
+fn slot_json(identity: Option<&str>, status: SlotStatus) -> Json {
     match identity {
         None => Json::Null,
         Some(identity) => json!({
@@ -135,7 +135,7 @@ fn random_slots(numbers: &mut Numbers, n: u64) -> (Vec<Slot>, Vec<Json>) {
     (0..n)
         .map(|i| {
             let weights = [0, 1, 2, 999, 32_768, 65_535, 65_536];
-            let status = Status {
+            let status = SlotStatus {
                 state: numbers.pick(&[
                     State::Up,
                     State::Up,
@@ -168,7 +168,7 @@ fn selection() {
             let h = key_hash(&Secret::new(PLACEMENT), scope, &key).unwrap();
             key_hashes.push(json!({
                 "placement_key": hex(&PLACEMENT), "scope": hex(scope), "key": key_json(&key),
-                "h": hex64(h), "fnv1a": format!("{:08x}", fnv1a32(&key)),
+                "h": hex64(h),
             }));
         }
     }
@@ -186,13 +186,20 @@ fn selection() {
             (0..u32::try_from(n).unwrap()).filter(|_| numbers.below(5) == 0).collect();
         let strategy = numbers.pick(Strategy::ALL);
         let anonymous = numbers.below(2) == 0;
-        let (h, fnv1a) = (numbers.next(), u32::try_from(numbers.next() >> 32).unwrap());
+        let (h, name) = (numbers.next(), format!("consumer-{:x}", numbers.next() >> 32));
+        let key = Key::Consumer(name.as_bytes());
         let filter = Filter { now: NOW, anonymous, tried: &tried, pinned: None };
-        selects.push(json!({
+        let mut case = json!({
             "strategy": strategy.name(), "slots": slots_json, "now": NOW, "tried": tried,
-            "anonymous": anonymous, "h": hex64(h), "fnv1a": format!("{fnv1a:08x}"),
-            "slot": tokenpin::select(strategy, &slots, &filter, h, fnv1a),
-        }));
+            "anonymous": anonymous, "h": hex64(h),
+        });
+        case["slot"] = if strategy == Strategy::HigressFnv1aModulo {
+            case["key"] = key_json(&key);
+            select_higress(&slots, &filter, h, &key).into()
+        } else {
+            select(strategy, &slots, &filter, h).unwrap().into()
+        };
+        selects.push(case);
     }
     let sections = [
         ("identity_hash", identity.collect()),
@@ -379,9 +386,9 @@ fn cookie() {
     ];
     let headers = fields.iter().map(|field| {
         let mut out = [0; 64];
-        let len = tokenpin::header::strip(field.as_bytes(), b"pin", &mut out).unwrap();
+        let len = tokenpin::cookie::field::strip(field.as_bytes(), b"pin", &mut out).unwrap();
         let values: Vec<&str> =
-            tokenpin::header::values(field.as_bytes(), b"pin").map(text).collect();
+            tokenpin::cookie::field::values(field.as_bytes(), b"pin").map(text).collect();
         json!({ "field": field, "name": "pin", "values": values, "stripped": text(&out[..len]) })
     });
     let names = [&b""[..], b"openai", b"anthropic", &[b's'; 1024]].map(|scope| {
@@ -461,7 +468,9 @@ fn decision_json(decision: &Decision) -> Json {
         "slot": decision.slot, "source": decision.source.name(),
         "outcome": decision.outcome.name(), "pin_state": decision.pin_state.name(),
         "verdict": decision.verdict.name(), "key_reason": decision.key_reason.name(),
-        "ambiguous": decision.ambiguous, "digest": hex64(decision.digest),
+        "ambiguous": decision.ambiguous, "existing": decision.existing,
+        "may_move": decision.may_move, "retry_after": decision.retry_after,
+        "fingerprint": hex64(decision.fingerprint),
         "cookie": decision.cookie.map(|cookie| json!({
             "value": text(&cookie.value), "max_age": cookie.max_age, "carrier": cookie.carrier,
         })),
@@ -478,7 +487,7 @@ fn some_cookie(numbers: &mut Numbers, setup: &Setup, scope: &[u8], key: &Key<'_>
     let id = numbers.pick(&[1, 2, 2, 1, 3]);
     let ring = KeyRing::new(&[cookie_key(id, Role::Sign)], None).unwrap();
     let at = usize::try_from(numbers.below(8)).unwrap();
-    let pin = setup.slots.get(at).map_or(77, Slot::identity);
+    let pin = setup.slots.get(at).map_or(77, Slot::identity_hash);
     let issued_at = now - numbers.pick(&[0, 1, 5000, 2_592_000, 2_592_001]);
     let refreshed_at = issued_at.max(now - numbers.pick(&[0, 700, 900, 4000]));
     let ahead = if numbers.below(16) == 0 { 301 + now - issued_at } else { 0 };
@@ -662,12 +671,8 @@ fn decision() {
         };
         let finish = [200, 302, 404].map(|status| {
             let mut out = [0; tokenpin::MAX_SET_COOKIE];
-            let (answer, len) = match affinity.finish(&decision, status, &mut out).unwrap() {
-                Answer::Nothing => ("nothing", 0),
-                Answer::SetCookie(len) => ("set_cookie", len),
-                Answer::Carrier(len) => ("carrier", len),
-            };
-            json!({ "status": status, "answer": answer, "text": text(&out[..len]) })
+            let (answer, len) = affinity.finish(&decision, status, &mut out).unwrap();
+            json!({ "status": status, "answer": answer.name(), "text": text(&out[..len]) })
         });
         seen.push(decision);
         cases.push(json!({

@@ -1,25 +1,25 @@
 //! Every interleaving, under the C11 memory model, of a writer that changes slots and a reader that
 //! selects. The model is the protocol alone, one relaxed word a slot, read once; what is read goes to the
-//! library's own `select`. Loom cannot run `src/slot.rs` itself, whose `Slot` is made in constants.
+//! library's own `select`. Loom cannot run `src/select/slot.rs` itself, whose `Slot` is made in constants.
 #![cfg(test)]
 #![deny(clippy::pedantic)]
 
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use loom::thread;
-use tokenpin::{Filter, MAX_WEIGHT, Slot, State, Status, Strategy, mix, select};
+use tokenpin::{Filter, MAX_WEIGHT, Slot, State, SlotStatus, Strategy, mix, select};
 
 const FULL: u64 = MAX_WEIGHT as u64;
 
-fn status(state: u64, weight: u64) -> Status {
+fn status(state: u64, weight: u64) -> SlotStatus {
     let state = if state == 0 { State::Up } else { State::Down };
-    Status { state, weight: u32::try_from(weight).unwrap(), until: 0 }
+    SlotStatus { state, weight: u32::try_from(weight).unwrap(), until: 0 }
 }
 
 /// The slot for a key among what was read of three slots: the first is up, the second down throughout,
 /// and the third changes between up with weight 0 and down with full weight, neither of which serves.
-fn selected(changing: Status, key: u64) -> u32 {
-    let statuses = [Status::UP, status(1, FULL), changing];
+fn selected(changing: SlotStatus, key: u64) -> u32 {
+    let statuses = [SlotStatus::UP, status(1, FULL), changing];
     let slots: Vec<Slot> =
         (0..).zip(statuses).map(|(i, status)| Slot::new(&[i], status).unwrap()).collect();
     let filter = Filter { anonymous: true, ..Filter::default() };

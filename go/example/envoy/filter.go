@@ -169,7 +169,7 @@ func (f *filter) onRequest(h headers) bool {
 	f.decision, f.decided = decision, true
 	var kept []string
 	for _, field := range request.Cookies {
-		if rest := tokenpin.StripCookie(field, f.config.cookieName); rest != "" {
+		if rest := tokenpin.CookieStrip(field, f.config.cookieName); rest != "" {
 			kept = append(kept, string([]byte(rest))) // a view otherwise
 		}
 	}

@@ -6,7 +6,8 @@
 
 use tokenpin::{
     Config, Cookie, Decision, Error, Filter, Group, Key, KeyReason, Kind, Limits, MAX_MAX_AGE,
-    Outcome, PinState, Policy, Slot, Source, State, Strategy, Verdict, fnv1a32, key_hash, select,
+    Outcome, PinState, Policy, Slot, Source, State, Strategy, Verdict, key_hash, select,
+    select_higress,
 };
 
 /// What the values of one key header amount to.
@@ -108,6 +109,9 @@ pub struct Expected {
     pub verdict: Verdict,
     pub key_reason: KeyReason,
     pub ambiguous: bool,
+    pub existing: bool,
+    pub may_move: bool,
+    pub retry_after: u32,
     pub write: Write,
 }
 
@@ -121,6 +125,9 @@ impl Expected {
             && got.verdict == self.verdict
             && got.key_reason == self.key_reason
             && got.ambiguous == self.ambiguous
+            && got.existing == self.existing
+            && got.may_move == self.may_move
+            && got.retry_after == self.retry_after
     }
 }
 
@@ -132,10 +139,74 @@ const NOTHING: Expected = Expected {
     verdict: Verdict::Absent,
     key_reason: KeyReason::Absent,
     ambiguous: false,
+    existing: false,
+    may_move: false,
+    retry_after: 0,
     write: Write::Nothing,
 };
 
 pub fn decide(facts: &Facts<'_>) -> Result<Expected, Error> {
+    let answer = rule(facts)?;
+    Ok(Expected {
+        existing: facts.existing,
+        may_move: may_move(facts, &answer),
+        retry_after: retry_after(facts, &answer),
+        ..answer
+    })
+}
+
+/// The verdicts in the order of the checks, as docs/cookie-format.md lists them.
+const ORDER: [Verdict; 11] = [
+    Verdict::Absent,
+    Verdict::Malformed,
+    Verdict::UnknownVersion,
+    Verdict::UnknownKey,
+    Verdict::BadTag,
+    Verdict::OtherKey,
+    Verdict::NotYetValid,
+    Verdict::ExpiredLife,
+    Verdict::ExpiredIdle,
+    Verdict::Valid,
+    Verdict::RefreshDue,
+];
+
+/// Rule 9.
+fn may_move(facts: &Facts<'_>, answer: &Expected) -> bool {
+    let unpinned = [Outcome::Placed, Outcome::Retried].contains(&answer.outcome);
+    let keyless = [Source::Stateless, Source::None, Source::Minted].contains(&answer.source);
+    let known_to_come_back = answer.write != Write::Nothing && !facts.existing;
+    unpinned && (keyless || known_to_come_back)
+}
+
+/// Rule 9.
+fn retry_after(facts: &Facts<'_>, answer: &Expected) -> u32 {
+    let rejected = answer.outcome == Outcome::Rejected;
+    if answer.slot.is_some() || rejected && answer.pin_state == PinState::None {
+        return 0;
+    }
+    let keyed = [Source::Consumer, Source::Session, Source::Combined].contains(&answer.source);
+    let pin = if answer.pin_state == PinState::None { None } else { facts.found.cookie };
+    let mut waits = Vec::new();
+    for slot in facts.slots.iter().filter(|slot| !slot.is_vacant()) {
+        let is_pin = pin.is_some_and(|cookie| cookie.pin == slot.identity_hash());
+        let counts = if rejected { is_pin } else { is_pin || slot.status().weight > 0 };
+        if !counts {
+            continue;
+        }
+        let status = slot.status();
+        match status.state_at(facts.now) {
+            State::Up => waits.push(0),
+            State::Draining if keyed => waits.push(0),
+            _ if status.until != 0 => waits.push(status.until - facts.now),
+            _ => {}
+        }
+    }
+    waits.sort_unstable();
+    let wait = waits.first().copied().unwrap_or(0);
+    u32::try_from(wait).unwrap_or(u32::MAX)
+}
+
+fn rule(facts: &Facts<'_>) -> Result<Expected, Error> {
     if facts.group == Group::Stateless {
         let id = random(facts.entropy)?;
         let answer = Expected { source: Source::Stateless, ..NOTHING };
@@ -190,7 +261,7 @@ fn pinned(
     let own_id = Key::Anonymous(&cookie.id);
     let used = key.unwrap_or(&own_id);
     let place =
-        (0..).zip(facts.slots).find(|(_, it)| !it.is_vacant() && it.identity() == cookie.pin);
+        (0..).zip(facts.slots).find(|(_, it)| !it.is_vacant() && it.identity_hash() == cookie.pin);
     let state = place.map(|(_, slot)| slot.status().state_at(facts.now));
     let place = place.map(|(number, _)| number);
     let pin_state = match state {
@@ -228,7 +299,7 @@ fn pinned(
     let Some(slot) = select_for(facts, used, place) else { return Ok(answer) };
     let creates = facts.group == Group::Stateful && !facts.existing;
     if policy == Policy::FallbackAndUpdate && creates && gets_cookies {
-        let pin = facts.slots[slot as usize].identity();
+        let pin = facts.slots[slot as usize].identity_hash();
         let write = Write::Repin(Contents { pin, ..refreshed()? });
         return Ok(Expected { slot: Some(slot), outcome: Outcome::Repinned, write, ..answer });
     }
@@ -266,7 +337,7 @@ fn anonymous(facts: &Facts<'_>, answer: Expected) -> Result<Expected, Error> {
 fn issue(facts: &Facts<'_>, kind: Kind, id: [u8; 16], answer: Expected) -> Result<Expected, Error> {
     let Some(slot) = answer.slot else { return Ok(answer) };
     let now = stamp(facts.now)?;
-    let pin = facts.slots[slot as usize].identity();
+    let pin = facts.slots[slot as usize].identity_hash();
     let write = Write::Issue(Contents { kind, issued_at: now, refreshed_at: now, id, pin });
     Ok(Expected { write, ..answer })
 }
@@ -285,17 +356,16 @@ fn unpinned(facts: &Facts<'_>, key: &Key<'_>, answer: Expected) -> Expected {
 /// "Select for K", where `without` is the pinned slot if it must not serve.
 pub fn select_for(facts: &Facts<'_>, key: &Key<'_>, without: Option<u32>) -> Option<u32> {
     let hash = key_hash(&facts.config.placement_key, facts.scope, key).unwrap();
-    let fnv1a = match facts.config.strategy {
-        Strategy::HigressFnv1aModulo => fnv1a32(key),
-        Strategy::Jump | Strategy::Rendezvous => 0,
-    };
     let filter = Filter {
         now: facts.now,
         anonymous: key.kind() == Kind::Anonymous,
         tried: facts.tried,
         pinned: without,
     };
-    select(facts.config.strategy, facts.slots, &filter, hash, fnv1a)
+    match facts.config.strategy {
+        Strategy::HigressFnv1aModulo => select_higress(facts.slots, &filter, hash, key),
+        strategy => select(strategy, facts.slots, &filter, hash).unwrap(),
+    }
 }
 
 fn random(bytes: [u8; 16]) -> Result<[u8; 16], Error> {
@@ -315,7 +385,10 @@ pub fn found(each: &[(Verdict, Option<Cookie>)]) -> Found {
         .filter_map(|(verdict, cookie)| Some((*verdict, (*cookie)?)))
         .min_by_key(|(_, cookie)| (cookie.issued_at, u32::MAX - cookie.refreshed_at));
     let Some((verdict, cookie)) = best else {
-        let verdict = each.iter().map(|(verdict, _)| *verdict).max();
+        let verdict = each
+            .iter()
+            .map(|(verdict, _)| *verdict)
+            .max_by_key(|verdict| ORDER.iter().position(|each| each == verdict).unwrap());
         let verdict = verdict.unwrap_or(Verdict::Absent);
         return Found { verdict, cookie: None, ambiguous: false, newer };
     };

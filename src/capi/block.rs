@@ -1,0 +1,318 @@
+//! The one block of memory that an affinity lives in: the handle, its slots, its pin index, its
+//! classification table and every byte string of the configuration, in this order.
+
+use core::ptr;
+
+use crate::cookie::set_cookie::Attributes;
+use crate::decide::affinity::Affinity;
+use crate::decide::classify::{DEFAULT_RULES, Rule};
+use crate::decide::config::{Config, Policy};
+use crate::error::Field;
+use crate::limits::MAX_BUCKETS;
+use crate::secret::Secret;
+use crate::select::Strategy;
+use crate::select::slot::{Slot, State};
+
+use super::pointers::{Span, array, reference, switch};
+use super::status::{Refusal, Status};
+use super::structs::{
+    tokenpin_attributes, tokenpin_bytes, tokenpin_cookie_key, tokenpin_rule, tokenpin_slot_status,
+};
+use super::{TOKENPIN_AFFINITY_ALIGN, TOKENPIN_MAX_AGE_AUTO};
+
+/// One slot of a configuration.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct tokenpin_slot_config {
+    /// The bytes that name the account, unique in the set. Empty for a vacant slot.
+    pub identity: tokenpin_bytes,
+    /// The first status. Of a vacant slot the state is `TOKENPIN_STATE_VACANT`, and the rest is
+    /// not looked at.
+    pub status: tokenpin_slot_status,
+}
+
+/// Everything that an affinity is built from. `tokenpin_config_init` sets the defaults; then
+/// placement key, cookie keys and slots have to be set. All of it is copied.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct tokenpin_config {
+    /// `sizeof(tokenpin_config)`, by which a library knows the fields that a program knows. A
+    /// library takes every size from that of its first version on.
+    pub size: usize,
+    /// The cookie key ring, 1 to 8 keys.
+    pub cookie_keys: *const tokenpin_cookie_key,
+    /// The number of cookie keys.
+    pub cookie_key_count: usize,
+    /// The slots, 1 to 2^31-1.
+    pub slots: *const tokenpin_slot_config,
+    /// The capacity: the number of slots, vacant ones included.
+    pub slot_count: usize,
+    /// The default scope, 0 to 1024 bytes.
+    pub scope: tokenpin_bytes,
+    /// The cookie's name; empty for the default name of the request's scope.
+    pub cookie_name: tokenpin_bytes,
+    /// The cookie's attributes.
+    pub attributes: tokenpin_attributes,
+    /// The classification table; `(NULL, 0)` for the default table.
+    pub rules: *const tokenpin_rule,
+    /// The number of its rows.
+    pub rule_count: usize,
+    /// `Max-Age` in seconds; 0 for a session cookie; `TOKENPIN_MAX_AGE_AUTO`, the default, for
+    /// as long as the cookie can be valid.
+    pub max_age: u32,
+    /// Tolerance for clocks that run ahead, in seconds. Default 300.
+    pub skew: u32,
+    /// The longest life of a cookie since its first issue, in seconds; 0 for no limit. Default 30
+    /// days.
+    pub max_life: u32,
+    /// The longest time between refreshes of a cookie, in seconds; 0, the default, for no limit.
+    pub max_idle: u32,
+    /// The first response status on which a cookie is set. Default 200.
+    pub success_first: u16,
+    /// The last one. Default 299.
+    pub success_last: u16,
+    /// Decides the mapping of keys. The same on all replicas; not all zero.
+    pub placement_key: [u8; 16],
+    /// A `tokenpin_strategy`. Default jump.
+    pub strategy: u8,
+    /// A `tokenpin_policy`, for requests that name existing state. Default fail_fast.
+    pub policy_existing: u8,
+    /// A `tokenpin_policy`, for all others. Default fallback_and_update.
+    pub policy_new: u8,
+    /// 1: use consumer and session key together where a request has both. Default 0.
+    pub combine_keys: u8,
+    /// 1: reject a request whose key is untrusted, ambiguous or too long. Default 0: try the
+    /// next source.
+    pub reject_bad_keys: u8,
+    /// 1: give cookies to sessions that have a key. Default 0.
+    pub keyed_cookies: u8,
+    /// 1: mint cookies also where only one slot holds an account. Default 0.
+    pub mint_single: u8,
+    /// 1: give affinity to the prompt-cache group too. Default 0.
+    pub prompt_cache: u8,
+}
+
+/// A handle: private, and shared between threads without locks.
+pub struct tokenpin_affinity {
+    mark: u64,
+    /// The size of the block.
+    pub(super) size: usize,
+    pub(super) affinity: Affinity<'static>,
+}
+
+/// No header of the future has a larger configuration; a size that was never set mostly is.
+pub(super) const MAX_CONFIG_SIZE: usize = 4096;
+
+const MARK: u64 = 0x746f_6b65_6e70_696e;
+
+const _: fn() = || {
+    fn shared<T: Send + Sync>() {}
+    shared::<tokenpin_affinity>();
+};
+const _: () = assert!(align_of::<tokenpin_affinity>() <= TOKENPIN_AFFINITY_ALIGN);
+
+impl tokenpin_affinity {
+    /// All memory of the affinity, which begins with the handle.
+    pub(super) fn span(&self) -> Span {
+        Span { start: ptr::from_ref(self).addr(), len: self.size }
+    }
+}
+
+/// The handle behind a pointer from C.
+pub(super) unsafe fn handle<'a>(
+    affinity: *const tokenpin_affinity,
+) -> Result<&'a tokenpin_affinity, Status> {
+    // SAFETY: checked by `reference`; the mark says that this library built it.
+    let handle = unsafe { reference(affinity) }?;
+    if handle.mark == MARK { Ok(handle) } else { Err(Status::NotInitialised) }
+}
+
+/// A configuration from C, its pointers checked.
+pub(super) struct Parts<'c> {
+    config: &'c tokenpin_config,
+    slots: &'c [tokenpin_slot_config],
+    rules: &'c [tokenpin_rule],
+    attributes: Attributes<'c>,
+    strings: [&'c [u8]; 4],
+}
+
+/// Where the parts of a block lie.
+pub(super) struct Layout {
+    slots: usize,
+    index: usize,
+    index_len: usize,
+    rules: usize,
+    strings: usize,
+    pub size: usize,
+}
+
+impl Parts<'_> {
+    pub(super) unsafe fn new(config: *const tokenpin_config) -> Result<Self, Refusal> {
+        // SAFETY: checked by `reference`. The size comes first, so it can be read alone.
+        let size = *unsafe { reference(config.cast::<usize>()) }?;
+        let known = size_of::<tokenpin_config>();
+        if !(known..=MAX_CONFIG_SIZE).contains(&size) {
+            return Err(Status::StructSize.into());
+        }
+        // What a newer header added may be there as long as it is not used.
+        // SAFETY: checked by `array`; `size` bytes are there by the contract.
+        let all = unsafe { array(config.cast::<u8>(), size) }?;
+        if all.iter().skip(known).any(|&byte| byte != 0) {
+            return Err(Status::StructSize.into());
+        }
+        // SAFETY: checked by `reference`.
+        let config = unsafe { reference(config) }?;
+        let at = |field| move |status: Status| status.at(field, 0);
+        // SAFETY: checked by `array` and `get`.
+        unsafe {
+            let slots = array(config.slots, config.slot_count).map_err(at(Field::Slots))?;
+            let rules = array(config.rules, config.rule_count).map_err(at(Field::Rules))?;
+            let attributes = config.attributes.get()?;
+            let strings = [
+                config.scope.get().map_err(at(Field::Scope))?,
+                config.cookie_name.get().map_err(at(Field::CookieName))?,
+                attributes.path,
+                attributes.domain,
+            ];
+            Ok(Self { config, slots, rules, attributes, strings })
+        }
+    }
+
+    #[inline(never)]
+    pub(super) fn layout(&self) -> Result<Layout, Refusal> {
+        if self.slots.is_empty() || self.slots.len() > MAX_BUCKETS as usize {
+            return Err(Status::SlotCount.at(Field::Slots, 0));
+        }
+        let index_len = Affinity::index_len(self.slots.len());
+        let mut patterns = 0_usize;
+        for (i, rule) in self.rules.iter().enumerate() {
+            // SAFETY: checked by `get`.
+            let rule = unsafe { rule.get() }.map_err(|status| status.at(Field::Rules, i))?;
+            patterns = patterns.checked_add(rule.pattern.len()).ok_or(Status::Length)?;
+        }
+        let end = |start: usize, count: usize, size: usize| {
+            count.checked_mul(size).and_then(|len| start.checked_add(len)).ok_or(Status::Length)
+        };
+        // Slots and rules have 8-byte alignment or less, the index 4.
+        let slots = size_of::<tokenpin_affinity>().next_multiple_of(8);
+        let index = end(slots, self.slots.len(), size_of::<Slot>())?;
+        let rules = end(index, index_len, size_of::<u32>())?;
+        let rules = rules.checked_next_multiple_of(8).ok_or(Status::Length)?;
+        let strings = end(rules, self.rules.len(), size_of::<Rule<'_>>())?;
+        let mut size = end(strings, patterns, 1)?;
+        for string in self.strings {
+            size = end(size, string.len(), 1)?;
+        }
+        if isize::try_from(size).is_err() {
+            return Err(Status::Length.into());
+        }
+        Ok(Layout { slots, index, index_len, rules, strings, size })
+    }
+
+    /// Builds the affinity in a block of `size` bytes at `memory`, which is not null and
+    /// aligned. A block that is not used in the end holds nothing secret.
+    #[expect(clippy::cast_ptr_alignment, reason = "`layout` aligns every part")]
+    pub(super) unsafe fn build(
+        &self,
+        memory: *mut u8,
+        size: usize,
+    ) -> Result<*mut tokenpin_affinity, Refusal> {
+        let layout = self.layout()?;
+        if size < layout.size {
+            return Err(Status::BufferTooSmall.into());
+        }
+        let block = Span { start: memory.addr(), len: layout.size };
+        block.check_apart_from(&[
+            Span::of(core::slice::from_ref(self.config)),
+            Span::of(self.slots),
+            Span::of(self.rules),
+        ])?;
+        block.check_apart_from(&self.strings.map(Span::of))?;
+        // SAFETY: `layout` keeps every part within `size` bytes and aligned, and no two overlap;
+        // `copy` moves on by what it copies. Every place is written before it is borrowed. The
+        // borrows live as long as the block, which is what `'static` stands for: the handle is
+        // reached through the block alone.
+        unsafe {
+            let slots = memory.add(layout.slots).cast::<Slot>();
+            for (i, slot) in self.slots.iter().enumerate() {
+                let at = |status: Status| status.at(Field::Slots, i);
+                block.check_apart(Span::of(slot.identity.get().map_err(at)?)).map_err(at)?;
+                slots.add(i).write(slot.get().map_err(at)?);
+            }
+            let index = memory.add(layout.index).cast::<u32>();
+            index.write_bytes(0, layout.index_len);
+
+            let mut free = memory.add(layout.strings);
+            let mut copy = |bytes: &[u8]| -> &'static [u8] {
+                let start = free;
+                start.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+                free = start.add(bytes.len());
+                core::slice::from_raw_parts(start, bytes.len())
+            };
+            let rules = memory.add(layout.rules).cast::<Rule<'static>>();
+            for (i, rule) in self.rules.iter().enumerate() {
+                let at = |status: Status| status.at(Field::Rules, i);
+                let rule = rule.get().map_err(at)?;
+                block.check_apart(Span::of(rule.pattern)).map_err(at)?;
+                rules.add(i).write(Rule { pattern: copy(rule.pattern), group: rule.group });
+            }
+            let rules = core::slice::from_raw_parts(rules, self.rules.len());
+            let [scope, name, path, domain] = self.strings.map(&mut copy);
+
+            let keys = array(self.config.cookie_keys, self.config.cookie_key_count)
+                .and_then(|keys| block.check_apart(Span::of(keys)).map(|()| keys))
+                .map_err(|status| status.at(Field::CookieKeys, 0))?;
+            let keys = tokenpin_cookie_key::views(keys)?;
+            let config = self.config.get()?;
+            let config: Config<'static> = Config {
+                scope,
+                cookie_name: if name.is_empty() { None } else { Some(name) },
+                attributes: Attributes { path, domain, ..self.attributes },
+                rules: if rules.is_empty() { DEFAULT_RULES } else { rules },
+                ..config
+            };
+            let slots = core::slice::from_raw_parts(slots, self.slots.len());
+            let index = core::slice::from_raw_parts_mut(index, layout.index_len);
+            let affinity = Affinity::with_keys(&config, &keys, slots, index)?;
+            let handle = memory.cast::<tokenpin_affinity>();
+            handle.write(tokenpin_affinity { mark: MARK, size: layout.size, affinity });
+            Ok(handle)
+        }
+    }
+}
+
+impl tokenpin_slot_config {
+    unsafe fn get(&self) -> Result<Slot, Status> {
+        // SAFETY: passed on.
+        let identity = unsafe { self.identity.get() }?;
+        if State::from_number(self.status.state) != Some(State::Vacant) {
+            return Ok(Slot::new(identity, self.status.get()?)?);
+        }
+        if identity.is_empty() { Ok(Slot::vacant()) } else { Err(Status::Vacant) }
+    }
+}
+
+impl tokenpin_config {
+    /// Everything but what is copied into the block.
+    fn get(&self) -> Result<Config<'static>, Refusal> {
+        let bad = |field| Status::BadEnum.at(field, 0);
+        let on = |number, field| switch(number).map_err(|status| status.at(field, 0));
+        let policy = |number, field| Policy::from_number(number).ok_or_else(|| bad(field));
+        Ok(Config {
+            strategy: Strategy::from_number(self.strategy).ok_or_else(|| bad(Field::Strategy))?,
+            max_age: if self.max_age == TOKENPIN_MAX_AGE_AUTO { None } else { Some(self.max_age) },
+            skew: self.skew,
+            max_life: self.max_life,
+            max_idle: self.max_idle,
+            policy_existing: policy(self.policy_existing, Field::PolicyExisting)?,
+            policy_new: policy(self.policy_new, Field::PolicyNew)?,
+            combine_keys: on(self.combine_keys, Field::CombineKeys)?,
+            reject_bad_keys: on(self.reject_bad_keys, Field::RejectBadKeys)?,
+            keyed_cookies: on(self.keyed_cookies, Field::KeyedCookies)?,
+            mint_single: on(self.mint_single, Field::MintSingle)?,
+            success: (self.success_first, self.success_last),
+            prompt_cache: on(self.prompt_cache, Field::PromptCache)?,
+            ..Config::new(Secret::new(self.placement_key), &[])
+        })
+    }
+}

@@ -1,0 +1,260 @@
+//! Chapter: decide and finish.
+
+use core::ffi::c_void;
+
+use crate::cookie::value::VALUE_LEN;
+use crate::decide::classify::Group;
+use crate::decide::decision::{Answer, Decision, Pending};
+use crate::decide::request::{KeyInput, Request};
+use crate::limits::MAX_MAX_AGE;
+
+use super::block::{handle, tokenpin_affinity};
+use super::pointers::{Buffer, Out, array, reference, switch};
+use super::status::{Status, returned};
+use super::structs::tokenpin_bytes;
+use super::{TOKENPIN_COOKIE_VALUE_LEN, TOKENPIN_SLOT_NONE};
+
+/// One request, borrowed for the call. All zero is a valid start.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct tokenpin_request {
+    /// The method, which classification reads; with a group it tells whether the request names
+    /// existing state.
+    pub method: tokenpin_bytes,
+    /// The target, such as `/v1/responses?x=1`, which classification reads.
+    pub target: tokenpin_bytes,
+    /// The values of the consumer header. Empty ones do not count.
+    pub consumers: *const tokenpin_bytes,
+    /// Their number.
+    pub consumer_count: usize,
+    /// The values of the session header. Empty ones do not count.
+    pub sessions: *const tokenpin_bytes,
+    /// Their number.
+    pub session_count: usize,
+    /// The values of the `Cookie` fields.
+    pub cookies: *const tokenpin_bytes,
+    /// Their number.
+    pub cookie_count: usize,
+    /// A cookie's value that came in a header of its own; empty for none.
+    pub carried: tokenpin_bytes,
+    /// The scope, 0 to 1024 bytes; empty for the configured one.
+    pub scope: tokenpin_bytes,
+    /// The slots that this request has tried already.
+    pub tried: *const u32,
+    /// Their number.
+    pub tried_count: usize,
+    /// The wall clock, in unix seconds.
+    pub now: u64,
+    /// NULL, or 16 bytes that become the id of a new session, so that parallel first requests of
+    /// one client agree: a PRF, under a key of this process, of something that belongs only
+    /// to one client.
+    pub id_hint: *const u8,
+    /// Sixteen fresh random bytes.
+    pub entropy: [u8; 16],
+    /// 1: `group` says the group. 0: method and target are classified.
+    pub has_group: u8,
+    /// A `tokenpin_group`, if `has_group` is 1.
+    pub group: u8,
+    /// 1: the request names existing state, whatever method and target say. Set it where the body
+    /// does (`previous_response_id`, `input_file_id`, ...): the library does not see that.
+    pub existing: u8,
+    /// 1: the consumer values come from somebody who may name consumers.
+    pub consumer_trusted: u8,
+    /// 1: the answer goes back in the carrier header. Taken for granted if `carried` is not empty.
+    pub carrier: u8,
+}
+
+/// The answer to a request: no pointers, to be kept until its response.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct tokenpin_decision {
+    /// The fingerprint of the configuration that decided.
+    pub fingerprint: u64,
+    /// The slot that serves, or `TOKENPIN_SLOT_NONE`: then a local error is the answer.
+    pub slot: u32,
+    /// The `Max-Age` of the cookie.
+    pub max_age: u32,
+    /// Without a slot: in how many seconds the first slot that can serve the request is up again. 0
+    /// if that is unknown, and where a slot serves; 2^32-1 for longer.
+    pub retry_after: u32,
+    /// Where the affinity comes from: a `tokenpin_source`.
+    pub source: u8,
+    /// What the decision came to: a `tokenpin_outcome`.
+    pub outcome: u8,
+    /// What became of the pinned token: a `tokenpin_pin_state`.
+    pub pin_state: u8,
+    /// What came of the request's cookies: a `tokenpin_verdict`.
+    pub verdict: u8,
+    /// What became of the request's keys: a `tokenpin_key_reason`.
+    pub key_reason: u8,
+    /// 1: valid cookies with different ids were there.
+    pub ambiguous: u8,
+    /// 1: the request names existing state: its method, its target or the caller says so.
+    pub existing: u8,
+    /// 1: a host may send the request to another token where this one refuses it: no pin and no key
+    /// ties it to the token, and nothing that it creates will be looked for there.
+    pub may_move: u8,
+    /// When the cookie may be set: 0 never, 1 on success.
+    pub cookie: u8,
+    /// 1: it goes back in the carrier header.
+    pub carrier: u8,
+    /// 1: its name follows the request's own scope, with the suffix below.
+    pub has_name_suffix: u8,
+    /// The suffix of its name, before it is spelled in hexadecimal digits.
+    pub name_suffix: [u8; 4],
+    /// The value of the cookie, 67 characters without a NUL.
+    pub value: [u8; TOKENPIN_COOKIE_VALUE_LEN],
+}
+
+/// Decides which slot serves a request, and prepares the cookie that goes back. May be called
+/// from any number of threads. Refuses with `TOKENPIN_STATUS_ENTROPY` where randomness is needed
+/// and all zero, and with `TOKENPIN_STATUS_TIME` where a cookie is to be issued after the year
+/// 2106.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tokenpin_affinity_decide(
+    affinity: *const tokenpin_affinity,
+    request: *const tokenpin_request,
+    decision: *mut tokenpin_decision,
+) -> i32 {
+    returned((|| {
+        let decision = Out::new(decision)?;
+        // SAFETY: checked by `handle`, `reference` and `get`.
+        let (handle, (request, cookies)) =
+            unsafe { (handle(affinity)?, reference(request)?.get()?) };
+        decision.check_apart(handle.span())?;
+        let answer = handle.affinity.decide(&request, cookies)?;
+        // SAFETY: checked by `Out`.
+        unsafe { decision.write(answer.into()) };
+        Ok(())
+    })())
+}
+
+/// Ends a request: if its response's `status` is a success and there is a cookie to set, writes
+/// it. `answer` receives a `tokenpin_answer`, `*len` the length, 0 for nothing.
+/// `TOKENPIN_MAX_SET_COOKIE` bytes suffice. Only formats.
+///
+/// Refuses with `TOKENPIN_STATUS_STALE` if another configuration decided: keep the affinity that
+/// decides alive until the response. The buffer must not overlap the affinity's memory.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tokenpin_affinity_finish(
+    affinity: *const tokenpin_affinity,
+    decision: *const tokenpin_decision,
+    status: u16,
+    buffer: *mut c_void,
+    capacity: usize,
+    len: *mut usize,
+    answer: *mut u8,
+) -> i32 {
+    returned((|| {
+        let answer = Out::new(answer)?;
+        let mut out = Buffer::new(buffer, capacity, len)?;
+        // SAFETY: checked by `handle` and `reference`.
+        let (handle, decision) = unsafe { (handle(affinity)?, reference(decision)?) };
+        out.check_apart_from(&[handle.span()])?;
+        answer.check_apart(handle.span())?;
+        let pending = decision.pending()?;
+        let written =
+            handle.affinity.finish_to(decision.fingerprint, pending.as_ref(), status, &mut out);
+        let kind = written.map_or(Answer::Nothing, |(kind, _)| kind);
+        // SAFETY: checked by `Buffer` and `Out`.
+        unsafe {
+            out.end(written.map(|(_, len)| len))?;
+            answer.write(kind as u8);
+        }
+        Ok(())
+    })())
+}
+
+impl tokenpin_request {
+    /// The request, and its `Cookie` fields.
+    unsafe fn get<'a>(&self) -> Result<(Request<'a>, impl Iterator<Item = &'a [u8]>), Status> {
+        let group = if switch(self.has_group)? {
+            Some(Group::from_number(self.group).ok_or(Status::BadEnum)?)
+        } else {
+            None
+        };
+        // SAFETY: checked by `fields`, `get`, `array` and `reference`.
+        unsafe {
+            let trusted = switch(self.consumer_trusted)?;
+            let request = Request {
+                group,
+                existing: switch(self.existing)?,
+                method: self.method.get()?,
+                target: self.target.get()?,
+                consumer: KeyInput::new(fields(self.consumers, self.consumer_count)?)
+                    .trusted(trusted),
+                session: KeyInput::new(fields(self.sessions, self.session_count)?),
+                carried: self.carried.get()?,
+                carrier: switch(self.carrier)?,
+                scope: self.scope.get()?,
+                tried: array(self.tried, self.tried_count)?,
+                now: self.now,
+                entropy: self.entropy,
+                id_hint: if self.id_hint.is_null() {
+                    None
+                } else {
+                    Some(*reference(self.id_hint.cast::<[u8; 16]>())?)
+                },
+            };
+            Ok((request, fields(self.cookies, self.cookie_count)?))
+        }
+    }
+}
+
+/// The values of a header field, each one checked before the first is used.
+unsafe fn fields<'a>(
+    pointer: *const tokenpin_bytes,
+    count: usize,
+) -> Result<impl Iterator<Item = &'a [u8]>, Status> {
+    // SAFETY: checked by `array`.
+    let all = unsafe { array::<tokenpin_bytes>(pointer, count) }?;
+    for one in all {
+        // SAFETY: checked by `get`.
+        unsafe { one.get() }?;
+    }
+    // SAFETY: checked by `get`, and all found good above.
+    Ok(all.iter().map(|one| unsafe { one.get() }.unwrap_or_default()))
+}
+
+impl From<Decision> for tokenpin_decision {
+    fn from(decision: Decision) -> Self {
+        let none =
+            Pending { value: [b'A'; VALUE_LEN], max_age: 0, carrier: false, name_suffix: None };
+        let cookie = decision.cookie.unwrap_or(none);
+        Self {
+            fingerprint: decision.fingerprint,
+            slot: decision.slot.unwrap_or(TOKENPIN_SLOT_NONE),
+            max_age: cookie.max_age,
+            retry_after: decision.retry_after,
+            source: decision.source as u8,
+            outcome: decision.outcome as u8,
+            pin_state: decision.pin_state as u8,
+            verdict: decision.verdict as u8,
+            key_reason: decision.key_reason as u8,
+            ambiguous: u8::from(decision.ambiguous),
+            existing: u8::from(decision.existing),
+            may_move: u8::from(decision.may_move),
+            cookie: u8::from(decision.cookie.is_some()),
+            carrier: u8::from(cookie.carrier),
+            has_name_suffix: u8::from(cookie.name_suffix.is_some()),
+            name_suffix: cookie.name_suffix.unwrap_or_default(),
+            value: cookie.value,
+        }
+    }
+}
+
+impl tokenpin_decision {
+    /// The cookie to set. The structure was in other hands: nothing that could break out of a
+    /// header is taken from it.
+    fn pending(&self) -> Result<Option<Pending>, Status> {
+        let on = |number| switch(number).map_err(|_| Status::BadDecision);
+        let (carrier, suffix) = (on(self.carrier)?, on(self.has_name_suffix)?);
+        let character = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if self.max_age > MAX_MAX_AGE || !self.value.iter().all(character) {
+            return Err(Status::BadDecision);
+        }
+        let name_suffix = if suffix { Some(self.name_suffix) } else { None };
+        let pending = Pending { value: self.value, max_age: self.max_age, carrier, name_suffix };
+        Ok(if on(self.cookie)? { Some(pending) } else { None })
+    }
+}

@@ -1,0 +1,288 @@
+//! Chapter: slots and selection. No handle; all memory is the caller's.
+
+use core::ffi::c_void;
+
+use crate::key::key_hash;
+use crate::limits::MAX_BUCKETS;
+use crate::select::batch::select_each;
+use crate::select::higress::select_higress;
+use crate::select::jump::jump;
+use crate::select::rendezvous::rendezvous;
+use crate::select::slot::{Filter, Slot, identity_hash};
+use crate::select::{Strategy, by_jump};
+
+use super::TOKENPIN_SLOT_NONE;
+use super::pointers::{Out, Span, array, bytes, check_array, reference, secret, switch};
+use super::status::{Status, returned};
+use super::structs::{tokenpin_key, tokenpin_slot_status};
+
+/// One slot of a token set, in memory of the caller. Made by `tokenpin_slot_init` or
+/// `tokenpin_slot_init_vacant`, and changed only by `tokenpin_slot_set`, which is atomic.
+#[repr(C)]
+pub struct tokenpin_slot {
+    /// The identity hash of the account; 0 for a vacant slot.
+    pub identity_hash: u64,
+    /// State, weight and until. Its layout is private.
+    pub word: u64,
+}
+
+const _: () = assert!(
+    size_of::<tokenpin_slot>() == size_of::<Slot>() && align_of::<Slot>() == 8,
+    "an array of tokenpin_slot is read as an array of Slot"
+);
+
+/// Which slots are candidates.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct tokenpin_filter {
+    /// Unix seconds.
+    pub now: u64,
+    /// The slots that this request has tried already.
+    pub tried: *const u32,
+    /// Their number.
+    pub tried_count: usize,
+    /// 1 if the key is an anonymous id: draining slots are left out then.
+    pub anonymous: u8,
+}
+
+/// The jump consistent hash: the bucket, 0 to `buckets` - 1, of `key`. `buckets` is 1 to 2^31-1.
+/// Takes about ln(`buckets`) steps.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tokenpin_jump(key: u64, buckets: u32, bucket: *mut u32) -> i32 {
+    returned((|| {
+        let bucket = Out::new(bucket)?;
+        let answer = jump(key, buckets)?;
+        // SAFETY: checked by `Out`.
+        unsafe { bucket.write(answer) };
+        Ok(())
+    })())
+}
+
+/// The identity hash of the account named by `identity`, 1 byte or more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tokenpin_identity_hash(
+    identity: *const c_void,
+    identity_len: usize,
+    hash: *mut u64,
+) -> i32 {
+    returned((|| {
+        let hash = Out::new(hash)?;
+        // SAFETY: checked by `bytes`.
+        let identity = unsafe { bytes(identity, identity_len) }?;
+        if identity.is_empty() {
+            return Err(Status::IdentityEmpty);
+        }
+        // SAFETY: checked by `Out`.
+        unsafe { hash.write(identity_hash(identity)) };
+        Ok(())
+    })())
+}
+
+/// The hash of an affinity key, which selection starts from. `placement_key` has 16 bytes and is
+/// not all zero, the scope 0 to 1024.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tokenpin_key_hash(
+    placement_key: *const u8,
+    scope: *const c_void,
+    scope_len: usize,
+    key: *const tokenpin_key,
+    hash: *mut u64,
+) -> i32 {
+    returned((|| {
+        let hash = Out::new(hash)?;
+        // SAFETY: checked by `reference`, `bytes` and `get`.
+        let (placement_key, scope, key) =
+            unsafe { (secret(placement_key)?, bytes(scope, scope_len)?, reference(key)?.get()?) };
+        if placement_key.is_zero() {
+            return Err(Status::ZeroSecret);
+        }
+        let answer = key_hash(&placement_key, scope, &key)?;
+        // SAFETY: checked by `Out`.
+        unsafe { hash.write(answer) };
+        Ok(())
+    })())
+}
+
+/// Makes the slot of the account named by `identity`, 1 byte or more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tokenpin_slot_init(
+    slot: *mut tokenpin_slot,
+    identity: *const c_void,
+    identity_len: usize,
+    status: *const tokenpin_slot_status,
+) -> i32 {
+    returned((|| {
+        let slot = Out::new(slot.cast::<Slot>())?;
+        // SAFETY: checked by `bytes` and `reference`.
+        let (identity, status) = unsafe { (bytes(identity, identity_len)?, reference(status)?) };
+        let made = Slot::new(identity, status.get()?)?;
+        // SAFETY: checked by `Out`.
+        unsafe { slot.write(made) };
+        Ok(())
+    })())
+}
+
+/// Makes a slot without an account, kept for growth.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tokenpin_slot_init_vacant(slot: *mut tokenpin_slot) -> i32 {
+    returned((|| {
+        let slot = Out::new(slot.cast::<Slot>())?;
+        // SAFETY: checked by `Out`.
+        unsafe { slot.write(Slot::vacant()) };
+        Ok(())
+    })())
+}
+
+/// Changes state, weight and until of a slot atomically. Safe while other threads select. A vacant
+/// slot stays vacant, and no other becomes so.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tokenpin_slot_set(
+    slot: *mut tokenpin_slot,
+    status: *const tokenpin_slot_status,
+) -> i32 {
+    returned((|| {
+        // SAFETY: checked by `reference`; the word of a `Slot` is atomic.
+        let (slot, status) = unsafe { (reference(slot.cast::<Slot>())?, reference(status)?) };
+        Ok(slot.set(status.get()?)?)
+    })())
+}
+
+/// Reads state, weight and until of a slot atomically.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tokenpin_slot_get(
+    slot: *const tokenpin_slot,
+    status: *mut tokenpin_slot_status,
+) -> i32 {
+    returned((|| {
+        let status = Out::new(status)?;
+        // SAFETY: checked by `reference` and `Out`.
+        unsafe { status.write(reference(slot.cast::<Slot>())?.status().into()) };
+        Ok(())
+    })())
+}
+
+/// The slot that serves the key with hash `hash`; `TOKENPIN_SLOT_NONE` if no slot is a candidate.
+///
+/// `strategy` is a `tokenpin_strategy`, but not Higress's, which needs the key itself:
+/// `TOKENPIN_STATUS_STRATEGY`. `count` is 1 to 2^31-1. Under jump it takes about ln(`count`) steps where
+/// the home slot serves; else, and under rendezvous, linear time in `count`. State, weight and until of
+/// a slot are read atomically. If the home slot does not serve, its word is read once more, and the
+/// answer is right for one of the two readings.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tokenpin_select(
+    strategy: u8,
+    slots: *const tokenpin_slot,
+    count: usize,
+    filter: *const tokenpin_filter,
+    hash: u64,
+    slot: *mut u32,
+) -> i32 {
+    returned((|| {
+        let out = Out::new(slot)?;
+        let strategy = Strategy::from_number(strategy).ok_or(Status::BadEnum)?;
+        // SAFETY: checked by `Choice`.
+        let Choice { slots, filter } = unsafe { Choice::new(slots, count, filter) }?;
+        out.check_apart(Span::of(slots))?;
+        out.check_apart(Span::of(filter.tried))?;
+        let answer = match strategy {
+            Strategy::Jump => by_jump(slots, &filter, hash),
+            Strategy::Rendezvous => rendezvous(slots, &filter, hash),
+            Strategy::HigressFnv1aModulo => return Err(Status::Strategy),
+        };
+        // SAFETY: checked by `Out`.
+        unsafe { out.write(answer.unwrap_or(TOKENPIN_SLOT_NONE)) };
+        Ok(())
+    })())
+}
+
+/// The slot that serves a key as Higress ai-proxy would choose it, for migration: the
+/// `fnv1a32(key bytes) % n`-th of the `n` slots that hold an account; `TOKENPIN_SLOT_NONE` if no slot
+/// is a candidate. `hash` is the `tokenpin_key_hash` of the key: where that slot cannot serve,
+/// weighted rendezvous with it takes over. `count` is 1 to 2^31-1. Linear in `count`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tokenpin_select_higress(
+    slots: *const tokenpin_slot,
+    count: usize,
+    filter: *const tokenpin_filter,
+    hash: u64,
+    key: *const tokenpin_key,
+    slot: *mut u32,
+) -> i32 {
+    returned((|| {
+        let out = Out::new(slot)?;
+        // SAFETY: checked by `Choice`, `reference` and `get`.
+        let (Choice { slots, filter }, key) =
+            unsafe { (Choice::new(slots, count, filter)?, reference(key)?.get()?) };
+        out.check_apart(Span::of(slots))?;
+        out.check_apart(Span::of(filter.tried))?;
+        let answer = select_higress(slots, &filter, hash, &key);
+        // SAFETY: checked by `Out`.
+        unsafe { out.write(answer.unwrap_or(TOKENPIN_SLOT_NONE)) };
+        Ok(())
+    })())
+}
+
+/// `tokenpin_select` for many hashes: `selected[i]` is the slot of `hashes[i]`. `hash_count` 0 does
+/// nothing. `selected` must not overlap the inputs.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tokenpin_select_batch(
+    strategy: u8,
+    slots: *const tokenpin_slot,
+    count: usize,
+    filter: *const tokenpin_filter,
+    hashes: *const u64,
+    hash_count: usize,
+    selected: *mut u32,
+) -> i32 {
+    returned((|| {
+        let strategy = Strategy::from_number(strategy).ok_or(Status::BadEnum)?;
+        // SAFETY: checked by `Choice`.
+        let Choice { slots, filter } = unsafe { Choice::new(slots, count, filter) }?;
+        // SAFETY: checked by `array`.
+        let hashes = unsafe { array(hashes, hash_count) }?;
+        check_array(selected, hash_count)?;
+        let out = Span { start: selected.addr(), len: hash_count * size_of::<u32>() };
+        out.check_apart_from(&[Span::of(slots), Span::of(filter.tried), Span::of(hashes)])?;
+        let mut next = selected;
+        select_each(strategy, slots, &filter, hashes, &mut |answer| {
+            // SAFETY: called once for each hash, so it stays within the array just checked.
+            unsafe {
+                next.write(answer.unwrap_or(TOKENPIN_SLOT_NONE));
+                next = next.add(1);
+            }
+        })?;
+        Ok(())
+    })())
+}
+
+/// What every way to select starts from.
+struct Choice<'a> {
+    slots: &'a [Slot],
+    filter: Filter<'a>,
+}
+
+impl Choice<'_> {
+    #[inline]
+    unsafe fn new(
+        slots: *const tokenpin_slot,
+        count: usize,
+        filter: *const tokenpin_filter,
+    ) -> Result<Self, Status> {
+        // SAFETY: checked by `array`, `reference` and `get`. A slot of C and one of the core have one
+        // layout, and the word is atomic.
+        let (slots, filter) =
+            unsafe { (array(slots.cast::<Slot>(), count)?, reference(filter)?.get()?) };
+        if slots.is_empty() || slots.len() > MAX_BUCKETS as usize {
+            return Err(Status::SlotCount);
+        }
+        Ok(Self { slots, filter })
+    }
+}
+
+impl tokenpin_filter {
+    pub(super) unsafe fn get<'a>(self) -> Result<Filter<'a>, Status> {
+        // SAFETY: passed on.
+        let tried = unsafe { array(self.tried, self.tried_count) }?;
+        Ok(Filter { now: self.now, anonymous: switch(self.anonymous)?, tried, pinned: None })
+    }
+}

@@ -1,0 +1,184 @@
+//! Structures that several chapters of the header share, and what they become in the core.
+
+use core::ffi::c_void;
+
+use crate::cookie::ring::{KeyView, Role};
+use crate::cookie::set_cookie::{Attributes, SameSite};
+use crate::decide::classify::{Group, Rule};
+use crate::error::Field;
+use crate::key::{Key, Kind};
+use crate::limits::MAX_COOKIE_KEYS;
+use crate::select::slot::{SlotStatus, State};
+
+use super::pointers::{bytes, switch};
+use super::status::{Refusal, Status};
+
+/// Borrowed bytes. `(NULL, 0)` is empty.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct tokenpin_bytes {
+    /// The first byte.
+    pub ptr: *const c_void,
+    /// The number of bytes.
+    pub len: usize,
+}
+
+/// An affinity key.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct tokenpin_key {
+    /// A `tokenpin_kind`.
+    pub kind: u8,
+    /// The 16 bytes of an anonymous id, a consumer name, or a session key; of a combined
+    /// key the consumer name. Names and session keys have 1 to 4096 bytes.
+    pub key: tokenpin_bytes,
+    /// The session key of a combined key; not looked at for the other kinds.
+    pub session: tokenpin_bytes,
+}
+
+/// State, weight and until of a slot.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct tokenpin_slot_status {
+    /// The unix second from which a draining or down slot counts as up again; 0 for never.
+    /// At most 2^45-1.
+    pub until: u64,
+    /// 0 to 65536; 65536 is always, 0 takes no session that is not pinned to the slot.
+    pub weight: u32,
+    /// A `tokenpin_state`.
+    pub state: u8,
+}
+
+/// One key of the cookie key ring.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct tokenpin_cookie_key {
+    /// The number that cookies carry to say which key signed them.
+    pub id: u8,
+    /// A `tokenpin_role`.
+    pub role: u8,
+    /// The secret.
+    pub secret: [u8; 16],
+}
+
+/// The attributes of the cookie.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct tokenpin_attributes {
+    /// `Path`; empty for `/`.
+    pub path: tokenpin_bytes,
+    /// `Domain`; empty for none.
+    pub domain: tokenpin_bytes,
+    /// 1 for `Secure`.
+    pub secure: u8,
+    /// 1 for `HttpOnly`.
+    pub http_only: u8,
+    /// A `tokenpin_same_site`.
+    pub same_site: u8,
+    /// 1 for `Partitioned`.
+    pub partitioned: u8,
+}
+
+/// One row of a classification table.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct tokenpin_rule {
+    /// One or more path segments, such as `files` or `messages/batches`.
+    pub pattern: tokenpin_bytes,
+    /// A `tokenpin_group`.
+    pub group: u8,
+}
+
+impl tokenpin_bytes {
+    pub(super) unsafe fn get<'a>(self) -> Result<&'a [u8], Status> {
+        // SAFETY: passed on.
+        unsafe { bytes(self.ptr, self.len) }
+    }
+
+    pub(super) const EMPTY: Self = Self { ptr: core::ptr::null(), len: 0 };
+}
+
+impl From<&[u8]> for tokenpin_bytes {
+    fn from(bytes: &[u8]) -> Self {
+        Self { ptr: bytes.as_ptr().cast(), len: bytes.len() }
+    }
+}
+
+impl tokenpin_key {
+    #[inline(never)]
+    pub(super) unsafe fn get<'a>(self) -> Result<Key<'a>, Status> {
+        let kind = Kind::from_number(self.kind).ok_or(Status::BadEnum)?;
+        // SAFETY: passed on.
+        let key = unsafe { self.key.get() }?;
+        let key = match kind {
+            Kind::Anonymous => Key::Anonymous(key.try_into().map_err(|_| Status::KeyLength)?),
+            Kind::Consumer => Key::Consumer(key),
+            Kind::Session => Key::Session(key),
+            Kind::Combined => {
+                // SAFETY: passed on.
+                Key::Combined { consumer: key, session: unsafe { self.session.get() }? }
+            }
+        };
+        key.check()?;
+        Ok(key)
+    }
+}
+
+impl tokenpin_slot_status {
+    pub(super) fn get(self) -> Result<SlotStatus, Status> {
+        let state = State::from_number(self.state).ok_or(Status::BadEnum)?;
+        Ok(SlotStatus { state, weight: self.weight, until: self.until })
+    }
+}
+
+impl From<SlotStatus> for tokenpin_slot_status {
+    fn from(status: SlotStatus) -> Self {
+        Self { until: status.until, weight: status.weight, state: status.state as u8 }
+    }
+}
+
+impl tokenpin_cookie_key {
+    /// `None` if the role is none.
+    fn view(&self) -> Option<KeyView<'_>> {
+        let role = Role::from_number(self.role)?;
+        Some(KeyView { id: self.id, role, secret: &self.secret })
+    }
+
+    /// The keys by position, for `KeyRing::of`. Checks the roles of as many as a ring looks at.
+    pub(super) fn views<'k>(
+        keys: &'k [Self],
+    ) -> Result<impl Fn(usize) -> Option<KeyView<'k>>, Refusal> {
+        match keys.iter().take(MAX_COOKIE_KEYS + 1).position(|key| key.view().is_none()) {
+            Some(index) => Err(Status::BadEnum.at(Field::CookieKeys, index)),
+            None => Ok(|i| keys.get(i).and_then(Self::view)),
+        }
+    }
+}
+
+impl tokenpin_attributes {
+    pub(super) unsafe fn get<'a>(self) -> Result<Attributes<'a>, Refusal> {
+        let bad = |status: Status, field| status.at(field, 0);
+        // SAFETY: passed on.
+        let path = unsafe { self.path.get() }.map_err(|status| bad(status, Field::Path))?;
+        // SAFETY: passed on.
+        let domain = unsafe { self.domain.get() }.map_err(|status| bad(status, Field::Domain))?;
+        let on = |number, field| switch(number).map_err(|status| bad(status, field));
+        Ok(Attributes {
+            path: if path.is_empty() { Attributes::default().path } else { path },
+            domain,
+            secure: on(self.secure, Field::Secure)?,
+            http_only: on(self.http_only, Field::HttpOnly)?,
+            same_site: SameSite::from_number(self.same_site)
+                .ok_or_else(|| bad(Status::BadEnum, Field::SameSite))?,
+            partitioned: on(self.partitioned, Field::Partitioned)?,
+        })
+    }
+}
+
+impl tokenpin_rule {
+    pub(super) unsafe fn get<'a>(&self) -> Result<Rule<'a>, Status> {
+        let group = Group::from_number(self.group).ok_or(Status::BadEnum)?;
+        // SAFETY: passed on.
+        Ok(Rule { pattern: unsafe { self.pattern.get() }?, group })
+    }
+}

@@ -1,0 +1,211 @@
+//! The `Cookie` field: finding and removing the cookies of a name.
+//!
+//! RFC 6265bis: pairs are separated by `;`, spaces and tabs around names and values do
+//! not count, the name ends at the first `=`, a pair without a name is not ours, and
+//! nothing is percent-decoded.
+
+use crate::error::Error;
+use crate::sink::{Sink, Slice};
+
+/// The values of every cookie called `name` in one `Cookie` field, in order. One outer
+/// pair of double quotes is taken off. Linear in the field's length.
+pub fn values<'f>(field: &'f [u8], name: &[u8]) -> impl Iterator<Item = &'f [u8]> {
+    let mut offset = 0;
+    core::iter::from_fn(move || {
+        let (value, next) = next(field, name, offset)?;
+        offset = next;
+        Some(value)
+    })
+}
+
+/// The value of the first cookie called `name` whose pair starts at or behind `offset`,
+/// and the offset to go on from. Start with 0.
+#[must_use]
+pub fn next<'f>(field: &'f [u8], name: &[u8], mut offset: usize) -> Option<(&'f [u8], usize)> {
+    while let Some(rest) = field.get(offset..) {
+        let pair = pairs(rest).next()?;
+        offset += pair.len() + 1;
+        if let Some(value) = value_of(pair, name) {
+            return Some((value, offset));
+        }
+    }
+    None
+}
+
+/// Removes every cookie called `name` from one `Cookie` field. Other pairs stay as they
+/// are, byte for byte. Returns the length written, which is never more than the field's;
+/// 0 means that the field is empty now and should be dropped.
+///
+/// # Errors
+///
+/// [`Error::BufferTooSmall`]; nothing is written then.
+pub fn strip(field: &[u8], name: &[u8], out: &mut [u8]) -> Result<usize, Error> {
+    strip_to(field, name, &mut Slice(out))
+}
+
+pub(crate) fn strip_to(field: &[u8], name: &[u8], out: &mut impl Sink) -> Result<usize, Error> {
+    let mut len = 0;
+    kept(field, name, &mut |bytes| len += bytes.len());
+    out.room(len)?;
+    kept(field, name, &mut |bytes| out.put(bytes));
+    Ok(len)
+}
+
+/// Feeds what [`strip`] leaves of the field to `out`.
+#[inline(never)]
+fn kept(field: &[u8], name: &[u8], out: &mut dyn FnMut(&[u8])) {
+    let (mut ours, mut filled) = (false, false);
+    for pair in pairs(field) {
+        let own = value_of(pair, name).is_some();
+        ours |= own;
+        filled |= !own && !trim_start(pair).is_empty();
+    }
+    if !ours {
+        return out(field);
+    }
+    if !filled {
+        return;
+    }
+    let mut first = true;
+    let mut separator: &[u8] = b"";
+    for pair in pairs(field) {
+        if value_of(pair, name).is_none() {
+            out(separator);
+            // The blanks after a `;` that is gone go with it.
+            out(if separator.is_empty() && !first { trim_start(pair) } else { pair });
+            separator = b";";
+        }
+        first = false;
+    }
+}
+
+/// At least one, and one more for every `;`.
+pub(super) fn pairs(field: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(field);
+    core::iter::from_fn(move || {
+        let bytes = rest?;
+        let end = semicolon(bytes);
+        rest = end.and_then(|end| bytes.get(end + 1..));
+        bytes.get(..end.unwrap_or(bytes.len()))
+    })
+}
+
+/// Where the first `;` is. Fields are long, and mostly other people's cookies: so many bytes are
+/// read at once, by what every processor of the kind has. `memchr::memchr` looks for more, and
+/// remembers what it found, but this library has no global state.
+#[inline(never)]
+fn semicolon(bytes: &[u8]) -> Option<usize> {
+    #[cfg(target_arch = "x86_64")]
+    let one = memchr::arch::x86_64::sse2::memchr::One::new(b';')?;
+    #[cfg(not(target_arch = "x86_64"))]
+    let one = memchr::arch::all::memchr::One::new(b';');
+    one.find(bytes)
+}
+
+/// The value of a pair called `name`.
+#[inline]
+pub(super) fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let pair = trim_start(pair);
+    // The name is compared first: most pairs are somebody else's, and long.
+    let rest = trim_start(pair.strip_prefix(name)?);
+    let value = trim(rest.strip_prefix(b"=")?);
+    if name.is_empty() {
+        return None;
+    }
+    let unquoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+    Some(unquoted.unwrap_or(value))
+}
+
+fn is_blank(byte: u8) -> bool {
+    byte == b' ' || byte == b'\t'
+}
+
+fn trim_start(mut bytes: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = bytes {
+        if !is_blank(*first) {
+            break;
+        }
+        bytes = rest;
+    }
+    bytes
+}
+
+fn trim(bytes: &[u8]) -> &[u8] {
+    let mut bytes = trim_start(bytes);
+    while let [rest @ .., last] = bytes {
+        if !is_blank(*last) {
+            break;
+        }
+        bytes = rest;
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::prelude::rust_2024::*;
+
+    use super::*;
+
+    fn all<'a>(field: &'a str, name: &'a str) -> Vec<&'a str> {
+        values(field.as_bytes(), name.as_bytes()).map(|v| std::str::from_utf8(v).unwrap()).collect()
+    }
+
+    #[test]
+    fn names_are_exact_and_values_trimmed() {
+        assert_eq!(all("pin=1", "pin"), ["1"]);
+        assert_eq!(all("a=b; pin=1; c=d;pin=2", "pin"), ["1", "2"]);
+        assert_eq!(all(" \tpin \t= \t1 2\t ;", "pin"), ["1 2"]);
+        assert_eq!(all("Pin=1; pinx=2; xpin=3; pin-=4", "pin"), [""; 0]);
+        assert_eq!(all("pin==1==", "pin"), ["=1=="]);
+        assert_eq!(all("pin=", "pin"), [""]);
+        assert_eq!(all("pin", "pin"), [""; 0]);
+        assert_eq!(all("=pin=1; =pin", "pin"), [""; 0]);
+        assert_eq!(all("pin=%31", "pin"), ["%31"]);
+        assert_eq!(all("a=1, pin=2", "pin"), [""; 0]);
+        assert_eq!(all("pin=\u{a0}1", "pin"), ["\u{a0}1"], "only space and tab are blank");
+        assert_eq!(all("", "pin"), [""; 0]);
+        assert_eq!(all(";;; ;", "pin"), [""; 0]);
+        assert_eq!(all("=1", ""), [""; 0]);
+    }
+
+    #[test]
+    fn one_pair_of_quotes_is_tolerated() {
+        assert_eq!(all("pin=\"1\"", "pin"), ["1"]);
+        assert_eq!(all("pin=\"\"1\"\"", "pin"), ["\"1\""]);
+        assert_eq!(all("pin=\"\"", "pin"), [""]);
+        assert_eq!(all("pin=\"", "pin"), ["\""]);
+        assert_eq!(all("pin=\"1", "pin"), ["\"1"]);
+        assert_eq!(all("pin=\" 1 \"", "pin"), [" 1 "]);
+    }
+
+    #[track_caller]
+    fn stripped(field: &str, expected: &str) {
+        let mut out = [0xff; 64];
+        let len = strip(field.as_bytes(), b"pin", &mut out).unwrap();
+        assert_eq!(std::str::from_utf8(&out[..len]).unwrap(), expected);
+        assert!(out[len..].iter().all(|&byte| byte == 0xff), "written past the end");
+        if len > 0 {
+            let mut short = vec![0xff; len - 1];
+            let error = strip(field.as_bytes(), b"pin", &mut short).unwrap_err();
+            assert_eq!(error, Error::BufferTooSmall { needed: len });
+            assert!(short.iter().all(|&byte| byte == 0xff), "written in spite of the error");
+        }
+    }
+
+    #[test]
+    fn stripping_leaves_other_pairs_alone() {
+        stripped("a=1; b=2", "a=1; b=2");
+        stripped(" a=1 ;b=2;", " a=1 ;b=2;");
+        stripped("a=1; pin=x; b=2", "a=1; b=2");
+        stripped("pin=x; a=1", "a=1");
+        stripped("a=1; pin=x", "a=1");
+        stripped("pin=x;a=1;pin=y; b = 2 ; pin = z", "a=1; b = 2 ");
+        stripped("pin=x", "");
+        stripped(" pin = x ; pin=; \t;", "");
+        stripped("pin; pin=x; =pin=y", "pin; =pin=y");
+        stripped(" a=1; pin=x", " a=1");
+        stripped("a=\"1; pin=x; 2\"", "a=\"1; 2\"");
+        stripped("", "");
+    }
+}

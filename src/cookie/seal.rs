@@ -1,0 +1,169 @@
+//! The cryptography of the cookie, all of it on this page.
+//!
+//! ```text
+//! mac, pin, bind key = SipHash-2-4-128(secret, "tokenpin.v1.mac", "tokenpin.v1.pin", "tokenpin.v1.key")
+//! bind = nothing for an anonymous cookie, else SipHash-2-4-128(bind key, kind byte, key bytes)
+//! tag  = SipHash-2-4-128(mac key, u8(len(name)), name, u32le(len(scope)), scope, head, u64le(pin), bind)
+//! pin on the wire = u64le(pin) XOR SipHash-2-4-64(pin key, tag)
+//! ```
+//!
+//! The tag is a SIV (Rogaway and Shrimpton, 2006): it is computed over the plain pin and then masks
+//! it, so the same token looks different in every cookie.
+
+use core::hash::Hasher as _;
+
+use siphasher::sip128::{Hasher128 as _, SipHasher24 as WideHasher};
+
+use crate::key::{Key, Kind};
+use crate::secret::wipe;
+use crate::sip::{length_prefix, sip24, sip24_wide};
+
+use super::name::Audience;
+use super::value::{HEAD_LEN, RAW_LEN, TAG_AT};
+
+/// The working keys of one secret. Wiped on drop.
+pub(crate) struct Keys {
+    mac: [u8; 16],
+    pin: [u8; 16],
+    bind: [u8; 16],
+}
+
+impl Drop for Keys {
+    #[inline(never)]
+    fn drop(&mut self) {
+        wipe(&mut self.mac);
+        wipe(&mut self.pin);
+        wipe(&mut self.bind);
+    }
+}
+
+impl Keys {
+    pub(crate) fn derive(secret: &[u8; 16]) -> Self {
+        let derive = |label: &[u8]| sip24_wide(secret, label);
+        Self {
+            mac: derive(b"tokenpin.v1.mac"),
+            pin: derive(b"tokenpin.v1.pin"),
+            bind: derive(b"tokenpin.v1.key"),
+        }
+    }
+
+    /// The MAC of cookies for `audience`, whose name and scope begin its message.
+    #[inline(never)]
+    pub(crate) fn mac(&self, audience: &Audience<'_>) -> Mac {
+        let mut hasher = WideHasher::new_with_key(&self.mac);
+        #[expect(clippy::cast_possible_truncation, reason = "a name has at most 128 bytes")]
+        hasher.write(&[audience.name.len() as u8]);
+        hasher.write(audience.name);
+        hasher.write(&length_prefix(audience.scope));
+        hasher.write(audience.scope);
+        Mac(hasher)
+    }
+
+    /// What ties cookies of `kind` to an affinity key; 0 for anonymous ones.
+    pub(crate) fn binding(&self, kind: Kind, key: &Key<'_>) -> u128 {
+        if kind == Kind::Anonymous {
+            return 0;
+        }
+        let mut hasher = WideHasher::new_with_key(&self.bind);
+        hasher.write(&[kind as u8]);
+        key.feed(&mut |bytes: &[u8]| hasher.write(bytes));
+        u128::from_le_bytes(hasher.finish128().as_bytes())
+    }
+
+    fn mask(&self, tag: u128) -> u64 {
+        sip24(&self.pin, &tag.to_le_bytes())
+    }
+
+    /// Shows whether two rings have the same key, and nothing else of it.
+    pub(crate) fn check_value(&self) -> u64 {
+        sip24(&self.mac, b"tokenpin.v1.conf")
+    }
+}
+
+/// A MAC key that has read name and scope, and is ready for any number of cookies.
+pub(crate) struct Mac(WideHasher);
+
+impl Mac {
+    /// Its 16 output bytes as a little-endian number.
+    fn tag(&self, rest: &[u8]) -> u128 {
+        u128::from_le_bytes(self.0.hash(rest).as_bytes())
+    }
+}
+
+impl Drop for Mac {
+    #[inline(never)]
+    fn drop(&mut self) {
+        self.0 = WideHasher::new();
+        // Makes the compiler assume a reader, so that the key is really overwritten.
+        core::hint::black_box(&mut self.0);
+    }
+}
+
+/// Signs the bytes of a cookie, whose head is there: writes the masked pin and the tag.
+pub(crate) fn seal(
+    raw: &mut [u8; RAW_LEN],
+    keys: &Keys,
+    mac: &Mac,
+    kind: Kind,
+    pin: u64,
+    bind: u128,
+) {
+    let tag = mac.tag(message(raw, kind, pin, bind));
+    raw[HEAD_LEN..TAG_AT].copy_from_slice(&(pin ^ keys.mask(tag)).to_le_bytes());
+    raw[TAG_AT..].copy_from_slice(&tag.to_le_bytes());
+}
+
+/// The pin of a cookie, if its tag is good. Overwrites the bytes behind the head.
+pub(crate) fn open(
+    raw: &mut [u8; RAW_LEN],
+    keys: &Keys,
+    mac: &Mac,
+    kind: Kind,
+    bind: u128,
+) -> Option<u64> {
+    let (masked, carried) = raw.get(HEAD_LEN..)?.split_first_chunk::<8>()?;
+    let carried = u128::from_le_bytes(*carried.first_chunk()?);
+    let pin = u64::from_le_bytes(*masked) ^ keys.mask(carried);
+    if same(mac.tag(message(raw, kind, pin, bind)), carried) { Some(pin) } else { None }
+}
+
+/// Turns the bytes of a cookie into the message that its tag is made over: the plain pin stands where
+/// the cookie has the masked one, the binding where it has the tag. An anonymous cookie has no
+/// binding.
+///
+/// In place and in one piece, which is what `SipHash` reads fastest.
+fn message(raw: &mut [u8; RAW_LEN], kind: Kind, pin: u64, bind: u128) -> &[u8] {
+    raw[HEAD_LEN..TAG_AT].copy_from_slice(&pin.to_le_bytes());
+    if kind == Kind::Anonymous {
+        return &raw[..TAG_AT];
+    }
+    raw[TAG_AT..].copy_from_slice(&bind.to_le_bytes());
+    raw
+}
+
+// The two defects planted below take more than a flag, so that no library has them by accident.
+const _: () = assert!(
+    !cfg!(any(tokenpin_planted_compare, tokenpin_cut_tag))
+        || option_env!("TOKENPIN_PLANTED_DEFECT").is_some(),
+    "a build for the tests, which accepts forged cookies"
+);
+
+/// In constant time.
+#[cfg(not(tokenpin_planted_compare))]
+fn same(expected: u128, carried: u128) -> bool {
+    use subtle::ConstantTimeEq as _;
+
+    // tests/forgery/ plants this defect, to see that it notices.
+    let ignored = if cfg!(tokenpin_cut_tag) { 112 } else { 0 };
+    (expected << ignored).ct_eq(&(carried << ignored)).into()
+}
+
+#[cfg(tokenpin_planted_compare)]
+use same_in_pieces as same;
+
+/// And checks/constant_time/ this one, for the same reason.
+#[cfg(tokenpin_planted_compare)]
+fn same_in_pieces(expected: u128, carried: u128) -> bool {
+    let (expected, carried) = (expected.to_le_bytes(), carried.to_le_bytes());
+    expected.iter().zip(&carried).all(|(a, b)| core::hint::black_box(a) == b)
+}

@@ -1,0 +1,236 @@
+//! The affinity: one checked configuration, immutable but for its slots' words.
+
+use arrayvec::ArrayVec;
+
+use crate::cookie::name::{Audience, CookieName};
+use crate::cookie::reader::Limits;
+use crate::cookie::ring::{CookieKey, KeyRing, KeyView, Macs};
+use crate::cookie::seal::Mac;
+use crate::error::{ConfigError, Error, Field};
+use crate::key::{Key, check_scope, key_hash_unchecked};
+use crate::limits::{MAX_BUCKETS, MAX_COOKIE_KEYS, MAX_MAX_AGE};
+use crate::select::higress::select_higress;
+use crate::select::rendezvous::rendezvous;
+use crate::select::slot::{Filter, Slot, SlotStatus, identity_hash};
+use crate::select::{Strategy, by_jump};
+
+use super::classify::{Class, Table, check_rules};
+use super::config::Config;
+use super::{fingerprint, index};
+
+/// Answers which token serves a request, and which cookie goes back.
+///
+/// Borrows its slots and its pin index from the caller; everything but the slots' words is
+/// immutable, so it is shared between threads without locks. Changing a slot does not
+/// wait for decisions, nor they for it.
+pub struct Affinity<'a> {
+    /// Without its cookie keys, which only the ring needs.
+    pub(crate) config: Config<'a>,
+    pub(crate) ring: KeyRing,
+    /// The MACs of the ring's keys for the configured scope, and the cookie's name for it.
+    macs: ArrayVec<Mac, MAX_COOKIE_KEYS>,
+    pub(crate) limits: Limits,
+    table: Table,
+    pub(crate) slots: &'a [Slot],
+    /// See index.rs.
+    index: &'a [u32],
+    pub(crate) occupied: u32,
+    /// The cookie's name for the configured scope.
+    pub(crate) name: CookieName,
+    fingerprint: u64,
+}
+
+impl<'a> Affinity<'a> {
+    /// The length of the memory for the pin index of a set of `slots` slots: a power of
+    /// two, at least twice the slots, so that look-ups are short. 0 if there are too many.
+    #[must_use]
+    pub const fn index_len(slots: usize) -> usize {
+        index::index_len(slots)
+    }
+
+    /// Checks a configuration and builds the affinity over `slots`. `index` is scratch
+    /// memory of [`Affinity::index_len`] elements at least.
+    ///
+    /// # Errors
+    ///
+    /// A [`ConfigError`] that names the field, and the element of it. `index` may have
+    /// been written to; nothing else has changed.
+    pub fn new(
+        config: &Config<'a>,
+        slots: &'a [Slot],
+        index: &'a mut [u32],
+    ) -> Result<Self, ConfigError> {
+        let keys = |i| config.cookie_keys.get(i).map(CookieKey::view);
+        Self::with_keys(config, &keys, slots, index)
+    }
+
+    /// [`Affinity::new`] with the cookie keys that `keys` gives, see [`KeyRing::of`].
+    pub(crate) fn with_keys<'k>(
+        config: &Config<'a>,
+        keys: &dyn Fn(usize) -> Option<KeyView<'k>>,
+        slots: &'a [Slot],
+        index: &'a mut [u32],
+    ) -> Result<Self, ConfigError> {
+        if config.placement_key.is_zero() {
+            return Err(Error::ZeroSecret.at(Field::PlacementKey, 0));
+        }
+        let ring = KeyRing::of(keys, Some(config.placement_key.expose()))?;
+        check_scope(config.scope).map_err(|error| error.at(Field::Scope, 0))?;
+        let name = match config.cookie_name {
+            Some(name) => CookieName::new(name).map_err(|error| error.at(Field::CookieName, 0))?,
+            None => CookieName::for_scope(config.scope),
+        };
+        config.attributes.check(name.as_bytes())?;
+        if config.max_age.is_some_and(|seconds| seconds > MAX_MAX_AGE) {
+            return Err(Error::MaxAge.at(Field::MaxAge, 0));
+        }
+        let (first, last) = config.success;
+        if first < 100 || last > 599 || first > last {
+            return Err(Error::SuccessRange.at(Field::Success, 0));
+        }
+        check_rules(config.rules)?;
+        if slots.is_empty() || slots.len() > MAX_BUCKETS as usize {
+            return Err(Error::SlotCount.at(Field::Slots, 0));
+        }
+        let needed = Self::index_len(slots.len());
+        let Some(index) = index.get_mut(..needed) else {
+            return Err(Error::BufferTooSmall { needed }.at(Field::Index, 0));
+        };
+        let occupied = index::fill(index, slots)?;
+        let limits = Limits {
+            skew: config.skew,
+            max_life: config.max_life,
+            max_idle: config.max_idle,
+            refresh_interval: config.refresh_interval(),
+        };
+        let config = Config { cookie_keys: &[], ..config.clone() };
+        let macs = ring.macs(&Audience { name: name.as_bytes(), scope: config.scope });
+        let table = Table::new(&|i| config.rules.get(i).copied());
+        let fingerprint = fingerprint::of_config(&config, slots, &ring, name.as_bytes());
+        Ok(Self { config, ring, macs, limits, table, slots, index, occupied, name, fingerprint })
+    }
+
+    /// The number of slots, vacant ones included.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// A slot's status.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SlotRange`].
+    pub fn get_slot(&self, slot: u32) -> Result<SlotStatus, Error> {
+        self.slot(slot).map(Slot::status)
+    }
+
+    /// Changes a slot's state, weight and until, atomically and at any time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SlotRange`] and those of [`Slot::set`]. Nothing changes then.
+    pub fn set_slot(&self, slot: u32, status: SlotStatus) -> Result<(), Error> {
+        self.slot(slot)?.set(status)
+    }
+
+    /// The slot of the account named by `identity`.
+    #[must_use]
+    pub fn find(&self, identity: &[u8]) -> Option<u32> {
+        self.find_hash(identity_hash(identity)).map(|(number, _)| number)
+    }
+
+    /// The cookie's name for a scope; an empty one is the configured scope. What has to
+    /// be stripped from requests and responses.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ScopeLength`].
+    pub fn cookie_name(&self, scope: &[u8]) -> Result<CookieName, Error> {
+        check_scope(scope)?;
+        Ok(match self.name_suffix(scope) {
+            None => self.name.clone(),
+            Some(suffix) => CookieName::with_suffix(suffix),
+        })
+    }
+
+    /// Gives `then` the cookie's name, with the suffix that [`Self::name_suffix`] gave.
+    pub(crate) fn with_name<R>(&self, suffix: Option<[u8; 4]>, then: impl FnOnce(&[u8]) -> R) -> R {
+        let own = suffix.map(CookieName::with_suffix);
+        then(own.as_ref().unwrap_or(&self.name).as_bytes())
+    }
+
+    /// The suffix of the cookie's name where that follows a request's own scope.
+    pub(crate) fn name_suffix(&self, scope: &[u8]) -> Option<[u8; 4]> {
+        let fixed = scope.is_empty() || self.config.cookie_name.is_some();
+        if fixed { None } else { Some(CookieName::suffix(scope)) }
+    }
+
+    /// Classifies a request by the configured table.
+    #[must_use]
+    pub fn classify(&self, method: &[u8], target: &[u8]) -> Class {
+        let rule = |i: usize| self.config.rules.get(i).copied();
+        self.table.classify(&rule, self.config.prompt_cache, method, target)
+    }
+
+    /// The configuration's fingerprint: strategy, capacity, identities, what keys and
+    /// cookies are made of (scope, `combine_keys`, cookie name), and the ids of the cookie
+    /// keys with a check value of each, all keyed by the placement key. Replicas that show
+    /// different ones do not agree.
+    #[must_use]
+    pub const fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
+    /// The fingerprint of the weights, and of the states that count at `now`. Linear in
+    /// the number of slots.
+    #[must_use]
+    pub fn live_fingerprint(&self, now: u64) -> u64 {
+        fingerprint::of_slots(self.slots, now)
+    }
+
+    pub(crate) fn slot(&self, slot: u32) -> Result<&Slot, Error> {
+        self.slots.get(slot as usize).ok_or(Error::SlotRange)
+    }
+
+    /// The MACs for `audience`, that of a request with `scope`.
+    pub(crate) fn macs<'s>(&'s self, scope: &[u8], audience: &'s Audience<'s>) -> Macs<'s> {
+        if scope.is_empty() { Macs::Ready(&self.macs) } else { Macs::Of(audience) }
+    }
+
+    pub(crate) fn scope_or_default<'s>(&'s self, scope: &'s [u8]) -> &'s [u8] {
+        if scope.is_empty() { self.config.scope } else { scope }
+    }
+
+    /// The slot with this identity hash.
+    pub(crate) fn find_hash(&self, identity: u64) -> Option<(u32, &Slot)> {
+        index::find(self.index, self.slots, identity)
+    }
+
+    /// The slot that serves `key` now.
+    #[inline(never)]
+    pub(crate) fn select(
+        &self,
+        scope: &[u8],
+        key: &Key<'_>,
+        filter: &Filter<'_>,
+    ) -> Option<(u32, &Slot)> {
+        let hash = key_hash_unchecked(&self.config.placement_key, scope, key);
+        let number = match self.config.strategy {
+            Strategy::Jump => by_jump(self.slots, filter, hash),
+            Strategy::Rendezvous => rendezvous(self.slots, filter, hash),
+            Strategy::HigressFnv1aModulo => select_higress(self.slots, filter, hash, key),
+        }?;
+        Some((number, self.slots.get(number as usize)?))
+    }
+}
+
+impl core::fmt::Debug for Affinity<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Affinity")
+            .field("config", &self.config)
+            .field("ring", &self.ring)
+            .field("slots", &self.slots.len())
+            .finish_non_exhaustive()
+    }
+}

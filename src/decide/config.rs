@@ -1,0 +1,116 @@
+//! The configuration of an affinity.
+
+use crate::cookie::ring::CookieKey;
+use crate::cookie::set_cookie::Attributes;
+use crate::enums::named;
+use crate::limits::MAX_MAX_AGE;
+use crate::secret::Secret;
+use crate::select::Strategy;
+
+use super::classify::{DEFAULT_RULES, Rule};
+
+/// What to do with a pinned request whose token is down or was tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Policy {
+    /// Refuse: another account would not know the state.
+    FailFast = 0,
+    /// Select another token, and pin the session to it if the request creates state
+    /// there and succeeds.
+    FallbackAndUpdate = 1,
+    /// Select another token for this request; the session returns when its own recovers.
+    FallbackWithoutUpdate = 2,
+}
+
+named! { Policy {
+    FailFast = "fail_fast", FallbackAndUpdate = "fallback_and_update",
+    FallbackWithoutUpdate = "fallback_without_update",
+} }
+
+/// Everything that an [`Affinity`] is built from, but its slots.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches, each documented")]
+pub struct Config<'a> {
+    /// How slots are selected.
+    pub strategy: Strategy,
+    /// Decides the mapping of keys; the same on all replicas, and not rotated.
+    pub placement_key: Secret,
+    /// The cookie key ring.
+    pub cookie_keys: &'a [CookieKey],
+    /// The default scope, 0 to [`MAX_SCOPE`](crate::MAX_SCOPE) bytes.
+    pub scope: &'a [u8],
+    /// The cookie's name; `None` for [`CookieName::for_scope`] of the request's scope.
+    pub cookie_name: Option<&'a [u8]>,
+    /// The cookie's attributes.
+    pub attributes: Attributes<'a>,
+    /// `Max-Age` in seconds, at most [`MAX_MAX_AGE`]; `Some(0)` for a session cookie,
+    /// `None` for as long as the cookie can be valid: the smaller of `max_idle` and what
+    /// is left of `max_life`.
+    pub max_age: Option<u32>,
+    /// Tolerance for clocks that run ahead, in seconds.
+    pub skew: u32,
+    /// The longest life of a cookie since its first issue, in seconds; 0 for no limit.
+    pub max_life: u32,
+    /// The longest time between refreshes of a cookie, in seconds; 0 for no limit.
+    pub max_idle: u32,
+    /// For requests that name existing state.
+    pub policy_existing: Policy,
+    /// For all other requests.
+    pub policy_new: Policy,
+    /// Use consumer and session key together where a request has both.
+    pub combine_keys: bool,
+    /// Reject a request whose key is untrusted, ambiguous or too long, instead of trying
+    /// the next source.
+    pub reject_bad_keys: bool,
+    /// Give cookies to sessions that have a key.
+    pub keyed_cookies: bool,
+    /// Mint cookies also where only one slot holds an account.
+    pub mint_single: bool,
+    /// The response statuses, inclusive, on which a cookie is set.
+    pub success: (u16, u16),
+    /// The classification table.
+    pub rules: &'a [Rule<'a>],
+    /// Give affinity to the prompt-cache group too.
+    pub prompt_cache: bool,
+}
+
+impl<'a> Config<'a> {
+    /// The defaults of the design, around the two things that have none.
+    #[must_use]
+    pub fn new(placement_key: Secret, cookie_keys: &'a [CookieKey]) -> Self {
+        Self {
+            strategy: Strategy::Jump,
+            placement_key,
+            cookie_keys,
+            scope: b"",
+            cookie_name: None,
+            attributes: Attributes::default(),
+            max_age: None,
+            skew: 300,
+            max_life: 30 * 24 * 60 * 60,
+            max_idle: 0,
+            policy_existing: Policy::FailFast,
+            policy_new: Policy::FallbackAndUpdate,
+            combine_keys: false,
+            reject_bad_keys: false,
+            keyed_cookies: false,
+            mint_single: false,
+            success: (200, 299),
+            rules: DEFAULT_RULES,
+            prompt_cache: false,
+        }
+    }
+
+    /// When a cookie is due to be issued anew: what ends first, `max_idle` or a configured
+    /// `Max-Age`, after which the browser drops it. Never where an automatic `Max-Age`
+    /// already reaches to the end of the cookie's life: a refresh cannot lengthen that.
+    pub(super) fn refresh_interval(&self) -> u32 {
+        match self.max_age {
+            Some(seconds) if self.max_idle != 0 && seconds != 0 => self.max_idle.min(seconds),
+            _ if self.max_idle != 0 => self.max_idle,
+            Some(seconds) => seconds,
+            None if self.max_life == 0 || self.max_life > MAX_MAX_AGE => MAX_MAX_AGE,
+            None => 0,
+        }
+    }
+}

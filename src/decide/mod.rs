@@ -1,0 +1,471 @@
+//! The decision: which token serves this request, and which cookie goes back.
+//!
+//! docs/decision.md states the rules; the code follows them from top to bottom, and each rule's
+//! number stands where it is carried out. Deciding does all the cryptography, finishing only formats.
+
+use core::cmp::Reverse;
+
+use crate::cookie::encode_to;
+use crate::cookie::field::values;
+use crate::cookie::name::Audience;
+use crate::cookie::reader::Reader;
+use crate::cookie::ring::Macs;
+use crate::cookie::set_cookie::write_to;
+use crate::cookie::value::{Cookie, VALUE_LEN, Verdict};
+use crate::error::Error;
+use crate::key::{Key, Kind, check_scope};
+use crate::limits::MAX_MAX_AGE;
+use crate::select::slot::{Filter, Slot, SlotStatus, State};
+use crate::sink::{Sink, Slice};
+
+use affinity::Affinity;
+use classify::{Class, Group, reads};
+use config::Policy;
+use decision::{Answer, Decision, Outcome, Pending, PinState, Source};
+use request::{KeyReason, Request};
+
+pub(crate) mod affinity;
+pub(crate) mod classify;
+pub(crate) mod config;
+pub(crate) mod decision;
+mod fingerprint;
+mod index;
+pub(crate) mod request;
+
+impl Affinity<'_> {
+    /// Decides which slot serves a request, and prepares the cookie that goes back.
+    ///
+    /// `cookies` are the values of the request's `Cookie` fields. Allocates nothing,
+    /// blocks on nothing (where the target has 64-bit atomics), reads no clock, and may be
+    /// called from any number of threads.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ScopeLength`], [`Error::SlotRange`] (in `tried`), [`Error::Entropy`] where
+    /// randomness is needed, [`Error::Time`] where a cookie is to be issued after the year
+    /// 2106.
+    pub fn decide<'r>(
+        &self,
+        request: &Request<'r>,
+        cookies: impl IntoIterator<Item = &'r [u8]>,
+    ) -> Result<Decision, Error> {
+        check_scope(request.scope)?;
+        if request.tried.iter().any(|&slot| self.slot(slot).is_err()) {
+            return Err(Error::SlotRange);
+        }
+        let class = match request.group {
+            Some(group) => Class { group, existing: reads(request.method) },
+            None => self.classify(request.method, request.target),
+        };
+        let class = Class { existing: class.existing || request.existing, ..class };
+        let name_suffix = self.name_suffix(request.scope);
+        self.with_name(name_suffix, |name| {
+            let audience = Audience { name, scope: self.scope_or_default(request.scope) };
+            let macs = self.macs(request.scope, &audience);
+            let mut ruling =
+                Ruling { affinity: self, request, audience, macs, name_suffix, class, key: None };
+            let decision = Decision::nothing(class.existing, self.fingerprint());
+            let mut draft = Draft { decision, cookie: None };
+            ruling.rule(cookies, &mut draft)?;
+            if let Some(cookie) = &draft.cookie {
+                draft.decision.cookie = Some(ruling.issue(cookie)?);
+            }
+            draft.decision.may_move = may_move(&draft.decision);
+            Ok(draft.decision)
+        })
+    }
+}
+
+/// What the rules write.
+struct Draft {
+    decision: Decision,
+    /// What the cookie that goes back says. It is signed at the very end.
+    cookie: Option<Cookie>,
+}
+
+/// What the rules read.
+struct Ruling<'d> {
+    affinity: &'d Affinity<'d>,
+    request: &'d Request<'d>,
+    audience: Audience<'d>,
+    macs: Macs<'d>,
+    name_suffix: Option<[u8; 4]>,
+    class: Class,
+    /// `None` for an anonymous session.
+    key: Option<Key<'d>>,
+}
+
+impl<'d> Ruling<'d> {
+    fn rule<'c>(
+        &mut self,
+        cookies: impl IntoIterator<Item = &'c [u8]>,
+        draft: &mut Draft,
+    ) -> Result<(), Error> {
+        let decision = &mut draft.decision;
+        // Rule 1: stateless.
+        if self.class.group == Group::Stateless {
+            decision.source = Source::Stateless;
+            return self.place_at_random(draft);
+        }
+        // Rule 2: keys.
+        (self.key, decision.key_reason) = self.read_keys();
+        let bad_key = !matches!(decision.key_reason, KeyReason::Ok | KeyReason::Absent);
+        if bad_key && self.affinity.config.reject_bad_keys {
+            decision.outcome = Outcome::Rejected;
+            return Ok(());
+        }
+        // Rule 3: cookies.
+        let found = self.read_cookies(cookies);
+        decision.verdict = found.verdict;
+        decision.ambiguous = found.ambiguous;
+        match &found.cookie {
+            Some(cookie) => self.follow(cookie, draft),
+            None => self.place(found.newer, draft)?,
+        }
+        Ok(())
+    }
+
+    /// Rule 2. Precedence: the trusted consumer, then the session key; both, where combining is
+    /// on. A key that cannot be used gives way to the next source.
+    fn read_keys(&self) -> (Option<Key<'d>>, KeyReason) {
+        let consumer = self.request.consumer.read();
+        let combine = self.affinity.config.combine_keys;
+        if let (Ok(Some(consumer)), false) = (consumer, combine) {
+            return (Some(Key::Consumer(consumer)), KeyReason::Ok);
+        }
+        let session = self.request.session.trusted(true).read();
+        let key = match (consumer.ok().flatten(), session.ok().flatten()) {
+            (Some(consumer), Some(session)) => Some(Key::Combined { consumer, session }),
+            (Some(consumer), None) => Some(Key::Consumer(consumer)),
+            (None, Some(session)) => Some(Key::Session(session)),
+            (None, None) => None,
+        };
+        let usable = if key.is_some() { KeyReason::Ok } else { KeyReason::Absent };
+        (key, consumer.err().or(session.err()).unwrap_or(usable))
+    }
+
+    /// Rule 3. Every cookie of our name is a candidate, the carried value first.
+    fn read_cookies<'c>(&self, cookies: impl IntoIterator<Item = &'c [u8]>) -> Found {
+        let Affinity { ring, limits, .. } = self.affinity;
+        let mut reader = Reader::new(ring, self.macs, self.key.as_ref(), *limits, self.request.now);
+        let mut found =
+            Found { verdict: Verdict::Absent, cookie: None, ambiguous: false, newer: false };
+        if !self.request.carried.is_empty() {
+            found.consider(&reader.read(self.request.carried));
+        }
+        for field in cookies {
+            for value in values(field, self.audience.name) {
+                found.consider(&reader.read(value));
+            }
+        }
+        found
+    }
+
+    /// Rule 4. The request's session has a valid cookie, whose pin decides.
+    fn follow(&self, cookie: &Cookie, draft: &mut Draft) {
+        let decision = &mut draft.decision;
+        decision.source = self.source(Source::Cookie);
+        let key = self.key.unwrap_or(Key::Anonymous(&cookie.id));
+        let pinned = self.affinity.find_hash(cookie.pin);
+        if let Some((number, slot)) = pinned {
+            decision.pin_state = match slot.status().state_at(self.request.now) {
+                State::Draining => PinState::Draining,
+                State::Up => match self.select(&key, None) {
+                    Some((home, _)) if home == number => PinState::Home,
+                    _ => PinState::Elsewhere,
+                },
+                State::Down | State::Vacant => PinState::Down,
+            };
+            if decision.pin_state != PinState::Down && !self.request.tried.contains(&number) {
+                decision.slot = Some(number);
+                decision.outcome = Outcome::Pinned;
+                return self.refresh(cookie, draft);
+            }
+        } else {
+            decision.pin_state = PinState::Gone;
+        }
+        self.leave(cookie, &key, pinned, draft);
+    }
+
+    /// Rule 5. The pin cannot serve.
+    fn leave(
+        &self,
+        cookie: &Cookie,
+        key: &Key<'_>,
+        pinned: Option<(u32, &Slot)>,
+        draft: &mut Draft,
+    ) {
+        let decision = &mut draft.decision;
+        let config = &self.affinity.config;
+        let policy = match pinned {
+            // No policy can bring an account back that is not in the set.
+            None => Policy::FallbackAndUpdate,
+            Some(_) if self.class.existing => config.policy_existing,
+            Some(_) => config.policy_new,
+        };
+        if policy == Policy::FailFast {
+            decision.outcome = Outcome::Rejected;
+            decision.retry_after =
+                pinned.and_then(|(_, slot)| self.wait(slot.status(), key)).unwrap_or(0);
+            return;
+        }
+        let pinned = pinned.map(|(number, _)| number);
+        let Some((number, slot)) = self.select(key, pinned) else {
+            decision.retry_after = self.soonest(key, pinned);
+            return;
+        };
+        decision.slot = Some(number);
+        let creates = self.class.group == Group::Stateful && !self.class.existing;
+        if policy == Policy::FallbackAndUpdate && creates && self.may_set(cookie.kind) {
+            decision.outcome = Outcome::Repinned;
+            draft.cookie = Some(Cookie { pin: slot.identity_hash(), ..*cookie });
+            return;
+        }
+        decision.outcome = Outcome::Fallback;
+        self.refresh(cookie, draft);
+    }
+
+    /// Rule 6. No valid cookie: the key decides, or a new id does.
+    fn place(&self, newer: bool, draft: &mut Draft) -> Result<(), Error> {
+        let single = self.affinity.occupied < 2 && !self.affinity.config.mint_single;
+        let issues = self.class.group == Group::Stateful && !single && !newer;
+        let Some(key) = self.key else {
+            if !issues {
+                return self.place_at_random(draft);
+            }
+            draft.decision.source = Source::Minted;
+            let id = random(self.request.id_hint.unwrap_or(self.request.entropy))?;
+            return self.place_at(&Key::Anonymous(&id), Some(id), draft);
+        };
+        draft.decision.source = self.source(Source::None);
+        let issues = issues && self.may_set(key.kind());
+        let nonce = if issues { Some(random(self.request.entropy)?) } else { None };
+        self.place_at(&key, nonce, draft)
+    }
+
+    /// Rules 1 and 6. Affinity to nothing: a random pick by weight, which leaves no trace.
+    #[inline(never)]
+    fn place_at_random(&self, draft: &mut Draft) -> Result<(), Error> {
+        self.place_at(&Key::Anonymous(&random(self.request.entropy)?), None, draft)
+    }
+
+    /// Rule 7. Selects for `key`, and gives a cookie with `id` if there is one.
+    #[inline(never)]
+    fn place_at(
+        &self,
+        key: &Key<'_>,
+        id: Option<[u8; 16]>,
+        draft: &mut Draft,
+    ) -> Result<(), Error> {
+        let decision = &mut draft.decision;
+        let Some((number, slot)) = self.select(key, None) else {
+            decision.retry_after = self.soonest(key, None);
+            return Ok(());
+        };
+        decision.slot = Some(number);
+        let tried = !self.request.tried.is_empty();
+        decision.outcome = if tried { Outcome::Retried } else { Outcome::Placed };
+        if let Some(id) = id {
+            let (kind, pin, issued_at) = (key.kind(), slot.identity_hash(), self.now()?);
+            draft.cookie = Some(Cookie { kind, issued_at, refreshed_at: issued_at, id, pin });
+        }
+        Ok(())
+    }
+
+    /// Rule 8. The same cookie with the same pin goes back, if it is due for a refresh.
+    fn refresh(&self, cookie: &Cookie, draft: &mut Draft) {
+        if draft.decision.verdict == Verdict::RefreshDue && self.may_set(cookie.kind) {
+            draft.cookie = Some(*cookie);
+        }
+    }
+
+    /// The slot that selection gives `key`, `pinned` left out: that one was looked at
+    /// already, and found unable to serve.
+    fn select(&self, key: &Key<'_>, pinned: Option<u32>) -> Option<(u32, &Slot)> {
+        let filter = Filter {
+            now: self.request.now,
+            anonymous: key.kind() == Kind::Anonymous,
+            tried: self.request.tried,
+            pinned,
+        };
+        self.affinity.select(self.audience.scope, key, &filter)
+    }
+
+    /// Rule 9. In how many seconds the first slot can serve `key`; the pinned one at any weight.
+    #[cold]
+    #[inline(never)]
+    fn soonest(&self, key: &Key<'_>, pinned: Option<u32>) -> u32 {
+        let mut soonest = None;
+        for (number, slot) in (0..).zip(self.affinity.slots) {
+            let status = slot.status();
+            if status.weight == 0 && pinned != Some(number) {
+                continue;
+            }
+            let wait = self.wait(status, key);
+            if wait.is_some_and(|wait| soonest.is_none_or(|least| wait < least)) {
+                soonest = wait;
+            }
+        }
+        soonest.unwrap_or(0)
+    }
+
+    /// Rule 9. In how many seconds a slot with this status can serve `key`: 0 if it can now, and was
+    /// tried; `None` for never.
+    #[inline(never)]
+    fn wait(&self, status: SlotStatus, key: &Key<'_>) -> Option<u32> {
+        match status.state_at(self.request.now) {
+            State::Up => Some(0),
+            State::Draining if key.kind() != Kind::Anonymous => Some(0),
+            State::Draining | State::Down if status.until != 0 => {
+                let wait = status.until.saturating_sub(self.request.now);
+                Some(u32::try_from(wait).unwrap_or(u32::MAX))
+            }
+            State::Draining | State::Down | State::Vacant => None,
+        }
+    }
+
+    fn source(&self, anonymous: Source) -> Source {
+        match self.key {
+            None | Some(Key::Anonymous(_)) => anonymous,
+            Some(Key::Consumer(_)) => Source::Consumer,
+            Some(Key::Session(_)) => Source::Session,
+            Some(Key::Combined { .. }) => Source::Combined,
+        }
+    }
+
+    /// Whether sessions of this kind get cookies.
+    fn may_set(&self, kind: Kind) -> bool {
+        kind == Kind::Anonymous || self.affinity.config.keyed_cookies
+    }
+
+    /// Signs `cookie` as of now.
+    fn issue(&self, cookie: &Cookie) -> Result<Pending, Error> {
+        let now = self.now()?;
+        let refreshed_at = now.max(cookie.refreshed_at).max(cookie.issued_at);
+        let cookie = Cookie { refreshed_at, ..*cookie };
+        let key = self.key.unwrap_or(Key::Anonymous(&cookie.id));
+        let mut pending = Pending {
+            value: [0; VALUE_LEN],
+            max_age: self.max_age(now.saturating_sub(cookie.issued_at)),
+            carrier: self.request.carrier || !self.request.carried.is_empty(),
+            name_suffix: self.name_suffix,
+        };
+        encode_to(&self.affinity.ring, self.macs, &key, &cookie, &mut pending.value)?;
+        Ok(pending)
+    }
+
+    /// As long as a cookie that is `age` seconds old can be valid, unless configured.
+    fn max_age(&self, age: u32) -> u32 {
+        let config = &self.affinity.config;
+        if let Some(configured) = config.max_age {
+            return configured;
+        }
+        let limit = |seconds: u32| if seconds == 0 { MAX_MAX_AGE } else { seconds };
+        // A cookie in its last second is not deleted by a `Max-Age` of 0.
+        let rest =
+            limit(config.max_life).saturating_sub(if config.max_life == 0 { 0 } else { age });
+        rest.max(1).min(limit(config.max_idle)).min(MAX_MAX_AGE)
+    }
+
+    fn now(&self) -> Result<u32, Error> {
+        u32::try_from(self.request.now).map_err(|_| Error::Time)
+    }
+}
+
+/// `bytes`, unless they are all zero: the mark of a generator that was never asked.
+fn random(bytes: [u8; 16]) -> Result<[u8; 16], Error> {
+    if bytes == [0; 16] { Err(Error::Entropy) } else { Ok(bytes) }
+}
+
+/// What reading the request's cookies gave.
+struct Found {
+    verdict: Verdict,
+    cookie: Option<Cookie>,
+    ambiguous: bool,
+    /// A cookie of another version is there, which must not be overwritten.
+    newer: bool,
+}
+
+impl Found {
+    /// Rule 3. Of the valid cookies the first issued counts, then the last refreshed, then the
+    /// first in order; without a valid one, the verdict that came furthest.
+    #[inline(never)]
+    fn consider(&mut self, (verdict, cookie): &(Verdict, Option<Cookie>)) {
+        self.newer |= *verdict == Verdict::UnknownVersion;
+        let usable = cookie.as_ref().filter(|_| verdict.is_usable());
+        let better = match (&self.cookie, usable) {
+            (None, None) => verdict.rank() > self.verdict.rank(),
+            (None, Some(_)) => true,
+            (Some(_), None) => false,
+            (Some(best), Some(other)) => {
+                self.ambiguous |= best.id != other.id;
+                let rank = |cookie: &Cookie| (cookie.issued_at, Reverse(cookie.refreshed_at));
+                rank(other) < rank(best)
+            }
+        };
+        if better {
+            self.verdict = *verdict;
+            self.cookie = usable.copied();
+        }
+    }
+}
+
+/// Rule 9. Whether a host may send the request to another token instead: no pin and no key ties it to
+/// the state that it names, and nothing that it creates will be looked for at the old token, because
+/// the answer's cookie names the token that gave it.
+fn may_move(decision: &Decision) -> bool {
+    matches!(decision.outcome, Outcome::Placed | Outcome::Retried)
+        && match decision.source {
+            Source::Stateless | Source::None | Source::Minted => true,
+            Source::Consumer | Source::Session | Source::Combined | Source::Cookie => {
+                decision.cookie.is_some() && !decision.existing
+            }
+        }
+}
+
+impl Affinity<'_> {
+    /// Ends a request that `decision` was made for: if its response's `status` is a
+    /// success and there is a cookie to set, writes that to `out`. Returns what was written, and its
+    /// length. `out` of
+    /// [`MAX_SET_COOKIE`](crate::MAX_SET_COOKIE) bytes always suffices.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`] if another configuration decided: its slots may name other
+    /// accounts. [`Error::BufferTooSmall`]; nothing is written then.
+    pub fn finish(
+        &self,
+        decision: &Decision,
+        status: u16,
+        out: &mut [u8],
+    ) -> Result<(Answer, usize), Error> {
+        self.finish_to(decision.fingerprint, decision.cookie.as_ref(), status, &mut Slice(out))
+    }
+
+    /// Rule 10.
+    pub(crate) fn finish_to(
+        &self,
+        fingerprint: u64,
+        cookie: Option<&Pending>,
+        status: u16,
+        out: &mut impl Sink,
+    ) -> Result<(Answer, usize), Error> {
+        if fingerprint != self.fingerprint() {
+            return Err(Error::Stale);
+        }
+        let (first, last) = self.config.success;
+        let Some(cookie) = cookie.filter(|_| (first..=last).contains(&status)) else {
+            return Ok((Answer::Nothing, 0));
+        };
+        if cookie.carrier {
+            out.room(cookie.value.len())?;
+            out.put(&cookie.value);
+            return Ok((Answer::Carrier, cookie.value.len()));
+        }
+        let attributes = &self.config.attributes;
+        self.with_name(cookie.name_suffix, |name| {
+            let written = write_to(name, &cookie.value, attributes, cookie.max_age, out)?;
+            Ok((Answer::SetCookie, written))
+        })
+    }
+}

@@ -1,0 +1,278 @@
+//! Slots: the accounts of a token set, and the one word of each that changes.
+
+#[cfg(target_has_atomic = "64")]
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering;
+#[cfg(not(target_has_atomic = "64"))]
+use portable_atomic::AtomicU64;
+
+use crate::enums::named;
+use crate::error::Error;
+use crate::limits::{MAX_BUCKETS, MAX_UNTIL, MAX_WEIGHT};
+use crate::sip::sip24;
+
+/// What a slot does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum State {
+    /// Serves everyone.
+    Up = 0,
+    /// Keeps the sessions it has; anonymous newcomers go elsewhere.
+    Draining = 1,
+    /// Serves nobody.
+    Down = 2,
+    /// Holds no account. Fixed when the slot is made.
+    Vacant = 3,
+}
+
+named! { State { Up = "up", Draining = "draining", Down = "down", Vacant = "vacant" } }
+
+/// State, weight and until of a slot at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotStatus {
+    /// The state as it was set.
+    pub state: State,
+    /// `0..=`[`MAX_WEIGHT`]; 0 takes no session that is not pinned to it.
+    pub weight: u32,
+    /// The unix second from which `Draining` or `Down` counts as `Up` again; 0 for never.
+    pub until: u64,
+}
+
+impl SlotStatus {
+    /// Up, at full weight.
+    pub const UP: Self = Self { state: State::Up, weight: MAX_WEIGHT, until: 0 };
+
+    /// The state that counts at `now`, in unix seconds.
+    #[must_use]
+    pub const fn state_at(self, now: u64) -> State {
+        let over = self.until != 0 && now >= self.until;
+        match self.state {
+            State::Draining | State::Down if over => State::Up,
+            state => state,
+        }
+    }
+
+    /// Weight in bits 0..17, state in 17..19, until in 19..64.
+    fn pack(self) -> Result<u64, Error> {
+        if self.weight > MAX_WEIGHT {
+            return Err(Error::Weight);
+        }
+        if self.until > MAX_UNTIL {
+            return Err(Error::Until);
+        }
+        Ok(u64::from(self.weight) | (self.state as u64) << 17 | self.until << 19)
+    }
+
+    fn unpack(Word(word): Word) -> Self {
+        let state = match (word >> 17) & 3 {
+            0 => State::Up,
+            1 => State::Draining,
+            2 => State::Down,
+            _ => State::Vacant,
+        };
+        Self { state, weight: Word(word).weight(), until: word >> 19 }
+    }
+}
+
+/// A [`SlotStatus`] as it is stored. Equal words are equal in all respects.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Word(u64);
+
+impl Word {
+    /// That of no slot.
+    pub(crate) const NONE: Self = Self(u64::MAX);
+
+    #[inline]
+    pub(crate) const fn weight(self) -> u32 {
+        (self.0 & 0x1_ffff) as u32
+    }
+
+    /// Whether the state that counts at `now` is below `barred`. Without a branch.
+    #[inline]
+    pub(crate) const fn is_below(self, barred: State, now: u64) -> bool {
+        // States are ordered by how many they keep out, so one comparison tells.
+        let admitted = self.0 & (3 << 17) < (barred as u64) << 17;
+        // `until != 0 && now >= until`. Vacant slots have no until.
+        let over = (self.0 >> 19).wrapping_sub(1) < now;
+        admitted | over
+    }
+}
+
+/// One slot of a token set: 16 bytes that the caller owns.
+///
+/// State, weight and until share one atomic word, so a reader sees all three of one
+/// moment and a change never waits for a decision
+/// (where the target has 64-bit atomics; elsewhere portable-atomic takes a short lock). Shared freely between threads; the
+/// ordering is relaxed, because the word refers to no other memory.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Slot {
+    identity_hash: u64,
+    word: AtomicU64,
+}
+
+impl Slot {
+    /// The slot of the account named by `identity`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::IdentityEmpty`], [`Error::Weight`], [`Error::Until`], and
+    /// [`Error::Vacant`] if the status says vacant.
+    pub fn new(identity: &[u8], status: SlotStatus) -> Result<Self, Error> {
+        if identity.is_empty() {
+            return Err(Error::IdentityEmpty);
+        }
+        if status.state == State::Vacant {
+            return Err(Error::Vacant);
+        }
+        Ok(Self { identity_hash: identity_hash(identity), word: AtomicU64::new(status.pack()?) })
+    }
+
+    /// A slot without an account, kept for growth.
+    #[must_use]
+    pub const fn vacant() -> Self {
+        Self { identity_hash: 0, word: AtomicU64::new((State::Vacant as u64) << 17) }
+    }
+
+    /// The identity hash of the account; 0 for a vacant slot.
+    #[must_use]
+    pub const fn identity_hash(&self) -> u64 {
+        self.identity_hash
+    }
+
+    /// Whether this slot holds no account.
+    #[must_use]
+    pub fn is_vacant(&self) -> bool {
+        self.status().state == State::Vacant
+    }
+
+    /// State, weight and until, read at once.
+    #[must_use]
+    pub fn status(&self) -> SlotStatus {
+        SlotStatus::unpack(self.word())
+    }
+
+    /// State, weight and until as they are stored, read at once.
+    #[inline]
+    pub(crate) fn word(&self) -> Word {
+        Word(self.word.load(Ordering::Relaxed))
+    }
+
+    /// Changes state, weight and until at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Vacant`] if the slot is vacant or the status says so, [`Error::Weight`],
+    /// [`Error::Until`]. Nothing changes then.
+    pub fn set(&self, status: SlotStatus) -> Result<(), Error> {
+        if status.state == State::Vacant || self.is_vacant() {
+            return Err(Error::Vacant);
+        }
+        self.word.store(status.pack()?, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// The identity hash of the account named by `identity`: `SipHash-2-4` under a public
+/// key, so it depends on nothing but the identity and is the same everywhere.
+#[must_use]
+pub fn identity_hash(identity: &[u8]) -> u64 {
+    sip24(b"tokenpin.v1.acct", identity)
+}
+
+/// Which slots are candidates.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filter<'a> {
+    /// Unix seconds, for `until`.
+    pub now: u64,
+    /// The key is an anonymous id that no pin vouches for: draining slots are left out.
+    pub anonymous: bool,
+    /// Slots that this request has tried already.
+    pub tried: &'a [u32],
+    /// One more slot to leave out: the pinned one, when it cannot serve.
+    pub pinned: Option<u32>,
+}
+
+impl Filter<'_> {
+    /// Whether a slot with this word is a candidate, unless its weight is 0 or it is left out.
+    #[inline]
+    pub(crate) fn admits(&self, word: Word) -> bool {
+        word.is_below(if self.anonymous { State::Draining } else { State::Down }, self.now)
+    }
+
+    #[inline]
+    pub(crate) const fn leaves_none_out(&self) -> bool {
+        self.pinned.is_none() && self.tried.is_empty()
+    }
+
+    #[inline]
+    pub(crate) fn leaves_out(&self, slot: u32) -> bool {
+        self.pinned == Some(slot) || self.tried.contains(&slot)
+    }
+}
+
+/// The slots that selection looks at: the first [`MAX_BUCKETS`].
+pub(crate) fn in_range(slots: &[Slot]) -> &[Slot] {
+    slots.get(..MAX_BUCKETS as usize).unwrap_or(slots)
+}
+
+/// The number of slots that [`in_range`] gave.
+#[expect(clippy::cast_possible_truncation, reason = "at most MAX_BUCKETS")]
+pub(crate) fn count(slots: &[Slot]) -> u32 {
+    slots.len() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_sixteen_bytes() {
+        assert_eq!((size_of::<Slot>(), align_of::<Slot>()), (16, 8));
+    }
+
+    #[test]
+    fn every_status_survives_the_word() {
+        for state in [State::Up, State::Draining, State::Down] {
+            for weight in [0, 1, 65_535, MAX_WEIGHT] {
+                for until in [0, 1, 1 << 32, MAX_UNTIL] {
+                    let status = SlotStatus { state, weight, until };
+                    let slot = Slot::new(b"a", SlotStatus::UP).unwrap();
+                    slot.set(status).unwrap();
+                    assert_eq!(slot.status(), status);
+                    assert_eq!(Slot::new(b"a", status).unwrap().status(), status);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bad_statuses_change_nothing() {
+        let slot = Slot::new(b"a", SlotStatus { state: State::Down, weight: 7, until: 9 }).unwrap();
+        let before = slot.status();
+        let heavy = SlotStatus { weight: MAX_WEIGHT + 1, ..SlotStatus::UP };
+        let late = SlotStatus { until: MAX_UNTIL + 1, ..SlotStatus::UP };
+        let vacant = SlotStatus { state: State::Vacant, ..SlotStatus::UP };
+        for (status, error) in
+            [(heavy, Error::Weight), (late, Error::Until), (vacant, Error::Vacant)]
+        {
+            assert_eq!(slot.set(status), Err(error));
+            assert_eq!(Slot::new(b"a", status).unwrap_err(), error);
+            assert_eq!(slot.status(), before);
+        }
+        assert_eq!(Slot::new(b"", SlotStatus::UP).unwrap_err(), Error::IdentityEmpty);
+        assert_eq!(Slot::vacant().set(SlotStatus::UP), Err(Error::Vacant));
+    }
+
+    #[test]
+    fn until_ends_a_cooldown_and_nothing_else() {
+        let status = |state, until| SlotStatus { state, weight: 1, until };
+        for state in [State::Draining, State::Down] {
+            assert_eq!(status(state, 0).state_at(u64::MAX), state);
+            assert_eq!(status(state, 100).state_at(99), state);
+            assert_eq!(status(state, 100).state_at(100), State::Up);
+        }
+        assert_eq!(status(State::Up, 100).state_at(1), State::Up);
+        assert_eq!(Slot::vacant().status().state_at(u64::MAX), State::Vacant);
+    }
+}

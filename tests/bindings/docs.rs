@@ -1,0 +1,53 @@
+//! Tables of numbers and limits, and the default rules, in docs/.
+
+use tokenpin::{DEFAULT_RULES, Group};
+
+use crate::Copy;
+use crate::go::is_limit;
+use crate::header::Header;
+
+pub fn parts(header: &Header) -> [Copy; 3] {
+    [
+        part("docs/decision.md", "numbers", numbers(header)),
+        part("docs/decision.md", "rules", rules()),
+        part("docs/embedding.md", "limits", limits(header)),
+    ]
+}
+
+fn part(file: &'static str, name: &str, text: String) -> Copy {
+    Copy { file, part: Some((format!("<!-- generated: {name} -->\n"), "<!-- end -->\n")), text }
+}
+
+/// All enums but the parts of a configuration and the statuses, which the header lists.
+fn numbers(header: &Header) -> String {
+    let mut text = String::from("| enum | numbers |\n| --- | --- |\n");
+    for made in header.enums.iter().filter(|made| !["status", "field"].contains(&&*made.name)) {
+        let number = |value: &crate::header::Value| format!("{} {}", value.name, value.number);
+        let numbers: Vec<String> = made.values.iter().map(number).collect();
+        text += &format!("| {} | {} |\n", made.name, numbers.join(", "));
+    }
+    text
+}
+
+fn rules() -> String {
+    let patterns = |group| {
+        let rules = DEFAULT_RULES.iter().filter(move |rule| rule.group == group);
+        let pattern =
+            |rule: &tokenpin::Rule<'_>| format!("`{}`", std::str::from_utf8(rule.pattern).unwrap());
+        rules.map(pattern).collect::<Vec<_>>().join(", ")
+    };
+    format!(
+        "| group | default patterns |\n| --- | --- |\n| stateful | {} |\n| prompt_cache | {} |\n",
+        patterns(Group::Stateful),
+        patterns(Group::PromptCache)
+    )
+}
+
+fn limits(header: &Header) -> String {
+    let mut text = String::from("| constant | value | meaning |\n| --- | ---: | --- |\n");
+    for constant in header.constants.iter().filter(|constant| is_limit(&constant.name)) {
+        let doc = constant.doc.trim_end_matches('.');
+        text += &format!("| `TOKENPIN_{}` | {} | {doc} |\n", constant.name, constant.value);
+    }
+    text
+}
