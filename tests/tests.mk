@@ -7,12 +7,13 @@ CHECKS += jump-exhaustive
 .PHONY: unit
 unit: ## the Rust tests, with and without the C ABI
 	$(CARGO) test --locked
-	$(CARGO) test --locked --features capi --lib --test no_alloc --test c_abi
+	$(CARGO) test --locked --features capi --lib --test no_alloc --test c_abi --test bindings
 
 .PHONY: jump-exhaustive
 jump-exhaustive: ## every form of jump against the paper's, for 200 million pairs
-	$(CARGO) test --quiet --locked --release --lib -- --ignored --exact \
-	  jump::tests::every_form_gives_the_papers_buckets_200_million_times
+	@echo 'this test, and not none:'
+	$(CARGO) test --quiet --locked --release --lib -- --ignored \
+	  every_form_gives_the_papers_buckets_200_million_times | grep ' 1 passed; 0 failed'
 
 .PHONY: vectors
 vectors: ## tests/vectors/*_v1.json, the worked examples and figures in docs/, from the code
