@@ -862,7 +862,8 @@ inline Result<std::size_t> set_cookie_write(std::string_view name, std::string_v
  * Whether a `Set-Cookie` field sets a cookie called `name`. Those of an upstream are not for the
  * client. True after a failure too, which no text that fits into memory leads to.
  */
-[[nodiscard]] inline bool set_cookie_matches(std::string_view field, std::string_view name) noexcept {
+[[nodiscard]] inline bool set_cookie_matches(std::string_view field,
+                                             std::string_view name) noexcept {
   std::uint8_t matches = 1;
   tokenpin_set_cookie_matches(field.data(), field.size(), name.data(), name.size(), &matches);
   return matches != 0;
