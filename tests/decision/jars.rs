@@ -15,6 +15,8 @@ use crate::world::{
     keys, name_of, newer_version, pair, pending, serving, sign, young,
 };
 
+// Rule 3
+
 /// Forgeries, each with an id and a pin of its own.
 fn forgeries(config: &Config<'_>, count: u8) -> Vec<Vec<u8>> {
     let forgery =

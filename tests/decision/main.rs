@@ -3,6 +3,7 @@
 #![deny(clippy::pedantic)]
 
 mod compare;
+mod host;
 mod jars;
 mod pins;
 mod random;

@@ -1,0 +1,161 @@
+//! What a decision says to its host: rule 9 of `docs/decision.md`.
+
+use tokenpin::{
+    Config, Cookie, Group, Key, Kind, Outcome, Policy, Request, SlotStatus, State, Verdict,
+    identity_hash,
+};
+
+use crate::world::{
+    DOWN, DRAINING, NOW, affinity, config, consumer, create, decide, field, gateway, pair, read,
+    sign, slots, young,
+};
+
+// Rule 9
+
+fn down_until(until: u64) -> SlotStatus {
+    SlotStatus { until, ..DOWN }
+}
+
+/// `existing` and `may_move` of a request to two accounts that are up.
+fn says(config: &Config<'static>, request: &Request<'_>, fields: &[Vec<u8>]) -> (bool, bool) {
+    let decision = decide(&gateway(config, "a b"), request, fields);
+    (decision.existing, decision.may_move)
+}
+
+#[test]
+fn a_pin_ties_a_session_to_its_token() {
+    let config = config();
+    assert_eq!(says(&config, &create(), &[field(&config, &young("a"))]), (false, false));
+    assert_eq!(says(&config, &read(), &[field(&config, &young("a"))]), (true, false));
+    // Also where the pin cannot serve, and another slot does.
+    let tried = decide(
+        &gateway(&config, "a b"),
+        &Request { tried: &[0], ..create() },
+        &[field(&config, &young("a"))],
+    );
+    assert_eq!((tried.outcome, tried.may_move), (Outcome::Repinned, false));
+}
+
+#[test]
+fn what_nothing_ties_may_move() {
+    let config = config();
+    assert_eq!(says(&config, &create(), &[]), (false, true), "minted");
+    assert_eq!(says(&config, &read(), &[]), (true, true), "its state may be anywhere");
+    let stateless = Request { group: Some(Group::Stateless), ..create() };
+    assert_eq!(says(&config, &stateless, &[]), (false, true));
+    let again = Request { tried: &[0], ..create() };
+    assert_eq!(says(&config, &again, &[]), (false, true), "a second time too");
+    let prompt_cache = Request { group: Some(Group::PromptCache), ..create() };
+    assert_eq!(says(&config, &prompt_cache, &[]), (false, true), "nothing is minted");
+}
+
+/// A key leads every later request to the token that it is placed at, unless the answer brings a
+/// cookie that names the token that gave it.
+#[test]
+fn a_key_ties_a_session_unless_a_cookie_will_name_its_token() {
+    let plain = config();
+    let keyed = Config { keyed_cookies: true, ..config() };
+    let new = Request { consumer: consumer("alice"), ..create() };
+    let old = Request { consumer: consumer("alice"), ..read() };
+    assert_eq!(says(&plain, &new, &[]), (false, false));
+    assert_eq!(says(&keyed, &new, &[]), (false, true));
+    assert_eq!(says(&keyed, &old, &[]), (true, false), "its state is at the token of its key");
+}
+
+#[test]
+fn a_decision_without_a_slot_may_not_move() {
+    let config = Config { reject_bad_keys: true, ..config() };
+    let untrusted = Request { consumer: consumer("alice").trusted(false), ..create() };
+    let decision = decide(&gateway(&config, "a b"), &untrusted, &[]);
+    assert_eq!((decision.outcome, decision.may_move), (Outcome::Rejected, false));
+    let none = decide(&affinity(&config, slots(&[("a", DOWN)])), &create(), &[]);
+    assert_eq!((none.outcome, none.may_move), (Outcome::None, false));
+}
+
+/// `retry_after` of a request where these are the accounts.
+#[track_caller]
+fn wait(list: &[(&str, SlotStatus)], request: &Request<'_>, pin: Option<&str>) -> u32 {
+    let config = config();
+    let fields: Vec<_> = pin.map(|account| field(&config, &young(account))).into_iter().collect();
+    let decision = decide(&affinity(&config, slots(list)), request, &fields);
+    assert_eq!(decision.slot, None);
+    decision.retry_after
+}
+
+#[test]
+fn a_slot_that_serves_needs_no_waiting() {
+    let list = slots(&[("a", SlotStatus::UP), ("b", down_until(NOW + 7))]);
+    assert_eq!(decide(&affinity(&config(), list), &create(), &[]).retry_after, 0);
+}
+
+#[test]
+fn the_first_slot_that_comes_up_counts() {
+    let (soon, late) = (down_until(NOW + 7), down_until(NOW + 90));
+    assert_eq!(wait(&[("a", late), ("b", soon), ("c", DOWN)], &create(), None), 7);
+    assert_eq!(wait(&[("a", DOWN), ("-", DOWN)], &create(), None), 0, "for ever is unknown");
+    let light = SlotStatus { weight: 0, ..soon };
+    assert_eq!(wait(&[("a", late), ("b", light)], &create(), None), 90, "weight 0 takes nobody");
+    let stateless = Request { group: Some(Group::Stateless), ..create() };
+    assert_eq!(wait(&[("a", late), ("b", soon)], &stateless, None), 7);
+    let far = down_until(NOW + (1 << 40));
+    assert_eq!(wait(&[("a", far)], &create(), None), u32::MAX);
+}
+
+#[test]
+fn draining_counts_for_newcomers_only() {
+    let draining = SlotStatus { until: NOW + 5, ..DRAINING };
+    assert_eq!(wait(&[("a", draining)], &create(), None), 5);
+    // A session with a key is served there; tried, it only has to come back.
+    let alice = Request { consumer: consumer("alice"), tried: &[0], ..create() };
+    assert_eq!(wait(&[("a", draining), ("b", down_until(NOW + 9))], &alice, None), 0);
+}
+
+#[test]
+fn a_tried_slot_that_is_up_again_later_counts_and_one_that_is_up_needs_no_waiting() {
+    let request = Request { tried: &[0, 1], ..create() };
+    let list = [("a", down_until(NOW + 30)), ("b", down_until(NOW + 40))];
+    assert_eq!(wait(&list, &request, None), 30);
+    assert_eq!(wait(&[("a", SlotStatus::UP), list[1]], &request, None), 0);
+}
+
+#[test]
+fn under_fail_fast_only_the_pinned_slot_counts() {
+    let list = [("a", down_until(NOW + 60)), ("b", down_until(NOW + 3))];
+    assert_eq!(wait(&list, &read(), Some("a")), 60);
+    assert_eq!(wait(&[("a", DOWN), list[1]], &read(), Some("a")), 0);
+    let tried = Request { tried: &[0], ..read() };
+    assert_eq!(wait(&[("a", SlotStatus::UP), list[1]], &tried, Some("a")), 0, "it is up");
+}
+
+#[test]
+fn a_pinned_slot_counts_at_weight_0_where_others_do_too() {
+    let config = Config { policy_existing: Policy::FallbackAndUpdate, ..config() };
+    let pinned = SlotStatus { state: State::Down, weight: 0, until: NOW + 4 };
+    let list = slots(&[("a", pinned), ("b", down_until(NOW + 50))]);
+    let decision = decide(&affinity(&config, list), &read(), &[field(&config, &young("a"))]);
+    assert_eq!((decision.outcome, decision.retry_after), (Outcome::None, 4));
+    let other = decide(&affinity(&config, list), &read(), &[field(&config, &young("gone"))]);
+    assert_eq!((other.outcome, other.retry_after), (Outcome::None, 50));
+}
+
+#[test]
+fn a_refused_key_says_nothing_of_waiting() {
+    let config = Config { reject_bad_keys: true, ..config() };
+    let untrusted = Request { consumer: consumer("alice").trusted(false), ..create() };
+    let list = slots(&[("a", down_until(NOW + 7))]);
+    assert_eq!(decide(&affinity(&config, list), &untrusted, &[]).retry_after, 0);
+}
+
+/// Of a keyed session with a pin, draining slots serve, so they are no reason to wait.
+#[test]
+fn a_keyed_session_waits_for_its_pin() {
+    let config = Config { keyed_cookies: true, ..config() };
+    let key = Key::Consumer(b"alice");
+    let cookie = Cookie { kind: Kind::Consumer, pin: identity_hash(b"a"), ..young("a") };
+    let value = pair(&config, &sign(&config, Some(&key), &cookie));
+    let list = slots(&[("a", down_until(NOW + 11)), ("b", SlotStatus::UP)]);
+    let request = Request { consumer: consumer("alice"), ..read() };
+    let decision = decide(&affinity(&config, list), &request, &[value]);
+    assert_eq!(decision.verdict, Verdict::Valid);
+    assert_eq!((decision.outcome, decision.retry_after), (Outcome::Rejected, 11));
+}

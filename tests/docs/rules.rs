@@ -1,0 +1,58 @@
+//! Every rule of docs/decision.md has its mark where it is carried out, in the order of the page, and
+//! where it is tested.
+
+use tokenpin_test_support::ROOT;
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(format!("{ROOT}/{file}")).unwrap()
+}
+
+/// The numbers of the rules that a page states, `**7. ..`.
+fn stated(page: &str) -> Vec<u32> {
+    let rules = page.lines().filter_map(|line| line.strip_prefix("**"));
+    rules.filter_map(|rule| rule.split_once('.')?.0.parse().ok()).collect()
+}
+
+/// The rules that a text's comments name, in the order in which each is first named.
+fn marked(text: &str) -> Vec<u32> {
+    let mut found = Vec::new();
+    for line in text.lines() {
+        let Some((_, comment)) = line.split_once("//") else { continue };
+        let comment = comment.replace(',', " ").to_lowercase();
+        let mut words = comment.split([' ', '.', ':', '(', ')']).peekable();
+        while let Some(word) = words.next() {
+            if word != "rule" && word != "rules" {
+                continue;
+            }
+            while let Some(next) = words.next_if(|it| *it == "and" || it.parse::<u32>().is_ok()) {
+                found.extend(next.parse::<u32>().ok().filter(|rule| !found.contains(rule)));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_rule_is_marked_in_the_code_in_the_order_of_the_page() {
+    let rules = stated(&read("docs/decision.md"));
+    assert_eq!(rules, (1..=10).collect::<Vec<_>>());
+    assert_eq!(marked(&read("src/decide/mod.rs")), rules);
+}
+
+#[test]
+fn every_rule_is_marked_in_a_test() {
+    let mut tested: Vec<u32> = ["rules", "jars", "pins", "host"]
+        .iter()
+        .flat_map(|file| marked(&read(&format!("tests/decision/{file}.rs"))))
+        .collect();
+    tested.sort_unstable();
+    tested.dedup();
+    assert_eq!(tested, stated(&read("docs/decision.md")));
+}
+
+#[test]
+fn marks_are_read_as_they_are_written() {
+    assert_eq!(stated("**1. One.** x\n **2. no\n**no**\n**12.** y"), [1, 12]);
+    let text = "/// Rules 1 and 6. x\n// Rule 3: y\nlet a = 1; // not rule 3, rule 7\nrule 9";
+    assert_eq!(marked(text), [1, 6, 3, 7]);
+}
