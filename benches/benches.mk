@@ -20,9 +20,9 @@ bench-check: ## the benchmarks compile, and run once
 	$(CARGO) run --quiet --release $(BENCH_CARGO) -- --test > $(BENCH)/check.log
 
 BENCH_CALLBACKS := $(BUILD)/envoy/libcallbacks.so
-$(BENCH_CALLBACKS): benches/callbacks.cc envoy/unused_hooks.cc envoy/headers.h envoy/envoy_abi.h
+$(BENCH_CALLBACKS): benches/callbacks.cc gateways/envoy/unused_hooks.cc gateways/envoy/header_map.h gateways/envoy/envoy_abi.h
 	@mkdir -p $(@D)
-	$(CXX) $(ENVOY_CXXFLAGS) -Ienvoy $(filter %.cc,$^) -o $@ $(ENVOY_LDFLAGS)
+	$(CXX) $(ENVOY_CXXFLAGS) -Igateways/envoy $(filter %.cc,$^) -o $@ $(ENVOY_LDFLAGS)
 
 .PHONY: bench-envoy
 bench-envoy: envoy-filter envoy-venv $(BENCH_CALLBACKS) ## the filter's price in a real Envoy; QUICK=1 for a few minutes

@@ -3,7 +3,7 @@
 
 #include <string_view>
 
-#include "headers.h"
+#include "header_map.h"
 
 using tokenpin_envoy::Buffer;
 using tokenpin_envoy::HeaderList;

@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, Once};
+use std::sync::{LazyLock, Mutex, Once};
 use std::{ptr, slice};
 
 use libfuzzer_sys::fuzz_target;
@@ -111,9 +111,29 @@ fn done(name: &'static str, status: i32) -> i32 {
         REACHED.lock().unwrap().entry(name).or_default()[usize::from(status != OK)] = true;
     }
     let known = u8::try_from(status).ok().and_then(Status::from_number);
-    assert!(known.is_some(), "{name} returned {status}");
+    let known = known.unwrap_or_else(|| panic!("{name} returned {status}"));
+    // What returns no status lists none.
+    let listed = STATUSES.get(name);
+    let named = known.name().to_uppercase();
+    assert!(
+        listed.is_none_or(|it| it.contains(&&*named)),
+        "{name} returned {named}: not in the header"
+    );
     status
 }
+
+/// The statuses that the header lists for each function.
+static STATUSES: LazyLock<BTreeMap<&str, Vec<&str>>> = LazyLock::new(|| {
+    let header = include_str!("../include/tokenpin.h");
+    let lists = header.split("Statuses: ").skip(1);
+    lists
+        .map(|rest| {
+            let (list, declared) = rest.split_once("*/").unwrap();
+            let name = declared.split_once('(').unwrap().0.rsplit(' ').next().unwrap();
+            (name, list.split([' ', ',', '.', '*', '\n']).filter(|it| !it.is_empty()).collect())
+        })
+        .collect()
+});
 
 const OK: i32 = Status::Ok as i32;
 const FILL: u8 = 0xa5;

@@ -23,85 +23,35 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/**
- * The version of this interface: raised when a program compiled against an older header
- * could misbehave. Compare with `tokenpin_abi_version()`.
- */
-#define TOKENPIN_ABI_VERSION 1
-
-/**
- * No slot.
- */
-#define TOKENPIN_SLOT_NONE 4294967295
-
-/**
- * The largest weight: the token always serves the sessions whose home it is.
- */
-#define TOKENPIN_MAX_WEIGHT 65536
-
-/**
- * The largest number of buckets and slots, 2^31 - 1.
- */
-#define TOKENPIN_MAX_BUCKETS 2147483647
-
-/**
- * The latest `until` of a slot, in unix seconds: 2^45 - 1.
- */
-#define TOKENPIN_MAX_UNTIL 35184372088831
-
-/**
- * The longest scope, in bytes.
- */
-#define TOKENPIN_MAX_SCOPE 1024
-
-/**
- * The longest consumer name or session key, in bytes.
- */
-#define TOKENPIN_MAX_KEY 4096
-
-/**
- * The most cookie keys in a ring.
- */
-#define TOKENPIN_MAX_COOKIE_KEYS 8
-
-/**
- * The longest cookie name, in bytes.
- */
-#define TOKENPIN_MAX_COOKIE_NAME 128
-
-/**
- * The length of a cookie's value, in characters.
- */
-#define TOKENPIN_COOKIE_VALUE_LEN 67
-
-/**
- * The longest value of a cookie's attribute, in bytes.
- */
-#define TOKENPIN_MAX_ATTRIBUTE 1024
-
-/**
- * No `Set-Cookie` value around a cookie value of this library is longer, in bytes.
- */
-#define TOKENPIN_MAX_SET_COOKIE 2400
-
-/**
- * The largest `Max-Age`, in seconds: 400 days.
- */
-#define TOKENPIN_MAX_MAX_AGE 34560000
-
-/**
- * `Max-Age` follows from the limits on the cookie's life.
- */
-#define TOKENPIN_MAX_AGE_AUTO 4294967295
-
-/**
- * The alignment of the memory for an affinity, in bytes; what `malloc` gives.
- */
-#define TOKENPIN_AFFINITY_ALIGN 16
+/* Compilers warn where the status of a call is ignored. */
+#if defined(__GNUC__) || defined(__clang__)
+#define TOKENPIN_MUST_CHECK __attribute__((warn_unused_result))
+#else
+#define TOKENPIN_MUST_CHECK
+#endif
 
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
+
+/* ================================================================================
+ * Chapter 1: start here
+ *
+ * A gateway builds one affinity when it starts and after every change of its configuration
+ * (chapter 2). For each request it calls `tokenpin_affinity_decide`, sends the request with the token
+ * of the slot that the decision names, and for the response it calls `tokenpin_affinity_finish`
+ * (chapter 3). A gateway that changes a token's state calls `tokenpin_affinity_set_slot`.
+ *
+ * The functions of chapters 4 to 7 do single steps of this on memory of the caller, without an
+ * affinity.
+ *
+ * What a function returns is a `tokenpin_status`. Bytes in structures are `tokenpin_bytes`. Where a
+ * configuration is refused, a `tokenpin_config_error` says why, at which `tokenpin_field`, and at which
+ * element of it.
+ *
+ * Each function lists its statuses without their prefix `TOKENPIN_STATUS_`. `LENGTH` stands for an
+ * array or bytes longer than memory can be, `NULL_POINTER` and `MISALIGNED` for any pointer.
+ * ================================================================================ */
 
 /**
  * What a function returns, as an `int32_t`. Numbers are never reused.
@@ -275,9 +225,253 @@ typedef int32_t tokenpin_status;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-/* -------------------------------------------------------------------------
- * Chapter 1: the affinity. Built once, in memory of the caller or of `malloc`.
- * ------------------------------------------------------------------------- */
+/**
+ * Borrowed bytes. `(NULL, 0)` is empty.
+ */
+typedef struct tokenpin_bytes {
+    /**
+     * The first byte.
+     */
+    const void *ptr;
+    /**
+     * The number of bytes.
+     */
+    size_t len;
+} tokenpin_bytes;
+
+/**
+ * The part of a configuration that an error is about.
+ */
+enum tokenpin_field
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * The configuration as a whole, or its `size`.
+     */
+    TOKENPIN_FIELD_CONFIG = 0,
+    /**
+     * The placement key.
+     */
+    TOKENPIN_FIELD_PLACEMENT_KEY = 1,
+    /**
+     * A cookie key; the index is its position in the ring.
+     */
+    TOKENPIN_FIELD_COOKIE_KEYS = 2,
+    /**
+     * A slot; the index is its number.
+     */
+    TOKENPIN_FIELD_SLOTS = 3,
+    /**
+     * The scope.
+     */
+    TOKENPIN_FIELD_SCOPE = 4,
+    /**
+     * The cookie's name.
+     */
+    TOKENPIN_FIELD_COOKIE_NAME = 5,
+    /**
+     * `Path`.
+     */
+    TOKENPIN_FIELD_PATH = 6,
+    /**
+     * `Domain`.
+     */
+    TOKENPIN_FIELD_DOMAIN = 7,
+    /**
+     * `Max-Age`.
+     */
+    TOKENPIN_FIELD_MAX_AGE = 8,
+    /**
+     * `Secure`.
+     */
+    TOKENPIN_FIELD_SECURE = 9,
+    /**
+     * `SameSite`.
+     */
+    TOKENPIN_FIELD_SAME_SITE = 10,
+    /**
+     * `Partitioned`.
+     */
+    TOKENPIN_FIELD_PARTITIONED = 11,
+    /**
+     * The range of successful response statuses.
+     */
+    TOKENPIN_FIELD_SUCCESS = 12,
+    /**
+     * A classification rule; the index is its position in the table.
+     */
+    TOKENPIN_FIELD_RULES = 13,
+    /**
+     * The memory for the pin index.
+     */
+    TOKENPIN_FIELD_INDEX = 14,
+    /**
+     * The strategy.
+     */
+    TOKENPIN_FIELD_STRATEGY = 15,
+    /**
+     * The policy for requests that name existing state.
+     */
+    TOKENPIN_FIELD_POLICY_EXISTING = 16,
+    /**
+     * The policy for other requests.
+     */
+    TOKENPIN_FIELD_POLICY_NEW = 17,
+    /**
+     * `HttpOnly`.
+     */
+    TOKENPIN_FIELD_HTTP_ONLY = 18,
+    /**
+     * The switch `combine_keys`.
+     */
+    TOKENPIN_FIELD_COMBINE_KEYS = 19,
+    /**
+     * The switch `reject_bad_keys`.
+     */
+    TOKENPIN_FIELD_REJECT_BAD_KEYS = 20,
+    /**
+     * The switch `keyed_cookies`.
+     */
+    TOKENPIN_FIELD_KEYED_COOKIES = 21,
+    /**
+     * The switch `mint_single`.
+     */
+    TOKENPIN_FIELD_MINT_SINGLE = 22,
+    /**
+     * The switch `prompt_cache`.
+     */
+    TOKENPIN_FIELD_PROMPT_CACHE = 23,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_field tokenpin_field;
+#else
+typedef uint8_t tokenpin_field;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Why a configuration was refused, and where.
+ */
+typedef struct tokenpin_config_error {
+    /**
+     * What is wrong: a `tokenpin_status`.
+     */
+    int32_t status;
+    /**
+     * The part of the configuration: a `tokenpin_field`.
+     */
+    uint32_t field;
+    /**
+     * The position within it, 0 for single values.
+     */
+    uint64_t index;
+} tokenpin_config_error;
+
+/**
+ * The version of this interface: raised when a program compiled against an older header
+ * could misbehave. Compare with `tokenpin_abi_version()`.
+ */
+#define TOKENPIN_ABI_VERSION 1
+
+/**
+ * No slot.
+ */
+#define TOKENPIN_SLOT_NONE 4294967295
+
+/**
+ * The largest weight: the token always serves the sessions whose home it is.
+ */
+#define TOKENPIN_MAX_WEIGHT 65536
+
+/**
+ * The largest number of buckets and slots, 2^31 - 1.
+ */
+#define TOKENPIN_MAX_BUCKETS 2147483647
+
+/**
+ * The latest `until` of a slot, in unix seconds: 2^45 - 1.
+ */
+#define TOKENPIN_MAX_UNTIL 35184372088831
+
+/**
+ * The longest scope, in bytes.
+ */
+#define TOKENPIN_MAX_SCOPE 1024
+
+/**
+ * The longest consumer name or session key, in bytes.
+ */
+#define TOKENPIN_MAX_KEY 4096
+
+/**
+ * The most cookie keys in a ring.
+ */
+#define TOKENPIN_MAX_COOKIE_KEYS 8
+
+/**
+ * The longest cookie name, in bytes.
+ */
+#define TOKENPIN_MAX_COOKIE_NAME 128
+
+/**
+ * The length of a cookie's value, in characters.
+ */
+#define TOKENPIN_COOKIE_VALUE_LEN 67
+
+/**
+ * The longest value of a cookie's attribute, in bytes.
+ */
+#define TOKENPIN_MAX_ATTRIBUTE 1024
+
+/**
+ * No `Set-Cookie` value around a cookie value of this library is longer, in bytes.
+ */
+#define TOKENPIN_MAX_SET_COOKIE 2400
+
+/**
+ * The largest `Max-Age`, in seconds: 400 days.
+ */
+#define TOKENPIN_MAX_MAX_AGE 34560000
+
+/**
+ * `Max-Age` follows from the limits on the cookie's life.
+ */
+#define TOKENPIN_MAX_AGE_AUTO 4294967295
+
+/**
+ * The alignment of the memory for an affinity, in bytes; what `malloc` gives.
+ */
+#define TOKENPIN_AFFINITY_ALIGN 16
+
+/**
+ * The version of the library of this header.
+ */
+#define TOKENPIN_VERSION "0.1.0"
+
+/**
+ * The first number of the version.
+ */
+#define TOKENPIN_VERSION_MAJOR 0
+
+/**
+ * The second number of the version.
+ */
+#define TOKENPIN_VERSION_MINOR 1
+
+/**
+ * The third number of the version.
+ */
+#define TOKENPIN_VERSION_PATCH 0
+
+/* ================================================================================
+ * Chapter 2: the affinity
+ *
+ * One checked configuration, immutable but for the state, weight and until of its slots. It lies in one
+ * block of memory, the caller's or `malloc`'s, and any number of threads use it without locks.
+ * ================================================================================ */
 
 /**
  * What a cookie key is used for.
@@ -325,20 +519,6 @@ typedef struct tokenpin_cookie_key {
      */
     uint8_t secret[16];
 } tokenpin_cookie_key;
-
-/**
- * Borrowed bytes. `(NULL, 0)` is empty.
- */
-typedef struct tokenpin_bytes {
-    /**
-     * The first byte.
-     */
-    const void *ptr;
-    /**
-     * The number of bytes.
-     */
-    size_t len;
-} tokenpin_bytes;
 
 /**
  * What a slot does.
@@ -685,144 +865,19 @@ typedef struct tokenpin_config {
 /**
  * Sets a configuration to the defaults. `size` is `sizeof(tokenpin_config)`; what a newer header
  * has beyond this library's fields is set to zero.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, STRUCT_SIZE.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_config_init(struct tokenpin_config *config, size_t size);
-
-/**
- * The part of a configuration that an error is about.
- */
-enum tokenpin_field
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : uint8_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    /**
-     * The configuration as a whole, or its `size`.
-     */
-    TOKENPIN_FIELD_CONFIG = 0,
-    /**
-     * The placement key.
-     */
-    TOKENPIN_FIELD_PLACEMENT_KEY = 1,
-    /**
-     * A cookie key; the index is its position in the ring.
-     */
-    TOKENPIN_FIELD_COOKIE_KEYS = 2,
-    /**
-     * A slot; the index is its number.
-     */
-    TOKENPIN_FIELD_SLOTS = 3,
-    /**
-     * The scope.
-     */
-    TOKENPIN_FIELD_SCOPE = 4,
-    /**
-     * The cookie's name.
-     */
-    TOKENPIN_FIELD_COOKIE_NAME = 5,
-    /**
-     * `Path`.
-     */
-    TOKENPIN_FIELD_PATH = 6,
-    /**
-     * `Domain`.
-     */
-    TOKENPIN_FIELD_DOMAIN = 7,
-    /**
-     * `Max-Age`.
-     */
-    TOKENPIN_FIELD_MAX_AGE = 8,
-    /**
-     * `Secure`.
-     */
-    TOKENPIN_FIELD_SECURE = 9,
-    /**
-     * `SameSite`.
-     */
-    TOKENPIN_FIELD_SAME_SITE = 10,
-    /**
-     * `Partitioned`.
-     */
-    TOKENPIN_FIELD_PARTITIONED = 11,
-    /**
-     * The range of successful response statuses.
-     */
-    TOKENPIN_FIELD_SUCCESS = 12,
-    /**
-     * A classification rule; the index is its position in the table.
-     */
-    TOKENPIN_FIELD_RULES = 13,
-    /**
-     * The memory for the pin index.
-     */
-    TOKENPIN_FIELD_INDEX = 14,
-    /**
-     * The strategy.
-     */
-    TOKENPIN_FIELD_STRATEGY = 15,
-    /**
-     * The policy for requests that name existing state.
-     */
-    TOKENPIN_FIELD_POLICY_EXISTING = 16,
-    /**
-     * The policy for other requests.
-     */
-    TOKENPIN_FIELD_POLICY_NEW = 17,
-    /**
-     * `HttpOnly`.
-     */
-    TOKENPIN_FIELD_HTTP_ONLY = 18,
-    /**
-     * The switch `combine_keys`.
-     */
-    TOKENPIN_FIELD_COMBINE_KEYS = 19,
-    /**
-     * The switch `reject_bad_keys`.
-     */
-    TOKENPIN_FIELD_REJECT_BAD_KEYS = 20,
-    /**
-     * The switch `keyed_cookies`.
-     */
-    TOKENPIN_FIELD_KEYED_COOKIES = 21,
-    /**
-     * The switch `mint_single`.
-     */
-    TOKENPIN_FIELD_MINT_SINGLE = 22,
-    /**
-     * The switch `prompt_cache`.
-     */
-    TOKENPIN_FIELD_PROMPT_CACHE = 23,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum tokenpin_field tokenpin_field;
-#else
-typedef uint8_t tokenpin_field;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-/**
- * Why a configuration was refused, and where.
- */
-typedef struct tokenpin_config_error {
-    /**
-     * What is wrong: a `tokenpin_status`.
-     */
-    int32_t status;
-    /**
-     * The part of the configuration: a `tokenpin_field`.
-     */
-    uint32_t field;
-    /**
-     * The position within it, 0 for single values.
-     */
-    uint64_t index;
-} tokenpin_config_error;
 
 /**
  * The size of the memory that an affinity of this configuration needs, in bytes. Checks only
  * what the size depends on. `error` may be NULL; if it is not, it says what was refused.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, STRUCT_SIZE, SLOT_COUNT.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_affinity_size(const struct tokenpin_config *config,
                                size_t *size,
                                struct tokenpin_config_error *error);
@@ -841,7 +896,13 @@ typedef struct tokenpin_affinity tokenpin_affinity;
  * `affinity` receives the handle. `error` may be NULL; if it is not, it says what was refused,
  * and at which field and element. The configuration is copied and may go. Where it is refused,
  * the memory may have been written to, but holds nothing secret.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, STRUCT_SIZE,
+ * BUFFER_TOO_SMALL, SCOPE_LENGTH, IDENTITY_EMPTY, WEIGHT, UNTIL, VACANT, SLOT_COUNT,
+ * DUPLICATE_IDENTITY, ZERO_SECRET, DUPLICATE_SECRET, DUPLICATE_KEY_ID, KEY_COUNT, SIGNING_KEYS,
+ * COOKIE_NAME, ATTRIBUTE, NAME_PREFIX, NEEDS_SECURE, MAX_AGE, SUCCESS_RANGE, PATTERN.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_affinity_init(void *memory,
                                size_t size,
                                const struct tokenpin_config *config,
@@ -851,7 +912,13 @@ int32_t tokenpin_affinity_init(void *memory,
 /**
  * Builds an affinity in memory of one `malloc`. `tokenpin_affinity_free` ends its life.
  * Otherwise like `tokenpin_affinity_init`.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, STRUCT_SIZE, OUT_OF_MEMORY,
+ * SCOPE_LENGTH, IDENTITY_EMPTY, WEIGHT, UNTIL, VACANT, SLOT_COUNT, DUPLICATE_IDENTITY,
+ * ZERO_SECRET, DUPLICATE_SECRET, DUPLICATE_KEY_ID, KEY_COUNT, SIGNING_KEYS, COOKIE_NAME,
+ * ATTRIBUTE, NAME_PREFIX, NEEDS_SECURE, MAX_AGE, SUCCESS_RANGE, PATTERN.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_affinity_new(const struct tokenpin_config *config,
                               struct tokenpin_affinity **affinity,
                               struct tokenpin_config_error *error);
@@ -871,7 +938,11 @@ void tokenpin_affinity_free(struct tokenpin_affinity *affinity);
 /**
  * Changes state, weight and until of a slot atomically. Safe while other threads decide, and never
  * waits.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, BAD_ENUM, NOT_INITIALISED, WEIGHT, UNTIL, VACANT,
+ * SLOT_RANGE.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_affinity_set_slot(const struct tokenpin_affinity *affinity,
                                    uint32_t slot,
                                    const struct tokenpin_slot_status *status);
@@ -879,7 +950,10 @@ int32_t tokenpin_affinity_set_slot(const struct tokenpin_affinity *affinity,
 /**
  * Reads state, weight and until of a slot atomically. `identity_hash` may be NULL; if it is not,
  * it receives the identity hash of its account, 0 for a vacant slot.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, OVERLAP, NOT_INITIALISED, SLOT_RANGE.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_affinity_get_slot(const struct tokenpin_affinity *affinity,
                                    uint32_t slot,
                                    struct tokenpin_slot_status *status,
@@ -887,7 +961,10 @@ int32_t tokenpin_affinity_get_slot(const struct tokenpin_affinity *affinity,
 
 /**
  * The slot of the account named by `identity`; `TOKENPIN_SLOT_NONE` if there is none.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, IDENTITY_EMPTY.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_affinity_find(const struct tokenpin_affinity *affinity,
                                const void *identity,
                                size_t identity_len,
@@ -895,13 +972,20 @@ int32_t tokenpin_affinity_find(const struct tokenpin_affinity *affinity,
 
 /**
  * The number of slots, vacant ones included.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, OVERLAP, NOT_INITIALISED.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_affinity_capacity(const struct tokenpin_affinity *affinity, size_t *capacity);
 
 /**
  * The cookie's name for a scope, an empty one being the configured one: what has to be stripped
  * from requests and responses. At most `TOKENPIN_MAX_COOKIE_NAME` bytes.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, BUFFER_TOO_SMALL,
+ * SCOPE_LENGTH.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_affinity_cookie_name(const struct tokenpin_affinity *affinity,
                                       const void *scope,
                                       size_t scope_len,
@@ -911,7 +995,10 @@ int32_t tokenpin_affinity_cookie_name(const struct tokenpin_affinity *affinity,
 
 /**
  * Classifies a request by the configured table. See `tokenpin_classify`.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_affinity_classify(const struct tokenpin_affinity *affinity,
                                    const void *method,
                                    size_t method_len,
@@ -922,21 +1009,30 @@ int32_t tokenpin_affinity_classify(const struct tokenpin_affinity *affinity,
 
 /**
  * The configuration's fingerprint. Replicas that show different ones do not agree.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, OVERLAP, NOT_INITIALISED.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_affinity_fingerprint(const struct tokenpin_affinity *affinity,
                                       uint64_t *fingerprint);
 
 /**
  * The fingerprint of the weights, and of the states that count at `now`, in unix seconds.
  * Linear in the number of slots.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, OVERLAP, NOT_INITIALISED.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_affinity_live_fingerprint(const struct tokenpin_affinity *affinity,
                                            uint64_t now,
                                            uint64_t *fingerprint);
 
-/* -------------------------------------------------------------------------
- * Chapter 2: decide and finish.
- * ------------------------------------------------------------------------- */
+/* ================================================================================
+ * Chapter 3: decide and finish
+ *
+ * The decision says which slot serves a request and which cookie goes back on success. It is plain
+ * data: keep it, and the affinity that made it, until the response.
+ * ================================================================================ */
 
 /**
  * One request, borrowed for the call. All zero is a valid start.
@@ -1339,7 +1435,11 @@ typedef struct tokenpin_decision {
  * from any number of threads. Refuses with `TOKENPIN_STATUS_ENTROPY` where randomness is needed
  * and all zero, and with `TOKENPIN_STATUS_TIME` where a cookie is to be issued after the year
  * 2106.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
+ * SCOPE_LENGTH, SLOT_RANGE, TIME, ENTROPY.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_affinity_decide(const struct tokenpin_affinity *affinity,
                                  const struct tokenpin_request *request,
                                  struct tokenpin_decision *decision);
@@ -1380,7 +1480,11 @@ typedef uint8_t tokenpin_answer;
  *
  * Refuses with `TOKENPIN_STATUS_STALE` if another configuration decided: keep the affinity that
  * decides alive until the response. The buffer must not overlap the affinity's memory.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, BUFFER_TOO_SMALL,
+ * BAD_DECISION, STALE.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_affinity_finish(const struct tokenpin_affinity *affinity,
                                  const struct tokenpin_decision *decision,
                                  uint16_t status,
@@ -1389,19 +1493,27 @@ int32_t tokenpin_affinity_finish(const struct tokenpin_affinity *affinity,
                                  size_t *len,
                                  uint8_t *answer);
 
-/* -------------------------------------------------------------------------
- * Chapter 3: slots and selection. No handle; all memory is the caller's.
- * ------------------------------------------------------------------------- */
+/* ================================================================================
+ * Chapter 4: slots and selection
+ *
+ * Which slot serves a key, for callers that keep their own array of slots.
+ * ================================================================================ */
 
 /**
  * The jump consistent hash: the bucket, 0 to `buckets` - 1, of `key`. `buckets` is 1 to 2^31-1.
  * Takes about ln(`buckets`) steps.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, BUCKET_COUNT.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_jump(uint64_t key, uint32_t buckets, uint32_t *bucket);
 
 /**
  * The identity hash of the account named by `identity`, 1 byte or more.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, IDENTITY_EMPTY.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_identity_hash(const void *identity, size_t identity_len, uint64_t *hash);
 
 /**
@@ -1460,7 +1572,11 @@ typedef struct tokenpin_key {
 /**
  * The hash of an affinity key, which selection starts from. `placement_key` has 16 bytes and is
  * not all zero, the scope 0 to 1024.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, SCOPE_LENGTH, KEY_LENGTH,
+ * ZERO_SECRET.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_key_hash(const uint8_t *placement_key,
                           const void *scope,
                           size_t scope_len,
@@ -1484,7 +1600,11 @@ typedef struct tokenpin_slot {
 
 /**
  * Makes the slot of the account named by `identity`, 1 byte or more.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, IDENTITY_EMPTY, WEIGHT, UNTIL,
+ * VACANT.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_slot_init(struct tokenpin_slot *slot,
                            const void *identity,
                            size_t identity_len,
@@ -1492,18 +1612,27 @@ int32_t tokenpin_slot_init(struct tokenpin_slot *slot,
 
 /**
  * Makes a slot without an account, kept for growth.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_slot_init_vacant(struct tokenpin_slot *slot);
 
 /**
  * Changes state, weight and until of a slot atomically. Safe while other threads select. A vacant
  * slot stays vacant, and no other becomes so.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, BAD_ENUM, WEIGHT, UNTIL, VACANT.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_slot_set(struct tokenpin_slot *slot, const struct tokenpin_slot_status *status);
 
 /**
  * Reads state, weight and until of a slot atomically.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_slot_get(const struct tokenpin_slot *slot, struct tokenpin_slot_status *status);
 
 /**
@@ -1536,7 +1665,10 @@ typedef struct tokenpin_filter {
  * the home slot serves; else, and under rendezvous, linear time in `count`. State, weight and until of
  * a slot are read atomically. If the home slot does not serve, its word is read once more, and the
  * answer is right for one of the two readings.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, SLOT_COUNT, STRATEGY.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_select(uint8_t strategy,
                         const struct tokenpin_slot *slots,
                         size_t count,
@@ -1549,7 +1681,10 @@ int32_t tokenpin_select(uint8_t strategy,
  * `fnv1a32(key bytes) % n`-th of the `n` slots that hold an account; `TOKENPIN_SLOT_NONE` if no slot
  * is a candidate. `hash` is the `tokenpin_key_hash` of the key: where that slot cannot serve,
  * weighted rendezvous with it takes over. `count` is 1 to 2^31-1. Linear in `count`.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, KEY_LENGTH, SLOT_COUNT.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_select_higress(const struct tokenpin_slot *slots,
                                 size_t count,
                                 const struct tokenpin_filter *filter,
@@ -1560,7 +1695,10 @@ int32_t tokenpin_select_higress(const struct tokenpin_slot *slots,
 /**
  * `tokenpin_select` for many hashes: `selected[i]` is the slot of `hashes[i]`. `hash_count` 0 does
  * nothing. `selected` must not overlap the inputs.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, SLOT_COUNT, STRATEGY.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_select_batch(uint8_t strategy,
                               const struct tokenpin_slot *slots,
                               size_t count,
@@ -1569,9 +1707,11 @@ int32_t tokenpin_select_batch(uint8_t strategy,
                               size_t hash_count,
                               uint32_t *selected);
 
-/* -------------------------------------------------------------------------
- * Chapter 4: cookies. A key ring in memory of the caller, and the values that it signs and checks.
- * ------------------------------------------------------------------------- */
+/* ================================================================================
+ * Chapter 5: cookies
+ *
+ * A key ring in memory of the caller, and the values that it signs and checks.
+ * ================================================================================ */
 
 /**
  * A key ring in memory of the caller, at least 8-aligned. Its contents are private and
@@ -1588,7 +1728,11 @@ typedef struct tokenpin_key_ring {
  * Makes a key ring of 1 to 8 keys, exactly one of which signs. `placement_key` may be NULL; if
  * it is not, it has 16 bytes, and no secret may equal it. `error` may be NULL; if it is not, it
  * says which key was refused.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, ZERO_SECRET, DUPLICATE_SECRET,
+ * DUPLICATE_KEY_ID, KEY_COUNT, SIGNING_KEYS.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_key_ring_init(struct tokenpin_key_ring *ring,
                                const struct tokenpin_cookie_key *keys,
                                size_t key_count,
@@ -1631,7 +1775,11 @@ typedef struct tokenpin_cookie {
  *
  * `name` has 1 to 128 token bytes, the scope 0 to 1024 bytes. `key` is the affinity key that
  * the cookie is bound to, of the cookie's kind; it may be NULL for an anonymous cookie.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
+ * SCOPE_LENGTH, KEY_LENGTH, COOKIE_NAME.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_cookie_encode(const struct tokenpin_key_ring *ring,
                                const void *name,
                                size_t name_len,
@@ -1670,7 +1818,11 @@ typedef struct tokenpin_limits {
  * `verdict` receives a `tokenpin_verdict`. `cookie` may be NULL; if it is not, it receives what
  * the cookie says if its tag was found good: for the verdicts `OTHER_KEY`, `NOT_YET_VALID`,
  * `EXPIRED_LIFE`, `EXPIRED_IDLE`, `VALID` and `REFRESH_DUE`.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
+ * SCOPE_LENGTH, KEY_LENGTH, COOKIE_NAME.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_cookie_decode(const struct tokenpin_key_ring *ring,
                                const void *name,
                                size_t name_len,
@@ -1687,16 +1839,21 @@ int32_t tokenpin_cookie_decode(const struct tokenpin_key_ring *ring,
 /**
  * The default name of a scope's cookie: `__Host-tokenpin`, with a suffix unless the scope is
  * empty.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BUFFER_TOO_SMALL, SCOPE_LENGTH.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_cookie_default_name(const void *scope,
                                      size_t scope_len,
                                      void *buffer,
                                      size_t capacity,
                                      size_t *len);
 
-/* -------------------------------------------------------------------------
- * Chapter 5: fields. The `Cookie` and `Set-Cookie` fields of a message.
- * ------------------------------------------------------------------------- */
+/* ================================================================================
+ * Chapter 6: fields
+ *
+ * The `Cookie` and `Set-Cookie` fields of a message.
+ * ================================================================================ */
 
 /**
  * The values of the cookies called `name` in one `Cookie` field, one a call. `*offset` starts
@@ -1704,7 +1861,10 @@ int32_t tokenpin_cookie_default_name(const void *scope,
  *
  * Returns `TOKENPIN_STATUS_END`, and changes nothing, when there is none. `value` points into
  * the field.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, END.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_cookie_next(const void *field,
                              size_t field_len,
                              const void *name,
@@ -1716,7 +1876,10 @@ int32_t tokenpin_cookie_next(const void *field,
  * Removes every cookie called `name` from one `Cookie` field and leaves the other pairs as they
  * are, byte for byte. `*len` 0 means that the field is empty now and should be dropped. Never
  * longer than the field. The buffer must not overlap the field or the name.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, BUFFER_TOO_SMALL.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_cookie_strip(const void *field,
                               size_t field_len,
                               const void *name,
@@ -1729,7 +1892,11 @@ int32_t tokenpin_cookie_strip(const void *field,
  * Writes the value of a `Set-Cookie` field. `max_age` 0 makes a session cookie. A buffer of
  * `TOKENPIN_MAX_SET_COOKIE` bytes suffices for a value of this library. The buffer must not
  * overlap the inputs.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, BUFFER_TOO_SMALL,
+ * COOKIE_NAME, ATTRIBUTE, NAME_PREFIX, NEEDS_SECURE, MAX_AGE.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_set_cookie_write(const void *name,
                                   size_t name_len,
                                   const void *value,
@@ -1743,22 +1910,30 @@ int32_t tokenpin_set_cookie_write(const void *name,
 /**
  * Whether a `Set-Cookie` field sets a cookie called `name`: 1 or 0. Those of an upstream are
  * not for the client.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_set_cookie_matches(const void *field,
                                     size_t field_len,
                                     const void *name,
                                     size_t name_len,
                                     uint8_t *matches);
 
-/* -------------------------------------------------------------------------
- * Chapter 6: classification.
- * ------------------------------------------------------------------------- */
+/* ================================================================================
+ * Chapter 7: classification
+ *
+ * Which group of the API a request belongs to, and whether it names existing state.
+ * ================================================================================ */
 
 /**
  * Classifies a request by its method and target. `(NULL, 0)` for the rules is the default table.
  * `prompt_cache` 1 opts in to that group. `group` receives a `tokenpin_group`, `existing` 1 if the
  * request names existing state.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, PATTERN.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_classify(const struct tokenpin_rule *rules,
                           size_t rule_count,
                           uint8_t prompt_cache,
@@ -1769,9 +1944,11 @@ int32_t tokenpin_classify(const struct tokenpin_rule *rules,
                           uint8_t *group,
                           uint8_t *existing);
 
-/* -------------------------------------------------------------------------
- * Chapter 7: the version of the library and of its interface, and the names of its enums.
- * ------------------------------------------------------------------------- */
+/* ================================================================================
+ * Chapter 8: versions and names
+ *
+ * The versions of the library and of its interface, and the stable names of its enums.
+ * ================================================================================ */
 
 /**
  * The version of the interface that the library was built with. A program compares it with the
@@ -1872,7 +2049,10 @@ typedef int32_t tokenpin_enum;
  * long as the library. `which` is a `tokenpin_enum`.
  *
  * Returns `TOKENPIN_STATUS_BAD_ENUM` for a number without a name.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, BAD_ENUM.
  */
+TOKENPIN_MUST_CHECK
 int32_t tokenpin_enum_name(int32_t which, int32_t value, struct tokenpin_bytes *name);
 
 #ifdef __cplusplus

@@ -92,6 +92,12 @@ check_header() {
   done
   expect no "a header that does not compile was not noticed" \
     includes_in "$cc" c:c11 'int tokenpin_jump;' ''
+  expect yes "a status that is looked at" compiles 'return tokenpin_slot_init_vacant(0) != 0;'
+  expect no "a status that is ignored was not noticed" compiles 'tokenpin_slot_init_vacant(0);'
+}
+compiles() {
+  printf '#include "%s"\nint f(void);\nint f(void) { %s return 0; }\n' "$header" "$1" |
+    "$cc" -std=c11 -Wall -Werror -x c -c - -o "$work/status.o"
 }
 
 check_libraries() {

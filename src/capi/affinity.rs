@@ -1,4 +1,7 @@
-//! Chapter 1: the affinity. Built once, in memory of the caller or of `malloc`.
+//! Chapter 2: the affinity
+//!
+//! One checked configuration, immutable but for the state, weight and until of its slots. It lies in one
+//! block of memory, the caller's or `malloc`'s, and any number of threads use it without locks.
 
 use core::ffi::c_void;
 use core::ptr;
@@ -22,6 +25,8 @@ unsafe extern "C" {
 
 /// Sets a configuration to the defaults. `size` is `sizeof(tokenpin_config)`; what a newer header
 /// has beyond this library's fields is set to zero.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, STRUCT_SIZE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_config_init(config: *mut tokenpin_config, size: usize) -> i32 {
     returned((|| {
@@ -77,6 +82,8 @@ pub unsafe extern "C" fn tokenpin_config_init(config: *mut tokenpin_config, size
 
 /// The size of the memory that an affinity of this configuration needs, in bytes. Checks only
 /// what the size depends on. `error` may be NULL; if it is not, it says what was refused.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, STRUCT_SIZE, SLOT_COUNT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_size(
     config: *const tokenpin_config,
@@ -103,6 +110,11 @@ pub unsafe extern "C" fn tokenpin_affinity_size(
 /// `affinity` receives the handle. `error` may be NULL; if it is not, it says what was refused,
 /// and at which field and element. The configuration is copied and may go. Where it is refused,
 /// the memory may have been written to, but holds nothing secret.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, STRUCT_SIZE,
+/// BUFFER_TOO_SMALL, SCOPE_LENGTH, IDENTITY_EMPTY, WEIGHT, UNTIL, VACANT, SLOT_COUNT,
+/// DUPLICATE_IDENTITY, ZERO_SECRET, DUPLICATE_SECRET, DUPLICATE_KEY_ID, KEY_COUNT, SIGNING_KEYS,
+/// COOKIE_NAME, ATTRIBUTE, NAME_PREFIX, NEEDS_SECURE, MAX_AGE, SUCCESS_RANGE, PATTERN.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_init(
     memory: *mut c_void,
@@ -130,6 +142,11 @@ pub unsafe extern "C" fn tokenpin_affinity_init(
 
 /// Builds an affinity in memory of one `malloc`. `tokenpin_affinity_free` ends its life.
 /// Otherwise like `tokenpin_affinity_init`.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, STRUCT_SIZE, OUT_OF_MEMORY,
+/// SCOPE_LENGTH, IDENTITY_EMPTY, WEIGHT, UNTIL, VACANT, SLOT_COUNT, DUPLICATE_IDENTITY,
+/// ZERO_SECRET, DUPLICATE_SECRET, DUPLICATE_KEY_ID, KEY_COUNT, SIGNING_KEYS, COOKIE_NAME,
+/// ATTRIBUTE, NAME_PREFIX, NEEDS_SECURE, MAX_AGE, SUCCESS_RANGE, PATTERN.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_new(
     config: *const tokenpin_config,
@@ -188,6 +205,9 @@ pub unsafe extern "C" fn tokenpin_affinity_free(affinity: *mut tokenpin_affinity
 
 /// Changes state, weight and until of a slot atomically. Safe while other threads decide, and never
 /// waits.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, BAD_ENUM, NOT_INITIALISED, WEIGHT, UNTIL, VACANT,
+/// SLOT_RANGE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_set_slot(
     affinity: *const tokenpin_affinity,
@@ -203,6 +223,8 @@ pub unsafe extern "C" fn tokenpin_affinity_set_slot(
 
 /// Reads state, weight and until of a slot atomically. `identity_hash` may be NULL; if it is not,
 /// it receives the identity hash of its account, 0 for a vacant slot.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, OVERLAP, NOT_INITIALISED, SLOT_RANGE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_get_slot(
     affinity: *const tokenpin_affinity,
@@ -233,6 +255,8 @@ pub unsafe extern "C" fn tokenpin_affinity_get_slot(
 }
 
 /// The slot of the account named by `identity`; `TOKENPIN_SLOT_NONE` if there is none.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, IDENTITY_EMPTY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_find(
     affinity: *const tokenpin_affinity,
@@ -255,6 +279,8 @@ pub unsafe extern "C" fn tokenpin_affinity_find(
 }
 
 /// The number of slots, vacant ones included.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, OVERLAP, NOT_INITIALISED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_capacity(
     affinity: *const tokenpin_affinity,
@@ -273,6 +299,9 @@ pub unsafe extern "C" fn tokenpin_affinity_capacity(
 
 /// The cookie's name for a scope, an empty one being the configured one: what has to be stripped
 /// from requests and responses. At most `TOKENPIN_MAX_COOKIE_NAME` bytes.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, BUFFER_TOO_SMALL,
+/// SCOPE_LENGTH.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_cookie_name(
     affinity: *const tokenpin_affinity,
@@ -296,6 +325,8 @@ pub unsafe extern "C" fn tokenpin_affinity_cookie_name(
 }
 
 /// Classifies a request by the configured table. See `tokenpin_classify`.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_classify(
     affinity: *const tokenpin_affinity,
@@ -320,6 +351,8 @@ pub unsafe extern "C" fn tokenpin_affinity_classify(
 }
 
 /// The configuration's fingerprint. Replicas that show different ones do not agree.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, OVERLAP, NOT_INITIALISED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_fingerprint(
     affinity: *const tokenpin_affinity,
@@ -338,6 +371,8 @@ pub unsafe extern "C" fn tokenpin_affinity_fingerprint(
 
 /// The fingerprint of the weights, and of the states that count at `now`, in unix seconds.
 /// Linear in the number of slots.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, OVERLAP, NOT_INITIALISED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_live_fingerprint(
     affinity: *const tokenpin_affinity,

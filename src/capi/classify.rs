@@ -1,4 +1,6 @@
-//! Chapter 6: classification.
+//! Chapter 7: classification
+//!
+//! Which group of the API a request belongs to, and whether it names existing state.
 
 use core::ffi::c_void;
 
@@ -11,6 +13,8 @@ use super::structs::tokenpin_rule;
 /// Classifies a request by its method and target. `(NULL, 0)` for the rules is the default table.
 /// `prompt_cache` 1 opts in to that group. `group` receives a `tokenpin_group`, `existing` 1 if the
 /// request names existing state.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, PATTERN.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_classify(
     rules: *const tokenpin_rule,

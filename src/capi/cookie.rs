@@ -1,4 +1,6 @@
-//! Chapter 4: cookies. A key ring in memory of the caller, and the values that it signs and checks.
+//! Chapter 5: cookies
+//!
+//! A key ring in memory of the caller, and the values that it signs and checks.
 
 use core::ffi::{c_char, c_void};
 
@@ -69,6 +71,9 @@ const _: () = assert!(
 /// Makes a key ring of 1 to 8 keys, exactly one of which signs. `placement_key` may be NULL; if
 /// it is not, it has 16 bytes, and no secret may equal it. `error` may be NULL; if it is not, it
 /// says which key was refused.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, ZERO_SECRET, DUPLICATE_SECRET,
+/// DUPLICATE_KEY_ID, KEY_COUNT, SIGNING_KEYS.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_key_ring_init(
     ring: *mut tokenpin_key_ring,
@@ -111,6 +116,9 @@ pub unsafe extern "C" fn tokenpin_key_ring_wipe(ring: *mut tokenpin_key_ring) {
 ///
 /// `name` has 1 to 128 token bytes, the scope 0 to 1024 bytes. `key` is the affinity key that
 /// the cookie is bound to, of the cookie's kind; it may be NULL for an anonymous cookie.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
+/// SCOPE_LENGTH, KEY_LENGTH, COOKIE_NAME.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_cookie_encode(
     ring: *const tokenpin_key_ring,
@@ -144,6 +152,9 @@ pub unsafe extern "C" fn tokenpin_cookie_encode(
 /// `verdict` receives a `tokenpin_verdict`. `cookie` may be NULL; if it is not, it receives what
 /// the cookie says if its tag was found good: for the verdicts `OTHER_KEY`, `NOT_YET_VALID`,
 /// `EXPIRED_LIFE`, `EXPIRED_IDLE`, `VALID` and `REFRESH_DUE`.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
+/// SCOPE_LENGTH, KEY_LENGTH, COOKIE_NAME.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_cookie_decode(
     ring: *const tokenpin_key_ring,
@@ -187,6 +198,8 @@ pub unsafe extern "C" fn tokenpin_cookie_decode(
 
 /// The default name of a scope's cookie: `__Host-tokenpin`, with a suffix unless the scope is
 /// empty.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BUFFER_TOO_SMALL, SCOPE_LENGTH.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_cookie_default_name(
     scope: *const c_void,

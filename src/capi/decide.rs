@@ -1,4 +1,7 @@
-//! Chapter 2: decide and finish.
+//! Chapter 3: decide and finish
+//!
+//! The decision says which slot serves a request and which cookie goes back on success. It is plain
+//! data: keep it, and the affinity that made it, until the response.
 
 use core::ffi::c_void;
 
@@ -110,6 +113,9 @@ pub struct tokenpin_decision {
 /// from any number of threads. Refuses with `TOKENPIN_STATUS_ENTROPY` where randomness is needed
 /// and all zero, and with `TOKENPIN_STATUS_TIME` where a cookie is to be issued after the year
 /// 2106.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
+/// SCOPE_LENGTH, SLOT_RANGE, TIME, ENTROPY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_decide(
     affinity: *const tokenpin_affinity,
@@ -135,6 +141,9 @@ pub unsafe extern "C" fn tokenpin_affinity_decide(
 ///
 /// Refuses with `TOKENPIN_STATUS_STALE` if another configuration decided: keep the affinity that
 /// decides alive until the response. The buffer must not overlap the affinity's memory.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, BUFFER_TOO_SMALL,
+/// BAD_DECISION, STALE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_finish(
     affinity: *const tokenpin_affinity,

@@ -1,4 +1,6 @@
-//! Chapter 5: fields. The `Cookie` and `Set-Cookie` fields of a message.
+//! Chapter 6: fields
+//!
+//! The `Cookie` and `Set-Cookie` fields of a message.
 
 use core::ffi::c_void;
 
@@ -14,6 +16,8 @@ use super::structs::{tokenpin_attributes, tokenpin_bytes};
 ///
 /// Returns `TOKENPIN_STATUS_END`, and changes nothing, when there is none. `value` points into
 /// the field.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, END.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_cookie_next(
     field: *const c_void,
@@ -41,6 +45,8 @@ pub unsafe extern "C" fn tokenpin_cookie_next(
 /// Removes every cookie called `name` from one `Cookie` field and leaves the other pairs as they
 /// are, byte for byte. `*len` 0 means that the field is empty now and should be dropped. Never
 /// longer than the field. The buffer must not overlap the field or the name.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, BUFFER_TOO_SMALL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_cookie_strip(
     field: *const c_void,
@@ -65,6 +71,9 @@ pub unsafe extern "C" fn tokenpin_cookie_strip(
 /// Writes the value of a `Set-Cookie` field. `max_age` 0 makes a session cookie. A buffer of
 /// `TOKENPIN_MAX_SET_COOKIE` bytes suffices for a value of this library. The buffer must not
 /// overlap the inputs.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, BUFFER_TOO_SMALL,
+/// COOKIE_NAME, ATTRIBUTE, NAME_PREFIX, NEEDS_SECURE, MAX_AGE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_set_cookie_write(
     name: *const c_void,
@@ -94,6 +103,8 @@ pub unsafe extern "C" fn tokenpin_set_cookie_write(
 
 /// Whether a `Set-Cookie` field sets a cookie called `name`: 1 or 0. Those of an upstream are
 /// not for the client.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_set_cookie_matches(
     field: *const c_void,

@@ -1,4 +1,6 @@
-//! Chapter 3: slots and selection. No handle; all memory is the caller's.
+//! Chapter 4: slots and selection
+//!
+//! Which slot serves a key, for callers that keep their own array of slots.
 
 use core::ffi::c_void;
 
@@ -47,6 +49,8 @@ pub struct tokenpin_filter {
 
 /// The jump consistent hash: the bucket, 0 to `buckets` - 1, of `key`. `buckets` is 1 to 2^31-1.
 /// Takes about ln(`buckets`) steps.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, BUCKET_COUNT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_jump(key: u64, buckets: u32, bucket: *mut u32) -> i32 {
     returned((|| {
@@ -59,6 +63,8 @@ pub unsafe extern "C" fn tokenpin_jump(key: u64, buckets: u32, bucket: *mut u32)
 }
 
 /// The identity hash of the account named by `identity`, 1 byte or more.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, IDENTITY_EMPTY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_identity_hash(
     identity: *const c_void,
@@ -80,6 +86,9 @@ pub unsafe extern "C" fn tokenpin_identity_hash(
 
 /// The hash of an affinity key, which selection starts from. `placement_key` has 16 bytes and is
 /// not all zero, the scope 0 to 1024.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, SCOPE_LENGTH, KEY_LENGTH,
+/// ZERO_SECRET.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_key_hash(
     placement_key: *const u8,
@@ -104,6 +113,9 @@ pub unsafe extern "C" fn tokenpin_key_hash(
 }
 
 /// Makes the slot of the account named by `identity`, 1 byte or more.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, IDENTITY_EMPTY, WEIGHT, UNTIL,
+/// VACANT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_slot_init(
     slot: *mut tokenpin_slot,
@@ -123,6 +135,8 @@ pub unsafe extern "C" fn tokenpin_slot_init(
 }
 
 /// Makes a slot without an account, kept for growth.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_slot_init_vacant(slot: *mut tokenpin_slot) -> i32 {
     returned((|| {
@@ -135,6 +149,8 @@ pub unsafe extern "C" fn tokenpin_slot_init_vacant(slot: *mut tokenpin_slot) -> 
 
 /// Changes state, weight and until of a slot atomically. Safe while other threads select. A vacant
 /// slot stays vacant, and no other becomes so.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, BAD_ENUM, WEIGHT, UNTIL, VACANT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_slot_set(
     slot: *mut tokenpin_slot,
@@ -148,6 +164,8 @@ pub unsafe extern "C" fn tokenpin_slot_set(
 }
 
 /// Reads state, weight and until of a slot atomically.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_slot_get(
     slot: *const tokenpin_slot,
@@ -168,6 +186,8 @@ pub unsafe extern "C" fn tokenpin_slot_get(
 /// the home slot serves; else, and under rendezvous, linear time in `count`. State, weight and until of
 /// a slot are read atomically. If the home slot does not serve, its word is read once more, and the
 /// answer is right for one of the two readings.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, SLOT_COUNT, STRATEGY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_select(
     strategy: u8,
@@ -199,6 +219,8 @@ pub unsafe extern "C" fn tokenpin_select(
 /// `fnv1a32(key bytes) % n`-th of the `n` slots that hold an account; `TOKENPIN_SLOT_NONE` if no slot
 /// is a candidate. `hash` is the `tokenpin_key_hash` of the key: where that slot cannot serve,
 /// weighted rendezvous with it takes over. `count` is 1 to 2^31-1. Linear in `count`.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, KEY_LENGTH, SLOT_COUNT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_select_higress(
     slots: *const tokenpin_slot,
@@ -224,6 +246,8 @@ pub unsafe extern "C" fn tokenpin_select_higress(
 
 /// `tokenpin_select` for many hashes: `selected[i]` is the slot of `hashes[i]`. `hash_count` 0 does
 /// nothing. `selected` must not overlap the inputs.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, SLOT_COUNT, STRATEGY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_select_batch(
     strategy: u8,

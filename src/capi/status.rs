@@ -1,4 +1,19 @@
-//! Status numbers.
+//! Chapter 1: start here
+//!
+//! A gateway builds one affinity when it starts and after every change of its configuration
+//! (chapter 2). For each request it calls `tokenpin_affinity_decide`, sends the request with the token
+//! of the slot that the decision names, and for the response it calls `tokenpin_affinity_finish`
+//! (chapter 3). A gateway that changes a token's state calls `tokenpin_affinity_set_slot`.
+//!
+//! The functions of chapters 4 to 7 do single steps of this on memory of the caller, without an
+//! affinity.
+//!
+//! What a function returns is a `tokenpin_status`. Bytes in structures are `tokenpin_bytes`. Where a
+//! configuration is refused, a `tokenpin_config_error` says why, at which `tokenpin_field`, and at which
+//! element of it.
+//!
+//! Each function lists its statuses without their prefix `TOKENPIN_STATUS_`. `LENGTH` stands for an
+//! array or bytes longer than memory can be, `NULL_POINTER` and `MISALIGNED` for any pointer.
 
 use crate::enums::named;
 use crate::error::{ConfigError, Error, Field};

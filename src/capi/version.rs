@@ -1,4 +1,6 @@
-//! Chapter 7: the version of the library and of its interface, and the names of its enums.
+//! Chapter 8: versions and names
+//!
+//! The versions of the library and of its interface, and the stable names of its enums.
 
 use core::ffi::{CStr, c_char};
 
@@ -36,6 +38,8 @@ pub extern "C" fn tokenpin_version() -> *const c_char {
 /// long as the library. `which` is a `tokenpin_enum`.
 ///
 /// Returns `TOKENPIN_STATUS_BAD_ENUM` for a number without a name.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, BAD_ENUM.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_enum_name(
     which: i32,

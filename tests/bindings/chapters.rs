@@ -1,11 +1,12 @@
-//! The order of the C header: chapters for reading, and each type where it is first spoken of.
+//! The order of the C header: chapters for reading, and each type in front of what first mentions it.
 
-const RULER: &str = "-------------------------------------------------------------------------";
+const RULER: &str =
+    "================================================================================";
 
 /// A chapter: the files of src/capi that begin with `Chapter N:`.
 struct Chapter {
-    /// `Chapter 1: ..`, as its file has it.
-    title: String,
+    /// `Chapter 1: ..`, and what else its file's documentation says.
+    introduction: String,
     source: String,
 }
 
@@ -16,11 +17,12 @@ impl Chapter {
         let mut chapters: Vec<Self> = sources
             .filter(|source| source.starts_with("//! Chapter "))
             .map(|source| {
-                let lines = source.lines().map_while(|line| line.strip_prefix("//! "));
-                Self { title: lines.collect::<Vec<_>>().join("\n * "), source }
+                let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
+                let lines = lines.map(|line| format!(" *{line}"));
+                Self { introduction: lines.collect::<Vec<_>>().join("\n"), source }
             })
             .collect();
-        chapters.sort_by(|a, b| a.title.cmp(&b.title));
+        chapters.sort_by(|a, b| a.introduction.cmp(&b.introduction));
         chapters
     }
 
@@ -40,31 +42,38 @@ struct Block<'a> {
 pub fn arrange(text: &str, root: &str) -> String {
     let blocks = text.split("\n\n").map(str::trim).filter(|block| !block.is_empty());
     let blocks: Vec<&str> = blocks.collect();
-    let first_type = blocks.iter().position(|block| type_name(block).is_some()).unwrap();
-    let (start, rest) = blocks.split_at(first_type);
+    let first_item = blocks.iter().position(|block| constant_name(block).is_some()).unwrap();
+    let (start, rest) = blocks.split_at(first_item);
     let language = |block: &&str| block.starts_with("#ifdef __cplusplus\n");
     let end = rest.iter().rposition(language).unwrap();
     let (rest, end) = rest.split_at(end);
 
+    let constants = rest.iter().copied().filter(|text| constant_name(text).is_some());
+    let constants: Vec<&str> = constants.collect();
     let types = rest.iter().filter_map(|text| Some(Block { text, name: type_name(text)? }));
     let mut types: Vec<Block<'_>> = types.collect();
     let functions = rest.iter().filter_map(|text| Some(Block { text, name: function_name(text)? }));
     let functions: Vec<Block<'_>> = functions.collect();
     assert_eq!(
-        types.len() + functions.len() + 1,
+        constants.len() + types.len() + functions.len() + 1,
         rest.len(),
-        "an item is neither type nor function"
+        "an item is neither constant nor type nor function"
     );
 
     let mut made: Vec<String> = start.iter().map(ToString::to_string).collect();
+    made.push(MUST_CHECK.into());
     made.extend(rest.iter().copied().filter(language).map(String::from));
-    introduce("tokenpin_status", &mut types, &mut made);
     let chapters = Chapter::all(root);
-    for chapter in &chapters {
-        made.push(format!("/* {RULER}\n * {}\n * {RULER} */", chapter.title));
+    for (number, chapter) in chapters.iter().enumerate() {
+        made.push(format!("/* {RULER}\n{}\n * {RULER} */", chapter.introduction));
+        introduce(&chapter.introduction, &mut types, &mut made);
+        if number == 0 {
+            made.extend(constants.iter().map(ToString::to_string));
+            made.extend(version());
+        }
         for function in functions.iter().filter(|function| chapter.has(function.name)) {
             introduce(function.text, &mut types, &mut made);
-            made.push(function.text.into());
+            made.push(function.text.replace("\nint32_t t", "\nTOKENPIN_MUST_CHECK\nint32_t t"));
         }
     }
     let homeless =
@@ -93,6 +102,35 @@ fn type_name(block: &str) -> Option<&str> {
     };
     let line = block.lines().find(|line| named(line).is_some())?;
     line[named(line)?..].split(' ').next()
+}
+
+fn constant_name(block: &str) -> Option<&str> {
+    block.lines().find_map(|line| line.strip_prefix("#define TOKENPIN_")?.split(' ').nth(1))
+}
+
+const MUST_CHECK: &str = "\
+/* Compilers warn where the status of a call is ignored. */
+#if defined(__GNUC__) || defined(__clang__)
+#define TOKENPIN_MUST_CHECK __attribute__((warn_unused_result))
+#else
+#define TOKENPIN_MUST_CHECK
+#endif";
+
+/// The version of the library as the preprocessor sees it.
+fn version() -> impl Iterator<Item = String> {
+    let version = env!("CARGO_PKG_VERSION");
+    let whole = ("VERSION", format!("\"{version}\""), "The version of the library of this header.");
+    let parts = [
+        ("VERSION_MAJOR", "The first number of the version."),
+        ("VERSION_MINOR", "The second number of the version."),
+        ("VERSION_PATCH", "The third number of the version."),
+    ];
+    let parts = parts.into_iter().zip(version.split('.'));
+    let parts = parts.map(|((name, doc), number)| (name, number.to_owned(), doc));
+    [whole]
+        .into_iter()
+        .chain(parts)
+        .map(|(name, value, doc)| format!("/**\n * {doc}\n */\n#define TOKENPIN_{name} {value}"))
 }
 
 fn function_name(block: &str) -> Option<&str> {

@@ -1,6 +1,6 @@
 //! The C header: what cbindgen makes of src/capi, and what it says of enums and constants.
 
-use crate::chapters;
+use crate::chapters::arrange;
 use tokenpin::capi::{Status, tokenpin_bytes, tokenpin_enum_name};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -59,7 +59,7 @@ impl Header {
         let include = ["Enum".into()].into_iter().chain(named.iter().map(|name| pascal(name)));
         let text = cbindgen(include.collect(), exclude.collect());
 
-        let text = chapters::arrange(&fill_in(&text), ROOT);
+        let text = fill_in(&text);
         let (constants, declared) = items(&text);
         let enums = (0..).zip(named).map(|(which, name)| {
             let c_name = format!("tokenpin_{}", name.to_lowercase());
@@ -78,7 +78,7 @@ impl Header {
             let name = constant.name.strip_prefix("TOKENPIN_").unwrap().into();
             Item { name, ..constant }
         });
-        Self { enums: enums.collect(), constants: constants.collect(), text }
+        Self { enums: enums.collect(), constants: constants.collect(), text: arrange(&text, ROOT) }
     }
 
     pub fn named(&self, name: &str) -> &Enum {

@@ -5,8 +5,17 @@ use std::path::{Path, PathBuf};
 use tokenpin_test_support::ROOT;
 
 /// The folders that hold pages.
-const FOLDERS: [&str; 9] =
-    [".", "docs", "envoy", "envoy/demo", "fuzz", "go", "packaging", "tests/capi", "tests/vectors"];
+const FOLDERS: [&str; 9] = [
+    ".",
+    "docs",
+    "gateways/envoy",
+    "gateways/envoy/demo",
+    "fuzz",
+    "go",
+    "packaging",
+    "tests/capi",
+    "tests/vectors",
+];
 
 fn pages() -> Vec<PathBuf> {
     let root = Path::new(ROOT);

@@ -117,7 +117,7 @@ func TestInEnvoy(t *testing.T) {
 		t.Fatalf("%v\n%s", err, output)
 	}
 	environment := []string{"PLACEMENT_KEY=" + strings.Repeat("0a", 16), "COOKIE_KEY=" + strings.Repeat("0b", 16)}
-	arguments := []string{"../../../envoy/demo/provider.py", "--watch-cookie", "pin"}
+	arguments := []string{"../../../gateways/envoy/demo/provider.py", "--watch-cookie", "pin"}
 	for _, account := range accounts {
 		environment = append(environment, "TOKEN_"+account+"=sk-"+account)
 		arguments = append(arguments, account+"=TOKEN_"+account)

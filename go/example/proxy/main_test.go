@@ -18,7 +18,7 @@ import (
 )
 
 // The demo's stand-in for a provider, whose responses exist in one account alone.
-const providerFile = "../../../envoy/demo/provider.py"
+const providerFile = "../../../gateways/envoy/demo/provider.py"
 
 var accounts = []string{"a", "b", "c"}
 

@@ -1,0 +1,62 @@
+// A configuration at work: the affinity, and the tokens' credentials and states.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "files.h"
+#include "fleet.h"
+#include "keeper.h"
+#include "settings.h"
+#include "stats.h"
+#include "tokenpin.hpp"
+
+namespace tokenpin_envoy {
+
+// Takes what happened on the keeper's thread: something to count, or none, which means that the
+// states were looked after.
+using Report = std::function<void(std::optional<Counter>)>;
+
+// Shared by all workers and by all streams begun under it. Constant, but for the tokens' states.
+class Config {
+ public:
+  // Null with what is wrong in `problem`.
+  static std::unique_ptr<Config> Make(std::unique_ptr<Settings> settings, Problem* problem);
+  ~Config();
+
+  // Begins to look at the state file and to end cooldowns, on a thread that reports what happened.
+  // Until then only `fleet` changes states. False if there can be no thread.
+  bool StartKeeping(Report report);
+
+  const Settings& settings() const { return *settings_; }
+  const tokenpin::Affinity& affinity() const { return affinity_; }
+  Fleet& fleet() const { return *fleet_; }
+  // The cookie's name where no tenant changes the scope and no route replaces it.
+  const tokenpin::CookieName& cookie_name() const { return cookie_name_; }
+  uint64_t fingerprint() const { return fingerprint_; }
+  uint64_t LiveFingerprint() const;
+
+ private:
+  Config() = default;
+  bool ReadFirstStates(Problem* problem);
+  bool Build(Problem* problem);
+  void LookAfter(const Report& report);
+  void CheckStateFile(const Report& report);
+  void WarnOfUnknown(const States& states) const;
+
+  std::unique_ptr<Settings> settings_;
+  std::vector<tokenpin::SlotStatus> declared_;  // at the start
+  tokenpin::Affinity affinity_;
+  std::unique_ptr<Fleet> fleet_;
+  tokenpin::CookieName cookie_name_;
+  uint64_t fingerprint_ = 0;
+
+  std::optional<FileVersion> file_;  // the state file's, when it was last looked at
+  bool unreadable_ = false;          // it was there, and could not be read; that is told once
+
+  std::optional<Keeper::Handle> kept_;
+};
+
+}  // namespace tokenpin_envoy

@@ -1,0 +1,11 @@
+// The filter's lines in Envoy's log.
+#pragma once
+
+#include <string>
+
+namespace tokenpin_envoy {
+
+// One line. The levels are in envoy_abi.h.
+void Log(int level, const std::string& message);
+
+}  // namespace tokenpin_envoy

@@ -1,0 +1,148 @@
+#include "request.h"
+
+#include <algorithm>
+
+#include "id_hint.h"
+
+namespace tokenpin_envoy {
+
+using tokenpin::Bytes;
+
+bool RequestReader::Read(envoy_filter envoy, const Terms& terms, tokenpin::Request* request) {
+  const Settings& settings = terms.settings();
+  headers_.Read(envoy, kRequestHeader);
+  if (!ReadScope(envoy, terms)) return false;
+  request->scope = tokenpin::bytes(scope_);
+
+  request->method = tokenpin::bytes(headers_.First(":method"));
+  request->target = tokenpin::bytes(headers_.First(":path"));
+  if (const auto& group = terms.Pick(&Overlay::group)) {
+    request->set_group(static_cast<tokenpin::Group>(*group));
+  }
+  if (ReadsTrue(envoy, terms.Pick(&Overlay::existing))) request->existing = 1;
+
+  ReadSource(envoy, settings.consumer, &consumers_);
+  request->set_consumers(consumers_, true);
+  sessions_.clear();
+  for (const ValueSource& source : settings.session) {
+    ReadSource(envoy, source, &sessions_);
+    if (!sessions_.empty()) break;
+  }
+  request->set_sessions(sessions_);
+
+  cookies_.clear();
+  headers_.All("cookie", &cookies_);
+  request->set_cookies(cookies_);
+  values_.clear();
+  if (!settings.carrier_header.empty()) {
+    headers_.All(settings.carrier_header, &values_);
+  }
+  carried_ = !values_.empty();
+  request->carrier = carried_;
+  // Of several, none can be told to be the right one.
+  if (values_.size() == 1) request->carried = values_[0];
+
+  if (ReadIdHint(envoy, settings.id_hint)) request->id_hint = id_hint_;
+  request->now = tokenpin::unix_now();
+  return true;
+}
+
+void RequestReader::ReadSource(envoy_filter envoy, const ValueSource& source,
+                               std::vector<Bytes>* values) {
+  values->clear();
+  envoy_buffer value{};
+  switch (source.kind) {
+    case ValueSource::Kind::kHeader:
+      headers_.All(source.name, values);
+      break;
+    case ValueSource::Kind::kMetadata:
+      if (envoy_dynamic_module_callback_http_get_metadata_string(
+              envoy, kMetadataDynamic, Buffer(source.name), Buffer(source.key), &value)) {
+        values->push_back({value.ptr, value.length});
+      }
+      break;
+    case ValueSource::Kind::kFilterState:
+      if (envoy_dynamic_module_callback_http_get_filter_state_bytes(envoy, Buffer(source.name),
+                                                                    &value)) {
+        values->push_back({value.ptr, value.length});
+      }
+      break;
+    case ValueSource::Kind::kConnection:
+    case ValueSource::Kind::kNone:
+      break;
+  }
+  const auto empty = [](const Bytes& bytes) { return bytes.len == 0; };
+  values->erase(std::remove_if(values->begin(), values->end(), empty), values->end());
+}
+
+bool RequestReader::ReadScope(envoy_filter envoy, const Terms& terms) {
+  scope_.clear();
+  if (terms.overlay() != nullptr && terms.overlay()->scope) scope_ = *terms.overlay()->scope;
+  ReadSource(envoy, terms.settings().tenant, &values_);
+  if (values_.empty()) return true;
+  if (values_.size() > 1) return false;
+  scope_ = terms.Pick(&Overlay::scope).value_or("");
+  // No configured scope has a zero byte, so scope and tenant cannot run into each other.
+  scope_ += '\0';
+  scope_ += tokenpin::view(values_[0]);
+  return scope_.size() <= TOKENPIN_MAX_SCOPE;
+}
+
+bool RequestReader::ReadsTrue(envoy_filter envoy, const ValueSource& source) {
+  ReadSource(envoy, source, &values_);
+  return std::any_of(values_.begin(), values_.end(), [](const Bytes& value) {
+    const std::string_view text = tokenpin::view(value);
+    return text == "true" || text == "1";
+  });
+}
+
+// False without a hint, or with several.
+bool RequestReader::ReadIdHint(envoy_filter envoy, const ValueSource& source) {
+  uint64_t connection = 0;
+  ReadSource(envoy, source, &values_);
+  if (source.kind == ValueSource::Kind::kConnection &&
+      envoy_dynamic_module_callback_http_filter_get_attribute_int(envoy, kAttributeConnectionId,
+                                                                  &connection)) {
+    values_.push_back({&connection, sizeof connection});
+  }
+  if (values_.size() != 1) return false;
+  return IdFromHint(tokenpin::view(values_[0]), id_hint_);
+}
+
+// Fields are only touched if our cookie is in one of them.
+void RequestReader::StripCookies(envoy_filter envoy, std::string_view cookie_name,
+                                 std::string_view carrier_header) {
+  // What is left is copied first: the first header that is set ends the views of all.
+  size_t total = 0;
+  for (const Bytes& field : cookies_) total += field.len;
+  if (stripped_.size() < total) stripped_.resize(total);
+  char* next = stripped_.data();
+  bool changed = false;
+  for (Bytes& field : cookies_) {
+    const auto left = tokenpin::strip_cookie(tokenpin::view(field), cookie_name, {next, field.len});
+    // Cannot fail; and if it did, a cookie that may be ours must not pass.
+    const size_t length = left ? *left : 0;
+    changed |= length != field.len;
+    field = {next, length};
+    next += length;
+  }
+  if (changed) {
+    RemoveHeader(envoy, kRequestHeader, "cookie");
+    for (const Bytes& field : cookies_) {
+      if (field.len != 0) AddHeader(envoy, kRequestHeader, "cookie", tokenpin::view(field));
+    }
+  }
+  if (carried_) RemoveHeader(envoy, kRequestHeader, carrier_header);
+}
+
+void PutCredentials(envoy_filter envoy, const Token& token) {
+  for (const Credential& credential : token.credentials) {
+    if (credential.value) {
+      SetHeader(envoy, kRequestHeader, credential.name, *credential.value);
+    } else {
+      RemoveHeader(envoy, kRequestHeader, credential.name);
+    }
+  }
+}
+
+}  // namespace tokenpin_envoy

@@ -1,0 +1,77 @@
+// Trying a request again on another token.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "chain.h"
+#include "envoy_abi.h"
+#include "request.h"
+#include "tokenpin.hpp"
+
+namespace tokenpin_envoy {
+
+// What a request that is tried again knows of its former tries.
+struct FormerTries {
+  uint32_t count = 0;
+  // The slots that were tried, and whether the answer goes in the carrier header (an empty one
+  // cannot be put back). Both only mean something to the configuration they come from.
+  std::shared_ptr<const Config> config = nullptr;
+  std::vector<uint32_t> slots = {};
+  bool carrier = false;
+};
+
+// One try of a request, and what the next one needs. Envoy makes a stream for each.
+class Try {
+ public:
+  // Takes over what the stream left that this one is made in place of, if there is one.
+  explicit Try(const Chain& chain);
+
+  bool first() const { return former_.count == 0; }
+
+  void OnRequestHeaders(const Terms& terms, bool end_of_stream);
+  void OnRequestBody(envoy_filter envoy, const Settings& settings, bool end_of_stream);
+
+  // Which slot serves this try.
+  tokenpin::Result<tokenpin::Decision> Decide(envoy_filter envoy, const Terms& terms,
+                                              RequestReader& reader);
+  // Keeps the request's headers, before the filter changes them, if there may be a next try.
+  void KeepHeaders(envoy_filter envoy, const Settings& settings,
+                   const tokenpin::Decision& decision);
+
+  // Whether a response with this status leads to a next try. Else this one is the last.
+  bool WantsNext(envoy_filter envoy, const Settings& settings, const tokenpin::Decision& decision,
+                 uint16_t status) const;
+  // Lets Envoy begin the request again, with another stream object that knows what was tried. If it
+  // returns true, the stream is gone, with this object. False: this try is the last.
+  bool BeginNext(envoy_filter envoy, const Terms& terms, const tokenpin::Decision& decision,
+                 RequestReader& reader);
+  void BeLast() { kept_.clear(); }
+
+  // A response that leads to a next try waits for its end.
+  void Hold(uint16_t status) { held_status_ = status; }
+  bool holds() const { return held_status_ != 0; }
+  // Whether there is room for the part of its body that just came.
+  bool CanHoldMore(envoy_filter envoy) const;
+  // It waits no more. Returns its status.
+  uint16_t Release() { return std::exchange(held_status_, 0); }
+
+ private:
+  using HeaderValues = std::map<std::string, std::vector<std::string>>;
+  static HeaderValues ReadHeaders(envoy_filter envoy);
+  static void ReplaceHeaders(envoy_filter envoy, const HeaderValues& wanted);
+
+  bool MayFollow(const Settings& settings, const tokenpin::Decision& decision) const;
+
+  FormerTries former_;
+  bool request_ended_ = false;  // before any trailers
+  uint64_t body_size_ = 0;      // so far
+  HeaderValues kept_;           // the request's, if a next try may follow
+  uint16_t held_status_ = 0;    // 0: no response waits
+};
+
+}  // namespace tokenpin_envoy

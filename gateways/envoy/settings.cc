@@ -1,0 +1,446 @@
+#include "settings.h"
+
+#include <string.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string>
+
+#include "json.h"
+#include "secrets.h"
+
+namespace tokenpin_envoy {
+namespace {
+
+constexpr uint32_t kMaxCapacity = 65536;
+
+// RFC 9110 section 5.6.2. The name of a cookie has the same bytes, and the library knows them.
+bool IsTokenByte(char c) {
+  return tokenpin::set_cookie_write({&c, 1}, {}, {}, 0, {}).status != TOKENPIN_STATUS_COOKIE_NAME;
+}
+
+// A header's name in lower case, as Envoy keeps it (RFC 9110 section 5.1: a token).
+void ReadAnyHeaderName(Fields* fields, const char* field, std::string* name) {
+  if (fields->Find(field) == nullptr) return;
+  fields->String(field, name);
+  if (name->empty() || !std::all_of(name->begin(), name->end(), IsTokenByte)) {
+    fields->problem()->Set(fields->Path(field), "expected a header's name");
+  }
+  for (char& c : *name) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+}
+
+// The same for a header that the filter sets. Some carry the message itself, or are looked after
+// otherwise.
+void ReadOwnHeaderName(Fields* fields, const char* field, std::string* name) {
+  static const std::set<std::string_view> kOthers = {
+      "connection", "content-length",    "cookie", "host", "set-cookie",
+      "te",         "transfer-encoding", "upgrade"};
+  ReadAnyHeaderName(fields, field, name);
+  if (kOthers.count(*name) != 0) {
+    fields->problem()->Set(fields->Path(field), "is not for the filter to set");
+  }
+}
+
+// RFC 9110 section 5.5, without the bytes that are obsolete there.
+bool IsHeaderValue(std::string_view text) {
+  const auto visible = [](char c) { return c >= 0x20 && c <= 0x7e; };
+  return std::all_of(text.begin(), text.end(), visible) &&
+         (text.empty() || (text.front() != ' ' && text.back() != ' '));
+}
+
+// `connection` and `trusted` are fields of some sources only.
+ValueSource ReadSource(const Json& json, const std::string& path, Problem* problem,
+                       bool connection = false, bool trusted = false) {
+  ValueSource source;
+  Fields fields(json, path, problem);
+  int kinds = 0;
+  if (fields.Find("header") != nullptr) {
+    ++kinds;
+    source.kind = ValueSource::Kind::kHeader;
+    ReadAnyHeaderName(&fields, "header", &source.name);
+    bool says_so = false;
+    if (trusted) fields.Bool("trusted", &says_so);
+    if (trusted && !says_so) {
+      problem->Set(fields.Path("trusted"),
+                   "must be true: only for a header that clients cannot set");
+    }
+  }
+  if (const Json* metadata = fields.Find("metadata")) {
+    ++kinds;
+    source.kind = ValueSource::Kind::kMetadata;
+    Fields inner(*metadata, fields.Path("metadata"), problem);
+    inner.Require("namespace");
+    inner.Require("key");
+    inner.String("namespace", &source.name);
+    inner.String("key", &source.key);
+    inner.RefuseOthers();
+  }
+  if (fields.Find("filter_state") != nullptr) {
+    ++kinds;
+    source.kind = ValueSource::Kind::kFilterState;
+    fields.String("filter_state", &source.name);
+  }
+  bool of_connection = false;
+  if (connection) fields.Bool("connection", &of_connection);
+  if (of_connection) {
+    ++kinds;
+    source.kind = ValueSource::Kind::kConnection;
+  }
+  fields.RefuseOthers();
+  if (kinds != 1) {
+    problem->Set(path, connection ? "needs one of header, metadata, filter_state and connection"
+                                  : "needs one of header, metadata and filter_state");
+  }
+  return source;
+}
+
+void ReadSource(Fields* fields, const char* name, ValueSource* source, bool connection = false,
+                bool trusted = false) {
+  if (const Json* json = fields->Find(name)) {
+    *source = ReadSource(*json, fields->Path(name), fields->problem(), connection, trusted);
+  }
+}
+
+void ReadOverlay(Fields* fields, Overlay* overlay) {
+  if (fields->Find("scope") != nullptr) {
+    fields->String("scope", &overlay->scope.emplace());
+    if (overlay->scope->size() > TOKENPIN_MAX_SCOPE) {
+      fields->problem()->Set(fields->Path("scope"),
+                             "is over " + std::to_string(TOKENPIN_MAX_SCOPE) + " bytes");
+    }
+  }
+  if (fields->Find("group") != nullptr) {
+    fields->Enum("group", TOKENPIN_ENUM_GROUP, &overlay->group.emplace());
+  }
+  ReadSource(fields, "existing", &overlay->existing);
+  if (fields->Find("observe") != nullptr) fields->Bool("observe", &overlay->observe.emplace());
+}
+
+void ReadStatus(Fields* fields, tokenpin_slot_status* status) {
+  fields->Number("weight", 0, TOKENPIN_MAX_WEIGHT, &status->weight);
+  fields->Enum("state", TOKENPIN_ENUM_STATE, &status->state);
+  fields->Number("until", 0, TOKENPIN_MAX_UNTIL, &status->until);
+}
+
+Credential ReadCredential(const Json& json, const std::string& path, Problem* problem) {
+  Fields fields(json, path, problem);
+  std::string name;
+  const Json* given = fields.Require("name");
+  if (given != nullptr && *given == ":authority") {
+    name = ":authority";
+  } else {
+    ReadOwnHeaderName(&fields, "name", &name);
+  }
+
+  SecretText secret;
+  const bool read = ReadSecret(&fields, &secret.text);
+  if (read == (fields.Find("value") != nullptr)) {
+    problem->Set(path, "needs one of value, file and env");
+  }
+  fields.String("value", &secret.text);
+  std::string prefix;
+  fields.String("prefix", &prefix);
+  fields.RefuseOthers();
+  if (secret.text.empty()) problem->Set(path, "the value is empty");
+  SecretText value;
+  value.text = prefix + secret.text;
+  if (!IsHeaderValue(value.text)) problem->Set(path, "the value cannot stand in a header");
+  return {std::move(name), std::move(value.text)};
+}
+
+// A token sends its own credentials and nothing of another's, also not from the client.
+void RemoveOthersCredentials(std::vector<Token>* tokens) {
+  std::set<std::string> names;
+  for (const Token& token : *tokens) {
+    for (const Credential& credential : token.credentials) names.insert(credential.name);
+  }
+  for (Token& token : *tokens) {
+    std::set<std::string> missing = names;
+    for (const Credential& credential : token.credentials) missing.erase(credential.name);
+    // A request has to have an authority: it keeps the client's.
+    missing.erase(":authority");
+    for (const std::string& name : missing) token.credentials.emplace_back(name, std::nullopt);
+  }
+}
+
+void ReadTokens(Fields* fields, std::vector<Token>* tokens) {
+  Problem* const problem = fields->problem();
+  uint32_t capacity = 0;
+  fields->Number("capacity", 1, kMaxCapacity, &capacity);
+  uint32_t position = 0;
+  const size_t limit = capacity == 0 ? kMaxCapacity : capacity;
+  fields->List("tokens", [&](const Json& json, const std::string& path) {
+    Fields token(json, path, problem);
+    uint32_t slot = position++;
+    token.Number("slot", 0, kMaxCapacity - 1, &slot);
+    if (slot >= limit) return problem->Set(path, "its slot is not below the capacity");
+    if (slot >= tokens->size()) tokens->resize(slot + 1);
+    Token& result = (*tokens)[slot];
+    if (!result.name.empty()) problem->Set(path, "its slot is taken");
+    result.status.state = TOKENPIN_STATE_UP;
+    token.Require("name");
+    token.String("name", &result.name);
+    if (result.name.empty()) problem->Set(token.Path("name"), "is empty");
+    ReadStatus(&token, &result.status);
+    std::set<std::string> names;
+    token.List("headers", [&](const Json& header, const std::string& at) {
+      result.credentials.push_back(ReadCredential(header, at, problem));
+      if (!names.insert(result.credentials.back().name).second) {
+        problem->Set(at, "a header is given twice");
+      }
+    });
+    token.RefuseOthers();
+  });
+  if (tokens->empty()) problem->Set(fields->Path("tokens"), "is empty");
+  if (capacity > tokens->size()) tokens->resize(capacity);
+  RemoveOthersCredentials(tokens);
+}
+
+void ReadCookieKeys(Fields* fields, std::vector<tokenpin_cookie_key>* keys) {
+  // A growing vector would leave copies of the keys behind.
+  keys->reserve(TOKENPIN_MAX_COOKIE_KEYS);
+  fields->List("cookie_keys", [&](const Json& json, const std::string& path) {
+    if (keys->size() == TOKENPIN_MAX_COOKIE_KEYS) {
+      return fields->problem()->Set(
+          fields->Path("cookie_keys"),
+          "has more than " + std::to_string(TOKENPIN_MAX_COOKIE_KEYS) + " keys");
+    }
+    tokenpin_cookie_key& key = keys->emplace_back();
+    Fields entry(json, path, fields->problem());
+    entry.Require("id");
+    entry.Number("id", 0, 255, &key.id);
+    entry.Require("role");
+    entry.Enum("role", TOKENPIN_ENUM_ROLE, &key.role);
+    if (const Json* secret = entry.Require("key")) {
+      ReadKey(*secret, entry.Path("key"), key.secret, fields->problem());
+    }
+    entry.RefuseOthers();
+  });
+}
+
+void ReadCookie(Fields* fields, Settings* settings) {
+  const Json* json = fields->Find("cookie");
+  if (json == nullptr) return;
+  tokenpin_config& library = settings->library;
+  Fields cookie(*json, fields->Path("cookie"), fields->problem());
+  cookie.String("name", &settings->cookie_name);
+  cookie.String("path", &settings->path);
+  cookie.String("domain", &settings->domain);
+  cookie.Bool("secure", &library.attributes.secure);
+  cookie.Bool("http_only", &library.attributes.http_only);
+  cookie.Bool("partitioned", &library.attributes.partitioned);
+  cookie.Enum("same_site", TOKENPIN_ENUM_SAME_SITE, &library.attributes.same_site);
+  const Json* max_age = cookie.Find("max_age");
+  if (max_age != nullptr && *max_age == "auto") {
+    library.max_age = TOKENPIN_MAX_AGE_AUTO;
+  } else {
+    cookie.Number("max_age", 0, TOKENPIN_MAX_MAX_AGE, &library.max_age);
+  }
+  cookie.Number("skew", 0, UINT32_MAX, &library.skew);
+  cookie.Number("max_life", 0, UINT32_MAX, &library.max_life);
+  cookie.Number("max_idle", 0, UINT32_MAX, &library.max_idle);
+  cookie.RefuseOthers();
+}
+
+void ReadStatuses(Fields* fields, const char* name, std::vector<uint16_t>* statuses) {
+  fields->Require(name);
+  fields->List(name, [&](const Json& json, const std::string& path) {
+    const uint64_t status = Fields::ReadNumber(json, path, kLeastError, 599, fields->problem());
+    statuses->push_back(static_cast<uint16_t>(status));
+  });
+  const Json* list = fields->Find(name);
+  if (list != nullptr && list->empty()) fields->problem()->Set(fields->Path(name), "is empty");
+}
+
+std::vector<Cooldown> DefaultCooldowns() {
+  Cooldown limited{{429}, TOKENPIN_STATE_DRAINING, 30};
+  limited.retry_after = true;
+  return {limited, {{401, 403}, TOKENPIN_STATE_DOWN, 300}};
+}
+
+void ReadCooldowns(Fields* fields, std::vector<Cooldown>* cooldowns) {
+  if (fields->Find("cooldowns") == nullptr) {
+    *cooldowns = DefaultCooldowns();
+    return;
+  }
+  std::set<uint16_t> seen;
+  fields->List("cooldowns", [&](const Json& json, const std::string& path) {
+    Cooldown& cooldown = cooldowns->emplace_back();
+    Fields entry(json, path, fields->problem());
+    ReadStatuses(&entry, "status", &cooldown.statuses);
+    for (const uint16_t status : cooldown.statuses) {
+      if (!seen.insert(status).second) {
+        fields->problem()->Set(entry.Path("status"), "has a status that was given already");
+      }
+    }
+    entry.Require("state");
+    entry.Enum("state", TOKENPIN_ENUM_STATE, &cooldown.state);
+    if (cooldown.state == TOKENPIN_STATE_UP) {
+      fields->problem()->Set(entry.Path("state"), "expected one of draining, down");
+    }
+    entry.Require("seconds");
+    entry.Number("seconds", 1, UINT32_MAX, &cooldown.seconds);
+    entry.Bool("retry_after", &cooldown.retry_after);
+    entry.Number("max_seconds", 1, UINT32_MAX, &cooldown.max_seconds);
+    entry.RefuseOthers();
+  });
+}
+
+void ReadRetry(Fields* fields, Settings* settings) {
+  const Json* json = fields->Find("retry");
+  if (json == nullptr) return;
+  Fields retry(*json, fields->Path("retry"), fields->problem());
+  ReadStatuses(&retry, "status", &settings->retry_statuses);
+  settings->max_retries = 1;
+  retry.Number("max", 1, kMaxRetries, &settings->max_retries);
+  retry.RefuseOthers();
+}
+
+void ReadSuccess(Fields* fields, tokenpin_config* library) {
+  const Json* json = fields->Find("success");
+  if (json == nullptr) return;
+  const std::string path = fields->Path("success");
+  if (!json->is_array() || json->size() != 2) {
+    return fields->problem()->Set(path, "expected a list of two statuses");
+  }
+  const auto status = [&](size_t i) {
+    const std::string at = path + "[" + std::to_string(i) + "]";
+    return static_cast<uint16_t>(Fields::ReadNumber((*json)[i], at, 100, 599, fields->problem()));
+  };
+  library->success_first = status(0);
+  library->success_last = status(1);
+}
+
+// A header that the filter writes for one purpose must not be read or written for another.
+void RefuseSharedHeaders(Fields* fields, const Settings& settings) {
+  std::set<std::string_view> others;
+  const auto add = [&](const ValueSource& source) {
+    if (source.kind == ValueSource::Kind::kHeader) others.insert(source.name);
+  };
+  for (const Token& token : settings.tokens) {
+    for (const Credential& credential : token.credentials) others.insert(credential.name);
+  }
+  add(settings.consumer);
+  add(settings.tenant);
+  add(settings.id_hint);
+  add(settings.request.existing);
+  for (const ValueSource& source : settings.session) add(source);
+  if (others.count(settings.carrier_header) != 0) {
+    fields->problem()->Set(fields->Path("carrier_header"), "has another use already");
+  }
+  others.insert(settings.carrier_header);
+  if (!settings.response_header.empty() && others.count(settings.response_header) != 0) {
+    fields->problem()->Set(fields->Path("response_header"), "has another use already");
+  }
+}
+
+void ReadSettings(Fields* fields, Settings* settings) {
+  tokenpin_config& library = settings->library;
+  if (const Json* key = fields->Require("placement_key")) {
+    ReadKey(*key, fields->Path("placement_key"), library.placement_key, fields->problem());
+  }
+  fields->Require("cookie_keys");
+  ReadCookieKeys(fields, &settings->cookie_keys);
+  ReadTokens(fields, &settings->tokens);
+  ReadOverlay(fields, &settings->request);
+  ReadSource(fields, "tenant", &settings->tenant);
+  ReadSource(fields, "consumer", &settings->consumer, false, true);
+  fields->List("session", [&](const Json& json, const std::string& path) {
+    settings->session.push_back(ReadSource(json, path, fields->problem()));
+  });
+  ReadSource(fields, "id_hint", &settings->id_hint, true);
+  fields->List("rules", [&](const Json& json, const std::string& path) {
+    Rule& rule = settings->rules.emplace_back();
+    Fields entry(json, path, fields->problem());
+    entry.Require("pattern");
+    entry.String("pattern", &rule.pattern);
+    entry.Require("group");
+    entry.Enum("group", TOKENPIN_ENUM_GROUP, &rule.group);
+    entry.RefuseOthers();
+  });
+  if (fields->Find("rules") != nullptr && settings->rules.empty()) {
+    fields->problem()->Set(fields->Path("rules"), "is empty");
+  }
+  fields->Enum("strategy", TOKENPIN_ENUM_STRATEGY, &library.strategy);
+  fields->Enum("policy_existing", TOKENPIN_ENUM_POLICY, &library.policy_existing);
+  fields->Enum("policy_new", TOKENPIN_ENUM_POLICY, &library.policy_new);
+  fields->Bool("combine_keys", &library.combine_keys);
+  fields->Bool("reject_bad_keys", &library.reject_bad_keys);
+  fields->Bool("keyed_cookies", &library.keyed_cookies);
+  fields->Bool("mint_single", &library.mint_single);
+  fields->Bool("prompt_cache", &library.prompt_cache);
+  ReadSuccess(fields, &library);
+  ReadCookie(fields, settings);
+  ReadOwnHeaderName(fields, "carrier_header", &settings->carrier_header);
+  fields->String("state_file", &settings->state_file);
+  ReadCooldowns(fields, &settings->cooldowns);
+  ReadRetry(fields, settings);
+  fields->Bool("clear_route_cache", &settings->clear_route_cache);
+  fields->Bool("cache_control", &settings->cache_control);
+  fields->Bool("metadata", &settings->metadata);
+  ReadOwnHeaderName(fields, "response_header", &settings->response_header);
+  RefuseSharedHeaders(fields, *settings);
+}
+
+}  // namespace
+
+Credential::~Credential() {
+  if (value) Wipe(&*value);
+}
+
+void Settings::WipeKeys() {
+  explicit_bzero(library.placement_key, sizeof library.placement_key);
+  for (tokenpin_cookie_key& key : cookie_keys) explicit_bzero(key.secret, sizeof key.secret);
+}
+
+Parsed ParseConfiguration(std::string_view text, bool route, Problem* problem) {
+  Parsed parsed;
+  const Json json = text.empty() ? Json::object() : ParseJson(text, problem);
+  if (problem->Found()) return parsed;
+  Fields fields(json, "", problem);
+  if (json.is_object() && (route ? json.contains("tokens") : !json.empty())) {
+    fields.Require("tokens");
+    parsed.settings = std::make_unique<Settings>();
+    ReadSettings(&fields, parsed.settings.get());
+  } else if (route) {
+    ReadOverlay(&fields, &parsed.overlay);
+    // To the library an empty scope is the configured one.
+    if (parsed.overlay.scope == "") problem->Set("scope", "is empty");
+  }
+  fields.RefuseOthers();
+  return parsed;
+}
+
+States ParseStates(std::string_view text, const std::vector<Token>& tokens, Problem* problem) {
+  States states;
+  std::map<std::string_view, size_t> slots;
+  for (const Token& token : tokens) {
+    if (!token.name.empty()) slots.emplace(token.name, states.declared.size());
+    states.declared.push_back(token.status);
+  }
+  const Json json = ParseJson(text, problem);
+  if (problem->Found()) return states;
+  Fields fields(json, "", problem);
+  const Json* tokens_field = fields.Require("tokens");
+  fields.RefuseOthers();
+  if (tokens_field == nullptr) return states;
+  if (!tokens_field->is_object()) {
+    problem->Set("tokens", "expected an object");
+    return states;
+  }
+  for (const auto& [name, entry] : tokens_field->items()) {
+    tokenpin_slot_status nobodys{0, TOKENPIN_MAX_WEIGHT, TOKENPIN_STATE_UP};
+    const auto slot = slots.find(name);
+    const bool known = slot != slots.end();
+    Fields token(entry, "tokens." + name, problem);
+    ReadStatus(&token, known ? &states.declared[slot->second] : &nobodys);
+    token.RefuseOthers();
+    if (!known) states.unknown.push_back(name);
+  }
+  return states;
+}
+
+}  // namespace tokenpin_envoy

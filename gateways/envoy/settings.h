@@ -1,0 +1,125 @@
+// The filter's configuration, parsed and checked. See README.md for the fields.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "problem.h"
+#include "tokenpin.hpp"
+
+namespace tokenpin_envoy {
+
+constexpr size_t kMaxRetries = 3;
+
+// Tokens cool down, and requests are retried, after statuses of errors only.
+constexpr uint16_t kLeastError = 400;
+
+inline bool Contains(const std::vector<uint16_t>& statuses, uint16_t status) {
+  return std::find(statuses.begin(), statuses.end(), status) != statuses.end();
+}
+
+// Where a value of a request comes from.
+struct ValueSource {
+  enum class Kind { kNone, kHeader, kMetadata, kFilterState, kConnection };
+  Kind kind = Kind::kNone;
+  std::string name;  // the header's, the metadata's namespace, or the filter state's key
+  std::string key;   // the metadata's
+
+  explicit operator bool() const { return kind != Kind::kNone; }
+};
+
+// A header of a token. The value is wiped when it goes.
+struct Credential {
+  std::string name;
+  std::optional<std::string> value;  // none: the header is removed, for only other tokens have it
+
+  Credential(std::string header, std::optional<std::string> text)
+      : name(std::move(header)), value(std::move(text)) {}
+  Credential(Credential&&) = default;
+  Credential& operator=(Credential&&) = delete;
+  ~Credential();
+};
+
+struct Token {
+  std::string name;  // empty: the slot is vacant
+  tokenpin_slot_status status{0, TOKENPIN_MAX_WEIGHT, TOKENPIN_STATE_VACANT};
+  std::vector<Credential> credentials;
+};
+
+// What a response status does to its token.
+struct Cooldown {
+  std::vector<uint16_t> statuses;
+  uint8_t state = TOKENPIN_STATE_UP;
+  uint32_t seconds = 0;
+  bool retry_after = false;
+  uint32_t max_seconds = 3600;
+};
+
+struct Rule {
+  std::string pattern;
+  uint8_t group = TOKENPIN_GROUP_STATELESS;
+};
+
+// What a route may have of its own without being a complete configuration.
+struct Overlay {
+  std::optional<std::string> scope;
+  std::optional<uint8_t> group;
+  ValueSource existing;
+  std::optional<bool> observe;
+};
+
+struct Settings {
+  Settings() = default;
+  Settings(const Settings&) = delete;
+  Settings& operator=(const Settings&) = delete;
+  ~Settings() { WipeKeys(); }
+  // The library keeps its own copies.
+  void WipeKeys();
+
+  // The library's own configuration: its keys, numbers and switches. Its pointers are set when the
+  // affinity is built, from the fields below.
+  tokenpin_config library = tokenpin::Config();
+  std::vector<tokenpin_cookie_key> cookie_keys;
+  std::vector<Token> tokens;  // by slot, vacant ones included
+  std::vector<Rule> rules;
+  std::string cookie_name, path, domain;
+
+  Overlay request;  // scope, group, existing and observe, which a route may replace
+  ValueSource tenant;
+  ValueSource consumer;
+  std::vector<ValueSource> session;
+  ValueSource id_hint;
+  std::string carrier_header;
+  std::string state_file;
+  std::vector<Cooldown> cooldowns;
+  std::vector<uint16_t> retry_statuses;
+  uint32_t max_retries = 0;
+  bool clear_route_cache = false;
+  bool cache_control = false;
+  bool metadata = false;
+  std::string response_header;
+};
+
+// The configuration of a filter or of a route.
+struct Parsed {
+  std::unique_ptr<Settings> settings;  // null if there are no tokens in it
+  Overlay overlay;                     // of a route without tokens
+};
+
+// What is wrong is in `problem`. Secrets are read, and never told.
+Parsed ParseConfiguration(std::string_view text, bool route, Problem* problem);
+
+// The state file: what it declares for the tokens, by slot, over what the configuration says; and
+// the names in it that the configuration does not have. (It may be newer or older than the file.)
+struct States {
+  std::vector<tokenpin_slot_status> declared;
+  std::vector<std::string> unknown;
+};
+States ParseStates(std::string_view text, const std::vector<Token>& tokens, Problem* problem);
+
+}  // namespace tokenpin_envoy

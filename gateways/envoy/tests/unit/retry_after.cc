@@ -1,0 +1,94 @@
+// What is understood of a Retry-After header.
+
+#include "retry_after.h"
+
+#include <optional>
+#include <string>
+
+#include "check.h"
+
+namespace {
+
+// Sun, 06 Nov 1994 08:49:37 GMT, the date of RFC 9110.
+constexpr uint64_t kThen = 784111777;
+
+struct Case {
+  std::string_view text;
+  uint64_t now;
+  std::optional<uint64_t> seconds;
+};
+
+constexpr std::nullopt_t kNone = std::nullopt;
+
+const Case kCases[] = {
+    // Seconds.
+    {"0", kThen, 0},
+    {"1", kThen, 1},
+    {"007", kThen, 7},
+    {"3600", kThen, 3600},
+    {"18446744073709551615", kThen, UINT64_MAX},
+    {"18446744073709551616", kThen, UINT64_MAX},
+    {"99999999999999999999999999999999", kThen, UINT64_MAX},
+    {"-1", kThen, kNone},
+    {"-99999999999999999999999999999999", kThen, kNone},
+    {"+1", kThen, kNone},
+    {" 1", kThen, kNone},
+    {"1 ", kThen, kNone},
+    {"1.5", kThen, kNone},
+    {"1e3", kThen, kNone},
+    {"0x10", kThen, kNone},
+    {"1,2", kThen, kNone},
+    {"99999999999999999999999999999999x", kThen, kNone},
+    {std::string_view("1\0", 2), kThen, kNone},
+    // The three forms of a date.
+    {"Sun, 06 Nov 1994 08:49:37 GMT", kThen - 60, 60},
+    {"Sunday, 06-Nov-94 08:49:37 GMT", kThen - 60, 60},
+    {"Sun Nov  6 08:49:37 1994", kThen - 60, 60},
+    {"Sun Nov 16 08:49:37 1994", kThen, 10 * 86400},
+    {"Wednesday, 25-Nov-26 04:00:00 GMT", 1795579200 - 1, 1},
+    // Times that are over.
+    {"Sun, 06 Nov 1994 08:49:37 GMT", kThen, 0},
+    {"Sun, 06 Nov 1994 08:49:37 GMT", kThen + 1, 0},
+    {"Sunday, 06-Nov-94 08:49:37 GMT", kThen + 1, 0},
+    {"Sun Nov  6 08:49:37 1994", kThen + 1, 0},
+    {"Thu, 01 Jan 1970 00:00:00 GMT", kThen, 0},
+    {"Mon, 01 Jan 0001 00:00:00 GMT", kThen, 0},
+    // The ends of what a date can say.
+    {"Fri, 31 Dec 9999 23:59:59 GMT", 0, 253402300799},
+    {"Thu, 29 Feb 2024 00:00:00 GMT", 1709164800 - 5, 5},
+    {"Sat, 31 Dec 2016 23:59:60 GMT", 1483228800 - 5, 5},
+    // No dates.
+    {"", kThen, kNone},
+    {"soon", kThen, kNone},
+    {"GMT", kThen, kNone},
+    {"Sun, 06 Nov 1994 08:49:37", 0, kNone},
+    {"Sun, 06 Nov 1994 08:49:37 UTC", 0, kNone},
+    {"Sun, 06 Nov 1994 08:49:37 +0000", 0, kNone},
+    {"Sun, 06 Nov 1994 08:49:37 GMT+1", 0, kNone},
+    {"Sun, 06 Nov 1994 25:49:37 GMT", 0, kNone},
+    {"Sun, 06 Nov 99999 08:49:37 GMT", 0, kNone},
+    {"Sun, 06 Foo 1994 08:49:37 GMT", 0, kNone},
+    {"1994-11-06T08:49:37Z", 0, kNone},
+    {std::string_view("Sun, 06 Nov 1994 08:49:37 GMT\0", 30), 0, kNone},
+    {std::string_view("\xff\xfe\0\x01", 4), 0, kNone},
+};
+
+}  // namespace
+
+int main() {
+  for (const Case& test : kCases) {
+    std::snprintf(check_context, sizeof check_context, "%.*s", static_cast<int>(test.text.size()),
+                  test.text.data());
+    // A copy that ends where it ends, for the sanitizer to watch.
+    const std::string exact(test.text);
+    char* const block = new char[exact.size()];
+    exact.copy(block, exact.size());
+    CHECK(tokenpin_envoy::ReadRetryAfter({block, exact.size()}, test.now) == test.seconds);
+    delete[] block;
+  }
+  std::snprintf(check_context, sizeof check_context, "60 KB");
+  CHECK(tokenpin_envoy::ReadRetryAfter(std::string(60000, ' '), 0) == kNone);
+  CHECK(tokenpin_envoy::ReadRetryAfter(std::string(60000, '9'), 0) == UINT64_MAX);
+  CHECK(tokenpin_envoy::ReadRetryAfter(std::string(60000, '0') + "5", 0) == 5);
+  return check_report();
+}

@@ -1,0 +1,627 @@
+#include "standin.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <sys/random.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <memory>
+
+namespace standin {
+namespace {
+
+std::atomic<uint64_t> now{kStart};
+std::atomic<bool> random_fails{false};
+std::atomic<bool> threads_fail{false};
+std::atomic<bool> validation_mode{false};
+std::mutex log_mutex;
+std::vector<Line> log_lines;
+
+// The stream whose hook runs on this thread, and the depth of hooks less that of callbacks.
+thread_local const Stream* running = nullptr;
+thread_local bool in_filter = false;
+
+// In a hook.
+struct Hook {
+  const bool before = in_filter;
+  Hook() { in_filter = true; }
+  ~Hook() { in_filter = before; }
+};
+
+// In a callback.
+struct Callback {
+  const bool before = in_filter;
+  Callback() { in_filter = false; }
+  ~Callback() { in_filter = before; }
+};
+
+[[noreturn]] void Broken(const char* what) {
+  std::fprintf(stderr, "the filter breaks the contract: %s\n", what);
+  std::abort();
+}
+
+void Expect(bool good, const char* what) {
+  if (!good) Broken(what);
+}
+
+std::string_view View(envoy_buffer buffer) { return {buffer.ptr, buffer.length}; }
+
+Stream* StreamOf(envoy_filter filter) {
+  auto* stream = static_cast<Stream*>(filter);
+  Expect(stream == running, "a stream's callback outside of its hooks");
+  Expect(!stream->gone(), "a callback of a stream that is gone");
+  return stream;
+}
+
+std::string_view NameOf(envoy_buffer name) {
+  const auto upper = [](char c) { return c >= 'A' && c <= 'Z'; };
+  const std::string_view text = View(name);
+  Expect(!text.empty(), "a header without a name");
+  Expect(std::none_of(text.begin(), text.end(), upper), "a header's name is not in lower case");
+  return text;
+}
+
+std::string_view ValueOf(envoy_buffer value) {
+  const std::string_view text = View(value);
+  Expect(value.ptr != nullptr, "a header's value is null");
+  Expect(text.find_first_of(std::string_view("\0\r\n", 3)) == text.npos,
+         "a header's value breaks its line");
+  return text;
+}
+
+}  // namespace
+
+Value::Value(std::string_view text)
+    : block_(static_cast<char*>(std::malloc(text.size()))), size_(text.size()) {
+  if (size_ != 0) std::memcpy(block_, text.data(), size_);
+}
+
+Value::Value(Value&& other) noexcept
+    : block_(std::exchange(other.block_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+Value& Value::operator=(Value&& other) noexcept {
+  std::swap(block_, other.block_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+Value::~Value() {
+  if (size_ != 0) std::memset(block_, 0xdd, size_);
+  std::free(block_);
+}
+
+void Headers::Set(std::string_view name, std::string_view value) {
+  // Both may be views of what is to be replaced.
+  std::pair<Value, Value> field(name, value);
+  Remove(name);
+  fields_.push_back(std::move(field));
+}
+
+void Headers::Remove(std::string_view name) {
+  const auto same = [&](const auto& field) { return field.first.view() == name; };
+  fields_.erase(std::remove_if(fields_.begin(), fields_.end(), same), fields_.end());
+}
+
+void Headers::EndViews() {
+  for (auto& [name, value] : fields_) {
+    name.Move();
+    value.Move();
+  }
+}
+
+std::vector<std::string> Headers::Get(std::string_view name) const {
+  std::vector<std::string> values;
+  for (const auto& [key, value] : fields_) {
+    if (key.view() == name) values.emplace_back(value.view());
+  }
+  return values;
+}
+
+void Headers::Views(envoy_header* views) const {
+  for (const auto& [name, value] : fields_) {
+    *views++ = {name.view().data(), name.view().size(), value.view().data(), value.view().size()};
+  }
+}
+
+Fields Headers::All() const {
+  Fields all;
+  for (const auto& [key, value] : fields_) all.emplace_back(key.view(), value.view());
+  return all;
+}
+
+Metrics::Metric* Metrics::Define(std::string_view name, bool gauge) {
+  const std::lock_guard lock(mutex_);
+  for (Metric& metric : metrics_) {
+    if (metric.name != name) continue;
+    Expect(metric.gauge == gauge, "a counter and a gauge have one name");
+    return &metric;
+  }
+  Metric& metric = metrics_.emplace_back();
+  metric.name = name;
+  metric.gauge = gauge;
+  return &metric;
+}
+
+uint64_t Metrics::Get(std::string_view name) const {
+  const std::lock_guard lock(mutex_);
+  for (const Metric& metric : metrics_) {
+    if (metric.name == name) return metric.value;
+  }
+  Broken("a metric is not defined");
+}
+
+uint64_t Metrics::Sum(std::string_view prefix) const {
+  const std::lock_guard lock(mutex_);
+  uint64_t sum = 0;
+  for (const Metric& metric : metrics_) {
+    if (metric.name.compare(0, prefix.size(), prefix) == 0) sum += metric.value;
+  }
+  return sum;
+}
+
+Config::Config(std::string_view text, std::shared_ptr<Metrics> metrics,
+               std::string_view filter_name)
+    : metrics_(std::move(metrics)) {
+  const Value name(filter_name), copy(text);
+  const Hook hook;
+  module_ = envoy_dynamic_module_on_http_filter_config_new(this, name.buffer(), copy.buffer());
+  frozen_ = true;
+}
+
+void Config::Destroy() {
+  if (module_ != nullptr) {
+    const Hook hook;
+    envoy_dynamic_module_on_http_filter_config_destroy(module_);
+  }
+  module_ = nullptr;
+  const std::lock_guard lock(queue_->mutex);
+  queue_->gone = true;
+}
+
+size_t Config::RunMain() {
+  std::vector<uint64_t> events;
+  {
+    const std::lock_guard lock(queue_->mutex);
+    events.swap(queue_->events);
+  }
+  // Those of a configuration that is gone are dropped.
+  if (module_ == nullptr) return 0;
+  const Hook hook;
+  for (const uint64_t event : events) {
+    envoy_dynamic_module_on_http_filter_config_scheduled(this, module_, event);
+  }
+  return events.size();
+}
+
+int Config::Define(std::string_view name, bool gauge, size_t* id) {
+  if (frozen_) return 3;
+  defined_.push_back(metrics_->Define(name, gauge));
+  *id = defined_.size();
+  return 0;
+}
+
+Route::Route(std::string_view text) {
+  const Value name("tokenpin"), copy(text);
+  const Hook hook;
+  module_ = envoy_dynamic_module_on_http_filter_per_route_config_new(name.buffer(), copy.buffer());
+}
+
+Route::~Route() {
+  if (module_ == nullptr) return;
+  const Hook hook;
+  envoy_dynamic_module_on_http_filter_per_route_config_destroy(module_);
+}
+
+Stream::Stream(Config* config, std::shared_ptr<const Route> route) : config_(config) {
+  SetRoute(std::move(route));
+  const Hook hook;
+  module_ = envoy_dynamic_module_on_http_filter_new(config->module(), this);
+}
+
+// Runs a hook of the stream's filter. One may run within a callback of another's.
+template <typename Call>
+int Stream::Run(Call call) {
+  const Stream* const outer = std::exchange(running, this);
+  int told;
+  {
+    const Hook hook;
+    told = call();
+  }
+  running = outer;
+  EndViews();
+  return told;
+}
+
+Stream::~Stream() {
+  if (!gone()) Leave();
+}
+
+void Stream::Leave() {
+  Run([&] {
+    envoy_dynamic_module_on_http_filter_stream_complete(this, module_);
+    return 0;
+  });
+  const Hook hook;
+  envoy_dynamic_module_on_http_filter_destroy(module_);
+  module_ = nullptr;
+}
+
+void Stream::SetRoute(std::shared_ptr<const Route> route) {
+  route_ = route;
+  choose_route = [route = std::move(route)] { return route; };
+}
+
+bool Stream::SendRequest(bool end_of_stream) {
+  route_ = choose_route();
+  const int told = Run([&] {
+    return envoy_dynamic_module_on_http_filter_request_headers(this, module_, end_of_stream);
+  });
+  Expect(told == (local_reply ? kStopIteration : kContinue),
+         "a request stops if, and only if, it is answered");
+  return told == kContinue;
+}
+
+void Stream::SendBody(size_t size, bool end_of_stream) {
+  body_sizes_[kReceivedRequestBody] = size;
+  const int told = Run([&] {
+    return envoy_dynamic_module_on_http_filter_request_body(this, module_, end_of_stream);
+  });
+  Expect(told == kContinue, "the body of a request is stopped");
+  if (keeps_body) body_sizes_[kBufferedRequestBody] += size;
+}
+
+bool Stream::SendResponse(std::string_view details, bool end_of_stream) {
+  details_.emplace(details);
+  const int told = Run([&] {
+    return envoy_dynamic_module_on_http_filter_response_headers(this, module_, end_of_stream);
+  });
+  Expect(told == kContinue || (told == kStopIteration && (next || !end_of_stream)),
+         "a response is held that has ended");
+  return told == kContinue;
+}
+
+bool Stream::SendResponseBody(size_t size, bool end_of_stream) {
+  body_sizes_[kReceivedResponseBody] = size;
+  const int told = Run([&] {
+    return envoy_dynamic_module_on_http_filter_response_body(this, module_, end_of_stream);
+  });
+  Expect(told == kContinue || told == (next ? kStopBodyNoBuffer : kStopBodyAndWatermark),
+         "a response's body is stopped in another way");
+  Expect(told == kContinue || next || !end_of_stream, "a response is held that has ended");
+  size_t& buffered = body_sizes_[kBufferedResponseBody];
+  buffered = told == kStopBodyAndWatermark ? buffered + size : 0;
+  Expect(buffer_limit == 0 || buffered <= buffer_limit, "a response is held that Envoy stops");
+  return told == kContinue;
+}
+
+bool Stream::SendResponseTrailers() {
+  const int told =
+      Run([&] { return envoy_dynamic_module_on_http_filter_response_trailers(this, module_); });
+  Expect(told == (next ? kStopIteration : kContinue), "a response is held that has ended");
+  return told == kContinue;
+}
+
+size_t Stream::body_size(int body) const {
+  Expect(body >= 0 && static_cast<size_t>(body) < body_sizes_.size(), "no such body");
+  return body_sizes_[static_cast<size_t>(body)];
+}
+
+void Stream::ClearRouteCache() {
+  ++route_cache_cleared;
+  route_ = choose_route();
+}
+
+bool Stream::Recreate() {
+  if (!can_recreate) return false;
+  // The filter's object goes before its hook returns.
+  Leave();
+  next = std::make_unique<Stream>(config_);
+  next->choose_route = choose_route;
+  for (const auto& [name, value] : request.All()) next->request.Add(name, value);
+  // The filters in front have run again.
+  for (const auto& [key, value] : metadata) {
+    if (key.first == "tokenpin") continue;
+    next->metadata[key] = value ? std::optional<Value>(value->view()) : std::nullopt;
+  }
+  for (const auto& [key, value] : filter_state) {
+    next->filter_state.emplace(key, Value(value.view()));
+  }
+  next->connection = connection;
+  next->keeps_body = keeps_body;
+  next->can_recreate = can_recreate;
+  next->buffer_limit = buffer_limit;
+  const size_t kept = body_sizes_[kBufferedRequestBody];
+  if (next->SendRequest(kept == 0) && kept != 0) next->SendBody(kept, true);
+  return true;
+}
+
+void Stream::EndViews() {
+  request.EndViews();
+  response.EndViews();
+  for (auto& [key, value] : metadata) {
+    if (value) value->Move();
+  }
+  for (auto& [key, value] : filter_state) value.Move();
+  if (details_) details_->Move();
+}
+
+std::string Stream::Told(const std::string& key) const {
+  const auto found = metadata.find({"tokenpin", key});
+  return found == metadata.end() ? "" : std::string(found->second->view());
+}
+
+Headers* Stream::Map(int type) {
+  Expect(type == kRequestHeader || type == kResponseHeader, "no such map of headers");
+  return type == kRequestHeader ? &request : &response;
+}
+
+std::vector<Line> TakeLog() {
+  const std::lock_guard lock(log_mutex);
+  return std::exchange(log_lines, {});
+}
+
+void SetTime(uint64_t time) { now = time; }
+uint64_t Time() { return now; }
+void FailRandom(bool fail) { random_fails = fail; }
+void FailThreads(bool fail) { threads_fail = fail; }
+void SetValidationMode(bool on) { validation_mode = on; }
+bool InFilter() { return in_filter; }
+
+}  // namespace standin
+
+using standin::Callback;
+using standin::Expect;
+using standin::StreamOf;
+using standin::View;
+
+extern "C" {
+
+// In place of the system's.
+time_t time(time_t* out) noexcept {
+  const auto time = static_cast<time_t>(standin::now.load());
+  if (out != nullptr) *out = time;
+  return time;
+}
+
+ssize_t getrandom(void* memory, size_t size, unsigned int) noexcept {
+  if (standin::random_fails) {
+    errno = ENOSYS;
+    return -1;
+  }
+  // Not random at all, but different each time.
+  static std::atomic<uint64_t> state{1};
+  auto* bytes = static_cast<unsigned char*>(memory);
+  for (size_t i = 0; i < size; ++i) {
+    const uint64_t x = ++state * 0x9e3779b97f4a7c15;
+    bytes[i] = static_cast<unsigned char>((x ^ x >> 29) >> 24);
+  }
+  return static_cast<ssize_t>(size);
+}
+
+int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*start)(void*),
+                   void* argument) noexcept {
+  if (standin::threads_fail) return EAGAIN;
+  static const auto real =
+      reinterpret_cast<decltype(&pthread_create)>(dlsym(RTLD_NEXT, "pthread_create"));
+  return real(thread, attributes, start, argument);
+}
+
+void envoy_dynamic_module_callback_log_v2(int level, envoy_buffer message, envoy_buffer, uint32_t) {
+  const Callback callback;
+  const std::lock_guard lock(standin::log_mutex);
+  standin::log_lines.push_back({level, std::string(View(message))});
+}
+
+size_t envoy_dynamic_module_callback_http_get_headers_size(envoy_filter filter, int type) {
+  const Callback callback;
+  return StreamOf(filter)->Map(type)->size();
+}
+
+bool envoy_dynamic_module_callback_http_get_headers(envoy_filter filter, int type,
+                                                    envoy_header* headers) {
+  const Callback callback;
+  StreamOf(filter)->Map(type)->Views(headers);
+  return true;
+}
+
+bool envoy_dynamic_module_callback_http_set_header(envoy_filter filter, int type, envoy_buffer key,
+                                                   envoy_buffer value) {
+  const Callback callback;
+  standin::Stream* stream = StreamOf(filter);
+  Expect(!stream->local_reply, "a header is set after the answer");
+  standin::Headers* map = stream->Map(type);
+  // As Envoy does: nobody can set an empty one.
+  if (value.ptr == nullptr || value.length == 0) {
+    map->Remove(standin::NameOf(key));
+  } else {
+    map->Set(standin::NameOf(key), standin::ValueOf(value));
+  }
+  stream->request.EndViews();
+  stream->response.EndViews();
+  return true;
+}
+
+bool envoy_dynamic_module_callback_http_add_header(envoy_filter filter, int type, envoy_buffer key,
+                                                   envoy_buffer value) {
+  const Callback callback;
+  standin::Stream* stream = StreamOf(filter);
+  Expect(!stream->local_reply, "a header is added after the answer");
+  if (value.length == 0) return false;
+  stream->Map(type)->Add(standin::NameOf(key), standin::ValueOf(value));
+  stream->request.EndViews();
+  stream->response.EndViews();
+  return true;
+}
+
+void envoy_dynamic_module_callback_http_send_response(envoy_filter filter, uint32_t status,
+                                                      envoy_header* headers, size_t header_count,
+                                                      envoy_buffer body, envoy_buffer details) {
+  const Callback callback;
+  standin::Stream* stream = StreamOf(filter);
+  Expect(!stream->local_reply, "a request is answered twice");
+  auto& reply = stream->local_reply.emplace();
+  reply.status = status;
+  for (size_t i = 0; i < header_count; ++i) {
+    reply.headers.emplace_back(standin::NameOf({headers[i].key, headers[i].key_length}),
+                               standin::ValueOf({headers[i].value, headers[i].value_length}));
+  }
+  reply.body = View(body);
+  reply.details = View(details);
+}
+
+bool envoy_dynamic_module_callback_http_filter_get_attribute_string(envoy_filter filter,
+                                                                    int attribute,
+                                                                    envoy_buffer* value) {
+  const Callback callback;
+  standin::Stream* stream = StreamOf(filter);
+  Expect(attribute == kAttributeResponseCodeDetails, "an attribute that the stand-in lacks");
+  if (!stream->details()) return false;
+  *value = stream->details()->buffer();
+  return true;
+}
+
+bool envoy_dynamic_module_callback_http_filter_get_attribute_int(envoy_filter filter, int attribute,
+                                                                 uint64_t* value) {
+  const Callback callback;
+  standin::Stream* stream = StreamOf(filter);
+  Expect(attribute == kAttributeConnectionId, "an attribute that the stand-in lacks");
+  if (stream->connection == 0) return false;
+  *value = stream->connection;
+  return true;
+}
+
+bool envoy_dynamic_module_callback_http_get_metadata_string(envoy_filter filter, int source,
+                                                            envoy_buffer space, envoy_buffer key,
+                                                            envoy_buffer* value) {
+  const Callback callback;
+  standin::Stream* stream = StreamOf(filter);
+  Expect(source == kMetadataDynamic, "metadata that the stand-in lacks");
+  const auto found = stream->metadata.find({std::string(View(space)), std::string(View(key))});
+  if (found == stream->metadata.end() || !found->second) return false;
+  *value = found->second->buffer();
+  return true;
+}
+
+void envoy_dynamic_module_callback_http_set_dynamic_metadata_string(envoy_filter filter,
+                                                                    envoy_buffer space,
+                                                                    envoy_buffer key,
+                                                                    envoy_buffer value) {
+  const Callback callback;
+  standin::Stream* stream = StreamOf(filter);
+  stream->metadata[{std::string(View(space)), std::string(View(key))}] =
+      standin::Value(View(value));
+  for (auto& [name, text] : stream->metadata) {
+    if (text) text->Move();
+  }
+}
+
+bool envoy_dynamic_module_callback_http_get_filter_state_bytes(envoy_filter filter,
+                                                               envoy_buffer key,
+                                                               envoy_buffer* value) {
+  const Callback callback;
+  standin::Stream* stream = StreamOf(filter);
+  const auto found = stream->filter_state.find(std::string(View(key)));
+  if (found == stream->filter_state.end()) return false;
+  *value = found->second.buffer();
+  return true;
+}
+
+void envoy_dynamic_module_callback_http_clear_route_cache(envoy_filter filter) {
+  const Callback callback;
+  StreamOf(filter)->ClearRouteCache();
+}
+
+size_t envoy_dynamic_module_callback_http_get_body_size(envoy_filter filter, int body) {
+  const Callback callback;
+  return StreamOf(filter)->body_size(body);
+}
+
+size_t envoy_dynamic_module_callback_http_get_buffer_limit(envoy_filter filter) {
+  const Callback callback;
+  return StreamOf(filter)->buffer_limit;
+}
+
+bool envoy_dynamic_module_callback_http_filter_recreate_stream(envoy_filter filter, envoy_header*,
+                                                               size_t header_count) {
+  const Callback callback;
+  Expect(header_count == 0, "headers for a new stream, which the stand-in lacks");
+  return StreamOf(filter)->Recreate();
+}
+
+module_pointer envoy_dynamic_module_callback_get_most_specific_route_config(envoy_filter filter) {
+  const Callback callback;
+  const standin::Route* route = StreamOf(filter)->route();
+  return route == nullptr ? nullptr : route->module();
+}
+
+bool envoy_dynamic_module_callback_is_validation_mode() { return standin::validation_mode; }
+
+int envoy_dynamic_module_callback_http_filter_config_define_counter(
+    envoy_config config, envoy_buffer name, envoy_buffer*, size_t label_count, size_t* id) {
+  const Callback callback;
+  Expect(label_count == 0, "labels, which the stand-in lacks");
+  return static_cast<standin::Config*>(config)->Define(View(name), false, id);
+}
+
+int envoy_dynamic_module_callback_http_filter_config_define_gauge(envoy_config config,
+                                                                  envoy_buffer name, envoy_buffer*,
+                                                                  size_t label_count, size_t* id) {
+  const Callback callback;
+  Expect(label_count == 0, "labels, which the stand-in lacks");
+  return static_cast<standin::Config*>(config)->Define(View(name), true, id);
+}
+
+int envoy_dynamic_module_callback_http_filter_increment_counter(envoy_filter filter, size_t id,
+                                                                envoy_buffer*, size_t,
+                                                                uint64_t by) {
+  return envoy_dynamic_module_callback_http_filter_config_increment_counter(
+      StreamOf(filter)->config(), id, nullptr, 0, by);
+}
+
+int envoy_dynamic_module_callback_http_filter_config_increment_counter(envoy_config config,
+                                                                       size_t id, envoy_buffer*,
+                                                                       size_t, uint64_t by) {
+  const Callback callback;
+  auto* metric = static_cast<standin::Config*>(config)->Find(id);
+  Expect(metric != nullptr && !metric->gauge, "no such counter");
+  metric->value += by;
+  return 0;
+}
+
+int envoy_dynamic_module_callback_http_filter_config_set_gauge(envoy_config config, size_t id,
+                                                               envoy_buffer*, size_t,
+                                                               uint64_t value) {
+  const Callback callback;
+  auto* metric = static_cast<standin::Config*>(config)->Find(id);
+  Expect(metric != nullptr && metric->gauge, "no such gauge");
+  metric->value = value;
+  return 0;
+}
+
+envoy_scheduler envoy_dynamic_module_callback_http_filter_config_scheduler_new(
+    envoy_config config) {
+  const Callback callback;
+  return new std::shared_ptr<standin::Config::Queue>(
+      static_cast<standin::Config*>(config)->queue());
+}
+
+void envoy_dynamic_module_callback_http_filter_config_scheduler_commit(envoy_scheduler scheduler,
+                                                                       uint64_t event) {
+  const Callback callback;
+  standin::Config::Queue& queue =
+      **static_cast<std::shared_ptr<standin::Config::Queue>*>(scheduler);
+  const std::lock_guard lock(queue.mutex);
+  if (!queue.gone) queue.events.push_back(event);
+}
+
+void envoy_dynamic_module_callback_http_filter_config_scheduler_delete(envoy_scheduler scheduler) {
+  const Callback callback;
+  delete static_cast<std::shared_ptr<standin::Config::Queue>*>(scheduler);
+}
+
+}  // extern "C"

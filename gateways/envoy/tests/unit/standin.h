@@ -1,0 +1,233 @@
+// A stand-in for Envoy: the callbacks that the filter imports, and objects that call its hooks.
+//
+// It is meaner than Envoy. A view ends when the filter changes a header or a hook returns: then
+// every value moves to a new block, and the old one is overwritten and freed, so that
+// AddressSanitizer sees whoever still reads it. What Envoy would assert, or what the filter must
+// not do by the contract of the interface, ends the program.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "envoy_abi.h"
+
+namespace standin {
+
+// A block of exactly the text's length.
+class Value {
+ public:
+  explicit Value(std::string_view text);
+  Value(Value&&) noexcept;
+  Value& operator=(Value&&) noexcept;
+  ~Value();
+
+  std::string_view view() const { return {block_, size_}; }
+  envoy_buffer buffer() const { return {block_, size_}; }
+  // Ends the views.
+  void Move() { *this = Value(view()); }
+
+ private:
+  char* block_;
+  size_t size_;
+};
+
+using Fields = std::vector<std::pair<std::string, std::string>>;
+
+// The header fields of a message, in order. Names are in lower case.
+class Headers {
+ public:
+  void Add(std::string_view name, std::string_view value) {
+    fields_.emplace_back(Value(name), Value(value));
+  }
+  void Set(std::string_view name, std::string_view value);
+  void Remove(std::string_view name);
+  void EndViews();
+
+  std::vector<std::string> Get(std::string_view name) const;
+  Fields All() const;
+  size_t size() const { return fields_.size(); }
+  // Of all, into as many places.
+  void Views(envoy_header* views) const;
+
+ private:
+  std::vector<std::pair<Value, Value>> fields_;
+};
+
+// The counters and gauges of a metrics namespace, which configurations share. They outlive them.
+class Metrics {
+ public:
+  struct Metric {
+    std::string name;
+    bool gauge;
+    std::atomic<uint64_t> value{0};
+  };
+  // A new one, or that of the name.
+  Metric* Define(std::string_view name, bool gauge);
+  // A counter or gauge by its name.
+  uint64_t Get(std::string_view name) const;
+  // The sum of the counters whose names begin so.
+  uint64_t Sum(std::string_view prefix) const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::list<Metric> metrics_;
+};
+
+// A filter's configuration, from a JSON text. Made on the main thread.
+class Config {
+ public:
+  explicit Config(std::string_view text,
+                  std::shared_ptr<Metrics> metrics = std::make_shared<Metrics>(),
+                  std::string_view filter_name = "tokenpin");
+  Config(const Config&) = delete;
+  ~Config() { Destroy(); }
+
+  bool accepted() const { return module_ != nullptr; }
+  module_pointer module() const { return module_; }
+  // What Envoy does when it replaces the configuration.
+  void Destroy();
+  // The events that were committed since, on the thread that calls; and how many there were.
+  size_t RunMain();
+
+  uint64_t Metric(std::string_view name) const { return metrics_->Get(name); }
+  uint64_t Sum(std::string_view prefix) const { return metrics_->Sum(prefix); }
+
+  // For the callbacks.
+  // Envoy numbers from 1.
+  Metrics::Metric* Find(size_t id) {
+    return id == 0 || id > defined_.size() ? nullptr : defined_[id - 1];
+  }
+  int Define(std::string_view name, bool gauge, size_t* id);
+  // What a scheduler may still reach after the configuration is gone.
+  struct Queue {
+    std::mutex mutex;
+    std::vector<uint64_t> events;
+    bool gone = false;
+  };
+  const std::shared_ptr<Queue>& queue() const { return queue_; }
+
+ private:
+  const std::shared_ptr<Metrics> metrics_;
+  std::vector<Metrics::Metric*> defined_;
+  bool frozen_ = false;
+  std::shared_ptr<Queue> queue_ = std::make_shared<Queue>();
+  module_pointer module_ = nullptr;
+};
+
+// A route's configuration.
+class Route {
+ public:
+  explicit Route(std::string_view text);
+  Route(const Route&) = delete;
+  ~Route();
+
+  bool accepted() const { return module_ != nullptr; }
+  module_pointer module() const { return module_; }
+
+ private:
+  module_pointer module_;
+};
+
+// One request and its response. Used by one thread.
+class Stream {
+ public:
+  explicit Stream(Config* config, std::shared_ptr<const Route> route = nullptr);
+  Stream(const Stream&) = delete;
+  ~Stream();
+
+  Headers request, response;
+  // By namespace and key. Null is a value of another type than text.
+  std::map<std::pair<std::string, std::string>, std::optional<Value>> metadata;
+  std::map<std::string, Value> filter_state;
+  uint64_t connection = 0;  // 0: Envoy does not know
+  size_t route_cache_cleared = 0;
+
+  struct LocalReply {
+    uint32_t status;
+    Fields headers;
+    std::string body, details;
+  };
+  std::optional<LocalReply> local_reply;
+  // How Envoy finds the route: when the request comes, when it begins again in `next`, and when the
+  // filter clears the cache.
+  std::function<std::shared_ptr<const Route>()> choose_route;
+  // The route goes, or another comes, between two hooks.
+  void SetRoute(std::shared_ptr<const Route> route);
+
+  // Whether the route keeps the request's body for another try.
+  bool keeps_body = false;
+  // How much of a body Envoy buffers; 0: as much as there is.
+  size_t buffer_limit = 1 << 20;
+  // Whether Envoy can begin the request again when it is asked to.
+  bool can_recreate = true;
+  // The stream in place of this one, which has met the filter already.
+  std::unique_ptr<Stream> next;
+
+  // False if the filter stopped the request.
+  bool SendRequest(bool end_of_stream = true);
+  void SendBody(size_t size, bool end_of_stream);
+  // The headers that came from the upstream, or Envoy's own with the details that Envoy gives.
+  // These three are false if the filter holds the response, or if `next` took over.
+  bool SendResponse(std::string_view details = "via_upstream", bool end_of_stream = true);
+  bool SendResponseBody(size_t size, bool end_of_stream);
+  bool SendResponseTrailers();
+  // What the filter wrote to its namespace of the dynamic metadata; empty if it did not.
+  std::string Told(const std::string& key) const;
+
+  // For the callbacks.
+  Config* config() const { return config_; }
+  const Route* route() const { return route_.get(); }
+  const std::optional<Value>& details() const { return details_; }
+  Headers* Map(int type);
+  size_t body_size(int body) const;
+  bool gone() const { return module_ == nullptr; }
+  void ClearRouteCache();
+  bool Recreate();
+  void EndViews();
+
+ private:
+  template <typename Call>
+  int Run(Call call);
+  void Leave();
+
+  Config* const config_;
+  std::shared_ptr<const Route> route_;
+  std::optional<Value> details_;
+  module_pointer module_ = nullptr;
+  // By the kind of body.
+  std::array<size_t, 4> body_sizes_{};
+};
+
+struct Line {
+  int level;
+  std::string text;
+};
+// The lines logged since the last call.
+std::vector<Line> TakeLog();
+
+// What the filter takes for the time. Starts at kStart; the keeper's intervals are real.
+constexpr uint64_t kStart = 1800000000;
+void SetTime(uint64_t now);
+uint64_t Time();
+// While set, the system gives no random bytes.
+void FailRandom(bool fail);
+// While set, it gives no thread.
+void FailThreads(bool fail);
+// Envoy's `--mode validate`.
+void SetValidationMode(bool on);
+
+// Whether this thread is in the filter, and not in one of its callbacks.
+bool InFilter();
+
+}  // namespace standin
