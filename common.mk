@@ -35,7 +35,7 @@ SONAME := libtokenpin.so.$(SOVERSION)
 SHARED := $(LIB)/libtokenpin.so.$(VERSION)
 SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 
-# The tests that need few dependencies: Miri and build-std compile all of them anew.
+# The tests that need few dependencies: Miri and build-std compile all of them again.
 MACHINE := --locked --manifest-path checks/machine/Cargo.toml
 
 # The programs of tests/capi and tests/hpp, which several tools watch.

@@ -1277,12 +1277,11 @@ impl Choice {
         let filter = Filter { now, anonymous, tried, pinned: None };
         // SAFETY: one layout, as the library itself asserts.
         let slots = unsafe { slice::from_raw_parts(self.slots.cast::<Slot>(), self.count) };
-        let slot = match key {
-            Some(key) => tokenpin::select_higress(slots, &filter, hash, key),
-            None => {
-                let strategy = Strategy::from_number(self.strategy).unwrap();
-                tokenpin::select(strategy, slots, &filter, hash).unwrap()
-            }
+        let slot = if let Some(key) = key {
+            tokenpin::select_higress(slots, &filter, hash, key)
+        } else {
+            let strategy = Strategy::from_number(self.strategy).unwrap();
+            tokenpin::select(strategy, slots, &filter, hash).unwrap()
         };
         slot.unwrap_or(TOKENPIN_SLOT_NONE)
     }
@@ -1352,10 +1351,10 @@ fn select_batch(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     ));
     assert!(!world.fair() || status == choice.fair_status());
     if status == OK && world.fair() {
-        for i in 0..count {
+        for (i, &hash) in hashes.iter().enumerate() {
             // SAFETY: a block of this size.
             let slot = unsafe { out.add(i).read() };
-            assert_eq!(slot, choice.core(hashes[i], None));
+            assert_eq!(slot, choice.core(hash, None));
         }
     }
     (status, false)

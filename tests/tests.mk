@@ -11,8 +11,9 @@ unit: ## the Rust tests, with and without the C ABI
 
 .PHONY: jump-exhaustive
 jump-exhaustive: ## every form of jump against the paper's, for 200 million pairs
-	$(CARGO) test --quiet --locked --release --lib -- --ignored --exact \
-	  jump::tests::every_form_gives_the_papers_buckets_200_million_times
+	@echo 'this test, and not none:'
+	$(CARGO) test --quiet --locked --release --lib -- --ignored \
+	  every_form_gives_the_papers_buckets_200_million_times | grep ' 1 passed; 0 failed'
 
 .PHONY: vectors
 vectors: ## tests/vectors/*_v1.json, the worked examples and figures in docs/, from the code

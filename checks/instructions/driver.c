@@ -66,7 +66,8 @@ CASE(rendezvous_64_mixed_weights) { select_from(TOKENPIN_STRATEGY_RENDEZVOUS, mi
 
 // One call of kCalls hashes.
 PART batch_from(const tokenpin_slot* slots, size_t count) {
-  OK(tokenpin_select_batch(TOKENPIN_STRATEGY_JUMP, slots, count, &filter, hashes, kCalls, selected));
+  OK(tokenpin_select_batch(TOKENPIN_STRATEGY_JUMP, slots, count, &filter, hashes, kCalls,
+                           selected));
 }
 CASE(batch_of_1000_8) { batch_from(up, 8); }
 CASE(batch_of_1000_64) { batch_from(up, 64); }

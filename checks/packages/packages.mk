@@ -1,4 +1,4 @@
-# The installed library, in folders and with versions of its own.
+# The installed library, in other folders and with other versions.
 
 TESTS += packages-test
 CHECKS += bazel-test

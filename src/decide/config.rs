@@ -27,7 +27,7 @@ named! { Policy {
     FallbackWithoutUpdate = "fallback_without_update",
 } }
 
-/// Everything that an [`Affinity`] is built from, but its slots.
+/// Everything that an [`Affinity`](crate::Affinity) is built from, but its slots.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent switches, each documented")]
 pub struct Config<'a> {
@@ -39,7 +39,8 @@ pub struct Config<'a> {
     pub cookie_keys: &'a [CookieKey],
     /// The default scope, 0 to [`MAX_SCOPE`](crate::MAX_SCOPE) bytes.
     pub scope: &'a [u8],
-    /// The cookie's name; `None` for [`CookieName::for_scope`] of the request's scope.
+    /// The cookie's name; `None` for [`CookieName::for_scope`](crate::CookieName::for_scope) of
+    /// the request's scope.
     pub cookie_name: Option<&'a [u8]>,
     /// The cookie's attributes.
     pub attributes: Attributes<'a>,

@@ -43,7 +43,7 @@
   X(STATUS, TIME, 42, "time")                                      \
   X(STATUS, ENTROPY, 43, "entropy")                                \
   X(STATUS, STALE, 44, "stale")                                    \
-  X(STATUS, STRATEGY, 45, "strategy")                               \
+  X(STATUS, STRATEGY, 45, "strategy")                              \
   X(STATE, UP, 0, "up")                                            \
   X(STATE, DRAINING, 1, "draining")                                \
   X(STATE, DOWN, 2, "down")                                        \

@@ -128,7 +128,8 @@ static void only_new_allocates(void) {
   NOTHING(tokenpin_slot_get(&slots[0], &status));
   NOTHING(tokenpin_select(TOKENPIN_STRATEGY_JUMP, slots, 2, &filter, hash, &slot));
   NOTHING(tokenpin_select_higress(slots, 2, &filter, hash, &key, &slot));
-  NOTHING(tokenpin_select_batch(TOKENPIN_STRATEGY_RENDEZVOUS, slots, 2, &filter, hashes, 3, selected));
+  NOTHING(
+      tokenpin_select_batch(TOKENPIN_STRATEGY_RENDEZVOUS, slots, 2, &filter, hashes, 3, selected));
   NOTHING(tokenpin_enum_name(TOKENPIN_ENUM_STATE, 0, &found));
   COSTS(0, 0, good += tokenpin_abi_version() == TOKENPIN_ABI_VERSION);
   COSTS(0, 0, tokenpin_abi_v1());

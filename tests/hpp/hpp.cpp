@@ -404,7 +404,8 @@ void cookies_are_walked_and_written() {
   CHECK(small.status == TOKENPIN_STATUS_BUFFER_TOO_SMALL && *small == *length);
   CHECK(tokenpin::set_cookie_write("n", "a;b", attributes, 60, line).status ==
         TOKENPIN_STATUS_ATTRIBUTE);
-  CHECK(tokenpin::set_cookie_matches("n=v; Path=/", "n") && !tokenpin::set_cookie_matches("N=v", "n"));
+  CHECK(tokenpin::set_cookie_matches("n=v; Path=/", "n") &&
+        !tokenpin::set_cookie_matches("N=v", "n"));
 }
 
 void requests_are_classified() {

@@ -7,7 +7,7 @@
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use loom::thread;
-use tokenpin::{Filter, MAX_WEIGHT, Slot, State, SlotStatus, Strategy, mix, select};
+use tokenpin::{Filter, MAX_WEIGHT, Slot, SlotStatus, State, Strategy, mix, select};
 
 const FULL: u64 = MAX_WEIGHT as u64;
 
