@@ -797,7 +797,7 @@ inline Result<> select_batch(Strategy strategy, Span<const Slot> slots, const Fi
 }
 
 /** The default name of a scope's cookie. */
-inline Result<CookieName> default_cookie_name(std::string_view scope = {}) noexcept {
+inline Result<CookieName> cookie_default_name(std::string_view scope = {}) noexcept {
   Result<CookieName> name;
   const std::int32_t number = tokenpin_cookie_default_name(
       scope.data(), scope.size(), name.value.chars, sizeof name.value.chars, &name.value.size);
@@ -834,7 +834,7 @@ class CookieValues {
  * length: 0 means that the field should be dropped. A buffer of the field's size suffices and must
  * not overlap it. With `TOKENPIN_STATUS_BUFFER_TOO_SMALL` the value is the size needed.
  */
-inline Result<std::size_t> strip_cookie(std::string_view field, std::string_view name,
+inline Result<std::size_t> cookie_strip(std::string_view field, std::string_view name,
                                         Span<char> buffer) noexcept {
   Result<std::size_t> length;
   length.status =
