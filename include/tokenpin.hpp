@@ -350,8 +350,10 @@ inline Result<> fill_entropy(Block& entropy) noexcept {
 
 /** The fields of `tokenpin_config`, with the defaults set. Wipes its placement key. */
 struct Config : tokenpin_config {
-  // Should the library refuse the size, it refuses the configuration too.
-  Config() noexcept : tokenpin_config{} { tokenpin_config_init(this, sizeof(tokenpin_config)); }
+  Config() noexcept : tokenpin_config{} {
+    // Should the library refuse the size, it refuses the configuration too.
+    [[maybe_unused]] const auto status = tokenpin_config_init(this, sizeof(tokenpin_config));
+  }
   Config(const Config&) = delete;
   Config& operator=(const Config&) = delete;
   ~Config() { wipe(placement_key, sizeof placement_key); }
@@ -865,8 +867,9 @@ inline Result<std::size_t> set_cookie_write(std::string_view name, std::string_v
 [[nodiscard]] inline bool set_cookie_matches(std::string_view field,
                                              std::string_view name) noexcept {
   std::uint8_t matches = 1;
-  tokenpin_set_cookie_matches(field.data(), field.size(), name.data(), name.size(), &matches);
-  return matches != 0;
+  const std::int32_t status =
+      tokenpin_set_cookie_matches(field.data(), field.size(), name.data(), name.size(), &matches);
+  return status != TOKENPIN_STATUS_OK || matches != 0;
 }
 
 /** Classifies a request. No rules are the default table; `prompt_cache` opts in to that group. */
