@@ -12,11 +12,11 @@ use crate::secret::{Secret, wipe};
 
 use super::block::{MAX_CONFIG_SIZE, Parts, handle, tokenpin_affinity, tokenpin_config};
 use super::classify::write_class;
+use super::constants::{TOKENPIN_AFFINITY_ALIGN, TOKENPIN_MAX_AGE_AUTO, TOKENPIN_SLOT_NONE};
 use super::pointers::{Buffer, Out, Span, bytes, put, reference};
 use super::status::{Status, returned, tokenpin_config_error};
 use super::structs::{tokenpin_attributes, tokenpin_bytes, tokenpin_slot_status};
 use super::wipe::report;
-use super::{TOKENPIN_AFFINITY_ALIGN, TOKENPIN_MAX_AGE_AUTO, TOKENPIN_SLOT_NONE};
 
 unsafe extern "C" {
     fn malloc(size: usize) -> *mut c_void;

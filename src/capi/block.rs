@@ -13,12 +13,12 @@ use crate::secret::Secret;
 use crate::select::Strategy;
 use crate::select::slot::{Slot, State};
 
+use super::constants::{TOKENPIN_AFFINITY_ALIGN, TOKENPIN_MAX_AGE_AUTO};
 use super::pointers::{Span, array, reference, switch};
 use super::status::{Refusal, Status};
 use super::structs::{
     tokenpin_attributes, tokenpin_bytes, tokenpin_cookie_key, tokenpin_rule, tokenpin_slot_status,
 };
-use super::{TOKENPIN_AFFINITY_ALIGN, TOKENPIN_MAX_AGE_AUTO};
 
 /// One slot of a configuration.
 #[derive(Clone, Copy)]

@@ -12,10 +12,10 @@ use crate::decide::request::{KeyInput, Request};
 use crate::limits::MAX_MAX_AGE;
 
 use super::block::{handle, tokenpin_affinity};
+use super::constants::{TOKENPIN_COOKIE_VALUE_LEN, TOKENPIN_SLOT_NONE};
 use super::pointers::{Buffer, Out, array, reference, switch};
 use super::status::{Status, returned};
 use super::structs::tokenpin_bytes;
-use super::{TOKENPIN_COOKIE_VALUE_LEN, TOKENPIN_SLOT_NONE};
 
 /// One request, borrowed for the call. All zero is a valid start.
 #[derive(Clone, Copy)]

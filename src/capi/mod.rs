@@ -24,6 +24,7 @@
 #[cfg(tokenpin_artefact)]
 mod artefact;
 mod block;
+mod constants;
 mod enum_names;
 mod pointers;
 mod status;
@@ -42,6 +43,7 @@ mod version;
 pub use affinity::*;
 pub use block::*;
 pub use classify::*;
+pub use constants::*;
 pub use cookie::*;
 pub use decide::*;
 pub use enum_names::Enum;
@@ -50,50 +52,3 @@ pub use select::*;
 pub use status::*;
 pub use structs::*;
 pub use version::*;
-
-/// The version of this interface: raised when a program compiled against an older header
-/// could misbehave. Compare with `tokenpin_abi_version()`.
-pub const TOKENPIN_ABI_VERSION: u32 = 1;
-/// No slot.
-pub const TOKENPIN_SLOT_NONE: u32 = 0xffff_ffff;
-/// The largest weight: the token always serves the sessions whose home it is.
-pub const TOKENPIN_MAX_WEIGHT: u32 = 65_536;
-/// The largest number of buckets and slots, 2^31 - 1.
-pub const TOKENPIN_MAX_BUCKETS: u32 = 0x7fff_ffff;
-/// The latest `until` of a slot, in unix seconds: 2^45 - 1.
-pub const TOKENPIN_MAX_UNTIL: u64 = 0x1fff_ffff_ffff;
-/// The longest scope, in bytes.
-pub const TOKENPIN_MAX_SCOPE: usize = 1024;
-/// The longest consumer name or session key, in bytes.
-pub const TOKENPIN_MAX_KEY: usize = 4096;
-/// The most cookie keys in a ring.
-pub const TOKENPIN_MAX_COOKIE_KEYS: usize = 8;
-/// The longest cookie name, in bytes.
-pub const TOKENPIN_MAX_COOKIE_NAME: usize = 128;
-/// The length of a cookie's value, in characters.
-pub const TOKENPIN_COOKIE_VALUE_LEN: usize = 67;
-/// The longest value of a cookie's attribute, in bytes.
-pub const TOKENPIN_MAX_ATTRIBUTE: usize = 1024;
-/// No `Set-Cookie` value around a cookie value of this library is longer, in bytes.
-pub const TOKENPIN_MAX_SET_COOKIE: usize = 2400;
-/// The largest `Max-Age`, in seconds: 400 days.
-pub const TOKENPIN_MAX_MAX_AGE: u32 = 34_560_000;
-/// `Max-Age` follows from the limits on the cookie's life.
-pub const TOKENPIN_MAX_AGE_AUTO: u32 = 0xffff_ffff;
-/// The alignment of the memory for an affinity, in bytes; what `malloc` gives.
-pub const TOKENPIN_AFFINITY_ALIGN: usize = 16;
-
-// One source for each number: the core.
-const _: () = assert!(
-    TOKENPIN_MAX_WEIGHT == crate::MAX_WEIGHT
-        && TOKENPIN_MAX_BUCKETS == crate::MAX_BUCKETS
-        && TOKENPIN_MAX_UNTIL == crate::MAX_UNTIL
-        && TOKENPIN_MAX_SCOPE == crate::MAX_SCOPE
-        && TOKENPIN_MAX_KEY == crate::MAX_KEY
-        && TOKENPIN_MAX_COOKIE_KEYS == crate::MAX_COOKIE_KEYS
-        && TOKENPIN_MAX_COOKIE_NAME == crate::MAX_COOKIE_NAME
-        && TOKENPIN_COOKIE_VALUE_LEN == crate::VALUE_LEN
-        && TOKENPIN_MAX_ATTRIBUTE == crate::MAX_ATTRIBUTE
-        && TOKENPIN_MAX_SET_COOKIE == crate::MAX_SET_COOKIE
-        && TOKENPIN_MAX_MAX_AGE == crate::MAX_MAX_AGE
-);

@@ -13,7 +13,7 @@ use crate::select::rendezvous::rendezvous;
 use crate::select::slot::{Filter, Slot, identity_hash};
 use crate::select::{Strategy, by_jump};
 
-use super::TOKENPIN_SLOT_NONE;
+use super::constants::TOKENPIN_SLOT_NONE;
 use super::pointers::{Out, Span, array, bytes, check_array, reference, secret, switch};
 use super::status::{Status, returned};
 use super::structs::{tokenpin_key, tokenpin_slot_status};

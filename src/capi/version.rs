@@ -13,7 +13,7 @@ use super::structs::tokenpin_bytes;
 /// `TOKENPIN_ABI_VERSION` that it was compiled with.
 #[unsafe(no_mangle)]
 pub extern "C" fn tokenpin_abi_version() -> u32 {
-    super::TOKENPIN_ABI_VERSION
+    super::constants::TOKENPIN_ABI_VERSION
 }
 
 /// Does nothing, and is there only in libraries of version 1 of the interface: a program that refers
@@ -21,7 +21,7 @@ pub extern "C" fn tokenpin_abi_version() -> u32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn tokenpin_abi_v1() {}
 
-const _: () = assert!(super::TOKENPIN_ABI_VERSION == 1, "rename tokenpin_abi_v1");
+const _: () = assert!(super::constants::TOKENPIN_ABI_VERSION == 1, "rename tokenpin_abi_v1");
 
 /// The version of the library, such as `"1.2.3"`: a static string that ends in a NUL.
 #[unsafe(no_mangle)]
