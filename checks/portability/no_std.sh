@@ -18,7 +18,7 @@ for target in thumbv7em-none-eabihf thumbv6m-none-eabi wasm32-unknown-unknown; d
   fi
   if [ "$target" = thumbv6m-none-eabi ]; then
     # Without compare-and-swap it takes the feature, and says so.
-    if built "$target" 2>"$build/no-std.log" || ! grep -q 'feature `critical-section`' "$build/no-std.log"; then
+    if built "$target" 2>"$build/no-std.log" || ! grep -q 'feature .critical-section.' "$build/no-std.log"; then
       cat "$build/no-std.log" >&2
       exit 1
     fi
