@@ -70,9 +70,10 @@ $(ARCHIVE): $(SOURCES)
 # static library can be linked beside other Rust libraries, whose runtimes define
 # the same symbols. What nothing of ours reaches is dropped on the way, and the bitcode that some
 # targets' standard libraries carry: an archiver with LLVM's plugin would take the object for it.
-$(OBJECT): $(ARCHIVE)
+$(OBJECT): $(ARCHIVE) packaging/hot.sh packaging/hot.txt
 	$(CC) -r -nostdlib -o $@ -Wl,--gc-sections -Wl,--gc-keep-exported \
 	  $$($(NM) --defined-only $(ARCHIVE) 2>/dev/null | sed -n 's/.* T \(tokenpin_.*\)/-Wl,-u,\1/p') $(ARCHIVE)
+	NM='$(NM)' OBJCOPY='$(OBJCOPY)' packaging/hot.sh $@
 	$(OBJCOPY) --wildcard --keep-global-symbol='tokenpin_*' --remove-section=.llvmbc --remove-section=.llvmcmd $@
 
 $(STATIC): $(OBJECT)

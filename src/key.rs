@@ -1,14 +1,10 @@
 //! The affinity key, which identifies a session, and its hash, which selection starts from.
 
-use core::hash::Hasher as _;
-
-use siphasher::sip::SipHasher13;
-
 use crate::enums::named;
 use crate::error::Error;
 use crate::limits::{MAX_KEY, MAX_SCOPE};
 use crate::secret::Secret;
-use crate::sip::length_prefix;
+use crate::sip::{Sip, length_prefix};
 
 /// What an affinity key is made of, and what a cookie belongs to. The numbers are the
 /// low nibble of a cookie's first byte.
@@ -116,7 +112,7 @@ pub fn key_hash(placement_key: &Secret, scope: &[u8], key: &Key<'_>) -> Result<u
 }
 
 pub(crate) fn key_hash_unchecked(placement_key: &Secret, scope: &[u8], key: &Key<'_>) -> u64 {
-    let mut hasher = SipHasher13::new_with_key(placement_key.expose());
+    let mut hasher = Sip::new_13(placement_key.expose());
     // The tag and the length in one store: reading four bytes that were written one by one
     // makes the processor wait.
     let [head @ .., _, _, _] = (u64::from(key.tag())

@@ -8,7 +8,10 @@
 
 #include "numbers.h"
 
-enum { kCalls = 1000, kSlots = 64, kNow = 1800000000 };
+#ifndef CALLS
+#define CALLS 1000
+#endif
+enum { kCalls = CALLS, kSlots = 64, kNow = 1800000000 };
 
 #define CASE(name) __attribute__((noinline)) static void case_##name(void)
 // Inlined, so that it is the case that calls the library.

@@ -10,13 +10,9 @@
 //! The tag is a SIV (Rogaway and Shrimpton, 2006): it is computed over the plain pin and then masks
 //! it, so the same token looks different in every cookie.
 
-use core::hash::Hasher as _;
-
-use siphasher::sip128::{Hasher128 as _, SipHasher24 as WideHasher};
-
 use crate::key::{Key, Kind};
 use crate::secret::wipe;
-use crate::sip::{length_prefix, sip24, sip24_wide};
+use crate::sip::{Sip, length_prefix, sip24, sip24_wide};
 
 use super::name::Audience;
 use super::value::{HEAD_LEN, RAW_LEN, TAG_AT};
@@ -39,7 +35,7 @@ impl Drop for Keys {
 
 impl Keys {
     pub(crate) fn derive(secret: &[u8; 16]) -> Self {
-        let derive = |label: &[u8]| sip24_wide(secret, label);
+        let derive = |label: &[u8]| sip24_wide(secret, label).to_le_bytes();
         Self {
             mac: derive(b"tokenpin.v1.mac"),
             pin: derive(b"tokenpin.v1.pin"),
@@ -50,7 +46,7 @@ impl Keys {
     /// The MAC of cookies for `audience`, whose name and scope begin its message.
     #[inline(never)]
     pub(crate) fn mac(&self, audience: &Audience<'_>) -> Mac {
-        let mut hasher = WideHasher::new_with_key(&self.mac);
+        let mut hasher = Sip::new_24_wide(&self.mac);
         #[expect(clippy::cast_possible_truncation, reason = "a name has at most 128 bytes")]
         hasher.write(&[audience.name.len() as u8]);
         hasher.write(audience.name);
@@ -64,10 +60,10 @@ impl Keys {
         if kind == Kind::Anonymous {
             return 0;
         }
-        let mut hasher = WideHasher::new_with_key(&self.bind);
+        let mut hasher = Sip::new_24_wide(&self.bind);
         hasher.write(&[kind as u8]);
         key.feed(&mut |bytes: &[u8]| hasher.write(bytes));
-        u128::from_le_bytes(hasher.finish128().as_bytes())
+        hasher.finish_wide()
     }
 
     fn mask(&self, tag: u128) -> u64 {
@@ -81,21 +77,21 @@ impl Keys {
 }
 
 /// A MAC key that has read name and scope, and is ready for any number of cookies.
-pub(crate) struct Mac(WideHasher);
+pub(crate) struct Mac(Sip);
 
 impl Mac {
     /// Its 16 output bytes as a little-endian number.
     fn tag(&self, rest: &[u8]) -> u128 {
-        u128::from_le_bytes(self.0.hash(rest).as_bytes())
+        let mut hash = self.0.clone();
+        hash.write(rest);
+        hash.finish_wide()
     }
 }
 
 impl Drop for Mac {
     #[inline(never)]
     fn drop(&mut self) {
-        self.0 = WideHasher::new();
-        // Makes the compiler assume a reader, so that the key is really overwritten.
-        core::hint::black_box(&mut self.0);
+        self.0.wipe();
     }
 }
 

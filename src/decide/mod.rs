@@ -188,6 +188,8 @@ impl<'d> Ruling<'d> {
     }
 
     /// Rule 5. The pin cannot serve.
+    #[cold]
+    #[inline(never)]
     fn leave(
         &self,
         cookie: &Cookie,
@@ -226,6 +228,7 @@ impl<'d> Ruling<'d> {
     }
 
     /// Rule 6. No valid cookie: the key decides, or a new id does.
+    #[inline(never)]
     fn place(&self, newer: bool, draft: &mut Draft) -> Result<(), Error> {
         let single = self.affinity.occupied < 2 && !self.affinity.config.mint_single;
         let issues = self.class.group == Group::Stateful && !single && !newer;
@@ -338,6 +341,7 @@ impl<'d> Ruling<'d> {
     }
 
     /// Signs `cookie` as of now.
+    #[inline(never)]
     fn issue(&self, cookie: &Cookie) -> Result<Pending, Error> {
         let now = self.now()?;
         let refreshed_at = now.max(cookie.refreshed_at).max(cookie.issued_at);
