@@ -103,7 +103,7 @@ fn no_range_of_slots_and_no_low_bits_are_favoured() {
     const CELLS: u32 = 101;
     let mut random = Random::new("balance of the probes among many slots");
     let sizes = (10..31).flat_map(|power| [(1 << power) - 1, 1 << power, (1 << power) + 1]);
-    let odd = [1_500_000, 3_000_000_00, 1_610_612_736, 1_900_000_001, LARGEST];
+    let odd = [1_500_000, 300_000_000, 1_610_612_736, 1_900_000_001, LARGEST];
     for n in sizes.chain(odd) {
         let width = n.div_ceil(CELLS);
         let ranges: Vec<f64> = (0..CELLS)
@@ -135,12 +135,12 @@ fn up_to_64_slots_there_are_64_places() {
 #[test]
 fn probes_and_draws_are_independent() {
     let mut random = Random::new("independent probes");
-    for n in [64, 65, 96, 128, 129] {
+    for n in [64, 65, 129] {
         let slots = n as usize;
         // The draw of a probe, and the slot of the next: both are made from one hash.
         let cells = 16 * slots;
         let shares = vec![1.0 / cells as f64; cells];
-        for k in [0, 1, 14] {
+        for k in [0, 14] {
             let what = format!("draw of probe {k} and the next slot of {n}");
             assert_balanced(&what, &mut random, &shares, |h| {
                 let probes = probes(h, n);
@@ -149,7 +149,7 @@ fn probes_and_draws_are_independent() {
         }
         let cells = slots * slots;
         let shares = vec![1.0 / cells as f64; cells];
-        for (j, k) in [(0, 1), (0, 2), (1, 2), (1, 15), (14, 15)] {
+        for (j, k) in [(0, 1), (1, 2), (14, 15)] {
             let what = format!("probes {j} and {k} of {n}");
             assert_balanced(&what, &mut random, &shares, |h| {
                 let probes = probes(h, n);
@@ -159,20 +159,15 @@ fn probes_and_draws_are_independent() {
     }
 }
 
-/// The form of the page for more than 64 slots also holds for 64: nothing is left of `u`.
 #[test]
-fn sixty_four_slots_end_no_probing() {
+fn from_64_slots_on_nothing_ends_the_probing_and_below_a_place_without_a_slot_does() {
     let mut random = Random::new("64 slots");
     for h in keys(&mut random, 10_000) {
-        assert_eq!(probes(h, 64).len(), 16);
-        assert_eq!(probe(h, 64), u32::try_from(h & 63).unwrap());
-        assert_eq!(probes(h, 65).len(), 16);
-        let ended = probes(h, 63);
-        assert!(ended.len() == 16 || probe(ended.iter().fold(h, next), 63) == 63);
+        for n in [64, 65, 128, 129, LARGEST] {
+            assert_eq!(probes(h, n).len(), 16);
+        }
+        let probed = probes(h, 63);
+        let h_k = probed.iter().fold(h, |h_k, _| mix(h_k ^ 0x9e37_79b9_7f4a_7c15));
+        assert!(probed.len() == 16 || h_k & 63 == 63, "{h:#x}");
     }
-}
-
-/// `h_(k+1)` of `h_k`.
-fn next(h: u64, _: &(u32, u64)) -> u64 {
-    mix(h ^ 0x9e37_79b9_7f4a_7c15)
 }

@@ -142,7 +142,7 @@ def check_acceptance(report, lib, rng, count):
         n = rng.choice([1, 2, 3, 9, 63, 64, 65, 66, 128, 129, 300])
         weight = rng.choice([1, 2, 32768, 65535, 65536, rng.randint(1, 65536)])
         by = rng.choice([-2, -1, 0, 1])
-        k = rng.choice([0, 0, rng.randrange(twin.PROBES)])
+        k = rng.choice([0, rng.randrange(twin.PROBES), rng.randrange(twin.PROBES)])
         h = unmix(max(0, min(65535, weight + by)) << 48 | rng.getrandbits(48)) ^ 0x9E3779B97F4A7C15
         later = [h]
         for _ in range(k):
