@@ -81,7 +81,7 @@ pub fn probe(h: u64, n: u32) -> u32 {
     let mut u = (v ^ (v >> 32)) & (n.next_power_of_two() - 64);
     while u != 0 {
         let q = 1 << u.ilog2();
-        let z = if u.count_ones().is_multiple_of(2) { v & 0xffff_ffff } else { v >> 32 };
+        let z = if u.count_ones() % 2 == 0 { v & 0xffff_ffff } else { v >> 32 };
         let mut b = q + (z & (q - 1));
         loop {
             if b < n {
@@ -129,8 +129,8 @@ fn candidates(fleet: &Fleet, filter: &Filter, h: u64) -> Vec<Candidate> {
     if up.is_empty() { in_state(fleet, filter, h, &[State::Draining]) } else { up }
 }
 
-/// The slots in one of these states that have a weight and are not left out.
-fn in_state(fleet: &Fleet, filter: &Filter, h: u64, states: &[State]) -> Vec<Candidate> {
+/// The slots in `which` states that have a weight and are not left out.
+fn in_state(fleet: &Fleet, filter: &Filter, h: u64, which: &[State]) -> Vec<Candidate> {
     let candidate = |(slot, place): (u32, &Option<Token>)| {
         let token = place.as_ref()?;
         let status = token.status;
@@ -139,7 +139,7 @@ fn in_state(fleet: &Fleet, filter: &Filter, h: u64, states: &[State]) -> Vec<Can
         let left_out = filter.tried.contains(&slot) || filter.pinned == Some(slot);
         let weight = u128::from(status.weight);
         let r = mix(h ^ identity_hash(token.identity().as_bytes()));
-        let serves = states.contains(&state) && !left_out && weight > 0;
+        let serves = which.contains(&state) && !left_out && weight > 0;
         serves.then_some(Candidate { slot, weight, r })
     };
     (0..).zip(&fleet.0).filter_map(candidate).collect()
