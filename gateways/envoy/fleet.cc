@@ -29,22 +29,13 @@ Fleet::Fleet(const tokenpin::Affinity& affinity, std::vector<SlotStatus> declare
 bool Fleet::Cool(uint32_t slot, tokenpin::State state, uint64_t until, uint64_t now) {
   const std::lock_guard lock(mutex_);
   const SlotStatus& live = live_[slot];
-  if (IsUp(live, now)) {
-    if (state == TOKENPIN_STATE_DRAINING && !OthersAreUp(slot, now)) return false;
-  } else {
+  if (!IsUp(live, now)) {
     // Down is worse than draining; of two that are as bad the longer one counts.
     if (live.state > state) return false;
     if (live.state == state && (!cooling_[slot] || live.until >= until)) return false;
   }
   Put(slot, {until, live.weight, state}, true);
   return true;
-}
-
-bool Fleet::OthersAreUp(uint32_t slot, uint64_t now) const {
-  for (uint32_t other = 0; other < live_.size(); ++other) {
-    if (other != slot && live_[other].weight != 0 && IsUp(live_[other], now)) return true;
-  }
-  return false;
 }
 
 void Fleet::Declare(const std::vector<SlotStatus>& declared) {

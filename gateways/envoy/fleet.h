@@ -18,7 +18,7 @@ class Fleet {
 
   // A response asks for `state` until a unix second. False if the token keeps what it has: a
   // cooldown makes no state better, and lengthens only another cooldown to the same state. The last
-  // token that is up does not drain, because that would refuse all newcomers for nothing.
+  // token that is up may drain too: where all drain, newcomers are spread over them.
   bool Cool(uint32_t slot, tokenpin::State state, uint64_t until, uint64_t now);
 
   // What a state file says, by slot. Each token whose entry changed takes it, and ends its
@@ -30,7 +30,6 @@ class Fleet {
   void EndCooldowns(uint64_t now);
 
  private:
-  bool OthersAreUp(uint32_t slot, uint64_t now) const;
   void Put(uint32_t slot, const tokenpin::SlotStatus& status, bool cooling);
 
   std::mutex mutex_;

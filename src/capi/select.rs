@@ -9,9 +9,8 @@ use crate::limits::MAX_BUCKETS;
 use crate::select::batch::select_each;
 use crate::select::higress::select_higress;
 use crate::select::jump::jump;
-use crate::select::rendezvous::rendezvous;
 use crate::select::slot::{Filter, Slot, identity_hash};
-use crate::select::{Strategy, by_jump};
+use crate::select::{Strategy, by_jump, by_rendezvous};
 
 use super::constants::TOKENPIN_SLOT_NONE;
 use super::pointers::{Out, Span, array, bytes, check_array, reference, secret, switch};
@@ -182,10 +181,11 @@ pub unsafe extern "C" fn tokenpin_slot_get(
 /// The slot that serves the key with hash `hash`; `TOKENPIN_SLOT_NONE` if no slot is a candidate.
 ///
 /// `strategy` is a `tokenpin_strategy`, but not Higress's, which needs the key itself:
-/// `TOKENPIN_STATUS_STRATEGY`. `count` is 1 to 2^31-1. Under jump it takes about ln(`count`) steps where
-/// the home slot serves; else, and under rendezvous, linear time in `count`. State, weight and until of
-/// a slot are read atomically. If the home slot does not serve, its word is read once more, and the
-/// answer is right for one of the two readings.
+/// `TOKENPIN_STATUS_STRATEGY`. `count` is 1 to 2^31-1. Under jump it takes about ln(`count`) steps, and one
+/// more for each probe, as long as a good part of the slots can serve; with few of many, and under
+/// rendezvous, linear time in `count`. State, weight and until of a slot are read atomically. Where a slot's
+/// status changes meanwhile, the answer is right for the statuses as they were read, of which a slot may
+/// have been read twice.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, SLOT_COUNT, STRATEGY.
 #[unsafe(no_mangle)]
@@ -206,7 +206,7 @@ pub unsafe extern "C" fn tokenpin_select(
         out.check_apart(Span::of(filter.tried))?;
         let answer = match strategy {
             Strategy::Jump => by_jump(slots, &filter, hash),
-            Strategy::Rendezvous => rendezvous(slots, &filter, hash),
+            Strategy::Rendezvous => by_rendezvous(slots, &filter, hash),
             Strategy::HigressFnv1aModulo => return Err(Status::Strategy),
         };
         // SAFETY: checked by `Out`.

@@ -10,9 +10,8 @@ use crate::error::{ConfigError, Error, Field};
 use crate::key::{Key, check_scope, key_hash_unchecked};
 use crate::limits::{MAX_BUCKETS, MAX_COOKIE_KEYS, MAX_MAX_AGE};
 use crate::select::higress::select_higress;
-use crate::select::rendezvous::rendezvous;
 use crate::select::slot::{Filter, Slot, SlotStatus, identity_hash};
-use crate::select::{Strategy, by_jump};
+use crate::select::{Strategy, by_jump, by_rendezvous};
 
 use super::classify::{Class, Table, check_rules};
 use super::config::Config;
@@ -218,7 +217,7 @@ impl<'a> Affinity<'a> {
         let hash = key_hash_unchecked(&self.config.placement_key, scope, key);
         let number = match self.config.strategy {
             Strategy::Jump => by_jump(self.slots, filter, hash),
-            Strategy::Rendezvous => rendezvous(self.slots, filter, hash),
+            Strategy::Rendezvous => by_rendezvous(self.slots, filter, hash),
             Strategy::HigressFnv1aModulo => select_higress(self.slots, filter, hash, key),
         }?;
         Some((number, self.slots.get(number as usize)?))

@@ -206,12 +206,12 @@ impl<'d> Ruling<'d> {
         if policy == Policy::FailFast {
             decision.outcome = Outcome::Rejected;
             decision.retry_after =
-                pinned.and_then(|(_, slot)| self.wait(slot.status(), key)).unwrap_or(0);
+                pinned.and_then(|(_, slot)| self.wait(slot.status())).unwrap_or(0);
             return;
         }
         let pinned = pinned.map(|(number, _)| number);
         let Some((number, slot)) = self.select(key, pinned) else {
-            decision.retry_after = self.soonest(key, pinned);
+            decision.retry_after = self.soonest(pinned);
             return;
         };
         decision.slot = Some(number);
@@ -259,7 +259,7 @@ impl<'d> Ruling<'d> {
     ) -> Result<(), Error> {
         let decision = &mut draft.decision;
         let Some((number, slot)) = self.select(key, None) else {
-            decision.retry_after = self.soonest(key, None);
+            decision.retry_after = self.soonest(None);
             return Ok(());
         };
         decision.slot = Some(number);
@@ -291,17 +291,17 @@ impl<'d> Ruling<'d> {
         self.affinity.select(self.audience.scope, key, &filter)
     }
 
-    /// Rule 9. In how many seconds the first slot can serve `key`; the pinned one at any weight.
+    /// Rule 9. In how many seconds the first slot can serve; the pinned one at any weight.
     #[cold]
     #[inline(never)]
-    fn soonest(&self, key: &Key<'_>, pinned: Option<u32>) -> u32 {
+    fn soonest(&self, pinned: Option<u32>) -> u32 {
         let mut soonest = None;
         for (number, slot) in (0..).zip(self.affinity.slots) {
             let status = slot.status();
             if status.weight == 0 && pinned != Some(number) {
                 continue;
             }
-            let wait = self.wait(status, key);
+            let wait = self.wait(status);
             if wait.is_some_and(|wait| soonest.is_none_or(|least| wait < least)) {
                 soonest = wait;
             }
@@ -309,18 +309,17 @@ impl<'d> Ruling<'d> {
         soonest.unwrap_or(0)
     }
 
-    /// Rule 9. In how many seconds a slot with this status can serve `key`: 0 if it can now, and was
-    /// tried; `None` for never.
+    /// Rule 9. In how many seconds a slot with this status can serve: 0 if it can now, and was tried;
+    /// `None` for never.
     #[inline(never)]
-    fn wait(&self, status: SlotStatus, key: &Key<'_>) -> Option<u32> {
+    fn wait(&self, status: SlotStatus) -> Option<u32> {
         match status.state_at(self.request.now) {
-            State::Up => Some(0),
-            State::Draining if key.kind() != Kind::Anonymous => Some(0),
-            State::Draining | State::Down if status.until != 0 => {
+            State::Up | State::Draining => Some(0),
+            State::Down if status.until != 0 => {
                 let wait = status.until.saturating_sub(self.request.now);
                 Some(u32::try_from(wait).unwrap_or(u32::MAX))
             }
-            State::Draining | State::Down | State::Vacant => None,
+            State::Down | State::Vacant => None,
         }
     }
 

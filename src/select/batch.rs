@@ -3,9 +3,10 @@
 use crate::error::Error;
 
 use super::jump::{BATCH, jump_batch};
-use super::rendezvous::contest;
-use super::slot::{Filter, Slot, count, in_range};
-use super::{Strategy, by_jump, serves};
+use super::probe::{PROBES, ends, following, probe};
+use super::rendezvous::{Few, contest};
+use super::slot::{Filter, Slot, Word, count, in_range};
+use super::{Strategy, by_jump, select};
 
 /// [`select`](crate::select()) for many keys: `out[i]` becomes the slot of `hashes[i]`.
 ///
@@ -51,32 +52,123 @@ pub(crate) fn select_each(
         }
         Strategy::Jump | Strategy::Rendezvous => {}
     }
-    let all = filter.leaves_none_out();
     for hashes in hashes.chunks(BATCH) {
-        let mut selected = [NONE; BATCH];
-        if strategy == Strategy::Jump {
+        let (mut selected, mut places) = ([NONE; BATCH], [0; BATCH]);
+        let left = if strategy == Strategy::Jump {
             jump_batch(hashes, count(slots), &mut selected);
-        }
-        // The places of the keys that do not get their home.
-        let (mut places, mut left) = ([0_u8; BATCH], 0);
-        for (place, (&hash, &home)) in hashes.iter().zip(&selected).enumerate() {
-            places[left % BATCH] = place as u8;
-            left += usize::from(!serves(slots, filter, hash, home));
-        }
-        for places in places.get(..left).unwrap_or(&[]).chunks(LANES) {
-            let at = |lane: usize| places.get(lane).map_or(0, |&place| usize::from(place));
-            let lanes = core::array::from_fn(|lane| hashes.get(at(lane)).copied().unwrap_or(0));
-            let winners =
-                contest::<LANES>(slots, filter, lanes, |slot| !all && filter.leaves_out(slot));
-            for (&place, winner) in places.iter().zip(winners) {
-                selected[usize::from(place)] = winner.slot().unwrap_or(NONE);
-            }
+            probe_all(slots, filter, hashes, &mut selected, &mut places)
+        } else {
+            places = core::array::from_fn(|place| place as u8);
+            hashes.len()
+        };
+        if left > 0 {
+            let places = places.get(..left).unwrap_or(&[]);
+            pass(strategy, slots, filter, hashes, &mut selected, places);
         }
         for (&slot, _) in selected.iter().zip(hashes) {
             out(if slot == NONE { None } else { Some(slot) });
         }
     }
     Ok(())
+}
+
+/// Probes for all keys whose homes are in `selected`, and puts what serves in their place. Returns how
+/// many keys are left to the pass, and their places in the front of `places`.
+///
+/// All keys take one probe, then each that is not done the next. No branch depends on a single key.
+#[expect(clippy::cast_possible_truncation, reason = "places are below BATCH")]
+fn probe_all(
+    slots: &[Slot],
+    filter: &Filter<'_>,
+    hashes: &[u64],
+    selected: &mut [u32; BATCH],
+    places: &mut [u8; BATCH],
+) -> usize {
+    let (n, all) = (count(slots), filter.leaves_none_out());
+    let serves = |slot: u32, draw: u64| {
+        let word = slots.get(slot as usize).map_or(Word::NONE, Slot::word);
+        let accepted = draw >> 48 < u64::from(word.weight());
+        accepted & filter.admits(word) & (all || !filter.leaves_out(slot))
+    };
+    // Of the keys that go on: the place in the batch, and the hash of the next probe.
+    let (mut going, mut left) = ([0_u8; BATCH], 0);
+    for (place, (&hash, &home)) in hashes.iter().zip(selected.iter()).enumerate() {
+        going[left % BATCH] = place as u8;
+        left += usize::from(!super::serves(slots, filter, home, following(hash)));
+    }
+    if left == 0 {
+        return 0;
+    }
+    let mut at = [0; BATCH];
+    for (at, &place) in at.iter_mut().zip(going.iter().take(left)) {
+        *at = hashes.get(usize::from(place)).map_or(0, |&hash| following(hash));
+    }
+    let mut ended = 0;
+    for _ in 1..PROBES {
+        // Those whose next place is no slot end here, which of few slots is the most part.
+        let mut kept = 0;
+        for i in 0..left {
+            let (hash, place) = (at[i % BATCH], going[i % BATCH]);
+            places[ended % BATCH] = place;
+            at[kept % BATCH] = hash;
+            going[kept % BATCH] = place;
+            let ends = ends(hash, n);
+            ended += usize::from(ends);
+            kept += usize::from(!ends);
+        }
+        left = kept;
+        if left == 0 {
+            return ended;
+        }
+        kept = 0;
+        for i in 0..left {
+            let (hash, place) = (at[i % BATCH], going[i % BATCH]);
+            let (slot, draw) = (probe(hash, n), following(hash));
+            selected[usize::from(place)] = slot;
+            at[kept % BATCH] = draw;
+            going[kept % BATCH] = place;
+            kept += usize::from(!serves(slot, draw));
+        }
+        left = kept;
+    }
+    for &place in going.iter().take(left) {
+        places[ended % BATCH] = place;
+        ended += 1;
+    }
+    ended
+}
+
+/// The rendezvous of the keys at `places`.
+fn pass(
+    strategy: Strategy,
+    slots: &[Slot],
+    filter: &Filter<'_>,
+    hashes: &[u64],
+    selected: &mut [u32; BATCH],
+    places: &[u8],
+) {
+    let few = Few::of(slots, filter);
+    if let Some(only) = few.as_ref().and_then(Few::only) {
+        for &place in places {
+            selected[usize::from(place)] = only;
+        }
+        return;
+    }
+    let all = filter.leaves_none_out();
+    for places in places.chunks(LANES) {
+        let at = |lane: usize| places.get(lane).map_or(0, |&place| usize::from(place));
+        let lanes = core::array::from_fn(|lane| hashes.get(at(lane)).copied().unwrap_or(0));
+        let winners = match &few {
+            Some(few) => few.contest::<LANES>(lanes),
+            None => contest(slots, filter, lanes, |slot| !all && filter.leaves_out(slot)),
+        };
+        for ((&place, winner), hash) in places.iter().zip(winners).zip(lanes) {
+            let slot = winner.slot().or_else(|| {
+                select(strategy, slots, &filter.last_resort()?, hash).unwrap_or_default()
+            });
+            selected[usize::from(place)] = slot.unwrap_or(NONE);
+        }
+    }
 }
 
 /// No slot: there are at most `2^31 - 1`.

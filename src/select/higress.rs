@@ -26,7 +26,8 @@ pub fn select_higress(
     if word.weight() != 0 && filter.admits(word) && !filter.leaves_out(home) {
         return Some(home);
     }
-    rendezvous(slots, filter, hash)
+    rendezvous(slots, filter, hash, |_, _, _| None)
+        .or_else(|| select_higress(slots, &filter.last_resort()?, hash, key))
 }
 
 /// The 32-bit FNV-1a hash of `key`'s bytes, an anonymous id written as a UUID.

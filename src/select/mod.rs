@@ -7,12 +7,14 @@ use crate::enums::named;
 use crate::error::Error;
 
 use jump::jump_unchecked;
-use rendezvous::{mix, rendezvous};
+use probe::{PROBES, ends, following, probe};
+use rendezvous::rendezvous;
 use slot::{Filter, Slot, count, in_range};
 
 pub(crate) mod batch;
 pub(crate) mod higress;
 pub(crate) mod jump;
+pub(crate) mod probe;
 pub(crate) mod rendezvous;
 pub(crate) mod slot;
 
@@ -20,8 +22,8 @@ pub(crate) mod slot;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Strategy {
-    /// The jump consistent hash gives the home slot; weighted rendezvous takes over
-    /// where the home slot does not serve. The default.
+    /// The jump consistent hash gives the home slot, more probes the next ones; weighted rendezvous
+    /// takes over where none of them serves. The default.
     Jump = 0,
     /// Only weighted rendezvous: insensitive to the order of the list and to deletions
     /// in its middle; cost grows with the number of slots.
@@ -37,11 +39,11 @@ named! { Strategy {
 
 /// The slot that serves the key with hash `hash`, or `None` without a candidate.
 ///
-/// Slots past the first `2^31 - 1` are not looked at. Under [`Strategy::Jump`] it takes
-/// about `ln(n)` steps where the home slot serves; else, and under [`Strategy::Rendezvous`],
-/// linear time in the number of slots, times the number of tried ones. State, weight and
-/// until of a slot are read atomically. If the home slot does not serve, its word is read once
-/// more, and the answer is right for one of the two readings.
+/// Slots past the first `2^31 - 1` are not looked at. Under [`Strategy::Jump`] it takes about `ln(n)`
+/// steps, and one more for each probe, as long as a good part of the slots can serve; with few of many, and
+/// under [`Strategy::Rendezvous`], linear time in the number of slots, times the number of tried ones.
+/// State, weight and until of a slot are read atomically. Where a slot's status changes meanwhile, the answer
+/// is right for the statuses as they were read, of which a slot may have been read twice.
 ///
 /// # Errors
 ///
@@ -56,61 +58,99 @@ pub fn select(
     let slots = in_range(slots);
     match strategy {
         Strategy::Jump => Ok(by_jump(slots, filter, hash)),
-        Strategy::Rendezvous => Ok(rendezvous(slots, filter, hash)),
+        Strategy::Rendezvous => Ok(by_rendezvous(slots, filter, hash)),
         Strategy::HigressFnv1aModulo => Err(Error::Strategy),
     }
 }
 
-/// The home slot that jump gives, if it serves, else the winner of the rendezvous.
-///
-/// The word of a home slot that does not serve is read again. Should it have changed, the answer is
-/// right for one of the two: another winner for the word with the smaller weight or none, the home
-/// slot itself for the other, under which it serves its key, or wins.
+/// Under [`Strategy::Jump`]: the first of the probes that serves, else the winner of the rendezvous.
 #[inline(never)]
 pub(crate) fn by_jump(slots: &[Slot], filter: &Filter<'_>, hash: u64) -> Option<u32> {
     let home = jump_unchecked(hash, count(slots));
-    if serves(slots, filter, hash, home) {
+    let draw = following(hash);
+    if serves(slots, filter, home, draw) {
         return Some(home);
     }
-    rendezvous(slots, filter, hash)
+    if ends(draw, count(slots)) {
+        return rendezvous(slots, filter, hash, by_jump);
+    }
+    behind_home(slots, filter, hash, draw)
 }
 
-/// Whether the home slot that jump gave serves.
+/// Under [`Strategy::Rendezvous`].
 #[inline]
-fn serves(slots: &[Slot], filter: &Filter<'_>, hash: u64, home: u32) -> bool {
-    slots.get(home as usize).is_some_and(|slot| {
-        let word = slot.word();
+pub(crate) fn by_rendezvous(slots: &[Slot], filter: &Filter<'_>, hash: u64) -> Option<u32> {
+    rendezvous(slots, filter, hash, by_rendezvous)
+}
+
+/// What serves where home does not. `at` is the hash of the next probe.
+#[inline(never)]
+fn behind_home(slots: &[Slot], filter: &Filter<'_>, hash: u64, mut at: u64) -> Option<u32> {
+    for _ in 1..PROBES {
+        if ends(at, count(slots)) {
+            break;
+        }
+        let slot = probe(at, count(slots));
+        at = following(at);
+        if serves(slots, filter, slot, at) {
+            return Some(slot);
+        }
+    }
+    rendezvous(slots, filter, hash, by_jump)
+}
+
+/// Whether the slot of a probe serves a key. `draw` is the hash behind the probe's.
+#[inline]
+fn serves(slots: &[Slot], filter: &Filter<'_>, slot: u32, draw: u64) -> bool {
+    slots.get(slot as usize).is_some_and(|it| {
+        let word = it.word();
         // 16 fresh bits against the weight: a token at half weight keeps half its keys.
-        let accepted = mix(hash ^ 0x9e37_79b9_7f4a_7c15) >> 48 < u64::from(word.weight());
-        accepted && filter.admits(word) && !filter.leaves_out(home)
+        let accepted = draw >> 48 < u64::from(word.weight());
+        accepted && filter.admits(word) && !filter.leaves_out(slot)
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::prelude::rust_2024::*;
+
     use super::slot::SlotStatus;
     use super::*;
 
-    /// A token of weight `w` accepts the keys whose 16 bits are below `w`: at `w` it turns away.
+    /// A token of weight `w` accepts the keys whose 16 bits are below `w`, at every probe: at `w` it
+    /// turns away.
     #[test]
     fn acceptance_at_its_edge() {
-        let mut turned_away = 0;
-        for hash in (1..2000_u64).map(mix) {
-            let bits = (mix(hash ^ 0x9e37_79b9_7f4a_7c15) >> 48) as u32;
-            let home = jump_unchecked(hash, 2);
-            let select_at = |strategy, weight| {
-                let slots = [0, 1].map(|index| {
-                    let weight = if index == home { weight } else { 1 << 16 };
-                    let identity: &[u8] = if index == 0 { b"a" } else { b"b" };
-                    Slot::new(identity, SlotStatus { weight, ..SlotStatus::UP }).unwrap()
-                });
-                select(strategy, &slots, &Filter::default(), hash).unwrap()
-            };
-            assert_eq!(select_at(Strategy::Jump, bits + 1), Some(home));
-            let winner = select_at(Strategy::Rendezvous, bits);
-            assert_eq!(select_at(Strategy::Jump, bits), winner);
-            turned_away += u32::from(winner != Some(home));
+        const N: usize = 100;
+        let at = |list: &[(u32, u32)]| -> [Slot; N] {
+            core::array::from_fn(|place| {
+                let weight = list.iter().find(|(slot, _)| *slot as usize == place);
+                let weight = weight.map_or(1 << 16, |(_, weight)| *weight);
+                let identity = (place as u32).to_le_bytes();
+                Slot::new(&identity, SlotStatus { weight, ..SlotStatus::UP }).unwrap()
+            })
+        };
+        let mut reached = [0; PROBES as usize];
+        for hash in (1..400_u64).map(rendezvous::mix) {
+            // The probes before turn away by weight 0, those of a slot met before too.
+            let (mut before, mut h) = (Vec::new(), hash);
+            for (k, reached) in reached.iter_mut().enumerate() {
+                let slot = if k == 0 { jump_unchecked(h, N as u32) } else { probe(h, N as u32) };
+                h = following(h);
+                let bits = (h >> 48) as u32;
+                let met = before.iter().any(|(other, _)| *other == slot);
+                if !met {
+                    let with = |weight| {
+                        let slots = at(&[&before[..], &[(slot, weight)]].concat());
+                        select(Strategy::Jump, &slots, &Filter::default(), hash).unwrap()
+                    };
+                    assert_eq!(with(bits + 1), Some(slot), "probe {k} of {hash:#x}");
+                    // One more turned away: a later probe serves, or the rendezvous.
+                    *reached += u32::from(with(bits) != Some(slot));
+                    before.push((slot, 0));
+                }
+            }
         }
-        assert!(turned_away > 500, "{turned_away}");
+        assert!(reached.iter().all(|&times| times > 200), "{reached:?}");
     }
 }

@@ -9,6 +9,8 @@
 
 use core::cmp::Ordering;
 
+use arrayvec::ArrayVec;
+
 use super::slot::{Filter, Slot, Word};
 
 /// Fraction bits of the logarithm.
@@ -195,15 +197,21 @@ const fn log2_table() -> [u64; 257] {
 /// it is one, because a processor does.
 const EARLY: u32 = 64;
 
-/// Weighted rendezvous over the candidates.
+/// Weighted rendezvous over the candidates. Where an anonymous id has none, `again` selects with draining
+/// slots as candidates.
 #[inline(never)]
-pub(crate) fn rendezvous(slots: &[Slot], filter: &Filter<'_>, hash: u64) -> Option<u32> {
+pub(crate) fn rendezvous(
+    slots: &[Slot],
+    filter: &Filter<'_>,
+    hash: u64,
+    again: fn(&[Slot], &Filter<'_>, u64) -> Option<u32>,
+) -> Option<u32> {
     let [winner] = if filter.leaves_none_out() {
         contest(slots, filter, [hash], |_| false)
     } else {
         contest(slots, filter, [hash], |slot| filter.leaves_out(slot))
     };
-    winner.slot()
+    winner.slot().or_else(|| again(slots, &filter.last_resort()?, hash))
 }
 
 /// One pass for several keys, champions against challengers. `left_out` is a parameter so that a
@@ -256,6 +264,71 @@ pub(crate) fn contest<const LANES: usize>(
         }
     }
     champions
+}
+
+/// The candidates among a few slots, read once for many keys.
+pub(crate) struct Few {
+    list: ArrayVec<Candidate, { Self::MAX }>,
+    same_weight: bool,
+}
+
+struct Candidate {
+    /// The identity hash, folded.
+    identity: u64,
+    weight: u32,
+    slot: u32,
+}
+
+impl Few {
+    /// As many slots as a probe has places.
+    pub(crate) const MAX: usize = 64;
+
+    /// `None` if the slots are not few.
+    pub(crate) fn of(slots: &[Slot], filter: &Filter<'_>) -> Option<Self> {
+        if slots.len() > Self::MAX {
+            return None;
+        }
+        let mut few = Self { list: ArrayVec::new(), same_weight: true };
+        for (index, slot) in (0..).zip(slots) {
+            let (word, identity) = (slot.word(), fold(slot.identity_hash()));
+            let weight = word.weight();
+            if weight != 0 && filter.admits(word) && !filter.leaves_out(index) {
+                few.same_weight &= few.list.first().is_none_or(|first| first.weight == weight);
+                // There is room for every slot.
+                let _ = few.list.try_push(Candidate { identity, weight, slot: index });
+            }
+        }
+        Some(few)
+    }
+
+    /// The slot that wins every contest, where it is the only candidate.
+    pub(crate) fn only(&self) -> Option<u32> {
+        if let [only] = self.list.as_slice() { Some(only.slot) } else { None }
+    }
+
+    #[inline]
+    pub(crate) fn contest<const LANES: usize>(&self, hashes: [u64; LANES]) -> [Champion; LANES] {
+        let hashes = hashes.map(fold);
+        let weight = self.list.first().map_or(0, |first| first.weight);
+        let mut champions = [Champion { rank: 0, weight }; LANES];
+        if self.same_weight {
+            for candidate in &self.list {
+                unrolled::<LANES>(|lane| {
+                    let r = finish(stir(hashes[lane] ^ candidate.identity));
+                    champions[lane].meet_equal(candidate.slot, r);
+                });
+            }
+            return champions;
+        }
+        champions = [Champion::NONE; LANES];
+        for candidate in &self.list {
+            unrolled::<LANES>(|lane| {
+                let r = finish(stir(hashes[lane] ^ candidate.identity));
+                champions[lane].meet(candidate.slot, candidate.weight, r);
+            });
+        }
+        champions
+    }
 }
 
 /// A loop over the lanes written out, for a compiler that was told to keep loops as they are.

@@ -191,7 +191,8 @@ pub fn identity_hash(identity: &[u8]) -> u64 {
 pub struct Filter<'a> {
     /// Unix seconds, for `until`.
     pub now: u64,
-    /// The key is an anonymous id that no pin vouches for: draining slots are left out.
+    /// The key is an anonymous id that no pin vouches for: draining slots are candidates only where
+    /// nothing else is left.
     pub anonymous: bool,
     /// Slots that this request has tried already.
     pub tried: &'a [u32],
@@ -204,6 +205,13 @@ impl Filter<'_> {
     #[inline]
     pub(crate) fn admits(&self, word: Word) -> bool {
         word.is_below(if self.anonymous { State::Draining } else { State::Down }, self.now)
+    }
+
+    /// Where an anonymous id has no candidate: the filter with draining slots as candidates.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn last_resort(&self) -> Option<Self> {
+        if self.anonymous { Some(Self { anonymous: false, ..*self }) } else { None }
     }
 
     #[inline]

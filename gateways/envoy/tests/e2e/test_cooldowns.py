@@ -48,6 +48,20 @@ def test_a_rate_limited_token_drains(gateway, form):
     wait_until_up(g)
 
 
+@pytest.mark.smoke
+def test_where_all_tokens_drain_newcomers_are_spread_over_them(gateway):
+    g = gateway()
+    names = ["alpha", "bravo", "charlie"]
+    for name in names:
+        g.upstream.script.append(answering(429, [("retry-after", "60")]))
+        assert g.send(cookie=forge(name)).status == 429
+        assert pin_state(g, name) == "draining"
+    begun = [g.begin() for _ in range(60)]
+    assert {session.account for session in begun} == set(names), "by chance 3 * (2/3)^60"
+    later = g.send(**EXISTING, cookie=begun[0].cookie)
+    assert (later.account, later.outcome) == (begun[0].account, "pinned")
+
+
 CAPPED = {"seconds": 1, "retry_after": True, "max_seconds": 3}
 HEEDED = {"seconds": 3, "retry_after": True}
 

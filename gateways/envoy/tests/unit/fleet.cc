@@ -35,19 +35,8 @@ struct Model {
     return Now(static_cast<State>(token.declared.state), token.declared.until, now);
   }
 
-  // Whether a token but this one is up and has a weight.
-  bool AnotherIsUp(uint32_t slot, uint64_t now) const {
-    for (uint32_t other = 0; other < tokens.size(); ++other) {
-      const Token& token = tokens[other];
-      if (other != slot && token.declared.weight > 0 && StateOf(token, now) == TOKENPIN_STATE_UP) {
-        return true;
-      }
-    }
-    return false;
-  }
-
   // Never better, never shorter, and nothing that was declared: it changes a token that is up,
-  // takes down over draining, or lasts longer. The last one that is up does not drain.
+  // takes down over draining, or lasts longer.
   bool Cool(uint32_t slot, State state, uint64_t until, uint64_t now) {
     Token& token = tokens[slot];
     const State is = StateOf(token, now);
@@ -55,9 +44,6 @@ struct Model {
         is == TOKENPIN_STATE_UP || (is == TOKENPIN_STATE_DRAINING && state == TOKENPIN_STATE_DOWN);
     const bool longer = token.cooldown && is == state && until > token.cooldown->until;
     if (!worse && !longer) return false;
-    if (is == TOKENPIN_STATE_UP && state == TOKENPIN_STATE_DRAINING && !AnotherIsUp(slot, now)) {
-      return false;
-    }
     token.cooldown = {state, until};
     return true;
   }
@@ -158,7 +144,7 @@ void TestAgainstModel(Random& random) {
   }
 }
 
-// Newcomers must go somewhere: the last token drains for nobody, and goes down nevertheless.
+// The last token drains as well as any, and goes down over that. Newcomers are spread over what drains.
 void TestTheLastOne() {
   snprintf(check_context, sizeof check_context, "the last one");
   std::vector<SlotStatus> declared(kSlots, tokenpin::kUp);
@@ -168,15 +154,15 @@ void TestTheLastOne() {
   const tokenpin::Affinity affinity = MakeAffinity(declared);
   tokenpin_envoy::Fleet fleet(affinity, declared);
   CHECK(fleet.Cool(0, TOKENPIN_STATE_DRAINING, 1030, 1000));
-  CHECK(!fleet.Cool(4, TOKENPIN_STATE_DRAINING, 1030, 1000));
-  CHECK(affinity.get_slot(4)->state == TOKENPIN_STATE_UP);
+  CHECK(fleet.Cool(4, TOKENPIN_STATE_DRAINING, 1030, 1000));
+  CHECK(affinity.get_slot(4)->state == TOKENPIN_STATE_DRAINING);
   CHECK(fleet.Cool(1, TOKENPIN_STATE_DRAINING, 1030, 1000));
   CHECK(fleet.Cool(4, TOKENPIN_STATE_DOWN, 1010, 1000));
   CHECK(fleet.Cool(3, TOKENPIN_STATE_DOWN, 1060, 1000));
   // What is over counts as up, without anybody having looked after it.
-  CHECK(!fleet.Cool(4, TOKENPIN_STATE_DRAINING, 1050, 1029));
-  CHECK(fleet.Cool(4, TOKENPIN_STATE_DRAINING, 1050, 1030));
-  CHECK(!fleet.Cool(0, TOKENPIN_STATE_DRAINING, 1050, 1030));
+  CHECK(fleet.Cool(4, TOKENPIN_STATE_DRAINING, 1050, 1029));
+  CHECK(!fleet.Cool(4, TOKENPIN_STATE_DRAINING, 1050, 1030));
+  CHECK(fleet.Cool(0, TOKENPIN_STATE_DRAINING, 1050, 1030));
 }
 
 }  // namespace
