@@ -68,7 +68,7 @@ fn selection() {
     let slots: Vec<Slot> = (0..100).map(slot).collect();
     let mut h = key_hash(&placement, b"", &Key::Consumer(b"alice")).unwrap();
     let first = h;
-    for k in 0..8 {
+    for k in 0..7 {
         let serves = select(Strategy::Jump, &slots, &Filter::default(), first).unwrap().unwrap();
         let _ = writeln!(out, "    {k:2}  {h:016x}  {serves:4}");
         let down = SlotStatus { state: State::Down, ..SlotStatus::UP };
