@@ -157,7 +157,7 @@ fn random_slots(numbers: &mut Numbers, n: u64) -> (Vec<Slot>, Vec<Json>) {
 
 /// A large set with about eight accounts, so that most probes meet a vacant slot.
 fn sparse_slots(numbers: &mut Numbers, n: u64) -> (Vec<Slot>, Vec<Json>) {
-    let states: &[State] = numbers.pick(&[
+    let which: &[State] = numbers.pick(&[
         &[State::Up],
         &[State::Up, State::Down],
         &[State::Draining],
@@ -167,7 +167,7 @@ fn sparse_slots(numbers: &mut Numbers, n: u64) -> (Vec<Slot>, Vec<Json>) {
     (0..n)
         .map(|i| {
             let status =
-                SlotStatus { state: numbers.pick(states), weight: numbers.pick(weights), until: 0 };
+                SlotStatus { state: numbers.pick(which), weight: numbers.pick(weights), until: 0 };
             if numbers.below(n) >= 8 {
                 return (Slot::vacant(), Json::Null);
             }
