@@ -173,7 +173,11 @@ func (s puregoSlots) pick(strategy Strategy, f *puregoFilter, hash uint64, key *
 	slot := NoSlot
 	switch strategy {
 	case StrategyJump:
-		slot = s.probed(f, hash)
+		home, next := puregoJump(hash, int32(len(s))), chained(hash)
+		if next>>48 < uint64(f.weight(s, home)) {
+			return home
+		}
+		slot = s.probed(f, next)
 	case StrategyHigressFNV1aModulo:
 		slot = s.numbered(f, key.fnv1a())
 	}
@@ -189,24 +193,22 @@ func (s puregoSlots) pick(strategy Strategy, f *puregoFilter, hash uint64, key *
 	return slot
 }
 
-// probed is the first slot probed that accepts; NoSlot if none does.
+// chained is h_(k+1) of h_k.
+func chained(hash uint64) uint64 { return mix(hash ^ 0x9e3779b97f4a7c15) }
+
+// probed is the first slot after home that accepts; NoSlot if none does. hash is h_1.
 func (s puregoSlots) probed(f *puregoFilter, hash uint64) int32 {
-	n := uint32(len(s))
-	slot := puregoJump(hash, int32(n))
-	for probes := 1; ; probes++ {
-		hash = mix(hash ^ 0x9e3779b97f4a7c15)
-		if hash>>48 < uint64(f.weight(s, slot)) {
-			return slot
+	for k := 1; k < 16; k++ {
+		slot := puregoProbe(hash, uint32(len(s)))
+		if slot >= uint32(len(s)) {
+			break
 		}
-		if probes == 16 {
-			return NoSlot
+		hash = chained(hash)
+		if hash>>48 < uint64(f.weight(s, int32(slot))) {
+			return int32(slot)
 		}
-		next := puregoProbe(hash, n)
-		if next >= n {
-			return NoSlot
-		}
-		slot = int32(next)
 	}
+	return NoSlot
 }
 
 // rendezvous is the contest of all candidates.
