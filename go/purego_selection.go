@@ -276,7 +276,8 @@ func puregoProbe(hash uint64, n uint32) uint32 {
 	for w := v; u != 0; {
 		q := uint32(1) << (bits.Len32(u) - 1)
 		half := uint32(v >> (32 * (bits.OnesCount32(u) & 1)))
-		for b := q + half&(q-1); ; {
+		b := q + half&(q-1)
+		for range 64 {
 			if b < n {
 				return b
 			}

@@ -83,7 +83,7 @@ pub fn probe(h: u64, n: u32) -> u32 {
         let q = 1 << u.ilog2();
         let z = if u.count_ones() % 2 == 0 { v & 0xffff_ffff } else { v >> 32 };
         let mut b = q + (z & (q - 1));
-        loop {
+        for _ in 0..64 {
             if b < n {
                 return small(b);
             }

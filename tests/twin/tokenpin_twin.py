@@ -252,7 +252,7 @@ def probe(h, n, exits=None):
         z = v & 0xFFFFFFFF if even else v >> 32
         b = q + (z & (q - 1))
         redrawn = False
-        while True:
+        for _ in range(64):
             if b < n:
                 return leave("high half" if redrawn else "first draw", b)
             redrawn = True
