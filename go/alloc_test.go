@@ -9,6 +9,7 @@ func TestNothingAllocates(t *testing.T) {
 	a := must(New(testConfig()))
 	ring := must(NewKeyRing(testConfig().CookieKeys, nil))
 	slots := must(NewSlots(testConfig().Slots))
+	draining := must(NewSlots([]SlotConfig{{"a", SlotStatus{State: StateDraining, Weight: 1}}}))
 	fresh, pinned := testRequest(), pinnedRequest(t, a)
 	keyed := testRequest()
 	keyed.Consumers, keyed.ConsumerTrusted, keyed.Tried = []string{"alice"}, true, []int32{1}
@@ -37,6 +38,7 @@ func TestNothingAllocates(t *testing.T) {
 		"select":           func() { _, err := slots.Select(StrategyJump, Filter{}, 1); failed(err) },
 		"select batch":     func() { failed(slots.SelectBatch(selected, StrategyJump, Filter{}, hashes)) },
 		"key hash":         func() { _, err := KeyHash(&placementKey, "scope", key); failed(err) },
+		"last resort":      func() { _, err := draining.Select(StrategyJump, Filter{Anonymous: true}, 1); failed(err) },
 		"jump":             func() { _, err := Jump(1, 2); failed(err) },
 		"append cookie":    func() { _, err := ring.Encode(buffer, "a", "", Key{}, Cookie{}); failed(err) },
 		"read cookie":      func() { _, _, err := ring.Decode("a", "", Key{}, Limits{}, 0, value); failed(err) },

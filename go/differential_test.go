@@ -99,8 +99,49 @@ func (d *draws) status() SlotStatus {
 	}
 }
 
+// manySlots is a set of a size around those at which the probes change, where many slots cannot serve. A single number
+// gives all of it, so that the bytes suffice.
+func (d *draws) manySlots() []SlotConfig {
+	slots := make([]SlotConfig, one(d, 62, 63, 64, 64, 65, 65, 66, 127, 128, 129, 300, 1000))
+	up, vacant := one(d, 100, 75, 50, 25, 10, 2, 0), one(d, 0, 0, 0, 30, 99)
+	other := one(d, StateDown, StateDown, StateDraining)
+	weights := one(d, []uint32{MaxWeight}, []uint32{MaxWeight / 2}, []uint32{1}, []uint32{0, 1},
+		[]uint32{0, 1, MaxWeight / 2, MaxWeight})
+	random := rand.New(rand.NewPCG(d.u64(), 0))
+	for i := range slots {
+		if random.IntN(100) < vacant {
+			slots[i].Status.State = StateVacant
+			continue
+		}
+		slots[i] = SlotConfig{"account-" + strconv.Itoa(i), SlotStatus{Weight: weights[random.IntN(len(weights))]}}
+		if random.IntN(100) >= up {
+			slots[i].Status.State = other
+			if random.IntN(10) == 0 {
+				slots[i].Status.State = StateDraining
+			}
+		}
+	}
+	return slots
+}
+
+// hash is one whose draw at some probe lies at the weight of a slot, or any.
+func (d *draws) hash(slots []SlotConfig) uint64 {
+	if d.flag() {
+		return d.u64()
+	}
+	weight := uint64(slots[d.below(len(slots))].Status.Weight)
+	hash := (weight+one[uint64](d, 0, 1, 1<<64-1))<<48 | d.u64()>>16
+	for range 1 + d.below(16) {
+		hash = unmix(hash) ^ 0x9e3779b97f4a7c15
+	}
+	return hash
+}
+
 // goodSlots is a set that is accepted.
 func (d *draws) goodSlots() []SlotConfig {
+	if d.rarely() {
+		return d.manySlots()
+	}
 	slots := make([]SlotConfig, 1+d.below(one(d, 1, 3, 12, 12, 40)))
 	for i := range slots {
 		if d.rarely() {
@@ -233,6 +274,9 @@ func compareSelection(d *draws) {
 	d.same("jump", []any{nativeBucket, nativeStatus}, []any{puregoBucket, puregoStatus}, h, buckets)
 
 	config := d.goodSlots()
+	if d.flag() {
+		config = d.manySlots()
+	}
 	if d.rarely() {
 		config[d.below(len(config))].Status = d.status()
 	}
@@ -259,7 +303,7 @@ func compareSelection(d *draws) {
 		filter := Filter{d.now(), d.tried(len(config)), d.flag()}
 		hashes := make([]uint64, d.below(40))
 		for i := range hashes {
-			hashes[i] = d.u64()
+			hashes[i] = d.hash(config)
 		}
 		nativeMany, puregoMany := make([]int32, len(hashes)), make([]int32, len(hashes))
 		nativeStatus = nativeSlots.selectBatch(nativeMany, strategy, &filter, hashes)
@@ -682,7 +726,7 @@ func random(t *testing.T, rounds int, compare func(*draws)) {
 	}
 }
 
-func TestSelectionAgainstPureGo(t *testing.T) { random(t, 1000, compareSelection) }
+func TestSelectionAgainstPureGo(t *testing.T) { random(t, 2000, compareSelection) }
 func TestDrawsAgainstPureGo(t *testing.T)     { random(t, 20000, compareDraws) }
 func TestCookiesAgainstPureGo(t *testing.T)   { random(t, 5000, compareCookies) }
 func TestDecisionsAgainstPureGo(t *testing.T) { random(t, 2000, compareDecisions) }

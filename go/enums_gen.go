@@ -158,8 +158,8 @@ func (s State) valid() bool { return known(stateNames, uint8(s)) }
 type Strategy uint8
 
 const (
-	// The jump consistent hash gives the home slot; weighted rendezvous takes over where the home slot
-	// does not serve. The default.
+	// The jump consistent hash gives the home slot, more probes the next ones; weighted rendezvous
+	// takes over where none of them serves. The default.
 	StrategyJump Strategy = 0
 	// Only weighted rendezvous: insensitive to the order of the list and to deletions in its middle;
 	// cost grows with the number of slots.

@@ -311,10 +311,7 @@ func (a *puregoAffinity) readCookies(r *Request, name, scope string, key *Key, n
 func (a *puregoAffinity) selectFor(key *Key, scope string, filter *puregoFilter) int32 {
 	filter.anonymous = key.Kind == KindAnonymous
 	hash := key.hash(*a.placementKey, scope)
-	if a.config.Strategy == StrategyHigressFNV1aModulo {
-		return a.slots.pickHigress(filter, hash, key)
-	}
-	return a.slots.pick(a.config.Strategy, filter, hash)
+	return a.slots.pick(a.config.Strategy, filter, hash, key)
 }
 
 func (a *puregoAffinity) decide(r *Request, d *Decision) Status {
@@ -356,7 +353,7 @@ func (a *puregoAffinity) rule(r *Request, d *Decision) Status {
 		d.Slot = a.selectFor(key, scope, filter)
 		switch {
 		case d.Slot == NoSlot:
-			d.RetryAfter = a.soonest(key, NoSlot, now)
+			d.RetryAfter = a.soonest(NoSlot, now)
 			return false
 		case len(r.Tried) > 0:
 			d.Outcome = OutcomeRetried
@@ -466,13 +463,13 @@ func (a *puregoAffinity) rule(r *Request, d *Decision) Status {
 		}
 		if policy == PolicyFailFast {
 			d.Outcome = OutcomeRejected
-			d.RetryAfter, _ = a.slots[p].wait(k, now)
+			d.RetryAfter, _ = a.slots[p].wait(now)
 			return StatusOK
 		}
 		filter.without = p
 		d.Slot = a.selectFor(k, scope, filter)
 		if d.Slot == NoSlot {
-			d.RetryAfter = a.soonest(k, p, now)
+			d.RetryAfter = a.soonest(p, now)
 			return StatusOK
 		}
 		if policy == PolicyFallbackAndUpdate && group == GroupStateful && !existing && getsCookies {
@@ -549,26 +546,26 @@ func mayMove(d *Decision) bool {
 }
 
 // soonest is the second half of rule 9: the least wait. pinned counts at any weight.
-func (a *puregoAffinity) soonest(key *Key, pinned int32, now uint64) uint32 {
+func (a *puregoAffinity) soonest(pinned int32, now uint64) uint32 {
 	least, known := uint32(0), false
 	for i := range a.slots {
 		if int32(i) != pinned && a.slots[i].status().Weight == 0 {
 			continue
 		}
-		if wait, ok := a.slots[i].wait(key, now); ok && (!known || wait < least) {
+		if wait, ok := a.slots[i].wait(now); ok && (!known || wait < least) {
 			least, known = wait, true
 		}
 	}
 	return least
 }
 
-// wait is in how many seconds a slot can serve a key, if ever.
-func (s *puregoSlot) wait(key *Key, now uint64) (seconds uint32, ever bool) {
+// wait is in how many seconds a slot can serve, if ever.
+func (s *puregoSlot) wait(now uint64) (seconds uint32, ever bool) {
 	status := s.status()
 	switch state := status.at(now); {
 	case state == StateVacant:
 		return 0, false
-	case state == StateUp || state == StateDraining && key.Kind != KindAnonymous:
+	case state == StateUp || state == StateDraining:
 		return 0, true
 	case status.Until == 0:
 		return 0, false

@@ -153,7 +153,8 @@ func (s puregoSlots) selectHigress(f *Filter, hash uint64, key *Key) (int32, Sta
 	if st := key.check(); st != StatusOK {
 		return NoSlot, st
 	}
-	return s.pickHigress(&puregoFilter{unix(f.Now), f.Tried, f.Anonymous, NoSlot}, hash, key), StatusOK
+	filter := puregoFilter{unix(f.Now), f.Tried, f.Anonymous, NoSlot}
+	return s.pick(StrategyHigressFNV1aModulo, &filter, hash, key), StatusOK
 }
 
 func (s puregoSlots) selectBatch(selected []int32, strategy Strategy, f *Filter, hashes []uint64) Status {
@@ -162,45 +163,59 @@ func (s puregoSlots) selectBatch(selected []int32, strategy Strategy, f *Filter,
 	}
 	filter := puregoFilter{unix(f.Now), f.Tried, f.Anonymous, NoSlot}
 	for i, hash := range hashes {
-		selected[i] = s.pick(strategy, &filter, hash)
+		selected[i] = s.pick(strategy, &filter, hash, nil)
 	}
 	return StatusOK
 }
 
-// pick selects by jump or by weighted rendezvous.
-func (s puregoSlots) pick(strategy Strategy, f *puregoFilter, hash uint64) int32 {
-	known, knownWeight := NoSlot, uint32(0)
-	if strategy == StrategyJump {
-		known = puregoJump(hash, int32(len(s)))
-		knownWeight = f.weight(s, known)
-		if mix(hash^0x9e3779b97f4a7c15)>>48 < uint64(knownWeight) {
-			return known
+// pick selects. key counts only under StrategyHigressFNV1aModulo.
+func (s puregoSlots) pick(strategy Strategy, f *puregoFilter, hash uint64, key *Key) int32 {
+	slot := NoSlot
+	switch strategy {
+	case StrategyJump:
+		home, next := puregoJump(hash, int32(len(s))), chained(hash)
+		if next>>48 < uint64(f.weight(s, home)) {
+			return home
+		}
+		slot = s.probed(f, next)
+	case StrategyHigressFNV1aModulo:
+		slot = s.numbered(f, key.fnv1a())
+	}
+	if slot == NoSlot {
+		slot = s.rendezvous(f, hash)
+	}
+	if slot == NoSlot && f.anonymous {
+		// The last resort: nothing is up, so the candidates of a key are the slots that drain.
+		keyed := *f
+		keyed.anonymous = false
+		return s.pick(strategy, &keyed, hash, key)
+	}
+	return slot
+}
+
+// chained is h_(k+1) of h_k.
+func chained(hash uint64) uint64 { return mix(hash ^ 0x9e3779b97f4a7c15) }
+
+// probed is the first slot after home that accepts; NoSlot if none does. hash is h_1.
+func (s puregoSlots) probed(f *puregoFilter, hash uint64) int32 {
+	for k := 1; k < 16; k++ {
+		slot := puregoProbe(hash, uint32(len(s)))
+		if slot >= uint32(len(s)) {
+			break
+		}
+		hash = chained(hash)
+		if hash>>48 < uint64(f.weight(s, int32(slot))) {
+			return int32(slot)
 		}
 	}
-	return s.rendezvous(f, hash, known, knownWeight)
+	return NoSlot
 }
 
-// pickHigress selects as Higress does.
-func (s puregoSlots) pickHigress(f *puregoFilter, hash uint64, key *Key) int32 {
-	known := s.occupied(key.fnv1a())
-	if known == NoSlot {
-		return NoSlot
-	}
-	if f.weight(s, known) > 0 {
-		return known
-	}
-	return s.rendezvous(f, hash, known, 0)
-}
-
-// rendezvous is the contest of all candidates. Every slot's status is read once: that of the slot known, which has
-// turned the key away, was.
-func (s puregoSlots) rendezvous(f *puregoFilter, hash uint64, known int32, knownWeight uint32) int32 {
+// rendezvous is the contest of all candidates.
+func (s puregoSlots) rendezvous(f *puregoFilter, hash uint64) int32 {
 	best, champion := NoSlot, draw{}
 	for i := range s {
-		weight := knownWeight
-		if int32(i) != known {
-			weight = f.weight(s, int32(i))
-		}
+		weight := f.weight(s, int32(i))
 		if weight == 0 {
 			continue
 		}
@@ -212,8 +227,8 @@ func (s puregoSlots) rendezvous(f *puregoFilter, hash uint64, known int32, known
 	return best
 }
 
-// occupied is the slot numbered fnv1a modulo n among the n that are not vacant.
-func (s puregoSlots) occupied(fnv1a uint32) int32 {
+// numbered is the slot numbered fnv1a modulo n among the n that are not vacant; NoSlot if it is no candidate.
+func (s puregoSlots) numbered(f *puregoFilter, fnv1a uint32) int32 {
 	n := uint32(0)
 	for i := range s {
 		if !s[i].vacant() {
@@ -229,11 +244,14 @@ func (s puregoSlots) occupied(fnv1a uint32) int32 {
 			continue
 		}
 		if wanted == 0 {
-			return int32(i)
+			if f.weight(s, int32(i)) > 0 {
+				return int32(i)
+			}
+			break
 		}
 		wanted--
 	}
-	return NoSlot // unreachable: which slots are vacant is fixed
+	return NoSlot
 }
 
 func puregoJump(key uint64, n int32) int32 {
@@ -244,6 +262,39 @@ func puregoJump(key uint64, n int32) int32 {
 		j = int64(float64(b+1) * (2147483648.0 / float64(key>>33+1)))
 	}
 	return int32(b)
+}
+
+// puregoProbe is a slot number, or one of n or more that ends the probing: Ertl's jump-back hash down to 64.
+func puregoProbe(hash uint64, n uint32) uint32 {
+	low := uint32(hash & 63)
+	if n <= 64 {
+		return low
+	}
+	next := func(x uint64) uint64 { return mix(x ^ 0xd6e8feb86659fd93) }
+	v := next(hash)
+	u := uint32(v^v>>32) & (1<<bits.Len32(n-1) - 64)
+	for w := v; u != 0; {
+		q := uint32(1) << (bits.Len32(u) - 1)
+		half := uint32(v >> (32 * (bits.OnesCount32(u) & 1)))
+		b := q + half&(q-1)
+		for range 64 {
+			if b < n {
+				return b
+			}
+			w = next(w)
+			if b = uint32(w) & (2*q - 1); b < q {
+				break
+			}
+			if b < n {
+				return b
+			}
+			if b = uint32(w>>32) & (2*q - 1); b < q {
+				break
+			}
+		}
+		u ^= q
+	}
+	return low
 }
 
 type draw struct {

@@ -64,7 +64,8 @@ type Filter struct {
 	Now int64
 	// Tried are the slots that this request has tried already.
 	Tried []int32
-	// Anonymous says that the key is an anonymous id: draining slots are left out then.
+	// Anonymous says that the key is an anonymous id: draining slots are left out then, unless they are all that can
+	// serve.
 	Anonymous bool
 }
 
@@ -116,8 +117,8 @@ func (s *Slots) GetSlot(slot int32) (SlotStatus, error) {
 }
 
 // Select gives the slot that serves the key with this hash, or NoSlot if no slot is a candidate. Under StrategyJump
-// it takes about ln(Len) steps where the home slot serves; else, and under StrategyRendezvous, linear time.
-// StrategyHigressFNV1aModulo needs the key itself: ErrStrategy. It allocates nothing.
+// it takes about ln(Len) steps, and linear time only where the slots probed do not serve; under StrategyRendezvous it
+// takes linear time. StrategyHigressFNV1aModulo needs the key itself: ErrStrategy. It allocates nothing.
 func (s *Slots) Select(strategy Strategy, filter Filter, hash uint64) (int32, error) {
 	slot, st := s.slots.selectOne(strategy, &filter, hash)
 	return slot, st.err()

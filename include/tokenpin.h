@@ -698,8 +698,8 @@ enum tokenpin_strategy
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * The jump consistent hash gives the home slot; weighted rendezvous takes over
-     * where the home slot does not serve. The default.
+     * The jump consistent hash gives the home slot, more probes the next ones; weighted rendezvous
+     * takes over where none of them serves. The default.
      */
     TOKENPIN_STRATEGY_JUMP = 0,
     /**
@@ -1661,10 +1661,11 @@ typedef struct tokenpin_filter {
  * The slot that serves the key with hash `hash`; `TOKENPIN_SLOT_NONE` if no slot is a candidate.
  *
  * `strategy` is a `tokenpin_strategy`, but not Higress's, which needs the key itself:
- * `TOKENPIN_STATUS_STRATEGY`. `count` is 1 to 2^31-1. Under jump it takes about ln(`count`) steps where
- * the home slot serves; else, and under rendezvous, linear time in `count`. State, weight and until of
- * a slot are read atomically. If the home slot does not serve, its word is read once more, and the
- * answer is right for one of the two readings.
+ * `TOKENPIN_STATUS_STRATEGY`. `count` is 1 to 2^31-1. Under jump it takes about ln(`count`) steps, and one
+ * more for each probe, as long as a good part of the slots can serve; with few of many, and under
+ * rendezvous, linear time in `count`. State, weight and until of a slot are read atomically. Where a slot's
+ * status changes meanwhile, the answer is right for the statuses as they were read, of which a slot may
+ * have been read twice.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, SLOT_COUNT, STRATEGY.
  */

@@ -52,24 +52,7 @@ func config(n int) *tokenpin.Config {
 // From the hash of a key to a slot.
 func BenchmarkSelect(b *testing.B) {
 	for _, n := range []int{4, 16, 64} {
-		slots := must(tokenpin.NewSlots(config(n).Slots))
-		b.Run(fmt.Sprintf("n=%d/tokenpin-"+tokenpin.Backend, n), func(b *testing.B) {
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				slot, _ = slots.Select(tokenpin.StrategyJump, tokenpin.Filter{}, hashes[i%keyCount])
-			}
-		})
-		b.Run(fmt.Sprintf("n=%d/tokenpin-"+tokenpin.Backend+"-batch", n), func(b *testing.B) {
-			b.ReportAllocs()
-			selected := make([]int32, batch)
-			b.ResetTimer()
-			for i := 0; i < b.N; i += batch { // an operation is one key
-				from := hashes[i%keyCount:][:batch]
-				if err := slots.SelectBatch(selected, tokenpin.StrategyJump, tokenpin.Filter{}, from); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+		benchmarkSelect(b, fmt.Sprintf("n=%d", n), config(n).Slots)
 		b.Run(fmt.Sprintf("n=%d/go-jump", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
@@ -77,6 +60,40 @@ func BenchmarkSelect(b *testing.B) {
 			}
 		})
 	}
+}
+
+// The same where the home slot of a quarter of the keys, or of half of them, cannot serve.
+func BenchmarkSelectWithSlotsDown(b *testing.B) {
+	for _, n := range []int{4, 64, 1024} {
+		for _, step := range []int{4, 2} {
+			slots := config(n).Slots
+			for i := 0; i < n; i += step {
+				slots[i].Status.State = tokenpin.StateDown
+			}
+			benchmarkSelect(b, fmt.Sprintf("n=%d/%d%%-down", n, 100/step), slots)
+		}
+	}
+}
+
+func benchmarkSelect(b *testing.B, name string, config []tokenpin.SlotConfig) {
+	slots := must(tokenpin.NewSlots(config))
+	b.Run(name+"/tokenpin-"+tokenpin.Backend, func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			slot, _ = slots.Select(tokenpin.StrategyJump, tokenpin.Filter{}, hashes[i%keyCount])
+		}
+	})
+	b.Run(name+"/tokenpin-"+tokenpin.Backend+"-batch", func(b *testing.B) {
+		b.ReportAllocs()
+		selected := make([]int32, batch)
+		b.ResetTimer()
+		for i := 0; i < b.N; i += batch { // an operation is one key
+			from := hashes[i%keyCount:][:batch]
+			if err := slots.SelectBatch(selected, tokenpin.StrategyJump, tokenpin.Filter{}, from); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 // From a consumer's name to a slot.

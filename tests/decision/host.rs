@@ -101,13 +101,27 @@ fn the_first_slot_that_comes_up_counts() {
     assert_eq!(wait(&[("a", far)], &create(), None), u32::MAX);
 }
 
+/// A draining slot serves where nothing else does, whatever the key; tried, it only has to come back.
 #[test]
-fn draining_counts_for_newcomers_only() {
+fn a_tried_slot_that_drains_needs_no_waiting() {
     let draining = SlotStatus { until: NOW + 5, ..DRAINING };
-    assert_eq!(wait(&[("a", draining)], &create(), None), 5);
-    // A session with a key is served there; tried, it only has to come back.
+    let list = [("a", draining), ("b", down_until(NOW + 9))];
+    let newcomer = Request { tried: &[0], ..create() };
     let alice = Request { consumer: consumer("alice"), tried: &[0], ..create() };
-    assert_eq!(wait(&[("a", draining), ("b", down_until(NOW + 9))], &alice, None), 0);
+    let stateless = Request { group: Some(Group::Stateless), tried: &[0], ..create() };
+    for request in [newcomer, alice, stateless] {
+        assert_eq!(wait(&list, &request, None), 0);
+        let light = ("a", SlotStatus { weight: 0, ..draining });
+        assert_eq!(wait(&[light, list[1]], &request, None), 9, "weight 0 takes nobody");
+    }
+}
+
+#[test]
+fn a_slot_that_drains_serves_a_newcomer_and_needs_no_waiting() {
+    let draining = SlotStatus { until: NOW + 5, ..DRAINING };
+    let list = slots(&[("a", draining), ("b", down_until(NOW + 9))]);
+    let decision = decide(&affinity(&config(), list), &create(), &[]);
+    assert_eq!((decision.slot, decision.retry_after), (Some(0), 0));
 }
 
 #[test]

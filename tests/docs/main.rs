@@ -7,7 +7,7 @@ mod rules;
 use std::fmt::Write as _;
 
 use tokenpin::{
-    Audience, Cookie, CookieKey, Filter, Key, KeyRing, Kind, Role, Secret, Slot, SlotStatus,
+    Audience, Cookie, CookieKey, Filter, Key, KeyRing, Kind, Role, Secret, Slot, SlotStatus, State,
     Strategy, identity_hash, jump, key_hash, mix, neg_log2, select,
 };
 use tokenpin_test_support::{hex, page};
@@ -34,7 +34,7 @@ fn selection() {
         let h = key_hash(&placement, b"", &Key::Consumer(name.as_bytes())).unwrap();
         let serves = |slots| select(Strategy::Jump, slots, &Filter::default(), h).unwrap().unwrap();
         let home = jump(h, 3).unwrap();
-        let accept = mix(h ^ 0x9e37_79b9_7f4a_7c15) >> 48;
+        let accept = next(h) >> 48;
         let _ = writeln!(
             out,
             "    {name:12} {h:016x}  {home:4}  {accept:11}  {:6}  {}",
@@ -45,7 +45,13 @@ fn selection() {
             step_3.push((name, h));
         }
     }
-    out.push_str("\nStep 3 in full for those whom slot 2 at weight 16384 turns away:\n\n");
+    out.push_str("\nThose whom slot 2 at weight 16384 turns away are probed once more. No slot is there:\n\n");
+    out.push_str("    key    h_1               h_1 & 63\n");
+    for &(name, h) in &step_3 {
+        assert!(next(h) & 63 >= 3, "the probing ends");
+        let _ = writeln!(out, "    {name:6} {:016x}  {:8}", next(h), next(h) & 63);
+    }
+    out.push_str("\nSo step 3 serves them, in full:\n\n");
     out.push_str("    key    slot  r                 L(r)            weight  L / weight\n");
     for (name, h) in step_3 {
         for (i, slot) in unequal.iter().enumerate() {
@@ -56,7 +62,25 @@ fn selection() {
                 writeln!(out, "    {name:6} {i:4}  {r:016x}  {cost:14}  {weight:6}  {quotient:10}");
         }
     }
+    out.push_str("\nThe key of alice in 100 slots, all up at full weight. Each that serves goes down in turn:\n\n");
+    out.push_str("     k  h_k               slot\n");
+    let slot = |i| Slot::new(format!("account-{i}").as_bytes(), SlotStatus::UP).unwrap();
+    let slots: Vec<Slot> = (0..100).map(slot).collect();
+    let mut h = key_hash(&placement, b"", &Key::Consumer(b"alice")).unwrap();
+    let first = h;
+    for k in 0..7 {
+        let serves = select(Strategy::Jump, &slots, &Filter::default(), first).unwrap().unwrap();
+        let _ = writeln!(out, "    {k:2}  {h:016x}  {serves:4}");
+        let down = SlotStatus { state: State::Down, ..SlotStatus::UP };
+        slots[serves as usize].set(down).unwrap();
+        h = next(h);
+    }
     page::compare("selection.md", "worked example", &out);
+}
+
+/// `h_(k+1)` of `h_k`.
+fn next(h: u64) -> u64 {
+    mix(h ^ 0x9e37_79b9_7f4a_7c15)
 }
 
 #[test]

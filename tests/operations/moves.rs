@@ -51,6 +51,10 @@ fn four_and(vacant: usize) -> Gateway {
     Gateway::of(slots)
 }
 
+/// Of the keys at home in a vacant slot of [`four_and`] four, those that a later probe settles: of 64
+/// places 4 do, and 4 others lead to one more probe.
+const PROBED: f64 = 4.0 / 60.0;
+
 fn tokens() -> Vec<Row> {
     let base = &four_and(4);
     let fifth = |weight| {
@@ -73,12 +77,17 @@ fn tokens() -> Vec<Row> {
 
     let light = 0.0625 / 4.0625;
     let half_share = 0.5 / 3.5;
-    // By home. Slot 1 and slot 2 serve for another account, slot 3 for none: one key in three
-    // draws the account that it had. At home in a vacant slot is half, and a quarter of it on b.
-    let shift = 0.25 + 0.125 * 2.0 / 3.0 + 0.125;
-    // At home in vacant slots: of five draws, the old and the new one of b among them, the new
-    // one is the highest and the old one is not the second; or the other way round.
-    let renaming = 0.5 * 2.0 * (0.2 * 0.75);
+    // By home or a later probe: slot 0 stays, slot 1 and slot 2 serve for another account, slot 3 for
+    // none, and one key in three draws the account that it had.
+    let by_slot = [0.0, 1.0, 1.0, 2.0 / 3.0].iter().sum::<f64>();
+    // At home in a vacant slot is half. A probe goes on from 4 places, and ends the probing at 56;
+    // then a quarter was on b.
+    let by_probes = (by_slot + 56.0 * 0.25) / 60.0;
+    let shift = by_slot / 8.0 + 0.5 * by_probes;
+    // At home in vacant slots, and not settled by a probe: of five draws, the old and the new one of b
+    // among them, the new one is the highest and the old one is not the second; or the other way
+    // round.
+    let renaming = 0.5 * (1.0 - PROBED) * 2.0 * (0.2 * 0.75);
     vec![
         about(
             'e',
@@ -153,6 +162,14 @@ fn settings() -> Vec<Row> {
     // Half of all keys get another home, of which a quarter is the new token; three quarters
     // are vacant, and one draw in five is the account that the key had.
     let new_homes = 0.5 * (0.25 + 0.75 * 0.8);
+    // Half get a vacant home among the new slots; half of them were at home on a token.
+    let vacant_homes = 0.25 * 0.75;
+    // The others are probed in 16 slots instead of 8. At 8 places probing goes on that ended: from
+    // there it finds a token at 4 places, three of four times another, and goes on at 12.
+    let goes_on = 8.0 / 60.0 * (4.0 * 0.75 / 52.0);
+    let doubled = vacant_homes + 0.5 * goes_on;
+    // Served by home or a later probe, three of four keys draw another token.
+    let drawn = 0.75 * (0.5 + 0.5 * PROBED);
     vec![
         row("capacity 4 to 5, by the fifth token", &[full, &grown(1)], [0.2, 0.0, 0.0]),
         row(
@@ -160,9 +177,9 @@ fn settings() -> Vec<Row> {
             &[full, &grown(4)],
             [new_homes, 0.0, 0.0],
         ),
-        row("capacity 8 to 16, by vacant slots", &[base, &four_and(12)], [0.1875, 0.0, 0.0]),
+        row("capacity 8 to 16, by vacant slots", &[base, &four_and(12)], [doubled, 0.0, 0.0]),
         row("capacity 8 to 4, vacant slots dropped", &[base, full], [0.375, 0.0, 0.0]),
-        row("`jump` to `rendezvous`", &[base, &rendezvous(base)], [0.375, 0.0, 0.0]),
+        row("`jump` to `rendezvous`", &[base, &rendezvous(base)], [drawn, 0.0, 0.0]),
         row("`jump` to `rendezvous`, no slot vacant", &[full, &rendezvous(full)], [0.75, 0.0, 0.0]),
         row("another placement key", &[base, other_key], [0.75, 0.0, 0.0]),
         row("another scope", &[base, other_scope], [0.75; 3]),

@@ -43,6 +43,37 @@ fn slots(n: u64, mut status: impl FnMut(u64) -> SlotStatus) -> Vec<Slot> {
     (0..n).map(|i| Slot::new(format!("account-{i}").as_bytes(), status(i)).unwrap()).collect()
 }
 
+/// Sizes around those at which the probes change, where few slots can serve: keys of one batch are
+/// settled by different probes, by the pass, and by the last resort.
+#[test]
+fn a_batch_probes_like_one_by_one() {
+    let mut random = Random::new("a_batch_probes_like_one_by_one");
+    let pick = |random: &mut Random, from: &[u32]| {
+        from[usize::try_from(random.below(from.len() as u64)).unwrap()]
+    };
+    for round in 0..600 {
+        let n = pick(&mut random, &[1, 2, 5, 63, 64, 65, 66, 127, 128, 129, 1000]);
+        let up = pick(&mut random, &[0, 2, 10, 25, 50, 75, 100]);
+        let weights: &[u32] =
+            [&[65_536][..], &[1], &[0, 1], &[32_768], &[0, 1, 30_000, 65_536]][round % 5];
+        let slots = slots(u64::from(n), |_| {
+            let others = [State::Down, State::Down, State::Draining];
+            let other = others[usize::try_from(random.below(3)).unwrap()];
+            let state = if random.below(100) < u64::from(up) { State::Up } else { other };
+            SlotStatus { state, weight: pick(&mut random, weights), until: 0 }
+        });
+        let tried = [n / 2];
+        let filter = Filter { now: 0, anonymous: round % 2 == 0, tried: &tried, pinned: None };
+        let hashes: Vec<u64> = (0..300).map(|_| random.word()).collect();
+        let mut out = vec![None; hashes.len()];
+        select_batch(Strategy::Jump, &slots, &filter, &hashes, &mut out).unwrap();
+        for (&hash, &got) in hashes.iter().zip(&out) {
+            let one = select(Strategy::Jump, &slots, &filter, hash);
+            assert_eq!(Ok(got), one, "{hash:#x} of {n}, {up} % up, {weights:?}");
+        }
+    }
+}
+
 /// 500 hashes and their winners, which are those of one by one.
 fn winners(random: &mut Random, slots: &[Slot]) -> Vec<(u64, Option<u32>)> {
     let hashes: Vec<u64> = (0..500).map(|_| random.word()).collect();

@@ -95,15 +95,21 @@ impl Fleet {
 
     /// The weight at which each place competes.
     fn weights(&self, anonymous: bool) -> Vec<f64> {
-        let weight = |place: &Option<Token>| match place {
-            Some(Token { status, .. }) => match status.state {
-                State::Up => f64::from(status.weight),
-                State::Draining if !anonymous => f64::from(status.weight),
+        let in_state = |which: &[State]| -> Vec<f64> {
+            let weight = |place: &Option<Token>| match place {
+                Some(Token { status, .. }) if which.contains(&status.state) => {
+                    f64::from(status.weight)
+                }
                 _ => 0.0,
-            },
-            None => 0.0,
+            };
+            self.0.iter().map(weight).collect()
         };
-        self.0.iter().map(weight).collect()
+        let up = in_state(&[State::Up]);
+        match anonymous {
+            false => in_state(&[State::Up, State::Draining]),
+            true if up.iter().all(|&weight| weight == 0.0) => in_state(&[State::Draining]),
+            true => up,
+        }
     }
 
     /// The share of all keys that each place is promised; zeros if nothing can serve.

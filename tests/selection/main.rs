@@ -15,4 +15,5 @@ mod higress;
 mod model;
 mod moves;
 mod oracle;
+mod probe;
 mod table;

@@ -11,6 +11,9 @@ use tokenpin::{Filter, Key, State, Strategy};
 use crate::fleet::{Fleet, Token};
 use tokenpin_test_support::paper;
 
+/// How many slots are probed at most.
+pub const PROBES: u32 = 16;
+
 /// The slot that serves.
 pub fn serve(
     strategy: Strategy,
@@ -23,12 +26,9 @@ pub fn serve(
     let weight_of = |slot| candidates.iter().find(|c| c.slot == slot).map(|c| c.weight);
     match strategy {
         Strategy::Jump => {
-            let capacity = i32::try_from(fleet.0.len()).unwrap();
-            if capacity > 0 {
-                let home = u32::try_from(paper::jump(h, capacity)).unwrap();
-                let accepted = u128::from(mix(h ^ 0x9e37_79b9_7f4a_7c15) >> 48);
-                if weight_of(home).is_some_and(|weight| accepted < weight) {
-                    return Some(home);
+            for (slot, draw) in probes(h, u32::try_from(fleet.0.len()).unwrap()) {
+                if weight_of(slot).is_some_and(|weight| u128::from(draw) < weight) {
+                    return Some(slot);
                 }
             }
         }
@@ -48,6 +48,63 @@ pub fn serve(
     candidates.first().map(|candidate| candidate.slot)
 }
 
+/// The slots that are probed among `n`, in order, each with the draw that has to be below its weight.
+pub fn probes(h: u64, n: u32) -> Vec<(u32, u64)> {
+    let mut probes = Vec::new();
+    let mut h_k = h;
+    for k in 0..PROBES {
+        let slot = match k {
+            0 if n == 0 => break,
+            0 => u32::try_from(paper::jump(h, i32::try_from(n).unwrap())).unwrap(),
+            _ => probe(h_k, n),
+        };
+        if slot >= n {
+            break;
+        }
+        h_k = mix(h_k ^ 0x9e37_79b9_7f4a_7c15);
+        probes.push((slot, h_k >> 48));
+    }
+    probes
+}
+
+/// `probe(h, n)`: a slot number, or one that ends the probing.
+#[expect(clippy::many_single_char_names, reason = "the names of the page")]
+pub fn probe(h: u64, n: u32) -> u32 {
+    let small = |x: u64| u32::try_from(x).unwrap();
+    if n <= 64 {
+        return small(h & 63);
+    }
+    let n = u64::from(n);
+    let next = |x: u64| mix(x ^ 0xd6e8_feb8_6659_fd93);
+    let v = next(h);
+    let mut w = v;
+    let mut u = (v ^ (v >> 32)) & (n.next_power_of_two() - 64);
+    while u != 0 {
+        let q = 1 << u.ilog2();
+        let z = if u.count_ones() % 2 == 0 { v & 0xffff_ffff } else { v >> 32 };
+        let mut b = q + (z & (q - 1));
+        for _ in 0..64 {
+            if b < n {
+                return small(b);
+            }
+            w = next(w);
+            b = w & (2 * q - 1);
+            if b < q {
+                break;
+            }
+            if b < n {
+                return small(b);
+            }
+            b = (w >> 32) & (2 * q - 1);
+            if b < q {
+                break;
+            }
+        }
+        u ^= q;
+    }
+    small(h & 63)
+}
+
 struct Candidate {
     slot: u32,
     weight: u128,
@@ -65,20 +122,25 @@ impl Candidate {
 }
 
 fn candidates(fleet: &Fleet, filter: &Filter, h: u64) -> Vec<Candidate> {
+    if !filter.anonymous {
+        return in_state(fleet, filter, h, &[State::Up, State::Draining]);
+    }
+    let up = in_state(fleet, filter, h, &[State::Up]);
+    if up.is_empty() { in_state(fleet, filter, h, &[State::Draining]) } else { up }
+}
+
+/// The slots in `which` states that have a weight and are not left out.
+fn in_state(fleet: &Fleet, filter: &Filter, h: u64, which: &[State]) -> Vec<Candidate> {
     let candidate = |(slot, place): (u32, &Option<Token>)| {
         let token = place.as_ref()?;
         let status = token.status;
         let over = status.until != 0 && filter.now >= status.until;
-        let serves = match status.state {
-            State::Up => true,
-            State::Draining => over || !filter.anonymous,
-            State::Down => over,
-            State::Vacant => false,
-        };
+        let state = if over { State::Up } else { status.state };
         let left_out = filter.tried.contains(&slot) || filter.pinned == Some(slot);
         let weight = u128::from(status.weight);
         let r = mix(h ^ identity_hash(token.identity().as_bytes()));
-        (serves && !left_out && weight > 0).then_some(Candidate { slot, weight, r })
+        let serves = which.contains(&state) && !left_out && weight > 0;
+        serves.then_some(Candidate { slot, weight, r })
     };
     (0..).zip(&fleet.0).filter_map(candidate).collect()
 }

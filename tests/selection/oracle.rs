@@ -105,12 +105,39 @@ fn any_place() -> impl Strategy<Value = Option<Token>> {
     option::weighted(0.9, token)
 }
 
+/// More slots, of which few can serve, so that many probes are needed.
+fn any_larger_fleet() -> impl Strategy<Value = Vec<Option<Token>>> {
+    let sizes = vec![62_u32, 63, 64, 65, 66, 100, 127, 128, 129, 300];
+    let states = [
+        vec![State::Up],
+        vec![State::Up, State::Down],
+        vec![State::Down, State::Down, State::Down, State::Down, State::Up, State::Draining],
+        vec![State::Down, State::Draining],
+    ];
+    let weights = [vec![MAX_WEIGHT], vec![1], vec![0, MAX_WEIGHT / 2, MAX_WEIGHT], vec![0, 1]];
+    let occupied = one_of(vec![0.99, 0.7, 0.05]);
+    let styles = (one_of(states.to_vec()), one_of(weights.to_vec()));
+    (one_of(sizes), occupied, styles).prop_flat_map(|(size, occupied, (states, weights))| {
+        let place = (one_of(states), one_of(weights), 0..4_u64);
+        let places = vec(option::weighted(occupied, place), size as usize);
+        places.prop_map(|places| {
+            let token = |(name, (state, weight, until))| Token {
+                name,
+                status: SlotStatus { state, weight, until },
+            };
+            (0..).zip(places).map(|(name, place)| Some(token((name, place?)))).collect()
+        })
+    })
+}
+
 /// What `h` is made to do.
 #[derive(Clone, Debug)]
 enum Aim {
     Random(u64),
     /// The slot of this number, if it holds a token, draws this `r`.
     Draw(usize, u64),
+    /// Probe `k` draws the weight of the slot of this number, or one less or more.
+    Accept(u32, usize, u64),
 }
 
 fn any_aim() -> impl Strategy<Value = Aim> {
@@ -123,7 +150,13 @@ fn any_aim() -> impl Strategy<Value = Aim> {
             let edge = u128::from(cell) << shift >> 8;
             Aim::Draw(slot, u64::try_from(edge).unwrap().wrapping_add(by).wrapping_sub(2))
         }),
+        any_acceptance(),
     ]
+}
+
+fn any_acceptance() -> impl Strategy<Value = Aim> {
+    (0..model::PROBES, any::<usize>(), any::<u64>())
+        .prop_map(|(k, slot, low)| Aim::Accept(k, slot, low))
 }
 
 fn aimed_hash(aim: &Aim, fleet: &Fleet) -> u64 {
@@ -133,7 +166,19 @@ fn aimed_hash(aim: &Aim, fleet: &Fleet) -> u64 {
             Some(token) => unmix(r) ^ model::identity_hash(token.identity().as_bytes()),
             None => r,
         },
+        Aim::Accept(k, slot, low) => {
+            let places = fleet.places();
+            let place = places.get(slot % places.len().max(1)).map(|&place| fleet.0[place]);
+            let weight = place.flatten().map_or(MAX_WEIGHT, |token| token.status.weight);
+            let draw = (u64::from(weight) + low % 3).saturating_sub(1);
+            hash_of_draw(k, draw << 48 | low >> 16)
+        }
     }
+}
+
+/// The `h` whose `h_(k+1)` this is.
+fn hash_of_draw(k: u32, last: u64) -> u64 {
+    (0..=k).fold(last, |h, _| unmix(h) ^ 0x9e37_79b9_7f4a_7c15)
 }
 
 /// The inverse of `mix`.
@@ -178,10 +223,108 @@ fn any_fleet_and_any_filter_answer_as_the_model_does() {
 }
 
 #[test]
+fn larger_fleets_answer_as_the_model_does() {
+    let aim = prop_oneof![any::<u64>().prop_map(Aim::Random), any_acceptance()];
+    let case = (any_larger_fleet(), vec(aim, 8), 0..5_u64, vec(0..300_u32, 0..4));
+    hold("larger fleets against the model", 2000, case, |(places, aims, now, tried)| {
+        let fleet = Fleet(places);
+        let slots = fleet.slots();
+        for (hash, anonymous) in
+            aims.iter().map(|aim| aimed_hash(aim, &fleet)).flat_map(|h| [(h, false), (h, true)])
+        {
+            let filter = Filter { now, anonymous, tried: &tried, pinned: None };
+            for strategy in STRATEGIES {
+                let expected = model::serve(strategy, &fleet, &filter, hash, fnv1a_of(hash));
+                prop_assert_eq!(serve(strategy, &slots, &filter, hash), expected);
+            }
+        }
+        Ok(())
+    });
+}
+
+/// Of two candidates one is probed, once: it serves if the draw is below its weight, else the contest
+/// decides.
+#[test]
+fn acceptance_at_its_edges_at_every_probe() {
+    let mut random = Random::new("edges of acceptance");
+    let filter = Filter::default();
+    let mut turned_away = 0;
+    for k in 0..model::PROBES {
+        for round in 0..100 {
+            let size = [64, 65, 100, 129][round % 4];
+            let weight = [1, 2, 40_000, MAX_WEIGHT - 1][below(&mut random, 4) as usize];
+            let low = random.word() >> 16;
+            for (draw, accepts) in [(weight - 1, true), (weight, false)] {
+                let hash = hash_of_draw(k, u64::from(draw) << 48 | low);
+                let mut probed: Vec<u32> =
+                    model::probes(hash, size).into_iter().map(|(slot, _)| slot).collect();
+                let slot = probed.remove(k as usize);
+                if probed.contains(&slot) {
+                    continue;
+                }
+                let other = (0..size).find(|n| *n != slot && !probed.contains(n)).unwrap();
+                let mut fleet = Fleet(vec![None; size as usize]);
+                for (name, weight) in [(slot, weight), (other, MAX_WEIGHT)] {
+                    let status = SlotStatus { weight, ..SlotStatus::UP };
+                    fleet.0[name as usize] = Some(Token { name, status });
+                }
+                let contest =
+                    model::serve(tokenpin::Strategy::Rendezvous, &fleet, &filter, hash, 0);
+                let expected = if accepts { Some(slot) } else { contest };
+                let answer = serve(tokenpin::Strategy::Jump, &fleet.slots(), &filter, hash);
+                assert_eq!(answer, expected, "probe {k} draws {draw} for {weight}, {size} slots");
+                turned_away += u32::from(answer == Some(other));
+            }
+        }
+    }
+    assert!(turned_away > 500, "{turned_away}");
+}
+
+/// Where nothing else can serve a newcomer, the slots that drain do, by weight and not below it, and
+/// the first slot that is up takes all.
+#[test]
+fn draining_slots_are_the_last_resort_of_newcomers() {
+    let mut random = Random::new("last resort");
+    for size in [1, 2, 3, 5, 12, 64, 65, 130] {
+        for _ in 0..20 {
+            let mut fleet = Fleet::random(&mut random, size);
+            for place in fleet.places() {
+                let state = [State::Draining, State::Down][below(&mut random, 2) as usize];
+                fleet = fleet.with_state(place, state);
+            }
+            let mut up = fleet.clone();
+            for place in fleet.places() {
+                if fleet.0[place].unwrap().status.state == State::Draining {
+                    up = up.with_state(place, State::Up);
+                }
+            }
+            let keys = keys(&mut random, 200);
+            for strategy in STRATEGIES {
+                let served = fleet.serve(strategy, true, &keys);
+                // As a key with the same hash, and as if what drains were up.
+                assert!(served == fleet.serve(strategy, false, &keys), "{strategy:?} {fleet:?}");
+                assert!(served == up.serve(strategy, true, &keys), "{strategy:?} {fleet:?}");
+                for place in fleet.places() {
+                    let one = fleet.with(place, |status| {
+                        *status = SlotStatus { weight: 1, ..SlotStatus::UP };
+                    });
+                    let name = one.0[place].unwrap().name;
+                    let all = one.serve(strategy, true, &keys);
+                    assert!(all.iter().all(|&served| served == Some(name)), "{one:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn an_aimed_key_draws_what_it_is_aimed_at() {
     for r in [0, 1, u64::MAX, 0x0123_4567_89ab_cdef] {
         assert_eq!(model::mix(unmix(r)), r);
         assert_eq!(tokenpin::mix(unmix(r)), r);
+        for k in 0..model::PROBES {
+            assert_eq!(model::probes(hash_of_draw(k, r), 64)[k as usize].1, r >> 48);
+        }
     }
 }
 
@@ -294,7 +437,7 @@ fn without_a_candidate_there_is_no_answer() {
     let vacant = Fleet(vec![None; 3]);
     let zero = Fleet::of(&[0; 3]);
     let down = Fleet::of(&[MAX_WEIGHT]).with_state(0, State::Down);
-    let draining = Fleet::of(&[MAX_WEIGHT]).with_state(0, State::Draining);
+    let draining = zero.with_state(0, State::Draining);
     for fleet in [empty, vacant, zero, down, draining] {
         for strategy in STRATEGIES {
             let keys: Vec<u64> = (0..1000).map(model::mix).collect();

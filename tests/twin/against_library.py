@@ -62,11 +62,32 @@ def check_select_hash(report, lib, strategy, slots, made, h, key, anonymous, now
     actual = lib.select(strategy, made, h, key, anonymous, now, tried)
     report.check("select", expected, actual, strategy, slots, h, key, anonymous, now, tried)
     report.reach("select", "none" if actual is None else "slot")
+    if actual is not None and slots[actual].state_at(now) == twin.DRAINING and anonymous:
+        report.reach("last resort", strategy)
     if strategy == twin.JUMP and actual is not None:
-        home = twin.jump(h, len(slots))
-        turned_away = twin.is_candidate(slots, home, anonymous, now, tried) and actual != home
-        report.reach("select", "home" if actual == home else
-                     "turned_away" if turned_away else "from_rendezvous")
+        reach_probes(report, slots, h, anonymous, now, tried)
+
+
+def reach_probes(report, slots, h, anonymous, now, tried):
+    """Counts what settles a key under jump: which probe, or what ended the probing."""
+    candidates = twin.candidates_of(slots, anonymous, now, tried)
+    n, exits, turned_away = len(slots), set(), False
+    for k in range(twin.PROBES):
+        slot = twin.jump(h, n) if k == 0 else twin.probe(h, n, exits)
+        h = twin.chain(h)
+        if slot >= n:
+            report.reach("settled by", "probing that ended")
+            break
+        if slot in candidates and h >> 48 < slots[slot].weight:
+            report.reach("settled by", "probe %d" % k)
+            if turned_away:
+                report.reach("turned away", "then accepted")
+            break
+        turned_away = turned_away or slot in candidates
+    else:
+        report.reach("settled by", "no probe")
+    for where in exits:
+        report.reach("probe", where)
 
 
 def check_select(report, lib, rng, count):
@@ -84,25 +105,58 @@ def check_select(report, lib, rng, count):
                     lib.set_slot(made[i], slots[i])
             strategy, anonymous = rng.choice(STRATEGIES), rng.random() < 0.5
             tried = cases.some_tried(rng, slots)
-            if strategy != twin.HIGRESS:
-                hashes = [rng.getrandbits(64) for _ in range(rng.choice([0, 1, 7, 40]))]
-                expected = [twin.select_hash(strategy, slots, h, None, anonymous, now, tried)
-                            for h in hashes]
-                actual = lib.select_batch(strategy, made, hashes, anonymous, now, tried)
-                report.check("select_batch", expected, actual, strategy, slots, hashes,
-                             anonymous, now, tried)
+            check_select_batch(report, lib, rng, strategy, slots, made, anonymous, now, tried)
             check_select_hash(report, lib, strategy, slots, made, rng.getrandbits(64),
                               cases.a_key(rng), anonymous, now, tried)
 
 
+def check_select_batch(report, lib, rng, strategy, slots, made, anonymous, now, tried):
+    if strategy == twin.HIGRESS:
+        return
+    hashes = [rng.getrandbits(64) for _ in range(rng.choice([0, 1, 7, 40]))]
+    expected = [twin.select_hash(strategy, slots, h, None, anonymous, now, tried) for h in hashes]
+    actual = lib.select_batch(strategy, made, hashes, anonymous, now, tried)
+    report.check("select_batch", expected, actual, strategy, slots, hashes, anonymous, now, tried)
+
+
+def check_large_fleets(report, lib, rng, count):
+    """Sizes around those at which the probes change, where many slots cannot serve."""
+    for number in range(count):
+        now = cases.a_time(rng)
+        # Few of the largest: the twin looks at every slot for every key.
+        slots = cases.a_large_fleet(rng, now, huge=number % 100 == 0)
+        made = lib.slots(slots)
+        for _ in range(6):
+            strategy = rng.choice((twin.JUMP,) * 4 + STRATEGIES)
+            anonymous = rng.random() < 0.5
+            tried = cases.some_tried(rng, slots) if len(slots) < 2000 else []
+            check_select_hash(report, lib, strategy, slots, made, rng.getrandbits(64),
+                              cases.a_key(rng), anonymous, now, tried)
+        if len(slots) < 200:
+            check_select_batch(report, lib, rng, strategy, slots, made, anonymous, now, tried)
+
+
 def check_acceptance(report, lib, rng, count):
-    """Hashes whose draw for step 2 lies at the weight, and next to it."""
+    """Hashes whose draw at one of the probes lies at the weight, and next to it."""
     for _ in range(count):
+        n = rng.choice([1, 2, 3, 9, 63, 64, 65, 66, 128, 129, 300])
         weight = rng.choice([1, 2, 32768, 65535, 65536, rng.randint(1, 65536)])
-        slots = [twin.Slot(b"%d" % i, weight) for i in range(rng.randint(2, 9))]
-        draw = max(0, min(65535, weight + rng.choice([-2, -1, 0, 1])))
-        h = unmix(draw << 48 | rng.getrandbits(48)) ^ 0x9E3779B97F4A7C15
+        by = rng.choice([-2, -1, 0, 1])
+        k = rng.choice([0, rng.randrange(twin.PROBES), rng.randrange(twin.PROBES)])
+        h = unmix(max(0, min(65535, weight + by)) << 48 | rng.getrandbits(48)) ^ 0x9E3779B97F4A7C15
+        later = [h]
+        for _ in range(k):
+            later.append(unmix(later[-1]) ^ 0x9E3779B97F4A7C15)
+        h, *rest = reversed(later)
+        places = [twin.jump(h, n)] + [twin.probe(h_k, n) for h_k in rest]
+        if max(places) >= n:
+            continue
+        slots = [twin.Slot(b"%d" % i) for i in range(n)]
+        for place in places:
+            slots[place].state = twin.DOWN
+        slots[places[k]].state, slots[places[k]].weight = twin.UP, weight
         check_select_hash(report, lib, twin.JUMP, slots, lib.slots(slots), h, None, True, 0, [])
+        report.reach("edge at", "probe %d by %d" % (k, by))
 
 
 def a_draw(rng):
@@ -559,14 +613,22 @@ def check_library(report, path, count, seed):
     check_refused(report, lib)
     check_bounds(report, lib)
     for check, share in ((check_hashes, 0.25), (check_jump, 1), (check_select, 0.25),
-                         (check_acceptance, 0.5), (check_draws, 1), (check_cookies, 0.15),
+                         (check_large_fleets, 0.1), (check_acceptance, 0.5), (check_draws, 1), (check_cookies, 0.15),
                          (check_fields, 2), (check_set_cookie, 0.25), (check_classification, 2),
                          (check_decisions, 1)):
         print(check.__name__)
         # Each part has its own numbers, so that it can be run alone.
         rng = random.Random("%d %s" % (seed, check.__name__))
         check(report, lib, rng, int(count * share) + 1)
-    report.check_reached("select", ("home", "turned_away", "from_rendezvous", "slot", "none"))
+    report.check_reached("select", ("slot", "none"))
+    report.check_reached("settled by", ["probe %d" % k for k in range(twin.PROBES)]
+                         + ["probing that ended", "no probe"])
+    report.check_reached("turned away", ("then accepted",))
+    report.check_reached("probe", ("few slots", "low bits", "first draw", "low half", "high half",
+                                   "low half below q", "high half below q"))
+    report.check_reached("edge at", ["probe %d by %d" % (k, by) for k in range(twin.PROBES)
+                                     for by in (-1, 0)])
+    report.check_reached("last resort", STRATEGIES)
     report.check_reached("decode", VERDICTS[1:])
     report.check_reached("strip", ("same", "shortened", "dropped"))
     report.check_reached("classify", ("0", "1", "1 existing", "2", "2 existing"))

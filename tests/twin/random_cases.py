@@ -65,11 +65,43 @@ def some_slots(rng, now, largest=48):
     vacant = rng.choice([0, 0, 0.3, 0.9])
     troubled = rng.choice([0, 0.3, 0.3, 0.8, 1])
     slots = [a_slot(rng, i, now, vacant, troubled) for i in range(count)]
+    if chance(rng, 0.1):
+        # Nothing is up.
+        for slot in slots:
+            slot.until = 0
+            if not slot.vacant:
+                slot.state = rng.choice([twin.DRAINING, twin.DOWN])
     if chance(rng, 0.3):
         for slot in slots:
             if not slot.vacant:
                 slot.weight = twin.FULL_WEIGHT
     return slots
+
+
+# Sizes around those at which the probes change.
+LARGE = [62, 63, 64, 64, 65, 65, 66, 127, 128, 129, 255, 256, 257, 1000]
+HUGE = [4096, 16385, 65535, 65537]
+
+
+def a_large_fleet(rng, now, huge):
+    size = rng.choice(HUGE if huge else LARGE)
+    vacant = rng.choice([0, 0, 0, 0.3, 0.9, 0.99])
+    # Of those that are not vacant, the share that is up.
+    up = rng.choice([1, 0.75, 0.5, 0.25, 0.1, 0.02, 0])
+    others = rng.choice([[twin.DOWN], [twin.DRAINING], [twin.DRAINING] + 9 * [twin.DOWN]])
+    weights = rng.choice([[twin.FULL_WEIGHT], [twin.FULL_WEIGHT], [32768], [1], [0, 1],
+                          [0, 1, 32768, twin.FULL_WEIGHT], [1, 3, 655, 6554]])
+    untils = rng.choice([[0], [0, now, now + 1]])
+
+    def a_slot_of_it(i):
+        if chance(rng, vacant):
+            return twin.Slot()
+        state = twin.UP if chance(rng, up) else rng.choice(others)
+        until = min(rng.choice(untils), 2 ** 45 - 1)
+        # The same identities in every fleet: the twin remembers their hashes.
+        return twin.Slot(b"%d" % i, rng.choice(weights), state, until)
+
+    return [a_slot_of_it(i) for i in range(size)]
 
 
 def some_tried(rng, slots):
@@ -250,7 +282,8 @@ def some_rules(rng):
 
 
 def a_config(rng, now):
-    config = twin.Config(some_slots(rng, now), not_zero_bytes(rng, 16), a_ring(rng))
+    slots = a_large_fleet(rng, now, False) if chance(rng, 0.05) else some_slots(rng, now)
+    config = twin.Config(slots, not_zero_bytes(rng, 16), a_ring(rng))
     config.strategy = rng.choice([twin.JUMP, twin.JUMP, twin.RENDEZVOUS, twin.HIGRESS])
     config.scope = a_scope(rng)
     if chance(rng, 0.4):

@@ -77,15 +77,22 @@ def check_selection_example(report):
     for name in ("alice", "bob", "carol", "dave", "erin", "frank"):
         key = twin.consumer_key(name.encode())
         h = twin.key_hash(placement_key, b"", key)
-        accept = twin.mix(h ^ 0x9E3779B97F4A7C15) >> 48
+        accept = twin.chain(h) >> 48
         serves = [twin.select(twin.JUMP, s, placement_key, b"", key, 0) for s in (slots, lighter)]
         expected.append([name, "%016x" % h] + [str(n) for n in [twin.jump(h, 3), accept] + serves])
         if twin.jump(h, 3) == 2 and accept >= 16384:
+            h_1 = twin.chain(h)
+            expected.append([name, "%016x" % h_1, str(twin.probe(h_1, 3))])
             for i, slot in enumerate(lighter):
                 r = twin.mix(h ^ slot.id)
                 cost = twin.log_of_draw(r)
                 expected.append([name, str(i), "%016x" % r, str(cost), str(slot.weight),
                                  str(cost // slot.weight)])
+    h = twin.key_hash(placement_key, b"", twin.consumer_key(b"alice"))
+    for k in range(7):
+        slot = twin.jump(h, 100) if k == 0 else twin.probe(h, 100)
+        expected.append([str(k), "%016x" % h, str(slot)])
+        h = twin.chain(h)
     for line in expected:
         report.check("worked example of the selection", True, line in lines, line)
 

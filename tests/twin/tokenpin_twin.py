@@ -185,18 +185,90 @@ def key_hash(placement_key, scope, key):
 # ---- Candidates ----------------------------------------------------------------------
 
 
-def is_candidate(slots, i, anonymous, now, excluded):
+def in_state(slots, states, now, excluded):
+    """The slots in one of these states that have a weight and are not left out."""
+    return [i for i, slot in enumerate(slots)
+            if not slot.vacant and slot.weight > 0 and i not in excluded
+            and slot.state_at(now) in states]
+
+
+def candidates_of(slots, anonymous, now, excluded):
     """`excluded`: the tried slots, and a pinned slot that cannot serve."""
-    slot = slots[i]
-    if slot.vacant or slot.weight == 0 or i in excluded:
-        return False
-    state = slot.state_at(now)
-    return state == UP or (state == DRAINING and not anonymous)
+    if not anonymous:
+        return in_state(slots, (UP, DRAINING), now, excluded)
+    # Reading: "not tried" also leaves out a pinned slot that cannot serve, as the first paragraph does.
+    return in_state(slots, (UP,), now, excluded) or in_state(slots, (DRAINING,), now, excluded)
 
 
 # ---- Jump, the default strategy ------------------------------------------------------
 
 JUMP, RENDEZVOUS, HIGRESS = range(3)
+PROBES = 16
+PLACES = 64
+
+
+def chain(h):
+    """h_(k+1) of h_k."""
+    return mix(h ^ 0x9E3779B97F4A7C15)
+
+
+def by_probes(h, slots, candidates, exits=None):
+    """Steps 1 and 2: the slot that serves, or None."""
+    n = len(slots)
+    for k in range(PROBES):
+        # Here h is h_k.
+        slot = jump(h, n) if k == 0 else probe(h, n, exits)
+        if slot >= n:
+            return None
+        h = chain(h)
+        if slot in candidates and h >> 48 < slots[slot].weight:
+            return slot
+    return None
+
+
+def next_word(x):
+    return mix(x ^ 0xD6E8FEB86659FD93)
+
+
+def probe(h, n, exits=None):
+    """A slot number, or one that ends the probing. `exits`: a set that collects where it was left."""
+    exits = set() if exits is None else exits
+
+    def leave(where, b):
+        exits.add(where)
+        return b
+
+    if n <= PLACES:
+        return leave("few slots", h & 63)
+    power = 1
+    while power < n:
+        power *= 2
+    v = next_word(h)
+    w = v
+    u = (v ^ (v >> 32)) & (power - PLACES)
+    while u != 0:
+        q = 1 << (u.bit_length() - 1)
+        even = bin(u).count("1") % 2 == 0
+        z = v & 0xFFFFFFFF if even else v >> 32
+        b = q + (z & (q - 1))
+        redrawn = False
+        for _ in range(64):
+            if b < n:
+                return leave("high half" if redrawn else "first draw", b)
+            redrawn = True
+            w = next_word(w)
+            b = w & (2 * q - 1)
+            if b < q:
+                leave("low half below q", b)
+                break
+            if b < n:
+                return leave("low half", b)
+            b = (w >> 32) & (2 * q - 1)
+            if b < q:
+                leave("high half below q", b)
+                break
+        u ^= q
+    return leave("low bits", h & 63)
 
 
 def jump(key, n):
@@ -300,11 +372,11 @@ def select(strategy, slots, placement_key, scope, key, now, excluded=()):
 
 def select_hash(strategy, slots, h, key, anonymous, now, excluded=()):
     """The same for a key's hash; only Higress's strategy looks at the key itself."""
-    candidates = [i for i in range(len(slots)) if is_candidate(slots, i, anonymous, now, excluded)]
+    candidates = candidates_of(slots, anonymous, now, excluded)
     if strategy == JUMP:
-        home = jump(h, len(slots))
-        if home in candidates and mix(h ^ 0x9E3779B97F4A7C15) >> 48 < slots[home].weight:
-            return home
+        slot = by_probes(h, slots, candidates)
+        if slot is not None:
+            return slot
     elif strategy == HIGRESS:
         filled = [i for i in range(len(slots)) if not slots[i].vacant]
         if filled:
@@ -1009,7 +1081,7 @@ class Deciding:
         waits = []
         for slot in (self.config.slots[i] for i in counted):
             state = slot.state_at(now)
-            if state == UP or (state == DRAINING and self.key is not None):
+            if state in (UP, DRAINING):
                 waits.append(0)
             elif slot.until != 0:
                 waits.append(min(slot.until - now, 2 ** 32 - 1))

@@ -155,6 +155,50 @@ fn random_slots(numbers: &mut Numbers, n: u64) -> (Vec<Slot>, Vec<Json>) {
         .unzip()
 }
 
+/// A large set with about eight accounts, so that most probes meet a vacant slot.
+fn sparse_slots(numbers: &mut Numbers, n: u64) -> (Vec<Slot>, Vec<Json>) {
+    let which: &[State] = numbers.pick(&[
+        &[State::Up],
+        &[State::Up, State::Down],
+        &[State::Draining],
+        &[State::Draining, State::Down],
+    ]);
+    let weights: &[u32] = numbers.pick(&[&[65_536], &[0, 1, 32_768, 65_536], &[4096, 32_768]]);
+    (0..n)
+        .map(|i| {
+            let status =
+                SlotStatus { state: numbers.pick(which), weight: numbers.pick(weights), until: 0 };
+            if numbers.below(n) >= 8 {
+                return (Slot::vacant(), Json::Null);
+            }
+            let identity = format!("account-{i}");
+            (Slot::new(identity.as_bytes(), status).unwrap(), slot_json(Some(&identity), status))
+        })
+        .unzip()
+}
+
+/// Selections in large sets, half of which a probe after home settles.
+fn sparse_selections() -> Vec<Json> {
+    let mut numbers = Numbers(4);
+    let sizes = [62, 63, 64, 65, 66, 100, 127, 128, 129, 300];
+    let mut one = |probed: bool| loop {
+        let n = numbers.pick(&sizes);
+        let (slots, slots_json) = sparse_slots(&mut numbers, n);
+        let anonymous = numbers.below(2) == 0;
+        let h = numbers.next();
+        let filter = Filter { now: NOW, anonymous, ..Filter::default() };
+        let slot = select(Strategy::Jump, &slots, &filter, h).unwrap();
+        let drawn = select(Strategy::Rendezvous, &slots, &filter, h).unwrap();
+        if (slot != drawn) == probed {
+            break json!({
+                "strategy": "jump", "slots": slots_json, "now": NOW, "tried": [],
+                "anonymous": anonymous, "h": hex64(h), "slot": slot,
+            });
+        }
+    };
+    (0..DRAWN / 4).map(|i| one(i % 2 == 0)).collect()
+}
+
 #[test]
 fn selection() {
     let mut numbers = Numbers(1);
@@ -201,6 +245,7 @@ fn selection() {
         };
         selects.push(case);
     }
+    selects.extend(sparse_selections());
     let sections = [
         ("identity_hash", identity.collect()),
         ("key_hash", key_hashes),

@@ -184,7 +184,6 @@ fn retry_after(facts: &Facts<'_>, answer: &Expected) -> u32 {
     if answer.slot.is_some() || rejected && answer.pin_state == PinState::None {
         return 0;
     }
-    let keyed = [Source::Consumer, Source::Session, Source::Combined].contains(&answer.source);
     let pin = if answer.pin_state == PinState::None { None } else { facts.found.cookie };
     let mut waits = Vec::new();
     for slot in facts.slots.iter().filter(|slot| !slot.is_vacant()) {
@@ -195,8 +194,7 @@ fn retry_after(facts: &Facts<'_>, answer: &Expected) -> u32 {
         }
         let status = slot.status();
         match status.state_at(facts.now) {
-            State::Up => waits.push(0),
-            State::Draining if keyed => waits.push(0),
+            State::Up | State::Draining => waits.push(0),
             _ if status.until != 0 => waits.push(status.until - facts.now),
             _ => {}
         }
