@@ -121,21 +121,21 @@ mod tests {
     /// turns away.
     #[test]
     fn acceptance_at_its_edge() {
-        const N: usize = 100;
-        let at = |list: &[(u32, u32)]| -> [Slot; N] {
-            core::array::from_fn(|place| {
-                let weight = list.iter().find(|(slot, _)| *slot as usize == place);
+        const N: u32 = 100;
+        let at = |list: &[(u32, u32)]| -> Vec<Slot> {
+            let slot = |place: u32| {
+                let weight = list.iter().find(|(slot, _)| *slot == place);
                 let weight = weight.map_or(1 << 16, |(_, weight)| *weight);
-                let identity = (place as u32).to_le_bytes();
-                Slot::new(&identity, SlotStatus { weight, ..SlotStatus::UP }).unwrap()
-            })
+                Slot::new(&place.to_le_bytes(), SlotStatus { weight, ..SlotStatus::UP }).unwrap()
+            };
+            (0..N).map(slot).collect()
         };
         let mut reached = [0; PROBES as usize];
         for hash in (1..400_u64).map(rendezvous::mix) {
             // The probes before turn away by weight 0, those of a slot met before too.
             let (mut before, mut h) = (Vec::new(), hash);
             for (k, reached) in reached.iter_mut().enumerate() {
-                let slot = if k == 0 { jump_unchecked(h, N as u32) } else { probe(h, N as u32) };
+                let slot = if k == 0 { jump_unchecked(h, N) } else { probe(h, N) };
                 h = following(h);
                 let bits = (h >> 48) as u32;
                 let met = before.iter().any(|(other, _)| *other == slot);
