@@ -97,6 +97,16 @@ func TestValuesHaveNames(t *testing.T) {
 	}
 }
 
+func TestEveryVerdictHasARank(t *testing.T) {
+	ranks := map[int]bool{}
+	for n := range verdictNames {
+		ranks[rank(Verdict(n))] = true
+	}
+	if ranks[-1] || len(ranks) != len(verdictNames) || len(checks) != len(verdictNames) {
+		t.Error(checks)
+	}
+}
+
 func TestConfigErrors(t *testing.T) {
 	for _, c := range []struct {
 		spoil func(*Config)

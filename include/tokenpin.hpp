@@ -350,8 +350,10 @@ inline Result<> fill_entropy(Block& entropy) noexcept {
 
 /** The fields of `tokenpin_config`, with the defaults set. Wipes its placement key. */
 struct Config : tokenpin_config {
-  // Should the library refuse the size, it refuses the configuration too.
-  Config() noexcept : tokenpin_config{} { tokenpin_config_init(this, sizeof(tokenpin_config)); }
+  Config() noexcept : tokenpin_config{} {
+    // Should the library refuse the size, it refuses the configuration too.
+    [[maybe_unused]] const auto status = tokenpin_config_init(this, sizeof(tokenpin_config));
+  }
   Config(const Config&) = delete;
   Config& operator=(const Config&) = delete;
   ~Config() { wipe(placement_key, sizeof placement_key); }
@@ -797,7 +799,7 @@ inline Result<> select_batch(Strategy strategy, Span<const Slot> slots, const Fi
 }
 
 /** The default name of a scope's cookie. */
-inline Result<CookieName> default_cookie_name(std::string_view scope = {}) noexcept {
+inline Result<CookieName> cookie_default_name(std::string_view scope = {}) noexcept {
   Result<CookieName> name;
   const std::int32_t number = tokenpin_cookie_default_name(
       scope.data(), scope.size(), name.value.chars, sizeof name.value.chars, &name.value.size);
@@ -834,7 +836,7 @@ class CookieValues {
  * length: 0 means that the field should be dropped. A buffer of the field's size suffices and must
  * not overlap it. With `TOKENPIN_STATUS_BUFFER_TOO_SMALL` the value is the size needed.
  */
-inline Result<std::size_t> strip_cookie(std::string_view field, std::string_view name,
+inline Result<std::size_t> cookie_strip(std::string_view field, std::string_view name,
                                         Span<char> buffer) noexcept {
   Result<std::size_t> length;
   length.status =
@@ -865,8 +867,9 @@ inline Result<std::size_t> set_cookie_write(std::string_view name, std::string_v
 [[nodiscard]] inline bool set_cookie_matches(std::string_view field,
                                              std::string_view name) noexcept {
   std::uint8_t matches = 1;
-  tokenpin_set_cookie_matches(field.data(), field.size(), name.data(), name.size(), &matches);
-  return matches != 0;
+  const std::int32_t status =
+      tokenpin_set_cookie_matches(field.data(), field.size(), name.data(), name.size(), &matches);
+  return status != TOKENPIN_STATUS_OK || matches != 0;
 }
 
 /** Classifies a request. No rules are the default table; `prompt_cache` opts in to that group. */

@@ -11,6 +11,9 @@
 //! The crate is `no_std`, and nothing in it allocates, blocks, logs or reads a clock.
 //! What it stores lies in memory that the caller lends.
 //!
+//! Features, none of them on: `capi` is the C ABI of `include/tokenpin.h`; `critical-section` lets the
+//! crate build for targets without compare-and-swap, such as `thumbv6m-none-eabi`.
+//!
 //! ```
 //! use tokenpin::{Affinity, Config, CookieKey, Request, Role, Secret, Slot, SlotStatus};
 //!

@@ -119,7 +119,7 @@ void RequestReader::StripCookies(envoy_filter envoy, std::string_view cookie_nam
   char* next = stripped_.data();
   bool changed = false;
   for (Bytes& field : cookies_) {
-    const auto left = tokenpin::strip_cookie(tokenpin::view(field), cookie_name, {next, field.len});
+    const auto left = tokenpin::cookie_strip(tokenpin::view(field), cookie_name, {next, field.len});
     // Cannot fail; and if it did, a cookie that may be ours must not pass.
     const size_t length = left ? *left : 0;
     changed |= length != field.len;

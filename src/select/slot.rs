@@ -11,6 +11,12 @@ use crate::error::Error;
 use crate::limits::{MAX_BUCKETS, MAX_UNTIL, MAX_WEIGHT};
 use crate::sip::sip24;
 
+#[cfg(not(any(target_has_atomic = "ptr", feature = "critical-section")))]
+compile_error!(
+    "this target has no compare-and-swap: enable tokenpin's feature `critical-section`, and give the \
+     program an implementation of the crate critical-section"
+);
+
 /// What a slot does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]

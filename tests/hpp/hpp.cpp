@@ -94,11 +94,11 @@ void a_request_and_its_response() {
   CHECK(elsewhere && std::memcmp(&*elsewhere, &*second, sizeof(Decision)) == 0);
 
   std::string rest(field.size(), '\0');
-  const auto left = tokenpin::strip_cookie(field, kName, rest);
+  const auto left = tokenpin::cookie_strip(field, kName, rest);
   CHECK(left && std::string_view(rest).substr(0, *left) == "a=1; b=2");
-  const auto small = tokenpin::strip_cookie(field, kName, {rest.data(), 3});
+  const auto small = tokenpin::cookie_strip(field, kName, {rest.data(), 3});
   CHECK(small.status == TOKENPIN_STATUS_BUFFER_TOO_SMALL && small.value == *left);
-  CHECK(tokenpin::strip_cookie(field, kName, {field.empty() ? nullptr : rest.data(), 0}).status ==
+  CHECK(tokenpin::cookie_strip(field, kName, {field.empty() ? nullptr : rest.data(), 0}).status ==
         TOKENPIN_STATUS_BUFFER_TOO_SMALL);
 }
 
@@ -196,8 +196,8 @@ void slots_and_names_of_an_affinity() {
 
   CHECK(affinity.cookie_name()->view() == kName);
   const auto scoped = affinity.cookie_name("tenant");
-  CHECK(scoped && scoped->view() == tokenpin::default_cookie_name("tenant")->view());
-  CHECK(scoped->view() != kName && tokenpin::default_cookie_name()->view() == kName);
+  CHECK(scoped && scoped->view() == tokenpin::cookie_default_name("tenant")->view());
+  CHECK(scoped->view() != kName && tokenpin::cookie_default_name()->view() == kName);
   CHECK(affinity.cookie_name(std::string(TOKENPIN_MAX_SCOPE + 1, 's')).status ==
         TOKENPIN_STATUS_SCOPE_LENGTH);
   CHECK(affinity.cookie_name(std::string(TOKENPIN_MAX_SCOPE + 1, 's'))->view().empty());

@@ -89,8 +89,8 @@ static_assert(noexcept(get_slot(any<Slot&>())));
 static_assert(noexcept(select(TOKENPIN_STRATEGY_JUMP, any<Span<const Slot>>(), any<Filter&>(), 0)));
 static_assert(noexcept(select_batch(TOKENPIN_STRATEGY_JUMP, any<Span<const Slot>>(), any<Filter&>(),
                                     any<Span<const std::uint64_t>>(), any<Span<std::uint32_t>>())));
-static_assert(noexcept(default_cookie_name(any<Text>())) && noexcept(any<CookieValues&>().next()));
-static_assert(noexcept(strip_cookie(any<Text>(), any<Text>(), any<Span<char>>())));
+static_assert(noexcept(cookie_default_name(any<Text>())) && noexcept(any<CookieValues&>().next()));
+static_assert(noexcept(cookie_strip(any<Text>(), any<Text>(), any<Span<char>>())));
 static_assert(noexcept(set_cookie_write(any<Text>(), any<Text>(), any<Attributes&>(), 0,
                                         any<Span<char>>())));
 static_assert(noexcept(set_cookie_matches(any<Text>(), any<Text>())));

@@ -117,7 +117,7 @@ void a_clock_that_cannot_be_read_is_zero() {
 }
 
 void a_text_that_does_not_fit_is_empty() {
-  const auto name = tokenpin::default_cookie_name();
+  const auto name = tokenpin::cookie_default_name();
   CHECK(name.status == TOKENPIN_STATUS_BUFFER_TOO_SMALL && name->view().empty());
 }
 

@@ -1,8 +1,6 @@
-"""The soak: three Envoys that share their keys, under load, faults and hostile requests at once.
+"""The soak: three Envoys that share their keys, under load, faults and hostile requests at the same time.
 
-    PYTHONPATH=envoy/harness:envoy/e2e:tests/twin build/venv/bin/python envoy/soak/soak.py build
-
-`make soak` builds the filter first. Exits with 0 only if every promise was kept. The schedule of
+`make soak` builds the filter and runs it. Exits with 0 only if every promise was kept. The schedule of
 faults and what the clients send come from a printed seed; when each thing happens does not.
 """
 

@@ -292,7 +292,7 @@ void TestTenants() {
       stream.request.Add("x-tenant", "");
       Exchange(&stream);
       const std::string in = tenant.empty() ? scope : scope + std::string(1, '\0') + tenant;
-      const auto name = tokenpin::default_cookie_name(in);
+      const auto name = tokenpin::cookie_default_name(in);
       const std::string cookie = Taken(stream, name->view());
       CHECK(!cookie.empty());
       cookies[tenant] = cookie;
@@ -399,7 +399,7 @@ void TestRoutes() {
     Stream stream(&config, route(R"({"scope":"files"})"));
     AddRequest(&stream);
     Exchange(&stream);
-    CHECK(!Taken(stream, tokenpin::default_cookie_name("files")->view()).empty());
+    CHECK(!Taken(stream, tokenpin::cookie_default_name("files")->view()).empty());
     CHECK(Taken(stream).empty());
   }
   for (const char* group : {"stateless", "stateful", "prompt_cache"}) {
@@ -476,7 +476,7 @@ void TestRoutes() {
     Exchange(&stream);
     // What began under the one ends under it.
     CHECK(chosen == 2 && stream.route_cache_cleared == 1);
-    CHECK(!Taken(stream, tokenpin::default_cookie_name("s")->view()).empty());
+    CHECK(!Taken(stream, tokenpin::cookie_default_name("s")->view()).empty());
     CHECK(stream.response.Get("set-cookie").size() == 1);
   }
   {
@@ -1119,7 +1119,7 @@ class Kitchen {
     if (setup_.tenant && Chance(random_, 5)) tenants.push_back("another");
     if (tenants.size() == 1) scope_ += std::string(1, '\0') + tenants[0];
     name_ = !setup_.cookie.empty() ? setup_.cookie
-                                   : std::string(tokenpin::default_cookie_name(scope_)->view());
+                                   : std::string(tokenpin::cookie_default_name(scope_)->view());
 
     Headers& request = stream->request;
     request.Add(":method", one({"POST", "POST", "GET", "DELETE", "OPTIONS", "post"}));
