@@ -36,6 +36,7 @@ func TestNothingAllocates(t *testing.T) {
 		"slot":             func() { _, _, err := a.GetSlot(0); failed(err) },
 		"classify":         func() { _, _, err := a.Classify("GET", "/v1/files/1"); failed(err) },
 		"select":           func() { _, err := slots.Select(StrategyJump, Filter{}, 1); failed(err) },
+		"select Higress":   func() { _, err := slots.SelectHigress(Filter{}, 1, Key{Kind: KindConsumer, Key: "alice"}); failed(err) },
 		"select batch":     func() { failed(slots.SelectBatch(selected, StrategyJump, Filter{}, hashes)) },
 		"key hash":         func() { _, err := KeyHash(&placementKey, "scope", key); failed(err) },
 		"last resort":      func() { _, err := draining.Select(StrategyJump, Filter{Anonymous: true}, 1); failed(err) },

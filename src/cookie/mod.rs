@@ -24,6 +24,7 @@ pub(crate) mod seal;
 pub mod set_cookie;
 pub(crate) mod value;
 
+/// The value of `cookie`, signed by the ring's signing key.
 ///
 /// `key` is the affinity key that the cookie is bound to and must be of the cookie's
 /// kind; an anonymous key's bytes are not looked at, the cookie's own id counts.

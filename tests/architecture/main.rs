@@ -184,6 +184,23 @@ fn every_file_uses_only_what_is_below_it() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// The files beside cookie/seal.rs with what only the cookie's cryptography needs.
+fn cryptography_elsewhere(sources: &Sources) -> Vec<String> {
+    let needed = ["subtle", "sip24_wide", "sip128"];
+    let at_home = ["cookie/seal.rs", "sip.rs"];
+    let others = sources.iter().filter(|(file, _)| !at_home.contains(&file.as_str()));
+    let uses = |text: &str| needed.iter().any(|word| text.contains(word));
+    others.filter(|(_, text)| uses(text)).map(|(file, _)| file.clone()).collect()
+}
+
+#[test]
+fn all_cryptography_of_the_cookie_stands_in_seal() {
+    let mut sources = sources();
+    assert_eq!(cryptography_elsewhere(&sources), [""; 0]);
+    sources.get_mut("cookie/reader.rs").unwrap().push_str("use subtle::ConstantTimeEq as _;");
+    assert_eq!(cryptography_elsewhere(&sources), ["cookie/reader.rs"], "a planted comparison");
+}
+
 /// The test's own eyes: each fault that it is there for, planted in the real sources.
 #[test]
 fn planted_faults_are_seen() {

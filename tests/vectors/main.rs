@@ -615,7 +615,13 @@ fn decision() {
         "POST responses",
     ];
     let mut classes = Vec::new();
-    for line in targets.iter().skip(1).chain(&more) {
+    // Every row of the default table, so that no implementation lacks one.
+    let rows = DEFAULT_RULES.iter().flat_map(|rule| {
+        let pattern = text(rule.pattern);
+        [format!("POST /v1/{pattern}"), format!("POST /v1/{pattern}/x")]
+    });
+    let lines = targets.iter().skip(1).chain(&more).map(ToString::to_string);
+    for line in lines.chain(rows) {
         let (method, target) = line.split_once(' ').unwrap();
         for prompt_cache in [true, false] {
             let class = classify(DEFAULT_RULES, prompt_cache, method.as_bytes(), target.as_bytes());

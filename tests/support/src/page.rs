@@ -8,7 +8,7 @@ use crate::ROOT;
 static WRITING: Mutex<()> = Mutex::new(());
 
 /// The part called `part` of docs/`file` is `text`; or becomes it, when
-/// `TOKENPIN_WRITE_VECTORS` is set.
+/// `TOKENPIN_WRITE_VECTORS` is set: in one step, because other tests read the page meanwhile.
 #[track_caller]
 pub fn compare(file: &str, part: &str, text: &str) {
     let _alone = WRITING.lock().unwrap();
@@ -19,7 +19,9 @@ pub fn compare(file: &str, part: &str, text: &str) {
     let (before, rest) = page.split_once(&begin).unwrap();
     let (there, after) = rest.split_once(end).unwrap();
     if std::env::var_os("TOKENPIN_WRITE_VECTORS").is_some() {
-        std::fs::write(&path, format!("{before}{begin}{text}{end}{after}")).unwrap();
+        let whole = format!("{path}.new");
+        std::fs::write(&whole, format!("{before}{begin}{text}{end}{after}")).unwrap();
+        std::fs::rename(&whole, &path).unwrap();
         return;
     }
     assert!(there == text, "the {part} in docs/{file} is stale: `make vectors` writes it anew");
