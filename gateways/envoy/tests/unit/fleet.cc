@@ -144,7 +144,7 @@ void TestAgainstModel(Random& random) {
   }
 }
 
-// The last token drains as well as any, and goes down over that. Newcomers are spread over what drains.
+// The last token drains as well as any, and goes down over that.
 void TestTheLastOne() {
   snprintf(check_context, sizeof check_context, "the last one");
   std::vector<SlotStatus> declared(kSlots, tokenpin::kUp);
