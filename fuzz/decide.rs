@@ -200,9 +200,10 @@ fn cookies(
     if input.one_in(4) {
         pairs.push(input.bytes().to_vec());
     }
-    let carried = if input.one_in(4) { replica_cookie(input, audience, key) } else { Vec::new() };
+    let carrier_value =
+        if input.one_in(4) { replica_cookie(input, audience, key) } else { Vec::new() };
     let fields = if input.flag() { vec![pairs.join(&b"; "[..])] } else { pairs };
-    (fields, carried)
+    (fields, carrier_value)
 }
 
 struct World<'a> {
@@ -244,9 +245,9 @@ impl World<'_> {
             1 => input.u64(),
             _ => u64::from(input.near(NOW)),
         };
-        let (mut fields, mut carried) = (vec![jar.clone()], Vec::new());
+        let (mut fields, mut carrier_value) = (vec![jar.clone()], Vec::new());
         if scope.len() <= MAX_SCOPE {
-            (fields, carried) = cookies(input, jar, &audience, key.as_ref());
+            (fields, carrier_value) = cookies(input, jar, &audience, key.as_ref());
         }
         let tried: Vec<_> = (0..input.below(4)).map(|_| u32::from(input.byte()) % 14).collect();
         let id_hint = input.pick(&[None, None, Some([3; 16]), Some([0; 16])]);
@@ -257,7 +258,7 @@ impl World<'_> {
             target,
             consumer: KeyInput::new(consumers.iter().map(Vec::as_slice)).trusted(trusted),
             session: KeyInput::new(sessions.iter().map(Vec::as_slice)),
-            carried: &carried,
+            carrier_value: &carrier_value,
             carrier: input.one_in(8),
             scope: &scope,
             tried: &tried,
@@ -285,7 +286,7 @@ impl World<'_> {
             existing: class.existing || existing,
             consumer,
             session,
-            found: self.found(&audience, key.as_ref(), now, &carried, &fields),
+            found: self.found(&audience, key.as_ref(), now, &carrier_value, &fields),
             scope: own_scope,
             tried: &tried,
             now,
@@ -302,7 +303,7 @@ impl World<'_> {
         let line = expected.write.contents().map(|contents| {
             let pending = got.cookie.as_ref().unwrap();
             self.check_cookie(&contents, pending, &audience, key.as_ref(), now);
-            assert_eq!(pending.carrier, request.carrier || !carried.is_empty());
+            assert_eq!(pending.carrier, request.carrier || !carrier_value.is_empty());
             if pending.carrier { pending.value.to_vec() } else { self.line(&name, pending) }
         });
         let status = input.pick(&[200, 200, 204, 100, 404, 599, 0, u16::MAX]);
@@ -330,20 +331,21 @@ impl World<'_> {
         audience: &Audience<'_>,
         key: Option<&Key<'_>>,
         now: u64,
-        carried: &[u8],
+        carrier_value: &[u8],
         fields: &[Vec<u8>],
     ) -> model::Found {
         let limits = model::limits(self.config);
-        let carried = [carried].into_iter().filter(|value| !value.is_empty());
-        let all =
-            carried.chain(fields.iter().flat_map(|field| field::values(field, audience.name)));
+        let carrier_value = [carrier_value].into_iter().filter(|value| !value.is_empty());
+        let all = carrier_value
+            .chain(fields.iter().flat_map(|field| field::values(field, audience.name)));
         let mut tags = 0;
         let mut each = Vec::new();
         for value in all {
             let read = cookie::decode(&self.ring, audience, key, &limits, now, value).unwrap();
             // A keyed cookie in a request without a key is refused without a tag.
             let anonymous = matches!(value, [b'E', second, ..] if (b'A'..=b'P').contains(second));
-            let computed = read.0.rank() >= Verdict::BadTag.rank() && (anonymous || key.is_some());
+            let untagged = [Verdict::Malformed, Verdict::UnknownVersion, Verdict::UnknownKey];
+            let computed = !untagged.contains(&read.0) && (anonymous || key.is_some());
             tags += u32::from(computed);
             each.push(if computed && tags > 64 { (Verdict::BadTag, None) } else { read });
         }

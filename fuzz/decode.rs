@@ -259,10 +259,10 @@ fn read(
     if kind != 0 && key.is_none() {
         return (Verdict::BadTag, None);
     }
-    let carried: [u8; 16] = bytes[34..].try_into().unwrap();
-    let pin = u64::from_le_bytes(bytes[26..34].try_into().unwrap()) ^ mask(*key_id, &carried);
+    let carrier_value: [u8; 16] = bytes[34..].try_into().unwrap();
+    let pin = u64::from_le_bytes(bytes[26..34].try_into().unwrap()) ^ mask(*key_id, &carrier_value);
     let bound = key.copied().unwrap_or(Key::Consumer(b""));
-    if tag(*key_id, audience, &bytes[..26], pin, &bound) != carried {
+    if tag(*key_id, audience, &bytes[..26], pin, &bound) != carrier_value {
         return (Verdict::BadTag, None);
     }
     let (issued_at, refreshed_at) = (number(2), number(6));

@@ -117,9 +117,9 @@ type Request struct {
 	Sessions []string
 	// Cookies are the values of the Cookie fields.
 	Cookies []string
-	// Carried is a cookie's value that came in a header of its own; empty for none.
-	Carried string
-	// Carrier says that the answer goes back in that header. Taken for granted if Carried is not empty.
+	// CarrierValue is a cookie's value that came in a header of its own; empty for none.
+	CarrierValue string
+	// Carrier says that the answer goes back in that header. Taken for granted if CarrierValue is not empty.
 	Carrier bool
 	// Scope is 0 to MaxScope bytes; empty for the configured one.
 	Scope string

@@ -658,7 +658,7 @@ func compareDecisions(d *draws) {
 			jar = append(jar, d.damaged(jar[len(jar)-1]))
 		}
 		if len(jar) > 0 && d.rarely() {
-			r.Carried = jar[d.below(len(jar))]
+			r.CarrierValue = jar[d.below(len(jar))]
 		}
 		for range one(d, 0, 1, 1, 2, 3, 4, 5, 6) {
 			r.Cookies = append(r.Cookies, d.field(name, jar))

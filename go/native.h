@@ -35,9 +35,9 @@ typedef struct {
 static inline int32_t tp_decide(const tokenpin_affinity* affinity, tp_str method, tp_str target,
                                 tp_str consumer0, tp_str consumer1, tp_str session0,
                                 tp_str session1, tp_str cookie0, tp_str cookie1, tp_str cookie2,
-                                tp_str cookie3, size_t cookie_count, tp_str carried, tp_str scope,
-                                const uint32_t* tried, size_t tried_count, uint64_t now,
-                                const uint8_t* id_hint, const uint8_t* entropy,
+                                tp_str cookie3, size_t cookie_count, tp_str carrier_value,
+                                tp_str scope, const uint32_t* tried, size_t tried_count,
+                                uint64_t now, const uint8_t* id_hint, const uint8_t* entropy,
                                 tp_switches switches, tokenpin_decision* decision) {
   tokenpin_bytes consumers[] = {tp_bytes(consumer0), tp_bytes(consumer1)};
   tokenpin_bytes sessions[] = {tp_bytes(session0), tp_bytes(session1)};
@@ -52,7 +52,7 @@ static inline int32_t tp_decide(const tokenpin_affinity* affinity, tp_str method
       .session_count = 2,
       .cookies = cookies,
       .cookie_count = cookie_count,
-      .carried = tp_bytes(carried),
+      .carrier_value = tp_bytes(carrier_value),
       .scope = tp_bytes(scope),
       .tried = tried,
       .tried_count = tried_count,

@@ -197,7 +197,7 @@ func (a *nativeAffinity) decide(r *Request, d *Decision) Status {
 	tried, triedCount := numbers(r.Tried)
 	return Status(C.tp_decide(a.c, str(r.Method), str(r.Target), str(consumer0), str(consumer1), str(session0),
 		str(session1), str(cookies[0]), str(cookies[1]), str(cookies[2]), str(cookies[3]), C.size_t(count),
-		str(r.Carried), str(r.Scope), tried, triedCount, C.uint64_t(unix(r.Now)),
+		str(r.CarrierValue), str(r.Scope), tried, triedCount, C.uint64_t(unix(r.Now)),
 		(*C.uint8_t)(unsafe.Pointer(r.IDHint)), (*C.uint8_t)(unsafe.Pointer(&r.Entropy)),
 		C.tp_switches{switched(r.HasGroup), C.uint8_t(r.Group), switched(r.Existing), switched(r.ConsumerTrusted),
 			switched(r.Carrier)},

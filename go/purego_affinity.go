@@ -295,8 +295,8 @@ func (a *puregoAffinity) readCookies(r *Request, name, scope string, key *Key, n
 			found.verdict = verdict
 		}
 	}
-	if r.Carried != "" {
-		look(r.Carried)
+	if r.CarrierValue != "" {
+		look(r.CarrierValue)
 	}
 	for _, field := range r.Cookies {
 		for pair := range pairs(field) {
@@ -405,7 +405,7 @@ func (a *puregoAffinity) rule(r *Request, d *Decision) Status {
 		}
 		a.ring.write(name, scope, key, cookie, &d.value)
 		d.hasCookie = true
-		d.carrier = r.Carrier || r.Carried != ""
+		d.carrier = r.Carrier || r.CarrierValue != ""
 		d.suffix, d.hasSuffix = suffix, suffixed
 		d.maxAge = a.maxAge(since(now, uint64(cookie.IssuedAt)))
 		return StatusOK

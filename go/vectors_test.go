@@ -396,7 +396,7 @@ type jsonRequest struct {
 	ConsumerTrusted bool `json:"consumer_trusted"`
 	Sessions        []text
 	Cookies         []string
-	Carried         string
+	CarrierValue    string `json:"carrier_value"`
 	Carrier         bool
 	Scope           text
 	Tried           []int32
@@ -415,7 +415,7 @@ func texts(values []text) (strings []string) {
 func (r *jsonRequest) request() *Request {
 	request := &Request{
 		Method: r.Method, Target: r.Target, Consumers: texts(r.Consumers), ConsumerTrusted: r.ConsumerTrusted,
-		Sessions: texts(r.Sessions), Cookies: r.Cookies, Carried: r.Carried, Carrier: r.Carrier,
+		Sessions: texts(r.Sessions), Cookies: r.Cookies, CarrierValue: r.CarrierValue, Carrier: r.Carrier,
 		Scope: string(r.Scope), Tried: r.Tried, Existing: r.Existing, Now: r.Now, Entropy: r.Entropy.bytes16(),
 	}
 	if r.Group != nil {

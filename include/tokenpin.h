@@ -1074,7 +1074,7 @@ typedef struct tokenpin_request {
     /**
      * A cookie's value that came in a header of its own; empty for none.
      */
-    struct tokenpin_bytes carried;
+    struct tokenpin_bytes carrier_value;
     /**
      * The scope, 0 to 1024 bytes; empty for the configured one.
      */
@@ -1119,7 +1119,7 @@ typedef struct tokenpin_request {
      */
     uint8_t consumer_trusted;
     /**
-     * 1: the answer goes back in the carrier header. Taken for granted if `carried` is not empty.
+     * 1: the answer goes back in the carrier header. Taken for granted if `carrier_value` is not empty.
      */
     uint8_t carrier;
 } tokenpin_request;

@@ -40,7 +40,7 @@ bool RequestReader::Read(envoy_filter envoy, const Terms& terms, tokenpin::Reque
   carried_ = !values_.empty();
   request->carrier = carried_;
   // Of several, none can be told to be the right one.
-  if (values_.size() == 1) request->carried = values_[0];
+  if (values_.size() == 1) request->carrier_value = values_[0];
 
   if (ReadIdHint(envoy, settings.id_hint)) request->id_hint = id_hint_;
   request->now = tokenpin::unix_now();

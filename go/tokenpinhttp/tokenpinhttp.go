@@ -79,7 +79,7 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 			Cookies: r.Header["Cookie"],
 		}
 		if values, ok := r.Header[carrier]; ok && carrier != "" {
-			request.Carrier, request.Carried = true, values[0]
+			request.Carrier, request.CarrierValue = true, values[0]
 		}
 		if p.Scope != nil {
 			request.Scope = p.Scope(r)

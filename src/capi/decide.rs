@@ -39,7 +39,7 @@ pub struct tokenpin_request {
     /// Their number.
     pub cookie_count: usize,
     /// A cookie's value that came in a header of its own; empty for none.
-    pub carried: tokenpin_bytes,
+    pub carrier_value: tokenpin_bytes,
     /// The scope, 0 to 1024 bytes; empty for the configured one.
     pub scope: tokenpin_bytes,
     /// The slots that this request has tried already.
@@ -63,7 +63,7 @@ pub struct tokenpin_request {
     pub existing: u8,
     /// 1: the consumer values come from somebody who may name consumers.
     pub consumer_trusted: u8,
-    /// 1: the answer goes back in the carrier header. Taken for granted if `carried` is not empty.
+    /// 1: the answer goes back in the carrier header. Taken for granted if `carrier_value` is not empty.
     pub carrier: u8,
 }
 
@@ -193,7 +193,7 @@ impl tokenpin_request {
                 consumer: KeyInput::new(fields(self.consumers, self.consumer_count)?)
                     .trusted(trusted),
                 session: KeyInput::new(fields(self.sessions, self.session_count)?),
-                carried: self.carried.get()?,
+                carrier_value: self.carrier_value.get()?,
                 carrier: switch(self.carrier)?,
                 scope: self.scope.get()?,
                 tried: array(self.tried, self.tried_count)?,

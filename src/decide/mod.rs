@@ -144,14 +144,14 @@ impl<'d> Ruling<'d> {
         (key, consumer.err().or(session.err()).unwrap_or(usable))
     }
 
-    /// Rule 3. Every cookie of our name is a candidate, the carried value first.
+    /// Rule 3. Every cookie of our name is a candidate, the carrier's value first.
     fn read_cookies<'c>(&self, cookies: impl IntoIterator<Item = &'c [u8]>) -> Found {
         let Affinity { ring, limits, .. } = self.affinity;
         let mut reader = Reader::new(ring, self.macs, self.key.as_ref(), *limits, self.request.now);
         let mut found =
             Found { verdict: Verdict::Absent, cookie: None, ambiguous: false, newer: false };
-        if !self.request.carried.is_empty() {
-            found.consider(&reader.read(self.request.carried));
+        if !self.request.carrier_value.is_empty() {
+            found.consider(&reader.read(self.request.carrier_value));
         }
         for field in cookies {
             for value in values(field, self.audience.name) {
@@ -350,7 +350,7 @@ impl<'d> Ruling<'d> {
         let mut pending = Pending {
             value: [0; VALUE_LEN],
             max_age: self.max_age(now.saturating_sub(cookie.issued_at)),
-            carrier: self.request.carrier || !self.request.carried.is_empty(),
+            carrier: self.request.carrier || !self.request.carrier_value.is_empty(),
             name_suffix: self.name_suffix,
         };
         encode_to(&self.affinity.ring, self.macs, &key, &cookie, &mut pending.value)?;

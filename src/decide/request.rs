@@ -85,9 +85,9 @@ pub struct Request<'r> {
     /// The session key.
     pub session: KeyInput<'r>,
     /// A cookie's value that came in a header of its own; empty for none.
-    pub carried: &'r [u8],
+    pub carrier_value: &'r [u8],
     /// The answer goes back in that header rather than in `Set-Cookie`. Taken for granted
-    /// if `carried` is not empty.
+    /// if `carrier_value` is not empty.
     pub carrier: bool,
     /// The scope; empty for the configured one.
     pub scope: &'r [u8],

@@ -760,7 +760,7 @@ fn requests_from_anywhere() {
         ok(decide(&tokenpin_request { cookies: start, cookie_count: count, ..good }));
         ok(decide(&tokenpin_request { tried: tried.as_ptr(), tried_count: 3, ..good }));
         ok(decide(&tokenpin_request { id_hint: id.as_ptr(), ..good }));
-        ok(decide(&tokenpin_request { carried: span(b"junk"), scope: span(b"s"), ..good }));
+        ok(decide(&tokenpin_request { carrier_value: span(b"junk"), scope: span(b"s"), ..good }));
         is(decide(&tokenpin_request { entropy: [0; 16], ..good }), Status::Entropy);
         is(decide(&tokenpin_request { now: u64::MAX, ..good }), Status::Time);
         is(decide(&tokenpin_request { has_group: 2, ..good }), Status::BadEnum);
@@ -772,7 +772,7 @@ fn requests_from_anywhere() {
         for bad in [
             tokenpin_request { method: nowhere, ..good },
             tokenpin_request { target: nowhere, ..good },
-            tokenpin_request { carried: nowhere, ..good },
+            tokenpin_request { carrier_value: nowhere, ..good },
             tokenpin_request { scope: nowhere, ..good },
             tokenpin_request { consumer_count: 1, ..good },
             tokenpin_request { session_count: 1, ..good },

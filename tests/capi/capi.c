@@ -1672,14 +1672,14 @@ static void cookies_are_judged_and_issued_anew(void) {
   memset(scene.request.entropy, 0x33, 16);
   scene.request.cookie_count = 0;
   DECIDE(&scene, MINTED, PLACED, NONE, ABSENT);
-  scene.request.carried.ptr = scene.decision.value;
-  scene.request.carried.len = TOKENPIN_COOKIE_VALUE_LEN;
+  scene.request.carrier_value.ptr = scene.decision.value;
+  scene.request.carrier_value.len = TOKENPIN_COOKIE_VALUE_LEN;
   scene.request.cookie_count = 1;
   tokenpin_decision copy = scene.decision;
-  scene.request.carried.ptr = copy.value;
+  scene.request.carrier_value.ptr = copy.value;
   DECIDE(&scene, COOKIE, PINNED, HOME, VALID);
   CHECK(scene.decision.ambiguous == 1);
-  scene.request.carried.len = 0;
+  scene.request.carrier_value.len = 0;
   SAY("malformed");
   scene.cookie[20] = '!';
   DECIDE(&scene, MINTED, PLACED, NONE, MALFORMED);
@@ -1733,12 +1733,12 @@ static void the_answer_is_a_cookie_a_value_or_nothing(void) {
   EXPECT(OK, finish(&scene, &scene.decision, 200, out, &len, &answer));
   CHECK(answer == TOKENPIN_ANSWER_CARRIER && len == TOKENPIN_COOKIE_VALUE_LEN);
   CHECK(memcmp(out, scene.decision.value, len) == 0);
-  SAY("carried");
-  char carried[TOKENPIN_COOKIE_VALUE_LEN];
-  memcpy(carried, out, sizeof carried);
+  SAY("carrier_value");
+  char carrier_value[TOKENPIN_COOKIE_VALUE_LEN];
+  memcpy(carrier_value, out, sizeof carrier_value);
   scene.request.carrier = 0;
-  scene.request.carried.ptr = carried;
-  scene.request.carried.len = sizeof carried;
+  scene.request.carrier_value.ptr = carrier_value;
+  scene.request.carrier_value.len = sizeof carrier_value;
   DECIDE(&scene, COOKIE, PINNED, HOME, VALID);
   set_state(&scene, scene.decision.slot, TOKENPIN_STATE_DOWN, 0);
   DECIDE(&scene, COOKIE, REPINNED, DOWN, VALID);
@@ -1892,7 +1892,7 @@ static void a_bad_request_is_a_status(void) {
       REFUSE(BAD_ENUM);
     }
   }
-  tokenpin_bytes* const kBytes[] = {&request->method, &request->target, &request->carried,
+  tokenpin_bytes* const kBytes[] = {&request->method, &request->target, &request->carrier_value,
                                     &request->scope};
   for (size_t i = 0; i < COUNT(kBytes); i++) {
     SAY("bytes %zu", i);

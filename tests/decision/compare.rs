@@ -162,7 +162,7 @@ pub struct Case<'a> {
     pub affinity: &'a Affinity<'a>,
     pub mint: &'a Mint,
     pub headers: Headers,
-    pub carried: &'a [u8],
+    pub carrier_value: &'a [u8],
     pub carrier: bool,
     /// `Cookie` fields.
     pub fields: &'a [&'a [u8]],
@@ -179,7 +179,7 @@ impl Case<'_> {
             existing: facts.existing,
             consumer: self.headers.0.input(CONSUMER),
             session: self.headers.1.input(SESSION),
-            carried: self.carried,
+            carrier_value: self.carrier_value,
             carrier: self.carrier,
             scope: self.scope,
             tried: facts.tried,
@@ -230,7 +230,7 @@ impl Case<'_> {
         if (verdict, contents) != (Verdict::Valid, Some(expected)) {
             return Err(format!("expected {expected:?}, got {verdict:?} {contents:?}"));
         }
-        let carrier = self.carrier || !self.carried.is_empty();
+        let carrier = self.carrier || !self.carrier_value.is_empty();
         let max_age = model::max_age(facts.config, facts.now, expected.issued_at);
         if (pending.max_age, pending.carrier) != (max_age, carrier) {
             return Err(format!("expected {max_age} {carrier}, got {pending:?}"));

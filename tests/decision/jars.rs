@@ -122,8 +122,8 @@ fn of_equal_cookies_the_first_counts_and_a_carried_one_is_before_all() {
     let affinity = gateway(&config, "a b");
     let pairs = ["a", "b"].map(|account| field(&config, &young(account)));
     assert_eq!(serving(&affinity, &decide(&affinity, &create(), &pairs)), 'a');
-    let carried = sign(&config, None, &young("b"));
-    let request = Request { carried: &carried, ..create() };
+    let carrier_value = sign(&config, None, &young("b"));
+    let request = Request { carrier_value: &carrier_value, ..create() };
     let decision = decide(&affinity, &request, &pairs);
     assert_eq!(serving(&affinity, &decision), 'b');
     assert!(!decision.ambiguous, "one id in all of them");

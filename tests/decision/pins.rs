@@ -373,16 +373,16 @@ fn a_carried_cookie_goes_back_where_it_came_from() {
     let config = retiring(&old);
     let affinity = gateway(&config, "a b");
     let value = sign(&old, None, &young("a"));
-    let carried = Request { carried: &value, ..create() };
+    let carrier_value = Request { carrier_value: &value, ..create() };
     let new_in_header = Request { carrier: true, ..create() };
-    for request in [carried, Request { carrier: true, ..carried }, new_in_header] {
+    for request in [carrier_value, Request { carrier: true, ..carrier_value }, new_in_header] {
         let decision = decide(&affinity, &request, &[]);
         let mut out = [0; VALUE_LEN];
         assert_eq!(affinity.finish(&decision, 200, &mut out), Ok((Answer::Carrier, VALUE_LEN)));
         assert_eq!(out, decision.cookie.unwrap().value, "bare");
     }
     // Also where the one that counts was a cookie.
-    let junk = Request { carried: b"junk", ..create() };
+    let junk = Request { carrier_value: b"junk", ..create() };
     let decision = decide(&affinity, &junk, &[pair(&config, &value)]);
     assert_eq!(decision.verdict, Verdict::RefreshDue);
     assert!(decision.cookie.unwrap().carrier);

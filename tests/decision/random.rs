@@ -48,7 +48,7 @@ struct AnyCase {
     group: Group,
     existing: bool,
     /// In a header of its own.
-    carried: Option<AnyCookie>,
+    carrier_value: Option<AnyCookie>,
     carrier: bool,
     cookies: Vec<AnyCookie>,
     /// All cookies in one `Cookie` field.
@@ -146,7 +146,7 @@ fn any_case() -> impl Draw<Value = AnyCase> {
     let request = (group, any::<bool>(), one_of(vec![&b""[..], b"anthropic"]), tried, now);
     (any_config(), statuses, (consumer, session), cookies, carrying, request, (entropy, id_hint))
         .prop_map(|(config, statuses, headers, cookies, carrying, request, (entropy, id_hint))| {
-            let (carried, in_header, joined) = carrying;
+            let (carrier_value, in_header, joined) = carrying;
             let (group, existing, scope, tried, now) = request;
             AnyCase {
                 config,
@@ -154,7 +154,7 @@ fn any_case() -> impl Draw<Value = AnyCase> {
                 headers,
                 group,
                 existing,
-                carried,
+                carrier_value,
                 carrier: in_header,
                 cookies,
                 joined,
@@ -200,15 +200,15 @@ impl AnyCase {
                 Damage::Cut => value[1..].to_vec(),
             }
         };
-        let values: Vec<_> = self.carried.iter().chain(&self.cookies).map(value).collect();
+        let values: Vec<_> = self.carrier_value.iter().chain(&self.cookies).map(value).collect();
         let limits = model::limits(config);
         let read = |value: &Vec<u8>| {
             cookie::decode(&mint.ring, &audience, key.as_ref(), &limits, self.now, value).unwrap()
         };
         let each: Vec<_> = values.iter().map(read).collect();
 
-        let carried = self.carried.as_ref().map_or(&b""[..], |_| &values[0]);
-        let own = values.iter().skip(usize::from(self.carried.is_some()));
+        let carrier_value = self.carrier_value.as_ref().map_or(&b""[..], |_| &values[0]);
+        let own = values.iter().skip(usize::from(self.carrier_value.is_some()));
         let mut fields: Vec<_> = own.map(|value| [name, b"=", value].concat()).collect();
         if self.joined {
             fields = vec![fields.join(&b"; "[..])];
@@ -234,7 +234,7 @@ impl AnyCase {
             affinity: &affinity,
             mint: &mint,
             headers: self.headers,
-            carried,
+            carrier_value,
             carrier: self.carrier,
             fields: &fields,
             scope: self.scope,

@@ -297,7 +297,7 @@ fn every_cookie(
                         affinity,
                         mint,
                         headers,
-                        carried: b"",
+                        carrier_value: b"",
                         carrier: false,
                         fields,
                         scope: b"",

@@ -39,8 +39,8 @@ fn a_cookie_of_another_version_is_never_overwritten_and_serves_on() {
                 for request in [create(), read()] {
                     let keyed = Request { consumer: consumer("alice"), ..request };
                     for request in [request, keyed] {
-                        let carried = Request { carried: &value, ..request };
-                        for (request, fields) in [(request, &fields[..]), (carried, &[])] {
+                        let carrier_value = Request { carrier_value: &value, ..request };
+                        for (request, fields) in [(request, &fields[..]), (carrier_value, &[])] {
                             for affinity in &gateways {
                                 let decision = decide(affinity, &request, fields);
                                 assert_eq!(decision.verdict, Verdict::UnknownVersion, "{value:?}");

@@ -4,24 +4,21 @@ use std::path::{Path, PathBuf};
 
 use tokenpin_test_support::ROOT;
 
-/// The folders that hold pages.
-const FOLDERS: [&str; 9] = [
-    ".",
-    "docs",
-    "gateways/envoy",
-    "gateways/envoy/demo",
-    "fuzz",
-    "go",
-    "packaging",
-    "tests/capi",
-    "tests/vectors",
-];
-
+/// Every page of the project, but for what was built.
 fn pages() -> Vec<PathBuf> {
-    let root = Path::new(ROOT);
-    let folders = FOLDERS.iter().filter_map(|folder| std::fs::read_dir(root.join(folder)).ok());
-    let files = folders.flatten().map(|entry| entry.unwrap().path());
-    files.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
+    let (mut pages, mut folders) = (Vec::new(), vec![PathBuf::from(ROOT)]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            if path.is_dir() && !name.starts_with('.') && name != "build" && name != "target" {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    pages
 }
 
 /// The text outside of blocks of code.

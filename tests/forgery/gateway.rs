@@ -182,7 +182,7 @@ impl Gateway {
 
     /// For a request of this kind that brings this in a header of its own.
     pub fn decide_carried(&self, kind: Kind, value: &[u8]) -> Decision {
-        self.affinity.decide(&Request { carried: value, ..request(kind) }, []).unwrap()
+        self.affinity.decide(&Request { carrier_value: value, ..request(kind) }, []).unwrap()
     }
 
     /// The value is refused for its [`reason`], in every way that it can come.

@@ -125,14 +125,14 @@ void what_a_request_says_is_heard() {
   CHECK(affinity.decide(request)->source() == TOKENPIN_SOURCE_STATELESS);
 
   // A value in a header of its own, and its answer.
-  Request carried = creating();
-  carried.carrier = 1;
-  const auto minted = affinity.decide(carried);
+  Request carrier_value = creating();
+  carrier_value.carrier = 1;
+  const auto minted = affinity.decide(carrier_value);
   const auto answer = affinity.finish(*minted, 200);
   CHECK(answer->kind == TOKENPIN_ANSWER_CARRIER);
   CHECK(answer->text.view().size() == TOKENPIN_COOKIE_VALUE_LEN);
-  carried.carried = bytes(answer->text.view());
-  CHECK(affinity.decide(carried)->outcome() == TOKENPIN_OUTCOME_PINNED);
+  carrier_value.carrier_value = bytes(answer->text.view());
+  CHECK(affinity.decide(carrier_value)->outcome() == TOKENPIN_OUTCOME_PINNED);
 }
 
 void refusals_are_statuses_with_a_place() {

@@ -123,7 +123,7 @@ fn decide_and_finish_do_not_allocate() {
         Request { consumer: several, ..stateful },
         Request { scope: b"openai", ..stateful },
         Request { carrier: true, ..stateful },
-        Request { carried: b"junk", ..stateful },
+        Request { carrier_value: b"junk", ..stateful },
         Request { tried: &tried[..50], ..stateful },
         Request { tried: &tried, ..stateful },
         Request { entropy: [0; 16], ..stateful },

@@ -63,7 +63,7 @@ class Request(Structure):
                 ("consumers", POINTER(Bytes)), ("consumer_count", c_size_t),
                 ("sessions", POINTER(Bytes)), ("session_count", c_size_t),
                 ("cookies", POINTER(Bytes)), ("cookie_count", c_size_t),
-                ("carried", Bytes), ("scope", Bytes),
+                ("carrier_value", Bytes), ("scope", Bytes),
                 ("tried", POINTER(c_uint32)), ("tried_count", c_size_t),
                 ("now", c_uint64), ("id_hint", c_char_p), ("entropy", c_uint8 * 16),
                 ("has_group", c_uint8), ("group", c_uint8), ("existing", c_uint8),
@@ -238,7 +238,7 @@ def as_request(request):
                                  ("cookies", "cookie_count", request.cookies)):
         setattr(r, field, array(Bytes, [as_bytes(value) for value in values]))
         setattr(r, count, len(values))
-    r.carried, r.scope = as_bytes(request.carried), as_bytes(request.scope)
+    r.carrier_value, r.scope = as_bytes(request.carrier_value), as_bytes(request.scope)
     r.tried, r.tried_count = array(c_uint32, request.tried), len(request.tried)
     r.now, r.id_hint, r.entropy = request.now, request.id_hint, as_16(request.entropy)
     r.has_group = request.group is not None

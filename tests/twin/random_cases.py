@@ -381,10 +381,10 @@ def some_request_cookies(rng, config, request, ids, consumers, sessions):
         value = encode(cookie, config.ring, name, scope, key)
         values.append(mutated(rng, value, config.ring) if chance(rng, 0.25) else value)
     if choice == 1:
-        request.carried = rng.choice(values)
+        request.carrier_value = rng.choice(values)
         values = values[1:]
     elif choice == 2:
-        request.carried = rng.choice([b" ", b'"']) + values[0]
+        request.carrier_value = rng.choice([b" ", b'"']) + values[0]
     if choice == 3 and chance(rng, 0.4):
         values = around_the_bound(rng, value, config.ring, key) + values
     if chance(rng, 0.7):

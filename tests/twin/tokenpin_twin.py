@@ -604,9 +604,9 @@ class Reading:
         self.unknown_version = unknown_version
 
 
-def read_request(carried, fields, ring, name, scope, key, now, limits):
-    # Reading: the carried value is taken as it is, neither trimmed nor unquoted.
-    values = [carried] if carried else []
+def read_request(carrier_value, fields, ring, name, scope, key, now, limits):
+    # Reading: the carrier's value is taken as it is, neither trimmed nor unquoted.
+    values = [carrier_value] if carrier_value else []
     for field in fields:
         values += values_of(field, name)
     budget = TagBudget()
@@ -787,7 +787,7 @@ class Request:
         self.trusted = False
         self.session_values = []
         self.cookies = []
-        self.carried = b""
+        self.carrier_value = b""
         self.carrier = False
         self.scope = b""
         self.tried = []
@@ -931,7 +931,7 @@ class Deciding:
         cookie = Cookie(kind, ring_key.key_id, issued_at, refreshed_at, id, pin)
         value = encode(cookie, ring_key.secret, self.name, self.scope, self.key)
         seconds = max_age_to_write(config.max_age, config.limits, max(0, now - issued_at))
-        carrier = self.request.carrier or bool(self.request.carried)
+        carrier = self.request.carrier or bool(self.request.carrier_value)
         self.decision.cookie = SetBack(value, self.name, seconds, carrier)
 
     def run(self):
@@ -964,7 +964,7 @@ class Deciding:
             return
 
         # 3. Cookies
-        reading = read_request(request.carried, request.cookies, config.ring, self.name,
+        reading = read_request(request.carrier_value, request.cookies, config.ring, self.name,
                                self.scope, self.key, request.now, config.limits)
         decision.verdict = reading.verdict
         decision.ambiguous = reading.ambiguous

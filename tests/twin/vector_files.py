@@ -130,7 +130,7 @@ def request_of(case):
     request.trusted = case["consumer_trusted"]
     request.session_values = [unhex(value) for value in case["sessions"]]
     request.cookies = [field.encode() for field in case["cookies"]]
-    request.carried = case["carried"].encode()
+    request.carrier_value = case["carrier_value"].encode()
     request.carrier = case["carrier"]
     request.scope = unhex(case["scope"])
     request.tried = case["tried"]

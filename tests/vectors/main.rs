@@ -664,10 +664,10 @@ fn decision() {
         if numbers.below(4) == 0 {
             cookies.insert(0, "theme=dark; lang=en".to_owned());
         }
-        let mut carried = String::new();
+        let mut carrier_value = String::new();
         if numbers.below(8) == 0 {
             let cookie = some_cookie(&mut numbers, setup, scope, &kinds[0]);
-            cookie.split_once('=').unwrap().1.clone_into(&mut carried);
+            cookie.split_once('=').unwrap().1.clone_into(&mut carrier_value);
         }
         let capacity = u32::try_from(setup.slots.len()).unwrap();
         let mut tried: Vec<u32> = (0..capacity).filter(|_| numbers.below(8) == 0).collect();
@@ -690,7 +690,7 @@ fn decision() {
             target: target.as_bytes(),
             consumer: KeyInput::new(consumers.iter().copied()).trusted(trusted),
             session: KeyInput::new(sessions.iter().copied()),
-            carried: carried.as_bytes(),
+            carrier_value: carrier_value.as_bytes(),
             carrier: numbers.below(8) == 0,
             scope: request_scope,
             tried: &tried,
@@ -702,7 +702,7 @@ fn decision() {
         let request_json = json!({
             "group": group.map(Group::name), "existing": request.existing, "method": method,
             "target": target, "consumers": hexes(consumers), "consumer_trusted": trusted,
-            "sessions": hexes(sessions), "cookies": cookies, "carried": carried,
+            "sessions": hexes(sessions), "cookies": cookies, "carrier_value": carrier_value,
             "carrier": request.carrier, "scope": hex(request_scope), "tried": tried,
             "now": now, "entropy": hex(&entropy), "id_hint": id_hint.map(|id| hex(&id)),
         });

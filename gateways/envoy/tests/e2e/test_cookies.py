@@ -305,10 +305,10 @@ def test_carrier_header(gateway):
     assert opened(value)[1] == begun.account
     assert begun.values("set-cookie") == []
     other = next(name for name in ("alpha", "bravo") if name != begun.account)
-    carried = g.send(headers=[("x-pin", value)])
+    carrier_value = g.send(headers=[("x-pin", value)])
     # Its issue is the earlier one, so it counts where a cookie comes too.
     both = g.send(headers=[("x-pin", value)], cookie=forge(other, age=-5))
-    for answer in (carried, both):
+    for answer in (carrier_value, both):
         assert (answer.outcome, answer.account) == ("pinned", begun.account)
         assert answer.values("set-cookie") == []
     assert all(request.values("x-pin") == [] for request in g.upstream.requests)

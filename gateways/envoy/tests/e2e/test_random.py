@@ -150,7 +150,7 @@ def draw_request(draw, config):
     if draw.seldom():
         value = draw.choice(["", draw_value(draw, config, keys)])
         headers.append(("x-pin", value))
-        request.carried, request.carrier = value.encode(), True
+        request.carrier_value, request.carrier = value.encode(), True
     return request, method, path, headers
 
 
@@ -185,14 +185,14 @@ def check(g, config, request, answer, before, after):
 
 def check_cookie(config, request, decision, answer, slot, before, after):
     name = config.cookie_name or twin.default_name(config.scope)
-    lines, carried = answer.values("set-cookie"), answer.values("x-pin")
+    lines, carrier_value = answer.values("set-cookie"), answer.values("x-pin")
     if decision.cookie is None:
         return (
-            "" if not lines and not carried else f"a cookie that nobody expected: {lines} {carried}"
+            "" if not lines and not carrier_value else f"a cookie that nobody expected: {lines} {carrier_value}"
         )
-    if [len(lines), len(carried)] != ([0, 1] if decision.cookie.carrier else [1, 0]):
-        return f"expected one answer: {lines} {carried}"
-    value = carried[0] if carried else lines[0].partition("=")[2].partition(";")[0]
+    if [len(lines), len(carrier_value)] != ([0, 1] if decision.cookie.carrier else [1, 0]):
+        return f"expected one answer: {lines} {carrier_value}"
+    value = carrier_value[0] if carrier_value else lines[0].partition("=")[2].partition(";")[0]
     key, _ = twin.read_keys(config, request)
     limits = twin.Limits(0, 0, 0, 0)
     signing = [twin.signing_key(config.ring)]

@@ -258,7 +258,7 @@ class Worker:
             values.append(value.encode())
         request.cookies = [cookies]
         if session.jar == "carrier":
-            request.carried, request.carrier = (session.cookie or "").encode(), True
+            request.carrier_value, request.carrier = (session.cookie or "").encode(), True
         begin, end = trail.begin, trail.tries[0].at if trail.tries else now
         if len(trail.tries) == 2:
             begin, end = trail.tries[0].at, trail.tries[1].at

@@ -422,7 +422,7 @@ void TestRoutes() {
     AddRequest(&stream);
     stream.request.Add("authorization", "the client's");
     stream.request.Add("cookie", std::string(kCookie) + "=1; a=2");
-    stream.request.Add("x-pin", "carried");
+    stream.request.Add("x-pin", "carrier_value");
     stream.response.Add("set-cookie", std::string(kCookie) + "=1");
     stream.response.Add("x-pin", "the upstream's");
     stream.response.Add(":status", "401");
@@ -859,16 +859,16 @@ void TestCarrier() {
   const Object plain = With(World(), "retry", R"({"status":[429]})");
   const Object world = With(plain, "carrier_header", "\"x-pin\"");
   Config config(Text(world));
-  const auto ask = [&](const Strings& carried, const std::string& cookie) {
+  const auto ask = [&](const Strings& carrier_value, const std::string& cookie) {
     auto stream = std::make_unique<Stream>(&config);
     AddRequest(stream.get());
-    for (const std::string& value : carried) stream->request.Add("x-pin", value);
+    for (const std::string& value : carrier_value) stream->request.Add("x-pin", value);
     if (!cookie.empty()) stream->request.Add("cookie", std::string(kCookie) + "=" + cookie);
     Exchange(stream.get());
     CHECK(stream->request.Get("x-pin").empty());
     return stream;
   };
-  At("one carried value");
+  At("one carrier_value value");
   std::string value = ask({""}, "")->response.Get("x-pin").at(0), token = "?", other = value;
   const auto pinned = ask({value}, "");
   token = pinned->Told("token");
@@ -876,20 +876,21 @@ void TestCarrier() {
   while (other == value || TokenFor(&config, std::string(kCookie) + "=" + other) == token) {
     other = ask({""}, "")->response.Get("x-pin").at(0);
   }
-  At("several carried values");
-  for (const Strings& carried : {Strings{value, value}, Strings{value, other}, Strings{value, ""},
-                                 Strings{"", value}, Strings{"x", value, other}}) {
-    const auto several = ask(carried, "");
+  At("several carrier_value values");
+  for (const Strings& carrier_value :
+       {Strings{value, value}, Strings{value, other}, Strings{value, ""}, Strings{"", value},
+        Strings{"x", value, other}}) {
+    const auto several = ask(carrier_value, "");
     CHECK(several->Told("source") == "minted" && several->Told("verdict") == "absent");
     CHECK(several->response.Get("x-pin").size() == 1 && Taken(*several).empty());
-    const auto with_cookie = ask(carried, other);
+    const auto with_cookie = ask(carrier_value, other);
     CHECK(with_cookie->Told("outcome") == "pinned" && with_cookie->Told("token") != token);
   }
   // An empty header cannot be put back when the request begins again, and still counts.
-  for (const char* carried : {"", "x"}) {
+  for (const char* carrier_value : {"", "x"}) {
     for (const bool elsewhere : {false, true}) {
-      std::snprintf(check_context, sizeof check_context, "carried '%s', elsewhere %d", carried,
-                    elsewhere);
+      std::snprintf(check_context, sizeof check_context, "carrier_value '%s', elsewhere %d",
+                    carrier_value, elsewhere);
       Stream stream(&config);
       stream.choose_route = [&, first = true]() mutable {
         return std::exchange(first, false) || !elsewhere
@@ -897,7 +898,7 @@ void TestCarrier() {
                    : std::make_shared<const Route>(Text(plain));
       };
       AddRequest(&stream);
-      stream.request.Add("x-pin", carried);
+      stream.request.Add("x-pin", carrier_value);
       CHECK(stream.SendRequest());
       stream.response.Add(":status", "429");
       if (!CHECK(!stream.SendResponse() && stream.next != nullptr)) continue;
@@ -906,7 +907,7 @@ void TestCarrier() {
       CHECK(next.SendResponse());
       // To a route that knows no such header it is another's.
       CHECK(next.response.Get("x-pin").size() == !elsewhere && Taken(next).empty() == !elsewhere);
-      CHECK(next.request.Get("x-pin").size() == (elsewhere && *carried != 0));
+      CHECK(next.request.Get("x-pin").size() == (elsewhere && *carrier_value != 0));
       standin::SetTime(standin::Time() + 100);
     }
   }
@@ -1289,7 +1290,7 @@ class Kitchen {
   }
 
   void CheckResponse(const Stream& stream, const Fields& before, bool upstream, bool success,
-                     bool carried, uint64_t cookies) {
+                     bool carrier_value, uint64_t cookies) {
     const Headers& response = stream.response;
     if (!setup_.response_header.empty()) {
       CHECK(response.Get(setup_.response_header).size() == 1);
@@ -1301,8 +1302,8 @@ class Kitchen {
     Strings carrier;
     if (upstream && !setup_.carrier.empty()) carrier = response.Get(setup_.carrier);
     CHECK(ours.size() + carrier.size() == cookies && cookies <= (upstream && success));
-    CHECK(carrier.empty() || carried);
-    CHECK(ours.empty() || !carried);
+    CHECK(carrier.empty() || carrier_value);
+    CHECK(ours.empty() || !carrier_value);
     std::string value;
     if (!ours.empty()) value = ours[0].substr(name_.size() + 1, 67);
     if (!carrier.empty()) value = carrier[0];
