@@ -58,8 +58,14 @@ impl Fleet {
         // Spread over the list, and exactly that share of it.
         let down = |slot: u32| slot * self.down_percent / 100;
         let state = if down(slot + 1) > down(slot) { State::Down } else { State::Up };
-        let quarters = if self.mixed_weights { [4, 2, 1, 3][slot as usize % 4] } else { 4 };
+        // Turned by one after every four, so that those that are down are not all of one weight.
+        let turn = (slot + slot / 4) as usize % 4;
+        let quarters = if self.mixed_weights { [4, 2, 1, 3][turn] } else { 4 };
         SlotStatus { state, weight: MAX_WEIGHT / 4 * quarters, until: 0 }
+    }
+
+    pub fn is_up(self, slot: Option<u32>) -> bool {
+        slot.is_some_and(|slot| self.status(slot).state == State::Up)
     }
 
     pub fn slots(self) -> Vec<Slot> {
