@@ -77,13 +77,13 @@ impl Maglev {
 pub fn home_and_pass(slots: &[Slot], filter: &Filter, hash: u64) -> Option<u32> {
     let home = jump(hash, u32::try_from(slots.len()).ok()?).ok()?;
     let status = slots.get(home as usize)?.status();
-    let admitted = match status.state_at(filter.now) {
+    let admitted = || match status.state_at(filter.now) {
         State::Up => true,
         State::Draining => !filter.anonymous,
         State::Down | State::Vacant => false,
     };
     let accepted = mix(hash ^ 0x9e37_79b9_7f4a_7c15) >> 48 < u64::from(status.weight);
-    if accepted && admitted && !filter.tried.contains(&home) && filter.pinned != Some(home) {
+    if accepted && admitted() && !filter.tried.contains(&home) && filter.pinned != Some(home) {
         return Some(home);
     }
     select(Strategy::Rendezvous, slots, filter, hash).unwrap_or_default()
