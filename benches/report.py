@@ -1,8 +1,7 @@
 """Reads what the benchmark program left, over all rounds, and makes the tables and the charts.
 
 Within a round the fastest of the samples counts, the one that nobody disturbed; of cold calls the
-median, and also where a few slow calls among many make the time, of which the fastest sample has the
-fewest. A ratio is formed within each round, where both sides ran within seconds of each other; what is
+median. A ratio is formed within each round, where both sides ran within seconds of each other; what is
 told is the median over the rounds. A spread is the least and the greatest ratio.
 """
 
@@ -47,8 +46,7 @@ class Results:
                 key = (name["group_id"], name["function_id"], name["value_str"])
                 pairs = zip(sample["times"], sample["iters"], strict=True)
                 samples = [time / iterations / calls for time, iterations in pairs]
-                few_are_slow = key[0] in ("cold", "grow-select") or key[2].startswith("65536")
-                choose = statistics.median if few_are_slow else min
+                choose = statistics.median if key[0] == "cold" else min
                 self.values.setdefault(key, []).append(choose(samples))
 
     def all(self, group, function, parameter=""):
@@ -82,7 +80,7 @@ class Results:
 
     def times(self, *names):
         ratio = self.ratio(*names)
-        return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.1g}"
+        return figures.number(ratio) if ratio >= 0.1 else f"{ratio:.1g}"
 
     def spread(self, *names):
         ratios = self.ratios(*names)
