@@ -6,16 +6,18 @@ import xml.sax.saxutils
 # Readable on a light and on a dark page; the first colour is ours.
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #24292f }
-.title { font-weight: 600 } .small { font-size: 11px }
+.title { font-weight: 600 } .small, .name { font-size: 11px }
 .c0 { fill: #0b6bcb; stroke: #0b6bcb } .c1 { fill: #8c959f; stroke: #8c959f } .c2 { fill: #bc6c00; stroke: #bc6c00 }
-.line { fill: none; stroke-width: 2 } .grid { stroke: #8c959f; stroke-opacity: .3 }
+.c3 { fill: #1a7f37; stroke: #1a7f37 } .c4 { fill: #8250df; stroke: #8250df } .c5 { fill: #cf222e; stroke: #cf222e }
+text.name { stroke: none } .line { fill: none; stroke-width: 2 } .grid { stroke: #8c959f; stroke-opacity: .3 }
 @media (prefers-color-scheme: dark) {
   text { fill: #e6edf3 } .c0 { fill: #58a6ff; stroke: #58a6ff } .c2 { fill: #e3a04f; stroke: #e3a04f }
+  .c3 { fill: #57ab5a; stroke: #57ab5a } .c4 { fill: #b083f0; stroke: #b083f0 } .c5 { fill: #f47067; stroke: #f47067 }
 }
 """
 WIDTH = 760
 BAR_LEFT, BAR_WIDTH, BAR_STEP = 250, 400, 20
-PLOT_WIDTH, PLOT_HEIGHT, PLOT_LEFT = 170, 170, 52
+PLOT_LEFT, PLOT_RIGHT, PLOT_HEIGHT, NAME_HEIGHT = 52, 96, 200, 14
 
 
 def number(value):
@@ -88,36 +90,45 @@ def bars(path, title, panels):
     svg.write(path, y + 16, title)
 
 
-def lines(path, title, panels):
-    """Panels, side by side, of a title, the x axis' name and lines: name and points.
+def lines(path, title, rows):
+    """Rows of panels, which stand side by side: a title, the x axis' name and lines of name and points.
 
     Both axes are logarithmic.
     """
     svg = Svg()
     svg.text(0, 24, title, style="title")
-    top, bottom = 70, 70 + PLOT_HEIGHT
-    for index, (heading, x_name, series) in enumerate(panels):
-        left = PLOT_LEFT + index * WIDTH / len(panels)
-        svg.text(left - PLOT_LEFT + 8, 52, heading, style="title")
-        points = [point for _, drawn in series for point in drawn]
-        x_of = scale([x for x, _ in points], left, left + PLOT_WIDTH, 1)
-        low, high = min(y for _, y in points), max(y for _, y in points)
-        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        y_of = scale([10.0**decade for decade in decades], bottom, top, 10)
-        for decade in decades:
-            y = y_of(10.0**decade)
-            svg.line(left, y, left + PLOT_WIDTH, y)
-            svg.text(left - 6, y + 4, duration(decade), "end", "small")
-        xs = sorted({x for x, _ in points})
-        for x in (xs[0], xs[len(xs) // 2], xs[-1]):
-            svg.text(x_of(x), bottom + 16, str(x), "middle", "small")
-        svg.text(left + PLOT_WIDTH / 2, bottom + 34, x_name, "middle", "small")
-        for colour, (name, drawn) in enumerate(series):
-            path_data = "L".join(f"{x_of(x):.1f} {y_of(y):.1f}" for x, y in drawn)
-            svg.parts.append(f'<path d="M{path_data}" class="line c{colour}" style="fill:none"/>')
-            x, y = drawn[-1]
-            svg.text(x_of(x), y_of(y) - 8, name, "end", "small")
-    svg.write(path, bottom + 48, title)
+    bottom = 24
+    for panels in rows:
+        top, bottom = bottom + 46, bottom + 46 + PLOT_HEIGHT
+        for index, (heading, x_name, series) in enumerate(panels):
+            width = WIDTH / len(panels)
+            left, right = index * width + PLOT_LEFT, (index + 1) * width - PLOT_RIGHT
+            svg.text(left - PLOT_LEFT + 8, top - 18, heading, style="title")
+            points = [point for _, drawn in series for point in drawn]
+            xs = sorted({x for x, _ in points})
+            x_of = scale(xs, left, right, 1)
+            low, high = min(y for _, y in points), max(y for _, y in points)
+            decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+            y_of = scale([10.0**decade for decade in decades], bottom, top, 10)
+            for decade in decades:
+                y = y_of(10.0**decade)
+                svg.line(left, y, right, y)
+                svg.text(left - 6, y + 4, duration(decade), "end", "small")
+            for x in xs:
+                svg.text(x_of(x), bottom + 16, str(x), "middle", "small")
+            svg.text((left + right) / 2, bottom + 34, x_name, "middle", "small")
+            ends = []
+            for colour, (name, drawn) in enumerate(series):
+                path_data = "L".join(f"{x_of(x):.1f} {y_of(y):.1f}" for x, y in drawn)
+                svg.parts.append(f'<path d="M{path_data}" class="line c{colour}" style="fill:none"/>')
+                ends.append((y_of(drawn[-1][1]), name, colour))
+            # Names stand at the ends of their lines, upwards from the lowest, and do not overlap.
+            below = bottom + NAME_HEIGHT
+            for y, name, colour in sorted(ends, reverse=True):
+                below = min(y, below - NAME_HEIGHT)
+                svg.text(right + 6, below + 4, name, style=f"name c{colour}")
+        bottom += 40
+    svg.write(path, bottom + 8, title)
 
 
 def duration(decade):

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, BenchmarkId, Throughput};
+use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, SamplingMode, Throughput};
 use tokenpin::{
     Affinity, Config, CookieKey, MAX_WEIGHT, Role, Secret, Slot, SlotStatus, State, mix,
 };
@@ -58,8 +58,14 @@ impl Fleet {
         // Spread over the list, and exactly that share of it.
         let down = |slot: u32| slot * self.down_percent / 100;
         let state = if down(slot + 1) > down(slot) { State::Down } else { State::Up };
-        let quarters = if self.mixed_weights { [4, 2, 1, 3][slot as usize % 4] } else { 4 };
+        // Turned by one after every four, so that those that are down are not all of one weight.
+        let turn = (slot + slot / 4) as usize % 4;
+        let quarters = if self.mixed_weights { [4, 2, 1, 3][turn] } else { 4 };
         SlotStatus { state, weight: MAX_WEIGHT / 4 * quarters, until: 0 }
+    }
+
+    pub fn is_up(self, slot: Option<u32>) -> bool {
+        slot.is_some_and(|slot| self.status(slot).state == State::Up)
     }
 
     pub fn slots(self) -> Vec<Slot> {
@@ -97,6 +103,8 @@ pub fn each<I: Copy, O>(
 ) {
     assert!(inputs.len().is_power_of_two());
     let mut state = 1_u64;
+    // Samples of one length, so that each has its share of the keys that take long.
+    group.sampling_mode(SamplingMode::Flat);
     group.throughput(Throughput::Elements(LOT as u64));
     group.bench_function(BenchmarkId::new(function, parameter), |bencher| {
         bencher.iter(|| {
@@ -113,7 +121,7 @@ pub fn each<I: Copy, O>(
     });
 }
 
-/// Times `call` over batches of fresh hashes.
+/// Times `call` over batches of fresh hashes. Drawing them is not timed.
 pub fn batches(
     group: &mut Group,
     function: &str,
@@ -123,13 +131,13 @@ pub fn batches(
     let mut state = 1_u64;
     group.throughput(Throughput::Elements(BATCH as u64));
     group.bench_function(BenchmarkId::new(function, parameter), |bencher| {
-        bencher.iter(|| {
-            let batch = std::array::from_fn(|_| {
+        let draw = || {
+            std::array::from_fn(|_| {
                 state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
                 mix(state)
-            });
-            call(black_box(&batch));
-        });
+            })
+        };
+        bencher.iter_batched_ref(draw, |batch| call(black_box(batch)), BatchSize::PerIteration);
     });
 }
 

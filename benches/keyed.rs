@@ -4,7 +4,7 @@ use criterion::Criterion;
 use tokenpin::{Filter, Key, identity_hash, jump, key_hash, select_higress};
 
 use crate::fixtures::{Fleet, NOW, affinity, each, identity, ring_keys, secret, text_keys};
-use crate::peers::fnv1a32_modulo;
+use crate::peers::{fnv1a32_modulo, jump_back};
 use crate::select::by_jump;
 
 pub fn bench(criterion: &mut Criterion) {
@@ -29,6 +29,7 @@ pub fn bench(criterion: &mut Criterion) {
                 assert_eq!(by_jump(slots, hash(*key)), jump(hash(*key), n).ok());
             }
             each(&mut group, "jump", &parameter, keys, |key| jump(hash(key), n));
+            each(&mut group, "jump-back", &parameter, keys, |key| jump_back(hash(key), n));
             each(&mut group, "select", &parameter, keys, |key| by_jump(slots, hash(key)));
             each(&mut group, "down", &parameter, keys, |key| by_jump(quarter, hash(key)));
             each(&mut group, "fnv1a", &parameter, keys, |key| match key {

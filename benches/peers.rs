@@ -2,6 +2,8 @@
 
 use std::hash::Hasher;
 
+use tokenpin::{Filter, Slot, State, Strategy, jump, mix, select};
+
 /// Hands an integer through: the crate `jumphash` always hashes first.
 #[derive(Clone, Copy, Default)]
 pub struct Unhashed(u64);
@@ -68,6 +70,60 @@ impl Maglev {
     pub fn lookup(&self, hash: u64) -> u32 {
         self.table[(hash % self.table.len() as u64) as usize]
     }
+}
+
+/// Selection without probes: the home slot by jump, if it serves, else weighted rendezvous over all slots.
+#[inline(never)]
+pub fn home_and_pass(slots: &[Slot], filter: &Filter, hash: u64) -> Option<u32> {
+    let home = jump(hash, u32::try_from(slots.len()).ok()?).ok()?;
+    let status = slots.get(home as usize)?.status();
+    let admitted = || match status.state_at(filter.now) {
+        State::Up => true,
+        State::Draining => !filter.anonymous,
+        State::Down | State::Vacant => false,
+    };
+    let accepted = mix(hash ^ 0x9e37_79b9_7f4a_7c15) >> 48 < u64::from(status.weight);
+    if accepted && admitted() && !filter.tried.contains(&home) && filter.pinned != Some(home) {
+        return Some(home);
+    }
+    select(Strategy::Rendezvous, slots, filter, hash).unwrap_or_default()
+}
+
+/// Ertl, "`JumpBackHash`: Say Goodbye to the Modulo Operation to Distribute Keys Uniformly to Buckets",
+/// 2024, arXiv:2403.18682: the whole of it, with splitmix64 as the generator. `buckets` is 1 to 2^31.
+#[expect(clippy::cast_possible_truncation, reason = "halves are meant")]
+pub fn jump_back(key: u64, buckets: u32) -> u32 {
+    let mut state = key;
+    let mut random = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(state)
+    };
+    let first = random();
+    let mut jumps = (first ^ (first >> 32)) as u32 & (buckets.next_power_of_two() - 1);
+    while let Some(exponent) = jumps.checked_ilog2() {
+        let power = 1 << exponent;
+        let half = (first >> (32 * (jumps.count_ones() & 1))) as u32;
+        let mut bucket = power + (half & (power - 1));
+        loop {
+            if bucket < buckets {
+                return bucket;
+            }
+            let word = random();
+            bucket = word as u32 & (2 * power - 1);
+            if bucket < power {
+                break;
+            }
+            if bucket < buckets {
+                return bucket;
+            }
+            bucket = (word >> 32) as u32 & (2 * power - 1);
+            if bucket < power {
+                break;
+            }
+        }
+        jumps ^= power;
+    }
+    0
 }
 
 /// What Higress ai-proxy does with a consumer's name.

@@ -12,8 +12,17 @@ import statistics
 
 import figures
 
-DOWN = (0, 25, 50, 90)
-MANY = (2, 8, 16, 64, 1024)
+FLEETS = [(n, down) for n in (2, 4, 8, 16, 64, 1024) for down in (0, 25, 50, 75, 90)]
+LARGE = [(65_536, down) for down in (0, 25, 50)]
+JUMPS = (8, 16, 64, 1024)
+GROWTH = {
+    "0": "all up",
+    "25": "25 % down",
+    "50": "50 % down",
+    "75": "75 % down",
+    "90": "90 % down",
+    "mixed": "mixed weights",
+}
 DECISIONS = {
     "consumer": "a consumer's name",
     "home": "a valid cookie, token at home",
@@ -58,9 +67,20 @@ class Results:
     def ratio(self, *names):
         return statistics.median(self.ratios(*names))
 
+    def over_up(self, n, down, weights="equal"):
+        """Select with slots down or mixed weights, over the same with all up at equal weights."""
+        other = self.all(f"select-{weights}", "tokenpin", f"{n}-{down}")
+        up = self.all("select-equal", "tokenpin", f"{n}-0")
+        return statistics.median(a / b for a, b in zip(other, up, strict=True))
+
+    def batches(self):
+        """The parameters of the batches: slots, percent down, and whether weights are mixed."""
+        names = [key[2] for key in self.values if key[:2] == ("batch", "batch")]
+        return sorted(names, key=lambda name: ([int(part) for part in name.split("-")[:2]], name))
+
     def times(self, *names):
         ratio = self.ratio(*names)
-        return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.1g}"
+        return figures.number(ratio) if ratio >= 0.1 else f"{ratio:.1g}"
 
     def spread(self, *names):
         ratios = self.ratios(*names)
@@ -74,7 +94,8 @@ def ns(results, *names):
 def peers(results):
     """The tables of ratios: how many times as long as tokenpin each peer takes."""
     jump = figures.table(
-        ["n", "tokenpin, ns", "paper", "`jumphash`", "`jumpch`", "in a chain, ns", "paper"],
+        ["n", "tokenpin, ns", "paper", "`jumphash`", "`jumpch`", "jump-back"]
+        + ["in a chain, ns", "paper", "jump-back"],
         [
             [
                 str(n),
@@ -82,42 +103,44 @@ def peers(results):
                 results.spread("jump", "paper", "tokenpin", n),
                 results.times("jump", "jumphash", "tokenpin", n),
                 results.times("jump", "jumpch", "tokenpin", n),
+                results.times("jump", "jump-back", "tokenpin", n),
                 ns(results, "jump-chain", "tokenpin", n),
                 results.times("jump-chain", "paper", "tokenpin", n),
+                results.times("jump-chain", "jump-back", "tokenpin", n),
             ]
-            for n in (8, 16, 64, 1024)
+            for n in JUMPS
         ],
     )
     select_rows = []
-    for n in MANY:
-        for down in DOWN:
-            row = [f"{n}, {down} %"]
-            for group in ("select-equal", "select-mixed"):
-                parameter = f"{n}-{down}"
-                row.append(ns(results, group, "tokenpin", parameter))
-                for peer in ("rendezvous", "maglev"):
-                    row.append(results.times(group, peer, "tokenpin", parameter))
-            select_rows.append(row)
+    for n, down in FLEETS + LARGE:
+        row = [f"{n}, {down} %"]
+        for group in ("select-equal", "select-mixed"):
+            parameter = f"{n}-{down}"
+            row.append(ns(results, group, "tokenpin", parameter))
+            for peer in ("home-and-pass", "rendezvous", "maglev"):
+                measured = peer == "home-and-pass" or (n, down) in FLEETS
+                row.append(results.times(group, peer, "tokenpin", parameter) if measured else "")
+        select_rows.append(row)
+    peer_names = ["home and a pass", "rendezvous", "Maglev"]
     select = figures.table(
-        ["n, down", "equal weights, ns", "rendezvous", "Maglev"]
-        + ["mixed weights, ns", "rendezvous", "Maglev"],
-        select_rows,
+        ["n, down", "equal weights, ns", *peer_names, "mixed weights, ns", *peer_names], select_rows
     )
     batch = figures.table(
         ["n, down", "one by one, ns a key", "in batches, ns a key", "ratio"],
         [
-            [parameter.replace("-", ", ") + " %"]
+            [", ".join(parameter.split("-")[:2]) + " %" + ", mixed" * parameter.endswith("mixed")]
             + [ns(results, "batch", name, parameter) for name in ("scalar", "batch")]
             + [results.spread("batch", "scalar", "batch", parameter)]
-            for parameter in (f"{n}-{down}" for n in (8, 64, 1024) for down in (0, 25))
+            for parameter in results.batches()
         ],
     )
     keyed = figures.table(
-        ["key, n", "hash, ns", "hash and jump, ns", "hash and select, ns", "over hash and jump"]
+        ["key, n", "hash, ns", "hash and jump, ns", "hash and jump-back, ns"]
+        + ["hash and select, ns", "over hash and jump"]
         + ["25 % down, ns", "`fnv1a32 % n`, ns", "our Higress strategy, ns"],
         [
             [f"{length} bytes, {n}", ns(results, "keyed", "hash", length)]
-            + [ns(results, "keyed", name, f"{length}-{n}") for name in ("jump", "select")]
+            + [ns(results, "keyed", f, f"{length}-{n}") for f in ("jump", "jump-back", "select")]
             + [f"{results.ratio('keyed', 'select', 'jump', f'{length}-{n}') - 1:+.0%}"]
             + [ns(results, "keyed", name, f"{length}-{n}") for name in ("down", "fnv1a", "higress")]
             for length in (16, 36)
@@ -198,8 +221,7 @@ def growth(results):
             if (named, called) == (group, function)
         ]
         for group, function in (
-            ("grow-select", "up"),
-            ("grow-select", "down"),
+            *(("grow-select", fleet) for fleet in GROWTH),
             ("grow-cookies", "valid"),
             ("grow-ring", "last"),
         )
@@ -208,10 +230,13 @@ def growth(results):
 
 
 def growth_table(points):
-    up, down = dict(points["grow-select", "up"]), dict(points["grow-select", "down"])
+    fleets = [points["grow-select", fleet] for fleet in GROWTH]
     select = figures.table(
-        ["slots", "all up, ns", "25 % down, ns"],
-        [[str(n), figures.number(up[n]), figures.number(down[n])] for n in up],
+        ["slots", *(f"{name}, ns" for name in GROWTH.values())],
+        [
+            [str(row[0][0]), *(figures.number(value) for _, value in row)]
+            for row in zip(*fleets, strict=True)
+        ],
     )
     rows = [
         [f"{count} cookies of our name", figures.number(value)]
@@ -226,12 +251,29 @@ def growth_table(points):
 
 def targets(results):
     """What was set out to reach, and whether this run reached it."""
-    jumps = {n: results.ratio("jump", "paper", "tokenpin", n) for n in (8, 16, 64, 1024)}
-    chains = {n: results.ratio("jump-chain", "paper", "tokenpin", n) for n in (8, 16, 64, 1024)}
+    jumps = {n: results.ratio("jump", "paper", "tokenpin", n) for n in JUMPS}
+    chains = {n: results.ratio("jump-chain", "paper", "tokenpin", n) for n in JUMPS}
     few = (8, 16, 64)
     over = max(results.ratio("keyed", "select", "jump", f"{k}-{n}") for k in (16, 36) for n in (16, 64))
-    down = max(results.ratio("keyed", "down", "select", f"{length}-64") for length in (16, 36))
-    batch = {n: results.ratio("batch", "scalar", "batch", f"{n}-0") for n in (8, 64, 1024)}
+
+    def over_pass(downs):
+        return max(
+            results.ratio(group, "tokenpin", "home-and-pass", f"{n}-{down}")
+            for group in ("select-equal", "select-mixed")
+            for n, down in FLEETS
+            if n <= 16 and down in downs
+        )
+
+    large = (results.all("select-equal", "tokenpin", f"65536-{down}") for down in (25, 0))
+    more = statistics.median(a - b for a, b in zip(*large, strict=True))
+
+    def batch(*sizes):
+        return min(
+            results.ratio("batch", "scalar", "batch", name)
+            for name in results.batches()
+            if int(name.split("-")[0]) in sizes
+        )
+
     jar, once = (results.ratio("decode", "signed_jar", who) for who in ("tokenpin", "once"))
     home, same = results.ns("decide", "home"), results.ns("grow-cookies", "valid", 1)
     found, hashed = (results.all("find", name, 16) for name in ("find", "hash"))
@@ -242,14 +284,22 @@ def targets(results):
         ("jump, n = 1024, times as fast as the paper's", 1.6, jumps[1024], True),
         ("the same where each call waits for the last", 1.6, chains[1024], True),
         ("hash and select, all up, over hash and jump", 1.15, over, False),
-        ("the same with 25 % of 64 tokens down, over all up", 2, down, False),
+        ("select among 64, 25 % down, over all up", 1.5, results.over_up(64, 25), False),
+        ("select among 1024, 25 % down, over all up", 1.6, results.over_up(1024, 25), False),
+        ("the same, 50 % down", 2.5, results.over_up(1024, 50), False),
+        ("the same, mixed weights", 2.5, results.over_up(1024, 0, "mixed"), False),
+        ("select among 65 536, 25 % down, ns more than all up", 100, more, False),
+        ("select among 2 to 16, up to 75 % down, over home and a pass", 1.05, over_pass((0, 25, 50, 75)), False),
+        ("the same, 90 % down", 1.1, over_pass((90,)), False),
         ("a signed jar's time over decoding a cookie", 3, jar, True),
         ("the same with name and scope hashed for each cookie", 3, once, True),
         ("look-up of a pin among 16 slots, ns", 20, max(look_up, 0), False),
         ("decision with a valid cookie, requests drawn at random, ns", 200, home, False),
         ("the same, one request over and over, ns", 200, same, False),
-        ("batches over 8 to 64 slots, times as fast as one by one", 1.5, min(batch[8], batch[64]), True),
-        ("the same over 1024 slots", 1.5, batch[1024], True),
+        ("batches over 2 to 16 slots, times as fast as one by one", 1.7, batch(2, 8, 16), True),
+        ("the same over 64 slots", 1.7, batch(64), True),
+        ("the same over 1024 slots", 1.7, batch(1024), True),
+        ("the same over 65 536 slots", 1.7, batch(65_536), True),
     ]
     return figures.table(
         ["target", "wanted", "measured", "reached"],
@@ -320,16 +370,17 @@ def draw(results, points, folder):
         folder / "growth.svg",
         "How the time of a call grows",
         [
-            (
-                "select",
-                "slots",
-                [
-                    ("all up", points["grow-select", "up"]),
-                    ("25 % down", points["grow-select", "down"]),
-                ],
-            ),
-            ("decide", "cookies of our name", [("all valid", points["grow-cookies", "valid"])]),
-            ("decide", "keys in the ring", [("the last key's", points["grow-ring", "last"])]),
+            [
+                (
+                    "select",
+                    "slots",
+                    [(name, points["grow-select", fleet]) for fleet, name in GROWTH.items()],
+                )
+            ],
+            [
+                ("decide", "cookies of our name", [("all valid", points["grow-cookies", "valid"])]),
+                ("decide", "keys in the ring", [("the last key's", points["grow-ring", "last"])]),
+            ],
         ],
     )
 

@@ -3,10 +3,10 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use tokenpin::{Filter, Slot, SlotStatus, Strategy, select, select_batch};
+use tokenpin::{Filter, Slot, SlotStatus, State, Strategy, jump, select, select_batch};
 
-use crate::fixtures::{BATCH, Fleet, NOW, batches, each, hashes};
-use crate::peers::Maglev;
+use crate::fixtures::{BATCH, Fleet, Group, NOW, batches, each, hashes};
+use crate::peers::{Maglev, home_and_pass};
 
 const FILTER: Filter = Filter { now: NOW, anonymous: true, tried: &[], pinned: None };
 
@@ -19,7 +19,7 @@ fn by_rendezvous(slots: &[Slot], hash: u64) -> Option<u32> {
 }
 
 pub fn maglev(fleet: Fleet, slots: &[Slot]) -> Maglev {
-    let serves = |status: SlotStatus| status.state == tokenpin::State::Up;
+    let serves = |status: SlotStatus| status.state == State::Up;
     let nodes: Vec<_> = (0..)
         .zip(slots)
         .map(|(number, slot)| (slot.identity_hash(), fleet.status(number)))
@@ -28,59 +28,88 @@ pub fn maglev(fleet: Fleet, slots: &[Slot]) -> Maglev {
     Maglev::new(&nodes)
 }
 
+/// One fleet, by every way to select.
+fn ways(criterion: &mut Criterion, fleet: Fleet, hashes: &[u64]) {
+    let slots = &fleet.slots();
+    // Ours does not know the filter when it is compiled either.
+    let filter = black_box(&FILTER);
+    let without_probes = |hash| home_and_pass(slots, filter, hash);
+    for &hash in hashes {
+        let (ours, theirs, home) =
+            (by_jump(slots, hash), without_probes(hash), jump(hash, fleet.n));
+        assert!(fleet.is_up(ours) && fleet.is_up(theirs));
+        assert!(fleet.mixed_weights || (ours == home.ok()) == (theirs == home.ok()));
+    }
+    let name = if fleet.mixed_weights { "select-mixed" } else { "select-equal" };
+    let parameter = format!("{}-{}", fleet.n, fleet.down_percent);
+    let mut group = criterion.benchmark_group(name);
+    each(&mut group, "tokenpin", &parameter, hashes, |hash| by_jump(slots, hash));
+    each(&mut group, "home-and-pass", &parameter, hashes, without_probes);
+    // With more slots these would take minutes.
+    if fleet.n <= 1024 {
+        let table = maglev(fleet, slots);
+        for &hash in hashes {
+            assert!(fleet.is_up(by_rendezvous(slots, hash)));
+            assert!(fleet.is_up(Some(table.lookup(hash))));
+        }
+        each(&mut group, "rendezvous", &parameter, hashes, |hash| by_rendezvous(slots, hash));
+        each(&mut group, "maglev", &parameter, hashes, |hash| table.lookup(hash));
+    }
+    group.finish();
+}
+
+/// One fleet, key by key and in batches.
+fn batch(group: &mut Group, fleet: Fleet, hashes: &[u64]) {
+    let slots = &fleet.slots();
+    let weights = if fleet.mixed_weights { "-mixed" } else { "" };
+    let parameter = format!("{}-{}{weights}", fleet.n, fleet.down_percent);
+    let one_by_one = |hashes: &[u64; BATCH]| hashes.map(|hash| by_jump(slots, hash));
+    let in_batches = |hashes: &[u64; BATCH]| {
+        let mut selected = [None; BATCH];
+        let done = select_batch(Strategy::Jump, slots, &FILTER, hashes, &mut selected);
+        assert!(done.is_ok());
+        selected
+    };
+    for hashes in hashes.as_chunks::<BATCH>().0 {
+        assert_eq!(one_by_one(hashes), in_batches(hashes));
+    }
+    batches(group, "scalar", &parameter, |hashes| {
+        for &hash in hashes {
+            black_box(by_jump(slots, hash));
+        }
+    });
+    batches(group, "batch", &parameter, |hashes| {
+        black_box(in_batches(hashes));
+    });
+}
+
 pub fn bench(criterion: &mut Criterion) {
     let hashes = hashes();
-    for (mixed_weights, name) in [(false, "select-equal"), (true, "select-mixed")] {
-        for n in [2, 8, 16, 64, 1024] {
-            for down_percent in [0, 25, 50, 90] {
-                let fleet = Fleet { n, down_percent, mixed_weights };
-                let slots = &fleet.slots();
-                let table = maglev(fleet, slots);
-                let parameter = format!("{n}-{down_percent}");
-                let up = |slot: Option<u32>| {
-                    slot.is_some_and(|slot| fleet.status(slot).state == tokenpin::State::Up)
-                };
-                for &hash in &hashes {
-                    assert!(up(by_jump(slots, hash)));
-                    assert!(up(by_rendezvous(slots, hash)));
-                    assert!(up(Some(table.lookup(hash))));
+    for (sizes, shares) in
+        [(&[2, 4, 8, 16, 64, 1024][..], &[0, 25, 50, 75, 90][..]), (&[65_536], &[0, 25, 50])]
+    {
+        for &n in sizes {
+            for &down_percent in shares {
+                for mixed_weights in [false, true] {
+                    ways(criterion, Fleet { n, down_percent, mixed_weights }, &hashes);
                 }
-                let mut group = criterion.benchmark_group(name);
-                each(&mut group, "tokenpin", &parameter, &hashes, |hash| by_jump(slots, hash));
-                each(&mut group, "rendezvous", &parameter, &hashes, |hash| {
-                    by_rendezvous(slots, hash)
-                });
-                each(&mut group, "maglev", &parameter, &hashes, |hash| table.lookup(hash));
-                group.finish();
             }
         }
     }
 
     let mut group = criterion.benchmark_group("batch");
-    for n in [8, 64, 1024] {
-        for down_percent in [0, 25] {
-            let slots = &Fleet { n, down_percent, mixed_weights: false }.slots();
-            let parameter = format!("{n}-{down_percent}");
-            let one_by_one = |hashes: &[u64; BATCH]| hashes.map(|hash| by_jump(slots, hash));
-            let in_batches = |hashes: &[u64; BATCH]| {
-                let mut selected = [None; BATCH];
-                let done = select_batch(Strategy::Jump, slots, &FILTER, hashes, &mut selected);
-                assert!(done.is_ok());
-                selected
-            };
-            for hashes in hashes.as_chunks::<BATCH>().0 {
-                assert_eq!(one_by_one(hashes), in_batches(hashes));
+    for (sizes, shares) in [
+        (&[2, 8, 16][..], &[0, 25, 50, 75, 90][..]),
+        (&[64, 1024], &[0, 25, 50]),
+        (&[65_536], &[0, 25]),
+    ] {
+        for &n in sizes {
+            for &down_percent in shares {
+                batch(&mut group, Fleet { down_percent, ..Fleet::up(n) }, &hashes);
             }
-            batches(&mut group, "scalar", &parameter, |hashes| {
-                for &hash in hashes {
-                    black_box(by_jump(slots, hash));
-                }
-            });
-            batches(&mut group, "batch", &parameter, |hashes| {
-                black_box(in_batches(hashes));
-            });
         }
     }
+    batch(&mut group, Fleet { mixed_weights: true, ..Fleet::up(1024) }, &hashes);
     group.finish();
 
     // What follows when one token fails.
@@ -88,8 +117,7 @@ pub fn bench(criterion: &mut Criterion) {
     for n in [16, 1024] {
         let fleet = Fleet::up(n);
         let slots = &fleet.slots();
-        let statuses =
-            [fleet.status(0), SlotStatus { state: tokenpin::State::Down, ..fleet.status(0) }];
+        let statuses = [fleet.status(0), SlotStatus { state: State::Down, ..fleet.status(0) }];
         each(&mut group, "tokenpin", n, &statuses, |status| slots[0].set(status).is_ok());
         group.throughput(Throughput::Elements(1));
         group.bench_function(BenchmarkId::new("maglev", n), |bencher| {
@@ -99,11 +127,13 @@ pub fn bench(criterion: &mut Criterion) {
     group.finish();
 
     let mut group = criterion.benchmark_group("grow-select");
-    for n in (0..=16).map(|power| 1 << power) {
-        for (function, down_percent) in [("up", 0), ("down", 25)] {
-            let slots = &Fleet { n, down_percent, mixed_weights: false }.slots();
-            each(&mut group, function, n, &hashes, |hash| by_jump(slots, hash));
+    for n in (1..=16).map(|power| 1 << power) {
+        for down_percent in [0, 25, 50, 75, 90] {
+            let slots = &Fleet { down_percent, ..Fleet::up(n) }.slots();
+            each(&mut group, &down_percent.to_string(), n, &hashes, |hash| by_jump(slots, hash));
         }
+        let slots = &Fleet { mixed_weights: true, ..Fleet::up(n) }.slots();
+        each(&mut group, "mixed", n, &hashes, |hash| by_jump(slots, hash));
     }
     group.finish();
 }
