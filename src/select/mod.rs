@@ -49,6 +49,7 @@ named! { Strategy {
 ///
 /// [`Error::Strategy`] for [`Strategy::HigressFnv1aModulo`], which needs the key itself:
 /// see [`select_higress`](crate::select_higress).
+#[inline]
 pub fn select(
     strategy: Strategy,
     slots: &[Slot],
