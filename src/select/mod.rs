@@ -103,12 +103,18 @@ fn behind_home(slots: &[Slot], filter: &Filter<'_>, hash: u64, mut at: u64) -> O
 /// Whether the slot of a probe serves a key. `draw` is the hash behind the probe's.
 #[inline]
 fn serves(slots: &[Slot], filter: &Filter<'_>, slot: u32, draw: u64) -> bool {
-    slots.get(slot as usize).is_some_and(|it| {
-        let word = it.word();
-        // 16 fresh bits against the weight: a token at half weight keeps half its keys.
-        let accepted = draw >> 48 < u64::from(word.weight());
-        accepted && filter.admits(word) && !filter.leaves_out(slot)
-    })
+    let Some(it) = slots.get(slot as usize) else { return false };
+    let word = it.word();
+    // 16 fresh bits against the weight: a token at half weight keeps half its keys.
+    let accepted = draw >> 48 < u64::from(word.weight());
+    accepted && filter.admits(word) && (filter.leaves_none_out() || !is_left_out(filter, slot))
+}
+
+/// Its own function, so that `serves` is small enough to stand in its callers.
+#[cold]
+#[inline(never)]
+fn is_left_out(filter: &Filter<'_>, slot: u32) -> bool {
+    filter.leaves_out(slot)
 }
 
 #[cfg(test)]
