@@ -107,7 +107,8 @@ func (a *Affinity) Close() error {
 // Request is what a decision looks at. Its strings and slices are borrowed for the call. The zero value is a
 // valid start; Stamp fills in what every request needs.
 type Request struct {
-	// Method and Target, such as "/v1/responses?x=1", are read only to classify.
+	// Method and Target, such as "/v1/responses?x=1", are read to classify, and for nothing else. With HasGroup,
+	// they still tell whether the request names existing state.
 	Method, Target string
 	// Consumers are the values of the consumer header. Empty ones do not count.
 	Consumers []string
@@ -156,8 +157,9 @@ type Decision struct {
 	// Slot is the slot that serves, or NoSlot: then a local error is the answer.
 	Slot   int32
 	maxAge uint32
-	// RetryAfter is, without a slot, in how many seconds the first slot that can serve the request is up again; 0
-	// if that is unknown, and where a slot serves; 1<<32 - 1 for longer.
+	// RetryAfter is, without a slot, in how many seconds the first slot that can serve the request is up again,
+	// under fail_fast the pinned one; at most 1<<32 - 1. 0 if that is unknown, if it can serve now but was tried,
+	// if the keys were refused, and where a slot serves.
 	RetryAfter uint32
 	// Source is where the affinity comes from.
 	Source Source

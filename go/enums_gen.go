@@ -451,7 +451,7 @@ func (k KeyReason) String() string { return name(keyReasonNames, uint8(k)) }
 
 func (k KeyReason) valid() bool { return known(keyReasonNames, uint8(k)) }
 
-// Answer is what [Affinity::finish](crate::Affinity::finish) wrote.
+// Answer is what finish wrote.
 type Answer uint8
 
 const (

@@ -9,14 +9,14 @@ const (
 	ErrNullPointer Status = 1
 	// A pointer is not aligned for what it points to.
 	ErrMisaligned Status = 2
-	// A length is over PTRDIFF_MAX; in Go, slices that belong together differ in length.
+	// A length is over PTRDIFF_MAX.
 	ErrLength Status = 3
 	// A number is no value of its enum, or a switch is neither 0 nor 1.
 	ErrBadEnum Status = 4
 	// An output overlaps an input.
 	ErrOverlap Status = 5
-	// A size-prefixed structure is shorter than this library's, longer with something in it that this
-	// library does not know, or over 4096 bytes.
+	// A size-prefixed structure is shorter than its first version, longer than this library's with
+	// something in it that this library does not know, or over 4096 bytes.
 	ErrStructSize Status = 6
 	// The affinity was never initialised, or has been wiped or closed.
 	ErrNotInitialised Status = 7
@@ -94,13 +94,13 @@ func (s Status) text() (name, message string) {
 	case ErrMisaligned:
 		return "misaligned", "a pointer is not aligned for what it points to"
 	case ErrLength:
-		return "length", "a length is over PTRDIFF_MAX; in Go, slices that belong together differ in length"
+		return "length", "a length is over PTRDIFF_MAX"
 	case ErrBadEnum:
 		return "bad_enum", "a number is no value of its enum, or a switch is neither 0 nor 1"
 	case ErrOverlap:
 		return "overlap", "an output overlaps an input"
 	case ErrStructSize:
-		return "struct_size", "a size-prefixed structure is shorter than this library's, longer with something in it that this library does not know, or over 4096 bytes"
+		return "struct_size", "a size-prefixed structure is shorter than its first version, longer than this library's with something in it that this library does not know, or over 4096 bytes"
 	case ErrNotInitialised:
 		return "not_initialised", "the affinity was never initialised, or has been wiped or closed"
 	case ErrOutOfMemory:

@@ -5,8 +5,8 @@
  * Generated from src/capi by cbindgen: `make bindings` writes it, the tests check it.
  *
  * Conventions, the same for every function:
- * - It returns a `tokenpin_status` number, 0 for success, and writes its outputs on success only,
- *   unless it says otherwise.
+ * - One that can fail returns a `tokenpin_status` number, 0 for success, and writes its outputs on
+ *   success only, unless it says otherwise.
  * - Bytes are a pointer and a length in bytes, and never end in a NUL. `(NULL, 0)` is empty; any
  *   other null pointer is a status, unless the function says that it may be NULL.
  * - Enums cross as fixed-width integers and are checked. A switch is 0 or 1. Times are unix seconds.
@@ -74,7 +74,7 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_MISALIGNED = 2,
     /**
-     * A length is over `PTRDIFF_MAX`; in Go, slices that belong together differ in length.
+     * A length is over `PTRDIFF_MAX`.
      */
     TOKENPIN_STATUS_LENGTH = 3,
     /**
@@ -86,8 +86,8 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_OVERLAP = 5,
     /**
-     * A size-prefixed structure is shorter than this library's, longer with something in it that
-     * this library does not know, or over 4096 bytes.
+     * A size-prefixed structure is shorter than its first version, longer than this library's with
+     * something in it that this library does not know, or over 4096 bytes.
      */
     TOKENPIN_STATUS_STRUCT_SIZE = 6,
     /**
@@ -559,11 +559,11 @@ typedef uint8_t tokenpin_state;
 typedef struct tokenpin_slot_status {
     /**
      * The unix second from which a draining or down slot counts as up again; 0 for never.
-     * At most 2^45-1.
+     * At most 35184372088831.
      */
     uint64_t until;
     /**
-     * 0 to 65536; 65536 is always, 0 takes no session that is not pinned to the slot.
+     * 0 to 65536, which is always; 0 takes no session that is not pinned to the slot.
      */
     uint32_t weight;
     /**
@@ -770,7 +770,7 @@ typedef struct tokenpin_config {
      */
     size_t cookie_key_count;
     /**
-     * The slots, 1 to 2^31-1.
+     * The slots, 1 to 2147483647.
      */
     const struct tokenpin_slot_config *slots;
     /**
@@ -1371,8 +1371,9 @@ typedef struct tokenpin_decision {
      */
     uint32_t max_age;
     /**
-     * Without a slot: in how many seconds the first slot that can serve the request is up again. 0
-     * if that is unknown, and where a slot serves; 2^32-1 for longer.
+     * Without a slot: in how many seconds the first slot that can serve the request is up again,
+     * under `fail_fast` the pinned one; at most 2^32-1. 0 if that is unknown, if it can serve now but
+     * was tried, if the keys were refused, and where a slot serves.
      */
     uint32_t retry_after;
     /**
@@ -1445,7 +1446,7 @@ int32_t tokenpin_affinity_decide(const struct tokenpin_affinity *affinity,
                                  struct tokenpin_decision *decision);
 
 /**
- * What [`Affinity::finish`](crate::Affinity::finish) wrote.
+ * What `finish` wrote.
  */
 enum tokenpin_answer
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -1500,13 +1501,15 @@ int32_t tokenpin_affinity_finish(const struct tokenpin_affinity *affinity,
  * ================================================================================ */
 
 /**
- * The jump consistent hash: the bucket, 0 to `buckets` - 1, of `key`. `buckets` is 1 to 2^31-1.
+ * The jump consistent hash: the bucket, 0 to `buckets` - 1, of `key`. `buckets` is 1 to 2147483647.
  * Takes about ln(`buckets`) steps.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, BUCKET_COUNT.
  */
 TOKENPIN_MUST_CHECK
-int32_t tokenpin_jump(uint64_t key, uint32_t buckets, uint32_t *bucket);
+int32_t tokenpin_jump(uint64_t key,
+                      uint32_t buckets,
+                      uint32_t *bucket);
 
 /**
  * The identity hash of the account named by `identity`, 1 byte or more.
@@ -1652,7 +1655,7 @@ typedef struct tokenpin_filter {
      */
     size_t tried_count;
     /**
-     * 1 if the key is an anonymous id: draining slots are left out then.
+     * 1 if the key is an anonymous id: a draining slot is a candidate only where nothing else is left.
      */
     uint8_t anonymous;
 } tokenpin_filter;
@@ -1661,7 +1664,7 @@ typedef struct tokenpin_filter {
  * The slot that serves the key with hash `hash`; `TOKENPIN_SLOT_NONE` if no slot is a candidate.
  *
  * `strategy` is a `tokenpin_strategy`, but not Higress's, which needs the key itself:
- * `TOKENPIN_STATUS_STRATEGY`. `count` is 1 to 2^31-1. Under jump it takes about ln(`count`) steps, and one
+ * `TOKENPIN_STATUS_STRATEGY`. `count` is 1 to 2147483647. Under jump it takes about ln(`count`) steps, and one
  * more for each probe, as long as a good part of the slots can serve; with few of many, and under
  * rendezvous, linear time in `count`. State, weight and until of a slot are read atomically. Where a slot's
  * status changes meanwhile, the answer is right for the statuses as they were read, of which a slot may
@@ -1681,7 +1684,7 @@ int32_t tokenpin_select(uint8_t strategy,
  * The slot that serves a key as Higress ai-proxy would choose it, for migration: the
  * `fnv1a32(key bytes) % n`-th of the `n` slots that hold an account; `TOKENPIN_SLOT_NONE` if no slot
  * is a candidate. `hash` is the `tokenpin_key_hash` of the key: where that slot cannot serve,
- * weighted rendezvous with it takes over. `count` is 1 to 2^31-1. Linear in `count`.
+ * weighted rendezvous with it takes over. `count` is 1 to 2147483647. Linear in `count`.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, KEY_LENGTH, SLOT_COUNT.
  */

@@ -12,7 +12,8 @@
  *   caller. Nothing allocates but `Affinity::make`, by the library's one `malloc`.
  * - Handles are move-only. An empty one, moved from or never made, refuses every call.
  * - Enums and plain structures are those of tokenpin.h. `name` spells a value of an enum.
- * - Everything may be called from any thread; const member functions also on one object at once.
+ * - Everything may be called from any thread; const member functions also on one object at
+ *   the same time.
  */
 #ifndef TOKENPIN_HPP
 #define TOKENPIN_HPP
@@ -443,11 +444,18 @@ class Decision {
   [[nodiscard]] KeyReason key_reason() const noexcept {
     return static_cast<KeyReason>(decision_.key_reason);
   }
-  /** Whether the request names existing state. */
+  /** Whether the request names existing state: its method, its target or the caller says so. */
   [[nodiscard]] bool existing() const noexcept { return decision_.existing != 0; }
-  /** Whether a host may send the request to another token where this one refuses it. */
+  /**
+   * Whether a host may send the request to another token where this one refuses it: no pin and no
+   * key ties it to the token, and nothing that it creates will be looked for there.
+   */
   [[nodiscard]] bool may_move() const noexcept { return decision_.may_move != 0; }
-  /** Without a slot: the seconds until the first slot that can serve is up again; 0 for unknown. */
+  /**
+   * Without a slot: in how many seconds the first slot that can serve the request is up again,
+   * under `fail_fast` the pinned one; at most 2^32-1. 0 if that is unknown, if it can serve now but
+   * was tried, if the keys were refused, and where a slot serves.
+   */
   [[nodiscard]] std::uint32_t retry_after() const noexcept { return decision_.retry_after; }
   /** Everything, as tokenpin.h has it. */
   [[nodiscard]] const tokenpin_decision& fields() const noexcept { return decision_; }
@@ -471,8 +479,8 @@ struct Class {
 };
 
 /**
- * A built configuration: decides, and finishes requests. Any number of threads may use it at once;
- * only moving it and its end need it for themselves. Its end wipes its memory.
+ * A built configuration: decides, and finishes requests. Any number of threads may use it at the
+ * same time; only moving it and its end need it for themselves. Its end wipes its memory.
  */
 class Affinity {
  public:
@@ -551,7 +559,7 @@ class Affinity {
     return answer;
   }
 
-  /** Changes state, weight and until of a slot at once, while others decide. */
+  /** Changes state, weight and until of a slot atomically, while others decide. */
   Result<> set_slot(std::uint32_t slot, const SlotStatus& status) const noexcept {
     return {detail::status(tokenpin_affinity_set_slot(handle_, slot, &status))};
   }

@@ -3,10 +3,9 @@
 CARGO_MUTANTS_VERSION := 27.1.0
 CARGO_MUTANTS := $(BUILD)/tools/cargo-mutants-$(CARGO_MUTANTS_VERSION)/bin/cargo-mutants
 
-# The important first. Not lib.rs and enums.rs: a list and a macro.
-FILE ?= $(addprefix src/,$(addsuffix .rs,$(addprefix decide/,mod affinity classify config index fingerprint request) \
-  $(addprefix cookie/,mod seal reader ring field set_cookie name value) \
-  $(addprefix select/,mod batch jump rendezvous higress slot) key sip secret sink error))
+# Not lib.rs, limits.rs and enums.rs: a list, constants and a macro.
+FILE ?= $(filter-out src/lib.rs src/limits.rs src/enums.rs,\
+  $(sort $(wildcard $(addprefix src/,*.rs decide/*.rs cookie/*.rs select/*.rs))))
 
 $(CARGO_MUTANTS):
 	$(CARGO) install --quiet --locked --root $(BUILD)/tools/cargo-mutants-$(CARGO_MUTANTS_VERSION) \

@@ -39,15 +39,15 @@ pub struct tokenpin_config {
     /// `sizeof(tokenpin_config)`, by which a library knows the fields that a program knows. A
     /// library takes every size from that of its first version on.
     pub size: usize,
-    /// The cookie key ring, 1 to 8 keys.
+    /// The cookie key ring, 1 to [`MAX_COOKIE_KEYS`](crate::MAX_COOKIE_KEYS) keys.
     pub cookie_keys: *const tokenpin_cookie_key,
     /// The number of cookie keys.
     pub cookie_key_count: usize,
-    /// The slots, 1 to 2^31-1.
+    /// The slots, 1 to [`MAX_BUCKETS`](crate::MAX_BUCKETS).
     pub slots: *const tokenpin_slot_config,
     /// The capacity: the number of slots, vacant ones included.
     pub slot_count: usize,
-    /// The default scope, 0 to 1024 bytes.
+    /// The default scope, 0 to [`MAX_SCOPE`](crate::MAX_SCOPE) bytes.
     pub scope: tokenpin_bytes,
     /// The cookie's name; empty for the default name of the request's scope.
     pub cookie_name: tokenpin_bytes,

@@ -68,7 +68,7 @@ const _: () = assert!(
         && align_of::<Ring>() <= align_of::<tokenpin_key_ring>()
 );
 
-/// Makes a key ring of 1 to 8 keys, exactly one of which signs. `placement_key` may be NULL; if
+/// Makes a key ring of 1 to [`MAX_COOKIE_KEYS`](crate::MAX_COOKIE_KEYS) keys, exactly one of which signs. `placement_key` may be NULL; if
 /// it is not, it has 16 bytes, and no secret may equal it. `error` may be NULL; if it is not, it
 /// says which key was refused.
 ///
@@ -114,7 +114,7 @@ pub unsafe extern "C" fn tokenpin_key_ring_wipe(ring: *mut tokenpin_key_ring) {
 
 /// Makes the value of a cookie, 67 characters without a NUL, signed with the ring's signing key.
 ///
-/// `name` has 1 to 128 token bytes, the scope 0 to 1024 bytes. `key` is the affinity key that
+/// `name` has 1 to [`MAX_COOKIE_NAME`](crate::MAX_COOKIE_NAME) token bytes, the scope 0 to [`MAX_SCOPE`](crate::MAX_SCOPE) bytes. `key` is the affinity key that
 /// the cookie is bound to, of the cookie's kind; it may be NULL for an anonymous cookie.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,

@@ -40,7 +40,7 @@ pub struct tokenpin_request {
     pub cookie_count: usize,
     /// A cookie's value that came in a header of its own; empty for none.
     pub carrier_value: tokenpin_bytes,
-    /// The scope, 0 to 1024 bytes; empty for the configured one.
+    /// The scope, 0 to [`MAX_SCOPE`](crate::MAX_SCOPE) bytes; empty for the configured one.
     pub scope: tokenpin_bytes,
     /// The slots that this request has tried already.
     pub tried: *const u32,
@@ -77,8 +77,9 @@ pub struct tokenpin_decision {
     pub slot: u32,
     /// The `Max-Age` of the cookie.
     pub max_age: u32,
-    /// Without a slot: in how many seconds the first slot that can serve the request is up again. 0
-    /// if that is unknown, and where a slot serves; 2^32-1 for longer.
+    /// Without a slot: in how many seconds the first slot that can serve the request is up again,
+    /// under `fail_fast` the pinned one; at most 2^32-1. 0 if that is unknown, if it can serve now but
+    /// was tried, if the keys were refused, and where a slot serves.
     pub retry_after: u32,
     /// Where the affinity comes from: a `tokenpin_source`.
     pub source: u8,

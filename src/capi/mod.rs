@@ -2,8 +2,8 @@
 //!
 //! Conventions, the same for every function:
 //!
-//! - It returns a `tokenpin_status` number, 0 for success, and writes its outputs on success only,
-//!   unless it says otherwise.
+//! - One that can fail returns a `tokenpin_status` number, 0 for success, and writes its outputs on
+//!   success only, unless it says otherwise.
 //! - Bytes are a pointer and a length in bytes, and never end in a NUL. `(NULL, 0)` is empty; any
 //!   other null pointer is a status, unless the function says that it may be NULL.
 //! - Enums cross as fixed-width integers and are checked. A switch is 0 or 1. Times are unix seconds.

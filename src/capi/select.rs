@@ -42,11 +42,11 @@ pub struct tokenpin_filter {
     pub tried: *const u32,
     /// Their number.
     pub tried_count: usize,
-    /// 1 if the key is an anonymous id: draining slots are left out then.
+    /// 1 if the key is an anonymous id: a draining slot is a candidate only where nothing else is left.
     pub anonymous: u8,
 }
 
-/// The jump consistent hash: the bucket, 0 to `buckets` - 1, of `key`. `buckets` is 1 to 2^31-1.
+/// The jump consistent hash: the bucket, 0 to `buckets` - 1, of `key`. `buckets` is 1 to [`MAX_BUCKETS`](crate::MAX_BUCKETS).
 /// Takes about ln(`buckets`) steps.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, BUCKET_COUNT.
@@ -84,7 +84,7 @@ pub unsafe extern "C" fn tokenpin_identity_hash(
 }
 
 /// The hash of an affinity key, which selection starts from. `placement_key` has 16 bytes and is
-/// not all zero, the scope 0 to 1024.
+/// not all zero, the scope 0 to [`MAX_SCOPE`](crate::MAX_SCOPE).
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, SCOPE_LENGTH, KEY_LENGTH,
 /// ZERO_SECRET.
@@ -181,7 +181,7 @@ pub unsafe extern "C" fn tokenpin_slot_get(
 /// The slot that serves the key with hash `hash`; `TOKENPIN_SLOT_NONE` if no slot is a candidate.
 ///
 /// `strategy` is a `tokenpin_strategy`, but not Higress's, which needs the key itself:
-/// `TOKENPIN_STATUS_STRATEGY`. `count` is 1 to 2^31-1. Under jump it takes about ln(`count`) steps, and one
+/// `TOKENPIN_STATUS_STRATEGY`. `count` is 1 to [`MAX_BUCKETS`](crate::MAX_BUCKETS). Under jump it takes about ln(`count`) steps, and one
 /// more for each probe, as long as a good part of the slots can serve; with few of many, and under
 /// rendezvous, linear time in `count`. State, weight and until of a slot are read atomically. Where a slot's
 /// status changes meanwhile, the answer is right for the statuses as they were read, of which a slot may
@@ -218,7 +218,7 @@ pub unsafe extern "C" fn tokenpin_select(
 /// The slot that serves a key as Higress ai-proxy would choose it, for migration: the
 /// `fnv1a32(key bytes) % n`-th of the `n` slots that hold an account; `TOKENPIN_SLOT_NONE` if no slot
 /// is a candidate. `hash` is the `tokenpin_key_hash` of the key: where that slot cannot serve,
-/// weighted rendezvous with it takes over. `count` is 1 to 2^31-1. Linear in `count`.
+/// weighted rendezvous with it takes over. `count` is 1 to [`MAX_BUCKETS`](crate::MAX_BUCKETS). Linear in `count`.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, KEY_LENGTH, SLOT_COUNT.
 #[unsafe(no_mangle)]

@@ -28,14 +28,14 @@ pub enum Status {
     NullPointer = 1,
     /// A pointer is not aligned for what it points to.
     Misaligned = 2,
-    /// A length is over `PTRDIFF_MAX`; in Go, slices that belong together differ in length.
+    /// A length is over `PTRDIFF_MAX`.
     Length = 3,
     /// A number is no value of its enum, or a switch is neither 0 nor 1.
     BadEnum = 4,
     /// An output overlaps an input.
     Overlap = 5,
-    /// A size-prefixed structure is shorter than this library's, longer with something in it that
-    /// this library does not know, or over 4096 bytes.
+    /// A size-prefixed structure is shorter than its first version, longer than this library's with
+    /// something in it that this library does not know, or over 4096 bytes.
     StructSize = 6,
     /// The affinity was never initialised, or has been wiped or closed.
     NotInitialised = 7,

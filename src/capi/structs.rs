@@ -30,7 +30,7 @@ pub struct tokenpin_key {
     /// A `tokenpin_kind`.
     pub kind: u8,
     /// The 16 bytes of an anonymous id, a consumer name, or a session key; of a combined
-    /// key the consumer name. Names and session keys have 1 to 4096 bytes.
+    /// key the consumer name. Names and session keys have 1 to [`MAX_KEY`](crate::MAX_KEY) bytes.
     pub key: tokenpin_bytes,
     /// The session key of a combined key; not looked at for the other kinds.
     pub session: tokenpin_bytes,
@@ -41,9 +41,9 @@ pub struct tokenpin_key {
 #[repr(C)]
 pub struct tokenpin_slot_status {
     /// The unix second from which a draining or down slot counts as up again; 0 for never.
-    /// At most 2^45-1.
+    /// At most [`MAX_UNTIL`](crate::MAX_UNTIL).
     pub until: u64,
-    /// 0 to 65536; 65536 is always, 0 takes no session that is not pinned to the slot.
+    /// 0 to [`MAX_WEIGHT`](crate::MAX_WEIGHT), which is always; 0 takes no session that is not pinned to the slot.
     pub weight: u32,
     /// A `tokenpin_state`.
     pub state: u8,

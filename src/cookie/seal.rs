@@ -117,10 +117,10 @@ pub(crate) fn open(
     kind: Kind,
     bind: u128,
 ) -> Option<u64> {
-    let (masked, carried) = raw.get(HEAD_LEN..)?.split_first_chunk::<8>()?;
-    let carried = u128::from_le_bytes(*carried.first_chunk()?);
-    let pin = u64::from_le_bytes(*masked) ^ keys.mask(carried);
-    if same(mac.tag(message(raw, kind, pin, bind)), carried) { Some(pin) } else { None }
+    let (masked, given) = raw.get(HEAD_LEN..)?.split_first_chunk::<8>()?;
+    let given = u128::from_le_bytes(*given.first_chunk()?);
+    let pin = u64::from_le_bytes(*masked) ^ keys.mask(given);
+    if same(mac.tag(message(raw, kind, pin, bind)), given) { Some(pin) } else { None }
 }
 
 /// Turns the bytes of a cookie into the message that its tag is made over: the plain pin stands where
@@ -146,12 +146,12 @@ const _: () = assert!(
 
 /// In constant time.
 #[cfg(not(tokenpin_planted_compare))]
-fn same(expected: u128, carried: u128) -> bool {
+fn same(expected: u128, given: u128) -> bool {
     use subtle::ConstantTimeEq as _;
 
     // tests/forgery/ plants this defect, to see that it notices.
     let ignored = if cfg!(tokenpin_cut_tag) { 112 } else { 0 };
-    (expected << ignored).ct_eq(&(carried << ignored)).into()
+    (expected << ignored).ct_eq(&(given << ignored)).into()
 }
 
 #[cfg(tokenpin_planted_compare)]
@@ -159,7 +159,7 @@ use same_in_pieces as same;
 
 /// And checks/constant_time/ this one, for the same reason.
 #[cfg(tokenpin_planted_compare)]
-fn same_in_pieces(expected: u128, carried: u128) -> bool {
-    let (expected, carried) = (expected.to_le_bytes(), carried.to_le_bytes());
-    expected.iter().zip(&carried).all(|(a, b)| core::hint::black_box(a) == b)
+fn same_in_pieces(expected: u128, given: u128) -> bool {
+    let (expected, given) = (expected.to_le_bytes(), given.to_le_bytes());
+    expected.iter().zip(&given).all(|(a, b)| core::hint::black_box(a) == b)
 }

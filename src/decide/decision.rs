@@ -127,8 +127,9 @@ pub struct Decision {
     /// A host may send the request to another token where this one refuses it: no pin and no key
     /// ties it to the token, and nothing that it creates will be looked for there.
     pub may_move: bool,
-    /// Without a slot: in how many seconds the first slot that can serve the request is up again.
-    /// 0 if that is unknown, and where a slot serves; `u32::MAX` for longer.
+    /// Without a slot: in how many seconds the first slot that can serve the request is up again,
+    /// under `fail_fast` the pinned one; at most `u32::MAX`. 0 if that is unknown, if it can serve now
+    /// but was tried, if the keys were refused, and where a slot serves.
     pub retry_after: u32,
     /// The fingerprint of the configuration that decided.
     pub fingerprint: u64,
@@ -154,7 +155,7 @@ impl Decision {
     }
 }
 
-/// What [`Affinity::finish`](crate::Affinity::finish) wrote.
+/// What `finish` wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Answer {

@@ -31,6 +31,13 @@ pub enum State {
     Vacant = 3,
 }
 
+// `Word::is_below` compares them: by how many they keep out.
+const _: () = assert!(
+    (State::Up as u8) < State::Draining as u8
+        && (State::Draining as u8) < State::Down as u8
+        && (State::Down as u8) < State::Vacant as u8
+);
+
 named! { State { Up = "up", Draining = "draining", Down = "down", Vacant = "vacant" } }
 
 /// State, weight and until of a slot at one moment.
@@ -152,19 +159,19 @@ impl Slot {
         self.status().state == State::Vacant
     }
 
-    /// State, weight and until, read at once.
+    /// State, weight and until, read atomically.
     #[must_use]
     pub fn status(&self) -> SlotStatus {
         SlotStatus::unpack(self.word())
     }
 
-    /// State, weight and until as they are stored, read at once.
+    /// State, weight and until as they are stored, read atomically.
     #[inline]
     pub(crate) fn word(&self) -> Word {
         Word(self.word.load(Ordering::Relaxed))
     }
 
-    /// Changes state, weight and until at once.
+    /// Changes state, weight and until atomically.
     ///
     /// # Errors
     ///
