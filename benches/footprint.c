@@ -18,7 +18,7 @@ int main(void) {
   for (size_t count = 16; count <= MOST; count *= 64) {
     tokenpin_config config;
     size_t size;
-    tokenpin_config_init(&config, sizeof config);
+    if (tokenpin_config_init(&config, sizeof config) != TOKENPIN_STATUS_OK) return EXIT_FAILURE;
     config.placement_key[0] = 1;
     config.slots = slots;
     config.slot_count = count;

@@ -26,4 +26,6 @@ const (
 	MaxSetCookie = 2400
 	// The largest Max-Age, in seconds: 400 days.
 	MaxMaxAge = 34560000
+	// Max-Age follows from the limits on the cookie's life.
+	MaxAgeAuto = 4294967295
 )

@@ -379,7 +379,7 @@ typedef struct tokenpin_config_error {
 /**
  * No slot.
  */
-#define TOKENPIN_SLOT_NONE 4294967295
+#define TOKENPIN_SLOT_NONE 4294967295U
 
 /**
  * The largest weight: the token always serves the sessions whose home it is.
@@ -439,7 +439,7 @@ typedef struct tokenpin_config_error {
 /**
  * `Max-Age` follows from the limits on the cookie's life.
  */
-#define TOKENPIN_MAX_AGE_AUTO 4294967295
+#define TOKENPIN_MAX_AGE_AUTO 4294967295U
 
 /**
  * The alignment of the memory for an affinity, in bytes; what `malloc` gives.
@@ -1664,11 +1664,11 @@ typedef struct tokenpin_filter {
  * The slot that serves the key with hash `hash`; `TOKENPIN_SLOT_NONE` if no slot is a candidate.
  *
  * `strategy` is a `tokenpin_strategy`, but not Higress's, which needs the key itself:
- * `TOKENPIN_STATUS_STRATEGY`. `count` is 1 to 2147483647. Under jump it takes about ln(`count`) steps, and one
- * more for each probe, as long as a good part of the slots can serve; with few of many, and under
- * rendezvous, linear time in `count`. State, weight and until of a slot are read atomically. Where a slot's
- * status changes meanwhile, the answer is right for the statuses as they were read, of which a slot may
- * have been read twice.
+ * `TOKENPIN_STATUS_STRATEGY`. `count` is 1 to 2147483647.
+ * Under jump it takes about ln(`count`) steps, and one more for each probe, as long as a good part of
+ * the slots can serve; with few of many, and under rendezvous, linear time in `count`. State, weight
+ * and until of a slot are read atomically. Where a slot's status changes meanwhile, the answer is
+ * right for the statuses as they were read, of which a slot may have been read twice.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, SLOT_COUNT, STRATEGY.
  */
@@ -1684,7 +1684,8 @@ int32_t tokenpin_select(uint8_t strategy,
  * The slot that serves a key as Higress ai-proxy would choose it, for migration: the
  * `fnv1a32(key bytes) % n`-th of the `n` slots that hold an account; `TOKENPIN_SLOT_NONE` if no slot
  * is a candidate. `hash` is the `tokenpin_key_hash` of the key: where that slot cannot serve,
- * weighted rendezvous with it takes over. `count` is 1 to 2147483647. Linear in `count`.
+ * weighted rendezvous with it takes over. `count` is 1 to 2147483647. Linear
+ * in `count`.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, KEY_LENGTH, SLOT_COUNT.
  */
@@ -1698,7 +1699,7 @@ int32_t tokenpin_select_higress(const struct tokenpin_slot *slots,
 
 /**
  * `tokenpin_select` for many hashes: `selected[i]` is the slot of `hashes[i]`. `hash_count` 0 does
- * nothing. `selected` must not overlap the inputs.
+ * nothing. `selected` must not overlap the slots, the tried ones and the hashes.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, SLOT_COUNT, STRATEGY.
  */
@@ -1915,7 +1916,7 @@ int32_t tokenpin_set_cookie_write(const void *name,
  * Whether a `Set-Cookie` field sets a cookie called `name`: 1 or 0. Those of an upstream are
  * not for the client.
  *
- * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH.
+ * Statuses: OK, NULL_POINTER, LENGTH.
  */
 TOKENPIN_MUST_CHECK
 int32_t tokenpin_set_cookie_matches(const void *field,

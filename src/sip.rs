@@ -7,6 +7,8 @@
 //! implementation, one for each number of rounds and output length, were a quarter of all lines that it
 //! touched. The tests compare this one with that one, the crate siphasher, and with the authors' vectors.
 
+use zeroize::Zeroize as _;
+
 /// A hash in the making.
 #[derive(Clone)]
 pub(crate) struct Sip {
@@ -121,9 +123,8 @@ impl Sip {
 
     /// Overwrites all that the key has touched.
     pub(crate) fn wipe(&mut self) {
-        *self = Self { v: [0; 4], tail: 0, len: 0, rounds: 0, end: 0 };
-        // Makes the compiler assume a reader, so that the key is really overwritten.
-        core::hint::black_box(self);
+        self.v.zeroize();
+        self.tail.zeroize();
     }
 }
 

@@ -31,7 +31,7 @@ bool Fleet::Cool(uint32_t slot, tokenpin::State state, uint64_t until, uint64_t 
   const SlotStatus& live = live_[slot];
   if (!IsUp(live, now)) {
     // Down is worse than draining; of two that are as bad the longer one counts.
-    if (live.state > state) return false;
+    if (live.state != state && state != TOKENPIN_STATE_DOWN) return false;
     if (live.state == state && (!cooling_[slot] || live.until >= until)) return false;
   }
   Put(slot, {until, live.weight, state}, true);

@@ -104,7 +104,7 @@ pub unsafe extern "C" fn tokenpin_set_cookie_write(
 /// Whether a `Set-Cookie` field sets a cookie called `name`: 1 or 0. Those of an upstream are
 /// not for the client.
 ///
-/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH.
+/// Statuses: OK, NULL_POINTER, LENGTH.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_set_cookie_matches(
     field: *const c_void,

@@ -181,11 +181,11 @@ pub unsafe extern "C" fn tokenpin_slot_get(
 /// The slot that serves the key with hash `hash`; `TOKENPIN_SLOT_NONE` if no slot is a candidate.
 ///
 /// `strategy` is a `tokenpin_strategy`, but not Higress's, which needs the key itself:
-/// `TOKENPIN_STATUS_STRATEGY`. `count` is 1 to [`MAX_BUCKETS`](crate::MAX_BUCKETS). Under jump it takes about ln(`count`) steps, and one
-/// more for each probe, as long as a good part of the slots can serve; with few of many, and under
-/// rendezvous, linear time in `count`. State, weight and until of a slot are read atomically. Where a slot's
-/// status changes meanwhile, the answer is right for the statuses as they were read, of which a slot may
-/// have been read twice.
+/// `TOKENPIN_STATUS_STRATEGY`. `count` is 1 to [`MAX_BUCKETS`](crate::MAX_BUCKETS).
+/// Under jump it takes about ln(`count`) steps, and one more for each probe, as long as a good part of
+/// the slots can serve; with few of many, and under rendezvous, linear time in `count`. State, weight
+/// and until of a slot are read atomically. Where a slot's status changes meanwhile, the answer is
+/// right for the statuses as they were read, of which a slot may have been read twice.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, SLOT_COUNT, STRATEGY.
 #[unsafe(no_mangle)]
@@ -218,7 +218,8 @@ pub unsafe extern "C" fn tokenpin_select(
 /// The slot that serves a key as Higress ai-proxy would choose it, for migration: the
 /// `fnv1a32(key bytes) % n`-th of the `n` slots that hold an account; `TOKENPIN_SLOT_NONE` if no slot
 /// is a candidate. `hash` is the `tokenpin_key_hash` of the key: where that slot cannot serve,
-/// weighted rendezvous with it takes over. `count` is 1 to [`MAX_BUCKETS`](crate::MAX_BUCKETS). Linear in `count`.
+/// weighted rendezvous with it takes over. `count` is 1 to [`MAX_BUCKETS`](crate::MAX_BUCKETS). Linear
+/// in `count`.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, KEY_LENGTH, SLOT_COUNT.
 #[unsafe(no_mangle)]
@@ -245,7 +246,7 @@ pub unsafe extern "C" fn tokenpin_select_higress(
 }
 
 /// `tokenpin_select` for many hashes: `selected[i]` is the slot of `hashes[i]`. `hash_count` 0 does
-/// nothing. `selected` must not overlap the inputs.
+/// nothing. `selected` must not overlap the slots, the tried ones and the hashes.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, SLOT_COUNT, STRATEGY.
 #[unsafe(no_mangle)]

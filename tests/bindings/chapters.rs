@@ -68,7 +68,9 @@ pub fn arrange(text: &str, root: &str) -> String {
         made.push(format!("/* {RULER}\n{}\n * {RULER} */", chapter.introduction));
         introduce(&chapter.introduction, &mut types, &mut made);
         if number == 0 {
-            made.extend(constants.iter().map(ToString::to_string));
+            // What fits into no `int` would be a `long` otherwise.
+            let unsigned = |text: &&str| text.replace(" 4294967295", " 4294967295U");
+            made.extend(constants.iter().map(unsigned));
             made.extend(version());
         }
         for function in functions.iter().filter(|function| chapter.has(function.name)) {

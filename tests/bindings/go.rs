@@ -77,7 +77,7 @@ pub fn limits(header: &Header) -> String {
 }
 
 pub fn is_limit(constant: &str) -> bool {
-    (constant.starts_with("MAX_") && constant != "MAX_AGE_AUTO") || constant == "COOKIE_VALUE_LEN"
+    constant.starts_with("MAX_") || constant == "COOKIE_VALUE_LEN"
 }
 
 pub fn rules() -> String {

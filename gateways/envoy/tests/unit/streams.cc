@@ -868,7 +868,7 @@ void TestCarrier() {
     CHECK(stream->request.Get("x-pin").empty());
     return stream;
   };
-  At("one carrier_value value");
+  At("one carrier value");
   std::string value = ask({""}, "")->response.Get("x-pin").at(0), token = "?", other = value;
   const auto pinned = ask({value}, "");
   token = pinned->Told("token");
@@ -876,7 +876,7 @@ void TestCarrier() {
   while (other == value || TokenFor(&config, std::string(kCookie) + "=" + other) == token) {
     other = ask({""}, "")->response.Get("x-pin").at(0);
   }
-  At("several carrier_value values");
+  At("several carrier values");
   for (const Strings& carrier_value :
        {Strings{value, value}, Strings{value, other}, Strings{value, ""}, Strings{"", value},
         Strings{"x", value, other}}) {
