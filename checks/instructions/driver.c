@@ -33,12 +33,12 @@ static void fail(const char* name, int line) {
 static uint64_t hashes[kCalls];
 static uint32_t selected[kCalls];
 static tokenpin_slot up[kSlots], quarter_down[kSlots], mixed[kSlots];
-static tokenpin_affinity* affinity;
+static tokenpin_affinity *affinity, *quarter_down_affinity;
 static tokenpin_key_ring ring;
 static const uint8_t placement_key[16] = "placement key 1";
 static const char kName[] = "__Host-tokenpin";
 static const char kConsumer[] = "550e8400-e29b-41d4-a716-446655440000";
-static tokenpin_bytes home, elsewhere, forged;
+static tokenpin_bytes home, elsewhere, forged, home_down;
 
 static tokenpin_bytes text(const char* string) {
   tokenpin_bytes bytes = {string, strlen(string)};
@@ -134,8 +134,9 @@ CASE(find) {
 }
 
 // `consumer` and `pair` may be empty.
-PART decide(const char* method, const char* target, const char* consumer, tokenpin_bytes pair,
-            uint8_t source, uint8_t verdict, uint8_t pin_state) {
+PART decide_by(const tokenpin_affinity* by, const char* method, const char* target,
+               const char* consumer, tokenpin_bytes pair, uint8_t source, uint8_t verdict,
+               uint8_t pin_state) {
   tokenpin_bytes name = text(consumer);
   tokenpin_request request = {.method = text(method),
                               .target = text(target),
@@ -148,12 +149,16 @@ PART decide(const char* method, const char* target, const char* consumer, tokenp
                               .entropy = "sixteen bytes.."};
   tokenpin_decision decision;
   for (int i = 0; i < kCalls; i++) {
-    OK(tokenpin_affinity_decide(affinity, &request, &decision));
+    OK(tokenpin_affinity_decide(by, &request, &decision));
     CHECK(decision.source == source && decision.verdict == verdict);
     CHECK(decision.pin_state == pin_state);
   }
 }
 static const tokenpin_bytes none;
+PART decide(const char* method, const char* target, const char* consumer, tokenpin_bytes pair,
+            uint8_t source, uint8_t verdict, uint8_t pin_state) {
+  decide_by(affinity, method, target, consumer, pair, source, verdict, pin_state);
+}
 CASE(decide_stateless) {
   decide("POST", "/v1/embeddings", "", none, TOKENPIN_SOURCE_STATELESS, 0, 0);
 }
@@ -169,6 +174,11 @@ CASE(decide_elsewhere) {
 }
 CASE(decide_forged) {
   decide("POST", kTarget, "", forged, TOKENPIN_SOURCE_MINTED, TOKENPIN_VERDICT_BAD_TAG, 0);
+}
+// The home is down, and the next probe serves.
+CASE(decide_home_down) {
+  decide_by(quarter_down_affinity, "POST", kTarget, "", home_down, TOKENPIN_SOURCE_COOKIE,
+            TOKENPIN_VERDICT_VALID, TOKENPIN_PIN_STATE_DOWN);
 }
 
 CASE(finish_minted) {
@@ -207,7 +217,32 @@ static void init_slots(tokenpin_slot* slots, int down_every, int light_every) {
   }
 }
 
+// Of `count` slots. If `down` is one of them, a quarter is down, and it is of that quarter.
+static tokenpin_affinity* affinity_of(uint32_t count, uint32_t down,
+                                      const tokenpin_cookie_key keys[2]) {
+  static tokenpin_slot_config slots[kSlots];
+  static char identities[kSlots][16];
+  for (uint32_t i = 0; i < count; i++) {
+    int is_down = down < count && i % 4 == down % 4;
+    snprintf(identities[i], sizeof identities[i], "account-%u", i);
+    slots[i].identity = text(identities[i]);
+    slots[i].status.weight = TOKENPIN_MAX_WEIGHT;
+    slots[i].status.state = is_down ? TOKENPIN_STATE_DOWN : TOKENPIN_STATE_UP;
+  }
+  tokenpin_config config;
+  OK(tokenpin_config_init(&config, sizeof config));
+  memcpy(config.placement_key, placement_key, sizeof placement_key);
+  config.cookie_keys = keys;
+  config.cookie_key_count = 2;
+  config.slots = slots;
+  config.slot_count = count;
+  tokenpin_affinity* made;
+  OK(tokenpin_affinity_new(&config, &made, NULL));
+  return made;
+}
+
 static void init(void) {
+  static char home_down_buffer[128];
   static char home_buffer[128], elsewhere_buffer[128], forged_buffer[128];
   for (int i = 0; i < kCalls; i++) hashes[i] = next_number();
   init_slots(up, 0, 0);
@@ -223,21 +258,7 @@ static void init(void) {
   memset(keys[1].secret, 0x33, sizeof keys[1].secret);
   OK(tokenpin_key_ring_init(&ring, keys, 2, NULL, NULL));
 
-  static tokenpin_slot_config slots[16];
-  static char identities[16][16];
-  for (int i = 0; i < 16; i++) {
-    snprintf(identities[i], sizeof identities[i], "account-%d", i);
-    slots[i].identity = text(identities[i]);
-    slots[i].status.weight = TOKENPIN_MAX_WEIGHT;
-  }
-  tokenpin_config config;
-  OK(tokenpin_config_init(&config, sizeof config));
-  memcpy(config.placement_key, placement_key, sizeof placement_key);
-  config.cookie_keys = keys;
-  config.cookie_key_count = 2;
-  config.slots = slots;
-  config.slot_count = 16;
-  OK(tokenpin_affinity_new(&config, &affinity, NULL));
+  affinity = affinity_of(16, kSlots, keys);
 
   // Where the session of `pair_for` is at home.
   tokenpin_key key = {.kind = TOKENPIN_KIND_ANONYMOUS,
@@ -250,6 +271,9 @@ static void init(void) {
   elsewhere = pair_for(up[(slot + 1) % 16].identity_hash, elsewhere_buffer);
   forged = pair_for(up[slot].identity_hash, forged_buffer);
   forged_buffer[60] = forged_buffer[60] == 'A' ? 'B' : 'A';
+  OK(tokenpin_jump(hash, kSlots, &slot));
+  quarter_down_affinity = affinity_of(kSlots, slot, keys);
+  home_down = pair_for(up[slot].identity_hash, home_down_buffer);
 }
 
 int main(void) {
@@ -280,7 +304,9 @@ int main(void) {
   case_decide_home();
   case_decide_elsewhere();
   case_decide_forged();
+  case_decide_home_down();
   case_finish_minted();
   tokenpin_affinity_free(affinity);
+  tokenpin_affinity_free(quarter_down_affinity);
   return 0;
 }
