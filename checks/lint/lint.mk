@@ -18,6 +18,7 @@ lint: tools ## formatting and lints, warnings denied
 	$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --quiet --locked --all-targets --features capi -- -D warnings
 	$(FUZZ_CARGO) clippy $(FUZZ_WHERE) -- -D warnings
+	$(CARGO) clippy --quiet --locked --all-targets --manifest-path $(MEMORY)/loom/Cargo.toml --target-dir $(MEMORY_OUT)/loom -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --no-deps --features capi
 	$(BUILD)/tools/bin/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cc' '*.cpp' '*.h' '*.hpp' ':!include/tokenpin.h')
 	$(BUILD)/tools/bin/ruff check --quiet $$(git ls-files '*.py')

@@ -79,3 +79,106 @@ const ROUNDS: u32 = 64;
 const fn next(x: u64) -> u64 {
     mix(x ^ 0xd6e8_feb8_6659_fd93)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::prelude::rust_2024::*;
+
+    use tokenpin_test_support::random::Random;
+
+    use super::*;
+
+    const LARGEST: u32 = (1 << 31) - 1;
+
+    /// The powers of two from 64 on, each with the buckets that a hash has between it and the next one, in the
+    /// order in which they are drawn. Most powers have none.
+    fn buckets(hash: u64) -> Vec<(u64, Vec<u64>)> {
+        const HALF: u64 = 1 << 32;
+        let next = |word: u64| mix(word ^ 0xd6e8_feb8_6659_fd93);
+        let first = next(hash);
+        let (high, low) = (first / HALF, first % HALF);
+        let (mut powers, mut used) = (Vec::new(), 0);
+        for power in (6..31).map(|exponent| 1_u64 << exponent) {
+            let mut drawn = Vec::new();
+            if (high ^ low) / power % 2 == 1 {
+                used += 1;
+                let half = if used % 2 == 0 { low } else { high };
+                drawn.push(power + half % power);
+                let mut word = first;
+                let halves = core::iter::repeat_with(|| {
+                    word = next(word);
+                    [word % HALF, word / HALF]
+                });
+                drawn.extend(
+                    halves.flatten().map(|half| half % (2 * power)).take_while(|&b| b >= power),
+                );
+            }
+            powers.push((power, drawn));
+        }
+        powers
+    }
+
+    /// The probe as it is while slots are added: with each power of two that is left behind, it goes to the first
+    /// of the buckets drawn there that is a slot, or stays where it was.
+    fn grown(hash: u64, powers: &[(u64, Vec<u64>)], n: u32) -> u32 {
+        let n = u64::from(n);
+        let mut at = hash % 64;
+        for (_, drawn) in powers.iter().filter(|(power, _)| *power < n) {
+            at = drawn.iter().copied().find(|&bucket| bucket < n).unwrap_or(at);
+        }
+        u32::try_from(at).unwrap()
+    }
+
+    /// For counts that lie around all powers of two, anywhere between them, and around every bucket of the hash,
+    /// where alone it moves.
+    #[test]
+    fn the_probe_is_where_growth_brings_it() {
+        let mut random = Random::new("probes of any number of slots");
+        let (mut moved, mut redrawn) = (0, 0);
+        for _ in 0..5_000 {
+            let hash = random.word();
+            let powers = buckets(hash);
+            let mut counts = Vec::new();
+            for (power, drawn) in &powers {
+                redrawn += drawn.len().saturating_sub(1);
+                let any = power + random.below(*power);
+                for n in drawn.iter().chain(&[*power, any]) {
+                    counts.extend([n - 1, *n, n + 1, n + 2]);
+                }
+            }
+            let mut counts: Vec<u32> = counts.into_iter().map(|n| n.try_into().unwrap()).collect();
+            counts.push(LARGEST);
+            counts.retain(|n| (64..=LARGEST).contains(n));
+            counts.sort_unstable();
+            counts.dedup();
+            let (mut before, mut at) = (64, probe(hash, 64));
+            for n in counts {
+                let now = probe(hash, n);
+                assert_eq!(now, grown(hash, &powers, n), "{hash:#x} {n}");
+                assert!(
+                    now < n && (now == at || now >= before),
+                    "{hash:#x} {before} to {n}: {at} to {now}"
+                );
+                moved += u32::from(now != at);
+                (before, at) = (n, now);
+            }
+        }
+        // Half the powers have buckets: two on average.
+        assert!(moved > 50_000 && redrawn > 50_000, "{moved} {redrawn}");
+    }
+
+    /// Made by `probe` of `tests/twin/tokenpin_twin.py`.
+    #[test]
+    fn known_answers() {
+        const HASHES: [u64; 5] = [0, 1, 0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, u64::MAX];
+        const ANSWERS: [(u32, [u32; 5]); 4] = [
+            (65_538, [64_115, 32_252, 25_164, 5_145, 30_965]),
+            (1_000_000, [752_243, 212_476, 757_299, 74_776, 606_627]),
+            (1 << 30, [391_346_803, 672_218_620, 163_963_468, 1_032_795_161, 47_268_259]),
+            (LARGEST, [1_968_869_280, 1_351_766_771, 1_261_145_651, 1_322_132_504, 47_268_259]),
+        ];
+        for (n, slots) in ANSWERS {
+            assert_eq!(HASHES.map(|hash| probe(hash, n)), slots, "{n}");
+        }
+    }
+}

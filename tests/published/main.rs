@@ -1,12 +1,16 @@
-//! The parts against what others published: every row of every `tests/vectors/*.csv`, and
+//! The parts against what others published: every row of the `tests/vectors/*.csv`, and
 //! jump against the listing of its paper. The folder is listed, so a file that no test
 //! knows fails.
+//!
+//! The rows of `siphash*.csv` are not compared here but by the unit tests of src/sip.rs: what hashes is
+//! private, and a test from outside would show another implementation right. Where these tests run on other
+//! machines and under Miri, it is the project's own vectors that go through src/sip.rs.
 
 use std::fs;
 use std::hash::Hasher;
 use std::path::Path;
 
-use siphasher::{sip, sip128};
+use siphasher::sip::SipHasher13;
 use tokenpin_test_support::random::Random;
 use tokenpin_test_support::{ROOT, paper};
 
@@ -23,6 +27,9 @@ fn every_row_of_every_published_file() {
     files.sort();
     for path in &files {
         let name = path.file_stem().unwrap().to_str().unwrap();
+        if COMPARED_BY_SIP.contains(&name) {
+            continue;
+        }
         let (header, check) = checker(name);
         let text = fs::read_to_string(path).unwrap();
         let rows = rows(&text, header);
@@ -35,27 +42,23 @@ fn every_row_of_every_published_file() {
     assert!(files.len() >= 12, "files are missing: {files:?}");
 }
 
+/// The files that the unit tests of src/sip.rs compare.
+const COMPARED_BY_SIP: [&str; 5] = [
+    "siphash13_128_generated_refC",
+    "siphash13_64_generated_refC",
+    "siphash13_64_rust-siphash",
+    "siphash24_128",
+    "siphash24_64",
+];
+
 /// Whether one row holds.
 type Check = fn(&[&str]) -> bool;
 
 /// The columns of the file called `name`, and what each row says.
 fn checker(name: &str) -> (&'static str, Check) {
     const BUCKETS: &str = "key,n,bucket";
-    const HASHES: &str = "len,message_hex,output_hex";
     match name {
         "jump_rounding_edges" => ("key,n,reference_f64,guava_formula,exact_integer", rounding_edge),
-        "siphash13_64_generated_refC" | "siphash13_64_rust-siphash" => {
-            (HASHES, |row| sip_row(row, |m| narrow(sip::SipHasher13::new_with_key(&COUNTING), m)))
-        }
-        "siphash24_64" => {
-            (HASHES, |row| sip_row(row, |m| narrow(sip::SipHasher24::new_with_key(&COUNTING), m)))
-        }
-        "siphash13_128_generated_refC" => {
-            (HASHES, |row| sip_row(row, |m| wide(sip128::SipHasher13::new_with_key(&COUNTING), m)))
-        }
-        "siphash24_128" => {
-            (HASHES, |row| sip_row(row, |m| wide(sip128::SipHasher24::new_with_key(&COUNTING), m)))
-        }
         "pipeline_rust_jumphash_sip13_key0" => ("str,n,bucket", pipeline),
         _ if name.starts_with("jump_") => {
             (BUCKETS, |row| tokenpin::jump(number(row[0]), number(row[1])) == Ok(number(row[2])))
@@ -78,39 +81,9 @@ fn number<T: std::str::FromStr<Err: std::fmt::Debug>>(field: &str) -> T {
     field.parse().unwrap()
 }
 
-fn unhex(field: &str) -> Vec<u8> {
-    (0..field.len()).step_by(2).map(|i| u8::from_str_radix(&field[i..i + 2], 16).unwrap()).collect()
-}
-
-/// The key of all `SipHash` vectors.
-const COUNTING: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
-
-fn sip_row(row: &[&str], hash: impl Fn(&[u8]) -> Vec<u8>) -> bool {
-    let message = unhex(row[1]);
-    assert_eq!(message.len(), number::<usize>(row[0]));
-    hash(&message) == unhex(row[2])
-}
-
-/// Bytes are written as bytes, as in src/key.rs, and in two pieces, as there.
-fn write(hasher: &mut impl Hasher, message: &[u8]) {
-    let (head, tail) = message.split_at(message.len() / 3);
-    hasher.write(head);
-    hasher.write(tail);
-}
-
-fn narrow(mut hasher: impl Hasher, message: &[u8]) -> Vec<u8> {
-    write(&mut hasher, message);
-    hasher.finish().to_le_bytes().to_vec()
-}
-
-fn wide(mut hasher: impl Hasher + sip128::Hasher128, message: &[u8]) -> Vec<u8> {
-    write(&mut hasher, message);
-    hasher.finish128().as_bytes().to_vec()
-}
-
 /// `SipHash-1-3` under the zero key, of the text and one 0xFF, as Rust hashes a `str`.
 fn pipeline(row: &[&str]) -> bool {
-    let mut hasher = sip::SipHasher13::new_with_key(&[0; 16]);
+    let mut hasher = SipHasher13::new_with_key(&[0; 16]);
     hasher.write(row[0].as_bytes());
     hasher.write(&[0xff]);
     tokenpin::jump(hasher.finish(), number(row[1])) == Ok(number(row[2]))

@@ -18,17 +18,17 @@ fn status(state: u64, weight: u64) -> SlotStatus {
 
 /// The slot for a key among what was read of three slots: the first is up, the second down throughout,
 /// and the third changes between up with weight 0 and down with full weight, neither of which serves.
-fn selected(changing: SlotStatus, key: u64) -> u32 {
+fn selected(changing: SlotStatus, hash: u64) -> u32 {
     let statuses = [SlotStatus::UP, status(1, FULL), changing];
     let slots: Vec<Slot> =
         (0..).zip(statuses).map(|(i, status)| Slot::new(&[i], status).unwrap()).collect();
     let filter = Filter { anonymous: true, ..Filter::default() };
-    select(Strategy::Jump, &slots, &filter, key, 0).unwrap()
+    select(Strategy::Jump, &slots, &filter, hash).unwrap().unwrap()
 }
 
 /// Keys whose home is each of the slots.
 fn keys() -> [u64; 3] {
-    [0, 1, 2].map(|slot| (0..).map(mix).find(|key| tokenpin::jump(*key, 3) == Ok(slot)).unwrap())
+    [0, 1, 2].map(|slot| (0..99).map(mix).find(|key| tokenpin::jump(*key, 3) == Ok(slot)).unwrap())
 }
 
 #[test]
