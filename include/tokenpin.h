@@ -1501,15 +1501,14 @@ int32_t tokenpin_affinity_finish(const struct tokenpin_affinity *affinity,
  * ================================================================================ */
 
 /**
- * The jump consistent hash: the bucket, 0 to `buckets` - 1, of `key`. `buckets` is 1 to 2147483647.
- * Takes about ln(`buckets`) steps.
+ * The jump consistent hash: the bucket, 0 to `buckets` - 1, of `key`.
+ *
+ * `buckets` is 1 to 2147483647. Takes about ln(`buckets`) steps.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, BUCKET_COUNT.
  */
 TOKENPIN_MUST_CHECK
-int32_t tokenpin_jump(uint64_t key,
-                      uint32_t buckets,
-                      uint32_t *bucket);
+int32_t tokenpin_jump(uint64_t key, uint32_t buckets, uint32_t *bucket);
 
 /**
  * The identity hash of the account named by `identity`, 1 byte or more.

@@ -46,8 +46,9 @@ pub struct tokenpin_filter {
     pub anonymous: u8,
 }
 
-/// The jump consistent hash: the bucket, 0 to `buckets` - 1, of `key`. `buckets` is 1 to [`MAX_BUCKETS`](crate::MAX_BUCKETS).
-/// Takes about ln(`buckets`) steps.
+/// The jump consistent hash: the bucket, 0 to `buckets` - 1, of `key`.
+///
+/// `buckets` is 1 to [`MAX_BUCKETS`](crate::MAX_BUCKETS). Takes about ln(`buckets`) steps.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, BUCKET_COUNT.
 #[unsafe(no_mangle)]
