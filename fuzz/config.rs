@@ -170,8 +170,10 @@ fn usable(
         ..Request::default()
     };
     let decision = affinity.decide(&request, []).unwrap();
-    let serves =
-        |status: SlotStatus| status.state_at(request.now) == State::Up && status.weight > 0;
+    // Draining slots too, where nothing else is left.
+    let serves = |status: SlotStatus| {
+        matches!(status.state_at(request.now), State::Up | State::Draining) && status.weight > 0
+    };
     assert_eq!(decision.slot.is_some(), slots.iter().any(|slot| serves(slot.status())));
     let mut out = [0; MAX_SET_COOKIE];
     affinity.finish(&decision, config.success.0, &mut out).unwrap();
