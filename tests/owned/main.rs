@@ -183,7 +183,7 @@ fn request<'r>(target: &'r [u8], consumer: &'r [u8], scope: &'r [u8], entropy: u
 
 #[test]
 fn it_decides_as_one_that_borrows() {
-    const FLEETS: u64 = if cfg!(miri) { 8 } else { 256 };
+    const FLEETS: u64 = if cfg!(miri) { 2 } else { 256 };
     let mut random = Random::new("owned affinities");
     let mut cookies = 0;
     for number in 0..FLEETS {
@@ -270,7 +270,7 @@ fn it_refuses_what_one_that_borrows_refuses() {
 /// One thread reloads, others decide, and nothing is left of what was replaced.
 #[test]
 fn reloads_leak_nothing() {
-    const RELOADS: u64 = if cfg!(miri) { 20 } else { 2000 };
+    const RELOADS: u64 = if cfg!(miri) { 8 } else { 2000 };
     let facts: Vec<Facts> = (0..8).map(Facts::new).collect();
     let build = |number: u64| {
         let facts = &facts[usize::try_from(number % 8).unwrap()];
@@ -333,7 +333,7 @@ fn check(affinity: &OwnedAffinity, decision: &Decision) {
 fn deciding_allocates_nothing() {
     let owned = Facts::new(1).owned(30);
     let counts = counted(|| {
-        for entropy in 1..1000 {
+        for entropy in 1..if cfg!(miri) { 10 } else { 1000 } {
             let request = request(b"/v1/api0/part-1", b"", b"", entropy);
             watched(|| {
                 let decision = owned.get().decide(&request, [&b"a=b"[..]]).unwrap();
