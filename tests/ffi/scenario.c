@@ -1,4 +1,5 @@
-/* What the programs beside this one have to print: some requests, by the header that a compiler reads. */
+/* What the programs beside this one have to print: some requests, by the header that a compiler
+ * reads. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,9 +42,9 @@ int main(void) {
   char names[kSlots][16];
   for (uint32_t i = 0; i < kSlots; i++) {
     snprintf(names[i], sizeof names[i], "account-%" PRIu32, i);
-    slots[i] = (struct tokenpin_slot_config){.identity = text(names[i]),
-                                             .status = {.weight = TOKENPIN_MAX_WEIGHT >> (i % 3),
-                                                        .state = TOKENPIN_STATE_UP}};
+    slots[i] = (struct tokenpin_slot_config){
+        .identity = text(names[i]),
+        .status = {.weight = TOKENPIN_MAX_WEIGHT >> (i % 3), .state = TOKENPIN_STATE_UP}};
   }
   struct tokenpin_cookie_key key = {.id = 7, .role = TOKENPIN_ROLE_SIGN};
   memset(key.secret, 0x33, sizeof key.secret);
@@ -96,7 +97,8 @@ int main(void) {
   check(tokenpin_affinity_decide(affinity, &request, &decision));
   print_decision("with the cookie", &decision);
 
-  struct tokenpin_slot_status down = {.until = kNow + 30, .weight = TOKENPIN_MAX_WEIGHT, .state = TOKENPIN_STATE_DOWN};
+  struct tokenpin_slot_status down = {
+      .until = kNow + 30, .weight = TOKENPIN_MAX_WEIGHT, .state = TOKENPIN_STATE_DOWN};
   check(tokenpin_affinity_set_slot(affinity, decision.slot, &down));
   request.existing = 1;
   check(tokenpin_affinity_decide(affinity, &request, &decision));
