@@ -2,6 +2,7 @@
 // request and sets the affinity cookie on the response, and a rewrite for [httputil.ReverseProxy] that puts the
 // token in.
 //
+//	tokens := tokenpinhttp.Bearer("sk-a", "sk-b")
 //	pin := &tokenpinhttp.Pin{Affinity: affinity}
 //	proxy := &httputil.ReverseProxy{Rewrite: tokenpinhttp.Rewrite(upstream, tokens)}
 //	err := http.ListenAndServeTLS(":8443", certificate, key, pin.Handler(proxy))
@@ -12,11 +13,7 @@ package tokenpinhttp
 
 import (
 	"context"
-	"io"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
-	"strconv"
 
 	"github.com/tokenpin/tokenpin/go"
 )
@@ -74,12 +71,13 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 	carrier := http.CanonicalHeaderKey(p.CarrierHeader)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		request := tokenpin.Request{
-			Method: r.Method, Target: r.URL.Path,
+			// The path as the upstream gets it: without decoding, but with what a mux has cut off or replaced.
+			Method: r.Method, Target: r.URL.EscapedPath(),
 			Consumers: r.Header[consumer], ConsumerTrusted: true, Sessions: r.Header[session],
 			Cookies: r.Header["Cookie"],
 		}
 		if values, ok := r.Header[carrier]; ok && carrier != "" {
-			request.Carrier, request.CarrierValue = true, values[0]
+			request.Carrier, request.CarrierValue = true, theOne(values)
 		}
 		if p.Scope != nil {
 			request.Scope = p.Scope(r)
@@ -93,15 +91,12 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 		if err == nil {
 			name, err = p.Affinity.CookieName(request.Scope)
 		}
-		switch {
-		case err != nil:
-			http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
-			return
-		case decision.Slot == tokenpin.NoSlot && p.Refuse != nil:
+		if err == nil && decision.Slot == tokenpin.NoSlot && p.Refuse != nil {
 			p.Refuse(w, r, decision)
 			return
-		case decision.Slot == tokenpin.NoSlot:
-			refuse(w, decision.RetryAfter)
+		}
+		if err != nil || decision.Slot == tokenpin.NoSlot {
+			refuse(w, &decision, err)
 			return
 		}
 		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, decision))
@@ -112,13 +107,18 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 	})
 }
 
-func refuse(w http.ResponseWriter, retryAfter uint32) {
-	if retryAfter != 0 {
-		w.Header().Set("Retry-After", strconv.FormatUint(uint64(retryAfter), 10))
+// theOne gives the value of a header. Of several that differ, none can be told to be the right one.
+func theOne(values []string) (one string) {
+	for _, value := range values {
+		switch {
+		case value == "" || value == one:
+		case one == "":
+			one = value
+		default:
+			return ""
+		}
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusServiceUnavailable)
-	_, _ = io.WriteString(w, `{"error":{"message":"No account can serve this request now.","type":"server_error","code":"no_account"}}`+"\n")
+	return one
 }
 
 // stripped gives the headers without what is not for the upstream.
@@ -127,95 +127,22 @@ func stripped(header http.Header, name, carrier string) http.Header {
 	if carrier != "" {
 		header.Del(carrier)
 	}
-	fields := header["Cookie"]
-	kept := fields[:0]
-	for _, field := range fields {
-		if field = tokenpin.CookieStrip(field, name); field != "" {
-			kept = append(kept, field)
-		}
-	}
-	if len(kept) == 0 {
-		header.Del("Cookie")
-	} else {
-		header["Cookie"] = kept
-	}
+	filter(header, "Cookie", func(field string) string { return tokenpin.CookieStrip(field, name) })
 	return header
 }
 
-// writer finishes the decision when the status is known.
-type writer struct {
-	http.ResponseWriter
-	affinity *tokenpin.Affinity
-	decision tokenpin.Decision
-	name     string
-	carrier  string
-	finished bool
-}
-
-// Unwrap is for http.ResponseController.
-func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-func (w *writer) WriteHeader(status int) {
-	if status >= 200 || status == http.StatusSwitchingProtocols {
-		w.finish(status)
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *writer) Write(b []byte) (int, error) {
-	w.finish(http.StatusOK)
-	return w.ResponseWriter.Write(b)
-}
-
-func (w *writer) Flush() { _ = w.FlushError() }
-
-func (w *writer) FlushError() error {
-	w.finish(http.StatusOK)
-	return http.NewResponseController(w.ResponseWriter).Flush()
-}
-
-func (w *writer) finish(status int) {
-	if w.finished {
-		return
-	}
-	w.finished = true
-	header := w.Header()
-	if w.carrier != "" {
-		header.Del(w.carrier)
-	}
-	lines := header["Set-Cookie"]
-	kept := lines[:0]
-	for _, line := range lines {
-		if !tokenpin.SetCookieMatches(line, w.name) {
-			kept = append(kept, line)
+// filter puts what change makes of a header's values in their place, but for empty ones.
+func filter(header http.Header, key string, change func(string) string) {
+	values := header[key]
+	kept := values[:0]
+	for _, value := range values {
+		if value = change(value); value != "" {
+			kept = append(kept, value)
 		}
 	}
 	if len(kept) == 0 {
-		header.Del("Set-Cookie")
+		delete(header, key)
 	} else {
-		header["Set-Cookie"] = kept
-	}
-	var buffer [256]byte
-	// An error leaves the answer empty. There is none but that of an affinity that was closed meanwhile.
-	text, answer, _ := w.affinity.Finish(buffer[:0], &w.decision, status)
-	switch answer {
-	case tokenpin.AnswerSetCookie:
-		header.Add("Set-Cookie", string(text))
-		header.Add("Cache-Control", `no-cache="Set-Cookie"`)
-	case tokenpin.AnswerCarrier:
-		header.Set(w.carrier, string(text))
-	}
-}
-
-// Rewrite is for httputil.ReverseProxy behind Handler. It sends a request to the upstream as the account of the
-// slot that serves it: with "Authorization: Bearer", and the token of that slot. A request that did not come through
-// Handler is sent without Authorization.
-func Rewrite(upstream *url.URL, tokens []string) func(*httputil.ProxyRequest) {
-	return func(r *httputil.ProxyRequest) {
-		r.SetURL(upstream)
-		r.Out.Header.Del("Authorization")
-		if d, ok := DecisionFrom(r.In.Context()); ok && int(d.Slot) < len(tokens) {
-			r.Out.Header.Set("Authorization", "Bearer "+tokens[d.Slot])
-		}
+		header[key] = kept
 	}
 }

@@ -78,7 +78,7 @@ func newProxy(upstream string, env func(string) string, secure bool) (http.Handl
 	}
 	pin := &tokenpinhttp.Pin{Affinity: affinity}
 	return pin.Handler(&httputil.ReverseProxy{
-		Rewrite: tokenpinhttp.Rewrite(target, tokens),
+		Rewrite: tokenpinhttp.Rewrite(target, tokenpinhttp.Bearer(tokens...)),
 		ModifyResponse: func(r *http.Response) error {
 			switch r.StatusCode {
 			case http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusServiceUnavailable:
