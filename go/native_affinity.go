@@ -204,14 +204,14 @@ func (a *nativeAffinity) decide(r *Request, d *Decision) Status {
 		(*C.tokenpin_decision)(unsafe.Pointer(d))))
 }
 
-// firstTwo gives the values that count: none, one, and several are told apart, and empty ones are none.
+// firstTwo gives the values that count: none, one, and several that differ are told apart, and empty ones are none.
 func firstTwo(values []string) (first, second string) {
 	for _, value := range values {
 		switch {
 		case value == "":
 		case first == "":
 			first = value
-		default:
+		case value != first:
 			return first, value
 		}
 	}

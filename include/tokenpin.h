@@ -1040,7 +1040,8 @@ int32_t tokenpin_affinity_live_fingerprint(const struct tokenpin_affinity *affin
 typedef struct tokenpin_request {
     /**
      * The method, which classification reads; with a group it tells whether the request names
-     * existing state.
+     * existing state. `CONNECT` for a WebSocket handshake, also where that is a `GET` with
+     * `Upgrade`: it reads nothing, and what comes of it may create.
      */
     struct tokenpin_bytes method;
     /**
@@ -1048,7 +1049,7 @@ typedef struct tokenpin_request {
      */
     struct tokenpin_bytes target;
     /**
-     * The values of the consumer header. Empty ones do not count.
+     * The values of the consumer header. Empty ones do not count, equal ones count as one.
      */
     const struct tokenpin_bytes *consumers;
     /**
@@ -1056,7 +1057,7 @@ typedef struct tokenpin_request {
      */
     size_t consumer_count;
     /**
-     * The values of the session header. Empty ones do not count.
+     * The values of the session header. Empty ones do not count, equal ones count as one.
      */
     const struct tokenpin_bytes *sessions;
     /**
@@ -1110,8 +1111,9 @@ typedef struct tokenpin_request {
      */
     uint8_t group;
     /**
-     * 1: the request names existing state, whatever method and target say. Set it where the body
-     * does (`previous_response_id`, `input_file_id`, ...): the library does not see that.
+     * 1: the request names existing state, and so is stateful, whatever group, method and target
+     * say. Set it where the body names some (`previous_response_id`, `input_file_id`, ...): the
+     * library does not see that.
      */
     uint8_t existing;
     /**
@@ -1338,7 +1340,7 @@ enum tokenpin_key_reason
      */
     TOKENPIN_KEY_REASON_UNTRUSTED = 2,
     /**
-     * Several values where one is expected.
+     * Several values that differ, where one is expected.
      */
     TOKENPIN_KEY_REASON_SEVERAL_VALUES = 3,
     /**
@@ -1405,8 +1407,8 @@ typedef struct tokenpin_decision {
      */
     uint8_t existing;
     /**
-     * 1: a host may send the request to another token where this one refuses it: no pin and no key
-     * ties it to the token, and nothing that it creates will be looked for there.
+     * 1: a host may send the request to another token where this one refuses it: it names no state,
+     * and what it creates will be looked for at the token that gave it.
      */
     uint8_t may_move;
     /**

@@ -447,8 +447,8 @@ class Decision {
   /** Whether the request names existing state: its method, its target or the caller says so. */
   [[nodiscard]] bool existing() const noexcept { return decision_.existing != 0; }
   /**
-   * Whether a host may send the request to another token where this one refuses it: no pin and no
-   * key ties it to the token, and nothing that it creates will be looked for there.
+   * Whether a host may send the request to another token where this one refuses it: it names no
+   * state, and what it creates will be looked for at the token that gave it.
    */
   [[nodiscard]] bool may_move() const noexcept { return decision_.may_move != 0; }
   /**

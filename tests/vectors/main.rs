@@ -605,6 +605,9 @@ fn decision() {
         "POST /v1/vector_stores/v/files",
         "TRACE /v1/files",
         "CONNECT /v1/files",
+        "CONNECT /v1/files/f",
+        "CONNECT files:443",
+        "CONNECT files",
         "get /v1/files",
         "POST /v1/messages",
         "POST /v1/completions",
@@ -641,10 +644,11 @@ fn decision() {
         let none: &[&[u8]] = &[];
         let one: &[&[u8]] = &[b"", b"alice"];
         let long = numbers.below(40) == 0;
-        let consumers = numbers.pick(&[none, none, one, &[b"alice", b"bob"]]);
+        let consumers =
+            numbers.pick(&[none, none, one, &[b"alice", b"bob"], &[b"alice", b"", b"alice"]]);
         let consumers = if long { TOO_LONG } else { consumers };
         let long = numbers.below(40) == 0;
-        let sessions = numbers.pick(&[none, none, &[b"s-1"], &[b"s-1", b"s-1"]]);
+        let sessions = numbers.pick(&[none, none, &[b"s-1"], &[b"s-1", b"s-1"], &[b"s-1", b"s-2"]]);
         let sessions = if long { TOO_LONG } else { sessions };
         let trusted = numbers.below(4) != 0;
         let request_scope = numbers.pick(&[&b""[..], b"", b"tenant-7"]);
