@@ -35,6 +35,13 @@ func withHeader(r *http.Request, header ...string) *http.Request {
 	return r
 }
 
+func cookieOf(response *httptest.ResponseRecorder) string {
+	for _, cookie := range response.Result().Cookies() {
+		return cookie.Name + "=" + cookie.Value
+	}
+	return ""
+}
+
 func setAll(t *testing.T, affinity *tokenpin.Affinity, status tokenpin.SlotStatus) {
 	t.Helper()
 	for slot := range affinity.Capacity() {

@@ -14,6 +14,7 @@ package tokenpinhttp
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/tokenpin/tokenpin/go"
 )
@@ -40,10 +41,10 @@ type Pin struct {
 	// answer, for the configured scope.
 	Scope func(*http.Request) string
 
-	// Existing says whether a request names existing state in its body (previous_response_id, input_file_id,
-	// ...). The affinity sees method and path alone. It makes a difference only while the session's token is
-	// down: a request that names existing state is refused then, instead of sent to an account that does not
-	// know the state. Nil for never. A function that reads the body has to put it back.
+	// Existing says whether a request names existing state where method and path do not tell: in its body
+	// (previous_response_id, input_file_id, ...), or under a path that is in no table. It wins over both: on whatever
+	// path, such a request goes to its session's account, and is refused while that is down, instead of sent to an
+	// account that does not know the state. Nil for never. A function that reads the body has to put it back.
 	Existing func(*http.Request) bool
 
 	// Refuse answers a request that no token may serve. Nil for a status 503 with a small JSON body, and
@@ -53,16 +54,28 @@ type Pin struct {
 
 type contextKey struct{}
 
+// pinned is what a request keeps from its decision to its response.
+type pinned struct {
+	affinity *tokenpin.Affinity
+	decision tokenpin.Decision
+}
+
 // DecisionFrom gives the decision about a request, from its context inside Handler. Its Slot is a slot.
 func DecisionFrom(ctx context.Context) (decision tokenpin.Decision, ok bool) {
-	decision, ok = ctx.Value(contextKey{}).(tokenpin.Decision)
-	return decision, ok
+	p, ok := ctx.Value(contextKey{}).(*pinned)
+	if !ok {
+		return tokenpin.Decision{Slot: tokenpin.NoSlot}, false
+	}
+	return p.decision, true
 }
 
 // Handler decides about each request and calls next, which finds the decision with DecisionFrom. The cookie and the
 // carrier header are removed from the request that next sees, and an upstream's own from the response. If the
 // response is a success, the affinity's cookie is set, with Cache-Control: no-cache="Set-Cookie", for a cached
 // cookie would share a session. The response is passed on as it is written and flushed; nothing is buffered.
+//
+// A WebSocket handshake creates a session as a POST does, and 101 is its success. Where next takes the connection over
+// (http.Hijacker) and writes the response itself, the cookie is in what the ResponseWriter's Header gives after that.
 //
 // next is not called where no token may serve the request.
 func (p *Pin) Handler(next http.Handler) http.Handler {
@@ -75,6 +88,9 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 			Method: r.Method, Target: r.URL.EscapedPath(),
 			Consumers: r.Header[consumer], ConsumerTrusted: true, Sessions: r.Header[session],
 			Cookies: r.Header["Cookie"],
+		}
+		if isHandshake(r) {
+			request.Method = http.MethodConnect
 		}
 		if values, ok := r.Header[carrier]; ok && carrier != "" {
 			request.Carrier, request.CarrierValue = true, theOne(values)
@@ -99,12 +115,31 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 			refuse(w, &decision, err)
 			return
 		}
-		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, decision))
+		made := &pinned{p.Affinity, decision}
+		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, made))
 		r.Header = stripped(r.Header, name, carrier)
-		response := &writer{ResponseWriter: w, affinity: p.Affinity, decision: decision, name: name, carrier: carrier}
+		response := &writer{ResponseWriter: w, pinned: made, name: name, carrier: carrier}
 		next.ServeHTTP(response, r)
 		response.finish(http.StatusOK) // where next wrote nothing at all
 	})
+}
+
+// isHandshake says whether a request opens a WebSocket over HTTP/1.1. Over HTTP/2 its method is CONNECT.
+func isHandshake(r *http.Request) bool {
+	return r.Method == http.MethodGet && hasToken(r.Header["Connection"], "upgrade") &&
+		hasToken(r.Header["Upgrade"], "websocket")
+}
+
+// hasToken looks for a token in the lists of a header, in lower or upper case.
+func hasToken(lists []string, token string) bool {
+	for _, list := range lists {
+		for element := range strings.SplitSeq(list, ",") {
+			if strings.EqualFold(strings.Trim(element, " \t"), token) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // theOne gives the value of a header. Of several that differ, none can be told to be the right one.
