@@ -57,6 +57,7 @@ type contextKey struct{}
 // pinned is what a request keeps from its decision to its response.
 type pinned struct {
 	affinity *tokenpin.Affinity
+	request  tokenpin.Request
 	decision tokenpin.Decision
 }
 
@@ -67,6 +68,30 @@ func DecisionFrom(ctx context.Context) (decision tokenpin.Decision, ok bool) {
 		return tokenpin.Decision{Slot: tokenpin.NoSlot}, false
 	}
 	return p.decision, true
+}
+
+// Retry decides again about a request that the account of its decision refused, as with status 429: without the
+// accounts that were tried. From then on DecisionFrom gives the new decision, whose cookie is the one that goes back.
+//
+// It answers false, and changes nothing, where the request has to stay: its state is in that account, or what it
+// creates would be looked for there, or no other account can serve. Then what the account said is the answer.
+//
+// ctx is the context of a request inside Handler, or one made from it. Not while another goroutine asks about the same
+// request.
+func Retry(ctx context.Context) bool {
+	p, ok := ctx.Value(contextKey{}).(*pinned)
+	if !ok || !p.decision.MayMove {
+		return false
+	}
+	again := p.request
+	again.Tried = append(again.Tried, p.decision.Slot)
+	again.Stamp()
+	decision, err := p.affinity.Decide(&again)
+	if err != nil || !decision.MayMove {
+		return false
+	}
+	p.request, p.decision = again, decision
+	return true
 }
 
 // Handler decides about each request and calls next, which finds the decision with DecisionFrom. The cookie and the
@@ -115,7 +140,7 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 			refuse(w, &decision, err)
 			return
 		}
-		made := &pinned{p.Affinity, decision}
+		made := &pinned{p.Affinity, request, decision}
 		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, made))
 		r.Header = stripped(r.Header, name, carrier)
 		response := &writer{ResponseWriter: w, pinned: made, name: name, carrier: carrier}
