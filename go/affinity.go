@@ -134,7 +134,8 @@ type Request struct {
 	// say. Set it where the body names some (previous_response_id, input_file_id, ...).
 	Existing bool
 	// IDHint is nil, or what becomes the id of a new session, so that parallel first requests of one client
-	// agree: a PRF, under a key of this process, of something that belongs to one client alone.
+	// agree: what [Affinity.IDHint] makes of something that belongs only to one client. A connection is not that
+	// behind a CDN, which sends many clients over one; nor is an address behind a NAT. Nil if in doubt.
 	IDHint *[16]byte
 	// Now is the wall clock in unix seconds. A negative one counts as 0.
 	Now int64
@@ -293,6 +294,18 @@ func (a *Affinity) CookieName(scope string) (string, error) {
 	name, s := h.cookieName(scope)
 	runtime.KeepAlive(h)
 	return name, s.err()
+}
+
+// IDHint gives the [Request.IDHint] of the client that of belongs to, the same on every replica. It is 1 to MaxKey
+// bytes that no two clients share, else the error is ErrKeyLength.
+func (a *Affinity) IDHint(of string) ([16]byte, error) {
+	h := a.handle.Load()
+	if h == nil {
+		return [16]byte{}, ErrNotInitialised
+	}
+	hint, s := h.idHint(of)
+	runtime.KeepAlive(h)
+	return hint, s.err()
 }
 
 // Classify classifies a request by the configured table: its group, and whether it names existing state.

@@ -1,6 +1,7 @@
 package tokenpin
 
 import (
+	"encoding/binary"
 	"math"
 	"runtime"
 	"slices"
@@ -200,6 +201,18 @@ func (a *puregoAffinity) cookieName(scope string) (string, Status) {
 	}
 	name, _, _ := a.nameFor(scope)
 	return name, StatusOK
+}
+
+func (a *puregoAffinity) idHint(of string) (hint [16]byte, s Status) {
+	if of == "" || len(of) > MaxKey {
+		return hint, ErrKeyLength
+	}
+	sip := sip128(derived(*a.placementKey, "tokenpin.v1.hint"))
+	sip.text(of)
+	low, high := sip.sum128()
+	binary.LittleEndian.PutUint64(hint[:8], low)
+	binary.LittleEndian.PutUint64(hint[8:], high)
+	return hint, StatusOK
 }
 
 // nameFor gives the cookie's name for a request's scope, and its suffix where it follows that scope.

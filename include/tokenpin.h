@@ -994,6 +994,18 @@ int32_t tokenpin_affinity_cookie_name(const struct tokenpin_affinity *affinity,
                                       size_t *len);
 
 /**
+ * The `id_hint` of the client that `of` belongs to, the same on every replica. `of` is 1 to
+ * `TOKENPIN_MAX_KEY` bytes that no two clients share. `id_hint` receives 16 bytes.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, KEY_LENGTH.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_id_hint(const struct tokenpin_affinity *affinity,
+                                  const void *of,
+                                  size_t of_len,
+                                  uint8_t *id_hint);
+
+/**
  * Classifies a request by the configured table. See `tokenpin_classify`.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED.
@@ -1094,8 +1106,9 @@ typedef struct tokenpin_request {
     uint64_t now;
     /**
      * NULL, or 16 bytes that become the id of a new session, so that parallel first requests of
-     * one client agree: a PRF, under a key of this process, of something that belongs only
-     * to one client.
+     * one client agree: `tokenpin_affinity_id_hint` of something that belongs only to one client.
+     * A connection is not that behind a CDN, which sends many clients over one; nor is an address
+     * behind a NAT. NULL if in doubt.
      */
     const uint8_t *id_hint;
     /**

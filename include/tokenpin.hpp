@@ -607,6 +607,17 @@ class Affinity {
     return name;
   }
 
+  /**
+   * The `id_hint` of the client that `of` belongs to, the same on every replica: 1 to
+   * `TOKENPIN_MAX_KEY` bytes that no two clients share.
+   */
+  Result<Block> id_hint(std::string_view of) const noexcept {
+    Result<Block> made;
+    made.status = detail::status(
+        tokenpin_affinity_id_hint(handle_, of.data(), of.size(), made.value));
+    return made;
+  }
+
   /** Classifies a request by the configured table. */
   Result<Class> classify(std::string_view method, std::string_view target) const noexcept {
     Result<Class> made;

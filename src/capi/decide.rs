@@ -50,8 +50,9 @@ pub struct tokenpin_request {
     /// The wall clock, in unix seconds.
     pub now: u64,
     /// NULL, or 16 bytes that become the id of a new session, so that parallel first requests of
-    /// one client agree: a PRF, under a key of this process, of something that belongs only
-    /// to one client.
+    /// one client agree: `tokenpin_affinity_id_hint` of something that belongs only to one client.
+    /// A connection is not that behind a CDN, which sends many clients over one; nor is an address
+    /// behind a NAT. NULL if in doubt.
     pub id_hint: *const u8,
     /// Sixteen fresh random bytes.
     pub entropy: [u8; 16],

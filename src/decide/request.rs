@@ -101,7 +101,8 @@ pub struct Request<'r> {
     /// random; always giving them is simplest.
     pub entropy: [u8; 16],
     /// Sixteen bytes that become the id of a new session, so that parallel first requests
-    /// of one client agree: a PRF, under a key of this process, of something that belongs
-    /// only to one client.
+    /// of one client agree: [`Affinity::id_hint`](crate::Affinity::id_hint) of something that
+    /// belongs only to one client. A connection is not that behind a CDN, which sends many
+    /// clients over one; nor is an address behind a NAT. `None` if in doubt.
     pub id_hint: Option<[u8; 16]>,
 }

@@ -208,6 +208,34 @@ fn a_time_past_32_bits_is_an_error_where_a_cookie_is_written_and_nowhere_else() 
     assert_eq!(due, Err(Error::Time));
 }
 
+#[test]
+fn replicas_agree_on_an_id_hint_and_no_two_clients_share_one() {
+    let (one, replica) = (gateway(&config(), "a b"), gateway(&config(), "a b c"));
+    let elsewhere = Config { placement_key: Secret::new([1; 16]), ..config() };
+    let elsewhere = Config { cookie_keys: keys(&[(2, Role::Sign)]), ..elsewhere };
+    let elsewhere = gateway(&elsewhere, "a b");
+    let mut seen = std::collections::BTreeSet::new();
+    for len in [1, 2, 7, 8, 9, 16, MAX_KEY - 1, MAX_KEY] {
+        let of = vec![b'x'; len];
+        let mut hasher = WideHasher::new_with_key(&[0xaa; 16]);
+        hasher.write(b"tokenpin.v1.hint");
+        let mut hasher = WideHasher::new_with_key(&hasher.finish128().as_bytes());
+        hasher.write(&of);
+        let hint = one.id_hint(&of).unwrap();
+        assert_eq!(hint, hasher.finish128().as_bytes());
+        assert_eq!(replica.id_hint(&of), Ok(hint));
+        assert_ne!(elsewhere.id_hint(&of), Ok(hint), "nobody else can make it");
+        assert!(seen.insert(hint));
+        let request = Request { id_hint: Some(hint), ..create() };
+        let (a, b) = (decide(&one, &request, &NEVER), decide(&one, &request, &NEVER));
+        assert_eq!((a.source, pending(&config(), None, &a).id), (Source::Minted, hint));
+        assert_eq!(a.slot, b.slot);
+    }
+    // What is nobody's joins everybody.
+    assert_eq!(one.id_hint(b""), Err(Error::KeyLength));
+    assert_eq!(one.id_hint(&LONG), Err(Error::KeyLength));
+}
+
 // Rule 1
 
 #[test]

@@ -818,6 +818,10 @@ def not_zero(sixteen_bytes, error):
     return sixteen_bytes
 
 
+def id_hint(placement_key, data):
+    return siphash24_128(siphash24_128(placement_key, b"tokenpin.v1.hint"), data)
+
+
 # ---- Numbers -------------------------------------------------------------------------
 
 (SOURCE_NONE, SOURCE_STATELESS, SOURCE_CONSUMER, SOURCE_SESSION, SOURCE_COMBINED, SOURCE_COOKIE,

@@ -632,6 +632,13 @@ fn decision() {
                 "group": class.group.name(), "existing": class.existing }));
         }
     }
+    let mut index = vec![0; Affinity::index_len(setups[0].slots.len())];
+    let affinity = Affinity::new(&setups[0].config, &setups[0].slots, &mut index).unwrap();
+    let hints = [1, 7, 8, 9, 15, 16, 17, tokenpin::MAX_KEY].map(|len| {
+        let of: Vec<u8> = (0..=255).cycle().take(len).collect();
+        let hint = affinity.id_hint(&of).unwrap();
+        json!({ "placement_key": hex(&PLACEMENT), "of": hex(&of), "id_hint": hex(&hint) })
+    });
     let (mut cases, mut refused) = (Vec::new(), Vec::new());
     let mut seen = Vec::new();
     for i in 0..DRAWN {
@@ -742,7 +749,12 @@ fn decision() {
         everything_occurs(&seen, &refused);
     }
     let configs = setups.into_iter().map(|setup| setup.json).collect();
-    let sections =
-        [("classify", classes), ("configs", configs), ("cases", cases), ("refused", refused)];
+    let sections = [
+        ("classify", classes),
+        ("id_hint", hints.to_vec()),
+        ("configs", configs),
+        ("cases", cases),
+        ("refused", refused),
+    ];
     compare("decision_v1.json", &sections);
 }
