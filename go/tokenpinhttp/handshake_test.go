@@ -2,6 +2,7 @@ package tokenpinhttp
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -116,9 +117,15 @@ func TestHijack(t *testing.T) {
 		}
 	}
 	// Where a connection cannot be taken over, the cookie waits for the status.
-	var w http.ResponseWriter = &writer{ResponseWriter: httptest.NewRecorder(), pinned: &pinned{affinity: newAffinity(t, nil)}}
-	if _, _, err := w.(http.Hijacker).Hijack(); err == nil || w.Header()["Set-Cookie"] != nil {
-		t.Error(err, w.Header())
+	response := httptest.NewRecorder()
+	(&Pin{Affinity: newAffinity(t, nil)}).Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if _, _, err := w.(http.Hijacker).Hijack(); !errors.Is(err, http.ErrNotSupported) || w.Header()["Set-Cookie"] != nil {
+			t.Error(err, w.Header())
+		}
+		w.WriteHeader(http.StatusBadGateway)
+	})).ServeHTTP(response, post())
+	if response.Header()["Set-Cookie"] != nil {
+		t.Error(response.Header())
 	}
 }
 

@@ -16,7 +16,7 @@ func tries(pin *Pin, r *http.Request) (slots []int32, response *httptest.Respons
 	pin.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithCancel(r.Context()) // as of a request that a proxy makes
 		defer cancel()
-		for again := true; again; again = Retry(ctx) {
+		for again := true; again && len(slots) <= len(tokens); again = Retry(ctx) {
 			decision, _ := DecisionFrom(r.Context())
 			slots = append(slots, decision.Slot)
 		}

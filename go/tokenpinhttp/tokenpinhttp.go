@@ -41,6 +41,12 @@ type Pin struct {
 	// answer, for the configured scope.
 	Scope func(*http.Request) string
 
+	// IDHint gives bytes that belong to one client only, such as its credential. Of them the id of a session is made
+	// that begins with this request, so that parallel first requests of a client agree, on every replica. A connection
+	// or an address belongs to many clients behind a CDN or a NAT, and would join them. Nil, an empty answer, or one over
+	// tokenpin.MaxKey bytes: a random id.
+	IDHint func(*http.Request) string
+
 	// Existing says whether a request names existing state where method and path do not tell: in its body
 	// (previous_response_id, input_file_id, ...), or under a path that is in no table. It wins over both: on whatever
 	// path, such a request goes to its session's account, and is refused while that is down, instead of sent to an
@@ -122,6 +128,11 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 		}
 		if p.Scope != nil {
 			request.Scope = p.Scope(r)
+		}
+		if p.IDHint != nil {
+			if hint, err := p.Affinity.IDHint(p.IDHint(r)); err == nil {
+				request.IDHint = &hint
+			}
 		}
 		if p.Existing != nil {
 			request.Existing = p.Existing(r)
