@@ -46,8 +46,9 @@ func Bearer(tokens ...string) Credentials {
 }
 
 // Put makes the headers of a request those of the account that serves it. The client's own are removed: those that any
-// slot has, and Authorization, Api-Key, X-Api-Key and X-Goog-Api-Key in any case. (A key in the query is left to the
-// host.) ctx is the context of the request inside Handler; with another one, nothing is set.
+// slot has, and Authorization, Api-Key, X-Api-Key and X-Goog-Api-Key in any case. A key in the query, or among the
+// protocols of a WebSocket, is left to the host. ctx is the context of the request inside Handler; with another one,
+// nothing is set.
 func (c Credentials) Put(ctx context.Context, header http.Header) {
 	for _, name := range clientCredentials {
 		delete(header, name)
