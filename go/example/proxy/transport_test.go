@@ -137,6 +137,21 @@ func TestRetryOfRequestsWithoutState(t *testing.T) {
 	}
 }
 
+// Where no other account can serve, the one that refused is not asked again.
+func TestNoRetryWithoutAnotherAccount(t *testing.T) {
+	provider, gateway, affinity := startLimited(t)
+	for slot := range int32(2) {
+		if err := affinity.SetSlot(slot, tokenpin.SlotStatus{State: tokenpin.StateDown}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	provider.limit("c")
+	status, _ := newSession(t, gateway).send(t, "POST", "/v1/embeddings", nil)
+	if status != 429 || len(provider.asked) != 1 {
+		t.Errorf("%d, asked %v", status, provider.asked)
+	}
+}
+
 // Whatever a session is told to have made, it finds again, and that is never a matter of luck.
 func TestRetryLeavesNothingBehind(t *testing.T) {
 	provider, gateway, affinity := startLimited(t)
