@@ -30,6 +30,8 @@ pub(crate) mod config;
 pub(crate) mod decision;
 mod fingerprint;
 mod index;
+#[cfg(feature = "alloc")]
+pub(crate) mod owned;
 pub(crate) mod request;
 
 impl Affinity<'_> {
