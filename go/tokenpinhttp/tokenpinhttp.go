@@ -14,6 +14,7 @@ package tokenpinhttp
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/tokenpin/tokenpin/go"
@@ -117,14 +118,14 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 		request := tokenpin.Request{
 			// The path as the upstream gets it: without decoding, but with what a mux has cut off or replaced.
 			Method: r.Method, Target: r.URL.EscapedPath(),
-			Consumers: r.Header[consumer], ConsumerTrusted: true, Sessions: r.Header[session],
+			Consumers: unjoined(r.Header[consumer]), ConsumerTrusted: true, Sessions: unjoined(r.Header[session]),
 			Cookies: r.Header["Cookie"],
 		}
 		if isHandshake(r) {
 			request.Method = http.MethodConnect
 		}
-		if values, ok := r.Header[carrier]; ok && carrier != "" {
-			request.Carrier, request.CarrierValue = true, theOne(values)
+		if values := r.Header[carrier]; len(values) != 0 && carrier != "" {
+			request.Carrier, request.CarrierValue = true, theOne(unjoined(values))
 		}
 		if p.Scope != nil {
 			request.Scope = p.Scope(r)
@@ -178,18 +179,31 @@ func hasToken(lists []string, token string) bool {
 	return false
 }
 
-// theOne gives the value of a header. Of several that differ, none can be told to be the right one.
-func theOne(values []string) (one string) {
+// unjoined gives the values of a header, where copies of one value that a proxy in front has joined are that value.
+func unjoined(values []string) []string {
+	if !slices.ContainsFunc(values, func(value string) bool { return strings.Contains(value, ",") }) {
+		return values
+	}
+	made := slices.Clone(values)
+	for i, value := range values {
+		first, _, _ := strings.Cut(value, ",")
+		first = strings.Trim(first, " \t")
+		other := func(part string) bool { return strings.Trim(part, " \t") != first }
+		if !slices.ContainsFunc(strings.Split(value, ","), other) {
+			made[i] = first
+		}
+	}
+	return made
+}
+
+// theOne gives the value that all values of a header are. Of different ones, none can be told to be the right one.
+func theOne(values []string) string {
 	for _, value := range values {
-		switch {
-		case value == "" || value == one:
-		case one == "":
-			one = value
-		default:
+		if value != values[0] {
 			return ""
 		}
 	}
-	return one
+	return values[0]
 }
 
 // stripped gives the headers without what is not for the upstream.

@@ -134,7 +134,7 @@ func TestCarrier(t *testing.T) {
 	}
 }
 
-// Of several carried values, equal ones are one, empty ones are none, and of different ones none is used.
+// Of several carried values, equal ones are one, joined or not, and of different ones none is used.
 func TestSeveralCarriedValues(t *testing.T) {
 	pin := &Pin{Affinity: newAffinity(t, nil), CarrierHeader: "Carried"}
 	value := func() string {
@@ -149,16 +149,19 @@ func TestSeveralCarriedValues(t *testing.T) {
 		{[]string{mine}, true},
 		{[]string{mine, mine}, true},
 		{[]string{mine, mine, mine}, true},
-		{[]string{"", mine}, true},
-		{[]string{mine, ""}, true},
-		{[]string{"", mine, "", mine}, true},
+		{[]string{mine + "," + mine}, true},
+		{[]string{mine + " ,\t" + mine + ", " + mine, mine}, true},
+		{[]string{"", mine}, false},
 		{[]string{mine, other}, false},
 		{[]string{other, mine, mine}, false},
 		{[]string{mine, mine, other}, false},
-		{[]string{"", mine, other}, false},
 		{[]string{mine, "x"}, false},
-		{[]string{mine + ", " + mine}, false}, // one value, and no cookie's
+		{[]string{mine + ", " + other}, false},
+		{[]string{mine + ", " + mine, other}, false},
+		{[]string{mine + ","}, false},
+		{[]string{"," + mine}, false},
 		{[]string{"", ""}, false},
+		{[]string{","}, false},
 	} {
 		request := post()
 		request.Header["Carried"] = c.values
@@ -167,6 +170,37 @@ func TestSeveralCarriedValues(t *testing.T) {
 		if (decision.Source == tokenpin.SourceCookie) != c.used || (response.Header()["Carried"] != nil) == c.used ||
 			response.Header()["Set-Cookie"] != nil {
 			t.Errorf("%q: %v, %v", c.values, decision, response.Header())
+		}
+	}
+}
+
+// Copies of a key are one key, however they come; different keys are none.
+func TestSeveralKeys(t *testing.T) {
+	pin := &Pin{Affinity: newAffinity(t, nil), ConsumerHeader: "X-Consumer", SessionHeader: "X-Session"}
+	for header, source := range map[string]tokenpin.Source{"X-Consumer": tokenpin.SourceConsumer, "X-Session": tokenpin.SourceSession} {
+		_, alone := ask(pin, post(header, "alice"))
+		for _, values := range [][]string{
+			{"alice", "alice"}, {"alice,alice"}, {"alice, alice ,\talice"}, {"alice", "", "alice, alice"}, {"alice", ","}, {" , ", "alice"},
+		} {
+			request := post()
+			request.Header[header] = slices.Clone(values)
+			if _, decision := ask(pin, request); decision.Slot != alone.Slot || decision.Source != source || decision.KeyReason != tokenpin.KeyReasonOK {
+				t.Errorf("%q: %v", values, decision)
+			}
+			if !slices.Equal(request.Header[header], values) {
+				t.Errorf("%q became %q", values, request.Header[header])
+			}
+		}
+		for _, values := range [][]string{{"alice", "bob"}, {"alice,alice", "bob"}, {"alice", "alice,bob"}, {"alice", "Alice"}, {"alice", "alice,"}} {
+			request := post()
+			request.Header[header] = values
+			if _, decision := ask(pin, request); decision.KeyReason != tokenpin.KeyReasonSeveralValues || decision.Source != tokenpin.SourceMinted {
+				t.Errorf("%q: %v", values, decision)
+			}
+		}
+		// A name with a comma in it is a name.
+		if _, decision := ask(pin, post(header, "Smith, Alice")); decision.Source != source {
+			t.Error(decision)
 		}
 	}
 }
