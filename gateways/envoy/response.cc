@@ -51,12 +51,19 @@ bool IsFromUpstream(envoy_filter envoy) {
 
 void CoolDown(envoy_filter envoy, const Terms& terms, uint32_t slot,
               const ResponseReader& response) {
+  const HeaderList& headers = response.headers();
   for (const Cooldown& cooldown : terms.settings().cooldowns) {
     if (!Contains(cooldown.statuses, response.status())) continue;
+    const auto& all = cooldown.headers;
+    if (!std::all_of(all.begin(), all.end(),
+                     [&](const HeaderMatch& match) { return match.Matches(headers); })) {
+      continue;
+    }
     const uint64_t now = tokenpin::unix_now();
     uint64_t seconds = cooldown.seconds;
     if (cooldown.retry_after) {
-      const auto wanted = ReadRetryAfter(response.retry_after(), now);
+      const auto wanted =
+          ReadRetryAfter(headers.First("retry-after-ms"), headers.First("retry-after"), now);
       if (wanted) seconds = std::clamp<uint64_t>(*wanted, 1, cooldown.max_seconds);
     }
     if (terms.config()->fleet().Cool(slot, static_cast<tokenpin::State>(cooldown.state),

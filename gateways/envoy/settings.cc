@@ -255,10 +255,38 @@ void ReadStatuses(Fields* fields, const char* name, std::vector<uint16_t>* statu
   if (list != nullptr && list->empty()) fields->problem()->Set(fields->Path(name), "is empty");
 }
 
+void ReadHeaderMatches(Fields* fields, const char* name, std::vector<HeaderMatch>* matches) {
+  using Kind = HeaderMatch::Kind;
+  fields->List(name, [&](const Json& json, const std::string& path) {
+    HeaderMatch& match = matches->emplace_back();
+    Fields entry(json, path, fields->problem());
+    entry.Require("name");
+    ReadAnyHeaderName(&entry, "name", &match.name);
+    int kinds = 0;
+    for (const auto& [field, kind] :
+         {std::pair{"exact", Kind::kExact}, {"prefix", Kind::kPrefix}}) {
+      if (entry.Find(field) == nullptr) continue;
+      ++kinds;
+      match.kind = kind;
+      entry.String(field, &match.text);
+    }
+    if (entry.Find("present") != nullptr) {
+      ++kinds;
+      bool present = true;
+      entry.Bool("present", &present);
+      match.kind = present ? Kind::kPresent : Kind::kAbsent;
+    }
+    entry.RefuseOthers();
+    if (kinds != 1) fields->problem()->Set(path, "needs one of exact, prefix and present");
+  });
+  const Json* list = fields->Find(name);
+  if (list != nullptr && list->empty()) fields->problem()->Set(fields->Path(name), "is empty");
+}
+
 std::vector<Cooldown> DefaultCooldowns() {
-  Cooldown limited{{429}, TOKENPIN_STATE_DRAINING, 30};
+  Cooldown limited{{429}, {}, TOKENPIN_STATE_DRAINING, 30};
   limited.retry_after = true;
-  return {limited, {{401, 403}, TOKENPIN_STATE_DOWN, 300}};
+  return {limited, {{401, 403}, {}, TOKENPIN_STATE_DOWN, 300}};
 }
 
 void ReadCooldowns(Fields* fields, std::vector<Cooldown>* cooldowns) {
@@ -266,15 +294,19 @@ void ReadCooldowns(Fields* fields, std::vector<Cooldown>* cooldowns) {
     *cooldowns = DefaultCooldowns();
     return;
   }
-  std::set<uint16_t> seen;
+  std::set<uint16_t> settled;
   fields->List("cooldowns", [&](const Json& json, const std::string& path) {
     Cooldown& cooldown = cooldowns->emplace_back();
     Fields entry(json, path, fields->problem());
     ReadStatuses(&entry, "status", &cooldown.statuses);
+    ReadHeaderMatches(&entry, "headers", &cooldown.headers);
+    // Behind an entry that always matches, another is a mistake.
     for (const uint16_t status : cooldown.statuses) {
-      if (!seen.insert(status).second) {
-        fields->problem()->Set(entry.Path("status"), "has a status that was given already");
+      if (settled.count(status) != 0) {
+        fields->problem()->Set(entry.Path("status"),
+                               "has a status that an entry without headers has already");
       }
+      if (cooldown.headers.empty()) settled.insert(status);
     }
     entry.Require("state");
     entry.Enum("state", TOKENPIN_ENUM_STATE, &cooldown.state);
@@ -386,6 +418,23 @@ void ReadSettings(Fields* fields, Settings* settings) {
 }
 
 }  // namespace
+
+bool HeaderMatch::Matches(const HeaderList& headers) const {
+  std::vector<tokenpin::Bytes> values;
+  headers.All(name, &values);
+  if (kind == Kind::kAbsent) return values.empty();
+  return std::any_of(values.begin(), values.end(), [this](const tokenpin::Bytes& value) {
+    const std::string_view given = tokenpin::view(value);
+    switch (kind) {
+      case Kind::kExact:
+        return given == text;
+      case Kind::kPrefix:
+        return given.substr(0, text.size()) == text;
+      default:
+        return true;
+    }
+  });
+}
 
 Credential::~Credential() {
   if (value) Wipe(&*value);

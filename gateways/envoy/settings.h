@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "header_map.h"
 #include "problem.h"
 #include "tokenpin.hpp"
 
@@ -51,9 +52,20 @@ struct Token {
   std::vector<Credential> credentials;
 };
 
-// What a response status does to its token.
+// What a header of a response must be.
+struct HeaderMatch {
+  enum class Kind { kExact, kPrefix, kPresent, kAbsent };
+  Kind kind = Kind::kPresent;
+  std::string name, text;
+
+  // Whether one of its values is so.
+  bool Matches(const HeaderList& headers) const;
+};
+
+// What a response does to its token.
 struct Cooldown {
   std::vector<uint16_t> statuses;
+  std::vector<HeaderMatch> headers;  // all of them
   uint8_t state = TOKENPIN_STATE_UP;
   uint32_t seconds = 0;
   bool retry_after = false;

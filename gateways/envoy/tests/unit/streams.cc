@@ -562,6 +562,8 @@ void TestCooldowns() {
       {"429", "via_upstream", "7", 7, "draining"},
       {"429", "via_upstream", "0", 1, "draining"},
       {"429", "via_upstream", "Sun, 06 Nov 1994 08:49:37 GMT", 1, "draining"},
+      {"429", "via_upstream", "0.5", 1, "draining"},
+      {"429", "via_upstream", "2.5", 3, "draining"},
       {"429", "via_upstream", "later", 30, "draining"},
       {"429", "via_upstream", "99999999999999999999999", 3600, "draining"},
       {"401", "via_upstream", "7", 300, "down"},
@@ -605,6 +607,73 @@ void TestCooldowns() {
     CHECK(pin_state(0) == test.state);
     if (test.seconds != 0) CHECK(pin_state(test.seconds - 1) == test.state);
     CHECK(pin_state(test.seconds) == "home");
+  }
+}
+
+// What the first entry asks for whose status and headers match, and no later one.
+void TestCooldownsByHeaders() {
+  Config config(Text(With(World(), "cooldowns", R"([
+      {"status":[429],"headers":[{"name":"X-Left-Requests","exact":"0"},
+                                 {"name":"x-kind","prefix":"quota"}],"state":"down","seconds":600},
+      {"status":[429],"headers":[{"name":"retry-after","present":false},
+                                 {"name":"x-left-requests","present":true}],
+       "state":"draining","seconds":60},
+      {"status":[429,503],"headers":[{"name":"retry-after","present":true}],
+       "state":"draining","seconds":20,"retry_after":true},
+      {"status":[429],"state":"draining","seconds":5}])")));
+  struct Case {
+    const char* status;
+    Fields headers;
+    uint64_t seconds;
+  };
+  const Case cases[] = {
+      {"429", {{"x-left-requests", "0"}, {"x-kind", "quota"}}, 600},
+      {"429", {{"x-left-requests", "0"}, {"x-kind", "quota_exceeded"}, {"retry-after", "7"}}, 600},
+      {"429", {{"x-kind", "rate"}, {"x-left-requests", "0"}, {"x-kind", "quota"}}, 600},
+      {"503", {{"x-left-requests", "0"}, {"x-kind", "quota"}}, 0},
+      {"429", {{"x-left-requests", "0"}, {"x-kind", "rate"}}, 60},
+      {"429", {{"x-left-requests", "00"}, {"x-kind", "quota"}}, 60},
+      {"429", {{"x-left-requests", ""}, {"x-kind", "quota"}}, 60},
+      {"429", {{"x-left-requests", "0"}, {"x-kind", "quot"}}, 60},
+      {"429", {{"x-left-requests", "0"}, {"x-kind", "Quota"}}, 60},
+      {"429", {{"x-left-requests", "0"}}, 60},
+      {"429", {{"x-left-requests", "0"}, {"retry-after", "7"}}, 7},
+      {"429", {{"x-kind", "quota"}, {"retry-after", "soon"}}, 20},
+      {"429", {{"retry-after", ""}}, 20},
+      {"429", {{"retry-after", "7"}, {"retry-after-ms", "1100"}}, 2},
+      {"503", {{"retry-after", "0.25"}}, 1},
+      {"503", {{"retry-after-ms", "1100"}}, 0},
+      {"429", {{"retry-after-ms", "1100"}}, 5},
+      {"429", {{"x-kind", "quota"}}, 5},
+      {"429", {}, 5},
+      {"401", {{"retry-after", "7"}}, 0},
+  };
+  for (const Case& test : cases) {
+    std::snprintf(check_context, sizeof check_context, "case %td", &test - cases);
+    standin::SetTime(standin::Time() + 1000);  // the end of the case before
+    const uint64_t start = standin::Time();
+    config.RunMain();
+    Stream first(&config);
+    AddRequest(&first);
+    Exchange(&first);
+    const std::string cookie = Taken(first);
+    Stream stream(&config);
+    AddRequest(&stream);
+    stream.request.Add("cookie", cookie);
+    CHECK(stream.SendRequest());
+    stream.response.Add(":status", test.status);
+    for (const auto& [name, value] : test.headers) stream.response.Add(name, value);
+    stream.SendResponse();
+    const auto cools = [&](uint64_t later) {
+      standin::SetTime(start + later);
+      Stream next(&config);
+      AddRequest(&next);
+      next.request.Add("cookie", cookie);
+      next.SendRequest();
+      return next.Told("pin_state") == (test.seconds == 600 ? "down" : "draining");
+    };
+    CHECK(cools(0) == (test.seconds != 0));
+    if (test.seconds != 0) CHECK(cools(test.seconds - 1) && !cools(test.seconds));
   }
 }
 
@@ -1420,6 +1489,7 @@ int main(int argc, char** argv) {
   TestIdHints();
   TestRoutes();
   TestCooldowns();
+  TestCooldownsByHeaders();
   TestRetries();
   TestMoves();
   TestHolds();
