@@ -105,6 +105,9 @@ bool Config::Build(Problem* problem) {
   }
   affinity_ = std::move(*affinity);
   fleet_ = std::make_unique<Fleet>(affinity_, declared_);
+  std::vector<Credentials> credentials;
+  for (Token& token : settings_->tokens) credentials.push_back(std::move(token.credentials));
+  wallet_ = std::make_unique<Wallet>(std::move(credentials));
   cookie_name_ = *affinity_.cookie_name();
   fingerprint_ = *affinity_.fingerprint();
   return true;
@@ -128,6 +131,7 @@ Config::~Config() {
 
 void Config::LookAfter(const Report& report) {
   CheckStateFile(report);
+  CheckSecrets(report);
   fleet_->EndCooldowns(tokenpin::unix_now());
   report(std::nullopt);
 }
@@ -164,6 +168,19 @@ void Config::CheckStateFile(const Report& report) {
   report(Counter::state_file_applied);
   WarnOfUnknown(states);
   if (!states.unknown.empty()) report(Counter::state_file_unknown);
+}
+
+void Config::CheckSecrets(const Report& report) {
+  wallet_->ReadAgain([&](uint32_t slot, const char* problem, const std::string& header) {
+    const std::string& token = settings_->tokens[slot].name;
+    if (problem == nullptr) {
+      Log(kLogInfo, "secrets applied: token " + token);
+      return report(Counter::secrets_applied);
+    }
+    Log(kLogError, "secrets refused, those of token " + token + " stay as they are: " + header +
+                       ": " + problem);
+    report(Counter::secrets_refused);
+  });
 }
 
 void Config::WarnOfUnknown(const States& states) const {

@@ -90,6 +90,7 @@ bool RequestReader::ReadScope(envoy_filter envoy, const Terms& terms) {
 
 bool RequestReader::ReadsTrue(envoy_filter envoy, const ValueSource& source) {
   ReadSource(envoy, source, &values_);
+  if (source.present) return !values_.empty();
   return std::any_of(values_.begin(), values_.end(), [](const Bytes& value) {
     const std::string_view text = tokenpin::view(value);
     return text == "true" || text == "1";
@@ -135,14 +136,24 @@ void RequestReader::StripCookies(envoy_filter envoy, std::string_view cookie_nam
   if (carried_) RemoveHeader(envoy, kRequestHeader, carrier_header);
 }
 
-void PutCredentials(envoy_filter envoy, const Token& token) {
-  for (const Credential& credential : token.credentials) {
+void PutCredentials(envoy_filter envoy, const Credentials& credentials) {
+  for (const Credential& credential : credentials) {
     if (credential.value) {
       SetHeader(envoy, kRequestHeader, credential.name, *credential.value);
     } else {
       RemoveHeader(envoy, kRequestHeader, credential.name);
     }
   }
+}
+
+void DropWhenMoved(envoy_filter envoy, const std::vector<std::string>& names,
+                   const tokenpin::Decision& decision) {
+  // Only a cookie names the account that a session was with.
+  if (decision.outcome() != TOKENPIN_OUTCOME_REPINNED &&
+      decision.outcome() != TOKENPIN_OUTCOME_FALLBACK) {
+    return;
+  }
+  for (const std::string& name : names) RemoveHeader(envoy, kRequestHeader, name);
 }
 
 }  // namespace tokenpin_envoy

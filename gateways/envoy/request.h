@@ -43,6 +43,10 @@ class RequestReader {
 };
 
 // Puts a token's credentials on the request.
-void PutCredentials(envoy_filter envoy, const Token& token);
+void PutCredentials(envoy_filter envoy, const Credentials& credentials);
+
+// Removes what another account made, from the request of a session that is not with it any more.
+void DropWhenMoved(envoy_filter envoy, const std::vector<std::string>& names,
+                   const tokenpin::Decision& decision);
 
 }  // namespace tokenpin_envoy

@@ -188,6 +188,45 @@ def test_existing_by_header(gateway):
     assert g.send(cookie=forge("alpha")).outcome == "repinned"
 
 
+def body_to_metadata(key):
+    """What the README says for bodies, here of one field."""
+    on = {"metadata_namespace": "body", "key": "state", "type": "STRING"}
+    rules = [{"selectors": [{"key": key}], "on_present": on}]
+    kind = extension("filters.http.json_to_metadata.v3.JsonToMetadata", request_rules={"rules": rules})
+    return {"name": "envoy.filters.http.json_to_metadata", "typed_config": kind}
+
+
+@pytest.mark.smoke
+def test_existing_by_what_a_body_holds(gateway):
+    """The id itself is there, and no constant: to be there is enough."""
+    source = {"metadata": {"namespace": "body", "key": "state"}, "present": True}
+    filters = [body_to_metadata("previous_response_id")]
+    down = settings(existing=source, tokens=tokens(alpha={"state": "down"}))
+    g = gateway(down, filters=filters)
+    json_type = [("content-type", "application/json")]
+    for value in ("resp_1", "true", "false", "0", "-", "", None, {}, []):
+        body = json.dumps({"previous_response_id": value, "input": "Hello."}).encode()
+        answer = g.send(cookie=forge("alpha"), headers=json_type, body=body)
+        assert answer.status == (503 if value else 200), f"previous_response_id: {value!r}"
+    for body in (b'{"input":"previous_response_id"}', b"{}", b"no JSON"):
+        answer = g.send(cookie=forge("alpha"), headers=json_type, body=body)
+        assert answer.outcome == "repinned"
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("kind", ["header", "filter state"])
+def test_existing_by_presence(gateway, kind):
+    source, filters = {"header": "x-existing"}, []
+    if kind == "filter state":
+        source, filters = {"filter_state": "e"}, [to_filter_state("x-existing", "e")]
+    fields = settings(existing={**source, "present": True}, tokens=tokens(alpha={"state": "down"}))
+    g = gateway(fields, filters=filters)
+    for value in ("resp_1", "true", "false", "0", ""):
+        answer = g.send(headers=[("x-existing", value)], cookie=forge("alpha"))
+        assert answer.status == (503 if value else 200), f"x-existing: {value}"
+    assert g.send(cookie=forge("alpha")).outcome == "repinned"
+
+
 @pytest.mark.smoke
 def test_group(gateway):
     g = gateway(settings(group="stateless"))

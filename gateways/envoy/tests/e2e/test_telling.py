@@ -33,6 +33,9 @@ COUNTERS = {f"{group}_{name}" for group, names in NAMES.items() for name in name
     "state_file_refused",
     "state_file_unknown",
     "bad_tenants",
+    "foreign_cookies",
+    "secrets_applied",
+    "secrets_refused",
 }
 GAUGES = {"config_fingerprint", "live_fingerprint"}
 FIELDS = [*NAMES, "token"]

@@ -439,6 +439,186 @@ void TestIdHints() {
   CHECK(ask(connection, "x", 7) != ask(R"({"header":"x-hint"})", "7", 0));
 }
 
+// A cookie whose token answered 403, which takes it down in this configuration.
+std::string PinnedToOneThatIsDown(Config* config) {
+  Stream first(config);
+  AddRequest(&first);
+  Exchange(&first);
+  const std::string cookie = Taken(first);
+  Stream broken(config);
+  AddRequest(&broken);
+  broken.request.Add("cookie", cookie);
+  Exchange(&broken, "403");
+  return cookie;
+}
+
+// Credentials that are no plain header, and what the client sends under their names.
+void TestCredentials() {
+  At("removed, and pseudo-headers");
+  const char* const tokens =
+      R"([{"name":"a","headers":[{"name":"api-key","value":"key-a"},
+                                {"name":"Authorization","remove":true},
+                                {"name":":authority","value":"a.example"},
+                                {"name":":path","value":"/a?v=1"}]},
+          {"name":"b","headers":[{"name":"api-key","value":"key-b"},
+                                {"name":":scheme","value":"https"}]},
+          {"name":"c","headers":[{"name":"authorization","value":"Bearer key-c"}]}])";
+  Config config(
+      Text(With(With(World(), "tokens", tokens), "retry", R"({"status":[429],"max":3})")));
+  std::set<std::string> seen;
+  for (int i = 0; i < 60; ++i) {
+    Stream first(&config);
+    AddRequest(&first);
+    first.request.Add(":scheme", "http");
+    first.request.Add("authorization", "Bearer the client's");
+    first.request.Add("authorization", "Bearer the client's other");
+    first.request.Add("api-key", "the client's");
+    CHECK(first.SendRequest());
+    first.response.Add(":status", i % 2 == 0 ? "429" : "200");
+    first.SendResponse();
+    for (const Stream* stream = &first; stream != nullptr; stream = stream->next.get()) {
+      const std::string token = stream->Told("token");
+      seen.insert(token);
+      if (stream != &first) CHECK(stream->Told("outcome") == "retried");
+      const auto is = [&](const char* name, Strings values) {
+        if (!CHECK(stream->request.Get(name) == values))
+          std::printf("  %s of %s\n", name, token.c_str());
+      };
+      // After a retry the headers of the one before are the client's again.
+      if (stream->next != nullptr) continue;
+      is("authorization", token == "c" ? Strings{"Bearer key-c"} : Strings{});
+      is("api-key", token == "c" ? Strings{} : Strings{"key-" + token});
+      is(":authority", {token == "a" ? "a.example" : "gateway"});
+      is(":path", {token == "a" ? "/a?v=1" : "/v1/responses"});
+      is(":scheme", {token == "b" ? "https" : "http"});
+      is(":method", {"POST"});
+    }
+  }
+  CHECK(seen.size() == 3 && config.Metric("retries") > 0);
+}
+
+// What another account made does not go to the next one.
+void TestDropWhenMoved() {
+  const char* const down = R"([{"status":[403],"state":"down","seconds":60}])";
+  struct Case {
+    const char* name;
+    const char* policy_new;
+    bool pinned, down;
+    const char* outcome;
+    bool dropped;
+  };
+  const Case cases[] = {
+      {"new", "fallback_and_update", false, false, "placed", false},
+      {"pinned", "fallback_and_update", true, false, "pinned", false},
+      {"re-pinned", "fallback_and_update", true, true, "repinned", true},
+      {"elsewhere for a while", "fallback_without_update", true, true, "fallback", true},
+  };
+  for (const Case& test : cases) {
+    At(test.name);
+    Object world = With(With(World(), "cooldowns", down), "policy_new", Quoted(test.policy_new));
+    // A token's own header of that name is none that was made elsewhere.
+    world = With(world, "drop_when_moved", R"(["X-Old-State","x-older","authorization"])");
+    Config config(Text(world));
+    std::string cookie;
+    if (test.down) {
+      cookie = PinnedToOneThatIsDown(&config);
+    } else if (test.pinned) {
+      Stream first(&config);
+      AddRequest(&first);
+      Exchange(&first);
+      cookie = Taken(first);
+    }
+    Stream stream(&config);
+    AddRequest(&stream);
+    if (!cookie.empty()) stream.request.Add("cookie", cookie);
+    for (const char* value : {"one", "two"}) stream.request.Add("x-old-state", value);
+    stream.request.Add("x-other", "stays");
+    CHECK(stream.SendRequest());
+    CHECK(stream.Told("outcome") == test.outcome);
+    CHECK(stream.request.Get("x-old-state").size() == (test.dropped ? 0 : 2));
+    CHECK(stream.request.Get("x-other") == Strings{"stays"});
+    CHECK(stream.request.Get("authorization") == Strings{"Bearer key-" + stream.Told("token")});
+    standin::SetTime(standin::Time() + 60);
+  }
+}
+
+// Cookies of our name that another made are counted, and told of once for each way.
+void TestForeignCookies() {
+  const auto lines = [](const char* text) {
+    size_t count = 0;
+    for (const standin::Line& line : standin::TakeLog()) {
+      count += line.level == kLogWarning && line.text.find(text) != std::string::npos;
+      CHECK(line.text.find("EAFr") == std::string::npos);
+    }
+    return count;
+  };
+  setenv("UNIT_STRANGE", "303132333435363738393a3b3c3d3e3f", 1);
+  const Object carrying = With(World(), "carrier_header", "\"x-pin\"");
+  Config config(Text(carrying));
+  const auto made_by = [&](const char* id, const char* key) {
+    Config other(Text(
+        With(carrying, "cookie_keys",
+             R"([{"id":)" + std::string(id) + R"(,"role":"sign","key":{"env":")" + key + "\"}}]")));
+    Stream stream(&other);
+    AddRequest(&stream);
+    Exchange(&stream);
+    return Taken(stream);
+  };
+  const std::string own = made_by("1", "UNIT_COOKIE");
+  struct Case {
+    const char* name;
+    std::string cookie, upstream;
+    uint64_t counted;
+  };
+  const std::string junk = std::string(kCookie) + "=junk";
+  const Case cases[] = {
+      {"none", "", "", 0},
+      {"our own", own, "", 0},
+      {"junk", junk, "", 0},
+      {"of another name", "x" + made_by("1", "UNIT_STRANGE"), "other=1", 0},
+      {"another key id", made_by("2", "UNIT_STRANGE"), "", 1},
+      {"another key", made_by("1", "UNIT_STRANGE"), "", 1},
+      {"another key once more", "a=1; " + made_by("1", "UNIT_STRANGE"), "", 1},
+      {"beside our own", own + "; " + made_by("2", "UNIT_STRANGE"), "", 0},
+      {"an upstream's", "", made_by("1", "UNIT_STRANGE"), 1},
+      {"an upstream's of our key", own, own, 1},
+      {"both", made_by("2", "UNIT_STRANGE"), junk, 2},
+  };
+  standin::TakeLog();
+  uint64_t counted = 0;
+  for (const Case& test : cases) {
+    At(test.name);
+    Stream stream(&config);
+    AddRequest(&stream);
+    if (!test.cookie.empty()) stream.request.Add("cookie", test.cookie);
+    if (!test.upstream.empty()) stream.response.Add("set-cookie", test.upstream);
+    Exchange(&stream);
+    counted += test.counted;
+    CHECK(config.Metric("foreign_cookies") == counted);
+  }
+  {
+    At("an upstream's carrier header");
+    Stream stream(&config);
+    AddRequest(&stream);
+    stream.response.Add("x-pin", "theirs");
+    Exchange(&stream);
+    CHECK(config.Metric("foreign_cookies") == ++counted);
+  }
+  At("the log");
+  CHECK(lines("give one of the two a scope") == 2);
+  {
+    At("only observed: nothing is removed");
+    Config observing(Text(With(World(), "observe", "true")));
+    Stream stream(&observing);
+    AddRequest(&stream);
+    stream.request.Add("cookie", made_by("2", "UNIT_STRANGE"));
+    stream.response.Add("set-cookie", junk);
+    Exchange(&stream);
+    CHECK(observing.Metric("foreign_cookies") == 0);
+  }
+  CHECK(lines("give one of the two a scope") == 0);
+}
+
 void TestRoutes() {
   Config config(Text(With(World(), "existing", R"({"header":"x-existing"})")));
   const auto route = [](const char* text) { return std::make_shared<const Route>(text); };
@@ -485,14 +665,7 @@ void TestRoutes() {
     At("existing");
     Config strict(Text(With(With(World(), "existing", R"({"header":"x-existing"})"), "cooldowns",
                             R"([{"status":[403],"state":"down","seconds":60}])")));
-    Stream first(&strict);
-    AddRequest(&first);
-    Exchange(&first);
-    const std::string cookie = Taken(first);
-    Stream broken(&strict);
-    AddRequest(&broken);
-    broken.request.Add("cookie", cookie);
-    Exchange(&broken, "403");
+    const std::string cookie = PinnedToOneThatIsDown(&strict);
     const auto passes = [&](const char* name, const char* value, const char* overlay) {
       Stream stream(&strict, overlay == nullptr ? nullptr : route(overlay));
       AddRequest(&stream);
@@ -507,6 +680,36 @@ void TestRoutes() {
     }
     for (const char* value : {"TRUE", "yes", "0", "", "true "}) {
       CHECK(passes("x-existing", value, nullptr));
+    }
+    standin::SetTime(standin::Time() + 60);
+  }
+  for (const char* source :
+       {R"({"header":"x-existing","present":true})", R"({"filter_state":"e","present":true})",
+        R"({"metadata":{"namespace":"n","key":"e"},"present":true})"}) {
+    At(source);
+    Config present(Text(With(With(World(), "existing", source), "cooldowns",
+                             R"([{"status":[403],"state":"down","seconds":60}])")));
+    const std::string cookie = PinnedToOneThatIsDown(&present);
+    // What names state is refused then. Null is a value of another type than text.
+    const auto names_state = [&](const std::vector<std::optional<std::string>>& values) {
+      Stream stream(&present);
+      AddRequest(&stream);
+      stream.request.Add("cookie", cookie);
+      for (const auto& value : values) {
+        if (value) stream.request.Add("x-existing", *value);
+        if (value) stream.filter_state.emplace("e", standin::Value(*value));
+        stream.metadata[{"n", "e"}] = std::nullopt;
+        if (value) stream.metadata[{"n", "e"}] = standin::Value(*value);
+      }
+      return !stream.SendRequest();
+    };
+    for (const char* value : {"resp_1", "true", "false", "0", " ", "-"}) {
+      CHECK(names_state({value}));
+    }
+    CHECK(!names_state({}) && !names_state({std::nullopt}) && !names_state({""}));
+    // Of several headers one with a text is enough.
+    if (std::string_view(source).find("header") != std::string_view::npos) {
+      CHECK(names_state({"", "resp_1"}));
     }
     standin::SetTime(standin::Time() + 60);
   }
@@ -1487,6 +1690,9 @@ int main(int argc, char** argv) {
   TestWhenToComeBack();
   TestTenants();
   TestIdHints();
+  TestCredentials();
+  TestDropWhenMoved();
+  TestForeignCookies();
   TestRoutes();
   TestCooldowns();
   TestCooldownsByHeaders();
