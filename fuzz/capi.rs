@@ -556,7 +556,7 @@ unsafe fn tokenpin_affinity_free_(affinity: *mut tokenpin_affinity) -> i32 {
 type Function = fn(&mut World, &mut Input<'_>) -> (i32, bool);
 
 /// The more often, the more often it stands here.
-const FUNCTIONS: [Function; 44] = [
+const FUNCTIONS: [Function; 45] = [
     config_init,
     affinity_size,
     affinity_init,
@@ -601,6 +601,7 @@ const FUNCTIONS: [Function; 44] = [
     set_cookie_write,
     matches,
     classify,
+    id_hint,
 ];
 
 fn config_init(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
@@ -848,6 +849,27 @@ fn find(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
             unsafe { tokenpin_affinity_get_slot(handle, slot, &raw mut value, &raw mut hash) };
             assert_eq!(hash, tokenpin::identity_hash(&name));
         }
+    }
+    (status, false)
+}
+
+fn id_hint(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let handle = world.handle(input);
+    let text = input.limited(MAX_KEY);
+    let of = world.bytes(input, &text);
+    let (out, within) = out_near::<[u8; 16]>(world, input, handle);
+    let status = call!(tokenpin_affinity_id_hint(handle, of.ptr, of.len, out.cast()));
+    assert!(!within || status != OK);
+    if world.fair() {
+        assert_eq!(status == OK, (1..=MAX_KEY).contains(&text.len()));
+    }
+    if let (Some(made), true) = (world.read(out, status), world.fair()) {
+        let mut again = [0; 16];
+        // SAFETY: good places.
+        let status = unsafe {
+            tokenpin_affinity_id_hint(handle, text.as_ptr().cast(), text.len(), again.as_mut_ptr())
+        };
+        assert_eq!((status, again), (OK, made));
     }
     (status, false)
 }

@@ -629,6 +629,11 @@ func compareDecisions(d *draws) {
 	puregoName, puregoS := puregoA.cookieName(scope)
 	d.same("cookie name", []any{name, s}, []any{puregoName, puregoS}, config, scope)
 
+	of := one(d, "", "a", "connection 7", strings.Repeat("x", MaxKey), strings.Repeat("x", MaxKey+1))
+	hint, s := nativeA.idHint(of)
+	puregoHint, puregoS := puregoA.idHint(of)
+	d.same("id hint", []any{hint, s}, []any{puregoHint, puregoS}, config, of)
+
 	var jar []string
 	for range 6 {
 		if d.flag() {

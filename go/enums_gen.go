@@ -432,7 +432,7 @@ const (
 	KeyReasonAbsent KeyReason = 1
 	// A consumer name came from somebody who is not trusted to give one.
 	KeyReasonUntrusted KeyReason = 2
-	// Several values where one is expected.
+	// Several values that differ, where one is expected.
 	KeyReasonSeveralValues KeyReason = 3
 	// Over 4096 bytes.
 	KeyReasonTooLong KeyReason = 4

@@ -16,7 +16,8 @@ func (r *Rule) check() Status {
 }
 
 func puregoClassify(rules []Rule, promptCache bool, method, target string) (Group, bool) {
-	if method == "OPTIONS" || method == "CONNECT" || method == "TRACE" {
+	tunnel := method == "CONNECT" && !strings.HasPrefix(target, "/")
+	if method == "OPTIONS" || method == "TRACE" || tunnel {
 		return GroupStateless, false
 	}
 	if i := strings.IndexAny(target, "?#"); i >= 0 {

@@ -994,6 +994,18 @@ int32_t tokenpin_affinity_cookie_name(const struct tokenpin_affinity *affinity,
                                       size_t *len);
 
 /**
+ * The `id_hint` of the client that `of` belongs to, the same on every replica. `of` is 1 to
+ * `TOKENPIN_MAX_KEY` bytes that no two clients share. `id_hint` receives 16 bytes.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, KEY_LENGTH.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_id_hint(const struct tokenpin_affinity *affinity,
+                                  const void *of,
+                                  size_t of_len,
+                                  uint8_t *id_hint);
+
+/**
  * Classifies a request by the configured table. See `tokenpin_classify`.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED.
@@ -1040,7 +1052,8 @@ int32_t tokenpin_affinity_live_fingerprint(const struct tokenpin_affinity *affin
 typedef struct tokenpin_request {
     /**
      * The method, which classification reads; with a group it tells whether the request names
-     * existing state.
+     * existing state. `CONNECT` for a WebSocket handshake, also where that is a `GET` with
+     * `Upgrade`: it reads nothing, and what comes of it may create.
      */
     struct tokenpin_bytes method;
     /**
@@ -1048,7 +1061,7 @@ typedef struct tokenpin_request {
      */
     struct tokenpin_bytes target;
     /**
-     * The values of the consumer header. Empty ones do not count.
+     * The values of the consumer header. Empty ones do not count, equal ones count as one.
      */
     const struct tokenpin_bytes *consumers;
     /**
@@ -1056,7 +1069,7 @@ typedef struct tokenpin_request {
      */
     size_t consumer_count;
     /**
-     * The values of the session header. Empty ones do not count.
+     * The values of the session header. Empty ones do not count, equal ones count as one.
      */
     const struct tokenpin_bytes *sessions;
     /**
@@ -1093,8 +1106,9 @@ typedef struct tokenpin_request {
     uint64_t now;
     /**
      * NULL, or 16 bytes that become the id of a new session, so that parallel first requests of
-     * one client agree: a PRF, under a key of this process, of something that belongs only
-     * to one client.
+     * one client agree: `tokenpin_affinity_id_hint` of something that belongs only to one client.
+     * A connection is not that behind a CDN, which sends many clients over one; nor is an address
+     * behind a NAT. NULL if in doubt.
      */
     const uint8_t *id_hint;
     /**
@@ -1110,8 +1124,9 @@ typedef struct tokenpin_request {
      */
     uint8_t group;
     /**
-     * 1: the request names existing state, whatever method and target say. Set it where the body
-     * does (`previous_response_id`, `input_file_id`, ...): the library does not see that.
+     * 1: the request names existing state, and so is stateful, whatever group, method and target
+     * say. Set it where the body names some (`previous_response_id`, `input_file_id`, ...): the
+     * library does not see that.
      */
     uint8_t existing;
     /**
@@ -1338,7 +1353,7 @@ enum tokenpin_key_reason
      */
     TOKENPIN_KEY_REASON_UNTRUSTED = 2,
     /**
-     * Several values where one is expected.
+     * Several values that differ, where one is expected.
      */
     TOKENPIN_KEY_REASON_SEVERAL_VALUES = 3,
     /**
@@ -1405,8 +1420,8 @@ typedef struct tokenpin_decision {
      */
     uint8_t existing;
     /**
-     * 1: a host may send the request to another token where this one refuses it: no pin and no key
-     * ties it to the token, and nothing that it creates will be looked for there.
+     * 1: a host may send the request to another token where this one refuses it: it names no state,
+     * and what it creates will be looked for at the token that gave it.
      */
     uint8_t may_move;
     /**

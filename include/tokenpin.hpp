@@ -447,8 +447,8 @@ class Decision {
   /** Whether the request names existing state: its method, its target or the caller says so. */
   [[nodiscard]] bool existing() const noexcept { return decision_.existing != 0; }
   /**
-   * Whether a host may send the request to another token where this one refuses it: no pin and no
-   * key ties it to the token, and nothing that it creates will be looked for there.
+   * Whether a host may send the request to another token where this one refuses it: it names no
+   * state, and what it creates will be looked for at the token that gave it.
    */
   [[nodiscard]] bool may_move() const noexcept { return decision_.may_move != 0; }
   /**
@@ -605,6 +605,17 @@ class Affinity {
                                       sizeof name.value.chars, &name.value.size);
     name.status = detail::settle(number, name.value);
     return name;
+  }
+
+  /**
+   * The `id_hint` of the client that `of` belongs to, the same on every replica: 1 to
+   * `TOKENPIN_MAX_KEY` bytes that no two clients share.
+   */
+  Result<Block> id_hint(std::string_view of) const noexcept {
+    Result<Block> made;
+    made.status = detail::status(
+        tokenpin_affinity_id_hint(handle_, of.data(), of.size(), made.value));
+    return made;
   }
 
   /** Classifies a request by the configured table. */

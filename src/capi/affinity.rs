@@ -324,6 +324,29 @@ pub unsafe extern "C" fn tokenpin_affinity_cookie_name(
     })())
 }
 
+/// The `id_hint` of the client that `of` belongs to, the same on every replica. `of` is 1 to
+/// `TOKENPIN_MAX_KEY` bytes that no two clients share. `id_hint` receives 16 bytes.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, KEY_LENGTH.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tokenpin_affinity_id_hint(
+    affinity: *const tokenpin_affinity,
+    of: *const c_void,
+    of_len: usize,
+    id_hint: *mut u8,
+) -> i32 {
+    returned((|| {
+        let id_hint = Out::new(id_hint.cast::<[u8; 16]>())?;
+        // SAFETY: checked by `handle` and `bytes`.
+        let (handle, of) = unsafe { (handle(affinity)?, bytes(of, of_len)?) };
+        id_hint.check_apart(handle.span())?;
+        let made = handle.affinity.id_hint(of)?;
+        // SAFETY: checked by `Out`.
+        unsafe { id_hint.write(made) };
+        Ok(())
+    })())
+}
+
 /// Classifies a request by the configured table. See `tokenpin_classify`.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED.

@@ -5,6 +5,8 @@
 //! bind = nothing for an anonymous cookie, else SipHash-2-4-128(bind key, kind byte, key bytes)
 //! tag  = SipHash-2-4-128(mac key, u8(len(name)), name, u32le(len(scope)), scope, head, u64le(pin), bind)
 //! pin on the wire = u64le(pin) XOR SipHash-2-4-64(pin key, tag)
+//!
+//! id hint = SipHash-2-4-128(hint key, bytes)     hint key = SipHash-2-4-128(placement key, "tokenpin.v1.hint")
 //! ```
 //!
 //! The tag is a SIV (Rogaway and Shrimpton, 2006): it is computed over the plain pin and then masks
@@ -74,6 +76,15 @@ impl Keys {
     pub(crate) fn check_value(&self) -> u64 {
         sip24(&self.mac, b"tokenpin.v1.conf")
     }
+}
+
+/// The id of an anonymous cookie, made from what belongs to one client. Under the placement key, which
+/// all replicas have and which is not rotated.
+pub(crate) fn id_hint(placement_key: &[u8; 16], of: &[u8]) -> [u8; 16] {
+    let mut key = sip24_wide(placement_key, b"tokenpin.v1.hint").to_le_bytes();
+    let id = sip24_wide(&key, of).to_le_bytes();
+    wipe(&mut key);
+    id
 }
 
 /// A MAC key that has read name and scope, and is ready for any number of cookies.

@@ -5,7 +5,7 @@ use arrayvec::ArrayVec;
 use crate::cookie::name::{Audience, CookieName};
 use crate::cookie::reader::Limits;
 use crate::cookie::ring::{CookieKey, KeyRing, KeyView, Macs};
-use crate::cookie::seal::Mac;
+use crate::cookie::seal::{Mac, id_hint};
 use crate::error::{ConfigError, Error, Field};
 use crate::key::{Key, check_scope, key_hash_unchecked};
 use crate::limits::{MAX_BUCKETS, MAX_COOKIE_KEYS, MAX_MAX_AGE};
@@ -163,6 +163,17 @@ impl<'a> Affinity<'a> {
     pub(crate) fn name_suffix(&self, scope: &[u8]) -> Option<[u8; 4]> {
         let fixed = scope.is_empty() || self.config.cookie_name.is_some();
         if fixed { None } else { Some(CookieName::suffix(scope)) }
+    }
+
+    /// The [`id_hint`](crate::Request::id_hint) of the client that `of` belongs to, the same on every
+    /// replica: 1 to [`MAX_KEY`](crate::MAX_KEY) bytes that no two clients share.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyLength`].
+    pub fn id_hint(&self, of: &[u8]) -> Result<[u8; 16], Error> {
+        Key::Session(of).check()?;
+        Ok(id_hint(self.config.placement_key.expose(), of))
     }
 
     /// Classifies a request by the configured table.

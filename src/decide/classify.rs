@@ -145,8 +145,10 @@ impl Table {
         target: &[u8],
     ) -> Class {
         const NONE: Class = Class { group: Group::Stateless, existing: false };
-        // A preflight asks about a request; it is none, and carries no cookie.
-        if method == b"OPTIONS" || method == b"CONNECT" || method == b"TRACE" {
+        // A preflight asks about a request; it is none, and carries no cookie. A tunnel to a host
+        // has no path; a WebSocket handshake has one (RFC 8441).
+        let tunnel = || method == b"CONNECT" && target.first() != Some(&b'/');
+        if method == b"OPTIONS" || method == b"TRACE" || tunnel() {
             return NONE;
         }
         let mut rest = path(target);

@@ -57,7 +57,9 @@ impl Affinity<'_> {
             Some(group) => Class { group, existing: reads(request.method) },
             None => self.classify(request.method, request.target),
         };
-        let class = Class { existing: class.existing || request.existing, ..class };
+        // Who names state speaks of an API that keeps some, wherever it stands.
+        let class =
+            if request.existing { Class { group: Group::Stateful, existing: true } } else { class };
         let name_suffix = self.name_suffix(request.scope);
         self.with_name(name_suffix, |name| {
             let audience = Audience { name, scope: self.scope_or_default(request.scope) };
@@ -70,7 +72,7 @@ impl Affinity<'_> {
             if let Some(cookie) = &draft.cookie {
                 draft.decision.cookie = Some(ruling.issue(cookie)?);
             }
-            draft.decision.may_move = may_move(&draft.decision);
+            draft.decision.may_move = ruling.may_move(&draft.decision);
             Ok(draft.decision)
         })
     }
@@ -326,6 +328,17 @@ impl<'d> Ruling<'d> {
         }
     }
 
+    /// Rule 9. Whether a host may send the request to another token instead: it names no state, and
+    /// what it creates is looked for at the token that gave it, because the answer's cookie says so
+    /// to a client that has shown that it keeps one.
+    fn may_move(&self, decision: &Decision) -> bool {
+        let serves =
+            matches!(decision.outcome, Outcome::Placed | Outcome::Retried | Outcome::Repinned);
+        let keeps = self.request.carrier || decision.verdict != Verdict::Absent;
+        let follows = !decision.existing && decision.cookie.is_some() && keeps;
+        serves && (self.class.group != Group::Stateful || follows)
+    }
+
     fn source(&self, anonymous: Source) -> Source {
         match self.key {
             None | Some(Key::Anonymous(_)) => anonymous,
@@ -411,19 +424,6 @@ impl Found {
             self.cookie = usable.copied();
         }
     }
-}
-
-/// Rule 9. Whether a host may send the request to another token instead: no pin and no key ties it to
-/// the state that it names, and nothing that it creates will be looked for at the old token, because
-/// the answer's cookie names the token that gave it.
-fn may_move(decision: &Decision) -> bool {
-    matches!(decision.outcome, Outcome::Placed | Outcome::Retried)
-        && match decision.source {
-            Source::Stateless | Source::None | Source::Minted => true,
-            Source::Consumer | Source::Session | Source::Combined | Source::Cookie => {
-                decision.cookie.is_some() && !decision.existing
-            }
-        }
 }
 
 impl Affinity<'_> {

@@ -1803,6 +1803,7 @@ static void nothing_is_written_into_the_affinity(void) {
   EXPECT(OVERLAP, tokenpin_affinity_get_slot(scene.affinity, 0, &status, in));
   EXPECT(OVERLAP, tokenpin_affinity_find(scene.affinity, "a", 1, in));
   EXPECT(OVERLAP, tokenpin_affinity_capacity(scene.affinity, in));
+  EXPECT(OVERLAP, tokenpin_affinity_id_hint(scene.affinity, "a", 1, in));
   EXPECT(OVERLAP, tokenpin_affinity_fingerprint(scene.affinity, in));
   EXPECT(OVERLAP, tokenpin_affinity_live_fingerprint(scene.affinity, kNow, in));
   EXPECT(OVERLAP, tokenpin_affinity_classify(scene.affinity, "GET", 3, "/", 1, in, &answer));

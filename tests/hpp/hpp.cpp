@@ -178,6 +178,11 @@ void slots_and_names_of_an_affinity() {
   const Affinity affinity = world.make();
   CHECK(affinity.capacity().value == kSlots);
   CHECK(*affinity.find("account-b") == 1);
+  CHECK(affinity.id_hint({}).status == TOKENPIN_STATUS_KEY_LENGTH);
+  const auto one = affinity.id_hint("client-7"), other = affinity.id_hint("client-8");
+  CHECK(one && other && std::memcmp(one.value, other.value, sizeof one.value) != 0);
+  const auto replica = world.make().id_hint("client-7");
+  CHECK(replica && std::memcmp(one.value, replica.value, sizeof one.value) == 0);
   CHECK(*affinity.find(std::string_view("account-bc").substr(0, 9)) == 1);
   CHECK(*affinity.find("account-bc") == TOKENPIN_SLOT_NONE);
   CHECK(affinity.get_slot(0)->weight == TOKENPIN_MAX_WEIGHT);

@@ -382,6 +382,8 @@ class World:
         scope = cases.a_scope(self.rng)
         name = config.cookie_name or twin.default_name(scope or config.scope)
         check("cookie_name", name, affinity.cookie_name(scope), config, scope)
+        of = cases.key_text(self.rng)
+        check("id_hint", twin.id_hint(config.placement_key, of), affinity.id_hint(of), config, of)
         method, target = cases.a_method(self.rng), cases.a_target(self.rng, config.rules)
         check("classify", twin.classify(config.rules, config.prompt_cache, method, target),
               affinity.classify(method, target), config, method, target)

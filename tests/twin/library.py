@@ -118,6 +118,7 @@ SIGNATURES = {
     "affinity_get_slot": [c_void_p, c_uint32, POINTER(SlotStatus), POINTER(c_uint64)],
     "affinity_find": [c_void_p] + TEXT + [POINTER(c_uint32)],
     "affinity_cookie_name": [c_void_p] + TEXT + BUFFER,
+    "affinity_id_hint": [c_void_p] + TEXT + [POINTER(c_uint8 * 16)],
     "affinity_classify": [c_void_p] + TEXT + TEXT + [POINTER(c_uint8), POINTER(c_uint8)],
     "affinity_fingerprint": [c_void_p, POINTER(c_uint64)],
     "affinity_live_fingerprint": [c_void_p, c_uint64, POINTER(c_uint64)],
@@ -411,6 +412,11 @@ class Affinity:
 
     def cookie_name(self, scope):
         return self.library.written("affinity_cookie_name", self.handle, *text(scope))
+
+    def id_hint(self, of):
+        hint = (c_uint8 * 16)()
+        self.library.call("affinity_id_hint", self.handle, *text(of), byref(hint))
+        return bytes(hint)
 
     def classify(self, method, target):
         group, existing = c_uint8(), c_uint8()

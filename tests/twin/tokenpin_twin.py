@@ -753,7 +753,9 @@ class Config:
 def classify(rules, prompt_cache, method, target):
     """(group, existing)."""
     path = target.split(b"?")[0].split(b"#")[0]
-    if method in (b"OPTIONS", b"CONNECT", b"TRACE"):
+    if method in (b"OPTIONS", b"TRACE"):
+        return STATELESS, False
+    if method == b"CONNECT" and not target.startswith(b"/"):
         return STATELESS, False
     for position in range(len(path) + 1):
         if position != 0 and path[position - 1:position] != b"/":
@@ -816,6 +818,10 @@ def not_zero(sixteen_bytes, error):
     return sixteen_bytes
 
 
+def id_hint(placement_key, data):
+    return siphash24_128(siphash24_128(placement_key, b"tokenpin.v1.hint"), data)
+
+
 # ---- Numbers -------------------------------------------------------------------------
 
 (SOURCE_NONE, SOURCE_STATELESS, SOURCE_CONSUMER, SOURCE_SESSION, SOURCE_COMBINED, SOURCE_COOKIE,
@@ -872,7 +878,7 @@ def read_key(values, trusted):
         return None, REASON_ABSENT
     if not trusted:
         return None, REASON_UNTRUSTED
-    if len(values) > 1:
+    if len(set(values)) > 1:
         return None, REASON_SEVERAL
     if len(values[0]) > 4096:
         return None, REASON_TOO_LONG
@@ -942,9 +948,10 @@ class Deciding:
                                                 request.method, request.target)
         else:
             decision.existing = request.method in (b"GET", b"HEAD", b"DELETE")
-        decision.existing = decision.existing or request.existing
+        if request.existing:
+            group, decision.existing = STATEFUL, True
         self.apply(group, decision.existing)
-        self.for_the_host()
+        self.for_the_host(group)
         return decision
 
     def apply(self, group, existing):
@@ -1065,12 +1072,13 @@ class Deciding:
                        refreshed(cookie, self.request.now), cookie.pin)
 
 
-    def for_the_host(self):
+    def for_the_host(self, group):
         """Rule 9."""
         decision, now = self.decision, self.request.now
-        decision.may_move = decision.outcome in (PLACED, RETRIED) and (
-            decision.source in (SOURCE_STATELESS, SOURCE_NONE, SOURCE_MINTED)
-            or (decision.cookie is not None and not decision.existing))
+        if decision.outcome in (PLACED, RETRIED, REPINNED):
+            keeps_cookies = self.request.carrier or decision.verdict != ABSENT
+            decision.may_move = group != STATEFUL or (
+                not decision.existing and decision.cookie is not None and keeps_cookies)
         if decision.slot is not None:
             return
         if decision.outcome == REJECTED:

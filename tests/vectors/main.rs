@@ -605,6 +605,9 @@ fn decision() {
         "POST /v1/vector_stores/v/files",
         "TRACE /v1/files",
         "CONNECT /v1/files",
+        "CONNECT /v1/files/f",
+        "CONNECT files:443",
+        "CONNECT files",
         "get /v1/files",
         "POST /v1/messages",
         "POST /v1/completions",
@@ -629,6 +632,13 @@ fn decision() {
                 "group": class.group.name(), "existing": class.existing }));
         }
     }
+    let mut index = vec![0; Affinity::index_len(setups[0].slots.len())];
+    let affinity = Affinity::new(&setups[0].config, &setups[0].slots, &mut index).unwrap();
+    let hints = [1, 7, 8, 9, 15, 16, 17, tokenpin::MAX_KEY].map(|len| {
+        let of: Vec<u8> = (0..=255).cycle().take(len).collect();
+        let hint = affinity.id_hint(&of).unwrap();
+        json!({ "placement_key": hex(&PLACEMENT), "of": hex(&of), "id_hint": hex(&hint) })
+    });
     let (mut cases, mut refused) = (Vec::new(), Vec::new());
     let mut seen = Vec::new();
     for i in 0..DRAWN {
@@ -641,10 +651,11 @@ fn decision() {
         let none: &[&[u8]] = &[];
         let one: &[&[u8]] = &[b"", b"alice"];
         let long = numbers.below(40) == 0;
-        let consumers = numbers.pick(&[none, none, one, &[b"alice", b"bob"]]);
+        let consumers =
+            numbers.pick(&[none, none, one, &[b"alice", b"bob"], &[b"alice", b"", b"alice"]]);
         let consumers = if long { TOO_LONG } else { consumers };
         let long = numbers.below(40) == 0;
-        let sessions = numbers.pick(&[none, none, &[b"s-1"], &[b"s-1", b"s-1"]]);
+        let sessions = numbers.pick(&[none, none, &[b"s-1"], &[b"s-1", b"s-1"], &[b"s-1", b"s-2"]]);
         let sessions = if long { TOO_LONG } else { sessions };
         let trusted = numbers.below(4) != 0;
         let request_scope = numbers.pick(&[&b""[..], b"", b"tenant-7"]);
@@ -738,7 +749,12 @@ fn decision() {
         everything_occurs(&seen, &refused);
     }
     let configs = setups.into_iter().map(|setup| setup.json).collect();
-    let sections =
-        [("classify", classes), ("configs", configs), ("cases", cases), ("refused", refused)];
+    let sections = [
+        ("classify", classes),
+        ("id_hint", hints.to_vec()),
+        ("configs", configs),
+        ("cases", cases),
+        ("refused", refused),
+    ];
     compare("decision_v1.json", &sections);
 }

@@ -6,7 +6,8 @@ use tokenpin::{Class, Group, Rule};
 /// segments, the longest, and of equal ones the first.
 pub fn slow(rules: &[Rule<'_>], prompt_cache: bool, method: &[u8], target: &[u8]) -> Class {
     let none = Class { group: Group::Stateless, existing: false };
-    if [&b"OPTIONS"[..], b"CONNECT", b"TRACE"].contains(&method) {
+    let handshake = target.starts_with(b"/");
+    if [&b"OPTIONS"[..], b"TRACE"].contains(&method) || method == b"CONNECT" && !handshake {
         return none;
     }
     let end = target.iter().position(|byte| b"?#".contains(byte)).unwrap_or(target.len());
