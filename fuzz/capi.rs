@@ -22,9 +22,9 @@ use libfuzzer_sys::fuzz_target;
 use tokenpin::capi::*;
 use tokenpin::cookie::{field, set_cookie};
 use tokenpin::{
-    Audience, Cookie, CookieName, DEFAULT_RULES, Field, Filter, Group, Key, KeyRing, Kind,
-    MAX_COOKIE_NAME, MAX_KEY, MAX_MAX_AGE, MAX_SCOPE, MAX_SET_COOKIE, Policy, Role, Rule, SameSite,
-    Secret, Slot, State, Strategy, VALUE_LEN, Verdict, cookie,
+    Audience, Cookie, CookieName, Field, Filter, Group, Key, KeyRing, Kind, MAX_COOKIE_NAME,
+    MAX_KEY, MAX_MAX_AGE, MAX_SCOPE, MAX_SET_COOKIE, Policy, Role, Rule, SameSite, Secret, Slot,
+    State, Strategy, VALUE_LEN, Verdict, cookie,
 };
 use tokenpin_fuzz::{Input, NOW, cookie_key, secret};
 
@@ -442,6 +442,7 @@ impl World {
             &raw mut config.keyed_cookies,
             &raw mut config.mint_single,
             &raw mut config.prompt_cache,
+            &raw mut config.replace_rules,
         ] {
             // SAFETY: fields of the configuration.
             unsafe { *switch = self.number(input, 2) };
@@ -511,7 +512,7 @@ impl World {
                 let pattern = if self.odd(input) {
                     input.bytes()
                 } else {
-                    input.pick(&[&b"responses"[..], b"a/b", b"files"])
+                    input.pick(&[&b"responses"[..], b"a/b", b"files", b"a/*:b"])
                 };
                 let pattern = self.bytes(input, pattern);
                 tokenpin_rule { pattern, group: self.number(input, Group::ALL.len()) }
@@ -1700,11 +1701,12 @@ fn classify(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     let (method_at, target_at) = (world.bytes(input, method), world.bytes(input, target));
     let rules = world.rules(input);
     let (rules_at, count) = world.array(input, &rules);
-    let prompt_cache = world.number(input, 2);
+    let (replace, prompt_cache) = (world.number(input, 2), world.number(input, 2));
     let (group, existing) = (world.out(input), world.out(input));
     let status = call!(tokenpin_classify(
         rules_at,
         count,
+        replace,
         prompt_cache,
         method_at.ptr,
         method_at.len,
@@ -1724,8 +1726,7 @@ fn classify(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
                 Rule { pattern, group: Group::from_number(rule.group).unwrap() }
             })
             .collect();
-        let rules = if own.is_empty() { DEFAULT_RULES } else { &own };
-        let core = tokenpin::classify(rules, prompt_cache == 1, method, target);
+        let core = tokenpin::classify(&own, replace == 1, prompt_cache == 1, method, target);
         assert_eq!(world.read(group, status), Some(core.group as u8));
         assert_eq!(world.read(existing, status), Some(u8::from(core.existing)));
     }

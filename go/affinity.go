@@ -26,7 +26,7 @@ type Config struct {
 	CookieName string
 	// Attributes are the cookie's attributes. Default Secure and HTTPOnly.
 	Attributes Attributes
-	// Rules is the classification table; empty for the default table.
+	// Rules is the classification table: these rules, and behind them the default ones.
 	Rules []Rule
 	// MaxAge is Max-Age in seconds; 0 for a session cookie; MaxAgeAuto, the default, for as long as the cookie
 	// can be valid.
@@ -55,6 +55,8 @@ type Config struct {
 	MintSingle bool
 	// PromptCache gives affinity to the prompt-cache group too.
 	PromptCache bool
+	// ReplaceRules leaves the default rules out of the classification table.
+	ReplaceRules bool
 }
 
 const (

@@ -67,6 +67,8 @@ const (
 	FieldMintSingle Field = 22
 	// The switch prompt_cache.
 	FieldPromptCache Field = 23
+	// The switch replace_rules.
+	FieldReplaceRules Field = 24
 )
 
 var fieldNames = []string{
@@ -94,6 +96,7 @@ var fieldNames = []string{
 	"keyed_cookies",
 	"mint_single",
 	"prompt_cache",
+	"replace_rules",
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has none.

@@ -164,6 +164,7 @@ func newNativeAffinity(config *Config) (*nativeAffinity, error) {
 	c.keyed_cookies = switched(config.KeyedCookies)
 	c.mint_single = switched(config.MintSingle)
 	c.prompt_cache = switched(config.PromptCache)
+	c.replace_rules = switched(config.ReplaceRules)
 
 	var e C.tokenpin_config_error
 	a := new(nativeAffinity)

@@ -73,10 +73,7 @@ func (a *puregoAffinity) init(c *Config) error {
 			return refused(s, FieldRules, i)
 		}
 	}
-	a.rules = defaultRules
-	if len(c.Rules) > 0 {
-		a.rules = slices.Clone(c.Rules)
-	}
+	a.rules = tableOf(c.Rules, c.ReplaceRules)
 	if err := a.ring.init(c.CookieKeys, &c.PlacementKey); err != nil {
 		return err
 	}

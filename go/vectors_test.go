@@ -483,7 +483,7 @@ func TestDecisionVectors(t *testing.T) {
 		check(t, "id_hint", must(must(New(config)).IDHint(string(c.Of))), c.IDHint.bytes16(), c)
 	}
 	for _, c := range file.Classify {
-		group, existing, err := Classify(nil, c.PromptCache, c.Method, c.Target)
+		group, existing, err := Classify(nil, false, c.PromptCache, c.Method, c.Target)
 		check(t, "classify", err, nil, c)
 		check(t, "classify", group.String(), c.Group, c)
 		check(t, "classify", existing, c.Existing, c)

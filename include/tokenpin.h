@@ -197,7 +197,7 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_SUCCESS_RANGE = 40,
     /**
-     * The classification pattern has an empty segment.
+     * The classification pattern has an empty segment, one of the bytes %?#, or a * that is not at the front of a segment behind the first.
      */
     TOKENPIN_STATUS_PATTERN = 41,
     /**
@@ -343,6 +343,10 @@ enum tokenpin_field
      * The switch `prompt_cache`.
      */
     TOKENPIN_FIELD_PROMPT_CACHE = 23,
+    /**
+     * The switch `replace_rules`.
+     */
+    TOKENPIN_FIELD_REPLACE_RULES = 24,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -680,7 +684,8 @@ typedef uint8_t tokenpin_group;
  */
 typedef struct tokenpin_rule {
     /**
-     * One or more path segments, such as `files` or `messages/batches`.
+     * One or more path segments, such as `files` or `messages/batches`. A `*` at the front of a
+     * segment, but not of the first, is one or more bytes of it.
      */
     struct tokenpin_bytes pattern;
     /**
@@ -790,11 +795,11 @@ typedef struct tokenpin_config {
      */
     struct tokenpin_attributes attributes;
     /**
-     * The classification table; `(NULL, 0)` for the default table.
+     * The classification table: these rules, and behind them the default ones.
      */
     const struct tokenpin_rule *rules;
     /**
-     * The number of its rows.
+     * The number of these rules.
      */
     size_t rule_count;
     /**
@@ -860,6 +865,10 @@ typedef struct tokenpin_config {
      * 1: give affinity to the prompt-cache group too. Default 0.
      */
     uint8_t prompt_cache;
+    /**
+     * 1: leave the default rules out of the classification table. Default 0.
+     */
+    uint8_t replace_rules;
 } tokenpin_config;
 
 /**
@@ -1946,8 +1955,9 @@ int32_t tokenpin_set_cookie_matches(const void *field,
  * ================================================================================ */
 
 /**
- * Classifies a request by its method and target. `(NULL, 0)` for the rules is the default table.
- * `prompt_cache` 1 opts in to that group. `group` receives a `tokenpin_group`, `existing` 1 if the
+ * Classifies a request by its method and its target as the client sent it. The rules come before the
+ * default ones, or with `replace_rules` 1 instead of them. `prompt_cache` 1 opts in to that group.
+ * `group` receives a `tokenpin_group`, `existing` 1 if the
  * request names existing state.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, PATTERN.
@@ -1955,6 +1965,7 @@ int32_t tokenpin_set_cookie_matches(const void *field,
 TOKENPIN_MUST_CHECK
 int32_t tokenpin_classify(const struct tokenpin_rule *rules,
                           size_t rule_count,
+                          uint8_t replace_rules,
                           uint8_t prompt_cache,
                           const void *method,
                           size_t method_len,

@@ -367,9 +367,9 @@ struct Config : tokenpin_config {
     slots = configs.data();
     slot_count = configs.size();
   }
-  void set_rules(Span<const Rule> table) noexcept {
-    rules = table.data();
-    rule_count = table.size();
+  void set_rules(Span<const Rule> own) noexcept {
+    rules = own.data();
+    rule_count = own.size();
   }
 };
 
@@ -613,8 +613,8 @@ class Affinity {
    */
   Result<Block> id_hint(std::string_view of) const noexcept {
     Result<Block> made;
-    made.status = detail::status(
-        tokenpin_affinity_id_hint(handle_, of.data(), of.size(), made.value));
+    made.status =
+        detail::status(tokenpin_affinity_id_hint(handle_, of.data(), of.size(), made.value));
     return made;
   }
 
@@ -891,14 +891,18 @@ inline Result<std::size_t> set_cookie_write(std::string_view name, std::string_v
   return status != TOKENPIN_STATUS_OK || matches != 0;
 }
 
-/** Classifies a request. No rules are the default table; `prompt_cache` opts in to that group. */
+/**
+ * Classifies a request. The rules come before the default ones, or with `replace_rules` instead of
+ * them; `prompt_cache` opts in to that group.
+ */
 inline Result<Class> classify(std::string_view method, std::string_view target,
-                              bool prompt_cache = false, Span<const Rule> rules = {}) noexcept {
+                              bool prompt_cache = false, Span<const Rule> rules = {},
+                              bool replace_rules = false) noexcept {
   Result<Class> made;
   std::uint8_t group = TOKENPIN_GROUP_STATELESS, existing = 0;
-  made.status = detail::status(tokenpin_classify(rules.data(), rules.size(), prompt_cache,
-                                                 method.data(), method.size(), target.data(),
-                                                 target.size(), &group, &existing));
+  made.status = detail::status(tokenpin_classify(rules.data(), rules.size(), replace_rules,
+                                                 prompt_cache, method.data(), method.size(),
+                                                 target.data(), target.size(), &group, &existing));
   made.value = {static_cast<Group>(group), existing != 0};
   return made;
 }

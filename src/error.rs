@@ -76,8 +76,12 @@ pub enum Error {
     /// A success range outside `100..=599`, or empty.
     #[error("the success range is empty or not within 100 to 599")]
     SuccessRange,
-    /// A classification rule with an empty pattern, or an empty segment in one.
-    #[error("the classification pattern has an empty segment")]
+    /// A classification rule whose pattern is empty or has an empty segment, a `*` anywhere but at
+    /// the front of a later segment, or one of the bytes `%`, `?` and `#`, which no pattern can match.
+    #[error(
+        "the classification pattern has an empty segment, one of the bytes %?#, or a * that is not \
+         at the front of a segment behind the first"
+    )]
     Pattern,
     /// The time is past `2^32 - 1`, the last second a cookie can state.
     #[error("the time does not fit a cookie: it is past the year 2106")]
@@ -151,6 +155,8 @@ pub enum Field {
     MintSingle = 22,
     /// The switch `prompt_cache`.
     PromptCache = 23,
+    /// The switch `replace_rules`.
+    ReplaceRules = 24,
 }
 
 named! { Field {
@@ -161,6 +167,7 @@ named! { Field {
     Strategy = "strategy", PolicyExisting = "policy_existing", PolicyNew = "policy_new",
     HttpOnly = "http_only", CombineKeys = "combine_keys", RejectBadKeys = "reject_bad_keys",
     KeyedCookies = "keyed_cookies", MintSingle = "mint_single", PromptCache = "prompt_cache",
+    ReplaceRules = "replace_rules",
 } }
 
 /// Why a configuration was refused, and where.

@@ -70,6 +70,7 @@ pub unsafe extern "C" fn tokenpin_config_init(config: *mut tokenpin_config, size
             keyed_cookies: u8::from(defaults.keyed_cookies),
             mint_single: u8::from(defaults.mint_single),
             prompt_cache: u8::from(defaults.prompt_cache),
+            replace_rules: u8::from(defaults.replace_rules),
         };
         // SAFETY: checked by `Out`; `size` bytes are there by the contract.
         unsafe {

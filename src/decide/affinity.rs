@@ -104,7 +104,7 @@ impl<'a> Affinity<'a> {
         };
         let config = Config { cookie_keys: &[], ..config.clone() };
         let macs = ring.macs(&Audience { name: name.as_bytes(), scope: config.scope });
-        let table = Table::new(&|i| config.rules.get(i).copied());
+        let table = Table::new(&|i| config.rules.get(i).copied(), config.replace_rules);
         let fingerprint = fingerprint::of_config(&config, slots, &ring, name.as_bytes());
         Ok(Self { config, ring, macs, limits, table, slots, index, occupied, name, fingerprint })
     }
@@ -179,8 +179,8 @@ impl<'a> Affinity<'a> {
     /// Classifies a request by the configured table.
     #[must_use]
     pub fn classify(&self, method: &[u8], target: &[u8]) -> Class {
-        let rule = |i: usize| self.config.rules.get(i).copied();
-        self.table.classify(&rule, self.config.prompt_cache, method, target)
+        let own = |i: usize| self.config.rules.get(i).copied();
+        self.table.classify(&own, self.config.prompt_cache, method, target)
     }
 
     /// The configuration's fingerprint: strategy, capacity, identities, what keys and

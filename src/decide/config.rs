@@ -7,7 +7,7 @@ use crate::limits::MAX_MAX_AGE;
 use crate::secret::Secret;
 use crate::select::Strategy;
 
-use super::classify::{DEFAULT_RULES, Rule};
+use super::classify::Rule;
 
 /// What to do with a pinned request whose token is down or was tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,8 +69,11 @@ pub struct Config<'a> {
     pub mint_single: bool,
     /// The response statuses, inclusive, on which a cookie is set.
     pub success: (u16, u16),
-    /// The classification table.
+    /// The classification table: these rules, and behind them the
+    /// [default ones](crate::DEFAULT_RULES).
     pub rules: &'a [Rule<'a>],
+    /// Leave the default rules out.
+    pub replace_rules: bool,
     /// Give affinity to the prompt-cache group too.
     pub prompt_cache: bool,
 }
@@ -97,7 +100,8 @@ impl<'a> Config<'a> {
             keyed_cookies: false,
             mint_single: false,
             success: (200, 299),
-            rules: DEFAULT_RULES,
+            rules: &[],
+            replace_rules: false,
             prompt_cache: false,
         }
     }

@@ -633,6 +633,7 @@ fn classification() {
             tokenpin_classify(
                 rules,
                 count,
+                0,
                 switch,
                 at(&method),
                 3,
@@ -657,8 +658,28 @@ fn classification() {
         let bad = [tokenpin_rule { group: 3, ..rules[0] }];
         refused(Status::BadEnum, |out| call(bad.as_ptr(), 1, 0, &target, out, &raw mut existing));
         refused(Status::NullPointer, |out| {
-            tokenpin_classify(null(), 0, 0, null(), 1, null(), 0, out, &raw mut existing)
+            tokenpin_classify(null(), 0, 0, 0, null(), 1, null(), 0, out, &raw mut existing)
         });
+        // The default rules are behind one's own, or nowhere.
+        let files = lent(b"/v1/files");
+        let mut classify = |replace, out| {
+            let (at, len) = (at(&files), files.len());
+            tokenpin_classify(
+                rules.as_ptr(),
+                1,
+                replace,
+                0,
+                null(),
+                0,
+                at,
+                len,
+                out,
+                &raw mut existing,
+            )
+        };
+        assert_eq!(get(|out| classify(0, out)), 1);
+        assert_eq!(get(|out| classify(1, out)), 0);
+        refused(Status::BadEnum, |out| classify(2, out));
     }
 }
 

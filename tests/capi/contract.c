@@ -125,7 +125,7 @@ CALL(set_cookie) {
   return tokenpin_set_cookie_write(P(0), N(0), P(1), N(1), P(2), 60, P(3), N(3), P(4));
 }
 CALL(matches) { return tokenpin_set_cookie_matches(P(0), N(0), P(1), N(1), P(2)); }
-CALL(classify) { return tokenpin_classify(P(0), N(0), 0, P(1), N(1), P(2), N(2), P(3), P(4)); }
+CALL(classify) { return tokenpin_classify(P(0), N(0), 0, 0, P(1), N(1), P(2), N(2), P(3), P(4)); }
 
 #define OK TOKENPIN_STATUS_OK
 #define POINT(role, thing, type) {role, #thing, &(thing), 0, sizeof(type), _Alignof(type), OK}

@@ -114,7 +114,7 @@ static void only_new_allocates(void) {
   NOTHING(tokenpin_cookie_strip("a=1; b=2", 8, "b", 1, out, sizeof out, &len));
   NOTHING(tokenpin_set_cookie_write("a", 1, "v", 1, &attributes, 9, out, sizeof out, &len));
   NOTHING(tokenpin_set_cookie_matches("a=1", 3, "a", 1, &matches));
-  NOTHING(tokenpin_classify(NULL, 0, 1, "GET", 3, "/v1/files", 9, &group, &existing));
+  NOTHING(tokenpin_classify(NULL, 0, 0, 1, "GET", 3, "/v1/%66iles", 11, &group, &existing));
 
   tokenpin_slot slots[2];
   const tokenpin_key key = {TOKENPIN_KIND_CONSUMER, {"alice", 5}, {NULL, 0}};

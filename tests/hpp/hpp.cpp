@@ -421,12 +421,19 @@ void requests_are_classified() {
   CHECK(tokenpin::classify("POST", "/v1/messages", true)->group == TOKENPIN_GROUP_PROMPT_CACHE);
   const tokenpin::Rule rules[] = {{bytes("jobs"), TOKENPIN_GROUP_STATEFUL}};
   CHECK(tokenpin::classify("POST", "/jobs", false, rules)->group == TOKENPIN_GROUP_STATEFUL);
-  CHECK(tokenpin::classify("POST", "/files", false, rules)->group == TOKENPIN_GROUP_STATELESS);
+  CHECK(tokenpin::classify("POST", "/files", false, rules)->group == TOKENPIN_GROUP_STATEFUL);
+  CHECK(tokenpin::classify("POST", "/files", false, rules, true)->group ==
+        TOKENPIN_GROUP_STATELESS);
   CppWorld world;
   world.config.set_rules(rules);
   const Affinity affinity = world.make();
   CHECK(affinity.classify("POST", "/jobs")->group == TOKENPIN_GROUP_STATEFUL);
   CHECK(affinity.classify("DELETE", "/jobs")->existing);
+  CHECK(affinity.classify("POST", "/files")->group == TOKENPIN_GROUP_STATEFUL);
+  CppWorld replacing;
+  replacing.config.set_rules(rules);
+  replacing.config.replace_rules = 1;
+  CHECK(replacing.make().classify("POST", "/files")->group == TOKENPIN_GROUP_STATELESS);
 }
 
 // One value of each enum that has another name, or none, in the others.

@@ -6,6 +6,7 @@ taken. Nothing is checked that the caller can be trusted with: configurations ar
 """
 
 import functools
+import re
 import struct
 
 MASK64 = 2 ** 64 - 1
@@ -708,11 +709,29 @@ FAIL_FAST, FALLBACK_AND_UPDATE, FALLBACK_WITHOUT_UPDATE = range(3)
 STATELESS, STATEFUL, PROMPT_CACHE = range(3)
 
 DEFAULT_RULES = [(pattern, STATEFUL) for pattern in (
-    b"responses", b"responses/compact", b"responses/input_tokens", b"conversations", b"files", b"uploads", b"batches", b"fine_tuning",
-    b"fine_tuning/jobs", b"vector_stores", b"assistants", b"threads", b"threads/runs",
-    b"containers", b"videos", b"evals", b"messages/batches", b"cachedContents",
+    b"responses", b"responses/compact", b"responses/input_tokens", b"conversations", b"files",
+    b"files/upload", b"files:register", b"files:upload", b"uploads", b"batches", b"batch/jobs",
+    b"fine_tuning", b"fine_tuning/jobs", b"fine-tunes", b"vector_stores", b"assistants",
+    b"threads", b"threads/runs", b"containers", b"skills", b"evals", b"videos",
+    b"videos/generations", b"videos/characters", b"video/generations", b"video/generations/jobs",
+    b"realtime/calls", b"chat/completions/*", b"messages/batches", b"agents", b"sessions",
+    b"libraries", b"cachedContents", b"fileSearchStores", b"tunedModels", b"corpora",
+    b"interactions", b"operations", b"models/*:batchGenerateContent",
+    b"models/*:asyncBatchEmbedContent", b"models/*:predictLongRunning",
+    b"models/*:fetchPredictOperation", b"batchPredictionJobs", b"tuningJobs", b"reasoningEngines",
+    b"async-invoke", b"model-invocation-job", b"model-invocation-jobs",
+    b"model-customization-jobs", b"tasks", b"contents/generations/tasks", b"context/create",
+    b"context/chat/completions", b"services/aigc/*/image-synthesis",
+    b"services/aigc/*/video-synthesis", b"services/audio/asr/transcription",
+    b"batchInferenceJobs",
+)] + [(pattern, STATELESS) for pattern in (
+    b"realtime/sessions",
 )] + [(pattern, PROMPT_CACHE) for pattern in (
-    b"chat/completions", b"completions", b"messages", b"messages/count_tokens")]
+    b"chat/completions", b"completions", b"messages", b"messages/count_tokens",
+)]
+
+# What is behind these is a name.
+NAMED = (b"deployments", b"engines", b"model", b"models", b"projects")
 
 
 class Config:
@@ -735,8 +754,13 @@ class Config:
         self.keyed_cookies = False
         self.mint_single = False
         self.success = (200, 299)
-        self.rules = DEFAULT_RULES
+        self.rules = []
+        self.replace_rules = False
         self.prompt_cache = False
+
+    @property
+    def table(self):
+        return self.rules + ([] if self.replace_rules else DEFAULT_RULES)
 
     @property
     def limits(self):
@@ -750,28 +774,42 @@ class Config:
 # ---- Classification ------------------------------------------------------------------
 
 
+def decoded(path):
+    """Percent-encoding undone once, of every byte."""
+    return re.sub(b"%([0-9A-Fa-f]{2})", lambda match: bytes([int(match[1], 16)]), path)
+
+
+def segment_fits(pattern, segment):
+    if pattern.startswith(b"*"):
+        return len(segment) >= len(pattern) and segment.endswith(pattern[1:])
+    return segment == pattern
+
+
 def classify(rules, prompt_cache, method, target):
     """(group, existing)."""
-    path = target.split(b"?")[0].split(b"#")[0]
     if method in (b"OPTIONS", b"TRACE"):
         return STATELESS, False
     if method == b"CONNECT" and not target.startswith(b"/"):
         return STATELESS, False
-    for position in range(len(path) + 1):
-        if position != 0 and path[position - 1:position] != b"/":
-            continue
+    segments = decoded(target.split(b"?")[0].split(b"#")[0]).split(b"/")
+    reads = method in (b"GET", b"HEAD", b"DELETE")
+    position = 0
+    while position < len(segments):
         matches = []
         for pattern, group in rules:
-            end = position + len(pattern)
-            if path[position:end] == pattern and path[end:end + 1] in (b"", b"/"):
-                matches.append((pattern, group))
+            wanted = pattern.split(b"/")
+            there = segments[position:position + len(wanted)]
+            if len(there) == len(wanted) and all(map(segment_fits, wanted, there)):
+                matches.append((wanted, group))
         if matches:
-            pattern, group = max(matches, key=lambda match: len(match[0]))
-            if group == PROMPT_CACHE and not prompt_cache:
+            wanted, group = max(matches, key=lambda match: len(match[0]))
+            if group == PROMPT_CACHE and reads:
+                return STATEFUL, True
+            if group == STATELESS or group == PROMPT_CACHE and not prompt_cache:
                 return STATELESS, False
-            rest = path[position + len(pattern):]
-            existing = method in (b"GET", b"HEAD", b"DELETE") or rest.strip(b"/") != b""
-            return group, existing
+            below = any(segments[position + len(wanted):])
+            return group, reads or below or wanted[-1] == b"*"
+        position += 2 if segments[position] in NAMED else 1
     # Reading: what nothing matches names no existing state, whatever the method.
     return STATELESS, False
 
@@ -944,7 +982,7 @@ class Deciding:
         config, request, decision = self.config, self.request, self.decision
         group = request.group
         if group is None:
-            group, decision.existing = classify(config.rules, config.prompt_cache,
+            group, decision.existing = classify(config.table, config.prompt_cache,
                                                 request.method, request.target)
         else:
             decision.existing = request.method in (b"GET", b"HEAD", b"DELETE")
