@@ -12,13 +12,17 @@ namespace {
 
 constexpr size_t kMaxStateFile = 16 << 20;
 
+constexpr char kNoPattern[] =
+    "expected segments with / between them, where one behind the first may begin with a *, and no "
+    "%, ? or #";
+
 // Where the library's field stands in the filter's configuration.
 std::string PathOf(const tokenpin::ConfigError& error, const Settings& settings) {
   switch (error.field) {
     case TOKENPIN_FIELD_COOKIE_KEYS:
       return "cookie_keys[" + std::to_string(error.index) + "]";
     case TOKENPIN_FIELD_RULES:
-      return "rules[" + std::to_string(error.index) + "]";
+      return "rules[" + std::to_string(error.index) + "].pattern";
     case TOKENPIN_FIELD_SLOTS:
       // The tokens may be listed in another order than that of their slots.
       return error.index < settings.tokens.size()
@@ -100,7 +104,9 @@ bool Config::Build(Problem* problem) {
   auto affinity = tokenpin::Affinity::make(library, &error);
   settings_->WipeKeys();
   if (!affinity) {
-    problem->Set(PathOf(error, settings), std::string(tokenpin::name(error.status)));
+    problem->Set(PathOf(error, settings), error.status == TOKENPIN_STATUS_PATTERN
+                                              ? kNoPattern
+                                              : std::string(tokenpin::name(error.status)));
     return false;
   }
   affinity_ = std::move(*affinity);

@@ -33,7 +33,7 @@ class RequestReader {
                   std::vector<tokenpin::Bytes>* values);
   bool ReadScope(envoy_filter envoy, const Terms& terms);
   bool ReadsTrue(envoy_filter envoy, const ValueSource& source);
-  bool ReadIdHint(envoy_filter envoy, const ValueSource& source);
+  bool ReadIdHint(envoy_filter envoy, const Config& config);
 
   HeaderList headers_;
   std::vector<tokenpin::Bytes> cookies_, consumers_, sessions_, values_;

@@ -11,6 +11,12 @@ namespace tokenpin_envoy {
 
 using tokenpin::Bytes;
 
+namespace {
+
+constexpr uint16_t kSwitchingProtocols = 101;
+
+}  // namespace
+
 void ResponseReader::Read(envoy_filter envoy, std::string_view cookie_name,
                           std::string_view carrier_header) {
   headers_.Read(envoy, kResponseHeader);
@@ -77,6 +83,8 @@ void CoolDown(envoy_filter envoy, const Terms& terms, uint32_t slot,
 void WriteCookie(envoy_filter envoy, const Terms& terms, const tokenpin::Decision& decision,
                  uint16_t status) {
   if (decision.fields().cookie == 0) return;  // Spares clearing the buffer for it.
+  // A WebSocket handshake succeeds with 101.
+  if (status == kSwitchingProtocols) status = terms.settings().library.success_first;
   const auto answer = terms.config()->affinity().finish(decision, status);
   if (!answer) {
     Log(kLogError, "cannot finish: " + std::string(tokenpin::name(answer.status)));

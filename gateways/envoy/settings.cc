@@ -421,6 +421,10 @@ void ReadSettings(Fields* fields, Settings* settings) {
   if (fields->Find("rules") != nullptr && settings->rules.empty()) {
     fields->problem()->Set(fields->Path("rules"), "is empty");
   }
+  fields->Bool("replace_rules", &library.replace_rules);
+  if (library.replace_rules != 0 && settings->rules.empty()) {
+    fields->problem()->Set(fields->Path("replace_rules"), "needs rules");
+  }
   fields->Enum("strategy", TOKENPIN_ENUM_STRATEGY, &library.strategy);
   fields->Enum("policy_existing", TOKENPIN_ENUM_POLICY, &library.policy_existing);
   fields->Enum("policy_new", TOKENPIN_ENUM_POLICY, &library.policy_new);

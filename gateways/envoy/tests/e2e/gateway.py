@@ -341,9 +341,10 @@ class Gateway:
         http2 = h2.connection.H2Connection(config)
         http2.initiate_connection()
         pending, answers = {}, {}
-        fixed = [(":method", "POST" if body else "GET")]
-        fixed += [(":scheme", "http"), (":authority", "gateway")]
+        fixed = [(":scheme", "http"), (":authority", "gateway")]
         for headers in requests:
+            if not any(name == ":method" for name, _ in headers):
+                headers = [(":method", "POST" if body else "GET"), *headers]
             if not any(name == ":path" for name, _ in headers):
                 headers = [(":path", "/v1/files"), *headers]
             stream = http2.get_next_available_stream_id()

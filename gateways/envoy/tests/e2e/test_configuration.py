@@ -42,6 +42,7 @@ COMPLETE = settings(
     drop_when_moved=["x-old"],
     group="stateful",
     rules=[{"pattern": "v1/chat", "group": "stateful"}],
+    replace_rules=True,
     prompt_cache=True,
     strategy="rendezvous",
     policy_existing="fallback_without_update",

@@ -203,7 +203,20 @@ const Case kCases[] = {
     {"rules", R"([{"pattern":"a","group":"x"}])",
      "rules[0].group: expected one of stateless, stateful, prompt_cache"},
     {"rules", R"([{"pattern":"a","group":"stateful","x":1}])", "rules[0].x: unknown field"},
-    {"rules", R"([{"pattern":"a//b","group":"stateful"}])", "rules[0]: pattern"},
+    {"rules", R"([{"pattern":"a","group":"stateful"},{"pattern":"a//b","group":"stateful"}])",
+     "rules[1].pattern: expected segments with / between them, where one behind the first may "
+     "begin "
+     "with a *, and no %, ? or #"},
+    {"rules", R"([{"pattern":"a/b*","group":"stateful"}])",
+     "rules[0].pattern: expected segments with / between them, where one behind the first may "
+     "begin "
+     "with a *, and no %, ? or #"},
+    {"rules",
+     R"([{"pattern":"models/*:run","group":"stateful"},{"pattern":"a/*","group":"stateless"}])",
+     ""},
+    {"replace_rules", "1", "replace_rules: expected true or false"},
+    {"replace_rules", "true", "replace_rules: needs rules"},
+    {"replace_rules", "false", ""},
     {"prompt_cache", "1", "prompt_cache: expected true or false"},
     {"prompt_cache", "\"true\"", "prompt_cache: expected true or false"},
     {"strategy", "\"ring\"", "strategy: expected one of jump, rendezvous, higress_fnv1a_modulo"},
@@ -450,7 +463,7 @@ std::string Everything(const std::string& state_file) {
   "existing": {"filter_state": "existing", "present": true},
   "id_hint": {"connection": true},
   "group": "stateful",
-  "rules": [{"pattern": "a/b", "group": "prompt_cache"}],
+  "rules": [{"pattern": "a/b", "group": "prompt_cache"}], "replace_rules": true,
   "prompt_cache": true, "strategy": "rendezvous", "policy_existing": "fallback_and_update",
   "policy_new": "fallback_without_update", "combine_keys": true, "reject_bad_keys": true,
   "keyed_cookies": true, "mint_single": true, "success": [200, 399],

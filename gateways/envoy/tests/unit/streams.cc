@@ -71,6 +71,15 @@ void AddRequest(Stream* stream, std::string_view method = "POST",
   stream->request.Add(":authority", "gateway");
 }
 
+// A cookie of our name that is worth nothing: whoever brings it keeps cookies, and finds again what
+// it creates elsewhere.
+constexpr char kWorthless[] = "__Host-tokenpin=1";
+
+void AddReturning(Stream* stream) {
+  AddRequest(stream);
+  stream->request.Add("cookie", kWorthless);
+}
+
 // The whole exchange, for its answer's cookie.
 void Exchange(Stream* stream, std::string_view status = "200") {
   if (!stream->SendRequest()) return;
@@ -366,7 +375,10 @@ void TestTenants() {
     const size_t most = TOKENPIN_MAX_SCOPE - 1 - strlen(scope);
     const std::pair<Strings, bool> cases[] = {
         {{"one", "two"}, false},
-        {{"one", "one"}, false},
+        {{"one", "one"}, true},
+        {{"one", "", "one"}, true},
+        {{"one,one"}, true},
+        {{"one, two"}, true},  // a tenant of that name
         {{std::string(most, 't')}, true},
         {{std::string(most + 1, 't')}, false},
         {{std::string(60000, 't')}, false},
@@ -468,7 +480,7 @@ void TestCredentials() {
   std::set<std::string> seen;
   for (int i = 0; i < 60; ++i) {
     Stream first(&config);
-    AddRequest(&first);
+    AddReturning(&first);
     first.request.Add(":scheme", "http");
     first.request.Add("authorization", "Bearer the client's");
     first.request.Add("authorization", "Bearer the client's other");
@@ -918,16 +930,17 @@ void TestRetries() {
   };
   const char* const up = "via_upstream";
   const Case cases[] = {
-      {"plain", "", "", "POST", false, false, false, true, "429", up, true},
-      {"body kept", "", "", "POST", true, true, false, true, "429", up, true},
-      {"body not kept", "", "", "POST", true, false, false, true, "429", up, false},
-      {"trailers", "", "", "POST", true, true, true, true, "429", up, false},
-      {"Envoy will not", "", "", "POST", false, false, false, false, "429", up, false},
+      {"plain", kWorthless, "", "POST", false, false, false, true, "429", up, true},
+      {"newcomer", "", "", "POST", false, false, false, true, "429", up, false},
+      {"body kept", kWorthless, "", "POST", true, true, false, true, "429", up, true},
+      {"body not kept", kWorthless, "", "POST", true, false, false, true, "429", up, false},
+      {"trailers", kWorthless, "", "POST", true, true, true, true, "429", up, false},
+      {"Envoy will not", kWorthless, "", "POST", false, false, false, false, "429", up, false},
       {"pinned", nullptr, "", "POST", false, false, false, true, "429", up, false},
-      {"consumer", "", "alice", "POST", false, false, false, true, "429", up, false},
-      {"other status", "", "", "POST", false, false, false, true, "500", up, false},
-      {"success", "", "", "POST", false, false, false, true, "200", up, false},
-      {"local reply", "", "", "POST", false, false, false, true, "429", "x", false},
+      {"consumer", kWorthless, "alice", "POST", false, false, false, true, "429", up, false},
+      {"other status", kWorthless, "", "POST", false, false, false, true, "500", up, false},
+      {"success", kWorthless, "", "POST", false, false, false, true, "200", up, false},
+      {"local reply", kWorthless, "", "POST", false, false, false, true, "429", "x", false},
       {"stateless", "", "alice", "OPTIONS", false, false, false, true, "429", up, true},
   };
   const Object world = With(With(With(World(), "retry", R"({"status":[429],"max":1})"), "consumer",
@@ -971,7 +984,7 @@ void TestRetries() {
     At("every token in turn, and then the answer");
     Config config(Text(With(world, "retry", R"({"status":[429],"max":3})")));
     Stream stream(&config);
-    AddRequest(&stream);
+    AddReturning(&stream);
     CHECK(stream.SendRequest());
     std::set<std::string> tokens;
     CHECK(Tries(&stream, "429", &tokens) == 2);
@@ -985,7 +998,7 @@ void TestRetries() {
     Config config("{}");
     Stream stream(&config);
     stream.choose_route = [&] { return std::make_shared<const Route>(of_route); };
-    AddRequest(&stream);
+    AddReturning(&stream);
     CHECK(stream.SendRequest());
     CHECK(Tries(&stream, "429") == max && config.Metric("retries") == max);
     // The tokens of another configuration have not been tried.
@@ -1000,7 +1013,7 @@ void TestRetries() {
       stream.choose_route = [number = 0]() mutable {
         return std::make_shared<const Route>(R"({"scope":"s)" + std::to_string(++number) + "\"}");
       };
-      AddRequest(&stream);
+      AddRequest(&stream, "POST", "/v1/models");
       CHECK(stream.SendRequest());
       std::set<std::string> tokens;
       CHECK(Tries(&stream, "429", &tokens) == 2 && tokens.size() == 3);
@@ -1013,7 +1026,7 @@ void TestRetries() {
     stream.choose_route = [&, first = true]() mutable {
       return std::exchange(first, false) ? std::make_shared<const Route>(Text(world)) : nullptr;
     };
-    AddRequest(&stream);
+    AddReturning(&stream);
     const Fields before = stream.request.All();
     CHECK(stream.SendRequest() && Tries(&stream, "429") == 1);
     CHECK(Sorted(stream.next->request.All()) == Sorted(before) && stream.next->metadata.empty());
@@ -1035,7 +1048,8 @@ void TestRetries() {
   }
 }
 
-// Which requests may go to another token. A key, and a pin, tie a request to its state.
+// Which requests may go to another token: those whose state, if they make any, is found again
+// there.
 void TestMoves() {
   struct Case {
     const char* method;
@@ -1043,57 +1057,73 @@ void TestMoves() {
     const char* key;       // of the session
     const char* existing;  // what a header says
     const char* route;
-    bool keyed_cookies, moves;
+    bool keyed_cookies, moves, moves_without_jar;
   };
   const char* const one = "/v1/responses/r1";
   const char* const all = "/v1/responses";
   const Case cases[] = {
-      {"GET", one, "", "", "{}", true, true},
-      {"GET", one, "", "", "{}", false, true},
-      {"GET", one, "s", "", "{}", true, false},
-      {"HEAD", one, "s", "", "{}", true, false},
-      {"DELETE", one, "s", "", "{}", true, false},
-      {"POST", "/v1/responses/r1/cancel", "s", "", "{}", true, false},
-      {"POST", all, "s", "", "{}", true, true},
-      {"POST", all, "s", "", "{}", false, false},
-      {"POST", all, "s", "true", "{}", true, false},
-      {"POST", all, "", "true", "{}", true, true},
-      {"POST", "/any", "s", "", R"({"group":"stateful"})", true, true},
-      {"POST", "/any", "s", "1", R"({"group":"stateful"})", true, false},
-      {"GET", "/any", "s", "", R"({"group":"stateful"})", true, false},
-      {"GET", "/any", "", "", R"({"group":"stateful"})", true, true},
-      {"GET", one, "s", "", R"({"group":"stateless"})", true, true},
-      {"GET", "/v1/models", "s", "", "{}", true, true},
+      {"GET", one, "", "", "{}", true, false, false},
+      {"GET", one, "", "", "{}", false, false, false},
+      {"GET", one, "s", "", "{}", true, false, false},
+      {"HEAD", one, "s", "", "{}", true, false, false},
+      {"DELETE", one, "s", "", "{}", true, false, false},
+      {"POST", "/v1/responses/r1/cancel", "s", "", "{}", true, false, false},
+      {"POST", all, "s", "", "{}", true, true, false},
+      {"POST", all, "s", "", "{}", false, false, false},
+      {"POST", all, "", "", "{}", true, true, false},
+      {"POST", all, "", "", "{}", false, true, false},
+      {"POST", "/v1/files", "s", "", "{}", true, true, false},
+      {"POST", "/v1/batches", "s", "true", "{}", true, false, false},
+      {"POST", all, "", "true", "{}", true, false, false},
+      {"POST", "/any", "s", "", R"({"group":"stateful"})", true, true, false},
+      {"POST", "/any", "s", "1", R"({"group":"stateful"})", true, false, false},
+      {"GET", "/any", "s", "", R"({"group":"stateful"})", true, false, false},
+      {"GET", "/any", "", "", R"({"group":"stateful"})", true, false, false},
+      {"GET", one, "s", "", R"({"group":"stateless"})", true, true, true},
+      {"GET", "/v1/models", "s", "", "{}", true, true, true},
+      {"POST", "/v1/chat/completions", "s", "", "{}", true, true, true},
+      {"POST", "/any", "s", "", R"({"group":"prompt_cache"})", true, true, true},
+      // What the host says of a request counts on any path and in any group.
+      {"POST", "/v1/chat/completions", "s", "1", "{}", true, false, false},
+      {"POST", all, "s", "1", R"({"group":"stateless"})", true, false, false},
+      {"POST", "/any", "", "1", R"({"group":"prompt_cache"})", true, false, false},
   };
+  enum class Jar { kNone, kCookies, kCarrier };
   for (const Case& test : cases) {
-    std::snprintf(check_context, sizeof check_context, "%s %s, key %s, existing %s, %s, %d",
-                  test.method, test.path, test.key, test.existing, test.route, test.keyed_cookies);
-    const Object world = With(With(World(), "session", R"([{"header":"x-session"}])"), "existing",
-                              R"({"header":"x-existing"})");
-    Config config(Text(With(With(world, "retry", R"({"status":[429],"max":3})"), "keyed_cookies",
-                            test.keyed_cookies ? "true" : "false")));
-    const auto route = std::make_shared<const Route>(test.route);
-    std::string cookie;
-    // With the cookie that it brought it stays, if it brought one.
-    for (const bool moves : {test.moves, false}) {
-      Stream stream(&config, route);
-      AddRequest(&stream, test.method, test.path);
-      stream.request.Add("x-session", test.key);
-      stream.request.Add("x-existing", test.existing);
-      if (!moves) stream.request.Add("cookie", cookie);
-      CHECK(stream.SendRequest());
-      const uint64_t before = config.Metric("retries");
-      stream.response.Add(":status", "429");
-      CHECK(stream.SendResponse() == !moves);
-      CHECK(config.Metric("retries") == before + moves);
-      if (stream.next == nullptr) break;
-      stream.next->response.Add(":status", "200");
-      CHECK(stream.next->SendResponse());
-      cookie = Taken(*stream.next);
-      if (cookie.empty()) break;
+    for (const Jar jar : {Jar::kNone, Jar::kCookies, Jar::kCarrier}) {
+      std::snprintf(check_context, sizeof check_context,
+                    "%s %s, key %s, existing %s, %s, %d, jar %d", test.method, test.path, test.key,
+                    test.existing, test.route, test.keyed_cookies, static_cast<int>(jar));
+      Object world = With(With(World(), "session", R"([{"header":"x-session"}])"), "existing",
+                          R"({"header":"x-existing"})");
+      world = With(With(world, "retry", R"({"status":[429],"max":3})"), "keyed_cookies",
+                   test.keyed_cookies ? "true" : "false");
+      Config config(Text(With(world, "carrier_header", "\"x-pin\"")));
+      const auto route = std::make_shared<const Route>(test.route);
+      const auto ask = [&](const std::string& cookie) {
+        auto stream = std::make_unique<Stream>(&config, route);
+        AddRequest(stream.get(), test.method, test.path);
+        stream->request.Add("x-session", test.key);
+        stream->request.Add("x-existing", test.existing);
+        if (jar == Jar::kCarrier) stream->request.Add("x-pin", "");
+        if (!cookie.empty()) stream->request.Add("cookie", cookie);
+        CHECK(stream->SendRequest());
+        stream->response.Add(":status", "429");
+        return stream;
+      };
+      const bool moves = jar == Jar::kNone ? test.moves_without_jar : test.moves;
+      const auto stream = ask(jar == Jar::kCookies ? kWorthless : "");
+      CHECK(stream->SendResponse() == !moves && config.Metric("retries") == moves);
+      if (stream->next == nullptr) continue;
+      stream->next->response.Add(":status", "200");
+      CHECK(stream->next->SendResponse());
+      const std::string cookie = Taken(*stream->next);
+      if (cookie.empty()) continue;
+      // With the cookie that it was given it stays.
       standin::SetTime(standin::Time() + 100);  // the cooldowns' end
+      CHECK(ask(cookie)->SendResponse() && config.Metric("retries") == 1);
+      standin::SetTime(standin::Time() + 100);
     }
-    standin::SetTime(standin::Time() + 100);
   }
 }
 
@@ -1121,7 +1151,7 @@ void TestHolds() {
           stream.buffer_limit = test.limit;
           stream.can_recreate = recreates;
           AddRequest(&stream);
-          stream.request.Add("cookie", "a=1");
+          stream.request.Add("cookie", std::string("a=1; ") + kWorthless);
           CHECK(stream.SendRequest());
           PassOn(&stream);
           const Fields routed = Sorted(stream.request.All());
@@ -1196,10 +1226,18 @@ void TestCarrier() {
   while (other == value || TokenFor(&config, std::string(kCookie) + "=" + other) == token) {
     other = ask({""}, "")->response.Get("x-pin").at(0);
   }
+  At("copies of one carrier value");
+  for (const Strings& copies :
+       {Strings{value, value}, Strings{value, value, value}, Strings{value + "," + value},
+        Strings{value + ", " + value + " ,\t" + value}, Strings{value + "," + value, value}}) {
+    const auto again = ask(copies, other);
+    CHECK(again->Told("outcome") == "pinned" && Taken(*again).empty());
+    CHECK(again->Told("verdict") == "valid");
+  }
   At("several carrier values");
   for (const Strings& carrier_value :
-       {Strings{value, value}, Strings{value, other}, Strings{value, ""}, Strings{"", value},
-        Strings{"x", value, other}}) {
+       {Strings{value, other}, Strings{value, ""}, Strings{"", value}, Strings{"x", value, other},
+        Strings{value + ", " + value, other}}) {
     const auto several = ask(carrier_value, "");
     CHECK(several->Told("source") == "minted" && several->Told("verdict") == "absent");
     CHECK(several->response.Get("x-pin").size() == 1 && Taken(*several).empty());
@@ -1493,7 +1531,8 @@ class Kitchen {
     const std::string outcome = stream->Told("outcome");
     if (stream->next != nullptr) {
       CHECK(!passed && upstream && (status == "429" || status == "503") && !observe_);
-      CHECK(outcome.empty() || outcome == "placed" || outcome == "retried");
+      CHECK(outcome.empty() || outcome == "placed" || outcome == "retried" ||
+            outcome == "repinned");
       CHECK(config_.Metric("retries") == retries + 1 && config_.Sum("source_") == decisions + 1);
       CHECK(cookies == 0);
       tried_.push_back(token_);
