@@ -193,7 +193,8 @@ def body_to_metadata(key):
     """What the README says for bodies, here of one field."""
     on = {"metadata_namespace": "body", "key": "state", "type": "STRING"}
     rules = [{"selectors": [{"key": key}], "on_present": on}]
-    kind = extension("filters.http.json_to_metadata.v3.JsonToMetadata", request_rules={"rules": rules})
+    name = "filters.http.json_to_metadata.v3.JsonToMetadata"
+    kind = extension(name, request_rules={"rules": rules})
     return {"name": "envoy.filters.http.json_to_metadata", "typed_config": kind}
 
 
@@ -263,7 +264,8 @@ def test_rules(gateway, replace):
         "/v1beta/models/m:batchGenerateContent": not replace,
     }
     for path, is_stateful in stateful.items():
-        assert g.send(path=path).decision["source"] == ("minted" if is_stateful else "stateless"), path
+        source = g.send(path=path).decision["source"]
+        assert source == ("minted" if is_stateful else "stateless"), path
 
 
 @pytest.mark.smoke
@@ -286,7 +288,8 @@ def test_what_the_host_says_counts_on_any_path(gateway):
             assert g.send(path=path, headers=said, cookie=forge("alpha")).status == 503, path
             there = g.send(path=path, headers=said, cookie=forge("bravo"))
             assert (there.status, there.account, there.outcome) == (200, "bravo", "pinned"), path
-            assert g.send(path=path, headers=[("x-own", "true")], cookie=forge("alpha")).status == 200
+            unsaid = [("x-own", "true")]
+            assert g.send(path=path, headers=unsaid, cookie=forge("alpha")).status == 200, path
     for path in paths:
         said = [("x-own", "true")]
         assert g.send(path=f"/own{path}", headers=said, cookie=forge("alpha")).status == 503
@@ -341,7 +344,7 @@ def handshake(g, http2, path="/v1/responses", headers=()):
 
 @pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
 def test_a_websocket_handshake_creates(gateway, http2):
-    """It is a GET, and yet reads nothing: it is re-pinned as a POST is, with a cookie on its 101."""
+    """It is a GET, and yet reads nothing: it is re-pinned as a POST, with a cookie on its 101."""
     options = {"upgrade_configs": [{"upgrade_type": "websocket"}]}
     if http2:
         options["http2_protocol_options"] = {"allow_connect": True}
@@ -367,7 +370,7 @@ def test_a_websocket_handshake_creates(gateway, http2):
 
 @pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
 def test_a_refused_handshake_is_the_clients(gateway, http2):
-    """Envoy cannot begin a handshake again: the client sees the refusal, and nothing hangs."""
+    """Envoy cannot begin a handshake again: the client sees it, and nothing hangs."""
     options = {"upgrade_configs": [{"upgrade_type": "websocket"}]}
     if http2:
         options["http2_protocol_options"] = {"allow_connect": True}

@@ -5,7 +5,10 @@ import pytest
 from gateway import ACCOUNTS, CONSUMER, SESSION, forge, settings
 
 # What a client sends, by its number, and the settings under which that decides.
-KEYED = {"consumer": lambda n: [(CONSUMER, f"user-{n}")], "session": lambda n: [(SESSION, f"chat-{n}")]}
+KEYED = {
+    "consumer": lambda n: [(CONSUMER, f"user-{n}")],
+    "session": lambda n: [(SESSION, f"chat-{n}")],
+}
 
 
 def both(n):
@@ -28,6 +31,11 @@ CHAT = "/v1/chat/completions"
 SOURCES = {
     "consumer": ({}, KEYED["consumer"], "/v1/responses"),
     "session": ({}, KEYED["session"], "/v1/responses"),
+    "own credential": (
+        {"session": [{"header": SESSION}, {"header": "authorization"}]},
+        lambda n: [("authorization", f"Bearer client-{n}")],
+        "/v1/responses",
+    ),
     "combined": ({"combine_keys": True}, both, "/v1/responses"),
     "tenants": ({"tenant": {"header": CONSUMER}}, both, "/v1/responses"),
     "cookie": ({}, cookie, "/v1/files"),

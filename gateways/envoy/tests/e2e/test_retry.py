@@ -22,8 +22,8 @@ from gateway import (
 from stack import module_route, wait_for
 from upstream import RESET, answering, reply
 
-# A cookie of our name, whatever it is worth, is of a client that keeps cookies: what it creates elsewhere
-# it finds again.
+# A cookie of our name, whatever it is worth, is of a client that keeps cookies: what it creates
+# elsewhere it finds again.
 JAR = {"cookie": "junk"}
 LIMITED = answering(429, [("retry-after", "1"), ("x-error", "limited")], b'{"error":1}')
 # Envoy keeps bodies where the route has a retry policy. This one never retries by itself.
@@ -154,8 +154,9 @@ class Provider:
         if request.method == "POST" and self.limits:
             self.limits = False
             return LIMITED(request)
-        named = request.body if request.method == "POST" else request.target.rpartition("/")[2].encode()
-        if named in self.made or request.method == "GET":
+        reads = request.method == "GET"
+        named = request.target.rpartition("/")[2].encode() if reads else request.body
+        if reads or named in self.made:
             return reply(request, 200 if self.made.get(named) == request.account else 404)
         id = f"id_{len(self.made)}".encode()
         self.made[id] = request.account
@@ -176,8 +177,7 @@ CLIENTS = {
 @pytest.mark.smoke
 @pytest.mark.parametrize("keyed_cookies", [False, True], ids=["plain", "keyed"])
 def test_a_retry_strands_no_state(keeping, keyed_cookies):
-    """What a client created it finds again, though it came to a token that was limited; else it sees
-    the limit."""
+    """What a client created it finds again, though it came to a limited token; else it sees that."""
     fields = {"keyed_cookies": keyed_cookies, "cooldowns": [], "carrier_header": "x-pin"}
     g = keeping(retrying(**fields, id_hint={"header": "x-client"}))
     moved = set()
