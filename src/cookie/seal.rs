@@ -48,12 +48,9 @@ impl Keys {
     /// The MAC of cookies for `audience`, whose name and scope begin its message.
     #[inline(never)]
     pub(crate) fn mac(&self, audience: &Audience<'_>) -> Mac {
-        let mut hasher = Sip::new_24_wide(&self.mac);
-        #[expect(clippy::cast_possible_truncation, reason = "a name has at most 128 bytes")]
-        hasher.write(&[audience.name.len() as u8]);
-        hasher.write(audience.name);
-        hasher.write(&length_prefix(audience.scope));
-        hasher.write(audience.scope);
+        let Audience { name, scope } = audience;
+        let mut hasher = Sip::new_24_wide(&self.mac).head(name.len() as u64, 1);
+        hasher.write(&[name, &length_prefix(scope), scope]);
         Mac(hasher)
     }
 
@@ -62,10 +59,9 @@ impl Keys {
         if kind == Kind::Anonymous {
             return 0;
         }
-        let mut hasher = Sip::new_24_wide(&self.bind);
-        hasher.write(&[kind as u8]);
-        key.feed(&mut |bytes: &[u8]| hasher.write(bytes));
-        hasher.finish_wide()
+        let mut prefix = [0; 4];
+        let [a, b, c] = key.pieces(&mut prefix);
+        Sip::new_24_wide(&self.bind).head(kind as u64, 1).finish_wide(&[a, b, c])
     }
 
     fn mask(&self, tag: u128) -> u64 {
@@ -93,9 +89,7 @@ pub(crate) struct Mac(Sip);
 impl Mac {
     /// Its 16 output bytes as a little-endian number.
     fn tag(&self, rest: &[u8]) -> u128 {
-        let mut hash = self.0.clone();
-        hash.write(rest);
-        hash.finish_wide()
+        self.0.finish_wide(&[rest])
     }
 }
 

@@ -106,6 +106,57 @@ impl<'a> Config<'a> {
         }
     }
 
+    /// The same configuration around other memory, without its cookie keys.
+    #[cfg(feature = "alloc")]
+    pub(super) fn around<'b>(&self, strings: &Strings<'b>) -> Config<'b> {
+        // Every field by name: a new one that borrows shall not be forgotten.
+        let Self {
+            strategy,
+            ref placement_key,
+            cookie_keys: _,
+            scope: _,
+            cookie_name: _,
+            attributes: Attributes { path: _, domain: _, secure, http_only, same_site, partitioned },
+            max_age,
+            skew,
+            max_life,
+            max_idle,
+            policy_existing,
+            policy_new,
+            combine_keys,
+            reject_bad_keys,
+            keyed_cookies,
+            mint_single,
+            success,
+            rules: _,
+            replace_rules,
+            prompt_cache,
+        } = *self;
+        let Strings { rules, scope, cookie_name, path, domain } = *strings;
+        Config {
+            strategy,
+            placement_key: placement_key.clone(),
+            cookie_keys: &[],
+            scope,
+            cookie_name,
+            attributes: Attributes { path, domain, secure, http_only, same_site, partitioned },
+            max_age,
+            skew,
+            max_life,
+            max_idle,
+            policy_existing,
+            policy_new,
+            combine_keys,
+            reject_bad_keys,
+            keyed_cookies,
+            mint_single,
+            success,
+            rules,
+            replace_rules,
+            prompt_cache,
+        }
+    }
+
     /// When a cookie is due to be issued anew: what ends first, `max_idle` or a configured
     /// `Max-Age`, after which the browser drops it. Never where an automatic `Max-Age`
     /// already reaches to the end of the cookie's life: a refresh cannot lengthen that.
@@ -118,4 +169,14 @@ impl<'a> Config<'a> {
             None => 0,
         }
     }
+}
+
+/// What a configuration borrows, but its cookie keys.
+#[cfg(feature = "alloc")]
+pub(super) struct Strings<'a> {
+    pub rules: &'a [Rule<'a>],
+    pub scope: &'a [u8],
+    pub cookie_name: Option<&'a [u8]>,
+    pub path: &'a [u8],
+    pub domain: &'a [u8],
 }
