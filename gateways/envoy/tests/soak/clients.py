@@ -340,7 +340,7 @@ class Worker:
             decision.source == twin.SOURCE_MINTED and made is None
         ):
             # By a random number that nobody sees.
-            return twin.is_candidate(view.slots, slot, True, request.now, request.tried)
+            return slot in twin.candidates_of(view.slots, True, request.now, request.tried)
         return slot == decision.slot
 
     def read_cookie(self, session, trail, answer, found):
