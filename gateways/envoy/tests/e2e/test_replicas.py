@@ -49,6 +49,7 @@ SOURCES = {
     "rendezvous": ({"strategy": "rendezvous"}, KEYED["consumer"], "/v1/responses"),
     "higress": ({"strategy": "higress_fnv1a_modulo"}, KEYED["consumer"], "/v1/responses"),
     "prompt cache": ({"prompt_cache": True}, KEYED["session"], CHAT),
+    "prompt cache, id hint": ({"prompt_cache": True, "id_hint": {"header": "x-client"}}, hint, CHAT),
     "prompt cache, cookie": ({"prompt_cache": True}, cookie, CHAT),
 }
 

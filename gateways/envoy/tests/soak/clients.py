@@ -99,15 +99,17 @@ class World:
         """Counts what the filter must have counted."""
         decision = {name: value for name, value in answer.decision.items() if name in NAMES}
         names = [f"{name}_{value}" for name, value in decision.items()]
-        retried = decision.get("outcome") == "retried"
+        outcome, retried = decision.get("outcome"), len(trail.tries) == 2
         if retried:
             # The first try was a decision of the same kind.
-            names += [f"{n}_{'placed' if n == 'outcome' else v}" for n, v in decision.items()]
+            first = {**decision, "outcome": "placed" if outcome == "retried" else outcome}
+            names += [f"{name}_{value}" for name, value in first.items()]
             names.append("retries")
         if answer.cookie or answer.value(CARRIER):
             names.append("cookies_set")
         replica.count(life, names)
-        if retried != (len(trail.tries) == 2):
+        # Only a session that is re-pinned moves on under the same name.
+        if outcome != "repinned" and retried != (outcome == "retried"):
             self.fail("explained", f"tries {trail.tries}, but {answer.decision}")
 
 
@@ -338,7 +340,7 @@ class Worker:
             decision.source == twin.SOURCE_MINTED and made is None
         ):
             # By a random number that nobody sees.
-            return twin.is_candidate(view.slots, slot, True, request.now, request.tried)
+            return slot in twin.candidates_of(view.slots, True, request.now, request.tried)
         return slot == decision.slot
 
     def read_cookie(self, session, trail, answer, found):

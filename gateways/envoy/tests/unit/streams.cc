@@ -400,6 +400,33 @@ void TestTenants() {
   }
 }
 
+// Copies of one value are it, also joined by commas; what else has commas is a value of its own.
+void TestCopies() {
+  At("copies");
+  Config config(Text(With(World(), "session", R"([{"header":"x-session"}])")));
+  const auto token = [&](const Strings& values) {
+    Stream stream(&config);
+    AddRequest(&stream);
+    for (const std::string& value : values) stream.request.Add("x-session", value);
+    Exchange(&stream);
+    CHECK(stream.Told("key_reason") == "ok");
+    return stream.Told("token");
+  };
+  int elsewhere = 0;
+  for (int i = 0; i < 40; ++i) {
+    const std::string key = "key " + std::to_string(i), one = token({key});
+    for (const Strings& copies :
+         {Strings{key, key}, Strings{key + "," + key}, Strings{"", key},
+          Strings{key + " ,\t" + key + ", " + key, key}, Strings{",", key}}) {
+      CHECK(token(copies) == one);
+    }
+    const std::string others[] = {key + ",x", "x," + key, key + ",", "," + key, key + ",," + key};
+    for (const std::string& other : others) elsewhere += token({other}) != one;
+  }
+  // A third of them by chance at the same.
+  CHECK(elsewhere > 80);
+}
+
 void TestIdHints() {
   tokenpin::CookieKey key{1, TOKENPIN_ROLE_SIGN, {}};
   for (int i = 0; i < 16; ++i) key.secret[i] = static_cast<uint8_t>(0x10 + i);
@@ -1728,6 +1755,7 @@ int main(int argc, char** argv) {
   TestRefusals();
   TestWhenToComeBack();
   TestTenants();
+  TestCopies();
   TestIdHints();
   TestCredentials();
   TestDropWhenMoved();
