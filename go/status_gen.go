@@ -51,7 +51,7 @@ const (
 	ErrDuplicateIdentity Status = 29
 	// The secret is all zero.
 	ErrZeroSecret Status = 30
-	// The secret is used twice.
+	// The secret is used twice, or is the placement key as well.
 	ErrDuplicateSecret Status = 31
 	// Two cookie keys have the same id.
 	ErrDuplicateKeyID Status = 32
@@ -64,7 +64,8 @@ const (
 	// The cookie's value or an attribute has a bad byte or is too long, or the path does not start
 	// with a slash.
 	ErrAttribute Status = 36
-	// The cookie's attributes break the rules of its name's prefix.
+	// A cookie's name with __Host- needs Secure, the path / and no domain; one with __Secure- needs
+	// Secure.
 	ErrNamePrefix Status = 37
 	// SameSite=None and Partitioned need Secure.
 	ErrNeedsSecure Status = 38
@@ -135,7 +136,7 @@ func (s Status) text() (name, message string) {
 	case ErrZeroSecret:
 		return "zero_secret", "the secret is all zero"
 	case ErrDuplicateSecret:
-		return "duplicate_secret", "the secret is used twice"
+		return "duplicate_secret", "the secret is used twice, or is the placement key as well"
 	case ErrDuplicateKeyID:
 		return "duplicate_key_id", "two cookie keys have the same id"
 	case ErrKeyCount:
@@ -147,7 +148,7 @@ func (s Status) text() (name, message string) {
 	case ErrAttribute:
 		return "attribute", "the cookie's value or an attribute has a bad byte or is too long, or the path does not start with a slash"
 	case ErrNamePrefix:
-		return "name_prefix", "the cookie's attributes break the rules of its name's prefix"
+		return "name_prefix", "a cookie's name with __Host- needs Secure, the path / and no domain; one with __Secure- needs Secure"
 	case ErrNeedsSecure:
 		return "needs_secure", "SameSite=None and Partitioned need Secure"
 	case ErrMaxAge:

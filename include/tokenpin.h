@@ -156,7 +156,7 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_ZERO_SECRET = 30,
     /**
-     * The secret is used twice.
+     * The secret is used twice, or is the placement key as well.
      */
     TOKENPIN_STATUS_DUPLICATE_SECRET = 31,
     /**
@@ -181,7 +181,7 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_ATTRIBUTE = 36,
     /**
-     * The cookie's attributes break the rules of its name's prefix.
+     * A cookie's name with __Host- needs Secure, the path / and no domain; one with __Secure- needs Secure.
      */
     TOKENPIN_STATUS_NAME_PREFIX = 37,
     /**

@@ -46,7 +46,7 @@ pub enum Error {
     #[error("the secret is all zero")]
     ZeroSecret,
     /// Two equal secrets, or one equal to the placement key.
-    #[error("the secret is used twice")]
+    #[error("the secret is used twice, or is the placement key as well")]
     DuplicateSecret,
     /// Two cookie keys with one id.
     #[error("two cookie keys have the same id")]
@@ -65,7 +65,9 @@ pub enum Error {
     #[error("a cookie attribute has a bad byte, is too long, or a path without a leading slash")]
     Attribute,
     /// A `__Host-` or `__Secure-` name whose attributes break the prefix's rules.
-    #[error("the cookie's attributes break the rules of its name's prefix")]
+    #[error(
+        "a cookie's name with __Host- needs Secure, the path / and no domain; one with __Secure- needs Secure"
+    )]
     NamePrefix,
     /// `SameSite=None` or `Partitioned` without `Secure`.
     #[error("SameSite=None and Partitioned need Secure")]

@@ -106,7 +106,7 @@ bool Config::Build(Problem* problem) {
   if (!affinity) {
     problem->Set(PathOf(error, settings), error.status == TOKENPIN_STATUS_PATTERN
                                               ? kNoPattern
-                                              : std::string(tokenpin::name(error.status)));
+                                              : std::string(tokenpin::describe(error.status)));
     return false;
   }
   affinity_ = std::move(*affinity);

@@ -458,6 +458,14 @@ void every_enum_has_names() {
   tokenpin_bytes none{};
   CHECK(tokenpin_enum_name(TOKENPIN_ENUM_ANSWER + 1, 0, &none) == TOKENPIN_STATUS_BAD_ENUM);
   CHECK(tokenpin::version() == tokenpin_version() && tokenpin::abi_matches());
+  // Every status that has a name has a sentence, and no other number has.
+  for (int32_t number = -3; number < 300; number++) {
+    tokenpin_bytes known;
+    const bool named =
+        tokenpin_enum_name(TOKENPIN_ENUM_STATUS, number, &known) == TOKENPIN_STATUS_OK;
+    CHECK(named != tokenpin::describe(static_cast<tokenpin::Status>(number)).empty());
+  }
+  CHECK(tokenpin::describe(TOKENPIN_STATUS_WEIGHT) == "The weight is over 65536.");
 }
 
 void the_clock_is_the_wall_clock() {
