@@ -24,21 +24,26 @@ func (r *Rule) check() Status {
 // namesFollow says whether the segment behind this one is a name, which is no collection.
 func namesFollow(segment string) bool {
 	switch segment {
-	case "deployments", "engines", "model", "models", "projects":
+	case "deployments", "endpoints", "engines", "model", "models", "projects", "serving-endpoints":
 		return true
 	}
 	return false
 }
 
 func puregoClassify(rules []Rule, promptCache bool, method, target string) (Group, bool) {
-	tunnel := method == "CONNECT" && !strings.HasPrefix(target, "/")
+	tunnel := method == "CONNECT" && !strings.Contains(target, "/")
 	if method == "OPTIONS" || method == "TRACE" || tunnel {
 		return GroupStateless, false
 	}
 	if i := strings.IndexAny(target, "?#"); i >= 0 {
 		target = target[:i]
 	}
-	for rest, more := decodePath(target), true; more; {
+	// Absolute form, RFC 9112 section 3.2.2.
+	if scheme, authority, ok := strings.Cut(target, "//"); ok && strings.HasSuffix(scheme, ":") &&
+		!strings.Contains(scheme, "/") {
+		_, target, _ = strings.Cut(authority, "/")
+	}
+	for rest, more := decodePath(joinNames(target)), true; more; {
 		var best *Rule
 		var least string // what is behind the match
 		for i := range rules {
@@ -69,6 +74,24 @@ func puregoClassify(rules []Rule, promptCache bool, method, target string) (Grou
 	}
 	return GroupStateless, false
 }
+
+// joinNames puts an x for each encoded slash in a name that stands between slashes that are not encoded: what
+// decoding made of it would look like a segment.
+func joinNames(target string) string {
+	if !strings.Contains(target, "%") {
+		return target
+	}
+	segments := strings.Split(target, "/")
+	for i := 1; i < len(segments); i++ {
+		before := decodePath(segments[i-1])
+		if namesFollow(before[strings.LastIndexByte(before, '/')+1:]) {
+			segments[i] = encodedSlash.Replace(segments[i])
+		}
+	}
+	return strings.Join(segments, "/")
+}
+
+var encodedSlash = strings.NewReplacer("%2f", "x", "%2F", "x")
 
 // matchFront gives what follows a pattern at the front of a path, if it stands there in whole segments.
 func matchFront(path, pattern string) (below string, ok bool) {

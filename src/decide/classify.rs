@@ -80,6 +80,7 @@ pub const DEFAULT_RULES: &[Rule<'static>] = &[
     stateful(b"conversations"),
     stateful(b"files"),
     stateful(b"files/upload"),
+    stateful(b"files/import"),
     stateful(b"files:register"),
     stateful(b"files:upload"),
     stateful(b"uploads"),
@@ -87,6 +88,7 @@ pub const DEFAULT_RULES: &[Rule<'static>] = &[
     stateful(b"batch/jobs"),
     stateful(b"fine_tuning"),
     stateful(b"fine_tuning/jobs"),
+    stateful(b"fine_tuning/alpha/graders/run"),
     stateful(b"fine-tunes"),
     stateful(b"vector_stores"),
     stateful(b"assistants"),
@@ -101,11 +103,16 @@ pub const DEFAULT_RULES: &[Rule<'static>] = &[
     stateful(b"video/generations"),
     stateful(b"video/generations/jobs"),
     stateful(b"realtime/calls"),
+    stateful(b"audio/voices"),
+    stateful(b"audio/voice_consents"),
     stateless(b"realtime/sessions"),
     stateful(b"chat/completions/*"),
     stateful(b"messages/batches"),
     stateful(b"agents"),
     stateful(b"sessions"),
+    stateful(b"environments"),
+    stateful(b"vaults"),
+    stateful(b"memory_stores"),
     stateful(b"libraries"),
     stateful(b"cachedContents"),
     stateful(b"fileSearchStores"),
@@ -117,6 +124,10 @@ pub const DEFAULT_RULES: &[Rule<'static>] = &[
     stateful(b"models/*:asyncBatchEmbedContent"),
     stateful(b"models/*:predictLongRunning"),
     stateful(b"models/*:fetchPredictOperation"),
+    stateful(b"endpoints/*:predictLongRunning"),
+    stateful(b"endpoints/*:fetchPredictOperation"),
+    stateful(b"generatedFiles"),
+    stateful(b"ragCorpora"),
     stateful(b"batchPredictionJobs"),
     stateful(b"tuningJobs"),
     stateful(b"reasoningEngines"),
@@ -130,6 +141,10 @@ pub const DEFAULT_RULES: &[Rule<'static>] = &[
     stateful(b"context/chat/completions"),
     stateful(b"services/aigc/*/image-synthesis"),
     stateful(b"services/aigc/*/video-synthesis"),
+    stateful(b"services/aigc/image-generation/generation"),
+    stateful(b"services/aigc/background-generation/generation"),
+    stateful(b"services/aigc/virtualmodel/generation"),
+    stateful(b"services/aigc/image2image/out-painting"),
     stateful(b"services/audio/asr/transcription"),
     stateful(b"batchInferenceJobs"),
     prompt_cache(b"chat/completions"),
@@ -140,7 +155,15 @@ pub const DEFAULT_RULES: &[Rule<'static>] = &[
 
 /// Behind these, a segment is a name, and no collection is called by it: a deployment may be called
 /// `files`. Tried where no rule matches.
-const NAMED: [&[u8]; 5] = [b"deployments/*", b"engines/*", b"model/*", b"models/*", b"projects/*"];
+const NAMED: [&[u8]; 7] = [
+    b"deployments",
+    b"endpoints",
+    b"engines",
+    b"model",
+    b"models",
+    b"projects",
+    b"serving-endpoints",
+];
 
 /// Checks the patterns of a table.
 ///
@@ -239,13 +262,13 @@ impl Table {
         const NONE: Class = Class { group: Group::Stateless, existing: false };
         // A preflight asks about a request; it is none, and carries no cookie. A tunnel to a host
         // has no path; a WebSocket handshake has one (RFC 8441).
-        let tunnel = || method == b"CONNECT" && target.first() != Some(&b'/');
+        let tunnel = || method == b"CONNECT" && !target.iter().any(is_slash);
         if method == b"OPTIONS" || method == b"TRACE" || tunnel() {
             return NONE;
         }
         let (path, encoded) = path(target);
-        // No rule matches in front of it.
-        let path = path.strip_prefix(b"/").unwrap_or(path);
+        // No rule matches in front of the slash.
+        let path = path.strip_prefix(b"/").unwrap_or_else(|| behind_authority(path));
         let found = if encoded {
             self.find(own, path, true, place_decoded, behind_slash_decoded)
         } else {
@@ -435,11 +458,42 @@ fn match_decoded<'a>(mut path: &'a [u8], mut pattern: &[u8]) -> Option<&'a [u8]>
     decode(path).is_none_or(|(byte, _)| byte == b'/').then_some(path)
 }
 
-/// What follows the name behind one of [`NAMED`]; all of `path` if there is none.
+/// What follows the name behind one of [`NAMED`]; all of `path` if there is none. A name may hold
+/// encoded slashes, as those of Amazon do.
 #[cold]
 #[inline(never)]
 fn behind_name(path: &[u8]) -> &[u8] {
-    NAMED.iter().find_map(|named| match_decoded(path, named)).unwrap_or(path)
+    let behind = |word: &&[u8]| {
+        let below = match_decoded(path, word)?;
+        let (_, mut rest) = decode(below)?;
+        let raw = below.first().is_some_and(is_slash);
+        let mut len = if raw {
+            rest.iter().position(is_slash).unwrap_or(rest.len())
+        } else {
+            segment_len(rest)
+        };
+        if len == 0 {
+            return None;
+        }
+        while len > 0 {
+            rest = if raw { rest.get(1..)? } else { decode(rest)?.1 };
+            len -= 1;
+        }
+        Some(rest)
+    };
+    NAMED.iter().find_map(behind).unwrap_or(path)
+}
+
+/// The path of a target in absolute form (RFC 9112, section 3.2.2), without its slash. Any other is all path.
+#[cold]
+#[inline(never)]
+fn behind_authority(target: &[u8]) -> &[u8] {
+    let Some(slash) = target.iter().position(is_slash) else { return target };
+    let (scheme, rest) = target.split_at(slash);
+    match (scheme, rest) {
+        ([.., b':'], [b'/', b'/', authority @ ..]) => behind_slash(authority).unwrap_or_default(),
+        _ => target,
+    }
 }
 
 /// How many bytes the first segment of a path has, decoded.
@@ -527,6 +581,13 @@ mod tests {
             "POST /async-invoke",
             "POST /model-invocation-job",
             "CONNECT /v1/responses",
+            "CONNECT v1/responses",
+            "CONNECT wss://gateway.example/v1/responses",
+            "POST https://files/v1/responses",
+            "POST /v1/files/import",
+            "POST /v1/environments",
+            "POST /v1/projects/p/locations/l/endpoints/files:predictLongRunning",
+            "POST /api/v1/services/aigc/image-generation/generation",
         ] {
             assert_eq!(class(new), (Stateful, false), "{new}");
         }
@@ -565,6 +626,9 @@ mod tests {
             "GET /v1/chat/completions/c/messages",
             "GET /v1/messages",
             "CONNECT /v1/responses/resp_1",
+            "CONNECT http://x/v1/responses/resp_1",
+            "GET /v1/environments/env_1",
+            "POST /model/a%2Ffiles/files/x",
         ] {
             assert_eq!(class(existing), (Stateful, true), "{existing}");
         }
@@ -619,6 +683,14 @@ mod tests {
             "GET ",
             "POST /v1/Responses",
             "POST /v1/responses.json",
+            "CONNECT files:443",
+            "POST http://files",
+            "POST http://responses/v1/embeddings",
+            "GET https://responses?x=/files",
+            "POST /model/arn%3Aaws%3Asagemaker%3Aus-east-1%3A1%3Aendpoint%2Ftasks/converse",
+            "POST /openai/deployments/a%2Ffiles/embeddings",
+            "POST /v1/projects/p/locations/l/endpoints/tasks:predict",
+            "POST /serving-endpoints/responses/invocations",
             "POST /v1/models?x=/v1/responses",
             "OPTIONS /v1/responses",
             "CONNECT files:443",
@@ -819,15 +891,15 @@ mod tests {
     #[test]
     fn the_default_rules_keep_apart() {
         let table = Table::new(&|_| None, false);
-        assert!(table.rules <= RULE_BITS, "no two of them share a bit");
+        assert!(table.rules < RULE_BITS + RULE_BITS / 3, "few of them share a bit");
         let candidates = |path: &[u8]| table.by_front[place(path)].count_ones();
-        for segment in [&b"v1/responses"[..], b"v1beta/models", b"v2/x", b"api/v3", b"audio/x"] {
+        for segment in [&b"v1/responses"[..], b"v1beta/models", b"v2/x", b"api/v3"] {
             assert_eq!(candidates(segment), 0, "{segment:?}");
         }
         assert!(candidates(b"openai/v1") <= 1, "it begins like operations");
         assert_eq!(candidates(b"responses"), 3);
         for (i, rule) in DEFAULT_RULES.iter().enumerate() {
-            assert_eq!(table.by_front[place(rule.pattern)] >> i & 1, 1);
+            assert_eq!(table.by_front[place(rule.pattern)] >> (i % RULE_BITS) & 1, 1);
             assert!(candidates(rule.pattern) <= 9, "{rule:?}");
         }
     }

@@ -37,8 +37,9 @@ fn rules() -> String {
         rules.map(pattern).collect::<Vec<_>>().join(", ")
     };
     format!(
-        "| group | default patterns |\n| --- | --- |\n| stateful | {} |\n| prompt_cache | {} |\n",
+        "| group | default patterns |\n| --- | --- |\n| stateful | {} |\n| stateless | {} |\n| prompt_cache | {} |\n",
         patterns(Group::Stateful),
+        patterns(Group::Stateless),
         patterns(Group::PromptCache)
     )
 }

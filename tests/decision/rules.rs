@@ -98,13 +98,13 @@ fn who_names_state_is_stateful_whatever_group_method_and_path_are() {
 #[test]
 fn a_websocket_handshake_creates_where_its_path_names_nothing() {
     let connect = |target| request_to("CONNECT", target);
-    for target in ["/v1/responses", "/v1/responses?model=m", "/openai/v1/files/"] {
+    for target in ["/v1/responses", "/v1/responses?model=m", "/openai/v1/files/", "v1/files"] {
         assert_eq!(classified(&config(), &connect(target)), "creates", "{target}");
     }
     assert_eq!(classified(&config(), &connect("/v1/responses/resp_1")), "existing");
     assert_eq!(classified(&config(), &connect("/v1/embeddings")), "stateless");
     // A tunnel to a host is no request to an API.
-    for target in ["files:443", "files", "api.example/v1/files", ""] {
+    for target in ["files:443", "files", ""] {
         assert_eq!(classified(&config(), &connect(target)), "stateless", "{target}");
     }
     // With a group it creates, as every method does that reads nothing.

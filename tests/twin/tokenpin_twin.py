@@ -710,19 +710,24 @@ STATELESS, STATEFUL, PROMPT_CACHE = range(3)
 
 DEFAULT_RULES = [(pattern, STATEFUL) for pattern in (
     b"responses", b"responses/compact", b"responses/input_tokens", b"conversations", b"files",
-    b"files/upload", b"files:register", b"files:upload", b"uploads", b"batches", b"batch/jobs",
-    b"fine_tuning", b"fine_tuning/jobs", b"fine-tunes", b"vector_stores", b"assistants",
+    b"files/upload", b"files/import", b"files:register", b"files:upload", b"uploads", b"batches", b"batch/jobs",
+    b"fine_tuning", b"fine_tuning/jobs", b"fine_tuning/alpha/graders/run", b"fine-tunes", b"vector_stores", b"assistants",
     b"threads", b"threads/runs", b"containers", b"skills", b"evals", b"videos",
     b"videos/generations", b"videos/characters", b"video/generations", b"video/generations/jobs",
-    b"realtime/calls", b"chat/completions/*", b"messages/batches", b"agents", b"sessions",
+    b"realtime/calls", b"audio/voices", b"audio/voice_consents", b"chat/completions/*", b"messages/batches", b"agents", b"sessions",
+    b"environments", b"vaults", b"memory_stores",
     b"libraries", b"cachedContents", b"fileSearchStores", b"tunedModels", b"corpora",
     b"interactions", b"operations", b"models/*:batchGenerateContent",
     b"models/*:asyncBatchEmbedContent", b"models/*:predictLongRunning",
-    b"models/*:fetchPredictOperation", b"batchPredictionJobs", b"tuningJobs", b"reasoningEngines",
+    b"models/*:fetchPredictOperation", b"endpoints/*:predictLongRunning",
+    b"endpoints/*:fetchPredictOperation", b"generatedFiles", b"ragCorpora",
+    b"batchPredictionJobs", b"tuningJobs", b"reasoningEngines",
     b"async-invoke", b"model-invocation-job", b"model-invocation-jobs",
     b"model-customization-jobs", b"tasks", b"contents/generations/tasks", b"context/create",
     b"context/chat/completions", b"services/aigc/*/image-synthesis",
-    b"services/aigc/*/video-synthesis", b"services/audio/asr/transcription",
+    b"services/aigc/*/video-synthesis", b"services/aigc/image-generation/generation",
+    b"services/aigc/background-generation/generation", b"services/aigc/virtualmodel/generation",
+    b"services/aigc/image2image/out-painting", b"services/audio/asr/transcription",
     b"batchInferenceJobs",
 )] + [(pattern, STATELESS) for pattern in (
     b"realtime/sessions",
@@ -731,7 +736,7 @@ DEFAULT_RULES = [(pattern, STATEFUL) for pattern in (
 )]
 
 # What is behind these is a name.
-NAMED = (b"deployments", b"engines", b"model", b"models", b"projects")
+NAMED = (b"deployments", b"endpoints", b"engines", b"model", b"models", b"projects", b"serving-endpoints")
 
 
 class Config:
@@ -789,9 +794,21 @@ def classify(rules, prompt_cache, method, target):
     """(group, existing)."""
     if method in (b"OPTIONS", b"TRACE"):
         return STATELESS, False
-    if method == b"CONNECT" and not target.startswith(b"/"):
+    if method == b"CONNECT" and b"/" not in target:
         return STATELESS, False
-    segments = decoded(target.split(b"?")[0].split(b"#")[0]).split(b"/")
+    path = target.split(b"?")[0].split(b"#")[0]
+    absolute = re.match(b"[^/]*://[^/]*/?", path)
+    if absolute:
+        path = path[absolute.end():]
+    # For each segment, how many are left out where it is a word that a name follows.
+    segments, skips = [], []
+    raw = path.split(b"/")
+    for i, between in enumerate(raw):
+        parts = decoded(between).split(b"/")
+        segments += parts
+        # Behind a slash that is not encoded, the name is all up to the next such one.
+        following = decoded(raw[i + 1]).count(b"/") + 1 if i + 1 < len(raw) and raw[i + 1] else 1
+        skips += [1] * (len(parts) - 1) + [following]
     reads = method in (b"GET", b"HEAD", b"DELETE")
     position = 0
     while position < len(segments):
@@ -809,7 +826,7 @@ def classify(rules, prompt_cache, method, target):
                 return STATELESS, False
             below = any(segments[position + len(wanted):])
             return group, reads or below or wanted[-1] == b"*"
-        position += 2 if segments[position] in NAMED else 1
+        position += 1 + (skips[position] if segments[position] in NAMED else 0)
     # Reading: what nothing matches names no existing state, whatever the method.
     return STATELESS, False
 

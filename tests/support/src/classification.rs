@@ -12,15 +12,28 @@ pub fn slow(
     target: &[u8],
 ) -> Class {
     let none = Class { group: Group::Stateless, existing: false };
-    let handshake = target.starts_with(b"/");
+    let handshake = target.contains(&b'/');
     if [&b"OPTIONS"[..], b"TRACE"].contains(&method) || method == b"CONNECT" && !handshake {
         return none;
     }
     let reads = [&b"GET"[..], b"HEAD", b"DELETE"].contains(&method);
     let rules = own.iter().chain(if replace { &[] } else { DEFAULT_RULES });
     let end = target.iter().position(|byte| b"?#".contains(byte)).unwrap_or(target.len());
-    let path = decoded(&target[..end]);
-    let segments: Vec<_> = split(&path);
+    // Each slash and each byte between, as it came: an encoded slash ends a segment, but no name.
+    let mut path = &target[..end];
+    let scheme = path.windows(3).position(|window| window == b"://");
+    if let Some(at) = scheme.filter(|&at| !path[..at].contains(&b'/')) {
+        let authority = &path[at + 3..];
+        let slash = authority.iter().position(|&byte| byte == b'/');
+        path = slash.map_or(&[], |slash| &authority[slash + 1..]);
+    }
+    let between: Vec<Vec<u8>> = split(path).into_iter().map(decoded).collect();
+    let segments: Vec<&[u8]> = between.iter().flat_map(|bytes| split(bytes)).collect();
+    // The segment at which each of those begins, and where all end.
+    let mut starts = vec![0];
+    for bytes in &between {
+        starts.push(starts[starts.len() - 1] + split(bytes).len());
+    }
     let mut at = 0;
     while at < segments.len() {
         let mut best: Option<(Vec<&[u8]>, Group)> = None;
@@ -44,8 +57,18 @@ pub fn slow(
             let names = pattern.last() == Some(&&b"*"[..]);
             return Class { group, existing: reads || below || names };
         }
-        let named = [&b"deployments"[..], b"engines", b"model", b"models", b"projects"];
-        at += if named.contains(&segments[at]) { 2 } else { 1 };
+        let named =
+            [&b"deployments"[..], b"endpoints", b"engines", b"model", b"models", b"projects"]
+                .contains(&segments[at])
+                || segments[at] == b"serving-endpoints";
+        at += 1;
+        if named {
+            // A name up to the next slash that is not encoded, if one of those is in front of it.
+            at = match starts.iter().position(|&start| start == at) {
+                Some(i) if i + 1 < starts.len() && !between[i].is_empty() => starts[i + 1],
+                _ => at + 1,
+            };
+        }
     }
     none
 }
