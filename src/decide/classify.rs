@@ -244,12 +244,15 @@ impl Table {
             return NONE;
         }
         let (path, encoded) = path(target);
+        // No rule matches in front of it.
+        let path = path.strip_prefix(b"/").unwrap_or(path);
         let found = if encoded {
             self.find(own, path, true, place_decoded, behind_slash_decoded)
         } else {
             self.find(own, path, false, place, behind_slash)
         };
-        let Some((rule, below)) = found else { return NONE };
+        let Some((first, least)) = found else { return NONE };
+        let Some(rule) = self.rule(own, first) else { return NONE };
         let reads = reads(method);
         let group = match rule.group {
             // Prompts are posted. Who reads there reads what an earlier request stored.
@@ -258,10 +261,11 @@ impl Table {
             Group::Stateless => return NONE,
             group => group,
         };
+        let below = path.get(path.len() - least..).unwrap_or_default();
         Class { group, existing: reads || rule.names() || has_segments(below) }
     }
 
-    /// The rule that matches furthest to the left, and what is behind its match.
+    /// Which rule matches furthest to the left, and how much of the path is behind its match.
     #[expect(clippy::inline_always, reason = "one copy for each way to read a path")]
     #[inline(always)]
     fn find<'r, 'p>(
@@ -271,14 +275,14 @@ impl Table {
         encoded: bool,
         place: impl Fn(&[u8]) -> usize,
         behind_slash: impl Fn(&'p [u8]) -> Option<&'p [u8]>,
-    ) -> Option<(Rule<'r>, &'p [u8])> {
+    ) -> Option<(usize, usize)> {
         let mut rest = path;
         loop {
             let candidates = self.by_front.get(place(rest)).copied().unwrap_or(0);
             if candidates != 0 {
-                let found = self.best(own, candidates, encoded, rest);
-                if found.is_some() {
-                    return found;
+                let (first, least) = self.best(own, candidates, encoded, rest);
+                if first != usize::MAX {
+                    return Some((first, least));
                 }
                 if candidates >> RULE_BITS != 0 {
                     rest = behind_name(rest);
@@ -288,16 +292,16 @@ impl Table {
         }
     }
 
-    /// Of the candidates that match at the front of `path` the longest, the one that leaves least
-    /// behind it, and of equal ones the first.
+    /// Of the candidates that match at the front of `path` the longest, which is the one that leaves
+    /// least behind it, and of equal ones the first. `usize::MAX` for none.
     #[inline(never)]
-    fn best<'r, 'p>(
+    fn best<'r>(
         &self,
         own: &dyn Fn(usize) -> Option<Rule<'r>>,
         candidates: u64,
         encoded: bool,
-        path: &'p [u8],
-    ) -> Option<(Rule<'r>, &'p [u8])> {
+        path: &[u8],
+    ) -> (usize, usize) {
         let (mut least, mut first) = (usize::MAX, usize::MAX);
         let mut candidates = candidates << 1 >> 1;
         let slow = if encoded { u64::MAX } else { self.wild };
@@ -306,10 +310,7 @@ impl Table {
             let slow = slow >> bit & 1 != 0;
             let mut i = bit;
             while i < self.rules {
-                let pattern = match i.checked_sub(self.own) {
-                    Some(i) => DEFAULT_RULES.get(i)?.pattern,
-                    None => own(i)?.pattern,
-                };
+                let Some(Rule { pattern, .. }) = self.rule(own, i) else { break };
                 let below =
                     if slow { match_decoded(path, pattern) } else { match_front(path, pattern) };
                 if let Some(below) = below {
@@ -319,13 +320,21 @@ impl Table {
                 }
                 i += RULE_BITS;
             }
+            // None is longer, and those to come are further down.
+            if least == 0 && first == bit {
+                break;
+            }
             candidates &= candidates - 1;
         }
-        let rule = match first.checked_sub(self.own) {
-            Some(first) => *DEFAULT_RULES.get(first)?,
-            None => own(first)?,
-        };
-        Some((rule, path.get(path.len() - least..)?))
+        (first, least)
+    }
+
+    #[inline]
+    fn rule<'r>(&self, own: &dyn Fn(usize) -> Option<Rule<'r>>, i: usize) -> Option<Rule<'r>> {
+        match i.checked_sub(self.own) {
+            Some(i) => DEFAULT_RULES.get(i).copied(),
+            None => own(i),
+        }
     }
 }
 
