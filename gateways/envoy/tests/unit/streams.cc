@@ -276,6 +276,54 @@ void TestRefusals() {
   }
 }
 
+// Where every token is down, to the soonest that is up again; for a pinned session, to its own.
+void TestWhenToComeBack() {
+  const auto token = [](const std::string& name, uint64_t seconds) {
+    const uint64_t until = seconds == 0 ? 0 : standin::Time() + seconds;
+    return R"({"name":")" + name + R"(","state":"down","until":)" + std::to_string(until) + "}";
+  };
+  Config up(Text(World()));
+  std::map<std::string, std::string> cookies;
+  while (cookies.size() < 3) {
+    Stream stream(&up);
+    AddRequest(&stream);
+    Exchange(&stream);
+    cookies[stream.Told("token")] = Taken(stream);
+  }
+  struct Case {
+    uint64_t a, b, c;  // seconds until it is up again, 0 for never
+    Strings new_one, of_a, of_c;
+  };
+  const Case cases[] = {
+      {60, 7, 0, {"7"}, {"60"}, {}},  {7, 60, 3600, {"7"}, {"7"}, {"3600"}},
+      {1, 1, 1, {"1"}, {"1"}, {"1"}}, {0, 0, 5, {"5"}, {}, {"5"}},
+      {0, 0, 0, {}, {}, {}},          {uint64_t{1} << 40, 0, 0, {"4294967295"}, {"4294967295"}, {}},
+  };
+  for (const Case& test : cases) {
+    std::snprintf(check_context, sizeof check_context, "down for %llu, %llu, %llu",
+                  static_cast<unsigned long long>(test.a), static_cast<unsigned long long>(test.b),
+                  static_cast<unsigned long long>(test.c));
+    const std::string tokens =
+        "[" + token("a", test.a) + "," + token("b", test.b) + "," + token("c", test.c) + "]";
+    Config config(Text(With(With(World(), "tokens", tokens), "response_header", "\"x-decision\"")));
+    const auto told = [&](std::string_view cookie) {
+      Stream stream(&config);
+      AddRequest(&stream, "GET", "/v1/responses/r1");
+      if (!cookie.empty()) stream.request.Add("cookie", cookie);
+      CHECK(!stream.SendRequest());
+      Strings values;
+      if (!CHECK(stream.local_reply && stream.local_reply->status == 503)) return values;
+      for (const auto& [name, value] : stream.local_reply->headers) {
+        if (name == "retry-after") values.push_back(value);
+      }
+      return values;
+    };
+    CHECK(told("") == test.new_one);
+    CHECK(told(cookies["a"]) == test.of_a);
+    CHECK(told(cookies["c"]) == test.of_c);
+  }
+}
+
 void TestTenants() {
   for (const char* scope : {"", "openai"}) {
     At(scope);
@@ -1367,6 +1415,7 @@ int main(int argc, char** argv) {
   TestSession();
   TestHostileHeaders();
   TestRefusals();
+  TestWhenToComeBack();
   TestTenants();
   TestIdHints();
   TestRoutes();
