@@ -1,0 +1,14 @@
+//! What the layer must do, with a function in place of the provider.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+mod bodies;
+mod configuration;
+mod cooldowns;
+mod credentials;
+mod refusals;
+mod reloads;
+mod requests;
+mod responses;
+mod retries;
+mod stand;
