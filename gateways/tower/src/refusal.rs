@@ -51,7 +51,7 @@ fn refusal(status: StatusCode, code: &str, message: &str) -> Response<Full<Bytes
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::panic, clippy::unwrap_used)]
 
     use super::*;
 

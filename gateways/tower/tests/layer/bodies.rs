@@ -114,7 +114,8 @@ fn random_bodies_pass_and_are_kept_whole_or_not_at_all() {
                 let first = tries.fetch_add(1, Ordering::Relaxed) == 0;
                 let body = request.into_body();
                 if !(first && stops_early) {
-                    bodies.lock().unwrap().push(read(body, asks).await);
+                    let read = read(body, asks).await;
+                    bodies.lock().unwrap().push(read);
                 }
                 let status = if first { 429 } else { 200 };
                 Ok::<_, Infallible>(
@@ -154,22 +155,26 @@ fn random_bodies_pass_and_are_kept_whole_or_not_at_all() {
     assert!(again > 300 && not > 300, "{again} {not}");
 }
 
+/// A body whose pieces come when they are sent.
+struct Channel(tokio::sync::mpsc::Receiver<Bytes>);
+
+impl Body for Channel {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(cx).map(|data| data.map(|data| Ok(Frame::data(data))))
+    }
+}
+
 /// The inner service gets a body's frames as they come, and its length.
 #[test]
 fn bodies_are_not_held_back() {
     for retry in [false, true] {
         let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
-        struct Channel(tokio::sync::mpsc::Receiver<Bytes>);
-        impl Body for Channel {
-            type Data = Bytes;
-            type Error = Infallible;
-            fn poll_frame(
-                mut self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-            ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-                self.0.poll_recv(cx).map(|data| data.map(|data| Ok(Frame::data(data))))
-            }
-        }
         // The provider answers each piece before the next one is sent.
         let provider = service_fn(|request: Request<RequestBody<Channel>>| async move {
             Ok::<_, Infallible>(Response::new(request.into_body()))
