@@ -8,12 +8,12 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{CONNECTION, HOST, HeaderName, TRANSFER_ENCODING, UPGRADE};
+use axum::http::header::{CONNECTION, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use axum::http::uri::{Authority, Scheme, Uri};
 use axum::http::{Request, Response, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokenpin_tower::tokenpin::{
     Attributes, Config, CookieKey, OwnedAffinity, Role, Secret, Slot, SlotStatus,
 };
@@ -67,16 +67,32 @@ async fn forward(
         return local(StatusCode::BAD_REQUEST);
     };
     *request.uri_mut() = uri;
-    // What belongs to the client's connection. This example takes no WebSocket.
+    // What belongs to the client's connection; but for the wish to open a WebSocket, which both sides share.
+    let upgrade = request.headers().get(UPGRADE).cloned();
+    let clients = hyper::upgrade::on(&mut request);
     for name in
         [HOST, CONNECTION, UPGRADE, TRANSFER_ENCODING, HeaderName::from_static("keep-alive")]
     {
         request.headers_mut().remove(name);
     }
-    client
-        .request(request)
-        .await
-        .map_or_else(|_| local(StatusCode::BAD_GATEWAY), |r| r.map(Body::new))
+    if let Some(protocol) = upgrade {
+        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        request.headers_mut().insert(UPGRADE, protocol);
+    }
+    let Ok(mut response) = client.request(request).await else {
+        return local(StatusCode::BAD_GATEWAY);
+    };
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let providers = hyper::upgrade::on(&mut response);
+        tokio::spawn(async move {
+            if let (Ok(client), Ok(provider)) = (clients.await, providers.await) {
+                let (mut client, mut provider) = (TokioIo::new(client), TokioIo::new(provider));
+                // It ends as either side ends it.
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut provider).await;
+            }
+        });
+    }
+    response.map(Body::new)
 }
 
 /// Not the provider's answer: no success, and no status that a cooldown has.

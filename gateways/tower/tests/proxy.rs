@@ -26,7 +26,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokenpin_tower::PinLayer;
 use tokenpin_tower::tokenpin::{Secret, SlotStatus, State};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 const ACCOUNTS: [(&str, &str); 3] = [("alpha", "sk-a"), ("bravo", "sk-b"), ("charlie", "sk-c")];
@@ -328,4 +329,72 @@ fn responses_stream() {
         drop(sender);
         assert!(body.frame().await.is_none());
     });
+}
+
+/// A WebSocket's handshake, and what both sides say behind it. Its cookie leads back to the account.
+#[test]
+fn websockets_pass() {
+    run(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstream = listener.local_addr().unwrap();
+        // Each connection tells its token, and repeats what it hears.
+        let provider = tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let head = head(&mut stream).await;
+                assert!(head.to_lowercase().contains("connection: upgrade\r\n"), "{head}");
+                assert!(!head.contains("tokenpin="), "{head}");
+                let token = head.split("Bearer ").nth(1).unwrap().split('\r').next().unwrap();
+                let answer = format!(
+                    "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                     x-token: {token}\r\nset-cookie: tokenpin=an upstream's\r\n\r\nhello"
+                );
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                let mut heard = [0; 4];
+                stream.read_exact(&mut heard).await.unwrap();
+                stream.write_all(&heard).await.unwrap();
+            }
+        });
+        let layer = PinLayer::new(generation(&ACCOUNTS)).unwrap();
+        let address = serve(example::router(layer, upstream.to_string().parse().unwrap())).await;
+        for _ in 0..10 {
+            let (mut cookie, mut tokens) = (String::new(), vec![]);
+            for _ in 0..3 {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                let request = format!(
+                    "GET /v1/responses HTTP/1.1\r\nhost: x\r\nconnection: keep-alive, Upgrade\r\n\
+                     upgrade: websocket\r\n{cookie}\r\n"
+                );
+                stream.write_all(request.as_bytes()).await.unwrap();
+                let head = head(&mut stream).await;
+                assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+                assert!(!head.contains("an upstream's"), "{head}");
+                let field = |name: &str| {
+                    let line = head.lines().find(|line| line.starts_with(name))?;
+                    Some(line[name.len()..].split(';').next()?.to_owned())
+                };
+                assert_eq!(field("set-cookie: ").is_some(), cookie.is_empty(), "{head}");
+                if let Some(pair) = field("set-cookie: ") {
+                    cookie = format!("cookie: {pair}\r\n");
+                }
+                tokens.push(field("x-token: ").unwrap());
+                let mut said = [0; 9];
+                stream.read_exact(&mut said[..5]).await.unwrap();
+                stream.write_all(b"ping").await.unwrap();
+                stream.read_exact(&mut said[5..]).await.unwrap();
+                assert_eq!(&said, b"helloping");
+            }
+            assert!(tokens.iter().all(|token| *token == tokens[0]), "{tokens:?}");
+        }
+        assert!(!provider.is_finished());
+    });
+}
+
+/// A head, up to the empty line.
+async fn head(stream: &mut TcpStream) -> String {
+    let mut head = vec![];
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(head).unwrap()
 }

@@ -223,6 +223,22 @@ fn lengths_are_known_as_before() {
     }
 }
 
+/// A client may then send no body at all.
+#[test]
+fn an_empty_body_says_so() {
+    let provider = service_fn(|request: Request<RequestBody<Empty<Bytes>>>| async move {
+        let body = request.into_body();
+        assert!(body.is_end_stream());
+        assert_eq!(body.size_hint().exact(), Some(0));
+        Ok::<_, Infallible>(Response::builder().status(429).body(body).unwrap())
+    });
+    for generation in [generation(), generation().retry(Retry::default())] {
+        let request = Request::get("/v1/models").body(Empty::<Bytes>::new()).unwrap();
+        let layer = PinLayer::new(generation).unwrap();
+        block_on(layer.layer(provider).oneshot(request)).unwrap();
+    }
+}
+
 #[test]
 fn errors_and_readiness_are_the_inner_services() {
     #[derive(Clone)]

@@ -60,6 +60,8 @@ fn the_provider_says_for_how_long() {
         (&[("retry-after", "3599")], 3599),
         (&[("retry-after", "3601")], 3600),
         (&[("retry-after", "99999999999999999999999999")], 3600),
+        // One more than 64 bits hold.
+        (&[("retry-after", "18446744073709551617")], 3600),
         (&[("retry-after-ms", "300")], 1),
         (&[("retry-after-ms", "2000")], 2),
         (&[("retry-after-ms", "2000.1")], 3),
@@ -222,4 +224,28 @@ fn a_change_by_the_host_ends_a_cooldown() {
     let vacant = SlotStatus { state: State::Vacant, ..SlotStatus::UP };
     assert!(gateway.layer.current().set_slot(slot, vacant).is_err());
     assert_eq!(gateway.slot(slot), SlotStatus::UP, "nothing changed");
+}
+
+/// Also where it says again what a cooldown has made of the account.
+#[test]
+fn the_hosts_word_is_the_hosts_whatever_it_is() {
+    for again in [false, true] {
+        let count = std::sync::atomic::AtomicUsize::new(0);
+        let provider = Provider::new(move |_| {
+            let first = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+            reply(if first { 429 } else { 403 })
+        });
+        let ok = gateway(generation(), Provider::ok());
+        let (first, seen) = ok.pass(empty(post("/v1/responses")));
+        let (slot, cookie) = (seen.slot(), first.cookie().unwrap());
+        let gateway = Gateway { layer: ok.layer.clone(), provider };
+        in_flight(&gateway, slot, &cookie);
+        let cooled = gateway.slot(slot);
+        assert_eq!(cooled.state, State::Draining);
+        if again {
+            gateway.layer.current().set_slot(slot, cooled).unwrap();
+        }
+        in_flight(&gateway, slot, &cookie);
+        assert_eq!(gateway.slot(slot).state == State::Down, !again);
+    }
 }
