@@ -95,9 +95,6 @@ impl<S> Again<S> {
         let body = self.body.get()?.clone();
         self.tried.push(decided.slot);
         let decided = generation.decide(&self.parts, &self.tried).ok()?;
-        if !decided.decision.may_move {
-            return None;
-        }
         let mut parts = self.parts.clone();
         generation.send(&mut parts, &decided);
         Some((Request::from_parts(parts, RequestBody::again(body)), decided))

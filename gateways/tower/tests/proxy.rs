@@ -350,9 +350,9 @@ fn websockets_pass() {
                      x-token: {token}\r\nset-cookie: tokenpin=an upstream's\r\n\r\nhello"
                 );
                 stream.write_all(answer.as_bytes()).await.unwrap();
-                let mut heard = [0; 4];
-                stream.read_exact(&mut heard).await.unwrap();
-                stream.write_all(&heard).await.unwrap();
+                let mut said = [0; 4];
+                stream.read_exact(&mut said).await.unwrap();
+                stream.write_all(&said).await.unwrap();
             }
         });
         let layer = PinLayer::new(generation(&ACCOUNTS)).unwrap();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 use http_body_util::Full;
-use tokenpin_tower::tokenpin::{Decision, Outcome};
+use tokenpin_tower::tokenpin::{Decision, Outcome, SlotStatus};
 use tokenpin_tower::{Cooldown, Generation, Retry};
 
 use crate::stand::*;
@@ -102,11 +102,13 @@ fn state_is_not_stranded() {
                 Some(value) => ("x-affinity", value),
                 None => ("cookie", reply.cookie().unwrap()),
             };
-            // What it made is found again, and stays there.
-            let refusing = Gateway { provider: refusing(1, 429), ..gateway };
+            // What it made is found again, and stays there, also where the account refuses.
             for request in [get("/v1/responses/1"), post("/v1/responses")] {
-                let (_, seen) = refusing.pass(with(request, [(name, &*value)]));
-                assert_eq!(seen.slot(), met[1], "{fields:?}");
+                let provider = refusing(1, 429);
+                let pinned = Gateway { layer: gateway.layer.clone(), provider };
+                let reply = pinned.send(with(request, [(name, &*value)]));
+                assert_eq!(reply.status().as_u16(), 429, "{fields:?}");
+                assert_eq!(slots(&pinned.provider), [met[1]], "{fields:?}");
             }
         }
     }
@@ -153,7 +155,7 @@ fn each_try_cools_its_account_down() {
     let gateway = gateway(generation, refusing(2, 403));
     assert_eq!(gateway.send(empty(post("/v1/embeddings"))).status().as_u16(), 200);
     let met = slots(&gateway.provider);
-    let up = |slot: u32| gateway.slot(slot) == tokenpin_tower::tokenpin::SlotStatus::UP;
+    let up = |slot: u32| gateway.slot(slot) == SlotStatus::UP;
     assert_eq!(met.iter().map(|slot| up(*slot)).collect::<Vec<_>>(), [false, false, true]);
 }
 
@@ -177,4 +179,22 @@ fn a_body_is_sent_again_up_to_the_limit() {
             assert!(seen.iter().all(|each| each.body == body));
         }
     }
+}
+
+/// A session whose account comes back meanwhile is served there, and not moved once more.
+#[test]
+fn a_session_goes_back_rather_than_on() {
+    let gateway = gateway(retrying(generation(), 1), Provider::ok());
+    let (first, seen) = gateway.pass(empty(post("/v1/responses")));
+    let (home, cookie) = (seen.slot(), first.cookie().unwrap());
+    gateway.layer.current().set_slot(home, DOWN).unwrap();
+    let layer = gateway.layer.clone();
+    let provider = Provider::new(move |seen| {
+        layer.current().set_slot(home, SlotStatus::UP).unwrap();
+        reply(if seen.slot() == home { 200 } else { 429 })
+    });
+    let gateway = Gateway { provider, ..gateway };
+    let reply = gateway.send(with(post("/v1/responses"), [("cookie", &*cookie)]));
+    assert_eq!((reply.status().as_u16(), reply.decision().outcome), (200, Outcome::Pinned));
+    assert_eq!(slots(&gateway.provider)[1..], [home]);
 }
