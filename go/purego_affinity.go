@@ -513,7 +513,7 @@ func (a *puregoAffinity) rule(r *Request, group Group, existing bool, d *Decisio
 		}
 	case key != nil:
 		place(key)
-	case mayIssue:
+	default:
 		id := r.Entropy
 		if r.IDHint != nil {
 			id = *r.IDHint
@@ -521,15 +521,12 @@ func (a *puregoAffinity) rule(r *Request, group Group, existing bool, d *Decisio
 		if id == [16]byte{} {
 			return ErrEntropy
 		}
-		d.Source = SourceMinted
-		if place(&Key{Kind: KindAnonymous, Key: string(id[:])}) {
+		if mayIssue {
+			d.Source = SourceMinted
+		}
+		if place(&Key{Kind: KindAnonymous, Key: string(id[:])}) && mayIssue {
 			return issue(id, KindAnonymous)
 		}
-	default:
-		if noEntropy {
-			return ErrEntropy
-		}
-		place(&Key{Kind: KindAnonymous, Key: string(r.Entropy[:])})
 	}
 	return StatusOK
 }

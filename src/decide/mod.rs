@@ -109,7 +109,9 @@ impl<'d> Ruling<'d> {
         // Rule 1: stateless.
         if self.class.group == Group::Stateless {
             decision.source = Source::Stateless;
-            return self.place_at_random(draft);
+            // A random pick by weight, which leaves no trace.
+            let id = random(self.request.entropy)?;
+            return self.place_at(&Key::Anonymous(&id), None, draft);
         }
         // Rule 2: keys.
         (self.key, decision.key_reason) = self.read_keys();
@@ -237,23 +239,16 @@ impl<'d> Ruling<'d> {
         let single = self.affinity.occupied < 2 && !self.affinity.config.mint_single;
         let issues = self.class.group == Group::Stateful && !single && !newer;
         let Some(key) = self.key else {
-            if !issues {
-                return self.place_at_random(draft);
-            }
-            draft.decision.source = Source::Minted;
             let id = random(self.request.id_hint.unwrap_or(self.request.entropy))?;
-            return self.place_at(&Key::Anonymous(&id), Some(id), draft);
+            if issues {
+                draft.decision.source = Source::Minted;
+            }
+            return self.place_at(&Key::Anonymous(&id), issues.then_some(id), draft);
         };
         draft.decision.source = self.source(Source::None);
         let issues = issues && self.may_set(key.kind());
         let nonce = if issues { Some(random(self.request.entropy)?) } else { None };
         self.place_at(&key, nonce, draft)
-    }
-
-    /// Rules 1 and 6. Affinity to nothing: a random pick by weight, which leaves no trace.
-    #[inline(never)]
-    fn place_at_random(&self, draft: &mut Draft) -> Result<(), Error> {
-        self.place_at(&Key::Anonymous(&random(self.request.entropy)?), None, draft)
     }
 
     /// Rule 7. Selects for `key`, and gives a cookie with `id` if there is one.

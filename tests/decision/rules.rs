@@ -208,6 +208,29 @@ fn a_time_past_32_bits_is_an_error_where_a_cookie_is_written_and_nowhere_else() 
     assert_eq!(due, Err(Error::Time));
 }
 
+/// A prompt cache gets no cookie: with a hint, a client's requests meet at one account all the same.
+#[test]
+fn an_id_hint_leads_to_one_place_where_no_cookie_is_issued() {
+    let affinity = gateway(&config(), "a b c d e f g h");
+    let mut placed = [false; 8];
+    for client in 1..200_u8 {
+        let of = |entropy: u8| {
+            let request = Request {
+                group: Some(Group::PromptCache),
+                id_hint: Some([client; 16]),
+                entropy: [entropy; 16],
+                ..create()
+            };
+            let decision = decide(&affinity, &request, &NEVER);
+            assert_eq!((decision.source, decision.cookie.is_some()), (Source::None, false));
+            decision.slot.unwrap()
+        };
+        assert_eq!(of(1), of(2));
+        placed[of(1) as usize] = true;
+    }
+    assert_eq!(placed, [true; 8]);
+}
+
 #[test]
 fn replicas_agree_on_an_id_hint_and_no_two_clients_share_one() {
     let (one, replica) = (gateway(&config(), "a b"), gateway(&config(), "a b c"));

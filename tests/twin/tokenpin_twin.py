@@ -1085,7 +1085,7 @@ class Deciding:
             id = not_zero(request.entropy, ZERO_ENTROPY) if issue else None
         else:
             issue = may_issue
-            if issue and request.id_hint is not None:
+            if request.id_hint is not None:
                 id = not_zero(request.id_hint, ZERO_ID_HINT)
             else:
                 id = not_zero(request.entropy, ZERO_ENTROPY)

@@ -331,11 +331,10 @@ fn keyed(facts: &Facts<'_>, key: &Key<'_>, answer: Expected) -> Result<Expected,
 
 /// Rule 6, without a key.
 fn anonymous(facts: &Facts<'_>, answer: Expected) -> Result<Expected, Error> {
+    let id = random(facts.id_hint.unwrap_or(facts.entropy))?;
     if !may_issue(facts) {
-        let id = random(facts.entropy)?;
         return Ok(unpinned(facts, &Key::Anonymous(&id), answer));
     }
-    let id = random(facts.id_hint.unwrap_or(facts.entropy))?;
     let answer = Expected { source: Source::Minted, ..answer };
     issue(facts, Kind::Anonymous, id, unpinned(facts, &Key::Anonymous(&id), answer))
 }
