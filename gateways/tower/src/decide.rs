@@ -46,7 +46,7 @@ impl Generation {
     ) -> Result<Decision, tokenpin::Error> {
         let headers = &parts.headers;
         let values = |name: &Option<HeaderName>| {
-            KeyInput::new(name.iter().flat_map(|name| bytes(headers, name)))
+            KeyInput::new(name.iter().flat_map(|name| bytes(headers, name).map(unjoined)))
         };
         let carrier = self.carrier_header.as_ref().filter(|name| headers.contains_key(*name));
         let hint = self.id_hint.as_ref().map(|read| read(parts));
@@ -58,7 +58,7 @@ impl Generation {
             target: parts.uri.path().as_bytes(),
             consumer: values(&self.consumer_header).trusted(true),
             session: values(&self.session_header),
-            carrier_value: carrier.map_or(b"", |name| the_one(bytes(headers, name))),
+            carrier_value: carrier.map_or(b"", |name| the_one(bytes(headers, name).map(unjoined))),
             carrier: carrier.is_some(),
             scope,
             tried,
@@ -70,9 +70,16 @@ impl Generation {
     }
 }
 
-/// The value of a header; empty for none. Of several that differ, none can be told to be the right one.
-fn the_one<'h>(values: impl Iterator<Item = &'h [u8]>) -> &'h [u8] {
-    let mut values = values.filter(|value| !value.is_empty());
+/// The value that copies of it make, which a proxy in front has joined by commas. Else the value as it is.
+fn unjoined(value: &[u8]) -> &[u8] {
+    let mut parts = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    let first = parts.next().unwrap_or_default();
+    let joined = value.contains(&b',') && parts.all(|part| part == first);
+    if joined { first } else { value }
+}
+
+/// The value that all values of a header are. Of different ones, none can be told to be the right one.
+fn the_one<'h>(mut values: impl Iterator<Item = &'h [u8]>) -> &'h [u8] {
     let one = values.next().unwrap_or_default();
     if values.all(|other| other == one) { one } else { b"" }
 }

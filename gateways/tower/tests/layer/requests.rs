@@ -49,9 +49,24 @@ fn consumers_and_sessions_are_keys_by_their_headers() {
         assert_eq!(source(&[("x-consumer", ""), ("x-consumer", "alice")]).2, alice);
         assert_eq!(source(&[("x-consumer", "alice"), ("x-session", "s-1")]).2, alice);
         assert_eq!(source(&[("x-consumer", ""), ("x-session", "s-1")]).2, home);
+        // Joined or not.
+        for name in ["x-consumer", "x-session"] {
+            let alone = source(&[(name, "a b")]);
+            for joined in ["a b,a b", "a b, a b ,\ta b"] {
+                assert_eq!(source(&[(name, joined)]), alone);
+                assert_eq!(
+                    source(&[(name, joined), (name, "a b"), (name, ","), (name, "")]),
+                    alone
+                );
+            }
+        }
     }
-    let several = [("x-consumer", "alice"), ("x-consumer", "bob")];
-    assert_eq!(source(&several).1, KeyReason::SeveralValues);
+    for (one, other) in [("alice", "bob"), ("alice,alice", "bob"), ("alice", "alice,")] {
+        let several = source(&[("x-consumer", one), ("x-consumer", other)]);
+        assert_eq!(several.1, KeyReason::SeveralValues, "{one:?} {other:?}");
+    }
+    // A name with a comma in it is a name.
+    assert_eq!(source(&[("x-consumer", "Smith, Alice")]).0, Source::Consumer);
     let long = "x".repeat(4097);
     assert_eq!(source(&[("x-consumer", &long)]).1, KeyReason::TooLong);
     // Without the settings, the headers are nothing.
@@ -77,15 +92,23 @@ fn the_carrier_header_stands_for_the_cookie() {
     for (values, used) in [
         (vec![&*mine], true),
         (vec![&*mine, &*mine], true),
-        (vec!["", &*mine, ""], true),
+        (vec![&*format!("{mine},{mine}")], true),
+        (vec![&*format!("{mine} ,\t{mine}, {mine}"), &*mine], true),
+        (vec!["", &*mine], false),
+        (vec![&*mine, ""], false),
+        (vec![&*format!("{mine}, {other}")], false),
+        (vec![&*format!("{mine}, {mine}"), &*other], false),
+        (vec![&*format!("{mine},")], false),
+        (vec![&*format!(",{mine}")], false),
+        (vec!["", ""], false),
+        (vec![","], false),
         (vec![&*mine, &*other], false),
         (vec![&*other, &*mine, &*mine], false),
         (vec!["nonsense", &*mine], false),
     ] {
         let fields = values.iter().map(|value| ("x-affinity", *value));
         let (reply, seen) = gateway.pass(with(post("/v1/responses"), fields));
-        let verdict = if used { Verdict::Valid } else { Verdict::Absent };
-        assert_eq!(reply.decision().verdict, verdict, "{values:?}");
+        assert_eq!(reply.decision().verdict == Verdict::Valid, used, "{values:?}");
         assert!(!seen.parts.headers.contains_key("x-affinity"));
         assert_eq!(reply.values("x-affinity").len(), usize::from(!used), "{values:?}");
     }
