@@ -88,8 +88,8 @@ impl<S> Again<S> {
         response: &Response<R>,
     ) -> Option<(Request<RequestBody<B>>, Decided)> {
         let retry = generation.retry.as_ref()?;
-        let left = self.tried.len() < retry.max as usize;
-        if !left || !retry.statuses.contains(&response.status()) {
+        let moves = decided.decision.may_move && self.tried.len() < retry.max as usize;
+        if !moves || !retry.statuses.contains(&response.status()) {
             return None;
         }
         let body = self.body.get()?.clone();

@@ -181,20 +181,26 @@ fn a_body_is_sent_again_up_to_the_limit() {
     }
 }
 
-/// A session whose account comes back meanwhile is served there, and not moved once more.
+/// A session whose account comes back meanwhile is served there, or sees what it says, and is not moved once more.
 #[test]
 fn a_session_goes_back_rather_than_on() {
-    let gateway = gateway(retrying(generation(), 1), Provider::ok());
+    for says in [200, 429] {
+        goes_back(says);
+    }
+}
+
+fn goes_back(says: u16) {
+    let gateway = gateway(retrying(generation(), 3), Provider::ok());
     let (first, seen) = gateway.pass(empty(post("/v1/responses")));
     let (home, cookie) = (seen.slot(), first.cookie().unwrap());
     gateway.layer.current().set_slot(home, DOWN).unwrap();
     let layer = gateway.layer.clone();
     let provider = Provider::new(move |seen| {
         layer.current().set_slot(home, SlotStatus::UP).unwrap();
-        reply(if seen.slot() == home { 200 } else { 429 })
+        reply(if seen.slot() == home { says } else { 429 })
     });
     let gateway = Gateway { provider, ..gateway };
     let reply = gateway.send(with(post("/v1/responses"), [("cookie", &*cookie)]));
-    assert_eq!((reply.status().as_u16(), reply.decision().outcome), (200, Outcome::Pinned));
+    assert_eq!((reply.status().as_u16(), reply.decision().outcome), (says, Outcome::Pinned));
     assert_eq!(slots(&gateway.provider)[1..], [home]);
 }
