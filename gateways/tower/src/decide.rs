@@ -74,8 +74,7 @@ impl Generation {
 fn unjoined(value: &[u8]) -> &[u8] {
     let mut parts = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
     let first = parts.next().unwrap_or_default();
-    let joined = value.contains(&b',') && parts.all(|part| part == first);
-    if joined { first } else { value }
+    if parts.all(|part| part == first) { first } else { value }
 }
 
 /// The value that all values of a header are. Of different ones, none can be told to be the right one.

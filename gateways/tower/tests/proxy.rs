@@ -267,7 +267,7 @@ fn reloads_move_nobody() {
                 let mut session = Session::new(&world);
                 tokio::spawn(async move {
                     let made = session.send("POST", "/v1/responses", "{}").await;
-                    for _ in 0..40 {
+                    for _ in 0..150 {
                         let found =
                             session.send("GET", &format!("/v1/responses/{}", made.body), "").await;
                         assert_eq!((found.status, found.token()), (StatusCode::OK, made.token()));
@@ -283,6 +283,7 @@ fn reloads_move_nobody() {
             reloads += 1;
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        println!("{reloads} reloads");
         assert!(reloads > 10, "{reloads}");
         for session in sessions {
             session.await.unwrap();

@@ -239,6 +239,42 @@ fn an_empty_body_says_so() {
     }
 }
 
+/// Only where a request may move is there something to keep: the body, and the service to call again.
+#[test]
+fn nothing_is_kept_for_what_has_to_stay() {
+    struct Counted(Arc<AtomicUsize>);
+    impl Clone for Counted {
+        fn clone(&self) -> Self {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Self(Arc::clone(&self.0))
+        }
+    }
+    impl Service<Request<RequestBody<Empty<Bytes>>>> for Counted {
+        type Response = Response<Empty<Bytes>>;
+        type Error = Infallible;
+        type Future = std::future::Ready<Result<Self::Response, Infallible>>;
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, _: Request<RequestBody<Empty<Bytes>>>) -> Self::Future {
+            std::future::ready(Ok(Response::default()))
+        }
+    }
+    for (retry, target, expected) in [
+        (true, "/v1/embeddings", 1),
+        (true, "/v1/responses", 0),
+        (true, "/v1/responses/1", 0),
+        (false, "/v1/embeddings", 0),
+    ] {
+        let generation = if retry { generation().retry(Retry::default()) } else { generation() };
+        let clones = Arc::new(AtomicUsize::new(0));
+        let service = PinLayer::new(generation).unwrap().layer(Counted(Arc::clone(&clones)));
+        let request = Request::post(target).body(Empty::<Bytes>::new()).unwrap();
+        block_on(service.oneshot(request)).unwrap();
+        assert_eq!(clones.load(Ordering::Relaxed), expected, "{retry} {target}");
+    }
+}
+
 #[test]
 fn errors_and_readiness_are_the_inner_services() {
     #[derive(Clone)]

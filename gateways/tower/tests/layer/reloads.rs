@@ -110,6 +110,7 @@ fn reloads_under_load_leak_nothing_and_lose_nothing() {
             reloads += 1;
             tokio::task::yield_now().await;
         }
+        println!("{reloads} reloads");
         assert!(reloads > 20, "only {reloads} reloads meanwhile");
         let mut served = 0;
         for session in sessions {
