@@ -25,6 +25,7 @@ GO_LICENCES = {
     "MIT": "Permission is hereby granted, free of charge",
     "Apache-2.0": "Apache License",
     "BSD": "Redistribution and use in source and binary forms",
+    "ISC": "Permission to use, copy, modify, and distribute this software for any purpose",
 }
 
 
