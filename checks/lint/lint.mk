@@ -19,7 +19,9 @@ lint: tools ## formatting and lints, warnings denied
 	$(CARGO) clippy --quiet --locked --all-targets --features capi -- -D warnings
 	$(FUZZ_CARGO) clippy $(FUZZ_WHERE) -- -D warnings
 	$(CARGO) clippy --quiet --locked --all-targets --manifest-path $(MEMORY)/loom/Cargo.toml --target-dir $(MEMORY_OUT)/loom -- -D warnings
+	$(CARGO) clippy $(TOWER_CARGO) --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --no-deps --features alloc,capi
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(TOWER_CARGO) --no-deps
 	$(BUILD)/tools/bin/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cc' '*.cpp' '*.h' '*.hpp' ':!include/tokenpin.h')
 	$(BUILD)/tools/bin/ruff check --quiet $$(git ls-files '*.py')
 	$(BUILD)/tools/bin/shellcheck $$(git ls-files '*.sh' .ci/run)

@@ -15,7 +15,7 @@ SUPPLY_BUILD = $(MAKE) --no-print-directory -C $(1) BUILD='$(abspath $(2))' CARG
 
 MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 .PHONY: msrv
-msrv: ## the oldest Rust that Cargo.toml promises: the crate, the C libraries, and their tests in C
+msrv: ## the oldest Rust that Cargo.toml promises: the crates, the C libraries, and their tests in C
 	rustup toolchain list | grep -q '^$(MSRV)-' || rustup toolchain install --profile minimal --no-self-update $(MSRV)
 	@mkdir -p $(BUILD)
 	echo 'pub fn f() {}' | rustc +$(MSRV) --edition 2024 --crate-type lib --emit metadata -o $(BUILD)/msrv.rmeta -
@@ -23,6 +23,7 @@ msrv: ## the oldest Rust that Cargo.toml promises: the crate, the C libraries, a
 	! echo 'pub fn f(x: Option<u8>) -> bool { if let Some(1) = x && true { true } else { false } }' | \
 	  rustc +$(MSRV) --edition 2024 --crate-type lib --emit metadata -o $(BUILD)/msrv.rmeta - 2> /dev/null
 	$(CARGO) +$(MSRV) check --quiet --locked --lib --target-dir $(BUILD)/msrv/cargo
+	$(CARGO) +$(MSRV) check $(TOWER_CARGO) --lib
 	$(call SUPPLY_BUILD,.,$(BUILD)/msrv,$(CARGO) +$(MSRV))
 
 # Only a nightly can lock the least versions; they are built with the usual toolchain.

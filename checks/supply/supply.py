@@ -1,6 +1,6 @@
 """The supply chain: what the library and its tests are built from.
 
-Runtime crates are those of the table in docs/trust.md, and nothing else; each licence is one that the
+Runtime crates are those of the tables in docs/trust.md, and nothing else; each licence is one that the
 list below allows; every version is locked. Advisories are not looked up: that needs a database which
 is fetched from elsewhere.
 """
@@ -15,6 +15,7 @@ import sys
 import tomllib
 
 PAGE = pathlib.Path("docs/trust.md")
+TOWER = "gateways/tower/Cargo.toml"
 # What MIT OR Apache-2.0 may be shipped with.
 RUNTIME_LICENCES = {"MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Unicode-3.0", "Unlicense"}
 # Of tools that run in tests and benchmarks, and are shipped to nobody.
@@ -24,6 +25,7 @@ GO_LICENCES = {
     "MIT": "Permission is hereby granted, free of charge",
     "Apache-2.0": "Apache License",
     "BSD": "Redistribution and use in source and binary forms",
+    "ISC": "Permission to use, copy, modify, and distribute this software for any purpose",
 }
 
 
@@ -77,21 +79,21 @@ def runtime(metadata):
     return found
 
 
-def listed(page):
-    """The table of docs/trust.md: crate -> what of it runs when the library is built."""
-    rows = re.search(r"<!-- runtime crates -->\n(.*?)<!-- end -->", page, re.S).group(1)
+def listed(page, table):
+    """A table of docs/trust.md: crate -> what of it runs when it is built."""
+    rows = re.search(rf"<!-- {table} -->\n(.*?)<!-- end -->", page, re.S).group(1)
     return {name: runs.strip(" –") for name, runs in re.findall(r"^\| `([^`]+)` \|([^|]*)\|", rows, re.M)}
 
 
-def crate_problems(metadata, page):
-    found, wanted = runtime(metadata), listed(page)
+def crate_problems(found, page, table="runtime crates"):
+    wanted = listed(page, table)
     for name in sorted(found.keys() | wanted.keys()):
         if name not in wanted:
-            yield f"{name} is built into the library, and not in the table of {PAGE}"
+            yield f"{name} is shipped, and not in the {table} of {PAGE}"
         elif name not in found:
-            yield f"{name} is in the table of {PAGE}, and not built into the library"
+            yield f"{name} is in the {table} of {PAGE}, and not shipped"
         elif found[name] != wanted[name]:
-            yield f"{name} runs when building: {found[name] or 'nothing'}; the table of {PAGE} says {wanted[name] or 'nothing'}"
+            yield f"{name} runs when building: {found[name] or 'nothing'}; the {table} of {PAGE} say {wanted[name] or 'nothing'}"
 
 
 def licence_problems(metadata, shipped):
@@ -148,6 +150,11 @@ def go_problems():
                 yield f"{each['Path']} is under no licence that is known here"
 
 
+def cargo_metadata(path, *flags):
+    """Refused where the lock file does not fit the manifest."""
+    return json.loads(run("cargo", "metadata", "--locked", "--format-version", "1", "--manifest-path", path, *flags))
+
+
 def planted(metadata, lock, page):
     """Defects that must be noticed: (what, whether it was)."""
     foreign = copy.deepcopy(metadata)
@@ -160,9 +167,9 @@ def planted(metadata, lock, page):
     yield "a licence for tests alone", any(licence_problems(foreign, {"memchr"}))
     yield "both licences of two", not allowed("MIT AND (GPL-3.0-only OR LGPL-3.0-only)", TEST_LICENCES)
     package["targets"].append({"kind": ["custom-build"]})
-    yield "a build script", any(crate_problems(foreign, page))
-    yield "a crate more", any(crate_problems(metadata, page.replace("| `subtle` |", "| subtle |")))
-    yield "a crate less", any(crate_problems(metadata, page.replace("| `subtle` |", "| `other` |")))
+    yield "a build script", any(crate_problems(runtime(foreign), page))
+    yield "a crate more", any(crate_problems(runtime(metadata), page.replace("| `subtle` |", "| subtle |")))
+    yield "a crate less", any(crate_problems(runtime(metadata), page.replace("| `subtle` |", "| `other` |")))
     doctored = copy.deepcopy(lock)
     doctored["package"][0].pop("checksum")
     yield "a missing checksum", any(lock_problems(doctored))
@@ -182,12 +189,14 @@ def main():
         problems = list(minimal_problems(*map(tomllib.loads, files)))
         sys.exit("\n".join(f"supply.py: {problem}" for problem in problems) or None)
     page, problems, crates = PAGE.read_text(), [], set()
-    main_metadata = json.loads(run("cargo", "metadata", "--locked", "--format-version", "1", "--all-features"))
-    shipped = set(runtime(main_metadata))
-    problems += crate_problems(main_metadata, page)
+    main_metadata = cargo_metadata("Cargo.toml", "--all-features")
+    library = runtime(main_metadata)
+    added = {name: runs for name, runs in runtime(cargo_metadata(TOWER)).items() if name not in (*library, "tokenpin")}
+    shipped = library.keys() | added.keys()
+    problems += crate_problems(library, page)
+    problems += crate_problems(added, page, "runtime crates of tokenpin-tower")
     for path in run("git", "ls-files", "*Cargo.toml").split():
-        # Refused where the lock file does not fit the manifest.
-        metadata = json.loads(run("cargo", "metadata", "--locked", "--format-version", "1", "--manifest-path", path))
+        metadata = cargo_metadata(path)
         # That of the workspace, where the package is a member of one.
         lock = pathlib.Path(metadata["workspace_root"], "Cargo.lock")
         if not run("git", "ls-files", str(lock)):
@@ -203,7 +212,7 @@ def main():
     problems += (f"planted, and not noticed: {what}" for what, noticed in defects if not noticed)
     for problem in problems:
         print(f"supply.py: {problem}")
-    print(f"{len(shipped)} crates in the library, {len(crates)} in all; {len(defects)} planted defects")
+    print(f"{len(library)} crates in the library, {len(crates)} in all; {len(defects)} planted defects")
     sys.exit(bool(problems))
 
 

@@ -1,0 +1,102 @@
+//! What makes a request one of an account's.
+
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue, InvalidHeaderValue};
+use http::request::Parts;
+
+/// What makes a request one of an account's, by slot.
+pub trait Credentials: Send + Sync {
+    /// For how many slots there are credentials: for all that the affinity has, vacant ones included.
+    fn slots(&self) -> usize;
+
+    /// Makes a request one of the account in `slot`: sets headers and removes others, and changes the URI where accounts
+    /// have addresses of their own. The usual headers for a credential of the client's are gone already, unless
+    /// [`Generation::forward_client_credentials`](crate::Generation::forward_client_credentials) was called. The
+    /// [`Decision`](tokenpin::Decision) is in the request's extensions.
+    fn apply(&self, slot: u32, request: &mut Parts);
+}
+
+/// Headers in which clients of the known APIs send their credentials.
+const CLIENT: [HeaderName; 4] = [
+    AUTHORIZATION,
+    HeaderName::from_static("api-key"),
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("x-goog-api-key"),
+];
+
+/// Removes a client's own.
+pub(crate) fn remove_client(headers: &mut HeaderMap) {
+    for name in CLIENT {
+        headers.remove(name);
+    }
+}
+
+pub(crate) fn is_client(name: &HeaderName) -> bool {
+    CLIENT.contains(name)
+}
+
+/// Credentials that are headers. `Debug` leaves them out.
+pub struct SlotHeaders {
+    slots: Vec<HeaderMap>,
+    /// Of the headers of all slots.
+    names: Vec<HeaderName>,
+}
+
+impl SlotHeaders {
+    /// From the headers that each slot's account is known by; none for a vacant slot. Those that only other slots have
+    /// are removed from a request. The values are made [sensitive](HeaderValue::set_sensitive), so that a request's
+    /// `Debug` leaves them out.
+    #[must_use]
+    pub fn new(slots: impl IntoIterator<Item = HeaderMap>) -> Self {
+        let mut slots: Vec<HeaderMap> = slots.into_iter().collect();
+        slots
+            .iter_mut()
+            .flat_map(HeaderMap::values_mut)
+            .for_each(|value| value.set_sensitive(true));
+        let mut names: Vec<HeaderName> = slots.iter().flat_map(HeaderMap::keys).cloned().collect();
+        names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+        names.dedup();
+        Self { slots, names }
+    }
+
+    /// From tokens that go into the header `Authorization`, slot by slot; an empty one is a vacant slot's.
+    ///
+    /// # Errors
+    ///
+    /// A token has a byte that no header's value may have.
+    pub fn bearer<T: AsRef<str>>(
+        tokens: impl IntoIterator<Item = T>,
+    ) -> Result<Self, InvalidHeaderValue> {
+        let slots = tokens.into_iter().map(|token| {
+            let mut headers = HeaderMap::new();
+            if !token.as_ref().is_empty() {
+                let value = HeaderValue::try_from(format!("Bearer {}", token.as_ref()))?;
+                headers.insert(AUTHORIZATION, value);
+            }
+            Ok(headers)
+        });
+        slots.collect::<Result<Vec<_>, _>>().map(Self::new)
+    }
+}
+
+impl Credentials for SlotHeaders {
+    fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    fn apply(&self, slot: u32, request: &mut Parts) {
+        for name in &self.names {
+            request.headers.remove(name);
+        }
+        for (name, value) in self.slots.get(slot as usize).into_iter().flatten() {
+            // A request of 32768 headers has no room for more, and goes without.
+            let _ = request.headers.try_append(name, value.clone());
+        }
+    }
+}
+
+impl std::fmt::Debug for SlotHeaders {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SlotHeaders").field("slots", &self.slots.len()).finish_non_exhaustive()
+    }
+}

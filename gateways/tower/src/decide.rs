@@ -1,0 +1,107 @@
+//! What a request says, and the decision about it.
+
+use bytes::Bytes;
+use http::header::{CONNECTION, COOKIE, HeaderMap, HeaderName, UPGRADE};
+use http::request::Parts;
+use http::{Method, Response};
+use http_body_util::Full;
+use tokenpin::{CookieName, Decision, KeyInput, Request};
+
+use crate::cooldown::unix_now;
+use crate::generation::Generation;
+use crate::headers::bytes;
+use crate::refusal;
+
+/// What is kept from a decision to the response.
+pub(crate) struct Decided {
+    pub decision: Decision,
+    pub slot: u32,
+    /// The cookie's name for the request's scope.
+    pub name: CookieName,
+}
+
+impl Generation {
+    /// Decides about a request that these slots were tried for, or refuses it.
+    pub(crate) fn decide(
+        &self,
+        parts: &Parts,
+        tried: &[u32],
+    ) -> Result<Decided, Box<Response<Full<Bytes>>>> {
+        let scope = self.scope.as_ref().map(|read| read(parts)).unwrap_or_default();
+        let (decision, name) = self
+            .decide_in(parts, &scope, tried)
+            .and_then(|decision| Ok((decision, self.affinity().cookie_name(&scope)?)))
+            .map_err(|error| Box::new(refusal::of_error(&error)))?;
+        match decision.slot {
+            Some(slot) => Ok(Decided { decision, slot, name }),
+            None => Err(Box::new(refusal::of_decision(&decision))),
+        }
+    }
+
+    fn decide_in(
+        &self,
+        parts: &Parts,
+        scope: &[u8],
+        tried: &[u32],
+    ) -> Result<Decision, tokenpin::Error> {
+        let headers = &parts.headers;
+        let values = |name: &Option<HeaderName>| {
+            KeyInput::new(name.iter().flat_map(|name| bytes(headers, name).map(unjoined)))
+        };
+        let carrier = self.carrier_header.as_ref().filter(|name| headers.contains_key(*name));
+        let hint = self.id_hint.as_ref().map(|read| read(parts));
+        let request = Request {
+            group: None,
+            existing: self.existing.as_ref().is_some_and(|names_state| names_state(parts)),
+            method: if is_handshake(parts) { b"CONNECT" } else { parts.method.as_str().as_bytes() },
+            // Without decoding.
+            target: parts.uri.path().as_bytes(),
+            consumer: values(&self.consumer_header).trusted(true),
+            session: values(&self.session_header),
+            carrier_value: carrier.map_or(b"", |name| the_one(bytes(headers, name).map(unjoined))),
+            carrier: carrier.is_some(),
+            scope,
+            tried,
+            now: unix_now(),
+            entropy: entropy(),
+            id_hint: hint.and_then(|hint| self.affinity().id_hint(&hint).ok()),
+        };
+        self.affinity().decide(&request, bytes(headers, &COOKIE))
+    }
+}
+
+/// The value that copies of it make, which a proxy in front has joined by commas. Else the value as it is.
+fn unjoined(value: &[u8]) -> &[u8] {
+    let mut parts = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    let first = parts.next().unwrap_or_default();
+    if parts.all(|part| part == first) { first } else { value }
+}
+
+/// The value that all values of a header are. Of different ones, none can be told to be the right one.
+fn the_one<'h>(mut values: impl Iterator<Item = &'h [u8]>) -> &'h [u8] {
+    let one = values.next().unwrap_or_default();
+    if values.all(|other| other == one) { one } else { b"" }
+}
+
+/// Whether a request opens a `WebSocket` over HTTP/1.1. Over HTTP/2 its method is CONNECT.
+fn is_handshake(parts: &Parts) -> bool {
+    parts.method == Method::GET
+        && has_token(&parts.headers, &CONNECTION, b"upgrade")
+        && has_token(&parts.headers, &UPGRADE, b"websocket")
+}
+
+/// Looks for a token in the lists of a header, in lower or upper case.
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &[u8]) -> bool {
+    bytes(headers, name)
+        .flat_map(|list| list.split(|&byte| byte == b','))
+        .any(|element| element.trim_ascii().eq_ignore_ascii_case(token))
+}
+
+/// All zero, which is refused where randomness is needed, if the system gives none.
+fn entropy() -> [u8; 16] {
+    let mut entropy = [0; 16];
+    if getrandom::fill(&mut entropy).is_err() {
+        entropy = [0; 16];
+    }
+    entropy
+}

@@ -1,0 +1,275 @@
+//! One configuration at work.
+
+use std::borrow::Cow;
+use std::sync::{Mutex, PoisonError};
+
+use http::header::{COOKIE, HeaderName, SET_COOKIE};
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+use tokenpin::{Affinity, OwnedAffinity, SlotStatus, State};
+
+use crate::cooldown::{Cooldown, unix_now};
+use crate::credentials::{Credentials, is_client};
+
+/// Reads bytes from a request's head; empty for none.
+type Reader = Box<dyn for<'p> Fn(&'p Parts) -> Cow<'p, [u8]> + Send + Sync>;
+type Condition = Box<dyn Fn(&Parts) -> bool + Send + Sync>;
+
+/// One configuration at work: an affinity, the credentials of its slots, and what is read from requests.
+///
+/// What an affinity decided is finished by the same generation, also where a [reload](crate::PinLayer::reload) came in
+/// between. `Debug` leaves out all that is secret.
+pub struct Generation {
+    affinity: OwnedAffinity,
+    pub(crate) credentials: Box<dyn Credentials>,
+    pub(crate) consumer_header: Option<HeaderName>,
+    pub(crate) session_header: Option<HeaderName>,
+    pub(crate) carrier_header: Option<HeaderName>,
+    pub(crate) scope: Option<Reader>,
+    pub(crate) id_hint: Option<Reader>,
+    pub(crate) existing: Option<Condition>,
+    pub(crate) forward_client_credentials: bool,
+    cooldowns: Vec<Cooldown>,
+    pub(crate) retry: Option<Retry>,
+    /// By slot, what the last cooldown made of it. Locked by who changes a slot.
+    cooled: Mutex<Vec<Option<SlotStatus>>>,
+}
+
+/// When a request is tried again on another account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// The statuses of a response, each 400 to 599. A 5xx may come after the work was done.
+    pub statuses: Vec<StatusCode>,
+    /// How often at most, 1 to 3.
+    pub max: u32,
+    /// The longest body that is kept for it, in bytes. It is copied as it goes by, and only if the request may move.
+    pub body_limit: usize,
+}
+
+impl Default for Retry {
+    /// Once, at 401, 403 and 429, with bodies of up to 1 MiB.
+    fn default() -> Self {
+        let statuses =
+            vec![StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS];
+        Self { statuses, max: 1, body_limit: 1 << 20 }
+    }
+}
+
+/// What is wrong with a [`Generation`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Each slot needs its credentials, and no others are there.
+    #[error("credentials of {credentials} slots for an affinity of {slots}")]
+    Credentials {
+        /// For how many slots there are credentials.
+        credentials: usize,
+        /// How many slots the affinity has.
+        slots: usize,
+    },
+    /// The carrier header is removed from each request, so nothing else may be read from it.
+    #[error("the carrier header {0} is used for something else")]
+    CarrierHeader(HeaderName),
+    /// Of the cooldown at this index, a status is not one of 400 to 599, or there is none.
+    #[error("cooldowns[{0}]: the statuses are one or more of 400 to 599")]
+    CooldownStatuses(usize),
+    /// Of the cooldown at this index, the state is neither draining nor down.
+    #[error("cooldowns[{0}]: the state is draining or down")]
+    CooldownState(usize),
+    /// Of the cooldown at this index, a time is 0.
+    #[error("cooldowns[{0}]: a time is at least a second")]
+    CooldownSeconds(usize),
+    /// A status that is retried is not one of 400 to 599, or there is none.
+    #[error("retry: the statuses are one or more of 400 to 599")]
+    RetryStatuses,
+    /// More retries than make sense, or none.
+    #[error("retry: max is 1 to 3")]
+    RetryMax,
+}
+
+impl Generation {
+    /// An affinity, with credentials for each of its slots. Everything else has a default, which the methods change.
+    pub fn new(affinity: OwnedAffinity, credentials: impl Credentials + 'static) -> Self {
+        let slots = affinity.get().capacity();
+        Self {
+            affinity,
+            credentials: Box::new(credentials),
+            consumer_header: None,
+            session_header: None,
+            carrier_header: None,
+            scope: None,
+            id_hint: None,
+            existing: None,
+            forward_client_credentials: false,
+            cooldowns: Cooldown::defaults(),
+            retry: None,
+            cooled: Mutex::new(vec![None; slots]),
+        }
+    }
+
+    /// A request header whose value is the consumer's name. Only for a header that clients cannot set: one that the gateway
+    /// sets or removes.
+    #[must_use]
+    pub fn consumer_header(self, name: HeaderName) -> Self {
+        Self { consumer_header: Some(name), ..self }
+    }
+
+    /// A request header whose value is a session key, chosen by the client.
+    #[must_use]
+    pub fn session_header(self, name: HeaderName) -> Self {
+        Self { session_header: Some(name), ..self }
+    }
+
+    /// A header in which clients that keep no cookies carry the cookie's value. A request that has this header, be it empty,
+    /// gets the answer in a response header of the same name. Of several values that differ, none is used.
+    #[must_use]
+    pub fn carrier_header(self, name: HeaderName) -> Self {
+        Self { carrier_header: Some(name), ..self }
+    }
+
+    /// Gives the set of accounts that a request is about, at most [`MAX_SCOPE`](tokenpin::MAX_SCOPE) bytes; empty for the
+    /// affinity's own scope.
+    #[must_use]
+    pub fn scope<F>(self, read: F) -> Self
+    where
+        F: for<'p> Fn(&'p Parts) -> Cow<'p, [u8]> + Send + Sync + 'static,
+    {
+        Self { scope: Some(Box::new(read)), ..self }
+    }
+
+    /// Gives bytes that belong to one client only, such as its credential. Of them the id of a session is made that begins with
+    /// this request, so that parallel first requests of a client agree, on every replica. A connection or an address
+    /// belongs to many clients behind a CDN or a NAT, and would join them. None, or more than
+    /// [`MAX_KEY`](tokenpin::MAX_KEY): a random id.
+    #[must_use]
+    pub fn id_hint<F>(self, read: F) -> Self
+    where
+        F: for<'p> Fn(&'p Parts) -> Cow<'p, [u8]> + Send + Sync + 'static,
+    {
+        Self { id_hint: Some(Box::new(read)), ..self }
+    }
+
+    /// Says whether a request names existing state where method and path do not tell, because it is named in the body
+    /// (`previous_response_id`, `input_file_id`, ...), which is not read here. Such a request goes to its session's account, and
+    /// is refused while that is down, instead of sent to an account that does not know the state.
+    #[must_use]
+    pub fn existing(self, names_state: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
+        Self { existing: Some(Box::new(names_state)), ..self }
+    }
+
+    /// Leaves the headers `Authorization`, `Api-Key`, `X-Api-Key` and `X-Goog-Api-Key` of the client in the request. Without
+    /// this they are removed before [`Credentials::apply`].
+    #[must_use]
+    pub fn forward_client_credentials(self) -> Self {
+        Self { forward_client_credentials: true, ..self }
+    }
+
+    /// What a response's status does to its account, instead of [`Cooldown::defaults`]: the first that has the status
+    /// counts. None at all switches cooldowns off.
+    #[must_use]
+    pub fn cooldowns(self, cooldowns: Vec<Cooldown>) -> Self {
+        Self { cooldowns, ..self }
+    }
+
+    /// Tries requests again on another account, where nothing ties them to the one that refused. Without this, none.
+    #[must_use]
+    pub fn retry(self, retry: Retry) -> Self {
+        Self { retry: Some(retry), ..self }
+    }
+
+    /// The affinity, for fingerprints and the states of slots. To change a state, see [`Generation::set_slot`].
+    #[must_use]
+    pub fn affinity(&self) -> &Affinity<'_> {
+        self.affinity.get()
+    }
+
+    /// Changes a slot's state, weight and until. This ends its cooldown; and until it is up again, responses do not change it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Affinity::set_slot`]. Nothing changes then.
+    pub fn set_slot(&self, slot: u32, status: SlotStatus) -> Result<(), tokenpin::Error> {
+        let mut cooled = self.cooled.lock().unwrap_or_else(PoisonError::into_inner);
+        self.affinity().set_slot(slot, status)?;
+        if let Some(cooled) = cooled.get_mut(slot as usize) {
+            *cooled = None;
+        }
+        Ok(())
+    }
+
+    /// Lets the account in `slot` cool down if its response asks for that.
+    pub(crate) fn cool(&self, slot: u32, status: StatusCode, headers: &HeaderMap) {
+        let Some(cooldown) = self.cooldowns.iter().find(|each| each.statuses.contains(&status))
+        else {
+            return;
+        };
+        let now = unix_now();
+        let (state, until) = (cooldown.state, cooldown.until(headers, now));
+        let mut cooled = self.cooled.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Ok(live), Some(cooled)) =
+            (self.affinity().get_slot(slot), cooled.get_mut(slot as usize))
+        else {
+            return;
+        };
+        if live.state_at(now) != State::Up {
+            let own = *cooled == Some(live);
+            let longer = live.state == state && live.until < until;
+            let worse = live.state == State::Draining && state == State::Down;
+            if !own || !(longer || worse) {
+                return;
+            }
+        }
+        let status = SlotStatus { state, until, ..live };
+        if self.affinity().set_slot(slot, status).is_ok() {
+            *cooled = Some(status);
+        }
+    }
+
+    /// Whether all of it fits together.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let (credentials, slots) = (self.credentials.slots(), self.affinity().capacity());
+        if credentials != slots {
+            return Err(Error::Credentials { credentials, slots });
+        }
+        if let Some(name) = &self.carrier_header {
+            let others = [&self.consumer_header, &self.session_header];
+            let taken = others.into_iter().flatten().any(|other| other == name);
+            if taken || name == COOKIE || name == SET_COOKIE || is_client(name) {
+                return Err(Error::CarrierHeader(name.clone()));
+            }
+        }
+        let failures = |statuses: &[StatusCode]| {
+            let failure = |status: &StatusCode| (400..600).contains(&status.as_u16());
+            !statuses.is_empty() && statuses.iter().all(failure)
+        };
+        for (index, cooldown) in self.cooldowns.iter().enumerate() {
+            if !failures(&cooldown.statuses) {
+                return Err(Error::CooldownStatuses(index));
+            }
+            if !matches!(cooldown.state, State::Draining | State::Down) {
+                return Err(Error::CooldownState(index));
+            }
+            if cooldown.seconds == 0 || cooldown.retry_after == Some(0) {
+                return Err(Error::CooldownSeconds(index));
+            }
+        }
+        match &self.retry {
+            Some(retry) if !failures(&retry.statuses) => Err(Error::RetryStatuses),
+            Some(retry) if !(1..=3).contains(&retry.max) => Err(Error::RetryMax),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Generation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Generation")
+            .field("affinity", &self.affinity)
+            .field("consumer_header", &self.consumer_header)
+            .field("session_header", &self.session_header)
+            .field("carrier_header", &self.carrier_header)
+            .field("cooldowns", &self.cooldowns)
+            .field("retry", &self.retry)
+            .finish_non_exhaustive()
+    }
+}
