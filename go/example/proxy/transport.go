@@ -41,7 +41,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	response.Body.Close()
 	again := withBody(r, body)
-	t.credentials.Put(again.Context(), again.Header)
+	t.credentials.Put(again)
 	return t.try(again)
 }
 
