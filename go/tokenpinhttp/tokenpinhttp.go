@@ -104,7 +104,8 @@ func Retry(ctx context.Context) bool {
 // Handler decides about each request and calls next, which finds the decision with DecisionFrom. The cookie and the
 // carrier header are removed from the request that next sees, and an upstream's own from the response. If the
 // response is a success, the affinity's cookie is set, with Cache-Control: no-cache="Set-Cookie", for a cached
-// cookie would share a session. The response is passed on as it is written and flushed; nothing is buffered.
+// cookie would share a session; for the carrier header, with its name. The response is passed on as it is written and
+// flushed; nothing is buffered.
 //
 // A WebSocket handshake creates a session as a POST does, and 101 is its success. Where next takes the connection over
 // (http.Hijacker) and writes the response itself, the cookie is in what the ResponseWriter's Header gives after that.

@@ -118,12 +118,13 @@ func TestCarrier(t *testing.T) {
 	client.Jar = nil
 	response, first := do(t, client, "POST", url+"/v1/responses", "Carried", "")
 	value := response.Header.Get("Carried")
-	if len(value) != tokenpin.CookieValueLen || !slices.Equal(response.Header["Set-Cookie"], []string{"lang=en; Path=/"}) {
+	if len(value) != tokenpin.CookieValueLen || !slices.Equal(response.Header["Set-Cookie"], []string{"lang=en; Path=/"}) ||
+		!slices.Equal(response.Header["Cache-Control"], []string{`no-cache="Carried"`}) {
 		t.Fatalf("%v", response.Header)
 	}
 	for range 20 {
 		response, next := do(t, client, "POST", url+"/v1/responses", "Carried", value)
-		if next != first || response.Header["Carried"] != nil {
+		if next != first || response.Header["Carried"] != nil || response.Header["Cache-Control"] != nil {
 			t.Errorf("%s after %s, %v", next, first, response.Header)
 		}
 	}
