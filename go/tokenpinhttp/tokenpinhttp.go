@@ -118,7 +118,7 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		request := tokenpin.Request{
 			// The path as the upstream gets it: without decoding, but with what a mux has cut off or replaced.
-			Method: r.Method, Target: r.URL.EscapedPath(),
+			Method: r.Method, Target: rooted(r.URL.EscapedPath()),
 			Consumers: unjoined(r.Header[consumer]), ConsumerTrusted: true, Sessions: unjoined(r.Header[session]),
 			Cookies: r.Header["Cookie"],
 		}
@@ -160,6 +160,14 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 		next.ServeHTTP(response, r)
 		response.finish(http.StatusOK) // where next wrote nothing at all
 	})
+}
+
+// rooted gives a path with the slash in front that http.StripPrefix may have cut off, and that a proxy puts back.
+func rooted(path string) string {
+	if strings.HasPrefix(path, "/") {
+		return path
+	}
+	return "/" + path
 }
 
 // isHandshake says whether a request opens a WebSocket over HTTP/1.1. Over HTTP/2 its method is CONNECT.
