@@ -39,7 +39,8 @@ type Pin struct {
 	CarrierHeader string
 
 	// Scope gives the set of accounts that a request is about, at most tokenpin.MaxScope bytes. Nil, or an empty
-	// answer, for the configured scope.
+	// answer, for the configured scope. Each scope has a cookie of its own name, and only that of the request's scope is
+	// removed: the upstream sees those of the others, sealed, unless paths or hosts keep them apart.
 	Scope func(*http.Request) string
 
 	// IDHint gives bytes that belong to one client only, such as its credential. Of them the id of a session is made
@@ -55,7 +56,8 @@ type Pin struct {
 	Existing func(*http.Request) bool
 
 	// Refuse answers a request that no token may serve. Nil for a status 503 with a small JSON body, and
-	// Retry-After where it is known when a token is up again.
+	// Retry-After where it is known when a token is up again. It is not asked where nothing could be decided: for a
+	// Scope that is too long the answer is always 400, and for a fault of the gateway's 500.
 	Refuse func(http.ResponseWriter, *http.Request, tokenpin.Decision)
 }
 
