@@ -128,7 +128,8 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 			request.Method = http.MethodConnect
 		}
 		if values := r.Header[carrier]; len(values) != 0 && carrier != "" {
-			request.Carrier, request.CarrierValue = true, theOne(unjoined(values))
+			request.Carrier = true
+			request.CarrierValue, _ = theOne(unjoined(values))
 		}
 		if p.Scope != nil {
 			request.Scope = p.Scope(r)
@@ -191,30 +192,35 @@ func hasToken(lists []string, token string) bool {
 }
 
 // unjoined gives the values of a header, where copies of one value that a proxy in front has joined are that value.
+// Empty ones do not count.
 func unjoined(values []string) []string {
 	if !slices.ContainsFunc(values, func(value string) bool { return strings.Contains(value, ",") }) {
 		return values
 	}
 	made := slices.Clone(values)
 	for i, value := range values {
-		first, _, _ := strings.Cut(value, ",")
-		first = strings.Trim(first, " \t")
-		other := func(part string) bool { return strings.Trim(part, " \t") != first }
-		if !slices.ContainsFunc(strings.Split(value, ","), other) {
-			made[i] = first
+		parts := strings.Split(value, ",")
+		for part := range parts {
+			parts[part] = strings.Trim(parts[part], " \t")
+		}
+		if one, ok := theOne(parts); ok {
+			made[i] = one
 		}
 	}
 	return made
 }
 
-// theOne gives the value that all values of a header are. Of different ones, none can be told to be the right one.
-func theOne(values []string) string {
+// theOne gives the value that all values are which are not empty; of none, the empty one. Of different ones, none can be
+// told to be the right one.
+func theOne(values []string) (one string, ok bool) {
 	for _, value := range values {
-		if value != values[0] {
-			return ""
+		if one == "" {
+			one = value
+		} else if value != "" && value != one {
+			return "", false
 		}
 	}
-	return values[0]
+	return one, true
 }
 
 // stripped gives the headers without what is not for the upstream.
