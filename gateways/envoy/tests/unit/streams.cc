@@ -1679,15 +1679,17 @@ class Kitchen {
         if (name == setup_.response_header) continue;
         if (upstream && name == setup_.carrier) continue;
         if (upstream && name == "set-cookie") continue;
-        if (added && text == R"(no-cache="Set-Cookie")") continue;
+        if (added && text == no_cache) continue;
         others.emplace_back(name, text);
+    const std::string no_cache =
+        "no-cache=\"" + (carrier.empty() ? "Set-Cookie" : setup_.carrier) + '"';
       }
       return others;
     };
     const bool uncached = setup_.cache_control && !ours.empty();
     CHECK(others(response.All(), uncached) == others(before, false));
     const Strings caching = response.Get("cache-control");
-    CHECK(std::count(caching.begin(), caching.end(), R"(no-cache="Set-Cookie")") == uncached);
+    CHECK(std::count(caching.begin(), caching.end(), no_cache) == uncached);
     Strings upstream_lines;
     for (const auto& [name, line] : before) {
       if (name == "set-cookie" && !(upstream && Names(line, name_))) upstream_lines.push_back(line);
