@@ -378,7 +378,11 @@ void TestTenants() {
         {{"one", "one"}, true},
         {{"one", "", "one"}, true},
         {{"one,one"}, true},
+        {{"one,", ",one", "one,,one"}, true},
+        {{"one,", "two"}, false},
+        {{"one,,one", "one, two"}, false},
         {{"one, two"}, true},  // a tenant of that name
+        {{" , ,"}, true},      // none
         {{std::string(most, 't')}, true},
         {{std::string(most + 1, 't')}, false},
         {{std::string(60000, 't')}, false},
@@ -1229,15 +1233,19 @@ void TestCarrier() {
   At("copies of one carrier value");
   for (const Strings& copies :
        {Strings{value, value}, Strings{value, value, value}, Strings{value + "," + value},
-        Strings{value + ", " + value + " ,\t" + value}, Strings{value + "," + value, value}}) {
+        Strings{value + ", " + value + " ,\t" + value}, Strings{value + "," + value, value},
+        Strings{value, ""}, Strings{"", value}, Strings{value, "", value}, Strings{value + ","},
+        Strings{"," + value}, Strings{value + ",," + value},
+        Strings{"", ", " + value + " ,\t,", value + ", ," + value, ","}}) {
     const auto again = ask(copies, other);
     CHECK(again->Told("outcome") == "pinned" && Taken(*again).empty());
     CHECK(again->Told("verdict") == "valid");
   }
   At("several carrier values");
   for (const Strings& carrier_value :
-       {Strings{value, other}, Strings{value, ""}, Strings{"", value}, Strings{"x", value, other},
-        Strings{value + ", " + value, other}}) {
+       {Strings{value, other}, Strings{value, "", other}, Strings{"", value, other},
+        Strings{"x", value, other}, Strings{value + ", " + value, other},
+        Strings{value + ",", "," + other}, Strings{"", ""}, Strings{", ,"}}) {
     const auto several = ask(carrier_value, "");
     CHECK(several->Told("source") == "minted" && several->Told("verdict") == "absent");
     CHECK(several->response.Get("x-pin").size() == 1 && Taken(*several).empty());
