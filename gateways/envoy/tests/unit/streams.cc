@@ -785,14 +785,15 @@ void TestCooldowns() {
       {"429", "via_upstream", "2.5", 3, "draining"},
       {"429", "via_upstream", "later", 30, "draining"},
       {"429", "via_upstream", "99999999999999999999999", 3600, "draining"},
-      {"401", "via_upstream", "7", 300, "down"},
-      {"403", "via_upstream", nullptr, 300, "down"},
+      {"401", "via_upstream", "7", 7, "draining"},
+      {"401", "via_upstream", nullptr, 30, "draining"},
+      {"403", "via_upstream", nullptr, 0, "home"},
       {"400", "via_upstream", nullptr, 0, "home"},
       {"500", "via_upstream", "7", 0, "home"},
       {"200", "via_upstream", "7", 0, "home"},
       {"429", "direct_response", nullptr, 0, "home"},
       {"401", "upstream_reset_before_response_started{connection_termination}", nullptr, 0, "home"},
-      {"403", "", nullptr, 0, "home"},
+      {"401", "", nullptr, 0, "home"},
       {"429", "via_upstream2", nullptr, 0, "home"},
       {"", "via_upstream", nullptr, 0, "home"},
       {"4294967725", "via_upstream", nullptr, 0, "home"},  // 429 in 16 bits
@@ -1533,7 +1534,7 @@ class Kitchen {
                    : stream->SendResponseBody(Below(random_, 40000), Chance(random_, 30));
     }
     const uint64_t cooldowns = config_.Metric("cooldowns") - cooled;
-    const bool refused = status == "401" || status == "403" || status == "429";
+    const bool refused = status == "401" || status == "429";
     CHECK(cooldowns <= (upstream && refused && !observe_));
     const uint64_t cookies = config_.Metric("cookies_set") - set;
     const std::string outcome = stream->Told("outcome");
@@ -1680,6 +1681,8 @@ class Kitchen {
     if (!value.empty() && !outcome.empty() && outcome != "fallback") {
       jar_.emplace_back(value, token_);
     }
+    const std::string no_cache =
+        "no-cache=\"" + (carrier.empty() ? "Set-Cookie" : setup_.carrier) + '"';
     // Nothing else is changed.
     const auto others = [&](const Fields& fields, bool added) {
       Fields others;
@@ -1689,12 +1692,10 @@ class Kitchen {
         if (upstream && name == "set-cookie") continue;
         if (added && text == no_cache) continue;
         others.emplace_back(name, text);
-    const std::string no_cache =
-        "no-cache=\"" + (carrier.empty() ? "Set-Cookie" : setup_.carrier) + '"';
       }
       return others;
     };
-    const bool uncached = setup_.cache_control && !ours.empty();
+    const bool uncached = setup_.cache_control && cookies != 0;
     CHECK(others(response.All(), uncached) == others(before, false));
     const Strings caching = response.Get("cache-control");
     CHECK(std::count(caching.begin(), caching.end(), no_cache) == uncached);
