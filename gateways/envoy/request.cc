@@ -16,18 +16,26 @@ std::string_view Trim(std::string_view text) {
   return text.substr(first, text.find_last_not_of(" \t") - first + 1);
 }
 
-// One value for copies of it that were joined by commas: Envoy joins the values of some headers,
-// and proxies in front those of others. Else the value as it is.
+// One value for copies of it that were joined by commas, with empty ones or without: Envoy joins
+// the values of some headers, and proxies in front those of others. Else the value as it is.
 Bytes Unjoined(const Bytes& value) {
   const std::string_view text = tokenpin::view(value);
   size_t comma = text.find(',');
   if (comma == text.npos) return value;
-  const std::string_view first = Trim(text.substr(0, comma));
-  for (size_t start = 0; comma != text.npos; start = comma + 1) {
+  std::string_view one = Trim(text.substr(0, comma));
+  while (comma != text.npos) {
+    const size_t start = comma + 1;
     comma = text.find(',', start);
-    if (Trim(text.substr(start, comma - start)) != first) return value;
+    const std::string_view part = Trim(text.substr(start, comma - start));
+    if (one.empty()) one = part;
+    if (!part.empty() && part != one) return value;
   }
-  return tokenpin::bytes(first);
+  return tokenpin::bytes(one);
+}
+
+void DropEmpty(std::vector<Bytes>* values) {
+  const auto empty = [](const Bytes& bytes) { return bytes.len == 0; };
+  values->erase(std::remove_if(values->begin(), values->end(), empty), values->end());
 }
 
 // Whether they are copies of one value; not for none. Of several, none can be told to be the right
@@ -82,6 +90,7 @@ bool RequestReader::Read(envoy_filter envoy, const Terms& terms, tokenpin::Reque
   carried_ = !values_.empty();
   request->carrier = carried_;
   for (Bytes& value : values_) value = Unjoined(value);
+  DropEmpty(&values_);
   if (AreOne(values_)) request->carrier_value = values_[0];
 
   if (ReadIdHint(envoy, *terms.config())) request->id_hint = id_hint_;
@@ -114,8 +123,7 @@ void RequestReader::ReadSource(envoy_filter envoy, const ValueSource& source,
     case ValueSource::Kind::kNone:
       break;
   }
-  const auto empty = [](const Bytes& bytes) { return bytes.len == 0; };
-  values->erase(std::remove_if(values->begin(), values->end(), empty), values->end());
+  DropEmpty(values);
 }
 
 bool RequestReader::ReadScope(envoy_filter envoy, const Terms& terms) {

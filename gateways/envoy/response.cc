@@ -103,6 +103,10 @@ void WriteCookie(envoy_filter envoy, const Terms& terms, const tokenpin::Decisio
       break;
     case TOKENPIN_ANSWER_CARRIER:
       SetHeader(envoy, kResponseHeader, settings.carrier_header, answer->text.view());
+      if (settings.cache_control) {
+        AddHeader(envoy, kResponseHeader, "cache-control",
+                  "no-cache=\"" + settings.carrier_header + '"');
+      }
       break;
   }
   terms.chain.stats.Count(envoy, Counter::cookies_set);

@@ -308,10 +308,11 @@ void ReadHeaderMatches(Fields* fields, const char* name, std::vector<HeaderMatch
   if (list != nullptr && list->empty()) fields->problem()->Set(fields->Path(name), "is empty");
 }
 
+// None goes down: a client may have caused the answer, and would take the token from all others.
 std::vector<Cooldown> DefaultCooldowns() {
-  Cooldown limited{{429}, {}, TOKENPIN_STATE_DRAINING, 30};
-  limited.retry_after = true;
-  return {limited, {{401, 403}, {}, TOKENPIN_STATE_DOWN, 300}};
+  Cooldown refused{{401, 429}, {}, TOKENPIN_STATE_DRAINING, 30};
+  refused.retry_after = true;
+  return {refused};
 }
 
 void ReadCooldowns(Fields* fields, std::vector<Cooldown>* cooldowns) {

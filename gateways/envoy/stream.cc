@@ -11,7 +11,8 @@ namespace {
 
 constexpr char kForeign[] =
     "If another tokenpin gateway in front of or behind this one made it, clients lose its "
-    "sessions: give one of the two a scope. Said once; foreign_cookies counts all";
+    "sessions: give one of the two another cookie name (where none is set, a scope does). Said "
+    "once; foreign_cookies counts all";
 
 }  // namespace
 

@@ -1,38 +1,33 @@
 package tokenpinhttp
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"slices"
+	"strings"
 )
-
-// clientCredentials are headers in which clients of the known APIs send their credentials.
-var clientCredentials = [...]string{"Authorization", "Api-Key", "X-Api-Key", "X-Goog-Api-Key"}
 
 // Credentials are, slot by slot, what makes a request one of an account's. They are not printed.
 type Credentials struct {
 	slots []http.Header
-	names []string // of the headers of all slots
+	names map[string]bool // of the headers of all slots, folded
 }
 
 // NewCredentials makes credentials of the headers that each slot's account is known by. A header without values is
 // only removed from the request.
 func NewCredentials(slots ...http.Header) Credentials {
-	made := Credentials{slots: make([]http.Header, len(slots))}
+	made := Credentials{slots: make([]http.Header, len(slots)), names: map[string]bool{}}
 	for slot, header := range slots {
 		made.slots[slot] = http.Header{}
 		for name, values := range header {
 			for _, value := range values {
 				made.slots[slot].Add(name, value)
 			}
-			made.names = append(made.names, http.CanonicalHeaderKey(name))
+			made.names[folded(name)] = true
 		}
 	}
-	slices.Sort(made.names)
-	made.names = slices.Compact(made.names)
 	return made
 }
 
@@ -45,22 +40,54 @@ func Bearer(tokens ...string) Credentials {
 	return NewCredentials(slots...)
 }
 
-// Put makes the headers of a request those of the account that serves it. The client's own are removed: those that any
-// slot has, and Authorization, Api-Key, X-Api-Key and X-Goog-Api-Key in any case. A key in the query, or among the
-// protocols of a WebSocket, is left to the host. ctx is the context of the request inside Handler; with another one,
-// nothing is set.
-func (c Credentials) Put(ctx context.Context, header http.Header) {
-	for _, name := range clientCredentials {
-		delete(header, name)
-	}
-	for _, name := range c.names {
-		delete(header, name)
-	}
-	if d, ok := DecisionFrom(ctx); ok && int(d.Slot) < len(c.slots) {
-		for name, values := range c.slots[d.Slot] {
-			header[name] = slices.Clone(values)
+// Put makes a request one of the account that serves it: it sets the account's headers, and removes the client's own
+// from headers and trailers. Those are
+//
+//   - what any slot has;
+//   - names with one of these words: authorization, auth, token, jwt, secret, password, credential, credentials, apikey;
+//     or with api-key, access-key, functions-key or subscription-key;
+//   - OpenAI-Organization, OpenAI-Project and X-Goog-User-Project, which say whose account pays.
+//
+// Upper and lower case do not count, and _ is the same as -, as it is to many servers. All else passes: the client's
+// other cookies, a key in the query or among the protocols of a WebSocket. Those are left to the host.
+//
+// The request's context is that of the request inside Handler, or made from it. With another one, nothing is set.
+func (c Credentials) Put(r *http.Request) {
+	for _, fields := range [...]http.Header{r.Header, r.Trailer} {
+		for name := range fields {
+			if folded := folded(name); c.names[folded] || isCredential(folded) {
+				delete(fields, name)
+			}
 		}
 	}
+	if d, ok := DecisionFrom(r.Context()); ok && int(d.Slot) < len(c.slots) {
+		for name, values := range c.slots[d.Slot] {
+			r.Header[name] = slices.Clone(values)
+		}
+	}
+}
+
+// folded gives what a header's name is to a server that makes a variable of it.
+func folded(name string) string {
+	return strings.ToLower(strings.ReplaceAll(name, "_", "-"))
+}
+
+// isCredential says whether a client proves with a header of that name who it is, or says who pays.
+func isCredential(name string) bool {
+	before := ""
+	for word := range strings.SplitSeq(name, "-") {
+		switch word {
+		case "authorization", "auth", "token", "jwt", "secret", "password", "credential", "credentials", "apikey":
+			return true
+		case "key":
+			switch before {
+			case "api", "access", "functions", "subscription":
+				return true
+			}
+		}
+		before = word
+	}
+	return name == "openai-organization" || name == "openai-project" || name == "x-goog-user-project"
 }
 
 // Format writes how many there are, whatever the verb.
@@ -73,6 +100,6 @@ func (c Credentials) Format(f fmt.State, _ rune) {
 func Rewrite(upstream *url.URL, credentials Credentials) func(*httputil.ProxyRequest) {
 	return func(r *httputil.ProxyRequest) {
 		r.SetURL(upstream)
-		credentials.Put(r.In.Context(), r.Out.Header)
+		credentials.Put(r.Out)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"os"
 	"strings"
@@ -83,6 +84,8 @@ func TestPathsAreClassifiedAsOnTheWire(t *testing.T) {
 			check(how, made)
 		}
 		ask("prefix", func(h http.Handler) http.Handler { return http.StripPrefix("/prefix", h) }, onTheWire(c.Method, "/prefix"+c.Target))
+		// A prefix that ends in a slash takes that of the path with it.
+		ask("slash", func(h http.Handler) http.Handler { return http.StripPrefix("/prefix/", h) }, onTheWire(c.Method, "/prefix"+c.Target))
 		ask("rewritten", func(h http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				u, err := url.ParseRequestURI(c.Target)
@@ -104,5 +107,49 @@ func TestPathsAreClassifiedAsOnTheWire(t *testing.T) {
 	}
 	if asked < 100 || encoded < 5 {
 		t.Errorf("only %d targets, %d of them encoded", asked, encoded)
+	}
+}
+
+// A mux that cuts the slash off, too, changes nothing: neither for what the upstream gets, nor for what is decided, nor for
+// what comes of it.
+func TestPrefixesThatEndInASlash(t *testing.T) {
+	var sent string
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { sent = r.RequestURI }))
+	defer server.Close()
+	for _, c := range []struct {
+		method, path string
+		upgrade      bool
+		source       tokenpin.Source
+		existing     bool
+	}{
+		{"POST", "v1/responses", false, tokenpin.SourceMinted, false},
+		{"POST", "responses", false, tokenpin.SourceMinted, false},
+		{"CONNECT", "v1/responses", false, tokenpin.SourceMinted, false},
+		{"CONNECT", "responses", false, tokenpin.SourceMinted, false},
+		{"CONNECT", "responses/1", false, tokenpin.SourceMinted, true},
+		{"GET", "v1/responses", true, tokenpin.SourceMinted, false},
+		{"GET", "responses", true, tokenpin.SourceMinted, false},
+		{"GET", "responses", false, tokenpin.SourceMinted, true},
+		{"GET", "v1/%72esponses/1", false, tokenpin.SourceMinted, true},
+		{"GET", "v1/models", false, tokenpin.SourceStateless, false},
+		{"GET", "", false, tokenpin.SourceStateless, false},
+	} {
+		for _, prefix := range []string{"/openai", "/openai/", "/a/b/"} {
+			pin := &Pin{Affinity: newAffinity(t, nil)}
+			var decision tokenpin.Decision
+			proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+				decision, _ = DecisionFrom(r.In.Context())
+				Rewrite(parse(t, server.URL), Bearer(tokens...))(r)
+				r.Out.Method = "POST" // the upstream takes no tunnels
+			}}
+			request := onTheWire(c.method, strings.TrimSuffix(prefix, "/")+"/"+c.path)
+			if c.upgrade {
+				request.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}}
+			}
+			http.StripPrefix(prefix, pin.Handler(proxy)).ServeHTTP(httptest.NewRecorder(), request)
+			if decision.Source != c.source || decision.Existing != c.existing || sent != "/"+c.path {
+				t.Errorf("%+v behind %s: %v, existing %v; sent %s", c, prefix, decision, decision.Existing, sent)
+			}
+		}
 	}
 }

@@ -78,9 +78,6 @@ func TestReplicasAgree(t *testing.T) {
 			} {
 				want := selected(c.scope, c.key)
 				for _, path := range []string{"/v1/responses", "/v1/chat/completions"} {
-					if source == "hint" && path != "/v1/responses" {
-						continue // where nothing begins there is no id
-					}
 					for replica, pin := range pins {
 						_, decision := ask(pin, withHeader(httptest.NewRequest("POST", path, nil), c.header...))
 						if decision.Slot != want {

@@ -39,7 +39,8 @@ type Pin struct {
 	CarrierHeader string
 
 	// Scope gives the set of accounts that a request is about, at most tokenpin.MaxScope bytes. Nil, or an empty
-	// answer, for the configured scope.
+	// answer, for the configured scope. Each scope has a cookie of its own name, and only that of the request's scope is
+	// removed: the upstream sees those of the others, sealed, unless paths or hosts keep them apart.
 	Scope func(*http.Request) string
 
 	// IDHint gives bytes that belong to one client only, such as its credential. Of them the id of a session is made
@@ -55,7 +56,8 @@ type Pin struct {
 	Existing func(*http.Request) bool
 
 	// Refuse answers a request that no token may serve. Nil for a status 503 with a small JSON body, and
-	// Retry-After where it is known when a token is up again.
+	// Retry-After where it is known when a token is up again. It is not asked where nothing could be decided: for a
+	// Scope that is too long the answer is always 400, and for a fault of the gateway's 500.
 	Refuse func(http.ResponseWriter, *http.Request, tokenpin.Decision)
 }
 
@@ -104,7 +106,8 @@ func Retry(ctx context.Context) bool {
 // Handler decides about each request and calls next, which finds the decision with DecisionFrom. The cookie and the
 // carrier header are removed from the request that next sees, and an upstream's own from the response. If the
 // response is a success, the affinity's cookie is set, with Cache-Control: no-cache="Set-Cookie", for a cached
-// cookie would share a session. The response is passed on as it is written and flushed; nothing is buffered.
+// cookie would share a session; for the carrier header, with its name. The response is passed on as it is written and
+// flushed; nothing is buffered.
 //
 // A WebSocket handshake creates a session as a POST does, and 101 is its success. Where next takes the connection over
 // (http.Hijacker) and writes the response itself, the cookie is in what the ResponseWriter's Header gives after that.
@@ -117,7 +120,7 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		request := tokenpin.Request{
 			// The path as the upstream gets it: without decoding, but with what a mux has cut off or replaced.
-			Method: r.Method, Target: r.URL.EscapedPath(),
+			Method: r.Method, Target: rooted(r.URL.EscapedPath()),
 			Consumers: unjoined(r.Header[consumer]), ConsumerTrusted: true, Sessions: unjoined(r.Header[session]),
 			Cookies: r.Header["Cookie"],
 		}
@@ -125,7 +128,8 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 			request.Method = http.MethodConnect
 		}
 		if values := r.Header[carrier]; len(values) != 0 && carrier != "" {
-			request.Carrier, request.CarrierValue = true, theOne(unjoined(values))
+			request.Carrier = true
+			request.CarrierValue, _ = theOne(unjoined(values))
 		}
 		if p.Scope != nil {
 			request.Scope = p.Scope(r)
@@ -161,6 +165,14 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 	})
 }
 
+// rooted gives a path with the slash in front that http.StripPrefix may have cut off, and that a proxy puts back.
+func rooted(path string) string {
+	if strings.HasPrefix(path, "/") {
+		return path
+	}
+	return "/" + path
+}
+
 // isHandshake says whether a request opens a WebSocket over HTTP/1.1. Over HTTP/2 its method is CONNECT.
 func isHandshake(r *http.Request) bool {
 	return r.Method == http.MethodGet && hasToken(r.Header["Connection"], "upgrade") &&
@@ -180,30 +192,35 @@ func hasToken(lists []string, token string) bool {
 }
 
 // unjoined gives the values of a header, where copies of one value that a proxy in front has joined are that value.
+// Empty ones do not count.
 func unjoined(values []string) []string {
 	if !slices.ContainsFunc(values, func(value string) bool { return strings.Contains(value, ",") }) {
 		return values
 	}
 	made := slices.Clone(values)
 	for i, value := range values {
-		first, _, _ := strings.Cut(value, ",")
-		first = strings.Trim(first, " \t")
-		other := func(part string) bool { return strings.Trim(part, " \t") != first }
-		if !slices.ContainsFunc(strings.Split(value, ","), other) {
-			made[i] = first
+		parts := strings.Split(value, ",")
+		for part := range parts {
+			parts[part] = strings.Trim(parts[part], " \t")
+		}
+		if one, ok := theOne(parts); ok {
+			made[i] = one
 		}
 	}
 	return made
 }
 
-// theOne gives the value that all values of a header are. Of different ones, none can be told to be the right one.
-func theOne(values []string) string {
+// theOne gives the value that all values are which are not empty; of none, the empty one. Of different ones, none can be
+// told to be the right one.
+func theOne(values []string) (one string, ok bool) {
 	for _, value := range values {
-		if value != values[0] {
-			return ""
+		if one == "" {
+			one = value
+		} else if value != "" && value != one {
+			return "", false
 		}
 	}
-	return values[0]
+	return one, true
 }
 
 // stripped gives the headers without what is not for the upstream.

@@ -118,12 +118,13 @@ func TestCarrier(t *testing.T) {
 	client.Jar = nil
 	response, first := do(t, client, "POST", url+"/v1/responses", "Carried", "")
 	value := response.Header.Get("Carried")
-	if len(value) != tokenpin.CookieValueLen || !slices.Equal(response.Header["Set-Cookie"], []string{"lang=en; Path=/"}) {
+	if len(value) != tokenpin.CookieValueLen || !slices.Equal(response.Header["Set-Cookie"], []string{"lang=en; Path=/"}) ||
+		!slices.Equal(response.Header["Cache-Control"], []string{`no-cache="Carried"`}) {
 		t.Fatalf("%v", response.Header)
 	}
 	for range 20 {
 		response, next := do(t, client, "POST", url+"/v1/responses", "Carried", value)
-		if next != first || response.Header["Carried"] != nil {
+		if next != first || response.Header["Carried"] != nil || response.Header["Cache-Control"] != nil {
 			t.Errorf("%s after %s, %v", next, first, response.Header)
 		}
 	}
@@ -134,7 +135,8 @@ func TestCarrier(t *testing.T) {
 	}
 }
 
-// Of several carried values, equal ones are one, joined or not, and of different ones none is used.
+// Of several carried values, equal ones are one, joined or not, whatever is empty between them; of different ones none
+// is used.
 func TestSeveralCarriedValues(t *testing.T) {
 	pin := &Pin{Affinity: newAffinity(t, nil), CarrierHeader: "Carried"}
 	value := func() string {
@@ -151,15 +153,22 @@ func TestSeveralCarriedValues(t *testing.T) {
 		{[]string{mine, mine, mine}, true},
 		{[]string{mine + "," + mine}, true},
 		{[]string{mine + " ,\t" + mine + ", " + mine, mine}, true},
-		{[]string{"", mine}, false},
+		{[]string{"", mine}, true},
+		{[]string{mine, ""}, true},
+		{[]string{mine, "", mine}, true},
+		{[]string{mine + ","}, true},
+		{[]string{"," + mine}, true},
+		{[]string{mine + ",," + mine}, true},
+		{[]string{"", ", " + mine + " ,\t, ", mine + "," + mine, ","}, true},
+		{[]string{mine, "", other}, false},
+		{[]string{mine + ",," + other}, false},
+		{[]string{mine + ",", "," + other}, false},
 		{[]string{mine, other}, false},
 		{[]string{other, mine, mine}, false},
 		{[]string{mine, mine, other}, false},
 		{[]string{mine, "x"}, false},
 		{[]string{mine + ", " + other}, false},
 		{[]string{mine + ", " + mine, other}, false},
-		{[]string{mine + ","}, false},
-		{[]string{"," + mine}, false},
 		{[]string{"", ""}, false},
 		{[]string{","}, false},
 	} {
@@ -181,6 +190,7 @@ func TestSeveralKeys(t *testing.T) {
 		_, alone := ask(pin, post(header, "alice"))
 		for _, values := range [][]string{
 			{"alice", "alice"}, {"alice,alice"}, {"alice, alice ,\talice"}, {"alice", "", "alice, alice"}, {"alice", ","}, {" , ", "alice"},
+			{"alice,"}, {",alice"}, {"alice,,alice"}, {"alice, ,alice"}, {"alice", "", "alice,"}, {"", ",,alice\t,"}, {"alice", "alice,"},
 		} {
 			request := post()
 			request.Header[header] = slices.Clone(values)
@@ -191,15 +201,28 @@ func TestSeveralKeys(t *testing.T) {
 				t.Errorf("%q became %q", values, request.Header[header])
 			}
 		}
-		for _, values := range [][]string{{"alice", "bob"}, {"alice,alice", "bob"}, {"alice", "alice,bob"}, {"alice", "Alice"}, {"alice", "alice,"}} {
+		for _, values := range [][]string{{"alice", "bob"}, {"alice,alice", "bob"}, {"alice", "alice,bob"}, {"alice", "Alice"}, {"alice,", "bob"}, {"alice,", ",bob", ""}} {
 			request := post()
 			request.Header[header] = values
 			if _, decision := ask(pin, request); decision.KeyReason != tokenpin.KeyReasonSeveralValues || decision.Source != tokenpin.SourceMinted {
 				t.Errorf("%q: %v", values, decision)
 			}
 		}
-		// A name with a comma in it is a name.
-		if _, decision := ask(pin, post(header, "Smith, Alice")); decision.Source != source {
+		// A name with a comma in it is a name, and what is joined and differs is one as it is.
+		served := map[int32]bool{}
+		for i := range 30 {
+			for _, value := range []string{"Smith, Alice", "alice,bob", fmt.Sprintf("alice,%d", i)} {
+				_, decision := ask(pin, post(header, value))
+				if served[decision.Slot] = true; decision.Source != source {
+					t.Error(value, decision)
+				}
+			}
+		}
+		if len(served) != len(tokens) { // the keys are fixed
+			t.Errorf("only %v serve", served)
+		}
+		// Nothing but commas is nobody.
+		if _, decision := ask(pin, post(header, ", ,")); decision.KeyReason != tokenpin.KeyReasonAbsent {
 			t.Error(decision)
 		}
 	}

@@ -88,14 +88,18 @@ func (w *writer) answer(status int) {
 	var buffer [256]byte
 	// An error leaves the answer empty. There is none but that of an affinity that was closed meanwhile.
 	text, answer, _ := w.affinity.Finish(buffer[:0], &w.decision, status)
-	header := w.ResponseWriter.Header()
+	name := ""
 	switch answer {
+	case tokenpin.AnswerNothing:
+		return
 	case tokenpin.AnswerSetCookie:
-		header.Add("Set-Cookie", string(text))
-		if !switching { // which no cache keeps
-			header.Add("Cache-Control", `no-cache="Set-Cookie"`)
-		}
+		name = "Set-Cookie"
 	case tokenpin.AnswerCarrier:
-		header.Set(w.carrier, string(text))
+		name = w.carrier // of which nothing is left
+	}
+	header := w.ResponseWriter.Header()
+	header.Add(name, string(text))
+	if !switching { // which no cache keeps
+		header.Add("Cache-Control", `no-cache="`+name+`"`)
 	}
 }

@@ -1,6 +1,6 @@
 // Command proxy is a gateway in front of one provider with several accounts. Each session keeps its account. An account
-// that limits its rate gets no new sessions for a while, one that fails gets no requests; and what no account has to do
-// itself is sent to another one.
+// that limits its rate or fails gets no new sessions for a while; and what no account has to do itself is sent to
+// another one.
 //
 //	export PROXY_PLACEMENT_KEY=$(openssl rand -hex 16) PROXY_COOKIE_KEY=$(openssl rand -hex 16)
 //	export PROXY_TOKENS="account-a=sk-1 account-b=sk-2"

@@ -41,7 +41,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	response.Body.Close()
 	again := withBody(r, body)
-	t.credentials.Put(again.Context(), again.Header)
+	t.credentials.Put(again)
 	return t.try(again)
 }
 
@@ -63,14 +63,13 @@ func (t *transport) try(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// coolDown keeps from an account what it cannot serve at the moment: new sessions while its rate is limited, for which
-// those that have state there do not have to move; and everything while it fails.
+// coolDown keeps new sessions from an account that limits its rate, refuses its credential or is overloaded. It takes
+// none down: a client can bring about each of these answers (by a path for other keys, a model that is overloaded), and
+// could take one account after another from all others. Where all drain, all serve. What is down, somebody has said who
+// knows that it is the account. 403 says nothing of the account: some answer so where a file is not there.
 func (t *transport) coolDown(slot int32, response *http.Response) {
-	state := tokenpin.StateDown
 	switch response.StatusCode {
-	case http.StatusTooManyRequests:
-		state = tokenpin.StateDraining
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusServiceUnavailable:
+	case http.StatusTooManyRequests, http.StatusUnauthorized, http.StatusServiceUnavailable:
 	default:
 		return
 	}
@@ -82,10 +81,10 @@ func (t *transport) coolDown(slot int32, response *http.Response) {
 	}
 	// What an operator has said stays, and so does what is worse or longer already.
 	if status.State != tokenpin.StateUp && (status.Until == 0 || status.Until > now.Unix() &&
-		(status.State == tokenpin.StateDown || state == tokenpin.StateDraining && status.Until >= until)) {
+		(status.State == tokenpin.StateDown || status.Until >= until)) {
 		return
 	}
-	status.State, status.Until = state, until
+	status.State, status.Until = tokenpin.StateDraining, until
 	_ = t.affinity.SetSlot(slot, status) // refuses nothing of this
 }
 

@@ -229,7 +229,7 @@ func TestCooldowns(t *testing.T) {
 	}
 }
 
-// A cooldown overrules no operator, keeps the weight, and does not shorten a longer one.
+// A cooldown overrules no operator, keeps the weight, does not shorten a longer one, and takes nothing down.
 func TestCooldownsLeaveWhatIsSaid(t *testing.T) {
 	_, _, affinity := startLimited(t)
 	now := time.Now().Unix()
@@ -240,40 +240,79 @@ func TestCooldownsLeaveWhatIsSaid(t *testing.T) {
 	down := func(until int64) tokenpin.SlotStatus {
 		return tokenpin.SlotStatus{State: tokenpin.StateDown, Until: until, Weight: 7}
 	}
-	for _, c := range []struct {
-		before tokenpin.SlotStatus
-		status int
-		after  string
-		want   tokenpin.SlotStatus
-	}{
-		{tokenpin.SlotStatus{Weight: 7}, 429, "100", drained(now + 100)},
-		{tokenpin.SlotStatus{Weight: 7}, 503, "100", down(now + 100)},
-		{tokenpin.SlotStatus{Weight: 7}, 401, "", down(now + 30)},
-		{tokenpin.SlotStatus{Weight: 7}, 403, "", down(now + 30)},
-		{tokenpin.SlotStatus{Weight: 7}, 200, "", tokenpin.SlotStatus{Weight: 7}},
-		{tokenpin.SlotStatus{Weight: 7}, 404, "", tokenpin.SlotStatus{Weight: 7}},
-		{tokenpin.SlotStatus{Weight: 7}, 500, "", tokenpin.SlotStatus{Weight: 7}},
-		{drained(0), 429, "100", drained(0)},
-		{drained(0), 401, "100", drained(0)},
-		{down(0), 429, "100", down(0)},
-		{down(0), 503, "100", down(0)},
-		{drained(now + 500), 429, "100", drained(now + 500)},
-		{drained(now + 50), 429, "100", drained(now + 100)},
-		{drained(now + 500), 401, "100", down(now + 100)},
-		{down(now + 50), 429, "100", down(now + 50)},
-		{drained(now - 50), 429, "100", drained(now + 100)},
-		{down(now - 50), 429, "100", drained(now + 100)},
-	} {
-		if err := affinity.SetSlot(0, c.before); err != nil {
-			t.Fatal(err)
+	isUp := tokenpin.SlotStatus{Weight: 7}
+	cools := map[int]bool{401: true, 429: true, 503: true}
+	for status := range 600 {
+		for _, c := range []struct {
+			before tokenpin.SlotStatus
+			after  string
+			want   tokenpin.SlotStatus
+		}{
+			{isUp, "100", drained(now + 100)},
+			{isUp, "", drained(now + 30)},
+			{drained(0), "100", drained(0)},
+			{down(0), "100", down(0)},
+			{drained(now + 500), "100", drained(now + 500)},
+			{drained(now + 50), "100", drained(now + 100)},
+			{down(now + 50), "100", down(now + 50)},
+			{drained(now - 50), "100", drained(now + 100)},
+			{down(now - 50), "100", drained(now + 100)},
+		} {
+			if !cools[status] {
+				c.want = c.before
+			}
+			if err := affinity.SetSlot(0, c.before); err != nil {
+				t.Fatal(err)
+			}
+			transport.coolDown(0, &http.Response{StatusCode: status, Header: http.Header{"Retry-After": {c.after}}})
+			got, _, err := affinity.GetSlot(0)
+			if late := got.Until - c.want.Until; c.want.Until > now && late > 0 && late < 60 {
+				got.Until = c.want.Until // a slow machine
+			}
+			if err != nil || got != c.want {
+				t.Errorf("%d, %+v: %+v, %v", status, c, got, err)
+			}
 		}
-		transport.coolDown(0, &http.Response{StatusCode: c.status, Header: http.Header{"Retry-After": {c.after}}})
-		got, _, err := affinity.GetSlot(0)
-		if late := got.Until - c.want.Until; c.want.Until > now && late > 0 && late < 60 {
-			got.Until = c.want.Until // a slow machine
+	}
+}
+
+// One client, whatever it gets the provider to answer, takes no account from the others: sessions keep theirs, and
+// newcomers have one.
+func TestNoClientTakesAnAccountFromOthers(t *testing.T) {
+	for status := 400; status < 600; status++ {
+		bad := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("X-Bad") != "" {
+				w.WriteHeader(status)
+			}
+		}))
+		gateway, _ := start(t, &provider{bad.URL})
+		good := newSession(t, gateway)
+		if code, _ := good.send(t, "POST", "/v1/files", nil); code != 200 {
+			t.Fatal(code)
 		}
-		if err != nil || got != c.want {
-			t.Errorf("%+v: %+v, %v", c, got, err)
+		for range 20 {
+			request, err := http.NewRequest("GET", gateway.URL+"/v1/files/unknown", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("X-Bad", "1")
+			response, err := gateway.Client().Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			if response.StatusCode != status {
+				t.Errorf("%d became %d", status, response.StatusCode)
+			}
 		}
+		for _, method := range []string{"GET", "POST"} {
+			for name, client := range map[string]*session{"a session": good, "a newcomer": newSession(t, gateway)} {
+				if code, text := client.send(t, method, "/v1/files", nil); code != 200 {
+					t.Errorf("after %d, %s %s: %d %s", status, name, method, code, text)
+				}
+			}
+		}
+		gateway.Close()
+		bad.Close()
 	}
 }

@@ -298,6 +298,31 @@ def test_cache_control(gateway):
 
 
 @pytest.mark.smoke
+def test_cache_control_of_a_carrier(gateway):
+    g = gateway(settings(cache_control=True, carrier_header="x-pin"))
+    begun = g.send(headers=[("x-pin", "")])
+    assert begun.values("cache-control") == ['no-cache="x-pin"']
+    assert g.send(headers=[("x-pin", begun.value("x-pin"))]).values("cache-control") == []
+    assert g.begin().values("cache-control") == ['no-cache="Set-Cookie"']
+    g.update(settings(carrier_header="x-pin"))
+    assert g.send(headers=[("x-pin", "")]).values("cache-control") == []
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("form", ["{0}", "{0},", ",{0}", "{0},,{0}", "{0}, ,{0}"])
+@pytest.mark.parametrize("beside", [[], [""], [","]], ids=["alone", "empty", "comma"])
+def test_copies_of_a_carried_value_are_one(gateway, form, beside):
+    g = gateway(settings(carrier_header="x-pin"))
+    begun = g.send(headers=[("x-pin", "")])
+    value = begun.value("x-pin")
+    lines = [*beside, form.format(value), *beside, value]
+    again = g.send(headers=[("x-pin", line) for line in lines])
+    assert (again.outcome, again.account) == ("pinned", begun.account)
+    other = g.send(headers=[("x-pin", line) for line in [*lines, forge("alpha")]])
+    assert other.decision["verdict"] == "absent"
+
+
+@pytest.mark.smoke
 def test_carrier_header(gateway):
     g = gateway(settings(carrier_header="x-pin"))
     begun = g.send(headers=[("x-pin", "")])

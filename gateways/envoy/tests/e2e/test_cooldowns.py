@@ -10,6 +10,10 @@ from stack import wait_for
 from upstream import RESET, answering, reply
 
 EXISTING = {"method": "GET", "path": "/v1/responses/resp_1"}
+DOWN = [
+    {"status": [401, 403], "state": "down", "seconds": 300},
+    {"status": [429], "state": "draining", "seconds": 30, "retry_after": True},
+]
 
 
 def pin_state(g, account="alpha"):
@@ -190,9 +194,32 @@ def test_about_a_second(gateway, case):
 
 
 @pytest.mark.smoke
+def test_no_client_takes_a_token_from_others(gateway):
+    """Whatever it makes the provider answer: sessions keep theirs, and newcomers have one."""
+    g = gateway()
+    sessions = [g.begin(name) for name in ("alpha", "bravo", "charlie")]
+
+    def answer(request):
+        bad = request.value("x-bad")
+        return reply(request, int(bad) if bad else 200)
+
+    g.upstream.answer = answer
+    for status in (400, 401, 403, 404, 409, 422, 429, 500, 501, 502, 503, 504, 529):
+        for _ in range(12):
+            bad = g.send("GET", "/v1/files/unknown", headers=[("x-bad", str(status))])
+            assert bad.status == status
+        for session in sessions:
+            for method in ("GET", "POST"):
+                kept = g.send(method, cookie=session.cookie)
+                assert (kept.status, kept.account) == (200, session.account), status
+        assert g.send().status == 200, status
+
+
+@pytest.mark.smoke
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_credential_takes_the_token_down(gateway, status):
-    g = gateway()
+    """Where the operator says so."""
+    g = gateway(settings(cooldowns=DOWN))
     begun = g.begin("alpha")
     g.upstream.script.append(answering(status))
     assert g.send(cookie=begun.cookie).status == status
@@ -203,7 +230,7 @@ def test_a_refused_credential_takes_the_token_down(gateway, status):
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("status", [400, 404, 408, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [400, 403, 404, 408, 500, 502, 503, 504])
 def test_other_statuses_do_nothing(gateway, status):
     g = gateway()
     g.upstream.script.append(answering(status, [("retry-after", "100")]))
@@ -227,7 +254,7 @@ def test_switched_off(gateway):
 @pytest.mark.parametrize("statuses", [(401, 429), (429, 401)])
 def test_a_cooldown_never_makes_a_state_better(gateway, statuses):
     """Two requests are at the upstream before either is answered, so both are the same token's."""
-    g = gateway()
+    g = gateway(settings(cooldowns=DOWN))
     arrived, answered = threading.Barrier(2), threading.Event()
 
     def answer(request):
@@ -273,7 +300,7 @@ def test_after_a_cooldown_the_token_is_what_was_configured(gateway):
 
 @pytest.mark.smoke
 def test_a_new_configuration_forgets_cooldowns(gateway):
-    g = gateway()
+    g = gateway(settings(cooldowns=DOWN))
     g.upstream.script.append(answering(401))
     g.send(cookie=forge("alpha"))
     assert pin_state(g) == "down"

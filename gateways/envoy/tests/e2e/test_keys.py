@@ -319,6 +319,11 @@ def test_copies_of_a_key_are_one(gateway, http2):
                 [(header, name)] * 3,
                 [(header, f"{name},{name}")],
                 [(header, f"{name}, {name}"), (header, name)],
+                [(header, f"{name},")],
+                [(header, f",{name}")],
+                [(header, f"{name},,{name}")],
+                [(header, f"{name}, ,{name}")],
+                [(header, name), (header, ""), (header, f"{name},")],
             ]
             for headers in copies:
                 answer = ask(*headers)
@@ -327,6 +332,8 @@ def test_copies_of_a_key_are_one(gateway, http2):
     for header in (CONSUMER, SESSION):
         several = ask((header, "alice"), (header, "bob"), (header, "alice"))
         assert several.decision["key_reason"] == "several_values"
+        nobody = ask((header, ", ,"))
+        assert nobody.decision["key_reason"] == "absent"
     # A name with a comma in it is a name.
     assert ask((CONSUMER, "alice,bob")).account == consumer("alice,bob")
 

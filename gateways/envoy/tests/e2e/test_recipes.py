@@ -10,7 +10,7 @@ from upstream import Upstream, answering, reply
 
 
 def test_every_recipe_is_run():
-    ours = {"bodies", "hour-long tokens", "azure"}
+    ours = {"bodies", "files in messages", "hour-long tokens", "azure"}
     assert set(recipes.BLOCKS) == ours | {"cookies across sites", "a carrier across sites"}
 
 
@@ -41,6 +41,27 @@ def test_bodies(gateways):
             text = json.dumps(body).encode()
             answer = g.send(path=path, headers=kind, cookie=forge("alpha"), body=text)
             assert answer.status == (503 if body in naming else 200), (path, body)
+
+
+@pytest.mark.smoke
+def test_files_in_messages(gateways):
+    g = gateways()
+    recipes.start(g, "files in messages")
+    g.update({**g.envoy.settings, "tokens": tokens(alpha={"state": "down"})})
+
+    def message(source):
+        content = [{"type": "text", "text": "see"}, {"type": "document", "source": source}]
+        return {"model": "m", "messages": [{"role": "user", "content": content}]}
+
+    file = {"type": "file", "file_id": "file_1"}
+    naming = [message(file), {"input": [{"content": [file]}]}, {"training_file": "file_1"}]
+    creating = [{}, message({"type": "text", "data": "x"}), {"file_id": None}, {"file_ids": []}]
+    for path in ("/v1/messages", "/v1/responses"):
+        for body in naming + creating:
+            for text in (json.dumps(body), json.dumps(body, separators=(",", ":"))):
+                answer = g.send(path=path, cookie=forge("alpha"), body=text.encode())
+                assert answer.status == (503 if body in naming else 200), (path, text)
+    assert g.send("GET", "/v1/models").status == 200
 
 
 def test_hour_long_tokens(gateways, folder):

@@ -81,7 +81,8 @@ def test_the_most_specific_one_counts(gateways):
 
 
 def test_a_complete_configuration_has_its_own_cooldowns(gateway):
-    g = gateway(routes=[own("/own/", settings())])
+    down = [{"status": [401], "state": "down", "seconds": 300}]
+    g = gateway(settings(cooldowns=down), routes=[own("/own/", settings(cooldowns=down))])
     cookie = forge("alpha")
     g.upstream.script.append(answering(401))
     assert g.send(path="/own/v1/responses", cookie=cookie).status == 401

@@ -206,7 +206,8 @@ def test_changes_under_load(gateway, folder):
 def test_a_change_of_the_entry_ends_a_cooldown(gateway, folder):
     path = folder / "states.json"
     path.write_text(states(alpha={"weight": 100}))
-    w = Watched(gateway, path)
+    down = [{"status": [401], "state": "down", "seconds": 300}]
+    w = Watched(gateway, path, cooldowns=down)
     w.gateway.upstream.script.append(answering(401))
     assert w.status("alpha") == 401
     assert w.status("alpha") == 503, "the token is in a cooldown"
