@@ -421,10 +421,12 @@ void TestCopies() {
     const std::string key = "key " + std::to_string(i), one = token({key});
     for (const Strings& copies :
          {Strings{key, key}, Strings{key + "," + key}, Strings{"", key},
-          Strings{key + " ,\t" + key + ", " + key, key}, Strings{",", key}}) {
+          Strings{key + " ,\t" + key + ", " + key, key}, Strings{",", key}, Strings{key + ","},
+          Strings{"," + key}, Strings{key + ",," + key}}) {
       CHECK(token(copies) == one);
     }
-    const std::string others[] = {key + ",x", "x," + key, key + ",", "," + key, key + ",," + key};
+    const std::string others[] = {key + ",x", "x," + key, key + ",," + key + "x", key + " " + key,
+                                  key + ";"};
     for (const std::string& other : others) elsewhere += token({other}) != one;
   }
   // A third of them by chance at the same.
