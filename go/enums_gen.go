@@ -67,6 +67,8 @@ const (
 	FieldMintSingle Field = 22
 	// The switch prompt_cache.
 	FieldPromptCache Field = 23
+	// A key that seals ids; the index is its position in the ring.
+	FieldIDKeys Field = 24
 )
 
 var fieldNames = []string{
@@ -94,6 +96,7 @@ var fieldNames = []string{
 	"keyed_cookies",
 	"mint_single",
 	"prompt_cache",
+	"id_keys",
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has none.
@@ -180,15 +183,15 @@ func (s Strategy) String() string { return name(strategyNames, uint8(s)) }
 
 func (s Strategy) valid() bool { return known(strategyNames, uint8(s)) }
 
-// Role is what a cookie key is used for.
+// Role is what a key of a ring is used for.
 type Role uint8
 
 const (
-	// Signs new cookies, and its cookies are valid. Exactly one key of a ring.
+	// Signs what is new, and what it signed is valid. Exactly one key of a ring.
 	RoleSign Role = 0
-	// Its cookies are valid and left alone.
+	// What it signed is valid and left alone.
 	RoleAccept Role = 1
-	// Its cookies are valid and issued anew with the signing key.
+	// What it signed is valid; a cookie is issued anew with the signing key, a sealed id left alone.
 	RoleRetire Role = 2
 )
 

@@ -343,6 +343,10 @@ enum tokenpin_field
      * The switch `prompt_cache`.
      */
     TOKENPIN_FIELD_PROMPT_CACHE = 23,
+    /**
+     * A key that seals ids; the index is its position in the ring.
+     */
+    TOKENPIN_FIELD_ID_KEYS = 24,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -474,7 +478,7 @@ typedef struct tokenpin_config_error {
  * ================================================================================ */
 
 /**
- * What a cookie key is used for.
+ * What a key of a ring is used for.
  */
 enum tokenpin_role
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -482,15 +486,15 @@ enum tokenpin_role
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * Signs new cookies, and its cookies are valid. Exactly one key of a ring.
+     * Signs what is new, and what it signed is valid. Exactly one key of a ring.
      */
     TOKENPIN_ROLE_SIGN = 0,
     /**
-     * Its cookies are valid and left alone.
+     * What it signed is valid and left alone.
      */
     TOKENPIN_ROLE_ACCEPT = 1,
     /**
-     * Its cookies are valid and issued anew with the signing key.
+     * What it signed is valid; a cookie is issued anew with the signing key, a sealed id left alone.
      */
     TOKENPIN_ROLE_RETIRE = 2,
 };

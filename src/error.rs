@@ -151,6 +151,8 @@ pub enum Field {
     MintSingle = 22,
     /// The switch `prompt_cache`.
     PromptCache = 23,
+    /// A key that seals ids; the index is its position in the ring.
+    IdKeys = 24,
 }
 
 named! { Field {
@@ -161,6 +163,7 @@ named! { Field {
     Strategy = "strategy", PolicyExisting = "policy_existing", PolicyNew = "policy_new",
     HttpOnly = "http_only", CombineKeys = "combine_keys", RejectBadKeys = "reject_bad_keys",
     KeyedCookies = "keyed_cookies", MintSingle = "mint_single", PromptCache = "prompt_cache",
+    IdKeys = "id_keys",
 } }
 
 /// Why a configuration was refused, and where.

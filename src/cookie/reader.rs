@@ -4,8 +4,9 @@ use arrayvec::ArrayVec;
 
 use crate::key::{Key, Kind};
 use crate::limits::MAX_COOKIE_KEYS;
+use crate::ring::Role;
 
-use super::ring::{KeyRing, Macs, RingKey, Role};
+use super::ring::{KeyRing, Macs, RingKey};
 use super::seal;
 use super::value::{Cookie, RAW_LEN, VERSION, Verdict, from_text};
 

@@ -72,6 +72,7 @@
   X(FIELD, KEYED_COOKIES, 21, "keyed_cookies")                     \
   X(FIELD, MINT_SINGLE, 22, "mint_single")                         \
   X(FIELD, PROMPT_CACHE, 23, "prompt_cache")                       \
+  X(FIELD, ID_KEYS, 24, "id_keys")                                 \
   X(KIND, ANONYMOUS, 0, "anonymous")                               \
   X(KIND, CONSUMER, 1, "consumer")                                 \
   X(KIND, SESSION, 2, "session")                                   \

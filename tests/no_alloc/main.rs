@@ -7,9 +7,10 @@ use std::hint::black_box;
 
 use tokenpin::cookie::{self, field, set_cookie};
 use tokenpin::{
-    Affinity, Attributes, Audience, Config, Cookie, CookieKey, CookieName, Filter, Group, Key,
-    KeyInput, KeyRing, Kind, Limits, MAX_KEY, MAX_SET_COOKIE, Outcome, Request, Role, Secret, Slot,
-    SlotStatus, State, Strategy, VALUE_LEN, identity_hash, key_hash, select, select_higress,
+    Affinity, Attributes, Audience, Config, Cookie, CookieKey, CookieName, Filter, Group, IdRing,
+    IdSealer, Key, KeyInput, KeyRing, Kind, Limits, MAX_ID, MAX_KEY, MAX_SET_COOKIE, Outcome,
+    Request, Role, Secret, Slot, SlotStatus, State, Strategy, VALUE_LEN, identity_hash, key_hash,
+    select, select_higress,
 };
 
 struct Counting;
@@ -90,6 +91,23 @@ fn the_counter_counts() {
     let mut growing = Vec::with_capacity(1);
     growing.push(1);
     assert_eq!(allocations(|| growing.reserve_exact(9)), 1, "reallocated");
+}
+
+#[test]
+fn sealing_and_opening_ids_does_not_allocate() {
+    let ring = IdRing::new(&[key(1, Role::Sign)], None).unwrap();
+    let long = [b'a'; MAX_ID];
+    let work = || {
+        let ids = IdSealer::new(&ring, b"scope", b"alice").unwrap();
+        let digits = b"resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41";
+        for id in [&long[..], b"file-AbCdEfGhIjKlMnOpQrStUv", digits, b"no id"] {
+            let sealed = ids.seal(id, 5);
+            black_box(ids.open(sealed.as_ref().map_or(id, |sealed| sealed.as_bytes())));
+            black_box(ids.mark(id, 5));
+            black_box(ids.open_mark(id));
+        }
+    };
+    assert_eq!(allocations(work), 0);
 }
 
 #[test]

@@ -100,6 +100,32 @@ def check_cookie(report, file):
                      case)
 
 
+def optional_text(data):
+    return None if data is None else text(data)
+
+
+def optional_hex64(number):
+    return None if number is None else hex64(number)
+
+
+def check_ids(report, file):
+    def place(case):
+        return ring_of(case["ring"]), unhex(case["scope"]), unhex(case["owner"])
+
+    for case in file["seal"]:
+        sealed = twin.seal_id(*place(case), case["id"].encode(), int(case["pin"], 16))
+        report.check("seal", optional_text(sealed), case["sealed"], case)
+    for case in file["mark"]:
+        mark = twin.mark_content(*place(case), case["content"].encode(), int(case["pin"], 16))
+        report.check("mark", text(mark), case["mark"], case)
+    for section, opens, name in (("open", twin.open_id, "native"),
+                                 ("open_mark", twin.open_content, "content")):
+        for case in file[section]:
+            verdict, opened, pin = opens(*place(case), case["text"].encode())
+            report.check(section, (verdict, optional_text(opened), optional_hex64(pin)),
+                         (case["verdict"], case[name], case["pin"]), case)
+
+
 def config_of(case):
     config = twin.Config(slots_of(case["slots"]), unhex(case["placement_key"]),
                          ring_of(case["cookie_keys"]))
@@ -195,6 +221,6 @@ def check_decision(report, file):
 
 def check_vector_files(report, folder):
     for name, check in (("selection_v1.json", check_selection), ("cookie_v1.json", check_cookie),
-                        ("decision_v1.json", check_decision)):
+                        ("ids_v1.json", check_ids), ("decision_v1.json", check_decision)):
         with open(os.path.join(folder, name), encoding="utf-8") as file:
             check(report, json.load(file))

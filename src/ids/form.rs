@@ -1,0 +1,311 @@
+//! The text of a sealed id: its three forms, and which texts are recognised. docs/sealed-ids.md.
+//!
+//! Nothing here knows a key. What is sealed into the text are 17 bytes, the envelope, that seal.rs
+//! makes and reads.
+
+use data_encoding::BASE64URL_NOPAD;
+
+use crate::limits::{MAX_ID, MAX_SEALED_ID};
+use crate::sink::hex;
+
+/// Key id, masked pin, tag.
+pub(crate) const ENVELOPE_LEN: usize = 17;
+pub(crate) type Envelope = [u8; ENVELOPE_LEN];
+/// An envelope that stands by itself, and the ending.
+pub(crate) const MARK_LEN: usize = text_len(ENVELOPE_LEN) + ENDING_LEN;
+const ENDING_LEN: usize = 3;
+/// The shortest text of the packed forms: a prefix, 16 bytes and the envelope, the ending.
+const PACKED_MIN: usize = 1 + text_len(16 + ENVELOPE_LEN) + ENDING_LEN;
+/// The most bytes that are packed: of 64 digits.
+const PACKED_MAX: usize = 32;
+const BODY_MAX: usize = PACKED_MAX + ENVELOPE_LEN;
+
+const _: () = assert!(MAX_SEALED_ID == MAX_ID + MARK_LEN);
+
+/// How many characters base64url makes of so many bytes.
+const fn text_len(bytes: usize) -> usize {
+    (bytes * 4).div_ceil(3)
+}
+
+/// How a native id is written when it is sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As it is, in front of the envelope.
+    Text,
+    /// A prefix, and hexadecimal digits that are packed with the envelope.
+    Packed,
+    /// A prefix, and a UUID likewise.
+    Uuid,
+}
+
+impl Form {
+    const fn ending(self) -> &'static [u8; ENDING_LEN] {
+        match self {
+            Self::Text => b"tp0",
+            Self::Packed => b"tp1",
+            Self::Uuid => b"tp2",
+        }
+    }
+}
+
+/// Which bytes an id may have.
+static ALPHABET: [bool; 256] = {
+    let mut alphabet = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        alphabet[byte as usize] = byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        byte += 1;
+    }
+    alphabet
+};
+
+/// Whether these are characters of an id, sealed or not.
+pub(crate) fn in_alphabet(text: &[u8]) -> bool {
+    text.iter().all(|&byte| ALPHABET[usize::from(byte)])
+}
+
+/// Cuts an id behind its first `_` or `-`, into the prefix with that character and the rest.
+pub(crate) fn cut(text: &[u8]) -> (&[u8], &[u8]) {
+    let at = text.iter().position(|&byte| byte == b'_' || byte == b'-').map_or(0, |at| at + 1);
+    text.split_at_checked(at).unwrap_or((text, b""))
+}
+
+/// What base64url spells in a sealed id: the bytes that a native id packs, and the envelope.
+///
+/// All is as long as the longest, and zero behind `len`: constant lengths let the compiler drop
+/// data-encoding's panics, and the characters of zeros behind the end are zero bits.
+struct Body {
+    bytes: [u8; BODY_ROOM],
+    len: usize,
+}
+
+/// A multiple of three, so that no character is shared with what is behind.
+const BODY_ROOM: usize = BODY_MAX.next_multiple_of(3);
+type BodyText = [u8; text_len(BODY_ROOM)];
+
+impl Body {
+    const EMPTY: Self = Self { bytes: [0; BODY_ROOM], len: 0 };
+
+    /// Appends a byte, if there is room.
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.len) {
+            *place = byte;
+            self.len += 1;
+        }
+    }
+
+    /// The packed bytes, and the envelope behind them.
+    fn split(&self) -> Option<(&[u8], &Envelope)> {
+        self.bytes.get(..self.len)?.split_last_chunk()
+    }
+
+    fn to_text(&self, text: &mut BodyText) {
+        BASE64URL_NOPAD.encode_mut(&self.bytes, text);
+    }
+
+    /// Of a part that [`recognise`] found well-formed; `None` if it is too long.
+    fn of_text(part: &[u8]) -> Option<Self> {
+        let mut text: BodyText = [b'A'; text_len(BODY_ROOM)];
+        text.get_mut(..part.len())?.copy_from_slice(part);
+        let mut body = Self { len: part.len() * 3 / 4, ..Self::EMPTY };
+        BASE64URL_NOPAD.decode_mut(&text, &mut body.bytes).ok()?;
+        Some(body)
+    }
+}
+
+/// The value of a digit; of other bytes, one above 15.
+static DIGITS: [u8; 256] = {
+    let mut digits = [0xff; 256];
+    let mut value = 0_u8;
+    while value < 16 {
+        digits[hex(value)[1] as usize] = value;
+        value += 1;
+    }
+    digits
+};
+
+/// Where the `-` of a UUID stand.
+const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+const UUID_LEN: usize = 36;
+
+/// Packs digits in pairs. `None` if there is something else, or a digit is left over.
+fn pack<'d>(mut digits: impl Iterator<Item = &'d u8>) -> Option<Body> {
+    let mut body = Body::EMPTY;
+    while let Some(high) = digits.next() {
+        let (high, low) = (DIGITS[usize::from(*high)], DIGITS[usize::from(*digits.next()?)]);
+        if high | low > 15 {
+            return None;
+        }
+        body.push(high << 4 | low);
+    }
+    Some(body)
+}
+
+/// How a native id is sealed: its form, what stands in front as it is, and what is packed.
+fn form_of(native: &[u8]) -> (Form, &[u8], Body) {
+    let (prefix, rest) = cut(native);
+    let packed = match rest.len() {
+        _ if prefix.is_empty() => None,
+        UUID_LEN if HYPHENS.iter().all(|&at| rest.get(at) == Some(&b'-')) => {
+            let digits = rest.iter().zip(0..).filter(|(_, at)| !HYPHENS.contains(at));
+            pack(digits.map(|(digit, _)| digit)).map(|body| (Form::Uuid, prefix, body))
+        }
+        32..=64 => pack(rest.iter()).map(|body| (Form::Packed, prefix, body)),
+        _ => None,
+    };
+    packed.unwrap_or((Form::Text, native, Body::EMPTY))
+}
+
+/// An id of at most `N` bytes, made here.
+#[derive(Clone, Copy)]
+pub(crate) struct Made<const N: usize> {
+    bytes: [u8; N],
+    len: usize,
+}
+
+impl<const N: usize> Made<N> {
+    const EMPTY: Self = Self { bytes: [0; N], len: 0 };
+
+    pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
+        let mut made = Self::EMPTY;
+        made.put(bytes).map(|()| made)
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Option<()> {
+        let end = self.len + bytes.len();
+        self.bytes.get_mut(self.len..end)?.copy_from_slice(bytes);
+        self.len = end;
+        Some(())
+    }
+}
+
+/// Writes the sealed form of `native`, which is 1 to [`MAX_ID`] bytes of the alphabet.
+pub(crate) fn seal(native: &[u8], envelope: &Envelope) -> Option<Made<MAX_SEALED_ID>> {
+    let (form, prefix, mut body) = form_of(native);
+    for &byte in envelope {
+        body.push(byte);
+    }
+    let mut text: BodyText = [0; text_len(BODY_ROOM)];
+    body.to_text(&mut text);
+    let mut made = Made::EMPTY;
+    made.put(prefix)?;
+    made.put(text.get(..text_len(body.len))?)?;
+    made.put(form.ending())?;
+    Some(made)
+}
+
+/// The mark behind encrypted content: what `tp0` puts behind a native id.
+pub(crate) fn mark(envelope: &Envelope) -> [u8; MARK_LEN] {
+    let mut body = Body::EMPTY;
+    for &byte in envelope {
+        body.push(byte);
+    }
+    let mut text: BodyText = [0; text_len(BODY_ROOM)];
+    body.to_text(&mut text);
+    let mut mark = [0; MARK_LEN];
+    let (part, ending) = mark.split_at_mut(MARK_LEN - ENDING_LEN);
+    part.copy_from_slice(&text[..MARK_LEN - ENDING_LEN]);
+    ending.copy_from_slice(Form::Text.ending());
+    mark
+}
+
+/// The envelope of a mark, if it looks like one.
+pub(crate) fn open_mark(mark: &[u8; MARK_LEN]) -> Option<Envelope> {
+    let part = mark.strip_suffix(Form::Text.ending())?;
+    if !in_alphabet(part) || !is_well_formed(part) {
+        return None;
+    }
+    Body::of_text(part)?.split().map(|(_, envelope)| *envelope)
+}
+
+/// What a text is, by its looks.
+pub(crate) enum Looks<'t> {
+    /// An id as a provider makes it, or no id at all.
+    Plain,
+    /// A sealed id of a later version.
+    Later,
+    /// A sealed id. Nothing of it is proved.
+    Sealed(Parts<'t>),
+}
+
+/// The parts of a text that looks sealed.
+pub(crate) struct Parts<'t> {
+    form: Form,
+    front: &'t [u8],
+    part: &'t [u8],
+}
+
+/// Recognises sealed ids.
+pub(crate) fn recognise(text: &[u8]) -> Looks<'_> {
+    // Nearly every text ends here.
+    let Some((rest, [b't', b'p', version])) = text.split_last_chunk() else { return Looks::Plain };
+    let parts = match version {
+        b'0' if text.len() > MARK_LEN => rest
+            .split_last_chunk::<{ text_len(ENVELOPE_LEN) }>()
+            .map(|(front, part)| (Form::Text, front, part.as_slice())),
+        b'1' | b'2' if text.len() >= PACKED_MIN => {
+            let (front, part) = cut(rest);
+            let form = if *version == b'1' { Form::Packed } else { Form::Uuid };
+            (!front.is_empty()).then_some((form, front, part))
+        }
+        b'3'..=b'9' if text.len() >= PACKED_MIN && in_alphabet(rest) => return Looks::Later,
+        _ => None,
+    };
+    match parts {
+        Some((form, front, part)) if in_alphabet(rest) && is_well_formed(part) => {
+            Looks::Sealed(Parts { form, front, part })
+        }
+        _ => Looks::Plain,
+    }
+}
+
+/// Whether base64url makes such a text: one of characters that are all in the alphabet.
+fn is_well_formed(part: &[u8]) -> bool {
+    let spare = match part.len() % 4 {
+        0 => 0,
+        2 => 0b1111,
+        3 => 0b11,
+        _ => return false,
+    };
+    part.last().is_none_or(|&last| sextet(last) & spare == 0)
+}
+
+/// The value of a character of the alphabet.
+fn sextet(character: u8) -> u8 {
+    match character {
+        b'A'..=b'Z' => character - b'A',
+        b'a'..=b'z' => character - b'a' + 26,
+        b'0'..=b'9' => character - b'0' + 52,
+        b'-' => 62,
+        _ => 63,
+    }
+}
+
+impl Parts<'_> {
+    /// The native id, and the envelope. `None` if this is not how that id is sealed.
+    pub(crate) fn open(&self) -> Option<(Made<MAX_ID>, Envelope)> {
+        let body = Body::of_text(self.part)?;
+        let (packed, envelope) = body.split()?;
+        let mut native = Made::EMPTY;
+        native.put(self.front)?;
+        let right = match self.form {
+            Form::Text => packed.is_empty() && form_of(self.front).0 == Form::Text,
+            Form::Packed => (16..=PACKED_MAX).contains(&packed.len()),
+            Form::Uuid => packed.len() == 16,
+        };
+        if !right {
+            return None;
+        }
+        for (at, &byte) in packed.iter().enumerate() {
+            if self.form == Form::Uuid && matches!(at, 4 | 6 | 8 | 10) {
+                native.put(b"-")?;
+            }
+            native.put(&hex(byte))?;
+        }
+        Some((native, *envelope))
+    }
+}
