@@ -83,9 +83,13 @@ impl Keys {
         let mut head = [bound.what as u8; 5];
         head[1..].copy_from_slice(&length_prefix(bound.scope));
         hasher.write(&head);
-        hasher.write(bound.scope);
+        if !bound.scope.is_empty() {
+            hasher.write(bound.scope);
+        }
         hasher.write(&length_prefix(bound.owner));
-        hasher.write(bound.owner);
+        if !bound.owner.is_empty() {
+            hasher.write(bound.owner);
+        }
         let mut account = [key_id; 9];
         account[1..].copy_from_slice(&pin.to_le_bytes());
         hasher.write(&account);
