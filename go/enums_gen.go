@@ -69,6 +69,12 @@ const (
 	FieldPromptCache Field = 23
 	// A key that seals ids; the index is its position in the ring.
 	FieldIDKeys Field = 24
+	// A key that is looked at for ids, beside the default ones.
+	FieldIDFields Field = 25
+	// A prefix of ids that are sealed, beside the default ones.
+	FieldIDPrefixes Field = 26
+	// A segment of a path behind which an id stands, beside the default ones.
+	FieldIDCollections Field = 27
 )
 
 var fieldNames = []string{
@@ -97,6 +103,9 @@ var fieldNames = []string{
 	"mint_single",
 	"prompt_cache",
 	"id_keys",
+	"id_fields",
+	"id_prefixes",
+	"id_collections",
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has none.

@@ -216,6 +216,10 @@ enum tokenpin_status
      * The strategy needs the key itself.
      */
     TOKENPIN_STATUS_STRATEGY = 45,
+    /**
+     * What is added to the table of ids is empty, too long, malformed, or too much.
+     */
+    TOKENPIN_STATUS_ID_FIELD = 46,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -347,6 +351,18 @@ enum tokenpin_field
      * A key that seals ids; the index is its position in the ring.
      */
     TOKENPIN_FIELD_ID_KEYS = 24,
+    /**
+     * A key that is looked at for ids, beside the default ones.
+     */
+    TOKENPIN_FIELD_ID_FIELDS = 25,
+    /**
+     * A prefix of ids that are sealed, beside the default ones.
+     */
+    TOKENPIN_FIELD_ID_PREFIXES = 26,
+    /**
+     * A segment of a path behind which an id stands, beside the default ones.
+     */
+    TOKENPIN_FIELD_ID_COLLECTIONS = 27,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

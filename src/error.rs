@@ -79,6 +79,10 @@ pub enum Error {
     /// A classification rule with an empty pattern, or an empty segment in one.
     #[error("the classification pattern has an empty segment")]
     Pattern,
+    /// A key, prefix or segment added to the table of ids that is empty, too long, of other
+    /// characters, or one too many.
+    #[error("what is added to the table of ids is empty, too long, malformed, or too much")]
+    IdField,
     /// The time is past `2^32 - 1`, the last second a cookie can state.
     #[error("the time does not fit a cookie: it is past the year 2106")]
     Time,
@@ -153,6 +157,12 @@ pub enum Field {
     PromptCache = 23,
     /// A key that seals ids; the index is its position in the ring.
     IdKeys = 24,
+    /// A key that is looked at for ids, beside the default ones.
+    IdFields = 25,
+    /// A prefix of ids that are sealed, beside the default ones.
+    IdPrefixes = 26,
+    /// A segment of a path behind which an id stands, beside the default ones.
+    IdCollections = 27,
 }
 
 named! { Field {
@@ -163,7 +173,8 @@ named! { Field {
     Strategy = "strategy", PolicyExisting = "policy_existing", PolicyNew = "policy_new",
     HttpOnly = "http_only", CombineKeys = "combine_keys", RejectBadKeys = "reject_bad_keys",
     KeyedCookies = "keyed_cookies", MintSingle = "mint_single", PromptCache = "prompt_cache",
-    IdKeys = "id_keys",
+    IdKeys = "id_keys", IdFields = "id_fields", IdPrefixes = "id_prefixes",
+    IdCollections = "id_collections",
 } }
 
 /// Why a configuration was refused, and where.

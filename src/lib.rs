@@ -69,7 +69,7 @@ pub use decide::config::{Config, Policy};
 pub use decide::decision::{Answer, Decision, Outcome, Pending, PinState, Source};
 pub use decide::request::{KeyInput, KeyReason, Request};
 pub use error::{ConfigError, Error, Field};
-pub use ids::{IdRing, IdSealer, IdVerdict, OpenedId, SealedId};
+pub use ids::id::{IdRing, IdSealer, IdVerdict, OpenedId, SealedId};
 pub use key::{Key, Kind, key_hash};
 pub use limits::{
     MAX_ATTRIBUTE, MAX_BUCKETS, MAX_COOKIE_KEYS, MAX_COOKIE_NAME, MAX_ID, MAX_KEY, MAX_MAX_AGE,

@@ -14,6 +14,8 @@ pub(crate) type Envelope = [u8; ENVELOPE_LEN];
 /// An envelope that stands by itself, and the ending.
 pub(crate) const MARK_LEN: usize = text_len(ENVELOPE_LEN) + ENDING_LEN;
 const ENDING_LEN: usize = 3;
+/// How many bytes of encrypted content are under the tag of its mark.
+pub(crate) const HEAD_LEN: usize = 64;
 /// The shortest text of the packed forms: a prefix, 16 bytes and the envelope, the ending.
 const PACKED_MIN: usize = 1 + text_len(16 + ENVELOPE_LEN) + ENDING_LEN;
 /// The most bytes that are packed: of 64 digits.

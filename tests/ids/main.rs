@@ -3,5 +3,10 @@
 //! Random tests print their seed; `TOKENPIN_SEED` in the environment brings it back.
 #![deny(clippy::pedantic)]
 
+mod bodies;
+mod cases;
+mod docs;
+mod events;
 mod one;
+mod paths;
 mod world;
