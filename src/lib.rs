@@ -43,6 +43,7 @@
 #[macro_use]
 extern crate std;
 
+mod base64;
 #[cfg(feature = "capi")]
 pub mod capi;
 pub mod cookie;

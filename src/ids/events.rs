@@ -1,6 +1,6 @@
 //! A body in chunks: one JSON document, or server-sent events with a document in each.
 
-use super::find;
+use super::bytes::find_either;
 use super::scan::{Reader, Scanner, Step};
 
 /// Reads a body, and hands what is JSON of it to its [`Scanner`].
@@ -58,6 +58,7 @@ impl Body {
                     // No document begins with a blank or one of these.
                     match byte {
                         b' ' | b'\t' | b'\r' | b'\n' => {
+                            self.mark = u8::MAX;
                             at += 1;
                             continue;
                         }
@@ -107,7 +108,7 @@ impl Body {
                 }
                 Line::Data => {
                     if self.ahead == 0 {
-                        self.ahead = find::either(b'\r', b'\n', rest).unwrap_or(rest.len());
+                        self.ahead = find_either(b'\r', b'\n', rest).unwrap_or(rest.len());
                     }
                     let data = rest.get(..self.ahead).unwrap_or(rest);
                     let step = self.scan.step(reader, data);
@@ -118,7 +119,7 @@ impl Body {
                     at += step.taken;
                 }
                 Line::Other | Line::None => {
-                    at += find::either(b'\r', b'\n', rest).unwrap_or(rest.len());
+                    at += find_either(b'\r', b'\n', rest).unwrap_or(rest.len());
                 }
             }
         }

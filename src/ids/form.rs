@@ -3,8 +3,7 @@
 //! Nothing here knows a key. What is sealed into the text are 17 bytes, the envelope, that seal.rs
 //! makes and reads.
 
-use data_encoding::BASE64URL_NOPAD;
-
+use crate::base64::{self, BYTES, CHARACTERS};
 use crate::limits::{MAX_ID, MAX_SEALED_ID};
 use crate::sink::hex;
 
@@ -20,7 +19,6 @@ pub(crate) const HEAD_LEN: usize = 64;
 const PACKED_MIN: usize = 1 + text_len(16 + ENVELOPE_LEN) + ENDING_LEN;
 /// The most bytes that are packed: of 64 digits.
 const PACKED_MAX: usize = 32;
-const BODY_MAX: usize = PACKED_MAX + ENVELOPE_LEN;
 
 const _: () = assert!(MAX_SEALED_ID == MAX_ID + MARK_LEN);
 
@@ -69,19 +67,16 @@ pub(crate) fn cut(text: &[u8]) -> (&[u8], &[u8]) {
 
 /// What base64url spells in a sealed id: the bytes that a native id packs, and the envelope.
 ///
-/// All is as long as the longest, and zero behind `len`: constant lengths let the compiler drop
-/// data-encoding's panics, and the characters of zeros behind the end are zero bits.
+/// Behind `len` it is zero, so that the bits behind the last byte are.
 struct Body {
-    bytes: [u8; BODY_ROOM],
+    bytes: [u8; BYTES],
     len: usize,
 }
 
-/// A multiple of three, so that no character is shared with what is behind.
-const BODY_ROOM: usize = BODY_MAX.next_multiple_of(3);
-type BodyText = [u8; text_len(BODY_ROOM)];
+const _: () = assert!(PACKED_MAX + ENVELOPE_LEN <= BYTES);
 
 impl Body {
-    const EMPTY: Self = Self { bytes: [0; BODY_ROOM], len: 0 };
+    const EMPTY: Self = Self { bytes: [0; BYTES], len: 0 };
 
     /// Appends a byte, if there is room.
     fn push(&mut self, byte: u8) {
@@ -96,17 +91,18 @@ impl Body {
         self.bytes.get(..self.len)?.split_last_chunk()
     }
 
-    fn to_text(&self, text: &mut BodyText) {
-        BASE64URL_NOPAD.encode_mut(&self.bytes, text);
+    fn to_text(&self) -> [u8; CHARACTERS] {
+        let mut text = [0; CHARACTERS];
+        base64::encode(&self.bytes, &mut text);
+        text
     }
 
     /// Of a part that [`recognise`] found well-formed; `None` if it is too long.
     fn of_text(part: &[u8]) -> Option<Self> {
-        let mut text: BodyText = [b'A'; text_len(BODY_ROOM)];
+        let mut text = [b'A'; CHARACTERS];
         text.get_mut(..part.len())?.copy_from_slice(part);
         let mut body = Self { len: part.len() * 3 / 4, ..Self::EMPTY };
-        BASE64URL_NOPAD.decode_mut(&text, &mut body.bytes).ok()?;
-        Some(body)
+        base64::decode(&text, &mut body.bytes).then_some(body)
     }
 }
 
@@ -141,11 +137,11 @@ fn pack(digits: &[u8]) -> Option<Body> {
 /// The digits of a UUID, if its `-` are where they belong.
 fn uuid_digits(text: &[u8; 36]) -> Option<[u8; 32]> {
     let mut digits = [0; 32];
-    for (from, to) in
-        [(0..8, 0..8), (9..13, 8..12), (14..18, 12..16), (19..23, 16..20), (24..36, 20..32)]
-    {
-        digits[to].copy_from_slice(&text[from]);
-    }
+    digits[..8].copy_from_slice(&text[..8]);
+    digits[8..12].copy_from_slice(&text[9..13]);
+    digits[12..16].copy_from_slice(&text[14..18]);
+    digits[16..20].copy_from_slice(&text[19..23]);
+    digits[20..].copy_from_slice(&text[24..]);
     let hyphens = [text[8], text[13], text[18], text[23]];
     (hyphens == [b'-'; 4]).then_some(digits)
 }
@@ -198,8 +194,7 @@ pub(crate) fn seal(native: &[u8], envelope: &Envelope) -> Option<Made<MAX_SEALED
     for &byte in envelope {
         body.push(byte);
     }
-    let mut text: BodyText = [0; text_len(BODY_ROOM)];
-    body.to_text(&mut text);
+    let text = body.to_text();
     let mut made = Made::EMPTY;
     made.put(prefix)?;
     made.put(text.get(..text_len(body.len))?)?;
@@ -213,8 +208,7 @@ pub(crate) fn mark(envelope: &Envelope) -> [u8; MARK_LEN] {
     for &byte in envelope {
         body.push(byte);
     }
-    let mut text: BodyText = [0; text_len(BODY_ROOM)];
-    body.to_text(&mut text);
+    let text = body.to_text();
     let mut mark = [0; MARK_LEN];
     let (part, ending) = mark.split_at_mut(MARK_LEN - ENDING_LEN);
     part.copy_from_slice(&text[..MARK_LEN - ENDING_LEN]);

@@ -4,9 +4,9 @@
 //! [`Sealer`] seals those of a response's, as it passes. [`Opening::open_target`] and
 //! [`Sealing::seal_target`] do it in paths. docs/sealed-ids.md is the specification.
 
+mod bytes;
 mod events;
 pub(crate) mod fields;
-mod find;
 mod form;
 pub(crate) mod id;
 mod path;

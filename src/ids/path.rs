@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::limits::MAX_SEALED_ID;
 use crate::sink::{Sink, Slice};
 
+use super::bytes::move_bytes;
 use super::fields::{Fields, Ids, LITERALS, NO_KEY, PATH};
 use super::id::{IdVerdict, OpenedId, SealedId};
 use super::rules::Mode;
@@ -81,7 +82,8 @@ impl<'t> Parts<'t> {
             State::Value => Of::Query { name: self.last },
             _ => Of::Nothing,
         };
-        self.last = text;
+        // A host is no segment.
+        self.last = if matches!(self.state, State::Authority(_)) { b"" } else { text };
         self.state = match (self.state, end) {
             (State::Fragment, _) | (_, Some(b'#')) => State::Fragment,
             (State::Name, Some(b'=')) => State::Value,
@@ -130,40 +132,29 @@ impl Opening<'_> {
             return target.len();
         }
         let (mut read, mut written) = (0, 0);
-        let mut state = (State::Start, 0..0);
+        // Behind what was written, and where the name of the next part is there.
+        let (mut state, mut last) = (State::Start, 0..0);
         while read < target.len() {
-            let mut parts = Parts {
-                target,
-                at: read,
-                last: target.get(state.1.clone()).unwrap_or_default(),
-                state: state.0,
-            };
+            let last_text = target.get(last).unwrap_or_default();
+            let mut parts = Parts { target, at: read, last: last_text, state };
             let Some((part, end)) = parts.next() else { break };
             let opened = role(&self.rules.fields, &part)
                 .and_then(|key| self.open_part(ids, summary, key, part.text));
-            let len = part.text.len();
-            let next = (parts.state, parts.at);
-            let from = read;
-            let mut put = |text: &[u8]| {
-                if let Some(place) = target.get_mut(written..written + text.len()) {
-                    place.copy_from_slice(text);
-                    written += text.len();
-                }
-            };
-            if let Some(opened) = opened {
-                put(opened.native());
-            } else {
-                target.copy_within(from..from + len, written);
-                written += len;
+            let (len, next, has_name) = (part.text.len(), parts.at, !parts.last.is_empty());
+            state = parts.state;
+            let start = written;
+            let native = opened.as_ref().map(OpenedId::native);
+            written += native.map_or(len, <[u8]>::len);
+            match (native, target.get_mut(start..written)) {
+                (Some(native), Some(place)) => place.copy_from_slice(native),
+                _ => move_bytes(target, read, len, start),
             }
-            let kept = written - opened.map_or(len, |opened| opened.native().len());
+            last = if has_name { start..written } else { 0..0 };
             if let (Some(end), Some(place)) = (end, target.get_mut(written)) {
                 *place = end;
                 written += 1;
             }
-            // What was read is still there, but where it was written over by itself.
-            state = (next.0, kept..kept + opened.map_or(len, |opened| opened.native().len()));
-            read = next.1;
+            read = next;
         }
         written
     }

@@ -2,6 +2,7 @@
 
 use crate::limits::MAX_SEALED_ID;
 
+use super::bytes::move_bytes;
 use super::events::Body;
 use super::fields::{ENCRYPTED, Fields, Ids, KeyKind, NO_KEY, OWN};
 use super::form::MARK_LEN;
@@ -103,7 +104,7 @@ impl Opener {
             let piece = self.step(with, summary, body.get(read..).unwrap_or_default());
             let (pass, taken) = (piece.pass.min(body.len() - read), piece.taken);
             let put: &[u8] = piece.put;
-            body.copy_within(read..read + pass, written);
+            move_bytes(body, read, pass, written);
             written += pass;
             if let Some(place) = body.get_mut(written..written + put.len()) {
                 place.copy_from_slice(put);

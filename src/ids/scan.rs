@@ -5,8 +5,8 @@
 //! or the end of encrypted content, and nothing else. What it does not understand it passes on to the
 //! end of the document.
 
+use super::bytes::find_either;
 use super::fields::{FILE, Fields, KeyKind, MAX_KEY_NAME, NO_KEY};
-use super::find;
 use super::form::{HEAD_LEN, MARK_LEN};
 
 /// The longest string that is looked at, as it stands in the document.
@@ -361,7 +361,7 @@ impl Scanner {
         let mut at = usize::from(self.escaped && !text.is_empty());
         self.escaped &= at == 0;
         loop {
-            let special = at + find::either(b'"', b'\\', text.get(at..)?)?;
+            let special = at + find_either(b'"', b'\\', text.get(at..)?)?;
             if text.get(special) == Some(&b'"') {
                 return Some(special);
             }
@@ -566,7 +566,7 @@ impl Scanner {
 
     /// Goes on with encrypted content: all passes, but for its end if that may be a mark.
     fn content<R: Reader>(&mut self, reader: &mut R, text: &[u8]) -> Step {
-        let end = find::either(b'"', b'\\', text);
+        let end = find_either(b'"', b'\\', text);
         let plain = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
         let special = end.and_then(|end| text.get(end));
         if reader.content() == Content::Mark {
@@ -590,8 +590,8 @@ impl Scanner {
         let out = (held + plain.len()).saturating_sub(MARK_LEN).min(held);
         if out > 0 {
             self.add_to_head(TAIL_AT, out);
-            self.hold.copy_within(TAIL_AT..TAIL_AT + out, OUT_AT);
-            self.hold.copy_within(TAIL_AT + out..TAIL_AT + held, TAIL_AT);
+            self.copy_down(TAIL_AT, out, OUT_AT);
+            self.copy_down(TAIL_AT + out, held - out, TAIL_AT);
             self.held -= u16_of(out);
             return Step { pass: 0, taken: 0, put: (u16_of(OUT_AT), u16_of(out)) };
         }
@@ -621,6 +621,16 @@ impl Scanner {
         step.put = (u16_of(TAIL_AT), self.held);
         self.held = 0;
         step
+    }
+
+    /// Copies a few bytes of what is held, the first one first.
+    fn copy_down(&mut self, from: usize, len: usize, to: usize) {
+        for i in 0..len {
+            let byte = self.hold.get(from + i).copied();
+            if let Some((byte, place)) = byte.zip(self.hold.get_mut(to + i)) {
+                *place = byte;
+            }
+        }
     }
 
     fn takes_mark_off<R: Reader>(&mut self, reader: &mut R) -> bool {

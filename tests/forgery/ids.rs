@@ -237,6 +237,24 @@ fn another_scope_owner_ring_or_use_is_refused() {
     }
 }
 
+/// The seal of an id that is packed, behind the id as it is; and packed, of one that is not.
+#[test]
+fn a_genuine_seal_in_another_form_is_refused() {
+    let gateway = gateway();
+    let ids = IdSealer::new(&gateway, SCOPE, OWNER).unwrap();
+    for native in NATIVES {
+        let genuine = sealed(&gateway, native, "account-a");
+        let (_, bytes) = part_of(&genuine);
+        let mut part = [0; 23];
+        BASE64URL_NOPAD.encode_mut(&bytes[bytes.len() - 17..], &mut part);
+        let text = [native.as_bytes(), &part, b"tp0"].concat();
+        let same = text == genuine.as_bytes();
+        assert_eq!(same, genuine.ends_with("tp0"));
+        let expected = if same { IdVerdict::Sealed } else { IdVerdict::BadSeal };
+        assert_eq!(ids.open(&text).0, expected, "{native}");
+    }
+}
+
 /// A tag that is wrong in one bit, behind a pin that is masked anew as only who has the mask key can.
 #[test]
 fn every_bit_of_the_tag_of_a_sealed_id_counts() {

@@ -80,6 +80,8 @@ fn look_alikes_stay_as_they_are() {
     ] {
         assert_eq!(seal(body), body);
     }
+    let long = format!(r#"{{"id{}":"resp_1"}}"#, "x".repeat(200));
+    assert_eq!(seal(&long), long);
 }
 
 #[test]
@@ -199,6 +201,11 @@ fn a_string_is_looked_at_up_to_512_bytes() {
         assert_eq!(seal(&body) != body, sealed, "{len}");
         let (_, summary) = open(&body);
         assert_eq!(summary.unreadable, !sealed, "{len}");
+    }
+    // Behind one that is too long, whatever it is made of, and wherever it is cut.
+    for odd in [r"\\", r#"\""#, r#"x\""#] {
+        let body = format!(r#"{{"id":"{}","file_id":"file-1"}}"#, odd.repeat(300));
+        assert_eq!(seal(&body), body.replace("file-1", &sealed_id("file-1", "a")));
     }
     let plain = format!(r#"{{"id":"resp_{}"}}"#, "1".repeat(600));
     assert!(!open(&plain).1.unreadable && seal(&plain) == plain);

@@ -92,6 +92,15 @@ fn ids_stand_behind_collections_and_under_listed_names() {
 }
 
 #[test]
+fn a_host_is_no_collection() {
+    for target in ["http://files/file-1", "https://responses/resp_1?x", "x://files"] {
+        let (text, summary) = open(Mode::Strict, target);
+        assert_eq!((text.as_str(), summary.verdict), (target, IdVerdict::None));
+        assert_eq!(seal(target), target);
+    }
+}
+
+#[test]
 fn percent_encoding_is_taken_off_once() {
     let sealed = id("file-1", "a");
     let encoded = sealed.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat();

@@ -44,12 +44,13 @@ pub fn seal(body: &[u8], rules: &Rules<'_>, ids: Ids, pin: u64) -> (Vec<Edit>, b
     let (node, whole) = parse(body, false);
     let mut edits = Vec::new();
     if let Some(node) = &node {
-        seal_node(node, None, rules, ids, pin, &mut edits);
+        seal_node(body, node, None, rules, ids, pin, &mut edits);
     }
     (edits, whole)
 }
 
 fn seal_node(
+    body: &[u8],
     node: &Node,
     kind: Option<KeyKind>,
     rules: &Rules<'_>,
@@ -62,24 +63,25 @@ fn seal_node(
             let sealed = rules.sealer.seal(text, pin).unwrap();
             edits.push((node.at.clone(), sealed.as_bytes().to_vec()));
         }
-        Value::Text(Some(text)) if kind == Some(KeyKind::Encrypted) && ids == Ids::Items => {
-            // An escaped character beyond ASCII: no base64.
-            let head = &text[..text.len().min(64)];
-            if rules.encrypted && !head.contains(&0xff) {
-                let mark = rules.sealer.mark(head, pin);
-                edits.extend(mark.map(|mark| (node.at.end..node.at.end, mark.to_vec())));
-            }
+        Value::Text(Some(text))
+            if kind == Some(KeyKind::Encrypted)
+                && ids == Ids::Items
+                && rules.encrypted
+                && !is_odd(&body[node.at.clone()]) =>
+        {
+            let mark = rules.sealer.mark(text, pin);
+            edits.extend(mark.map(|mark| (node.at.end..node.at.end, mark.to_vec())));
         }
         Value::Array(elements) => {
             for element in elements {
                 let is_text = matches!(element.value, Value::Text(_));
                 let in_ids = (kind == Some(KeyKind::Ids) && is_text).then_some(KeyKind::Id);
-                seal_node(element, in_ids, rules, ids, pin, edits);
+                seal_node(body, element, in_ids, rules, ids, pin, edits);
             }
         }
         Value::Object(members) => {
             for (_, row, node) in members {
-                seal_node(node, row.map(|row| KEYS[row].kind), rules, ids, pin, edits);
+                seal_node(body, node, row.map(|row| KEYS[row].kind), rules, ids, pin, edits);
             }
         }
         _ => {}
@@ -318,15 +320,12 @@ impl<'a> Opening<'a> {
         let Some(text) = text else { return };
         // A mark is written without escapes.
         let behind_escapes =
-            raw.iter().rposition(|&byte| byte == b'\\').map_or(raw.len(), |last| {
-                raw.len() - (last + if raw.get(last + 1) == Some(&b'u') { 6 } else { 2 })
-            });
+            characters(raw).rev().take_while(|character| !character.starts_with(b"\\")).count();
         let is_marked = self.rules.encrypted && !self.out.refused && behind_escapes >= 26;
         if !is_marked || text.len() < 27 {
             return;
         }
-        let (content, _) = text.split_at(text.len() - 26);
-        if content[..content.len().min(64)].contains(&0xff) {
+        if is_odd(&raw[..raw.len() - 26]) {
             return;
         }
         let key = number_of("encrypted_content");
@@ -342,6 +341,29 @@ impl<'a> Opening<'a> {
             _ => {}
         }
     }
+}
+
+/// The characters of a string as they are written.
+fn characters(raw: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    let (mut rest, mut all) = (raw, Vec::new());
+    while !rest.is_empty() {
+        let len = match rest {
+            [b'\\', b'u', ..] => 6,
+            [b'\\', ..] => 2,
+            _ => 1,
+        };
+        let (character, behind) = rest.split_at(len.min(rest.len()));
+        all.push(character);
+        rest = behind;
+    }
+    all.into_iter()
+}
+
+/// Whether content has an escape that is not of ASCII in its first 64 characters: it is no base64.
+fn is_odd(raw: &[u8]) -> bool {
+    let odd =
+        |character: &[u8]| character.len() == 6 && tree::unescape(character) == Some(vec![0xff]);
+    characters(raw).take(64).any(odd)
 }
 
 pub fn number_of(name: &str) -> u8 {
@@ -372,9 +394,8 @@ pub fn seal_events(body: &[u8], rules: &Rules<'_>, ids: Ids, pin: u64) -> (Vec<E
             let start = from[place.start];
             edits.push((start..start + place.len(), text));
         }
-        let blank = document.iter().all(u8::is_ascii_whitespace);
-        let done = document.trim_ascii_start().starts_with(b"[")
-            && document.trim_ascii_start()[1..].trim_ascii_start().starts_with(b"D");
+        let blank = document.iter().all(|byte| b" \t\r\n".contains(byte));
+        let done = is_done(&document);
         let understood = blank || done || whole && cut.is_none();
         unexpected += u32::from(!understood);
     };
@@ -395,6 +416,13 @@ pub fn seal_events(body: &[u8], rules: &Rules<'_>, ids: Ids, pin: u64) -> (Vec<E
     }
     end_event(&mut event);
     (edits, unexpected)
+}
+
+/// Whether it begins as `[DONE]` does, which is no document and not counted.
+pub fn is_done(body: &[u8]) -> bool {
+    let blank = |byte: &&u8| b" \t\r\n".contains(byte);
+    let mut rest = body.iter().filter(|byte| !blank(byte));
+    rest.next() == Some(&b'[') && rest.next() == Some(&b'D')
 }
 
 /// Where a line ends in a string, which ends what is understood of the document.
