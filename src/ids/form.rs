@@ -169,18 +169,13 @@ pub(crate) struct Made<const N: usize> {
 }
 
 impl<const N: usize> Made<N> {
-    const EMPTY: Self = Self { bytes: [0; N], len: 0 };
-
-    pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
-        let mut made = Self::EMPTY;
-        made.put(bytes).map(|()| made)
-    }
+    pub(crate) const EMPTY: Self = Self { bytes: [0; N], len: 0 };
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Option<()> {
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> Option<()> {
         let end = self.len + bytes.len();
         self.bytes.get_mut(self.len..end)?.copy_from_slice(bytes);
         self.len = end;
@@ -188,18 +183,20 @@ impl<const N: usize> Made<N> {
     }
 }
 
-/// Writes the sealed form of `native`, which is 1 to [`MAX_ID`] bytes of the alphabet.
-pub(crate) fn seal(native: &[u8], envelope: &Envelope) -> Option<Made<MAX_SEALED_ID>> {
+/// Writes the sealed form of `native`, which is 1 to [`MAX_ID`] bytes of the alphabet, into what is empty.
+pub(crate) fn seal(
+    native: &[u8],
+    envelope: &Envelope,
+    made: &mut Made<MAX_SEALED_ID>,
+) -> Option<()> {
     let (form, prefix, mut body) = form_of(native);
     for &byte in envelope {
         body.push(byte);
     }
     let text = body.to_text();
-    let mut made = Made::EMPTY;
     made.put(prefix)?;
     made.put(text.get(..text_len(body.len))?)?;
-    made.put(form.ending())?;
-    Some(made)
+    made.put(form.ending())
 }
 
 /// The mark behind encrypted content: what `tp0` puts behind a native id.
@@ -289,11 +286,11 @@ fn sextet(character: u8) -> u8 {
 }
 
 impl Parts<'_> {
-    /// The native id, and the envelope. `None` if this is not how that id is sealed.
-    pub(crate) fn open(&self) -> Option<(Made<MAX_ID>, Envelope)> {
+    /// Writes the native id into what is empty, and returns the envelope. `None` if this is not how that id is
+    /// sealed.
+    pub(crate) fn open(&self, native: &mut Made<MAX_ID>) -> Option<Envelope> {
         let body = Body::of_text(self.part)?;
         let (packed, envelope) = body.split()?;
-        let mut native = Made::EMPTY;
         native.put(self.front)?;
         let right = match self.form {
             Form::Text => packed.is_empty() && form_of(self.front).0 == Form::Text,
@@ -309,6 +306,6 @@ impl Parts<'_> {
             }
             native.put(&hex(byte))?;
         }
-        Some((native, *envelope))
+        Some(*envelope)
     }
 }

@@ -73,6 +73,8 @@ impl core::fmt::Debug for IdRing {
 pub struct SealedId(Made<MAX_SEALED_ID>);
 
 impl SealedId {
+    pub(crate) const EMPTY: Self = Self(Made::EMPTY);
+
     /// Its characters.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -144,8 +146,8 @@ impl<'a> IdSealer<'a> {
     /// `None` if this is no id: not 1 to [`MAX_ID`] bytes of `A-Z a-z 0-9 _ -`.
     #[must_use]
     pub fn seal(&self, id: &[u8], pin: u64) -> Option<SealedId> {
-        let signer = self.ring.0.signer()?.1;
-        self.seal_with(signer.id, id, pin)
+        let mut sealed = SealedId::EMPTY;
+        self.seal_with(self.signing_key()?, id, pin, &mut sealed).then_some(sealed)
     }
 
     pub(crate) fn signing_key(&self) -> Option<u8> {
@@ -161,22 +163,19 @@ impl<'a> IdSealer<'a> {
         self.ring.0.signer().map_or(0, |(_, key)| key.keys.echo(native))
     }
 
-    /// [`Self::seal`] with the key that has this id.
-    pub(crate) fn seal_with(&self, key_id: u8, id: &[u8], pin: u64) -> Option<SealedId> {
+    /// [`Self::seal`] with the key that has this id, into what is empty. Returns whether it is there.
+    pub(crate) fn seal_with(&self, key_id: u8, id: &[u8], pin: u64, sealed: &mut SealedId) -> bool {
         if id.is_empty() || !in_alphabet(id) {
-            return None;
+            return false;
         }
-        if let (IdVerdict::Sealed, Some(opened)) = self.open(id) {
-            if opened.pin == pin {
-                return Made::of(id).map(SealedId);
-            }
+        if self.open(id).1.is_some_and(|opened| opened.pin == pin) {
+            return sealed.0.put(id).is_some();
         }
-        if id.len() > MAX_ID {
-            return None;
-        }
-        let (_, key) = self.ring.0.find(key_id)?;
+        let Some((_, key)) = self.ring.0.find(key_id).filter(|_| id.len() <= MAX_ID) else {
+            return false;
+        };
         let envelope = key.keys.seal(key.id, &self.bound(Use::Id), pin, id);
-        form::seal(id, &envelope).map(SealedId)
+        form::seal(id, &envelope, &mut sealed.0).is_some()
     }
 
     /// What a text from a client says, sealed or not; the opened id comes with
@@ -188,11 +187,19 @@ impl<'a> IdSealer<'a> {
             Looks::Later => return (IdVerdict::UnknownVersion, None),
             Looks::Sealed(parts) => parts,
         };
-        let Some((native, envelope)) = parts.open() else { return (IdVerdict::BadSeal, None) };
-        let [key_id, ..] = envelope;
-        let Some((_, key)) = self.ring.0.find(key_id) else { return (IdVerdict::UnknownKey, None) };
-        match key.keys.open(&envelope, &self.bound(Use::Id), native.as_bytes()) {
-            Some(pin) => (IdVerdict::Sealed, Some(OpenedId { native, pin, key_id })),
+        let mut opened = OpenedId { native: Made::EMPTY, pin: 0, key_id: 0 };
+        let Some(envelope) = parts.open(&mut opened.native) else {
+            return (IdVerdict::BadSeal, None);
+        };
+        [opened.key_id, ..] = envelope;
+        let Some((_, key)) = self.ring.0.find(opened.key_id) else {
+            return (IdVerdict::UnknownKey, None);
+        };
+        match key.keys.open(&envelope, &self.bound(Use::Id), opened.native.as_bytes()) {
+            Some(pin) => {
+                opened.pin = pin;
+                (IdVerdict::Sealed, Some(opened))
+            }
             None => (IdVerdict::BadSeal, None),
         }
     }

@@ -80,19 +80,22 @@ impl Keys {
 
     fn tag(&self, key_id: u8, bound: &Bound<'_>, pin: u64, native: &[u8]) -> u64 {
         let mut hasher = Sip::new_24(&self.seal);
-        let mut head = [bound.what as u8; 5];
-        head[1..].copy_from_slice(&length_prefix(bound.scope));
-        hasher.write(&head);
-        if !bound.scope.is_empty() {
+        // What it is without scope and owner: in one piece, which is read fastest.
+        let mut head = [0; 18];
+        head[0] = bound.what as u8;
+        head[9] = key_id;
+        head[10..].copy_from_slice(&pin.to_le_bytes());
+        let (lengths, account) = head.split_at_mut(9);
+        if bound.scope.is_empty() && bound.owner.is_empty() {
+            hasher.write(&head);
+        } else {
+            lengths[1..5].copy_from_slice(&length_prefix(bound.scope));
+            hasher.write(&lengths[..5]);
             hasher.write(bound.scope);
-        }
-        hasher.write(&length_prefix(bound.owner));
-        if !bound.owner.is_empty() {
+            hasher.write(&length_prefix(bound.owner));
             hasher.write(bound.owner);
+            hasher.write(account);
         }
-        let mut account = [key_id; 9];
-        account[1..].copy_from_slice(&pin.to_le_bytes());
-        hasher.write(&account);
         hasher.write(native);
         let tag = hasher.finish();
         hasher.wipe();

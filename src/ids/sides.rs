@@ -39,7 +39,8 @@ impl Sealing<'_> {
             (Some(Form::Sealed(key)), _) => key,
             (None, _) => rules.sealer.signing_key()?,
         };
-        rules.sealer.seal_with(key, text, self.pin)
+        let mut sealed = SealedId::EMPTY;
+        rules.sealer.seal_with(key, text, self.pin, &mut sealed).then_some(sealed)
     }
 
     /// Whether anything is sealed in responses of such an API.
