@@ -65,7 +65,8 @@ pub fn bench(criterion: &mut Criterion) {
     each(&mut group, buffer, ("decode", ""), &[value], |value| read(codec, value));
     let jar = Jar::new();
     each(&mut group, buffer, ("signed_jar", ""), &[()], |()| jar.read());
-    let affinity = &affinity(SLOTS, &ring_keys(1));
+    let owned = affinity(SLOTS, &ring_keys(1));
+    let affinity = owned.get();
     for (name, asked) in &cases(affinity) {
         let asked: Vec<_> = asked.iter().collect();
         let name = (&*format!("decide-{name}"), "");

@@ -98,7 +98,8 @@ fn check(name: &str, decision: &Decision) {
 }
 
 pub fn bench(criterion: &mut Criterion) {
-    let affinity = &affinity(SLOTS, &ring_keys(1));
+    let owned = affinity(SLOTS, &ring_keys(1));
+    let affinity = owned.get();
     let mut group = criterion.benchmark_group("decide");
     for (name, asked) in cases(affinity) {
         for one in &asked {
@@ -113,7 +114,8 @@ pub fn bench(criterion: &mut Criterion) {
 
 /// With many cookies of our name, and with many keys in the ring.
 fn grow(criterion: &mut Criterion) {
-    let one = &affinity(SLOTS, &ring_keys(1));
+    let owned = affinity(SLOTS, &ring_keys(1));
+    let one = owned.get();
     let mut group = criterion.benchmark_group("grow-cookies");
     for count in [1, 2, 4, 8, 16, 32, 64] {
         let values: Vec<_> = (0..count).map(|i| value(i, 0)).collect();
@@ -130,7 +132,8 @@ fn grow(criterion: &mut Criterion) {
         // The key that made the cookie stands last.
         let mut keys = ring_keys(len);
         keys.reverse();
-        let affinity = &affinity(SLOTS, &keys);
+        let owned = affinity(SLOTS, &keys);
+        let affinity = owned.get();
         let cookies = field(&[value(0, 0)]);
         let asked = [&Asked { request: post(0), cookies: Some(&cookies) }];
         assert_eq!(asked[0].decide(affinity).unwrap().outcome, Outcome::Pinned);

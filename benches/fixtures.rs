@@ -5,7 +5,7 @@ use std::hint::black_box;
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, SamplingMode, Throughput};
 use tokenpin::{
-    Affinity, Config, CookieKey, MAX_WEIGHT, Role, Secret, Slot, SlotStatus, State, mix,
+    Config, CookieKey, MAX_WEIGHT, OwnedAffinity, Role, Secret, Slot, SlotStatus, State, mix,
 };
 
 pub const NOW: u64 = 1_800_000_000;
@@ -83,11 +83,8 @@ pub fn ring_keys(len: u8) -> Vec<CookieKey> {
     (1..=len).map(|id| CookieKey { id, role: role(id), secret: secret(id) }).collect()
 }
 
-pub fn affinity(n: u32, keys: &[CookieKey]) -> Affinity<'static> {
-    let slots = Fleet::up(n).slots().leak();
-    let index = vec![0; Affinity::index_len(slots.len())].leak();
-    let keys = keys.to_vec().leak();
-    Affinity::new(&Config::new(secret(0xaa), keys), slots, index).unwrap()
+pub fn affinity(n: u32, keys: &[CookieKey]) -> OwnedAffinity {
+    OwnedAffinity::new(&Config::new(secret(0xaa), keys), Fleet::up(n).slots()).unwrap()
 }
 
 pub type Group<'a> = BenchmarkGroup<'a, WallTime>;

@@ -43,7 +43,8 @@ pub fn bench(criterion: &mut Criterion) {
 
     let mut group = criterion.benchmark_group("find");
     for n in [16, 1024, 65_536] {
-        let affinity = &affinity(n, &ring_keys(1));
+        let owned = affinity(n, &ring_keys(1));
+        let affinity = owned.get();
         let names: Vec<_> = text_keys(16)
             .iter()
             .map(|text| u32::from_str_radix(std::str::from_utf8(&text[..8]).unwrap_or(""), 16))

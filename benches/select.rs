@@ -64,10 +64,12 @@ fn batch(group: &mut Group, fleet: Fleet, hashes: &[u64]) {
     let weights = if fleet.mixed_weights { "-mixed" } else { "" };
     let parameter = format!("{}-{}{weights}", fleet.n, fleet.down_percent);
     let one_by_one = |hashes: &[u64; BATCH]| hashes.map(|hash| by_jump(slots, hash));
-    let in_batches = |hashes: &[u64; BATCH]| {
-        let mut selected = [None; BATCH];
+    // Kept from batch to batch, as one who has many would.
+    let mut selected = [None; BATCH];
+    let mut in_batches = |hashes: &[u64; BATCH]| {
         let done = select_batch(Strategy::Jump, slots, &FILTER, hashes, &mut selected);
         assert!(done.is_ok());
+        black_box(&selected);
         selected
     };
     for hashes in hashes.as_chunks::<BATCH>().0 {

@@ -22,9 +22,9 @@ use libfuzzer_sys::fuzz_target;
 use tokenpin::capi::*;
 use tokenpin::cookie::{field, set_cookie};
 use tokenpin::{
-    Audience, Cookie, CookieName, DEFAULT_RULES, Field, Filter, Group, Key, KeyRing, Kind,
-    MAX_COOKIE_NAME, MAX_KEY, MAX_MAX_AGE, MAX_SCOPE, MAX_SET_COOKIE, Policy, Role, Rule, SameSite,
-    Secret, Slot, State, Strategy, VALUE_LEN, Verdict, cookie,
+    Audience, Cookie, CookieName, Field, Filter, Group, Key, KeyRing, Kind, MAX_COOKIE_NAME,
+    MAX_KEY, MAX_MAX_AGE, MAX_SCOPE, MAX_SET_COOKIE, Policy, Role, Rule, SameSite, Secret, Slot,
+    State, Strategy, VALUE_LEN, Verdict, cookie,
 };
 use tokenpin_fuzz::{Input, NOW, cookie_key, secret};
 
@@ -442,6 +442,7 @@ impl World {
             &raw mut config.keyed_cookies,
             &raw mut config.mint_single,
             &raw mut config.prompt_cache,
+            &raw mut config.replace_rules,
         ] {
             // SAFETY: fields of the configuration.
             unsafe { *switch = self.number(input, 2) };
@@ -511,7 +512,7 @@ impl World {
                 let pattern = if self.odd(input) {
                     input.bytes()
                 } else {
-                    input.pick(&[&b"responses"[..], b"a/b", b"files"])
+                    input.pick(&[&b"responses"[..], b"a/b", b"files", b"a/*:b"])
                 };
                 let pattern = self.bytes(input, pattern);
                 tokenpin_rule { pattern, group: self.number(input, Group::ALL.len()) }
@@ -556,7 +557,7 @@ unsafe fn tokenpin_affinity_free_(affinity: *mut tokenpin_affinity) -> i32 {
 type Function = fn(&mut World, &mut Input<'_>) -> (i32, bool);
 
 /// The more often, the more often it stands here.
-const FUNCTIONS: [Function; 44] = [
+const FUNCTIONS: [Function; 45] = [
     config_init,
     affinity_size,
     affinity_init,
@@ -601,6 +602,7 @@ const FUNCTIONS: [Function; 44] = [
     set_cookie_write,
     matches,
     classify,
+    id_hint,
 ];
 
 fn config_init(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
@@ -848,6 +850,27 @@ fn find(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
             unsafe { tokenpin_affinity_get_slot(handle, slot, &raw mut value, &raw mut hash) };
             assert_eq!(hash, tokenpin::identity_hash(&name));
         }
+    }
+    (status, false)
+}
+
+fn id_hint(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let handle = world.handle(input);
+    let text = input.limited(MAX_KEY);
+    let of = world.bytes(input, &text);
+    let (out, within) = out_near::<[u8; 16]>(world, input, handle);
+    let status = call!(tokenpin_affinity_id_hint(handle, of.ptr, of.len, out.cast()));
+    assert!(!within || status != OK);
+    if world.fair() {
+        assert_eq!(status == OK, (1..=MAX_KEY).contains(&text.len()));
+    }
+    if let (Some(made), true) = (world.read(out, status), world.fair()) {
+        let mut again = [0; 16];
+        // SAFETY: good places.
+        let status = unsafe {
+            tokenpin_affinity_id_hint(handle, text.as_ptr().cast(), text.len(), again.as_mut_ptr())
+        };
+        assert_eq!((status, again), (OK, made));
     }
     (status, false)
 }
@@ -1678,11 +1701,12 @@ fn classify(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     let (method_at, target_at) = (world.bytes(input, method), world.bytes(input, target));
     let rules = world.rules(input);
     let (rules_at, count) = world.array(input, &rules);
-    let prompt_cache = world.number(input, 2);
+    let (replace, prompt_cache) = (world.number(input, 2), world.number(input, 2));
     let (group, existing) = (world.out(input), world.out(input));
     let status = call!(tokenpin_classify(
         rules_at,
         count,
+        replace,
         prompt_cache,
         method_at.ptr,
         method_at.len,
@@ -1702,8 +1726,7 @@ fn classify(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
                 Rule { pattern, group: Group::from_number(rule.group).unwrap() }
             })
             .collect();
-        let rules = if own.is_empty() { DEFAULT_RULES } else { &own };
-        let core = tokenpin::classify(rules, prompt_cache == 1, method, target);
+        let core = tokenpin::classify(&own, replace == 1, prompt_cache == 1, method, target);
         assert_eq!(world.read(group, status), Some(core.group as u8));
         assert_eq!(world.read(existing, status), Some(u8::from(core.existing)));
     }

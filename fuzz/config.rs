@@ -8,6 +8,7 @@ use tokenpin::{
     Rule, SameSite, Secret, Slot, SlotStatus, State, Strategy, identity_hash,
 };
 use tokenpin_fuzz::{Input, secret};
+use tokenpin_test_support::classification::is_bad;
 
 fuzz_target!(|data: &[u8]| run(&mut Input::new(data)));
 
@@ -68,7 +69,7 @@ fn run(input: &mut Input<'_>) {
         prompt_cache: input.flag(),
         ..Config::new(Secret::new(placement_key), &ring)
     };
-    let config = if rules.is_empty() { config } else { Config { rules: &rules, ..config } };
+    let config = Config { rules: &rules, replace_rules: input.flag(), ..config };
 
     let identities: Vec<_> = (0..input.below(40)).map(|_| input.bytes()).collect();
     let slot = |identity: &&[u8]| match identity {
@@ -244,7 +245,7 @@ fn wrong_config(config: &Config<'_>, placement_key: &[u8; 16]) -> Vec<ConfigErro
     check(config.max_age.is_some_and(|age| age > MAX_MAX_AGE), Error::MaxAge, Field::MaxAge);
     check(!(100 <= first && first <= last && last <= 599), Error::SuccessRange, Field::Success);
     for (i, rule) in config.rules.iter().enumerate() {
-        if rule.pattern.split(|&byte| byte == b'/').any(<[u8]>::is_empty) {
+        if is_bad(rule.pattern) {
             wrong.push(Error::Pattern.at(Field::Rules, i));
         }
     }

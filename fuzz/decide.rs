@@ -114,7 +114,9 @@ fn values(input: &mut Input<'_>, own: &'static [u8]) -> Vec<Vec<u8>> {
 }
 
 fn part(values: &[Vec<u8>], trusted: bool) -> Part<'_> {
-    let some: Vec<_> = values.iter().filter(|value| !value.is_empty()).collect();
+    let mut some: Vec<_> = values.iter().filter(|value| !value.is_empty()).collect();
+    some.sort();
+    some.dedup();
     match some[..] {
         [] => Part::Absent,
         _ if !trusted => Part::Untrusted,
@@ -282,8 +284,10 @@ impl World<'_> {
         let facts = Facts {
             config,
             slots: self.slots,
-            group: class.group,
+            // Who names state is stateful.
+            group: if existing { Group::Stateful } else { class.group },
             existing: class.existing || existing,
+            carrier: request.carrier,
             consumer,
             session,
             found: self.found(&audience, key.as_ref(), now, &carrier_value, &fields),

@@ -26,7 +26,7 @@ type Config struct {
 	CookieName string
 	// Attributes are the cookie's attributes. Default Secure and HTTPOnly.
 	Attributes Attributes
-	// Rules is the classification table; empty for the default table.
+	// Rules is the classification table: these rules, and behind them the default ones.
 	Rules []Rule
 	// MaxAge is Max-Age in seconds; 0 for a session cookie; MaxAgeAuto, the default, for as long as the cookie
 	// can be valid.
@@ -55,6 +55,8 @@ type Config struct {
 	MintSingle bool
 	// PromptCache gives affinity to the prompt-cache group too.
 	PromptCache bool
+	// ReplaceRules leaves the default rules out of the classification table.
+	ReplaceRules bool
 }
 
 const (
@@ -108,13 +110,14 @@ func (a *Affinity) Close() error {
 // valid start; Stamp fills in what every request needs.
 type Request struct {
 	// Method and Target, such as "/v1/responses?x=1", are read to classify, and for nothing else. With HasGroup,
-	// they still tell whether the request names existing state.
+	// the method still tells whether the request names existing state. It is CONNECT for a WebSocket handshake,
+	// also where that is a GET with Upgrade: it reads nothing, and what comes of it may create.
 	Method, Target string
-	// Consumers are the values of the consumer header. Empty ones do not count.
+	// Consumers are the values of the consumer header. Empty ones do not count, equal ones count as one.
 	Consumers []string
 	// ConsumerTrusted says that they come from somebody who may name consumers.
 	ConsumerTrusted bool
-	// Sessions are the values of the session header. Empty ones do not count.
+	// Sessions are the values of the session header. Empty ones do not count, equal ones count as one.
 	Sessions []string
 	// Cookies are the values of the Cookie fields.
 	Cookies []string
@@ -129,11 +132,12 @@ type Request struct {
 	// HasGroup says that Group is the group. Else Method and Target are classified.
 	HasGroup bool
 	Group    Group
-	// Existing says that the request names existing state, whatever classification says. Set it where the body
-	// does (previous_response_id, input_file_id, ...).
+	// Existing says that the request names existing state, and so is stateful, whatever group, method and target
+	// say. Set it where the body names some (previous_response_id, input_file_id, ...).
 	Existing bool
 	// IDHint is nil, or what becomes the id of a new session, so that parallel first requests of one client
-	// agree: a PRF, under a key of this process, of something that belongs to one client alone.
+	// agree: what [Affinity.IDHint] makes of something that belongs only to one client. A connection is not that
+	// behind a CDN, which sends many clients over one; nor is an address behind a NAT. Nil if in doubt.
 	IDHint *[16]byte
 	// Now is the wall clock in unix seconds. A negative one counts as 0.
 	Now int64
@@ -175,8 +179,8 @@ type Decision struct {
 	Ambiguous bool
 	// Existing says that the request names existing state: its method, its target or the caller says so.
 	Existing bool
-	// MayMove says that a host may send the request to another token where this one refuses it: no pin and no
-	// key ties it to the token, and nothing that it creates will be looked for there.
+	// MayMove says that a host may send the request to another token where this one refuses it: it names no
+	// state, and what it creates will be looked for at the token that gave it.
 	MayMove   bool
 	hasCookie bool
 	carrier   bool
@@ -292,6 +296,18 @@ func (a *Affinity) CookieName(scope string) (string, error) {
 	name, s := h.cookieName(scope)
 	runtime.KeepAlive(h)
 	return name, s.err()
+}
+
+// IDHint gives the [Request.IDHint] of the client that of belongs to, the same on every replica. It is 1 to MaxKey
+// bytes that no two clients share, else the error is ErrKeyLength.
+func (a *Affinity) IDHint(of string) ([16]byte, error) {
+	h := a.handle.Load()
+	if h == nil {
+		return [16]byte{}, ErrNotInitialised
+	}
+	hint, s := h.idHint(of)
+	runtime.KeepAlive(h)
+	return hint, s.err()
 }
 
 // Classify classifies a request by the configured table: its group, and whether it names existing state.

@@ -460,11 +460,12 @@ func compareFields(d *draws, field, name string) {
 	d.same("set cookie", s == StatusOK, puregoS == StatusOK, name, value, attributes, maxAge)
 	d.same("set cookie", string(line), string(puregoLine), name, value, attributes, maxAge)
 
-	rules, promptCache := d.rules(), d.flag()
+	rules, replace, promptCache := d.rules(), d.rarely(), d.flag()
 	method, target := d.methodAndTarget()
-	group, existing, s := native{}.classify(rules, promptCache, method, target)
-	puregoGroup, puregoExisting, puregoS := purego{}.classify(rules, promptCache, method, target)
-	d.same("classify", []any{group, existing, s}, []any{puregoGroup, puregoExisting, puregoS}, rules, promptCache, method, target)
+	group, existing, s := native{}.classify(rules, replace, promptCache, method, target)
+	puregoGroup, puregoExisting, puregoS := purego{}.classify(rules, replace, promptCache, method, target)
+	d.same("classify", []any{group, existing, s}, []any{puregoGroup, puregoExisting, puregoS}, rules, replace,
+		promptCache, method, target)
 }
 
 func (d *draws) attributes() Attributes {
@@ -483,10 +484,12 @@ func (d *draws) maxAge() uint32 {
 // rules is a classification table with at most one fault.
 func (d *draws) rules() (rules []Rule) {
 	for range d.below(4) {
-		rules = append(rules, Rule{one(d, "files", "a", "a/b", "responses", "x/y/z"), Group(d.below(3))})
+		rules = append(rules, Rule{one(d, "files", "a", "a/b", "responses", "x/y/z", "a/*", "models/*:b", "x/*/z"),
+			Group(d.below(3))})
 	}
 	if len(rules) > 0 && d.rarely() {
-		rules[d.below(len(rules))] = one(d, Rule{"", 0}, Rule{"/a", 0}, Rule{"a/", 0}, Rule{"a//b", 0}, Rule{"a", 3})
+		rules[d.below(len(rules))] = one(d, Rule{"", 0}, Rule{"/a", 0}, Rule{"a/", 0}, Rule{"a//b", 0}, Rule{"a", 3},
+			Rule{"*", 0}, Rule{"a*", 0}, Rule{"a/b*", 0}, Rule{"a/**", 0}, Rule{"a%", 0}, Rule{"a?", 0}, Rule{"a/*#", 0})
 	}
 	return rules
 }
@@ -497,7 +500,8 @@ func (d *draws) methodAndTarget() (string, string) {
 	target.WriteString(one(d, "/v1/responses", "/v1/responses", "/v1/chat/completions", "", "responses"))
 	for range d.below(4) {
 		target.WriteString(one(d, "/", "/responses", "/files", "a", "/a/b", "/a", "?", "#", "/messages/batches",
-			"//", "/x/y/z", "/compact", "/messages", "/fine_tuning/jobs"))
+			"//", "/x/y/z", "/compact", "/messages", "/fine_tuning/jobs", "/models",
+			"/deployments", "/m:b", "/m:batchGenerateContent", "%2F", "/%66iles", "%2", "%", "%zz", "/%2566iles"))
 	}
 	return method, target.String()
 }
@@ -565,7 +569,7 @@ func (d *draws) goodConfig() *Config {
 	c.Skew, c.MaxLife, c.MaxIdle = limits.Skew, limits.MaxLife, limits.MaxIdle
 	c.PolicyExisting, c.PolicyNew = Policy(d.below(3)), Policy(d.below(3))
 	c.CombineKeys, c.RejectBadKeys, c.KeyedCookies = d.flag(), d.rarely(), d.flag()
-	c.MintSingle, c.PromptCache = d.flag(), d.flag()
+	c.MintSingle, c.PromptCache, c.ReplaceRules = d.flag(), d.flag(), d.rarely()
 	return &c
 }
 
@@ -628,6 +632,11 @@ func compareDecisions(d *draws) {
 	name, s := nativeA.cookieName(scope)
 	puregoName, puregoS := puregoA.cookieName(scope)
 	d.same("cookie name", []any{name, s}, []any{puregoName, puregoS}, config, scope)
+
+	of := one(d, "", "a", "connection 7", strings.Repeat("x", MaxKey), strings.Repeat("x", MaxKey+1))
+	hint, s := nativeA.idHint(of)
+	puregoHint, puregoS := puregoA.idHint(of)
+	d.same("id hint", []any{hint, s}, []any{puregoHint, puregoS}, config, of)
 
 	var jar []string
 	for range 6 {

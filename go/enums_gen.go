@@ -67,14 +67,16 @@ const (
 	FieldMintSingle Field = 22
 	// The switch prompt_cache.
 	FieldPromptCache Field = 23
+	// The switch replace_rules.
+	FieldReplaceRules Field = 24
 	// A key that seals ids; the index is its position in the ring.
-	FieldIDKeys Field = 24
+	FieldIDKeys Field = 25
 	// A key that is looked at for ids, beside the default ones.
-	FieldIDFields Field = 25
+	FieldIDFields Field = 26
 	// A prefix of ids that are sealed, beside the default ones.
-	FieldIDPrefixes Field = 26
+	FieldIDPrefixes Field = 27
 	// A segment of a path behind which an id stands, beside the default ones.
-	FieldIDCollections Field = 27
+	FieldIDCollections Field = 28
 )
 
 var fieldNames = []string{
@@ -102,6 +104,7 @@ var fieldNames = []string{
 	"keyed_cookies",
 	"mint_single",
 	"prompt_cache",
+	"replace_rules",
 	"id_keys",
 	"id_fields",
 	"id_prefixes",
@@ -444,7 +447,7 @@ const (
 	KeyReasonAbsent KeyReason = 1
 	// A consumer name came from somebody who is not trusted to give one.
 	KeyReasonUntrusted KeyReason = 2
-	// Several values where one is expected.
+	// Several values that differ, where one is expected.
 	KeyReasonSeveralValues KeyReason = 3
 	// Over 4096 bytes.
 	KeyReasonTooLong KeyReason = 4

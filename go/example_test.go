@@ -177,7 +177,7 @@ func ExampleJump() {
 func ExampleClassify() {
 	for _, request := range []string{"POST /v1/responses", "GET /v1/files/file-1?x=y", "POST /v1/embeddings"} {
 		method, target, _ := strings.Cut(request, " ")
-		group, existing, err := tokenpin.Classify(nil, false, method, target)
+		group, existing, err := tokenpin.Classify(nil, false, false, method, target)
 		fmt.Println(group, existing, err)
 	}
 	// Output:

@@ -84,6 +84,10 @@ static inline int32_t tp_cookie_name(const tokenpin_affinity* affinity, tp_str s
                                        TOKENPIN_MAX_COOKIE_NAME, len);
 }
 
+static inline int32_t tp_id_hint(const tokenpin_affinity* affinity, tp_str of, uint8_t* id_hint) {
+  return tokenpin_affinity_id_hint(affinity, of.ptr, of.len, id_hint);
+}
+
 static inline int32_t tp_affinity_classify(const tokenpin_affinity* affinity, tp_str method,
                                            tp_str target, uint8_t* group, uint8_t* existing) {
   return tokenpin_affinity_classify(affinity, method.ptr, method.len, target.ptr, target.len, group,
@@ -189,10 +193,10 @@ static inline int32_t tp_matches(tp_str field, tp_str name, uint8_t* matches) {
 }
 
 static inline int32_t tp_classify(const tokenpin_rule* rules, size_t rule_count,
-                                  uint8_t prompt_cache, tp_str method, tp_str target,
-                                  uint8_t* group, uint8_t* existing) {
-  return tokenpin_classify(rules, rule_count, prompt_cache, method.ptr, method.len, target.ptr,
-                           target.len, group, existing);
+                                  uint8_t replace_rules, uint8_t prompt_cache, tp_str method,
+                                  tp_str target, uint8_t* group, uint8_t* existing) {
+  return tokenpin_classify(rules, rule_count, replace_rules, prompt_cache, method.ptr, method.len,
+                           target.ptr, target.len, group, existing);
 }
 
 #endif

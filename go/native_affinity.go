@@ -17,6 +17,8 @@ __attribute__((used)) static void (*const tp_link)(void) = tokenpin_abi_v1;
 #cgo nocallback tp_find
 #cgo noescape tp_cookie_name
 #cgo nocallback tp_cookie_name
+#cgo noescape tp_id_hint
+#cgo nocallback tp_id_hint
 #cgo noescape tokenpin_affinity_set_slot
 #cgo nocallback tokenpin_affinity_set_slot
 #cgo noescape tokenpin_affinity_get_slot
@@ -162,6 +164,7 @@ func newNativeAffinity(config *Config) (*nativeAffinity, error) {
 	c.keyed_cookies = switched(config.KeyedCookies)
 	c.mint_single = switched(config.MintSingle)
 	c.prompt_cache = switched(config.PromptCache)
+	c.replace_rules = switched(config.ReplaceRules)
 
 	var e C.tokenpin_config_error
 	a := new(nativeAffinity)
@@ -204,14 +207,14 @@ func (a *nativeAffinity) decide(r *Request, d *Decision) Status {
 		(*C.tokenpin_decision)(unsafe.Pointer(d))))
 }
 
-// firstTwo gives the values that count: none, one, and several are told apart, and empty ones are none.
+// firstTwo gives the values that count: none, one, and several that differ are told apart, and empty ones are none.
 func firstTwo(values []string) (first, second string) {
 	for _, value := range values {
 		switch {
 		case value == "":
 		case first == "":
 			first = value
-		default:
+		case value != first:
 			return first, value
 		}
 	}
@@ -265,6 +268,11 @@ func (a *nativeAffinity) cookieName(scope string) (string, Status) {
 	var n C.size_t
 	s := Status(C.tp_cookie_name(a.c, str(scope), (*C.char)(unsafe.Pointer(&buffer)), &n))
 	return string(buffer[:n]), s
+}
+
+func (a *nativeAffinity) idHint(of string) (hint [16]byte, s Status) {
+	s = Status(C.tp_id_hint(a.c, str(of), (*C.uint8_t)(&hint[0])))
+	return hint, s
 }
 
 func (a *nativeAffinity) fingerprint() (fingerprint uint64) {

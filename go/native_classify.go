@@ -29,7 +29,7 @@ func (a *nativeAffinity) classify(method, target string) (Group, bool, Status) {
 	return Group(group), existing == 1, s
 }
 
-func (native) classify(rules []Rule, promptCache bool, method, target string) (Group, bool, Status) {
+func (native) classify(rules []Rule, replace, promptCache bool, method, target string) (Group, bool, Status) {
 	var table *C.tokenpin_rule
 	if len(rules) > 0 {
 		var pinner runtime.Pinner
@@ -37,7 +37,7 @@ func (native) classify(rules []Rule, promptCache bool, method, target string) (G
 		table = &nativeRules(&pinner, rules)[0]
 	}
 	var group, existing C.uint8_t
-	s := Status(C.tp_classify(table, C.size_t(len(rules)), switched(promptCache), str(method), str(target), &group,
-		&existing))
+	s := Status(C.tp_classify(table, C.size_t(len(rules)), switched(replace), switched(promptCache), str(method),
+		str(target), &group, &existing))
 	return Group(group), existing == 1, s
 }

@@ -33,6 +33,7 @@ func nativeDefaults() Config {
 		PolicyExisting: Policy(c.policy_existing), PolicyNew: Policy(c.policy_new),
 		CombineKeys: c.combine_keys == 1, RejectBadKeys: c.reject_bad_keys == 1, KeyedCookies: c.keyed_cookies == 1,
 		MintSingle: c.mint_single == 1, PromptCache: c.prompt_cache == 1,
+		ReplaceRules: c.replace_rules == 1,
 	}
 }
 

@@ -1,6 +1,7 @@
 package tokenpin
 
 import (
+	"encoding/binary"
 	"math"
 	"runtime"
 	"slices"
@@ -72,10 +73,7 @@ func (a *puregoAffinity) init(c *Config) error {
 			return refused(s, FieldRules, i)
 		}
 	}
-	a.rules = defaultRules
-	if len(c.Rules) > 0 {
-		a.rules = slices.Clone(c.Rules)
-	}
+	a.rules = tableOf(c.Rules, c.ReplaceRules)
 	if err := a.ring.init(c.CookieKeys, &c.PlacementKey); err != nil {
 		return err
 	}
@@ -202,6 +200,18 @@ func (a *puregoAffinity) cookieName(scope string) (string, Status) {
 	return name, StatusOK
 }
 
+func (a *puregoAffinity) idHint(of string) (hint [16]byte, s Status) {
+	if of == "" || len(of) > MaxKey {
+		return hint, ErrKeyLength
+	}
+	sip := sip128(derived(*a.placementKey, "tokenpin.v1.hint"))
+	sip.text(of)
+	low, high := sip.sum128()
+	binary.LittleEndian.PutUint64(hint[:8], low)
+	binary.LittleEndian.PutUint64(hint[8:], high)
+	return hint, StatusOK
+}
+
 // nameFor gives the cookie's name for a request's scope, and its suffix where it follows that scope.
 func (a *puregoAffinity) nameFor(scope string) (name string, suffix [4]byte, suffixed bool) {
 	if a.config.CookieName != "" || scope == "" {
@@ -219,7 +229,7 @@ func readKey(values []string, trusted bool) (string, KeyReason) {
 		case value == "":
 		case first == "":
 			first = value
-		default:
+		case value != first:
 			second = value
 		}
 	}
@@ -315,12 +325,24 @@ func (a *puregoAffinity) selectFor(key *Key, scope string, filter *puregoFilter)
 }
 
 func (a *puregoAffinity) decide(r *Request, d *Decision) Status {
-	s := a.rule(r, d)
-	d.MayMove = mayMove(d)
+	group, existing := r.Group, reads(r.Method)
+	if !r.HasGroup {
+		group, existing = puregoClassify(a.rules, a.config.PromptCache, r.Method, r.Target)
+	}
+	if r.Existing {
+		group, existing = GroupStateful, true
+	}
+	s := a.rule(r, group, existing, d)
+	// The first half of rule 9.
+	switch d.Outcome {
+	case OutcomePlaced, OutcomeRetried, OutcomeRepinned:
+		keepsCookies := r.Carrier || d.Verdict != VerdictAbsent
+		d.MayMove = group != GroupStateful || !existing && d.hasCookie && keepsCookies
+	}
 	return s
 }
 
-func (a *puregoAffinity) rule(r *Request, d *Decision) Status {
+func (a *puregoAffinity) rule(r *Request, group Group, existing bool, d *Decision) Status {
 	if r.HasGroup && !r.Group.valid() {
 		return ErrBadEnum
 	}
@@ -337,11 +359,6 @@ func (a *puregoAffinity) rule(r *Request, d *Decision) Status {
 	if scope == "" {
 		scope = c.Scope
 	}
-	group, existing := r.Group, reads(r.Method)
-	if !r.HasGroup {
-		group, existing = puregoClassify(a.rules, c.PromptCache, r.Method, r.Target)
-	}
-	existing = existing || r.Existing
 	now := unix(r.Now)
 	filter := &puregoFilter{now: now, tried: r.Tried, without: NoSlot}
 	*d = Decision{fingerprint: a.configured, Slot: NoSlot, Outcome: OutcomeNone, KeyReason: KeyReasonAbsent,
@@ -496,7 +513,7 @@ func (a *puregoAffinity) rule(r *Request, d *Decision) Status {
 		}
 	case key != nil:
 		place(key)
-	case mayIssue:
+	default:
 		id := r.Entropy
 		if r.IDHint != nil {
 			id = *r.IDHint
@@ -504,15 +521,12 @@ func (a *puregoAffinity) rule(r *Request, d *Decision) Status {
 		if id == [16]byte{} {
 			return ErrEntropy
 		}
-		d.Source = SourceMinted
-		if place(&Key{Kind: KindAnonymous, Key: string(id[:])}) {
+		if mayIssue {
+			d.Source = SourceMinted
+		}
+		if place(&Key{Kind: KindAnonymous, Key: string(id[:])}) && mayIssue {
 			return issue(id, KindAnonymous)
 		}
-	default:
-		if noEntropy {
-			return ErrEntropy
-		}
-		place(&Key{Kind: KindAnonymous, Key: string(r.Entropy[:])})
 	}
 	return StatusOK
 }
@@ -531,18 +545,6 @@ func (a *puregoAffinity) maxAge(age uint64) uint32 {
 		least = min(least, max(1, uint32(since(uint64(c.MaxLife), age))))
 	}
 	return least
-}
-
-// mayMove is the first half of rule 9.
-func mayMove(d *Decision) bool {
-	if d.Outcome != OutcomePlaced && d.Outcome != OutcomeRetried {
-		return false
-	}
-	switch d.Source {
-	case SourceStateless, SourceNone, SourceMinted:
-		return true
-	}
-	return d.hasCookie && !d.Existing
 }
 
 // soonest is the second half of rule 9: the least wait. pinned counts at any weight.

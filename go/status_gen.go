@@ -72,7 +72,8 @@ const (
 	ErrMaxAge Status = 39
 	// The success range is empty or not within 100 to 599.
 	ErrSuccessRange Status = 40
-	// The classification pattern has an empty segment.
+	// The classification pattern has an empty segment, one of the bytes %?#, or a * that is not at the
+	// front of a segment behind the first.
 	ErrPattern Status = 41
 	// The time does not fit a cookie: it is past the year 2106.
 	ErrTime Status = 42
@@ -156,7 +157,7 @@ func (s Status) text() (name, message string) {
 	case ErrSuccessRange:
 		return "success_range", "the success range is empty or not within 100 to 599"
 	case ErrPattern:
-		return "pattern", "the classification pattern has an empty segment"
+		return "pattern", "the classification pattern has an empty segment, one of the bytes %?#, or a * that is not at the front of a segment behind the first"
 	case ErrTime:
 		return "time", "the time does not fit a cookie: it is past the year 2106"
 	case ErrEntropy:

@@ -193,6 +193,7 @@ func TestClosed(t *testing.T) {
 	_, _, slotErr := a.GetSlot(0)
 	_, findErr := a.Find("account-a")
 	_, nameErr := a.CookieName("")
+	_, hintErr := a.IDHint("a")
 	_, _, classifyErr := a.Classify("", "")
 	_, fingerprintErr := a.Fingerprint()
 	_, liveErr := a.LiveFingerprint(0)
@@ -203,7 +204,8 @@ func TestClosed(t *testing.T) {
 	}
 	_, appendErr := ring.Encode(nil, "a", "", Key{}, Cookie{})
 	_, _, readErr = ring.Decode("a", "", Key{}, Limits{}, 0, "")
-	for i, err := range []error{decideErr, finishErr, a.SetSlot(0, Up), slotErr, findErr, nameErr, classifyErr,
+	for i, err := range []error{decideErr, finishErr, a.SetSlot(0, Up), slotErr, findErr, nameErr, hintErr,
+		classifyErr,
 		fingerprintErr, liveErr, appendErr, readErr} {
 		if !errors.Is(err, ErrNotInitialised) {
 			t.Errorf("%d: %v", i, err)

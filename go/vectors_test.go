@@ -470,10 +470,20 @@ func TestDecisionVectors(t *testing.T) {
 			Request jsonRequest
 			Error   string
 		}
+		IDHint []struct {
+			PlacementKey text `json:"placement_key"`
+			Of           text
+			IDHint       text `json:"id_hint"`
+		} `json:"id_hint"`
 	}
 	unmarshal(t, "decision_v1.json", &file)
+	for _, c := range file.IDHint {
+		config := testConfig()
+		config.PlacementKey = c.PlacementKey.bytes16()
+		check(t, "id_hint", must(must(New(config)).IDHint(string(c.Of))), c.IDHint.bytes16(), c)
+	}
 	for _, c := range file.Classify {
-		group, existing, err := Classify(nil, c.PromptCache, c.Method, c.Target)
+		group, existing, err := Classify(nil, false, c.PromptCache, c.Method, c.Target)
 		check(t, "classify", err, nil, c)
 		check(t, "classify", group.String(), c.Group, c)
 		check(t, "classify", existing, c.Existing, c)
@@ -523,7 +533,7 @@ func TestDecisionVectors(t *testing.T) {
 			t.Errorf("refused: got %v, %v: %+v", d, err, c)
 		}
 	}
-	if len(file.Classify) == 0 || len(file.Cases) == 0 || len(file.Refused) == 0 {
+	if len(file.IDHint) == 0 || len(file.Classify) == 0 || len(file.Cases) == 0 || len(file.Refused) == 0 {
 		t.Error("a list is empty")
 	}
 }

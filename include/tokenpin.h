@@ -197,7 +197,7 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_SUCCESS_RANGE = 40,
     /**
-     * The classification pattern has an empty segment.
+     * The classification pattern has an empty segment, one of the bytes %?#, or a * that is not at the front of a segment behind the first.
      */
     TOKENPIN_STATUS_PATTERN = 41,
     /**
@@ -348,21 +348,25 @@ enum tokenpin_field
      */
     TOKENPIN_FIELD_PROMPT_CACHE = 23,
     /**
+     * The switch `replace_rules`.
+     */
+    TOKENPIN_FIELD_REPLACE_RULES = 24,
+    /**
      * A key that seals ids; the index is its position in the ring.
      */
-    TOKENPIN_FIELD_ID_KEYS = 24,
+    TOKENPIN_FIELD_ID_KEYS = 25,
     /**
      * A key that is looked at for ids, beside the default ones.
      */
-    TOKENPIN_FIELD_ID_FIELDS = 25,
+    TOKENPIN_FIELD_ID_FIELDS = 26,
     /**
      * A prefix of ids that are sealed, beside the default ones.
      */
-    TOKENPIN_FIELD_ID_PREFIXES = 26,
+    TOKENPIN_FIELD_ID_PREFIXES = 27,
     /**
      * A segment of a path behind which an id stands, beside the default ones.
      */
-    TOKENPIN_FIELD_ID_COLLECTIONS = 27,
+    TOKENPIN_FIELD_ID_COLLECTIONS = 28,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -700,7 +704,8 @@ typedef uint8_t tokenpin_group;
  */
 typedef struct tokenpin_rule {
     /**
-     * One or more path segments, such as `files` or `messages/batches`.
+     * One or more path segments, such as `files` or `messages/batches`. A `*` at the front of a
+     * segment, but not of the first, is one or more bytes of it.
      */
     struct tokenpin_bytes pattern;
     /**
@@ -810,11 +815,11 @@ typedef struct tokenpin_config {
      */
     struct tokenpin_attributes attributes;
     /**
-     * The classification table; `(NULL, 0)` for the default table.
+     * The classification table: these rules, and behind them the default ones.
      */
     const struct tokenpin_rule *rules;
     /**
-     * The number of its rows.
+     * The number of these rules.
      */
     size_t rule_count;
     /**
@@ -880,6 +885,10 @@ typedef struct tokenpin_config {
      * 1: give affinity to the prompt-cache group too. Default 0.
      */
     uint8_t prompt_cache;
+    /**
+     * 1: leave the default rules out of the classification table. Default 0.
+     */
+    uint8_t replace_rules;
 } tokenpin_config;
 
 /**
@@ -1014,6 +1023,18 @@ int32_t tokenpin_affinity_cookie_name(const struct tokenpin_affinity *affinity,
                                       size_t *len);
 
 /**
+ * The `id_hint` of the client that `of` belongs to, the same on every replica. `of` is 1 to
+ * `TOKENPIN_MAX_KEY` bytes that no two clients share. `id_hint` receives 16 bytes.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, KEY_LENGTH.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_id_hint(const struct tokenpin_affinity *affinity,
+                                  const void *of,
+                                  size_t of_len,
+                                  uint8_t *id_hint);
+
+/**
  * Classifies a request by the configured table. See `tokenpin_classify`.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED.
@@ -1060,7 +1081,8 @@ int32_t tokenpin_affinity_live_fingerprint(const struct tokenpin_affinity *affin
 typedef struct tokenpin_request {
     /**
      * The method, which classification reads; with a group it tells whether the request names
-     * existing state.
+     * existing state. `CONNECT` for a WebSocket handshake, also where that is a `GET` with
+     * `Upgrade`: it reads nothing, and what comes of it may create.
      */
     struct tokenpin_bytes method;
     /**
@@ -1068,7 +1090,7 @@ typedef struct tokenpin_request {
      */
     struct tokenpin_bytes target;
     /**
-     * The values of the consumer header. Empty ones do not count.
+     * The values of the consumer header. Empty ones do not count, equal ones count as one.
      */
     const struct tokenpin_bytes *consumers;
     /**
@@ -1076,7 +1098,7 @@ typedef struct tokenpin_request {
      */
     size_t consumer_count;
     /**
-     * The values of the session header. Empty ones do not count.
+     * The values of the session header. Empty ones do not count, equal ones count as one.
      */
     const struct tokenpin_bytes *sessions;
     /**
@@ -1113,8 +1135,9 @@ typedef struct tokenpin_request {
     uint64_t now;
     /**
      * NULL, or 16 bytes that become the id of a new session, so that parallel first requests of
-     * one client agree: a PRF, under a key of this process, of something that belongs only
-     * to one client.
+     * one client agree: `tokenpin_affinity_id_hint` of something that belongs only to one client.
+     * A connection is not that behind a CDN, which sends many clients over one; nor is an address
+     * behind a NAT. NULL if in doubt.
      */
     const uint8_t *id_hint;
     /**
@@ -1130,8 +1153,9 @@ typedef struct tokenpin_request {
      */
     uint8_t group;
     /**
-     * 1: the request names existing state, whatever method and target say. Set it where the body
-     * does (`previous_response_id`, `input_file_id`, ...): the library does not see that.
+     * 1: the request names existing state, and so is stateful, whatever group, method and target
+     * say. Set it where the body names some (`previous_response_id`, `input_file_id`, ...): the
+     * library does not see that.
      */
     uint8_t existing;
     /**
@@ -1358,7 +1382,7 @@ enum tokenpin_key_reason
      */
     TOKENPIN_KEY_REASON_UNTRUSTED = 2,
     /**
-     * Several values where one is expected.
+     * Several values that differ, where one is expected.
      */
     TOKENPIN_KEY_REASON_SEVERAL_VALUES = 3,
     /**
@@ -1425,8 +1449,8 @@ typedef struct tokenpin_decision {
      */
     uint8_t existing;
     /**
-     * 1: a host may send the request to another token where this one refuses it: no pin and no key
-     * ties it to the token, and nothing that it creates will be looked for there.
+     * 1: a host may send the request to another token where this one refuses it: it names no state,
+     * and what it creates will be looked for at the token that gave it.
      */
     uint8_t may_move;
     /**
@@ -1951,8 +1975,9 @@ int32_t tokenpin_set_cookie_matches(const void *field,
  * ================================================================================ */
 
 /**
- * Classifies a request by its method and target. `(NULL, 0)` for the rules is the default table.
- * `prompt_cache` 1 opts in to that group. `group` receives a `tokenpin_group`, `existing` 1 if the
+ * Classifies a request by its method and its target as the client sent it. The rules come before the
+ * default ones, or with `replace_rules` 1 instead of them. `prompt_cache` 1 opts in to that group.
+ * `group` receives a `tokenpin_group`, `existing` 1 if the
  * request names existing state.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, PATTERN.
@@ -1960,6 +1985,7 @@ int32_t tokenpin_set_cookie_matches(const void *field,
 TOKENPIN_MUST_CHECK
 int32_t tokenpin_classify(const struct tokenpin_rule *rules,
                           size_t rule_count,
+                          uint8_t replace_rules,
                           uint8_t prompt_cache,
                           const void *method,
                           size_t method_len,

@@ -367,9 +367,9 @@ struct Config : tokenpin_config {
     slots = configs.data();
     slot_count = configs.size();
   }
-  void set_rules(Span<const Rule> table) noexcept {
-    rules = table.data();
-    rule_count = table.size();
+  void set_rules(Span<const Rule> own) noexcept {
+    rules = own.data();
+    rule_count = own.size();
   }
 };
 
@@ -447,8 +447,8 @@ class Decision {
   /** Whether the request names existing state: its method, its target or the caller says so. */
   [[nodiscard]] bool existing() const noexcept { return decision_.existing != 0; }
   /**
-   * Whether a host may send the request to another token where this one refuses it: no pin and no
-   * key ties it to the token, and nothing that it creates will be looked for there.
+   * Whether a host may send the request to another token where this one refuses it: it names no
+   * state, and what it creates will be looked for at the token that gave it.
    */
   [[nodiscard]] bool may_move() const noexcept { return decision_.may_move != 0; }
   /**
@@ -605,6 +605,17 @@ class Affinity {
                                       sizeof name.value.chars, &name.value.size);
     name.status = detail::settle(number, name.value);
     return name;
+  }
+
+  /**
+   * The `id_hint` of the client that `of` belongs to, the same on every replica: 1 to
+   * `TOKENPIN_MAX_KEY` bytes that no two clients share.
+   */
+  Result<Block> id_hint(std::string_view of) const noexcept {
+    Result<Block> made;
+    made.status =
+        detail::status(tokenpin_affinity_id_hint(handle_, of.data(), of.size(), made.value));
+    return made;
   }
 
   /** Classifies a request by the configured table. */
@@ -880,14 +891,18 @@ inline Result<std::size_t> set_cookie_write(std::string_view name, std::string_v
   return status != TOKENPIN_STATUS_OK || matches != 0;
 }
 
-/** Classifies a request. No rules are the default table; `prompt_cache` opts in to that group. */
+/**
+ * Classifies a request. The rules come before the default ones, or with `replace_rules` instead of
+ * them; `prompt_cache` opts in to that group.
+ */
 inline Result<Class> classify(std::string_view method, std::string_view target,
-                              bool prompt_cache = false, Span<const Rule> rules = {}) noexcept {
+                              bool prompt_cache = false, Span<const Rule> rules = {},
+                              bool replace_rules = false) noexcept {
   Result<Class> made;
   std::uint8_t group = TOKENPIN_GROUP_STATELESS, existing = 0;
-  made.status = detail::status(tokenpin_classify(rules.data(), rules.size(), prompt_cache,
-                                                 method.data(), method.size(), target.data(),
-                                                 target.size(), &group, &existing));
+  made.status = detail::status(tokenpin_classify(rules.data(), rules.size(), replace_rules,
+                                                 prompt_cache, method.data(), method.size(),
+                                                 target.data(), target.size(), &group, &existing));
   made.value = {static_cast<Group>(group), existing != 0};
   return made;
 }

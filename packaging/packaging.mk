@@ -13,6 +13,8 @@ BAZELDIR := $(LIBDIR)/bazel/tokenpin
 DOCDIR := $(PREFIX)/share/doc/tokenpin
 
 HEADERS := $(wildcard include/*.h include/*.hpp)
+# For parsers that are no compilers.
+FFI_DECLARATIONS := include/tokenpin.ffi
 LICENCES := LICENSE-APACHE LICENSE-MIT
 
 # What installed files say of one another is relative, so that the tree can be moved.
@@ -41,7 +43,7 @@ install-paths:
 install: install-paths lib ## into PREFIX (LIBDIR, INCLUDEDIR), under DESTDIR
 	$(INSTALL) -d -m 755 '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(LIBDIR)' '$(DESTDIR)$(PKGCONFIGDIR)' \
 	  '$(DESTDIR)$(CMAKEDIR)' '$(DESTDIR)$(BAZELDIR)/include' '$(DESTDIR)$(BAZELDIR)/lib' '$(DESTDIR)$(DOCDIR)'
-	$(INSTALL) -m 644 $(HEADERS) '$(DESTDIR)$(INCLUDEDIR)'
+	$(INSTALL) -m 644 $(HEADERS) $(FFI_DECLARATIONS) '$(DESTDIR)$(INCLUDEDIR)'
 	$(INSTALL) -m 644 $(STATIC) '$(DESTDIR)$(LIBDIR)'
 	$(INSTALL) -m 755 $(SHARED) '$(DESTDIR)$(LIBDIR)'
 	ln -sf $(notdir $(SHARED)) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
@@ -60,7 +62,7 @@ install: install-paths lib ## into PREFIX (LIBDIR, INCLUDEDIR), under DESTDIR
 
 .PHONY: uninstall
 uninstall: install-paths ## what `make install` put there, with the same variables
-	rm -f $(foreach header,$(notdir $(HEADERS)),'$(DESTDIR)$(INCLUDEDIR)/$(header)') \
+	rm -f $(foreach header,$(notdir $(HEADERS) $(FFI_DECLARATIONS)),'$(DESTDIR)$(INCLUDEDIR)/$(header)') \
 	  $(foreach library,libtokenpin.a libtokenpin.so $(SONAME) $(notdir $(SHARED)),'$(DESTDIR)$(LIBDIR)/$(library)') \
 	  '$(DESTDIR)$(PKGCONFIGDIR)/tokenpin.pc'
 	rm -rf '$(DESTDIR)$(CMAKEDIR)' '$(DESTDIR)$(BAZELDIR)' '$(DESTDIR)$(DOCDIR)'

@@ -76,8 +76,12 @@ pub enum Error {
     /// A success range outside `100..=599`, or empty.
     #[error("the success range is empty or not within 100 to 599")]
     SuccessRange,
-    /// A classification rule with an empty pattern, or an empty segment in one.
-    #[error("the classification pattern has an empty segment")]
+    /// A classification rule whose pattern is empty or has an empty segment, a `*` anywhere but at
+    /// the front of a later segment, or one of the bytes `%`, `?` and `#`, which no pattern can match.
+    #[error(
+        "the classification pattern has an empty segment, one of the bytes %?#, or a * that is not \
+         at the front of a segment behind the first"
+    )]
     Pattern,
     /// A key, prefix or segment added to the table of ids that is empty, too long, of other
     /// characters, or one too many.
@@ -155,14 +159,16 @@ pub enum Field {
     MintSingle = 22,
     /// The switch `prompt_cache`.
     PromptCache = 23,
+    /// The switch `replace_rules`.
+    ReplaceRules = 24,
     /// A key that seals ids; the index is its position in the ring.
-    IdKeys = 24,
+    IdKeys = 25,
     /// A key that is looked at for ids, beside the default ones.
-    IdFields = 25,
+    IdFields = 26,
     /// A prefix of ids that are sealed, beside the default ones.
-    IdPrefixes = 26,
+    IdPrefixes = 27,
     /// A segment of a path behind which an id stands, beside the default ones.
-    IdCollections = 27,
+    IdCollections = 28,
 }
 
 named! { Field {
@@ -173,6 +179,7 @@ named! { Field {
     Strategy = "strategy", PolicyExisting = "policy_existing", PolicyNew = "policy_new",
     HttpOnly = "http_only", CombineKeys = "combine_keys", RejectBadKeys = "reject_bad_keys",
     KeyedCookies = "keyed_cookies", MintSingle = "mint_single", PromptCache = "prompt_cache",
+    ReplaceRules = "replace_rules",
     IdKeys = "id_keys", IdFields = "id_fields", IdPrefixes = "id_prefixes",
     IdCollections = "id_collections",
 } }

@@ -68,17 +68,16 @@ impl Key<'_> {
         }
     }
 
-    /// Feeds the key bytes: of a combined key, `u32le(len(consumer))`, the consumer and
-    /// the session key, so that `("a:b", "c")` and `("a", "b:c")` differ.
+    /// The key bytes, in pieces: of a combined key, `u32le(len(consumer))`, the consumer and
+    /// the session key, so that `("a:b", "c")` and `("a", "b:c")` differ. `prefix` holds the length.
     #[inline]
-    pub(crate) fn feed(&self, out: &mut impl FnMut(&[u8])) {
+    pub(crate) fn pieces<'p>(&'p self, prefix: &'p mut [u8; 4]) -> [&'p [u8]; 3] {
         match *self {
-            Key::Anonymous(id) => out(id),
-            Key::Consumer(bytes) | Key::Session(bytes) => out(bytes),
+            Key::Anonymous(id) => [id, &[], &[]],
+            Key::Consumer(bytes) | Key::Session(bytes) => [bytes, &[], &[]],
             Key::Combined { consumer, session } => {
-                out(&length_prefix(consumer));
-                out(consumer);
-                out(session);
+                *prefix = length_prefix(consumer);
+                [prefix, consumer, session]
             }
         }
     }
@@ -112,18 +111,10 @@ pub fn key_hash(placement_key: &Secret, scope: &[u8], key: &Key<'_>) -> Result<u
 }
 
 pub(crate) fn key_hash_unchecked(placement_key: &Secret, scope: &[u8], key: &Key<'_>) -> u64 {
-    let mut hasher = Sip::new_13(placement_key.expose());
-    // The tag and the length in one store: reading four bytes that were written one by one
-    // makes the processor wait.
-    let [head @ .., _, _, _] = (u64::from(key.tag())
-        | u64::from(u32::from_le_bytes(length_prefix(scope))) << 8)
-        .to_le_bytes();
-    hasher.write(&head);
-    if !scope.is_empty() {
-        hasher.write(scope);
-    }
-    key.feed(&mut |bytes| hasher.write(bytes));
-    hasher.finish()
+    let head = u64::from(key.tag()) | u64::from(u32::from_le_bytes(length_prefix(scope))) << 8;
+    let mut prefix = [0; 4];
+    let [a, b, c] = key.pieces(&mut prefix);
+    Sip::new_13(placement_key.expose()).head(head, 5).finish(&[scope, a, b, c])
 }
 
 pub(crate) fn check_scope(scope: &[u8]) -> Result<(), Error> {

@@ -11,7 +11,8 @@
 //! The crate is `no_std`, and nothing in it allocates, blocks, logs or reads a clock.
 //! What it stores lies in memory that the caller lends.
 //!
-//! Features, none of them on: `capi` is the C ABI of `include/tokenpin.h`; `critical-section` lets the
+//! Features, none of them on: `alloc` adds `OwnedAffinity`, which owns that memory, for programs that have an
+//! allocator anyway; `capi` is the C ABI of `include/tokenpin.h`; `critical-section` lets the
 //! crate build for targets without compare-and-swap, such as `thumbv6m-none-eabi`.
 //!
 //! ```
@@ -39,6 +40,8 @@
 #![cfg_attr(feature = "capi", deny(unsafe_code))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
 #[cfg(test)]
 #[macro_use]
 extern crate std;
@@ -68,6 +71,8 @@ pub use decide::affinity::Affinity;
 pub use decide::classify::{Class, DEFAULT_RULES, Group, Rule, check_rules, classify};
 pub use decide::config::{Config, Policy};
 pub use decide::decision::{Answer, Decision, Outcome, Pending, PinState, Source};
+#[cfg(feature = "alloc")]
+pub use decide::owned::OwnedAffinity;
 pub use decide::request::{KeyInput, KeyReason, Request};
 pub use error::{ConfigError, Error, Field};
 pub use ids::id::{IdRing, IdSealer, IdVerdict, OpenedId, SealedId};

@@ -13,72 +13,112 @@ use zeroize::Zeroize as _;
 #[derive(Clone)]
 pub(crate) struct Sip {
     v: [u64; 4],
-    /// The bytes of the word that is not full, from the lowest on, and how many were written in all.
+    /// The bytes of the word that is not full, from the lowest on.
     tail: u64,
+    /// How many bytes were written.
     len: u64,
     /// For each word; two more to finish.
     rounds: u32,
-    /// What `v[2]` is changed by before the end: it tells 64 from 128 bits of output.
-    end: u64,
+    /// Whether the output has 128 bits.
+    wide: bool,
 }
 
 impl Sip {
     /// `SipHash-1-3`, 64 bits.
     pub(crate) fn new_13(key: &[u8; 16]) -> Self {
-        Self::new(key, 1, 0xff)
+        Self::new(key, 1, false)
     }
 
     /// `SipHash-2-4`, 64 bits.
     pub(crate) fn new_24(key: &[u8; 16]) -> Self {
-        Self::new(key, 2, 0xff)
+        Self::new(key, 2, false)
     }
 
     /// `SipHash-2-4`, 128 bits.
     pub(crate) fn new_24_wide(key: &[u8; 16]) -> Self {
-        let mut hash = Self::new(key, 2, 0xee);
-        hash.v[1] ^= 0xee;
-        hash
+        Self::new(key, 2, true)
     }
 
-    #[inline(never)]
-    fn new(key: &[u8; 16], rounds: u32, end: u64) -> Self {
+    #[inline]
+    fn new(key: &[u8; 16], rounds: u32, wide: bool) -> Self {
         let key = u128::from_le_bytes(*key);
         #[expect(clippy::cast_possible_truncation, reason = "halves are meant")]
         let (low, high) = (key as u64, (key >> 64) as u64);
         let v = [
             low ^ 0x736f_6d65_7073_6575,
-            high ^ 0x646f_7261_6e64_6f6d,
+            high ^ 0x646f_7261_6e64_6f6d ^ if wide { 0xee } else { 0 },
             low ^ 0x6c79_6765_6e65_7261,
             high ^ 0x7465_6462_7974_6573,
         ];
-        Self { v, tail: 0, len: 0, rounds, end }
+        Self { v, tail: 0, len: 0, rounds, wide }
     }
 
-    /// Adds bytes to the message. Pieces join without a trace.
+    /// Begins the message with the lowest `len` bytes of `word`, which has no others. At most 7.
+    #[inline]
+    pub(crate) fn head(self, word: u64, len: u64) -> Self {
+        Self { tail: word, len, ..self }
+    }
+
+    /// Adds pieces to the message, which join without a trace.
     #[inline(never)]
-    pub(crate) fn write(&mut self, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, pieces: &[&[u8]]) {
+        for piece in pieces {
+            self.join(piece);
+        }
+    }
+
+    /// The first 64 bits of the output, where the message ends with `pieces`.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
+    pub(crate) fn finish(&self, pieces: &[&[u8]]) -> u64 {
+        self.finish_wide(pieces) as u64
+    }
+
+    /// All of the output, the first 64 bits in the low half; the rest is 0 if there is no more.
+    ///
+    /// All in one function, and of a copy: so that the state stays in registers.
+    #[inline(never)]
+    pub(crate) fn finish_wide(&self, pieces: &[&[u8]]) -> u128 {
+        let mut hash = self.clone();
+        for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
+            hash.join(piece);
+        }
+        hash.absorb(hash.len << 56 | hash.tail);
+        hash.v[2] ^= if hash.wide { 0xee } else { 0xff };
+        let low = u128::from(hash.stir());
+        if !hash.wide {
+            return low;
+        }
+        hash.v[1] ^= 0xdd;
+        u128::from(hash.stir()) << 64 | low
+    }
+
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "so that the state is in registers, see `finish_wide`"
+    )]
+    fn join(&mut self, piece: &[u8]) {
         // The bits of the word that are there already.
         let filled = self.len % 8 * 8;
-        self.len += bytes.len() as u64;
-        let (mut words, mut last, mut added) = (bytes.chunks_exact(8), 0, 0);
-        for word in &mut words {
-            self.add(word_of(word), filled);
+        self.len += piece.len() as u64;
+        let mut rest = piece;
+        while let Some((word, behind)) = rest.split_first_chunk() {
+            let word = u64::from_le_bytes(*word);
+            self.absorb(self.tail | word << filled);
+            self.tail = word >> 1 >> (63 - filled);
+            rest = behind;
         }
-        for &byte in words.remainder() {
-            last |= u64::from(byte) << added;
-            added += 8;
+        let added = 8 * rest.len() as u64;
+        let last = match piece.last_chunk() {
+            Some(word) if added > 0 => u64::from_le_bytes(*word) >> (64 - added),
+            _ => fewer_than_8(rest),
+        };
+        self.tail |= last << filled;
+        if filled + added >= 64 {
+            self.absorb(self.tail);
+            self.tail = last >> 1 >> (63 - filled);
         }
-        if filled + added < 64 {
-            self.tail |= last << filled;
-        } else {
-            self.add(last, filled);
-        }
-    }
-
-    /// Adds a word behind `filled` bits, and keeps what does not fit.
-    fn add(&mut self, word: u64, filled: u64) {
-        self.absorb(self.tail | word << filled);
-        self.tail = if filled == 0 { 0 } else { word >> (64 - filled) };
     }
 
     #[inline]
@@ -93,31 +133,10 @@ impl Sip {
     }
 
     #[inline]
-    fn stir(&mut self) {
+    fn stir(&mut self) -> u64 {
         for _ in 0..self.rounds + 2 {
             self.v = round(self.v);
         }
-    }
-
-    /// The first 64 bits of the output.
-    #[inline(never)]
-    pub(crate) fn finish(&mut self) -> u64 {
-        self.absorb(self.len << 56 | self.tail);
-        self.v[2] ^= self.end;
-        self.stir();
-        self.folded()
-    }
-
-    /// All 128 bits, the first 64 in the low half.
-    #[inline(never)]
-    pub(crate) fn finish_wide(&mut self) -> u128 {
-        let low = self.finish();
-        self.v[1] ^= 0xdd;
-        self.stir();
-        u128::from(self.folded()) << 64 | u128::from(low)
-    }
-
-    fn folded(&self) -> u64 {
         self.v.iter().fold(0, |folded, v| folded ^ v)
     }
 
@@ -143,22 +162,26 @@ fn round([mut a, mut b, mut c, mut d]: [u64; 4]) -> [u64; 4] {
     [a, b, c, d]
 }
 
-fn word_of(bytes: &[u8]) -> u64 {
-    bytes.first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
+/// Up to 7 bytes as a number. Two reads that overlap, or three, instead of a loop.
+#[inline]
+fn fewer_than_8(bytes: &[u8]) -> u64 {
+    let len = bytes.len();
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let [first, last] = [first, last].map(|half| u64::from(u32::from_le_bytes(*half)));
+        return first | last << (8 * (len - 4));
+    }
+    let at = |i: usize| bytes.get(i).map_or(0, |&byte| u64::from(byte) << (8 * i));
+    at(0) | at(1) | at(2)
 }
 
 /// `SipHash-2-4` of one message.
 pub(crate) fn sip24(key: &[u8; 16], message: &[u8]) -> u64 {
-    let mut hash = Sip::new_24(key);
-    hash.write(message);
-    hash.finish()
+    Sip::new_24(key).finish(&[message])
 }
 
 /// The 16 output bytes of `SipHash-2-4-128` of one message, as a number.
 pub(crate) fn sip24_wide(key: &[u8; 16], message: &[u8]) -> u128 {
-    let mut hash = Sip::new_24_wide(key);
-    hash.write(message);
-    hash.finish_wide()
+    Sip::new_24_wide(key).finish_wide(&[message])
 }
 
 /// `u32le(len(bytes))`, which keeps two fields in a row from running into each other.
@@ -179,13 +202,21 @@ mod tests {
     use super::*;
 
     fn all(key: &[u8; 16], pieces: &[Vec<u8>]) -> [u128; 3] {
-        let of = |mut hash: Sip, wide| {
-            for piece in pieces {
-                hash.write(piece);
-            }
-            if wide { hash.finish_wide() } else { u128::from(hash.finish()) }
-        };
-        [of(Sip::new_13(key), false), of(Sip::new_24(key), false), of(Sip::new_24_wide(key), true)]
+        let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
+        [Sip::new_13(key), Sip::new_24(key), Sip::new_24_wide(key)].map(|hash| {
+            // Wherever the pieces are cut once more, into those that are written and those that finish.
+            let outputs: Vec<u128> = (0..=pieces.len())
+                .map(|cut| {
+                    let (written, last) = pieces.split_at(cut);
+                    let mut hash = hash.clone();
+                    hash.write(written);
+                    hash.finish_wide(last)
+                })
+                .collect();
+            assert!(outputs.iter().all(|output| *output == outputs[0]));
+            assert!(hash.wide || outputs[0] >> 64 == 0);
+            outputs[0]
+        })
     }
 
     fn expected(key: &[u8; 16], message: &[u8]) -> [u128; 3] {
@@ -213,9 +244,7 @@ mod tests {
 
     /// `SipHash-1-3` with 128 bits, which nothing here needs. There are vectors for it.
     fn new_13_wide(key: &[u8; 16]) -> Sip {
-        let mut hash = Sip::new(key, 1, 0xee);
-        hash.v[1] ^= 0xee;
-        hash
+        Sip::new(key, 1, true)
     }
 
     /// The rows of a file of tests/vectors, each the hash of a message under the key 00, 01, .. 0f.
@@ -231,13 +260,11 @@ mod tests {
             assert_eq!(message.len(), len.parse::<usize>().unwrap(), "{row}");
             // In two pieces, as the parts of a key come.
             let (head, tail) = message.split_at(message.len() / 3);
-            let mut hash = new(&key);
-            hash.write(head);
-            hash.write(tail);
+            let hash = new(&key);
             let got = if wide {
-                hash.finish_wide().to_le_bytes().to_vec()
+                hash.finish_wide(&[head, tail]).to_le_bytes().to_vec()
             } else {
-                hash.finish().to_le_bytes().to_vec()
+                hash.finish(&[head, tail]).to_le_bytes().to_vec()
             };
             assert_eq!(got, unhex(output), "{row}");
             rows += 1;

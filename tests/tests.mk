@@ -6,7 +6,7 @@ CHECKS += jump-exhaustive
 
 .PHONY: unit
 unit: ## the Rust tests, with and without the C ABI
-	$(CARGO) test --locked
+	$(CARGO) test --locked --features alloc
 	$(CARGO) test --locked --features capi --lib --test no_alloc --test c_abi --test bindings
 
 .PHONY: jump-exhaustive

@@ -248,10 +248,27 @@ def misjudged(compiler, header, baseline, scratch):
                 yield f"{what} was {'not noticed' if wanted else 'refused'}"
 
 
+def differences(compiler, facts, header, library, scratch):
+    """How the header without preprocessor differs. Of constants only the numbers are in it, without their types."""
+    complete = scratch / "complete.h"
+    complete.write_text(f"#include <stddef.h>\n#include <stdint.h>\n{header.read_text()}")
+    of_header = Interface(compiler, complete, library, scratch).facts
+    constants = [fact for fact in facts if fact.startswith("constant ")]
+    numbers = dict(re.findall(r"(TOKENPIN_\w+) = (\d+),", header.read_text().partition("};")[0]))
+    for constant in constants:
+        value, name = facts[constant].rstrip("U"), constant.removeprefix("constant ")
+        if value.isdigit() and int(value) < 2**32 and numbers.get(name) != value:
+            yield f"{constant} is {numbers.get(name)}"
+    for fact in {**facts, **of_header}:
+        if fact not in constants and facts.get(fact) != of_header.get(fact):
+            yield f"{fact} is {of_header.get(fact)}"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cc", default="cc")
     parser.add_argument("--header", type=pathlib.Path, required=True)
+    parser.add_argument("--ffi", type=pathlib.Path, required=True, help="the header without preprocessor")
     parser.add_argument("--library", type=pathlib.Path, required=True)
     parser.add_argument("--baseline", type=pathlib.Path, required=True)
     parser.add_argument("--write", action="store_true", help="make the baseline what is there now")
@@ -262,6 +279,10 @@ def main():
         if options.write:
             options.baseline.write_text(text_of(facts))
             return
+        for each in (different := list(differences(options.cc, facts, options.ffi, options.library, scratch))):
+            print(f"abi.py: in {options.ffi}, {each}")
+        if different:
+            sys.exit("abi.py: the headers differ; `make bindings` writes both")
         baseline = facts_of(options.baseline.read_text())
         problems = incompatible(baseline, facts)
         for problem in problems:

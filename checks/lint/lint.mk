@@ -15,11 +15,11 @@ $(TOOLS): checks/lint/requirements.txt
 .PHONY: lint
 lint: tools ## formatting and lints, warnings denied
 	@set -e; for package in $$(git ls-files '*Cargo.toml'); do $(CARGO) fmt --check --manifest-path $$package; done
-	$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --quiet --locked --workspace --all-targets --features alloc -- -D warnings
 	$(CARGO) clippy --quiet --locked --all-targets --features capi -- -D warnings
 	$(FUZZ_CARGO) clippy $(FUZZ_WHERE) -- -D warnings
 	$(CARGO) clippy --quiet --locked --all-targets --manifest-path $(MEMORY)/loom/Cargo.toml --target-dir $(MEMORY_OUT)/loom -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --no-deps --features capi
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --no-deps --features alloc,capi
 	$(BUILD)/tools/bin/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cc' '*.cpp' '*.h' '*.hpp' ':!include/tokenpin.h')
 	$(BUILD)/tools/bin/ruff check --quiet $$(git ls-files '*.py')
 	$(BUILD)/tools/bin/shellcheck $$(git ls-files '*.sh' .ci/run)

@@ -17,9 +17,9 @@ MIRI = MIRIFLAGS='$(MIRI_FLAGS) $(1)' $(CARGO) +$(NIGHTLY) miri test --quiet $(M
 .PHONY: miri
 miri: ## the core and the C ABI under Miri
 	checks/nightly.sh $(NIGHTLY) miri rust-src
-	$(call MIRI) --test c_abi --test threads
+	$(call MIRI) --test c_abi --test threads --test owned
 	$(call MIRI,-Zmiri-symbolic-alignment-check) --test c_abi -- numbers jump slots rings classification configurations
-	$(call MIRI,-Zmiri-tree-borrows) --test c_abi --test threads
+	$(call MIRI,-Zmiri-tree-borrows) --test c_abi --test threads --test owned
 	$(call MIRI,-Zmiri-many-seeds=0..8) --test threads
 	$(call MIRI) --test vectors
 	$(call MIRI) --test published every_row

@@ -33,7 +33,8 @@ make_in() { "${MAKE:-make}" --no-print-directory -C "$root" "$@"; }
 expected_files() {
   local lib=$1 include=$2 header to_include
   to_include=$(realpath -sm --relative-to="/$lib/bazel/tokenpin/include" "/$include")
-  for header in include/*; do
+  echo "-rw-r--r-- $include/tokenpin.ffi "
+  for header in include/*.h*; do
     echo "-rw-r--r-- $include/${header##*/} "
     echo "lrwxrwxrwx $lib/bazel/tokenpin/include/${header##*/} $to_include/${header##*/}"
   done
@@ -96,7 +97,7 @@ by_pkg_config() { # language, shared|static, libdir
 headers_stand_alone() { # libdir; C headers in both languages
   local header words flags
   words=$(pkg_config "$1" --cflags) && eval "flags=($words)"
-  for header in include/*; do
+  for header in include/*.h*; do
     header=${header##*/}
     echo "#include <$header>" >"$work/header.cpp"
     "$CXX" -std=c++17 "${warnings[@]}" "${flags[@]}" -fsyntax-only "$work/header.cpp" || return 1

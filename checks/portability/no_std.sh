@@ -25,6 +25,7 @@ for target in thumbv7em-none-eabihf thumbv6m-none-eabi wasm32-unknown-unknown; d
     built "$target" --features critical-section
   else
     built "$target"
+    built "$target" --features alloc
   fi
   echo "no_std: $target builds"
 done

@@ -46,7 +46,7 @@ constexpr uint64_t kLookedAfter = std::size(kCounterNames);
 // Null with what is wrong in `problem`, or if there are no tokens in it.
 std::unique_ptr<Config> MakeConfig(std::unique_ptr<Settings> settings, Problem* problem) {
   if (problem->Found() || settings == nullptr) return nullptr;
-  if (settings->id_hint && !PrepareIdHints()) {
+  if (settings->id_hint.kind == ValueSource::Kind::kConnection && !PrepareConnectionHints()) {
     problem->Set("id_hint", "the system has no randomness");
     return nullptr;
   }

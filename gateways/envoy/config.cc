@@ -12,13 +12,17 @@ namespace {
 
 constexpr size_t kMaxStateFile = 16 << 20;
 
+constexpr char kNoPattern[] =
+    "expected segments with / between them, where one behind the first may begin with a *, and no "
+    "%, ? or #";
+
 // Where the library's field stands in the filter's configuration.
 std::string PathOf(const tokenpin::ConfigError& error, const Settings& settings) {
   switch (error.field) {
     case TOKENPIN_FIELD_COOKIE_KEYS:
       return "cookie_keys[" + std::to_string(error.index) + "]";
     case TOKENPIN_FIELD_RULES:
-      return "rules[" + std::to_string(error.index) + "]";
+      return "rules[" + std::to_string(error.index) + "].pattern";
     case TOKENPIN_FIELD_SLOTS:
       // The tokens may be listed in another order than that of their slots.
       return error.index < settings.tokens.size()
@@ -100,11 +104,16 @@ bool Config::Build(Problem* problem) {
   auto affinity = tokenpin::Affinity::make(library, &error);
   settings_->WipeKeys();
   if (!affinity) {
-    problem->Set(PathOf(error, settings), std::string(tokenpin::name(error.status)));
+    problem->Set(PathOf(error, settings), error.status == TOKENPIN_STATUS_PATTERN
+                                              ? kNoPattern
+                                              : std::string(tokenpin::name(error.status)));
     return false;
   }
   affinity_ = std::move(*affinity);
   fleet_ = std::make_unique<Fleet>(affinity_, declared_);
+  std::vector<Credentials> credentials;
+  for (Token& token : settings_->tokens) credentials.push_back(std::move(token.credentials));
+  wallet_ = std::make_unique<Wallet>(std::move(credentials));
   cookie_name_ = *affinity_.cookie_name();
   fingerprint_ = *affinity_.fingerprint();
   return true;
@@ -128,6 +137,7 @@ Config::~Config() {
 
 void Config::LookAfter(const Report& report) {
   CheckStateFile(report);
+  CheckSecrets(report);
   fleet_->EndCooldowns(tokenpin::unix_now());
   report(std::nullopt);
 }
@@ -164,6 +174,19 @@ void Config::CheckStateFile(const Report& report) {
   report(Counter::state_file_applied);
   WarnOfUnknown(states);
   if (!states.unknown.empty()) report(Counter::state_file_unknown);
+}
+
+void Config::CheckSecrets(const Report& report) {
+  wallet_->ReadAgain([&](uint32_t slot, const char* problem, const std::string& header) {
+    const std::string& token = settings_->tokens[slot].name;
+    if (problem == nullptr) {
+      Log(kLogInfo, "secrets applied: token " + token);
+      return report(Counter::secrets_applied);
+    }
+    Log(kLogError, "secrets refused, those of token " + token + " stay as they are: " + header +
+                       ": " + problem);
+    report(Counter::secrets_refused);
+  });
 }
 
 void Config::WarnOfUnknown(const States& states) const {

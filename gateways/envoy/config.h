@@ -1,11 +1,13 @@
 // A configuration at work: the affinity, and the tokens' credentials and states.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 
+#include "credentials.h"
 #include "files.h"
 #include "fleet.h"
 #include "keeper.h"
@@ -19,24 +21,29 @@ namespace tokenpin_envoy {
 // states were looked after.
 using Report = std::function<void(std::optional<Counter>)>;
 
-// Shared by all workers and by all streams begun under it. Constant, but for the tokens' states.
+// Shared by all workers and by all streams begun under it. Constant, but for the tokens' states and
+// secrets.
 class Config {
  public:
   // Null with what is wrong in `problem`.
   static std::unique_ptr<Config> Make(std::unique_ptr<Settings> settings, Problem* problem);
   ~Config();
 
-  // Begins to look at the state file and to end cooldowns, on a thread that reports what happened.
+  // Begins to look at files and to end cooldowns, on a thread that reports what happened.
   // Until then only `fleet` changes states. False if there can be no thread.
   bool StartKeeping(Report report);
 
   const Settings& settings() const { return *settings_; }
   const tokenpin::Affinity& affinity() const { return affinity_; }
   Fleet& fleet() const { return *fleet_; }
+  const Wallet& wallet() const { return *wallet_; }
   // The cookie's name where no tenant changes the scope and no route replaces it.
   const tokenpin::CookieName& cookie_name() const { return cookie_name_; }
   uint64_t fingerprint() const { return fingerprint_; }
   uint64_t LiveFingerprint() const;
+
+  // Whether the log was told of another gateway's cookie, once for each way.
+  mutable std::atomic<bool> told_of_foreign_request{false}, told_of_foreign_response{false};
 
  private:
   Config() = default;
@@ -44,12 +51,14 @@ class Config {
   bool Build(Problem* problem);
   void LookAfter(const Report& report);
   void CheckStateFile(const Report& report);
+  void CheckSecrets(const Report& report);
   void WarnOfUnknown(const States& states) const;
 
   std::unique_ptr<Settings> settings_;
   std::vector<tokenpin::SlotStatus> declared_;  // at the start
   tokenpin::Affinity affinity_;
   std::unique_ptr<Fleet> fleet_;
+  std::unique_ptr<Wallet> wallet_;
   tokenpin::CookieName cookie_name_;
   uint64_t fingerprint_ = 0;
 

@@ -1,34 +1,33 @@
 #include "id_hint.h"
 
+#include <algorithm>
 #include <cstring>
+
+#include "tokenpin.hpp"
 
 namespace tokenpin_envoy {
 namespace {
 
-// A secret, so that an id cannot be computed from its hint.
-struct HintKey {
-  tokenpin::Block key{};
-  bool drawn = static_cast<bool>(tokenpin::random_bytes(key, sizeof key));
+struct Process {
+  tokenpin::Block mark{};
+  bool drawn = static_cast<bool>(tokenpin::random_bytes(mark, sizeof mark));
 };
 
-const HintKey& ProcessHintKey() {
-  static const HintKey key;
-  return key;
+const Process& ThisProcess() {
+  static const Process process;
+  return process;
 }
 
 }  // namespace
 
-bool PrepareIdHints() { return ProcessHintKey().drawn; }
+bool PrepareConnectionHints() { return ThisProcess().drawn; }
 
-bool IdFromHint(std::string_view hint, tokenpin::Block& id) {
-  // Two halves, told apart by the scope that is hashed with the hint.
-  const tokenpin::Key key = tokenpin::session_key(hint);
-  const auto low = tokenpin::key_hash(ProcessHintKey().key, "low", key);
-  const auto high = tokenpin::key_hash(ProcessHintKey().key, "high", key);
-  if (!low || !high) return false;
-  std::memcpy(id, &*low, sizeof *low);
-  std::memcpy(id + sizeof *low, &*high, sizeof *high);
-  return true;
+ConnectionHint HintOfConnection(uint64_t connection) {
+  ConnectionHint hint;
+  const tokenpin::Block& mark = ThisProcess().mark;
+  std::copy(std::begin(mark), std::end(mark), hint.begin());
+  std::memcpy(hint.data() + sizeof mark, &connection, sizeof connection);
+  return hint;
 }
 
 }  // namespace tokenpin_envoy

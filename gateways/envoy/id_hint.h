@@ -1,16 +1,16 @@
-// Anonymous ids that are made from something that belongs to one client.
+// What tells one client's connection from all others.
 #pragma once
 
-#include <string_view>
-
-#include "tokenpin.hpp"
+#include <array>
+#include <cstdint>
 
 namespace tokenpin_envoy {
 
-// Draws the key of this process that ids are made with. False without randomness.
-bool PrepareIdHints();
+// Draws what tells this process's connections from those of others, which have the same numbers.
+// False without randomness.
+bool PrepareConnectionHints();
 
-// One id for each hint. False if the hint is longer than a key may be.
-bool IdFromHint(std::string_view hint, tokenpin::Block& id);
+using ConnectionHint = std::array<uint8_t, 24>;
+ConnectionHint HintOfConnection(uint64_t connection);
 
 }  // namespace tokenpin_envoy

@@ -14,14 +14,15 @@ Refusal RefusalFor(tokenpin::Status status) {
 }
 
 Refusal RefusalFor(const tokenpin::Decision& decision) {
+  const uint32_t retry_after = decision.fields().retry_after;
   if (decision.outcome() != TOKENPIN_OUTCOME_REJECTED) {
-    return {503, "no_account_available", "No account is available."};
+    return {503, "no_account_available", "No account is available.", retry_after};
   }
   // A request that is rejected for its key has no pin, for its cookies were not looked at.
   if (decision.pin_state() == TOKENPIN_PIN_STATE_NONE) {
     return {503, "bad_affinity_key", "The session's key cannot be used."};
   }
-  return {503, "session_unavailable", "The session's account is unavailable."};
+  return {503, "session_unavailable", "The session's account is unavailable.", retry_after};
 }
 
 int Refuse(envoy_filter envoy, const Refusal& refusal, std::string_view header,
@@ -30,11 +31,17 @@ int Refuse(envoy_filter envoy, const Refusal& refusal, std::string_view header,
   const std::string body = R"({"error":{"message":")" + std::string(refusal.message) +
                            R"(","type":"gateway_error","param":null,"code":")" +
                            std::string(refusal.code) + R"("}})";
-  constexpr std::string_view kType = "content-type", kJson = "application/json";
-  envoy_header headers[] = {{kType.data(), kType.size(), kJson.data(), kJson.size()},
-                            {header.data(), header.size(), value.data(), value.size()}};
-  envoy_dynamic_module_callback_http_send_response(
-      envoy, refusal.status, headers, header.empty() ? 1 : 2, Buffer(body), Buffer(refusal.code));
+  const std::string seconds = std::to_string(refusal.retry_after);
+  envoy_header headers[3];
+  size_t count = 0;
+  const auto add = [&](std::string_view name, std::string_view text) {
+    headers[count++] = {name.data(), name.size(), text.data(), text.size()};
+  };
+  add("content-type", "application/json");
+  if (refusal.retry_after != 0) add("retry-after", seconds);
+  if (!header.empty()) add(header, value);
+  envoy_dynamic_module_callback_http_send_response(envoy, refusal.status, headers, count,
+                                                   Buffer(body), Buffer(refusal.code));
   return kStopIteration;
 }
 

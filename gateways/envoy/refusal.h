@@ -12,6 +12,7 @@ namespace tokenpin_envoy {
 struct Refusal {
   uint32_t status;
   std::string_view code, message;
+  uint32_t retry_after = 0;  // in seconds; 0: nobody knows
 };
 
 // Of a request that could not be decided.

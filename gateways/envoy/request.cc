@@ -8,13 +8,55 @@ namespace tokenpin_envoy {
 
 using tokenpin::Bytes;
 
+namespace {
+
+std::string_view Trim(std::string_view text) {
+  const size_t first = text.find_first_not_of(" \t");
+  if (first == text.npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
+// One value for copies of it that were joined by commas: Envoy joins the values of some headers,
+// and proxies in front those of others. Else the value as it is.
+Bytes Unjoined(const Bytes& value) {
+  const std::string_view text = tokenpin::view(value);
+  size_t comma = text.find(',');
+  if (comma == text.npos) return value;
+  const std::string_view first = Trim(text.substr(0, comma));
+  for (size_t start = 0; comma != text.npos; start = comma + 1) {
+    comma = text.find(',', start);
+    if (Trim(text.substr(start, comma - start)) != first) return value;
+  }
+  return tokenpin::bytes(first);
+}
+
+// Whether they are copies of one value; not for none. Of several, none can be told to be the right
+// one.
+bool AreOne(const std::vector<Bytes>& values) {
+  const auto same = [&](const Bytes& value) {
+    return tokenpin::view(value) == tokenpin::view(values[0]);
+  };
+  return !values.empty() && std::all_of(values.begin(), values.end(), same);
+}
+
+// Over HTTP/2, too, Envoy shows it so.
+bool IsWebSocketHandshake(const HeaderList& headers) {
+  constexpr std::string_view kWebSocket = "websocket";
+  const std::string_view upgrade = headers.First("upgrade");
+  return std::equal(upgrade.begin(), upgrade.end(), kWebSocket.begin(), kWebSocket.end(),
+                    [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b; });
+}
+
+}  // namespace
+
 bool RequestReader::Read(envoy_filter envoy, const Terms& terms, tokenpin::Request* request) {
   const Settings& settings = terms.settings();
   headers_.Read(envoy, kRequestHeader);
   if (!ReadScope(envoy, terms)) return false;
   request->scope = tokenpin::bytes(scope_);
 
-  request->method = tokenpin::bytes(headers_.First(":method"));
+  request->method = tokenpin::bytes(IsWebSocketHandshake(headers_) ? std::string_view("CONNECT")
+                                                                   : headers_.First(":method"));
   request->target = tokenpin::bytes(headers_.First(":path"));
   if (const auto& group = terms.Pick(&Overlay::group)) {
     request->set_group(static_cast<tokenpin::Group>(*group));
@@ -39,10 +81,10 @@ bool RequestReader::Read(envoy_filter envoy, const Terms& terms, tokenpin::Reque
   }
   carried_ = !values_.empty();
   request->carrier = carried_;
-  // Of several, none can be told to be the right one.
-  if (values_.size() == 1) request->carrier_value = values_[0];
+  for (Bytes& value : values_) value = Unjoined(value);
+  if (AreOne(values_)) request->carrier_value = values_[0];
 
-  if (ReadIdHint(envoy, settings.id_hint)) request->id_hint = id_hint_;
+  if (ReadIdHint(envoy, *terms.config())) request->id_hint = id_hint_;
   request->now = tokenpin::unix_now();
   return true;
 }
@@ -54,6 +96,7 @@ void RequestReader::ReadSource(envoy_filter envoy, const ValueSource& source,
   switch (source.kind) {
     case ValueSource::Kind::kHeader:
       headers_.All(source.name, values);
+      for (Bytes& each : *values) each = Unjoined(each);
       break;
     case ValueSource::Kind::kMetadata:
       if (envoy_dynamic_module_callback_http_get_metadata_string(
@@ -80,7 +123,7 @@ bool RequestReader::ReadScope(envoy_filter envoy, const Terms& terms) {
   if (terms.overlay() != nullptr && terms.overlay()->scope) scope_ = *terms.overlay()->scope;
   ReadSource(envoy, terms.settings().tenant, &values_);
   if (values_.empty()) return true;
-  if (values_.size() > 1) return false;
+  if (!AreOne(values_)) return false;
   scope_ = terms.Pick(&Overlay::scope).value_or("");
   // No configured scope has a zero byte, so scope and tenant cannot run into each other.
   scope_ += '\0';
@@ -90,23 +133,30 @@ bool RequestReader::ReadScope(envoy_filter envoy, const Terms& terms) {
 
 bool RequestReader::ReadsTrue(envoy_filter envoy, const ValueSource& source) {
   ReadSource(envoy, source, &values_);
+  if (source.present) return !values_.empty();
   return std::any_of(values_.begin(), values_.end(), [](const Bytes& value) {
     const std::string_view text = tokenpin::view(value);
     return text == "true" || text == "1";
   });
 }
 
-// False without a hint, or with several.
-bool RequestReader::ReadIdHint(envoy_filter envoy, const ValueSource& source) {
+// False without a hint, with several, or with one that is too long.
+bool RequestReader::ReadIdHint(envoy_filter envoy, const Config& config) {
+  const ValueSource& source = config.settings().id_hint;
+  if (!source) return false;
+  ConnectionHint of_connection;
   uint64_t connection = 0;
   ReadSource(envoy, source, &values_);
   if (source.kind == ValueSource::Kind::kConnection &&
       envoy_dynamic_module_callback_http_filter_get_attribute_int(envoy, kAttributeConnectionId,
                                                                   &connection)) {
-    values_.push_back({&connection, sizeof connection});
+    of_connection = HintOfConnection(connection);
+    values_.push_back({of_connection.data(), of_connection.size()});
   }
-  if (values_.size() != 1) return false;
-  return IdFromHint(tokenpin::view(values_[0]), id_hint_);
+  if (!AreOne(values_)) return false;
+  const auto hint = config.affinity().id_hint(tokenpin::view(values_[0]));
+  if (hint) std::copy(std::begin(*hint), std::end(*hint), id_hint_);
+  return static_cast<bool>(hint);
 }
 
 // Fields are only touched if our cookie is in one of them.
@@ -135,14 +185,24 @@ void RequestReader::StripCookies(envoy_filter envoy, std::string_view cookie_nam
   if (carried_) RemoveHeader(envoy, kRequestHeader, carrier_header);
 }
 
-void PutCredentials(envoy_filter envoy, const Token& token) {
-  for (const Credential& credential : token.credentials) {
+void PutCredentials(envoy_filter envoy, const Credentials& credentials) {
+  for (const Credential& credential : credentials) {
     if (credential.value) {
       SetHeader(envoy, kRequestHeader, credential.name, *credential.value);
     } else {
       RemoveHeader(envoy, kRequestHeader, credential.name);
     }
   }
+}
+
+void DropWhenMoved(envoy_filter envoy, const std::vector<std::string>& names,
+                   const tokenpin::Decision& decision) {
+  // Only a cookie names the account that a session was with.
+  if (decision.outcome() != TOKENPIN_OUTCOME_REPINNED &&
+      decision.outcome() != TOKENPIN_OUTCOME_FALLBACK) {
+    return;
+  }
+  for (const std::string& name : names) RemoveHeader(envoy, kRequestHeader, name);
 }
 
 }  // namespace tokenpin_envoy

@@ -33,7 +33,7 @@ class RequestReader {
                   std::vector<tokenpin::Bytes>* values);
   bool ReadScope(envoy_filter envoy, const Terms& terms);
   bool ReadsTrue(envoy_filter envoy, const ValueSource& source);
-  bool ReadIdHint(envoy_filter envoy, const ValueSource& source);
+  bool ReadIdHint(envoy_filter envoy, const Config& config);
 
   HeaderList headers_;
   std::vector<tokenpin::Bytes> cookies_, consumers_, sessions_, values_;
@@ -43,6 +43,10 @@ class RequestReader {
 };
 
 // Puts a token's credentials on the request.
-void PutCredentials(envoy_filter envoy, const Token& token);
+void PutCredentials(envoy_filter envoy, const Credentials& credentials);
+
+// Removes what another account made, from the request of a session that is not with it any more.
+void DropWhenMoved(envoy_filter envoy, const std::vector<std::string>& names,
+                   const tokenpin::Decision& decision);
 
 }  // namespace tokenpin_envoy

@@ -11,6 +11,12 @@ namespace tokenpin_envoy {
 
 using tokenpin::Bytes;
 
+namespace {
+
+constexpr uint16_t kSwitchingProtocols = 101;
+
+}  // namespace
+
 void ResponseReader::Read(envoy_filter envoy, std::string_view cookie_name,
                           std::string_view carrier_header) {
   headers_.Read(envoy, kResponseHeader);
@@ -51,12 +57,19 @@ bool IsFromUpstream(envoy_filter envoy) {
 
 void CoolDown(envoy_filter envoy, const Terms& terms, uint32_t slot,
               const ResponseReader& response) {
+  const HeaderList& headers = response.headers();
   for (const Cooldown& cooldown : terms.settings().cooldowns) {
     if (!Contains(cooldown.statuses, response.status())) continue;
+    const auto& all = cooldown.headers;
+    if (!std::all_of(all.begin(), all.end(),
+                     [&](const HeaderMatch& match) { return match.Matches(headers); })) {
+      continue;
+    }
     const uint64_t now = tokenpin::unix_now();
     uint64_t seconds = cooldown.seconds;
     if (cooldown.retry_after) {
-      const auto wanted = ReadRetryAfter(response.retry_after(), now);
+      const auto wanted =
+          ReadRetryAfter(headers.First("retry-after-ms"), headers.First("retry-after"), now);
       if (wanted) seconds = std::clamp<uint64_t>(*wanted, 1, cooldown.max_seconds);
     }
     if (terms.config()->fleet().Cool(slot, static_cast<tokenpin::State>(cooldown.state),
@@ -70,6 +83,8 @@ void CoolDown(envoy_filter envoy, const Terms& terms, uint32_t slot,
 void WriteCookie(envoy_filter envoy, const Terms& terms, const tokenpin::Decision& decision,
                  uint16_t status) {
   if (decision.fields().cookie == 0) return;  // Spares clearing the buffer for it.
+  // A WebSocket handshake succeeds with 101.
+  if (status == kSwitchingProtocols) status = terms.settings().library.success_first;
   const auto answer = terms.config()->affinity().finish(decision, status);
   if (!answer) {
     Log(kLogError, "cannot finish: " + std::string(tokenpin::name(answer.status)));

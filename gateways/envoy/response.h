@@ -20,7 +20,7 @@ class ResponseReader {
 
   // Of the response that was read last.
   uint16_t status() const { return status_; }
-  std::string_view retry_after() const { return headers_.First("retry-after"); }
+  const HeaderList& headers() const { return headers_; }
   // Whether the upstream sets our cookie, or the header that carries it. It has no say in either.
   bool has_cookie() const { return sets_ours_ || carries_; }
   // Removes both. Ends the views.

@@ -32,6 +32,14 @@ void Wipe(std::string* text) {
   explicit_bzero(text->data(), text->size());
 }
 
+bool ReadSecretFile(const std::string& path, std::string* secret) {
+  std::optional<std::string> contents = ReadFile(path, kMaxSecret);
+  if (!contents) return false;
+  *secret = std::move(*contents);
+  DropLineEnd(secret);
+  return true;
+}
+
 bool ReadSecret(Fields* fields, std::string* secret) {
   const bool file = fields->Find("file") != nullptr;
   const bool env = fields->Find("env") != nullptr;
@@ -41,18 +49,15 @@ bool ReadSecret(Fields* fields, std::string* secret) {
   fields->String(file ? "file" : "env", &name);
   if (fields->problem()->Found()) return true;
   if (file) {
-    std::optional<std::string> contents = ReadFile(name, kMaxSecret);
-    if (contents) {
-      *secret = std::move(*contents);
-    } else {
+    if (!ReadSecretFile(name, secret)) {
       fields->problem()->Set(fields->Path("file"), "the file cannot be read");
     }
   } else if (const char* value = std::getenv(name.c_str())) {
     *secret = value;
+    DropLineEnd(secret);
   } else {
     fields->problem()->Set(fields->Path("env"), "the environment variable is not set");
   }
-  DropLineEnd(secret);
   return true;
 }
 

@@ -17,6 +17,9 @@ struct SecretText {
   ~SecretText() { Wipe(&text); }
 };
 
+// The secret in a file: its text without the line end. False if it cannot be read.
+bool ReadSecretFile(const std::string& path, std::string* secret);
+
 // The secret that the fields `file` or `env` name. False if neither is there.
 bool ReadSecret(Fields* fields, std::string* secret);
 

@@ -21,39 +21,46 @@ bool IsTokenByte(char c) {
 }
 
 // A header's name in lower case, as Envoy keeps it (RFC 9110 section 5.1: a token).
-void ReadAnyHeaderName(Fields* fields, const char* field, std::string* name) {
-  if (fields->Find(field) == nullptr) return;
-  fields->String(field, name);
-  if (name->empty() || !std::all_of(name->begin(), name->end(), IsTokenByte)) {
-    fields->problem()->Set(fields->Path(field), "expected a header's name");
+std::string ReadHeaderName(const Json& json, const std::string& path, Problem* problem) {
+  std::string name = json.is_string() ? json.get<std::string>() : "";
+  if (!json.is_string()) problem->Set(path, "expected a string");
+  if (name.empty() || !std::all_of(name.begin(), name.end(), IsTokenByte)) {
+    problem->Set(path, "expected a header's name");
   }
-  for (char& c : *name) {
+  for (char& c : name) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return name;
+}
+
+void ReadAnyHeaderName(Fields* fields, const char* field, std::string* name) {
+  if (const Json* json = fields->Find(field)) {
+    *name = ReadHeaderName(*json, fields->Path(field), fields->problem());
   }
 }
 
-// The same for a header that the filter sets. Some carry the message itself, or are looked after
+// The same for a header that the filter changes. Some carry the message itself, or are looked after
 // otherwise.
-void ReadOwnHeaderName(Fields* fields, const char* field, std::string* name) {
+std::string ReadOwnHeaderName(const Json& json, const std::string& path, Problem* problem) {
   static const std::set<std::string_view> kOthers = {
       "connection", "content-length",    "cookie", "host", "set-cookie",
       "te",         "transfer-encoding", "upgrade"};
-  ReadAnyHeaderName(fields, field, name);
-  if (kOthers.count(*name) != 0) {
-    fields->problem()->Set(fields->Path(field), "is not for the filter to set");
+  std::string name = ReadHeaderName(json, path, problem);
+  if (kOthers.count(name) != 0) problem->Set(path, "is not for the filter to set");
+  return name;
+}
+
+void ReadOwnHeaderName(Fields* fields, const char* field, std::string* name) {
+  if (const Json* json = fields->Find(field)) {
+    *name = ReadOwnHeaderName(*json, fields->Path(field), fields->problem());
   }
 }
 
-// RFC 9110 section 5.5, without the bytes that are obsolete there.
-bool IsHeaderValue(std::string_view text) {
-  const auto visible = [](char c) { return c >= 0x20 && c <= 0x7e; };
-  return std::all_of(text.begin(), text.end(), visible) &&
-         (text.empty() || (text.front() != ' ' && text.back() != ' '));
-}
+// What a source may have that others have not.
+enum class Special { kNothing, kConnection, kTrusted, kPresent };
 
-// `connection` and `trusted` are fields of some sources only.
 ValueSource ReadSource(const Json& json, const std::string& path, Problem* problem,
-                       bool connection = false, bool trusted = false) {
+                       Special special = Special::kNothing) {
   ValueSource source;
   Fields fields(json, path, problem);
   int kinds = 0;
@@ -61,9 +68,9 @@ ValueSource ReadSource(const Json& json, const std::string& path, Problem* probl
     ++kinds;
     source.kind = ValueSource::Kind::kHeader;
     ReadAnyHeaderName(&fields, "header", &source.name);
-    bool says_so = false;
-    if (trusted) fields.Bool("trusted", &says_so);
-    if (trusted && !says_so) {
+    bool trusted = special != Special::kTrusted;
+    if (!trusted) fields.Bool("trusted", &trusted);
+    if (!trusted) {
       problem->Set(fields.Path("trusted"),
                    "must be true: only for a header that clients cannot set");
     }
@@ -84,23 +91,25 @@ ValueSource ReadSource(const Json& json, const std::string& path, Problem* probl
     fields.String("filter_state", &source.name);
   }
   bool of_connection = false;
-  if (connection) fields.Bool("connection", &of_connection);
+  if (special == Special::kConnection) fields.Bool("connection", &of_connection);
   if (of_connection) {
     ++kinds;
     source.kind = ValueSource::Kind::kConnection;
   }
+  if (special == Special::kPresent) fields.Bool("present", &source.present);
   fields.RefuseOthers();
   if (kinds != 1) {
-    problem->Set(path, connection ? "needs one of header, metadata, filter_state and connection"
-                                  : "needs one of header, metadata and filter_state");
+    problem->Set(path, special == Special::kConnection
+                           ? "needs one of header, metadata, filter_state and connection"
+                           : "needs one of header, metadata and filter_state");
   }
   return source;
 }
 
-void ReadSource(Fields* fields, const char* name, ValueSource* source, bool connection = false,
-                bool trusted = false) {
+void ReadSource(Fields* fields, const char* name, ValueSource* source,
+                Special special = Special::kNothing) {
   if (const Json* json = fields->Find(name)) {
-    *source = ReadSource(*json, fields->Path(name), fields->problem(), connection, trusted);
+    *source = ReadSource(*json, fields->Path(name), fields->problem(), special);
   }
 }
 
@@ -115,7 +124,7 @@ void ReadOverlay(Fields* fields, Overlay* overlay) {
   if (fields->Find("group") != nullptr) {
     fields->Enum("group", TOKENPIN_ENUM_GROUP, &overlay->group.emplace());
   }
-  ReadSource(fields, "existing", &overlay->existing);
+  ReadSource(fields, "existing", &overlay->existing, Special::kPresent);
   if (fields->Find("observe") != nullptr) fields->Bool("observe", &overlay->observe.emplace());
 }
 
@@ -125,30 +134,45 @@ void ReadStatus(Fields* fields, tokenpin_slot_status* status) {
   fields->Number("until", 0, TOKENPIN_MAX_UNTIL, &status->until);
 }
 
+// Those that Envoy's router sends as a filter set them. (Of the others, :method would make another
+// request of it.)
+bool IsPseudoHeader(std::string_view name) {
+  return name == ":authority" || name == ":path" || name == ":scheme";
+}
+
+std::string ReadCredentialName(const Json& json, const std::string& path, Problem* problem) {
+  const std::string name = json.is_string() ? json.get<std::string>() : "";
+  if (name.empty() || name[0] != ':') return ReadOwnHeaderName(json, path, problem);
+  if (!IsPseudoHeader(name)) {
+    problem->Set(path, "expected a header's name, or :authority, :path or :scheme");
+  }
+  return name;
+}
+
 Credential ReadCredential(const Json& json, const std::string& path, Problem* problem) {
   Fields fields(json, path, problem);
-  std::string name;
-  const Json* given = fields.Require("name");
-  if (given != nullptr && *given == ":authority") {
-    name = ":authority";
-  } else {
-    ReadOwnHeaderName(&fields, "name", &name);
-  }
+  const Json* const name = fields.Require("name");
+  Credential credential(name == nullptr ? ""
+                                        : ReadCredentialName(*name, fields.Path("name"), problem));
 
   SecretText secret;
-  const bool read = ReadSecret(&fields, &secret.text);
-  if (read == (fields.Find("value") != nullptr)) {
-    problem->Set(path, "needs one of value, file and env");
-  }
+  bool remove = false;
+  fields.Bool("remove", &remove);
+  const int sources =
+      ReadSecret(&fields, &secret.text) + (fields.Find("value") != nullptr) + remove;
+  if (sources != 1) problem->Set(path, "needs one of value, file, env and remove");
   fields.String("value", &secret.text);
-  std::string prefix;
-  fields.String("prefix", &prefix);
+  fields.String("file", &credential.file);
+  fields.String("prefix", &credential.prefix);
   fields.RefuseOthers();
-  if (secret.text.empty()) problem->Set(path, "the value is empty");
-  SecretText value;
-  value.text = prefix + secret.text;
-  if (!IsHeaderValue(value.text)) problem->Set(path, "the value cannot stand in a header");
-  return {std::move(name), std::move(value.text)};
+  if (remove) {
+    if (IsPseudoHeader(credential.name)) problem->Set(path, "a request cannot be without it");
+    if (!credential.prefix.empty())
+      problem->Set(fields.Path("prefix"), "stands in front of nothing");
+  } else if (const char* const wrong = credential.Take(secret.text)) {
+    problem->Set(path, wrong);
+  }
+  return credential;
 }
 
 // A token sends its own credentials and nothing of another's, also not from the client.
@@ -160,9 +184,10 @@ void RemoveOthersCredentials(std::vector<Token>* tokens) {
   for (Token& token : *tokens) {
     std::set<std::string> missing = names;
     for (const Credential& credential : token.credentials) missing.erase(credential.name);
-    // A request has to have an authority: it keeps the client's.
-    missing.erase(":authority");
-    for (const std::string& name : missing) token.credentials.emplace_back(name, std::nullopt);
+    for (const std::string& name : missing) {
+      // A request cannot be without its pseudo-headers: it keeps the client's.
+      if (!IsPseudoHeader(name)) token.credentials.emplace_back(name);
+    }
   }
 }
 
@@ -255,10 +280,38 @@ void ReadStatuses(Fields* fields, const char* name, std::vector<uint16_t>* statu
   if (list != nullptr && list->empty()) fields->problem()->Set(fields->Path(name), "is empty");
 }
 
+void ReadHeaderMatches(Fields* fields, const char* name, std::vector<HeaderMatch>* matches) {
+  using Kind = HeaderMatch::Kind;
+  fields->List(name, [&](const Json& json, const std::string& path) {
+    HeaderMatch& match = matches->emplace_back();
+    Fields entry(json, path, fields->problem());
+    entry.Require("name");
+    ReadAnyHeaderName(&entry, "name", &match.name);
+    int kinds = 0;
+    for (const auto& [field, kind] :
+         {std::pair{"exact", Kind::kExact}, {"prefix", Kind::kPrefix}}) {
+      if (entry.Find(field) == nullptr) continue;
+      ++kinds;
+      match.kind = kind;
+      entry.String(field, &match.text);
+    }
+    if (entry.Find("present") != nullptr) {
+      ++kinds;
+      bool present = true;
+      entry.Bool("present", &present);
+      match.kind = present ? Kind::kPresent : Kind::kAbsent;
+    }
+    entry.RefuseOthers();
+    if (kinds != 1) fields->problem()->Set(path, "needs one of exact, prefix and present");
+  });
+  const Json* list = fields->Find(name);
+  if (list != nullptr && list->empty()) fields->problem()->Set(fields->Path(name), "is empty");
+}
+
 std::vector<Cooldown> DefaultCooldowns() {
-  Cooldown limited{{429}, TOKENPIN_STATE_DRAINING, 30};
+  Cooldown limited{{429}, {}, TOKENPIN_STATE_DRAINING, 30};
   limited.retry_after = true;
-  return {limited, {{401, 403}, TOKENPIN_STATE_DOWN, 300}};
+  return {limited, {{401, 403}, {}, TOKENPIN_STATE_DOWN, 300}};
 }
 
 void ReadCooldowns(Fields* fields, std::vector<Cooldown>* cooldowns) {
@@ -266,15 +319,19 @@ void ReadCooldowns(Fields* fields, std::vector<Cooldown>* cooldowns) {
     *cooldowns = DefaultCooldowns();
     return;
   }
-  std::set<uint16_t> seen;
+  std::set<uint16_t> settled;
   fields->List("cooldowns", [&](const Json& json, const std::string& path) {
     Cooldown& cooldown = cooldowns->emplace_back();
     Fields entry(json, path, fields->problem());
     ReadStatuses(&entry, "status", &cooldown.statuses);
+    ReadHeaderMatches(&entry, "headers", &cooldown.headers);
+    // Behind an entry that always matches, another is a mistake.
     for (const uint16_t status : cooldown.statuses) {
-      if (!seen.insert(status).second) {
-        fields->problem()->Set(entry.Path("status"), "has a status that was given already");
+      if (settled.count(status) != 0) {
+        fields->problem()->Set(entry.Path("status"),
+                               "has a status that an entry without headers has already");
       }
+      if (cooldown.headers.empty()) settled.insert(status);
     }
     entry.Require("state");
     entry.Enum("state", TOKENPIN_ENUM_STATE, &cooldown.state);
@@ -347,11 +404,11 @@ void ReadSettings(Fields* fields, Settings* settings) {
   ReadTokens(fields, &settings->tokens);
   ReadOverlay(fields, &settings->request);
   ReadSource(fields, "tenant", &settings->tenant);
-  ReadSource(fields, "consumer", &settings->consumer, false, true);
+  ReadSource(fields, "consumer", &settings->consumer, Special::kTrusted);
   fields->List("session", [&](const Json& json, const std::string& path) {
     settings->session.push_back(ReadSource(json, path, fields->problem()));
   });
-  ReadSource(fields, "id_hint", &settings->id_hint, true);
+  ReadSource(fields, "id_hint", &settings->id_hint, Special::kConnection);
   fields->List("rules", [&](const Json& json, const std::string& path) {
     Rule& rule = settings->rules.emplace_back();
     Fields entry(json, path, fields->problem());
@@ -364,6 +421,10 @@ void ReadSettings(Fields* fields, Settings* settings) {
   if (fields->Find("rules") != nullptr && settings->rules.empty()) {
     fields->problem()->Set(fields->Path("rules"), "is empty");
   }
+  fields->Bool("replace_rules", &library.replace_rules);
+  if (library.replace_rules != 0 && settings->rules.empty()) {
+    fields->problem()->Set(fields->Path("replace_rules"), "needs rules");
+  }
   fields->Enum("strategy", TOKENPIN_ENUM_STRATEGY, &library.strategy);
   fields->Enum("policy_existing", TOKENPIN_ENUM_POLICY, &library.policy_existing);
   fields->Enum("policy_new", TOKENPIN_ENUM_POLICY, &library.policy_new);
@@ -375,6 +436,9 @@ void ReadSettings(Fields* fields, Settings* settings) {
   ReadSuccess(fields, &library);
   ReadCookie(fields, settings);
   ReadOwnHeaderName(fields, "carrier_header", &settings->carrier_header);
+  fields->List("drop_when_moved", [&](const Json& json, const std::string& path) {
+    settings->drop_when_moved.push_back(ReadOwnHeaderName(json, path, fields->problem()));
+  });
   fields->String("state_file", &settings->state_file);
   ReadCooldowns(fields, &settings->cooldowns);
   ReadRetry(fields, settings);
@@ -387,8 +451,21 @@ void ReadSettings(Fields* fields, Settings* settings) {
 
 }  // namespace
 
-Credential::~Credential() {
-  if (value) Wipe(&*value);
+bool HeaderMatch::Matches(const HeaderList& headers) const {
+  std::vector<tokenpin::Bytes> values;
+  headers.All(name, &values);
+  if (kind == Kind::kAbsent) return values.empty();
+  return std::any_of(values.begin(), values.end(), [this](const tokenpin::Bytes& value) {
+    const std::string_view given = tokenpin::view(value);
+    switch (kind) {
+      case Kind::kExact:
+        return given == text;
+      case Kind::kPrefix:
+        return given.substr(0, text.size()) == text;
+      default:
+        return true;
+    }
+  });
 }
 
 void Settings::WipeKeys() {

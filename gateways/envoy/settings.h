@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "credentials.h"
+#include "header_map.h"
 #include "problem.h"
 #include "tokenpin.hpp"
 
@@ -27,33 +29,33 @@ inline bool Contains(const std::vector<uint16_t>& statuses, uint16_t status) {
 struct ValueSource {
   enum class Kind { kNone, kHeader, kMetadata, kFilterState, kConnection };
   Kind kind = Kind::kNone;
-  std::string name;  // the header's, the metadata's namespace, or the filter state's key
-  std::string key;   // the metadata's
+  std::string name;      // the header's, the metadata's namespace, or the filter state's key
+  std::string key;       // the metadata's
+  bool present = false;  // any text counts as true
 
   explicit operator bool() const { return kind != Kind::kNone; }
-};
-
-// A header of a token. The value is wiped when it goes.
-struct Credential {
-  std::string name;
-  std::optional<std::string> value;  // none: the header is removed, for only other tokens have it
-
-  Credential(std::string header, std::optional<std::string> text)
-      : name(std::move(header)), value(std::move(text)) {}
-  Credential(Credential&&) = default;
-  Credential& operator=(Credential&&) = delete;
-  ~Credential();
 };
 
 struct Token {
   std::string name;  // empty: the slot is vacant
   tokenpin_slot_status status{0, TOKENPIN_MAX_WEIGHT, TOKENPIN_STATE_VACANT};
-  std::vector<Credential> credentials;
+  Credentials credentials;
 };
 
-// What a response status does to its token.
+// What a header of a response must be.
+struct HeaderMatch {
+  enum class Kind { kExact, kPrefix, kPresent, kAbsent };
+  Kind kind = Kind::kPresent;
+  std::string name, text;
+
+  // Whether one of its values is so.
+  bool Matches(const HeaderList& headers) const;
+};
+
+// What a response does to its token.
 struct Cooldown {
   std::vector<uint16_t> statuses;
+  std::vector<HeaderMatch> headers;  // all of them
   uint8_t state = TOKENPIN_STATE_UP;
   uint32_t seconds = 0;
   bool retry_after = false;
@@ -95,6 +97,7 @@ struct Settings {
   std::vector<ValueSource> session;
   ValueSource id_hint;
   std::string carrier_header;
+  std::vector<std::string> drop_when_moved;
   std::string state_file;
   std::vector<Cooldown> cooldowns;
   std::vector<uint16_t> retry_statuses;

@@ -20,9 +20,12 @@
   X(retries)                 \
   X(errors)                  \
   X(bad_tenants)             \
+  X(foreign_cookies)         \
   X(state_file_applied)      \
   X(state_file_refused)      \
-  X(state_file_unknown)
+  X(state_file_unknown)      \
+  X(secrets_applied)         \
+  X(secrets_refused)
 
 namespace tokenpin_envoy {
 

@@ -7,6 +7,13 @@
 #include "refusal.h"
 
 namespace tokenpin_envoy {
+namespace {
+
+constexpr char kForeign[] =
+    "If another tokenpin gateway in front of or behind this one made it, clients lose its "
+    "sessions: give one of the two a scope. Said once; foreign_cookies counts all";
+
+}  // namespace
 
 int Stream::OnRequestHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_stream) {
   const Stats& stats = terms_.chain.stats;
@@ -54,8 +61,28 @@ void Stream::Serve(envoy_filter envoy, RequestReader& reader) {
                                         : *config.affinity().cookie_name(reader.scope());
   try_.KeepHeaders(envoy, settings, decision_);
   reader.StripCookies(envoy, cookie_name_.view(), settings.carrier_header);
-  PutCredentials(envoy, settings.tokens[decision_.slot()]);
+  NoteForeignRequestCookie(envoy);
+  DropWhenMoved(envoy, settings.drop_when_moved, decision_);
+  PutCredentials(envoy, *config.wallet().Of(decision_.slot()));
   if (settings.clear_route_cache) envoy_dynamic_module_callback_http_clear_route_cache(envoy);
+}
+
+// A cookie of our name that another made is gone for whoever made it.
+void Stream::NoteForeignRequestCookie(envoy_filter envoy) const {
+  const tokenpin::Verdict verdict = decision_.verdict();
+  if (verdict != TOKENPIN_VERDICT_UNKNOWN_KEY && verdict != TOKENPIN_VERDICT_BAD_TAG) return;
+  terms_.chain.stats.Count(envoy, Counter::foreign_cookies);
+  if (terms_.config()->told_of_foreign_request.exchange(true)) return;
+  Log(kLogWarning, "removed from a request a cookie named " + std::string(cookie_name_.view()) +
+                       " that no key of this configuration made (" +
+                       std::string(tokenpin::name(verdict)) + "). " + kForeign);
+}
+
+void Stream::NoteForeignResponseCookie(envoy_filter envoy) const {
+  terms_.chain.stats.Count(envoy, Counter::foreign_cookies);
+  if (terms_.config()->told_of_foreign_response.exchange(true)) return;
+  Log(kLogWarning, "removed from a response the upstream's own cookie named " +
+                       std::string(cookie_name_.view()) + ", or carrier header. " + kForeign);
 }
 
 int Stream::OnRequestBody(envoy_filter envoy, bool end_of_stream) {
@@ -79,7 +106,10 @@ int Stream::OnResponseHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_
   }
   if (!IsFromUpstream(envoy)) return kContinue;
   if (status >= kLeastError) CoolDown(envoy, terms_, decision_.slot(), response);
-  if (response.has_cookie()) response.DropCookies(envoy, settings.carrier_header);
+  if (response.has_cookie()) {
+    response.DropCookies(envoy, settings.carrier_header);
+    NoteForeignResponseCookie(envoy);
+  }
   if (!try_.WantsNext(envoy, settings, decision_, status)) {
     try_.BeLast();
     WriteCookie(envoy, terms_, decision_, status);

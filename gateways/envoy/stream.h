@@ -31,6 +31,8 @@ class Stream {
 
  private:
   void CountFailure(envoy_filter envoy, tokenpin::Status status) const;
+  void NoteForeignRequestCookie(envoy_filter envoy) const;
+  void NoteForeignResponseCookie(envoy_filter envoy) const;
   void Serve(envoy_filter envoy, RequestReader& reader);
   bool RetryOrRelease(envoy_filter envoy, RequestReader& reader);
 

@@ -19,7 +19,7 @@ func Example() {
 	config.PlacementKey = tokenpin.Secret([]byte("a placement key!"))
 	config.CookieKeys = []tokenpin.CookieKey{{ID: 1, Role: tokenpin.RoleSign, Secret: tokenpin.Secret([]byte("a cookie secret!"))}}
 	config.Slots = []tokenpin.SlotConfig{{Identity: "account-a", Status: tokenpin.Up}, {Identity: "account-b", Status: tokenpin.Up}}
-	tokens := []string{"sk-a", "sk-b"} // slot by slot
+	tokens := tokenpinhttp.Bearer("sk-a", "sk-b") // slot by slot
 	affinity, err := tokenpin.New(&config)
 	if err != nil {
 		panic(err)

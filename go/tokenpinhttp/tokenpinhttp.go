@@ -2,6 +2,7 @@
 // request and sets the affinity cookie on the response, and a rewrite for [httputil.ReverseProxy] that puts the
 // token in.
 //
+//	tokens := tokenpinhttp.Bearer("sk-a", "sk-b")
 //	pin := &tokenpinhttp.Pin{Affinity: affinity}
 //	proxy := &httputil.ReverseProxy{Rewrite: tokenpinhttp.Rewrite(upstream, tokens)}
 //	err := http.ListenAndServeTLS(":8443", certificate, key, pin.Handler(proxy))
@@ -12,11 +13,9 @@ package tokenpinhttp
 
 import (
 	"context"
-	"io"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
-	"strconv"
+	"slices"
+	"strings"
 
 	"github.com/tokenpin/tokenpin/go"
 )
@@ -43,10 +42,16 @@ type Pin struct {
 	// answer, for the configured scope.
 	Scope func(*http.Request) string
 
-	// Existing says whether a request names existing state in its body (previous_response_id, input_file_id,
-	// ...). The affinity sees method and path alone. It makes a difference only while the session's token is
-	// down: a request that names existing state is refused then, instead of sent to an account that does not
-	// know the state. Nil for never. A function that reads the body has to put it back.
+	// IDHint gives bytes that belong to one client only, such as its credential. Of them the id of a session is made
+	// that begins with this request, so that parallel first requests of a client agree, on every replica. A connection
+	// or an address belongs to many clients behind a CDN or a NAT, and would join them. Nil, an empty answer, or one over
+	// tokenpin.MaxKey bytes: a random id.
+	IDHint func(*http.Request) string
+
+	// Existing says whether a request names existing state where method and path do not tell: in its body
+	// (previous_response_id, input_file_id, ...), or under a path that is in no table. It wins over both: on whatever
+	// path, such a request goes to its session's account, and is refused while that is down, instead of sent to an
+	// account that does not know the state. Nil for never. A function that reads the body has to put it back.
 	Existing func(*http.Request) bool
 
 	// Refuse answers a request that no token may serve. Nil for a status 503 with a small JSON body, and
@@ -56,16 +61,53 @@ type Pin struct {
 
 type contextKey struct{}
 
+// pinned is what a request keeps from its decision to its response.
+type pinned struct {
+	affinity *tokenpin.Affinity
+	request  tokenpin.Request
+	decision tokenpin.Decision
+}
+
 // DecisionFrom gives the decision about a request, from its context inside Handler. Its Slot is a slot.
 func DecisionFrom(ctx context.Context) (decision tokenpin.Decision, ok bool) {
-	decision, ok = ctx.Value(contextKey{}).(tokenpin.Decision)
-	return decision, ok
+	p, ok := ctx.Value(contextKey{}).(*pinned)
+	if !ok {
+		return tokenpin.Decision{Slot: tokenpin.NoSlot}, false
+	}
+	return p.decision, true
+}
+
+// Retry decides again about a request that the account of its decision refused, as with status 429: without the
+// accounts that were tried. From then on DecisionFrom gives the new decision, whose cookie is the one that goes back.
+//
+// It answers false, and changes nothing, where the request has to stay: its state is in that account, or what it
+// creates would be looked for there, or no other account can serve. Then what the account said is the answer.
+//
+// ctx is the context of a request inside Handler, or one made from it. Not while another goroutine asks about the same
+// request.
+func Retry(ctx context.Context) bool {
+	p, ok := ctx.Value(contextKey{}).(*pinned)
+	if !ok || !p.decision.MayMove {
+		return false
+	}
+	again := p.request
+	again.Tried = append(again.Tried, p.decision.Slot)
+	again.Stamp()
+	decision, err := p.affinity.Decide(&again)
+	if err != nil || !decision.MayMove {
+		return false
+	}
+	p.request, p.decision = again, decision
+	return true
 }
 
 // Handler decides about each request and calls next, which finds the decision with DecisionFrom. The cookie and the
 // carrier header are removed from the request that next sees, and an upstream's own from the response. If the
 // response is a success, the affinity's cookie is set, with Cache-Control: no-cache="Set-Cookie", for a cached
 // cookie would share a session. The response is passed on as it is written and flushed; nothing is buffered.
+//
+// A WebSocket handshake creates a session as a POST does, and 101 is its success. Where next takes the connection over
+// (http.Hijacker) and writes the response itself, the cookie is in what the ResponseWriter's Header gives after that.
 //
 // next is not called where no token may serve the request.
 func (p *Pin) Handler(next http.Handler) http.Handler {
@@ -74,15 +116,24 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 	carrier := http.CanonicalHeaderKey(p.CarrierHeader)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		request := tokenpin.Request{
-			Method: r.Method, Target: r.URL.Path,
-			Consumers: r.Header[consumer], ConsumerTrusted: true, Sessions: r.Header[session],
+			// The path as the upstream gets it: without decoding, but with what a mux has cut off or replaced.
+			Method: r.Method, Target: r.URL.EscapedPath(),
+			Consumers: unjoined(r.Header[consumer]), ConsumerTrusted: true, Sessions: unjoined(r.Header[session]),
 			Cookies: r.Header["Cookie"],
 		}
-		if values, ok := r.Header[carrier]; ok && carrier != "" {
-			request.Carrier, request.CarrierValue = true, values[0]
+		if isHandshake(r) {
+			request.Method = http.MethodConnect
+		}
+		if values := r.Header[carrier]; len(values) != 0 && carrier != "" {
+			request.Carrier, request.CarrierValue = true, theOne(unjoined(values))
 		}
 		if p.Scope != nil {
 			request.Scope = p.Scope(r)
+		}
+		if p.IDHint != nil {
+			if hint, err := p.Affinity.IDHint(p.IDHint(r)); err == nil {
+				request.IDHint = &hint
+			}
 		}
 		if p.Existing != nil {
 			request.Existing = p.Existing(r)
@@ -93,32 +144,66 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 		if err == nil {
 			name, err = p.Affinity.CookieName(request.Scope)
 		}
-		switch {
-		case err != nil:
-			http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
-			return
-		case decision.Slot == tokenpin.NoSlot && p.Refuse != nil:
+		if err == nil && decision.Slot == tokenpin.NoSlot && p.Refuse != nil {
 			p.Refuse(w, r, decision)
 			return
-		case decision.Slot == tokenpin.NoSlot:
-			refuse(w, decision.RetryAfter)
+		}
+		if err != nil || decision.Slot == tokenpin.NoSlot {
+			refuse(w, &decision, err)
 			return
 		}
-		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, decision))
+		made := &pinned{p.Affinity, request, decision}
+		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, made))
 		r.Header = stripped(r.Header, name, carrier)
-		response := &writer{ResponseWriter: w, affinity: p.Affinity, decision: decision, name: name, carrier: carrier}
+		response := &writer{ResponseWriter: w, pinned: made, name: name, carrier: carrier}
 		next.ServeHTTP(response, r)
 		response.finish(http.StatusOK) // where next wrote nothing at all
 	})
 }
 
-func refuse(w http.ResponseWriter, retryAfter uint32) {
-	if retryAfter != 0 {
-		w.Header().Set("Retry-After", strconv.FormatUint(uint64(retryAfter), 10))
+// isHandshake says whether a request opens a WebSocket over HTTP/1.1. Over HTTP/2 its method is CONNECT.
+func isHandshake(r *http.Request) bool {
+	return r.Method == http.MethodGet && hasToken(r.Header["Connection"], "upgrade") &&
+		hasToken(r.Header["Upgrade"], "websocket")
+}
+
+// hasToken looks for a token in the lists of a header, in lower or upper case.
+func hasToken(lists []string, token string) bool {
+	for _, list := range lists {
+		for element := range strings.SplitSeq(list, ",") {
+			if strings.EqualFold(strings.Trim(element, " \t"), token) {
+				return true
+			}
+		}
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusServiceUnavailable)
-	_, _ = io.WriteString(w, `{"error":{"message":"No account can serve this request now.","type":"server_error","code":"no_account"}}`+"\n")
+	return false
+}
+
+// unjoined gives the values of a header, where copies of one value that a proxy in front has joined are that value.
+func unjoined(values []string) []string {
+	if !slices.ContainsFunc(values, func(value string) bool { return strings.Contains(value, ",") }) {
+		return values
+	}
+	made := slices.Clone(values)
+	for i, value := range values {
+		first, _, _ := strings.Cut(value, ",")
+		first = strings.Trim(first, " \t")
+		other := func(part string) bool { return strings.Trim(part, " \t") != first }
+		if !slices.ContainsFunc(strings.Split(value, ","), other) {
+			made[i] = first
+		}
+	}
+	return made
+}
+
+// theOne gives the value that all values of a header are. Of different ones, none can be told to be the right one.
+func theOne(values []string) string {
+	for _, value := range values {
+		if value != values[0] {
+			return ""
+		}
+	}
+	return values[0]
 }
 
 // stripped gives the headers without what is not for the upstream.
@@ -127,95 +212,22 @@ func stripped(header http.Header, name, carrier string) http.Header {
 	if carrier != "" {
 		header.Del(carrier)
 	}
-	fields := header["Cookie"]
-	kept := fields[:0]
-	for _, field := range fields {
-		if field = tokenpin.CookieStrip(field, name); field != "" {
-			kept = append(kept, field)
-		}
-	}
-	if len(kept) == 0 {
-		header.Del("Cookie")
-	} else {
-		header["Cookie"] = kept
-	}
+	filter(header, "Cookie", func(field string) string { return tokenpin.CookieStrip(field, name) })
 	return header
 }
 
-// writer finishes the decision when the status is known.
-type writer struct {
-	http.ResponseWriter
-	affinity *tokenpin.Affinity
-	decision tokenpin.Decision
-	name     string
-	carrier  string
-	finished bool
-}
-
-// Unwrap is for http.ResponseController.
-func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-func (w *writer) WriteHeader(status int) {
-	if status >= 200 || status == http.StatusSwitchingProtocols {
-		w.finish(status)
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *writer) Write(b []byte) (int, error) {
-	w.finish(http.StatusOK)
-	return w.ResponseWriter.Write(b)
-}
-
-func (w *writer) Flush() { _ = w.FlushError() }
-
-func (w *writer) FlushError() error {
-	w.finish(http.StatusOK)
-	return http.NewResponseController(w.ResponseWriter).Flush()
-}
-
-func (w *writer) finish(status int) {
-	if w.finished {
-		return
-	}
-	w.finished = true
-	header := w.Header()
-	if w.carrier != "" {
-		header.Del(w.carrier)
-	}
-	lines := header["Set-Cookie"]
-	kept := lines[:0]
-	for _, line := range lines {
-		if !tokenpin.SetCookieMatches(line, w.name) {
-			kept = append(kept, line)
+// filter puts what change makes of a header's values in their place, but for empty ones.
+func filter(header http.Header, key string, change func(string) string) {
+	values := header[key]
+	kept := values[:0]
+	for _, value := range values {
+		if value = change(value); value != "" {
+			kept = append(kept, value)
 		}
 	}
 	if len(kept) == 0 {
-		header.Del("Set-Cookie")
+		delete(header, key)
 	} else {
-		header["Set-Cookie"] = kept
-	}
-	var buffer [256]byte
-	// An error leaves the answer empty. There is none but that of an affinity that was closed meanwhile.
-	text, answer, _ := w.affinity.Finish(buffer[:0], &w.decision, status)
-	switch answer {
-	case tokenpin.AnswerSetCookie:
-		header.Add("Set-Cookie", string(text))
-		header.Add("Cache-Control", `no-cache="Set-Cookie"`)
-	case tokenpin.AnswerCarrier:
-		header.Set(w.carrier, string(text))
-	}
-}
-
-// Rewrite is for httputil.ReverseProxy behind Handler. It sends a request to the upstream as the account of the
-// slot that serves it: with "Authorization: Bearer", and the token of that slot. A request that did not come through
-// Handler is sent without Authorization.
-func Rewrite(upstream *url.URL, tokens []string) func(*httputil.ProxyRequest) {
-	return func(r *httputil.ProxyRequest) {
-		r.SetURL(upstream)
-		r.Out.Header.Del("Authorization")
-		if d, ok := DecisionFrom(r.In.Context()); ok && int(d.Slot) < len(tokens) {
-			r.Out.Header.Set("Authorization", "Bearer "+tokens[d.Slot])
-		}
+		header[key] = kept
 	}
 }

@@ -70,6 +70,7 @@ pub unsafe extern "C" fn tokenpin_config_init(config: *mut tokenpin_config, size
             keyed_cookies: u8::from(defaults.keyed_cookies),
             mint_single: u8::from(defaults.mint_single),
             prompt_cache: u8::from(defaults.prompt_cache),
+            replace_rules: u8::from(defaults.replace_rules),
         };
         // SAFETY: checked by `Out`; `size` bytes are there by the contract.
         unsafe {
@@ -321,6 +322,29 @@ pub unsafe extern "C" fn tokenpin_affinity_cookie_name(
         let written = handle.affinity.with_name(suffix, |name| put(&mut out, name));
         // SAFETY: checked by `Buffer`.
         unsafe { out.end(written) }
+    })())
+}
+
+/// The `id_hint` of the client that `of` belongs to, the same on every replica. `of` is 1 to
+/// `TOKENPIN_MAX_KEY` bytes that no two clients share. `id_hint` receives 16 bytes.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, KEY_LENGTH.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tokenpin_affinity_id_hint(
+    affinity: *const tokenpin_affinity,
+    of: *const c_void,
+    of_len: usize,
+    id_hint: *mut u8,
+) -> i32 {
+    returned((|| {
+        let id_hint = Out::new(id_hint.cast::<[u8; 16]>())?;
+        // SAFETY: checked by `handle` and `bytes`.
+        let (handle, of) = unsafe { (handle(affinity)?, bytes(of, of_len)?) };
+        id_hint.check_apart(handle.span())?;
+        let made = handle.affinity.id_hint(of)?;
+        // SAFETY: checked by `Out`.
+        unsafe { id_hint.write(made) };
+        Ok(())
     })())
 }
 

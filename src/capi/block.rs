@@ -5,7 +5,7 @@ use core::ptr;
 
 use crate::cookie::set_cookie::Attributes;
 use crate::decide::affinity::Affinity;
-use crate::decide::classify::{DEFAULT_RULES, Rule};
+use crate::decide::classify::Rule;
 use crate::decide::config::{Config, Policy};
 use crate::error::Field;
 use crate::limits::MAX_BUCKETS;
@@ -53,9 +53,9 @@ pub struct tokenpin_config {
     pub cookie_name: tokenpin_bytes,
     /// The cookie's attributes.
     pub attributes: tokenpin_attributes,
-    /// The classification table; `(NULL, 0)` for the default table.
+    /// The classification table: these rules, and behind them the default ones.
     pub rules: *const tokenpin_rule,
-    /// The number of its rows.
+    /// The number of these rules.
     pub rule_count: usize,
     /// `Max-Age` in seconds; 0 for a session cookie; `TOKENPIN_MAX_AGE_AUTO`, the default, for
     /// as long as the cookie can be valid.
@@ -90,6 +90,8 @@ pub struct tokenpin_config {
     pub mint_single: u8,
     /// 1: give affinity to the prompt-cache group too. Default 0.
     pub prompt_cache: u8,
+    /// 1: leave the default rules out of the classification table. Default 0.
+    pub replace_rules: u8,
 }
 
 /// A handle: private, and shared between threads without locks.
@@ -268,7 +270,7 @@ impl Parts<'_> {
                 scope,
                 cookie_name: if name.is_empty() { None } else { Some(name) },
                 attributes: Attributes { path, domain, ..self.attributes },
-                rules: if rules.is_empty() { DEFAULT_RULES } else { rules },
+                rules,
                 ..config
             };
             let slots = core::slice::from_raw_parts(slots, self.slots.len());
@@ -312,6 +314,7 @@ impl tokenpin_config {
             mint_single: on(self.mint_single, Field::MintSingle)?,
             success: (self.success_first, self.success_last),
             prompt_cache: on(self.prompt_cache, Field::PromptCache)?,
+            replace_rules: on(self.replace_rules, Field::ReplaceRules)?,
             ..Config::new(Secret::new(self.placement_key), &[])
         })
     }

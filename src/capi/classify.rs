@@ -4,14 +4,15 @@
 
 use core::ffi::c_void;
 
-use crate::decide::classify::{Class, DEFAULT_RULES, Table};
+use crate::decide::classify::{Class, Table};
 
 use super::pointers::{Out, array, bytes, switch};
 use super::status::{Status, returned};
 use super::structs::tokenpin_rule;
 
-/// Classifies a request by its method and target. `(NULL, 0)` for the rules is the default table.
-/// `prompt_cache` 1 opts in to that group. `group` receives a `tokenpin_group`, `existing` 1 if the
+/// Classifies a request by its method and its target as the client sent it. The rules come before the
+/// default ones, or with `replace_rules` 1 instead of them. `prompt_cache` 1 opts in to that group.
+/// `group` receives a `tokenpin_group`, `existing` 1 if the
 /// request names existing state.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, PATTERN.
@@ -19,6 +20,7 @@ use super::structs::tokenpin_rule;
 pub unsafe extern "C" fn tokenpin_classify(
     rules: *const tokenpin_rule,
     rule_count: usize,
+    replace_rules: u8,
     prompt_cache: u8,
     method: *const c_void,
     method_len: usize,
@@ -33,20 +35,16 @@ pub unsafe extern "C" fn tokenpin_classify(
         let (given, method, target) = unsafe {
             (array(rules, rule_count)?, bytes(method, method_len)?, bytes(target, target_len)?)
         };
-        let prompt_cache = switch(prompt_cache)?;
+        let (replace, prompt_cache) = (switch(replace_rules)?, switch(prompt_cache)?);
         for rule in given {
             // SAFETY: checked by `get`.
             if !unsafe { rule.get() }?.is_well_formed() {
                 return Err(Status::Pattern);
             }
         }
-        let rule = |i: usize| match given.get(i) {
-            // SAFETY: checked by `get`, and all found good above.
-            Some(rule) => unsafe { rule.get() }.ok(),
-            None if given.is_empty() => DEFAULT_RULES.get(i).copied(),
-            None => None,
-        };
-        let class = Table::new(&rule).classify(&rule, prompt_cache, method, target);
+        // SAFETY: checked by `get`, and all found good above.
+        let own = |i: usize| given.get(i).and_then(|rule| unsafe { rule.get() }.ok());
+        let class = Table::new(&own, replace).classify(&own, prompt_cache, method, target);
         // SAFETY: checked by `Out`.
         unsafe { write_class(class, outputs) };
         Ok(())

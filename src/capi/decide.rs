@@ -22,15 +22,16 @@ use super::structs::tokenpin_bytes;
 #[repr(C)]
 pub struct tokenpin_request {
     /// The method, which classification reads; with a group it tells whether the request names
-    /// existing state.
+    /// existing state. `CONNECT` for a WebSocket handshake, also where that is a `GET` with
+    /// `Upgrade`: it reads nothing, and what comes of it may create.
     pub method: tokenpin_bytes,
     /// The target, such as `/v1/responses?x=1`, which classification reads.
     pub target: tokenpin_bytes,
-    /// The values of the consumer header. Empty ones do not count.
+    /// The values of the consumer header. Empty ones do not count, equal ones count as one.
     pub consumers: *const tokenpin_bytes,
     /// Their number.
     pub consumer_count: usize,
-    /// The values of the session header. Empty ones do not count.
+    /// The values of the session header. Empty ones do not count, equal ones count as one.
     pub sessions: *const tokenpin_bytes,
     /// Their number.
     pub session_count: usize,
@@ -49,8 +50,9 @@ pub struct tokenpin_request {
     /// The wall clock, in unix seconds.
     pub now: u64,
     /// NULL, or 16 bytes that become the id of a new session, so that parallel first requests of
-    /// one client agree: a PRF, under a key of this process, of something that belongs only
-    /// to one client.
+    /// one client agree: `tokenpin_affinity_id_hint` of something that belongs only to one client.
+    /// A connection is not that behind a CDN, which sends many clients over one; nor is an address
+    /// behind a NAT. NULL if in doubt.
     pub id_hint: *const u8,
     /// Sixteen fresh random bytes.
     pub entropy: [u8; 16],
@@ -58,8 +60,9 @@ pub struct tokenpin_request {
     pub has_group: u8,
     /// A `tokenpin_group`, if `has_group` is 1.
     pub group: u8,
-    /// 1: the request names existing state, whatever method and target say. Set it where the body
-    /// does (`previous_response_id`, `input_file_id`, ...): the library does not see that.
+    /// 1: the request names existing state, and so is stateful, whatever group, method and target
+    /// say. Set it where the body names some (`previous_response_id`, `input_file_id`, ...): the
+    /// library does not see that.
     pub existing: u8,
     /// 1: the consumer values come from somebody who may name consumers.
     pub consumer_trusted: u8,
@@ -95,8 +98,8 @@ pub struct tokenpin_decision {
     pub ambiguous: u8,
     /// 1: the request names existing state: its method, its target or the caller says so.
     pub existing: u8,
-    /// 1: a host may send the request to another token where this one refuses it: no pin and no key
-    /// ties it to the token, and nothing that it creates will be looked for there.
+    /// 1: a host may send the request to another token where this one refuses it: it names no state,
+    /// and what it creates will be looked for at the token that gave it.
     pub may_move: u8,
     /// When the cookie may be set: 0 never, 1 on success.
     pub cookie: u8,

@@ -83,7 +83,8 @@ pub struct tokenpin_attributes {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct tokenpin_rule {
-    /// One or more path segments, such as `files` or `messages/batches`.
+    /// One or more path segments, such as `files` or `messages/batches`. A `*` at the front of a
+    /// segment, but not of the first, is one or more bytes of it.
     pub pattern: tokenpin_bytes,
     /// A `tokenpin_group`.
     pub group: u8,

@@ -5,6 +5,8 @@
 //! bind = nothing for an anonymous cookie, else SipHash-2-4-128(bind key, kind byte, key bytes)
 //! tag  = SipHash-2-4-128(mac key, u8(len(name)), name, u32le(len(scope)), scope, head, u64le(pin), bind)
 //! pin on the wire = u64le(pin) XOR SipHash-2-4-64(pin key, tag)
+//!
+//! id hint = SipHash-2-4-128(hint key, bytes)     hint key = SipHash-2-4-128(placement key, "tokenpin.v1.hint")
 //! ```
 //!
 //! The tag is a SIV (Rogaway and Shrimpton, 2006): it is computed over the plain pin and then masks
@@ -46,12 +48,9 @@ impl Keys {
     /// The MAC of cookies for `audience`, whose name and scope begin its message.
     #[inline(never)]
     pub(crate) fn mac(&self, audience: &Audience<'_>) -> Mac {
-        let mut hasher = Sip::new_24_wide(&self.mac);
-        #[expect(clippy::cast_possible_truncation, reason = "a name has at most 128 bytes")]
-        hasher.write(&[audience.name.len() as u8]);
-        hasher.write(audience.name);
-        hasher.write(&length_prefix(audience.scope));
-        hasher.write(audience.scope);
+        let Audience { name, scope } = audience;
+        let mut hasher = Sip::new_24_wide(&self.mac).head(name.len() as u64, 1);
+        hasher.write(&[name, &length_prefix(scope), scope]);
         Mac(hasher)
     }
 
@@ -60,10 +59,9 @@ impl Keys {
         if kind == Kind::Anonymous {
             return 0;
         }
-        let mut hasher = Sip::new_24_wide(&self.bind);
-        hasher.write(&[kind as u8]);
-        key.feed(&mut |bytes: &[u8]| hasher.write(bytes));
-        hasher.finish_wide()
+        let mut prefix = [0; 4];
+        let [a, b, c] = key.pieces(&mut prefix);
+        Sip::new_24_wide(&self.bind).head(kind as u64, 1).finish_wide(&[a, b, c])
     }
 
     fn mask(&self, tag: u128) -> u64 {
@@ -76,15 +74,22 @@ impl Keys {
     }
 }
 
+/// The id of an anonymous cookie, made from what belongs to one client. Under the placement key, which
+/// all replicas have and which is not rotated.
+pub(crate) fn id_hint(placement_key: &[u8; 16], of: &[u8]) -> [u8; 16] {
+    let mut key = sip24_wide(placement_key, b"tokenpin.v1.hint").to_le_bytes();
+    let id = sip24_wide(&key, of).to_le_bytes();
+    wipe(&mut key);
+    id
+}
+
 /// A MAC key that has read name and scope, and is ready for any number of cookies.
 pub(crate) struct Mac(Sip);
 
 impl Mac {
     /// Its 16 output bytes as a little-endian number.
     fn tag(&self, rest: &[u8]) -> u128 {
-        let mut hash = self.0.clone();
-        hash.write(rest);
-        hash.finish_wide()
+        self.0.finish_wide(&[rest])
     }
 }
 

@@ -5,7 +5,7 @@ use arrayvec::ArrayVec;
 use crate::cookie::name::{Audience, CookieName};
 use crate::cookie::reader::Limits;
 use crate::cookie::ring::{KeyRing, Macs};
-use crate::cookie::seal::Mac;
+use crate::cookie::seal::{Mac, id_hint};
 use crate::error::{ConfigError, Error, Field};
 use crate::key::{Key, check_scope, key_hash_unchecked};
 use crate::limits::{MAX_BUCKETS, MAX_COOKIE_KEYS, MAX_MAX_AGE};
@@ -105,7 +105,7 @@ impl<'a> Affinity<'a> {
         };
         let config = Config { cookie_keys: &[], ..config.clone() };
         let macs = ring.macs(&Audience { name: name.as_bytes(), scope: config.scope });
-        let table = Table::new(&|i| config.rules.get(i).copied());
+        let table = Table::new(&|i| config.rules.get(i).copied(), config.replace_rules);
         let fingerprint = fingerprint::of_config(&config, slots, &ring, name.as_bytes());
         Ok(Self { config, ring, macs, limits, table, slots, index, occupied, name, fingerprint })
     }
@@ -166,11 +166,22 @@ impl<'a> Affinity<'a> {
         if fixed { None } else { Some(CookieName::suffix(scope)) }
     }
 
+    /// The [`id_hint`](crate::Request::id_hint) of the client that `of` belongs to, the same on every
+    /// replica: 1 to [`MAX_KEY`](crate::MAX_KEY) bytes that no two clients share.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyLength`].
+    pub fn id_hint(&self, of: &[u8]) -> Result<[u8; 16], Error> {
+        Key::Session(of).check()?;
+        Ok(id_hint(self.config.placement_key.expose(), of))
+    }
+
     /// Classifies a request by the configured table.
     #[must_use]
     pub fn classify(&self, method: &[u8], target: &[u8]) -> Class {
-        let rule = |i: usize| self.config.rules.get(i).copied();
-        self.table.classify(&rule, self.config.prompt_cache, method, target)
+        let own = |i: usize| self.config.rules.get(i).copied();
+        self.table.classify(&own, self.config.prompt_cache, method, target)
     }
 
     /// The configuration's fingerprint: strategy, capacity, identities, what keys and

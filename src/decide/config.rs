@@ -7,7 +7,7 @@ use crate::ring::CookieKey;
 use crate::secret::Secret;
 use crate::select::Strategy;
 
-use super::classify::{DEFAULT_RULES, Rule};
+use super::classify::Rule;
 
 /// What to do with a pinned request whose token is down or was tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,8 +69,11 @@ pub struct Config<'a> {
     pub mint_single: bool,
     /// The response statuses, inclusive, on which a cookie is set.
     pub success: (u16, u16),
-    /// The classification table.
+    /// The classification table: these rules, and behind them the
+    /// [default ones](crate::DEFAULT_RULES).
     pub rules: &'a [Rule<'a>],
+    /// Leave the default rules out.
+    pub replace_rules: bool,
     /// Give affinity to the prompt-cache group too.
     pub prompt_cache: bool,
 }
@@ -97,8 +100,60 @@ impl<'a> Config<'a> {
             keyed_cookies: false,
             mint_single: false,
             success: (200, 299),
-            rules: DEFAULT_RULES,
+            rules: &[],
+            replace_rules: false,
             prompt_cache: false,
+        }
+    }
+
+    /// The same configuration around other memory, without its cookie keys.
+    #[cfg(feature = "alloc")]
+    pub(super) fn around<'b>(&self, strings: &Strings<'b>) -> Config<'b> {
+        // Every field by name: a new one that borrows shall not be forgotten.
+        let Self {
+            strategy,
+            ref placement_key,
+            cookie_keys: _,
+            scope: _,
+            cookie_name: _,
+            attributes: Attributes { path: _, domain: _, secure, http_only, same_site, partitioned },
+            max_age,
+            skew,
+            max_life,
+            max_idle,
+            policy_existing,
+            policy_new,
+            combine_keys,
+            reject_bad_keys,
+            keyed_cookies,
+            mint_single,
+            success,
+            rules: _,
+            replace_rules,
+            prompt_cache,
+        } = *self;
+        let Strings { rules, scope, cookie_name, path, domain } = *strings;
+        Config {
+            strategy,
+            placement_key: placement_key.clone(),
+            cookie_keys: &[],
+            scope,
+            cookie_name,
+            attributes: Attributes { path, domain, secure, http_only, same_site, partitioned },
+            max_age,
+            skew,
+            max_life,
+            max_idle,
+            policy_existing,
+            policy_new,
+            combine_keys,
+            reject_bad_keys,
+            keyed_cookies,
+            mint_single,
+            success,
+            rules,
+            replace_rules,
+            prompt_cache,
         }
     }
 
@@ -114,4 +169,14 @@ impl<'a> Config<'a> {
             None => 0,
         }
     }
+}
+
+/// What a configuration borrows, but its cookie keys.
+#[cfg(feature = "alloc")]
+pub(super) struct Strings<'a> {
+    pub rules: &'a [Rule<'a>],
+    pub scope: &'a [u8],
+    pub cookie_name: Option<&'a [u8]>,
+    pub path: &'a [u8],
+    pub domain: &'a [u8],
 }

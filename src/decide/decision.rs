@@ -124,8 +124,8 @@ pub struct Decision {
     pub cookie: Option<Pending>,
     /// The request names existing state: its method, its target or the caller says so.
     pub existing: bool,
-    /// A host may send the request to another token where this one refuses it: no pin and no key
-    /// ties it to the token, and nothing that it creates will be looked for there.
+    /// A host may send the request to another token where this one refuses it: it names no state,
+    /// and what it creates will be looked for at the token that gave it.
     pub may_move: bool,
     /// Without a slot: in how many seconds the first slot that can serve the request is up again,
     /// under `fail_fast` the pinned one; at most `u32::MAX`. 0 if that is unknown, if it can serve now

@@ -9,24 +9,19 @@ use super::config::Config;
 /// That of the configuration; see [`Affinity::fingerprint`](crate::Affinity::fingerprint).
 pub(super) fn of_config(config: &Config<'_>, slots: &[Slot], ring: &KeyRing, name: &[u8]) -> u64 {
     let mut hasher = Sip::new_24(config.placement_key.expose());
-    hasher.write(b"tokenpin.v1.conf");
-    hasher.write(&[config.strategy as u8, u8::from(config.combine_keys)]);
-    hasher.write(&(slots.len() as u64).to_le_bytes());
+    let head = [config.strategy as u8, u8::from(config.combine_keys)];
+    hasher.write(&[b"tokenpin.v1.conf", &head, &(slots.len() as u64).to_le_bytes()]);
     for slot in slots {
-        hasher.write(&[u8::from(slot.is_vacant())]);
-        hasher.write(&slot.identity_hash().to_le_bytes());
+        hasher.write(&[&[u8::from(slot.is_vacant())], &slot.identity_hash().to_le_bytes()]);
     }
-    hasher.write(&length_prefix(config.scope));
-    hasher.write(config.scope);
-    hasher.write(&[u8::from(config.cookie_name.is_some())]);
-    hasher.write(&length_prefix(name));
-    hasher.write(name);
+    hasher.write(&[&length_prefix(config.scope), config.scope]);
+    let named = u8::from(config.cookie_name.is_some());
+    hasher.write(&[&[named], &length_prefix(name), name]);
     // By ascending id: the order of the ring means nothing.
     for key in (0..=u8::MAX).filter_map(|id| ring.find(id)).map(|(_, key)| key) {
-        hasher.write(&[key.id]);
-        hasher.write(&key.keys.check_value().to_le_bytes());
+        hasher.write(&[&[key.id], &key.keys.check_value().to_le_bytes()]);
     }
-    hasher.finish()
+    hasher.finish(&[])
 }
 
 /// That of the weights, and of the states that count at `now`.
@@ -34,8 +29,7 @@ pub(super) fn of_slots(slots: &[Slot], now: u64) -> u64 {
     let mut hasher = Sip::new_24(b"tokenpin.v1.live");
     for slot in slots {
         let status = slot.status();
-        hasher.write(&[status.state_at(now) as u8]);
-        hasher.write(&status.weight.to_le_bytes());
+        hasher.write(&[&[status.state_at(now) as u8], &status.weight.to_le_bytes()]);
     }
-    hasher.finish()
+    hasher.finish(&[])
 }

@@ -30,6 +30,8 @@ pub(crate) mod config;
 pub(crate) mod decision;
 mod fingerprint;
 mod index;
+#[cfg(feature = "alloc")]
+pub(crate) mod owned;
 pub(crate) mod request;
 
 impl Affinity<'_> {
@@ -57,7 +59,9 @@ impl Affinity<'_> {
             Some(group) => Class { group, existing: reads(request.method) },
             None => self.classify(request.method, request.target),
         };
-        let class = Class { existing: class.existing || request.existing, ..class };
+        // Who names state speaks of an API that keeps some, wherever it stands.
+        let class =
+            if request.existing { Class { group: Group::Stateful, existing: true } } else { class };
         let name_suffix = self.name_suffix(request.scope);
         self.with_name(name_suffix, |name| {
             let audience = Audience { name, scope: self.scope_or_default(request.scope) };
@@ -70,7 +74,7 @@ impl Affinity<'_> {
             if let Some(cookie) = &draft.cookie {
                 draft.decision.cookie = Some(ruling.issue(cookie)?);
             }
-            draft.decision.may_move = may_move(&draft.decision);
+            draft.decision.may_move = ruling.may_move(&draft.decision);
             Ok(draft.decision)
         })
     }
@@ -105,7 +109,9 @@ impl<'d> Ruling<'d> {
         // Rule 1: stateless.
         if self.class.group == Group::Stateless {
             decision.source = Source::Stateless;
-            return self.place_at_random(draft);
+            // A random pick by weight, which leaves no trace.
+            let id = random(self.request.entropy)?;
+            return self.place_at(&Key::Anonymous(&id), None, draft);
         }
         // Rule 2: keys.
         (self.key, decision.key_reason) = self.read_keys();
@@ -233,23 +239,16 @@ impl<'d> Ruling<'d> {
         let single = self.affinity.occupied < 2 && !self.affinity.config.mint_single;
         let issues = self.class.group == Group::Stateful && !single && !newer;
         let Some(key) = self.key else {
-            if !issues {
-                return self.place_at_random(draft);
-            }
-            draft.decision.source = Source::Minted;
             let id = random(self.request.id_hint.unwrap_or(self.request.entropy))?;
-            return self.place_at(&Key::Anonymous(&id), Some(id), draft);
+            if issues {
+                draft.decision.source = Source::Minted;
+            }
+            return self.place_at(&Key::Anonymous(&id), issues.then_some(id), draft);
         };
         draft.decision.source = self.source(Source::None);
         let issues = issues && self.may_set(key.kind());
         let nonce = if issues { Some(random(self.request.entropy)?) } else { None };
         self.place_at(&key, nonce, draft)
-    }
-
-    /// Rules 1 and 6. Affinity to nothing: a random pick by weight, which leaves no trace.
-    #[inline(never)]
-    fn place_at_random(&self, draft: &mut Draft) -> Result<(), Error> {
-        self.place_at(&Key::Anonymous(&random(self.request.entropy)?), None, draft)
     }
 
     /// Rule 7. Selects for `key`, and gives a cookie with `id` if there is one.
@@ -324,6 +323,17 @@ impl<'d> Ruling<'d> {
             }
             State::Down | State::Vacant => None,
         }
+    }
+
+    /// Rule 9. Whether a host may send the request to another token instead: it names no state, and
+    /// what it creates is looked for at the token that gave it, because the answer's cookie says so
+    /// to a client that has shown that it keeps one.
+    fn may_move(&self, decision: &Decision) -> bool {
+        let serves =
+            matches!(decision.outcome, Outcome::Placed | Outcome::Retried | Outcome::Repinned);
+        let keeps = self.request.carrier || decision.verdict != Verdict::Absent;
+        let follows = !decision.existing && decision.cookie.is_some() && keeps;
+        serves && (self.class.group != Group::Stateful || follows)
     }
 
     fn source(&self, anonymous: Source) -> Source {
@@ -411,19 +421,6 @@ impl Found {
             self.cookie = usable.copied();
         }
     }
-}
-
-/// Rule 9. Whether a host may send the request to another token instead: no pin and no key ties it to
-/// the state that it names, and nothing that it creates will be looked for at the old token, because
-/// the answer's cookie names the token that gave it.
-fn may_move(decision: &Decision) -> bool {
-    matches!(decision.outcome, Outcome::Placed | Outcome::Retried)
-        && match decision.source {
-            Source::Stateless | Source::None | Source::Minted => true,
-            Source::Consumer | Source::Session | Source::Combined | Source::Cookie => {
-                decision.cookie.is_some() && !decision.existing
-            }
-        }
 }
 
 impl Affinity<'_> {

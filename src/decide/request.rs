@@ -16,7 +16,7 @@ pub enum KeyReason {
     Absent = 1,
     /// A consumer name came from somebody who is not trusted to give one.
     Untrusted = 2,
-    /// Several values where one is expected.
+    /// Several values that differ, where one is expected.
     SeveralValues = 3,
     /// Over [`MAX_KEY`](crate::MAX_KEY) bytes.
     TooLong = 4,
@@ -28,7 +28,7 @@ named! { KeyReason {
 } }
 
 /// A consumer name or a session key as it came with a request: the values of one header,
-/// of which exactly one may be there. An empty value counts as absent.
+/// all of which have to be the same. An empty value counts as absent.
 #[derive(Clone, Copy, Default)]
 pub struct KeyInput<'r> {
     value: &'r [u8],
@@ -37,12 +37,12 @@ pub struct KeyInput<'r> {
 }
 
 impl<'r> KeyInput<'r> {
-    /// From the values of a header. Empty ones are passed over. Not trusted, which matters
-    /// only for a consumer name.
+    /// From the values of a header. Empty ones are passed over, and equal ones count as one. Not
+    /// trusted, which matters only for a consumer name.
     pub fn new(values: impl IntoIterator<Item = &'r [u8]>) -> Self {
         let mut values = values.into_iter().filter(|value| !value.is_empty());
         let value = values.next().unwrap_or_default();
-        Self { value, several: values.next().is_some(), trusted: false }
+        Self { value, several: values.any(|other| other != value), trusted: false }
     }
 
     /// Says whether the values come from somebody who may name consumers: a gateway's own
@@ -72,11 +72,13 @@ impl<'r> KeyInput<'r> {
 pub struct Request<'r> {
     /// The group of the API; `None` classifies `method` and `target`.
     pub group: Option<Group>,
-    /// The request names existing state, whatever method and target say. Set it where the body
-    /// does (`previous_response_id`, `input_file_id`, ...): the library does not see that.
+    /// The request names existing state, and so is stateful, whatever group, method and target say.
+    /// Set it where the body names some (`previous_response_id`, `input_file_id`, ...): the library
+    /// does not see that.
     pub existing: bool,
     /// The method, which classification reads; with a `group` it tells whether the request names
-    /// existing state.
+    /// existing state. `CONNECT` for a WebSocket handshake, also where that is a `GET` with
+    /// `Upgrade`: it reads nothing, and what comes of it may create.
     pub method: &'r [u8],
     /// The target, which classification reads.
     pub target: &'r [u8],
@@ -99,7 +101,8 @@ pub struct Request<'r> {
     /// random; always giving them is simplest.
     pub entropy: [u8; 16],
     /// Sixteen bytes that become the id of a new session, so that parallel first requests
-    /// of one client agree: a PRF, under a key of this process, of something that belongs
-    /// only to one client.
+    /// of one client agree: [`Affinity::id_hint`](crate::Affinity::id_hint) of something that
+    /// belongs only to one client. A connection is not that behind a CDN, which sends many
+    /// clients over one; nor is an address behind a NAT. `None` if in doubt.
     pub id_hint: Option<[u8; 16]>,
 }

@@ -3,6 +3,8 @@
 //! Nothing here knows a key. What is sealed into the text are 17 bytes, the envelope, that seal.rs
 //! makes and reads.
 
+use arrayvec::ArrayVec;
+
 use crate::base64::{self, BYTES, CHARACTERS};
 use crate::limits::{MAX_ID, MAX_SEALED_ID};
 use crate::sink::hex;
@@ -161,42 +163,20 @@ fn form_of(native: &[u8]) -> (Form, &[u8], Body) {
     packed.unwrap_or((Form::Text, native, Body::EMPTY))
 }
 
-/// An id of at most `N` bytes, made here.
-#[derive(Clone, Copy)]
-pub(crate) struct Made<const N: usize> {
-    bytes: [u8; N],
-    len: usize,
-}
-
-impl<const N: usize> Made<N> {
-    pub(crate) const EMPTY: Self = Self { bytes: [0; N], len: 0 };
-
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
-    }
-
-    pub(crate) fn put(&mut self, bytes: &[u8]) -> Option<()> {
-        let end = self.len + bytes.len();
-        self.bytes.get_mut(self.len..end)?.copy_from_slice(bytes);
-        self.len = end;
-        Some(())
-    }
-}
-
 /// Writes the sealed form of `native`, which is 1 to [`MAX_ID`] bytes of the alphabet, into what is empty.
 pub(crate) fn seal(
     native: &[u8],
     envelope: &Envelope,
-    made: &mut Made<MAX_SEALED_ID>,
+    made: &mut ArrayVec<u8, MAX_SEALED_ID>,
 ) -> Option<()> {
     let (form, prefix, mut body) = form_of(native);
     for &byte in envelope {
         body.push(byte);
     }
     let text = body.to_text();
-    made.put(prefix)?;
-    made.put(text.get(..text_len(body.len))?)?;
-    made.put(form.ending())
+    made.try_extend_from_slice(prefix).ok()?;
+    made.try_extend_from_slice(text.get(..text_len(body.len))?).ok()?;
+    made.try_extend_from_slice(form.ending()).ok()
 }
 
 /// The mark behind encrypted content: what `tp0` puts behind a native id.
@@ -288,10 +268,10 @@ fn sextet(character: u8) -> u8 {
 impl Parts<'_> {
     /// Writes the native id into what is empty, and returns the envelope. `None` if this is not how that id is
     /// sealed.
-    pub(crate) fn open(&self, native: &mut Made<MAX_ID>) -> Option<Envelope> {
+    pub(crate) fn open(&self, native: &mut ArrayVec<u8, MAX_ID>) -> Option<Envelope> {
         let body = Body::of_text(self.part)?;
         let (packed, envelope) = body.split()?;
-        native.put(self.front)?;
+        native.try_extend_from_slice(self.front).ok()?;
         let right = match self.form {
             Form::Text => packed.is_empty() && form_of(self.front).0 == Form::Text,
             Form::Packed => (16..=PACKED_MAX).contains(&packed.len()),
@@ -302,9 +282,9 @@ impl Parts<'_> {
         }
         for (at, &byte) in packed.iter().enumerate() {
             if self.form == Form::Uuid && matches!(at, 4 | 6 | 8 | 10) {
-                native.put(b"-")?;
+                native.try_extend_from_slice(b"-").ok()?;
             }
-            native.put(&hex(byte))?;
+            native.try_extend_from_slice(&hex(byte)).ok()?;
         }
         Some(*envelope)
     }

@@ -1,5 +1,7 @@
 //! One id: its ring, its verdicts, sealing and opening it. docs/sealed-ids.md is the specification.
 
+use arrayvec::ArrayVec;
+
 use crate::enums::named;
 use crate::error::{ConfigError, Error, Field};
 use crate::key::check_scope;
@@ -7,7 +9,7 @@ use crate::limits::{MAX_ID, MAX_KEY, MAX_SEALED_ID};
 use crate::ring::{CookieKey, KeyView, Ring};
 use crate::secret::Secret;
 
-use super::form::{self, HEAD_LEN, Looks, MARK_LEN, Made, in_alphabet, recognise};
+use super::form::{self, HEAD_LEN, Looks, MARK_LEN, in_alphabet, recognise};
 use super::seal::{Bound, Keys, Use};
 
 /// What became of a sealed id, or of all in a request. The later in this order, the worse.
@@ -69,16 +71,18 @@ impl core::fmt::Debug for IdRing {
 }
 
 /// A sealed id.
-#[derive(Clone, Copy)]
-pub struct SealedId(Made<MAX_SEALED_ID>);
+#[derive(Clone)]
+pub struct SealedId(ArrayVec<u8, MAX_SEALED_ID>);
 
 impl SealedId {
-    pub(crate) const EMPTY: Self = Self(Made::EMPTY);
+    pub(crate) fn new() -> Self {
+        Self(ArrayVec::new())
+    }
 
     /// Its characters.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
+        &self.0
     }
 }
 
@@ -89,9 +93,9 @@ impl core::fmt::Debug for SealedId {
 }
 
 /// What an authentic sealed id says.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct OpenedId {
-    native: Made<MAX_ID>,
+    native: ArrayVec<u8, MAX_ID>,
     /// The identity hash of the account that the object lives in. Whether the account is in the set, the
     /// seal does not know.
     pub pin: u64,
@@ -103,7 +107,7 @@ impl OpenedId {
     /// The id as the provider made it.
     #[must_use]
     pub fn native(&self) -> &[u8] {
-        self.native.as_bytes()
+        &self.native
     }
 }
 
@@ -146,7 +150,7 @@ impl<'a> IdSealer<'a> {
     /// `None` if this is no id: not 1 to [`MAX_ID`] bytes of `A-Z a-z 0-9 _ -`.
     #[must_use]
     pub fn seal(&self, id: &[u8], pin: u64) -> Option<SealedId> {
-        let mut sealed = SealedId::EMPTY;
+        let mut sealed = SealedId::new();
         self.seal_with(self.signing_key()?, id, pin, &mut sealed).then_some(sealed)
     }
 
@@ -169,7 +173,7 @@ impl<'a> IdSealer<'a> {
             return false;
         }
         if self.open(id).1.is_some_and(|opened| opened.pin == pin) {
-            return sealed.0.put(id).is_some();
+            return sealed.0.try_extend_from_slice(id).is_ok();
         }
         let Some((_, key)) = self.ring.0.find(key_id).filter(|_| id.len() <= MAX_ID) else {
             return false;
@@ -187,7 +191,7 @@ impl<'a> IdSealer<'a> {
             Looks::Later => return (IdVerdict::UnknownVersion, None),
             Looks::Sealed(parts) => parts,
         };
-        let mut opened = OpenedId { native: Made::EMPTY, pin: 0, key_id: 0 };
+        let mut opened = OpenedId { native: ArrayVec::new(), pin: 0, key_id: 0 };
         let Some(envelope) = parts.open(&mut opened.native) else {
             return (IdVerdict::BadSeal, None);
         };
@@ -195,7 +199,7 @@ impl<'a> IdSealer<'a> {
         let Some((_, key)) = self.ring.0.find(opened.key_id) else {
             return (IdVerdict::UnknownKey, None);
         };
-        match key.keys.open(&envelope, &self.bound(Use::Id), opened.native.as_bytes()) {
+        match key.keys.open(&envelope, &self.bound(Use::Id), &opened.native) {
             Some(pin) => {
                 opened.pin = pin;
                 (IdVerdict::Sealed, Some(opened))

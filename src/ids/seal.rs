@@ -79,35 +79,22 @@ impl Keys {
     }
 
     fn tag(&self, key_id: u8, bound: &Bound<'_>, pin: u64, native: &[u8]) -> u64 {
-        let mut hasher = Sip::new_24(&self.seal);
-        // What it is without scope and owner: in one piece, which is read fastest.
-        let mut head = [0; 18];
-        head[0] = bound.what as u8;
-        head[9] = key_id;
-        head[10..].copy_from_slice(&pin.to_le_bytes());
-        let (lengths, account) = head.split_at_mut(9);
-        if bound.scope.is_empty() && bound.owner.is_empty() {
-            hasher.write(&head);
-        } else {
-            lengths[1..5].copy_from_slice(&length_prefix(bound.scope));
-            hasher.write(&lengths[..5]);
-            hasher.write(bound.scope);
-            hasher.write(&length_prefix(bound.owner));
-            hasher.write(bound.owner);
-            hasher.write(account);
-        }
-        hasher.write(native);
-        let tag = hasher.finish();
-        hasher.wipe();
-        tag
+        let scope_len = u32::from_le_bytes(length_prefix(bound.scope));
+        let head = u64::from(bound.what as u8) | u64::from(scope_len) << 8;
+        let mut account = [key_id; 9];
+        account[1..].copy_from_slice(&pin.to_le_bytes());
+        Sip::new_24(&self.seal).head(head, 5).finish(&[
+            bound.scope,
+            &length_prefix(bound.owner),
+            bound.owner,
+            &account,
+            native,
+        ])
     }
 
     /// Stands for a native id in memory, where it tells nobody which. Under a use that no seal has.
     pub(crate) fn echo(&self, native: &[u8]) -> u64 {
-        let mut hasher = Sip::new_24(&self.seal);
-        hasher.write(&[2]);
-        hasher.write(native);
-        hasher.finish()
+        Sip::new_24(&self.seal).finish(&[&[2], native])
     }
 
     fn mask(&self, tag: u64) -> u64 {

@@ -39,7 +39,7 @@ impl Sealing<'_> {
             (Some(Form::Sealed(key)), _) => key,
             (None, _) => rules.sealer.signing_key()?,
         };
-        let mut sealed = SealedId::EMPTY;
+        let mut sealed = SealedId::new();
         rules.sealer.seal_with(key, text, self.pin, &mut sealed).then_some(sealed)
     }
 

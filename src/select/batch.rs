@@ -3,7 +3,7 @@
 use crate::error::Error;
 
 use super::jump::{BATCH, jump_batch};
-use super::probe::{PROBES, ends, following, probe};
+use super::probe::{PROBES, ends, following, probe, some_end};
 use super::rendezvous::{Few, contest};
 use super::slot::{Filter, Slot, Word, count, in_range};
 use super::{Strategy, by_jump, select};
@@ -11,8 +11,7 @@ use super::{Strategy, by_jump, select};
 /// [`select`](crate::select()) for many keys: `out[i]` becomes the slot of `hashes[i]`.
 ///
 /// Does as many as the shorter of `hashes` and `out` has. Faster than one by one, but for fewer
-/// than 16 keys; slower for 2^20 slots and more, and for 65 536 with three quarters of them down,
-/// where the pass over all slots is what takes the time.
+/// than 16 keys; slower for 2^20 slots and more.
 ///
 /// # Errors
 ///
@@ -86,43 +85,48 @@ fn probe_all(
     places: &mut [u8; BATCH],
 ) -> usize {
     let (n, all) = (count(slots), filter.leaves_none_out());
-    // `super::serves` without its branches, for the probes that no processor foresees.
+    // That of no slot for a probe that ends the probing.
+    let word = |slot: u32| slots.get(slot as usize).map_or(Word::NONE, Slot::word);
+    // `super::serves` without its branches, which no processor foresees here.
     let serves = |slot: u32, draw: u64| {
-        let word = slots.get(slot as usize).map_or(Word::NONE, Slot::word);
+        let word = word(slot);
         let accepted = draw >> 48 < u64::from(word.weight());
         accepted & filter.admits(word) & (all || !filter.leaves_out(slot))
     };
     // Of the keys that go on: the place in the batch, and the hash of the next probe.
-    let (mut going, mut left) = ([0_u8; BATCH], 0);
-    for (place, (&hash, &home)) in hashes.iter().zip(selected.iter()).enumerate() {
+    let (mut going, mut at, mut left) = ([0_u8; BATCH], [0; BATCH], 0);
+    // Nearly all slots are up at full weight, and serve whatever the hash says.
+    for (place, (&home, _)) in selected.iter().zip(hashes).enumerate() {
         going[left % BATCH] = place as u8;
-        left += usize::from(!super::serves(slots, filter, home, following(hash)));
+        left += usize::from(!(all & (word(home) == Word::FULL)));
     }
-    if left == 0 {
-        return 0;
-    }
-    let mut at = [0; BATCH];
-    for (at, &place) in at.iter_mut().zip(going.iter().take(left)) {
-        *at = hashes.get(usize::from(place)).map_or(0, |&hash| following(hash));
+    let mut kept = 0;
+    for i in 0..left {
+        let place = going[i % BATCH];
+        let draw = hashes.get(usize::from(place)).map_or(0, |&hash| following(hash));
+        going[kept % BATCH] = place;
+        at[kept % BATCH] = draw;
+        kept += usize::from(!serves(selected[usize::from(place)], draw));
     }
     let mut ended = 0;
     for _ in 1..PROBES {
+        (left, kept) = (kept, 0);
         // Those whose next place is no slot end here, which of few slots is the most part.
-        let mut kept = 0;
-        for i in 0..left {
-            let (hash, place) = (at[i % BATCH], going[i % BATCH]);
-            places[ended % BATCH] = place;
-            at[kept % BATCH] = hash;
-            going[kept % BATCH] = place;
-            let ends = ends(hash, n);
-            ended += usize::from(ends);
-            kept += usize::from(!ends);
+        if some_end(n) {
+            for i in 0..left {
+                let (hash, place) = (at[i % BATCH], going[i % BATCH]);
+                let ends = ends(hash, n);
+                places[ended % BATCH] = place;
+                ended += usize::from(ends);
+                at[kept % BATCH] = hash;
+                going[kept % BATCH] = place;
+                kept += usize::from(!ends);
+            }
+            (left, kept) = (kept, 0);
         }
-        left = kept;
         if left == 0 {
             return ended;
         }
-        kept = 0;
         for i in 0..left {
             let (hash, place) = (at[i % BATCH], going[i % BATCH]);
             let (slot, draw) = (probe(hash, n), following(hash));
@@ -131,9 +135,8 @@ fn probe_all(
             going[kept % BATCH] = place;
             kept += usize::from(!serves(slot, draw));
         }
-        left = kept;
     }
-    for &place in going.iter().take(left) {
+    for &place in going.iter().take(kept) {
         places[ended % BATCH] = place;
         ended += 1;
     }

@@ -46,7 +46,9 @@ fn fnv1a32(key: &Key<'_>) -> u32 {
             hash = fold(hash, &hex(byte));
         }
     } else {
-        key.feed(&mut |bytes: &[u8]| hash = fold(hash, bytes));
+        for piece in key.pieces(&mut [0; 4]) {
+            hash = fold(hash, piece);
+        }
     }
     hash
 }

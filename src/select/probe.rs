@@ -15,10 +15,16 @@ pub(crate) const fn following(hash: u64) -> u64 {
     mix(hash ^ 0x9e37_79b9_7f4a_7c15)
 }
 
+/// Whether any probe ends the probing.
+#[inline]
+pub(crate) const fn some_end(n: u32) -> bool {
+    n < PLACES
+}
+
 /// Whether a probe with this hash ends the probing: it falls into a place that is no slot.
 #[inline]
 pub(crate) fn ends(hash: u64, n: u32) -> bool {
-    n < PLACES && place(hash) >= n
+    some_end(n) && place(hash) >= n
 }
 
 #[inline]

@@ -95,6 +95,9 @@ impl Word {
     /// That of no slot.
     pub(crate) const NONE: Self = Self(u64::MAX);
 
+    /// Up for ever, at full weight.
+    pub(crate) const FULL: Self = Self(MAX_WEIGHT as u64);
+
     #[inline]
     pub(crate) const fn weight(self) -> u32 {
         (self.0 & 0x1_ffff) as u32

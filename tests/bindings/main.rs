@@ -13,6 +13,7 @@
 
 mod chapters;
 mod docs;
+mod ffi;
 mod go;
 mod header;
 mod hpp;
@@ -48,6 +49,7 @@ fn every_copy_is_what_the_code_says() {
     let header = Header::generate();
     let mut copies = vec![
         Copy::whole("include/tokenpin.h", header.text.clone()),
+        Copy::whole("include/tokenpin.ffi", ffi::header(&header)),
         Copy::whole("go/enums_gen.go", go::enums(&header)),
         Copy::whole("go/status_gen.go", go::statuses(&header)),
         Copy::whole("go/limits_gen.go", go::limits(&header)),

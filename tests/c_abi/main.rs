@@ -10,6 +10,7 @@ use std::ffi::{CStr, c_void};
 use std::mem::MaybeUninit;
 use std::ptr::{self, null, null_mut};
 
+use tokenpin::MAX_KEY;
 use tokenpin::capi::*;
 
 const NOW: u64 = 1_800_000_000;
@@ -632,6 +633,7 @@ fn classification() {
             tokenpin_classify(
                 rules,
                 count,
+                0,
                 switch,
                 at(&method),
                 3,
@@ -656,8 +658,28 @@ fn classification() {
         let bad = [tokenpin_rule { group: 3, ..rules[0] }];
         refused(Status::BadEnum, |out| call(bad.as_ptr(), 1, 0, &target, out, &raw mut existing));
         refused(Status::NullPointer, |out| {
-            tokenpin_classify(null(), 0, 0, null(), 1, null(), 0, out, &raw mut existing)
+            tokenpin_classify(null(), 0, 0, 0, null(), 1, null(), 0, out, &raw mut existing)
         });
+        // The default rules are behind one's own, or nowhere.
+        let files = lent(b"/v1/files");
+        let mut classify = |replace, out| {
+            let (at, len) = (at(&files), files.len());
+            tokenpin_classify(
+                rules.as_ptr(),
+                1,
+                replace,
+                0,
+                null(),
+                0,
+                at,
+                len,
+                out,
+                &raw mut existing,
+            )
+        };
+        assert_eq!(get(|out| classify(0, out)), 1);
+        assert_eq!(get(|out| classify(1, out)), 0);
+        refused(Status::BadEnum, |out| classify(2, out));
     }
 }
 
@@ -673,6 +695,25 @@ unsafe fn use_handle(affinity: *const tokenpin_affinity) {
         );
         refused(Status::IdentityEmpty, |out| tokenpin_affinity_find(affinity, null(), 0, out));
         refused(Status::NullPointer, |out| tokenpin_affinity_find(affinity, null(), 1, out));
+        let hint = |len| {
+            let of = lent(&vec![b'x'; len]);
+            get(|out: *mut [u8; 16]| {
+                tokenpin_affinity_id_hint(affinity, at(&of), of.len(), out.cast())
+            })
+        };
+        assert_eq!(hint(7), hint(7));
+        assert_ne!(hint(7), hint(8));
+        assert_ne!(hint(MAX_KEY), [0; 16]);
+        let long = lent(&[b'x'; MAX_KEY + 1]);
+        for (of, len) in [(null(), 0), (at(&long), MAX_KEY + 1)] {
+            refused(Status::KeyLength, |out: *mut [u8; 16]| {
+                tokenpin_affinity_id_hint(affinity, of, len, out.cast())
+            });
+        }
+        refused(Status::NullPointer, |out: *mut [u8; 16]| {
+            tokenpin_affinity_id_hint(affinity, null(), 1, out.cast())
+        });
+        is(tokenpin_affinity_id_hint(affinity, at(&name), 1, null_mut()), Status::NullPointer);
         let before = get(|out| tokenpin_affinity_live_fingerprint(affinity, NOW, out));
         ok(tokenpin_affinity_set_slot(affinity, 1, &raw const UP));
         assert_ne!(get(|out| tokenpin_affinity_live_fingerprint(affinity, NOW, out)), before);
@@ -866,6 +907,9 @@ unsafe fn wiped(wiped: *mut tokenpin_affinity) {
         ] {
             refused(status, |out| tokenpin_affinity_capacity(affinity, out));
             refused(status, |out| tokenpin_affinity_find(affinity, at(b"a"), 1, out));
+            refused(status, |out: *mut [u8; 16]| {
+                tokenpin_affinity_id_hint(affinity, at(b"a"), 1, out.cast())
+            });
             is(tokenpin_affinity_set_slot(affinity, 0, &raw const UP), status);
             refused(status, |out| tokenpin_affinity_get_slot(affinity, 0, out, null_mut()));
             refused(status, |out| tokenpin_affinity_fingerprint(affinity, out));

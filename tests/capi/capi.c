@@ -139,6 +139,7 @@ SPOIL(reject_bad_keys_bad, config->reject_bad_keys = 2)
 SPOIL(keyed_cookies_bad, config->keyed_cookies = 2)
 SPOIL(mint_single_bad, config->mint_single = 2)
 SPOIL(prompt_cache_bad, config->prompt_cache = 2)
+SPOIL(replace_rules_bad, config->replace_rules = 2)
 
 #define REFUSED(spoil, status, field, index) \
   {#spoil, spoil, STATUS(status), TOKENPIN_FIELD_##field, index}
@@ -208,6 +209,7 @@ static const Refusal kRefusals[] = {
     REFUSED(keyed_cookies_bad, BAD_ENUM, KEYED_COOKIES, 0),
     REFUSED(mint_single_bad, BAD_ENUM, MINT_SINGLE, 0),
     REFUSED(prompt_cache_bad, BAD_ENUM, PROMPT_CACHE, 0),
+    REFUSED(replace_rules_bad, BAD_ENUM, REPLACE_RULES, 0),
 };
 
 _Alignas(TOKENPIN_AFFINITY_ALIGN) static unsigned char block[1 << 14];
@@ -283,6 +285,7 @@ static void every_enum_and_switch_of_a_configuration_is_checked(void) {
       {&config->keyed_cookies, 1, TOKENPIN_FIELD_KEYED_COOKIES, 0},
       {&config->mint_single, 1, TOKENPIN_FIELD_MINT_SINGLE, 0},
       {&config->prompt_cache, 1, TOKENPIN_FIELD_PROMPT_CACHE, 0},
+      {&config->replace_rules, 1, TOKENPIN_FIELD_REPLACE_RULES, 0},
       {&config->attributes.secure, 1, TOKENPIN_FIELD_SECURE, 0},
       {&config->attributes.http_only, 1, TOKENPIN_FIELD_HTTP_ONLY, 0},
       {&config->attributes.same_site, 2, TOKENPIN_FIELD_SAME_SITE, 0},
@@ -331,7 +334,7 @@ static void defaults_are_those_of_the_documentation(void) {
   CHECK(config.policy_existing == TOKENPIN_POLICY_FAIL_FAST);
   CHECK(config.policy_new == TOKENPIN_POLICY_FALLBACK_AND_UPDATE);
   CHECK(config.combine_keys == 0 && config.reject_bad_keys == 0 && config.keyed_cookies == 0);
-  CHECK(config.mint_single == 0 && config.prompt_cache == 0);
+  CHECK(config.mint_single == 0 && config.prompt_cache == 0 && config.replace_rules == 0);
 }
 
 // A shorter structure is refused; a longer one is read as if its tail were not there, if the tail
@@ -1311,6 +1314,13 @@ static void classification_follows_the_table(void) {
       {"POST", "/v1/embeddings", TOKENPIN_GROUP_STATELESS, 0},
       {"OPTIONS", "/v1/responses", TOKENPIN_GROUP_STATELESS, 0},
       {"", "", TOKENPIN_GROUP_STATELESS, 0},
+      {"CONNECT", "/v1/responses", TOKENPIN_GROUP_STATEFUL, 0},
+      {"CONNECT", "responses:443", TOKENPIN_GROUP_STATELESS, 0},
+      {"GET", "/v1/messages", TOKENPIN_GROUP_STATEFUL, 1},
+      {"POST", "/v1/%72esponses%2Fr", TOKENPIN_GROUP_STATEFUL, 1},
+      {"POST", "/openai/deployments/files/chat/completions", TOKENPIN_GROUP_PROMPT_CACHE, 0},
+      {"POST", "/v1beta/models/m:batchGenerateContent", TOKENPIN_GROUP_STATEFUL, 0},
+      {"POST", "/v1beta/models/files:generateContent", TOKENPIN_GROUP_STATELESS, 0},
   };
   World world;
   world_init(&world);
@@ -1320,8 +1330,8 @@ static void classification_follows_the_table(void) {
   for (size_t i = 0; i < COUNT(kCases); i++) {
     SAY("%s %s", kCases[i].method, kCases[i].target);
     tokenpin_bytes method = text(kCases[i].method), target = text(kCases[i].target);
-    EXPECT(OK, tokenpin_classify(NULL, 0, 1, method.ptr, method.len, target.ptr, target.len, &group,
-                                 &existing));
+    EXPECT(OK, tokenpin_classify(NULL, 0, 0, 1, method.ptr, method.len, target.ptr, target.len,
+                                 &group, &existing));
     CHECK(group == kCases[i].group && existing == kCases[i].existing);
     EXPECT(OK, tokenpin_affinity_classify(affinity, method.ptr, method.len, target.ptr, target.len,
                                           &group, &existing));
@@ -1330,32 +1340,40 @@ static void classification_follows_the_table(void) {
   tokenpin_affinity_free(affinity);
   SAY("a table of one's own");
   const tokenpin_rule* rules = world.rules;
-  EXPECT(OK, tokenpin_classify(rules, 2, 0, "POST", 4, "/jobs", 5, &group, &existing));
+  EXPECT(OK, tokenpin_classify(rules, 2, 0, 0, "POST", 4, "/jobs", 5, &group, &existing));
   CHECK(group == TOKENPIN_GROUP_STATEFUL && existing == 0);
-  EXPECT(OK, tokenpin_classify(rules, 2, 0, "GET", 3, "/chat/jobs", 10, &group, &existing));
+  EXPECT(OK, tokenpin_classify(rules, 2, 0, 0, "GET", 3, "/chat/jobs", 10, &group, &existing));
+  CHECK(group == TOKENPIN_GROUP_STATEFUL && existing == 1);
+  EXPECT(OK, tokenpin_classify(rules, 2, 0, 0, "PUT", 3, "/chat/jobs", 10, &group, &existing));
   CHECK(group == TOKENPIN_GROUP_STATELESS && existing == 0);
-  EXPECT(OK, tokenpin_classify(rules, 2, 1, "GET", 3, "/chat/jobs", 10, &group, &existing));
-  CHECK(group == TOKENPIN_GROUP_PROMPT_CACHE && existing == 1);
-  const tokenpin_bytes kBad[] = {{NULL, 0}, {"/a", 2}, {"a/", 2}, {"a//b", 4}};
+  EXPECT(OK, tokenpin_classify(rules, 2, 0, 1, "PUT", 3, "/chat/jobs", 10, &group, &existing));
+  CHECK(group == TOKENPIN_GROUP_PROMPT_CACHE && existing == 0);
+  EXPECT(OK, tokenpin_classify(rules, 2, 0, 0, "GET", 3, "/v1/files", 9, &group, &existing));
+  CHECK(group == TOKENPIN_GROUP_STATEFUL && existing == 1);
+  EXPECT(OK, tokenpin_classify(rules, 2, 1, 0, "GET", 3, "/v1/files", 9, &group, &existing));
+  CHECK(group == TOKENPIN_GROUP_STATELESS && existing == 0);
+  const tokenpin_bytes kBad[] = {{NULL, 0},  {"/a", 2},   {"a/", 2},   {"a//b", 4}, {"*", 1},
+                                 {"*/a", 3}, {"a/b*", 4}, {"a/**", 4}, {"a%2F", 4}, {"a?b", 3}};
   group = existing = 77;
   for (size_t i = 0; i < COUNT(kBad); i++) {
     world.rules[1].pattern = kBad[i];
-    EXPECT(PATTERN, tokenpin_classify(rules, 2, 0, "GET", 3, "/", 1, &group, &existing));
+    EXPECT(PATTERN, tokenpin_classify(rules, 2, 0, 0, "GET", 3, "/", 1, &group, &existing));
   }
   world.rules[1].pattern.len = SIZE_MAX;
-  EXPECT(LENGTH, tokenpin_classify(rules, 2, 0, "GET", 3, "/", 1, &group, &existing));
+  EXPECT(LENGTH, tokenpin_classify(rules, 2, 0, 0, "GET", 3, "/", 1, &group, &existing));
   world.rules[1].pattern.ptr = NULL;
-  EXPECT(NULL_POINTER, tokenpin_classify(rules, 2, 0, "GET", 3, "/", 1, &group, &existing));
+  EXPECT(NULL_POINTER, tokenpin_classify(rules, 2, 0, 0, "GET", 3, "/", 1, &group, &existing));
   world.rules[1].pattern = text("a");
   for (int number = 2; number < 256; number++) {
     SAY("number %d", number);
     uint8_t bad = (uint8_t)number;
-    EXPECT(BAD_ENUM, tokenpin_classify(NULL, 0, bad, "GET", 3, "/", 1, &group, &existing));
+    EXPECT(BAD_ENUM, tokenpin_classify(NULL, 0, bad, 0, "GET", 3, "/", 1, &group, &existing));
+    EXPECT(BAD_ENUM, tokenpin_classify(NULL, 0, 0, bad, "GET", 3, "/", 1, &group, &existing));
     world.rules[1].group = bad;
     int32_t expected = number == TOKENPIN_GROUP_PROMPT_CACHE ? STATUS(OK) : STATUS(BAD_ENUM);
     uint8_t got[2];
-    expect_at(expected, tokenpin_classify(rules, 2, 0, "GET", 3, "/", 1, &got[0], &got[1]), "group",
-              __LINE__);
+    expect_at(expected, tokenpin_classify(rules, 2, 0, 0, "GET", 3, "/", 1, &got[0], &got[1]),
+              "group", __LINE__);
   }
   CHECK(group == 77 && existing == 77);
 }
@@ -1803,6 +1821,7 @@ static void nothing_is_written_into_the_affinity(void) {
   EXPECT(OVERLAP, tokenpin_affinity_get_slot(scene.affinity, 0, &status, in));
   EXPECT(OVERLAP, tokenpin_affinity_find(scene.affinity, "a", 1, in));
   EXPECT(OVERLAP, tokenpin_affinity_capacity(scene.affinity, in));
+  EXPECT(OVERLAP, tokenpin_affinity_id_hint(scene.affinity, "a", 1, in));
   EXPECT(OVERLAP, tokenpin_affinity_fingerprint(scene.affinity, in));
   EXPECT(OVERLAP, tokenpin_affinity_live_fingerprint(scene.affinity, kNow, in));
   EXPECT(OVERLAP, tokenpin_affinity_classify(scene.affinity, "GET", 3, "/", 1, in, &answer));

@@ -88,6 +88,7 @@ CALL(get_slot) { return tokenpin_affinity_get_slot(P(0), 0, P(1), P(2)); }
 CALL(find) { return tokenpin_affinity_find(P(0), P(1), N(1), P(2)); }
 CALL(capacity) { return tokenpin_affinity_capacity(P(0), P(1)); }
 CALL(cookie_name) { return tokenpin_affinity_cookie_name(P(0), P(1), N(1), P(2), N(2), P(3)); }
+CALL(id_hint) { return tokenpin_affinity_id_hint(P(0), P(1), N(1), P(2)); }
 CALL(affinity_classify) {
   return tokenpin_affinity_classify(P(0), P(1), N(1), P(2), N(2), P(3), P(4));
 }
@@ -124,7 +125,7 @@ CALL(set_cookie) {
   return tokenpin_set_cookie_write(P(0), N(0), P(1), N(1), P(2), 60, P(3), N(3), P(4));
 }
 CALL(matches) { return tokenpin_set_cookie_matches(P(0), N(0), P(1), N(1), P(2)); }
-CALL(classify) { return tokenpin_classify(P(0), N(0), 0, P(1), N(1), P(2), N(2), P(3), P(4)); }
+CALL(classify) { return tokenpin_classify(P(0), N(0), 0, 0, P(1), N(1), P(2), N(2), P(3), P(4)); }
 
 #define OK TOKENPIN_STATUS_OK
 #define POINT(role, thing, type) {role, #thing, &(thing), 0, sizeof(type), _Alignof(type), OK}
@@ -162,6 +163,9 @@ static const Row kRows[] = {
      {HANDLE, BYTES(kIdentity, STATUS(IDENTITY_EMPTY)), OUT(slot, uint32_t)}},
     {"affinity_capacity", capacity, {HANDLE, OUT(capacity, size_t)}},
     {"affinity_cookie_name", cookie_name, {HANDLE, BYTES(kScope, OK), BUFFER}},
+    {"affinity_id_hint",
+     id_hint,
+     {HANDLE, BYTES(kIdentity, STATUS(KEY_LENGTH)), OUT(id_hint, uint8_t[16])}},
     {"affinity_classify",
      affinity_classify,
      {HANDLE, BYTES(kMethod, OK), BYTES(kTarget, OK), OUT(group, uint8_t), OUT(existing, uint8_t)}},

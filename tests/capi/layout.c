@@ -73,10 +73,11 @@
   X(FIELD, KEYED_COOKIES, 21, "keyed_cookies")                     \
   X(FIELD, MINT_SINGLE, 22, "mint_single")                         \
   X(FIELD, PROMPT_CACHE, 23, "prompt_cache")                       \
-  X(FIELD, ID_KEYS, 24, "id_keys")                                 \
-  X(FIELD, ID_FIELDS, 25, "id_fields")                             \
-  X(FIELD, ID_PREFIXES, 26, "id_prefixes")                         \
-  X(FIELD, ID_COLLECTIONS, 27, "id_collections")                   \
+  X(FIELD, REPLACE_RULES, 24, "replace_rules")                     \
+  X(FIELD, ID_KEYS, 25, "id_keys")                                 \
+  X(FIELD, ID_FIELDS, 26, "id_fields")                             \
+  X(FIELD, ID_PREFIXES, 27, "id_prefixes")                         \
+  X(FIELD, ID_COLLECTIONS, 28, "id_collections")                   \
   X(KIND, ANONYMOUS, 0, "anonymous")                               \
   X(KIND, CONSUMER, 1, "consumer")                                 \
   X(KIND, SESSION, 2, "session")                                   \

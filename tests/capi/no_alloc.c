@@ -78,6 +78,8 @@ static void only_new_allocates(void) {
   NOTHING(tokenpin_affinity_find(affinity, "account-b", 9, &slot));
   NOTHING(tokenpin_affinity_capacity(affinity, &capacity));
   NOTHING(tokenpin_affinity_cookie_name(affinity, "s", 1, out, sizeof out, &len));
+  uint8_t id_hint[16];
+  NOTHING(tokenpin_affinity_id_hint(affinity, "client", 6, id_hint));
   NOTHING(tokenpin_affinity_classify(affinity, "GET", 3, "/v1/files", 9, &group, &existing));
   NOTHING(tokenpin_affinity_fingerprint(affinity, &hash));
   NOTHING(tokenpin_affinity_live_fingerprint(affinity, kNow, &hash));
@@ -112,7 +114,7 @@ static void only_new_allocates(void) {
   NOTHING(tokenpin_cookie_strip("a=1; b=2", 8, "b", 1, out, sizeof out, &len));
   NOTHING(tokenpin_set_cookie_write("a", 1, "v", 1, &attributes, 9, out, sizeof out, &len));
   NOTHING(tokenpin_set_cookie_matches("a=1", 3, "a", 1, &matches));
-  NOTHING(tokenpin_classify(NULL, 0, 1, "GET", 3, "/v1/files", 9, &group, &existing));
+  NOTHING(tokenpin_classify(NULL, 0, 0, 1, "GET", 3, "/v1/%66iles", 11, &group, &existing));
 
   tokenpin_slot slots[2];
   const tokenpin_key key = {TOKENPIN_KIND_CONSUMER, {"alice", 5}, {NULL, 0}};
@@ -137,7 +139,7 @@ static void only_new_allocates(void) {
 
   // The paths were the ones meant.
   snprintf(check_context, sizeof check_context, "%u good, %u bad", good, bad);
-  CHECK(good == 38 && bad == 8);
+  CHECK(good == 39 && bad == 8);
 }
 
 int main(void) {

@@ -1,8 +1,8 @@
 //! Telling one request twice, to the library and to the model, and comparing the answers.
 
 use tokenpin::{
-    Affinity, Audience, Config, Cookie, Decision, Error, Key, KeyInput, KeyReason, KeyRing, Limits,
-    MAX_KEY, Outcome, Pending, PinState, Policy, Request, Role, Source, Verdict, cookie,
+    Affinity, Audience, Config, Cookie, Decision, Error, Group, Key, KeyInput, KeyReason, KeyRing,
+    Limits, MAX_KEY, Outcome, Pending, PinState, Policy, Request, Role, Source, Verdict, cookie,
 };
 
 use crate::world::{self, finished, key, keys, name_of};
@@ -28,9 +28,9 @@ impl Values {
         match self {
             Missing => input(&[]),
             Empty => input(&[b"", b""]),
-            Good => input(&[b"", good]),
+            Good => input(&[b"", good, good]),
             Untrusted => input(&[good]).trusted(false),
-            Several => input(&[good, b"", good]),
+            Several => input(&[good, b"", good, b"another"]),
             TooLong => input(&[&LONG]),
         }
     }
@@ -163,7 +163,6 @@ pub struct Case<'a> {
     pub mint: &'a Mint,
     pub headers: Headers,
     pub carrier_value: &'a [u8],
-    pub carrier: bool,
     /// `Cookie` fields.
     pub fields: &'a [&'a [u8]],
     /// The scope that the request brings.
@@ -173,14 +172,17 @@ pub struct Case<'a> {
 
 impl Case<'_> {
     pub fn check(&self, reached: &mut Reached) -> Result<(), String> {
-        let facts = &self.facts;
+        let given = &self.facts;
+        // Who names state is stateful.
+        let group = if given.existing { Group::Stateful } else { given.group };
+        let facts = &Facts { group, ..*given };
         let request = Request {
-            group: Some(facts.group),
+            group: Some(given.group),
             existing: facts.existing,
             consumer: self.headers.0.input(CONSUMER),
             session: self.headers.1.input(SESSION),
             carrier_value: self.carrier_value,
-            carrier: self.carrier,
+            carrier: facts.carrier,
             scope: self.scope,
             tried: facts.tried,
             now: facts.now,
@@ -230,7 +232,7 @@ impl Case<'_> {
         if (verdict, contents) != (Verdict::Valid, Some(expected)) {
             return Err(format!("expected {expected:?}, got {verdict:?} {contents:?}"));
         }
-        let carrier = self.carrier || !self.carrier_value.is_empty();
+        let carrier = facts.carrier || !self.carrier_value.is_empty();
         let max_age = model::max_age(facts.config, facts.now, expected.issued_at);
         if (pending.max_age, pending.carrier) != (max_age, carrier) {
             return Err(format!("expected {max_age} {carrier}, got {pending:?}"));

@@ -1,13 +1,13 @@
 //! What a decision says to its host: rule 9 of `docs/decision.md`.
 
 use tokenpin::{
-    Config, Cookie, Group, Key, Kind, Outcome, Policy, Request, SlotStatus, State, Verdict,
-    identity_hash,
+    Config, Cookie, Group, Key, KeyInput, Kind, Outcome, Policy, Request, SlotStatus, State,
+    Verdict, identity_hash,
 };
 
 use crate::world::{
-    DOWN, DRAINING, NOW, affinity, config, consumer, create, decide, field, gateway, pair, read,
-    sign, slots, young,
+    DOWN, DRAINING, NOW, affinity, config, consumer, create, decide, field, gateway, newer_version,
+    pair, read, sign, slots, young,
 };
 
 // Rule 9
@@ -33,33 +33,74 @@ fn a_pin_ties_a_session_to_its_token() {
         &Request { tried: &[0], ..create() },
         &[field(&config, &young("a"))],
     );
-    assert_eq!((tried.outcome, tried.may_move), (Outcome::Repinned, false));
+    assert_eq!((tried.outcome, tried.may_move), (Outcome::Repinned, true), "its cookie follows");
+    // A request that names state does not, whatever serves it.
+    let fallback = Config { policy_existing: Policy::FallbackAndUpdate, ..config };
+    let tried = decide(
+        &gateway(&fallback, "a b"),
+        &Request { tried: &[0], ..read() },
+        &[field(&fallback, &young("a"))],
+    );
+    assert_eq!((tried.outcome, tried.may_move), (Outcome::Fallback, false));
 }
 
 #[test]
 fn what_nothing_ties_may_move() {
     let config = config();
-    assert_eq!(says(&config, &create(), &[]), (false, true), "minted");
-    assert_eq!(says(&config, &read(), &[]), (true, true), "its state may be anywhere");
-    let stateless = Request { group: Some(Group::Stateless), ..create() };
-    assert_eq!(says(&config, &stateless, &[]), (false, true));
-    let again = Request { tried: &[0], ..create() };
-    assert_eq!(says(&config, &again, &[]), (false, true), "a second time too");
-    let prompt_cache = Request { group: Some(Group::PromptCache), ..create() };
-    assert_eq!(says(&config, &prompt_cache, &[]), (false, true), "nothing is minted");
+    for group in [Group::Stateless, Group::PromptCache] {
+        for consumer in [KeyInput::default(), consumer("alice")] {
+            let request = Request { group: Some(group), consumer, ..create() };
+            assert_eq!(says(&config, &request, &[]), (false, true), "{group:?}");
+            let again = Request { tried: &[0], ..request };
+            assert_eq!(says(&config, &again, &[]), (false, true), "a second time too");
+            let names = Request { existing: true, ..request };
+            assert_eq!(says(&config, &names, &[]), (true, false), "the host knows of state");
+        }
+    }
 }
 
-/// A key leads every later request to the token that it is placed at, unless the answer brings a
-/// cookie that names the token that gave it.
+/// A newcomer may have no jar; then whatever it creates has to be where it was placed.
 #[test]
-fn a_key_ties_a_session_unless_a_cookie_will_name_its_token() {
+fn a_creation_may_move_only_for_a_client_that_keeps_what_it_is_given() {
+    let plain = config();
+    let keyed = Config { keyed_cookies: true, ..config() };
+    let expired = Cookie { issued_at: 1, refreshed_at: 1, ..young("a") };
+    let expired = sign(&plain, None, &expired);
+    let alice = Request { consumer: consumer("alice"), ..create() };
+    let hinted = Request { id_hint: Some([3; 16]), ..create() };
+    for (config, request) in [(&plain, create()), (&plain, hinted), (&keyed, alice)] {
+        assert_eq!(says(config, &request, &[]), (false, false), "a newcomer");
+        let other = [b"theme=dark".to_vec()];
+        assert_eq!(says(config, &request, &other), (false, false), "not a cookie of ours");
+        for ours in [b"", &b"x"[..], &expired].map(|value| [pair(config, value)]) {
+            assert_eq!(says(config, &request, &ours), (false, true), "it has a jar");
+            let reads = Request { existing: true, ..request };
+            assert_eq!(says(config, &reads, &ours), (true, false));
+            let again = Request { tried: &[0], ..request };
+            assert_eq!(says(config, &again, &ours), (false, true), "a second time too");
+        }
+        let carried = Request { carrier: true, ..request };
+        assert_eq!(says(config, &carried, &[]), (false, true), "it asks for the value");
+        let carried = Request { carrier_value: &expired, ..request };
+        assert_eq!(says(config, &carried, &[]), (false, true));
+        assert_eq!(says(config, &read(), &[]), (true, false), "its state may be anywhere");
+    }
+    // A cookie of a newer version is not overwritten, so no answer leads to the new token.
+    let newer = pair(&plain, &newer_version(&sign(&plain, None, &young("a"))));
+    assert_eq!(says(&plain, &create(), &[newer]), (false, false));
+}
+
+/// A key leads every later request to the token that it is placed at.
+#[test]
+fn a_key_ties_a_session_that_gets_no_cookies() {
     let plain = config();
     let keyed = Config { keyed_cookies: true, ..config() };
     let new = Request { consumer: consumer("alice"), ..create() };
     let old = Request { consumer: consumer("alice"), ..read() };
-    assert_eq!(says(&plain, &new, &[]), (false, false));
-    assert_eq!(says(&keyed, &new, &[]), (false, true));
-    assert_eq!(says(&keyed, &old, &[]), (true, false), "its state is at the token of its key");
+    let stale = [pair(&plain, b"x")];
+    assert_eq!(says(&plain, &new, &stale), (false, false));
+    assert_eq!(says(&keyed, &new, &stale), (false, true));
+    assert_eq!(says(&keyed, &old, &stale), (true, false), "its state is at the token of its key");
 }
 
 #[test]

@@ -76,11 +76,42 @@ fn the_prompt_cache_group_is_opt_in_and_creates_no_state() {
 }
 
 #[test]
-fn the_callers_existing_is_added_to_what_classification_says() {
-    let request = Request { existing: true, ..request_to("POST", "/v1/responses") };
-    assert_eq!(classified(&config(), &request), "existing");
+fn who_names_state_is_stateful_whatever_group_method_and_path_are() {
+    let both = [config(), Config { prompt_cache: true, ..config() }];
+    let targets = ["/v1/responses", "/v1/messages", "/v1/embeddings", "/", "*", ""];
+    for config in &both {
+        for target in targets {
+            for method in ["POST", "GET", "OPTIONS", "CONNECT", ""] {
+                for group in [None].into_iter().chain(Group::ALL.iter().copied().map(Some)) {
+                    let request = Request { group, existing: true, ..request_to(method, target) };
+                    let said = classified(config, &request);
+                    assert_eq!(said, "existing", "{group:?} {method} {target}");
+                }
+            }
+        }
+    }
+    // And who names none takes nothing back.
     let request = Request { existing: false, ..request_to("GET", "/v1/responses/1") };
     assert_eq!(classified(&config(), &request), "existing");
+}
+
+#[test]
+fn a_websocket_handshake_creates_where_its_path_names_nothing() {
+    let connect = |target| request_to("CONNECT", target);
+    for target in ["/v1/responses", "/v1/responses?model=m", "/openai/v1/files/"] {
+        assert_eq!(classified(&config(), &connect(target)), "creates", "{target}");
+    }
+    assert_eq!(classified(&config(), &connect("/v1/responses/resp_1")), "existing");
+    assert_eq!(classified(&config(), &connect("/v1/embeddings")), "stateless");
+    // A tunnel to a host is no request to an API.
+    for target in ["files:443", "files", "api.example/v1/files", ""] {
+        assert_eq!(classified(&config(), &connect(target)), "stateless", "{target}");
+    }
+    // With a group it creates, as every method does that reads nothing.
+    for target in ["/elsewhere", "files:443"] {
+        let given = Request { group: Some(Group::Stateful), ..connect(target) };
+        assert_eq!(classified(&config(), &given), "creates", "{target}");
+    }
 }
 
 #[test]
@@ -93,7 +124,7 @@ fn a_given_group_still_reads_the_method() {
             "existing"
         );
     }
-    for method in ["", "get", "PUT", "PATCH", "OPTIONS"] {
+    for method in ["", "get", "PUT", "PATCH", "OPTIONS", "CONNECT"] {
         assert_eq!(
             classified(&config(), &Request { method: method.as_bytes(), ..post }),
             "creates"
@@ -175,6 +206,57 @@ fn a_time_past_32_bits_is_an_error_where_a_cookie_is_written_and_nowhere_else() 
     assert!(affinity.decide(&Request { group: Some(Group::Stateless), ..late }, []).is_ok());
     let due = gateway(&retiring, "a b").decide(&late, [old[0].as_slice()]);
     assert_eq!(due, Err(Error::Time));
+}
+
+/// A prompt cache gets no cookie: with a hint, a client's requests meet at one account all the same.
+#[test]
+fn an_id_hint_leads_to_one_place_where_no_cookie_is_issued() {
+    let affinity = gateway(&config(), "a b c d e f g h");
+    let mut placed = [false; 8];
+    for client in 1..200_u8 {
+        let of = |entropy: u8| {
+            let request = Request {
+                group: Some(Group::PromptCache),
+                id_hint: Some([client; 16]),
+                entropy: [entropy; 16],
+                ..create()
+            };
+            let decision = decide(&affinity, &request, &NEVER);
+            assert_eq!((decision.source, decision.cookie.is_some()), (Source::None, false));
+            decision.slot.unwrap()
+        };
+        assert_eq!(of(1), of(2));
+        placed[of(1) as usize] = true;
+    }
+    assert_eq!(placed, [true; 8]);
+}
+
+#[test]
+fn replicas_agree_on_an_id_hint_and_no_two_clients_share_one() {
+    let (one, replica) = (gateway(&config(), "a b"), gateway(&config(), "a b c"));
+    let elsewhere = Config { placement_key: Secret::new([1; 16]), ..config() };
+    let elsewhere = Config { cookie_keys: keys(&[(2, Role::Sign)]), ..elsewhere };
+    let elsewhere = gateway(&elsewhere, "a b");
+    let mut seen = std::collections::BTreeSet::new();
+    for len in [1, 2, 7, 8, 9, 16, MAX_KEY - 1, MAX_KEY] {
+        let of = vec![b'x'; len];
+        let mut hasher = WideHasher::new_with_key(&[0xaa; 16]);
+        hasher.write(b"tokenpin.v1.hint");
+        let mut hasher = WideHasher::new_with_key(&hasher.finish128().as_bytes());
+        hasher.write(&of);
+        let hint = one.id_hint(&of).unwrap();
+        assert_eq!(hint, hasher.finish128().as_bytes());
+        assert_eq!(replica.id_hint(&of), Ok(hint));
+        assert_ne!(elsewhere.id_hint(&of), Ok(hint), "nobody else can make it");
+        assert!(seen.insert(hint));
+        let request = Request { id_hint: Some(hint), ..create() };
+        let (a, b) = (decide(&one, &request, &NEVER), decide(&one, &request, &NEVER));
+        assert_eq!((a.source, pending(&config(), None, &a).id), (Source::Minted, hint));
+        assert_eq!(a.slot, b.slot);
+    }
+    // What is nobody's joins everybody.
+    assert_eq!(one.id_hint(b""), Err(Error::KeyLength));
+    assert_eq!(one.id_hint(&LONG), Err(Error::KeyLength));
 }
 
 // Rule 1
@@ -300,6 +382,47 @@ fn an_empty_value_beside_a_good_one_does_not_count() {
 }
 
 const LONG: [u8; MAX_KEY + 1] = [b'x'; MAX_KEY + 1];
+
+#[test]
+fn equal_values_count_as_one_and_different_ones_never_do() {
+    let affinity = gateway(&config(), "a b");
+    let with = |values: &[&'static [u8]], trusted| {
+        let consumer = KeyInput::new(values.iter().copied()).trusted(trusted);
+        let decision = decide(&affinity, &Request { consumer, ..create() }, &NEVER);
+        let session = KeyInput::new(values.iter().copied());
+        let of_session = decide(&affinity, &Request { session, ..create() }, &NEVER);
+        if trusted {
+            assert_eq!(of_session.key_reason, decision.key_reason, "{values:?}");
+        }
+        (decision.source, decision.slot, decision.key_reason)
+    };
+    let one = with(&[b"alice"], true);
+    assert_eq!((one.0, one.2), (Source::Consumer, KeyReason::Ok));
+    let same: [&[&[u8]]; 4] = [
+        &[b"alice", b"alice"],
+        &[b"alice", b"alice", b"alice"],
+        &[b"", b"alice", b"", b"alice"],
+        &[b"alice", b"", b"", b"alice", b""],
+    ];
+    for values in same {
+        assert_eq!(with(values, true), one, "{values:?}");
+        assert_eq!(with(values, false).2, KeyReason::Untrusted, "{values:?}");
+    }
+    let different: [&[&[u8]]; 6] = [
+        &[b"alice", b"bob"],
+        &[b"alice", b"alice", b"bob"],
+        &[b"alice", b"bob", b"alice"],
+        &[b"alice", b"Alice"],
+        &[b"alice", b"alice "],
+        &[b"alice", b"", b"alic"],
+    ];
+    for values in different {
+        let (source, _, reason) = with(values, true);
+        assert_eq!((source, reason), (Source::Minted, KeyReason::SeveralValues), "{values:?}");
+        assert_eq!(with(values, false).2, KeyReason::Untrusted, "{values:?}");
+    }
+    assert_eq!(with(&[&LONG, &LONG], true).2, KeyReason::TooLong);
+}
 
 #[test]
 fn a_key_that_cannot_be_used_gives_way_to_the_next_source_and_is_reported() {

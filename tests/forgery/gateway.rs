@@ -219,12 +219,12 @@ impl Gateway {
 /// is, no cookie is issued that would overwrite it; the slot is the same all the same.
 fn with_verdict(without: Decision, verdict: Verdict) -> Decision {
     assert!(!verdict.is_usable());
-    let decision = Decision { verdict, ..without };
+    // Who sends any cookie of our name keeps cookies, and may move where one goes back.
+    let decision = Decision { verdict, may_move: without.cookie.is_some(), ..without };
     match (verdict, decision.source) {
         (Verdict::UnknownVersion, Source::Minted) => {
-            Decision { cookie: None, source: Source::None, ..decision }
+            Decision { cookie: None, may_move: false, source: Source::None, ..decision }
         }
-        // A session with a key could not be known to come back.
         (Verdict::UnknownVersion, _) => Decision { cookie: None, may_move: false, ..decision },
         _ => decision,
     }

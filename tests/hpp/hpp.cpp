@@ -178,6 +178,11 @@ void slots_and_names_of_an_affinity() {
   const Affinity affinity = world.make();
   CHECK(affinity.capacity().value == kSlots);
   CHECK(*affinity.find("account-b") == 1);
+  CHECK(affinity.id_hint({}).status == TOKENPIN_STATUS_KEY_LENGTH);
+  const auto one = affinity.id_hint("client-7"), other = affinity.id_hint("client-8");
+  CHECK(one && other && std::memcmp(one.value, other.value, sizeof one.value) != 0);
+  const auto replica = world.make().id_hint("client-7");
+  CHECK(replica && std::memcmp(one.value, replica.value, sizeof one.value) == 0);
   CHECK(*affinity.find(std::string_view("account-bc").substr(0, 9)) == 1);
   CHECK(*affinity.find("account-bc") == TOKENPIN_SLOT_NONE);
   CHECK(affinity.get_slot(0)->weight == TOKENPIN_MAX_WEIGHT);
@@ -416,12 +421,19 @@ void requests_are_classified() {
   CHECK(tokenpin::classify("POST", "/v1/messages", true)->group == TOKENPIN_GROUP_PROMPT_CACHE);
   const tokenpin::Rule rules[] = {{bytes("jobs"), TOKENPIN_GROUP_STATEFUL}};
   CHECK(tokenpin::classify("POST", "/jobs", false, rules)->group == TOKENPIN_GROUP_STATEFUL);
-  CHECK(tokenpin::classify("POST", "/files", false, rules)->group == TOKENPIN_GROUP_STATELESS);
+  CHECK(tokenpin::classify("POST", "/files", false, rules)->group == TOKENPIN_GROUP_STATEFUL);
+  CHECK(tokenpin::classify("POST", "/files", false, rules, true)->group ==
+        TOKENPIN_GROUP_STATELESS);
   CppWorld world;
   world.config.set_rules(rules);
   const Affinity affinity = world.make();
   CHECK(affinity.classify("POST", "/jobs")->group == TOKENPIN_GROUP_STATEFUL);
   CHECK(affinity.classify("DELETE", "/jobs")->existing);
+  CHECK(affinity.classify("POST", "/files")->group == TOKENPIN_GROUP_STATEFUL);
+  CppWorld replacing;
+  replacing.config.set_rules(rules);
+  replacing.config.replace_rules = 1;
+  CHECK(replacing.make().classify("POST", "/files")->group == TOKENPIN_GROUP_STATELESS);
 }
 
 // One value of each enum that has another name, or none, in the others.

@@ -300,12 +300,13 @@ def check_set_cookie(report, lib, rng, count):
 
 def check_classification(report, lib, rng, count):
     for _ in range(count):
-        rules = rng.choice([twin.DEFAULT_RULES, twin.DEFAULT_RULES, cases.some_rules(rng)])
-        prompt_cache = rng.random() < 0.5
-        method, target = cases.a_method(rng), cases.a_target(rng, rules)
-        expected = twin.classify(rules, prompt_cache, method, target)
-        actual = lib.classify(rules, prompt_cache, method, target)
-        report.check("classify", expected, actual, rules, prompt_cache, method, target)
+        rules = rng.choice([[], [], cases.some_rules(rng)])
+        replace, prompt_cache = rng.random() < 0.2, rng.random() < 0.5
+        table = rules + ([] if replace else twin.DEFAULT_RULES)
+        method, target = cases.a_method(rng), cases.a_target(rng, table or twin.DEFAULT_RULES)
+        expected = twin.classify(table, prompt_cache, method, target)
+        actual = lib.classify(rules, replace, prompt_cache, method, target)
+        report.check("classify", expected, actual, rules, replace, prompt_cache, method, target)
         report.reach("classify", "%d existing" % actual[0] if actual[1] else "%d" % actual[0])
 
 
@@ -382,8 +383,10 @@ class World:
         scope = cases.a_scope(self.rng)
         name = config.cookie_name or twin.default_name(scope or config.scope)
         check("cookie_name", name, affinity.cookie_name(scope), config, scope)
-        method, target = cases.a_method(self.rng), cases.a_target(self.rng, config.rules)
-        check("classify", twin.classify(config.rules, config.prompt_cache, method, target),
+        of = cases.key_text(self.rng)
+        check("id_hint", twin.id_hint(config.placement_key, of), affinity.id_hint(of), config, of)
+        method, target = cases.a_method(self.rng), cases.a_target(self.rng, config.table or twin.DEFAULT_RULES)
+        check("classify", twin.classify(config.table, config.prompt_cache, method, target),
               affinity.classify(method, target), config, method, target)
 
     def change_a_slot(self):

@@ -51,7 +51,8 @@ class Config(Structure):
                 ("placement_key", c_uint8 * 16), ("strategy", c_uint8),
                 ("policy_existing", c_uint8), ("policy_new", c_uint8), ("combine_keys", c_uint8),
                 ("reject_bad_keys", c_uint8), ("keyed_cookies", c_uint8),
-                ("mint_single", c_uint8), ("prompt_cache", c_uint8)]
+                ("mint_single", c_uint8), ("prompt_cache", c_uint8),
+                ("replace_rules", c_uint8)]
 
 
 class ConfigError(Structure):
@@ -118,6 +119,7 @@ SIGNATURES = {
     "affinity_get_slot": [c_void_p, c_uint32, POINTER(SlotStatus), POINTER(c_uint64)],
     "affinity_find": [c_void_p] + TEXT + [POINTER(c_uint32)],
     "affinity_cookie_name": [c_void_p] + TEXT + BUFFER,
+    "affinity_id_hint": [c_void_p] + TEXT + [POINTER(c_uint8 * 16)],
     "affinity_classify": [c_void_p] + TEXT + TEXT + [POINTER(c_uint8), POINTER(c_uint8)],
     "affinity_fingerprint": [c_void_p, POINTER(c_uint64)],
     "affinity_live_fingerprint": [c_void_p, c_uint64, POINTER(c_uint64)],
@@ -144,7 +146,7 @@ SIGNATURES = {
     "cookie_strip": TEXT + TEXT + BUFFER,
     "set_cookie_write": TEXT + TEXT + [POINTER(Attributes), c_uint32] + BUFFER,
     "set_cookie_matches": TEXT + TEXT + [POINTER(c_uint8)],
-    "classify": [POINTER(Rule), c_size_t, c_uint8] + TEXT + TEXT
+    "classify": [POINTER(Rule), c_size_t, c_uint8, c_uint8] + TEXT + TEXT
                 + [POINTER(c_uint8), POINTER(c_uint8)],
 }
 
@@ -220,9 +222,6 @@ def as_ring_keys(ring):
 
 
 def as_rules(rules):
-    """The default table crosses as none."""
-    if rules is twin.DEFAULT_RULES:
-        return None, 0
     return array(Rule, [Rule(as_bytes(pattern), group) for pattern, group in rules]), len(rules)
 
 
@@ -362,10 +361,10 @@ class Library:
     def sets_our_cookie(self, field, name):
         return bool(self.value(c_uint8, "set_cookie_matches", *text(field), *text(name)))
 
-    def classify(self, rules, prompt_cache, method, target):
+    def classify(self, rules, replace, prompt_cache, method, target):
         group, existing = c_uint8(), c_uint8()
-        self.call("classify", *as_rules(rules), prompt_cache, *text(method), *text(target),
-                  byref(group), byref(existing))
+        self.call("classify", *as_rules(rules), replace, prompt_cache, *text(method),
+                  *text(target), byref(group), byref(existing))
         return group.value, bool(existing.value)
 
 
@@ -388,7 +387,7 @@ class Affinity:
         c.placement_key = as_16(config.placement_key)
         for name in ("skew", "max_life", "max_idle", "strategy", "policy_existing", "policy_new",
                      "combine_keys", "reject_bad_keys", "keyed_cookies", "mint_single",
-                     "prompt_cache"):
+                     "prompt_cache", "replace_rules"):
             setattr(c, name, getattr(config, name))
         self.handle = c_void_p()
         library.call("affinity_new", byref(c), byref(self.handle), None)
@@ -411,6 +410,11 @@ class Affinity:
 
     def cookie_name(self, scope):
         return self.library.written("affinity_cookie_name", self.handle, *text(scope))
+
+    def id_hint(self, of):
+        hint = (c_uint8 * 16)()
+        self.library.call("affinity_id_hint", self.handle, *text(of), byref(hint))
+        return bytes(hint)
 
     def classify(self, method, target):
         group, existing = c_uint8(), c_uint8()

@@ -275,8 +275,10 @@ def some_attributes(rng, name):
 
 
 def some_rules(rng):
-    segments = [b"responses", b"files", b"chat", b"completions", b"messages", b"x", b"xy", b"x.y"]
-    patterns = {b"/".join(rng.choice(segments) for _ in range(rng.choice([1, 1, 2, 3])))
+    segments = [b"responses", b"files", b"chat", b"completions", b"messages", b"x", b"xy", b"x.y",
+                b"models", b"v1"]
+    patterns = {b"/".join(rng.choice(segments if i == 0 else segments + [b"*", b"*:x", b"*y"])
+                          for i in range(rng.choice([1, 1, 2, 3])))
                 for _ in range(rng.randint(1, 8))}
     return [(pattern, rng.randrange(3)) for pattern in sorted(patterns)]
 
@@ -304,6 +306,7 @@ def a_config(rng, now):
     config.prompt_cache = chance(rng, 0.5)
     if chance(rng, 0.3):
         config.rules = some_rules(rng)
+    config.replace_rules = chance(rng, 0.2)
     return config
 
 
@@ -314,10 +317,24 @@ def a_target(rng, rules):
     segments = [pattern for pattern, _ in rules] * 2 + [
         b"v1", b"", b"x", b"Responses", b"responses2", b"chat", b"threads", b"runs", b"jobs",
         b"resp_123", b"cancel", b"?", b"#", b"?a=/responses/", b"#/files", b"responses?x",
-        b"files#y", b"responses:list", b"%66iles"]
-    parts = [rng.choice(segments) for _ in range(rng.choice([1, 2, 2, 3, 4]))]
-    target = rng.choice([b"/", b"", b"//", b"https://h/"]) + b"/".join(parts)
+        b"files#y", b"responses:list", b"%66iles", b"models", b"deployments", b"projects", b"a:x"]
+    parts = [rng.choice(segments).replace(b"*", rng.choice([b"", b"a", b"ab"]))
+             for _ in range(rng.choice([1, 2, 2, 3, 4]))]
+    path = b"/".join(parts)
+    if chance(rng, 0.2):
+        path = b"".join(encoded(rng, byte) for byte in path)
+    target = rng.choice([b"/", b"", b"//", b"https://h/"]) + path
     return target + rng.choice([b"", b"", b"/", b"//", b"?q=1", b"/?q"])
+
+
+def encoded(rng, byte):
+    """A byte of a path, percent-encoded or not, or nearly so."""
+    choice = rng.randrange(12)
+    if choice == 0:
+        return b"%%%02x" % byte
+    if choice == 1:
+        return b"%%%02X" % byte
+    return rng.choice([b"%", b"%2", b"%g0", b"%25"]) if choice == 2 else bytes([byte])
 
 
 def a_method(rng):
@@ -347,7 +364,7 @@ def header_values(rng, pool):
 
 def a_request(rng, config, now, consumers, sessions, ids):
     request = twin.Request(now, not_zero_bytes(rng, 16))
-    request.method, request.target = a_method(rng), a_target(rng, config.rules)
+    request.method, request.target = a_method(rng), a_target(rng, config.table or twin.DEFAULT_RULES)
     request.group = rng.choice([None, twin.STATEFUL, twin.STATEFUL, twin.STATEFUL,
                                 twin.PROMPT_CACHE, rng.choice([twin.STATELESS, None])])
     request.existing = chance(rng, 0.3)

@@ -6,6 +6,7 @@ taken. Nothing is checked that the caller can be trusted with: configurations ar
 """
 
 import functools
+import re
 import struct
 
 MASK64 = 2 ** 64 - 1
@@ -876,11 +877,29 @@ FAIL_FAST, FALLBACK_AND_UPDATE, FALLBACK_WITHOUT_UPDATE = range(3)
 STATELESS, STATEFUL, PROMPT_CACHE = range(3)
 
 DEFAULT_RULES = [(pattern, STATEFUL) for pattern in (
-    b"responses", b"responses/compact", b"responses/input_tokens", b"conversations", b"files", b"uploads", b"batches", b"fine_tuning",
-    b"fine_tuning/jobs", b"vector_stores", b"assistants", b"threads", b"threads/runs",
-    b"containers", b"videos", b"evals", b"messages/batches", b"cachedContents",
+    b"responses", b"responses/compact", b"responses/input_tokens", b"conversations", b"files",
+    b"files/upload", b"files:register", b"files:upload", b"uploads", b"batches", b"batch/jobs",
+    b"fine_tuning", b"fine_tuning/jobs", b"fine-tunes", b"vector_stores", b"assistants",
+    b"threads", b"threads/runs", b"containers", b"skills", b"evals", b"videos",
+    b"videos/generations", b"videos/characters", b"video/generations", b"video/generations/jobs",
+    b"realtime/calls", b"chat/completions/*", b"messages/batches", b"agents", b"sessions",
+    b"libraries", b"cachedContents", b"fileSearchStores", b"tunedModels", b"corpora",
+    b"interactions", b"operations", b"models/*:batchGenerateContent",
+    b"models/*:asyncBatchEmbedContent", b"models/*:predictLongRunning",
+    b"models/*:fetchPredictOperation", b"batchPredictionJobs", b"tuningJobs", b"reasoningEngines",
+    b"async-invoke", b"model-invocation-job", b"model-invocation-jobs",
+    b"model-customization-jobs", b"tasks", b"contents/generations/tasks", b"context/create",
+    b"context/chat/completions", b"services/aigc/*/image-synthesis",
+    b"services/aigc/*/video-synthesis", b"services/audio/asr/transcription",
+    b"batchInferenceJobs",
+)] + [(pattern, STATELESS) for pattern in (
+    b"realtime/sessions",
 )] + [(pattern, PROMPT_CACHE) for pattern in (
-    b"chat/completions", b"completions", b"messages", b"messages/count_tokens")]
+    b"chat/completions", b"completions", b"messages", b"messages/count_tokens",
+)]
+
+# What is behind these is a name.
+NAMED = (b"deployments", b"engines", b"model", b"models", b"projects")
 
 
 class Config:
@@ -903,8 +922,13 @@ class Config:
         self.keyed_cookies = False
         self.mint_single = False
         self.success = (200, 299)
-        self.rules = DEFAULT_RULES
+        self.rules = []
+        self.replace_rules = False
         self.prompt_cache = False
+
+    @property
+    def table(self):
+        return self.rules + ([] if self.replace_rules else DEFAULT_RULES)
 
     @property
     def limits(self):
@@ -918,26 +942,42 @@ class Config:
 # ---- Classification ------------------------------------------------------------------
 
 
+def decoded(path):
+    """Percent-encoding undone once, of every byte."""
+    return re.sub(b"%([0-9A-Fa-f]{2})", lambda match: bytes([int(match[1], 16)]), path)
+
+
+def segment_fits(pattern, segment):
+    if pattern.startswith(b"*"):
+        return len(segment) >= len(pattern) and segment.endswith(pattern[1:])
+    return segment == pattern
+
+
 def classify(rules, prompt_cache, method, target):
     """(group, existing)."""
-    path = target.split(b"?")[0].split(b"#")[0]
-    if method in (b"OPTIONS", b"CONNECT", b"TRACE"):
+    if method in (b"OPTIONS", b"TRACE"):
         return STATELESS, False
-    for position in range(len(path) + 1):
-        if position != 0 and path[position - 1:position] != b"/":
-            continue
+    if method == b"CONNECT" and not target.startswith(b"/"):
+        return STATELESS, False
+    segments = decoded(target.split(b"?")[0].split(b"#")[0]).split(b"/")
+    reads = method in (b"GET", b"HEAD", b"DELETE")
+    position = 0
+    while position < len(segments):
         matches = []
         for pattern, group in rules:
-            end = position + len(pattern)
-            if path[position:end] == pattern and path[end:end + 1] in (b"", b"/"):
-                matches.append((pattern, group))
+            wanted = pattern.split(b"/")
+            there = segments[position:position + len(wanted)]
+            if len(there) == len(wanted) and all(map(segment_fits, wanted, there)):
+                matches.append((wanted, group))
         if matches:
-            pattern, group = max(matches, key=lambda match: len(match[0]))
-            if group == PROMPT_CACHE and not prompt_cache:
+            wanted, group = max(matches, key=lambda match: len(match[0]))
+            if group == PROMPT_CACHE and reads:
+                return STATEFUL, True
+            if group == STATELESS or group == PROMPT_CACHE and not prompt_cache:
                 return STATELESS, False
-            rest = path[position + len(pattern):]
-            existing = method in (b"GET", b"HEAD", b"DELETE") or rest.strip(b"/") != b""
-            return group, existing
+            below = any(segments[position + len(wanted):])
+            return group, reads or below or wanted[-1] == b"*"
+        position += 2 if segments[position] in NAMED else 1
     # Reading: what nothing matches names no existing state, whatever the method.
     return STATELESS, False
 
@@ -982,6 +1022,10 @@ def not_zero(sixteen_bytes, error):
     if sixteen_bytes == bytes(16):
         raise Refused(error)
     return sixteen_bytes
+
+
+def id_hint(placement_key, data):
+    return siphash24_128(siphash24_128(placement_key, b"tokenpin.v1.hint"), data)
 
 
 # ---- Numbers -------------------------------------------------------------------------
@@ -1040,7 +1084,7 @@ def read_key(values, trusted):
         return None, REASON_ABSENT
     if not trusted:
         return None, REASON_UNTRUSTED
-    if len(values) > 1:
+    if len(set(values)) > 1:
         return None, REASON_SEVERAL
     if len(values[0]) > 4096:
         return None, REASON_TOO_LONG
@@ -1106,13 +1150,14 @@ class Deciding:
         config, request, decision = self.config, self.request, self.decision
         group = request.group
         if group is None:
-            group, decision.existing = classify(config.rules, config.prompt_cache,
+            group, decision.existing = classify(config.table, config.prompt_cache,
                                                 request.method, request.target)
         else:
             decision.existing = request.method in (b"GET", b"HEAD", b"DELETE")
-        decision.existing = decision.existing or request.existing
+        if request.existing:
+            group, decision.existing = STATEFUL, True
         self.apply(group, decision.existing)
-        self.for_the_host()
+        self.for_the_host(group)
         return decision
 
     def apply(self, group, existing):
@@ -1208,7 +1253,7 @@ class Deciding:
             id = not_zero(request.entropy, ZERO_ENTROPY) if issue else None
         else:
             issue = may_issue
-            if issue and request.id_hint is not None:
+            if request.id_hint is not None:
                 id = not_zero(request.id_hint, ZERO_ID_HINT)
             else:
                 id = not_zero(request.entropy, ZERO_ENTROPY)
@@ -1233,12 +1278,13 @@ class Deciding:
                        refreshed(cookie, self.request.now), cookie.pin)
 
 
-    def for_the_host(self):
+    def for_the_host(self, group):
         """Rule 9."""
         decision, now = self.decision, self.request.now
-        decision.may_move = decision.outcome in (PLACED, RETRIED) and (
-            decision.source in (SOURCE_STATELESS, SOURCE_NONE, SOURCE_MINTED)
-            or (decision.cookie is not None and not decision.existing))
+        if decision.outcome in (PLACED, RETRIED, REPINNED):
+            keeps_cookies = self.request.carrier or decision.verdict != ABSENT
+            decision.may_move = group != STATEFUL or (
+                not decision.existing and decision.cookie is not None and keeps_cookies)
         if decision.slot is not None:
             return
         if decision.outcome == REJECTED:

@@ -199,6 +199,9 @@ def check_decision(report, file):
                                         case["method"].encode(), case["target"].encode())
         report.check("classify", (GROUPS[group], existing), (case["group"], case["existing"]),
                      case)
+    for case in file["id_hint"]:
+        report.check("id_hint", twin.id_hint(unhex(case["placement_key"]), unhex(case["of"])).hex(),
+                     case["id_hint"], case)
     for case in file["cases"]:
         config_case = file["configs"][case["config"]]
         config, request = config_of(config_case), request_of(case["request"])

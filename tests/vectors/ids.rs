@@ -112,7 +112,7 @@ impl Place<'_> {
         assert_eq!(opened.is_some(), verdict == IdVerdict::Sealed);
         let case = self.json(&json!({
             "text": sealed, "verdict": verdict.name(),
-            "native": opened.map(|opened| text(opened.native()).to_owned()),
+            "native": opened.as_ref().map(|opened| text(opened.native()).to_owned()),
             "pin": opened.map(|opened| hex64(opened.pin)),
         }));
         (verdict, case)

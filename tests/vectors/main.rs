@@ -607,6 +607,9 @@ fn decision() {
         "POST /v1/vector_stores/v/files",
         "TRACE /v1/files",
         "CONNECT /v1/files",
+        "CONNECT /v1/files/f",
+        "CONNECT files:443",
+        "CONNECT files",
         "get /v1/files",
         "POST /v1/messages",
         "POST /v1/completions",
@@ -614,23 +617,54 @@ fn decision() {
         "POST https://gateway.example/v1/videos",
         "POST *",
         "POST /v1/fine%5Ftuning",
+        "POST /v1/%72esponses",
+        "POST /v1/files%2Fx",
+        "POST /v1/files%2f",
+        "POST /v1%2Ffiles",
+        "POST /v1/files%3Fx",
+        "POST /v1/%2566iles",
+        "POST /v1/%66%69les",
+        "POST /v1/%g6iles",
+        "POST /v1/files%",
+        "POST /v1/files%6",
+        "POST /v1/model%73/files",
+        "POST /v1/models/m%3AbatchGenerateContent",
+        "POST /v1/models/:batchGenerateContent",
+        "POST /v1/models/m/x:batchGenerateContent",
+        "POST /v1/models//files",
+        "POST /openai/deployments/files/chat/completions",
+        "POST /v1/models/batches:generateContent",
+        "GET /v1/models/files/operations/o",
+        "POST /model/threads/invoke",
+        "POST /projects/batches/locations/l/models/files:generateContent",
+        "POST /engines/files/completions",
         "POST responses",
     ];
     let mut classes = Vec::new();
     // Every row of the default table, so that no implementation lacks one.
     let rows = DEFAULT_RULES.iter().flat_map(|rule| {
-        let pattern = text(rule.pattern);
-        [format!("POST /v1/{pattern}"), format!("POST /v1/{pattern}/x")]
+        let path = text(rule.pattern).replace('*', "x");
+        ["POST /v1/", "GET /", "POST /models/"]
+            .map(|front| format!("{front}{path}"))
+            .into_iter()
+            .chain([format!("POST /v1/{path}/x")])
     });
     let lines = targets.iter().skip(1).chain(&more).map(ToString::to_string);
     for line in lines.chain(rows) {
         let (method, target) = line.split_once(' ').unwrap();
         for prompt_cache in [true, false] {
-            let class = classify(DEFAULT_RULES, prompt_cache, method.as_bytes(), target.as_bytes());
+            let class = classify(&[], false, prompt_cache, method.as_bytes(), target.as_bytes());
             classes.push(json!({ "method": method, "target": target, "prompt_cache": prompt_cache,
                 "group": class.group.name(), "existing": class.existing }));
         }
     }
+    let mut index = vec![0; Affinity::index_len(setups[0].slots.len())];
+    let affinity = Affinity::new(&setups[0].config, &setups[0].slots, &mut index).unwrap();
+    let hints = [1, 7, 8, 9, 15, 16, 17, tokenpin::MAX_KEY].map(|len| {
+        let of: Vec<u8> = (0..=255).cycle().take(len).collect();
+        let hint = affinity.id_hint(&of).unwrap();
+        json!({ "placement_key": hex(&PLACEMENT), "of": hex(&of), "id_hint": hex(&hint) })
+    });
     let (mut cases, mut refused) = (Vec::new(), Vec::new());
     let mut seen = Vec::new();
     for i in 0..DRAWN {
@@ -643,10 +677,11 @@ fn decision() {
         let none: &[&[u8]] = &[];
         let one: &[&[u8]] = &[b"", b"alice"];
         let long = numbers.below(40) == 0;
-        let consumers = numbers.pick(&[none, none, one, &[b"alice", b"bob"]]);
+        let consumers =
+            numbers.pick(&[none, none, one, &[b"alice", b"bob"], &[b"alice", b"", b"alice"]]);
         let consumers = if long { TOO_LONG } else { consumers };
         let long = numbers.below(40) == 0;
-        let sessions = numbers.pick(&[none, none, &[b"s-1"], &[b"s-1", b"s-1"]]);
+        let sessions = numbers.pick(&[none, none, &[b"s-1"], &[b"s-1", b"s-1"], &[b"s-1", b"s-2"]]);
         let sessions = if long { TOO_LONG } else { sessions };
         let trusted = numbers.below(4) != 0;
         let request_scope = numbers.pick(&[&b""[..], b"", b"tenant-7"]);
@@ -740,7 +775,12 @@ fn decision() {
         everything_occurs(&seen, &refused);
     }
     let configs = setups.into_iter().map(|setup| setup.json).collect();
-    let sections =
-        [("classify", classes), ("configs", configs), ("cases", cases), ("refused", refused)];
+    let sections = [
+        ("classify", classes),
+        ("id_hint", hints.to_vec()),
+        ("configs", configs),
+        ("cases", cases),
+        ("refused", refused),
+    ];
     compare("decision_v1.json", &sections);
 }

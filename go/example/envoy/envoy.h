@@ -76,8 +76,9 @@ static inline void add_header(void* filter, int type, const char* key, size_t ke
 
 static inline void refuse(void* filter, const char* body, size_t length) {
   envoy_header type = {{"content-type", 12}, {"application/json", 16}};
-  envoy_dynamic_module_callback_http_send_response(
-      filter, 503, &type, 1, (envoy_buffer){body, length}, (envoy_buffer){"no_account", 10});
+  envoy_dynamic_module_callback_http_send_response(filter, 503, &type, 1,
+                                                   (envoy_buffer){body, length},
+                                                   (envoy_buffer){"no_account_available", 20});
 }
 
 #endif

@@ -162,7 +162,7 @@ func (f *filter) onRequest(h headers) bool {
 	request.Stamp()
 	decision, err := f.config.affinity.Decide(&request)
 	if err != nil || decision.Slot == tokenpin.NoSlot {
-		body, n := chars(`{"error":{"message":"No account can serve this request now.","type":"server_error"}}`)
+		body, n := chars(`{"error":{"message":"No account is available.","type":"gateway_error","param":null,"code":"no_account_available"}}`)
 		C.refuse(h.envoy, body, n)
 		return false
 	}

@@ -1,5 +1,6 @@
-// Command proxy is a gateway in front of one provider with several accounts. Each session keeps its account; an
-// account that answers 401, 429 or 503 gets no new sessions for a while.
+// Command proxy is a gateway in front of one provider with several accounts. Each session keeps its account. An account
+// that limits its rate gets no new sessions for a while, one that fails gets no requests; and what no account has to do
+// itself is sent to another one.
 //
 //	export PROXY_PLACEMENT_KEY=$(openssl rand -hex 16) PROXY_COOKIE_KEY=$(openssl rand -hex 16)
 //	export PROXY_TOKENS="account-a=sk-1 account-b=sk-2"
@@ -25,8 +26,6 @@ import (
 	"github.com/tokenpin/tokenpin/go"
 	"github.com/tokenpin/tokenpin/go/tokenpinhttp"
 )
-
-const cooldown = 30 * time.Second
 
 func main() {
 	listen := flag.String("listen", "127.0.0.1:8443", "the address to listen on")
@@ -76,19 +75,11 @@ func newProxy(upstream string, env func(string) string, secure bool) (http.Handl
 	if err != nil {
 		return nil, nil, err
 	}
+	credentials := tokenpinhttp.Bearer(tokens...)
 	pin := &tokenpinhttp.Pin{Affinity: affinity}
 	return pin.Handler(&httputil.ReverseProxy{
-		Rewrite: tokenpinhttp.Rewrite(target, tokens),
-		ModifyResponse: func(r *http.Response) error {
-			switch r.StatusCode {
-			case http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusServiceUnavailable:
-				decision, _ := tokenpinhttp.DecisionFrom(r.Request.Context())
-				return affinity.SetSlot(decision.Slot, tokenpin.SlotStatus{
-					State: tokenpin.StateDown, Weight: tokenpin.MaxWeight, Until: time.Now().Add(cooldown).Unix(),
-				})
-			}
-			return nil
-		},
+		Rewrite:   tokenpinhttp.Rewrite(target, credentials),
+		Transport: &transport{http.DefaultTransport, affinity, credentials},
 	}), affinity, nil
 }
 

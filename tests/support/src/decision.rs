@@ -54,6 +54,8 @@ pub struct Facts<'a> {
     pub slots: &'a [Slot],
     pub group: Group,
     pub existing: bool,
+    /// The answer goes back in a header of its own.
+    pub carrier: bool,
     pub consumer: Part<'a>,
     pub session: Part<'a>,
     pub found: Found,
@@ -172,10 +174,16 @@ const ORDER: [Verdict; 11] = [
 
 /// Rule 9.
 fn may_move(facts: &Facts<'_>, answer: &Expected) -> bool {
-    let unpinned = [Outcome::Placed, Outcome::Retried].contains(&answer.outcome);
-    let keyless = [Source::Stateless, Source::None, Source::Minted].contains(&answer.source);
-    let known_to_come_back = answer.write != Write::Nothing && !facts.existing;
-    unpinned && (keyless || known_to_come_back)
+    if ![Outcome::Placed, Outcome::Retried, Outcome::Repinned].contains(&answer.outcome) {
+        return false;
+    }
+    if facts.group != Group::Stateful {
+        return true;
+    }
+    let creates = !facts.existing;
+    let told = answer.write != Write::Nothing;
+    let keeps_cookies = facts.carrier || facts.found.verdict != Verdict::Absent;
+    creates && told && keeps_cookies
 }
 
 /// Rule 9.
@@ -323,11 +331,10 @@ fn keyed(facts: &Facts<'_>, key: &Key<'_>, answer: Expected) -> Result<Expected,
 
 /// Rule 6, without a key.
 fn anonymous(facts: &Facts<'_>, answer: Expected) -> Result<Expected, Error> {
+    let id = random(facts.id_hint.unwrap_or(facts.entropy))?;
     if !may_issue(facts) {
-        let id = random(facts.entropy)?;
         return Ok(unpinned(facts, &Key::Anonymous(&id), answer));
     }
-    let id = random(facts.id_hint.unwrap_or(facts.entropy))?;
     let answer = Expected { source: Source::Minted, ..answer };
     issue(facts, Kind::Anonymous, id, unpinned(facts, &Key::Anonymous(&id), answer))
 }

@@ -2,6 +2,7 @@
 
 TESTS += e2e-smoke demo-smoke
 CHECKS += e2e demo
+# make check installs: Debian's chromium, for e2e
 
 # -B: no compiled files among the sources. One test alone: the same with `-k NAME`. What every Envoy of a run
 # read and wrote is left in build/e2e, a folder for each test.
@@ -14,6 +15,8 @@ e2e-smoke: envoy-filter $(VENV_READY) ## the Envoy filter end to end: the most v
 
 .PHONY: e2e
 e2e: envoy-filter $(VENV_READY) ## the Envoy filter end to end: all tests
+	checks/need.sh chromium chromium 'a page of another site runs in it'
+	checks/need.sh openssl openssl 'it makes a certificate for that'
 	$(E2E)
 
 .PHONY: demo

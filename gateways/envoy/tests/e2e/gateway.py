@@ -179,18 +179,22 @@ class Answer:
         return self.decision.get("outcome")
 
     @property
-    def cookie(self):
-        """The value of the affinity cookie that came back, under whatever name."""
+    def cookies(self):
+        """The values of the affinity cookies that came back, under whatever names."""
         lines = [OURS.match(line) for line in self.values("set-cookie")]
-        values = [match[1] for match in lines if match]
+        return [match[1] for match in lines if match]
+
+    @property
+    def cookie(self):
+        """The only one, or None."""
+        values = self.cookies
         assert len(values) < 2, f"several affinity cookies: {values}"
         return values[0] if values else None
 
 
 def received(status, headers, body):
     answer = Answer(status, headers, body)
-    if answer.cookie:
-        LOGGED_NEVER.add(answer.cookie)
+    LOGGED_NEVER.update(answer.cookies)
     return answer
 
 
@@ -224,11 +228,19 @@ class Gateway:
         self.clients = {}
 
     def configure(
-        self, routes=None, filters=(), behind=(), clusters=(), with_filter=True, **manager
+        self,
+        routes=None,
+        filters=(),
+        behind=(),
+        clusters=(),
+        with_filter=True,
+        upstream_port=None,
+        **manager,
     ):
         """Filters stand in front of ours or behind it; routes and clusters join the default."""
         routes = [*(routes or []), route()]
-        clusters = [stack.cluster("upstream", self.upstream.port), *clusters]
+        port = self.upstream.port if upstream_port is None else upstream_port
+        clusters = [stack.cluster("upstream", port), *clusters]
         chain = [*filters, *([self.envoy.filter()] if with_filter else []), *behind]
         manager = {
             "generate_request_id": False,
@@ -329,9 +341,10 @@ class Gateway:
         http2 = h2.connection.H2Connection(config)
         http2.initiate_connection()
         pending, answers = {}, {}
-        fixed = [(":method", "POST" if body else "GET")]
-        fixed += [(":scheme", "http"), (":authority", "gateway")]
+        fixed = [(":scheme", "http"), (":authority", "gateway")]
         for headers in requests:
+            if not any(name == ":method" for name, _ in headers):
+                headers = [(":method", "POST" if body else "GET"), *headers]
             if not any(name == ":path" for name, _ in headers):
                 headers = [(":path", "/v1/files"), *headers]
             stream = http2.get_next_available_stream_id()

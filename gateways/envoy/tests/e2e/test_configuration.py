@@ -30,6 +30,7 @@ COMPLETE = settings(
                 {"name": "authorization", "prefix": "Bearer ", "env": "TOKEN_ALPHA"},
                 {"name": "x-plain", "value": "plain"},
                 {"name": ":authority", "value": "alpha.example.com"},
+                {"name": "x-mine", "remove": True},
             ],
         },
         {"name": "bravo"},
@@ -37,9 +38,11 @@ COMPLETE = settings(
     capacity=8,
     scope="openai",
     tenant={"metadata": {"namespace": "auth", "key": "tenant"}},
-    existing={"filter_state": "existing"},
+    existing={"filter_state": "existing", "present": True},
+    drop_when_moved=["x-old"],
     group="stateful",
     rules=[{"pattern": "v1/chat", "group": "stateful"}],
+    replace_rules=True,
     prompt_cache=True,
     strategy="rendezvous",
     policy_existing="fallback_without_update",
@@ -66,6 +69,7 @@ COMPLETE = settings(
     cooldowns=[
         {
             "status": [429, 503],
+            "headers": [{"name": "x-quota", "exact": "0"}],
             "state": "draining",
             "seconds": 1,
             "retry_after": True,
@@ -164,7 +168,7 @@ BAD = [
     ("tokens[0].headers[0].name", "a b"),
     ("tokens[0].headers[0].name", "a:"),
     ("tokens[0].headers[0].name", "caf\xe9"),
-    ("tokens[0].headers[0].name", ":path"),
+    ("tokens[0].headers[0].name", ":method"),
     ("tokens[0].headers[0].name", "Cookie"),
     ("tokens[0].headers[0].name", "x-plain", "tokens[0].headers[1]"),
     ("tokens[0].headers[0].env", "MISSING"),
@@ -456,7 +460,7 @@ def test_the_readme_knows_every_field():
 
 
 def test_the_default_cooldowns_of_the_readme(gateway, folder):
-    (defaults,) = [json.loads(block) for block in blocks("json") if block.startswith("[")]
+    defaults, _ = [json.loads(block) for block in blocks("json") if block.startswith("[")]
     assert [rule["status"] for rule in defaults] == [[429], [401, 403]]
     states = {429: "draining", 401: "down", 403: "down"}
     for fields in (settings(), settings(cooldowns=defaults)):

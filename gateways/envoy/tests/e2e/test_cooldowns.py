@@ -62,6 +62,84 @@ def test_where_all_tokens_drain_newcomers_are_spread_over_them(gateway):
     assert (later.account, later.outcome) == (begun[0].account, "pinned")
 
 
+NEWCOMERS = {
+    "anonymous": {"cookie": "junk"},  # so that it may move
+    "without a cookie": {},
+    "stateless": {"path": "/v1/models"},
+}
+
+
+@pytest.mark.parametrize("retrying", [False, True], ids=["", "retrying"])
+@pytest.mark.parametrize("kind", NEWCOMERS)
+def test_a_429_each_without_retry_after(gateway, kind, retrying):
+    """Newcomers keep away from the tokens that are limited, until all are."""
+    g = gateway(settings(**({"retry": {"status": [429]}} if retrying else {})))
+    newcomer = {"body": b"", **NEWCOMERS[kind]}
+
+    def accounts():
+        answers = [g.send(**newcomer) for _ in range(60)]
+        assert {answer.status for answer in answers} == {200}
+        return {answer.account for answer in answers}
+
+    for name in ("alpha", "bravo"):
+        g.upstream.script.append(answering(429))
+        assert g.send(cookie=forge(name)).status == 429
+    assert accounts() == {"charlie"}
+    g.upstream.script.append(answering(429))
+    last = g.send(**newcomer)
+    if retrying and kind != "without a cookie":
+        assert (last.status, last.outcome) == (200, "retried") and last.account != "charlie"
+    else:
+        assert (last.status, last.account) == (429, "charlie")
+    assert accounts() == {"alpha", "bravo", "charlie"}, "by chance 3 * (2/3)^60"
+
+
+@pytest.mark.smoke
+def test_a_refusal_says_when_to_come_back(gateway):
+    down = [{"status": [429], "state": "down", "seconds": 30, "retry_after": True}]
+    g = gateway(settings(cooldowns=down))
+    wait = {"alpha": 100, "bravo": 20, "charlie": 60}
+    for name, seconds in wait.items():
+        g.upstream.script.append(answering(429, [("retry-after", str(seconds))]))
+        g.send(cookie=forge(name))
+
+    def seconds_of(expected, **options):
+        answer = g.send(**options)
+        assert answer.status == 503 and answer.account is None
+        assert expected - 5 < int(answer.value("retry-after")) <= expected
+
+    seconds_of(20)
+    seconds_of(20, path="/v1/models")
+    seconds_of(20, consumer="alice")
+    seconds_of(20, cookie=forge("alpha"))  # creates: any token would do
+    for name, seconds in wait.items():
+        seconds_of(seconds, **EXISTING, cookie=forge(name))
+    # Nobody knows when what an operator took down comes back.
+    g.update(settings(tokens=tokens(**{name: {"state": "down"} for name in wait})))
+    answer = g.send()
+    assert answer.status == 503 and answer.value("retry-after") is None
+
+
+@pytest.mark.smoke
+def test_a_quota_is_no_rate(gateway):
+    """What a provider tells apart by headers is told apart."""
+    rules = [
+        {
+            "status": [429],
+            "headers": [{"name": "x-ratelimit-remaining-requests", "exact": "0"}],
+            "state": "down",
+            "seconds": 600,
+        },
+        {"status": [429], "state": "draining", "seconds": 30},
+    ]
+    g = gateway(settings(cooldowns=rules))
+    for name, left in {"alpha": "0", "bravo": "10", "charlie": None}.items():
+        headers = [] if left is None else [("X-RateLimit-Remaining-Requests", left)]
+        g.upstream.script.append(answering(429, headers))
+        g.send(cookie=forge(name))
+        assert pin_state(g, name) == ("down" if left == "0" else "draining")
+
+
 CAPPED = {"seconds": 1, "retry_after": True, "max_seconds": 3}
 HEEDED = {"seconds": 3, "retry_after": True}
 
@@ -90,12 +168,25 @@ def test_how_long(gateway, case):
     wait_until_up(g)
 
 
-@pytest.mark.parametrize("value", ["0", "Mon, 02 Jan 2006 15:04:05 GMT"])
-def test_a_retry_after_that_is_over_already(gateway, value):
+ABOUT_A_SECOND = {
+    "no time": [("retry-after", "0")],
+    "over already": [("retry-after", "Mon, 02 Jan 2006 15:04:05 GMT")],
+    "decimal": [("retry-after", "0.5")],
+    "milliseconds": [("retry-after-ms", "300")],
+    "both": [("retry-after", "3600"), ("retry-after-ms", "999.9")],
+}
+
+
+@pytest.mark.parametrize("case", ABOUT_A_SECOND)
+def test_about_a_second(gateway, case):
     g = gateway()
-    g.upstream.script.append(answering(429, [("retry-after", value)]))
-    assert g.send(cookie=forge("alpha")).status == 429
+    g.upstream.script.append(answering(429, ABOUT_A_SECOND[case]))
+    began = time.monotonic()
+    with g.counting() as rose:
+        assert g.send(cookie=forge("alpha")).status == 429
+    assert rose["cooldowns"] == 1
     wait_until_up(g)
+    assert time.monotonic() - began < 3
 
 
 @pytest.mark.smoke

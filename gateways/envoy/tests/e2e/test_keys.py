@@ -4,8 +4,9 @@ import json
 
 import pytest
 import tokenpin_twin as twin
-from gateway import CONSUMER, SESSION, forge, home, opened, settings, tokens
-from stack import extension
+from gateway import COOKIE, CONSUMER, SESSION, forge, home, opened, route, settings, tokens
+from stack import extension, module_route
+from upstream import RESET, answering
 
 NAMES = [f"name-{number}" for number in range(8)]
 
@@ -188,6 +189,46 @@ def test_existing_by_header(gateway):
     assert g.send(cookie=forge("alpha")).outcome == "repinned"
 
 
+def body_to_metadata(key):
+    """What the README says for bodies, here of one field."""
+    on = {"metadata_namespace": "body", "key": "state", "type": "STRING"}
+    rules = [{"selectors": [{"key": key}], "on_present": on}]
+    name = "filters.http.json_to_metadata.v3.JsonToMetadata"
+    kind = extension(name, request_rules={"rules": rules})
+    return {"name": "envoy.filters.http.json_to_metadata", "typed_config": kind}
+
+
+@pytest.mark.smoke
+def test_existing_by_what_a_body_holds(gateway):
+    """The id itself is there, and no constant: to be there is enough."""
+    source = {"metadata": {"namespace": "body", "key": "state"}, "present": True}
+    filters = [body_to_metadata("previous_response_id")]
+    down = settings(existing=source, tokens=tokens(alpha={"state": "down"}))
+    g = gateway(down, filters=filters)
+    json_type = [("content-type", "application/json")]
+    for value in ("resp_1", "true", "false", "0", "-", "", None, {}, []):
+        body = json.dumps({"previous_response_id": value, "input": "Hello."}).encode()
+        answer = g.send(cookie=forge("alpha"), headers=json_type, body=body)
+        assert answer.status == (503 if value else 200), f"previous_response_id: {value!r}"
+    for body in (b'{"input":"previous_response_id"}', b"{}", b"no JSON"):
+        answer = g.send(cookie=forge("alpha"), headers=json_type, body=body)
+        assert answer.outcome == "repinned"
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("kind", ["header", "filter state"])
+def test_existing_by_presence(gateway, kind):
+    source, filters = {"header": "x-existing"}, []
+    if kind == "filter state":
+        source, filters = {"filter_state": "e"}, [to_filter_state("x-existing", "e")]
+    fields = settings(existing={**source, "present": True}, tokens=tokens(alpha={"state": "down"}))
+    g = gateway(fields, filters=filters)
+    for value in ("resp_1", "true", "false", "0", ""):
+        answer = g.send(headers=[("x-existing", value)], cookie=forge("alpha"))
+        assert answer.status == (503 if value else 200), f"x-existing: {value}"
+    assert g.send(cookie=forge("alpha")).outcome == "repinned"
+
+
 @pytest.mark.smoke
 def test_group(gateway):
     g = gateway(settings(group="stateless"))
@@ -202,8 +243,139 @@ def test_group(gateway):
     assert g.send(consumer="alice").account == consumer("alice")
 
 
-def test_rules_replace_the_classification(gateway):
-    rules = [{"pattern": "chat", "group": "stateful"}]
-    g = gateway(settings(rules=rules))
-    assert g.send(path="/v1/chat").decision["source"] == "minted"
-    assert g.send(path="/v1/responses").decision["source"] == "stateless"
+@pytest.mark.smoke
+@pytest.mark.parametrize("replace", [False, True], ids=["extend", "replace"])
+def test_rules(gateway, replace):
+    rules = [
+        {"pattern": "realtime", "group": "stateful"},
+        {"pattern": "jobs/*:start", "group": "stateful"},
+        {"pattern": "files", "group": "stateless"},
+    ]
+    g = gateway(settings(rules=rules, **({"replace_rules": True} if replace else {})))
+    stateful = {
+        "/v1/realtime": True,
+        "/v1/jobs/j1:start": True,
+        "/v1/jobs/j1%3Astart": True,
+        "/v1/jobs/j1:stop": False,
+        "/v1/files": False,
+        "/v1/responses": not replace,
+        "/v1/%72esponses?x=1": not replace,
+        "/openai/deployments/files/chat/completions": False,
+        "/v1beta/models/m:batchGenerateContent": not replace,
+    }
+    for path, is_stateful in stateful.items():
+        source = g.send(path=path).decision["source"]
+        assert source == ("minted" if is_stateful else "stateless"), path
+
+
+@pytest.mark.smoke
+def test_what_the_host_says_counts_on_any_path(gateway):
+    """And in any group, also that of a route: the host has read the request."""
+    paths = ["/v1/chat/completions", "/v1/messages", "/v1/models", "/any", "/v1/responses"]
+    groups = [None, "stateless", "prompt_cache", "stateful"]
+    routes = [
+        route(f"/{group}/", typed_per_filter_config=module_route({"group": group}))
+        for group in groups[1:]
+    ]
+    own = {"existing": {"header": "x-own"}, "group": "stateless"}
+    routes.append(route("/own/", typed_per_filter_config=module_route(own)))
+    down = tokens(alpha={"state": "down"})
+    g = gateway(settings(existing={"header": "x-existing"}, tokens=down), routes=routes)
+    for group in groups:
+        for path in paths:
+            path = path if group is None else f"/{group}{path}"
+            said = [("x-existing", "true")]
+            assert g.send(path=path, headers=said, cookie=forge("alpha")).status == 503, path
+            there = g.send(path=path, headers=said, cookie=forge("bravo"))
+            assert (there.status, there.account, there.outcome) == (200, "bravo", "pinned"), path
+            unsaid = [("x-own", "true")]
+            assert g.send(path=path, headers=unsaid, cookie=forge("alpha")).status == 200, path
+    for path in paths:
+        said = [("x-own", "true")]
+        assert g.send(path=f"/own{path}", headers=said, cookie=forge("alpha")).status == 503
+        assert g.send(path=f"/own{path}", cookie=forge("alpha")).decision["source"] == "stateless"
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
+def test_copies_of_a_key_are_one(gateway, http2):
+    """As two header lines, or joined, as Envoy does with some headers and proxies with all."""
+    one = "x-client-trace-id"  # Envoy joins its values
+    sources = [{"header": SESSION}, {"header": one}]
+    g = gateway(settings(session=sources))
+
+    def ask(*headers):
+        if not http2:
+            return g.send("GET", "/v1/files", headers=list(headers))
+        (answer,) = g.multiplex([(":path", "/v1/files"), *headers])
+        return answer
+
+    for name in NAMES:
+        for header, kind in ((CONSUMER, "consumer"), (SESSION, "session"), (one, "session")):
+            expected = consumer(name) if kind == "consumer" else session(name)
+            copies = [
+                [(header, name)],
+                [(header, name)] * 2,
+                [(header, name)] * 3,
+                [(header, f"{name},{name}")],
+                [(header, f"{name}, {name}"), (header, name)],
+            ]
+            for headers in copies:
+                answer = ask(*headers)
+                assert answer.account == expected, headers
+                assert answer.decision["source"] == kind and answer.decision["key_reason"] == "ok"
+    for header in (CONSUMER, SESSION):
+        several = ask((header, "alice"), (header, "bob"), (header, "alice"))
+        assert several.decision["key_reason"] == "several_values"
+    # A name with a comma in it is a name.
+    assert ask((CONSUMER, "alice,bob")).account == consumer("alice,bob")
+
+
+def handshake(g, http2, path="/v1/responses", headers=()):
+    """The answer to a WebSocket handshake that the upstream answers at once."""
+    if http2:
+        extended = [(":method", "CONNECT"), (":protocol", "websocket"), (":path", path)]
+        (answer,) = g.multiplex([*extended, *headers], body=b"x")
+        return answer
+    lines = [f"GET {path} HTTP/1.1", "Host: g", "Connection: Upgrade", "Upgrade: WebSocket"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    return g.raw(("\r\n".join(lines) + "\r\n\r\n").encode())
+
+
+@pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
+def test_a_websocket_handshake_creates(gateway, http2):
+    """It is a GET, and yet reads nothing: it is re-pinned as a POST, with a cookie on its 101."""
+    options = {"upgrade_configs": [{"upgrade_type": "websocket"}]}
+    if http2:
+        options["http2_protocol_options"] = {"allow_connect": True}
+    g = gateway(settings(tokens=tokens(alpha={"state": "down"})), **options)
+
+    def switch(request):
+        head = b"HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+        yield head + b"x-account: " + request.account.encode() + b"\r\n\r\n"
+        yield RESET
+
+    g.upstream.answer = switch
+    ours = ("cookie", f"{COOKIE}={forge('alpha')}")
+    moved = handshake(g, http2, headers=[ours])
+    assert moved.status == (200 if http2 else 101) and moved.outcome == "repinned"
+    assert opened(moved.cookie)[1] == moved.account != "alpha"
+    # What names state in its path reads it.
+    assert handshake(g, http2, "/v1/responses/resp_1", [ours]).status == 503
+    new = handshake(g, http2)
+    assert new.outcome == "placed" and opened(new.cookie)[1] == new.account
+    g.upstream.answer = answering(200)
+    assert g.send("GET", cookie=forge("alpha")).status == 503, "a plain GET reads"
+
+
+@pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
+def test_a_refused_handshake_is_the_clients(gateway, http2):
+    """Envoy cannot begin a handshake again: the client sees it, and nothing hangs."""
+    options = {"upgrade_configs": [{"upgrade_type": "websocket"}]}
+    if http2:
+        options["http2_protocol_options"] = {"allow_connect": True}
+    g = gateway(settings(retry={"status": [429]}, cooldowns=[]), **options)
+    g.upstream.answer = answering(429, body=b"limited")
+    answer = handshake(g, http2, headers=[("cookie", f"{COOKIE}=junk")])
+    assert (answer.status, answer.body) == (429, b"limited")
+    assert len(g.upstream.requests) == 1

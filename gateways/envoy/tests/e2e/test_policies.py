@@ -129,3 +129,25 @@ def test_no_token_at_all_is_a_503(gateway):
         assert error == {"type": "gateway_error", "param": None, "code": "no_account_available"}
         assert rose["outcome_none"] == 1
     assert not g.upstream.requests
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("policy", POLICIES)
+def test_headers_that_do_not_move_with_a_session(gateway, policy):
+    """What the old account made does not go to the new one; everything else does."""
+    fields = {"policy_new": policy, "policy_existing": policy, "drop_when_moved": ["X-Turn-State"]}
+    g = gateway(settings(tokens=tokens(alpha={"state": "down"}), **fields))
+    made_there = [("x-turn-state", "alpha's"), ("X-Turn-State", "alpha's too"), ("x-other", "1")]
+    for request_ in (NEW, EXISTING):
+        for pinned, moves in {"alpha": True, "gone": True, "bravo": False}.items():
+            answer = g.send(*request_, cookie=forge(pinned), headers=made_there)
+            if answer.status == 503:
+                assert policy == "fail_fast" and pinned == "alpha"
+                continue
+            got = g.upstream.last()
+            assert got.values("x-turn-state") == ([] if moves else [b"alpha's", b"alpha's too"])
+            assert got.values("x-other") == [b"1"]
+    # Without a cookie nobody knows where a session was.
+    for options in ({}, {"consumer": "alice"}, {"path": "/v1/models"}):
+        assert g.send(**options, headers=made_there).status == 200
+        assert len(g.upstream.last().values("x-turn-state")) == 2

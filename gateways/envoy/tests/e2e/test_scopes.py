@@ -4,7 +4,7 @@ import json
 
 import pytest
 import tokenpin_twin as twin
-from gateway import forge, home, opened, route, settings, tokens
+from gateway import CONSUMER, forge, home, opened, route, settings, tokens
 from stack import module_route
 
 
@@ -105,3 +105,26 @@ def test_a_route_with_tokens_of_its_own(gateway):
     assert answer.account == "delta"
     assert opened(answer.cookie, name=name_of(b"other"), scope=b"other")[1] == "delta"
     assert g.send(cookie=forge("bravo")).account == "bravo"
+
+
+@pytest.mark.parametrize("cure", [None, "tenant", "no cookies"])
+def test_one_jar_for_many_users(gateway, cure):
+    """A backend that keeps one jar for all its users: what docs/operations.md says of it."""
+    fields = {"keyed_cookies": cure != "no cookies"}
+    if cure == "tenant":
+        fields["tenant"] = {"header": CONSUMER}
+    g = gateway(settings(**fields))
+    users = [f"user-{number}" for number in range(4)]
+    jar, lines, accounts = {}, 0, {user: set() for user in users}
+    for _ in range(10):
+        for user in users:
+            pairs = "; ".join(f"{name}={value}" for name, value in jar.items())
+            answer = g.send(headers=[("cookie", pairs)] if jar else [], consumer=user)
+            accounts[user].add(answer.account)
+            for line in answer.values("set-cookie"):
+                name, value = line.split(";")[0].split("=", 1)
+                jar[name] = value
+                lines += 1
+    assert all(len(each) == 1 for each in accounts.values())
+    assert lines == {None: 40, "tenant": 4, "no cookies": 0}[cure]
+    assert g.counters()["verdict_bad_tag"] == (39 if cure is None else 0)

@@ -4,19 +4,22 @@ import pytest
 import tokenpin_twin as twin
 from gateway import (
     ACCOUNTS,
+    LOGGED_NEVER,
     PLACEMENT_KEY,
+    access_log,
     consumer_of,
     credential,
     forge,
     home,
+    lines_of,
     opened,
     route,
     settings,
     token,
     tokens,
 )
-from stack import Refused, cluster
-from upstream import Upstream
+from stack import Refused, cluster, replace_file, wait_for
+from upstream import Upstream, answering
 
 
 def value(account):
@@ -125,6 +128,110 @@ def test_a_token_that_chooses_its_route(gateways):
     g.send(cookie=forge("bravo"))
     assert (len(g.upstream.requests), len(other.requests)) == (2, 1)
     other.close()
+
+
+@pytest.mark.smoke
+def test_a_header_that_is_removed(gateway):
+    """The client's own credential does not reach a provider that takes another header."""
+    keys = [
+        {
+            "name": name,
+            "headers": [
+                {"name": "api-key", "value": f"key-{name}"},
+                *([{"name": "Authorization", "remove": True}] if name == "alpha" else []),
+            ],
+        }
+        for name in ACCOUNTS
+    ]
+    g = gateway(settings(tokens=keys))
+    mine = [("authorization", "Bearer mine"), ("Authorization", "Basic mine"), ("api-key", "mine")]
+    for name in ACCOUNTS:
+        for headers in (mine, []):
+            g.send(cookie=forge(name), headers=headers)
+            request = g.upstream.last()
+            # One token that names it is enough: no token lets another's header pass.
+            assert request.values("authorization") == []
+            assert request.values("api-key") == [f"key-{name}".encode()]
+
+
+PSEUDO = {":authority": "alpha.example.com", ":path": "/alpha/v1?key=1", ":scheme": "https"}
+
+
+@pytest.mark.parametrize("retried", [False, True], ids=["", "retried"])
+def test_pseudo_headers(gateway, folder, retried):
+    """What Envoy sends as a filter set it; another token's requests keep the client's."""
+    headers = [{"name": name, "value": value} for name, value in PSEUDO.items()]
+    log = access_log(folder, [])
+    line = " ".join(f"%REQ({name.upper()})%" for name in PSEUDO)
+    log[0]["typed_config"]["log_format"]["text_format_source"]["inline_string"] = line + "\n"
+    present = tokens(alpha={"headers": headers}, charlie={"state": "down"})
+    g = gateway(settings(tokens=present, retry={"status": [429]}, cooldowns=[]), access_log=log)
+    own = f"127.0.0.1:{g.envoy.port}"
+    expected = {"alpha": " ".join(PSEUDO.values()), "bravo": f"{own} /v1/responses http"}
+    number = 0
+    for name in ("alpha", "bravo"):
+        if retried:
+            # A request that the one refused is the other's as the client sent it.
+            for _ in range(60):  # by chance alone 2^-60
+                g.upstream.script[:] = [answering(429)]
+                answer = g.send(body=b"")
+                number += 2
+                if answer.decision["slot"] == str(ACCOUNTS.index(name)):
+                    break
+        else:
+            g.send(cookie=forge(name))
+            number += 1
+        assert lines_of(folder, number)[-1] == expected[name]
+        path = PSEUDO[":path"] if name == "alpha" else "/v1/responses"
+        host = PSEUDO[":authority"] if name == "alpha" else own
+        assert g.upstream.last().target == path
+        assert g.upstream.last().values("host") == [host.encode()]
+
+
+def test_which_pseudo_headers(gateway):
+    for name in (":method", ":status", ":x", ":Path", "::path"):
+        present = tokens(alpha={"headers": [{"name": name, "value": "/"}]})
+        message = r"headers\[0\]\.name: expected a header's name, or :authority, :path or :scheme"
+        with pytest.raises(Refused, match=message):
+            gateway(settings(tokens=present))
+
+
+@pytest.mark.smoke
+def test_secret_files_are_read_again(gateway, folder):
+    """A changed file takes effect while requests run, whole; a bad one keeps the old secret."""
+    path = folder / "secret"
+    path.write_text("sk-1-fleeting\n")
+    header = {"name": "authorization", "prefix": "Bearer ", "file": str(path)}
+    g = gateway(settings(tokens=[{"name": "alpha", "headers": [header]}, token("bravo")]))
+    LOGGED_NEVER.update(f"sk-{number}-fleeting" for number in range(1, 9))
+    begun = forge("alpha")
+
+    def sent():
+        assert g.send(cookie=begun).status == 200
+        return g.upstream.last().value("authorization").decode()
+
+    assert sent() == "Bearer sk-1-fleeting"
+    for number in range(2, 5):
+        replace_file(path, f"sk-{number}-fleeting\n")
+        wait_for("the new secret", lambda n=number: sent() == f"Bearer sk-{n}-fleeting")
+    for refused, text in enumerate(("", "\n", "sk-5-fleeting\n\n", "sk-6-fleeting\x07"), 1):
+        replace_file(path, text)
+        wait_for("the refusal", lambda n=refused: g.counters()["secrets_refused"] == n)
+        assert sent() == "Bearer sk-4-fleeting"
+    path.unlink()
+    wait_for("the refusal", lambda: g.counters()["secrets_refused"] == 5)
+    assert sent() == "Bearer sk-4-fleeting"
+    # As Kubernetes does it: a symbolic link changes.
+    for number in (7, 8):
+        (folder / str(number)).write_text(f"sk-{number}-fleeting")
+        (folder / "link").symlink_to(str(number))
+        (folder / "link").replace(path)
+        wait_for("the new secret", lambda n=number: sent() == f"Bearer sk-{n}-fleeting")
+    counters = g.counters()
+    assert (counters["secrets_applied"], counters["secrets_refused"]) == (5, 5)
+    log = g.envoy.log()
+    assert log.count("secrets applied: token alpha") == 5
+    assert log.count("those of token alpha stay as they are: authorization: ") == 5
 
 
 def test_authority(gateway):

@@ -104,6 +104,13 @@ def bootstrap(filters, routes, clusters, **manager):
     }
 
 
+def hosts(configuration):
+    """The virtual hosts of a `bootstrap`."""
+    (listener,) = configuration["static_resources"]["listeners"]
+    (chain,) = listener["filter_chains"]
+    return chain["filters"][0]["typed_config"]["route_config"]["virtual_hosts"]
+
+
 def wait_for(what, condition, patience=PATIENCE):
     """Polls until the condition is true, or says what did not happen."""
     deadline = time.monotonic() + patience

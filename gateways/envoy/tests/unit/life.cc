@@ -194,6 +194,7 @@ void TestShortStreams() {
   AddRequest(&asked);
   CHECK(asked.SendRequest());
   AddRequest(&held);
+  held.request.Add("cookie", "__Host-tokenpin=1");  // it keeps cookies, and so may move
   CHECK(held.SendRequest());
   held.response.Set(":status", "429");
   held.response.Add("content-length", "9");
@@ -270,6 +271,94 @@ void TestUnreadableStateFile(Folder* folder) {
   CHECK(metric("state_file_refused") == 2);
 }
 
+// A token's secrets are those that its files hold now, all of them at once; what is no good changes
+// nothing.
+void TestSecretFiles(Folder* folder) {
+  const std::string first = folder->Write("first", "one\n"), second = folder->Write("second", "1");
+  const auto header = [](const char* name, const std::string& path) {
+    return std::string(R"({"name":")") + name + R"(","prefix":"k=","file":")" + path + "\"}";
+  };
+  Config config(
+      Text(With(World(), "tokens",
+                R"([{"name":"a","headers":[)" + header("x-first", first) + "," +
+                    header("x-second", second) + R"(,{"name":"x-fixed","value":"f"}]}])")));
+  if (!CHECK(config.accepted())) return;
+  const auto metric = [&](const char* name) { return config.Metric(name); };
+  const auto sent = [&] {
+    Stream stream(&config);
+    AddRequest(&stream);
+    CHECK(stream.SendRequest());
+    CHECK(stream.request.Get("x-fixed") == std::vector<std::string>{"f"});
+    std::string all;
+    for (const char* name : {"x-first", "x-second"}) {
+      for (const std::string& value : stream.request.Get(name)) all += value + " ";
+    }
+    return all;
+  };
+  std::string log;
+  const auto refused = [&](uint64_t count, const char* why) {
+    Wait(&config, [&] { return metric("secrets_refused") == count; });
+    WaitForLooks(&config, 3);
+    CHECK(metric("secrets_refused") == count);
+    const std::string now = Log();
+    CHECK(CountOf(now, why) == 1);
+    log += now;
+  };
+  const uint64_t fingerprint = metric("config_fingerprint");
+  standin::TakeLog();
+  WaitForLooks(&config, 3);
+  CHECK(sent() == "k=one k=1 " && metric("secrets_applied") == 0);
+  // Written anew with the same text: nothing is new.
+  folder->Write("first", "one");
+  WaitForLooks(&config, 3);
+  CHECK(metric("secrets_applied") == 0);
+  folder->Write("first", "two");
+  Wait(&config, [&] { return metric("secrets_applied") == 1; });
+  CHECK(sent() == "k=two k=1 ");
+  // One that is bad keeps the other from changing too.
+  folder->Write("second", "");
+  refused(1, "those of token a stay as they are: x-second: the value is empty\n");
+  folder->Write("first", "three");
+  refused(2, "those of token a stay as they are: x-second: the value is empty\n");
+  CHECK(sent() == "k=two k=1 ");
+  folder->Write("second", "sk-Planted\nsecond line");
+  refused(3, "x-second: the value cannot stand in a header\n");
+  folder->Write("second", std::string(65537, 'x'));
+  refused(4, "x-second: the file cannot be read\n");
+  CHECK(std::remove(second.c_str()) == 0);
+  WaitForLooks(&config, 3);
+  CHECK(sent() == "k=two k=1 " && metric("secrets_refused") == 4);
+  folder->Write("second", "2\r\n");
+  Wait(&config, [&] { return metric("secrets_applied") == 2; });
+  CHECK(sent() == "k=three k=2 ");
+  // The next hindrance is told anew.
+  CHECK(std::remove(first.c_str()) == 0);
+  refused(5, "x-first: the file cannot be read\n");
+  folder->Write("first", "three");
+  WaitForLooks(&config, 3);
+  CHECK(sent() == "k=three k=2 " && metric("secrets_applied") == 2);
+  // Written over in place, and of the same length.
+  std::ofstream(second) << "3";
+  Wait(&config, [&] { return metric("secrets_applied") == 3; });
+  CHECK(sent() == "k=three k=3 " && metric("config_fingerprint") == fingerprint);
+  log += Log();
+  CHECK(CountOf(log, "secrets applied: token a\n") != 0);
+  for (const char* secret : {"three", "sk-Planted", "k="}) CHECK(CountOf(log, secret) == 0);
+}
+
+// What is written while the configuration is made, and before the keeper first looks, is not
+// missed.
+void TestSecretsWrittenEarly(Folder* folder) {
+  for (int i = 0; i < 20; ++i) {
+    const std::string path = folder->Write("early", "old");
+    Config config(
+        Text(With(World(), "tokens",
+                  R"([{"name":"a","headers":[{"name":"x-key","file":")" + path + "\"}]}]")));
+    folder->Write("early", "new");
+    Wait(&config, [&] { return config.Metric("secrets_applied") == 1; });
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -287,5 +376,7 @@ int main() {
   TestShortStreams();
   TestStateFile(&folder);
   TestUnreadableStateFile(&folder);
+  TestSecretFiles(&folder);
+  TestSecretsWrittenEarly(&folder);
   return check_report();
 }

@@ -1,4 +1,4 @@
-// What is understood of a Retry-After header.
+// What is understood of the headers that say how long to wait.
 
 #include "retry_after.h"
 
@@ -34,8 +34,31 @@ const Case kCases[] = {
     {"+1", kThen, kNone},
     {" 1", kThen, kNone},
     {"1 ", kThen, kNone},
-    {"1.5", kThen, kNone},
+    // Decimals, which some providers send: rounded up.
+    {"0.5", kThen, 1},
+    {"0.0", kThen, 0},
+    {"0.000", kThen, 0},
+    {"0.000000000000000000000000000000001", kThen, 1},
+    {"1.0", kThen, 1},
+    {"1.5", kThen, 2},
+    {"59.999", kThen, 60},
+    {"18446744073709551614.5", kThen, UINT64_MAX},
+    {"18446744073709551615.5", kThen, UINT64_MAX},
+    {"99999999999999999999999999999999.5", kThen, UINT64_MAX},
+    {"1.", kThen, kNone},
+    {".5", kThen, kNone},
+    {".", kThen, kNone},
+    {"1..5", kThen, kNone},
+    {"1.5.5", kThen, kNone},
+    {"1.5s", kThen, kNone},
+    {"1.-5", kThen, kNone},
+    {"-0.5", kThen, kNone},
+    {"0,5", kThen, kNone},
+    {"1. 5", kThen, kNone},
     {"1e3", kThen, kNone},
+    {"1.5e3", kThen, kNone},
+    {"inf", kThen, kNone},
+    {"nan", kThen, kNone},
     {"0x10", kThen, kNone},
     {"1,2", kThen, kNone},
     {"99999999999999999999999999999999x", kThen, kNone},
@@ -73,6 +96,42 @@ const Case kCases[] = {
     {std::string_view("\xff\xfe\0\x01", 4), 0, kNone},
 };
 
+// A retry-after-ms, beside a Retry-After.
+struct Pair {
+  std::string_view milliseconds, text;
+  std::optional<uint64_t> seconds;
+};
+
+const Pair kPairs[] = {
+    {"300", "", 1},
+    {"0", "", 0},
+    {"1", "", 1},
+    {"999", "", 1},
+    {"1000", "", 1},
+    {"1001", "", 2},
+    {"1500.5", "", 2},
+    {"2000.0001", "", 3},
+    {"0.4", "", 1},
+    {"60000", "", 60},
+    {"18446744073709551615", "", UINT64_MAX / 1000 + 1},
+    {"99999999999999999999999999999999", "", UINT64_MAX / 1000 + 1},
+    // Both: the more precise one counts.
+    {"300", "1", 1},
+    {"1500", "1", 2},
+    {"1500", "3600", 2},
+    {"0", "30", 0},
+    {"1500", "soon", 2},
+    {"1500", "Sun, 06 Nov 1994 08:50:37 GMT", 2},
+    // What cannot be understood does not hide the other.
+    {"soon", "30", 30},
+    {"-1", "0.5", 1},
+    {" 300", "30", 30},
+    {"300ms", "Sun, 06 Nov 1994 08:50:37 GMT", 60},
+    {"Sun, 06 Nov 1994 08:50:37 GMT", "", kNone},
+    {"", "", kNone},
+    {"soon", "soon", kNone},
+};
+
 }  // namespace
 
 int main() {
@@ -83,12 +142,19 @@ int main() {
     const std::string exact(test.text);
     char* const block = new char[exact.size()];
     exact.copy(block, exact.size());
-    CHECK(tokenpin_envoy::ReadRetryAfter({block, exact.size()}, test.now) == test.seconds);
+    CHECK(tokenpin_envoy::ReadRetryAfter("", {block, exact.size()}, test.now) == test.seconds);
     delete[] block;
   }
+  for (const Pair& test : kPairs) {
+    std::snprintf(check_context, sizeof check_context, "%s and %s", test.milliseconds.data(),
+                  test.text.data());
+    CHECK(tokenpin_envoy::ReadRetryAfter(test.milliseconds, test.text, kThen) == test.seconds);
+  }
   std::snprintf(check_context, sizeof check_context, "60 KB");
-  CHECK(tokenpin_envoy::ReadRetryAfter(std::string(60000, ' '), 0) == kNone);
-  CHECK(tokenpin_envoy::ReadRetryAfter(std::string(60000, '9'), 0) == UINT64_MAX);
-  CHECK(tokenpin_envoy::ReadRetryAfter(std::string(60000, '0') + "5", 0) == 5);
+  CHECK(tokenpin_envoy::ReadRetryAfter("", std::string(60000, ' '), 0) == kNone);
+  CHECK(tokenpin_envoy::ReadRetryAfter("", std::string(60000, '9'), 0) == UINT64_MAX);
+  CHECK(tokenpin_envoy::ReadRetryAfter("", std::string(60000, '0') + "5", 0) == 5);
+  CHECK(tokenpin_envoy::ReadRetryAfter(std::string(60000, '0') + "5001", "", 0) == 6);
+  CHECK(tokenpin_envoy::ReadRetryAfter("", "0." + std::string(60000, '0') + "5", 0) == 1);
   return check_report();
 }

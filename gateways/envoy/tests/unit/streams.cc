@@ -71,6 +71,15 @@ void AddRequest(Stream* stream, std::string_view method = "POST",
   stream->request.Add(":authority", "gateway");
 }
 
+// A cookie of our name that is worth nothing: whoever brings it keeps cookies, and finds again what
+// it creates elsewhere.
+constexpr char kWorthless[] = "__Host-tokenpin=1";
+
+void AddReturning(Stream* stream) {
+  AddRequest(stream);
+  stream->request.Add("cookie", kWorthless);
+}
+
 // The whole exchange, for its answer's cookie.
 void Exchange(Stream* stream, std::string_view status = "200") {
   if (!stream->SendRequest()) return;
@@ -276,6 +285,54 @@ void TestRefusals() {
   }
 }
 
+// Where every token is down, to the soonest that is up again; for a pinned session, to its own.
+void TestWhenToComeBack() {
+  const auto token = [](const std::string& name, uint64_t seconds) {
+    const uint64_t until = seconds == 0 ? 0 : standin::Time() + seconds;
+    return R"({"name":")" + name + R"(","state":"down","until":)" + std::to_string(until) + "}";
+  };
+  Config up(Text(World()));
+  std::map<std::string, std::string> cookies;
+  while (cookies.size() < 3) {
+    Stream stream(&up);
+    AddRequest(&stream);
+    Exchange(&stream);
+    cookies[stream.Told("token")] = Taken(stream);
+  }
+  struct Case {
+    uint64_t a, b, c;  // seconds until it is up again, 0 for never
+    Strings new_one, of_a, of_c;
+  };
+  const Case cases[] = {
+      {60, 7, 0, {"7"}, {"60"}, {}},  {7, 60, 3600, {"7"}, {"7"}, {"3600"}},
+      {1, 1, 1, {"1"}, {"1"}, {"1"}}, {0, 0, 5, {"5"}, {}, {"5"}},
+      {0, 0, 0, {}, {}, {}},          {uint64_t{1} << 40, 0, 0, {"4294967295"}, {"4294967295"}, {}},
+  };
+  for (const Case& test : cases) {
+    std::snprintf(check_context, sizeof check_context, "down for %llu, %llu, %llu",
+                  static_cast<unsigned long long>(test.a), static_cast<unsigned long long>(test.b),
+                  static_cast<unsigned long long>(test.c));
+    const std::string tokens =
+        "[" + token("a", test.a) + "," + token("b", test.b) + "," + token("c", test.c) + "]";
+    Config config(Text(With(With(World(), "tokens", tokens), "response_header", "\"x-decision\"")));
+    const auto told = [&](std::string_view cookie) {
+      Stream stream(&config);
+      AddRequest(&stream, "GET", "/v1/responses/r1");
+      if (!cookie.empty()) stream.request.Add("cookie", cookie);
+      CHECK(!stream.SendRequest());
+      Strings values;
+      if (!CHECK(stream.local_reply && stream.local_reply->status == 503)) return values;
+      for (const auto& [name, value] : stream.local_reply->headers) {
+        if (name == "retry-after") values.push_back(value);
+      }
+      return values;
+    };
+    CHECK(told("") == test.new_one);
+    CHECK(told(cookies["a"]) == test.of_a);
+    CHECK(told(cookies["c"]) == test.of_c);
+  }
+}
+
 void TestTenants() {
   for (const char* scope : {"", "openai"}) {
     At(scope);
@@ -318,7 +375,10 @@ void TestTenants() {
     const size_t most = TOKENPIN_MAX_SCOPE - 1 - strlen(scope);
     const std::pair<Strings, bool> cases[] = {
         {{"one", "two"}, false},
-        {{"one", "one"}, false},
+        {{"one", "one"}, true},
+        {{"one", "", "one"}, true},
+        {{"one,one"}, true},
+        {{"one, two"}, true},  // a tenant of that name
         {{std::string(most, 't')}, true},
         {{std::string(most + 1, 't')}, false},
         {{std::string(60000, 't')}, false},
@@ -391,6 +451,186 @@ void TestIdHints() {
   CHECK(ask(connection, "x", 7) != ask(R"({"header":"x-hint"})", "7", 0));
 }
 
+// A cookie whose token answered 403, which takes it down in this configuration.
+std::string PinnedToOneThatIsDown(Config* config) {
+  Stream first(config);
+  AddRequest(&first);
+  Exchange(&first);
+  const std::string cookie = Taken(first);
+  Stream broken(config);
+  AddRequest(&broken);
+  broken.request.Add("cookie", cookie);
+  Exchange(&broken, "403");
+  return cookie;
+}
+
+// Credentials that are no plain header, and what the client sends under their names.
+void TestCredentials() {
+  At("removed, and pseudo-headers");
+  const char* const tokens =
+      R"([{"name":"a","headers":[{"name":"api-key","value":"key-a"},
+                                {"name":"Authorization","remove":true},
+                                {"name":":authority","value":"a.example"},
+                                {"name":":path","value":"/a?v=1"}]},
+          {"name":"b","headers":[{"name":"api-key","value":"key-b"},
+                                {"name":":scheme","value":"https"}]},
+          {"name":"c","headers":[{"name":"authorization","value":"Bearer key-c"}]}])";
+  Config config(
+      Text(With(With(World(), "tokens", tokens), "retry", R"({"status":[429],"max":3})")));
+  std::set<std::string> seen;
+  for (int i = 0; i < 60; ++i) {
+    Stream first(&config);
+    AddReturning(&first);
+    first.request.Add(":scheme", "http");
+    first.request.Add("authorization", "Bearer the client's");
+    first.request.Add("authorization", "Bearer the client's other");
+    first.request.Add("api-key", "the client's");
+    CHECK(first.SendRequest());
+    first.response.Add(":status", i % 2 == 0 ? "429" : "200");
+    first.SendResponse();
+    for (const Stream* stream = &first; stream != nullptr; stream = stream->next.get()) {
+      const std::string token = stream->Told("token");
+      seen.insert(token);
+      if (stream != &first) CHECK(stream->Told("outcome") == "retried");
+      const auto is = [&](const char* name, Strings values) {
+        if (!CHECK(stream->request.Get(name) == values))
+          std::printf("  %s of %s\n", name, token.c_str());
+      };
+      // After a retry the headers of the one before are the client's again.
+      if (stream->next != nullptr) continue;
+      is("authorization", token == "c" ? Strings{"Bearer key-c"} : Strings{});
+      is("api-key", token == "c" ? Strings{} : Strings{"key-" + token});
+      is(":authority", {token == "a" ? "a.example" : "gateway"});
+      is(":path", {token == "a" ? "/a?v=1" : "/v1/responses"});
+      is(":scheme", {token == "b" ? "https" : "http"});
+      is(":method", {"POST"});
+    }
+  }
+  CHECK(seen.size() == 3 && config.Metric("retries") > 0);
+}
+
+// What another account made does not go to the next one.
+void TestDropWhenMoved() {
+  const char* const down = R"([{"status":[403],"state":"down","seconds":60}])";
+  struct Case {
+    const char* name;
+    const char* policy_new;
+    bool pinned, down;
+    const char* outcome;
+    bool dropped;
+  };
+  const Case cases[] = {
+      {"new", "fallback_and_update", false, false, "placed", false},
+      {"pinned", "fallback_and_update", true, false, "pinned", false},
+      {"re-pinned", "fallback_and_update", true, true, "repinned", true},
+      {"elsewhere for a while", "fallback_without_update", true, true, "fallback", true},
+  };
+  for (const Case& test : cases) {
+    At(test.name);
+    Object world = With(With(World(), "cooldowns", down), "policy_new", Quoted(test.policy_new));
+    // A token's own header of that name is none that was made elsewhere.
+    world = With(world, "drop_when_moved", R"(["X-Old-State","x-older","authorization"])");
+    Config config(Text(world));
+    std::string cookie;
+    if (test.down) {
+      cookie = PinnedToOneThatIsDown(&config);
+    } else if (test.pinned) {
+      Stream first(&config);
+      AddRequest(&first);
+      Exchange(&first);
+      cookie = Taken(first);
+    }
+    Stream stream(&config);
+    AddRequest(&stream);
+    if (!cookie.empty()) stream.request.Add("cookie", cookie);
+    for (const char* value : {"one", "two"}) stream.request.Add("x-old-state", value);
+    stream.request.Add("x-other", "stays");
+    CHECK(stream.SendRequest());
+    CHECK(stream.Told("outcome") == test.outcome);
+    CHECK(stream.request.Get("x-old-state").size() == (test.dropped ? 0 : 2));
+    CHECK(stream.request.Get("x-other") == Strings{"stays"});
+    CHECK(stream.request.Get("authorization") == Strings{"Bearer key-" + stream.Told("token")});
+    standin::SetTime(standin::Time() + 60);
+  }
+}
+
+// Cookies of our name that another made are counted, and told of once for each way.
+void TestForeignCookies() {
+  const auto lines = [](const char* text) {
+    size_t count = 0;
+    for (const standin::Line& line : standin::TakeLog()) {
+      count += line.level == kLogWarning && line.text.find(text) != std::string::npos;
+      CHECK(line.text.find("EAFr") == std::string::npos);
+    }
+    return count;
+  };
+  setenv("UNIT_STRANGE", "303132333435363738393a3b3c3d3e3f", 1);
+  const Object carrying = With(World(), "carrier_header", "\"x-pin\"");
+  Config config(Text(carrying));
+  const auto made_by = [&](const char* id, const char* key) {
+    Config other(Text(
+        With(carrying, "cookie_keys",
+             R"([{"id":)" + std::string(id) + R"(,"role":"sign","key":{"env":")" + key + "\"}}]")));
+    Stream stream(&other);
+    AddRequest(&stream);
+    Exchange(&stream);
+    return Taken(stream);
+  };
+  const std::string own = made_by("1", "UNIT_COOKIE");
+  struct Case {
+    const char* name;
+    std::string cookie, upstream;
+    uint64_t counted;
+  };
+  const std::string junk = std::string(kCookie) + "=junk";
+  const Case cases[] = {
+      {"none", "", "", 0},
+      {"our own", own, "", 0},
+      {"junk", junk, "", 0},
+      {"of another name", "x" + made_by("1", "UNIT_STRANGE"), "other=1", 0},
+      {"another key id", made_by("2", "UNIT_STRANGE"), "", 1},
+      {"another key", made_by("1", "UNIT_STRANGE"), "", 1},
+      {"another key once more", "a=1; " + made_by("1", "UNIT_STRANGE"), "", 1},
+      {"beside our own", own + "; " + made_by("2", "UNIT_STRANGE"), "", 0},
+      {"an upstream's", "", made_by("1", "UNIT_STRANGE"), 1},
+      {"an upstream's of our key", own, own, 1},
+      {"both", made_by("2", "UNIT_STRANGE"), junk, 2},
+  };
+  standin::TakeLog();
+  uint64_t counted = 0;
+  for (const Case& test : cases) {
+    At(test.name);
+    Stream stream(&config);
+    AddRequest(&stream);
+    if (!test.cookie.empty()) stream.request.Add("cookie", test.cookie);
+    if (!test.upstream.empty()) stream.response.Add("set-cookie", test.upstream);
+    Exchange(&stream);
+    counted += test.counted;
+    CHECK(config.Metric("foreign_cookies") == counted);
+  }
+  {
+    At("an upstream's carrier header");
+    Stream stream(&config);
+    AddRequest(&stream);
+    stream.response.Add("x-pin", "theirs");
+    Exchange(&stream);
+    CHECK(config.Metric("foreign_cookies") == ++counted);
+  }
+  At("the log");
+  CHECK(lines("give one of the two a scope") == 2);
+  {
+    At("only observed: nothing is removed");
+    Config observing(Text(With(World(), "observe", "true")));
+    Stream stream(&observing);
+    AddRequest(&stream);
+    stream.request.Add("cookie", made_by("2", "UNIT_STRANGE"));
+    stream.response.Add("set-cookie", junk);
+    Exchange(&stream);
+    CHECK(observing.Metric("foreign_cookies") == 0);
+  }
+  CHECK(lines("give one of the two a scope") == 0);
+}
+
 void TestRoutes() {
   Config config(Text(With(World(), "existing", R"({"header":"x-existing"})")));
   const auto route = [](const char* text) { return std::make_shared<const Route>(text); };
@@ -437,14 +677,7 @@ void TestRoutes() {
     At("existing");
     Config strict(Text(With(With(World(), "existing", R"({"header":"x-existing"})"), "cooldowns",
                             R"([{"status":[403],"state":"down","seconds":60}])")));
-    Stream first(&strict);
-    AddRequest(&first);
-    Exchange(&first);
-    const std::string cookie = Taken(first);
-    Stream broken(&strict);
-    AddRequest(&broken);
-    broken.request.Add("cookie", cookie);
-    Exchange(&broken, "403");
+    const std::string cookie = PinnedToOneThatIsDown(&strict);
     const auto passes = [&](const char* name, const char* value, const char* overlay) {
       Stream stream(&strict, overlay == nullptr ? nullptr : route(overlay));
       AddRequest(&stream);
@@ -459,6 +692,36 @@ void TestRoutes() {
     }
     for (const char* value : {"TRUE", "yes", "0", "", "true "}) {
       CHECK(passes("x-existing", value, nullptr));
+    }
+    standin::SetTime(standin::Time() + 60);
+  }
+  for (const char* source :
+       {R"({"header":"x-existing","present":true})", R"({"filter_state":"e","present":true})",
+        R"({"metadata":{"namespace":"n","key":"e"},"present":true})"}) {
+    At(source);
+    Config present(Text(With(With(World(), "existing", source), "cooldowns",
+                             R"([{"status":[403],"state":"down","seconds":60}])")));
+    const std::string cookie = PinnedToOneThatIsDown(&present);
+    // What names state is refused then. Null is a value of another type than text.
+    const auto names_state = [&](const std::vector<std::optional<std::string>>& values) {
+      Stream stream(&present);
+      AddRequest(&stream);
+      stream.request.Add("cookie", cookie);
+      for (const auto& value : values) {
+        if (value) stream.request.Add("x-existing", *value);
+        if (value) stream.filter_state.emplace("e", standin::Value(*value));
+        stream.metadata[{"n", "e"}] = std::nullopt;
+        if (value) stream.metadata[{"n", "e"}] = standin::Value(*value);
+      }
+      return !stream.SendRequest();
+    };
+    for (const char* value : {"resp_1", "true", "false", "0", " ", "-"}) {
+      CHECK(names_state({value}));
+    }
+    CHECK(!names_state({}) && !names_state({std::nullopt}) && !names_state({""}));
+    // Of several headers one with a text is enough.
+    if (std::string_view(source).find("header") != std::string_view::npos) {
+      CHECK(names_state({"", "resp_1"}));
     }
     standin::SetTime(standin::Time() + 60);
   }
@@ -514,6 +777,8 @@ void TestCooldowns() {
       {"429", "via_upstream", "7", 7, "draining"},
       {"429", "via_upstream", "0", 1, "draining"},
       {"429", "via_upstream", "Sun, 06 Nov 1994 08:49:37 GMT", 1, "draining"},
+      {"429", "via_upstream", "0.5", 1, "draining"},
+      {"429", "via_upstream", "2.5", 3, "draining"},
       {"429", "via_upstream", "later", 30, "draining"},
       {"429", "via_upstream", "99999999999999999999999", 3600, "draining"},
       {"401", "via_upstream", "7", 300, "down"},
@@ -560,6 +825,73 @@ void TestCooldowns() {
   }
 }
 
+// What the first entry asks for whose status and headers match, and no later one.
+void TestCooldownsByHeaders() {
+  Config config(Text(With(World(), "cooldowns", R"([
+      {"status":[429],"headers":[{"name":"X-Left-Requests","exact":"0"},
+                                 {"name":"x-kind","prefix":"quota"}],"state":"down","seconds":600},
+      {"status":[429],"headers":[{"name":"retry-after","present":false},
+                                 {"name":"x-left-requests","present":true}],
+       "state":"draining","seconds":60},
+      {"status":[429,503],"headers":[{"name":"retry-after","present":true}],
+       "state":"draining","seconds":20,"retry_after":true},
+      {"status":[429],"state":"draining","seconds":5}])")));
+  struct Case {
+    const char* status;
+    Fields headers;
+    uint64_t seconds;
+  };
+  const Case cases[] = {
+      {"429", {{"x-left-requests", "0"}, {"x-kind", "quota"}}, 600},
+      {"429", {{"x-left-requests", "0"}, {"x-kind", "quota_exceeded"}, {"retry-after", "7"}}, 600},
+      {"429", {{"x-kind", "rate"}, {"x-left-requests", "0"}, {"x-kind", "quota"}}, 600},
+      {"503", {{"x-left-requests", "0"}, {"x-kind", "quota"}}, 0},
+      {"429", {{"x-left-requests", "0"}, {"x-kind", "rate"}}, 60},
+      {"429", {{"x-left-requests", "00"}, {"x-kind", "quota"}}, 60},
+      {"429", {{"x-left-requests", ""}, {"x-kind", "quota"}}, 60},
+      {"429", {{"x-left-requests", "0"}, {"x-kind", "quot"}}, 60},
+      {"429", {{"x-left-requests", "0"}, {"x-kind", "Quota"}}, 60},
+      {"429", {{"x-left-requests", "0"}}, 60},
+      {"429", {{"x-left-requests", "0"}, {"retry-after", "7"}}, 7},
+      {"429", {{"x-kind", "quota"}, {"retry-after", "soon"}}, 20},
+      {"429", {{"retry-after", ""}}, 20},
+      {"429", {{"retry-after", "7"}, {"retry-after-ms", "1100"}}, 2},
+      {"503", {{"retry-after", "0.25"}}, 1},
+      {"503", {{"retry-after-ms", "1100"}}, 0},
+      {"429", {{"retry-after-ms", "1100"}}, 5},
+      {"429", {{"x-kind", "quota"}}, 5},
+      {"429", {}, 5},
+      {"401", {{"retry-after", "7"}}, 0},
+  };
+  for (const Case& test : cases) {
+    std::snprintf(check_context, sizeof check_context, "case %td", &test - cases);
+    standin::SetTime(standin::Time() + 1000);  // the end of the case before
+    const uint64_t start = standin::Time();
+    config.RunMain();
+    Stream first(&config);
+    AddRequest(&first);
+    Exchange(&first);
+    const std::string cookie = Taken(first);
+    Stream stream(&config);
+    AddRequest(&stream);
+    stream.request.Add("cookie", cookie);
+    CHECK(stream.SendRequest());
+    stream.response.Add(":status", test.status);
+    for (const auto& [name, value] : test.headers) stream.response.Add(name, value);
+    stream.SendResponse();
+    const auto cools = [&](uint64_t later) {
+      standin::SetTime(start + later);
+      Stream next(&config);
+      AddRequest(&next);
+      next.request.Add("cookie", cookie);
+      next.SendRequest();
+      return next.Told("pin_state") == (test.seconds == 600 ? "down" : "draining");
+    };
+    CHECK(cools(0) == (test.seconds != 0));
+    if (test.seconds != 0) CHECK(cools(test.seconds - 1) && !cools(test.seconds));
+  }
+}
+
 Fields Sorted(Fields fields) {
   std::sort(fields.begin(), fields.end());
   return fields;
@@ -598,16 +930,17 @@ void TestRetries() {
   };
   const char* const up = "via_upstream";
   const Case cases[] = {
-      {"plain", "", "", "POST", false, false, false, true, "429", up, true},
-      {"body kept", "", "", "POST", true, true, false, true, "429", up, true},
-      {"body not kept", "", "", "POST", true, false, false, true, "429", up, false},
-      {"trailers", "", "", "POST", true, true, true, true, "429", up, false},
-      {"Envoy will not", "", "", "POST", false, false, false, false, "429", up, false},
+      {"plain", kWorthless, "", "POST", false, false, false, true, "429", up, true},
+      {"newcomer", "", "", "POST", false, false, false, true, "429", up, false},
+      {"body kept", kWorthless, "", "POST", true, true, false, true, "429", up, true},
+      {"body not kept", kWorthless, "", "POST", true, false, false, true, "429", up, false},
+      {"trailers", kWorthless, "", "POST", true, true, true, true, "429", up, false},
+      {"Envoy will not", kWorthless, "", "POST", false, false, false, false, "429", up, false},
       {"pinned", nullptr, "", "POST", false, false, false, true, "429", up, false},
-      {"consumer", "", "alice", "POST", false, false, false, true, "429", up, false},
-      {"other status", "", "", "POST", false, false, false, true, "500", up, false},
-      {"success", "", "", "POST", false, false, false, true, "200", up, false},
-      {"local reply", "", "", "POST", false, false, false, true, "429", "x", false},
+      {"consumer", kWorthless, "alice", "POST", false, false, false, true, "429", up, false},
+      {"other status", kWorthless, "", "POST", false, false, false, true, "500", up, false},
+      {"success", kWorthless, "", "POST", false, false, false, true, "200", up, false},
+      {"local reply", kWorthless, "", "POST", false, false, false, true, "429", "x", false},
       {"stateless", "", "alice", "OPTIONS", false, false, false, true, "429", up, true},
   };
   const Object world = With(With(With(World(), "retry", R"({"status":[429],"max":1})"), "consumer",
@@ -651,7 +984,7 @@ void TestRetries() {
     At("every token in turn, and then the answer");
     Config config(Text(With(world, "retry", R"({"status":[429],"max":3})")));
     Stream stream(&config);
-    AddRequest(&stream);
+    AddReturning(&stream);
     CHECK(stream.SendRequest());
     std::set<std::string> tokens;
     CHECK(Tries(&stream, "429", &tokens) == 2);
@@ -665,7 +998,7 @@ void TestRetries() {
     Config config("{}");
     Stream stream(&config);
     stream.choose_route = [&] { return std::make_shared<const Route>(of_route); };
-    AddRequest(&stream);
+    AddReturning(&stream);
     CHECK(stream.SendRequest());
     CHECK(Tries(&stream, "429") == max && config.Metric("retries") == max);
     // The tokens of another configuration have not been tried.
@@ -680,7 +1013,7 @@ void TestRetries() {
       stream.choose_route = [number = 0]() mutable {
         return std::make_shared<const Route>(R"({"scope":"s)" + std::to_string(++number) + "\"}");
       };
-      AddRequest(&stream);
+      AddRequest(&stream, "POST", "/v1/models");
       CHECK(stream.SendRequest());
       std::set<std::string> tokens;
       CHECK(Tries(&stream, "429", &tokens) == 2 && tokens.size() == 3);
@@ -693,7 +1026,7 @@ void TestRetries() {
     stream.choose_route = [&, first = true]() mutable {
       return std::exchange(first, false) ? std::make_shared<const Route>(Text(world)) : nullptr;
     };
-    AddRequest(&stream);
+    AddReturning(&stream);
     const Fields before = stream.request.All();
     CHECK(stream.SendRequest() && Tries(&stream, "429") == 1);
     CHECK(Sorted(stream.next->request.All()) == Sorted(before) && stream.next->metadata.empty());
@@ -715,7 +1048,8 @@ void TestRetries() {
   }
 }
 
-// Which requests may go to another token. A key, and a pin, tie a request to its state.
+// Which requests may go to another token: those whose state, if they make any, is found again
+// there.
 void TestMoves() {
   struct Case {
     const char* method;
@@ -723,57 +1057,73 @@ void TestMoves() {
     const char* key;       // of the session
     const char* existing;  // what a header says
     const char* route;
-    bool keyed_cookies, moves;
+    bool keyed_cookies, moves, moves_without_jar;
   };
   const char* const one = "/v1/responses/r1";
   const char* const all = "/v1/responses";
   const Case cases[] = {
-      {"GET", one, "", "", "{}", true, true},
-      {"GET", one, "", "", "{}", false, true},
-      {"GET", one, "s", "", "{}", true, false},
-      {"HEAD", one, "s", "", "{}", true, false},
-      {"DELETE", one, "s", "", "{}", true, false},
-      {"POST", "/v1/responses/r1/cancel", "s", "", "{}", true, false},
-      {"POST", all, "s", "", "{}", true, true},
-      {"POST", all, "s", "", "{}", false, false},
-      {"POST", all, "s", "true", "{}", true, false},
-      {"POST", all, "", "true", "{}", true, true},
-      {"POST", "/any", "s", "", R"({"group":"stateful"})", true, true},
-      {"POST", "/any", "s", "1", R"({"group":"stateful"})", true, false},
-      {"GET", "/any", "s", "", R"({"group":"stateful"})", true, false},
-      {"GET", "/any", "", "", R"({"group":"stateful"})", true, true},
-      {"GET", one, "s", "", R"({"group":"stateless"})", true, true},
-      {"GET", "/v1/models", "s", "", "{}", true, true},
+      {"GET", one, "", "", "{}", true, false, false},
+      {"GET", one, "", "", "{}", false, false, false},
+      {"GET", one, "s", "", "{}", true, false, false},
+      {"HEAD", one, "s", "", "{}", true, false, false},
+      {"DELETE", one, "s", "", "{}", true, false, false},
+      {"POST", "/v1/responses/r1/cancel", "s", "", "{}", true, false, false},
+      {"POST", all, "s", "", "{}", true, true, false},
+      {"POST", all, "s", "", "{}", false, false, false},
+      {"POST", all, "", "", "{}", true, true, false},
+      {"POST", all, "", "", "{}", false, true, false},
+      {"POST", "/v1/files", "s", "", "{}", true, true, false},
+      {"POST", "/v1/batches", "s", "true", "{}", true, false, false},
+      {"POST", all, "", "true", "{}", true, false, false},
+      {"POST", "/any", "s", "", R"({"group":"stateful"})", true, true, false},
+      {"POST", "/any", "s", "1", R"({"group":"stateful"})", true, false, false},
+      {"GET", "/any", "s", "", R"({"group":"stateful"})", true, false, false},
+      {"GET", "/any", "", "", R"({"group":"stateful"})", true, false, false},
+      {"GET", one, "s", "", R"({"group":"stateless"})", true, true, true},
+      {"GET", "/v1/models", "s", "", "{}", true, true, true},
+      {"POST", "/v1/chat/completions", "s", "", "{}", true, true, true},
+      {"POST", "/any", "s", "", R"({"group":"prompt_cache"})", true, true, true},
+      // What the host says of a request counts on any path and in any group.
+      {"POST", "/v1/chat/completions", "s", "1", "{}", true, false, false},
+      {"POST", all, "s", "1", R"({"group":"stateless"})", true, false, false},
+      {"POST", "/any", "", "1", R"({"group":"prompt_cache"})", true, false, false},
   };
+  enum class Jar { kNone, kCookies, kCarrier };
   for (const Case& test : cases) {
-    std::snprintf(check_context, sizeof check_context, "%s %s, key %s, existing %s, %s, %d",
-                  test.method, test.path, test.key, test.existing, test.route, test.keyed_cookies);
-    const Object world = With(With(World(), "session", R"([{"header":"x-session"}])"), "existing",
-                              R"({"header":"x-existing"})");
-    Config config(Text(With(With(world, "retry", R"({"status":[429],"max":3})"), "keyed_cookies",
-                            test.keyed_cookies ? "true" : "false")));
-    const auto route = std::make_shared<const Route>(test.route);
-    std::string cookie;
-    // With the cookie that it brought it stays, if it brought one.
-    for (const bool moves : {test.moves, false}) {
-      Stream stream(&config, route);
-      AddRequest(&stream, test.method, test.path);
-      stream.request.Add("x-session", test.key);
-      stream.request.Add("x-existing", test.existing);
-      if (!moves) stream.request.Add("cookie", cookie);
-      CHECK(stream.SendRequest());
-      const uint64_t before = config.Metric("retries");
-      stream.response.Add(":status", "429");
-      CHECK(stream.SendResponse() == !moves);
-      CHECK(config.Metric("retries") == before + moves);
-      if (stream.next == nullptr) break;
-      stream.next->response.Add(":status", "200");
-      CHECK(stream.next->SendResponse());
-      cookie = Taken(*stream.next);
-      if (cookie.empty()) break;
+    for (const Jar jar : {Jar::kNone, Jar::kCookies, Jar::kCarrier}) {
+      std::snprintf(check_context, sizeof check_context,
+                    "%s %s, key %s, existing %s, %s, %d, jar %d", test.method, test.path, test.key,
+                    test.existing, test.route, test.keyed_cookies, static_cast<int>(jar));
+      Object world = With(With(World(), "session", R"([{"header":"x-session"}])"), "existing",
+                          R"({"header":"x-existing"})");
+      world = With(With(world, "retry", R"({"status":[429],"max":3})"), "keyed_cookies",
+                   test.keyed_cookies ? "true" : "false");
+      Config config(Text(With(world, "carrier_header", "\"x-pin\"")));
+      const auto route = std::make_shared<const Route>(test.route);
+      const auto ask = [&](const std::string& cookie) {
+        auto stream = std::make_unique<Stream>(&config, route);
+        AddRequest(stream.get(), test.method, test.path);
+        stream->request.Add("x-session", test.key);
+        stream->request.Add("x-existing", test.existing);
+        if (jar == Jar::kCarrier) stream->request.Add("x-pin", "");
+        if (!cookie.empty()) stream->request.Add("cookie", cookie);
+        CHECK(stream->SendRequest());
+        stream->response.Add(":status", "429");
+        return stream;
+      };
+      const bool moves = jar == Jar::kNone ? test.moves_without_jar : test.moves;
+      const auto stream = ask(jar == Jar::kCookies ? kWorthless : "");
+      CHECK(stream->SendResponse() == !moves && config.Metric("retries") == moves);
+      if (stream->next == nullptr) continue;
+      stream->next->response.Add(":status", "200");
+      CHECK(stream->next->SendResponse());
+      const std::string cookie = Taken(*stream->next);
+      if (cookie.empty()) continue;
+      // With the cookie that it was given it stays.
       standin::SetTime(standin::Time() + 100);  // the cooldowns' end
+      CHECK(ask(cookie)->SendResponse() && config.Metric("retries") == 1);
+      standin::SetTime(standin::Time() + 100);
     }
-    standin::SetTime(standin::Time() + 100);
   }
 }
 
@@ -801,7 +1151,7 @@ void TestHolds() {
           stream.buffer_limit = test.limit;
           stream.can_recreate = recreates;
           AddRequest(&stream);
-          stream.request.Add("cookie", "a=1");
+          stream.request.Add("cookie", std::string("a=1; ") + kWorthless);
           CHECK(stream.SendRequest());
           PassOn(&stream);
           const Fields routed = Sorted(stream.request.All());
@@ -876,10 +1226,18 @@ void TestCarrier() {
   while (other == value || TokenFor(&config, std::string(kCookie) + "=" + other) == token) {
     other = ask({""}, "")->response.Get("x-pin").at(0);
   }
+  At("copies of one carrier value");
+  for (const Strings& copies :
+       {Strings{value, value}, Strings{value, value, value}, Strings{value + "," + value},
+        Strings{value + ", " + value + " ,\t" + value}, Strings{value + "," + value, value}}) {
+    const auto again = ask(copies, other);
+    CHECK(again->Told("outcome") == "pinned" && Taken(*again).empty());
+    CHECK(again->Told("verdict") == "valid");
+  }
   At("several carrier values");
   for (const Strings& carrier_value :
-       {Strings{value, value}, Strings{value, other}, Strings{value, ""}, Strings{"", value},
-        Strings{"x", value, other}}) {
+       {Strings{value, other}, Strings{value, ""}, Strings{"", value}, Strings{"x", value, other},
+        Strings{value + ", " + value, other}}) {
     const auto several = ask(carrier_value, "");
     CHECK(several->Told("source") == "minted" && several->Told("verdict") == "absent");
     CHECK(several->response.Get("x-pin").size() == 1 && Taken(*several).empty());
@@ -1173,7 +1531,8 @@ class Kitchen {
     const std::string outcome = stream->Told("outcome");
     if (stream->next != nullptr) {
       CHECK(!passed && upstream && (status == "429" || status == "503") && !observe_);
-      CHECK(outcome.empty() || outcome == "placed" || outcome == "retried");
+      CHECK(outcome.empty() || outcome == "placed" || outcome == "retried" ||
+            outcome == "repinned");
       CHECK(config_.Metric("retries") == retries + 1 && config_.Sum("source_") == decisions + 1);
       CHECK(cookies == 0);
       tried_.push_back(token_);
@@ -1367,10 +1726,15 @@ int main(int argc, char** argv) {
   TestSession();
   TestHostileHeaders();
   TestRefusals();
+  TestWhenToComeBack();
   TestTenants();
   TestIdHints();
+  TestCredentials();
+  TestDropWhenMoved();
+  TestForeignCookies();
   TestRoutes();
   TestCooldowns();
+  TestCooldownsByHeaders();
   TestRetries();
   TestMoves();
   TestHolds();

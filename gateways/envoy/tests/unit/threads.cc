@@ -55,6 +55,9 @@ void Work(Config* config, Table* table, const std::atomic<bool>* done, uint64_t 
     const std::string token = stream.Told("token");
     const auto authorization = stream.request.Get("authorization");
     seen->wrong += authorization != std::vector<std::string>{"Bearer key-" + token};
+    // Both from the same version of the file.
+    seen->wrong += stream.request.Get("x-secret") != stream.request.Get("x-same");
+    seen->wrong += stream.request.Get("x-secret").size() != 1;
     ++seen->tokens[static_cast<size_t>(token[0] - 'a')];
     constexpr const char* kStatuses[] = {"200", "200", "200", "429", "403"};
     stream.response.Add(":status", kStatuses[Below(random, std::size(kStatuses))]);
@@ -66,11 +69,15 @@ void Work(Config* config, Table* table, const std::atomic<bool>* done, uint64_t 
   }
 }
 
-Object FourTokens() {
+Object FourTokens(const std::string& secret) {
   std::string tokens = "[";
+  const auto from_file = [&](const char* name) {
+    return std::string(R"(,{"name":")") + name + R"(","file":")" + secret + "\"}";
+  };
   for (const std::string name : {"a", "b", "c", "d"}) {
     tokens += (name == "a" ? "{\"name\":\"" : ",{\"name\":\"") + name +
-              R"(","headers":[{"name":"authorization","value":"Bearer key-)" + name + "\"}]}";
+              R"(","headers":[{"name":"authorization","value":"Bearer key-)" + name + "\"}" +
+              from_file("x-secret") + from_file("x-same") + "]}";
   }
   return With(With(World(), "tokens", tokens + "]"), "id_hint", R"({"header":"x-hint"})");
 }
@@ -88,7 +95,8 @@ int main(int argc, char** argv) {
            (version % 2 == 0 ? "draining" : "up") + "\"}}}";
   };
   const std::string file = folder.Write("states", states(1));
-  const Object world = With(FourTokens(), "cooldowns",
+  const std::string secret = folder.Write("secret", "secret-1");
+  const Object world = With(FourTokens(secret), "cooldowns",
                             R"([{"status":[429],"state":"draining","seconds":1,"retry_after":true},
                                 {"status":[403],"state":"down","seconds":1}])");
   Config config(Text(With(world, "state_file", "\"" + file + "\"")));
@@ -115,6 +123,8 @@ int main(int argc, char** argv) {
   for (int version = 2; version <= 4; ++version) {
     folder.Write("states", states(version));
     wait("state_file_applied", static_cast<uint64_t>(version - 1));
+    folder.Write("secret", "secret-" + std::to_string(version));
+    wait("secrets_applied", 4 * static_cast<uint64_t>(version - 1));
     folder.Write("states", "no states");
     wait("state_file_refused", static_cast<uint64_t>(version - 1));
     // A new route configuration in place of one that streams may still use.

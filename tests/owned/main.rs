@@ -1,0 +1,346 @@
+//! The affinity that owns what it is made from.
+#![cfg(feature = "alloc")]
+#![deny(clippy::pedantic)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::thread;
+
+use tokenpin::{
+    Affinity, Answer, Attributes, Config, ConfigError, CookieKey, Decision, Error, Field, Group,
+    KeyInput, MAX_SET_COOKIE, OwnedAffinity, Request, Role, Rule, SameSite, Secret, Slot,
+    SlotStatus, State, Strategy,
+};
+use tokenpin_test_support::random::Random;
+
+/// What threads that are watched have allocated and not freed, in bytes, and how often they allocated. Not
+/// all threads: the harness allocates in its own.
+struct Counting {
+    live: AtomicI64,
+    times: AtomicU64,
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting { live: AtomicI64::new(0), times: AtomicU64::new(0) };
+
+thread_local! {
+    static WATCHED: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Counting {
+    fn change(&self, bytes: usize, sign: i64) {
+        if !WATCHED.get() {
+            return;
+        }
+        self.live.fetch_add(sign * i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::Relaxed);
+        self.times.fetch_add(u64::from(sign > 0), Ordering::Relaxed);
+    }
+}
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        self.change(layout.size(), 1);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        self.change(layout.size(), -1);
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+/// Held by a test that counts: the counters are the same for all.
+static COUNTERS: Mutex<()> = Mutex::new(());
+
+/// The bytes that are left of what the watched parts of `work` allocate, and how often they allocate.
+fn counted(work: impl FnOnce()) -> (i64, u64) {
+    let _alone = COUNTERS.lock();
+    let counts =
+        || (ALLOCATOR.live.load(Ordering::Relaxed), ALLOCATOR.times.load(Ordering::Relaxed));
+    let before = counts();
+    work();
+    let after = counts();
+    (after.0 - before.0, after.1 - before.1)
+}
+
+fn watched<R>(work: impl FnOnce() -> R) -> R {
+    WATCHED.set(true);
+    let done = work();
+    WATCHED.set(false);
+    done
+}
+
+const NOW: u64 = 1_800_000_000;
+
+fn slots(count: u32) -> Vec<Slot> {
+    let slot = |number: u32| match number % 7 {
+        5 => Slot::vacant(),
+        6 => {
+            let status = SlotStatus { state: State::Down, ..SlotStatus::UP };
+            Slot::new(&number.to_le_bytes(), status).unwrap()
+        }
+        _ => Slot::new(&number.to_le_bytes(), SlotStatus::UP).unwrap(),
+    };
+    (0..count).map(slot).collect()
+}
+
+/// A configuration in memory of its own. `number` tells all of it.
+struct Facts {
+    number: u64,
+    keys: Vec<CookieKey>,
+    scope: Vec<u8>,
+    name: Vec<u8>,
+    path: Vec<u8>,
+    domain: Vec<u8>,
+    patterns: Vec<Vec<u8>>,
+}
+
+impl Facts {
+    fn new(number: u64) -> Self {
+        let secret = |byte| Secret::new([byte; 16]);
+        let role = |i| if i == 0 { Role::Sign } else { Role::Accept };
+        let keys = (0..=u8::try_from(number % 3).unwrap()).map(|i| CookieKey {
+            id: 10 + i,
+            role: role(i),
+            secret: secret(100 + i),
+        });
+        let text = |what: &str| format!("{what}-{number}").into_bytes();
+        Self {
+            number,
+            keys: keys.collect(),
+            scope: if number % 2 == 0 { Vec::new() } else { text("scope") },
+            name: text("name"),
+            path: text("/path"),
+            domain: text("gateway.example"),
+            patterns: (0..number % 4).map(|i| text(&format!("api{i}/part"))).collect(),
+        }
+    }
+
+    /// Gives `then` the configuration, which borrows from here.
+    fn with<R>(&self, then: impl FnOnce(&Config<'_>) -> R) -> R {
+        let rules: Vec<Rule<'_>> =
+            self.patterns.iter().map(|pattern| Rule { pattern, group: Group::Stateful }).collect();
+        let plain = Config::new(Secret::new([7; 16]), &self.keys);
+        let (bit, some) = (|i: u32| self.number >> i & 1 == 1, self.number);
+        then(&Config {
+            strategy: [Strategy::Jump, Strategy::Rendezvous, Strategy::HigressFnv1aModulo]
+                [usize::try_from(some % 3).unwrap()],
+            scope: &self.scope,
+            cookie_name: bit(3).then_some(&self.name),
+            attributes: Attributes {
+                path: if bit(3) { &self.path } else { b"/" },
+                domain: if bit(3) { &self.domain } else { b"" },
+                same_site: if bit(4) { SameSite::None } else { SameSite::Strict },
+                partitioned: bit(5),
+                ..Attributes::default()
+            },
+            max_age: bit(6).then_some(777),
+            skew: 100 + u32::from(bit(0)),
+            max_idle: if bit(1) { 5000 } else { 0 },
+            combine_keys: bit(2),
+            keyed_cookies: bit(4),
+            mint_single: bit(5),
+            prompt_cache: bit(6),
+            rules: if rules.is_empty() { plain.rules } else { &rules },
+            ..plain
+        })
+    }
+
+    fn owned(&self, count: u32) -> OwnedAffinity {
+        self.with(|config| OwnedAffinity::new(config, slots(count)).unwrap())
+    }
+}
+
+/// What `affinity` says of a request: the decision, the cookie that goes back, and what would be stripped.
+fn say(
+    affinity: &Affinity<'_>,
+    request: &Request<'_>,
+    cookie: &[u8],
+) -> (String, Vec<u8>, Vec<u8>) {
+    let decision = affinity.decide(request, [cookie]).unwrap();
+    let mut out = [0; MAX_SET_COOKIE];
+    let (_, len) = affinity.finish(&decision, 200, &mut out).unwrap();
+    let name = affinity.cookie_name(request.scope).unwrap();
+    (format!("{decision:?}"), out[..len].to_vec(), name.as_bytes().to_vec())
+}
+
+fn request<'r>(target: &'r [u8], consumer: &'r [u8], scope: &'r [u8], entropy: u64) -> Request<'r> {
+    Request {
+        method: b"POST",
+        target,
+        consumer: KeyInput::new([consumer]).trusted(true),
+        scope,
+        now: NOW,
+        entropy: (u128::from(entropy) | 1).to_le_bytes(),
+        ..Request::default()
+    }
+}
+
+#[test]
+fn it_decides_as_one_that_borrows() {
+    const FLEETS: u64 = if cfg!(miri) { 2 } else { 256 };
+    let mut random = Random::new("owned affinities");
+    let mut cookies = 0;
+    for number in 0..FLEETS {
+        let count = 1 + u32::try_from(random.below(40)).unwrap();
+        // The facts are gone when it decides.
+        let owned = Facts::new(number).owned(count);
+        let facts = Facts::new(number);
+        facts.with(|config| {
+            let slots = slots(count);
+            let mut index = vec![0; Affinity::index_len(slots.len())];
+            let borrowed = Affinity::new(config, &slots, &mut index).unwrap();
+            assert_eq!(owned.get().fingerprint(), borrowed.fingerprint());
+            let mut cookie = Vec::new();
+            for _ in 0..20 {
+                let pattern = facts.patterns.first().map_or(&b"responses"[..], |pattern| pattern);
+                let target = [b"/v1/", pattern].concat();
+                let consumer =
+                    [b"alice".as_slice(), b""][usize::try_from(random.below(2)).unwrap()];
+                let scope = [b"".as_slice(), b"other"][usize::try_from(random.below(2)).unwrap()];
+                let request = request(&target, consumer, scope, random.word());
+                let said = say(owned.get(), &request, &cookie);
+                assert_eq!(said, say(&borrowed, &request, &cookie), "{number}");
+                if let Some(end) = said.1.iter().position(|&byte| byte == b';') {
+                    cookie = said.1[..end].to_vec();
+                    cookies += 1;
+                }
+            }
+        });
+    }
+    assert!(cookies > 4 * FLEETS, "{cookies}");
+}
+
+#[test]
+fn it_refuses_what_one_that_borrows_refuses() {
+    let keys = [CookieKey { id: 1, role: Role::Sign, secret: Secret::new([1; 16]) }];
+    let good = Config::new(Secret::new([2; 16]), &keys);
+    let empty_pattern = [Rule { pattern: b"", group: Group::Stateful }];
+    let twice =
+        || vec![Slot::new(b"a", SlotStatus::UP).unwrap(), Slot::new(b"a", SlotStatus::UP).unwrap()];
+    let cases: [(Config<'_>, Vec<Slot>, ConfigError); 6] = [
+        (
+            Config { placement_key: Secret::new([0; 16]), ..good.clone() },
+            slots(3),
+            ConfigError { error: Error::ZeroSecret, field: Field::PlacementKey, index: 0 },
+        ),
+        (
+            Config { cookie_keys: &[], ..good.clone() },
+            slots(3),
+            ConfigError { error: Error::KeyCount, field: Field::CookieKeys, index: 0 },
+        ),
+        (
+            Config { scope: &[b's'; 1025], ..good.clone() },
+            slots(3),
+            ConfigError { error: Error::ScopeLength, field: Field::Scope, index: 0 },
+        ),
+        (
+            Config { rules: &empty_pattern, ..good.clone() },
+            slots(3),
+            ConfigError { error: Error::Pattern, field: Field::Rules, index: 0 },
+        ),
+        (
+            good.clone(),
+            Vec::new(),
+            ConfigError { error: Error::SlotCount, field: Field::Slots, index: 0 },
+        ),
+        (
+            good.clone(),
+            twice(),
+            ConfigError { error: Error::DuplicateIdentity, field: Field::Slots, index: 1 },
+        ),
+    ];
+    for (config, slots, expected) in cases {
+        let mut index = vec![0; Affinity::index_len(slots.len())];
+        assert_eq!(Affinity::new(&config, &slots, &mut index).unwrap_err(), expected);
+        let size = i64::try_from(slots.len() * size_of::<Slot>()).unwrap();
+        let (left, _) = counted(|| {
+            let refused = watched(|| OwnedAffinity::new(&config, slots).map(drop));
+            assert_eq!(refused.unwrap_err(), expected);
+        });
+        assert_eq!(left, -size, "the slots are dropped, and nothing else is left");
+    }
+}
+
+/// One thread reloads, others decide, and nothing is left of what was replaced.
+#[test]
+fn reloads_leak_nothing() {
+    const RELOADS: u64 = if cfg!(miri) { 8 } else { 2000 };
+    let facts: Vec<Facts> = (0..8).map(Facts::new).collect();
+    let build = |number: u64| {
+        let facts = &facts[usize::try_from(number % 8).unwrap()];
+        Arc::new(facts.owned(2 + u32::try_from(number % 30).unwrap()))
+    };
+    let (left, times) = counted(|| {
+        let current = watched(|| RwLock::new(build(0)));
+        let (done, decisions) = (AtomicBool::new(false), AtomicU64::new(0));
+        thread::scope(|scope| {
+            for worker in 1..=2 {
+                let (current, done, decisions) = (&current, &done, &decisions);
+                let decide = move |entropy| {
+                    let affinity = Arc::clone(&current.read().unwrap());
+                    let request = request(b"/v1/responses", b"", b"", entropy);
+                    let decision = affinity.get().decide(&request, [&b""[..]]).unwrap();
+                    check(&affinity, &decision);
+                    // The response comes later, when another may have taken over.
+                    let next = Arc::clone(&current.read().unwrap());
+                    let same = next.get().fingerprint() == affinity.get().fingerprint();
+                    let answer = next.get().finish(&decision, 200, &mut [0; MAX_SET_COOKIE]);
+                    assert_eq!(answer.is_ok(), same);
+                    assert!(same || answer == Err(Error::Stale));
+                    decisions.fetch_add(1, Ordering::Relaxed);
+                };
+                scope.spawn(move || {
+                    for entropy in (worker..).step_by(2) {
+                        if done.load(Ordering::Relaxed) {
+                            break;
+                        }
+                        watched(|| decide(entropy));
+                    }
+                });
+            }
+            watched(|| {
+                for number in 1..=RELOADS {
+                    *current.write().unwrap() = build(number);
+                    let slot = SlotStatus { state: State::Down, weight: 1, until: NOW + 1 };
+                    current.read().unwrap().get().set_slot(0, slot).unwrap();
+                }
+            });
+            while decisions.load(Ordering::Relaxed) == 0 {
+                thread::yield_now();
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        watched(|| drop(current));
+    });
+    assert_eq!(left, 0);
+    assert!(times > RELOADS, "{times}");
+}
+
+fn check(affinity: &OwnedAffinity, decision: &Decision) {
+    let mut out = [0; MAX_SET_COOKIE];
+    let (answer, len) = affinity.get().finish(decision, 200, &mut out).unwrap();
+    assert_eq!(answer == Answer::SetCookie, decision.cookie.is_some());
+    assert_eq!(len > 0, decision.cookie.is_some());
+}
+
+#[test]
+fn deciding_allocates_nothing() {
+    let owned = Facts::new(1).owned(30);
+    let counts = counted(|| {
+        for entropy in 1..if cfg!(miri) { 10 } else { 1000 } {
+            let request = request(b"/v1/api0/part-1", b"", b"", entropy);
+            watched(|| {
+                let decision = owned.get().decide(&request, [&b"a=b"[..]]).unwrap();
+                assert!(decision.cookie.is_some());
+                check(&owned, &decision);
+            });
+        }
+    });
+    assert_eq!(counts, (0, 0));
+}
