@@ -397,9 +397,9 @@ impl Scanner {
         let opaque = match kind {
             Some(KeyKind::Opaque) => true,
             Some(KeyKind::OpaqueObject) => is_object,
-            _ => self.depth >= LEVELS,
+            _ => false,
         };
-        if opaque {
+        if opaque || self.depth >= LEVELS {
             (self.skim, self.state) = (1, State::Skim);
             return;
         }

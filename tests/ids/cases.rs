@@ -166,7 +166,8 @@ fn bytes_that_are_no_text_pass() {
 
 #[test]
 fn ten_thousand_levels_are_walked_and_256_are_looked_at() {
-    for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[{\"a\":", "}]")] {
+    for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[{\"a\":", "}]"), ("{\"input\":[", "]}")]
+    {
         let levels = |count: usize, inside: &str| {
             let per = if open.len() > 5 { 2 } else { 1 };
             let times = count / per;

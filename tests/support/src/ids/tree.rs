@@ -80,7 +80,7 @@ impl Reader<'_> {
         let first = self.peek()?;
         let opaque = match above.kind {
             Some(KeyKind::Opaque) => true,
-            Some(KeyKind::OpaqueObject) => first == b'{',
+            Some(KeyKind::OpaqueObject) => first == b'{' || above.level == 256,
             _ => above.level == 256,
         };
         let inside = Above {
