@@ -53,10 +53,14 @@ fn quoted(words: impl Iterator<Item = &'static [u8]>) -> String {
 }
 
 fn id_keys() -> String {
-    let mut text = String::from("| kind | keys |\n| --- | --- |\n");
+    let mut text = String::from("| kind | keys, and their numbers |\n| --- | --- |\n");
     for kind in KeyKind::ALL {
-        let keys = KEYS.iter().filter(|key| key.kind == *kind).map(|key| key.name);
-        text += &format!("| `{}` | {} |\n", kind.name(), quoted(keys));
+        let of_kind = |(_, key): &(usize, &tokenpin::ids::IdKey<'_>)| key.kind == *kind;
+        let name = |(number, key): (usize, &tokenpin::ids::IdKey<'_>)| {
+            format!("`{}` {number}", std::str::from_utf8(key.name).unwrap())
+        };
+        let keys: Vec<_> = KEYS.iter().enumerate().filter(of_kind).map(name).collect();
+        text += &format!("| `{}` | {} |\n", kind.name(), keys.join(", "));
     }
     text
 }

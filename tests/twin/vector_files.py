@@ -3,6 +3,7 @@
 import json
 import os
 
+import bodies_twin as bodies
 import tokenpin_twin as twin
 
 STATES = {"up": twin.UP, "draining": twin.DRAINING, "down": twin.DOWN}
@@ -126,6 +127,30 @@ def check_ids(report, file):
                          (case["verdict"], case[name], case["pin"]), case)
 
 
+def check_id_bodies(report, file):
+    (given,) = file["with"]
+    place = ring_of(given["ring"]), unhex(given["scope"]), unhex(given["owner"])
+    pin, accounts = int(given["pin"], 16), [int(pin, 16) for pin in given["accounts"]]
+    for case in file["responses"]:
+        sealing = bodies.Sealing(*place, pin, case["ids"])
+        rewrite = sealing.events if case["events"] else sealing.document
+        out = text(rewrite(case["body"].encode()))
+        report.check("responses", (out, sealing.sealed, sealing.unexpected),
+                     (case["out"], case["sealed"], case["unexpected"]), case)
+    for case in file["requests"]:
+        request = bodies.Request(*place, case["mode"], case["ids"], accounts)
+        out = text(request.body(case["body"].encode()))
+        report.check("requests", (out, request.unexpected, request.summary()),
+                     (case["out"], case["unexpected"], case["summary"]), case)
+    for case in file["targets"]:
+        request = bodies.Request(*place, case["mode"], case["ids"], accounts)
+        out = text(request.target(case["target"].encode()))
+        report.check("targets", (out, request.summary()), (case["out"], case["summary"]), case)
+    for case in file["locations"]:
+        out = bodies.seal_target(*place, pin, "items", case["target"].encode())
+        report.check("locations", text(out), case["out"], case)
+
+
 def config_of(case):
     config = twin.Config(slots_of(case["slots"]), unhex(case["placement_key"]),
                          ring_of(case["cookie_keys"]))
@@ -224,6 +249,7 @@ def check_decision(report, file):
 
 def check_vector_files(report, folder):
     for name, check in (("selection_v1.json", check_selection), ("cookie_v1.json", check_cookie),
-                        ("ids_v1.json", check_ids), ("decision_v1.json", check_decision)):
+                        ("ids_v1.json", check_ids), ("id_bodies_v1.json", check_id_bodies),
+                        ("decision_v1.json", check_decision)):
         with open(os.path.join(folder, name), encoding="utf-8") as file:
             check(report, json.load(file))
