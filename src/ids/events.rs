@@ -23,8 +23,6 @@ enum Line {
     None,
     /// So many letters of `data` were read.
     Name(u8),
-    /// Behind the colon, where one space may stand.
-    Space,
     Data,
     /// Of another field, or a comment.
     Other,
@@ -100,11 +98,8 @@ impl Body {
                 Line::Name(read) => {
                     let is_data = usize::from(read) == NAME.len() && byte == b':';
                     at += usize::from(is_data);
-                    self.line = if is_data { Line::Space } else { Line::Other };
-                }
-                Line::Space => {
-                    at += usize::from(byte == b' ');
-                    self.line = Line::Data;
+                    // The space that may follow is white space to the document too.
+                    self.line = if is_data { Line::Data } else { Line::Other };
                 }
                 Line::Data => {
                     if self.ahead == 0 {

@@ -235,6 +235,9 @@ fn hard_ids_bind_and_soft_ones_only_if_nothing_else_does() {
     assert_eq!(account(&unstored), None);
     assert_eq!(account(&history(from_ref(&first)).replace("]}", "],\"store\":false}")), None);
     assert_eq!(account(&unstored.replace("false", "true")), Some(pin("a")));
+    // Of several the last counts.
+    assert_eq!(account(&unstored.replace("false", "false,\"store\":true")), Some(pin("a")));
+    assert_eq!(account(&unstored.replace("false", "true,\"store\":false")), None);
     // A mere reference is hard, and beside history it decides; so does any other hard id.
     let reference = |id: String| format!(r#"{{"type":"item_reference","id":"{id}"}}"#);
     assert_eq!(account(&history(&[reference(a("msg_1")), second.clone()])), Some(pin("a")));
@@ -324,6 +327,13 @@ fn encrypted_content_is_marked_and_the_mark_taken_off() {
         assert_eq!(seal_as(&off, Ids::Items, &Echo::new(), body), body);
         assert_eq!(seal_as(&rules(&ring, Mode::Seal), Ids::Both, &Echo::new(), body), body);
     }
+    // An escape that is not of ASCII: at the front, nothing is marked, and no mark taken off.
+    let mark = IdSealer::new(&ring, b"", b"").unwrap().mark(b"gAAA", pin("a")).unwrap();
+    let odd = format!(r#"{{"encrypted_content":"\u00e9gAAA{}"}}"#, mark.escape_ascii());
+    assert_eq!(open(&odd).0, odd);
+    let behind = format!(r#"{{"encrypted_content":"{}\u00e9AAAA"}}"#, "g".repeat(64));
+    assert_eq!(open(&seal(&behind)).0, behind);
+    assert_ne!(seal(&behind), behind);
     for content in ["", "\\u00e9", "\\ud83d\\ude00AAAA"] {
         let body = format!(r#"{{"encrypted_content":"{content}"}}"#);
         assert_eq!(seal(&body), body);
@@ -383,8 +393,13 @@ fn the_echo_keeps_what_matters_most() {
         let out = seal_as(&rules, Ids::Items, &summary.echo, many(count).as_bytes());
         let out = String::from_utf8(out).unwrap();
         assert!(out.contains("\"resp_1\"") && out.contains("\"cntr_1\""));
-        assert_eq!((0..count).filter(|i| out.contains(&format!("\"file-{i:02}\""))).count(), kept);
+        for i in 0..count {
+            assert_eq!(out.contains(&format!("\"file-{i:02}\"")), i < kept, "the first ones");
+        }
     }
+    // One that comes again takes no room.
+    let again = many(10).replace("\"file-00\"", &["\"file-00\""; 30].join(","));
+    assert_eq!(open_as(Mode::Seal, Ids::Items, &again).1.echo.lost, 0);
 }
 
 #[test]

@@ -37,7 +37,8 @@ fn seal(target: &str) -> String {
 }
 
 /// `<..>` is an id that is sealed.
-const TARGETS: [&str; 16] = [
+const TARGETS: [&str; 17] = [
+    "/v1/responses?conversation=<conv_1>&run_id=<run_1>&file_ids=file-1&id=resp_1",
     "/v1/responses/<resp_1>",
     "/v1/responses/<resp_1>/cancel",
     "/v1/responses/<resp_1>/input_items?after=<msg_1>&limit=5&order=asc",
