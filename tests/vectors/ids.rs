@@ -1,6 +1,5 @@
 //! Sealed ids: every form, and every way in which one is refused.
 
-use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value as Json, json};
 use tokenpin::{CookieKey, IdRing, IdSealer, IdVerdict, Role, identity_hash};
 use tokenpin_test_support::hex;
@@ -224,19 +223,14 @@ fn ids() {
             IdVerdict::UnknownKey
         );
     }
-    // The seal of an id that is packed, behind the id as it is.
+    // The seal of an id that is packed, behind the id as it is. Of so many digits, none of its characters
+    // is shared with the digits.
     let mut numbers = Numbers(23);
-    for native in [
-        format!("resp_{}", characters(&mut numbers, b"0123456789abcdef", 48)),
-        format!("msg_{}", uuid(&mut numbers)),
-    ] {
+    for digits in [36, 48, 60] {
+        let native = format!("resp_{}", characters(&mut numbers, b"0123456789abcdef", digits));
         let sealed = here.seal(&native, pin).0.unwrap();
-        let part = &sealed.as_bytes()[native.find('_').unwrap() + 1..sealed.len() - 3];
-        let mut bytes = vec![0; part.len() * 3 / 4];
-        BASE64URL_NOPAD.decode_mut(part, &mut bytes).unwrap();
-        let mut part = [0; 23];
-        BASE64URL_NOPAD.encode_mut(&bytes[bytes.len() - 17..], &mut part);
-        assert_eq!(open(here, &format!("{native}{}tp0", text(&part))), IdVerdict::BadSeal);
+        let seal = &sealed[sealed.len() - 26..sealed.len() - 3];
+        assert_eq!(open(here, &format!("{native}{seal}tp0")), IdVerdict::BadSeal);
     }
     // At the edges of what is recognised, and of what is packed.
     for len in [26, 27, 47, 48, 49, 280, 281, 282] {
