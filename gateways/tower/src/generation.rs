@@ -47,10 +47,10 @@ pub struct Retry {
 }
 
 impl Default for Retry {
-    /// Once, at 401, 403 and 429, with bodies of up to 1 MiB.
+    /// Once, at 401 and 429, with bodies of up to 1 MiB. A 403 mostly says of the request what another account would say
+    /// too: its content, its country, or a file that is not there.
     fn default() -> Self {
-        let statuses =
-            vec![StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS];
+        let statuses = vec![StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS];
         Self { statuses, max: 1, body_limit: 1 << 20 }
     }
 }
