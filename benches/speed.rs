@@ -7,6 +7,7 @@ mod cold;
 mod cookie_value;
 mod decide;
 mod fixtures;
+mod ids;
 mod jump;
 mod keyed;
 mod peers;
@@ -21,6 +22,7 @@ fn main() {
     keyed::bench(&mut criterion);
     cookie_value::bench(&mut criterion);
     decide::bench(&mut criterion);
+    ids::bench(&mut criterion);
     cold::bench(&mut criterion);
     criterion.final_summary();
 }

@@ -69,6 +69,14 @@ const (
 	FieldPromptCache Field = 23
 	// The switch replace_rules.
 	FieldReplaceRules Field = 24
+	// A key that seals ids; the index is its position in the ring.
+	FieldIDKeys Field = 25
+	// A key that is looked at for ids, beside the default ones.
+	FieldIDFields Field = 26
+	// A prefix of ids that are sealed, beside the default ones.
+	FieldIDPrefixes Field = 27
+	// A segment of a path behind which an id stands, beside the default ones.
+	FieldIDCollections Field = 28
 )
 
 var fieldNames = []string{
@@ -97,6 +105,10 @@ var fieldNames = []string{
 	"mint_single",
 	"prompt_cache",
 	"replace_rules",
+	"id_keys",
+	"id_fields",
+	"id_prefixes",
+	"id_collections",
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has none.
@@ -183,15 +195,15 @@ func (s Strategy) String() string { return name(strategyNames, uint8(s)) }
 
 func (s Strategy) valid() bool { return known(strategyNames, uint8(s)) }
 
-// Role is what a cookie key is used for.
+// Role is what a key of a ring is used for.
 type Role uint8
 
 const (
-	// Signs new cookies, and its cookies are valid. Exactly one key of a ring.
+	// Signs what is new, and what it signed is valid. Exactly one key of a ring.
 	RoleSign Role = 0
-	// Its cookies are valid and left alone.
+	// What it signed is valid and left alone.
 	RoleAccept Role = 1
-	// Its cookies are valid and issued anew with the signing key.
+	// What it signed is valid; a cookie is issued anew with the signing key, a sealed id left alone.
 	RoleRetire Role = 2
 )
 

@@ -84,6 +84,8 @@ const (
 	ErrStale Status = 44
 	// The strategy needs the key itself.
 	ErrStrategy Status = 45
+	// What is added to the table of ids is empty, too long, malformed, or too much.
+	ErrIDField Status = 46
 )
 
 // text gives the stable name and the sentence of a status, or nothing.
@@ -165,6 +167,8 @@ func (s Status) text() (name, message string) {
 		return "stale", "the decision belongs to another configuration"
 	case ErrStrategy:
 		return "strategy", "the strategy needs the key itself"
+	case ErrIDField:
+		return "id_field", "what is added to the table of ids is empty, too long, malformed, or too much"
 	}
 	return "", ""
 }

@@ -216,6 +216,10 @@ enum tokenpin_status
      * The strategy needs the key itself.
      */
     TOKENPIN_STATUS_STRATEGY = 45,
+    /**
+     * What is added to the table of ids is empty, too long, malformed, or too much.
+     */
+    TOKENPIN_STATUS_ID_FIELD = 46,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -347,6 +351,22 @@ enum tokenpin_field
      * The switch `replace_rules`.
      */
     TOKENPIN_FIELD_REPLACE_RULES = 24,
+    /**
+     * A key that seals ids; the index is its position in the ring.
+     */
+    TOKENPIN_FIELD_ID_KEYS = 25,
+    /**
+     * A key that is looked at for ids, beside the default ones.
+     */
+    TOKENPIN_FIELD_ID_FIELDS = 26,
+    /**
+     * A prefix of ids that are sealed, beside the default ones.
+     */
+    TOKENPIN_FIELD_ID_PREFIXES = 27,
+    /**
+     * A segment of a path behind which an id stands, beside the default ones.
+     */
+    TOKENPIN_FIELD_ID_COLLECTIONS = 28,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -478,7 +498,7 @@ typedef struct tokenpin_config_error {
  * ================================================================================ */
 
 /**
- * What a cookie key is used for.
+ * What a key of a ring is used for.
  */
 enum tokenpin_role
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -486,15 +506,15 @@ enum tokenpin_role
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * Signs new cookies, and its cookies are valid. Exactly one key of a ring.
+     * Signs what is new, and what it signed is valid. Exactly one key of a ring.
      */
     TOKENPIN_ROLE_SIGN = 0,
     /**
-     * Its cookies are valid and left alone.
+     * What it signed is valid and left alone.
      */
     TOKENPIN_ROLE_ACCEPT = 1,
     /**
-     * Its cookies are valid and issued anew with the signing key.
+     * What it signed is valid; a cookie is issued anew with the signing key, a sealed id left alone.
      */
     TOKENPIN_ROLE_RETIRE = 2,
 };

@@ -10,6 +10,7 @@ macro_rules! named {
 
             /// Their numbers and names, for `src/capi/enum_names.rs`.
             #[cfg(feature = "capi")]
+            #[allow(dead_code, reason = "C does not see every enum")]
             pub(crate) const NAMED: crate::enums::Named =
                 &[$((Self::$variant as u8, $name)),+];
 

@@ -85,6 +85,10 @@ pub enum Error {
          at the front of a segment behind the first"
     )]
     Pattern,
+    /// A key, prefix or segment added to the table of ids that is empty, too long, of other
+    /// characters, or one too many.
+    #[error("what is added to the table of ids is empty, too long, malformed, or too much")]
+    IdField,
     /// The time is past `2^32 - 1`, the last second a cookie can state.
     #[error("the time does not fit a cookie: it is past the year 2106")]
     Time,
@@ -159,6 +163,14 @@ pub enum Field {
     PromptCache = 23,
     /// The switch `replace_rules`.
     ReplaceRules = 24,
+    /// A key that seals ids; the index is its position in the ring.
+    IdKeys = 25,
+    /// A key that is looked at for ids, beside the default ones.
+    IdFields = 26,
+    /// A prefix of ids that are sealed, beside the default ones.
+    IdPrefixes = 27,
+    /// A segment of a path behind which an id stands, beside the default ones.
+    IdCollections = 28,
 }
 
 named! { Field {
@@ -170,6 +182,8 @@ named! { Field {
     HttpOnly = "http_only", CombineKeys = "combine_keys", RejectBadKeys = "reject_bad_keys",
     KeyedCookies = "keyed_cookies", MintSingle = "mint_single", PromptCache = "prompt_cache",
     ReplaceRules = "replace_rules",
+    IdKeys = "id_keys", IdFields = "id_fields", IdPrefixes = "id_prefixes",
+    IdCollections = "id_collections",
 } }
 
 /// Why a configuration was refused, and where.

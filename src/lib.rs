@@ -46,14 +46,17 @@ extern crate alloc;
 #[macro_use]
 extern crate std;
 
+mod base64;
 #[cfg(feature = "capi")]
 pub mod capi;
 pub mod cookie;
 mod decide;
 mod enums;
 mod error;
+pub mod ids;
 mod key;
 mod limits;
+mod ring;
 mod secret;
 mod select;
 mod sink;
@@ -61,7 +64,7 @@ mod sip;
 
 pub use cookie::name::{Audience, CookieName};
 pub use cookie::reader::Limits;
-pub use cookie::ring::{CookieKey, KeyRing, Role};
+pub use cookie::ring::KeyRing;
 pub use cookie::set_cookie::{Attributes, SameSite};
 pub use cookie::value::{Cookie, VALUE_LEN, Value, Verdict};
 pub use decide::affinity::Affinity;
@@ -72,11 +75,13 @@ pub use decide::decision::{Answer, Decision, Outcome, Pending, PinState, Source}
 pub use decide::owned::OwnedAffinity;
 pub use decide::request::{KeyInput, KeyReason, Request};
 pub use error::{ConfigError, Error, Field};
+pub use ids::id::{IdRing, IdSealer, IdVerdict, OpenedId, SealedId};
 pub use key::{Key, Kind, key_hash};
 pub use limits::{
-    MAX_ATTRIBUTE, MAX_BUCKETS, MAX_COOKIE_KEYS, MAX_COOKIE_NAME, MAX_KEY, MAX_MAX_AGE, MAX_SCOPE,
-    MAX_SET_COOKIE, MAX_UNTIL, MAX_WEIGHT,
+    MAX_ATTRIBUTE, MAX_BUCKETS, MAX_COOKIE_KEYS, MAX_COOKIE_NAME, MAX_ID, MAX_KEY, MAX_MAX_AGE,
+    MAX_SCOPE, MAX_SEALED_ID, MAX_SET_COOKIE, MAX_UNTIL, MAX_WEIGHT,
 };
+pub use ring::{CookieKey, Role};
 pub use secret::Secret;
 pub use select::batch::select_batch;
 pub use select::higress::select_higress;

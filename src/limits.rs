@@ -21,3 +21,7 @@ pub const MAX_ATTRIBUTE: usize = 1024;
 pub const MAX_MAX_AGE: u32 = 34_560_000;
 /// No `Set-Cookie` value around a cookie value of this crate is longer, in bytes.
 pub const MAX_SET_COOKIE: usize = 2_400;
+/// The longest id of an object that is sealed, in bytes.
+pub const MAX_ID: usize = 255;
+/// The longest id that sealing makes, in bytes.
+pub const MAX_SEALED_ID: usize = MAX_ID + 26;

@@ -203,7 +203,7 @@ REFUSED = [
 ALLOWED = [
     ("a new function", r"(int32_t tokenpin_jump\()", r"int32_t tokenpin_planted(void);\n\1"),
     ("a new constant", r"(#define TOKENPIN_MAX_KEY .*)", r"\1\n#define TOKENPIN_PLANTED 1"),
-    ("a new status", r"(TOKENPIN_STATUS_STALE = 44,)", r"\1 TOKENPIN_STATUS_PLANTED = 46,"),
+    ("a new status", r"(TOKENPIN_STATUS_STALE = 44,)", r"\1 TOKENPIN_STATUS_PLANTED = 999,"),
     ("a new structure", r"(typedef struct tokenpin_cookie_key \{)", r"struct tokenpin_planted { int a; };\n\1"),
     ("a longer configuration", r"\} tokenpin_config;", r"uint64_t planted;\n} tokenpin_config;"),
     ("a parameter's name", r"tokenpin_jump\(uint64_t key", r"tokenpin_jump(uint64_t planted"),

@@ -1,7 +1,6 @@
 //! The names of all enums, packed into one string of bytes: a table of pointers would be four times
 //! as large, and has to be relocated when the library is loaded.
 
-use crate::cookie::ring::Role;
 use crate::cookie::set_cookie::SameSite;
 use crate::cookie::value::Verdict;
 use crate::decide::classify::Group;
@@ -11,6 +10,7 @@ use crate::decide::request::KeyReason;
 use crate::enums::Named;
 use crate::error::Field;
 use crate::key::Kind;
+use crate::ring::Role;
 use crate::select::Strategy;
 use crate::select::slot::State;
 

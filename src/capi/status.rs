@@ -101,6 +101,8 @@ pub enum Status {
     Stale = 44,
     /// [`Error::Strategy`]
     Strategy = 45,
+    /// [`Error::IdField`]
+    IdField = 46,
 }
 
 named! { Status {
@@ -117,6 +119,7 @@ named! { Status {
     Attribute = "attribute", NamePrefix = "name_prefix", NeedsSecure = "needs_secure",
     MaxAge = "max_age", SuccessRange = "success_range", Pattern = "pattern", Time = "time",
     Entropy = "entropy", Stale = "stale", Strategy = "strategy",
+    IdField = "id_field",
 } }
 
 /// Pairs the core's errors with the statuses of the same names.
@@ -145,7 +148,7 @@ of_core! {
     BucketCount, ScopeLength, KeyLength, IdentityEmpty, Weight, Until, Vacant, SlotRange,
     SlotCount, DuplicateIdentity, ZeroSecret, DuplicateSecret, DuplicateKeyId, KeyCount,
     SigningKeys, CookieName, Attribute, NamePrefix, NeedsSecure, MaxAge, SuccessRange,
-    Pattern, Time, Entropy, Stale, Strategy,
+    Pattern, Time, Entropy, Stale, Strategy, IdField,
 }
 
 /// Why a configuration was refused, and where.

@@ -2,12 +2,12 @@
 
 use core::ffi::c_void;
 
-use crate::cookie::ring::{KeyView, Role};
 use crate::cookie::set_cookie::{Attributes, SameSite};
 use crate::decide::classify::{Group, Rule};
 use crate::error::Field;
 use crate::key::{Key, Kind};
 use crate::limits::MAX_COOKIE_KEYS;
+use crate::ring::{KeyView, Role};
 use crate::select::slot::{SlotStatus, State};
 
 use super::pointers::{bytes, switch};

@@ -6,6 +6,7 @@
 
 use arrayvec::ArrayVec;
 
+use crate::base64;
 use crate::error::Error;
 use crate::key::Key;
 use crate::limits::MAX_COOKIE_KEYS;
@@ -14,7 +15,7 @@ use name::Audience;
 use reader::{Limits, Reader};
 use ring::{KeyRing, Macs};
 use seal::Mac;
-use value::{Cookie, RAW_LEN, VALUE_LEN, VERSION, Value, Verdict, to_text};
+use value::{Cookie, RAW_LEN, VALUE_LEN, VERSION, Value, Verdict};
 
 pub mod field;
 pub(crate) mod name;
@@ -78,7 +79,7 @@ pub(crate) fn encode_to(
     let bind = signer.keys.binding(cookie.kind, key);
     let seal = |mac: &_| seal::seal(&mut raw, &signer.keys, mac, cookie.kind, cookie.pin, bind);
     macs.with((position, signer), seal).ok_or(Error::SigningKeys)?;
-    to_text(&raw, value);
+    base64::encode(&raw, value);
     Ok(())
 }
 

@@ -2,12 +2,14 @@
 
 use arrayvec::ArrayVec;
 
+use crate::base64;
 use crate::key::{Key, Kind};
 use crate::limits::MAX_COOKIE_KEYS;
+use crate::ring::Role;
 
-use super::ring::{KeyRing, Macs, RingKey, Role};
+use super::ring::{KeyRing, Macs, RingKey};
 use super::seal;
-use super::value::{Cookie, RAW_LEN, VERSION, Verdict, from_text};
+use super::value::{Cookie, RAW_LEN, VERSION, Verdict};
 
 /// How long cookies are good for, in seconds; 0 switches a limit off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +61,7 @@ impl<'a, 'k> Reader<'a, 'k> {
 
     pub(crate) fn read(&mut self, value: &[u8]) -> (Verdict, Option<Cookie>) {
         let mut raw = [0; RAW_LEN];
-        if !value.try_into().is_ok_and(|value| from_text(value, &mut raw)) {
+        if !value.try_into().is_ok_and(|value| base64::decode(value, &mut raw)) {
             return (Verdict::Malformed, None);
         }
         let Some(kind) = Kind::from_number(raw[0] & 15) else { return (Verdict::Malformed, None) };

@@ -1,76 +1,32 @@
-//! The cookie key ring: which keys sign, which are accepted, which are on their way out.
+//! The cookie's key ring, and the MACs of its keys.
 
 use arrayvec::ArrayVec;
 
-use crate::enums::named;
-use crate::error::{ConfigError, Error, Field};
+use crate::error::{ConfigError, Field};
 use crate::limits::MAX_COOKIE_KEYS;
+use crate::ring::{CookieKey, KeyView, Ring};
 use crate::secret::Secret;
 
 use super::name::Audience;
 use super::seal::{Keys, Mac};
 
-/// What a cookie key is used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Role {
-    /// Signs new cookies, and its cookies are valid. Exactly one key of a ring.
-    Sign = 0,
-    /// Its cookies are valid and left alone.
-    Accept = 1,
-    /// Its cookies are valid and issued anew with the signing key.
-    Retire = 2,
-}
-
-named! { Role { Sign = "sign", Accept = "accept", Retire = "retire" } }
-
-/// One key of a ring, as configured.
-#[derive(Clone, Debug)]
-pub struct CookieKey {
-    /// The number that cookies carry to say which key signed them.
-    pub id: u8,
-    /// What the key is used for.
-    pub role: Role,
-    /// The secret that the three working keys are derived from.
-    pub secret: Secret,
-}
-
-impl CookieKey {
-    pub(crate) fn view(&self) -> KeyView<'_> {
-        KeyView { id: self.id, role: self.role, secret: self.secret.expose() }
-    }
-}
-
-/// A [`CookieKey`] that is somebody else's, so that no copy of its secret has to be wiped.
-#[derive(Clone, Copy)]
-pub(crate) struct KeyView<'k> {
-    pub id: u8,
-    pub role: Role,
-    pub secret: &'k [u8; 16],
-}
-
-/// A key of a ring, ready for work.
-pub(crate) struct RingKey {
-    pub keys: Keys,
-    pub id: u8,
-    pub role: Role,
-}
-
 /// One to [`MAX_COOKIE_KEYS`] cookie keys, exactly one of which signs.
 ///
 /// Holds only keys derived from the secrets. They are wiped on drop and never shown.
-pub struct KeyRing {
-    keys: ArrayVec<RingKey, MAX_COOKIE_KEYS>,
-    signer: u8,
-}
+pub struct KeyRing(Ring<Keys>);
+
+/// A key of the ring, ready for work.
+pub(crate) type RingKey = crate::ring::RingKey<Keys>;
 
 impl KeyRing {
     /// Builds a ring. With `placement_key`, also refuses a secret that equals it.
     ///
     /// # Errors
     ///
-    /// [`Error::KeyCount`], [`Error::ZeroSecret`], [`Error::DuplicateSecret`],
-    /// [`Error::DuplicateKeyId`], [`Error::SigningKeys`], each with the index of the key
+    /// [`Error::KeyCount`](crate::Error::KeyCount), [`Error::ZeroSecret`](crate::Error::ZeroSecret),
+    /// [`Error::DuplicateSecret`](crate::Error::DuplicateSecret),
+    /// [`Error::DuplicateKeyId`](crate::Error::DuplicateKeyId),
+    /// [`Error::SigningKeys`](crate::Error::SigningKeys), each with the index of the key
     /// that is at fault.
     pub fn new(keys: &[CookieKey], placement_key: Option<&Secret>) -> Result<Self, ConfigError> {
         Self::of(&|i| keys.get(i).map(CookieKey::view), placement_key.map(Secret::expose))
@@ -81,58 +37,24 @@ impl KeyRing {
         key_at: &dyn Fn(usize) -> Option<KeyView<'k>>,
         placement_key: Option<&[u8; 16]>,
     ) -> Result<Self, ConfigError> {
-        let mut ring = Self { keys: ArrayVec::new(), signer: 0 };
-        let mut signing = false;
-        for (index, key) in (0..).map_while(key_at).enumerate() {
-            let refuse = |error: Error| Err(error.at(Field::CookieKeys, index));
-            if *key.secret == [0; 16] {
-                return refuse(Error::ZeroSecret);
-            }
-            if placement_key == Some(key.secret) {
-                return refuse(Error::DuplicateSecret);
-            }
-            for earlier in (0..index).filter_map(key_at) {
-                if earlier.id == key.id {
-                    return refuse(Error::DuplicateKeyId);
-                }
-                if earlier.secret == key.secret {
-                    return refuse(Error::DuplicateSecret);
-                }
-            }
-            if key.role == Role::Sign {
-                if signing {
-                    return refuse(Error::SigningKeys);
-                }
-                signing = true;
-                ring.signer = key.id;
-            }
-            let working = RingKey { keys: Keys::derive(key.secret), id: key.id, role: key.role };
-            if ring.keys.try_push(working).is_err() {
-                return refuse(Error::KeyCount);
-            }
-        }
-        match (ring.keys.is_empty(), signing) {
-            (true, _) => Err(Error::KeyCount.at(Field::CookieKeys, 0)),
-            (_, false) => Err(Error::SigningKeys.at(Field::CookieKeys, 0)),
-            _ => Ok(ring),
-        }
+        Ring::of(Field::CookieKeys, key_at, placement_key, Keys::derive).map(Self)
     }
 
     /// The key with this id, and its position in the ring.
     #[inline]
     pub(crate) fn find(&self, id: u8) -> Option<(usize, &RingKey)> {
-        self.keys.iter().enumerate().find(|(_, key)| key.id == id)
+        self.0.find(id)
     }
 
     /// The signing key, and its position in the ring.
     pub(crate) fn signer(&self) -> Option<(usize, &RingKey)> {
-        self.find(self.signer)
+        self.0.signer()
     }
 
     /// The MACs of all keys for `audience`, in order.
     pub(crate) fn macs(&self, audience: &Audience<'_>) -> ArrayVec<Mac, MAX_COOKIE_KEYS> {
         let mut macs = ArrayVec::new();
-        for key in &self.keys {
+        for key in self.0.keys() {
             // As many as there are keys, so there is room.
             let _ = macs.try_push(key.keys.mac(audience));
         }
@@ -142,7 +64,7 @@ impl KeyRing {
 
 impl core::fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_list().entries(self.keys.iter().map(|key| (key.id, key.role))).finish()
+        self.0.fmt(f)
     }
 }
 
@@ -177,6 +99,9 @@ impl Macs<'_> {
 #[cfg(test)]
 mod tests {
     use std::prelude::rust_2024::*;
+
+    use crate::error::Error;
+    use crate::ring::Role;
 
     use super::*;
 

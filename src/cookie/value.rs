@@ -2,17 +2,16 @@
 //!
 //! docs/cookie-format.md is the specification.
 
-use data_encoding::BASE64URL_NOPAD;
-
+use crate::base64;
 use crate::enums::named;
 use crate::key::Kind;
 
 /// The version this release writes and reads.
 pub(crate) const VERSION: u8 = 1;
 /// The length of a cookie's value, in characters.
-pub const VALUE_LEN: usize = 67;
+pub const VALUE_LEN: usize = base64::CHARACTERS;
 
-pub(crate) const RAW_LEN: usize = 50;
+pub(crate) const RAW_LEN: usize = base64::BYTES;
 /// The bytes before the pin.
 pub(crate) const HEAD_LEN: usize = 26;
 /// The bytes before the tag.
@@ -107,17 +106,4 @@ impl core::fmt::Debug for Cookie {
             .field("refreshed_at", &self.refreshed_at)
             .finish_non_exhaustive()
     }
-}
-
-// Base64url without padding (RFC 4648 section 5), one spelling only. The constant lengths let the
-// compiler drop the crate's panics. Both functions write to the caller's memory: a result would be
-// copied right after it was written byte by byte, which stalls the processor.
-
-pub(crate) fn to_text(raw: &[u8; RAW_LEN], value: &mut Value) {
-    BASE64URL_NOPAD.encode_mut(raw, value);
-}
-
-/// Returns whether all characters are of the alphabet, and the 2 bits beyond the last byte zero.
-pub(crate) fn from_text(value: &Value, raw: &mut [u8; RAW_LEN]) -> bool {
-    BASE64URL_NOPAD.decode_mut(value, raw).is_ok()
 }

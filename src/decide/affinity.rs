@@ -4,11 +4,12 @@ use arrayvec::ArrayVec;
 
 use crate::cookie::name::{Audience, CookieName};
 use crate::cookie::reader::Limits;
-use crate::cookie::ring::{CookieKey, KeyRing, KeyView, Macs};
+use crate::cookie::ring::{KeyRing, Macs};
 use crate::cookie::seal::{Mac, id_hint};
 use crate::error::{ConfigError, Error, Field};
 use crate::key::{Key, check_scope, key_hash_unchecked};
 use crate::limits::{MAX_BUCKETS, MAX_COOKIE_KEYS, MAX_MAX_AGE};
+use crate::ring::{CookieKey, KeyView};
 use crate::select::higress::select_higress;
 use crate::select::slot::{Filter, Slot, SlotStatus, identity_hash};
 use crate::select::{Strategy, by_jump, by_rendezvous};

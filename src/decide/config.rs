@@ -1,9 +1,9 @@
 //! The configuration of an affinity.
 
-use crate::cookie::ring::CookieKey;
 use crate::cookie::set_cookie::Attributes;
 use crate::enums::named;
 use crate::limits::MAX_MAX_AGE;
+use crate::ring::CookieKey;
 use crate::secret::Secret;
 use crate::select::Strategy;
 

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use self_cell::{MutBorrow, self_cell};
 
-use crate::cookie::ring::CookieKey;
 use crate::error::ConfigError;
+use crate::ring::CookieKey;
 use crate::select::slot::Slot;
 
 use super::affinity::Affinity;

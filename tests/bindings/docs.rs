@@ -1,16 +1,20 @@
 //! Tables of numbers and limits, and the default rules, in docs/.
 
+use tokenpin::ids::{COLLECTIONS, ITEM_PREFIXES, KEYS, KeyKind, LITERALS, PREFIXES};
 use tokenpin::{DEFAULT_RULES, Group};
 
 use crate::Copy;
 use crate::go::is_limit;
 use crate::header::Header;
 
-pub fn parts(header: &Header) -> [Copy; 3] {
+pub fn parts(header: &Header) -> [Copy; 6] {
     [
         part("docs/decision.md", "numbers", numbers(header)),
         part("docs/decision.md", "rules", rules()),
         part("docs/embedding.md", "limits", limits(header)),
+        part("docs/sealed-ids.md", "id keys", id_keys()),
+        part("docs/sealed-ids.md", "id prefixes", id_prefixes()),
+        part("docs/sealed-ids.md", "id paths", id_paths()),
     ]
 }
 
@@ -41,6 +45,40 @@ fn rules() -> String {
         patterns(Group::Stateful),
         patterns(Group::Stateless),
         patterns(Group::PromptCache)
+    )
+}
+
+fn quoted(words: impl Iterator<Item = &'static [u8]>) -> String {
+    let quoted = |word: &[u8]| format!("`{}`", std::str::from_utf8(word).unwrap());
+    words.map(quoted).collect::<Vec<_>>().join(", ")
+}
+
+fn id_keys() -> String {
+    let mut text = String::from("| kind | keys, and their numbers |\n| --- | --- |\n");
+    for kind in KeyKind::ALL {
+        let of_kind = |(_, key): &(usize, &tokenpin::ids::IdKey<'_>)| key.kind == *kind;
+        let name = |(number, key): (usize, &tokenpin::ids::IdKey<'_>)| {
+            format!("`{}` {number}", std::str::from_utf8(key.name).unwrap())
+        };
+        let keys: Vec<_> = KEYS.iter().enumerate().filter(of_kind).map(name).collect();
+        text += &format!("| `{}` | {} |\n", kind.name(), keys.join(", "));
+    }
+    text
+}
+
+fn id_prefixes() -> String {
+    format!(
+        "| of | prefixes |\n| --- | --- |\n| objects | {} |\n| items | {} |\n",
+        quoted(PREFIXES.iter().copied()),
+        quoted(ITEM_PREFIXES.iter().copied())
+    )
+}
+
+fn id_paths() -> String {
+    format!(
+        "| segments | |\n| --- | --- |\n| collections | {} |\n| literals | {} |\n",
+        quoted(COLLECTIONS.iter().copied()),
+        quoted(LITERALS.iter().copied())
     )
 }
 

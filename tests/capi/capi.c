@@ -1982,7 +1982,14 @@ static void a_bad_request_is_a_status(void) {
   close_scene(&scene);
 }
 
-// All numbers that have a name were met, but one: the library makes the pin index itself.
+// All numbers that have a name were met, but these: the library makes the pin index itself, and no
+// function here takes what sealed ids are configured with.
+static bool is_unreachable(int32_t kind, int32_t number) {
+  if (kind == TOKENPIN_ENUM_STATUS) return number == TOKENPIN_STATUS_ID_FIELD;
+  return kind == TOKENPIN_ENUM_FIELD &&
+         (number == TOKENPIN_FIELD_INDEX ||
+          (number >= TOKENPIN_FIELD_ID_KEYS && number <= TOKENPIN_FIELD_ID_COLLECTIONS));
+}
 static void everything_was_met(void) {
   const int32_t kEnums[] = {TOKENPIN_ENUM_STATUS,     TOKENPIN_ENUM_FIELD,
                             TOKENPIN_ENUM_VERDICT,    TOKENPIN_ENUM_SOURCE,
@@ -1993,8 +2000,7 @@ static void everything_was_met(void) {
       tokenpin_bytes name;
       if (tokenpin_enum_name(kEnums[i], number, &name) != STATUS(OK)) continue;
       SAY("enum %d, %.*s", kEnums[i], (int)name.len, (const char*)name.ptr);
-      bool unreachable = kEnums[i] == TOKENPIN_ENUM_FIELD && number == TOKENPIN_FIELD_INDEX;
-      CHECK(met[kEnums[i]][number] != unreachable);
+      CHECK(met[kEnums[i]][number] != is_unreachable(kEnums[i], number));
     }
   }
 }

@@ -44,6 +44,7 @@
   X(STATUS, ENTROPY, 43, "entropy")                                \
   X(STATUS, STALE, 44, "stale")                                    \
   X(STATUS, STRATEGY, 45, "strategy")                              \
+  X(STATUS, ID_FIELD, 46, "id_field")                              \
   X(STATE, UP, 0, "up")                                            \
   X(STATE, DRAINING, 1, "draining")                                \
   X(STATE, DOWN, 2, "down")                                        \
@@ -73,6 +74,10 @@
   X(FIELD, MINT_SINGLE, 22, "mint_single")                         \
   X(FIELD, PROMPT_CACHE, 23, "prompt_cache")                       \
   X(FIELD, REPLACE_RULES, 24, "replace_rules")                     \
+  X(FIELD, ID_KEYS, 25, "id_keys")                                 \
+  X(FIELD, ID_FIELDS, 26, "id_fields")                             \
+  X(FIELD, ID_PREFIXES, 27, "id_prefixes")                         \
+  X(FIELD, ID_COLLECTIONS, 28, "id_collections")                   \
   X(KIND, ANONYMOUS, 0, "anonymous")                               \
   X(KIND, CONSUMER, 1, "consumer")                                 \
   X(KIND, SESSION, 2, "session")                                   \

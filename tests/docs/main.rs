@@ -6,9 +6,10 @@ mod rules;
 
 use std::fmt::Write as _;
 
+use data_encoding::BASE64URL_NOPAD;
 use tokenpin::{
-    Audience, Cookie, CookieKey, Filter, Key, KeyRing, Kind, Role, Secret, Slot, SlotStatus, State,
-    Strategy, identity_hash, jump, key_hash, mix, neg_log2, select,
+    Audience, Cookie, CookieKey, Filter, IdRing, IdSealer, Key, KeyRing, Kind, Role, Secret, Slot,
+    SlotStatus, State, Strategy, identity_hash, jump, key_hash, mix, neg_log2, select,
 };
 use tokenpin_test_support::{hex, page};
 
@@ -84,6 +85,49 @@ fn next(h: u64) -> u64 {
 }
 
 #[test]
+fn sealed_ids() {
+    let secret = [0x22; 16];
+    let key = CookieKey { id: 1, role: Role::Sign, secret: Secret::new(secret) };
+    let ring = IdRing::new(&[key], None).unwrap();
+    let pin = identity_hash(b"account-a");
+    let mut out = format!(
+        "Key id 1, secret `{}`, empty scope, no owner, in `account-a` (id hash `{pin:016x}`):\n\n",
+        hex(&secret),
+    );
+    let resp = "resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41";
+    let uuid = "batch_0494a322-8b14-42a0-be43-71fc2ddb9af2";
+    let ids = IdSealer::new(&ring, b"", b"").unwrap();
+    for native in ["file-AbCdEfGhIjKlMnOpQrStUv", resp, uuid] {
+        let sealed = ids.seal(native.as_bytes(), pin).unwrap();
+        let sealed = std::str::from_utf8(sealed.as_bytes()).unwrap();
+        assert_eq!(ids.open(sealed.as_bytes()).1.unwrap().native(), native.as_bytes());
+        let _ = write!(out, "    native    {native}\n    sealed    {sealed}\n");
+        let part = &sealed.as_bytes()[..sealed.len() - 3];
+        let part = match sealed.as_bytes().last() {
+            Some(b'0') => &part[native.len()..],
+            _ => &part[native.find('_').unwrap() + 1..],
+        };
+        let mut envelope = vec![0; part.len() * 3 / 4];
+        BASE64URL_NOPAD.decode_mut(part, &mut envelope).unwrap();
+        let _ = writeln!(out, "    envelope  {}\n", hex(&envelope[envelope.len() - 17..]));
+    }
+    let owned = IdSealer::new(&ring, b"openai", b"alice").unwrap().seal(resp.as_bytes(), pin);
+    let owned = owned.unwrap();
+    let owned = std::str::from_utf8(owned.as_bytes()).unwrap();
+    let _ = write!(
+        out,
+        "With the scope `openai` and the owner `alice`, the second is\n\n    sealed    {owned}\n\n"
+    );
+    let mark = ids.mark(b"gAAAAABo", pin).unwrap();
+    let _ = write!(
+        out,
+        "The encrypted content `gAAAAABo` is marked\n\n    marked    gAAAAABo{}\n\n",
+        std::str::from_utf8(&mark).unwrap()
+    );
+    page::compare("sealed-ids.md", "worked example", &out);
+}
+
+#[test]
 fn cookie_format() {
     let secret = [0x22; 16];
     let key = CookieKey { id: 1, role: Role::Sign, secret: Secret::new(secret) };
@@ -109,7 +153,7 @@ fn cookie_format() {
         let value = tokenpin::cookie::encode(&ring, &audience, &key, &cookie).unwrap();
         let text = std::str::from_utf8(&value).unwrap();
         let mut raw = [0; 50];
-        data_encoding::BASE64URL_NOPAD.decode_mut(&value, &mut raw).unwrap();
+        BASE64URL_NOPAD.decode_mut(&value, &mut raw).unwrap();
         assert_eq!(raw[0], 0x10 | u8::from(key.kind() != Kind::Anonymous));
         let _ = write!(
             out,

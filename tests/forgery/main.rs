@@ -11,6 +11,7 @@
 mod cuts;
 mod flips;
 mod gateway;
+mod ids;
 mod looks;
 mod mass;
 mod near_misses;

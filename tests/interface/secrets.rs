@@ -8,8 +8,8 @@ use std::ptr;
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use tokenpin::cookie::Codec;
 use tokenpin::{
-    Affinity, Audience, Config, Cookie, CookieKey, CookieName, Key, KeyRing, Kind, Limits, Request,
-    Role, Secret, Slot, SlotStatus, cookie,
+    Affinity, Audience, Config, Cookie, CookieKey, CookieName, IdRing, IdSealer, Key, KeyRing,
+    Kind, Limits, Request, Role, Secret, Slot, SlotStatus, cookie,
 };
 
 const SECRET: [u8; 16] = *b"correct horse ba";
@@ -101,6 +101,17 @@ fn mac_state(name: &[u8]) -> Vec<Vec<u8>> {
 }
 
 #[test]
+fn a_dropped_id_ring_is_wiped() {
+    let keys = keys();
+    clean_stack();
+    let (before, after) = before_and_after(|| IdRing::new(&keys, None).unwrap());
+    for label in [b"tokenpin.v1.sid", b"tokenpin.v1.sim"] {
+        assert!(wiped(&before, &after, &derived(label)));
+    }
+    assert!(!holds(&before, &SECRET), "only derived keys are kept");
+}
+
+#[test]
 fn a_dropped_codec_is_wiped() {
     let ring = KeyRing::new(&keys(), None).unwrap();
     let codec = Codec::new(&ring, &Audience { name: b"n", scope: b"" }).unwrap();
@@ -145,6 +156,11 @@ fn nothing_that_is_debugged_shows_a_secret() {
     assert_eq!(format!("{ring:?}"), "[(7, Sign)]");
     let codec = Codec::new(&ring, &Audience { name: b"n", scope: b"" }).unwrap();
     assert_eq!(format!("{codec:?}"), "Codec { ring: [(7, Sign)], .. }");
+    let ids = IdRing::new(&keys, None).unwrap();
+    assert_eq!(format!("{ids:?}"), "[(7, Sign)]");
+    let opened = IdSealer::new(&ids, b"", b"").unwrap();
+    let opened = opened.open(opened.seal(b"resp_1", 5).unwrap().as_bytes()).1;
+    assert_eq!(format!("{:?}", opened.unwrap()), "OpenedId(resp_1, ..)");
     assert_eq!(format!("{:?}", Key::Consumer(b"alice")), "Key(consumer, ..)");
     assert_eq!(
         format!("{cookie:?}"),

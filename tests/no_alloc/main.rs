@@ -6,10 +6,12 @@ use std::cell::Cell;
 use std::hint::black_box;
 
 use tokenpin::cookie::{self, field, set_cookie};
+use tokenpin::ids::{Ids, Mode, Opener, Opening, Rules, Sealer, Sealing, Summary};
 use tokenpin::{
-    Affinity, Attributes, Audience, Config, Cookie, CookieKey, CookieName, Filter, Group, Key,
-    KeyInput, KeyRing, Kind, Limits, MAX_KEY, MAX_SET_COOKIE, Outcome, Request, Role, Secret, Slot,
-    SlotStatus, State, Strategy, VALUE_LEN, identity_hash, key_hash, select, select_higress,
+    Affinity, Attributes, Audience, Config, Cookie, CookieKey, CookieName, Filter, Group, IdRing,
+    IdSealer, Key, KeyInput, KeyRing, Kind, Limits, MAX_ID, MAX_KEY, MAX_SET_COOKIE, Outcome,
+    Request, Role, Secret, Slot, SlotStatus, State, Strategy, VALUE_LEN, identity_hash, key_hash,
+    select, select_higress,
 };
 
 struct Counting;
@@ -90,6 +92,59 @@ fn the_counter_counts() {
     let mut growing = Vec::with_capacity(1);
     growing.push(1);
     assert_eq!(allocations(|| growing.reserve_exact(9)), 1, "reallocated");
+}
+
+#[test]
+fn sealing_and_opening_ids_does_not_allocate() {
+    let ring = IdRing::new(&[key(1, Role::Sign)], None).unwrap();
+    let long = [b'a'; MAX_ID];
+    let work = || {
+        let ids = IdSealer::new(&ring, b"scope", b"alice").unwrap();
+        let digits = b"resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41";
+        for id in [&long[..], b"file-AbCdEfGhIjKlMnOpQrStUv", digits, b"no id"] {
+            let sealed = ids.seal(id, 5);
+            black_box(ids.open(sealed.as_ref().map_or(id, |sealed| sealed.as_bytes())));
+            black_box(ids.mark(id, 5));
+            black_box(ids.open_mark(id));
+        }
+    };
+    assert_eq!(allocations(work), 0);
+}
+
+#[test]
+fn opening_and_sealing_bodies_and_targets_does_not_allocate() {
+    let ring = IdRing::new(&[key(1, Role::Sign)], None).unwrap();
+    let ids = IdSealer::new(&ring, b"", b"").unwrap();
+    let rules = Rules::new(ids, Mode::Seal);
+    let sealed = ids.seal(b"resp_1", 5).unwrap();
+    let mut body =
+        br#"{"id":"resp_1","a":[{"file_ids":["file-1"]}],"encrypted_content":"gAAA","b":""#
+            .to_vec();
+    body.extend_from_slice(sealed.as_bytes());
+    body.extend_from_slice(br#"","previous_response_id":""#);
+    body.extend_from_slice(sealed.as_bytes());
+    body.extend_from_slice(b"\"}");
+    let target = [b"/v1/responses/", sealed.as_bytes(), b"?after=msg_1"].concat();
+    let (mut place, mut path, mut out) = (body.clone(), target.clone(), [0; 999]);
+    let work = || {
+        let mut summary = Summary::new();
+        let with = Opening { rules: &rules, known: &|_| true };
+        with.open_target(Ids::Items, &mut summary, &mut path);
+        Opener::new(Ids::Items).open_in_place(&with, &mut summary, &mut place);
+        assert_eq!((summary.opened, summary.account().map(|(pin, _)| pin)), (2, Some(5)));
+        let with = Sealing { rules: &rules, pin: 5, echo: &summary.echo, origin: None };
+        let mut through = Sealer::json(Ids::Items);
+        for chunk in body.chunks(7) {
+            through.push(&with, chunk, |part| {
+                black_box(part);
+            });
+        }
+        black_box(through.finish(&with));
+        // What the request had plain comes back plain.
+        assert_eq!(through.sealed, 1);
+        black_box(with.seal_target(Ids::Items, &target, &mut out)).unwrap();
+    };
+    assert_eq!(allocations(work), 0);
 }
 
 #[test]

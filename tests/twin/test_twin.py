@@ -110,6 +110,26 @@ def check_cookie_example(report):
             report.check("worked example of the cookie", True, line in lines, line)
 
 
+def check_ids_example(report):
+    lines = example_lines("sealed-ids.md")
+    ring = [twin.RingKey(1, b"\x22" * 16, twin.SIGN)]
+    pin = twin.identity_hash(b"account-a")
+    resp = b"resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41"
+    expected = []
+    for native in (b"file-AbCdEfGhIjKlMnOpQrStUv", resp,
+                   b"batch_0494a322-8b14-42a0-be43-71fc2ddb9af2"):
+        envelope = twin.envelope_of(ring[0], twin.USE_ID, b"", b"", pin, native)
+        sealed = twin.seal_id(ring, b"", b"", native, pin)
+        expected += [["native", native.decode()], ["sealed", sealed.decode()],
+                     ["envelope", envelope.hex()]]
+    expected.append(["sealed", twin.seal_id(ring, b"openai", b"alice", resp, pin).decode()])
+    content = b"gAAAAABo"
+    mark = twin.mark_content(ring, b"", b"", content, pin)
+    expected.append(["marked", (content + mark).decode()])
+    for line in expected:
+        report.check("worked example of sealed ids", True, line in lines, line)
+
+
 # ---- The whole run -------------------------------------------------------------------
 
 
@@ -128,6 +148,7 @@ def main():
     check_claims(report)
     check_selection_example(report)
     check_cookie_example(report)
+    check_ids_example(report)
     check_vector_files(report, VECTORS)
     print("vectors: %d passed, %d failed" % (report.passed, report.failed))
     check_library(report, os.path.abspath(arguments.library), arguments.cases, arguments.seed)

@@ -1,7 +1,7 @@
 """tokenpin a second time: slow, obvious, and written from the documentation alone.
 
-The sections follow docs/selection.md, docs/cookie-format.md and docs/decision.md, heading by
-heading. Where the text leaves room, a comment that starts with "Reading:" says which meaning was
+The sections follow docs/selection.md, docs/cookie-format.md, docs/sealed-ids.md and
+docs/decision.md, heading by heading. Where the text leaves room, a comment that starts with "Reading:" says which meaning was
 taken. Nothing is checked that the caller can be trusted with: configurations are assumed valid.
 """
 
@@ -697,6 +697,174 @@ def set_cookie(name, value, seconds, attributes):
     if attributes.partitioned:
         parts.append(b"Partitioned")
     return b"; ".join(parts)
+
+
+# ======================================================================================
+# docs/sealed-ids.md
+# ======================================================================================
+
+# ---- The native id -------------------------------------------------------------------
+
+HEX_DIGITS = b"0123456789abcdef"
+
+
+def has_id_characters(text):
+    return all(byte in ALPHABET for byte in text)
+
+
+def cut(text):
+    """(P, H)."""
+    for i, byte in enumerate(text):
+        if byte in b"_-":
+            return text[:i + 1], text[i + 1:]
+    return b"", text
+
+
+# ---- The sealed id -------------------------------------------------------------------
+
+USE_ID, USE_CONTENT = 0, 1
+
+
+def seal_tag(ring_key, use, scope, owner, pin, native):
+    key = siphash24_128(ring_key.secret, b"tokenpin.v1.sid")
+    return siphash24(key, u8(use) + u32le(len(scope)) + scope + u32le(len(owner)) + owner
+                     + u8(ring_key.key_id) + u64le(pin) + native)
+
+
+def seal_mask(ring_key, tag):
+    return siphash24(siphash24_128(ring_key.secret, b"tokenpin.v1.sim"), tag)
+
+
+def envelope_of(ring_key, use, scope, owner, pin, native):
+    tag = seal_tag(ring_key, use, scope, owner, pin, native)
+    return u8(ring_key.key_id) + xor(u64le(pin), seal_mask(ring_key, tag)) + tag
+
+
+def is_hex(text):
+    return all(byte in HEX_DIGITS for byte in text)
+
+
+def is_uuid(text):
+    parts = text.split(b"-")
+    return [len(part) for part in parts] == [8, 4, 4, 4, 12] and all(map(is_hex, parts))
+
+
+def form_of(native):
+    """0, 1 or 2: the digit at the end of its sealed form."""
+    prefix, rest = cut(native)
+    if prefix and is_hex(rest) and 32 <= len(rest) <= 64 and len(rest) % 2 == 0:
+        return 1
+    if prefix and is_uuid(rest):
+        return 2
+    return 0
+
+
+def write_sealed(native, envelope):
+    form = form_of(native)
+    if form == 0:
+        return native + base64url(envelope) + b"tp0"
+    prefix, rest = cut(native)
+    packed = bytes.fromhex(rest.replace(b"-", b"").decode())
+    return prefix + base64url(packed + envelope) + b"tp%d" % form
+
+
+def seal_id(ring, scope, owner, id, pin):
+    """The sealed id; None if it is no id."""
+    verdict, _, sealed_pin = open_id(ring, scope, owner, id)
+    if verdict == "sealed" and sealed_pin == pin:
+        return id
+    if not 1 <= len(id) <= 255 or not has_id_characters(id):
+        return None
+    return write_sealed(id, envelope_of(signing_key(ring), USE_ID, scope, owner, pin, id))
+
+
+# ---- Opening -------------------------------------------------------------------------
+
+
+def unbase64url_part(part):
+    """The bytes of a part; None if base64url makes no such text."""
+    bits = "".join("{:06b}".format(ALPHABET.index(byte)) for byte in part)
+    size = len(part) * 6 // 8
+    if len(part) % 4 == 1 or "1" in bits[size * 8:]:
+        return None
+    return bytes(int(bits[8 * i:8 * i + 8], 2) for i in range(size))
+
+
+def recognise(text):
+    """None for plain, else (digit, what stands in front of the part, the part's bytes)."""
+    if not has_id_characters(text) or text[-3:-1] != b"tp" or text[-1] not in b"0123456789":
+        return None
+    digit = text[-1] - ord("0")
+    if len(text) < (27 if digit == 0 else 48):
+        return None
+    if digit > 2:
+        return digit, None, None
+    front, part = (text[:-26], text[-26:-3]) if digit == 0 else cut(text[:-3])
+    if digit != 0 and not front:
+        return None
+    data = unbase64url_part(part)
+    return None if data is None else (digit, front, data)
+
+
+def native_of(digit, front, data):
+    """The native id; None if it is not sealed so."""
+    packed = data[:-17]
+    if len(packed) not in ((0,), range(16, 33), (16,))[digit] or len(data) < 17:
+        return None
+    digits = packed.hex().encode()
+    if digit == 2:
+        digits = b"-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+    native = front + digits
+    return native if len(native) <= 255 and form_of(native) == digit else None
+
+
+def read_envelope(ring, use, scope, owner, native, envelope):
+    """(verdict, pin)."""
+    found = [k for k in ring if k.key_id == envelope[0]]
+    if not found:
+        return "unknown_key", None
+    tag = envelope[9:]
+    pin = number(xor(envelope[1:9], seal_mask(found[0], tag)))
+    if seal_tag(found[0], use, scope, owner, pin, native) != tag:
+        return "bad_seal", None
+    return "sealed", pin
+
+
+def open_id(ring, scope, owner, text):
+    """(verdict, native, pin)."""
+    recognised = recognise(text)
+    if recognised is None:
+        return "plain", None, None
+    digit, front, data = recognised
+    if digit > 2:
+        return "unknown_version", None, None
+    native = native_of(digit, front, data)
+    if native is None:
+        return "bad_seal", None, None
+    verdict, pin = read_envelope(ring, USE_ID, scope, owner, native, data[-17:])
+    return verdict, native if verdict == "sealed" else None, pin
+
+
+# ---- Encrypted content ---------------------------------------------------------------
+
+
+def mark_content(ring, scope, owner, content, pin):
+    key = signing_key(ring)
+    envelope = envelope_of(key, USE_CONTENT, scope, owner, pin, content[:64])
+    return base64url(envelope) + b"tp0"
+
+
+def open_content(ring, scope, owner, text):
+    """(verdict, content, pin)."""
+    content, mark = text[:-26], text[-26:]
+    # Reading: of the content in front of the mark any byte may be, of the mark only these.
+    if not content or mark[-3:] != b"tp0" or not has_id_characters(mark):
+        return "plain", None, None
+    envelope = unbase64url_part(mark[:-3])
+    if envelope is None:
+        return "plain", None, None
+    verdict, pin = read_envelope(ring, USE_CONTENT, scope, owner, content[:64], envelope)
+    return verdict, content if verdict == "sealed" else None, pin
 
 
 # ======================================================================================

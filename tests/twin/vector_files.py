@@ -3,6 +3,7 @@
 import json
 import os
 
+import bodies_twin as bodies
 import tokenpin_twin as twin
 
 STATES = {"up": twin.UP, "draining": twin.DRAINING, "down": twin.DOWN}
@@ -98,6 +99,56 @@ def check_cookie(report, file):
     for case in file["default_name"]:
         report.check("default_name", text(twin.default_name(unhex(case["scope"]))), case["name"],
                      case)
+
+
+def optional_text(data):
+    return None if data is None else text(data)
+
+
+def optional_hex64(number):
+    return None if number is None else hex64(number)
+
+
+def check_ids(report, file):
+    def place(case):
+        return ring_of(case["ring"]), unhex(case["scope"]), unhex(case["owner"])
+
+    for case in file["seal"]:
+        sealed = twin.seal_id(*place(case), case["id"].encode(), int(case["pin"], 16))
+        report.check("seal", optional_text(sealed), case["sealed"], case)
+    for case in file["mark"]:
+        mark = twin.mark_content(*place(case), case["content"].encode(), int(case["pin"], 16))
+        report.check("mark", text(mark), case["mark"], case)
+    for section, opens, name in (("open", twin.open_id, "native"),
+                                 ("open_mark", twin.open_content, "content")):
+        for case in file[section]:
+            verdict, opened, pin = opens(*place(case), case["text"].encode())
+            report.check(section, (verdict, optional_text(opened), optional_hex64(pin)),
+                         (case["verdict"], case[name], case["pin"]), case)
+
+
+def check_id_bodies(report, file):
+    (given,) = file["with"]
+    place = ring_of(given["ring"]), unhex(given["scope"]), unhex(given["owner"])
+    pin, accounts = int(given["pin"], 16), [int(pin, 16) for pin in given["accounts"]]
+    for case in file["responses"]:
+        sealing = bodies.Sealing(*place, pin, case["ids"])
+        rewrite = sealing.events if case["events"] else sealing.document
+        out = text(rewrite(case["body"].encode()))
+        report.check("responses", (out, sealing.sealed, sealing.unexpected),
+                     (case["out"], case["sealed"], case["unexpected"]), case)
+    for case in file["requests"]:
+        request = bodies.Request(*place, case["mode"], case["ids"], accounts)
+        out = text(request.body(case["body"].encode()))
+        report.check("requests", (out, request.unexpected, request.summary()),
+                     (case["out"], case["unexpected"], case["summary"]), case)
+    for case in file["targets"]:
+        request = bodies.Request(*place, case["mode"], case["ids"], accounts)
+        out = text(request.target(case["target"].encode()))
+        report.check("targets", (out, request.summary()), (case["out"], case["summary"]), case)
+    for case in file["locations"]:
+        out = bodies.seal_target(*place, pin, "items", case["target"].encode())
+        report.check("locations", text(out), case["out"], case)
 
 
 def config_of(case):
@@ -198,6 +249,7 @@ def check_decision(report, file):
 
 def check_vector_files(report, folder):
     for name, check in (("selection_v1.json", check_selection), ("cookie_v1.json", check_cookie),
+                        ("ids_v1.json", check_ids), ("id_bodies_v1.json", check_id_bodies),
                         ("decision_v1.json", check_decision)):
         with open(os.path.join(folder, name), encoding="utf-8") as file:
             check(report, json.load(file))

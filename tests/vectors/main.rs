@@ -2,6 +2,9 @@
 //! `TOKENPIN_WRITE_VECTORS` is set, and otherwise compared with what the code says now.
 //! Other languages read the same files; `tests/vectors/README.md` tells their format.
 
+mod bodies;
+mod ids;
+
 use std::fmt::Write as _;
 
 use serde_json::{Value as Json, json};

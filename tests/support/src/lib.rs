@@ -11,6 +11,7 @@
 pub mod chi_square;
 pub mod classification;
 pub mod decision;
+pub mod ids;
 pub mod page;
 pub mod paper;
 pub mod random;

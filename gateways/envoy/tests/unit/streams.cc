@@ -421,10 +421,12 @@ void TestCopies() {
     const std::string key = "key " + std::to_string(i), one = token({key});
     for (const Strings& copies :
          {Strings{key, key}, Strings{key + "," + key}, Strings{"", key},
-          Strings{key + " ,\t" + key + ", " + key, key}, Strings{",", key}}) {
+          Strings{key + " ,\t" + key + ", " + key, key}, Strings{",", key}, Strings{key + ","},
+          Strings{"," + key}, Strings{key + ",," + key}}) {
       CHECK(token(copies) == one);
     }
-    const std::string others[] = {key + ",x", "x," + key, key + ",", "," + key, key + ",," + key};
+    const std::string others[] = {key + ",x", "x," + key, key + ",," + key + "x", key + " " + key,
+                                  key + ";"};
     for (const std::string& other : others) elsewhere += token({other}) != one;
   }
   // A third of them by chance at the same.
@@ -1267,7 +1269,7 @@ void TestCarrier() {
         Strings{"", ", " + value + " ,\t,", value + ", ," + value, ","}}) {
     const auto again = ask(copies, other);
     CHECK(again->Told("outcome") == "pinned" && Taken(*again).empty());
-    CHECK(again->Told("verdict") == "valid");
+    CHECK(again->Told("verdict") == "valid" && again->Told("token") == token);
   }
   At("several carrier values");
   for (const Strings& carrier_value :
@@ -1312,7 +1314,7 @@ struct Setup {
   std::string text;
   std::string scope, carrier, response_header;
   std::string cookie;  // its name, if it is configured
-  bool tenant, observe, metadata, cache_control;
+  bool tenant, observe, metadata, cache_control, down;
   size_t retries;
   std::map<std::string, std::map<std::string, std::string>> tokens;
 };
@@ -1383,6 +1385,11 @@ Setup RandomSetup(Random& random) {
   setup.observe = Chance(random, 15);
   setup.metadata = Chance(random, 80);
   setup.cache_control = Chance(random, 50);
+  setup.down = Chance(random, 50);
+  if (setup.down) {
+    world.emplace_back("cooldowns", R"([{"status":[401,403],"state":"down","seconds":300},
+                                        {"status":[429],"state":"draining","seconds":30}])");
+  }
   world.emplace_back("observe", setup.observe ? "true" : "false");
   world.emplace_back("metadata", setup.metadata ? "true" : "false");
   world.emplace_back("cache_control", setup.cache_control ? "true" : "false");
@@ -1561,7 +1568,7 @@ class Kitchen {
                    : stream->SendResponseBody(Below(random_, 40000), Chance(random_, 30));
     }
     const uint64_t cooldowns = config_.Metric("cooldowns") - cooled;
-    const bool refused = status == "401" || status == "429";
+    const bool refused = status == "401" || status == "429" || (setup_.down && status == "403");
     CHECK(cooldowns <= (upstream && refused && !observe_));
     const uint64_t cookies = config_.Metric("cookies_set") - set;
     const std::string outcome = stream->Told("outcome");

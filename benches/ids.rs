@@ -1,0 +1,180 @@
+//! Sealing and opening one id, and rewriting bodies: beside copying them, and beside reading and writing
+//! them with `serde_json`, which is what a gateway does without a scanner.
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use serde_json::Value as Json;
+use tokenpin::ids::{Echo, Ids, Mode, Opener, Opening, Rules, Sealer, Sealing, Summary};
+use tokenpin::{IdRing, IdSealer, identity_hash};
+
+use crate::fixtures::{each, hashes, ring_keys};
+
+const DIGITS: &str = "67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41";
+/// As a proxy reads them from a socket.
+const CHUNK: usize = 16 << 10;
+
+/// Ids of 24 bytes in hexadecimal digits, UUIDs, and others.
+fn natives(kind: &str) -> Vec<String> {
+    let one = |&hash: &u64| {
+        let digits = format!("{hash:016x}{:016x}{:016x}", hash.rotate_left(17), !hash);
+        match kind {
+            "packed" => format!("resp_{digits}"),
+            "uuid" => format!(
+                "msg_{}-{}-{}-{}-{}",
+                &digits[..8],
+                &digits[8..12],
+                &digits[12..16],
+                &digits[16..20],
+                &digits[20..32]
+            ),
+            _ => format!("file-{}", digits[..22].to_uppercase()),
+        }
+    };
+    hashes().iter().map(one).collect()
+}
+
+/// An answer of 1.5 MB with a line break now and then.
+fn long_text() -> Vec<u8> {
+    let line = "The quick brown fox jumps over the lazy dog, and then some more words. ";
+    let text: String =
+        (0..20_000).map(|i| line.to_owned() + if i % 4 == 0 { "\\n" } else { "" }).collect();
+    format!(
+        r#"{{"id":"resp_{DIGITS}","output":[{{"id":"msg_{DIGITS}","content":[{{"type":"output_text","text":"{text}"}}]}}]}}"#
+    )
+    .into_bytes()
+}
+
+/// A stream of deltas of a word each.
+fn deltas() -> Vec<u8> {
+    let event = |i: u32| {
+        format!(
+            "event: response.output_text.delta\ndata: {{\"type\":\"response.output_text.delta\",\"sequence_number\":{i},\"item_id\":\"msg_{DIGITS}\",\"output_index\":0,\"content_index\":0,\"delta\":\" word{i}\",\"logprobs\":[],\"obfuscation\":\"aZ3kd9\"}}\n\n"
+        )
+    };
+    (0..3_000).flat_map(|i| event(i).into_bytes()).collect()
+}
+
+/// A page of 5000 files, each with an id of its own.
+fn list() -> Vec<u8> {
+    let file = |i: usize| {
+        format!(
+            r#"{{"id":"file-{i:022}","object":"file","bytes":120000,"created_at":1677610602,"filename":"data.jsonl","purpose":"fine-tune"}}"#
+        )
+    };
+    let files: Vec<_> = (0..5_000).map(file).collect();
+    format!(r#"{{"object":"list","data":[{}],"has_more":false}}"#, files.join(",")).into_bytes()
+}
+
+/// History of 2000 messages that the client carries, and one id that names its account.
+fn request(sealer: &IdSealer<'_>, pin: u64) -> Vec<u8> {
+    let seal = |native: String| {
+        String::from_utf8(sealer.seal(native.as_bytes(), pin).unwrap().as_bytes().to_vec()).unwrap()
+    };
+    let message = |i: usize| {
+        let id = seal(format!("msg_{:050x}", i + 1));
+        format!(
+            r#"{{"type":"message","role":"assistant","id":"{id}","content":[{{"type":"output_text","text":"{}"}}]}}"#,
+            "words of an earlier turn ".repeat(12)
+        )
+    };
+    let input: Vec<_> = (0..2_000).map(message).collect();
+    let previous = seal(format!("resp_{DIGITS}"));
+    format!(r#"{{"model":"m","input":[{}],"previous_response_id":"{previous}"}}"#, input.join(","))
+        .into_bytes()
+}
+
+fn through_serde_json(body: &[u8], events: bool, out: &mut Vec<u8>) {
+    out.clear();
+    if events {
+        for line in body.split(|&byte| byte == b'\n') {
+            if let Some(data) = line.strip_prefix(b"data: ") {
+                let json: Json = serde_json::from_slice(data).unwrap();
+                serde_json::to_writer(&mut *out, &json).unwrap();
+            } else {
+                out.extend_from_slice(line);
+            }
+            out.push(b'\n');
+        }
+    } else {
+        let json: Json = serde_json::from_slice(body).unwrap();
+        serde_json::to_writer(out, &json).unwrap();
+    }
+}
+
+pub fn bench(criterion: &mut Criterion) {
+    let ring = IdRing::new(&ring_keys(1), None).unwrap();
+    let ids = IdSealer::new(&ring, b"", b"").unwrap();
+    let pin = identity_hash(b"account-0");
+
+    let mut group = criterion.benchmark_group("id");
+    for kind in ["packed", "uuid", "text"] {
+        let natives = natives(kind);
+        let seal = |native: &String| ids.seal(native.as_bytes(), pin).unwrap().as_bytes().to_vec();
+        let sealed: Vec<_> = natives.iter().map(seal).collect();
+        let natives: Vec<_> = natives.iter().map(String::as_bytes).collect();
+        let sealed: Vec<_> = sealed.iter().map(Vec::as_slice).collect();
+        each(&mut group, "seal", kind, &natives, |native| ids.seal(native, pin));
+        each(&mut group, "open", kind, &sealed, |text| ids.open(text));
+    }
+    group.finish();
+
+    let rules = Rules::new(ids, Mode::Seal);
+    let echo = Echo::new();
+    let with = Sealing { rules: &rules, pin, echo: &echo, origin: None };
+    let mut group = criterion.benchmark_group("rewrite");
+    for (name, body, events) in
+        [("text", long_text(), false), ("deltas", deltas(), true), ("list", list(), false)]
+    {
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        let new = || if events { Sealer::events(Ids::Items) } else { Sealer::json(Ids::Items) };
+        let mut out = Vec::with_capacity(2 * body.len());
+        group.bench_function(BenchmarkId::new("tokenpin", name), |bencher| {
+            bencher.iter(|| {
+                let mut sealer = new();
+                out.clear();
+                for chunk in black_box(&body).chunks(CHUNK) {
+                    sealer.push(&with, chunk, |part| out.extend_from_slice(part));
+                }
+                out.extend_from_slice(sealer.finish(&with));
+                assert!(sealer.sealed > 0);
+                out.len()
+            });
+        });
+        group.bench_function(BenchmarkId::new("serde_json", name), |bencher| {
+            bencher.iter(|| {
+                through_serde_json(black_box(&body), events, &mut out);
+                out.len()
+            });
+        });
+        group.bench_function(BenchmarkId::new("memcpy", name), |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                out.extend_from_slice(black_box(&body));
+                out.len()
+            });
+        });
+    }
+    let body = request(&ids, pin);
+    let known = |it: u64| it == pin;
+    let with = Opening { rules: &rules, known: &known };
+    group.throughput(Throughput::Bytes(body.len() as u64));
+    let mut place = body.clone();
+    group.bench_function(BenchmarkId::new("open_in_place", "request"), |bencher| {
+        bencher.iter(|| {
+            place.copy_from_slice(black_box(&body));
+            let mut summary = Summary::new();
+            let len = Opener::new(Ids::Items).open_in_place(&with, &mut summary, &mut place);
+            assert_eq!(summary.opened, 2_001);
+            len
+        });
+    });
+    let mut out = Vec::with_capacity(body.len());
+    group.bench_function(BenchmarkId::new("serde_json", "request"), |bencher| {
+        bencher.iter(|| {
+            through_serde_json(black_box(&body), false, &mut out);
+            out.len()
+        });
+    });
+    group.finish();
+}

@@ -1,0 +1,129 @@
+//! A body in chunks: one JSON document, or server-sent events with a document in each.
+
+use super::bytes::find_either;
+use super::scan::{Reader, Scanner, Step};
+
+/// Reads a body, and hands what is JSON of it to its [`Scanner`].
+#[derive(Clone)]
+pub(crate) struct Body {
+    pub scan: Scanner,
+    line: Line,
+    /// The last line ended in a carriage return, whose line feed may follow.
+    after_return: bool,
+    /// How many bytes of a byte order mark the body began with.
+    mark: u8,
+    /// How many bytes of the rest of the chunk are of this line.
+    ahead: usize,
+}
+
+/// Where in a line of events.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Line {
+    /// There are no lines: the body is a document.
+    None,
+    /// So many letters of `data` were read.
+    Name(u8),
+    Data,
+    /// Of another field, or a comment.
+    Other,
+}
+
+const NAME: &[u8; 4] = b"data";
+const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+
+impl Body {
+    pub(crate) const fn json() -> Self {
+        Self { scan: Scanner::new(), line: Line::None, after_return: false, mark: 0, ahead: 0 }
+    }
+
+    pub(crate) const fn events() -> Self {
+        Self { line: Line::Name(0), ..Self::json() }
+    }
+
+    /// Reads on, up to the first byte that does not pass as it is.
+    #[inline(never)]
+    pub(crate) fn step<R: Reader>(&mut self, reader: &mut R, input: &[u8]) -> Step {
+        let mut at = 0;
+        while let Some(&byte) = input.get(at) {
+            let rest = input.get(at..).unwrap_or_default();
+            if BYTE_ORDER_MARK.get(usize::from(self.mark)) == Some(&byte) {
+                self.mark += 1;
+                at += 1;
+                continue;
+            }
+            if self.line == Line::None {
+                if self.scan.is_fresh() {
+                    // No document begins with a blank or one of these.
+                    match byte {
+                        b' ' | b'\t' | b'\r' | b'\n' => {
+                            self.mark = u8::MAX;
+                            at += 1;
+                            continue;
+                        }
+                        b'd' | b'e' | b'i' | b'r' | b':' => {
+                            self.line = Line::Name(0);
+                            continue;
+                        }
+                        _ => {}
+                    }
+                }
+                self.mark = u8::MAX;
+                return self.scan.step(reader, rest).behind(at);
+            }
+            self.mark = u8::MAX;
+            let ends = byte == b'\n' || byte == b'\r';
+            if ends && core::mem::take(&mut self.after_return) && byte == b'\n' {
+                at += 1;
+                continue;
+            }
+            self.after_return = false;
+            match self.line {
+                _ if ends => {
+                    let step = if self.line == Line::Name(0) {
+                        reader.end();
+                        self.scan.end()
+                    } else {
+                        self.scan.line_end()
+                    };
+                    if step.has_put() {
+                        return step.behind(at);
+                    }
+                    at += 1;
+                    (self.line, self.after_return) = (Line::Name(0), byte == b'\r');
+                }
+                Line::Name(read) if NAME.get(usize::from(read)) == Some(&byte) => {
+                    at += 1;
+                    self.line = Line::Name(read + 1);
+                }
+                Line::Name(read) => {
+                    let is_data = usize::from(read) == NAME.len() && byte == b':';
+                    at += usize::from(is_data);
+                    // The space that may follow is white space to the document too.
+                    self.line = if is_data { Line::Data } else { Line::Other };
+                }
+                Line::Data => {
+                    if self.ahead == 0 {
+                        self.ahead = find_either(b'\r', b'\n', rest).unwrap_or(rest.len());
+                    }
+                    let data = rest.get(..self.ahead).unwrap_or(rest);
+                    let step = self.scan.step(reader, data);
+                    self.ahead = self.ahead.saturating_sub(step.taken);
+                    if step.pass < step.taken || step.has_put() || step.taken < data.len() {
+                        return step.behind(at);
+                    }
+                    at += step.taken;
+                }
+                Line::Other | Line::None => {
+                    at += find_either(b'\r', b'\n', rest).unwrap_or(rest.len());
+                }
+            }
+        }
+        Step::pass(at)
+    }
+
+    /// The body ends here.
+    pub(crate) fn end<R: Reader>(&mut self, reader: &mut R) -> Step {
+        reader.end();
+        self.scan.end()
+    }
+}

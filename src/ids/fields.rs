@@ -1,0 +1,374 @@
+//! Which strings of a document are ids: the closed table of keys and prefixes, and what of a path.
+//!
+//! A key that is not here is never looked at, so neither `call_id` nor `user_id` nor a client's own key is
+//! ever taken for one of ours. docs/sealed-ids.md has the tables, written from here.
+
+use crate::enums::named;
+use crate::error::{ConfigError, Error, Field};
+
+/// Whether and which ids are looked at in the requests and responses of an API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Ids {
+    /// None.
+    None = 0,
+    /// Sealed ids in requests are opened. Nothing in responses is sealed.
+    Open = 1,
+    /// Requests are opened and responses sealed.
+    Both = 2,
+    /// The same, with the ids of items and with encrypted content: Responses and Conversations.
+    Items = 3,
+}
+
+named! { Ids { None = "none", Open = "open", Both = "both", Items = "items" } }
+
+/// What the value of a key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum KeyKind {
+    /// No key of a document: the path of the request.
+    Path = 0,
+    /// A parameter of the query.
+    Query = 1,
+    /// The id of the object around it.
+    Own = 2,
+    /// An id.
+    Id = 3,
+    /// An array of ids.
+    Ids = 4,
+    /// An id, or an object with an `id`.
+    Named = 5,
+    /// An object with an `id`; a string is no id.
+    Holder = 6,
+    /// Encrypted content, whose end is marked.
+    Encrypted = 7,
+    /// An absolute URL with an id in its path.
+    Url = 8,
+    /// Somebody else's data: nothing below is looked at.
+    Opaque = 9,
+    /// Somebody else's data where it is an object. An array holds items.
+    OpaqueObject = 10,
+    /// Values for a prompt, of which only `file_id` is looked at.
+    Variables = 11,
+    /// Items of a conversation.
+    Items = 12,
+}
+
+named! { KeyKind {
+    Path = "path", Query = "query", Own = "own", Id = "id", Ids = "ids", Named = "named",
+    Holder = "holder", Encrypted = "encrypted", Url = "url", Opaque = "opaque",
+    OpaqueObject = "opaque_object", Variables = "variables", Items = "items",
+} }
+
+/// A key that is looked at. Its place in [`KEYS`] is its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdKey<'a> {
+    /// The key.
+    pub name: &'a [u8],
+    /// What its value is.
+    pub kind: KeyKind,
+}
+
+const fn key(kind: KeyKind, name: &'static [u8]) -> IdKey<'static> {
+    IdKey { name, kind }
+}
+
+/// The keys that are looked at. A number keeps its meaning: new keys go to the end.
+pub const KEYS: &[IdKey<'static>] = &[
+    key(KeyKind::Path, b"path"),
+    key(KeyKind::Query, b"after"),
+    key(KeyKind::Query, b"before"),
+    key(KeyKind::Query, b"after_id"),
+    key(KeyKind::Query, b"before_id"),
+    key(KeyKind::Own, b"id"),
+    key(KeyKind::Id, b"previous_response_id"),
+    key(KeyKind::Named, b"conversation"),
+    key(KeyKind::Named, b"container"),
+    key(KeyKind::Encrypted, b"encrypted_content"),
+    key(KeyKind::Id, b"response_id"),
+    key(KeyKind::Id, b"conversation_id"),
+    key(KeyKind::Id, b"item_id"),
+    key(KeyKind::Id, b"previous_item_id"),
+    key(KeyKind::Id, b"approval_request_id"),
+    key(KeyKind::Id, b"first_id"),
+    key(KeyKind::Id, b"last_id"),
+    key(KeyKind::Id, b"file_id"),
+    key(KeyKind::Ids, b"file_ids"),
+    key(KeyKind::Id, b"input_file_id"),
+    key(KeyKind::Id, b"output_file_id"),
+    key(KeyKind::Id, b"error_file_id"),
+    key(KeyKind::Id, b"training_file"),
+    key(KeyKind::Id, b"validation_file"),
+    key(KeyKind::Ids, b"result_files"),
+    key(KeyKind::Id, b"batch_id"),
+    key(KeyKind::Id, b"upload_id"),
+    key(KeyKind::Ids, b"part_ids"),
+    key(KeyKind::Id, b"vector_store_id"),
+    key(KeyKind::Ids, b"vector_store_ids"),
+    key(KeyKind::Id, b"fine_tuning_job_id"),
+    key(KeyKind::Id, b"container_id"),
+    key(KeyKind::Id, b"assistant_id"),
+    key(KeyKind::Id, b"thread_id"),
+    key(KeyKind::Id, b"run_id"),
+    key(KeyKind::Id, b"step_id"),
+    key(KeyKind::Holder, b"video"),
+    key(KeyKind::Id, b"video_id"),
+    key(KeyKind::Id, b"remixed_from_video_id"),
+    key(KeyKind::Id, b"eval_id"),
+    key(KeyKind::Holder, b"source"),
+    key(KeyKind::Id, b"skill_id"),
+    key(KeyKind::Named, b"agent"),
+    key(KeyKind::Id, b"agent_id"),
+    key(KeyKind::Id, b"session_id"),
+    key(KeyKind::Id, b"environment_id"),
+    key(KeyKind::Ids, b"vault_ids"),
+    key(KeyKind::Id, b"memory_store_id"),
+    key(KeyKind::Url, b"results_url"),
+    key(KeyKind::Opaque, b"metadata"),
+    key(KeyKind::Opaque, b"arguments"),
+    key(KeyKind::Opaque, b"parameters"),
+    key(KeyKind::Opaque, b"schema"),
+    key(KeyKind::Opaque, b"json_schema"),
+    key(KeyKind::Opaque, b"properties"),
+    key(KeyKind::Opaque, b"item_schema"),
+    key(KeyKind::Opaque, b"attributes"),
+    key(KeyKind::Opaque, b"filters"),
+    key(KeyKind::Opaque, b"logprobs"),
+    key(KeyKind::Opaque, b"error"),
+    key(KeyKind::OpaqueObject, b"input"),
+    key(KeyKind::Variables, b"variables"),
+    key(KeyKind::Items, b"items"),
+];
+
+/// The ids that are sealed, by how they begin.
+pub const PREFIXES: &[&[u8]] = &[
+    b"resp_",
+    b"conv_",
+    b"file-",
+    b"file_",
+    b"assistant-",
+    b"batch_",
+    b"upload_",
+    b"part_",
+    b"vs_",
+    b"vsfb_",
+    b"ftjob-",
+    b"ftckpt_",
+    b"cntr_",
+    b"container_",
+    b"cfile_",
+    b"asst_",
+    b"thread_",
+    b"run_",
+    b"step_",
+    b"video_",
+    b"eval_",
+    b"evalrun_",
+    b"outputitem_",
+    b"skill_",
+    b"msgbatch_",
+    b"agent_",
+    b"sesn_",
+    b"env_",
+    b"vlt_",
+    b"memstore_",
+];
+
+/// The ids of items, which are sealed in the Responses and Conversations APIs only: elsewhere a
+/// message's id names nothing.
+pub const ITEM_PREFIXES: &[&[u8]] = &[
+    b"msg_", b"rs_", b"fc_", b"fco_", b"ws_", b"fs_", b"ci_", b"ig_", b"cu_", b"lsh_", b"sh_",
+    b"ctc_", b"ctco_", b"mcp_", b"mcpl_", b"mcpr_", b"cmp_",
+];
+
+/// Segments of a path behind which an id stands.
+pub const COLLECTIONS: &[&[u8]] = &[
+    b"responses",
+    b"conversations",
+    b"items",
+    b"files",
+    b"uploads",
+    b"batches",
+    b"file_batches",
+    b"jobs",
+    b"checkpoints",
+    b"vector_stores",
+    b"assistants",
+    b"threads",
+    b"messages",
+    b"runs",
+    b"steps",
+    b"containers",
+    b"videos",
+    b"evals",
+    b"output_items",
+    b"skills",
+    b"agents",
+    b"sessions",
+    b"environments",
+    b"vaults",
+    b"memory_stores",
+];
+
+/// Segments that stand where an id could, and are none. So are all collections.
+pub const LITERALS: &[&[u8]] = &[
+    b"compact",
+    b"input_tokens",
+    b"count_tokens",
+    b"search",
+    b"characters",
+    b"edits",
+    b"extensions",
+];
+
+/// The longest key, unescaped.
+pub(crate) const MAX_KEY_NAME: usize = 32;
+/// The most keys and prefixes that a configuration may add.
+pub(crate) const MAX_ADDED: usize = 32;
+
+/// The number of no key.
+pub(crate) const NO_KEY: u8 = u8::MAX;
+
+/// The numbers of keys that something depends on.
+pub(crate) const PATH: u8 = 0;
+pub(crate) const OWN: u8 = number_of(b"id");
+pub(crate) const PREVIOUS_RESPONSE: u8 = number_of(b"previous_response_id");
+pub(crate) const CONVERSATION: u8 = number_of(b"conversation");
+pub(crate) const CONTAINER: u8 = number_of(b"container");
+pub(crate) const ENCRYPTED: u8 = number_of(b"encrypted_content");
+pub(crate) const FILE: u8 = number_of(b"file_id");
+
+const fn number_of(name: &[u8]) -> u8 {
+    let mut number = 0;
+    while number < KEYS.len() {
+        if equal(KEYS[number].name, name) {
+            return LAST[number];
+        }
+        number += 1;
+    }
+    panic!("no such key")
+}
+
+const fn equal(a: &[u8], b: &[u8]) -> bool {
+    let mut i = 0;
+    while i < a.len() && i < b.len() && a[i] == b[i] {
+        i += 1;
+    }
+    i == a.len() && i == b.len()
+}
+
+/// The numbers themselves, as bytes.
+const LAST: [u8; KEYS.len()] = {
+    let (mut numbers, mut i) = ([0; KEYS.len()], 0_u8);
+    while (i as usize) < KEYS.len() {
+        numbers[i as usize] = i;
+        i += 1;
+    }
+    numbers
+};
+
+/// Numbers of keys by the length of the key, and where each length begins among them.
+static BY_LENGTH: ([u8; KEYS.len()], [u8; MAX_KEY_NAME + 2]) = {
+    let (mut order, mut starts, mut at, mut len) =
+        ([0; KEYS.len()], [0; MAX_KEY_NAME + 2], 0_u8, 0);
+    while len <= MAX_KEY_NAME {
+        starts[len] = at;
+        let mut i = 0;
+        while i < KEYS.len() {
+            assert!(KEYS[i].name.len() <= MAX_KEY_NAME);
+            if KEYS[i].name.len() == len {
+                order[at as usize] = LAST[i];
+                at += 1;
+            }
+            i += 1;
+        }
+        len += 1;
+    }
+    starts[len] = at;
+    (order, starts)
+};
+
+/// The table, with what a configuration adds to it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fields<'a> {
+    /// More keys. Their numbers follow those of [`KEYS`].
+    pub keys: &'a [IdKey<'a>],
+    /// More prefixes of ids that are sealed.
+    pub prefixes: &'a [&'a [u8]],
+    /// More segments of a path behind which an id stands.
+    pub collections: &'a [&'a [u8]],
+}
+
+impl Fields<'_> {
+    /// Checks what is added.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::IdField`], with the field and the index of what is at fault.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let bad_key = |key: &IdKey<'_>| {
+            key.name.is_empty()
+                || key.name.len() > MAX_KEY_NAME
+                || key.kind == KeyKind::Path
+                || key.kind == KeyKind::Own
+        };
+        let bad_prefix = |prefix: &&[u8]| prefix.is_empty() || !super::form::in_alphabet(prefix);
+        let bad_segment = |segment: &&[u8]| segment.is_empty() || segment.contains(&b'/');
+        let bad = |field, len: usize, found: Option<usize>| {
+            let index = found.or((len > MAX_ADDED).then_some(MAX_ADDED));
+            index.map_or(Ok(()), |index| Err(Error::IdField.at(field, index)))
+        };
+        bad(Field::IdFields, self.keys.len(), self.keys.iter().position(bad_key))?;
+        bad(Field::IdPrefixes, self.prefixes.len(), self.prefixes.iter().position(bad_prefix))?;
+        let segments = self.collections;
+        bad(Field::IdCollections, segments.len(), segments.iter().position(bad_segment))
+    }
+
+    /// A key that is looked at, by its number.
+    #[must_use]
+    pub fn key(&self, number: u8) -> Option<IdKey<'_>> {
+        let number = usize::from(number);
+        KEYS.get(number).or_else(|| self.keys.get(number.checked_sub(KEYS.len())?)).copied()
+    }
+
+    /// The number and kind of a key of a document, if it is looked at.
+    pub(crate) fn find(&self, name: &[u8], any_case: bool) -> Option<(u8, KeyKind)> {
+        let (order, starts) = &BY_LENGTH;
+        let (&from, &to) = (starts.get(name.len())?, starts.get(name.len() + 1)?);
+        let matches =
+            |key: &IdKey<'_>| key.name == name || any_case && key.name.eq_ignore_ascii_case(name);
+        let in_documents = |kind| kind != KeyKind::Path && kind != KeyKind::Query;
+        for &number in order.get(usize::from(from)..usize::from(to))? {
+            let key = KEYS.get(usize::from(number))?;
+            if matches(key) && in_documents(key.kind) {
+                return Some((number, key.kind));
+            }
+        }
+        let number = self.keys.iter().position(|key| matches(key) && in_documents(key.kind))?;
+        let kind = self.keys.get(number)?.kind;
+        Some((u8::try_from(KEYS.len() + number).ok()?, kind))
+    }
+
+    /// The number of a parameter of a query, if it is looked at: of those of the query only, and of the keys
+    /// whose value is one id.
+    pub(crate) fn find_parameter(&self, name: &[u8]) -> Option<u8> {
+        let is_one = |key: &IdKey<'_>| {
+            key.name == name && matches!(key.kind, KeyKind::Query | KeyKind::Id | KeyKind::Named)
+        };
+        let number = KEYS.iter().chain(self.keys).position(is_one)?;
+        u8::try_from(number).ok()
+    }
+
+    /// Whether ids that begin so are sealed.
+    pub(crate) fn seals(&self, ids: Ids, native: &[u8]) -> bool {
+        let (prefix, _) = super::form::cut(native);
+        PREFIXES.contains(&prefix)
+            || ids == Ids::Items && ITEM_PREFIXES.contains(&prefix)
+            || self.prefixes.iter().any(|prefix| native.starts_with(prefix))
+    }
+
+    /// Whether an id stands behind this segment of a path.
+    pub(crate) fn is_collection(&self, segment: &[u8]) -> bool {
+        COLLECTIONS.iter().chain(self.collections).any(|it| *it == segment)
+    }
+}

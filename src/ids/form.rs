@@ -1,0 +1,291 @@
+//! The text of a sealed id: its three forms, and which texts are recognised. docs/sealed-ids.md.
+//!
+//! Nothing here knows a key. What is sealed into the text are 17 bytes, the envelope, that seal.rs
+//! makes and reads.
+
+use arrayvec::ArrayVec;
+
+use crate::base64::{self, BYTES, CHARACTERS};
+use crate::limits::{MAX_ID, MAX_SEALED_ID};
+use crate::sink::hex;
+
+/// Key id, masked pin, tag.
+pub(crate) const ENVELOPE_LEN: usize = 17;
+pub(crate) type Envelope = [u8; ENVELOPE_LEN];
+/// An envelope that stands by itself, and the ending.
+pub(crate) const MARK_LEN: usize = text_len(ENVELOPE_LEN) + ENDING_LEN;
+const ENDING_LEN: usize = 3;
+/// How many bytes of encrypted content are under the tag of its mark.
+pub(crate) const HEAD_LEN: usize = 64;
+/// The shortest text of the packed forms: a prefix, 16 bytes and the envelope, the ending.
+const PACKED_MIN: usize = 1 + text_len(16 + ENVELOPE_LEN) + ENDING_LEN;
+/// The most bytes that are packed: of 64 digits.
+const PACKED_MAX: usize = 32;
+
+const _: () = assert!(MAX_SEALED_ID == MAX_ID + MARK_LEN);
+
+/// How many characters base64url makes of so many bytes.
+const fn text_len(bytes: usize) -> usize {
+    (bytes * 4).div_ceil(3)
+}
+
+/// How a native id is written when it is sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As it is, in front of the envelope.
+    Text,
+    /// A prefix, and hexadecimal digits that are packed with the envelope.
+    Packed,
+    /// A prefix, and a UUID likewise.
+    Uuid,
+}
+
+impl Form {
+    const fn ending(self) -> &'static [u8; ENDING_LEN] {
+        match self {
+            Self::Text => b"tp0",
+            Self::Packed => b"tp1",
+            Self::Uuid => b"tp2",
+        }
+    }
+}
+
+/// Whether these are characters of an id, sealed or not. Without a branch for each: the compiler takes
+/// sixteen at a time.
+#[expect(clippy::needless_bitwise_bool, reason = "a lazy operator is a branch")]
+pub(crate) fn in_alphabet(text: &[u8]) -> bool {
+    let within = |byte: u8, first: u8, count: u8| byte.wrapping_sub(first) < count;
+    text.iter().fold(true, |all, &byte| {
+        let one = within(byte | 0x20, b'a', 26) | within(byte, b'0', 10);
+        all & (one | (byte == b'_') | (byte == b'-'))
+    })
+}
+
+/// Cuts an id behind its first `_` or `-`, into the prefix with that character and the rest.
+pub(crate) fn cut(text: &[u8]) -> (&[u8], &[u8]) {
+    let at = text.iter().position(|&byte| byte == b'_' || byte == b'-').map_or(0, |at| at + 1);
+    text.split_at_checked(at).unwrap_or((text, b""))
+}
+
+/// What base64url spells in a sealed id: the bytes that a native id packs, and the envelope.
+///
+/// Behind `len` it is zero, so that the bits behind the last byte are.
+struct Body {
+    bytes: [u8; BYTES],
+    len: usize,
+}
+
+const _: () = assert!(PACKED_MAX + ENVELOPE_LEN <= BYTES);
+
+impl Body {
+    const EMPTY: Self = Self { bytes: [0; BYTES], len: 0 };
+
+    /// Appends a byte, if there is room.
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.len) {
+            *place = byte;
+            self.len += 1;
+        }
+    }
+
+    /// The packed bytes, and the envelope behind them.
+    fn split(&self) -> Option<(&[u8], &Envelope)> {
+        self.bytes.get(..self.len)?.split_last_chunk()
+    }
+
+    fn to_text(&self) -> [u8; CHARACTERS] {
+        let mut text = [0; CHARACTERS];
+        base64::encode(&self.bytes, &mut text);
+        text
+    }
+
+    /// Of a part that [`recognise`] found well-formed; `None` if it is too long.
+    fn of_text(part: &[u8]) -> Option<Self> {
+        let mut text = [b'A'; CHARACTERS];
+        text.get_mut(..part.len())?.copy_from_slice(part);
+        let mut body = Self { len: part.len() * 3 / 4, ..Self::EMPTY };
+        base64::decode(&text, &mut body.bytes).then_some(body)
+    }
+}
+
+/// The value of a digit; of other bytes, one above 15.
+static DIGITS: [u8; 256] = {
+    let mut digits = [0xff; 256];
+    let mut value = 0_u8;
+    while value < 16 {
+        digits[hex(value)[1] as usize] = value;
+        value += 1;
+    }
+    digits
+};
+
+/// Packs digits in pairs. `None` if there is something else, a digit is left over, or there are too
+/// many.
+fn pack(digits: &[u8]) -> Option<Body> {
+    let mut body = Body::EMPTY;
+    let pairs = digits.chunks_exact(2);
+    body.len = pairs.len();
+    let even = pairs.remainder().is_empty();
+    let mut all = 0;
+    for (byte, pair) in body.bytes.get_mut(..PACKED_MAX)?.iter_mut().zip(pairs) {
+        let &[high, low] = pair else { return None };
+        let (high, low) = (DIGITS[usize::from(high)], DIGITS[usize::from(low)]);
+        all |= high | low;
+        *byte = high << 4 | low;
+    }
+    (even && all < 16 && body.len <= PACKED_MAX).then_some(body)
+}
+
+/// The digits of a UUID, if its `-` are where they belong.
+fn uuid_digits(text: &[u8; 36]) -> Option<[u8; 32]> {
+    let mut digits = [0; 32];
+    digits[..8].copy_from_slice(&text[..8]);
+    digits[8..12].copy_from_slice(&text[9..13]);
+    digits[12..16].copy_from_slice(&text[14..18]);
+    digits[16..20].copy_from_slice(&text[19..23]);
+    digits[20..].copy_from_slice(&text[24..]);
+    let hyphens = [text[8], text[13], text[18], text[23]];
+    (hyphens == [b'-'; 4]).then_some(digits)
+}
+
+/// How a native id is sealed: its form, what stands in front as it is, and what is packed.
+fn form_of(native: &[u8]) -> (Form, &[u8], Body) {
+    let (prefix, rest) = cut(native);
+    let packed = match rest.len() {
+        _ if prefix.is_empty() => None,
+        36 if rest.get(8) == Some(&b'-') => {
+            let digits = rest.first_chunk().and_then(uuid_digits);
+            digits.and_then(|digits| pack(&digits)).map(|body| (Form::Uuid, prefix, body))
+        }
+        32..=64 => pack(rest).map(|body| (Form::Packed, prefix, body)),
+        _ => None,
+    };
+    packed.unwrap_or((Form::Text, native, Body::EMPTY))
+}
+
+/// Writes the sealed form of `native`, which is 1 to [`MAX_ID`] bytes of the alphabet, into what is empty.
+pub(crate) fn seal(
+    native: &[u8],
+    envelope: &Envelope,
+    made: &mut ArrayVec<u8, MAX_SEALED_ID>,
+) -> Option<()> {
+    let (form, prefix, mut body) = form_of(native);
+    for &byte in envelope {
+        body.push(byte);
+    }
+    let text = body.to_text();
+    made.try_extend_from_slice(prefix).ok()?;
+    made.try_extend_from_slice(text.get(..text_len(body.len))?).ok()?;
+    made.try_extend_from_slice(form.ending()).ok()
+}
+
+/// The mark behind encrypted content: what `tp0` puts behind a native id.
+pub(crate) fn mark(envelope: &Envelope) -> [u8; MARK_LEN] {
+    let mut body = Body::EMPTY;
+    for &byte in envelope {
+        body.push(byte);
+    }
+    let text = body.to_text();
+    let mut mark = [0; MARK_LEN];
+    let (part, ending) = mark.split_at_mut(MARK_LEN - ENDING_LEN);
+    part.copy_from_slice(&text[..MARK_LEN - ENDING_LEN]);
+    ending.copy_from_slice(Form::Text.ending());
+    mark
+}
+
+/// The envelope of a mark, if it looks like one.
+pub(crate) fn open_mark(mark: &[u8; MARK_LEN]) -> Option<Envelope> {
+    let part = mark.strip_suffix(Form::Text.ending())?;
+    if !in_alphabet(part) || !is_well_formed(part) {
+        return None;
+    }
+    Body::of_text(part)?.split().map(|(_, envelope)| *envelope)
+}
+
+/// What a text is, by its looks.
+pub(crate) enum Looks<'t> {
+    /// An id as a provider makes it, or no id at all.
+    Plain,
+    /// A sealed id of a later version.
+    Later,
+    /// A sealed id. Nothing of it is proved.
+    Sealed(Parts<'t>),
+}
+
+/// The parts of a text that looks sealed.
+pub(crate) struct Parts<'t> {
+    form: Form,
+    front: &'t [u8],
+    part: &'t [u8],
+}
+
+/// Recognises sealed ids.
+pub(crate) fn recognise(text: &[u8]) -> Looks<'_> {
+    // Nearly every text ends here.
+    let Some((rest, [b't', b'p', version])) = text.split_last_chunk() else { return Looks::Plain };
+    let parts = match version {
+        b'0' if text.len() > MARK_LEN => rest
+            .split_last_chunk::<{ text_len(ENVELOPE_LEN) }>()
+            .map(|(front, part)| (Form::Text, front, part.as_slice())),
+        b'1' | b'2' if text.len() >= PACKED_MIN => {
+            let (front, part) = cut(rest);
+            let form = if *version == b'1' { Form::Packed } else { Form::Uuid };
+            (!front.is_empty()).then_some((form, front, part))
+        }
+        b'3'..=b'9' if text.len() >= PACKED_MIN && in_alphabet(rest) => return Looks::Later,
+        _ => None,
+    };
+    match parts {
+        Some((form, front, part)) if in_alphabet(rest) && is_well_formed(part) => {
+            Looks::Sealed(Parts { form, front, part })
+        }
+        _ => Looks::Plain,
+    }
+}
+
+/// Whether base64url makes such a text: one of characters that are all in the alphabet.
+fn is_well_formed(part: &[u8]) -> bool {
+    let spare = match part.len() % 4 {
+        0 => 0,
+        2 => 0b1111,
+        3 => 0b11,
+        _ => return false,
+    };
+    part.last().is_none_or(|&last| sextet(last) & spare == 0)
+}
+
+/// The value of a character of the alphabet.
+fn sextet(character: u8) -> u8 {
+    match character {
+        b'A'..=b'Z' => character - b'A',
+        b'a'..=b'z' => character - b'a' + 26,
+        b'0'..=b'9' => character - b'0' + 52,
+        b'-' => 62,
+        _ => 63,
+    }
+}
+
+impl Parts<'_> {
+    /// Writes the native id into what is empty, and returns the envelope. `None` if this is not how that id is
+    /// sealed.
+    pub(crate) fn open(&self, native: &mut ArrayVec<u8, MAX_ID>) -> Option<Envelope> {
+        let body = Body::of_text(self.part)?;
+        let (packed, envelope) = body.split()?;
+        native.try_extend_from_slice(self.front).ok()?;
+        let right = match self.form {
+            Form::Text => packed.is_empty() && form_of(self.front).0 == Form::Text,
+            Form::Packed => (16..=PACKED_MAX).contains(&packed.len()),
+            Form::Uuid => packed.len() == 16,
+        };
+        if !right {
+            return None;
+        }
+        for (at, &byte) in packed.iter().enumerate() {
+            if self.form == Form::Uuid && matches!(at, 4 | 6 | 8 | 10) {
+                native.try_extend_from_slice(b"-").ok()?;
+            }
+            native.try_extend_from_slice(&hex(byte)).ok()?;
+        }
+        Some(*envelope)
+    }
+}

@@ -1,0 +1,26 @@
+//! Sealed ids: ids of objects that say, authenticated and masked, which account they live in.
+//!
+//! [`IdSealer`](crate::IdSealer) seals and opens one id. [`Opener`] opens those of a request's body and
+//! [`Sealer`] seals those of a response's, as it passes. [`Opening::open_target`] and
+//! [`Sealing::seal_target`] do it in paths. docs/sealed-ids.md is the specification.
+
+mod bytes;
+mod events;
+pub(crate) mod fields;
+mod form;
+pub(crate) mod id;
+mod path;
+mod rewrite;
+mod rules;
+mod scan;
+mod seal;
+mod sides;
+mod summary;
+
+pub use fields::{
+    COLLECTIONS, Fields, ITEM_PREFIXES, IdKey, Ids, KEYS, KeyKind, LITERALS, PREFIXES,
+};
+pub use rewrite::{Opener, Piece, Sealer};
+pub use rules::{Mode, Rules};
+pub use sides::{Opening, Origin, Sealing};
+pub use summary::{Echo, Summary};

@@ -1,0 +1,224 @@
+//! Ids in a target: in the path behind the name of a collection, and under listed names in the query.
+
+use crate::error::Error;
+use crate::limits::MAX_SEALED_ID;
+use crate::sink::{Sink, Slice};
+
+use super::bytes::move_bytes;
+use super::fields::{Fields, Ids, LITERALS, NO_KEY, PATH};
+use super::id::{IdVerdict, OpenedId, SealedId};
+use super::rules::Mode;
+use super::sides::{Opening, Sealing};
+use super::summary::Summary;
+
+/// The number of the key whose id this part of a target may be.
+fn role(fields: &Fields<'_>, part: &Part<'_>) -> Option<u8> {
+    match part.of {
+        Of::Path { before } => {
+            let behind_collection = fields.is_collection(before);
+            let literal = LITERALS.contains(&part.text) || fields.is_collection(part.text);
+            (behind_collection && !literal && !part.text.is_empty()).then_some(PATH)
+        }
+        Of::Query { name } => fields.find_parameter(name),
+        Of::Nothing => None,
+    }
+}
+
+/// A part of a target, up to the byte that ends it.
+struct Part<'t> {
+    of: Of<'t>,
+    text: &'t [u8],
+}
+
+#[derive(Clone, Copy)]
+enum Of<'t> {
+    /// A segment of the path; `before` is the one before it.
+    Path { before: &'t [u8] },
+    /// The value of a parameter of the query.
+    Query { name: &'t [u8] },
+    /// A name, a fragment, a scheme, a host.
+    Nothing,
+}
+
+/// Cuts a target, a path with or without query or an absolute URI, into its parts.
+struct Parts<'t> {
+    target: &'t [u8],
+    at: usize,
+    last: &'t [u8],
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// The next segment is the scheme, if it is one.
+    Start,
+    /// The authority is next, behind so many slashes.
+    Authority(u8),
+    Path,
+    Name,
+    Value,
+    Fragment,
+}
+
+impl<'t> Parts<'t> {
+    const fn new(target: &'t [u8]) -> Self {
+        Self { target, at: 0, last: b"", state: State::Start }
+    }
+
+    /// The next part, and the byte that ends it.
+    fn next(&mut self) -> Option<(Part<'t>, Option<u8>)> {
+        let rest = self.target.get(self.at..).filter(|rest| !rest.is_empty())?;
+        let ends = |byte: &u8| match self.state {
+            State::Fragment => false,
+            State::Name => matches!(byte, b'=' | b'&' | b'#'),
+            State::Value => matches!(byte, b'&' | b'#'),
+            _ => matches!(byte, b'/' | b'?' | b'#'),
+        };
+        let len = rest.iter().position(ends).unwrap_or(rest.len());
+        let (text, end) = (rest.get(..len)?, rest.get(len).copied());
+        self.at += len + usize::from(end.is_some());
+        let of = match self.state {
+            State::Path => Of::Path { before: self.last },
+            State::Value => Of::Query { name: self.last },
+            _ => Of::Nothing,
+        };
+        // A host is no segment.
+        self.last = if matches!(self.state, State::Authority(_)) { b"" } else { text };
+        self.state = match (self.state, end) {
+            (State::Fragment, _) | (_, Some(b'#')) => State::Fragment,
+            (State::Name, Some(b'=')) => State::Value,
+            (State::Name | State::Value, _) | (_, Some(b'?')) => State::Name,
+            (State::Start, _) if text.ends_with(b":") => State::Authority(1),
+            (State::Authority(1), _) if text.is_empty() => State::Authority(2),
+            _ => State::Path,
+        };
+        Some((Part { of, text }, end))
+    }
+}
+
+/// A text with its percent-encoding taken off, once.
+struct Decoded {
+    bytes: [u8; MAX_SEALED_ID],
+    len: usize,
+}
+
+impl Decoded {
+    /// `None` if it is longer than any id, or encoded wrongly.
+    fn new(text: &[u8]) -> Option<Self> {
+        let mut decoded = Self { bytes: [0; MAX_SEALED_ID], len: 0 };
+        let mut rest = text.iter();
+        while let Some(&byte) = rest.next() {
+            let mut character = byte;
+            if byte == b'%' {
+                let mut digit = || char::from(*rest.next()?).to_digit(16);
+                character = u8::try_from(digit()? << 4 | digit()?).ok()?;
+            }
+            *decoded.bytes.get_mut(decoded.len)? = character;
+            decoded.len += 1;
+        }
+        Some(decoded)
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl Opening<'_> {
+    /// Opens the ids of a request's target where it lies, and says how long it is then: never longer. To be done
+    /// before the body is read.
+    pub fn open_target(&self, ids: Ids, summary: &mut Summary, target: &mut [u8]) -> usize {
+        if ids == Ids::None || self.rules.mode == Mode::Off {
+            return target.len();
+        }
+        let (mut read, mut written) = (0, 0);
+        // Behind what was written, and where the name of the next part is there.
+        let (mut state, mut last) = (State::Start, 0..0);
+        while read < target.len() {
+            let last_text = target.get(last).unwrap_or_default();
+            let mut parts = Parts { target, at: read, last: last_text, state };
+            let Some((part, end)) = parts.next() else { break };
+            let opened = role(&self.rules.fields, &part)
+                .and_then(|key| self.open_part(ids, summary, key, part.text));
+            let (len, next, has_name) = (part.text.len(), parts.at, !parts.last.is_empty());
+            state = parts.state;
+            let start = written;
+            let native = opened.as_ref().map(OpenedId::native);
+            written += native.map_or(len, <[u8]>::len);
+            match (native, target.get_mut(start..written)) {
+                (Some(native), Some(place)) => place.copy_from_slice(native),
+                _ => move_bytes(target, read, len, start),
+            }
+            last = if has_name { start..written } else { 0..0 };
+            if let (Some(end), Some(place)) = (end, target.get_mut(written)) {
+                *place = end;
+                written += 1;
+            }
+            read = next;
+        }
+        written
+    }
+
+    fn open_part(&self, ids: Ids, summary: &mut Summary, key: u8, text: &[u8]) -> Option<OpenedId> {
+        let decoded = Decoded::new(text);
+        let decoded = decoded.as_ref().map(Decoded::as_bytes);
+        let unclear = decoded.is_none_or(|text| text.contains(&b'%') || text.contains(&b'/'));
+        if text.contains(&b'%') && unclear && self.rules.mode == Mode::Strict && !summary.refused {
+            summary.refuse(IdVerdict::Plain, [key, NO_KEY]);
+        }
+        let rank = u8::from(key != PATH);
+        summary.take(self.rules, ids, (key, rank), decoded.unwrap_or(text), |summary, named| {
+            summary.bind_hard(key, named);
+        })
+    }
+}
+
+impl Sealing<'_> {
+    /// Seals the ids in a target or an absolute URI, such as the value of `Location`, and returns its length
+    /// in `out`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BufferTooSmall`], and nothing is written.
+    pub fn seal_target(&self, ids: Ids, target: &[u8], out: &mut [u8]) -> Result<usize, Error> {
+        let mut needed = 0;
+        self.each_part(ids, target, &mut |part| needed += part.len());
+        let mut sink = Slice(out);
+        sink.room(needed)?;
+        self.each_part(ids, target, &mut |part| sink.put(part));
+        Ok(needed)
+    }
+
+    fn each_part(&self, ids: Ids, target: &[u8], then: &mut dyn FnMut(&[u8])) {
+        let mut parts = Parts::new(target);
+        while let Some((part, end)) = parts.next() {
+            let sealed = role(&self.rules.fields, &part).and_then(|_| self.seal(ids, part.text));
+            then(sealed.as_ref().map_or(part.text, SealedId::as_bytes));
+            if let Some(end) = end {
+                then(&[end]);
+            }
+        }
+    }
+
+    /// An absolute URI of the upstream's as the client reaches it. `None` if it is another's, or too long.
+    pub(crate) fn seal_uri(&self, ids: Ids, uri: &[u8], out: &mut [u8]) -> Option<usize> {
+        let origin = self.origin?;
+        let mut parts = Parts::new(uri);
+        let scheme = parts.next()?.0.text;
+        parts.next()?;
+        let authority = parts.next()?.0.text;
+        let is_url = scheme == b"https:" || scheme == b"http:";
+        if !is_url || !authority.eq_ignore_ascii_case(origin.upstream) {
+            return None;
+        }
+        // As it goes into a string of JSON.
+        if !uri.iter().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(byte)) {
+            return None;
+        }
+        let (_, path) = uri.split_at_checked(scheme.len() + 2 + authority.len())?;
+        let (own, rest) = out.split_at_mut_checked(origin.own.len())?;
+        own.copy_from_slice(origin.own);
+        let len = self.seal_target(ids, path, rest).ok()?;
+        Some(own.len() + len)
+    }
+}

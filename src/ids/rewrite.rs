@@ -1,0 +1,423 @@
+//! Opening the ids of requests and sealing those of responses, while their bodies pass.
+
+use crate::limits::MAX_SEALED_ID;
+
+use super::bytes::move_bytes;
+use super::events::Body;
+use super::fields::{ENCRYPTED, Fields, Ids, KeyKind, NO_KEY, OWN};
+use super::form::MARK_LEN;
+use super::id::IdVerdict;
+use super::rules::Mode;
+use super::scan::{Content, HOLD, Reader, Spot, Step};
+use super::sides::{Opening, Sealing};
+use super::summary::{Named, Summary, rank};
+
+/// One step through a body: of the input, so many bytes pass as they are, then `put` goes out, and so many bytes are taken in
+/// all.
+#[derive(Debug)]
+pub struct Piece<'s> {
+    /// How many bytes of the input pass.
+    pub pass: usize,
+    /// What goes out behind them.
+    pub put: &'s [u8],
+    /// How many bytes of the input are done with, those that pass among them.
+    pub taken: usize,
+}
+
+fn piece(body: &Body, step: Step) -> Piece<'_> {
+    Piece { pass: step.pass, put: body.scan.put(step), taken: step.taken }
+}
+
+// Requests.
+
+/// Opens the ids of a request, whose body may come in chunks.
+#[derive(Clone)]
+pub struct Opener {
+    body: Body,
+    ids: Ids,
+    element: Element,
+}
+
+/// An element of `input` or `items`, which is history if it has more than an id.
+#[derive(Clone, Copy)]
+struct Element {
+    /// The array on the second level is one of those.
+    among: bool,
+    /// It has a key that a mere reference has not.
+    is_inline: bool,
+    /// Its id, plain or not, and another one.
+    named: Option<Named>,
+    second: Option<Named>,
+    /// The last key of the first level was `store`.
+    store: bool,
+}
+
+const NO_ELEMENT: Element =
+    Element { among: false, is_inline: false, named: None, second: None, store: false };
+
+/// The levels of the document, of the array of elements, and of an element.
+const ROOT: u32 = 1;
+const ARRAY: u32 = 2;
+const ELEMENT: u32 = 3;
+
+impl Opener {
+    /// For a body that is one JSON document; or, as its first bytes say, events.
+    #[must_use]
+    pub const fn new(ids: Ids) -> Self {
+        Self { body: Body::json(), ids, element: NO_ELEMENT }
+    }
+
+    /// Reads on in a chunk, up to the first byte that does not pass as it is. To be called until all of the chunk
+    /// is taken.
+    pub fn step(&mut self, with: &Opening<'_>, summary: &mut Summary, chunk: &[u8]) -> Piece<'_> {
+        let step = if self.ids == Ids::None || with.rules.mode == Mode::Off {
+            Step::pass(chunk.len())
+        } else {
+            let Self { body, ids, element } = self;
+            body.step(&mut Open { with, ids: *ids, summary, element }, chunk)
+        };
+        piece(&self.body, step)
+    }
+
+    /// What is held of a body that ends here.
+    pub fn finish(&mut self, with: &Opening<'_>, summary: &mut Summary) -> &[u8] {
+        let Self { body, ids, element } = self;
+        let step = body.end(&mut Open { with, ids: *ids, summary, element });
+        self.body.scan.put(step)
+    }
+
+    /// How many documents were not understood: 0 or 1, but for events.
+    #[must_use]
+    pub fn unexpected(&self) -> u32 {
+        self.body.scan.unexpected
+    }
+
+    /// Opens the ids of a whole body where it lies, and says how long it is then: never longer.
+    pub fn open_in_place(
+        &mut self,
+        with: &Opening<'_>,
+        summary: &mut Summary,
+        body: &mut [u8],
+    ) -> usize {
+        let (mut read, mut written) = (0, 0);
+        while read < body.len() {
+            let piece = self.step(with, summary, body.get(read..).unwrap_or_default());
+            let (pass, taken) = (piece.pass.min(body.len() - read), piece.taken);
+            let put: &[u8] = piece.put;
+            move_bytes(body, read, pass, written);
+            written += pass;
+            if let Some(place) = body.get_mut(written..written + put.len()) {
+                place.copy_from_slice(put);
+                written += put.len();
+            }
+            read += taken;
+        }
+        let rest = self.finish(with, summary);
+        if let Some(place) = body.get_mut(written..written + rest.len()) {
+            place.copy_from_slice(rest);
+            written += rest.len();
+        }
+        written
+    }
+}
+
+struct Open<'r> {
+    with: &'r Opening<'r>,
+    ids: Ids,
+    summary: &'r mut Summary,
+    element: &'r mut Element,
+}
+
+impl Open<'_> {
+    fn is(&self, name: &[u8], expected: &[u8]) -> bool {
+        name == expected || self.any_case() && name.eq_ignore_ascii_case(expected)
+    }
+
+    /// Follows the ids of an element: all its keys are known.
+    fn settle(&mut self) {
+        let element =
+            core::mem::replace(self.element, Element { among: self.element.among, ..NO_ELEMENT });
+        if self.summary.refused {
+            return;
+        }
+        for named in [element.named, element.second].into_iter().flatten() {
+            match named {
+                _ if !element.is_inline => self.summary.bind_hard(OWN, named),
+                Named::Account(pin) if (self.with.known)(pin) => self.summary.bind_soft(pin),
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Reader for Open<'_> {
+    fn fields(&self) -> &Fields<'_> {
+        &self.with.rules.fields
+    }
+
+    fn any_case(&self) -> bool {
+        self.with.rules.mode == Mode::Strict
+    }
+
+    fn content(&self) -> Content {
+        if self.with.rules.encrypted { Content::Unmark } else { Content::Leave }
+    }
+
+    fn key(&mut self, level: u32, name: &[u8], _number: u8) {
+        if level == ROOT {
+            self.element.store = self.is(name, b"store");
+        } else if level == ELEMENT && self.element.among && !self.element.is_inline {
+            let of_reference =
+                self.is(name, b"id") || self.is(name, b"type") || self.is(name, b"status");
+            self.element.is_inline = !of_reference;
+        }
+    }
+
+    fn scalar(&mut self, level: u32, first: u8) {
+        if level == ROOT && self.element.store {
+            self.summary.unstored = first == b'f';
+        }
+    }
+
+    fn enter(&mut self, level: u32, is_object: bool, kind: Option<KeyKind>) {
+        if level == ARRAY {
+            self.element.among =
+                !is_object && matches!(kind, Some(KeyKind::OpaqueObject | KeyKind::Items));
+        }
+    }
+
+    fn leave(&mut self, level: u32) {
+        if level == ELEMENT && self.element.among {
+            self.settle();
+        } else if level == ARRAY {
+            self.element.among = false;
+        }
+    }
+
+    fn end(&mut self) {
+        *self.element = NO_ELEMENT;
+    }
+
+    fn id(&mut self, spot: Spot, text: Option<&[u8]>, out: &mut [u8; HOLD]) -> Option<usize> {
+        let text = text?;
+        if spot.kind == KeyKind::Url {
+            return None;
+        }
+        let own = spot.kind == KeyKind::Own;
+        let of_element = own && spot.level == ELEMENT && self.element.among;
+        let key = if own { spot.held_by.unwrap_or(spot.key) } else { spot.key };
+        let element = &mut *self.element;
+        let opened = self.summary.take(
+            self.with.rules,
+            self.ids,
+            (key, rank(key)),
+            text,
+            |summary, named| {
+                if of_element {
+                    if element.named.is_none() {
+                        element.named = Some(named);
+                    } else {
+                        element.second = Some(named);
+                    }
+                } else if !own || spot.held_by.is_some() || matches!(named, Named::Account(_)) {
+                    summary.bind_hard(key, named);
+                }
+            },
+        )?;
+        put(opened.native(), out)
+    }
+
+    fn too_long(&mut self, spot: Spot) {
+        if spot.kind != KeyKind::Url {
+            self.summary.unreadable = true;
+        }
+    }
+
+    fn unmark(&mut self, head: &[u8], mark: &[u8; MARK_LEN]) -> bool {
+        if self.summary.refused {
+            return false;
+        }
+        match self.with.rules.sealer.read_mark(head, mark) {
+            (_, Some(pin)) => {
+                self.summary.opened = self.summary.opened.saturating_add(1);
+                self.summary.verdict = self.summary.verdict.max(IdVerdict::Sealed);
+                self.summary.bind_hard(ENCRYPTED, Named::Account(pin));
+                true
+            }
+            (IdVerdict::Plain, None) => false,
+            (verdict, None) => {
+                if self.with.rules.refuse_foreign {
+                    self.summary.refuse(verdict, [ENCRYPTED, NO_KEY]);
+                }
+                false
+            }
+        }
+    }
+}
+
+fn put(text: &[u8], out: &mut [u8; HOLD]) -> Option<usize> {
+    out.get_mut(..text.len())?.copy_from_slice(text);
+    Some(text.len())
+}
+
+// Responses.
+
+/// Seals the ids of a response, whose body may come in chunks.
+#[derive(Clone)]
+pub struct Sealer {
+    body: Body,
+    ids: Ids,
+    recent: Recent,
+    /// How many ids were sealed.
+    pub sealed: u32,
+}
+
+impl Sealer {
+    /// For a body that is one JSON document; or, as its first bytes say, events.
+    #[must_use]
+    pub const fn json(ids: Ids) -> Self {
+        Self { body: Body::json(), ids, recent: Recent::NONE, sealed: 0 }
+    }
+
+    /// For server-sent events.
+    #[must_use]
+    pub const fn events(ids: Ids) -> Self {
+        Self { body: Body::events(), ids, recent: Recent::NONE, sealed: 0 }
+    }
+
+    /// Reads on in a chunk, up to the first byte that does not pass as it is. To be called until all of the chunk
+    /// is taken.
+    pub fn step(&mut self, with: &Sealing<'_>, chunk: &[u8]) -> Piece<'_> {
+        let Self { body, ids, recent, sealed } = self;
+        let step = if with.seals(*ids) {
+            body.step(&mut Seal { with, ids: *ids, recent, sealed }, chunk)
+        } else {
+            Step::pass(chunk.len())
+        };
+        piece(&self.body, step)
+    }
+
+    /// What is held of a body that ends here.
+    pub fn finish(&mut self, with: &Sealing<'_>) -> &[u8] {
+        let Self { body, ids, recent, sealed } = self;
+        let step = body.end(&mut Seal { with, ids: *ids, recent, sealed });
+        self.body.scan.put(step)
+    }
+
+    /// How many documents were not understood, and passed as they are from there on.
+    #[must_use]
+    pub fn unexpected(&self) -> u32 {
+        self.body.scan.unexpected
+    }
+
+    /// Rewrites a chunk into `sink`, piece by piece.
+    pub fn push(&mut self, with: &Sealing<'_>, mut chunk: &[u8], mut sink: impl FnMut(&[u8])) {
+        while !chunk.is_empty() {
+            let piece = self.step(with, chunk);
+            for part in [chunk.get(..piece.pass).unwrap_or_default(), piece.put] {
+                if !part.is_empty() {
+                    sink(part);
+                }
+            }
+            chunk = chunk.get(piece.taken..).unwrap_or_default();
+        }
+    }
+}
+
+struct Seal<'r> {
+    with: &'r Sealing<'r>,
+    ids: Ids,
+    recent: &'r mut Recent,
+    sealed: &'r mut u32,
+}
+
+impl Reader for Seal<'_> {
+    fn fields(&self) -> &Fields<'_> {
+        &self.with.rules.fields
+    }
+
+    fn content(&self) -> Content {
+        let mode = self.with.rules.mode;
+        let marks = self.ids == Ids::Items && self.with.rules.encrypted && mode != Mode::Open;
+        if marks { Content::Mark } else { Content::Leave }
+    }
+
+    fn id(&mut self, spot: Spot, text: Option<&[u8]>, out: &mut [u8; HOLD]) -> Option<usize> {
+        let text = text?;
+        if spot.kind == KeyKind::Url {
+            // What is only opened changes no host.
+            let opens = self.with.rules.mode == Mode::Open;
+            return if opens { None } else { self.with.seal_uri(self.ids, text, out) };
+        }
+        let sealed = self.recent.find(text, out).or_else(|| {
+            let sealed = self.with.seal(self.ids, text)?;
+            self.recent.keep(text, sealed.as_bytes());
+            put(sealed.as_bytes(), out)
+        })?;
+        *self.sealed = self.sealed.saturating_add(1);
+        Some(sealed)
+    }
+
+    fn mark(&mut self, head: &[u8]) -> Option<[u8; MARK_LEN]> {
+        self.with.rules.sealer.mark(head, self.with.pin)
+    }
+}
+
+/// The last ids that were sealed. Event streams repeat two of them in every event.
+#[derive(Clone)]
+struct Recent {
+    entries: [Pair; 2],
+    next: bool,
+}
+
+/// An id of today's length, native and sealed.
+#[derive(Clone, Copy)]
+struct Pair {
+    native: [u8; RECENT_MAX],
+    sealed: [u8; RECENT_MAX],
+    native_len: u8,
+    sealed_len: u8,
+}
+
+const RECENT_MAX: usize = 64;
+
+impl Recent {
+    const NONE: Self = Self {
+        entries: [Pair {
+            native: [0; RECENT_MAX],
+            sealed: [0; RECENT_MAX],
+            native_len: 0,
+            sealed_len: 0,
+        }; 2],
+        next: false,
+    };
+
+    fn find(&self, native: &[u8], out: &mut [u8; HOLD]) -> Option<usize> {
+        let same = |pair: &&Pair| {
+            usize::from(pair.native_len) == native.len() && pair.native.starts_with(native)
+        };
+        let pair = self.entries.iter().filter(|_| !native.is_empty()).find(same)?;
+        put(pair.sealed.get(..usize::from(pair.sealed_len))?, out)
+    }
+
+    fn keep(&mut self, native: &[u8], sealed: &[u8]) {
+        let place = self.entries.get_mut(usize::from(self.next));
+        let (Some(pair), true) = (place, sealed.len().max(native.len()) <= RECENT_MAX) else {
+            return;
+        };
+        for (to, from, len) in [
+            (&mut pair.native, native, &mut pair.native_len),
+            (&mut pair.sealed, sealed, &mut pair.sealed_len),
+        ] {
+            if let Some(to) = to.get_mut(..from.len()) {
+                to.copy_from_slice(from);
+                *len = u8::try_from(from.len()).unwrap_or_default();
+            }
+        }
+        self.next = !self.next;
+    }
+}
+
+// What is promised of the memory that a body takes.
+const _: () = assert!(size_of::<Sealer>() < 1024 && size_of::<Opener>() < 1024);
+const _: () = assert!(HOLD >= MAX_SEALED_ID);

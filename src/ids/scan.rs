@@ -1,0 +1,804 @@
+//! The scanner of one JSON document, in chunks that may be cut anywhere.
+//!
+//! It knows just enough of JSON to say which key a string belongs to, and hands the strings that may be
+//! ids to a [`Reader`]. All else is passed on as it came. It holds back the raw bytes of one such string,
+//! or the end of encrypted content, and nothing else. What it does not understand it passes on to the
+//! end of the document.
+
+use super::bytes::find_either;
+use super::fields::{FILE, Fields, KeyKind, MAX_KEY_NAME, NO_KEY};
+use super::form::{HEAD_LEN, MARK_LEN};
+
+/// The longest string that is looked at, as it stands in the document.
+pub(crate) const HOLD: usize = 512;
+/// How many levels are told apart. What is deeper is somebody else's.
+const LEVELS: u32 = 256;
+/// The longest key that is looked at, as it stands in the document: every character may be `\u....`.
+const KEY_HOLD: usize = 6 * MAX_KEY_NAME;
+
+/// Where the head and the end of encrypted content lie in `hold`, and bytes on their way out.
+const TAIL_AT: usize = HEAD_LEN;
+const OUT_AT: usize = TAIL_AT + MARK_LEN;
+
+/// What a document's strings are for.
+pub(crate) trait Reader {
+    fn fields(&self) -> &Fields<'_>;
+
+    /// Whether keys match whatever the case of their letters.
+    fn any_case(&self) -> bool {
+        false
+    }
+
+    /// Whether the ends of encrypted content are held back, marked, or left alone.
+    fn content(&self) -> Content;
+
+    /// A key of the object on this level.
+    fn key(&mut self, _level: u32, _name: &[u8], _number: u8) {}
+
+    /// A value that is neither string nor object nor array, by its first byte.
+    fn scalar(&mut self, _level: u32, _first: u8) {}
+
+    fn enter(&mut self, _level: u32, _is_object: bool, _kind: Option<KeyKind>) {}
+
+    fn leave(&mut self, _level: u32) {}
+
+    /// The document ends.
+    fn end(&mut self) {}
+
+    /// A string that may be an id, unescaped. `None` for one that cannot be. Whatever is written to `out`
+    /// replaces it.
+    fn id(&mut self, spot: Spot, text: Option<&[u8]>, out: &mut [u8; HOLD]) -> Option<usize>;
+
+    /// A string that is too long for an id, and has escapes.
+    fn too_long(&mut self, _spot: Spot) {}
+
+    /// The mark behind encrypted content that begins so.
+    fn mark(&mut self, _head: &[u8]) -> Option<[u8; MARK_LEN]> {
+        None
+    }
+
+    /// Whether this end of encrypted content is a mark that is taken off.
+    fn unmark(&mut self, _head: &[u8], _mark: &[u8; MARK_LEN]) -> bool {
+        false
+    }
+}
+
+/// What becomes of encrypted content.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    Leave,
+    Mark,
+    Unmark,
+}
+
+/// Where a string stands.
+#[derive(Clone, Copy)]
+pub(crate) struct Spot {
+    /// The number of its key.
+    pub key: u8,
+    pub kind: KeyKind,
+    /// The level of the object around it.
+    pub level: u32,
+    /// Whether that object is the value of a key that names an object; and which was the last of these.
+    pub held_by: Option<u8>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Begin,
+    Value,
+    ValueOrEnd,
+    KeyOrEnd,
+    Key,
+    InKey,
+    Colon,
+    Scalar,
+    AfterValue,
+    /// In a string that nobody looks at.
+    Text,
+    /// In a string that may be an id; what was read of it is held.
+    Candidate,
+    /// In encrypted content.
+    Content,
+    /// In an escape of encrypted content, with so many bytes of it read.
+    ContentEscape(u8),
+    /// The closing quote is next.
+    Quote,
+    /// Below a level that is looked at; in a string there.
+    Skim,
+    SkimText,
+    Done,
+    /// Not understood.
+    Broken,
+}
+
+/// What a step has done with the front of its input: so many bytes pass as they are, `put` goes out behind
+/// them, and so many are taken in all.
+#[derive(Clone, Copy)]
+pub(crate) struct Step {
+    pub pass: usize,
+    pub taken: usize,
+    put: (u16, u16),
+}
+
+impl Step {
+    pub(crate) const fn pass(len: usize) -> Self {
+        Self { pass: len, taken: len, put: (0, 0) }
+    }
+
+    /// With bytes in front taken already.
+    pub(crate) const fn behind(self, passed: usize) -> Self {
+        Self { pass: self.pass + passed, taken: self.taken + passed, put: self.put }
+    }
+
+    pub(crate) const fn has_put(self) -> bool {
+        self.put.1 != 0
+    }
+}
+
+/// One bit for each level from 1 on; level 0 has none.
+#[derive(Clone, Copy)]
+struct Bits([u64; LEVELS as usize / 64]);
+
+impl Bits {
+    const NONE: Self = Self([0; LEVELS as usize / 64]);
+
+    fn set(&mut self, level: u32, on: bool) {
+        let bit = level.wrapping_sub(1);
+        if let Some(word) = self.0.get_mut((bit / 64) as usize) {
+            *word = *word & !(1 << (bit % 64)) | u64::from(on) << (bit % 64);
+        }
+    }
+
+    fn get(&self, level: u32) -> bool {
+        let bit = level.wrapping_sub(1);
+        self.0.get((bit / 64) as usize).is_some_and(|word| word >> (bit % 64) & 1 == 1)
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Scanner {
+    hold: [u8; HOLD],
+    held: u16,
+    state: State,
+    /// The last byte was a backslash that escapes the next one.
+    escaped: bool,
+    /// The string has an escape.
+    has_escape: bool,
+    /// Of the last key, and of the last array of ids and the last object that holds an id.
+    key: u8,
+    kind: Option<KeyKind>,
+    ids_key: u8,
+    holder_key: u8,
+    /// The innermost open level, 0 outside of all; and how many more are open below what is looked at.
+    depth: u32,
+    skim: u64,
+    /// The level of `variables`, or 0.
+    variables: u32,
+    objects: Bits,
+    ids: Bits,
+    holders: Bits,
+    /// Of the head of encrypted content; what an escape says so far; and whether it is beyond ASCII.
+    head_len: u8,
+    unicode: u16,
+    foreign: bool,
+    /// How many documents were not understood.
+    pub unexpected: u32,
+}
+
+impl Scanner {
+    pub(crate) const fn new() -> Self {
+        Self {
+            hold: [0; HOLD],
+            held: 0,
+            state: State::Begin,
+            escaped: false,
+            has_escape: false,
+            key: NO_KEY,
+            kind: None,
+            ids_key: NO_KEY,
+            holder_key: NO_KEY,
+            depth: 0,
+            skim: 0,
+            variables: 0,
+            objects: Bits::NONE,
+            ids: Bits::NONE,
+            holders: Bits::NONE,
+            head_len: 0,
+            unicode: 0,
+            foreign: false,
+            unexpected: 0,
+        }
+    }
+
+    /// Whether nothing of the document was read.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.state == State::Begin
+    }
+
+    /// What a step puts out.
+    pub(crate) fn put(&self, step: Step) -> &[u8] {
+        let (from, len) = (usize::from(step.put.0), usize::from(step.put.1));
+        self.hold.get(from..from + len).unwrap_or_default()
+    }
+
+    /// Reads on, up to the first byte that does not pass as it is.
+    #[expect(clippy::too_many_lines, reason = "one arm for each state")]
+    pub(crate) fn step<R: Reader>(&mut self, reader: &mut R, input: &[u8]) -> Step {
+        let mut at = 0;
+        while let Some((&byte, behind)) = input.get(at..).and_then(<[u8]>::split_first) {
+            match self.state {
+                State::Broken => break,
+                State::Text => match self.string_end(input.get(at..).unwrap_or_default()) {
+                    Some(end) => {
+                        at += end + 1;
+                        self.state = self.after_value();
+                    }
+                    None => break,
+                },
+                State::Quote => {
+                    at += 1;
+                    self.state = self.after_value();
+                }
+                State::Candidate => {
+                    return self.candidate(reader, input.get(at..).unwrap_or_default()).behind(at);
+                }
+                State::Content => {
+                    return self.content(reader, input.get(at..).unwrap_or_default()).behind(at);
+                }
+                State::ContentEscape(read) => {
+                    at += usize::from(self.content_escape(read, byte));
+                }
+                State::InKey => {
+                    let rest = input.get(at..).unwrap_or_default();
+                    let end = self.string_end(rest);
+                    self.hold_key(rest.get(..end.unwrap_or(rest.len())).unwrap_or_default());
+                    let Some(end) = end else { break };
+                    at += end + 1;
+                    self.end_held_key(reader);
+                }
+                State::SkimText => match self.string_end(input.get(at..).unwrap_or_default()) {
+                    Some(end) => {
+                        at += end + 1;
+                        self.state = State::Skim;
+                    }
+                    None => break,
+                },
+                State::Skim => {
+                    at += 1;
+                    match byte {
+                        b'"' => self.begin_string(State::SkimText),
+                        b'{' | b'[' => self.skim += 1,
+                        b'}' | b']' => {
+                            self.skim -= 1;
+                            if self.skim == 0 {
+                                self.state = self.after_value();
+                            }
+                        }
+                        _ => {}
+                    }
+                }
+                State::Scalar => match byte {
+                    b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n' => {
+                        self.state = self.after_value();
+                    }
+                    b'"' | b'{' | b'[' | b':' => self.give_up(),
+                    _ => at += 1,
+                },
+                _ if matches!(byte, b' ' | b'\t' | b'\r' | b'\n') => at += 1,
+                State::Begin | State::Value | State::ValueOrEnd => match byte {
+                    b'"' => {
+                        at += 1;
+                        if let Some(step) = self.begin_text(reader, behind) {
+                            return step.behind(at);
+                        }
+                    }
+                    b'{' | b'[' => {
+                        at += 1;
+                        self.open(reader, byte == b'{');
+                    }
+                    b']' if self.state == State::ValueOrEnd => {
+                        at += 1;
+                        self.close(reader, false);
+                    }
+                    b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
+                        at += 1;
+                        reader.scalar(self.depth, byte);
+                        self.state = State::Scalar;
+                    }
+                    _ => self.give_up_at(byte),
+                },
+                State::KeyOrEnd | State::Key => match byte {
+                    b'"' => {
+                        self.begin_string(State::InKey);
+                        at += 1;
+                        // Mostly all of the key is there, and has no escape.
+                        if let Some(end) = self.string_end(behind) {
+                            let name = behind.get(..end).unwrap_or_default();
+                            at += end + 1;
+                            if self.has_escape {
+                                self.hold_key(name);
+                                self.end_held_key(reader);
+                            } else {
+                                self.end_key(reader, Some(name));
+                            }
+                        } else {
+                            self.hold_key(behind);
+                            break;
+                        }
+                    }
+                    b'}' if self.state == State::KeyOrEnd => {
+                        at += 1;
+                        self.close(reader, true);
+                    }
+                    _ => self.give_up(),
+                },
+                State::Colon if byte == b':' => {
+                    at += 1;
+                    self.state = State::Value;
+                }
+                State::AfterValue => match byte {
+                    b',' => {
+                        at += 1;
+                        let in_object = self.objects.get(self.depth);
+                        self.state = if in_object { State::Key } else { State::Value };
+                    }
+                    b'}' | b']' => {
+                        at += 1;
+                        self.close(reader, byte == b'}');
+                    }
+                    _ => self.give_up(),
+                },
+                State::Colon | State::Done => self.give_up(),
+            }
+        }
+        Step::pass(input.len())
+    }
+
+    /// Where the closing quote of a string is, that begins or goes on here.
+    #[inline]
+    fn string_end(&mut self, text: &[u8]) -> Option<usize> {
+        let mut at = usize::from(self.escaped && !text.is_empty());
+        self.escaped &= at == 0;
+        loop {
+            let special = at + find_either(b'"', b'\\', text.get(at..)?)?;
+            if text.get(special) == Some(&b'"') {
+                return Some(special);
+            }
+            self.has_escape = true;
+            at = special + 2;
+            if at > text.len() {
+                self.escaped = true;
+                return None;
+            }
+        }
+    }
+
+    fn begin_string(&mut self, state: State) {
+        (self.state, self.held, self.escaped, self.has_escape) = (state, 0, false, false);
+    }
+
+    /// The state behind a value.
+    fn after_value(&self) -> State {
+        if self.depth == 0 { State::Done } else { State::AfterValue }
+    }
+
+    /// What the value that begins here is.
+    fn value_kind(&self) -> (u8, Option<KeyKind>) {
+        if self.objects.get(self.depth) {
+            return (self.key, self.kind);
+        }
+        let in_ids = self.ids.get(self.depth);
+        if in_ids { (self.ids_key, Some(KeyKind::Id)) } else { (NO_KEY, None) }
+    }
+
+    fn open<R: Reader>(&mut self, reader: &mut R, is_object: bool) {
+        let (key, kind) = self.value_kind();
+        let opaque = match kind {
+            Some(KeyKind::Opaque) => true,
+            Some(KeyKind::OpaqueObject) => is_object,
+            _ => false,
+        };
+        if opaque || self.depth >= LEVELS {
+            (self.skim, self.state) = (1, State::Skim);
+            return;
+        }
+        self.depth += 1;
+        let ids = !is_object && kind == Some(KeyKind::Ids);
+        let holder = is_object && matches!(kind, Some(KeyKind::Named | KeyKind::Holder));
+        self.objects.set(self.depth, is_object);
+        self.ids.set(self.depth, ids);
+        self.holders.set(self.depth, holder);
+        if ids {
+            self.ids_key = key;
+        }
+        if holder {
+            self.holder_key = key;
+        }
+        if kind == Some(KeyKind::Variables) && self.variables == 0 {
+            self.variables = self.depth;
+        }
+        reader.enter(self.depth, is_object, kind);
+        self.state = if is_object { State::KeyOrEnd } else { State::ValueOrEnd };
+    }
+
+    fn close<R: Reader>(&mut self, reader: &mut R, is_object: bool) {
+        if self.depth == 0 || self.objects.get(self.depth) != is_object {
+            return self.give_up();
+        }
+        reader.leave(self.depth);
+        if self.variables == self.depth {
+            self.variables = 0;
+        }
+        self.depth -= 1;
+        // A level above may have been anything; no value there is a key's but the next key's.
+        self.state = self.after_value();
+    }
+
+    fn give_up(&mut self) {
+        self.state = State::Broken;
+        self.unexpected = self.unexpected.saturating_add(1);
+    }
+
+    /// `[DONE]` ends an event stream, and is no document.
+    fn give_up_at(&mut self, byte: u8) {
+        let done = byte == b'D' && self.depth == 1 && self.state == State::ValueOrEnd;
+        self.give_up();
+        self.unexpected -= u32::from(done);
+    }
+
+    // Keys: never held back, only remembered.
+
+    fn hold_key(&mut self, part: &[u8]) {
+        let from = usize::from(self.held);
+        match self.hold.get_mut(from..from + part.len()) {
+            Some(place) if from + part.len() <= KEY_HOLD => {
+                place.copy_from_slice(part);
+                self.held += u16_of(part.len());
+            }
+            // Longer than any that is looked at, and stays so.
+            _ => self.held = u16_of(KEY_HOLD + 1),
+        }
+    }
+
+    fn end_held_key<R: Reader>(&mut self, reader: &mut R) {
+        let mut text = [0; MAX_KEY_NAME + 1];
+        let held = self.hold.get(..usize::from(self.held)).filter(|held| held.len() <= KEY_HOLD);
+        let len = held.and_then(|held| unescape(held, &mut text));
+        self.held = 0;
+        self.end_key(reader, len.and_then(|len| text.get(..len)));
+    }
+
+    fn end_key<R: Reader>(&mut self, reader: &mut R, name: Option<&[u8]>) {
+        let found = name.and_then(|name| reader.fields().find(name, reader.any_case()));
+        let found = found.filter(|&(number, _)| self.variables == 0 || number == FILE);
+        self.key = found.map_or(NO_KEY, |(number, _)| number);
+        self.kind = found.map(|(_, kind)| kind);
+        reader.key(self.depth, name.unwrap_or_default(), self.key);
+        self.state = State::Colon;
+    }
+
+    // Values.
+
+    fn spot(&self) -> Option<Spot> {
+        let (key, kind) = self.value_kind();
+        let held_by = self.holders.get(self.depth).then_some(self.holder_key);
+        Some(Spot { key, kind: kind?, level: self.depth, held_by })
+    }
+
+    /// Begins a string that is a value. `None` if it is read on by its state.
+    fn begin_text<R: Reader>(&mut self, reader: &mut R, text: &[u8]) -> Option<Step> {
+        self.begin_string(State::Text);
+        let spot = self.spot()?;
+        match spot.kind {
+            KeyKind::Id | KeyKind::Own | KeyKind::Named | KeyKind::Url => {}
+            KeyKind::Encrypted if reader.content() != Content::Leave => {
+                (self.state, self.head_len, self.foreign) = (State::Content, 0, false);
+                return None;
+            }
+            _ => return None,
+        }
+        let Some(end) = self.string_end(text) else {
+            if text.len() > HOLD {
+                Self::leave_long(reader, spot, text.get(..HOLD)?, b"");
+                self.begin_string(State::Text);
+                return None;
+            }
+            self.hold.get_mut(..text.len())?.copy_from_slice(text);
+            (self.held, self.state) = (u16_of(text.len()), State::Candidate);
+            return Some(Step { pass: 0, taken: text.len(), put: (0, 0) });
+        };
+        let raw = text.get(..end)?;
+        if let Some(long) = raw.get(..HOLD).filter(|_| raw.len() > HOLD) {
+            Self::leave_long(reader, spot, long, b"");
+        } else if let Some(len) = decide(reader, spot, raw, self.has_escape, &mut self.hold) {
+            self.state = State::Quote;
+            return Some(Step { pass: 0, taken: end, put: (0, u16_of(len)) });
+        }
+        // Read again, as any text.
+        self.begin_string(State::Text);
+        None
+    }
+
+    /// Goes on with a string that may be an id.
+    fn candidate<R: Reader>(&mut self, reader: &mut R, text: &[u8]) -> Step {
+        let before = (self.escaped, self.has_escape);
+        let end = self.string_end(text);
+        let part = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
+        let held = usize::from(self.held);
+        let Some(place) = self.hold.get_mut(held..held + part.len()) else {
+            // Too long. What is held goes out, and the string goes on.
+            if let Some(spot) = self.spot() {
+                let front = self.hold.get(..held).unwrap_or_default();
+                Self::leave_long(reader, spot, front, part.get(..HOLD - held).unwrap_or_default());
+            }
+            (self.escaped, self.has_escape) = before;
+            self.state = State::Text;
+            return self.put_held();
+        };
+        place.copy_from_slice(part);
+        self.held += u16_of(part.len());
+        if end.is_none() {
+            return Step { pass: 0, taken: part.len(), put: (0, 0) };
+        }
+        let raw = self.hold;
+        let raw = raw.get(..usize::from(self.held)).unwrap_or_default();
+        let decided =
+            self.spot().and_then(|spot| decide(reader, spot, raw, self.has_escape, &mut self.hold));
+        self.held = 0;
+        self.state = State::Quote;
+        Step { pass: 0, taken: part.len(), put: (0, u16_of(decided.unwrap_or(raw.len()))) }
+    }
+
+    /// A string that is too long for an id, of which the first bytes are given.
+    fn leave_long<R: Reader>(reader: &mut R, spot: Spot, front: &[u8], more: &[u8]) {
+        if front.contains(&b'\\') || more.contains(&b'\\') {
+            reader.too_long(spot);
+        }
+    }
+
+    /// Puts out what is held, and takes nothing.
+    fn put_held(&mut self) -> Step {
+        let put = (0, self.held);
+        self.held = 0;
+        Step { pass: 0, taken: 0, put }
+    }
+
+    /// Goes on with encrypted content: all passes, but for its end if that may be a mark.
+    fn content<R: Reader>(&mut self, reader: &mut R, text: &[u8]) -> Step {
+        let end = find_either(b'"', b'\\', text);
+        let plain = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
+        let special = end.and_then(|end| text.get(end));
+        if reader.content() == Content::Mark {
+            self.read_head(plain);
+            let mut step = Step::pass(plain.len());
+            if special == Some(&b'"') {
+                self.state = State::Quote;
+                let head = self.hold.get(..usize::from(self.head_len)).unwrap_or_default();
+                let mark = if self.foreign { None } else { reader.mark(head) };
+                if let Some((mark, place)) = mark.zip(self.hold.first_chunk_mut()) {
+                    *place = mark;
+                    step.put = (0, u16_of(MARK_LEN));
+                }
+            } else if special.is_some() {
+                self.state = State::ContentEscape(0);
+            }
+            return step;
+        }
+        // What is held and cannot be of the mark any more goes out first.
+        let held = usize::from(self.held);
+        let out = (held + plain.len()).saturating_sub(MARK_LEN).min(held);
+        if out > 0 {
+            self.add_to_head(TAIL_AT, out);
+            self.copy_down(TAIL_AT, out, OUT_AT);
+            self.copy_down(TAIL_AT + out, held - out, TAIL_AT);
+            self.held -= u16_of(out);
+            return Step { pass: 0, taken: 0, put: (u16_of(OUT_AT), u16_of(out)) };
+        }
+        let kept = plain.len().min(MARK_LEN - held.min(MARK_LEN));
+        let pass = plain.len() - kept;
+        let (passes, keeps) = plain.split_at_checked(pass).unwrap_or_default();
+        self.read_head(passes);
+        if let Some(place) = self.hold.get_mut(TAIL_AT + held..TAIL_AT + held + kept) {
+            place.copy_from_slice(keeps);
+        }
+        self.held += u16_of(kept);
+        let mut step = Step { pass, taken: plain.len(), put: (0, 0) };
+        match special {
+            None => return step,
+            Some(b'"') => {
+                self.state = State::Quote;
+                if self.takes_mark_off(reader) {
+                    self.held = 0;
+                }
+            }
+            // A mark is recognised as it was written, without escapes.
+            Some(_) => {
+                self.add_to_head(TAIL_AT, self.held.into());
+                self.state = State::ContentEscape(0);
+            }
+        }
+        step.put = (u16_of(TAIL_AT), self.held);
+        self.held = 0;
+        step
+    }
+
+    /// Copies a few bytes of what is held, the first one first.
+    fn copy_down(&mut self, from: usize, len: usize, to: usize) {
+        for i in 0..len {
+            let byte = self.hold.get(from + i).copied();
+            if let Some((byte, place)) = byte.zip(self.hold.get_mut(to + i)) {
+                *place = byte;
+            }
+        }
+    }
+
+    fn takes_mark_off<R: Reader>(&mut self, reader: &mut R) -> bool {
+        let Some((head, rest)) = self.hold.split_first_chunk::<HEAD_LEN>() else { return false };
+        let Some(mark) = rest.first_chunk().filter(|_| usize::from(self.held) == MARK_LEN) else {
+            return false;
+        };
+        let head = head.get(..usize::from(self.head_len)).unwrap_or_default();
+        !self.foreign && !head.is_empty() && reader.unmark(head, mark)
+    }
+
+    /// Adds to the head of encrypted content, as far as there is room.
+    fn read_head(&mut self, content: &[u8]) {
+        let from = usize::from(self.head_len);
+        let len = content.len().min(HEAD_LEN - from.min(HEAD_LEN));
+        if let Some((place, content)) = self.hold.get_mut(from..from + len).zip(content.get(..len))
+        {
+            place.copy_from_slice(content);
+            self.head_len += u8::try_from(len).unwrap_or_default();
+        }
+    }
+
+    /// The same with bytes that are held.
+    fn add_to_head(&mut self, held_at: usize, len: usize) {
+        let mut held = [0; MARK_LEN];
+        if let Some((to, from)) = held.get_mut(..len).zip(self.hold.get(held_at..held_at + len)) {
+            to.copy_from_slice(from);
+            self.read_head(held.get(..len).unwrap_or_default());
+        }
+    }
+
+    /// Goes on with an escape of encrypted content, of which so many bytes were read. Returns whether
+    /// this one is of it.
+    fn content_escape(&mut self, read: u8, byte: u8) -> bool {
+        let digit = char::from(byte).to_digit(16).and_then(|digit| u16::try_from(digit).ok());
+        self.state = match (read, byte, digit) {
+            (0, ..) => State::ContentEscape(1),
+            (1, b'u', _) => {
+                self.unicode = 0;
+                State::ContentEscape(2)
+            }
+            (1, _, _) => {
+                match unescaped(byte) {
+                    Some(byte) => self.read_head(&[byte]),
+                    None => self.foreign = true,
+                }
+                State::Content
+            }
+            (_, _, None) => {
+                (self.foreign, self.state) = (true, State::Content);
+                return false;
+            }
+            (_, _, Some(digit)) => {
+                self.unicode = self.unicode << 4 | digit;
+                if read < 5 {
+                    State::ContentEscape(read + 1)
+                } else {
+                    match u8::try_from(self.unicode) {
+                        Ok(byte) if byte.is_ascii() => self.read_head(&[byte]),
+                        _ => self.foreign |= usize::from(self.head_len) < HEAD_LEN,
+                    }
+                    State::Content
+                }
+            }
+        };
+        true
+    }
+
+    // Where documents end.
+
+    /// A line of an event ends here. No string reaches over it.
+    pub(crate) fn line_end(&mut self) -> Step {
+        match self.state {
+            State::Scalar => self.state = self.after_value(),
+            State::Text
+            | State::InKey
+            | State::Candidate
+            | State::Content
+            | State::ContentEscape(_)
+            | State::SkimText => {
+                let step = self.give_out();
+                self.give_up();
+                return step;
+            }
+            _ => {}
+        }
+        Step::pass(0)
+    }
+
+    /// The document ends here, and another may begin.
+    pub(crate) fn end(&mut self) -> Step {
+        let step = self.give_out();
+        let whole = matches!(self.state, State::Begin | State::Done | State::Broken)
+            || self.state == State::Scalar && self.depth == 0;
+        let unexpected = self.unexpected.saturating_add(u32::from(!whole));
+        // The next one begins with nothing open. What is held is still to be put out.
+        (self.state, self.depth, self.variables, self.unexpected) =
+            (State::Begin, 0, 0, unexpected);
+        step
+    }
+
+    /// Puts out what is held of a string, which does not end.
+    fn give_out(&mut self) -> Step {
+        match self.state {
+            State::Candidate => self.put_held(),
+            State::Content => {
+                let put = (u16_of(TAIL_AT), self.held);
+                self.held = 0;
+                Step { pass: 0, taken: 0, put }
+            }
+            _ => Step::pass(0),
+        }
+    }
+}
+
+fn u16_of(len: usize) -> u16 {
+    u16::try_from(len).unwrap_or(u16::MAX)
+}
+
+/// Shows `reader` a string, as it stands in the document.
+fn decide<R: Reader>(
+    reader: &mut R,
+    spot: Spot,
+    raw: &[u8],
+    has_escape: bool,
+    out: &mut [u8; HOLD],
+) -> Option<usize> {
+    if !has_escape {
+        return reader.id(spot, Some(raw), out);
+    }
+    let mut text = [0; HOLD];
+    let len = unescape(raw, &mut text);
+    reader.id(spot, len.and_then(|len| text.get(..len)), out)
+}
+
+/// What the byte behind a backslash stands for; `u` apart.
+const fn unescaped(byte: u8) -> Option<u8> {
+    match byte {
+        b'"' | b'\\' | b'/' => Some(byte),
+        b'b' => Some(8),
+        b'f' => Some(12),
+        b'n' => Some(b'\n'),
+        b'r' => Some(b'\r'),
+        b't' => Some(b'\t'),
+        _ => None,
+    }
+}
+
+/// Unescapes a string, and says how long it is. A character beyond ASCII that is escaped becomes a byte that is
+/// in no id and no key. `None` if it does not fit, or an escape is none.
+fn unescape(raw: &[u8], out: &mut [u8]) -> Option<usize> {
+    let (mut rest, mut len) = (raw.iter(), 0);
+    while let Some(&byte) = rest.next() {
+        let mut character = byte;
+        if byte == b'\\' {
+            let &escape = rest.next()?;
+            character = if escape == b'u' {
+                let mut unicode = 0_u32;
+                for _ in 0..4 {
+                    unicode = unicode << 4 | char::from(*rest.next()?).to_digit(16)?;
+                }
+                u8::try_from(unicode).ok().filter(u8::is_ascii).unwrap_or(u8::MAX)
+            } else {
+                unescaped(escape)?
+            };
+        }
+        *out.get_mut(len)? = character;
+        len += 1;
+    }
+    Some(len)
+}

@@ -1,0 +1,127 @@
+//! Key rings: which key signs, which are accepted, which are on their way out.
+
+use arrayvec::ArrayVec;
+
+use crate::enums::named;
+use crate::error::{ConfigError, Error, Field};
+use crate::limits::MAX_COOKIE_KEYS;
+use crate::secret::Secret;
+
+/// What a key of a ring is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Role {
+    /// Signs what is new, and what it signed is valid. Exactly one key of a ring.
+    Sign = 0,
+    /// What it signed is valid and left alone.
+    Accept = 1,
+    /// What it signed is valid; a cookie is issued anew with the signing key, a sealed id left alone.
+    Retire = 2,
+}
+
+named! { Role { Sign = "sign", Accept = "accept", Retire = "retire" } }
+
+/// One key of a ring, as configured.
+#[derive(Clone, Debug)]
+pub struct CookieKey {
+    /// The number that a cookie or a sealed id carries to say which key signed it.
+    pub id: u8,
+    /// What the key is used for.
+    pub role: Role,
+    /// The secret that the working keys are derived from.
+    pub secret: Secret,
+}
+
+impl CookieKey {
+    pub(crate) fn view(&self) -> KeyView<'_> {
+        KeyView { id: self.id, role: self.role, secret: self.secret.expose() }
+    }
+}
+
+/// A [`CookieKey`] that is somebody else's, so that no copy of its secret has to be wiped.
+#[derive(Clone, Copy)]
+pub(crate) struct KeyView<'k> {
+    pub id: u8,
+    pub role: Role,
+    pub secret: &'k [u8; 16],
+}
+
+/// A key of a ring, ready for work.
+pub(crate) struct RingKey<K> {
+    pub keys: K,
+    pub id: u8,
+    pub role: Role,
+}
+
+/// One to [`MAX_COOKIE_KEYS`] keys with their working keys `K`, exactly one of which signs.
+pub(crate) struct Ring<K> {
+    keys: ArrayVec<RingKey<K>, MAX_COOKIE_KEYS>,
+    signer: u8,
+}
+
+impl<K> Ring<K> {
+    /// Of the keys that `key_at` gives for 0, 1, and so on, until there is none. Errors name `field`.
+    pub(crate) fn of<'k>(
+        field: Field,
+        key_at: &dyn Fn(usize) -> Option<KeyView<'k>>,
+        placement_key: Option<&[u8; 16]>,
+        derive: fn(&[u8; 16]) -> K,
+    ) -> Result<Self, ConfigError> {
+        let mut ring = Self { keys: ArrayVec::new(), signer: 0 };
+        let mut signing = false;
+        for (index, key) in (0..).map_while(key_at).enumerate() {
+            let refuse = |error: Error| Err(error.at(field, index));
+            if *key.secret == [0; 16] {
+                return refuse(Error::ZeroSecret);
+            }
+            if placement_key == Some(key.secret) {
+                return refuse(Error::DuplicateSecret);
+            }
+            for earlier in (0..index).filter_map(key_at) {
+                if earlier.id == key.id {
+                    return refuse(Error::DuplicateKeyId);
+                }
+                if earlier.secret == key.secret {
+                    return refuse(Error::DuplicateSecret);
+                }
+            }
+            if key.role == Role::Sign {
+                if signing {
+                    return refuse(Error::SigningKeys);
+                }
+                signing = true;
+                ring.signer = key.id;
+            }
+            let working = RingKey { keys: derive(key.secret), id: key.id, role: key.role };
+            if ring.keys.try_push(working).is_err() {
+                return refuse(Error::KeyCount);
+            }
+        }
+        match (ring.keys.is_empty(), signing) {
+            (true, _) => Err(Error::KeyCount.at(field, 0)),
+            (_, false) => Err(Error::SigningKeys.at(field, 0)),
+            _ => Ok(ring),
+        }
+    }
+
+    /// The key with this id, and its position in the ring.
+    #[inline]
+    pub(crate) fn find(&self, id: u8) -> Option<(usize, &RingKey<K>)> {
+        self.keys.iter().enumerate().find(|(_, key)| key.id == id)
+    }
+
+    /// The signing key, and its position in the ring.
+    pub(crate) fn signer(&self) -> Option<(usize, &RingKey<K>)> {
+        self.find(self.signer)
+    }
+
+    pub(crate) fn keys(&self) -> &[RingKey<K>] {
+        &self.keys
+    }
+}
+
+impl<K> core::fmt::Debug for Ring<K> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_list().entries(self.keys.iter().map(|key| (key.id, key.role))).finish()
+    }
+}

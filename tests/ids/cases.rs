@@ -1,0 +1,549 @@
+//! Cases that a page of rules turns on, written by hand; and answers of a real server.
+
+use std::slice::from_ref;
+
+use serde_json::Value as Json;
+use tokenpin::ids::{
+    Echo, Fields, IdKey, Ids, KEYS, KeyKind, Mode, Opener, Opening, Rules, Sealer, Sealing, Summary,
+};
+use tokenpin::{Error, Field, IdSealer, IdVerdict};
+
+use tokenpin_test_support::ids::{self as model, apply, number_of};
+
+use crate::bodies::{cut, known, opened, rules, sealed};
+use crate::world::{pin, ring};
+
+/// What one mode and API make of a response, the same for each way to cut it in two.
+fn seal_as(rules: &Rules<'_>, ids: Ids, echo: &Echo, body: &[u8]) -> Vec<u8> {
+    let with = Sealing { rules, pin: pin("a"), echo, origin: None };
+    let whole = sealed(&mut Sealer::json(ids), &with, &[body]);
+    for at in 0..=body.len() {
+        let out = sealed(&mut Sealer::json(ids), &with, &[&body[..at], &body[at..]]);
+        assert_eq!(out, whole, "cut at {at}");
+    }
+    assert_eq!(sealed(&mut Sealer::json(ids), &with, &cut(body, || 1)), whole);
+    whole
+}
+
+fn seal(body: &str) -> String {
+    let ring = ring();
+    let rules = rules(&ring, Mode::Seal);
+    String::from_utf8(seal_as(&rules, Ids::Items, &Echo::new(), body.as_bytes())).unwrap()
+}
+
+fn sealed_id(native: &str, account: &str) -> String {
+    let ring = ring();
+    let sealer = IdSealer::new(&ring, b"", b"").unwrap();
+    let id = sealer.seal(native.as_bytes(), pin(account)).unwrap();
+    String::from_utf8(id.as_bytes().to_vec()).unwrap()
+}
+
+/// A request in a mode: what goes upstream, and what it comes to. The same for each way to cut it.
+fn open_as(mode: Mode, ids: Ids, body: &str) -> (String, Summary) {
+    let ring = ring();
+    let rules = rules(&ring, mode);
+    let with = Opening { rules: &rules, known: &known };
+    let mut place = body.as_bytes().to_vec();
+    let mut summary = Summary::new();
+    let len = Opener::new(ids).open_in_place(&with, &mut summary, &mut place);
+    for at in 0..=body.len() {
+        let (front, back) = body.as_bytes().split_at(at);
+        let mut other = Summary::new();
+        let out = opened(&mut Opener::new(ids), &with, &mut other, &[front, back]);
+        assert_eq!(out, &place[..len], "cut at {at}");
+        assert_eq!((other.verdict, other.keys), (summary.verdict, summary.keys), "cut at {at}");
+        assert_eq!(other.account(), summary.account(), "cut at {at}");
+    }
+    (String::from_utf8(place[..len].to_vec()).unwrap(), summary)
+}
+
+fn open(body: &str) -> (String, Summary) {
+    open_as(Mode::Seal, Ids::Items, body)
+}
+
+#[test]
+fn look_alikes_stay_as_they_are() {
+    for body in [
+        r#"{"text":"resp_1","call_id":"resp_1","tool_call_id":"fc_1","ID":"resp_1","Id":"resp_1"}"#,
+        r#"{"metadata":{"id":"resp_1","a":[{"id":"resp_1"}]},"error":{"id":"resp_1"}}"#,
+        r#"{"arguments":{"file_id":"file-1"},"arguments":"{\"id\":\"resp_1\"}"}"#,
+        r#"{"input":{"id":"resp_1","file_id":"file-1"},"schema":[{"id":"resp_1"}]}"#,
+        r#"{"id":"chatcmpl-1","a":{"id":"call_1"},"b":{"id":"resp 1"},"c":{"id":"resp_\u00e9"}}"#,
+        r#"{"resp_1":"id","id":["resp_1"],"file_ids":"file-1","source":"file-1","video":"video_1"}"#,
+        r#"{"variables":{"id":"resp_1","a":{"container_id":"cntr_1"}},"id":""}"#,
+        r#"["resp_1",["file-1"],"id"]"#,
+        r#""resp_1""#,
+        r#"{"file_ids":[["file-1"],{"x":"file-1"}]}"#,
+        "  \n",
+        "",
+        "[DONE]",
+    ] {
+        assert_eq!(seal(body), body);
+    }
+    let long = format!(r#"{{"id{}":"resp_1"}}"#, "x".repeat(200));
+    assert_eq!(seal(&long), long);
+}
+
+#[test]
+fn ids_are_sealed_wherever_their_key_is() {
+    let id = |native| sealed_id(native, "a");
+    for (body, expected) in [
+        (r#"{"id":"resp_1"}"#.to_owned(), format!(r#"{{"id":"{}"}}"#, id("resp_1"))),
+        (
+            r#"{"a":[[{"file_ids":["file-1" , "x","file-2"]}]]}"#.into(),
+            format!(r#"{{"a":[[{{"file_ids":["{}" , "x","{}"]}}]]}}"#, id("file-1"), id("file-2")),
+        ),
+        // Escaped in every way; keys that repeat.
+        (
+            r#"{"\u0069d":"\u0072esp\u005f1","id":"resp_2"}"#.into(),
+            format!(r#"{{"\u0069d":"{}","id":"{}"}}"#, id("resp_1"), id("resp_2")),
+        ),
+        // An array of input is items, and behind an opaque object the table holds again.
+        (
+            r#"{"input":[{"id":"msg_1"}],"metadata":{"}":"\"}"},"id":"resp_1"}"#.into(),
+            format!(
+                r#"{{"input":[{{"id":"{}"}}],"metadata":{{"}}":"\"}}"}},"id":"{}"}}"#,
+                id("msg_1"),
+                id("resp_1")
+            ),
+        ),
+        (
+            r#"{"variables":{"a":{"file_id":"file-1"}},"conversation":"conv_1"}"#.into(),
+            format!(
+                r#"{{"variables":{{"a":{{"file_id":"{}"}}}},"conversation":"{}"}}"#,
+                id("file-1"),
+                id("conv_1")
+            ),
+        ),
+        // The end is missing, or wrong: as far as it goes.
+        (r#"{"id":"resp_1""#.into(), format!(r#"{{"id":"{}""#, id("resp_1"))),
+        (
+            r#"{"id":"resp_1"]"id":"resp_2"}"#.into(),
+            format!(r#"{{"id":"{}"]"id":"resp_2"}}"#, id("resp_1")),
+        ),
+        (r#"{"id":"resp_1"#.into(), r#"{"id":"resp_1"#.into()),
+        (r#"{"id":"resp_\"#.into(), r#"{"id":"resp_\"#.into()),
+    ] {
+        assert_eq!(seal(&body), expected);
+    }
+    // Lines of documents pass behind the first.
+    let two = "{\"id\":\"resp_1\"}\n{\"id\":\"resp_2\"}";
+    assert_eq!(seal(two), two.replace("resp_1", &id("resp_1")));
+    // Items only where they name something.
+    let body = br#"{"id":"msg_1","file_id":"file_1"}"#;
+    let ring = ring();
+    let rules = rules(&ring, Mode::Seal);
+    let out = seal_as(&rules, Ids::Both, &Echo::new(), body);
+    assert_eq!(out, format!(r#"{{"id":"msg_1","file_id":"{}"}}"#, id("file_1")).into_bytes());
+    for ids in [Ids::None, Ids::Open] {
+        assert_eq!(seal_as(&rules, ids, &Echo::new(), body), body);
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_pass() {
+    let ring = ring();
+    let rules = rules(&ring, Mode::Seal);
+    for odd in
+        [&b"\xff\xfe"[..], b"\xc3", b"\xed\xa0\x80", b"\\ud800", b"\\udc00\\ud800", b"\0\x01\n"]
+    {
+        let body =
+            [b"{\"text\":\"", odd, b"\",\"id\":\"resp_1\",\"file_id\":\"", odd, b"\"}"].concat();
+        let out = seal_as(&rules, Ids::Items, &Echo::new(), &body);
+        let expected = sealed_id("resp_1", "a");
+        let expected = [
+            b"{\"text\":\"",
+            odd,
+            b"\",\"id\":\"",
+            expected.as_bytes(),
+            b"\",\"file_id\":\"",
+            odd,
+            b"\"}",
+        ];
+        assert_eq!(out, expected.concat());
+    }
+}
+
+#[test]
+fn ten_thousand_levels_are_walked_and_256_are_looked_at() {
+    for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[{\"a\":", "}]"), ("{\"input\":[", "]}")]
+    {
+        let levels = |count: usize, inside: &str| {
+            let per = if open.len() > 5 { 2 } else { 1 };
+            let times = count / per;
+            open.repeat(times) + inside + &close.repeat(times)
+        };
+        let ring = ring();
+        let rules = rules(&ring, Mode::Seal);
+        let with = Sealing { rules: &rules, pin: pin("a"), echo: &Echo::new(), origin: None };
+        let inner = r#"{"id":"resp_1"}"#;
+        for count in [10, 252, 254, 256, 258, 10_000, 100_000] {
+            let body = format!("{{\"x\":{},\"id\":\"resp_2\"}}", levels(count, inner));
+            let mut sealer = Sealer::json(Ids::Items);
+            let out = sealed(&mut sealer, &with, &cut(body.as_bytes(), || 7));
+            assert_eq!(sealer.unexpected(), 0);
+            // The object around all is a level, and so is the one inside.
+            let looked_at = count + 2 <= 256;
+            assert_eq!(sealer.sealed, 1 + u32::from(looked_at), "{open} {count}");
+            assert!(out.len() > body.len());
+        }
+    }
+}
+
+#[test]
+fn a_string_is_looked_at_up_to_512_bytes() {
+    let escaped = |len: usize| {
+        // `resp_` and digits, some of which are escaped, so long in the document.
+        let escapes = (len - 5) / 6;
+        "resp_".to_owned() + &"\\u0031".repeat(escapes) + &"1".repeat(len - 5 - 6 * escapes)
+    };
+    for (len, sealed) in [(511, true), (512, true), (513, false), (1500, false)] {
+        let body = format!(r#"{{"id":"{}"}}"#, escaped(len));
+        assert_eq!(seal(&body) != body, sealed, "{len}");
+        let (_, summary) = open(&body);
+        assert_eq!(summary.unreadable, !sealed, "{len}");
+    }
+    // Behind one that is too long, whatever it is made of, and wherever it is cut.
+    for odd in [r"\\", r#"\""#, r#"x\""#] {
+        let body = format!(r#"{{"id":"{}","file_id":"file-1"}}"#, odd.repeat(300));
+        assert_eq!(seal(&body), body.replace("file-1", &sealed_id("file-1", "a")));
+    }
+    let plain = format!(r#"{{"id":"resp_{}"}}"#, "1".repeat(600));
+    assert!(!open(&plain).1.unreadable && seal(&plain) == plain);
+}
+
+#[test]
+fn hard_ids_bind_and_soft_ones_only_if_nothing_else_does() {
+    let (a, b, gone) =
+        (|id| sealed_id(id, "a"), |id| sealed_id(id, "b"), |id| sealed_id(id, "gone"));
+    let account = |body: &str| open(body).1.account().map(|(pin, _)| pin);
+    let previous = format!(r#"{{"previous_response_id":"{}"}}"#, a("resp_1"));
+    let (text, summary) = open(&previous);
+    assert_eq!(text, r#"{"previous_response_id":"resp_1"}"#);
+    assert_eq!(summary.account(), Some((pin("a"), number_of("previous_response_id"))));
+    assert!(summary.existing && summary.verdict == IdVerdict::Sealed);
+    // History, of which the last counts that is of an account in the set.
+    let inline = |id: &str| format!(r#"{{"id":"{id}","type":"message","content":"x"}}"#);
+    let history = |elements: &[String]| format!(r#"{{"input":[{}]}}"#, elements.join(","));
+    let (first, second, third) = (inline(&a("msg_1")), inline(&b("msg_2")), inline(&gone("msg_3")));
+    assert_eq!(account(&history(&[first.clone(), second.clone(), third.clone()])), Some(pin("b")));
+    assert_eq!(account(&history(from_ref(&third))), None);
+    let (text, summary) = open(&history(&[third]));
+    assert_eq!(text, history(&[inline("msg_3")]), "opened all the same");
+    assert!(!summary.existing);
+    let unstored = history(from_ref(&first)).replace("{\"input\"", "{\"store\":false,\"input\"");
+    assert_eq!(account(&unstored), None);
+    assert_eq!(account(&history(from_ref(&first)).replace("]}", "],\"store\":false}")), None);
+    assert_eq!(account(&unstored.replace("false", "true")), Some(pin("a")));
+    // Of several the last counts.
+    assert_eq!(account(&unstored.replace("false", "false,\"store\":true")), Some(pin("a")));
+    assert_eq!(account(&unstored.replace("false", "true,\"store\":false")), None);
+    // A mere reference is hard, and beside history it decides; so does any other hard id.
+    let reference = |id: String| format!(r#"{{"type":"item_reference","id":"{id}"}}"#);
+    assert_eq!(account(&history(&[reference(a("msg_1")), second.clone()])), Some(pin("a")));
+    assert_eq!(account(&history(&[format!(r#"{{"id":"{}"}}"#, a("msg_1"))])), Some(pin("a")));
+    let both = history(&[second]).replace("{\"input\"", &previous.replace('}', ",\"input\""));
+    assert_eq!(account(&both), Some(pin("a")));
+    // Of two accounts it cannot be. The keys are told.
+    let (text, summary) = open(&history(&[reference(a("msg_1")), reference(b("msg_2"))]));
+    assert_eq!((summary.verdict, summary.refused), (IdVerdict::Conflict, true));
+    assert_eq!(summary.keys, [number_of("id"); 2]);
+    assert!(text.contains("msg_2\""));
+    let conflict =
+        format!(r#"{{"conversation":{{"id":"{}"}},"file_ids":["{}"]}}"#, a("conv_1"), b("file-1"));
+    assert_eq!(open(&conflict).1.keys, [number_of("conversation"), number_of("file_ids")]);
+}
+
+#[test]
+fn plain_ids_name_something_that_exists_where_their_key_says_so() {
+    for (body, existing) in [
+        (r#"{"previous_response_id":"resp_1"}"#, true),
+        (r#"{"conversation":"conv_1"}"#, true),
+        (r#"{"conversation":{"id":"conv_1"}}"#, true),
+        (r#"{"tools":[{"container":{"id":"cntr_1"}}]}"#, true),
+        (r#"{"input":[{"type":"item_reference","id":"msg_1"}]}"#, true),
+        (r#"{"input":[{"content":[{"file_id":"file-1"}]}]}"#, true),
+        (r#"{"previous_response_id":null}"#, false),
+        (r#"{"previous_response_id":""}"#, false),
+        (
+            r#"{"tools":[{"container":{"type":"auto"}}],"container":"auto","conversation":{}}"#,
+            false,
+        ),
+        (r#"{"input":[{"id":"msg_1","role":"user"}]}"#, false),
+        (r#"{"messages":[{"tool_calls":[{"id":"call_1"}]}]}"#, false),
+    ] {
+        let (text, summary) = open(body);
+        assert_eq!((text.as_str(), summary.existing), (body, existing), "{body}");
+        assert!(summary.account().is_none() && !summary.refused);
+        let strict = open_as(Mode::Strict, Ids::Items, body).1;
+        // What would have been sealed: all of these but a call's.
+        let plain = summary.plain > 0 && !body.contains("call_1");
+        assert_eq!(
+            (strict.refused, strict.verdict),
+            (plain, if summary.plain > 0 { IdVerdict::Plain } else { IdVerdict::None }),
+            "{body}"
+        );
+    }
+    // The case of a key's letters is nothing that the strict mode can be got round by.
+    let body = r#"{"Previous_Response_ID":"resp_1"}"#;
+    assert!(!open(body).1.existing);
+    assert!(open_as(Mode::Strict, Ids::Items, body).1.refused);
+}
+
+#[test]
+fn what_others_sealed_is_refused_or_plain() {
+    let sealed = sealed_id("resp_1", "a");
+    let foreign = sealed.replacen("resp_", "rest_", 1);
+    let body = format!(r#"{{"previous_response_id":"{foreign}","conversation":"{sealed}"}}"#);
+    let (text, summary) = open(&body);
+    assert_eq!(text, body, "nothing behind it is opened");
+    assert_eq!((summary.verdict, summary.opened), (IdVerdict::BadSeal, 0));
+    assert_eq!(summary.keys[0], number_of("previous_response_id"));
+    let (text, summary) = open_as(Mode::Open, Ids::Items, &body);
+    assert!(!summary.refused && text.contains(&foreign) && text.contains("\"resp_1\""));
+    assert_eq!(summary.account(), Some((pin("a"), number_of("conversation"))));
+}
+
+#[test]
+fn encrypted_content_is_marked_and_the_mark_taken_off() {
+    let ring = ring();
+    for content in ["g", "gAAAA", &"gAAAAA/+-_=".repeat(40), "a\\/b\\/c", "\\u0067AAA"] {
+        let body =
+            format!(r#"{{"output":[{{"type":"reasoning","encrypted_content":"{content}"}}]}}"#);
+        let marked = seal(&body);
+        assert_eq!(marked.len(), body.len() + 26, "{content}");
+        let (text, summary) = open(&marked);
+        assert_eq!(text, body);
+        assert_eq!(summary.account(), Some((pin("a"), number_of("encrypted_content"))));
+        // Spoilt in its head, it is refused, so that the client drops it.
+        let spoilt = marked.replacen(&format!(":\"{content}"), &format!(":\"X{content}"), 1);
+        let (text, summary) = open(&spoilt);
+        assert_eq!((text, summary.verdict), (spoilt, IdVerdict::BadSeal));
+        assert_eq!(summary.keys[0], number_of("encrypted_content"));
+        // Where it is switched off, and in other APIs, it stays as it is.
+        let mut off = rules(&ring, Mode::Seal);
+        off.encrypted = false;
+        let body = body.as_bytes();
+        assert_eq!(seal_as(&off, Ids::Items, &Echo::new(), body), body);
+        assert_eq!(seal_as(&rules(&ring, Mode::Seal), Ids::Both, &Echo::new(), body), body);
+    }
+    // An escape that is not of ASCII: at the front, nothing is marked, and no mark taken off.
+    let mark = IdSealer::new(&ring, b"", b"").unwrap().mark(b"gAAA", pin("a")).unwrap();
+    let odd = format!(r#"{{"encrypted_content":"\u00e9gAAA{}"}}"#, mark.escape_ascii());
+    assert_eq!(open(&odd).0, odd);
+    let behind = format!(r#"{{"encrypted_content":"{}\u00e9AAAA"}}"#, "g".repeat(64));
+    assert_eq!(open(&seal(&behind)).0, behind);
+    assert_ne!(seal(&behind), behind);
+    for content in ["", "\\u00e9", "\\ud83d\\ude00AAAA"] {
+        let body = format!(r#"{{"encrypted_content":"{content}"}}"#);
+        assert_eq!(seal(&body), body);
+    }
+    assert_eq!(seal(r#"{"encrypted_content":null}"#), r#"{"encrypted_content":null}"#);
+}
+
+#[test]
+fn an_id_comes_back_as_the_client_wrote_it() {
+    let ring = ring();
+    let old = {
+        // Of the key that only accepts now.
+        let keys = [
+            crate::world::key(1, tokenpin::Role::Accept),
+            crate::world::key(2, tokenpin::Role::Sign),
+        ];
+        let ring = tokenpin::IdRing::new(&keys, None).unwrap();
+        let sealer = IdSealer::new(&ring, b"", b"").unwrap();
+        let id = sealer.seal(b"resp_old", pin("a")).unwrap();
+        String::from_utf8(id.as_bytes().to_vec()).unwrap()
+    };
+    let new = sealed_id("resp_new", "a");
+    let request = format!(
+        r#"{{"previous_response_id":"{old}","conversation":"{new}","file_ids":["file-plain"]}}"#
+    );
+    let response =
+        br#"{"id":"resp_x","a":{"id":"resp_old"},"b":{"id":"resp_new"},"file_id":"file-plain"}"#;
+    for (mode, expected) in [
+        (Mode::Open, ["resp_x".to_owned(), old.clone(), new.clone(), "file-plain".into()]),
+        (Mode::Seal, [sealed_id("resp_x", "a"), old.clone(), new.clone(), "file-plain".into()]),
+    ] {
+        let summary = open_as(mode, Ids::Items, &request).1;
+        let rules = rules(&ring, mode);
+        let out = seal_as(&rules, Ids::Items, &summary.echo, response);
+        let [made, old, new, file] = expected;
+        let expected = format!(
+            r#"{{"id":"{made}","a":{{"id":"{old}"}},"b":{{"id":"{new}"}},"file_id":"{file}"}}"#
+        );
+        assert_eq!(String::from_utf8(out).unwrap(), expected, "{mode:?}");
+    }
+}
+
+#[test]
+fn the_echo_keeps_what_matters_most() {
+    let many = |count: usize| {
+        let ids: Vec<_> = (0..count).map(|i| format!("\"file-{i:02}\"")).collect();
+        format!(
+            r#"{{"file_ids":[{}],"container":"cntr_1","previous_response_id":"resp_1"}}"#,
+            ids.join(",")
+        )
+    };
+    let ring = ring();
+    let rules = rules(&ring, Mode::Seal);
+    for (count, kept) in [(14, 14), (15, 14), (20, 14)] {
+        let summary = open_as(Mode::Seal, Ids::Items, &many(count)).1;
+        assert_eq!(summary.echo.lost as usize, count - kept);
+        let out = seal_as(&rules, Ids::Items, &summary.echo, many(count).as_bytes());
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.contains("\"resp_1\"") && out.contains("\"cntr_1\""));
+        for i in 0..count {
+            assert_eq!(out.contains(&format!("\"file-{i:02}\"")), i < kept, "the first ones");
+        }
+    }
+    // One that comes again takes no room.
+    let again = many(10).replace("\"file-00\"", &["\"file-00\""; 30].join(","));
+    assert_eq!(open_as(Mode::Seal, Ids::Items, &again).1.echo.lost, 0);
+}
+
+#[test]
+fn nothing_is_done_where_the_mode_is_off() {
+    let ring = ring();
+    let rules = rules(&ring, Mode::Off);
+    let body =
+        format!(r#"{{"id":"resp_1","previous_response_id":"{}"}}"#, sealed_id("resp_1", "a"));
+    assert_eq!(seal_as(&rules, Ids::Items, &Echo::new(), body.as_bytes()), body.as_bytes());
+    let (text, summary) = open_as(Mode::Off, Ids::Items, &body);
+    assert_eq!((text, summary.verdict), (body, IdVerdict::None));
+}
+
+#[test]
+fn a_configuration_adds_to_the_table() {
+    let ring = ring();
+    let keys = [
+        IdKey { name: b"job_ref", kind: KeyKind::Id },
+        IdKey { name: b"private", kind: KeyKind::Opaque },
+    ];
+    let prefixes = [&b"job."[..]];
+    let bad = Fields { prefixes: &prefixes, ..Fields::default() }.check();
+    assert_eq!(bad, Err(Error::IdField.at(Field::IdPrefixes, 0)));
+    let prefixes = [&b"job-x-"[..]];
+    let fields = Fields { keys: &keys, prefixes: &prefixes, collections: &[b"jobs"] };
+    assert_eq!(fields.check(), Ok(()));
+    for (name, kind) in [
+        (&b""[..], KeyKind::Id),
+        (&[b'k'; 33], KeyKind::Id),
+        (b"p", KeyKind::Path),
+        (b"o", KeyKind::Own),
+    ] {
+        let keys = [keys[0], IdKey { name, kind }];
+        let bad = Fields { keys: &keys, ..fields }.check();
+        assert_eq!(bad, Err(Error::IdField.at(Field::IdFields, 1)));
+    }
+    let bad = Fields { collections: &[b"a/b"], ..fields }.check();
+    assert_eq!(bad, Err(Error::IdField.at(Field::IdCollections, 0)));
+    assert_eq!(
+        Fields { keys: &[keys[0]; 33], ..fields }.check(),
+        Err(Error::IdField.at(Field::IdFields, 32))
+    );
+    let rules = Rules { fields, ..rules(&ring, Mode::Seal) };
+    let body = br#"{"job_ref":"job-x-1","a":{"job_ref":"job-1"},"private":{"id":"resp_1"}}"#;
+    let out = String::from_utf8(seal_as(&rules, Ids::Both, &Echo::new(), body)).unwrap();
+    assert_eq!(
+        out,
+        String::from_utf8(body.to_vec()).unwrap().replace("job-x-1", &sealed_id("job-x-1", "a"))
+    );
+    assert_eq!(fields.key(u8::try_from(KEYS.len()).unwrap()).unwrap().name, b"job_ref");
+    assert!(fields.key(255).is_none());
+}
+
+const SAMPLES: [(&str, &[u8], u32); 11] = [
+    ("response-create.json", include_bytes!("samples/response-create.json"), 2),
+    ("response-chain.json", include_bytes!("samples/response-chain.json"), 3),
+    ("response-stream.sse", include_bytes!("samples/response-stream.sse"), 23),
+    ("batch-list.json", include_bytes!("samples/batch-list.json"), 6),
+    ("vector-search.json", include_bytes!("samples/vector-search.json"), 0),
+    ("vector-get.json", include_bytes!("samples/vector-get.json"), 1),
+    ("conversation-items.json", include_bytes!("samples/conversation-items.json"), 5),
+    ("file-list.json", include_bytes!("samples/file-list.json"), 3),
+    ("response-file-search.json", include_bytes!("samples/response-file-search.json"), 3),
+    (
+        "response-previous-missing-stream.sse",
+        include_bytes!("samples/response-previous-missing-stream.sse"),
+        0,
+    ),
+    ("file-missing.json", include_bytes!("samples/file-missing.json"), 0),
+];
+
+/// Cut at every place. What is sealed is an id, and comes back; all else stays.
+#[test]
+fn answers_of_a_real_server() {
+    let ring = ring();
+    let rules = rules(&ring, Mode::Seal);
+    let with = Sealing { rules: &rules, pin: pin("a"), echo: &Echo::new(), origin: None };
+    for (name, body, count) in SAMPLES {
+        let events = body.starts_with(b"data:");
+        let edits = if events {
+            model::seal_events(body, &rules, Ids::Items, pin("a")).0
+        } else {
+            model::seal(body, &rules, Ids::Items, pin("a")).0
+        };
+        assert_eq!(edits.len(), count as usize, "{name}");
+        let expected = apply(body, &edits);
+        let new = || if events { Sealer::events(Ids::Items) } else { Sealer::json(Ids::Items) };
+        for at in 0..=body.len() {
+            let mut sealer = new();
+            let out = sealed(&mut sealer, &with, &[&body[..at], &body[at..]]);
+            assert!(out == expected, "{name} cut at {at}");
+            assert_eq!((sealer.sealed, sealer.unexpected()), (count, 0), "{name} cut at {at}");
+        }
+        assert_eq!(sealed(&mut new(), &with, &cut(body, || 1)), expected);
+        for (place, text) in &edits {
+            let opened = rules.sealer.open(text).1.unwrap();
+            assert_eq!(opened.native(), &body[place.clone()], "{name}");
+        }
+        let text = String::from_utf8(expected).unwrap();
+        for trap in [
+            "resp_not-an-id-of-ours",
+            "resp_0 file-0",
+            "provider_vector_store_id\":\"vs_5563dc81-471f-4233-92dd-37bdde7fb01f\"",
+        ] {
+            let there = std::str::from_utf8(body).unwrap().matches(trap).count();
+            assert_eq!(text.matches(trap).count(), there, "{name}: {trap}");
+        }
+    }
+}
+
+/// The model's reader of JSON, which everything above is compared with, against a well-known one.
+#[test]
+fn the_model_reads_what_serde_json_reads() {
+    use tokenpin_test_support::ids::tree::{Value, parse};
+    fn same(node: &tokenpin_test_support::ids::tree::Node, json: &Json) -> bool {
+        match (&node.value, json) {
+            // Beyond ASCII the model keeps bytes, or says that something was escaped.
+            (Value::Text(Some(text)), Json::String(json)) => {
+                !json.is_ascii() || text == json.as_bytes()
+            }
+            (Value::Scalar(_), Json::Null | Json::Bool(_) | Json::Number(_))
+            | (Value::Opaque, Json::Array(_) | Json::Object(_)) => true,
+            (Value::Array(nodes), Json::Array(all)) => {
+                nodes.len() == all.len()
+                    && nodes.iter().zip(all).all(|(node, json)| same(node, json))
+            }
+            // Of equal keys the last counts there.
+            (Value::Object(members), Json::Object(all)) => all.iter().all(|(key, json)| {
+                let of = |(name, _, _): &&(Vec<u8>, _, _)| name == key.as_bytes();
+                !key.is_ascii()
+                    || members.iter().rev().find(of).is_some_and(|(.., node)| same(node, json))
+            }),
+            _ => false,
+        }
+    }
+    let mut random = tokenpin_test_support::random::Random::new("the model and serde_json");
+    let mut read = 0;
+    for _ in 0..4_000 {
+        let body = crate::docs::document(&mut random);
+        if let Ok(json) = serde_json::from_slice::<Json>(&body) {
+            let (node, whole) = parse(&body, false);
+            assert!(whole && same(&node.unwrap(), &json), "{}", body.escape_ascii());
+            read += 1;
+        }
+    }
+    assert!(read > 2_000, "{read}");
+}

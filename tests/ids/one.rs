@@ -1,0 +1,189 @@
+//! Sealing and opening one id.
+
+use tokenpin::{
+    Error, Field, IdRing, IdSealer, IdVerdict, KeyRing, MAX_ID, MAX_KEY, MAX_SCOPE, MAX_SEALED_ID,
+    Role, Secret,
+};
+use tokenpin_test_support::random::Random;
+
+use crate::world::{ALNUM, HEX, characters, key, pin, ring, uuid};
+
+/// Prefix, how many characters of what, and the length when sealed.
+const PROVIDERS: [(&str, usize, &[u8], usize); 26] = [
+    ("resp_", 48, HEX, 63),
+    ("resp_", 50, HEX, 64),
+    ("resp_", 32, HEX, 52),
+    ("conv_", 48, HEX, 63),
+    ("msg_", 48, HEX, 62),
+    ("msg_", 50, HEX, 63),
+    ("rs_", 48, HEX, 61),
+    ("rs_", 50, HEX, 62),
+    ("fc_", 48, HEX, 61),
+    ("fc_", 50, HEX, 62),
+    ("file-", 22, ALNUM, 53),
+    ("file-", 24, ALNUM, 55),
+    ("assistant-", 24, ALNUM, 60),
+    ("batch_", 32, HEX, 53),
+    ("vs_", 32, HEX, 50),
+    ("ftjob-", 24, ALNUM, 56),
+    ("cntr_", 48, HEX, 63),
+    ("cfile_", 32, HEX, 53),
+    ("video_", 48, HEX, 64),
+    ("asst_", 24, ALNUM, 55),
+    ("thread_", 24, ALNUM, 57),
+    ("eval_", 32, HEX, 52),
+    ("skill_", 32, HEX, 53),
+    ("msgbatch_01", 22, ALNUM, 59),
+    ("file_011C", 20, ALNUM, 55),
+    ("container_011C", 20, ALNUM, 60),
+];
+
+#[test]
+fn real_ids_of_every_type_have_at_most_64_characters_when_sealed() {
+    let ring = ring();
+    let ids = IdSealer::new(&ring, b"openai", b"alice").unwrap();
+    let mut random = Random::new("real ids");
+    for _ in 0..50 {
+        let made = PROVIDERS.map(|(prefix, len, from, sealed)| {
+            (prefix.to_owned() + &characters(&mut random, from, len), sealed)
+        });
+        let uuids = [("resp_", 52), ("msg_", 51), ("batch_", 53), ("conv_", 52)]
+            .map(|(prefix, sealed)| (prefix.to_owned() + &uuid(&mut random), sealed));
+        for (native, expected) in made.into_iter().chain(uuids) {
+            let sealed = ids.seal(native.as_bytes(), pin("a")).unwrap();
+            let sealed = sealed.as_bytes();
+            assert_eq!(sealed.len(), expected, "{native}");
+            assert!(sealed.len() <= 64);
+            let prefix = native.find(['_', '-']).unwrap() + 1;
+            assert_eq!(&sealed[..prefix], &native.as_bytes()[..prefix], "the type shows");
+            let (verdict, opened) = ids.open(sealed);
+            assert_eq!(verdict, IdVerdict::Sealed);
+            assert_eq!(opened.unwrap().native(), native.as_bytes());
+        }
+    }
+}
+
+/// Whatever the id: it comes back, is longer when sealed, safe where an id is safe, and its only form.
+#[test]
+fn every_id_comes_back() {
+    const ALPHABET: &[u8] = b"abcdefXYZ0123456789_-";
+    let ring = ring();
+    let other = IdRing::new(&[key(1, Role::Accept), key(2, Role::Sign)], None).unwrap();
+    let mut random = Random::new("every id");
+    for _ in 0..20_000 {
+        let mut native = match random.below(4) {
+            0 => {
+                let len = 1 + usize::try_from(random.below(255)).unwrap();
+                characters(&mut random, ALPHABET, len)
+            }
+            1 => {
+                let len = 28 + usize::try_from(random.below(40)).unwrap();
+                "x_".to_owned() + &characters(&mut random, HEX, len)
+            }
+            2 => "x-".to_owned() + &uuid(&mut random),
+            _ => characters(&mut random, ALNUM, 24) + "tp" + &characters(&mut random, HEX, 1),
+        };
+        if random.below(8) == 0 {
+            let at = usize::try_from(random.below(native.len() as u64)).unwrap();
+            native.replace_range(at..=at, &characters(&mut random, ALPHABET, 1));
+        }
+        let pin = random.word();
+        for ring in [&ring, &other] {
+            let ids = IdSealer::new(ring, b"s", b"").unwrap();
+            let sealed = ids.seal(native.as_bytes(), pin).unwrap();
+            let text = sealed.as_bytes();
+            assert!(text.len() > native.len() && text.len() <= MAX_SEALED_ID);
+            assert!(text.iter().all(|byte| ALNUM.contains(byte) || b"_-".contains(byte)));
+            assert!(text.last().unwrap().is_ascii_digit());
+            for reader in [&self::ring(), &other] {
+                let ids = IdSealer::new(reader, b"s", b"").unwrap();
+                let (verdict, opened) = ids.open(text);
+                assert_eq!(verdict, IdVerdict::Sealed, "{native}");
+                let opened = opened.unwrap();
+                assert_eq!((opened.native(), opened.pin), (native.as_bytes(), pin));
+                assert_eq!(opened.key_id, text_key(ring));
+                // Sealed again for the same account, it stays; by whichever key.
+                assert_eq!(ids.seal(text, pin).unwrap().as_bytes(), text);
+                let again = ids.seal(text, !pin);
+                assert!(again.is_none_or(|again| again.as_bytes() != text));
+            }
+        }
+    }
+}
+
+/// The id of the ring's signing key.
+fn text_key(ring: &IdRing) -> u8 {
+    let keys = format!("{ring:?}");
+    if keys.contains("(1, Sign)") { 1 } else { 2 }
+}
+
+#[test]
+fn sealing_is_deterministic_and_differs_by_all_it_is_bound_to() {
+    let ring = ring();
+    let other = IdRing::new(&[key(1, Role::Accept), key(2, Role::Sign)], None).unwrap();
+    let seal = |ring, scope: &'static [u8], owner: &'static [u8], account| {
+        let ids = IdSealer::new(ring, scope, owner).unwrap();
+        ids.seal(b"resp_1", pin(account)).unwrap().as_bytes().to_vec()
+    };
+    let all = [
+        seal(&ring, b"", b"", "a"),
+        seal(&other, b"", b"", "a"),
+        seal(&ring, b"s", b"", "a"),
+        seal(&ring, b"", b"s", "a"),
+        seal(&ring, b"", b"", "b"),
+    ];
+    for (i, one) in all.iter().enumerate() {
+        assert_eq!(all.iter().position(|it| it == one), Some(i));
+    }
+    assert_eq!(seal(&ring, b"", b"", "a"), all[0]);
+}
+
+#[test]
+fn what_is_no_id_is_not_sealed() {
+    let ring = ring();
+    let ids = IdSealer::new(&ring, b"", b"").unwrap();
+    assert!(ids.seal(b"", 1).is_none());
+    assert!(ids.seal(&[b'a'; MAX_ID], 1).is_some());
+    assert!(ids.seal(&[b'a'; MAX_ID + 1], 1).is_none());
+    for byte in 0..=u8::MAX {
+        let allowed = byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        assert_eq!(ids.seal(&[b'r', byte, b'1'], 1).is_some(), allowed, "{byte}");
+    }
+    assert!(ids.mark(b"", 1).is_none());
+}
+
+#[test]
+fn bad_arguments_are_refused() {
+    let ring = ring();
+    assert!(IdSealer::new(&ring, &[b's'; MAX_SCOPE], &[b'o'; MAX_KEY]).is_ok());
+    let long = IdSealer::new(&ring, &[b's'; MAX_SCOPE + 1], b"");
+    assert_eq!(long.unwrap_err(), Error::ScopeLength);
+    let long = IdSealer::new(&ring, b"", &[b'o'; MAX_KEY + 1]);
+    assert_eq!(long.unwrap_err(), Error::KeyLength);
+    let two = [key(1, Role::Sign), key(2, Role::Sign)];
+    assert_eq!(IdRing::new(&two, None).unwrap_err(), Error::SigningKeys.at(Field::IdKeys, 1));
+    let placement = Secret::new([1 ^ 0x5a; 16]);
+    let refused = IdRing::new(&two[..1], Some(&placement)).unwrap_err();
+    assert_eq!(refused, Error::DuplicateSecret.at(Field::IdKeys, 0));
+}
+
+/// The cookie's keys are the default, so a key that the cookie retires still opens.
+#[test]
+fn the_keys_of_a_cookie_ring_do() {
+    let keys = [key(1, Role::Retire), key(2, Role::Sign)];
+    assert!(KeyRing::new(&keys, None).is_ok());
+    let (old, new) = (ring(), IdRing::new(&keys, None).unwrap());
+    let sealed = IdSealer::new(&old, b"", b"").unwrap().seal(b"resp_1", 5).unwrap();
+    let (verdict, opened) = IdSealer::new(&new, b"", b"").unwrap().open(sealed.as_bytes());
+    assert_eq!((verdict, opened.unwrap().key_id), (IdVerdict::Sealed, 1));
+}
+
+#[test]
+fn numbers_and_names_are_stable() {
+    let names =
+        ["none", "plain", "sealed", "conflict", "unknown_version", "unknown_key", "bad_seal"];
+    for (number, name) in (0..).zip(names) {
+        assert_eq!(IdVerdict::from_number(number).unwrap().name(), name);
+    }
+    assert_eq!(IdVerdict::ALL.len(), names.len());
+}

@@ -1,0 +1,205 @@
+//! Ids in paths, queries and header fields.
+
+use tokenpin::ids::{Echo, Ids, Mode, Opening, Origin, Sealer, Sealing, Summary};
+use tokenpin::{Error, IdSealer, IdVerdict};
+
+use tokenpin_test_support::ids::number_of;
+
+use crate::bodies::{known, rules, sealed};
+use crate::world::{pin, ring};
+
+fn id(native: &str, account: &str) -> String {
+    let ring = ring();
+    let sealed = IdSealer::new(&ring, b"", b"").unwrap().seal(native.as_bytes(), pin(account));
+    String::from_utf8(sealed.unwrap().as_bytes().to_vec()).unwrap()
+}
+
+fn open(mode: Mode, target: &str) -> (String, Summary) {
+    let ring = ring();
+    let rules = rules(&ring, mode);
+    let mut summary = Summary::new();
+    let mut place = target.as_bytes().to_vec();
+    let with = Opening { rules: &rules, known: &known };
+    let len = with.open_target(Ids::Items, &mut summary, &mut place);
+    (String::from_utf8(place[..len].to_vec()).unwrap(), summary)
+}
+
+fn seal(target: &str) -> String {
+    let ring = ring();
+    let rules = rules(&ring, Mode::Seal);
+    let with = Sealing { rules: &rules, pin: pin("a"), echo: &Echo::new(), origin: None };
+    let mut out = [0; 1000];
+    let len = with.seal_target(Ids::Items, target.as_bytes(), &mut out).unwrap();
+    let text = String::from_utf8(out[..len].to_vec()).unwrap();
+    let short = with.seal_target(Ids::Items, target.as_bytes(), &mut out[..len - 1]);
+    assert_eq!(short, Err(Error::BufferTooSmall { needed: len }));
+    text
+}
+
+/// `<..>` is an id that is sealed.
+const TARGETS: [&str; 17] = [
+    "/v1/responses?conversation=<conv_1>&run_id=<run_1>&file_ids=file-1&id=resp_1",
+    "/v1/responses/<resp_1>",
+    "/v1/responses/<resp_1>/cancel",
+    "/v1/responses/<resp_1>/input_items?after=<msg_1>&limit=5&order=asc",
+    "/openai/v1/conversations/<conv_1>/items/<msg_1>?api-version=2",
+    "/v1/vector_stores/<vs_1>/files/<file-1>",
+    "/v1/vector_stores/<vs_1>/search",
+    "/v1/threads/<thread_1>/runs/<run_1>/steps/<step_1>?before=<step_2>#f",
+    "/v1/messages/batches/<msgbatch_1>/results?after_id=<msgbatch_2>",
+    "https://host:8080/v1/files/<file-1>/content",
+    "http://files/v1/files/<file-1>",
+    "/v1/fine_tuning/jobs/<ftjob-1>/events?after=",
+    "/v1/files?after=<file-1>&after=<file-2>",
+    "/v1/responses/compact",
+    "/v1/threads/runs",
+    "/v1/evals/<eval_1>/runs/<evalrun_1>/output_items/<outputitem_1>",
+    "/v1/containers/<cntr_1>/files/<cfile_1>/content?x=resp_1&=resp_1&resp_1",
+];
+
+fn with_ids(target: &str, of: impl Fn(&str) -> String) -> String {
+    let mut out = String::new();
+    for (i, part) in target.split(['<', '>']).enumerate() {
+        out += &if i % 2 == 1 { of(part) } else { part.to_owned() };
+    }
+    out
+}
+
+#[test]
+fn ids_stand_behind_collections_and_under_listed_names() {
+    for target in TARGETS {
+        let native = with_ids(target, str::to_owned);
+        let sealed = with_ids(target, |native| id(native, "a"));
+        assert_eq!(seal(&native), sealed);
+        assert_eq!(seal(&sealed), sealed, "stays as it is");
+        for mode in [Mode::Open, Mode::Seal, Mode::Strict] {
+            let (text, summary) = open(mode, &sealed);
+            assert_eq!(text, native);
+            let named = target.contains('<');
+            assert_eq!(
+                (summary.account().map(|(pin, _)| pin), summary.existing),
+                (named.then(|| pin("a")), named),
+                "{target}"
+            );
+            assert!(!summary.refused);
+        }
+        let (text, summary) = open(Mode::Seal, &native);
+        assert_eq!((text, summary.existing), (native.clone(), target.contains('<')), "{target}");
+        assert_eq!(open(Mode::Strict, &native).1.refused, target.contains('<'), "{target}");
+        // Off, it is nobody's business.
+        let (text, summary) = open(Mode::Off, &sealed);
+        assert_eq!((text, summary.verdict), (sealed, IdVerdict::None));
+    }
+}
+
+#[test]
+fn a_host_is_no_collection() {
+    for target in ["http://files/file-1", "https://responses/resp_1?x", "x://files"] {
+        let (text, summary) = open(Mode::Strict, target);
+        assert_eq!((text.as_str(), summary.verdict), (target, IdVerdict::None));
+        assert_eq!(seal(target), target);
+    }
+}
+
+#[test]
+fn percent_encoding_is_taken_off_once() {
+    let sealed = id("file-1", "a");
+    let encoded = sealed.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat();
+    let (text, summary) = open(Mode::Strict, &format!("/v1/files/{encoded}/content"));
+    assert_eq!((text.as_str(), summary.verdict), ("/v1/files/file-1/content", IdVerdict::Sealed));
+    let twice = encoded.replace('%', "%25");
+    for (segment, refused) in [
+        (twice.as_str(), true),
+        ("a%2Fb", true),
+        ("%zz", true),
+        ("%4", true),
+        ("%41", false),
+        ("a.b", false),
+    ] {
+        let target = format!("/v1/files/{segment}");
+        let (text, summary) = open(Mode::Seal, &target);
+        assert_eq!(
+            (text, summary.refused, summary.existing),
+            (target.clone(), false, true),
+            "{segment}"
+        );
+        assert_eq!(open(Mode::Strict, &target).1.refused, refused, "{segment}");
+    }
+    let long = format!("/v1/files/{}", "x".repeat(400));
+    assert!(!open(Mode::Strict, &long).1.refused);
+}
+
+#[test]
+fn two_accounts_in_a_target_are_a_conflict() {
+    let target = format!(
+        "/v1/vector_stores/{}/files/{}?after={}",
+        id("vs_1", "a"),
+        id("file-1", "b"),
+        id("file-2", "a")
+    );
+    let (text, summary) = open(Mode::Seal, &target);
+    assert_eq!((summary.verdict, summary.keys), (IdVerdict::Conflict, [0, 0]));
+    assert!(text.ends_with(&id("file-2", "a")), "nothing behind it is opened");
+    let target = format!("/v1/files/{}?after={}", id("file-1", "a"), id("file-2", "b"));
+    assert_eq!(open(Mode::Seal, &target).1.keys, [0, number_of("after")]);
+}
+
+/// The other way round, too, and with whatever is no target: no panic, and never longer.
+#[test]
+fn any_target_comes_back() {
+    let mut random = tokenpin_test_support::random::Random::new("targets");
+    for _ in 0..20_000 {
+        let mut target = String::new();
+        for _ in 0..random.below(12) {
+            let part = match random.below(12) {
+                0 => id("file-1", "a"),
+                1 => "resp_1".into(),
+                2 => "%2".into(),
+                n => ["/", "?", "#", "&", "=", "after", "/files/", "https:", "%41"]
+                    [usize::try_from(n - 3).unwrap()]
+                .to_owned(),
+            };
+            target += &part;
+        }
+        let (text, _) = open(Mode::Open, &target);
+        assert!(text.len() <= target.len());
+        let natively = target.replace(&id("file-1", "a"), "file-1");
+        if text != target {
+            assert!(text.contains("file-1"));
+        }
+        if !natively.is_empty() {
+            assert_eq!(open(Mode::Open, &seal(&natively)).0, natively, "{natively}");
+        }
+    }
+}
+
+#[test]
+fn absolute_urls_of_the_upstream_lead_back_through_the_gateway() {
+    let ring = ring();
+    let seal = |mode, origin, body: &str| {
+        let rules = rules(&ring, mode);
+        let with = Sealing { rules: &rules, pin: pin("a"), echo: &Echo::new(), origin };
+        let out = sealed(&mut Sealer::json(Ids::Both), &with, &[body.as_bytes()]);
+        String::from_utf8(out).unwrap()
+    };
+    let origin = Some(Origin { upstream: b"api.example.com", own: b"http://gateway:8080" });
+    let body =
+        r#"{"results_url":"https:\/\/API.example.com/v1/messages/batches/msgbatch_1/results?x=1"}"#;
+    let expected = format!(
+        r#"{{"results_url":"http://gateway:8080/v1/messages/batches/{}/results?x=1"}}"#,
+        id("msgbatch_1", "a")
+    );
+    assert_eq!(seal(Mode::Seal, origin, body), expected);
+    assert_eq!(seal(Mode::Seal, None, body), body);
+    assert_eq!(seal(Mode::Open, origin, body), body);
+    for other in [
+        r#"{"results_url":"https://other.example.com/v1/messages/batches/msgbatch_1/results"}"#,
+        r#"{"results_url":"https://api.example.com.evil/v1/files/file-1"}"#,
+        r#"{"results_url":"ftp://api.example.com/v1/files/file-1"}"#,
+        r#"{"results_url":"/v1/files/file-1"}"#,
+        r#"{"results_url":"https://api.example.com/v1/files/file-1\"\\"}"#,
+        r#"{"results_url":null}"#,
+    ] {
+        assert_eq!(seal(Mode::Seal, origin, other), other);
+    }
+}

@@ -1,0 +1,474 @@
+"""The second half of docs/sealed-ids.md a second time: which strings of bodies and targets are ids.
+
+Slow and obvious: it has all of a body before it begins. The tables are read from the page.
+"""
+
+import os
+import re
+
+import tokenpin_twin as twin
+
+PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs", "sealed-ids.md")
+
+
+def generated(name):
+    """The rows of a generated table of the page, as lists of cells."""
+    with open(PAGE, encoding="utf-8") as file:
+        part = file.read().split("<!-- generated: %s -->" % name)[1].split("<!-- end -->")[0]
+    return [row.strip("|").split("|") for row in part.strip().splitlines()[2:]]
+
+
+def words(cell):
+    return [word.encode() for word in re.findall("`([^`]+)`", cell)]
+
+
+# Of each key its number and kind.
+KEYS = {}
+for _kind, _keys in generated("id keys"):
+    for _name, _number in re.findall("`([^`]+)` ([0-9]+)", _keys):
+        KEYS[_name.encode()] = (int(_number), words(_kind)[0].decode())
+OBJECTS, ITEMS = (words(row[1]) for row in generated("id prefixes"))
+COLLECTIONS, LITERALS = (words(row[1]) for row in generated("id paths"))
+
+NO_KEY = 255
+BLANKS = b" \t\r\n"
+ID_KINDS = ("own", "id", "named")
+
+
+class NoJson(Exception):
+    pass
+
+
+class Strings:
+    """Reads a document, and calls back for what a rewriter looks at, in order."""
+
+    def __init__(self, text, any_case, on_text, on_element):
+        self.text, self.at, self.any_case = text, 0, any_case
+        self.on_text, self.on_element = on_text, on_element
+        self.unstored = False
+
+    def read(self):
+        """Whether all of it was understood."""
+        self.blanks()
+        if self.at == len(self.text):
+            return True
+        try:
+            self.value(None, None, False, 0, None)
+            self.blanks()
+        except NoJson:
+            return False
+        return self.at == len(self.text)
+
+    def peek(self):
+        return self.text[self.at:self.at + 1]
+
+    def blanks(self):
+        while self.peek() and self.peek() in BLANKS:
+            self.at += 1
+
+    def next_is(self, byte):
+        self.blanks()
+        found = self.peek() == byte
+        self.at += found
+        return found
+
+    def expect(self, byte):
+        if not self.next_is(byte):
+            raise NoJson
+
+    def string(self):
+        """The range between the quotes."""
+        if self.peek() != b'"':
+            raise NoJson
+        start = end = self.at + 1
+        while self.text[end:end + 1] != b'"':
+            if end >= len(self.text):
+                raise NoJson
+            end += 2 if self.text[end:end + 1] == b"\\" else 1
+        self.at = end + 1
+        return start, end
+
+    def skim(self):
+        opened = 0
+        while True:
+            byte = self.peek()
+            if not byte:
+                raise NoJson
+            if byte == b'"':
+                self.string()
+                continue
+            opened += (byte in b"{[") - (byte in b"}]")
+            self.at += 1
+            if opened == 0:
+                return
+
+    def look_up(self, name, variables):
+        for key, (number, kind) in KEYS.items():
+            same = key == name or (self.any_case and key == name.lower())
+            if same and kind not in ("path", "query") and (key == b"file_id" or not variables):
+                return number, kind
+        return None, None
+
+    def same(self, name, expected):
+        return name == expected or (self.any_case and name.lower() == expected)
+
+    def value(self, number, kind, variables, level, place):
+        """`place`: what on_text is told of where a string stands."""
+        self.blanks()
+        byte = self.peek()
+        if byte == b'"':
+            start, end = self.string()
+            if kind is not None:
+                self.on_text(number, kind, start, end, place)
+        elif byte in (b"{", b"["):
+            opaque = kind == "opaque" or (kind == "opaque_object" and byte == b"{")
+            if opaque or level == 256:
+                self.skim()
+            elif byte == b"{":
+                self.object(number, kind, variables or kind == "variables", level + 1, place)
+            else:
+                self.array(number, kind, variables or kind == "variables", level + 1)
+        elif byte and byte in b"-0123456789tfn":
+            while self.peek() and self.peek() not in b",]} \t\r\n":
+                if self.peek() in b'"{[:':
+                    raise NoJson
+                self.at += 1
+        else:
+            raise NoJson
+
+    def object(self, number, kind, variables, level, place):
+        self.at += 1
+        holder = number if kind in ("named", "holder") else None
+        element = [] if level == 3 and place == "element" else None
+        inline = False
+        if not self.next_is(b"}"):
+            while True:
+                self.blanks()
+                start, end = self.string()
+                name = unescape(self.text[start:end]) or b""
+                key, key_kind = self.look_up(name, variables)
+                if not any(self.same(name, known) for known in (b"id", b"type", b"status")):
+                    inline = True
+                self.expect(b":")
+                self.blanks()
+                if level == 1 and self.same(name, b"store") and self.peek() not in b'"{[':
+                    self.unstored = self.peek() == b"f"
+                self.value(key, key_kind, variables, level, (holder, element))
+                if not self.next_is(b","):
+                    break
+            self.expect(b"}")
+        if element is not None:
+            self.on_element(element, inline)
+
+    def array(self, number, kind, variables, level):
+        self.at += 1
+        if self.next_is(b"]"):
+            return
+        is_items = level == 2 and kind in ("opaque_object", "items")
+        while True:
+            self.blanks()
+            in_ids = kind == "ids" and self.peek() == b'"'
+            place = (None, None) if in_ids else "element" if is_items else None
+            self.value(number if in_ids else None, "id" if in_ids else None, variables, level,
+                       place)
+            if not self.next_is(b","):
+                break
+        self.expect(b"]")
+
+
+ESCAPES = {b'"': b'"', b"\\": b"\\", b"/": b"/", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r",
+           b"t": b"\t"}
+
+
+def characters(raw):
+    """(what a character stands for, whether it was escaped); None for an escape that is none."""
+    found, at = [], 0
+    while at < len(raw):
+        byte = raw[at:at + 1]
+        at += 1
+        if byte != b"\\":
+            found.append((byte, False))
+            continue
+        escape = raw[at:at + 1]
+        at += 1
+        if escape == b"u":
+            digits = raw[at:at + 4]
+            at += 4
+            if not re.fullmatch(b"[0-9A-Fa-f]{4}", digits):
+                return None
+            code = int(digits, 16)
+            # Beyond ASCII it is in no id, whatever it is.
+            found.append((bytes([code]) if code < 128 else b"\xff", code < 128 or None))
+        elif escape in ESCAPES:
+            found.append((ESCAPES[escape], True))
+        else:
+            return None
+    return found
+
+
+def unescape(raw):
+    found = characters(raw)
+    return None if found is None else b"".join(byte for byte, _ in found)
+
+
+def is_sealed_type(ids, text):
+    """Whether a text under a listed key would be sealed."""
+    prefix = twin.cut(text)[0]
+    known = prefix in OBJECTS or (ids == "items" and prefix in ITEMS)
+    return known and len(text) <= 255 and twin.has_id_characters(text)
+
+
+def apply(text, edits):
+    out, at = b"", 0
+    for start, end, new in edits:
+        out += text[at:start] + new
+        at = end
+    return out + text[at:]
+
+
+# ---- Responses, in the mode seal -----------------------------------------------------
+
+
+class Sealing:
+    def __init__(self, ring, scope, owner, pin, ids):
+        self.place, self.pin, self.ids = (ring, scope, owner), pin, ids
+        self.sealed = self.unexpected = 0
+
+    def edits(self, text):
+        edits = []
+
+        def on_text(_number, kind, start, end, _place):
+            raw = text[start:end]
+            if kind == "encrypted" and self.ids == "items":
+                content = characters(raw)
+                if content and not any(odd is None for _, odd in content[:64]):
+                    content = b"".join(byte for byte, _ in content)
+                    edits.append((end, end, twin.mark_content(*self.place, content, self.pin)))
+            elif kind in ID_KINDS and len(raw) <= 512:
+                native = unescape(raw)
+                if native is not None and is_sealed_type(self.ids, native):
+                    edits.append((start, end, twin.seal_id(*self.place, native, self.pin)))
+                    self.sealed += 1
+
+        whole = Strings(text, False, on_text, lambda *_: None).read()
+        # [DONE] is no document.
+        stripped = bytes(byte for byte in text if byte not in BLANKS)
+        self.unexpected += not whole and not stripped.startswith(b"[D")
+        return edits
+
+    def document(self, text):
+        return apply(text, self.edits(text))
+
+    def events(self, text):
+        mark = b"\xef\xbb\xbf" if text.startswith(b"\xef\xbb\xbf") else b""
+        edits, event, at = [], [], len(mark)
+        for line in re.findall(b"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+$", text[at:]):
+            content = line.rstrip(b"\r\n")
+            if not content:
+                edits += self.event(text, event)
+                event = []
+            elif content.startswith(b"data:"):
+                skip = 6 if content[5:6] == b" " else 5
+                event.append((at + skip, at + len(content)))
+            at += len(line)
+        return apply(text, edits + self.event(text, event))
+
+    def event(self, text, lines):
+        """One document, whose lines lie here and there."""
+        joined, places = b"", []
+        for start, end in lines:
+            joined += text[start:end] + b"\n"
+            places += range(start, end + 1)
+        cut = end_of_line_in_string(joined)
+        edits = self.edits(joined if cut is None else joined[:cut])
+        return [(places[start], places[start] + end - start, new) for start, end, new in edits]
+
+
+def end_of_line_in_string(joined):
+    """Where a string goes over the end of a line; nothing is understood from there on."""
+    inside, at = False, 0
+    while at < len(joined):
+        byte = joined[at:at + 1]
+        if inside and byte == b"\n":
+            return at
+        if byte == b'"':
+            inside = not inside
+        at += 2 if inside and byte == b"\\" else 1
+    return None
+
+
+# ---- Requests ------------------------------------------------------------------------
+
+WORSE = ["none", "plain", "sealed", "conflict", "unknown_version", "unknown_key", "bad_seal"]
+
+
+class Request:
+    def __init__(self, ring, scope, owner, mode, ids, accounts):
+        self.place, self.mode, self.ids, self.accounts = (ring, scope, owner), mode, ids, accounts
+        self.refuse_foreign = mode in ("seal", "strict")
+        self.verdict, self.keys, self.refused = "none", [NO_KEY, NO_KEY], False
+        self.unreadable = self.existing = self.unstored = False
+        self.opened = self.plain = self.unexpected = 0
+        self.hard = self.soft = None
+
+    def summary(self):
+        account = self.hard
+        if account is None and self.soft is not None and not self.unstored:
+            account = (self.soft, NO_KEY)
+        return {
+            "verdict": self.verdict, "keys": self.keys, "refused": self.refused,
+            "unreadable": self.unreadable, "existing": self.existing, "unstored": self.unstored,
+            "opened": self.opened, "plain": self.plain,
+            "account": account and {"pin": "%016x" % account[0], "key": account[1]},
+        }
+
+    def worsen(self, verdict):
+        self.verdict = max(self.verdict, verdict, key=WORSE.index)
+
+    def refuse(self, verdict, keys):
+        self.worsen(verdict)
+        self.keys, self.refused = keys, True
+
+    def bind(self, key, pin):
+        """`pin` is None for a plain text."""
+        self.existing = True
+        if pin is None:
+            return
+        if self.hard is None:
+            self.hard = (pin, key)
+        elif self.hard[0] != pin:
+            self.refuse("conflict", [self.hard[1], key])
+
+    def take(self, key, text):
+        """(the native id or None, what it names: a pin, None, or nothing at all)."""
+        verdict, native, pin = twin.open_id(*self.place, text)
+        if verdict == "sealed":
+            self.opened += 1
+            self.worsen("sealed")
+            return native, [pin]
+        if verdict != "plain" and self.refuse_foreign:
+            self.refuse(verdict, [key, NO_KEY])
+            return None, []
+        if text in (b"", b"auto"):
+            return None, []
+        self.plain += 1
+        self.worsen("plain")
+        if self.mode == "strict" and is_sealed_type(self.ids, text):
+            self.refuse("plain", [key, NO_KEY])
+            return None, []
+        return None, [None]
+
+    def body(self, text):
+        edits = []
+
+        def on_text(number, kind, start, end, place):
+            raw = text[start:end]
+            if kind == "encrypted":
+                if self.takes_mark_off(number, raw):
+                    edits.append((end - 26, end, b""))
+                return
+            if kind not in ID_KINDS:
+                return
+            if len(raw) > 512:
+                self.unreadable = self.unreadable or b"\\" in raw[:512]
+                return
+            plain = unescape(raw)
+            if plain is None or self.refused:
+                return
+            holder, element = place
+            key = holder if kind == "own" and holder is not None else number
+            native, named = self.take(key, plain)
+            if native is not None:
+                edits.append((start, end, native))
+            for pin in named:
+                if kind == "own" and element is not None:
+                    element.append(pin)
+                elif kind != "own" or holder is not None or pin is not None:
+                    self.bind(key, pin)
+
+        def on_element(named, inline):
+            # Of several, the first and the last count.
+            for pin in named if len(named) < 2 else (named[0], named[-1]):
+                if self.refused:
+                    return
+                if not inline:
+                    self.bind(KEYS[b"id"][0], pin)
+                elif pin in self.accounts:
+                    self.soft = pin
+
+        reader = Strings(text, self.mode == "strict", on_text, on_element)
+        self.unexpected += not reader.read()
+        self.unstored = reader.unstored
+        return apply(text, edits)
+
+    def takes_mark_off(self, number, raw):
+        content = characters(raw)
+        if self.refused or content is None or len(content) < 27:
+            return False
+        # A mark is written without escapes.
+        if any(escaped is not False for _, escaped in content[-26:]):
+            return False
+        if any(odd is None for _, odd in content[:-26][:64]):
+            return False
+        verdict, _, pin = twin.open_content(*self.place, b"".join(byte for byte, _ in content))
+        if verdict == "sealed":
+            self.opened += 1
+            self.worsen("sealed")
+            self.bind(number, pin)
+            return True
+        if verdict != "plain" and self.refuse_foreign:
+            self.refuse(verdict, [number, NO_KEY])
+        return False
+
+    def target(self, target):
+        def on_id(key, text):
+            if self.refused:
+                return text
+            decoded = percent_decoded(text)
+            unclear = decoded is None or b"%" in decoded or b"/" in decoded
+            if self.mode == "strict" and b"%" in text and unclear:
+                self.refuse("plain", [key, NO_KEY])
+                return text
+            native, named = self.take(key, text if decoded is None else decoded)
+            for pin in named:
+                self.bind(key, pin)
+            return text if native is None else native
+
+        return rewrite_target(target, on_id)
+
+
+# ---- Paths and queries ---------------------------------------------------------------
+
+
+def percent_decoded(text):
+    if re.search(b"%(?![0-9A-Fa-f]{2})", text):
+        return None
+    return re.sub(b"%(..)", lambda found: bytes([int(found[1], 16)]), text)
+
+
+def rewrite_target(target, on_id):
+    target, hash_mark, fragment = target.partition(b"#")
+    path, question, query = target.partition(b"?")
+    origin = re.match(b"[^/]*:/" b"/[^/]*", path)
+    origin = origin.group() if origin else b""
+    segments = path[len(origin):].split(b"/")
+    before = b""
+    for i, segment in enumerate(segments):
+        if (before in COLLECTIONS and segment and segment not in LITERALS
+                and segment not in COLLECTIONS):
+            segments[i] = on_id(KEYS[b"path"][0], segment)
+        before = segments[i]
+    pairs = query.split(b"&")
+    for i, pair in enumerate(pairs):
+        name, equals, value = pair.partition(b"=")
+        number, kind = KEYS.get(name, (None, None))
+        if equals and kind in ("query", "id", "named"):
+            pairs[i] = name + equals + on_id(number, value)
+    return (origin + b"/".join(segments) + question + b"&".join(pairs) + hash_mark + fragment)
+
+
+def seal_target(ring, scope, owner, pin, ids, target):
+    def on_id(_key, text):
+        return twin.seal_id(ring, scope, owner, text, pin) if is_sealed_type(ids, text) else text
+
+    return rewrite_target(target, on_id)
