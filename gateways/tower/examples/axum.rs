@@ -15,7 +15,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokenpin_tower::tokenpin::{
-    Attributes, Config, CookieKey, OwnedAffinity, Role, Secret, Slot, SlotStatus,
+    Attributes, Config, CookieKey, OwnedAffinity, Role, Secret, Slot, SlotStatus, State,
 };
 use tokenpin_tower::{Cooldown, Generation, PinLayer, Retry, SlotHeaders};
 
@@ -39,12 +39,19 @@ pub(crate) fn generation(keys: &Keys, accounts: &[(&str, &str)]) -> Result<Gener
     let slots = accounts.iter().map(|(name, _)| Slot::new(name.as_bytes(), SlotStatus::UP));
     let affinity = OwnedAffinity::new(&config, slots.collect::<Result<_, _>>()?)?;
     let credentials = SlotHeaders::bearer(accounts.iter().map(|(_, token)| token))?;
+    // Nobody goes to an account without credit. Only where a client cannot bring that status about.
+    let unpaid = Cooldown {
+        statuses: vec![StatusCode::PAYMENT_REQUIRED],
+        state: State::Down,
+        seconds: 300,
+        retry_after: None,
+    };
     Ok(Generation::new(affinity, credentials)
         // A gateway sets this header itself, once it knows the client.
         .consumer_header(HeaderName::from_static("x-consumer"))
         .session_header(HeaderName::from_static("x-session-id"))
         .carrier_header(HeaderName::from_static("x-affinity"))
-        .cooldowns(Cooldown::defaults())
+        .cooldowns([vec![unpaid], Cooldown::defaults()].concat())
         .retry(Retry::default()))
 }
 

@@ -9,6 +9,8 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Either, Full};
 use pin_project_lite::pin_project;
 
+use crate::credentials::remove_client;
+
 /// The body of a response: the inner service's, or a refusal's.
 pub type ResponseBody<B> = Either<B, Full<Bytes>>;
 
@@ -29,7 +31,7 @@ pin_project! {
     #[project = KindProjection]
     #[derive(Debug)]
     enum Kind<B> {
-        First { #[pin] body: B, record: Option<Record> },
+        First { #[pin] body: B, record: Option<Record>, forward: bool },
         Again { #[pin] body: Full<Bytes> },
     }
 }
@@ -43,13 +45,13 @@ struct Record {
 }
 
 impl<B: Body<Data = Bytes>> RequestBody<B> {
-    /// The client's body.
-    pub(crate) fn first(body: B) -> Self {
-        Self { kind: Kind::First { body, record: None } }
+    /// The client's body. If not to `forward` them, its trailers are without the client's credentials.
+    pub(crate) fn first(body: B, forward: bool) -> Self {
+        Self { kind: Kind::First { body, record: None, forward } }
     }
 
-    /// The client's body, of which a copy is kept if it has no trailers, and at most `limit` bytes.
-    pub(crate) fn kept(body: B, limit: usize) -> (Self, Whole) {
+    /// The same, of which a copy is kept if it has no trailers, and at most `limit` bytes.
+    pub(crate) fn kept(body: B, forward: bool, limit: usize) -> (Self, Whole) {
         let whole = Whole::default();
         let mut record = Some(Record { bytes: Vec::new(), limit, whole: Arc::clone(&whole) });
         if body.size_hint().lower() > limit as u64 {
@@ -57,7 +59,7 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
         } else if body.is_end_stream() {
             publish(&mut record);
         }
-        (Self { kind: Kind::First { body, record } }, whole)
+        (Self { kind: Kind::First { body, record, forward } }, whole)
     }
 
     /// The same body once more.
@@ -97,11 +99,14 @@ impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
-            KindProjection::First { mut body, record } => {
-                let frame = ready!(body.as_mut().poll_frame(cx));
-                match &frame {
+            KindProjection::First { mut body, record, forward } => {
+                let mut frame = ready!(body.as_mut().poll_frame(cx));
+                match &mut frame {
                     Some(Ok(frame)) => {
                         note(record, frame);
+                        if let Some(trailers) = frame.trailers_mut().filter(|_| !*forward) {
+                            remove_client(trailers);
+                        }
                         // Who knows the length may not ask for what comes behind it.
                         if body.is_end_stream() {
                             publish(record);

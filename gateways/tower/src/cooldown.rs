@@ -22,21 +22,15 @@ pub struct Cooldown {
 }
 
 impl Cooldown {
-    /// Those of a [`Generation`](crate::Generation) that is told nothing else: 429 drains an account for as long as the
-    /// response says, up to an hour, or 30 seconds; 401 and 403 take it down for 5 minutes.
+    /// That of a [`Generation`](crate::Generation) that is told nothing else: 401 and 429 drain an account for as long as
+    /// the response says, up to an hour, or 30 seconds.
+    ///
+    /// None takes an account down: a client can bring about a 401, as by a path for other kinds of keys, and a 403, as by a
+    /// file that is not there, and would take one account after another from all others. Where all drain, all serve.
     #[must_use]
     pub fn defaults() -> Vec<Self> {
-        let limited = vec![StatusCode::TOO_MANY_REQUESTS];
-        let refused = vec![StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
-        vec![
-            Self {
-                statuses: limited,
-                state: State::Draining,
-                seconds: 30,
-                retry_after: Some(3600),
-            },
-            Self { statuses: refused, state: State::Down, seconds: 300, retry_after: None },
-        ]
+        let statuses = vec![StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS];
+        vec![Self { statuses, state: State::Draining, seconds: 30, retry_after: Some(3600) }]
     }
 
     /// Until when the account of a response cools down.

@@ -10,29 +10,54 @@ pub trait Credentials: Send + Sync {
     fn slots(&self) -> usize;
 
     /// Makes a request one of the account in `slot`: sets headers and removes others, and changes the URI where accounts
-    /// have addresses of their own. The usual headers for a credential of the client's are gone already, unless
+    /// have addresses of their own. The client's own credentials are gone already, unless
     /// [`Generation::forward_client_credentials`](crate::Generation::forward_client_credentials) was called. The
     /// [`Decision`](tokenpin::Decision) is in the request's extensions.
     fn apply(&self, slot: u32, request: &mut Parts);
 }
 
-/// Headers in which clients of the known APIs send their credentials.
-const CLIENT: [HeaderName; 4] = [
-    AUTHORIZATION,
-    HeaderName::from_static("api-key"),
-    HeaderName::from_static("x-api-key"),
-    HeaderName::from_static("x-goog-api-key"),
-];
-
 /// Removes a client's own.
 pub(crate) fn remove_client(headers: &mut HeaderMap) {
-    for name in CLIENT {
-        headers.remove(name);
-    }
+    remove(headers, is_client);
 }
 
+/// Words of names by which clients prove who they are.
+const PROOFS: [&str; 9] = [
+    "authorization",
+    "auth",
+    "token",
+    "jwt",
+    "secret",
+    "password",
+    "credential",
+    "credentials",
+    "apikey",
+];
+/// The same, before `key`.
+const KEYS: [&str; 4] = ["api", "access", "functions", "subscription"];
+/// Names that say who pays.
+const PAYERS: [&str; 3] = ["openai-organization", "openai-project", "x-goog-user-project"];
+
+/// Whether a header of that name is a client's credential.
 pub(crate) fn is_client(name: &HeaderName) -> bool {
-    CLIENT.contains(name)
+    let mut before = "";
+    let proves = name.as_str().split(['-', '_']).any(|word| {
+        let last = std::mem::replace(&mut before, word);
+        PROOFS.contains(&word) || (word == "key" && KEYS.contains(&last))
+    });
+    proves || PAYERS.iter().any(|payer| folded(name).eq(payer.bytes()))
+}
+
+/// What a name is to a server that makes a variable of it.
+fn folded(name: &HeaderName) -> impl Iterator<Item = u8> {
+    name.as_str().bytes().map(|byte| if byte == b'_' { b'-' } else { byte })
+}
+
+fn remove(headers: &mut HeaderMap, is: impl Fn(&HeaderName) -> bool) {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| is(name)).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
 }
 
 /// Credentials that are headers. `Debug` leaves them out.
@@ -44,7 +69,7 @@ pub struct SlotHeaders {
 
 impl SlotHeaders {
     /// From the headers that each slot's account is known by; none for a vacant slot. Those that only other slots have
-    /// are removed from a request. The values are made [sensitive](HeaderValue::set_sensitive), so that a request's
+    /// are removed from a request, also where they have `_` for `-`. The values are made [sensitive](HeaderValue::set_sensitive), so that a request's
     /// `Debug` leaves them out.
     #[must_use]
     pub fn new(slots: impl IntoIterator<Item = HeaderMap>) -> Self {
@@ -85,9 +110,9 @@ impl Credentials for SlotHeaders {
     }
 
     fn apply(&self, slot: u32, request: &mut Parts) {
-        for name in &self.names {
-            request.headers.remove(name);
-        }
+        let is_ours =
+            |name: &HeaderName| self.names.iter().any(|ours| folded(ours).eq(folded(name)));
+        remove(&mut request.headers, is_ours);
         for (name, value) in self.slots.get(slot as usize).into_iter().flatten() {
             // A request of 32768 headers has no room for more, and goes without.
             let _ = request.headers.try_append(name, value.clone());

@@ -58,7 +58,9 @@ impl Generation {
             target: parts.uri.path().as_bytes(),
             consumer: values(&self.consumer_header).trusted(true),
             session: values(&self.session_header),
-            carrier_value: carrier.map_or(b"", |name| the_one(bytes(headers, name).map(unjoined))),
+            carrier_value: carrier
+                .and_then(|name| the_one(bytes(headers, name).map(unjoined)))
+                .unwrap_or_default(),
             carrier: carrier.is_some(),
             scope,
             tried,
@@ -72,15 +74,15 @@ impl Generation {
 
 /// The value that copies of it make, which a proxy in front has joined by commas. Else the value as it is.
 fn unjoined(value: &[u8]) -> &[u8] {
-    let mut parts = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-    let first = parts.next().unwrap_or_default();
-    if parts.all(|part| part == first) { first } else { value }
+    the_one(value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)).unwrap_or(value)
 }
 
-/// The value that all values of a header are. Of different ones, none can be told to be the right one.
-fn the_one<'h>(mut values: impl Iterator<Item = &'h [u8]>) -> &'h [u8] {
+/// The value that all values are which are not empty; of none, the empty one. Of different ones, none can be told to be
+/// the right one.
+fn the_one<'h>(values: impl Iterator<Item = &'h [u8]>) -> Option<&'h [u8]> {
+    let mut values = values.filter(|value| !value.is_empty());
     let one = values.next().unwrap_or_default();
-    if values.all(|other| other == one) { one } else { b"" }
+    values.all(|other| other == one).then_some(one)
 }
 
 /// Whether a request opens a `WebSocket` over HTTP/1.1. Over HTTP/2 its method is CONNECT.

@@ -64,10 +64,11 @@ where
             Err(refusal) => return Self { kind: Kind::Refused { response: Some(*refusal) } },
         };
         let retry = generation.retry.as_ref().filter(|_| decided.decision.may_move);
+        let forward = generation.forward_client_credentials;
         let (body, again) = match retry {
-            None => (RequestBody::first(body), None),
+            None => (RequestBody::first(body, forward), None),
             Some(retry) => {
-                let (body, whole) = RequestBody::kept(body, retry.body_limit);
+                let (body, whole) = RequestBody::kept(body, forward, retry.body_limit);
                 let inner = inner.clone();
                 let parts = parts.clone();
                 (body, Some(Again { inner, parts, body: whole, tried: Vec::new() }))

@@ -47,10 +47,10 @@ pub struct Retry {
 }
 
 impl Default for Retry {
-    /// Once, at 401, 403 and 429, with bodies of up to 1 MiB.
+    /// Once, at 401 and 429, with bodies of up to 1 MiB. A 403 mostly says of the request what another account would say
+    /// too: its content, its country, or a file that is not there.
     fn default() -> Self {
-        let statuses =
-            vec![StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS];
+        let statuses = vec![StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS];
         Self { statuses, max: 1, body_limit: 1 << 20 }
     }
 }
@@ -67,7 +67,7 @@ pub enum Error {
         /// How many slots the affinity has.
         slots: usize,
     },
-    /// The carrier header is removed from each request, so nothing else may be read from it.
+    /// The carrier header is removed from each request, so nothing else may be read from it, nor may it be a credential.
     #[error("the carrier header {0} is used for something else")]
     CarrierHeader(HeaderName),
     /// Of the cooldown at this index, a status is not one of 400 to 599, or there is none.
@@ -121,7 +121,8 @@ impl Generation {
     }
 
     /// A header in which clients that keep no cookies carry the cookie's value. A request that has this header, be it empty,
-    /// gets the answer in a response header of the same name. Of several values that differ, none is used.
+    /// gets the answer in a response header of the same name. Empty values do not count; of several that differ, none is
+    /// used. It cannot be a header that is removed as a [client's credential](Self::forward_client_credentials).
     #[must_use]
     pub fn carrier_header(self, name: HeaderName) -> Self {
         Self { carrier_header: Some(name), ..self }
@@ -157,8 +158,15 @@ impl Generation {
         Self { existing: Some(Box::new(names_state)), ..self }
     }
 
-    /// Leaves the headers `Authorization`, `Api-Key`, `X-Api-Key` and `X-Goog-Api-Key` of the client in the request. Without
-    /// this they are removed before [`Credentials::apply`].
+    /// Leaves the client's own credentials in the request. Without this they are removed, from trailers too, before
+    /// [`Credentials::apply`]. They are the headers
+    ///
+    /// * with one of these words in their name: authorization, auth, token, jwt, secret, password, credential, credentials,
+    ///   apikey; or with api-key, access-key, functions-key or subscription-key;
+    /// * `OpenAI-Organization`, `OpenAI-Project` and `X-Goog-User-Project`, which say whose account pays.
+    ///
+    /// `_` is the same as `-`, as it is to many servers. All else passes: the client's other cookies, a key in the
+    /// query or among the protocols of a `WebSocket`. Those are left to the host.
     #[must_use]
     pub fn forward_client_credentials(self) -> Self {
         Self { forward_client_credentials: true, ..self }

@@ -36,20 +36,19 @@ impl Generation {
         };
         value.set_sensitive(true);
         let headers = response.headers_mut();
+        let (name, text) = match (answer, &self.carrier_header) {
+            (Answer::SetCookie, _) => (&SET_COOKIE, "Set-Cookie"),
+            // Of which nothing is left.
+            (Answer::Carrier, Some(name)) => (name, name.as_str()),
+            _ => return,
+        };
         // A response of 32768 headers has no room for more, and goes without.
-        match (answer, &self.carrier_header) {
-            (Answer::SetCookie, _) => {
-                let set = headers.try_append(SET_COOKIE, value).is_ok();
-                if set && !switching {
-                    // A cached cookie would share a session. No cache keeps a 101.
-                    let uncached = HeaderValue::from_static("no-cache=\"Set-Cookie\"");
-                    let _ = headers.try_append(CACHE_CONTROL, uncached);
-                }
+        let set = headers.try_append(name, value).is_ok();
+        // A cached value would share a session. No cache keeps a 101.
+        if set && !switching {
+            if let Ok(uncached) = HeaderValue::try_from(format!("no-cache=\"{text}\"")) {
+                let _ = headers.try_append(CACHE_CONTROL, uncached);
             }
-            (Answer::Carrier, Some(name)) => {
-                let _ = headers.try_insert(name, value);
-            }
-            _ => {}
         }
     }
 }

@@ -224,11 +224,16 @@ fn a_limited_account_cools_down_and_others_serve() {
             let made = Session::new(&world).send("POST", "/v1/responses", "{}").await;
             assert_ne!(made.token(), "sk-b");
         }
-        // A refused credential: nobody goes there.
+        // A refused credential does the same.
         world.provider.refused.lock().unwrap().insert("sk-a".into(), 401);
         while world.layer.current().affinity().get_slot(0) == Ok(SlotStatus::UP) {
             let reply = Session::new(&world).send("POST", "/v1/embeddings", "x").await;
             assert_eq!(reply.status, StatusCode::OK);
+        }
+        assert_eq!(world.layer.current().affinity().get_slot(0).unwrap().state, State::Draining);
+        for _ in 0..20 {
+            let made = Session::new(&world).send("POST", "/v1/responses", "{}").await;
+            assert_eq!(made.token(), "sk-c");
         }
         world.provider.check();
     });

@@ -174,14 +174,30 @@ def test_what_is_limited_is_tried_elsewhere_and_cools_down(gateways, upstream):
             answer = one.embeddings.with_raw_response.create(model="demo", input="x", encoding_format="float")
             assert answer.headers["x-demo-account"] != "bravo"
             assert answer.parse().data[0].embedding == [0.5]
-    upstream.limited = dict.fromkeys(ACCOUNTS, (401, {}))
-    # The refused credentials take all down; then the gateway answers itself.
+
+
+def test_refused_credentials_take_no_account_from_others(gateways, upstream):
+    url = gateways()
+    with client(url) as one:
+        upstream.limited = dict.fromkeys(ACCOUNTS, (401, {}))
+        for _ in range(10):
+            with pytest.raises(openai.AuthenticationError):
+                one.embeddings.create(model="demo", input="x")
+        upstream.limited = {}
+        for _ in range(10):
+            assert one.embeddings.create(model="demo", input="x", encoding_format="float").data[0].embedding == [0.5]
+
+
+def test_where_all_accounts_are_down_the_gateway_answers(gateways, upstream):
+    url = gateways()
+    # The example has a cooldown that takes unpaid accounts down.
+    upstream.limited = dict.fromkeys(ACCOUNTS, (402, {}))
     with client(url) as one, pytest.raises(openai.InternalServerError) as refused:
         for _ in range(10):
-            try:
+            with pytest.raises(openai.APIStatusError) as unpaid:
                 one.embeddings.create(model="demo", input="x")
-            except openai.AuthenticationError:
-                continue
+            if unpaid.value.status_code != 402:
+                raise unpaid.value
     assert refused.value.code == "no_account_available"
     assert 1 <= int(refused.value.response.headers["retry-after"]) <= 300
 

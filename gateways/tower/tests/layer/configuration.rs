@@ -48,6 +48,7 @@ fn each_defect_has_its_error() {
         (generation().carrier_header(COOKIE), Some(refused(COOKIE))),
         (generation().carrier_header(SET_COOKIE), Some(refused(SET_COOKIE))),
         (generation().carrier_header(AUTHORIZATION), Some(refused(AUTHORIZATION))),
+        (generation().carrier_header(header("x_api_key")), Some(refused(header("x_api_key")))),
         (cooldown(|_| {}), None),
         (cooldown(|c| c.statuses.clear()), Some(Error::CooldownStatuses(1))),
         (cooldown(|c| c.statuses[1] = status(399)), Some(Error::CooldownStatuses(1))),

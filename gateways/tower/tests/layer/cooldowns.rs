@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use http::{Response, StatusCode};
-use tokenpin_tower::Cooldown;
 use tokenpin_tower::tokenpin::{SlotStatus, State};
+use tokenpin_tower::{Cooldown, Retry};
 
 use crate::stand::*;
 
@@ -26,26 +26,46 @@ fn answering(status: u16, fields: &'static [(&'static str, &'static str)]) -> Pr
 }
 
 #[test]
-fn a_limit_drains_and_a_refused_credential_takes_down() {
+fn a_limit_and_a_refused_credential_drain() {
     for status in 200..600 {
-        let expected = match status {
-            429 => Some((State::Draining, 30)),
-            401 | 403 => Some((State::Down, 300)),
-            _ => None,
-        };
         let gateway = gateway(generation(), answering(status, &[]));
         let (slot, found, now) = after(&gateway);
-        match expected {
-            None => assert_eq!(found, SlotStatus::UP, "{status}"),
-            Some((state, seconds)) => {
-                assert_eq!(found.state, state, "{status}");
-                assert!((now + seconds..now + seconds + 5).contains(&found.until), "{status}");
-                assert_eq!(found.state_at(found.until), State::Up);
-            }
+        if [401, 429].contains(&status) {
+            assert_eq!(found.state, State::Draining, "{status}");
+            assert!((now + 30..now + 35).contains(&found.until), "{status}");
+            assert_eq!(found.state_at(found.until), State::Up);
+        } else {
+            assert_eq!(found, SlotStatus::UP, "{status}");
         }
         for other in (0..3).filter(|other| *other != slot) {
             assert_eq!(gateway.slot(other), SlotStatus::UP);
         }
+    }
+}
+
+/// Whatever one client brings about, the others are served, sessions by their own accounts.
+#[test]
+fn by_default_no_answer_takes_an_account_from_others() {
+    for status in 400..600 {
+        let answer = move |seen: &Seen| {
+            reply(if seen.parts.headers.contains_key("x-bad") { status } else { 200 })
+        };
+        let gateway = gateway(generation().retry(Retry::default()), Provider::new(answer));
+        let (first, seen) = gateway.pass(empty(post("/v1/responses")));
+        let (home, cookie) = (seen.slot(), first.cookie().unwrap());
+        for request in ["/v1/embeddings", "/v1/responses"].repeat(20) {
+            let reply = gateway.send(with(post(request), [("x-bad", "")]));
+            assert_eq!(reply.status().as_u16(), status);
+        }
+        let mut slots = [0; 3];
+        for _ in 0..60 {
+            let (reply, seen) = gateway.pass(empty(post("/v1/responses")));
+            assert_eq!(reply.status(), StatusCode::OK, "{status}");
+            slots[seen.slot() as usize] += 1;
+        }
+        assert!(slots.iter().all(|&count| count > 0), "{status}: {slots:?}");
+        let (_, seen) = gateway.pass(with(get("/v1/responses/1"), [("cookie", &*cookie)]));
+        assert_eq!(seen.slot(), home);
     }
 }
 
@@ -84,12 +104,14 @@ fn the_provider_says_for_how_long() {
         (&[("retry-after", "1 2")], 30),
         (&[("retry-after", "Sun, 06 Nov 1994")], 30),
     ] {
-        let gateway = gateway(generation(), answering(429, fields));
-        let (_, found, now) = after(&gateway);
-        assert!(
-            (now + seconds..now + seconds + 5).contains(&found.until),
-            "{fields:?}: {found:?} at {now}"
-        );
+        for status in [401, 429] {
+            let gateway = gateway(generation(), answering(status, fields));
+            let (_, found, now) = after(&gateway);
+            assert!(
+                (now + seconds..now + seconds + 5).contains(&found.until),
+                "{status} {fields:?}: {found:?} at {now}"
+            );
+        }
     }
     // A date that is near.
     let soon = SystemTime::now() + Duration::from_secs(100);
@@ -163,7 +185,7 @@ fn a_cooldown_makes_nothing_better_and_leaves_the_hosts_word() {
             let response = Response::builder().status(code).header("retry-after", seconds);
             response.body("".into()).unwrap()
         });
-        let gateway = gateway(generation(), provider.clone());
+        let gateway = gateway(generation().cooldowns(taking_down(&[403])), provider.clone());
         let (first, cookie) = {
             let ok = Gateway { layer: gateway.layer.clone(), provider: Provider::ok() };
             let (reply, seen) = ok.pass(empty(post("/v1/responses")));
@@ -214,7 +236,7 @@ fn newcomers_avoid_an_account_that_cools_down_and_sessions_do_not() {
 
 #[test]
 fn a_change_by_the_host_ends_a_cooldown() {
-    let gateway = gateway(generation(), answering(401, &[]));
+    let gateway = gateway(generation().cooldowns(taking_down(&[401])), answering(401, &[]));
     let (slot, found, _) = after(&gateway);
     assert_eq!(found.state, State::Down);
     gateway.layer.current().set_slot(slot, SlotStatus::UP).unwrap();
@@ -235,7 +257,7 @@ fn the_hosts_word_is_the_hosts_whatever_it_is() {
             let first = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
             reply(if first { 429 } else { 403 })
         });
-        let ok = gateway(generation(), Provider::ok());
+        let ok = gateway(generation().cooldowns(taking_down(&[403])), Provider::ok());
         let (first, seen) = ok.pass(empty(post("/v1/responses")));
         let (slot, cookie) = (seen.slot(), first.cookie().unwrap());
         let gateway = Gateway { layer: ok.layer.clone(), provider };

@@ -52,7 +52,8 @@ fn consumers_and_sessions_are_keys_by_their_headers() {
         // Joined or not.
         for name in ["x-consumer", "x-session"] {
             let alone = source(&[(name, "a b")]);
-            for joined in ["a b,a b", "a b, a b ,\ta b"] {
+            for joined in ["a b,a b", "a b, a b ,\ta b", "a b,", ",a b", "a b,,a b", ", ,a b ,\t,"]
+            {
                 assert_eq!(source(&[(name, joined)]), alone);
                 assert_eq!(
                     source(&[(name, joined), (name, "a b"), (name, ","), (name, "")]),
@@ -61,12 +62,32 @@ fn consumers_and_sessions_are_keys_by_their_headers() {
             }
         }
     }
-    for (one, other) in [("alice", "bob"), ("alice,alice", "bob"), ("alice", "alice,")] {
+    for (one, other) in [
+        ("alice", "bob"),
+        ("alice,alice", "bob"),
+        ("alice,", ",bob"),
+        ("alice", "alice,bob"),
+        ("alice,,bob", "alice,bob"),
+    ] {
         let several = source(&[("x-consumer", one), ("x-consumer", other)]);
         assert_eq!(several.1, KeyReason::SeveralValues, "{one:?} {other:?}");
     }
-    // A name with a comma in it is a name.
-    assert_eq!(source(&[("x-consumer", "Smith, Alice")]).0, Source::Consumer);
+    // A name with a comma in it is a name, as it is; and nothing between commas is none.
+    let slots = |name: &str| {
+        (0..20)
+            .map(|i| source(&[("x-consumer", &name.replace('#', &i.to_string()))]).2)
+            .collect::<Vec<_>>()
+    };
+    for name in ["Smith, Alice #", "a#,b", ",a#,b,"] {
+        assert_eq!(source(&[("x-consumer", name)]).0, Source::Consumer);
+        assert_ne!(
+            slots(name),
+            slots(name.split(',').find(|part| part.contains('#')).unwrap().trim())
+        );
+    }
+    for nothing in [",", ",,", " ,\t, "] {
+        assert_eq!(source(&[("x-consumer", nothing)]).1, KeyReason::Absent, "{nothing:?}");
+    }
     let long = "x".repeat(4097);
     assert_eq!(source(&[("x-consumer", &long)]).1, KeyReason::TooLong);
     // Without the settings, the headers are nothing.
@@ -82,7 +103,7 @@ fn the_carrier_header_stands_for_the_cookie() {
     let value = || {
         let (reply, seen) = gateway.pass(with(post("/v1/responses"), [("x-affinity", "")]));
         assert_eq!(reply.values("set-cookie"), [""; 0]);
-        assert_eq!(reply.values("cache-control"), [""; 0]);
+        assert_eq!(reply.values("cache-control"), ["no-cache=\"x-affinity\""]);
         assert!(!seen.parts.headers.contains_key("x-affinity"), "it is nothing to the provider");
         let values = reply.values("x-affinity");
         assert_eq!((values.len(), values[0].len()), (1, 67));
@@ -94,12 +115,17 @@ fn the_carrier_header_stands_for_the_cookie() {
         (vec![&*mine, &*mine], true),
         (vec![&*format!("{mine},{mine}")], true),
         (vec![&*format!("{mine} ,\t{mine}, {mine}"), &*mine], true),
-        (vec!["", &*mine], false),
-        (vec![&*mine, ""], false),
+        (vec!["", &*mine], true),
+        (vec![&*mine, "", &*mine], true),
+        (vec![",", &*mine, ""], true),
         (vec![&*format!("{mine}, {other}")], false),
         (vec![&*format!("{mine}, {mine}"), &*other], false),
-        (vec![&*format!("{mine},")], false),
-        (vec![&*format!(",{mine}")], false),
+        (vec![&*format!("{mine},")], true),
+        (vec![&*format!(",{mine}")], true),
+        (vec![&*format!("{mine},,{mine}")], true),
+        (vec![&*format!("\t, {mine}, ,{mine} ,"), "", &*mine], true),
+        (vec![&*format!("{mine},,{other}")], false),
+        (vec![&*format!("{mine},"), &*format!(",{other}")], false),
         (vec!["", ""], false),
         (vec![","], false),
         (vec![&*mine, &*other], false),

@@ -31,10 +31,10 @@ fn a_success_sets_the_cookie_and_leaves_the_others() {
         assert_eq!(reply.values("cache-control"), ["max-age=60", "no-cache=\"Set-Cookie\""]);
         assert_eq!(reply.values("x-affinity"), [""; 0]);
         assert_eq!(reply.body, "kept");
-        // In the carrier header, no cache is spoken to.
+        // The same for the carrier header.
         let reply = gateway.send(with(post("/v1/responses"), [("x-affinity", "")]));
         assert_eq!(reply.values("set-cookie"), lines[..2]);
-        assert_eq!(reply.values("cache-control"), ["max-age=60"]);
+        assert_eq!(reply.values("cache-control"), ["max-age=60", "no-cache=\"x-affinity\""]);
         assert_eq!(reply.values("x-affinity").len(), 1);
         assert_eq!(reply.values("x-affinity")[0].len(), 67);
     }
@@ -59,11 +59,16 @@ fn anything_else_sets_none() {
 
 #[test]
 fn switching_protocols_is_a_success() {
-    let gateway = gateway(generation(), meddling(101));
-    let reply = gateway
-        .send(with(get("/v1/responses"), [("connection", "upgrade"), ("upgrade", "websocket")]));
-    assert!(reply.cookie().is_some());
-    assert_eq!(reply.values("cache-control"), ["max-age=60"], "no cache keeps it");
+    let gateway = gateway(generation().carrier_header(header("x-affinity")), meddling(101));
+    let handshake = || get("/v1/responses").header("connection", "upgrade");
+    for carrier in [false, true] {
+        let fields = [("upgrade", "websocket"), ("x-affinity", "")];
+        let reply =
+            gateway.send(with(handshake(), fields.into_iter().take(1 + usize::from(carrier))));
+        assert_eq!(reply.cookie().is_none(), carrier);
+        assert_eq!(reply.values("x-affinity").len(), usize::from(carrier));
+        assert_eq!(reply.values("cache-control"), ["max-age=60"], "no cache keeps it");
+    }
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, StatusCode};
 use http_body_util::Full;
-use tokenpin_tower::tokenpin::{Decision, Outcome, SlotStatus};
+use tokenpin_tower::tokenpin::{Decision, Outcome, SlotStatus, State};
 use tokenpin_tower::{Cooldown, Generation, Retry};
 
 use crate::stand::*;
@@ -34,7 +34,7 @@ fn slots(provider: &Provider) -> Vec<u32> {
 fn what_nothing_ties_is_tried_on_other_accounts_once_each() {
     for max in 1..=3 {
         for refusals in 0..=3 {
-            for status in [401, 403, 429] {
+            for status in [401, 429] {
                 let gateway = gateway(retrying(generation(), max), refusing(refusals, status));
                 let reply = gateway.send(empty(post("/v1/embeddings")));
                 let mut met = slots(&gateway.provider);
@@ -59,8 +59,15 @@ fn what_nothing_ties_is_tried_on_other_accounts_once_each() {
 
 #[test]
 fn only_the_listed_statuses_are_retried_and_only_where_asked() {
-    for (status, tries) in [(400, 1), (404, 1), (429, 2), (500, 1), (503, 1)] {
+    for status in 400..600 {
         let gateway = gateway(retrying(generation(), 1), refusing(1, status));
+        gateway.send(empty(post("/v1/embeddings")));
+        let tries = if [401, 429].contains(&status) { 2 } else { 1 };
+        assert_eq!(slots(&gateway.provider).len(), tries, "{status}");
+    }
+    let retry = Retry { statuses: vec![StatusCode::FORBIDDEN], ..Retry::default() };
+    for (status, tries) in [(403, 2), (401, 1), (429, 1)] {
+        let gateway = gateway(generation().retry(retry.clone()), refusing(1, status));
         gateway.send(empty(post("/v1/embeddings")));
         assert_eq!(slots(&gateway.provider).len(), tries, "{status}");
     }
@@ -151,12 +158,15 @@ fn the_same_request_is_sent_with_the_other_accounts_credentials() {
 
 #[test]
 fn each_try_cools_its_account_down() {
-    let generation = retrying(generation(), 2).cooldowns(Cooldown::defaults());
-    let gateway = gateway(generation, refusing(2, 403));
-    assert_eq!(gateway.send(empty(post("/v1/embeddings"))).status().as_u16(), 200);
-    let met = slots(&gateway.provider);
-    let up = |slot: u32| gateway.slot(slot) == SlotStatus::UP;
-    assert_eq!(met.iter().map(|slot| up(*slot)).collect::<Vec<_>>(), [false, false, true]);
+    for (cooldowns, state) in
+        [(taking_down(&[401]), State::Down), (Cooldown::defaults(), State::Draining)]
+    {
+        let gateway = gateway(retrying(generation(), 2).cooldowns(cooldowns), refusing(2, 401));
+        assert_eq!(gateway.send(empty(post("/v1/embeddings"))).status().as_u16(), 200);
+        let met = slots(&gateway.provider);
+        let states: Vec<_> = met.iter().map(|slot| gateway.slot(*slot).state).collect();
+        assert_eq!(states, [state, state, State::Up]);
+    }
 }
 
 #[test]

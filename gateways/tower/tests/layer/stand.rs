@@ -12,11 +12,18 @@ use http_body_util::{BodyExt, Full};
 use tokenpin_tower::tokenpin::{
     Config, CookieKey, Decision, OwnedAffinity, Role, Secret, Slot, SlotStatus, State,
 };
-use tokenpin_tower::{Generation, PinLayer, RequestBody, SlotHeaders};
+use tokenpin_tower::{Cooldown, Generation, PinLayer, RequestBody, SlotHeaders};
 use tower::{Layer, Service, ServiceExt};
 
 pub const COOKIE: &str = "__Host-tokenpin";
 pub const TOKENS: [&str; 3] = ["sk-a", "sk-b", "sk-c"];
+/// Cooldowns that take an account down for 300 seconds at these statuses, before the default ones.
+pub fn taking_down(statuses: &[u16]) -> Vec<Cooldown> {
+    let statuses = statuses.iter().map(|status| StatusCode::from_u16(*status).unwrap()).collect();
+    let down = Cooldown { statuses, state: State::Down, seconds: 300, retry_after: None };
+    [vec![down], Cooldown::defaults()].concat()
+}
+
 pub const DOWN: SlotStatus = SlotStatus { state: State::Down, ..SlotStatus::UP };
 
 pub fn affinity(change: impl FnOnce(&mut Config<'_>)) -> OwnedAffinity {
