@@ -321,6 +321,8 @@ inline std::string_view name(tokenpin_enum which, std::int32_t value) noexcept {
       return "The decision belongs to another configuration.";
     case TOKENPIN_STATUS_STRATEGY:
       return "The strategy needs the key itself.";
+    case TOKENPIN_STATUS_ID_FIELD:
+      return "What is added to the table of ids is empty, too long, malformed, or too much.";
       // End of generated lines.
   }
   return {};
