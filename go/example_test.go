@@ -194,5 +194,5 @@ func ExampleSetCookieWrite() {
 	fmt.Println(err)
 	// Output:
 	// pin=value; Path=/; Max-Age=60; Secure; SameSite=Strict <nil>
-	// tokenpin: the cookie's attributes break the rules of its name's prefix
+	// tokenpin: a cookie's name with __Host- needs Secure, the path / and no domain; one with __Secure- needs Secure
 }
