@@ -34,7 +34,7 @@ DECISIONS = {
 
 
 class Results:
-    """Nanoseconds a call, one value a round, by group, function and parameter."""
+    """Nanoseconds a call, or a byte, one value a round, by group, function and parameter."""
 
     def __init__(self, folder, rounds):
         self.values = {}
@@ -42,7 +42,7 @@ class Results:
             for path in folder.glob(f"**/round{number}/benchmark.json"):
                 name = json.loads(path.read_text())
                 sample = json.loads((path.parent / "sample.json").read_text())
-                calls = (name["throughput"] or {"Elements": 1})["Elements"]
+                (calls,) = (name["throughput"] or {"Elements": 1}).values()
                 key = (name["group_id"], name["function_id"], name["value_str"])
                 pairs = zip(sample["times"], sample["iters"], strict=True)
                 samples = [time / iterations / calls for time, iterations in pairs]
@@ -206,6 +206,29 @@ def find(results):
         look_up = statistics.median(b - a for a, b in zip(alone, both, strict=True))
         rows.append([str(n), ns(results, "find", "hash", n), figures.number(max(look_up, 0))])
     return figures.table(["find an account among", "its name's hash, ns", "look-up, ns"], rows)
+
+
+def sealed_ids(results):
+    """One id; and bodies, in megabytes a second."""
+    kinds = {
+        "packed": "`resp_` and 48 hexadecimal digits",
+        "uuid": "a prefix and a UUID",
+        "text": "any other",
+    }
+    ids = figures.table(
+        ["an id of the form", "seal, ns", "open, ns"],
+        [[text, ns(results, "id", "seal", kind), ns(results, "id", "open", kind)] for kind, text in kinds.items()],
+    )
+
+    def speed(function, body):
+        return f"{1000 / results.ns('rewrite', function, body):,.0f}".replace(",", " ")
+
+    bodies = {"text": "long text", "deltas": "events of deltas", "list": "a list of 5000 objects"}
+    names = ("tokenpin", "serde_json", "memcpy")
+    rows = [[text, *(speed(name, body) for name in names)] for body, text in bodies.items()]
+    request = (speed("open_in_place", "request"), speed("serde_json", "request"))
+    rows.append(["a request with 2000 ids, in place", *request, ""])
+    return f"{ids}\n\n" + figures.table(["MB/s", "tokenpin", "serde_json", "a copy"], rows)
 
 
 def limit(results):
@@ -405,6 +428,7 @@ def main():
         "keyed": keyed,
         "cookie": f"{cookie}\n\n{primitives(results)}",
         "decide": f"{decisions(results)}\n\n{find(results)}",
+        "ids": sealed_ids(results),
         "cold": cold(results),
         "growth": f"{slots}\n\n{decide}",
     }
