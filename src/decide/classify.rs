@@ -2,6 +2,7 @@
 
 use crate::enums::named;
 use crate::error::{ConfigError, Error, Field};
+use crate::sink::unhex;
 
 /// How an API treats accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -410,14 +411,11 @@ fn is_slash(byte: &u8) -> bool {
 #[inline(never)]
 fn decode(path: &[u8]) -> Option<(u8, &[u8])> {
     let (&first, rest) = path.split_first()?;
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    match rest {
-        [high, low, behind @ ..] if first == b'%' => match (digit(*high), digit(*low)) {
-            (Some(high), Some(low)) => Some((high << 4 | low, behind)),
-            _ => Some((first, rest)),
-        },
-        _ => Some((first, rest)),
-    }
+    let encoded = match rest {
+        [high, low, behind @ ..] if first == b'%' => unhex(*high, *low).map(|byte| (byte, behind)),
+        _ => None,
+    };
+    Some(encoded.unwrap_or((first, rest)))
 }
 
 /// [`place`], of the decoded path.

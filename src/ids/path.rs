@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::limits::MAX_SEALED_ID;
-use crate::sink::{Sink, Slice};
+use crate::sink::{Sink, Slice, unhex};
 
 use super::bytes::move_bytes;
 use super::fields::{Fields, Ids, LITERALS, NO_KEY, PATH};
@@ -110,8 +110,7 @@ impl Decoded {
         while let Some(&byte) = rest.next() {
             let mut character = byte;
             if byte == b'%' {
-                let mut digit = || char::from(*rest.next()?).to_digit(16);
-                character = u8::try_from(digit()? << 4 | digit()?).ok()?;
+                character = unhex(*rest.next()?, *rest.next()?)?;
             }
             *decoded.bytes.get_mut(decoded.len)? = character;
             decoded.len += 1;
