@@ -488,3 +488,85 @@ var answerNames = []string{
 func (a Answer) String() string { return name(answerNames, uint8(a)) }
 
 func (a Answer) valid() bool { return known(answerNames, uint8(a)) }
+
+// IDVerdict is what became of a sealed id, or of all in a request. The later in this order, the
+// worse.
+type IDVerdict uint8
+
+const (
+	// There was none.
+	IDVerdictNone IDVerdict = 0
+	// It is not recognised as sealed: an id as a provider makes it.
+	IDVerdictPlain IDVerdict = 1
+	// It is authentic, and names its account.
+	IDVerdictSealed IDVerdict = 2
+	// Two of them name two accounts.
+	IDVerdictConflict IDVerdict = 3
+	// It has a later version.
+	IDVerdictUnknownVersion IDVerdict = 4
+	// No key of the ring has sealed it.
+	IDVerdictUnknownKey IDVerdict = 5
+	// It is not what the key would have made.
+	IDVerdictBadSeal IDVerdict = 6
+)
+
+var idVerdictNames = []string{
+	"none",
+	"plain",
+	"sealed",
+	"conflict",
+	"unknown_version",
+	"unknown_key",
+	"bad_seal",
+}
+
+// String gives the stable name, fit for a metric's label, or the number if it has none.
+func (i IDVerdict) String() string { return name(idVerdictNames, uint8(i)) }
+
+func (i IDVerdict) valid() bool { return known(idVerdictNames, uint8(i)) }
+
+// IDs is whether and which ids are looked at in the requests and responses of an API.
+type IDs uint8
+
+const (
+	// None.
+	IDsNone IDs = 0
+	// Sealed ids in requests are opened. Nothing in responses is sealed.
+	IDsOpen IDs = 1
+	// Requests are opened and responses sealed.
+	IDsBoth IDs = 2
+	// The same, with the ids of items and with encrypted content: Responses and Conversations.
+	IDsItems IDs = 3
+)
+
+var idsNames = []string{
+	"none",
+	"open",
+	"both",
+	"items",
+}
+
+// String gives the stable name, fit for a metric's label, or the number if it has none.
+func (i IDs) String() string { return name(idsNames, uint8(i)) }
+
+func (i IDs) valid() bool { return known(idsNames, uint8(i)) }
+
+// Framing is how the documents of a body are framed.
+type Framing uint8
+
+const (
+	// One JSON document; or, as its first bytes say, events.
+	FramingJson Framing = 0
+	// Server-sent events.
+	FramingEvents Framing = 1
+)
+
+var framingNames = []string{
+	"json",
+	"events",
+}
+
+// String gives the stable name, fit for a metric's label, or the number if it has none.
+func (f Framing) String() string { return name(framingNames, uint8(f)) }
+
+func (f Framing) valid() bool { return known(framingNames, uint8(f)) }

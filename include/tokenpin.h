@@ -111,6 +111,10 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_BAD_DECISION = 11,
     /**
+     * This is no id: not 1 to 255 bytes of `A-Z a-z 0-9 _ -`; or the content is empty.
+     */
+    TOKENPIN_STATUS_ID = 12,
+    /**
      * The number of buckets is not 1 to 2147483647.
      */
     TOKENPIN_STATUS_BUCKET_COUNT = 20,
@@ -464,6 +468,26 @@ typedef struct tokenpin_config_error {
  * `Max-Age` follows from the limits on the cookie's life.
  */
 #define TOKENPIN_MAX_AGE_AUTO 4294967295U
+
+/**
+ * The longest id of an object that is sealed, in bytes.
+ */
+#define TOKENPIN_MAX_ID 255
+
+/**
+ * The longest sealed id, in bytes.
+ */
+#define TOKENPIN_MAX_SEALED_ID 281
+
+/**
+ * The length of the mark behind encrypted content, in characters.
+ */
+#define TOKENPIN_ID_MARK_LEN 26
+
+/**
+ * The number of no key, where a key of the table of ids is told.
+ */
+#define TOKENPIN_ID_KEY_NONE 255
 
 /**
  * The alignment of the memory for an affinity, in bytes; what `malloc` gives.
@@ -1995,7 +2019,528 @@ int32_t tokenpin_classify(const struct tokenpin_rule *rules,
                           uint8_t *existing);
 
 /* ================================================================================
- * Chapter 8: versions and names
+ * Chapter 8: sealed ids
+ *
+ * An id that says, authenticated and masked, which account its object lives in. A gateway opens the ids of a
+ * request, in this order: those of its target, then those of its body. What they come to is a
+ * `tokenpin_id_summary`, which goes into the `tokenpin_request`. Of the response it seals the ids of the
+ * body, and of the fields that hold a target.
+ *
+ * A body is read in steps. Each step says in a `tokenpin_piece` what becomes of the front of its input: `pass` bytes go out
+ * as they are, `put` goes out behind them, and `taken` bytes are done with, of which those that pass are the first. A chunk is
+ * given until all of it is taken, and then the next one; at the end of the body, what is held back comes out.
+ *
+ * The functions that take a ring do this for one id, without an affinity.
+ * ================================================================================ */
+
+/**
+ * What the ids of a request come to, and how the client wrote them: plain data, to be kept until the response.
+ * A copy is a summary too.
+ */
+typedef struct tokenpin_id_summary {
+    /**
+     * Private.
+     */
+    uint64_t private_words[48];
+} tokenpin_id_summary;
+
+/**
+ * What becomes of the front of a step's input.
+ */
+typedef struct tokenpin_piece {
+    /**
+     * So many bytes of the input go out as they are.
+     */
+    size_t pass;
+    /**
+     * What goes out behind them; in the rewriter's memory, until its next call.
+     */
+    const uint8_t *put;
+    /**
+     * Its length.
+     */
+    size_t put_len;
+    /**
+     * So many bytes of the input are done with, those that pass among them.
+     */
+    size_t taken;
+    /**
+     * How many ids of the body were rewritten so far.
+     */
+    uint32_t changed;
+    /**
+     * How many documents of the body were not understood so far, and passed as they are from there on.
+     */
+    uint32_t unexpected;
+} tokenpin_piece;
+
+/**
+ * The keys that seal ids, in memory of the caller, at least 8-aligned. Its contents are private and secret:
+ * `tokenpin_id_ring_wipe` ends its life. A copy is a ring too, and has to be wiped too.
+ */
+typedef struct tokenpin_id_ring {
+    /**
+     * Private.
+     */
+    uint64_t private_words[38];
+} tokenpin_id_ring;
+
+/**
+ * Makes a ring of 1 to 8 keys, exactly one of which signs; the roles accept and retire mean the same here.
+ * The keys of cookies may be used: what is made of them differs. `placement_key` may be NULL; if
+ * it is not, it has 16 bytes, and no secret may equal it. `error` may be NULL; if it is not, it
+ * says which key was refused.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, ZERO_SECRET, DUPLICATE_SECRET,
+ * DUPLICATE_KEY_ID, KEY_COUNT, SIGNING_KEYS.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_id_ring_init(struct tokenpin_id_ring *ring,
+                              const struct tokenpin_cookie_key *keys,
+                              size_t key_count,
+                              const uint8_t *placement_key,
+                              struct tokenpin_config_error *error);
+
+/**
+ * Wipes a ring. NULL, and a ring that is wiped already, are fine.
+ */
+void tokenpin_id_ring_wipe(struct tokenpin_id_ring *ring);
+
+/**
+ * Seals the id of an object in the account with the identity hash `pin`, with the ring's signing key. `id` is 1 to
+ * 255 bytes of `A-Z a-z 0-9 _ -`. One that is sealed so already stays as it is. 281 bytes suffice.
+ *
+ * The scope has 0 to 1024 bytes, the owner 0 to 4096.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, BUFFER_TOO_SMALL, ID,
+ * SCOPE_LENGTH, KEY_LENGTH.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_id_seal(const struct tokenpin_id_ring *ring,
+                         const void *scope,
+                         size_t scope_len,
+                         const void *owner,
+                         size_t owner_len,
+                         uint64_t pin,
+                         const void *id,
+                         size_t id_len,
+                         void *buffer,
+                         size_t capacity,
+                         size_t *len);
+
+/**
+ * What became of a sealed id, or of all in a request. The later in this order, the worse.
+ */
+enum tokenpin_id_verdict
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * There was none.
+     */
+    TOKENPIN_ID_VERDICT_NONE = 0,
+    /**
+     * It is not recognised as sealed: an id as a provider makes it.
+     */
+    TOKENPIN_ID_VERDICT_PLAIN = 1,
+    /**
+     * It is authentic, and names its account.
+     */
+    TOKENPIN_ID_VERDICT_SEALED = 2,
+    /**
+     * Two of them name two accounts.
+     */
+    TOKENPIN_ID_VERDICT_CONFLICT = 3,
+    /**
+     * It has a later version.
+     */
+    TOKENPIN_ID_VERDICT_UNKNOWN_VERSION = 4,
+    /**
+     * No key of the ring has sealed it.
+     */
+    TOKENPIN_ID_VERDICT_UNKNOWN_KEY = 5,
+    /**
+     * It is not what the key would have made.
+     */
+    TOKENPIN_ID_VERDICT_BAD_SEAL = 6,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_id_verdict tokenpin_id_verdict;
+#else
+typedef uint8_t tokenpin_id_verdict;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Opens a text that may be a sealed id. What it is, is a verdict and not a status: `verdict` receives a
+ * `tokenpin_id_verdict`. With `SEALED`, the native id is written, `pin` receives the identity hash of the account that its
+ * object lives in, and `key_id` the key that sealed it. Otherwise these stay as they are.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, BUFFER_TOO_SMALL,
+ * SCOPE_LENGTH, KEY_LENGTH.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_id_open(const struct tokenpin_id_ring *ring,
+                         const void *scope,
+                         size_t scope_len,
+                         const void *owner,
+                         size_t owner_len,
+                         const void *text,
+                         size_t text_len,
+                         void *buffer,
+                         size_t capacity,
+                         size_t *len,
+                         uint8_t *verdict,
+                         uint64_t *pin,
+                         uint8_t *key_id);
+
+/**
+ * Makes the mark that goes behind encrypted content of the account with the identity hash `pin`: `TOKENPIN_ID_MARK_LEN`
+ * characters without a NUL. Empty content has none.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, ID, SCOPE_LENGTH,
+ * KEY_LENGTH.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_id_mark(const struct tokenpin_id_ring *ring,
+                         const void *scope,
+                         size_t scope_len,
+                         const void *owner,
+                         size_t owner_len,
+                         uint64_t pin,
+                         const void *content,
+                         size_t content_len,
+                         char *mark);
+
+/**
+ * Reads the mark behind encrypted content. `verdict` receives a `tokenpin_id_verdict`, `PLAIN` for content without a mark. With
+ * `SEALED`, `content_len` receives the length of the content in front of the mark, and `pin` the identity hash of its
+ * account. Otherwise these stay as they are.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, SCOPE_LENGTH,
+ * KEY_LENGTH.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_id_open_mark(const struct tokenpin_id_ring *ring,
+                              const void *scope,
+                              size_t scope_len,
+                              const void *owner,
+                              size_t owner_len,
+                              const void *text,
+                              size_t text_len,
+                              size_t *content_len,
+                              uint8_t *verdict,
+                              uint64_t *pin);
+
+/**
+ * Begins a summary: of a request without ids.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_id_summary_init(struct tokenpin_id_summary *summary);
+
+/**
+ * What a summary says. A key is a number that `tokenpin_affinity_id_key` spells; `TOKENPIN_ID_KEY_NONE` is none.
+ */
+typedef struct tokenpin_id_report {
+    /**
+     * How many ids were opened.
+     */
+    uint32_t opened;
+    /**
+     * How many were plain.
+     */
+    uint32_t plain;
+    /**
+     * How many ids found no room among those whose form is remembered: in the response they are written
+     * as the mode says.
+     */
+    uint32_t echoes_lost;
+    /**
+     * A `tokenpin_id_verdict`: the worst of all.
+     */
+    uint8_t verdict;
+    /**
+     * The key of the id that is refused; of a conflict, both.
+     */
+    uint8_t keys[2];
+    /**
+     * 1: the request is refused for its ids.
+     */
+    uint8_t refused;
+    /**
+     * 1: a string is too long to be read as the id that it may be. The request is refused too.
+     */
+    uint8_t unreadable;
+    /**
+     * 1: the request names state that exists.
+     */
+    uint8_t existing;
+    /**
+     * 1: the body says `"store": false`.
+     */
+    uint8_t unstored;
+} tokenpin_id_report;
+
+/**
+ * What a summary says.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, OVERLAP, NOT_INITIALISED.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_id_summary_report(const struct tokenpin_id_summary *summary,
+                                   struct tokenpin_id_report *report);
+
+/**
+ * Whether and which ids are looked at in the requests and responses of an API.
+ */
+enum tokenpin_ids
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * None.
+     */
+    TOKENPIN_IDS_NONE = 0,
+    /**
+     * Sealed ids in requests are opened. Nothing in responses is sealed.
+     */
+    TOKENPIN_IDS_OPEN = 1,
+    /**
+     * Requests are opened and responses sealed.
+     */
+    TOKENPIN_IDS_BOTH = 2,
+    /**
+     * The same, with the ids of items and with encrypted content: Responses and Conversations.
+     */
+    TOKENPIN_IDS_ITEMS = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_ids tokenpin_ids;
+#else
+typedef uint8_t tokenpin_ids;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What a request's ids are opened with, and its response's sealed with; borrowed for each call. All zero is a
+ * valid start.
+ */
+typedef struct tokenpin_id_use {
+    /**
+     * The scope, as in the request: empty for the configured one.
+     */
+    struct tokenpin_bytes scope;
+    /**
+     * What `tokenpin_affinity_id_owner` says of the request.
+     */
+    struct tokenpin_bytes owner;
+    /**
+     * The upstream's authority: host, and port if there is one. Absolute URLs that lead there are rewritten where
+     * the table has their key; empty leaves them.
+     */
+    struct tokenpin_bytes upstream;
+    /**
+     * Scheme and authority of the client's request, such as `https://gateway.example`.
+     */
+    struct tokenpin_bytes origin;
+    /**
+     * A `tokenpin_ids`, as `tokenpin_affinity_classify` says.
+     */
+    uint8_t ids;
+} tokenpin_id_use;
+
+/**
+ * Opens the ids in the path and in the query of a request's target, and writes the target that goes upstream. To be done before
+ * the body is read. The buffer needs room for as many bytes as the target has, and must not overlap the
+ * inputs; `*len` is never more.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
+ * BUFFER_TOO_SMALL, SCOPE_LENGTH, KEY_LENGTH.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_open_target(const struct tokenpin_affinity *affinity,
+                                      const struct tokenpin_id_use *using_,
+                                      struct tokenpin_id_summary *summary,
+                                      const void *target,
+                                      size_t target_len,
+                                      void *buffer,
+                                      size_t capacity,
+                                      size_t *len);
+
+/**
+ * The state of opening one request's body. Plain data.
+ */
+typedef struct tokenpin_id_opener {
+    /**
+     * Private.
+     */
+    uint64_t private_words[96];
+} tokenpin_id_opener;
+
+/**
+ * Begins with the body of a request.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_id_opener_init(struct tokenpin_id_opener *opener);
+
+/**
+ * Opens the ids at the front of a chunk of a request's body: one step.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
+ * SCOPE_LENGTH, KEY_LENGTH.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_open_step(const struct tokenpin_affinity *affinity,
+                                    const struct tokenpin_id_use *using_,
+                                    struct tokenpin_id_summary *summary,
+                                    struct tokenpin_id_opener *opener,
+                                    const void *chunk,
+                                    size_t len,
+                                    struct tokenpin_piece *piece);
+
+/**
+ * Ends the body of a request: what was held back is put out.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
+ * SCOPE_LENGTH, KEY_LENGTH.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_open_end(const struct tokenpin_affinity *affinity,
+                                   const struct tokenpin_id_use *using_,
+                                   struct tokenpin_id_summary *summary,
+                                   struct tokenpin_id_opener *opener,
+                                   struct tokenpin_piece *piece);
+
+/**
+ * Opens the ids of a request's whole body where it lies. `*new_len` is its length then, never more than before;
+ * `*unexpected` counts documents that were not understood, and passed as they are from there on. The body must not overlap
+ * the inputs.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
+ * SCOPE_LENGTH, KEY_LENGTH.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_open_in_place(const struct tokenpin_affinity *affinity,
+                                        const struct tokenpin_id_use *using_,
+                                        struct tokenpin_id_summary *summary,
+                                        void *body,
+                                        size_t len,
+                                        size_t *new_len,
+                                        uint32_t *unexpected);
+
+/**
+ * How the documents of a body are framed.
+ */
+enum tokenpin_framing
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * One JSON document; or, as its first bytes say, events.
+     */
+    TOKENPIN_FRAMING_JSON = 0,
+    /**
+     * Server-sent events.
+     */
+    TOKENPIN_FRAMING_EVENTS = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_framing tokenpin_framing;
+#else
+typedef uint8_t tokenpin_framing;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * The state of sealing one response's body. Plain data.
+ */
+typedef struct tokenpin_id_sealer {
+    /**
+     * Private.
+     */
+    uint64_t private_words[128];
+} tokenpin_id_sealer;
+
+/**
+ * Begins with the body of a response. `framing` is a `tokenpin_framing`.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, BAD_ENUM.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_id_sealer_init(struct tokenpin_id_sealer *sealer, uint8_t framing);
+
+/**
+ * Seals the ids at the front of a chunk of a response's body: one step. `slot` is the account that answered.
+ * `summary` is that of the request: an id that the client sent in another form than the gateway would write goes
+ * back in the client's. NULL for none.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED, VACANT,
+ * SLOT_RANGE, SCOPE_LENGTH, KEY_LENGTH.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_seal_step(const struct tokenpin_affinity *affinity,
+                                    const struct tokenpin_id_use *using_,
+                                    const struct tokenpin_id_summary *summary,
+                                    uint32_t slot,
+                                    struct tokenpin_id_sealer *sealer,
+                                    const void *chunk,
+                                    size_t len,
+                                    struct tokenpin_piece *piece);
+
+/**
+ * Ends the body of a response: what was held back is put out.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED, VACANT,
+ * SLOT_RANGE, SCOPE_LENGTH, KEY_LENGTH.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_seal_end(const struct tokenpin_affinity *affinity,
+                                   const struct tokenpin_id_use *using_,
+                                   const struct tokenpin_id_summary *summary,
+                                   uint32_t slot,
+                                   struct tokenpin_id_sealer *sealer,
+                                   struct tokenpin_piece *piece);
+
+/**
+ * Seals the ids in a target or an absolute URI: in the fields `Location`, `Content-Location` and
+ * `Operation-Location` of a response. Otherwise like `tokenpin_affinity_seal_step`. The buffer must not overlap the inputs.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
+ * BUFFER_TOO_SMALL, VACANT, SLOT_RANGE, SCOPE_LENGTH, KEY_LENGTH.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_seal_target(const struct tokenpin_affinity *affinity,
+                                      const struct tokenpin_id_use *using_,
+                                      const struct tokenpin_id_summary *summary,
+                                      uint32_t slot,
+                                      const void *text,
+                                      size_t text_len,
+                                      void *buffer,
+                                      size_t capacity,
+                                      size_t *len);
+
+/**
+ * The name of a key, by its number: bytes that live as long as the affinity.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, BAD_ENUM, OVERLAP, NOT_INITIALISED.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_id_key(const struct tokenpin_affinity *affinity,
+                                 uint8_t number,
+                                 struct tokenpin_bytes *name);
+
+/* ================================================================================
+ * Chapter 9: versions and names
  *
  * The versions of the library and of its interface, and the stable names of its enums.
  * ================================================================================ */
@@ -2085,6 +2630,18 @@ enum tokenpin_enum
      * `tokenpin_answer`
      */
     TOKENPIN_ENUM_ANSWER = 14,
+    /**
+     * `tokenpin_id_verdict`
+     */
+    TOKENPIN_ENUM_ID_VERDICT = 15,
+    /**
+     * `tokenpin_ids`
+     */
+    TOKENPIN_ENUM_IDS = 16,
+    /**
+     * `tokenpin_framing`
+     */
+    TOKENPIN_ENUM_FRAMING = 17,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

@@ -235,8 +235,7 @@ pub unsafe extern "C" fn tokenpin_affinity_get_slot(
 ) -> i32 {
     returned((|| {
         let status = Out::new(status)?;
-        let identity_hash =
-            if identity_hash.is_null() { None } else { Some(Out::new(identity_hash)?) };
+        let identity_hash = Out::optional(identity_hash)?;
         // SAFETY: checked by `handle`.
         let handle = unsafe { handle(affinity) }?;
         status.check_apart(handle.span())?;

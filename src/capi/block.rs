@@ -264,7 +264,7 @@ impl Parts<'_> {
             let keys = array(self.config.cookie_keys, self.config.cookie_key_count)
                 .and_then(|keys| block.check_apart(Span::of(keys)).map(|()| keys))
                 .map_err(|status| status.at(Field::CookieKeys, 0))?;
-            let keys = tokenpin_cookie_key::views(keys)?;
+            let keys = tokenpin_cookie_key::views(keys, Field::CookieKeys)?;
             let config = self.config.get()?;
             let config: Config<'static> = Config {
                 scope,

@@ -13,7 +13,7 @@ use crate::limits::MAX_MAX_AGE;
 
 use super::block::{handle, tokenpin_affinity};
 use super::constants::{TOKENPIN_COOKIE_VALUE_LEN, TOKENPIN_SLOT_NONE};
-use super::pointers::{Buffer, Out, array, reference, switch};
+use super::pointers::{Buffer, Out, array, optional, reference, switch};
 use super::status::{Status, returned};
 use super::structs::tokenpin_bytes;
 
@@ -203,11 +203,7 @@ impl tokenpin_request {
                 tried: array(self.tried, self.tried_count)?,
                 now: self.now,
                 entropy: self.entropy,
-                id_hint: if self.id_hint.is_null() {
-                    None
-                } else {
-                    Some(*reference(self.id_hint.cast::<[u8; 16]>())?)
-                },
+                id_hint: optional(self.id_hint.cast::<[u8; 16]>())?.copied(),
             };
             Ok((request, fields(self.cookies, self.cookie_count)?))
         }

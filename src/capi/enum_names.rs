@@ -9,11 +9,14 @@ use crate::decide::decision::{Answer, Outcome, PinState, Source};
 use crate::decide::request::KeyReason;
 use crate::enums::Named;
 use crate::error::Field;
+use crate::ids::fields::Ids;
+use crate::ids::id::IdVerdict;
 use crate::key::Kind;
 use crate::ring::Role;
 use crate::select::Strategy;
 use crate::select::slot::State;
 
+use super::ids::Framing;
 use super::status::Status;
 
 /// The enums that `tokenpin_enum_name` knows.
@@ -50,10 +53,16 @@ pub enum Enum {
     KeyReason = 13,
     /// `tokenpin_answer`
     Answer = 14,
+    /// `tokenpin_id_verdict`
+    IdVerdict = 15,
+    /// `tokenpin_ids`
+    Ids = 16,
+    /// `tokenpin_framing`
+    Framing = 17,
 }
 
 /// In the order of [`Enum`].
-const ENUMS: [Named; 15] = [
+const ENUMS: [Named; 18] = [
     Status::NAMED,
     Field::NAMED,
     Kind::NAMED,
@@ -69,6 +78,9 @@ const ENUMS: [Named; 15] = [
     PinState::NAMED,
     KeyReason::NAMED,
     Answer::NAMED,
+    IdVerdict::NAMED,
+    Ids::NAMED,
+    Framing::NAMED,
 ];
 
 /// Of every number from 0 on: the length of its name, 0 if it has none, and the name; behind the

@@ -148,9 +148,10 @@ impl tokenpin_cookie_key {
     /// The keys by position, for `KeyRing::of`. Checks the roles of as many as a ring looks at.
     pub(super) fn views<'k>(
         keys: &'k [Self],
+        field: Field,
     ) -> Result<impl Fn(usize) -> Option<KeyView<'k>>, Refusal> {
         match keys.iter().take(MAX_COOKIE_KEYS + 1).position(|key| key.view().is_none()) {
-            Some(index) => Err(Status::BadEnum.at(Field::CookieKeys, index)),
+            Some(index) => Err(Status::BadEnum.at(field, index)),
             None => Ok(|i| keys.get(i).and_then(Self::view)),
         }
     }

@@ -7,15 +7,15 @@
 mod bytes;
 mod events;
 pub(crate) mod fields;
-mod form;
+pub(crate) mod form;
 pub(crate) mod id;
 mod path;
-mod rewrite;
-mod rules;
+pub(crate) mod rewrite;
+pub(crate) mod rules;
 mod scan;
 mod seal;
-mod sides;
-mod summary;
+pub(crate) mod sides;
+pub(crate) mod summary;
 
 pub use fields::{
     COLLECTIONS, Fields, ITEM_PREFIXES, IdKey, Ids, KEYS, KeyKind, LITERALS, PREFIXES,
