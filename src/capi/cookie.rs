@@ -110,7 +110,13 @@ pub unsafe extern "C" fn tokenpin_cookie_encode(
         let (ring, name, scope, cookie, key) = unsafe {
             let cookie = reference(cookie)?.get()?;
             let key = optional_key(key)?.unwrap_or(Key::Anonymous(&[0; 16]));
-            (Marked::<KeyRing>::get(ring)?, bytes(name, name_len)?, bytes(scope, scope_len)?, cookie, key)
+            (
+                Marked::<KeyRing>::get(ring)?,
+                bytes(name, name_len)?,
+                bytes(scope, scope_len)?,
+                cookie,
+                key,
+            )
         };
         value.check_apart(Span::of(core::slice::from_ref(ring)))?;
         let made = encode(ring, &Audience { name, scope }, &key, &cookie)?;

@@ -19,15 +19,16 @@ use crate::error::{Error, Field};
 use crate::ids::fields::Ids;
 use crate::ids::id::{IdRing, IdSealer};
 use crate::ids::rewrite::{Opener, Piece, Sealer};
-use crate::ids::rules::Rules;
+use crate::ids::rules::{Mode, Rules};
 use crate::ids::sides::{Opening, Origin, Sealing};
 use crate::ids::summary::{Echo, Summary};
 
 use super::block::{handle, tokenpin_affinity};
 use super::constants::TOKENPIN_ID_MARK_LEN;
-use super::pointers::{Buffer, Kept, Marked, Out, Span, bytes, bytes_mut, put, reference};
+use super::decide::tokenpin_request;
+use super::pointers::{Buffer, Kept, Marked, Out, Span, bytes, bytes_mut, put, reference, switch};
 use super::status::{Status, returned, tokenpin_config_error};
-use super::structs::{tokenpin_bytes, tokenpin_cookie_key};
+use super::structs::{tokenpin_bytes, tokenpin_cookie_key, tokenpin_id_summary};
 use super::wipe::{init_ring, wipe_words};
 
 /// The keys that seal ids, in memory of the caller, at least 8-aligned. Its contents are private and secret:
@@ -36,15 +37,6 @@ use super::wipe::{init_ring, wipe_words};
 pub struct tokenpin_id_ring {
     /// Private.
     pub private_words: [u64; 38],
-}
-
-/// What the ids of a request come to, and how the client wrote them: plain data, to be kept until the response.
-/// A copy is a summary too.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct tokenpin_id_summary {
-    /// Private.
-    pub private_words: [u64; 48],
 }
 
 /// What a summary says. A key is a number that `tokenpin_affinity_id_key` spells; `TOKENPIN_ID_KEY_NONE` is none.
@@ -68,6 +60,8 @@ pub struct tokenpin_id_report {
     pub unreadable: u8,
     /// 1: the request names state that exists.
     pub existing: u8,
+    /// 1: the ids of the response are sealed, whatever the client sent.
+    pub seals: u8,
     /// 1: the body says `"store": false`.
     pub unstored: u8,
 }
@@ -88,6 +82,10 @@ pub struct tokenpin_id_use {
     pub origin: tokenpin_bytes,
     /// A `tokenpin_ids`, as `tokenpin_affinity_classify` says.
     pub ids: u8,
+    /// 1: `mode` stands instead of the configured one.
+    pub has_mode: u8,
+    /// A `tokenpin_mode`, if `has_mode` is 1.
+    pub mode: u8,
 }
 
 /// What becomes of the front of a step's input.
@@ -139,11 +137,6 @@ named! { Framing { Json = "json", Events = "events" } }
 impl Kept for IdRing {
     type Words = tokenpin_id_ring;
     const MARK: u64 = 0x746f_6b65_6e69_6472;
-}
-
-impl Kept for Summary {
-    type Words = tokenpin_id_summary;
-    const MARK: u64 = 0x746f_6b65_6e69_6473;
 }
 
 /// What lies in a `tokenpin_id_opener`.
@@ -356,6 +349,27 @@ unsafe fn sealer<'a>(
 
 // The ids of a request.
 
+/// Whose the ids of a request are: its consumer's, if the configuration says that they belong to consumers and the
+/// request has one that can be used; else nobody's, which is empty. `owner` points to what the request points to.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tokenpin_affinity_id_owner(
+    affinity: *const tokenpin_affinity,
+    request: *const tokenpin_request,
+    owner: *mut tokenpin_bytes,
+) -> i32 {
+    returned((|| {
+        let owner = Out::new(owner)?;
+        // SAFETY: checked by `handle`, `reference` and `get`.
+        let (handle, (request, _)) = unsafe { (handle(affinity)?, reference(request)?.get()?) };
+        owner.check_apart(handle.span())?;
+        // SAFETY: checked by `Out`.
+        unsafe { owner.write(handle.affinity.id_owner(request.consumer).into()) };
+        Ok(())
+    })())
+}
+
 /// Begins a summary: of a request without ids.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED.
@@ -387,6 +401,7 @@ pub unsafe extern "C" fn tokenpin_id_summary_report(
             refused: u8::from(says.refused),
             unreadable: u8::from(says.unreadable),
             existing: u8::from(says.existing),
+            seals: u8::from(says.seals),
             unstored: u8::from(says.unstored),
         };
         // SAFETY: checked by `Out`.
@@ -621,8 +636,7 @@ pub unsafe extern "C" fn tokenpin_affinity_id_key(
         // SAFETY: checked by `handle`.
         let handle = unsafe { handle(affinity) }?;
         name.check_apart(handle.span())?;
-        let rules = id_rules(&handle.affinity, b"", b"")?;
-        let key = rules.fields.key(number).ok_or(Status::BadEnum)?;
+        let key = handle.affinity.config.ids.fields.key(number).ok_or(Status::BadEnum)?;
         // SAFETY: checked by `Out`.
         unsafe { name.write(key.name.into()) };
         Ok(())
@@ -636,16 +650,12 @@ unsafe fn begin<T: Kept>(words: *mut T::Words, it: T) -> i32 {
     }))
 }
 
-fn id_rules<'a>(a: &'a Affinity<'static>, scope: &'a [u8], owner: &'a [u8]) -> Result<Rules<'a>, Error> {
-    let ring = unsafe { &*(core::ptr::from_ref(a).cast::<IdRing>()) };
-    Ok(Rules::new(IdSealer::new(ring, scope, owner)?, crate::ids::rules::Mode::from_number(scope.len() as u8).unwrap_or(crate::ids::rules::Mode::Seal)))
-}
-
 /// What all work on a body or a target goes by.
 struct Work<'a> {
     affinity: &'a Affinity<'static>,
     scope: &'a [u8],
     owner: &'a [u8],
+    mode: Option<Mode>,
     origin: Option<Origin<'a>>,
     ids: Ids,
     /// What is borrowed for it.
@@ -668,6 +678,11 @@ impl<'a> Work<'a> {
             affinity: &handle.affinity,
             scope,
             owner,
+            mode: if switch(given.has_mode)? {
+                Some(Mode::from_number(given.mode).ok_or(Status::BadEnum)?)
+            } else {
+                None
+            },
             origin: if upstream.is_empty() { None } else { Some(Origin { upstream, own }) },
             ids: Ids::from_number(given.ids).ok_or(Status::BadEnum)?,
             spans: [handle.span(), Span::at(using), a, b, c, d],
@@ -685,11 +700,11 @@ impl<'a> Work<'a> {
     }
 
     fn rules(&self) -> Result<Rules<'a>, Error> {
-        id_rules(self.affinity, self.scope, self.owner)
+        self.affinity.id_rules(self.scope, self.owner, self.mode)
     }
 
     fn known(&self) -> impl Fn(u64) -> bool {
-        |_pin| true
+        |pin| self.affinity.knows(pin)
     }
 
     unsafe fn sealing(
@@ -699,13 +714,11 @@ impl<'a> Work<'a> {
         slot: u32,
     ) -> Result<Sealing<'a>, Status> {
         const NO_ECHO: &Echo = &Echo::new();
-        let echo = if summary.is_null() {
-            NO_ECHO
-        } else {
-            // SAFETY: checked by `Marked`.
-            &unsafe { Marked::<Summary>::get(summary) }?.echo
-        };
-        let pin = u64::from(slot);
+        // SAFETY: checked by `Marked`.
+        let summary = unsafe { Marked::<Summary>::optional(summary) }?;
+        let echo = summary.map_or(NO_ECHO, |summary| &summary.echo);
+        self.affinity.slot(slot)?;
+        let pin = self.affinity.pin(slot).ok_or(Status::Vacant)?;
         Ok(Sealing { rules, pin, echo, origin: self.origin })
     }
 }

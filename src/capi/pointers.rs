@@ -119,6 +119,12 @@ impl<T: Kept> Marked<T> {
         if marked.mark == T::MARK { Ok(&marked.it) } else { Err(Status::NotInitialised) }
     }
 
+    /// The same, unless the pointer is null.
+    pub(super) unsafe fn optional<'a>(words: *const T::Words) -> Result<Option<&'a T>, Status> {
+        // SAFETY: passed on.
+        if words.is_null() { Ok(None) } else { unsafe { Self::get(words) }.map(Some) }
+    }
+
     /// For a thing that only this call uses. It has to be apart from all that the call borrows.
     pub(super) unsafe fn get_mut<'a>(words: *mut T::Words) -> Result<&'a mut T, Status> {
         // SAFETY: passed on.

@@ -5,8 +5,8 @@
 //! of the slot that the decision names, and for the response it calls `tokenpin_affinity_finish`
 //! (chapter 3). A gateway that changes a token's state calls `tokenpin_affinity_set_slot`.
 //!
-//! The functions of chapters 4 to 7 do single steps of this on memory of the caller, without an
-//! affinity.
+//! Sealed ids add a step in front of the decision and one to the response (chapter 8). The functions of chapters 4 to 7
+//! do single steps of this on memory of the caller, without an affinity.
 //!
 //! What a function returns is a `tokenpin_status`. Bytes in structures are `tokenpin_bytes`. Where a
 //! configuration is refused, a `tokenpin_config_error` says why, at which `tokenpin_field`, and at which

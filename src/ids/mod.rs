@@ -21,6 +21,6 @@ pub use fields::{
     COLLECTIONS, Fields, ITEM_PREFIXES, IdKey, Ids, KEYS, KeyKind, LITERALS, PREFIXES,
 };
 pub use rewrite::{Opener, Piece, Sealer};
-pub use rules::{Mode, Rules};
+pub use rules::{ForeignSeals, Mode, Rules};
 pub use sides::{Opening, Origin, Sealing};
 pub use summary::{Echo, Summary};
