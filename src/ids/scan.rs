@@ -356,7 +356,7 @@ impl Scanner {
     }
 
     /// Where the closing quote of a string is, that begins or goes on here.
-    #[inline]
+    #[inline(never)]
     fn string_end(&mut self, text: &[u8]) -> Option<usize> {
         let mut at = usize::from(self.escaped && !text.is_empty());
         self.escaped &= at == 0;
