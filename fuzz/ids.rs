@@ -24,10 +24,6 @@ fn run(input: &mut Input<'_>) {
 
     let chunks = cut(&text, cuts);
     let marked = text.starts_with(b"\xef\xbb\xbf");
-    if text.starts_with(b"\xef") && !marked {
-        // Half a byte order mark is taken for one.
-        return;
-    }
     let body = if marked { &text[3..] } else { &text[..] };
     let begins_as_events =
         body.iter().find(|byte| !b" \t\r\n".contains(byte)).is_some_and(|b| b"deir:".contains(b));

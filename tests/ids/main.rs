@@ -7,6 +7,7 @@ mod bodies;
 mod cases;
 mod docs;
 mod events;
+mod nasty;
 mod one;
 mod paths;
 mod world;

@@ -418,11 +418,10 @@ pub fn seal_events(body: &[u8], rules: &Rules<'_>, ids: Ids, pin: u64) -> (Vec<E
     (edits, unexpected)
 }
 
-/// Whether it begins as `[DONE]` does, which is no document and not counted.
+/// Whether it is `[DONE]`, which is no document and not counted.
 pub fn is_done(body: &[u8]) -> bool {
-    let blank = |byte: &&u8| b" \t\r\n".contains(byte);
-    let mut rest = body.iter().filter(|byte| !blank(byte));
-    rest.next() == Some(&b'[') && rest.next() == Some(&b'D')
+    let done = body.trim_ascii().strip_prefix(b"[").map(<[u8]>::trim_ascii_start);
+    done == Some(b"DONE]") && !body.contains(&b'\x0c')
 }
 
 /// Where a line ends in a string, which ends what is understood of the document.
