@@ -29,7 +29,7 @@ fn run(input: &mut Input<'_>) {
         body.iter().find(|byte| !b" \t\r\n".contains(byte)).is_some_and(|b| b"deir:".contains(b));
     let with = Sealing { rules: &rules, pin: account, echo: &Echo::new(), origin: None };
     // The model of sealing knows no echo, and so no mode but the two that seal.
-    if mode != Mode::Open && ids != Ids::Open && (events || !begins_as_events) {
+    if matches!(mode, Mode::Seal | Mode::Strict) && ids != Ids::Open && (events || !begins_as_events) {
         let (edits, unexpected) = if events {
             model::seal_events(&text, &rules, ids, account)
         } else {
