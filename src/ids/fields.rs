@@ -5,6 +5,7 @@
 
 use crate::enums::named;
 use crate::error::{ConfigError, Error, Field};
+use crate::words::words;
 
 /// Whether and which ids are looked at in the requests and responses of an API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -226,7 +227,7 @@ pub const LITERALS: &[&[u8]] = &[
 
 /// Behind these, a segment of a path is a name, and no collection is called by it: a deployment may be called
 /// `files`.
-pub(crate) const NAMED: [&[u8]; 7] = [
+const NAMED: &[&[u8]] = &[
     b"deployments",
     b"endpoints",
     b"engines",
@@ -235,6 +236,37 @@ pub(crate) const NAMED: [&[u8]; 7] = [
     b"projects",
     b"serving-endpoints",
 ];
+
+words!(COLLECTION_WORDS, COLLECTIONS);
+words!(ITEM_PREFIX_WORDS, ITEM_PREFIXES);
+words!(LITERAL_WORDS, LITERALS);
+words!(NAMED_WORDS, NAMED);
+words!(PREFIX_WORDS, PREFIXES);
+words!(KEY_WORDS, &KEY_NAMES);
+
+const KEY_NAMES: [&[u8]; KEYS.len()] = {
+    let (mut names, mut i) = ([KEYS[0].name; KEYS.len()], 0);
+    while i < KEYS.len() {
+        names[i] = KEYS[i].name;
+        i += 1;
+    }
+    names
+};
+
+static KINDS: [KeyKind; KEYS.len()] = {
+    let (mut kinds, mut i) = ([KeyKind::Path; KEYS.len()], 0);
+    while i < KEYS.len() {
+        kinds[i] = KEYS[i].kind;
+        i += 1;
+    }
+    kinds
+};
+
+/// A row of [`KEYS`].
+#[inline]
+fn row(number: usize) -> Option<IdKey<'static>> {
+    Some(IdKey { name: KEY_WORDS.list().get(number)?, kind: *KINDS.get(number)? })
+}
 
 /// The longest key, unescaped.
 pub(crate) const MAX_KEY_NAME: usize = 32;
@@ -346,7 +378,7 @@ impl Fields<'_> {
     #[must_use]
     pub fn key(&self, number: u8) -> Option<IdKey<'_>> {
         let number = usize::from(number);
-        KEYS.get(number).or_else(|| self.keys.get(number.checked_sub(KEYS.len())?)).copied()
+        row(number).or_else(|| self.keys.get(number.checked_sub(KEYS.len())?).copied())
     }
 
     /// The number and kind of a key of a document, if it is looked at.
@@ -357,8 +389,8 @@ impl Fields<'_> {
             |key: &IdKey<'_>| key.name == name || any_case && key.name.eq_ignore_ascii_case(name);
         let in_documents = |kind| kind != KeyKind::Path && kind != KeyKind::Query;
         for &number in order.get(usize::from(from)..usize::from(to))? {
-            let key = KEYS.get(usize::from(number))?;
-            if matches(key) && in_documents(key.kind) {
+            let key = row(number.into())?;
+            if matches(&key) && in_documents(key.kind) {
                 return Some((number, key.kind));
             }
         }
@@ -370,23 +402,23 @@ impl Fields<'_> {
     /// The number of a parameter of a query, if it is looked at: of those of the query only, and of the keys
     /// whose value is one id.
     pub(crate) fn find_parameter(&self, name: &[u8]) -> Option<u8> {
-        let is_one = |key: &IdKey<'_>| {
+        let is_one = |key: IdKey<'_>| {
             key.name == name && matches!(key.kind, KeyKind::Query | KeyKind::Id | KeyKind::Named)
         };
-        let number = KEYS.iter().chain(self.keys).position(is_one)?;
-        u8::try_from(number).ok()
+        let keys = (0..=u8::MAX).map_while(|number| Some((number, self.key(number)?)));
+        keys.filter(|&(_, key)| is_one(key)).map(|(number, _)| number).next()
     }
 
     /// Whether ids that begin so are sealed.
     pub(crate) fn seals(&self, ids: Ids, native: &[u8]) -> bool {
         let (prefix, _) = super::form::cut(native);
-        PREFIXES.contains(&prefix)
-            || ids == Ids::Items && ITEM_PREFIXES.contains(&prefix)
+        PREFIX_WORDS.list().contains(prefix)
+            || ids == Ids::Items && ITEM_PREFIX_WORDS.list().contains(prefix)
             || self.prefixes.iter().any(|prefix| native.starts_with(prefix))
     }
 
-    /// The segments of a path behind which an id stands.
-    pub(crate) fn collections(&self) -> impl Iterator<Item = &&[u8]> {
-        COLLECTIONS.iter().chain(self.collections)
+    /// Whether an id stands behind this segment of a path.
+    pub(crate) fn is_collection(&self, segment: &[u8]) -> bool {
+        COLLECTION_WORDS.list().contains(segment) || self.collections.contains(&segment)
     }
 }
