@@ -21,6 +21,11 @@ static VALUES: [u8; 256] = {
     values
 };
 
+/// Whether these are characters of the alphabet.
+pub(crate) fn is_spelled(text: &[u8]) -> bool {
+    text.iter().fold(0, |all, &byte| all | VALUES[usize::from(byte)]) < 64
+}
+
 // Both functions write to the caller's memory: a result would be copied right after it was written byte by
 // byte, which stalls the processor.
 

@@ -213,7 +213,7 @@ impl Opening<'_> {
         let decoded = Decoded::new(text);
         let text = decoded.as_ref().map_or(text, Decoded::as_bytes);
         let rank = u8::from(key != PATH);
-        summary.take(self.rules, ids, (key, rank), text, |summary, named| {
+        summary.take(self.rules, ids, (key, rank), text, &mut |summary, named| {
             summary.bind_hard(key, named);
         })
     }

@@ -299,10 +299,10 @@ impl Few {
             return;
         }
         for candidate in &self.list {
-            for_each_lane(|lane| {
-                let r = finish(stir(hashes[lane] ^ candidate.identity));
-                champions[lane].meet(candidate.slot, candidate.weight, r);
-            });
+            for (champion, hash) in champions.iter_mut().zip(hashes) {
+                let r = finish(stir(hash ^ candidate.identity));
+                champion.meet(candidate.slot, candidate.weight, r);
+            }
         }
     }
 }
