@@ -403,14 +403,23 @@ fn the_echo_keeps_what_matters_most() {
 }
 
 #[test]
-fn nothing_is_done_where_the_mode_is_off() {
+fn off_only_finds_what_exists() {
     let ring = ring();
     let rules = rules(&ring, Mode::Off);
     let body =
         format!(r#"{{"id":"resp_1","previous_response_id":"{}"}}"#, sealed_id("resp_1", "a"));
     assert_eq!(seal_as(&rules, Ids::Items, &Echo::new(), body.as_bytes()), body.as_bytes());
     let (text, summary) = open_as(Mode::Off, Ids::Items, &body);
-    assert_eq!((text, summary.verdict), (body, IdVerdict::None));
+    assert_eq!((text, summary.verdict, summary.existing), (body, IdVerdict::Plain, true));
+    assert_eq!((summary.account(), summary.seals, summary.refused), (None, false, false));
+    // An inline item names nothing, and what is too long to be an id is nobody's business.
+    for body in [
+        format!(r#"{{"input":[{{"id":"{}","role":"user"}}]}}"#, sealed_id("msg_1", "a")),
+        format!(r#"{{"file_id":"\u0061{}"}}"#, "a".repeat(600)),
+    ] {
+        let (text, summary) = open_as(Mode::Off, Ids::Items, &body);
+        assert_eq!((text, summary.existing, summary.unreadable), (body, false, false));
+    }
 }
 
 #[test]

@@ -86,9 +86,11 @@ fn ids_stand_behind_collections_and_under_listed_names() {
         let (text, summary) = open(Mode::Seal, &native);
         assert_eq!((text, summary.existing), (native.clone(), target.contains('<')), "{target}");
         assert_eq!(open(Mode::Strict, &native).1.refused, target.contains('<'), "{target}");
-        // Off, it is nobody's business.
+        // Off, it is only known to exist.
         let (text, summary) = open(Mode::Off, &sealed);
-        assert_eq!((text, summary.verdict), (sealed, IdVerdict::None));
+        let named = target.contains('<');
+        let verdict = if named { IdVerdict::Plain } else { IdVerdict::None };
+        assert_eq!((text, summary.verdict, summary.existing), (sealed, verdict, named));
     }
 }
 
