@@ -129,25 +129,32 @@ def check_ids(report, file):
 
 def check_id_bodies(report, file):
     (given,) = file["with"]
-    place = ring_of(given["ring"]), unhex(given["scope"]), unhex(given["owner"])
-    pin, accounts = int(given["pin"], 16), [int(pin, 16) for pin in given["accounts"]]
+    pin = int(given["pin"], 16)
+
+    def rules_of(mode):
+        config = twin.Config([], bytes(16), ring_of(given["ring"]))
+        config.id_mode = bodies.MODES.index(mode)
+        rules = bodies.Rules(config, unhex(given["scope"]), unhex(given["owner"]))
+        rules.accounts = [int(account, 16) for account in given["accounts"]]
+        return rules
+
     for case in file["responses"]:
-        sealing = bodies.Sealing(*place, pin, case["ids"])
+        sealing = bodies.Sealing(rules_of("seal"), pin, case["ids"])
         rewrite = sealing.events if case["events"] else sealing.document
         out = text(rewrite(case["body"].encode()))
         report.check("responses", (out, sealing.sealed, sealing.unexpected),
                      (case["out"], case["sealed"], case["unexpected"]), case)
     for case in file["requests"]:
-        request = bodies.Request(*place, case["mode"], case["ids"], accounts)
+        request = bodies.Request(rules_of(case["mode"]), case["ids"])
         out = text(request.body(case["body"].encode()))
         report.check("requests", (out, request.unexpected, request.summary()),
                      (case["out"], case["unexpected"], case["summary"]), case)
     for case in file["targets"]:
-        request = bodies.Request(*place, case["mode"], case["ids"], accounts)
+        request = bodies.Request(rules_of(case["mode"]), case["ids"])
         out = text(request.target(case["target"].encode()))
         report.check("targets", (out, request.summary()), (case["out"], case["summary"]), case)
     for case in file["locations"]:
-        out = bodies.seal_target(*place, pin, "items", case["target"].encode())
+        out = bodies.seal_target(rules_of("seal"), pin, "items", case["target"].encode())
         report.check("locations", text(out), case["out"], case)
 
 
