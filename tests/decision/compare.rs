@@ -1,8 +1,10 @@
 //! Telling one request twice, to the library and to the model, and comparing the answers.
 
+use tokenpin::ids::Summary;
 use tokenpin::{
-    Affinity, Audience, Config, Cookie, Decision, Error, Group, Key, KeyInput, KeyReason, KeyRing,
-    Limits, MAX_KEY, Outcome, Pending, PinState, Policy, Request, Role, Source, Verdict, cookie,
+    Affinity, Audience, Config, Cookie, Decision, Error, IdVerdict, Key, KeyInput, KeyReason,
+    KeyRing, Limits, MAX_KEY, Outcome, Pending, PinState, Policy, Refusal, Request, Role, Source,
+    Verdict, cookie,
 };
 
 use crate::world::{self, finished, key, keys, name_of};
@@ -121,6 +123,8 @@ pub struct Reached {
     pin_states: [bool; PinState::ALL.len()],
     verdicts: [bool; Verdict::ALL.len()],
     key_reasons: [bool; KeyReason::ALL.len()],
+    id_verdicts: [bool; IdVerdict::ALL.len()],
+    refusals: [bool; Refusal::ALL.len()],
     /// Nothing, refresh, repin, issue.
     writes: [bool; 4],
 }
@@ -134,6 +138,8 @@ impl Reached {
         self.pin_states[expected.pin_state as usize] = true;
         self.verdicts[expected.verdict as usize] = true;
         self.key_reasons[expected.key_reason as usize] = true;
+        self.id_verdicts[expected.id_verdict as usize] = true;
+        self.refusals[expected.refusal as usize] = true;
         let write = match expected.write {
             model::Write::Nothing => 0,
             model::Write::Refresh(_) => 1,
@@ -153,6 +159,8 @@ impl Reached {
         assert!(!self.pin_states.contains(&false), "pin states {:?}", self.pin_states);
         assert!(!self.verdicts.contains(&false), "verdicts {:?}", self.verdicts);
         assert!(!self.key_reasons.contains(&false), "key reasons {:?}", self.key_reasons);
+        assert!(!self.id_verdicts.contains(&false), "id verdicts {:?}", self.id_verdicts);
+        assert!(!self.refusals.contains(&false), "refusals {:?}", self.refusals);
         assert!(!self.writes.contains(&false), "writes {:?}", self.writes);
     }
 }
@@ -167,17 +175,16 @@ pub struct Case<'a> {
     pub fields: &'a [&'a [u8]],
     /// The scope that the request brings.
     pub scope: &'a [u8],
+    /// What its ids come to.
+    pub ids: Option<&'a Summary>,
     pub facts: Facts<'a>,
 }
 
 impl Case<'_> {
     pub fn check(&self, reached: &mut Reached) -> Result<(), String> {
-        let given = &self.facts;
-        // Who names state is stateful.
-        let group = if given.existing { Group::Stateful } else { given.group };
-        let facts = &Facts { group, ..*given };
+        let facts = &self.facts;
         let request = Request {
-            group: Some(given.group),
+            group: Some(facts.group),
             existing: facts.existing,
             consumer: self.headers.0.input(CONSUMER),
             session: self.headers.1.input(SESSION),
@@ -188,6 +195,7 @@ impl Case<'_> {
             now: facts.now,
             entropy: facts.entropy,
             id_hint: facts.id_hint,
+            ids: self.ids,
             ..Request::default()
         };
         let expected = model::decide(facts);
