@@ -5,6 +5,7 @@
 mod compare;
 mod host;
 mod jars;
+mod named;
 mod pins;
 mod random;
 mod rules;
