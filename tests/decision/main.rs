@@ -7,6 +7,7 @@ mod host;
 mod jars;
 mod named;
 mod pins;
+mod promises;
 mod random;
 mod rules;
 mod table;

@@ -478,6 +478,15 @@ class Request:
         return rewrite_target(self.rules, target, on_id)
 
 
+def read_request(config, request, body):
+    """What a host does first: (ids of the API, target and body as they go upstream, what they come to)."""
+    _, _, api = twin.classify(config.table, config.prompt_cache, request.method, request.target)
+    rules = Rules(config, request.scope, twin.id_owner(config, request))
+    ids = Request(rules, IDS[api])
+    target = ids.target(request.target)
+    return IDS[api], target, ids.body(body), ids
+
+
 # ---- Paths and queries ---------------------------------------------------------------
 
 

@@ -881,16 +881,8 @@ AUTO, REFUSE, PLAIN = range(3)
 
 NO_IDS, OPEN, BOTH, ITEMS = range(4)
 
-DEFAULT_RULES = [(pattern, STATEFUL, ITEMS) for pattern in (
-    b"responses", b"responses/compact", b"responses/input_tokens", b"conversations",
-)] + [(pattern, STATEFUL, BOTH) for pattern in (
-    b"files", b"files/upload", b"files/import", b"files:register", b"files:upload", b"uploads",
-    b"batches", b"batch/jobs", b"fine_tuning", b"fine_tuning/jobs",
-    b"fine_tuning/alpha/graders/run", b"fine-tunes", b"vector_stores", b"assistants", b"threads",
-    b"threads/runs", b"containers", b"skills", b"evals", b"videos", b"videos/generations",
-    b"videos/characters", b"video/generations", b"video/generations/jobs", b"realtime/calls",
-    b"audio/voices", b"audio/voice_consents", b"chat/completions/*", b"messages/batches",
-    b"agents", b"sessions", b"environments", b"vaults", b"memory_stores", b"libraries",
+DEFAULT_RULES = [(pattern, STATEFUL, NO_IDS) for pattern in (
+    b"files:register", b"files:upload", b"batch/jobs", b"realtime/calls", b"libraries",
     b"cachedContents", b"fileSearchStores", b"tunedModels", b"corpora", b"interactions",
     b"operations", b"models/*:batchGenerateContent", b"models/*:asyncBatchEmbedContent",
     b"models/*:predictLongRunning", b"models/*:fetchPredictOperation",
@@ -903,12 +895,23 @@ DEFAULT_RULES = [(pattern, STATEFUL, ITEMS) for pattern in (
     b"services/aigc/background-generation/generation", b"services/aigc/virtualmodel/generation",
     b"services/aigc/image2image/out-painting", b"services/audio/asr/transcription",
     b"batchInferenceJobs",
+)] + [(pattern, STATEFUL, BOTH) for pattern in (
+    b"files", b"files/upload", b"files/import", b"uploads", b"batches", b"fine_tuning",
+    b"fine_tuning/jobs", b"fine_tuning/alpha/graders/run", b"fine-tunes", b"vector_stores",
+    b"assistants", b"threads", b"threads/runs", b"containers", b"skills", b"evals", b"videos",
+    b"videos/generations", b"videos/characters", b"video/generations", b"video/generations/jobs",
+    b"audio/voices", b"audio/voice_consents", b"chat/completions/*", b"messages/batches",
+    b"agents", b"sessions", b"environments", b"vaults", b"memory_stores",
+)] + [(pattern, STATEFUL, ITEMS) for pattern in (
+    b"responses", b"responses/compact", b"responses/input_tokens", b"conversations",
 )] + [(pattern, STATELESS, NO_IDS) for pattern in (
     b"realtime/sessions",
+)] + [(pattern, STATELESS, OPEN) for pattern in (
+    b"images/generations", b"images/edits", b"images/variations",
 )] + [(pattern, PROMPT_CACHE, OPEN) for pattern in (
-    b"chat/completions", b"completions",
+    b"chat/completions", b"completions", b"messages/count_tokens",
 )] + [(pattern, PROMPT_CACHE, BOTH) for pattern in (
-    b"messages", b"messages/count_tokens",
+    b"messages",
 )]
 
 # What is behind these is a name.
@@ -1208,8 +1211,8 @@ class Deciding:
         config, request, decision = self.config, self.request, self.decision
         group = request.group
         if group is None:
-            group, decision.existing = classify(config.table, config.prompt_cache,
-                                                request.method, request.target)
+            group, decision.existing, _ = classify(config.table, config.prompt_cache,
+                                                   request.method, request.target)
         else:
             decision.existing = request.method in (b"GET", b"HEAD", b"DELETE")
         if request.existing or request.ids is not None and request.ids.existing:
@@ -1420,23 +1423,23 @@ class Deciding:
 
 
 def refusal(decision):
-    """What a host answers where no slot serves."""
+    """What a host answers where no slot serves: (code, status)."""
     if decision.slot is not None:
-        return "none"
+        return "none", 200
     if decision.outcome == NONE:
-        return "no_account_available"
+        return "no_account_available", 503
     if decision.source == SOURCE_NONE:
-        return "bad_affinity_key"
+        return "bad_affinity_key", 503
     if decision.source != SOURCE_ID or decision.pin_state not in (PIN_NONE, PIN_GONE):
-        return "session_unavailable"
+        return "session_unavailable", 503
     if decision.id_verdict == "conflict":
-        return "conflicting_accounts"
-    return REFUSAL_OF_KEY.get(decision.id_keys[0], "not_found")
+        return "conflicting_accounts", 400
+    return REFUSAL_OF_KEY.get(decision.id_keys[0], ("not_found", 404))
 
 
 # By the numbers of the keys.
-REFUSAL_OF_KEY = {6: "previous_response_not_found", 9: "invalid_encrypted_content",
-                  NO_ID_KEY: "unreadable_body"}
+REFUSAL_OF_KEY = {6: ("previous_response_not_found", 400), 9: ("invalid_encrypted_content", 400),
+                  NO_ID_KEY: ("unreadable_body", 400)}
 
 STALE = "stale"
 
