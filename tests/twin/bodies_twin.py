@@ -51,10 +51,10 @@ class Rules:
         self.mode = MODES[config.id_mode]
         self.refuse_foreign = config.refuses_foreign_seals
         self.encrypted = config.encrypted_content
-        # Reading: where a key is added that is there, the one in the table counts.
-        self.keys = dict(KEYS)
-        for i, (name, kind) in enumerate(config.id_fields):
-            self.keys.setdefault(name, (len(KEYS) + i, kind))
+        # Of equal names, the first counts.
+        self.keys = [(name, *row) for name, row in KEYS.items()]
+        self.keys += [(name, len(KEYS) + i, kind)
+                      for i, (name, kind) in enumerate(config.id_fields)]
         self.prefixes, self.collections = config.id_prefixes, COLLECTIONS + config.id_collections
         self.accounts = [slot.id for slot in config.slots if not slot.vacant]
 
@@ -130,7 +130,7 @@ class Strings:
                 return
 
     def look_up(self, name, variables):
-        for key, (number, kind) in self.keys.items():
+        for key, number, kind in self.keys:
             same = key == name or (self.any_case and key == name.lower())
             if same and kind not in ("path", "query") and (key == b"file_id" or not variables):
                 return number, kind
@@ -144,7 +144,14 @@ class Strings:
         self.blanks()
         byte = self.peek()
         if byte == b'"':
-            start, end = self.string()
+            before = self.at + 1
+            try:
+                start, end = self.string()
+            except NoJson:
+                if len(self.text) - before > 512 and kind in ID_KINDS:
+                    # It is too long already, wherever it would end.
+                    self.on_text(number, kind, before, len(self.text), place)
+                raise
             if kind is not None:
                 self.on_text(number, kind, start, end, place)
         elif byte in (b"{", b"["):
@@ -238,6 +245,11 @@ def unescape(raw):
     return None if found is None else b"".join(byte for byte, _ in found)
 
 
+def is_done(text):
+    """`[DONE]` is no document."""
+    return bytes(byte for byte in text if byte not in BLANKS).startswith(b"[D")
+
+
 def apply(text, edits):
     out, at = b"", 0
     for start, end, new in edits:
@@ -273,9 +285,7 @@ class Sealing:
                     self.sealed += 1
 
         whole = Strings(text, self.rules, False, on_text, lambda *_: None).read()
-        # [DONE] is no document.
-        stripped = bytes(byte for byte in text if byte not in BLANKS)
-        self.unexpected += not whole and not stripped.startswith(b"[D")
+        self.unexpected += not whole and not is_done(text)
         return edits
 
     def document(self, text):
@@ -404,7 +414,6 @@ class Request:
             if kind not in ID_KINDS:
                 return
             if len(raw) > 512:
-                # Reading: in the mode off nothing is refused, so neither is this.
                 escaped = b"\\" in raw[:512] and self.mode != "off"
                 self.unreadable = self.unreadable or escaped
                 return
@@ -433,7 +442,7 @@ class Request:
                     self.soft = pin
 
         reader = Strings(text, self.rules, self.mode == "strict", on_text, on_element)
-        self.unexpected += not reader.read()
+        self.unexpected += not reader.read() and not is_done(text)
         self.unstored = reader.unstored
         return apply(text, edits)
 
@@ -511,9 +520,10 @@ def rewrite_target(rules, target, on_id):
     pairs = query.split(b"&")
     for i, pair in enumerate(pairs):
         name, equals, value = pair.partition(b"=")
-        number, kind = rules.keys.get(name, (None, None))
-        if equals and kind in ("query", "id", "named"):
-            pairs[i] = name + equals + on_id(number, value)
+        numbers = [number for key, number, kind in rules.keys
+                   if key == name and kind in ("query", "id", "named")]
+        if equals and numbers:
+            pairs[i] = name + equals + on_id(numbers[0], value)
     return (origin + b"/".join(segments) + question + b"&".join(pairs) + hash_mark + fragment)
 
 
