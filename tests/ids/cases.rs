@@ -472,7 +472,19 @@ fn a_configuration_adds_to_the_table() {
     assert!(fields.key(255).is_none());
 }
 
-const SAMPLES: [(&str, &[u8], u32); 11] = [
+const SAMPLES: [(&str, &[u8], u32); 23] = [
+    ("chat-stream.sse", include_bytes!("samples/chat-stream.sse"), 0),
+    ("vector-files.json", include_bytes!("samples/vector-files.json"), 4),
+    ("response-with-tool.json", include_bytes!("samples/response-with-tool.json"), 2),
+    ("response-input-file.json", include_bytes!("samples/response-input-file.json"), 2),
+    ("response-input-items.json", include_bytes!("samples/response-input-items.json"), 1),
+    ("conversation-response.json", include_bytes!("samples/conversation-response.json"), 2),
+    ("conversation-create.json", include_bytes!("samples/conversation-create.json"), 1),
+    ("batch-get.json", include_bytes!("samples/batch-get.json"), 4),
+    ("batch-foreign-file-get.json", include_bytes!("samples/batch-foreign-file-get.json"), 2),
+    ("response-background-get.json", include_bytes!("samples/response-background-get.json"), 2),
+    ("response-delete.json", include_bytes!("samples/response-delete.json"), 1),
+    ("file-get.json", include_bytes!("samples/file-get.json"), 1),
     ("response-create.json", include_bytes!("samples/response-create.json"), 2),
     ("response-chain.json", include_bytes!("samples/response-chain.json"), 3),
     ("response-stream.sse", include_bytes!("samples/response-stream.sse"), 23),
@@ -526,6 +538,52 @@ fn answers_of_a_real_server() {
             let there = std::str::from_utf8(body).unwrap().matches(trap).count();
             assert_eq!(text.matches(trap).count(), there, "{name}: {trap}");
         }
+    }
+}
+
+/// The requests that made these, as a client sends them that has only seen sealed ids.
+#[test]
+fn requests_of_a_real_client() {
+    for (body, key) in [
+        (
+            r#"{"model":"m","input":"More","previous_response_id":"<resp_0494a322-8b14-42a0-be43-71fc2ddb9af2>","stream":true}"#,
+            "previous_response_id",
+        ),
+        (
+            r#"{"model":"m","input":[{"role":"user","content":[{"type":"input_text","text":"read"},{"type":"input_file","file_id":"<file-bd37439d8250427aae4f7b8a6ffcc283>"}]}]}"#,
+            "file_id",
+        ),
+        (
+            r#"{"name":"v","file_ids":["<file-bd37439d8250427aae4f7b8a6ffcc283>"],"metadata":{"k":"v"}}"#,
+            "file_ids",
+        ),
+        (
+            r#"{"input":"fox","tools":[{"type":"file_search","vector_store_ids":["<vs_5563dc81-471f-4233-92dd-37bdde7fb01f>"]}],"include":["file_search_call.results"]}"#,
+            "vector_store_ids",
+        ),
+        (
+            r#"{"model":"m","input":"x","conversation":"<conv_4ca80eb338e6f3d5373a322a13e4d67370984809d2edf682>"}"#,
+            "conversation",
+        ),
+        (
+            r#"{"input":"y","conversation":{"id":"<conv_4ca80eb338e6f3d5373a322a13e4d67370984809d2edf682>"},"stream":true}"#,
+            "conversation",
+        ),
+        (
+            r#"{"input_file_id":"<file-98527cb952b7452a961216733c9c4de1>","endpoint":"/v1/chat/completions","completion_window":"24h"}"#,
+            "input_file_id",
+        ),
+        (
+            r#"{"tools":[{"type":"code_interpreter","container":{"type":"auto","file_ids":["<file-98527cb952b7452a961216733c9c4de1>"]}}]}"#,
+            "file_ids",
+        ),
+    ] {
+        let parts: Vec<_> = body.split(['<', '>']).collect();
+        let [front, native, back] = parts[..] else { panic!("one id") };
+        let (text, summary) = open(&[front, &sealed_id(native, "b"), back].concat());
+        assert_eq!(text, [front, native, back].concat());
+        assert_eq!(summary.account(), Some((pin("b"), number_of(key))));
+        assert!(summary.existing && !summary.refused && summary.opened == 1);
     }
 }
 
