@@ -11,7 +11,7 @@ use tokenpin::{Error, Field, IdSealer, IdVerdict};
 use tokenpin_test_support::ids::{self as model, apply, number_of};
 
 use crate::bodies::{cut, known, opened, rules, sealed};
-use crate::world::{pin, ring};
+use crate::world::{pin, ring, runs};
 
 /// What one mode and API make of a response, the same for each way to cut it in two.
 fn seal_as(rules: &Rules<'_>, ids: Ids, echo: &Echo, body: &[u8]) -> Vec<u8> {
@@ -177,7 +177,7 @@ fn ten_thousand_levels_are_walked_and_256_are_looked_at() {
         let rules = rules(&ring, Mode::Seal);
         let with = Sealing { rules: &rules, pin: pin("a"), echo: &Echo::new(), origin: None };
         let inner = r#"{"id":"resp_1"}"#;
-        for count in [10, 252, 254, 256, 258, 10_000, 100_000] {
+        for count in [10, 252, 254, 256, 258, 10_000] {
             let body = format!("{{\"x\":{},\"id\":\"resp_2\"}}", levels(count, inner));
             let mut sealer = Sealer::json(Ids::Items);
             let out = sealed(&mut sealer, &with, &cut(body.as_bytes(), || 7));
@@ -518,7 +518,7 @@ fn answers_of_a_real_server() {
         assert_eq!(edits.len(), count as usize, "{name}");
         let expected = apply(body, &edits);
         let new = || if events { Sealer::events(Ids::Items) } else { Sealer::json(Ids::Items) };
-        for at in 0..=body.len() {
+        for at in (0..=body.len()).step_by(if cfg!(miri) { 1 + body.len() / 3 } else { 1 }) {
             let mut sealer = new();
             let out = sealed(&mut sealer, &with, &[&body[..at], &body[at..]]);
             assert!(out == expected, "{name} cut at {at}");
@@ -614,7 +614,7 @@ fn the_model_reads_what_serde_json_reads() {
     }
     let mut random = tokenpin_test_support::random::Random::new("the model and serde_json");
     let mut read = 0;
-    for _ in 0..4_000 {
+    for _ in 0..runs(4_000) {
         let body = crate::docs::document(&mut random);
         if let Ok(json) = serde_json::from_slice::<Json>(&body) {
             let (node, whole) = parse(&body, false);
@@ -622,5 +622,5 @@ fn the_model_reads_what_serde_json_reads() {
             read += 1;
         }
     }
-    assert!(read > 2_000, "{read}");
+    assert!(read > 2_000 || cfg!(miri), "{read}");
 }
