@@ -56,14 +56,8 @@ fn run(input: &mut Input<'_>) {
         let expected = model::Opening::new(&rules, ids, &known).open(&text);
         let with = Opening { rules: &rules, known: &known };
         let (mut opener, mut summary, mut out) = (Opener::new(ids), Summary::new(), Vec::new());
-        for chunk in &chunks {
-            let mut rest = *chunk;
-            while !rest.is_empty() {
-                let piece = opener.step(&with, &mut summary, rest);
-                out.extend_from_slice(&rest[..piece.pass]);
-                out.extend_from_slice(piece.put);
-                rest = &rest[piece.taken..];
-            }
+        for chunk in chunks {
+            opener.push(&with, &mut summary, chunk, |part| out.extend_from_slice(part));
         }
         out.extend_from_slice(opener.finish(&with, &mut summary));
         assert_eq!(out, apply(&text, &expected.edits));

@@ -59,14 +59,7 @@ pub fn opened(
 ) -> Vec<u8> {
     let mut out = Vec::new();
     for chunk in chunks {
-        let mut rest: &[u8] = chunk;
-        while !rest.is_empty() {
-            let piece = opener.step(with, summary, rest);
-            assert!(piece.pass <= piece.taken && piece.taken <= rest.len());
-            out.extend_from_slice(&rest[..piece.pass]);
-            out.extend_from_slice(piece.put);
-            rest = &rest[piece.taken..];
-        }
+        opener.push(with, summary, chunk, |part| out.extend_from_slice(part));
     }
     out.extend_from_slice(opener.finish(with, summary));
     out

@@ -376,6 +376,30 @@ fn an_id_comes_back_as_the_client_wrote_it() {
     }
 }
 
+/// Hosts look into no response of which nothing can change, and into every other.
+#[test]
+fn it_is_told_beforehand_whether_a_response_may_change() {
+    let ring = ring();
+    let plain = r#"{"file_id":"file-1"}"#.to_owned();
+    let sealed = plain.replace("file-1", &sealed_id("file-1", "a"));
+    for mode in [Mode::Off, Mode::Open, Mode::Seal, Mode::Strict] {
+        for ids in [Ids::None, Ids::Open, Ids::Both, Ids::Items] {
+            for request in ["{}", &plain, &sealed] {
+                let rules = rules(&ring, mode);
+                let (mut summary, with) =
+                    (Summary::new(), Opening { rules: &rules, known: &known });
+                let mut opener = Opener::new(ids);
+                with.open_target(ids, &mut summary, &mut []);
+                opened(&mut opener, &with, &mut summary, &[request.as_bytes()]);
+                let said = summary.changes_response(&rules, ids);
+                let changed = [&b"{\"file_id\":\"file-1\"}"[..], b"{\"file_id\":\"file-2\"}"]
+                    .map(|body| seal_as(&rules, ids, &summary.echo, body) != body);
+                assert_eq!(said, changed[0] || changed[1], "{mode:?} {ids:?} {request}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_echo_keeps_what_matters_most() {
     let many = |count: usize| {
