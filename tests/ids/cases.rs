@@ -254,6 +254,32 @@ fn hard_ids_bind_and_soft_ones_only_if_nothing_else_does() {
     assert_eq!(open(&conflict).1.keys, [number_of("conversation"), number_of("file_ids")]);
 }
 
+/// The key that a refusal tells is that of the object around, whatever that has in it and had before.
+#[test]
+fn a_refusal_tells_the_key_of_the_object_around() {
+    let foreign = sealed_id("resp_1", "a").replacen("resp_", "rest_", 1);
+    for (body, key) in [
+        (r#"{"id":"@"}"#, "id"),
+        (r#"{"conversation":{"id":"@"}}"#, "conversation"),
+        (r#"{"conversation":{"container":{"id":"@"}}}"#, "container"),
+        (r#"{"conversation":{"x":{"container":{"id":""}},"id":"@"}}"#, "conversation"),
+        (r#"{"conversation":{"x":{"container":{"id":""}}},"id":"@"}"#, "id"),
+        (r#"{"video":{"x":[{"vault_ids":["",{"agent":{}}]}],"id":"@"}}"#, "video"),
+        (r#"{"file_ids":["",{"vault_ids":["x_"]},"@"]}"#, "file_ids"),
+        (r#"{"file_ids":[{"source":{"vault_ids":["","@"]}}]}"#, "vault_ids"),
+        (r#"{"a":[{"container":{}},{"id":"@"}]}"#, "id"),
+    ] {
+        let summary = open(&body.replace('@', &foreign)).1;
+        assert_eq!((summary.refused, summary.keys[0]), (true, number_of(key)), "{body}");
+    }
+    // Beyond any that there are, a level is still one that holds an id.
+    let front = "{\"video\":".repeat(40);
+    let back = "}".repeat(40);
+    let body = format!("{front}{{\"id\":\"\"}}{back},\"agent\":{{\"id\":\"@\"}}}}");
+    let body = format!("{{\"x\":{body}").replace('@', &foreign);
+    assert_eq!(open(&body).1.keys[0], number_of("agent"));
+}
+
 #[test]
 fn plain_ids_name_something_that_exists_where_their_key_says_so() {
     for (body, existing) in [
