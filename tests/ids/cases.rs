@@ -507,10 +507,18 @@ fn a_configuration_adds_to_the_table() {
     }
     let bad = Fields { collections: &[b"a/b"], ..fields }.check();
     assert_eq!(bad, Err(Error::IdField.at(Field::IdCollections, 0)));
-    assert_eq!(
-        Fields { keys: &[keys[0]; 33], ..fields }.check(),
-        Err(Error::IdField.at(Field::IdFields, 32))
-    );
+    // As many as there may be, and as long; and one more.
+    let longest = IdKey { name: &[b'k'; 32], kind: KeyKind::Url };
+    assert_eq!(Fields { keys: &[longest; 32], ..fields }.check(), Ok(()));
+    let full = Fields { prefixes: &[&b"x_"[..]; 32], collections: &[&b"xs"[..]; 32], ..fields };
+    assert_eq!(full.check(), Ok(()));
+    for (more, field) in [
+        (Fields { keys: &[keys[0]; 33], ..fields }, Field::IdFields),
+        (Fields { prefixes: &[&b"x_"[..]; 33], ..fields }, Field::IdPrefixes),
+        (Fields { collections: &[&b"xs"[..]; 33], ..fields }, Field::IdCollections),
+    ] {
+        assert_eq!(more.check(), Err(Error::IdField.at(field, 32)));
+    }
     let rules = Rules { fields, ..rules(&ring, Mode::Seal) };
     let body = br#"{"job_ref":"job-x-1","a":{"job_ref":"job-1"},"private":{"id":"resp_1"}}"#;
     let out = String::from_utf8(seal_as(&rules, Ids::Both, &Echo::new(), body)).unwrap();
@@ -519,6 +527,23 @@ fn a_configuration_adds_to_the_table() {
         String::from_utf8(body.to_vec()).unwrap().replace("job-x-1", &sealed_id("job-x-1", "a"))
     );
     assert_eq!(fields.key(u8::try_from(KEYS.len()).unwrap()).unwrap().name, b"job_ref");
+    assert_eq!(fields.key(number_of("id")).unwrap().name, b"id");
+    // Also in requests: its number is told, and in `strict` the case of its letters is nothing.
+    let strict = Rules { mode: Mode::Strict, ..rules };
+    for (rules, key, told) in [(&rules, "job_ref", false), (&strict, "JOB_Ref", true)] {
+        let body = format!(r#"{{"{key}":"job-x-1"}}"#);
+        let (mut opener, mut summary) = (Opener::new(Ids::Both), Summary::new());
+        let with = Opening { rules, known: &known };
+        opened(&mut opener, &with, &mut summary, &[body.as_bytes()]);
+        assert_eq!((summary.refused, summary.existing), (told, !told));
+        let number = u8::try_from(KEYS.len()).unwrap();
+        assert_eq!(summary.keys, if told { [number, 255] } else { [255; 2] });
+        // And as a parameter of a query, as which it is compared exactly.
+        let mut target = b"/x?job_ref=job-x-1&JOB_REF=job-x-2".to_vec();
+        let mut summary = Summary::new();
+        with.open_target(Ids::Both, &mut summary, &mut target);
+        assert_eq!((summary.plain, summary.refused), (1, told));
+    }
     assert!(fields.key(255).is_none());
 }
 
