@@ -194,7 +194,7 @@ const NOTHING: Expected = Expected {
 
 pub fn decide(facts: &Facts<'_>) -> Result<Expected, Error> {
     let mut facts = *facts;
-    if facts.existing || facts.ids.is_some_and(|ids| ids.existing) {
+    if facts.ids.is_some_and(|ids| ids.existing) {
         (facts.group, facts.existing) = (Group::Stateful, true);
     }
     let answer = by_ids(&mut facts)?;
