@@ -218,7 +218,7 @@ pub fn mark(affinity: &Affinity<'_>, content: &str, pin: u64) -> String {
 /// An id that a key has sealed which is in no ring here.
 pub fn foreign_seal(native: &str) -> String {
     let ring = IdRing::new(&[key(99, Role::Sign)], None).unwrap();
-    let sealer = IdSealer::new(&ring, b"", b"").unwrap();
-    let sealed = sealer.seal(native.as_bytes(), identity_hash(b"a")).unwrap();
+    let ids = IdSealer::new(&ring, b"", b"").unwrap();
+    let sealed = ids.seal(native.as_bytes(), identity_hash(b"a")).unwrap();
     String::from_utf8(sealed.as_bytes().to_vec()).unwrap()
 }

@@ -51,6 +51,7 @@ pub struct Found {
 }
 
 /// What the ids of a request come to, as docs/sealed-ids.md puts it.
+#[expect(clippy::struct_excessive_bools, reason = "as many as the library's")]
 #[derive(Clone, Copy, Debug)]
 pub struct Ids {
     pub verdict: IdVerdict,
