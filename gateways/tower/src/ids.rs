@@ -302,7 +302,8 @@ impl BodySeal {
         let (mut out, mut rest) = (BytesMut::new(), &part[..]);
         while !rest.is_empty() {
             let piece = sealer.step(&with, rest);
-            if piece.pass == part.len() && piece.put.is_empty() && !is_last {
+            let passes = piece.pass == part.len() && piece.put.is_empty();
+            if passes && out.is_empty() && !is_last {
                 // Mostly nothing changes, and nothing is copied.
                 return part;
             }

@@ -15,7 +15,7 @@ use tokenpin_test_support::random::Random;
 use tokenpin_tower::{PinLayer, RequestBody, Retry};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-use crate::stand::{block_on, generation};
+use crate::stand::{Channel, block_on, generation};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -153,21 +153,6 @@ fn random_bodies_pass_and_are_kept_whole_or_not_at_all() {
         }
     }
     assert!(again > 300 && not > 300, "{again} {not}");
-}
-
-/// A body whose pieces come when they are sent.
-struct Channel(tokio::sync::mpsc::Receiver<Bytes>);
-
-impl Body for Channel {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(cx).map(|data| data.map(|data| Ok(Frame::data(data))))
-    }
 }
 
 /// The inner service gets a body's frames as they come, and its length.

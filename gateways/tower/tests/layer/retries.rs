@@ -130,7 +130,7 @@ fn the_same_request_is_sent_with_the_other_accounts_credentials() {
         .header("x-other", "2")
         .header("cookie", "a=1; __Host-tokenpin=x; b=2")
         .extension("the host's own")
-        .body("a body".into())
+        .body(Full::<Bytes>::from("a body"))
         .unwrap();
     gateway.send(request);
     let seen = gateway.provider.take();
