@@ -136,9 +136,10 @@ fn no_follow_up_is_lost() {
             let id = id_of(&reply);
             let slot = slot_of(&gateway, &id, owned.then_some(consumer));
             assert_eq!(Some(slot), decision.slot, "it says where it lives");
-            if ids.len() < 60 {
-                ids.push((id, consumer));
+            if ids.len() == 60 {
+                ids.swap_remove(random.below(60) as usize);
             }
+            ids.push((id, consumer));
         }
         assert_eq!(*accounts.strange.lock().unwrap(), [""; 0]);
         assert!(served.iter().all(|count| *count > 50) && waited > 20, "{served:?} {waited}");
@@ -315,5 +316,143 @@ fn passes_unread(generation: Generation, request: Request<()>) {
         }
         drop(sender);
         assert_eq!(call.await.unwrap().unwrap().status(), 200);
+    });
+}
+
+/// What names old state goes nowhere else while its account is down, and takes no session along, also where ids are only
+/// read.
+#[test]
+fn a_body_that_names_state_moves_no_session() {
+    for (generation, reads) in [(generation(), true), (generation().without_bodies(), false)] {
+        let gateway = gateway(generation, Provider::ok());
+        let first = gateway.send(empty(post("/v1/responses")));
+        let (home, cookie) = (first.decision().slot.unwrap(), first.cookie().unwrap());
+        gateway.layer.current().set_slot(home, DOWN).unwrap();
+        for text in [
+            r#"{"previous_response_id":"resp_1"}"#,
+            r#"{"conversation":{"id":"conv_1"}}"#,
+            r#"{"input":[{"content":[{"type":"input_file","file_id":"file-1"}]}]}"#,
+        ] {
+            let request = || {
+                let request = post("/v1/responses").header("cookie", &*cookie);
+                request.body(Pieces::cut(text, &[5])).unwrap()
+            };
+            let reply = gateway.send(request());
+            let status = if reads { 503 } else { 200 };
+            assert_eq!(reply.status().as_u16(), status, "{text}");
+            assert_eq!(reply.cookie().is_none(), reads, "{text}");
+        }
+        // What names none is served elsewhere, and moves it.
+        let request = post("/v1/responses").header("cookie", &*cookie);
+        let reply = gateway.send(request.body(Pieces::cut("{}", &[])).unwrap());
+        assert_eq!((reply.status().as_u16(), reply.cookie().is_some()), (200, true));
+        gateway.layer.current().set_slot(home, SlotStatus::UP).unwrap();
+    }
+}
+
+/// Where nothing is refused for its ids, what is too much to be held passes: all of it, and its trailers.
+#[test]
+fn what_is_too_much_passes_where_ids_are_only_read() {
+    let mut random = Random::new("what_is_too_much_passes_where_ids_are_only_read");
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-trailer", "1".parse().unwrap());
+    let mut passed = 0;
+    for round in 0..600 {
+        let limit = 1 + random.below(80) as usize;
+        let generation = if round % 2 == 0 {
+            generation().max_body(limit)
+        } else {
+            generation().max_held(limit)
+        };
+        let gateway = gateway(generation.retry(tokenpin_tower::Retry::default()), Provider::ok());
+        let text =
+            format!(r#"{{"file_id":"file-1","a":"{}"}}"#, "x".repeat(random.below(60) as usize));
+        let with_trailers = random.below(2) == 0;
+        let body = Pieces::random(&text, &mut random);
+        let body = Pieces { trailers: with_trailers.then(|| trailers.clone()), ..body };
+        let knows = body.knows;
+        let reply = gateway.send(post("/v1/responses").body(body).unwrap());
+        let seen = gateway.provider.take().pop().unwrap_or_else(|| panic!("{:?}", reply.body));
+        assert_eq!(seen.body, text, "{limit}");
+        assert_eq!(seen.trailers.is_some(), with_trailers);
+        let whole = text.len() <= limit;
+        assert_eq!(seen.length, (knows || whole).then_some(text.len() as u64));
+        assert!(reply.decision().existing || !whole);
+        passed += u32::from(!whole);
+    }
+    assert!((100..500).contains(&passed), "{passed}");
+}
+
+/// What one request held is free for the next ones, however it ended.
+#[test]
+fn what_is_held_is_given_back() {
+    let provider = Provider::new(|seen| reply(if seen.body.len() % 3 == 0 { 429 } else { 200 }));
+    let generation = in_mode(Mode::Seal).max_held(1000).max_body(900);
+    let gateway = gateway(generation.retry(tokenpin_tower::Retry::default()), provider);
+    let (mut served, mut refused) = (0, 0);
+    for length in (0..2000).chain([5000, 900, 100_000, 899]) {
+        let text = "1".repeat(length);
+        let request = post("/v1/responses").body(Pieces::cut(&text, &[length / 2])).unwrap();
+        let status = gateway.send(request).status().as_u16();
+        // Who keeps a body holds it.
+        gateway.provider.take();
+        match status {
+            200 | 429 => served += 1,
+            413 => refused += 1,
+            status => panic!("{status} for {length}"),
+        }
+    }
+    assert_eq!((served, refused), (903, 1101));
+    // And of those that are under way at the same time, so much is held and no more.
+    let layer = gateway.layer.clone();
+    block_on(async {
+        let start = |sends: usize| {
+            let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(2);
+            sender.try_send("1".repeat(sends).into()).unwrap();
+            let request = post("/v1/responses").body(Channel(receiver)).unwrap();
+            let call = tokio::spawn(layer.layer(gateway.provider.clone()).oneshot(request));
+            (sender, call)
+        };
+        let wait = || tokio::time::sleep(std::time::Duration::from_millis(50));
+        let first = start(600);
+        wait().await;
+        let second = start(401);
+        wait().await;
+        let third = start(400);
+        wait().await;
+        drop(second.0);
+        assert_eq!(second.1.await.unwrap().unwrap().status().as_u16(), 503);
+        drop((first.0, third.0));
+        assert_eq!(third.1.await.unwrap().unwrap().status().as_u16(), 200);
+        assert_ne!(first.1.await.unwrap().unwrap().status().as_u16(), 503);
+        gateway.provider.take();
+        // A client that goes away gives back what it had sent.
+        let gone = start(900);
+        wait().await;
+        gone.1.abort();
+        wait().await;
+        let last = start(800);
+        drop(last.0);
+        assert_eq!(last.1.await.unwrap().unwrap().status().as_u16(), 200);
+    });
+}
+
+/// The service that was asked whether it is ready is the one that is called, also when a body was read meanwhile.
+#[test]
+fn the_ready_service_is_called() {
+    // With one place, which the ready service has.
+    let provider = tower::limit::ConcurrencyLimit::new(Provider::ok(), 1);
+    let layer = PinLayer::new(in_mode(Mode::Seal)).unwrap();
+    block_on(async {
+        let mut service = layer.layer(provider);
+        for _ in 0..3 {
+            let body = Pieces::cut("{}", &[1]);
+            let request = post("/v1/responses").body(body).unwrap();
+            let response = ServiceExt::<Request<Pieces>>::ready(&mut service).await.unwrap();
+            let response = tower::Service::call(response, request);
+            let patience = std::time::Duration::from_secs(10);
+            let response = tokio::time::timeout(patience, response).await;
+            assert_eq!(response.expect("it does not wait for itself").unwrap().status(), 200);
+        }
     });
 }

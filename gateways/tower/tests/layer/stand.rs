@@ -176,7 +176,7 @@ impl Gateway {
 }
 
 /// A body in pieces that may know how long it is.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Pieces {
     pub pieces: VecDeque<Bytes>,
     pub trailers: Option<HeaderMap>,
