@@ -25,6 +25,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokenpin_tower::PinLayer;
+use tokenpin_tower::tokenpin::ids::Mode;
 use tokenpin_tower::tokenpin::{Secret, SlotStatus, State};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -109,8 +110,12 @@ struct World {
 }
 
 fn generation(accounts: &[(&str, &str)]) -> tokenpin_tower::Generation {
-    let keys = example::Keys { placement: Secret::new([1; 16]), cookie: Secret::new([2; 16]) };
-    example::generation(&keys, accounts).unwrap()
+    let settings = example::Settings {
+        placement: Secret::new([1; 16]),
+        cookie: Secret::new([2; 16]),
+        sealed_ids: Mode::Off,
+    };
+    example::generation(&settings, accounts).unwrap()
 }
 
 async fn world() -> World {

@@ -41,7 +41,7 @@ impl Accounts {
                 return reply(404);
             }
         }
-        if body.len() > 0 {
+        if !body.is_empty() {
             assert_eq!(values(&seen.parts.headers, "content-length"), [body.len().to_string()]);
         }
         let mut made = self.made.lock().unwrap();
@@ -252,8 +252,8 @@ fn bodies_that_change_nothing_pass_as_they_are() {
                 let chunked = values(&seen.parts.headers, "transfer-encoding").len();
                 assert_eq!(chunked, usize::from(!read && !with_trailers));
                 let length = values(&seen.parts.headers, "content-length");
-                let known = read && !with_trailers;
-                assert_eq!(length, vec![text.len().to_string(); usize::from(known)]);
+                let has_length = read && !with_trailers;
+                assert_eq!(length, vec![text.len().to_string(); usize::from(has_length)]);
                 let left =
                     seen.trailers.as_ref().map(|it| (it.len(), it.contains_key("x-trailer")));
                 assert_eq!(left, with_trailers.then_some((1, true)), "without credentials");

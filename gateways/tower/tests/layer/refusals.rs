@@ -182,7 +182,7 @@ fn id_cases() -> Vec<IdCase> {
         add("unreadable_body", none, gateway(Mode::Strict), body(responses(), text));
     }
     let bytes = [&b"{\"a\":\""[..], b"\xff", b"\xe2\x82\"}"].map(Bytes::copy_from_slice);
-    let pieces = Pieces { pieces: bytes.into(), ..Pieces::default() };
+    let pieces = Pieces { parts: bytes.into(), ..Pieces::default() };
     add("unreadable_body", none, gateway(Mode::Strict), responses().body(pieces).unwrap());
     for knows in [false, true] {
         for length in [101, 150, 201, 5000] {

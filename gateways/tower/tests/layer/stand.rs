@@ -178,7 +178,7 @@ impl Gateway {
 /// A body in pieces that may know how long it is.
 #[derive(Clone, Debug, Default)]
 pub struct Pieces {
-    pub pieces: VecDeque<Bytes>,
+    pub parts: VecDeque<Bytes>,
     pub trailers: Option<HeaderMap>,
     pub knows: bool,
 }
@@ -191,7 +191,7 @@ impl Pieces {
             pieces.push_back(Bytes::copy_from_slice(&text.as_bytes()[at..end]));
             at = end;
         }
-        Self { pieces, ..Self::default() }
+        Self { parts: pieces, ..Self::default() }
     }
 
     /// Cut at random places.
@@ -212,16 +212,16 @@ impl Body for Pieces {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let data = self.pieces.pop_front().map(Frame::data);
+        let data = self.parts.pop_front().map(Frame::data);
         Poll::Ready(data.or_else(|| self.trailers.take().map(Frame::trailers)).map(Ok))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.knows && self.pieces.is_empty() && self.trailers.is_none()
+        self.knows && self.parts.is_empty() && self.trailers.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let len = self.pieces.iter().map(|piece| piece.len() as u64).sum();
+        let len = self.parts.iter().map(|piece| piece.len() as u64).sum();
         if self.knows { SizeHint::with_exact(len) } else { SizeHint::default() }
     }
 }
