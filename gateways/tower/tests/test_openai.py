@@ -239,8 +239,9 @@ def test_where_all_accounts_are_down_the_gateway_answers(gateways, upstream):
     assert 1 <= int(refused.value.response.headers["retry-after"]) <= 300
 
 
-def test_streams_come_as_they_are_sent(gateways, upstream):
-    url = gateways()
+@pytest.mark.parametrize("sealed_ids", ["off", "seal"])
+def test_streams_come_as_they_are_sent(gateways, upstream, sealed_ids):
+    url = gateways(sealed_ids)
     with client(url) as one:
         kinds = []
         for event in one.responses.create(model="demo", input="Hello.", stream=True):
