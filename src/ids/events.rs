@@ -42,7 +42,7 @@ impl Body {
 
     /// Reads on, up to the first byte that does not pass as it is.
     #[inline(never)]
-    pub(crate) fn step<R: Reader>(&mut self, reader: &mut R, input: &[u8]) -> Step {
+    pub(crate) fn step(&mut self, reader: &mut dyn Reader, input: &[u8]) -> Step {
         let mut at = 0;
         while let Some(&byte) = input.get(at) {
             let rest = input.get(at..).unwrap_or_default();
@@ -51,6 +51,7 @@ impl Body {
                 at += 1;
                 continue;
             }
+            self.end_mark();
             if self.line == Line::None {
                 if self.scan.is_fresh() {
                     // No document begins with a blank or one of these.
@@ -121,8 +122,20 @@ impl Body {
         Step::pass(at)
     }
 
+    /// Half a byte order mark is none: neither a document nor a field that is looked at begins so.
+    fn end_mark(&mut self) {
+        if matches!(self.mark, 1 | 2) {
+            self.mark = u8::MAX;
+            match self.line {
+                Line::None => self.scan.give_up(),
+                _ => self.line = Line::Other,
+            }
+        }
+    }
+
     /// The body ends here.
-    pub(crate) fn end<R: Reader>(&mut self, reader: &mut R) -> Step {
+    pub(crate) fn end(&mut self, reader: &mut dyn Reader) -> Step {
+        self.end_mark();
         reader.end();
         self.scan.end()
     }

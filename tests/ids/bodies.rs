@@ -100,7 +100,7 @@ fn any_request_cut_anywhere_is_opened_as_the_model_says() {
     for _ in 0..BODIES {
         let body = document(&mut random);
         let ids = pick(&mut random, &[Ids::Open, Ids::Both, Ids::Items]);
-        let mode = pick(&mut random, &[Mode::Open, Mode::Seal, Mode::Strict]);
+        let mode = pick(&mut random, Mode::ALL);
         let mut rules = rules(&ring, mode);
         rules.refuse_foreign = random.below(3) == 0;
         rules.encrypted = random.below(8) > 0;

@@ -427,14 +427,33 @@ fn the_echo_keeps_what_matters_most() {
 }
 
 #[test]
-fn nothing_is_done_where_the_mode_is_off() {
+fn where_the_mode_is_off_every_id_is_plain_and_stays() {
     let ring = ring();
     let rules = rules(&ring, Mode::Off);
-    let body =
-        format!(r#"{{"id":"resp_1","previous_response_id":"{}"}}"#, sealed_id("resp_1", "a"));
-    assert_eq!(seal_as(&rules, Ids::Items, &Echo::new(), body.as_bytes()), body.as_bytes());
+    let id = sealed_id("resp_1", "a");
+    for (body, existing) in [
+        (format!(r#"{{"id":"resp_1","previous_response_id":"{id}"}}"#), true),
+        (format!(r#"{{"id":"{id}","input":"{id}"}}"#), false),
+        (format!(r#"{{"input":[{{"id":"{id}","content":"x"}}]}}"#), false),
+        (format!(r#"{{"input":[{{"id":"{id}"}}]}}"#), true),
+        (format!(r#"{{"file_ids":["{}"]}}"#, sealed_id("file-1", "b").replace("tp0", "tp7")), true),
+        (r#"{"conversation":"","container":"auto"}"#.to_owned(), false),
+    ] {
+        assert_eq!(seal_as(&rules, Ids::Items, &Echo::new(), body.as_bytes()), body.as_bytes());
+        let (text, summary) = open_as(Mode::Off, Ids::Items, &body);
+        assert_eq!((&text, summary.existing), (&body, existing));
+        assert!(summary.verdict <= IdVerdict::Plain && summary.account().is_none());
+        assert!(!summary.refused && summary.opened == 0);
+    }
+    // Neither is anything said of marks, or of strings that are too long.
+    let mark = rules.sealer.mark(b"gAAA", pin("a")).unwrap();
+    let body = format!(
+        r#"{{"encrypted_content":"gAAA{}","file_id":"A{}"}}"#,
+        mark.escape_ascii(),
+        "x".repeat(600)
+    );
     let (text, summary) = open_as(Mode::Off, Ids::Items, &body);
-    assert_eq!((text, summary.verdict), (body, IdVerdict::None));
+    assert_eq!((text, summary.verdict, summary.unreadable), (body, IdVerdict::None, false));
 }
 
 #[test]
