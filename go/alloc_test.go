@@ -34,7 +34,7 @@ func TestNothingAllocates(t *testing.T) {
 		"finish":           func() { _, _, err := a.Finish(buffer, &minted, 200); failed(err) },
 		"set slot":         func() { failed(a.SetSlot(0, Up)) },
 		"slot":             func() { _, _, err := a.GetSlot(0); failed(err) },
-		"classify":         func() { _, _, err := a.Classify("GET", "/v1/files/1"); failed(err) },
+		"classify":         func() { _, err := a.Classify("GET", "/v1/files/1"); failed(err) },
 		"select":           func() { _, err := slots.Select(StrategyJump, Filter{}, 1); failed(err) },
 		"select Higress":   func() { _, err := slots.SelectHigress(Filter{}, 1, Key{Kind: KindConsumer, Key: "alice"}); failed(err) },
 		"select batch":     func() { failed(slots.SelectBatch(selected, StrategyJump, Filter{}, hashes)) },

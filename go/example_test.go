@@ -177,13 +177,13 @@ func ExampleJump() {
 func ExampleClassify() {
 	for _, request := range []string{"POST /v1/responses", "GET /v1/files/file-1?x=y", "POST /v1/embeddings"} {
 		method, target, _ := strings.Cut(request, " ")
-		group, existing, err := tokenpin.Classify(nil, false, false, method, target)
-		fmt.Println(group, existing, err)
+		class, err := tokenpin.Classify(nil, false, false, method, target)
+		fmt.Println(class.Group, class.Existing, class.IDs, err)
 	}
 	// Output:
-	// stateful false <nil>
-	// stateful true <nil>
-	// stateless false <nil>
+	// stateful false items <nil>
+	// stateful true both <nil>
+	// stateless false none <nil>
 }
 
 func ExampleSetCookieWrite() {

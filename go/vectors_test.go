@@ -435,6 +435,7 @@ func TestDecisionVectors(t *testing.T) {
 			PromptCache    bool `json:"prompt_cache"`
 			Group          string
 			Existing       bool
+			IDs            *string
 		}
 		Configs []jsonConfig
 		Cases   []struct {
@@ -483,10 +484,13 @@ func TestDecisionVectors(t *testing.T) {
 		check(t, "id_hint", must(must(New(config)).IDHint(string(c.Of))), c.IDHint.bytes16(), c)
 	}
 	for _, c := range file.Classify {
-		group, existing, err := Classify(nil, false, c.PromptCache, c.Method, c.Target)
+		class, err := Classify(nil, false, c.PromptCache, c.Method, c.Target)
 		check(t, "classify", err, nil, c)
-		check(t, "classify", group.String(), c.Group, c)
-		check(t, "classify", existing, c.Existing, c)
+		check(t, "classify", class.Group.String(), c.Group, c)
+		check(t, "classify", class.Existing, c.Existing, c)
+		if c.IDs != nil {
+			check(t, "classify", class.IDs.String(), *c.IDs, c)
+		}
 	}
 	var affinities []*Affinity
 	for i := range file.Configs {

@@ -1,0 +1,205 @@
+package tokenpin
+
+import (
+	"bytes"
+	"slices"
+)
+
+// Ids in a target: in the path behind the name of a collection, and under listed names in the query.
+
+// targetState says what part of a target is next.
+type targetState uint8
+
+const (
+	targetStart     targetState = iota // the scheme, or the first segment
+	targetSlashes                      // between the slashes in front of the authority
+	targetAuthority                    // the authority
+	targetPath
+	targetName
+	targetValue
+	targetFragment
+)
+
+// targetParts cuts a target, a path with or without query or an absolute URI, into its parts.
+type targetParts struct {
+	rest, before []byte // before is the segment before this one, or the name of this value
+	state        targetState
+}
+
+// next gives the next part, and what ends it: one byte, or nothing at the end of the target.
+func (p *targetParts) next() (text, end []byte) {
+	var ends string
+	switch p.state {
+	case targetFragment:
+	case targetName:
+		ends = "=&#"
+	case targetValue:
+		ends = "&#"
+	default:
+		ends = "/?#"
+	}
+	n := bytes.IndexAny(p.rest, ends)
+	if n < 0 {
+		n = len(p.rest)
+	}
+	text, end, p.rest = p.rest[:n], p.rest[n:min(n+1, len(p.rest))], p.rest[min(n+1, len(p.rest)):]
+	return text, end
+}
+
+// pass goes on behind a part, which may have become another text.
+func (p *targetParts) pass(text, end []byte) {
+	p.before = text
+	if p.state == targetSlashes || p.state == targetAuthority {
+		p.before = nil // a host is no segment
+	}
+	switch in := p.state; {
+	case in == targetFragment || string(end) == "#":
+		p.state = targetFragment
+	case in == targetName && string(end) == "=":
+		p.state = targetValue
+	case in == targetName || in == targetValue || string(end) == "?":
+		p.state = targetName
+	case in == targetStart && bytes.HasSuffix(text, []byte(":")):
+		p.state = targetSlashes
+	case in == targetSlashes && len(text) == 0:
+		p.state = targetAuthority
+	default:
+		p.state = targetPath
+	}
+}
+
+// key gives the number of the key whose id this part may be, or noIDKey.
+func (p *targetParts) key(t *idTable, text []byte) uint8 {
+	is := func(known string) bool { return known == string(text) }
+	switch {
+	case p.state == targetValue:
+		return t.findParameter(p.before)
+	case p.state == targetPath && len(text) > 0 &&
+		slices.ContainsFunc(t.collections, func(known string) bool { return known == string(p.before) }) &&
+		!slices.ContainsFunc(idLiterals, is) && !slices.ContainsFunc(t.collections, is):
+		return pathKey
+	}
+	return noIDKey
+}
+
+// openTarget opens the ids of a request's target where it lies, and gives what it is then: never longer.
+func (w *idWork) openTarget(target []byte) []byte {
+	w.summary.seals = w.rules.sealsAll(w.ids)
+	if w.passes() {
+		return target
+	}
+	dst := target[:0]
+	for p := (targetParts{rest: target}); len(p.rest) > 0; {
+		text, end := p.next()
+		start := len(dst)
+		var opened openedID
+		if key := p.key(&w.rules.table, text); key != noIDKey && w.openPart(key, text, &opened) {
+			dst = append(dst, opened.text()...)
+		} else {
+			dst = append(dst, text...)
+		}
+		written := dst[start:]
+		dst = append(dst, end...)
+		p.pass(written, dst[len(dst)-len(end):])
+	}
+	return dst
+}
+
+func (w *idWork) openPart(key uint8, text []byte, opened *openedID) bool {
+	var buffer [maxSealedID]byte
+	decoded, ok := percentDecode(buffer[:0], text)
+	if !ok {
+		decoded = text // longer than any id, or encoded wrongly
+	}
+	unclear := !ok || bytes.IndexByte(decoded, '%') >= 0 || bytes.IndexByte(decoded, '/') >= 0
+	s := w.summary
+	if unclear && bytes.IndexByte(text, '%') >= 0 && w.rules.mode == IDModeStrict {
+		s.refuse(IDVerdictPlain, key, noIDKey)
+	}
+	rank := uint8(1)
+	if key == pathKey {
+		rank = 0
+	}
+	named, replaced := s.take(&w.place, w.rules, w.ids, key, rank, decoded, opened)
+	if named.is {
+		s.bindHard(key, named)
+	}
+	return replaced
+}
+
+// percentDecode undoes percent-encoding once, as long as there is room.
+func percentDecode(dst, text []byte) ([]byte, bool) {
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		if c == '%' {
+			if i+2 >= len(text) {
+				return dst, false
+			}
+			high, highOK := hexDigit(text[i+1])
+			low, lowOK := hexDigit(text[i+2])
+			if !highOK || !lowOK {
+				return dst, false
+			}
+			c = high<<4 | low
+			i += 2
+		}
+		if len(dst) == cap(dst) {
+			return dst, false
+		}
+		dst = append(dst, c)
+	}
+	return dst, true
+}
+
+// sealTarget appends a target or an absolute URI, such as the value of Location, with its ids sealed.
+func (w *idWork) sealTarget(dst, target []byte) []byte {
+	if w.passes() {
+		return append(dst, target...)
+	}
+	for p := (targetParts{rest: target}); len(p.rest) > 0; {
+		text, end := p.next()
+		sealed := false
+		if p.key(&w.rules.table, text) != noIDKey {
+			dst, sealed = w.seal(dst, text)
+		}
+		if !sealed {
+			dst = append(dst, text...)
+		}
+		dst = append(dst, end...)
+		p.pass(text, end)
+	}
+	return dst
+}
+
+// sealURL puts an absolute URL of the upstream's into dst, as the client reaches it, and says how long that is. -1 if
+// it is another's, or has no room.
+func (w *idWork) sealURL(dst, url []byte) int {
+	// What is only opened changes no host.
+	if w.rules.mode == IDModeOpen || w.upstream == "" {
+		return -1
+	}
+	scheme, rest, ok := bytes.Cut(url, []byte("//"))
+	if !ok || string(scheme) != "https:" && string(scheme) != "http:" {
+		return -1
+	}
+	n := bytes.IndexAny(rest, "/?#")
+	if n < 0 {
+		n = len(rest)
+	}
+	if !equalFoldASCII(rest[:n], w.upstream) {
+		return -1
+	}
+	// As it goes into a string of JSON.
+	for _, c := range url {
+		if c <= ' ' || c > '~' || c == '"' || c == '\\' {
+			return -1
+		}
+	}
+	var path [holdMax]byte
+	target := path[:copy(path[:], rest[n:])]
+	whole := w.sealTarget(append(dst, w.origin...), target)
+	if len(whole) > cap(dst) {
+		return -1
+	}
+	return len(whole)
+}
