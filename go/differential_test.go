@@ -19,39 +19,6 @@ import (
 // the tests from random ones, whose seed is printed and may be given in TOKENPIN_SEED, and in the fuzz targets
 // from the fuzzer's.
 
-type draws struct {
-	data []byte
-	t    testing.TB
-}
-
-// byte is 0 when nothing is left.
-func (d *draws) byte() byte {
-	if len(d.data) == 0 {
-		return 0
-	}
-	b := d.data[0]
-	d.data = d.data[1:]
-	return b
-}
-
-func (d *draws) below(n int) int { return int(d.u16()) % n }
-func (d *draws) u16() uint16     { return uint16(d.byte()) | uint16(d.byte())<<8 }
-func (d *draws) u32() uint32     { return uint32(d.u16()) | uint32(d.u16())<<16 }
-func (d *draws) u64() uint64     { return uint64(d.u32()) | uint64(d.u32())<<32 }
-func (d *draws) flag() bool      { return d.byte()&1 == 1 }
-func (d *draws) rarely() bool    { return d.byte()%8 == 7 }
-
-func (d *draws) bytes16() (b [16]byte) {
-	if d.rarely() {
-		return b
-	}
-	binary.LittleEndian.PutUint64(b[:], d.u64())
-	binary.LittleEndian.PutUint64(b[8:], d.u64())
-	return b
-}
-
-func one[T any](d *draws, of ...T) T { return of[d.below(len(of))] }
-
 func (d *draws) same(what string, native, purego any, where ...any) {
 	d.t.Helper()
 	if !reflect.DeepEqual(native, purego) {
@@ -155,13 +122,6 @@ func (d *draws) goodSlots() []SlotConfig {
 		slots[i] = SlotConfig{"account-" + strconv.Itoa(i), status}
 	}
 	return slots
-}
-
-func secretOf(b byte) (s Secret) {
-	for i := range s {
-		s[i] = b
-	}
-	return s
 }
 
 // goodRing is a ring that is accepted. Its secrets follow from the ids.
@@ -714,41 +674,10 @@ func compareDecisions(d *draws) {
 	}
 }
 
-// stream gives the random bytes of a seed.
-func stream(seed uint64) *rand.ChaCha8 {
-	var key [32]byte
-	binary.LittleEndian.PutUint64(key[:], seed)
-	return rand.NewChaCha8(key)
-}
-
-// random runs a comparison on random bytes.
-func random(t *testing.T, rounds int, compare func(*draws)) {
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("TOKENPIN_SEED"); text != "" {
-		seed = must(strconv.ParseUint(text, 10, 64))
-	}
-	t.Logf("TOKENPIN_SEED=%d", seed)
-	source, data := stream(seed), make([]byte, 16384)
-	for range rounds {
-		_, _ = source.Read(data)
-		compare(&draws{data, t})
-	}
-}
-
 func TestSelectionAgainstPureGo(t *testing.T) { random(t, 2000, compareSelection) }
 func TestDrawsAgainstPureGo(t *testing.T)     { random(t, 20000, compareDraws) }
 func TestCookiesAgainstPureGo(t *testing.T)   { random(t, 5000, compareCookies) }
 func TestDecisionsAgainstPureGo(t *testing.T) { random(t, 2000, compareDecisions) }
-
-// fuzz begins with random bytes, and with what earlier runs left in testdata.
-func fuzz(f *testing.F, compare func(*draws)) {
-	for seed := range uint64(4) {
-		data := make([]byte, 2048)
-		_, _ = stream(seed).Read(data)
-		f.Add(data)
-	}
-	f.Fuzz(func(t *testing.T, data []byte) { compare(&draws{data, t}) })
-}
 
 func FuzzSelection(f *testing.F) { fuzz(f, compareSelection) }
 func FuzzCookies(f *testing.F)   { fuzz(f, compareCookies) }

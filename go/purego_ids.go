@@ -511,7 +511,7 @@ func (t *idTable) find(name []byte, anyCase bool) uint8 {
 	}
 	for _, number := range t.byLength[len(name)] {
 		key := t.keys[number].Name
-		if string(name) == key || anyCase && equalFoldASCII(name, key) {
+		if (key[0]^name[0])&^0x20 == 0 && (string(name) == key || anyCase && equalFoldASCII(name, key)) {
 			return number
 		}
 	}

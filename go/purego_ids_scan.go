@@ -408,6 +408,12 @@ func (b *puregoBody) stringEnd(text []byte) int {
 	if b.escaped && len(text) > 0 {
 		at, b.escaped = 1, false
 	}
+	// Most strings are short, and end sooner than a call begins to pay.
+	for end := min(len(text), at+16); at < end && text[at] != '\\'; at++ {
+		if text[at] == '"' {
+			return at
+		}
+	}
 	for {
 		quote = nextAt(text, '"', at, quote)
 		slash := bytes.IndexByte(text[at:quote], '\\')

@@ -46,8 +46,8 @@ func (p *targetParts) next() (text, end []byte) {
 	return text, end
 }
 
-// pass goes on behind a part, which may have become another text.
-func (p *targetParts) pass(text, end []byte) {
+// behind goes on behind a part, which may have become another text.
+func (p targetParts) behind(text, end []byte) targetParts {
 	p.before = text
 	if p.state == targetSlashes || p.state == targetAuthority {
 		p.before = nil // a host is no segment
@@ -66,6 +66,7 @@ func (p *targetParts) pass(text, end []byte) {
 	default:
 		p.state = targetPath
 	}
+	return p
 }
 
 // key gives the number of the key whose id this part may be, or noIDKey.
@@ -100,7 +101,7 @@ func (w *idWork) openTarget(target []byte) []byte {
 		}
 		written := dst[start:]
 		dst = append(dst, end...)
-		p.pass(written, dst[len(dst)-len(end):])
+		p = p.behind(written, dst[len(dst)-len(end):])
 	}
 	return dst
 }
@@ -166,7 +167,7 @@ func (w *idWork) sealTarget(dst, target []byte) []byte {
 			dst = append(dst, text...)
 		}
 		dst = append(dst, end...)
-		p.pass(text, end)
+		p = p.behind(text, end)
 	}
 	return dst
 }
