@@ -178,13 +178,13 @@ type Decision struct {
 	PinState PinState
 	// Verdict is what came of the request's cookies.
 	Verdict Verdict
-	// KeyReason is what became of the request's keys.
-	KeyReason KeyReason
 	// IDVerdict is what came of the request's ids.
 	IDVerdict IDVerdict
 	// IDKeys are numbers of keys, 255 for none: of the id that names the account or is refused; of a conflict both.
 	// [Affinity.IDKey] spells them.
 	IDKeys [2]uint8
+	// KeyReason is what became of the request's keys.
+	KeyReason KeyReason
 	// Ambiguous says that valid cookies with different ids were there.
 	Ambiguous bool
 	// Existing says that the request names existing state: its method, its target, its ids or the caller says so.

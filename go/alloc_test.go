@@ -29,7 +29,7 @@ func TestNothingAllocates(t *testing.T) {
 	placementKey, key := testConfig().PlacementKey, Key{Kind: KindConsumer, Key: "alice"}
 	values := make([]string, 0, 4)
 	attributes := Attributes{Secure: true}
-	ids := newIDWorld(IDModeSeal)
+	ids := newIDWorld(ModeSeal)
 	sealer, use, into := must(New(ids.config)), &IDUse{IDs: IDsItems, Upstream: "up.example", Origin: "https://a.example"}, make([]byte, 0, 512)
 	id := string(must(ids.now.Seal(nil, "", "", ids.pins[0], "resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41")))
 	marked := string(must(ids.now.Mark([]byte("gAAAA"), "", "", 1, "gAAAA")))

@@ -61,7 +61,7 @@ type idWorld struct {
 }
 
 // idConfig is that of tests with ids, and of the vectors.
-func idConfig(mode IDMode) *Config {
+func idConfig(mode Mode) *Config {
 	config := testConfig()
 	config.Slots = []SlotConfig{{"account-a", Up}, {"account-b", Up}, {Status: SlotStatus{State: StateVacant}}}
 	config.IDs.Mode = mode
@@ -69,7 +69,7 @@ func idConfig(mode IDMode) *Config {
 	return config
 }
 
-func newIDWorld(mode IDMode) *idWorld {
+func newIDWorld(mode Mode) *idWorld {
 	w := &idWorld{config: idConfig(mode)}
 	keys := w.config.IDs.Keys
 	w.now = must(NewIDRing(keys, nil))

@@ -9,7 +9,7 @@ import (
 // IDConfig says what is done with the ids of requests and responses.
 type IDConfig struct {
 	// Mode is what is done with them: by default nothing. It is rolled out on all replicas, one mode after another.
-	Mode IDMode
+	Mode Mode
 	// Keys is the ring that seals, like Config.CookieKeys; empty for the cookie keys. RoleRetire means RoleAccept here.
 	Keys []CookieKey
 	// Owner is whose a sealed id is.
@@ -140,6 +140,8 @@ type IDReport struct {
 	Unreadable bool
 	// Existing says that the request names state that exists.
 	Existing bool
+	// Seals says that the ids of the response are sealed, whatever the client sent.
+	Seals bool
 	// Unstored says that the body says "store": false.
 	Unstored bool
 }
@@ -160,6 +162,9 @@ type IDUse struct {
 	Origin string
 	// IDs is what classification says.
 	IDs IDs
+	// HasMode says that Mode stands instead of the configured one.
+	HasMode bool
+	Mode    Mode
 }
 
 // IDOwner gives whose the ids of a request are: its consumer's, if they belong to consumers and it has one that can be
@@ -174,7 +179,7 @@ func (a *Affinity) IDOwner(r *Request) (string, error) {
 	return owner, s.err()
 }
 
-// IDKey gives the name of a key by its number, as in [Decision.IDKeys]; nothing for the number of none.
+// IDKey gives the name of a key by its number, as in [Decision.IDKeys]. The number of none is ErrBadEnum.
 func (a *Affinity) IDKey(number uint8) (string, error) {
 	h := a.handle.Load()
 	if h == nil {

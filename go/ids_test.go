@@ -103,7 +103,7 @@ type jsonSummary struct {
 func (want *jsonSummary) same(t *testing.T, a *Affinity, s *IDSummary, where any) {
 	t.Helper()
 	got := s.Report()
-	got.EchoesLost = 0
+	got.EchoesLost, got.Seals = 0, false
 	check(t, "summary", got, IDReport{Opened: want.Opened, Plain: want.Plain, Verdict: named[IDVerdict](want.Verdict),
 		Keys: want.Keys, Refused: want.Refused, Unreadable: want.Unreadable, Existing: want.Existing,
 		Unstored: want.Unstored}, where)
@@ -182,7 +182,7 @@ func TestIDBodyVectors(t *testing.T) {
 	unmarshal(t, "id_bodies_v1.json", &file)
 	with := file.With[0]
 	affinity := func(mode string) *Affinity {
-		config := idConfig(named[IDMode](mode))
+		config := idConfig(named[Mode](mode))
 		config.IDs.Keys = with.Ring.keys()
 		config.Scope = string(with.Scope)
 		a := must(New(config))
@@ -287,7 +287,7 @@ func sealed(a *Affinity, use *IDUse, s *IDSummary, framing Framing, body string,
 
 // cutAnywhere says that a drawn body is rewritten the same way however it is cut, and in place.
 func cutAnywhere(d *draws) {
-	w := newIDWorld(one(d, IDModeSeal, IDModeSeal, IDModeOpen, IDModeStrict, IDModeOff))
+	w := newIDWorld(one(d, ModeSeal, ModeSeal, ModeOpen, ModeStrict, ModeOff))
 	w.config.IDs.Fields = IDFields{Keys: []IDKey{{"own_key", KeyKindID}, {"own_list", KeyKindIDs}}, Prefixes: []string{"own"}}
 	a := must(New(w.config))
 	use := &IDUse{Owner: one(d, "", "", "alice"), IDs: one(d, IDsItems, IDsItems, IDsBoth, IDsOpen, IDsNone),
@@ -323,7 +323,7 @@ func cutAnywhere(d *draws) {
 
 	// What is sealed here is opened here, and then is what it was.
 	var before, after any
-	if framing != FramingJSON || w.config.IDs.Mode != IDModeSeal || first.report.Opened > 0 || first.report.Refused ||
+	if framing != FramingJSON || w.config.IDs.Mode != ModeSeal || first.report.Opened > 0 || first.report.Refused ||
 		json.Unmarshal([]byte(body), &before) != nil {
 		return
 	}
@@ -340,7 +340,7 @@ func TestBodiesAreRewrittenHoweverTheyAreCut(t *testing.T) { random(t, 4000, cut
 func FuzzIDs(f *testing.F) { fuzz(f, cutAnywhere) }
 
 func TestNothingIsHeldBackButWhatMayBeAnID(t *testing.T) {
-	world := newIDWorld(IDModeSeal)
+	world := newIDWorld(ModeSeal)
 	a := must(New(world.config))
 	use := &IDUse{IDs: IDsItems}
 	native := "resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41"
@@ -374,7 +374,7 @@ func TestNothingIsHeldBackButWhatMayBeAnID(t *testing.T) {
 				break
 			}
 		}
-		check(t, "held of a request", after, within(at, id, native)+min(within(at, from, content), markLen), at)
+		check(t, "held of a request", after, within(at, id, native)+min(within(at, from, content), IDMarkLen), at)
 	}
 }
 
@@ -395,7 +395,7 @@ func (r *countingReader) Read(p []byte) (int, error) {
 }
 
 func TestAFailureOfTheBodyComesBehindWhatCameBefore(t *testing.T) {
-	a := must(New(idConfig(IDModeSeal)))
+	a := must(New(idConfig(ModeSeal)))
 	broken := errors.New("broken")
 	body := io.MultiReader(strings.NewReader(`{"a":1,"id":"resp_`), iotest.ErrReader(broken))
 	r := must(a.NewSealReader(&IDUse{IDs: IDsItems}, nil, 0, FramingJSON, body))
@@ -415,7 +415,7 @@ func (f failing) Write([]byte) (int, error) { return 0, f.err }
 // What a client wrote comes back as it wrote it.
 func TestTheResponseSpeaksAsTheClientDoes(t *testing.T) {
 	const native = "resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41"
-	for mode := range IDModeStrict + 1 {
+	for mode := range ModeStrict + 1 {
 		world := newIDWorld(mode)
 		a := must(New(world.config))
 		now := string(must(world.now.Seal(nil, "", "", world.pins[0], native)))
@@ -426,10 +426,10 @@ func TestTheResponseSpeaksAsTheClientDoes(t *testing.T) {
 			target := must(a.OpenTarget(use, &s, "/v1/responses/"+sent))
 			want := sent
 			switch {
-			case mode == IDModeOff:
+			case mode == ModeOff:
 				check(t, "target", target, "/v1/responses/"+sent, mode)
 				want = native
-			case mode == IDModeStrict && sent == native: // refused
+			case mode == ModeStrict && sent == native: // refused
 				want = now
 			default:
 				check(t, "target", target, "/v1/responses/"+native, mode)
@@ -441,7 +441,7 @@ func TestTheResponseSpeaksAsTheClientDoes(t *testing.T) {
 		}
 	}
 	// 16 are remembered, those of the path first.
-	a := must(New(idConfig(IDModeSeal)))
+	a := must(New(idConfig(ModeSeal)))
 	var s IDSummary
 	use := &IDUse{IDs: IDsBoth}
 	body := `{"file_ids":["` + strings.Repeat(`file-x","`, 3)
@@ -459,10 +459,10 @@ func TestTheResponseSpeaksAsTheClientDoes(t *testing.T) {
 }
 
 func TestAbsoluteURLsLeadBackThroughTheGateway(t *testing.T) {
-	a := must(New(idConfig(IDModeSeal)))
+	a := must(New(idConfig(ModeSeal)))
 	use := &IDUse{IDs: IDsBoth, Upstream: "api.example.com", Origin: "http://gateway:8080"}
 	body := func(url string) string { return `{"results_url":"` + url + `"}` }
-	id := string(must(newIDWorld(IDModeSeal).now.Seal(nil, "", "", must(IdentityHash("account-a")), "msgbatch_1")))
+	id := string(must(newIDWorld(ModeSeal).now.Seal(nil, "", "", must(IdentityHash("account-a")), "msgbatch_1")))
 	for url, want := range map[string]string{
 		`https:\/\/API.example.com/v1/messages/batches/msgbatch_1/results?x=1`: "http://gateway:8080/v1/messages/batches/" + id + "/results?x=1",
 		"https://api.example.com": "http://gateway:8080",
@@ -486,7 +486,7 @@ func TestAbsoluteURLsLeadBackThroughTheGateway(t *testing.T) {
 // Time is linear in the length of a body, whatever it is made of.
 func TestNoBodyIsSlow(t *testing.T) {
 	const size = 4 << 20
-	a := must(New(idConfig(IDModeStrict)))
+	a := must(New(idConfig(ModeStrict)))
 	use := &IDUse{IDs: IDsItems}
 	start := time.Now()
 	for front, part := range map[string]string{
@@ -516,8 +516,8 @@ func TestABodyTakesLessThanAKilobyte(t *testing.T) {
 }
 
 func TestIDArguments(t *testing.T) {
-	a := must(New(idConfig(IDModeSeal)))
-	ring := must(NewIDRing(idConfig(IDModeSeal).IDs.Keys, nil))
+	a := must(New(idConfig(ModeSeal)))
+	ring := must(NewIDRing(idConfig(ModeSeal).IDs.Keys, nil))
 	long, s := strings.Repeat("x", 5000), new(IDSummary)
 	calls := func(use *IDUse, s *IDSummary, slot int32, framing Framing) (errs []error) {
 		_, opening := a.OpenTarget(use, s, "/")
@@ -543,6 +543,7 @@ func TestIDArguments(t *testing.T) {
 		"a scope":     {calls(&IDUse{Scope: long}, s, 0, FramingJSON), []error{ErrScopeLength, ErrScopeLength, ErrScopeLength}},
 		"an owner":    {calls(&IDUse{Owner: long}, s, 0, FramingJSON), []error{ErrKeyLength, ErrKeyLength, ErrKeyLength}},
 		"ids":         {calls(&IDUse{IDs: 4}, s, 0, FramingJSON), []error{ErrBadEnum, ErrBadEnum, ErrBadEnum}},
+		"a mode":      {calls(&IDUse{HasMode: true, Mode: 4}, s, 0, FramingJSON), []error{ErrBadEnum, ErrBadEnum, ErrBadEnum}},
 		"no slot":     {calls(&IDUse{}, s, NoSlot, FramingJSON), []error{nil, ErrSlotRange, ErrSlotRange}},
 		"a slot":      {calls(&IDUse{}, s, 3, FramingJSON), []error{nil, ErrSlotRange, ErrSlotRange}},
 		"vacant slot": {calls(&IDUse{}, s, 2, FramingJSON), []error{nil, ErrVacant, ErrVacant}},
@@ -553,7 +554,9 @@ func TestIDArguments(t *testing.T) {
 		}
 	}
 	for number, want := range map[uint8]string{0: "path", 6: "previous_response_id", 255: "", 200: ""} {
-		check(t, "key", must(a.IDKey(number)), want, number)
+		name, err := a.IDKey(number)
+		check(t, "key", name, want, number)
+		check(t, "key", err == nil, want != "", number)
 	}
 	for _, c := range []struct{ scope, owner string }{{long, ""}, {"", long}} {
 		want := error(ErrScopeLength)
@@ -608,7 +611,7 @@ func TestIDConfigurationsAreChecked(t *testing.T) {
 		{func(c *IDConfig) { c.Fields.Prefixes = []string{"x."} }, ConfigError{ErrIDField, FieldIDPrefixes, 0}},
 		{func(c *IDConfig) { c.Fields.Collections = []string{"x", "a/b"} }, ConfigError{ErrIDField, FieldIDCollections, 1}},
 	} {
-		config := idConfig(IDModeSeal)
+		config := idConfig(ModeSeal)
 		c.change(&config.IDs)
 		_, err := New(config)
 		var refused *ConfigError
@@ -617,7 +620,7 @@ func TestIDConfigurationsAreChecked(t *testing.T) {
 		}
 	}
 	// What is added counts.
-	config := idConfig(IDModeSeal)
+	config := idConfig(ModeSeal)
 	config.IDs.Fields = IDFields{names(32), []string{"own."[:3]}, []string{"things"}}
 	a := must(New(config))
 	check(t, "key", must(a.IDKey(uint8(len(idKeys)))), "x", nil)
@@ -626,7 +629,7 @@ func TestIDConfigurationsAreChecked(t *testing.T) {
 	check(t, "path", strings.HasSuffix(must(a.SealTarget(use, nil, 0, "/things/own_1")), "tp0"), true, nil)
 	// Whose ids are told apart by.
 	for owner, want := range map[IDOwner]string{IDOwnerNone: "", IDOwnerConsumer: "alice"} {
-		config := idConfig(IDModeSeal)
+		config := idConfig(ModeSeal)
 		config.IDs.Owner = owner
 		a := must(New(config))
 		r := &Request{Consumers: []string{"", "alice", "alice"}, ConsumerTrusted: true}
@@ -638,7 +641,7 @@ func TestIDConfigurationsAreChecked(t *testing.T) {
 	prints := map[uint64]bool{}
 	for _, change := range []func(*Config){func(*Config) {}, func(c *Config) { c.IDs.Keys = nil }, func(c *Config) { c.IDs.Owner = IDOwnerConsumer },
 		func(c *Config) { c.IDs.Keys[0].ID = 9 }} {
-		config := idConfig(IDModeSeal)
+		config := idConfig(ModeSeal)
 		change(config)
 		prints[must(must(New(config)).Fingerprint())] = true
 	}

@@ -12,10 +12,7 @@ import (
 // and what the ids of a request come to.
 
 const (
-	maxID       = 255 // of a native id
-	maxSealedID = maxID + markLen
 	envelopeLen = 17
-	markLen     = 26 // an envelope in base64url, and the ending
 	endingLen   = 3
 	headLen     = 64 // of encrypted content, under its mark's tag
 	packedMin   = 1 + 44 + endingLen
@@ -153,7 +150,7 @@ func (p *idPlace) seal(dst []byte, key *idKey, id []byte, pin uint64) ([]byte, b
 	if p.open(id, &opened) == IDVerdictSealed && opened.pin == pin {
 		return append(dst, id...), true
 	}
-	if key == nil || len(id) > maxID {
+	if key == nil || len(id) > MaxID {
 		return dst, false
 	}
 	e := p.envelope(key, useID, pin, id)
@@ -171,7 +168,7 @@ func (p *idPlace) seal(dst []byte, key *idKey, id []byte, pin uint64) ([]byte, b
 
 // openedID is what an authentic sealed id says.
 type openedID struct {
-	native [maxID]byte
+	native [MaxID]byte
 	len    int
 	pin    uint64
 	key    uint8
@@ -197,10 +194,10 @@ func (p *idPlace) open(text []byte, opened *openedID) IDVerdict {
 	return verdict
 }
 
-func (p *idPlace) mark(content []byte, pin uint64) (mark [markLen]byte) {
+func (p *idPlace) mark(content []byte, pin uint64) (mark [IDMarkLen]byte) {
 	e := p.envelope(p.ring.signing(), useEncrypted, pin, content[:min(len(content), headLen)])
 	base64url.Encode(mark[:], e[:])
-	copy(mark[markLen-endingLen:], "tp0")
+	copy(mark[IDMarkLen-endingLen:], "tp0")
 	return mark
 }
 
@@ -309,8 +306,8 @@ func recognise(text []byte) (form idForm, front, part []byte) {
 	}
 	rest := text[:n-endingLen]
 	switch version := text[n-1]; {
-	case version == '0' && n > markLen:
-		form, front, part = formText, rest[:n-markLen], rest[n-markLen:]
+	case version == '0' && n > IDMarkLen:
+		form, front, part = formText, rest[:n-IDMarkLen], rest[n-IDMarkLen:]
 	case (version == '1' || version == '2') && n >= packedMin:
 		cut := cutID(rest)
 		if cut == 0 {
@@ -386,7 +383,7 @@ func unpack(form idForm, front, part []byte, opened *openedID, e *envelope) bool
 		}
 		digits = 36
 	}
-	if len(front)+digits > maxID {
+	if len(front)+digits > MaxID {
 		return false
 	}
 	native := append(opened.native[:0], front...)
@@ -402,13 +399,13 @@ func unpack(form idForm, front, part []byte, opened *openedID, e *envelope) bool
 
 // What holds for all requests.
 
-// idRules are a configuration's mode, ring and table.
+// idRules are a configuration's ring and table, and what it does with ids.
 type idRules struct {
-	ring          puregoIDRing
-	mode          IDMode
-	refuseForeign bool
-	encrypted     bool
-	table         idTable
+	ring      puregoIDRing
+	mode      Mode
+	foreign   ForeignSeals
+	encrypted bool
+	table     idTable
 }
 
 func (r *idRules) init(c *Config) error {
@@ -422,14 +419,9 @@ func (r *idRules) init(c *Config) error {
 	if err := c.IDs.Fields.check(); err != nil {
 		return err
 	}
-	r.mode, r.encrypted, r.table = c.IDs.Mode, c.IDs.Encrypted, newIDTable(&c.IDs.Fields)
-	r.refuseForeign = c.IDs.ForeignSeals == ForeignSealsRefuse ||
-		c.IDs.ForeignSeals == ForeignSealsAuto && c.IDs.Mode >= IDModeSeal
+	r.mode, r.foreign, r.encrypted, r.table = c.IDs.Mode, c.IDs.ForeignSeals, c.IDs.Encrypted, newIDTable(&c.IDs.Fields)
 	return nil
 }
-
-// sealsAll says whether the responses of such an API are sealed whatever their client sends.
-func (r *idRules) sealsAll(ids IDs) bool { return r.mode >= IDModeSeal && ids >= IDsBoth }
 
 // idTable is the table of keys, by their length, with what a configuration adds to it.
 type idTable struct {
@@ -548,7 +540,7 @@ func (t *idTable) findParameter(name []byte) uint8 {
 
 // seals says whether a text under a listed key is an id that is sealed in responses of such an API.
 func (t *idTable) seals(ids IDs, text []byte) bool {
-	if len(text) > maxID {
+	if len(text) > MaxID {
 		return false
 	}
 	prefix := text[:cutID(text)]
@@ -556,11 +548,6 @@ func (t *idTable) seals(ids IDs, text []byte) bool {
 		ids == IDsItems && slices.ContainsFunc(idItemPrefixes, func(p string) bool { return p == string(prefix) }) ||
 		slices.ContainsFunc(t.prefixes, func(p string) bool { return len(text) >= len(p) && string(text[:len(p)]) == p })
 	return known && isIDText(text)
-}
-
-// unlike gives how a client wrote an id that this key has sealed, if the gateway would write it otherwise.
-func (r *idRules) unlike(key uint8) (idEcho, bool) {
-	return idEcho{sealed: true, key: key}, r.mode == IDModeOpen || r.ring.signing().id != key
 }
 
 // What the ids of a request come to.
@@ -595,7 +582,7 @@ type echoEntry struct {
 
 func (s *puregoSummary) report() IDReport {
 	r := IDReport{Opened: s.opened, Plain: s.plain, EchoesLost: s.lost, Verdict: s.verdict, Keys: [2]uint8{noIDKey, noIDKey},
-		Refused: s.refused, Unreadable: s.unreadable, Existing: s.existing, Unstored: s.unstored}
+		Refused: s.refused, Unreadable: s.unreadable, Existing: s.existing, Seals: s.seals, Unstored: s.unstored}
 	if s.refused {
 		r.Keys = s.keys
 	}
@@ -624,23 +611,24 @@ type idNamed struct {
 
 // take reads one text that may be an id, under a key and with its rank for the echo. It says what that names, and
 // whether it was opened.
-func (s *puregoSummary) take(p *idPlace, rules *idRules, ids IDs, key, rank uint8, text []byte, opened *openedID) (idNamed, bool) {
+func (w *idWork) take(key, rank uint8, text []byte, opened *openedID) (idNamed, bool) {
+	s, p := w.summary, &w.place
 	if s.refused {
 		return idNamed{}, false
 	}
 	verdict := IDVerdictPlain
-	if rules.mode != IDModeOff {
+	if w.mode != ModeOff {
 		verdict = p.open(text, opened)
 	}
 	switch {
 	case verdict == IDVerdictSealed:
 		s.opened = saturated(s.opened)
 		s.verdict = max(s.verdict, verdict)
-		if form, other := rules.unlike(opened.key); other {
-			s.note(p, rank, opened.text(), form)
+		if w.mode == ModeOpen || p.ring.signing().id != opened.key {
+			s.note(p, rank, opened.text(), idEcho{sealed: true, key: opened.key})
 		}
 		return idNamed{true, true, opened.pin}, true
-	case verdict != IDVerdictPlain && rules.refuseForeign:
+	case verdict != IDVerdictPlain && w.refusesForeign():
 		s.refuse(verdict, key, noIDKey)
 		return idNamed{}, false
 	case len(text) == 0 || string(text) == "auto": // what names nothing
@@ -648,8 +636,8 @@ func (s *puregoSummary) take(p *idPlace, rules *idRules, ids IDs, key, rank uint
 	}
 	s.plain = saturated(s.plain)
 	s.verdict = max(s.verdict, IDVerdictPlain)
-	if rules.mode >= IDModeSeal && rules.table.seals(ids, text) {
-		if rules.mode == IDModeStrict {
+	if w.mode >= ModeSeal && w.rules.table.seals(w.ids, text) {
+		if w.mode == ModeStrict {
 			s.refuse(IDVerdictPlain, key, noIDKey)
 			return idNamed{}, false
 		}
@@ -769,7 +757,7 @@ func (r *puregoIDRing) openMark(scope, owner, text string) (n int, verdict IDVer
 	if s = p.check(); s != StatusOK {
 		return 0, IDVerdictNone, 0, s
 	}
-	if n = len(text) - markLen; n <= 0 {
+	if n = len(text) - IDMarkLen; n <= 0 {
 		return 0, IDVerdictPlain, 0, StatusOK
 	}
 	verdict, pin = p.openMark([]byte(text[:min(n, headLen)]), []byte(text[n:]))

@@ -10,6 +10,7 @@ import (
 type idWork struct {
 	place idPlace
 	rules *idRules
+	mode  Mode
 	ids   IDs
 	// Of a request: what it comes to, and whose accounts are known.
 	summary *puregoSummary
@@ -24,12 +25,20 @@ type idWork struct {
 // passes says whether nothing is looked at.
 func (w *idWork) passes() bool {
 	if w.sealing {
-		return w.ids < IDsBoth || w.rules.mode == IDModeOff
+		return w.ids < IDsBoth || w.mode == ModeOff
 	}
 	return w.ids == IDsNone
 }
 
-func (w *idWork) anyCase() bool { return !w.sealing && w.rules.mode == IDModeStrict }
+// sealsAll says whether the ids of the response are sealed whatever the client sends.
+func (w *idWork) sealsAll() bool { return w.mode >= ModeSeal && w.ids >= IDsBoth }
+
+// refusesForeign says whether what looks sealed, and was not sealed by this ring, is refused.
+func (w *idWork) refusesForeign() bool {
+	return w.rules.foreign == ForeignSealsRefuse || w.rules.foreign == ForeignSealsAuto && w.mode >= ModeSeal
+}
+
+func (w *idWork) anyCase() bool { return !w.sealing && w.mode == ModeStrict }
 
 // idContent is what becomes of encrypted content.
 type idContent uint8
@@ -41,13 +50,12 @@ const (
 )
 
 func (w *idWork) content() idContent {
-	mode := w.rules.mode
 	switch {
-	case !w.rules.encrypted || mode == IDModeOff:
+	case !w.rules.encrypted || w.mode == ModeOff:
 		return contentLeave
 	case !w.sealing:
 		return contentUnmark
-	case w.ids == IDsItems && mode != IDModeOpen:
+	case w.ids == IDsItems && w.mode != ModeOpen:
 		return contentMark
 	}
 	return contentLeave
@@ -138,7 +146,7 @@ func (w *idWork) id(b *puregoBody, where spot, text []byte) int {
 		key = where.holder
 	}
 	var opened openedID
-	named, replaced := w.summary.take(&w.place, w.rules, w.ids, key, echoRank(key), text, &opened)
+	named, replaced := w.take(key, echoRank(key), text, &opened)
 	switch e := &b.element; {
 	case !named.is:
 	case own && b.depth == elementLevel && e.among:
@@ -159,7 +167,7 @@ func (w *idWork) id(b *puregoBody, where spot, text []byte) int {
 
 // tooLong takes the front of a string that is too long for an id.
 func (w *idWork) tooLong(_ *puregoBody, where spot, front []byte) {
-	if !w.sealing && where.kind != KeyKindURL && w.rules.mode != IDModeOff && bytes.IndexByte(front, '\\') >= 0 {
+	if !w.sealing && where.kind != KeyKindURL && w.mode != ModeOff && bytes.IndexByte(front, '\\') >= 0 {
 		w.summary.unreadable = true
 	}
 }
@@ -178,7 +186,7 @@ func (w *idWork) unmark(b *puregoBody, head, mark []byte) bool {
 		s.bindHard(encryptedKey, idNamed{true, true, pin})
 		b.changed = saturated(b.changed)
 		return true
-	case verdict != IDVerdictPlain && w.rules.refuseForeign:
+	case verdict != IDVerdictPlain && w.refusesForeign():
 		s.refuse(verdict, encryptedKey, noIDKey)
 	}
 	return false
@@ -194,7 +202,7 @@ func (w *idWork) seal(dst, text []byte) ([]byte, bool) {
 	key := w.place.ring.signing()
 	form, echoes := w.echo.echoOf(&w.place, text)
 	switch {
-	case echoes && !form.sealed, !echoes && w.rules.mode == IDModeOpen:
+	case echoes && !form.sealed, !echoes && w.mode == ModeOpen:
 		return dst, false
 	case echoes:
 		key = w.place.ring.find(form.key)

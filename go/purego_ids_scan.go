@@ -604,8 +604,8 @@ func (b *puregoBody) readHead(content []byte) {
 
 // holdTail passes all of what is held and of content but the last bytes, which are held then.
 func (b *puregoBody) holdTail(dst, content []byte) []byte {
-	tail := b.hold[tailAt : tailAt+markLen]
-	out := max(b.held+len(content)-markLen, 0)
+	tail := b.hold[tailAt : tailAt+IDMarkLen]
+	out := max(b.held+len(content)-IDMarkLen, 0)
 	held := min(out, b.held)
 	b.readHead(tail[:held])
 	dst = append(dst, tail[:held]...)
@@ -635,7 +635,7 @@ func (b *puregoBody) endContent(w *idWork, dst []byte) []byte {
 		}
 		return dst
 	}
-	marked := b.held == markLen && !b.foreign && len(head) > 0 && w.unmark(b, head, tail)
+	marked := b.held == IDMarkLen && !b.foreign && len(head) > 0 && w.unmark(b, head, tail)
 	if marked {
 		tail = nil
 	}

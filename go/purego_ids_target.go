@@ -85,7 +85,7 @@ func (p *targetParts) key(t *idTable, text []byte) uint8 {
 
 // openTarget opens the ids of a request's target where it lies, and gives what it is then: never longer.
 func (w *idWork) openTarget(target []byte) []byte {
-	w.summary.seals = w.rules.sealsAll(w.ids)
+	w.summary.seals = w.sealsAll()
 	if w.passes() {
 		return target
 	}
@@ -107,21 +107,21 @@ func (w *idWork) openTarget(target []byte) []byte {
 }
 
 func (w *idWork) openPart(key uint8, text []byte, opened *openedID) bool {
-	var buffer [maxSealedID]byte
+	var buffer [MaxSealedID]byte
 	decoded, ok := percentDecode(buffer[:0], text)
 	if !ok {
 		decoded = text // longer than any id, or encoded wrongly
 	}
 	unclear := !ok || bytes.IndexByte(decoded, '%') >= 0 || bytes.IndexByte(decoded, '/') >= 0
 	s := w.summary
-	if unclear && bytes.IndexByte(text, '%') >= 0 && w.rules.mode == IDModeStrict {
+	if unclear && bytes.IndexByte(text, '%') >= 0 && w.mode == ModeStrict {
 		s.refuse(IDVerdictPlain, key, noIDKey)
 	}
 	rank := uint8(1)
 	if key == pathKey {
 		rank = 0
 	}
-	named, replaced := s.take(&w.place, w.rules, w.ids, key, rank, decoded, opened)
+	named, replaced := w.take(key, rank, decoded, opened)
 	if named.is {
 		s.bindHard(key, named)
 	}
@@ -176,7 +176,7 @@ func (w *idWork) sealTarget(dst, target []byte) []byte {
 // it is another's, or has no room.
 func (w *idWork) sealURL(dst, url []byte) int {
 	// What is only opened changes no host.
-	if w.rules.mode == IDModeOpen || w.upstream == "" {
+	if w.mode == ModeOpen || w.upstream == "" {
 		return -1
 	}
 	scheme, rest, ok := bytes.Cut(url, []byte("//"))

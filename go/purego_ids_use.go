@@ -8,8 +8,11 @@ func (a *puregoAffinity) work(use *IDUse) (w idWork, s Status) {
 	if scope == "" {
 		scope = a.config.Scope
 	}
-	w = idWork{place: idPlace{&a.ids.ring, scope, use.Owner}, rules: &a.ids, ids: use.IDs}
-	if !use.IDs.valid() {
+	w = idWork{place: idPlace{&a.ids.ring, scope, use.Owner}, rules: &a.ids, mode: a.ids.mode, ids: use.IDs}
+	if use.HasMode {
+		w.mode = use.Mode
+	}
+	if !use.IDs.valid() || !w.mode.valid() {
 		return w, ErrBadEnum
 	}
 	return w, w.place.check()
@@ -48,7 +51,7 @@ func (a *puregoAffinity) idKey(number uint8) (string, Status) {
 	if int(number) < len(a.ids.table.keys) {
 		return a.ids.table.keys[number].Name, StatusOK
 	}
-	return "", StatusOK
+	return "", ErrBadEnum
 }
 
 func (a *puregoAffinity) openTarget(use *IDUse, summary *IDSummary, target string) (string, Status) {

@@ -78,7 +78,7 @@ pub fn limits(header: &Header) -> String {
 }
 
 pub fn is_limit(constant: &str) -> bool {
-    constant.starts_with("MAX_") || constant == "COOKIE_VALUE_LEN"
+    constant.starts_with("MAX_") || matches!(constant, "COOKIE_VALUE_LEN" | "ID_MARK_LEN")
 }
 
 pub fn rules() -> String {
@@ -128,7 +128,7 @@ pub fn ids() -> String {
 fn go_name(name: &str) -> String {
     let spelled = |word: &str| match word.to_lowercase().as_str() {
         "fnv1a" => "FNV1a".into(),
-        word @ ("ok" | "id" | "http" | "url") => word.to_uppercase(),
+        word @ ("ok" | "id" | "http" | "json" | "url") => word.to_uppercase(),
         "ids" => "IDs".into(),
         word => capital(word),
     };
