@@ -202,8 +202,11 @@ type Decision struct {
 // Fingerprint is the fingerprint of the configuration that decided.
 func (d *Decision) Fingerprint() uint64 { return d.fingerprint }
 
-// Refusal is what a host answers if no slot serves.
-func (d *Decision) Refusal() Refusal { return backend{}.refusal(d) }
+// Refusal is what a host answers if no slot serves: the code, which is its name, and the HTTP status.
+func (d *Decision) Refusal() (refusal Refusal, status int) {
+	refusal, code := backend{}.refusal(d)
+	return refusal, int(code)
+}
 
 // SetsCookie says whether a cookie goes back if the response is a success.
 func (d *Decision) SetsCookie() bool { return d.hasCookie }

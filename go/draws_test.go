@@ -56,6 +56,7 @@ func secretOf(b byte) (s Secret) {
 // idWorld is what drawn ids are sealed with.
 type idWorld struct {
 	config      *Config
+	scope       string
 	now, before *IDRing // the signing key, and the one before it
 	pins        [3]uint64
 }
@@ -106,10 +107,10 @@ func (d *draws) idText(w *idWorld, owner string) string {
 		return one(d, "", "auto", "call_1", "\u00e9", "resp 1", native+strings.Repeat("x", one(d, 200, 300, 470, 600)),
 			native+strings.Repeat("x", 48)+"tp7", native+strings.Repeat("A", 24)+"tp0", native+strings.Repeat("A", 50)+"tp1")
 	case 3:
-		sealed := must(w.before.Seal(nil, "", owner, w.pins[d.below(3)], native))
+		sealed := must(w.before.Seal(nil, w.scope, owner, w.pins[d.below(3)], native))
 		return string(sealed)
 	}
-	sealed := must(w.now.Seal(nil, "", owner, one(d, w.pins[0], w.pins[0], w.pins[0], w.pins[1], w.pins[2]), native))
+	sealed := must(w.now.Seal(nil, w.scope, owner, one(d, w.pins[0], w.pins[0], w.pins[0], w.pins[1], w.pins[2]), native))
 	if d.rarely() {
 		sealed[d.below(len(sealed))] = 'x'
 	}
@@ -122,7 +123,7 @@ func (d *draws) content(w *idWorld, owner string) string {
 	if content == "" || d.rarely() {
 		return content
 	}
-	marked := string(must(w.now.Mark([]byte(content), "", owner, one(d, w.pins[0], w.pins[0], w.pins[1]), content)))
+	marked := string(must(w.now.Mark([]byte(content), w.scope, owner, one(d, w.pins[0], w.pins[0], w.pins[1]), content)))
 	if d.rarely() {
 		return "x" + marked
 	}
@@ -202,6 +203,23 @@ func (d *draws) json(w *idWorld, owner string, b *strings.Builder, depth int) {
 	default:
 		list('[', ']', func() { d.json(w, owner, b, depth-1) })
 	}
+}
+
+// target is that of a request.
+func (d *draws) target(w *idWorld, owner string) string {
+	target := one(d, "/v1", "/v1", "", "https://up.example/v1", "https:/", "things")
+	for range d.below(5) {
+		text := d.idText(w, owner)
+		if d.rarely() && text != "" {
+			text = one(d, fmt.Sprintf("%%%02x", text[0])+text[1:], text+"%2F", "%"+text, text+"%4", "%2541"+text)
+		}
+		target += "/" + one(d, "responses", "files", "containers", "messages", "things", "models", "") + "/" +
+			one(d, text, text, "compact", "files")
+	}
+	for separator := "?"; d.flag(); separator = "&" {
+		target += separator + one(d, "after", "before", "run_id", "conversation", "limit", "file_ids") + one(d, "=", "=", "") + d.idText(w, owner)
+	}
+	return target + one(d, "", "", "#resp_1", "/")
 }
 
 // body is one that is read: a document, mostly right, or events.

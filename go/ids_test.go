@@ -601,7 +601,11 @@ func TestIDConfigurationsAreChecked(t *testing.T) {
 		{func(c *IDConfig) { c.Mode = 4 }, ConfigError{ErrBadEnum, FieldIDMode, 0}},
 		{func(c *IDConfig) { c.Owner = 2 }, ConfigError{ErrBadEnum, FieldIDOwner, 0}},
 		{func(c *IDConfig) { c.ForeignSeals = 3 }, ConfigError{ErrBadEnum, FieldForeignSeals, 0}},
-		{func(c *IDConfig) { c.Keys = make([]CookieKey, 9) }, ConfigError{ErrKeyCount, FieldIDKeys, 8}},
+		{func(c *IDConfig) {
+			for i := range byte(7) {
+				c.Keys = append(c.Keys, CookieKey{10 + i, RoleAccept, secretOf(10 + i)})
+			}
+		}, ConfigError{ErrKeyCount, FieldIDKeys, 8}},
 		{func(c *IDConfig) { c.Keys[1].Secret = Secret{} }, ConfigError{ErrZeroSecret, FieldIDKeys, 1}},
 		{func(c *IDConfig) { c.Keys[0].Role = RoleAccept }, ConfigError{ErrSigningKeys, FieldIDKeys, 0}},
 		{func(c *IDConfig) { c.Fields.Keys = []IDKey{{"a", KeyKindID}, {"", KeyKindID}} }, ConfigError{ErrIDField, FieldIDFields, 1}},

@@ -653,27 +653,27 @@ func (s *puregoSlot) wait(now uint64) (seconds uint32, ever bool) {
 }
 
 // refusal is what rule 9 says of refusals.
-func (purego) refusal(d *Decision) Refusal {
+func (purego) refusal(d *Decision) (Refusal, uint16) {
 	ofID := d.Source == SourceID && (d.PinState == PinStateNone || d.PinState == PinStateGone)
 	switch {
 	case d.Slot != NoSlot:
-		return RefusalNone
+		return RefusalNone, 200
 	case d.Outcome != OutcomeRejected:
-		return RefusalNoAccountAvailable
+		return RefusalNoAccountAvailable, 503
 	case ofID && d.IDVerdict == IDVerdictConflict:
-		return RefusalConflictingAccounts
+		return RefusalConflictingAccounts, 400
 	case ofID && d.IDKeys[0] == previousResponseKey:
-		return RefusalPreviousResponseNotFound
+		return RefusalPreviousResponseNotFound, 400
 	case ofID && d.IDKeys[0] == encryptedKey:
-		return RefusalInvalidEncryptedContent
+		return RefusalInvalidEncryptedContent, 400
 	case ofID && d.IDKeys[0] == noIDKey:
-		return RefusalUnreadableBody
+		return RefusalUnreadableBody, 400
 	case ofID:
-		return RefusalNotFound
+		return RefusalNotFound, 404
 	case d.PinState == PinStateNone:
-		return RefusalBadAffinityKey
+		return RefusalBadAffinityKey, 503
 	}
-	return RefusalSessionUnavailable
+	return RefusalSessionUnavailable, 503
 }
 
 // finish is rule 10.

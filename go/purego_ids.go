@@ -609,7 +609,7 @@ type idNamed struct {
 	pin         uint64
 }
 
-// take reads one text that may be an id, under a key and with its rank for the echo. It says what that names, and
+// take reads one text of a request that may be an id, under a key and with its rank for the echo. It says what that names, and
 // whether it was opened.
 func (w *idWork) take(key, rank uint8, text []byte, opened *openedID) (idNamed, bool) {
 	s, p := w.summary, &w.place

@@ -85,6 +85,14 @@ var enums = []func(uint8) enum{
 	func(n uint8) enum { return PinState(n) },
 	func(n uint8) enum { return KeyReason(n) },
 	func(n uint8) enum { return Answer(n) },
+	func(n uint8) enum { return IDVerdict(n) },
+	func(n uint8) enum { return IDs(n) },
+	func(n uint8) enum { return Mode(n) },
+	func(n uint8) enum { return KeyKind(n) },
+	func(n uint8) enum { return IDOwner(n) },
+	func(n uint8) enum { return ForeignSeals(n) },
+	func(n uint8) enum { return Framing(n) },
+	func(n uint8) enum { return Refusal(n) },
 }
 
 func TestValuesHaveNames(t *testing.T) {
