@@ -162,4 +162,7 @@ var idLiterals = []string{
 	"characters",
 	"edits",
 	"extensions",
+	"generations",
+	"upload",
+	"import",
 }

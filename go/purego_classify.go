@@ -22,8 +22,8 @@ func (r *Rule) check() Status {
 }
 
 // namesFollow says whether the segment behind this one is a name, which is no collection.
-func namesFollow(segment string) bool {
-	switch segment {
+func namesFollow[T string | []byte](segment T) bool {
+	switch string(segment) {
 	case "deployments", "endpoints", "engines", "model", "models", "projects", "serving-endpoints":
 		return true
 	}

@@ -18,7 +18,7 @@ const (
 	packedMin   = 1 + 44 + endingLen
 	packedMax   = 32
 	// noIDKey is the number of no key of the table.
-	noIDKey = math.MaxUint8
+	noIDKey uint8 = math.MaxUint8
 )
 
 // idKey is one key of a ring, with the keys derived from its secret.

@@ -34,6 +34,7 @@ const (
 	scanContent   // in encrypted content
 	scanEscape    // in an escape of it
 	scanQuote     // the closing quote is next
+	scanStop      // in [DONE], which ends an event stream and is no document
 	scanSkim      // below what is looked at
 	scanSkimText  // in a string there
 	scanDone
@@ -86,6 +87,7 @@ type puregoBody struct {
 	head      uint8 // how many bytes of encrypted content are known
 	foreign   bool  // it has what is not ASCII there
 	escape    uint8 // how many bytes of an escape were read
+	stop      uint8 // how many letters of DONE were read
 	unicode   uint16
 
 	line        lineState
@@ -126,6 +128,7 @@ func (b *puregoBody) rewrite(w *idWork, dst, in []byte) []byte {
 			dst = append(dst, c)
 			continue
 		}
+		b.endMark()
 		if b.line == lineNone {
 			if b.state == scanBegin {
 				switch c {
@@ -273,6 +276,18 @@ func (b *puregoBody) scan(w *idWork, dst, in []byte) []byte {
 				}
 			}
 			continue
+		case scanStop:
+			switch {
+			case b.stop < 4 && "DONE"[b.stop] == c:
+				at++
+				b.stop++
+			case b.stop == 4 && c == ']':
+				at++
+				b.close(w, false)
+			default:
+				b.giveUp()
+			}
+			continue
 		case scanScalar:
 			switch c {
 			case ',', '}', ']', ' ', '\t', '\r', '\n':
@@ -341,13 +356,10 @@ func (b *puregoBody) scan(w *idWork, dst, in []byte) []byte {
 				at++
 				w.scalar(b, c)
 				b.state = scanScalar
+			case c == 'D' && b.depth == 1 && b.state == scanValueOrEnd:
+				b.state, b.stop = scanStop, 0
 			default:
-				// [DONE] ends an event stream, and is no document.
-				done := c == 'D' && b.depth == 1 && b.state == scanValueOrEnd
 				b.giveUp()
-				if done {
-					b.unexpected--
-				}
 			}
 		case scanKeyOrEnd, scanKey:
 			switch {
@@ -683,11 +695,24 @@ func (b *puregoBody) lineEnd(dst []byte) []byte {
 	switch b.state {
 	case scanScalar:
 		b.state = b.afterValue()
-	case scanText, scanInKey, scanCandidate, scanContent, scanEscape, scanSkimText:
+	case scanText, scanInKey, scanCandidate, scanContent, scanEscape, scanSkimText, scanStop:
 		dst = b.giveOut(dst)
 		b.giveUp()
 	}
 	return dst
+}
+
+// endMark is the end of a byte order mark. Half of one is none: no document and no field that is looked at begins so.
+func (b *puregoBody) endMark() {
+	if b.mark != 1 && b.mark != 2 {
+		return
+	}
+	b.mark = math.MaxUint8
+	if b.line == lineNone {
+		b.giveUp()
+	} else {
+		b.line = lineOther
+	}
 }
 
 // end is the end of a document, behind which another may begin.

@@ -48,9 +48,12 @@ func (p *targetParts) next() (text, end []byte) {
 
 // behind goes on behind a part, which may have become another text.
 func (p targetParts) behind(text, end []byte) targetParts {
-	p.before = text
-	if p.state == targetSlashes || p.state == targetAuthority {
-		p.before = nil // a host is no segment
+	switch {
+	case p.state == targetPath && len(text) == 0: // two slashes are as one, to many a server
+	case p.state == targetPath && p.isName(), p.state == targetSlashes, p.state == targetAuthority:
+		p.before = nil // a name and a host are no segments
+	default:
+		p.before = text
 	}
 	switch in := p.state; {
 	case in == targetFragment || string(end) == "#":
@@ -69,18 +72,42 @@ func (p targetParts) behind(text, end []byte) targetParts {
 	return p
 }
 
+// isName says whether this segment is a name: neither a collection nor an id.
+func (p *targetParts) isName() bool {
+	var buffer [MaxSealedID]byte
+	before, ok := percentDecoded(buffer[:0], p.before)
+	return ok && namesFollow(before)
+}
+
 // key gives the number of the key whose id this part may be, or noIDKey.
 func (p *targetParts) key(t *idTable, text []byte) uint8 {
-	is := func(known string) bool { return known == string(text) }
+	var ofBefore, ofText [MaxSealedID]byte
+	if p.state != targetValue && (p.state != targetPath || len(text) == 0) {
+		return noIDKey
+	}
+	before, ok := percentDecoded(ofBefore[:0], p.before)
 	switch {
+	case !ok:
 	case p.state == targetValue:
-		return t.findParameter(p.before)
-	case p.state == targetPath && len(text) > 0 &&
-		slices.ContainsFunc(t.collections, func(known string) bool { return known == string(p.before) }) &&
-		!slices.ContainsFunc(idLiterals, is) && !slices.ContainsFunc(t.collections, is):
-		return pathKey
+		return t.findParameter(before)
+	case isOneOf(before, t.collections):
+		if decoded, ok := percentDecoded(ofText[:0], text); !ok || !isOneOf(decoded, t.collections) && !isOneOf(decoded, idLiterals) {
+			return pathKey
+		}
 	}
 	return noIDKey
+}
+
+func isOneOf(text []byte, words []string) bool {
+	return slices.ContainsFunc(words, func(word string) bool { return word == string(text) })
+}
+
+// percentDecoded is a text without its percent-encoding, if it has one.
+func percentDecoded(buffer, text []byte) ([]byte, bool) {
+	if bytes.IndexByte(text, '%') < 0 {
+		return text, true
+	}
+	return percentDecode(buffer, text)
 }
 
 // openTarget opens the ids of a request's target where it lies, and gives what it is then: never longer.
@@ -94,7 +121,9 @@ func (w *idWork) openTarget(target []byte) []byte {
 		text, end := p.next()
 		start := len(dst)
 		var opened openedID
-		if key := p.key(&w.rules.table, text); key != noIDKey && w.openPart(key, text, &opened) {
+		key := p.key(&w.rules.table, text)
+		w.refuseUnclear(&p, key, text)
+		if key != noIDKey && w.openPart(key, text, &opened) {
 			dst = append(dst, opened.text()...)
 		} else {
 			dst = append(dst, text...)
@@ -106,16 +135,26 @@ func (w *idWork) openTarget(target []byte) []byte {
 	return dst
 }
 
+// refuseUnclear refuses, in the mode strict, a segment that another reader would cut, or decode once more.
+func (w *idWork) refuseUnclear(p *targetParts, key uint8, text []byte) {
+	if key == noIDKey && p.state == targetPath && !p.isName() {
+		key = pathKey
+	}
+	if key == noIDKey || w.mode != ModeStrict || bytes.IndexByte(text, '%') < 0 {
+		return
+	}
+	var buffer [MaxSealedID]byte
+	decoded, ok := percentDecode(buffer[:0], text)
+	if !ok || bytes.IndexByte(decoded, '%') >= 0 || bytes.IndexByte(decoded, '/') >= 0 {
+		w.summary.refuse(IDVerdictPlain, key, noIDKey)
+	}
+}
+
 func (w *idWork) openPart(key uint8, text []byte, opened *openedID) bool {
 	var buffer [MaxSealedID]byte
 	decoded, ok := percentDecode(buffer[:0], text)
 	if !ok {
 		decoded = text // longer than any id, or encoded wrongly
-	}
-	unclear := !ok || bytes.IndexByte(decoded, '%') >= 0 || bytes.IndexByte(decoded, '/') >= 0
-	s := w.summary
-	if unclear && bytes.IndexByte(text, '%') >= 0 && w.mode == ModeStrict {
-		s.refuse(IDVerdictPlain, key, noIDKey)
 	}
 	rank := uint8(1)
 	if key == pathKey {
@@ -123,7 +162,7 @@ func (w *idWork) openPart(key uint8, text []byte, opened *openedID) bool {
 	}
 	named, replaced := w.take(key, rank, decoded, opened)
 	if named.is {
-		s.bindHard(key, named)
+		w.summary.bindHard(key, named)
 	}
 	return replaced
 }

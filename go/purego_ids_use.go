@@ -119,7 +119,10 @@ func (r *puregoRewriter) rewrite(dst, chunk []byte) ([]byte, Status) {
 	return r.body.rewrite(&r.work, dst, chunk), StatusOK
 }
 
-func (r *puregoRewriter) end(dst []byte) ([]byte, Status) { return r.body.end(dst), StatusOK }
+func (r *puregoRewriter) end(dst []byte) ([]byte, Status) {
+	r.body.endMark()
+	return r.body.end(dst), StatusOK
+}
 
 func (r *puregoRewriter) changed() uint32    { return r.body.changed }
 func (r *puregoRewriter) unexpected() uint32 { return r.body.unexpected }
