@@ -544,7 +544,7 @@ func (d *draws) goodConfig() *Config {
 		c.IDs.Keys = d.goodRing()
 	}
 	if d.flag() {
-		c.IDs.Fields = IDFields{[]IDKey{{"own_key", KeyKindID}, {"own_list", KeyKindIDs}}, []string{"own"}, []string{"things"}}
+		c.IDs.Fields = ownFields
 	}
 	return &c
 }
@@ -844,6 +844,24 @@ func compareRings(d *draws) {
 		text = one(d, text, string(sealed[1:]), text+string(mark[1:]), string(sealed[1:])+string(mark[1:]))
 	}
 }
+
+// compareBodies opens and seals with a configuration of its own for each mode.
+func compareBodies(d *draws) {
+	config := idConfig(Mode(d.below(4)))
+	config.IDs.Fields, config.IDs.ForeignSeals = ownFields, ForeignSeals(d.below(3))
+	nativeA, puregoA := must(newNativeAffinity(config)), must(newPuregoAffinity(config))
+	r := testRequest()
+	puregoR := *r
+	for range 4 {
+		r.IDs, puregoR.IDs = compareIDs(d, config, nativeA, puregoA, r)
+		var decision, puregoDecision Decision
+		d.same("decide", nativeA.decide(r, &decision), puregoA.decide(&puregoR, &puregoDecision))
+		d.same("decide", []any{decision.Slot, decision.Source, decision.IDKeys}, []any{puregoDecision.Slot, puregoDecision.Source, puregoDecision.IDKeys})
+	}
+}
+
+func TestBodiesAgainstPureGo(t *testing.T) { random(t, 2500, compareBodies) }
+func FuzzBodies(f *testing.F)              { fuzz(f, compareBodies) }
 
 func TestRingsAgainstPureGo(t *testing.T) { random(t, 5000, compareRings) }
 func FuzzRings(f *testing.F)              { fuzz(f, compareRings) }

@@ -105,6 +105,8 @@ func (d *draws) idText(w *idWorld, owner string) string {
 		return native
 	case 2:
 		return one(d, "", "auto", "call_1", "\u00e9", "resp 1", native+strings.Repeat("x", one(d, 200, 300, 470, 600)),
+			// Which have 511 to 513 bytes where 52 of their characters are escaped.
+			"file-"+strings.Repeat("x", one(d, 246, 247, 248)),
 			native+strings.Repeat("x", 48)+"tp7", native+strings.Repeat("A", 24)+"tp0", native+strings.Repeat("A", 50)+"tp1")
 	case 3:
 		sealed := must(w.before.Seal(nil, w.scope, owner, w.pins[d.below(3)], native))
@@ -119,7 +121,10 @@ func (d *draws) idText(w *idWorld, owner string) string {
 
 // content is encrypted content, mostly with a mark.
 func (d *draws) content(w *idWorld, owner string) string {
-	content := d.characters("ABab01+/=_-", one(d, 10, 1, 0, 63, 64, 65, 200))
+	content := d.characters("ABab01+/=_-", one(d, 10, 1, 0, 38, 63, 64, 65, 200))
+	if d.rarely() {
+		return content + "\u00e9" + content
+	}
 	if content == "" || d.rarely() {
 		return content
 	}
@@ -134,12 +139,12 @@ func (d *draws) content(w *idWorld, owner string) string {
 func (d *draws) quoted(text string) string {
 	var b strings.Builder
 	b.WriteByte('"')
-	escapes := d.byte()%4 == 3
+	escapes, all := d.byte()%4 == 3, d.rarely()
 	for _, c := range text {
 		switch {
 		case c == '"' || c == '\\':
 			b.WriteString(`\` + string(c))
-		case escapes && d.byte()%4 == 3:
+		case escapes && (all || d.byte()%4 == 3):
 			fmt.Fprintf(&b, one(d, `\u%04x`, `\u%04X`), c)
 		default:
 			b.WriteRune(c)
@@ -159,9 +164,38 @@ func (d *draws) keyName() string {
 	case 1:
 		return one(d, "input", "items", "id")
 	case 2:
-		return one(d, strings.ToUpper(name), strings.Title(name), name+"x", "own_key", "own_list")
+		return one(d, strings.ToUpper(name), strings.ToUpper(name[:1])+name[1:], name+"x", "own_key", "own_list", longestKey)
 	}
 	return name
+}
+
+// longestKey has 192 bytes where all of it is escaped, which is what is held of a key.
+const longestKey = "own_key_that_has_32_bytes_in_all"
+
+// ownFields are what configurations add to the table of ids.
+var ownFields = IDFields{[]IDKey{{"own_key", KeyKindID}, {"own_list", KeyKindIDs}, {longestKey, KeyKindID}}, []string{"own"}, []string{"things"}}
+
+// elements are items of a conversation, mostly with ids.
+func (d *draws) elements(w *idWorld, owner string) string {
+	var all []string
+	for range d.below(4) {
+		var keys []string
+		for range 1 + d.below(4) {
+			keys = append(keys, one(d, `"id":`+d.quoted(d.idText(w, owner)), `"id":`+d.quoted(d.idText(w, owner)), `"type":"message"`,
+				`"status":null`, `"content":"x"`, `"encrypted_content":`+d.quoted(d.content(w, owner)), `"Type":1`, `"x":{"id":`+d.quoted(d.idText(w, owner))+`}`))
+		}
+		all = append(all, "{"+strings.Join(keys, ",")+"}")
+	}
+	return "[" + strings.Join(all, ",") + "]"
+}
+
+// manyIDs are more than are remembered.
+func (d *draws) manyIDs(w *idWorld, owner string) string {
+	var all []string
+	for range 10 + d.below(20) {
+		all = append(all, d.quoted(d.idText(w, owner)))
+	}
+	return "[" + strings.Join(all, ",") + "]"
 }
 
 // json draws a value of JSON.
@@ -232,8 +266,20 @@ func (d *draws) body(w *idWorld, owner string) string {
 		}
 		b.WriteString("{" + d.blanks())
 		for range 1 + d.below(6) {
-			b.WriteString(d.quoted(d.keyName()) + ":")
-			d.json(w, owner, &b, 4)
+			switch d.below(12) {
+			case 0, 1:
+				b.WriteString(one(d, `"input":`, `"items":`, `"x":`) + d.elements(w, owner))
+			case 2:
+				b.WriteString(`"file_ids":` + d.manyIDs(w, owner))
+			case 3:
+				depth := one(d, 253, 254, 255, 256)
+				b.WriteString(`"x":` + strings.Repeat("[", depth) + `{"id":"resp_1"}` + strings.Repeat("]", depth) + `,"id":"resp_2"`)
+			case 4:
+				b.WriteString(one(d, `"previous_response_id":`, `"conversation":`, `"container":`, `"encrypted_content":`) + d.quoted(d.idText(w, owner)))
+			default:
+				b.WriteString(d.quoted(d.keyName()) + ":")
+				d.json(w, owner, &b, 4)
+			}
 			b.WriteString(",")
 		}
 		b.WriteString(`"store":` + one(d, "true", "false", "null") + "}")
@@ -242,12 +288,16 @@ func (d *draws) body(w *idWorld, owner string) string {
 	text := document()
 	if d.byte()%4 == 3 {
 		end := one(d, "\n", "\r\n", "\r")
-		stream := one(d, "", "", "\ufeff", end)
+		stream := one(d, "", "", "\ufeff", end, "\xef", "\xef\xbb")
 		for range 1 + d.below(4) {
 			stream += one(d, "", "event: x"+end, ": "+end, "id: resp_1"+end)
 			data := text
 			if d.rarely() {
-				data = one(d, "[DONE]", "", "x", "1")
+				data = one(d, "[DONE]", "", "x", "1", "[D", "[DONE] x", "[[DONE]]", "[1,DONE]", `{"a":[D`, "1\ndata", "tr\nue")
+			}
+			for d.rarely() { // a line may end anywhere
+				at := d.below(len(data) + 1)
+				data = data[:at] + "\n" + data[at:]
 			}
 			for _, line := range strings.FieldsFunc(data, func(c rune) bool { return c == '\n' || c == '\r' }) {
 				stream += one(d, "data: ", "data:", "data: ") + line + end

@@ -294,7 +294,7 @@ func sealed(a *Affinity, use *IDUse, s *IDSummary, framing Framing, body string,
 // cutAnywhere says that a drawn body is rewritten the same way however it is cut, and in place.
 func cutAnywhere(d *draws) {
 	w := newIDWorld(one(d, ModeSeal, ModeSeal, ModeOpen, ModeStrict, ModeOff))
-	w.config.IDs.Fields = IDFields{Keys: []IDKey{{"own_key", KeyKindID}, {"own_list", KeyKindIDs}}, Prefixes: []string{"own"}}
+	w.config.IDs.Fields = ownFields
 	a := must(New(w.config))
 	use := &IDUse{Owner: one(d, "", "", "alice"), IDs: one(d, IDsItems, IDsItems, IDsBoth, IDsOpen, IDsNone),
 		Upstream: "up.example", Origin: "https://gateway.example"}

@@ -150,7 +150,7 @@ func BenchmarkID(b *testing.B) {
 
 func BenchmarkRewrite(b *testing.B) {
 	c := config(1)
-	c.IDs.Mode = tokenpin.IDModeSeal
+	c.IDs.Mode = tokenpin.ModeSeal
 	a := must(tokenpin.New(c))
 	_, pin, err := a.GetSlot(0)
 	if err != nil {
