@@ -86,6 +86,7 @@ type Affinity struct {
 	// The library's memory is freed when nobody can reach what this points to, so a call that is under way
 	// keeps it alive without a lock or a count.
 	handle atomic.Pointer[affinity]
+	idMode Mode
 }
 
 // New builds an affinity. An error is a [ConfigError].
@@ -94,7 +95,7 @@ func New(config *Config) (*Affinity, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := new(Affinity)
+	a := &Affinity{idMode: config.IDs.Mode}
 	a.handle.Store(handle)
 	return a, nil
 }

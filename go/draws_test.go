@@ -293,7 +293,7 @@ func (d *draws) body(w *idWorld, owner string) string {
 			stream += one(d, "", "event: x"+end, ": "+end, "id: resp_1"+end)
 			data := text
 			if d.rarely() {
-				data = one(d, "[DONE]", "", "x", "1", "[D", "[DONE] x", "[[DONE]]", "[1,DONE]", `{"a":[D`, "1\ndata", "tr\nue")
+				data = one(d, "[DONE]", "", "x", "1", "[D", "[DONE] x", "[DONEx]", "[DON]", "[[DONE]]", "[1,DONE]", `{"a":[D`, "1\ndata", "tr\nue")
 			}
 			for d.rarely() { // a line may end anywhere
 				at := d.below(len(data) + 1)

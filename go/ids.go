@@ -167,6 +167,9 @@ type IDUse struct {
 	Mode    Mode
 }
 
+// IDMode is the configured mode.
+func (a *Affinity) IDMode() Mode { return a.idMode }
+
 // IDOwner gives whose the ids of a request are: its consumer's, if they belong to consumers and it has one that can be
 // used; else nobody's, which is empty.
 func (a *Affinity) IDOwner(r *Request) (string, error) {
