@@ -21,6 +21,7 @@ use libfuzzer_sys::fuzz_target;
 #[expect(clippy::wildcard_imports, reason = "the whole of it is called")]
 use tokenpin::capi::*;
 use tokenpin::cookie::{field, set_cookie};
+use tokenpin::ids::Ids;
 use tokenpin::{
     Audience, Cookie, CookieName, Field, Filter, Group, Key, KeyRing, Kind, MAX_COOKIE_NAME,
     MAX_KEY, MAX_MAX_AGE, MAX_SCOPE, MAX_SET_COOKIE, Policy, Role, Rule, SameSite, Secret, Slot,
@@ -1723,7 +1724,7 @@ fn classify(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
                 // SAFETY: a block of this size.
                 let pattern =
                     unsafe { slice::from_raw_parts(rule.pattern.ptr.cast(), rule.pattern.len) };
-                Rule { pattern, group: Group::from_number(rule.group).unwrap() }
+                Rule { pattern, group: Group::from_number(rule.group).unwrap(), ids: Ids::None }
             })
             .collect();
         let core = tokenpin::classify(&own, replace == 1, prompt_cache == 1, method, target);

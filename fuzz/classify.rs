@@ -2,6 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use tokenpin::ids::Ids;
 use tokenpin::{Error, Field, Group, Rule, check_rules, classify};
 use tokenpin_fuzz::Input;
 use tokenpin_test_support::classification::{is_bad, slow};
@@ -10,7 +11,11 @@ fuzz_target!(|data: &[u8]| run(&mut Input::new(data)));
 
 fn run(input: &mut Input<'_>) {
     let own: Vec<Rule<'_>> = (0..input.below(90))
-        .map(|_| Rule { pattern: input.bytes(), group: input.pick(Group::ALL) })
+        .map(|_| Rule {
+            pattern: input.bytes(),
+            group: input.pick(Group::ALL),
+            ids: input.pick(Ids::ALL),
+        })
         .collect();
     let (replace, prompt_cache) = (input.flag(), input.flag());
     let methods = [&b"POST"[..], b"GET", b"HEAD", b"DELETE", b"OPTIONS", b"CONNECT", b"TRACE"];

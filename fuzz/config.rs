@@ -2,6 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use tokenpin::ids::Ids;
 use tokenpin::{
     Affinity, Attributes, Config, ConfigError, CookieKey, CookieName, Error, Field, Group,
     MAX_COOKIE_NAME, MAX_MAX_AGE, MAX_SCOPE, MAX_SET_COOKIE, MAX_WEIGHT, Policy, Request, Role,
@@ -41,8 +42,10 @@ fn run(input: &mut Input<'_>) {
     let path = if input.one_in(4) { input.limited(1024) } else { b"/".to_vec() };
     let domain = if input.one_in(4) { input.limited(1024) } else { Vec::new() };
     let patterns: Vec<_> = (0..input.below(5)).map(|_| input.bytes()).collect();
-    let rules: Vec<_> =
-        patterns.iter().map(|pattern| Rule { pattern, group: Group::Stateful }).collect();
+    let rules: Vec<_> = patterns
+        .iter()
+        .map(|pattern| Rule { pattern, group: Group::Stateful, ids: Ids::None })
+        .collect();
     let config = Config {
         strategy: input.pick(Strategy::ALL),
         scope: &scope,

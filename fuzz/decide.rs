@@ -3,6 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use tokenpin::ids::Ids;
 use tokenpin::{
     Affinity, Answer, Attributes, Audience, Class, Config, Cookie, CookieName, Decision, Error,
     Group, Key, KeyInput, KeyRing, Kind, Limits, MAX_KEY, MAX_MAX_AGE, MAX_SCOPE, MAX_SET_COOKIE,
@@ -279,7 +280,11 @@ impl World<'_> {
         }
         let class = group.map_or_else(
             || affinity.classify(method, target),
-            |group| Class { group, existing: [&b"GET"[..], b"HEAD", b"DELETE"].contains(&method) },
+            |group| Class {
+                group,
+                existing: [&b"GET"[..], b"HEAD", b"DELETE"].contains(&method),
+                ids: Ids::None,
+            },
         );
         let facts = Facts {
             config,

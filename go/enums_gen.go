@@ -352,6 +352,8 @@ const (
 	SourceCookie Source = 5
 	// A new anonymous id.
 	SourceMinted Source = 6
+	// A sealed id.
+	SourceID Source = 7
 )
 
 var sourceNames = []string{
@@ -362,6 +364,7 @@ var sourceNames = []string{
 	"combined",
 	"cookie",
 	"minted",
+	"id",
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has none.
@@ -383,7 +386,7 @@ const (
 	OutcomeFallback Outcome = 3
 	// Selected past the slots tried already; no pin had a say.
 	OutcomeRetried Outcome = 4
-	// Refused by a policy, or for its keys.
+	// Refused by a policy, for its keys, or for its ids.
 	OutcomeRejected Outcome = 5
 	// No slot can serve.
 	OutcomeNone Outcome = 6

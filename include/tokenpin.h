@@ -1204,6 +1204,10 @@ enum tokenpin_source
      * A new anonymous id.
      */
     TOKENPIN_SOURCE_MINTED = 6,
+    /**
+     * A sealed id.
+     */
+    TOKENPIN_SOURCE_ID = 7,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -1242,7 +1246,7 @@ enum tokenpin_outcome
      */
     TOKENPIN_OUTCOME_RETRIED = 4,
     /**
-     * Refused by a policy, or for its keys.
+     * Refused by a policy, for its keys, or for its ids.
      */
     TOKENPIN_OUTCOME_REJECTED = 5,
     /**

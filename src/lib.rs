@@ -69,8 +69,8 @@ pub use cookie::set_cookie::{Attributes, SameSite};
 pub use cookie::value::{Cookie, VALUE_LEN, Value, Verdict};
 pub use decide::affinity::Affinity;
 pub use decide::classify::{Class, DEFAULT_RULES, Group, Rule, check_rules, classify};
-pub use decide::config::{Config, Policy};
-pub use decide::decision::{Answer, Decision, Outcome, Pending, PinState, Source};
+pub use decide::config::{Config, IdConfig, IdOwner, Policy};
+pub use decide::decision::{Answer, Decision, Outcome, Pending, PinState, Refusal, Source};
 #[cfg(feature = "alloc")]
 pub use decide::owned::OwnedAffinity;
 pub use decide::request::{KeyInput, KeyReason, Request};

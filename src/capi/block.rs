@@ -256,7 +256,7 @@ impl Parts<'_> {
                 let at = |status: Status| status.at(Field::Rules, i);
                 let rule = rule.get().map_err(at)?;
                 block.check_apart(Span::of(rule.pattern)).map_err(at)?;
-                rules.add(i).write(Rule { pattern: copy(rule.pattern), group: rule.group });
+                rules.add(i).write(Rule { pattern: copy(rule.pattern), ..rule });
             }
             let rules = core::slice::from_raw_parts(rules, self.rules.len());
             let [scope, name, path, domain] = self.strings.map(&mut copy);
@@ -275,7 +275,7 @@ impl Parts<'_> {
             };
             let slots = core::slice::from_raw_parts(slots, self.slots.len());
             let index = core::slice::from_raw_parts_mut(index, layout.index_len);
-            let affinity = Affinity::with_keys(&config, &keys, slots, index)?;
+            let affinity = Affinity::with_keys(&config, (&keys, &|_| None), slots, index)?;
             let handle = memory.cast::<tokenpin_affinity>();
             handle.write(tokenpin_affinity { mark: MARK, size: layout.size, affinity });
             Ok(handle)

@@ -192,6 +192,7 @@ impl tokenpin_request {
             let request = Request {
                 group,
                 existing: switch(self.existing)?,
+                ids: None,
                 method: self.method.get()?,
                 target: self.target.get()?,
                 consumer: KeyInput::new(fields(self.consumers, self.consumer_count)?)

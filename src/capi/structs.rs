@@ -5,6 +5,7 @@ use core::ffi::c_void;
 use crate::cookie::set_cookie::{Attributes, SameSite};
 use crate::decide::classify::{Group, Rule};
 use crate::error::Field;
+use crate::ids::fields::Ids;
 use crate::key::{Key, Kind};
 use crate::limits::MAX_COOKIE_KEYS;
 use crate::ring::{KeyView, Role};
@@ -180,6 +181,6 @@ impl tokenpin_rule {
     pub(super) unsafe fn get<'a>(&self) -> Result<Rule<'a>, Status> {
         let group = Group::from_number(self.group).ok_or(Status::BadEnum)?;
         // SAFETY: passed on.
-        Ok(Rule { pattern: unsafe { self.pattern.get() }?, group })
+        Ok(Rule { pattern: unsafe { self.pattern.get() }?, group, ids: Ids::None })
     }
 }

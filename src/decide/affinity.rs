@@ -7,6 +7,8 @@ use crate::cookie::reader::Limits;
 use crate::cookie::ring::{KeyRing, Macs};
 use crate::cookie::seal::{Mac, id_hint};
 use crate::error::{ConfigError, Error, Field};
+use crate::ids::id::{IdRing, IdSealer};
+use crate::ids::rules::{Mode, Rules};
 use crate::key::{Key, check_scope, key_hash_unchecked};
 use crate::limits::{MAX_BUCKETS, MAX_COOKIE_KEYS, MAX_MAX_AGE};
 use crate::ring::{CookieKey, KeyView};
@@ -15,7 +17,8 @@ use crate::select::slot::{Filter, Slot, SlotStatus, identity_hash};
 use crate::select::{Strategy, by_jump, by_rendezvous};
 
 use super::classify::{Class, Table, check_rules};
-use super::config::Config;
+use super::config::{Config, IdConfig, IdOwner};
+use super::request::KeyInput;
 use super::{fingerprint, index};
 
 /// Answers which token serves a request, and which cookie goes back.
@@ -24,9 +27,10 @@ use super::{fingerprint, index};
 /// immutable, so it is shared between threads without locks. Changing a slot does not
 /// wait for decisions, nor they for it.
 pub struct Affinity<'a> {
-    /// Without its cookie keys, which only the ring needs.
+    /// Without its keys, which only the rings need.
     pub(crate) config: Config<'a>,
     pub(crate) ring: KeyRing,
+    id_ring: IdRing,
     /// The MACs of the ring's keys for the configured scope, and the cookie's name for it.
     macs: ArrayVec<Mac, MAX_COOKIE_KEYS>,
     pub(crate) limits: Limits,
@@ -61,20 +65,25 @@ impl<'a> Affinity<'a> {
         index: &'a mut [u32],
     ) -> Result<Self, ConfigError> {
         let keys = |i| config.cookie_keys.get(i).map(CookieKey::view);
-        Self::with_keys(config, &keys, slots, index)
+        let id_keys = |i| config.ids.keys.get(i).map(CookieKey::view);
+        Self::with_keys(config, (&keys, &id_keys), slots, index)
     }
 
-    /// [`Affinity::new`] with the cookie keys that `keys` gives, see [`KeyRing::of`].
+    /// [`Affinity::new`] with the cookie keys and id keys that are given, see [`KeyRing::of`].
     pub(crate) fn with_keys<'k>(
         config: &Config<'a>,
-        keys: &dyn Fn(usize) -> Option<KeyView<'k>>,
+        (keys, id_keys): (&KeysAt<'_, 'k>, &KeysAt<'_, 'k>),
         slots: &'a [Slot],
         index: &'a mut [u32],
     ) -> Result<Self, ConfigError> {
         if config.placement_key.is_zero() {
             return Err(Error::ZeroSecret.at(Field::PlacementKey, 0));
         }
-        let ring = KeyRing::of(keys, Some(config.placement_key.expose()))?;
+        let placement_key = Some(config.placement_key.expose());
+        let ring = KeyRing::of(keys, placement_key)?;
+        let id_keys = if id_keys(0).is_some() { id_keys } else { keys };
+        let id_ring = IdRing::of(id_keys, placement_key)?;
+        config.ids.fields.check()?;
         check_scope(config.scope).map_err(|error| error.at(Field::Scope, 0))?;
         let name = match config.cookie_name {
             Some(name) => CookieName::new(name).map_err(|error| error.at(Field::CookieName, 0))?,
@@ -103,11 +112,25 @@ impl<'a> Affinity<'a> {
             max_idle: config.max_idle,
             refresh_interval: config.refresh_interval(),
         };
-        let config = Config { cookie_keys: &[], ..config.clone() };
+        let ids = IdConfig { keys: &[], ..config.ids };
+        let config = Config { cookie_keys: &[], ids, ..config.clone() };
         let macs = ring.macs(&Audience { name: name.as_bytes(), scope: config.scope });
         let table = Table::new(&|i| config.rules.get(i).copied(), config.replace_rules);
-        let fingerprint = fingerprint::of_config(&config, slots, &ring, name.as_bytes());
-        Ok(Self { config, ring, macs, limits, table, slots, index, occupied, name, fingerprint })
+        let fingerprint =
+            fingerprint::of_config(&config, slots, (&ring, &id_ring), name.as_bytes());
+        Ok(Self {
+            config,
+            ring,
+            id_ring,
+            macs,
+            limits,
+            table,
+            slots,
+            index,
+            occupied,
+            name,
+            fingerprint,
+        })
     }
 
     /// The number of slots, vacant ones included.
@@ -184,8 +207,53 @@ impl<'a> Affinity<'a> {
         self.table.classify(&own, self.config.prompt_cache, method, target)
     }
 
-    /// The configuration's fingerprint: strategy, capacity, identities, what keys and
-    /// cookies are made of (scope, `combine_keys`, cookie name), and the ids of the cookie
+    /// What the ids of a request with this scope are opened with, and those of its response sealed: an empty scope is
+    /// the configured one, `owner` is that of [`Affinity::id_owner`], and a mode stands instead of the configured one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ScopeLength`]; [`Error::KeyLength`] for an owner over [`MAX_KEY`](crate::MAX_KEY) bytes.
+    pub fn id_rules<'r>(
+        &'r self,
+        scope: &'r [u8],
+        owner: &'r [u8],
+        mode: Option<Mode>,
+    ) -> Result<Rules<'r>, Error> {
+        let ids = &self.config.ids;
+        let mode = mode.unwrap_or(ids.mode);
+        Ok(Rules {
+            sealer: IdSealer::new(&self.id_ring, self.scope_or_default(scope), owner)?,
+            mode,
+            refuse_foreign: ids.foreign.refuses(mode),
+            encrypted: ids.encrypted,
+            fields: ids.fields,
+        })
+    }
+
+    /// Whose the ids of a request are: its consumer's, if they belong to consumers and it has one that can be
+    /// used; else nobody's, which is empty.
+    #[must_use]
+    pub fn id_owner<'r>(&self, consumer: KeyInput<'r>) -> &'r [u8] {
+        match self.config.ids.owner {
+            IdOwner::None => &[],
+            IdOwner::Consumer => consumer.read().ok().flatten().unwrap_or_default(),
+        }
+    }
+
+    /// Whether an account with this identity hash is in the set.
+    #[must_use]
+    pub fn knows(&self, pin: u64) -> bool {
+        self.find_hash(pin).is_some()
+    }
+
+    /// The identity hash of a slot's account; `None` if it is vacant or not in the set.
+    #[must_use]
+    pub fn pin(&self, slot: u32) -> Option<u64> {
+        self.slot(slot).ok().filter(|slot| !slot.is_vacant()).map(Slot::identity_hash)
+    }
+
+    /// The configuration's fingerprint: strategy, capacity, identities, what keys,
+    /// cookies and sealed ids are made of (scope, `combine_keys`, cookie name, owner), and the ids of the cookie and id
     /// keys with a check value of each, all keyed by the placement key. Replicas that show
     /// different ones do not agree.
     #[must_use]
@@ -235,6 +303,9 @@ impl<'a> Affinity<'a> {
         Some((number, self.slots.get(number as usize)?))
     }
 }
+
+/// The keys of a ring, by their position.
+pub(crate) type KeysAt<'f, 'k> = dyn Fn(usize) -> Option<KeyView<'k>> + 'f;
 
 impl core::fmt::Debug for Affinity<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

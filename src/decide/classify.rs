@@ -2,6 +2,7 @@
 
 use crate::enums::named;
 use crate::error::{ConfigError, Error, Field};
+use crate::ids::fields::Ids;
 use crate::sink::unhex;
 
 /// How an API treats accounts.
@@ -28,6 +29,8 @@ pub struct Class {
     /// Whether the request names state that exists: a read or a delete, or a path below
     /// the resource.
     pub existing: bool,
+    /// Which ids of the API's requests and responses are looked at, also where the group is stateless.
+    pub ids: Ids,
 }
 
 /// One row of a classification table.
@@ -39,6 +42,8 @@ pub struct Rule<'a> {
     pub pattern: &'a [u8],
     /// The group of the requests it matches.
     pub group: Group,
+    /// Which ids of theirs, and of their responses, are looked at.
+    pub ids: Ids,
 }
 
 impl Rule<'_> {
@@ -58,16 +63,30 @@ impl Rule<'_> {
     }
 }
 
-const fn stateless(pattern: &'static [u8]) -> Rule<'static> {
-    Rule { pattern, group: Group::Stateless }
+const fn rule(group: Group, ids: Ids, pattern: &'static [u8]) -> Rule<'static> {
+    Rule { pattern, group, ids }
+}
+
+/// Of providers whose ids are none that we know.
+const fn plain(pattern: &'static [u8]) -> Rule<'static> {
+    rule(Group::Stateful, Ids::None, pattern)
 }
 
 const fn stateful(pattern: &'static [u8]) -> Rule<'static> {
-    Rule { pattern, group: Group::Stateful }
+    rule(Group::Stateful, Ids::Both, pattern)
 }
 
-const fn prompt_cache(pattern: &'static [u8]) -> Rule<'static> {
-    Rule { pattern, group: Group::PromptCache }
+/// Whose state is made of items.
+const fn items(pattern: &'static [u8]) -> Rule<'static> {
+    rule(Group::Stateful, Ids::Items, pattern)
+}
+
+const fn stateless(ids: Ids, pattern: &'static [u8]) -> Rule<'static> {
+    rule(Group::Stateless, ids, pattern)
+}
+
+const fn prompt_cache(ids: Ids, pattern: &'static [u8]) -> Rule<'static> {
+    rule(Group::PromptCache, ids, pattern)
 }
 
 /// The rules behind those of a configuration, unless it replaces them.
@@ -75,18 +94,18 @@ const fn prompt_cache(pattern: &'static [u8]) -> Rule<'static> {
 /// `fine_tuning/jobs` stands beside `fine_tuning`, and so on, because a POST to it names
 /// nothing that exists in its path, where other paths below do.
 pub const DEFAULT_RULES: &[Rule<'static>] = &[
-    stateful(b"responses"),
-    stateful(b"responses/compact"),
-    stateful(b"responses/input_tokens"),
-    stateful(b"conversations"),
+    items(b"responses"),
+    items(b"responses/compact"),
+    items(b"responses/input_tokens"),
+    items(b"conversations"),
     stateful(b"files"),
     stateful(b"files/upload"),
     stateful(b"files/import"),
-    stateful(b"files:register"),
-    stateful(b"files:upload"),
+    plain(b"files:register"),
+    plain(b"files:upload"),
     stateful(b"uploads"),
     stateful(b"batches"),
-    stateful(b"batch/jobs"),
+    plain(b"batch/jobs"),
     stateful(b"fine_tuning"),
     stateful(b"fine_tuning/jobs"),
     stateful(b"fine_tuning/alpha/graders/run"),
@@ -103,10 +122,10 @@ pub const DEFAULT_RULES: &[Rule<'static>] = &[
     stateful(b"videos/characters"),
     stateful(b"video/generations"),
     stateful(b"video/generations/jobs"),
-    stateful(b"realtime/calls"),
+    plain(b"realtime/calls"),
     stateful(b"audio/voices"),
     stateful(b"audio/voice_consents"),
-    stateless(b"realtime/sessions"),
+    stateless(Ids::None, b"realtime/sessions"),
     stateful(b"chat/completions/*"),
     stateful(b"messages/batches"),
     stateful(b"agents"),
@@ -114,44 +133,47 @@ pub const DEFAULT_RULES: &[Rule<'static>] = &[
     stateful(b"environments"),
     stateful(b"vaults"),
     stateful(b"memory_stores"),
-    stateful(b"libraries"),
-    stateful(b"cachedContents"),
-    stateful(b"fileSearchStores"),
-    stateful(b"tunedModels"),
-    stateful(b"corpora"),
-    stateful(b"interactions"),
-    stateful(b"operations"),
-    stateful(b"models/*:batchGenerateContent"),
-    stateful(b"models/*:asyncBatchEmbedContent"),
-    stateful(b"models/*:predictLongRunning"),
-    stateful(b"models/*:fetchPredictOperation"),
-    stateful(b"endpoints/*:predictLongRunning"),
-    stateful(b"endpoints/*:fetchPredictOperation"),
-    stateful(b"generatedFiles"),
-    stateful(b"ragCorpora"),
-    stateful(b"batchPredictionJobs"),
-    stateful(b"tuningJobs"),
-    stateful(b"reasoningEngines"),
-    stateful(b"async-invoke"),
-    stateful(b"model-invocation-job"),
-    stateful(b"model-invocation-jobs"),
-    stateful(b"model-customization-jobs"),
-    stateful(b"tasks"),
-    stateful(b"contents/generations/tasks"),
-    stateful(b"context/create"),
-    stateful(b"context/chat/completions"),
-    stateful(b"services/aigc/*/image-synthesis"),
-    stateful(b"services/aigc/*/video-synthesis"),
-    stateful(b"services/aigc/image-generation/generation"),
-    stateful(b"services/aigc/background-generation/generation"),
-    stateful(b"services/aigc/virtualmodel/generation"),
-    stateful(b"services/aigc/image2image/out-painting"),
-    stateful(b"services/audio/asr/transcription"),
-    stateful(b"batchInferenceJobs"),
-    prompt_cache(b"chat/completions"),
-    prompt_cache(b"completions"),
-    prompt_cache(b"messages"),
-    prompt_cache(b"messages/count_tokens"),
+    plain(b"libraries"),
+    plain(b"cachedContents"),
+    plain(b"fileSearchStores"),
+    plain(b"tunedModels"),
+    plain(b"corpora"),
+    plain(b"interactions"),
+    plain(b"operations"),
+    plain(b"models/*:batchGenerateContent"),
+    plain(b"models/*:asyncBatchEmbedContent"),
+    plain(b"models/*:predictLongRunning"),
+    plain(b"models/*:fetchPredictOperation"),
+    plain(b"endpoints/*:predictLongRunning"),
+    plain(b"endpoints/*:fetchPredictOperation"),
+    plain(b"generatedFiles"),
+    plain(b"ragCorpora"),
+    plain(b"batchPredictionJobs"),
+    plain(b"tuningJobs"),
+    plain(b"reasoningEngines"),
+    plain(b"async-invoke"),
+    plain(b"model-invocation-job"),
+    plain(b"model-invocation-jobs"),
+    plain(b"model-customization-jobs"),
+    plain(b"tasks"),
+    plain(b"contents/generations/tasks"),
+    plain(b"context/create"),
+    plain(b"context/chat/completions"),
+    plain(b"services/aigc/*/image-synthesis"),
+    plain(b"services/aigc/*/video-synthesis"),
+    plain(b"services/aigc/image-generation/generation"),
+    plain(b"services/aigc/background-generation/generation"),
+    plain(b"services/aigc/virtualmodel/generation"),
+    plain(b"services/aigc/image2image/out-painting"),
+    plain(b"services/audio/asr/transcription"),
+    plain(b"batchInferenceJobs"),
+    stateless(Ids::Open, b"images/generations"),
+    stateless(Ids::Open, b"images/edits"),
+    stateless(Ids::Open, b"images/variations"),
+    prompt_cache(Ids::Open, b"chat/completions"),
+    prompt_cache(Ids::Open, b"completions"),
+    prompt_cache(Ids::Both, b"messages"),
+    prompt_cache(Ids::Open, b"messages/count_tokens"),
 ];
 
 /// Behind these, a segment is a name, and no collection is called by it: a deployment may be called
@@ -260,7 +282,7 @@ impl Table {
         method: &[u8],
         target: &[u8],
     ) -> Class {
-        const NONE: Class = Class { group: Group::Stateless, existing: false };
+        const NONE: Class = Class { group: Group::Stateless, existing: false, ids: Ids::None };
         // A preflight asks about a request; it is none, and carries no cookie. A tunnel to a host
         // has no path; a WebSocket handshake has one (RFC 8441).
         let tunnel = || method == b"CONNECT" && !target.iter().any(is_slash);
@@ -281,12 +303,13 @@ impl Table {
         let group = match rule.group {
             // Prompts are posted. Who reads there reads what an earlier request stored.
             Group::PromptCache if reads => Group::Stateful,
-            Group::PromptCache if !prompt_cache => return NONE,
-            Group::Stateless => return NONE,
+            Group::PromptCache if !prompt_cache => Group::Stateless,
             group => group,
         };
-        let below = path.get(path.len() - least..).unwrap_or_default();
-        Class { group, existing: reads || rule.names() || has_segments(below) }
+        let below = || path.get(path.len() - least..).unwrap_or_default();
+        let existing =
+            group != Group::Stateless && (reads || rule.names() || has_segments(below()));
+        Class { group, existing, ids: rule.ids }
     }
 
     /// Which rule matches furthest to the left, and how much of the path is behind its match.
@@ -666,7 +689,7 @@ mod tests {
             assert_eq!(class.group, Group::Stateless);
             // What is stored is stored, whoever asks for affinity to caches.
             let class = classify(&[], false, false, b"GET", target.as_bytes());
-            assert_eq!(class, Class { group: Group::Stateful, existing: true });
+            assert_eq!((class.group, class.existing), (Group::Stateful, true));
         }
     }
 
@@ -772,7 +795,11 @@ mod tests {
         let group = |rules: &[Rule<'_>], replace, target: &[u8]| {
             classify(rules, replace, true, b"POST", target).group
         };
-        let own = [stateful(b"jobs/gpu"), stateless(b"files"), prompt_cache(b"responses")];
+        let own = [
+            stateful(b"jobs/gpu"),
+            stateless(Ids::None, b"files"),
+            prompt_cache(Ids::Open, b"responses"),
+        ];
         assert_eq!(check_rules(&own), Ok(()));
         for (target, extended, replaced) in [
             (&b"/x/jobs/gpu"[..], Group::Stateful, Group::Stateful),
@@ -789,7 +816,7 @@ mod tests {
         }
         assert_eq!(group(&[], true, b"/v1/responses"), Group::Stateless);
         // What is taken out is no state, whatever the method.
-        let none = Class { group: Group::Stateless, existing: false };
+        let none = Class { group: Group::Stateless, existing: false, ids: Ids::None };
         assert_eq!(classify(&own, false, true, b"GET", b"/v1/files/f"), none);
     }
 
@@ -868,7 +895,7 @@ mod tests {
     /// Nobody should ask, but somebody can; among the first 63 rules, and behind them.
     #[test]
     fn an_empty_pattern_matches_nothing() {
-        let mut rules = vec![prompt_cache(b"v"); 70];
+        let mut rules = vec![prompt_cache(Ids::None, b"v"); 70];
         for empty in [0, 69] {
             rules[empty].pattern = b"";
             for (target, group) in [

@@ -2,6 +2,8 @@
 
 use crate::cookie::set_cookie::Attributes;
 use crate::enums::named;
+use crate::ids::fields::Fields;
+use crate::ids::rules::{ForeignSeals, Mode};
 use crate::limits::MAX_MAX_AGE;
 use crate::ring::CookieKey;
 use crate::secret::Secret;
@@ -26,6 +28,36 @@ named! { Policy {
     FailFast = "fail_fast", FallbackAndUpdate = "fallback_and_update",
     FallbackWithoutUpdate = "fallback_without_update",
 } }
+
+/// Whose a sealed id is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum IdOwner {
+    /// Nobody's: whoever has it can use it.
+    None = 0,
+    /// The consumer's: another one's request is refused. A fence and no wall, for lists are sealed for whoever
+    /// asks for them.
+    Consumer = 1,
+}
+
+named! { IdOwner { None = "none", Consumer = "consumer" } }
+
+/// What is done with the ids of requests and responses.
+#[derive(Clone, Copy, Debug)]
+pub struct IdConfig<'a> {
+    /// What is done with them. Not part of the fingerprint: replicas take it one after another.
+    pub mode: Mode,
+    /// The keys that seal; empty for the cookie keys.
+    pub keys: &'a [CookieKey],
+    /// Whose a sealed id is.
+    pub owner: IdOwner,
+    /// What becomes of another gateway's ids.
+    pub foreign: ForeignSeals,
+    /// Mark encrypted content.
+    pub encrypted: bool,
+    /// What is added to the table of ids.
+    pub fields: Fields<'a>,
+}
 
 /// Everything that an [`Affinity`](crate::Affinity) is built from, but its slots.
 #[derive(Clone, Debug)]
@@ -76,6 +108,8 @@ pub struct Config<'a> {
     pub replace_rules: bool,
     /// Give affinity to the prompt-cache group too.
     pub prompt_cache: bool,
+    /// What is done with ids.
+    pub ids: IdConfig<'a>,
 }
 
 impl<'a> Config<'a> {
@@ -103,10 +137,18 @@ impl<'a> Config<'a> {
             rules: &[],
             replace_rules: false,
             prompt_cache: false,
+            ids: IdConfig {
+                mode: Mode::Off,
+                keys: &[],
+                owner: IdOwner::None,
+                foreign: ForeignSeals::Auto,
+                encrypted: true,
+                fields: Fields::NONE,
+            },
         }
     }
 
-    /// The same configuration around other memory, without its cookie keys.
+    /// The same configuration around other memory, without its keys.
     #[cfg(feature = "alloc")]
     pub(super) fn around<'b>(&self, strings: &Strings<'b>) -> Config<'b> {
         // Every field by name, so that a new one that borrows is not forgotten.
@@ -138,6 +180,14 @@ impl<'a> Config<'a> {
             rules: strings.rules,
             replace_rules: self.replace_rules,
             prompt_cache: self.prompt_cache,
+            ids: IdConfig {
+                mode: self.ids.mode,
+                keys: &[],
+                owner: self.ids.owner,
+                foreign: self.ids.foreign,
+                encrypted: self.ids.encrypted,
+                fields: strings.fields,
+            },
         }
     }
 
@@ -155,10 +205,11 @@ impl<'a> Config<'a> {
     }
 }
 
-/// What a configuration borrows, but its cookie keys.
+/// What a configuration borrows, but its keys.
 #[cfg(feature = "alloc")]
 pub(super) struct Strings<'a> {
     pub rules: &'a [Rule<'a>],
+    pub fields: Fields<'a>,
     pub scope: &'a [u8],
     pub cookie_name: Option<&'a [u8]>,
     pub path: &'a [u8],

@@ -1,13 +1,19 @@
 //! The two fingerprints by which operators see whether replicas agree.
 
 use crate::cookie::ring::KeyRing;
+use crate::ids::id::IdRing;
 use crate::select::slot::Slot;
 use crate::sip::{Sip, length_prefix};
 
 use super::config::Config;
 
 /// That of the configuration; see [`Affinity::fingerprint`](crate::Affinity::fingerprint).
-pub(super) fn of_config(config: &Config<'_>, slots: &[Slot], ring: &KeyRing, name: &[u8]) -> u64 {
+pub(super) fn of_config(
+    config: &Config<'_>,
+    slots: &[Slot],
+    (ring, id_ring): (&KeyRing, &IdRing),
+    name: &[u8],
+) -> u64 {
     let mut hasher = Sip::new_24(config.placement_key.expose());
     let head = [config.strategy as u8, u8::from(config.combine_keys)];
     hasher.write(&[b"tokenpin.v1.conf", &head, &(slots.len() as u64).to_le_bytes()]);
@@ -20,6 +26,10 @@ pub(super) fn of_config(config: &Config<'_>, slots: &[Slot], ring: &KeyRing, nam
     // By ascending id: the order of the ring means nothing.
     for key in (0..=u8::MAX).filter_map(|id| ring.find(id)).map(|(_, key)| key) {
         hasher.write(&[&[key.id], &key.keys.check_value().to_le_bytes()]);
+    }
+    hasher.write(&[&[config.ids.owner as u8]]);
+    for (id, check_value) in id_ring.check_values() {
+        hasher.write(&[&[id], &check_value.to_le_bytes()]);
     }
     hasher.finish(&[])
 }

@@ -13,6 +13,7 @@ use crate::cookie::ring::Macs;
 use crate::cookie::set_cookie::write_to;
 use crate::cookie::value::{Cookie, VALUE_LEN, Verdict};
 use crate::error::Error;
+use crate::ids::fields::{Ids, NO_KEY};
 use crate::key::{Key, Kind, check_scope};
 use crate::limits::MAX_MAX_AGE;
 use crate::select::slot::{Filter, Slot, SlotStatus, State};
@@ -55,13 +56,14 @@ impl Affinity<'_> {
         if request.tried.iter().any(|&slot| self.slot(slot).is_err()) {
             return Err(Error::SlotRange);
         }
-        let class = match request.group {
-            Some(group) => Class { group, existing: reads(request.method) },
+        let mut class = match request.group {
+            Some(group) => Class { group, existing: reads(request.method), ids: Ids::None },
             None => self.classify(request.method, request.target),
         };
         // Who names state speaks of an API that keeps some, wherever it stands.
-        let class =
-            if request.existing { Class { group: Group::Stateful, existing: true } } else { class };
+        if request.existing || request.ids.is_some_and(|ids| ids.existing) {
+            (class.group, class.existing) = (Group::Stateful, true);
+        }
         let name_suffix = self.name_suffix(request.scope);
         self.with_name(name_suffix, |name| {
             let audience = Audience { name, scope: self.scope_or_default(request.scope) };
@@ -106,6 +108,25 @@ impl<'d> Ruling<'d> {
         draft: &mut Draft,
     ) -> Result<(), Error> {
         let decision = &mut draft.decision;
+        // Rule 0: ids.
+        let mut named = None;
+        if let Some(ids) = self.request.ids {
+            decision.id_verdict = ids.verdict;
+            if ids.refused || ids.unreadable {
+                decision.source = Source::Id;
+                decision.outcome = Outcome::Rejected;
+                decision.id_keys = ids.keys;
+                return Ok(());
+            }
+            named = ids.account().map(|(pin, key)| (self.affinity.find_hash(pin), key));
+            // History binds to no account that is gone.
+            named = named.filter(|(account, key)| account.is_some() || *key != NO_KEY);
+        }
+        if let Some((_, key)) = named {
+            decision.source = Source::Id;
+            decision.id_keys = [key, NO_KEY];
+            self.class.group = Group::Stateful;
+        }
         // Rule 1: stateless.
         if self.class.group == Group::Stateless {
             decision.source = Source::Stateless;
@@ -116,7 +137,7 @@ impl<'d> Ruling<'d> {
         // Rule 2: keys.
         (self.key, decision.key_reason) = self.read_keys();
         let bad_key = !matches!(decision.key_reason, KeyReason::Ok | KeyReason::Absent);
-        if bad_key && self.affinity.config.reject_bad_keys {
+        if bad_key && self.affinity.config.reject_bad_keys && named.is_none() {
             decision.outcome = Outcome::Rejected;
             return Ok(());
         }
@@ -124,9 +145,48 @@ impl<'d> Ruling<'d> {
         let found = self.read_cookies(cookies);
         decision.verdict = found.verdict;
         decision.ambiguous = found.ambiguous;
+        match (named, &found.cookie) {
+            (Some((account, _)), _) => self.serve_id(account, &found, draft)?,
+            (None, Some(cookie)) => self.follow(cookie, draft),
+            (None, None) => self.place(found.newer, draft)?,
+        }
+        Ok(())
+    }
+
+    /// Rule 0. An id names its account, which serves, or none does.
+    #[inline(never)]
+    fn serve_id(
+        &self,
+        account: Option<(u32, &Slot)>,
+        found: &Found,
+        draft: &mut Draft,
+    ) -> Result<(), Error> {
+        let decision = &mut draft.decision;
+        let key = self.key.or(found.cookie.as_ref().map(|cookie| Key::Anonymous(&cookie.id)));
+        decision.pin_state = self.pin_state(account, key.as_ref());
+        let serves = |(number, _): &(u32, &Slot)| {
+            decision.pin_state != PinState::Down && !self.request.tried.contains(number)
+        };
+        let Some((number, slot)) = account.filter(serves) else {
+            decision.outcome = Outcome::Rejected;
+            decision.retry_after =
+                account.and_then(|(_, slot)| self.wait(slot.status())).unwrap_or(0);
+            return Ok(());
+        };
+        decision.slot = Some(number);
+        decision.outcome = Outcome::Pinned;
+        let pin = slot.identity_hash();
         match &found.cookie {
-            Some(cookie) => self.follow(cookie, draft),
-            None => self.place(found.newer, draft)?,
+            Some(cookie) if self.affinity.knows(cookie.pin) => self.refresh(cookie, draft),
+            Some(cookie) if self.creates() && self.may_set(cookie.kind) => {
+                draft.cookie = Some(Cookie { pin, ..*cookie });
+            }
+            Some(cookie) => self.refresh(cookie, draft),
+            None => {
+                if let Some(id) = self.new_id(found.newer)? {
+                    draft.cookie = Some(self.first_cookie(key.as_ref(), id, slot)?);
+                }
+            }
         }
         Ok(())
     }
@@ -173,24 +233,28 @@ impl<'d> Ruling<'d> {
         decision.source = self.source(Source::Cookie);
         let key = self.key.unwrap_or(Key::Anonymous(&cookie.id));
         let pinned = self.affinity.find_hash(cookie.pin);
-        if let Some((number, slot)) = pinned {
-            decision.pin_state = match slot.status().state_at(self.request.now) {
-                State::Draining => PinState::Draining,
-                State::Up => match self.select(&key, None) {
-                    Some((home, _)) if home == number => PinState::Home,
-                    _ => PinState::Elsewhere,
-                },
-                State::Down | State::Vacant => PinState::Down,
-            };
+        decision.pin_state = self.pin_state(pinned, Some(&key));
+        if let Some((number, _)) = pinned {
             if decision.pin_state != PinState::Down && !self.request.tried.contains(&number) {
                 decision.slot = Some(number);
                 decision.outcome = Outcome::Pinned;
                 return self.refresh(cookie, draft);
             }
-        } else {
-            decision.pin_state = PinState::Gone;
         }
         self.leave(cookie, &key, pinned, draft);
+    }
+
+    /// Rule 4. What became of the pinned token. Without a key, a session would not find it again.
+    fn pin_state(&self, pinned: Option<(u32, &Slot)>, key: Option<&Key<'_>>) -> PinState {
+        let Some((number, slot)) = pinned else { return PinState::Gone };
+        match slot.status().state_at(self.request.now) {
+            State::Draining => PinState::Draining,
+            State::Up => match key.and_then(|key| self.select(key, None)) {
+                Some((home, _)) if home == number => PinState::Home,
+                _ => PinState::Elsewhere,
+            },
+            State::Down | State::Vacant => PinState::Down,
+        }
     }
 
     /// Rule 5. The pin cannot serve.
@@ -223,8 +287,7 @@ impl<'d> Ruling<'d> {
             return;
         };
         decision.slot = Some(number);
-        let creates = self.class.group == Group::Stateful && !self.class.existing;
-        if policy == Policy::FallbackAndUpdate && creates && self.may_set(cookie.kind) {
+        if policy == Policy::FallbackAndUpdate && self.creates() && self.may_set(cookie.kind) {
             decision.outcome = Outcome::Repinned;
             draft.cookie = Some(Cookie { pin: slot.identity_hash(), ..*cookie });
             return;
@@ -236,19 +299,43 @@ impl<'d> Ruling<'d> {
     /// Rule 6. No valid cookie: the key decides, or a new id does.
     #[inline(never)]
     fn place(&self, newer: bool, draft: &mut Draft) -> Result<(), Error> {
-        let single = self.affinity.occupied < 2 && !self.affinity.config.mint_single;
-        let issues = self.class.group == Group::Stateful && !single && !newer;
-        let Some(key) = self.key else {
-            let id = random(self.request.id_hint.unwrap_or(self.request.entropy))?;
-            if issues {
+        let issued = self.new_id(newer)?;
+        if let Some(key) = self.key {
+            draft.decision.source = self.source(Source::None);
+            return self.place_at(&key, issued, draft);
+        }
+        let id = match issued {
+            Some(id) => {
                 draft.decision.source = Source::Minted;
+                id
             }
-            return self.place_at(&Key::Anonymous(&id), issues.then_some(id), draft);
+            None => random(self.request.id_hint.unwrap_or(self.request.entropy))?,
         };
-        draft.decision.source = self.source(Source::None);
-        let issues = issues && self.may_set(key.kind());
-        let nonce = if issues { Some(random(self.request.entropy)?) } else { None };
-        self.place_at(&key, nonce, draft)
+        self.place_at(&Key::Anonymous(&id), issued, draft)
+    }
+
+    /// Rule 6. The id of a cookie that is issued, if one may be.
+    #[inline(never)]
+    fn new_id(&self, newer: bool) -> Result<Option<[u8; 16]>, Error> {
+        let single = self.affinity.occupied < 2 && !self.affinity.config.mint_single;
+        let kind = self.key.as_ref().map_or(Kind::Anonymous, Key::kind);
+        if self.class.group != Group::Stateful || single || newer || !self.may_set(kind) {
+            return Ok(None);
+        }
+        let hint = self.request.id_hint.filter(|_| kind == Kind::Anonymous);
+        random(hint.unwrap_or(self.request.entropy)).map(Some)
+    }
+
+    /// Rule 6. A cookie of a session that has none.
+    fn first_cookie(
+        &self,
+        key: Option<&Key<'_>>,
+        id: [u8; 16],
+        slot: &Slot,
+    ) -> Result<Cookie, Error> {
+        let (pin, issued_at) = (slot.identity_hash(), self.now()?);
+        let kind = key.map_or(Kind::Anonymous, Key::kind);
+        Ok(Cookie { kind, issued_at, refreshed_at: issued_at, id, pin })
     }
 
     /// Rule 7. Selects for `key`, and gives a cookie with `id` if there is one.
@@ -268,8 +355,7 @@ impl<'d> Ruling<'d> {
         let tried = !self.request.tried.is_empty();
         decision.outcome = if tried { Outcome::Retried } else { Outcome::Placed };
         if let Some(id) = id {
-            let (kind, pin, issued_at) = (key.kind(), slot.identity_hash(), self.now()?);
-            draft.cookie = Some(Cookie { kind, issued_at, refreshed_at: issued_at, id, pin });
+            draft.cookie = Some(self.first_cookie(Some(key), id, slot)?);
         }
         Ok(())
     }
@@ -326,13 +412,14 @@ impl<'d> Ruling<'d> {
     }
 
     /// Rule 9. Whether a host may send the request to another token instead: it names no state, and
-    /// what it creates is looked for at the token that gave it, because the answer's cookie says so
-    /// to a client that has shown that it keeps one.
+    /// what it creates is looked for at the token that gave it, because its id is sealed, or the answer's cookie says
+    /// so to a client that has shown that it keeps one.
     fn may_move(&self, decision: &Decision) -> bool {
         let serves =
             matches!(decision.outcome, Outcome::Placed | Outcome::Retried | Outcome::Repinned);
         let keeps = self.request.carrier || decision.verdict != Verdict::Absent;
-        let follows = !decision.existing && decision.cookie.is_some() && keeps;
+        let sealed = self.request.ids.is_some_and(|ids| ids.seals);
+        let follows = !decision.existing && (sealed || decision.cookie.is_some() && keeps);
         serves && (self.class.group != Group::Stateful || follows)
     }
 
@@ -343,6 +430,10 @@ impl<'d> Ruling<'d> {
             Some(Key::Session(_)) => Source::Session,
             Some(Key::Combined { .. }) => Source::Combined,
         }
+    }
+
+    fn creates(&self) -> bool {
+        self.class.group == Group::Stateful && !self.class.existing
     }
 
     /// Whether sessions of this kind get cookies.

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use self_cell::{MutBorrow, self_cell};
 
 use crate::error::ConfigError;
+use crate::ids::fields::{Fields, IdKey, Ids, KeyKind};
 use crate::ring::CookieKey;
 use crate::select::slot::Slot;
 
@@ -50,13 +51,10 @@ impl OwnedAffinity {
     ///
     /// A [`ConfigError`] as from [`Affinity::new`]; the slots are dropped then.
     pub fn new(config: &Config<'_>, slots: Vec<Slot>) -> Result<Self, ConfigError> {
-        let patterns = config.rules.iter().map(|rule| (rule.pattern.into(), rule.group));
-        let rules = Ruled::new(patterns.collect(), |patterns| {
-            patterns.iter().map(|(pattern, group)| Rule { pattern, group: *group }).collect()
-        });
+        let tables = Tables::new(Words::of(config), Words::tables);
         let index = alloc::vec![0; Affinity::index_len(slots.len())];
         let owned = Owned {
-            rules,
+            tables,
             slots: slots.into_boxed_slice(),
             index: MutBorrow::new(index.into_boxed_slice()),
             scope: config.scope.into(),
@@ -65,15 +63,22 @@ impl OwnedAffinity {
             domain: config.attributes.domain.into(),
         };
         let keys = |i| config.cookie_keys.get(i).map(CookieKey::view);
+        let id_keys = |i| config.ids.keys.get(i).map(CookieKey::view);
         Built::try_new(owned, |owned| {
+            let tables = owned.tables.borrow_dependent();
             let config = config.around(&Strings {
-                rules: owned.rules.borrow_dependent(),
+                rules: &tables.rules,
+                fields: Fields {
+                    keys: &tables.keys,
+                    prefixes: &tables.prefixes,
+                    collections: &tables.collections,
+                },
                 scope: &owned.scope,
                 cookie_name: owned.cookie_name.as_deref(),
                 path: &owned.path,
                 domain: &owned.domain,
             });
-            Affinity::with_keys(&config, &keys, &owned.slots, owned.index.borrow_mut())
+            Affinity::with_keys(&config, (&keys, &id_keys), &owned.slots, owned.index.borrow_mut())
         })
         .map(Self)
     }
@@ -91,13 +96,53 @@ impl core::fmt::Debug for OwnedAffinity {
     }
 }
 
-/// The bytes of a classification table's patterns, with their groups.
-type Patterns = Box<[(Box<[u8]>, Group)]>;
-type Rules<'a> = Box<[Rule<'a>]>;
+type Bytes = Box<[u8]>;
+
+/// The tables of a configuration, as bytes of their own.
+struct Words {
+    rules: Box<[(Bytes, Group, Ids)]>,
+    keys: Box<[(Bytes, KeyKind)]>,
+    prefixes: Box<[Bytes]>,
+    collections: Box<[Bytes]>,
+}
+
+/// The same, as an affinity borrows them.
+struct Borrowed<'a> {
+    rules: Box<[Rule<'a>]>,
+    keys: Box<[IdKey<'a>]>,
+    prefixes: Box<[&'a [u8]]>,
+    collections: Box<[&'a [u8]]>,
+}
+
+impl Words {
+    fn of(config: &Config<'_>) -> Self {
+        let Fields { keys, prefixes, collections } = config.ids.fields;
+        let copies = |words: &[&[u8]]| words.iter().map(|&word| word.into()).collect();
+        Self {
+            rules: config.rules.iter().map(|it| (it.pattern.into(), it.group, it.ids)).collect(),
+            keys: keys.iter().map(|key| (key.name.into(), key.kind)).collect(),
+            prefixes: copies(prefixes),
+            collections: copies(collections),
+        }
+    }
+
+    fn tables(&self) -> Borrowed<'_> {
+        Borrowed {
+            rules: self
+                .rules
+                .iter()
+                .map(|(pattern, group, ids)| Rule { pattern, group: *group, ids: *ids })
+                .collect(),
+            keys: self.keys.iter().map(|(name, kind)| IdKey { name, kind: *kind }).collect(),
+            prefixes: self.prefixes.iter().map(|word| &**word).collect(),
+            collections: self.collections.iter().map(|word| &**word).collect(),
+        }
+    }
+}
 
 /// What an affinity borrows.
 struct Owned {
-    rules: Ruled,
+    tables: Tables,
     slots: Box<[Slot]>,
     index: MutBorrow<Box<[u32]>>,
     scope: Box<[u8]>,
@@ -107,10 +152,10 @@ struct Owned {
 }
 
 self_cell!(
-    struct Ruled {
-        owner: Patterns,
+    struct Tables {
+        owner: Words,
         #[covariant]
-        dependent: Rules,
+        dependent: Borrowed,
     }
 );
 

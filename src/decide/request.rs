@@ -1,6 +1,7 @@
 //! A request, as a decision reads it.
 
 use crate::enums::named;
+use crate::ids::summary::Summary;
 use crate::limits::MAX_KEY;
 
 use super::classify::Group;
@@ -73,9 +74,11 @@ pub struct Request<'r> {
     /// The group of the API; `None` classifies `method` and `target`.
     pub group: Option<Group>,
     /// The request names existing state, and so is stateful, whatever group, method and target say.
-    /// Set it where the body names some (`previous_response_id`, `input_file_id`, ...): the library
-    /// does not see that.
+    /// Set it where the body names some (`previous_response_id`, `input_file_id`, ...), which only `ids` tells
+    /// the library.
     pub existing: bool,
+    /// What the ids of its path, query and body come to; `None` where nobody looked.
+    pub ids: Option<&'r Summary>,
     /// The method, which classification reads; with a `group` it tells whether the request names
     /// existing state. `CONNECT` for a WebSocket handshake, also where that is a `GET` with
     /// `Upgrade`: it reads nothing, and what comes of it may create.

@@ -300,6 +300,9 @@ pub struct Fields<'a> {
 }
 
 impl Fields<'_> {
+    /// Nothing is added.
+    pub const NONE: Fields<'static> = Fields { keys: &[], prefixes: &[], collections: &[] };
+
     /// Checks what is added.
     ///
     /// # Errors

@@ -11,16 +11,16 @@ mod form;
 pub(crate) mod id;
 mod path;
 mod rewrite;
-mod rules;
+pub(crate) mod rules;
 mod scan;
 mod seal;
 mod sides;
-mod summary;
+pub(crate) mod summary;
 
 pub use fields::{
     COLLECTIONS, Fields, ITEM_PREFIXES, IdKey, Ids, KEYS, KeyKind, LITERALS, PREFIXES,
 };
 pub use rewrite::{Opener, Piece, Sealer};
-pub use rules::{Mode, Rules};
+pub use rules::{ForeignSeals, Mode, Rules};
 pub use sides::{Opening, Origin, Sealing};
 pub use summary::{Echo, Summary};

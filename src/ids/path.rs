@@ -124,10 +124,11 @@ impl Decoded {
 }
 
 impl Opening<'_> {
-    /// Opens the ids of a request's target where it lies, and says how long it is then: never longer. To be done
-    /// before the body is read.
+    /// Opens the ids of a request's target where it lies, and says how long it is then: never longer. The first thing to
+    /// do with a request.
     pub fn open_target(&self, ids: Ids, summary: &mut Summary, target: &mut [u8]) -> usize {
-        if ids == Ids::None || self.rules.mode == Mode::Off {
+        summary.seals = self.rules.seals_all(ids);
+        if ids == Ids::None {
             return target.len();
         }
         let (mut read, mut written) = (0, 0);

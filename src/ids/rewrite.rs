@@ -70,7 +70,7 @@ impl Opener {
     /// Reads on in a chunk, up to the first byte that does not pass as it is. To be called until all of the chunk
     /// is taken.
     pub fn step(&mut self, with: &Opening<'_>, summary: &mut Summary, chunk: &[u8]) -> Piece<'_> {
-        let step = if self.ids == Ids::None || with.rules.mode == Mode::Off {
+        let step = if self.ids == Ids::None {
             Step::pass(chunk.len())
         } else {
             let Self { body, ids, element } = self;
@@ -160,7 +160,8 @@ impl Reader for Open<'_> {
     }
 
     fn content(&self) -> Content {
-        if self.with.rules.encrypted { Content::Unmark } else { Content::Leave }
+        let unmarks = self.with.rules.encrypted && self.with.rules.mode != Mode::Off;
+        if unmarks { Content::Unmark } else { Content::Leave }
     }
 
     fn key(&mut self, level: u32, name: &[u8], _number: u8) {
@@ -228,7 +229,7 @@ impl Reader for Open<'_> {
     }
 
     fn too_long(&mut self, spot: Spot) {
-        if spot.kind != KeyKind::Url {
+        if spot.kind != KeyKind::Url && self.with.rules.mode != Mode::Off {
             self.summary.unreadable = true;
         }
     }

@@ -7,11 +7,25 @@ use super::fields::{Fields, Ids};
 use super::form::in_alphabet;
 use super::id::IdSealer;
 
+/// What looks sealed, and was not sealed by a key of the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum ForeignSeals {
+    /// By the mode: plain in [`Mode::Open`], where clients may still hold another gateway's ids, else refused.
+    Auto = 0,
+    /// It is refused.
+    Refuse = 1,
+    /// It is an id as a provider makes it.
+    Plain = 2,
+}
+
+named! { ForeignSeals { Auto = "auto", Refuse = "refuse", Plain = "plain" } }
+
 /// What is done with ids. Rolled out in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Mode {
-    /// Nothing.
+    /// Nothing is opened and nothing sealed. Requests may be read: what names state that exists is found.
     Off = 0,
     /// Sealed ids are opened and followed. Only what this client sent sealed is sealed.
     Open = 1,
@@ -38,6 +52,18 @@ pub struct Rules<'a> {
     pub fields: Fields<'a>,
 }
 
+impl ForeignSeals {
+    /// Whether they are refused in this mode.
+    #[must_use]
+    pub const fn refuses(self, mode: Mode) -> bool {
+        match self {
+            Self::Auto => matches!(mode, Mode::Seal | Mode::Strict),
+            Self::Refuse => true,
+            Self::Plain => false,
+        }
+    }
+}
+
 impl<'a> Rules<'a> {
     /// The defaults of a mode.
     #[must_use]
@@ -45,10 +71,15 @@ impl<'a> Rules<'a> {
         Self {
             sealer,
             mode,
-            refuse_foreign: matches!(mode, Mode::Seal | Mode::Strict),
+            refuse_foreign: ForeignSeals::Auto.refuses(mode),
             encrypted: true,
-            fields: Fields { keys: &[], prefixes: &[], collections: &[] },
+            fields: Fields::NONE,
         }
+    }
+
+    /// Whether the responses of such an API are sealed whatever their client sends.
+    pub(crate) fn seals_all(&self, ids: Ids) -> bool {
+        matches!(self.mode, Mode::Seal | Mode::Strict) && matches!(ids, Ids::Both | Ids::Items)
     }
 
     /// Whether a text under a listed key is an id that is sealed in responses of such an API.

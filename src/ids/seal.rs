@@ -92,6 +92,11 @@ impl Keys {
         ])
     }
 
+    /// Stands for the secret where replicas compare theirs.
+    pub(crate) fn check_value(&self) -> u64 {
+        sip24(&self.seal, b"tokenpin.v1.conf")
+    }
+
     /// Stands for a native id in memory, where it tells nobody which. Under a use that no seal has.
     pub(crate) fn echo(&self, native: &[u8]) -> u64 {
         Sip::new_24(&self.seal).finish(&[&[2], native])

@@ -1,16 +1,17 @@
 //! Tables of numbers and limits, and the default rules, in docs/.
 
-use tokenpin::ids::{COLLECTIONS, ITEM_PREFIXES, KEYS, KeyKind, LITERALS, PREFIXES};
-use tokenpin::{DEFAULT_RULES, Group};
+use tokenpin::ids::{COLLECTIONS, ITEM_PREFIXES, Ids, KEYS, KeyKind, LITERALS, PREFIXES};
+use tokenpin::{DEFAULT_RULES, Group, Refusal};
 
 use crate::Copy;
 use crate::go::is_limit;
 use crate::header::Header;
 
-pub fn parts(header: &Header) -> [Copy; 6] {
+pub fn parts(header: &Header) -> [Copy; 7] {
     [
         part("docs/decision.md", "numbers", numbers(header)),
         part("docs/decision.md", "rules", rules()),
+        part("docs/decision.md", "refusals", refusals()),
         part("docs/embedding.md", "limits", limits(header)),
         part("docs/sealed-ids.md", "id keys", id_keys()),
         part("docs/sealed-ids.md", "id prefixes", id_prefixes()),
@@ -33,19 +34,28 @@ fn numbers(header: &Header) -> String {
     text
 }
 
+/// The default rules by their group, and those of a group by their ids.
 fn rules() -> String {
-    let patterns = |group| {
-        let rules = DEFAULT_RULES.iter().filter(move |rule| rule.group == group);
-        let pattern =
-            |rule: &tokenpin::Rule<'_>| format!("`{}`", std::str::from_utf8(rule.pattern).unwrap());
-        rules.map(pattern).collect::<Vec<_>>().join(", ")
-    };
-    format!(
-        "| group | default patterns |\n| --- | --- |\n| stateful | {} |\n| stateless | {} |\n| prompt_cache | {} |\n",
-        patterns(Group::Stateful),
-        patterns(Group::Stateless),
-        patterns(Group::PromptCache)
-    )
+    let mut text = String::from("| group | ids | default patterns |\n| --- | --- | --- |\n");
+    for group in [Group::Stateful, Group::Stateless, Group::PromptCache] {
+        for ids in Ids::ALL {
+            let rules = DEFAULT_RULES.iter().filter(|rule| rule.group == group && rule.ids == *ids);
+            let patterns = quoted(rules.map(|rule| rule.pattern));
+            if !patterns.is_empty() {
+                text += &format!("| {} | {} | {patterns} |\n", group.name(), ids.name());
+            }
+        }
+    }
+    text
+}
+
+fn refusals() -> String {
+    let mut text = String::from("| refusal | number | HTTP status |\n| --- | ---: | ---: |\n");
+    for (number, refusal) in (0..).zip(Refusal::ALL).skip(1) {
+        assert_eq!(*refusal as i32, number);
+        text += &format!("| `{}` | {number} | {} |\n", refusal.name(), refusal.status());
+    }
+    text
 }
 
 fn quoted(words: impl Iterator<Item = &'static [u8]>) -> String {

@@ -1,5 +1,6 @@
 //! Classification by tables of any length: the answer is that of the rules read one by one.
 
+use tokenpin::ids::Ids;
 use tokenpin::{Affinity, Config, CookieKey, Group, Role, Rule, Secret, Slot, SlotStatus};
 use tokenpin::{DEFAULT_RULES, check_rules, classify};
 
@@ -34,7 +35,7 @@ fn a_table_of_any_length_answers_as_its_rules_one_by_one() {
     let group = |i: usize| Group::ALL[i % 3];
     let rules: Vec<_> = (0..)
         .zip(&names)
-        .map(|(i, name)| Rule { pattern: name.as_bytes(), group: group(i) })
+        .map(|(i, name)| Rule { pattern: name.as_bytes(), group: group(i), ids: Ids::ALL[i % 4] })
         .collect();
     assert_eq!(check_rules(&rules), Ok(()));
     for count in [0, 1, 2, 62, 63, 64, 65, 66, 125, 126, 127, 150] {
@@ -97,6 +98,7 @@ fn random_paths_are_classified_as_the_model_does() {
             .map(|_| Rule {
                 pattern: patterns[below(patterns.len())].as_bytes(),
                 group: Group::ALL[below(3)],
+                ids: Ids::ALL[below(4)],
             })
             .collect();
         let method = METHODS[below(METHODS.len())];
@@ -110,14 +112,14 @@ fn random_patterns_are_refused_as_the_model_does() {
     let mut below = |bound: usize| usize::try_from(random.below(bound as u64)).unwrap();
     for _ in 0..100_000 {
         let pattern: Vec<_> = (0..below(7)).map(|_| b"ab/*:%?#"[below(8)]).collect();
-        let rules = [Rule { pattern: &pattern, group: Group::Stateful }];
+        let rules = [Rule { pattern: &pattern, group: Group::Stateful, ids: Ids::None }];
         assert_eq!(check_rules(&rules).is_err(), is_bad(&pattern), "{}", pattern.escape_ascii());
     }
 }
 
 #[test]
 fn rules_that_share_a_bit_are_all_tried() {
-    let rule = |pattern: &'static [u8]| Rule { pattern, group: Group::Stateful };
+    let rule = |pattern: &'static [u8]| Rule { pattern, group: Group::Stateful, ids: Ids::None };
     let mut rules = vec![rule(b"a"); 63];
     rules.extend([rule(b"b"), rule(b"z")]);
     for target in [&b"/b"[..], b"/z"] {
@@ -127,7 +129,7 @@ fn rules_that_share_a_bit_are_all_tried() {
 
 #[test]
 fn the_longest_rule_counts_and_of_equal_ones_the_first() {
-    let rule = |pattern: &'static [u8], group| Rule { pattern, group };
+    let rule = |pattern: &'static [u8], group| Rule { pattern, group, ids: Ids::None };
     let (stateless, stateful, cache) = (Group::Stateless, Group::Stateful, Group::PromptCache);
     let table = [rule(b"a", stateful), rule(b"a/b", stateless), rule(b"a/b", cache)];
     let group =
@@ -162,8 +164,8 @@ fn an_affinity_classifies_by_its_own_table() {
     let keys = [CookieKey { id: 1, role: Role::Sign, secret: Secret::new([1; 16]) }];
     let slots = [Slot::new(b"a", SlotStatus::UP).unwrap()];
     let rules = [
-        Rule { pattern: b"jobs", group: Group::Stateful },
-        Rule { pattern: b"chat", group: Group::PromptCache },
+        Rule { pattern: b"jobs", group: Group::Stateful, ids: Ids::Both },
+        Rule { pattern: b"chat", group: Group::PromptCache, ids: Ids::Open },
     ];
     for (prompt_cache, replace_rules) in
         [(false, false), (true, false), (false, true), (true, true)]

@@ -1,6 +1,7 @@
 //! Building an affinity: every bad configuration is refused where it is bad, at the limit
 //! everything is still taken, and what was built says what it was built from.
 
+use tokenpin::ids::Ids;
 use tokenpin::{
     Affinity, Attributes, Config, ConfigError, CookieKey, CookieName, Error, Field, Group,
     MAX_BUCKETS, MAX_COOKIE_NAME, MAX_MAX_AGE, MAX_SCOPE, MAX_WEIGHT, Role, Rule, Secret, Slot,
@@ -34,8 +35,8 @@ fn refused(error: Error, field: Field, index: usize, change: impl FnOnce(&mut Co
 #[test]
 fn a_bad_configuration_is_refused_at_its_field() {
     const RULES: &[Rule<'_>] = &[
-        Rule { pattern: b"files", group: Group::Stateful },
-        Rule { pattern: b"files/", group: Group::Stateful },
+        Rule { pattern: b"files", group: Group::Stateful, ids: Ids::None },
+        Rule { pattern: b"files/", group: Group::Stateful, ids: Ids::None },
     ];
     refused(Error::ZeroSecret, Field::PlacementKey, 0, |it| {
         it.placement_key = Secret::new([0; 16]);

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread;
 
+use tokenpin::ids::Ids;
 use tokenpin::{
     Affinity, Answer, Attributes, Config, ConfigError, CookieKey, Decision, Error, Field, Group,
     KeyInput, MAX_SET_COOKIE, OwnedAffinity, Request, Role, Rule, SameSite, Secret, Slot,
@@ -123,8 +124,11 @@ impl Facts {
 
     /// Gives `then` the configuration, which borrows from here.
     fn with<R>(&self, then: impl FnOnce(&Config<'_>) -> R) -> R {
-        let rules: Vec<Rule<'_>> =
-            self.patterns.iter().map(|pattern| Rule { pattern, group: Group::Stateful }).collect();
+        let rules: Vec<Rule<'_>> = self
+            .patterns
+            .iter()
+            .map(|pattern| Rule { pattern, group: Group::Stateful, ids: Ids::Both })
+            .collect();
         let plain = Config::new(Secret::new([7; 16]), &self.keys);
         let (bit, some) = (|i: u32| self.number >> i & 1 == 1, self.number);
         then(&Config {
@@ -220,7 +224,7 @@ fn it_decides_as_one_that_borrows() {
 fn it_refuses_what_one_that_borrows_refuses() {
     let keys = [CookieKey { id: 1, role: Role::Sign, secret: Secret::new([1; 16]) }];
     let good = Config::new(Secret::new([2; 16]), &keys);
-    let empty_pattern = [Rule { pattern: b"", group: Group::Stateful }];
+    let empty_pattern = [Rule { pattern: b"", group: Group::Stateful, ids: Ids::None }];
     let twice =
         || vec![Slot::new(b"a", SlotStatus::UP).unwrap(), Slot::new(b"a", SlotStatus::UP).unwrap()];
     let cases: [(Config<'_>, Vec<Slot>, ConfigError); 6] = [

@@ -724,6 +724,7 @@ fn decision() {
         let request = Request {
             group,
             existing: numbers.below(6) == 0,
+            ids: None,
             method: method.as_bytes(),
             target: target.as_bytes(),
             consumer: KeyInput::new(consumers.iter().copied()).trusted(trusted),

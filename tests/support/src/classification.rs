@@ -1,5 +1,6 @@
 //! A slow model of classification, for the tests and for fuzzing.
 
+use tokenpin::ids::Ids;
 use tokenpin::{Class, DEFAULT_RULES, Group, Rule};
 
 /// docs/decision.md, read literally: at the leftmost place where a rule matches whole
@@ -11,7 +12,7 @@ pub fn slow(
     method: &[u8],
     target: &[u8],
 ) -> Class {
-    let none = Class { group: Group::Stateless, existing: false };
+    let none = Class { group: Group::Stateless, existing: false, ids: Ids::None };
     let handshake = target.contains(&b'/');
     if [&b"OPTIONS"[..], b"TRACE"].contains(&method) || method == b"CONNECT" && !handshake {
         return none;
@@ -36,26 +37,26 @@ pub fn slow(
     }
     let mut at = 0;
     while at < segments.len() {
-        let mut best: Option<(Vec<&[u8]>, Group)> = None;
+        let mut best: Option<(Vec<&[u8]>, Group, Ids)> = None;
         for rule in rules.clone() {
             let pattern = split(rule.pattern);
-            let longer = best.as_ref().is_none_or(|(best, _)| pattern.len() > best.len());
+            let longer = best.as_ref().is_none_or(|(best, ..)| pattern.len() > best.len());
             let pairs = || pattern.iter().zip(&segments[at..]);
             let stands = pairs().count() == pattern.len() && pairs().all(|(p, s)| fits(p, s));
             if stands && longer {
-                best = Some((pattern, rule.group));
+                best = Some((pattern, rule.group, rule.ids));
             }
         }
-        if let Some((pattern, group)) = best {
+        if let Some((pattern, group, ids)) = best {
             if group == Group::PromptCache && reads {
-                return Class { group: Group::Stateful, existing: true };
+                return Class { group: Group::Stateful, existing: true, ids };
             }
             if group == Group::PromptCache && !prompt_cache || group == Group::Stateless {
-                return none;
+                return Class { ids, ..none };
             }
             let below = segments[at + pattern.len()..].iter().any(|segment| !segment.is_empty());
             let names = pattern.last() == Some(&&b"*"[..]);
-            return Class { group, existing: reads || below || names };
+            return Class { group, existing: reads || below || names, ids };
         }
         let named =
             [&b"deployments"[..], b"endpoints", b"engines", b"model", b"models", b"projects"]
