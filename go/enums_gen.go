@@ -77,6 +77,14 @@ const (
 	FieldIDPrefixes Field = 27
 	// A segment of a path behind which an id stands, beside the default ones.
 	FieldIDCollections Field = 28
+	// What is done with ids.
+	FieldIDMode Field = 29
+	// Whose a sealed id is.
+	FieldIDOwner Field = 30
+	// What becomes of another gateway's ids.
+	FieldForeignSeals Field = 31
+	// The switch encrypted_content.
+	FieldEncryptedContent Field = 32
 )
 
 var fieldNames = []string{
@@ -109,6 +117,10 @@ var fieldNames = []string{
 	"id_fields",
 	"id_prefixes",
 	"id_collections",
+	"id_mode",
+	"id_owner",
+	"foreign_seals",
+	"encrypted_content",
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has none.
@@ -491,3 +503,251 @@ var answerNames = []string{
 func (a Answer) String() string { return name(answerNames, uint8(a)) }
 
 func (a Answer) valid() bool { return known(answerNames, uint8(a)) }
+
+// IDVerdict is what became of a sealed id, or of all in a request. The later in this order, the
+// worse.
+type IDVerdict uint8
+
+const (
+	// There was none.
+	IDVerdictNone IDVerdict = 0
+	// It is not recognised as sealed: an id as a provider makes it.
+	IDVerdictPlain IDVerdict = 1
+	// It is authentic, and names its account.
+	IDVerdictSealed IDVerdict = 2
+	// Two of them name two accounts.
+	IDVerdictConflict IDVerdict = 3
+	// It has a later version.
+	IDVerdictUnknownVersion IDVerdict = 4
+	// No key of the ring has sealed it.
+	IDVerdictUnknownKey IDVerdict = 5
+	// It is not what the key would have made.
+	IDVerdictBadSeal IDVerdict = 6
+)
+
+var idVerdictNames = []string{
+	"none",
+	"plain",
+	"sealed",
+	"conflict",
+	"unknown_version",
+	"unknown_key",
+	"bad_seal",
+}
+
+// String gives the stable name, fit for a metric's label, or the number if it has none.
+func (i IDVerdict) String() string { return name(idVerdictNames, uint8(i)) }
+
+func (i IDVerdict) valid() bool { return known(idVerdictNames, uint8(i)) }
+
+// IDs is whether and which ids are looked at in the requests and responses of an API.
+type IDs uint8
+
+const (
+	// None.
+	IDsNone IDs = 0
+	// Sealed ids in requests are opened. Nothing in responses is sealed.
+	IDsOpen IDs = 1
+	// Requests are opened and responses sealed.
+	IDsBoth IDs = 2
+	// The same, with the ids of items and with encrypted content: Responses and Conversations.
+	IDsItems IDs = 3
+)
+
+var idsNames = []string{
+	"none",
+	"open",
+	"both",
+	"items",
+}
+
+// String gives the stable name, fit for a metric's label, or the number if it has none.
+func (i IDs) String() string { return name(idsNames, uint8(i)) }
+
+func (i IDs) valid() bool { return known(idsNames, uint8(i)) }
+
+// Mode is what is done with ids. Rolled out in this order.
+type Mode uint8
+
+const (
+	// Nothing is opened and nothing sealed. Requests may be read: what names state that exists is
+	// found.
+	ModeOff Mode = 0
+	// Sealed ids are opened and followed. Only what this client sent sealed is sealed.
+	ModeOpen Mode = 1
+	// Everything is sealed, and plain ids are let through.
+	ModeSeal Mode = 2
+	// Plain ids are refused.
+	ModeStrict Mode = 3
+)
+
+var modeNames = []string{
+	"off",
+	"open",
+	"seal",
+	"strict",
+}
+
+// String gives the stable name, fit for a metric's label, or the number if it has none.
+func (m Mode) String() string { return name(modeNames, uint8(m)) }
+
+func (m Mode) valid() bool { return known(modeNames, uint8(m)) }
+
+// KeyKind is what the value of a key is.
+type KeyKind uint8
+
+const (
+	// No key of a document: the path of the request.
+	KeyKindPath KeyKind = 0
+	// A parameter of the query.
+	KeyKindQuery KeyKind = 1
+	// The id of the object around it.
+	KeyKindOwn KeyKind = 2
+	// An id.
+	KeyKindID KeyKind = 3
+	// An array of ids.
+	KeyKindIDs KeyKind = 4
+	// An id, or an object with an id.
+	KeyKindNamed KeyKind = 5
+	// An object with an id; a string is no id.
+	KeyKindHolder KeyKind = 6
+	// Encrypted content, whose end is marked.
+	KeyKindEncrypted KeyKind = 7
+	// An absolute URL with an id in its path.
+	KeyKindUrl KeyKind = 8
+	// Somebody else's data: nothing below is looked at.
+	KeyKindOpaque KeyKind = 9
+	// Somebody else's data where it is an object. An array holds items.
+	KeyKindOpaqueObject KeyKind = 10
+	// Values for a prompt, of which only file_id is looked at.
+	KeyKindVariables KeyKind = 11
+	// Items of a conversation.
+	KeyKindItems KeyKind = 12
+)
+
+var keyKindNames = []string{
+	"path",
+	"query",
+	"own",
+	"id",
+	"ids",
+	"named",
+	"holder",
+	"encrypted",
+	"url",
+	"opaque",
+	"opaque_object",
+	"variables",
+	"items",
+}
+
+// String gives the stable name, fit for a metric's label, or the number if it has none.
+func (k KeyKind) String() string { return name(keyKindNames, uint8(k)) }
+
+func (k KeyKind) valid() bool { return known(keyKindNames, uint8(k)) }
+
+// IDOwner is whose a sealed id is.
+type IDOwner uint8
+
+const (
+	// Nobody's: whoever has it can use it.
+	IDOwnerNone IDOwner = 0
+	// The consumer's: another one's request is refused. A fence and no wall, for lists are sealed for
+	// whoever asks for them.
+	IDOwnerConsumer IDOwner = 1
+)
+
+var idOwnerNames = []string{
+	"none",
+	"consumer",
+}
+
+// String gives the stable name, fit for a metric's label, or the number if it has none.
+func (i IDOwner) String() string { return name(idOwnerNames, uint8(i)) }
+
+func (i IDOwner) valid() bool { return known(idOwnerNames, uint8(i)) }
+
+// ForeignSeals is what looks sealed, and was not sealed by a key of the ring.
+type ForeignSeals uint8
+
+const (
+	// By the mode: plain in [Mode::Open], where clients may still hold another gateway's ids, else
+	// refused.
+	ForeignSealsAuto ForeignSeals = 0
+	// It is refused.
+	ForeignSealsRefuse ForeignSeals = 1
+	// It is an id as a provider makes it.
+	ForeignSealsPlain ForeignSeals = 2
+)
+
+var foreignSealsNames = []string{
+	"auto",
+	"refuse",
+	"plain",
+}
+
+// String gives the stable name, fit for a metric's label, or the number if it has none.
+func (f ForeignSeals) String() string { return name(foreignSealsNames, uint8(f)) }
+
+func (f ForeignSeals) valid() bool { return known(foreignSealsNames, uint8(f)) }
+
+// Framing is how the documents of a body are framed.
+type Framing uint8
+
+const (
+	// One JSON document; or, as its first bytes say, events.
+	FramingJson Framing = 0
+	// Server-sent events.
+	FramingEvents Framing = 1
+)
+
+var framingNames = []string{
+	"json",
+	"events",
+}
+
+// String gives the stable name, fit for a metric's label, or the number if it has none.
+func (f Framing) String() string { return name(framingNames, uint8(f)) }
+
+func (f Framing) valid() bool { return known(framingNames, uint8(f)) }
+
+// Refusal is what a host answers where no slot serves. The names are the codes that clients see.
+type Refusal uint8
+
+const (
+	// Nothing: a slot serves.
+	RefusalNone Refusal = 0
+	// No slot can serve.
+	RefusalNoAccountAvailable Refusal = 1
+	// The session's key cannot be used.
+	RefusalBadAffinityKey Refusal = 2
+	// The session's account cannot serve now.
+	RefusalSessionUnavailable Refusal = 3
+	// The previous_response_id is none that this gateway gave for an account of its set.
+	RefusalPreviousResponseNotFound Refusal = 4
+	// The same of encrypted content.
+	RefusalInvalidEncryptedContent Refusal = 5
+	// The same of any other id.
+	RefusalNotFound Refusal = 6
+	// Two ids live in two accounts.
+	RefusalConflictingAccounts Refusal = 7
+	// A string of the body may hide an id, and is too long to be read as one.
+	RefusalUnreadableBody Refusal = 8
+)
+
+var refusalNames = []string{
+	"none",
+	"no_account_available",
+	"bad_affinity_key",
+	"session_unavailable",
+	"previous_response_not_found",
+	"invalid_encrypted_content",
+	"not_found",
+	"conflicting_accounts",
+	"unreadable_body",
+}
+
+// String gives the stable name, fit for a metric's label, or the number if it has none.
+func (r Refusal) String() string { return name(refusalNames, uint8(r)) }
+
+func (r Refusal) valid() bool { return known(refusalNames, uint8(r)) }

@@ -28,4 +28,10 @@ const (
 	MaxMaxAge = 34560000
 	// Max-Age follows from the limits on the cookie's life.
 	MaxAgeAuto = 4294967295
+	// The longest id of an object that is sealed, in bytes.
+	MaxID = 255
+	// The longest sealed id, in bytes.
+	MaxSealedID = 281
+	// The length of the mark behind encrypted content, in characters.
+	IDMarkLen = 26
 )

@@ -28,6 +28,8 @@ const (
 	StatusEnd Status = 10
 	// What the decision says of its cookie was not made by this library, or was changed.
 	ErrBadDecision Status = 11
+	// This is no id: not 1 to 255 bytes of A-Z a-z 0-9 _ -; or the content is empty.
+	ErrID Status = 12
 	// The number of buckets is not 1 to 2147483647.
 	ErrBucketCount Status = 20
 	// The scope is longer than 1024 bytes.
@@ -115,6 +117,8 @@ func (s Status) text() (name, message string) {
 		return "end", "there are no more values"
 	case ErrBadDecision:
 		return "bad_decision", "what the decision says of its cookie was not made by this library, or was changed"
+	case ErrID:
+		return "id", "this is no id: not 1 to 255 bytes of A-Z a-z 0-9 _ -; or the content is empty"
 	case ErrBucketCount:
 		return "bucket_count", "the number of buckets is not 1 to 2147483647"
 	case ErrScopeLength:

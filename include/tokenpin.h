@@ -42,8 +42,8 @@ extern "C" {
  * of the slot that the decision names, and for the response it calls `tokenpin_affinity_finish`
  * (chapter 3). A gateway that changes a token's state calls `tokenpin_affinity_set_slot`.
  *
- * The functions of chapters 4 to 7 do single steps of this on memory of the caller, without an
- * affinity.
+ * Sealed ids add a step in front of the decision and one to the response (chapter 8). The functions of chapters 4 to 7
+ * do single steps of this on memory of the caller, without an affinity.
  *
  * What a function returns is a `tokenpin_status`. Bytes in structures are `tokenpin_bytes`. Where a
  * configuration is refused, a `tokenpin_config_error` says why, at which `tokenpin_field`, and at which
@@ -110,6 +110,10 @@ enum tokenpin_status
      * What the decision says of its cookie was not made by this library, or was changed.
      */
     TOKENPIN_STATUS_BAD_DECISION = 11,
+    /**
+     * This is no id: not 1 to 255 bytes of `A-Z a-z 0-9 _ -`; or the content is empty.
+     */
+    TOKENPIN_STATUS_ID = 12,
     /**
      * The number of buckets is not 1 to 2147483647.
      */
@@ -367,6 +371,22 @@ enum tokenpin_field
      * A segment of a path behind which an id stands, beside the default ones.
      */
     TOKENPIN_FIELD_ID_COLLECTIONS = 28,
+    /**
+     * What is done with ids.
+     */
+    TOKENPIN_FIELD_ID_MODE = 29,
+    /**
+     * Whose a sealed id is.
+     */
+    TOKENPIN_FIELD_ID_OWNER = 30,
+    /**
+     * What becomes of another gateway's ids.
+     */
+    TOKENPIN_FIELD_FOREIGN_SEALS = 31,
+    /**
+     * The switch `encrypted_content`.
+     */
+    TOKENPIN_FIELD_ENCRYPTED_CONTENT = 32,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -464,6 +484,26 @@ typedef struct tokenpin_config_error {
  * `Max-Age` follows from the limits on the cookie's life.
  */
 #define TOKENPIN_MAX_AGE_AUTO 4294967295U
+
+/**
+ * The longest id of an object that is sealed, in bytes.
+ */
+#define TOKENPIN_MAX_ID 255
+
+/**
+ * The longest sealed id, in bytes.
+ */
+#define TOKENPIN_MAX_SEALED_ID 281
+
+/**
+ * The length of the mark behind encrypted content, in characters.
+ */
+#define TOKENPIN_ID_MARK_LEN 26
+
+/**
+ * The number of no key, where a key of the table of ids is told.
+ */
+#define TOKENPIN_ID_KEY_NONE 255
 
 /**
  * The alignment of the memory for an affinity, in bytes; what `malloc` gives.
@@ -700,6 +740,39 @@ typedef uint8_t tokenpin_group;
 #endif // __cplusplus
 
 /**
+ * Whether and which ids are looked at in the requests and responses of an API.
+ */
+enum tokenpin_ids
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * None.
+     */
+    TOKENPIN_IDS_NONE = 0,
+    /**
+     * Sealed ids in requests are opened. Nothing in responses is sealed.
+     */
+    TOKENPIN_IDS_OPEN = 1,
+    /**
+     * Requests are opened and responses sealed.
+     */
+    TOKENPIN_IDS_BOTH = 2,
+    /**
+     * The same, with the ids of items and with encrypted content: Responses and Conversations.
+     */
+    TOKENPIN_IDS_ITEMS = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_ids tokenpin_ids;
+#else
+typedef uint8_t tokenpin_ids;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * One row of a classification table.
  */
 typedef struct tokenpin_rule {
@@ -712,7 +785,94 @@ typedef struct tokenpin_rule {
      * A `tokenpin_group`.
      */
     uint8_t group;
+    /**
+     * A `tokenpin_ids`: which ids of the requests and responses are looked at.
+     */
+    uint8_t ids;
 } tokenpin_rule;
+
+/**
+ * What the value of a key is.
+ */
+enum tokenpin_key_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * No key of a document: the path of the request.
+     */
+    TOKENPIN_KEY_KIND_PATH = 0,
+    /**
+     * A parameter of the query.
+     */
+    TOKENPIN_KEY_KIND_QUERY = 1,
+    /**
+     * The id of the object around it.
+     */
+    TOKENPIN_KEY_KIND_OWN = 2,
+    /**
+     * An id.
+     */
+    TOKENPIN_KEY_KIND_ID = 3,
+    /**
+     * An array of ids.
+     */
+    TOKENPIN_KEY_KIND_IDS = 4,
+    /**
+     * An id, or an object with an `id`.
+     */
+    TOKENPIN_KEY_KIND_NAMED = 5,
+    /**
+     * An object with an `id`; a string is no id.
+     */
+    TOKENPIN_KEY_KIND_HOLDER = 6,
+    /**
+     * Encrypted content, whose end is marked.
+     */
+    TOKENPIN_KEY_KIND_ENCRYPTED = 7,
+    /**
+     * An absolute URL with an id in its path.
+     */
+    TOKENPIN_KEY_KIND_URL = 8,
+    /**
+     * Somebody else's data: nothing below is looked at.
+     */
+    TOKENPIN_KEY_KIND_OPAQUE = 9,
+    /**
+     * Somebody else's data where it is an object. An array holds items.
+     */
+    TOKENPIN_KEY_KIND_OPAQUE_OBJECT = 10,
+    /**
+     * Values for a prompt, of which only `file_id` is looked at.
+     */
+    TOKENPIN_KEY_KIND_VARIABLES = 11,
+    /**
+     * Items of a conversation.
+     */
+    TOKENPIN_KEY_KIND_ITEMS = 12,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_key_kind tokenpin_key_kind;
+#else
+typedef uint8_t tokenpin_key_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * A key that is looked at for ids, beside those of the table.
+ */
+typedef struct tokenpin_id_field {
+    /**
+     * The key, 1 to 32 bytes.
+     */
+    struct tokenpin_bytes name;
+    /**
+     * A `tokenpin_key_kind`, but neither `path` nor `own`.
+     */
+    uint8_t kind;
+} tokenpin_id_field;
 
 /**
  * How a slot is selected.
@@ -777,6 +937,94 @@ typedef uint8_t tokenpin_policy;
 #endif // __cplusplus
 
 /**
+ * What is done with ids. Rolled out in this order.
+ */
+enum tokenpin_mode
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Nothing is opened and nothing sealed. Requests may be read: what names state that exists is found.
+     */
+    TOKENPIN_MODE_OFF = 0,
+    /**
+     * Sealed ids are opened and followed. Only what this client sent sealed is sealed.
+     */
+    TOKENPIN_MODE_OPEN = 1,
+    /**
+     * Everything is sealed, and plain ids are let through.
+     */
+    TOKENPIN_MODE_SEAL = 2,
+    /**
+     * Plain ids are refused.
+     */
+    TOKENPIN_MODE_STRICT = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_mode tokenpin_mode;
+#else
+typedef uint8_t tokenpin_mode;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Whose a sealed id is.
+ */
+enum tokenpin_id_owner
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Nobody's: whoever has it can use it.
+     */
+    TOKENPIN_ID_OWNER_NONE = 0,
+    /**
+     * The consumer's: another one's request is refused. A fence and no wall, for lists are sealed for whoever
+     * asks for them.
+     */
+    TOKENPIN_ID_OWNER_CONSUMER = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_id_owner tokenpin_id_owner;
+#else
+typedef uint8_t tokenpin_id_owner;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What looks sealed, and was not sealed by a key of the ring.
+ */
+enum tokenpin_foreign_seals
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * By the mode: plain in [`Mode::Open`], where clients may still hold another gateway's ids, else refused.
+     */
+    TOKENPIN_FOREIGN_SEALS_AUTO = 0,
+    /**
+     * It is refused.
+     */
+    TOKENPIN_FOREIGN_SEALS_REFUSE = 1,
+    /**
+     * It is an id as a provider makes it.
+     */
+    TOKENPIN_FOREIGN_SEALS_PLAIN = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_foreign_seals tokenpin_foreign_seals;
+#else
+typedef uint8_t tokenpin_foreign_seals;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * Everything that an affinity is built from. `tokenpin_config_init` sets the defaults; then
  * placement key, cookie keys and slots have to be set. All of it is copied.
  */
@@ -822,6 +1070,38 @@ typedef struct tokenpin_config {
      * The number of these rules.
      */
     size_t rule_count;
+    /**
+     * The keys that seal ids, at most 8; none for the cookie keys.
+     */
+    const struct tokenpin_cookie_key *id_keys;
+    /**
+     * The number of these keys.
+     */
+    size_t id_key_count;
+    /**
+     * Keys that are looked at for ids, beside those of the table; at most 32.
+     */
+    const struct tokenpin_id_field *id_fields;
+    /**
+     * Their number.
+     */
+    size_t id_field_count;
+    /**
+     * Prefixes of ids that are sealed, beside those of the table; at most 32.
+     */
+    const struct tokenpin_bytes *id_prefixes;
+    /**
+     * Their number.
+     */
+    size_t id_prefix_count;
+    /**
+     * Segments of a path behind which an id stands, beside those of the table; at most 32.
+     */
+    const struct tokenpin_bytes *id_collections;
+    /**
+     * Their number.
+     */
+    size_t id_collection_count;
     /**
      * `Max-Age` in seconds; 0 for a session cookie; `TOKENPIN_MAX_AGE_AUTO`, the default, for
      * as long as the cookie can be valid.
@@ -889,6 +1169,22 @@ typedef struct tokenpin_config {
      * 1: leave the default rules out of the classification table. Default 0.
      */
     uint8_t replace_rules;
+    /**
+     * A `tokenpin_mode`: what is done with ids. Default off.
+     */
+    uint8_t id_mode;
+    /**
+     * A `tokenpin_id_owner`: whose a sealed id is. Default none.
+     */
+    uint8_t id_owner;
+    /**
+     * A `tokenpin_foreign_seals`: what becomes of another gateway's ids. Default auto.
+     */
+    uint8_t foreign_seals;
+    /**
+     * 1: mark encrypted content. Default 1.
+     */
+    uint8_t encrypted_content;
 } tokenpin_config;
 
 /**
@@ -929,7 +1225,7 @@ typedef struct tokenpin_affinity tokenpin_affinity;
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, STRUCT_SIZE,
  * BUFFER_TOO_SMALL, SCOPE_LENGTH, IDENTITY_EMPTY, WEIGHT, UNTIL, VACANT, SLOT_COUNT,
  * DUPLICATE_IDENTITY, ZERO_SECRET, DUPLICATE_SECRET, DUPLICATE_KEY_ID, KEY_COUNT, SIGNING_KEYS,
- * COOKIE_NAME, ATTRIBUTE, NAME_PREFIX, NEEDS_SECURE, MAX_AGE, SUCCESS_RANGE, PATTERN.
+ * COOKIE_NAME, ATTRIBUTE, NAME_PREFIX, NEEDS_SECURE, MAX_AGE, SUCCESS_RANGE, PATTERN, ID_FIELD.
  */
 TOKENPIN_MUST_CHECK
 int32_t tokenpin_affinity_init(void *memory,
@@ -945,7 +1241,7 @@ int32_t tokenpin_affinity_init(void *memory,
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, STRUCT_SIZE, OUT_OF_MEMORY,
  * SCOPE_LENGTH, IDENTITY_EMPTY, WEIGHT, UNTIL, VACANT, SLOT_COUNT, DUPLICATE_IDENTITY,
  * ZERO_SECRET, DUPLICATE_SECRET, DUPLICATE_KEY_ID, KEY_COUNT, SIGNING_KEYS, COOKIE_NAME,
- * ATTRIBUTE, NAME_PREFIX, NEEDS_SECURE, MAX_AGE, SUCCESS_RANGE, PATTERN.
+ * ATTRIBUTE, NAME_PREFIX, NEEDS_SECURE, MAX_AGE, SUCCESS_RANGE, PATTERN, ID_FIELD.
  */
 TOKENPIN_MUST_CHECK
 int32_t tokenpin_affinity_new(const struct tokenpin_config *config,
@@ -1046,7 +1342,8 @@ int32_t tokenpin_affinity_classify(const struct tokenpin_affinity *affinity,
                                    const void *target,
                                    size_t target_len,
                                    uint8_t *group,
-                                   uint8_t *existing);
+                                   uint8_t *existing,
+                                   uint8_t *ids);
 
 /**
  * The configuration's fingerprint. Replicas that show different ones do not agree.
@@ -1074,6 +1371,17 @@ int32_t tokenpin_affinity_live_fingerprint(const struct tokenpin_affinity *affin
  * The decision says which slot serves a request and which cookie goes back on success. It is plain
  * data: keep it, and the affinity that made it, until the response.
  * ================================================================================ */
+
+/**
+ * What the ids of a request come to, and how the client wrote them: plain data, to be kept until the response.
+ * A copy is a summary too.
+ */
+typedef struct tokenpin_id_summary {
+    /**
+     * Private.
+     */
+    uint64_t private_words[48];
+} tokenpin_id_summary;
 
 /**
  * One request, borrowed for the call. All zero is a valid start.
@@ -1122,6 +1430,10 @@ typedef struct tokenpin_request {
      */
     struct tokenpin_bytes scope;
     /**
+     * What the ids of its path, query and body come to; NULL where nobody looked.
+     */
+    const struct tokenpin_id_summary *ids;
+    /**
      * The slots that this request has tried already.
      */
     const uint32_t *tried;
@@ -1154,8 +1466,8 @@ typedef struct tokenpin_request {
     uint8_t group;
     /**
      * 1: the request names existing state, and so is stateful, whatever group, method and target
-     * say. Set it where the body names some (`previous_response_id`, `input_file_id`, ...): the
-     * library does not see that.
+     * say. Set it where the body names some (`previous_response_id`, `input_file_id`, ...), which only
+     * `ids` tells the library.
      */
     uint8_t existing;
     /**
@@ -1365,6 +1677,51 @@ typedef uint8_t tokenpin_verdict;
 #endif // __cplusplus
 
 /**
+ * What became of a sealed id, or of all in a request. The later in this order, the worse.
+ */
+enum tokenpin_id_verdict
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * There was none.
+     */
+    TOKENPIN_ID_VERDICT_NONE = 0,
+    /**
+     * It is not recognised as sealed: an id as a provider makes it.
+     */
+    TOKENPIN_ID_VERDICT_PLAIN = 1,
+    /**
+     * It is authentic, and names its account.
+     */
+    TOKENPIN_ID_VERDICT_SEALED = 2,
+    /**
+     * Two of them name two accounts.
+     */
+    TOKENPIN_ID_VERDICT_CONFLICT = 3,
+    /**
+     * It has a later version.
+     */
+    TOKENPIN_ID_VERDICT_UNKNOWN_VERSION = 4,
+    /**
+     * No key of the ring has sealed it.
+     */
+    TOKENPIN_ID_VERDICT_UNKNOWN_KEY = 5,
+    /**
+     * It is not what the key would have made.
+     */
+    TOKENPIN_ID_VERDICT_BAD_SEAL = 6,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_id_verdict tokenpin_id_verdict;
+#else
+typedef uint8_t tokenpin_id_verdict;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * What became of the request's keys: why the first unusable one was not used, else `ok` if one is
  * used.
  */
@@ -1420,8 +1777,8 @@ typedef struct tokenpin_decision {
     uint32_t max_age;
     /**
      * Without a slot: in how many seconds the first slot that can serve the request is up again,
-     * under `fail_fast` the pinned one; at most 2^32-1. 0 if that is unknown, if it can serve now but
-     * was tried, if the keys were refused, and where a slot serves.
+     * under `fail_fast`, and for an id, the pinned one; at most 2^32-1. 0 if that is unknown, if it can
+     * serve now but was tried, if the keys or ids were refused, and where a slot serves.
      */
     uint32_t retry_after;
     /**
@@ -1441,6 +1798,15 @@ typedef struct tokenpin_decision {
      */
     uint8_t verdict;
     /**
+     * What came of the request's ids: a `tokenpin_id_verdict`.
+     */
+    uint8_t id_verdict;
+    /**
+     * Numbers of keys, or `TOKENPIN_ID_KEY_NONE`: of the id that names the account or is refused; of a
+     * conflict both. `tokenpin_affinity_id_key` spells them.
+     */
+    uint8_t id_keys[2];
+    /**
      * What became of the request's keys: a `tokenpin_key_reason`.
      */
     uint8_t key_reason;
@@ -1449,7 +1815,7 @@ typedef struct tokenpin_decision {
      */
     uint8_t ambiguous;
     /**
-     * 1: the request names existing state: its method, its target or the caller says so.
+     * 1: the request names existing state: its method, its target, its ids or the caller says so.
      */
     uint8_t existing;
     /**
@@ -1541,6 +1907,70 @@ int32_t tokenpin_affinity_finish(const struct tokenpin_affinity *affinity,
                                  size_t capacity,
                                  size_t *len,
                                  uint8_t *answer);
+
+/**
+ * What a host answers where no slot serves. The names are the codes that clients see.
+ */
+enum tokenpin_refusal
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Nothing: a slot serves.
+     */
+    TOKENPIN_REFUSAL_NONE = 0,
+    /**
+     * No slot can serve.
+     */
+    TOKENPIN_REFUSAL_NO_ACCOUNT_AVAILABLE = 1,
+    /**
+     * The session's key cannot be used.
+     */
+    TOKENPIN_REFUSAL_BAD_AFFINITY_KEY = 2,
+    /**
+     * The session's account cannot serve now.
+     */
+    TOKENPIN_REFUSAL_SESSION_UNAVAILABLE = 3,
+    /**
+     * The `previous_response_id` is none that this gateway gave for an account of its set.
+     */
+    TOKENPIN_REFUSAL_PREVIOUS_RESPONSE_NOT_FOUND = 4,
+    /**
+     * The same of encrypted content.
+     */
+    TOKENPIN_REFUSAL_INVALID_ENCRYPTED_CONTENT = 5,
+    /**
+     * The same of any other id.
+     */
+    TOKENPIN_REFUSAL_NOT_FOUND = 6,
+    /**
+     * Two ids live in two accounts.
+     */
+    TOKENPIN_REFUSAL_CONFLICTING_ACCOUNTS = 7,
+    /**
+     * A string of the body may hide an id, and is too long to be read as one.
+     */
+    TOKENPIN_REFUSAL_UNREADABLE_BODY = 8,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_refusal tokenpin_refusal;
+#else
+typedef uint8_t tokenpin_refusal;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What a host answers where no slot serves: `refusal` receives a `tokenpin_refusal`, whose name is the code that clients see, and
+ * `status` its HTTP status; for `NONE`, where a slot serves, 200.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, BAD_DECISION.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_decision_refusal(const struct tokenpin_decision *decision,
+                                  uint16_t *status,
+                                  uint8_t *refusal);
 
 /* ================================================================================
  * Chapter 4: slots and selection
@@ -1981,8 +2411,8 @@ int32_t tokenpin_set_cookie_matches(const void *field,
 /**
  * Classifies a request by its method and its target as the client sent it. The rules come before the
  * default ones, or with `replace_rules` 1 instead of them. `prompt_cache` 1 opts in to that group.
- * `group` receives a `tokenpin_group`, `existing` 1 if the
- * request names existing state.
+ * `group` receives a `tokenpin_group`, `existing` 1 if the request names existing state, `ids` a
+ * `tokenpin_ids`.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, PATTERN.
  */
@@ -1996,10 +2426,466 @@ int32_t tokenpin_classify(const struct tokenpin_rule *rules,
                           const void *target,
                           size_t target_len,
                           uint8_t *group,
-                          uint8_t *existing);
+                          uint8_t *existing,
+                          uint8_t *ids);
 
 /* ================================================================================
- * Chapter 8: versions and names
+ * Chapter 8: sealed ids
+ *
+ * An id that says, authenticated and masked, which account its object lives in. A gateway opens the ids of a
+ * request, in this order: those of its target, then those of its body. What they come to is a
+ * `tokenpin_id_summary`, which goes into the `tokenpin_request`. Of the response it seals the ids of the
+ * body, and of the fields that hold a target.
+ *
+ * A body is read in steps. Each step says in a `tokenpin_piece` what becomes of the front of its input: `pass` bytes go out
+ * as they are, `put` goes out behind them, and `taken` bytes are done with, of which those that pass are the first. A chunk is
+ * given until all of it is taken, and then the next one; at the end of the body, what is held back comes out.
+ *
+ * The functions that take a ring do this for one id, without an affinity.
+ * ================================================================================ */
+
+/**
+ * What becomes of the front of a step's input.
+ */
+typedef struct tokenpin_piece {
+    /**
+     * So many bytes of the input go out as they are.
+     */
+    size_t pass;
+    /**
+     * What goes out behind them; in the rewriter's memory, until its next call.
+     */
+    const uint8_t *put;
+    /**
+     * Its length.
+     */
+    size_t put_len;
+    /**
+     * So many bytes of the input are done with, those that pass among them.
+     */
+    size_t taken;
+    /**
+     * How many ids of the body were rewritten so far.
+     */
+    uint32_t changed;
+    /**
+     * How many documents of the body were not understood so far, and passed as they are from there on.
+     */
+    uint32_t unexpected;
+} tokenpin_piece;
+
+/**
+ * The keys that seal ids, in memory of the caller, at least 8-aligned. Its contents are private and secret:
+ * `tokenpin_id_ring_wipe` ends its life. A copy is a ring too, and has to be wiped too.
+ */
+typedef struct tokenpin_id_ring {
+    /**
+     * Private.
+     */
+    uint64_t private_words[38];
+} tokenpin_id_ring;
+
+/**
+ * Makes a ring of 1 to 8 keys, exactly one of which signs; the roles accept and retire mean the same here.
+ * The keys of cookies may be used: what is made of them differs. `placement_key` may be NULL; if
+ * it is not, it has 16 bytes, and no secret may equal it. `error` may be NULL; if it is not, it
+ * says which key was refused.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, ZERO_SECRET, DUPLICATE_SECRET,
+ * DUPLICATE_KEY_ID, KEY_COUNT, SIGNING_KEYS.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_id_ring_init(struct tokenpin_id_ring *ring,
+                              const struct tokenpin_cookie_key *keys,
+                              size_t key_count,
+                              const uint8_t *placement_key,
+                              struct tokenpin_config_error *error);
+
+/**
+ * Wipes a ring. NULL, and a ring that is wiped already, are fine.
+ */
+void tokenpin_id_ring_wipe(struct tokenpin_id_ring *ring);
+
+/**
+ * Seals the id of an object in the account with the identity hash `pin`, with the ring's signing key. `id` is 1 to
+ * 255 bytes of `A-Z a-z 0-9 _ -`. One that is sealed so already stays as it is. 281 bytes suffice.
+ *
+ * The scope has 0 to 1024 bytes, the owner 0 to 4096.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, BUFFER_TOO_SMALL, ID,
+ * SCOPE_LENGTH, KEY_LENGTH.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_id_seal(const struct tokenpin_id_ring *ring,
+                         const void *scope,
+                         size_t scope_len,
+                         const void *owner,
+                         size_t owner_len,
+                         uint64_t pin,
+                         const void *id,
+                         size_t id_len,
+                         void *buffer,
+                         size_t capacity,
+                         size_t *len);
+
+/**
+ * Opens a text that may be a sealed id. What it is, is a verdict and not a status: `verdict` receives a
+ * `tokenpin_id_verdict`. With `SEALED`, the native id is written, `pin` receives the identity hash of the account that its
+ * object lives in, and `key_id` the key that sealed it. Otherwise these stay as they are.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, BUFFER_TOO_SMALL,
+ * SCOPE_LENGTH, KEY_LENGTH.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_id_open(const struct tokenpin_id_ring *ring,
+                         const void *scope,
+                         size_t scope_len,
+                         const void *owner,
+                         size_t owner_len,
+                         const void *text,
+                         size_t text_len,
+                         void *buffer,
+                         size_t capacity,
+                         size_t *len,
+                         uint8_t *verdict,
+                         uint64_t *pin,
+                         uint8_t *key_id);
+
+/**
+ * Makes the mark that goes behind encrypted content of the account with the identity hash `pin`: `TOKENPIN_ID_MARK_LEN`
+ * characters without a NUL. Empty content has none.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, ID, SCOPE_LENGTH,
+ * KEY_LENGTH.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_id_mark(const struct tokenpin_id_ring *ring,
+                         const void *scope,
+                         size_t scope_len,
+                         const void *owner,
+                         size_t owner_len,
+                         uint64_t pin,
+                         const void *content,
+                         size_t content_len,
+                         char *mark);
+
+/**
+ * Reads the mark behind encrypted content. `verdict` receives a `tokenpin_id_verdict`, `PLAIN` for content without a mark. With
+ * `SEALED`, `content_len` receives the length of the content in front of the mark, and `pin` the identity hash of its
+ * account. Otherwise these stay as they are.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, SCOPE_LENGTH,
+ * KEY_LENGTH.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_id_open_mark(const struct tokenpin_id_ring *ring,
+                              const void *scope,
+                              size_t scope_len,
+                              const void *owner,
+                              size_t owner_len,
+                              const void *text,
+                              size_t text_len,
+                              size_t *content_len,
+                              uint8_t *verdict,
+                              uint64_t *pin);
+
+/**
+ * Whose the ids of a request are: its consumer's, if the configuration says that they belong to consumers and the
+ * request has one that can be used; else nobody's, which is empty. `owner` points to what the request points to.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_id_owner(const struct tokenpin_affinity *affinity,
+                                   const struct tokenpin_request *request,
+                                   struct tokenpin_bytes *owner);
+
+/**
+ * Begins a summary: of a request without ids.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_id_summary_init(struct tokenpin_id_summary *summary);
+
+/**
+ * What a summary says. A key is a number that `tokenpin_affinity_id_key` spells; `TOKENPIN_ID_KEY_NONE` is none.
+ */
+typedef struct tokenpin_id_report {
+    /**
+     * How many ids were opened.
+     */
+    uint32_t opened;
+    /**
+     * How many were plain.
+     */
+    uint32_t plain;
+    /**
+     * How many ids found no room among those whose form is remembered: in the response they are written
+     * as the mode says.
+     */
+    uint32_t echoes_lost;
+    /**
+     * A `tokenpin_id_verdict`: the worst of all.
+     */
+    uint8_t verdict;
+    /**
+     * The key of the id that is refused; of a conflict, both.
+     */
+    uint8_t keys[2];
+    /**
+     * 1: the request is refused for its ids.
+     */
+    uint8_t refused;
+    /**
+     * 1: a string is too long to be read as the id that it may be. The request is refused too.
+     */
+    uint8_t unreadable;
+    /**
+     * 1: the request names state that exists.
+     */
+    uint8_t existing;
+    /**
+     * 1: the ids of the response are sealed, whatever the client sent.
+     */
+    uint8_t seals;
+    /**
+     * 1: the body says `"store": false`.
+     */
+    uint8_t unstored;
+} tokenpin_id_report;
+
+/**
+ * What a summary says.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, OVERLAP, NOT_INITIALISED.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_id_summary_report(const struct tokenpin_id_summary *summary,
+                                   struct tokenpin_id_report *report);
+
+/**
+ * What a request's ids are opened with, and its response's sealed with; borrowed for each call. All zero is a
+ * valid start.
+ */
+typedef struct tokenpin_id_use {
+    /**
+     * The scope, as in the request: empty for the configured one.
+     */
+    struct tokenpin_bytes scope;
+    /**
+     * What `tokenpin_affinity_id_owner` says of the request.
+     */
+    struct tokenpin_bytes owner;
+    /**
+     * The upstream's authority: host, and port if there is one. Absolute URLs that lead there are rewritten where
+     * the table has their key; empty leaves them.
+     */
+    struct tokenpin_bytes upstream;
+    /**
+     * Scheme and authority of the client's request, such as `https://gateway.example`.
+     */
+    struct tokenpin_bytes origin;
+    /**
+     * A `tokenpin_ids`, as `tokenpin_affinity_classify` says.
+     */
+    uint8_t ids;
+    /**
+     * 1: `mode` stands instead of the configured one.
+     */
+    uint8_t has_mode;
+    /**
+     * A `tokenpin_mode`, if `has_mode` is 1.
+     */
+    uint8_t mode;
+} tokenpin_id_use;
+
+/**
+ * Opens the ids in the path and in the query of a request's target, and writes the target that goes upstream. To be done before
+ * the body is read. The buffer needs room for as many bytes as the target has, and must not overlap the
+ * inputs; `*len` is never more.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
+ * BUFFER_TOO_SMALL, SCOPE_LENGTH, KEY_LENGTH.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_open_target(const struct tokenpin_affinity *affinity,
+                                      const struct tokenpin_id_use *using_,
+                                      struct tokenpin_id_summary *summary,
+                                      const void *target,
+                                      size_t target_len,
+                                      void *buffer,
+                                      size_t capacity,
+                                      size_t *len);
+
+/**
+ * The state of opening one request's body. Plain data.
+ */
+typedef struct tokenpin_id_opener {
+    /**
+     * Private.
+     */
+    uint64_t private_words[96];
+} tokenpin_id_opener;
+
+/**
+ * Begins with the body of a request.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_id_opener_init(struct tokenpin_id_opener *opener);
+
+/**
+ * Opens the ids at the front of a chunk of a request's body: one step.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
+ * SCOPE_LENGTH, KEY_LENGTH.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_open_step(const struct tokenpin_affinity *affinity,
+                                    const struct tokenpin_id_use *using_,
+                                    struct tokenpin_id_summary *summary,
+                                    struct tokenpin_id_opener *opener,
+                                    const void *chunk,
+                                    size_t len,
+                                    struct tokenpin_piece *piece);
+
+/**
+ * Ends the body of a request: what was held back is put out.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
+ * SCOPE_LENGTH, KEY_LENGTH.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_open_end(const struct tokenpin_affinity *affinity,
+                                   const struct tokenpin_id_use *using_,
+                                   struct tokenpin_id_summary *summary,
+                                   struct tokenpin_id_opener *opener,
+                                   struct tokenpin_piece *piece);
+
+/**
+ * Opens the ids of a request's whole body where it lies. `*new_len` is its length then, never more than before;
+ * `*unexpected` counts documents that were not understood, and passed as they are from there on. The body must not overlap
+ * the inputs.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
+ * SCOPE_LENGTH, KEY_LENGTH.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_open_in_place(const struct tokenpin_affinity *affinity,
+                                        const struct tokenpin_id_use *using_,
+                                        struct tokenpin_id_summary *summary,
+                                        void *body,
+                                        size_t len,
+                                        size_t *new_len,
+                                        uint32_t *unexpected);
+
+/**
+ * How the documents of a body are framed.
+ */
+enum tokenpin_framing
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * One JSON document; or, as its first bytes say, events.
+     */
+    TOKENPIN_FRAMING_JSON = 0,
+    /**
+     * Server-sent events.
+     */
+    TOKENPIN_FRAMING_EVENTS = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tokenpin_framing tokenpin_framing;
+#else
+typedef uint8_t tokenpin_framing;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * The state of sealing one response's body. Plain data.
+ */
+typedef struct tokenpin_id_sealer {
+    /**
+     * Private.
+     */
+    uint64_t private_words[128];
+} tokenpin_id_sealer;
+
+/**
+ * Begins with the body of a response. `framing` is a `tokenpin_framing`.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, BAD_ENUM.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_id_sealer_init(struct tokenpin_id_sealer *sealer, uint8_t framing);
+
+/**
+ * Seals the ids at the front of a chunk of a response's body: one step. `slot` is the account that answered.
+ * `summary` is that of the request: an id that the client sent in another form than the gateway would write goes
+ * back in the client's. NULL for none.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED, VACANT,
+ * SLOT_RANGE, SCOPE_LENGTH, KEY_LENGTH.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_seal_step(const struct tokenpin_affinity *affinity,
+                                    const struct tokenpin_id_use *using_,
+                                    const struct tokenpin_id_summary *summary,
+                                    uint32_t slot,
+                                    struct tokenpin_id_sealer *sealer,
+                                    const void *chunk,
+                                    size_t len,
+                                    struct tokenpin_piece *piece);
+
+/**
+ * Ends the body of a response: what was held back is put out.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED, VACANT,
+ * SLOT_RANGE, SCOPE_LENGTH, KEY_LENGTH.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_seal_end(const struct tokenpin_affinity *affinity,
+                                   const struct tokenpin_id_use *using_,
+                                   const struct tokenpin_id_summary *summary,
+                                   uint32_t slot,
+                                   struct tokenpin_id_sealer *sealer,
+                                   struct tokenpin_piece *piece);
+
+/**
+ * Seals the ids in a target or an absolute URI: in the fields `Location`, `Content-Location` and
+ * `Operation-Location` of a response. Otherwise like `tokenpin_affinity_seal_step`. The buffer must not overlap the inputs.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
+ * BUFFER_TOO_SMALL, VACANT, SLOT_RANGE, SCOPE_LENGTH, KEY_LENGTH.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_seal_target(const struct tokenpin_affinity *affinity,
+                                      const struct tokenpin_id_use *using_,
+                                      const struct tokenpin_id_summary *summary,
+                                      uint32_t slot,
+                                      const void *text,
+                                      size_t text_len,
+                                      void *buffer,
+                                      size_t capacity,
+                                      size_t *len);
+
+/**
+ * The name of a key, by its number: bytes that live as long as the affinity.
+ *
+ * Statuses: OK, NULL_POINTER, MISALIGNED, BAD_ENUM, OVERLAP, NOT_INITIALISED.
+ */
+TOKENPIN_MUST_CHECK
+int32_t tokenpin_affinity_id_key(const struct tokenpin_affinity *affinity,
+                                 uint8_t number,
+                                 struct tokenpin_bytes *name);
+
+/* ================================================================================
+ * Chapter 9: versions and names
  *
  * The versions of the library and of its interface, and the stable names of its enums.
  * ================================================================================ */
@@ -2089,6 +2975,38 @@ enum tokenpin_enum
      * `tokenpin_answer`
      */
     TOKENPIN_ENUM_ANSWER = 14,
+    /**
+     * `tokenpin_id_verdict`
+     */
+    TOKENPIN_ENUM_ID_VERDICT = 15,
+    /**
+     * `tokenpin_ids`
+     */
+    TOKENPIN_ENUM_IDS = 16,
+    /**
+     * `tokenpin_mode`
+     */
+    TOKENPIN_ENUM_MODE = 17,
+    /**
+     * `tokenpin_key_kind`
+     */
+    TOKENPIN_ENUM_KEY_KIND = 18,
+    /**
+     * `tokenpin_id_owner`
+     */
+    TOKENPIN_ENUM_ID_OWNER = 19,
+    /**
+     * `tokenpin_foreign_seals`
+     */
+    TOKENPIN_ENUM_FOREIGN_SEALS = 20,
+    /**
+     * `tokenpin_framing`
+     */
+    TOKENPIN_ENUM_FRAMING = 21,
+    /**
+     * `tokenpin_refusal`
+     */
+    TOKENPIN_ENUM_REFUSAL = 22,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

@@ -171,6 +171,14 @@ pub enum Field {
     IdPrefixes = 27,
     /// A segment of a path behind which an id stands, beside the default ones.
     IdCollections = 28,
+    /// What is done with ids.
+    IdMode = 29,
+    /// Whose a sealed id is.
+    IdOwner = 30,
+    /// What becomes of another gateway's ids.
+    ForeignSeals = 31,
+    /// The switch `encrypted_content`.
+    EncryptedContent = 32,
 }
 
 named! { Field {
@@ -183,7 +191,8 @@ named! { Field {
     KeyedCookies = "keyed_cookies", MintSingle = "mint_single", PromptCache = "prompt_cache",
     ReplaceRules = "replace_rules",
     IdKeys = "id_keys", IdFields = "id_fields", IdPrefixes = "id_prefixes",
-    IdCollections = "id_collections",
+    IdCollections = "id_collections", IdMode = "id_mode", IdOwner = "id_owner",
+    ForeignSeals = "foreign_seals", EncryptedContent = "encrypted_content",
 } }
 
 /// Why a configuration was refused, and where.

@@ -55,6 +55,14 @@ pub unsafe extern "C" fn tokenpin_config_init(config: *mut tokenpin_config, size
             },
             rules: ptr::null(),
             rule_count: 0,
+            id_keys: ptr::null(),
+            id_key_count: 0,
+            id_fields: ptr::null(),
+            id_field_count: 0,
+            id_prefixes: ptr::null(),
+            id_prefix_count: 0,
+            id_collections: ptr::null(),
+            id_collection_count: 0,
             max_age: TOKENPIN_MAX_AGE_AUTO,
             skew: defaults.skew,
             max_life: defaults.max_life,
@@ -71,6 +79,10 @@ pub unsafe extern "C" fn tokenpin_config_init(config: *mut tokenpin_config, size
             mint_single: u8::from(defaults.mint_single),
             prompt_cache: u8::from(defaults.prompt_cache),
             replace_rules: u8::from(defaults.replace_rules),
+            id_mode: defaults.ids.mode as u8,
+            id_owner: defaults.ids.owner as u8,
+            foreign_seals: defaults.ids.foreign as u8,
+            encrypted_content: u8::from(defaults.ids.encrypted),
         };
         // SAFETY: checked by `Out`; `size` bytes are there by the contract.
         unsafe {
@@ -115,7 +127,7 @@ pub unsafe extern "C" fn tokenpin_affinity_size(
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, STRUCT_SIZE,
 /// BUFFER_TOO_SMALL, SCOPE_LENGTH, IDENTITY_EMPTY, WEIGHT, UNTIL, VACANT, SLOT_COUNT,
 /// DUPLICATE_IDENTITY, ZERO_SECRET, DUPLICATE_SECRET, DUPLICATE_KEY_ID, KEY_COUNT, SIGNING_KEYS,
-/// COOKIE_NAME, ATTRIBUTE, NAME_PREFIX, NEEDS_SECURE, MAX_AGE, SUCCESS_RANGE, PATTERN.
+/// COOKIE_NAME, ATTRIBUTE, NAME_PREFIX, NEEDS_SECURE, MAX_AGE, SUCCESS_RANGE, PATTERN, ID_FIELD.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_init(
     memory: *mut c_void,
@@ -147,7 +159,7 @@ pub unsafe extern "C" fn tokenpin_affinity_init(
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, STRUCT_SIZE, OUT_OF_MEMORY,
 /// SCOPE_LENGTH, IDENTITY_EMPTY, WEIGHT, UNTIL, VACANT, SLOT_COUNT, DUPLICATE_IDENTITY,
 /// ZERO_SECRET, DUPLICATE_SECRET, DUPLICATE_KEY_ID, KEY_COUNT, SIGNING_KEYS, COOKIE_NAME,
-/// ATTRIBUTE, NAME_PREFIX, NEEDS_SECURE, MAX_AGE, SUCCESS_RANGE, PATTERN.
+/// ATTRIBUTE, NAME_PREFIX, NEEDS_SECURE, MAX_AGE, SUCCESS_RANGE, PATTERN, ID_FIELD.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_new(
     config: *const tokenpin_config,
@@ -235,8 +247,7 @@ pub unsafe extern "C" fn tokenpin_affinity_get_slot(
 ) -> i32 {
     returned((|| {
         let status = Out::new(status)?;
-        let identity_hash =
-            if identity_hash.is_null() { None } else { Some(Out::new(identity_hash)?) };
+        let identity_hash = Out::optional(identity_hash)?;
         // SAFETY: checked by `handle`.
         let handle = unsafe { handle(affinity) }?;
         status.check_apart(handle.span())?;
@@ -360,14 +371,14 @@ pub unsafe extern "C" fn tokenpin_affinity_classify(
     target_len: usize,
     group: *mut u8,
     existing: *mut u8,
+    ids: *mut u8,
 ) -> i32 {
     returned((|| {
-        let outputs = (Out::new(group)?, Out::new(existing)?);
+        let outputs = [Out::new(group)?, Out::new(existing)?, Out::new(ids)?];
         // SAFETY: checked by `handle` and `bytes`.
         let (handle, method, target) =
             unsafe { (handle(affinity)?, bytes(method, method_len)?, bytes(target, target_len)?) };
-        outputs.0.check_apart(handle.span())?;
-        outputs.1.check_apart(handle.span())?;
+        handle.span().check_apart_from(&outputs.each_ref().map(Out::span))?;
         // SAFETY: checked by `Out`.
         unsafe { write_class(handle.affinity.classify(method, target), outputs) };
         Ok(())

@@ -1,13 +1,15 @@
 //! The one block of memory that an affinity lives in: the handle, its slots, its pin index, its
-//! classification table and every byte string of the configuration, in this order.
+//! classification table, what it adds to the table of ids, and every byte string of the configuration, in this order.
 
 use core::ptr;
 
 use crate::cookie::set_cookie::Attributes;
 use crate::decide::affinity::Affinity;
 use crate::decide::classify::Rule;
-use crate::decide::config::{Config, Policy};
+use crate::decide::config::{Config, IdConfig, IdOwner, Policy};
 use crate::error::Field;
+use crate::ids::fields::{Fields, IdKey};
+use crate::ids::rules::{ForeignSeals, Mode};
 use crate::limits::MAX_BUCKETS;
 use crate::secret::Secret;
 use crate::select::Strategy;
@@ -17,7 +19,8 @@ use super::constants::{TOKENPIN_AFFINITY_ALIGN, TOKENPIN_MAX_AGE_AUTO};
 use super::pointers::{Span, array, reference, switch};
 use super::status::{Refusal, Status};
 use super::structs::{
-    tokenpin_attributes, tokenpin_bytes, tokenpin_cookie_key, tokenpin_rule, tokenpin_slot_status,
+    tokenpin_attributes, tokenpin_bytes, tokenpin_cookie_key, tokenpin_id_field, tokenpin_rule,
+    tokenpin_slot_status,
 };
 
 /// One slot of a configuration.
@@ -57,6 +60,22 @@ pub struct tokenpin_config {
     pub rules: *const tokenpin_rule,
     /// The number of these rules.
     pub rule_count: usize,
+    /// The keys that seal ids, at most [`MAX_COOKIE_KEYS`](crate::MAX_COOKIE_KEYS); none for the cookie keys.
+    pub id_keys: *const tokenpin_cookie_key,
+    /// The number of these keys.
+    pub id_key_count: usize,
+    /// Keys that are looked at for ids, beside those of the table; at most 32.
+    pub id_fields: *const tokenpin_id_field,
+    /// Their number.
+    pub id_field_count: usize,
+    /// Prefixes of ids that are sealed, beside those of the table; at most 32.
+    pub id_prefixes: *const tokenpin_bytes,
+    /// Their number.
+    pub id_prefix_count: usize,
+    /// Segments of a path behind which an id stands, beside those of the table; at most 32.
+    pub id_collections: *const tokenpin_bytes,
+    /// Their number.
+    pub id_collection_count: usize,
     /// `Max-Age` in seconds; 0 for a session cookie; `TOKENPIN_MAX_AGE_AUTO`, the default, for
     /// as long as the cookie can be valid.
     pub max_age: u32,
@@ -92,6 +111,14 @@ pub struct tokenpin_config {
     pub prompt_cache: u8,
     /// 1: leave the default rules out of the classification table. Default 0.
     pub replace_rules: u8,
+    /// A `tokenpin_mode`: what is done with ids. Default off.
+    pub id_mode: u8,
+    /// A `tokenpin_id_owner`: whose a sealed id is. Default none.
+    pub id_owner: u8,
+    /// A `tokenpin_foreign_seals`: what becomes of another gateway's ids. Default auto.
+    pub foreign_seals: u8,
+    /// 1: mark encrypted content. Default 1.
+    pub encrypted_content: u8,
 }
 
 /// A handle: private, and shared between threads without locks.
@@ -134,6 +161,9 @@ pub(super) struct Parts<'c> {
     config: &'c tokenpin_config,
     slots: &'c [tokenpin_slot_config],
     rules: &'c [tokenpin_rule],
+    id_fields: &'c [tokenpin_id_field],
+    /// What is added to prefixes and to collections.
+    words: [(Field, &'c [tokenpin_bytes]); 2],
     attributes: Attributes<'c>,
     strings: [&'c [u8]; 4],
 }
@@ -144,6 +174,8 @@ pub(super) struct Layout {
     index: usize,
     index_len: usize,
     rules: usize,
+    id_fields: usize,
+    words: usize,
     strings: usize,
     pub size: usize,
 }
@@ -169,6 +201,15 @@ impl Parts<'_> {
         unsafe {
             let slots = array(config.slots, config.slot_count).map_err(at(Field::Slots))?;
             let rules = array(config.rules, config.rule_count).map_err(at(Field::Rules))?;
+            let id_fields =
+                array(config.id_fields, config.id_field_count).map_err(at(Field::IdFields))?;
+            let words = |field, words, count| {
+                array::<tokenpin_bytes>(words, count).map(|words| (field, words)).map_err(at(field))
+            };
+            let words = [
+                words(Field::IdPrefixes, config.id_prefixes, config.id_prefix_count)?,
+                words(Field::IdCollections, config.id_collections, config.id_collection_count)?,
+            ];
             let attributes = config.attributes.get()?;
             let strings = [
                 config.scope.get().map_err(at(Field::Scope))?,
@@ -176,7 +217,7 @@ impl Parts<'_> {
                 attributes.path,
                 attributes.domain,
             ];
-            Ok(Self { config, slots, rules, attributes, strings })
+            Ok(Self { config, slots, rules, id_fields, words, attributes, strings })
         }
     }
 
@@ -186,29 +227,47 @@ impl Parts<'_> {
             return Err(Status::SlotCount.at(Field::Slots, 0));
         }
         let index_len = Affinity::index_len(self.slots.len());
-        let mut patterns = 0_usize;
-        for (i, rule) in self.rules.iter().enumerate() {
-            // SAFETY: checked by `get`.
-            let rule = unsafe { rule.get() }.map_err(|status| status.at(Field::Rules, i))?;
-            patterns = patterns.checked_add(rule.pattern.len()).ok_or(Status::Length)?;
+        let mut texts = 0_usize;
+        let mut add = |text: Result<&[u8], Status>, field, i| {
+            let text = text.map_err(|status| status.at(field, i))?;
+            texts = texts.checked_add(text.len()).ok_or(Status::Length)?;
+            Ok::<_, Refusal>(())
+        };
+        // SAFETY: checked by `get`.
+        unsafe {
+            for (i, rule) in self.rules.iter().enumerate() {
+                add(rule.get().map(|rule| rule.pattern), Field::Rules, i)?;
+            }
+            for (i, key) in self.id_fields.iter().enumerate() {
+                add(key.get().map(|key| key.name), Field::IdFields, i)?;
+            }
+            for (field, words) in self.words {
+                for (i, word) in words.iter().enumerate() {
+                    add(word.get(), field, i)?;
+                }
+            }
         }
         let end = |start: usize, count: usize, size: usize| {
             count.checked_mul(size).and_then(|len| start.checked_add(len)).ok_or(Status::Length)
         };
-        // Slots and rules have 8-byte alignment or less, the index 4.
+        // Slots, rules and what comes behind them have 8-byte alignment or less, the index 4.
         let slots = size_of::<tokenpin_affinity>().next_multiple_of(8);
         let index = end(slots, self.slots.len(), size_of::<Slot>())?;
         let rules = end(index, index_len, size_of::<u32>())?;
         let rules = rules.checked_next_multiple_of(8).ok_or(Status::Length)?;
-        let strings = end(rules, self.rules.len(), size_of::<Rule<'_>>())?;
-        let mut size = end(strings, patterns, 1)?;
+        let id_fields = end(rules, self.rules.len(), size_of::<Rule<'_>>())?;
+        let words = end(id_fields, self.id_fields.len(), size_of::<IdKey<'_>>())?;
+        let [(_, prefixes), (_, collections)] = self.words;
+        let strings = end(words, prefixes.len(), size_of::<&[u8]>())?;
+        let strings = end(strings, collections.len(), size_of::<&[u8]>())?;
+        let mut size = end(strings, texts, 1)?;
         for string in self.strings {
             size = end(size, string.len(), 1)?;
         }
         if isize::try_from(size).is_err() {
             return Err(Status::Length.into());
         }
-        Ok(Layout { slots, index, index_len, rules, strings, size })
+        Ok(Layout { slots, index, index_len, rules, id_fields, words, strings, size })
     }
 
     /// Builds the affinity in a block of `size` bytes at `memory`, which is not null and
@@ -228,7 +287,9 @@ impl Parts<'_> {
             Span::of(core::slice::from_ref(self.config)),
             Span::of(self.slots),
             Span::of(self.rules),
+            Span::of(self.id_fields),
         ])?;
+        block.check_apart_from(&self.words.map(|(_, words)| Span::of(words)))?;
         block.check_apart_from(&self.strings.map(Span::of))?;
         // SAFETY: `layout` keeps every part within `size` bytes and aligned, and no two overlap;
         // `copy` moves on by what it copies. Every place is written before it is borrowed. The
@@ -251,31 +312,60 @@ impl Parts<'_> {
                 free = start.add(bytes.len());
                 core::slice::from_raw_parts(start, bytes.len())
             };
+            let mut keep = |text: &[u8], field, i| {
+                block.check_apart(Span::of(text)).map_err(|status| status.at(field, i))?;
+                Ok::<_, Refusal>(copy(text))
+            };
             let rules = memory.add(layout.rules).cast::<Rule<'static>>();
             for (i, rule) in self.rules.iter().enumerate() {
-                let at = |status: Status| status.at(Field::Rules, i);
-                let rule = rule.get().map_err(at)?;
-                block.check_apart(Span::of(rule.pattern)).map_err(at)?;
-                rules.add(i).write(Rule { pattern: copy(rule.pattern), ..rule });
+                let rule = rule.get()?;
+                let pattern = keep(rule.pattern, Field::Rules, i)?;
+                rules.add(i).write(Rule { pattern, ..rule });
             }
             let rules = core::slice::from_raw_parts(rules, self.rules.len());
+            let id_fields = memory.add(layout.id_fields).cast::<IdKey<'static>>();
+            for (i, key) in self.id_fields.iter().enumerate() {
+                let key = key.get()?;
+                let name = keep(key.name, Field::IdFields, i)?;
+                id_fields.add(i).write(IdKey { name, ..key });
+            }
+            let id_fields = core::slice::from_raw_parts(id_fields, self.id_fields.len());
+            let mut words = memory.add(layout.words).cast::<&'static [u8]>();
+            let mut added: [&'static [&'static [u8]]; 2] = [&[]; 2];
+            for (added, (field, given)) in added.iter_mut().zip(self.words) {
+                for (i, word) in given.iter().enumerate() {
+                    words.add(i).write(keep(word.get()?, field, i)?);
+                }
+                *added = core::slice::from_raw_parts(words, given.len());
+                words = words.add(given.len());
+            }
+            let [prefixes, collections] = added;
             let [scope, name, path, domain] = self.strings.map(&mut copy);
 
-            let keys = array(self.config.cookie_keys, self.config.cookie_key_count)
-                .and_then(|keys| block.check_apart(Span::of(keys)).map(|()| keys))
-                .map_err(|status| status.at(Field::CookieKeys, 0))?;
-            let keys = tokenpin_cookie_key::views(keys)?;
+            let keys = |keys, count, field| {
+                let keys = array(keys, count)
+                    .and_then(|keys| block.check_apart(Span::of(keys)).map(|()| keys))
+                    .map_err(|status| status.at(field, 0))?;
+                tokenpin_cookie_key::views(keys, field)
+            };
+            let id_keys = keys(self.config.id_keys, self.config.id_key_count, Field::IdKeys)?;
+            let keys =
+                keys(self.config.cookie_keys, self.config.cookie_key_count, Field::CookieKeys)?;
             let config = self.config.get()?;
             let config: Config<'static> = Config {
                 scope,
                 cookie_name: if name.is_empty() { None } else { Some(name) },
                 attributes: Attributes { path, domain, ..self.attributes },
                 rules,
+                ids: IdConfig {
+                    fields: Fields { keys: id_fields, prefixes, collections },
+                    ..config.ids
+                },
                 ..config
             };
             let slots = core::slice::from_raw_parts(slots, self.slots.len());
             let index = core::slice::from_raw_parts_mut(index, layout.index_len);
-            let affinity = Affinity::with_keys(&config, (&keys, &|_| None), slots, index)?;
+            let affinity = Affinity::with_keys(&config, (&keys, &id_keys), slots, index)?;
             let handle = memory.cast::<tokenpin_affinity>();
             handle.write(tokenpin_affinity { mark: MARK, size: layout.size, affinity });
             Ok(handle)
@@ -315,6 +405,15 @@ impl tokenpin_config {
             success: (self.success_first, self.success_last),
             prompt_cache: on(self.prompt_cache, Field::PromptCache)?,
             replace_rules: on(self.replace_rules, Field::ReplaceRules)?,
+            ids: IdConfig {
+                mode: Mode::from_number(self.id_mode).ok_or_else(|| bad(Field::IdMode))?,
+                keys: &[],
+                owner: IdOwner::from_number(self.id_owner).ok_or_else(|| bad(Field::IdOwner))?,
+                foreign: ForeignSeals::from_number(self.foreign_seals)
+                    .ok_or_else(|| bad(Field::ForeignSeals))?,
+                encrypted: on(self.encrypted_content, Field::EncryptedContent)?,
+                fields: Fields::NONE,
+            },
             ..Config::new(Secret::new(self.placement_key), &[])
         })
     }

@@ -12,8 +12,8 @@ use super::structs::tokenpin_rule;
 
 /// Classifies a request by its method and its target as the client sent it. The rules come before the
 /// default ones, or with `replace_rules` 1 instead of them. `prompt_cache` 1 opts in to that group.
-/// `group` receives a `tokenpin_group`, `existing` 1 if the
-/// request names existing state.
+/// `group` receives a `tokenpin_group`, `existing` 1 if the request names existing state, `ids` a
+/// `tokenpin_ids`.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, PATTERN.
 #[unsafe(no_mangle)]
@@ -28,9 +28,10 @@ pub unsafe extern "C" fn tokenpin_classify(
     target_len: usize,
     group: *mut u8,
     existing: *mut u8,
+    ids: *mut u8,
 ) -> i32 {
     returned((|| {
-        let outputs = (Out::new(group)?, Out::new(existing)?);
+        let outputs = [Out::new(group)?, Out::new(existing)?, Out::new(ids)?];
         // SAFETY: checked by `array` and `bytes`.
         let (given, method, target) = unsafe {
             (array(rules, rule_count)?, bytes(method, method_len)?, bytes(target, target_len)?)
@@ -51,10 +52,11 @@ pub unsafe extern "C" fn tokenpin_classify(
     })())
 }
 
-pub(super) unsafe fn write_class(class: Class, (group, existing): (Out<u8>, Out<u8>)) {
+pub(super) unsafe fn write_class(class: Class, [group, existing, ids]: [Out<u8>; 3]) {
     // SAFETY: passed on.
     unsafe {
         group.write(class.group as u8);
         existing.write(u8::from(class.existing));
+        ids.write(class.ids as u8);
     }
 }

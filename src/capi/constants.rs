@@ -2,6 +2,8 @@
 //! them.
 
 use crate::cookie::value::VALUE_LEN;
+use crate::ids::fields::NO_KEY;
+use crate::ids::form::MARK_LEN;
 use crate::limits;
 
 /// The version of this interface: raised when a program compiled against an older header
@@ -33,6 +35,14 @@ pub const TOKENPIN_MAX_SET_COOKIE: usize = 2400;
 pub const TOKENPIN_MAX_MAX_AGE: u32 = 34_560_000;
 /// `Max-Age` follows from the limits on the cookie's life.
 pub const TOKENPIN_MAX_AGE_AUTO: u32 = 0xffff_ffff;
+/// The longest id of an object that is sealed, in bytes.
+pub const TOKENPIN_MAX_ID: usize = 255;
+/// The longest sealed id, in bytes.
+pub const TOKENPIN_MAX_SEALED_ID: usize = 281;
+/// The length of the mark behind encrypted content, in characters.
+pub const TOKENPIN_ID_MARK_LEN: usize = 26;
+/// The number of no key, where a key of the table of ids is told.
+pub const TOKENPIN_ID_KEY_NONE: u8 = 255;
 /// The alignment of the memory for an affinity, in bytes; what `malloc` gives.
 pub const TOKENPIN_AFFINITY_ALIGN: usize = 16;
 
@@ -49,4 +59,8 @@ const _: () = assert!(
         && TOKENPIN_MAX_ATTRIBUTE == limits::MAX_ATTRIBUTE
         && TOKENPIN_MAX_SET_COOKIE == limits::MAX_SET_COOKIE
         && TOKENPIN_MAX_MAX_AGE == limits::MAX_MAX_AGE
+        && TOKENPIN_MAX_ID == limits::MAX_ID
+        && TOKENPIN_MAX_SEALED_ID == limits::MAX_SEALED_ID
+        && TOKENPIN_ID_MARK_LEN == MARK_LEN
+        && TOKENPIN_ID_KEY_NONE == NO_KEY
 );

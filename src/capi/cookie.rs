@@ -9,13 +9,13 @@ use crate::cookie::reader::Limits;
 use crate::cookie::ring::KeyRing;
 use crate::cookie::value::{Cookie, Value};
 use crate::cookie::{decode, encode};
+use crate::error::Field;
 use crate::key::{Key, Kind, check_scope};
-use crate::secret::wipe;
 
-use super::pointers::{Buffer, Out, Span, array, bytes, put, reference};
+use super::pointers::{Buffer, Kept, Marked, Out, Span, bytes, optional, put, reference};
 use super::status::{Status, returned, tokenpin_config_error};
 use super::structs::{tokenpin_cookie_key, tokenpin_key};
-use super::wipe::report;
+use super::wipe::{init_ring, wipe_words};
 
 /// A key ring in memory of the caller, at least 8-aligned. Its contents are private and
 /// secret: `tokenpin_key_ring_wipe` ends its life. A copy is a ring too, and has to be wiped too.
@@ -55,18 +55,10 @@ pub struct tokenpin_limits {
     pub refresh_interval: u32,
 }
 
-/// What lies in a `tokenpin_key_ring`.
-struct Ring {
-    mark: u64,
-    ring: KeyRing,
+impl Kept for KeyRing {
+    type Words = tokenpin_key_ring;
+    const MARK: u64 = 0x746f_6b65_6e72_696e;
 }
-
-const RING_MARK: u64 = 0x746f_6b65_6e72_696e;
-
-const _: () = assert!(
-    size_of::<Ring>() <= size_of::<tokenpin_key_ring>()
-        && align_of::<Ring>() <= align_of::<tokenpin_key_ring>()
-);
 
 /// Makes a key ring of 1 to [`MAX_COOKIE_KEYS`](crate::MAX_COOKIE_KEYS) keys, exactly one of which signs. `placement_key` may be NULL; if
 /// it is not, it has 16 bytes, and no secret may equal it. `error` may be NULL; if it is not, it
@@ -82,34 +74,16 @@ pub unsafe extern "C" fn tokenpin_key_ring_init(
     placement_key: *const u8,
     error: *mut tokenpin_config_error,
 ) -> i32 {
-    let work = || {
-        let ring = Out::new(ring)?;
-        let placement_key = if placement_key.is_null() {
-            None
-        } else {
-            // SAFETY: checked by `reference`.
-            Some(unsafe { reference(placement_key.cast::<[u8; 16]>()) }?)
-        };
-        // SAFETY: checked by `array`.
-        let keys = unsafe { array(keys, key_count) }?;
-        let made = KeyRing::of(&tokenpin_cookie_key::views(keys)?, placement_key)?;
-        // SAFETY: `Ring` fits into `tokenpin_key_ring`, which `Out` has checked.
-        unsafe {
-            Out::new(ring.pointer().cast())?.write(Ring { mark: RING_MARK, ring: made });
-        };
-        Ok(())
-    };
+    let field = Field::CookieKeys;
     // SAFETY: passed on.
-    unsafe { report(error, work) }
+    unsafe { init_ring(ring, keys, key_count, placement_key, error, field, KeyRing::of) }
 }
 
 /// Wipes a key ring. NULL, and a ring that is wiped already, are fine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_key_ring_wipe(ring: *mut tokenpin_key_ring) {
-    if let Ok(words) = Out::new(ring) {
-        // SAFETY: checked by `Out`; nobody uses the ring any more by the contract.
-        wipe(unsafe { &mut *words.pointer().cast::<[u8; size_of::<tokenpin_key_ring>()]>() });
-    }
+    // SAFETY: passed on.
+    unsafe { wipe_words(ring) };
 }
 
 /// Makes the value of a cookie, 67 characters without a NUL, signed with the ring's signing key.
@@ -132,11 +106,17 @@ pub unsafe extern "C" fn tokenpin_cookie_encode(
 ) -> i32 {
     returned((|| {
         let value = Out::new(value.cast::<Value>())?;
-        // SAFETY: checked by `key_ring`, `bytes`, `reference` and `optional_key`.
+        // SAFETY: checked by `Marked`, `bytes`, `reference` and `optional_key`.
         let (ring, name, scope, cookie, key) = unsafe {
             let cookie = reference(cookie)?.get()?;
             let key = optional_key(key)?.unwrap_or(Key::Anonymous(&[0; 16]));
-            (key_ring(ring)?, bytes(name, name_len)?, bytes(scope, scope_len)?, cookie, key)
+            (
+                Marked::<KeyRing>::get(ring)?,
+                bytes(name, name_len)?,
+                bytes(scope, scope_len)?,
+                cookie,
+                key,
+            )
         };
         value.check_apart(Span::of(core::slice::from_ref(ring)))?;
         let made = encode(ring, &Audience { name, scope }, &key, &cookie)?;
@@ -172,12 +152,12 @@ pub unsafe extern "C" fn tokenpin_cookie_decode(
 ) -> i32 {
     returned((|| {
         let verdict = Out::new(verdict)?;
-        let cookie = if cookie.is_null() { None } else { Some(Out::new(cookie)?) };
-        // SAFETY: checked by `key_ring`, `bytes`, `reference` and `optional_key`.
+        let cookie = Out::optional(cookie)?;
+        // SAFETY: checked by `Marked`, `bytes`, `reference` and `optional_key`.
         let (ring, name, scope, key, limits, value) = unsafe {
             let (name, scope) = (bytes(name, name_len)?, bytes(scope, scope_len)?);
             let (key, limits) = (optional_key(key)?, reference(limits)?);
-            (key_ring(ring)?, name, scope, key, limits, bytes(value, value_len)?)
+            (Marked::<KeyRing>::get(ring)?, name, scope, key, limits, bytes(value, value_len)?)
         };
         verdict.check_apart(Span::of(core::slice::from_ref(ring)))?;
         if let Some(cookie) = &cookie {
@@ -219,18 +199,9 @@ pub unsafe extern "C" fn tokenpin_cookie_default_name(
     })())
 }
 
-unsafe fn key_ring<'a>(ring: *const tokenpin_key_ring) -> Result<&'a KeyRing, Status> {
-    // SAFETY: checked by `reference`; the mark says that `tokenpin_key_ring_init` made it.
-    let ring = unsafe { reference(ring.cast::<Ring>()) }?;
-    if ring.mark == RING_MARK { Ok(&ring.ring) } else { Err(Status::NotInitialised) }
-}
-
 unsafe fn optional_key<'a>(key: *const tokenpin_key) -> Result<Option<Key<'a>>, Status> {
-    if key.is_null() {
-        return Ok(None);
-    }
-    // SAFETY: checked by `reference` and `get`.
-    unsafe { reference(key)?.get() }.map(Some)
+    // SAFETY: checked by `optional` and `get`.
+    unsafe { optional(key)?.map(|key| key.get()).transpose() }
 }
 
 impl tokenpin_cookie {

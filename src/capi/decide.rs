@@ -7,15 +7,17 @@ use core::ffi::c_void;
 
 use crate::cookie::value::VALUE_LEN;
 use crate::decide::classify::Group;
-use crate::decide::decision::{Answer, Decision, Pending};
+use crate::decide::decision::{Answer, Decision, Outcome, Pending, PinState, Source};
 use crate::decide::request::{KeyInput, Request};
+use crate::ids::id::IdVerdict;
+use crate::ids::summary::Summary;
 use crate::limits::MAX_MAX_AGE;
 
 use super::block::{handle, tokenpin_affinity};
 use super::constants::{TOKENPIN_COOKIE_VALUE_LEN, TOKENPIN_SLOT_NONE};
-use super::pointers::{Buffer, Out, array, reference, switch};
+use super::pointers::{Buffer, Marked, Out, array, optional, reference, switch};
 use super::status::{Status, returned};
-use super::structs::tokenpin_bytes;
+use super::structs::{tokenpin_bytes, tokenpin_id_summary};
 
 /// One request, borrowed for the call. All zero is a valid start.
 #[derive(Clone, Copy)]
@@ -43,6 +45,8 @@ pub struct tokenpin_request {
     pub carrier_value: tokenpin_bytes,
     /// The scope, 0 to [`MAX_SCOPE`](crate::MAX_SCOPE) bytes; empty for the configured one.
     pub scope: tokenpin_bytes,
+    /// What the ids of its path, query and body come to; NULL where nobody looked.
+    pub ids: *const tokenpin_id_summary,
     /// The slots that this request has tried already.
     pub tried: *const u32,
     /// Their number.
@@ -61,8 +65,8 @@ pub struct tokenpin_request {
     /// A `tokenpin_group`, if `has_group` is 1.
     pub group: u8,
     /// 1: the request names existing state, and so is stateful, whatever group, method and target
-    /// say. Set it where the body names some (`previous_response_id`, `input_file_id`, ...): the
-    /// library does not see that.
+    /// say. Set it where the body names some (`previous_response_id`, `input_file_id`, ...), which only
+    /// `ids` tells the library.
     pub existing: u8,
     /// 1: the consumer values come from somebody who may name consumers.
     pub consumer_trusted: u8,
@@ -81,8 +85,8 @@ pub struct tokenpin_decision {
     /// The `Max-Age` of the cookie.
     pub max_age: u32,
     /// Without a slot: in how many seconds the first slot that can serve the request is up again,
-    /// under `fail_fast` the pinned one; at most 2^32-1. 0 if that is unknown, if it can serve now but
-    /// was tried, if the keys were refused, and where a slot serves.
+    /// under `fail_fast`, and for an id, the pinned one; at most 2^32-1. 0 if that is unknown, if it can
+    /// serve now but was tried, if the keys or ids were refused, and where a slot serves.
     pub retry_after: u32,
     /// Where the affinity comes from: a `tokenpin_source`.
     pub source: u8,
@@ -92,11 +96,16 @@ pub struct tokenpin_decision {
     pub pin_state: u8,
     /// What came of the request's cookies: a `tokenpin_verdict`.
     pub verdict: u8,
+    /// What came of the request's ids: a `tokenpin_id_verdict`.
+    pub id_verdict: u8,
+    /// Numbers of keys, or `TOKENPIN_ID_KEY_NONE`: of the id that names the account or is refused; of a
+    /// conflict both. `tokenpin_affinity_id_key` spells them.
+    pub id_keys: [u8; 2],
     /// What became of the request's keys: a `tokenpin_key_reason`.
     pub key_reason: u8,
     /// 1: valid cookies with different ids were there.
     pub ambiguous: u8,
-    /// 1: the request names existing state: its method, its target or the caller says so.
+    /// 1: the request names existing state: its method, its target, its ids or the caller says so.
     pub existing: u8,
     /// 1: a host may send the request to another token where this one refuses it: it names no state,
     /// and what it creates will be looked for at the token that gave it.
@@ -178,9 +187,34 @@ pub unsafe extern "C" fn tokenpin_affinity_finish(
     })())
 }
 
+/// What a host answers where no slot serves: `refusal` receives a `tokenpin_refusal`, whose name is the code that clients see, and
+/// `status` its HTTP status; for `NONE`, where a slot serves, 200.
+///
+/// Statuses: OK, NULL_POINTER, MISALIGNED, BAD_DECISION.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tokenpin_decision_refusal(
+    decision: *const tokenpin_decision,
+    status: *mut u16,
+    refusal: *mut u8,
+) -> i32 {
+    returned((|| {
+        let (status, refusal) = (Out::new(status)?, Out::new(refusal)?);
+        // SAFETY: checked by `reference`.
+        let answer = unsafe { reference(decision) }?.core().ok_or(Status::BadDecision)?.refusal();
+        // SAFETY: checked by `Out`.
+        unsafe {
+            status.write(answer.status());
+            refusal.write(answer as u8);
+        }
+        Ok(())
+    })())
+}
+
 impl tokenpin_request {
     /// The request, and its `Cookie` fields.
-    unsafe fn get<'a>(&self) -> Result<(Request<'a>, impl Iterator<Item = &'a [u8]>), Status> {
+    pub(super) unsafe fn get<'a>(
+        &self,
+    ) -> Result<(Request<'a>, impl Iterator<Item = &'a [u8]>), Status> {
         let group = if switch(self.has_group)? {
             Some(Group::from_number(self.group).ok_or(Status::BadEnum)?)
         } else {
@@ -192,7 +226,7 @@ impl tokenpin_request {
             let request = Request {
                 group,
                 existing: switch(self.existing)?,
-                ids: None,
+                ids: Marked::<Summary>::optional(self.ids)?,
                 method: self.method.get()?,
                 target: self.target.get()?,
                 consumer: KeyInput::new(fields(self.consumers, self.consumer_count)?)
@@ -204,11 +238,7 @@ impl tokenpin_request {
                 tried: array(self.tried, self.tried_count)?,
                 now: self.now,
                 entropy: self.entropy,
-                id_hint: if self.id_hint.is_null() {
-                    None
-                } else {
-                    Some(*reference(self.id_hint.cast::<[u8; 16]>())?)
-                },
+                id_hint: optional(self.id_hint.cast::<[u8; 16]>())?.copied(),
             };
             Ok((request, fields(self.cookies, self.cookie_count)?))
         }
@@ -244,6 +274,8 @@ impl From<Decision> for tokenpin_decision {
             outcome: decision.outcome as u8,
             pin_state: decision.pin_state as u8,
             verdict: decision.verdict as u8,
+            id_verdict: decision.id_verdict as u8,
+            id_keys: decision.id_keys,
             key_reason: decision.key_reason as u8,
             ambiguous: u8::from(decision.ambiguous),
             existing: u8::from(decision.existing),
@@ -258,6 +290,19 @@ impl From<Decision> for tokenpin_decision {
 }
 
 impl tokenpin_decision {
+    /// What a refusal follows from. `None` if the library did not make this.
+    fn core(&self) -> Option<Decision> {
+        Some(Decision {
+            slot: if self.slot == TOKENPIN_SLOT_NONE { None } else { Some(self.slot) },
+            source: Source::from_number(self.source)?,
+            outcome: Outcome::from_number(self.outcome)?,
+            pin_state: PinState::from_number(self.pin_state)?,
+            id_verdict: IdVerdict::from_number(self.id_verdict)?,
+            id_keys: self.id_keys,
+            ..Decision::nothing(false, self.fingerprint)
+        })
+    }
+
     /// The cookie to set. The structure was in other hands: nothing that could break out of a
     /// header is taken from it.
     fn pending(&self) -> Result<Option<Pending>, Status> {

@@ -4,16 +4,20 @@
 use crate::cookie::set_cookie::SameSite;
 use crate::cookie::value::Verdict;
 use crate::decide::classify::Group;
-use crate::decide::config::Policy;
-use crate::decide::decision::{Answer, Outcome, PinState, Source};
+use crate::decide::config::{IdOwner, Policy};
+use crate::decide::decision::{Answer, Outcome, PinState, Refusal, Source};
 use crate::decide::request::KeyReason;
 use crate::enums::Named;
 use crate::error::Field;
+use crate::ids::fields::{Ids, KeyKind};
+use crate::ids::id::IdVerdict;
+use crate::ids::rules::{ForeignSeals, Mode};
 use crate::key::Kind;
 use crate::ring::Role;
 use crate::select::Strategy;
 use crate::select::slot::State;
 
+use super::ids::Framing;
 use super::status::Status;
 
 /// The enums that `tokenpin_enum_name` knows.
@@ -50,10 +54,26 @@ pub enum Enum {
     KeyReason = 13,
     /// `tokenpin_answer`
     Answer = 14,
+    /// `tokenpin_id_verdict`
+    IdVerdict = 15,
+    /// `tokenpin_ids`
+    Ids = 16,
+    /// `tokenpin_mode`
+    Mode = 17,
+    /// `tokenpin_key_kind`
+    KeyKind = 18,
+    /// `tokenpin_id_owner`
+    IdOwner = 19,
+    /// `tokenpin_foreign_seals`
+    ForeignSeals = 20,
+    /// `tokenpin_framing`
+    Framing = 21,
+    /// `tokenpin_refusal`
+    Refusal = 22,
 }
 
 /// In the order of [`Enum`].
-const ENUMS: [Named; 15] = [
+const ENUMS: [Named; 23] = [
     Status::NAMED,
     Field::NAMED,
     Kind::NAMED,
@@ -69,6 +89,14 @@ const ENUMS: [Named; 15] = [
     PinState::NAMED,
     KeyReason::NAMED,
     Answer::NAMED,
+    IdVerdict::NAMED,
+    Ids::NAMED,
+    Mode::NAMED,
+    KeyKind::NAMED,
+    IdOwner::NAMED,
+    ForeignSeals::NAMED,
+    Framing::NAMED,
+    Refusal::NAMED,
 ];
 
 /// Of every number from 0 on: the length of its name, 0 if it has none, and the name; behind the

@@ -37,6 +37,7 @@ mod classify;
 mod cookie;
 mod decide;
 mod field;
+mod ids;
 mod select;
 mod version;
 
@@ -48,6 +49,7 @@ pub use cookie::*;
 pub use decide::*;
 pub use enum_names::Enum;
 pub use field::*;
+pub use ids::*;
 pub use select::*;
 pub use status::*;
 pub use structs::*;

@@ -46,10 +46,29 @@ pub(super) unsafe fn array<'a, T>(pointer: *const T, count: usize) -> Result<&'a
     Ok(unsafe { core::slice::from_raw_parts(pointer, count) })
 }
 
+/// Borrows what `pointer` points to, unless it is null.
+pub(super) unsafe fn optional<'a, T>(pointer: *const T) -> Result<Option<&'a T>, Status> {
+    // SAFETY: passed on.
+    if pointer.is_null() { Ok(None) } else { unsafe { reference(pointer) }.map(Some) }
+}
+
 /// Borrows bytes. `(NULL, 0)` is empty.
 pub(super) unsafe fn bytes<'a>(pointer: *const c_void, len: usize) -> Result<&'a [u8], Status> {
     // SAFETY: passed on.
     unsafe { array(pointer.cast(), len) }
+}
+
+/// Borrows bytes that are rewritten, by this call only. `(NULL, 0)` is empty.
+pub(super) unsafe fn bytes_mut<'a>(
+    pointer: *mut c_void,
+    len: usize,
+) -> Result<&'a mut [u8], Status> {
+    check_array(pointer.cast::<u8>(), len)?;
+    if pointer.is_null() {
+        return Ok(&mut []);
+    }
+    // SAFETY: not null, and not too long; live and the caller's to write by the contract.
+    Ok(unsafe { core::slice::from_raw_parts_mut(pointer.cast(), len) })
 }
 
 pub(super) unsafe fn secret(bytes: *const u8) -> Result<Secret, Status> {
@@ -65,6 +84,56 @@ pub(super) fn switch(number: u8) -> Result<bool, Status> {
     }
 }
 
+/// A thing of the library's that lies in memory of the caller, who sees it as private words.
+pub(super) trait Kept: Sized {
+    /// What the caller sees.
+    type Words;
+    /// Says that the thing is there; no other has the same.
+    const MARK: u64;
+}
+
+/// What lies in the private words of a [`Kept`].
+pub(super) struct Marked<T> {
+    mark: u64,
+    it: T,
+}
+
+impl<T: Kept> Marked<T> {
+    const FITS: () = assert!(
+        size_of::<Self>() <= size_of::<T::Words>() && align_of::<Self>() <= align_of::<T::Words>()
+    );
+
+    /// Where the thing will be put.
+    pub(super) fn place(words: *mut T::Words) -> Result<Out<Self>, Status> {
+        let () = Self::FITS;
+        Out::new(words.cast())
+    }
+
+    pub(super) const fn of(it: T) -> Self {
+        Self { mark: T::MARK, it }
+    }
+
+    pub(super) unsafe fn get<'a>(words: *const T::Words) -> Result<&'a T, Status> {
+        // SAFETY: checked by `reference`; the mark says that this library put the thing there.
+        let marked = unsafe { reference(words.cast::<Self>()) }?;
+        if marked.mark == T::MARK { Ok(&marked.it) } else { Err(Status::NotInitialised) }
+    }
+
+    /// The same, unless the pointer is null.
+    pub(super) unsafe fn optional<'a>(words: *const T::Words) -> Result<Option<&'a T>, Status> {
+        // SAFETY: passed on.
+        if words.is_null() { Ok(None) } else { unsafe { Self::get(words) }.map(Some) }
+    }
+
+    /// For a thing that only this call uses. It has to be apart from all that the call borrows.
+    pub(super) unsafe fn get_mut<'a>(words: *mut T::Words) -> Result<&'a mut T, Status> {
+        // SAFETY: passed on.
+        unsafe { Self::get(words) }?;
+        // SAFETY: found good by `get`; nobody else uses it by the contract.
+        Ok(unsafe { &mut (*words.cast::<Self>()).it })
+    }
+}
+
 /// A place for one output: checked first, written last, never read.
 pub(super) struct Out<T>(*mut T);
 
@@ -74,12 +143,17 @@ impl<T> Out<T> {
         Ok(Self(pointer))
     }
 
+    /// A place that may be null, and then nothing is written.
+    pub(super) fn optional(pointer: *mut T) -> Result<Option<Self>, Status> {
+        if pointer.is_null() { Ok(None) } else { Self::new(pointer).map(Some) }
+    }
+
     pub(super) const fn pointer(&self) -> *mut T {
         self.0
     }
 
-    fn span(&self) -> Span {
-        Span { start: self.0.addr(), len: size_of::<T>() }
+    pub(super) fn span(&self) -> Span {
+        Span::at(self.0)
     }
 
     /// Refuses a place within memory of the library's own, which nobody else may write to.
@@ -103,6 +177,12 @@ pub(super) struct Span {
 impl Span {
     pub(super) fn of<T>(memory: &[T]) -> Self {
         Self { start: memory.as_ptr().addr(), len: size_of_val(memory) }
+    }
+
+    /// Of what a pointer points to, which may be null.
+    pub(super) fn at<T>(pointer: *const T) -> Self {
+        let len = if pointer.is_null() { 0 } else { size_of::<T>() };
+        Self { start: pointer.addr(), len }
     }
 
     /// Refuses an input that lies, in part or whole, where output will be written.
@@ -151,6 +231,17 @@ impl Buffer {
     pub(super) fn check_apart_from(&self, inputs: &[Span]) -> Result<(), Status> {
         self.len.span().check_apart_from(inputs)?;
         Span { start: self.start.addr(), len: self.capacity }.check_apart_from(inputs)
+    }
+
+    /// Copies bytes, and borrows the copy.
+    pub(super) unsafe fn copy(&mut self, bytes: &[u8]) -> Result<&mut [u8], Error> {
+        self.room(bytes.len())?;
+        if bytes.is_empty() {
+            return Ok(&mut []);
+        }
+        self.put(bytes);
+        // SAFETY: so much was just written.
+        Ok(unsafe { core::slice::from_raw_parts_mut(self.start, bytes.len()) })
     }
 
     /// Ends the output: reports its length, or the length needed.

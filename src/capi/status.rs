@@ -5,8 +5,8 @@
 //! of the slot that the decision names, and for the response it calls `tokenpin_affinity_finish`
 //! (chapter 3). A gateway that changes a token's state calls `tokenpin_affinity_set_slot`.
 //!
-//! The functions of chapters 4 to 7 do single steps of this on memory of the caller, without an
-//! affinity.
+//! Sealed ids add a step in front of the decision and one to the response (chapter 8). The functions of chapters 4 to 7
+//! do single steps of this on memory of the caller, without an affinity.
 //!
 //! What a function returns is a `tokenpin_status`. Bytes in structures are `tokenpin_bytes`. Where a
 //! configuration is refused, a `tokenpin_config_error` says why, at which `tokenpin_field`, and at which
@@ -47,6 +47,8 @@ pub enum Status {
     End = 10,
     /// What the decision says of its cookie was not made by this library, or was changed.
     BadDecision = 11,
+    /// This is no id: not 1 to [`MAX_ID`](crate::MAX_ID) bytes of `A-Z a-z 0-9 _ -`; or the content is empty.
+    Id = 12,
     /// [`Error::BucketCount`]
     BucketCount = 20,
     /// [`Error::ScopeLength`]
@@ -110,6 +112,7 @@ named! { Status {
     BadEnum = "bad_enum", Overlap = "overlap", StructSize = "struct_size",
     NotInitialised = "not_initialised", OutOfMemory = "out_of_memory",
     BufferTooSmall = "buffer_too_small", End = "end", BadDecision = "bad_decision",
+    Id = "id",
     BucketCount = "bucket_count", ScopeLength = "scope_length", KeyLength = "key_length",
     IdentityEmpty = "identity_empty", Weight = "weight", Until = "until", Vacant = "vacant",
     SlotRange = "slot_range", SlotCount = "slot_count",

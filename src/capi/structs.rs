@@ -5,13 +5,14 @@ use core::ffi::c_void;
 use crate::cookie::set_cookie::{Attributes, SameSite};
 use crate::decide::classify::{Group, Rule};
 use crate::error::Field;
-use crate::ids::fields::Ids;
+use crate::ids::fields::{IdKey, Ids, KeyKind};
+use crate::ids::summary::Summary;
 use crate::key::{Key, Kind};
 use crate::limits::MAX_COOKIE_KEYS;
 use crate::ring::{KeyView, Role};
 use crate::select::slot::{SlotStatus, State};
 
-use super::pointers::{bytes, switch};
+use super::pointers::{Kept, bytes, switch};
 use super::status::{Refusal, Status};
 
 /// Borrowed bytes. `(NULL, 0)` is empty.
@@ -89,6 +90,32 @@ pub struct tokenpin_rule {
     pub pattern: tokenpin_bytes,
     /// A `tokenpin_group`.
     pub group: u8,
+    /// A `tokenpin_ids`: which ids of the requests and responses are looked at.
+    pub ids: u8,
+}
+
+/// A key that is looked at for ids, beside those of the table.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct tokenpin_id_field {
+    /// The key, 1 to 32 bytes.
+    pub name: tokenpin_bytes,
+    /// A `tokenpin_key_kind`, but neither `path` nor `own`.
+    pub kind: u8,
+}
+
+/// What the ids of a request come to, and how the client wrote them: plain data, to be kept until the response.
+/// A copy is a summary too.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct tokenpin_id_summary {
+    /// Private.
+    pub private_words: [u64; 48],
+}
+
+impl Kept for Summary {
+    type Words = tokenpin_id_summary;
+    const MARK: u64 = 0x746f_6b65_6e69_6473;
 }
 
 impl tokenpin_bytes {
@@ -149,9 +176,10 @@ impl tokenpin_cookie_key {
     /// The keys by position, for `KeyRing::of`. Checks the roles of as many as a ring looks at.
     pub(super) fn views<'k>(
         keys: &'k [Self],
+        field: Field,
     ) -> Result<impl Fn(usize) -> Option<KeyView<'k>>, Refusal> {
         match keys.iter().take(MAX_COOKIE_KEYS + 1).position(|key| key.view().is_none()) {
-            Some(index) => Err(Status::BadEnum.at(Field::CookieKeys, index)),
+            Some(index) => Err(Status::BadEnum.at(field, index)),
             None => Ok(|i| keys.get(i).and_then(Self::view)),
         }
     }
@@ -180,7 +208,16 @@ impl tokenpin_attributes {
 impl tokenpin_rule {
     pub(super) unsafe fn get<'a>(&self) -> Result<Rule<'a>, Status> {
         let group = Group::from_number(self.group).ok_or(Status::BadEnum)?;
+        let ids = Ids::from_number(self.ids).ok_or(Status::BadEnum)?;
         // SAFETY: passed on.
-        Ok(Rule { pattern: unsafe { self.pattern.get() }?, group, ids: Ids::None })
+        Ok(Rule { pattern: unsafe { self.pattern.get() }?, group, ids })
+    }
+}
+
+impl tokenpin_id_field {
+    pub(super) unsafe fn get<'a>(&self) -> Result<IdKey<'a>, Status> {
+        let kind = KeyKind::from_number(self.kind).ok_or(Status::BadEnum)?;
+        // SAFETY: passed on.
+        Ok(IdKey { name: unsafe { self.name.get() }?, kind })
     }
 }

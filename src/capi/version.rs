@@ -1,4 +1,4 @@
-//! Chapter 8: versions and names
+//! Chapter 9: versions and names
 //!
 //! The versions of the library and of its interface, and the stable names of its enums.
 

@@ -1,9 +1,12 @@
 //! Work that handles secrets, and leaves none on the stack.
 
+use crate::error::{ConfigError, Field};
+use crate::ring::KeyView;
 use crate::secret::wipe;
 
-use super::pointers::Out;
+use super::pointers::{Kept, Marked, Out, array, optional};
 use super::status::{Refusal, Status, tokenpin_config_error};
+use super::structs::tokenpin_cookie_key;
 
 /// Does `work`, which handles secrets, and wipes what it left on the stack. Writes where a
 /// configuration was refused unless `error` is null. Returns the number of the status.
@@ -11,8 +14,7 @@ pub(super) unsafe fn report(
     error: *mut tokenpin_config_error,
     work: impl FnOnce() -> Result<(), Refusal>,
 ) -> i32 {
-    let error = if error.is_null() { None } else { Some(Out::new(error)) };
-    let error = match error.transpose() {
+    let error = match Out::optional(error) {
         Ok(error) => error,
         Err(status) => return status as i32,
     };
@@ -37,4 +39,37 @@ fn in_frame_below<R>(work: impl FnOnce() -> R) -> R {
 /// destructor sees; building an affinity uses a part of these 16 KB.
 fn wipe_stack() {
     wipe(&mut [0; 16_384]);
+}
+
+/// Puts a key ring into memory of the caller. `of` makes it of keys, of which `field` is the name.
+pub(super) unsafe fn init_ring<'k, R: Kept>(
+    ring: *mut R::Words,
+    keys: *const tokenpin_cookie_key,
+    key_count: usize,
+    placement_key: *const u8,
+    error: *mut tokenpin_config_error,
+    field: Field,
+    of: fn(&dyn Fn(usize) -> Option<KeyView<'k>>, Option<&[u8; 16]>) -> Result<R, ConfigError>,
+) -> i32 {
+    let work = || {
+        let ring = Marked::<R>::place(ring)?;
+        // SAFETY: checked by `optional` and `array`.
+        let (placement_key, keys) =
+            unsafe { (optional(placement_key.cast::<[u8; 16]>())?, array(keys, key_count)?) };
+        let made = of(&tokenpin_cookie_key::views(keys, field)?, placement_key)?;
+        // SAFETY: checked by `place`.
+        unsafe { ring.write(Marked::of(made)) };
+        Ok(())
+    };
+    // SAFETY: passed on.
+    unsafe { report(error, work) }
+}
+
+/// Wipes what a pointer points to, which may be null.
+pub(super) unsafe fn wipe_words<W>(words: *mut W) {
+    if let Ok(words) = Out::new(words) {
+        let bytes = core::ptr::slice_from_raw_parts_mut(words.pointer().cast(), size_of::<W>());
+        // SAFETY: checked by `Out`; nobody uses the memory any more by the contract.
+        wipe(unsafe { &mut *bytes });
+    }
 }

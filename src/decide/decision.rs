@@ -146,7 +146,7 @@ pub struct Decision {
 
 impl Decision {
     /// What holds unless a rule says otherwise.
-    pub(super) const fn nothing(existing: bool, fingerprint: u64) -> Self {
+    pub(crate) const fn nothing(existing: bool, fingerprint: u64) -> Self {
         Self {
             slot: None,
             source: Source::None,

@@ -42,7 +42,7 @@ impl Body {
 
     /// Reads on, up to the first byte that does not pass as it is.
     #[inline(never)]
-    pub(crate) fn step<R: Reader>(&mut self, reader: &mut R, input: &[u8]) -> Step {
+    pub(crate) fn step(&mut self, reader: &mut dyn Reader, input: &[u8]) -> Step {
         let mut at = 0;
         while let Some(&byte) = input.get(at) {
             let rest = input.get(at..).unwrap_or_default();
@@ -122,7 +122,7 @@ impl Body {
     }
 
     /// The body ends here.
-    pub(crate) fn end<R: Reader>(&mut self, reader: &mut R) -> Step {
+    pub(crate) fn end(&mut self, reader: &mut dyn Reader) -> Step {
         reader.end();
         self.scan.end()
     }

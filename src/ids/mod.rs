@@ -7,14 +7,14 @@
 mod bytes;
 mod events;
 pub(crate) mod fields;
-mod form;
+pub(crate) mod form;
 pub(crate) mod id;
 mod path;
-mod rewrite;
+pub(crate) mod rewrite;
 pub(crate) mod rules;
 mod scan;
 mod seal;
-mod sides;
+pub(crate) mod sides;
 pub(crate) mod summary;
 
 pub use fields::{

@@ -181,11 +181,19 @@ impl Sealing<'_> {
     ///
     /// [`Error::BufferTooSmall`], and nothing is written.
     pub fn seal_target(&self, ids: Ids, target: &[u8], out: &mut [u8]) -> Result<usize, Error> {
+        self.seal_target_to(ids, target, &mut Slice(out))
+    }
+
+    pub(crate) fn seal_target_to(
+        &self,
+        ids: Ids,
+        target: &[u8],
+        out: &mut dyn Sink,
+    ) -> Result<usize, Error> {
         let mut needed = 0;
         self.each_part(ids, target, &mut |part| needed += part.len());
-        let mut sink = Slice(out);
-        sink.room(needed)?;
-        self.each_part(ids, target, &mut |part| sink.put(part));
+        out.room(needed)?;
+        self.each_part(ids, target, &mut |part| out.put(part));
         Ok(needed)
     }
 

@@ -34,7 +34,7 @@ fn piece(body: &Body, step: Step) -> Piece<'_> {
 #[derive(Clone)]
 pub struct Opener {
     body: Body,
-    ids: Ids,
+    pub(crate) ids: Ids,
     element: Element,
 }
 
@@ -267,7 +267,7 @@ fn put(text: &[u8], out: &mut [u8; HOLD]) -> Option<usize> {
 #[derive(Clone)]
 pub struct Sealer {
     body: Body,
-    ids: Ids,
+    pub(crate) ids: Ids,
     recent: Recent,
     /// How many ids were sealed.
     pub sealed: u32,

@@ -224,7 +224,7 @@ impl Scanner {
 
     /// Reads on, up to the first byte that does not pass as it is.
     #[expect(clippy::too_many_lines, reason = "one arm for each state")]
-    pub(crate) fn step<R: Reader>(&mut self, reader: &mut R, input: &[u8]) -> Step {
+    pub(crate) fn step(&mut self, reader: &mut dyn Reader, input: &[u8]) -> Step {
         let mut at = 0;
         while let Some((&byte, behind)) = input.get(at..).and_then(<[u8]>::split_first) {
             match self.state {
@@ -392,7 +392,7 @@ impl Scanner {
         if in_ids { (self.ids_key, Some(KeyKind::Id)) } else { (NO_KEY, None) }
     }
 
-    fn open<R: Reader>(&mut self, reader: &mut R, is_object: bool) {
+    fn open(&mut self, reader: &mut dyn Reader, is_object: bool) {
         let (key, kind) = self.value_kind();
         let opaque = match kind {
             Some(KeyKind::Opaque) => true,
@@ -422,7 +422,7 @@ impl Scanner {
         self.state = if is_object { State::KeyOrEnd } else { State::ValueOrEnd };
     }
 
-    fn close<R: Reader>(&mut self, reader: &mut R, is_object: bool) {
+    fn close(&mut self, reader: &mut dyn Reader, is_object: bool) {
         if self.depth == 0 || self.objects.get(self.depth) != is_object {
             return self.give_up();
         }
@@ -461,7 +461,7 @@ impl Scanner {
         }
     }
 
-    fn end_held_key<R: Reader>(&mut self, reader: &mut R) {
+    fn end_held_key(&mut self, reader: &mut dyn Reader) {
         let mut text = [0; MAX_KEY_NAME + 1];
         let held = self.hold.get(..usize::from(self.held)).filter(|held| held.len() <= KEY_HOLD);
         let len = held.and_then(|held| unescape(held, &mut text));
@@ -469,7 +469,7 @@ impl Scanner {
         self.end_key(reader, len.and_then(|len| text.get(..len)));
     }
 
-    fn end_key<R: Reader>(&mut self, reader: &mut R, name: Option<&[u8]>) {
+    fn end_key(&mut self, reader: &mut dyn Reader, name: Option<&[u8]>) {
         let found = name.and_then(|name| reader.fields().find(name, reader.any_case()));
         let found = found.filter(|&(number, _)| self.variables == 0 || number == FILE);
         self.key = found.map_or(NO_KEY, |(number, _)| number);
@@ -487,7 +487,7 @@ impl Scanner {
     }
 
     /// Begins a string that is a value. `None` if it is read on by its state.
-    fn begin_text<R: Reader>(&mut self, reader: &mut R, text: &[u8]) -> Option<Step> {
+    fn begin_text(&mut self, reader: &mut dyn Reader, text: &[u8]) -> Option<Step> {
         self.begin_string(State::Text);
         let spot = self.spot()?;
         match spot.kind {
@@ -521,7 +521,7 @@ impl Scanner {
     }
 
     /// Goes on with a string that may be an id.
-    fn candidate<R: Reader>(&mut self, reader: &mut R, text: &[u8]) -> Step {
+    fn candidate(&mut self, reader: &mut dyn Reader, text: &[u8]) -> Step {
         let before = (self.escaped, self.has_escape);
         let end = self.string_end(text);
         let part = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
@@ -551,7 +551,7 @@ impl Scanner {
     }
 
     /// A string that is too long for an id, of which the first bytes are given.
-    fn leave_long<R: Reader>(reader: &mut R, spot: Spot, front: &[u8], more: &[u8]) {
+    fn leave_long(reader: &mut dyn Reader, spot: Spot, front: &[u8], more: &[u8]) {
         if front.contains(&b'\\') || more.contains(&b'\\') {
             reader.too_long(spot);
         }
@@ -565,7 +565,7 @@ impl Scanner {
     }
 
     /// Goes on with encrypted content: all passes, but for its end if that may be a mark.
-    fn content<R: Reader>(&mut self, reader: &mut R, text: &[u8]) -> Step {
+    fn content(&mut self, reader: &mut dyn Reader, text: &[u8]) -> Step {
         let end = find_either(b'"', b'\\', text);
         let plain = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
         let special = end.and_then(|end| text.get(end));
@@ -633,7 +633,7 @@ impl Scanner {
         }
     }
 
-    fn takes_mark_off<R: Reader>(&mut self, reader: &mut R) -> bool {
+    fn takes_mark_off(&mut self, reader: &mut dyn Reader) -> bool {
         let Some((head, rest)) = self.hold.split_first_chunk::<HEAD_LEN>() else { return false };
         let Some(mark) = rest.first_chunk().filter(|_| usize::from(self.held) == MARK_LEN) else {
             return false;
@@ -751,8 +751,8 @@ fn u16_of(len: usize) -> u16 {
 }
 
 /// Shows `reader` a string, as it stands in the document.
-fn decide<R: Reader>(
-    reader: &mut R,
+fn decide(
+    reader: &mut dyn Reader,
     spot: Spot,
     raw: &[u8],
     has_escape: bool,

@@ -16,7 +16,7 @@ pub fn enums(header: &Header) -> String {
          \treturn int(number) < len(names) && names[number] != \"\"\n}}\n"
     );
     for made in header.enums.iter().filter(|made| made.name != "status") {
-        let (name, r) = (pascal(&made.name), &made.name[..1]);
+        let (name, r) = (go_name(&made.name), &made.name[..1]);
         let names = format!("{}Names", lower_camel(&made.name));
         text += &format!("\n{}type {name} uint8\n\nconst (\n", comment("", &sentence(&name, made)));
         for value in &made.values {
@@ -77,7 +77,7 @@ pub fn limits(header: &Header) -> String {
 }
 
 pub fn is_limit(constant: &str) -> bool {
-    constant.starts_with("MAX_") || constant == "COOKIE_VALUE_LEN"
+    constant.starts_with("MAX_") || matches!(constant, "COOKIE_VALUE_LEN" | "ID_MARK_LEN")
 }
 
 pub fn rules() -> String {
@@ -101,6 +101,7 @@ fn go_name(name: &str) -> String {
     let spelled = |word: &str| match word.to_lowercase().as_str() {
         "fnv1a" => "FNV1a".into(),
         word @ ("ok" | "id" | "http") => word.to_uppercase(),
+        "ids" => "IDs".into(),
         word => capital(word),
     };
     name.split('_').map(spelled).collect()
