@@ -61,12 +61,13 @@ const std::vector<envoy_buffer>& ReadChunks(envoy_filter envoy, int body) {
   return chunks;
 }
 
-void ChangeBody(envoy_filter envoy, tokenpin::Span<const int> bodies, Edits* edits) {
-  const int target = bodies.data()[bodies.size() - 1];
-  // Of the target too: what was moved stands behind it.
+void ChangeBody(envoy_filter envoy, Bodies bodies, Edits* edits) {
+  const int target = *(bodies.end() - 1);
+  // Of all before the first is moved: behind the last stands what was moved there.
   std::array<size_t, 2> sizes{};
-  for (size_t i = 0; i < bodies.size(); ++i) {
-    sizes[i] = envoy_dynamic_module_callback_http_get_body_size(envoy, bodies.data()[i]);
+  size_t* left = sizes.begin();
+  for (const int body : bodies) {
+    *left++ = envoy_dynamic_module_callback_http_get_body_size(envoy, body);
   }
   edits->Begin();
   std::string moved;
@@ -76,20 +77,21 @@ void ChangeBody(envoy_filter envoy, tokenpin::Span<const int> bodies, Edits* edi
     }
     moved.clear();
   };
-  for (size_t i = 0; i < bodies.size(); ++i) {
-    const int body = bodies.data()[i];
-    while (sizes[i] != 0) {
+  left = sizes.begin();
+  for (const int body : bodies) {
+    while (*left != 0) {
       size_t taken = 0;
       for (const envoy_buffer& chunk : ReadChunks(envoy, body)) {
-        const size_t size = std::min({chunk.length, sizes[i] - taken, kBlock - taken});
+        const size_t size = std::min({chunk.length, *left - taken, kBlock - taken});
         edits->Apply(View(chunk).substr(0, size), &moved);
         taken += size;
       }
       if (taken == 0) break;
       envoy_dynamic_module_callback_http_drain_body(envoy, body, taken);
       append();
-      sizes[i] -= taken;
+      *left -= taken;
     }
+    ++left;
   }
   edits->Apply({}, &moved);
   append();

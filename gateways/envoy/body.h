@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "envoy_abi.h"
-#include "tokenpin.hpp"
 
 namespace tokenpin_envoy {
 
@@ -43,8 +42,20 @@ class Edits {
 // read.
 const std::vector<envoy_buffer>& ReadChunks(envoy_filter envoy, int body);
 
-// Changes the body that lies in `bodies`, one part behind the other, and leaves all of it in the
-// last one. It is moved a piece at a time, so that a long one is never there twice.
-void ChangeBody(envoy_filter envoy, tokenpin::Span<const int> bodies, Edits* edits);
+// The parts of Envoy's memory that a body lies in, one behind the other.
+class Bodies {
+ public:
+  template <size_t kCount>
+  constexpr Bodies(const int (&bodies)[kCount]) : first_(bodies), end_(bodies + kCount) {}
+  const int* begin() const { return first_; }
+  const int* end() const { return end_; }
+
+ private:
+  const int *first_, *end_;
+};
+
+// Changes a body, and leaves all of it in its last part. It is moved a piece at a time, so that a
+// long one is never there twice.
+void ChangeBody(envoy_filter envoy, Bodies bodies, Edits* edits);
 
 }  // namespace tokenpin_envoy

@@ -32,9 +32,15 @@ constexpr char kEnvoyAbiVersion[] = "v0.2.0";
 
 enum : int { kRequestHeader = 0, kResponseHeader = 2 };
 
-// What hooks return: the first two for headers and trailers, the others and the first for bodies.
-enum : int { kContinue = 0, kStopIteration = 1 };
-enum : int { kStopBodyAndBuffer = 1, kStopBodyAndWatermark = 2, kStopBodyNoBuffer = 3 };
+// What hooks return: the first two for headers and trailers, the first and the last three for
+// bodies.
+enum : int {
+  kContinue = 0,
+  kStopIteration = 1,
+  kStopBodyAndBuffer = 1,
+  kStopBodyAndWatermark = 2,
+  kStopBodyNoBuffer = 3,
+};
 
 enum : int { kLogInfo = 2, kLogWarning = 3, kLogError = 4 };
 

@@ -48,7 +48,7 @@ void Ids::OpenTarget(std::string_view target) {
   const auto length = config_.affinity().open_target(Use(), summary_, target, opened_target_);
   opened_target_.resize(length ? *length : 0);
   if (opened_target_ == target) opened_target_.clear();
-  rewriter_.emplace<IdOpener>(ids_);
+  rewriter_.emplace<IdOpener>();
 }
 
 // Pieces of the part that pass as they are leave no trace.
@@ -126,7 +126,7 @@ bool Ids::SealTarget(std::string_view target, std::string* sealed) const {
 void Ids::BeginSealing(Content content) {
   changed_ = unexpected_ = 0;
   rewriter_.emplace<IdSealer>(
-      ids_, content == Content::kEvents ? TOKENPIN_FRAMING_EVENTS : TOKENPIN_FRAMING_JSON);
+      content == Content::kEvents ? TOKENPIN_FRAMING_EVENTS : TOKENPIN_FRAMING_JSON);
 }
 
 uint32_t Ids::TakeSealed() { return changed_ - std::exchange(told_sealed_, changed_); }

@@ -73,7 +73,7 @@ Refusal RefusalFor(tokenpin::Status status) {
 Refusal RefusalFor(const tokenpin::Decision& decision, const Config& config) {
   // The keys of ids are told, never whether there is an account.
   const auto key = [&](int which) {
-    const auto name = config.affinity().id_key(decision.id_keys()[which]);
+    const auto name = config.affinity().id_key(decision.fields().id_keys[which]);
     return name ? std::string(tokenpin::view(*name)) : std::string();
   };
   Refusal refusal{decision.refusal_status(), tokenpin::name(decision.refusal()), ""};

@@ -38,8 +38,6 @@ class Stream {
   void OnComplete(envoy_filter envoy);
 
  private:
-  // The parts of Envoy's memory that a body lies in, one behind the other.
-  using Bodies = tokenpin::Span<const int>;
   // A request that was held, and whether that is all of it.
   struct Held {
     Bodies bodies;
