@@ -77,6 +77,8 @@ using Bytes = tokenpin_bytes;
 using Cookie = tokenpin_cookie;
 using CookieKey = tokenpin_cookie_key;
 using Filter = tokenpin_filter;
+using IdField = tokenpin_id_field;
+using IdReport = tokenpin_id_report;
 using Key = tokenpin_key;
 using Limits = tokenpin_limits;
 using Rule = tokenpin_rule;
@@ -161,6 +163,9 @@ struct Text {
 
 using CookieName = Text<TOKENPIN_MAX_COOKIE_NAME>;
 using CookieValue = Text<TOKENPIN_COOKIE_VALUE_LEN>;
+using IdMark = Text<TOKENPIN_ID_MARK_LEN>;
+using NativeId = Text<TOKENPIN_MAX_ID>;
+using SealedId = Text<TOKENPIN_MAX_SEALED_ID>;
 
 /** Text, as tokenpin.h borrows it. */
 [[nodiscard]] constexpr Bytes bytes(std::string_view text) noexcept {
@@ -500,6 +505,22 @@ struct Config : tokenpin_config {
     rules = own.data();
     rule_count = own.size();
   }
+  void set_id_keys(Span<const CookieKey> keys) noexcept {
+    id_keys = keys.data();
+    id_key_count = keys.size();
+  }
+  void set_id_fields(Span<const IdField> own) noexcept {
+    id_fields = own.data();
+    id_field_count = own.size();
+  }
+  void set_id_prefixes(Span<const Bytes> own) noexcept {
+    id_prefixes = own.data();
+    id_prefix_count = own.size();
+  }
+  void set_id_collections(Span<const Bytes> own) noexcept {
+    id_collections = own.data();
+    id_collection_count = own.size();
+  }
 };
 
 /** Why a configuration was refused, and where. */
@@ -526,6 +547,132 @@ Status checked(ConfigError* error, Make make) noexcept {
 
 }  // namespace detail
 
+/**
+ * What the ids of a request come to, and how the client wrote them. Plain: copy it as you like, and
+ * keep it until the response.
+ */
+class IdSummary {
+ public:
+  /** Of a request without ids. */
+  IdSummary() noexcept { [[maybe_unused]] const auto status = tokenpin_id_summary_init(&summary_); }
+
+  /** What it says. */
+  [[nodiscard]] IdReport report() const noexcept {
+    IdReport report{};
+    [[maybe_unused]] const auto status = tokenpin_id_summary_report(&summary_, &report);
+    return report;
+  }
+
+  /** For the functions of tokenpin.h. */
+  [[nodiscard]] tokenpin_id_summary* words() noexcept { return &summary_; }
+  [[nodiscard]] const tokenpin_id_summary* words() const noexcept { return &summary_; }
+
+ private:
+  tokenpin_id_summary summary_;
+};
+
+/** The state of opening one request's body. Plain. */
+class IdOpener {
+ public:
+  IdOpener() noexcept { [[maybe_unused]] const auto status = tokenpin_id_opener_init(&opener_); }
+
+ private:
+  friend class Affinity;
+  tokenpin_id_opener opener_;
+};
+
+/** The state of sealing one response's body. Plain. */
+class IdSealer {
+ public:
+  explicit IdSealer(Framing framing) noexcept {
+    [[maybe_unused]] const auto status = tokenpin_id_sealer_init(&sealer_, framing);
+  }
+
+ private:
+  friend class Affinity;
+  tokenpin_id_sealer sealer_;
+};
+
+/** The fields of `tokenpin_id_use`, all zero. */
+struct IdUse : tokenpin_id_use {
+  IdUse() noexcept : tokenpin_id_use{} {}
+
+  /** Instead of the configured one. */
+  void set_mode(Mode value) noexcept {
+    has_mode = 1;
+    mode = value;
+  }
+};
+
+/** What came of a body so far. */
+struct Rewritten {
+  /** How many ids were rewritten. */
+  std::uint32_t changed = 0;
+  /** How many documents were not understood, and passed as they are from there on. */
+  std::uint32_t unexpected = 0;
+};
+
+/** What becomes of the front of a chunk. */
+struct Piece {
+  /** What goes out as it is: the front of the chunk. */
+  std::string_view pass;
+  /** What goes out behind it; in the rewriter, until its next step. */
+  std::string_view put;
+  /** So many bytes of the chunk are done with. */
+  std::size_t taken = 0;
+  Rewritten rewritten;
+};
+
+/** A body that was opened where it lies. */
+struct Opened {
+  std::size_t size = 0;
+  /** How many documents were not understood. */
+  std::uint32_t unexpected = 0;
+};
+
+/** What a host answers where no slot serves; its `name` is the code that clients see. */
+struct Refused {
+  Refusal refusal = TOKENPIN_REFUSAL_NO_ACCOUNT_AVAILABLE;
+  /** The HTTP status. */
+  std::uint16_t status = 503;
+};
+
+namespace detail {
+
+/** What a step or an end has done with the front of a chunk. */
+template <typename Step>
+Result<Piece> piece(std::string_view chunk, Step step) noexcept {
+  tokenpin_piece made{};
+  Result<Piece> piece{status(step(&made)), {}};
+  if (!piece) return piece;
+  const char* const put = reinterpret_cast<const char*>(made.put);
+  piece.value = {
+      chunk.substr(0, made.pass), {put, made.put_len}, made.taken, {made.changed, made.unexpected}};
+  return piece;
+}
+
+/** Hands a piece to a sink, and says what is left of the chunk. */
+template <typename Sink>
+std::string_view emit(const Piece& piece, std::string_view chunk, Sink& sink) {
+  if (!piece.pass.empty()) sink(piece.pass);
+  if (!piece.put.empty()) sink(piece.put);
+  return chunk.substr(piece.taken);
+}
+
+/** Steps until nothing of a chunk is left. */
+template <typename Step, typename Sink>
+Result<Rewritten> rewrite(std::string_view chunk, Step step, Sink& sink) {
+  Result<Piece> piece;
+  do {
+    piece = step(chunk);
+    if (!piece) return {piece.status, {}};
+    chunk = emit(*piece, chunk, sink);
+  } while (!chunk.empty());
+  return {piece.status, piece->rewritten};
+}
+
+}  // namespace detail
+
 /** The fields of `tokenpin_request`, all zero. */
 struct Request : tokenpin_request {
   Request() noexcept : tokenpin_request{} {}
@@ -547,6 +694,7 @@ struct Request : tokenpin_request {
     tried = slots.data();
     tried_count = slots.size();
   }
+  void set_ids(const IdSummary& summary) noexcept { ids = summary.words(); }
   /** Instead of classifying method and target. */
   void set_group(Group value) noexcept {
     has_group = 1;
@@ -570,10 +718,20 @@ class Decision {
     return static_cast<PinState>(decision_.pin_state);
   }
   [[nodiscard]] Verdict verdict() const noexcept { return static_cast<Verdict>(decision_.verdict); }
+  [[nodiscard]] IdVerdict id_verdict() const noexcept {
+    return static_cast<IdVerdict>(decision_.id_verdict);
+  }
+  /**
+   * Numbers of keys, or `TOKENPIN_ID_KEY_NONE`: of the id that names the account or is refused; of
+   * a conflict both. `Affinity::id_key` spells them.
+   */
+  [[nodiscard]] const std::uint8_t (&id_keys() const noexcept)[2] { return decision_.id_keys; }
   [[nodiscard]] KeyReason key_reason() const noexcept {
     return static_cast<KeyReason>(decision_.key_reason);
   }
-  /** Whether the request names existing state: its method, its target or the caller says so. */
+  /** Whether the request names existing state: its method, its target, its ids or the caller says
+   * so.
+   */
   [[nodiscard]] bool existing() const noexcept { return decision_.existing != 0; }
   /**
    * Whether a host may send the request to another token where this one refuses it: it names no
@@ -582,10 +740,19 @@ class Decision {
   [[nodiscard]] bool may_move() const noexcept { return decision_.may_move != 0; }
   /**
    * Without a slot: in how many seconds the first slot that can serve the request is up again,
-   * under `fail_fast` the pinned one; at most 2^32-1. 0 if that is unknown, if it can serve now but
-   * was tried, if the keys were refused, and where a slot serves.
+   * under `fail_fast`, and for an id, the pinned one; at most 2^32-1. 0 if that is unknown, if it
+   * can serve now but was tried, if the keys or ids were refused, and where a slot serves.
    */
   [[nodiscard]] std::uint32_t retry_after() const noexcept { return decision_.retry_after; }
+  /** What the host answers if no slot serves; `TOKENPIN_REFUSAL_NONE` and 200 if one does. */
+  [[nodiscard]] Refused refusal() const noexcept {
+    Refused made;
+    std::uint8_t refusal = made.refusal;
+    [[maybe_unused]] const auto status =
+        tokenpin_decision_refusal(&decision_, &made.status, &refusal);
+    made.refusal = static_cast<Refusal>(refusal);
+    return made;
+  }
   /** Everything, as tokenpin.h has it. */
   [[nodiscard]] const tokenpin_decision& fields() const noexcept { return decision_; }
 
@@ -601,10 +768,12 @@ struct Answer {
   Text<TOKENPIN_MAX_SET_COOKIE> text;
 };
 
-/** How an API treats accounts, and whether a request names existing state. */
+/** How an API treats accounts, whether a request names existing state, and which ids are looked at.
+ */
 struct Class {
   Group group = TOKENPIN_GROUP_STATELESS;
   bool existing = false;
+  Ids ids = TOKENPIN_IDS_NONE;
 };
 
 /**
@@ -750,11 +919,143 @@ class Affinity {
   /** Classifies a request by the configured table. */
   Result<Class> classify(std::string_view method, std::string_view target) const noexcept {
     Result<Class> made;
-    std::uint8_t group = TOKENPIN_GROUP_STATELESS, existing = 0;
-    made.status = detail::status(tokenpin_affinity_classify(
-        handle_, method.data(), method.size(), target.data(), target.size(), &group, &existing));
-    made.value = {static_cast<Group>(group), existing != 0};
+    std::uint8_t group = TOKENPIN_GROUP_STATELESS, existing = 0, ids = TOKENPIN_IDS_NONE;
+    made.status = detail::status(tokenpin_affinity_classify(handle_, method.data(), method.size(),
+                                                            target.data(), target.size(), &group,
+                                                            &existing, &ids));
+    made.value = {static_cast<Group>(group), existing != 0, static_cast<Ids>(ids)};
     return made;
+  }
+
+  /** Whose the ids of a request are. Borrowed from the request. See `tokenpin_affinity_id_owner`.
+   */
+  Result<std::string_view> id_owner(const tokenpin_request& request) const noexcept {
+    Result<std::string_view> owner;
+    Bytes found{};
+    owner.status = detail::status(tokenpin_affinity_id_owner(handle_, &request, &found));
+    owner.value = view(found);
+    return owner;
+  }
+
+  /**
+   * Opens the ids of a request's target into a buffer of the target's size, which must not overlap
+   * the inputs, and returns the length of what goes upstream. To be done before the body is read.
+   * With `TOKENPIN_STATUS_BUFFER_TOO_SMALL` the value is the size needed.
+   */
+  Result<std::size_t> open_target(const tokenpin_id_use& use, IdSummary& summary,
+                                  std::string_view target, Span<char> buffer) const noexcept {
+    Result<std::size_t> length;
+    length.status = detail::status(
+        tokenpin_affinity_open_target(handle_, &use, summary.words(), target.data(), target.size(),
+                                      buffer.data(), buffer.size(), &length.value));
+    return length;
+  }
+
+  /** Opens the ids of a request's whole body where it lies: it only gets shorter. */
+  Result<Opened> open_in_place(const tokenpin_id_use& use, IdSummary& summary,
+                               Span<char> body) const noexcept {
+    Result<Opened> opened;
+    opened.status = detail::status(
+        tokenpin_affinity_open_in_place(handle_, &use, summary.words(), body.data(), body.size(),
+                                        &opened.value.size, &opened.value.unexpected));
+    return opened;
+  }
+
+  /** One step of opening a request's body, for hosts that copy nothing. */
+  Result<Piece> open_step(const tokenpin_id_use& use, IdSummary& summary, IdOpener& opener,
+                          std::string_view chunk) const noexcept {
+    return detail::piece(chunk, [&](tokenpin_piece* piece) {
+      return tokenpin_affinity_open_step(handle_, &use, summary.words(), &opener.opener_,
+                                         chunk.data(), chunk.size(), piece);
+    });
+  }
+
+  /** The end of a request's body: what was held back is in `put`. */
+  Result<Piece> open_end(const tokenpin_id_use& use, IdSummary& summary,
+                         IdOpener& opener) const noexcept {
+    return detail::piece({}, [&](tokenpin_piece* piece) {
+      return tokenpin_affinity_open_end(handle_, &use, summary.words(), &opener.opener_, piece);
+    });
+  }
+
+  /** Opens the ids of a chunk of a request's body. `sink` gets each run of bytes that goes out, as
+   * text. */
+  template <typename Sink>
+  Result<Rewritten> open(const tokenpin_id_use& use, IdSummary& summary, IdOpener& opener,
+                         std::string_view chunk, Sink&& sink) const {
+    return detail::rewrite(
+        chunk, [&](std::string_view rest) { return open_step(use, summary, opener, rest); }, sink);
+  }
+
+  /** The end of a request's body. */
+  template <typename Sink>
+  Result<Rewritten> open_end(const tokenpin_id_use& use, IdSummary& summary, IdOpener& opener,
+                             Sink&& sink) const {
+    return detail::rewrite(
+        {}, [&](std::string_view) { return open_end(use, summary, opener); }, sink);
+  }
+
+  /** One step of sealing a response's body, for hosts that copy nothing. See
+   * `tokenpin_affinity_seal_step`. */
+  Result<Piece> seal_step(const tokenpin_id_use& use, const IdSummary& summary, std::uint32_t slot,
+                          IdSealer& sealer, std::string_view chunk) const noexcept {
+    return detail::piece(chunk, [&](tokenpin_piece* piece) {
+      return tokenpin_affinity_seal_step(handle_, &use, summary.words(), slot, &sealer.sealer_,
+                                         chunk.data(), chunk.size(), piece);
+    });
+  }
+
+  /** The end of a response's body: what was held back is in `put`. */
+  Result<Piece> seal_end(const tokenpin_id_use& use, const IdSummary& summary, std::uint32_t slot,
+                         IdSealer& sealer) const noexcept {
+    return detail::piece({}, [&](tokenpin_piece* piece) {
+      return tokenpin_affinity_seal_end(handle_, &use, summary.words(), slot, &sealer.sealer_,
+                                        piece);
+    });
+  }
+
+  /**
+   * Seals the ids of a chunk of a response's body that the account of `slot` gave. `sink` gets each
+   * run of bytes that goes out, as text.
+   */
+  template <typename Sink>
+  Result<Rewritten> seal(const tokenpin_id_use& use, const IdSummary& summary, std::uint32_t slot,
+                         IdSealer& sealer, std::string_view chunk, Sink&& sink) const {
+    return detail::rewrite(
+        chunk, [&](std::string_view rest) { return seal_step(use, summary, slot, sealer, rest); },
+        sink);
+  }
+
+  /** The end of a response's body. */
+  template <typename Sink>
+  Result<Rewritten> seal_end(const tokenpin_id_use& use, const IdSummary& summary,
+                             std::uint32_t slot, IdSealer& sealer, Sink&& sink) const {
+    return detail::rewrite(
+        {}, [&](std::string_view) { return seal_end(use, summary, slot, sealer); }, sink);
+  }
+
+  /**
+   * Seals the ids in the value of `Location`, `Content-Location` or `Operation-Location` of a
+   * response, and returns its length. With `TOKENPIN_STATUS_BUFFER_TOO_SMALL` the value is the size
+   * needed.
+   */
+  Result<std::size_t> seal_target(const tokenpin_id_use& use, const IdSummary& summary,
+                                  std::uint32_t slot, std::string_view text,
+                                  Span<char> buffer) const noexcept {
+    Result<std::size_t> length;
+    length.status = detail::status(
+        tokenpin_affinity_seal_target(handle_, &use, summary.words(), slot, text.data(),
+                                      text.size(), buffer.data(), buffer.size(), &length.value));
+    return length;
+  }
+
+  /** The name of a key of the table of ids, by its number. Lives as long as the affinity. */
+  Result<std::string_view> id_key(std::uint8_t number) const noexcept {
+    Result<std::string_view> name;
+    Bytes found{};
+    name.status = detail::status(tokenpin_affinity_id_key(handle_, number, &found));
+    name.value = view(found);
+    return name;
   }
 
   /** The configuration's fingerprint. Replicas that show different ones do not agree. */
@@ -787,21 +1088,33 @@ struct Decoded {
   Cookie cookie{};
 };
 
-/** A cookie key ring. Its end wipes it. */
-class KeyRing {
+namespace detail {
+
+/** A key ring, whose end wipes it. */
+template <typename Words, void (*Wipe)(Words*)>
+class Ring {
  public:
   /** Empty. */
-  KeyRing() noexcept = default;
-  KeyRing(KeyRing&& other) noexcept : ring_(other.ring_) { tokenpin_key_ring_wipe(&other.ring_); }
-  KeyRing& operator=(KeyRing&& other) noexcept {
+  Ring() noexcept = default;
+  Ring(Ring&& other) noexcept : ring_(other.ring_) { Wipe(&other.ring_); }
+  Ring& operator=(Ring&& other) noexcept {
     if (this != &other) {
       ring_ = other.ring_;
-      tokenpin_key_ring_wipe(&other.ring_);
+      Wipe(&other.ring_);
     }
     return *this;
   }
-  ~KeyRing() { tokenpin_key_ring_wipe(&ring_); }
+  ~Ring() { Wipe(&ring_); }
 
+ protected:
+  Words ring_{};
+};
+
+}  // namespace detail
+
+/** A cookie key ring. Its end wipes it. */
+class KeyRing : public detail::Ring<tokenpin_key_ring, tokenpin_key_ring_wipe> {
+ public:
   /**
    * Makes a ring of 1 to 8 keys, exactly one of which signs. `placement_key` may be null; if it is
    * not, no secret may equal it.
@@ -845,9 +1158,90 @@ class KeyRing {
     decoded.value.verdict = static_cast<Verdict>(verdict);
     return decoded;
   }
+};
 
- private:
-  tokenpin_key_ring ring_{};
+/** What a text that may be a sealed id says. */
+struct OpenedId {
+  IdVerdict verdict = TOKENPIN_ID_VERDICT_NONE;
+  /** With `TOKENPIN_ID_VERDICT_SEALED` the native id, the identity hash of its account, and the key
+   * that sealed it. */
+  NativeId id;
+  std::uint64_t pin = 0;
+  std::uint8_t key_id = 0;
+};
+
+/** What encrypted content says of its account. */
+struct OpenedMark {
+  IdVerdict verdict = TOKENPIN_ID_VERDICT_NONE;
+  /** With `TOKENPIN_ID_VERDICT_SEALED` the content in front of the mark, and the identity hash of
+   * its account. */
+  std::string_view content;
+  std::uint64_t pin = 0;
+};
+
+/** The keys that seal ids. Their end wipes them. A pin is the identity hash of an account. */
+class IdRing : public detail::Ring<tokenpin_id_ring, tokenpin_id_ring_wipe> {
+ public:
+  /** Makes a ring, like `KeyRing::make`. The keys of cookies may be used. */
+  static Result<IdRing> make(Span<const CookieKey> keys, const Block* placement_key = nullptr,
+                             ConfigError* error = nullptr) noexcept {
+    Result<IdRing> ring;
+    const std::uint8_t* key = placement_key == nullptr ? nullptr : *placement_key;
+    ring.status = detail::checked(error, [&](tokenpin_config_error* refused) {
+      return tokenpin_id_ring_init(&ring.value.ring_, keys.data(), keys.size(), key, refused);
+    });
+    return ring;
+  }
+
+  /** Seals the id of an object of an account. */
+  Result<SealedId> seal(std::string_view scope, std::string_view owner, std::uint64_t pin,
+                        std::string_view id) const noexcept {
+    Result<SealedId> sealed;
+    auto& text = sealed.value;
+    const std::int32_t number =
+        tokenpin_id_seal(&ring_, scope.data(), scope.size(), owner.data(), owner.size(), pin,
+                         id.data(), id.size(), text.chars, sizeof text.chars, &text.size);
+    sealed.status = detail::settle(number, text);
+    return sealed;
+  }
+
+  /** Opens a text that may be a sealed id. What it is, is a verdict and not a failure. */
+  Result<OpenedId> open(std::string_view scope, std::string_view owner,
+                        std::string_view text) const noexcept {
+    Result<OpenedId> opened;
+    auto& [verdict, id, pin, key_id] = opened.value;
+    std::uint8_t came = verdict;
+    opened.status = detail::status(tokenpin_id_open(
+        &ring_, scope.data(), scope.size(), owner.data(), owner.size(), text.data(), text.size(),
+        id.chars, sizeof id.chars, &id.size, &came, &pin, &key_id));
+    verdict = static_cast<IdVerdict>(came);
+    return opened;
+  }
+
+  /** Makes the mark that goes behind encrypted content of an account. */
+  Result<IdMark> mark(std::string_view scope, std::string_view owner, std::uint64_t pin,
+                      std::string_view content) const noexcept {
+    Result<IdMark> mark;
+    mark.status = detail::status(tokenpin_id_mark(&ring_, scope.data(), scope.size(), owner.data(),
+                                                  owner.size(), pin, content.data(), content.size(),
+                                                  mark.value.chars));
+    if (mark) mark.value.size = sizeof mark.value.chars;
+    return mark;
+  }
+
+  /** Reads the mark behind encrypted content. */
+  Result<OpenedMark> open_mark(std::string_view scope, std::string_view owner,
+                               std::string_view text) const noexcept {
+    Result<OpenedMark> opened;
+    std::size_t length = 0;
+    std::uint8_t verdict = opened.value.verdict;
+    opened.status = detail::status(
+        tokenpin_id_open_mark(&ring_, scope.data(), scope.size(), owner.data(), owner.size(),
+                              text.data(), text.size(), &length, &verdict, &opened.value.pin));
+    opened.value.verdict = static_cast<IdVerdict>(verdict);
+    opened.value.content = text.substr(0, length);
+    return opened;
+  }
 };
 
 /** The key of an anonymous session. The id is borrowed, like all that keys are made of. */
@@ -1028,11 +1422,11 @@ inline Result<Class> classify(std::string_view method, std::string_view target,
                               bool prompt_cache = false, Span<const Rule> rules = {},
                               bool replace_rules = false) noexcept {
   Result<Class> made;
-  std::uint8_t group = TOKENPIN_GROUP_STATELESS, existing = 0;
-  made.status = detail::status(tokenpin_classify(rules.data(), rules.size(), replace_rules,
-                                                 prompt_cache, method.data(), method.size(),
-                                                 target.data(), target.size(), &group, &existing));
-  made.value = {static_cast<Group>(group), existing != 0};
+  std::uint8_t group = TOKENPIN_GROUP_STATELESS, existing = 0, ids = TOKENPIN_IDS_NONE;
+  made.status = detail::status(
+      tokenpin_classify(rules.data(), rules.size(), replace_rules, prompt_cache, method.data(),
+                        method.size(), target.data(), target.size(), &group, &existing, &ids));
+  made.value = {static_cast<Group>(group), existing != 0, static_cast<Ids>(ids)};
   return made;
 }
 
