@@ -95,7 +95,7 @@ bool Config::Build(Problem* problem) {
   for (const Rule& rule : settings.rules) {
     rules.push_back({tokenpin::bytes(rule.pattern), rule.group, rule.ids});
   }
-  std::vector<tokenpin_id_field> id_fields;
+  std::vector<tokenpin::IdField> id_fields;
   for (const IdField& field : settings.id_fields) {
     id_fields.push_back({tokenpin::bytes(field.name), field.kind});
   }

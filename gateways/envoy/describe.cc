@@ -18,9 +18,9 @@ void WriteMetadata(envoy_filter envoy, const tokenpin::Decision& decision, const
 #undef X
   if (decision.has_slot()) set("token", config.settings().tokens[decision.slot()].name);
   std::string keys;
-  for (const uint8_t number : decision.fields().id_keys) {
+  for (const uint8_t number : decision.id_keys()) {
     const auto name = config.affinity().id_key(number);
-    if (name) keys.append(keys.empty() ? "" : ",").append(tokenpin::view(*name));
+    if (name) keys.append(keys.empty() ? "" : ",").append(*name);
   }
   if (!keys.empty()) set("id_keys", keys);
 }

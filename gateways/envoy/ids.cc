@@ -26,7 +26,7 @@ std::unique_ptr<Ids> Ids::Of(const Terms& terms, const tokenpin::Request& reques
   // Of files, and of the results of batches: any bytes of a client's.
   ids->is_download_ = EndsWithSegment(target, "content") || EndsWithSegment(target, "results");
   ids->scope_ = tokenpin::view(request.scope);
-  if (const auto owner = config.affinity().id_owner(request)) ids->owner_ = tokenpin::view(*owner);
+  if (const auto owner = config.affinity().id_owner(request)) ids->owner_ = *owner;
   ids->origin_.append(headers.First(":scheme")).append("://").append(headers.First(":authority"));
   return ids;
 }
@@ -64,13 +64,13 @@ void Ids::Rewrite(std::string_view part, Step step) {
 }
 
 void Ids::Take(const tokenpin::Piece& piece) {
-  const size_t dropped = piece.taken - piece.pass;
-  if (dropped != 0 || piece.put_len != 0) {
-    edits.Replace(at_ + piece.pass, dropped, tokenpin::view({piece.put, piece.put_len}));
+  const size_t passed = piece.pass.size();
+  if (piece.taken != passed || !piece.put.empty()) {
+    edits.Replace(at_ + passed, piece.taken - passed, piece.put);
   }
   at_ += piece.taken;
-  changed_ = piece.changed;
-  unexpected_ = piece.unexpected;
+  changed_ = piece.rewritten.changed;
+  unexpected_ = piece.rewritten.unexpected;
 }
 
 void Ids::Open(std::string_view part) {
@@ -115,9 +115,15 @@ bool Ids::SealsBody(std::string_view status, Content content) const {
 
 bool Ids::SealTarget(std::string_view target, std::string* sealed) const {
   if (target.empty()) return false;
-  // Each of its ids may grow.
+  const auto seal = [&] {
+    return config_.affinity().seal_target(Use(), summary_, slot_, target, *sealed);
+  };
   sealed->resize(target.size() + TOKENPIN_MAX_SEALED_ID);
-  auto length = config_.affinity().seal_target(Use(), summary_, slot_, target, *sealed);
+  auto length = seal();
+  if (length.status == TOKENPIN_STATUS_BUFFER_TOO_SMALL) {
+    sealed->resize(*length);
+    length = seal();
+  }
   if (!length) return false;
   sealed->resize(*length);
   return *sealed != target;

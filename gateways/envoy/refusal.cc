@@ -73,13 +73,14 @@ Refusal RefusalFor(tokenpin::Status status) {
 Refusal RefusalFor(const tokenpin::Decision& decision, const Config& config) {
   // The keys of ids are told, never whether there is an account.
   const auto key = [&](int which) {
-    const auto name = config.affinity().id_key(decision.fields().id_keys[which]);
-    return name ? std::string(tokenpin::view(*name)) : std::string();
+    const auto name = config.affinity().id_key(decision.id_keys()[which]);
+    return std::string(*name);
   };
-  Refusal refusal{decision.refusal_status(), tokenpin::name(decision.refusal()), ""};
+  const tokenpin::Refused refused = decision.refusal();
+  Refusal refusal{refused.status, tokenpin::name(refused.refusal), ""};
   if (refusal.status < 500) refusal.type = "invalid_request_error";
   refusal.retry_after = decision.fields().retry_after;
-  switch (decision.refusal()) {
+  switch (refused.refusal) {
     case TOKENPIN_REFUSAL_BAD_AFFINITY_KEY:
       refusal.message = "The session's key cannot be used.";
       break;

@@ -93,7 +93,7 @@ bool Try::BeginNext(envoy_filter envoy, const Terms& terms, const tokenpin::Deci
   former_.slots.push_back(decision.slot());
   // Without another token nothing may move: the answer that is there is better than none.
   tokenpin::Request request;
-  request.set_ids(ids);
+  if (ids != nullptr) request.set_ids(*ids);
   if (reader.Read(envoy, terms, &request) && Decide(terms, &request)->may_move()) {
     Inheritance left{&terms.chain,
                      {former_.count + 1, terms.config(), former_.slots, former_.carrier}};

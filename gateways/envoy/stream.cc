@@ -197,7 +197,7 @@ bool Stream::Decide(envoy_filter envoy, RequestReader& reader, tokenpin::Request
                     const Held* held) {
   const Stats& stats = terms_.chain.stats;
   const Settings& settings = terms_.settings();
-  if (ids_ != nullptr) request->set_ids(&ids_->summary());
+  if (ids_ != nullptr) request->set_ids(ids_->summary());
   const auto decision = try_.Decide(terms_, request);
   if (!decision) return Fail(envoy, decision.status);
   decision_ = *decision;
