@@ -128,14 +128,15 @@ Refusal WrongType() {
 Refusal WrongEncoding() {
   Refusal refusal = OfRequest(415, "unsupported_content_encoding",
                               "The request's body must not be encoded.");
-  refusal.header = {"accept-encoding", "identity"};
+  refusal.headers[0] = {"accept-encoding", "identity"};
   return refusal;
 }
 
 Refusal WrongProtocol() {
   Refusal refusal =
       OfRequest(426, "websocket_not_supported", "This is not served over a WebSocket.");
-  refusal.header = {"upgrade", "HTTP/1.1"};
+  // Envoy takes the one off without the other.
+  refusal.headers = {Refusal::Header{"upgrade", "HTTP/1.1"}, {"connection", "upgrade"}};
   return refusal;
 }
 
@@ -143,14 +144,14 @@ void Refuse(envoy_filter envoy, const Refusal& refusal, std::string_view header,
             std::string_view value) {
   const std::string body = Body(refusal, IsForAnthropic(envoy));
   const std::string seconds = std::to_string(refusal.retry_after);
-  envoy_header headers[4];
+  envoy_header headers[5];
   size_t count = 0;
   const auto add = [&](std::string_view name, std::string_view text) {
     if (!name.empty()) headers[count++] = {name.data(), name.size(), text.data(), text.size()};
   };
   add("content-type", "application/json");
   if (refusal.retry_after != 0) add("retry-after", seconds);
-  add(refusal.header.first, refusal.header.second);
+  for (const auto& [name, text] : refusal.headers) add(name, text);
   add(header, value);
   envoy_dynamic_module_callback_http_send_response(envoy, refusal.status, headers, count,
                                                    Buffer(body), Buffer(refusal.code));
