@@ -38,7 +38,8 @@ class Provider:
         if isinstance(conversation, dict):
             conversation = conversation["id"]
         items = body.get("input") if isinstance(body.get("input"), list) else []
-        files = [part.get("file_id") for item in items for part in item.get("content", [])]
+        parts = [part for item in items for part in item.get("content", ()) if isinstance(part, dict)]
+        files = [part.get("file_id") for part in parts]
         return [id for id in (body.get("previous_response_id"), conversation, *files) if id]
 
     def __call__(self, request):

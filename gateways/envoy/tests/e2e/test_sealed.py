@@ -330,3 +330,445 @@ def test_websockets(sealing, mode, refuse):
         assert received.startswith(b"HTTP/1.1 426" if refused else b"HTTP/1.1 101"), (path, received)
         if refused:
             assert re.search(rb"(?im)^upgrade: HTTP/1.1\r$", received), received
+
+
+# ---- Refusals ------------------------------------------------------------------------
+
+ANTHROPIC = ("anthropic-version", "2023-06-01")
+GONE = sealed(NATIVE, "nobody")
+FORGED = sealed(NATIVE, "alpha", ring=[twin.RingKey(1, bytes(15) + b"\1", twin.SIGN)])
+UNKNOWN = sealed(NATIVE, "alpha", ring=[twin.RingKey(9, COOKIE_KEYS[1], twin.SIGN)])
+LATER = "resp_" + "A" * 60 + "tp7"
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/messages"])
+def test_what_cannot_be_found_is_refused_alike(sealing, path):
+    """Whether there is such an account, is told by counters only."""
+    g = sealing("strict")
+    names = {"gone": GONE, "bad_seal": FORGED, "unknown_key": UNKNOWN, "unknown_version": LATER}
+    names["plain"] = NATIVE
+    answers = {}
+    for why, id in names.items():
+        for where in ("path", "previous_response_id", "file_id", "encrypted_content"):
+            if where == "encrypted_content" and why != "gone":
+                continue
+            with g.counting() as rose:
+                if where == "path":
+                    asked = f"{path}/batches/{id}" if "messages" in path else f"{path}/{id}"
+                    answer = g.send("GET", asked, headers=[ANTHROPIC])
+                else:
+                    id = marked("gAAAAABoQUJD", "nobody") if where == "encrypted_content" else id
+                    body = {"input": [{"type": "message", where: id}]}
+                    if where == "previous_response_id":
+                        body = {where: id}
+                    answer = posted(g, body, path=path)
+            assert rose["outcome_rejected"] == 1 and not g.upstream.requests, (why, where)
+            verdict = "sealed" if why == "gone" else why
+            assert rose[f"id_verdict_{verdict}"] == 1
+            assert rose["pin_state_gone" if why == "gone" else "pin_state_none"] == 1
+            told = (answer.status, answer.body, answer.values("retry-after"))
+            assert answers.setdefault(where, told) == told, why
+    status, body, _ = answers["path"]
+    assert status == 404
+    assert json.loads(body) == {
+        "type": "error",
+        "error": {"type": "not_found_error", "message": "The object named by 'path' was not found."},
+    }
+    status, body, _ = answers["previous_response_id"]
+    assert status == 400
+    assert json.loads(body)["error"] == {
+        "message": "The previous response was not found.",
+        "type": "invalid_request_error",
+        "param": "previous_response_id",
+        "code": "previous_response_not_found",
+    }
+    assert answers["file_id"][0] == 404
+    assert json.loads(answers["file_id"][1])["error"]["param"] == "file_id"
+    status, body, _ = answers["encrypted_content"]
+    assert (status, json.loads(body)["error"]["code"]) == (400, "invalid_encrypted_content")
+
+
+def marked(content, account):
+    pin = twin.identity_hash(account.encode())
+    return content + twin.mark_content(RING, b"", b"", content.encode(), pin).decode()
+
+
+@pytest.mark.smoke
+def test_an_account_that_is_down(sealing):
+    """Never another account: that would answer 404, or start anew with 200."""
+    until = 2**31
+    g = sealing(tokens=tokens(bravo={"state": "down", "until": until}))
+    id = sealed(NATIVE, "bravo")
+    for options in (
+        {"method": "GET", "path": f"/v1/responses/{id}"},
+        {"method": "POST", "body": json.dumps({"previous_response_id": id}).encode()},
+        {"method": "POST", "body": json.dumps({"conversation": {"id": id}}).encode()},
+    ):
+        for more in ({}, {"consumer": "alice"}, {"cookie": forge("alpha")}):
+            answer = g.send(headers=[JSON], **options, **more)
+            assert answer.status == 503 and answer.cookie is None
+            assert json.loads(answer.body)["error"]["code"] == "session_unavailable"
+            assert int(answer.value("retry-after")) > 10000
+            assert answer.decision["source"] == "id" and answer.decision["pin_state"] == "down"
+    assert not g.upstream.requests
+    # For others it is as ever.
+    assert posted(g, {"input": "x"}).status == 200
+
+
+def test_two_accounts(sealing):
+    g = sealing()
+    body = {"previous_response_id": sealed(NATIVE, "alpha"), "file_id": sealed(OTHER, "bravo")}
+    answer = posted(g, body)
+    error = json.loads(answer.body)["error"]
+    assert (answer.status, error["code"]) == (400, "conflicting_accounts")
+    assert "'previous_response_id'" in error["message"] and "'file_id'" in error["message"]
+    assert not g.upstream.requests
+    # History of two accounts is none.
+    history = [
+        {"type": "message", "id": sealed("msg_" + "a" * 48, account), "content": "x"}
+        for account in ("alpha", "bravo")
+    ]
+    answer = posted(g, {"input": history})
+    assert (answer.status, answer.account) == (200, "bravo")
+    assert b"tp1" not in g.upstream.last().body
+
+
+# ---- Responses -----------------------------------------------------------------------
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
+@pytest.mark.parametrize("method", ["POST", "HEAD"])
+def test_headers_of_a_sealed_response(sealing, method, http2):
+    g = sealing()
+    body = json.dumps({"id": NATIVE}).encode()
+    headers = [
+        JSON,
+        ("etag", '"strong"'),
+        ("accept-ranges", "bytes"),
+        ("content-md5", "x"),
+        ("digest", "sha-256=x"),
+        ("content-digest", "sha-256=:x:"),
+        ("repr-digest", "sha-256=:x:"),
+        ("location", f"/v1/responses/{NATIVE}"),
+        ("content-location", f"https://api.example/v1/files/{OTHER}?after={NATIVE}"),
+        ("operation-location", "/v1/other/x"),
+        ("x-kept", NATIVE),
+        ("content-length", str(len(body))),
+    ]
+    sent = b"" if method == "HEAD" else body
+    g.upstream.answer = lambda request: reply(request, 200, headers, sent, length=False)
+    answer = g.send(method, headers=[("accept-encoding", "gzip, br")], http2=http2)
+    account = answer.account
+    assert g.upstream.last().value("accept-encoding") == b"identity"
+    gone = ["content-length", "etag", "accept-ranges", "content-md5", "digest", "content-digest"]
+    assert [answer.values(name) for name in [*gone, "repr-digest"]] == [[]] * 7
+    if method == "HEAD":
+        assert answer.body == b"" and g.send(method, http2=http2).status == 200
+        return
+    assert json.loads(answer.body) == {"id": sealed(NATIVE, account)}
+    assert answer.value("location") == f"/v1/responses/{sealed(NATIVE, account)}"
+    assert answer.value("operation-location") == "/v1/other/x" and answer.value("x-kept") == NATIVE
+
+
+@pytest.mark.smoke
+def test_what_is_not_sealed(sealing):
+    """All that is no JSON or events, what is a file, a part of one, or has no body."""
+    g = sealing()
+    body = json.dumps({"id": NATIVE}).encode()
+    marks = [("etag", '"x"'), ("accept-ranges", "bytes")]
+    octets = ("content-type", "application/octet-stream")
+    cases = [
+        ("/v1/files/f/content", 200, [JSON], body),
+        ("/v1/files/f/content/?x=1", 200, [JSON], body),
+        ("/v1/messages/batches/b/results", 200, [JSON], body),
+        ("/v1/responses", 206, [JSON, ("content-range", "bytes 0-9/99")], body),
+        ("/v1/responses", 200, [octets], body),
+        ("/v1/responses", 200, [("content-type", "text/html")], body),
+        ("/v1/responses", 200, [("content-type", "application/jsonl")], body),
+        ("/v1/models", 200, [JSON], body),
+        ("/v1/chat/completions", 200, [JSON], body),
+        ("/v1/responses", 304, marks, b""),
+    ]
+    for path, status, headers, text in cases:
+        g.upstream.answer = answering(status, [*headers, *(marks if status != 304 else [])], text)
+        answer = g.send("GET", path)
+        what = (path, status, headers)
+        assert (answer.status, answer.body) == (status, text), what
+        assert answer.value("etag") == '"x"' and answer.value("accept-ranges") == "bytes", what
+        if status != 304:
+            assert answer.value("content-length") == str(len(text)), what
+    g.upstream.answer = lambda request: reply(request, 204, marks, b"", length=False)
+    answer = g.send("GET")
+    assert answer.status == 204 and answer.value("etag") == '"x"'
+    # Compressed in spite of what it was asked for.
+    g.upstream.answer = answering(200, [JSON, ("content-encoding", "x-y")], b"\x1f\x8b")
+    with g.counting() as rose:
+        assert g.send("GET").body == b"\x1f\x8b"
+    assert rose["bodies_not_sealed"] == 1
+
+
+@pytest.mark.smoke
+def test_errors_and_weak_etags(sealing):
+    g = sealing()
+    body = json.dumps({"id": NATIVE, "error": {"message": NATIVE}}).encode()
+    for status in (200, 201, 400, 404, 500):
+        g.upstream.answer = answering(status, [JSON, ("etag", 'W/"weak"')], body)
+        answer = g.send(cookie=forge("alpha"))
+        # What is below `error` is somebody's text.
+        expected = body.replace(NATIVE.encode(), sealed(NATIVE, "alpha").encode(), 1)
+        assert (answer.status, answer.body) == (status, expected)
+        assert answer.value("etag") == 'W/"weak"'
+
+
+def test_urls_lead_to_the_gateway(sealing):
+    """Those of a batch's results, that a client asks for as they stand."""
+    g = sealing(routes=[{"match": {"prefix": "/"}, "route": {"cluster": "upstream", "host_rewrite_literal": "api.anthropic.com"}}])
+    batch = "msgbatch_01HkcTjaV5uDC8jWR4ZsDV8d"
+    body = {"id": batch, "results_url": f"https://api.anthropic.com/v1/messages/batches/{batch}/results"}
+    g.upstream.answer = answering(200, [JSON], json.dumps(body).encode())
+    answer = g.send("GET", "/v1/messages/batches", headers=[ANTHROPIC])
+    got = json.loads(answer.body)
+    assert got["id"] == sealed(batch, answer.account)
+    assert got["results_url"] == f"{g.url}/v1/messages/batches/{got['id']}/results"
+    read = g.send("GET", got["results_url"][len(g.url) :])
+    assert read.account == answer.account
+
+
+# ---- Modes, routes, owners, keys ---------------------------------------------------------
+
+
+@pytest.mark.smoke
+def test_off_only_looks(sealing):
+    """What names old state is known, so that it never moves a session for good."""
+    g = sealing("off", tokens=tokens(alpha={"state": "down"}))
+    g.upstream.answer = answering(200, [JSON], json.dumps({"id": NATIVE}).encode())
+    cookie = forge("alpha")
+    new = posted(g, {"input": "x"}, cookie=cookie)
+    assert new.status == 200 and new.outcome == "repinned" and new.cookie
+    assert json.loads(new.body) == {"id": NATIVE}
+    for body in (
+        {"previous_response_id": NATIVE},
+        {"previous_response_id": sealed(NATIVE, "bravo")},
+        {"conversation": {"id": "conv_1"}},
+        {"input": [{"type": "item_reference", "id": "msg_1"}]},
+        {"tools": [{"vector_store_ids": ["vs_1"]}]},
+    ):
+        before = len(g.upstream.requests)
+        old = posted(g, body, cookie=cookie)
+        assert (old.status, old.outcome) == (503, "rejected"), body
+        assert len(g.upstream.requests) == before
+    # Without bodies it is as if nothing was named.
+    g.update(settings(sealed_ids="off", bodies=False, tokens=tokens(alpha={"state": "down"})))
+    blind = posted(g, {"previous_response_id": NATIVE}, cookie=cookie)
+    assert (blind.status, blind.outcome) == (200, "repinned")
+
+
+@pytest.mark.smoke
+def test_open_only_seals_what_came_sealed(sealing):
+    g = sealing("open")
+    g.provider.accounts[NATIVE] = "bravo"
+    first = posted(g, {"input": "x"})
+    assert not ids_in(first) and first.value("content-length")
+    assert g.upstream.last().value("accept-encoding") != b"identity"
+    id = sealed(NATIVE, "bravo")
+    next_ = posted(g, {"previous_response_id": id})
+    assert (next_.status, next_.account) == (200, "bravo")
+    assert json.loads(next_.body)["previous_response_id"] == id
+    assert not SEALED.fullmatch(json.loads(next_.body)["id"])
+    # Somebody else's seal is a plain id here.
+    posted(g, {"previous_response_id": FORGED})
+    assert json.loads(g.upstream.last().body) == {"previous_response_id": FORGED}
+    g.update(settings(sealed_ids="open", foreign_seals="refuse"))
+    assert posted(g, {"previous_response_id": FORGED}).status == 400
+
+
+def test_plain_ids_come_back_plain(sealing):
+    """As the client knows them, also in the mode that seals."""
+    g = sealing()
+    for account in ACCOUNTS:
+        g.provider.accounts[NATIVE] = account
+        answer = posted(g, {"previous_response_id": NATIVE}, cookie=forge(account))
+        got = json.loads(answer.body)
+        assert got["previous_response_id"] == NATIVE and opened(got["id"])[1] == account
+
+
+@pytest.mark.smoke
+def test_routes(sealing):
+    modes = ["off", "open", "seal", "strict"]
+    routes = [
+        {
+            "match": {"prefix": f"/{mode}/"},
+            "route": {"cluster": "upstream", "prefix_rewrite": "/"},
+            "typed_per_filter_config": stack.module_route({"sealed_ids": mode}),
+        }
+        for mode in modes
+    ]
+    g = sealing("seal", routes=routes)
+    for mode in modes:
+        first = posted(g, {"input": "x"}, path=f"/{mode}/v1/responses")
+        assert bool(ids_in(first)) == (mode in ("seal", "strict")), mode
+        g.provider.accounts[NATIVE] = "charlie"
+        id = sealed(NATIVE, "charlie")
+        read = g.send("GET", f"/{mode}/v1/responses/{id}")
+        assert g.upstream.last().target == f"/v1/responses/{id if mode == 'off' else NATIVE}"
+        if mode != "off":
+            assert (read.account, json.loads(read.body)) == ("charlie", {"id": id})
+        plain = posted(g, {"previous_response_id": NATIVE}, path=f"/{mode}/v1/responses")
+        assert (plain.status == 400) == (mode == "strict"), mode
+
+
+@pytest.mark.smoke
+def test_owners(sealing):
+    g = sealing(id_owner="consumer", scope="s")
+    owner = {"scope": b"s", "owner": b"alice"}
+    first = posted(g, {"input": "x"}, consumer="alice")
+    id = ids_in(first)[0]
+    assert opened(id, **owner) == (list(g.provider.accounts)[0], first.account)
+    for consumer, status in (("alice", 200), ("bob", 400), (None, 400)):
+        answer = posted(g, {"previous_response_id": id}, consumer=consumer)
+        assert answer.status == status, consumer
+    nobodys = ids_in(posted(g, {"input": "x"}))[0]
+    assert opened(nobodys, scope=b"s")
+    assert posted(g, {"previous_response_id": nobodys}, consumer="alice").status == 400
+
+
+@pytest.mark.smoke
+def test_rotation(sealing):
+    """Ids that another key has sealed work on, and come back as the client knows them."""
+
+    def ring(**roles):
+        return [
+            {"id": id, "role": role, "key": {"env": f"COOKIE_KEY_{id}"}}
+            for role, id in roles.items()
+        ]
+
+    g = sealing(id_keys=ring(sign=1))
+    old = ids_in(posted(g, {"input": "x"}))[0]
+    g.update(settings(sealed_ids="seal", id_keys=ring(sign=2, accept=1)))
+    next_ = posted(g, {"previous_response_id": old})
+    got = json.loads(next_.body)
+    assert next_.status == 200 and got["previous_response_id"] == old
+    both = [twin.RingKey(2, COOKIE_KEYS[2], twin.SIGN)]
+    assert opened(got["id"], ring=both)[1] == next_.account
+    g.update(settings(sealed_ids="seal", id_keys=ring(sign=2)))
+    assert posted(g, {"previous_response_id": old}).status == 400
+    assert posted(g, {"previous_response_id": got["id"]}).status == 200
+
+
+def test_a_reload_while_a_stream_runs(sealing):
+    import threading
+
+    g = sealing()
+    go_on = threading.Event()
+
+    def events(request):
+        head = [("content-type", "text/event-stream"), ("transfer-encoding", "chunked")]
+        yield reply(request, 200, head, b"", length=False)
+        for _ in range(2):
+            part = f'data: {{"id":"{NATIVE}"}}\n\n'.encode()
+            # The second one is cut.
+            yield b"%x\r\n%s\r\n" % (10, part[:10])
+            assert go_on.wait(10)
+            yield b"%x\r\n%s\r\n" % (len(part) - 10, part[10:])
+        yield b"0\r\n\r\n"
+
+    g.upstream.answer = events
+    with client() as own, own.stream("POST", g.url + "/v1/responses", content=b"{}") as response:
+        parts = response.iter_raw()
+        account = response.headers["x-account"]
+        g.update(settings(sealed_ids="off", cookie_keys=[{"id": 2, "role": "sign", "key": {"env": "COOKIE_KEY_2"}}]))
+        go_on.set()
+        text = b"".join(parts).decode()
+    assert text == f'data: {{"id":"{sealed(NATIVE, account)}"}}\n\n' * 2
+
+
+@pytest.mark.smoke
+def test_observing_changes_nothing(sealing):
+    g = sealing(observe=True, metadata=True)
+    seen = json.dumps({"id": NATIVE}).encode()
+    g.upstream.answer = answering(200, [JSON, ("etag", '"x"'), ("location", f"/v1/files/{OTHER}")], seen)
+    body = json.dumps({"previous_response_id": sealed(NATIVE, "bravo")}).encode()
+    with g.counting() as rose:
+        answer = posted(g, body, headers=[("accept-encoding", "gzip")])
+    assert (answer.status, answer.body) == (200, seen)
+    assert answer.value("etag") == '"x"' and answer.value("location") == f"/v1/files/{OTHER}"
+    assert answer.value("content-length") == str(len(seen))
+    got = g.upstream.last()
+    assert got.body == body and got.value("accept-encoding") == b"gzip" and got.account is None
+    assert rose["ids_opened"] == 1 and rose["ids_sealed"] == 1 and rose["source_id"] == 1
+    # What would be refused passes.
+    for headers in ([("content-encoding", "gzip")], []):
+        assert posted(g, b'{"previous_response_id":"' + GONE.encode() + b'"}', headers=headers).status == 200
+
+
+# ---- Retries -------------------------------------------------------------------------
+
+RETRY = {"status": [429], "max": 2}
+KEEPS = {
+    "match": {"prefix": "/"},
+    "route": {
+        "cluster": "upstream",
+        "retry_policy": {
+            "retry_on": "retriable-status-codes",
+            "retriable_status_codes": [599],
+            "num_retries": 1,
+        },
+    },
+}
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
+def test_what_a_named_client_creates_moves_without_a_cookie(sealing, http2):
+    g = sealing(retry=RETRY, routes=[KEEPS], cooldowns=[])
+    history = [{"type": "message", "id": sealed("msg_" + "b" * 48, "alpha"), "content": "x" * 5000}]
+    body = {"input": history, "store": False}
+    for number in range(10):
+        g.upstream.script = [answering(429)]
+        answer = posted(g, body, session=f"s{number}", http2=http2)
+        assert answer.status == 200 and answer.outcome == "retried" and answer.cookie is None
+        tries = g.upstream.requests[-2:]
+        assert tries[0].account != tries[1].account == answer.account
+        # The second try gets what the first one got.
+        assert tries[0].body == tries[1].body
+        assert json.loads(tries[0].body)["input"][0]["id"] == "msg_" + "b" * 48
+        id = ids_in(answer)[0]
+        assert opened(id)[1] == answer.account
+        # Its home would be elsewhere.
+        next_ = posted(g, {"previous_response_id": id}, session=f"s{number}", http2=http2)
+        assert (next_.status, next_.account) == (200, answer.account)
+
+
+@pytest.mark.smoke
+def test_a_sealed_request_never_moves(sealing):
+    g = sealing(retry=RETRY, routes=[KEEPS], cooldowns=[])
+    g.upstream.answer = answering(429, [JSON], json.dumps({"id": NATIVE}).encode())
+    for body in (
+        {"previous_response_id": sealed(NATIVE, "bravo")},
+        {"input": [{"type": "item_reference", "id": sealed("msg_" + "c" * 48, "bravo")}]},
+        {"input": [{"type": "message", "id": sealed("msg_" + "c" * 48, "bravo"), "content": ""}]},
+    ):
+        for more in ({}, {"session": "s"}, {"cookie": forge("alpha")}):
+            before = len(g.upstream.requests)
+            answer = posted(g, body, **more)
+            assert (answer.status, answer.account) == (429, "bravo"), (body, more)
+            assert len(g.upstream.requests) == before + 1
+
+
+def test_an_answer_that_was_held_is_sealed(sealing):
+    """Where no other token could answer instead."""
+    g = sealing(retry=RETRY, routes=[KEEPS], cooldowns=[], tokens=tokens("alpha"), mint_single=True)
+    text = json.dumps({"id": NATIVE, "more": "x" * 5000}).encode()
+    for framing in ("length", "chunked", "trailers"):
+        def answer_429(request, framing=framing):
+            if framing == "length":
+                return reply(request, 429, [JSON], text)
+            head = [JSON, ("transfer-encoding", "chunked")]
+            return reply(request, 429, head, b"", length=False) + chunked([text[:30], text[30:]], b"x: 1\r\n" if framing == "trailers" else b"")
+
+        g.upstream.answer = answer_429
+        answer = posted(g, {"input": "x"})
+        assert answer.status == 429
+        assert json.loads(answer.body) == {"id": sealed(NATIVE, "alpha"), "more": "x" * 5000}
