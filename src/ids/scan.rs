@@ -16,6 +16,9 @@ const LEVELS: u32 = 256;
 /// The longest key that is looked at, as it stands in the document: every character may be `\u....`.
 const KEY_HOLD: usize = 6 * MAX_KEY_NAME;
 
+/// What ends an event stream, behind a bracket.
+const STOP: &[u8; 4] = b"DONE";
+
 /// Where the head and the end of encrypted content lie in `hold`, and bytes on their way out.
 const TAIL_AT: usize = HEAD_LEN;
 const OUT_AT: usize = TAIL_AT + MARK_LEN;
@@ -104,6 +107,8 @@ enum State {
     ContentEscape(u8),
     /// The closing quote is next.
     Quote,
+    /// In `[DONE]`, which ends an event stream and is no document, with so many letters of it read.
+    Stop(u8),
     /// Below a level that is looked at; in a string there.
     Skim,
     SkimText,
@@ -278,6 +283,17 @@ impl Scanner {
                         _ => {}
                     }
                 }
+                State::Stop(read) => match STOP.get(usize::from(read)) {
+                    Some(letter) if *letter == byte => {
+                        at += 1;
+                        self.state = State::Stop(read + 1);
+                    }
+                    None if byte == b']' => {
+                        at += 1;
+                        self.close(reader, false);
+                    }
+                    _ => self.give_up(),
+                },
                 State::Scalar => match byte {
                     b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n' => {
                         self.state = self.after_value();
@@ -306,7 +322,10 @@ impl Scanner {
                         reader.scalar(self.depth, byte);
                         self.state = State::Scalar;
                     }
-                    _ => self.give_up_at(byte),
+                    b'D' if self.depth == 1 && self.state == State::ValueOrEnd => {
+                        self.state = State::Stop(0);
+                    }
+                    _ => self.give_up(),
                 },
                 State::KeyOrEnd | State::Key => match byte {
                     b'"' => {
@@ -356,7 +375,7 @@ impl Scanner {
     }
 
     /// Where the closing quote of a string is, that begins or goes on here.
-    #[inline]
+    #[inline(never)]
     fn string_end(&mut self, text: &[u8]) -> Option<usize> {
         let mut at = usize::from(self.escaped && !text.is_empty());
         self.escaped &= at == 0;
@@ -435,16 +454,10 @@ impl Scanner {
         self.state = self.after_value();
     }
 
-    fn give_up(&mut self) {
+    /// This is no document, from here on.
+    pub(crate) fn give_up(&mut self) {
         self.state = State::Broken;
         self.unexpected = self.unexpected.saturating_add(1);
-    }
-
-    /// `[DONE]` ends an event stream, and is no document.
-    fn give_up_at(&mut self, byte: u8) {
-        let done = byte == b'D' && self.depth == 1 && self.state == State::ValueOrEnd;
-        self.give_up();
-        self.unexpected -= u32::from(done);
     }
 
     // Keys: never held back, only remembered.
@@ -710,7 +723,8 @@ impl Scanner {
             | State::Candidate
             | State::Content
             | State::ContentEscape(_)
-            | State::SkimText => {
+            | State::SkimText
+            | State::Stop(_) => {
                 let step = self.give_out();
                 self.give_up();
                 return step;

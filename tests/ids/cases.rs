@@ -376,6 +376,30 @@ fn an_id_comes_back_as_the_client_wrote_it() {
     }
 }
 
+/// Hosts look into no response of which nothing can change, and into every other.
+#[test]
+fn it_is_told_beforehand_whether_a_response_may_change() {
+    let ring = ring();
+    let plain = r#"{"file_id":"file-1"}"#.to_owned();
+    let sealed = plain.replace("file-1", &sealed_id("file-1", "a"));
+    for mode in [Mode::Off, Mode::Open, Mode::Seal, Mode::Strict] {
+        for ids in [Ids::None, Ids::Open, Ids::Both, Ids::Items] {
+            for request in ["{}", &plain, &sealed] {
+                let rules = rules(&ring, mode);
+                let (mut summary, with) =
+                    (Summary::new(), Opening { rules: &rules, known: &known });
+                let mut opener = Opener::new(ids);
+                with.open_target(ids, &mut summary, &mut []);
+                opened(&mut opener, &with, &mut summary, &[request.as_bytes()]);
+                let said = summary.changes_response(&rules, ids);
+                let changed = [&b"{\"file_id\":\"file-1\"}"[..], b"{\"file_id\":\"file-2\"}"]
+                    .map(|body| seal_as(&rules, ids, &summary.echo, body) != body);
+                assert_eq!(said, changed[0] || changed[1], "{mode:?} {ids:?} {request}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_echo_keeps_what_matters_most() {
     let many = |count: usize| {
@@ -403,14 +427,33 @@ fn the_echo_keeps_what_matters_most() {
 }
 
 #[test]
-fn nothing_is_done_where_the_mode_is_off() {
+fn where_the_mode_is_off_every_id_is_plain_and_stays() {
     let ring = ring();
     let rules = rules(&ring, Mode::Off);
-    let body =
-        format!(r#"{{"id":"resp_1","previous_response_id":"{}"}}"#, sealed_id("resp_1", "a"));
-    assert_eq!(seal_as(&rules, Ids::Items, &Echo::new(), body.as_bytes()), body.as_bytes());
+    let id = sealed_id("resp_1", "a");
+    for (body, existing) in [
+        (format!(r#"{{"id":"resp_1","previous_response_id":"{id}"}}"#), true),
+        (format!(r#"{{"id":"{id}","input":"{id}"}}"#), false),
+        (format!(r#"{{"input":[{{"id":"{id}","content":"x"}}]}}"#), false),
+        (format!(r#"{{"input":[{{"id":"{id}"}}]}}"#), true),
+        (format!(r#"{{"file_ids":["{}"]}}"#, sealed_id("file-1", "b").replace("tp0", "tp7")), true),
+        (r#"{"conversation":"","container":"auto"}"#.to_owned(), false),
+    ] {
+        assert_eq!(seal_as(&rules, Ids::Items, &Echo::new(), body.as_bytes()), body.as_bytes());
+        let (text, summary) = open_as(Mode::Off, Ids::Items, &body);
+        assert_eq!((&text, summary.existing), (&body, existing));
+        assert!(summary.verdict <= IdVerdict::Plain && summary.account().is_none());
+        assert!(!summary.refused && summary.opened == 0);
+    }
+    // Neither is anything said of marks, or of strings that are too long.
+    let mark = rules.sealer.mark(b"gAAA", pin("a")).unwrap();
+    let body = format!(
+        r#"{{"encrypted_content":"gAAA{}","file_id":"A{}"}}"#,
+        mark.escape_ascii(),
+        "x".repeat(600)
+    );
     let (text, summary) = open_as(Mode::Off, Ids::Items, &body);
-    assert_eq!((text, summary.verdict), (body, IdVerdict::None));
+    assert_eq!((text, summary.verdict, summary.unreadable), (body, IdVerdict::None, false));
 }
 
 #[test]

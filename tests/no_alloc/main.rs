@@ -1,6 +1,8 @@
 //! Nothing on the path of a request allocates: counted by an allocator that counts.
 #![deny(clippy::pedantic)]
 
+mod bodies;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
