@@ -56,8 +56,8 @@ template <typename Step>
 void Ids::Rewrite(std::string_view part, Step step) {
   while (!part.empty()) {
     const auto piece = step(part);
-    // Cannot fail: then the rest passes as it is.
-    if (!piece || piece->taken == 0) return;
+    // Cannot fail; and if it did, the rest would pass as it is.
+    if (!piece) return;
     Take(*piece);
     part.remove_prefix(piece->taken);
   }

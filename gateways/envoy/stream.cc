@@ -171,7 +171,7 @@ int Stream::Swallow(envoy_filter envoy, bool end_of_stream) {
     if (part != 0) envoy_dynamic_module_callback_http_drain_body(envoy, body, part);
     size += part;
   }
-  if (!hold_.Swallow(size, terms_.settings().max_body) || end_of_stream) {
+  if (!hold_.Swallow(size, 2 * terms_.settings().max_body) || end_of_stream) {
     hold_.End();
     Refuse(envoy, hold_.refusal());
   }

@@ -281,6 +281,13 @@ int Stream::Run(Call call) {
   return told;
 }
 
+void Stream::InHook(const std::function<void()>& call) {
+  Run([&] {
+    call();
+    return 0;
+  });
+}
+
 Stream::~Stream() {
   if (!gone()) Leave();
 }
