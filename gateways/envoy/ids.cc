@@ -17,8 +17,8 @@ bool IsUpload(std::string_view target) {
 std::unique_ptr<Ids> Ids::Of(const Terms& terms, const tokenpin::Request& request,
                              const HeaderList& headers) {
   const Config& config = *terms.config();
-  const auto api = config.affinity().classify(tokenpin::view(request.method),
-                                              tokenpin::view(request.target));
+  const auto api =
+      config.affinity().classify(tokenpin::view(request.method), tokenpin::view(request.target));
   if (!api || api->ids == TOKENPIN_IDS_NONE) return nullptr;
   std::unique_ptr<Ids> ids(new Ids(config, api->ids, terms.mode()));
   const std::string_view target = tokenpin::view(request.target);
@@ -131,8 +131,8 @@ bool Ids::SealTarget(std::string_view target, std::string* sealed) const {
 
 void Ids::BeginSealing(Content content) {
   changed_ = unexpected_ = 0;
-  rewriter_.emplace<IdSealer>(
-      content == Content::kEvents ? TOKENPIN_FRAMING_EVENTS : TOKENPIN_FRAMING_JSON);
+  rewriter_.emplace<IdSealer>(content == Content::kEvents ? TOKENPIN_FRAMING_EVENTS
+                                                          : TOKENPIN_FRAMING_JSON);
 }
 
 uint32_t Ids::TakeSealed() { return changed_ - std::exchange(told_sealed_, changed_); }

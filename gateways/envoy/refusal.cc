@@ -56,8 +56,7 @@ std::string Body(const Refusal& refusal, bool for_anthropic) {
            "\"," + message + "}}";
   }
   const std::string param = refusal.param.empty() ? "null" : '"' + Escaped(refusal.param) + '"';
-  return "{\"error\":{" + message + R"(,"type":")" +
-         std::string(refusal.type) + R"(","param":)" +
+  return "{\"error\":{" + message + R"(,"type":")" + std::string(refusal.type) + R"(","param":)" +
          param + R"(,"code":")" + std::string(refusal.code) + R"("}})";
 }
 
@@ -111,7 +110,9 @@ Refusal RefusalFor(const tokenpin::Decision& decision, const Config& config) {
   return refusal;
 }
 
-Refusal TooLarge() { return OfRequest(413, "request_too_large", "The request's body is too large."); }
+Refusal TooLarge() {
+  return OfRequest(413, "request_too_large", "The request's body is too large.");
+}
 
 Refusal TooMany() {
   Refusal refusal{503, "too_many_bodies", "The gateway holds too many requests."};
@@ -119,15 +120,17 @@ Refusal TooMany() {
   return refusal;
 }
 
-Refusal Unreadable() { return OfRequest(400, "unreadable_body", "The request's body cannot be read."); }
+Refusal Unreadable() {
+  return OfRequest(400, "unreadable_body", "The request's body cannot be read.");
+}
 
 Refusal WrongType() {
   return OfRequest(415, "unsupported_content_type", "The request's body has to be JSON.");
 }
 
 Refusal WrongEncoding() {
-  Refusal refusal = OfRequest(415, "unsupported_content_encoding",
-                              "The request's body must not be encoded.");
+  Refusal refusal =
+      OfRequest(415, "unsupported_content_encoding", "The request's body must not be encoded.");
   refusal.headers[0] = {"accept-encoding", "identity"};
   return refusal;
 }

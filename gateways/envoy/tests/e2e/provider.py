@@ -38,7 +38,9 @@ class Provider:
         if isinstance(conversation, dict):
             conversation = conversation["id"]
         items = body.get("input") if isinstance(body.get("input"), list) else []
-        parts = [part for item in items for part in item.get("content", ()) if isinstance(part, dict)]
+        parts = [
+            part for item in items for part in item.get("content", ()) if isinstance(part, dict)
+        ]
         files = [part.get("file_id") for part in parts]
         return [id for id in (body.get("previous_response_id"), conversation, *files) if id]
 
@@ -60,7 +62,11 @@ class Provider:
                 if self.accounts.get(id) != request.account:
                     return missing(request, id)
         id = self.made(request, PREFIXES[kind])
-        answer = {"id": id, "object": kind, "previous_response_id": body.get("previous_response_id")}
+        answer = {
+            "id": id,
+            "object": kind,
+            "previous_response_id": body.get("previous_response_id"),
+        }
         if not body.get("stream"):
             return reply(request, 200, [JSON], json.dumps(answer).encode())
         return self.stream(request, answer)
@@ -71,7 +77,8 @@ class Provider:
         events += [("response.output_text.delta", {"item_id": item, "delta": "a"})] * 5
         events.append(("response.completed", {"response": answer}))
         text = "".join(
-            f"event: {name}\ndata: {json.dumps({'type': name, **data})}\n\n" for name, data in events
+            f"event: {name}\ndata: {json.dumps({'type': name, **data})}\n\n"
+            for name, data in events
         )
         head = [EVENTS, ("transfer-encoding", "chunked")]
         yield reply(request, 200, head, b"", length=False)

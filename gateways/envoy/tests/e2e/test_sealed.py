@@ -6,7 +6,7 @@ import re
 import pytest
 import stack
 import tokenpin_twin as twin
-from gateway import ACCOUNTS, COOKIE_KEYS, SESSION, client, encoded, forge, settings, tokens
+from gateway import ACCOUNTS, COOKIE_KEYS, client, encoded, forge, settings, tokens
 from provider import JSON, Provider
 from upstream import answering, reply
 
@@ -165,7 +165,9 @@ def test_chunked_bodies(sealing, size, trailers):
     data = raw_request(chunked(parts, trailers), "transfer-encoding: chunked")
     answer = g.raw(data)
     assert (answer.status, answer.account) == (200, "charlie")
-    assert g.upstream.last().body == body.replace(sealed(NATIVE, "charlie").encode(), NATIVE.encode())
+    assert g.upstream.last().body == body.replace(
+        sealed(NATIVE, "charlie").encode(), NATIVE.encode()
+    )
 
 
 def test_a_client_that_waits_before_it_sends_its_body(sealing):
@@ -265,7 +267,10 @@ def test_all_bodies_together(sealing):
     g = sealing(max_held_bodies=100000)
     with g.connect() as first, g.counting() as rose:
         first.sendall(raw_request(b"x" * 60000, "content-length: 70000"))
-        stack.wait_for("it being read", lambda: g.envoy.stat("http.gateway.downstream_cx_rx_bytes_buffered") >= 0)
+        stack.wait_for(
+            "it being read",
+            lambda: g.envoy.stat("http.gateway.downstream_cx_rx_bytes_buffered") >= 0,
+        )
         answer = posted(g, b'{"input":"' + b"x" * 50000 + b'"}')
         assert answer.status == 503 and answer.value("retry-after") == "1"
         assert json.loads(answer.body)["error"]["code"] == "too_many_bodies"
@@ -327,7 +332,10 @@ def test_websockets(sealing, mode, refuse):
         refused = path == "/v1/responses" and (
             mode in ("seal", "strict") or (mode == "open" and refuse)
         )
-        assert received.startswith(b"HTTP/1.1 426" if refused else b"HTTP/1.1 101"), (path, received)
+        assert received.startswith(b"HTTP/1.1 426" if refused else b"HTTP/1.1 101"), (
+            path,
+            received,
+        )
         if refused:
             assert re.search(rb"(?im)^upgrade: HTTP/1.1\r$", received), received
 
@@ -373,7 +381,10 @@ def test_what_cannot_be_found_is_refused_alike(sealing, path):
     assert status == 404
     assert json.loads(body) == {
         "type": "error",
-        "error": {"type": "not_found_error", "message": "The object named by 'path' was not found."},
+        "error": {
+            "type": "not_found_error",
+            "message": "The object named by 'path' was not found.",
+        },
     }
     status, body, _ = answers["previous_response_id"]
     assert status == 400
@@ -524,9 +535,19 @@ def test_errors_and_weak_etags(sealing):
 
 def test_urls_lead_to_the_gateway(sealing):
     """Those of a batch's results, that a client asks for as they stand."""
-    g = sealing(routes=[{"match": {"prefix": "/"}, "route": {"cluster": "upstream", "host_rewrite_literal": "api.anthropic.com"}}])
+    g = sealing(
+        routes=[
+            {
+                "match": {"prefix": "/"},
+                "route": {"cluster": "upstream", "host_rewrite_literal": "api.anthropic.com"},
+            }
+        ]
+    )
     batch = "msgbatch_01HkcTjaV5uDC8jWR4ZsDV8d"
-    body = {"id": batch, "results_url": f"https://api.anthropic.com/v1/messages/batches/{batch}/results"}
+    body = {
+        "id": batch,
+        "results_url": f"https://api.anthropic.com/v1/messages/batches/{batch}/results",
+    }
     g.upstream.answer = answering(200, [JSON], json.dumps(body).encode())
     answer = g.send("GET", "/v1/messages/batches", headers=[ANTHROPIC])
     got = json.loads(answer.body)
@@ -678,7 +699,12 @@ def test_a_reload_while_a_stream_runs(sealing):
     with client() as own, own.stream("POST", g.url + "/v1/responses", content=b"{}") as response:
         parts = response.iter_raw()
         account = response.headers["x-account"]
-        g.update(settings(sealed_ids="off", cookie_keys=[{"id": 2, "role": "sign", "key": {"env": "COOKIE_KEY_2"}}]))
+        g.update(
+            settings(
+                sealed_ids="off",
+                cookie_keys=[{"id": 2, "role": "sign", "key": {"env": "COOKIE_KEY_2"}}],
+            )
+        )
         go_on.set()
         text = b"".join(parts).decode()
     assert text == f'data: {{"id":"{sealed(NATIVE, account)}"}}\n\n' * 2
@@ -688,7 +714,9 @@ def test_a_reload_while_a_stream_runs(sealing):
 def test_observing_changes_nothing(sealing):
     g = sealing(observe=True, metadata=True)
     seen = json.dumps({"id": NATIVE}).encode()
-    g.upstream.answer = answering(200, [JSON, ("etag", '"x"'), ("location", f"/v1/files/{OTHER}")], seen)
+    g.upstream.answer = answering(
+        200, [JSON, ("etag", '"x"'), ("location", f"/v1/files/{OTHER}")], seen
+    )
     body = json.dumps({"previous_response_id": sealed(NATIVE, "bravo")}).encode()
     with g.counting() as rose:
         answer = posted(g, body, headers=[("accept-encoding", "gzip")])
@@ -700,7 +728,10 @@ def test_observing_changes_nothing(sealing):
     assert rose["ids_opened"] == 1 and rose["ids_sealed"] == 1 and rose["source_id"] == 1
     # What would be refused passes.
     for headers in ([("content-encoding", "gzip")], []):
-        assert posted(g, b'{"previous_response_id":"' + GONE.encode() + b'"}', headers=headers).status == 200
+        assert (
+            posted(g, b'{"previous_response_id":"' + GONE.encode() + b'"}', headers=headers).status
+            == 200
+        )
 
 
 # ---- Retries -------------------------------------------------------------------------
@@ -762,11 +793,14 @@ def test_an_answer_that_was_held_is_sealed(sealing):
     g = sealing(retry=RETRY, routes=[KEEPS], cooldowns=[], tokens=tokens("alpha"), mint_single=True)
     text = json.dumps({"id": NATIVE, "more": "x" * 5000}).encode()
     for framing in ("length", "chunked", "trailers"):
+
         def answer_429(request, framing=framing):
             if framing == "length":
                 return reply(request, 429, [JSON], text)
             head = [JSON, ("transfer-encoding", "chunked")]
-            return reply(request, 429, head, b"", length=False) + chunked([text[:30], text[30:]], b"x: 1\r\n" if framing == "trailers" else b"")
+            return reply(request, 429, head, b"", length=False) + chunked(
+                [text[:30], text[30:]], b"x: 1\r\n" if framing == "trailers" else b""
+            )
 
         g.upstream.answer = answer_429
         answer = posted(g, {"input": "x"})

@@ -135,8 +135,8 @@ void TestResponses(Random& random) {
   for (int i = 0; i < 400; ++i) {
     std::snprintf(check_context, sizeof check_context, "response %d", i);
     const bool observe = Chance(random, 20);
-    Config config(Text(With(With(World(), "sealed_ids", "\"seal\""), "observe",
-                            observe ? "true" : "false")));
+    Config config(
+        Text(With(With(World(), "sealed_ids", "\"seal\""), "observe", observe ? "true" : "false")));
     Stream stream(&config);
     stream.piece = 1 + Below(random, Chance(random, 30) ? 20000 : 40);
     stream.request.Add(":method", "POST");
@@ -215,7 +215,7 @@ void TestLocalReplies() {
 }
 
 struct Asked {
-  std::string code;     // empty: it passes
+  std::string code;      // empty: it passes
   size_t swallowed = 0;  // of its body
 };
 
@@ -330,7 +330,7 @@ size_t CodePoint(std::string_view text) {
   const auto byte = [&](size_t i) -> uint32_t {
     return i < text.size() ? static_cast<unsigned char>(text[i]) : 0;
   };
-  const size_t length = byte(0) < 0x80   ? 1
+  const size_t length = byte(0) < 0x80       ? 1
                         : byte(0) >> 5 == 6  ? 2
                         : byte(0) >> 4 == 14 ? 3
                         : byte(0) >> 3 == 30 ? 4
@@ -415,8 +415,8 @@ void TestContent() {
     CHECK(of("content-type", value, tokenpin_envoy::ContentOf) == expected);
   }
   const std::pair<const char*, bool> encodings[] = {
-      {nullptr, false}, {"identity", false}, {" Identity ", false}, {"", false},
-      {"gzip", true},   {"br, identity", true},
+      {nullptr, false}, {"identity", false}, {" Identity ", false},
+      {"", false},      {"gzip", true},      {"br, identity", true},
   };
   for (const auto& [value, expected] : encodings) {
     std::snprintf(check_context, sizeof check_context, "content-encoding %s", value);
