@@ -6,23 +6,18 @@ namespace tokenpin_envoy {
 namespace {
 
 // As it stands in a JSON string. The names of configured fields may be any text.
-std::string Escaped(std::string_view text) {
+void AppendEscaped(std::string_view text, std::string* json) {
   static constexpr char kDigits[] = "0123456789abcdef";
-  std::string escaped;
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
     if (c == '"' || c == '\\') {
-      escaped += '\\';
-      escaped += c;
+      json->append({'\\', c});
     } else if (byte < 0x20) {
-      escaped += "\\u00";
-      escaped += kDigits[byte >> 4];
-      escaped += kDigits[byte & 15];
+      json->append({'\\', 'u', '0', '0', kDigits[byte >> 4], kDigits[byte & 15]});
     } else {
-      escaped += c;
+      json->push_back(c);
     }
   }
-  return escaped;
 }
 
 // Only clients of Anthropic say which version of its API they mean.
@@ -50,14 +45,25 @@ Refusal OfRequest(uint32_t status, std::string_view code, std::string message) {
 }
 
 std::string Body(const Refusal& refusal, bool for_anthropic) {
-  const std::string message = "\"message\":\"" + Escaped(refusal.message) + '"';
+  std::string body;
+  body.reserve(512);
   if (for_anthropic) {
-    return R"({"type":"error","error":{"type":")" + std::string(AnthropicType(refusal.status)) +
-           "\"," + message + "}}";
+    body.append(R"({"type":"error","error":{"type":")").append(AnthropicType(refusal.status));
+    body.append(R"(","message":")");
+    AppendEscaped(refusal.message, &body);
+    return body.append("\"}}");
   }
-  const std::string param = refusal.param.empty() ? "null" : '"' + Escaped(refusal.param) + '"';
-  return "{\"error\":{" + message + R"(,"type":")" + std::string(refusal.type) + R"(","param":)" +
-         param + R"(,"code":")" + std::string(refusal.code) + R"("}})";
+  body.append(R"({"error":{"message":")");
+  AppendEscaped(refusal.message, &body);
+  body.append(R"(","type":")").append(refusal.type).append(R"(","param":)");
+  if (refusal.param.empty()) {
+    body.append("null");
+  } else {
+    body.push_back('"');
+    AppendEscaped(refusal.param, &body);
+    body.push_back('"');
+  }
+  return body.append(R"(,"code":")").append(refusal.code).append("\"}}");
 }
 
 }  // namespace
