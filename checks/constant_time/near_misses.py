@@ -1,10 +1,9 @@
-"""Prints cookie values, or sealed ids, whose tags are wrong in one byte only, as nobody without the keys can make them.
+"""Prints cookie values, or with `ids` sealed ids, whose tags are wrong in one byte only, as nobody without the
+keys can make them.
 
-    near_misses.py cookie|id
-
-A tag that is changed in a valid cookie unmasks another pin, for which another tag is expected: all of
+A tag that is changed in a valid one unmasks another pin, for which another tag is expected: all of
 its bytes are wrong then, and a comparison that stops early always stops at once. So here the pin is
-masked anew with the changed tag. The key ring, name, scope and owner are those of dudect.c.
+masked anew with the changed tag. The key ring, name and scope are those of dudect.c.
 """
 
 import random
@@ -20,35 +19,33 @@ VALUES = 3000
 SEED = 20261125
 
 
-def wrong_tags(rng, tag):
-    error = rng.randrange(1, 256)
-    return bytes([tag[0] ^ error]) + tag[1:], tag[:-1] + bytes([tag[-1] ^ error]), rng.randbytes(len(tag))
-
-
-def cookies(rng):
-    head = bytes([0x10, 1]) + twin.u32be(1800000000) * 2 + rng.randbytes(16)
-    pin = rng.getrandbits(64)
-    tag = twin.cookie_tag(SECRET, NAME, b"", head, pin, None)
-    for wrong in wrong_tags(rng, tag):
-        masked = twin.xor(twin.u64le(pin), twin.pin_mask(SECRET, wrong))
-        yield twin.base64url(head + masked + wrong)
-
-
-def ids(rng):
-    key = twin.RingKey(1, SECRET, 0)
-    native = b"resp_" + rng.randbytes(24).hex().encode()
-    pin = rng.getrandbits(64)
-    tag = twin.seal_tag(key, twin.USE_ID, b"", b"", pin, native)
-    for wrong in wrong_tags(rng, tag):
-        masked = twin.xor(twin.u64le(pin), twin.seal_mask(key, wrong))
-        yield twin.write_sealed(native, bytes([1]) + masked + wrong)
-
-
 def main():
     rng = random.Random(SEED)
     for _ in range(VALUES):
-        for value in {"cookie": cookies, "id": ids}[sys.argv[1]](rng):
-            print(value.decode())
+        if sys.argv[1:] == ["ids"]:
+            sealed_ids(rng)
+            continue
+        head = bytes([0x10, 1]) + twin.u32be(1800000000) * 2 + rng.randbytes(16)
+        pin = rng.getrandbits(64)
+        tag = twin.cookie_tag(SECRET, NAME, b"", head, pin, None)
+        error = rng.randrange(1, 256)
+        for wrong in near(rng, tag, error):
+            masked = twin.xor(twin.u64le(pin), twin.pin_mask(SECRET, wrong))
+            print(twin.base64url(head + masked + wrong).decode())
+
+
+def near(rng, tag, error):
+    return bytes([tag[0] ^ error]) + tag[1:], tag[:-1] + bytes([tag[-1] ^ error]), rng.randbytes(len(tag))
+
+
+def sealed_ids(rng):
+    key = twin.RingKey(1, SECRET, twin.SIGN)
+    native = b"file-" + rng.randbytes(11).hex().encode()
+    pin = rng.getrandbits(64)
+    tag = twin.seal_tag(key, twin.USE_ID, b"", b"", pin, native)
+    for wrong in near(rng, tag, rng.randrange(1, 256)):
+        masked = twin.xor(twin.u64le(pin), twin.seal_mask(key, wrong))
+        print(twin.write_sealed(native, twin.u8(1) + masked + wrong).decode())
 
 
 main()
