@@ -2265,7 +2265,7 @@ fn open_step(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
         chunk_at.len,
         piece
     ));
-    check_piece(world, piece, chunk.len(), status);
+    check_piece(world, piece, chunk_at.len, status);
     keep_opened(world, summary, opener, status);
     (status, false)
 }
@@ -2347,7 +2347,7 @@ fn seal_step(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
         chunk_at.len,
         piece
     ));
-    check_piece(world, piece, chunk.len(), status);
+    check_piece(world, piece, chunk_at.len, status);
     keep_sealed(world, sealer, status);
     (status, false)
 }
