@@ -37,7 +37,7 @@ fn seal(target: &str) -> String {
 }
 
 /// `<..>` is an id that is sealed.
-const TARGETS: [&str; 30] = [
+const TARGETS: [&str; 32] = [
     // Twice the same name; and what is written otherwise, and read the same.
     "/v1/files?after=<file-1>&after=&after=<file-2>&AFTER=file-3&after_=file-4",
     "/v1/vector_stores/<vs_1>/files?%61fter=<file-1>&aft%65r=<file-2>&%2561fter=file-3",
@@ -48,6 +48,9 @@ const TARGETS: [&str; 30] = [
     "/files/<file-1>#/files/file-2?after=file-3",
     "/v1/files/<file-1>?x=/files/file-2&after=file-3?y&before=<file-4>#z",
     "files/<file-1>",
+    // Only two slashes begin a host.
+    "x:/files/<file-1>",
+    "x://files/files/<file-1>",
     // A name is no collection, and no id.
     "/openai/deployments/files/chat/completions",
     "/openai/deployments/files/files/<file-1>",
