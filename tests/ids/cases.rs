@@ -208,6 +208,9 @@ fn a_string_is_looked_at_up_to_512_bytes() {
         let body = format!(r#"{{"id":"{}","file_id":"file-1"}}"#, odd.repeat(300));
         assert_eq!(seal(&body), body.replace("file-1", &sealed_id("file-1", "a")));
     }
+    // A URL is no id.
+    let url = format!(r#"{{"results_url":"\/{}"}}"#, "x".repeat(600));
+    assert!(!open(&url).1.unreadable && seal(&url) == url);
     let plain = format!(r#"{{"id":"resp_{}"}}"#, "1".repeat(600));
     assert!(!open(&plain).1.unreadable && seal(&plain) == plain);
 }
@@ -360,11 +363,26 @@ fn encrypted_content_is_marked_and_the_mark_taken_off() {
     let behind = format!(r#"{{"encrypted_content":"{}\u00e9AAAA"}}"#, "g".repeat(64));
     assert_eq!(open(&seal(&behind)).0, behind);
     assert_ne!(seal(&behind), behind);
-    for content in ["", "\\u00e9", "\\ud83d\\ude00AAAA"] {
+    for content in [
+        "",
+        "\\u00e9",
+        "\\ud83d\\ude00AAAA",
+        "\\u00zzAAAA",
+        "gA\\u4",
+        "gA\\xAAA",
+        "\\u004\\u0041gA",
+    ] {
         let body = format!(r#"{{"encrypted_content":"{content}"}}"#);
         assert_eq!(seal(&body), body);
     }
     assert_eq!(seal(r#"{"encrypted_content":null}"#), r#"{"encrypted_content":null}"#);
+    // Neither is a mark taken off there, that would be right.
+    for broken in ["\\u00zz", "\\x", "\\u12"] {
+        let mark = rules(&ring, Mode::Seal).sealer.mark(broken.as_bytes(), pin("a")).unwrap();
+        let body = format!(r#"{{"encrypted_content":"{broken}{}"}}"#, mark.escape_ascii());
+        let (text, summary) = open(&body);
+        assert_eq!((text, summary.opened), (body, 0));
+    }
 }
 
 #[test]
@@ -505,8 +523,12 @@ fn a_configuration_adds_to_the_table() {
         let bad = Fields { keys: &keys, ..fields }.check();
         assert_eq!(bad, Err(Error::IdField.at(Field::IdFields, 1)));
     }
-    let bad = Fields { collections: &[b"a/b"], ..fields }.check();
-    assert_eq!(bad, Err(Error::IdField.at(Field::IdCollections, 0)));
+    for segment in [&b"a/b"[..], b""] {
+        let bad = Fields { collections: &[b"xs", segment], ..fields }.check();
+        assert_eq!(bad, Err(Error::IdField.at(Field::IdCollections, 1)));
+    }
+    let bad = Fields { prefixes: &[b"x_", b""], ..fields }.check();
+    assert_eq!(bad, Err(Error::IdField.at(Field::IdPrefixes, 1)));
     // As many as there may be, and as long; and one more.
     let longest = IdKey { name: &[b'k'; 32], kind: KeyKind::Url };
     assert_eq!(Fields { keys: &[longest; 32], ..fields }.check(), Ok(()));

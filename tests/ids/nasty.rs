@@ -156,6 +156,8 @@ fn documents_that_are_broken_pass_from_there_on() {
         b"[DATA,{\"id\":\"resp_1\"}]",
         b"[DONE ]",
         b"{\"a\":[DONE]}",
+        b"{\"a\":DONE]}",
+        b"[\"resp_1\",DONE]",
     ] {
         both_ways(document, Framing::Json, 1);
     }

@@ -112,6 +112,23 @@ fn ids_stand_behind_collections_and_under_listed_names() {
 }
 
 #[test]
+fn where_responses_are_not_sealed_no_target_is() {
+    let ring = ring();
+    for (mode, ids) in [
+        (Mode::Seal, Ids::None),
+        (Mode::Seal, Ids::Open),
+        (Mode::Off, Ids::Items),
+        (Mode::Open, Ids::Items),
+    ] {
+        let rules = rules(&ring, mode);
+        let with = Sealing { rules: &rules, pin: pin("a"), echo: &Echo::new(), origin: None };
+        let (target, mut out) = (b"/v1/files/file-1?after=file-2", [0; 100]);
+        assert_eq!(with.seal_target(ids, target, &mut out), Ok(target.len()));
+        assert_eq!(&out[..target.len()], target);
+    }
+}
+
+#[test]
 fn a_host_is_no_collection() {
     for target in ["http://files/file-1", "https://responses/resp_1?x", "x://files"] {
         let (text, summary) = open(Mode::Strict, target);
@@ -170,6 +187,8 @@ fn a_segment_that_others_may_cut_or_decode_again_is_refused_in_strict() {
         assert_eq!(summary.verdict == IdVerdict::None, !refused && !target.ends_with('b'));
         assert!(!open(Mode::Seal, target).1.refused, "{target}");
     }
+    let both = open(Mode::Strict, "/v1/files?after=a%2Fb&run_id=c%2Fd").1;
+    assert_eq!(both.keys, [number_of("after"), 255]);
     // Of several refusals the first is told.
     let target = format!("/v1/files/{}x/a%2Fb", id("file-1", "a").replace("file", "fine"));
     assert_eq!(open(Mode::Strict, &target).1.keys, [0, 255]);
@@ -262,6 +281,9 @@ fn absolute_urls_of_the_upstream_lead_back_through_the_gateway() {
         r#"{"results_url":"ftp://api.example.com/v1/files/file-1"}"#,
         r#"{"results_url":"/v1/files/file-1"}"#,
         r#"{"results_url":"https://api.example.com/v1/files/file-1\"\\"}"#,
+        r#"{"results_url":"https://api.example.com/v1/files/file-1/ä"}"#,
+        r#"{"results_url":"https://api.example.com/v1/files/file-1/ x"}"#,
+        r#"{"results_url":"https://api.example.com/v1/files/file-1/\u0000"}"#,
         r#"{"results_url":null}"#,
     ] {
         assert_eq!(seal(Mode::Seal, origin, other), other);
