@@ -263,6 +263,8 @@ fn absolute_urls_of_the_upstream_lead_back_through_the_gateway() {
         let rules = rules(&ring, mode);
         let with = Sealing { rules: &rules, pin: pin("a"), echo: &Echo::new(), origin };
         let out = sealed(&mut Sealer::json(Ids::Both), &with, &[body.as_bytes()]);
+        let (front, back) = body.as_bytes().split_at(body.len() / 2);
+        assert_eq!(sealed(&mut Sealer::json(Ids::Both), &with, &[front, back]), out, "cut");
         String::from_utf8(out).unwrap()
     };
     let origin = Some(Origin { upstream: b"api.example.com", own: b"http://gateway:8080" });
@@ -284,7 +286,10 @@ fn absolute_urls_of_the_upstream_lead_back_through_the_gateway() {
         r#"{"results_url":"https://api.example.com/v1/files/file-1/ä"}"#,
         r#"{"results_url":"https://api.example.com/v1/files/file-1/ x"}"#,
         r#"{"results_url":"https://api.example.com/v1/files/file-1/\u0000"}"#,
+        r#"{"results_url":"https:/v1/api.example.com/files/file-1"}"#,
         r#"{"results_url":null}"#,
+        // What comes of it would be too long for an id.
+        &format!(r#"{{"results_url":"https://api.example.com{}"}}"#, "/files/file-1".repeat(30)),
     ] {
         assert_eq!(seal(Mode::Seal, origin, other), other);
     }
