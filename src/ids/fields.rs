@@ -138,6 +138,7 @@ pub const KEYS: &[IdKey<'static>] = &[
     key(KeyKind::OpaqueObject, b"input"),
     key(KeyKind::Variables, b"variables"),
     key(KeyKind::Items, b"items"),
+    key(KeyKind::Opaque, b"input_schema"),
 ];
 
 /// The ids that are sealed, by how they begin.

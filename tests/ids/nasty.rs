@@ -240,6 +240,8 @@ fn a_sealed_id_is_text_where_text_stands() {
         r#"{"output":"@","output":[{"text":"@"}],"call_id":"@","name":"@"}"#,
         r#"{"metadata":{"id":"@","@":"@","file_ids":["@"]},"user":"@","safety_identifier":"@"}"#,
         r#"{"tools":[{"parameters":{"properties":{"id":{"const":"@"},"file_id":"@"},"id":"@"}}]}"#,
+        r#"{"tools":[{"name":"f","input_schema":{"type":"object","examples":[{"file_id":"@"}]}}]}"#,
+        r#"{"type":"mcp_list_tools","tools":[{"input_schema":{"default":{"id":"@"}}}]}"#,
         r#"{"text":{"format":{"schema":{"file_id":"@"},"json_schema":{"id":"@"}}}}"#,
         r#"{"error":{"message":"no @","param":"@","id":"@"},"detail":"@ not found"}"#,
         r#"{"logprobs":[{"token":"@","id":"@"}],"attributes":{"file_id":"@"},"filters":[{"id":"@"}]}"#,
