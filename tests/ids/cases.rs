@@ -470,6 +470,51 @@ fn the_echo_keeps_what_matters_most() {
     assert_eq!(open_as(Mode::Seal, Ids::Items, &again).1.echo.lost, 0);
 }
 
+/// The order in which the page names them, which is not that of a body.
+#[test]
+fn the_echo_keeps_each_sort_before_the_next() {
+    let ring = ring();
+    let rules = rules(&ring, Mode::Seal);
+    let sorts = ["path", "query", "previous_response_id", "conversation", "container", "file_id"];
+    // So many of one sort, then one of another, in one request after the other.
+    let note = |summary: &mut Summary, sort: &str, ids: &[String]| {
+        let with = Opening { rules: &rules, known: &known };
+        let mut target = match sort {
+            "path" => ids.iter().map(|id| format!("/files/{id}")).collect::<Vec<_>>().concat(),
+            "query" => ids.iter().map(|id| format!("&after={id}")).collect::<Vec<_>>().concat(),
+            _ => {
+                let rows: Vec<_> = ids.iter().map(|id| format!(r#"{{"{sort}":"{id}"}}"#)).collect();
+                let body = format!("[{}]", rows.join(","));
+                opened(&mut Opener::new(Ids::Items), &with, summary, &[body.as_bytes()]);
+                return;
+            }
+        };
+        if sort == "query" {
+            target.insert(0, '?');
+        }
+        with.open_target(Ids::Items, summary, &mut target.into_bytes());
+    };
+    for (rank, more) in sorts.iter().enumerate() {
+        for less in &sorts[rank + 1..] {
+            let many: Vec<_> = (0..16).map(|i| format!("file-{i:02}")).collect();
+            let one = [String::from("file-one")];
+            let body =
+                r#"{"file_id":"file-one","a":{"file_id":"file-15"},"b":{"file_id":"file-14"}}"#;
+            for (first, second, kept) in [(more, less, false), (less, more, true)] {
+                let mut summary = Summary::new();
+                note(&mut summary, first, &many);
+                note(&mut summary, second, &one);
+                assert_eq!((summary.plain, summary.echo.lost), (17, 1), "{first} {second}");
+                let out = seal_as(&rules, Ids::Items, &summary.echo, body.as_bytes());
+                let out = String::from_utf8(out).unwrap();
+                assert_eq!(out.contains("\"file-one\""), kept, "{first} {second}");
+                assert_eq!(out.contains("\"file-15\""), !kept, "{first} {second}");
+                assert!(out.contains("\"file-14\""), "{first} {second}");
+            }
+        }
+    }
+}
+
 #[test]
 fn where_the_mode_is_off_every_id_is_plain_and_stays() {
     let ring = ring();
