@@ -98,7 +98,7 @@ impl<'t> Parts<'t> {
             // What is called `files` there is no collection.
             Of::Path { before } if is_one_of(before, NAMED.iter()) => b"",
             // A host is no segment.
-            _ if matches!(self.state, State::Authority(_)) => b"",
+            _ if self.state == State::Authority(2) => b"",
             _ => text,
         };
         self.state = match (self.state, end) {
