@@ -50,15 +50,9 @@ impl Form {
     }
 }
 
-/// Whether these are characters of an id, sealed or not. Without a branch for each: the compiler takes
-/// sixteen at a time.
-#[expect(clippy::needless_bitwise_bool, reason = "a lazy operator is a branch")]
+/// Whether these are characters of an id, sealed or not: those of base64url.
 pub(crate) fn in_alphabet(text: &[u8]) -> bool {
-    let within = |byte: u8, first: u8, count: u8| byte.wrapping_sub(first) < count;
-    text.iter().fold(true, |all, &byte| {
-        let one = within(byte | 0x20, b'a', 26) | within(byte, b'0', 10);
-        all & (one | (byte == b'_') | (byte == b'-'))
-    })
+    base64::is_spelled(text)
 }
 
 /// Cuts an id behind its first `_` or `-`, into the prefix with that character and the rest.
