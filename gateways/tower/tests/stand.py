@@ -33,7 +33,7 @@ class Accounts(provider.Provider):
     def route(self, account, method, path, body):
         try:
             return self.serve_object(account, method, path, body)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             # A body of no sense.
             return 200, {"object": "nothing"}
 

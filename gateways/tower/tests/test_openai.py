@@ -189,3 +189,13 @@ def test_ids_of_two_accounts_conflict_and_unknown_ones_are_not_found(gateways):
     with pytest.raises(openai.NotFoundError) as refused:
         one.responses.retrieve(broken)
     assert refused.value.code == "not_found"
+
+
+def test_a_long_request_is_opened_too(gateways):
+    one = without_a_jar(gateways("seal"))
+    for length in (10, 60_000, 70_000, 3_000_000):
+        first = one.responses.with_raw_response.create(model="demo", input="Hello.")
+        request = {"model": "demo", "input": "x" * length, "previous_response_id": first.parse().id}
+        answer = one.responses.with_raw_response.create(**request)
+        assert answer.headers["x-demo-account"] == first.headers["x-demo-account"]
+        assert answer.parse().metadata["turn"] == "2"
