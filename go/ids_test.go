@@ -464,6 +464,29 @@ func TestTheResponseSpeaksAsTheClientDoes(t *testing.T) {
 	}
 }
 
+// Of those that matter less, the last makes room.
+func TestWhatIsRememberedFirst(t *testing.T) {
+	a := must(New(idConfig(ModeSeal)))
+	use, target := &IDUse{IDs: IDsBoth}, "/v1"
+	for i := range 14 {
+		target += "/files/file-" + string(rune('a'+i))
+	}
+	bodies := []string{`{"file_id":"file-z"`, `,"container":"cntr_1"`, `,"conversation":"conv_1"`, `,"previous_response_id":"resp_1"`}
+	for i, last := range []string{"file-z", "cntr_1", "conv_1", "resp_1"} {
+		var s IDSummary
+		must(a.OpenTarget(use, &s, target+"?after=file-q"))
+		body := strings.Join(bodies[:i+1], "") + "}"
+		_, _, err := a.OpenInPlace(use, &s, []byte(body))
+		check(t, "open", err, nil, body)
+		check(t, "lost", s.Report().EchoesLost, uint32(i), body)
+		for _, native := range []string{"file-a", "file-n", "file-q", "file-z", "cntr_1", "conv_1", "resp_1"} {
+			plain := native == last || native == "file-a" || native == "file-n" || native == "file-q"
+			got := sealed(a, use, &s, FramingJSON, `{"id":"`+native+`"}`, func() int { return 99 }).text
+			check(t, native, got == `{"id":"`+native+`"}`, plain, body)
+		}
+	}
+}
+
 func TestAbsoluteURLsLeadBackThroughTheGateway(t *testing.T) {
 	a := must(New(idConfig(ModeSeal)))
 	use := &IDUse{IDs: IDsBoth, Upstream: "api.example.com", Origin: "http://gateway:8080"}
