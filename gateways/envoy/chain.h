@@ -63,6 +63,9 @@ struct Terms {
     return over != nullptr && over->*field ? over->*field : settings().request.*field;
   }
   bool observes() const { return Pick(&Overlay::observe).value_or(false); }
+  tokenpin::Mode mode() const {
+    return static_cast<tokenpin::Mode>(Pick(&Overlay::sealed_ids).value_or(TOKENPIN_MODE_OFF));
+  }
 };
 
 }  // namespace tokenpin_envoy

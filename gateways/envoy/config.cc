@@ -23,6 +23,11 @@ std::string PathOf(const tokenpin::ConfigError& error, const Settings& settings)
       return "cookie_keys[" + std::to_string(error.index) + "]";
     case TOKENPIN_FIELD_RULES:
       return "rules[" + std::to_string(error.index) + "].pattern";
+    case TOKENPIN_FIELD_ID_KEYS:
+    case TOKENPIN_FIELD_ID_FIELDS:
+    case TOKENPIN_FIELD_ID_PREFIXES:
+    case TOKENPIN_FIELD_ID_COLLECTIONS:
+      return std::string(tokenpin::name(error.field)) + "[" + std::to_string(error.index) + "]";
     case TOKENPIN_FIELD_SLOTS:
       // The tokens may be listed in another order than that of their slots.
       return error.index < settings.tokens.size()
@@ -88,13 +93,28 @@ bool Config::Build(Problem* problem) {
   }
   std::vector<tokenpin::Rule> rules;
   for (const Rule& rule : settings.rules) {
-    rules.push_back({tokenpin::bytes(rule.pattern), rule.group});
+    rules.push_back({tokenpin::bytes(rule.pattern), rule.group, rule.ids});
   }
+  std::vector<tokenpin::IdField> id_fields;
+  for (const IdField& field : settings.id_fields) {
+    id_fields.push_back({tokenpin::bytes(field.name), field.kind});
+  }
+  const auto bytes = [](const std::vector<std::string>& texts) {
+    std::vector<tokenpin::Bytes> all;
+    for (const std::string& text : texts) all.push_back(tokenpin::bytes(text));
+    return all;
+  };
+  const std::vector<tokenpin::Bytes> id_prefixes = bytes(settings.id_prefixes);
+  const std::vector<tokenpin::Bytes> id_collections = bytes(settings.id_collections);
   tokenpin::Config library;
   static_cast<tokenpin_config&>(library) = settings.library;
   library.set_cookie_keys(settings.cookie_keys);
   library.set_slots(slots);
   library.set_rules(rules);
+  library.set_id_keys(settings.id_keys);
+  library.set_id_fields(id_fields);
+  library.set_id_prefixes(id_prefixes);
+  library.set_id_collections(id_collections);
   if (settings.request.scope) library.scope = tokenpin::bytes(*settings.request.scope);
   library.cookie_name = tokenpin::bytes(settings.cookie_name);
   library.attributes.path = tokenpin::bytes(settings.path);

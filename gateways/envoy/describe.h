@@ -4,7 +4,6 @@
 #include <string>
 
 #include "envoy_abi.h"
-#include "settings.h"
 #include "tokenpin.hpp"
 
 // The enums of a decision that are counted and told: their names, and TOKENPIN_ENUM_*.
@@ -13,13 +12,15 @@
   X(outcome, OUTCOME)              \
   X(pin_state, PIN_STATE)          \
   X(verdict, VERDICT)              \
+  X(id_verdict, ID_VERDICT)        \
   X(key_reason, KEY_REASON)
 
 namespace tokenpin_envoy {
 
+class Config;
+
 // Writes it to the request's dynamic metadata.
-void WriteMetadata(envoy_filter envoy, const tokenpin::Decision& decision,
-                   const Settings& settings);
+void WriteMetadata(envoy_filter envoy, const tokenpin::Decision& decision, const Config& config);
 
 // As a dictionary of RFC 8941.
 std::string Describe(const tokenpin::Decision& decision);

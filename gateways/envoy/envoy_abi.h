@@ -32,8 +32,15 @@ constexpr char kEnvoyAbiVersion[] = "v0.2.0";
 
 enum : int { kRequestHeader = 0, kResponseHeader = 2 };
 
-// What hooks return: the first two for headers and trailers, the others and the first for bodies.
-enum : int { kContinue = 0, kStopIteration = 1, kStopBodyAndWatermark = 2, kStopBodyNoBuffer = 3 };
+// What hooks return: the first two for headers and trailers, the first and the last three for
+// bodies.
+enum : int {
+  kContinue = 0,
+  kStopIteration = 1,
+  kStopBodyAndBuffer = 1,
+  kStopBodyAndWatermark = 2,
+  kStopBodyNoBuffer = 3,
+};
 
 enum : int { kLogInfo = 2, kLogWarning = 3, kLogError = 4 };
 
@@ -81,8 +88,19 @@ bool envoy_dynamic_module_callback_http_get_filter_state_bytes(envoy_filter filt
 void envoy_dynamic_module_callback_http_clear_route_cache(envoy_filter filter);
 // In bytes: of the part that is just passing, or of what Envoy keeps.
 size_t envoy_dynamic_module_callback_http_get_body_size(envoy_filter filter, int body);
-// How much of a body Envoy buffers, in bytes.
-size_t envoy_dynamic_module_callback_http_get_buffer_limit(envoy_filter filter);
+// Views of its pieces, as many as the size says. Changing a body ends them, in silence.
+size_t envoy_dynamic_module_callback_http_get_body_chunks_size(envoy_filter filter, int body);
+bool envoy_dynamic_module_callback_http_get_body_chunks(envoy_filter filter, int body,
+                                                        envoy_buffer* chunks);
+// Takes bytes off the front; puts some at the back.
+bool envoy_dynamic_module_callback_http_drain_body(envoy_filter filter, int body, size_t size);
+bool envoy_dynamic_module_callback_http_append_body(envoy_filter filter, int body,
+                                                    envoy_buffer data);
+// Whether what is just passing is what a filter in front has buffered: then the two are one.
+bool envoy_dynamic_module_callback_http_received_buffered_request_body(envoy_filter filter);
+// How much of a body Envoy buffers, in bytes; 0: as much as there is. More is a 413.
+uint64_t envoy_dynamic_module_callback_http_get_buffer_limit(envoy_filter filter);
+void envoy_dynamic_module_callback_http_set_buffer_limit(envoy_filter filter, uint64_t limit);
 // Begins the request again from the first filter, with its headers as they are now. If it returns
 // true, the stream is gone: nothing of it may be used, and the hook returns kStopIteration.
 bool envoy_dynamic_module_callback_http_filter_recreate_stream(envoy_filter filter,

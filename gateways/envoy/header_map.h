@@ -1,6 +1,7 @@
 // Envoy's header maps, in terms of std::string_view.
 #pragma once
 
+#include <algorithm>
 #include <string_view>
 #include <vector>
 
@@ -13,6 +14,13 @@ inline envoy_buffer Buffer(std::string_view text) { return {text.data(), text.si
 
 inline std::string_view View(envoy_buffer buffer) { return {buffer.ptr, buffer.length}; }
 
+// Without blanks around it.
+inline std::string_view Trim(std::string_view text) {
+  const size_t first = text.find_first_not_of(" \t");
+  if (first == text.npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
 // The headers of a map, all read in one call: looking up a single one that is not Envoy's own takes
 // longer. Everything in it is valid until a header is changed.
 class HeaderList {
@@ -24,6 +32,10 @@ class HeaderList {
     }
   }
 
+  bool Has(std::string_view name) const {
+    return std::any_of(headers_.begin(), headers_.end(),
+                       [&](const envoy_header& header) { return Is(header, name); });
+  }
   // Empty if there is none.
   std::string_view First(std::string_view name) const {
     for (const envoy_header& header : headers_) {

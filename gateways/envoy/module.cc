@@ -84,7 +84,12 @@ int envoy_dynamic_module_on_http_filter_request_headers(envoy_filter envoy, modu
 
 int envoy_dynamic_module_on_http_filter_request_body(envoy_filter envoy, module_pointer stream,
                                                      bool end_of_stream) noexcept {
-  return AsStream(stream)->OnRequestBody(envoy, end_of_stream);
+  return AsStream(stream)->OnRequestBody(envoy, scratch, end_of_stream);
+}
+
+int envoy_dynamic_module_on_http_filter_request_trailers(envoy_filter envoy,
+                                                         module_pointer stream) noexcept {
+  return AsStream(stream)->OnRequestTrailers(envoy, scratch);
 }
 
 int envoy_dynamic_module_on_http_filter_response_headers(envoy_filter envoy, module_pointer stream,
@@ -100,6 +105,11 @@ int envoy_dynamic_module_on_http_filter_response_body(envoy_filter envoy, module
 int envoy_dynamic_module_on_http_filter_response_trailers(envoy_filter envoy,
                                                           module_pointer stream) noexcept {
   return AsStream(stream)->OnResponseTrailers(envoy, scratch);
+}
+
+void envoy_dynamic_module_on_http_filter_stream_complete(envoy_filter envoy,
+                                                         module_pointer stream) noexcept {
+  AsStream(stream)->OnComplete(envoy);
 }
 
 }  // extern "C"

@@ -1,9 +1,13 @@
 // The filter's own answers to requests that no token serves.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <utility>
 
+#include "config.h"
 #include "envoy_abi.h"
 #include "tokenpin.hpp"
 
@@ -11,18 +15,36 @@ namespace tokenpin_envoy {
 
 struct Refusal {
   uint32_t status;
-  std::string_view code, message;
+  std::string_view code;
+  std::string message;
+  // The field of the request that is meant. Empty: none.
+  std::string param = {};
+  // As OpenAI's clients know it: whether the request is to blame, or the gateway.
+  std::string_view type = "gateway_error";
   uint32_t retry_after = 0;  // in seconds; 0: nobody knows
+  // What the client may do instead: two more headers, if their names are not empty.
+  using Header = std::pair<std::string_view, std::string_view>;
+  std::array<Header, 2> headers = {};
 };
 
 // Of a request that could not be decided.
 Refusal RefusalFor(tokenpin::Status status);
 // Of a decision without a slot.
-Refusal RefusalFor(const tokenpin::Decision& decision);
+Refusal RefusalFor(const tokenpin::Decision& decision, const Config& config);
 
-// Sends it to the client, with one more header unless its name is empty. Returns what the hook has
-// to return.
-int Refuse(envoy_filter envoy, const Refusal& refusal, std::string_view header,
-           std::string_view value);
+// Of a request's body that is too long, that is one too many, that cannot be understood, or is of a
+// kind that cannot be.
+Refusal TooLarge();
+Refusal TooMany();
+Refusal Unreadable();
+Refusal WrongType();
+Refusal WrongEncoding();
+// Of a WebSocket, whose ids nobody could see.
+Refusal WrongProtocol();
+
+// Sends it to the client, as the provider would word it, with one more header unless its name is
+// empty. The hook then stops.
+void Refuse(envoy_filter envoy, const Refusal& refusal, std::string_view header = {},
+            std::string_view value = {});
 
 }  // namespace tokenpin_envoy

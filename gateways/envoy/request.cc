@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "content.h"
 #include "id_hint.h"
 
 namespace tokenpin_envoy {
@@ -9,12 +10,6 @@ namespace tokenpin_envoy {
 using tokenpin::Bytes;
 
 namespace {
-
-std::string_view Trim(std::string_view text) {
-  const size_t first = text.find_first_not_of(" \t");
-  if (first == text.npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
 
 // One value for copies of it that were joined by commas, with empty ones or without: Envoy joins
 // the values of some headers, and proxies in front those of others. Else the value as it is.
@@ -49,10 +44,7 @@ bool AreOne(const std::vector<Bytes>& values) {
 
 // Over HTTP/2, too, Envoy shows it so.
 bool IsWebSocketHandshake(const HeaderList& headers) {
-  constexpr std::string_view kWebSocket = "websocket";
-  const std::string_view upgrade = headers.First("upgrade");
-  return std::equal(upgrade.begin(), upgrade.end(), kWebSocket.begin(), kWebSocket.end(),
-                    [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b; });
+  return SameText(headers.First("upgrade"), "websocket");
 }
 
 }  // namespace
@@ -63,8 +55,9 @@ bool RequestReader::Read(envoy_filter envoy, const Terms& terms, tokenpin::Reque
   if (!ReadScope(envoy, terms)) return false;
   request->scope = tokenpin::bytes(scope_);
 
-  request->method = tokenpin::bytes(IsWebSocketHandshake(headers_) ? std::string_view("CONNECT")
-                                                                   : headers_.First(":method"));
+  is_handshake_ = IsWebSocketHandshake(headers_);
+  request->method =
+      tokenpin::bytes(is_handshake_ ? std::string_view("CONNECT") : headers_.First(":method"));
   request->target = tokenpin::bytes(headers_.First(":path"));
   if (const auto& group = terms.Pick(&Overlay::group)) {
     request->set_group(static_cast<tokenpin::Group>(*group));

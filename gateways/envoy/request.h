@@ -21,7 +21,10 @@ class RequestReader {
   // be told. What `request` points to is in here.
   bool Read(envoy_filter envoy, const Terms& terms, tokenpin::Request* request);
 
-  // Of the request that was read last: its scope, empty if it is the configured one.
+  // Of the request that was read last: its headers; whether it begins a WebSocket; its scope, empty
+  // if it is the configured one.
+  const HeaderList& headers() const { return headers_; }
+  bool is_handshake() const { return is_handshake_; }
   const std::string& scope() const { return scope_; }
   // Takes our own things off it, the cookie and the header that carries it. Ends the views.
   void StripCookies(envoy_filter envoy, std::string_view cookie_name,
@@ -38,7 +41,7 @@ class RequestReader {
   HeaderList headers_;
   std::vector<tokenpin::Bytes> cookies_, consumers_, sessions_, values_;
   std::string scope_, stripped_;
-  bool carried_ = false;
+  bool carried_ = false, is_handshake_ = false;
   tokenpin::Block id_hint_;
 };
 

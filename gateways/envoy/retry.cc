@@ -40,16 +40,20 @@ void Try::OnRequestBody(envoy_filter envoy, const Settings& settings, bool end_o
   }
 }
 
-tokenpin::Result<tokenpin::Decision> Try::Decide(envoy_filter envoy, const Terms& terms,
-                                                 RequestReader& reader) {
-  tokenpin::Request request;
-  if (!reader.Read(envoy, terms, &request)) return {TOKENPIN_STATUS_SCOPE_LENGTH, {}};
-  former_.carrier = former_.carrier || request.carrier != 0;
-  request.carrier = former_.carrier;
-  request.set_tried(former_.slots);
+void Try::OnHeldRequest(uint64_t size, bool ended, std::string_view length) {
+  request_ended_ = ended;
+  body_size_ = size;
+  const auto kept = kept_.find("content-length");
+  if (!length.empty() && kept != kept_.end()) kept->second = {std::string(length)};
+}
+
+tokenpin::Result<tokenpin::Decision> Try::Decide(const Terms& terms, tokenpin::Request* request) {
+  former_.carrier = former_.carrier || request->carrier != 0;
+  request->carrier = former_.carrier;
+  request->set_tried(former_.slots);
   // Without randomness the bytes are zero, which the library refuses where it matters.
-  (void)tokenpin::fill_entropy(request.entropy);
-  return terms.config()->affinity().decide(request);
+  (void)tokenpin::fill_entropy(request->entropy);
+  return terms.config()->affinity().decide(*request);
 }
 
 bool Try::MayFollow(const Settings& settings, const tokenpin::Decision& decision) const {
@@ -81,17 +85,19 @@ bool Try::CanHoldMore(envoy_filter envoy) const {
 }
 
 bool Try::BeginNext(envoy_filter envoy, const Terms& terms, const tokenpin::Decision& decision,
-                    RequestReader& reader) {
+                    const tokenpin::IdSummary* ids, RequestReader& reader) {
   // As the client sent them: the router has changed more headers than this filter, and the filters
   // in front will see them again.
   const HeaderValues changed = ReadHeaders(envoy);
   ReplaceHeaders(envoy, kept_);
   former_.slots.push_back(decision.slot());
   // Without another token nothing may move: the answer that is there is better than none.
-  const auto next = Decide(envoy, terms, reader);
-  if (next && next->may_move()) {
+  tokenpin::Request request;
+  if (ids != nullptr) request.set_ids(*ids);
+  if (reader.Read(envoy, terms, &request) && Decide(terms, &request)->may_move()) {
     Inheritance left{&terms.chain,
                      {former_.count + 1, terms.config(), former_.slots, former_.carrier}};
+    if (ids != nullptr) left.former.ids = *ids;
     inheritance = &left;
     const bool begun = envoy_dynamic_module_callback_http_filter_recreate_stream(envoy, nullptr, 0);
     inheritance = nullptr;

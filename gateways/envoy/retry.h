@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -23,6 +25,8 @@ struct FormerTries {
   std::shared_ptr<const Config> config = nullptr;
   std::vector<uint32_t> slots = {};
   bool carrier = false;
+  // Of a request whose ids were opened: what it came with is gone.
+  std::optional<tokenpin::IdSummary> ids = std::nullopt;
 };
 
 // One try of a request, and what the next one needs. Envoy makes a stream for each.
@@ -35,10 +39,15 @@ class Try {
 
   void OnRequestHeaders(const Terms& terms, bool end_of_stream);
   void OnRequestBody(envoy_filter envoy, const Settings& settings, bool end_of_stream);
+  // The request was held, and goes on with so much of its body. `length` is the content-length, if
+  // it has changed.
+  void OnHeldRequest(uint64_t size, bool ended, std::string_view length);
+
+  // Null if this is the first try, or the former one has left the ids as they were.
+  const tokenpin::IdSummary* former_ids() const { return former_.ids ? &*former_.ids : nullptr; }
 
   // Which slot serves this try.
-  tokenpin::Result<tokenpin::Decision> Decide(envoy_filter envoy, const Terms& terms,
-                                              RequestReader& reader);
+  tokenpin::Result<tokenpin::Decision> Decide(const Terms& terms, tokenpin::Request* request);
   // Keeps the request's headers, before the filter changes them, if there may be a next try.
   void KeepHeaders(envoy_filter envoy, const Settings& settings,
                    const tokenpin::Decision& decision);
@@ -49,7 +58,7 @@ class Try {
   // Lets Envoy begin the request again, with another stream object that knows what was tried. If it
   // returns true, the stream is gone, with this object. False: this try is the last.
   bool BeginNext(envoy_filter envoy, const Terms& terms, const tokenpin::Decision& decision,
-                 RequestReader& reader);
+                 const tokenpin::IdSummary* ids, RequestReader& reader);
   void BeLast() { kept_.clear(); }
 
   // A response that leads to a next try waits for its end.

@@ -125,6 +125,11 @@ void ReadOverlay(Fields* fields, Overlay* overlay) {
     fields->Enum("group", TOKENPIN_ENUM_GROUP, &overlay->group.emplace());
   }
   ReadSource(fields, "existing", &overlay->existing, Special::kPresent);
+  if (const Json* mode = fields->Find("sealed_ids")) {
+    uint8_t& sealed_ids = overlay->sealed_ids.emplace(TOKENPIN_MODE_OFF);
+    // What YAML makes of `off`.
+    if (*mode != false) fields->Enum("sealed_ids", TOKENPIN_ENUM_MODE, &sealed_ids);
+  }
   if (fields->Find("observe") != nullptr) fields->Bool("observe", &overlay->observe.emplace());
 }
 
@@ -224,13 +229,13 @@ void ReadTokens(Fields* fields, std::vector<Token>* tokens) {
   RemoveOthersCredentials(tokens);
 }
 
-void ReadCookieKeys(Fields* fields, std::vector<tokenpin_cookie_key>* keys) {
+void ReadKeyRing(Fields* fields, const char* name, std::vector<tokenpin_cookie_key>* keys) {
   // A growing vector would leave copies of the keys behind.
   keys->reserve(TOKENPIN_MAX_COOKIE_KEYS);
-  fields->List("cookie_keys", [&](const Json& json, const std::string& path) {
+  fields->List(name, [&](const Json& json, const std::string& path) {
     if (keys->size() == TOKENPIN_MAX_COOKIE_KEYS) {
       return fields->problem()->Set(
-          fields->Path("cookie_keys"),
+          fields->Path(name),
           "has more than " + std::to_string(TOKENPIN_MAX_COOKIE_KEYS) + " keys");
     }
     tokenpin_cookie_key& key = keys->emplace_back();
@@ -244,6 +249,51 @@ void ReadCookieKeys(Fields* fields, std::vector<tokenpin_cookie_key>* keys) {
     }
     entry.RefuseOthers();
   });
+}
+
+void ReadRule(const Json& json, const std::string& path, Rule* rule, Problem* problem) {
+  Fields fields(json, path, problem);
+  fields.Require("pattern");
+  fields.String("pattern", &rule->pattern);
+  fields.Require("group");
+  fields.Enum("group", TOKENPIN_ENUM_GROUP, &rule->group);
+  // What keeps state in an account names it by ids.
+  rule->ids = rule->group == TOKENPIN_GROUP_STATEFUL ? TOKENPIN_IDS_BOTH : TOKENPIN_IDS_NONE;
+  fields.Enum("ids", TOKENPIN_ENUM_IDS, &rule->ids);
+  fields.RefuseOthers();
+}
+
+void ReadTexts(Fields* fields, const char* name, std::vector<std::string>* texts) {
+  fields->List(name, [&](const Json& json, const std::string& path) {
+    if (!json.is_string()) return fields->problem()->Set(path, "expected a string");
+    texts->push_back(json.get<std::string>());
+  });
+}
+
+void ReadIds(Fields* fields, Settings* settings) {
+  tokenpin_config& library = settings->library;
+  library.id_mode = settings->request.sealed_ids.value_or(TOKENPIN_MODE_OFF);
+  ReadKeyRing(fields, "id_keys", &settings->id_keys);
+  const Json* keys = fields->Find("id_keys");
+  if (keys != nullptr && keys->empty()) fields->problem()->Set(fields->Path("id_keys"), "is empty");
+  fields->Enum("id_owner", TOKENPIN_ENUM_ID_OWNER, &library.id_owner);
+  fields->Enum("foreign_seals", TOKENPIN_ENUM_FOREIGN_SEALS, &library.foreign_seals);
+  fields->Bool("encrypted_content", &library.encrypted_content);
+  fields->List("id_fields", [&](const Json& json, const std::string& path) {
+    IdField& field = settings->id_fields.emplace_back();
+    Fields entry(json, path, fields->problem());
+    entry.Require("name");
+    entry.String("name", &field.name);
+    entry.Require("kind");
+    entry.Enum("kind", TOKENPIN_ENUM_KEY_KIND, &field.kind);
+    entry.RefuseOthers();
+  });
+  ReadTexts(fields, "id_prefixes", &settings->id_prefixes);
+  ReadTexts(fields, "id_collections", &settings->id_collections);
+  fields->Bool("bodies", &settings->bodies);
+  fields->Number("max_body", 1, UINT32_MAX, &settings->max_body);
+  fields->Number("max_held_bodies", 1, UINT64_MAX, &settings->max_held);
+  fields->Bool("refuse_upgrades", &settings->refuse_upgrades);
 }
 
 void ReadCookie(Fields* fields, Settings* settings) {
@@ -401,7 +451,7 @@ void ReadSettings(Fields* fields, Settings* settings) {
     ReadKey(*key, fields->Path("placement_key"), library.placement_key, fields->problem());
   }
   fields->Require("cookie_keys");
-  ReadCookieKeys(fields, &settings->cookie_keys);
+  ReadKeyRing(fields, "cookie_keys", &settings->cookie_keys);
   ReadTokens(fields, &settings->tokens);
   ReadOverlay(fields, &settings->request);
   ReadSource(fields, "tenant", &settings->tenant);
@@ -411,13 +461,7 @@ void ReadSettings(Fields* fields, Settings* settings) {
   });
   ReadSource(fields, "id_hint", &settings->id_hint, Special::kConnection);
   fields->List("rules", [&](const Json& json, const std::string& path) {
-    Rule& rule = settings->rules.emplace_back();
-    Fields entry(json, path, fields->problem());
-    entry.Require("pattern");
-    entry.String("pattern", &rule.pattern);
-    entry.Require("group");
-    entry.Enum("group", TOKENPIN_ENUM_GROUP, &rule.group);
-    entry.RefuseOthers();
+    ReadRule(json, path, &settings->rules.emplace_back(), fields->problem());
   });
   if (fields->Find("rules") != nullptr && settings->rules.empty()) {
     fields->problem()->Set(fields->Path("rules"), "is empty");
@@ -436,6 +480,7 @@ void ReadSettings(Fields* fields, Settings* settings) {
   fields->Bool("prompt_cache", &library.prompt_cache);
   ReadSuccess(fields, &library);
   ReadCookie(fields, settings);
+  ReadIds(fields, settings);
   ReadOwnHeaderName(fields, "carrier_header", &settings->carrier_header);
   fields->List("drop_when_moved", [&](const Json& json, const std::string& path) {
     settings->drop_when_moved.push_back(ReadOwnHeaderName(json, path, fields->problem()));
@@ -471,7 +516,9 @@ bool HeaderMatch::Matches(const HeaderList& headers) const {
 
 void Settings::WipeKeys() {
   explicit_bzero(library.placement_key, sizeof library.placement_key);
-  for (tokenpin_cookie_key& key : cookie_keys) explicit_bzero(key.secret, sizeof key.secret);
+  for (auto* const ring : {&cookie_keys, &id_keys}) {
+    for (tokenpin_cookie_key& key : *ring) explicit_bzero(key.secret, sizeof key.secret);
+  }
 }
 
 Parsed ParseConfiguration(std::string_view text, bool route, Problem* problem) {

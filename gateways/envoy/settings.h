@@ -65,6 +65,13 @@ struct Cooldown {
 struct Rule {
   std::string pattern;
   uint8_t group = TOKENPIN_GROUP_STATELESS;
+  uint8_t ids = TOKENPIN_IDS_NONE;
+};
+
+// A key of the table of ids.
+struct IdField {
+  std::string name;
+  uint8_t kind = 0;
 };
 
 // What a route may have of its own without being a complete configuration.
@@ -72,6 +79,7 @@ struct Overlay {
   std::optional<std::string> scope;
   std::optional<uint8_t> group;
   ValueSource existing;
+  std::optional<uint8_t> sealed_ids;
   std::optional<bool> observe;
 };
 
@@ -90,8 +98,16 @@ struct Settings {
   std::vector<Token> tokens;  // by slot, vacant ones included
   std::vector<Rule> rules;
   std::string cookie_name, path, domain;
+  std::vector<tokenpin_cookie_key> id_keys;  // none: the cookie keys
+  std::vector<IdField> id_fields;
+  std::vector<std::string> id_prefixes, id_collections;
 
-  Overlay request;  // scope, group, existing and observe, which a route may replace
+  bool bodies = true;              // also where no ids are sealed
+  uint64_t max_body = 64 << 20;    // in bytes, of a request that is held
+  uint64_t max_held = 1024 << 20;  // of all that are held in this process
+  bool refuse_upgrades = false;
+
+  Overlay request;  // scope, group, existing, sealed_ids and observe, which a route may replace
   ValueSource tenant;
   ValueSource consumer;
   std::vector<ValueSource> session;

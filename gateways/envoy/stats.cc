@@ -27,8 +27,8 @@ bool DefineEnum(envoy_config envoy, const std::string& prefix, tokenpin_enum whi
   }
 }
 
-void Increment(envoy_filter envoy, size_t id) {
-  envoy_dynamic_module_callback_http_filter_increment_counter(envoy, id, nullptr, 0, 1);
+void Increment(envoy_filter envoy, size_t id, uint64_t by = 1) {
+  envoy_dynamic_module_callback_http_filter_increment_counter(envoy, id, nullptr, 0, by);
 }
 
 }  // namespace
@@ -45,8 +45,8 @@ bool Stats::Define(envoy_config envoy) {
          DefineGauge(envoy, "live_fingerprint", &live_fingerprint_);
 }
 
-void Stats::Count(envoy_filter envoy, Counter counter) const {
-  Increment(envoy, counters_[static_cast<size_t>(counter)]);
+void Stats::Count(envoy_filter envoy, Counter counter, uint64_t by) const {
+  if (by != 0) Increment(envoy, counters_[static_cast<size_t>(counter)], by);
 }
 
 void Stats::CountDecision(envoy_filter envoy, const tokenpin::Decision& decision) const {
@@ -54,6 +54,14 @@ void Stats::CountDecision(envoy_filter envoy, const tokenpin::Decision& decision
   TOKENPIN_DECISION_ENUMS(X)
 #undef X
   if (decision.fields().ambiguous != 0) Count(envoy, Counter::ambiguous);
+}
+
+void Stats::CountIds(envoy_filter envoy, const tokenpin::IdReport& report,
+                     uint32_t unexpected) const {
+  Count(envoy, Counter::ids_opened, report.opened);
+  Count(envoy, Counter::ids_plain, report.plain);
+  Count(envoy, Counter::echoes_lost, report.echoes_lost);
+  Count(envoy, Counter::bodies_not_understood, unexpected);
 }
 
 void Stats::CountMain(envoy_config envoy, Counter counter) const {

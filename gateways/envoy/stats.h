@@ -21,6 +21,17 @@
   X(errors)                  \
   X(bad_tenants)             \
   X(foreign_cookies)         \
+  X(ids_opened)              \
+  X(ids_plain)               \
+  X(ids_sealed)              \
+  X(echoes_lost)             \
+  X(bodies_not_understood)   \
+  X(bodies_not_read)         \
+  X(bodies_not_sealed)       \
+  X(bodies_refused)          \
+  X(bodies_too_large)        \
+  X(bodies_too_many)         \
+  X(upgrades_refused)        \
   X(state_file_applied)      \
   X(state_file_refused)      \
   X(state_file_unknown)      \
@@ -42,8 +53,10 @@ class Stats {
   bool Define(envoy_config envoy);
 
   // On a worker, for a request.
-  void Count(envoy_filter envoy, Counter counter) const;
+  void Count(envoy_filter envoy, Counter counter, uint64_t by = 1) const;
   void CountDecision(envoy_filter envoy, const tokenpin::Decision& decision) const;
+  // Of the ids of a request, and of its documents that were not understood.
+  void CountIds(envoy_filter envoy, const tokenpin::IdReport& report, uint32_t unexpected) const;
 
   // On the main thread.
   void CountMain(envoy_config envoy, Counter counter) const;

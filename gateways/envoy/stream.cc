@@ -1,6 +1,8 @@
 #include "stream.h"
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "describe.h"
 #include "log.h"
@@ -14,47 +16,217 @@ constexpr char kForeign[] =
     "sessions: give one of the two another cookie name (where none is set, a scope does). Said "
     "once; foreign_cookies counts all";
 
+// Where a body lies, by what it went through.
+constexpr int kReceivedRequest[] = {kReceivedRequestBody};
+constexpr int kBufferedRequest[] = {kBufferedRequestBody};
+constexpr int kWholeRequest[] = {kBufferedRequestBody, kReceivedRequestBody};
+constexpr int kReceivedResponse[] = {kReceivedResponseBody};
+constexpr int kBufferedResponse[] = {kBufferedResponseBody};
+constexpr int kWholeResponse[] = {kBufferedResponseBody, kReceivedResponseBody};
+
+// Headers that are of the bytes of a body.
+constexpr std::string_view kDigests[] = {"content-md5", "digest", "content-digest", "repr-digest"};
+constexpr std::string_view kOfTheBytes[] = {"content-length", "accept-ranges", "etag",
+                                            "content-md5",    "digest",        "content-digest",
+                                            "repr-digest"};
+
+// Headers that are a URL of the upstream's.
+constexpr std::string_view kLocations[] = {"location", "content-location", "operation-location"};
+
 }  // namespace
 
 int Stream::OnRequestHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_stream) {
-  const Stats& stats = terms_.chain.stats;
   const auto* route = static_cast<const RoutePointer*>(
       envoy_dynamic_module_callback_get_most_specific_route_config(envoy));
   if (route != nullptr) terms_.route = *route;
-  if (!try_.first()) stats.Count(envoy, Counter::retries);
+  if (!try_.first()) terms_.chain.stats.Count(envoy, Counter::retries);
   if (terms_.config() == nullptr) return kContinue;
-  const Settings& settings = terms_.settings();
 
   try_.OnRequestHeaders(terms_, end_of_stream);
-  const auto decision = try_.Decide(envoy, terms_, scratch.request);
-  if (decision) {
-    decision_ = *decision;
-    stats.CountDecision(envoy, decision_);
-    if (settings.metadata) WriteMetadata(envoy, decision_, settings);
-  } else {
-    CountFailure(envoy, decision.status);
+  tokenpin::Request request;
+  if (!scratch.request.Read(envoy, terms_, &request)) {
+    return Fail(envoy, TOKENPIN_STATUS_SCOPE_LENGTH) ? kContinue : kStopIteration;
   }
-  if (terms_.observes()) return kContinue;
+  if (Waits(envoy, scratch.request, request, end_of_stream)) return kStopIteration;
+  return Decide(envoy, scratch.request, &request, nullptr) ? kContinue : kStopIteration;
+}
 
-  if (!decision) return Refuse(envoy, RefusalFor(decision.status), "", "");
-  if (!decision_.has_slot()) {
+// Reads the ids of the target. True if the request goes on only when its body was read, or never.
+bool Stream::Waits(envoy_filter envoy, const RequestReader& reader,
+                   const tokenpin::Request& request, bool end_of_stream) {
+  const HeaderList& headers = reader.headers();
+  const Settings& settings = terms_.settings();
+  // Of what comes behind an upgrade, Envoy never tells the end.
+  const bool has_body = !end_of_stream && !headers.Has("upgrade");
+  if (terms_.mode() == TOKENPIN_MODE_OFF && !(settings.bodies && has_body)) return false;
+  ids_ = Ids::Of(terms_, request, headers);
+  if (ids_ == nullptr) return false;
+  if (try_.former_ids() != nullptr) {
+    ids_->Inherit(*try_.former_ids());
+    return false;
+  }
+  const std::string_view target = tokenpin::view(request.target);
+  ids_->OpenTarget(target);
+  if (reader.is_handshake() && RefuseUpgrade(envoy, target)) return true;
+  if (!has_body) return false;
+  if (ContentOf(headers) != Content::kJson || IsEncoded(headers)) {
+    return RefuseUnread(envoy, headers, target);
+  }
+  const std::optional<uint64_t> length = LengthOf(headers);
+  has_length_ = length.has_value();
+  const uint64_t most = length.value_or(settings.max_body);
+  if (most > settings.max_body) return !GiveUp(envoy, Hold::Bound::kBody);
+  const uint64_t limit = envoy_dynamic_module_callback_http_get_buffer_limit(envoy);
+  if (limit != 0 && limit < most) {
+    envoy_dynamic_module_callback_http_set_buffer_limit(envoy, most);
+  }
+  hold_.Begin();
+  return true;
+}
+
+// Nobody sees the ids in a WebSocket's frames. Clients that are told so ask by requests instead.
+bool Stream::RefuseUpgrade(envoy_filter envoy, std::string_view target) {
+  if (!opens() || !ids_->has_state() || HasSegment(target, "realtime")) return false;
+  if (terms_.mode() == TOKENPIN_MODE_OPEN && !terms_.settings().refuse_upgrades) return false;
+  terms_.chain.stats.Count(envoy, Counter::upgrades_refused);
+  Refuse(envoy, WrongProtocol());
+  return true;
+}
+
+// A body that cannot be read passes, unless the mode says that it might hide what counts.
+bool Stream::RefuseUnread(envoy_filter envoy, const HeaderList& headers, std::string_view target) {
+  const Content content = ContentOf(headers);
+  const bool is_json = content == Content::kJson;
+  const bool may_pass = terms_.mode() == TOKENPIN_MODE_STRICT
+                            ? content == Content::kMultipart && IsUpload(target)
+                            : !is_json || terms_.mode() != TOKENPIN_MODE_SEAL;
+  if (opens() && !may_pass) {
+    terms_.chain.stats.Count(envoy, Counter::bodies_refused);
+    Refuse(envoy, is_json ? WrongEncoding() : WrongType());
+    return true;
+  }
+  if (is_json) terms_.chain.stats.Count(envoy, Counter::bodies_not_read);
+  return false;
+}
+
+// A body is too much for the filter. False if the request is refused for it.
+bool Stream::GiveUp(envoy_filter envoy, Hold::Bound over) {
+  const bool too_large = over == Hold::Bound::kBody;
+  const Counter refused = too_large ? Counter::bodies_too_large : Counter::bodies_too_many;
+  terms_.chain.stats.Count(envoy, opens() ? refused : Counter::bodies_not_read);
+  if (opens()) hold_.BeginRefusal(too_large ? TooLarge() : TooMany());
+  return !opens();
+}
+
+int Stream::OnRequestBody(envoy_filter envoy, Scratch& scratch, bool end_of_stream) {
+  switch (hold_.state()) {
+    case Hold::State::kNone:
+      if (serving_) try_.OnRequestBody(envoy, terms_.settings(), end_of_stream);
+      return kContinue;
+    case Hold::State::kRefused:
+      return Swallow(envoy, end_of_stream);
+    case Hold::State::kReading:
+      break;
+  }
+  const uint64_t size =
+      envoy_dynamic_module_callback_http_get_body_size(envoy, kReceivedRequestBody);
+  const Hold::Bound over = hold_.Add(size, terms_.settings().max_body, terms_.settings().max_held);
+  if (over == Hold::Bound::kNone) {
+    for (const envoy_buffer& chunk : ReadChunks(envoy, kReceivedRequestBody)) {
+      ids_->Open(View(chunk));
+    }
+    if (!end_of_stream) return kStopBodyAndBuffer;
+    ids_->EndOpening();
+  } else if (!GiveUp(envoy, over)) {
+    return Swallow(envoy, end_of_stream);
+  }
+  Held held{kWholeRequest, end_of_stream};
+  if (envoy_dynamic_module_callback_http_received_buffered_request_body(envoy)) {
+    held.bodies = kReceivedRequest;
+  }
+  return Resume(envoy, scratch.request, held) ? kContinue : kStopBodyNoBuffer;
+}
+
+// The body passed in front of its trailers.
+int Stream::OnRequestTrailers(envoy_filter envoy, Scratch& scratch) {
+  switch (hold_.state()) {
+    case Hold::State::kNone:
+      return kContinue;
+    case Hold::State::kRefused:
+      hold_.End();
+      Refuse(envoy, hold_.refusal());
+      return kStopIteration;
+    case Hold::State::kReading:
+      break;
+  }
+  ids_->EndOpening();
+  return Resume(envoy, scratch.request, {kBufferedRequest, false}) ? kContinue : kStopIteration;
+}
+
+// Most clients read an answer only when they have sent everything. Up to a bound, they may.
+int Stream::Swallow(envoy_filter envoy, bool end_of_stream) {
+  uint64_t size = 0;
+  for (const int body : kWholeRequest) {
+    const size_t part = envoy_dynamic_module_callback_http_get_body_size(envoy, body);
+    if (part != 0) envoy_dynamic_module_callback_http_drain_body(envoy, body, part);
+    size += part;
+  }
+  if (!hold_.Swallow(size, 2 * terms_.settings().max_body) || end_of_stream) {
+    hold_.End();
+    Refuse(envoy, hold_.refusal());
+  }
+  return kStopBodyNoBuffer;
+}
+
+// The request was held, and its body is known. False if it is answered.
+bool Stream::Resume(envoy_filter envoy, RequestReader& reader, const Held& held) {
+  hold_.End();
+  tokenpin::Request request;
+  if (!reader.Read(envoy, terms_, &request)) return Fail(envoy, TOKENPIN_STATUS_SCOPE_LENGTH);
+  if (terms_.mode() == TOKENPIN_MODE_STRICT && opens() &&
+      (ids_->unexpected() != 0 || !ids_->is_text())) {
+    terms_.chain.stats.Count(envoy, Counter::bodies_refused);
+    Refuse(envoy, Unreadable());
+    return false;
+  }
+  return Decide(envoy, reader, &request, &held);
+}
+
+// False if the request is answered.
+bool Stream::Decide(envoy_filter envoy, RequestReader& reader, tokenpin::Request* request,
+                    const Held* held) {
+  const Stats& stats = terms_.chain.stats;
+  const Settings& settings = terms_.settings();
+  if (ids_ != nullptr) request->set_ids(ids_->summary());
+  const auto decision = try_.Decide(terms_, request);
+  if (!decision) return Fail(envoy, decision.status);
+  decision_ = *decision;
+  stats.CountDecision(envoy, decision_);
+  if (ids_ != nullptr) stats.CountIds(envoy, ids_->summary().report(), ids_->unexpected());
+  if (settings.metadata) WriteMetadata(envoy, decision_, *terms_.config());
+  if (!terms_.observes() && !decision_.has_slot()) {
     const std::string& header = settings.response_header;
-    return Refuse(envoy, RefusalFor(decision_), header, header.empty() ? "" : Describe(decision_));
+    Refuse(envoy, RefusalFor(decision_, *terms_.config()), header,
+           header.empty() ? "" : Describe(decision_));
+    return false;
   }
-  Serve(envoy, scratch.request);
-  return kContinue;
+  if (!terms_.observes()) Serve(envoy, reader, held);
+  // What is not read any more is not kept.
+  if (ids_ != nullptr && !(ids_->Seals() && decision_.has_slot())) ids_.reset();
+  return true;
 }
 
-void Stream::CountFailure(envoy_filter envoy, tokenpin::Status status) const {
-  if (status == TOKENPIN_STATUS_SCOPE_LENGTH) {
-    terms_.chain.stats.Count(envoy, Counter::bad_tenants);
-    return;
-  }
-  terms_.chain.stats.Count(envoy, Counter::errors);
-  Log(kLogError, "cannot decide: " + std::string(tokenpin::name(status)));
+// Of a request that cannot be decided. False if it is answered.
+bool Stream::Fail(envoy_filter envoy, tokenpin::Status status) const {
+  const bool bad_tenant = status == TOKENPIN_STATUS_SCOPE_LENGTH;
+  terms_.chain.stats.Count(envoy, bad_tenant ? Counter::bad_tenants : Counter::errors);
+  if (!bad_tenant) Log(kLogError, "cannot decide: " + std::string(tokenpin::name(status)));
+  if (terms_.observes()) return true;
+  Refuse(envoy, RefusalFor(status));
+  return false;
 }
 
-void Stream::Serve(envoy_filter envoy, RequestReader& reader) {
+void Stream::Serve(envoy_filter envoy, RequestReader& reader, const Held* held) {
   const Config& config = *terms_.config();
   const Settings& settings = config.settings();
   serving_ = true;
@@ -65,7 +237,28 @@ void Stream::Serve(envoy_filter envoy, RequestReader& reader) {
   NoteForeignRequestCookie(envoy);
   DropWhenMoved(envoy, settings.drop_when_moved, decision_);
   PutCredentials(envoy, *config.wallet().Of(decision_.slot()));
+  if (ids_ != nullptr) PutOpened(envoy, held);
   if (settings.clear_route_cache) envoy_dynamic_module_callback_http_clear_route_cache(envoy);
+}
+
+// The request as the account knows it. What is changed was kept for another try before.
+void Stream::PutOpened(envoy_filter envoy, const Held* held) {
+  if (!ids_->opened_target().empty()) {
+    SetHeader(envoy, kRequestHeader, ":path", ids_->opened_target());
+  }
+  // The ids in a compressed response cannot be seen.
+  if (ids_->Seals()) SetHeader(envoy, kRequestHeader, "accept-encoding", "identity");
+  if (held == nullptr) return;
+  std::string length;
+  if (!ids_->edits.empty()) {
+    ChangeBody(envoy, held->bodies, &ids_->edits);
+    length = std::to_string(hold_.size() + static_cast<uint64_t>(ids_->edits.growth()));
+    if (has_length_) SetHeader(envoy, kRequestHeader, "content-length", length);
+    for (const std::string_view name : kDigests) RemoveHeader(envoy, kRequestHeader, name);
+  }
+  try_.OnHeldRequest(hold_.size() + static_cast<uint64_t>(ids_->edits.growth()), held->ended,
+                     length);
+  ids_->edits.Clear();
 }
 
 // A cookie of our name that another made is gone for whoever made it.
@@ -86,13 +279,11 @@ void Stream::NoteForeignResponseCookie(envoy_filter envoy) const {
                        std::string(cookie_name_.view()) + ", or carrier header. " + kForeign);
 }
 
-int Stream::OnRequestBody(envoy_filter envoy, bool end_of_stream) {
-  if (serving_) try_.OnRequestBody(envoy, terms_.settings(), end_of_stream);
-  return kContinue;
-}
-
 int Stream::OnResponseHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_stream) {
-  if (!serving_) return kContinue;
+  if (!serving_) {
+    BeginSealing(envoy, scratch, end_of_stream);
+    return kContinue;
+  }
   const Settings& settings = terms_.settings();
   if (!settings.response_header.empty()) {
     SetHeader(envoy, kResponseHeader, settings.response_header, Describe(decision_));
@@ -103,6 +294,7 @@ int Stream::OnResponseHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_
   // Most responses leave nothing to do: it does not matter where they came from.
   if (status < kLeastError && decision_.fields().cookie == 0 && !response.has_cookie()) {
     try_.BeLast();
+    BeginSealing(envoy, scratch, end_of_stream);
     return kContinue;
   }
   if (!IsFromUpstream(envoy)) return kContinue;
@@ -114,33 +306,93 @@ int Stream::OnResponseHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_
   if (!try_.WantsNext(envoy, settings, decision_, status)) {
     try_.BeLast();
     WriteCookie(envoy, terms_, decision_, status);
+    BeginSealing(envoy, scratch, end_of_stream);
     return kContinue;
   }
   // Ending a response that is still coming in costs the upstream's connection, or a reset stream in
   // it, of which servers take only so many. So a short body is waited for.
   try_.Hold(status);
   if (!end_of_stream) return kStopIteration;
-  return RetryOrRelease(envoy, scratch.request) ? kStopIteration : kContinue;
+  return RetryOrRelease(envoy, scratch, true) ? kStopIteration : kContinue;
 }
 
 int Stream::OnResponseBody(envoy_filter envoy, Scratch& scratch, bool end_of_stream) {
-  if (!try_.holds()) return kContinue;
-  if (!end_of_stream && try_.CanHoldMore(envoy)) return kStopBodyAndWatermark;
-  return RetryOrRelease(envoy, scratch.request) ? kStopBodyNoBuffer : kContinue;
+  Bodies bodies = kReceivedResponse;
+  if (try_.holds()) {
+    if (!end_of_stream && try_.CanHoldMore(envoy)) return kStopBodyAndWatermark;
+    if (RetryOrRelease(envoy, scratch, false)) return kStopBodyNoBuffer;
+    bodies = kWholeResponse;
+  }
+  Seal(envoy, bodies, end_of_stream);
+  return kContinue;
 }
 
 int Stream::OnResponseTrailers(envoy_filter envoy, Scratch& scratch) {
-  if (!try_.holds()) return kContinue;
-  return RetryOrRelease(envoy, scratch.request) ? kStopIteration : kContinue;
+  if (try_.holds() && RetryOrRelease(envoy, scratch, false)) return kStopIteration;
+  Seal(envoy, kBufferedResponse, true);
+  return kContinue;
 }
+
+void Stream::OnComplete(envoy_filter envoy) { CountSealed(envoy); }
 
 // True if Envoy began the request again, and nothing of this object may be used; else the response
 // that was held goes to the client.
-bool Stream::RetryOrRelease(envoy_filter envoy, RequestReader& reader) {
+bool Stream::RetryOrRelease(envoy_filter envoy, Scratch& scratch, bool end_of_stream) {
   const uint16_t status = try_.Release();
-  if (try_.BeginNext(envoy, terms_, decision_, reader)) return true;
+  const tokenpin::IdSummary* const ids = ids_ == nullptr ? nullptr : &ids_->summary();
+  if (try_.BeginNext(envoy, terms_, decision_, ids, scratch.request)) return true;
   WriteCookie(envoy, terms_, decision_, status);
+  BeginSealing(envoy, scratch, end_of_stream);
   return false;
+}
+
+// A response begins to go to the client. What its headers say of its body, and what is not right
+// any more once ids are sealed in it, is taken off.
+void Stream::BeginSealing(envoy_filter envoy, Scratch& scratch, bool end_of_stream) {
+  if (ids_ == nullptr || !IsFromUpstream(envoy)) return;
+  HeaderList& headers = scratch.headers;
+  headers.Read(envoy, kRequestHeader);
+  ids_->OnResponse(decision_.slot(), headers.First(":authority"));
+  headers.Read(envoy, kResponseHeader);
+  const Content content = ContentOf(headers);
+  bool seals = ids_->SealsBody(headers.First(":status"), content);
+  if (seals && IsEncoded(headers)) {
+    terms_.chain.stats.Count(envoy, Counter::bodies_not_sealed);
+    seals = false;
+  }
+  if (seals && !end_of_stream) ids_->BeginSealing(content);
+  if (terms_.observes()) return;
+  // The first change ends the views of all.
+  std::vector<std::pair<std::string_view, std::string>> changes;
+  for (const std::string_view name : kLocations) {
+    std::string sealed;
+    if (ids_->SealTarget(headers.First(name), &sealed)) changes.emplace_back(name, sealed);
+  }
+  // Of a response without a body, but for HEAD, they say what is true.
+  if (seals && (!end_of_stream || ids_->is_head())) {
+    for (const std::string_view name : kOfTheBytes) {
+      const std::string_view value = headers.First(name);
+      if (!value.empty() && value.substr(0, 2) != "W/") changes.emplace_back(name, "");
+    }
+  }
+  for (const auto& [name, value] : changes) SetHeader(envoy, kResponseHeader, name, value);
+}
+
+void Stream::Seal(envoy_filter envoy, Bodies bodies, bool end_of_stream) {
+  if (ids_ == nullptr || !ids_->sealing()) return;
+  ids_->BeginPart();
+  for (const int body : bodies) {
+    for (const envoy_buffer& chunk : ReadChunks(envoy, body)) ids_->Seal(View(chunk));
+  }
+  if (end_of_stream) ids_->EndSealing();
+  if (!ids_->edits.empty() && !terms_.observes()) ChangeBody(envoy, bodies, &ids_->edits);
+  if (end_of_stream) CountSealed(envoy);
+}
+
+void Stream::CountSealed(envoy_filter envoy) {
+  if (ids_ == nullptr || decision_.slot() == TOKENPIN_SLOT_NONE) return;
+  terms_.chain.stats.Count(envoy, Counter::ids_sealed, ids_->TakeSealed());
+  terms_.chain.stats.Count(envoy, Counter::bodies_not_understood, ids_->TakeUnexpected());
 }
 
 }  // namespace tokenpin_envoy

@@ -1,8 +1,13 @@
 // One request and its response: what happens at each of Envoy's hooks.
 #pragma once
 
+#include <memory>
+#include <string_view>
+
 #include "chain.h"
 #include "envoy_abi.h"
+#include "hold.h"
+#include "ids.h"
 #include "request.h"
 #include "response.h"
 #include "retry.h"
@@ -15,6 +20,7 @@ namespace tokenpin_envoy {
 struct Scratch {
   RequestReader request;
   ResponseReader response;
+  HeaderList headers;
 };
 
 // Used by one worker at a time.
@@ -24,21 +30,49 @@ class Stream {
 
   // These return what the hook has to return.
   int OnRequestHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_stream);
-  int OnRequestBody(envoy_filter envoy, bool end_of_stream);
+  int OnRequestBody(envoy_filter envoy, Scratch& scratch, bool end_of_stream);
+  int OnRequestTrailers(envoy_filter envoy, Scratch& scratch);
   int OnResponseHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_stream);
   int OnResponseBody(envoy_filter envoy, Scratch& scratch, bool end_of_stream);
   int OnResponseTrailers(envoy_filter envoy, Scratch& scratch);
+  void OnComplete(envoy_filter envoy);
 
  private:
-  void CountFailure(envoy_filter envoy, tokenpin::Status status) const;
+  // A request that was held, and whether that is all of it.
+  struct Held {
+    Bodies bodies;
+    bool ended;
+  };
+
+  // Whether the filter may change or refuse a request for its ids.
+  bool opens() const { return terms_.mode() != TOKENPIN_MODE_OFF && !terms_.observes(); }
+
+  bool Waits(envoy_filter envoy, const RequestReader& reader, const tokenpin::Request& request,
+             bool end_of_stream);
+  bool RefuseUpgrade(envoy_filter envoy, std::string_view target);
+  bool RefuseUnread(envoy_filter envoy, const HeaderList& headers, std::string_view target);
+  bool GiveUp(envoy_filter envoy, Hold::Bound over);
+  int Swallow(envoy_filter envoy, bool end_of_stream);
+  bool Resume(envoy_filter envoy, RequestReader& reader, const Held& held);
+  bool Decide(envoy_filter envoy, RequestReader& reader, tokenpin::Request* request,
+              const Held* held);
+  void Serve(envoy_filter envoy, RequestReader& reader, const Held* held);
+  void PutOpened(envoy_filter envoy, const Held* held);
+  bool Fail(envoy_filter envoy, tokenpin::Status status) const;
   void NoteForeignRequestCookie(envoy_filter envoy) const;
   void NoteForeignResponseCookie(envoy_filter envoy) const;
-  void Serve(envoy_filter envoy, RequestReader& reader);
-  bool RetryOrRelease(envoy_filter envoy, RequestReader& reader);
+
+  bool RetryOrRelease(envoy_filter envoy, Scratch& scratch, bool end_of_stream);
+  void BeginSealing(envoy_filter envoy, Scratch& scratch, bool end_of_stream);
+  void Seal(envoy_filter envoy, Bodies bodies, bool end_of_stream);
+  void CountSealed(envoy_filter envoy);
 
   Terms terms_;
   Try try_;
-  bool serving_ = false;  // a token was put on the request
+  std::unique_ptr<Ids> ids_;  // null: of no interest
+  Hold hold_;
+  bool has_length_ = false;  // the request says how long its body is
+  bool serving_ = false;     // a token was put on the request
   tokenpin::CookieName cookie_name_;
   tokenpin::Decision decision_;
 };

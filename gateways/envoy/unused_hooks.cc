@@ -4,10 +4,6 @@
 
 extern "C" {
 
-int envoy_dynamic_module_on_http_filter_request_trailers(envoy_filter, module_pointer) noexcept {
-  return kContinue;
-}
-void envoy_dynamic_module_on_http_filter_stream_complete(envoy_filter, module_pointer) noexcept {}
 void envoy_dynamic_module_on_http_filter_scheduled(envoy_filter, module_pointer,
                                                    uint64_t) noexcept {}
 void envoy_dynamic_module_on_http_filter_http_callout_done(envoy_filter, module_pointer, uint64_t,

@@ -6,7 +6,7 @@ use tokenpin::{DEFAULT_RULES, Error, IdSealer, IdVerdict, classify};
 use tokenpin_test_support::ids::number_of;
 
 use crate::bodies::{known, rules, sealed};
-use crate::world::{pin, ring};
+use crate::world::{pin, ring, runs};
 
 fn id(native: &str, account: &str) -> String {
     let ring = ring();
@@ -207,7 +207,7 @@ fn two_accounts_in_a_target_are_a_conflict() {
 #[test]
 fn any_target_comes_back() {
     let mut random = tokenpin_test_support::random::Random::new("targets");
-    for _ in 0..20_000 {
+    for _ in 0..runs(20_000) {
         let mut target = String::new();
         for _ in 0..random.below(12) {
             let part = match random.below(14) {

@@ -134,6 +134,50 @@ Fields Headers::All() const {
   return all;
 }
 
+void Body::Append(std::string_view text, size_t piece) {
+  for (; !text.empty(); text.remove_prefix(std::min(piece, text.size()))) {
+    pieces_.emplace_back(text.substr(0, piece));
+  }
+}
+
+bool Body::Drain(size_t size) {
+  if (size > this->size()) return false;
+  while (size != 0) {
+    const std::string_view first = pieces_.front().view();
+    const size_t taken = std::min(size, first.size());
+    if (taken < first.size()) pieces_.emplace(std::next(pieces_.begin()), first.substr(taken));
+    pieces_.pop_front();
+    size -= taken;
+  }
+  return true;
+}
+
+void Body::EndViews() {
+  for (Value& piece : pieces_) piece.Move();
+}
+
+size_t Body::size() const {
+  size_t size = 0;
+  for (const Value& piece : pieces_) size += piece.view().size();
+  return size;
+}
+
+void Body::Views(envoy_buffer* views) const {
+  for (const Value& piece : pieces_) *views++ = piece.buffer();
+}
+
+std::string Body::text() const {
+  std::string text;
+  for (const Value& piece : pieces_) text += piece.view();
+  return text;
+}
+
+std::string Body::Take() {
+  std::string taken = text();
+  pieces_.clear();
+  return taken;
+}
+
 Metrics::Metric* Metrics::Define(std::string_view name, bool gauge) {
   const std::lock_guard lock(mutex_);
   for (Metric& metric : metrics_) {
@@ -237,6 +281,13 @@ int Stream::Run(Call call) {
   return told;
 }
 
+void Stream::InHook(const std::function<void()>& call) {
+  Run([&] {
+    call();
+    return 0;
+  });
+}
+
 Stream::~Stream() {
   if (!gone()) Leave();
 }
@@ -261,18 +312,58 @@ bool Stream::SendRequest(bool end_of_stream) {
   const int told = Run([&] {
     return envoy_dynamic_module_on_http_filter_request_headers(this, module_, end_of_stream);
   });
-  Expect(told == (local_reply ? kStopIteration : kContinue),
-         "a request stops if, and only if, it is answered");
+  waits_ = told == kStopIteration && !local_reply;
+  passed_ = told == kContinue;
+  Expect(told == kContinue || told == kStopIteration, "a request is stopped in another way");
+  Expect(passed_ != local_reply.has_value() || waits_, "a request is answered, and goes on");
+  Expect(!waits_ || !end_of_stream, "a request is held that has ended");
   return told == kContinue;
 }
 
-void Stream::SendBody(size_t size, bool end_of_stream) {
-  body_sizes_[kReceivedRequestBody] = size;
+bool Stream::SendBody(std::string_view text, bool end_of_stream) {
+  Expect(!local_reply, "the test sends more of a request that is answered");
+  Body& received = bodies_[kReceivedRequestBody];
+  received.Append(text, piece);
   const int told = Run([&] {
     return envoy_dynamic_module_on_http_filter_request_body(this, module_, end_of_stream);
   });
-  Expect(told == kContinue, "the body of a request is stopped");
-  if (keeps_body) body_sizes_[kBufferedRequestBody] += size;
+  return PassBody(told, end_of_stream);
+}
+
+bool Stream::SendTrailers() {
+  in_trailers_ = true;
+  const int told =
+      Run([&] { return envoy_dynamic_module_on_http_filter_request_trailers(this, module_); });
+  in_trailers_ = false;
+  Expect(told == (local_reply ? kStopIteration : kContinue), "a request is held that has ended");
+  return PassBody(told == kContinue ? kContinue : kStopBodyNoBuffer, true);
+}
+
+// What becomes of the part of the request that just came. True if the request goes on.
+bool Stream::PassBody(int told, bool end_of_stream) {
+  Body& received = bodies_[kReceivedRequestBody];
+  Body& buffered = bodies_[kBufferedRequestBody];
+  const std::string part = received.Take();
+  if (told == kContinue) {
+    // What passed already may be kept for another try.
+    const std::string held = passed_ ? "" : buffered.Take();
+    upstream_body += held + part;
+    if (keeps_body) buffered.Append(held + part, piece);
+    passed_ = true;
+    waits_ = false;
+    return true;
+  }
+  Expect(waits_, "the body of a request is stopped that went on");
+  if (told == kStopBodyAndBuffer) {
+    Expect(!end_of_stream, "a request is held that has ended");
+    buffered.Append(part, piece);
+    Expect(buffer_limit == 0 || buffered.size() <= buffer_limit, "Envoy answers 413");
+  } else {
+    Expect(told == kStopBodyNoBuffer, "the body of a request is stopped in another way");
+    Expect(local_reply || (part.empty() && buffered.size() == 0), "a part of the body is lost");
+    Expect(local_reply || !end_of_stream, "a request is held that has ended");
+  }
+  return false;
 }
 
 bool Stream::SendResponse(std::string_view details, bool end_of_stream) {
@@ -285,30 +376,40 @@ bool Stream::SendResponse(std::string_view details, bool end_of_stream) {
   return told == kContinue;
 }
 
-bool Stream::SendResponseBody(size_t size, bool end_of_stream) {
-  body_sizes_[kReceivedResponseBody] = size;
+bool Stream::SendResponseBody(std::string_view text, bool end_of_stream) {
+  Body& received = bodies_[kReceivedResponseBody];
+  Body& buffered = bodies_[kBufferedResponseBody];
+  received.Append(text, piece);
   const int told = Run([&] {
     return envoy_dynamic_module_on_http_filter_response_body(this, module_, end_of_stream);
   });
   Expect(told == kContinue || told == (next ? kStopBodyNoBuffer : kStopBodyAndWatermark),
          "a response's body is stopped in another way");
   Expect(told == kContinue || next || !end_of_stream, "a response is held that has ended");
-  size_t& buffered = body_sizes_[kBufferedResponseBody];
-  buffered = told == kStopBodyAndWatermark ? buffered + size : 0;
-  Expect(buffer_limit == 0 || buffered <= buffer_limit, "a response is held that Envoy stops");
+  const std::string part = received.Take();
+  if (told == kStopBodyAndWatermark) {
+    buffered.Append(part, piece);
+  } else if (told == kContinue) {
+    client_body += buffered.Take() + part;
+  }
+  Expect(buffer_limit == 0 || buffered.size() <= buffer_limit,
+         "a response is held that Envoy stops");
   return told == kContinue;
 }
 
 bool Stream::SendResponseTrailers() {
+  in_trailers_ = true;
   const int told =
       Run([&] { return envoy_dynamic_module_on_http_filter_response_trailers(this, module_); });
+  in_trailers_ = false;
   Expect(told == (next ? kStopIteration : kContinue), "a response is held that has ended");
+  if (told == kContinue) client_body += bodies_[kBufferedResponseBody].Take();
   return told == kContinue;
 }
 
-size_t Stream::body_size(int body) const {
-  Expect(body >= 0 && static_cast<size_t>(body) < body_sizes_.size(), "no such body");
-  return body_sizes_[static_cast<size_t>(body)];
+Body* Stream::BodyOf(int body) {
+  Expect(body >= 0 && static_cast<size_t>(body) < bodies_.size(), "no such body");
+  return &bodies_[static_cast<size_t>(body)];
 }
 
 void Stream::ClearRouteCache() {
@@ -335,8 +436,10 @@ bool Stream::Recreate() {
   next->keeps_body = keeps_body;
   next->can_recreate = can_recreate;
   next->buffer_limit = buffer_limit;
-  const size_t kept = body_sizes_[kBufferedRequestBody];
-  if (next->SendRequest(kept == 0) && kept != 0) next->SendBody(kept, true);
+  next->piece = piece;
+  const std::string kept = bodies_[kBufferedRequestBody].Take();
+  next->SendRequest(kept.empty());
+  if (!kept.empty() && !next->local_reply) next->SendBody(kept, true);
   return true;
 }
 
@@ -348,6 +451,7 @@ void Stream::EndViews() {
   }
   for (auto& [key, value] : filter_state) value.Move();
   if (details_) details_->Move();
+  for (Body& body : bodies_) body.EndViews();
 }
 
 std::string Stream::Told(const std::string& key) const {
@@ -538,12 +642,54 @@ void envoy_dynamic_module_callback_http_clear_route_cache(envoy_filter filter) {
 
 size_t envoy_dynamic_module_callback_http_get_body_size(envoy_filter filter, int body) {
   const Callback callback;
-  return StreamOf(filter)->body_size(body);
+  return StreamOf(filter)->BodyOf(body)->size();
 }
 
-size_t envoy_dynamic_module_callback_http_get_buffer_limit(envoy_filter filter) {
+size_t envoy_dynamic_module_callback_http_get_body_chunks_size(envoy_filter filter, int body) {
+  const Callback callback;
+  return StreamOf(filter)->BodyOf(body)->pieces();
+}
+
+bool envoy_dynamic_module_callback_http_get_body_chunks(envoy_filter filter, int body,
+                                                        envoy_buffer* chunks) {
+  const Callback callback;
+  StreamOf(filter)->BodyOf(body)->Views(chunks);
+  return true;
+}
+
+bool envoy_dynamic_module_callback_http_drain_body(envoy_filter filter, int body, size_t size) {
+  const Callback callback;
+  standin::Body* const drained = StreamOf(filter)->BodyOf(body);
+  const bool done = drained->Drain(size);
+  drained->EndViews();
+  return done;
+}
+
+bool envoy_dynamic_module_callback_http_append_body(envoy_filter filter, int body,
+                                                    envoy_buffer data) {
+  const Callback callback;
+  standin::Stream* const stream = StreamOf(filter);
+  // Nothing is just passing when trailers come.
+  const bool received = body == kReceivedRequestBody || body == kReceivedResponseBody;
+  Expect(!(received && stream->in_trailers()), "a part of a body is lost");
+  stream->BodyOf(body)->Append(View(data), stream->piece);
+  stream->BodyOf(body)->EndViews();
+  return true;
+}
+
+bool envoy_dynamic_module_callback_http_received_buffered_request_body(envoy_filter filter) {
+  const Callback callback;
+  return StreamOf(filter)->buffered_in_front;
+}
+
+uint64_t envoy_dynamic_module_callback_http_get_buffer_limit(envoy_filter filter) {
   const Callback callback;
   return StreamOf(filter)->buffer_limit;
+}
+
+void envoy_dynamic_module_callback_http_set_buffer_limit(envoy_filter filter, uint64_t limit) {
+  const Callback callback;
+  StreamOf(filter)->buffer_limit = limit;
 }
 
 bool envoy_dynamic_module_callback_http_filter_recreate_stream(envoy_filter filter, envoy_header*,

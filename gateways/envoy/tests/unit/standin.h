@@ -64,6 +64,25 @@ class Headers {
   std::vector<std::pair<Value, Value>> fields_;
 };
 
+// A body, or a part of one, in pieces.
+class Body {
+ public:
+  // In pieces of at most `piece` bytes.
+  void Append(std::string_view text, size_t piece);
+  // False if there is not so much.
+  bool Drain(size_t size);
+  void EndViews();
+
+  size_t size() const;
+  size_t pieces() const { return pieces_.size(); }
+  void Views(envoy_buffer* views) const;
+  std::string Take();
+  std::string text() const;
+
+ private:
+  std::list<Value> pieces_;
+};
+
 // The counters and gauges of a metrics namespace, which configurations share. They outlive them.
 class Metrics {
  public:
@@ -169,19 +188,28 @@ class Stream {
   bool keeps_body = false;
   // How much of a body Envoy buffers; 0: as much as there is.
   size_t buffer_limit = 1 << 20;
+  // How much of a body is in one piece of memory.
+  size_t piece = 16384;
+  // Whether a filter in front hands over what it has buffered.
+  bool buffered_in_front = false;
   // Whether Envoy can begin the request again when it is asked to.
   bool can_recreate = true;
   // The stream in place of this one, which has met the filter already.
   std::unique_ptr<Stream> next;
 
-  // False if the filter stopped the request.
+  // These three are false if the filter stopped the request, or answered it.
   bool SendRequest(bool end_of_stream = true);
-  void SendBody(size_t size, bool end_of_stream);
+  bool SendBody(std::string_view text, bool end_of_stream);
+  bool SendTrailers();
+  // What the upstream got of the body, and the client of the response's.
+  std::string upstream_body, client_body;
   // The headers that came from the upstream, or Envoy's own with the details that Envoy gives.
   // These three are false if the filter holds the response, or if `next` took over.
   bool SendResponse(std::string_view details = "via_upstream", bool end_of_stream = true);
-  bool SendResponseBody(size_t size, bool end_of_stream);
+  bool SendResponseBody(std::string_view text, bool end_of_stream);
   bool SendResponseTrailers();
+  // Calls what asks for Envoy's callbacks, as a hook would.
+  void InHook(const std::function<void()>& call);
   // What the filter wrote to its namespace of the dynamic metadata; empty if it did not.
   std::string Told(const std::string& key) const;
 
@@ -190,7 +218,8 @@ class Stream {
   const Route* route() const { return route_.get(); }
   const std::optional<Value>& details() const { return details_; }
   Headers* Map(int type);
-  size_t body_size(int body) const;
+  Body* BodyOf(int body);
+  bool in_trailers() const { return in_trailers_; }
   bool gone() const { return module_ == nullptr; }
   void ClearRouteCache();
   bool Recreate();
@@ -205,8 +234,13 @@ class Stream {
   std::shared_ptr<const Route> route_;
   std::optional<Value> details_;
   module_pointer module_ = nullptr;
+  bool PassBody(int told, bool end_of_stream);
+
   // By the kind of body.
-  std::array<size_t, 4> body_sizes_{};
+  std::array<Body, 4> bodies_;
+  bool waits_ = false;        // the filter holds the request
+  bool passed_ = false;       // the upstream has its headers
+  bool in_trailers_ = false;  // a hook of trailers runs
 };
 
 struct Line {

@@ -1,0 +1,164 @@
+#include "ids.h"
+
+#include <utility>
+
+namespace tokenpin_envoy {
+
+using tokenpin::IdOpener;
+using tokenpin::IdSealer;
+
+bool IsUpload(std::string_view target) {
+  for (const std::string_view name : {"files", "uploads", "skills", "videos", "images", "audio"}) {
+    if (HasSegment(target, name)) return true;
+  }
+  return false;
+}
+
+std::unique_ptr<Ids> Ids::Of(const Terms& terms, const tokenpin::Request& request,
+                             const HeaderList& headers) {
+  const Config& config = *terms.config();
+  const auto api =
+      config.affinity().classify(tokenpin::view(request.method), tokenpin::view(request.target));
+  if (!api || api->ids == TOKENPIN_IDS_NONE) return nullptr;
+  std::unique_ptr<Ids> ids(new Ids(config, api->ids, terms.mode()));
+  const std::string_view target = tokenpin::view(request.target);
+  ids->is_head_ = tokenpin::view(request.method) == "HEAD";
+  // Of files, and of the results of batches: any bytes of a client's.
+  ids->is_download_ = EndsWithSegment(target, "content") || EndsWithSegment(target, "results");
+  ids->scope_ = tokenpin::view(request.scope);
+  if (const auto owner = config.affinity().id_owner(request)) ids->owner_ = *owner;
+  ids->origin_.append(headers.First(":scheme")).append("://").append(headers.First(":authority"));
+  return ids;
+}
+
+tokenpin::IdUse Ids::Use() const {
+  tokenpin::IdUse use;
+  use.scope = tokenpin::bytes(scope_);
+  use.owner = tokenpin::bytes(owner_);
+  use.upstream = tokenpin::bytes(upstream_);
+  use.origin = tokenpin::bytes(origin_);
+  use.ids = ids_;
+  use.set_mode(mode_);
+  return use;
+}
+
+void Ids::OpenTarget(std::string_view target) {
+  // Opening never lengthens it.
+  opened_target_.resize(target.size());
+  const auto length = config_.affinity().open_target(Use(), summary_, target, opened_target_);
+  opened_target_.resize(length ? *length : 0);
+  if (opened_target_ == target) opened_target_.clear();
+  rewriter_.emplace<IdOpener>();
+}
+
+// Pieces of the part that pass as they are leave no trace.
+template <typename Step>
+void Ids::Rewrite(std::string_view part, Step step) {
+  while (!part.empty()) {
+    const auto piece = step(part);
+    // Cannot fail; and if it did, the rest would pass as it is.
+    if (!piece) return;
+    Take(*piece);
+    part.remove_prefix(piece->taken);
+  }
+}
+
+void Ids::Take(const tokenpin::Piece& piece) {
+  const size_t passed = piece.pass.size();
+  if (piece.taken != passed || !piece.put.empty()) {
+    edits.Replace(at_ + passed, piece.taken - passed, piece.put);
+  }
+  at_ += piece.taken;
+  changed_ = piece.rewritten.changed;
+  unexpected_ = piece.rewritten.unexpected;
+}
+
+void Ids::Open(std::string_view part) {
+  auto* const opener = std::get_if<IdOpener>(&rewriter_);
+  if (opener == nullptr) return;
+  if (mode_ == TOKENPIN_MODE_STRICT) utf8_.Read(part);
+  const tokenpin::IdUse use = Use();
+  Rewrite(part, [&](std::string_view rest) {
+    return config_.affinity().open_step(use, summary_, *opener, rest);
+  });
+}
+
+void Ids::EndOpening() {
+  auto* const opener = std::get_if<IdOpener>(&rewriter_);
+  if (opener == nullptr) return;
+  const auto piece = config_.affinity().open_end(Use(), summary_, *opener);
+  if (piece) Take(*piece);
+  // What was held back, and went out as it came in, is no change.
+  if (changed_ == 0) edits.Clear();
+  changed_ = 0;
+  rewriter_.emplace<std::monostate>();
+}
+
+bool Ids::Seals() const {
+  if (!has_state() || mode_ == TOKENPIN_MODE_OFF) return false;
+  return mode_ != TOKENPIN_MODE_OPEN || summary_.report().opened != 0;
+}
+
+void Ids::OnResponse(uint32_t slot, std::string_view upstream) {
+  slot_ = slot;
+  upstream_ = upstream;
+}
+
+bool Ids::SealsBody(std::string_view status, Content content) const {
+  if (is_download_ || (content != Content::kJson && content != Content::kEvents)) return false;
+  // Those without a body, and a part of one.
+  for (const std::string_view other : {"101", "204", "206", "304"}) {
+    if (status == other) return false;
+  }
+  return true;
+}
+
+bool Ids::SealTarget(std::string_view target, std::string* sealed) const {
+  if (target.empty()) return false;
+  const auto seal = [&] {
+    return config_.affinity().seal_target(Use(), summary_, slot_, target, *sealed);
+  };
+  sealed->resize(target.size() + TOKENPIN_MAX_SEALED_ID);
+  auto length = seal();
+  if (length.status == TOKENPIN_STATUS_BUFFER_TOO_SMALL) {
+    sealed->resize(*length);
+    length = seal();
+  }
+  if (!length) return false;
+  sealed->resize(*length);
+  return *sealed != target;
+}
+
+void Ids::BeginSealing(Content content) {
+  changed_ = unexpected_ = 0;
+  rewriter_.emplace<IdSealer>(content == Content::kEvents ? TOKENPIN_FRAMING_EVENTS
+                                                          : TOKENPIN_FRAMING_JSON);
+}
+
+uint32_t Ids::TakeSealed() { return changed_ - std::exchange(told_sealed_, changed_); }
+
+uint32_t Ids::TakeUnexpected() {
+  return unexpected_ - std::exchange(told_unexpected_, unexpected_);
+}
+
+void Ids::BeginPart() {
+  edits.Clear();
+  at_ = 0;
+}
+
+void Ids::Seal(std::string_view part) {
+  auto& sealer = *std::get_if<IdSealer>(&rewriter_);
+  const tokenpin::IdUse use = Use();
+  Rewrite(part, [&](std::string_view rest) {
+    return config_.affinity().seal_step(use, summary_, slot_, sealer, rest);
+  });
+}
+
+void Ids::EndSealing() {
+  auto& sealer = *std::get_if<IdSealer>(&rewriter_);
+  const auto piece = config_.affinity().seal_end(Use(), summary_, slot_, sealer);
+  if (piece) Take(*piece);
+  rewriter_.emplace<std::monostate>();
+}
+
+}  // namespace tokenpin_envoy

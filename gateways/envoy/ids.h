@@ -1,0 +1,91 @@
+// The ids of one request and its response. What the library is asked of them is asked here.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "body.h"
+#include "chain.h"
+#include "content.h"
+#include "tokenpin.hpp"
+
+namespace tokenpin_envoy {
+
+// Whether multipart bodies are for this path, for their parts are files.
+bool IsUpload(std::string_view target);
+
+class Ids {
+ public:
+  // Of a request, as it was read. Null if its path has none.
+  static std::unique_ptr<Ids> Of(const Terms& terms, const tokenpin::Request& request,
+                                 const HeaderList& headers);
+
+  tokenpin::Mode mode() const { return mode_; }
+  // Of everything that was read so far.
+  const tokenpin::IdSummary& summary() const { return summary_; }
+  // Of a former try, which has opened the request already.
+  void Inherit(const tokenpin::IdSummary& summary) { summary_ = summary; }
+
+  // The request: first its target, then the parts of its body, and its end.
+  void OpenTarget(std::string_view target);
+  void Open(std::string_view part);
+  void EndOpening();
+  // The target as the upstream gets it; empty if nothing in it was opened.
+  const std::string& opened_target() const { return opened_target_; }
+  // How many of its documents were not understood; whether all of it was text.
+  uint32_t unexpected() const { return unexpected_; }
+  bool is_text() const { return utf8_.valid(); }
+
+  // Whether ids in the response may change.
+  bool Seals() const;
+  // Whether the API keeps what it makes in its account.
+  bool has_state() const { return ids_ == TOKENPIN_IDS_BOTH || ids_ == TOKENPIN_IDS_ITEMS; }
+  bool is_head() const { return is_head_; }
+
+  // The response of a slot. `upstream` is the authority that was asked.
+  void OnResponse(uint32_t slot, std::string_view upstream);
+  // Whether ids are sealed in a body of this kind.
+  bool SealsBody(std::string_view status, Content content) const;
+  // Of a target or a URL in its headers. False if nothing in it changes.
+  bool SealTarget(std::string_view target, std::string* sealed) const;
+  // The parts of its body that come by together, and its end.
+  void BeginSealing(Content content);
+  bool sealing() const { return std::holds_alternative<tokenpin::IdSealer>(rewriter_); }
+  void BeginPart();
+  void Seal(std::string_view part);
+  void EndSealing();
+  // How many ids were sealed, and how many documents not understood, since this was asked before.
+  uint32_t TakeSealed();
+  uint32_t TakeUnexpected();
+
+  // What changes: in the request, or in the part of the response.
+  Edits edits;
+
+ private:
+  Ids(const Config& config, uint8_t ids, tokenpin::Mode mode)
+      : config_(config), ids_(ids), mode_(mode) {}
+  tokenpin::IdUse Use() const;
+  template <typename Step>
+  void Rewrite(std::string_view part, Step step);
+  void Take(const tokenpin::Piece& piece);
+
+  // Terms of the stream, which outlive this.
+  const Config& config_;
+  const uint8_t ids_;
+  const tokenpin::Mode mode_;
+  bool is_head_ = false, is_download_ = false;
+  std::string scope_, owner_, origin_, upstream_, opened_target_;
+  tokenpin::IdSummary summary_;
+  // At most one at a time.
+  std::variant<std::monostate, tokenpin::IdOpener, tokenpin::IdSealer> rewriter_;
+  uint32_t slot_ = TOKENPIN_SLOT_NONE;
+  uint64_t at_ = 0;       // in what the edits are of
+  uint32_t changed_ = 0;  // ids
+  uint32_t unexpected_ = 0, told_sealed_ = 0, told_unexpected_ = 0;
+  Utf8 utf8_;
+};
+
+}  // namespace tokenpin_envoy
