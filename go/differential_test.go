@@ -860,7 +860,7 @@ func compareBodies(d *draws) {
 	}
 }
 
-func TestBodiesAgainstPureGo(t *testing.T) { random(t, 2500, compareBodies) }
+func TestBodiesAgainstPureGo(t *testing.T) { random(t, 1000, compareBodies) }
 func FuzzBodies(f *testing.F)              { fuzz(f, compareBodies) }
 
 func TestRingsAgainstPureGo(t *testing.T) { random(t, 5000, compareRings) }
@@ -869,7 +869,7 @@ func FuzzRings(f *testing.F)              { fuzz(f, compareRings) }
 func TestSelectionAgainstPureGo(t *testing.T) { random(t, 2000, compareSelection) }
 func TestDrawsAgainstPureGo(t *testing.T)     { random(t, 20000, compareDraws) }
 func TestCookiesAgainstPureGo(t *testing.T)   { random(t, 5000, compareCookies) }
-func TestDecisionsAgainstPureGo(t *testing.T) { random(t, 2000, compareDecisions) }
+func TestDecisionsAgainstPureGo(t *testing.T) { random(t, 1500, compareDecisions) }
 
 func FuzzSelection(f *testing.F) { fuzz(f, compareSelection) }
 func FuzzCookies(f *testing.F)   { fuzz(f, compareCookies) }
