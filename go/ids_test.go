@@ -464,6 +464,22 @@ func TestTheResponseSpeaksAsTheClientDoes(t *testing.T) {
 	}
 }
 
+func TestAStringOf512BytesIsTheLongestThatIsLookedAt(t *testing.T) {
+	a := must(New(idConfig(ModeSeal)))
+	use := &IDUse{IDs: IDsItems}
+	for length, looked := range map[int]bool{511: true, 512: true, 513: false} {
+		// 52 characters are escaped, of six bytes each.
+		native := "file-" + strings.Repeat("x", length-52*5-5)
+		body := `{"id":"` + native[:len(native)-52] + strings.Repeat(`\u0078`, 52) + `","n":1}`
+		check(t, "length", len(body), length+len(`{"id":"","n":1}`), nil)
+		for _, n := range []int{1, 300, 10000} {
+			next := func() int { return n }
+			check(t, "sealed", sealed(a, use, nil, FramingJSON, body, next).changed == 1, looked, length)
+			check(t, "unreadable", opened(a, use, body, next).report.Unreadable, !looked, length)
+		}
+	}
+}
+
 // Of those that matter less, the last makes room.
 func TestWhatIsRememberedFirst(t *testing.T) {
 	a := must(New(idConfig(ModeSeal)))
