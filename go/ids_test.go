@@ -307,11 +307,21 @@ func cutAnywhere(d *draws) {
 		}
 	}
 
+	target, s := d.target(w, use.Owner), IDSummary{}
+	native := must(a.OpenTarget(use, &s, target))
+	if len(native) > len(target) {
+		d.t.Fatalf("%s became %s", target, native)
+	}
+	if got := s.Report(); w.config.IDs.Mode == ModeSeal && got.Opened == 0 && !got.Refused {
+		back := new(IDSummary)
+		same("target", must(a.OpenTarget(use, back, must(a.SealTarget(use, nil, 0, target)))), target)
+	}
+
 	first := opened(a, use, body, whole)
 	for _, next := range ways {
 		same("opened", opened(a, use, body, next), first)
 	}
-	var s IDSummary
+	s = IDSummary{}
 	if len(first.text) > len(body) {
 		d.t.Fatalf("opened, %d bytes become %d", len(body), len(first.text))
 	}
