@@ -49,7 +49,8 @@ class Stream {
 
   bool Waits(envoy_filter envoy, const RequestReader& reader, const tokenpin::Request& request,
              bool end_of_stream);
-  bool RefuseUpgrade(envoy_filter envoy, std::string_view target);
+  bool RefusesUpgrade() const;
+  void MendUpgrade(envoy_filter envoy, Scratch& scratch);
   bool RefuseUnread(envoy_filter envoy, const HeaderList& headers, std::string_view target);
   bool GiveUp(envoy_filter envoy, Hold::Bound over);
   int Swallow(envoy_filter envoy, bool end_of_stream);
@@ -72,7 +73,8 @@ class Stream {
   std::unique_ptr<Ids> ids_;  // null: of no interest
   Hold hold_;
   bool has_length_ = false;  // the request says how long its body is
-  bool serving_ = false;     // a token was put on the request
+  bool begun_ = false;       // the request came by here
+  bool serving_ = false;     // a token was put on it
   tokenpin::CookieName cookie_name_;
   tokenpin::Decision decision_;
 };

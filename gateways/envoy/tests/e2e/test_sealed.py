@@ -313,31 +313,45 @@ def test_bodies_that_cannot_be_read(sealing, mode):
         assert answer.value("accept-encoding") == ("identity" if encoding else None), what
 
 
+HANDSHAKE = "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+
+
 @pytest.mark.smoke
 @pytest.mark.parametrize("mode", ["off", "open", "seal", "strict"])
-@pytest.mark.parametrize("refuse", [False, True])
-def test_websockets(sealing, mode, refuse):
-    g = sealing(
-        mode, refuse_upgrades=refuse, manager={"upgrade_configs": [{"upgrade_type": "websocket"}]}
-    )
+@pytest.mark.parametrize("refuse", [False, True], ids=["", "refuse"])
+@pytest.mark.parametrize("taken", [False, True], ids=["not taken", "taken"])
+def test_websockets(sealing, mode, refuse, taken):
+    """Also where the listener takes none: then Envoy's own 403 becomes a 426."""
+    manager = {"upgrade_configs": [{"upgrade_type": "websocket"}]} if taken else {}
+    g = sealing(mode, refuse_upgrades=refuse, manager=manager)
     switch = b"HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
-    for path in ("/v1/responses", "/v1/realtime", "/v1/realtime/calls"):
+    for path in ("/v1/responses", "/v1/realtime", "/v1/realtime/calls", "/v1/chat/completions"):
         g.upstream.script = [lambda request: iter([switch])]
-        head = "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
-        with g.connect() as connection:
-            connection.sendall(f"GET {path} HTTP/1.1\r\nhost: g\r\n{head}\r\n".encode())
+        with g.connect() as connection, g.counting() as rose:
+            connection.sendall(f"GET {path} HTTP/1.1\r\nhost: g\r\n{HANDSHAKE}\r\n".encode())
             received = connection.recv(65536)
-            if received.startswith(b"HTTP/1.1 426"):
-                assert connection.recv(65536) == b"", "the connection stays, whatever is sent on it"
-        refused = path == "/v1/responses" and (
-            mode in ("seal", "strict") or (mode == "open" and refuse)
-        )
-        assert received.startswith(b"HTTP/1.1 426" if refused else b"HTTP/1.1 101"), (
-            path,
-            received,
-        )
-        if refused:
-            assert re.search(rb"(?im)^upgrade: HTTP/1.1\r$", received), received
+            refused = path == "/v1/responses" and (
+                mode in ("seal", "strict") or (mode == "open" and refuse)
+            )
+            status = b"426" if refused else b"101" if taken else b"403"
+            assert received.startswith(b"HTTP/1.1 " + status), (path, received)
+            if refused:
+                assert re.search(rb"(?im)^upgrade: HTTP/1.1\r$", received), received
+                assert connection.recv(65536) == b"", "the connection stays, whatever comes on it"
+        assert rose.get("upgrades_refused", 0) == refused
+
+
+def test_a_websocket_over_http2(sealing):
+    manager = {
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
+        "http2_protocol_options": {"allow_connect": True},
+    }
+    g = sealing(manager=manager)
+    extended = [(":method", "CONNECT"), (":protocol", "websocket"), (":path", "/v1/responses")]
+    # Its body is the answer's end: the client would go on.
+    (answer,) = g.multiplex(extended, body=b"x")
+    assert answer.status == 426 and answer.values("upgrade") == [], answer
+    assert json.loads(answer.body)["error"]["code"] == "websocket_not_supported"
 
 
 # ---- Refusals ------------------------------------------------------------------------
