@@ -820,3 +820,101 @@ def test_an_answer_that_was_held_is_sealed(sealing):
         answer = posted(g, {"input": "x"})
         assert answer.status == 429
         assert json.loads(answer.body) == {"id": sealed(NATIVE, "alpha"), "more": "x" * 5000}
+
+
+# ---- Others --------------------------------------------------------------------------
+
+
+def test_encrypted_content(sealing):
+    """It names its account by a mark behind it, in JSON and in streams."""
+    g = sealing()
+    content = "gAAAAAB" + "o" * 300 + "=="
+    item = {"type": "reasoning", "id": "rs_" + "d" * 48, "encrypted_content": content}
+    text = json.dumps({"output": [item]})
+    for kind, body in ((JSON, text), (("content-type", "text/event-stream"), f"data: {text}\n\n")):
+        g.upstream.answer = answering(200, [kind], body.encode())
+        first = posted(g, {"input": "x", "store": False})
+        got = json.loads(first.body.decode().removeprefix("data: "))["output"][0]
+        assert got["encrypted_content"] == marked(content, first.account)
+        for _ in range(3):
+            next_ = posted(g, {"input": [got], "store": False})
+            assert next_.account == first.account and next_.decision["source"] == "id"
+            assert json.loads(g.upstream.last().body)["input"] == [item]
+    g.update(settings(sealed_ids="seal", encrypted_content=False))
+    assert (
+        json.loads(posted(g, {"input": "x"}).body.decode()[6:])["output"][0]["encrypted_content"]
+        == content
+    )
+
+
+def test_messages_with_a_file_and_a_container(sealing):
+    g = sealing()
+    file, container = "file_011CNha8iCJcU1wXNR6q4V8w", "container_011CPR5CNjB747bTd36fQLFk"
+    answer = {
+        "id": "msg_01XFDUDYJgAACzvnptvVoYEL",
+        "type": "message",
+        "container": {"id": container},
+    }
+    g.upstream.answer = answering(200, [JSON], json.dumps(answer).encode())
+    source = {"type": "document", "source": {"type": "file", "file_id": sealed(file, "bravo")}}
+    body = {"model": "m", "messages": [{"role": "user", "content": [source]}]}
+    got = posted(g, body, path="/v1/messages", headers=[ANTHROPIC])
+    assert got.account == "bravo" and file in g.upstream.last().body.decode()
+    assert b"tp0" not in g.upstream.last().body
+    told = json.loads(got.body)
+    # A message's id names nothing there.
+    assert told == {**answer, "container": {"id": sealed(container, "bravo")}}
+    again = posted(g, {**body, "container": told["container"]["id"]}, path="/v1/messages")
+    assert again.account == "bravo"
+
+
+def test_two_gateways_in_a_row(gateways):
+    """Each opens what it has sealed. Their keys differ."""
+
+    def ring(number):
+        return [{"id": number, "role": "sign", "key": {"env": f"COOKIE_KEY_{number}"}}]
+
+    inner, outer = gateways(), gateways()
+    inner.upstream.answer = provider = Provider()
+    inner.configure()
+    inner.start(settings(sealed_ids="seal", id_keys=ring(2), scope="inner", response_header=None))
+    outer.configure(upstream_port=inner.envoy.port)
+    tokens = [{"name": name, "headers": [{"name": "x-team", "value": name}]} for name in "xyz"]
+    outer.start(settings(sealed_ids="seal", id_keys=ring(1), tokens=tokens))
+    for stream in (False, True):
+        id = None
+        for _ in range(4):
+            body = {"stream": stream, **({"previous_response_id": id} if id else {})}
+            answer = posted(outer, body)
+            assert answer.status == 200, answer
+            found = ids_in(answer)
+            assert id is None or id in found
+            id = found[0]
+            native, _ = twin.open_id(RING, b"", b"", id.encode())[1:]
+            both = [twin.RingKey(2, COOKIE_KEYS[2], twin.SIGN)]
+            assert opened(native.decode(), scope=b"inner", ring=both)[0] in provider.accounts
+
+
+def test_added_fields_prefixes_collections_and_rules(sealing):
+    g = sealing(
+        id_fields=[{"name": "thing_id", "kind": "id"}],
+        id_prefixes=["thing_"],
+        id_collections=["things"],
+        rules=[
+            {"pattern": "things", "group": "stateful"},
+            {"pattern": "echo", "group": "stateless", "ids": "open"},
+        ],
+    )
+    thing = "thing_42"
+    g.upstream.answer = answering(
+        200, [JSON], json.dumps({"id": thing, "other_id": thing}).encode()
+    )
+    for account in ACCOUNTS:
+        read = g.send("GET", f"/v1/things/{sealed(thing, account)}")
+        assert read.account == account and g.upstream.last().target == f"/v1/things/{thing}"
+        assert json.loads(read.body) == {"id": sealed(thing, account), "other_id": thing}
+        asked = posted(g, {"thing_id": sealed(thing, account)}, path="/echo")
+        assert asked.account == account and json.loads(g.upstream.last().body) == {
+            "thing_id": thing
+        }
+        assert json.loads(asked.body)["id"] == thing
