@@ -244,9 +244,9 @@ impl Sealing<'_> {
         let origin = self.origin?;
         let mut parts = Parts::new(uri);
         let scheme = parts.next()?.0.text;
-        parts.next()?;
+        let between = parts.next()?.0.text;
         let authority = parts.next()?.0.text;
-        let is_url = scheme == b"https:" || scheme == b"http:";
+        let is_url = (scheme == b"https:" || scheme == b"http:") && between.is_empty();
         if !is_url || !authority.eq_ignore_ascii_case(origin.upstream) {
             return None;
         }
@@ -256,8 +256,9 @@ impl Sealing<'_> {
         }
         let (_, path) = uri.split_at_checked(scheme.len() + 2 + authority.len())?;
         let (own, rest) = out.split_at_mut_checked(origin.own.len())?;
-        own.copy_from_slice(origin.own);
+        // Only now is it sure that there is room: `out` may hold the URI as it came.
         let len = self.seal_target(ids, path, rest).ok()?;
+        own.copy_from_slice(origin.own);
         Some(own.len() + len)
     }
 }

@@ -13,6 +13,8 @@ use super::form::{HEAD_LEN, MARK_LEN};
 pub(crate) const HOLD: usize = 512;
 /// How many levels are told apart. What is deeper is somebody else's.
 const LEVELS: u32 = 256;
+/// Of how many levels that name an object the keys are known, one in another.
+const NAMED_LEVELS: usize = 16;
 /// The longest key that is looked at, as it stands in the document: every character may be `\u....`.
 const KEY_HOLD: usize = 6 * MAX_KEY_NAME;
 
@@ -82,7 +84,7 @@ pub(crate) struct Spot {
     pub kind: KeyKind,
     /// The level of the object around it.
     pub level: u32,
-    /// Whether that object is the value of a key that names an object; and which was the last of these.
+    /// If that object is the value of a key that names an object: which.
     pub held_by: Option<u8>,
 }
 
@@ -170,11 +172,12 @@ pub(crate) struct Scanner {
     escaped: bool,
     /// The string has an escape.
     has_escape: bool,
-    /// Of the last key, and of the last array of ids and the last object that holds an id.
+    /// Of the last key.
     key: u8,
     kind: Option<KeyKind>,
-    ids_key: u8,
-    holder_key: u8,
+    /// Of the arrays of ids and the objects that hold an id which are open, and how many are.
+    named: [u8; NAMED_LEVELS],
+    named_open: u16,
     /// The innermost open level, 0 outside of all; and how many more are open below what is looked at.
     depth: u32,
     skim: u64,
@@ -201,8 +204,8 @@ impl Scanner {
             has_escape: false,
             key: NO_KEY,
             kind: None,
-            ids_key: NO_KEY,
-            holder_key: NO_KEY,
+            named: [NO_KEY; NAMED_LEVELS],
+            named_open: 0,
             depth: 0,
             skim: 0,
             variables: 0,
@@ -408,7 +411,13 @@ impl Scanner {
             return (self.key, self.kind);
         }
         let in_ids = self.ids.get(self.depth);
-        if in_ids { (self.ids_key, Some(KeyKind::Id)) } else { (NO_KEY, None) }
+        if in_ids { (self.innermost(), Some(KeyKind::Id)) } else { (NO_KEY, None) }
+    }
+
+    /// The key of the innermost array of ids, or object that holds an id.
+    fn innermost(&self) -> u8 {
+        let at = usize::from(self.named_open).saturating_sub(1).min(NAMED_LEVELS - 1);
+        self.named.get(at).copied().unwrap_or(NO_KEY)
     }
 
     fn open(&mut self, reader: &mut dyn Reader, is_object: bool) {
@@ -428,11 +437,12 @@ impl Scanner {
         self.objects.set(self.depth, is_object);
         self.ids.set(self.depth, ids);
         self.holders.set(self.depth, holder);
-        if ids {
-            self.ids_key = key;
-        }
-        if holder {
-            self.holder_key = key;
+        if ids || holder {
+            let at = usize::from(self.named_open).min(NAMED_LEVELS - 1);
+            if let Some(place) = self.named.get_mut(at) {
+                *place = key;
+            }
+            self.named_open += 1;
         }
         if kind == Some(KeyKind::Variables) && self.variables == 0 {
             self.variables = self.depth;
@@ -446,6 +456,9 @@ impl Scanner {
             return self.give_up();
         }
         reader.leave(self.depth);
+        if self.ids.get(self.depth) || self.holders.get(self.depth) {
+            self.named_open -= 1;
+        }
         if self.variables == self.depth {
             self.variables = 0;
         }
@@ -495,7 +508,7 @@ impl Scanner {
 
     fn spot(&self) -> Option<Spot> {
         let (key, kind) = self.value_kind();
-        let held_by = self.holders.get(self.depth).then_some(self.holder_key);
+        let held_by = self.holders.get(self.depth).then(|| self.innermost());
         Some(Spot { key, kind: kind?, level: self.depth, held_by })
     }
 
@@ -743,6 +756,7 @@ impl Scanner {
         // The next one begins with nothing open. What is held is still to be put out.
         (self.state, self.depth, self.variables, self.unexpected) =
             (State::Begin, 0, 0, unexpected);
+        self.named_open = 0;
         step
     }
 

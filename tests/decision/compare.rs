@@ -2,9 +2,9 @@
 
 use tokenpin::ids::Summary;
 use tokenpin::{
-    Affinity, Audience, Config, Cookie, Decision, Error, IdVerdict, Key, KeyInput, KeyReason,
-    KeyRing, Limits, MAX_KEY, Outcome, Pending, PinState, Policy, Refusal, Request, Role, Source,
-    Verdict, cookie,
+    Affinity, Audience, Config, Cookie, Decision, Error, Group, IdVerdict, Key, KeyInput,
+    KeyReason, KeyRing, Limits, MAX_KEY, Outcome, Pending, PinState, Policy, Refusal, Request,
+    Role, Source, Verdict, cookie,
 };
 
 use crate::world::{self, finished, key, keys, name_of};
@@ -193,9 +193,12 @@ pub struct Case<'a> {
 
 impl Case<'_> {
     pub fn check(&self, reached: &mut Reached) -> Result<(), String> {
-        let facts = &self.facts;
+        let given = &self.facts;
+        // Who names state is stateful.
+        let group = if given.existing { Group::Stateful } else { given.group };
+        let facts = &Facts { group, ..*given };
         let request = Request {
-            group: Some(facts.group),
+            group: Some(given.group),
             existing: facts.existing,
             consumer: self.headers.0.input(CONSUMER),
             session: self.headers.1.input(SESSION),

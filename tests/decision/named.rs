@@ -1,6 +1,8 @@
 //! One test for each rule about a request whose ids name an account (rule 0 of
 //! `docs/decision.md`).
 
+use std::slice::from_ref;
+
 use tokenpin::ids::{Ids, Mode, Opener, Opening, Summary};
 use tokenpin::{
     Affinity, Config, Cookie, Decision, Error, Group, IdConfig, IdOwner, IdVerdict, Key, KeyReason,
@@ -84,13 +86,13 @@ fn an_id_outranks_keys_and_cookies() {
         let ids = names(&affinity, account);
         for name in ["alice", "bob", "carol"] {
             let request = Request { consumer: consumer(name), ..with(&ids) };
-            for fields in [&NEVER[..], &[cookie.clone()]] {
+            for fields in [&NEVER[..], from_ref(&cookie)] {
                 let decision = decide(&affinity, &request, fields);
                 assert_eq!(serving(&affinity, &decision).to_string(), account);
                 assert_eq!(decision.key_reason, KeyReason::Ok);
             }
         }
-        let decision = decide(&affinity, &with(&ids), &[cookie.clone()]);
+        let decision = decide(&affinity, &with(&ids), from_ref(&cookie));
         assert_eq!(serving(&affinity, &decision).to_string(), account);
         assert_eq!((decision.source, decision.verdict), (Source::Id, Verdict::Valid));
     }
@@ -306,7 +308,7 @@ fn a_cookie_whose_account_is_gone_follows_history_where_the_request_creates() {
         let affinity = gateway(&config, "a b");
         let ids = recalls(&affinity, "b", true);
         let gone = field(&config, &young("gone"));
-        let decision = decide(&affinity, &with(&ids), &[gone.clone()]);
+        let decision = decide(&affinity, &with(&ids), from_ref(&gone));
         let back = pending(&config, None, &decision);
         assert_eq!((back.pin, back.id), (identity_hash(b"b"), ID));
         assert_eq!((decision.outcome, decision.verdict), (Outcome::Pinned, Verdict::Valid));

@@ -152,7 +152,7 @@ fn a_request_that_names_an_account_is_never_sent_to_another_and_its_cookie_never
             let expected =
                 if gone { Refusal::PreviousResponseNotFound } else { Refusal::SessionUnavailable };
             assert_eq!(decision.refusal(), expected);
-            seen[if gone { 0 } else { 1 }] += 1;
+            seen[usize::from(!gone)] += 1;
         }
         // A session's cookie keeps its pin, unless that can never come back.
         if decision.cookie.is_some() {

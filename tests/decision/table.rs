@@ -299,11 +299,13 @@ fn all_ids(affinity: &Affinity<'_>, config: &Config<'_>, slots: &[Slot]) -> Vec<
 }
 
 /// The combinations of switches and policies that matter beside ids.
-fn id_configs() -> Vec<Config<'static>> {
+fn id_configs(list: &'static [Slot]) -> Vec<Config<'static>> {
+    let few = list.iter().filter(|slot| !slot.is_vacant()).count() < 2;
     let mut all = Vec::new();
     for &mode in Mode::ALL {
         for (policy_existing, policy_new) in POLICIES.map(|policy| (policy, policy)) {
-            for bits in 0..8 {
+            // mint_single says nothing of sets with several accounts.
+            for bits in 0..if few { 8 } else { 4 } {
                 let ids = IdConfig { mode, ..base().ids };
                 all.push(Config {
                     ids,
@@ -329,7 +331,7 @@ fn every_combination_with_ids_decides_as_the_model_does() {
     let mut reached = Reached::default();
     let [several, one, _, single, ..] = sets();
     for slots in [several, one, single] {
-        for config in id_configs() {
+        for config in id_configs(slots) {
             let affinity = affinity(&config, slots);
             let mint = Mint::new(&config);
             let ids = all_ids(&affinity, &config, slots);
@@ -339,7 +341,7 @@ fn every_combination_with_ids_decides_as_the_model_does() {
             }
         }
     }
-    reached.finish("decisions with ids", 5_000_000, true);
+    reached.finish("decisions with ids", 4_000_000, true);
 }
 
 /// All cookies and pins, and all that a request can be beside.

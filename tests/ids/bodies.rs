@@ -6,10 +6,10 @@ use tokenpin_test_support::ids::{self as model, apply};
 use tokenpin_test_support::random::Random;
 
 use crate::docs::{below, document, pick};
-use crate::world::{pin, ring};
+use crate::world::{pin, ring, runs};
 
 /// How many random bodies are tried of each sort.
-const BODIES: u32 = 2_000;
+const BODIES: u32 = runs(2_000);
 
 pub fn rules(ring: &IdRing, mode: Mode) -> Rules<'_> {
     Rules::new(IdSealer::new(ring, b"", b"").unwrap(), mode)
@@ -139,5 +139,6 @@ fn any_request_cut_anywhere_is_opened_as_the_model_says() {
         bound += u32::from(expected.account().is_some());
         refused += u32::from(expected.refused);
     }
-    assert!(opened_ids > BODIES / 4 && bound > BODIES / 8 && refused > BODIES / 20);
+    let enough = opened_ids > BODIES / 4 && bound > BODIES / 8 && refused > BODIES / 20;
+    assert!(enough || cfg!(miri));
 }

@@ -9,7 +9,7 @@ use tokenpin_test_support::random::Random;
 
 use crate::bodies::{known, sealed};
 use crate::docs::pick;
-use crate::world::{key, pin};
+use crate::world::{key, pin, runs};
 
 const ACCOUNTS: [&str; 2] = ["a", "b"];
 
@@ -194,7 +194,7 @@ fn a_roll_out_and_a_rollback_under_clients_that_poll() {
     for next in [Mode::Off, Mode::Open, Mode::Seal, Mode::Strict, Mode::Open, Mode::Seal] {
         for i in 0..REPLICAS {
             modes[i] = next;
-            for _ in 0..40 {
+            for _ in 0..runs(40) {
                 let mode = pick(&mut random, &modes);
                 let gateway = Gateway { rules: rules(&ring, b"", mode), upstream: &provider };
                 let session = pick(&mut random, &ACCOUNTS);
@@ -236,7 +236,7 @@ fn a_roll_out_and_a_rollback_under_clients_that_poll() {
             }
         }
     }
-    assert!(polls > 2000 && refused > 100, "{polls} {refused}");
+    assert!(polls > 2000 && refused > 100 || cfg!(miri), "{polls} {refused}");
 }
 
 /// With a new key, what is listed looks otherwise. What a client has stays good, and stays as it is to this

@@ -23,9 +23,12 @@ fn with_ids(document: &[u8], mut of: impl FnMut(&[u8]) -> Vec<u8>) -> (Vec<u8>, 
 /// In one piece, byte by byte, cut at every place, and cut at every two places that are near.
 fn each_cut(body: &[u8], mut then: impl FnMut(&[&[u8]])) {
     then(&body.iter().map(std::slice::from_ref).collect::<Vec<_>>());
+    if cfg!(miri) {
+        return then(&[body]);
+    }
     for first in 0..=body.len() {
         then(&[&body[..first], &body[first..]]);
-        let near = if cfg!(miri) { first } else { (first + 70).min(body.len()) };
+        let near = (first + 70).min(body.len());
         for second in first + 1..=near {
             then(&[&body[..first], &body[first..second], &body[second..]]);
         }

@@ -17,7 +17,7 @@ use tokenpin::ids::{
 use tokenpin::{CookieKey, IdRing, IdSealer, Role, Secret};
 use tokenpin_test_support::random::Random;
 
-const RUNS: u32 = 5_000;
+const RUNS: u32 = 3_000;
 const PIN: u64 = 5;
 
 /// Keys of the table, keys that are nearly so, and any.
@@ -163,6 +163,19 @@ fn escape(text: &str, every: usize) -> String {
     out
 }
 
+/// A document as an event, a line of it on a line of data each.
+fn as_event(text: &str) -> String {
+    let lines = text.split('\n').map(|line| format!("data: {line}\n"));
+    lines.collect::<Vec<_>>().concat() + "\n"
+}
+
+/// What stands in a document, which may be an event.
+fn document_of(body: &[u8]) -> Option<Value> {
+    let text = std::str::from_utf8(body).ok()?;
+    let lines = text.strip_prefix("data: ").map(|text| text.replace("\ndata: ", "\n"));
+    serde_json::from_str(lines.as_deref().unwrap_or(text)).ok()
+}
+
 #[test]
 fn arbitrary_json_is_sealed_and_opened_as_its_values_say() {
     let key = CookieKey { id: 1, role: Role::Sign, secret: Secret::new([7; 16]) };
@@ -174,22 +187,24 @@ fn arbitrary_json_is_sealed_and_opened_as_its_values_say() {
     let mut runner =
         TestRunner::new_with_rng(runs, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
     let cuts = prop::collection::vec(any::<prop::sample::Index>(), 0..4);
-    let cases =
-        (json(), cuts, any::<bool>(), one_of(vec![Ids::Items, Ids::Both]), one_of(vec![0, 5, 7]));
+    let ways = (any::<bool>(), any::<bool>(), one_of(vec![Ids::Items, Ids::Both]));
+    let cases = (json(), cuts, ways, one_of(vec![0, 5, 7]));
     let sealed_ids = Cell::new(0);
-    let result = runner.run(&cases, |(native, cuts, pretty, ids, every)| {
+    let result = runner.run(&cases, |(native, cuts, (pretty, events, ids), every)| {
         let mut closed = native.clone();
         let count = seal(&mut closed, None, false, ids, &ids_of);
         sealed_ids.set(sealed_ids.get() + count);
         let write = if pretty { serde_json::to_string_pretty } else { serde_json::to_string };
-        let (body, expected) = (write(&native).unwrap(), write(&closed).unwrap());
+        let frame = |text: String| if events { as_event(&text) } else { text };
         // Marks are on content as it is written.
         let every = if ids == Ids::Both { every } else { 0 };
-        let body = escape(&body, every);
+        let body = frame(escape(&write(&native).unwrap(), every));
+        let expected = frame(write(&closed).unwrap());
         let cuts: Vec<_> = cuts.iter().map(|cut| cut.index(body.len() + 1)).collect();
         let echo = Echo::new();
         let with = Sealing { rules: &rules, pin: PIN, echo: &echo, origin: None };
-        let (mut sealer, mut out) = (Sealer::json(ids), Vec::new());
+        let mut sealer = if events { Sealer::events(ids) } else { Sealer::json(ids) };
+        let mut out = Vec::new();
         for piece in pieces(body.as_bytes(), &cuts) {
             sealer.push(&with, piece, |part| out.extend_from_slice(part));
         }
@@ -198,7 +213,7 @@ fn arbitrary_json_is_sealed_and_opened_as_its_values_say() {
             let out = String::from_utf8_lossy(&out);
             Err(TestCaseError::fail(format!("{what}: {body}\n{out}\n{closed}")))
         };
-        if serde_json::from_slice::<Value>(&out).ok().as_ref() != Some(&closed) {
+        if document_of(&out).as_ref() != Some(&closed) {
             return fail("sealed otherwise");
         }
         if every == 0 && out != expected.as_bytes() {
@@ -207,15 +222,23 @@ fn arbitrary_json_is_sealed_and_opened_as_its_values_say() {
         if (sealer.sealed, sealer.unexpected()) != (count, 0) {
             return fail("counted otherwise");
         }
-        // And back, where it lies.
+        // And back: where it lies, and in pieces.
         let with = Opening { rules: &rules, known: &|_| true };
         let (mut opener, mut summary) = (Opener::new(ids), Summary::new());
         let mut place = out.clone();
         let len = opener.open_in_place(&with, &mut summary, &mut place);
-        if serde_json::from_slice::<Value>(&place[..len]).ok().as_ref() != Some(&native) {
+        let (mut opener, mut other, mut again) = (Opener::new(ids), Summary::new(), Vec::new());
+        for piece in pieces(&out, &cuts) {
+            opener.push(&with, &mut other, piece, |part| again.extend_from_slice(part));
+        }
+        again.extend_from_slice(opener.finish(&with, &mut other));
+        if document_of(&place[..len]).as_ref() != Some(&native) || again != place[..len] {
             return fail("opened otherwise");
         }
-        if summary.refused || summary.opened < count {
+        if every == 0 && again != body.as_bytes() {
+            return fail("other bytes when opened");
+        }
+        if summary.refused || summary.opened < count || other.opened != summary.opened {
             return fail("refused");
         }
         Ok(())

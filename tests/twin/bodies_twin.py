@@ -247,7 +247,7 @@ def unescape(raw):
 
 def is_done(text):
     """`[DONE]` is no document."""
-    return bytes(byte for byte in text if byte not in BLANKS).startswith(b"[D")
+    return re.fullmatch(rb"[ \t\r\n]*\[[ \t\r\n]*DONE\][ \t\r\n]*", text) is not None
 
 
 def apply(text, edits):
@@ -408,7 +408,7 @@ class Request:
         def on_text(number, kind, start, end, place):
             raw = text[start:end]
             if kind == "encrypted":
-                if self.takes_mark_off(number, raw):
+                if self.takes_mark_off(KEYS[b"encrypted_content"][0], raw):
                     edits.append((end - 26, end, b""))
                 return
             if kind not in ID_KINDS:
@@ -471,20 +471,24 @@ class Request:
         if self.ids == "none":
             return target
 
+        def check(key, text):
+            """In the mode strict, a text is refused that another reader sees otherwise."""
+            decoded = percent_decoded(text)
+            unclear = decoded is None or b"%" in decoded or b"/" in decoded
+            if self.mode == "strict" and b"%" in text and unclear and not self.refused:
+                self.refuse("plain", [key, NO_KEY])
+
         def on_id(key, text):
+            check(key, text)
             if self.refused:
                 return text
             decoded = percent_decoded(text)
-            unclear = decoded is None or b"%" in decoded or b"/" in decoded
-            if self.mode == "strict" and b"%" in text and unclear:
-                self.refuse("plain", [key, NO_KEY])
-                return text
             native, named = self.take(key, text if decoded is None else decoded)
             for pin in named:
                 self.bind(key, pin)
             return text if native is None else native
 
-        return rewrite_target(self.rules, target, on_id)
+        return rewrite_target(self.rules, target, on_id, check)
 
 
 def read_request(config, request, body):
@@ -505,23 +509,28 @@ def percent_decoded(text):
     return re.sub(b"%(..)", lambda found: bytes([int(found[1], 16)]), text)
 
 
-def rewrite_target(rules, target, on_id):
+def rewrite_target(rules, target, on_id, on_segment=lambda _key, _text: None):
     target, hash_mark, fragment = target.partition(b"#")
     path, question, query = target.partition(b"?")
     origin = re.match(b"[^/]*:/" b"/[^/]*", path)
     origin = origin.group() if origin else b""
     segments = path[len(origin):].split(b"/")
-    before = b""
+    path_key, before = KEYS[b"path"][0], b""
     for i, segment in enumerate(segments):
-        if (before in rules.collections and segment and segment not in LITERALS
-                and segment not in rules.collections):
-            segments[i] = on_id(KEYS[b"path"][0], segment)
-        before = segments[i]
+        if not segment:
+            continue
+        word = percent_decoded(segment)
+        if before in rules.collections and word not in LITERALS + rules.collections:
+            segments[i] = on_id(path_key, segment)
+        elif before not in twin.NAMED:
+            on_segment(path_key, segment)
+        # Behind such a word stands a name.
+        before = b"" if before in twin.NAMED else percent_decoded(segments[i])
     pairs = query.split(b"&")
     for i, pair in enumerate(pairs):
         name, equals, value = pair.partition(b"=")
         numbers = [number for key, number, kind in rules.keys
-                   if key == name and kind in ("query", "id", "named")]
+                   if key == percent_decoded(name) and kind in ("query", "id", "named")]
         if equals and numbers:
             pairs[i] = name + equals + on_id(numbers[0], value)
     return (origin + b"/".join(segments) + question + b"&".join(pairs) + hash_mark + fragment)

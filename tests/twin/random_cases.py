@@ -550,14 +550,21 @@ class Writer:
         rng = self.rng
         parts = [rng.choice([b"", b"/v1", b"/openai/v1", b"https://gateway.example"])]
         for _ in range(rng.choice([1, 1, 2])):
-            parts.append(b"/" + rng.choice(bodies.COLLECTIONS + self.config.id_collections))
+            collection = rng.choice(bodies.COLLECTIONS + self.config.id_collections)
+            if chance(rng, 0.1):
+                at = rng.randrange(len(collection))
+                collection = (collection[:at] + b"%%%02x" % collection[at] + collection[at + 1:])
+            name = rng.choice([b"files", b"x", b"a%2fb", b""])
+            parts += [b"/" + rng.choice(twin.NAMED) + b"/" + name] if chance(rng, 0.15) else []
+            parts.append(rng.choice([b"/"] * 8 + [b"//", b"/x%2F/", b"/%zz/"]) + collection)
             if chance(rng, 0.8):
+                parts += [b"/"] if chance(rng, 0.1) else []
                 literal = rng.choice(bodies.LITERALS + [b"", b"a%2Fb", b"%2541", b"%", b"x%g1"])
                 parts.append(b"/" + (literal if chance(rng, 0.1) else self.in_target()))
         parts.append(rng.choice([b"", b"", b"/content", b"/"]))
         if chance(rng, 0.3):
             names = [b"after", b"before_id", b"limit", b"run_id", b"conversation", b"file_ids", b"id",
-                     b"thing", b"call_id", b"metadata"]
+                     b"thing", b"call_id", b"metadata", b"afte%72", b"%61fter", b"afte%7"]
             pairs = [rng.choice(names) + rng.choice([b"=", b"=", b"=", b""]) + self.in_target()
                      for _ in range(rng.choice([1, 2]))]
             parts.append(b"?" + b"&".join(pairs))

@@ -4,7 +4,8 @@
 use std::fmt::Write as _;
 
 use serde_json::{Value as Json, json};
-use tokenpin::ids::{Fields, ForeignSeals, IdKey, KeyKind, Mode, Opener, Opening, Rules, Summary};
+use tokenpin::ids::ForeignSeals::{Auto, Plain, Refuse};
+use tokenpin::ids::{Fields, IdKey, KeyKind, Mode, Opener, Opening, Rules, Summary};
 use tokenpin::{
     Affinity, CookieKey, Decision, Group, IdConfig, IdOwner, IdRing, IdSealer, IdVerdict, Key,
     KeyInput, Outcome, Refusal, Request, Role, Slot, Source, identity_hash,
@@ -34,7 +35,6 @@ fn setup_with_ids(numbers: &mut Numbers, number: u64) -> Setup {
     const FIELDS: Fields<'static> =
         Fields { keys: KEYS, prefixes: &[b"thing_", b"x"], collections: &[b"things"] };
     let Setup { mut config, slots, json } = setup(numbers, number);
-    use ForeignSeals::{Auto, Plain, Refuse};
     config.ids = IdConfig {
         mode: Mode::ALL[usize::try_from(number).unwrap() % Mode::ALL.len()],
         keys: numbers.pick(&[&[][..], &OWN[..]]),
@@ -43,7 +43,7 @@ fn setup_with_ids(numbers: &mut Numbers, number: u64) -> Setup {
         encrypted: numbers.below(8) != 0,
         fields: numbers.pick(&[Fields::NONE, Fields::NONE, FIELDS]),
     };
-    let json = config_json(&config, json["slots"].as_array().unwrap().clone());
+    let json = config_json(&config, json["slots"].as_array().unwrap());
     Setup { config, slots, json }
 }
 
@@ -57,6 +57,10 @@ const NATIVES: [&str; 7] = [
     "thing_1",
     "call_1",
 ];
+
+fn seal(ids: &IdSealer<'_>, native: &str, pin: u64) -> String {
+    text(ids.seal(native.as_bytes(), pin).unwrap().as_bytes()).to_owned()
+}
 
 /// Ids as clients write them.
 struct Writer<'a> {
@@ -74,25 +78,19 @@ impl Writer<'_> {
 
     fn id(&self, numbers: &mut Numbers, pin: u64) -> String {
         let native = numbers.pick(&NATIVES);
-        let rules = &self.rules;
-        let sealed = || {
-            let sealed = rules.sealer.seal(native.as_bytes(), pin).unwrap();
-            text(sealed.as_bytes()).to_owned()
-        };
+        let sealed = || seal(&self.rules.sealer, native, pin);
         match numbers.below(24) {
             0 | 1 => native.to_owned(),
             2 => format!("x{}", sealed()),
             3 => format!("{native}{}tp3", "x".repeat(48)),
             4 => {
                 let ring = IdRing::new(&[cookie_key(99, Role::Sign)], None).unwrap();
-                let sealer = IdSealer::new(&ring, b"", b"").unwrap();
-                text(sealer.seal(native.as_bytes(), pin).unwrap().as_bytes()).to_owned()
+                seal(&IdSealer::new(&ring, b"", b"").unwrap(), native, pin)
             }
             5 => {
                 // For somebody else.
                 let ring = IdRing::new(&[cookie_key(1, Role::Sign)], None).unwrap();
-                let sealer = IdSealer::new(&ring, b"other", b"mallory").unwrap();
-                text(sealer.seal(native.as_bytes(), pin).unwrap().as_bytes()).to_owned()
+                seal(&IdSealer::new(&ring, b"other", b"mallory").unwrap(), native, pin)
             }
             6 => numbers.pick(&["", "auto"]).to_owned(),
             _ => sealed(),
@@ -236,10 +234,10 @@ fn decision_with_ids() {
         let mut opened_target = target.clone().into_bytes();
         let len = opening.open_target(api, &mut ids, &mut opened_target);
         opened_target.truncate(len);
-        let mut opened = body.clone().into_bytes();
+        let mut goes_up = body.clone().into_bytes();
         let mut opener = Opener::new(api);
-        let len = opener.open_in_place(&opening, &mut ids, &mut opened);
-        opened.truncate(len);
+        let len = opener.open_in_place(&opening, &mut ids, &mut goes_up);
+        goes_up.truncate(len);
 
         let mut cookies: Vec<String> = Vec::new();
         for _ in 0..numbers.pick(&[0, 0, 1, 1, 2]) {
@@ -277,7 +275,7 @@ fn decision_with_ids() {
             "body": body,
         });
         let ids_json = json!({
-            "ids": api.name(), "target": text(&opened_target), "body": text(&opened),
+            "ids": api.name(), "target": text(&opened_target), "body": text(&goes_up),
             "unexpected": opener.unexpected(), "seals": ids.seals, "summary": summary_json(&ids),
         });
         let decision = match affinity.decide(&request, cookies.iter().map(String::as_bytes)) {

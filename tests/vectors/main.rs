@@ -452,7 +452,7 @@ fn cookie() {
     compare("cookie_v1.json", &sections);
 }
 
-fn config_json(config: &Config<'_>, slots: Vec<Json>) -> Json {
+fn config_json(config: &Config<'_>, slots: &[Json]) -> Json {
     let attributes = &config.attributes;
     let ids = &config.ids;
     let texts = |list: &[&[u8]]| list.iter().map(|it| text(it).to_owned()).collect::<Vec<_>>();
@@ -524,7 +524,7 @@ fn setup(numbers: &mut Numbers, number: u64) -> Setup {
             config.attributes.partitioned = on(numbers);
         }
     }
-    let json = config_json(&config, slots_json);
+    let json = config_json(&config, &slots_json);
     Setup { config, slots, json }
 }
 

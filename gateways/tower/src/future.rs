@@ -64,9 +64,9 @@ where
     /// Decides, and calls `inner`, which is ready; or first reads the body.
     pub(crate) fn new(generation: Arc<Generation>, inner: &mut S, request: Request<B>) -> Self {
         let (parts, body) = request.into_parts();
-        let has_body = !body.is_end_stream();
-        let ids = RequestIds::of(&generation, &parts, has_body).and_then(|ids| {
-            let waits = ids.as_ref().map(|ids| ids.waits(&parts, has_body)).transpose()?;
+        let announced = if body.is_end_stream() { None } else { Some(body.size_hint().lower()) };
+        let ids = RequestIds::of(&generation, &parts, announced.is_some()).and_then(|ids| {
+            let waits = ids.as_ref().map(|ids| ids.waits(&parts, announced)).transpose()?;
             Ok((ids, waits == Some(true)))
         });
         let kind = match ids {

@@ -112,9 +112,9 @@ impl RequestIds {
         })))
     }
 
-    /// Whether the request waits until its body was read. One whose ids nobody could see passes, unless the mode says
-    /// that it might hide what counts.
-    pub(crate) fn waits(&self, parts: &Parts, has_body: bool) -> Result<bool, Refusal> {
+    /// Whether the request waits until its body was read, of which so many bytes are announced, if there is one. One whose
+    /// ids nobody could see passes, unless the mode says that it might hide what counts.
+    pub(crate) fn waits(&self, parts: &Parts, body: Option<u64>) -> Result<bool, Refusal> {
         let (mode, path) = (self.terms.mode, parts.uri.path());
         // Of what comes behind an upgrade there is no end.
         if is_handshake(parts) || parts.method == Method::CONNECT {
@@ -127,13 +127,12 @@ impl RequestIds {
             let passes = may_pass || is_realtime || !self.terms.has_state();
             return if passes { Ok(false) } else { Err(Refusal::wrong_protocol()) };
         }
-        if !has_body {
-            return Ok(false);
-        }
+        let Some(announced) = body else { return Ok(false) };
         let content = Content::of(&parts.headers);
         let is_json = content == Content::Json;
         if is_json && !is_encoded(&parts.headers) {
-            return Ok(true);
+            let fits = announced <= self.terms.generation.max_body as u64;
+            return Ok(fits || self.opens());
         }
         let passes = match mode {
             Mode::Off | Mode::Open => true,
@@ -302,7 +301,8 @@ impl BodySeal {
         let (mut out, mut rest) = (BytesMut::new(), &part[..]);
         while !rest.is_empty() {
             let piece = sealer.step(&with, rest);
-            if piece.pass == part.len() && piece.put.is_empty() && !is_last {
+            let passes = piece.pass == part.len() && piece.put.is_empty();
+            if passes && out.is_empty() && !is_last {
                 // Mostly nothing changes, and nothing is copied.
                 return part;
             }

@@ -51,6 +51,7 @@ pub struct Found {
 }
 
 /// What the ids of a request come to, as docs/sealed-ids.md puts it.
+#[expect(clippy::struct_excessive_bools, reason = "as many as the library's")]
 #[derive(Clone, Copy, Debug)]
 pub struct Ids {
     pub verdict: IdVerdict,
@@ -194,7 +195,7 @@ const NOTHING: Expected = Expected {
 
 pub fn decide(facts: &Facts<'_>) -> Result<Expected, Error> {
     let mut facts = *facts;
-    if facts.existing || facts.ids.is_some_and(|ids| ids.existing) {
+    if facts.ids.is_some_and(|ids| ids.existing) {
         (facts.group, facts.existing) = (Group::Stateful, true);
     }
     let answer = by_ids(&mut facts)?;
