@@ -1,5 +1,6 @@
 #include "ids.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace tokenpin_envoy {
@@ -27,7 +28,9 @@ std::unique_ptr<Ids> Ids::Of(const Terms& terms, const tokenpin::Request& reques
   ids->is_download_ = EndsWithSegment(target, "content") || EndsWithSegment(target, "results");
   ids->scope_ = tokenpin::view(request.scope);
   if (const auto owner = config.affinity().id_owner(request)) ids->owner_ = *owner;
-  ids->origin_.append(headers.First(":scheme")).append("://").append(headers.First(":authority"));
+  if (ids->mode_ != TOKENPIN_MODE_OFF && ids->has_state()) {
+    ids->origin_.append(headers.First(":scheme")).append("://").append(headers.First(":authority"));
+  }
   return ids;
 }
 
@@ -113,20 +116,32 @@ bool Ids::SealsBody(std::string_view status, Content content) const {
   return true;
 }
 
+// An absolute URL of the upstream's is one of the gateway's to the client. Others are not ours:
+// many are signed.
 bool Ids::SealTarget(std::string_view target, std::string* sealed) const {
-  if (target.empty()) return false;
-  const auto seal = [&] {
-    return config_.affinity().seal_target(Use(), summary_, slot_, target, *sealed);
-  };
-  sealed->resize(target.size() + TOKENPIN_MAX_SEALED_ID);
-  auto length = seal();
-  if (length.status == TOKENPIN_STATUS_BUFFER_TOO_SMALL) {
-    sealed->resize(*length);
-    length = seal();
+  sealed->clear();
+  std::string_view path = target;
+  if (const size_t scheme = target.find("://"); scheme < target.find_first_of("/?#")) {
+    path.remove_prefix(scheme + 3);
+    const size_t authority = std::min(path.find_first_of("/?#"), path.size());
+    if (!SameText(path.substr(0, authority), upstream_)) return false;
+    path.remove_prefix(authority);
+    *sealed = origin_;
   }
-  if (!length) return false;
-  sealed->resize(*length);
-  return *sealed != target;
+  if (path.empty() || path.substr(0, 2) == "//") return false;
+  const size_t start = sealed->size();
+  size_t room = path.size() + TOKENPIN_MAX_SEALED_ID;
+  for (;;) {
+    sealed->resize(start + room);
+    const tokenpin::Span<char> buffer{sealed->data() + start, room};
+    const auto length = config_.affinity().seal_target(Use(), summary_, slot_, path, buffer);
+    if (length.status == TOKENPIN_STATUS_BUFFER_TOO_SMALL && *length > room) {
+      room = *length;
+      continue;
+    }
+    sealed->resize(start + (length ? *length : 0));
+    return length && *sealed != target;
+  }
 }
 
 void Ids::BeginSealing(Content content) {

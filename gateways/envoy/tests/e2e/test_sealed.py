@@ -494,6 +494,9 @@ def test_headers_of_a_sealed_response(sealing, method, http2):
         return
     assert json.loads(answer.body) == {"id": sealed(NATIVE, account)}
     assert answer.value("location") == f"/v1/responses/{sealed(NATIVE, account)}"
+    assert (
+        answer.value("content-location") == f"https://api.example/v1/files/{OTHER}?after={NATIVE}"
+    )
     assert answer.value("operation-location") == "/v1/other/x" and answer.value("x-kept") == NATIVE
 
 
@@ -545,6 +548,29 @@ def test_errors_and_weak_etags(sealing):
         expected = body.replace(NATIVE.encode(), sealed(NATIVE, "alpha").encode(), 1)
         assert (answer.status, answer.body) == (status, expected)
         assert answer.value("etag") == 'W/"weak"'
+
+
+def test_locations(sealing):
+    """What is the upstream's leads to the gateway; what is another's is left as it is."""
+    rewritten = {"cluster": "upstream", "host_rewrite_literal": "api.example"}
+    g = sealing(routes=[{"match": {"prefix": "/"}, "route": rewritten}])
+    id = f"/v1/files/{OTHER}"
+    for location, expected in {
+        id: "/v1/files/{}",
+        f"..{id}?after={OTHER}": "../v1/files/{0}?after={0}",
+        f"https://api.example{id}": g.url + "/v1/files/{}",
+        f"HTTP://API.example{id}#x": g.url + "/v1/files/{}#x",
+        f"https://api.example:444{id}": None,
+        f"https://blobs.example{id}?sig=x": None,
+        f"//api.example{id}": None,
+        "https://api.example": None,
+        "/v1/files/x?next=https://api.example/v1/files": None,
+        f"/v1/models/{OTHER}": None,
+    }.items():
+        g.upstream.answer = answering(201, [JSON, ("location", location)])
+        answer = posted(g, {})
+        sealed_ = expected and expected.format(sealed(OTHER, answer.account))
+        assert answer.value("location") == (sealed_ or location)
 
 
 def test_urls_lead_to_the_gateway(sealing):
