@@ -44,6 +44,7 @@ class Ids {
   // Whether the API keeps what it makes in its account.
   bool has_state() const { return ids_ == TOKENPIN_IDS_BOTH || ids_ == TOKENPIN_IDS_ITEMS; }
   bool is_head() const { return is_head_; }
+  bool is_download() const { return is_download_; }
 
   // The response of a slot. `upstream` is the authority that was asked.
   void OnResponse(uint32_t slot, std::string_view upstream);

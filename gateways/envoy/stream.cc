@@ -249,7 +249,9 @@ void Stream::PutOpened(envoy_filter envoy, const Held* held) {
     SetHeader(envoy, kRequestHeader, ":path", ids_->opened_target());
   }
   // The ids in a compressed response cannot be seen.
-  if (ids_->Seals()) SetHeader(envoy, kRequestHeader, "accept-encoding", "identity");
+  if (ids_->Seals() && !ids_->is_download()) {
+    SetHeader(envoy, kRequestHeader, "accept-encoding", "identity");
+  }
   if (held == nullptr) return;
   std::string length;
   if (!ids_->edits.empty()) {

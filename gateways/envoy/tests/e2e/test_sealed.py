@@ -521,8 +521,10 @@ def test_what_is_not_sealed(sealing):
     ]
     for path, status, headers, text in cases:
         g.upstream.answer = answering(status, [*headers, *(marks if status != 304 else [])], text)
-        answer = g.send("GET", path)
+        answer = g.send("GET", path, headers=[("accept-encoding", "gzip")])
         what = (path, status, headers)
+        asked = g.upstream.last().value("accept-encoding")
+        assert asked == (b"identity" if path == "/v1/responses" else b"gzip"), what
         assert (answer.status, answer.body) == (status, text), what
         assert answer.value("etag") == '"x"' and answer.value("accept-ranges") == "bytes", what
         if status != 304:
