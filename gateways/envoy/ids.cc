@@ -54,19 +54,8 @@ void Ids::OpenTarget(std::string_view target) {
   rewriter_.emplace<IdOpener>();
 }
 
-// Pieces of the part that pass as they are leave no trace.
-template <typename Step>
-void Ids::Rewrite(std::string_view part, Step step) {
-  while (!part.empty()) {
-    const auto piece = step(part);
-    // Cannot fail; and if it did, the rest would pass as it is.
-    if (!piece) return;
-    Take(*piece);
-    part.remove_prefix(piece->taken);
-  }
-}
-
-void Ids::Take(const tokenpin::Piece& piece) {
+// Pieces that pass as they are leave no trace.
+void Ids::TakeOpened(const tokenpin::Piece& piece) {
   const size_t passed = piece.pass.size();
   if (piece.taken != passed || !piece.put.empty()) {
     edits.Replace(at_ + passed, piece.taken - passed, piece.put);
@@ -81,16 +70,20 @@ void Ids::Open(std::string_view part) {
   if (opener == nullptr) return;
   if (mode_ == TOKENPIN_MODE_STRICT) utf8_.Read(part);
   const tokenpin::IdUse use = Use();
-  Rewrite(part, [&](std::string_view rest) {
-    return config_.affinity().open_step(use, summary_, *opener, rest);
-  });
+  while (!part.empty()) {
+    const auto piece = config_.affinity().open_step(use, summary_, *opener, part);
+    // Cannot fail; and if it did, the rest would pass as it is.
+    if (!piece) return;
+    TakeOpened(*piece);
+    part.remove_prefix(piece->taken);
+  }
 }
 
 void Ids::EndOpening() {
   auto* const opener = std::get_if<IdOpener>(&rewriter_);
   if (opener == nullptr) return;
   const auto piece = config_.affinity().open_end(Use(), summary_, *opener);
-  if (piece) Take(*piece);
+  if (piece) TakeOpened(*piece);
   // What was held back, and went out as it came in, is no change.
   if (changed_ == 0) edits.Clear();
   changed_ = 0;
@@ -150,30 +143,42 @@ void Ids::BeginSealing(Content content) {
                                                           : TOKENPIN_FRAMING_JSON);
 }
 
-uint32_t Ids::TakeSealed() { return changed_ - std::exchange(told_sealed_, changed_); }
+uint32_t Ids::NewlySealed() { return changed_ - std::exchange(told_sealed_, changed_); }
 
-uint32_t Ids::TakeUnexpected() {
+uint32_t Ids::NewlyUnexpected() {
   return unexpected_ - std::exchange(told_unexpected_, unexpected_);
 }
 
-void Ids::BeginPart() {
-  edits.Clear();
-  at_ = 0;
+bool Ids::TakeSealed(const tokenpin::Piece& piece, std::string* out) {
+  out->append(piece.pass).append(piece.put);
+  changed_ = piece.rewritten.changed;
+  unexpected_ = piece.rewritten.unexpected;
+  return piece.taken != piece.pass.size() || !piece.put.empty();
 }
 
-void Ids::Seal(std::string_view part) {
+bool Ids::Seal(std::string_view part, std::string* out) {
   auto& sealer = *std::get_if<IdSealer>(&rewriter_);
   const tokenpin::IdUse use = Use();
-  Rewrite(part, [&](std::string_view rest) {
-    return config_.affinity().seal_step(use, summary_, slot_, sealer, rest);
-  });
+  bool differs = false;
+  while (!part.empty()) {
+    const auto piece = config_.affinity().seal_step(use, summary_, slot_, sealer, part);
+    // Cannot fail; and if it did, the rest would pass as it is.
+    if (!piece) {
+      out->append(part);
+      return differs;
+    }
+    differs |= TakeSealed(*piece, out);
+    part.remove_prefix(piece->taken);
+  }
+  return differs;
 }
 
-void Ids::EndSealing() {
+bool Ids::EndSealing(std::string* out) {
   auto& sealer = *std::get_if<IdSealer>(&rewriter_);
   const auto piece = config_.affinity().seal_end(Use(), summary_, slot_, sealer);
-  if (piece) Take(*piece);
+  const bool differs = piece && TakeSealed(*piece, out);
   rewriter_.emplace<std::monostate>();
+  return differs;
 }
 
 }  // namespace tokenpin_envoy

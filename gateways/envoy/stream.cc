@@ -350,13 +350,13 @@ int Stream::OnResponseBody(envoy_filter envoy, Scratch& scratch, bool end_of_str
     if (RetryOrRelease(envoy, scratch, false)) return kStopBodyNoBuffer;
     bodies = kWholeResponse;
   }
-  Seal(envoy, bodies, end_of_stream);
+  Seal(envoy, scratch, bodies, end_of_stream);
   return kContinue;
 }
 
 int Stream::OnResponseTrailers(envoy_filter envoy, Scratch& scratch) {
   if (try_.holds() && RetryOrRelease(envoy, scratch, false)) return kStopIteration;
-  Seal(envoy, kBufferedResponse, true);
+  Seal(envoy, scratch, kBufferedResponse, true);
   return kContinue;
 }
 
@@ -405,21 +405,25 @@ void Stream::BeginSealing(envoy_filter envoy, Scratch& scratch, bool end_of_stre
   for (const auto& [name, value] : changes) SetHeader(envoy, kResponseHeader, name, value);
 }
 
-void Stream::Seal(envoy_filter envoy, Bodies bodies, bool end_of_stream) {
+void Stream::Seal(envoy_filter envoy, Scratch& scratch, Bodies bodies, bool end_of_stream) {
   if (ids_ == nullptr || !ids_->sealing()) return;
-  ids_->BeginPart();
+  std::string& sealed = scratch.text;
+  sealed.clear();
+  bool differs = false;
   for (const int body : bodies) {
-    for (const envoy_buffer& chunk : ReadChunks(envoy, body)) ids_->Seal(View(chunk));
+    for (const envoy_buffer& chunk : ReadChunks(envoy, body)) {
+      differs |= ids_->Seal(View(chunk), &sealed);
+    }
   }
-  if (end_of_stream) ids_->EndSealing();
-  if (!ids_->edits.empty() && !terms_.observes()) ChangeBody(envoy, bodies, &ids_->edits);
+  if (end_of_stream) differs |= ids_->EndSealing(&sealed);
+  if (differs && !terms_.observes()) ReplaceBody(envoy, bodies, sealed);
   if (end_of_stream) CountSealed(envoy);
 }
 
 void Stream::CountSealed(envoy_filter envoy) {
   if (ids_ == nullptr || decision_.slot() == TOKENPIN_SLOT_NONE) return;
-  terms_.chain.stats.Count(envoy, Counter::ids_sealed, ids_->TakeSealed());
-  terms_.chain.stats.Count(envoy, Counter::bodies_not_understood, ids_->TakeUnexpected());
+  terms_.chain.stats.Count(envoy, Counter::ids_sealed, ids_->NewlySealed());
+  terms_.chain.stats.Count(envoy, Counter::bodies_not_understood, ids_->NewlyUnexpected());
 }
 
 }  // namespace tokenpin_envoy

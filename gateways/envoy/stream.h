@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "chain.h"
@@ -21,6 +22,7 @@ struct Scratch {
   RequestReader request;
   ResponseReader response;
   HeaderList headers;
+  std::string text;
 };
 
 // Used by one worker at a time.
@@ -65,7 +67,7 @@ class Stream {
 
   bool RetryOrRelease(envoy_filter envoy, Scratch& scratch, bool end_of_stream);
   void BeginSealing(envoy_filter envoy, Scratch& scratch, bool end_of_stream);
-  void Seal(envoy_filter envoy, Bodies bodies, bool end_of_stream);
+  void Seal(envoy_filter envoy, Scratch& scratch, Bodies bodies, bool end_of_stream);
   void CountSealed(envoy_filter envoy);
 
   Terms terms_;
