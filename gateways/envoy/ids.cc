@@ -57,7 +57,8 @@ void Ids::Rewrite(std::string_view part, Step step) {
   while (!part.empty()) {
     const auto piece = step(part);
     // Cannot fail: then the rest passes as it is.
-    if (!piece || piece->taken == 0) return;
+    if (!piece) return;
+    // Where a part begins with the end of an id, what was held goes out before anything is taken.
     Take(*piece);
     part.remove_prefix(piece->taken);
   }
