@@ -2,6 +2,7 @@
 
 TESTS += e2e-smoke demo-smoke
 CHECKS += e2e e2e-ogx demo
+# make test installs: the OpenAI clients for Node, by npm, and for Go, by go, into build/clients, for the demo
 # make check installs: Debian's chromium, for e2e
 # make check installs: the servers agentic-api and ogx, by pip into build/agentic and build/ogx, for e2e and e2e-ogx
 
@@ -9,6 +10,18 @@ CHECKS += e2e e2e-ogx demo
 # read and wrote is left in build/e2e, a folder for each test.
 E2E := $(VENV)/bin/python -B -m pytest --quiet --build-dir $(BUILD) gateways/envoy/tests/e2e
 DEMO := PYTHONPATH=gateways/envoy/tests/harness $(VENV)/bin/python -B gateways/envoy/demo/demo.py $(BUILD)
+
+# The clients of the demo that are not Python's.
+CLIENTS := $(BUILD)/clients
+CLIENTS_OF := gateways/envoy/demo/clients
+$(CLIENTS)/client: $(CLIENTS_OF)/client.go $(CLIENTS_OF)/go.mod $(CLIENTS_OF)/go.sum
+	cd $(CLIENTS_OF) && $(GO) vet . && $(GO) build -ldflags '-s -w' -o $(abspath $@) .
+$(CLIENTS)/client.js: $(CLIENTS_OF)/client.js $(CLIENTS_OF)/package.json $(CLIENTS_OF)/package-lock.json
+	checks/need.sh npm npm 'it gets the OpenAI client for Node'
+	@mkdir -p $(@D)
+	cp $(filter %.json,$^) $(@D)
+	npm ci --silent --no-audit --no-fund --prefix $(@D)
+	cp $< $@
 
 # Real servers as accounts. Both have wheels for Linux on x86-64, and ogx asks for a newer Python than the rest.
 SERVED := $(filter x86_64,$(shell uname -m))
@@ -42,9 +55,9 @@ e2e-ogx: envoy-filter $(VENV_READY) ## the same with a real server of files, vec
 	fi
 
 .PHONY: demo
-demo: envoy-filter $(VENV_READY) ## the main job on real traffic: Envoy, the OpenAI client, several accounts
+demo: envoy-filter $(VENV_READY) $(CLIENTS)/client $(CLIENTS)/client.js ## the main job on real traffic: Envoy, OpenAI clients, several accounts
 	$(DEMO)
 
 .PHONY: demo-smoke
-demo-smoke: envoy-filter $(VENV_READY) ## a small run of the demo
+demo-smoke: envoy-filter $(VENV_READY) $(CLIENTS)/client $(CLIENTS)/client.js ## a small run of the demo
 	$(DEMO) --smoke
