@@ -3,12 +3,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tokenpin::ids::Ids;
+use tokenpin::ids::{ForeignSeals, Ids, Mode, Opener, Opening, Rules, Summary};
 use tokenpin::{
     Affinity, Answer, Attributes, Audience, Class, Config, Cookie, CookieName, Decision, Error,
-    Group, Key, KeyInput, KeyRing, Kind, Limits, MAX_KEY, MAX_MAX_AGE, MAX_SCOPE, MAX_SET_COOKIE,
-    Pending, Policy, Request, Role, SameSite, Secret, Slot, SlotStatus, State, Strategy, Verdict,
-    cookie, cookie::field, identity_hash,
+    Group, IdConfig, Key, KeyInput, KeyRing, Kind, Limits, MAX_KEY, MAX_MAX_AGE, MAX_SCOPE,
+    MAX_SET_COOKIE, Pending, Policy, Request, Role, SameSite, Secret, Slot, SlotStatus, State,
+    Strategy, Verdict, cookie, cookie::field, identity_hash,
 };
 use tokenpin_fuzz::{Input, NOW, cookie_key};
 use tokenpin_test_support::decision::{self as model, Contents, Expected, Facts, Part};
@@ -100,8 +100,43 @@ fn config<'a>(input: &mut Input<'_>, keys: &'a [tokenpin::CookieKey]) -> Config<
         mint_single: input.flag(),
         success: (first, last),
         prompt_cache: input.flag(),
+        ids: IdConfig {
+            mode: input.pick(Mode::ALL),
+            foreign: input.pick(ForeignSeals::ALL),
+            encrypted: !input.one_in(8),
+            ..Config::new(Secret::new([0xaa; 16]), keys).ids
+        },
         ..Config::new(Secret::new([0xaa; 16]), keys)
     }
+}
+
+/// A body with ids of these accounts, and others, as a client writes them.
+fn body(input: &mut Input<'_>, rules: &Rules<'_>) -> Vec<u8> {
+    let (mut keys, mut items) = (Vec::new(), Vec::new());
+    for number in 0..input.below(4) {
+        let native = format!("file_{number}");
+        let pin = identity_hash(&account(input.below(14)));
+        let sealed = rules.sealer.seal(native.as_bytes(), pin).unwrap();
+        let sealed = String::from_utf8(sealed.as_bytes().to_vec()).unwrap();
+        let mark = String::from_utf8(rules.sealer.mark(b"gAAA", pin).unwrap().to_vec()).unwrap();
+        let text = match input.below(12) {
+            0 => native,
+            1 => "x".to_owned() + &sealed,
+            // Of a later version; too long to be read.
+            2 => native + &"x".repeat(50) + "tp5",
+            3 => "\\u0066".repeat(100),
+            4 => sealed[..sealed.len() - 1].to_owned() + input.pick(&["0", "1", "2", "9"]),
+            _ => sealed,
+        };
+        match input.below(6) {
+            0 | 1 => keys.push(format!(r#""previous_response_id":"{text}""#)),
+            2 => keys.push(format!(r#""file_ids":["{text}"]"#)),
+            3 => keys.push(format!(r#""encrypted_content":"gAAA{mark}""#)),
+            _ => items.push(format!(r#"{{"id":"{text}","content":"x"}}"#)),
+        }
+    }
+    keys.push(format!(r#""input":[{}],"store":{}"#, items.join(","), !input.one_in(4)));
+    format!("{{{}}}", keys.join(",")).into_bytes()
 }
 
 /// The values of a key header: those of one client, or any.
@@ -225,6 +260,19 @@ impl World<'_> {
         self.config.cookie_name.map_or_else(default, <[u8]>::to_vec)
     }
 
+    /// What the ids of a request of this scope come to, where the host looks at them.
+    fn read(&self, input: &mut Input<'_>, scope: &[u8]) -> Option<(Ids, Summary)> {
+        if input.flag() {
+            return None;
+        }
+        let rules = self.affinity.id_rules(scope, b"", None).unwrap();
+        let opening = Opening { rules: &rules, known: &|pin| self.affinity.knows(pin) };
+        let (api, mut body, mut ids) = (input.pick(Ids::ALL), body(input, &rules), Summary::new());
+        opening.open_target(api, &mut ids, &mut b"/v1/x".to_vec());
+        Opener::new(api).open_in_place(&opening, &mut ids, &mut body);
+        Some((api, ids))
+    }
+
     fn request(&self, input: &mut Input<'_>, jar: &mut Vec<u8>) {
         let Self { config, affinity, .. } = *self;
         let trusted = !input.one_in(8);
@@ -254,6 +302,7 @@ impl World<'_> {
         }
         let tried: Vec<_> = (0..input.below(4)).map(|_| u32::from(input.byte()) % 14).collect();
         let id_hint = input.pick(&[None, None, Some([3; 16]), Some([0; 16])]);
+        let ids = if scope.len() <= MAX_SCOPE { self.read(input, &scope) } else { None };
         let request = Request {
             group,
             existing,
@@ -268,6 +317,7 @@ impl World<'_> {
             now,
             entropy: if input.one_in(8) { [0; 16] } else { [1 + input.byte() % 3; 16] },
             id_hint,
+            ids: ids.as_ref().map(|(_, summary)| summary),
         };
         let got = affinity.decide(&request, fields.iter().map(Vec::as_slice));
         if scope.len() > MAX_SCOPE {
@@ -301,6 +351,7 @@ impl World<'_> {
             now,
             entropy: request.entropy,
             id_hint,
+            ids: ids.as_ref().map(|(api, ids)| model::Ids::of(ids, config.ids.mode, *api)),
         };
         let expected = model::decide(&facts);
         let (expected, got) = match (expected, got) {

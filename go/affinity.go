@@ -57,6 +57,8 @@ type Config struct {
 	PromptCache bool
 	// ReplaceRules leaves the default rules out of the classification table.
 	ReplaceRules bool
+	// IDs says what is done with the ids of requests and responses.
+	IDs IDConfig
 }
 
 const (
@@ -74,6 +76,7 @@ func DefaultConfig() Config {
 		SuccessFirst: 200,
 		SuccessLast:  299,
 		PolicyNew:    PolicyFallbackAndUpdate,
+		IDs:          IDConfig{Encrypted: true},
 	}
 }
 
@@ -83,6 +86,7 @@ type Affinity struct {
 	// The library's memory is freed when nobody can reach what this points to, so a call that is under way
 	// keeps it alive without a lock or a count.
 	handle atomic.Pointer[affinity]
+	idMode Mode
 }
 
 // New builds an affinity. An error is a [ConfigError].
@@ -91,7 +95,7 @@ func New(config *Config) (*Affinity, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := new(Affinity)
+	a := &Affinity{idMode: config.IDs.Mode}
 	a.handle.Store(handle)
 	return a, nil
 }
@@ -133,8 +137,10 @@ type Request struct {
 	HasGroup bool
 	Group    Group
 	// Existing says that the request names existing state, and so is stateful, whatever group, method and target
-	// say. Set it where the body names some (previous_response_id, input_file_id, ...).
+	// say. Set it where the body names some (previous_response_id, input_file_id, ...), which only IDs tells.
 	Existing bool
+	// IDs is what the ids of path, query and body come to; nil where nobody looked.
+	IDs *IDSummary
 	// IDHint is nil, or what becomes the id of a new session, so that parallel first requests of one client
 	// agree: what [Affinity.IDHint] makes of something that belongs only to one client. A connection is not that
 	// behind a CDN, which sends many clients over one; nor is an address behind a NAT. Nil if in doubt.
@@ -162,8 +168,8 @@ type Decision struct {
 	Slot   int32
 	maxAge uint32
 	// RetryAfter is, without a slot, in how many seconds the first slot that can serve the request is up again,
-	// under fail_fast the pinned one; at most 1<<32 - 1. 0 if that is unknown, if it can serve now but was tried,
-	// if the keys were refused, and where a slot serves.
+	// under fail_fast, and for an id, the pinned one; at most 1<<32 - 1. 0 if that is unknown, if it can serve now but
+	// was tried, if the keys or ids were refused, and where a slot serves.
 	RetryAfter uint32
 	// Source is where the affinity comes from.
 	Source Source
@@ -173,11 +179,16 @@ type Decision struct {
 	PinState PinState
 	// Verdict is what came of the request's cookies.
 	Verdict Verdict
+	// IDVerdict is what came of the request's ids.
+	IDVerdict IDVerdict
+	// IDKeys are numbers of keys, 255 for none: of the id that names the account or is refused; of a conflict both.
+	// [Affinity.IDKey] spells them.
+	IDKeys [2]uint8
 	// KeyReason is what became of the request's keys.
 	KeyReason KeyReason
 	// Ambiguous says that valid cookies with different ids were there.
 	Ambiguous bool
-	// Existing says that the request names existing state: its method, its target or the caller says so.
+	// Existing says that the request names existing state: its method, its target, its ids or the caller says so.
 	Existing bool
 	// MayMove says that a host may send the request to another token where this one refuses it: it names no
 	// state, and what it creates will be looked for at the token that gave it.
@@ -192,13 +203,19 @@ type Decision struct {
 // Fingerprint is the fingerprint of the configuration that decided.
 func (d *Decision) Fingerprint() uint64 { return d.fingerprint }
 
+// Refusal is what a host answers if no slot serves: the code, which is its name, and the HTTP status.
+func (d *Decision) Refusal() (refusal Refusal, status int) {
+	refusal, code := backend{}.refusal(d)
+	return refusal, int(code)
+}
+
 // SetsCookie says whether a cookie goes back if the response is a success.
 func (d *Decision) SetsCookie() bool { return d.hasCookie }
 
 // Format writes what the decision came to, without its cookie, whatever the verb.
 func (d Decision) Format(f fmt.State, _ rune) {
-	fmt.Fprintf(f, "slot %d, source %v, outcome %v, pin %v, verdict %v, key %v", d.Slot, d.Source, d.Outcome,
-		d.PinState, d.Verdict, d.KeyReason)
+	fmt.Fprintf(f, "slot %d, source %v, outcome %v, pin %v, verdict %v, id %v, key %v", d.Slot, d.Source, d.Outcome,
+		d.PinState, d.Verdict, d.IDVerdict, d.KeyReason)
 }
 
 // Decide decides which slot serves a request, and prepares the cookie that goes back. Where there is an error,
@@ -310,15 +327,15 @@ func (a *Affinity) IDHint(of string) ([16]byte, error) {
 	return hint, s.err()
 }
 
-// Classify classifies a request by the configured table: its group, and whether it names existing state.
-func (a *Affinity) Classify(method, target string) (group Group, existing bool, err error) {
+// Classify classifies a request by the configured table.
+func (a *Affinity) Classify(method, target string) (Class, error) {
 	h := a.handle.Load()
 	if h == nil {
-		return 0, false, ErrNotInitialised
+		return Class{}, ErrNotInitialised
 	}
-	group, existing, s := h.classify(method, target)
+	class, s := h.classify(method, target)
 	runtime.KeepAlive(h)
-	return group, existing, s.err()
+	return class, s.err()
 }
 
 // Fingerprint is the configuration's fingerprint. Replicas that show different ones do not agree on which token

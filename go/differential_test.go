@@ -3,54 +3,18 @@
 package tokenpin
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // The library against the backend in pure Go, on random and on fuzzed inputs. The inputs are drawn from bytes: in
 // the tests from random ones, whose seed is printed and may be given in TOKENPIN_SEED, and in the fuzz targets
 // from the fuzzer's.
-
-type draws struct {
-	data []byte
-	t    testing.TB
-}
-
-// byte is 0 when nothing is left.
-func (d *draws) byte() byte {
-	if len(d.data) == 0 {
-		return 0
-	}
-	b := d.data[0]
-	d.data = d.data[1:]
-	return b
-}
-
-func (d *draws) below(n int) int { return int(d.u16()) % n }
-func (d *draws) u16() uint16     { return uint16(d.byte()) | uint16(d.byte())<<8 }
-func (d *draws) u32() uint32     { return uint32(d.u16()) | uint32(d.u16())<<16 }
-func (d *draws) u64() uint64     { return uint64(d.u32()) | uint64(d.u32())<<32 }
-func (d *draws) flag() bool      { return d.byte()&1 == 1 }
-func (d *draws) rarely() bool    { return d.byte()%8 == 7 }
-
-func (d *draws) bytes16() (b [16]byte) {
-	if d.rarely() {
-		return b
-	}
-	binary.LittleEndian.PutUint64(b[:], d.u64())
-	binary.LittleEndian.PutUint64(b[8:], d.u64())
-	return b
-}
-
-func one[T any](d *draws, of ...T) T { return of[d.below(len(of))] }
 
 func (d *draws) same(what string, native, purego any, where ...any) {
 	d.t.Helper()
@@ -155,13 +119,6 @@ func (d *draws) goodSlots() []SlotConfig {
 		slots[i] = SlotConfig{"account-" + strconv.Itoa(i), status}
 	}
 	return slots
-}
-
-func secretOf(b byte) (s Secret) {
-	for i := range s {
-		s[i] = b
-	}
-	return s
 }
 
 // goodRing is a ring that is accepted. Its secrets follow from the ids.
@@ -462,10 +419,9 @@ func compareFields(d *draws, field, name string) {
 
 	rules, replace, promptCache := d.rules(), d.rarely(), d.flag()
 	method, target := d.methodAndTarget()
-	group, existing, s := native{}.classify(rules, replace, promptCache, method, target)
-	puregoGroup, puregoExisting, puregoS := purego{}.classify(rules, replace, promptCache, method, target)
-	d.same("classify", []any{group, existing, s}, []any{puregoGroup, puregoExisting, puregoS}, rules, replace,
-		promptCache, method, target)
+	class, s := native{}.classify(rules, replace, promptCache, method, target)
+	puregoClass, puregoS := purego{}.classify(rules, replace, promptCache, method, target)
+	d.same("classify", []any{class, s}, []any{puregoClass, puregoS}, rules, replace, promptCache, method, target)
 }
 
 func (d *draws) attributes() Attributes {
@@ -485,11 +441,11 @@ func (d *draws) maxAge() uint32 {
 func (d *draws) rules() (rules []Rule) {
 	for range d.below(4) {
 		rules = append(rules, Rule{one(d, "files", "a", "a/b", "responses", "x/y/z", "a/*", "models/*:b", "x/*/z"),
-			Group(d.below(3))})
+			Group(d.below(3)), IDs(d.below(4))})
 	}
 	if len(rules) > 0 && d.rarely() {
-		rules[d.below(len(rules))] = one(d, Rule{"", 0}, Rule{"/a", 0}, Rule{"a/", 0}, Rule{"a//b", 0}, Rule{"a", 3},
-			Rule{"*", 0}, Rule{"a*", 0}, Rule{"a/b*", 0}, Rule{"a/**", 0}, Rule{"a%", 0}, Rule{"a?", 0}, Rule{"a/*#", 0})
+		rules[d.below(len(rules))] = one(d, Rule{}, Rule{Group: 3, Pattern: "a"}, Rule{IDs: 4, Pattern: "a"},
+			Rule{Pattern: one(d, "/a", "a/", "a//b", "*", "a*", "a/b*", "a/**", "a%", "a?", "a/*#")})
 	}
 	return rules
 }
@@ -510,7 +466,19 @@ func (d *draws) methodAndTarget() (string, string) {
 func (d *draws) fault(c *Config) {
 	slot := &c.Slots[d.below(len(c.Slots))]
 	key := &c.CookieKeys[d.below(len(c.CookieKeys))]
-	switch d.below(20) {
+	switch d.below(23) {
+	case 20:
+		c.IDs.Mode, c.IDs.Owner, c.IDs.ForeignSeals = one[Mode](d, 0, 3, 4), one[IDOwner](d, 0, 1, 2), one[ForeignSeals](d, 0, 2, 3)
+	case 21:
+		var many []CookieKey
+		for i := range byte(8) {
+			many = append(many, CookieKey{10 + i, RoleAccept, Secret{i, 9: 9}})
+		}
+		c.IDs.Keys = one(d, []CookieKey{{1, RoleSign, Secret{}}}, []CookieKey{{1, RoleSign, c.PlacementKey}},
+			[]CookieKey{{1, RoleAccept, Secret{9: 1}}}, []CookieKey{{1, RoleSign, Secret{9: 1}}, {1, RoleAccept, Secret{9: 2}}},
+			[]CookieKey{{1, 3, Secret{9: 1}}}, append([]CookieKey{{1, RoleSign, Secret{9: 99}}}, many...))
+	case 22:
+		c.IDs.Fields = d.fields()
 	case 0:
 		c.PlacementKey = Secret{}
 	case 1:
@@ -570,7 +538,29 @@ func (d *draws) goodConfig() *Config {
 	c.PolicyExisting, c.PolicyNew = Policy(d.below(3)), Policy(d.below(3))
 	c.CombineKeys, c.RejectBadKeys, c.KeyedCookies = d.flag(), d.rarely(), d.flag()
 	c.MintSingle, c.PromptCache, c.ReplaceRules = d.flag(), d.flag(), d.rarely()
+	c.IDs.Mode, c.IDs.Owner, c.IDs.ForeignSeals = Mode(d.below(4)), IDOwner(d.below(2)), ForeignSeals(d.below(3))
+	c.IDs.Encrypted = !d.rarely()
+	if d.flag() {
+		c.IDs.Keys = d.goodRing()
+	}
+	if d.flag() {
+		c.IDs.Fields = ownFields
+	}
 	return &c
+}
+
+// fields is what is added to the table of ids, with a fault.
+func (d *draws) fields() IDFields {
+	name := one(d, "a", "", strings.Repeat("k", 32), strings.Repeat("k", 33))
+	text := one(d, "a", "", "a.", "a/b", "_")
+	f := IDFields{[]IDKey{{"a", KeyKindID}, {name, KeyKind(d.below(14))}}, []string{"a", text}, []string{text}}
+	if d.rarely() {
+		f.Prefixes = make([]string, 33)
+		for i := range f.Prefixes {
+			f.Prefixes[i] = "p"
+		}
+	}
+	return f
 }
 
 // values are headers' values of which none, one or several count.
@@ -678,13 +668,17 @@ func compareDecisions(d *draws) {
 			r.Cookies = []string{strings.Repeat(name+"="+bad+";", 62+d.below(5)) + name + "=" + good}
 		}
 		var decision, puregoDecision Decision
+		puregoR := *r
+		if d.flag() {
+			r.IDs, puregoR.IDs = compareIDs(d, config, nativeA, puregoA, r)
+		}
 		s := nativeA.decide(r, &decision)
-		puregoS := puregoA.decide(r, &puregoDecision)
+		puregoS := puregoA.decide(&puregoR, &puregoDecision)
 		d.same("decide", s, puregoS, config, r)
 		made := decision
-		group, existing, _ := nativeA.classify(r.Method, r.Target)
-		puregoGroup, puregoExisting, _ := puregoA.classify(r.Method, r.Target)
-		d.same("classify", []any{group, existing}, []any{puregoGroup, puregoExisting}, config, r)
+		class, _ := nativeA.classify(r.Method, r.Target)
+		puregoClass, _ := puregoA.classify(r.Method, r.Target)
+		d.same("classify", class, puregoClass, config, r)
 		d.same("live fingerprint", nativeA.liveFingerprint(r.Now), puregoA.liveFingerprint(r.Now), config, r)
 		if s != StatusOK {
 			continue
@@ -697,6 +691,9 @@ func compareDecisions(d *draws) {
 		if decision != puregoDecision {
 			d.t.Fatalf("decide: the library says %v, pure Go %v: %+v, %+v", decision, puregoDecision, config, r)
 		}
+		refusal, code := native{}.refusal(&decision)
+		puregoRefusal, puregoCode := purego{}.refusal(&puregoDecision)
+		d.same("refusal", []any{refusal, code}, []any{puregoRefusal, puregoCode}, config, r)
 		status := uint16(d.below(700))
 		if d.flag() {
 			status = 200
@@ -714,41 +711,165 @@ func compareDecisions(d *draws) {
 	}
 }
 
-// stream gives the random bytes of a seed.
-func stream(seed uint64) *rand.ChaCha8 {
-	var key [32]byte
-	binary.LittleEndian.PutUint64(key[:], seed)
-	return rand.NewChaCha8(key)
+// compareIDs opens the ids of a request with both backends, and seals those of a response, each cut in its own way.
+func compareIDs(d *draws, config *Config, nativeA *nativeAffinity, puregoA *puregoAffinity, r *Request) (*IDSummary, *IDSummary) {
+	scope := r.Scope
+	if scope == "" {
+		scope = config.Scope
+	}
+	keys := config.IDs.Keys
+	if len(keys) == 0 {
+		keys = config.CookieKeys
+	}
+	owner, s := nativeA.idOwner(r)
+	puregoOwner, puregoS := puregoA.idOwner(r)
+	d.same("owner", []any{owner, s}, []any{puregoOwner, puregoS}, config, r)
+	use := &IDUse{Scope: r.Scope, Owner: owner, Upstream: one(d, "", "up.example"), Origin: one(d, "https://gateway.example", ""),
+		IDs: one(d, IDsItems, IDsItems, IDsBoth, IDsOpen, IDsNone), HasMode: d.rarely(), Mode: Mode(d.below(4))}
+	if d.rarely() {
+		use.IDs, use.Mode = IDs(d.below(6)), Mode(d.below(6))
+	}
+	signed := func(i int) *IDRing {
+		keys := slices.Clone(keys)
+		for j := range keys {
+			keys[j].Role = RoleAccept
+		}
+		keys[i].Role = RoleSign
+		return must(NewIDRing(keys, nil))
+	}
+	w := &idWorld{config: config, now: signed(d.below(len(keys))), before: signed(0), pins: [3]uint64{puregoA.slots[0].id, 0, d.u64()}}
+	w.pins[1] = puregoA.slots[d.below(len(puregoA.slots))].id
+	if len(scope) <= MaxScope {
+		w.scope = scope
+	}
+
+	summary, puregoSummary := new(IDSummary), new(IDSummary)
+	same := func(what string, native, purego any, where ...any) {
+		d.same(what, native, purego, append(where, config.IDs, *use)...)
+		d.same(what, summary.report(), puregoSummary.pure().report(), append(where, config.IDs, *use)...)
+	}
+	target := d.target(w, owner)
+	out, s := nativeA.openTarget(use, summary, target)
+	puregoOut, puregoS := puregoA.openTarget(use, puregoSummary, target)
+	same("open target", []any{out, s}, []any{puregoOut, puregoS}, target)
+
+	body := d.body(w, owner)
+	if d.flag() {
+		place, puregoPlace := []byte(body), []byte(body)
+		n, unexpected, s := nativeA.openInPlace(use, summary, place)
+		puregoN, puregoUnexpected, puregoS := puregoA.openInPlace(use, puregoSummary, puregoPlace)
+		if s == StatusOK {
+			same("open in place", string(place[:n]), string(puregoPlace[:puregoN]), body)
+		}
+		same("open in place", []any{s, unexpected}, []any{puregoS, puregoUnexpected}, body)
+	} else {
+		var r nativeRewriter
+		var puregoR puregoRewriter
+		s, puregoS := r.open(nativeA, use, summary), puregoR.open(puregoA, use, puregoSummary)
+		same("open", s, puregoS, body)
+		if s == StatusOK {
+			text, puregoText := d.rewritten(&r, body), d.rewritten(&puregoR, body)
+			same("opened", text, puregoText, body)
+			same("opened", []any{r.changed(), r.unexpected()}, []any{puregoR.changed(), puregoR.unexpected()}, body)
+		}
+	}
+
+	var echo, puregoEcho *IDSummary
+	if !d.rarely() {
+		echo, puregoEcho = summary, puregoSummary
+	}
+	slot, framing := int32(d.below(len(puregoA.slots)+1)), one[Framing](d, FramingJSON, FramingJSON, FramingEvents, 2)
+	if d.flag() {
+		body = d.body(w, owner)
+	}
+	var seal nativeRewriter
+	var puregoSeal puregoRewriter
+	s, puregoS = seal.seal(nativeA, use, echo, slot, framing), puregoSeal.seal(puregoA, use, puregoEcho, slot, framing)
+	same("seal", s, puregoS, slot, framing)
+	if s == StatusOK {
+		text, puregoText := d.rewritten(&seal, body), d.rewritten(&puregoSeal, body)
+		same("sealed", text, puregoText, body)
+		same("sealed", []any{seal.changed(), seal.unexpected()}, []any{puregoSeal.changed(), puregoSeal.unexpected()}, body)
+	}
+	out, s = nativeA.sealTarget(use, echo, slot, target)
+	puregoOut, puregoS = puregoA.sealTarget(use, puregoEcho, slot, target)
+	same("seal target", []any{out, s}, []any{puregoOut, puregoS}, target)
+	return summary, puregoSummary
 }
 
-// random runs a comparison on random bytes.
-func random(t *testing.T, rounds int, compare func(*draws)) {
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("TOKENPIN_SEED"); text != "" {
-		seed = must(strconv.ParseUint(text, 10, 64))
+// rewritten is a body through a rewriter, in pieces.
+func (d *draws) rewritten(r interface {
+	rewrite(dst, chunk []byte) ([]byte, Status)
+	end(dst []byte) ([]byte, Status)
+}, body string) string {
+	out, s := make([]byte, 0, d.below(40)), StatusOK
+	for most := one(d, 1, 7, 100, 10000); body != "" && s == StatusOK; {
+		n := min(len(body), 1+d.below(most))
+		out, s = r.rewrite(out, []byte(body[:n]))
+		body = body[n:]
 	}
-	t.Logf("TOKENPIN_SEED=%d", seed)
-	source, data := stream(seed), make([]byte, 16384)
-	for range rounds {
-		_, _ = source.Read(data)
-		compare(&draws{data, t})
+	if s == StatusOK {
+		out, s = r.end(out)
+	}
+	d.same("rewritten", s, StatusOK)
+	return string(out)
+}
+
+func compareRings(d *draws) {
+	keys := d.goodRing()
+	n, err := newNativeIDRing(keys, nil)
+	p, puregoErr := newPuregoIDRing(keys, nil)
+	d.same("ring", err, puregoErr, keys)
+	scope, owner, pin := d.scope(), one(d, "", "", "alice", strings.Repeat("o", 4096), strings.Repeat("o", 4097)), d.u64()
+	text := d.nativeID()
+	for range 4 {
+		if d.flag() {
+			text = d.damaged(text)
+		}
+		if d.rarely() {
+			text = one(d, "", text+strings.Repeat("x", 200), text+"tp"+string('0'+d.byte()%10), text+strings.Repeat("A", 230))
+		}
+		sealed, s := n.sealID(make([]byte, 1, 1+d.below(99)), scope, owner, pin, text)
+		puregoSealed, puregoS := p.sealID([]byte{0}, scope, owner, pin, text)
+		d.same("seal", []any{string(sealed), s}, []any{string(puregoSealed), puregoS}, scope, owner, pin, text)
+		native, opened, s := n.openID(make([]byte, 1, 1+d.below(99)), scope, owner, text)
+		puregoNative, puregoOpened, puregoS := p.openID([]byte{0}, scope, owner, text)
+		d.same("open", []any{string(native), opened, s}, []any{string(puregoNative), puregoOpened, puregoS}, scope, owner, text)
+		mark, s := n.markContent(make([]byte, 1, 1+d.below(99)), scope, owner, pin, text)
+		puregoMark, puregoS := p.markContent([]byte{0}, scope, owner, pin, text)
+		d.same("mark", []any{string(mark), s}, []any{string(puregoMark), puregoS}, scope, owner, pin, text)
+		length, verdict, pin, s := n.openMark(scope, owner, text)
+		puregoLength, puregoVerdict, puregoPin, puregoS := p.openMark(scope, owner, text)
+		d.same("open mark", []any{length, verdict, pin, s}, []any{puregoLength, puregoVerdict, puregoPin, puregoS}, scope, owner, text)
+		text = one(d, text, string(sealed[1:]), text+string(mark[1:]), string(sealed[1:])+string(mark[1:]))
 	}
 }
+
+// compareBodies opens and seals with a configuration of its own for each mode.
+func compareBodies(d *draws) {
+	config := idConfig(Mode(d.below(4)))
+	config.IDs.Fields, config.IDs.ForeignSeals = ownFields, ForeignSeals(d.below(3))
+	nativeA, puregoA := must(newNativeAffinity(config)), must(newPuregoAffinity(config))
+	r := testRequest()
+	puregoR := *r
+	for range 4 {
+		r.IDs, puregoR.IDs = compareIDs(d, config, nativeA, puregoA, r)
+		var decision, puregoDecision Decision
+		d.same("decide", nativeA.decide(r, &decision), puregoA.decide(&puregoR, &puregoDecision))
+		d.same("decide", []any{decision.Slot, decision.Source, decision.IDKeys}, []any{puregoDecision.Slot, puregoDecision.Source, puregoDecision.IDKeys})
+	}
+}
+
+func TestBodiesAgainstPureGo(t *testing.T) { random(t, 2500, compareBodies) }
+func FuzzBodies(f *testing.F)              { fuzz(f, compareBodies) }
+
+func TestRingsAgainstPureGo(t *testing.T) { random(t, 5000, compareRings) }
+func FuzzRings(f *testing.F)              { fuzz(f, compareRings) }
 
 func TestSelectionAgainstPureGo(t *testing.T) { random(t, 2000, compareSelection) }
 func TestDrawsAgainstPureGo(t *testing.T)     { random(t, 20000, compareDraws) }
 func TestCookiesAgainstPureGo(t *testing.T)   { random(t, 5000, compareCookies) }
 func TestDecisionsAgainstPureGo(t *testing.T) { random(t, 2000, compareDecisions) }
-
-// fuzz begins with random bytes, and with what earlier runs left in testdata.
-func fuzz(f *testing.F, compare func(*draws)) {
-	for seed := range uint64(4) {
-		data := make([]byte, 2048)
-		_, _ = stream(seed).Read(data)
-		f.Add(data)
-	}
-	f.Fuzz(func(t *testing.T, data []byte) { compare(&draws{data, t}) })
-}
 
 func FuzzSelection(f *testing.F) { fuzz(f, compareSelection) }
 func FuzzCookies(f *testing.F)   { fuzz(f, compareCookies) }

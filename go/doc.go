@@ -8,6 +8,13 @@
 // [Affinity.Finish] with the response's status for the Set-Cookie line. Where a token fails, is drained or gets
 // another weight, call [Affinity.SetSlot]. The parts of a decision are there as functions of their own, too.
 //
+// # Sealed ids
+//
+// A client without cookies is brought back by the ids that it was given. With [IDConfig].Mode set, [Affinity.OpenTarget]
+// and [Affinity.OpenInPlace], or [Affinity.NewOpenReader], take the seals off a request, and what they say goes into
+// [Request].IDs; [Affinity.NewSealWriter], [Affinity.NewSealReader] and [Affinity.SealTarget] seal a response while it
+// streams. [Affinity.Classify] says for which requests. [IDRing] does it for single ids.
+//
 // # Two backends
 //
 // With cgo, the package calls the library libtokenpin, written in Rust: one call for each function here, and no

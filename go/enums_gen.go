@@ -614,7 +614,7 @@ const (
 	// Encrypted content, whose end is marked.
 	KeyKindEncrypted KeyKind = 7
 	// An absolute URL with an id in its path.
-	KeyKindUrl KeyKind = 8
+	KeyKindURL KeyKind = 8
 	// Somebody else's data: nothing below is looked at.
 	KeyKindOpaque KeyKind = 9
 	// Somebody else's data where it is an object. An array holds items.
@@ -696,7 +696,7 @@ type Framing uint8
 
 const (
 	// One JSON document; or, as its first bytes say, events.
-	FramingJson Framing = 0
+	FramingJSON Framing = 0
 	// Server-sent events.
 	FramingEvents Framing = 1
 )

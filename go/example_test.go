@@ -177,13 +177,13 @@ func ExampleJump() {
 func ExampleClassify() {
 	for _, request := range []string{"POST /v1/responses", "GET /v1/files/file-1?x=y", "POST /v1/embeddings"} {
 		method, target, _ := strings.Cut(request, " ")
-		group, existing, err := tokenpin.Classify(nil, false, false, method, target)
-		fmt.Println(group, existing, err)
+		class, err := tokenpin.Classify(nil, false, false, method, target)
+		fmt.Println(class.Group, class.Existing, class.IDs, err)
 	}
 	// Output:
-	// stateful false <nil>
-	// stateful true <nil>
-	// stateless false <nil>
+	// stateful false items <nil>
+	// stateful true both <nil>
+	// stateless false none <nil>
 }
 
 func ExampleSetCookieWrite() {
@@ -195,4 +195,88 @@ func ExampleSetCookieWrite() {
 	// Output:
 	// pin=value; Path=/; Max-Age=60; Secure; SameSite=Strict <nil>
 	// tokenpin: a cookie's name with __Host- needs Secure, the path / and no domain; one with __Secure- needs Secure
+}
+
+// A conversation without a cookie: the response's id says where it is, and the next request brings it back.
+func ExampleAffinity_OpenInPlace() {
+	config := exampleConfig()
+	config.IDs.Mode = tokenpin.ModeSeal
+	affinity, err := tokenpin.New(config)
+	if err != nil {
+		panic(err)
+	}
+
+	// decide opens the ids of a request, and gives what goes upstream, and to which slot.
+	decide := func(target, body string) (*tokenpin.IDSummary, *tokenpin.IDUse, tokenpin.Decision, string) {
+		request := &tokenpin.Request{Method: "POST", Target: target, IDs: new(tokenpin.IDSummary)}
+		request.Stamp()
+		class, err := affinity.Classify(request.Method, request.Target)
+		if err != nil {
+			panic(err)
+		}
+		use := &tokenpin.IDUse{IDs: class.IDs}
+		if _, err := affinity.OpenTarget(use, request.IDs, target); err != nil {
+			panic(err)
+		}
+		opened, _, err := affinity.OpenInPlace(use, request.IDs, []byte(body))
+		if err != nil {
+			panic(err)
+		}
+		decision, err := affinity.Decide(request)
+		if err != nil {
+			panic(err)
+		}
+		return request.IDs, use, decision, string(opened)
+	}
+
+	ids, use, first, _ := decide("/v1/responses", `{"input":"Hello"}`)
+	// ... the account of first.Slot answers ...
+	var client strings.Builder
+	response, err := affinity.NewSealWriter(use, ids, first.Slot, tokenpin.FramingJSON, &client)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Fprint(response, `{"id":"resp_67ccd3a9da748190`)
+	fmt.Fprint(response, `baa7f1570fe91ac604becb25c45c1d41"}`) // as the chunks come
+	if err := response.Close(); err != nil {
+		panic(err)
+	}
+	sealed := strings.TrimSuffix(strings.TrimPrefix(client.String(), `{"id":"`), `"}`)
+	fmt.Println(len(sealed), sealed[:5], sealed[len(sealed)-3:])
+
+	_, _, next, opened := decide("/v1/responses", `{"input":"More","previous_response_id":"`+sealed+`"}`)
+	fmt.Println(next.Source, next.Outcome, next.Slot == first.Slot)
+	fmt.Println(opened)
+
+	// One that was not sealed here.
+	_, _, refused, _ := decide("/v1/responses/x"+sealed+"/cancel", "")
+	fmt.Println(refused.Slot == tokenpin.NoSlot, refused.IDVerdict)
+	fmt.Println(refused.Refusal())
+	// Output:
+	// 63 resp_ tp1
+	// id pinned true
+	// {"input":"More","previous_response_id":"resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41"}
+	// true bad_seal
+	// not_found 404
+}
+
+func ExampleIDRing() {
+	ring, err := tokenpin.NewIDRing(exampleConfig().CookieKeys, nil)
+	if err != nil {
+		panic(err)
+	}
+	pin, err := tokenpin.IdentityHash("account-a")
+	if err != nil {
+		panic(err)
+	}
+	sealed, err := ring.Seal(nil, "", "", pin, "file-AbCdEfGhIjKlMnOpQrStUv")
+	fmt.Println(string(sealed), err)
+	native, opened, err := ring.Open(nil, "", "", string(sealed))
+	fmt.Println(string(native), opened.Verdict, opened.Pin == pin, err)
+	_, opened, err = ring.Open(nil, "another scope", "", string(sealed))
+	fmt.Println(opened.Verdict, err)
+	// Output:
+	// file-AbCdEfGhIjKlMnOpQrStUvAaKnYHt6NPOzkiefUApgT7otp0 <nil>
+	// file-AbCdEfGhIjKlMnOpQrStUv sealed true <nil>
+	// bad_seal <nil>
 }

@@ -42,11 +42,11 @@ go-bench: go-lib ## the Go module against its peers, with both backends
 	cd go/bench && CGO_ENABLED=0 $(GO) test -bench . -benchmem
 
 .PHONY: go-check
-go-check: go-lib ## cgo's pointer checks, the address sanitizer, staticcheck, and 30 seconds of fuzzing
+go-check: go-lib ## cgo's pointer checks, the address sanitizer, staticcheck, and a minute of fuzzing
 	cd go && GODEBUG=cgocheck=1 $(GO) test -count 1 ./...
 	cd go && GOEXPERIMENT=cgocheck2 $(GO) test ./...
 	cd go && $(GO) test -asan ./...
 	@set -e; for cgo in $(GO_BACKENDS); do for module in $(GO_MODULES); do \
 	  (cd $$module && CGO_ENABLED=$$cgo $(GO) run $(STATICCHECK) ./...); done; done
-	@set -e; for target in FuzzFields FuzzSelection FuzzCookies FuzzDecisions; do \
+	@set -e; for target in FuzzFields FuzzSelection FuzzCookies FuzzDecisions FuzzRings FuzzBodies FuzzIDs; do \
 	  (cd go && $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime 8s -fuzzminimizetime 20x .); done

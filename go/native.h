@@ -7,6 +7,7 @@
 #error \
     "tokenpin.h is missing. In a checkout of tokenpin, run `make go-lib`. With an installed library, build with `-tags tokenpin_pkgconfig`. For pure Go, build with CGO_ENABLED=0 or `-tags purego`."
 #else
+#include <string.h>
 #include <tokenpin.h>
 #if TOKENPIN_ABI_VERSION != 1
 #error \
@@ -37,7 +38,8 @@ static inline int32_t tp_decide(const tokenpin_affinity* affinity, tp_str method
                                 tp_str session1, tp_str cookie0, tp_str cookie1, tp_str cookie2,
                                 tp_str cookie3, size_t cookie_count, tp_str carrier_value,
                                 tp_str scope, const uint32_t* tried, size_t tried_count,
-                                uint64_t now, const uint8_t* id_hint, const uint8_t* entropy,
+                                const tokenpin_id_summary* ids, uint64_t now,
+                                const uint8_t* id_hint, const uint8_t* entropy,
                                 tp_switches switches, tokenpin_decision* decision) {
   tokenpin_bytes consumers[] = {tp_bytes(consumer0), tp_bytes(consumer1)};
   tokenpin_bytes sessions[] = {tp_bytes(session0), tp_bytes(session1)};
@@ -54,6 +56,7 @@ static inline int32_t tp_decide(const tokenpin_affinity* affinity, tp_str method
       .cookie_count = cookie_count,
       .carrier_value = tp_bytes(carrier_value),
       .scope = tp_bytes(scope),
+      .ids = ids,
       .tried = tried,
       .tried_count = tried_count,
       .now = now,
@@ -89,9 +92,10 @@ static inline int32_t tp_id_hint(const tokenpin_affinity* affinity, tp_str of, u
 }
 
 static inline int32_t tp_affinity_classify(const tokenpin_affinity* affinity, tp_str method,
-                                           tp_str target, uint8_t* group, uint8_t* existing) {
+                                           tp_str target, uint8_t* group, uint8_t* existing,
+                                           uint8_t* ids) {
   return tokenpin_affinity_classify(affinity, method.ptr, method.len, target.ptr, target.len, group,
-                                    existing);
+                                    existing, ids);
 }
 
 static inline tokenpin_key tp_key(uint8_t kind, tp_str key, tp_str session) {
@@ -194,9 +198,117 @@ static inline int32_t tp_matches(tp_str field, tp_str name, uint8_t* matches) {
 
 static inline int32_t tp_classify(const tokenpin_rule* rules, size_t rule_count,
                                   uint8_t replace_rules, uint8_t prompt_cache, tp_str method,
-                                  tp_str target, uint8_t* group, uint8_t* existing) {
+                                  tp_str target, uint8_t* group, uint8_t* existing, uint8_t* ids) {
   return tokenpin_classify(rules, rule_count, replace_rules, prompt_cache, method.ptr, method.len,
-                           target.ptr, target.len, group, existing);
+                           target.ptr, target.len, group, existing, ids);
+}
+
+static inline int32_t tp_id_seal(const tokenpin_id_ring* ring, tp_str scope, tp_str owner,
+                                 uint64_t pin, tp_str id, char* buffer, size_t* len) {
+  return tokenpin_id_seal(ring, scope.ptr, scope.len, owner.ptr, owner.len, pin, id.ptr, id.len,
+                          buffer, TOKENPIN_MAX_SEALED_ID, len);
+}
+
+static inline int32_t tp_id_open(const tokenpin_id_ring* ring, tp_str scope, tp_str owner,
+                                 tp_str text, char* buffer, size_t* len, uint8_t* verdict,
+                                 uint64_t* pin, uint8_t* key_id) {
+  return tokenpin_id_open(ring, scope.ptr, scope.len, owner.ptr, owner.len, text.ptr, text.len,
+                          buffer, TOKENPIN_MAX_ID, len, verdict, pin, key_id);
+}
+
+static inline int32_t tp_id_mark(const tokenpin_id_ring* ring, tp_str scope, tp_str owner,
+                                 uint64_t pin, tp_str content, char* mark) {
+  return tokenpin_id_mark(ring, scope.ptr, scope.len, owner.ptr, owner.len, pin, content.ptr,
+                          content.len, mark);
+}
+
+static inline int32_t tp_id_open_mark(const tokenpin_id_ring* ring, tp_str scope, tp_str owner,
+                                      tp_str text, size_t* content_len, uint8_t* verdict,
+                                      uint64_t* pin) {
+  return tokenpin_id_open_mark(ring, scope.ptr, scope.len, owner.ptr, owner.len, text.ptr, text.len,
+                               content_len, verdict, pin);
+}
+
+typedef struct {
+  tp_str scope, owner, upstream, origin;
+  uint8_t ids, has_mode, mode;
+} tp_use;
+
+static inline tokenpin_id_use tp_id_use(tp_use with) {
+  return (tokenpin_id_use){tp_bytes(with.scope),
+                           tp_bytes(with.owner),
+                           tp_bytes(with.upstream),
+                           tp_bytes(with.origin),
+                           with.ids,
+                           with.has_mode,
+                           with.mode};
+}
+
+static inline int32_t tp_id_owner(const tokenpin_affinity* affinity, tp_str consumer0,
+                                  tp_str consumer1, uint8_t trusted, uint8_t* has) {
+  tokenpin_bytes consumers[] = {tp_bytes(consumer0), tp_bytes(consumer1)}, owner = {0};
+  tokenpin_request request = {
+      .consumers = consumers, .consumer_count = 2, .consumer_trusted = trusted};
+  int32_t status = tokenpin_affinity_id_owner(affinity, &request, &owner);
+  *has = owner.len > 0;
+  return status;
+}
+
+static inline int32_t tp_target(const tokenpin_affinity* affinity, tp_use with,
+                                tokenpin_id_summary* summary, uint32_t slot, uint8_t sealing,
+                                tp_str target, char* buffer, size_t capacity, size_t* len) {
+  tokenpin_id_use use = tp_id_use(with);
+  return sealing ? tokenpin_affinity_seal_target(affinity, &use, summary, slot, target.ptr,
+                                                 target.len, buffer, capacity, len)
+                 : tokenpin_affinity_open_target(affinity, &use, summary, target.ptr, target.len,
+                                                 buffer, capacity, len);
+}
+
+static inline int32_t tp_open_in_place(const tokenpin_affinity* affinity, tp_use with,
+                                       tokenpin_id_summary* summary, char* body, size_t len,
+                                       size_t* new_len, uint32_t* unexpected) {
+  tokenpin_id_use use = tp_id_use(with);
+  return tokenpin_affinity_open_in_place(affinity, &use, summary, body, len, new_len, unexpected);
+}
+
+typedef struct {
+  size_t taken, written;
+  uint32_t changed, unexpected;
+} tp_progress;
+
+// No step puts out more than a rewriter's memory holds.
+#define TP_PUT_ROOM sizeof(tokenpin_id_sealer)
+
+// All steps through a chunk, as far as there is room; or the end of the body.
+static inline int32_t tp_rewrite(const tokenpin_affinity* affinity, tp_use with,
+                                 tokenpin_id_summary* summary, uint32_t slot, uint8_t sealing,
+                                 tokenpin_id_sealer* state, const char* chunk, size_t len,
+                                 uint8_t end, char* out, size_t capacity, tp_progress* progress) {
+  tokenpin_id_use use = tp_id_use(with);
+  tokenpin_id_opener* opener = (tokenpin_id_opener*)state;
+  progress->taken = progress->written = 0;
+  do {
+    const char* next = chunk + progress->taken;
+    size_t room = capacity - progress->written - TP_PUT_ROOM, left = len - progress->taken;
+    if (left > room) left = room;
+    tokenpin_piece piece;
+    int32_t status =
+        sealing
+            ? end ? tokenpin_affinity_seal_end(affinity, &use, summary, slot, state, &piece)
+                  : tokenpin_affinity_seal_step(affinity, &use, summary, slot, state, next, left,
+                                                &piece)
+        : end ? tokenpin_affinity_open_end(affinity, &use, summary, opener, &piece)
+              : tokenpin_affinity_open_step(affinity, &use, summary, opener, next, left, &piece);
+    if (status != TOKENPIN_STATUS_OK) return status;
+    if (piece.pass > 0) memcpy(out + progress->written, next, piece.pass);
+    progress->written += piece.pass;
+    if (piece.put_len > 0) memcpy(out + progress->written, piece.put, piece.put_len);
+    progress->written += piece.put_len;
+    progress->taken += piece.taken;
+    progress->changed = piece.changed;
+    progress->unexpected = piece.unexpected;
+  } while (progress->taken < len && capacity - progress->written > TP_PUT_ROOM);
+  return TOKENPIN_STATUS_OK;
 }
 
 #endif

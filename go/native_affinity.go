@@ -51,6 +51,8 @@ var (
 	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.Outcome)-unsafe.Offsetof(C.tokenpin_decision{}.outcome)]
 	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.PinState)-unsafe.Offsetof(C.tokenpin_decision{}.pin_state)]
 	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.Verdict)-unsafe.Offsetof(C.tokenpin_decision{}.verdict)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.IDVerdict)-unsafe.Offsetof(C.tokenpin_decision{}.id_verdict)]
+	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.IDKeys)-unsafe.Offsetof(C.tokenpin_decision{}.id_keys)]
 	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.KeyReason)-unsafe.Offsetof(C.tokenpin_decision{}.key_reason)]
 	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.Ambiguous)-unsafe.Offsetof(C.tokenpin_decision{}.ambiguous)]
 	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.Existing)-unsafe.Offsetof(C.tokenpin_decision{}.existing)]
@@ -120,6 +122,27 @@ func newNativeAffinity(config *Config) (*nativeAffinity, error) {
 		pinner.Pin(c.cookie_keys)
 	}
 	c.cookie_key_count = C.size_t(len(config.CookieKeys))
+	ids := &config.IDs
+	if len(ids.Keys) > 0 {
+		c.id_keys = (*C.tokenpin_cookie_key)(unsafe.Pointer(&ids.Keys[0]))
+		pinner.Pin(c.id_keys)
+	}
+	c.id_key_count = C.size_t(len(ids.Keys))
+	fields := make([]C.tokenpin_id_field, len(ids.Fields.Keys))
+	for i, key := range ids.Fields.Keys {
+		fields[i] = C.tokenpin_id_field{name: pinned(&pinner, key.Name), kind: C.uint8_t(key.Kind)}
+	}
+	if len(fields) > 0 {
+		c.id_fields = &fields[0]
+		pinner.Pin(c.id_fields)
+	}
+	c.id_field_count = C.size_t(len(fields))
+	c.id_prefixes, c.id_prefix_count = pinnedAll(&pinner, ids.Fields.Prefixes)
+	c.id_collections, c.id_collection_count = pinnedAll(&pinner, ids.Fields.Collections)
+	c.id_mode = C.uint8_t(ids.Mode)
+	c.id_owner = C.uint8_t(ids.Owner)
+	c.foreign_seals = C.uint8_t(ids.ForeignSeals)
+	c.encrypted_content = switched(ids.Encrypted)
 	slots := make([]C.tokenpin_slot_config, len(config.Slots))
 	for i := range slots {
 		slot := &config.Slots[i]
@@ -184,6 +207,18 @@ func pinned(pinner *runtime.Pinner, s string) C.tokenpin_bytes {
 	return C.tokenpin_bytes{unsafe.Pointer(p), C.size_t(len(s))}
 }
 
+func pinnedAll(pinner *runtime.Pinner, texts []string) (*C.tokenpin_bytes, C.size_t) {
+	if len(texts) == 0 {
+		return nil, 0
+	}
+	all := make([]C.tokenpin_bytes, len(texts))
+	for i, text := range texts {
+		all[i] = pinned(pinner, text)
+	}
+	pinner.Pin(&all[0])
+	return &all[0], C.size_t(len(all))
+}
+
 func configError(e *C.tokenpin_config_error) error {
 	return &ConfigError{Status(e.status), Field(e.field), int(e.index)}
 }
@@ -200,7 +235,7 @@ func (a *nativeAffinity) decide(r *Request, d *Decision) Status {
 	tried, triedCount := numbers(r.Tried)
 	return Status(C.tp_decide(a.c, str(r.Method), str(r.Target), str(consumer0), str(consumer1), str(session0),
 		str(session1), str(cookies[0]), str(cookies[1]), str(cookies[2]), str(cookies[3]), C.size_t(count),
-		str(r.CarrierValue), str(r.Scope), tried, triedCount, C.uint64_t(unix(r.Now)),
+		str(r.CarrierValue), str(r.Scope), tried, triedCount, r.IDs.native(), C.uint64_t(unix(r.Now)),
 		(*C.uint8_t)(unsafe.Pointer(r.IDHint)), (*C.uint8_t)(unsafe.Pointer(&r.Entropy)),
 		C.tp_switches{switched(r.HasGroup), C.uint8_t(r.Group), switched(r.Existing), switched(r.ConsumerTrusted),
 			switched(r.Carrier)},

@@ -10,7 +10,14 @@ type (
 	slots    = nativeSlots
 	ring     = nativeRing
 	backend  = native
+	idRing   = nativeIDRing
+	summary  = nativeSummary
+	rewriter = nativeRewriter
 )
+
+func newIDRing(keys []CookieKey, placementKey *Secret) (*idRing, error) {
+	return newNativeIDRing(keys, placementKey)
+}
 
 func newAffinity(config *Config) (*affinity, error) { return newNativeAffinity(config) }
 

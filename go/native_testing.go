@@ -34,13 +34,16 @@ func nativeDefaults() Config {
 		CombineKeys: c.combine_keys == 1, RejectBadKeys: c.reject_bad_keys == 1, KeyedCookies: c.keyed_cookies == 1,
 		MintSingle: c.mint_single == 1, PromptCache: c.prompt_cache == 1,
 		ReplaceRules: c.replace_rules == 1,
+		IDs: IDConfig{Mode: Mode(c.id_mode), Owner: IDOwner(c.id_owner), ForeignSeals: ForeignSeals(c.foreign_seals),
+			Encrypted: c.encrypted_content == 1},
 	}
 }
 
-func nativeLimits() [13]int64 {
+func nativeLimits() [17]int64 {
 	return [...]int64{C.TOKENPIN_SLOT_NONE, C.TOKENPIN_MAX_WEIGHT, C.TOKENPIN_MAX_UNTIL, C.TOKENPIN_MAX_BUCKETS, C.TOKENPIN_MAX_SCOPE,
 		C.TOKENPIN_MAX_KEY, C.TOKENPIN_MAX_COOKIE_KEYS, C.TOKENPIN_MAX_COOKIE_NAME, C.TOKENPIN_COOKIE_VALUE_LEN,
-		C.TOKENPIN_MAX_ATTRIBUTE, C.TOKENPIN_MAX_SET_COOKIE, C.TOKENPIN_MAX_MAX_AGE, C.TOKENPIN_MAX_AGE_AUTO}
+		C.TOKENPIN_MAX_ATTRIBUTE, C.TOKENPIN_MAX_SET_COOKIE, C.TOKENPIN_MAX_MAX_AGE, C.TOKENPIN_MAX_AGE_AUTO,
+		C.TOKENPIN_MAX_ID, C.TOKENPIN_MAX_SEALED_ID, C.TOKENPIN_ID_MARK_LEN, C.TOKENPIN_ID_KEY_NONE}
 }
 
 // craft gives a slot an identity hash that no identity is known to have.

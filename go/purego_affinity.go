@@ -18,6 +18,7 @@ type puregoAffinity struct {
 	limits       Limits
 	name         string // of the configured scope
 	rules        []Rule
+	ids          idRules
 	configured   uint64 // the fingerprint
 }
 
@@ -25,13 +26,16 @@ type puregoAffinity struct {
 type puregoSecrets struct {
 	placementKey sipKey
 	keys         [MaxCookieKeys]ringKey
+	idKeys       [MaxCookieKeys]idKey
 }
 
 func newPuregoAffinity(config *Config) (*puregoAffinity, error) {
 	secrets := new(puregoSecrets)
 	a := &puregoAffinity{config: *config, placementKey: &secrets.placementKey, ring: puregoRing{&secrets.keys}}
+	a.ids.ring.keys = &secrets.idKeys
 	// What holds secrets, or what the caller may change.
 	a.config.PlacementKey, a.config.CookieKeys, a.config.Slots, a.config.Rules = Secret{}, nil, nil, nil
+	a.config.IDs.Keys, a.config.IDs.Fields = nil, IDFields{}
 	if err := a.init(config); err != nil {
 		return nil, err
 	}
@@ -48,6 +52,12 @@ func (a *puregoAffinity) init(c *Config) error {
 		return refused(ErrBadEnum, FieldPolicyExisting, 0)
 	case !c.PolicyNew.valid():
 		return refused(ErrBadEnum, FieldPolicyNew, 0)
+	case !c.IDs.Mode.valid():
+		return refused(ErrBadEnum, FieldIDMode, 0)
+	case !c.IDs.Owner.valid():
+		return refused(ErrBadEnum, FieldIDOwner, 0)
+	case !c.IDs.ForeignSeals.valid():
+		return refused(ErrBadEnum, FieldForeignSeals, 0)
 	case c.PlacementKey == Secret{}:
 		return refused(ErrZeroSecret, FieldPlacementKey, 0)
 	case len(c.Scope) > MaxScope:
@@ -75,6 +85,9 @@ func (a *puregoAffinity) init(c *Config) error {
 	}
 	a.rules = tableOf(c.Rules, c.ReplaceRules)
 	if err := a.ring.init(c.CookieKeys, &c.PlacementKey); err != nil {
+		return err
+	}
+	if err := a.ids.init(c); err != nil {
 		return err
 	}
 	*a.placementKey = newSipKey((*[16]byte)(&c.PlacementKey))
@@ -139,6 +152,15 @@ func (a *puregoAffinity) configFingerprint() uint64 {
 		if k := a.ring.find(uint8(id)); k != nil {
 			s.u8(uint8(id))
 			check := newSip(k.mac, 2, 4)
+			check.text("tokenpin.v1.conf")
+			s.u64(check.sum64())
+		}
+	}
+	s.u8(uint8(c.IDs.Owner))
+	for id := range 256 {
+		if k := a.ids.ring.find(uint8(id)); k != nil {
+			s.u8(uint8(id))
+			check := newSip(k.seal, 2, 4)
 			check.text("tokenpin.v1.conf")
 			s.u64(check.sum64())
 		}
@@ -325,24 +347,26 @@ func (a *puregoAffinity) selectFor(key *Key, scope string, filter *puregoFilter)
 }
 
 func (a *puregoAffinity) decide(r *Request, d *Decision) Status {
-	group, existing := r.Group, reads(r.Method)
+	class, ids := Class{Group: r.Group, Existing: reads(r.Method)}, r.IDs.pure()
 	if !r.HasGroup {
-		group, existing = puregoClassify(a.rules, a.config.PromptCache, r.Method, r.Target)
+		class = puregoClassify(a.rules, a.config.PromptCache, r.Method, r.Target)
 	}
-	if r.Existing {
-		group, existing = GroupStateful, true
+	if r.Existing || ids != nil && ids.existing {
+		class.Group, class.Existing = GroupStateful, true
 	}
-	s := a.rule(r, group, existing, d)
+	group, existing := class.Group, class.Existing
+	s := a.rule(r, ids, group, existing, d)
 	// The first half of rule 9.
 	switch d.Outcome {
 	case OutcomePlaced, OutcomeRetried, OutcomeRepinned:
 		keepsCookies := r.Carrier || d.Verdict != VerdictAbsent
-		d.MayMove = group != GroupStateful || !existing && d.hasCookie && keepsCookies
+		found := ids != nil && ids.seals || d.hasCookie && keepsCookies
+		d.MayMove = group != GroupStateful || !existing && found
 	}
 	return s
 }
 
-func (a *puregoAffinity) rule(r *Request, group Group, existing bool, d *Decision) Status {
+func (a *puregoAffinity) rule(r *Request, ids *puregoSummary, group Group, existing bool, d *Decision) Status {
 	if r.HasGroup && !r.Group.valid() {
 		return ErrBadEnum
 	}
@@ -362,7 +386,7 @@ func (a *puregoAffinity) rule(r *Request, group Group, existing bool, d *Decisio
 	now := unix(r.Now)
 	filter := &puregoFilter{now: now, tried: r.Tried, without: NoSlot}
 	*d = Decision{fingerprint: a.configured, Slot: NoSlot, Outcome: OutcomeNone, KeyReason: KeyReasonAbsent,
-		Existing: existing}
+		Existing: existing, IDKeys: [2]uint8{noIDKey, noIDKey}}
 	noEntropy := r.Entropy == [16]byte{}
 
 	// place is rule 7, and says whether there is a candidate.
@@ -378,6 +402,22 @@ func (a *puregoAffinity) rule(r *Request, group Group, existing bool, d *Decisio
 			d.Outcome = OutcomePlaced
 		}
 		return true
+	}
+
+	// Rule 0.
+	named, account := false, NoSlot
+	if ids != nil {
+		d.IDVerdict = ids.verdict
+		if ids.refused || ids.unreadable {
+			d.Source, d.Outcome, d.IDKeys = SourceID, OutcomeRejected, ids.report().Keys
+			return StatusOK
+		}
+		if pin, key, ok := ids.account(); ok {
+			account = a.at(pin)
+			if named = account != NoSlot || key != noIDKey; named {
+				d.Source, d.IDKeys[0], group = SourceID, key, GroupStateful
+			}
+		}
 	}
 
 	// Rule 1.
@@ -397,16 +437,17 @@ func (a *puregoAffinity) rule(r *Request, group Group, existing bool, d *Decisio
 	if read.Kind != KindAnonymous {
 		key = &read
 	}
-	if c.RejectBadKeys && d.KeyReason != KeyReasonOK && d.KeyReason != KeyReasonAbsent {
+	if c.RejectBadKeys && d.KeyReason != KeyReasonOK && d.KeyReason != KeyReasonAbsent && !named {
 		d.Outcome = OutcomeRejected
 		return StatusOK
 	}
-	switch read.Kind {
-	case KindConsumer:
+	switch {
+	case named:
+	case read.Kind == KindConsumer:
 		d.Source = SourceConsumer
-	case KindSession:
+	case read.Kind == KindSession:
 		d.Source = SourceSession
-	case KindCombined:
+	case read.Kind == KindCombined:
 		d.Source = SourceCombined
 	}
 
@@ -439,15 +480,8 @@ func (a *puregoAffinity) rule(r *Request, group Group, existing bool, d *Decisio
 		}
 		return StatusOK
 	}
-
-	// Rule 4.
-	if usable(found.verdict) {
-		k := key
-		if k == nil {
-			k = &Key{Kind: KindAnonymous, Key: string(found.cookie.ID[:])}
-			d.Source = SourceCookie
-		}
-		p := a.at(found.cookie.Pin)
+	// pinned is rule 4, of the slot p or none. It says whether p serves.
+	pinned := func(p int32, k *Key) bool {
 		state := StateVacant
 		if p != NoSlot {
 			state = a.slots[p].status().at(now)
@@ -461,12 +495,64 @@ func (a *puregoAffinity) rule(r *Request, group Group, existing bool, d *Decisio
 			d.PinState = PinStateDraining
 		default:
 			d.PinState = PinStateElsewhere
-			if a.selectFor(k, scope, filter) == p {
+			if k != nil && a.selectFor(k, scope, filter) == p {
 				d.PinState = PinStateHome
 			}
 		}
 		if (state == StateUp || state == StateDraining) && !slices.Contains(r.Tried, p) {
 			d.Slot, d.Outcome = p, OutcomePinned
+			return true
+		}
+		return false
+	}
+	k := key
+	if k == nil && usable(found.verdict) {
+		k = &Key{Kind: KindAnonymous, Key: string(found.cookie.ID[:])}
+	}
+
+	// Rule 6: whether a cookie is issued to a session that has none, and with which id.
+	mayIssue := group == GroupStateful && (a.occupied > 1 || c.MintSingle) && !found.unknownVersion
+	newID := r.Entropy
+	if key == nil && r.IDHint != nil {
+		newID = *r.IDHint
+	}
+	issue := func() Status {
+		kind := KindAnonymous
+		if key != nil {
+			kind = key.Kind
+		}
+		return set(&Cookie{Pin: a.slots[d.Slot].id, IssuedAt: uint32(min(now, math.MaxUint32)),
+			RefreshedAt: uint32(min(now, math.MaxUint32)), ID: newID, Kind: kind})
+	}
+
+	// Rule 0, where an id names the account.
+	if named {
+		switch {
+		case !pinned(account, k):
+			d.Outcome = OutcomeRejected
+			if account != NoSlot {
+				d.RetryAfter, _ = a.slots[account].wait(now)
+			}
+			return StatusOK
+		case usable(found.verdict) && a.at(found.cookie.Pin) == NoSlot && !existing && getsCookies:
+			return again(a.slots[account].id)
+		case usable(found.verdict):
+			return refresh()
+		case !mayIssue || !getsCookies:
+			return StatusOK
+		case newID == [16]byte{}:
+			return ErrEntropy
+		}
+		return issue()
+	}
+
+	// Rule 4.
+	if usable(found.verdict) {
+		if key == nil {
+			d.Source = SourceCookie
+		}
+		p := a.at(found.cookie.Pin)
+		if pinned(p, k) {
 			return refresh()
 		}
 
@@ -475,7 +561,7 @@ func (a *puregoAffinity) rule(r *Request, group Group, existing bool, d *Decisio
 		if existing {
 			policy = c.PolicyExisting
 		}
-		if state == StateVacant {
+		if p == NoSlot {
 			policy = PolicyFallbackAndUpdate
 		}
 		if policy == PolicyFailFast {
@@ -498,34 +584,25 @@ func (a *puregoAffinity) rule(r *Request, group Group, existing bool, d *Decisio
 	}
 
 	// Rule 6.
-	mayIssue := group == GroupStateful && (a.occupied > 1 || c.MintSingle) && !found.unknownVersion
-	issue := func(id [16]byte, kind Kind) Status {
-		return set(&Cookie{Pin: a.slots[d.Slot].id, IssuedAt: uint32(min(now, math.MaxUint32)),
-			RefreshedAt: uint32(min(now, math.MaxUint32)), ID: id, Kind: kind})
-	}
 	switch {
 	case key != nil && mayIssue && c.KeyedCookies:
 		if noEntropy {
 			return ErrEntropy
 		}
 		if place(key) {
-			return issue(r.Entropy, key.Kind)
+			return issue()
 		}
 	case key != nil:
 		place(key)
 	default:
-		id := r.Entropy
-		if r.IDHint != nil {
-			id = *r.IDHint
-		}
-		if id == [16]byte{} {
+		if newID == [16]byte{} {
 			return ErrEntropy
 		}
 		if mayIssue {
 			d.Source = SourceMinted
 		}
-		if place(&Key{Kind: KindAnonymous, Key: string(id[:])}) && mayIssue {
-			return issue(id, KindAnonymous)
+		if place(&Key{Kind: KindAnonymous, Key: string(newID[:])}) && mayIssue {
+			return issue()
 		}
 	}
 	return StatusOK
@@ -573,6 +650,30 @@ func (s *puregoSlot) wait(now uint64) (seconds uint32, ever bool) {
 		return 0, false
 	}
 	return uint32(min(uint64(status.Until)-now, math.MaxUint32)), true
+}
+
+// refusal is what rule 9 says of refusals.
+func (purego) refusal(d *Decision) (Refusal, uint16) {
+	ofID := d.Source == SourceID && (d.PinState == PinStateNone || d.PinState == PinStateGone)
+	switch {
+	case d.Slot != NoSlot:
+		return RefusalNone, 200
+	case d.Outcome != OutcomeRejected:
+		return RefusalNoAccountAvailable, 503
+	case ofID && d.IDVerdict == IDVerdictConflict:
+		return RefusalConflictingAccounts, 400
+	case ofID && d.IDKeys[0] == previousResponseKey:
+		return RefusalPreviousResponseNotFound, 400
+	case ofID && d.IDKeys[0] == encryptedKey:
+		return RefusalInvalidEncryptedContent, 400
+	case ofID && d.IDKeys[0] == noIDKey:
+		return RefusalUnreadableBody, 400
+	case ofID:
+		return RefusalNotFound, 404
+	case d.PinState == PinStateNone:
+		return RefusalBadAffinityKey, 503
+	}
+	return RefusalSessionUnavailable, 503
 }
 
 // finish is rule 10.

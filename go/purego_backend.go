@@ -10,7 +10,21 @@ type (
 	slots    = puregoSlots
 	ring     = puregoRing
 	backend  = purego
+	idRing   = puregoIDRing
+	summary  = puregoSummary
+	rewriter = puregoRewriter
 )
+
+func newIDRing(keys []CookieKey, placementKey *Secret) (*idRing, error) {
+	return newPuregoIDRing(keys, placementKey)
+}
+
+func (s *IDSummary) pure() *puregoSummary {
+	if s == nil {
+		return nil
+	}
+	return &s.summary
+}
 
 func newAffinity(config *Config) (*affinity, error) { return newPuregoAffinity(config) }
 

@@ -6,7 +6,7 @@ import (
 )
 
 func (r *Rule) check() Status {
-	if !r.Group.valid() {
+	if !r.Group.valid() || !r.IDs.valid() {
 		return ErrBadEnum
 	}
 	for i, segment := range strings.Split(r.Pattern, "/") {
@@ -22,18 +22,18 @@ func (r *Rule) check() Status {
 }
 
 // namesFollow says whether the segment behind this one is a name, which is no collection.
-func namesFollow(segment string) bool {
-	switch segment {
+func namesFollow[T string | []byte](segment T) bool {
+	switch string(segment) {
 	case "deployments", "endpoints", "engines", "model", "models", "projects", "serving-endpoints":
 		return true
 	}
 	return false
 }
 
-func puregoClassify(rules []Rule, promptCache bool, method, target string) (Group, bool) {
+func puregoClassify(rules []Rule, promptCache bool, method, target string) Class {
 	tunnel := method == "CONNECT" && !strings.Contains(target, "/")
 	if method == "OPTIONS" || method == "TRACE" || tunnel {
-		return GroupStateless, false
+		return Class{}
 	}
 	if i := strings.IndexAny(target, "?#"); i >= 0 {
 		target = target[:i]
@@ -57,14 +57,16 @@ func puregoClassify(rules []Rule, promptCache bool, method, target string) (Grou
 			}
 		}
 		if best != nil {
+			class := Class{Group: best.Group, IDs: best.IDs}
 			switch {
 			case best.Group == GroupPromptCache && reads(method):
-				return GroupStateful, true
-			case best.Group == GroupPromptCache && !promptCache, best.Group == GroupStateless:
-				return GroupStateless, false
+				class.Group = GroupStateful
+			case best.Group == GroupPromptCache && !promptCache:
+				class.Group = GroupStateless
 			}
-			existing := reads(method) || strings.HasSuffix(best.Pattern, "*") || strings.Trim(least, "/") != ""
-			return best.Group, existing
+			class.Existing = class.Group != GroupStateless &&
+				(reads(method) || strings.HasSuffix(best.Pattern, "*") || strings.Trim(least, "/") != "")
+			return class
 		}
 		var segment string
 		segment, rest, more = strings.Cut(rest, "/")
@@ -72,7 +74,7 @@ func puregoClassify(rules []Rule, promptCache bool, method, target string) (Grou
 			_, rest, more = strings.Cut(rest, "/")
 		}
 	}
-	return GroupStateless, false
+	return Class{}
 }
 
 // joinNames puts an x for each encoded slash in a name that stands between slashes that are not encoded: what
@@ -154,17 +156,15 @@ func tableOf(own []Rule, replace bool) []Rule {
 	return slices.Concat(own, defaultRules)
 }
 
-func (purego) classify(rules []Rule, replace, promptCache bool, method, target string) (Group, bool, Status) {
+func (purego) classify(rules []Rule, replace, promptCache bool, method, target string) (Class, Status) {
 	for i := range rules {
 		if s := rules[i].check(); s != StatusOK {
-			return 0, false, s
+			return Class{}, s
 		}
 	}
-	group, existing := puregoClassify(tableOf(rules, replace), promptCache, method, target)
-	return group, existing, StatusOK
+	return puregoClassify(tableOf(rules, replace), promptCache, method, target), StatusOK
 }
 
-func (a *puregoAffinity) classify(method, target string) (Group, bool, Status) {
-	group, existing := puregoClassify(a.rules, a.config.PromptCache, method, target)
-	return group, existing, StatusOK
+func (a *puregoAffinity) classify(method, target string) (Class, Status) {
+	return puregoClassify(a.rules, a.config.PromptCache, method, target), StatusOK
 }

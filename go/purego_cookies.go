@@ -49,7 +49,23 @@ func newPuregoRing(keys []CookieKey, placementKey *Secret) (*puregoRing, error) 
 
 // init fills the ring. The signing key comes first; the unused places last.
 func (r *puregoRing) init(keys []CookieKey, placementKey *Secret) error {
-	refused := func(s Status, i int) error { return &ConfigError{s, FieldCookieKeys, i} }
+	place := 1
+	return checkRing(FieldCookieKeys, keys, placementKey, func(key *CookieKey) {
+		secret := newSipKey((*[16]byte)(&key.Secret))
+		made := ringKey{true, key.ID, key.Role, derived(secret, "tokenpin.v1.mac"),
+			derived(secret, "tokenpin.v1.pin"), derived(secret, "tokenpin.v1.key")}
+		if made.role == RoleSign {
+			r.keys[0] = made
+		} else {
+			r.keys[place] = made
+			place++
+		}
+	})
+}
+
+// checkRing checks the keys of a ring, and if they are right hands them to take.
+func checkRing(field Field, keys []CookieKey, placementKey *Secret, take func(*CookieKey)) error {
+	refused := func(s Status, i int) error { return &ConfigError{s, field, i} }
 	if len(keys) == 0 || len(keys) > MaxCookieKeys {
 		return refused(ErrKeyCount, min(len(keys), MaxCookieKeys))
 	}
@@ -84,17 +100,8 @@ func (r *puregoRing) init(keys []CookieKey, placementKey *Secret) error {
 	if signing != 1 {
 		return refused(ErrSigningKeys, second)
 	}
-	place := 1
 	for i := range keys {
-		secret := newSipKey((*[16]byte)(&keys[i].Secret))
-		made := ringKey{true, keys[i].ID, keys[i].Role, derived(secret, "tokenpin.v1.mac"),
-			derived(secret, "tokenpin.v1.pin"), derived(secret, "tokenpin.v1.key")}
-		if made.role == RoleSign {
-			r.keys[0] = made
-		} else {
-			r.keys[place] = made
-			place++
-		}
+		take(&keys[i])
 	}
 	return nil
 }

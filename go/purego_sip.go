@@ -9,12 +9,12 @@ import "math/bits"
 // sipKey is a key of SipHash: 16 bytes as two little-endian words.
 type sipKey struct{ k0, k1 uint64 }
 
-func newSipKey(key *[16]byte) sipKey { return sipKey{le64(string(key[:8])), le64(string(key[8:]))} }
+func newSipKey(key *[16]byte) sipKey { return sipKey{le64(key[:8]), le64(key[8:])} }
 
 // literalKey is a key of 16 ASCII bytes.
 func literalKey(key string) sipKey { return sipKey{le64(key[:8]), le64(key[8:16])} }
 
-func le64(b string) uint64 {
+func le64[T string | []byte](b T) uint64 {
 	_ = b[7]
 	return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
 		uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
@@ -85,12 +85,14 @@ func (s *sip) u8(x uint8)   { s.bytes(uint64(x), 1) }
 func (s *sip) u32(x uint32) { s.bytes(uint64(x), 4) }
 func (s *sip) u64(x uint64) { s.bytes(x, 8) }
 
-func (s *sip) text(p string) {
+func (s *sip) text(p string) { sipText(s, p) }
+
+func sipText[T string | []byte](s *sip, p T) {
 	for len(p) >= 8 {
 		s.u64(le64(p))
 		p = p[8:]
 	}
-	if p != "" {
+	if len(p) > 0 {
 		var x uint64
 		for i := len(p) - 1; i >= 0; i-- {
 			x = x<<8 | uint64(p[i])

@@ -85,6 +85,14 @@ var enums = []func(uint8) enum{
 	func(n uint8) enum { return PinState(n) },
 	func(n uint8) enum { return KeyReason(n) },
 	func(n uint8) enum { return Answer(n) },
+	func(n uint8) enum { return IDVerdict(n) },
+	func(n uint8) enum { return IDs(n) },
+	func(n uint8) enum { return Mode(n) },
+	func(n uint8) enum { return KeyKind(n) },
+	func(n uint8) enum { return IDOwner(n) },
+	func(n uint8) enum { return ForeignSeals(n) },
+	func(n uint8) enum { return Framing(n) },
+	func(n uint8) enum { return Refusal(n) },
 }
 
 func TestValuesHaveNames(t *testing.T) {
@@ -117,7 +125,7 @@ func TestConfigErrors(t *testing.T) {
 		{func(c *Config) { c.CookieKeys[0].Secret = c.PlacementKey }, ConfigError{ErrDuplicateSecret, FieldCookieKeys, 0}},
 		{func(c *Config) { c.Slots[2].Status.Weight++ }, ConfigError{ErrWeight, FieldSlots, 2}},
 		{func(c *Config) { c.Slots[1] = c.Slots[0] }, ConfigError{ErrDuplicateIdentity, FieldSlots, 1}},
-		{func(c *Config) { c.Rules = []Rule{{"a", 0}, {"b//c", 0}} }, ConfigError{ErrPattern, FieldRules, 1}},
+		{func(c *Config) { c.Rules = []Rule{{Pattern: "a"}, {Pattern: "b//c"}} }, ConfigError{ErrPattern, FieldRules, 1}},
 		{func(c *Config) { c.Attributes.Secure = false }, ConfigError{ErrNamePrefix, FieldSecure, 0}},
 	} {
 		config := testConfig()
@@ -194,7 +202,7 @@ func TestClosed(t *testing.T) {
 	_, findErr := a.Find("account-a")
 	_, nameErr := a.CookieName("")
 	_, hintErr := a.IDHint("a")
-	_, _, classifyErr := a.Classify("", "")
+	_, classifyErr := a.Classify("", "")
 	_, fingerprintErr := a.Fingerprint()
 	_, liveErr := a.LiveFingerprint(0)
 	ring := must(NewKeyRing(testConfig().CookieKeys, nil))

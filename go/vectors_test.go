@@ -358,13 +358,21 @@ type jsonConfig struct {
 	MaxLife        uint32 `json:"max_life"`
 	MaxIdle        uint32 `json:"max_idle"`
 	Success        [2]uint16
-	PolicyExisting string `json:"policy_existing"`
-	PolicyNew      string `json:"policy_new"`
-	CombineKeys    bool   `json:"combine_keys"`
-	RejectBadKeys  bool   `json:"reject_bad_keys"`
-	KeyedCookies   bool   `json:"keyed_cookies"`
-	MintSingle     bool   `json:"mint_single"`
-	PromptCache    bool   `json:"prompt_cache"`
+	PolicyExisting string                        `json:"policy_existing"`
+	PolicyNew      string                        `json:"policy_new"`
+	CombineKeys    bool                          `json:"combine_keys"`
+	RejectBadKeys  bool                          `json:"reject_bad_keys"`
+	KeyedCookies   bool                          `json:"keyed_cookies"`
+	MintSingle     bool                          `json:"mint_single"`
+	PromptCache    bool                          `json:"prompt_cache"`
+	IDMode         string                        `json:"id_mode"`
+	IDKeys         jsonRing                      `json:"id_keys"`
+	IDOwner        string                        `json:"id_owner"`
+	ForeignSeals   string                        `json:"foreign_seals"`
+	Encrypted      bool                          `json:"encrypted_content"`
+	IDFields       []struct{ Name, Kind string } `json:"id_fields"`
+	IDPrefixes     []string                      `json:"id_prefixes"`
+	IDCollections  []string                      `json:"id_collections"`
 }
 
 func (c *jsonConfig) config() *Config {
@@ -378,6 +386,11 @@ func (c *jsonConfig) config() *Config {
 		PolicyExisting: named[Policy](c.PolicyExisting), PolicyNew: named[Policy](c.PolicyNew),
 		CombineKeys: c.CombineKeys, RejectBadKeys: c.RejectBadKeys, KeyedCookies: c.KeyedCookies,
 		MintSingle: c.MintSingle, PromptCache: c.PromptCache,
+		IDs: IDConfig{named[Mode](c.IDMode), c.IDKeys.keys(), named[IDOwner](c.IDOwner), named[ForeignSeals](c.ForeignSeals),
+			c.Encrypted, IDFields{Prefixes: c.IDPrefixes, Collections: c.IDCollections}},
+	}
+	for _, key := range c.IDFields {
+		config.IDs.Fields.Keys = append(config.IDs.Fields.Keys, IDKey{key.Name, named[KeyKind](key.Kind)})
 	}
 	if c.CookieName != nil {
 		config.CookieName = *c.CookieName
@@ -403,6 +416,37 @@ type jsonRequest struct {
 	Now             int64
 	Entropy         text
 	IDHint          *text `json:"id_hint"`
+	Body            string
+}
+
+// jsonOpened is what becomes of a request's target and body.
+type jsonOpened struct {
+	IDs, Target, Body string
+	Unexpected        uint32
+	Seals             bool
+	Summary           jsonSummary
+}
+
+// of opens them, so that the request has their summary.
+func (want *jsonOpened) of(t *testing.T, a *Affinity, r *Request, body string, where any) {
+	t.Helper()
+	if want == nil {
+		return
+	}
+	class, err := a.Classify(r.Method, r.Target)
+	check(t, "classify", err, nil, where)
+	check(t, "ids", class.IDs.String(), want.IDs, where)
+	use := &IDUse{Scope: r.Scope, Owner: must(a.IDOwner(r)), IDs: class.IDs}
+	r.IDs = new(IDSummary)
+	target, err := a.OpenTarget(use, r.IDs, r.Target)
+	check(t, "target", err, nil, where)
+	check(t, "target", target, want.Target, where)
+	opened, unexpected, err := a.OpenInPlace(use, r.IDs, []byte(body))
+	check(t, "body", err, nil, where)
+	check(t, "body", string(opened), want.Body, where)
+	check(t, "unexpected", unexpected, want.Unexpected, where)
+	check(t, "seals", r.IDs.Report().Seals, want.Seals, where)
+	want.Summary.sameReport(t, r.IDs, where)
 }
 
 func texts(values []text) (strings []string) {
@@ -428,20 +472,29 @@ func (r *jsonRequest) request() *Request {
 	return request
 }
 
-func TestDecisionVectors(t *testing.T) {
+func TestDecisionVectors(t *testing.T)   { decisionVectors(t, "decision_v1.json") }
+func TestIDDecisionVectors(t *testing.T) { decisionVectors(t, "decision_ids_v1.json") }
+
+func decisionVectors(t *testing.T, name string) {
 	var file struct {
 		Classify []struct {
 			Method, Target string
 			PromptCache    bool `json:"prompt_cache"`
 			Group          string
 			Existing       bool
+			IDs            string
 		}
 		Configs []jsonConfig
 		Cases   []struct {
 			Config   int
 			Request  jsonRequest
+			Opened   *jsonOpened
 			Decision struct {
 				Slot        *int32
+				IDVerdict   string   `json:"id_verdict"`
+				IDKeys      [2]uint8 `json:"id_keys"`
+				Refusal     string
+				Status      int `json:"refusal_status"`
 				Source      string
 				Outcome     string
 				PinState    string `json:"pin_state"`
@@ -468,6 +521,7 @@ func TestDecisionVectors(t *testing.T) {
 		Refused []struct {
 			Config  int
 			Request jsonRequest
+			Opened  *jsonOpened
 			Error   string
 		}
 		IDHint []struct {
@@ -476,17 +530,18 @@ func TestDecisionVectors(t *testing.T) {
 			IDHint       text `json:"id_hint"`
 		} `json:"id_hint"`
 	}
-	unmarshal(t, "decision_v1.json", &file)
+	unmarshal(t, name, &file)
 	for _, c := range file.IDHint {
 		config := testConfig()
 		config.PlacementKey = c.PlacementKey.bytes16()
 		check(t, "id_hint", must(must(New(config)).IDHint(string(c.Of))), c.IDHint.bytes16(), c)
 	}
 	for _, c := range file.Classify {
-		group, existing, err := Classify(nil, false, c.PromptCache, c.Method, c.Target)
+		class, err := Classify(nil, false, c.PromptCache, c.Method, c.Target)
 		check(t, "classify", err, nil, c)
-		check(t, "classify", group.String(), c.Group, c)
-		check(t, "classify", existing, c.Existing, c)
+		check(t, "classify", class.Group.String(), c.Group, c)
+		check(t, "classify", class.Existing, c.Existing, c)
+		check(t, "classify", class.IDs.String(), c.IDs, c)
 	}
 	var affinities []*Affinity
 	for i := range file.Configs {
@@ -494,6 +549,7 @@ func TestDecisionVectors(t *testing.T) {
 	}
 	for _, c := range file.Cases {
 		a, request, want := affinities[c.Config], c.Request.request(), &c.Decision
+		c.Opened.of(t, a, request, c.Request.Body, c)
 		d, err := a.Decide(request)
 		check(t, "decide", err, nil, c)
 		slot := NoSlot
@@ -505,6 +561,11 @@ func TestDecisionVectors(t *testing.T) {
 		check(t, "outcome", d.Outcome.String(), want.Outcome, c)
 		check(t, "pin_state", d.PinState.String(), want.PinState, c)
 		check(t, "verdict", d.Verdict.String(), want.Verdict, c)
+		check(t, "id_verdict", d.IDVerdict.String(), want.IDVerdict, c)
+		check(t, "id_keys", d.IDKeys, want.IDKeys, c)
+		refusal, code := d.Refusal()
+		check(t, "refusal", refusal.String(), want.Refusal, c)
+		check(t, "refusal", code, want.Status, c)
 		check(t, "key_reason", d.KeyReason.String(), want.KeyReason, c)
 		check(t, "ambiguous", d.Ambiguous, want.Ambiguous, c)
 		check(t, "existing", d.Existing, want.Existing, c)
@@ -527,13 +588,16 @@ func TestDecisionVectors(t *testing.T) {
 		}
 	}
 	for _, c := range file.Refused {
-		d, err := affinities[c.Config].Decide(c.Request.request())
+		a, request := affinities[c.Config], c.Request.request()
+		c.Opened.of(t, a, request, c.Request.Body, c)
+		d, err := a.Decide(request)
 		var status Status
 		if !errors.As(err, &status) || status.String() != c.Error || d != (Decision{Slot: NoSlot}) {
 			t.Errorf("refused: got %v, %v: %+v", d, err, c)
 		}
 	}
-	if len(file.IDHint) == 0 || len(file.Classify) == 0 || len(file.Cases) == 0 || len(file.Refused) == 0 {
+	withIDs := len(file.Cases) > 0 && file.Cases[0].Opened != nil
+	if len(file.Cases) == 0 || len(file.Refused) == 0 || !withIDs && (len(file.IDHint) == 0 || len(file.Classify) == 0) {
 		t.Error("a list is empty")
 	}
 }

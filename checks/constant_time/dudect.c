@@ -1,5 +1,5 @@
-// Whether the time to refuse a cookie tells where its tag is wrong: in the first byte, in the last,
-// or everywhere. After Reparaz, Balasch and Verbauwhede, "Dude, is my code constant time?" (2017):
+// Whether the time to refuse a cookie, or a sealed id, tells where its tag is wrong: in the first byte, in the
+// last, or everywhere. After Reparaz, Balasch and Verbauwhede, "Dude, is my code constant time?" (2017):
 // the order of the classes is random, and Welch's t-test compares their times, of all measurements
 // and of those below a number of quantiles, for what the scheduler adds hides small differences.
 //
@@ -20,7 +20,7 @@ enum {
   kMaxValues = 10000,
   kBatch = 200000,
   kCrops = 10,
-  kLen = TOKENPIN_COOKIE_VALUE_LEN
+  kMaxLen = 99
 };
 
 static const char kName[] = "__Host-tokenpin";
@@ -32,14 +32,18 @@ typedef struct {
   double n, mean, squares;
 } moments;
 
-static char values[kMaxValues][kClasses][kLen + 1];
+static char values[kMaxValues][kClasses][kMaxLen + 1];
 static int value_count;
+// Of each value; and whether they are sealed ids.
+static int len;
+static int are_ids;
 // Of every crop, the first of which leaves out nothing.
 static moments measured[kCrops + 1][kClasses];
 static uint64_t limit[kCrops + 1];
 static uint64_t cycles[kBatch], sorted[kBatch];
 static uint8_t class_of[kBatch];
 static tokenpin_key_ring ring;
+static tokenpin_id_ring id_ring;
 
 static void fail(const char* what) {
   fprintf(stderr, "dudect.c: %s\n", what);
@@ -63,19 +67,21 @@ static void read_values(const char* path) {
   if (file == NULL) fail("cannot open the values");
   while (value_count < kMaxValues) {
     int read = 0;
-    while (read < kClasses && fscanf(file, "%67s", values[value_count][read]) == 1) read++;
+    while (read < kClasses && fscanf(file, "%99s", values[value_count][read]) == 1) read++;
     if (read < kClasses) break;
     value_count++;
   }
   fclose(file);
   if (value_count == 0) fail("no values");
+  len = (int)strlen(values[0][0]);
+  are_ids = strncmp(values[0][0], "file-", 5) == 0;
 }
 
 // Copies a value of the class, having read one of each: what is in which cache must not depend on
 // it.
 static void choose(char* value, uint8_t class) {
-  char(*row)[kLen + 1] = values[next_number() % (uint64_t)value_count];
-  for (int i = 0; i < kLen; i++) {
+  char(*row)[kMaxLen + 1] = values[next_number() % (uint64_t)value_count];
+  for (int i = 0; i < len; i++) {
     value[i] = 0;
     for (int other = 0; other < kClasses; other++) value[i] |= row[other][i] & -(other == class);
   }
@@ -83,7 +89,10 @@ static void choose(char* value, uint8_t class) {
 
 static void measure(void) {
   static const tokenpin_limits limits = {.skew = 300};
-  char value[kLen];
+  char value[kMaxLen], native[TOKENPIN_MAX_SEALED_ID];
+  size_t native_len;
+  uint64_t pin;
+  uint8_t key_id;
   for (int i = 0; i < kBatch; i++) {
     class_of[i] = (uint8_t)(next_number() % kClasses);
     choose(value, class_of[i]);
@@ -94,12 +103,16 @@ static void measure(void) {
     _mm_lfence();
     uint64_t start = __rdtsc();
     _mm_lfence();
-    int32_t status = tokenpin_cookie_decode(&ring, kName, sizeof kName - 1, NULL, 0, NULL, &limits,
-                                            1800000000, value, kLen, &verdict, NULL);
+    int32_t status =
+        are_ids ? tokenpin_id_open(&id_ring, NULL, 0, NULL, 0, value, (size_t)len, native,
+                                   sizeof native, &native_len, &verdict, &pin, &key_id)
+                : tokenpin_cookie_decode(&ring, kName, sizeof kName - 1, NULL, 0, NULL, &limits,
+                                         1800000000, value, (size_t)len, &verdict, NULL);
     uint64_t end = __rdtscp(&core);
     _mm_lfence();
     cycles[i] = end - start;
-    if (status != TOKENPIN_STATUS_OK || verdict != TOKENPIN_VERDICT_BAD_TAG) fail("not refused");
+    int refusal = are_ids ? TOKENPIN_ID_VERDICT_BAD_SEAL : TOKENPIN_VERDICT_BAD_TAG;
+    if (status != TOKENPIN_STATUS_OK || verdict != refusal) fail("not refused");
   }
 }
 
@@ -141,7 +154,10 @@ int main(int argc, char** argv) {
   read_values(argv[1]);
   tokenpin_cookie_key key = {.id = 1, .role = TOKENPIN_ROLE_SIGN};
   memcpy(key.secret, "a cookie secret!", sizeof key.secret);
-  if (tokenpin_key_ring_init(&ring, &key, 1, NULL, NULL) != TOKENPIN_STATUS_OK) fail("no ring");
+  if (tokenpin_key_ring_init(&ring, &key, 1, NULL, NULL) != TOKENPIN_STATUS_OK ||
+      tokenpin_id_ring_init(&id_ring, &key, 1, NULL, NULL) != TOKENPIN_STATUS_OK) {
+    fail("no ring");
+  }
   measure();
   set_limits();
   time_t begin = time(NULL), shown = begin;

@@ -117,10 +117,10 @@ CASE(cookie_next) {
 static const char kTarget[] = "/v1/responses";
 
 CASE(classify) {
-  uint8_t group, existing;
+  uint8_t group, existing, ids;
   for (int i = 0; i < kCalls; i++) {
     OK(tokenpin_affinity_classify(affinity, "POST", 4, kTarget, strlen(kTarget), &group,
-                                  &existing));
+                                  &existing, &ids));
     CHECK(group == TOKENPIN_GROUP_STATEFUL && existing == 0);
   }
 }

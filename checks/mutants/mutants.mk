@@ -5,7 +5,7 @@ CARGO_MUTANTS := $(BUILD)/tools/cargo-mutants-$(CARGO_MUTANTS_VERSION)/bin/cargo
 
 # Not lib.rs, limits.rs and enums.rs: a list, constants and a macro.
 FILE ?= $(filter-out src/lib.rs src/limits.rs src/enums.rs,\
-  $(sort $(wildcard $(addprefix src/,*.rs decide/*.rs cookie/*.rs select/*.rs))))
+  $(sort $(wildcard $(addprefix src/,*.rs decide/*.rs cookie/*.rs ids/*.rs select/*.rs))))
 
 $(CARGO_MUTANTS):
 	$(CARGO) install --quiet --locked --root $(BUILD)/tools/cargo-mutants-$(CARGO_MUTANTS_VERSION) \

@@ -17,10 +17,11 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SURVIVORS = Path(__file__).with_name("survivors.txt")
 
 TESTS = ["--locked", "--lib"] + [
-    f"--test={name}" for name in ["decision", "docs", "interface", "published", "selection", "vectors"]
+    f"--test={name}" for name in ["decision", "docs", "ids", "interface", "published", "selection", "vectors"]
 ]
 # What takes more than half a second.
-SLOW = ["balance::", "moves::", "oracle::", "table::", "random_requests", "random_pairs"]
+SLOW = ["balance::", "moves::", "nasty::", "oracle::", "table::", "random_requests", "random_pairs"]
+SLOW += ["answers_of_a_real_server", "the_model_reads_what_serde_json_reads", "cut_anywhere"]
 
 
 def source_line(mutant):

@@ -31,7 +31,7 @@ for machine in "${machines[@]}"; do
   upper=$(tr 'a-z-' 'A-Z_' <<<"$target")
   export "CARGO_TARGET_${upper}_LINKER=$prefix-gcc" "CARGO_TARGET_${upper}_RUNNER=$run"
   cargo test --quiet --locked --manifest-path checks/machine/Cargo.toml --target "$target" \
-    --target-dir "$build" --test vectors --test published --test c_abi --test threads -- --skip random_pairs
+    --target-dir "$build" --test vectors --test published --test c_abi --test threads --test ids --test forgery -- --skip random_pairs
 
   # On 32-bit machines the optimiser leaves a panic of data-encoding reachable, and the C library, which must
   # hold none, does not link.

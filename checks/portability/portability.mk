@@ -18,7 +18,7 @@ wasm: ## the vectors in Node's WebAssembly
 	rustup target add wasm32-wasip1
 	CARGO_TARGET_WASM32_WASIP1_RUNNER='node --no-warnings $(abspath $(PORTABILITY))/wasi.mjs' \
 	  $(CARGO) test --quiet $(MACHINE) --target wasm32-wasip1 --target-dir $(PORTABILITY_OUT) \
-	  --test vectors --test published --test c_abi
+	  --test vectors --test published --test c_abi --test ids
 
 .PHONY: no-std
 no-std: ## builds for bare metal and for WebAssembly

@@ -36,7 +36,7 @@ class Utf8 {
 
  private:
   bool valid_ = true;
-  int left_ = 0;                         // of the character that has begun
+  int left_ = 0;                            // of the character that has begun
   unsigned char low_ = 0x80, high_ = 0xbf;  // what its next byte may be
 };
 

@@ -39,7 +39,7 @@ class Hold {
 
  private:
   State state_ = State::kNone;
-  uint64_t size_ = 0;     // of its body; or what was swallowed
+  uint64_t size_ = 0;  // of its body; or what was swallowed
   std::optional<Refusal> refusal_;
 };
 

@@ -17,8 +17,8 @@ bool IsUpload(std::string_view target) {
 std::unique_ptr<Ids> Ids::Of(const Terms& terms, const tokenpin::Request& request,
                              const HeaderList& headers) {
   const Config& config = *terms.config();
-  const auto api = config.affinity().classify(tokenpin::view(request.method),
-                                              tokenpin::view(request.target));
+  const auto api =
+      config.affinity().classify(tokenpin::view(request.method), tokenpin::view(request.target));
   if (!api || api->ids == TOKENPIN_IDS_NONE) return nullptr;
   std::unique_ptr<Ids> ids(new Ids(config, api->ids, terms.mode()));
   const std::string_view target = tokenpin::view(request.target);
@@ -56,9 +56,8 @@ template <typename Step>
 void Ids::Rewrite(std::string_view part, Step step) {
   while (!part.empty()) {
     const auto piece = step(part);
-    // Cannot fail: then the rest passes as it is.
+    // Cannot fail; and if it did, the rest would pass as it is.
     if (!piece) return;
-    // Where a part begins with the end of an id, what was held goes out before anything is taken.
     Take(*piece);
     part.remove_prefix(piece->taken);
   }
@@ -132,8 +131,8 @@ bool Ids::SealTarget(std::string_view target, std::string* sealed) const {
 
 void Ids::BeginSealing(Content content) {
   changed_ = unexpected_ = 0;
-  rewriter_.emplace<IdSealer>(
-      content == Content::kEvents ? TOKENPIN_FRAMING_EVENTS : TOKENPIN_FRAMING_JSON);
+  rewriter_.emplace<IdSealer>(content == Content::kEvents ? TOKENPIN_FRAMING_EVENTS
+                                                          : TOKENPIN_FRAMING_JSON);
 }
 
 uint32_t Ids::TakeSealed() { return changed_ - std::exchange(told_sealed_, changed_); }

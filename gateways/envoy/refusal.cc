@@ -6,23 +6,18 @@ namespace tokenpin_envoy {
 namespace {
 
 // As it stands in a JSON string. The names of configured fields may be any text.
-std::string Escaped(std::string_view text) {
+void AppendEscaped(std::string_view text, std::string* json) {
   static constexpr char kDigits[] = "0123456789abcdef";
-  std::string escaped;
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
     if (c == '"' || c == '\\') {
-      escaped += '\\';
-      escaped += c;
+      json->append({'\\', c});
     } else if (byte < 0x20) {
-      escaped += "\\u00";
-      escaped += kDigits[byte >> 4];
-      escaped += kDigits[byte & 15];
+      json->append({'\\', 'u', '0', '0', kDigits[byte >> 4], kDigits[byte & 15]});
     } else {
-      escaped += c;
+      json->push_back(c);
     }
   }
-  return escaped;
 }
 
 // Only clients of Anthropic say which version of its API they mean.
@@ -50,15 +45,25 @@ Refusal OfRequest(uint32_t status, std::string_view code, std::string message) {
 }
 
 std::string Body(const Refusal& refusal, bool for_anthropic) {
-  const std::string message = "\"message\":\"" + Escaped(refusal.message) + '"';
+  std::string body;
+  body.reserve(512);
   if (for_anthropic) {
-    return R"({"type":"error","error":{"type":")" + std::string(AnthropicType(refusal.status)) +
-           "\"," + message + "}}";
+    body.append(R"({"type":"error","error":{"type":")").append(AnthropicType(refusal.status));
+    body.append(R"(","message":")");
+    AppendEscaped(refusal.message, &body);
+    return body.append("\"}}");
   }
-  const std::string param = refusal.param.empty() ? "null" : '"' + Escaped(refusal.param) + '"';
-  return "{\"error\":{" + message + R"(,"type":")" +
-         std::string(refusal.type) + R"(","param":)" +
-         param + R"(,"code":")" + std::string(refusal.code) + R"("}})";
+  body.append(R"({"error":{"message":")");
+  AppendEscaped(refusal.message, &body);
+  body.append(R"(","type":")").append(refusal.type).append(R"(","param":)");
+  if (refusal.param.empty()) {
+    body.append("null");
+  } else {
+    body.push_back('"');
+    AppendEscaped(refusal.param, &body);
+    body.push_back('"');
+  }
+  return body.append(R"(,"code":")").append(refusal.code).append("\"}}");
 }
 
 }  // namespace
@@ -111,7 +116,9 @@ Refusal RefusalFor(const tokenpin::Decision& decision, const Config& config) {
   return refusal;
 }
 
-Refusal TooLarge() { return OfRequest(413, "request_too_large", "The request's body is too large."); }
+Refusal TooLarge() {
+  return OfRequest(413, "request_too_large", "The request's body is too large.");
+}
 
 Refusal TooMany() {
   Refusal refusal{503, "too_many_bodies", "The gateway holds too many requests."};
@@ -119,23 +126,26 @@ Refusal TooMany() {
   return refusal;
 }
 
-Refusal Unreadable() { return OfRequest(400, "unreadable_body", "The request's body cannot be read."); }
+Refusal Unreadable() {
+  return OfRequest(400, "unreadable_body", "The request's body cannot be read.");
+}
 
 Refusal WrongType() {
   return OfRequest(415, "unsupported_content_type", "The request's body has to be JSON.");
 }
 
 Refusal WrongEncoding() {
-  Refusal refusal = OfRequest(415, "unsupported_content_encoding",
-                              "The request's body must not be encoded.");
-  refusal.header = {"accept-encoding", "identity"};
+  Refusal refusal =
+      OfRequest(415, "unsupported_content_encoding", "The request's body must not be encoded.");
+  refusal.headers[0] = {"accept-encoding", "identity"};
   return refusal;
 }
 
 Refusal WrongProtocol() {
   Refusal refusal =
       OfRequest(426, "websocket_not_supported", "This is not served over a WebSocket.");
-  refusal.header = {"upgrade", "HTTP/1.1"};
+  // Envoy takes the one off without the other.
+  refusal.headers = {Refusal::Header{"upgrade", "HTTP/1.1"}, {"connection", "upgrade"}};
   return refusal;
 }
 
@@ -143,14 +153,14 @@ void Refuse(envoy_filter envoy, const Refusal& refusal, std::string_view header,
             std::string_view value) {
   const std::string body = Body(refusal, IsForAnthropic(envoy));
   const std::string seconds = std::to_string(refusal.retry_after);
-  envoy_header headers[4];
+  envoy_header headers[5];
   size_t count = 0;
   const auto add = [&](std::string_view name, std::string_view text) {
     if (!name.empty()) headers[count++] = {name.data(), name.size(), text.data(), text.size()};
   };
   add("content-type", "application/json");
   if (refusal.retry_after != 0) add("retry-after", seconds);
-  add(refusal.header.first, refusal.header.second);
+  for (const auto& [name, text] : refusal.headers) add(name, text);
   add(header, value);
   envoy_dynamic_module_callback_http_send_response(envoy, refusal.status, headers, count,
                                                    Buffer(body), Buffer(refusal.code));

@@ -1,6 +1,7 @@
 // The filter's own answers to requests that no token serves.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -21,8 +22,9 @@ struct Refusal {
   // As OpenAI's clients know it: whether the request is to blame, or the gateway.
   std::string_view type = "gateway_error";
   uint32_t retry_after = 0;  // in seconds; 0: nobody knows
-  // One more header. Its name is empty if there is none.
-  std::pair<std::string_view, std::string_view> header = {};
+  // What the client may do instead: two more headers, if their names are not empty.
+  using Header = std::pair<std::string_view, std::string_view>;
+  std::array<Header, 2> headers = {};
 };
 
 // Of a request that could not be decided.

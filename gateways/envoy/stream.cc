@@ -26,8 +26,9 @@ constexpr int kWholeResponse[] = {kBufferedResponseBody, kReceivedResponseBody};
 
 // Headers that are of the bytes of a body.
 constexpr std::string_view kDigests[] = {"content-md5", "digest", "content-digest", "repr-digest"};
-constexpr std::string_view kOfTheBytes[] = {"content-length", "accept-ranges", "etag", "content-md5",
-                                            "digest", "content-digest", "repr-digest"};
+constexpr std::string_view kOfTheBytes[] = {"content-length", "accept-ranges", "etag",
+                                            "content-md5",    "digest",        "content-digest",
+                                            "repr-digest"};
 
 // Headers that are a URL of the upstream's.
 constexpr std::string_view kLocations[] = {"location", "content-location", "operation-location"};
@@ -129,8 +130,7 @@ int Stream::OnRequestBody(envoy_filter envoy, Scratch& scratch, bool end_of_stre
   }
   const uint64_t size =
       envoy_dynamic_module_callback_http_get_body_size(envoy, kReceivedRequestBody);
-  const Hold::Bound over =
-      hold_.Add(size, terms_.settings().max_body, terms_.settings().max_held);
+  const Hold::Bound over = hold_.Add(size, terms_.settings().max_body, terms_.settings().max_held);
   if (over == Hold::Bound::kNone) {
     for (const envoy_buffer& chunk : ReadChunks(envoy, kReceivedRequestBody)) {
       ids_->Open(View(chunk));
@@ -171,7 +171,7 @@ int Stream::Swallow(envoy_filter envoy, bool end_of_stream) {
     if (part != 0) envoy_dynamic_module_callback_http_drain_body(envoy, body, part);
     size += part;
   }
-  if (!hold_.Swallow(size, terms_.settings().max_body) || end_of_stream) {
+  if (!hold_.Swallow(size, 2 * terms_.settings().max_body) || end_of_stream) {
     hold_.End();
     Refuse(envoy, hold_.refusal());
   }
@@ -346,8 +346,8 @@ bool Stream::RetryOrRelease(envoy_filter envoy, Scratch& scratch, bool end_of_st
   return false;
 }
 
-// A response begins to go to the client. What its headers say of its body, and what is not right any
-// more once ids are sealed in it, is taken off.
+// A response begins to go to the client. What its headers say of its body, and what is not right
+// any more once ids are sealed in it, is taken off.
 void Stream::BeginSealing(envoy_filter envoy, Scratch& scratch, bool end_of_stream) {
   if (ids_ == nullptr || !IsFromUpstream(envoy)) return;
   HeaderList& headers = scratch.headers;

@@ -1,6 +1,7 @@
 package tokenpinhttp
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/http/httputil"
@@ -60,8 +61,15 @@ func (c Credentials) Put(r *http.Request) {
 			}
 		}
 	}
-	if d, ok := DecisionFrom(r.Context()); ok && int(d.Slot) < len(c.slots) {
-		for name, values := range c.slots[d.Slot] {
+	p, ok := r.Context().Value(contextKey{}).(*pinned)
+	if !ok {
+		return
+	}
+	if p.ids != nil {
+		p.ids.use.Upstream = cmp.Or(r.Host, r.URL.Host) // whose absolute URLs lead back through the gateway
+	}
+	if int(p.decision.Slot) < len(c.slots) {
+		for name, values := range c.slots[p.decision.Slot] {
 			r.Header[name] = slices.Clone(values)
 		}
 	}

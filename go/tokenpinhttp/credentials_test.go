@@ -50,9 +50,10 @@ func TestNoCredentialPassesInTrailers(t *testing.T) {
 		sent = r
 	}))
 	defer server.Close()
-	for _, read := range []bool{false, true} {
-		pin := &Pin{Affinity: newAffinity(t, nil), Existing: func(r *http.Request) bool {
-			if read {
+	for _, by := range []string{"nobody", "Existing", "the pin"} {
+		read := by != "nobody"
+		pin := &Pin{Affinity: newAffinity(t, nil), PassBodies: by != "the pin", Existing: func(r *http.Request) bool {
+			if by == "Existing" {
 				body, _ := io.ReadAll(r.Body)
 				r.Body = io.NopCloser(strings.NewReader(string(body)))
 			}
@@ -75,7 +76,7 @@ func TestNoCredentialPassesInTrailers(t *testing.T) {
 			passes := name == "X-Checksum"
 			if response.StatusCode != 200 || (sent.Trailer != nil) != passes || (sent.Trailer.Get(name) != "") != (passes && read) ||
 				len(sent.Header["X-House"]) != 1 || len(sent.Header["X-House"][0]) != 1 {
-				t.Errorf("%s, read before %v: %d, %v, %v", name, read, response.StatusCode, sent.Header, sent.Trailer)
+				t.Errorf("%s, read before by %s: %d, %v, %v", name, by, response.StatusCode, sent.Header, sent.Trailer)
 			}
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/tokenpin/tokenpin/go"
 )
@@ -55,10 +56,30 @@ type Pin struct {
 	// account that does not know the state. Nil for never. A function that reads the body has to put it back.
 	Existing func(*http.Request) bool
 
-	// Refuse answers a request that no token may serve. Nil for a status 503 with a small JSON body, and
-	// Retry-After where it is known when a token is up again. It is not asked where nothing could be decided: for a
-	// Scope that is too long the answer is always 400, and for a fault of the gateway's 500.
+	// Refuse answers a request that no token may serve. Nil for what the provider would say, as its clients expect it:
+	// a small JSON body, mostly with a status 503, and Retry-After where it is known when a token is up again. It is not
+	// asked where nothing could be decided: for a Scope that is too long the answer is always 400, for a fault of the
+	// gateway's 500, and for a body that cannot be read or held 400, 413, 415 or 503.
 	Refuse func(http.ResponseWriter, *http.Request, tokenpin.Decision)
+
+	// The rest is for the ids in requests and responses. What is done with them is in the affinity's Config.IDs.
+
+	// MaxBody is the longest body of a request that is held, in bytes; 0 for 64 MiB. A longer one is a 413.
+	MaxBody int64
+
+	// MaxHeldBodies is how many bytes of bodies are held at once; 0 for 1 GiB. More are a 503.
+	MaxHeldBodies int64
+
+	// PassBodies says that in ModeOff no body is read. Else it is, so that a request whose body names existing state is
+	// never taken for a new one.
+	PassBodies bool
+
+	// RefuseUpgrades says that in ModeOpen too, WebSockets are refused where ids are sealed.
+	RefuseUpgrades bool
+
+	// Origin is scheme and authority under which clients reach the gateway, for absolute URLs in responses. Empty for
+	// those of the request: set it behind something that ends TLS.
+	Origin string
 }
 
 type contextKey struct{}
@@ -68,6 +89,7 @@ type pinned struct {
 	affinity *tokenpin.Affinity
 	request  tokenpin.Request
 	decision tokenpin.Decision
+	ids      *ids // nil where nothing in the response is sealed
 }
 
 // DecisionFrom gives the decision about a request, from its context inside Handler. Its Slot is a slot.
@@ -109,6 +131,11 @@ func Retry(ctx context.Context) bool {
 // cookie would share a session; for the carrier header, with its name. The response is passed on as it is written and
 // flushed; nothing is buffered.
 //
+// Where the table of classification says so, JSON bodies of requests are held until they are whole, for the account may be in
+// them, and next sees them with their ids opened. Of responses, JSON and event streams are sealed while they pass, and
+// nothing of them is held but what may be an id and is not whole yet. For that, next asks for no encoding, and a
+// length, a strong ETag, digests and ranges are taken off.
+//
 // A WebSocket handshake creates a session as a POST does, and 101 is its success. Where next takes the connection over
 // (http.Hijacker) and writes the response itself, the cookie is in what the ResponseWriter's Header gives after that.
 //
@@ -117,6 +144,7 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 	consumer := http.CanonicalHeaderKey(p.ConsumerHeader)
 	session := http.CanonicalHeaderKey(p.SessionHeader)
 	carrier := http.CanonicalHeaderKey(p.CarrierHeader)
+	var held atomic.Int64 // bytes of bodies
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		request := tokenpin.Request{
 			// The path as the upstream gets it: without decoding, but with what a mux has cut off or replaced.
@@ -142,6 +170,16 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 		if p.Existing != nil {
 			request.Existing = p.Existing(r)
 		}
+		asked := r
+		r, ids, release, refused := p.readIDs(&held, &request, r)
+		defer release()
+		if refused != nil {
+			refused.write(w, asked)
+			return
+		}
+		if ids != nil {
+			request.IDs = &ids.summary
+		}
 		request.Stamp()
 		decision, err := p.Affinity.Decide(&request)
 		name := ""
@@ -149,19 +187,24 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 			name, err = p.Affinity.CookieName(request.Scope)
 		}
 		if err == nil && decision.Slot == tokenpin.NoSlot && p.Refuse != nil {
-			p.Refuse(w, r, decision)
+			p.Refuse(w, asked, decision)
 			return
 		}
 		if err != nil || decision.Slot == tokenpin.NoSlot {
-			refuse(w, &decision, err)
+			refusal := p.refusalOf(&decision, err)
+			refusal.write(w, asked)
 			return
 		}
-		made := &pinned{p.Affinity, request, decision}
+		made := &pinned{affinity: p.Affinity, request: request, decision: decision}
 		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, made))
 		r.Header = stripped(r.Header, name, carrier)
+		if ids.seals() {
+			made.ids = ids
+			r.Header.Set("Accept-Encoding", "identity") // ids in what is compressed cannot be seen
+		}
 		response := &writer{ResponseWriter: w, pinned: made, name: name, carrier: carrier}
 		next.ServeHTTP(response, r)
-		response.finish(http.StatusOK) // where next wrote nothing at all
+		response.end()
 	})
 }
 

@@ -16,6 +16,7 @@ type writer struct {
 	carrier  string
 	finished bool
 	hijacked bool
+	sealing  *tokenpin.IDWriter // nil where the body passes as it is
 }
 
 // Unwrap is for http.ResponseController.
@@ -48,7 +49,18 @@ func (w *writer) WriteHeader(status int) {
 
 func (w *writer) Write(b []byte) (int, error) {
 	w.finish(http.StatusOK)
+	if w.sealing != nil {
+		return w.sealing.Write(b)
+	}
 	return w.ResponseWriter.Write(b)
+}
+
+// end is where next is done, if it wrote something or nothing at all.
+func (w *writer) end() {
+	w.finish(http.StatusOK)
+	if w.sealing != nil {
+		_ = w.sealing.Close() // nobody is left to tell
+	}
 }
 
 func (w *writer) Flush() { _ = w.FlushError() }
@@ -62,6 +74,9 @@ func (w *writer) finish(status int) {
 	if !w.finished && !w.hijacked {
 		w.finished = true
 		w.answer(status)
+		if w.ids != nil && status != http.StatusSwitchingProtocols {
+			w.sealing = w.ids.respond(w.ResponseWriter.Header(), status, w.decision.Slot, w.ResponseWriter)
+		}
 	}
 }
 

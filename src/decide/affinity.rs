@@ -240,6 +240,13 @@ impl<'a> Affinity<'a> {
         }
     }
 
+    /// The name of a key in the table of ids, by its number, which a [`Decision`](crate::Decision) tells. `None` if
+    /// there is none.
+    #[must_use]
+    pub fn id_key(&self, number: u8) -> Option<&[u8]> {
+        self.config.ids.fields.key(number).map(|key| key.name)
+    }
+
     /// Whether an account with this identity hash is in the set.
     #[must_use]
     pub fn knows(&self, pin: u64) -> bool {

@@ -2,7 +2,7 @@
 
 use crate::enums::named;
 use crate::error::{ConfigError, Error, Field};
-use crate::ids::fields::Ids;
+use crate::ids::fields::{Ids, NAMED};
 use crate::sink::unhex;
 
 /// How an API treats accounts.
@@ -174,18 +174,6 @@ pub const DEFAULT_RULES: &[Rule<'static>] = &[
     prompt_cache(Ids::Open, b"completions"),
     prompt_cache(Ids::Both, b"messages"),
     prompt_cache(Ids::Open, b"messages/count_tokens"),
-];
-
-/// Behind these, a segment is a name, and no collection is called by it: a deployment may be called
-/// `files`. Tried where no rule matches.
-const NAMED: [&[u8]; 7] = [
-    b"deployments",
-    b"endpoints",
-    b"engines",
-    b"model",
-    b"models",
-    b"projects",
-    b"serving-endpoints",
 ];
 
 /// Checks the patterns of a table.

@@ -2,7 +2,7 @@
 
 /// Where the first of them is. By what every processor of the kind has: the crate's own choice would look
 /// for more, and remember it, but this library has no global state.
-#[inline]
+#[inline(never)]
 pub(crate) fn find_either(a: u8, b: u8, text: &[u8]) -> Option<usize> {
     #[cfg(target_arch = "x86_64")]
     let two = memchr::arch::x86_64::sse2::memchr::Two::new(a, b)?;

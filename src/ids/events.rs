@@ -51,6 +51,7 @@ impl Body {
                 at += 1;
                 continue;
             }
+            self.end_mark();
             if self.line == Line::None {
                 if self.scan.is_fresh() {
                     // No document begins with a blank or one of these.
@@ -121,8 +122,20 @@ impl Body {
         Step::pass(at)
     }
 
+    /// Half a byte order mark is none: neither a document nor a field that is looked at begins so.
+    fn end_mark(&mut self) {
+        if matches!(self.mark, 1 | 2) {
+            self.mark = u8::MAX;
+            match self.line {
+                Line::None => self.scan.give_up(),
+                _ => self.line = Line::Other,
+            }
+        }
+    }
+
     /// The body ends here.
     pub(crate) fn end(&mut self, reader: &mut dyn Reader) -> Step {
+        self.end_mark();
         reader.end();
         self.scan.end()
     }

@@ -219,6 +219,21 @@ pub const LITERALS: &[&[u8]] = &[
     b"characters",
     b"edits",
     b"extensions",
+    b"generations",
+    b"upload",
+    b"import",
+];
+
+/// Behind these, a segment of a path is a name, and no collection is called by it: a deployment may be called
+/// `files`.
+pub(crate) const NAMED: [&[u8]; 7] = [
+    b"deployments",
+    b"endpoints",
+    b"engines",
+    b"model",
+    b"models",
+    b"projects",
+    b"serving-endpoints",
 ];
 
 /// The longest key, unescaped.
@@ -370,8 +385,8 @@ impl Fields<'_> {
             || self.prefixes.iter().any(|prefix| native.starts_with(prefix))
     }
 
-    /// Whether an id stands behind this segment of a path.
-    pub(crate) fn is_collection(&self, segment: &[u8]) -> bool {
-        COLLECTIONS.iter().chain(self.collections).any(|it| *it == segment)
+    /// The segments of a path behind which an id stands.
+    pub(crate) fn collections(&self) -> impl Iterator<Item = &&[u8]> {
+        COLLECTIONS.iter().chain(self.collections)
     }
 }

@@ -69,7 +69,8 @@ pub(crate) fn cut(text: &[u8]) -> (&[u8], &[u8]) {
 
 /// What base64url spells in a sealed id: the bytes that a native id packs, and the envelope.
 ///
-/// Behind `len` it is zero, so that the bits behind the last byte are.
+/// Behind `len` it is zero, so that the bits behind the last byte are. Never moved: it is written byte by byte, and
+/// a copy right behind that stalls the processor.
 struct Body {
     bytes: [u8; BYTES],
     len: usize,
@@ -80,11 +81,14 @@ const _: () = assert!(PACKED_MAX + ENVELOPE_LEN <= BYTES);
 impl Body {
     const EMPTY: Self = Self { bytes: [0; BYTES], len: 0 };
 
-    /// Appends a byte, if there is room.
-    fn push(&mut self, byte: u8) {
-        if let Some(place) = self.bytes.get_mut(self.len) {
-            *place = byte;
-            self.len += 1;
+    /// Appends an envelope, if there is room. Byte by byte: what encodes it reads bytes, and would wait for
+    /// wider stores.
+    fn append(&mut self, envelope: &Envelope) {
+        for &byte in envelope {
+            if let Some(place) = self.bytes.get_mut(self.len) {
+                *place = byte;
+                self.len += 1;
+            }
         }
     }
 
@@ -93,10 +97,8 @@ impl Body {
         self.bytes.get(..self.len)?.split_last_chunk()
     }
 
-    fn to_text(&self) -> [u8; CHARACTERS] {
-        let mut text = [0; CHARACTERS];
-        base64::encode(&self.bytes, &mut text);
-        text
+    fn write(&self, text: &mut [u8; CHARACTERS]) {
+        base64::encode(&self.bytes, text);
     }
 
     /// Of a part that [`recognise`] found well-formed; `None` if it is too long.
@@ -106,6 +108,31 @@ impl Body {
         let mut body = Self { len: part.len() * 3 / 4, ..Self::EMPTY };
         base64::decode(&text, &mut body.bytes).then_some(body)
     }
+}
+
+/// The lowest bit of each byte.
+const EACH: u64 = 0x0101_0101_0101_0101;
+
+/// The eight digits, lower case, that four bytes are written with. All at once, a byte of a word for each.
+fn spell(bytes: [u8; 4]) -> [u8; 8] {
+    let mut word = u64::from(u32::from_le_bytes(bytes));
+    word = (word | word << 16) & 0x0000_ffff_0000_ffff;
+    word = (word | word << 8) & 0x00ff_00ff_00ff_00ff;
+    let values = (word >> 4 | word << 8) & (EACH * 0x0f);
+    let letters = (values + EACH * (0x80 - 10)) >> 7 & EACH;
+    let letter = u64::from(b'a' - 10 - b'0');
+    (values + EACH * u64::from(b'0') + letters * letter).to_le_bytes()
+}
+
+/// The digits of `packed`, followed by those of zero bytes. `None` if it is too long.
+fn unpack(packed: &[u8]) -> Option<[u8; 2 * PACKED_MAX]> {
+    let mut bytes = [0; PACKED_MAX];
+    bytes.get_mut(..packed.len())?.copy_from_slice(packed);
+    let mut digits = [0; 2 * PACKED_MAX];
+    for (digits, bytes) in digits.chunks_exact_mut(8).zip(bytes.chunks_exact(4)) {
+        digits.copy_from_slice(&spell(*bytes.first_chunk()?));
+    }
+    Some(digits)
 }
 
 /// The value of a digit; of other bytes, one above 15.
@@ -119,21 +146,20 @@ static DIGITS: [u8; 256] = {
     digits
 };
 
-/// Packs digits in pairs. `None` if there is something else, a digit is left over, or there are too
-/// many.
-fn pack(digits: &[u8]) -> Option<Body> {
-    let mut body = Body::EMPTY;
+/// Packs digits in pairs, into what is empty. False if there is something else, a digit is left over, or there
+/// are too many; then the body is of no use.
+fn pack(digits: &[u8], body: &mut Body) -> bool {
     let pairs = digits.chunks_exact(2);
     body.len = pairs.len();
-    let even = pairs.remainder().is_empty();
+    let fits = pairs.remainder().is_empty() && pairs.len() <= PACKED_MAX;
     let mut all = 0;
-    for (byte, pair) in body.bytes.get_mut(..PACKED_MAX)?.iter_mut().zip(pairs) {
-        let &[high, low] = pair else { return None };
+    for (byte, pair) in body.bytes.iter_mut().zip(pairs) {
+        let &[high, low] = pair else { return false };
         let (high, low) = (DIGITS[usize::from(high)], DIGITS[usize::from(low)]);
         all |= high | low;
         *byte = high << 4 | low;
     }
-    (even && all < 16 && body.len <= PACKED_MAX).then_some(body)
+    fits && all < 16
 }
 
 /// The digits of a UUID, if its `-` are where they belong.
@@ -148,19 +174,23 @@ fn uuid_digits(text: &[u8; 36]) -> Option<[u8; 32]> {
     (hyphens == [b'-'; 4]).then_some(digits)
 }
 
-/// How a native id is sealed: its form, what stands in front as it is, and what is packed.
-fn form_of(native: &[u8]) -> (Form, &[u8], Body) {
+/// How a native id is sealed: its form, and what stands in front as it is. What is packed goes into `body`.
+fn form_of<'n>(native: &'n [u8], body: &mut Body) -> (Form, &'n [u8]) {
     let (prefix, rest) = cut(native);
     let packed = match rest.len() {
         _ if prefix.is_empty() => None,
         36 if rest.get(8) == Some(&b'-') => {
             let digits = rest.first_chunk().and_then(uuid_digits);
-            digits.and_then(|digits| pack(&digits)).map(|body| (Form::Uuid, prefix, body))
+            digits.filter(|digits| pack(digits, body)).map(|_| Form::Uuid)
         }
-        32..=64 => pack(rest).map(|body| (Form::Packed, prefix, body)),
+        32..=64 => pack(rest, body).then_some(Form::Packed),
         _ => None,
     };
-    packed.unwrap_or((Form::Text, native, Body::EMPTY))
+    if let Some(form) = packed {
+        return (form, prefix);
+    }
+    *body = Body::EMPTY;
+    (Form::Text, native)
 }
 
 /// Writes the sealed form of `native`, which is 1 to [`MAX_ID`] bytes of the alphabet, into what is empty.
@@ -169,11 +199,10 @@ pub(crate) fn seal(
     envelope: &Envelope,
     made: &mut ArrayVec<u8, MAX_SEALED_ID>,
 ) -> Option<()> {
-    let (form, prefix, mut body) = form_of(native);
-    for &byte in envelope {
-        body.push(byte);
-    }
-    let text = body.to_text();
+    let (mut body, mut text) = (Body::EMPTY, [0; CHARACTERS]);
+    let (form, prefix) = form_of(native, &mut body);
+    body.append(envelope);
+    body.write(&mut text);
     made.try_extend_from_slice(prefix).ok()?;
     made.try_extend_from_slice(text.get(..text_len(body.len))?).ok()?;
     made.try_extend_from_slice(form.ending()).ok()
@@ -182,10 +211,9 @@ pub(crate) fn seal(
 /// The mark behind encrypted content: what `tp0` puts behind a native id.
 pub(crate) fn mark(envelope: &Envelope) -> [u8; MARK_LEN] {
     let mut body = Body::EMPTY;
-    for &byte in envelope {
-        body.push(byte);
-    }
-    let text = body.to_text();
+    body.append(envelope);
+    let mut text = [0; CHARACTERS];
+    body.write(&mut text);
     let mut mark = [0; MARK_LEN];
     let (part, ending) = mark.split_at_mut(MARK_LEN - ENDING_LEN);
     part.copy_from_slice(&text[..MARK_LEN - ENDING_LEN]);
@@ -272,19 +300,24 @@ impl Parts<'_> {
         let body = Body::of_text(self.part)?;
         let (packed, envelope) = body.split()?;
         native.try_extend_from_slice(self.front).ok()?;
-        let right = match self.form {
-            Form::Text => packed.is_empty() && form_of(self.front).0 == Form::Text,
-            Form::Packed => (16..=PACKED_MAX).contains(&packed.len()),
-            Form::Uuid => packed.len() == 16,
-        };
-        if !right {
-            return None;
-        }
-        for (at, &byte) in packed.iter().enumerate() {
-            if self.form == Form::Uuid && matches!(at, 4 | 6 | 8 | 10) {
-                native.try_extend_from_slice(b"-").ok()?;
+        match self.form {
+            Form::Text => {
+                let mut other = Body::EMPTY;
+                let right = packed.is_empty() && form_of(self.front, &mut other).0 == Form::Text;
+                return right.then_some(*envelope);
             }
-            native.try_extend_from_slice(&hex(byte)).ok()?;
+            Form::Packed if packed.len() >= 16 => {
+                native.try_extend_from_slice(unpack(packed)?.get(..2 * packed.len())?).ok()?;
+            }
+            Form::Uuid if packed.len() == 16 => {
+                let digits = unpack(packed)?;
+                for (start, end) in [(0, 8), (8, 12), (12, 16), (16, 20)] {
+                    native.try_extend_from_slice(digits.get(start..end)?).ok()?;
+                    native.try_extend_from_slice(b"-").ok()?;
+                }
+                native.try_extend_from_slice(digits.get(20..32)?).ok()?;
+            }
+            Form::Packed | Form::Uuid => return None,
         }
         Some(*envelope)
     }

@@ -5,7 +5,7 @@ use crate::limits::MAX_SEALED_ID;
 use crate::sink::{Sink, Slice, unhex};
 
 use super::bytes::move_bytes;
-use super::fields::{Fields, Ids, LITERALS, NO_KEY, PATH};
+use super::fields::{Fields, Ids, LITERALS, NAMED, NO_KEY, PATH};
 use super::id::{IdVerdict, OpenedId, SealedId};
 use super::rules::Mode;
 use super::sides::{Opening, Sealing};
@@ -15,13 +15,23 @@ use super::summary::Summary;
 fn role(fields: &Fields<'_>, part: &Part<'_>) -> Option<u8> {
     match part.of {
         Of::Path { before } => {
-            let behind_collection = fields.is_collection(before);
-            let literal = LITERALS.contains(&part.text) || fields.is_collection(part.text);
-            (behind_collection && !literal && !part.text.is_empty()).then_some(PATH)
+            let is_collection = |segment| is_one_of(segment, fields.collections());
+            let is_literal = || is_collection(part.text) || is_one_of(part.text, LITERALS.iter());
+            (!part.text.is_empty() && is_collection(before) && !is_literal()).then_some(PATH)
         }
-        Of::Query { name } => fields.find_parameter(name),
+        Of::Query { name } => decoded(name, |name| fields.find_parameter(name)),
         Of::Nothing => None,
     }
+}
+
+/// What comes of a text without its percent-encoding, if it has one.
+fn decoded<T>(text: &[u8], then: impl FnOnce(&[u8]) -> Option<T>) -> Option<T> {
+    if text.contains(&b'%') { then(Decoded::new(text)?.as_bytes()) } else { then(text) }
+}
+
+/// Whether a segment spells one of these words.
+fn is_one_of<'w>(segment: &[u8], mut words: impl Iterator<Item = &'w &'w [u8]>) -> bool {
+    decoded(segment, |segment| words.find(|word| **word == segment)).is_some()
 }
 
 /// A part of a target, up to the byte that ends it.
@@ -32,7 +42,7 @@ struct Part<'t> {
 
 #[derive(Clone, Copy)]
 enum Of<'t> {
-    /// A segment of the path; `before` is the one before it.
+    /// A segment of the path; `before` is the one before it, but for empty ones and names.
     Path { before: &'t [u8] },
     /// The value of a parameter of the query.
     Query { name: &'t [u8] },
@@ -82,8 +92,15 @@ impl<'t> Parts<'t> {
             State::Value => Of::Query { name: self.last },
             _ => Of::Nothing,
         };
-        // A host is no segment.
-        self.last = if matches!(self.state, State::Authority(_)) { b"" } else { text };
+        self.last = match of {
+            // Two slashes are as one, to many an upstream.
+            Of::Path { before } if text.is_empty() => before,
+            // What is called `files` there is no collection.
+            Of::Path { before } if is_one_of(before, NAMED.iter()) => b"",
+            // A host is no segment.
+            _ if matches!(self.state, State::Authority(_)) => b"",
+            _ => text,
+        };
         self.state = match (self.state, end) {
             (State::Fragment, _) | (_, Some(b'#')) => State::Fragment,
             (State::Name, Some(b'=')) => State::Value,
@@ -135,12 +152,13 @@ impl Opening<'_> {
         // Behind what was written, and where the name of the next part is there.
         let (mut state, mut last) = (State::Start, 0..0);
         while read < target.len() {
-            let last_text = target.get(last).unwrap_or_default();
+            let last_text = target.get(last.clone()).unwrap_or_default();
             let mut parts = Parts { target, at: read, last: last_text, state };
             let Some((part, end)) = parts.next() else { break };
-            let opened = role(&self.rules.fields, &part)
-                .and_then(|key| self.open_part(ids, summary, key, part.text));
-            let (len, next, has_name) = (part.text.len(), parts.at, !parts.last.is_empty());
+            let key = role(&self.rules.fields, &part);
+            self.refuse_unclear(summary, key, &part);
+            let opened = key.and_then(|key| self.open_part(ids, summary, key, part.text));
+            let (len, next, has_last) = (part.text.len(), parts.at, !parts.last.is_empty());
             state = parts.state;
             let start = written;
             let native = opened.as_ref().map(OpenedId::native);
@@ -149,7 +167,12 @@ impl Opening<'_> {
                 (Some(native), Some(place)) => place.copy_from_slice(native),
                 _ => move_bytes(target, read, len, start),
             }
-            last = if has_name { start..written } else { 0..0 };
+            // One that is left stands where it stood.
+            if !has_last {
+                last = 0..0;
+            } else if len > 0 {
+                last = start..written;
+            }
             if let (Some(end), Some(place)) = (end, target.get_mut(written)) {
                 *place = end;
                 written += 1;
@@ -159,15 +182,23 @@ impl Opening<'_> {
         written
     }
 
+    /// In the mode `strict`, a segment that another reader would cut, or decode once more, is refused.
+    fn refuse_unclear(&self, summary: &mut Summary, key: Option<u8>, part: &Part<'_>) {
+        let segment = matches!(part.of, Of::Path { before } if !is_one_of(before, NAMED.iter()));
+        let key = key.or(segment.then_some(PATH)).filter(|_| self.rules.mode == Mode::Strict);
+        if let Some(key) = key.filter(|_| part.text.contains(&b'%')) {
+            let is_clear = |text: &[u8]| !text.iter().any(|byte| b"%/".contains(byte));
+            if !Decoded::new(part.text).is_some_and(|text| is_clear(text.as_bytes())) {
+                summary.refuse(IdVerdict::Plain, [key, NO_KEY]);
+            }
+        }
+    }
+
     fn open_part(&self, ids: Ids, summary: &mut Summary, key: u8, text: &[u8]) -> Option<OpenedId> {
         let decoded = Decoded::new(text);
-        let decoded = decoded.as_ref().map(Decoded::as_bytes);
-        let unclear = decoded.is_none_or(|text| text.contains(&b'%') || text.contains(&b'/'));
-        if text.contains(&b'%') && unclear && self.rules.mode == Mode::Strict && !summary.refused {
-            summary.refuse(IdVerdict::Plain, [key, NO_KEY]);
-        }
+        let text = decoded.as_ref().map_or(text, Decoded::as_bytes);
         let rank = u8::from(key != PATH);
-        summary.take(self.rules, ids, (key, rank), decoded.unwrap_or(text), |summary, named| {
+        summary.take(self.rules, ids, (key, rank), text, |summary, named| {
             summary.bind_hard(key, named);
         })
     }
@@ -213,9 +244,9 @@ impl Sealing<'_> {
         let origin = self.origin?;
         let mut parts = Parts::new(uri);
         let scheme = parts.next()?.0.text;
-        parts.next()?;
+        let between = parts.next()?.0.text;
         let authority = parts.next()?.0.text;
-        let is_url = scheme == b"https:" || scheme == b"http:";
+        let is_url = (scheme == b"https:" || scheme == b"http:") && between.is_empty();
         if !is_url || !authority.eq_ignore_ascii_case(origin.upstream) {
             return None;
         }
@@ -225,8 +256,9 @@ impl Sealing<'_> {
         }
         let (_, path) = uri.split_at_checked(scheme.len() + 2 + authority.len())?;
         let (own, rest) = out.split_at_mut_checked(origin.own.len())?;
-        own.copy_from_slice(origin.own);
+        // Only now is it sure that there is room: `out` may hold the URI as it came.
         let len = self.seal_target(ids, path, rest).ok()?;
+        own.copy_from_slice(origin.own);
         Some(own.len() + len)
     }
 }

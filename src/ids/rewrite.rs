@@ -24,6 +24,18 @@ pub struct Piece<'s> {
     pub taken: usize,
 }
 
+impl Piece<'_> {
+    /// Hands on what goes out of the input. What is left of that comes back.
+    fn hand_on<'i>(&self, input: &'i [u8], sink: &mut impl FnMut(&[u8])) -> &'i [u8] {
+        for part in [input.get(..self.pass).unwrap_or_default(), self.put] {
+            if !part.is_empty() {
+                sink(part);
+            }
+        }
+        input.get(self.taken..).unwrap_or_default()
+    }
+}
+
 fn piece(body: &Body, step: Step) -> Piece<'_> {
     Piece { pass: step.pass, put: body.scan.put(step), taken: step.taken }
 }
@@ -90,6 +102,19 @@ impl Opener {
     #[must_use]
     pub fn unexpected(&self) -> u32 {
         self.body.scan.unexpected
+    }
+
+    /// Opens a chunk into `sink`, piece by piece.
+    pub fn push(
+        &mut self,
+        with: &Opening<'_>,
+        summary: &mut Summary,
+        mut chunk: &[u8],
+        mut sink: impl FnMut(&[u8]),
+    ) {
+        while !chunk.is_empty() {
+            chunk = self.step(with, summary, chunk).hand_on(chunk, &mut sink);
+        }
     }
 
     /// Opens the ids of a whole body where it lies, and says how long it is then: never longer.
@@ -314,13 +339,7 @@ impl Sealer {
     /// Rewrites a chunk into `sink`, piece by piece.
     pub fn push(&mut self, with: &Sealing<'_>, mut chunk: &[u8], mut sink: impl FnMut(&[u8])) {
         while !chunk.is_empty() {
-            let piece = self.step(with, chunk);
-            for part in [chunk.get(..piece.pass).unwrap_or_default(), piece.put] {
-                if !part.is_empty() {
-                    sink(part);
-                }
-            }
-            chunk = chunk.get(piece.taken..).unwrap_or_default();
+            chunk = self.step(with, chunk).hand_on(chunk, &mut sink);
         }
     }
 }

@@ -13,8 +13,13 @@ use super::form::{HEAD_LEN, MARK_LEN};
 pub(crate) const HOLD: usize = 512;
 /// How many levels are told apart. What is deeper is somebody else's.
 const LEVELS: u32 = 256;
+/// Of how many levels that name an object the keys are known, one in another.
+const NAMED_LEVELS: usize = 16;
 /// The longest key that is looked at, as it stands in the document: every character may be `\u....`.
 const KEY_HOLD: usize = 6 * MAX_KEY_NAME;
+
+/// What ends an event stream, behind a bracket.
+const STOP: &[u8; 4] = b"DONE";
 
 /// Where the head and the end of encrypted content lie in `hold`, and bytes on their way out.
 const TAIL_AT: usize = HEAD_LEN;
@@ -79,7 +84,7 @@ pub(crate) struct Spot {
     pub kind: KeyKind,
     /// The level of the object around it.
     pub level: u32,
-    /// Whether that object is the value of a key that names an object; and which was the last of these.
+    /// If that object is the value of a key that names an object: which.
     pub held_by: Option<u8>,
 }
 
@@ -104,6 +109,8 @@ enum State {
     ContentEscape(u8),
     /// The closing quote is next.
     Quote,
+    /// In `[DONE]`, which ends an event stream and is no document, with so many letters of it read.
+    Stop(u8),
     /// Below a level that is looked at; in a string there.
     Skim,
     SkimText,
@@ -165,11 +172,12 @@ pub(crate) struct Scanner {
     escaped: bool,
     /// The string has an escape.
     has_escape: bool,
-    /// Of the last key, and of the last array of ids and the last object that holds an id.
+    /// Of the last key.
     key: u8,
     kind: Option<KeyKind>,
-    ids_key: u8,
-    holder_key: u8,
+    /// Of the arrays of ids and the objects that hold an id which are open, and how many are.
+    named: [u8; NAMED_LEVELS],
+    named_open: u16,
     /// The innermost open level, 0 outside of all; and how many more are open below what is looked at.
     depth: u32,
     skim: u64,
@@ -196,8 +204,8 @@ impl Scanner {
             has_escape: false,
             key: NO_KEY,
             kind: None,
-            ids_key: NO_KEY,
-            holder_key: NO_KEY,
+            named: [NO_KEY; NAMED_LEVELS],
+            named_open: 0,
             depth: 0,
             skim: 0,
             variables: 0,
@@ -278,6 +286,17 @@ impl Scanner {
                         _ => {}
                     }
                 }
+                State::Stop(read) => match STOP.get(usize::from(read)) {
+                    Some(letter) if *letter == byte => {
+                        at += 1;
+                        self.state = State::Stop(read + 1);
+                    }
+                    None if byte == b']' => {
+                        at += 1;
+                        self.close(reader, false);
+                    }
+                    _ => self.give_up(),
+                },
                 State::Scalar => match byte {
                     b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n' => {
                         self.state = self.after_value();
@@ -306,7 +325,10 @@ impl Scanner {
                         reader.scalar(self.depth, byte);
                         self.state = State::Scalar;
                     }
-                    _ => self.give_up_at(byte),
+                    b'D' if self.depth == 1 && self.state == State::ValueOrEnd => {
+                        self.state = State::Stop(0);
+                    }
+                    _ => self.give_up(),
                 },
                 State::KeyOrEnd | State::Key => match byte {
                     b'"' => {
@@ -356,7 +378,7 @@ impl Scanner {
     }
 
     /// Where the closing quote of a string is, that begins or goes on here.
-    #[inline]
+    #[inline(never)]
     fn string_end(&mut self, text: &[u8]) -> Option<usize> {
         let mut at = usize::from(self.escaped && !text.is_empty());
         self.escaped &= at == 0;
@@ -389,7 +411,13 @@ impl Scanner {
             return (self.key, self.kind);
         }
         let in_ids = self.ids.get(self.depth);
-        if in_ids { (self.ids_key, Some(KeyKind::Id)) } else { (NO_KEY, None) }
+        if in_ids { (self.innermost(), Some(KeyKind::Id)) } else { (NO_KEY, None) }
+    }
+
+    /// The key of the innermost array of ids, or object that holds an id.
+    fn innermost(&self) -> u8 {
+        let at = usize::from(self.named_open).saturating_sub(1).min(NAMED_LEVELS - 1);
+        self.named.get(at).copied().unwrap_or(NO_KEY)
     }
 
     fn open(&mut self, reader: &mut dyn Reader, is_object: bool) {
@@ -409,11 +437,12 @@ impl Scanner {
         self.objects.set(self.depth, is_object);
         self.ids.set(self.depth, ids);
         self.holders.set(self.depth, holder);
-        if ids {
-            self.ids_key = key;
-        }
-        if holder {
-            self.holder_key = key;
+        if ids || holder {
+            let at = usize::from(self.named_open).min(NAMED_LEVELS - 1);
+            if let Some(place) = self.named.get_mut(at) {
+                *place = key;
+            }
+            self.named_open += 1;
         }
         if kind == Some(KeyKind::Variables) && self.variables == 0 {
             self.variables = self.depth;
@@ -427,6 +456,9 @@ impl Scanner {
             return self.give_up();
         }
         reader.leave(self.depth);
+        if self.ids.get(self.depth) || self.holders.get(self.depth) {
+            self.named_open -= 1;
+        }
         if self.variables == self.depth {
             self.variables = 0;
         }
@@ -435,16 +467,10 @@ impl Scanner {
         self.state = self.after_value();
     }
 
-    fn give_up(&mut self) {
+    /// This is no document, from here on.
+    pub(crate) fn give_up(&mut self) {
         self.state = State::Broken;
         self.unexpected = self.unexpected.saturating_add(1);
-    }
-
-    /// `[DONE]` ends an event stream, and is no document.
-    fn give_up_at(&mut self, byte: u8) {
-        let done = byte == b'D' && self.depth == 1 && self.state == State::ValueOrEnd;
-        self.give_up();
-        self.unexpected -= u32::from(done);
     }
 
     // Keys: never held back, only remembered.
@@ -482,7 +508,7 @@ impl Scanner {
 
     fn spot(&self) -> Option<Spot> {
         let (key, kind) = self.value_kind();
-        let held_by = self.holders.get(self.depth).then_some(self.holder_key);
+        let held_by = self.holders.get(self.depth).then(|| self.innermost());
         Some(Spot { key, kind: kind?, level: self.depth, held_by })
     }
 
@@ -710,7 +736,8 @@ impl Scanner {
             | State::Candidate
             | State::Content
             | State::ContentEscape(_)
-            | State::SkimText => {
+            | State::SkimText
+            | State::Stop(_) => {
                 let step = self.give_out();
                 self.give_up();
                 return step;
@@ -729,6 +756,7 @@ impl Scanner {
         // The next one begins with nothing open. What is held is still to be put out.
         (self.state, self.depth, self.variables, self.unexpected) =
             (State::Begin, 0, 0, unexpected);
+        self.named_open = 0;
         step
     }
 

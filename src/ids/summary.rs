@@ -92,6 +92,13 @@ impl Summary {
         self.hard.or(soft)
     }
 
+    /// Whether anything in the response may change: else nobody has to look into it.
+    #[must_use]
+    pub fn changes_response(&self, rules: &Rules<'_>, ids: Ids) -> bool {
+        let echoes = rules.mode == Mode::Open && self.echo.len != 0;
+        rules.seals_all(ids) || echoes && matches!(ids, Ids::Both | Ids::Items)
+    }
+
     /// Takes one text that may be an id, under `key` and with its rank for the echo: the native id comes back if it is
     /// opened. `bind` is told what it names.
     pub(crate) fn take(

@@ -1,6 +1,7 @@
-//! Go's enums, statuses, limits and default table.
+//! Go's enums, statuses, limits and tables.
 
-use tokenpin::{DEFAULT_RULES, Group};
+use tokenpin::DEFAULT_RULES;
+use tokenpin::ids::{COLLECTIONS, ITEM_PREFIXES, KEYS, LITERALS, PREFIXES};
 
 use crate::header::{Enum, Header, Value, capital, pascal};
 
@@ -86,21 +87,48 @@ pub fn rules() -> String {
     );
     for rule in DEFAULT_RULES {
         let pattern = std::str::from_utf8(rule.pattern).unwrap();
-        let group = match rule.group {
-            Group::Stateless => "GroupStateless",
-            Group::Stateful => "GroupStateful",
-            Group::PromptCache => "GroupPromptCache",
-        };
-        text += &format!("\t{{{pattern:?}, {group}}},\n");
+        let (group, ids) = (go_name(rule.group.name()), go_name(rule.ids.name()));
+        text += &format!("\t{{{pattern:?}, Group{group}, IDs{ids}}},\n");
     }
     text + "}\n"
+}
+
+/// The table of ids.
+pub fn ids() -> String {
+    let mut text = format!(
+        "{HEAD}\n// idKeys are the keys that are looked at. The place of one is its number.\nvar idKeys = []IDKey{{\n"
+    );
+    for key in KEYS {
+        let name = std::str::from_utf8(key.name).unwrap();
+        text += &format!("\t{{{name:?}, KeyKind{}}},\n", go_name(key.kind.name()));
+    }
+    text += "}\n";
+    for (name, what, words) in [
+        ("idPrefixes", "the ids that are sealed, by how they begin", PREFIXES),
+        (
+            "idItemPrefixes",
+            "the ids of items, which are sealed in the APIs of items only",
+            ITEM_PREFIXES,
+        ),
+        ("idCollections", "the segments of a path behind which an id stands", COLLECTIONS),
+        (
+            "idLiterals",
+            "segments that stand where an id could, and are none. So are all collections",
+            LITERALS,
+        ),
+    ] {
+        let words = words.iter().map(|word| std::str::from_utf8(word).unwrap());
+        let lines: String = words.map(|word| format!("\t{word:?},\n")).collect();
+        text += &format!("\n// {name} are {what}.\nvar {name} = []string{{\n{lines}}}\n");
+    }
+    text
 }
 
 /// `bad_tag` as `BadTag`, in the spelling of Go.
 fn go_name(name: &str) -> String {
     let spelled = |word: &str| match word.to_lowercase().as_str() {
         "fnv1a" => "FNV1a".into(),
-        word @ ("ok" | "id" | "http") => word.to_uppercase(),
+        word @ ("ok" | "id" | "http" | "json" | "url") => word.to_uppercase(),
         "ids" => "IDs".into(),
         word => capital(word),
     };

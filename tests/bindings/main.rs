@@ -54,6 +54,7 @@ fn every_copy_is_what_the_code_says() {
         Copy::whole("go/status_gen.go", go::statuses(&header)),
         Copy::whole("go/limits_gen.go", go::limits(&header)),
         Copy::whole("go/rules_gen.go", go::rules()),
+        Copy::whole("go/ids_gen.go", go::ids()),
     ];
     copies.extend(hpp::parts(&header));
     copies.extend(docs::parts(&header));

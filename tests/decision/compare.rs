@@ -1,8 +1,10 @@
 //! Telling one request twice, to the library and to the model, and comparing the answers.
 
+use tokenpin::ids::Summary;
 use tokenpin::{
-    Affinity, Audience, Config, Cookie, Decision, Error, Group, Key, KeyInput, KeyReason, KeyRing,
-    Limits, MAX_KEY, Outcome, Pending, PinState, Policy, Request, Role, Source, Verdict, cookie,
+    Affinity, Audience, Config, Cookie, Decision, Error, Group, IdVerdict, Key, KeyInput,
+    KeyReason, KeyRing, Limits, MAX_KEY, Outcome, Pending, PinState, Policy, Refusal, Request,
+    Role, Source, Verdict, cookie,
 };
 
 use crate::world::{self, finished, key, keys, name_of};
@@ -121,6 +123,8 @@ pub struct Reached {
     pin_states: [bool; PinState::ALL.len()],
     verdicts: [bool; Verdict::ALL.len()],
     key_reasons: [bool; KeyReason::ALL.len()],
+    id_verdicts: [bool; IdVerdict::ALL.len()],
+    refusals: [bool; Refusal::ALL.len()],
     /// Nothing, refresh, repin, issue.
     writes: [bool; 4],
 }
@@ -134,6 +138,8 @@ impl Reached {
         self.pin_states[expected.pin_state as usize] = true;
         self.verdicts[expected.verdict as usize] = true;
         self.key_reasons[expected.key_reason as usize] = true;
+        self.id_verdicts[expected.id_verdict as usize] = true;
+        self.refusals[expected.refusal as usize] = true;
         let write = match expected.write {
             model::Write::Nothing => 0,
             model::Write::Refresh(_) => 1,
@@ -143,17 +149,30 @@ impl Reached {
         self.writes[write] = true;
     }
 
-    /// Ends the cases: everything was reached, and they did not become fewer unnoticed.
+    /// Ends the cases: everything was reached, but for what only ids lead to where there are none, and they did
+    /// not become fewer unnoticed.
     #[track_caller]
-    pub fn finish(self, name: &str, at_least: u64) {
+    pub fn finish(self, name: &str, at_least: u64, with_ids: bool) {
         println!("{name}: {} cases; {} combinations cannot exist", self.cases, self.impossible);
         assert!(self.cases >= at_least, "only {} cases", self.cases);
-        assert!(!self.sources.contains(&false), "sources {:?}", self.sources);
+        let sources = self.sources.iter().zip(Source::ALL);
+        let missing: Vec<_> = sources.filter(|(reached, _)| !**reached).map(|(_, it)| it).collect();
+        assert_eq!(missing, if with_ids { vec![] } else { vec![&Source::Id] });
         assert!(!self.outcomes.contains(&false), "outcomes {:?}", self.outcomes);
         assert!(!self.pin_states.contains(&false), "pin states {:?}", self.pin_states);
+        assert!(!self.writes.contains(&false), "writes {:?}", self.writes);
+        if with_ids {
+            assert!(!self.id_verdicts.contains(&false), "id verdicts {:?}", self.id_verdicts);
+            assert!(!self.refusals.contains(&false), "refusals {:?}", self.refusals);
+        }
+    }
+
+    /// Every value of what cookies and keys come to was reached too.
+    #[track_caller]
+    pub fn every_client(self) -> Self {
         assert!(!self.verdicts.contains(&false), "verdicts {:?}", self.verdicts);
         assert!(!self.key_reasons.contains(&false), "key reasons {:?}", self.key_reasons);
-        assert!(!self.writes.contains(&false), "writes {:?}", self.writes);
+        self
     }
 }
 
@@ -167,6 +186,8 @@ pub struct Case<'a> {
     pub fields: &'a [&'a [u8]],
     /// The scope that the request brings.
     pub scope: &'a [u8],
+    /// What its ids come to.
+    pub ids: Option<&'a Summary>,
     pub facts: Facts<'a>,
 }
 
@@ -188,6 +209,7 @@ impl Case<'_> {
             now: facts.now,
             entropy: facts.entropy,
             id_hint: facts.id_hint,
+            ids: self.ids,
             ..Request::default()
         };
         let expected = model::decide(facts);

@@ -5,7 +5,9 @@
 mod compare;
 mod host;
 mod jars;
+mod named;
 mod pins;
+mod promises;
 mod random;
 mod rules;
 mod table;

@@ -3,8 +3,10 @@
 use proptest::prelude::{Just, Strategy as Draw, any, prop, prop_oneof};
 use proptest::sample::select as one_of;
 use proptest::test_runner::{Config as Runs, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use tokenpin::ids::{ForeignSeals, Ids, Mode};
 use tokenpin::{
-    Affinity, Audience, Config, Cookie, Group, Key, Slot, SlotStatus, State, cookie, identity_hash,
+    Affinity, Audience, Config, Cookie, Group, IdConfig, Key, Slot, SlotStatus, State, cookie,
+    identity_hash,
 };
 
 use tokenpin_test_support::random::Random;
@@ -13,7 +15,9 @@ use crate::compare::{
     ACCEPT, CONSUMER, Case, Empty, Good, Headers, MAX_IDLE, MAX_LIFE, Mint, Missing, POLICIES,
     RETIRE, Reached, SESSION, SIGN, SKEW, Several, TooLong, UNKNOWN, Untrusted, base, key_of,
 };
-use crate::world::{ENTROPY, ID, NOW, NOW_32, forged, name_of, newer_version};
+use crate::world::{
+    ENTROPY, ID, NOW, NOW_32, foreign_seal, forged, mark, name_of, newer_version, seal, summary_of,
+};
 use tokenpin_test_support::decision::{self as model, Facts};
 
 /// A cookie of a random request: good, or not good in any number of ways.
@@ -58,6 +62,92 @@ struct AnyCase {
     now: u64,
     entropy: [u8; 16],
     id_hint: Option<[u8; 16]>,
+    ids: Option<AnyIds>,
+}
+
+/// The ids of a random request: the key of each, and how the client wrote it.
+#[derive(Clone, Debug)]
+struct AnyIds {
+    api: Ids,
+    parts: Vec<(IdKey, Written)>,
+    unstored: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum IdKey {
+    Response,
+    File,
+    /// Encrypted content.
+    Content,
+    /// History.
+    Item,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Written {
+    Plain,
+    /// Of the account with this number.
+    Sealed(usize),
+    Damaged(usize),
+    Foreign,
+    Newer,
+    /// Too long to be read, and escaped.
+    Long,
+}
+
+impl AnyIds {
+    fn body(&self, affinity: &Affinity<'_>) -> String {
+        let (mut keys, mut items) = (Vec::new(), Vec::new());
+        for (i, (key, written)) in self.parts.iter().enumerate() {
+            let native = format!("file_{i}");
+            let account = |number| identity_hash(&account(number));
+            let text = match (key, written) {
+                (IdKey::Content, Written::Sealed(number)) => {
+                    "gAAAAABo".to_owned() + &mark(affinity, "gAAAAABo", account(*number))
+                }
+                (IdKey::Content, Written::Damaged(number)) => {
+                    "gAAAAABp".to_owned() + &mark(affinity, "gAAAAABo", account(*number))
+                }
+                (_, Written::Plain) => native,
+                (_, Written::Sealed(number)) => seal(affinity, &native, account(*number)),
+                (_, Written::Damaged(number)) => {
+                    "x".to_owned() + &seal(affinity, &native, account(*number))
+                }
+                (_, Written::Foreign) => foreign_seal(&native),
+                (_, Written::Newer) => native + &"x".repeat(50) + "tp5",
+                (_, Written::Long) => "\\u0066".repeat(100),
+            };
+            match key {
+                IdKey::Response => keys.push(format!(r#""previous_response_id":"{text}""#)),
+                IdKey::File => keys.push(format!(r#""file_id":"{text}""#)),
+                IdKey::Content => keys.push(format!(r#""encrypted_content":"{text}""#)),
+                IdKey::Item => items.push(format!(r#"{{"id":"{text}","content":"x"}}"#)),
+            }
+        }
+        keys.push(format!(r#""input":[{}],"store":{}"#, items.join(","), !self.unstored));
+        format!("{{{}}}", keys.join(","))
+    }
+}
+
+/// The identity of the account in the slot with this number.
+fn account(number: usize) -> [u8; 1] {
+    [1 + u8::try_from(number).unwrap()]
+}
+
+fn any_ids() -> impl Draw<Value = AnyIds> {
+    let key = one_of(vec![IdKey::Response, IdKey::File, IdKey::Content, IdKey::Item, IdKey::Item]);
+    let written = prop_oneof![
+        10 => (0..7_usize).prop_map(Written::Sealed),
+        2 => Just(Written::Plain),
+        1 => (0..7_usize).prop_map(Written::Damaged),
+        1 => one_of(vec![Written::Foreign, Written::Newer, Written::Long]),
+    ];
+    let parts = prop::collection::vec((key, written), 0..3);
+    (one_of(Ids::ALL), parts, prop::bool::weighted(0.3)).prop_map(|(api, parts, unstored)| AnyIds {
+        api,
+        parts,
+        unstored,
+    })
 }
 
 /// Moments around the one when the cookies are sent, and around the limits.
@@ -97,8 +187,10 @@ fn any_config() -> impl Draw<Value = Config<'static>> {
     let limits = (one_of(vec![0, MAX_LIFE, u32::MAX]), one_of(vec![0, MAX_IDLE]));
     let max_age = one_of(vec![None, None, Some(0), Some(3_600)]);
     let names = (one_of(vec![&b""[..], b"openai"]), one_of(vec![None, Some(&b"pin"[..])]));
-    (Just(base()), strategy, policies, switches, limits, max_age, names).prop_map(
-        |(base, strategy, policies, switches, limits, max_age, (scope, cookie_name))| {
+    let ids = (one_of(Mode::ALL), one_of(ForeignSeals::ALL));
+    (Just(base()), strategy, policies, switches, limits, max_age, (names, ids)).prop_map(
+        |(base, strategy, policies, switches, limits, max_age, (names, (mode, foreign)))| {
+            let (scope, cookie_name) = names;
             let (max_life, max_idle) = limits;
             let [combine_keys, reject_bad_keys, keyed_cookies, mint_single] = switches;
             Config {
@@ -114,6 +206,7 @@ fn any_config() -> impl Draw<Value = Config<'static>> {
                 max_age,
                 scope,
                 cookie_name,
+                ids: IdConfig { mode, foreign, ..base.ids },
                 ..base
             }
         },
@@ -144,33 +237,44 @@ fn any_case() -> impl Draw<Value = AnyCase> {
     let entropy = prop_oneof![9 => Just(ENTROPY), 1 => Just([0; 16])];
     let id_hint = one_of(vec![None, None, Some([3; 16]), Some([0; 16])]);
     let request = (group, any::<bool>(), one_of(vec![&b""[..], b"anthropic"]), tried, now);
-    (any_config(), statuses, (consumer, session), cookies, carrying, request, (entropy, id_hint))
-        .prop_map(|(config, statuses, headers, cookies, carrying, request, (entropy, id_hint))| {
-            let (carrier_value, in_header, joined) = carrying;
-            let (group, existing, scope, tried, now) = request;
-            AnyCase {
-                config,
-                statuses,
-                headers,
-                group,
-                existing,
-                carrier_value,
-                carrier: in_header,
-                cookies,
-                joined,
-                scope,
-                tried,
-                now,
-                entropy,
-                id_hint,
-            }
-        })
+    let ids = prop::option::weighted(0.5, any_ids());
+    (
+        any_config(),
+        statuses,
+        (consumer, session),
+        cookies,
+        carrying,
+        request,
+        (entropy, id_hint, ids),
+    )
+        .prop_map(
+            |(config, statuses, headers, cookies, carrying, request, (entropy, id_hint, ids))| {
+                let (carrier_value, in_header, joined) = carrying;
+                let (group, existing, scope, tried, now) = request;
+                AnyCase {
+                    config,
+                    statuses,
+                    headers,
+                    group,
+                    existing,
+                    carrier_value,
+                    carrier: in_header,
+                    cookies,
+                    joined,
+                    scope,
+                    tried,
+                    now,
+                    entropy,
+                    id_hint,
+                    ids,
+                }
+            },
+        )
 }
 
 impl AnyCase {
     fn check(&self, reached: &mut Reached) -> Result<(), String> {
         let config = &self.config;
-        let account = |number: usize| [1 + u8::try_from(number).unwrap()];
         let slots: Vec<_> = (0..)
             .zip(&self.statuses)
             .map(|(number, status)| match status {
@@ -216,6 +320,10 @@ impl AnyCase {
         let fields: Vec<_> = fields.iter().map(Vec::as_slice).collect();
         let tried: Vec<_> = self.tried.iter().map(|slot| slot % slots.len()).collect();
         let tried: Vec<_> = tried.into_iter().map(|slot| u32::try_from(slot).unwrap()).collect();
+        let ids = self
+            .ids
+            .as_ref()
+            .map(|ids| (ids.api, summary_of(&affinity, ids.api, &ids.body(&affinity))));
         let facts = Facts {
             config,
             slots: &slots,
@@ -230,6 +338,7 @@ impl AnyCase {
             now: self.now,
             entropy: self.entropy,
             id_hint: self.id_hint,
+            ids: ids.as_ref().map(|(api, summary)| model::Ids::of(summary, config.ids.mode, *api)),
         };
         Case {
             affinity: &affinity,
@@ -238,6 +347,7 @@ impl AnyCase {
             carrier_value,
             fields: &fields,
             scope: self.scope,
+            ids: ids.as_ref().map(|(_, summary)| summary),
             facts,
         }
         .check(reached)
@@ -257,5 +367,5 @@ fn random_requests_decide_as_the_model_does() {
     if let Err(failure) = result {
         panic!("{failure}");
     }
-    reached.into_inner().finish("random decisions", 150_000);
+    reached.into_inner().every_client().finish("random decisions", 150_000, true);
 }

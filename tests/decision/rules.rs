@@ -6,10 +6,11 @@ use core::hash::Hasher as _;
 
 use siphasher::sip::SipHasher24;
 use siphasher::sip128::{Hasher128 as _, SipHasher24 as WideHasher};
+use tokenpin::ids::Mode;
 use tokenpin::{
-    Affinity, Config, CookieKey, Decision, Error, Group, Key, KeyInput, KeyReason, MAX_KEY,
-    MAX_WEIGHT, Outcome, PinState, Request, Role, Secret, SlotStatus, Source, State, Strategy,
-    Verdict, identity_hash, key_hash,
+    Affinity, Config, CookieKey, Decision, Error, Group, IdConfig, IdOwner, Key, KeyInput,
+    KeyReason, MAX_KEY, MAX_WEIGHT, Outcome, PinState, Request, Role, Secret, SlotStatus, Source,
+    State, Strategy, Verdict, identity_hash, key_hash,
 };
 
 use tokenpin_test_support::chi_square::Fit;
@@ -736,7 +737,7 @@ macro_rules! names {
 
 #[test]
 fn numbers_and_names_are_stable() {
-    assert_eq!(names!(Source), "none stateless consumer session combined cookie minted");
+    assert_eq!(names!(Source), "none stateless consumer session combined cookie minted id");
     assert_eq!(names!(Outcome), "placed pinned repinned fallback retried rejected none");
     assert_eq!(names!(PinState), "none home elsewhere draining down gone");
     assert_eq!(names!(KeyReason), "ok absent untrusted several_values too_long");
@@ -745,6 +746,15 @@ fn numbers_and_names_are_stable() {
         "absent malformed unknown_version unknown_key bad_tag other_key not_yet_valid \
          expired_life expired_idle valid refresh_due"
     );
+    assert_eq!(
+        names!(tokenpin::Refusal),
+        "none no_account_available bad_affinity_key session_unavailable \
+         previous_response_not_found invalid_encrypted_content not_found conflicting_accounts \
+         unreadable_body"
+    );
+    assert_eq!(names!(tokenpin::IdOwner), "none consumer");
+    assert_eq!(names!(tokenpin::ids::Mode), "off open seal strict");
+    assert_eq!(names!(tokenpin::ids::ForeignSeals), "auto refuse plain");
     assert_eq!(names!(Group), "stateless stateful prompt_cache");
     assert_eq!(names!(tokenpin::Policy), "fail_fast fallback_and_update fallback_without_update");
     assert_eq!(names!(Strategy), "jump rendezvous higress_fnv1a_modulo");
@@ -753,7 +763,10 @@ fn numbers_and_names_are_stable() {
 #[test]
 fn the_fingerprint_is_the_configurations_fingerprint() {
     let cookie_keys = keys(&[(2, Role::Sign), (1, Role::Retire)]);
-    let config = Config { cookie_keys, scope: b"openai", cookie_name: Some(b"pin"), ..config() };
+    let id_keys = keys(&[(4, Role::Sign), (3, Role::Accept)]);
+    let ids = IdConfig { keys: id_keys, owner: IdOwner::Consumer, ..config().ids };
+    let config =
+        Config { cookie_keys, scope: b"openai", cookie_name: Some(b"pin"), ids, ..config() };
     let affinity = affinity(&config, slots(&[("a", DOWN), ("-", SlotStatus::UP)]));
 
     let label = b"tokenpin.v1.conf";
@@ -765,13 +778,21 @@ fn the_fingerprint_is_the_configurations_fingerprint() {
     hasher.write(&identity_hash(b"a").to_le_bytes());
     hasher.write(&[1, 0, 0, 0, 0, 0, 0, 0, 0]);
     hasher.write(b"\x06\0\0\0openai\x01\x03\0\0\0pin");
-    for id in [1, 2] {
-        let mut mac = WideHasher::new_with_key(&[id; 16]);
-        mac.write(b"tokenpin.v1.mac");
-        let mut check = SipHasher24::new_with_key(&mac.finish128().as_bytes());
+    let check_value = |id: u8, purpose: &[u8]| {
+        let mut key = WideHasher::new_with_key(&[id; 16]);
+        key.write(purpose);
+        let mut check = SipHasher24::new_with_key(&key.finish128().as_bytes());
         check.write(label);
+        check.finish().to_le_bytes()
+    };
+    for id in [1, 2] {
         hasher.write(&[id]);
-        hasher.write(&check.finish().to_le_bytes());
+        hasher.write(&check_value(id, b"tokenpin.v1.mac"));
+    }
+    hasher.write(&[1]);
+    for id in [3, 4] {
+        hasher.write(&[id]);
+        hasher.write(&check_value(id, b"tokenpin.v1.sid"));
     }
     assert_eq!(affinity.fingerprint(), hasher.finish());
     assert_eq!(decide(&affinity, &read(), &NEVER).fingerprint, hasher.finish());
@@ -783,6 +804,7 @@ fn the_fingerprint_shows_a_disagreement_and_no_rotation_in_progress() {
     let base = config();
     let same = print(&base, "a b");
     let cookie_keys = |list: &[(u8, Role)]| Config { cookie_keys: keys(list), ..config() };
+    let ids = |ids| Config { ids, ..config() };
     let secret = |byte| CookieKey { id: 1, role: Role::Sign, secret: Secret::new([byte; 16]) };
     let other_secret = Config { cookie_keys: vec![secret(9)].leak(), ..config() };
     for other in [
@@ -803,9 +825,20 @@ fn the_fingerprint_shows_a_disagreement_and_no_rotation_in_progress() {
         ),
         print(&cookie_keys(&[(2, Role::Sign)]), "a b"),
         print(&other_secret, "a b"),
+        print(&ids(IdConfig { owner: IdOwner::Consumer, ..base.ids }), "a b"),
+        print(&ids(IdConfig { keys: keys(&[(2, Role::Sign)]), ..base.ids }), "a b"),
+        print(
+            &ids(IdConfig { keys: keys(&[(1, Role::Sign), (2, Role::Accept)]), ..base.ids }),
+            "a b",
+        ),
     ] {
         assert_ne!(other, same);
     }
+    // Replicas take a mode one after another, and the cookie's keys may be named for ids too.
+    for mode in Mode::ALL {
+        assert_eq!(print(&ids(IdConfig { mode: *mode, ..base.ids }), "a b"), same);
+    }
+    assert_eq!(print(&ids(IdConfig { keys: base.cookie_keys, ..base.ids }), "a b"), same);
     assert_eq!(
         print(&cookie_keys(&[(1, Role::Sign), (2, Role::Accept)]), "a b"),
         print(&cookie_keys(&[(1, Role::Retire), (2, Role::Sign)]), "a b"),

@@ -1,8 +1,9 @@
 //! `decide` and `finish` against the model, over the full product of what matters.
 
+use tokenpin::ids::{Ids, Mode, Summary};
 use tokenpin::{
-    Affinity, Audience, Config, Cookie, Filter, Group, Key, Kind, PinState, Slot, SlotStatus,
-    State, Verdict, identity_hash, key_hash, select,
+    Affinity, Audience, Config, Cookie, Filter, Group, IdConfig, Key, Kind, PinState, Slot,
+    SlotStatus, State, Verdict, identity_hash, key_hash, select,
 };
 
 use crate::compare::{
@@ -10,9 +11,10 @@ use crate::compare::{
     Reached, SESSION, SIGN, SKEW, Several, TooLong, UNKNOWN, Untrusted, Values, base, key_of,
 };
 use crate::world::{
-    DOWN, DRAINING, ENTROPY, ID, NOW, NOW_32, affinity, forged, name_of, newer_version, slots,
+    DOWN, DRAINING, ENTROPY, ID, NOW, NOW_32, affinity, foreign_seal, forged, mark, name_of,
+    newer_version, seal, slots, summary_of,
 };
-use tokenpin_test_support::decision::{Facts, Found};
+use tokenpin_test_support::decision::{self as model, Facts, Found};
 
 /// What cookie a request brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,28 +232,131 @@ fn every_combination_decides_as_the_model_does() {
                     let bad = is_bad(consumer) || is_bad(session);
                     if bad || !config.reject_bad_keys {
                         let headers = (consumer, session);
-                        every_cookie(&config, slots, &affinity, &mint, headers, &mut reached);
+                        let part = (&affinity, &mint, &[NOBODY_LOOKED][..]);
+                        every_cookie(&config, slots, part, headers, &JARS, &mut reached);
                     }
                 }
             }
         }
     }
-    reached.finish("decisions", 5_000_000);
+    reached.every_client().finish("decisions", 5_000_000, false);
+}
+
+/// One request's ids, in words and as the library reads them.
+struct Named {
+    ids: Option<(Summary, model::Ids)>,
+    /// The slot of the account that they name.
+    slot: Option<u32>,
+}
+
+const NOBODY_LOOKED: Named = Named { ids: None, slot: None };
+
+/// All that ids can come to: for each state of the account that one names, and each reason why one is
+/// refused.
+fn all_ids(affinity: &Affinity<'_>, config: &Config<'_>, slots: &[Slot]) -> Vec<Named> {
+    let mut all = vec![NOBODY_LOOKED];
+    let mut read = |apis: &[Ids], body: &str, slot: Option<u32>| {
+        for &api in apis {
+            let summary = summary_of(affinity, api, body);
+            let facts = model::Ids::of(&summary, config.ids.mode, api);
+            all.push(Named { ids: Some((summary, facts)), slot });
+        }
+    };
+    let sealed = |native: &str, account: u64| seal(affinity, native, account);
+    let first = |state| {
+        let numbered = (0..).zip(slots);
+        let mut fits = numbered.filter(|(_, slot)| slot.status().state_at(NOW) == state);
+        fits.next().map(|(number, slot)| (number, slot.identity_hash()))
+    };
+    let there = [State::Up, State::Draining, State::Down].into_iter().filter_map(first);
+    let mut accounts: Vec<_> = there.map(|(number, pin)| (Some(number), pin)).collect();
+    accounts.push((None, identity_hash(b"gone")));
+    for &(slot, pin) in &accounts {
+        read(&[Ids::Items], &format!(r#"{{"file_id":"{}"}}"#, sealed("file-1", pin)), slot);
+        let item = format!(r#"[{{"content":"x","id":"{}"}}]"#, sealed("msg_1", pin));
+        read(&[Ids::Open, Ids::Items], &format!(r#"{{"input":{item}}}"#), slot);
+        read(&[Ids::Items], &format!(r#"{{"input":{item},"store":false}}"#), slot);
+    }
+    let gone = identity_hash(b"gone");
+    let (response, file) = (sealed("resp_1", gone), sealed("file-1", gone + 1));
+    let bad = format!("x{response}");
+    let foreign = foreign_seal("resp_1");
+    read(&[Ids::Open, Ids::Items], "{}", None);
+    for body in [
+        r#"{"previous_response_id":"resp_1"}"#.into(),
+        format!(r#"{{"previous_response_id":"{response}"}}"#),
+        format!(r#"{{"encrypted_content":"gAAAAABo{}"}}"#, mark(affinity, "gAAAAABo", gone)),
+        format!(r#"{{"conversation":"{response}","file_ids":["{file}"]}}"#),
+        format!(r#"{{"previous_response_id":"{bad}"}}"#),
+        format!(r#"{{"encrypted_content":"gAAAAABp{}"}}"#, mark(affinity, "gAAAAABo", gone)),
+        format!(r#"{{"conversation":"{foreign}"}}"#),
+        format!(r#"{{"container":"cntr_{}tp7"}}"#, "x".repeat(50)),
+        format!(r#"{{"file_id":"{}"}}"#, "\\u0066".repeat(100)),
+    ] {
+        read(&[Ids::Items], &body, None);
+    }
+    all
+}
+
+/// The combinations of switches and policies that matter beside ids.
+fn id_configs(list: &'static [Slot]) -> Vec<Config<'static>> {
+    let few = list.iter().filter(|slot| !slot.is_vacant()).count() < 2;
+    let mut all = Vec::new();
+    for &mode in Mode::ALL {
+        for (policy_existing, policy_new) in POLICIES.map(|policy| (policy, policy)) {
+            // mint_single says nothing of sets with several accounts.
+            for bits in 0..if few { 8 } else { 4 } {
+                let ids = IdConfig { mode, ..base().ids };
+                all.push(Config {
+                    ids,
+                    policy_existing,
+                    policy_new,
+                    combine_keys: true,
+                    reject_bad_keys: bits & 1 != 0,
+                    keyed_cookies: bits & 2 != 0,
+                    mint_single: bits & 4 != 0,
+                    ..base()
+                });
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn every_combination_with_ids_decides_as_the_model_does() {
+    let all_headers =
+        [(Missing, Missing), (Good, Missing), (Missing, Good), (Good, Good), (Untrusted, Missing)];
+    let jars = [Jar::Absent, Jar::UnknownVersion, Jar::BadTag, Jar::Valid, Jar::DueByRole];
+    let mut reached = Reached::default();
+    let [several, one, _, single, ..] = sets();
+    for slots in [several, one, single] {
+        for config in id_configs(slots) {
+            let affinity = affinity(&config, slots);
+            let mint = Mint::new(&config);
+            let ids = all_ids(&affinity, &config, slots);
+            for headers in all_headers {
+                let part = (&affinity, &mint, &ids[..]);
+                every_cookie(&config, slots, part, headers, &jars, &mut reached);
+            }
+        }
+    }
+    reached.finish("decisions with ids", 4_000_000, true);
 }
 
 /// All cookies and pins, and all that a request can be beside.
 fn every_cookie(
     config: &Config<'static>,
     slots: &'static [Slot],
-    affinity: &Affinity<'_>,
-    mint: &Mint,
+    (affinity, mint, ids): (&Affinity<'_>, &Mint, &[Named]),
     headers: Headers,
+    jars: &[Jar],
     reached: &mut Reached,
 ) {
     let key = key_of(headers, config.combine_keys);
     let name = name_of(config, b"");
     let audience = Audience { name: name.as_bytes(), scope: b"" };
-    for jar in JARS {
+    for &jar in jars {
         for pin_state in PIN_STATES {
             // A cookie that is not used has no pin that could be anything.
             if !jar.verdict().is_usable() && pin_state != PinState::Gone {
@@ -277,33 +382,37 @@ fn every_cookie(
                 ambiguous: false,
                 newer: verdict == Verdict::UnknownVersion,
             };
-            for tried in tried_lists(slots, pinned) {
-                for (group, existing) in CLASSES {
-                    let facts = Facts {
-                        config,
-                        slots,
-                        group,
-                        existing,
-                        carrier: false,
-                        consumer: headers.0.part(CONSUMER),
-                        session: headers.1.part(SESSION),
-                        found,
-                        scope: b"",
-                        tried: &tried,
-                        now: NOW,
-                        entropy: ENTROPY,
-                        id_hint: None,
-                    };
-                    let case = Case {
-                        affinity,
-                        mint,
-                        headers,
-                        carrier_value: b"",
-                        fields,
-                        scope: b"",
-                        facts,
-                    };
-                    case.check(reached).unwrap_or_else(|why| panic!("{why}"));
+            for named in ids {
+                for tried in tried_lists(slots, named.slot.or(pinned)) {
+                    for (group, existing) in CLASSES {
+                        let facts = Facts {
+                            config,
+                            slots,
+                            group,
+                            existing,
+                            carrier: false,
+                            consumer: headers.0.part(CONSUMER),
+                            session: headers.1.part(SESSION),
+                            found,
+                            scope: b"",
+                            tried: &tried,
+                            now: NOW,
+                            entropy: ENTROPY,
+                            id_hint: None,
+                            ids: named.ids.as_ref().map(|(_, facts)| *facts),
+                        };
+                        let case = Case {
+                            affinity,
+                            mint,
+                            headers,
+                            carrier_value: b"",
+                            fields,
+                            scope: b"",
+                            ids: named.ids.as_ref().map(|(summary, _)| summary),
+                            facts,
+                        };
+                        case.check(reached).unwrap_or_else(|why| panic!("{why}"));
+                    }
                 }
             }
         }

@@ -1,10 +1,11 @@
 //! What the tests of the decision share: sets of slots, requests, cookies and a client.
 
 use tokenpin::cookie;
+use tokenpin::ids::{Ids, Opener, Opening, Summary};
 use tokenpin::{
-    Affinity, Answer, Audience, Config, Cookie, CookieKey, CookieName, Decision, Group, Key,
-    KeyInput, KeyRing, Kind, Limits, MAX_SET_COOKIE, MAX_WEIGHT, Outcome, PinState, Request, Role,
-    Secret, Slot, SlotStatus, Source, State, Value, Verdict, identity_hash,
+    Affinity, Answer, Audience, Config, Cookie, CookieKey, CookieName, Decision, Group, IdRing,
+    IdSealer, Key, KeyInput, KeyRing, Kind, Limits, MAX_SET_COOKIE, MAX_WEIGHT, Outcome, PinState,
+    Request, Role, Secret, Slot, SlotStatus, Source, State, Value, Verdict, identity_hash,
 };
 
 pub const NOW: u64 = 1_800_000_000;
@@ -187,4 +188,38 @@ impl Client {
         }
         decision
     }
+}
+
+// Sealed ids
+
+/// What a request to this API comes to, with this body and no id in its path. As a configuration reads it that knows
+/// all accounts, and was replaced before the decision.
+pub fn summary_of(affinity: &Affinity<'_>, api: Ids, body: &str) -> Summary {
+    let rules = affinity.id_rules(b"", b"", None).unwrap();
+    let opening = Opening { rules: &rules, known: &|_| true };
+    let mut summary = Summary::new();
+    opening.open_target(api, &mut summary, &mut b"/v1/x".to_vec());
+    Opener::new(api).open_in_place(&opening, &mut summary, &mut body.as_bytes().to_vec());
+    summary
+}
+
+/// An id of this account, sealed.
+pub fn seal(affinity: &Affinity<'_>, native: &str, pin: u64) -> String {
+    let rules = affinity.id_rules(b"", b"", None).unwrap();
+    let sealed = rules.sealer.seal(native.as_bytes(), pin).unwrap();
+    String::from_utf8(sealed.as_bytes().to_vec()).unwrap()
+}
+
+/// The mark behind encrypted content of this account.
+pub fn mark(affinity: &Affinity<'_>, content: &str, pin: u64) -> String {
+    let rules = affinity.id_rules(b"", b"", None).unwrap();
+    String::from_utf8(rules.sealer.mark(content.as_bytes(), pin).unwrap().to_vec()).unwrap()
+}
+
+/// An id that a key has sealed which is in no ring here.
+pub fn foreign_seal(native: &str) -> String {
+    let ring = IdRing::new(&[key(99, Role::Sign)], None).unwrap();
+    let ids = IdSealer::new(&ring, b"", b"").unwrap();
+    let sealed = ids.seal(native.as_bytes(), identity_hash(b"a")).unwrap();
+    String::from_utf8(sealed.as_bytes().to_vec()).unwrap()
 }

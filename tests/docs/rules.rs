@@ -41,7 +41,7 @@ fn every_rule_is_marked_in_the_code_in_the_order_of_the_page() {
 
 #[test]
 fn every_rule_is_marked_in_a_test() {
-    let mut tested: Vec<u32> = ["rules", "jars", "pins", "host"]
+    let mut tested: Vec<u32> = ["named", "rules", "jars", "pins", "host"]
         .iter()
         .flat_map(|file| marked(&read(&format!("tests/decision/{file}.rs"))))
         .collect();

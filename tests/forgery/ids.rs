@@ -6,6 +6,7 @@ use std::hash::Hasher as _;
 use data_encoding::BASE64URL_NOPAD;
 use siphasher::sip::SipHasher24;
 use siphasher::sip128::{Hasher128 as _, SipHasher24 as WideHasher};
+use tokenpin::ids::{ITEM_PREFIXES, PREFIXES};
 use tokenpin::{CookieKey, IdRing, IdSealer, IdVerdict, identity_hash};
 use tokenpin_test_support::chi_square::plausible;
 use tokenpin_test_support::random::Random;
@@ -235,6 +236,52 @@ fn another_scope_owner_ring_or_use_is_refused() {
         let as_id = marked(&gateway, native, "account-a");
         assert_eq!(ids.open(as_id.as_bytes()).0, IdVerdict::BadSeal);
     }
+}
+
+/// Of whoever has the seal of one object and knows the id of another.
+#[test]
+fn a_genuine_seal_on_another_id_or_type_is_refused() {
+    let gateway = gateway();
+    let envelope_of = |text: &str| {
+        let (_, bytes) = part_of(text);
+        bytes[bytes.len() - 17..].to_vec()
+    };
+    // The id as it is sealed, with the envelope of something else.
+    let with_envelope = |native: &str, envelope: &[u8]| {
+        let own = sealed(&gateway, native, "account-a");
+        let (_, mut bytes) = part_of(&own);
+        let at = bytes.len() - 17;
+        bytes[at..].copy_from_slice(envelope);
+        with_part(&own, &bytes)
+    };
+    let mut tried = 0;
+    for native in NATIVES {
+        let own = sealed(&gateway, native, "account-a");
+        assert_eq!(with_envelope(native, &envelope_of(&own)), own);
+        let rest = &native[native.find(['_', '-']).unwrap() + 1..];
+        let types = PREFIXES.iter().chain(ITEM_PREFIXES);
+        let of_types = types.map(|it| std::str::from_utf8(it).unwrap().to_owned() + rest);
+        for other in of_types.chain(NATIVES.map(str::to_owned)).filter(|other| other != native) {
+            for account in ["account-a", "account-b"] {
+                let seal = sealed(&gateway, &other, account);
+                refuses(&gateway, with_envelope(native, &envelope_of(&seal)).as_bytes());
+                tried += 1;
+            }
+        }
+        // The account of another's seal, and the tag of one's own; and the other way round.
+        let (a, b) = (envelope_of(&own), envelope_of(&sealed(&gateway, native, "account-b")));
+        for mixed in [[&a[..9], &b[9..]].concat(), [&b[..9], &a[9..]].concat()] {
+            refuses(&gateway, with_envelope(native, &mixed).as_bytes());
+        }
+        // That of content which is called the same: bound to another use.
+        let ids = IdSealer::new(&gateway, SCOPE, OWNER).unwrap();
+        let mark = ids.mark(native.as_bytes(), pin("account-a")).unwrap();
+        let mut envelope = [0; 17];
+        BASE64URL_NOPAD.decode_mut(&mark[..23], &mut envelope).unwrap();
+        let (verdict, opened) = ids.open(with_envelope(native, &envelope).as_bytes());
+        assert!(verdict == IdVerdict::BadSeal && opened.is_none());
+    }
+    assert!(tried > 500, "{tried}");
 }
 
 /// The seal of an id that is packed, behind the id as it is; and packed, of one that is not.

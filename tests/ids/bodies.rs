@@ -6,10 +6,10 @@ use tokenpin_test_support::ids::{self as model, apply};
 use tokenpin_test_support::random::Random;
 
 use crate::docs::{below, document, pick};
-use crate::world::{pin, ring};
+use crate::world::{pin, ring, runs};
 
 /// How many random bodies are tried of each sort.
-const BODIES: u32 = 2_000;
+const BODIES: u32 = runs(2_000);
 
 pub fn rules(ring: &IdRing, mode: Mode) -> Rules<'_> {
     Rules::new(IdSealer::new(ring, b"", b"").unwrap(), mode)
@@ -59,14 +59,7 @@ pub fn opened(
 ) -> Vec<u8> {
     let mut out = Vec::new();
     for chunk in chunks {
-        let mut rest: &[u8] = chunk;
-        while !rest.is_empty() {
-            let piece = opener.step(with, summary, rest);
-            assert!(piece.pass <= piece.taken && piece.taken <= rest.len());
-            out.extend_from_slice(&rest[..piece.pass]);
-            out.extend_from_slice(piece.put);
-            rest = &rest[piece.taken..];
-        }
+        opener.push(with, summary, chunk, |part| out.extend_from_slice(part));
     }
     out.extend_from_slice(opener.finish(with, summary));
     out
@@ -107,7 +100,7 @@ fn any_request_cut_anywhere_is_opened_as_the_model_says() {
     for _ in 0..BODIES {
         let body = document(&mut random);
         let ids = pick(&mut random, &[Ids::Open, Ids::Both, Ids::Items]);
-        let mode = pick(&mut random, &[Mode::Open, Mode::Seal, Mode::Strict]);
+        let mode = pick(&mut random, Mode::ALL);
         let mut rules = rules(&ring, mode);
         rules.refuse_foreign = random.below(3) == 0;
         rules.encrypted = random.below(8) > 0;
@@ -146,5 +139,6 @@ fn any_request_cut_anywhere_is_opened_as_the_model_says() {
         bound += u32::from(expected.account().is_some());
         refused += u32::from(expected.refused);
     }
-    assert!(opened_ids > BODIES / 4 && bound > BODIES / 8 && refused > BODIES / 20);
+    let enough = opened_ids > BODIES / 4 && bound > BODIES / 8 && refused > BODIES / 20;
+    assert!(enough || cfg!(miri));
 }

@@ -11,7 +11,7 @@ use tokenpin::{Error, Field, IdSealer, IdVerdict};
 use tokenpin_test_support::ids::{self as model, apply, number_of};
 
 use crate::bodies::{cut, known, opened, rules, sealed};
-use crate::world::{pin, ring};
+use crate::world::{pin, ring, runs};
 
 /// What one mode and API make of a response, the same for each way to cut it in two.
 fn seal_as(rules: &Rules<'_>, ids: Ids, echo: &Echo, body: &[u8]) -> Vec<u8> {
@@ -177,7 +177,7 @@ fn ten_thousand_levels_are_walked_and_256_are_looked_at() {
         let rules = rules(&ring, Mode::Seal);
         let with = Sealing { rules: &rules, pin: pin("a"), echo: &Echo::new(), origin: None };
         let inner = r#"{"id":"resp_1"}"#;
-        for count in [10, 252, 254, 256, 258, 10_000, 100_000] {
+        for count in [10, 252, 254, 256, 258, 10_000] {
             let body = format!("{{\"x\":{},\"id\":\"resp_2\"}}", levels(count, inner));
             let mut sealer = Sealer::json(Ids::Items);
             let out = sealed(&mut sealer, &with, &cut(body.as_bytes(), || 7));
@@ -252,6 +252,32 @@ fn hard_ids_bind_and_soft_ones_only_if_nothing_else_does() {
     let conflict =
         format!(r#"{{"conversation":{{"id":"{}"}},"file_ids":["{}"]}}"#, a("conv_1"), b("file-1"));
     assert_eq!(open(&conflict).1.keys, [number_of("conversation"), number_of("file_ids")]);
+}
+
+/// The key that a refusal tells is that of the object around, whatever that has in it and had before.
+#[test]
+fn a_refusal_tells_the_key_of_the_object_around() {
+    let foreign = sealed_id("resp_1", "a").replacen("resp_", "rest_", 1);
+    for (body, key) in [
+        (r#"{"id":"@"}"#, "id"),
+        (r#"{"conversation":{"id":"@"}}"#, "conversation"),
+        (r#"{"conversation":{"container":{"id":"@"}}}"#, "container"),
+        (r#"{"conversation":{"x":{"container":{"id":""}},"id":"@"}}"#, "conversation"),
+        (r#"{"conversation":{"x":{"container":{"id":""}}},"id":"@"}"#, "id"),
+        (r#"{"video":{"x":[{"vault_ids":["",{"agent":{}}]}],"id":"@"}}"#, "video"),
+        (r#"{"file_ids":["",{"vault_ids":["x_"]},"@"]}"#, "file_ids"),
+        (r#"{"file_ids":[{"source":{"vault_ids":["","@"]}}]}"#, "vault_ids"),
+        (r#"{"a":[{"container":{}},{"id":"@"}]}"#, "id"),
+    ] {
+        let summary = open(&body.replace('@', &foreign)).1;
+        assert_eq!((summary.refused, summary.keys[0]), (true, number_of(key)), "{body}");
+    }
+    // Beyond any that there are, a level is still one that holds an id.
+    let front = "{\"video\":".repeat(40);
+    let back = "}".repeat(40);
+    let body = format!("{front}{{\"id\":\"\"}}{back},\"agent\":{{\"id\":\"@\"}}}}");
+    let body = format!("{{\"x\":{body}").replace('@', &foreign);
+    assert_eq!(open(&body).1.keys[0], number_of("agent"));
 }
 
 #[test]
@@ -376,6 +402,30 @@ fn an_id_comes_back_as_the_client_wrote_it() {
     }
 }
 
+/// Hosts look into no response of which nothing can change, and into every other.
+#[test]
+fn it_is_told_beforehand_whether_a_response_may_change() {
+    let ring = ring();
+    let plain = r#"{"file_id":"file-1"}"#.to_owned();
+    let sealed = plain.replace("file-1", &sealed_id("file-1", "a"));
+    for mode in [Mode::Off, Mode::Open, Mode::Seal, Mode::Strict] {
+        for ids in [Ids::None, Ids::Open, Ids::Both, Ids::Items] {
+            for request in ["{}", &plain, &sealed] {
+                let rules = rules(&ring, mode);
+                let (mut summary, with) =
+                    (Summary::new(), Opening { rules: &rules, known: &known });
+                let mut opener = Opener::new(ids);
+                with.open_target(ids, &mut summary, &mut []);
+                opened(&mut opener, &with, &mut summary, &[request.as_bytes()]);
+                let said = summary.changes_response(&rules, ids);
+                let changed = [&b"{\"file_id\":\"file-1\"}"[..], b"{\"file_id\":\"file-2\"}"]
+                    .map(|body| seal_as(&rules, ids, &summary.echo, body) != body);
+                assert_eq!(said, changed[0] || changed[1], "{mode:?} {ids:?} {request}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_echo_keeps_what_matters_most() {
     let many = |count: usize| {
@@ -403,14 +453,33 @@ fn the_echo_keeps_what_matters_most() {
 }
 
 #[test]
-fn nothing_is_done_where_the_mode_is_off() {
+fn where_the_mode_is_off_every_id_is_plain_and_stays() {
     let ring = ring();
     let rules = rules(&ring, Mode::Off);
-    let body =
-        format!(r#"{{"id":"resp_1","previous_response_id":"{}"}}"#, sealed_id("resp_1", "a"));
-    assert_eq!(seal_as(&rules, Ids::Items, &Echo::new(), body.as_bytes()), body.as_bytes());
+    let id = sealed_id("resp_1", "a");
+    for (body, existing) in [
+        (format!(r#"{{"id":"resp_1","previous_response_id":"{id}"}}"#), true),
+        (format!(r#"{{"id":"{id}","input":"{id}"}}"#), false),
+        (format!(r#"{{"input":[{{"id":"{id}","content":"x"}}]}}"#), false),
+        (format!(r#"{{"input":[{{"id":"{id}"}}]}}"#), true),
+        (format!(r#"{{"file_ids":["{}"]}}"#, sealed_id("file-1", "b").replace("tp0", "tp7")), true),
+        (r#"{"conversation":"","container":"auto"}"#.to_owned(), false),
+    ] {
+        assert_eq!(seal_as(&rules, Ids::Items, &Echo::new(), body.as_bytes()), body.as_bytes());
+        let (text, summary) = open_as(Mode::Off, Ids::Items, &body);
+        assert_eq!((&text, summary.existing), (&body, existing));
+        assert!(summary.verdict <= IdVerdict::Plain && summary.account().is_none());
+        assert!(!summary.refused && summary.opened == 0);
+    }
+    // Neither is anything said of marks, or of strings that are too long.
+    let mark = rules.sealer.mark(b"gAAA", pin("a")).unwrap();
+    let body = format!(
+        r#"{{"encrypted_content":"gAAA{}","file_id":"A{}"}}"#,
+        mark.escape_ascii(),
+        "x".repeat(600)
+    );
     let (text, summary) = open_as(Mode::Off, Ids::Items, &body);
-    assert_eq!((text, summary.verdict), (body, IdVerdict::None));
+    assert_eq!((text, summary.verdict, summary.unreadable), (body, IdVerdict::None, false));
 }
 
 #[test]
@@ -438,10 +507,18 @@ fn a_configuration_adds_to_the_table() {
     }
     let bad = Fields { collections: &[b"a/b"], ..fields }.check();
     assert_eq!(bad, Err(Error::IdField.at(Field::IdCollections, 0)));
-    assert_eq!(
-        Fields { keys: &[keys[0]; 33], ..fields }.check(),
-        Err(Error::IdField.at(Field::IdFields, 32))
-    );
+    // As many as there may be, and as long; and one more.
+    let longest = IdKey { name: &[b'k'; 32], kind: KeyKind::Url };
+    assert_eq!(Fields { keys: &[longest; 32], ..fields }.check(), Ok(()));
+    let full = Fields { prefixes: &[&b"x_"[..]; 32], collections: &[&b"xs"[..]; 32], ..fields };
+    assert_eq!(full.check(), Ok(()));
+    for (more, field) in [
+        (Fields { keys: &[keys[0]; 33], ..fields }, Field::IdFields),
+        (Fields { prefixes: &[&b"x_"[..]; 33], ..fields }, Field::IdPrefixes),
+        (Fields { collections: &[&b"xs"[..]; 33], ..fields }, Field::IdCollections),
+    ] {
+        assert_eq!(more.check(), Err(Error::IdField.at(field, 32)));
+    }
     let rules = Rules { fields, ..rules(&ring, Mode::Seal) };
     let body = br#"{"job_ref":"job-x-1","a":{"job_ref":"job-1"},"private":{"id":"resp_1"}}"#;
     let out = String::from_utf8(seal_as(&rules, Ids::Both, &Echo::new(), body)).unwrap();
@@ -450,10 +527,39 @@ fn a_configuration_adds_to_the_table() {
         String::from_utf8(body.to_vec()).unwrap().replace("job-x-1", &sealed_id("job-x-1", "a"))
     );
     assert_eq!(fields.key(u8::try_from(KEYS.len()).unwrap()).unwrap().name, b"job_ref");
+    assert_eq!(fields.key(number_of("id")).unwrap().name, b"id");
+    // Also in requests: its number is told, and in `strict` the case of its letters is nothing.
+    let strict = Rules { mode: Mode::Strict, ..rules };
+    for (rules, key, told) in [(&rules, "job_ref", false), (&strict, "JOB_Ref", true)] {
+        let body = format!(r#"{{"{key}":"job-x-1"}}"#);
+        let (mut opener, mut summary) = (Opener::new(Ids::Both), Summary::new());
+        let with = Opening { rules, known: &known };
+        opened(&mut opener, &with, &mut summary, &[body.as_bytes()]);
+        assert_eq!((summary.refused, summary.existing), (told, !told));
+        let number = u8::try_from(KEYS.len()).unwrap();
+        assert_eq!(summary.keys, if told { [number, 255] } else { [255; 2] });
+        // And as a parameter of a query, as which it is compared exactly.
+        let mut target = b"/x?job_ref=job-x-1&JOB_REF=job-x-2".to_vec();
+        let mut summary = Summary::new();
+        with.open_target(Ids::Both, &mut summary, &mut target);
+        assert_eq!((summary.plain, summary.refused), (1, told));
+    }
     assert!(fields.key(255).is_none());
 }
 
-const SAMPLES: [(&str, &[u8], u32); 11] = [
+const SAMPLES: [(&str, &[u8], u32); 23] = [
+    ("chat-stream.sse", include_bytes!("samples/chat-stream.sse"), 0),
+    ("vector-files.json", include_bytes!("samples/vector-files.json"), 4),
+    ("response-with-tool.json", include_bytes!("samples/response-with-tool.json"), 2),
+    ("response-input-file.json", include_bytes!("samples/response-input-file.json"), 2),
+    ("response-input-items.json", include_bytes!("samples/response-input-items.json"), 1),
+    ("conversation-response.json", include_bytes!("samples/conversation-response.json"), 2),
+    ("conversation-create.json", include_bytes!("samples/conversation-create.json"), 1),
+    ("batch-get.json", include_bytes!("samples/batch-get.json"), 4),
+    ("batch-foreign-file-get.json", include_bytes!("samples/batch-foreign-file-get.json"), 2),
+    ("response-background-get.json", include_bytes!("samples/response-background-get.json"), 2),
+    ("response-delete.json", include_bytes!("samples/response-delete.json"), 1),
+    ("file-get.json", include_bytes!("samples/file-get.json"), 1),
     ("response-create.json", include_bytes!("samples/response-create.json"), 2),
     ("response-chain.json", include_bytes!("samples/response-chain.json"), 3),
     ("response-stream.sse", include_bytes!("samples/response-stream.sse"), 23),
@@ -487,7 +593,7 @@ fn answers_of_a_real_server() {
         assert_eq!(edits.len(), count as usize, "{name}");
         let expected = apply(body, &edits);
         let new = || if events { Sealer::events(Ids::Items) } else { Sealer::json(Ids::Items) };
-        for at in 0..=body.len() {
+        for at in (0..=body.len()).step_by(if cfg!(miri) { 1 + body.len() / 3 } else { 1 }) {
             let mut sealer = new();
             let out = sealed(&mut sealer, &with, &[&body[..at], &body[at..]]);
             assert!(out == expected, "{name} cut at {at}");
@@ -507,6 +613,52 @@ fn answers_of_a_real_server() {
             let there = std::str::from_utf8(body).unwrap().matches(trap).count();
             assert_eq!(text.matches(trap).count(), there, "{name}: {trap}");
         }
+    }
+}
+
+/// The requests that made these, as a client sends them that has only seen sealed ids.
+#[test]
+fn requests_of_a_real_client() {
+    for (body, key) in [
+        (
+            r#"{"model":"m","input":"More","previous_response_id":"<resp_0494a322-8b14-42a0-be43-71fc2ddb9af2>","stream":true}"#,
+            "previous_response_id",
+        ),
+        (
+            r#"{"model":"m","input":[{"role":"user","content":[{"type":"input_text","text":"read"},{"type":"input_file","file_id":"<file-bd37439d8250427aae4f7b8a6ffcc283>"}]}]}"#,
+            "file_id",
+        ),
+        (
+            r#"{"name":"v","file_ids":["<file-bd37439d8250427aae4f7b8a6ffcc283>"],"metadata":{"k":"v"}}"#,
+            "file_ids",
+        ),
+        (
+            r#"{"input":"fox","tools":[{"type":"file_search","vector_store_ids":["<vs_5563dc81-471f-4233-92dd-37bdde7fb01f>"]}],"include":["file_search_call.results"]}"#,
+            "vector_store_ids",
+        ),
+        (
+            r#"{"model":"m","input":"x","conversation":"<conv_4ca80eb338e6f3d5373a322a13e4d67370984809d2edf682>"}"#,
+            "conversation",
+        ),
+        (
+            r#"{"input":"y","conversation":{"id":"<conv_4ca80eb338e6f3d5373a322a13e4d67370984809d2edf682>"},"stream":true}"#,
+            "conversation",
+        ),
+        (
+            r#"{"input_file_id":"<file-98527cb952b7452a961216733c9c4de1>","endpoint":"/v1/chat/completions","completion_window":"24h"}"#,
+            "input_file_id",
+        ),
+        (
+            r#"{"tools":[{"type":"code_interpreter","container":{"type":"auto","file_ids":["<file-98527cb952b7452a961216733c9c4de1>"]}}]}"#,
+            "file_ids",
+        ),
+    ] {
+        let parts: Vec<_> = body.split(['<', '>']).collect();
+        let [front, native, back] = parts[..] else { panic!("one id") };
+        let (text, summary) = open(&[front, &sealed_id(native, "b"), back].concat());
+        assert_eq!(text, [front, native, back].concat());
+        assert_eq!(summary.account(), Some((pin("b"), number_of(key))));
+        assert!(summary.existing && !summary.refused && summary.opened == 1);
     }
 }
 
@@ -537,7 +689,7 @@ fn the_model_reads_what_serde_json_reads() {
     }
     let mut random = tokenpin_test_support::random::Random::new("the model and serde_json");
     let mut read = 0;
-    for _ in 0..4_000 {
+    for _ in 0..runs(4_000) {
         let body = crate::docs::document(&mut random);
         if let Ok(json) = serde_json::from_slice::<Json>(&body) {
             let (node, whole) = parse(&body, false);
@@ -545,5 +697,5 @@ fn the_model_reads_what_serde_json_reads() {
             read += 1;
         }
     }
-    assert!(read > 2_000, "{read}");
+    assert!(read > 2_000 || cfg!(miri), "{read}");
 }

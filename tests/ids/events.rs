@@ -6,7 +6,7 @@ use tokenpin_test_support::random::Random;
 
 use crate::bodies::{cuts, rules, sealed};
 use crate::docs::{below, document, pick};
-use crate::world::{pin, ring};
+use crate::world::{pin, ring, runs};
 
 /// Events with random documents, over one line or several, among other fields and comments.
 fn stream(random: &mut Random) -> Vec<u8> {
@@ -71,7 +71,7 @@ fn any_stream_cut_anywhere_is_sealed_as_the_model_says() {
     let rules = rules(&ring, Mode::Seal);
     let with = Sealing { rules: &rules, pin: pin("a"), echo: &Echo::new(), origin: None };
     let mut sealed_ids = 0;
-    for _ in 0..2_000 {
+    for _ in 0..runs(2_000) {
         let body = stream(&mut random);
         let (edits, unexpected) = model::seal_events(&body, &rules, Ids::Items, pin("a"));
         sealed_ids += edits.len();
@@ -89,7 +89,7 @@ fn any_stream_cut_anywhere_is_sealed_as_the_model_says() {
             }
         }
     }
-    assert!(sealed_ids > 2_000, "{sealed_ids}");
+    assert!(sealed_ids > 2_000 || cfg!(miri), "{sealed_ids}");
 }
 
 /// The commonest mistake: a line end that is cut in two is one line end.

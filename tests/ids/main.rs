@@ -7,6 +7,8 @@ mod bodies;
 mod cases;
 mod docs;
 mod events;
+mod fleet;
+mod nasty;
 mod one;
 mod paths;
 mod world;

@@ -1,12 +1,12 @@
 //! Ids in paths, queries and header fields.
 
 use tokenpin::ids::{Echo, Ids, Mode, Opening, Origin, Sealer, Sealing, Summary};
-use tokenpin::{Error, IdSealer, IdVerdict};
+use tokenpin::{DEFAULT_RULES, Error, IdSealer, IdVerdict, classify};
 
 use tokenpin_test_support::ids::number_of;
 
 use crate::bodies::{known, rules, sealed};
-use crate::world::{pin, ring};
+use crate::world::{pin, ring, runs};
 
 fn id(native: &str, account: &str) -> String {
     let ring = ring();
@@ -37,7 +37,22 @@ fn seal(target: &str) -> String {
 }
 
 /// `<..>` is an id that is sealed.
-const TARGETS: [&str; 17] = [
+const TARGETS: [&str; 30] = [
+    // Twice the same name; and what is written otherwise, and read the same.
+    "/v1/files?after=<file-1>&after=&after=<file-2>&AFTER=file-3&after_=file-4",
+    "/v1/vector_stores/<vs_1>/files?%61fter=<file-1>&aft%65r=<file-2>&%2561fter=file-3",
+    "/v1//files//<file-1>//content/",
+    "//v1/files/<file-1>/",
+    "/v1/%66iles/<file-1>/%63ontent",
+    "/v1/vector_stores/<vs_1>/%73earch",
+    "/files/<file-1>#/files/file-2?after=file-3",
+    "/v1/files/<file-1>?x=/files/file-2&after=file-3?y&before=<file-4>#z",
+    "files/<file-1>",
+    // A name is no collection, and no id.
+    "/openai/deployments/files/chat/completions",
+    "/openai/deployments/files/files/<file-1>",
+    "/v1/models/%66iles/x/responses/<resp_1>",
+    "/v1/models//files/x",
     "/v1/responses?conversation=<conv_1>&run_id=<run_1>&file_ids=file-1&id=resp_1",
     "/v1/responses/<resp_1>",
     "/v1/responses/<resp_1>/cancel",
@@ -86,9 +101,10 @@ fn ids_stand_behind_collections_and_under_listed_names() {
         let (text, summary) = open(Mode::Seal, &native);
         assert_eq!((text, summary.existing), (native.clone(), target.contains('<')), "{target}");
         assert_eq!(open(Mode::Strict, &native).1.refused, target.contains('<'), "{target}");
-        // Off, it is nobody's business.
+        // Off, a sealed one is as good as any.
         let (text, summary) = open(Mode::Off, &sealed);
-        assert_eq!((text, summary.verdict), (sealed, IdVerdict::None));
+        assert_eq!((&text, summary.existing), (&sealed, target.contains('<')));
+        assert!(summary.verdict <= IdVerdict::Plain && summary.account().is_none());
     }
 }
 
@@ -129,6 +145,49 @@ fn percent_encoding_is_taken_off_once() {
     assert!(!open(Mode::Strict, &long).1.refused);
 }
 
+/// An upstream that decodes first sees an id there, where the gateway sees none. So `strict` lets none of these pass.
+#[test]
+fn a_segment_that_others_may_cut_or_decode_again_is_refused_in_strict() {
+    for (target, refused) in [
+        ("/v1/files%2Ffile-1", true),
+        ("/v1%2ffiles/x", true),
+        ("/v1/%2566iles/file-1", true),
+        ("/v1/files/x/content%2", true),
+        ("/v1/%66ile%73%zz/file-1", true),
+        ("/v1/files?after=a%2Fb", true),
+        ("/v1/files?after=%2541", true),
+        ("/v1/files?x=a%2Fb%25", false),
+        ("/v1/model/arn%3Aaws%2Ftasks/x", false),
+        ("/v1/files/a%20b", false),
+        ("/v1/files#%2F", false),
+        ("https://%2F/v1/files", false),
+    ] {
+        let (text, summary) = open(Mode::Strict, target);
+        assert_eq!((text.as_str(), summary.refused), (target, refused), "{target}");
+        assert_eq!(summary.verdict == IdVerdict::None, !refused && !target.ends_with('b'));
+        assert!(!open(Mode::Seal, target).1.refused, "{target}");
+    }
+    // Of several refusals the first is told.
+    let target = format!("/v1/files/{}x/a%2Fb", id("file-1", "a").replace("file", "fine"));
+    assert_eq!(open(Mode::Strict, &target).1.keys, [0, 255]);
+}
+
+/// Where classification says that a POST creates, no segment of its path is taken for an id.
+#[test]
+fn the_path_of_what_creates_names_nothing() {
+    for rule in DEFAULT_RULES.iter().filter(|rule| rule.ids != Ids::None) {
+        let pattern = std::str::from_utf8(rule.pattern).unwrap().replace('*', "m");
+        for front in ["", "/v1", "/openai/deployments/files", "https://files"] {
+            for target in [format!("{front}/{pattern}"), format!("{front}/{pattern}/?x=files/1")] {
+                let class = classify(&[], false, true, b"POST", target.as_bytes());
+                let (text, summary) = open(Mode::Seal, &target);
+                assert_eq!(text, target);
+                assert!(class.existing || !summary.existing, "{target}");
+            }
+        }
+    }
+}
+
 #[test]
 fn two_accounts_in_a_target_are_a_conflict() {
     let target = format!(
@@ -148,10 +207,12 @@ fn two_accounts_in_a_target_are_a_conflict() {
 #[test]
 fn any_target_comes_back() {
     let mut random = tokenpin_test_support::random::Random::new("targets");
-    for _ in 0..20_000 {
+    for _ in 0..runs(20_000) {
         let mut target = String::new();
         for _ in 0..random.below(12) {
-            let part = match random.below(12) {
+            let part = match random.below(14) {
+                12 => "//".into(),
+                13 => "/deployments/".into(),
                 0 => id("file-1", "a"),
                 1 => "resp_1".into(),
                 2 => "%2".into(),
@@ -180,6 +241,8 @@ fn absolute_urls_of_the_upstream_lead_back_through_the_gateway() {
         let rules = rules(&ring, mode);
         let with = Sealing { rules: &rules, pin: pin("a"), echo: &Echo::new(), origin };
         let out = sealed(&mut Sealer::json(Ids::Both), &with, &[body.as_bytes()]);
+        let (front, back) = body.as_bytes().split_at(body.len() / 2);
+        assert_eq!(sealed(&mut Sealer::json(Ids::Both), &with, &[front, back]), out, "cut");
         String::from_utf8(out).unwrap()
     };
     let origin = Some(Origin { upstream: b"api.example.com", own: b"http://gateway:8080" });
@@ -198,7 +261,10 @@ fn absolute_urls_of_the_upstream_lead_back_through_the_gateway() {
         r#"{"results_url":"ftp://api.example.com/v1/files/file-1"}"#,
         r#"{"results_url":"/v1/files/file-1"}"#,
         r#"{"results_url":"https://api.example.com/v1/files/file-1\"\\"}"#,
+        r#"{"results_url":"https:/v1/api.example.com/files/file-1"}"#,
         r#"{"results_url":null}"#,
+        // What comes of it would be too long for an id.
+        &format!(r#"{{"results_url":"https://api.example.com{}"}}"#, "/files/file-1".repeat(30)),
     ] {
         assert_eq!(seal(Mode::Seal, origin, other), other);
     }

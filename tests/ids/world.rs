@@ -3,6 +3,11 @@
 use tokenpin::{CookieKey, IdRing, Role, Secret, identity_hash};
 use tokenpin_test_support::random::Random;
 
+/// How often something random is tried. Under Miri, which is slow and looks for something else, a few times.
+pub const fn runs(count: u32) -> u32 {
+    if cfg!(miri) { count.div_ceil(200) } else { count }
+}
+
 pub fn key(id: u8, role: Role) -> CookieKey {
     CookieKey { id, role, secret: Secret::new([id ^ 0x5a; 16]) }
 }

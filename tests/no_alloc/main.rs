@@ -1,6 +1,8 @@
 //! Nothing on the path of a request allocates: counted by an allocator that counts.
 #![deny(clippy::pedantic)]
 
+mod bodies;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
@@ -8,10 +10,10 @@ use std::hint::black_box;
 use tokenpin::cookie::{self, field, set_cookie};
 use tokenpin::ids::{Ids, Mode, Opener, Opening, Rules, Sealer, Sealing, Summary};
 use tokenpin::{
-    Affinity, Attributes, Audience, Config, Cookie, CookieKey, CookieName, Filter, Group, IdRing,
-    IdSealer, Key, KeyInput, KeyRing, Kind, Limits, MAX_ID, MAX_KEY, MAX_SET_COOKIE, Outcome,
-    Request, Role, Secret, Slot, SlotStatus, State, Strategy, VALUE_LEN, identity_hash, key_hash,
-    select, select_higress,
+    Affinity, Attributes, Audience, Config, Cookie, CookieKey, CookieName, Filter, Group, IdConfig,
+    IdRing, IdSealer, Key, KeyInput, KeyRing, Kind, Limits, MAX_ID, MAX_KEY, MAX_SET_COOKIE,
+    Outcome, Refusal, Request, Role, Secret, Slot, SlotStatus, State, Strategy, VALUE_LEN,
+    identity_hash, key_hash, select, select_higress,
 };
 
 struct Counting;
@@ -156,6 +158,7 @@ fn decide_and_finish_do_not_allocate() {
         keyed_cookies: true,
         ..Config::new(Secret::new([0xaa; 16]), &cookie_keys)
     };
+    let config = Config { ids: IdConfig { mode: Mode::Seal, ..config.ids }, ..config };
     let down = SlotStatus { state: State::Down, ..SlotStatus::UP };
     let slot = |i: u32| Slot::new(&i.to_be_bytes(), if i % 3 == 0 { down } else { SlotStatus::UP });
     let slots: Vec<_> = (0..100).map(|i| slot(i).unwrap()).collect();
@@ -166,7 +169,35 @@ fn decide_and_finish_do_not_allocate() {
     let new = Request { now: NOW, entropy: [7; 16], ..Request::default() };
     let stateful = Request { group: Some(Group::Stateful), ..new };
     let tried: Vec<_> = (0..100).collect();
+    // Ids of an account that is up, of one that is down, and of none; history; and one that is refused.
+    let ring = IdRing::new(&cookie_keys, None).unwrap();
+    let rules = Rules::new(IdSealer::new(&ring, b"", b"").unwrap(), Mode::Seal);
+    let read = |name: &str, account: u32, spoilt: &str| {
+        let id = rules.sealer.seal(b"resp_1", identity_hash(&account.to_be_bytes())).unwrap();
+        let id = std::str::from_utf8(id.as_bytes()).unwrap();
+        let mut body = format!(r#"{{"input":[{{"{name}":"{spoilt}{id}","x":1}}]}}"#).into_bytes();
+        let (with, mut ids) = (Opening { rules: &rules, known: &|_| true }, Summary::new());
+        with.open_target(Ids::Items, &mut ids, &mut b"/v1/responses".to_vec());
+        Opener::new(Ids::Items).open_in_place(&with, &mut ids, &mut body);
+        ids
+    };
+    let ids = [
+        read("file_id", 1, ""),
+        read("file_id", 3, ""),
+        read("file_id", 1_000, ""),
+        read("id", 2, ""),
+        read("file_id", 1, "x"),
+    ];
+    let [with_up, with_down, with_gone, with_history, with_bad] =
+        ids.each_ref().map(|ids| Request { ids: Some(ids), ..stateful });
     let requests = [
+        with_up,
+        with_down,
+        with_gone,
+        with_history,
+        with_bad,
+        Request { consumer: name, ..with_up },
+        Request { tried: &tried, ..with_up },
         Request { group: Some(Group::Stateless), ..new },
         Request { group: Some(Group::PromptCache), ..new },
         Request { method: b"GET", target: b"/v1/responses/resp_1?x=y", ..new },
@@ -197,6 +228,7 @@ fn decide_and_finish_do_not_allocate() {
         assert_eq!(allocations(|| built = Some(Affinity::new(&config, &slots, &mut index))), 0);
         let affinity = built.unwrap().unwrap();
         let mut outcomes = [false; Outcome::ALL.len()];
+        let mut refusals = [false; Refusal::ALL.len()];
         let mut out = [0; MAX_SET_COOKIE];
         for (request, cookies) in requests.iter().flat_map(|r| headers.map(|h| (r, h))) {
             let mut decision = None;
@@ -205,6 +237,7 @@ fn decide_and_finish_do_not_allocate() {
             });
             assert_eq!(count, 0);
             let Some(Ok(decision)) = decision else { continue };
+            refusals[decision.refusal() as usize] = true;
             outcomes[decision.outcome as usize] = true;
             for status in [200, 500] {
                 assert_eq!(allocations(|| affinity.finish(&decision, status, &mut out)), 0);
@@ -212,6 +245,13 @@ fn decide_and_finish_do_not_allocate() {
         }
         let reached = outcomes.iter().filter(|reached| **reached).count();
         assert_eq!(reached, Outcome::ALL.len(), "every outcome, {outcomes:?}");
+        assert!(refusals[Refusal::SessionUnavailable as usize]);
+        assert!(refusals[Refusal::NotFound as usize]);
+        let rules = || {
+            let owner = affinity.id_owner(name);
+            (affinity.id_rules(b"scope", owner, None).is_ok(), affinity.knows(7), affinity.pin(1))
+        };
+        assert_eq!(allocations(rules), 0);
 
         let live = || (affinity.live_fingerprint(NOW), affinity.set_slot(1, SlotStatus::UP));
         assert_eq!(allocations(live), 0);

@@ -1,8 +1,9 @@
 //! A gateway as its operator configures it, and the clients in front of it.
 
+use tokenpin::ids::{Ids, Mode, Opener, Opening, Summary};
 use tokenpin::{
-    Affinity, Answer, Config, CookieKey, Group, KeyInput, MAX_SET_COOKIE, Request, Role, Secret,
-    Slot, SlotStatus, Strategy, mix,
+    Affinity, Answer, Config, CookieKey, Group, IdConfig, KeyInput, MAX_SET_COOKIE, Request, Role,
+    Secret, Slot, SlotStatus, Strategy, mix,
 };
 
 /// `count` of `clients`, of whom the share `expected` was to be counted, as text. A `0` is exact.
@@ -44,6 +45,9 @@ pub struct Gateway {
     pub cookie_name: Option<&'static [u8]>,
     /// Key ids, which are all bytes of the secrets too.
     pub cookie_keys: &'static [(u8, Role)],
+    /// The same for ids.
+    pub id_keys: &'static [(u8, Role)],
+    pub id_mode: Mode,
     pub keyed_cookies: bool,
     pub max_life: u32,
     pub max_idle: u32,
@@ -60,6 +64,8 @@ impl Gateway {
             scope: b"openai",
             cookie_name: None,
             cookie_keys: &[(2, Role::Sign)],
+            id_keys: &[(20, Role::Sign)],
+            id_mode: Mode::Seal,
             keyed_cookies: true,
             max_life: defaults.max_life,
             max_idle: defaults.max_idle,
@@ -78,14 +84,17 @@ impl Gateway {
     pub fn run<R>(&self, work: impl FnOnce(&Replica<'_>) -> R) -> R {
         let key = |&(id, role)| CookieKey { id, role, secret: Secret::new([id; 16]) };
         let cookie_keys: Vec<CookieKey> = self.cookie_keys.iter().map(key).collect();
+        let id_keys: Vec<CookieKey> = self.id_keys.iter().map(key).collect();
+        let defaults = Config::new(Secret::new([self.placement_key; 16]), &cookie_keys);
         let config = Config {
+            ids: IdConfig { mode: self.id_mode, keys: &id_keys, ..defaults.ids },
             strategy: self.strategy,
             scope: self.scope,
             cookie_name: self.cookie_name,
             keyed_cookies: self.keyed_cookies,
             max_life: self.max_life,
             max_idle: self.max_idle,
-            ..Config::new(Secret::new([self.placement_key; 16]), &cookie_keys)
+            ..defaults
         };
         let slot = |token: &Option<Token>| match token {
             Some(token) => Slot::new(token.name.as_bytes(), token.status).unwrap(),
@@ -103,12 +112,41 @@ pub struct Replica<'a> {
     gateway: &'a Gateway,
 }
 
+impl Replica<'_> {
+    /// What a request that follows up this id comes to.
+    fn read(&self, id: Option<&str>) -> Summary {
+        let rules = self.affinity.id_rules(b"", b"", None).unwrap();
+        let opening = Opening { rules: &rules, known: &|pin| self.affinity.knows(pin) };
+        let (mut ids, mut target) = (Summary::new(), b"/v1/responses".to_vec());
+        opening.open_target(Ids::Items, &mut ids, &mut target);
+        if let Some(id) = id {
+            let mut body = format!(r#"{{"previous_response_id":"{id}"}}"#).into_bytes();
+            Opener::new(Ids::Items).open_in_place(&opening, &mut ids, &mut body);
+        }
+        ids
+    }
+
+    /// The id of an answer of this slot's, as a client is given it.
+    fn seal(&self, slot: u32) -> String {
+        const NATIVE: &str = "resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41";
+        let rules = self.affinity.id_rules(b"", b"", None).unwrap();
+        if rules.mode == Mode::Open {
+            return NATIVE.into();
+        }
+        let sealed = rules.sealer.seal(NATIVE.as_bytes(), self.affinity.pin(slot).unwrap());
+        String::from_utf8(sealed.unwrap().as_bytes().to_vec()).unwrap()
+    }
+}
+
 /// A client whose every request succeeds.
 pub struct Client {
     consumer: Option<String>,
     keeps_cookies: bool,
     /// Its one `Cookie` field.
     jar: Vec<u8>,
+    keeps_ids: bool,
+    /// What it follows up: the id of its last answer, as it was given.
+    id: Option<String>,
     random: u64,
 }
 
@@ -121,7 +159,19 @@ impl Client {
 
     /// The `number`-th one that keeps its cookies, and is known by nothing else.
     pub fn anonymous(number: u64) -> Self {
-        Self { consumer: None, keeps_cookies: true, jar: Vec::new(), random: number << 32 }
+        Self {
+            consumer: None,
+            keeps_cookies: true,
+            jar: Vec::new(),
+            keeps_ids: false,
+            id: None,
+            random: number << 32,
+        }
+    }
+
+    /// The `number`-th one that keeps nothing but the ids that it is given, and is known by nothing else.
+    pub fn of_ids(number: u64) -> Self {
+        Self { keeps_cookies: false, keeps_ids: true, ..Self::anonymous(number) }
     }
 
     pub fn name(&self) -> Option<&str> {
@@ -132,7 +182,9 @@ impl Client {
     pub fn send(&mut self, replica: &Replica<'_>, now: u64, existing: bool) -> Option<char> {
         let consumer = self.consumer.take();
         let name = consumer.as_deref().map(str::as_bytes);
+        let ids = replica.read(self.id.as_deref());
         let request = Request {
+            ids: Some(&ids),
             group: Some(Group::Stateful),
             existing,
             consumer: KeyInput::new(name).trusted(true),
@@ -144,12 +196,13 @@ impl Client {
         let mut line = [0; MAX_SET_COOKIE];
         let (answer, len) = replica.affinity.finish(&decision, 200, &mut line).unwrap();
         if answer == Answer::SetCookie && self.keeps_cookies {
-            {
-                self.jar = line[..len].split(|&byte| byte == b';').next().unwrap().to_vec();
-            }
+            self.jar = line[..len].split(|&byte| byte == b';').next().unwrap().to_vec();
         }
         self.consumer = consumer;
         let slot = decision.slot?;
+        if self.keeps_ids {
+            self.id = Some(replica.seal(slot));
+        }
         Some(replica.gateway.slots[slot as usize].expect("a vacant slot never serves").account)
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use tokenpin::ids::Mode;
 use tokenpin::{MAX_WEIGHT, Role, SlotStatus, State, Strategy};
 
 use crate::gateway::{Client, Gateway, NOW, Token, share};
@@ -21,6 +22,8 @@ struct Row {
     /// The shares that have to move: named clients without a cookie, those with one, and
     /// anonymous ones.
     moves: [f64; 3],
+    /// The share of the clients with nothing but sealed ids that is refused. None of them ever moves.
+    refused: f64,
     /// The account that the event is about, and the shares of newcomers that go to it
     /// afterwards: named ones, anonymous ones.
     newcomers: Option<(char, [f64; 2])>,
@@ -28,7 +31,12 @@ struct Row {
 
 fn row(event: &'static str, steps: &[&Gateway], moves: [f64; 3]) -> Row {
     let steps = steps.iter().copied().cloned().collect();
-    Row { event, steps, counted: 1, existing: false, moves, newcomers: None }
+    Row { event, steps, counted: 1, existing: false, moves, refused: 0.0, newcomers: None }
+}
+
+/// An event after which an account cannot be reached: what its ids name is refused.
+fn unreachable(share: f64, row: Row) -> Row {
+    Row { refused: share, ..row }
 }
 
 /// An event about one account.
@@ -107,34 +115,52 @@ fn tokens() -> Vec<Row> {
             [half_share; 2],
             row("its weight falls to half", &[base, half], [0.25 - half_share, 0.0, 0.0]),
         ),
-        about('b', [0.0; 2], row("it goes down", &[base, down], [0.25; 3])),
+        about('b', [0.0; 2], unreachable(0.25, row("it goes down", &[base, down], [0.25; 3]))),
         about(
             'b',
             [0.0; 2],
             Row {
                 existing: true,
+                refused: 0.25,
                 ..row("the same, requests that name existing state", &[base, down], [0.25; 3])
             },
         ),
         about('b', [0.25; 2], row("it comes back", &[base, down, base], [0.25, 0.0, 0.0])),
-        about('b', [0.0; 2], row("its slot is vacated", &[base, vacated], [0.25; 3])),
         about(
             'b',
             [0.0; 2],
-            row("the same at weight 0", &[base, weightless, vacated], [0.0, 0.25, 0.25]),
+            unreachable(0.25, row("its slot is vacated", &[base, vacated], [0.25; 3])),
         ),
         about(
             'b',
             [0.0; 2],
-            row("its entry is deleted, the others move up", &[base, shifted], [shift, 0.25, 0.25]),
+            unreachable(
+                0.25,
+                row("the same at weight 0", &[base, weightless, vacated], [0.0, 0.25, 0.25]),
+            ),
+        ),
+        about(
+            'b',
+            [0.0; 2],
+            unreachable(
+                0.25,
+                row(
+                    "its entry is deleted, the others move up",
+                    &[base, shifted],
+                    [shift, 0.25, 0.25],
+                ),
+            ),
         ),
         about(
             'b',
             [0.25; 2],
-            row(
-                "its account gets another name",
-                &[base, renamed],
-                [renaming, renaming / 2.0, renaming / 2.0],
+            unreachable(
+                0.25,
+                row(
+                    "its account gets another name",
+                    &[base, renamed],
+                    [renaming, renaming / 2.0, renaming / 2.0],
+                ),
             ),
         ),
     ]
@@ -154,6 +180,11 @@ fn settings() -> Vec<Row> {
     let added = &ring(&[(2, Role::Sign), (3, Role::Accept)]);
     let signing = &ring(&[(2, Role::Retire), (3, Role::Sign)]);
     let alone = &ring(&[(3, Role::Sign)]);
+    let id_ring = |id_keys| base.with(|gateway| gateway.id_keys = id_keys);
+    let id_added = &id_ring(&[(20, Role::Sign), (21, Role::Accept)]);
+    let id_signing = &id_ring(&[(20, Role::Accept), (21, Role::Sign)]);
+    let id_replaced = &id_ring(&[(21, Role::Sign)]);
+    let opening = &base.with(|gateway| gateway.id_mode = Mode::Open);
     let other_key = &base.with(|gateway| gateway.placement_key = 9);
     let other_scope = &base.with(|gateway| gateway.scope = b"openai-eu");
     let other_name = &base.with(|gateway| gateway.cookie_name = Some(b"__Host-pin"));
@@ -182,13 +213,26 @@ fn settings() -> Vec<Row> {
         row("`jump` to `rendezvous`", &[base, &rendezvous(base)], [drawn, 0.0, 0.0]),
         row("`jump` to `rendezvous`, no slot vacant", &[full, &rendezvous(full)], [0.75, 0.0, 0.0]),
         row("another placement key", &[base, other_key], [0.75, 0.0, 0.0]),
-        row("another scope", &[base, other_scope], [0.75; 3]),
+        unreachable(1.0, row("another scope", &[base, other_scope], [0.75; 3])),
         row("another cookie name", &[base, other_name], [0.0, 0.0, 0.75]),
         Row {
             counted: 3,
             ..row("the cookie key rotated in three steps", &[base, added, signing, alone], [0.0; 3])
         },
         row("the cookie key replaced in one step", &[base, alone], [0.0, 0.0, 0.75]),
+        Row {
+            counted: 2,
+            ..row(
+                "the key of ids joined by another, which then signs",
+                &[base, id_added, id_signing],
+                [0.0; 3],
+            )
+        },
+        unreachable(
+            1.0,
+            row("the key of ids replaced in one step", &[base, id_replaced], [0.0; 3]),
+        ),
+        row("`sealed_ids` back from `seal` to `open`", &[base, opening], [0.0; 3]),
         row("`keyed_cookies` switched off", &[base, no_keyed], [0.0; 3]),
     ]
 }
@@ -196,6 +240,7 @@ fn settings() -> Vec<Row> {
 /// How many of the clients move, and how many are refused.
 fn count(row: &Row, client: impl Fn(u64) -> Client) -> [u32; 2] {
     let mut clients: Vec<Client> = (0..u64::from(CLIENTS)).map(client).collect();
+    // By which account each was served last.
     let mut served: Vec<Option<char>> = Vec::new();
     let mut counts = [0; 2];
     for (step, gateway) in row.steps.iter().enumerate() {
@@ -208,7 +253,10 @@ fn count(row: &Row, client: impl Fn(u64) -> Client) -> [u32; 2] {
                 counts[usize::from(after.is_none())] += 1;
             }
         }
-        served = now;
+        served.resize(now.len(), None);
+        for (last, now) in served.iter_mut().zip(now) {
+            *last = now.or(*last);
+        }
     }
     counts
 }
@@ -223,10 +271,12 @@ fn newcomers(row: &Row, account: char, client: impl Fn(u64) -> Client) -> u32 {
 }
 
 fn table(rows: &[Row]) -> String {
-    let mut out = String::from("| event | named, no cookie | named, cookie | anonymous, cookie |");
+    let mut out = String::from(
+        "| event | named, no cookie | named, cookie | anonymous, cookie | sealed ids |",
+    );
     let about_tokens = rows.iter().all(|row| row.newcomers.is_some());
     out.push_str(if about_tokens { " newcomers on it: named, anonymous |\n" } else { "\n" });
-    out.push_str("| --- | ---: | ---: | ---: |");
+    out.push_str("| --- | ---: | ---: | ---: | ---: |");
     out.push_str(if about_tokens { " ---: |\n" } else { "\n" });
     let named = |number| Client::consumer(number, false);
     for row in rows {
@@ -242,6 +292,10 @@ fn table(rows: &[Row]) -> String {
             let refusal = if refused == 0 { "" } else { " refused" };
             let _ = write!(out, " {}{refusal} |", share(moved + refused, expected));
         }
+        let [moved, refused] = count(row, Client::of_ids);
+        assert_eq!(moved, 0, "{}", row.event);
+        let refusal = if refused == 0 { "" } else { " refused" };
+        let _ = write!(out, " {}{refusal} |", share(refused, row.refused));
         if let Some((account, expected)) = row.newcomers {
             let counts =
                 [newcomers(row, account, named), newcomers(row, account, Client::anonymous)];

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread;
 
-use tokenpin::ids::Ids;
+use tokenpin::ids::{Fields, ForeignSeals, IdKey, Ids, KeyKind, Mode, Opening, Summary};
 use tokenpin::{
     Affinity, Answer, Attributes, Config, ConfigError, CookieKey, Decision, Error, Field, Group,
-    KeyInput, MAX_SET_COOKIE, OwnedAffinity, Request, Role, Rule, SameSite, Secret, Slot,
-    SlotStatus, State, Strategy,
+    IdConfig, IdOwner, KeyInput, MAX_SET_COOKIE, OwnedAffinity, Request, Role, Rule, SameSite,
+    Secret, Slot, SlotStatus, State, Strategy,
 };
 use tokenpin_test_support::random::Random;
 
@@ -99,17 +99,16 @@ struct Facts {
     path: Vec<u8>,
     domain: Vec<u8>,
     patterns: Vec<Vec<u8>>,
+    id_keys: Vec<CookieKey>,
+    /// What is added to the table of ids: a key, a prefix, a collection.
+    words: [Vec<u8>; 3],
 }
 
 impl Facts {
     fn new(number: u64) -> Self {
-        let secret = |byte| Secret::new([byte; 16]);
+        let key = |i, role| CookieKey { id: 10 + i, role, secret: Secret::new([100 + i; 16]) };
         let role = |i| if i == 0 { Role::Sign } else { Role::Accept };
-        let keys = (0..=u8::try_from(number % 3).unwrap()).map(|i| CookieKey {
-            id: 10 + i,
-            role: role(i),
-            secret: secret(100 + i),
-        });
+        let keys = (0..=u8::try_from(number % 3).unwrap()).map(|i| key(i, role(i)));
         let text = |what: &str| format!("{what}-{number}").into_bytes();
         Self {
             number,
@@ -119,6 +118,8 @@ impl Facts {
             path: text("/path"),
             domain: text("gateway.example"),
             patterns: (0..number % 4).map(|i| text(&format!("api{i}/part"))).collect(),
+            id_keys: (0..number % 2).map(|_| key(3, Role::Sign)).collect(),
+            words: [text("key"), text("prefix"), text("collection")],
         }
     }
 
@@ -131,6 +132,10 @@ impl Facts {
             .collect();
         let plain = Config::new(Secret::new([7; 16]), &self.keys);
         let (bit, some) = (|i: u32| self.number >> i & 1 == 1, self.number);
+        let [key, prefix, collection] = &self.words;
+        let keys = [IdKey { name: key, kind: KeyKind::Query }];
+        let (prefixes, collections) = ([&prefix[..]], [&collection[..]]);
+        let added = Fields { keys: &keys, prefixes: &prefixes, collections: &collections };
         then(&Config {
             strategy: [Strategy::Jump, Strategy::Rendezvous, Strategy::HigressFnv1aModulo]
                 [usize::try_from(some % 3).unwrap()],
@@ -150,6 +155,14 @@ impl Facts {
             keyed_cookies: bit(4),
             mint_single: bit(5),
             prompt_cache: bit(6),
+            ids: IdConfig {
+                mode: Mode::ALL[usize::try_from(some % 4).unwrap()],
+                keys: &self.id_keys,
+                owner: if bit(2) { IdOwner::Consumer } else { IdOwner::None },
+                foreign: ForeignSeals::ALL[usize::try_from(some % 3).unwrap()],
+                encrypted: bit(3),
+                fields: if bit(1) { added } else { Fields::NONE },
+            },
             rules: if rules.is_empty() { plain.rules } else { &rules },
             ..plain
         })
@@ -166,11 +179,19 @@ fn say(
     request: &Request<'_>,
     cookie: &[u8],
 ) -> (String, Vec<u8>, Vec<u8>) {
+    let owner = affinity.id_owner(request.consumer);
+    let rules = affinity.id_rules(request.scope, owner, None).unwrap();
+    let id = rules.sealer.seal(b"resp_1", affinity.pin(0).unwrap_or(7)).unwrap();
+    let (mut ids, mut target) = (Summary::new(), [request.target, id.as_bytes()].concat());
+    let opening = Opening { rules: &rules, known: &|pin| affinity.knows(pin) };
+    let len = opening.open_target(Ids::Both, &mut ids, &mut target);
+    let request = &Request { ids: Some(&ids), ..*request };
     let decision = affinity.decide(request, [cookie]).unwrap();
+    let said = format!("{decision:?} {rules:?} {ids:?} {:?}", target.get(..len));
     let mut out = [0; MAX_SET_COOKIE];
     let (_, len) = affinity.finish(&decision, 200, &mut out).unwrap();
     let name = affinity.cookie_name(request.scope).unwrap();
-    (format!("{decision:?}"), out[..len].to_vec(), name.as_bytes().to_vec())
+    (said, out[..len].to_vec(), name.as_bytes().to_vec())
 }
 
 fn request<'r>(target: &'r [u8], consumer: &'r [u8], scope: &'r [u8], entropy: u64) -> Request<'r> {
@@ -189,7 +210,7 @@ fn request<'r>(target: &'r [u8], consumer: &'r [u8], scope: &'r [u8], entropy: u
 fn it_decides_as_one_that_borrows() {
     const FLEETS: u64 = if cfg!(miri) { 2 } else { 256 };
     let mut random = Random::new("owned affinities");
-    let mut cookies = 0;
+    let (mut cookies, mut by_id) = (0, 0);
     for number in 0..FLEETS {
         let count = 1 + u32::try_from(random.below(40)).unwrap();
         // The facts are gone when it decides.
@@ -203,12 +224,21 @@ fn it_decides_as_one_that_borrows() {
             let mut cookie = Vec::new();
             for _ in 0..20 {
                 let pattern = facts.patterns.first().map_or(&b"responses"[..], |pattern| pattern);
-                let target = [b"/v1/", pattern].concat();
+                // In some, an id follows a collection of the configuration, or is a parameter of its own.
+                let [key, _, collection] = &facts.words;
+                let front = [
+                    [b"/v1/", pattern].concat(),
+                    [b"/v1/", pattern, b"/"].concat(),
+                    [b"/v1/", pattern, b"/", &collection[..], b"/"].concat(),
+                    [b"/v1/", pattern, b"?", &key[..], b"="].concat(),
+                ];
+                let target = &front[usize::try_from(random.below(4)).unwrap()];
                 let consumer =
                     [b"alice".as_slice(), b""][usize::try_from(random.below(2)).unwrap()];
                 let scope = [b"".as_slice(), b"other"][usize::try_from(random.below(2)).unwrap()];
-                let request = request(&target, consumer, scope, random.word());
+                let request = request(target, consumer, scope, random.word());
                 let said = say(owned.get(), &request, &cookie);
+                by_id += u32::from(said.0.contains("source: Id"));
                 assert_eq!(said, say(&borrowed, &request, &cookie), "{number}");
                 if let Some(end) = said.1.iter().position(|&byte| byte == b';') {
                     cookie = said.1[..end].to_vec();
@@ -217,7 +247,8 @@ fn it_decides_as_one_that_borrows() {
             }
         });
     }
-    assert!(cookies > 4 * FLEETS, "{cookies}");
+    assert!(cookies > FLEETS, "{cookies}");
+    assert!(cfg!(miri) || by_id > 1_000, "{by_id}");
 }
 
 #[test]
@@ -227,7 +258,20 @@ fn it_refuses_what_one_that_borrows_refuses() {
     let empty_pattern = [Rule { pattern: b"", group: Group::Stateful, ids: Ids::None }];
     let twice =
         || vec![Slot::new(b"a", SlotStatus::UP).unwrap(), Slot::new(b"a", SlotStatus::UP).unwrap()];
-    let cases: [(Config<'_>, Vec<Slot>, ConfigError); 6] = [
+    let nameless = [IdKey { name: b"", kind: KeyKind::Id }];
+    let added = Fields { keys: &nameless, ..Fields::NONE };
+    let zero = [CookieKey { id: 1, role: Role::Sign, secret: Secret::new([0; 16]) }];
+    let cases: [(Config<'_>, Vec<Slot>, ConfigError); 8] = [
+        (
+            Config { ids: IdConfig { fields: added, ..good.ids }, ..good.clone() },
+            slots(3),
+            ConfigError { error: Error::IdField, field: Field::IdFields, index: 0 },
+        ),
+        (
+            Config { ids: IdConfig { keys: &zero, ..good.ids }, ..good.clone() },
+            slots(3),
+            ConfigError { error: Error::ZeroSecret, field: Field::IdKeys, index: 0 },
+        ),
         (
             Config { placement_key: Secret::new([0; 16]), ..good.clone() },
             slots(3),

@@ -6,9 +6,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use tokenpin::ids::{Ids, Mode, Opener, Opening, Summary};
 use tokenpin::{
-    Affinity, Config, CookieKey, Filter, Group, MAX_WEIGHT, Request, Role, Secret, Slot,
-    SlotStatus, State, Strategy, mix, select, select_batch,
+    Affinity, Config, CookieKey, Filter, Group, IdConfig, MAX_WEIGHT, Outcome, PinState, Request,
+    Role, Secret, Slot, SlotStatus, State, Strategy, mix, select, select_batch,
 };
 
 const NOW: u64 = 1_800_000_000;
@@ -83,6 +84,7 @@ fn answers(affinity: &Affinity<'_>, slots: &[Slot], key: u64) -> [u32; ANSWERS] 
 fn with_affinity<T>(slots: &[Slot], work: impl FnOnce(&Affinity<'_>) -> T) -> T {
     let keys = [CookieKey { id: 1, role: Role::Sign, secret: Secret::new([1; 16]) }];
     let config = Config::new(Secret::new([2; 16]), &keys);
+    let config = Config { ids: IdConfig { mode: Mode::Seal, ..config.ids }, ..config };
     let mut index = vec![0; Affinity::index_len(slots.len())];
     work(&Affinity::new(&config, slots, &mut index).unwrap())
 }
@@ -169,5 +171,64 @@ fn every_answer_is_allowed(statuses: &Statuses, count: usize) {
             done.store(true, Ordering::Relaxed);
             assert!(results.iter().all(Result::is_ok));
         });
+    });
+}
+
+/// What a request with an id of this slot's account comes to.
+fn names(affinity: &Affinity<'_>, slot: u32) -> Summary {
+    let rules = affinity.id_rules(b"", b"", None).unwrap();
+    let id = rules.sealer.seal(b"resp_1", affinity.pin(slot).unwrap()).unwrap();
+    let mut body = [b"{\"previous_response_id\":\"", id.as_bytes(), b"\"}"].concat();
+    let mut ids = Summary::new();
+    let opening = Opening { rules: &rules, known: &|pin| affinity.knows(pin) };
+    Opener::new(Ids::Items).open_in_place(&opening, &mut ids, &mut body);
+    ids
+}
+
+/// An id is answered by its account, or by none while that is down; and the state that is told is one that it had.
+#[test]
+fn while_states_change_an_id_goes_to_its_account_or_nowhere() {
+    let rounds = if cfg!(miri) { 20 } else { 5_000 };
+    let slots = slots(&STATUSES, STATUSES.len(), 0);
+    with_affinity(&slots, |affinity| {
+        let ids: Vec<_> = (0..5).map(|slot| (slot, names(affinity, slot))).collect();
+        let (done, seen) = (&AtomicBool::new(false), [const { AtomicBool::new(false) }; 2]);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut turn = 0;
+                while !done.load(Ordering::Relaxed) {
+                    turn = mix(turn + 1);
+                    for slot in 2..5_u32 {
+                        let choice = usize::from(turn >> slot & 1 == 1);
+                        affinity.set_slot(slot, STATUSES[slot as usize][choice]).unwrap();
+                    }
+                    thread::yield_now();
+                }
+            });
+            let reader = || {
+                for round in 0..rounds {
+                    for (slot, ids) in &ids {
+                        let request = Request { ids: Some(ids), ..request(round) };
+                        let decision = affinity.decide(&request, []).unwrap();
+                        let down = decision.pin_state == PinState::Down;
+                        let expected = if down { Outcome::Rejected } else { Outcome::Pinned };
+                        assert_eq!(decision.outcome, expected);
+                        assert_eq!(decision.slot, Some(*slot).filter(|_| !down));
+                        match *slot {
+                            UP => assert!(!down),
+                            DOWN => assert!(down),
+                            3 => seen[usize::from(down)].store(true, Ordering::Relaxed),
+                            4 => assert!(!down, "it drains, or is up again"),
+                            _ => {}
+                        }
+                    }
+                }
+            };
+            let readers = [scope.spawn(reader), scope.spawn(reader)];
+            let results = readers.map(thread::ScopedJoinHandle::join);
+            done.store(true, Ordering::Relaxed);
+            assert!(results.iter().all(Result::is_ok));
+        });
+        assert!(cfg!(miri) || seen.iter().all(|seen| seen.load(Ordering::Relaxed)));
     });
 }

@@ -4,10 +4,15 @@ import bisect
 import copy
 import random
 
+import bodies_twin as bodies
 import library
 import random_cases as cases
 import tokenpin_twin as twin
 from vector_files import (KEY_REASONS, OUTCOMES, PIN_STATES, SOURCES, VERDICTS)
+
+CODES = ["none", "no_account_available", "bad_affinity_key", "session_unavailable",
+         "previous_response_not_found", "invalid_encrypted_content", "not_found",
+         "conflicting_accounts", "unreadable_body"]
 
 STRATEGIES = (twin.JUMP, twin.RENDEZVOUS, twin.HIGRESS)
 
@@ -295,6 +300,70 @@ def check_set_cookie(report, lib, rng, count):
         report.check("default_name", twin.default_name(scope), lib.default_name(scope), scope)
 
 
+# ---- Ids -----------------------------------------------------------------------------
+
+
+def check_ids(report, lib, rng, count):
+    """Single ids and marks, past any affinity."""
+    for _ in range(count):
+        config = twin.Config(cases.some_slots(rng, 0), bytes(16), cases.a_ring(rng))
+        scope, owner = cases.a_scope(rng), rng.choice([b"", b"alice", bytes(4096)])
+        made, ring = lib.id_ring(config.ring), config.ring
+        writer = cases.Writer(rng, config, scope, owner)
+        for _ in range(6):
+            id, pin = writer.id(), writer.pin()
+            report.check("id_seal", twin.seal_id(ring, scope, owner, id, pin),
+                         lib.seal_id(made, scope, owner, id, pin), ring, scope, owner, id, pin)
+            verdict, native, found = twin.open_id(ring, scope, owner, id)
+            report.check("id_open", (bodies.WORSE.index(verdict), native, found),
+                         lib.open_id(made, scope, owner, id), ring, scope, owner, id)
+            report.reach("id_open", verdict)
+            content = writer.content()
+            verdict, opened, found = twin.open_content(ring, scope, owner, content)
+            report.check("id_open_mark", (bodies.WORSE.index(verdict), opened, found),
+                         lib.open_mark(made, scope, owner, content), ring, scope, owner, content)
+            report.reach("id_open_mark", verdict)
+            report.check("id_mark", twin.mark_content(ring, scope, owner, content, pin),
+                         lib.mark(made, scope, owner, content, pin), ring, scope, owner, content)
+
+
+def check_responses(report, lib, rng, count):
+    """Whole responses, of a request without ids, in the modes that seal."""
+    for _ in range(count):
+        config = cases.a_config(rng, 0)
+        config.id_mode = rng.choice([twin.SEAL, twin.STRICT])
+        config.slots[0] = twin.Slot(b"account")
+        affinity = library.Affinity(lib, config)
+        scope = cases.a_scope(rng)
+        rules = bodies.Rules(config, scope, b"")
+        for _ in range(4):
+            writer = cases.Writer(rng, config, scope, b"")
+            ids, body = rng.choice([2, 3]), writer.body()
+            if body[:1] == b"x":
+                continue
+            sealing = bodies.Sealing(rules, config.slots[0].id, bodies.IDS[ids])
+            if rng.random() < 0.3:
+                lines = rng.choice([b"\n", b"\r\n", b"\r"])
+                body = b"".join(b"data: " + line + lines for line in body.splitlines()) + lines
+                body += rng.choice([b"", b"data: [DONE]" + lines + lines, b": x" + lines])
+                if body[:5] != b"data:":
+                    continue
+                expected = sealing.events(body)
+            else:
+                expected = sealing.document(body)
+            chunk = rng.choice([1, 2, 3, 7, 50, 10000])
+            actual = affinity.seal(scope, ids, 0, body, chunk)
+            # A mark that is put counts as changed too.
+            report.check("seal", (expected, sealing.unexpected), (actual[0], actual[2]), config,
+                         scope, ids, body, chunk)
+            report.reach("seal", "changed" if expected != body else "same")
+            target = writer.target()
+            report.check("seal_target", bodies.seal_target(rules, config.slots[0].id,
+                                                           bodies.IDS[ids], target),
+                         affinity.seal_target(scope, ids, 0, target), config, scope, ids, target)
+        affinity.free()
+
+
 # ---- Decisions -----------------------------------------------------------------------
 
 
@@ -322,6 +391,7 @@ def library_decision(decision):
     return (None if decision.slot == library.NO_SLOT else decision.slot,
             SOURCES[decision.source], OUTCOMES[decision.outcome], PIN_STATES[decision.pin_state],
             VERDICTS[decision.verdict], KEY_REASONS[decision.key_reason],
+            bodies.WORSE[decision.id_verdict], list(decision.id_keys),
             bool(decision.ambiguous), bool(decision.existing), bool(decision.may_move),
             decision.retry_after, decision.fingerprint, cookie)
 
@@ -330,7 +400,8 @@ def twin_decision(decision):
     cookie = decision.cookie
     return (decision.slot, SOURCES[decision.source], OUTCOMES[decision.outcome],
             PIN_STATES[decision.pin_state], VERDICTS[decision.verdict],
-            KEY_REASONS[decision.key_reason], decision.ambiguous, decision.existing,
+            KEY_REASONS[decision.key_reason], decision.id_verdict, decision.id_keys,
+            decision.ambiguous, decision.existing,
             decision.may_move, decision.retry_after, decision.fingerprint,
             cookie and (cookie.value, cookie.seconds, cookie.carrier))
 
@@ -401,6 +472,7 @@ class World:
     def check_decision(self):
         config, report, rng = self.config, self.report, self.rng
         request = cases.a_request(rng, config, self.now, self.consumers, self.sessions, self.ids)
+        summary = self.read_ids(request) if rng.random() < 0.6 else None
         try:
             decision = twin.decide(config, request)
             expected = twin_decision(decision)
@@ -408,7 +480,7 @@ class World:
             expected = "status %d" % STATUS_OF[str(refused)]
             report.reach("refused", str(refused))
         try:
-            raw = self.affinity.decide(request)
+            raw = self.affinity.decide(request, summary)
             actual = library_decision(raw)
         except library.Failed as failed:
             actual = "status %d" % failed.status
@@ -418,11 +490,19 @@ class World:
         for group, name in zip(("source", "outcome", "pin_state", "verdict", "key_reason"),
                                actual[1:6]):
             report.reach(group, name)
-        report.reach("ambiguous", "yes" if actual[6] else "no")
+        report.reach("id_verdict", actual[6])
+        report.reach("ambiguous", "yes" if actual[8] else "no")
         report.reach("cookie of", actual[2] if actual[-1] else "nothing")
-        report.reach("existing", "yes" if actual[7] else "no")
-        report.reach("may_move", "yes" if actual[8] else "no")
-        report.reach("retry_after", "some" if actual[9] else "none")
+        report.reach("existing", "yes" if actual[9] else "no")
+        report.reach("may_move", "yes" if actual[10] else "no")
+        report.reach("retry_after", "some" if actual[11] else "none")
+        if actual[1] == "id":
+            report.reach("state of an id", actual[3])
+            report.reach("cookie beside an id", "some" if actual[-1] else "none")
+        code, status = twin.refusal(decision)
+        report.check("refusal", (CODES.index(code), status), self.affinity.refusal(raw), config,
+                     request)
+        report.reach("refusal", code)
         first, last = config.success
         for status in (first, last, first - 1, last + 1, rng.randint(100, 599)):
             answer = library_answer(self.affinity, raw, status)
@@ -431,6 +511,32 @@ class World:
             if not isinstance(answer, str):
                 report.reach("answer", ("nothing", "set_cookie", "carrier")[answer[0]])
         self.kept = decision, raw, request
+
+    def read_ids(self, request):
+        """Gives a request ids, and both sides read them. Returns the library's summary."""
+        config, report, rng = self.config, self.report, self.rng
+        if len(request.scope) > 1024:
+            return None
+        writer = cases.Writer(rng, config, request.scope, twin.id_owner(config, request))
+        if rng.random() < 0.6:
+            request.method, request.target = b"POST", rng.choice([b"/v1/responses", b"/v1/batches"])
+        else:
+            request.target = writer.target()
+        body = writer.body()
+        api, target, opened, ids = bodies.read_request(config, request, body)
+        actual = self.affinity.read_request(request, body)
+        it = actual[2]
+        report.check("open", (target, opened, ids.unexpected), (*actual[:2], actual[3]), config,
+                     request, body)
+        report.check("report", (ids.opened, ids.plain, ids.verdict, ids.keys, ids.refused,
+                                ids.unreadable, ids.existing, ids.sealed, ids.unstored),
+                     (it.opened, it.plain, bodies.WORSE[it.verdict], list(it.keys),
+                      bool(it.refused), bool(it.unreadable), bool(it.existing), bool(it.seals),
+                      bool(it.unstored)), config, request, body)
+        report.reach("ids", api)
+        report.reach("mode", bodies.MODES[config.id_mode])
+        request.ids = ids
+        return actual[4]
 
     def check_finish_elsewhere(self, other):
         """A decision of this world, finished by another."""
@@ -519,6 +625,31 @@ def check_refused(report, lib):
         (31, {"ring": two_alike}),
         (32, {"ring": same_id}),
         (31, {"ring": [twin.RingKey(1, placement, S)]}),
+        (31, {"own_id_keys": two_alike}),
+        (32, {"own_id_keys": same_id}),
+        (31, {"own_id_keys": [twin.RingKey(1, placement, S)]}),
+        (30, {"own_id_keys": [twin.RingKey(1, bytes(16), S)]}),
+        (34, {"own_id_keys": ring_of(A, R)}),
+        (34, {"own_id_keys": ring_of(S, S)}),
+        # The same keys for both.
+        (0, {"own_id_keys": ring_of(S)}),
+        (0, {"own_id_keys": ring_of(S, A, R, A, A, A, A, A)}),
+        (33, {"own_id_keys": ring_of(S, A, R, A, A, A, A, A, A)}),
+        (0, {"id_fields": [(b"k" * 32, kind) for kind in bodies.KINDS
+                           if kind not in ("path", "own")]}),
+        (46, {"id_fields": [(b"k" * 33, "id")]}),
+        (46, {"id_fields": [(b"", "id")]}),
+        (46, {"id_fields": [(b"k", "path")]}),
+        (46, {"id_fields": [(b"k", "own")]}),
+        (0, {"id_fields": [(b"k", "id")] * 32, "id_prefixes": [b"-"] * 32,
+             "id_collections": [b"%"] * 32}),
+        (46, {"id_fields": [(b"k", "id")] * 33}),
+        (46, {"id_prefixes": [b"a"] * 33}),
+        (46, {"id_prefixes": [b""]}),
+        (46, {"id_prefixes": [b"a b"]}),
+        (46, {"id_collections": [b"a"] * 33}),
+        (46, {"id_collections": [b""]}),
+        (46, {"id_collections": [b"a/b"]}),
         (0, {"max_age": 34560000}),
         (39, {"max_age": 34560001}),
     ]
@@ -618,7 +749,7 @@ def check_library(report, path, count, seed):
     for check, share in ((check_hashes, 0.25), (check_jump, 1), (check_select, 0.25),
                          (check_large_fleets, 0.1), (check_acceptance, 0.5), (check_draws, 1), (check_cookies, 0.15),
                          (check_fields, 2), (check_set_cookie, 0.25), (check_classification, 2),
-                         (check_decisions, 1)):
+                         (check_ids, 0.15), (check_responses, 0.1), (check_decisions, 1)):
         print(check.__name__)
         # Each part has its own numbers, so that it can be run alone.
         rng = random.Random("%d %s" % (seed, check.__name__))
@@ -647,4 +778,14 @@ def check_library(report, path, count, seed):
     report.check_reached("cookie of", ("nothing", "placed", "retried", "pinned", "repinned",
                                        "fallback"))
     report.check_reached("refused", REFUSED)
+    for group in ("id_open", "id_verdict"):
+        report.check_reached(group, [verdict for verdict in bodies.WORSE
+                                     if group == "id_verdict"
+                                     or verdict not in ("none", "conflict")])
+    report.check_reached("id_open_mark", ("plain", "sealed", "unknown_key", "bad_seal"))
+    report.check_reached("ids", bodies.IDS)
+    report.check_reached("mode", bodies.MODES)
+    report.check_reached("refusal", CODES)
+    report.check_reached("state of an id", PIN_STATES)
+    report.check_reached("cookie beside an id", ("some", "none"))
     report.check_reached("answer", ("nothing", "set_cookie", "carrier", "stale", "not_stale"))

@@ -30,6 +30,10 @@ for _kind, _keys in generated("id keys"):
 OBJECTS, ITEMS = (words(row[1]) for row in generated("id prefixes"))
 COLLECTIONS, LITERALS = (words(row[1]) for row in generated("id paths"))
 
+MODES = ["off", "open", "seal", "strict"]
+IDS = ["none", "open", "both", "items"]
+KINDS = ["path", "query", "own", "id", "ids", "named", "holder", "encrypted", "url", "opaque",
+         "opaque_object", "variables", "items"]
 NO_KEY = 255
 BLANKS = b" \t\r\n"
 ID_KINDS = ("own", "id", "named")
@@ -39,11 +43,34 @@ class NoJson(Exception):
     pass
 
 
+class Rules:
+    """What holds for all requests of one scope and owner."""
+
+    def __init__(self, config, scope, owner):
+        self.place = config.id_keys, scope or config.scope, owner
+        self.mode = MODES[config.id_mode]
+        self.refuse_foreign = config.refuses_foreign_seals
+        self.encrypted = config.encrypted_content
+        # Of equal names, the first counts.
+        self.keys = [(name, *row) for name, row in KEYS.items()]
+        self.keys += [(name, len(KEYS) + i, kind)
+                      for i, (name, kind) in enumerate(config.id_fields)]
+        self.prefixes, self.collections = config.id_prefixes, COLLECTIONS + config.id_collections
+        self.accounts = [slot.id for slot in config.slots if not slot.vacant]
+
+    def is_sealed_type(self, ids, text):
+        """Whether a text under a listed key would be sealed."""
+        prefix = twin.cut(text)[0]
+        known = (prefix in OBJECTS or (ids == "items" and prefix in ITEMS)
+                 or any(text.startswith(added) for added in self.prefixes))
+        return known and len(text) <= 255 and twin.has_id_characters(text)
+
+
 class Strings:
     """Reads a document, and calls back for what a rewriter looks at, in order."""
 
-    def __init__(self, text, any_case, on_text, on_element):
-        self.text, self.at, self.any_case = text, 0, any_case
+    def __init__(self, text, rules, any_case, on_text, on_element):
+        self.text, self.at, self.keys, self.any_case = text, 0, rules.keys, any_case
         self.on_text, self.on_element = on_text, on_element
         self.unstored = False
 
@@ -103,7 +130,7 @@ class Strings:
                 return
 
     def look_up(self, name, variables):
-        for key, (number, kind) in KEYS.items():
+        for key, number, kind in self.keys:
             same = key == name or (self.any_case and key == name.lower())
             if same and kind not in ("path", "query") and (key == b"file_id" or not variables):
                 return number, kind
@@ -117,7 +144,14 @@ class Strings:
         self.blanks()
         byte = self.peek()
         if byte == b'"':
-            start, end = self.string()
+            before = self.at + 1
+            try:
+                start, end = self.string()
+            except NoJson:
+                if len(self.text) - before > 512 and kind in ID_KINDS:
+                    # It is too long already, wherever it would end.
+                    self.on_text(number, kind, before, len(self.text), place)
+                raise
             if kind is not None:
                 self.on_text(number, kind, start, end, place)
         elif byte in (b"{", b"["):
@@ -211,11 +245,9 @@ def unescape(raw):
     return None if found is None else b"".join(byte for byte, _ in found)
 
 
-def is_sealed_type(ids, text):
-    """Whether a text under a listed key would be sealed."""
-    prefix = twin.cut(text)[0]
-    known = prefix in OBJECTS or (ids == "items" and prefix in ITEMS)
-    return known and len(text) <= 255 and twin.has_id_characters(text)
+def is_done(text):
+    """`[DONE]` is no document."""
+    return re.fullmatch(rb"[ \t\r\n]*\[[ \t\r\n]*DONE\][ \t\r\n]*", text) is not None
 
 
 def apply(text, edits):
@@ -230,8 +262,8 @@ def apply(text, edits):
 
 
 class Sealing:
-    def __init__(self, ring, scope, owner, pin, ids):
-        self.place, self.pin, self.ids = (ring, scope, owner), pin, ids
+    def __init__(self, rules, pin, ids):
+        self.rules, self.pin, self.ids = rules, pin, ids
         self.sealed = self.unexpected = 0
 
     def edits(self, text):
@@ -239,21 +271,21 @@ class Sealing:
 
         def on_text(_number, kind, start, end, _place):
             raw = text[start:end]
-            if kind == "encrypted" and self.ids == "items":
+            if kind == "encrypted" and self.ids == "items" and self.rules.encrypted:
                 content = characters(raw)
                 if content and not any(odd is None for _, odd in content[:64]):
                     content = b"".join(byte for byte, _ in content)
-                    edits.append((end, end, twin.mark_content(*self.place, content, self.pin)))
+                    mark = twin.mark_content(*self.rules.place, content, self.pin)
+                    edits.append((end, end, mark))
             elif kind in ID_KINDS and len(raw) <= 512:
                 native = unescape(raw)
-                if native is not None and is_sealed_type(self.ids, native):
-                    edits.append((start, end, twin.seal_id(*self.place, native, self.pin)))
+                if native is not None and self.rules.is_sealed_type(self.ids, native):
+                    sealed = twin.seal_id(*self.rules.place, native, self.pin)
+                    edits.append((start, end, sealed))
                     self.sealed += 1
 
-        whole = Strings(text, False, on_text, lambda *_: None).read()
-        # [DONE] is no document.
-        stripped = bytes(byte for byte in text if byte not in BLANKS)
-        self.unexpected += not whole and not stripped.startswith(b"[D")
+        whole = Strings(text, self.rules, False, on_text, lambda *_: None).read()
+        self.unexpected += not whole and not is_done(text)
         return edits
 
     def document(self, text):
@@ -303,18 +335,26 @@ WORSE = ["none", "plain", "sealed", "conflict", "unknown_version", "unknown_key"
 
 
 class Request:
-    def __init__(self, ring, scope, owner, mode, ids, accounts):
-        self.place, self.mode, self.ids, self.accounts = (ring, scope, owner), mode, ids, accounts
-        self.refuse_foreign = mode in ("seal", "strict")
+    def __init__(self, rules, ids):
+        self.rules, self.mode, self.ids = rules, rules.mode, ids
         self.verdict, self.keys, self.refused = "none", [NO_KEY, NO_KEY], False
         self.unreadable = self.existing = self.unstored = False
         self.opened = self.plain = self.unexpected = 0
         self.hard = self.soft = None
 
+    @property
+    def account(self):
+        if self.hard is None and self.soft is not None and not self.unstored:
+            return self.soft, NO_KEY
+        return self.hard
+
+    @property
+    def sealed(self):
+        """Whether the response is sealed."""
+        return self.mode in ("seal", "strict") and self.ids in ("both", "items")
+
     def summary(self):
-        account = self.hard
-        if account is None and self.soft is not None and not self.unstored:
-            account = (self.soft, NO_KEY)
+        account = self.account
         return {
             "verdict": self.verdict, "keys": self.keys, "refused": self.refused,
             "unreadable": self.unreadable, "existing": self.existing, "unstored": self.unstored,
@@ -341,36 +381,41 @@ class Request:
 
     def take(self, key, text):
         """(the native id or None, what it names: a pin, None, or nothing at all)."""
-        verdict, native, pin = twin.open_id(*self.place, text)
+        verdict, native, pin = "plain", None, None
+        if self.mode != "off":
+            verdict, native, pin = twin.open_id(*self.rules.place, text)
         if verdict == "sealed":
             self.opened += 1
             self.worsen("sealed")
             return native, [pin]
-        if verdict != "plain" and self.refuse_foreign:
+        if verdict != "plain" and self.rules.refuse_foreign:
             self.refuse(verdict, [key, NO_KEY])
             return None, []
         if text in (b"", b"auto"):
             return None, []
         self.plain += 1
         self.worsen("plain")
-        if self.mode == "strict" and is_sealed_type(self.ids, text):
+        if self.mode == "strict" and self.rules.is_sealed_type(self.ids, text):
             self.refuse("plain", [key, NO_KEY])
             return None, []
         return None, [None]
 
     def body(self, text):
+        if self.ids == "none":
+            return text
         edits = []
 
         def on_text(number, kind, start, end, place):
             raw = text[start:end]
             if kind == "encrypted":
-                if self.takes_mark_off(number, raw):
+                if self.takes_mark_off(KEYS[b"encrypted_content"][0], raw):
                     edits.append((end - 26, end, b""))
                 return
             if kind not in ID_KINDS:
                 return
             if len(raw) > 512:
-                self.unreadable = self.unreadable or b"\\" in raw[:512]
+                escaped = b"\\" in raw[:512] and self.mode != "off"
+                self.unreadable = self.unreadable or escaped
                 return
             plain = unescape(raw)
             if plain is None or self.refused:
@@ -393,48 +438,66 @@ class Request:
                     return
                 if not inline:
                     self.bind(KEYS[b"id"][0], pin)
-                elif pin in self.accounts:
+                elif pin in self.rules.accounts:
                     self.soft = pin
 
-        reader = Strings(text, self.mode == "strict", on_text, on_element)
-        self.unexpected += not reader.read()
+        reader = Strings(text, self.rules, self.mode == "strict", on_text, on_element)
+        self.unexpected += not reader.read() and not is_done(text)
         self.unstored = reader.unstored
         return apply(text, edits)
 
     def takes_mark_off(self, number, raw):
         content = characters(raw)
-        if self.refused or content is None or len(content) < 27:
+        off = self.mode == "off" or not self.rules.encrypted
+        if off or self.refused or content is None or len(content) < 27:
             return False
         # A mark is written without escapes.
         if any(escaped is not False for _, escaped in content[-26:]):
             return False
         if any(odd is None for _, odd in content[:-26][:64]):
             return False
-        verdict, _, pin = twin.open_content(*self.place, b"".join(byte for byte, _ in content))
+        verdict, _, pin = twin.open_content(*self.rules.place,
+                                            b"".join(byte for byte, _ in content))
         if verdict == "sealed":
             self.opened += 1
             self.worsen("sealed")
             self.bind(number, pin)
             return True
-        if verdict != "plain" and self.refuse_foreign:
+        if verdict != "plain" and self.rules.refuse_foreign:
             self.refuse(verdict, [number, NO_KEY])
         return False
 
     def target(self, target):
+        if self.ids == "none":
+            return target
+
+        def check(key, text):
+            """In the mode strict, a text is refused that another reader sees otherwise."""
+            decoded = percent_decoded(text)
+            unclear = decoded is None or b"%" in decoded or b"/" in decoded
+            if self.mode == "strict" and b"%" in text and unclear and not self.refused:
+                self.refuse("plain", [key, NO_KEY])
+
         def on_id(key, text):
+            check(key, text)
             if self.refused:
                 return text
             decoded = percent_decoded(text)
-            unclear = decoded is None or b"%" in decoded or b"/" in decoded
-            if self.mode == "strict" and b"%" in text and unclear:
-                self.refuse("plain", [key, NO_KEY])
-                return text
             native, named = self.take(key, text if decoded is None else decoded)
             for pin in named:
                 self.bind(key, pin)
             return text if native is None else native
 
-        return rewrite_target(target, on_id)
+        return rewrite_target(self.rules, target, on_id, check)
+
+
+def read_request(config, request, body):
+    """What a host does first: (ids of the API, target and body as they go upstream, what they come to)."""
+    _, _, api = twin.classify(config.table, config.prompt_cache, request.method, request.target)
+    rules = Rules(config, request.scope, twin.id_owner(config, request))
+    ids = Request(rules, IDS[api])
+    target = ids.target(request.target)
+    return IDS[api], target, ids.body(body), ids
 
 
 # ---- Paths and queries ---------------------------------------------------------------
@@ -446,29 +509,36 @@ def percent_decoded(text):
     return re.sub(b"%(..)", lambda found: bytes([int(found[1], 16)]), text)
 
 
-def rewrite_target(target, on_id):
+def rewrite_target(rules, target, on_id, on_segment=lambda _key, _text: None):
     target, hash_mark, fragment = target.partition(b"#")
     path, question, query = target.partition(b"?")
     origin = re.match(b"[^/]*:/" b"/[^/]*", path)
     origin = origin.group() if origin else b""
     segments = path[len(origin):].split(b"/")
-    before = b""
+    path_key, before = KEYS[b"path"][0], b""
     for i, segment in enumerate(segments):
-        if (before in COLLECTIONS and segment and segment not in LITERALS
-                and segment not in COLLECTIONS):
-            segments[i] = on_id(KEYS[b"path"][0], segment)
-        before = segments[i]
+        if not segment:
+            continue
+        word = percent_decoded(segment)
+        if before in rules.collections and word not in LITERALS + rules.collections:
+            segments[i] = on_id(path_key, segment)
+        elif before not in twin.NAMED:
+            on_segment(path_key, segment)
+        # Behind such a word stands a name.
+        before = b"" if before in twin.NAMED else percent_decoded(segments[i])
     pairs = query.split(b"&")
     for i, pair in enumerate(pairs):
         name, equals, value = pair.partition(b"=")
-        number, kind = KEYS.get(name, (None, None))
-        if equals and kind in ("query", "id", "named"):
-            pairs[i] = name + equals + on_id(number, value)
+        numbers = [number for key, number, kind in rules.keys
+                   if key == percent_decoded(name) and kind in ("query", "id", "named")]
+        if equals and numbers:
+            pairs[i] = name + equals + on_id(numbers[0], value)
     return (origin + b"/".join(segments) + question + b"&".join(pairs) + hash_mark + fragment)
 
 
-def seal_target(ring, scope, owner, pin, ids, target):
+def seal_target(rules, pin, ids, target):
     def on_id(_key, text):
-        return twin.seal_id(ring, scope, owner, text, pin) if is_sealed_type(ids, text) else text
+        seals = rules.is_sealed_type(ids, text)
+        return twin.seal_id(*rules.place, text, pin) if seals else text
 
-    return rewrite_target(target, on_id)
+    return rewrite_target(rules, target, on_id)

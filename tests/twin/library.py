@@ -4,6 +4,7 @@ import ctypes
 from ctypes import (POINTER, Structure, byref, c_char_p, c_int32, c_size_t, c_uint8, c_uint16,
                     c_uint32, c_uint64, c_void_p)
 
+import bodies_twin as bodies
 import tokenpin_twin as twin
 
 NO_SLOT = 2 ** 32 - 1
@@ -13,6 +14,8 @@ ABI_VERSION = 1
 OK = 0
 END = 10
 STALE = 44
+NO_ID = 12
+SEALED = 2
 
 
 class Bytes(Structure):
@@ -37,7 +40,11 @@ class Attributes(Structure):
 
 
 class Rule(Structure):
-    _fields_ = [("pattern", Bytes), ("group", c_uint8)]
+    _fields_ = [("pattern", Bytes), ("group", c_uint8), ("ids", c_uint8)]
+
+
+class IdField(Structure):
+    _fields_ = [("name", Bytes), ("kind", c_uint8)]
 
 
 class Config(Structure):
@@ -46,17 +53,51 @@ class Config(Structure):
                 ("slots", POINTER(SlotConfig)), ("slot_count", c_size_t),
                 ("scope", Bytes), ("cookie_name", Bytes), ("attributes", Attributes),
                 ("rules", POINTER(Rule)), ("rule_count", c_size_t),
+                ("id_keys", POINTER(CookieKey)), ("id_key_count", c_size_t),
+                ("id_fields", POINTER(IdField)), ("id_field_count", c_size_t),
+                ("id_prefixes", POINTER(Bytes)), ("id_prefix_count", c_size_t),
+                ("id_collections", POINTER(Bytes)), ("id_collection_count", c_size_t),
                 ("max_age", c_uint32), ("skew", c_uint32), ("max_life", c_uint32),
                 ("max_idle", c_uint32), ("success_first", c_uint16), ("success_last", c_uint16),
                 ("placement_key", c_uint8 * 16), ("strategy", c_uint8),
                 ("policy_existing", c_uint8), ("policy_new", c_uint8), ("combine_keys", c_uint8),
                 ("reject_bad_keys", c_uint8), ("keyed_cookies", c_uint8),
                 ("mint_single", c_uint8), ("prompt_cache", c_uint8),
-                ("replace_rules", c_uint8)]
+                ("replace_rules", c_uint8), ("id_mode", c_uint8), ("id_owner", c_uint8),
+                ("foreign_seals", c_uint8), ("encrypted_content", c_uint8)]
 
 
 class ConfigError(Structure):
     _fields_ = [("status", c_int32), ("field", c_uint32), ("index", c_uint64)]
+
+
+class IdSummary(Structure):
+    _fields_ = [("private_words", c_uint64 * 48)]
+
+
+class IdReport(Structure):
+    _fields_ = [("opened", c_uint32), ("plain", c_uint32), ("echoes_lost", c_uint32),
+                ("verdict", c_uint8), ("keys", c_uint8 * 2), ("refused", c_uint8),
+                ("unreadable", c_uint8), ("existing", c_uint8), ("seals", c_uint8),
+                ("unstored", c_uint8)]
+
+
+class IdUse(Structure):
+    _fields_ = [("scope", Bytes), ("owner", Bytes), ("upstream", Bytes), ("origin", Bytes),
+                ("ids", c_uint8), ("has_mode", c_uint8), ("mode", c_uint8)]
+
+
+class IdSealer(Structure):
+    _fields_ = [("private_words", c_uint64 * 128)]
+
+
+class IdRing(Structure):
+    _fields_ = [("private_words", c_uint64 * 38)]
+
+
+class Piece(Structure):
+    _fields_ = [("passed", c_size_t), ("put", c_void_p), ("put_len", c_size_t),
+                ("taken", c_size_t), ("changed", c_uint32), ("unexpected", c_uint32)]
 
 
 class Request(Structure):
@@ -64,7 +105,7 @@ class Request(Structure):
                 ("consumers", POINTER(Bytes)), ("consumer_count", c_size_t),
                 ("sessions", POINTER(Bytes)), ("session_count", c_size_t),
                 ("cookies", POINTER(Bytes)), ("cookie_count", c_size_t),
-                ("carrier_value", Bytes), ("scope", Bytes),
+                ("carrier_value", Bytes), ("scope", Bytes), ("ids", POINTER(IdSummary)),
                 ("tried", POINTER(c_uint32)), ("tried_count", c_size_t),
                 ("now", c_uint64), ("id_hint", c_char_p), ("entropy", c_uint8 * 16),
                 ("has_group", c_uint8), ("group", c_uint8), ("existing", c_uint8),
@@ -75,7 +116,8 @@ class Decision(Structure):
     _fields_ = [("fingerprint", c_uint64), ("slot", c_uint32), ("max_age", c_uint32),
                 ("retry_after", c_uint32),
                 ("source", c_uint8), ("outcome", c_uint8), ("pin_state", c_uint8),
-                ("verdict", c_uint8), ("key_reason", c_uint8), ("ambiguous", c_uint8),
+                ("verdict", c_uint8), ("id_verdict", c_uint8), ("id_keys", c_uint8 * 2),
+                ("key_reason", c_uint8), ("ambiguous", c_uint8),
                 ("existing", c_uint8), ("may_move", c_uint8),
                 ("cookie", c_uint8), ("carrier", c_uint8), ("has_name_suffix", c_uint8),
                 ("name_suffix", c_uint8 * 4), ("value", c_uint8 * 67)]
@@ -120,7 +162,7 @@ SIGNATURES = {
     "affinity_find": [c_void_p] + TEXT + [POINTER(c_uint32)],
     "affinity_cookie_name": [c_void_p] + TEXT + BUFFER,
     "affinity_id_hint": [c_void_p] + TEXT + [POINTER(c_uint8 * 16)],
-    "affinity_classify": [c_void_p] + TEXT + TEXT + [POINTER(c_uint8), POINTER(c_uint8)],
+    "affinity_classify": [c_void_p] + TEXT + TEXT + [POINTER(c_uint8)] * 3,
     "affinity_fingerprint": [c_void_p, POINTER(c_uint64)],
     "affinity_live_fingerprint": [c_void_p, c_uint64, POINTER(c_uint64)],
     "affinity_decide": [c_void_p, POINTER(Request), POINTER(Decision)],
@@ -147,7 +189,30 @@ SIGNATURES = {
     "set_cookie_write": TEXT + TEXT + [POINTER(Attributes), c_uint32] + BUFFER,
     "set_cookie_matches": TEXT + TEXT + [POINTER(c_uint8)],
     "classify": [POINTER(Rule), c_size_t, c_uint8, c_uint8] + TEXT + TEXT
-                + [POINTER(c_uint8), POINTER(c_uint8)],
+                + [POINTER(c_uint8)] * 3,
+    "decision_refusal": [POINTER(Decision), POINTER(c_uint16), POINTER(c_uint8)],
+    "affinity_id_owner": [c_void_p, POINTER(Request), POINTER(Bytes)],
+    "affinity_id_key": [c_void_p, c_uint8, POINTER(Bytes)],
+    "id_summary_init": [POINTER(IdSummary)],
+    "id_summary_report": [POINTER(IdSummary), POINTER(IdReport)],
+    "affinity_open_target": [c_void_p, POINTER(IdUse), POINTER(IdSummary)] + TEXT + BUFFER,
+    "affinity_open_in_place": [c_void_p, POINTER(IdUse), POINTER(IdSummary)]
+                              + TEXT + [POINTER(c_size_t), POINTER(c_uint32)],
+    "id_sealer_init": [POINTER(IdSealer), c_uint8],
+    "affinity_seal_step": [c_void_p, POINTER(IdUse), POINTER(IdSummary), c_uint32,
+                           POINTER(IdSealer)] + TEXT + [POINTER(Piece)],
+    "affinity_seal_end": [c_void_p, POINTER(IdUse), POINTER(IdSummary), c_uint32,
+                          POINTER(IdSealer), POINTER(Piece)],
+    "affinity_seal_target": [c_void_p, POINTER(IdUse), POINTER(IdSummary), c_uint32]
+                            + TEXT + BUFFER,
+    "id_ring_init": [POINTER(IdRing), POINTER(CookieKey), c_size_t, c_char_p,
+                     POINTER(ConfigError)],
+    "id_seal": [POINTER(IdRing)] + TEXT + TEXT + [c_uint64] + TEXT + BUFFER,
+    "id_open": [POINTER(IdRing)] + TEXT + TEXT + TEXT + BUFFER
+               + [POINTER(c_uint8), POINTER(c_uint64), POINTER(c_uint8)],
+    "id_mark": [POINTER(IdRing)] + TEXT + TEXT + [c_uint64] + TEXT + [c_char_p],
+    "id_open_mark": [POINTER(IdRing)] + TEXT + TEXT + TEXT
+                    + [POINTER(c_size_t), POINTER(c_uint8), POINTER(c_uint64)],
 }
 
 
@@ -222,7 +287,7 @@ def as_ring_keys(ring):
 
 
 def as_rules(rules):
-    return array(Rule, [Rule(as_bytes(pattern), group) for pattern, group in rules]), len(rules)
+    return array(Rule, [Rule(as_bytes(pattern), *rest) for pattern, *rest in rules]), len(rules)
 
 
 def as_limits(limits):
@@ -245,6 +310,12 @@ def as_request(request):
     r.existing, r.consumer_trusted = request.existing, request.trusted
     r.carrier = request.carrier
     return r
+
+
+def pointed_at(value):
+    """The bytes of a Bytes that the library wrote. Past the raw pointer: c_char_p would stop at a NUL."""
+    address = c_void_p.from_buffer(value, Bytes.ptr.offset).value
+    return ctypes.string_at(address, value.len) if value.len else b""
 
 
 # ---- The functions -------------------------------------------------------------------
@@ -347,9 +418,7 @@ class Library:
                 if failed.status == END:
                     return values
                 raise
-            # Through the struct's raw pointer: c_char_p would stop at a NUL.
-            address = c_void_p.from_buffer(value, Bytes.ptr.offset).value
-            values.append(ctypes.string_at(address, value.len) if value.len else b"")
+            values.append(pointed_at(value))
 
     def strip_field(self, field, name):
         return self.written("cookie_strip", *text(field), *text(name))
@@ -362,10 +431,47 @@ class Library:
         return bool(self.value(c_uint8, "set_cookie_matches", *text(field), *text(name)))
 
     def classify(self, rules, replace, prompt_cache, method, target):
-        group, existing = c_uint8(), c_uint8()
+        group, existing, ids = c_uint8(), c_uint8(), c_uint8()
         self.call("classify", *as_rules(rules), replace, prompt_cache, *text(method),
-                  *text(target), byref(group), byref(existing))
-        return group.value, bool(existing.value)
+                  *text(target), byref(group), byref(existing), byref(ids))
+        return group.value, bool(existing.value), ids.value
+
+    def id_ring(self, ring):
+        made = IdRing()
+        self.call("id_ring_init", byref(made), as_ring_keys(ring), len(ring), None, None)
+        return made
+
+    def seal_id(self, made, scope, owner, id, pin):
+        try:
+            return self.written("id_seal", byref(made), *text(scope), *text(owner), pin, *text(id))
+        except Failed as failed:
+            if failed.status == NO_ID:
+                return None
+            raise
+
+    def open_id(self, made, scope, owner, id):
+        """(verdict, native, pin)."""
+        buffer, length = ctypes.create_string_buffer(1024), c_size_t()
+        verdict, pin, key = c_uint8(), c_uint64(), c_uint8()
+        self.call("id_open", byref(made), *text(scope), *text(owner), *text(id), buffer, 1024,
+                  byref(length), byref(verdict), byref(pin), byref(key))
+        if verdict.value != SEALED:
+            return verdict.value, None, None
+        return verdict.value, buffer.raw[:length.value], pin.value
+
+    def mark(self, made, scope, owner, content, pin):
+        mark = ctypes.create_string_buffer(26)
+        self.call("id_mark", byref(made), *text(scope), *text(owner), pin, *text(content), mark)
+        return mark.raw
+
+    def open_mark(self, made, scope, owner, content):
+        """(verdict, content, pin)."""
+        length, verdict, pin = c_size_t(), c_uint8(), c_uint64()
+        self.call("id_open_mark", byref(made), *text(scope), *text(owner), *text(content),
+                  byref(length), byref(verdict), byref(pin))
+        if verdict.value != SEALED:
+            return verdict.value, None, None
+        return verdict.value, content[:length.value], pin.value
 
 
 class Affinity:
@@ -388,6 +494,17 @@ class Affinity:
         for name in ("skew", "max_life", "max_idle", "strategy", "policy_existing", "policy_new",
                      "combine_keys", "reject_bad_keys", "keyed_cookies", "mint_single",
                      "prompt_cache", "replace_rules"):
+            setattr(c, name, getattr(config, name))
+        c.id_keys, c.id_key_count = as_ring_keys(config.own_id_keys), len(config.own_id_keys)
+        c.id_fields = array(IdField, [IdField(as_bytes(name), bodies.KINDS.index(kind))
+                                      for name, kind in config.id_fields])
+        c.id_field_count = len(config.id_fields)
+        for name, values in (("id_prefix", config.id_prefixes),
+                             ("id_collection", config.id_collections)):
+            setattr(c, name + ("es" if name == "id_prefix" else "s"),
+                    array(Bytes, [as_bytes(value) for value in values]))
+            setattr(c, name + "_count", len(values))
+        for name in ("id_mode", "id_owner", "foreign_seals", "encrypted_content"):
             setattr(c, name, getattr(config, name))
         self.handle = c_void_p()
         library.call("affinity_new", byref(c), byref(self.handle), None)
@@ -417,10 +534,57 @@ class Affinity:
         return bytes(hint)
 
     def classify(self, method, target):
-        group, existing = c_uint8(), c_uint8()
+        group, existing, ids = c_uint8(), c_uint8(), c_uint8()
         self.library.call("affinity_classify", self.handle, *text(method), *text(target),
-                          byref(group), byref(existing))
-        return group.value, bool(existing.value)
+                          byref(group), byref(existing), byref(ids))
+        return group.value, bool(existing.value), ids.value
+
+    def read_request(self, request, body):
+        """(target and body as they go upstream, a report, unexpected, the summary)."""
+        owner, use, summary = Bytes(), IdUse(), IdSummary()
+        as_it_came = as_request(request)
+        self.library.call("affinity_id_owner", self.handle, byref(as_it_came), byref(owner))
+        use.scope, use.owner = as_bytes(request.scope), owner
+        _, _, use.ids = self.classify(request.method, request.target)
+        self.library.call("id_summary_init", byref(summary))
+        target = self.library.written("affinity_open_target", self.handle, byref(use),
+                                      byref(summary), *text(request.target))
+        buffer, length = ctypes.create_string_buffer(body, len(body) or 1), c_size_t()
+        unexpected, report = c_uint32(), IdReport()
+        self.library.call("affinity_open_in_place", self.handle, byref(use), byref(summary), buffer,
+                          len(body), byref(length), byref(unexpected))
+        self.library.call("id_summary_report", byref(summary), byref(report))
+        return target, buffer.raw[:length.value], report, unexpected.value, summary
+
+    def id_key(self, number):
+        name = Bytes()
+        self.library.call("affinity_id_key", self.handle, number, byref(name))
+        return pointed_at(name)
+
+    def seal(self, scope, ids, slot, body, chunk):
+        """(what goes to the client, changed, unexpected), in chunks of this length."""
+        use, sealer, piece = IdUse(), IdSealer(), Piece()
+        use.scope, use.ids = as_bytes(scope), ids
+        events = body.lstrip(bodies.BLANKS)[:1] in (b"d", b"e", b"i", b"r", b":")
+        self.library.call("id_sealer_init", byref(sealer), events)
+        out = b""
+        for start in range(0, len(body), chunk):
+            rest = body[start:start + chunk]
+            while rest:
+                self.library.call("affinity_seal_step", self.handle, byref(use), None, slot,
+                                  byref(sealer), *text(rest), byref(piece))
+                out += rest[:piece.passed] + ctypes.string_at(piece.put or 0, piece.put_len)
+                rest = rest[piece.taken:]
+        self.library.call("affinity_seal_end", self.handle, byref(use), None, slot, byref(sealer),
+                          byref(piece))
+        out += ctypes.string_at(piece.put or 0, piece.put_len)
+        return out, piece.changed, piece.unexpected
+
+    def seal_target(self, scope, ids, slot, target):
+        use = IdUse()
+        use.scope, use.ids = as_bytes(scope), ids
+        return self.library.written("affinity_seal_target", self.handle, byref(use), None, slot,
+                                    *text(target))
 
     def fingerprint(self):
         return self.library.value(c_uint64, "affinity_fingerprint", self.handle)
@@ -428,18 +592,25 @@ class Affinity:
     def live_fingerprint(self, now):
         return self.library.value(c_uint64, "affinity_live_fingerprint", self.handle, now)
 
-    def decide(self, request):
+    def decide(self, request, summary=None):
         decision = Decision()
         ctypes.memset(byref(decision), 0xA5, ctypes.sizeof(decision))
         untouched = bytes(decision)
+        asked = as_request(request)
+        asked.ids = None if summary is None else ctypes.pointer(summary)
         try:
-            self.library.call("affinity_decide", self.handle, byref(as_request(request)),
-                              byref(decision))
+            self.library.call("affinity_decide", self.handle, byref(asked), byref(decision))
         except Failed:
             if bytes(decision) != untouched:
                 raise AssertionError("a refused decision was written to")
             raise
         return decision
+
+    def refusal(self, decision):
+        """(number, status)."""
+        status, refusal = c_uint16(), c_uint8()
+        self.library.call("decision_refusal", byref(decision), byref(status), byref(refusal))
+        return refusal.value, status.value
 
     def finish(self, decision, status):
         """(answer, text)."""

@@ -1,5 +1,6 @@
 """Random and adversarial inputs. Edges are drawn far more often than chance would have them."""
 
+import bodies_twin as bodies
 import tokenpin_twin as twin
 
 TOKEN_BYTES = (b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -280,7 +281,23 @@ def some_rules(rng):
     patterns = {b"/".join(rng.choice(segments if i == 0 else segments + [b"*", b"*:x", b"*y"])
                           for i in range(rng.choice([1, 1, 2, 3])))
                 for _ in range(rng.randint(1, 8))}
-    return [(pattern, rng.randrange(3)) for pattern in sorted(patterns)]
+    return [(pattern, rng.randrange(3), rng.randrange(4)) for pattern in sorted(patterns)]
+
+
+def some_id_settings(rng, config):
+    config.id_mode = rng.choice([twin.OFF, twin.OPEN_MODE, twin.SEAL, twin.SEAL, twin.STRICT])
+    if chance(rng, 0.5):
+        config.own_id_keys = a_ring(rng)
+    config.id_owner = rng.choice([twin.NO_OWNER, twin.NO_OWNER, twin.CONSUMER_OWNER])
+    config.foreign_seals = rng.choice([twin.AUTO] * 4 + [twin.REFUSE, twin.PLAIN])
+    config.encrypted_content = chance(rng, 0.9)
+    if chance(rng, 0.2):
+        kinds = [kind for kind in bodies.KINDS if kind not in ("path", "own")]
+        names = [b"thing", b"things", b"call_id", b"file_id", b"after", b"metadata", b"a.b-c"]
+        config.id_fields = [(name, rng.choice(kinds)) for name in
+                            rng.sample(names, rng.randint(1, 3))]
+        config.id_prefixes = rng.sample([b"thing_", b"call_", b"x"], rng.randint(0, 3))
+        config.id_collections = rng.sample([b"things", b"models", b"compact"], rng.randint(0, 3))
 
 
 def a_config(rng, now):
@@ -307,6 +324,7 @@ def a_config(rng, now):
     if chance(rng, 0.3):
         config.rules = some_rules(rng)
     config.replace_rules = chance(rng, 0.2)
+    some_id_settings(rng, config)
     return config
 
 
@@ -314,7 +332,7 @@ def a_config(rng, now):
 
 
 def a_target(rng, rules):
-    segments = [pattern for pattern, _ in rules] * 2 + [
+    segments = [pattern for pattern, *_ in rules] * 2 + [
         b"v1", b"", b"x", b"Responses", b"responses2", b"chat", b"threads", b"runs", b"jobs",
         b"resp_123", b"cancel", b"?", b"#", b"?a=/responses/", b"#/files", b"responses?x",
         b"files#y", b"responses:list", b"%66iles", b"models", b"deployments", b"projects", b"a:x"]
@@ -340,6 +358,226 @@ def encoded(rng, byte):
 def a_method(rng):
     return rng.choice([b"POST", b"POST", b"POST", b"GET", b"HEAD", b"DELETE", b"PUT", b"PATCH",
                        b"OPTIONS", b"CONNECT", b"TRACE", b"get", b"options", b"", b"GETX"])
+
+
+# ---- Ids -----------------------------------------------------------------------------
+
+HEXADECIMAL = "0123456789abcdef"
+ALNUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def letters(rng, alphabet, length):
+    return "".join(rng.choice(alphabet) for _ in range(length)).encode()
+
+
+def a_native(rng):
+    prefixes = bodies.OBJECTS + bodies.ITEMS + [b"", b"call_", b"x-y_", b"thing_", b"_"]
+    choice = rng.randrange(6)
+    if choice == 0:
+        tail = b"-".join(letters(rng, HEXADECIMAL, length) for length in (8, 4, 4, 4, 12))
+    elif choice in (1, 2):
+        tail = letters(rng, HEXADECIMAL, rng.choice([32, 48, 48, 50, 30, 31, 33, 64, 66]))
+    elif choice == 3 and chance(rng, 0.2):
+        tail = letters(rng, ALNUM + "_-", rng.choice([0, 1, 220, 245, 250, 251, 252, 255, 256]))
+    else:
+        tail = letters(rng, ALNUM, rng.choice([1, 2, 22, 24, 24]))
+    return rng.choice(prefixes) + tail
+
+
+def an_account(rng, config):
+    pins = [slot.id for slot in config.slots if not slot.vacant]
+    return rng.choice(pins) if pins and chance(rng, 0.9) else rng.getrandbits(64)
+
+
+class Writer:
+    """Ids as a client of this scope and owner writes them, most of them of one account."""
+
+    def __init__(self, rng, config, scope, owner):
+        self.rng, self.config, self.scope, self.owner = rng, config, scope or config.scope, owner
+        self.usual = an_account(rng, config)
+
+    def pin(self):
+        return self.usual if chance(self.rng, 0.85) else an_account(self.rng, self.config)
+
+    def ring_key(self):
+        rng = self.rng
+        if chance(rng, 0.06):
+            return twin.RingKey(rng.randrange(256), not_zero_bytes(rng, 16), twin.SIGN)
+        return rng.choice(self.config.id_keys)
+
+    def place(self):
+        """The scope and the owner, now and then others."""
+        if chance(self.rng, 0.05):
+            return self.rng.choice([(self.scope + b"x", self.owner), (self.scope, self.owner + b"x")])
+        return self.scope, self.owner
+
+    def id(self):
+        rng, native = self.rng, a_native(self.rng)
+        choice = rng.randrange(14)
+        if choice < 2 or not 1 <= len(native) <= 255:
+            return native
+        if choice == 2 and chance(rng, 0.5):
+            return rng.choice([b"", b"auto", b"a b", "é".encode(), native + b"/", b"%41" + native])
+        key = self.ring_key()
+        envelope = twin.envelope_of(key, twin.USE_ID, *self.place(), self.pin(), native)
+        sealed = twin.write_sealed(native, envelope)
+        return self.damaged(sealed) if choice == 3 else sealed
+
+    def damaged(self, sealed):
+        rng = self.rng
+        at = rng.randrange(len(sealed))
+        other = bytes([rng.choice(twin.ALPHABET)])
+        return rng.choice([
+            b"x" + sealed, sealed + b"x", sealed[1:], sealed[:at] + other + sealed[at + 1:],
+            sealed[:-1] + rng.choice([b"0", b"1", b"2", b"3", b"9"]), sealed[:at] + sealed[at + 1:],
+        ])
+
+    def content(self):
+        rng = self.rng
+        content = letters(rng, ALNUM + "+/=", rng.choice([1, 8, 63, 64, 65, 100]))
+        scope, owner = self.place()
+        key = self.ring_key()
+        mark = twin.base64url(twin.envelope_of(key, twin.USE_CONTENT, scope, owner, self.pin(),
+                                               content[:64])) + b"tp0"
+        return content + rng.choice([mark] * 6 + [b"", mark[1:], mark + b"=", self.damaged(mark)])
+
+    # ---- Documents
+
+    def string(self, data):
+        """A string of a document, with escapes now and then."""
+        rng = self.rng
+        if not chance(rng, 0.15):
+            return b'"' + data.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+        out = b""
+        for byte in data:
+            if byte < 128 and chance(rng, 0.3) or byte in b'"\\':
+                out += rng.choice([b"\\u%04x", b"\\u%04X"]) % byte
+            else:
+                out += b"\\/" if byte == ord("/") else bytes([byte])
+        return b'"' + out + b'"'
+
+    def blank(self):
+        return self.rng.choice([b"", b"", b"", b" ", b"\n  ", b"\t"])
+
+    def scalar(self):
+        return self.rng.choice([b"null", b"true", b"false", b"12", b"-1.5e3"])
+
+    def text(self, kind):
+        rng = self.rng
+        if kind == "encrypted":
+            return self.string(self.content())
+        if chance(rng, 0.03):
+            return self.string(a_native(rng) + b"z" * rng.choice([200, 500, 520, 1000]))
+        if chance(rng, 0.02):
+            return b'"' + b"\\u0066" * rng.choice([84, 85, 86, 90, 200]) + b'"'
+        return self.string(self.id())
+
+    def value(self, kind, depth):
+        rng = self.rng
+        choice = rng.randrange(10)
+        if kind in ("id", "own", "encrypted", "url") and choice < 8:
+            return self.text(kind)
+        if kind in ("named", "holder") and choice < 8:
+            return self.text(kind) if choice < 4 else self.object(depth + 1)
+        if kind in ("ids", "items", "opaque_object") and choice < 9 or depth < 3 and choice < 2:
+            return self.array(kind, depth + 1)
+        if depth < 4 and choice < 8:
+            return self.object(depth + 1)
+        return self.text(kind) if choice < 9 else self.scalar()
+
+    def array(self, kind, depth):
+        inner = "id" if kind == "ids" else None
+        values = []
+        for _ in range(self.rng.choice([0, 1, 1, 2, 3])):
+            if kind in ("items", "opaque_object") and chance(self.rng, 0.8):
+                values.append(self.element(depth + 1))
+            else:
+                values.append(self.value(inner, depth))
+        return b"[" + b",".join(self.blank() + value + self.blank() for value in values) + b"]"
+
+    def element(self, depth):
+        """One of `input` or `items`."""
+        rng = self.rng
+        members = [(name, self.string(b"x")) for name in (b"type", b"status") if chance(rng, 0.5)]
+        members += [(b"id", self.text("own"))] * rng.choice([0, 1, 1, 1, 2])
+        if chance(rng, 0.6):
+            members.append((b"content", self.value(None, depth)))
+        if chance(rng, 0.2):
+            members.append((b"encrypted_content", self.text("encrypted")))
+        rng.shuffle(members)
+        return self.members(members)
+
+    def members(self, members):
+        pairs = [self.blank() + self.string(name) + self.blank() + b":" + self.blank() + value
+                 for name, value in members]
+        return b"{" + b",".join(pairs) + self.blank() + b"}"
+
+    def object(self, depth=1):
+        rng = self.rng
+        known = {**bodies.KEYS, **{name: (0, kind) for name, kind in self.config.id_fields}}
+        names = list(known) + [b"id"] * 12 + [b"previous_response_id", b"conversation", b"input",
+                                              b"file_ids", b"items", b"model", b"call_id", b"content"]
+        members = []
+        for _ in range(rng.choice([0, 1, 1, 2, 3, 5] if depth > 1 else [1, 1, 2, 3, 5])):
+            name = rng.choice(names)
+            _, kind = known.get(name, (None, None))
+            name = name.upper() if chance(rng, 0.05) else name
+            members.append((name, self.value(kind, depth)))
+        if depth == 1 and chance(rng, 0.3):
+            members.insert(rng.randrange(len(members) + 1),
+                           (b"store", rng.choice([b"false", b"false", b"true", b'"false"'])))
+        return self.members(members)
+
+    def body(self):
+        rng = self.rng
+        if chance(rng, 0.1):
+            return rng.choice([b"", b" ", b"{}", b"[]", b"12", b'"x"', b"[DONE]", b"x"])
+        if chance(rng, 0.35):
+            # One id, and nothing else that matters.
+            key = rng.choice([b"previous_response_id", b"file_id", b"input_file_id"])
+            body = self.members([(b"model", b'"m"'), (key, self.string(self.id()))])
+        elif chance(rng, 0.2):
+            body = self.members([(b"input", b"[" + self.element(2) + b"]")])
+        else:
+            body = self.object()
+        if chance(rng, 0.08):
+            at = rng.randrange(len(body))
+            return rng.choice([body[:at], body[:at] + bytes([rng.choice(b'"{}[],:\\ x1')])
+                               + body[at + 1:], body + rng.choice([b" ", b"{}", b"x"])])
+        return body
+
+    def target(self):
+        rng = self.rng
+        parts = [rng.choice([b"", b"/v1", b"/openai/v1", b"https://gateway.example"])]
+        for _ in range(rng.choice([1, 1, 2])):
+            collection = rng.choice(bodies.COLLECTIONS + self.config.id_collections)
+            if chance(rng, 0.1):
+                at = rng.randrange(len(collection))
+                collection = (collection[:at] + b"%%%02x" % collection[at] + collection[at + 1:])
+            name = rng.choice([b"files", b"x", b"a%2fb", b""])
+            parts += [b"/" + rng.choice(twin.NAMED) + b"/" + name] if chance(rng, 0.15) else []
+            parts.append(rng.choice([b"/"] * 8 + [b"//", b"/x%2F/", b"/%zz/"]) + collection)
+            if chance(rng, 0.8):
+                parts += [b"/"] if chance(rng, 0.1) else []
+                literal = rng.choice(bodies.LITERALS + [b"", b"a%2Fb", b"%2541", b"%", b"x%g1"])
+                parts.append(b"/" + (literal if chance(rng, 0.1) else self.in_target()))
+        parts.append(rng.choice([b"", b"", b"/content", b"/"]))
+        if chance(rng, 0.3):
+            names = [b"after", b"before_id", b"limit", b"run_id", b"conversation", b"file_ids", b"id",
+                     b"thing", b"call_id", b"metadata", b"afte%72", b"%61fter", b"afte%7"]
+            pairs = [rng.choice(names) + rng.choice([b"=", b"=", b"=", b""]) + self.in_target()
+                     for _ in range(rng.choice([1, 2]))]
+            parts.append(b"?" + b"&".join(pairs))
+        parts.append(rng.choice([b"", b"", b"", b"#x"]))
+        return b"".join(parts)
+
+    def in_target(self):
+        """An id, percent-encoded now and then."""
+        id = self.id()
+        if not chance(self.rng, 0.2):
+            return bytes(byte for byte in id if byte > 32 and byte not in b"/?#&=%")
+        return b"".join(b"%%%02X" % byte if chance(self.rng, 0.2) else bytes([byte])
+                        for byte in id if byte > 32 and byte not in b"/?#&=")
 
 
 # ---- Requests ------------------------------------------------------------------------

@@ -875,32 +875,43 @@ def open_content(ring, scope, owner, text):
 
 FAIL_FAST, FALLBACK_AND_UPDATE, FALLBACK_WITHOUT_UPDATE = range(3)
 STATELESS, STATEFUL, PROMPT_CACHE = range(3)
+OFF, OPEN_MODE, SEAL, STRICT = range(4)
+NO_OWNER, CONSUMER_OWNER = range(2)
+AUTO, REFUSE, PLAIN = range(3)
 
-DEFAULT_RULES = [(pattern, STATEFUL) for pattern in (
-    b"responses", b"responses/compact", b"responses/input_tokens", b"conversations", b"files",
-    b"files/upload", b"files/import", b"files:register", b"files:upload", b"uploads", b"batches", b"batch/jobs",
-    b"fine_tuning", b"fine_tuning/jobs", b"fine_tuning/alpha/graders/run", b"fine-tunes", b"vector_stores", b"assistants",
-    b"threads", b"threads/runs", b"containers", b"skills", b"evals", b"videos",
-    b"videos/generations", b"videos/characters", b"video/generations", b"video/generations/jobs",
-    b"realtime/calls", b"audio/voices", b"audio/voice_consents", b"chat/completions/*", b"messages/batches", b"agents", b"sessions",
-    b"environments", b"vaults", b"memory_stores",
-    b"libraries", b"cachedContents", b"fileSearchStores", b"tunedModels", b"corpora",
-    b"interactions", b"operations", b"models/*:batchGenerateContent",
-    b"models/*:asyncBatchEmbedContent", b"models/*:predictLongRunning",
-    b"models/*:fetchPredictOperation", b"endpoints/*:predictLongRunning",
-    b"endpoints/*:fetchPredictOperation", b"generatedFiles", b"ragCorpora",
-    b"batchPredictionJobs", b"tuningJobs", b"reasoningEngines",
-    b"async-invoke", b"model-invocation-job", b"model-invocation-jobs",
-    b"model-customization-jobs", b"tasks", b"contents/generations/tasks", b"context/create",
-    b"context/chat/completions", b"services/aigc/*/image-synthesis",
-    b"services/aigc/*/video-synthesis", b"services/aigc/image-generation/generation",
+NO_IDS, OPEN, BOTH, ITEMS = range(4)
+
+DEFAULT_RULES = [(pattern, STATEFUL, NO_IDS) for pattern in (
+    b"files:register", b"files:upload", b"batch/jobs", b"realtime/calls", b"libraries",
+    b"cachedContents", b"fileSearchStores", b"tunedModels", b"corpora", b"interactions",
+    b"operations", b"models/*:batchGenerateContent", b"models/*:asyncBatchEmbedContent",
+    b"models/*:predictLongRunning", b"models/*:fetchPredictOperation",
+    b"endpoints/*:predictLongRunning", b"endpoints/*:fetchPredictOperation", b"generatedFiles",
+    b"ragCorpora", b"batchPredictionJobs", b"tuningJobs", b"reasoningEngines", b"async-invoke",
+    b"model-invocation-job", b"model-invocation-jobs", b"model-customization-jobs", b"tasks",
+    b"contents/generations/tasks", b"context/create", b"context/chat/completions",
+    b"services/aigc/*/image-synthesis", b"services/aigc/*/video-synthesis",
+    b"services/aigc/image-generation/generation",
     b"services/aigc/background-generation/generation", b"services/aigc/virtualmodel/generation",
     b"services/aigc/image2image/out-painting", b"services/audio/asr/transcription",
     b"batchInferenceJobs",
-)] + [(pattern, STATELESS) for pattern in (
+)] + [(pattern, STATEFUL, BOTH) for pattern in (
+    b"files", b"files/upload", b"files/import", b"uploads", b"batches", b"fine_tuning",
+    b"fine_tuning/jobs", b"fine_tuning/alpha/graders/run", b"fine-tunes", b"vector_stores",
+    b"assistants", b"threads", b"threads/runs", b"containers", b"skills", b"evals", b"videos",
+    b"videos/generations", b"videos/characters", b"video/generations", b"video/generations/jobs",
+    b"audio/voices", b"audio/voice_consents", b"chat/completions/*", b"messages/batches",
+    b"agents", b"sessions", b"environments", b"vaults", b"memory_stores",
+)] + [(pattern, STATEFUL, ITEMS) for pattern in (
+    b"responses", b"responses/compact", b"responses/input_tokens", b"conversations",
+)] + [(pattern, STATELESS, NO_IDS) for pattern in (
     b"realtime/sessions",
-)] + [(pattern, PROMPT_CACHE) for pattern in (
-    b"chat/completions", b"completions", b"messages", b"messages/count_tokens",
+)] + [(pattern, STATELESS, OPEN) for pattern in (
+    b"images/generations", b"images/edits", b"images/variations",
+)] + [(pattern, PROMPT_CACHE, OPEN) for pattern in (
+    b"chat/completions", b"completions", b"messages/count_tokens",
+)] + [(pattern, PROMPT_CACHE, BOTH) for pattern in (
+    b"messages",
 )]
 
 # What is behind these is a name.
@@ -930,6 +941,25 @@ class Config:
         self.rules = []
         self.replace_rules = False
         self.prompt_cache = False
+        self.id_mode = OFF
+        self.own_id_keys = []
+        self.id_owner = NO_OWNER
+        self.foreign_seals = AUTO
+        self.encrypted_content = True
+        # Of a key that is added, its name and kind.
+        self.id_fields = []
+        self.id_prefixes = []
+        self.id_collections = []
+
+    @property
+    def id_keys(self):
+        return self.own_id_keys or self.ring
+
+    @property
+    def refuses_foreign_seals(self):
+        if self.foreign_seals == AUTO:
+            return self.id_mode in (SEAL, STRICT)
+        return self.foreign_seals == REFUSE
 
     @property
     def table(self):
@@ -959,11 +989,11 @@ def segment_fits(pattern, segment):
 
 
 def classify(rules, prompt_cache, method, target):
-    """(group, existing)."""
+    """(group, existing, ids)."""
     if method in (b"OPTIONS", b"TRACE"):
-        return STATELESS, False
+        return STATELESS, False, NO_IDS
     if method == b"CONNECT" and b"/" not in target:
-        return STATELESS, False
+        return STATELESS, False, NO_IDS
     path = target.split(b"?")[0].split(b"#")[0]
     absolute = re.match(b"[^/]*://[^/]*/?", path)
     if absolute:
@@ -981,22 +1011,22 @@ def classify(rules, prompt_cache, method, target):
     position = 0
     while position < len(segments):
         matches = []
-        for pattern, group in rules:
+        for pattern, group, ids in rules:
             wanted = pattern.split(b"/")
             there = segments[position:position + len(wanted)]
             if len(there) == len(wanted) and all(map(segment_fits, wanted, there)):
-                matches.append((wanted, group))
+                matches.append((wanted, group, ids))
         if matches:
-            wanted, group = max(matches, key=lambda match: len(match[0]))
+            wanted, group, ids = max(matches, key=lambda match: len(match[0]))
             if group == PROMPT_CACHE and reads:
-                return STATEFUL, True
+                return STATEFUL, True, ids
             if group == STATELESS or group == PROMPT_CACHE and not prompt_cache:
-                return STATELESS, False
+                return STATELESS, False, ids
             below = any(segments[position + len(wanted):])
-            return group, reads or below or wanted[-1] == b"*"
+            return group, reads or below or wanted[-1] == b"*", ids
         position += 1 + (skips[position] if segments[position] in NAMED else 0)
     # Reading: what nothing matches names no existing state, whatever the method.
-    return STATELESS, False
+    return STATELESS, False, NO_IDS
 
 
 # ---- Request -------------------------------------------------------------------------
@@ -1019,6 +1049,8 @@ class Request:
         self.now = now
         self.entropy = entropy
         self.id_hint = None
+        # What bodies_twin.Request makes of path, query and body.
+        self.ids = None
 
     def __repr__(self):
         return "Request:\n" + "".join("    %s: %r\n" % item for item in vars(self).items())
@@ -1048,13 +1080,16 @@ def id_hint(placement_key, data):
 # ---- Numbers -------------------------------------------------------------------------
 
 (SOURCE_NONE, SOURCE_STATELESS, SOURCE_CONSUMER, SOURCE_SESSION, SOURCE_COMBINED, SOURCE_COOKIE,
- SOURCE_MINTED) = range(7)
+ SOURCE_MINTED, SOURCE_ID) = range(8)
 PLACED, PINNED, REPINNED, FALLBACK, RETRIED, REJECTED, NONE = range(7)
 PIN_NONE, PIN_HOME, PIN_ELSEWHERE, PIN_DRAINING, PIN_DOWN, PIN_GONE = range(6)
 REASON_OK, REASON_ABSENT, REASON_UNTRUSTED, REASON_SEVERAL, REASON_TOO_LONG = range(5)
 
 
 # ---- Rules ---------------------------------------------------------------------------
+
+
+NO_ID_KEY = 255
 
 
 class SetBack:
@@ -1074,6 +1109,8 @@ class Decision:
         self.outcome = NONE
         self.pin_state = PIN_NONE
         self.verdict = ABSENT
+        self.id_verdict = "none"
+        self.id_keys = [NO_ID_KEY, NO_ID_KEY]
         self.key_reason = REASON_ABSENT
         self.ambiguous = False
         self.cookie = None
@@ -1106,6 +1143,13 @@ def read_key(values, trusted):
     if len(values[0]) > 4096:
         return None, REASON_TOO_LONG
     return values[0], REASON_OK
+
+
+def id_owner(config, request):
+    """Whom ids are sealed for: empty for nobody."""
+    if config.id_owner == NO_OWNER:
+        return b""
+    return read_key(request.consumer_values, request.trusted)[0] or b""
 
 
 def read_keys(config, request):
@@ -1167,18 +1211,83 @@ class Deciding:
         config, request, decision = self.config, self.request, self.decision
         group = request.group
         if group is None:
-            group, decision.existing = classify(config.table, config.prompt_cache,
-                                                request.method, request.target)
+            group, decision.existing, _ = classify(config.table, config.prompt_cache,
+                                                   request.method, request.target)
         else:
             decision.existing = request.method in (b"GET", b"HEAD", b"DELETE")
-        if request.existing:
+        if request.existing or request.ids is not None and request.ids.existing:
             group, decision.existing = STATEFUL, True
-        self.apply(group, decision.existing)
+        account = self.account_of_ids()
+        if account is not None:
+            group = STATEFUL
+        if decision.outcome != REJECTED:
+            self.apply(group, decision.existing, account)
         self.for_the_host(group)
         return decision
 
-    def apply(self, group, existing):
-        """Rules 1 to 8."""
+    def slot_of(self, pin):
+        for i, slot in enumerate(self.config.slots):
+            if not slot.vacant and slot.id == pin:
+                return i
+        return None
+
+    def account_of_ids(self):
+        """The first half of rule 0: the pin that the ids name, or None."""
+        ids, decision = self.request.ids, self.decision
+        if ids is None:
+            return None
+        decision.id_verdict = ids.verdict
+        if ids.refused or ids.unreadable:
+            decision.source, decision.outcome, decision.id_keys = SOURCE_ID, REJECTED, ids.keys
+            return None
+        if ids.account is None:
+            return None
+        pin, key = ids.account
+        if key == NO_ID_KEY and self.slot_of(pin) is None:
+            return None
+        decision.source, decision.id_keys = SOURCE_ID, [key, NO_ID_KEY]
+        return pin
+
+    def named(self, pin, reading):
+        """The second half of rule 0: the account that serves, or none does."""
+        request, decision = self.request, self.decision
+        cookie, existing = reading.cookie, decision.existing
+        key = self.key
+        if key is None and cookie is not None:
+            key = anonymous_key(cookie.id)
+        p = self.p = self.slot_of(pin)
+        decision.pin_state = self.pin_state(p, key)
+        if decision.pin_state in (PIN_GONE, PIN_DOWN) or p in request.tried:
+            decision.outcome = REJECTED
+            return
+        decision.slot, decision.outcome = p, PINNED
+        if cookie is not None:
+            pin_is_gone = self.slot_of(cookie.pin) is None
+            if pin_is_gone and not existing and self.may_get_cookies():
+                self.write(cookie.kind, cookie.id, cookie.issued_at,
+                           refreshed(cookie, request.now), pin)
+            else:
+                self.refresh_if_due(cookie)
+        elif self.may_issue(STATEFUL, reading.unknown_version) and self.may_get_cookies():
+            if self.key is None and request.id_hint is not None:
+                id = not_zero(request.id_hint, ZERO_ID_HINT)
+            else:
+                id = not_zero(request.entropy, ZERO_ENTROPY)
+            kind = ANONYMOUS if self.key is None else self.key.kind
+            self.write(kind, id, request.now, request.now, pin)
+
+    def pin_state(self, p, key):
+        """Rule 4. `key` is None where nothing selects."""
+        if p is None:
+            return PIN_GONE
+        state = self.config.slots[p].state_at(self.request.now)
+        if state != UP:
+            return PIN_DRAINING if state == DRAINING else PIN_DOWN
+        # Reading: this selection is a comparison; without a candidate it does not end anything.
+        return PIN_HOME if key is not None and self.select(key) == p else PIN_ELSEWHERE
+
+    def apply(self, group, existing, account):
+        """The rules up to 8, but for what ids are refused for."""
         config, request, decision = self.config, self.request, self.decision
 
         # 1. Stateless
@@ -1189,7 +1298,8 @@ class Deciding:
 
         # 2. Keys
         self.key, decision.key_reason = read_keys(config, request)
-        if config.reject_bad_keys and decision.key_reason not in (REASON_OK, REASON_ABSENT):
+        bad_key = decision.key_reason not in (REASON_OK, REASON_ABSENT)
+        if config.reject_bad_keys and bad_key and account is None:
             decision.outcome = REJECTED
             return
 
@@ -1198,6 +1308,9 @@ class Deciding:
                                self.scope, self.key, request.now, config.limits)
         decision.verdict = reading.verdict
         decision.ambiguous = reading.ambiguous
+        if account is not None:
+            self.named(account, reading)
+            return
         if self.key is not None:
             decision.source = SOURCE_OF_KIND[self.key.kind]
         elif reading.cookie is not None:
@@ -1211,25 +1324,10 @@ class Deciding:
         """Rules 4 and 5."""
         config, request, decision = self.config, self.request, self.decision
         key = self.key or anonymous_key(cookie.id)
-        p = None
-        for i, slot in enumerate(config.slots):
-            if not slot.vacant and slot.id == cookie.pin:
-                p = i
-        self.p = p
-        state = None if p is None else config.slots[p].state_at(request.now)
-        if p is None:
-            decision.pin_state = PIN_GONE
-        elif state == DOWN:
-            decision.pin_state = PIN_DOWN
-        elif state == DRAINING:
-            decision.pin_state = PIN_DRAINING
-        # Reading: this selection is a comparison; without a candidate it does not end anything.
-        elif self.select(key) == p:
-            decision.pin_state = PIN_HOME
-        else:
-            decision.pin_state = PIN_ELSEWHERE
+        p = self.p = self.slot_of(cookie.pin)
+        decision.pin_state = self.pin_state(p, key)
 
-        if state in (UP, DRAINING) and p not in request.tried:
+        if decision.pin_state not in (PIN_GONE, PIN_DOWN) and p not in request.tried:
             decision.slot = p
             decision.outcome = PINNED
             self.refresh_if_due(cookie)
@@ -1258,12 +1356,15 @@ class Deciding:
             decision.outcome = FALLBACK
             self.refresh_if_due(cookie)
 
+    def may_issue(self, group, unknown_version):
+        filled = sum(not slot.vacant for slot in self.config.slots)
+        return (group == STATEFUL and (filled > 1 or self.config.mint_single)
+                and not unknown_version)
+
     def not_pinned(self, group, unknown_version):
         """Rule 6."""
         config, request, decision = self.config, self.request, self.decision
-        filled = sum(not slot.vacant for slot in config.slots)
-        may_issue = (group == STATEFUL and (filled > 1 or config.mint_single)
-                     and not unknown_version)
+        may_issue = self.may_issue(group, unknown_version)
         if self.key is not None:
             kind, key = self.key.kind, self.key
             issue = may_issue and config.keyed_cookies
@@ -1300,8 +1401,10 @@ class Deciding:
         decision, now = self.decision, self.request.now
         if decision.outcome in (PLACED, RETRIED, REPINNED):
             keeps_cookies = self.request.carrier or decision.verdict != ABSENT
+            led_back = decision.cookie is not None and keeps_cookies
+            sealed = self.request.ids is not None and self.request.ids.sealed
             decision.may_move = group != STATEFUL or (
-                not decision.existing and decision.cookie is not None and keeps_cookies)
+                not decision.existing and (sealed or led_back))
         if decision.slot is not None:
             return
         if decision.outcome == REJECTED:
@@ -1318,6 +1421,25 @@ class Deciding:
                 waits.append(min(slot.until - now, 2 ** 32 - 1))
         decision.retry_after = min(waits, default=0)
 
+
+def refusal(decision):
+    """What a host answers where no slot serves: (code, status)."""
+    if decision.slot is not None:
+        return "none", 200
+    if decision.outcome == NONE:
+        return "no_account_available", 503
+    if decision.source == SOURCE_NONE:
+        return "bad_affinity_key", 503
+    if decision.source != SOURCE_ID or decision.pin_state not in (PIN_NONE, PIN_GONE):
+        return "session_unavailable", 503
+    if decision.id_verdict == "conflict":
+        return "conflicting_accounts", 400
+    return REFUSAL_OF_KEY.get(decision.id_keys[0], ("not_found", 404))
+
+
+# By the numbers of the keys.
+REFUSAL_OF_KEY = {6: ("previous_response_not_found", 400), 9: ("invalid_encrypted_content", 400),
+                  NO_ID_KEY: ("unreadable_body", 400)}
 
 STALE = "stale"
 
@@ -1349,6 +1471,10 @@ def fingerprint(config):
     for ring_key in sorted(config.ring, key=lambda ring_key: ring_key.key_id):
         mac_key = derived_key(ring_key.secret, b"tokenpin.v1.mac")
         message += u8(ring_key.key_id) + siphash24(mac_key, b"tokenpin.v1.conf")
+    message += u8(config.id_owner)
+    for ring_key in sorted(config.id_keys, key=lambda ring_key: ring_key.key_id):
+        seal_key = derived_key(ring_key.secret, b"tokenpin.v1.sid")
+        message += u8(ring_key.key_id) + siphash24(seal_key, b"tokenpin.v1.conf")
     return number(siphash24(config.placement_key, message))
 
 

@@ -14,9 +14,11 @@ VERDICTS = ["absent", "malformed", "unknown_version", "unknown_key", "bad_tag", 
             "not_yet_valid", "expired_life", "expired_idle", "valid", "refresh_due"]
 GROUPS = ["stateless", "stateful", "prompt_cache"]
 POLICIES = ["fail_fast", "fallback_and_update", "fallback_without_update"]
-SOURCES = ["none", "stateless", "consumer", "session", "combined", "cookie", "minted"]
+SOURCES = ["none", "stateless", "consumer", "session", "combined", "cookie", "minted", "id"]
 OUTCOMES = ["placed", "pinned", "repinned", "fallback", "retried", "rejected", "none"]
 PIN_STATES = ["none", "home", "elsewhere", "draining", "down", "gone"]
+OWNERS = ["none", "consumer"]
+FOREIGN = ["auto", "refuse", "plain"]
 KEY_REASONS = ["ok", "absent", "untrusted", "several_values", "too_long"]
 SAME_SITES = {"lax": twin.SAME_SITE_LAX, "strict": twin.SAME_SITE_STRICT,
               "none": twin.SAME_SITE_NONE}
@@ -129,25 +131,32 @@ def check_ids(report, file):
 
 def check_id_bodies(report, file):
     (given,) = file["with"]
-    place = ring_of(given["ring"]), unhex(given["scope"]), unhex(given["owner"])
-    pin, accounts = int(given["pin"], 16), [int(pin, 16) for pin in given["accounts"]]
+    pin = int(given["pin"], 16)
+
+    def rules_of(mode):
+        config = twin.Config([], bytes(16), ring_of(given["ring"]))
+        config.id_mode = bodies.MODES.index(mode)
+        rules = bodies.Rules(config, unhex(given["scope"]), unhex(given["owner"]))
+        rules.accounts = [int(account, 16) for account in given["accounts"]]
+        return rules
+
     for case in file["responses"]:
-        sealing = bodies.Sealing(*place, pin, case["ids"])
+        sealing = bodies.Sealing(rules_of("seal"), pin, case["ids"])
         rewrite = sealing.events if case["events"] else sealing.document
         out = text(rewrite(case["body"].encode()))
         report.check("responses", (out, sealing.sealed, sealing.unexpected),
                      (case["out"], case["sealed"], case["unexpected"]), case)
     for case in file["requests"]:
-        request = bodies.Request(*place, case["mode"], case["ids"], accounts)
+        request = bodies.Request(rules_of(case["mode"]), case["ids"])
         out = text(request.body(case["body"].encode()))
         report.check("requests", (out, request.unexpected, request.summary()),
                      (case["out"], case["unexpected"], case["summary"]), case)
     for case in file["targets"]:
-        request = bodies.Request(*place, case["mode"], case["ids"], accounts)
+        request = bodies.Request(rules_of(case["mode"]), case["ids"])
         out = text(request.target(case["target"].encode()))
         report.check("targets", (out, request.summary()), (case["out"], case["summary"]), case)
     for case in file["locations"]:
-        out = bodies.seal_target(*place, pin, "items", case["target"].encode())
+        out = bodies.seal_target(rules_of("seal"), pin, "items", case["target"].encode())
         report.check("locations", text(out), case["out"], case)
 
 
@@ -164,6 +173,14 @@ def config_of(case):
     for name in ("skew", "max_life", "max_idle", "max_age", "combine_keys", "reject_bad_keys",
                  "keyed_cookies", "mint_single", "prompt_cache"):
         setattr(config, name, case[name])
+    config.id_mode = bodies.MODES.index(case["id_mode"])
+    config.own_id_keys = ring_of(case["id_keys"])
+    config.id_owner = OWNERS.index(case["id_owner"])
+    config.foreign_seals = FOREIGN.index(case["foreign_seals"])
+    config.encrypted_content = case["encrypted_content"]
+    config.id_fields = [(field["name"].encode(), field["kind"]) for field in case["id_fields"]]
+    config.id_prefixes = [prefix.encode() for prefix in case["id_prefixes"]]
+    config.id_collections = [segment.encode() for segment in case["id_collections"]]
     attributes = case["attributes"]
     config.attributes = twin.Attributes(
         attributes["path"].encode(), attributes["domain"].encode(), attributes["secure"],
@@ -195,9 +212,11 @@ def decision_fields(decision):
     return {
         "slot": decision.slot, "source": SOURCES[decision.source],
         "outcome": OUTCOMES[decision.outcome], "pin_state": PIN_STATES[decision.pin_state],
-        "verdict": VERDICTS[decision.verdict], "key_reason": KEY_REASONS[decision.key_reason],
+        "verdict": VERDICTS[decision.verdict], "id_verdict": decision.id_verdict,
+        "id_keys": decision.id_keys, "key_reason": KEY_REASONS[decision.key_reason],
         "ambiguous": decision.ambiguous, "existing": decision.existing,
         "may_move": decision.may_move, "retry_after": decision.retry_after,
+        "refusal": twin.refusal(decision)[0], "refusal_status": twin.refusal(decision)[1],
         "fingerprint": hex64(decision.fingerprint),
         "cookie": cookie and {"value": text(cookie.value), "max_age": cookie.seconds,
                               "carrier": cookie.carrier},
@@ -220,16 +239,23 @@ REFUSALS = {
 
 def check_decision(report, file):
     for case in file["classify"]:
-        group, existing = twin.classify(twin.DEFAULT_RULES, case["prompt_cache"],
-                                        case["method"].encode(), case["target"].encode())
-        report.check("classify", (GROUPS[group], existing), (case["group"], case["existing"]),
-                     case)
+        group, existing, ids = twin.classify(twin.DEFAULT_RULES, case["prompt_cache"],
+                                             case["method"].encode(), case["target"].encode())
+        report.check("classify", (GROUPS[group], existing, bodies.IDS[ids]),
+                     (case["group"], case["existing"], case["ids"]), case)
     for case in file["id_hint"]:
         report.check("id_hint", twin.id_hint(unhex(case["placement_key"]), unhex(case["of"])).hex(),
                      case["id_hint"], case)
+    check_cases(report, file)
+
+
+def check_cases(report, file):
+    """Of decision_v1.json and decision_ids_v1.json."""
     for case in file["cases"]:
         config_case = file["configs"][case["config"]]
-        config, request = config_of(config_case), request_of(case["request"])
+        config = config_of(config_case)
+        request = request_of(case["request"])
+        read_ids(report, config, request, case)
         decision = twin.decide(config, request)
         report.check("decide", decision_fields(decision), case["decision"], case, config_case)
         report.check("live_fingerprint", hex64(twin.live_fingerprint(config.slots, request.now)),
@@ -240,16 +266,31 @@ def check_decision(report, file):
                          answer, case, config_case)
     for case in file["refused"]:
         config_case = file["configs"][case["config"]]
+        config, request = config_of(config_case), request_of(case["request"])
+        read_ids(report, config, request, case)
         try:
-            error = twin.decide(config_of(config_case), request_of(case["request"]))
+            error = twin.decide(config, request)
         except twin.Refused as refused:
             error = REFUSALS[str(refused)]
         report.check("refused", error, case["error"], case, config_case)
 
 
+def read_ids(report, config, request, case):
+    """Gives the request the ids of its target and body, where a host looked at them."""
+    if "opened" not in case:
+        return
+    body = case["request"]["body"].encode()
+    api, target, body, ids = bodies.read_request(config, request, body)
+    request.ids = ids
+    report.check("opened", {"ids": api, "target": text(target), "body": text(body),
+                            "unexpected": ids.unexpected, "seals": ids.sealed,
+                            "summary": ids.summary()}, case["opened"], case, config)
+
+
 def check_vector_files(report, folder):
     for name, check in (("selection_v1.json", check_selection), ("cookie_v1.json", check_cookie),
                         ("ids_v1.json", check_ids), ("id_bodies_v1.json", check_id_bodies),
-                        ("decision_v1.json", check_decision)):
+                        ("decision_v1.json", check_decision),
+                        ("decision_ids_v1.json", check_cases)):
         with open(os.path.join(folder, name), encoding="utf-8") as file:
             check(report, json.load(file))

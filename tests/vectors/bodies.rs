@@ -115,7 +115,7 @@ const TARGETS: [&str; 14] = [
     "/",
 ];
 
-fn summary_json(summary: &Summary) -> Json {
+pub fn summary_json(summary: &Summary) -> Json {
     json!({
         "verdict": summary.verdict.name(), "keys": summary.keys, "refused": summary.refused,
         "unreadable": summary.unreadable, "existing": summary.existing,

@@ -3,6 +3,7 @@
 //! Other languages read the same files; `tests/vectors/README.md` tells their format.
 
 mod bodies;
+mod decision_ids;
 mod ids;
 
 use std::fmt::Write as _;
@@ -12,8 +13,8 @@ use tokenpin::cookie::Codec;
 use tokenpin::{
     Affinity, Audience, Config, Cookie, CookieKey, CookieName, DEFAULT_RULES, Decision, Error,
     Filter, Group, Key, KeyInput, KeyRing, Kind, Limits, Policy, Request, Role, SameSite, Secret,
-    Slot, SlotStatus, State, Strategy, Verdict, classify, identity_hash, jump, key_hash, mix,
-    select, select_higress,
+    Slot, SlotStatus, Source, State, Strategy, Verdict, classify, identity_hash, jump, key_hash,
+    mix, select, select_higress,
 };
 use tokenpin_test_support::{ROOT, hex};
 
@@ -451,6 +452,36 @@ fn cookie() {
     compare("cookie_v1.json", &sections);
 }
 
+fn config_json(config: &Config<'_>, slots: &[Json]) -> Json {
+    let attributes = &config.attributes;
+    let ids = &config.ids;
+    let texts = |list: &[&[u8]]| list.iter().map(|it| text(it).to_owned()).collect::<Vec<_>>();
+    let fields: Vec<Json> = ids
+        .fields
+        .keys
+        .iter()
+        .map(|key| json!({ "name": text(key.name), "kind": key.kind.name() }))
+        .collect();
+    json!({
+        "strategy": config.strategy.name(), "placement_key": hex(&PLACEMENT),
+        "cookie_keys": ring_json(config.cookie_keys), "slots": slots, "scope": hex(config.scope),
+        "cookie_name": config.cookie_name.map(text),
+        "attributes": { "path": text(attributes.path), "domain": text(attributes.domain),
+            "secure": attributes.secure, "http_only": attributes.http_only,
+            "same_site": attributes.same_site.name(), "partitioned": attributes.partitioned },
+        "max_age": config.max_age, "skew": config.skew, "max_life": config.max_life,
+        "max_idle": config.max_idle, "policy_existing": config.policy_existing.name(),
+        "policy_new": config.policy_new.name(), "combine_keys": config.combine_keys,
+        "reject_bad_keys": config.reject_bad_keys, "keyed_cookies": config.keyed_cookies,
+        "mint_single": config.mint_single, "prompt_cache": config.prompt_cache,
+        "success": [config.success.0, config.success.1],
+        "id_mode": ids.mode.name(), "id_keys": ring_json(ids.keys), "id_owner": ids.owner.name(),
+        "foreign_seals": ids.foreign.name(), "encrypted_content": ids.encrypted,
+        "id_fields": fields, "id_prefixes": texts(ids.fields.prefixes),
+        "id_collections": texts(ids.fields.collections),
+    })
+}
+
 /// A configuration together with its JSON.
 struct Setup {
     config: Config<'static>,
@@ -493,21 +524,7 @@ fn setup(numbers: &mut Numbers, number: u64) -> Setup {
             config.attributes.partitioned = on(numbers);
         }
     }
-    let attributes = &config.attributes;
-    let json = json!({
-        "strategy": config.strategy.name(), "placement_key": hex(&PLACEMENT),
-        "cookie_keys": ring_json(&*KEYS), "slots": slots_json, "scope": hex(config.scope),
-        "cookie_name": config.cookie_name.map(text),
-        "attributes": { "path": text(attributes.path), "domain": text(attributes.domain),
-            "secure": attributes.secure, "http_only": attributes.http_only,
-            "same_site": attributes.same_site.name(), "partitioned": attributes.partitioned },
-        "max_age": config.max_age, "skew": config.skew, "max_life": config.max_life,
-        "max_idle": config.max_idle, "policy_existing": config.policy_existing.name(),
-        "policy_new": config.policy_new.name(), "combine_keys": config.combine_keys,
-        "reject_bad_keys": config.reject_bad_keys, "keyed_cookies": config.keyed_cookies,
-        "mint_single": config.mint_single, "prompt_cache": config.prompt_cache,
-        "success": [config.success.0, config.success.1],
-    });
+    let json = config_json(&config, &slots_json);
     Setup { config, slots, json }
 }
 
@@ -515,13 +532,34 @@ fn decision_json(decision: &Decision) -> Json {
     json!({
         "slot": decision.slot, "source": decision.source.name(),
         "outcome": decision.outcome.name(), "pin_state": decision.pin_state.name(),
-        "verdict": decision.verdict.name(), "key_reason": decision.key_reason.name(),
+        "verdict": decision.verdict.name(), "id_verdict": decision.id_verdict.name(),
+        "id_keys": decision.id_keys, "key_reason": decision.key_reason.name(),
         "ambiguous": decision.ambiguous, "existing": decision.existing,
         "may_move": decision.may_move, "retry_after": decision.retry_after,
+        "refusal": decision.refusal().name(), "refusal_status": decision.refusal().status(),
         "fingerprint": hex64(decision.fingerprint),
         "cookie": decision.cookie.map(|cookie| json!({
             "value": text(&cookie.value), "max_age": cookie.max_age, "carrier": cookie.carrier,
         })),
+    })
+}
+
+fn error_name(error: Error) -> &'static str {
+    match error {
+        Error::ScopeLength => "scope_length",
+        Error::SlotRange => "slot_range",
+        Error::Entropy => "entropy",
+        Error::Time => "time",
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What goes back for three response statuses.
+fn finish_json(affinity: &Affinity<'_>, decision: &Decision) -> [Json; 3] {
+    [200, 302, 404].map(|status| {
+        let mut out = [0; tokenpin::MAX_SET_COOKIE];
+        let (answer, len) = affinity.finish(decision, status, &mut out).unwrap();
+        json!({ "status": status, "answer": answer.name(), "text": text(&out[..len]) })
     })
 }
 
@@ -558,7 +596,7 @@ fn everything_occurs(seen: &[Decision], refused: &[Json]) {
     for name in tokenpin::Outcome::ALL {
         assert!(seen.iter().any(|decision| decision.outcome == *name), "{name:?}");
     }
-    for name in tokenpin::Source::ALL {
+    for name in tokenpin::Source::ALL.iter().filter(|name| **name != Source::Id) {
         assert!(seen.iter().any(|decision| decision.source == *name), "{name:?}");
     }
     for name in tokenpin::PinState::ALL {
@@ -656,7 +694,7 @@ fn decision() {
         for prompt_cache in [true, false] {
             let class = classify(&[], false, prompt_cache, method.as_bytes(), target.as_bytes());
             classes.push(json!({ "method": method, "target": target, "prompt_cache": prompt_cache,
-                "group": class.group.name(), "existing": class.existing }));
+                "group": class.group.name(), "existing": class.existing, "ids": class.ids.name() }));
         }
     }
     let mut index = vec![0; Affinity::index_len(setups[0].slots.len())];
@@ -748,22 +786,12 @@ fn decision() {
         let decision = match affinity.decide(&request, cookies.iter().map(String::as_bytes)) {
             Ok(decision) => decision,
             Err(error) => {
-                let error = match error {
-                    Error::ScopeLength => "scope_length",
-                    Error::SlotRange => "slot_range",
-                    Error::Entropy => "entropy",
-                    Error::Time => "time",
-                    other => panic!("{other:?}"),
-                };
+                let error = error_name(error);
                 refused.push(json!({ "config": number, "request": request_json, "error": error }));
                 continue;
             }
         };
-        let finish = [200, 302, 404].map(|status| {
-            let mut out = [0; tokenpin::MAX_SET_COOKIE];
-            let (answer, len) = affinity.finish(&decision, status, &mut out).unwrap();
-            json!({ "status": status, "answer": answer.name(), "text": text(&out[..len]) })
-        });
+        let finish = finish_json(&affinity, &decision);
         seen.push(decision);
         cases.push(json!({
             "config": number,

@@ -2,7 +2,8 @@
 //!
 //!     PLACEMENT_KEY=… COOKIE_KEY=… ACCOUNTS='account-a=sk-a account-b=sk-b' axum 127.0.0.1:8080 provider.example:80
 //!
-//! The keys are 32 hexadecimal digits each, as `make keygen` prints them. It prints where it listens. Both sides speak plain
+//! The keys are 32 hexadecimal digits each, as `make keygen` prints them. Ids are sealed, unless `SEALED_IDS` says otherwise: `off`,
+//! `open` or `strict`. It prints where it listens. Both sides speak plain
 //! HTTP: put `hyper-rustls` around the connector for a provider on the Internet, and leave out what the comment on the
 //! cookie says for clients that come by HTTPS.
 
@@ -14,27 +15,35 @@ use axum::http::{Request, Response, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokenpin_tower::tokenpin::ids::Mode;
 use tokenpin_tower::tokenpin::{
-    Attributes, Config, CookieKey, OwnedAffinity, Role, Secret, Slot, SlotStatus, State,
+    Attributes, Config, CookieKey, IdConfig, OwnedAffinity, Role, Secret, Slot, SlotStatus, State,
 };
 use tokenpin_tower::{Cooldown, Generation, PinLayer, Retry, SlotHeaders};
 
 type Error = Box<dyn std::error::Error>;
 
-/// The gateway's keys.
-pub(crate) struct Keys {
+/// The gateway's keys, and what it does with ids.
+pub(crate) struct Settings {
     pub(crate) placement: Secret,
     pub(crate) cookie: Secret,
+    pub(crate) sealed_ids: Mode,
 }
 
 /// A configuration for these accounts, each an identity and a token.
-pub(crate) fn generation(keys: &Keys, accounts: &[(&str, &str)]) -> Result<Generation, Error> {
-    let ring = [CookieKey { id: 1, role: Role::Sign, secret: keys.cookie.clone() }];
+pub(crate) fn generation(
+    settings: &Settings,
+    accounts: &[(&str, &str)],
+) -> Result<Generation, Error> {
+    let ring = [CookieKey { id: 1, role: Role::Sign, secret: settings.cookie.clone() }];
+    let defaults = Config::new(settings.placement.clone(), &ring);
     let config = Config {
+        // So that clients without a cookie find again what they made, by its id.
+        ids: IdConfig { mode: settings.sealed_ids, ..defaults.ids },
         // Only because this example speaks plain HTTP. Without these two lines the cookie is `__Host-tokenpin`, and Secure.
         cookie_name: Some(b"tokenpin"),
         attributes: Attributes { secure: false, ..Attributes::default() },
-        ..Config::new(keys.placement.clone(), &ring)
+        ..defaults
     };
     let slots = accounts.iter().map(|(name, _)| Slot::new(name.as_bytes(), SlotStatus::UP));
     let affinity = OwnedAffinity::new(&config, slots.collect::<Result<_, _>>()?)?;
@@ -44,7 +53,7 @@ pub(crate) fn generation(keys: &Keys, accounts: &[(&str, &str)]) -> Result<Gener
         statuses: vec![StatusCode::PAYMENT_REQUIRED],
         state: State::Down,
         seconds: 300,
-        retry_after: None,
+        retry_after: Some(3600),
     };
     Ok(Generation::new(affinity, credentials)
         // A gateway sets this header itself, once it knows the client.
@@ -118,15 +127,26 @@ fn key(variable: &str) -> Result<Secret, Error> {
     Ok(Secret::new(number.to_be_bytes()))
 }
 
+fn mode(variable: &str) -> Result<Mode, Error> {
+    let Ok(name) = std::env::var(variable) else { return Ok(Mode::Seal) };
+    let named = |mode: &Mode| mode.name() == name;
+    let modes = [Mode::Off, Mode::Open, Mode::Seal, Mode::Strict];
+    modes.into_iter().find(named).ok_or_else(|| format!("{variable} is no mode").into())
+}
+
 async fn serve() -> Result<(), Error> {
     let mut words = std::env::args().skip(1);
     let (Some(listen), Some(provider)) = (words.next(), words.next()) else {
         return Err("where to listen, and where the provider is".into());
     };
-    let keys = Keys { placement: key("PLACEMENT_KEY")?, cookie: key("COOKIE_KEY")? };
+    let settings = Settings {
+        placement: key("PLACEMENT_KEY")?,
+        cookie: key("COOKIE_KEY")?,
+        sealed_ids: mode("SEALED_IDS")?,
+    };
     let text = std::env::var("ACCOUNTS")?;
     let accounts: Vec<_> = text.split(' ').filter_map(|account| account.split_once('=')).collect();
-    let layer = PinLayer::new(generation(&keys, &accounts)?)?;
+    let layer = PinLayer::new(generation(&settings, &accounts)?)?;
     let listener = tokio::net::TcpListener::bind(listen).await?;
     println!("{}", listener.local_addr()?);
     axum::serve(listener, router(layer, provider.parse()?)).await?;

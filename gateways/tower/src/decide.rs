@@ -1,16 +1,18 @@
 //! What a request says, and the decision about it.
 
-use bytes::Bytes;
+use std::borrow::Cow;
+
+use http::Method;
 use http::header::{CONNECTION, COOKIE, HeaderMap, HeaderName, UPGRADE};
 use http::request::Parts;
-use http::{Method, Response};
-use http_body_util::Full;
+use tokenpin::ids::Summary;
 use tokenpin::{CookieName, Decision, KeyInput, Request};
 
 use crate::cooldown::unix_now;
 use crate::generation::Generation;
 use crate::headers::bytes;
-use crate::refusal;
+use crate::ids::RequestIds;
+use crate::refusal::Refusal;
 
 /// What is kept from a decision to the response.
 pub(crate) struct Decided {
@@ -21,43 +23,53 @@ pub(crate) struct Decided {
 }
 
 impl Generation {
-    /// Decides about a request that these slots were tried for, or refuses it.
+    /// Decides about a request with these ids that these slots were tried for, or refuses it.
     pub(crate) fn decide(
         &self,
         parts: &Parts,
+        ids: Option<&RequestIds>,
         tried: &[u32],
-    ) -> Result<Decided, Box<Response<Full<Bytes>>>> {
-        let scope = self.scope.as_ref().map(|read| read(parts)).unwrap_or_default();
+    ) -> Result<Decided, Refusal> {
+        let scope = self.scope_of(parts);
         let (decision, name) = self
-            .decide_in(parts, &scope, tried)
+            .decide_in(parts, &scope, ids.map(|ids| &ids.summary), tried)
             .and_then(|decision| Ok((decision, self.affinity().cookie_name(&scope)?)))
-            .map_err(|error| Box::new(refusal::of_error(&error)))?;
+            .map_err(|error| Refusal::of_error(&error))?;
         match decision.slot {
             Some(slot) => Ok(Decided { decision, slot, name }),
-            None => Err(Box::new(refusal::of_decision(&decision))),
+            None => Err(Refusal::of_decision(self.affinity(), &decision)),
         }
+    }
+
+    /// The set of accounts that a request is about; empty for the affinity's own.
+    pub(crate) fn scope_of<'p>(&self, parts: &'p Parts) -> Cow<'p, [u8]> {
+        self.scope.as_ref().map(|read| read(parts)).unwrap_or_default()
+    }
+
+    /// Who sends a request with these headers.
+    pub(crate) fn consumer<'h>(&self, headers: &'h HeaderMap) -> KeyInput<'h> {
+        values(headers, self.consumer_header.as_ref()).trusted(true)
     }
 
     fn decide_in(
         &self,
         parts: &Parts,
         scope: &[u8],
+        ids: Option<&Summary>,
         tried: &[u32],
     ) -> Result<Decision, tokenpin::Error> {
         let headers = &parts.headers;
-        let values = |name: &Option<HeaderName>| {
-            KeyInput::new(name.iter().flat_map(|name| bytes(headers, name).map(unjoined)))
-        };
         let carrier = self.carrier_header.as_ref().filter(|name| headers.contains_key(*name));
         let hint = self.id_hint.as_ref().map(|read| read(parts));
         let request = Request {
             group: None,
             existing: self.existing.as_ref().is_some_and(|names_state| names_state(parts)),
-            method: if is_handshake(parts) { b"CONNECT" } else { parts.method.as_str().as_bytes() },
+            ids,
+            method: method(parts),
             // Without decoding.
             target: parts.uri.path().as_bytes(),
-            consumer: values(&self.consumer_header).trusted(true),
-            session: values(&self.session_header),
+            consumer: self.consumer(headers),
+            session: values(headers, self.session_header.as_ref()),
             carrier_value: carrier
                 .and_then(|name| the_one(bytes(headers, name).map(unjoined)))
                 .unwrap_or_default(),
@@ -70,6 +82,10 @@ impl Generation {
         };
         self.affinity().decide(&request, bytes(headers, &COOKIE))
     }
+}
+
+fn values<'h>(headers: &'h HeaderMap, name: Option<&HeaderName>) -> KeyInput<'h> {
+    KeyInput::new(name.into_iter().flat_map(|name| bytes(headers, name).map(unjoined)))
 }
 
 /// The value that copies of it make, which a proxy in front has joined by commas. Else the value as it is.
@@ -85,8 +101,13 @@ fn the_one<'h>(values: impl Iterator<Item = &'h [u8]>) -> Option<&'h [u8]> {
     values.all(|other| other == one).then_some(one)
 }
 
+/// The method, as classification takes it.
+pub(crate) fn method(parts: &Parts) -> &[u8] {
+    if is_handshake(parts) { b"CONNECT" } else { parts.method.as_str().as_bytes() }
+}
+
 /// Whether a request opens a `WebSocket` over HTTP/1.1. Over HTTP/2 its method is CONNECT.
-fn is_handshake(parts: &Parts) -> bool {
+pub(crate) fn is_handshake(parts: &Parts) -> bool {
     parts.method == Method::GET
         && has_token(&parts.headers, &CONNECTION, b"upgrade")
         && has_token(&parts.headers, &UPGRADE, b"websocket")

@@ -1,11 +1,13 @@
 //! One configuration at work.
 
 use std::borrow::Cow;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::{COOKIE, HeaderName, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
+use tokenpin::ids::Mode;
 use tokenpin::{Affinity, OwnedAffinity, SlotStatus, State};
 
 use crate::cooldown::{Cooldown, unix_now};
@@ -14,6 +16,7 @@ use crate::credentials::{Credentials, is_client};
 /// Reads bytes from a request's head; empty for none.
 type Reader = Box<dyn for<'p> Fn(&'p Parts) -> Cow<'p, [u8]> + Send + Sync>;
 type Condition = Box<dyn Fn(&Parts) -> bool + Send + Sync>;
+type ModeOf = Box<dyn Fn(&Parts) -> Mode + Send + Sync>;
 
 /// One configuration at work: an affinity, the credentials of its slots, and what is read from requests.
 ///
@@ -28,6 +31,15 @@ pub struct Generation {
     pub(crate) scope: Option<Reader>,
     pub(crate) id_hint: Option<Reader>,
     pub(crate) existing: Option<Condition>,
+    pub(crate) sealed_ids: Option<ModeOf>,
+    pub(crate) bodies: bool,
+    pub(crate) max_body: usize,
+    pub(crate) max_held: usize,
+    /// The bytes of all bodies that are held.
+    pub(crate) held: Arc<AtomicUsize>,
+    pub(crate) refuse_upgrades: bool,
+    /// The upstream's authority, and what stands in its place.
+    pub(crate) origin: Option<(Vec<u8>, Reader)>,
     pub(crate) forward_client_credentials: bool,
     cooldowns: Vec<Cooldown>,
     pub(crate) retry: Option<Retry>,
@@ -85,6 +97,9 @@ pub enum Error {
     /// More retries than make sense, or none.
     #[error("retry: max is 1 to 3")]
     RetryMax,
+    /// Nothing can be held.
+    #[error("max_body and max_held are at least a byte")]
+    MaxBody,
 }
 
 impl Generation {
@@ -100,6 +115,13 @@ impl Generation {
             scope: None,
             id_hint: None,
             existing: None,
+            sealed_ids: None,
+            bodies: true,
+            max_body: 64 << 20,
+            max_held: 1 << 30,
+            held: Arc::default(),
+            refuse_upgrades: false,
+            origin: None,
             forward_client_credentials: false,
             cooldowns: Cooldown::defaults(),
             retry: None,
@@ -150,12 +172,58 @@ impl Generation {
         Self { id_hint: Some(Box::new(read)), ..self }
     }
 
-    /// Says whether a request names existing state where method and path do not tell, because it is named in the body
-    /// (`previous_response_id`, `input_file_id`, ...), which is not read here. Such a request goes to its session's account, and
-    /// is refused while that is down, instead of sent to an account that does not know the state.
+    /// Says whether a request names existing state where neither method and path nor the ids in them and in the body tell.
+    /// Such a request goes to its session's account, and is refused while that is down, instead of sent to an account
+    /// that does not know the state.
     #[must_use]
     pub fn existing(self, names_state: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
         Self { existing: Some(Box::new(names_state)), ..self }
+    }
+
+    /// What is done with the ids of a request and its response, instead of the affinity's own mode.
+    #[must_use]
+    pub fn sealed_ids(self, mode: impl Fn(&Parts) -> Mode + Send + Sync + 'static) -> Self {
+        Self { sealed_ids: Some(Box::new(mode)), ..self }
+    }
+
+    /// In the mode [`Off`](Mode::Off), requests are decided without their bodies, which pass as they come. Then a request
+    /// that names state only in its body counts as creating some, unless [`existing`](Self::existing) says otherwise: while
+    /// its account is down it goes to another one, which knows nothing, and takes the session along.
+    #[must_use]
+    pub fn without_bodies(self) -> Self {
+        Self { bodies: false, ..self }
+    }
+
+    /// The longest body that is read for its ids, in bytes. What is longer is answered with 413; in the mode
+    /// [`Off`](Mode::Off) it passes, and its ids are not seen.
+    #[must_use]
+    pub fn max_body(self, bytes: usize) -> Self {
+        Self { max_body: bytes, ..self }
+    }
+
+    /// How much is held of all bodies that are read at the same time, in bytes. What would be more is answered with 503; in
+    /// the mode [`Off`](Mode::Off) it passes, and its ids are not seen.
+    #[must_use]
+    pub fn max_held(self, bytes: usize) -> Self {
+        Self { max_held: bytes, ..self }
+    }
+
+    /// Refuses `WebSocket`s on paths whose ids are sealed also in the mode [`Open`](Mode::Open), so that clients ask by
+    /// requests, whose ids are seen. The modes [`Seal`](Mode::Seal) and [`Strict`](Mode::Strict) always do.
+    #[must_use]
+    pub fn refuse_upgrades(self) -> Self {
+        Self { refuse_upgrades: true, ..self }
+    }
+
+    /// Where absolute URLs in responses lead that name objects of the upstream, such as `results_url`: those with the
+    /// authority `upstream` (the host, and the port if there is one) get in its place what `own` reads from the request, scheme and
+    /// authority, such as `https://gateway.example`. Without this they stay as they are, with native ids in them.
+    #[must_use]
+    pub fn origin<F>(self, upstream: impl Into<Vec<u8>>, own: F) -> Self
+    where
+        F: for<'p> Fn(&'p Parts) -> Cow<'p, [u8]> + Send + Sync + 'static,
+    {
+        Self { origin: Some((upstream.into(), Box::new(own))), ..self }
     }
 
     /// Leaves the client's own credentials in the request. Without this they are removed, from trailers too, before
@@ -260,6 +328,9 @@ impl Generation {
             if cooldown.seconds == 0 || cooldown.retry_after == Some(0) {
                 return Err(Error::CooldownSeconds(index));
             }
+        }
+        if self.max_body == 0 || self.max_held == 0 {
+            return Err(Error::MaxBody);
         }
         match &self.retry {
             Some(retry) if !failures(&retry.statuses) => Err(Error::RetryStatuses),

@@ -85,6 +85,7 @@ impl<S, B, R> Service<Request<B>> for PinService<S>
 where
     S: Service<Request<RequestBody<B>>, Response = Response<R>> + Clone,
     B: Body<Data = Bytes>,
+    R: Body,
 {
     type Response = Response<ResponseBody<R>>;
     type Error = S::Error;

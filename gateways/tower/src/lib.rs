@@ -45,14 +45,17 @@
 //! ```
 
 mod body;
+mod content;
 mod cooldown;
 mod credentials;
 mod decide;
 mod future;
 mod generation;
 mod headers;
+mod ids;
 mod layer;
 mod outgoing;
+mod reading;
 mod refusal;
 mod respond;
 

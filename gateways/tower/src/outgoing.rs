@@ -8,10 +8,14 @@ use crate::credentials::remove_client;
 use crate::decide::Decided;
 use crate::generation::Generation;
 use crate::headers::rewrite;
+use crate::ids::RequestIds;
 
 impl Generation {
     /// Makes a request one of the account that serves it.
-    pub(crate) fn send(&self, parts: &mut Parts, decided: &Decided) {
+    pub(crate) fn send(&self, parts: &mut Parts, ids: Option<&RequestIds>, decided: &Decided) {
+        if let Some(ids) = ids {
+            ids.put(parts);
+        }
         if let Some(name) = &self.carrier_header {
             parts.headers.remove(name);
         }

@@ -25,6 +25,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokenpin_tower::PinLayer;
+use tokenpin_tower::tokenpin::ids::Mode;
 use tokenpin_tower::tokenpin::{Secret, SlotStatus, State};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -109,16 +110,24 @@ struct World {
 }
 
 fn generation(accounts: &[(&str, &str)]) -> tokenpin_tower::Generation {
-    let keys = example::Keys { placement: Secret::new([1; 16]), cookie: Secret::new([2; 16]) };
-    example::generation(&keys, accounts).unwrap()
+    let settings = example::Settings {
+        placement: Secret::new([1; 16]),
+        cookie: Secret::new([2; 16]),
+        sealed_ids: Mode::Off,
+    };
+    example::generation(&settings, accounts).unwrap()
 }
 
 async fn world() -> World {
+    world_of(generation(&ACCOUNTS)).await
+}
+
+async fn world_of(generation: tokenpin_tower::Generation) -> World {
     let provider = Arc::new(Provider::default());
     let answers = Arc::clone(&provider);
     let upstream =
         serve(Router::new().fallback(move |request| Arc::clone(&answers).answer(request))).await;
-    let layer = PinLayer::new(generation(&ACCOUNTS)).unwrap();
+    let layer = PinLayer::new(generation).unwrap();
     let authority = upstream.to_string().parse().unwrap();
     let address = serve(example::router(layer.clone(), authority)).await;
     World { provider, layer, address }
@@ -292,6 +301,41 @@ fn reloads_move_nobody() {
         assert!(reloads > 10, "{reloads}");
         for session in sessions {
             session.await.unwrap();
+        }
+        world.provider.check();
+    });
+}
+
+/// A client that sends all before it reads gets its answer; a shorter body arrives whole, in whatever form it was sent.
+#[test]
+fn bodies_up_to_the_limit_arrive_and_longer_ones_are_answered() {
+    run(async {
+        let limit = 1 << 20;
+        let world =
+            world_of(generation(&ACCOUNTS).sealed_ids(|_| Mode::Seal).max_body(limit)).await;
+        for (length, status) in [(10, 200), (limit, 200), (limit + 1, 413), (2 * limit, 413)] {
+            let body = format!("\"{}\"", "x".repeat(length - 2));
+            let mut session = Session::new(&world);
+            let reply = session.send("POST", "/v1/vector_stores", &body).await;
+            assert_eq!(reply.status.as_u16(), status, "{length}");
+            if status == 200 {
+                assert_eq!(reply.body, body);
+            } else {
+                assert!(reply.body.contains("request_too_large"), "{}", reply.body);
+            }
+            // In chunks, on a connection that sends all before it reads.
+            let mut stream = TcpStream::connect(world.address).await.unwrap();
+            let head = "POST /v1/vector_stores HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+                        transfer-encoding: chunked\r\n\r\n";
+            let mut text = head.to_owned();
+            for piece in body.as_bytes().chunks(100_000) {
+                let piece = std::str::from_utf8(piece).unwrap();
+                text += &format!("{:x}\r\n{piece}\r\n", piece.len());
+            }
+            stream.write_all(format!("{text}0\r\n\r\n").as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{length} {answer:.200}");
         }
         world.provider.check();
     });

@@ -4,6 +4,7 @@ The environment variable GATEWAY names the example's program, `make tower` build
 the Envoy filter's demo.
 """
 
+import http.cookiejar
 import http.server
 import json
 import os
@@ -12,6 +13,7 @@ import secrets
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import openai
@@ -26,14 +28,42 @@ ACCOUNTS = ("alpha", "bravo", "charlie")
 PATIENCE = 20
 
 
+class Accounts(provider.Provider):
+    """The demo's provider, that keeps files and conversations too."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.made = {account: set() for account in ACCOUNTS}
+        self.sealed_seen = []
+
+    def route(self, account, method, path, body):
+        words = path.partition("?")[0].strip("/").split("/")
+        is_json = body[:1] == b"{"
+        request = json.loads(body) if is_json else {}
+        named = [words[2]] if len(words) > 2 and words[1] != "responses" else []
+        named += [request["conversation"]] if "conversation" in request else []
+        if isinstance(request.get("input"), list):
+            named += [part["file_id"] for item in request["input"] for part in item["content"] if "file_id" in part]
+        self.sealed_seen += [name for name in [*named, *words] if name.endswith(("tp0", "tp1", "tp2"))]
+        if any(name not in self.made[account] for name in named):
+            return provider.error(404, f"No such object: {named}.", None)
+        if words[1] == "responses":
+            return super().route(account, method, path, body)
+        prefix, kind = {"files": ("file-", "file"), "conversations": ("conv_", "conversation")}[words[1]]
+        if named:
+            return 200, {"id": named[0], "object": kind, "created_at": 1, "metadata": {}}
+        self.made[account].add(made := prefix + secrets.token_hex(24))
+        return 200, {"id": made, "object": kind, "created_at": 1, "metadata": {}}
+
+
 class Upstream(http.server.ThreadingHTTPServer):
-    """The demo's provider, that also limits accounts, and streams."""
+    """The provider, that also limits accounts, and streams."""
 
     daemon_threads = True
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.provider = provider.Provider({name: f"sk-{name}" for name in ACCOUNTS}, "tokenpin")
+        self.provider = Accounts({name: f"sk-{name}" for name in ACCOUNTS}, "tokenpin")
         self.limited = {}  # account -> status and headers
         self.first_read = threading.Event()
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -48,10 +78,16 @@ class Handler(provider.Handler):
             return self.reply(status, {"error": {"message": "Limited."}}, token, headers)
         if self.path == "/v1/embeddings":
             return self.reply(200, EMBEDDING, token)
-        if b'"stream":true' in body.replace(b" ", b""):
-            return self.stream(token, json.loads(body))
         status, answer, account = self.server.provider.serve("POST", self.path, self.headers, body)
+        if status == 200 and b'"stream":true' in body.replace(b" ", b""):
+            return self.stream(account, answer)
         return self.reply(status, answer, account)
+
+    def do_GET(self):
+        token = (self.headers.get("authorization") or "").removeprefix("Bearer sk-")
+        if token in self.server.limited:
+            return self.do_POST()
+        return super().do_GET()
 
     def reply(self, status, answer, account, headers=()):
         text = json.dumps(answer).encode()
@@ -66,12 +102,11 @@ class Handler(provider.Handler):
         self.end_headers()
         self.wfile.write(text)
 
-    def stream(self, account, request):
-        response = provider.make_response(account, request, None)
-        self.server.provider.responses[account][response["id"]] = response
+    def stream(self, account, response):
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
+        self.send_header("x-demo-account", account)
         self.end_headers()
         for number, kind in enumerate(("response.created", "response.completed")):
             # The second event is sent once the client has the first one.
@@ -99,8 +134,9 @@ def upstream():
     counters = server.provider.counters()
     server.shutdown()
     server.server_close()
-    # No request had another account's id, a token of nobody's, or our cookie.
+    # No request had another account's id, a token of nobody's, our cookie, or a sealed id.
     assert (counters["not_found"], counters["unknown_token"], counters["cookie_seen"]) == (0, 0, 0)
+    assert server.provider.sealed_seen == []
 
 
 @pytest.fixture
@@ -115,8 +151,9 @@ def gateways(upstream):
     }
     command = [os.environ["GATEWAY"], "127.0.0.1:0", f"127.0.0.1:{upstream.server_port}"]
 
-    def start():
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    def start(sealed_ids="off"):
+        variables = {**environment, "SEALED_IDS": sealed_ids}
+        process = subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, text=True)
         started.append(process)
         return f"http://{process.stdout.readline().strip()}"
 
@@ -202,8 +239,9 @@ def test_where_all_accounts_are_down_the_gateway_answers(gateways, upstream):
     assert 1 <= int(refused.value.response.headers["retry-after"]) <= 300
 
 
-def test_streams_come_as_they_are_sent(gateways, upstream):
-    url = gateways()
+@pytest.mark.parametrize("sealed_ids", ["off", "seal"])
+def test_streams_come_as_they_are_sent(gateways, upstream, sealed_ids):
+    url = gateways(sealed_ids)
     with client(url) as one:
         kinds = []
         for event in one.responses.create(model="demo", input="Hello.", stream=True):
@@ -212,3 +250,107 @@ def test_streams_come_as_they_are_sent(gateways, upstream):
         assert kinds == ["response.created", "response.completed"]
         # The cookie came with the stream's head.
         assert one.responses.retrieve(event.response.id).id == event.response.id
+
+
+def without_a_jar(url):
+    """A client that keeps no cookies."""
+    http_client = openai.DefaultHttpxClient()
+    http_client.cookies.jar.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+    return client(url, http_client=http_client)
+
+
+class Talk:
+    """What one client without a jar says, with an object that it has made."""
+
+    def __init__(self, urls, number):
+        self.clients = [without_a_jar(url) for url in urls]
+        self.number = number
+        self.last = None  # the id of the last response
+        self.more = {}  # what the first request names
+        self.turn = 0
+        one = self.clients[0]
+        if number % 3 == 1:
+            file = one.files.create(file=("a.txt", b"resp_1"), purpose="user_data").id
+            self.more = {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": file}]}]}
+            self.read = lambda one: one.files.with_raw_response.retrieve(file)
+        elif number % 3 == 2:
+            conversation = one.conversations.create().id
+            self.more = {"conversation": conversation}
+            self.read = lambda one: one.conversations.with_raw_response.retrieve(conversation)
+        else:
+            self.read = lambda one: one.responses.with_raw_response.retrieve(self.last)
+        self.home = self.say()
+        assert self.home in ACCOUNTS
+
+    def say(self):
+        """One more turn: the account, or the status of an error."""
+        self.turn += 1
+        one = self.clients[self.turn % len(self.clients)]
+        try:
+            if self.last and self.turn % 4 == 0:
+                return self.read(one).headers["x-demo-account"]
+            request = {"model": "demo", "input": "Go on.", **self.more}
+            if self.last and "conversation" not in self.more:
+                request["previous_response_id"] = self.last
+            if (self.number + self.turn) % 2:
+                with one.responses.with_streaming_response.create(**request, stream=True) as answer:
+                    home = answer.headers["x-demo-account"]
+                    ids = {event.response.id for event in answer.parse()}
+                    assert len(ids) == 1
+                    (self.last,) = ids
+                    return home
+            answer = one.responses.with_raw_response.create(**request)
+            self.last = answer.parse().id
+            return answer.headers["x-demo-account"]
+        except openai.APIStatusError as error:
+            return error.status_code
+
+
+@pytest.mark.parametrize("sealed_ids", ["seal", "strict"])
+def test_no_follow_up_is_lost_without_any_cookie(gateways, upstream, sealed_ids):
+    urls = [gateways(sealed_ids), gateways(sealed_ids)]
+    upstream.first_read.set()
+    talks = [Talk(urls, number) for number in range(24)]
+    assert {talk.home for talk in talks} == set(ACCOUNTS)
+    assert all(talk.last.endswith(("tp0", "tp1", "tp2")) and len(talk.last) <= 64 for talk in talks)
+
+    def everybody(turns):
+        with ThreadPoolExecutor(6) as pool:
+            return list(pool.map(lambda talk: {talk.say() for _ in range(turns)}, talks))
+
+    assert everybody(8) == [{talk.home} for talk in talks]
+    # One account fails: its objects are out of reach, and nobody else's. Nothing is looked for elsewhere.
+    upstream.limited = {"bravo": (402, {"retry-after": "2"})}
+    for talk, met in zip(talks, everybody(8), strict=True):
+        assert met <= {402, 503} if talk.home == "bravo" else met == {talk.home}
+    # Newcomers go elsewhere.
+    fresh = []
+    while len(fresh) < 6:
+        try:
+            fresh.append(Talk(urls, len(talks) + len(fresh)))
+        except (openai.APIStatusError, AssertionError):
+            assert upstream.limited
+    assert {talk.home for talk in fresh} <= {"alpha", "charlie"}
+    upstream.limited = {}
+    time.sleep(2.1)
+    assert everybody(8) == [{talk.home} for talk in talks]
+
+
+def test_ids_of_two_accounts_conflict_and_unknown_ones_are_not_found(gateways):
+    url = gateways("seal")
+    one = without_a_jar(url)
+    homes = {}
+    while len(homes) < 2:
+        answer = one.responses.with_raw_response.create(model="demo", input="Hello.")
+        homes[answer.headers["x-demo-account"]] = answer.parse().id
+    with pytest.raises(openai.BadRequestError) as refused:
+        first, second = homes.values()
+        one.responses.create(model="demo", input=[{"type": "item_reference", "id": first}], previous_response_id=second)
+    assert refused.value.code == "conflicting_accounts"
+    broken = second[:-5] + ("A" if second[-5] != "A" else "B") + second[-4:]
+    with pytest.raises(openai.BadRequestError) as refused:
+        one.responses.create(model="demo", input="Go on.", previous_response_id=broken)
+    assert (refused.value.code, refused.value.param) == ("previous_response_not_found", "previous_response_id")
+    with pytest.raises(openai.NotFoundError) as refused:
+        one.responses.retrieve(broken)
+    assert refused.value.code == "not_found"

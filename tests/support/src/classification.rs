@@ -12,10 +12,10 @@ pub fn slow(
     method: &[u8],
     target: &[u8],
 ) -> Class {
-    let none = Class { group: Group::Stateless, existing: false, ids: Ids::None };
+    let none = |ids| Class { group: Group::Stateless, existing: false, ids };
     let handshake = target.contains(&b'/');
     if [&b"OPTIONS"[..], b"TRACE"].contains(&method) || method == b"CONNECT" && !handshake {
-        return none;
+        return none(Ids::None);
     }
     let reads = [&b"GET"[..], b"HEAD", b"DELETE"].contains(&method);
     let rules = own.iter().chain(if replace { &[] } else { DEFAULT_RULES });
@@ -37,22 +37,22 @@ pub fn slow(
     }
     let mut at = 0;
     while at < segments.len() {
-        let mut best: Option<(Vec<&[u8]>, Group, Ids)> = None;
+        let mut best: Option<(Vec<&[u8]>, &Rule<'_>)> = None;
         for rule in rules.clone() {
             let pattern = split(rule.pattern);
-            let longer = best.as_ref().is_none_or(|(best, ..)| pattern.len() > best.len());
+            let longer = best.as_ref().is_none_or(|(best, _)| pattern.len() > best.len());
             let pairs = || pattern.iter().zip(&segments[at..]);
             let stands = pairs().count() == pattern.len() && pairs().all(|(p, s)| fits(p, s));
             if stands && longer {
-                best = Some((pattern, rule.group, rule.ids));
+                best = Some((pattern, rule));
             }
         }
-        if let Some((pattern, group, ids)) = best {
+        if let Some((pattern, &Rule { group, ids, .. })) = best {
             if group == Group::PromptCache && reads {
                 return Class { group: Group::Stateful, existing: true, ids };
             }
             if group == Group::PromptCache && !prompt_cache || group == Group::Stateless {
-                return Class { ids, ..none };
+                return none(ids);
             }
             let below = segments[at + pattern.len()..].iter().any(|segment| !segment.is_empty());
             let names = pattern.last() == Some(&&b"*"[..]);
@@ -71,7 +71,7 @@ pub fn slow(
             };
         }
     }
-    none
+    none(Ids::None)
 }
 
 /// Whether a pattern is refused, segment by segment.

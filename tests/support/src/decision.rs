@@ -4,11 +4,14 @@
 //! headers. Which slot serves a key is asked of the library's own `select`, which has
 //! tests of its own.
 
+use tokenpin::ids::{Mode, Summary};
 use tokenpin::{
-    Config, Cookie, Decision, Error, Filter, Group, Key, KeyReason, Kind, Limits, MAX_MAX_AGE,
-    Outcome, PinState, Policy, Slot, Source, State, Strategy, Verdict, key_hash, select,
-    select_higress,
+    Config, Cookie, Decision, Error, Filter, Group, IdVerdict, Key, KeyReason, Kind, Limits,
+    MAX_MAX_AGE, Outcome, PinState, Policy, Refusal, Slot, Source, State, Strategy, Verdict,
+    key_hash, select, select_higress,
 };
+
+use crate::ids::{NO_KEY, number_of};
 
 /// What the values of one key header amount to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +50,39 @@ pub struct Found {
     pub newer: bool,
 }
 
+/// What the ids of a request come to, as docs/sealed-ids.md puts it.
+#[expect(clippy::struct_excessive_bools, reason = "as many as the library's")]
+#[derive(Clone, Copy, Debug)]
+pub struct Ids {
+    pub verdict: IdVerdict,
+    /// Of what is refused.
+    pub keys: [u8; 2],
+    pub refused: bool,
+    pub unreadable: bool,
+    pub existing: bool,
+    /// The account's identity hash, and the key that names it: none for a soft one.
+    pub account: Option<(u64, u8)>,
+    /// The response is sealed.
+    pub sealed: bool,
+}
+
+impl Ids {
+    /// Of a summary that the library made, whose parts have models of their own in `ids`.
+    pub fn of(summary: &Summary, mode: Mode, api: tokenpin::ids::Ids) -> Self {
+        use tokenpin::ids::Ids as Api;
+        Self {
+            verdict: summary.verdict,
+            keys: summary.keys,
+            refused: summary.refused,
+            unreadable: summary.unreadable,
+            existing: summary.existing,
+            account: summary.account(),
+            sealed: matches!(mode, Mode::Seal | Mode::Strict)
+                && matches!(api, Api::Both | Api::Items),
+        }
+    }
+}
+
 /// All that a decision depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
@@ -65,6 +101,7 @@ pub struct Facts<'a> {
     pub now: u64,
     pub entropy: [u8; 16],
     pub id_hint: Option<[u8; 16]>,
+    pub ids: Option<Ids>,
 }
 
 /// A cookie's contents, all of them shown when a test fails.
@@ -109,11 +146,14 @@ pub struct Expected {
     pub outcome: Outcome,
     pub pin_state: PinState,
     pub verdict: Verdict,
+    pub id_verdict: IdVerdict,
+    pub id_keys: [u8; 2],
     pub key_reason: KeyReason,
     pub ambiguous: bool,
     pub existing: bool,
     pub may_move: bool,
     pub retry_after: u32,
+    pub refusal: Refusal,
     pub write: Write,
 }
 
@@ -125,11 +165,14 @@ impl Expected {
             && got.outcome == self.outcome
             && got.pin_state == self.pin_state
             && got.verdict == self.verdict
+            && got.id_verdict == self.id_verdict
+            && got.id_keys == self.id_keys
             && got.key_reason == self.key_reason
             && got.ambiguous == self.ambiguous
             && got.existing == self.existing
             && got.may_move == self.may_move
             && got.retry_after == self.retry_after
+            && got.refusal() == self.refusal
     }
 }
 
@@ -139,22 +182,128 @@ const NOTHING: Expected = Expected {
     outcome: Outcome::None,
     pin_state: PinState::None,
     verdict: Verdict::Absent,
+    id_verdict: IdVerdict::None,
+    id_keys: [NO_KEY; 2],
     key_reason: KeyReason::Absent,
     ambiguous: false,
     existing: false,
     may_move: false,
     retry_after: 0,
+    refusal: Refusal::None,
     write: Write::Nothing,
 };
 
 pub fn decide(facts: &Facts<'_>) -> Result<Expected, Error> {
-    let answer = rule(facts)?;
-    Ok(Expected {
+    let mut facts = *facts;
+    if facts.ids.is_some_and(|ids| ids.existing) {
+        (facts.group, facts.existing) = (Group::Stateful, true);
+    }
+    let answer = by_ids(&mut facts)?;
+    let answer = Expected {
+        id_verdict: facts.ids.map_or(IdVerdict::None, |ids| ids.verdict),
         existing: facts.existing,
-        may_move: may_move(facts, &answer),
-        retry_after: retry_after(facts, &answer),
+        may_move: may_move(&facts, &answer),
+        retry_after: retry_after(&facts, &answer),
         ..answer
-    })
+    };
+    Ok(Expected { refusal: refusal(&answer), ..answer })
+}
+
+/// Rule 0.
+fn by_ids(facts: &mut Facts<'_>) -> Result<Expected, Error> {
+    let Some(ids) = facts.ids else { return rule(facts, None) };
+    if ids.refused || ids.unreadable {
+        let (source, outcome) = (Source::Id, Outcome::Rejected);
+        return Ok(Expected { source, outcome, id_keys: ids.keys, ..NOTHING });
+    }
+    let soft = |key| key == NO_KEY;
+    let counts = |(pin, key): &(u64, u8)| !soft(*key) || slot_of(facts, *pin).is_some();
+    let account = ids.account.filter(counts);
+    if account.is_some() {
+        facts.group = Group::Stateful;
+    }
+    rule(facts, account)
+}
+
+/// Rule 0, where an id names an account.
+fn named(
+    facts: &Facts<'_>,
+    key: Option<&Key<'_>>,
+    (pin, name): (u64, u8),
+    answer: Expected,
+) -> Result<Expected, Error> {
+    let cookie = facts.found.cookie;
+    let own_id = cookie.map(|cookie| cookie.id);
+    let own_key = own_id.as_ref().map(Key::Anonymous);
+    let place = slot_of(facts, pin);
+    let pin_state = pin_state(facts, place, key.or(own_key.as_ref()));
+    let answer = Expected { source: Source::Id, id_keys: [name, NO_KEY], pin_state, ..answer };
+
+    let tried = place.is_some_and(|slot| facts.tried.contains(&slot));
+    if matches!(pin_state, PinState::Gone | PinState::Down) || tried {
+        return Ok(Expected { outcome: Outcome::Rejected, ..answer });
+    }
+    let gets_cookies = key.is_none() || facts.config.keyed_cookies;
+    let write = match cookie {
+        Some(cookie) => {
+            let lost = slot_of(facts, cookie.pin).is_none();
+            if lost && !facts.existing && gets_cookies {
+                Write::Repin(Contents { pin, ..refreshed(facts, &cookie)? })
+            } else if answer.verdict == Verdict::RefreshDue && gets_cookies {
+                Write::Refresh(refreshed(facts, &cookie)?)
+            } else {
+                Write::Nothing
+            }
+        }
+        None if may_issue(facts) && gets_cookies => {
+            let kind = key.map_or(Kind::Anonymous, Key::kind);
+            let hint = facts.id_hint.filter(|_| key.is_none());
+            let (id, now) = (random(hint.unwrap_or(facts.entropy))?, stamp(facts.now)?);
+            Write::Issue(Contents { kind, issued_at: now, refreshed_at: now, id, pin })
+        }
+        None => Write::Nothing,
+    };
+    Ok(Expected { slot: place, outcome: Outcome::Pinned, write, ..answer })
+}
+
+/// Which slot holds an account.
+fn slot_of(facts: &Facts<'_>, pin: u64) -> Option<u32> {
+    let holds = |slot: &Slot| !slot.is_vacant() && slot.identity_hash() == pin;
+    (0..).zip(facts.slots).find(|(_, slot)| holds(slot)).map(|(number, _)| number)
+}
+
+/// Rule 4; `key` is what selects, if anything does.
+fn pin_state(facts: &Facts<'_>, place: Option<u32>, key: Option<&Key<'_>>) -> PinState {
+    let Some(slot) = place else { return PinState::Gone };
+    match facts.slots[slot as usize].status().state_at(facts.now) {
+        State::Down | State::Vacant => PinState::Down,
+        State::Draining => PinState::Draining,
+        State::Up if key.is_some_and(|key| select_for(facts, key, None) == place) => PinState::Home,
+        State::Up => PinState::Elsewhere,
+    }
+}
+
+/// Rule 8: what a cookie becomes.
+fn refreshed(facts: &Facts<'_>, cookie: &Cookie) -> Result<Contents, Error> {
+    let refreshed_at = stamp(facts.now)?.max(cookie.refreshed_at).max(cookie.issued_at);
+    Ok(Contents { refreshed_at, ..Contents::from(*cookie) })
+}
+
+/// The table of refusals.
+fn refusal(answer: &Expected) -> Refusal {
+    match (answer.slot, answer.outcome, answer.source, answer.pin_state) {
+        (Some(_), ..) => Refusal::None,
+        (None, Outcome::None, ..) => Refusal::NoAccountAvailable,
+        (None, _, Source::None, _) => Refusal::BadAffinityKey,
+        (None, _, Source::Id, PinState::None | PinState::Gone) => match answer.id_keys[0] {
+            _ if answer.id_verdict == IdVerdict::Conflict => Refusal::ConflictingAccounts,
+            NO_KEY => Refusal::UnreadableBody,
+            key if key == number_of("previous_response_id") => Refusal::PreviousResponseNotFound,
+            key if key == number_of("encrypted_content") => Refusal::InvalidEncryptedContent,
+            _ => Refusal::NotFound,
+        },
+        (None, ..) => Refusal::SessionUnavailable,
+    }
 }
 
 /// The verdicts in the order of the checks, as docs/cookie-format.md lists them.
@@ -183,7 +332,8 @@ fn may_move(facts: &Facts<'_>, answer: &Expected) -> bool {
     let creates = !facts.existing;
     let told = answer.write != Write::Nothing;
     let keeps_cookies = facts.carrier || facts.found.verdict != Verdict::Absent;
-    creates && told && keeps_cookies
+    let sealed = facts.ids.is_some_and(|ids| ids.sealed);
+    creates && (sealed || told && keeps_cookies)
 }
 
 /// Rule 9.
@@ -192,10 +342,14 @@ fn retry_after(facts: &Facts<'_>, answer: &Expected) -> u32 {
     if answer.slot.is_some() || rejected && answer.pin_state == PinState::None {
         return 0;
     }
-    let pin = if answer.pin_state == PinState::None { None } else { facts.found.cookie };
+    let pin = match answer.source {
+        _ if answer.pin_state == PinState::None => None,
+        Source::Id => facts.ids.and_then(|ids| ids.account).map(|(pin, _)| pin),
+        _ => facts.found.cookie.map(|cookie| cookie.pin),
+    };
     let mut waits = Vec::new();
     for slot in facts.slots.iter().filter(|slot| !slot.is_vacant()) {
-        let is_pin = pin.is_some_and(|cookie| cookie.pin == slot.identity_hash());
+        let is_pin = pin == Some(slot.identity_hash());
         let counts = if rejected { is_pin } else { is_pin || slot.status().weight > 0 };
         if !counts {
             continue;
@@ -212,7 +366,8 @@ fn retry_after(facts: &Facts<'_>, answer: &Expected) -> u32 {
     u32::try_from(wait).unwrap_or(u32::MAX)
 }
 
-fn rule(facts: &Facts<'_>) -> Result<Expected, Error> {
+/// Rules 1 to 8; `account` is what rule 0 goes on with.
+fn rule(facts: &Facts<'_>, account: Option<(u64, u8)>) -> Result<Expected, Error> {
     if facts.group == Group::Stateless {
         let id = random(facts.entropy)?;
         let answer = Expected { source: Source::Stateless, ..NOTHING };
@@ -221,7 +376,7 @@ fn rule(facts: &Facts<'_>) -> Result<Expected, Error> {
 
     let (key, key_reason) = key(facts);
     let bad_key = !matches!(key_reason, KeyReason::Ok | KeyReason::Absent);
-    if bad_key && facts.config.reject_bad_keys {
+    if bad_key && facts.config.reject_bad_keys && account.is_none() {
         return Ok(Expected { key_reason, outcome: Outcome::Rejected, ..NOTHING });
     }
 
@@ -234,6 +389,9 @@ fn rule(facts: &Facts<'_>) -> Result<Expected, Error> {
     };
     let Found { verdict, ambiguous, cookie, .. } = facts.found;
     let answer = Expected { source, verdict, key_reason, ambiguous, ..NOTHING };
+    if let Some(account) = account {
+        return named(facts, key.as_ref(), account, answer);
+    }
     match (cookie, key) {
         (Some(cookie), key) => pinned(facts, key.as_ref(), &cookie, answer),
         (None, Some(key)) => keyed(facts, &key, answer),
@@ -266,31 +424,18 @@ fn pinned(
 ) -> Result<Expected, Error> {
     let own_id = Key::Anonymous(&cookie.id);
     let used = key.unwrap_or(&own_id);
-    let place =
-        (0..).zip(facts.slots).find(|(_, it)| !it.is_vacant() && it.identity_hash() == cookie.pin);
-    let state = place.map(|(_, slot)| slot.status().state_at(facts.now));
-    let place = place.map(|(number, _)| number);
-    let pin_state = match state {
-        None => PinState::Gone,
-        Some(State::Down | State::Vacant) => PinState::Down,
-        Some(State::Draining) => PinState::Draining,
-        Some(State::Up) if select_for(facts, used, None) == place => PinState::Home,
-        Some(State::Up) => PinState::Elsewhere,
-    };
+    let place = slot_of(facts, cookie.pin);
+    let pin_state = pin_state(facts, place, Some(used));
     let answer = Expected { pin_state, ..answer };
 
     let gets_cookies = key.is_none() || facts.config.keyed_cookies;
-    let refreshed = || -> Result<Contents, Error> {
-        let refreshed_at = stamp(facts.now)?.max(cookie.refreshed_at).max(cookie.issued_at);
-        Ok(Contents { refreshed_at, ..Contents::from(*cookie) })
-    };
     let refresh = || match answer.verdict {
-        Verdict::RefreshDue if gets_cookies => Ok(Write::Refresh(refreshed()?)),
+        Verdict::RefreshDue if gets_cookies => Ok(Write::Refresh(refreshed(facts, cookie)?)),
         _ => Ok(Write::Nothing),
     };
 
     let tried = place.is_some_and(|slot| facts.tried.contains(&slot));
-    if matches!(state, Some(State::Up | State::Draining)) && !tried {
+    if !matches!(pin_state, PinState::Gone | PinState::Down) && !tried {
         return Ok(Expected { slot: place, outcome: Outcome::Pinned, write: refresh()?, ..answer });
     }
 
@@ -306,7 +451,7 @@ fn pinned(
     let creates = facts.group == Group::Stateful && !facts.existing;
     if policy == Policy::FallbackAndUpdate && creates && gets_cookies {
         let pin = facts.slots[slot as usize].identity_hash();
-        let write = Write::Repin(Contents { pin, ..refreshed()? });
+        let write = Write::Repin(Contents { pin, ..refreshed(facts, cookie)? });
         return Ok(Expected { slot: Some(slot), outcome: Outcome::Repinned, write, ..answer });
     }
     Ok(Expected { slot: Some(slot), outcome: Outcome::Fallback, write: refresh()?, ..answer })

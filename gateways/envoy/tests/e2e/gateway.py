@@ -16,6 +16,7 @@ import h2.events
 import httpx2
 import stack
 import tokenpin_twin as twin
+from bodies_twin import WORSE
 from upstream import Upstream
 from vector_files import KEY_REASONS, OUTCOMES, PIN_STATES, SOURCES, VERDICTS
 
@@ -33,6 +34,7 @@ NAMES = {
     "outcome": OUTCOMES,
     "pin_state": PIN_STATES,
     "verdict": VERDICTS,
+    "id_verdict": WORSE,
     "key_reason": KEY_REASONS,
 }
 

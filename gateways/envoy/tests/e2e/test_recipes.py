@@ -10,7 +10,7 @@ from upstream import Upstream, answering, reply
 
 
 def test_every_recipe_is_run():
-    ours = {"bodies", "files in messages", "hour-long tokens", "azure"}
+    ours = {"bodies", "hour-long tokens", "azure"}
     assert set(recipes.BLOCKS) == ours | {"cookies across sites", "a carrier across sites"}
 
 
@@ -21,47 +21,22 @@ def test_bodies(gateways):
     fields = {**g.envoy.settings, "tokens": tokens(alpha={"state": "down"})}
     g.update(fields)
     naming = [
-        {"previous_response_id": "resp_1"},
-        {"conversation": "conv_1"},
-        {"conversation": {"id": "conv_1"}},
-        {"input_file_id": "file_1", "endpoint": "/v1/responses"},
-        {"input": "x" * 100_000, "previous_response_id": "resp_1"},
+        {"operationName": "operations/1"},
+        {"cachedContent": "cachedContents/1"},
+        {"input": "x" * 100_000, "cachedContent": "cachedContents/1"},
     ]
     creating = [
         {},
-        {"input": "previous_response_id"},
-        {"previous_response_id": None, "conversation": None},
-        {"previous_response_id": "", "conversation": {}},
-        {"metadata": {"previous_response_id": "resp_1"}},
-        {"conversation": {"name": "x"}},
+        {"input": "cachedContent"},
+        {"cachedContent": None, "operationName": ""},
+        {"metadata": {"cachedContent": "cachedContents/1"}},
     ]
     kind = [("content-type", "application/json")]
-    for path in ("/v1/responses", "/v1/batches", "/v1/messages"):
+    for path in ("/v1/models/m:predictLongRunning", "/v1/models/m:generateContent"):
         for body in naming + creating:
             text = json.dumps(body).encode()
             answer = g.send(path=path, headers=kind, cookie=forge("alpha"), body=text)
             assert answer.status == (503 if body in naming else 200), (path, body)
-
-
-@pytest.mark.smoke
-def test_files_in_messages(gateways):
-    g = gateways()
-    recipes.start(g, "files in messages")
-    g.update({**g.envoy.settings, "tokens": tokens(alpha={"state": "down"})})
-
-    def message(source):
-        content = [{"type": "text", "text": "see"}, {"type": "document", "source": source}]
-        return {"model": "m", "messages": [{"role": "user", "content": content}]}
-
-    file = {"type": "file", "file_id": "file_1"}
-    naming = [message(file), {"input": [{"content": [file]}]}, {"training_file": "file_1"}]
-    creating = [{}, message({"type": "text", "data": "x"}), {"file_id": None}, {"file_ids": []}]
-    for path in ("/v1/messages", "/v1/responses"):
-        for body in naming + creating:
-            for text in (json.dumps(body), json.dumps(body, separators=(",", ":"))):
-                answer = g.send(path=path, cookie=forge("alpha"), body=text.encode())
-                assert answer.status == (503 if body in naming else 200), (path, text)
-    assert g.send("GET", "/v1/models").status == 200
 
 
 def test_hour_long_tokens(gateways, folder):

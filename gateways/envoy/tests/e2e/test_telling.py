@@ -34,11 +34,22 @@ COUNTERS = {f"{group}_{name}" for group, names in NAMES.items() for name in name
     "state_file_unknown",
     "bad_tenants",
     "foreign_cookies",
+    "ids_opened",
+    "ids_plain",
+    "ids_sealed",
+    "echoes_lost",
+    "bodies_not_understood",
+    "bodies_not_read",
+    "bodies_not_sealed",
+    "bodies_refused",
+    "bodies_too_large",
+    "bodies_too_many",
+    "upgrades_refused",
     "secrets_applied",
     "secrets_refused",
 }
 GAUGES = {"config_fingerprint", "live_fingerprint"}
-FIELDS = [*NAMES, "token"]
+FIELDS = [*NAMES, "token", "id_keys"]
 
 
 @pytest.mark.smoke
@@ -127,11 +138,18 @@ def test_metadata_in_the_access_log(gateway, folder):
     down = tokens(alpha={"state": "down"})
     g = gateway(settings(tokens=down, metadata=True), access_log=access_log(folder, FIELDS))
     requests = [
-        ({"cookie": forge("bravo")}, "cookie pinned {home} valid absent bravo"),
-        ({"cookie": forge("gone"), "method": "GET"}, "cookie fallback gone valid absent {account}"),
-        ({"consumer": "alice"}, "consumer placed none absent ok {account}"),
-        ({"cookie": forge("alpha"), "method": "GET"}, "cookie rejected down valid absent -"),
-        ({"path": "/v1/models"}, "stateless placed none absent absent {account}"),
+        ({"cookie": forge("bravo")}, "cookie pinned {home} valid none absent bravo -"),
+        (
+            {"cookie": forge("gone"), "method": "GET"},
+            "cookie fallback gone valid none absent {account} -",
+        ),
+        ({"consumer": "alice"}, "consumer placed none absent none ok {account} -"),
+        ({"cookie": forge("alpha"), "method": "GET"}, "cookie rejected down valid none absent - -"),
+        ({"path": "/v1/models"}, "stateless placed none absent none absent {account} -"),
+        (
+            {"body": b'{"previous_response_id":"resp_1"}'},
+            "minted placed none absent plain absent {account} -",
+        ),
     ]
     for number, (options, line) in enumerate(requests, 1):
         answer = g.send(**options)
@@ -150,12 +168,13 @@ def test_the_response_header(gateway):
     assert pin_state in ("home", "elsewhere")
     assert answer.value(DECISION) == (
         f"source=cookie, outcome=pinned, pin_state={pin_state}, verdict=valid, "
-        "key_reason=absent, slot=1"
+        "id_verdict=none, key_reason=absent, slot=1"
     )
     g.update(settings(tokens=tokens(bravo={"state": "down"})))
     refused = g.send("GET", cookie=forge("bravo"))
     assert refused.value(DECISION) == (
-        "source=cookie, outcome=rejected, pin_state=down, verdict=valid, key_reason=absent"
+        "source=cookie, outcome=rejected, pin_state=down, verdict=valid, id_verdict=none, "
+        "key_reason=absent"
     )
     g.update(settings(response_header=None))
     assert g.send().value(DECISION) is None

@@ -5,8 +5,10 @@ import contextlib
 import http.client
 import json
 import random
+import re
 import threading
 import time
+import types
 
 import stack
 import tokenpin_twin as twin
@@ -35,7 +37,31 @@ KINDS = [
     ("consumer, no cookie", CONSUMER, None),
     ("session key, cookie", SESSION, "cookie"),
     ("session key, no cookie", SESSION, None),
+    ("sealed ids, nothing else", None, "ids"),
+    ("sealed ids, consumer", CONSUMER, "ids"),
+    ("sealed ids, session key", SESSION, "ids"),
 ]
+SEALED_ROUTE = "/sealed"  # whose ids are sealed; the others are only looked at
+PATH_KEY, PREVIOUS_KEY = 0, 6  # numbers of the table of ids
+SEALED = re.compile(rb"resp_[A-Za-z0-9_-]+tp0")
+
+
+def named(verdict, existing, sealed, account=None):
+    """What the ids of a request come to, for the second implementation."""
+    return types.SimpleNamespace(
+        verdict=verdict,
+        keys=[twin.NO_ID_KEY, twin.NO_ID_KEY],
+        refused=False,
+        unreadable=False,
+        existing=existing,
+        account=account,
+        sealed=sealed,
+    )
+
+
+def sealing_key(id):
+    """The id of the key that has sealed it."""
+    return twin.recognise(id.encode())[2][-17]
 
 
 class Replica(Gateway):
@@ -73,6 +99,8 @@ class World:
         self.counts = collections.Counter()
         self.lock = threading.Lock()
         self.retired = None  # the id of a cookie key that is about to be dropped
+        self.live_ids = {}  # session -> key id of the id that it follows up
+        self.retired_ids = None  # the same of a key of ids
 
     def count(self, *names):
         with self.lock:
@@ -128,6 +156,7 @@ class Session:
         self.account = None  # which holds its state
         self.state = None  # the id of the last response
         self.last = None  # the replica
+        self.path = SEALED_ROUTE if self.jar == "ids" else ""
         self.turns = 1 + int(draw.expovariate(1 / 25))
         self.moved = 0
 
@@ -163,9 +192,12 @@ class Worker:
             self.world.count("sessions", self.sessions[-1].name)
         session = self.draw.choice(self.sessions)
         expired = session.opened and session.opened.key_id == self.world.retired
+        key_id = self.world.live_ids.get(session)
+        expired = expired or (key_id is not None and key_id == self.world.retired_ids)
         if session.turns <= 0 or expired:
             self.sessions.remove(session)
             self.world.live.pop(session, None)
+            self.world.live_ids.pop(session, None)
             self.world.count("expired" if expired else "ended")
             return
         session.turns -= 1
@@ -173,15 +205,30 @@ class Worker:
 
     def plan(self, session):
         """(method, path, existing, body), of a session with state mostly a follow-up."""
+        root = f"{session.path}/v1"
+        new = {"input": "Hello.", "stream": self.draw.random() < 0.3}
         if session.state is None or self.draw.random() < 0.05:
-            return "POST", "/v1/responses", False, {"input": "Hello."}
+            return "POST", f"{root}/responses", False, new
         chance = self.draw.random()
         if chance < 0.05:
-            return "POST", "/v1/chat/completions", False, {"input": "Hello."}
+            return "POST", f"{root}/chat/completions", False, {"input": "Hello."}
         if chance < 0.45:
-            return "GET", f"/v1/responses/{session.state}", True, None
-        body = {"input": "Go on.", "previous_response_id": session.state}
-        return "POST", "/v1/responses", chance < 0.75, body
+            return "GET", f"{root}/responses/{session.state}", True, None
+        # That the body names state, the filter sees by itself.
+        body = {**new, "previous_response_id": session.state}
+        return "POST", f"{root}/responses", chance < 0.75, body
+
+    def ids(self, session, path, body):
+        """What the filter finds in a request: without a body, it does not look where nothing is sealed."""
+        follows = body is not None and "previous_response_id" in body
+        if session.jar != "ids":
+            return None if body is None else named("plain" if follows else "none", follows, False)
+        sealed = "/responses" in path
+        if body is not None and not follows:
+            return named("none", False, sealed)
+        pin = twin.identity_hash(session.account.encode())
+        key = PREVIOUS_KEY if follows else PATH_KEY
+        return named("sealed", True, sealed, (pin, key))
 
     def send(self, session, method, path, existing, body):
         headers = list(session.headers)
@@ -195,7 +242,7 @@ class Worker:
             pairs.insert(self.draw.randrange(3), pair)
             cookies = b"; ".join(pairs)
         headers.append(("cookie", cookies))
-        if existing and method == "POST":
+        if existing and method == "POST" and session.jar != "ids":
             headers.append((EXISTING, "true"))
         data = None if body is None else json.dumps(body).encode()
         for _ in range(100):
@@ -208,7 +255,8 @@ class Worker:
             self.world.count("requests")
             if answer is not None and (answer.decision or trail.tries):
                 self.world.tally(replica, life, trail, answer)
-                self.judge(session, replica, trail, now, method, path, existing, cookies, answer)
+                ids = self.ids(session, path, body)
+                self.judge(session, replica, trail, now, method, path, existing, cookies, ids, answer)
                 return
             # No answer, or one of Envoy's own.
             if not replica.may_be_stopped(trail.begin, now):
@@ -241,12 +289,14 @@ class Worker:
             del self.connections[replica]
             return None
 
-    def judge(self, session, replica, trail, now, method, path, existing, cookies, answer):
+    def judge(self, session, replica, trail, now, method, path, existing, cookies, ids, answer):
         world = self.world
         found = f"{session.name} at {replica.folder.name}: {method} {path} "
         found += f"existing={existing}: {answer.status} {answer.account} {answer.decision}"
         status, state = answer.status, session.state
         follow_up = state is not None and (existing or method == "POST")
+        if session.jar == "ids":
+            follow_up = ids.existing  # what it begins anew may be anywhere
         stateless = answer.decision.get("source") == "stateless"
         made = self.read_cookie(session, trail, answer, found)
 
@@ -254,6 +304,7 @@ class Worker:
         request = twin.Request(int(trail.begin), made.id if made else b"\1" * 16)
         request.method, request.target = method.encode(), path.encode()
         request.existing = existing
+        request.ids = ids
         request.trusted = True
         for name, value in session.headers:
             values = request.consumer_values if name == CONSUMER else request.session_values
@@ -277,8 +328,12 @@ class Worker:
                 world.fail("explained", f"{found}; but the provider: {last}")
         else:
             code = {"rejected": "session_unavailable", "none": "no_account_available"}
-            wanted = code.get(answer.outcome, "?")
-            if status != 503 or wanted.encode() not in answer.body:
+            wanted = (503, code.get(answer.outcome, "?"))
+            if answer.decision.get("source") == "id" and answer.decision["pin_state"] == "gone":
+                wanted = (404, "not_found")
+                if method == "POST":
+                    wanted = (400, "previous_response_not_found")
+            if status != wanted[0] or wanted[1].encode() not in answer.body:
                 world.fail("explained", f"{found}; and nobody was asked")
         world.count(f"status {status}")
         if session.cookie and not stateless and answer.decision["verdict"] not in USABLE:
@@ -288,24 +343,54 @@ class Worker:
         if follow_up and not stateless:
             world.count("follow-ups")
             elsewhere = last is not None and last.account != session.account
-            if elsewhere or status in (404, 503):
-                self.moved(session, replica, begin, end, elsewhere, status, found)
+            if elsewhere or status in (400, 404, 503):
+                last_status = last.status if last is not None else None
+                self.moved(session, replica, begin, end, elsewhere, status, last_status, found)
         if made:
             self.take_cookie(session, made, answer)
         if stateless:
             return
-        if status == 404:
+        if session.jar == "ids":
+            # Nothing is lost: what is refused now works again when its account is back.
+            if status in (400, 404, 503) and self.draw.random() < 0.1:
+                self.follow(session, None, None)
+        elif status == 404 or status == 503 and self.draw.random() < 0.3:
             session.state = None
-        elif status == 503 and self.draw.random() < 0.3:
-            session.state = None
-        elif status == 200 and method == "POST":
-            session.state = json.loads(answer.body)["id"]
-            session.account = answer.account
+        if status == 200 and method == "POST":
+            self.follow(session, self.id_in(answer.body, session.jar == "ids"), answer.account)
+            if session.jar == "ids":
+                self.check_seal(session, found)
 
-    def moved(self, session, replica, begin, end, elsewhere, status, found):
+    def id_in(self, body, sealed):
+        """Of an answer, or of a stream's events."""
+        if sealed:
+            return SEALED.search(body)[0].decode()
+        return json.loads(body[body.index(b"{") :].splitlines()[0])["id"]
+
+    def follow(self, session, state, account):
+        session.state, session.account = state, account
+        self.world.live_ids.pop(session, None)
+        if state is not None and session.jar == "ids":
+            self.world.live_ids[session] = sealing_key(state)
+
+    def check_seal(self, session, found):
+        key_id = sealing_key(session.state)
+        ring = [twin.RingKey(key_id, COOKIE_KEYS[key_id], twin.SIGN)]
+        verdict, _, pin = twin.open_id(ring, b"", b"", session.state.encode())
+        if verdict != "sealed" or pin != twin.identity_hash(session.account.encode()):
+            self.world.fail("sealed", f"{found}; its id {session.state} is {verdict}")
+
+    def moved(self, session, replica, begin, end, elsewhere, status, last_status, found):
         world = self.world
         what = "moved" if elsewhere else "refused"
-        if status == 404 and not elsewhere:
+        if session.jar == "ids" and (elsewhere or last_status == 404):
+            world.fail("sealed", f"{found}; {what}, and the state is on {session.account}")
+        elif session.jar == "ids":
+            away = replica.belief.may_be_away(session.account, begin, end)
+            world.count(f"{status} sealed, away")
+            if not away:
+                world.fail("sealed", f"{found}; refused, and {session.account} was there")
+        elif status == 404 and not elsewhere:
             world.fail("stay", f"{found}; the state is on {session.account}")
         elif session.jar is None:
             # Goes where selection says; that it does was checked above.
@@ -375,7 +460,7 @@ class Worker:
         return made
 
     def take_cookie(self, session, made, answer):
-        if session.jar is None:
+        if session.jar in (None, "ids"):
             return
         session.cookie = answer.value(CARRIER) if session.jar == "carrier" else answer.cookie
         session.opened = made

@@ -92,7 +92,11 @@ class Provider:
         with self.lock:
             self.seen[status] += 1
             self.seen["evil"] += evil
-        return reply(request, status, headers, json.dumps(body).encode())
+        text = json.dumps(body).encode()
+        if status == 200 and b'"stream": true' in request.body:
+            headers.append(("content-type", "text/event-stream"))
+            text = b"event: response.created\ndata: " + text + b"\n\ndata: [DONE]\n\n"
+        return reply(request, status, headers, text)
 
     def serve(self, request, number):
         account = request.account

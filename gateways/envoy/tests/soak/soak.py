@@ -25,7 +25,7 @@ import time
 import stack
 import tokenpin_twin as twin
 from belief import Belief
-from clients import Attacker, Replica, Worker, World
+from clients import SEALED_ROUTE, Attacker, Replica, Worker, World
 from gateway import (
     COOKIE_KEYS,
     LOGGED_NEVER,
@@ -46,6 +46,7 @@ AS_CONFIGURED = ("up", twin.FULL_WEIGHT, 0)
 WORKERS, RATE, SESSIONS = 6, 240, 240  # requests a second and sessions, of all workers
 ATTACKERS, HOSTILE_RATE = 2, 30
 RING_IDS = range(1, 100)  # more cookie keys than a run rotates through
+ID_RING_IDS = range(100, 200)  # the same of ids
 AWAY_AT_ONCE = 3  # so that every replica has tokens that are up
 
 # A process leaks if its memory grows by more than this over the last two thirds of its life, by the
@@ -61,6 +62,7 @@ PROMISES = {
     "stay": "sessions leave only tokens that were down or gone",
     "explained": "every answer is the one that the rules give",
     "cookies": "every cookie that was given is good, on all replicas",
+    "sealed": "sealed ids lead to their accounts, or are refused while these are away",
     "stripped": "nothing of ours reaches the provider",
     "provider": "the provider cannot set our cookie, and can set others",
     "forged": "no forged or transplanted cookie is believed",
@@ -96,7 +98,8 @@ class Faults:
         self.end = end
         self.slots = [*ACCOUNTS, *[None] * (CAPACITY - len(ACCOUNTS))]
         self.listed = list(ACCOUNTS)  # in the order of the configuration
-        self.roles = {"sign": 1}
+        self.roles = {"sign": RING_IDS[0]}
+        self.id_roles = {"sign": ID_RING_IDS[0]}
         self.skew = 300
         self.entries = dict.fromkeys(ACCOUNTS, AS_CONFIGURED)  # state, weight, until
         self.away = {}  # account -> what happens to it
@@ -116,6 +119,7 @@ class Faults:
             tokens=tokens,
             capacity=len(self.slots),
             cookie_keys=cookie_keys(**self.roles),
+            id_keys=cookie_keys(**self.id_roles),
             keyed_cookies=True,
             carrier_header="x-pin",
             existing={"header": "x-existing"},
@@ -325,6 +329,24 @@ class Faults:
         self.reload()
         return True
 
+    def id_keys_are_rotated(self):
+        """The same for ids, which never expire: what the old key has sealed ends with it."""
+        old = self.id_roles["sign"]
+        new = old + 1
+        for self.id_roles in ({"sign": old, "accept": new}, {"sign": new, "accept": old}):
+            self.reload()
+        live = self.world.live_ids
+        deadline = time.monotonic() + 8
+        while old in live.copy().values() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        self.world.retired_ids = old
+        stack.wait_for(
+            "the end of old ids", lambda: time.sleep(0.1) or old not in live.copy().values()
+        )
+        self.id_roles = {"sign": new}
+        self.reload()
+        return True
+
     def restart(self, replica, politely):
         """Taken out of the rotation first, or not."""
         begin = time.time()
@@ -366,6 +388,7 @@ class Faults:
             "bad configuration": self.bad_configuration,
             "bad state file": self.bad_state_file,
             "cookie keys rotated": self.keys_are_rotated,
+            "keys of ids rotated": self.id_keys_are_rotated,
         }
         turn = 0
         while time.monotonic() < self.end:
@@ -427,7 +450,9 @@ class Soak(World):
         folder = build / "soak"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        COOKIE_KEYS.update({number: secrets.token_bytes(16) for number in RING_IDS})
+        COOKIE_KEYS.update(
+            {number: secrets.token_bytes(16) for number in [*RING_IDS, *ID_RING_IDS]}
+        )
         environment = {f"COOKIE_KEY_{number}": key.hex() for number, key in COOKIE_KEYS.items()}
         for name in ACCOUNTS:
             environment[stack.variable_of(name)] = credential(name)
@@ -464,7 +489,11 @@ class Soak(World):
     def run(self):
         keep = {"retry_on": "retriable-status-codes", "retriable_status_codes": [599]}
         for replica in self.replicas:
-            replica.configure(routes=[route(route={"retry_policy": keep})], **LIMITS)
+            sealed = {
+                **route(f"{SEALED_ROUTE}/", route={"retry_policy": keep, "prefix_rewrite": "/"}),
+                "typed_per_filter_config": stack.module_route({"sealed_ids": "seal"}),
+            }
+            replica.configure(routes=[sealed, route(route={"retry_policy": keep})], **LIMITS)
         begin = time.monotonic()
         end = begin + self.seconds
         draw = random.Random(f"{self.seed} faults")
@@ -517,7 +546,7 @@ class Soak(World):
         unanswered = seen["unanswered"]
         self.count("lives counted")
         for name, value in counters.items():
-            if name.split("_")[0] in ("source", "outcome", "verdict") or name in (
+            if name.split("_")[0] in ("source", "outcome", "verdict", "id") or name in (
                 "retries",
                 "cookies_set",
             ):
@@ -585,6 +614,9 @@ class Soak(World):
             "refused, cookie, token down (503)": c["refused"],
             "moved, no cookie, as selection says": c["moved by selection"],
             "moved otherwise": len(self.promises.broken["stay"]),
+            "refused, sealed, token down (503)": c["503 sealed, away"],
+            "refused, sealed, token gone (404, 400)": c["404 sealed, away"] + c["400 sealed, away"],
+            "lost, sealed": len(self.promises.broken["sealed"]),
             "200": c["status 200"],
             "401, 429 of the provider": c["status 401"] + c["status 429"],
             "404, cookie, token down or gone": c["404 away"],
@@ -634,6 +666,8 @@ def main():
     twin.cookie_tag = functools.lru_cache(4096)(twin.cookie_tag)
     twin.unbase64url = functools.lru_cache(4096)(twin.unbase64url)
     twin.fingerprint = functools.lru_cache(4096)(twin.fingerprint)
+    twin.siphash24 = functools.lru_cache(65536)(twin.siphash24)
+    twin.siphash24_128 = functools.lru_cache(4096)(twin.siphash24_128)
     with contextlib.closing(
         Soak(arguments.build.resolve(), arguments.seed, arguments.seconds)
     ) as soak:

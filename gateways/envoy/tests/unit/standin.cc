@@ -281,6 +281,13 @@ int Stream::Run(Call call) {
   return told;
 }
 
+void Stream::InHook(const std::function<void()>& call) {
+  Run([&] {
+    call();
+    return 0;
+  });
+}
+
 Stream::~Stream() {
   if (!gone()) Leave();
 }
@@ -385,7 +392,8 @@ bool Stream::SendResponseBody(std::string_view text, bool end_of_stream) {
   } else if (told == kContinue) {
     client_body += buffered.Take() + part;
   }
-  Expect(buffer_limit == 0 || buffered.size() <= buffer_limit, "a response is held that Envoy stops");
+  Expect(buffer_limit == 0 || buffered.size() <= buffer_limit,
+         "a response is held that Envoy stops");
   return told == kContinue;
 }
 

@@ -208,6 +208,8 @@ class Stream {
   bool SendResponse(std::string_view details = "via_upstream", bool end_of_stream = true);
   bool SendResponseBody(std::string_view text, bool end_of_stream);
   bool SendResponseTrailers();
+  // Calls what asks for Envoy's callbacks, as a hook would.
+  void InHook(const std::function<void()>& call);
   // What the filter wrote to its namespace of the dynamic metadata; empty if it did not.
   std::string Told(const std::string& key) const;
 

@@ -1202,7 +1202,8 @@ void TestHolds() {
           size_t left = test.most;
           for (const size_t part : {left / 3, left / 2, left - left / 3 - left / 2}) {
             if (end == End::kAtOnce) break;
-            CHECK(!stream.SendResponseBody(std::string(part, 'x'), false) && stream.next == nullptr);
+            CHECK(!stream.SendResponseBody(std::string(part, 'x'), false) &&
+                  stream.next == nullptr);
           }
           bool passed = false;
           switch (end) {
@@ -1227,7 +1228,8 @@ void TestHolds() {
             continue;
           }
           // What is left of it passes without another look.
-          CHECK(stream.SendResponseBody(std::string(1 << 20, 'x'), false) && stream.SendResponseBody("x", true));
+          CHECK(stream.SendResponseBody(std::string(1 << 20, 'x'), false) &&
+                stream.SendResponseBody("x", true));
           CHECK(Sorted(stream.request.All()) == routed);
           const Strings cookies = response.Get("set-cookie");
           CHECK(cookies.size() == 3 && cookies[0] == "a=1" && cookies[1] == "b=2");
@@ -1570,7 +1572,8 @@ class Kitchen {
     while (!passed && stream->next == nullptr) {
       passed = Chance(random_, 20)
                    ? stream->SendResponseTrailers()
-                   : stream->SendResponseBody(std::string(Below(random_, 40000), 'x'), Chance(random_, 30));
+                   : stream->SendResponseBody(std::string(Below(random_, 40000), 'x'),
+                                              Chance(random_, 30));
     }
     const uint64_t cooldowns = config_.Metric("cooldowns") - cooled;
     const bool refused = status == "401" || status == "429" || (setup_.down && status == "403");

@@ -5,7 +5,7 @@ CHECKS += envoy-unit-tsan
 
 UNIT := gateways/envoy/tests/unit
 UNIT_OUT := $(BUILD)/envoy/unit
-UNIT_PROGRAMS := fleet retry_after configuration streams threads life
+UNIT_PROGRAMS := fleet retry_after configuration streams bodies threads life
 UNIT_FLAGS := -std=c++17 -g -Wall -Wextra -Wpedantic -Werror -Iinclude -Igateways/envoy -Itests/capi -fno-omit-frame-pointer
 # Unoptimised: that compiles in half of the time, and nothing is optimised out that is to be seen.
 UNIT_ASAN := -O0 -fsanitize=address,undefined -fno-sanitize-recover=all

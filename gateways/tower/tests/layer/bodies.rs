@@ -12,10 +12,11 @@ use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Empty, Full};
 use tokenpin_test_support::random::Random;
+use tokenpin_tower::tokenpin::ids::Mode;
 use tokenpin_tower::{PinLayer, RequestBody, Retry};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-use crate::stand::{block_on, generation};
+use crate::stand::{Channel, block_on, generation, in_mode};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -155,19 +156,49 @@ fn random_bodies_pass_and_are_kept_whole_or_not_at_all() {
     assert!(again > 300 && not > 300, "{again} {not}");
 }
 
-/// A body whose pieces come when they are sent.
-struct Channel(tokio::sync::mpsc::Receiver<Bytes>);
-
-impl Body for Channel {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(cx).map(|data| data.map(|data| Ok(Frame::data(data))))
+/// A body that is read for its ids arrives whole, whatever it is made of; one that breaks off reaches nobody.
+#[test]
+fn random_bodies_are_read_whole_or_refused() {
+    let mut random = Random::new("random_bodies_are_read_whole_or_refused");
+    let mut broken = 0;
+    for _ in 0..2000 {
+        let has_trailers = random.below(4) == 0;
+        let steps: VecDeque<Step> = (0..random.below(6))
+            .map(|_| match random.below(20) {
+                0 => Step::Break,
+                1..6 => Step::Wait,
+                _ => Step::Data(vec![random.bytes::<1>()[0]; random.below(12) as usize].into()),
+            })
+            .chain(has_trailers.then_some(Step::Trailers))
+            .collect();
+        let odd = Odd { steps: steps.clone(), knows: random.below(2) == 0 };
+        let read_bodies = Arc::new(Mutex::new(vec![]));
+        let bodies = Arc::clone(&read_bodies);
+        let asks = random.below(2) == 0;
+        let provider = service_fn(move |request: Request<RequestBody<Odd>>| {
+            let bodies = Arc::clone(&bodies);
+            async move {
+                let read = read(request.into_body(), asks).await;
+                bodies.lock().unwrap().push(read);
+                Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+            }
+        });
+        let layer = PinLayer::new(in_mode(Mode::Seal)).unwrap();
+        let request = Request::post("/v1/responses").body(odd).unwrap();
+        let status = block_on(layer.layer(provider).oneshot(request)).unwrap().status();
+        let bytes = |step: &Step| if let Step::Data(data) = step { data.to_vec() } else { vec![] };
+        let breaks = steps.iter().any(|step| matches!(step, Step::Break));
+        let trailers = steps.iter().any(|step| matches!(step, Step::Trailers));
+        let bodies = read_bodies.lock().unwrap();
+        if breaks {
+            assert_eq!((status.as_u16(), bodies.len()), (400, 0), "{steps:?}");
+            broken += 1;
+        } else {
+            let bytes = steps.iter().flat_map(bytes).collect();
+            assert_eq!((status.as_u16(), &bodies[..]), (200, &[(bytes, trailers, false)][..]));
+        }
     }
+    assert!((100..1000).contains(&broken), "{broken}");
 }
 
 /// The inner service gets a body's frames as they come, and its length.

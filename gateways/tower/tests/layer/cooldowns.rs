@@ -2,7 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{Response, StatusCode};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
 use tokenpin_tower::tokenpin::{SlotStatus, State};
 use tokenpin_tower::{Cooldown, Retry};
 
@@ -214,7 +216,8 @@ fn in_flight(gateway: &Gateway, slot: u32, cookie: &str) {
     block_on(async {
         let mut service = gateway.layer.layer(gateway.provider.clone());
         let request = with(get("/v1/responses/1"), [("cookie", cookie)]);
-        let response = service.ready().await.unwrap().call(request);
+        let response =
+            ServiceExt::<Request<Full<Bytes>>>::ready(&mut service).await.unwrap().call(request);
         generation.affinity().set_slot(slot, before).unwrap();
         response.await.unwrap();
     });

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use http::Method;
+use http_body_util::Full;
 use tokenpin_test_support::random::Random;
 use tokenpin_tower::tokenpin::{Decision, KeyReason, Outcome, Source, Verdict};
 
@@ -311,7 +313,7 @@ fn a_request_that_nothing_is_known_of_passes_whole() {
         .header("x-other", "1")
         .header("x-other", "2")
         .header("content-type", "application/json")
-        .body("a body".into())
+        .body(Full::<Bytes>::from("a body"))
         .unwrap();
     let (reply, seen) = gateway.pass(request);
     assert_eq!(reply.decision().source, Source::Stateless);

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::Full;
+use tokenpin_test_support::random::Random;
+use tokenpin_tower::tokenpin::ids::Mode;
 use tokenpin_tower::tokenpin::{Decision, Outcome, SlotStatus, State};
 use tokenpin_tower::{Cooldown, Generation, Retry};
 
@@ -121,6 +123,74 @@ fn state_is_not_stranded() {
     }
 }
 
+/// Where the response is sealed, what it creates is found again by its id: so a newcomer's creation moves, too. What names an
+/// object of an account never does.
+#[test]
+fn what_is_sealed_is_found_again() {
+    for (mode, target, tries) in [
+        (Mode::Off, "/v1/responses", 1),
+        (Mode::Open, "/v1/responses", 1),
+        (Mode::Seal, "/v1/responses", 2),
+        (Mode::Strict, "/v1/files", 2),
+        (Mode::Seal, "/v1/responses/<resp_1>/cancel", 1),
+        (Mode::Open, "/v1/responses/<resp_1>/cancel", 1),
+    ] {
+        for consumer in ["", "alice"] {
+            let generation = in_mode(mode).consumer_header(header("x-consumer"));
+            let gateway = gateway(retrying(generation, 3), refusing(1, 429));
+            let target = target.replace("<resp_1>", &gateway.seal(2, "resp_1"));
+            let request = post(&target).header("x-consumer", consumer);
+            let request = request.body(Full::<Bytes>::from(r#"{"input":"x"}"#)).unwrap();
+            let reply = gateway.send(request);
+            let met = slots(&gateway.provider);
+            assert_eq!(met.len(), tries, "{mode:?} {target}");
+            assert_eq!(reply.status().as_u16(), if tries == 2 { 200 } else { 429 });
+        }
+    }
+}
+
+/// Another account gets the request as the first one did: opened.
+#[test]
+fn an_opened_request_is_sent_again_opened() {
+    let mut random = Random::new("an_opened_request_is_sent_again_opened");
+    for _ in 0..50 {
+        let gateway = gateway(retrying(in_mode(Mode::Seal), 2), refusing(2, 429));
+        // History that says itself that it is stored nowhere names no account.
+        let text = |id: &str| {
+            format!(r#"{{"store":false,"input":[{{"id":"{id}","role":"user","content":"x"}}]}}"#)
+        };
+        let body = Pieces::random(&text(&gateway.seal(1, "msg_1")), &mut random);
+        let request = post("/v1/responses").header("content-md5", "x").body(body).unwrap();
+        assert_eq!(gateway.send(request).status(), StatusCode::OK);
+        let seen = gateway.provider.take();
+        assert_eq!(seen.len(), 3);
+        for each in seen {
+            assert_eq!(each.body, text("msg_1"));
+            let length = values(&each.parts.headers, "content-length");
+            assert_eq!(length, [text("msg_1").len().to_string()]);
+            assert!(!each.parts.headers.contains_key("content-md5"));
+        }
+    }
+}
+
+/// A body that was read is sent again up to the limit, as one that passes is.
+#[test]
+fn a_read_body_is_sent_again_up_to_the_limit() {
+    for (limit, with_trailers, tries) in
+        [(0, false, 1), (12, false, 1), (13, false, 2), (100, false, 2), (100, true, 1)]
+    {
+        let retry = Retry { body_limit: limit, ..Retry::default() };
+        let generation = in_mode(Mode::Seal).cooldowns(vec![]).retry(retry);
+        let gateway = gateway(generation, refusing(1, 429));
+        let pieces = Pieces::cut(r#"{"input":"x"}"#, &[3]);
+        let trailers =
+            with_trailers.then(|| HeaderMap::from_iter([(header("x-t"), "1".parse().unwrap())]));
+        let request = post("/v1/responses").body(Pieces { trailers, ..pieces }).unwrap();
+        gateway.send(request);
+        assert_eq!(slots(&gateway.provider).len(), tries, "{limit} {with_trailers}");
+    }
+}
+
 #[test]
 fn the_same_request_is_sent_with_the_other_accounts_credentials() {
     let gateway = gateway(retrying(generation(), 2), refusing(2, 429));
@@ -130,7 +200,7 @@ fn the_same_request_is_sent_with_the_other_accounts_credentials() {
         .header("x-other", "2")
         .header("cookie", "a=1; __Host-tokenpin=x; b=2")
         .extension("the host's own")
-        .body("a body".into())
+        .body(Full::<Bytes>::from("a body"))
         .unwrap();
     gateway.send(request);
     let seen = gateway.provider.take();

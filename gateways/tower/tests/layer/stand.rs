@@ -1,6 +1,8 @@
 //! A layer around a provider that is a function, and requests to it.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -8,7 +10,10 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, HeaderName};
 use http::request::{Builder, Parts};
 use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
+use tokenpin_test_support::random::Random;
+use tokenpin_tower::tokenpin::ids::Mode;
 use tokenpin_tower::tokenpin::{
     Config, CookieKey, Decision, OwnedAffinity, Role, Secret, Slot, SlotStatus, State,
 };
@@ -42,11 +47,21 @@ pub fn generation_of(change: impl FnOnce(&mut Config<'_>)) -> Generation {
     Generation::new(affinity(change), SlotHeaders::bearer(TOKENS).unwrap())
 }
 
+/// One that does this with ids.
+pub fn in_mode(mode: Mode) -> Generation {
+    generation_of(|config| config.ids.mode = mode)
+}
+
+pub const MODES: [Mode; 4] = [Mode::Off, Mode::Open, Mode::Seal, Mode::Strict];
+
 /// What the provider got.
 #[derive(Clone)]
 pub struct Seen {
     pub parts: Parts,
+    /// What the body said of itself.
+    pub length: Option<u64>,
     pub body: Bytes,
+    pub trailers: Option<HeaderMap>,
 }
 
 impl Seen {
@@ -82,22 +97,28 @@ impl Provider {
     }
 }
 
-impl Service<Request<RequestBody<Full<Bytes>>>> for Provider {
+impl<B> Service<Request<RequestBody<B>>> for Provider
+where
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+{
     type Response = Answer;
     type Error = Infallible;
-    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.ready = true;
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<RequestBody<Full<Bytes>>>) -> Self::Future {
+    fn call(&mut self, request: Request<RequestBody<B>>) -> Self::Future {
         assert!(std::mem::take(&mut self.ready), "called only when ready");
         let (answer, seen) = (Arc::clone(&self.answer), Arc::clone(&self.seen));
         Box::pin(async move {
             let (parts, body) = request.into_parts();
-            let seen_now = Seen { parts, body: body.collect().await.unwrap().to_bytes() };
+            let length = body.size_hint().exact();
+            let body = body.collect().await.unwrap();
+            let trailers = body.trailers().cloned();
+            let seen_now = Seen { parts, length, trailers, body: body.to_bytes() };
             seen.lock().unwrap().push(seen_now.clone());
             Ok(answer(&seen_now))
         })
@@ -115,7 +136,10 @@ pub fn gateway(generation: Generation, provider: Provider) -> Gateway {
 }
 
 impl Gateway {
-    pub fn send(&self, request: Request<Full<Bytes>>) -> Reply {
+    pub fn send<B>(&self, request: Request<B>) -> Reply
+    where
+        B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    {
         block_on(async {
             let service = self.layer.layer(self.provider.clone());
             let (parts, body) = service.oneshot(request).await.unwrap().into_parts();
@@ -124,7 +148,10 @@ impl Gateway {
     }
 
     /// The same, with what the provider got last.
-    pub fn pass(&self, request: Request<Full<Bytes>>) -> (Reply, Seen) {
+    pub fn pass<B>(&self, request: Request<B>) -> (Reply, Seen)
+    where
+        B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    {
         let reply = self.send(request);
         (reply, self.provider.take().pop().expect("it reached the provider"))
     }
@@ -135,8 +162,82 @@ impl Gateway {
         }
     }
 
+    /// A native id as this account's is sealed.
+    pub fn seal(&self, slot: u32, native: &str) -> String {
+        let current = self.layer.current();
+        let rules = current.affinity().id_rules(b"", b"", None).unwrap();
+        let sealed = rules.sealer.seal(native.as_bytes(), current.affinity().pin(slot).unwrap());
+        String::from_utf8(sealed.unwrap().as_bytes().to_vec()).unwrap()
+    }
+
     pub fn slot(&self, slot: u32) -> SlotStatus {
         self.layer.current().affinity().get_slot(slot).unwrap()
+    }
+}
+
+/// A body in pieces that may know how long it is.
+#[derive(Clone, Debug, Default)]
+pub struct Pieces {
+    pub parts: VecDeque<Bytes>,
+    pub trailers: Option<HeaderMap>,
+    pub knows: bool,
+}
+
+impl Pieces {
+    /// One piece that ends at each of these places, and the rest.
+    pub fn cut(text: &str, places: &[usize]) -> Self {
+        let (mut pieces, mut at) = (VecDeque::new(), 0);
+        for end in places.iter().copied().chain([text.len()]) {
+            pieces.push_back(Bytes::copy_from_slice(&text.as_bytes()[at..end]));
+            at = end;
+        }
+        Self { parts: pieces, ..Self::default() }
+    }
+
+    /// Cut at random places.
+    pub fn random(text: &str, random: &mut Random) -> Self {
+        let count = random.below(6);
+        let mut places: Vec<_> =
+            (0..count).map(|_| random.below(text.len() as u64 + 1) as usize).collect();
+        places.sort_unstable();
+        Self { knows: random.below(2) == 0, ..Self::cut(text, &places) }
+    }
+}
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let data = self.parts.pop_front().map(Frame::data);
+        Poll::Ready(data.or_else(|| self.trailers.take().map(Frame::trailers)).map(Ok))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.knows && self.parts.is_empty() && self.trailers.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let len = self.parts.iter().map(|piece| piece.len() as u64).sum();
+        if self.knows { SizeHint::with_exact(len) } else { SizeHint::default() }
+    }
+}
+
+/// A body whose pieces come when they are sent.
+pub struct Channel(pub tokio::sync::mpsc::Receiver<Bytes>);
+
+impl Body for Channel {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(cx).map(|data| data.map(|data| Ok(Frame::data(data))))
     }
 }
 

@@ -280,7 +280,7 @@ impl<'a> Opening<'a> {
             return;
         }
         if raw.len() > 512 {
-            self.out.unreadable |= raw[..512].contains(&b'\\');
+            self.out.unreadable |= self.rules.mode != Mode::Off && raw[..512].contains(&b'\\');
             return;
         }
         let Some(text) = text else { return };
@@ -289,7 +289,10 @@ impl<'a> Opening<'a> {
         }
         let own = kind == KeyKind::Own;
         let key = u8::try_from(if own { place.holder.unwrap_or(row) } else { row }).unwrap();
-        let (verdict, opened) = self.rules.sealer.open(text);
+        let (verdict, opened) = match self.rules.mode {
+            Mode::Off => (IdVerdict::Plain, None),
+            _ => self.rules.sealer.open(text),
+        };
         let named = if let Some(opened) = opened {
             self.out.opened += 1;
             self.out.verdict = self.out.verdict.max(IdVerdict::Sealed);
@@ -321,7 +324,8 @@ impl<'a> Opening<'a> {
         // A mark is written without escapes.
         let behind_escapes =
             characters(raw).rev().take_while(|character| !character.starts_with(b"\\")).count();
-        let is_marked = self.rules.encrypted && !self.out.refused && behind_escapes >= 26;
+        let looked_at = self.rules.encrypted && self.rules.mode != Mode::Off;
+        let is_marked = looked_at && !self.out.refused && behind_escapes >= 26;
         if !is_marked || text.len() < 27 {
             return;
         }
@@ -418,11 +422,10 @@ pub fn seal_events(body: &[u8], rules: &Rules<'_>, ids: Ids, pin: u64) -> (Vec<E
     (edits, unexpected)
 }
 
-/// Whether it begins as `[DONE]` does, which is no document and not counted.
+/// Whether it is `[DONE]`, which is no document and not counted.
 pub fn is_done(body: &[u8]) -> bool {
-    let blank = |byte: &&u8| b" \t\r\n".contains(byte);
-    let mut rest = body.iter().filter(|byte| !blank(byte));
-    rest.next() == Some(&b'[') && rest.next() == Some(&b'D')
+    let done = body.trim_ascii().strip_prefix(b"[").map(<[u8]>::trim_ascii_start);
+    done == Some(b"DONE]") && !body.contains(&b'\x0c')
 }
 
 /// Where a line ends in a string, which ends what is understood of the document.

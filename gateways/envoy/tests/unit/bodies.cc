@@ -1,0 +1,451 @@
+// Bodies through the hooks: cut anywhere, held, changed, refused; and what headers say of them.
+
+#include "body.h"
+#include "content.h"
+#include "tokenpin.hpp"
+#include "world.h"
+
+namespace {
+
+using standin::Config;
+using standin::Headers;
+using standin::Stream;
+using Strings = std::vector<std::string>;
+
+std::string Quoted(std::string_view text) { return '"' + std::string(text) + '"'; }
+
+// What the filter's ring makes of an id.
+class Sealer {
+ public:
+  Sealer() {
+    tokenpin::CookieKey key{};
+    for (int i = 0; i < 16; ++i) key.secret[i] = static_cast<uint8_t>(0x10 + i);
+    key.id = 1;
+    key.role = TOKENPIN_ROLE_SIGN;
+    ring_ = std::move(*tokenpin::IdRing::make({&key, 1}));
+  }
+  std::string operator()(std::string_view id, std::string_view token) const {
+    return std::string(ring_.seal({}, {}, *tokenpin::identity_hash(token), id)->view());
+  }
+
+ private:
+  tokenpin::IdRing ring_;
+};
+
+std::string RandomId(Random& random, const char* prefix) {
+  std::string id = prefix;
+  for (int i = 0; i < 48; ++i) id += "0123456789abcdef"[Below(random, 16)];
+  return id;
+}
+
+std::string RandomText(Random& random, size_t most) {
+  std::string text;
+  for (size_t left = Below(random, most + 1); left != 0; --left) {
+    text += "abcdefghijklmnopqrstuvwxyz resp_{}[]:,"[Below(random, 38)];
+  }
+  return text;
+}
+
+// A document, as a client has it and as the account does.
+struct Document {
+  std::string sealed, native;
+};
+
+// With the id of a response of the token's in it, or without any.
+Document RandomDocument(Random& random, const Sealer& seal, const std::string& token,
+                        bool with_id) {
+  Document document;
+  const auto both = [&](const std::string& text) {
+    document.sealed += text;
+    document.native += text;
+  };
+  both("{\"input\":" + Quoted(RandomText(random, Chance(random, 20) ? 40000 : 300)));
+  if (with_id) {
+    const std::string id = RandomId(random, "resp_");
+    both(Chance(random, 50) ? R"( ,"previous_response_id" : ")" : R"(,"previous_response_id":")");
+    document.sealed += seal(id, token);
+    document.native += id;
+    both("\"");
+  }
+  for (size_t i = Below(random, 4); i != 0; --i) {
+    both(",\"note\":" + Quoted(RandomText(random, 100)));
+  }
+  both("}");
+  return document;
+}
+
+// Sends a text in parts, and then its end in one of the ways in which Envoy tells it.
+void SendAll(Random& random, Stream* stream, std::string_view text) {
+  const bool trailers = Chance(random, 30), empty_end = Chance(random, 50);
+  while (!stream->local_reply) {
+    const size_t size = Chance(random, 20) ? text.size() : Below(random, text.size() + 1);
+    const std::string_view part = text.substr(0, size);
+    text.remove_prefix(size);
+    const bool ends = text.empty() && !trailers && !empty_end;
+    stream->SendBody(part, ends);
+    if (text.empty()) {
+      if (trailers && !stream->local_reply) {
+        stream->SendTrailers();
+      } else if (!ends && !stream->local_reply) {
+        stream->SendBody("", true);
+      }
+      return;
+    }
+  }
+}
+
+void TestRequests(Random& random) {
+  const Sealer seal;
+  for (int i = 0; i < 400; ++i) {
+    const char* const modes[] = {"off", "open", "seal", "strict"};
+    const std::string mode = modes[Below(random, 4)];
+    Config config(Text(With(World(), "sealed_ids", Quoted(mode))));
+    const std::string token(1, static_cast<char>('a' + Below(random, 3)));
+    const bool with_id = Chance(random, 80);
+    const Document document = RandomDocument(random, seal, token, with_id);
+    std::snprintf(check_context, sizeof check_context, "request %d, %s", i, mode.c_str());
+    Stream stream(&config);
+    stream.piece = 1 + Below(random, Chance(random, 30) ? 20000 : 40);
+    if (document.sealed.size() > 5000) stream.piece += 1000;
+    stream.buffer_limit = Chance(random, 50) ? 100 : 0;
+    stream.keeps_body = Chance(random, 50);
+    stream.request.Add(":method", "POST");
+    stream.request.Add(":path", "/v1/responses");
+    stream.request.Add("content-md5", "x");
+    const bool has_length = Chance(random, 70);
+    if (has_length) stream.request.Add("content-length", std::to_string(document.sealed.size()));
+    CHECK(!stream.SendRequest(false) && !stream.local_reply);
+    SendAll(random, &stream, document.sealed);
+    if (!CHECK(!stream.local_reply)) continue;
+    const bool opens = mode != "off" && with_id;
+    const std::string& expected = opens ? document.native : document.sealed;
+    CHECK(stream.upstream_body == expected);
+    const Strings length = stream.request.Get("content-length");
+    CHECK(length == (has_length ? Strings{std::to_string(expected.size())} : Strings{}));
+    CHECK(stream.request.Get("content-md5").empty() == opens);
+    CHECK((stream.Told("source") == "id") == opens);
+    if (opens) CHECK(stream.Told("token") == token && stream.Told("outcome") == "pinned");
+    CHECK(stream.Told("id_verdict") == (!with_id ? "none" : opens ? "sealed" : "plain"));
+    CHECK(config.Metric("ids_opened") == opens);
+  }
+}
+
+void TestResponses(Random& random) {
+  const Sealer seal;
+  for (int i = 0; i < 400; ++i) {
+    std::snprintf(check_context, sizeof check_context, "response %d", i);
+    const bool observe = Chance(random, 20);
+    Config config(
+        Text(With(With(World(), "sealed_ids", "\"seal\""), "observe", observe ? "true" : "false")));
+    Stream stream(&config);
+    stream.piece = 1 + Below(random, Chance(random, 30) ? 20000 : 40);
+    stream.request.Add(":method", "POST");
+    stream.request.Add(":path", "/v1/responses");
+    stream.SendRequest();
+    const std::string token = stream.Told("token");
+    Document document;
+    const bool events = Chance(random, 50);
+    size_t ids = 0;
+    for (size_t left = 1 + (events ? Below(random, 5) : 0); left != 0; --left) {
+      const Document one = RandomDocument(random, seal, token, true);
+      ++ids;
+      const std::string before = events ? "data: " : "", behind = events ? "\r\n\r\n" : "";
+      document.native += before + one.native + behind;
+      document.sealed += before + one.sealed + behind;
+    }
+    stream.response.Add(":status", "200");
+    stream.response.Add("content-type", events ? "text/event-stream" : "application/json");
+    stream.response.Add("content-length", std::to_string(document.native.size()));
+    CHECK(stream.SendResponse("via_upstream", false));
+    std::string_view text = document.native;
+    const bool trailers = Chance(random, 30);
+    size_t held = 0;
+    while (!text.empty()) {
+      const size_t size = Chance(random, 20) ? text.size() : 1 + Below(random, text.size());
+      const bool ends = size == text.size() && !trailers && Chance(random, 50);
+      CHECK(stream.SendResponseBody(text.substr(0, size), ends));
+      text.remove_prefix(size);
+      // Nothing is kept back but what may be an id.
+      const size_t passed = document.native.size() - text.size();
+      held = std::max(held, passed - std::min(passed, stream.client_body.size()));
+      if (!text.empty()) continue;
+      if (trailers) CHECK(stream.SendResponseTrailers());
+      if (!ends && !trailers) CHECK(stream.SendResponseBody("", true));
+    }
+    CHECK(held <= 512);
+    CHECK(stream.client_body == (observe ? document.native : document.sealed));
+    CHECK(stream.response.Get("content-length").empty() == !observe);
+    CHECK(config.Metric("ids_sealed") == ids);
+  }
+}
+
+// A stream that ends early is counted all the same.
+void TestCutResponses() {
+  std::snprintf(check_context, sizeof check_context, "a cut response");
+  Config config(Text(With(World(), "sealed_ids", "\"seal\"")));
+  {
+    Stream stream(&config);
+    stream.request.Add(":method", "POST");
+    stream.request.Add(":path", "/v1/responses");
+    stream.SendRequest();
+    stream.response.Add(":status", "200");
+    stream.response.Add("content-type", "application/json");
+    stream.SendResponse("via_upstream", false);
+    stream.SendResponseBody(R"({"id":"resp_1","previous_response_id":"resp_)", false);
+    CHECK(config.Metric("ids_sealed") == 0);
+  }
+  CHECK(config.Metric("ids_sealed") == 1);
+}
+
+// Envoy's own answers, and those of another route, have no ids of the account.
+void TestLocalReplies() {
+  std::snprintf(check_context, sizeof check_context, "Envoy's own answer");
+  Config config(Text(With(World(), "sealed_ids", "\"seal\"")));
+  Stream stream(&config);
+  stream.request.Add(":method", "POST");
+  stream.request.Add(":path", "/v1/responses");
+  stream.SendRequest();
+  stream.response.Add(":status", "503");
+  stream.response.Add("content-type", "application/json");
+  stream.response.Add("content-length", "15");
+  CHECK(stream.SendResponse("upstream_reset", false));
+  CHECK(stream.SendResponseBody(R"({"id":"resp_1"})", true));
+  CHECK(stream.client_body == R"({"id":"resp_1"})");
+  CHECK(stream.response.Get("content-length") == Strings{"15"});
+}
+
+struct Asked {
+  std::string code;      // empty: it passes
+  size_t swallowed = 0;  // of its body
+};
+
+// A body of so many bytes, in parts, under a bound.
+Asked Ask(Config* config, size_t size, bool has_length) {
+  Stream stream(config);
+  stream.request.Add(":method", "POST");
+  stream.request.Add(":path", "/v1/responses");
+  if (has_length) stream.request.Add("content-length", std::to_string(size));
+  stream.SendRequest(false);
+  size_t sent = 0;
+  while (sent < size && !stream.local_reply) {
+    const size_t part = std::min<size_t>(size - sent, 30);
+    stream.SendBody(std::string(part, ' '), false);
+    sent += part;
+  }
+  if (!stream.local_reply) stream.SendBody("", true);
+  CHECK(stream.local_reply || stream.upstream_body.size() == size);
+  return {stream.local_reply ? stream.local_reply->details : "", sent};
+}
+
+void TestBounds() {
+  for (const bool has_length : {true, false}) {
+    std::snprintf(check_context, sizeof check_context, "max_body, length %d", has_length);
+    Config config(Text(With(With(World(), "sealed_ids", "\"seal\""), "max_body", "100")));
+    for (const size_t size : {0, 1, 99, 100}) CHECK(Ask(&config, size, has_length).code.empty());
+    for (const size_t size : {101, 102, 130, 199}) {
+      const Asked asked = Ask(&config, size, has_length);
+      // It gets its answer when it has sent everything.
+      CHECK(asked.code == "request_too_large" && asked.swallowed == size);
+    }
+    // But not if there is no end.
+    const Asked endless = Ask(&config, 100000, has_length);
+    CHECK(endless.code == "request_too_large" && endless.swallowed <= 300);
+    CHECK(config.Metric("bodies_too_large") == 5);
+    // Where nothing is opened, nothing is refused.
+    Config off(Text(With(World(), "max_body", "100")));
+    CHECK(Ask(&off, 99, has_length).code.empty() && off.Metric("bodies_not_read") == 0);
+    CHECK(Ask(&off, 100000, has_length).code.empty() && off.Metric("bodies_not_read") == 1);
+  }
+  std::snprintf(check_context, sizeof check_context, "max_held_bodies");
+  const Object world = With(With(World(), "sealed_ids", "\"seal\""), "max_held_bodies", "100");
+  Config config(Text(world)), another(Text(world));
+  {
+    Stream first(&config), second(&another);
+    for (Stream* stream : {&first, &second}) {
+      stream->request.Add(":method", "POST");
+      stream->request.Add(":path", "/v1/responses");
+      stream->SendRequest(false);
+      stream->SendBody(std::string(40, ' '), false);
+    }
+    CHECK(Ask(&config, 20, false).code.empty());
+    CHECK(Ask(&config, 21, false).code == "too_many_bodies");
+    CHECK(config.Metric("bodies_too_many") == 1);
+    // Whoever is served has no share of it.
+    CHECK(first.SendBody("", true));
+    CHECK(Ask(&another, 60, false).code.empty() && !Ask(&another, 61, false).code.empty());
+  }
+  // Nor whoever has gone.
+  CHECK(Ask(&config, 100, false).code.empty() && !Ask(&config, 101, false).code.empty());
+  Config off(Text(With(World(), "max_held_bodies", "100")));
+  CHECK(Ask(&off, 1000, false).code.empty() && off.Metric("bodies_not_read") == 1);
+}
+
+// A body that a filter in front has kept comes as one, and twice.
+void TestBufferedInFront() {
+  std::snprintf(check_context, sizeof check_context, "buffered in front");
+  const Sealer seal;
+  Config config(Text(With(World(), "sealed_ids", "\"seal\"")));
+  Stream stream(&config);
+  stream.buffered_in_front = true;
+  stream.request.Add(":method", "POST");
+  stream.request.Add(":path", "/v1/responses");
+  CHECK(!stream.SendRequest(false));
+  const auto body = [](const std::string& id) { return R"({"conversation":")" + id + "\"}"; };
+  CHECK(stream.SendBody(body(seal("conv_1", "b")), true));
+  CHECK(stream.upstream_body == body("conv_1") && stream.Told("token") == "b");
+}
+
+// Changes at random places, in any parts, are those of a text as a whole.
+void TestEdits(Random& random) {
+  std::snprintf(check_context, sizeof check_context, "edits");
+  for (int i = 0; i < 2000; ++i) {
+    const std::string text = RandomText(random, 60);
+    std::string expected = text;
+    tokenpin_envoy::Edits edits;
+    int64_t moved = 0;
+    for (size_t at = 0; Chance(random, 80);) {
+      at += Below(random, text.size() - at + 1);
+      const size_t length = Below(random, text.size() - at + 1);
+      const std::string put = RandomText(random, 5);
+      edits.Replace(at, length, put);
+      expected.replace(static_cast<size_t>(static_cast<int64_t>(at) + moved), length, put);
+      moved += static_cast<int64_t>(put.size()) - static_cast<int64_t>(length);
+      at += length;
+    }
+    CHECK(edits.growth() == moved);
+    std::string made;
+    edits.Begin();
+    for (size_t at = 0; at < text.size();) {
+      const size_t size = 1 + Below(random, 10);
+      edits.Apply(std::string_view(text).substr(at, size), &made);
+      at += size;
+    }
+    edits.Apply({}, &made);
+    CHECK(made == expected);
+  }
+}
+
+// One code point, as the definition has it; 0 if there is none.
+size_t CodePoint(std::string_view text) {
+  const auto byte = [&](size_t i) -> uint32_t {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0;
+  };
+  const size_t length = byte(0) < 0x80       ? 1
+                        : byte(0) >> 5 == 6  ? 2
+                        : byte(0) >> 4 == 14 ? 3
+                        : byte(0) >> 3 == 30 ? 4
+                                             : 0;
+  if (length < 2) return length;
+  uint32_t point = byte(0) & (0x7f >> length);
+  for (size_t i = 1; i < length; ++i) {
+    if (byte(i) >> 6 != 2) return 0;
+    point = point << 6 | (byte(i) & 0x3f);
+  }
+  constexpr uint32_t kLeast[] = {0, 0, 0x80, 0x800, 0x10000};
+  const bool surrogate = point >= 0xd800 && point < 0xe000;
+  return point >= kLeast[length] && point < 0x110000 && !surrogate ? length : 0;
+}
+
+bool IsUtf8(std::string_view text) {
+  while (!text.empty()) {
+    const size_t length = CodePoint(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
+void TestUtf8(Random& random) {
+  std::snprintf(check_context, sizeof check_context, "UTF-8");
+  const auto check = [&](const std::string& text) {
+    tokenpin_envoy::Utf8 whole, parts;
+    whole.Read(text);
+    for (const char c : text) parts.Read({&c, 1});
+    CHECK(whole.valid() == IsUtf8(text) && parts.valid() == whole.valid());
+  };
+  // All sequences of two bytes, and of the bytes at the edges up to five.
+  for (int a = 0; a < 256; ++a) {
+    for (int b = 0; b < 256; ++b) check({static_cast<char>(a), static_cast<char>(b)});
+  }
+  constexpr char kEdges[] =
+      "\x00\x7f\x80\x8f\x90\x9f\xa0\xbf\xc0\xc1\xc2\xdf\xe0\xed\xef\xf0\xf4\xf5";
+  for (int i = 0; i < 100000; ++i) {
+    std::string text;
+    for (size_t left = Below(random, 6); left != 0; --left) {
+      text += kEdges[Below(random, sizeof kEdges - 1)];
+    }
+    check(text);
+  }
+}
+
+// What headers say of a body.
+void TestContent() {
+  using tokenpin_envoy::Content;
+  const auto of = [](const char* name, const char* value, auto ask) {
+    Config config(Text(World()));
+    static tokenpin_envoy::HeaderList list;
+    Stream stream(&config);
+    if (value != nullptr) stream.request.Add(name, value);
+    stream.request.Add(":method", "GET");
+    stream.request.Add(":path", "/");
+    decltype(ask(list)) answer{};
+    stream.InHook([&] {
+      list.Read(&stream, kRequestHeader);
+      answer = ask(list);
+    });
+    return answer;
+  };
+  const std::pair<const char*, Content> types[] = {
+      {nullptr, Content::kJson},
+      {"", Content::kJson},
+      {"application/json", Content::kJson},
+      {"Application/JSON ; charset=utf-8", Content::kJson},
+      {"application/problem+json", Content::kJson},
+      {"application/json, text/plain", Content::kJson},
+      {"text/event-stream;charset=utf-8", Content::kEvents},
+      {"Multipart/Form-Data; boundary=x", Content::kMultipart},
+      {"application/jsonl", Content::kOther},
+      {"application/json-seq", Content::kOther},
+      {"text/plain", Content::kOther},
+      {"multipart", Content::kOther},
+      {"json", Content::kOther},
+  };
+  for (const auto& [value, expected] : types) {
+    std::snprintf(check_context, sizeof check_context, "content-type %s", value);
+    CHECK(of("content-type", value, tokenpin_envoy::ContentOf) == expected);
+  }
+  const std::pair<const char*, bool> encodings[] = {
+      {nullptr, false}, {"identity", false}, {" Identity ", false},
+      {"", false},      {"gzip", true},      {"br, identity", true},
+  };
+  for (const auto& [value, expected] : encodings) {
+    std::snprintf(check_context, sizeof check_context, "content-encoding %s", value);
+    CHECK(of("content-encoding", value, tokenpin_envoy::IsEncoded) == expected);
+  }
+  std::snprintf(check_context, sizeof check_context, "segments");
+  using tokenpin_envoy::EndsWithSegment;
+  using tokenpin_envoy::HasSegment;
+  CHECK(HasSegment("/v1/files/x?y", "files") && HasSegment("files", "files"));
+  CHECK(!HasSegment("/v1/filesx", "files") && !HasSegment("/v1/x?/files/", "files"));
+  CHECK(EndsWithSegment("/a/content", "content") && EndsWithSegment("/a/content//?b=1", "content"));
+  CHECK(!EndsWithSegment("/a/content/b", "content") && !EndsWithSegment("/acontent", "content"));
+  CHECK(!EndsWithSegment("/a?x=/content", "content") && !EndsWithSegment("", "content"));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  SetKeys();
+  standin::SetValidationMode(true);
+  Random random(Seed(argc, argv));
+  TestContent();
+  TestUtf8(random);
+  TestEdits(random);
+  TestRequests(random);
+  TestResponses(random);
+  TestCutResponses();
+  TestLocalReplies();
+  TestBounds();
+  TestBufferedInFront();
+  return check_report();
+}

@@ -1,0 +1,245 @@
+package tokenpin
+
+import (
+	"bytes"
+	"slices"
+)
+
+// Ids in a target: in the path behind the name of a collection, and under listed names in the query.
+
+// targetState says what part of a target is next.
+type targetState uint8
+
+const (
+	targetStart     targetState = iota // the scheme, or the first segment
+	targetSlashes                      // between the slashes in front of the authority
+	targetAuthority                    // the authority
+	targetPath
+	targetName
+	targetValue
+	targetFragment
+)
+
+// targetParts cuts a target, a path with or without query or an absolute URI, into its parts.
+type targetParts struct {
+	rest, before []byte // before is the segment before this one, or the name of this value
+	state        targetState
+}
+
+// next gives the next part, and what ends it: one byte, or nothing at the end of the target.
+func (p *targetParts) next() (text, end []byte) {
+	var ends string
+	switch p.state {
+	case targetFragment:
+	case targetName:
+		ends = "=&#"
+	case targetValue:
+		ends = "&#"
+	default:
+		ends = "/?#"
+	}
+	n := bytes.IndexAny(p.rest, ends)
+	if n < 0 {
+		n = len(p.rest)
+	}
+	text, end, p.rest = p.rest[:n], p.rest[n:min(n+1, len(p.rest))], p.rest[min(n+1, len(p.rest)):]
+	return text, end
+}
+
+// behind goes on behind a part, which may have become another text.
+func (p targetParts) behind(text, end []byte) targetParts {
+	switch {
+	case p.state == targetPath && len(text) == 0: // two slashes are as one, to many a server
+	case p.state == targetPath && p.isName(), p.state == targetSlashes, p.state == targetAuthority:
+		p.before = nil // a name and a host are no segments
+	default:
+		p.before = text
+	}
+	switch in := p.state; {
+	case in == targetFragment || string(end) == "#":
+		p.state = targetFragment
+	case in == targetName && string(end) == "=":
+		p.state = targetValue
+	case in == targetName || in == targetValue || string(end) == "?":
+		p.state = targetName
+	case in == targetStart && bytes.HasSuffix(text, []byte(":")):
+		p.state = targetSlashes
+	case in == targetSlashes && len(text) == 0:
+		p.state = targetAuthority
+	default:
+		p.state = targetPath
+	}
+	return p
+}
+
+// isName says whether this segment is a name: neither a collection nor an id.
+func (p *targetParts) isName() bool {
+	var buffer [MaxSealedID]byte
+	before, ok := percentDecoded(buffer[:0], p.before)
+	return ok && namesFollow(before)
+}
+
+// key gives the number of the key whose id this part may be, or noIDKey.
+func (p *targetParts) key(t *idTable, text []byte) uint8 {
+	var ofBefore, ofText [MaxSealedID]byte
+	if p.state != targetValue && (p.state != targetPath || len(text) == 0) {
+		return noIDKey
+	}
+	before, ok := percentDecoded(ofBefore[:0], p.before)
+	switch {
+	case !ok:
+	case p.state == targetValue:
+		return t.findParameter(before)
+	case isOneOf(before, t.collections):
+		if decoded, ok := percentDecoded(ofText[:0], text); !ok || !isOneOf(decoded, t.collections) && !isOneOf(decoded, idLiterals) {
+			return pathKey
+		}
+	}
+	return noIDKey
+}
+
+func isOneOf(text []byte, words []string) bool {
+	return slices.ContainsFunc(words, func(word string) bool { return word == string(text) })
+}
+
+// percentDecoded is a text without its percent-encoding, if it has one.
+func percentDecoded(buffer, text []byte) ([]byte, bool) {
+	if bytes.IndexByte(text, '%') < 0 {
+		return text, true
+	}
+	return percentDecode(buffer, text)
+}
+
+// openTarget opens the ids of a request's target where it lies, and gives what it is then: never longer.
+func (w *idWork) openTarget(target []byte) []byte {
+	w.summary.seals = w.sealsAll()
+	if w.passes() {
+		return target
+	}
+	dst := target[:0]
+	for p := (targetParts{rest: target}); len(p.rest) > 0; {
+		text, end := p.next()
+		start := len(dst)
+		var opened openedID
+		key := p.key(&w.rules.table, text)
+		w.refuseUnclear(&p, key, text)
+		if key != noIDKey && w.openPart(key, text, &opened) {
+			dst = append(dst, opened.text()...)
+		} else {
+			dst = append(dst, text...)
+		}
+		written := dst[start:]
+		dst = append(dst, end...)
+		p = p.behind(written, dst[len(dst)-len(end):])
+	}
+	return dst
+}
+
+// refuseUnclear refuses, in the mode strict, a segment that another reader would cut, or decode once more.
+func (w *idWork) refuseUnclear(p *targetParts, key uint8, text []byte) {
+	if key == noIDKey && p.state == targetPath && !p.isName() {
+		key = pathKey
+	}
+	if key == noIDKey || w.mode != ModeStrict || bytes.IndexByte(text, '%') < 0 {
+		return
+	}
+	var buffer [MaxSealedID]byte
+	decoded, ok := percentDecode(buffer[:0], text)
+	if !ok || bytes.IndexByte(decoded, '%') >= 0 || bytes.IndexByte(decoded, '/') >= 0 {
+		w.summary.refuse(IDVerdictPlain, key, noIDKey)
+	}
+}
+
+func (w *idWork) openPart(key uint8, text []byte, opened *openedID) bool {
+	var buffer [MaxSealedID]byte
+	decoded, ok := percentDecode(buffer[:0], text)
+	if !ok {
+		decoded = text // longer than any id, or encoded wrongly
+	}
+	rank := uint8(1)
+	if key == pathKey {
+		rank = 0
+	}
+	named, replaced := w.take(key, rank, decoded, opened)
+	if named.is {
+		w.summary.bindHard(key, named)
+	}
+	return replaced
+}
+
+// percentDecode undoes percent-encoding once, as long as there is room.
+func percentDecode(dst, text []byte) ([]byte, bool) {
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		if c == '%' {
+			if i+2 >= len(text) {
+				return dst, false
+			}
+			high, highOK := hexDigit(text[i+1])
+			low, lowOK := hexDigit(text[i+2])
+			if !highOK || !lowOK {
+				return dst, false
+			}
+			c = high<<4 | low
+			i += 2
+		}
+		if len(dst) == cap(dst) {
+			return dst, false
+		}
+		dst = append(dst, c)
+	}
+	return dst, true
+}
+
+// sealTarget appends a target or an absolute URI, such as the value of Location, with its ids sealed.
+func (w *idWork) sealTarget(dst, target []byte) []byte {
+	if w.passes() {
+		return append(dst, target...)
+	}
+	for p := (targetParts{rest: target}); len(p.rest) > 0; {
+		text, end := p.next()
+		sealed := false
+		if p.key(&w.rules.table, text) != noIDKey {
+			dst, sealed = w.seal(dst, text)
+		}
+		if !sealed {
+			dst = append(dst, text...)
+		}
+		dst = append(dst, end...)
+		p = p.behind(text, end)
+	}
+	return dst
+}
+
+// sealURL puts an absolute URL of the upstream's into dst, as the client reaches it, and says how long that is. -1 if
+// it is another's, or has no room.
+func (w *idWork) sealURL(dst, url []byte) int {
+	// What is only opened changes no host.
+	if w.mode == ModeOpen || w.upstream == "" {
+		return -1
+	}
+	scheme, rest, ok := bytes.Cut(url, []byte("//"))
+	if !ok || string(scheme) != "https:" && string(scheme) != "http:" {
+		return -1
+	}
+	n := bytes.IndexAny(rest, "/?#")
+	if n < 0 {
+		n = len(rest)
+	}
+	if !equalFoldASCII(rest[:n], w.upstream) {
+		return -1
+	}
+	// As it goes into a string of JSON.
+	for _, c := range url {
+		if c <= ' ' || c > '~' || c == '"' || c == '\\' {
+			return -1
+		}
+	}
+	var path [holdMax]byte
+	target := path[:copy(path[:], rest[n:])]
+	whole := w.sealTarget(append(dst, w.origin...), target)
+	if len(whole) > cap(dst) {
+		return -1
+	}
+	return len(whole)
+}

@@ -1,0 +1,284 @@
+package tokenpinhttp
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"unicode/utf8"
+
+	"github.com/tokenpin/tokenpin/go"
+)
+
+const (
+	defaultMaxBody       = 64 << 20
+	defaultMaxHeldBodies = 1 << 30
+)
+
+// ids are those of one request and its response.
+type ids struct {
+	affinity *tokenpin.Affinity
+	mode     tokenpin.Mode
+	use      tokenpin.IDUse
+	summary  tokenpin.IDSummary
+	download bool // of files, and of the results of batches: any bytes of a client's
+	head     bool
+}
+
+// opens says whether what is read may be changed, and what cannot be read refused.
+func (i *ids) opens() bool { return i.mode != tokenpin.ModeOff }
+
+// hasState says whether the API keeps what it makes in its account.
+func (i *ids) hasState() bool { return i.use.IDs >= tokenpin.IDsBoth }
+
+// seals says whether ids in the response may change.
+func (i *ids) seals() bool {
+	return i != nil && i.hasState() && i.opens() && (i.mode != tokenpin.ModeOpen || i.summary.Report().Opened > 0)
+}
+
+// readIDs reads the ids of a request, and gives the request that goes on, with what it reads put back and its ids
+// opened. It answers with a refusal instead where the request cannot be read and the mode wants that. release ends the
+// life of the body.
+func (p *Pin) readIDs(held *atomic.Int64, asked *tokenpin.Request, r *http.Request) (out *http.Request, i *ids, release func(), refused *refusal) {
+	release = func() {}
+	class, err := p.Affinity.Classify(asked.Method, asked.Target)
+	mode := p.Affinity.IDMode()
+	hasBody := r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 && len(r.Header["Upgrade"]) == 0
+	if err != nil || class.IDs == tokenpin.IDsNone || mode == tokenpin.ModeOff && (p.PassBodies || !hasBody) {
+		return r, nil, release, nil // where Decide says what is wrong
+	}
+	owner, err := p.Affinity.IDOwner(asked)
+	if err != nil {
+		return r, nil, release, nil
+	}
+	i = &ids{affinity: p.Affinity, mode: mode, head: r.Method == http.MethodHead,
+		use:      tokenpin.IDUse{Scope: asked.Scope, Owner: owner, Origin: cmp.Or(p.Origin, originOf(r)), IDs: class.IDs},
+		download: endsWithSegment(asked.Target, "content") || endsWithSegment(asked.Target, "results")}
+	out = r.WithContext(r.Context())
+	if err := i.openTarget(out, asked.Target); err != nil {
+		return r, nil, release, nil
+	}
+	// Nobody sees the ids in a WebSocket's frames. Clients that are told so ask by requests instead.
+	if asked.Method == http.MethodConnect && i.opens() && i.hasState() && (mode != tokenpin.ModeOpen || p.RefuseUpgrades) &&
+		!hasSegment(asked.Target, "realtime") {
+		return nil, nil, release, &wrongProtocol
+	}
+	if !hasBody {
+		return out, i, release, nil
+	}
+	if content := contentOf(r.Header); content != contentJSON || isEncoded(r.Header) {
+		return out, i, release, i.refuseUnread(content, asked.Target)
+	}
+	limits := [...]int64{cmp.Or(p.MaxBody, defaultMaxBody), cmp.Or(p.MaxHeldBodies, defaultMaxHeldBodies)}
+	body, refused := hold(held, r, limits[0], limits[1])
+	release = func() { held.Add(-int64(cap(body))) }
+	if refused == nil {
+		refused = i.openBody(out, body)
+	} else if !i.opens() {
+		out.Body, refused = unread{io.MultiReader(bytes.NewReader(body), r.Body), r.Body}, nil
+	}
+	return out, i, release, refused
+}
+
+// unread is a body of which the front was read.
+type unread struct {
+	io.Reader
+	io.Closer
+}
+
+// hold reads a body, as far as there is room.
+func hold(held *atomic.Int64, r *http.Request, most, mostOfAll int64) (body []byte, refused *refusal) {
+	if r.ContentLength > most {
+		return nil, &tooLarge
+	}
+	for {
+		if len(body) == cap(body) {
+			// One byte more than there may be shows that there are more. Nobody is believed how long a body will be.
+			size := min(max(2*int64(cap(body)), 4<<10), most+1)
+			if r.ContentLength >= 0 && size > r.ContentLength {
+				size = max(r.ContentLength+1, int64(len(body))+1)
+			}
+			if held.Add(size-int64(cap(body))) > mostOfAll {
+				held.Add(int64(cap(body)) - size)
+				return body, &tooMany
+			}
+			grown := make([]byte, len(body), size)
+			copy(grown, body)
+			body = grown
+		}
+		n, err := r.Body.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		var tooLong *http.MaxBytesError
+		switch {
+		case int64(len(body)) > most, errors.As(err, &tooLong):
+			return body, &tooLarge
+		case err == io.EOF:
+			return body, nil
+		case err != nil:
+			return body, &unreadable // of a client that is gone
+		}
+	}
+}
+
+// openTarget opens the ids of the path, which is as it was given to classification, and of the query.
+func (i *ids) openTarget(r *http.Request, path string) error {
+	target := path
+	if r.URL.RawQuery != "" {
+		target += "?" + r.URL.RawQuery
+	}
+	opened, err := i.affinity.OpenTarget(&i.use, &i.summary, target)
+	if err != nil || opened == target {
+		return err
+	}
+	changed := *r.URL
+	if !strings.HasPrefix(changed.EscapedPath(), "/") {
+		opened = strings.TrimPrefix(opened, "/")
+	}
+	escaped, query, _ := strings.Cut(opened, "?")
+	changed.RawPath, changed.RawQuery = escaped, query
+	if changed.Path, err = url.PathUnescape(escaped); err == nil {
+		r.URL = &changed
+	}
+	return err
+}
+
+// openBody opens the ids of a body and puts it into the request.
+func (i *ids) openBody(r *http.Request, body []byte) *refusal {
+	isText := i.mode != tokenpin.ModeStrict || utf8.Valid(body)
+	before := i.summary.Report().Opened
+	opened, unexpected, err := i.affinity.OpenInPlace(&i.use, &i.summary, body)
+	if err != nil || i.mode == tokenpin.ModeStrict && (!isText || unexpected != 0) {
+		return &unreadable
+	}
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(opened)), nil }
+	r.Body, _ = r.GetBody()
+	if len(r.Trailer) == 0 { // which need a body of chunks
+		r.ContentLength, r.TransferEncoding = int64(len(opened)), nil
+	}
+	if i.summary.Report().Opened == before {
+		return nil
+	}
+	r.Header = r.Header.Clone()
+	if r.Header.Get("Content-Length") != "" {
+		r.Header.Set("Content-Length", itoa(r.ContentLength))
+	}
+	for _, name := range digests {
+		r.Header.Del(name)
+	}
+	return nil
+}
+
+// refuseUnread refuses what might hide ids. Else it passes as it comes.
+func (i *ids) refuseUnread(content content, target string) *refusal {
+	passes := content != contentJSON
+	if i.mode == tokenpin.ModeStrict {
+		passes = content == contentMultipart && isUpload(target)
+	}
+	switch {
+	case passes || i.mode < tokenpin.ModeSeal:
+		return nil
+	case content == contentJSON:
+		return &wrongEncoding
+	}
+	return &wrongType
+}
+
+// respond begins the response of a slot: it seals the URLs in its headers, and takes off what is not true any more once
+// ids are sealed in its body. It gives what seals that; nil if it passes as it is.
+func (i *ids) respond(header http.Header, status int, slot int32, out io.Writer) *tokenpin.IDWriter {
+	for _, name := range locations {
+		if value := header.Get(name); value != "" {
+			if sealed, err := i.affinity.SealTarget(&i.use, &i.summary, slot, value); err == nil && sealed != value {
+				header.Set(name, sealed)
+			}
+		}
+	}
+	content, framing := contentOf(header), tokenpin.FramingJSON
+	switch {
+	case i.download, content != contentJSON && content != contentEvents, isEncoded(header):
+		return nil
+	case status == http.StatusNoContent, status == http.StatusPartialContent, status == http.StatusNotModified:
+		return nil
+	case content == contentEvents:
+		framing = tokenpin.FramingEvents
+	}
+	for _, name := range ofTheBytes {
+		header.Del(name)
+	}
+	if !strings.HasPrefix(header.Get("Etag"), "W/") {
+		header.Del("Etag")
+	}
+	if i.head {
+		return nil
+	}
+	writer, err := i.affinity.NewSealWriter(&i.use, &i.summary, slot, framing, out)
+	if err != nil {
+		return nil // of an affinity that was closed meanwhile
+	}
+	return writer
+}
+
+// originOf is scheme and authority that the client asked.
+func originOf(r *http.Request) string {
+	if r.TLS != nil {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
+}
+
+// What headers say of a body.
+
+var (
+	digests    = []string{"Content-Md5", "Digest", "Content-Digest", "Repr-Digest"}
+	ofTheBytes = append([]string{"Content-Length", "Accept-Ranges"}, digests...)
+	locations  = []string{"Location", "Content-Location", "Operation-Location"}
+)
+
+type content uint8
+
+const (
+	contentJSON content = iota
+	contentEvents
+	contentMultipart
+	contentOther
+)
+
+// contentOf tells the sort of a body. One without a type is taken for JSON: many servers do, too.
+func contentOf(header http.Header) content {
+	name, _, _ := strings.Cut(header.Get("Content-Type"), ";")
+	name, _, _ = strings.Cut(name, ",")
+	name = strings.ToLower(strings.TrimSpace(name))
+	switch {
+	case name == "", name == "application/json", strings.HasSuffix(name, "+json"):
+		return contentJSON
+	case name == "text/event-stream":
+		return contentEvents
+	case strings.HasPrefix(name, "multipart/"):
+		return contentMultipart
+	}
+	return contentOther
+}
+
+// isEncoded says whether a body is compressed, or encoded otherwise.
+func isEncoded(header http.Header) bool {
+	encoding := strings.TrimSpace(header.Get("Content-Encoding"))
+	return encoding != "" && !strings.EqualFold(encoding, "identity")
+}
+
+// isUpload says whether multipart bodies are for this path, for their parts are files.
+func isUpload(path string) bool {
+	return slices.ContainsFunc([]string{"files", "uploads", "skills", "videos", "images", "audio"},
+		func(name string) bool { return hasSegment(path, name) })
+}
+
+func hasSegment(path, name string) bool { return slices.Contains(strings.Split(path, "/"), name) }
+
+func endsWithSegment(path, name string) bool {
+	path = strings.TrimRight(path, "/")
+	return path[strings.LastIndexByte(path, '/')+1:] == name
+}
