@@ -21,6 +21,11 @@ static VALUES: [u8; 256] = {
     values
 };
 
+/// The value of a character of the alphabet.
+pub(crate) fn value(character: u8) -> u8 {
+    VALUES[usize::from(character)]
+}
+
 /// Whether these are characters of the alphabet.
 pub(crate) fn is_spelled(text: &[u8]) -> bool {
     text.iter().fold(0, |all, &byte| all | VALUES[usize::from(byte)]) < 64

@@ -273,18 +273,7 @@ fn is_well_formed(part: &[u8]) -> bool {
         3 => 0b11,
         _ => return false,
     };
-    part.last().is_none_or(|&last| sextet(last) & spare == 0)
-}
-
-/// The value of a character of the alphabet.
-fn sextet(character: u8) -> u8 {
-    match character {
-        b'A'..=b'Z' => character - b'A',
-        b'a'..=b'z' => character - b'a' + 26,
-        b'0'..=b'9' => character - b'0' + 52,
-        b'-' => 62,
-        _ => 63,
-    }
+    part.last().is_none_or(|&last| base64::value(last) & spare == 0)
 }
 
 impl Parts<'_> {
