@@ -152,6 +152,42 @@ fn no_follow_up_is_lost() {
     }
 }
 
+/// An id that one gateway has sealed is native to the one in front of it.
+#[test]
+fn two_gateways_in_a_row_lose_nothing() {
+    let mut random = Random::new("two_gateways_in_a_row_lose_nothing");
+    let accounts = Arc::new(Accounts::default());
+    let behind = PinLayer::new(in_mode(Mode::Seal)).unwrap();
+    let scope = |config: &mut tokenpin_tower::tokenpin::Config<'_>| {
+        config.ids.mode = Mode::Strict;
+        config.scope = b"in front";
+    };
+    let front = PinLayer::new(generation_of(scope)).unwrap();
+    let provider = accounts.provider();
+    let send = |method: &str, target: &str, body: Pieces| {
+        let service = front.layer(behind.layer(provider.clone()));
+        let request = Request::builder().method(method).uri(target).body(body).unwrap();
+        block_on(async {
+            let (parts, body) = service.oneshot(request).await.unwrap().into_parts();
+            Reply { parts, body: body.collect().await.unwrap().to_bytes() }
+        })
+    };
+    for _ in 0..100 {
+        let mut id = id_of(&send("POST", "/v1/responses", Pieces::random("{}", &mut random)));
+        for _ in 0..3 {
+            let body = format!(r#"{{"previous_response_id":"{id}","stream":true}}"#);
+            let reply = send("POST", "/v1/responses", Pieces::random(&body, &mut random));
+            assert_eq!(reply.status(), StatusCode::OK);
+            let read = send("GET", &format!("/v1/responses/{id}"), Pieces::default());
+            assert_eq!((read.status(), id_of(&read)), (StatusCode::OK, id));
+            id = id_of(&reply);
+        }
+    }
+    assert_eq!(*accounts.strange.lock().unwrap(), [""; 0]);
+    let used: HashSet<u32> = accounts.made.lock().unwrap().iter().map(|(slot, _)| *slot).collect();
+    assert_eq!(used.len(), 3);
+}
+
 fn slot_of(gateway: &Gateway, id: &str, consumer: Option<u64>) -> u32 {
     let current = gateway.layer.current();
     let owner = consumer.map_or(String::new(), |consumer| format!("c{consumer}"));
