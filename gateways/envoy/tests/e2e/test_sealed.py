@@ -3,6 +3,7 @@
 import json
 import re
 
+import httpx2
 import pytest
 import stack
 import tokenpin_twin as twin
@@ -253,12 +254,33 @@ def test_bodies_that_are_too_large(sealing, length, http2):
             assert g.upstream.last().body == body
 
 
-def test_a_body_over_the_limit_of_envoy(sealing):
-    """Envoy's own is 1 MiB over HTTP/1.1: the filter raises it as far as the body needs."""
+@pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
+def test_a_body_without_an_end(sealing, http2):
+    """It is answered while it comes: by then a client may be cut off, and others are served on."""
+    g = sealing(max_body=100000)
+    for _ in range(3):
+        with g.counting() as rose, client(http2) as own:
+            parts = (b"x" * 30000 for _ in range(200))
+            try:
+                answer = own.post(g.url + "/v1/responses", headers=encoded([JSON]), content=parts)
+                assert answer.status_code == 413
+            except httpx2.TransportError:
+                pass
+        assert rose["bodies_too_large"] == 1
+        assert not g.upstream.requests
+    assert posted(g, {"input": "x"}, http2=http2).status == 200
+    stack.wait_for(
+        "the streams being freed", lambda: g.envoy.stat("http.gateway.downstream_rq_active") == 0
+    )
+
+
+@pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
+def test_a_body_over_the_limit_of_envoy(sealing, http2):
+    """Its own is 1 MiB over HTTP/1.1, and 16 over HTTP/2: the filter raises it as far as is needed."""
     g = sealing()
-    body = b'{"input":"' + b"x" * (5 << 20) + b'"}'
+    body = b'{"input":"' + b"x" * (20 << 20) + b'"}'
     for content in (body, iter([body[: 2 << 20], body[2 << 20 :]])):
-        with client() as own:
+        with client(http2) as own:
             answer = own.post(g.url + "/v1/responses", headers=encoded([JSON]), content=content)
         assert answer.status_code == 200 and g.upstream.last().body == body
 
@@ -946,3 +968,32 @@ def test_added_fields_prefixes_collections_and_rules(sealing):
             "thing_id": thing
         }
         assert json.loads(asked.body)["id"] == thing
+
+
+@pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
+@pytest.mark.parametrize("front", ["observes", "buffers"])
+def test_behind_a_filter_that_holds_bodies(gateways, front, http2):
+    """Two of ours, of which the first one observes; and Envoy's own buffer."""
+    kind = stack.extension("filters.http.buffer.v3.Buffer", max_request_bytes=1 << 24)
+    if front == "observes":
+        kind = stack.module_filter(settings(sealed_ids="seal", observe=True, response_header=None))
+        kind["filter_name"] = "tokenpin_next"
+    g = gateways()
+    g.upstream.answer = provider = Provider()
+    manager = {"http_protocol_options": {"enable_trailers": True}}
+    g.configure(filters=[{"name": "front", "typed_config": kind}], **manager)
+    g.start(settings(sealed_ids="seal"))
+    provider.accounts[NATIVE] = "bravo"
+    id = sealed(NATIVE, "bravo")
+    for size in (1, 1000, 100_000, 3_000_000):
+        asked = {"input": "x" * size, "previous_response_id": id, "more": "y" * size}
+        answer = posted(g, asked, http2=http2)
+        assert (answer.status, answer.account) == (200, "bravo"), size
+        assert json.loads(g.upstream.last().body) == {**asked, "previous_response_id": NATIVE}
+        assert json.loads(answer.body)["previous_response_id"] == id
+        body = json.dumps(asked).encode()
+        parts = [body[start : start + 50_000] for start in range(0, len(body), 50_000)]
+        for trailers in (b"", b"x-checked: 1\r\n"):
+            answer = g.raw(raw_request(chunked(parts, trailers), "transfer-encoding: chunked"))
+            assert (answer.status, answer.account) == (200, "bravo"), (size, trailers)
+            assert json.loads(g.upstream.last().body) == {**asked, "previous_response_id": NATIVE}
