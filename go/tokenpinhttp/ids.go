@@ -86,7 +86,8 @@ func (p *Pin) readIDs(held *atomic.Int64, asked *tokenpin.Request, r *http.Reque
 	return out, i, body, refused
 }
 
-// heldBody is a body that was read, or the front of one. It is let go as soon as it was sent, for the response may last.
+// heldBody is a body that was read, or the front of one. It is let go as soon as it was sent, for the response may last,
+// and httputil.ReverseProxy closes it behind that.
 type heldBody struct {
 	mutex sync.Mutex // a transport reads and closes when it wants to
 	text  []byte
@@ -109,14 +110,20 @@ func (b *heldBody) take(p []byte) int {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
 	n := copy(p, b.text)
-	b.text = b.text[n:]
+	if b.text = b.text[n:]; len(b.text) == 0 {
+		b.letGo()
+	}
 	return n
+}
+
+func (b *heldBody) letGo() {
+	b.held.Add(-b.size)
+	b.text, b.size = nil, 0
 }
 
 func (b *heldBody) Close() error {
 	b.mutex.Lock()
-	b.held.Add(-b.size)
-	b.text, b.size = nil, 0
+	b.letGo()
 	b.mutex.Unlock()
 	if b.rest != nil {
 		return b.rest.Close()

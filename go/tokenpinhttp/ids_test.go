@@ -496,6 +496,42 @@ func TestALongBodyInChunksIsRefused(t *testing.T) {
 	}
 }
 
+// What comes behind a handshake over HTTP/2 is no body, and does not end.
+func TestNobodyWaitsForTheEndOfAWebSocket(t *testing.T) {
+	for mode, want := range map[tokenpin.Mode]int{tokenpin.ModeOff: 200, tokenpin.ModeOpen: 200, tokenpin.ModeSeal: 426, tokenpin.ModeStrict: 426} {
+		pin := &Pin{Affinity: newAffinity(t, withMode(mode))}
+		endless, _ := io.Pipe()
+		request := httptest.NewRequest("CONNECT", "/v1/responses", endless)
+		request.ProtoMajor, request.URL.Path = 2, "/v1/responses"
+		if response, _ := ask(pin, request); response.Code != want || response.Header()["Upgrade"] != nil {
+			t.Errorf("%v: %d, %v", mode, response.Code, response.Header())
+		}
+	}
+}
+
+// A response may last. The body of its request does not.
+func TestBodiesAreLetGoOnceTheyAreSent(t *testing.T) {
+	pin := &Pin{Affinity: newAffinity(t, withMode(tokenpin.ModeSeal)), MaxHeldBodies: 5000}
+	end := make(chan bool)
+	p := &provider{answer: func(w http.ResponseWriter, r *http.Request) {
+		w.(http.Flusher).Flush()
+		<-end
+	}}
+	url, client := gateway(t, pin, p.ServeHTTP)
+	defer close(end)
+	body := `{"input":"` + strings.Repeat("x", 3000) + `"}`
+	for range 5 {
+		response, err := client.Post(url+"/v1/responses", "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		if response.StatusCode != 200 {
+			t.Errorf("%d", response.StatusCode)
+		}
+	}
+}
+
 // Bodies that are done with do not count any more.
 func TestHeldBodiesAreLetGo(t *testing.T) {
 	pin := &Pin{Affinity: newAffinity(t, withMode(tokenpin.ModeSeal)), MaxHeldBodies: 1000}
