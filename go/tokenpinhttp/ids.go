@@ -47,9 +47,8 @@ func (i *ids) seals() bool {
 func (p *Pin) readIDs(held *atomic.Int64, asked *tokenpin.Request, r *http.Request) (out *http.Request, i *ids, body *heldBody, refused *refusal) {
 	class, err := p.Affinity.Classify(asked.Method, asked.Target)
 	mode := p.Affinity.IDMode()
-	// Of what comes behind an upgrade, nobody knows the end.
-	hasBody := r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 && len(r.Header["Upgrade"]) == 0 &&
-		asked.Method != http.MethodConnect
+	// What comes behind a CONNECT is no body, and nobody knows its end.
+	hasBody := r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 && r.Method != http.MethodConnect
 	if err != nil || class.IDs == tokenpin.IDsNone || mode == tokenpin.ModeOff && (p.PassBodies || !hasBody) {
 		return r, nil, nil, nil // where Decide says what is wrong
 	}

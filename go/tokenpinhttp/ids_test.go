@@ -367,8 +367,10 @@ func TestIDsAreFollowedOrRefused(t *testing.T) {
 		"compressed":   {pin, "POST", "/v1/responses", "x", []string{"Content-Encoding", "gzip"}, 415, "unsupported_content_encoding", "", "The request's body must not be encoded."},
 		"too long":     {small, "POST", "/v1/responses", `{"input":"` + strings.Repeat("x", 30) + `"}`, nil, 413, "request_too_large", "", "The request's body is too large."},
 		"too many":     {crowded, "POST", "/v1/responses", `{"input":"x"}`, nil, 503, "too_many_bodies", "", "The gateway holds too many requests."},
-		"a websocket":  {pin, "GET", "/v1/responses", "", upgrade, 426, "websocket_not_supported", "", "This is not served over a WebSocket."},
-		"one in open":  {upgrades, "GET", "/v1/responses", "", upgrade, 426, "websocket_not_supported", "", "This is not served over a WebSocket."},
+		"behind a header": {pin, "POST", "/v1/responses", `{"previous_response_id":"x` + first + `"}`, []string{"Connection", "upgrade", "Upgrade", "h2c"}, 400,
+			"previous_response_not_found", "previous_response_id", "The previous response was not found."},
+		"a websocket": {pin, "GET", "/v1/responses", "", upgrade, 426, "websocket_not_supported", "", "This is not served over a WebSocket."},
+		"one in open": {upgrades, "GET", "/v1/responses", "", upgrade, 426, "websocket_not_supported", "", "This is not served over a WebSocket."},
 	}
 	for what, c := range cases {
 		for _, anthropic := range []bool{false, true} {
