@@ -204,6 +204,21 @@ def test_ids_in_paths_and_queries(sealing):
             assert g.upstream.last().target == native
 
 
+@pytest.mark.parametrize("mode", ["seal", "strict"])
+def test_requests_whose_body_is_empty(sealing, mode):
+    """Whether their headers say so, or only what comes behind them."""
+    g = sealing(mode)
+    g.provider.accounts[NATIVE] = "bravo"
+    path = f"/v1/responses/{sealed(NATIVE, 'bravo')}/cancel"
+    for method in ("POST", "DELETE"):
+        for http2 in (False, True):
+            answer = g.send(method, path, body=b"", http2=http2)
+            assert (answer.status, answer.account) == (200, "bravo"), (method, http2)
+        data = raw_request(chunked([]), "transfer-encoding: chunked", path=path, method=method)
+        answer = g.raw(data)
+        assert (answer.status, answer.account) == (200, "bravo"), method
+
+
 @pytest.mark.smoke
 def test_uploads_are_not_held(sealing):
     """The upstream gets the first part before the client has sent the second."""
