@@ -64,7 +64,8 @@ lib: $(STATIC) $(SHARED) ## the static and the shared library, in build/lib
 $(ARCHIVE): $(SOURCES)
 	$(CARGO) rustc --quiet --locked --release --lib --features capi --crate-type staticlib \
 	  $(addprefix --target ,$(RUST_TARGET)) --target-dir $(BUILD)/cargo -- --cfg tokenpin_artefact -C relocation-model=pic \
-	  -C llvm-args=-unroll-threshold=20 -C llvm-args=-unroll-runtime=0 -C no-vectorize-loops $(RUSTC_FLAGS)
+	  -C llvm-args=-unroll-threshold=20 -C llvm-args=-unroll-runtime=0 -C no-vectorize-loops \
+	  -C llvm-args=-force-attribute=optsize -C llvm-args=-inline-threshold=50 $(RUSTC_FLAGS)
 
 # One object, in which every global symbol that is not ours has become local: so the
 # static library can be linked beside other Rust libraries, whose runtimes define

@@ -61,6 +61,7 @@ mod secret;
 mod select;
 mod sink;
 mod sip;
+mod words;
 
 pub use cookie::name::{Audience, CookieName};
 pub use cookie::reader::Limits;

@@ -67,41 +67,14 @@ impl<K> Ring<K> {
         placement_key: Option<&[u8; 16]>,
         derive: fn(&[u8; 16]) -> K,
     ) -> Result<Self, ConfigError> {
-        let mut ring = Self { keys: ArrayVec::new(), signer: 0 };
-        let mut signing = false;
-        for (index, key) in (0..).map_while(key_at).enumerate() {
-            let refuse = |error: Error| Err(error.at(field, index));
-            if *key.secret == [0; 16] {
-                return refuse(Error::ZeroSecret);
-            }
-            if placement_key == Some(key.secret) {
-                return refuse(Error::DuplicateSecret);
-            }
-            for earlier in (0..index).filter_map(key_at) {
-                if earlier.id == key.id {
-                    return refuse(Error::DuplicateKeyId);
-                }
-                if earlier.secret == key.secret {
-                    return refuse(Error::DuplicateSecret);
-                }
-            }
-            if key.role == Role::Sign {
-                if signing {
-                    return refuse(Error::SigningKeys);
-                }
-                signing = true;
-                ring.signer = key.id;
-            }
+        let signer = check(field, key_at, placement_key)?;
+        let mut ring = Self { keys: ArrayVec::new(), signer };
+        for key in (0..).map_while(key_at) {
+            // There is room for as many as were checked.
             let working = RingKey { keys: derive(key.secret), id: key.id, role: key.role };
-            if ring.keys.try_push(working).is_err() {
-                return refuse(Error::KeyCount);
-            }
+            let _ = ring.keys.try_push(working);
         }
-        match (ring.keys.is_empty(), signing) {
-            (true, _) => Err(Error::KeyCount.at(field, 0)),
-            (_, false) => Err(Error::SigningKeys.at(field, 0)),
-            _ => Ok(ring),
-        }
+        Ok(ring)
     }
 
     /// The key with this id, and its position in the ring.
@@ -117,6 +90,45 @@ impl<K> Ring<K> {
 
     pub(crate) fn keys(&self) -> &[RingKey<K>] {
         &self.keys
+    }
+}
+
+/// Checks the keys of a ring, and returns the id of the one that signs.
+#[inline(never)]
+fn check<'k>(
+    field: Field,
+    key_at: &dyn Fn(usize) -> Option<KeyView<'k>>,
+    placement_key: Option<&[u8; 16]>,
+) -> Result<u8, ConfigError> {
+    let (mut signer, mut count) = (None, 0);
+    for (index, key) in (0..).map_while(key_at).enumerate() {
+        let refuse = |error: Error| Err(error.at(field, index));
+        if *key.secret == [0; 16] {
+            return refuse(Error::ZeroSecret);
+        }
+        if placement_key == Some(key.secret) {
+            return refuse(Error::DuplicateSecret);
+        }
+        for earlier in (0..index).filter_map(key_at) {
+            if earlier.id == key.id {
+                return refuse(Error::DuplicateKeyId);
+            }
+            if earlier.secret == key.secret {
+                return refuse(Error::DuplicateSecret);
+            }
+        }
+        if key.role == Role::Sign && signer.replace(key.id).is_some() {
+            return refuse(Error::SigningKeys);
+        }
+        if index == MAX_COOKIE_KEYS {
+            return refuse(Error::KeyCount);
+        }
+        count += 1;
+    }
+    match signer {
+        _ if count == 0 => Err(Error::KeyCount.at(field, 0)),
+        None => Err(Error::SigningKeys.at(field, 0)),
+        Some(id) => Ok(id),
     }
 }
 

@@ -1,9 +1,9 @@
-"""No function of the C library that compares memory is reached from where cookies are decoded.
+"""No function of the C library that compares memory is reached from where cookies are decoded and seals read.
 
     calls.py LIBRARY [FUNCTION...]
 
 Follows the calls in the machine code of a shared library for x86-64, from the functions named, by
-default those that read one cookie. A call through a register cannot be followed, and fails too; a jump
+default those that read one cookie, and the seal of an id. A call through a register cannot be followed, and fails too; a jump
 through a register is a `match`.
 """
 
@@ -11,7 +11,8 @@ import re
 import subprocess
 import sys
 
-ROOTS = ("tokenpin_cookie_decode", "tokenpin::cookie::reader::Reader::read")
+ROOTS = ("tokenpin_cookie_decode", "tokenpin::cookie::reader::Reader::read",
+         "tokenpin::ids::seal::Keys::open")
 ALLOWED = {"memcpy", "memset"}
 
 

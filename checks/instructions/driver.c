@@ -33,7 +33,7 @@ static void fail(const char* name, int line) {
 static uint64_t hashes[kCalls];
 static uint32_t selected[kCalls];
 static tokenpin_slot up[kSlots], quarter_down[kSlots], mixed[kSlots];
-static tokenpin_affinity *affinity, *quarter_down_affinity;
+static tokenpin_affinity *affinity, *quarter_down_affinity, *sealing_affinity;
 static tokenpin_key_ring ring;
 static const uint8_t placement_key[16] = "placement key 1";
 static const char kName[] = "__Host-tokenpin";
@@ -119,8 +119,8 @@ static const char kTarget[] = "/v1/responses";
 CASE(classify) {
   uint8_t group, existing, ids;
   for (int i = 0; i < kCalls; i++) {
-    OK(tokenpin_affinity_classify(affinity, "POST", 4, kTarget, strlen(kTarget), &group,
-                                  &existing, &ids));
+    OK(tokenpin_affinity_classify(affinity, "POST", 4, kTarget, strlen(kTarget), &group, &existing,
+                                  &ids));
     CHECK(group == TOKENPIN_GROUP_STATEFUL && existing == 0);
   }
 }
@@ -195,6 +195,70 @@ CASE(finish_minted) {
   }
 }
 
+static const char kNative[] = "resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41";
+static char sealed[TOKENPIN_MAX_SEALED_ID + 1];
+static tokenpin_id_ring id_ring;
+static tokenpin_id_use use = {.ids = TOKENPIN_IDS_ITEMS};
+
+CASE(id_seal) {
+  size_t len;
+  for (int i = 0; i < kCalls; i++) {
+    OK(tokenpin_id_seal(&id_ring, NULL, 0, NULL, 0, hashes[i], kNative, strlen(kNative), sealed,
+                        sizeof sealed, &len));
+  }
+}
+
+CASE(id_open) {
+  char native[TOKENPIN_MAX_ID];
+  size_t len;
+  uint8_t verdict, key_id;
+  uint64_t pin;
+  for (int i = 0; i < kCalls; i++) {
+    OK(tokenpin_id_open(&id_ring, NULL, 0, NULL, 0, sealed, strlen(sealed), native, sizeof native,
+                        &len, &verdict, &pin, &key_id));
+    CHECK(verdict == TOKENPIN_ID_VERDICT_SEALED);
+  }
+}
+
+// One event of a stream of deltas, whose id was sealed in the one before: two steps, to behind the
+// id and to the end.
+CASE(seal_delta) {
+  static const char kEvent[] =
+      "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\","
+      "\"sequence_number\":7,\"item_id\":\"msg_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41\","
+      "\"output_index\":0,\"content_index\":0,\"delta\":\" word\",\"logprobs\":[]}\n\n";
+  tokenpin_id_sealer sealer;
+  OK(tokenpin_id_sealer_init(&sealer, TOKENPIN_FRAMING_EVENTS));
+  tokenpin_piece piece;
+  for (int i = 0; i < kCalls; i++) {
+    for (size_t at = 0; at < strlen(kEvent); at += piece.taken) {
+      OK(tokenpin_affinity_seal_step(sealing_affinity, &use, NULL, 0, &sealer, kEvent + at,
+                                     strlen(kEvent) - at, &piece));
+    }
+    CHECK(piece.changed == (uint32_t)i + 1 && piece.unexpected == 0);
+  }
+}
+
+// A body with one sealed id.
+CASE(open_in_place) {
+  char body[400];
+  const int len = snprintf(body, sizeof body,
+                           "{\"model\":\"m\",\"input\":\"some words of a prompt\","
+                           "\"previous_response_id\":\"%s\",\"stream\":true}",
+                           sealed);
+  for (int i = 0; i < kCalls; i++) {
+    char place[400];
+    memcpy(place, body, (size_t)len);
+    tokenpin_id_summary summary;
+    size_t opened;
+    uint32_t unexpected;
+    OK(tokenpin_id_summary_init(&summary));
+    OK(tokenpin_affinity_open_in_place(sealing_affinity, &use, &summary, place, (size_t)len,
+                                       &opened, &unexpected));
+    CHECK(opened + strlen(sealed) - strlen(kNative) == (size_t)len && unexpected == 0);
+  }
+}
+
 // A `Cookie` field around a cookie that is pinned to `pin`.
 static tokenpin_bytes pair_for(uint64_t pin, char buffer[128]) {
   tokenpin_cookie cookie = {.pin = pin, .issued_at = kNow - 60, .refreshed_at = kNow - 60};
@@ -218,7 +282,7 @@ static void init_slots(tokenpin_slot* slots, int down_every, int light_every) {
 }
 
 // Of `count` slots. If `down` is one of them, a quarter is down, and it is of that quarter.
-static tokenpin_affinity* affinity_of(uint32_t count, uint32_t down,
+static tokenpin_affinity* affinity_of(uint32_t count, uint32_t down, uint8_t mode,
                                       const tokenpin_cookie_key keys[2]) {
   static tokenpin_slot_config slots[kSlots];
   static char identities[kSlots][16];
@@ -236,6 +300,7 @@ static tokenpin_affinity* affinity_of(uint32_t count, uint32_t down,
   config.cookie_key_count = 2;
   config.slots = slots;
   config.slot_count = count;
+  config.id_mode = mode;
   tokenpin_affinity* made;
   OK(tokenpin_affinity_new(&config, &made, NULL));
   return made;
@@ -258,7 +323,9 @@ static void init(void) {
   memset(keys[1].secret, 0x33, sizeof keys[1].secret);
   OK(tokenpin_key_ring_init(&ring, keys, 2, NULL, NULL));
 
-  affinity = affinity_of(16, kSlots, keys);
+  affinity = affinity_of(16, kSlots, TOKENPIN_MODE_OFF, keys);
+  sealing_affinity = affinity_of(16, kSlots, TOKENPIN_MODE_SEAL, keys);
+  OK(tokenpin_id_ring_init(&id_ring, keys, 2, NULL, NULL));
 
   // Where the session of `pair_for` is at home.
   tokenpin_key key = {.kind = TOKENPIN_KIND_ANONYMOUS,
@@ -272,7 +339,7 @@ static void init(void) {
   forged = pair_for(up[slot].identity_hash, forged_buffer);
   forged_buffer[60] = forged_buffer[60] == 'A' ? 'B' : 'A';
   OK(tokenpin_jump(hash, kSlots, &slot));
-  quarter_down_affinity = affinity_of(kSlots, slot, keys);
+  quarter_down_affinity = affinity_of(kSlots, slot, TOKENPIN_MODE_OFF, keys);
   home_down = pair_for(up[slot].identity_hash, home_down_buffer);
 }
 
@@ -306,7 +373,12 @@ int main(void) {
   case_decide_forged();
   case_decide_home_down();
   case_finish_minted();
+  case_id_seal();
+  case_id_open();
+  case_seal_delta();
+  case_open_in_place();
   tokenpin_affinity_free(affinity);
   tokenpin_affinity_free(quarter_down_affinity);
+  tokenpin_affinity_free(sealing_affinity);
   return 0;
 }

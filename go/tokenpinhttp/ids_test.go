@@ -10,6 +10,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
+	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -338,7 +341,7 @@ func TestIDsAreFollowedOrRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	upgrade := []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-Websocket-Version", "13", "Sec-Websocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="}
-	for what, c := range map[string]struct {
+	cases := map[string]struct {
 		pin                *Pin
 		method, path, body string
 		header             []string
@@ -366,7 +369,8 @@ func TestIDsAreFollowedOrRefused(t *testing.T) {
 		"too many":     {crowded, "POST", "/v1/responses", `{"input":"x"}`, nil, 503, "too_many_bodies", "", "The gateway holds too many requests."},
 		"a websocket":  {pin, "GET", "/v1/responses", "", upgrade, 426, "websocket_not_supported", "", "This is not served over a WebSocket."},
 		"one in open":  {upgrades, "GET", "/v1/responses", "", upgrade, 426, "websocket_not_supported", "", "This is not served over a WebSocket."},
-	} {
+	}
+	for what, c := range cases {
 		for _, anthropic := range []bool{false, true} {
 			p, url, client := answering(t, c.pin, nil, 200, "")
 			header := append([]string{"Content-Type", "application/json"}, c.header...)
@@ -401,6 +405,39 @@ func TestIDsAreFollowedOrRefused(t *testing.T) {
 				(response.Header.Get("Accept-Encoding") == "identity") != (c.code == "unsupported_content_encoding") {
 				t.Errorf("%s: %v", what, response.Header)
 			}
+		}
+	}
+
+	// The page has a row for each of these codes, and says the same.
+	if page, err := os.ReadFile("../../docs/embedding.md"); err == nil {
+		_, section, _ := strings.Cut(string(page), "\n## Refusals for ids\n")
+		section, _, _ = strings.Cut(section, "\n## ")
+		rows := map[string][]string{}
+		for _, row := range regexp.MustCompile("(?m)^\\| .* \\| (\\d+) \\| `(\\w+)` \\| .* \\| (.*) \\|$").FindAllStringSubmatch(section, -1) {
+			rows[row[2]] = row
+		}
+		seen := map[string]bool{}
+		for what, c := range cases {
+			if c.status == 503 && c.code == "session_unavailable" {
+				continue
+			}
+			seen[c.code] = true
+			row := rows[c.code]
+			if row == nil {
+				t.Errorf("the page does not know %s", c.code)
+				continue
+			}
+			key, second := c.param, ""
+			if c.code == "conflicting_accounts" {
+				key, second = "path", c.param
+			}
+			message := strings.NewReplacer("*key*", key, "*second key*", second).Replace(row[3])
+			if row[1] != strconv.Itoa(c.status) || message != c.message {
+				t.Errorf("%s: the page says %s, %s", what, row[1], message)
+			}
+		}
+		if len(seen) != len(rows) {
+			t.Errorf("of %d rows, %v were seen", len(rows), seen)
 		}
 	}
 

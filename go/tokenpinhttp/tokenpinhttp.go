@@ -7,6 +7,9 @@
 //	proxy := &httputil.ReverseProxy{Rewrite: tokenpinhttp.Rewrite(upstream, tokens)}
 //	err := http.ListenAndServeTLS(":8443", certificate, key, pin.Handler(proxy))
 //
+// Clients that keep no cookies are brought back by the ids that they were given, with the affinity's Config.IDs.Mode set to
+// tokenpin.ModeSeal; see [Pin.Handler].
+//
 // The default cookie is Secure and has a __Host- name, so browsers and cookie jars send it over HTTPS alone. Behind
 // something that ends TLS, nothing changes; for plain HTTP, set another CookieName and Attributes.Secure to false.
 package tokenpinhttp

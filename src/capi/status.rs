@@ -129,6 +129,7 @@ named! { Status {
 macro_rules! of_core {
     ($($name:ident),+ $(,)?) => {
         impl From<Error> for Status {
+            #[inline(never)]
             fn from(error: Error) -> Self {
                 match error {
                     $(Error::$name => Self::$name,)+

@@ -2,8 +2,9 @@
 
 use crate::enums::named;
 use crate::error::{ConfigError, Error, Field};
-use crate::ids::fields::{Ids, NAMED};
+use crate::ids::fields::{Ids, NAMED_WORDS};
 use crate::sink::unhex;
+use crate::words::words;
 
 /// How an API treats accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -217,13 +218,39 @@ pub(crate) fn reads(method: &[u8]) -> bool {
 /// three. The caller's own rules come first, and behind them the default ones.
 pub(crate) struct Table {
     /// By [`place`]. Bit `i` stands for the rules `i`, `i + RULE_BITS` and so on, the last bit for
-    /// [`NAMED`].
+    /// [`NAMED_WORDS`].
     by_front: [u64; PLACES],
     /// The bits of the rules with a `*`.
     wild: u64,
     own: usize,
     /// How many there are, own and default ones.
     rules: usize,
+}
+
+words!(PATTERNS, &{
+    let (mut patterns, mut i) = ([DEFAULT_RULES[0].pattern; DEFAULT_RULES.len()], 0);
+    while i < patterns.len() {
+        patterns[i] = DEFAULT_RULES[i].pattern;
+        i += 1;
+    }
+    patterns
+});
+
+/// What stands beside the patterns.
+static TREATMENTS: [(Group, Ids); DEFAULT_RULES.len()] = {
+    let (mut all, mut i) = ([(Group::Stateless, Ids::None); DEFAULT_RULES.len()], 0);
+    while i < all.len() {
+        all[i] = (DEFAULT_RULES[i].group, DEFAULT_RULES[i].ids);
+        i += 1;
+    }
+    all
+};
+
+/// A row of [`DEFAULT_RULES`].
+#[inline]
+fn row(i: usize) -> Option<Rule<'static>> {
+    let &(group, ids) = TREATMENTS.get(i)?;
+    Some(Rule { pattern: PATTERNS.list().get(i)?, group, ids })
 }
 
 const RULE_BITS: usize = 63;
@@ -233,9 +260,8 @@ impl Table {
     /// Of the rules that `own` gives for 0, 1, and so on, until there is none.
     #[inline(never)]
     pub(crate) fn new<'r>(own: &dyn Fn(usize) -> Option<Rule<'r>>, replace: bool) -> Self {
-        let defaults: &[_] = if replace { &[] } else { DEFAULT_RULES };
         let mut table = Self { by_front: [0; PLACES], wild: 0, own: 0, rules: 0 };
-        for named in NAMED {
+        for named in NAMED_WORDS.list().iter() {
             table.add(named, RULE_BITS);
         }
         while let Some(rule) = own(table.own) {
@@ -243,8 +269,8 @@ impl Table {
             table.own += 1;
         }
         table.rules = table.own;
-        for rule in defaults {
-            table.add(rule.pattern, table.rules % RULE_BITS);
+        for pattern in PATTERNS.list().iter().take_while(|_| !replace) {
+            table.add(pattern, table.rules % RULE_BITS);
             table.rules += 1;
         }
         table
@@ -367,7 +393,7 @@ impl Table {
     #[inline]
     fn rule<'r>(&self, own: &dyn Fn(usize) -> Option<Rule<'r>>, i: usize) -> Option<Rule<'r>> {
         match i.checked_sub(self.own) {
-            Some(i) => DEFAULT_RULES.get(i).copied(),
+            Some(i) => row(i),
             None => own(i),
         }
     }
@@ -467,12 +493,12 @@ fn match_decoded<'a>(mut path: &'a [u8], mut pattern: &[u8]) -> Option<&'a [u8]>
     decode(path).is_none_or(|(byte, _)| byte == b'/').then_some(path)
 }
 
-/// What follows the name behind one of [`NAMED`]; all of `path` if there is none. A name may hold
+/// What follows the name behind one of [`NAMED_WORDS`]; all of `path` if there is none. A name may hold
 /// encoded slashes, as those of Amazon do.
 #[cold]
 #[inline(never)]
 fn behind_name(path: &[u8]) -> &[u8] {
-    let behind = |word: &&[u8]| {
+    let behind = |word: &[u8]| {
         let below = match_decoded(path, word)?;
         let (_, mut rest) = decode(below)?;
         let raw = below.first().is_some_and(is_slash);
@@ -490,7 +516,7 @@ fn behind_name(path: &[u8]) -> &[u8] {
         }
         Some(rest)
     };
-    NAMED.iter().find_map(behind).unwrap_or(path)
+    NAMED_WORDS.list().iter().find_map(behind).unwrap_or(path)
 }
 
 /// The path of a target in absolute form (RFC 9112, section 3.2.2), without its slash. Any other is all path.

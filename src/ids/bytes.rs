@@ -12,7 +12,7 @@ pub(crate) fn find_either(a: u8, b: u8, text: &[u8]) -> Option<usize> {
 }
 
 /// Moves `len` bytes from one place to another. Nothing, if they are not all there.
-#[inline]
+#[inline(never)]
 pub(crate) fn move_bytes(bytes: &mut [u8], from: usize, len: usize, to: usize) {
     let room = bytes.len();
     // What `copy_within` would panic for.

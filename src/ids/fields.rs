@@ -5,6 +5,7 @@
 
 use crate::enums::named;
 use crate::error::{ConfigError, Error, Field};
+use crate::words::words;
 
 /// Whether and which ids are looked at in the requests and responses of an API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -138,6 +139,7 @@ pub const KEYS: &[IdKey<'static>] = &[
     key(KeyKind::OpaqueObject, b"input"),
     key(KeyKind::Variables, b"variables"),
     key(KeyKind::Items, b"items"),
+    key(KeyKind::Opaque, b"input_schema"),
 ];
 
 /// The ids that are sealed, by how they begin.
@@ -226,7 +228,7 @@ pub const LITERALS: &[&[u8]] = &[
 
 /// Behind these, a segment of a path is a name, and no collection is called by it: a deployment may be called
 /// `files`.
-pub(crate) const NAMED: [&[u8]; 7] = [
+const NAMED: &[&[u8]] = &[
     b"deployments",
     b"endpoints",
     b"engines",
@@ -235,6 +237,21 @@ pub(crate) const NAMED: [&[u8]; 7] = [
     b"projects",
     b"serving-endpoints",
 ];
+
+words!(COLLECTION_WORDS, COLLECTIONS);
+words!(ITEM_PREFIX_WORDS, ITEM_PREFIXES);
+words!(LITERAL_WORDS, LITERALS);
+words!(NAMED_WORDS, NAMED);
+words!(PREFIX_WORDS, PREFIXES);
+
+static KINDS: [KeyKind; KEYS.len()] = {
+    let (mut kinds, mut i) = ([KeyKind::Path; KEYS.len()], 0);
+    while i < KEYS.len() {
+        kinds[i] = KEYS[i].kind;
+        i += 1;
+    }
+    kinds
+};
 
 /// The longest key, unescaped.
 pub(crate) const MAX_KEY_NAME: usize = 32;
@@ -282,26 +299,104 @@ const LAST: [u8; KEYS.len()] = {
     numbers
 };
 
-/// Numbers of keys by the length of the key, and where each length begins among them.
-static BY_LENGTH: ([u8; KEYS.len()], [u8; MAX_KEY_NAME + 2]) = {
-    let (mut order, mut starts, mut at, mut len) =
-        ([0; KEYS.len()], [0; MAX_KEY_NAME + 2], 0_u8, 0);
+/// [`KEYS`] by the length of the key, so that a key is compared with few, which lie side by side.
+struct ByLength {
+    /// The keys, one behind the other.
+    names: [u8; NAMES_LEN],
+    /// Their numbers.
+    numbers: [u8; KEYS.len()],
+    /// Where each length begins in either.
+    starts: [(u16, u8); MAX_KEY_NAME + 2],
+}
+
+const NAMES_LEN: usize = {
+    let (mut len, mut i) = (0, 0);
+    while i < KEYS.len() {
+        len += KEYS[i].name.len();
+        i += 1;
+    }
+    len
+};
+
+static BY_LENGTH: ByLength = {
+    let mut made = ByLength {
+        names: [0; NAMES_LEN],
+        numbers: [0; KEYS.len()],
+        starts: [(0, 0); MAX_KEY_NAME + 2],
+    };
+    let (mut end, mut count, mut len) = (0_u16, 0_u8, 0);
     while len <= MAX_KEY_NAME {
-        starts[len] = at;
+        made.starts[len] = (end, count);
         let mut i = 0;
         while i < KEYS.len() {
             assert!(KEYS[i].name.len() <= MAX_KEY_NAME);
             if KEYS[i].name.len() == len {
-                order[at as usize] = LAST[i];
-                at += 1;
+                let mut at = 0;
+                while at < len {
+                    made.names[end as usize] = KEYS[i].name[at];
+                    (end, at) = (end + 1, at + 1);
+                }
+                made.numbers[count as usize] = LAST[i];
+                count += 1;
             }
             i += 1;
         }
         len += 1;
     }
-    starts[len] = at;
-    (order, starts)
+    made.starts[len] = (end, count);
+    made
 };
+
+impl ByLength {
+    /// The keys of a length, and their numbers.
+    fn of(&self, len: usize) -> Option<(&[u8], &[u8])> {
+        let (&(name, number), &(last_name, last_number)) =
+            (self.starts.get(len)?, self.starts.get(len + 1)?);
+        let names = self.names.get(usize::from(name)..usize::from(last_name))?;
+        Some((names, self.numbers.get(usize::from(number)..usize::from(last_number))?))
+    }
+
+    /// The number and kind of a key, if it is of a kind that is looked for.
+    fn find(
+        &self,
+        name: &[u8],
+        any_case: bool,
+        takes: fn(KeyKind) -> bool,
+    ) -> Option<(u8, KeyKind)> {
+        let (names, numbers) = self.of(name.len())?;
+        for (listed, &number) in names.chunks_exact(name.len().max(1)).zip(numbers) {
+            // Mostly the first letter tells.
+            let alike = listed.first()? | 0x20 == name.first()? | 0x20;
+            if alike && (listed == name || any_case && listed.eq_ignore_ascii_case(name)) {
+                let kind = *KINDS.get(usize::from(number))?;
+                if takes(kind) {
+                    return Some((number, kind));
+                }
+            }
+        }
+        None
+    }
+
+    /// The key with a number.
+    fn key(&self, number: u8) -> Option<IdKey<'_>> {
+        let kind = *KINDS.get(usize::from(number))?;
+        (1..=MAX_KEY_NAME).find_map(|len| {
+            let (names, numbers) = self.of(len)?;
+            let at = numbers.iter().position(|&it| it == number)?;
+            Some(IdKey { name: names.get(at * len..(at + 1) * len)?, kind })
+        })
+    }
+}
+
+/// Whether keys of this kind are looked at in documents.
+fn in_documents(kind: KeyKind) -> bool {
+    kind != KeyKind::Path && kind != KeyKind::Query
+}
+
+/// Whether the value of a parameter of a query is an id.
+fn in_queries(kind: KeyKind) -> bool {
+    matches!(kind, KeyKind::Query | KeyKind::Id | KeyKind::Named)
+}
 
 /// The table, with what a configuration adds to it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -345,48 +440,68 @@ impl Fields<'_> {
     /// A key that is looked at, by its number.
     #[must_use]
     pub fn key(&self, number: u8) -> Option<IdKey<'_>> {
-        let number = usize::from(number);
-        KEYS.get(number).or_else(|| self.keys.get(number.checked_sub(KEYS.len())?)).copied()
+        BY_LENGTH
+            .key(number)
+            .or_else(|| self.keys.get(usize::from(number).checked_sub(KEYS.len())?).copied())
     }
 
     /// The number and kind of a key of a document, if it is looked at.
     pub(crate) fn find(&self, name: &[u8], any_case: bool) -> Option<(u8, KeyKind)> {
-        let (order, starts) = &BY_LENGTH;
-        let (&from, &to) = (starts.get(name.len())?, starts.get(name.len() + 1)?);
-        let matches =
-            |key: &IdKey<'_>| key.name == name || any_case && key.name.eq_ignore_ascii_case(name);
-        let in_documents = |kind| kind != KeyKind::Path && kind != KeyKind::Query;
-        for &number in order.get(usize::from(from)..usize::from(to))? {
-            let key = KEYS.get(usize::from(number))?;
-            if matches(key) && in_documents(key.kind) {
-                return Some((number, key.kind));
-            }
-        }
-        let number = self.keys.iter().position(|key| matches(key) && in_documents(key.kind))?;
-        let kind = self.keys.get(number)?.kind;
-        Some((u8::try_from(KEYS.len() + number).ok()?, kind))
+        BY_LENGTH
+            .find(name, any_case, in_documents)
+            .or_else(|| self.find_added(name, any_case, in_documents))
     }
 
     /// The number of a parameter of a query, if it is looked at: of those of the query only, and of the keys
     /// whose value is one id.
     pub(crate) fn find_parameter(&self, name: &[u8]) -> Option<u8> {
-        let is_one = |key: &IdKey<'_>| {
-            key.name == name && matches!(key.kind, KeyKind::Query | KeyKind::Id | KeyKind::Named)
+        let found = BY_LENGTH.find(name, false, in_queries);
+        found.or_else(|| self.find_added(name, false, in_queries)).map(|(number, _)| number)
+    }
+
+    fn find_added(
+        &self,
+        name: &[u8],
+        any_case: bool,
+        takes: fn(KeyKind) -> bool,
+    ) -> Option<(u8, KeyKind)> {
+        let matches = |key: &&IdKey<'_>| {
+            takes(key.kind) && (key.name == name || any_case && key.name.eq_ignore_ascii_case(name))
         };
-        let number = KEYS.iter().chain(self.keys).position(is_one)?;
-        u8::try_from(number).ok()
+        let (number, key) = (KEYS.len()..).zip(self.keys).find(|(_, key)| matches(key))?;
+        Some((u8::try_from(number).ok()?, key.kind))
     }
 
     /// Whether ids that begin so are sealed.
     pub(crate) fn seals(&self, ids: Ids, native: &[u8]) -> bool {
         let (prefix, _) = super::form::cut(native);
-        PREFIXES.contains(&prefix)
-            || ids == Ids::Items && ITEM_PREFIXES.contains(&prefix)
+        PREFIX_WORDS.list().contains(prefix)
+            || ids == Ids::Items && ITEM_PREFIX_WORDS.list().contains(prefix)
             || self.prefixes.iter().any(|prefix| native.starts_with(prefix))
     }
 
-    /// The segments of a path behind which an id stands.
-    pub(crate) fn collections(&self) -> impl Iterator<Item = &&[u8]> {
-        COLLECTIONS.iter().chain(self.collections)
+    /// Whether an id stands behind this segment of a path.
+    pub(crate) fn is_collection(&self, segment: &[u8]) -> bool {
+        COLLECTION_WORDS.list().contains(segment) || self.collections.contains(&segment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// They are computed by the compiler, which says nothing of a wrong one.
+    #[test]
+    fn keys_have_the_numbers_of_their_places() {
+        for (number, row) in KEYS.iter().enumerate() {
+            assert_eq!(usize::from(number_of(row.name)), number);
+            assert_eq!(key(row.kind, row.name), *row);
+            let in_documents = !matches!(row.kind, KeyKind::Path | KeyKind::Query);
+            let found = Fields::NONE.find(row.name, false).map(|(number, _)| usize::from(number));
+            assert_eq!(found, in_documents.then_some(number));
+        }
+        for none in [&b"ids"[..], b"i", b"", b"previous_response_i"] {
+            assert!(std::panic::catch_unwind(|| number_of(none)).is_err());
+        }
     }
 }

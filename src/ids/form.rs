@@ -50,15 +50,9 @@ impl Form {
     }
 }
 
-/// Whether these are characters of an id, sealed or not. Without a branch for each: the compiler takes
-/// sixteen at a time.
-#[expect(clippy::needless_bitwise_bool, reason = "a lazy operator is a branch")]
+/// Whether these are characters of an id, sealed or not: those of base64url.
 pub(crate) fn in_alphabet(text: &[u8]) -> bool {
-    let within = |byte: u8, first: u8, count: u8| byte.wrapping_sub(first) < count;
-    text.iter().fold(true, |all, &byte| {
-        let one = within(byte | 0x20, b'a', 26) | within(byte, b'0', 10);
-        all & (one | (byte == b'_') | (byte == b'-'))
-    })
+    base64::is_spelled(text)
 }
 
 /// Cuts an id behind its first `_` or `-`, into the prefix with that character and the rest.
@@ -279,18 +273,7 @@ fn is_well_formed(part: &[u8]) -> bool {
         3 => 0b11,
         _ => return false,
     };
-    part.last().is_none_or(|&last| sextet(last) & spare == 0)
-}
-
-/// The value of a character of the alphabet.
-fn sextet(character: u8) -> u8 {
-    match character {
-        b'A'..=b'Z' => character - b'A',
-        b'a'..=b'z' => character - b'a' + 26,
-        b'0'..=b'9' => character - b'0' + 52,
-        b'-' => 62,
-        _ => 63,
-    }
+    part.last().is_none_or(|&last| base64::value(last) & spare == 0)
 }
 
 impl Parts<'_> {
@@ -303,7 +286,7 @@ impl Parts<'_> {
         match self.form {
             Form::Text => {
                 let mut other = Body::EMPTY;
-                let right = packed.is_empty() && form_of(self.front, &mut other).0 == Form::Text;
+                let right = form_of(self.front, &mut other).0 == Form::Text;
                 return right.then_some(*envelope);
             }
             Form::Packed if packed.len() >= 16 => {

@@ -3,9 +3,10 @@
 use crate::error::Error;
 use crate::limits::MAX_SEALED_ID;
 use crate::sink::{Sink, Slice, unhex};
+use crate::words::List;
 
 use super::bytes::move_bytes;
-use super::fields::{Fields, Ids, LITERALS, NAMED, NO_KEY, PATH};
+use super::fields::{Fields, Ids, LITERAL_WORDS, NAMED_WORDS, NO_KEY, PATH};
 use super::id::{IdVerdict, OpenedId, SealedId};
 use super::rules::Mode;
 use super::sides::{Opening, Sealing};
@@ -15,23 +16,36 @@ use super::summary::Summary;
 fn role(fields: &Fields<'_>, part: &Part<'_>) -> Option<u8> {
     match part.of {
         Of::Path { before } => {
-            let is_collection = |segment| is_one_of(segment, fields.collections());
-            let is_literal = || is_collection(part.text) || is_one_of(part.text, LITERALS.iter());
+            let is_collection =
+                |segment| is_decoded(segment, &mut |segment| fields.is_collection(segment));
+            let is_literal =
+                || is_collection(part.text) || is_one_of(part.text, LITERAL_WORDS.list());
             (!part.text.is_empty() && is_collection(before) && !is_literal()).then_some(PATH)
         }
-        Of::Query { name } => decoded(name, |name| fields.find_parameter(name)),
+        Of::Query { name } => {
+            let mut number = None;
+            is_decoded(name, &mut |name| {
+                number = fields.find_parameter(name);
+                number.is_some()
+            });
+            number
+        }
         Of::Nothing => None,
     }
 }
 
-/// What comes of a text without its percent-encoding, if it has one.
-fn decoded<T>(text: &[u8], then: impl FnOnce(&[u8]) -> Option<T>) -> Option<T> {
-    if text.contains(&b'%') { then(Decoded::new(text)?.as_bytes()) } else { then(text) }
+/// Whether a text is something, without its percent-encoding if it has one.
+fn is_decoded(text: &[u8], is: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+    if text.contains(&b'%') {
+        Decoded::new(text).is_some_and(|text| is(text.as_bytes()))
+    } else {
+        is(text)
+    }
 }
 
 /// Whether a segment spells one of these words.
-fn is_one_of<'w>(segment: &[u8], mut words: impl Iterator<Item = &'w &'w [u8]>) -> bool {
-    decoded(segment, |segment| words.find(|word| **word == segment)).is_some()
+fn is_one_of(segment: &[u8], words: List<'_>) -> bool {
+    is_decoded(segment, &mut |segment| words.contains(segment))
 }
 
 /// A part of a target, up to the byte that ends it.
@@ -96,9 +110,9 @@ impl<'t> Parts<'t> {
             // Two slashes are as one, to many an upstream.
             Of::Path { before } if text.is_empty() => before,
             // What is called `files` there is no collection.
-            Of::Path { before } if is_one_of(before, NAMED.iter()) => b"",
+            Of::Path { before } if is_one_of(before, NAMED_WORDS.list()) => b"",
             // A host is no segment.
-            _ if matches!(self.state, State::Authority(_)) => b"",
+            _ if self.state == State::Authority(2) => b"",
             _ => text,
         };
         self.state = match (self.state, end) {
@@ -184,7 +198,8 @@ impl Opening<'_> {
 
     /// In the mode `strict`, a segment that another reader would cut, or decode once more, is refused.
     fn refuse_unclear(&self, summary: &mut Summary, key: Option<u8>, part: &Part<'_>) {
-        let segment = matches!(part.of, Of::Path { before } if !is_one_of(before, NAMED.iter()));
+        let segment =
+            matches!(part.of, Of::Path { before } if !is_one_of(before, NAMED_WORDS.list()));
         let key = key.or(segment.then_some(PATH)).filter(|_| self.rules.mode == Mode::Strict);
         if let Some(key) = key.filter(|_| part.text.contains(&b'%')) {
             let is_clear = |text: &[u8]| !text.iter().any(|byte| b"%/".contains(byte));
@@ -198,7 +213,7 @@ impl Opening<'_> {
         let decoded = Decoded::new(text);
         let text = decoded.as_ref().map_or(text, Decoded::as_bytes);
         let rank = u8::from(key != PATH);
-        summary.take(self.rules, ids, (key, rank), text, |summary, named| {
+        summary.take(self.rules, ids, (key, rank), text, &mut |summary, named| {
             summary.bind_hard(key, named);
         })
     }

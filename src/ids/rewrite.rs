@@ -238,7 +238,7 @@ impl Reader for Open<'_> {
             self.ids,
             (key, rank(key)),
             text,
-            |summary, named| {
+            &mut |summary, named| {
                 if of_element {
                     if element.named.is_none() {
                         element.named = Some(named);

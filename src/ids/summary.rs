@@ -107,7 +107,7 @@ impl Summary {
         ids: Ids,
         (key, rank): (u8, u8),
         text: &[u8],
-        bind: impl FnOnce(&mut Self, Named),
+        bind: &mut dyn FnMut(&mut Self, Named),
     ) -> Option<OpenedId> {
         if self.refused {
             return None;

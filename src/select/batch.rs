@@ -4,7 +4,7 @@ use crate::error::Error;
 
 use super::jump::{BATCH, jump_batch};
 use super::probe::{PROBES, ends, following, probe, some_end};
-use super::rendezvous::{Few, contest};
+use super::rendezvous::{Champion, Few, LANES};
 use super::slot::{Filter, Slot, Word, count, in_range};
 use super::{Strategy, by_jump, select};
 
@@ -152,27 +152,24 @@ fn pass(
     selected: &mut [u32; BATCH],
     places: &[u8],
 ) {
-    let few = Few::of(slots, filter);
-    if let Some(only) = few.as_ref().and_then(Few::only) {
-        for &place in places {
-            selected[usize::from(place)] = only;
+    let mut champions = [Champion::NONE; BATCH];
+    let first_slots = (0..).step_by(Few::MAX);
+    for (first, window) in first_slots.zip(slots.chunks(Few::MAX)) {
+        let few = Few::of(first, window, filter);
+        for (places, champions) in places.chunks(LANES).zip(champions.chunks_exact_mut(LANES)) {
+            let at = |lane: usize| places.get(lane).map_or(0, |&place| usize::from(place));
+            let lanes = core::array::from_fn(|lane| hashes.get(at(lane)).copied().unwrap_or(0));
+            if let Ok(champions) = champions.try_into() {
+                few.contest(lanes, champions);
+            }
         }
-        return;
     }
-    let all = filter.leaves_none_out();
-    for places in places.chunks(LANES) {
-        let at = |lane: usize| places.get(lane).map_or(0, |&place| usize::from(place));
-        let lanes = core::array::from_fn(|lane| hashes.get(at(lane)).copied().unwrap_or(0));
-        let winners = match &few {
-            Some(few) => few.contest::<LANES>(lanes),
-            None => contest(slots, filter, lanes, |slot| !all && filter.leaves_out(slot)),
+    for (&place, winner) in places.iter().zip(&champions) {
+        let again = || {
+            let hash = hashes.get(usize::from(place)).copied()?;
+            select(strategy, slots, &filter.last_resort()?, hash).unwrap_or_default()
         };
-        for ((&place, winner), hash) in places.iter().zip(winners).zip(lanes) {
-            let slot = winner.slot().or_else(|| {
-                select(strategy, slots, &filter.last_resort()?, hash).unwrap_or_default()
-            });
-            selected[usize::from(place)] = slot.unwrap_or(NONE);
-        }
+        selected[usize::from(place)] = winner.slot().or_else(again).unwrap_or(NONE);
     }
 }
 
@@ -181,7 +178,3 @@ const NONE: u32 = u32::MAX;
 
 /// For fewer keys the jump goes one by one: room for a batch takes longer to clear.
 const FEW: usize = 16;
-
-/// How many keys of a batch meet a slot at once: enough to share what the slot itself costs, few
-/// enough for the registers.
-const LANES: usize = 4;

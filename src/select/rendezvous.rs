@@ -206,28 +206,26 @@ pub(crate) fn rendezvous(
     hash: u64,
     again: fn(&[Slot], &Filter<'_>, u64) -> Option<u32>,
 ) -> Option<u32> {
-    let [winner] = if filter.leaves_none_out() {
-        contest(slots, filter, [hash], |_| false)
+    let winner = if filter.leaves_none_out() {
+        contest(slots, filter, hash, |_| false)
     } else {
-        contest(slots, filter, [hash], |slot| filter.leaves_out(slot))
+        contest(slots, filter, hash, |slot| filter.leaves_out(slot))
     };
     winner.slot().or_else(|| again(slots, &filter.last_resort()?, hash))
 }
 
-/// One pass for several keys, champions against challengers. `left_out` is a parameter so that a
+/// One pass for one key, champion against challengers. `left_out` is a parameter so that a
 /// pass without tried slots does not look for them.
 #[inline]
-pub(crate) fn contest<const LANES: usize>(
+fn contest(
     slots: &[Slot],
     filter: &Filter<'_>,
-    hashes: [u64; LANES],
+    hash: u64,
     left_out: impl Fn(u32) -> bool,
-) -> [Champion; LANES] {
-    let hashes = hashes.map(fold);
-    let mut champions = [Champion::NONE; LANES];
-    // What a draw of the common weight must reach to win: the champions' bars, or less.
-    let mut bars = [0; LANES];
-    // The word of all champions, if they have the same weight.
+) -> Champion {
+    let hash = fold(hash);
+    let mut champion = Champion::NONE;
+    // The word of the champion, or of one with its weight.
     let mut common = Word::NONE;
     for (index, slot) in (0..).zip(slots) {
         if left_out(index) {
@@ -238,32 +236,16 @@ pub(crate) fn contest<const LANES: usize>(
         let word = slot.word();
         let identity = fold(slot.identity_hash());
         if word == common {
-            if index < EARLY {
-                for (champion, hash) in champions.iter_mut().zip(&hashes) {
-                    champion.meet_equal(index, finish(stir(hash ^ identity)));
-                }
-            } else {
-                unrolled::<LANES>(|lane| {
-                    let stirred = stir(hashes[lane] ^ identity);
-                    // With one lane the champion is in a register: its bar costs no load.
-                    let bar = if LANES == 1 { champions[lane].bar() } else { bars[lane] };
-                    if stirred >= bar {
-                        champions[lane].meet_equal(index, finish(stirred));
-                        bars[lane] = champions[lane].bar();
-                    }
-                });
+            let stirred = stir(hash ^ identity);
+            if index < EARLY || stirred >= champion.bar() {
+                champion.meet_equal(index, finish(stirred));
             }
         } else if filter.admits(word) && word.weight() != 0 {
-            bars = [0; LANES];
-            let mut same = true;
-            for (champion, hash) in champions.iter_mut().zip(&hashes) {
-                champion.meet(index, word.weight(), finish(stir(hash ^ identity)));
-                same &= champion.weight() == word.weight();
-            }
-            common = if same { word } else { Word::NONE };
+            champion.meet(index, word.weight(), finish(stir(hash ^ identity)));
+            common = if champion.weight() == word.weight() { word } else { Word::NONE };
         }
     }
-    champions
+    champion
 }
 
 /// The candidates among a few slots, read once for many keys.
@@ -283,13 +265,10 @@ impl Few {
     /// As many slots as a probe has places.
     pub(crate) const MAX: usize = 64;
 
-    /// `None` if the slots are not few.
-    pub(crate) fn of(slots: &[Slot], filter: &Filter<'_>) -> Option<Self> {
-        if slots.len() > Self::MAX {
-            return None;
-        }
+    /// Of at most so many slots, the first of which has the number `first`.
+    pub(crate) fn of(first: u32, slots: &[Slot], filter: &Filter<'_>) -> Self {
         let mut few = Self { list: ArrayVec::new(), same_weight: true };
-        for (index, slot) in (0..).zip(slots) {
+        for (index, slot) in (first..).zip(slots) {
             let (word, identity) = (slot.word(), fold(slot.identity_hash()));
             let weight = word.weight();
             if weight != 0 && filter.admits(word) && !filter.leaves_out(index) {
@@ -298,49 +277,48 @@ impl Few {
                 let _ = few.list.try_push(Candidate { identity, weight, slot: index });
             }
         }
-        Some(few)
+        few
     }
 
-    /// The slot that wins every contest, where it is the only candidate.
-    pub(crate) fn only(&self) -> Option<u32> {
-        if let [only] = self.list.as_slice() { Some(only.slot) } else { None }
-    }
-
+    /// The candidates meet the champions of several keys, which come from slots in front of them.
     #[inline]
-    pub(crate) fn contest<const LANES: usize>(&self, hashes: [u64; LANES]) -> [Champion; LANES] {
+    pub(crate) fn contest(&self, hashes: [u64; LANES], champions: &mut [Champion; LANES]) {
         let hashes = hashes.map(fold);
         let weight = self.list.first().map_or(0, |first| first.weight);
-        let mut champions = [Champion { rank: 0, weight }; LANES];
-        if self.same_weight {
+        let same = |champion: &Champion| champion.weight == weight || champion.weight == 0;
+        if self.same_weight && champions.iter().all(same) {
+            // In registers: what a reference leads to may be anybody's.
+            let mut ranks = champions.map(|champion| Champion { weight, ..champion });
             for candidate in &self.list {
-                unrolled::<LANES>(|lane| {
+                for_each_lane(|lane| {
                     let r = finish(stir(hashes[lane] ^ candidate.identity));
-                    champions[lane].meet_equal(candidate.slot, r);
+                    ranks[lane].meet_equal(candidate.slot, r);
                 });
             }
-            return champions;
+            *champions = ranks;
+            return;
         }
-        champions = [Champion::NONE; LANES];
         for candidate in &self.list {
-            unrolled::<LANES>(|lane| {
-                let r = finish(stir(hashes[lane] ^ candidate.identity));
-                champions[lane].meet(candidate.slot, candidate.weight, r);
-            });
+            for (champion, hash) in champions.iter_mut().zip(hashes) {
+                let r = finish(stir(hash ^ candidate.identity));
+                champion.meet(candidate.slot, candidate.weight, r);
+            }
         }
-        champions
     }
 }
 
-/// A loop over the lanes written out, for a compiler that was told to keep loops as they are.
+/// How many keys of a batch meet a slot at once, of which there are so many in a batch: enough to share what the slot
+/// itself costs, few enough for the registers.
+pub(crate) const LANES: usize = 4;
+
+/// A loop written out, for a compiler that was told to keep loops as they are.
 #[inline]
-fn unrolled<const LANES: usize>(mut body: impl FnMut(usize)) {
-    const { assert!(LANES == 1 || LANES == 4, "no lane may be left out") };
+fn for_each_lane(mut body: impl FnMut(usize)) {
+    const { assert!(LANES == 4, "no lane may be left out") };
     body(0);
-    if LANES == 4 {
-        body(1);
-        body(2);
-        body(3);
-    }
+    body(1);
+    body(2);
+    body(3);
 }
 
 #[cfg(test)]

@@ -229,7 +229,8 @@ impl Filter<'_> {
         self.pinned.is_none() && self.tried.is_empty()
     }
 
-    #[inline]
+    /// Not inlined: a request mostly leaves none out.
+    #[inline(never)]
     pub(crate) fn leaves_out(&self, slot: u32) -> bool {
         self.pinned == Some(slot) || self.tried.contains(&slot)
     }

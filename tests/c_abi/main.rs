@@ -72,15 +72,17 @@ fn cookie_keys() -> Vec<tokenpin_cookie_key> {
 
 /// What a configuration points to. Vectors, for a box may not be moved while C points into it.
 struct World {
-    _names: [Vec<u8>; 2],
+    _names: [Vec<u8>; 4],
     _keys: Vec<tokenpin_cookie_key>,
     _slots: Vec<tokenpin_slot_config>,
     _rules: Vec<tokenpin_rule>,
+    _fields: Vec<tokenpin_id_field>,
+    _words: Vec<tokenpin_bytes>,
     config: Box<tokenpin_config>,
 }
 
 fn world() -> World {
-    let names = [lent(b"account-a"), lent(b"account-b")];
+    let names = [lent(b"account-a"), lent(b"account-b"), lent(b"my_ref"), lent(b"mine_")];
     let keys = cookie_keys();
     let vacant = tokenpin_slot_status { state: 3, ..UP };
     let slots = vec![
@@ -88,7 +90,9 @@ fn world() -> World {
         tokenpin_slot_config { identity: span(&names[1]), status: DOWN },
         tokenpin_slot_config { identity: EMPTY, status: vacant },
     ];
-    let rules = vec![tokenpin_rule { pattern: span(b"responses"), group: 1 }];
+    let rules = vec![tokenpin_rule { pattern: span(b"responses"), group: 1, ids: 3 }];
+    let fields = vec![tokenpin_id_field { name: span(&names[2]), kind: 3 }];
+    let words = vec![span(&names[3]), EMPTY];
     // SAFETY: as the header says; so are all below.
     let mut config: tokenpin_config =
         get(|out| unsafe { tokenpin_config_init(out, size_of::<tokenpin_config>()) });
@@ -96,7 +100,20 @@ fn world() -> World {
     (config.cookie_keys, config.cookie_key_count) = (keys.as_ptr(), keys.len());
     (config.slots, config.slot_count) = (slots.as_ptr(), slots.len());
     (config.rules, config.rule_count) = (rules.as_ptr(), rules.len());
-    World { _names: names, _keys: keys, _slots: slots, _rules: rules, config: Box::new(config) }
+    (config.id_keys, config.id_key_count) = (keys.as_ptr(), keys.len());
+    (config.id_fields, config.id_field_count) = (fields.as_ptr(), fields.len());
+    (config.id_prefixes, config.id_prefix_count) = (words.as_ptr(), 1);
+    (config.id_collections, config.id_collection_count) = (words.as_ptr(), 1);
+    config.id_mode = 2;
+    World {
+        _names: names,
+        _keys: keys,
+        _slots: slots,
+        _rules: rules,
+        _fields: fields,
+        _words: words,
+        config: Box::new(config),
+    }
 }
 
 fn request() -> tokenpin_request {
@@ -625,9 +642,11 @@ fn headers() {
 fn classification() {
     unsafe {
         let rules: Box<[tokenpin_rule]> =
-            Box::new([tokenpin_rule { pattern: span(b"jobs"), group: 1 }]);
+            Box::new([tokenpin_rule { pattern: span(b"jobs"), group: 1, ids: 2 }]);
         let (method, target) = (lent(b"GET"), lent(b"/v1/jobs/7?x=/files"));
         let mut existing = MaybeUninit::uninit();
+        let mut ids = Box::new(MaybeUninit::uninit());
+        let ids = ids.as_mut_ptr();
         let call = |rules, count, switch, target: &[u8], group: *mut u8, existing: *mut u8| {
             let len = target.len();
             tokenpin_classify(
@@ -641,10 +660,11 @@ fn classification() {
                 len,
                 group,
                 existing,
+                ids,
             )
         };
         let group = get(|out| call(rules.as_ptr(), 1, 0, &target, out, existing.as_mut_ptr()));
-        assert_eq!((group, existing.assume_init()), (1, 1));
+        assert_eq!((group, existing.assume_init(), ids.read()), (1, 1, 2));
         for target in [&b""[..], b"/", b"\xff\0", b"//jobs//", b"?", b"/v1/responses/"] {
             let target = lent(target);
             let mut existing = 0;
@@ -657,8 +677,10 @@ fn classification() {
         is(call(null(), 0, 0, &target, null_mut(), &raw mut existing), Status::NullPointer);
         let bad = [tokenpin_rule { group: 3, ..rules[0] }];
         refused(Status::BadEnum, |out| call(bad.as_ptr(), 1, 0, &target, out, &raw mut existing));
+        let bad = [tokenpin_rule { ids: 4, ..rules[0] }];
+        refused(Status::BadEnum, |out| call(bad.as_ptr(), 1, 0, &target, out, &raw mut existing));
         refused(Status::NullPointer, |out| {
-            tokenpin_classify(null(), 0, 0, 0, null(), 1, null(), 0, out, &raw mut existing)
+            tokenpin_classify(null(), 0, 0, 0, null(), 1, null(), 0, out, &raw mut existing, ids)
         });
         // The default rules are behind one's own, or nowhere.
         let files = lent(b"/v1/files");
@@ -675,11 +697,251 @@ fn classification() {
                 len,
                 out,
                 &raw mut existing,
+                ids,
             )
         };
         assert_eq!(get(|out| classify(0, out)), 1);
         assert_eq!(get(|out| classify(1, out)), 0);
         refused(Status::BadEnum, |out| classify(2, out));
+    }
+}
+
+fn id_use() -> tokenpin_id_use {
+    // SAFETY: all zero is a valid start.
+    let mut using: tokenpin_id_use = unsafe { MaybeUninit::zeroed().assume_init() };
+    using.ids = 3;
+    using
+}
+
+/// In memory that is not initialised throughout, as a ring is.
+fn begun<T>(init: impl FnOnce(*mut T) -> i32) -> Box<MaybeUninit<T>> {
+    let mut begun = Box::new(MaybeUninit::uninit());
+    ok(init(begun.as_mut_ptr()));
+    begun
+}
+
+fn begun_summary() -> Box<MaybeUninit<tokenpin_id_summary>> {
+    begun(|out| unsafe { tokenpin_id_summary_init(out) })
+}
+
+fn begun_opener() -> Box<MaybeUninit<tokenpin_id_opener>> {
+    begun(|out| unsafe { tokenpin_id_opener_init(out) })
+}
+
+fn begun_sealer() -> Box<MaybeUninit<tokenpin_id_sealer>> {
+    begun(|out| unsafe { tokenpin_id_sealer_init(out, 0) })
+}
+
+/// What goes out of a body in chunks of some size.
+unsafe fn rewritten(
+    body: &[u8],
+    size: usize,
+    mut step: impl FnMut(Option<&[u8]>, *mut tokenpin_piece) -> i32,
+) -> (Vec<u8>, tokenpin_piece) {
+    let mut out = Vec::new();
+    let mut keep = |chunk: &[u8], piece: tokenpin_piece| {
+        out.extend_from_slice(&chunk[..piece.pass]);
+        // SAFETY: the header says that so much is there.
+        out.extend_from_slice(unsafe { std::slice::from_raw_parts(piece.put, piece.put_len) });
+        piece.taken
+    };
+    for chunk in body.chunks(size) {
+        let mut rest = lent(chunk);
+        while !rest.is_empty() {
+            let taken = keep(&rest, get(|out| step(Some(&rest), out)));
+            rest = lent(&rest[taken..]);
+        }
+    }
+    let end = get(|out| step(None, out));
+    keep(&[], end);
+    (out, end)
+}
+
+/// A request with ids is opened, decided and answered, in chunks of every size.
+unsafe fn ids_of_a_request(affinity: *const tokenpin_affinity) {
+    unsafe {
+        let body = lent(
+            br#"{"my_ref":"mine_1","output":[{"id":"msg_1","encrypted_content":"gAAA"}],"x":"\u00e9"}"#,
+        );
+        let using = Box::new(id_use());
+        let using = &raw const *using;
+        let mut sealed = Vec::new();
+        for size in [1, 2, 7, 1000] {
+            let mut sealer = begun_sealer();
+            let sealer = sealer.as_mut_ptr();
+            let (out, end) = rewritten(&body, size, |chunk, piece| match chunk {
+                Some(chunk) => tokenpin_affinity_seal_step(
+                    affinity,
+                    using,
+                    null(),
+                    1,
+                    sealer,
+                    at(chunk),
+                    chunk.len(),
+                    piece,
+                ),
+                None => tokenpin_affinity_seal_end(affinity, using, null(), 1, sealer, piece),
+            });
+            assert_eq!((end.changed, end.unexpected), (2, 0));
+            assert!(sealed.is_empty() || sealed == out);
+            sealed = out;
+        }
+        let mut summary = begun_summary();
+        for size in [1, 2, 7, 1000] {
+            summary = begun_summary();
+            let (summary, mut opener) = (summary.as_mut_ptr(), begun_opener());
+            let opener = opener.as_mut_ptr();
+            let (out, end) = rewritten(&sealed, size, |chunk, piece| match chunk {
+                Some(chunk) => tokenpin_affinity_open_step(
+                    affinity,
+                    using,
+                    summary,
+                    opener,
+                    at(chunk),
+                    chunk.len(),
+                    piece,
+                ),
+                None => tokenpin_affinity_open_end(affinity, using, summary, opener, piece),
+            });
+            assert_eq!((end.changed, end.unexpected), (3, 0));
+            assert_eq!(out, body);
+        }
+        let summary = summary.as_mut_ptr();
+        let says = get(|out| tokenpin_id_summary_report(summary, out));
+        assert_eq!((says.opened, says.verdict, says.existing), (3, 2, 1));
+        let mut whole = lent(&sealed);
+        let mut len = Box::new(0);
+        let unexpected = get(|out| {
+            let (body, len_of) = (whole.as_mut_ptr().cast(), whole.len());
+            tokenpin_affinity_open_in_place(
+                affinity,
+                using,
+                summary,
+                body,
+                len_of,
+                &raw mut *len,
+                out,
+            )
+        });
+        assert_eq!((unexpected, &whole[..*len]), (0, &body[..]));
+        // It is down, and no other account has what the ids name.
+        let mut request = Box::new(request());
+        request.ids = summary;
+        let decision =
+            Box::new(get(|out| tokenpin_affinity_decide(affinity, &raw const *request, out)));
+        assert_eq!((decision.slot, decision.source), (TOKENPIN_SLOT_NONE, 7));
+        let mut status = Box::new(0);
+        let refusal =
+            get(|out| tokenpin_decision_refusal(&raw const *decision, &raw mut *status, out));
+        assert_eq!((refusal, *status), (3, 503));
+        let owner = get(|out| tokenpin_affinity_id_owner(affinity, &raw const *request, out));
+        assert_eq!(owner.len, 0);
+        let target = lent(b"/v1/files/file-1");
+        let location = buffer(|to, room, len| {
+            let (text, text_len) = (at(&target), target.len());
+            tokenpin_affinity_seal_target(
+                affinity, using, summary, 1, text, text_len, to, room, len,
+            )
+        });
+        let mut opened = Box::new([MaybeUninit::<u8>::uninit(); 100]);
+        let mut needed = Box::new(0);
+        let mut open = |room: usize| {
+            let to = opened.as_mut_ptr().cast();
+            let (text, text_len) = (at(&location), location.len());
+            let len = &raw mut *needed;
+            tokenpin_affinity_open_target(affinity, using, summary, text, text_len, to, room, len)
+        };
+        is(open(location.len() - 1), Status::BufferTooSmall);
+        ok(open(location.len()));
+        assert_eq!(*needed, target.len());
+        let key = get(|out| tokenpin_affinity_id_key(affinity, 5, out));
+        assert_eq!(key.len, 2);
+        refused(Status::BadEnum, |out| tokenpin_affinity_id_key(affinity, 255, out));
+
+        // What is none, nowhere, or on top of another.
+        let mut zeroed = Box::new(MaybeUninit::<tokenpin_id_opener>::zeroed());
+        let mut opener = begun_opener();
+        let opener = opener.as_mut_ptr();
+        let step = |using, summary: *mut tokenpin_id_summary, opener, chunk, out| {
+            tokenpin_affinity_open_step(affinity, using, summary, opener, chunk, 1, out)
+        };
+        let chunk = lent(b"{");
+        let bad = tokenpin_id_use { ids: 4, ..id_use() };
+        refused(Status::BadEnum, |out| step(&raw const bad, summary, opener, at(&chunk), out));
+        refused(Status::NotInitialised, |out| {
+            step(using, summary, zeroed.as_mut_ptr(), at(&chunk), out)
+        });
+        refused(Status::NullPointer, |out| step(null(), summary, opener, at(&chunk), out));
+        refused(Status::NullPointer, |out| step(using, null_mut(), opener, at(&chunk), out));
+        refused(Status::NullPointer, |out| step(using, summary, null_mut(), at(&chunk), out));
+        refused(Status::NullPointer, |out| step(using, summary, opener, null(), out));
+        refused(Status::Misaligned, |out| step(using, off(summary), opener, at(&chunk), out));
+        is(step(using, summary, opener, at(&chunk), null_mut()), Status::NullPointer);
+        refused(Status::Overlap, |out| step(using, opener.cast(), opener, at(&chunk), out));
+        refused(Status::Overlap, |out| step(using, summary, opener, summary.cast(), out));
+        is(step(using, summary, opener, at(&chunk), opener.cast()), Status::Overlap);
+        is(tokenpin_id_summary_init(null_mut()), Status::NullPointer);
+        is(tokenpin_id_opener_init(off(opener)), Status::Misaligned);
+        refused(Status::BadEnum, |out| tokenpin_id_sealer_init(out, 2));
+    }
+}
+
+#[test]
+fn one_id() {
+    unsafe {
+        let keys = cookie_keys();
+        let mut ring =
+            begun(|out| tokenpin_id_ring_init(out, keys.as_ptr(), keys.len(), null(), null_mut()));
+        let ring = ring.as_mut_ptr();
+        let (scope, owner) = (lent(b"openai"), lent(b"alice"));
+        let id = lent(b"file-AbCdEfGhIjKlMnOpQrStUv");
+        let seal = |id: &[u8], to, room, len| {
+            let (scope, owner) = (at(&scope), at(&owner));
+            tokenpin_id_seal(ring, scope, 6, owner, 5, 7, at(id), id.len(), to, room, len)
+        };
+        let sealed = buffer(|to, room, len| seal(&id, to, room, len));
+        let mut needed = 0;
+        let needed = &raw mut needed;
+        is(seal(b"a b", null_mut(), 0, needed), Status::Id);
+        is(seal(b"", null_mut(), 0, needed), Status::Id);
+        let open = |text: &[u8], to, room, len, verdict, pin, key| {
+            let (scope, owner, text_len) = (at(&scope), at(&owner), text.len());
+            let text = at(text);
+            tokenpin_id_open(
+                ring, scope, 6, owner, 5, text, text_len, to, room, len, verdict, pin, key,
+            )
+        };
+        let mut says =
+            Box::new((MaybeUninit::uninit(), MaybeUninit::uninit(), MaybeUninit::uninit()));
+        let (verdict, pin, key) = (says.0.as_mut_ptr(), says.1.as_mut_ptr(), says.2.as_mut_ptr());
+        let native = buffer(|to, room, len| open(&sealed, to, room, len, verdict, pin, key));
+        assert_eq!((native, verdict.read(), pin.read(), key.read()), (id.clone(), 2, 7, 1));
+        ok(open(&id, null_mut(), 0, needed, verdict, pin, key));
+        assert_eq!(verdict.read(), 1);
+        is(open(&id, null_mut(), 0, needed, null_mut(), pin, key), Status::NullPointer);
+        is(open(&id, null_mut(), 0, needed, verdict, off(pin), key), Status::Misaligned);
+        is(open(&id, null_mut(), 0, needed, ring.cast(), pin, key), Status::Overlap);
+        let content = lent(b"gAAAAABo");
+        let mark: [u8; 26] = get(|out: *mut [u8; 26]| {
+            let (scope, owner, content) = (at(&scope), at(&owner), at(&content));
+            tokenpin_id_mark(ring, scope, 6, owner, 5, 7, content, 8, out.cast())
+        });
+        let marked = lent(&[&content[..], &mark].concat());
+        let len = get(|out| {
+            let (scope, owner, text) = (at(&scope), at(&owner), at(&marked));
+            let len = marked.len();
+            tokenpin_id_open_mark(ring, scope, 6, owner, 5, text, len, out, verdict, pin)
+        });
+        assert_eq!((len, verdict.read(), pin.read()), (8, 2, 7));
+        refused(Status::Id, |out: *mut [u8; 26]| {
+            tokenpin_id_mark(ring, null(), 0, null(), 0, 7, null(), 0, out.cast())
+        });
+        tokenpin_id_ring_wipe(ring);
+        tokenpin_id_ring_wipe(null_mut());
+        is(seal(&id, null_mut(), 0, needed), Status::NotInitialised);
+        refused(Status::NotInitialised, |out| {
+            tokenpin_id_open_mark(ring, null(), 0, null(), 0, null(), 0, out, verdict, pin)
+        });
     }
 }
 
@@ -732,12 +994,14 @@ unsafe fn use_handle(affinity: *const tokenpin_affinity) {
             tokenpin_affinity_cookie_name(affinity, null(), 0, to, room, len)
         });
         assert_eq!(name, NAME);
-        let mut existing = 9;
+        let (mut existing, mut ids) = (9, 9);
         let group = get(|out| {
             let (method, target) = (at(b"GET"), at(b"/v1/responses/1"));
-            tokenpin_affinity_classify(affinity, method, 3, target, 15, out, &raw mut existing)
+            let (existing, ids) = (&raw mut existing, &raw mut ids);
+            tokenpin_affinity_classify(affinity, method, 3, target, 15, out, existing, ids)
         });
-        assert_eq!((group, existing), (1, 1));
+        assert_eq!((group, existing, ids), (1, 1, 3));
+        ids_of_a_request(affinity);
 
         let request = Box::new(request());
         let decision =
@@ -931,8 +1195,58 @@ unsafe fn wiped(wiped: *mut tokenpin_affinity) {
                 status,
             );
             refused(status, |out| {
-                tokenpin_affinity_classify(affinity, null(), 0, null(), 0, out, &raw mut answer)
+                let answer = &raw mut answer;
+                tokenpin_affinity_classify(affinity, null(), 0, null(), 0, out, answer, answer)
             });
+            refused(status, |out| tokenpin_affinity_id_owner(affinity, &raw const request, out));
+            refused(status, |out| tokenpin_affinity_id_key(affinity, 0, out));
+            let (using, mut summary, mut opener) = (id_use(), begun_summary(), begun_opener());
+            let (using, summary, opener) =
+                (&raw const using, summary.as_mut_ptr(), opener.as_mut_ptr());
+            is(
+                tokenpin_affinity_open_target(
+                    affinity,
+                    using,
+                    summary,
+                    null(),
+                    0,
+                    null_mut(),
+                    0,
+                    len,
+                ),
+                status,
+            );
+            refused(status, |out| {
+                tokenpin_affinity_open_step(affinity, using, summary, opener, null(), 0, out)
+            });
+            refused(status, |out| {
+                tokenpin_affinity_open_end(affinity, using, summary, opener, out)
+            });
+            refused(status, |out| {
+                tokenpin_affinity_open_in_place(affinity, using, summary, null_mut(), 0, len, out)
+            });
+            let mut sealer = begun_sealer();
+            let sealer = sealer.as_mut_ptr();
+            refused(status, |out| {
+                tokenpin_affinity_seal_step(affinity, using, null(), 0, sealer, null(), 0, out)
+            });
+            refused(status, |out| {
+                tokenpin_affinity_seal_end(affinity, using, null(), 0, sealer, out)
+            });
+            is(
+                tokenpin_affinity_seal_target(
+                    affinity,
+                    using,
+                    null(),
+                    0,
+                    null(),
+                    0,
+                    null_mut(),
+                    0,
+                    len,
+                ),
+                status,
+            );
         }
     }
 }
@@ -978,12 +1292,22 @@ fn configurations_from_anywhere() {
             tokenpin_config { rules: null(), ..good },
             tokenpin_config { scope: nowhere, ..good },
             tokenpin_config { cookie_name: nowhere, ..good },
+            tokenpin_config { id_keys: null(), ..good },
+            tokenpin_config { id_fields: null(), ..good },
+            tokenpin_config { id_prefixes: null(), ..good },
+            tokenpin_config { id_collections: null(), ..good },
         ] {
             is(build(&bad), Status::NullPointer);
         }
         is(build(&tokenpin_config { slot_count: usize::MAX, ..good }), Status::Length);
         is(build(&tokenpin_config { slot_count: 0, ..good }), Status::SlotCount);
         is(build(&tokenpin_config { slots: off(good.slots), ..good }), Status::Misaligned);
+        is(build(&tokenpin_config { id_fields: off(good.id_fields), ..good }), Status::Misaligned);
+        is(build(&tokenpin_config { id_prefix_count: usize::MAX, ..good }), Status::Length);
+        // The second word is empty.
+        is(build(&tokenpin_config { id_prefix_count: 2, ..good }), Status::IdField);
+        is(build(&tokenpin_config { id_collection_count: 2, ..good }), Status::IdField);
+        is(build(&tokenpin_config { id_mode: 4, ..good }), Status::BadEnum);
         is(build(&tokenpin_config { strategy: 3, ..good }), Status::BadEnum);
         is(build(&tokenpin_config { mint_single: 2, ..good }), Status::BadEnum);
         is(build(&tokenpin_config { placement_key: [0; 16], ..good }), Status::ZeroSecret);

@@ -6,7 +6,7 @@
 #include "check.h"
 #include "world.h"
 
-enum { kParams = 9, kRoom = 512, kPattern = 0xa5 };
+enum { kParams = 9, kRoom = 1024, kPattern = 0xa5 };
 
 typedef enum {
   kEnd,
@@ -14,6 +14,9 @@ typedef enum {
   kOptional,     // The same, or NULL.
   kHandle,       // An affinity.
   kRing,         // A key ring.
+  kState,        // A thing of `unit` bytes that says whether it was initialised, and is changed.
+  kSource,       // The same, only read, or NULL.
+  kBody,         // Bytes that are rewritten where they lie.
   kBytes,        // A pointer and a length; empty gives the status `empty`.
   kArray,        // The same for elements of `unit` bytes.
   kMemory,       // What an affinity is built in.
@@ -57,6 +60,13 @@ static tokenpin_filter filter;
 static tokenpin_request request;
 static tokenpin_decision decision;
 static tokenpin_attributes attributes;
+static tokenpin_id_ring id_ring;
+static tokenpin_id_use use;
+static tokenpin_id_summary summary;
+static tokenpin_id_opener opener;
+static tokenpin_id_sealer sealer;
+static char sealed[TOKENPIN_MAX_SEALED_ID];
+static char marked[8 + TOKENPIN_ID_MARK_LEN] = "gAAAAABo";
 static uint64_t hashes[3] = {1, 2, 3};
 static char cookie_value[TOKENPIN_COOKIE_VALUE_LEN];
 static const char kName[] = "__Host-tokenpin";
@@ -90,7 +100,7 @@ CALL(capacity) { return tokenpin_affinity_capacity(P(0), P(1)); }
 CALL(cookie_name) { return tokenpin_affinity_cookie_name(P(0), P(1), N(1), P(2), N(2), P(3)); }
 CALL(id_hint) { return tokenpin_affinity_id_hint(P(0), P(1), N(1), P(2)); }
 CALL(affinity_classify) {
-  return tokenpin_affinity_classify(P(0), P(1), N(1), P(2), N(2), P(3), P(4));
+  return tokenpin_affinity_classify(P(0), P(1), N(1), P(2), N(2), P(3), P(4), P(5));
 }
 CALL(fingerprint) { return tokenpin_affinity_fingerprint(P(0), P(1)); }
 CALL(live_fingerprint) { return tokenpin_affinity_live_fingerprint(P(0), kNow, P(1)); }
@@ -125,7 +135,41 @@ CALL(set_cookie) {
   return tokenpin_set_cookie_write(P(0), N(0), P(1), N(1), P(2), 60, P(3), N(3), P(4));
 }
 CALL(matches) { return tokenpin_set_cookie_matches(P(0), N(0), P(1), N(1), P(2)); }
-CALL(classify) { return tokenpin_classify(P(0), N(0), 0, 0, P(1), N(1), P(2), N(2), P(3), P(4)); }
+CALL(classify) {
+  return tokenpin_classify(P(0), N(0), 0, 0, P(1), N(1), P(2), N(2), P(3), P(4), P(5));
+}
+CALL(refusal) { return tokenpin_decision_refusal(P(0), P(1), P(2)); }
+CALL(id_ring_init) { return tokenpin_id_ring_init(P(0), P(1), N(1), P(2), P(3)); }
+CALL(id_seal) {
+  return tokenpin_id_seal(P(0), P(1), N(1), P(2), N(2), 7, P(3), N(3), P(4), N(4), P(5));
+}
+CALL(id_open) {
+  return tokenpin_id_open(P(0), P(1), N(1), P(2), N(2), P(3), N(3), P(4), N(4), P(5), P(6), P(7),
+                          P(8));
+}
+CALL(id_mark) { return tokenpin_id_mark(P(0), P(1), N(1), P(2), N(2), 7, P(3), N(3), P(4)); }
+CALL(id_open_mark) {
+  return tokenpin_id_open_mark(P(0), P(1), N(1), P(2), N(2), P(3), N(3), P(4), P(5), P(6));
+}
+CALL(summary_init) { return tokenpin_id_summary_init(P(0)); }
+CALL(summary_report) { return tokenpin_id_summary_report(P(0), P(1)); }
+CALL(id_owner) { return tokenpin_affinity_id_owner(P(0), P(1), P(2)); }
+CALL(open_target) {
+  return tokenpin_affinity_open_target(P(0), P(1), P(2), P(3), N(3), P(4), N(4), P(5));
+}
+CALL(opener_init) { return tokenpin_id_opener_init(P(0)); }
+CALL(open_step) { return tokenpin_affinity_open_step(P(0), P(1), P(2), P(3), P(4), N(4), P(5)); }
+CALL(open_end) { return tokenpin_affinity_open_end(P(0), P(1), P(2), P(3), P(4)); }
+CALL(open_in_place) {
+  return tokenpin_affinity_open_in_place(P(0), P(1), P(2), P(3), N(3), P(4), P(5));
+}
+CALL(sealer_init) { return tokenpin_id_sealer_init(P(0), TOKENPIN_FRAMING_EVENTS); }
+CALL(seal_step) { return tokenpin_affinity_seal_step(P(0), P(1), P(2), 1, P(3), P(4), N(4), P(5)); }
+CALL(seal_end) { return tokenpin_affinity_seal_end(P(0), P(1), P(2), 1, P(3), P(4)); }
+CALL(seal_target) {
+  return tokenpin_affinity_seal_target(P(0), P(1), P(2), 1, P(3), N(3), P(4), N(4), P(5));
+}
+CALL(id_key) { return tokenpin_affinity_id_key(P(0), 6, P(1)); }
 
 #define OK TOKENPIN_STATUS_OK
 #define POINT(role, thing, type) {role, #thing, &(thing), 0, sizeof(type), _Alignof(type), OK}
@@ -136,6 +180,10 @@ CALL(classify) { return tokenpin_classify(P(0), N(0), 0, 0, P(1), N(1), P(2), N(
 #define OPTIONAL_OUT(what, type) {kOptionalOut, #what, NULL, 0, sizeof(type), _Alignof(type), OK}
 #define HANDLE {kHandle, "affinity", NULL, 0, 0, _Alignof(uint64_t), OK}
 #define RING {kRing, "ring", &ring, 0, 0, _Alignof(uint64_t), OK}
+#define ID_RING {kRing, "id_ring", &id_ring, 0, 0, _Alignof(uint64_t), OK}
+#define STATE(thing) {kState, #thing, &(thing), 0, sizeof(thing), _Alignof(uint64_t), OK}
+#define USE POINT(kIn, use, tokenpin_id_use)
+#define ECHO {kSource, "summary", &summary, 0, 0, _Alignof(uint64_t), OK}
 #define ERROR {kError, "error", NULL, 0, sizeof(tokenpin_config_error), 8, OK}
 #define BUFFER {kBuffer, "buffer", NULL, kRoom, 1, 1, OK}, OUT(len, size_t)
 #define CONFIG POINT(kIn, world.config, tokenpin_config)
@@ -143,6 +191,9 @@ CALL(classify) { return tokenpin_classify(P(0), N(0), 0, 0, P(1), N(1), P(2), N(
 
 static const char kMethod[] = "POST", kTarget[] = "/v1/jobs", kScope[] = "openai";
 static const char kIdentity[] = "account-a";
+static const char kOwner[] = "alice", kNative[] = "file-AbCdEfGhIjKlMnOpQrStUv";
+static const char kContent[] = "gAAAAABo";
+static const char kDocument[] = "{\"id\":\"file-1\",\"purpose\":\"batch\"}";
 
 static const Row kRows[] = {
     {"config_init", config_init, {OUT(config, tokenpin_config)}},
@@ -168,7 +219,8 @@ static const Row kRows[] = {
      {HANDLE, BYTES(kIdentity, STATUS(KEY_LENGTH)), OUT(id_hint, uint8_t[16])}},
     {"affinity_classify",
      affinity_classify,
-     {HANDLE, BYTES(kMethod, OK), BYTES(kTarget, OK), OUT(group, uint8_t), OUT(existing, uint8_t)}},
+     {HANDLE, BYTES(kMethod, OK), BYTES(kTarget, OK), OUT(group, uint8_t), OUT(existing, uint8_t),
+      OUT(ids, uint8_t)}},
     {"affinity_fingerprint", fingerprint, {HANDLE, OUT(fingerprint, uint64_t)}},
     {"affinity_live_fingerprint", live_fingerprint, {HANDLE, OUT(fingerprint, uint64_t)}},
     {"affinity_decide",
@@ -248,11 +300,76 @@ static const Row kRows[] = {
     {"classify",
      classify,
      {ARRAY(world.rules, 2, tokenpin_rule, OK), BYTES(kMethod, OK), BYTES(kTarget, OK),
-      OUT(group, uint8_t), OUT(existing, uint8_t)}},
+      OUT(group, uint8_t), OUT(existing, uint8_t), OUT(ids, uint8_t)}},
+    {"decision_refusal",
+     refusal,
+     {POINT(kIn, decision, tokenpin_decision), OUT(status, uint16_t), OUT(refusal, uint8_t)}},
+    {"id_ring_init",
+     id_ring_init,
+     {OUT(ring, tokenpin_id_ring), ARRAY(world.keys, 2, tokenpin_cookie_key, STATUS(KEY_COUNT)),
+      POINT(kOptional, kId, uint8_t), ERROR}},
+    {"id_seal",
+     id_seal,
+     {ID_RING, BYTES(kScope, OK), BYTES(kOwner, OK), BYTES(kNative, STATUS(ID)), BUFFER}},
+    {"id_open",
+     id_open,
+     {ID_RING,
+      BYTES(kScope, OK),
+      BYTES(kOwner, OK),
+      {kBytes, "sealed", sealed, sizeof kNative - 1 + TOKENPIN_ID_MARK_LEN, 1, 1, OK},
+      BUFFER,
+      OUT(verdict, uint8_t),
+      OUT(pin, uint64_t),
+      OUT(key_id, uint8_t)}},
+    {"id_mark",
+     id_mark,
+     {ID_RING, BYTES(kScope, OK), BYTES(kOwner, OK), BYTES(kContent, STATUS(ID)),
+      OUT(mark, char[TOKENPIN_ID_MARK_LEN])}},
+    {"id_open_mark",
+     id_open_mark,
+     {ID_RING,
+      BYTES(kScope, OK),
+      BYTES(kOwner, OK),
+      {kBytes, "marked", marked, sizeof marked, 1, 1, OK},
+      OUT(content_len, size_t),
+      OUT(verdict, uint8_t),
+      OUT(pin, uint64_t)}},
+    {"id_summary_init", summary_init, {OUT(summary, tokenpin_id_summary)}},
+    {"id_summary_report", summary_report, {STATE(summary), OUT(report, tokenpin_id_report)}},
+    {"affinity_id_owner",
+     id_owner,
+     {HANDLE, POINT(kIn, request, tokenpin_request), OUT(owner, tokenpin_bytes)}},
+    {"affinity_open_target",
+     open_target,
+     {HANDLE, USE, STATE(summary), BYTES(kTarget, OK), BUFFER}},
+    {"id_opener_init", opener_init, {OUT(opener, tokenpin_id_opener)}},
+    {"affinity_open_step",
+     open_step,
+     {HANDLE, USE, STATE(summary), STATE(opener), BYTES(kDocument, OK),
+      OUT(piece, tokenpin_piece)}},
+    {"affinity_open_end",
+     open_end,
+     {HANDLE, USE, STATE(summary), STATE(opener), OUT(piece, tokenpin_piece)}},
+    {"affinity_open_in_place",
+     open_in_place,
+     {HANDLE,
+      USE,
+      STATE(summary),
+      {kBody, "body", kDocument, sizeof kDocument - 1, 1, 1, OK},
+      OUT(new_len, size_t),
+      OUT(unexpected, uint32_t)}},
+    {"id_sealer_init", sealer_init, {OUT(sealer, tokenpin_id_sealer)}},
+    {"affinity_seal_step",
+     seal_step,
+     {HANDLE, USE, ECHO, STATE(sealer), BYTES(kDocument, OK), OUT(piece, tokenpin_piece)}},
+    {"affinity_seal_end", seal_end, {HANDLE, USE, ECHO, STATE(sealer), OUT(piece, tokenpin_piece)}},
+    {"affinity_seal_target", seal_target, {HANDLE, USE, ECHO, BYTES(kTarget, OK), BUFFER}},
+    {"affinity_id_key", id_key, {HANDLE, OUT(name, tokenpin_bytes)}},
 };
 
 static void make_inputs(void) {
   CHECK(world_init(&world) == OK);
+  world.config.id_mode = TOKENPIN_MODE_SEAL;
   CHECK(tokenpin_affinity_size(&world.config, &affinity_size, NULL) == OK);
   CHECK(affinity_size <= sizeof block);
   CHECK(tokenpin_affinity_new(&world.config, &affinity, NULL) == OK);
@@ -269,12 +386,27 @@ static void make_inputs(void) {
   attributes.secure = 1;
   request = request_to_create();
   CHECK(tokenpin_affinity_decide(affinity, &request, &decision) == OK);
+  size_t len = 0;
+  use.ids = TOKENPIN_IDS_ITEMS;
+  CHECK(tokenpin_id_ring_init(&id_ring, world.keys, 2, NULL, NULL) == OK);
+  CHECK(tokenpin_id_summary_init(&summary) == OK && tokenpin_id_opener_init(&opener) == OK);
+  CHECK(tokenpin_id_sealer_init(&sealer, TOKENPIN_FRAMING_JSON) == OK);
+  CHECK(tokenpin_id_seal(&id_ring, kScope, strlen(kScope), kOwner, strlen(kOwner), 7, kNative,
+                         strlen(kNative), sealed, sizeof sealed, &len) == OK);
+  CHECK(len == strlen(kNative) + TOKENPIN_ID_MARK_LEN);
+  CHECK(tokenpin_id_mark(&id_ring, kScope, strlen(kScope), kOwner, strlen(kOwner), 7, kContent,
+                         strlen(kContent), marked + strlen(kContent)) == OK);
 }
 
 // The outputs of one call, each with room behind it.
 _Alignas(16) static unsigned char outputs[kParams][kRoom + 16];
 
 static bool is_output(Role role) { return role >= kOut && role != kError; }
+// What is changed where it lies: a copy for each call.
+static bool is_changed(Role role) { return role == kState || role == kBody; }
+static size_t size_of_changed(const Param* param) {
+  return param->role == kBody ? param->length : param->unit;
+}
 
 static Args good_args(const Row* row) {
   Args args;
@@ -282,7 +414,9 @@ static Args good_args(const Row* row) {
     const Param* param = &row->params[i];
     void* pointer = outputs[i];
     if (param->role == kHandle) pointer = affinity;
-    if (param->pointer != NULL) memcpy(&pointer, &param->pointer, sizeof pointer);
+    if (param->pointer != NULL && !is_changed(param->role)) {
+      memcpy(&pointer, &param->pointer, sizeof pointer);
+    }
     args.at[i] = pointer;
     args.len[i] = param->length;
   }
@@ -302,7 +436,11 @@ static unsigned char before(Role role) { return role == kInOut ? 0 : kPattern; }
 // Calls, and checks the status and that outputs are written on success alone and not past their
 // end. `needed` is the length that a buffer too small is told.
 static void expect(const Row* row, const Args* args, int32_t status, size_t needed) {
-  for (size_t i = 0; i < kParams; i++) memset(outputs[i], before(row->params[i].role), kRoom + 16);
+  for (size_t i = 0; i < kParams; i++) {
+    const Param* param = &row->params[i];
+    memset(outputs[i], before(param->role), kRoom + 16);
+    if (is_changed(param->role)) memcpy(outputs[i], param->pointer, size_of_changed(param));
+  }
   CHECK(row->call(args) == status);
   for (size_t i = 0; i < kParams; i++) {
     const Param* param = &row->params[i];
@@ -318,7 +456,11 @@ static void expect(const Row* row, const Args* args, int32_t status, size_t need
     } else if (param->role == kError) {
       written = 0;
     }
-    if (is_output(param->role) || param->role == kError) {
+    if (is_changed(param->role)) {
+      written = size_of_changed(param);
+      CHECK(status == OK || memcmp(outputs[i], param->pointer, written) == 0);
+    }
+    if (is_output(param->role) || is_changed(param->role) || param->role == kError) {
       CHECK(all(outputs[i] + written, kRoom + 16 - written, before(param->role)));
     }
   }
@@ -351,11 +493,13 @@ static void a_null_pointer_is_a_status_or_allowed(const Row* row, size_t i) {
   switch (param->role) {
     case kOptional:
     case kOptionalOut:
+    case kSource:
     case kError:
       expect_at(row, i, NULL, 0, OK);
       break;
     case kBytes:
     case kArray:
+    case kBody:
       expect_at(row, i, NULL, 1, STATUS(NULL_POINTER));
       expect_at(row, i, NULL, len, STATUS(NULL_POINTER));
       expect_at(row, i, NULL, 0, param->empty);
@@ -380,7 +524,7 @@ static void a_misaligned_pointer_is_a_status(const Row* row, size_t i) {
 
 static void lengths_may_be_zero_but_not_huge(const Row* row, size_t i) {
   const Param* param = &row->params[i];
-  if (param->role == kBytes || param->role == kArray) {
+  if (param->role == kBytes || param->role == kArray || param->role == kBody) {
     expect_at(row, i, good(row, i), 0, param->empty);
     size_t too_many = (size_t)PTRDIFF_MAX / param->unit + 1;
     expect_at(row, i, good(row, i), too_many, STATUS(LENGTH));
@@ -406,20 +550,38 @@ static void a_short_buffer_is_left_alone(const Row* row, size_t i) {
 
 static void a_handle_that_is_none_is_a_status(const Row* row, size_t i) {
   Role role = row->params[i].role;
-  if (role != kHandle && role != kRing) return;
+  const Param* param = &row->params[i];
+  if (role != kHandle && role != kRing && role != kState && role != kSource) return;
   void* zeroed;
   const void* zeroes = kZeroed;
   memcpy(&zeroed, &zeroes, sizeof zeroed);
   expect_at(row, i, zeroed, 0, STATUS(NOT_INITIALISED));
   memset(block, kPattern, sizeof block);
   expect_at(row, i, block, 0, STATUS(NOT_INITIALISED));
-  tokenpin_key_ring wiped_ring;
-  tokenpin_affinity* wiped;
-  CHECK(tokenpin_key_ring_init(&wiped_ring, world.keys, 2, NULL, NULL) == OK);
-  CHECK(tokenpin_affinity_init(block, sizeof block, &world.config, &wiped, NULL) == OK);
+  // One thing is not another, and a wiped one is none. In the block there is room for any.
+  tokenpin_key_ring wiped_ring = ring;
+  tokenpin_id_ring wiped_id_ring = id_ring;
   tokenpin_key_ring_wipe(&wiped_ring);
+  tokenpin_id_ring_wipe(&wiped_id_ring);
+  const struct {
+    const void* thing;
+    size_t size;
+  } things[] = {{&ring, sizeof ring},
+                {&id_ring, sizeof id_ring},
+                {&summary, sizeof summary},
+                {&opener, sizeof opener},
+                {&sealer, sizeof sealer},
+                {&wiped_ring, sizeof wiped_ring},
+                {&wiped_id_ring, sizeof wiped_id_ring}};
+  for (size_t j = 0; j < sizeof things / sizeof things[0]; j++) {
+    if (things[j].thing == param->pointer) continue;
+    memcpy(block, things[j].thing, things[j].size);
+    expect_at(row, i, block, 0, STATUS(NOT_INITIALISED));
+  }
+  tokenpin_affinity* wiped;
+  CHECK(tokenpin_affinity_init(block, sizeof block, &world.config, &wiped, NULL) == OK);
   tokenpin_affinity_wipe(wiped);
-  expect_at(row, i, role == kRing ? (void*)&wiped_ring : wiped, 0, STATUS(NOT_INITIALISED));
+  expect_at(row, i, wiped, 0, STATUS(NOT_INITIALISED));
 }
 
 // Also where nothing else is wrong: else the fault would show only with the first refusal.

@@ -45,6 +45,7 @@ static void only_new_allocates(void) {
   size_t size = 0;
   NOTHING(world_init(&world));
   world.config.keyed_cookies = 1;
+  world.config.id_mode = TOKENPIN_MODE_SEAL;
   NOTHING(tokenpin_affinity_size(&world.config, &size, &error));
   COSTS(1, 0, good += tokenpin_affinity_new(&world.config, &affinity, &error) == 0);
   NOTHING(tokenpin_affinity_init(block, sizeof block, &world.config, &placed, &error));
@@ -54,7 +55,7 @@ static void only_new_allocates(void) {
   tokenpin_decision decision;
   char out[TOKENPIN_MAX_SET_COOKIE];
   size_t len = 0, capacity = 0;
-  uint8_t answer = 0, group = 0, existing = 0, verdict = 0;
+  uint8_t answer = 0, group = 0, existing = 0, ids = 0, verdict = 0;
   const tokenpin_bytes alice = {"alice", 5};
   NOTHING(tokenpin_affinity_decide(affinity, &request, &decision));
   NOTHING(tokenpin_affinity_finish(affinity, &decision, 200, out, sizeof out, &len, &answer));
@@ -80,9 +81,46 @@ static void only_new_allocates(void) {
   NOTHING(tokenpin_affinity_cookie_name(affinity, "s", 1, out, sizeof out, &len));
   uint8_t id_hint[16];
   NOTHING(tokenpin_affinity_id_hint(affinity, "client", 6, id_hint));
-  NOTHING(tokenpin_affinity_classify(affinity, "GET", 3, "/v1/files", 9, &group, &existing));
+  NOTHING(tokenpin_affinity_classify(affinity, "GET", 3, "/v1/files", 9, &group, &existing, &ids));
   NOTHING(tokenpin_affinity_fingerprint(affinity, &hash));
   NOTHING(tokenpin_affinity_live_fingerprint(affinity, kNow, &hash));
+
+  tokenpin_id_use use;
+  memset(&use, 0, sizeof use);
+  use.ids = ids;
+  tokenpin_id_summary summary;
+  tokenpin_id_report report;
+  tokenpin_id_opener opener;
+  tokenpin_id_sealer sealer;
+  tokenpin_piece piece;
+  tokenpin_bytes text = {NULL, 0};
+  uint16_t http = 0;
+  uint32_t unexpected = 0;
+  char body[] = "{\"file_ids\":[\"file-AbCdEfGhIjKlMnOpQrStUv\"]}";
+  const size_t body_len = sizeof body - 1;
+  request.tried_count = 0;
+  NOTHING(tokenpin_affinity_id_owner(affinity, &request, &text));
+  NOTHING(tokenpin_id_summary_init(&summary));
+  NOTHING(tokenpin_affinity_open_target(affinity, &use, &summary, "/v1/files/file-1", 16, out,
+                                        sizeof out, &len));
+  NOTHING_EITHER(tokenpin_affinity_open_target(affinity, &use, &summary, "/v1/files/file-1", 16,
+                                               out, 15, &len));
+  NOTHING(tokenpin_id_opener_init(&opener));
+  NOTHING(tokenpin_affinity_open_step(affinity, &use, &summary, &opener, body, body_len, &piece));
+  NOTHING(tokenpin_affinity_open_end(affinity, &use, &summary, &opener, &piece));
+  NOTHING(
+      tokenpin_affinity_open_in_place(affinity, &use, &summary, body, body_len, &len, &unexpected));
+  NOTHING(tokenpin_id_sealer_init(&sealer, TOKENPIN_FRAMING_JSON));
+  NOTHING(
+      tokenpin_affinity_seal_step(affinity, &use, &summary, 0, &sealer, body, body_len, &piece));
+  NOTHING(tokenpin_affinity_seal_end(affinity, &use, &summary, 0, &sealer, &piece));
+  NOTHING_EITHER(tokenpin_affinity_seal_end(affinity, &use, &summary, 99, &sealer, &piece));
+  NOTHING(tokenpin_affinity_seal_target(affinity, &use, &summary, 0, "/v1/files/file-2", 16, out,
+                                        sizeof out, &len));
+  NOTHING(tokenpin_id_summary_report(&summary, &report));
+  CHECK(report.plain == 3 && len > 16);
+  NOTHING(tokenpin_affinity_id_key(affinity, 6, &text));
+  NOTHING(tokenpin_decision_refusal(&decision, &http, &ids));
   COSTS(0, 1, tokenpin_affinity_free(affinity));
 
   // A refused configuration: at most one block, and that is given back.
@@ -108,13 +146,28 @@ static void only_new_allocates(void) {
   CHECK(verdict == TOKENPIN_VERDICT_VALID);
   NOTHING_EITHER(tokenpin_cookie_encode(&ring, "", 0, NULL, 0, NULL, &cookie, value));
   COSTS(0, 0, tokenpin_key_ring_wipe(&ring));
+  tokenpin_id_ring id_ring;
+  char mark[TOKENPIN_ID_MARK_LEN];
+  NOTHING(tokenpin_id_ring_init(&id_ring, world.keys, 2, NULL, NULL));
+  NOTHING(tokenpin_id_seal(&id_ring, "s", 1, "o", 1, 7, "file-1", 6, out, sizeof out, &len));
+  NOTHING_EITHER(tokenpin_id_seal(&id_ring, "s", 1, "o", 1, 7, "a b", 3, out, sizeof out, &len));
+  char native[TOKENPIN_MAX_ID];
+  size_t native_len = 0;
+  uint8_t key_id = 0;
+  NOTHING(tokenpin_id_open(&id_ring, "s", 1, "o", 1, out, len, native, sizeof native, &native_len,
+                           &verdict, &hash, &key_id));
+  CHECK(verdict == TOKENPIN_ID_VERDICT_SEALED);
+  NOTHING(tokenpin_id_mark(&id_ring, "s", 1, "o", 1, 7, "gAAAAA", 6, mark));
+  NOTHING(
+      tokenpin_id_open_mark(&id_ring, "s", 1, "o", 1, mark, sizeof mark, &len, &verdict, &hash));
+  COSTS(0, 0, tokenpin_id_ring_wipe(&id_ring));
   NOTHING(tokenpin_cookie_default_name("s", 1, out, sizeof out, &len));
   NOTHING(tokenpin_cookie_next("a=1; b=2", 8, "b", 1, &offset, &found));
   NOTHING_EITHER(tokenpin_cookie_next("a=1; b=2", 8, "b", 1, &offset, &found));
   NOTHING(tokenpin_cookie_strip("a=1; b=2", 8, "b", 1, out, sizeof out, &len));
   NOTHING(tokenpin_set_cookie_write("a", 1, "v", 1, &attributes, 9, out, sizeof out, &len));
   NOTHING(tokenpin_set_cookie_matches("a=1", 3, "a", 1, &matches));
-  NOTHING(tokenpin_classify(NULL, 0, 0, 1, "GET", 3, "/v1/%66iles", 11, &group, &existing));
+  NOTHING(tokenpin_classify(NULL, 0, 0, 1, "GET", 3, "/v1/%66iles", 11, &group, &existing, &ids));
 
   tokenpin_slot slots[2];
   const tokenpin_key key = {TOKENPIN_KIND_CONSUMER, {"alice", 5}, {NULL, 0}};
@@ -139,7 +192,7 @@ static void only_new_allocates(void) {
 
   // The paths were the ones meant.
   snprintf(check_context, sizeof check_context, "%u good, %u bad", good, bad);
-  CHECK(good == 39 && bad == 8);
+  CHECK(good == 58 && bad == 11);
 }
 
 int main(void) {

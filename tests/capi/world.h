@@ -12,7 +12,9 @@ enum { kNow = 1700000000, kAccounts = 3, kSlots = 4, kKeys = TOKENPIN_MAX_COOKIE
 typedef struct {
   tokenpin_cookie_key keys[kKeys];         // The first two are in use; the first signs.
   tokenpin_slot_config slots[kSlots + 1];  // Three accounts and a vacant slot are in use.
-  tokenpin_rule rules[2];                  // Not in use.
+  tokenpin_rule rules[2];                  // Not in use, nor is what follows.
+  tokenpin_id_field id_fields[33];
+  tokenpin_bytes words[33];
   tokenpin_config config;
 } World;
 
@@ -41,6 +43,11 @@ static inline int32_t world_init(World* world) {
   world->rules[0].group = TOKENPIN_GROUP_STATEFUL;
   world->rules[1].pattern = text("chat/jobs");
   world->rules[1].group = TOKENPIN_GROUP_PROMPT_CACHE;
+  for (size_t i = 0; i < sizeof world->words / sizeof world->words[0]; i++) {
+    world->id_fields[i].name = text("my_reference");
+    world->id_fields[i].kind = TOKENPIN_KEY_KIND_ID;
+    world->words[i] = text("my_thing");
+  }
   tokenpin_config* config = &world->config;
   int32_t status = tokenpin_config_init(config, sizeof *config);
   config->cookie_keys = world->keys;

@@ -25,6 +25,7 @@ using tokenpin::bytes;
 using tokenpin::Config;
 using tokenpin::ConfigError;
 using tokenpin::Decision;
+using tokenpin::IdRing;
 using tokenpin::KeyRing;
 using tokenpin::name;
 using tokenpin::Request;
@@ -152,7 +153,7 @@ void refusals_are_statuses_with_a_place() {
   world.config.set_slots({});
   CHECK(Affinity::size_of(world.config, &error).status == TOKENPIN_STATUS_SLOT_COUNT);
   CHECK(error.status == TOKENPIN_STATUS_SLOT_COUNT);
-  const tokenpin::Rule rules[] = {{bytes("jobs//x"), TOKENPIN_GROUP_STATEFUL}};
+  const tokenpin::Rule rules[] = {{bytes("jobs//x"), TOKENPIN_GROUP_STATEFUL, TOKENPIN_IDS_NONE}};
   CppWorld with_rules;
   with_rules.config.set_rules(rules);
   CHECK(Affinity::make(with_rules.config).status == TOKENPIN_STATUS_PATTERN);
@@ -419,7 +420,8 @@ void requests_are_classified() {
   CHECK(tokenpin::classify("GET", "/v1/responses/1")->existing);
   CHECK(tokenpin::classify("POST", "/v1/messages")->group == TOKENPIN_GROUP_STATELESS);
   CHECK(tokenpin::classify("POST", "/v1/messages", true)->group == TOKENPIN_GROUP_PROMPT_CACHE);
-  const tokenpin::Rule rules[] = {{bytes("jobs"), TOKENPIN_GROUP_STATEFUL}};
+  CHECK(made->ids == TOKENPIN_IDS_ITEMS);
+  const tokenpin::Rule rules[] = {{bytes("jobs"), TOKENPIN_GROUP_STATEFUL, TOKENPIN_IDS_BOTH}};
   CHECK(tokenpin::classify("POST", "/jobs", false, rules)->group == TOKENPIN_GROUP_STATEFUL);
   CHECK(tokenpin::classify("POST", "/files", false, rules)->group == TOKENPIN_GROUP_STATEFUL);
   CHECK(tokenpin::classify("POST", "/files", false, rules, true)->group ==
@@ -429,11 +431,160 @@ void requests_are_classified() {
   const Affinity affinity = world.make();
   CHECK(affinity.classify("POST", "/jobs")->group == TOKENPIN_GROUP_STATEFUL);
   CHECK(affinity.classify("DELETE", "/jobs")->existing);
+  CHECK(affinity.classify("POST", "/jobs")->ids == TOKENPIN_IDS_BOTH);
   CHECK(affinity.classify("POST", "/files")->group == TOKENPIN_GROUP_STATEFUL);
   CppWorld replacing;
   replacing.config.set_rules(rules);
   replacing.config.replace_rules = 1;
   CHECK(replacing.make().classify("POST", "/files")->group == TOKENPIN_GROUP_STATELESS);
+}
+
+void id_rings_seal_open_and_wipe() {
+  CppWorld world;
+  ConfigError error;
+  auto made = IdRing::make({world.c.keys, 2}, &world.config.placement_key, &error);
+  CHECK(made);
+  IdRing ring = std::move(*made);
+  const std::uint64_t pin = *tokenpin::identity_hash("account-a");
+  const std::string_view native = "batch_0494a322-8b14-42a0-be43-71fc2ddb9af2";
+  const auto sealed = ring.seal("scope", "alice", pin, native);
+  CHECK(sealed && sealed->view().size() == 53 && sealed->view().substr(0, 6) == "batch_");
+  const auto opened = ring.open("scope", "alice", sealed->view());
+  CHECK(opened && opened->verdict == TOKENPIN_ID_VERDICT_SEALED && opened->id.view() == native);
+  CHECK(opened->pin == pin && opened->key_id == 1);
+  const auto other = ring.open("scope", "bob", sealed->view());
+  CHECK(other && other->verdict == TOKENPIN_ID_VERDICT_BAD_SEAL && other->id.view().empty());
+  CHECK(ring.open("scope", "alice", native)->verdict == TOKENPIN_ID_VERDICT_PLAIN);
+  const auto none = ring.seal("scope", "alice", pin, "a b");
+  CHECK(none.status == TOKENPIN_STATUS_ID && none->view().empty());
+  CHECK(ring.seal("", "", pin, std::string(TOKENPIN_MAX_ID, 'a'))->view().size() ==
+        TOKENPIN_MAX_SEALED_ID);
+  const auto mark = ring.mark("scope", "alice", pin, "gAAAAABo");
+  CHECK(mark && mark->view().size() == TOKENPIN_ID_MARK_LEN);
+  const std::string marked = "gAAAAABo" + std::string(mark->view());
+  const auto content = ring.open_mark("scope", "alice", marked);
+  CHECK(content && content->verdict == TOKENPIN_ID_VERDICT_SEALED && content->pin == pin);
+  CHECK(content->content == "gAAAAABo" && content->content.data() == marked.data());
+  CHECK(ring.open_mark("scope", "bob", marked)->verdict == TOKENPIN_ID_VERDICT_BAD_SEAL);
+  CHECK(ring.open_mark("scope", "bob", marked)->content.empty());
+  CHECK(ring.mark("", "", pin, "").status == TOKENPIN_STATUS_ID);
+
+  CHECK(made->seal("", "", pin, "a").status == TOKENPIN_STATUS_NOT_INITIALISED);
+  alignas(IdRing) unsigned char place[sizeof(IdRing)];
+  auto* placed = new (place) IdRing(std::move(ring));
+  CHECK(all_zero(&ring, sizeof ring) && !all_zero(place, sizeof place));
+  placed->~IdRing();
+  touch(place);
+  CHECK(all_zero(place, sizeof place));
+  world.c.keys[1].id = world.c.keys[0].id;
+  CHECK(IdRing::make({world.c.keys, 2}, nullptr, &error).status ==
+        TOKENPIN_STATUS_DUPLICATE_KEY_ID);
+  CHECK(error.field == TOKENPIN_FIELD_ID_KEYS && error.index == 1);
+}
+
+// A request with a sealed id goes to its account, and what comes back is sealed, however the bodies
+// are cut.
+void ids_are_opened_followed_and_sealed() {
+  CppWorld world;
+  world.config.id_mode = TOKENPIN_MODE_SEAL;
+  world.config.id_owner = TOKENPIN_ID_OWNER_CONSUMER;
+  world.config.set_id_keys({world.c.keys, 2});
+  const tokenpin::IdField fields[] = {{bytes("my_ref"), TOKENPIN_KEY_KIND_ID}};
+  const tokenpin::Bytes prefixes[] = {bytes("mine_")}, collections[] = {bytes("things")};
+  world.config.set_id_fields(fields);
+  world.config.set_id_prefixes(prefixes);
+  world.config.set_id_collections(collections);
+  const Affinity affinity = world.make();
+  auto ring = IdRing::make({world.c.keys, 2});
+  Request request = creating();
+  const tokenpin::Bytes alice = bytes("alice");
+  request.set_consumers({&alice, 1}, true);
+  tokenpin::IdUse use;
+  const auto owner = affinity.id_owner(request);
+  CHECK(owner && *owner == "alice");
+  use.owner = bytes(*owner);
+  use.ids = affinity.classify("POST", "/v1/responses")->ids;
+  CHECK(use.ids == TOKENPIN_IDS_ITEMS);
+  const std::uint32_t slot = 1;
+  const std::uint64_t pin = *affinity.get_identity_hash(slot);
+  const auto sealed = ring->seal("", "alice", pin, "resp_1");
+
+  tokenpin::IdSummary summary;
+  char target[100];
+  const std::string wanted = "/v1/things/" + std::string(sealed->view()) + "?after=x";
+  const auto length = affinity.open_target(use, summary, wanted, target);
+  CHECK(length && std::string_view(target, *length) == "/v1/things/resp_1?after=x");
+  const auto small = affinity.open_target(use, summary, wanted, {target, 5});
+  CHECK(small.status == TOKENPIN_STATUS_BUFFER_TOO_SMALL && *small == wanted.size());
+
+  const std::string body = "{\"previous_response_id\":\"" + std::string(sealed->view()) +
+                           "\",\"my_ref\":\"mine_1\",\"input\":\"text that stays\"}";
+  const std::string native =
+      "{\"previous_response_id\":\"resp_1\",\"my_ref\":\"mine_1\",\"input\":\"text that stays\"}";
+  std::string out;
+  const auto sink = [&](std::string_view part) { out += part; };
+  for (std::size_t cut = 0; cut <= body.size(); cut++) {
+    tokenpin::IdSummary its;
+    tokenpin::IdOpener opener;
+    out.clear();
+    const std::string_view whole = body;
+    CHECK(affinity.open(use, its, opener, whole.substr(0, cut), sink));
+    const auto rest = affinity.open(use, its, opener, whole.substr(cut), sink);
+    const auto end = affinity.open_end(use, its, opener, sink);
+    CHECK(rest && end && end->changed == 1 && end->unexpected == 0 && out == native);
+    CHECK(its.report().opened == 1 && its.report().existing == 1);
+  }
+  std::string place = body;
+  const auto opened = affinity.open_in_place(use, summary, place);
+  CHECK(opened && place.substr(0, opened->size) == native && opened->unexpected == 0);
+
+  request.set_ids(summary);
+  const auto decision = affinity.decide(request);
+  CHECK(decision && decision->slot() == slot && decision->source() == TOKENPIN_SOURCE_ID);
+  CHECK(decision->id_verdict() == TOKENPIN_ID_VERDICT_SEALED);
+  CHECK(decision->refusal().refusal == TOKENPIN_REFUSAL_NONE);
+  CHECK(decision->refusal().status == 200);
+  CHECK(affinity.id_key(decision->id_keys()[0]) &&
+        *affinity.id_key(decision->id_keys()[0]) == "path");
+  CHECK(affinity.id_key(255).status == TOKENPIN_STATUS_BAD_ENUM);
+  CHECK(affinity.set_slot(slot, {0, TOKENPIN_MAX_WEIGHT, TOKENPIN_STATE_DOWN}));
+  const auto refused = affinity.decide(request)->refusal();
+  CHECK(refused.status == 503 && name(refused.refusal) == "session_unavailable");
+  CHECK(Decision().refusal().status == 503);
+
+  const std::string events = "data: {\"response\":{\"id\":\"resp_1\"}}\n\n";
+  const std::string expected =
+      "data: {\"response\":{\"id\":\"" + std::string(sealed->view()) + "\"}}\n\n";
+  for (std::size_t cut = 0; cut <= events.size(); cut++) {
+    tokenpin::IdSealer sealer(TOKENPIN_FRAMING_EVENTS);
+    out.clear();
+    const std::string_view whole = events;
+    CHECK(affinity.seal(use, {}, slot, sealer, whole.substr(0, cut), sink));
+    CHECK(affinity.seal(use, {}, slot, sealer, whole.substr(cut), sink));
+    const auto end = affinity.seal_end(use, {}, slot, sealer, sink);
+    CHECK(end && end->changed == 1 && out == expected);
+  }
+  // The client sent it in a path of this request, sealed as the mode would: so it comes back.
+  tokenpin::IdSealer sealer(TOKENPIN_FRAMING_JSON);
+  const std::string_view json = "{\"id\":\"resp_1\"}";
+  const auto piece = affinity.seal_step(use, summary, slot, sealer, json);
+  CHECK(piece && piece->pass.data() == json.data() && piece->pass == "{\"id\":\"");
+  CHECK(piece->put == sealed->view() && piece->taken == json.size() - 2);
+  CHECK(piece->rewritten.changed == 1);
+  CHECK(affinity.seal_end(use, summary, slot, sealer)->put.empty());
+  // Of a chunk that ends within an id, the id is held back.
+  tokenpin::IdOpener holding;
+  const auto held = affinity.open_step(use, summary, holding, "{\"file_id\":\"file-");
+  CHECK(held && held->pass == "{\"file_id\":\"" && held->put.empty());
+  CHECK(affinity.open_end(use, summary, holding)->put == "file-");
+  const auto location = affinity.seal_target(use, {}, slot, "/v1/things/resp_1", target);
+  CHECK(location &&
+        std::string_view(target, *location) == "/v1/things/" + std::string(sealed->view()));
+  CHECK(affinity.seal_step(use, {}, kAccounts, sealer, "").status == TOKENPIN_STATUS_VACANT);
+  use.set_mode(TOKENPIN_MODE_OFF);
+  CHECK(affinity.seal_target(use, {}, slot, "/v1/things/resp_1", target).value == 17);
+  CHECK(Affinity().open_end(use, summary, holding).status == TOKENPIN_STATUS_NULL_POINTER);
+  CHECK(Affinity().seal(use, {}, slot, sealer, "x", sink).status == TOKENPIN_STATUS_NULL_POINTER);
 }
 
 // One value of each enum that has another name, or none, in the others.
@@ -453,10 +604,18 @@ void every_enum_has_names() {
   CHECK(name(TOKENPIN_PIN_STATE_ELSEWHERE) == "elsewhere");
   CHECK(name(TOKENPIN_KEY_REASON_SEVERAL_VALUES) == "several_values");
   CHECK(name(TOKENPIN_ANSWER_CARRIER) == "carrier");
+  CHECK(name(TOKENPIN_ID_VERDICT_BAD_SEAL) == "bad_seal");
+  CHECK(name(TOKENPIN_IDS_ITEMS) == "items");
+  CHECK(name(TOKENPIN_MODE_STRICT) == "strict");
+  CHECK(name(TOKENPIN_KEY_KIND_OPAQUE_OBJECT) == "opaque_object");
+  CHECK(name(TOKENPIN_ID_OWNER_CONSUMER) == "consumer");
+  CHECK(name(TOKENPIN_FOREIGN_SEALS_REFUSE) == "refuse");
+  CHECK(name(TOKENPIN_FRAMING_EVENTS) == "events");
+  CHECK(name(TOKENPIN_REFUSAL_CONFLICTING_ACCOUNTS) == "conflicting_accounts");
   CHECK(name(static_cast<tokenpin::State>(99)) == "unknown");
   // There are no more enums.
   tokenpin_bytes none{};
-  CHECK(tokenpin_enum_name(TOKENPIN_ENUM_ANSWER + 1, 0, &none) == TOKENPIN_STATUS_BAD_ENUM);
+  CHECK(tokenpin_enum_name(TOKENPIN_ENUM_REFUSAL + 1, 0, &none) == TOKENPIN_STATUS_BAD_ENUM);
   CHECK(tokenpin::version() == tokenpin_version() && tokenpin::abi_matches());
   // Every status that has a name has a sentence, and no other number has.
   for (int32_t number = -3; number < 300; number++) {
@@ -595,6 +754,8 @@ int main() {
   the_pure_functions();
   cookies_are_walked_and_written();
   requests_are_classified();
+  id_rings_seal_open_and_wipe();
+  ids_are_opened_followed_and_sealed();
   every_enum_has_names();
   the_clock_is_the_wall_clock();
   no_entropy_comes_twice();

@@ -23,6 +23,7 @@ constexpr bool kMoveOnly =
 
 static_assert(kMoveOnly<Affinity> && kMoveOnly<Result<Affinity>>);
 static_assert(kMoveOnly<KeyRing> && kMoveOnly<Result<KeyRing>>);
+static_assert(kMoveOnly<IdRing> && kMoveOnly<Result<IdRing>>);
 static_assert(std::is_nothrow_default_constructible_v<Config> &&
               !std::is_move_constructible_v<Config> && !std::is_move_assignable_v<Config>);
 // A host may keep it wherever it keeps plain bytes.
@@ -30,6 +31,10 @@ static_assert(std::is_trivially_copyable_v<Decision> && std::is_standard_layout_
               sizeof(Decision) == sizeof(tokenpin_decision));
 static_assert(sizeof(Config) == sizeof(tokenpin_config));
 static_assert(sizeof(Request) == sizeof(tokenpin_request));
+static_assert(sizeof(IdUse) == sizeof(tokenpin_id_use));
+static_assert(std::is_trivially_copyable_v<IdSummary> && std::is_trivially_copyable_v<IdOpener> &&
+              std::is_trivially_copyable_v<IdSealer>);
+static_assert(sizeof(IdOpener) <= 1024 && sizeof(IdSealer) <= 1024);
 
 // A result is asked, never taken for a number.
 static_assert(std::is_constructible_v<bool, Result<>> && !std::is_convertible_v<Result<>, bool>);
@@ -73,6 +78,28 @@ static_assert(noexcept(any<const Affinity&>().find(any<Text>())));
 static_assert(noexcept(any<const Affinity&>().capacity()));
 static_assert(noexcept(any<const Affinity&>().cookie_name(any<Text>())));
 static_assert(noexcept(any<const Affinity&>().classify(any<Text>(), any<Text>())));
+static_assert(noexcept(any<const Affinity&>().id_owner(any<const Request&>())));
+static_assert(noexcept(any<const Affinity&>().open_target(any<IdUse&>(), any<IdSummary&>(),
+                                                          any<Text>(), any<Span<char>>())));
+static_assert(noexcept(any<const Affinity&>().open_in_place(any<IdUse&>(), any<IdSummary&>(),
+                                                            any<Span<char>>())));
+static_assert(noexcept(any<const Affinity&>().open_step(any<IdUse&>(), any<IdSummary&>(),
+                                                        any<IdOpener&>(), any<Text>())));
+static_assert(noexcept(any<const Affinity&>().open_end(any<IdUse&>(), any<IdSummary&>(),
+                                                       any<IdOpener&>())));
+static_assert(noexcept(any<const Affinity&>().seal_step(any<IdUse&>(), any<IdSummary&>(), 0,
+                                                        any<IdSealer&>(), any<Text>())));
+static_assert(noexcept(any<const Affinity&>().seal_end(any<IdUse&>(), any<IdSummary&>(), 0,
+                                                       any<IdSealer&>())));
+static_assert(noexcept(any<const Affinity&>().seal_target(any<IdUse&>(), any<IdSummary&>(), 0,
+                                                          any<Text>(), any<Span<char>>())));
+static_assert(noexcept(any<const Affinity&>().id_key(0)));
+static_assert(noexcept(any<const Decision&>().refusal()) && noexcept(IdSummary().report()));
+static_assert(noexcept(IdRing::make(any<Span<const CookieKey>>(), any<const Block*>())));
+static_assert(noexcept(any<const IdRing&>().seal(any<Text>(), any<Text>(), 0, any<Text>())));
+static_assert(noexcept(any<const IdRing&>().open(any<Text>(), any<Text>(), any<Text>())));
+static_assert(noexcept(any<const IdRing&>().mark(any<Text>(), any<Text>(), 0, any<Text>())));
+static_assert(noexcept(any<const IdRing&>().open_mark(any<Text>(), any<Text>(), any<Text>())));
 static_assert(noexcept(any<const Affinity&>().fingerprint()));
 static_assert(noexcept(any<const Affinity&>().live_fingerprint(0)));
 static_assert(noexcept(KeyRing::make(any<Span<const CookieKey>>(), any<const Block*>())));

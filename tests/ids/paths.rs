@@ -37,7 +37,7 @@ fn seal(target: &str) -> String {
 }
 
 /// `<..>` is an id that is sealed.
-const TARGETS: [&str; 30] = [
+const TARGETS: [&str; 32] = [
     // Twice the same name; and what is written otherwise, and read the same.
     "/v1/files?after=<file-1>&after=&after=<file-2>&AFTER=file-3&after_=file-4",
     "/v1/vector_stores/<vs_1>/files?%61fter=<file-1>&aft%65r=<file-2>&%2561fter=file-3",
@@ -48,6 +48,9 @@ const TARGETS: [&str; 30] = [
     "/files/<file-1>#/files/file-2?after=file-3",
     "/v1/files/<file-1>?x=/files/file-2&after=file-3?y&before=<file-4>#z",
     "files/<file-1>",
+    // Only two slashes begin a host.
+    "x:/files/<file-1>",
+    "x://files/files/<file-1>",
     // A name is no collection, and no id.
     "/openai/deployments/files/chat/completions",
     "/openai/deployments/files/files/<file-1>",
@@ -105,6 +108,23 @@ fn ids_stand_behind_collections_and_under_listed_names() {
         let (text, summary) = open(Mode::Off, &sealed);
         assert_eq!((&text, summary.existing), (&sealed, target.contains('<')));
         assert!(summary.verdict <= IdVerdict::Plain && summary.account().is_none());
+    }
+}
+
+#[test]
+fn where_responses_are_not_sealed_no_target_is() {
+    let ring = ring();
+    for (mode, ids) in [
+        (Mode::Seal, Ids::None),
+        (Mode::Seal, Ids::Open),
+        (Mode::Off, Ids::Items),
+        (Mode::Open, Ids::Items),
+    ] {
+        let rules = rules(&ring, mode);
+        let with = Sealing { rules: &rules, pin: pin("a"), echo: &Echo::new(), origin: None };
+        let (target, mut out) = (b"/v1/files/file-1?after=file-2", [0; 100]);
+        assert_eq!(with.seal_target(ids, target, &mut out), Ok(target.len()));
+        assert_eq!(&out[..target.len()], target);
     }
 }
 
@@ -167,6 +187,8 @@ fn a_segment_that_others_may_cut_or_decode_again_is_refused_in_strict() {
         assert_eq!(summary.verdict == IdVerdict::None, !refused && !target.ends_with('b'));
         assert!(!open(Mode::Seal, target).1.refused, "{target}");
     }
+    let both = open(Mode::Strict, "/v1/files?after=a%2Fb&run_id=c%2Fd").1;
+    assert_eq!(both.keys, [number_of("after"), 255]);
     // Of several refusals the first is told.
     let target = format!("/v1/files/{}x/a%2Fb", id("file-1", "a").replace("file", "fine"));
     assert_eq!(open(Mode::Strict, &target).1.keys, [0, 255]);
@@ -253,6 +275,9 @@ fn absolute_urls_of_the_upstream_lead_back_through_the_gateway() {
         id("msgbatch_1", "a")
     );
     assert_eq!(seal(Mode::Seal, origin, body), expected);
+    // However the upstream was reached.
+    let plain = body.replacen("https:", "http:", 1);
+    assert_eq!(seal(Mode::Seal, origin, &plain), expected);
     assert_eq!(seal(Mode::Seal, None, body), body);
     assert_eq!(seal(Mode::Open, origin, body), body);
     for other in [
@@ -261,6 +286,9 @@ fn absolute_urls_of_the_upstream_lead_back_through_the_gateway() {
         r#"{"results_url":"ftp://api.example.com/v1/files/file-1"}"#,
         r#"{"results_url":"/v1/files/file-1"}"#,
         r#"{"results_url":"https://api.example.com/v1/files/file-1\"\\"}"#,
+        r#"{"results_url":"https://api.example.com/v1/files/file-1/ä"}"#,
+        r#"{"results_url":"https://api.example.com/v1/files/file-1/ x"}"#,
+        r#"{"results_url":"https://api.example.com/v1/files/file-1/\u0000"}"#,
         r#"{"results_url":"https:/v1/api.example.com/files/file-1"}"#,
         r#"{"results_url":null}"#,
         // What comes of it would be too long for an id.

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Miri would need an hour for all of them.
-const DRAWN: u64 = if cfg!(miri) { 60 } else { 600 };
+const DRAWN: u64 = if cfg!(miri) { 12 } else { 600 };
 const SETUPS: u64 = 60;
 
 fn setup_with_ids(numbers: &mut Numbers, number: u64) -> Setup {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION, HeaderName, HeaderValue, LOCATION,
+    ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION, EXPECT, HeaderName, HeaderValue, LOCATION,
     TRANSFER_ENCODING,
 };
 use http::request::Parts;
@@ -193,6 +193,8 @@ impl RequestIds {
             parts.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         let Some(read) = &self.read else { return };
+        // The client was told to go on.
+        parts.headers.remove(EXPECT);
         if read.changed {
             remove_digests(&mut parts.headers);
         }

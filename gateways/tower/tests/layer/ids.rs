@@ -208,12 +208,13 @@ fn bodies_are_opened_wherever_they_are_cut() {
         for (i, places) in cuts.chain([vec![], every]).enumerate() {
             let body = Pieces { knows: i % 2 == 0, ..Pieces::cut(&sealed, &places) };
             let request = post("/v1/responses").header("content-md5", "x").header("digest", "y");
+            let request = request.header("expect", "100-continue");
             let (reply, seen) = gateway.pass(request.body(body).unwrap());
             assert_eq!((reply.status(), &*seen.body), (StatusCode::OK, native.as_bytes()));
             assert_eq!((seen.slot(), seen.length), (slot, Some(native.len() as u64)));
-            let fields = ["content-length", "content-md5", "digest"];
+            let fields = ["content-length", "content-md5", "digest", "expect"];
             let fields = fields.map(|name| values(&seen.parts.headers, name).join("|"));
-            assert_eq!(fields, [&*native.len().to_string(), "", ""]);
+            assert_eq!(fields, [&*native.len().to_string(), "", "", ""]);
             assert_eq!(reply.decision().source, Source::Id);
         }
     }
@@ -416,7 +417,9 @@ fn what_is_held_is_given_back() {
         let wait = || tokio::time::sleep(std::time::Duration::from_millis(50));
         let first = start(600);
         wait().await;
-        let second = start(401);
+        // What was read of one that is refused is given back at once.
+        let second = start(100);
+        second.0.send("1".repeat(301).into()).await.unwrap();
         wait().await;
         let third = start(400);
         wait().await;
@@ -434,6 +437,26 @@ fn what_is_held_is_given_back() {
         let last = start(800);
         drop(last.0);
         assert_eq!(last.1.await.unwrap().unwrap().status().as_u16(), 200);
+    });
+}
+
+/// A client that is refused may send on, so that it reads the answer; but not for ever.
+#[test]
+fn who_is_refused_sends_no_more_than_twice_the_limit() {
+    let layer = PinLayer::new(in_mode(Mode::Seal).max_body(100)).unwrap();
+    block_on(async {
+        for first in [101, 150] {
+            let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
+            let request = post("/v1/responses").body(Channel(receiver)).unwrap();
+            let call = tokio::spawn(layer.layer(Provider::ok()).oneshot(request));
+            for length in [first, 60, 40] {
+                sender.send("x".repeat(length).into()).await.unwrap();
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                assert!(!call.is_finished(), "{first} {length}");
+            }
+            sender.send("x".into()).await.unwrap();
+            assert_eq!(call.await.unwrap().unwrap().status().as_u16(), 413);
+        }
     });
 }
 

@@ -1,0 +1,79 @@
+//! Lists of words, packed into one string of bytes: a table of pointers would be several times as large, and has
+//! to be relocated when a library is loaded.
+
+/// `COUNT` words of `LEN` bytes in all.
+pub(crate) struct Words<const COUNT: usize, const LEN: usize> {
+    text: [u8; LEN],
+    /// Where each word ends.
+    ends: [u16; COUNT],
+}
+
+/// The length of all words together.
+pub(crate) const fn len_of(words: &[&[u8]]) -> usize {
+    let (mut len, mut i) = (0, 0);
+    while i < words.len() {
+        len += words[i].len();
+        i += 1;
+    }
+    len
+}
+
+impl<const COUNT: usize, const LEN: usize> Words<COUNT, LEN> {
+    #[expect(clippy::cast_possible_truncation, reason = "checked")]
+    pub(crate) const fn of(words: &[&[u8]]) -> Self {
+        assert!(words.len() == COUNT && LEN <= u16::MAX as usize);
+        let (mut made, mut len, mut i) = (Self { text: [0; LEN], ends: [0; COUNT] }, 0, 0);
+        while i < COUNT {
+            let mut at = 0;
+            while at < words[i].len() {
+                made.text[len] = words[i][at];
+                (len, at) = (len + 1, at + 1);
+            }
+            made.ends[i] = len as u16;
+            i += 1;
+        }
+        made
+    }
+
+    pub(crate) const fn list(&self) -> List<'_> {
+        List { text: &self.text, ends: &self.ends }
+    }
+}
+
+/// The same, whatever its size.
+#[derive(Clone, Copy)]
+pub(crate) struct List<'w> {
+    text: &'w [u8],
+    ends: &'w [u16],
+}
+
+impl<'w> List<'w> {
+    pub(crate) fn get(self, i: usize) -> Option<&'w [u8]> {
+        let start = match i.checked_sub(1) {
+            Some(before) => *self.ends.get(before)?,
+            None => 0,
+        };
+        self.text.get(usize::from(start)..usize::from(*self.ends.get(i)?))
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = &'w [u8]> {
+        (0..).map_while(move |i| self.get(i))
+    }
+
+    #[inline(never)]
+    pub(crate) fn contains(self, word: &[u8]) -> bool {
+        self.iter().any(|it| it == word)
+    }
+}
+
+/// A list of the words in a constant.
+macro_rules! words {
+    ($name:ident, $words:expr) => {
+        pub(crate) static $name: crate::words::Words<
+            { $words.len() },
+            { crate::words::len_of($words) },
+        > = crate::words::Words::of($words);
+    };
+}
+
+pub(crate) use words;
