@@ -381,9 +381,11 @@ bool Stream::RetryOrRelease(envoy_filter envoy, Scratch& scratch, bool end_of_st
 // any more once ids are sealed in it, is taken off.
 void Stream::BeginSealing(envoy_filter envoy, Scratch& scratch, bool end_of_stream) {
   if (ids_ == nullptr || !IsFromUpstream(envoy)) return;
+  envoy_buffer upstream{};
+  envoy_dynamic_module_callback_http_get_header(envoy, kRequestHeader, Buffer(":authority"),
+                                                &upstream, 0, nullptr);
+  ids_->OnResponse(decision_.slot(), View(upstream));
   HeaderList& headers = scratch.headers;
-  headers.Read(envoy, kRequestHeader);
-  ids_->OnResponse(decision_.slot(), headers.First(":authority"));
   headers.Read(envoy, kResponseHeader);
   const Content content = ContentOf(headers);
   bool seals = ids_->SealsBody(headers.First(":status"), content);
