@@ -734,6 +734,32 @@ def test_owners(sealing):
     assert posted(g, {"previous_response_id": nobodys}, consumer="alice").status == 400
 
 
+def test_scopes(sealing):
+    """A route's scope, and a tenant's: what was sealed under one is nothing under another."""
+    routes = [
+        {
+            "match": {"prefix": "/other/"},
+            "route": {"cluster": "upstream", "prefix_rewrite": "/"},
+            "typed_per_filter_config": stack.module_route({"scope": "other"}),
+        }
+    ]
+    g = sealing(routes=routes, scope="s", tenant={"header": "x-tenant"})
+    places = {}
+    for prefix, name in (("", b"s"), ("/other", b"other")):
+        for tenant in (None, "a", "b"):
+            scope = name + (b"\0" + tenant.encode() if tenant else b"")
+            places[scope] = f"{prefix}/v1/responses", [("x-tenant", tenant)] if tenant else []
+    ids = {}
+    for scope, (path, headers) in places.items():
+        answer = posted(g, {"input": "x"}, path=path, headers=headers)
+        (ids[scope],) = ids_in(answer)
+        assert opened(ids[scope], scope=scope)[1] == answer.account
+    for of, id in ids.items():
+        for scope, (path, headers) in places.items():
+            answer = posted(g, {"previous_response_id": id}, path=path, headers=headers)
+            assert answer.status == (200 if scope == of else 400), (scope, of)
+
+
 @pytest.mark.smoke
 def test_rotation(sealing):
     """Ids that another key has sealed work on, and come back as the client knows them."""
