@@ -18,13 +18,16 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// Those of bodies are two each, for their last call is of another kind.
 enum Hook {
   kNew,
   kRequestHeaders,
   kRequestBody,
+  kRequestBodyEnd,
   kRequestTrailers,
   kResponseHeaders,
   kResponseBody,
+  kResponseBodyEnd,
   kResponseTrailers,
   kComplete,
   kDestroy,
@@ -97,7 +100,7 @@ int envoy_dynamic_module_on_http_filter_request_headers(envoy_filter envoy, modu
 
 int envoy_dynamic_module_on_http_filter_request_body(envoy_filter envoy, module_pointer stream,
                                                      bool end) noexcept {
-  const Watch watch(kRequestBody);
+  const Watch watch(end ? kRequestBodyEnd : kRequestBody);
   return envoy_dynamic_module_on_http_filter_request_body_untimed(envoy, stream, end);
 }
 
@@ -115,7 +118,7 @@ int envoy_dynamic_module_on_http_filter_response_headers(envoy_filter envoy, mod
 
 int envoy_dynamic_module_on_http_filter_response_body(envoy_filter envoy, module_pointer stream,
                                                       bool end) noexcept {
-  const Watch watch(kResponseBody);
+  const Watch watch(end ? kResponseBodyEnd : kResponseBody);
   return envoy_dynamic_module_on_http_filter_response_body_untimed(envoy, stream, end);
 }
 
