@@ -174,8 +174,10 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 			request.Existing = p.Existing(r)
 		}
 		asked := r
-		r, ids, release, refused := p.readIDs(&held, &request, r)
-		defer release()
+		r, ids, body, refused := p.readIDs(&held, &request, r)
+		if body != nil {
+			defer body.Close()
+		}
 		if refused != nil {
 			refused.write(w, asked)
 			return
