@@ -877,6 +877,18 @@ def test_what_a_named_client_creates_moves_without_a_cookie(sealing, http2):
         assert (next_.status, next_.account) == (200, answer.account)
 
 
+def test_a_second_try_knows_what_the_first_one_opened(sealing):
+    """Its body has native ids by then: the client did not send them so."""
+    g = sealing(retry=RETRY, routes=[KEEPS], cooldowns=[])
+    item = "msg_" + "b" * 48
+    history = [{"type": "message", "id": sealed(item, "alpha"), "content": "x"}]
+    body = json.dumps({"first_id": item}).encode()
+    g.upstream.script = [answering(429), answering(200, [JSON], body)]
+    answer = posted(g, {"input": history, "store": False})
+    assert answer.outcome == "retried" and answer.decision["id_verdict"] == "sealed"
+    assert json.loads(answer.body) == {"first_id": sealed(item, answer.account)}
+
+
 @pytest.mark.smoke
 def test_a_sealed_request_never_moves(sealing):
     g = sealing(retry=RETRY, routes=[KEEPS], cooldowns=[])
