@@ -24,11 +24,22 @@ $(BENCH_CALLBACKS): benches/callbacks.cc gateways/envoy/unused_hooks.cc gateways
 	@mkdir -p $(@D)
 	$(CXX) $(ENVOY_CXXFLAGS) -Igateways/envoy $(filter %.cc,$^) -o $@ $(ENVOY_LDFLAGS)
 
+# The filter once more, its hooks under other names, and a stop watch in their place.
+BENCH_TIMED := $(BUILD)/envoy/libtokenpin_timed.so
+BENCH_HOOKS := new destroy request_headers request_body request_trailers response_headers response_body response_trailers stream_complete
+$(BENCH_TIMED): benches/timed.cc $(ENVOY_OBJECTS) $(STATIC) gateways/envoy/exports.map
+	$(OBJCOPY) $(foreach hook,$(BENCH_HOOKS),--redefine-sym envoy_dynamic_module_on_http_filter_$(hook)=envoy_dynamic_module_on_http_filter_$(hook)_untimed) \
+	  $(BUILD)/envoy/module.o $(BUILD)/envoy/untimed.o
+	$(CXX) $(ENVOY_CXXFLAGS) -Igateways/envoy $< $(BUILD)/envoy/untimed.o $(filter-out %/module.o,$(ENVOY_OBJECTS)) \
+	  $(STATIC) -o $@ $(ENVOY_LDFLAGS)
+
 .PHONY: bench-envoy
-bench-envoy: envoy-filter envoy-venv $(BENCH_CALLBACKS) ## the filter's price in a real Envoy; QUICK=1 for a few minutes
+bench-envoy: envoy-filter envoy-venv $(BENCH_CALLBACKS) $(BENCH_TIMED) ## the filter's price in a real Envoy; QUICK=1 for a few minutes
 	checks/need.sh wrk wrk 'it makes the requests'
 	$(VENV)/bin/python -B benches/gateways.py --modules $(dir $(ENVOY_FILTER)) --folder $(BENCH)/envoy $(BENCH_REPORT) \
 	  $(if $(QUICK),--runs 3)
+	$(VENV)/bin/python -B benches/bodies.py --modules $(dir $(ENVOY_FILTER)) --folder $(BENCH)/bodies \
+	  $(if $(QUICK),--runs 2,--document docs/performance.md)
 
 .PHONY: bench-size
 bench-size: lib envoy-filter ## bytes of the libraries and of an affinity, also into docs/

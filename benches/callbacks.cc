@@ -10,7 +10,7 @@ using tokenpin_envoy::HeaderList;
 
 namespace {
 
-constexpr int kCounters = 5;
+constexpr int kCounters = 6;
 constexpr std::string_view kToken = "Bearer sk-00000000000000000000000000000000";
 
 size_t counter;
@@ -68,8 +68,12 @@ int envoy_dynamic_module_on_http_filter_request_body(envoy_filter, module_pointe
 int envoy_dynamic_module_on_http_filter_response_body(envoy_filter, module_pointer, bool) noexcept {
   return kContinue;
 }
+int envoy_dynamic_module_on_http_filter_request_trailers(envoy_filter, module_pointer) noexcept {
+  return kContinue;
+}
 int envoy_dynamic_module_on_http_filter_response_trailers(envoy_filter, module_pointer) noexcept {
   return kContinue;
 }
+void envoy_dynamic_module_on_http_filter_stream_complete(envoy_filter, module_pointer) noexcept {}
 
 }  // extern "C"

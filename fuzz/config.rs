@@ -2,11 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tokenpin::ids::Ids;
+use tokenpin::ids::{Fields, ForeignSeals, IdKey, Ids, KeyKind, Mode};
 use tokenpin::{
     Affinity, Attributes, Config, ConfigError, CookieKey, CookieName, Error, Field, Group,
-    MAX_COOKIE_NAME, MAX_MAX_AGE, MAX_SCOPE, MAX_SET_COOKIE, MAX_WEIGHT, Policy, Request, Role,
-    Rule, SameSite, Secret, Slot, SlotStatus, State, Strategy, identity_hash,
+    IdConfig, IdOwner, MAX_COOKIE_NAME, MAX_MAX_AGE, MAX_SCOPE, MAX_SET_COOKIE, MAX_WEIGHT, Policy,
+    Request, Role, Rule, SameSite, Secret, Slot, SlotStatus, State, Strategy, identity_hash,
 };
 use tokenpin_fuzz::{Input, secret};
 use tokenpin_test_support::classification::is_bad;
@@ -27,10 +27,7 @@ fn run(input: &mut Input<'_>) {
     let shift = input.below(keys.len().max(1));
     keys.rotate_left(shift);
     let bytes = |number: u8| if number == 0 { [0; 16] } else { secret(number) };
-    let ring: Vec<_> = keys
-        .iter()
-        .map(|&(id, role, number)| CookieKey { id, role, secret: Secret::new(bytes(number)) })
-        .collect();
+    let ring = ring_of(&keys, &bytes);
 
     let scope = input.limited(MAX_SCOPE);
     let names = [&b"pin"[..], b"__Host-tokenpin", b"__Host-x", b"__secure-x"];
@@ -72,7 +69,7 @@ fn run(input: &mut Input<'_>) {
         prompt_cache: input.flag(),
         ..Config::new(Secret::new(placement_key), &ring)
     };
-    let config = Config { rules: &rules, replace_rules: input.flag(), ..config };
+    let replace_rules = input.flag();
 
     let identities: Vec<_> = (0..input.below(40)).map(|_| input.bytes()).collect();
     let slot = |identity: &&[u8]| match identity {
@@ -84,17 +81,30 @@ fn run(input: &mut Input<'_>) {
     let len = if input.one_in(8) { input.below(128) } else { needed };
     let mut index = vec![0xa5a5_a5a5; len.max(1)];
 
-    let mut wrong = wrong_ring(&keys, &bytes, &placement_key);
-    wrong.extend(wrong_config(&config, &placement_key));
-    let repeated = |i: usize| !identities[i].is_empty() && identities[..i].contains(&identities[i]);
-    wrong.extend(
-        (0..slots.len())
-            .filter(|&i| repeated(i))
-            .map(|i| Error::DuplicateIdentity.at(Field::Slots, i)),
-    );
-    if slots.is_empty() {
-        wrong.push(Error::SlotCount.at(Field::Slots, 0));
+    // Keys of their own for ids, of whatever secrets; and what is added to the table of ids.
+    let id_keys = any_id_keys(input);
+    let id_ring = ring_of(&id_keys, &bytes);
+    let id_words = some(input);
+    let fields: Vec<_> =
+        id_words.iter().map(|name| IdKey { name, kind: input.pick(KeyKind::ALL) }).collect();
+    let (prefixes, collections) = (some(input), some(input));
+    let ids = IdConfig {
+        mode: input.pick(Mode::ALL),
+        keys: &id_ring,
+        owner: input.pick(IdOwner::ALL),
+        foreign: input.pick(ForeignSeals::ALL),
+        encrypted: input.flag(),
+        fields: Fields { keys: &fields, prefixes: &prefixes, collections: &collections },
+    };
+    let config = Config { rules: &rules, replace_rules, ids, ..config };
+
+    let mut wrong = wrong_ring(&keys, &bytes, &placement_key, Field::CookieKeys);
+    if !id_keys.is_empty() {
+        wrong.extend(wrong_ring(&id_keys, &bytes, &placement_key, Field::IdKeys));
     }
+    wrong.extend(wrong_fields(&ids.fields));
+    wrong.extend(wrong_config(&config, &placement_key));
+    wrong.extend(wrong_slots(&identities));
     if index.len() < needed {
         wrong.push(Error::BufferTooSmall { needed }.at(Field::Index, 0));
     }
@@ -142,6 +152,14 @@ fn usable(
     assert_ne!(build(&combined), Ok(affinity.fingerprint()));
     let other = Config { placement_key: Secret::new([0xbb; 16]), ..config.clone() };
     assert_ne!(build(&other), Ok(affinity.fingerprint()));
+    // Of ids, the owner and the keys; and the mode does not.
+    let ids = |ids| build(&Config { ids, ..config.clone() });
+    let owner = IdOwner::ALL[usize::from(config.ids.owner == IdOwner::None)];
+    assert_ne!(ids(IdConfig { owner, ..config.ids }), Ok(affinity.fingerprint()));
+    let mode = input.pick(Mode::ALL);
+    assert_eq!(ids(IdConfig { mode, ..config.ids }), Ok(affinity.fingerprint()));
+    let keys = if config.ids.keys.is_empty() { config.cookie_keys } else { config.ids.keys };
+    assert_eq!(ids(IdConfig { keys, ..config.ids }), Ok(affinity.fingerprint()));
 
     let live = affinity.live_fingerprint(0);
     let slot = u32::try_from(input.below(slots.len())).unwrap();
@@ -183,18 +201,48 @@ fn usable(
     affinity.finish(&decision, config.success.0, &mut out).unwrap();
 }
 
+/// By id, role and the number of a secret.
+type Keys = [(u8, Role, u8)];
+
+fn ring_of(keys: &Keys, bytes: &impl Fn(u8) -> [u8; 16]) -> Vec<CookieKey> {
+    let key = |&(id, role, number)| CookieKey { id, role, secret: Secret::new(bytes(number)) };
+    keys.iter().map(key).collect()
+}
+
+fn any_id_keys(input: &mut Input<'_>) -> Vec<(u8, Role, u8)> {
+    let mut keys: Vec<_> = (0..input.below(11))
+        .map(|_| (input.byte(), input.pick(&[Role::Accept, Role::Retire]), input.byte()))
+        .collect();
+    if let Some(key) = keys.last_mut().filter(|_| !input.one_in(8)) {
+        key.1 = Role::Sign;
+    }
+    keys
+}
+
+/// Every rule that the accounts break.
+fn wrong_slots(identities: &[&[u8]]) -> Vec<ConfigError> {
+    if identities.is_empty() {
+        return vec![Error::SlotCount.at(Field::Slots, 0)];
+    }
+    let repeated =
+        |i: &usize| !identities[*i].is_empty() && identities[..*i].contains(&identities[*i]);
+    let wrong = (0..identities.len()).filter(repeated);
+    wrong.map(|i| Error::DuplicateIdentity.at(Field::Slots, i)).collect()
+}
+
 /// Every rule that the keys break.
 fn wrong_ring(
-    keys: &[(u8, Role, u8)],
+    keys: &Keys,
     bytes: &impl Fn(u8) -> [u8; 16],
     placement_key: &[u8; 16],
+    field: Field,
 ) -> Vec<ConfigError> {
     let mut wrong = Vec::new();
     for (i, &(id, role, number)) in keys.iter().enumerate() {
         let earlier = || keys[..i].iter();
         let mut check = |broken: bool, error: Error| {
             if broken {
-                wrong.push(error.at(Field::CookieKeys, i));
+                wrong.push(error.at(field, i));
             }
         };
         check(bytes(number) == [0; 16], Error::ZeroSecret);
@@ -206,10 +254,36 @@ fn wrong_ring(
         check(i == 8, Error::KeyCount);
     }
     if keys.is_empty() {
-        wrong.push(Error::KeyCount.at(Field::CookieKeys, 0));
+        wrong.push(Error::KeyCount.at(field, 0));
     } else if keys.iter().all(|key| key.1 != Role::Sign) {
-        wrong.push(Error::SigningKeys.at(Field::CookieKeys, 0));
+        wrong.push(Error::SigningKeys.at(field, 0));
     }
+    wrong
+}
+
+/// A few words, sometimes about as many as may be added.
+fn some<'i>(input: &mut Input<'i>) -> Vec<&'i [u8]> {
+    let many = if input.one_in(16) { 31 } else { 0 };
+    (0..many + input.below(3)).map(|_| input.bytes()).collect()
+}
+
+/// Everything that is wrong with what is added to the table of ids.
+fn wrong_fields(fields: &Fields<'_>) -> Vec<ConfigError> {
+    let mut wrong = Vec::new();
+    let mut check = |field: Field, bad: Vec<bool>| {
+        let bad = bad.iter().enumerate().filter(|(i, bad)| **bad || *i == 32);
+        wrong.extend(bad.map(|(i, _)| Error::IdField.at(field, i)));
+    };
+    let letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-".contains(byte);
+    let bad_key = |key: &IdKey<'_>| {
+        let of_its_own = matches!(key.kind, KeyKind::Path | KeyKind::Own);
+        of_its_own || !(1..=32).contains(&key.name.len())
+    };
+    let prefix = |it: &&[u8]| it.is_empty() || !it.iter().all(letter);
+    let segment = |it: &&[u8]| it.is_empty() || it.contains(&b'/');
+    check(Field::IdFields, fields.keys.iter().map(bad_key).collect());
+    check(Field::IdPrefixes, fields.prefixes.iter().map(prefix).collect());
+    check(Field::IdCollections, fields.collections.iter().map(segment).collect());
     wrong
 }
 

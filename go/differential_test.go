@@ -3,6 +3,7 @@
 package tokenpin
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -15,6 +16,18 @@ import (
 // The library against the backend in pure Go, on random and on fuzzed inputs. The inputs are drawn from bytes: in
 // the tests from random ones, whose seed is printed and may be given in TOKENPIN_SEED, and in the fuzz targets
 // from the fuzzer's.
+
+func (d *draws) u32() uint32 { return uint32(d.u16()) | uint32(d.u16())<<16 }
+func (d *draws) u64() uint64 { return uint64(d.u32()) | uint64(d.u32())<<32 }
+
+func (d *draws) bytes16() (b [16]byte) {
+	if d.rarely() {
+		return b
+	}
+	binary.LittleEndian.PutUint64(b[:], d.u64())
+	binary.LittleEndian.PutUint64(b[8:], d.u64())
+	return b
+}
 
 func (d *draws) same(what string, native, purego any, where ...any) {
 	d.t.Helper()
@@ -748,6 +761,10 @@ func compareIDs(d *draws, config *Config, nativeA *nativeAffinity, puregoA *pure
 		d.same(what, native, purego, append(where, config.IDs, *use)...)
 		d.same(what, summary.report(), puregoSummary.pure().report(), append(where, config.IDs, *use)...)
 	}
+	number := d.byte()
+	name, s := nativeA.idKey(number)
+	puregoName, puregoS := puregoA.idKey(number)
+	d.same("key", []any{name, s}, []any{puregoName, puregoS}, number)
 	target := d.target(w, owner)
 	out, s := nativeA.openTarget(use, summary, target)
 	puregoOut, puregoS := puregoA.openTarget(use, puregoSummary, target)
@@ -860,7 +877,7 @@ func compareBodies(d *draws) {
 	}
 }
 
-func TestBodiesAgainstPureGo(t *testing.T) { random(t, 2500, compareBodies) }
+func TestBodiesAgainstPureGo(t *testing.T) { random(t, 1000, compareBodies) }
 func FuzzBodies(f *testing.F)              { fuzz(f, compareBodies) }
 
 func TestRingsAgainstPureGo(t *testing.T) { random(t, 5000, compareRings) }
@@ -869,7 +886,7 @@ func FuzzRings(f *testing.F)              { fuzz(f, compareRings) }
 func TestSelectionAgainstPureGo(t *testing.T) { random(t, 2000, compareSelection) }
 func TestDrawsAgainstPureGo(t *testing.T)     { random(t, 20000, compareDraws) }
 func TestCookiesAgainstPureGo(t *testing.T)   { random(t, 5000, compareCookies) }
-func TestDecisionsAgainstPureGo(t *testing.T) { random(t, 2000, compareDecisions) }
+func TestDecisionsAgainstPureGo(t *testing.T) { random(t, 1500, compareDecisions) }
 
 func FuzzSelection(f *testing.F) { fuzz(f, compareSelection) }
 func FuzzCookies(f *testing.F)   { fuzz(f, compareCookies) }

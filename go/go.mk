@@ -16,11 +16,11 @@ go-lib: $(STATIC) include/tokenpin.h ## the library, where the Go module finds i
 	@cmp -s go/lib/stamp go/lib_stamp.h || cp go/lib/stamp go/lib_stamp.h
 
 GO_BACKENDS := 1 0
-GO_MODULES := go go/bench go/wasi go/websocket
+GO_MODULES := go go/bench go/openai go/wasi go/websocket
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: go-test
-go-test: go-lib ## the Go module: both backends, the race detector, WASI, WebSockets, and how it links
+go-test: go-lib ## the Go module: both backends, the race detector, WASI, WebSockets, OpenAI's client, and how it links
 	@test -z "$$(gofmt -l go)" || { echo "gofmt:"; gofmt -l go; exit 1; }
 	@set -e; for cgo in $(GO_BACKENDS); do for module in $(GO_MODULES); do \
 	  (cd $$module && CGO_ENABLED=$$cgo $(GO) vet ./...); done; done
@@ -28,6 +28,7 @@ go-test: go-lib ## the Go module: both backends, the race detector, WASI, WebSoc
 	cd go && $(GO) test -race ./...
 	cd go/wasi && $(GO) test -count 1 ./...
 	cd go/websocket && $(GO) test ./...
+	cd go/openai && $(GO) test ./...
 	cd go/bench && $(GO) test -bench . -benchtime 1x ./... > /dev/null
 	go/link.sh $(BUILD)
 

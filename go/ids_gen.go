@@ -67,6 +67,7 @@ var idKeys = []IDKey{
 	{"input", KeyKindOpaqueObject},
 	{"variables", KeyKindVariables},
 	{"items", KeyKindItems},
+	{"input_schema", KeyKindOpaque},
 }
 
 // idPrefixes are the ids that are sealed, by how they begin.

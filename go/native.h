@@ -292,13 +292,16 @@ static inline int32_t tp_rewrite(const tokenpin_affinity* affinity, tp_use with,
     size_t room = capacity - progress->written - TP_PUT_ROOM, left = len - progress->taken;
     if (left > room) left = room;
     tokenpin_piece piece;
-    int32_t status =
-        sealing
-            ? end ? tokenpin_affinity_seal_end(affinity, &use, summary, slot, state, &piece)
-                  : tokenpin_affinity_seal_step(affinity, &use, summary, slot, state, next, left,
-                                                &piece)
-        : end ? tokenpin_affinity_open_end(affinity, &use, summary, opener, &piece)
-              : tokenpin_affinity_open_step(affinity, &use, summary, opener, next, left, &piece);
+    int32_t status;
+    if (sealing && end)
+      status = tokenpin_affinity_seal_end(affinity, &use, summary, slot, state, &piece);
+    else if (sealing)
+      status =
+          tokenpin_affinity_seal_step(affinity, &use, summary, slot, state, next, left, &piece);
+    else if (end)
+      status = tokenpin_affinity_open_end(affinity, &use, summary, opener, &piece);
+    else
+      status = tokenpin_affinity_open_step(affinity, &use, summary, opener, next, left, &piece);
     if (status != TOKENPIN_STATUS_OK) return status;
     if (piece.pass > 0) memcpy(out + progress->written, next, piece.pass);
     progress->written += piece.pass;

@@ -1,7 +1,8 @@
-// Whether the time to refuse a cookie, or a sealed id, tells where its tag is wrong: in the first byte, in the
-// last, or everywhere. After Reparaz, Balasch and Verbauwhede, "Dude, is my code constant time?" (2017):
-// the order of the classes is random, and Welch's t-test compares their times, of all measurements
-// and of those below a number of quantiles, for what the scheduler adds hides small differences.
+// Whether the time to refuse a cookie, or a sealed id, tells where its tag is wrong: in the first
+// byte, in the last, or everywhere. After Reparaz, Balasch and Verbauwhede, "Dude, is my code
+// constant time?" (2017): the order of the classes is random, and Welch's t-test compares their
+// times, of all measurements and of those below a number of quantiles, for what the scheduler adds
+// hides small differences.
 //
 //   dudect VALUES SECONDS   VALUES is what near_misses.py prints: three in a row, one of each class
 #include <math.h>
@@ -15,13 +16,7 @@
 
 #include "numbers.h"
 
-enum {
-  kClasses = 3,
-  kMaxValues = 10000,
-  kBatch = 200000,
-  kCrops = 10,
-  kMaxLen = 99
-};
+enum { kClasses = 3, kMaxValues = 10000, kBatch = 200000, kCrops = 10, kMaxLen = 99 };
 
 static const char kName[] = "__Host-tokenpin";
 static const double kThreshold = 4.5;

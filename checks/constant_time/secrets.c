@@ -172,8 +172,8 @@ static void sealed_ids(void) {
     }
     // Without a tag to compare, none: an id that is plain.
     EXPECT(0, opening(ids[i], strlen(ids[i]), TOKENPIN_ID_VERDICT_PLAIN));
-    // The masked account and the tag are public as soon as they are made: at most, each of their characters is
-    // looked up in the alphabet.
+    // The masked account and the tag are public as soon as they are made: at most, each of their
+    // characters is looked up in the alphabet.
     char made[TOKENPIN_MAX_SEALED_ID];
     unsigned before = VALGRIND_COUNT_ERRORS;
     (void)seal(ids[i], 5, made);

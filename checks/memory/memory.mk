@@ -24,7 +24,7 @@ miri: ## the core and the C ABI under Miri
 	$(call MIRI) --test vectors
 	$(call MIRI) --test ids
 	$(call MIRI) --test forgery ids::a_genuine
-	$(call MIRI) --target s390x-unknown-linux-gnu --test ids one:: bodies:: paths::
+	$(call MIRI) --target s390x-unknown-linux-gnu --test ids -- one:: bodies:: paths::
 	$(call MIRI) --test published every_row
 	$(call miri_planted,write_out_of_bounds,memory access failed|out-of-bounds)
 	$(call miri_planted,use_after_free,has been freed|dangling)

@@ -97,4 +97,13 @@ void ChangeBody(envoy_filter envoy, Bodies bodies, Edits* edits) {
   append();
 }
 
+void ReplaceBody(envoy_filter envoy, Bodies bodies, std::string_view text) {
+  for (const int body : bodies) {
+    const size_t size = envoy_dynamic_module_callback_http_get_body_size(envoy, body);
+    if (size != 0) envoy_dynamic_module_callback_http_drain_body(envoy, body, size);
+  }
+  if (text.empty()) return;
+  envoy_dynamic_module_callback_http_append_body(envoy, *(bodies.end() - 1), Buffer(text));
+}
+
 }  // namespace tokenpin_envoy

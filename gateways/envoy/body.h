@@ -58,4 +58,7 @@ class Bodies {
 // long one is never there twice.
 void ChangeBody(envoy_filter envoy, Bodies bodies, Edits* edits);
 
+// Puts a text in place of all of it.
+void ReplaceBody(envoy_filter envoy, Bodies bodies, std::string_view text);
+
 }  // namespace tokenpin_envoy

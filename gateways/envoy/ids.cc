@@ -1,5 +1,6 @@
 #include "ids.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace tokenpin_envoy {
@@ -27,7 +28,9 @@ std::unique_ptr<Ids> Ids::Of(const Terms& terms, const tokenpin::Request& reques
   ids->is_download_ = EndsWithSegment(target, "content") || EndsWithSegment(target, "results");
   ids->scope_ = tokenpin::view(request.scope);
   if (const auto owner = config.affinity().id_owner(request)) ids->owner_ = *owner;
-  ids->origin_.append(headers.First(":scheme")).append("://").append(headers.First(":authority"));
+  if (ids->mode_ != TOKENPIN_MODE_OFF && ids->has_state()) {
+    ids->origin_.append(headers.First(":scheme")).append("://").append(headers.First(":authority"));
+  }
   return ids;
 }
 
@@ -51,19 +54,8 @@ void Ids::OpenTarget(std::string_view target) {
   rewriter_.emplace<IdOpener>();
 }
 
-// Pieces of the part that pass as they are leave no trace.
-template <typename Step>
-void Ids::Rewrite(std::string_view part, Step step) {
-  while (!part.empty()) {
-    const auto piece = step(part);
-    // Cannot fail; and if it did, the rest would pass as it is.
-    if (!piece) return;
-    Take(*piece);
-    part.remove_prefix(piece->taken);
-  }
-}
-
-void Ids::Take(const tokenpin::Piece& piece) {
+// Pieces that pass as they are leave no trace.
+void Ids::TakeOpened(const tokenpin::Piece& piece) {
   const size_t passed = piece.pass.size();
   if (piece.taken != passed || !piece.put.empty()) {
     edits.Replace(at_ + passed, piece.taken - passed, piece.put);
@@ -78,16 +70,20 @@ void Ids::Open(std::string_view part) {
   if (opener == nullptr) return;
   if (mode_ == TOKENPIN_MODE_STRICT) utf8_.Read(part);
   const tokenpin::IdUse use = Use();
-  Rewrite(part, [&](std::string_view rest) {
-    return config_.affinity().open_step(use, summary_, *opener, rest);
-  });
+  while (!part.empty()) {
+    const auto piece = config_.affinity().open_step(use, summary_, *opener, part);
+    // Cannot fail; and if it did, the rest would pass as it is.
+    if (!piece) return;
+    TakeOpened(*piece);
+    part.remove_prefix(piece->taken);
+  }
 }
 
 void Ids::EndOpening() {
   auto* const opener = std::get_if<IdOpener>(&rewriter_);
   if (opener == nullptr) return;
   const auto piece = config_.affinity().open_end(Use(), summary_, *opener);
-  if (piece) Take(*piece);
+  if (piece) TakeOpened(*piece);
   // What was held back, and went out as it came in, is no change.
   if (changed_ == 0) edits.Clear();
   changed_ = 0;
@@ -113,20 +109,32 @@ bool Ids::SealsBody(std::string_view status, Content content) const {
   return true;
 }
 
+// An absolute URL of the upstream's is one of the gateway's to the client. Others are not ours:
+// many are signed.
 bool Ids::SealTarget(std::string_view target, std::string* sealed) const {
-  if (target.empty()) return false;
-  const auto seal = [&] {
-    return config_.affinity().seal_target(Use(), summary_, slot_, target, *sealed);
-  };
-  sealed->resize(target.size() + TOKENPIN_MAX_SEALED_ID);
-  auto length = seal();
-  if (length.status == TOKENPIN_STATUS_BUFFER_TOO_SMALL) {
-    sealed->resize(*length);
-    length = seal();
+  sealed->clear();
+  std::string_view path = target;
+  if (const size_t scheme = target.find("://"); scheme < target.find_first_of("/?#")) {
+    path.remove_prefix(scheme + 3);
+    const size_t authority = std::min(path.find_first_of("/?#"), path.size());
+    if (!SameText(path.substr(0, authority), upstream_)) return false;
+    path.remove_prefix(authority);
+    *sealed = origin_;
   }
-  if (!length) return false;
-  sealed->resize(*length);
-  return *sealed != target;
+  if (path.empty() || path.substr(0, 2) == "//") return false;
+  const size_t start = sealed->size();
+  size_t room = path.size() + TOKENPIN_MAX_SEALED_ID;
+  for (;;) {
+    sealed->resize(start + room);
+    const tokenpin::Span<char> buffer{sealed->data() + start, room};
+    const auto length = config_.affinity().seal_target(Use(), summary_, slot_, path, buffer);
+    if (length.status == TOKENPIN_STATUS_BUFFER_TOO_SMALL && *length > room) {
+      room = *length;
+      continue;
+    }
+    sealed->resize(start + (length ? *length : 0));
+    return length && *sealed != target;
+  }
 }
 
 void Ids::BeginSealing(Content content) {
@@ -135,30 +143,42 @@ void Ids::BeginSealing(Content content) {
                                                           : TOKENPIN_FRAMING_JSON);
 }
 
-uint32_t Ids::TakeSealed() { return changed_ - std::exchange(told_sealed_, changed_); }
+uint32_t Ids::NewlySealed() { return changed_ - std::exchange(told_sealed_, changed_); }
 
-uint32_t Ids::TakeUnexpected() {
+uint32_t Ids::NewlyUnexpected() {
   return unexpected_ - std::exchange(told_unexpected_, unexpected_);
 }
 
-void Ids::BeginPart() {
-  edits.Clear();
-  at_ = 0;
+bool Ids::TakeSealed(const tokenpin::Piece& piece, std::string* out) {
+  out->append(piece.pass).append(piece.put);
+  changed_ = piece.rewritten.changed;
+  unexpected_ = piece.rewritten.unexpected;
+  return piece.taken != piece.pass.size() || !piece.put.empty();
 }
 
-void Ids::Seal(std::string_view part) {
+bool Ids::Seal(std::string_view part, std::string* out) {
   auto& sealer = *std::get_if<IdSealer>(&rewriter_);
   const tokenpin::IdUse use = Use();
-  Rewrite(part, [&](std::string_view rest) {
-    return config_.affinity().seal_step(use, summary_, slot_, sealer, rest);
-  });
+  bool differs = false;
+  while (!part.empty()) {
+    const auto piece = config_.affinity().seal_step(use, summary_, slot_, sealer, part);
+    // Cannot fail; and if it did, the rest would pass as it is.
+    if (!piece) {
+      out->append(part);
+      return differs;
+    }
+    differs |= TakeSealed(*piece, out);
+    part.remove_prefix(piece->taken);
+  }
+  return differs;
 }
 
-void Ids::EndSealing() {
+bool Ids::EndSealing(std::string* out) {
   auto& sealer = *std::get_if<IdSealer>(&rewriter_);
   const auto piece = config_.affinity().seal_end(Use(), summary_, slot_, sealer);
-  if (piece) Take(*piece);
+  const bool differs = piece && TakeSealed(*piece, out);
   rewriter_.emplace<std::monostate>();
+  return differs;
 }
 
 }  // namespace tokenpin_envoy

@@ -44,6 +44,7 @@ class Ids {
   // Whether the API keeps what it makes in its account.
   bool has_state() const { return ids_ == TOKENPIN_IDS_BOTH || ids_ == TOKENPIN_IDS_ITEMS; }
   bool is_head() const { return is_head_; }
+  bool is_download() const { return is_download_; }
 
   // The response of a slot. `upstream` is the authority that was asked.
   void OnResponse(uint32_t slot, std::string_view upstream);
@@ -51,26 +52,24 @@ class Ids {
   bool SealsBody(std::string_view status, Content content) const;
   // Of a target or a URL in its headers. False if nothing in it changes.
   bool SealTarget(std::string_view target, std::string* sealed) const;
-  // The parts of its body that come by together, and its end.
+  // Its body, part by part, and its end: what goes out instead is appended. True if that differs.
   void BeginSealing(Content content);
   bool sealing() const { return std::holds_alternative<tokenpin::IdSealer>(rewriter_); }
-  void BeginPart();
-  void Seal(std::string_view part);
-  void EndSealing();
+  bool Seal(std::string_view part, std::string* out);
+  bool EndSealing(std::string* out);
   // How many ids were sealed, and how many documents not understood, since this was asked before.
-  uint32_t TakeSealed();
-  uint32_t TakeUnexpected();
+  uint32_t NewlySealed();
+  uint32_t NewlyUnexpected();
 
-  // What changes: in the request, or in the part of the response.
+  // What changes in the request's body.
   Edits edits;
 
  private:
   Ids(const Config& config, uint8_t ids, tokenpin::Mode mode)
       : config_(config), ids_(ids), mode_(mode) {}
   tokenpin::IdUse Use() const;
-  template <typename Step>
-  void Rewrite(std::string_view part, Step step);
-  void Take(const tokenpin::Piece& piece);
+  void TakeOpened(const tokenpin::Piece& piece);
+  bool TakeSealed(const tokenpin::Piece& piece, std::string* out);
 
   // Terms of the stream, which outlive this.
   const Config& config_;
@@ -82,7 +81,7 @@ class Ids {
   // At most one at a time.
   std::variant<std::monostate, tokenpin::IdOpener, tokenpin::IdSealer> rewriter_;
   uint32_t slot_ = TOKENPIN_SLOT_NONE;
-  uint64_t at_ = 0;       // in what the edits are of
+  uint64_t at_ = 0;       // in the request's body
   uint32_t changed_ = 0;  // ids
   uint32_t unexpected_ = 0, told_sealed_ = 0, told_unexpected_ = 0;
   Utf8 utf8_;

@@ -39,6 +39,7 @@ int Stream::OnRequestHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_s
   const auto* route = static_cast<const RoutePointer*>(
       envoy_dynamic_module_callback_get_most_specific_route_config(envoy));
   if (route != nullptr) terms_.route = *route;
+  begun_ = true;
   if (!try_.first()) terms_.chain.stats.Count(envoy, Counter::retries);
   if (terms_.config() == nullptr) return kContinue;
 
@@ -67,7 +68,11 @@ bool Stream::Waits(envoy_filter envoy, const RequestReader& reader,
   }
   const std::string_view target = tokenpin::view(request.target);
   ids_->OpenTarget(target);
-  if (reader.is_handshake() && RefuseUpgrade(envoy, target)) return true;
+  if (reader.is_handshake() && RefusesUpgrade()) {
+    terms_.chain.stats.Count(envoy, Counter::upgrades_refused);
+    Refuse(envoy, WrongProtocol());
+    return true;
+  }
   if (!has_body) return false;
   if (ContentOf(headers) != Content::kJson || IsEncoded(headers)) {
     return RefuseUnread(envoy, headers, target);
@@ -85,12 +90,9 @@ bool Stream::Waits(envoy_filter envoy, const RequestReader& reader,
 }
 
 // Nobody sees the ids in a WebSocket's frames. Clients that are told so ask by requests instead.
-bool Stream::RefuseUpgrade(envoy_filter envoy, std::string_view target) {
-  if (!opens() || !ids_->has_state() || HasSegment(target, "realtime")) return false;
-  if (terms_.mode() == TOKENPIN_MODE_OPEN && !terms_.settings().refuse_upgrades) return false;
-  terms_.chain.stats.Count(envoy, Counter::upgrades_refused);
-  Refuse(envoy, WrongProtocol());
-  return true;
+bool Stream::RefusesUpgrade() const {
+  if (!opens() || !ids_->has_state()) return false;
+  return terms_.mode() != TOKENPIN_MODE_OPEN || terms_.settings().refuse_upgrades;
 }
 
 // A body that cannot be read passes, unless the mode says that it might hide what counts.
@@ -144,7 +146,10 @@ int Stream::OnRequestBody(envoy_filter envoy, Scratch& scratch, bool end_of_stre
   if (envoy_dynamic_module_callback_http_received_buffered_request_body(envoy)) {
     held.bodies = kReceivedRequest;
   }
-  return Resume(envoy, scratch.request, held) ? kContinue : kStopBodyNoBuffer;
+  if (!Resume(envoy, scratch.request, held)) return kStopBodyNoBuffer;
+  // What was too much is not counted yet, and more may come.
+  if (over != Hold::Bound::kNone) try_.OnRequestBody(envoy, terms_.settings(), end_of_stream);
+  return kContinue;
 }
 
 // The body passed in front of its trailers.
@@ -211,8 +216,10 @@ bool Stream::Decide(envoy_filter envoy, RequestReader& reader, tokenpin::Request
     return false;
   }
   if (!terms_.observes()) Serve(envoy, reader, held);
+  if (ids_ == nullptr) return true;
   // What is not read any more is not kept.
-  if (ids_ != nullptr && !(ids_->Seals() && decision_.has_slot())) ids_.reset();
+  ids_->edits.Clear();
+  if (!ids_->Seals() || !decision_.has_slot()) ids_.reset();
   return true;
 }
 
@@ -247,7 +254,9 @@ void Stream::PutOpened(envoy_filter envoy, const Held* held) {
     SetHeader(envoy, kRequestHeader, ":path", ids_->opened_target());
   }
   // The ids in a compressed response cannot be seen.
-  if (ids_->Seals()) SetHeader(envoy, kRequestHeader, "accept-encoding", "identity");
+  if (ids_->Seals() && !ids_->is_download()) {
+    SetHeader(envoy, kRequestHeader, "accept-encoding", "identity");
+  }
   if (held == nullptr) return;
   std::string length;
   if (!ids_->edits.empty()) {
@@ -258,7 +267,6 @@ void Stream::PutOpened(envoy_filter envoy, const Held* held) {
   }
   try_.OnHeldRequest(hold_.size() + static_cast<uint64_t>(ids_->edits.growth()), held->ended,
                      length);
-  ids_->edits.Clear();
 }
 
 // A cookie of our name that another made is gone for whoever made it.
@@ -281,6 +289,7 @@ void Stream::NoteForeignResponseCookie(envoy_filter envoy) const {
 
 int Stream::OnResponseHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_stream) {
   if (!serving_) {
+    if (!begun_) MendUpgrade(envoy, scratch);
     BeginSealing(envoy, scratch, end_of_stream);
     return kContinue;
   }
@@ -316,6 +325,28 @@ int Stream::OnResponseHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_
   return RetryOrRelease(envoy, scratch, true) ? kStopIteration : kContinue;
 }
 
+// Where a listener takes no WebSockets, Envoy answers 403 before any filter has seen the request.
+// Clients then try again and again; of a 426 they know that requests are served.
+void Stream::MendUpgrade(envoy_filter envoy, Scratch& scratch) {
+  envoy_buffer details{};
+  if (terms_.config() == nullptr || !opens() ||
+      !envoy_dynamic_module_callback_http_filter_get_attribute_string(
+          envoy, kAttributeResponseCodeDetails, &details) ||
+      View(details) != "upgrade_failed") {
+    return;
+  }
+  scratch.headers.Read(envoy, kRequestHeader);
+  tokenpin::Request request;
+  request.method = tokenpin::bytes("CONNECT");
+  request.target = tokenpin::bytes(scratch.headers.First(":path"));
+  ids_ = Ids::Of(terms_, request, scratch.headers);
+  if (ids_ == nullptr || !RefusesUpgrade()) return;
+  terms_.chain.stats.Count(envoy, Counter::upgrades_refused);
+  SetHeader(envoy, kResponseHeader, ":status", "426");
+  SetHeader(envoy, kResponseHeader, "upgrade", "HTTP/1.1");
+  SetHeader(envoy, kResponseHeader, "connection", "upgrade");
+}
+
 int Stream::OnResponseBody(envoy_filter envoy, Scratch& scratch, bool end_of_stream) {
   Bodies bodies = kReceivedResponse;
   if (try_.holds()) {
@@ -323,13 +354,13 @@ int Stream::OnResponseBody(envoy_filter envoy, Scratch& scratch, bool end_of_str
     if (RetryOrRelease(envoy, scratch, false)) return kStopBodyNoBuffer;
     bodies = kWholeResponse;
   }
-  Seal(envoy, bodies, end_of_stream);
+  Seal(envoy, scratch, bodies, end_of_stream);
   return kContinue;
 }
 
 int Stream::OnResponseTrailers(envoy_filter envoy, Scratch& scratch) {
   if (try_.holds() && RetryOrRelease(envoy, scratch, false)) return kStopIteration;
-  Seal(envoy, kBufferedResponse, true);
+  Seal(envoy, scratch, kBufferedResponse, true);
   return kContinue;
 }
 
@@ -350,9 +381,11 @@ bool Stream::RetryOrRelease(envoy_filter envoy, Scratch& scratch, bool end_of_st
 // any more once ids are sealed in it, is taken off.
 void Stream::BeginSealing(envoy_filter envoy, Scratch& scratch, bool end_of_stream) {
   if (ids_ == nullptr || !IsFromUpstream(envoy)) return;
+  envoy_buffer upstream{};
+  envoy_dynamic_module_callback_http_get_header(envoy, kRequestHeader, Buffer(":authority"),
+                                                &upstream, 0, nullptr);
+  ids_->OnResponse(decision_.slot(), View(upstream));
   HeaderList& headers = scratch.headers;
-  headers.Read(envoy, kRequestHeader);
-  ids_->OnResponse(decision_.slot(), headers.First(":authority"));
   headers.Read(envoy, kResponseHeader);
   const Content content = ContentOf(headers);
   bool seals = ids_->SealsBody(headers.First(":status"), content);
@@ -378,21 +411,25 @@ void Stream::BeginSealing(envoy_filter envoy, Scratch& scratch, bool end_of_stre
   for (const auto& [name, value] : changes) SetHeader(envoy, kResponseHeader, name, value);
 }
 
-void Stream::Seal(envoy_filter envoy, Bodies bodies, bool end_of_stream) {
+void Stream::Seal(envoy_filter envoy, Scratch& scratch, Bodies bodies, bool end_of_stream) {
   if (ids_ == nullptr || !ids_->sealing()) return;
-  ids_->BeginPart();
+  std::string& sealed = scratch.text;
+  sealed.clear();
+  bool differs = false;
   for (const int body : bodies) {
-    for (const envoy_buffer& chunk : ReadChunks(envoy, body)) ids_->Seal(View(chunk));
+    for (const envoy_buffer& chunk : ReadChunks(envoy, body)) {
+      differs |= ids_->Seal(View(chunk), &sealed);
+    }
   }
-  if (end_of_stream) ids_->EndSealing();
-  if (!ids_->edits.empty() && !terms_.observes()) ChangeBody(envoy, bodies, &ids_->edits);
+  if (end_of_stream) differs |= ids_->EndSealing(&sealed);
+  if (differs && !terms_.observes()) ReplaceBody(envoy, bodies, sealed);
   if (end_of_stream) CountSealed(envoy);
 }
 
 void Stream::CountSealed(envoy_filter envoy) {
   if (ids_ == nullptr || decision_.slot() == TOKENPIN_SLOT_NONE) return;
-  terms_.chain.stats.Count(envoy, Counter::ids_sealed, ids_->TakeSealed());
-  terms_.chain.stats.Count(envoy, Counter::bodies_not_understood, ids_->TakeUnexpected());
+  terms_.chain.stats.Count(envoy, Counter::ids_sealed, ids_->NewlySealed());
+  terms_.chain.stats.Count(envoy, Counter::bodies_not_understood, ids_->NewlyUnexpected());
 }
 
 }  // namespace tokenpin_envoy

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "chain.h"
@@ -21,6 +22,7 @@ struct Scratch {
   RequestReader request;
   ResponseReader response;
   HeaderList headers;
+  std::string text;
 };
 
 // Used by one worker at a time.
@@ -49,7 +51,8 @@ class Stream {
 
   bool Waits(envoy_filter envoy, const RequestReader& reader, const tokenpin::Request& request,
              bool end_of_stream);
-  bool RefuseUpgrade(envoy_filter envoy, std::string_view target);
+  bool RefusesUpgrade() const;
+  void MendUpgrade(envoy_filter envoy, Scratch& scratch);
   bool RefuseUnread(envoy_filter envoy, const HeaderList& headers, std::string_view target);
   bool GiveUp(envoy_filter envoy, Hold::Bound over);
   int Swallow(envoy_filter envoy, bool end_of_stream);
@@ -64,7 +67,7 @@ class Stream {
 
   bool RetryOrRelease(envoy_filter envoy, Scratch& scratch, bool end_of_stream);
   void BeginSealing(envoy_filter envoy, Scratch& scratch, bool end_of_stream);
-  void Seal(envoy_filter envoy, Bodies bodies, bool end_of_stream);
+  void Seal(envoy_filter envoy, Scratch& scratch, Bodies bodies, bool end_of_stream);
   void CountSealed(envoy_filter envoy);
 
   Terms terms_;
@@ -72,7 +75,8 @@ class Stream {
   std::unique_ptr<Ids> ids_;  // null: of no interest
   Hold hold_;
   bool has_length_ = false;  // the request says how long its body is
-  bool serving_ = false;     // a token was put on the request
+  bool begun_ = false;       // the request came by here
+  bool serving_ = false;     // a token was put on it
   tokenpin::CookieName cookie_name_;
   tokenpin::Decision decision_;
 };

@@ -1,11 +1,14 @@
 package tokenpinhttp_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 
 	"github.com/tokenpin/tokenpin/go"
 	"github.com/tokenpin/tokenpin/go/tokenpinhttp"
@@ -33,6 +36,47 @@ func Example() {
 	handler.ServeHTTP(response, request)
 	fmt.Println(response.Body)
 	// Output: served with Bearer sk-a
+}
+
+// Without a cookie: the id in the answer says which account has it.
+func ExamplePin_Handler() {
+	config := tokenpin.DefaultConfig()
+	config.PlacementKey = tokenpin.Secret([]byte("a placement key!"))
+	config.CookieKeys = []tokenpin.CookieKey{{ID: 1, Role: tokenpin.RoleSign, Secret: tokenpin.Secret([]byte("a cookie secret!"))}}
+	config.Slots = []tokenpin.SlotConfig{{Identity: "account-a", Status: tokenpin.Up}, {Identity: "account-b", Status: tokenpin.Up}}
+	config.IDs.Mode = tokenpin.ModeSeal
+	affinity, err := tokenpin.New(&config)
+	if err != nil {
+		panic(err)
+	}
+	var account int32
+	upstream := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		decision, _ := tokenpinhttp.DecisionFrom(r.Context())
+		body, _ := io.ReadAll(r.Body)
+		fmt.Println(string(body), decision.Source, decision.Slot == account)
+		account = decision.Slot
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"id":"resp_1"}`)
+	})
+	handler := (&tokenpinhttp.Pin{Affinity: affinity}).Handler(upstream)
+
+	account = -1
+	response := httptest.NewRecorder()
+	handler.ServeHTTP(response, httptest.NewRequest("POST", "/v1/responses", strings.NewReader(`{"input":"Hello"}`)))
+	var answer struct{ ID string }
+	if err := json.Unmarshal(response.Body.Bytes(), &answer); err != nil {
+		panic(err)
+	}
+	next := `{"previous_response_id":"` + answer.ID + `"}`
+	handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/v1/responses", strings.NewReader(next)))
+
+	response = httptest.NewRecorder()
+	handler.ServeHTTP(response, httptest.NewRequest("GET", "/v1/responses/x"+answer.ID, nil))
+	fmt.Println(response.Code, response.Body)
+	// Output:
+	// {"input":"Hello"} minted false
+	// {"previous_response_id":"resp_1"} id true
+	// 404 {"error":{"message":"The object named by 'path' was not found.","type":"invalid_request_error","param":"path","code":"not_found"}}
 }
 
 func provider() *url.URL {

@@ -1,7 +1,6 @@
 package tokenpinhttp
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"io"
@@ -9,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"unicode/utf8"
 
@@ -42,53 +42,92 @@ func (i *ids) seals() bool {
 }
 
 // readIDs reads the ids of a request, and gives the request that goes on, with what it reads put back and its ids
-// opened. It answers with a refusal instead where the request cannot be read and the mode wants that. release ends the
-// life of the body.
-func (p *Pin) readIDs(held *atomic.Int64, asked *tokenpin.Request, r *http.Request) (out *http.Request, i *ids, release func(), refused *refusal) {
-	release = func() {}
+// opened. It answers with a refusal instead where the request cannot be read and the mode wants that. The body that is
+// given is closed by the caller.
+func (p *Pin) readIDs(held *atomic.Int64, asked *tokenpin.Request, r *http.Request) (out *http.Request, i *ids, body *heldBody, refused *refusal) {
 	class, err := p.Affinity.Classify(asked.Method, asked.Target)
 	mode := p.Affinity.IDMode()
-	hasBody := r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 && len(r.Header["Upgrade"]) == 0
+	// What comes behind a CONNECT is no body, and nobody knows its end.
+	hasBody := r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 && r.Method != http.MethodConnect
 	if err != nil || class.IDs == tokenpin.IDsNone || mode == tokenpin.ModeOff && (p.PassBodies || !hasBody) {
-		return r, nil, release, nil // where Decide says what is wrong
+		return r, nil, nil, nil // where Decide says what is wrong
 	}
 	owner, err := p.Affinity.IDOwner(asked)
 	if err != nil {
-		return r, nil, release, nil
+		return r, nil, nil, nil
 	}
 	i = &ids{affinity: p.Affinity, mode: mode, head: r.Method == http.MethodHead,
 		use:      tokenpin.IDUse{Scope: asked.Scope, Owner: owner, Origin: cmp.Or(p.Origin, originOf(r)), IDs: class.IDs},
 		download: endsWithSegment(asked.Target, "content") || endsWithSegment(asked.Target, "results")}
 	out = r.WithContext(r.Context())
 	if err := i.openTarget(out, asked.Target); err != nil {
-		return r, nil, release, nil
+		return r, nil, nil, nil
 	}
 	// Nobody sees the ids in a WebSocket's frames. Clients that are told so ask by requests instead.
 	if asked.Method == http.MethodConnect && i.opens() && i.hasState() && (mode != tokenpin.ModeOpen || p.RefuseUpgrades) &&
 		!hasSegment(asked.Target, "realtime") {
-		return nil, nil, release, &wrongProtocol
+		return nil, nil, nil, &wrongProtocol
 	}
 	if !hasBody {
-		return out, i, release, nil
+		return out, i, nil, nil
 	}
 	if content := contentOf(r.Header); content != contentJSON || isEncoded(r.Header) {
-		return out, i, release, i.refuseUnread(content, asked.Target)
+		return out, i, nil, i.refuseUnread(content, asked.Target)
 	}
-	limits := [...]int64{cmp.Or(p.MaxBody, defaultMaxBody), cmp.Or(p.MaxHeldBodies, defaultMaxHeldBodies)}
-	body, refused := hold(held, r, limits[0], limits[1])
-	release = func() { held.Add(-int64(cap(body))) }
+	text, refused := hold(held, r, cmp.Or(p.MaxBody, defaultMaxBody), cmp.Or(p.MaxHeldBodies, defaultMaxHeldBodies))
+	body = &heldBody{held: held, size: int64(cap(text))}
 	if refused == nil {
-		refused = i.openBody(out, body)
+		text, refused = i.openBody(out, text)
 	} else if !i.opens() {
-		out.Body, refused = unread{io.MultiReader(bytes.NewReader(body), r.Body), r.Body}, nil
+		body.rest, refused = r.Body, nil
 	}
-	return out, i, release, refused
+	body.text, out.Body = text, body
+	return out, i, body, refused
 }
 
-// unread is a body of which the front was read.
-type unread struct {
-	io.Reader
-	io.Closer
+// heldBody is a body that was read, or the front of one. It is let go as soon as it was sent, for the response may last,
+// and httputil.ReverseProxy closes it behind that.
+type heldBody struct {
+	mutex sync.Mutex // a transport reads and closes when it wants to
+	text  []byte
+	rest  io.ReadCloser
+	held  *atomic.Int64
+	size  int64
+}
+
+func (b *heldBody) Read(p []byte) (int, error) {
+	if n := b.take(p); n > 0 || len(p) == 0 {
+		return n, nil
+	}
+	if b.rest != nil {
+		return b.rest.Read(p)
+	}
+	return 0, io.EOF
+}
+
+func (b *heldBody) take(p []byte) int {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	n := copy(p, b.text)
+	if b.text = b.text[n:]; len(b.text) == 0 {
+		b.letGo()
+	}
+	return n
+}
+
+func (b *heldBody) letGo() {
+	b.held.Add(-b.size)
+	b.text, b.size = nil, 0
+}
+
+func (b *heldBody) Close() error {
+	b.mutex.Lock()
+	b.letGo()
+	b.mutex.Unlock()
+	if b.rest != nil {
+		return b.rest.Close()
+	}
+	return nil
 }
 
 // hold reads a body, as far as there is room.
@@ -147,21 +186,19 @@ func (i *ids) openTarget(r *http.Request, path string) error {
 	return err
 }
 
-// openBody opens the ids of a body and puts it into the request.
-func (i *ids) openBody(r *http.Request, body []byte) *refusal {
+// openBody opens the ids of a body, and says so in the request.
+func (i *ids) openBody(r *http.Request, body []byte) ([]byte, *refusal) {
 	isText := i.mode != tokenpin.ModeStrict || utf8.Valid(body)
 	before := i.summary.Report().Opened
 	opened, unexpected, err := i.affinity.OpenInPlace(&i.use, &i.summary, body)
 	if err != nil || i.mode == tokenpin.ModeStrict && (!isText || unexpected != 0) {
-		return &unreadable
+		return opened, &unreadable
 	}
-	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(opened)), nil }
-	r.Body, _ = r.GetBody()
 	if len(r.Trailer) == 0 { // which need a body of chunks
 		r.ContentLength, r.TransferEncoding = int64(len(opened)), nil
 	}
 	if i.summary.Report().Opened == before {
-		return nil
+		return opened, nil
 	}
 	r.Header = r.Header.Clone()
 	if r.Header.Get("Content-Length") != "" {
@@ -170,7 +207,7 @@ func (i *ids) openBody(r *http.Request, body []byte) *refusal {
 	for _, name := range digests {
 		r.Header.Del(name)
 	}
-	return nil
+	return opened, nil
 }
 
 // refuseUnread refuses what might hide ids. Else it passes as it comes.

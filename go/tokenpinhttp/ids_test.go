@@ -10,6 +10,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
+	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -338,7 +341,7 @@ func TestIDsAreFollowedOrRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	upgrade := []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-Websocket-Version", "13", "Sec-Websocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="}
-	for what, c := range map[string]struct {
+	cases := map[string]struct {
 		pin                *Pin
 		method, path, body string
 		header             []string
@@ -364,9 +367,12 @@ func TestIDsAreFollowedOrRefused(t *testing.T) {
 		"compressed":   {pin, "POST", "/v1/responses", "x", []string{"Content-Encoding", "gzip"}, 415, "unsupported_content_encoding", "", "The request's body must not be encoded."},
 		"too long":     {small, "POST", "/v1/responses", `{"input":"` + strings.Repeat("x", 30) + `"}`, nil, 413, "request_too_large", "", "The request's body is too large."},
 		"too many":     {crowded, "POST", "/v1/responses", `{"input":"x"}`, nil, 503, "too_many_bodies", "", "The gateway holds too many requests."},
-		"a websocket":  {pin, "GET", "/v1/responses", "", upgrade, 426, "websocket_not_supported", "", "This is not served over a WebSocket."},
-		"one in open":  {upgrades, "GET", "/v1/responses", "", upgrade, 426, "websocket_not_supported", "", "This is not served over a WebSocket."},
-	} {
+		"behind a header": {pin, "POST", "/v1/responses", `{"previous_response_id":"x` + first + `"}`, []string{"Connection", "upgrade", "Upgrade", "h2c"}, 400,
+			"previous_response_not_found", "previous_response_id", "The previous response was not found."},
+		"a websocket": {pin, "GET", "/v1/responses", "", upgrade, 426, "websocket_not_supported", "", "This is not served over a WebSocket."},
+		"one in open": {upgrades, "GET", "/v1/responses", "", upgrade, 426, "websocket_not_supported", "", "This is not served over a WebSocket."},
+	}
+	for what, c := range cases {
 		for _, anthropic := range []bool{false, true} {
 			p, url, client := answering(t, c.pin, nil, 200, "")
 			header := append([]string{"Content-Type", "application/json"}, c.header...)
@@ -401,6 +407,39 @@ func TestIDsAreFollowedOrRefused(t *testing.T) {
 				(response.Header.Get("Accept-Encoding") == "identity") != (c.code == "unsupported_content_encoding") {
 				t.Errorf("%s: %v", what, response.Header)
 			}
+		}
+	}
+
+	// The page has a row for each of these codes, and says the same.
+	if page, err := os.ReadFile("../../docs/embedding.md"); err == nil {
+		_, section, _ := strings.Cut(string(page), "\n## Refusals for ids\n")
+		section, _, _ = strings.Cut(section, "\n## ")
+		rows := map[string][]string{}
+		for _, row := range regexp.MustCompile("(?m)^\\| .* \\| (\\d+) \\| `(\\w+)` \\| .* \\| (.*) \\|$").FindAllStringSubmatch(section, -1) {
+			rows[row[2]] = row
+		}
+		seen := map[string]bool{}
+		for what, c := range cases {
+			if c.status == 503 && c.code == "session_unavailable" {
+				continue
+			}
+			seen[c.code] = true
+			row := rows[c.code]
+			if row == nil {
+				t.Errorf("the page does not know %s", c.code)
+				continue
+			}
+			key, second := c.param, ""
+			if c.code == "conflicting_accounts" {
+				key, second = "path", c.param
+			}
+			message := strings.NewReplacer("*key*", key, "*second key*", second).Replace(row[3])
+			if row[1] != strconv.Itoa(c.status) || message != c.message {
+				t.Errorf("%s: the page says %s, %s", what, row[1], message)
+			}
+		}
+		if len(seen) != len(rows) {
+			t.Errorf("of %d rows, %v were seen", len(rows), seen)
 		}
 	}
 
@@ -455,6 +494,42 @@ func TestALongBodyInChunksIsRefused(t *testing.T) {
 			if _, asked := p.last(); want == 200 && asked != body {
 				t.Errorf("%v, %d bytes: %d", mode, size, len(asked))
 			}
+		}
+	}
+}
+
+// What comes behind a handshake over HTTP/2 is no body, and does not end.
+func TestNobodyWaitsForTheEndOfAWebSocket(t *testing.T) {
+	for mode, want := range map[tokenpin.Mode]int{tokenpin.ModeOff: 200, tokenpin.ModeOpen: 200, tokenpin.ModeSeal: 426, tokenpin.ModeStrict: 426} {
+		pin := &Pin{Affinity: newAffinity(t, withMode(mode))}
+		endless, _ := io.Pipe()
+		request := httptest.NewRequest("CONNECT", "/v1/responses", endless)
+		request.ProtoMajor, request.URL.Path = 2, "/v1/responses"
+		if response, _ := ask(pin, request); response.Code != want || response.Header()["Upgrade"] != nil {
+			t.Errorf("%v: %d, %v", mode, response.Code, response.Header())
+		}
+	}
+}
+
+// A response may last. The body of its request does not.
+func TestBodiesAreLetGoOnceTheyAreSent(t *testing.T) {
+	pin := &Pin{Affinity: newAffinity(t, withMode(tokenpin.ModeSeal)), MaxHeldBodies: 5000}
+	end := make(chan bool)
+	p := &provider{answer: func(w http.ResponseWriter, r *http.Request) {
+		w.(http.Flusher).Flush()
+		<-end
+	}}
+	url, client := gateway(t, pin, p.ServeHTTP)
+	defer close(end)
+	body := `{"input":"` + strings.Repeat("x", 3000) + `"}`
+	for range 5 {
+		response, err := client.Post(url+"/v1/responses", "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		if response.StatusCode != 200 {
+			t.Errorf("%d", response.StatusCode)
 		}
 	}
 }

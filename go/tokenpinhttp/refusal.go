@@ -99,7 +99,9 @@ func (r *refusal) write(w http.ResponseWriter, request *http.Request) {
 	}
 	text, _ := json.Marshal(body) // of strings, which never fails
 	for name, values := range r.header {
-		w.Header()[name] = values
+		if ofConnection := name == "Upgrade" || name == "Connection"; !ofConnection || request.ProtoMajor < 2 {
+			w.Header()[name] = values // HTTP/2 has none of these two
+		}
 	}
 	if r.retryAfter != 0 {
 		w.Header().Set("Retry-After", itoa(r.retryAfter))

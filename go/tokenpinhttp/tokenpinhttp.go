@@ -7,6 +7,9 @@
 //	proxy := &httputil.ReverseProxy{Rewrite: tokenpinhttp.Rewrite(upstream, tokens)}
 //	err := http.ListenAndServeTLS(":8443", certificate, key, pin.Handler(proxy))
 //
+// Clients that keep no cookies are brought back by the ids that they were given, with the affinity's Config.IDs.Mode set to
+// tokenpin.ModeSeal; see [Pin.Handler].
+//
 // The default cookie is Secure and has a __Host- name, so browsers and cookie jars send it over HTTPS alone. Behind
 // something that ends TLS, nothing changes; for plain HTTP, set another CookieName and Attributes.Secure to false.
 package tokenpinhttp
@@ -171,8 +174,10 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 			request.Existing = p.Existing(r)
 		}
 		asked := r
-		r, ids, release, refused := p.readIDs(&held, &request, r)
-		defer release()
+		r, ids, body, refused := p.readIDs(&held, &request, r)
+		if body != nil {
+			defer body.Close()
+		}
 		if refused != nil {
 			refused.write(w, asked)
 			return

@@ -211,8 +211,8 @@ pub unsafe extern "C" fn tokenpin_id_seal(
         let (sealer, id) =
             unsafe { (sealer(ring, (scope, scope_len), (owner, owner_len))?, bytes(id, id_len)?) };
         out.check_apart_from(&[Span::at(ring)])?;
-        let sealed = sealer.seal(id, pin).ok_or(Status::Id)?;
-        let written = put(&mut out, sealed.as_bytes());
+        let made = sealer.seal(id, pin).ok_or(Status::Id)?;
+        let written = put(&mut out, made.as_bytes());
         // SAFETY: checked by `Buffer`.
         unsafe { out.end(written) }
     })())
@@ -522,10 +522,10 @@ pub unsafe extern "C" fn tokenpin_affinity_open_in_place(
         let rules = work.rules()?;
         let mut opener = Opener::new(work.ids);
         let with = Opening { rules: &rules, known: &work.known() };
-        let opened = opener.open_in_place(&with, summary, body);
+        let shorter = opener.open_in_place(&with, summary, body);
         // SAFETY: checked by `Out`.
         unsafe {
-            new_len.write(opened);
+            new_len.write(shorter);
             unexpected.write(opener.unexpected());
         }
         Ok(())

@@ -41,15 +41,19 @@ fn wipe_stack() {
     wipe(&mut [0; 16_384]);
 }
 
+/// Makes a ring of the keys by their positions, and of the placement key.
+type RingOf<'k, R> =
+    fn(&dyn Fn(usize) -> Option<KeyView<'k>>, Option<&[u8; 16]>) -> Result<R, ConfigError>;
+
 /// Puts a key ring into memory of the caller. `of` makes it of keys, of which `field` is the name.
-pub(super) unsafe fn init_ring<'k, R: Kept>(
+pub(super) unsafe fn init_ring<R: Kept>(
     ring: *mut R::Words,
     keys: *const tokenpin_cookie_key,
     key_count: usize,
     placement_key: *const u8,
     error: *mut tokenpin_config_error,
     field: Field,
-    of: fn(&dyn Fn(usize) -> Option<KeyView<'k>>, Option<&[u8; 16]>) -> Result<R, ConfigError>,
+    of: RingOf<'_, R>,
 ) -> i32 {
     let work = || {
         let ring = Marked::<R>::place(ring)?;

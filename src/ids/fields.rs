@@ -139,6 +139,7 @@ pub const KEYS: &[IdKey<'static>] = &[
     key(KeyKind::OpaqueObject, b"input"),
     key(KeyKind::Variables, b"variables"),
     key(KeyKind::Items, b"items"),
+    key(KeyKind::Opaque, b"input_schema"),
 ];
 
 /// The ids that are sealed, by how they begin.
@@ -482,5 +483,25 @@ impl Fields<'_> {
     /// Whether an id stands behind this segment of a path.
     pub(crate) fn is_collection(&self, segment: &[u8]) -> bool {
         COLLECTION_WORDS.list().contains(segment) || self.collections.contains(&segment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// They are computed by the compiler, which says nothing of a wrong one.
+    #[test]
+    fn keys_have_the_numbers_of_their_places() {
+        for (number, row) in KEYS.iter().enumerate() {
+            assert_eq!(usize::from(number_of(row.name)), number);
+            assert_eq!(key(row.kind, row.name), *row);
+            let in_documents = !matches!(row.kind, KeyKind::Path | KeyKind::Query);
+            let found = Fields::NONE.find(row.name, false).map(|(number, _)| usize::from(number));
+            assert_eq!(found, in_documents.then_some(number));
+        }
+        for none in [&b"ids"[..], b"i", b"", b"previous_response_i"] {
+            assert!(std::panic::catch_unwind(|| number_of(none)).is_err());
+        }
     }
 }

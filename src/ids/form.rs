@@ -286,7 +286,7 @@ impl Parts<'_> {
         match self.form {
             Form::Text => {
                 let mut other = Body::EMPTY;
-                let right = packed.is_empty() && form_of(self.front, &mut other).0 == Form::Text;
+                let right = form_of(self.front, &mut other).0 == Form::Text;
                 return right.then_some(*envelope);
             }
             Form::Packed if packed.len() >= 16 => {

@@ -450,7 +450,8 @@ impl Scanner {
             }
             self.named_open += 1;
         }
-        if kind == Some(KeyKind::Variables) && self.variables == 0 {
+        // Below it, no key is that of other ones.
+        if kind == Some(KeyKind::Variables) {
             self.variables = self.depth;
         }
         reader.enter(self.depth, is_object, kind);

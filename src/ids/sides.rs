@@ -11,7 +11,7 @@ pub struct Opening<'a> {
     /// What holds for all requests.
     pub rules: &'a Rules<'a>,
     /// Whether an account with this identity hash is in the set. History is followed only to one that is.
-    pub known: &'a dyn Fn(u64) -> bool,
+    pub known: &'a (dyn Fn(u64) -> bool + Sync),
 }
 
 /// What a response is sealed with.

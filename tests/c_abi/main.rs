@@ -714,6 +714,7 @@ fn id_use() -> tokenpin_id_use {
 }
 
 /// In memory that is not initialised throughout, as a ring is.
+#[expect(clippy::unnecessary_box_returns, reason = "what is moved is initialised, for Miri")]
 fn begun<T>(init: impl FnOnce(*mut T) -> i32) -> Box<MaybeUninit<T>> {
     let mut begun = Box::new(MaybeUninit::uninit());
     ok(init(begun.as_mut_ptr()));
@@ -757,7 +758,70 @@ unsafe fn rewritten(
     (out, end)
 }
 
-/// A request with ids is opened, decided and answered, in chunks of every size.
+/// What goes out of a response, the same in chunks of every size.
+unsafe fn sealed_in_chunks(
+    affinity: *const tokenpin_affinity,
+    using: *const tokenpin_id_use,
+    body: &[u8],
+) -> Vec<u8> {
+    let mut all = Vec::new();
+    for size in [1, 2, 7, 1000] {
+        let mut begun = begun_sealer();
+        let state = begun.as_mut_ptr();
+        let step = |chunk: Option<&[u8]>, piece| unsafe {
+            match chunk {
+                Some(chunk) => {
+                    let (start, len) = (at(chunk), chunk.len());
+                    tokenpin_affinity_seal_step(
+                        affinity,
+                        using,
+                        null(),
+                        1,
+                        state,
+                        start,
+                        len,
+                        piece,
+                    )
+                }
+                None => tokenpin_affinity_seal_end(affinity, using, null(), 1, state, piece),
+            }
+        };
+        let (out, end) = unsafe { rewritten(body, size, step) };
+        assert_eq!((end.changed, end.unexpected), (2, 0));
+        assert!(all.is_empty() || all == out);
+        all = out;
+    }
+    all
+}
+
+/// What the ids of a request come to, the same in chunks of every size.
+unsafe fn opened_in_chunks(
+    affinity: *const tokenpin_affinity,
+    using: *const tokenpin_id_use,
+    (body, native): (&[u8], &[u8]),
+) -> Box<MaybeUninit<tokenpin_id_summary>> {
+    let mut summary = begun_summary();
+    for size in [1, 2, 7, 1000] {
+        summary = begun_summary();
+        let (summary, mut begun) = (summary.as_mut_ptr(), begun_opener());
+        let state = begun.as_mut_ptr();
+        let step = |chunk: Option<&[u8]>, piece| unsafe {
+            match chunk {
+                Some(chunk) => {
+                    let (start, len) = (at(chunk), chunk.len());
+                    tokenpin_affinity_open_step(affinity, using, summary, state, start, len, piece)
+                }
+                None => tokenpin_affinity_open_end(affinity, using, summary, state, piece),
+            }
+        };
+        let (out, end) = unsafe { rewritten(body, size, step) };
+        assert_eq!((end.changed, end.unexpected), (3, 0));
+        assert_eq!(out, native);
+    }
+    summary
+}
+
+/// A request with ids is opened, decided and answered.
 unsafe fn ids_of_a_request(affinity: *const tokenpin_affinity) {
     unsafe {
         let body = lent(
@@ -765,47 +829,8 @@ unsafe fn ids_of_a_request(affinity: *const tokenpin_affinity) {
         );
         let using = Box::new(id_use());
         let using = &raw const *using;
-        let mut sealed = Vec::new();
-        for size in [1, 2, 7, 1000] {
-            let mut sealer = begun_sealer();
-            let sealer = sealer.as_mut_ptr();
-            let (out, end) = rewritten(&body, size, |chunk, piece| match chunk {
-                Some(chunk) => tokenpin_affinity_seal_step(
-                    affinity,
-                    using,
-                    null(),
-                    1,
-                    sealer,
-                    at(chunk),
-                    chunk.len(),
-                    piece,
-                ),
-                None => tokenpin_affinity_seal_end(affinity, using, null(), 1, sealer, piece),
-            });
-            assert_eq!((end.changed, end.unexpected), (2, 0));
-            assert!(sealed.is_empty() || sealed == out);
-            sealed = out;
-        }
-        let mut summary = begun_summary();
-        for size in [1, 2, 7, 1000] {
-            summary = begun_summary();
-            let (summary, mut opener) = (summary.as_mut_ptr(), begun_opener());
-            let opener = opener.as_mut_ptr();
-            let (out, end) = rewritten(&sealed, size, |chunk, piece| match chunk {
-                Some(chunk) => tokenpin_affinity_open_step(
-                    affinity,
-                    using,
-                    summary,
-                    opener,
-                    at(chunk),
-                    chunk.len(),
-                    piece,
-                ),
-                None => tokenpin_affinity_open_end(affinity, using, summary, opener, piece),
-            });
-            assert_eq!((end.changed, end.unexpected), (3, 0));
-            assert_eq!(out, body);
-        }
+        let sealed = sealed_in_chunks(affinity, using, &body);
+        let mut summary = opened_in_chunks(affinity, using, (&sealed, &body));
         let summary = summary.as_mut_ptr();
         let says = get(|out| tokenpin_id_summary_report(summary, out));
         assert_eq!((says.opened, says.verdict, says.existing), (3, 2, 1));
@@ -843,10 +868,10 @@ unsafe fn ids_of_a_request(affinity: *const tokenpin_affinity) {
                 affinity, using, summary, 1, text, text_len, to, room, len,
             )
         });
-        let mut opened = Box::new([MaybeUninit::<u8>::uninit(); 100]);
+        let mut place = Box::new([MaybeUninit::<u8>::uninit(); 100]);
         let mut needed = Box::new(0);
         let mut open = |room: usize| {
-            let to = opened.as_mut_ptr().cast();
+            let to = place.as_mut_ptr().cast();
             let (text, text_len) = (at(&location), location.len());
             let len = &raw mut *needed;
             tokenpin_affinity_open_target(affinity, using, summary, text, text_len, to, room, len)
@@ -857,11 +882,20 @@ unsafe fn ids_of_a_request(affinity: *const tokenpin_affinity) {
         let key = get(|out| tokenpin_affinity_id_key(affinity, 5, out));
         assert_eq!(key.len, 2);
         refused(Status::BadEnum, |out| tokenpin_affinity_id_key(affinity, 255, out));
+        steps_that_are_refused(affinity, using, summary);
+    }
+}
 
-        // What is none, nowhere, or on top of another.
+/// What is none, nowhere, or on top of another.
+unsafe fn steps_that_are_refused(
+    affinity: *const tokenpin_affinity,
+    using: *const tokenpin_id_use,
+    summary: *mut tokenpin_id_summary,
+) {
+    unsafe {
         let mut zeroed = Box::new(MaybeUninit::<tokenpin_id_opener>::zeroed());
-        let mut opener = begun_opener();
-        let opener = opener.as_mut_ptr();
+        let mut begun = begun_opener();
+        let opener = begun.as_mut_ptr();
         let step = |using, summary: *mut tokenpin_id_summary, opener, chunk, out| {
             tokenpin_affinity_open_step(affinity, using, summary, opener, chunk, 1, out)
         };

@@ -156,6 +156,8 @@ fn documents_that_are_broken_pass_from_there_on() {
         b"[DATA,{\"id\":\"resp_1\"}]",
         b"[DONE ]",
         b"{\"a\":[DONE]}",
+        b"{\"a\":DONE]}",
+        b"[\"resp_1\",DONE]",
     ] {
         both_ways(document, Framing::Json, 1);
     }
@@ -238,6 +240,8 @@ fn a_sealed_id_is_text_where_text_stands() {
         r#"{"output":"@","output":[{"text":"@"}],"call_id":"@","name":"@"}"#,
         r#"{"metadata":{"id":"@","@":"@","file_ids":["@"]},"user":"@","safety_identifier":"@"}"#,
         r#"{"tools":[{"parameters":{"properties":{"id":{"const":"@"},"file_id":"@"},"id":"@"}}]}"#,
+        r#"{"tools":[{"name":"f","input_schema":{"type":"object","examples":[{"file_id":"@"}]}}]}"#,
+        r#"{"type":"mcp_list_tools","tools":[{"input_schema":{"default":{"id":"@"}}}]}"#,
         r#"{"text":{"format":{"schema":{"file_id":"@"},"json_schema":{"id":"@"}}}}"#,
         r#"{"error":{"message":"no @","param":"@","id":"@"},"detail":"@ not found"}"#,
         r#"{"logprobs":[{"token":"@","id":"@"}],"attributes":{"file_id":"@"},"filters":[{"id":"@"}]}"#,

@@ -1,5 +1,6 @@
 //! Sealing and opening one id.
 
+use tokenpin::ids::{Echo, Ids, Mode, Opening, Rules, Summary};
 use tokenpin::{
     Error, Field, IdRing, IdSealer, IdVerdict, KeyRing, MAX_ID, MAX_KEY, MAX_SCOPE, MAX_SEALED_ID,
     Role, Secret,
@@ -176,6 +177,57 @@ fn the_keys_of_a_cookie_ring_do() {
     let sealed = IdSealer::new(&old, b"", b"").unwrap().seal(b"resp_1", 5).unwrap();
     let (verdict, opened) = IdSealer::new(&new, b"", b"").unwrap().open(sealed.as_bytes());
     assert_eq!((verdict, opened.unwrap().key_id), (IdVerdict::Sealed, 1));
+}
+
+/// What has only characters of an id is recognised, and nothing else.
+#[test]
+fn what_looks_sealed_has_no_other_characters() {
+    let ring = ring();
+    let ids = IdSealer::new(&ring, b"", b"").unwrap();
+    let bodies = [
+        ("tp0", 24, "bad_seal"),
+        ("tp1", 44, "bad_seal"),
+        ("tp2", 44, "bad_seal"),
+        ("tp3", 45, "unknown_version"),
+        ("tp9", 45, "unknown_version"),
+    ];
+    for (ending, len, verdict) in bodies {
+        let front = if ending == "tp0" { String::new() } else { "x_".to_owned() };
+        let text = |odd: &str| front.clone() + odd + &"A".repeat(len - odd.len()) + ending;
+        // Key id 0 is in no ring.
+        let expected =
+            if verdict == "bad_seal" && ending != "tp9" { "unknown_key" } else { verdict };
+        let name = ids.open(text("").as_bytes()).0.name();
+        assert_eq!(name, expected, "{ending}");
+        for odd in [".", "/", "+", "=", " ", "\0", "\u{7f}", "\u{e9}", "~"] {
+            assert_eq!(ids.open(text(odd).as_bytes()).0, IdVerdict::Plain, "{odd:?} {ending}");
+        }
+    }
+}
+
+/// Who logs what the library says of ids does not log accounts.
+#[test]
+fn what_is_shown_of_ids_names_no_account() {
+    let ring = ring();
+    let ids = IdSealer::new(&ring, b"", b"").unwrap();
+    let sealed = ids.seal(b"resp_1", pin("a")).unwrap();
+    let opened = ids.open(sealed.as_bytes()).1.unwrap();
+    assert_eq!(format!("{opened:?}"), "OpenedId(resp_1, ..)");
+    assert_eq!(format!("{sealed:?}"), format!("SealedId({})", sealed.as_bytes().escape_ascii()));
+    let rules = Rules::new(ids, Mode::Open);
+    let with = Opening { rules: &rules, known: &|_| true };
+    let (mut summary, mut target) = (Summary::default(), b"/v1/files/".to_vec());
+    target.extend_from_slice(sealed.as_bytes());
+    with.open_target(Ids::Both, &mut summary, &mut target);
+    assert_eq!(summary.account(), Some((pin("a"), 0)));
+    let shown = format!("{summary:?} {:?} {:?}", summary.echo, Echo::default());
+    assert!(
+        shown.contains("verdict: Sealed") && shown.contains("Echo(1 ids) Echo(0 ids)"),
+        "{shown}"
+    );
+    for account in [pin("a").to_string(), format!("{:x}", pin("a"))] {
+        assert!(!shown.contains(&account) && !format!("{opened:?}").contains(&account));
+    }
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn seal(target: &str) -> String {
 }
 
 /// `<..>` is an id that is sealed.
-const TARGETS: [&str; 30] = [
+const TARGETS: [&str; 32] = [
     // Twice the same name; and what is written otherwise, and read the same.
     "/v1/files?after=<file-1>&after=&after=<file-2>&AFTER=file-3&after_=file-4",
     "/v1/vector_stores/<vs_1>/files?%61fter=<file-1>&aft%65r=<file-2>&%2561fter=file-3",
@@ -48,6 +48,9 @@ const TARGETS: [&str; 30] = [
     "/files/<file-1>#/files/file-2?after=file-3",
     "/v1/files/<file-1>?x=/files/file-2&after=file-3?y&before=<file-4>#z",
     "files/<file-1>",
+    // Only two slashes begin a host.
+    "x:/files/<file-1>",
+    "x://files/files/<file-1>",
     // A name is no collection, and no id.
     "/openai/deployments/files/chat/completions",
     "/openai/deployments/files/files/<file-1>",
@@ -105,6 +108,23 @@ fn ids_stand_behind_collections_and_under_listed_names() {
         let (text, summary) = open(Mode::Off, &sealed);
         assert_eq!((&text, summary.existing), (&sealed, target.contains('<')));
         assert!(summary.verdict <= IdVerdict::Plain && summary.account().is_none());
+    }
+}
+
+#[test]
+fn where_responses_are_not_sealed_no_target_is() {
+    let ring = ring();
+    for (mode, ids) in [
+        (Mode::Seal, Ids::None),
+        (Mode::Seal, Ids::Open),
+        (Mode::Off, Ids::Items),
+        (Mode::Open, Ids::Items),
+    ] {
+        let rules = rules(&ring, mode);
+        let with = Sealing { rules: &rules, pin: pin("a"), echo: &Echo::new(), origin: None };
+        let (target, mut out) = (b"/v1/files/file-1?after=file-2", [0; 100]);
+        assert_eq!(with.seal_target(ids, target, &mut out), Ok(target.len()));
+        assert_eq!(&out[..target.len()], target);
     }
 }
 
@@ -167,6 +187,8 @@ fn a_segment_that_others_may_cut_or_decode_again_is_refused_in_strict() {
         assert_eq!(summary.verdict == IdVerdict::None, !refused && !target.ends_with('b'));
         assert!(!open(Mode::Seal, target).1.refused, "{target}");
     }
+    let both = open(Mode::Strict, "/v1/files?after=a%2Fb&run_id=c%2Fd").1;
+    assert_eq!(both.keys, [number_of("after"), 255]);
     // Of several refusals the first is told.
     let target = format!("/v1/files/{}x/a%2Fb", id("file-1", "a").replace("file", "fine"));
     assert_eq!(open(Mode::Strict, &target).1.keys, [0, 255]);
@@ -234,6 +256,52 @@ fn any_target_comes_back() {
     }
 }
 
+/// A header field's; `None` where it stays as it is.
+#[test]
+fn locations_are_sealed_unless_they_lead_elsewhere() {
+    let ring = ring();
+    let rules = rules(&ring, Mode::Seal);
+    let origin = Some(Origin { upstream: b"api.example", own: b"http://gw:1" });
+    let file = id("file-1", "a");
+    for (location, sealed, needs_origin) in [
+        ("/v1/files/file-1", Some("/v1/files/<>"), false),
+        ("../files/file-1?after=file-1#file-1", Some("../files/<>?after=<>#file-1"), false),
+        ("/v1/models/m", Some("/v1/models/m"), false),
+        ("?after=file-1", Some("?after=<>"), false),
+        ("https://api.example/v1/files/file-1", Some("http://gw:1/v1/files/<>"), true),
+        ("HTTP://API.example/files/file-1#x", Some("http://gw:1/files/<>#x"), true),
+        ("x://api.example?after=file-1", Some("http://gw:1?after=<>"), true),
+        ("https://api.example:444/v1/files/file-1", None, true),
+        ("https://blobs.example/files/file-1?sig=x", None, true),
+        ("https://api.example.org/files/file-1", None, true),
+        ("https://api.example", None, true),
+        ("//api.example/files/file-1", None, false),
+        ("://api.example/files/file-1", Some("://api.example/files/<>"), false),
+        (
+            "/v1/files/x?next=https://other/files/file-1",
+            Some("/v1/files/x?next=https://other/files/file-1"),
+            false,
+        ),
+        ("https://api.example//files/file-1", None, true),
+        ("", None, false),
+    ] {
+        for origin in [None, origin] {
+            let with = Sealing { rules: &rules, pin: pin("a"), echo: &Echo::new(), origin };
+            let expected = sealed.filter(|_| origin.is_some() || !needs_origin);
+            let expected = expected.map(|text| text.replace("<>", &file));
+            let mut out = [0; 300];
+            let len = with.seal_location(Ids::Items, location.as_bytes(), &mut out).unwrap();
+            let got = len.map(|len| String::from_utf8(out[..len].to_vec()).unwrap());
+            assert_eq!(got, expected, "{location}");
+            if let Some(needed) = len.filter(|len| *len > 0) {
+                let short = &mut out[..needed - 1];
+                let short = with.seal_location(Ids::Items, location.as_bytes(), short);
+                assert_eq!(short, Err(Error::BufferTooSmall { needed }), "{location}");
+            }
+        }
+    }
+}
+
 #[test]
 fn absolute_urls_of_the_upstream_lead_back_through_the_gateway() {
     let ring = ring();
@@ -253,6 +321,9 @@ fn absolute_urls_of_the_upstream_lead_back_through_the_gateway() {
         id("msgbatch_1", "a")
     );
     assert_eq!(seal(Mode::Seal, origin, body), expected);
+    // However the upstream was reached.
+    let plain = body.replacen("https:", "http:", 1);
+    assert_eq!(seal(Mode::Seal, origin, &plain), expected);
     assert_eq!(seal(Mode::Seal, None, body), body);
     assert_eq!(seal(Mode::Open, origin, body), body);
     for other in [
@@ -261,6 +332,9 @@ fn absolute_urls_of_the_upstream_lead_back_through_the_gateway() {
         r#"{"results_url":"ftp://api.example.com/v1/files/file-1"}"#,
         r#"{"results_url":"/v1/files/file-1"}"#,
         r#"{"results_url":"https://api.example.com/v1/files/file-1\"\\"}"#,
+        r#"{"results_url":"https://api.example.com/v1/files/file-1/ä"}"#,
+        r#"{"results_url":"https://api.example.com/v1/files/file-1/ x"}"#,
+        r#"{"results_url":"https://api.example.com/v1/files/file-1/\u0000"}"#,
         r#"{"results_url":"https:/v1/api.example.com/files/file-1"}"#,
         r#"{"results_url":null}"#,
         // What comes of it would be too long for an id.

@@ -188,7 +188,7 @@ fn names(affinity: &Affinity<'_>, slot: u32) -> Summary {
 /// An id is answered by its account, or by none while that is down; and the state that is told is one that it had.
 #[test]
 fn while_states_change_an_id_goes_to_its_account_or_nowhere() {
-    let rounds = if cfg!(miri) { 20 } else { 5_000 };
+    let rounds = if cfg!(miri) { 4 } else { 5_000 };
     let slots = slots(&STATUSES, STATUSES.len(), 0);
     with_affinity(&slots, |affinity| {
         let ids: Vec<_> = (0..5).map(|slot| (slot, names(affinity, slot))).collect();

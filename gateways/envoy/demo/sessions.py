@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import openai
 
 CONSUMER_HEADER = "x-consumer"
+LOST = -1  # the status of an answer that is a success, and wrong
 WORKERS = 8
 
 
@@ -17,13 +18,14 @@ class Tally:
     follow_ups: int = 0
     not_found: int = 0
     unavailable: int = 0
+    lost: int = 0
     other_errors: int = 0
     moved: int = 0
     accounts: set = dataclasses.field(default_factory=set)
 
     @property
     def errors(self):
-        return self.not_found + self.unavailable + self.other_errors
+        return self.not_found + self.unavailable + self.lost + self.other_errors
 
 
 class Session:
@@ -92,15 +94,14 @@ class Crowd:
 
     def open(self, count, urls, consumers=False):
         """Begins `count` conversations and returns their sessions."""
+        numbers = range(len(self.sessions), len(self.sessions) + count)
+        new = [Session(f"consumer-{number}" if consumers else None) for number in numbers]
+        return self.begin(new, urls)
 
-        def begin(number):
-            session = Session(f"consumer-{number}" if consumers else None)
-            session.open(urls[number % len(urls)])
-            return session
-
-        first = len(self.sessions)
-        new = list(self.pool.map(begin, range(first, first + count)))
+    def begin(self, new, urls):
         self.sessions += new
+        for _ in self.pool.map(lambda each: each[1].open(urls[each[0] % len(urls)]), enumerate(new)):
+            pass
         return new
 
     def follow_up(self, turns, urls):
@@ -133,6 +134,8 @@ def tally(sessions):
                 result.not_found += 1
             elif status == 503:
                 result.unavailable += 1
+            elif status == LOST:
+                result.lost += 1
             elif status != 200:
                 result.other_errors += 1
             if account:

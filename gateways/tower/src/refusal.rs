@@ -21,7 +21,7 @@ pub(crate) struct Refusal {
     of_request: bool,
     /// In seconds; 0: nobody knows.
     retry_after: u32,
-    header: Option<(&'static str, &'static str)>,
+    headers: &'static [(&'static str, &'static str)],
     decision: Option<Box<Decision>>,
 }
 
@@ -34,7 +34,7 @@ impl Refusal {
             param: None,
             of_request: false,
             retry_after: 0,
-            header: None,
+            headers: &[],
             decision: None,
         }
     }
@@ -129,7 +129,7 @@ impl Refusal {
             "unsupported_content_encoding",
             message,
         );
-        Self { header: Some(("accept-encoding", "identity")), ..refusal }
+        Self { headers: &[("accept-encoding", "identity")], ..refusal }
     }
 
     /// Of a WebSocket, whose ids nobody could see.
@@ -137,7 +137,7 @@ impl Refusal {
         let message = "This is not served over a WebSocket.";
         let refusal =
             Self::of_request(StatusCode::UPGRADE_REQUIRED, "websocket_not_supported", message);
-        Self { header: Some(("upgrade", "HTTP/1.1")), ..refusal }
+        Self { headers: &[("upgrade", "HTTP/1.1"), ("connection", "upgrade")], ..refusal }
     }
 
     /// The answer to a request with these headers, in the form that its client expects.
@@ -151,8 +151,8 @@ impl Refusal {
         if self.retry_after != 0 {
             headers.insert(RETRY_AFTER, self.retry_after.into());
         }
-        if let Some((name, value)) = self.header {
-            headers.insert(name, HeaderValue::from_static(value));
+        for (name, value) in self.headers {
+            headers.insert(*name, HeaderValue::from_static(value));
         }
         if let Some(decision) = self.decision {
             response.extensions_mut().insert(*decision);

@@ -8,6 +8,7 @@ mod example;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -330,7 +331,7 @@ fn bodies_up_to_the_limit_arrive_and_longer_ones_are_answered() {
             let mut text = head.to_owned();
             for piece in body.as_bytes().chunks(100_000) {
                 let piece = std::str::from_utf8(piece).unwrap();
-                text += &format!("{:x}\r\n{piece}\r\n", piece.len());
+                write!(text, "{:x}\r\n{piece}\r\n", piece.len()).unwrap();
             }
             stream.write_all(format!("{text}0\r\n\r\n").as_bytes()).await.unwrap();
             let mut answer = String::new();

@@ -1,190 +1,38 @@
 """The real OpenAI client through the example's gateway, in front of accounts that keep their own state.
 
-The environment variable GATEWAY names the example's program, `make tower` builds it. Provider and sessions are those of
-the Envoy filter's demo.
+The environment variable GATEWAY names the example's program, `make tower` builds it.
 """
 
-import http.cookiejar
-import http.server
-import json
-import os
-import pathlib
-import secrets
-import subprocess
-import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import openai
 import pytest
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "envoy" / "demo"))
-
-import provider  # noqa: E402
-from sessions import Session  # noqa: E402
-
-ACCOUNTS = ("alpha", "bravo", "charlie")
-PATIENCE = 20
-
-
-class Accounts(provider.Provider):
-    """The demo's provider, that keeps files and conversations too."""
-
-    def __init__(self, *args):
-        super().__init__(*args)
-        self.made = {account: set() for account in ACCOUNTS}
-        self.sealed_seen = []
-
-    def route(self, account, method, path, body):
-        words = path.partition("?")[0].strip("/").split("/")
-        is_json = body[:1] == b"{"
-        request = json.loads(body) if is_json else {}
-        named = [words[2]] if len(words) > 2 and words[1] != "responses" else []
-        named += [request["conversation"]] if "conversation" in request else []
-        if isinstance(request.get("input"), list):
-            named += [part["file_id"] for item in request["input"] for part in item["content"] if "file_id" in part]
-        self.sealed_seen += [name for name in [*named, *words] if name.endswith(("tp0", "tp1", "tp2"))]
-        if any(name not in self.made[account] for name in named):
-            return provider.error(404, f"No such object: {named}.", None)
-        if words[1] == "responses":
-            return super().route(account, method, path, body)
-        prefix, kind = {"files": ("file-", "file"), "conversations": ("conv_", "conversation")}[words[1]]
-        if named:
-            return 200, {"id": named[0], "object": kind, "created_at": 1, "metadata": {}}
-        self.made[account].add(made := prefix + secrets.token_hex(24))
-        return 200, {"id": made, "object": kind, "created_at": 1, "metadata": {}}
-
-
-class Upstream(http.server.ThreadingHTTPServer):
-    """The provider, that also limits accounts, and streams."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.provider = Accounts({name: f"sk-{name}" for name in ACCOUNTS}, "tokenpin")
-        self.limited = {}  # account -> status and headers
-        self.first_read = threading.Event()
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-
-class Handler(provider.Handler):
-    def do_POST(self):
-        token = (self.headers.get("authorization") or "").removeprefix("Bearer sk-")
-        body = self.rfile.read(int(self.headers.get("content-length") or 0))
-        if token in self.server.limited:
-            status, headers = self.server.limited[token]
-            return self.reply(status, {"error": {"message": "Limited."}}, token, headers)
-        if self.path == "/v1/embeddings":
-            return self.reply(200, EMBEDDING, token)
-        status, answer, account = self.server.provider.serve("POST", self.path, self.headers, body)
-        if status == 200 and b'"stream":true' in body.replace(b" ", b""):
-            return self.stream(account, answer)
-        return self.reply(status, answer, account)
-
-    def do_GET(self):
-        token = (self.headers.get("authorization") or "").removeprefix("Bearer sk-")
-        if token in self.server.limited:
-            return self.do_POST()
-        return super().do_GET()
-
-    def reply(self, status, answer, account, headers=()):
-        text = json.dumps(answer).encode()
-        self.send_response(status)
-        for name, value in {
-            "content-type": "application/json",
-            "content-length": str(len(text)),
-            "x-demo-account": account,
-            **dict(headers),
-        }.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(text)
-
-    def stream(self, account, response):
-        self.send_response(200)
-        self.send_header("content-type", "text/event-stream")
-        self.send_header("transfer-encoding", "chunked")
-        self.send_header("x-demo-account", account)
-        self.end_headers()
-        for number, kind in enumerate(("response.created", "response.completed")):
-            # The second event is sent once the client has the first one.
-            if number == 1 and not self.server.first_read.wait(PATIENCE):
-                return
-            event = {"type": kind, "sequence_number": number, "response": response}
-            data = f"event: {kind}\ndata: {json.dumps(event)}\n\n".encode()
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
-            self.wfile.flush()
-        self.wfile.write(b"0\r\n\r\n")
-
-
-EMBEDDING = {
-    "object": "list",
-    "model": "demo",
-    "data": [{"object": "embedding", "index": 0, "embedding": [0.5]}],
-    "usage": {"prompt_tokens": 1, "total_tokens": 1},
-}
-
-
-@pytest.fixture
-def upstream():
-    server = Upstream()
-    yield server
-    counters = server.provider.counters()
-    server.shutdown()
-    server.server_close()
-    # No request had another account's id, a token of nobody's, our cookie, or a sealed id.
-    assert (counters["not_found"], counters["unknown_token"], counters["cookie_seen"]) == (0, 0, 0)
-    assert server.provider.sealed_seen == []
-
-
-@pytest.fixture
-def gateways(upstream):
-    """Starts replicas, which share keys."""
-    started = []
-    environment = {
-        **os.environ,
-        "PLACEMENT_KEY": secrets.token_hex(16),
-        "COOKIE_KEY": secrets.token_hex(16),
-        "ACCOUNTS": " ".join(f"{name}=sk-{name}" for name in ACCOUNTS),
-    }
-    command = [os.environ["GATEWAY"], "127.0.0.1:0", f"127.0.0.1:{upstream.server_port}"]
-
-    def start(sealed_ids="off"):
-        variables = {**environment, "SEALED_IDS": sealed_ids}
-        process = subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, text=True)
-        started.append(process)
-        return f"http://{process.stdout.readline().strip()}"
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-
-
-def client(url, **options):
-    return openai.OpenAI(
-        api_key="the-gateway-has-the-token", base_url=f"{url}/v1", max_retries=0, timeout=PATIENCE, **options
-    )
+from stand import ACCOUNTS, client, without_a_jar
 
 
 @pytest.mark.parametrize("consumers", [False, True])
 def test_conversations_stay_on_every_replica(gateways, consumers):
     urls = [gateways(), gateways()]
-    sessions = [Session(f"consumer-{number}" if consumers else None) for number in range(12)]
 
-    def converse(session):
-        session.open(urls[0])
-        for turn in range(6):
-            session.follow_up(urls[turn % 2], turn)
+    def converse(number):
+        options = {"default_headers": {"x-consumer": f"consumer-{number}"}} if consumers else {}
+        with client(urls[0], **options) as one:
+            first = one.responses.with_raw_response.create(model="demo", input="Hello.")
+            home, last = first.headers["x-demo-account"], first.parse().id
+            for turn in range(6):
+                # The copy has the same jar.
+                other = one.with_options(base_url=f"{urls[turn % 2]}/v1").responses.with_raw_response
+                if turn % 2:
+                    answer = other.retrieve(last)
+                else:
+                    answer = other.create(model="demo", input="Go on.", previous_response_id=last)
+                last = answer.parse().id
+                assert answer.headers["x-demo-account"] == home
+            return home
 
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(converse, sessions))
-    for session in sessions:
-        assert session.seen == [(200, session.home)] * 6
-        session.close()
-    assert len({session.home for session in sessions}) > 1
+        assert len(set(pool.map(converse, range(12)))) > 1
 
 
 def test_the_carrier_header_stands_for_a_jar(gateways):
@@ -250,13 +98,6 @@ def test_streams_come_as_they_are_sent(gateways, upstream, sealed_ids):
         assert kinds == ["response.created", "response.completed"]
         # The cookie came with the stream's head.
         assert one.responses.retrieve(event.response.id).id == event.response.id
-
-
-def without_a_jar(url):
-    """A client that keeps no cookies."""
-    http_client = openai.DefaultHttpxClient()
-    http_client.cookies.jar.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-    return client(url, http_client=http_client)
 
 
 class Talk:
@@ -354,3 +195,13 @@ def test_ids_of_two_accounts_conflict_and_unknown_ones_are_not_found(gateways):
     with pytest.raises(openai.NotFoundError) as refused:
         one.responses.retrieve(broken)
     assert refused.value.code == "not_found"
+
+
+def test_a_long_request_is_opened_too(gateways):
+    one = without_a_jar(gateways("seal"))
+    for length in (10, 60_000, 70_000, 3_000_000):
+        first = one.responses.with_raw_response.create(model="demo", input="Hello.")
+        request = {"model": "demo", "input": "x" * length, "previous_response_id": first.parse().id}
+        answer = one.responses.with_raw_response.create(**request)
+        assert answer.headers["x-demo-account"] == first.headers["x-demo-account"]
+        assert answer.parse().metadata["turn"] == "2"

@@ -1,6 +1,6 @@
-// Command proxy is a gateway in front of one provider with several accounts. Each session keeps its account. An account
-// that limits its rate or fails gets no new sessions for a while; and what no account has to do itself is sent to
-// another one.
+// Command proxy is a gateway in front of one provider with several accounts. Each session keeps its account, by its
+// cookie or by the ids that it was given, which are sealed. An account that limits its rate or fails gets no new
+// sessions for a while; and what no account has to do itself is sent to another one.
 //
 //	export PROXY_PLACEMENT_KEY=$(openssl rand -hex 16) PROXY_COOKIE_KEY=$(openssl rand -hex 16)
 //	export PROXY_TOKENS="account-a=sk-1 account-b=sk-2"
@@ -52,6 +52,7 @@ func newProxy(upstream string, env func(string) string, secure bool) (http.Handl
 		return nil, nil, fmt.Errorf("-upstream is no URL with a host")
 	}
 	config := tokenpin.DefaultConfig()
+	config.IDs.Mode = tokenpin.ModeSeal // for clients that keep no cookies
 	config.CookieKeys = make([]tokenpin.CookieKey, 1)
 	if err := secret(&config.PlacementKey, env, "PROXY_PLACEMENT_KEY"); err != nil {
 		return nil, nil, err

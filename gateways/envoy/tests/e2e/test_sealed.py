@@ -3,6 +3,7 @@
 import json
 import re
 
+import httpx2
 import pytest
 import stack
 import tokenpin_twin as twin
@@ -203,6 +204,21 @@ def test_ids_in_paths_and_queries(sealing):
             assert g.upstream.last().target == native
 
 
+@pytest.mark.parametrize("mode", ["seal", "strict"])
+def test_requests_whose_body_is_empty(sealing, mode):
+    """Whether their headers say so, or only what comes behind them."""
+    g = sealing(mode)
+    g.provider.accounts[NATIVE] = "bravo"
+    path = f"/v1/responses/{sealed(NATIVE, 'bravo')}/cancel"
+    for method in ("POST", "DELETE"):
+        for http2 in (False, True):
+            answer = g.send(method, path, body=b"", http2=http2)
+            assert (answer.status, answer.account) == (200, "bravo"), (method, http2)
+        data = raw_request(chunked([]), "transfer-encoding: chunked", path=path, method=method)
+        answer = g.raw(data)
+        assert (answer.status, answer.account) == (200, "bravo"), method
+
+
 @pytest.mark.smoke
 def test_uploads_are_not_held(sealing):
     """The upstream gets the first part before the client has sent the second."""
@@ -253,12 +269,33 @@ def test_bodies_that_are_too_large(sealing, length, http2):
             assert g.upstream.last().body == body
 
 
-def test_a_body_over_the_limit_of_envoy(sealing):
-    """Envoy's own is 1 MiB over HTTP/1.1: the filter raises it as far as the body needs."""
+@pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
+def test_a_body_without_an_end(sealing, http2):
+    """It is answered while it comes: by then a client may be cut off, and others are served on."""
+    g = sealing(max_body=100000)
+    for _ in range(3):
+        with g.counting() as rose, client(http2) as own:
+            parts = (b"x" * 30000 for _ in range(200))
+            try:
+                answer = own.post(g.url + "/v1/responses", headers=encoded([JSON]), content=parts)
+                assert answer.status_code == 413
+            except httpx2.TransportError:
+                pass
+        assert rose["bodies_too_large"] == 1
+        assert not g.upstream.requests
+    assert posted(g, {"input": "x"}, http2=http2).status == 200
+    stack.wait_for(
+        "the streams being freed", lambda: g.envoy.stat("http.gateway.downstream_rq_active") == 0
+    )
+
+
+@pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
+def test_a_body_over_the_limit_of_envoy(sealing, http2):
+    """Its own is 1 MiB over HTTP/1.1, and 16 over HTTP/2: the filter raises it as far as is needed."""
     g = sealing()
-    body = b'{"input":"' + b"x" * (5 << 20) + b'"}'
+    body = b'{"input":"' + b"x" * (20 << 20) + b'"}'
     for content in (body, iter([body[: 2 << 20], body[2 << 20 :]])):
-        with client() as own:
+        with client(http2) as own:
             answer = own.post(g.url + "/v1/responses", headers=encoded([JSON]), content=content)
         assert answer.status_code == 200 and g.upstream.last().body == body
 
@@ -313,31 +350,45 @@ def test_bodies_that_cannot_be_read(sealing, mode):
         assert answer.value("accept-encoding") == ("identity" if encoding else None), what
 
 
+HANDSHAKE = "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+
+
 @pytest.mark.smoke
 @pytest.mark.parametrize("mode", ["off", "open", "seal", "strict"])
-@pytest.mark.parametrize("refuse", [False, True])
-def test_websockets(sealing, mode, refuse):
-    g = sealing(
-        mode, refuse_upgrades=refuse, manager={"upgrade_configs": [{"upgrade_type": "websocket"}]}
-    )
+@pytest.mark.parametrize("refuse", [False, True], ids=["", "refuse"])
+@pytest.mark.parametrize("taken", [False, True], ids=["not taken", "taken"])
+def test_websockets(sealing, mode, refuse, taken):
+    """Also where the listener takes none: then Envoy's own 403 becomes a 426."""
+    manager = {"upgrade_configs": [{"upgrade_type": "websocket"}]} if taken else {}
+    g = sealing(mode, refuse_upgrades=refuse, manager=manager)
     switch = b"HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
-    for path in ("/v1/responses", "/v1/realtime", "/v1/realtime/calls"):
+    for path in ("/v1/responses", "/v1/realtime", "/v1/realtime/calls", "/v1/chat/completions"):
         g.upstream.script = [lambda request: iter([switch])]
-        head = "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
-        with g.connect() as connection:
-            connection.sendall(f"GET {path} HTTP/1.1\r\nhost: g\r\n{head}\r\n".encode())
+        with g.connect() as connection, g.counting() as rose:
+            connection.sendall(f"GET {path} HTTP/1.1\r\nhost: g\r\n{HANDSHAKE}\r\n".encode())
             received = connection.recv(65536)
-            if received.startswith(b"HTTP/1.1 426"):
-                assert connection.recv(65536) == b"", "the connection stays, whatever is sent on it"
-        refused = path == "/v1/responses" and (
-            mode in ("seal", "strict") or (mode == "open" and refuse)
-        )
-        assert received.startswith(b"HTTP/1.1 426" if refused else b"HTTP/1.1 101"), (
-            path,
-            received,
-        )
-        if refused:
-            assert re.search(rb"(?im)^upgrade: HTTP/1.1\r$", received), received
+            refused = path == "/v1/responses" and (
+                mode in ("seal", "strict") or (mode == "open" and refuse)
+            )
+            status = b"426" if refused else b"101" if taken else b"403"
+            assert received.startswith(b"HTTP/1.1 " + status), (path, received)
+            if refused:
+                assert re.search(rb"(?im)^upgrade: HTTP/1.1\r$", received), received
+                assert connection.recv(65536) == b"", "the connection stays, whatever comes on it"
+        assert rose.get("upgrades_refused", 0) == refused
+
+
+def test_a_websocket_over_http2(sealing):
+    manager = {
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
+        "http2_protocol_options": {"allow_connect": True},
+    }
+    g = sealing(manager=manager)
+    extended = [(":method", "CONNECT"), (":protocol", "websocket"), (":path", "/v1/responses")]
+    # Its body is the answer's end: the client would go on.
+    (answer,) = g.multiplex(extended, body=b"x")
+    assert answer.status == 426 and answer.values("upgrade") == [], answer
+    assert json.loads(answer.body)["error"]["code"] == "websocket_not_supported"
 
 
 # ---- Refusals ------------------------------------------------------------------------
@@ -480,6 +531,9 @@ def test_headers_of_a_sealed_response(sealing, method, http2):
         return
     assert json.loads(answer.body) == {"id": sealed(NATIVE, account)}
     assert answer.value("location") == f"/v1/responses/{sealed(NATIVE, account)}"
+    assert (
+        answer.value("content-location") == f"https://api.example/v1/files/{OTHER}?after={NATIVE}"
+    )
     assert answer.value("operation-location") == "/v1/other/x" and answer.value("x-kept") == NATIVE
 
 
@@ -504,8 +558,10 @@ def test_what_is_not_sealed(sealing):
     ]
     for path, status, headers, text in cases:
         g.upstream.answer = answering(status, [*headers, *(marks if status != 304 else [])], text)
-        answer = g.send("GET", path)
+        answer = g.send("GET", path, headers=[("accept-encoding", "gzip")])
         what = (path, status, headers)
+        asked = g.upstream.last().value("accept-encoding")
+        assert asked == (b"identity" if path == "/v1/responses" else b"gzip"), what
         assert (answer.status, answer.body) == (status, text), what
         assert answer.value("etag") == '"x"' and answer.value("accept-ranges") == "bytes", what
         if status != 304:
@@ -531,6 +587,29 @@ def test_errors_and_weak_etags(sealing):
         expected = body.replace(NATIVE.encode(), sealed(NATIVE, "alpha").encode(), 1)
         assert (answer.status, answer.body) == (status, expected)
         assert answer.value("etag") == 'W/"weak"'
+
+
+def test_locations(sealing):
+    """What is the upstream's leads to the gateway; what is another's is left as it is."""
+    rewritten = {"cluster": "upstream", "host_rewrite_literal": "api.example"}
+    g = sealing(routes=[{"match": {"prefix": "/"}, "route": rewritten}])
+    id = f"/v1/files/{OTHER}"
+    for location, expected in {
+        id: "/v1/files/{}",
+        f"..{id}?after={OTHER}": "../v1/files/{0}?after={0}",
+        f"https://api.example{id}": g.url + "/v1/files/{}",
+        f"HTTP://API.example{id}#x": g.url + "/v1/files/{}#x",
+        f"https://api.example:444{id}": None,
+        f"https://blobs.example{id}?sig=x": None,
+        f"//api.example{id}": None,
+        "https://api.example": None,
+        "/v1/files/x?next=https://api.example/v1/files": None,
+        f"/v1/models/{OTHER}": None,
+    }.items():
+        g.upstream.answer = answering(201, [JSON, ("location", location)])
+        answer = posted(g, {})
+        sealed_ = expected and expected.format(sealed(OTHER, answer.account))
+        assert answer.value("location") == (sealed_ or location)
 
 
 def test_urls_lead_to_the_gateway(sealing):
@@ -655,6 +734,32 @@ def test_owners(sealing):
     assert posted(g, {"previous_response_id": nobodys}, consumer="alice").status == 400
 
 
+def test_scopes(sealing):
+    """A route's scope, and a tenant's: what was sealed under one is nothing under another."""
+    routes = [
+        {
+            "match": {"prefix": "/other/"},
+            "route": {"cluster": "upstream", "prefix_rewrite": "/"},
+            "typed_per_filter_config": stack.module_route({"scope": "other"}),
+        }
+    ]
+    g = sealing(routes=routes, scope="s", tenant={"header": "x-tenant"})
+    places = {}
+    for prefix, name in (("", b"s"), ("/other", b"other")):
+        for tenant in (None, "a", "b"):
+            scope = name + (b"\0" + tenant.encode() if tenant else b"")
+            places[scope] = f"{prefix}/v1/responses", [("x-tenant", tenant)] if tenant else []
+    ids = {}
+    for scope, (path, headers) in places.items():
+        answer = posted(g, {"input": "x"}, path=path, headers=headers)
+        (ids[scope],) = ids_in(answer)
+        assert opened(ids[scope], scope=scope)[1] == answer.account
+    for of, id in ids.items():
+        for scope, (path, headers) in places.items():
+            answer = posted(g, {"previous_response_id": id}, path=path, headers=headers)
+            assert answer.status == (200 if scope == of else 400), (scope, of)
+
+
 @pytest.mark.smoke
 def test_rotation(sealing):
     """Ids that another key has sealed work on, and come back as the client knows them."""
@@ -772,6 +877,18 @@ def test_what_a_named_client_creates_moves_without_a_cookie(sealing, http2):
         assert (next_.status, next_.account) == (200, answer.account)
 
 
+def test_a_second_try_knows_what_the_first_one_opened(sealing):
+    """Its body has native ids by then: the client did not send them so."""
+    g = sealing(retry=RETRY, routes=[KEEPS], cooldowns=[])
+    item = "msg_" + "b" * 48
+    history = [{"type": "message", "id": sealed(item, "alpha"), "content": "x"}]
+    body = json.dumps({"first_id": item}).encode()
+    g.upstream.script = [answering(429), answering(200, [JSON], body)]
+    answer = posted(g, {"input": history, "store": False})
+    assert answer.outcome == "retried" and answer.decision["id_verdict"] == "sealed"
+    assert json.loads(answer.body) == {"first_id": sealed(item, answer.account)}
+
+
 @pytest.mark.smoke
 def test_a_sealed_request_never_moves(sealing):
     g = sealing(retry=RETRY, routes=[KEEPS], cooldowns=[])
@@ -806,3 +923,130 @@ def test_an_answer_that_was_held_is_sealed(sealing):
         answer = posted(g, {"input": "x"})
         assert answer.status == 429
         assert json.loads(answer.body) == {"id": sealed(NATIVE, "alpha"), "more": "x" * 5000}
+
+
+# ---- Others --------------------------------------------------------------------------
+
+
+def test_encrypted_content(sealing):
+    """It names its account by a mark behind it, in JSON and in streams."""
+    g = sealing()
+    content = "gAAAAAB" + "o" * 300 + "=="
+    item = {"type": "reasoning", "id": "rs_" + "d" * 48, "encrypted_content": content}
+    text = json.dumps({"output": [item]})
+    for kind, body in ((JSON, text), (("content-type", "text/event-stream"), f"data: {text}\n\n")):
+        g.upstream.answer = answering(200, [kind], body.encode())
+        first = posted(g, {"input": "x", "store": False})
+        got = json.loads(first.body.decode().removeprefix("data: "))["output"][0]
+        assert got["encrypted_content"] == marked(content, first.account)
+        for _ in range(3):
+            next_ = posted(g, {"input": [got], "store": False})
+            assert next_.account == first.account and next_.decision["source"] == "id"
+            assert json.loads(g.upstream.last().body)["input"] == [item]
+    g.update(settings(sealed_ids="seal", encrypted_content=False))
+    assert (
+        json.loads(posted(g, {"input": "x"}).body.decode()[6:])["output"][0]["encrypted_content"]
+        == content
+    )
+
+
+def test_messages_with_a_file_and_a_container(sealing):
+    g = sealing()
+    file, container = "file_011CNha8iCJcU1wXNR6q4V8w", "container_011CPR5CNjB747bTd36fQLFk"
+    answer = {
+        "id": "msg_01XFDUDYJgAACzvnptvVoYEL",
+        "type": "message",
+        "container": {"id": container},
+    }
+    g.upstream.answer = answering(200, [JSON], json.dumps(answer).encode())
+    source = {"type": "document", "source": {"type": "file", "file_id": sealed(file, "bravo")}}
+    body = {"model": "m", "messages": [{"role": "user", "content": [source]}]}
+    got = posted(g, body, path="/v1/messages", headers=[ANTHROPIC])
+    assert got.account == "bravo" and file in g.upstream.last().body.decode()
+    assert b"tp0" not in g.upstream.last().body
+    told = json.loads(got.body)
+    # A message's id names nothing there.
+    assert told == {**answer, "container": {"id": sealed(container, "bravo")}}
+    again = posted(g, {**body, "container": told["container"]["id"]}, path="/v1/messages")
+    assert again.account == "bravo"
+
+
+def test_two_gateways_in_a_row(gateways):
+    """Each opens what it has sealed. Their keys differ."""
+
+    def ring(number):
+        return [{"id": number, "role": "sign", "key": {"env": f"COOKIE_KEY_{number}"}}]
+
+    inner, outer = gateways(), gateways()
+    inner.upstream.answer = provider = Provider()
+    inner.configure()
+    inner.start(settings(sealed_ids="seal", id_keys=ring(2), scope="inner", response_header=None))
+    outer.configure(upstream_port=inner.envoy.port)
+    tokens = [{"name": name, "headers": [{"name": "x-team", "value": name}]} for name in "xyz"]
+    outer.start(settings(sealed_ids="seal", id_keys=ring(1), tokens=tokens))
+    for stream in (False, True):
+        id = None
+        for _ in range(4):
+            body = {"stream": stream, **({"previous_response_id": id} if id else {})}
+            answer = posted(outer, body)
+            assert answer.status == 200, answer
+            found = ids_in(answer)
+            assert id is None or id in found
+            id = found[0]
+            native, _ = twin.open_id(RING, b"", b"", id.encode())[1:]
+            both = [twin.RingKey(2, COOKIE_KEYS[2], twin.SIGN)]
+            assert opened(native.decode(), scope=b"inner", ring=both)[0] in provider.accounts
+
+
+def test_added_fields_prefixes_collections_and_rules(sealing):
+    g = sealing(
+        id_fields=[{"name": "thing_id", "kind": "id"}],
+        id_prefixes=["thing_"],
+        id_collections=["things"],
+        rules=[
+            {"pattern": "things", "group": "stateful"},
+            {"pattern": "echo", "group": "stateless", "ids": "open"},
+        ],
+    )
+    thing = "thing_42"
+    g.upstream.answer = answering(
+        200, [JSON], json.dumps({"id": thing, "other_id": thing}).encode()
+    )
+    for account in ACCOUNTS:
+        read = g.send("GET", f"/v1/things/{sealed(thing, account)}")
+        assert read.account == account and g.upstream.last().target == f"/v1/things/{thing}"
+        assert json.loads(read.body) == {"id": sealed(thing, account), "other_id": thing}
+        asked = posted(g, {"thing_id": sealed(thing, account)}, path="/echo")
+        assert asked.account == account and json.loads(g.upstream.last().body) == {
+            "thing_id": thing
+        }
+        assert json.loads(asked.body)["id"] == thing
+
+
+@pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
+@pytest.mark.parametrize("front", ["observes", "buffers"])
+def test_behind_a_filter_that_holds_bodies(gateways, front, http2):
+    """Two of ours, of which the first one observes; and Envoy's own buffer."""
+    kind = stack.extension("filters.http.buffer.v3.Buffer", max_request_bytes=1 << 24)
+    if front == "observes":
+        kind = stack.module_filter(settings(sealed_ids="seal", observe=True, response_header=None))
+        kind["filter_name"] = "tokenpin_next"
+    g = gateways()
+    g.upstream.answer = provider = Provider()
+    manager = {"http_protocol_options": {"enable_trailers": True}}
+    g.configure(filters=[{"name": "front", "typed_config": kind}], **manager)
+    g.start(settings(sealed_ids="seal"))
+    provider.accounts[NATIVE] = "bravo"
+    id = sealed(NATIVE, "bravo")
+    for size in (1, 1000, 100_000, 3_000_000):
+        asked = {"input": "x" * size, "previous_response_id": id, "more": "y" * size}
+        answer = posted(g, asked, http2=http2)
+        assert (answer.status, answer.account) == (200, "bravo"), size
+        assert json.loads(g.upstream.last().body) == {**asked, "previous_response_id": NATIVE}
+        assert json.loads(answer.body)["previous_response_id"] == id
+        body = json.dumps(asked).encode()
+        parts = [body[start : start + 50_000] for start in range(0, len(body), 50_000)]
+        for trailers in (b"", b"x-checked: 1\r\n"):
+            answer = g.raw(raw_request(chunked(parts, trailers), "transfer-encoding: chunked"))
+            assert (answer.status, answer.account) == (200, "bravo"), (size, trailers)
+            assert json.loads(g.upstream.last().body) == {**asked, "previous_response_id": NATIVE}

@@ -148,9 +148,8 @@ class Process:
         self.child = subprocess.Popen(
             [str(word) for word in command],
             env={**os.environ, **environment},
-            stdin=subprocess.DEVNULL,
             start_new_session=True,
-            **options,
+            **{"stdin": subprocess.DEVNULL, **options},
         )
 
     def alive(self):

@@ -92,6 +92,8 @@ int main() {
   Expect("a consumer of a tenant", With(consumer, "tenant", R"({"header":"x-consumer"})"), 1);
   Expect("an id hint", With(World(), "id_hint", R"({"header":"x-consumer"})"), 1);
   Expect("only observed", With(World(), "observe", "true"), 1);
+  // What a request's ids come to is kept until its response.
+  Expect("ids", With(World(), "sealed_ids", "\"seal\""), 2);
   // A token that drains keeps those with a key.
   Expect("a cooldown", consumer, 1, false, "429");
   Expect("an upstream's cookie of our name", World(), 1, false, "200", "__Host-tokenpin=x");

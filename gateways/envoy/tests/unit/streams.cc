@@ -1319,7 +1319,7 @@ struct Setup {
   std::string text;
   std::string scope, carrier, response_header;
   std::string cookie;  // its name, if it is configured
-  bool tenant, observe, metadata, cache_control, down;
+  bool tenant, observe, metadata, cache_control, down, seals;
   size_t retries;
   std::map<std::string, std::map<std::string, std::string>> tokens;
 };
@@ -1386,6 +1386,13 @@ Setup RandomSetup(Random& random) {
   for (const char* name : {"combine_keys", "reject_bad_keys", "keyed_cookies", "mint_single",
                            "prompt_cache", "clear_route_cache"}) {
     world.emplace_back(name, flag());
+  }
+  if (Chance(random, 60)) {
+    const char* const modes[] = {"off", "open", "seal", "strict"};
+    const size_t mode = Below(random, std::size(modes));
+    setup.seals = mode > 1;
+    world.emplace_back("sealed_ids", Quoted(modes[mode]));
+    world.emplace_back("bodies", flag());
   }
   setup.observe = Chance(random, 15);
   setup.metadata = Chance(random, 80);
@@ -1623,7 +1630,9 @@ class Kitchen {
     const auto others = [&](const Fields& fields) {
       Fields others;
       for (const auto& field : fields) {
-        if (field.first != "cookie" && field.first != setup_.carrier &&
+        // The client never sends it.
+        const bool for_ids = field.first == "accept-encoding" && field.second == "identity";
+        if (field.first != "cookie" && field.first != setup_.carrier && !for_ids &&
             credentials_.count(field.first) == 0) {
           others.push_back(field);
         }
@@ -1732,6 +1741,8 @@ class Kitchen {
         if (name == setup_.response_header) continue;
         if (upstream && name == setup_.carrier) continue;
         if (upstream && name == "set-cookie") continue;
+        // Not that of a body whose ids are sealed: bodies.cc says when.
+        if (upstream && setup_.seals && name == "content-length") continue;
         if (added && text == no_cache) continue;
         others.emplace_back(name, text);
       }

@@ -94,7 +94,8 @@ fn no_follow_up_is_lost() {
                 gateway.layer.current().set_slot(random.below(3) as u32, state).unwrap();
             }
             let stream = if random.below(2) == 0 { r#","stream":true"# } else { "" };
-            let of = ids.get(random.below(ids.len() as u64 + 5) as usize).cloned();
+            let which = random.below(ids.len() as u64 + 5) as usize;
+            let of = ids.get(which).cloned();
             let (method, target, body) = match (&of, random.below(4)) {
                 (None, 0) => ("POST", "/v1/files".to_owned(), format!(r#"{{"x":1{stream}}}"#)),
                 (None, _) => ("POST", "/v1/responses".to_owned(), format!(r#"{{"x":1{stream}}}"#)),
@@ -136,14 +137,55 @@ fn no_follow_up_is_lost() {
             let id = id_of(&reply);
             let slot = slot_of(&gateway, &id, owned.then_some(consumer));
             assert_eq!(Some(slot), decision.slot, "it says where it lives");
-            if ids.len() == 60 {
-                ids.swap_remove(random.below(60) as usize);
+            // A conversation goes on from its last answer.
+            if let Some(last) = ids.get_mut(which) {
+                last.0 = id;
+                continue;
+            }
+            if ids.len() == 30 {
+                ids.swap_remove(random.below(30) as usize);
             }
             ids.push((id, consumer));
         }
         assert_eq!(*accounts.strange.lock().unwrap(), [""; 0]);
-        assert!(served.iter().all(|count| *count > 50) && waited > 20, "{served:?} {waited}");
+        assert!(served.iter().all(|count| *count > 20) && waited > 20, "{served:?} {waited}");
     }
+}
+
+/// An id that one gateway has sealed is native to the one in front of it.
+#[test]
+fn two_gateways_in_a_row_lose_nothing() {
+    let mut random = Random::new("two_gateways_in_a_row_lose_nothing");
+    let accounts = Arc::new(Accounts::default());
+    let behind = PinLayer::new(in_mode(Mode::Seal)).unwrap();
+    let scope = |config: &mut tokenpin_tower::tokenpin::Config<'_>| {
+        config.ids.mode = Mode::Strict;
+        config.scope = b"in front";
+    };
+    let front = PinLayer::new(generation_of(scope)).unwrap();
+    let provider = accounts.provider();
+    let send = |method: &str, target: &str, body: Pieces| {
+        let service = front.layer(behind.layer(provider.clone()));
+        let request = Request::builder().method(method).uri(target).body(body).unwrap();
+        block_on(async {
+            let (parts, body) = service.oneshot(request).await.unwrap().into_parts();
+            Reply { parts, body: body.collect().await.unwrap().to_bytes() }
+        })
+    };
+    for _ in 0..100 {
+        let mut id = id_of(&send("POST", "/v1/responses", Pieces::random("{}", &mut random)));
+        for _ in 0..3 {
+            let body = format!(r#"{{"previous_response_id":"{id}","stream":true}}"#);
+            let reply = send("POST", "/v1/responses", Pieces::random(&body, &mut random));
+            assert_eq!(reply.status(), StatusCode::OK);
+            let read = send("GET", &format!("/v1/responses/{id}"), Pieces::default());
+            assert_eq!((read.status(), id_of(&read)), (StatusCode::OK, id));
+            id = id_of(&reply);
+        }
+    }
+    assert_eq!(*accounts.strange.lock().unwrap(), [""; 0]);
+    let used: HashSet<u32> = accounts.made.lock().unwrap().iter().map(|(slot, _)| *slot).collect();
+    assert_eq!(used.len(), 3);
 }
 
 fn slot_of(gateway: &Gateway, id: &str, consumer: Option<u64>) -> u32 {
@@ -208,12 +250,13 @@ fn bodies_are_opened_wherever_they_are_cut() {
         for (i, places) in cuts.chain([vec![], every]).enumerate() {
             let body = Pieces { knows: i % 2 == 0, ..Pieces::cut(&sealed, &places) };
             let request = post("/v1/responses").header("content-md5", "x").header("digest", "y");
+            let request = request.header("expect", "100-continue");
             let (reply, seen) = gateway.pass(request.body(body).unwrap());
             assert_eq!((reply.status(), &*seen.body), (StatusCode::OK, native.as_bytes()));
             assert_eq!((seen.slot(), seen.length), (slot, Some(native.len() as u64)));
-            let fields = ["content-length", "content-md5", "digest"];
+            let fields = ["content-length", "content-md5", "digest", "expect"];
             let fields = fields.map(|name| values(&seen.parts.headers, name).join("|"));
-            assert_eq!(fields, [&*native.len().to_string(), "", ""]);
+            assert_eq!(fields, [&*native.len().to_string(), "", "", ""]);
             assert_eq!(reply.decision().source, Source::Id);
         }
     }
@@ -416,7 +459,9 @@ fn what_is_held_is_given_back() {
         let wait = || tokio::time::sleep(std::time::Duration::from_millis(50));
         let first = start(600);
         wait().await;
-        let second = start(401);
+        // What was read of one that is refused is given back at once.
+        let second = start(100);
+        second.0.send("1".repeat(301).into()).await.unwrap();
         wait().await;
         let third = start(400);
         wait().await;
@@ -434,6 +479,26 @@ fn what_is_held_is_given_back() {
         let last = start(800);
         drop(last.0);
         assert_eq!(last.1.await.unwrap().unwrap().status().as_u16(), 200);
+    });
+}
+
+/// A client that is refused may send on, so that it reads the answer; but not for ever.
+#[test]
+fn who_is_refused_sends_no_more_than_twice_the_limit() {
+    let layer = PinLayer::new(in_mode(Mode::Seal).max_body(100)).unwrap();
+    block_on(async {
+        for first in [101, 150] {
+            let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
+            let request = post("/v1/responses").body(Channel(receiver)).unwrap();
+            let call = tokio::spawn(layer.layer(Provider::ok()).oneshot(request));
+            for length in [first, 60, 40] {
+                sender.send("x".repeat(length).into()).await.unwrap();
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                assert!(!call.is_finished(), "{first} {length}");
+            }
+            sender.send("x".into()).await.unwrap();
+            assert_eq!(call.await.unwrap().unwrap().status().as_u16(), 413);
+        }
     });
 }
 

@@ -272,6 +272,7 @@ fn refusals_for_ids_are_those_of_the_page() {
             assert_eq!(one("content-type"), "application/json");
             assert_eq!(one("retry-after"), if *status == "503" { "1" } else { "" });
             assert_eq!(one("upgrade"), if *status == "426" { "HTTP/1.1" } else { "" });
+            assert_eq!(one("connection"), if *status == "426" { "upgrade" } else { "" });
             let encoding = code == "unsupported_content_encoding";
             assert_eq!(one("accept-encoding"), if encoding { "identity" } else { "" });
             assert_eq!(one("set-cookie"), "");

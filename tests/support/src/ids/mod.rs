@@ -119,7 +119,7 @@ impl Request {
 pub struct Opening<'a> {
     pub rules: &'a Rules<'a>,
     pub ids: Ids,
-    pub known: &'a dyn Fn(u64) -> bool,
+    pub known: &'a (dyn Fn(u64) -> bool + Sync),
     out: Request,
 }
 
@@ -142,7 +142,7 @@ struct Element {
 }
 
 impl<'a> Opening<'a> {
-    pub fn new(rules: &'a Rules<'a>, ids: Ids, known: &'a dyn Fn(u64) -> bool) -> Self {
+    pub fn new(rules: &'a Rules<'a>, ids: Ids, known: &'a (dyn Fn(u64) -> bool + Sync)) -> Self {
         let out = Request {
             edits: Vec::new(),
             whole: true,
