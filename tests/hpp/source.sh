@@ -25,7 +25,7 @@ compiles() { # code in the body of a function
 refused() { if [ "$(compiles "$1")" = no ]; then echo yes; else echo no; fi; }
 
 while read -r function; do
-  if grep -q "\b$function(" "$include/tokenpin.hpp"; then found=yes; else found=no; fi
+  if grep -qw "$function" "$include/tokenpin.hpp"; then found=yes; else found=no; fi
   check $found "$function is reached"
 done < <(grep -oE '^[a-z].*\btokenpin_[a-z0-9_]+\(' "$include/tokenpin.h" | grep -oE 'tokenpin_[a-z0-9_]+\(' | tr -d '(')
 check "$([ "$passed" -ge 35 ] && echo yes || echo no)" 'the functions of tokenpin.h are found'
@@ -42,6 +42,9 @@ affinity.finish(Decision(), 200)
 affinity.set_slot(0, kUp)
 affinity.find("a")
 KeyRing::make({})
+IdRing::make({})
+affinity.id_key(0)
+affinity.seal_target(IdUse(), {}, 0, "/", {})
 jump(1, 1)
 fill_entropy(block)
 random_bytes(block, sizeof block)
