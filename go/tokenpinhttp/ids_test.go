@@ -602,7 +602,7 @@ func TestRetryNeverLeavesTheAccountOfAnID(t *testing.T) {
 
 // What next sees is true of the body that it sees; who called the handler sees what came.
 func TestHeadersOfARequestAreThoseOfItsBody(t *testing.T) {
-	pin := &Pin{Affinity: newAffinity(t, withMode(tokenpin.ModeSeal)), MaxHeldBodies: 400}
+	pin := &Pin{Affinity: newAffinity(t, withMode(tokenpin.ModeSeal)), MaxHeldBodies: 200}
 	body := `{"previous_response_id":"` + sealedID(t, pin, 1, nativeID) + `"}`
 	for range 3 { // whose bodies nobody reads
 		request := httptest.NewRequest("POST", "/v1/responses", strings.NewReader(body))
