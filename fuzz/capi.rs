@@ -21,11 +21,11 @@ use libfuzzer_sys::fuzz_target;
 #[expect(clippy::wildcard_imports, reason = "the whole of it is called")]
 use tokenpin::capi::*;
 use tokenpin::cookie::{field, set_cookie};
-use tokenpin::ids::Ids;
+use tokenpin::ids::{ForeignSeals, Ids, KeyKind, Mode};
 use tokenpin::{
-    Audience, Cookie, CookieName, Field, Filter, Group, Key, KeyRing, Kind, MAX_COOKIE_NAME,
-    MAX_KEY, MAX_MAX_AGE, MAX_SCOPE, MAX_SET_COOKIE, Policy, Role, Rule, SameSite, Secret, Slot,
-    State, Strategy, VALUE_LEN, Verdict, cookie,
+    Audience, Cookie, CookieName, Field, Filter, Group, IdOwner, IdSealer, IdVerdict, Key, KeyRing,
+    Kind, MAX_COOKIE_NAME, MAX_KEY, MAX_MAX_AGE, MAX_SCOPE, MAX_SET_COOKIE, Policy, Refusal, Role,
+    Rule, SameSite, Secret, Slot, State, Strategy, VALUE_LEN, Verdict, cookie,
 };
 use tokenpin_fuzz::{Input, NOW, cookie_key, secret};
 
@@ -48,13 +48,14 @@ static REPORTING: AtomicBool = AtomicBool::new(false);
 static REACHED: Mutex<BTreeMap<&str, [bool; 2]>> = Mutex::new(BTreeMap::new());
 
 /// What cannot refuse.
-const NEVER_REFUSE: [&str; 6] = [
+const NEVER_REFUSE: [&str; 7] = [
     "tokenpin_abi_version",
     "tokenpin_abi_v1",
     "tokenpin_version",
     "tokenpin_affinity_wipe",
     "tokenpin_affinity_free",
     "tokenpin_key_ring_wipe",
+    "tokenpin_id_ring_wipe",
 ];
 
 /// If the environment asks for it, fails at the end unless every function of the header was reached,
@@ -161,6 +162,10 @@ struct World {
     rings: Vec<Ring>,
     slots: Vec<Box<[tokenpin_slot]>>,
     decisions: Vec<tokenpin_decision>,
+    id_rings: Vec<IdRing>,
+    summaries: Vec<tokenpin_id_summary>,
+    openers: Vec<tokenpin_id_opener>,
+    sealers: Vec<tokenpin_id_sealer>,
 }
 
 struct Handle {
@@ -173,6 +178,12 @@ struct Handle {
 
 struct Ring {
     words: Box<tokenpin_key_ring>,
+    keys: Vec<(u8, Role)>,
+    alive: bool,
+}
+
+struct IdRing {
+    words: Box<tokenpin_id_ring>,
     keys: Vec<(u8, Role)>,
     alive: bool,
 }
@@ -374,9 +385,61 @@ impl World {
         handle.pointer
     }
 
+    /// A thing in memory of the caller that a call changes: mostly one that is there.
+    fn state<T: Copy>(&mut self, input: &mut Input<'_>, kept: &[T]) -> *mut T {
+        let size = size_of::<T>();
+        if self.odd(input) {
+            return match input.below(5) {
+                0 => ptr::null_mut(),
+                1 => self.block(vec![FILL; size], true).cast(),
+                2 => self.block(vec![0; size], true).cast(),
+                3 => self.block(vec![0; size + 1], true).wrapping_add(1).cast(),
+                // On top of what this call was given before, if that is as large.
+                _ => match self.blocks.iter_mut().find(|block| block.memory.len() >= size) {
+                    Some(block) => {
+                        self.overlap = true;
+                        block.memory.as_mut_ptr().cast()
+                    }
+                    None => ptr::null_mut(),
+                },
+            };
+        }
+        let Some(state) = kept.get(input.below(kept.len().max(1))) else {
+            self.was_odd = true;
+            return ptr::null_mut();
+        };
+        // SAFETY: the bytes of the words.
+        let bytes = unsafe { slice::from_raw_parts(ptr::from_ref(state).cast::<u8>(), size) };
+        self.block(bytes.to_vec(), true).cast()
+    }
+
+    /// What ids are rewritten with.
+    fn id_use(&mut self, input: &mut Input<'_>) -> *const tokenpin_id_use {
+        let mut text = |world: &mut Self, limit| {
+            let text = if input.one_in(4) { input.limited(limit) } else { Vec::new() };
+            world.bytes(input, &text)
+        };
+        let (scope, owner) = (text(self, MAX_SCOPE), text(self, MAX_KEY));
+        let (upstream, origin) = (text(self, 64), text(self, 64));
+        let using = tokenpin_id_use {
+            scope,
+            owner,
+            upstream,
+            origin,
+            ids: self.number(input, Ids::ALL.len()),
+            has_mode: self.number(input, 2),
+            mode: self.number(input, Mode::ALL.len()),
+        };
+        self.put(input, &using)
+    }
+
     /// Something to build with, without which little is reached.
     fn build(&mut self, input: &mut Input<'_>) {
         ring_init(self, input);
+        id_ring_init(self, input);
+        for begin in [summary_init, opener_init, sealer_init] {
+            begin(self, input);
+        }
         slots_init(self, input);
         affinity_new(self, input);
         self.blocks.clear();
@@ -423,6 +486,33 @@ impl World {
         config.attributes = self.attributes(input, &name);
         let rules = self.rules(input);
         (config.rules, config.rule_count) = self.array(input, &rules);
+        if input.one_in(4) {
+            (config.id_keys, config.id_key_count) = self.array(input, &keys);
+        }
+        let mut fields = Vec::new();
+        for name in (0..input.below(3)).map(|_| input.limited(32)).collect::<Vec<_>>() {
+            let name = self.bytes(input, &name);
+            fields.push(tokenpin_id_field { name, kind: self.number(input, KeyKind::ALL.len()) });
+        }
+        (config.id_fields, config.id_field_count) = self.array(input, &fields);
+        for (words, count) in [
+            (&raw mut config.id_prefixes, &raw mut config.id_prefix_count),
+            (&raw mut config.id_collections, &raw mut config.id_collection_count),
+        ] {
+            let few = if input.one_in(4) { input.below(3) } else { 0 };
+            let given: Vec<_> = (0..few)
+                .map(|_| {
+                    let word = if input.flag() { input.bytes() } else { b"mine_" };
+                    self.bytes(input, word)
+                })
+                .collect();
+            // SAFETY: fields of the configuration.
+            unsafe { (*words, *count) = self.array(input, &given) };
+        }
+        config.id_mode = self.number(input, Mode::ALL.len());
+        config.id_owner = self.number(input, IdOwner::ALL.len());
+        config.foreign_seals = self.number(input, ForeignSeals::ALL.len());
+        config.encrypted_content = self.number(input, 2);
         config.max_age = input.pick(&[TOKENPIN_MAX_AGE_AUTO, 0, 3_600, MAX_MAX_AGE]);
         config.max_idle = input.pick(&[0, 255, 86_400]);
         config.max_life = input.pick(&[0, 255, 2_592_000, u32::MAX]);
@@ -516,7 +606,8 @@ impl World {
                     input.pick(&[&b"responses"[..], b"a/b", b"files", b"a/*:b"])
                 };
                 let pattern = self.bytes(input, pattern);
-                tokenpin_rule { pattern, group: self.number(input, Group::ALL.len()) }
+                let group = self.number(input, Group::ALL.len());
+                tokenpin_rule { pattern, group, ids: self.number(input, Ids::ALL.len()) }
             })
             .collect()
     }
@@ -558,7 +649,7 @@ unsafe fn tokenpin_affinity_free_(affinity: *mut tokenpin_affinity) -> i32 {
 type Function = fn(&mut World, &mut Input<'_>) -> (i32, bool);
 
 /// The more often, the more often it stands here.
-const FUNCTIONS: [Function; 45] = [
+const FUNCTIONS: [Function; 70] = [
     config_init,
     affinity_size,
     affinity_init,
@@ -604,6 +695,31 @@ const FUNCTIONS: [Function; 45] = [
     matches,
     classify,
     id_hint,
+    id_ring_init,
+    id_ring_wipe,
+    id_seal,
+    id_seal,
+    id_open,
+    id_mark,
+    id_open_mark,
+    summary_init,
+    summary_report,
+    id_owner,
+    open_target,
+    open_target,
+    opener_init,
+    open_step,
+    open_step,
+    open_end,
+    open_in_place,
+    open_in_place,
+    sealer_init,
+    seal_step,
+    seal_step,
+    seal_end,
+    seal_target,
+    id_key,
+    refusal,
 ];
 
 fn config_init(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
@@ -941,15 +1057,16 @@ fn affinity_classify(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     let (method, target) = request_line(input);
     let (method, target) = (world.bytes(input, method), world.bytes(input, target));
     let (group, within) = out_near(world, input, handle);
-    let existing = world.out(input);
+    let (existing, ids) = (world.out(input), world.out(input));
     let status = call!(tokenpin_affinity_classify(
-        handle, method.ptr, method.len, target.ptr, target.len, group, existing
+        handle, method.ptr, method.len, target.ptr, target.len, group, existing, ids
     ));
     assert!(!within || status != OK);
     assert!(!world.fair() || status == OK);
     if let (Some(group), Some(existing)) = (world.read(group, status), world.read(existing, status))
     {
         assert!(Group::from_number(group).is_some() && existing <= 1);
+        assert!(world.read(ids, status).is_some_and(|ids| Ids::from_number(ids).is_some()));
     }
     (status, false)
 }
@@ -1002,6 +1119,10 @@ fn decide(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     request.id_hint =
         if input.one_in(4) { world.put(input, &[3_u8; 16]).cast() } else { ptr::null() };
     request.entropy = if input.one_in(8) { [0; 16] } else { [1 + input.byte() % 9; 16] };
+    if input.flag() {
+        let summaries = world.summaries.clone();
+        request.ids = world.state(input, &summaries);
+    }
     request.has_group = world.number(input, 2);
     request.group = world.number(input, Group::ALL.len());
     request.existing = world.number(input, 2);
@@ -1036,6 +1157,7 @@ fn check_names(it: &tokenpin_decision) {
         (Enum::PinState, it.pin_state),
         (Enum::Verdict, it.verdict),
         (Enum::KeyReason, it.key_reason),
+        (Enum::IdVerdict, it.id_verdict),
     ];
     for (which, number) in numbers {
         let mut name = tokenpin_bytes { ptr: ptr::null(), len: 0 };
@@ -1703,7 +1825,7 @@ fn classify(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     let rules = world.rules(input);
     let (rules_at, count) = world.array(input, &rules);
     let (replace, prompt_cache) = (world.number(input, 2), world.number(input, 2));
-    let (group, existing) = (world.out(input), world.out(input));
+    let (group, existing, ids) = (world.out(input), world.out(input), world.out(input));
     let status = call!(tokenpin_classify(
         rules_at,
         count,
@@ -1714,7 +1836,8 @@ fn classify(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
         target_at.ptr,
         target_at.len,
         group,
-        existing
+        existing,
+        ids
     ));
     if world.fair() {
         assert_eq!(status, OK);
@@ -1724,12 +1847,581 @@ fn classify(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
                 // SAFETY: a block of this size.
                 let pattern =
                     unsafe { slice::from_raw_parts(rule.pattern.ptr.cast(), rule.pattern.len) };
-                Rule { pattern, group: Group::from_number(rule.group).unwrap(), ids: Ids::None }
+                let group = Group::from_number(rule.group).unwrap();
+                Rule { pattern, group, ids: Ids::from_number(rule.ids).unwrap() }
             })
             .collect();
         let core = tokenpin::classify(&own, replace == 1, prompt_cache == 1, method, target);
         assert_eq!(world.read(group, status), Some(core.group as u8));
         assert_eq!(world.read(existing, status), Some(u8::from(core.existing)));
+        assert_eq!(world.read(ids, status), Some(core.ids as u8));
+    }
+    (status, false)
+}
+
+fn id_ring_init(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let mut keys: Vec<(u8, Role)> = Vec::new();
+    for i in 0..=input.small(9) {
+        let id = if input.one_in(8) { input.byte() } else { i };
+        keys.push((id, if i == 0 { Role::Sign } else { input.pick(Role::ALL) }));
+    }
+    let given: Vec<_> = keys
+        .iter()
+        .map(|(id, role)| tokenpin_cookie_key { id: *id, role: *role as u8, secret: secret(*id) })
+        .collect();
+    let (at, count) = world.array(input, &given);
+    let placement = secret(if input.one_in(8) { 0 } else { 200 });
+    let placement_key =
+        if input.flag() { ptr::null() } else { world.put(input, &placement).cast() };
+    let out = world.out::<tokenpin_id_ring>(input);
+    let error = config_error(world, input);
+    let status = call!(tokenpin_id_ring_init(out, at, count, placement_key, error));
+    if !world.overlap {
+        check_error(error, status);
+    }
+    if world.fair() {
+        let core: Vec<_> = keys.iter().map(|(id, role)| cookie_key(*id, *role)).collect();
+        let placement = (!placement_key.is_null()).then(|| Secret::new(placement));
+        assert_eq!(status == OK, tokenpin::IdRing::new(&core, placement.as_ref()).is_ok());
+    }
+    if status == OK && !world.overlap {
+        // SAFETY: written to; a copy is a ring too.
+        let words = Box::new(unsafe { out.read() });
+        world.id_rings.push(IdRing { words, keys, alive: world.fair() });
+        if world.id_rings.len() > 3 {
+            world.id_rings.remove(0);
+        }
+    }
+    (status, false)
+}
+
+fn id_ring_wipe(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let odd = world.odd(input);
+    let i = input.below(world.id_rings.len().max(1));
+    let pointer = match world.id_rings.get_mut(i) {
+        Some(ring) if !odd => {
+            ring.alive = false;
+            &raw mut *ring.words
+        }
+        _ => ptr::null_mut(),
+    };
+    // SAFETY: null, or a ring, wiped or not.
+    unsafe { tokenpin_id_ring_wipe(pointer) };
+    done("tokenpin_id_ring_wipe", OK);
+    if !pointer.is_null() {
+        assert!(world.id_rings[i].words.private_words.iter().all(|&word| word == 0), "not wiped");
+    }
+    (OK, false)
+}
+
+/// A ring for one id, with its scope and owner: as C sees them and as the core does.
+struct Sealing {
+    at: *const tokenpin_id_ring,
+    scope_at: tokenpin_bytes,
+    owner_at: tokenpin_bytes,
+    ring: Option<tokenpin::IdRing>,
+    scope: Vec<u8>,
+    owner: Vec<u8>,
+}
+
+impl Sealing {
+    fn new(world: &mut World, input: &mut Input<'_>) -> Self {
+        let odd = world.odd(input);
+        let i = input.below(world.id_rings.len().max(1));
+        let (words, ring) = match world.id_rings.get(i) {
+            Some(ring) if !odd => {
+                world.was_odd |= !ring.alive;
+                let keys: Vec<_> =
+                    ring.keys.iter().map(|(id, role)| cookie_key(*id, *role)).collect();
+                (ring.words.private_words, tokenpin::IdRing::new(&keys, None).ok())
+            }
+            _ => {
+                world.was_odd = true;
+                ([input.u64() & 0xff; 38], None)
+            }
+        };
+        let at = world.put(input, &tokenpin_id_ring { private_words: words });
+        let (scope, owner) = (input.limited(MAX_SCOPE), input.limited(MAX_KEY));
+        let (scope_at, owner_at) = (world.bytes(input, &scope), world.bytes(input, &owner));
+        Self { at, scope_at, owner_at, ring, scope, owner }
+    }
+
+    /// `None` if scope or owner is too long.
+    fn core(&self) -> Option<IdSealer<'_>> {
+        IdSealer::new(self.ring.as_ref().unwrap(), &self.scope, &self.owner).ok()
+    }
+}
+
+fn native(input: &mut Input<'_>) -> Vec<u8> {
+    let some: [&'static [u8]; 4] = [
+        b"file-AbCdEfGhIjKlMnOpQrStUv",
+        b"resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41",
+        b"batch_0494a322-8b14-42a0-be43-71fc2ddb9af2",
+        b"msg_1",
+    ];
+    if input.flag() { input.limited(255) } else { input.pick(&some).to_vec() }
+}
+
+fn id_seal(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let sealing = Sealing::new(world, input);
+    let (id, pin) = (native(input), u64::from(input.byte()));
+    let id_at = world.bytes(input, &id);
+    let out = world.buffer(input, TOKENPIN_MAX_SEALED_ID);
+    let (scope, owner) = (sealing.scope_at, sealing.owner_at);
+    let status = call!(tokenpin_id_seal(
+        sealing.at,
+        scope.ptr,
+        scope.len,
+        owner.ptr,
+        owner.len,
+        pin,
+        id_at.ptr,
+        id_at.len,
+        out.start,
+        out.capacity,
+        out.len
+    ));
+    let made = world.written(&out, status);
+    if world.fair() {
+        let core = sealing.core().map(|core| core.seal(&id, pin));
+        match core {
+            Some(Some(core)) => {
+                assert!(made.is_none_or(|made| made == core.as_bytes()));
+                assert!([OK, Status::BufferTooSmall as i32].contains(&status));
+            }
+            Some(None) => assert_eq!(status, Status::Id as i32),
+            None => assert_ne!(status, OK),
+        }
+    }
+    (status, false)
+}
+
+fn id_open(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let sealing = Sealing::new(world, input);
+    let (id, pin) = (native(input), u64::from(input.byte()));
+    let mut text = id.clone();
+    if let Some(sealed) = sealing.ring.as_ref().and_then(|_| sealing.core()?.seal(&id, pin)) {
+        text = sealed.as_bytes().to_vec();
+    }
+    if input.one_in(3) {
+        let at = input.below(text.len().max(1));
+        text.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1);
+    }
+    let text_at = world.bytes(input, &text);
+    let out = world.buffer(input, TOKENPIN_MAX_ID);
+    let (verdict, pin_out, key) = (world.out(input), world.out(input), world.out(input));
+    let (scope, owner) = (sealing.scope_at, sealing.owner_at);
+    let status = call!(tokenpin_id_open(
+        sealing.at,
+        scope.ptr,
+        scope.len,
+        owner.ptr,
+        owner.len,
+        text_at.ptr,
+        text_at.len,
+        out.start,
+        out.capacity,
+        out.len,
+        verdict,
+        pin_out,
+        key
+    ));
+    if !world.fair() {
+        return (status, false);
+    }
+    let Some(core) = sealing.core() else {
+        assert_ne!(status, OK);
+        return (status, false);
+    };
+    let (expected, opened) = core.open(&text);
+    let small = opened.as_ref().is_some_and(|opened| opened.native().len() > out.capacity);
+    assert_eq!(status, if small { Status::BufferTooSmall as i32 } else { OK });
+    if let (Some(verdict), Some(pin)) = (world.read(verdict, status), world.read(pin_out, status)) {
+        assert_eq!(verdict, expected as u8);
+        match opened {
+            Some(opened) => {
+                assert_eq!(pin, opened.pin);
+                assert_eq!(world.read(key, status), Some(opened.key_id));
+                assert_eq!(world.written(&out, status).as_deref(), Some(opened.native()));
+            }
+            // Only the verdict.
+            None => assert_eq!(pin.to_ne_bytes(), [FILL; 8]),
+        }
+    }
+    (status, false)
+}
+
+fn id_mark(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let sealing = Sealing::new(world, input);
+    let (content, pin) = (input.limited(80), u64::from(input.byte()));
+    let content_at = world.bytes(input, &content);
+    let out = world.outs(input, TOKENPIN_ID_MARK_LEN);
+    let (scope, owner) = (sealing.scope_at, sealing.owner_at);
+    let status = call!(tokenpin_id_mark(
+        sealing.at,
+        scope.ptr,
+        scope.len,
+        owner.ptr,
+        owner.len,
+        pin,
+        content_at.ptr,
+        content_at.len,
+        out
+    ));
+    if world.fair() {
+        let core = sealing.core().and_then(|core| core.mark(&content, pin));
+        assert_eq!(status == OK, core.is_some());
+        if let Some(core) = core {
+            // SAFETY: a block of this size.
+            let made = unsafe { slice::from_raw_parts(out.cast::<u8>(), TOKENPIN_ID_MARK_LEN) };
+            assert_eq!(made, core);
+        }
+    }
+    (status, false)
+}
+
+fn id_open_mark(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let sealing = Sealing::new(world, input);
+    let mut text = input.limited(80);
+    if let Some(mark) = sealing.ring.as_ref().and_then(|_| sealing.core()?.mark(&text, 7)) {
+        text.extend_from_slice(&mark);
+    }
+    if input.one_in(3) {
+        text.pop();
+    }
+    let text_at = world.bytes(input, &text);
+    let (len, verdict, pin) = (world.out(input), world.out(input), world.out(input));
+    let (scope, owner) = (sealing.scope_at, sealing.owner_at);
+    let status = call!(tokenpin_id_open_mark(
+        sealing.at,
+        scope.ptr,
+        scope.len,
+        owner.ptr,
+        owner.len,
+        text_at.ptr,
+        text_at.len,
+        len,
+        verdict,
+        pin
+    ));
+    if world.fair() {
+        let core = sealing.core().map(|core| core.open_mark(&text));
+        assert_eq!(status == OK, core.is_some());
+        if let Some((expected, opened)) = core {
+            assert_eq!(world.read(verdict, status), Some(expected as u8));
+            if let Some((content, account)) = opened {
+                assert_eq!(world.read(len, status), Some(content.len()));
+                assert_eq!(world.read(pin, status), Some(account));
+            }
+        }
+    }
+    (status, false)
+}
+
+/// Keeps what a call has begun or changed.
+fn keep<T: Copy>(world: &World, state: *mut T, status: i32, kept: impl FnOnce(T)) {
+    if status == OK && !world.overlap {
+        // SAFETY: a block of this size.
+        kept(unsafe { state.read() });
+    }
+}
+
+fn limit<T>(kept: &mut Vec<T>) {
+    if kept.len() > 3 {
+        kept.remove(0);
+    }
+}
+
+fn summary_init(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let out = world.out(input);
+    let status = call!(tokenpin_id_summary_init(out));
+    let mut made = None;
+    keep(world, out, status, |state| made = Some(state));
+    world.summaries.extend(made);
+    limit(&mut world.summaries);
+    (status, false)
+}
+
+fn opener_init(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let out = world.out(input);
+    let status = call!(tokenpin_id_opener_init(out));
+    let mut made = None;
+    keep(world, out, status, |state| made = Some(state));
+    world.openers.extend(made);
+    limit(&mut world.openers);
+    (status, false)
+}
+
+fn sealer_init(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let out = world.out(input);
+    let framing = world.number(input, 2);
+    let status = call!(tokenpin_id_sealer_init(out, framing));
+    let mut made = None;
+    keep(world, out, status, |state| made = Some(state));
+    world.sealers.extend(made);
+    limit(&mut world.sealers);
+    (status, false)
+}
+
+fn summary_report(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let summaries = world.summaries.clone();
+    let summary = world.state(input, &summaries);
+    let out = world.out::<tokenpin_id_report>(input);
+    let status = call!(tokenpin_id_summary_report(summary, out));
+    if let Some(says) = world.read(out, status) {
+        assert!(IdVerdict::from_number(says.verdict).is_some());
+        let switches = [says.refused, says.unreadable, says.existing, says.seals, says.unstored];
+        assert!(switches.iter().all(|it| *it <= 1));
+    }
+    (status, false)
+}
+
+fn id_owner(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let handle = world.handle(input);
+    // SAFETY: zero is a value of every field.
+    let mut request: tokenpin_request = unsafe { std::mem::zeroed() };
+    (request.consumers, request.consumer_count) = values(world, input, b"alice");
+    request.consumer_trusted = world.number(input, 2);
+    let request = world.put(input, &request);
+    let (out, within) = out_near::<tokenpin_bytes>(world, input, handle);
+    let status = call!(tokenpin_affinity_id_owner(handle, request, out));
+    assert!(!within || status != OK);
+    if let Some(owner) = world.read(out, status) {
+        assert!(owner.len <= MAX_KEY);
+    }
+    (status, false)
+}
+
+/// A body or target with ids in it.
+fn document(input: &mut Input<'_>) -> Vec<u8> {
+    let some: [&'static [u8]; 6] = [
+        br#"{"previous_response_id":"resp_1","file_id":"file-AbCdEfGhIjKlMnOpQrStUvAYY6LwmZI43_KzSLQ6xiQtItp0"}"#,
+        br#"{"input":[{"id":"msg_1"},{"id":"\u0072s_2","encrypted_content":"gAAAAAB"}],"store":false}"#,
+        b"data: {\"id\":\"resp_1\"}\n\ndata: [DONE]\n\n",
+        b"/v1/responses/resp_1/input_items?after=msg_%31",
+        b"https://files/v1/files/file-1/content",
+        br#"{"conversation":{"id":"#,
+    ];
+    if input.flag() { input.bytes().to_vec() } else { input.pick(&some).to_vec() }
+}
+
+fn open_target(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let (handle, using) = (world.handle(input), world.id_use(input));
+    let summaries = world.summaries.clone();
+    let summary = world.state(input, &summaries);
+    let target = document(input);
+    let target_at = world.bytes(input, &target);
+    let out = world.buffer(input, target.len());
+    let status = call!(tokenpin_affinity_open_target(
+        handle,
+        using,
+        summary,
+        target_at.ptr,
+        target_at.len,
+        out.start,
+        out.capacity,
+        out.len
+    ));
+    if let Some(opened) = world.written(&out, status) {
+        assert!(opened.len() <= target.len());
+    }
+    keep_summary(world, summary, status);
+    (status, false)
+}
+
+fn keep_summary(world: &mut World, summary: *mut tokenpin_id_summary, status: i32) {
+    let mut made = None;
+    keep(world, summary, status, |state| made = Some(state));
+    world.summaries.extend(made);
+    limit(&mut world.summaries);
+}
+
+/// What a step says of its chunk.
+fn check_piece(world: &World, piece: *mut tokenpin_piece, len: usize, status: i32) {
+    let Some(piece) = world.read(piece, status) else { return };
+    assert!(piece.pass <= piece.taken && piece.taken <= len);
+    assert!(piece.taken > 0 || piece.put_len > 0 || len == 0, "no step is for nothing");
+    let held = world.blocks.iter().any(|block| {
+        let memory = block.memory.as_ptr_range();
+        let end = piece.put.wrapping_add(piece.put_len);
+        memory.start <= piece.put && end <= memory.end
+    });
+    assert!(held || piece.put_len == 0, "what is put lies in the state");
+}
+
+fn open_step(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let (handle, using) = (world.handle(input), world.id_use(input));
+    let (summaries, openers) = (world.summaries.clone(), world.openers.clone());
+    let (summary, opener) = (world.state(input, &summaries), world.state(input, &openers));
+    let chunk = document(input);
+    let chunk_at = world.bytes(input, &chunk);
+    let piece = world.out(input);
+    let status = call!(tokenpin_affinity_open_step(
+        handle,
+        using,
+        summary,
+        opener,
+        chunk_at.ptr,
+        chunk_at.len,
+        piece
+    ));
+    check_piece(world, piece, chunk.len(), status);
+    keep_opened(world, summary, opener, status);
+    (status, false)
+}
+
+fn open_end(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let (handle, using) = (world.handle(input), world.id_use(input));
+    let (summaries, openers) = (world.summaries.clone(), world.openers.clone());
+    let (summary, opener) = (world.state(input, &summaries), world.state(input, &openers));
+    let piece = world.out(input);
+    let status = call!(tokenpin_affinity_open_end(handle, using, summary, opener, piece));
+    check_piece(world, piece, 0, status);
+    keep_opened(world, summary, opener, status);
+    (status, false)
+}
+
+fn keep_opened(
+    world: &mut World,
+    summary: *mut tokenpin_id_summary,
+    opener: *mut tokenpin_id_opener,
+    status: i32,
+) {
+    keep_summary(world, summary, status);
+    let mut made = None;
+    keep(world, opener, status, |state| made = Some(state));
+    world.openers.extend(made);
+    limit(&mut world.openers);
+}
+
+fn open_in_place(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let (handle, using) = (world.handle(input), world.id_use(input));
+    let summaries = world.summaries.clone();
+    let summary = world.state(input, &summaries);
+    let body = document(input);
+    let body_at = world.bytes(input, &body);
+    if let Some(block) =
+        world.blocks.last_mut().filter(|it| it.memory.as_ptr() == body_at.ptr.cast())
+    {
+        block.output = true;
+    }
+    let (len, unexpected) = (world.out(input), world.out(input));
+    let status = call!(tokenpin_affinity_open_in_place(
+        handle,
+        using,
+        summary,
+        body_at.ptr.cast_mut(),
+        body_at.len,
+        len,
+        unexpected
+    ));
+    if let Some(len) = world.read(len, status) {
+        assert!(len <= body.len());
+    }
+    keep_summary(world, summary, status);
+    (status, false)
+}
+
+fn sealed_by(world: &mut World, input: &mut Input<'_>) -> (*const tokenpin_id_summary, u32) {
+    let summaries = world.summaries.clone();
+    let summary =
+        if input.flag() { ptr::null() } else { world.state(input, &summaries).cast_const() };
+    (summary, u32::from(input.byte() % 8))
+}
+
+fn seal_step(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let (handle, using) = (world.handle(input), world.id_use(input));
+    let (summary, slot) = sealed_by(world, input);
+    let sealers = world.sealers.clone();
+    let sealer = world.state(input, &sealers);
+    let chunk = document(input);
+    let chunk_at = world.bytes(input, &chunk);
+    let piece = world.out(input);
+    let status = call!(tokenpin_affinity_seal_step(
+        handle,
+        using,
+        summary,
+        slot,
+        sealer,
+        chunk_at.ptr,
+        chunk_at.len,
+        piece
+    ));
+    check_piece(world, piece, chunk.len(), status);
+    keep_sealed(world, sealer, status);
+    (status, false)
+}
+
+fn seal_end(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let (handle, using) = (world.handle(input), world.id_use(input));
+    let (summary, slot) = sealed_by(world, input);
+    let sealers = world.sealers.clone();
+    let sealer = world.state(input, &sealers);
+    let piece = world.out(input);
+    let status = call!(tokenpin_affinity_seal_end(handle, using, summary, slot, sealer, piece));
+    check_piece(world, piece, 0, status);
+    keep_sealed(world, sealer, status);
+    (status, false)
+}
+
+fn keep_sealed(world: &mut World, sealer: *mut tokenpin_id_sealer, status: i32) {
+    let mut made = None;
+    keep(world, sealer, status, |state| made = Some(state));
+    world.sealers.extend(made);
+    limit(&mut world.sealers);
+}
+
+fn seal_target(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let (handle, using) = (world.handle(input), world.id_use(input));
+    let (summary, slot) = sealed_by(world, input);
+    let text = document(input);
+    let text_at = world.bytes(input, &text);
+    let out = world.buffer(input, 1024);
+    let status = call!(tokenpin_affinity_seal_target(
+        handle,
+        using,
+        summary,
+        slot,
+        text_at.ptr,
+        text_at.len,
+        out.start,
+        out.capacity,
+        out.len
+    ));
+    if let Some(sealed) = world.written(&out, status) {
+        assert!(sealed.len() >= text.len());
+    }
+    (status, false)
+}
+
+fn id_key(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let handle = world.handle(input);
+    let number = input.byte();
+    let (out, within) = out_near::<tokenpin_bytes>(world, input, handle);
+    let status = call!(tokenpin_affinity_id_key(handle, number, out));
+    assert!(!within || status != OK);
+    if let Some(name) = world.read(out, status) {
+        assert!((1..=32).contains(&name.len));
+    }
+    (status, false)
+}
+
+fn refusal(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
+    let any = world.decisions.len();
+    // SAFETY: zero is a value of every field.
+    let zero: tokenpin_decision = unsafe { std::mem::zeroed() };
+    let mut decision = world.decisions.get(input.below(any.max(1))).copied().unwrap_or(zero);
+    let edited = input.one_in(3);
+    if edited {
+        (decision.outcome, decision.pin_state) = (input.byte() % 9, input.byte() % 9);
+        (decision.source, decision.id_verdict) = (input.byte() % 9, input.byte() % 9);
+    }
+    let decision = world.put(input, &decision);
+    let (http, out) = (world.out::<u16>(input), world.out::<u8>(input));
+    let status = call!(tokenpin_decision_refusal(decision, http, out));
+    assert!(!world.fair() || edited || status == OK);
+    if let (Some(http), Some(out)) = (world.read(http, status), world.read(out, status)) {
+        assert_eq!(Refusal::from_number(out).unwrap().status(), http);
     }
     (status, false)
 }

@@ -86,7 +86,7 @@ fn all_cuts(body: &[u8], drawn: [u8; 4]) -> Vec<Vec<&[u8]>> {
         for first in 1..body.len() {
             let (front, back) = body.split_at(first);
             all.push(vec![front, back]);
-            let pairs = if drawn[0] % 16 == 0 { back.len() } else { 0 };
+            let pairs = if drawn[0].is_multiple_of(16) { back.len() } else { 0 };
             for second in 1..pairs {
                 all.push(vec![front, &back[..second], &back[second..]]);
             }

@@ -61,6 +61,10 @@ void envoy_dynamic_module_callback_log_v2(int level, envoy_buffer message, envoy
 size_t envoy_dynamic_module_callback_http_get_headers_size(envoy_filter filter, int type);
 bool envoy_dynamic_module_callback_http_get_headers(envoy_filter filter, int type,
                                                     envoy_header* headers);
+// One value of a header; quick only for those that are Envoy's own.
+bool envoy_dynamic_module_callback_http_get_header(envoy_filter filter, int type, envoy_buffer key,
+                                                   envoy_buffer* value, size_t index,
+                                                   size_t* count);
 // Replaces every value of the header; a null value removes the header.
 bool envoy_dynamic_module_callback_http_set_header(envoy_filter filter, int type, envoy_buffer key,
                                                    envoy_buffer value);

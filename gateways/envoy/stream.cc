@@ -146,7 +146,10 @@ int Stream::OnRequestBody(envoy_filter envoy, Scratch& scratch, bool end_of_stre
   if (envoy_dynamic_module_callback_http_received_buffered_request_body(envoy)) {
     held.bodies = kReceivedRequest;
   }
-  return Resume(envoy, scratch.request, held) ? kContinue : kStopBodyNoBuffer;
+  if (!Resume(envoy, scratch.request, held)) return kStopBodyNoBuffer;
+  // What was too much is not counted yet, and more may come.
+  if (over != Hold::Bound::kNone) try_.OnRequestBody(envoy, terms_.settings(), end_of_stream);
+  return kContinue;
 }
 
 // The body passed in front of its trailers.
@@ -213,8 +216,10 @@ bool Stream::Decide(envoy_filter envoy, RequestReader& reader, tokenpin::Request
     return false;
   }
   if (!terms_.observes()) Serve(envoy, reader, held);
+  if (ids_ == nullptr) return true;
   // What is not read any more is not kept.
-  if (ids_ != nullptr && !(ids_->Seals() && decision_.has_slot())) ids_.reset();
+  ids_->edits.Clear();
+  if (!ids_->Seals() || !decision_.has_slot()) ids_.reset();
   return true;
 }
 
@@ -262,7 +267,6 @@ void Stream::PutOpened(envoy_filter envoy, const Held* held) {
   }
   try_.OnHeldRequest(hold_.size() + static_cast<uint64_t>(ids_->edits.growth()), held->ended,
                      length);
-  ids_->edits.Clear();
 }
 
 // A cookie of our name that another made is gone for whoever made it.
@@ -377,9 +381,11 @@ bool Stream::RetryOrRelease(envoy_filter envoy, Scratch& scratch, bool end_of_st
 // any more once ids are sealed in it, is taken off.
 void Stream::BeginSealing(envoy_filter envoy, Scratch& scratch, bool end_of_stream) {
   if (ids_ == nullptr || !IsFromUpstream(envoy)) return;
+  envoy_buffer upstream{};
+  envoy_dynamic_module_callback_http_get_header(envoy, kRequestHeader, Buffer(":authority"),
+                                                &upstream, 0, nullptr);
+  ids_->OnResponse(decision_.slot(), View(upstream));
   HeaderList& headers = scratch.headers;
-  headers.Read(envoy, kRequestHeader);
-  ids_->OnResponse(decision_.slot(), headers.First(":authority"));
   headers.Read(envoy, kResponseHeader);
   const Content content = ContentOf(headers);
   bool seals = ids_->SealsBody(headers.First(":status"), content);

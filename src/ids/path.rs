@@ -219,6 +219,14 @@ impl Opening<'_> {
     }
 }
 
+/// The authority of an absolute URI, and what is behind it.
+fn split_absolute(uri: &[u8]) -> Option<(&[u8], &[u8])> {
+    let ends = |byte: &u8| b"/?#".contains(byte);
+    let (scheme, rest) = uri.split_at_checked(uri.iter().position(ends)?)?;
+    let rest = rest.strip_prefix(b"//").filter(|_| scheme.ends_with(b":") && scheme.len() > 1)?;
+    rest.split_at_checked(rest.iter().position(ends).unwrap_or(rest.len()))
+}
+
 impl Sealing<'_> {
     /// Seals the ids in a target or an absolute URI, such as the value of `Location`, and returns its length
     /// in `out`.
@@ -236,9 +244,47 @@ impl Sealing<'_> {
         target: &[u8],
         out: &mut dyn Sink,
     ) -> Result<usize, Error> {
-        let mut needed = 0;
+        self.seal_behind(b"", ids, target, out)
+    }
+
+    /// Seals the ids in the value of a field such as `Location`, and returns its length in `out`. An absolute URI of the
+    /// upstream's leads where [`Self::origin`] says. `None` if the value stays as it is: a URI of another host may be signed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BufferTooSmall`], and nothing is written.
+    pub fn seal_location(
+        &self,
+        ids: Ids,
+        location: &[u8],
+        out: &mut [u8],
+    ) -> Result<Option<usize>, Error> {
+        let (own, path) = match split_absolute(location) {
+            None => (&b""[..], location),
+            Some((authority, path)) => match self.origin {
+                Some(origin) if authority.eq_ignore_ascii_case(origin.upstream) => {
+                    (origin.own, path)
+                }
+                _ => return Ok(None),
+            },
+        };
+        if path.is_empty() || path.starts_with(b"//") {
+            return Ok(None);
+        }
+        self.seal_behind(own, ids, path, &mut Slice(out)).map(Some)
+    }
+
+    fn seal_behind(
+        &self,
+        front: &[u8],
+        ids: Ids,
+        target: &[u8],
+        out: &mut dyn Sink,
+    ) -> Result<usize, Error> {
+        let mut needed = front.len();
         self.each_part(ids, target, &mut |part| needed += part.len());
         out.room(needed)?;
+        out.put(front);
         self.each_part(ids, target, &mut |part| out.put(part));
         Ok(needed)
     }

@@ -256,6 +256,52 @@ fn any_target_comes_back() {
     }
 }
 
+/// A header field's; `None` where it stays as it is.
+#[test]
+fn locations_are_sealed_unless_they_lead_elsewhere() {
+    let ring = ring();
+    let rules = rules(&ring, Mode::Seal);
+    let origin = Some(Origin { upstream: b"api.example", own: b"http://gw:1" });
+    let file = id("file-1", "a");
+    for (location, sealed, needs_origin) in [
+        ("/v1/files/file-1", Some("/v1/files/<>"), false),
+        ("../files/file-1?after=file-1#file-1", Some("../files/<>?after=<>#file-1"), false),
+        ("/v1/models/m", Some("/v1/models/m"), false),
+        ("?after=file-1", Some("?after=<>"), false),
+        ("https://api.example/v1/files/file-1", Some("http://gw:1/v1/files/<>"), true),
+        ("HTTP://API.example/files/file-1#x", Some("http://gw:1/files/<>#x"), true),
+        ("x://api.example?after=file-1", Some("http://gw:1?after=<>"), true),
+        ("https://api.example:444/v1/files/file-1", None, true),
+        ("https://blobs.example/files/file-1?sig=x", None, true),
+        ("https://api.example.org/files/file-1", None, true),
+        ("https://api.example", None, true),
+        ("//api.example/files/file-1", None, false),
+        ("://api.example/files/file-1", Some("://api.example/files/<>"), false),
+        (
+            "/v1/files/x?next=https://other/files/file-1",
+            Some("/v1/files/x?next=https://other/files/file-1"),
+            false,
+        ),
+        ("https://api.example//files/file-1", None, true),
+        ("", None, false),
+    ] {
+        for origin in [None, origin] {
+            let with = Sealing { rules: &rules, pin: pin("a"), echo: &Echo::new(), origin };
+            let expected = sealed.filter(|_| origin.is_some() || !needs_origin);
+            let expected = expected.map(|text| text.replace("<>", &file));
+            let mut out = [0; 300];
+            let len = with.seal_location(Ids::Items, location.as_bytes(), &mut out).unwrap();
+            let got = len.map(|len| String::from_utf8(out[..len].to_vec()).unwrap());
+            assert_eq!(got, expected, "{location}");
+            if let Some(needed) = len.filter(|len| *len > 0) {
+                let short = &mut out[..needed - 1];
+                let short = with.seal_location(Ids::Items, location.as_bytes(), short);
+                assert_eq!(short, Err(Error::BufferTooSmall { needed }), "{location}");
+            }
+        }
+    }
+}
+
 #[test]
 fn absolute_urls_of_the_upstream_lead_back_through_the_gateway() {
     let ring = ring();

@@ -57,7 +57,9 @@ type session struct {
 func newSession(j job) *session {
 	s := &session{kind: j.Kind, stream: j.Stream}
 	// Without retries: every failure has to show.
-	s.options = []option.RequestOption{option.WithMaxRetries(0), option.WithMiddleware(s.note)}
+	s.options = []option.RequestOption{
+		option.WithMaxRetries(0), option.WithMiddleware(s.note), option.WithUnsafeAllowHTTP(),
+	}
 	if j.Key != nil {
 		s.options = append(s.options, option.WithAPIKey(*j.Key))
 	} else {
@@ -222,6 +224,9 @@ func (s *session) do(j job) done {
 		err = s.begin(ctx)
 	} else {
 		err = s.followUp(ctx, *j.Number)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "session %d: %v\n", j.Session, err)
 	}
 	status := http.StatusOK
 	var refused *openai.Error

@@ -105,6 +105,7 @@ class Session {
     try {
       await (job.number === null ? this.begin() : this.followUp(job.number));
     } catch (error) {
+      console.error(`session ${job.session}: ${error}`);
       if (error instanceof OpenAI.APIConnectionError) status = 0;
       else if (error instanceof OpenAI.APIError) status = error.status ?? LOST;
       else if (error instanceof Wrong) status = LOST;

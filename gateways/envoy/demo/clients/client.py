@@ -132,12 +132,12 @@ class Session:
             else:
                 self.follow_up(job["number"])
             status = 200
-        except openai.APIStatusError as error:
-            status = error.status_code
-        except openai.APIConnectionError:
-            status = 0
-        except (Wrong, openai.APIError):
-            status = LOST
+        except (Wrong, openai.APIError) as error:
+            print(f"session {job['session']}: {error!r}", file=sys.stderr)
+            if isinstance(error, openai.APIConnectionError):
+                status = 0
+            else:
+                status = getattr(error, "status_code", LOST)
         return {"job": job["job"], "status": status, "account": self.account}
 
 

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 import stack
 import yaml
-from gateway import ENVIRONMENT, LOGGED_NEVER, forge, route, settings
+from gateway import ENVIRONMENT, LOGGED_NEVER, cookie_keys, forge, route, settings
 from upstream import answering
 
 import envoy
@@ -41,8 +41,20 @@ COMPLETE = settings(
     existing={"filter_state": "existing", "present": True},
     drop_when_moved=["x-old"],
     group="stateful",
-    rules=[{"pattern": "v1/chat", "group": "stateful"}],
+    rules=[{"pattern": "v1/chat", "group": "stateful", "ids": "items"}],
     replace_rules=True,
+    sealed_ids="strict",
+    id_keys=cookie_keys(sign=2, accept=1),
+    id_owner="consumer",
+    foreign_seals="refuse",
+    encrypted_content=False,
+    id_fields=[{"name": "thing_id", "kind": "id"}],
+    id_prefixes=["thing_"],
+    id_collections=["things"],
+    max_body=2**32 - 1,
+    max_held_bodies=2**40,
+    bodies=False,
+    refuse_upgrades=True,
     prompt_cache=True,
     strategy="rendezvous",
     policy_existing="fallback_without_update",
@@ -219,6 +231,22 @@ BAD = [
     ("rules[0].group", None),
     ("rules[0].group", "none"),
     ("rules[0].more", 1),
+    ("rules[0].ids", "all"),
+    ("sealed_ids", "on"),
+    ("id_keys", []),
+    ("id_keys[1].role", "sign", "id_keys"),
+    ("id_keys[1].id", 2, "id_keys[1]"),
+    ("id_owner", "alice"),
+    ("foreign_seals", True),
+    ("encrypted_content", "no"),
+    ("id_fields[0].kind", "ID"),
+    ("id_fields[0].name", "", "id_fields[0]"),
+    ("id_prefixes[0]", 1),
+    ("id_collections[0]", "a/b"),
+    ("max_body", 0),
+    ("max_held_bodies", 0),
+    ("bodies", 1),
+    ("refuse_upgrades", "yes"),
     ("prompt_cache", 1),
     ("prompt_cache", "true"),
     ("strategy", "modulo"),

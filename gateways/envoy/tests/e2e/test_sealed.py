@@ -204,6 +204,21 @@ def test_ids_in_paths_and_queries(sealing):
             assert g.upstream.last().target == native
 
 
+@pytest.mark.parametrize("mode", ["seal", "strict"])
+def test_requests_whose_body_is_empty(sealing, mode):
+    """Whether their headers say so, or only what comes behind them."""
+    g = sealing(mode)
+    g.provider.accounts[NATIVE] = "bravo"
+    path = f"/v1/responses/{sealed(NATIVE, 'bravo')}/cancel"
+    for method in ("POST", "DELETE"):
+        for http2 in (False, True):
+            answer = g.send(method, path, body=b"", http2=http2)
+            assert (answer.status, answer.account) == (200, "bravo"), (method, http2)
+        data = raw_request(chunked([]), "transfer-encoding: chunked", path=path, method=method)
+        answer = g.raw(data)
+        assert (answer.status, answer.account) == (200, "bravo"), method
+
+
 @pytest.mark.smoke
 def test_uploads_are_not_held(sealing):
     """The upstream gets the first part before the client has sent the second."""
@@ -719,6 +734,32 @@ def test_owners(sealing):
     assert posted(g, {"previous_response_id": nobodys}, consumer="alice").status == 400
 
 
+def test_scopes(sealing):
+    """A route's scope, and a tenant's: what was sealed under one is nothing under another."""
+    routes = [
+        {
+            "match": {"prefix": "/other/"},
+            "route": {"cluster": "upstream", "prefix_rewrite": "/"},
+            "typed_per_filter_config": stack.module_route({"scope": "other"}),
+        }
+    ]
+    g = sealing(routes=routes, scope="s", tenant={"header": "x-tenant"})
+    places = {}
+    for prefix, name in (("", b"s"), ("/other", b"other")):
+        for tenant in (None, "a", "b"):
+            scope = name + (b"\0" + tenant.encode() if tenant else b"")
+            places[scope] = f"{prefix}/v1/responses", [("x-tenant", tenant)] if tenant else []
+    ids = {}
+    for scope, (path, headers) in places.items():
+        answer = posted(g, {"input": "x"}, path=path, headers=headers)
+        (ids[scope],) = ids_in(answer)
+        assert opened(ids[scope], scope=scope)[1] == answer.account
+    for of, id in ids.items():
+        for scope, (path, headers) in places.items():
+            answer = posted(g, {"previous_response_id": id}, path=path, headers=headers)
+            assert answer.status == (200 if scope == of else 400), (scope, of)
+
+
 @pytest.mark.smoke
 def test_rotation(sealing):
     """Ids that another key has sealed work on, and come back as the client knows them."""
@@ -834,6 +875,18 @@ def test_what_a_named_client_creates_moves_without_a_cookie(sealing, http2):
         # Its home would be elsewhere.
         next_ = posted(g, {"previous_response_id": id}, session=f"s{number}", http2=http2)
         assert (next_.status, next_.account) == (200, answer.account)
+
+
+def test_a_second_try_knows_what_the_first_one_opened(sealing):
+    """Its body has native ids by then: the client did not send them so."""
+    g = sealing(retry=RETRY, routes=[KEEPS], cooldowns=[])
+    item = "msg_" + "b" * 48
+    history = [{"type": "message", "id": sealed(item, "alpha"), "content": "x"}]
+    body = json.dumps({"first_id": item}).encode()
+    g.upstream.script = [answering(429), answering(200, [JSON], body)]
+    answer = posted(g, {"input": history, "store": False})
+    assert answer.outcome == "retried" and answer.decision["id_verdict"] == "sealed"
+    assert json.loads(answer.body) == {"first_id": sealed(item, answer.account)}
 
 
 @pytest.mark.smoke

@@ -387,7 +387,7 @@ class Worker:
             world.fail("sealed", f"{found}; {what}, and the state is on {session.account}")
         elif session.jar == "ids":
             away = replica.belief.may_be_away(session.account, begin, end)
-            world.count(f"{status} sealed, away")
+            world.count(f"{status} sealed away")
             if not away:
                 world.fail("sealed", f"{found}; refused, and {session.account} was there")
         elif status == 404 and not elsewhere:

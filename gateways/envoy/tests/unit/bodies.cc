@@ -280,6 +280,28 @@ void TestBounds() {
   CHECK(Ask(&off, 1000, false).code.empty() && off.Metric("bodies_not_read") == 1);
 }
 
+// A body that was only read in part is tried again as a whole, or not at all.
+void TestRetryOfLongBodies() {
+  for (const char* name : {"max_body", "max_held_bodies"}) {
+    for (const bool keeps : {true, false}) {
+      std::snprintf(check_context, sizeof check_context, "a retry over %s, %d", name, keeps);
+      Config config(Text(With(With(World(), "retry", R"({"status":[429]})"), name, "100")));
+      Stream stream(&config);
+      stream.keeps_body = keeps;
+      stream.request.Add(":method", "POST");
+      stream.request.Add(":path", "/v1/responses");
+      stream.request.Add("cookie", "__Host-tokenpin=1");
+      stream.SendRequest(false);
+      CHECK(!stream.SendBody(std::string(70, ' '), false));
+      CHECK(stream.SendBody(std::string(80, ' '), false));
+      CHECK(stream.SendBody(std::string(90, ' '), true));
+      stream.response.Add(":status", "429");
+      CHECK(stream.SendResponse() == !keeps && (stream.next != nullptr) == keeps);
+      if (keeps) CHECK(stream.next->upstream_body == std::string(240, ' '));
+    }
+  }
+}
+
 // A body that a filter in front has kept comes as one, and twice.
 void TestBufferedInFront() {
   std::snprintf(check_context, sizeof check_context, "buffered in front");
@@ -447,5 +469,6 @@ int main(int argc, char** argv) {
   TestLocalReplies();
   TestBounds();
   TestBufferedInFront();
+  TestRetryOfLongBodies();
   return check_report();
 }

@@ -533,6 +533,20 @@ bool envoy_dynamic_module_callback_http_get_headers(envoy_filter filter, int typ
   return true;
 }
 
+bool envoy_dynamic_module_callback_http_get_header(envoy_filter filter, int type, envoy_buffer key,
+                                                   envoy_buffer* value, size_t index, size_t*) {
+  const Callback callback;
+  std::vector<envoy_header> views(StreamOf(filter)->Map(type)->size());
+  StreamOf(filter)->Map(type)->Views(views.data());
+  for (const envoy_header& header : views) {
+    if (std::string_view(header.key, header.key_length) != standin::NameOf(key)) continue;
+    if (index-- != 0) continue;
+    *value = {header.value, header.value_length};
+    return true;
+  }
+  return false;
+}
+
 bool envoy_dynamic_module_callback_http_set_header(envoy_filter filter, int type, envoy_buffer key,
                                                    envoy_buffer value) {
   const Callback callback;
