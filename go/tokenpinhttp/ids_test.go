@@ -604,17 +604,18 @@ func TestRetryNeverLeavesTheAccountOfAnID(t *testing.T) {
 func TestHeadersOfARequestAreThoseOfItsBody(t *testing.T) {
 	pin := &Pin{Affinity: newAffinity(t, withMode(tokenpin.ModeSeal)), MaxHeldBodies: 200}
 	body := `{"previous_response_id":"` + sealedID(t, pin, 1, nativeID) + `"}`
+	want := strconv.Itoa(len(`{"previous_response_id":"` + nativeID + `"}`))
+	handler := pin.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Content-Length") != want || r.Header.Get("Digest") != "" {
+			t.Error(r.Header)
+		}
+	}))
 	for range 3 { // whose bodies nobody reads
 		request := httptest.NewRequest("POST", "/v1/responses", strings.NewReader(body))
 		request.Header.Set("Content-Length", strconv.Itoa(len(body)))
 		request.Header.Set("Digest", "x")
-		want := strconv.Itoa(len(`{"previous_response_id":"` + nativeID + `"}`))
 		response := httptest.NewRecorder()
-		pin.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Header.Get("Content-Length") != want || r.Header.Get("Digest") != "" {
-				t.Error(r.Header)
-			}
-		})).ServeHTTP(response, request)
+		handler.ServeHTTP(response, request)
 		if response.Code != 200 || request.Header.Get("Digest") != "x" || request.Header.Get("Content-Length") != strconv.Itoa(len(body)) {
 			t.Error(response.Code, request.Header)
 		}
