@@ -15,11 +15,13 @@ import sys
 import tomllib
 
 PAGE = pathlib.Path("docs/trust.md")
-TOWER = "gateways/tower/Cargo.toml"
+# What else is shipped, and the folder of its manifest.
+PACKAGES = {"tokenpin-tower": "gateways/tower", "tokenpin-python": "bindings/python"}
 # What MIT OR Apache-2.0 may be shipped with.
-RUNTIME_LICENCES = {"MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Unicode-3.0", "Unlicense"}
+RUNTIME_LICENCES = {"MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Unicode-3.0", "Unlicense",
+                    "Apache-2.0 WITH LLVM-exception"}
 # Of tools that run in tests and benchmarks, and are shipped to nobody.
-TEST_LICENCES = RUNTIME_LICENCES | {"MPL-2.0", "NCSA", "Zlib", "Apache-2.0 WITH LLVM-exception"}
+TEST_LICENCES = RUNTIME_LICENCES | {"MPL-2.0", "NCSA", "Zlib"}
 # Go says no licence by a name: a sentence that only this licence has.
 GO_LICENCES = {
     "MIT": "Permission is hereby granted, free of charge",
@@ -191,10 +193,13 @@ def main():
     page, problems, crates = PAGE.read_text(), [], set()
     main_metadata = cargo_metadata("Cargo.toml", "--all-features")
     library = runtime(main_metadata)
-    added = {name: runs for name, runs in runtime(cargo_metadata(TOWER)).items() if name not in (*library, "tokenpin")}
-    shipped = library.keys() | added.keys()
+    shipped = set(library)
     problems += crate_problems(library, page)
-    problems += crate_problems(added, page, "runtime crates of tokenpin-tower")
+    for package, folder in PACKAGES.items():
+        crates_of = runtime(cargo_metadata(f"{folder}/Cargo.toml"))
+        added = {name: runs for name, runs in crates_of.items() if name not in (*library, "tokenpin")}
+        shipped |= added.keys()
+        problems += crate_problems(added, page, f"runtime crates of {package}")
     for path in run("git", "ls-files", "*Cargo.toml").split():
         metadata = cargo_metadata(path)
         # That of the workspace, where the package is a member of one.

@@ -7,7 +7,8 @@
 //!
 //! A body is read in steps. Each step says in a `tokenpin_piece` what becomes of the front of its input: `pass` bytes go out
 //! as they are, `put` goes out behind them, and `taken` bytes are done with, of which those that pass are the first. A chunk is
-//! given until all of it is taken, and then the next one; at the end of the body, what is held back comes out.
+//! given until all of it is taken, and then the next one; at the end of the body, what is held back comes out. No step of
+//! a chunk takes nothing and puts out nothing.
 //!
 //! The functions that take a ring do this for one id, without an affinity.
 

@@ -248,11 +248,17 @@ impl Scanner {
                     at += 1;
                     self.state = self.after_value();
                 }
-                State::Candidate => {
-                    return self.candidate(reader, input.get(at..).unwrap_or_default()).behind(at);
-                }
-                State::Content => {
-                    return self.content(reader, input.get(at..).unwrap_or_default()).behind(at);
+                State::Candidate | State::Content => {
+                    let rest = input.get(at..).unwrap_or_default();
+                    let step = if self.state == State::Candidate {
+                        self.candidate(reader, rest)
+                    } else {
+                        self.content(reader, rest)
+                    };
+                    // No step is for nothing.
+                    if step.taken > 0 || step.has_put() {
+                        return step.behind(at);
+                    }
                 }
                 State::ContentEscape(read) => {
                     at += usize::from(self.content_escape(read, byte));

@@ -228,6 +228,7 @@ static void put(const void* bytes, size_t len) {
 // Keeps a piece. Says how much of the chunk is done with.
 static size_t keep(const tokenpin_piece* piece, const char* chunk, size_t len) {
   if (!CHECK(piece->pass <= piece->taken && piece->taken <= len)) return len;
+  CHECK(piece->taken > 0 || piece->put_len > 0 || len == 0);
   put(chunk, piece->pass);
   put(piece->put, piece->put_len);
   made.changed = piece->changed;

@@ -742,14 +742,18 @@ REFUSED = (twin.SCOPE_TOO_LONG, twin.TRIED_OUTSIDE, twin.NOW_TOO_LATE, twin.ZERO
            twin.ZERO_ID_HINT)
 
 
+# What is run, and how many cases of it for each that is asked for.
+CHECKS = ((check_hashes, 0.25), (check_jump, 1), (check_select, 0.25), (check_large_fleets, 0.1),
+          (check_acceptance, 0.5), (check_draws, 1), (check_cookies, 0.15), (check_fields, 2),
+          (check_set_cookie, 0.25), (check_classification, 2), (check_ids, 0.15),
+          (check_responses, 0.1), (check_decisions, 1))
+
+
 def check_library(report, path, count, seed):
     lib = library.Library(path)
     check_refused(report, lib)
     check_bounds(report, lib)
-    for check, share in ((check_hashes, 0.25), (check_jump, 1), (check_select, 0.25),
-                         (check_large_fleets, 0.1), (check_acceptance, 0.5), (check_draws, 1), (check_cookies, 0.15),
-                         (check_fields, 2), (check_set_cookie, 0.25), (check_classification, 2),
-                         (check_ids, 0.15), (check_responses, 0.1), (check_decisions, 1)):
+    for check, share in CHECKS:
         print(check.__name__)
         # Each part has its own numbers, so that it can be run alone.
         rng = random.Random("%d %s" % (seed, check.__name__))

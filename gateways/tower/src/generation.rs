@@ -215,7 +215,7 @@ impl Generation {
         Self { refuse_upgrades: true, ..self }
     }
 
-    /// Where absolute URLs in responses lead that name objects of the upstream, such as `results_url`: those with the
+    /// Where absolute URLs in responses lead that name objects of the upstream, such as `results_url` and `Location`: those with the
     /// authority `upstream` (the host, and the port if there is one) get in its place what `own` reads from the request, scheme and
     /// authority, such as `https://gateway.example`. Without this they stay as they are, with native ids in them.
     #[must_use]

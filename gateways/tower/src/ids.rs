@@ -249,14 +249,18 @@ impl RequestIds {
         let with = self.terms.sealing(&rules, &self.summary, pin);
         for name in [LOCATION, CONTENT_LOCATION, OPERATION_LOCATION] {
             let Some(value) = headers.get_mut(&name) else { continue };
-            let mut sealed = Vec::new();
-            while let Err(Error::BufferTooSmall { needed }) =
-                with.seal_target(self.terms.ids, value.as_bytes(), &mut sealed)
-            {
-                sealed.resize(needed, 0);
-            }
+            let mut sealed = vec![0; value.len()];
+            let len = loop {
+                match with.seal_location(self.terms.ids, value.as_bytes(), &mut sealed) {
+                    Err(Error::BufferTooSmall { needed }) => sealed.resize(needed, 0),
+                    other => break other.ok().flatten(),
+                }
+            };
+            sealed.truncate(len.unwrap_or_default());
             if let Ok(sealed) = HeaderValue::from_maybe_shared(Bytes::from(sealed)) {
-                *value = sealed;
+                if len.is_some() {
+                    *value = sealed;
+                }
             }
         }
     }

@@ -14,14 +14,14 @@ from stand import ACCOUNTS, PATIENCE, Upstream
 def upstream():
     server = Upstream()
     yield server
-    counters = server.provider.counters()
+    provider = server.provider
     server.shutdown()
     server.server_close()
     # No request had a token of nobody's or our cookie, and each was a request.
-    assert (counters["unknown_token"], counters["cookie_seen"], server.malformed) == (0, 0, [])
+    assert (provider.unknown_token, provider.cookie_seen, server.malformed) == (0, 0, [])
     if not server.is_hostile:
         # Nor a sealed id, or another account's.
-        assert (server.provider.sealed_seen, counters["not_found"]) == ([], 0)
+        assert (provider.sealed_seen, provider.not_found) == ([], 0)
 
 
 @pytest.fixture

@@ -1,60 +1,100 @@
-"""Accounts that keep their own state, behind the gateways that the tests start, and clients in front.
-
-Provider and sessions are those of the Envoy filter's demo.
-"""
+"""Accounts that keep their own state, behind the gateways that the tests start, and clients in front."""
 
 import http.cookiejar
 import http.server
 import json
-import pathlib
 import secrets
-import sys
 import threading
+import time
 
 import openai
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "envoy" / "demo"))
-
-import provider  # noqa: E402
-from sessions import Session  # noqa: E402, F401
 
 ACCOUNTS = ("alpha", "bravo", "charlie")
 PATIENCE = 20
 
 
-class Accounts(provider.Provider):
-    """The demo's provider, that keeps files and conversations too."""
+def error(status, message, code=None, param=None):
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    return status, {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
-    def __init__(self, *args):
-        super().__init__(*args)
+
+class Accounts:
+    """Three accounts with responses, files and conversations. What one has made, another one does not know."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.responses = {account: {} for account in ACCOUNTS}
         self.made = {account: set() for account in ACCOUNTS}
+        self.not_found = self.unknown_token = self.cookie_seen = 0
         self.sealed_seen = []
 
-    def route(self, account, method, path, body):
-        try:
-            return self.serve_object(account, method, path, body)
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            # A body of no sense.
-            return 200, {"object": "nothing"}
+    def serve(self, method, path, headers, body):
+        """The status, the answer, and the account that served it."""
+        scheme, _, token = (headers.get("authorization") or "").partition(" ")
+        account = token.removeprefix("sk-")
+        with self.lock:
+            self.cookie_seen += "tokenpin=" in "; ".join(headers.get_all("cookie") or [])
+            if scheme != "Bearer" or account not in ACCOUNTS:
+                self.unknown_token += 1
+                return *error(401, "Incorrect API key provided."), ""
+            try:
+                status, answer = self.serve_object(account, method, path, body)
+            except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+                # A body of no sense.
+                status, answer = 200, {"object": "nothing"}
+            self.not_found += status == 404
+        return status, answer, account
 
     def serve_object(self, account, method, path, body):
         words = path.partition("?")[0].strip("/").split("/")
-        is_json = body[:1] == b"{"
-        request = json.loads(body) if is_json else {}
+        request = json.loads(body) if body[:1] == b"{" else {}
         named = [words[2]] if len(words) > 2 and words[1] != "responses" else []
         named += [request["conversation"]] if "conversation" in request else []
         if isinstance(request.get("input"), list):
             named += [part["file_id"] for item in request["input"] for part in item["content"] if "file_id" in part]
         self.sealed_seen += [name for name in [*named, *words] if name.endswith(("tp0", "tp1", "tp2"))]
         if any(name not in self.made[account] for name in named):
-            return provider.error(404, f"No such object: {named}.", None)
+            return error(404, f"No such object: {named}.")
         if words[1] == "responses":
-            return super().route(account, method, path, body)
+            return self.serve_response(account, method, words[2:], request)
         prefix, kind = {"files": ("file-", "file"), "conversations": ("conv_", "conversation")}[words[1]]
-        if named:
-            return 200, {"id": named[0], "object": kind, "created_at": 1, "metadata": {}}
-        self.made[account].add(made := prefix + secrets.token_hex(24))
-        return 200, {"id": made, "object": kind, "created_at": 1, "metadata": {}}
+        if not named:
+            named = [prefix + secrets.token_hex(24)]
+            self.made[account].add(named[0])
+        return 200, {"id": named[0], "object": kind, "created_at": 1, "metadata": {}}
+
+    def serve_response(self, account, method, words, request):
+        store = self.responses[account]
+        if words:
+            found = store.get(words[0]) if method == "GET" else None
+            return (200, found) if found else error(404, "Response not found.")
+        previous = request.get("previous_response_id")
+        if previous is not None and previous not in store:
+            return error(404, f"Previous response with id '{previous}' not found.", "previous_response_not_found")
+        response = make_response(request, store.get(previous))
+        store[response["id"]] = response
+        return 200, response
+
+
+def make_response(request, previous):
+    """A response that the client parses: it counts the turns of its conversation."""
+    turn = int(previous["metadata"]["turn"]) + 1 if previous else 1
+    text = {"type": "output_text", "text": f"This is turn {turn}.", "annotations": []}
+    message = {"id": "msg_" + secrets.token_hex(24), "type": "message", "role": "assistant", "status": "completed"}
+    return {
+        "id": "resp_" + secrets.token_hex(24),
+        "object": "response",
+        "created_at": int(time.time()),
+        "status": "completed",
+        "error": None,
+        "metadata": {"turn": str(turn)},
+        "model": request.get("model"),
+        "output": [{**message, "content": [text]}],
+        "parallel_tool_calls": True,
+        "previous_response_id": request.get("previous_response_id"),
+        "tool_choice": "auto",
+        "tools": [],
+    }
 
 
 class Upstream(http.server.ThreadingHTTPServer):
@@ -64,7 +104,7 @@ class Upstream(http.server.ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.provider = Accounts({name: f"sk-{name}" for name in ACCOUNTS}, "tokenpin=")
+        self.provider = Accounts()
         self.limited = {}  # account -> status and headers
         self.first_read = threading.Event()
         self.is_hostile = False  # whether clients name what nobody has
@@ -72,14 +112,27 @@ class Upstream(http.server.ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
 
-class Handler(provider.Handler):
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1  # headers and body leave in one segment
+
+    def log_message(self, *_):
+        pass
+
     def send_error(self, code, *args):
         # What http.server cannot parse is the gateway's doing. It knows few methods.
         if code != http.HTTPStatus.NOT_IMPLEMENTED:
             self.server.malformed.append((code, self.raw_requestline))
         super().send_error(code, *args)
 
+    def do_GET(self):
+        self.answer()
+
     def do_POST(self):
+        self.answer()
+
+    def answer(self):
         token = (self.headers.get("authorization") or "").removeprefix("Bearer sk-")
         body = self.read_body()
         if token in self.server.limited:
@@ -87,16 +140,10 @@ class Handler(provider.Handler):
             return self.reply(status, {"error": {"message": "Limited."}}, token, headers)
         if self.path == "/v1/embeddings":
             return self.reply(200, EMBEDDING, token)
-        status, answer, account = self.server.provider.serve("POST", self.path, self.headers, body)
+        status, answer, account = self.server.provider.serve(self.command, self.path, self.headers, body)
         if status == 200 and b'"stream":true' in body.replace(b" ", b""):
             return self.stream(account, answer)
         return self.reply(status, answer, account)
-
-    def do_GET(self):
-        token = (self.headers.get("authorization") or "").removeprefix("Bearer sk-")
-        if token in self.server.limited:
-            return self.do_POST()
-        return super().do_GET()
 
     def read_body(self):
         if self.headers.get("transfer-encoding") != "chunked":

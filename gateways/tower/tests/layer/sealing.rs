@@ -280,20 +280,23 @@ fn locations_are_sealed() {
                 .status(status)
                 .header("location", "/v1/files/file-1?after=file-2#x")
                 .header("content-location", "https://upstream/v1/responses/resp_1/input_items")
-                .header("operation-location", "/v1/models/m")
+                .header("operation-location", "https://blobs/v1/files/file-1?sig=x")
                 .header("x-other", "/v1/files/file-1");
             response.body(Full::default()).unwrap()
         });
-        let gateway = gateway(in_mode(mode), provider);
-        let (reply, seen) = gateway.pass(empty(post("/v1/responses")));
+        let gateway = gateway(in_mode(mode).origin("upstream", own), provider);
+        let request = post("/v1/responses").header("host", "gateway");
+        let (reply, seen) = gateway.pass(empty(request));
         let id = |native: &str| {
             if mode == Mode::Off { native.to_owned() } else { gateway.seal(seen.slot(), native) }
         };
         let location = format!("/v1/files/{}?after={}#x", id("file-1"), id("file-2"));
         assert_eq!(reply.values("location"), [location]);
-        let content = format!("https://upstream/v1/responses/{}/input_items", id("resp_1"));
+        let own = if mode == Mode::Off { "https://upstream" } else { "http://gateway" };
+        let content = format!("{own}/v1/responses/{}/input_items", id("resp_1"));
         assert_eq!(reply.values("content-location"), [content]);
-        assert_eq!(reply.values("operation-location"), ["/v1/models/m"]);
+        // It may be signed.
+        assert_eq!(reply.values("operation-location"), ["https://blobs/v1/files/file-1?sig=x"]);
         assert_eq!(reply.values("x-other"), ["/v1/files/file-1"]);
     }
 }
