@@ -691,7 +691,7 @@ func compareDecisions(d *draws) {
 		made := decision
 		class, _ := nativeA.classify(r.Method, r.Target)
 		puregoClass, _ := puregoA.classify(r.Method, r.Target)
-		d.same("classify", class, puregoClass, config, r)
+		d.same("classify", class, puregoClass, config.Rules, config.ReplaceRules, config.PromptCache, r.Method, r.Target)
 		d.same("live fingerprint", nativeA.liveFingerprint(r.Now), puregoA.liveFingerprint(r.Now), config, r)
 		if s != StatusOK {
 			continue

@@ -43,7 +43,8 @@ func puregoClassify(rules []Rule, promptCache bool, method, target string) Class
 		!strings.Contains(scheme, "/") {
 		_, target, _ = strings.Cut(authority, "/")
 	}
-	for rest, more := decodePath(joinNames(target)), true; more; {
+	path, encoded := decodePath(target)
+	for rest, more := path, true; more; {
 		var best *Rule
 		var least string // what is behind the match
 		for i := range rules {
@@ -70,30 +71,23 @@ func puregoClassify(rules []Rule, promptCache bool, method, target string) Class
 		}
 		var segment string
 		segment, rest, more = strings.Cut(rest, "/")
-		if namesFollow(segment) {
-			_, rest, more = strings.Cut(rest, "/")
+		if more && namesFollow(segment) {
+			rest, more = behindName(path, rest, encoded)
 		}
 	}
 	return Class{}
 }
 
-// joinNames puts an x for each encoded slash in a name that stands between slashes that are not encoded: what
-// decoding made of it would look like a segment.
-func joinNames(target string) string {
-	if !strings.Contains(target, "%") {
-		return target
-	}
-	segments := strings.Split(target, "/")
-	for i := 1; i < len(segments); i++ {
-		before := decodePath(segments[i-1])
-		if namesFollow(before[strings.LastIndexByte(before, '/')+1:]) {
-			segments[i] = encodedSlash.Replace(segments[i])
+// behindName gives what follows a name. That goes over slashes that are encoded, unless the one in front of it is.
+func behindName(path, rest string, encoded []int) (behind string, more bool) {
+	isEncoded := func() bool { return slices.Contains(encoded, len(path)-len(rest)-1) } // the slash in front of rest
+	segment := isEncoded()
+	for {
+		if _, rest, more = strings.Cut(rest, "/"); segment || !more || !isEncoded() {
+			return rest, more
 		}
 	}
-	return strings.Join(segments, "/")
 }
-
-var encodedSlash = strings.NewReplacer("%2f", "x", "%2F", "x")
 
 // matchFront gives what follows a pattern at the front of a path, if it stands there in whole segments.
 func matchFront(path, pattern string) (below string, ok bool) {
@@ -114,25 +108,27 @@ func matchFront(path, pattern string) (below string, ok bool) {
 	}
 }
 
-// decodePath undoes percent-encoding once, of any byte.
-func decodePath(path string) string {
+// decodePath undoes percent-encoding once, of any byte, and says where slashes were encoded.
+func decodePath(path string) (decoded string, encoded []int) {
 	if strings.IndexByte(path, '%') < 0 {
-		return path
+		return path, nil
 	}
-	decoded := make([]byte, 0, len(path))
+	made := make([]byte, 0, len(path))
 	for i := 0; i < len(path); i++ {
 		if path[i] == '%' && i+2 < len(path) {
 			high, highOK := hexDigit(path[i+1])
 			low, lowOK := hexDigit(path[i+2])
 			if highOK && lowOK {
-				decoded = append(decoded, high<<4|low)
+				if made = append(made, high<<4|low); high<<4|low == '/' {
+					encoded = append(encoded, len(made)-1)
+				}
 				i += 2
 				continue
 			}
 		}
-		decoded = append(decoded, path[i])
+		made = append(made, path[i])
 	}
-	return string(decoded)
+	return string(made), encoded
 }
 
 func hexDigit(c byte) (digit byte, ok bool) {

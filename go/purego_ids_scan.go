@@ -15,6 +15,8 @@ const (
 	scanDepth = 256 // levels that are told apart; what is deeper is somebody else's
 	keyHold   = 6 * maxKeyName
 	tailAt    = headLen // where the end of encrypted content is held, behind its head
+	// namedLevels is how many keys are remembered of arrays and objects in one another. Of deeper ones the last is.
+	namedLevels = 16
 )
 
 type scanState uint8
@@ -82,12 +84,12 @@ type puregoBody struct {
 	escaped   bool // the last byte was a backslash that escapes the next one
 	hasEscape bool // the string has an escape
 	key       uint8
-	listKey   uint8 // of the last array of ids
-	holderKey uint8 // of the last object that holds an id
-	head      uint8 // how many bytes of encrypted content are known
-	foreign   bool  // it has what is not ASCII there
-	escape    uint8 // how many bytes of an escape were read
-	stop      uint8 // how many letters of DONE were read
+	named     [namedLevels]uint8 // the keys of open arrays of ids, and of open objects that hold an id
+	namedOpen int                // how many are open
+	head      uint8              // how many bytes of encrypted content are known
+	foreign   bool               // it has what is not ASCII there
+	escape    uint8              // how many bytes of an escape were read
+	stop      uint8              // how many letters of DONE were read
 	unicode   uint16
 
 	line        lineState
@@ -99,7 +101,7 @@ type puregoBody struct {
 }
 
 func newPuregoBody(events bool) (b puregoBody) {
-	b.key, b.listKey, b.holderKey = noIDKey, noIDKey, noIDKey
+	b.key = noIDKey
 	if events {
 		b.line = lineName
 	}
@@ -470,10 +472,13 @@ func (b *puregoBody) valueKind(w *idWork) (key uint8, kind KeyKind, listed bool)
 			return b.key, w.rules.table.keys[b.key].Kind, true
 		}
 	case b.lists.get(b.depth):
-		return b.listKey, KeyKindID, true
+		return b.innermost(), KeyKindID, true
 	}
 	return noIDKey, 0, false
 }
+
+// innermost is the key of the innermost array of ids, or object that holds an id.
+func (b *puregoBody) innermost() uint8 { return b.named[min(b.namedOpen, namedLevels)-1] }
 
 func (b *puregoBody) open(w *idWork, isObject bool) {
 	key, kind, listed := b.valueKind(w)
@@ -488,11 +493,9 @@ func (b *puregoBody) open(w *idWork, isObject bool) {
 	b.objects.set(b.depth, isObject)
 	b.lists.set(b.depth, list)
 	b.holders.set(b.depth, holder)
-	if list {
-		b.listKey = key
-	}
-	if holder {
-		b.holderKey = key
+	if list || holder {
+		b.namedOpen++
+		b.named[min(b.namedOpen, namedLevels)-1] = key
 	}
 	if listed && kind == KeyKindVariables && b.variables == 0 {
 		b.variables = b.depth
@@ -510,6 +513,9 @@ func (b *puregoBody) close(w *idWork, isObject bool) {
 		return
 	}
 	w.leave(b)
+	if b.lists.get(b.depth) || b.holders.get(b.depth) {
+		b.namedOpen--
+	}
 	if b.variables == b.depth {
 		b.variables = 0
 	}
@@ -559,7 +565,7 @@ func (b *puregoBody) spot(w *idWork) (s spot, listed bool) {
 	s.key, s.kind, listed = b.valueKind(w)
 	s.holder = noIDKey
 	if b.holders.get(b.depth) {
-		s.holder = b.holderKey
+		s.holder = b.innermost()
 	}
 	return s, listed
 }
@@ -723,7 +729,7 @@ func (b *puregoBody) end(dst []byte) []byte {
 	default:
 		b.unexpected = saturated(b.unexpected)
 	}
-	b.state, b.depth, b.variables = scanBegin, 0, 0
+	b.state, b.depth, b.variables, b.namedOpen = scanBegin, 0, 0, 0
 	b.element = element{}
 	return dst
 }

@@ -27,7 +27,6 @@ type ids struct {
 	use      tokenpin.IDUse
 	summary  tokenpin.IDSummary
 	download bool // of files, and of the results of batches: any bytes of a client's
-	head     bool
 }
 
 // opens says whether what is read may be changed, and what cannot be read refused.
@@ -56,7 +55,7 @@ func (p *Pin) readIDs(held *atomic.Int64, asked *tokenpin.Request, r *http.Reque
 	if err != nil {
 		return r, nil, nil, nil
 	}
-	i = &ids{affinity: p.Affinity, mode: mode, head: r.Method == http.MethodHead,
+	i = &ids{affinity: p.Affinity, mode: mode,
 		use:      tokenpin.IDUse{Scope: asked.Scope, Owner: owner, Origin: cmp.Or(p.Origin, originOf(r)), IDs: class.IDs},
 		download: endsWithSegment(asked.Target, "content") || endsWithSegment(asked.Target, "results")}
 	out = r.WithContext(r.Context())
@@ -239,7 +238,8 @@ func (i *ids) respond(header http.Header, status int, slot int32, out io.Writer)
 	switch {
 	case i.download, content != contentJSON && content != contentEvents, isEncoded(header):
 		return nil
-	case status == http.StatusNoContent, status == http.StatusPartialContent, status == http.StatusNotModified:
+	case status == http.StatusSwitchingProtocols, status == http.StatusNoContent, status == http.StatusPartialContent,
+		status == http.StatusNotModified:
 		return nil
 	case content == contentEvents:
 		framing = tokenpin.FramingEvents
@@ -249,9 +249,6 @@ func (i *ids) respond(header http.Header, status int, slot int32, out io.Writer)
 	}
 	if !strings.HasPrefix(header.Get("Etag"), "W/") {
 		header.Del("Etag")
-	}
-	if i.head {
-		return nil
 	}
 	writer, err := i.affinity.NewSealWriter(&i.use, &i.summary, slot, framing, out)
 	if err != nil {

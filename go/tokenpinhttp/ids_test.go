@@ -182,6 +182,14 @@ func TestPathsAreOpenedBehindOtherHandlers(t *testing.T) {
 		if asked != want {
 			t.Errorf("%s became %s, not %s", path, asked, want)
 		}
+		if !strings.HasPrefix(path, "/gateway/v1/files") { // without the slash in front
+			http.StripPrefix("/gateway/", pin.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				asked = r.URL.EscapedPath()
+			}))).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", path, nil))
+			if asked != want[1:] {
+				t.Errorf("%s became %s, not %s", path, asked, want[1:])
+			}
+		}
 	}
 }
 
@@ -246,7 +254,7 @@ func TestWhatIsSaidOfABodyIsTrueOfItsSealedForm(t *testing.T) {
 	}{
 		"json":           {tokenpin.ModeSeal, "GET", "/v1/responses", header("application/json"), 200, plain, true},
 		"json in strict": {tokenpin.ModeStrict, "GET", "/v1/files", header("application/problem+json"), 200, `{"id":"file-1"}`, true},
-		"events":         {tokenpin.ModeSeal, "POST", "/v1/responses", header("Text/Event-Stream;x"), 200, "data: " + plain + "\n\n", true},
+		"events":         {tokenpin.ModeSeal, "POST", "/v1/responses", header("Text/Event-Stream;x"), 200, "x: y\ndata: " + plain + "\n\n", true},
 		"an error":       {tokenpin.ModeSeal, "POST", "/v1/responses", header("application/json"), 429, plain, true},
 		"no type":        {tokenpin.ModeSeal, "GET", "/v1/responses", header(""), 200, plain, true},
 		"a weak tag":     {tokenpin.ModeSeal, "GET", "/v1/responses", header("application/json", "Etag", `W/"x"`), 200, plain, true},
@@ -449,7 +457,7 @@ func TestIDsAreFollowedOrRefused(t *testing.T) {
 		method, path, body string
 		header             []string
 	}{
-		"realtime":             {pin, "GET", "/v1/realtime/calls/x", "", upgrade},
+		"realtime":             {pin, "GET", "/v1/realtime/responses", "", upgrade},
 		"a websocket in open":  {&Pin{Affinity: newAffinity(t, withMode(tokenpin.ModeOpen))}, "GET", "/v1/responses", "", upgrade},
 		"an upload":            {strict, "POST", "/v1/files", "x", []string{"Content-Type", "multipart/form-data; boundary=x"}},
 		"another type in seal": {pin, "POST", "/v1/responses", "x", []string{"Content-Type", "text/plain"}},
@@ -589,6 +597,39 @@ func TestRetryNeverLeavesTheAccountOfAnID(t *testing.T) {
 				t.Errorf("%s, not %s", recorder.Body, want)
 			}
 		})).ServeHTTP(recorder, httptest.NewRequest("POST", "/v1/responses", strings.NewReader(body)))
+	}
+}
+
+// What next sees is true of the body that it sees; who called the handler sees what came.
+func TestHeadersOfARequestAreThoseOfItsBody(t *testing.T) {
+	pin := &Pin{Affinity: newAffinity(t, withMode(tokenpin.ModeSeal)), MaxHeldBodies: 200}
+	body := `{"previous_response_id":"` + sealedID(t, pin, 1, nativeID) + `"}`
+	want := strconv.Itoa(len(`{"previous_response_id":"` + nativeID + `"}`))
+	handler := pin.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Content-Length") != want || r.Header.Get("Digest") != "" {
+			t.Error(r.Header)
+		}
+	}))
+	for range 3 { // whose bodies nobody reads
+		request := httptest.NewRequest("POST", "/v1/responses", strings.NewReader(body))
+		request.Header.Set("Content-Length", strconv.Itoa(len(body)))
+		request.Header.Set("Digest", "x")
+		response := httptest.NewRecorder()
+		handler.ServeHTTP(response, request)
+		if response.Code != 200 || request.Header.Get("Digest") != "x" || request.Header.Get("Content-Length") != strconv.Itoa(len(body)) {
+			t.Error(response.Code, request.Header)
+		}
+	}
+}
+
+func TestNothingOfAResponseIsLost(t *testing.T) {
+	pin := &Pin{Affinity: newAffinity(t, withMode(tokenpin.ModeSeal))}
+	for _, text := range []string{`{"id":"resp_1`, `{"id":"resp_1"`, `{"encrypted_content":"gAA`, "data: {\"id\":\"resp_"} {
+		_, url, client := answering(t, pin, jsonHeader, 200, text)
+		_, body := send(t, client, "GET", url+"/v1/responses", "")
+		if want := text; !strings.Contains(text, `1"`) && body != want || len(body) < len(text) {
+			t.Errorf("%s, not %s", body, want)
+		}
 	}
 }
 

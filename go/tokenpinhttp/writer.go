@@ -74,7 +74,7 @@ func (w *writer) finish(status int) {
 	if !w.finished && !w.hijacked {
 		w.finished = true
 		w.answer(status)
-		if w.ids != nil && status != http.StatusSwitchingProtocols {
+		if w.ids != nil {
 			w.sealing = w.ids.respond(w.ResponseWriter.Header(), status, w.decision.Slot, w.ResponseWriter)
 		}
 	}

@@ -179,6 +179,24 @@ void TestResponses(Random& random) {
   }
 }
 
+// Where a status says that there is no body, or a part of one, headers stay as they are: over
+// HTTP/2 such a response may end only behind an empty body.
+void TestStatuses() {
+  for (const char* status : {"200", "404", "101", "204", "206", "304"}) {
+    std::snprintf(check_context, sizeof check_context, "status %s", status);
+    Config config(Text(With(World(), "sealed_ids", "\"seal\"")));
+    Stream stream(&config);
+    stream.request.Add(":method", "GET");
+    stream.request.Add(":path", "/v1/responses");
+    stream.SendRequest();
+    stream.response.Add(":status", status);
+    stream.response.Add("etag", "\"x\"");
+    CHECK(stream.SendResponse("via_upstream", false) && stream.SendResponseBody("", true));
+    const bool has_body = *status == '4' || std::string_view(status) == "200";
+    CHECK(stream.response.Get("etag").empty() == has_body);
+  }
+}
+
 // A stream that ends early is counted all the same.
 void TestCutResponses() {
   std::snprintf(check_context, sizeof check_context, "a cut response");
@@ -465,6 +483,7 @@ int main(int argc, char** argv) {
   TestEdits(random);
   TestRequests(random);
   TestResponses(random);
+  TestStatuses();
   TestCutResponses();
   TestLocalReplies();
   TestBounds();
