@@ -193,6 +193,7 @@ fn while_states_change_an_id_goes_to_its_account_or_nowhere() {
     with_affinity(&slots, |affinity| {
         let ids: Vec<_> = (0..5).map(|slot| (slot, names(affinity, slot))).collect();
         let (done, seen) = (&AtomicBool::new(false), [const { AtomicBool::new(false) }; 2]);
+        let both = || seen.iter().all(|seen| seen.load(Ordering::Relaxed));
         thread::scope(|scope| {
             scope.spawn(|| {
                 let mut turn = 0;
@@ -205,7 +206,6 @@ fn while_states_change_an_id_goes_to_its_account_or_nowhere() {
                     thread::yield_now();
                 }
             });
-            let both = || seen.iter().all(|seen| seen.load(Ordering::Relaxed));
             let reader = || {
                 // The writer may get its first turn late.
                 for round in
@@ -233,6 +233,6 @@ fn while_states_change_an_id_goes_to_its_account_or_nowhere() {
             done.store(true, Ordering::Relaxed);
             assert!(results.iter().all(Result::is_ok));
         });
-        assert!(cfg!(miri) || seen.iter().all(|seen| seen.load(Ordering::Relaxed)));
+        assert!(cfg!(miri) || both());
     });
 }
