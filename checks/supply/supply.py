@@ -21,7 +21,7 @@ PACKAGES = {"tokenpin-tower": "gateways/tower", "tokenpin-python": "bindings/pyt
 RUNTIME_LICENCES = {"MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Unicode-3.0", "Unlicense",
                     "Apache-2.0 WITH LLVM-exception"}
 # Of tools that run in tests and benchmarks, and are shipped to nobody.
-TEST_LICENCES = RUNTIME_LICENCES | {"MPL-2.0", "NCSA", "Zlib"}
+TEST_LICENCES = RUNTIME_LICENCES | {"CC0-1.0", "MPL-2.0", "NCSA", "Zlib"}
 # Go says no licence by a name: a sentence that only this licence has.
 GO_LICENCES = {
     "MIT": "Permission is hereby granted, free of charge",
