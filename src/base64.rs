@@ -21,14 +21,14 @@ static VALUES: [u8; 256] = {
     values
 };
 
-/// The value of a character of the alphabet.
+/// The value of a character of the alphabet; of others, one above 63.
 pub(crate) fn value(character: u8) -> u8 {
     VALUES[usize::from(character)]
 }
 
 /// Whether these are characters of the alphabet.
 pub(crate) fn is_spelled(text: &[u8]) -> bool {
-    text.iter().fold(0, |all, &byte| all | VALUES[usize::from(byte)]) < 64
+    text.iter().fold(0, |all, &byte| all | value(byte)) < 64
 }
 
 // Both functions write to the caller's memory: a result would be copied right after it was written byte by
@@ -57,8 +57,7 @@ pub(crate) fn encode(bytes: &[u8; BYTES], text: &mut [u8; CHARACTERS]) {
 pub(crate) fn decode(text: &[u8; CHARACTERS], bytes: &mut [u8; BYTES]) -> bool {
     let mut foreign = 0;
     let mut group = |characters: [u8; 4]| {
-        let value = |i: usize| VALUES[usize::from(characters[i])];
-        let (a, b, c, d) = (value(0), value(1), value(2), value(3));
+        let [a, b, c, d] = characters.map(value);
         foreign |= a | b | c | d;
         let front = u32::from(a) << 18 | u32::from(b) << 12;
         (front | u32::from(c) << 6 | u32::from(d)).to_be_bytes()

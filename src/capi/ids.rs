@@ -637,9 +637,9 @@ pub unsafe extern "C" fn tokenpin_affinity_id_key(
         // SAFETY: checked by `handle`.
         let handle = unsafe { handle(affinity) }?;
         name.check_apart(handle.span())?;
-        let key = handle.affinity.config.ids.fields.key(number).ok_or(Status::BadEnum)?;
+        let key = handle.affinity.id_key(number).ok_or(Status::BadEnum)?;
         // SAFETY: checked by `Out`.
-        unsafe { name.write(key.name.into()) };
+        unsafe { name.write(key.into()) };
         Ok(())
     })())
 }
@@ -718,9 +718,11 @@ impl<'a> Work<'a> {
         // SAFETY: checked by `Marked`.
         let summary = unsafe { Marked::<Summary>::optional(summary) }?;
         let echo = summary.map_or(NO_ECHO, |summary| &summary.echo);
-        self.affinity.slot(slot)?;
-        let pin = self.affinity.pin(slot).ok_or(Status::Vacant)?;
-        Ok(Sealing { rules, pin, echo, origin: self.origin })
+        let slot = self.affinity.slot(slot)?;
+        if slot.is_vacant() {
+            return Err(Status::Vacant);
+        }
+        Ok(Sealing { rules, pin: slot.identity_hash(), echo, origin: self.origin })
     }
 }
 

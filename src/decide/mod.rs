@@ -163,23 +163,17 @@ impl<'d> Ruling<'d> {
     ) -> Result<(), Error> {
         let decision = &mut draft.decision;
         let key = self.key.or(found.cookie.as_ref().map(|cookie| Key::Anonymous(&cookie.id)));
-        decision.pin_state = self.pin_state(account, key.as_ref());
-        let serves = |(number, _): &(u32, &Slot)| {
-            decision.pin_state != PinState::Down && !self.request.tried.contains(number)
-        };
-        let Some((number, slot)) = account.filter(serves) else {
-            decision.outcome = Outcome::Rejected;
-            decision.retry_after =
-                account.and_then(|(_, slot)| self.wait(slot.status())).unwrap_or(0);
+        let Some(slot) = self.serve_pinned(account, key.as_ref(), decision) else {
+            self.reject(account, decision);
             return Ok(());
         };
-        decision.slot = Some(number);
-        decision.outcome = Outcome::Pinned;
-        let pin = slot.identity_hash();
         match &found.cookie {
-            Some(cookie) if self.affinity.knows(cookie.pin) => self.refresh(cookie, draft),
-            Some(cookie) if self.creates() && self.may_set(cookie.kind) => {
-                draft.cookie = Some(Cookie { pin, ..*cookie });
+            Some(cookie)
+                if self.creates()
+                    && self.may_set(cookie.kind)
+                    && !self.affinity.knows(cookie.pin) =>
+            {
+                draft.cookie = Some(Cookie { pin: slot.identity_hash(), ..*cookie });
             }
             Some(cookie) => self.refresh(cookie, draft),
             None => {
@@ -233,15 +227,27 @@ impl<'d> Ruling<'d> {
         decision.source = self.source(Source::Cookie);
         let key = self.key.unwrap_or(Key::Anonymous(&cookie.id));
         let pinned = self.affinity.find_hash(cookie.pin);
-        decision.pin_state = self.pin_state(pinned, Some(&key));
-        if let Some((number, _)) = pinned {
-            if decision.pin_state != PinState::Down && !self.request.tried.contains(&number) {
-                decision.slot = Some(number);
-                decision.outcome = Outcome::Pinned;
-                return self.refresh(cookie, draft);
-            }
+        if self.serve_pinned(pinned, Some(&key), decision).is_some() {
+            return self.refresh(cookie, draft);
         }
         self.leave(cookie, &key, pinned, draft);
+    }
+
+    /// Rule 4. The slot of the pinned token, if it serves.
+    fn serve_pinned<'s>(
+        &self,
+        pinned: Option<(u32, &'s Slot)>,
+        key: Option<&Key<'_>>,
+        decision: &mut Decision,
+    ) -> Option<&'s Slot> {
+        decision.pin_state = self.pin_state(pinned, key);
+        let (number, slot) = pinned?;
+        if decision.pin_state == PinState::Down || self.request.tried.contains(&number) {
+            return None;
+        }
+        decision.slot = Some(number);
+        decision.outcome = Outcome::Pinned;
+        Some(slot)
     }
 
     /// Rule 4. What became of the pinned token. Without a key, a session would not find it again.
@@ -276,10 +282,7 @@ impl<'d> Ruling<'d> {
             Some(_) => config.policy_new,
         };
         if policy == Policy::FailFast {
-            decision.outcome = Outcome::Rejected;
-            decision.retry_after =
-                pinned.and_then(|(_, slot)| self.wait(slot.status())).unwrap_or(0);
-            return;
+            return self.reject(pinned, decision);
         }
         let pinned = pinned.map(|(number, _)| number);
         let Some((number, slot)) = self.select(key, pinned) else {
@@ -395,6 +398,12 @@ impl<'d> Ruling<'d> {
             }
         }
         soonest.unwrap_or(0)
+    }
+
+    /// The pinned token cannot serve, and no other may.
+    fn reject(&self, pinned: Option<(u32, &Slot)>, decision: &mut Decision) {
+        decision.outcome = Outcome::Rejected;
+        decision.retry_after = pinned.and_then(|(_, slot)| self.wait(slot.status())).unwrap_or(0);
     }
 
     /// Rule 9. In how many seconds a slot with this status can serve: 0 if it can now, and was tried;
