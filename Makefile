@@ -65,7 +65,8 @@ $(ARCHIVE): $(SOURCES)
 	$(CARGO) rustc --quiet --locked --release --lib --features capi --crate-type staticlib \
 	  $(addprefix --target ,$(RUST_TARGET)) --target-dir $(BUILD)/cargo -- --cfg tokenpin_artefact -C relocation-model=pic \
 	  -C llvm-args=-unroll-threshold=20 -C llvm-args=-unroll-runtime=0 -C no-vectorize-loops \
-	  -C llvm-args=-force-attribute=optsize -C llvm-args=-inline-threshold=50 $(RUSTC_FLAGS)
+	  -C llvm-args=-force-attribute=optsize -C llvm-args=-inline-threshold=50 -C llvm-args=-inlinehint-threshold=130 \
+	  -C llvm-args=-two-entry-phi-node-folding-threshold=1 -C llvm-args=-jump-threading-threshold=3 $(RUSTC_FLAGS)
 
 # One object, in which every global symbol that is not ours has become local: so the
 # static library can be linked beside other Rust libraries, whose runtimes define
@@ -85,12 +86,12 @@ $(STATIC): $(OBJECT)
 # Every symbol must be found, which a reachable panic's is not. Without unwind tables, a tenth
 # of the size, because nothing unwinds here (the static library keeps them, for profilers), and
 # in one executable segment for code and constants, which saves the space between two.
-$(SHARED): $(OBJECT) Makefile common.mk
+$(SHARED): $(OBJECT) packaging/relro.ld Makefile common.mk
 	@mkdir -p $(LIB)
 	printf '{ global: tokenpin_*; local: *; };\n' > $(BUILD)/tokenpin.map
 	$(OBJCOPY) --remove-section=.eh_frame $(OBJECT) $(BUILD)/shared.o
 	$(CC) -shared -nostdlib $(LDFLAGS) -o $@ $(BUILD)/shared.o -Wl,-z,noseparate-code -Wl,-soname,$(SONAME) -Wl,--version-script,$(BUILD)/tokenpin.map \
-	  -Wl,-z,defs -Wl,-z,relro -Wl,-z,now -Wl,--gc-sections -lc
+	  -Wl,-z,defs -Wl,-z,relro -Wl,-z,now -Wl,--gc-sections -Wl,-T,packaging/relro.ld -lc
 	ln -sf $(notdir $(SHARED)) $(LIB)/$(SONAME)
 	ln -sf $(SONAME) $(LIB)/libtokenpin.so
 
