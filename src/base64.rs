@@ -29,18 +29,21 @@ pub(crate) fn value(character: u8) -> u8 {
 /// Whether these are characters of the alphabet. Eight at once, and the last eight whatever was read of them.
 pub(crate) fn is_spelled(text: &[u8]) -> bool {
     match text.last_chunk() {
-        Some(last) => {
-            text.chunks_exact(8).filter_map(<[u8]>::first_chunk).chain([last]).all(are_spelled)
-        }
+        Some(last) => text
+            .chunks_exact(8)
+            .filter_map(<[u8]>::first_chunk)
+            .chain([last])
+            .copied()
+            .all(are_spelled),
         None => text.iter().fold(0, |all, &byte| all | value(byte)) < 64,
     }
 }
 
 /// A byte of a word for each. Of bytes below 128, a sum sets the highest bit where a bound is reached, and
 /// carries nothing into its neighbour.
-fn are_spelled(bytes: &[u8; 8]) -> bool {
+fn are_spelled(bytes: [u8; 8]) -> bool {
     const EACH: u64 = 0x0101_0101_0101_0101;
-    let word = u64::from_le_bytes(*bytes);
+    let word = u64::from_le_bytes(bytes);
     let low = word & (EACH * 0x7f);
     let at_least = |word: u64, bound: u8| word + EACH * u64::from(0x80 - bound);
     let within = |word, first: u8, last: u8| at_least(word, first) & !at_least(word, last + 1);
