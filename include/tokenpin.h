@@ -2858,8 +2858,10 @@ int32_t tokenpin_affinity_seal_end(const struct tokenpin_affinity *affinity,
                                    struct tokenpin_piece *piece);
 
 /**
- * Seals the ids in a target or an absolute URI: in the fields `Location`, `Content-Location` and
- * `Operation-Location` of a response. Otherwise like `tokenpin_affinity_seal_step`. The buffer must not overlap the inputs.
+ * Seals the ids in a target or a URI: in the fields `Location`, `Content-Location` and `Operation-Location` of a
+ * response. An absolute URI of `upstream` leads to `origin` then, unless either is empty. One of another host stays
+ * as it is, as does everything in a response in which nothing is sealed. Otherwise like `tokenpin_affinity_seal_step`.
+ * The buffer must not overlap the inputs.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
  * BUFFER_TOO_SMALL, VACANT, SLOT_RANGE, SCOPE_LENGTH, KEY_LENGTH.

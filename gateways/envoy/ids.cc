@@ -109,30 +109,17 @@ bool Ids::SealsBody(std::string_view status, Content content) const {
   return true;
 }
 
-// An absolute URL of the upstream's is one of the gateway's to the client. Others are not ours:
-// many are signed.
 bool Ids::SealTarget(std::string_view target, std::string* sealed) const {
-  sealed->clear();
-  std::string_view path = target;
-  if (const size_t scheme = target.find("://"); scheme < target.find_first_of("/?#")) {
-    path.remove_prefix(scheme + 3);
-    const size_t authority = std::min(path.find_first_of("/?#"), path.size());
-    if (!SameText(path.substr(0, authority), upstream_)) return false;
-    path.remove_prefix(authority);
-    *sealed = origin_;
-  }
-  if (path.empty() || path.substr(0, 2) == "//") return false;
-  const size_t start = sealed->size();
-  size_t room = path.size() + TOKENPIN_MAX_SEALED_ID;
+  size_t room = origin_.size() + target.size() + TOKENPIN_MAX_SEALED_ID;
   for (;;) {
-    sealed->resize(start + room);
-    const tokenpin::Span<char> buffer{sealed->data() + start, room};
-    const auto length = config_.affinity().seal_target(Use(), summary_, slot_, path, buffer);
+    sealed->resize(room);
+    const tokenpin::Span<char> buffer{sealed->data(), room};
+    const auto length = config_.affinity().seal_target(Use(), summary_, slot_, target, buffer);
     if (length.status == TOKENPIN_STATUS_BUFFER_TOO_SMALL && *length > room) {
       room = *length;
       continue;
     }
-    sealed->resize(start + (length ? *length : 0));
+    sealed->resize(length ? *length : 0);
     return length && *sealed != target;
   }
 }

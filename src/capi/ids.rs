@@ -591,8 +591,10 @@ pub unsafe extern "C" fn tokenpin_affinity_seal_end(
     returned(unsafe { seal(affinity, using, summary, slot, sealer, None, piece) })
 }
 
-/// Seals the ids in a target or an absolute URI: in the fields `Location`, `Content-Location` and
-/// `Operation-Location` of a response. Otherwise like `tokenpin_affinity_seal_step`. The buffer must not overlap the inputs.
+/// Seals the ids in a target or a URI: in the fields `Location`, `Content-Location` and `Operation-Location` of a
+/// response. An absolute URI of `upstream` leads to `origin` then, unless either is empty. One of another host stays
+/// as it is, as does everything in a response in which nothing is sealed. Otherwise like `tokenpin_affinity_seal_step`.
+/// The buffer must not overlap the inputs.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
 /// BUFFER_TOO_SMALL, VACANT, SLOT_RANGE, SCOPE_LENGTH, KEY_LENGTH.

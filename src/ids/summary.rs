@@ -95,8 +95,7 @@ impl Summary {
     /// Whether anything in the response may change: else nobody has to look into it.
     #[must_use]
     pub fn changes_response(&self, rules: &Rules<'_>, ids: Ids) -> bool {
-        let echoes = rules.mode == Mode::Open && self.echo.len != 0;
-        rules.seals_all(ids) || echoes && matches!(ids, Ids::Both | Ids::Items)
+        self.echo.changes_response(rules, ids)
     }
 
     /// Takes one text that may be an id, under `key` and with its rank for the echo: the native id comes back if it is
@@ -232,6 +231,11 @@ impl Echo {
     pub const fn new() -> Self {
         let none = Entry { hash: 0, rank: LAST_RANK, form: Form::Plain };
         Self { entries: [none; ECHOES], len: 0, lost: 0 }
+    }
+
+    pub(crate) fn changes_response(&self, rules: &Rules<'_>, ids: Ids) -> bool {
+        let echoes = rules.mode == Mode::Open && self.len != 0;
+        rules.seals_all(ids) || echoes && matches!(ids, Ids::Both | Ids::Items)
     }
 
     pub(crate) fn note(&mut self, rules: &Rules<'_>, rank: u8, native: &[u8], form: Form) {

@@ -536,9 +536,17 @@ def rewrite_target(rules, target, on_id, on_segment=lambda _key, _text: None):
     return (origin + b"/".join(segments) + question + b"&".join(pairs) + hash_mark + fragment)
 
 
-def seal_target(rules, pin, ids, target):
+def seal_target(rules, pin, ids, target, origin=None):
+    # Of another host, whose URI stays, or the upstream's, which becomes the gateway's.
+    absolute = re.match(b"([^/?#]+:)?//([^/?#]*)", target)
+    if absolute and (origin is None or not absolute[1] or absolute[2].lower() != origin[0].lower()):
+        return target
+    front = b""
+    if absolute:
+        front, target = origin[1], target[absolute.end():]
+
     def on_id(_key, text):
         seals = rules.is_sealed_type(ids, text)
         return twin.seal_id(*rules.place, text, pin) if seals else text
 
-    return rewrite_target(rules, target, on_id)
+    return front + rewrite_target(rules, target, on_id)

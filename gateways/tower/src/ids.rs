@@ -251,16 +251,15 @@ impl RequestIds {
             let Some(value) = headers.get_mut(&name) else { continue };
             let mut sealed = vec![0; value.len()];
             let len = loop {
-                match with.seal_location(self.terms.ids, value.as_bytes(), &mut sealed) {
+                match with.seal_target(self.terms.ids, value.as_bytes(), &mut sealed) {
                     Err(Error::BufferTooSmall { needed }) => sealed.resize(needed, 0),
-                    other => break other.ok().flatten(),
+                    other => break other,
                 }
             };
-            sealed.truncate(len.unwrap_or_default());
+            let Ok(len) = len else { continue };
+            sealed.truncate(len);
             if let Ok(sealed) = HeaderValue::from_maybe_shared(Bytes::from(sealed)) {
-                if len.is_some() {
-                    *value = sealed;
-                }
+                *value = sealed;
             }
         }
     }

@@ -247,7 +247,7 @@ impl Gateway {
             let Some(value) = response.headers.get(&name) else { continue };
             // Each of its ids may grow; what is longer stays as it is.
             let mut sealed = vec![0; value.len() + 1024];
-            if let Ok(Some(len)) = sealing.seal_location(ids.of, value.as_bytes(), &mut sealed) {
+            if let Ok(len) = sealing.seal_target(ids.of, value.as_bytes(), &mut sealed) {
                 sealed.truncate(len);
                 response.insert_header(name, sealed)?;
             }
