@@ -144,6 +144,10 @@ type IDReport struct {
 	Seals bool
 	// Unstored says that the body says "store": false.
 	Unstored bool
+	// Uploads says that the path is for uploads, so that the request may have a multipart body.
+	Uploads bool
+	// Downloads says that the path is a download: nothing is to be sealed in the response's body, a client's own.
+	Downloads bool
 }
 
 // Report gives what the summary says.

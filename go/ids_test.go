@@ -93,6 +93,7 @@ type jsonSummary struct {
 	Verdict                                 string
 	Keys                                    [2]uint8
 	Refused, Unreadable, Existing, Unstored bool
+	Uploads, Downloads                      bool
 	Opened, Plain                           uint32
 	Account                                 *struct {
 		Pin number
@@ -131,7 +132,7 @@ func (want *jsonSummary) sameReport(t *testing.T, s *IDSummary, where any) {
 	got.EchoesLost, got.Seals = 0, false
 	check(t, "summary", got, IDReport{Opened: want.Opened, Plain: want.Plain, Verdict: named[IDVerdict](want.Verdict),
 		Keys: want.Keys, Refused: want.Refused, Unreadable: want.Unreadable, Existing: want.Existing,
-		Unstored: want.Unstored}, where)
+		Unstored: want.Unstored, Uploads: want.Uploads, Downloads: want.Downloads}, where)
 }
 
 // chunks reads a text in pieces of the lengths that next gives.

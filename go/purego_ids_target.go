@@ -123,6 +123,7 @@ func (w *idWork) openTarget(target []byte) []byte {
 		var opened openedID
 		key := p.key(&w.rules.table, text)
 		w.refuseUnclear(&p, key, text)
+		w.noteSegment(&p, text)
 		if key != noIDKey && w.openPart(key, text, &opened) {
 			dst = append(dst, opened.text()...)
 		} else {
@@ -148,6 +149,17 @@ func (w *idWork) refuseUnclear(p *targetParts, key uint8, text []byte) {
 	if !ok || bytes.IndexByte(decoded, '%') >= 0 || bytes.IndexByte(decoded, '/') >= 0 {
 		w.summary.refuse(IDVerdictPlain, key, noIDKey)
 	}
+}
+
+// noteSegment notes what a segment says of the bodies of request and response.
+func (w *idWork) noteSegment(p *targetParts, text []byte) {
+	if p.state != targetPath || len(text) == 0 || p.isName() {
+		return
+	}
+	var buffer [MaxSealedID]byte
+	decoded, ok := percentDecoded(buffer[:0], text)
+	w.summary.uploads = w.summary.uploads || ok && isOneOf(decoded, idUploads)
+	w.summary.downloads = ok && isOneOf(decoded, idDownloads)
 }
 
 func (w *idWork) openPart(key uint8, text []byte, opened *openedID) bool {

@@ -511,6 +511,17 @@ typedef struct tokenpin_config_error {
 #define TOKENPIN_AFFINITY_ALIGN 16
 
 /**
+ * Header fields that vouch for the bytes of a body: no longer true of one whose ids were
+ * rewritten. In the braces of an array of `const char *`.
+ */
+#define TOKENPIN_DIGEST_HEADERS "content-md5", "digest", "content-digest", "repr-digest"
+
+/**
+ * Header fields of a response whose value is a target or a URI with ids. In the braces of an array of `const char *`.
+ */
+#define TOKENPIN_LOCATION_HEADERS "location", "content-location", "operation-location"
+
+/**
  * The version of the library of this header.
  */
 #define TOKENPIN_VERSION "0.1.0"
@@ -2654,6 +2665,14 @@ typedef struct tokenpin_id_report {
      * 1: the body says `"store": false`.
      */
     uint8_t unstored;
+    /**
+     * 1: the path is for uploads, so that the request may have a multipart body.
+     */
+    uint8_t uploads;
+    /**
+     * 1: the path is a download. Nothing is to be sealed in the response's body, a client's own.
+     */
+    uint8_t downloads;
 } tokenpin_id_report;
 
 /**

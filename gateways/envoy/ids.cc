@@ -8,13 +8,6 @@ namespace tokenpin_envoy {
 using tokenpin::IdOpener;
 using tokenpin::IdSealer;
 
-bool IsUpload(std::string_view target) {
-  for (const std::string_view name : {"files", "uploads", "skills", "videos", "images", "audio"}) {
-    if (HasSegment(target, name)) return true;
-  }
-  return false;
-}
-
 std::unique_ptr<Ids> Ids::Of(const Terms& terms, const tokenpin::Request& request,
                              const HeaderList& headers) {
   const Config& config = *terms.config();
@@ -22,10 +15,7 @@ std::unique_ptr<Ids> Ids::Of(const Terms& terms, const tokenpin::Request& reques
       config.affinity().classify(tokenpin::view(request.method), tokenpin::view(request.target));
   if (!api || api->ids == TOKENPIN_IDS_NONE) return nullptr;
   std::unique_ptr<Ids> ids(new Ids(config, api->ids, terms.mode()));
-  const std::string_view target = tokenpin::view(request.target);
   ids->is_head_ = tokenpin::view(request.method) == "HEAD";
-  // Of files, and of the results of batches: any bytes of a client's.
-  ids->is_download_ = EndsWithSegment(target, "content") || EndsWithSegment(target, "results");
   ids->scope_ = tokenpin::view(request.scope);
   if (const auto owner = config.affinity().id_owner(request)) ids->owner_ = *owner;
   if (ids->mode_ != TOKENPIN_MODE_OFF && ids->has_state()) {
@@ -101,7 +91,7 @@ void Ids::OnResponse(uint32_t slot, std::string_view upstream) {
 }
 
 bool Ids::SealsBody(std::string_view status, Content content) const {
-  if (is_download_ || (content != Content::kJson && content != Content::kEvents)) return false;
+  if (is_download() || (content != Content::kJson && content != Content::kEvents)) return false;
   // Those without a body, and a part of one.
   for (const std::string_view other : {"101", "204", "206", "304"}) {
     if (status == other) return false;

@@ -65,6 +65,10 @@ pub struct tokenpin_id_report {
     pub seals: u8,
     /// 1: the body says `"store": false`.
     pub unstored: u8,
+    /// 1: the path is for uploads, so that the request may have a multipart body.
+    pub uploads: u8,
+    /// 1: the path is a download. Nothing is to be sealed in the response's body, a client's own.
+    pub downloads: u8,
 }
 
 /// What a request's ids are opened with, and its response's sealed with; borrowed for each call. All zero is a
@@ -404,6 +408,8 @@ pub unsafe extern "C" fn tokenpin_id_summary_report(
             existing: u8::from(says.existing),
             seals: u8::from(says.seals),
             unstored: u8::from(says.unstored),
+            uploads: u8::from(says.uploads),
+            downloads: u8::from(says.downloads),
         };
         // SAFETY: checked by `Out`.
         unsafe { report.write(made) };

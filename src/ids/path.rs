@@ -6,7 +6,9 @@ use crate::sink::{Sink, Slice, unhex};
 use crate::words::List;
 
 use super::bytes::move_bytes;
-use super::fields::{Fields, Ids, LITERAL_WORDS, NAMED_WORDS, NO_KEY, PATH};
+use super::fields::{
+    DOWNLOAD_WORDS, Fields, Ids, LITERAL_WORDS, NAMED_WORDS, NO_KEY, PATH, UPLOAD_WORDS,
+};
 use super::id::{IdVerdict, OpenedId, SealedId};
 use super::rules::Mode;
 use super::sides::{Opening, Sealing};
@@ -52,6 +54,8 @@ fn is_one_of(segment: &[u8], words: List<'_>) -> bool {
 struct Part<'t> {
     of: Of<'t>,
     text: &'t [u8],
+    /// It is a segment of the path, neither empty nor a name.
+    is_segment: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -106,11 +110,16 @@ impl<'t> Parts<'t> {
             State::Value => Of::Query { name: self.last },
             _ => Of::Nothing,
         };
+        let mut is_segment = false;
         self.last = match of {
             // Two slashes are as one, to many an upstream.
             Of::Path { before } if text.is_empty() => before,
             // What is called `files` there is no collection.
             Of::Path { before } if is_one_of(before, NAMED_WORDS.list()) => b"",
+            Of::Path { .. } => {
+                is_segment = true;
+                text
+            }
             // A host is no segment.
             _ if self.state == State::Authority(2) => b"",
             _ => text,
@@ -123,7 +132,7 @@ impl<'t> Parts<'t> {
             (State::Authority(1), _) if text.is_empty() => State::Authority(2),
             _ => State::Path,
         };
-        Some((Part { of, text }, end))
+        Some((Part { of, text, is_segment }, end))
     }
 }
 
@@ -171,6 +180,10 @@ impl Opening<'_> {
             let Some((part, end)) = parts.next() else { break };
             let key = role(&self.rules.fields, &part);
             self.refuse_unclear(summary, key, &part);
+            if part.is_segment {
+                summary.uploads |= is_one_of(part.text, UPLOAD_WORDS.list());
+                summary.downloads = is_one_of(part.text, DOWNLOAD_WORDS.list());
+            }
             let opened = key.and_then(|key| self.open_part(ids, summary, key, part.text));
             let (len, next, has_last) = (part.text.len(), parts.at, !parts.last.is_empty());
             state = parts.state;
@@ -198,9 +211,8 @@ impl Opening<'_> {
 
     /// In the mode `strict`, a segment that another reader would cut, or decode once more, is refused.
     fn refuse_unclear(&self, summary: &mut Summary, key: Option<u8>, part: &Part<'_>) {
-        let segment =
-            matches!(part.of, Of::Path { before } if !is_one_of(before, NAMED_WORDS.list()));
-        let key = key.or(segment.then_some(PATH)).filter(|_| self.rules.mode == Mode::Strict);
+        let key =
+            key.or(part.is_segment.then_some(PATH)).filter(|_| self.rules.mode == Mode::Strict);
         if let Some(key) = key.filter(|_| part.text.contains(&b'%')) {
             let is_clear = |text: &[u8]| !text.iter().any(|byte| b"%/".contains(byte));
             if !Decoded::new(part.text).is_some_and(|text| is_clear(text.as_bytes())) {

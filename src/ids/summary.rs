@@ -11,7 +11,7 @@ use super::rules::{Form, Mode, Rules};
 #[derive(Clone)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "they say five things, and exclude each other nowhere"
+    reason = "they say seven things, and exclude each other nowhere"
 )]
 pub struct Summary {
     /// Of all ids: the worst verdict. What is behind the first that is refused is not looked at.
@@ -29,6 +29,10 @@ pub struct Summary {
     pub seals: bool,
     /// Whether the body says `"store": false`.
     pub unstored: bool,
+    /// Whether the path is for [uploads](super::UPLOADS): its request may have a multipart body.
+    pub uploads: bool,
+    /// Whether the path is a [download](super::DOWNLOADS): nothing is sealed in the response's body, a client's own.
+    pub downloads: bool,
     /// How many ids were opened, and how many were plain.
     pub opened: u32,
     /// See [`Self::opened`].
@@ -58,6 +62,8 @@ impl core::fmt::Debug for Summary {
             .field("existing", &self.existing)
             .field("seals", &self.seals)
             .field("unstored", &self.unstored)
+            .field("uploads", &self.uploads)
+            .field("downloads", &self.downloads)
             .field("opened", &self.opened)
             .field("plain", &self.plain)
             .finish_non_exhaustive()
@@ -76,6 +82,8 @@ impl Summary {
             existing: false,
             seals: false,
             unstored: false,
+            uploads: false,
+            downloads: false,
             opened: 0,
             plain: 0,
             hard: None,

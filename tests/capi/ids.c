@@ -292,6 +292,8 @@ static void check_summary(const char* row) {
   CHECK(report.unreadable == is_true(says, "unreadable"));
   CHECK(report.existing == is_true(says, "existing"));
   CHECK(report.unstored == is_true(says, "unstored"));
+  CHECK(report.uploads == is_true(says, "uploads"));
+  CHECK(report.downloads == is_true(says, "downloads"));
   unsigned first = 0, second = 0;
   CHECK(sscanf(strstr(says, "\"keys\":["), "\"keys\":[%u,%u]", &first, &second) == 2);
   CHECK(report.keys[0] == first && report.keys[1] == second);

@@ -352,3 +352,37 @@ fn absolute_urls_of_the_upstream_lead_back_through_the_gateway() {
         assert_eq!(seal(Mode::Seal, origin, other), other);
     }
 }
+
+#[test]
+fn a_path_says_what_its_bodies_are() {
+    for (target, uploads, downloads) in [
+        ("/v1/files", true, false),
+        ("/v1/files/file-1/content", true, true),
+        ("/v1/files/file-1/content/", true, true),
+        ("/v1/files/file-1//content//?content=x#content", true, true),
+        ("/v1/files/file-1/c%6Fntent", true, true),
+        ("/v1/files/file-1/content/x", true, false),
+        ("/v1/%66iles", true, false),
+        ("/v1/files%2F", false, false),
+        ("/v1/Files/Content", false, false),
+        ("/v1/videos/video_1/content?variant=x", true, true),
+        ("/v1/containers/cntr_1/files", true, false),
+        ("/v1/messages/batches/msgbatch_1/results", false, true),
+        ("https://files/v1/responses", false, false),
+        ("https://host/v1/uploads/upload_1/parts", true, false),
+        ("/v1/responses/resp_1?x=/files/content", false, false),
+        ("/v1/responses#/files/content", false, false),
+        // Names.
+        ("/openai/deployments/files/chat/completions", false, false),
+        ("/v1/models/content", false, false),
+        ("/v1/models//content", false, false),
+        ("/v1/models/x/content", false, true),
+        ("/v1/images/edits", true, false),
+        ("", false, false),
+    ] {
+        for mode in [Mode::Off, Mode::Seal, Mode::Strict] {
+            let (_, summary) = open(mode, target);
+            assert_eq!((summary.uploads, summary.downloads), (uploads, downloads), "{target}");
+        }
+    }
+}

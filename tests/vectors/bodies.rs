@@ -126,7 +126,8 @@ pub fn summary_json(summary: &Summary) -> Json {
     json!({
         "verdict": summary.verdict.name(), "keys": summary.keys, "refused": summary.refused,
         "unreadable": summary.unreadable, "existing": summary.existing,
-        "unstored": summary.unstored, "opened": summary.opened, "plain": summary.plain,
+        "unstored": summary.unstored, "uploads": summary.uploads, "downloads": summary.downloads,
+        "opened": summary.opened, "plain": summary.plain,
         "account": summary.account().map(|(pin, key)| json!({ "pin": hex64(pin), "key": key })),
     })
 }
