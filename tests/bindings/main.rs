@@ -58,6 +58,7 @@ fn every_copy_is_what_the_code_says() {
         Copy::whole("go/ids_gen.go", go::ids()),
         Copy::whole("bindings/python/python/tokenpin/_enums.py", python::enums(&header)),
         Copy::whole("bindings/python/python/tokenpin/_limits.py", python::limits(&header)),
+        Copy::whole("bindings/python/python/tokenpin/_headers.py", python::headers()),
     ];
     copies.extend(hpp::parts(&header));
     copies.extend(docs::parts(&header));
