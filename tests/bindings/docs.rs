@@ -19,7 +19,7 @@ pub fn parts(header: &Header) -> [Copy; 7] {
     ]
 }
 
-fn part(file: &'static str, name: &str, text: String) -> Copy {
+pub fn part(file: &'static str, name: &str, text: String) -> Copy {
     Copy { file, part: Some((format!("<!-- generated: {name} -->\n"), "<!-- end -->\n")), text }
 }
 
