@@ -298,7 +298,7 @@ def served(config, fields, request, answer, decision, ids, api, mode, path, targ
     if seals:
         for each in LOCATIONS:
             if each in shown:
-shown[each] = [located(rules, pin, api, value) for value in shown[each]]
+                shown[each] = [located(rules, pin, api, value) for value in shown[each]]
         passes = answer["status"] in (101, 204, 206, 304) or is_encoded(answer["headers"]) or is_download
         if content_of(answer["headers"]) in ("json", "events") and not passes:
             shown["etag"] = [value for value in shown.get("etag", []) if value.startswith("W/")]
