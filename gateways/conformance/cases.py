@@ -276,6 +276,8 @@ def openai_ids():
         case(f"{mode}: an id goes before a cookie", mode, body={"previous_response_id": alpha}, pin=cookie("bravo"))
         case(f"{mode}: an id goes before a consumer", mode, body={"previous_response_id": alpha}, consumer=consumer_of(CONFIGS["off"], "charlie"))
         case(f"{mode}: a plain id follows the cookie", mode, body={"previous_response_id": RESPONSE}, pin=cookie("charlie"))
+        case(f"{mode}: what is sent plain comes back plain", mode, body={"previous_response_id": OTHER}, pin=cookie("charlie"), answer={"body": response_of(previous_response_id=OTHER)})
+        case(f"{mode}: of two ids each comes back as it was sent", mode, body={"previous_response_id": alpha, "conversation": CONVERSATION}, answer={"body": response_of(OTHER, previous_response_id=RESPONSE, conversation={"id": CONVERSATION})})
         case(f"{mode}: a plain id in a path", mode, method="GET", target=f"/v1/responses/{RESPONSE}", pin=cookie("charlie"))
         case(f"{mode}: a plain id in a path, as Anthropic's clients expect it", mode, method="GET", target=f"/v1/files/{ANTHROPIC_FILE}", headers=[["Anthropic-Version", "2023-06-01"]], pin=cookie("charlie"))
         case(f"{mode}: ids of two accounts", mode, body={"previous_response_id": alpha, "conversation": sealed(CONVERSATION, "bravo")})
@@ -310,6 +312,7 @@ def openai_ids():
             "with a strong tag": {"headers": [JSON, ["ETag", '"x"'], ["Accept-Ranges", "bytes"], ["Digest", "x"], ["Content-MD5", "x"]], "body": response_of()},
             "with a weak tag": {"headers": [JSON, ["ETag", 'W/"x"']], "body": response_of()},
             "with a location": {"status": 201, "headers": [JSON, ["Location", f"/v1/responses/{RESPONSE}"], ["Operation-Location", f"https://provider.example/v1/batches/{RESPONSE}?a=b"]], "body": {}},
+            "with another's address": {"status": 201, "headers": [JSON, ["Content-Location", f"https://files.example/v1/files/{FILE_ID}?signature=x"]], "body": {}},
             "with its own address": {"status": 201, "headers": [JSON, ["Location", "http://{provider}/v1/responses/" + RESPONSE]], "body": {}},
             "that is an error": {"status": 404, "body": {"error": {"message": f"No such object: {OTHER}", "code": None}, "id": OTHER}},
             "without a body": {"status": 204, "headers": [["Content-Location", f"/v1/files/{FILE_ID}"]], "body": ""},

@@ -175,17 +175,23 @@ def key_name(config, number):
 
 
 class Ids(bodies.Request):
-    """Those of a request, and as what the client knows them that were opened."""
+    """Those of a request, and how the client wrote them."""
 
     def __init__(self, *given):
         super().__init__(*given)
-        self.echoed = []
+        self.sealed_here, self.plain_here = set(), set()
 
     def take(self, key, text):
         native, named = super().take(key, text)
         if native is not None:
-            self.echoed.append((native, text))
+            self.sealed_here.add(native)
+        elif named:
+            self.plain_here.add(text)
         return native, named
+
+    def comes_back_sealed(self, text):
+        """Echo: what the client sent comes back as it was sent."""
+        return text not in self.plain_here if self.sealed else text in self.sealed_here
 
 
 # ---- One request
@@ -269,7 +275,7 @@ def served(config, fields, request, answer, decision, ids, api, mode, path, targ
     for each in ("x-consumer", "x-session", "x-other", "content-type"):
         sees["headers"][each] = [value.decode("latin-1") for value in values(headers, each)]
     is_download = path.rstrip("/").rpartition("/")[2] in ("content", "results")
-    seals = ids is not None and (ids.sealed or (mode == "open" and api in ("both", "items") and ids.opened > 0))
+    seals = ids is not None and (ids.sealed or (mode == "open" and api in ("both", "items") and ids.sealed_here))
     if seals and not is_download:
         sees["headers"]["accept-encoding"] = ["identity"]
     if body is not None and body != came:
@@ -280,18 +286,11 @@ def served(config, fields, request, answer, decision, ids, api, mode, path, targ
     # What goes back.
     back = {"status": answer["status"], "headers": {}, "cookie": None}
     text, shown = answer["body"].encode("latin-1"), back["headers"]
+    pin = config.slots[decision.slot].id
     if ids is not None:
         rules = copy.copy(ids.rules)
-        if not ids.sealed:
-            # In the mode open, what this client has sent sealed comes back so.
-            natives = [native for native, _ in ids.echoed]
-            rules.is_sealed_type, rules.encrypted = (lambda _, text: text in natives), False
-    own = [value for each, value in answer["headers"] if each.lower() == "set-cookie"]
-    kept = [line for line in own if not twin.sets_our_cookie(line.encode("latin-1"), name)]
-    shown["set-cookie"] = kept  # beside the gateway's own
-    shown["x-affinity"] = []
-    pin = config.slots[decision.slot].id
-
+        rules.is_sealed_type = lambda kinds, text: ids.rules.is_sealed_type(kinds, text) and ids.comes_back_sealed(text)
+        rules.encrypted = ids.rules.encrypted and ids.sealed
     for each, value in answer["headers"]:
         if each.lower() in ("etag", "accept-ranges", "x-upstream", "content-type", *DIGESTS, *LOCATIONS):
             shown.setdefault(each.lower(), []).append(value)

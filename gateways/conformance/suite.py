@@ -244,6 +244,8 @@ def check(gateway, config, case, answer, seen):
     others = {**wanted["headers"]}
     carried = others.pop("x-affinity", [])
     same("other cookies", [value for value in answer.values("set-cookie") if value not in ours], others.pop("set-cookie", []))
+    # Names in it are in whatever letters.
+    same("cache-control", [value.lower() for value in answer.values("cache-control")], [value.lower() for value in others.pop("cache-control", [])])
     for header, values in others.items():
         same(header, answer.values(header), [value.replace("{gateway}", f"{LOOPBACK}:{gateway.port}") for value in values] if header in LOCATIONS else values)
     check_cookie(config, case, name, ours, answer.values("x-affinity"), carried, wanted["cookie"])
