@@ -18,6 +18,7 @@ mod go;
 mod header;
 mod hpp;
 mod python;
+mod schema;
 
 use header::Header;
 
@@ -62,6 +63,7 @@ fn every_copy_is_what_the_code_says() {
     ];
     copies.extend(hpp::parts(&header));
     copies.extend(docs::parts(&header));
+    copies.extend(schema::parts());
 
     let write = std::env::var_os("TOKENPIN_WRITE_BINDINGS").is_some();
     let mut stale = Vec::new();
