@@ -152,7 +152,7 @@ fn id_cases() -> Vec<IdCase> {
         (Mode::Strict, "resp_1".to_owned()),
     ] {
         let quoted = if id.len() > 64 { String::new() } else { id.clone() };
-        let mut add = |code, keys, request| {
+        let mut add = |code, keys: &'static [&'static str], request| {
             cases.push((code, keys, quoted.clone(), gateway(mode), request));
         };
         // Escapes are no part of what is quoted.
@@ -171,7 +171,7 @@ fn id_cases() -> Vec<IdCase> {
             }
         }
     }
-    let mut add = |code, keys, gateway, request| {
+    let mut add = |code, keys: &'static [&'static str], gateway, request| {
         cases.push((code, keys, String::new(), gateway, request));
     };
     // What is no id is not repeated.
