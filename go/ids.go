@@ -153,6 +153,10 @@ type IDReport struct {
 // Report gives what the summary says.
 func (s *IDSummary) Report() IDReport { return s.report() }
 
+// Quoted gives the id that is refused, or that names the account, as the client wrote it, but for escapes: for the text of
+// a refusal. It is empty for one that has more than 64 bytes or other characters than ids, and for encrypted content.
+func (s *IDSummary) Quoted() string { return s.quoted() }
+
 // IDUse is what a request's ids are opened with, and its response's sealed with.
 type IDUse struct {
 	// Scope is that of the request: empty for the configured one.

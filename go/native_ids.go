@@ -121,6 +121,12 @@ func (s *IDSummary) report() IDReport {
 		Uploads: r.uploads == 1, Downloads: r.downloads == 1}
 }
 
+func (s *IDSummary) quoted() string {
+	var r C.tokenpin_id_report
+	C.tokenpin_id_summary_report(s.native(), &r)
+	return string(unsafe.Slice((*byte)(&r.quoted[0]), r.quoted_len))
+}
+
 func nativeUse(use *IDUse) C.tp_use {
 	return C.tp_use{scope: str(use.Scope), owner: str(use.Owner), upstream: str(use.Upstream), origin: str(use.Origin),
 		ids: C.uint8_t(use.IDs), has_mode: switched(use.HasMode), mode: C.uint8_t(use.Mode)}

@@ -147,7 +147,7 @@ func (w *idWork) refuseUnclear(p *targetParts, key uint8, text []byte) {
 	var buffer [MaxSealedID]byte
 	decoded, ok := percentDecode(buffer[:0], text)
 	if !ok || bytes.IndexByte(decoded, '%') >= 0 || bytes.IndexByte(decoded, '/') >= 0 {
-		w.summary.refuse(IDVerdictPlain, key, noIDKey)
+		w.summary.refuse(IDVerdictPlain, key, noIDKey, nil)
 	}
 }
 

@@ -216,7 +216,7 @@ impl Opening<'_> {
         if let Some(key) = key.filter(|_| holds(b'%', part.text)) {
             let is_clear = |text: &[u8]| !text.iter().any(|byte| b"%/".contains(byte));
             if !Decoded::new(part.text).is_some_and(|text| is_clear(text.as_bytes())) {
-                summary.refuse(IdVerdict::Plain, [key, NO_KEY]);
+                summary.refuse(IdVerdict::Plain, [key, NO_KEY], b"");
             }
         }
     }

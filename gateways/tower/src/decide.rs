@@ -37,7 +37,10 @@ impl Generation {
             .map_err(|error| Refusal::of_error(&error))?;
         match decision.slot {
             Some(slot) => Ok(Decided { decision, slot, name }),
-            None => Err(Refusal::of_decision(self.affinity(), &decision)),
+            None => {
+                let ids = ids.map(|ids| &ids.summary);
+                Err(Refusal::of_decision(self.affinity(), &decision, ids))
+            }
         }
     }
 
