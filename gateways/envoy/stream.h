@@ -75,8 +75,8 @@ class Stream {
   Hold hold_;
   // Whether the request says how long its body is, and what its digest is.
   bool has_length_ = false, has_digest_ = false;
-  bool begun_ = false;       // the request came by here
-  bool serving_ = false;     // a token was put on it
+  bool begun_ = false;    // the request came by here
+  bool serving_ = false;  // a token was put on it
   tokenpin::CookieName cookie_name_;
   tokenpin::Decision decision_;
 };
