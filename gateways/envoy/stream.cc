@@ -27,13 +27,12 @@ constexpr int kBufferedResponse[] = {kBufferedResponseBody};
 constexpr int kWholeResponse[] = {kBufferedResponseBody, kReceivedResponseBody};
 
 // Headers that are of the bytes of a body.
-constexpr std::string_view kDigests[] = {"content-md5", "digest", "content-digest", "repr-digest"};
+constexpr std::string_view kDigests[] = {TOKENPIN_DIGEST_HEADERS};
 constexpr std::string_view kOfTheBytes[] = {"content-length", "accept-ranges", "etag",
-                                            "content-md5",    "digest",        "content-digest",
-                                            "repr-digest"};
+                                            TOKENPIN_DIGEST_HEADERS};
 
 // Headers that are a URL of the upstream's.
-constexpr std::string_view kLocations[] = {"location", "content-location", "operation-location"};
+constexpr std::string_view kLocations[] = {TOKENPIN_LOCATION_HEADERS};
 
 }  // namespace
 
@@ -107,7 +106,7 @@ bool Stream::RefuseUnread(envoy_filter envoy, const HeaderList& headers, std::st
   const Content content = ContentOf(headers);
   const bool is_json = content == Content::kJson;
   const bool may_pass = terms_.mode() == TOKENPIN_MODE_STRICT
-                            ? content == Content::kMultipart && IsUpload(target)
+                            ? content == Content::kMultipart && ids_->summary().report().uploads
                             : !is_json || terms_.mode() != TOKENPIN_MODE_SEAL;
   if (opens() && !may_pass) {
     terms_.chain.stats.Count(envoy, Counter::bodies_refused);

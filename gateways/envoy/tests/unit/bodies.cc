@@ -546,14 +546,6 @@ void TestContent() {
     std::snprintf(check_context, sizeof check_context, "content-encoding %s", value);
     CHECK(of("content-encoding", value, tokenpin_envoy::IsEncoded) == expected);
   }
-  std::snprintf(check_context, sizeof check_context, "segments");
-  using tokenpin_envoy::EndsWithSegment;
-  using tokenpin_envoy::HasSegment;
-  CHECK(HasSegment("/v1/files/x?y", "files") && HasSegment("files", "files"));
-  CHECK(!HasSegment("/v1/filesx", "files") && !HasSegment("/v1/x?/files/", "files"));
-  CHECK(EndsWithSegment("/a/content", "content") && EndsWithSegment("/a/content//?b=1", "content"));
-  CHECK(!EndsWithSegment("/a/content/b", "content") && !EndsWithSegment("/acontent", "content"));
-  CHECK(!EndsWithSegment("/a?x=/content", "content") && !EndsWithSegment("", "content"));
 }
 
 }  // namespace
