@@ -47,8 +47,8 @@ fn are_spelled(bytes: [u8; 8]) -> bool {
     let low = word & (EACH * 0x7f);
     let at_least = |word: u64, bound: u8| word + EACH * u64::from(0x80 - bound);
     let within = |word, first: u8, last: u8| at_least(word, first) & !at_least(word, last + 1);
-    let is = |byte: u8| !at_least(low ^ EACH * u64::from(byte), 1);
-    let letter = within(low | EACH * 0x20, b'a', b'z');
+    let is = |byte: u8| !at_least(low ^ (EACH * u64::from(byte)), 1);
+    let letter = within(low | (EACH * 0x20), b'a', b'z');
     let spelled = letter | within(low, b'0', b'9') | is(b'_') | is(b'-');
     spelled & !word & (EACH * 0x80) == EACH * 0x80
 }

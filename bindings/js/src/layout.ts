@@ -201,7 +201,9 @@ export const ID_REPORT = {
   existing: 17,
   seals: 18,
   unstored: 19,
-  sizeof: 20,
+  uploads: 20,
+  downloads: 21,
+  sizeof: 24,
 } as const;
 export const ID_USE = {
   scope: 0,
