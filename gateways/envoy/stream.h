@@ -51,7 +51,7 @@ class Stream {
              bool end_of_stream);
   bool RefusesUpgrade(bool to_websocket) const;
   void MendUpgrade(envoy_filter envoy, Scratch& scratch);
-  bool RefuseUnread(envoy_filter envoy, const HeaderList& headers, std::string_view target);
+  bool RefuseUnread(envoy_filter envoy, const HeaderList& headers);
   bool GiveUp(envoy_filter envoy, Hold::Bound over);
   int Swallow(envoy_filter envoy, bool end_of_stream);
   bool Resume(envoy_filter envoy, RequestReader& reader, Held held);
