@@ -19,7 +19,7 @@ HEAD = """
 daemon off;
 user root;
 pid nginx.pid;
-worker_processes 2;
+worker_processes {workers};
 worker_shutdown_timeout 20s;
 error_log {folder}/nginx.log notice;
 load_module {modules}/ndk_http_module.so;
@@ -38,19 +38,9 @@ PATHS = """
     access_log off;
 """
 
-SERVER = """
-http {{
-{paths}
-    lua_shared_dict tokenpin 1m;
-    map "" $tokenpin {{ default ""; }}
-    map "" $tokenpin_decision {{ default ""; }}
-    init_by_lua_block {{
-        {jit}
-        require("resty.tokenpin").setup("{folder}/tokenpin.json")
-        {init}
-    }}
-    init_worker_by_lua_block {{ require("resty.tokenpin").init_worker() }}
-    upstream provider {{
+# An upstream that is asked by this name.
+UPSTREAM = """
+    upstream {host} {{
         server 0.0.0.1;
         balancer_by_lua_block {{
             require("resty.tokenpin").balancer()
@@ -58,13 +48,32 @@ http {{
         }}
         keepalive 32;
     }}
+"""
+
+LOCATION = """
+            rewrite_by_lua_block { require("resty.tokenpin").request() }
+            proxy_pass http://provider;
+"""
+
+SERVER = """
+http {{
+{paths}
+    lua_shared_dict tokenpin 1m;
+    map "" $tokenpin {{ default ""; }}
+    init_by_lua_block {{
+        {jit}
+        require("resty.tokenpin").setup("{folder}/tokenpin.json")
+        {init}
+    }}
+    init_worker_by_lua_block {{ require("resty.tokenpin").init_worker() }}
+    {provider}
     large_client_header_buffers 8 128k;
     log_format decision '{log_format}';
     {http}
     server {{
         listen 127.0.0.1:{port};
         listen 127.0.0.1:{http2_port} http2;
-        client_max_body_size 200m;
+        client_max_body_size {max_body};
         proxy_http_version 1.1;
         proxy_set_header Connection $http_connection_of_upgrade;
         proxy_set_header Upgrade $http_upgrade;
@@ -77,9 +86,7 @@ http {{
         log_by_lua_block {{ require("resty.tokenpin").log() }}
         {server}
         location / {{
-            rewrite_by_lua_block {{ require("resty.tokenpin").request() }}
             {location}
-            proxy_pass http://provider;
         }}
         location @too_large {{
             content_by_lua_block {{ require("resty.tokenpin").too_large() }}
@@ -88,6 +95,7 @@ http {{
     map $http_upgrade $http_connection_of_upgrade {{ default upgrade; "" ""; }}
     server {{
         listen 127.0.0.1:{metrics_port};
+        location = /status {{ stub_status; }}
         location = /metrics {{ content_by_lua_block {{ require("resty.tokenpin").metrics() }} }}
         location = /set {{
             content_by_lua_block {{
@@ -126,18 +134,22 @@ class Nginx:
         self.parts = {
             "folder": folder,
             "modules": MODULES,
+            "workers": 2,
+            "max_body": "200m",
             "jit": "" if self.jit else "jit.off() jit.flush()",
             "port": self.port,
             "http2_port": self.http2_port,
             "metrics_port": self.metrics_port,
-            "log_format": "$tokenpin_decision",
+            "log_format": "$tokenpin",
             "paths": PATHS.format(root=ROOT, build=build),
-            **dict.fromkeys(("init", "http", "server", "location"), ""),
+            "location": LOCATION,
+            **dict.fromkeys(("init", "http", "server"), ""),
         }
 
     def write_configuration(self, text=None):
         """The text of nginx.conf; by default that of the tests."""
-        text = text or (HEAD + SERVER).format(**self.parts)
+        provider = UPSTREAM.format(host="provider", **self.parts)
+        text = text or (HEAD + SERVER).format(provider=provider, **self.parts)
         (self.folder / "nginx.conf").write_text(text)
 
     def start(self, settings, text=None):
@@ -173,7 +185,7 @@ class Nginx:
             if "[emerg]" in text or "init_by_lua" in text:
                 raise stack.Refused(text)
             ended = set(re.findall(r"(\d+)#\d+: gracefully shutting down", text))
-            return old <= ended and len(self.workers() - old) == 2
+            return old <= ended and len(self.workers() - old) == len(old)
 
         self.wait("a reload", done)
 
@@ -182,11 +194,20 @@ class Nginx:
         self.write_settings(settings)
         self.reload()
 
+    def ask(self, path):
+        with urllib.request.urlopen(f"http://{stack.LOOPBACK}:{self.metrics_port}{path}") as response:
+            return response.read().decode()
+
+    def stat(self, name):
+        """How many requests there are, of clients."""
+        assert name == "http.gateway.downstream_rq_active", f"only Envoy counts {name}"
+        reading, writing = re.search(r"Reading: (\d+) Writing: (\d+)", self.ask("/status")).groups()
+        return int(reading) + int(writing) - 1
+
     def counters(self):
         """Of all workers, each of which adds its own four times a second."""
         time.sleep(0.3)
-        with urllib.request.urlopen(f"http://{stack.LOOPBACK}:{self.metrics_port}/metrics") as response:
-            text = response.read().decode()
+        text = self.ask("/metrics")
         found = re.findall(r'^tokenpin_(\w+)\{gateway="default"\} (\d+)$', text, re.M)
         return {name: int(value) for name, value in found}
 

@@ -28,12 +28,12 @@ local INTERVAL = 0.25 -- seconds between looks at files
 local MAX_FILE = 16 * 1024 * 1024
 local DICT = "tokenpin"
 
-local FOREIGN = ". If another tokenpin gateway in front of or behind this one made it, clients lose its sessions: give one"
-  .. " of the two another cookie name (where none is set, a scope does). Said once; foreign_cookies counts all"
+local FOREIGN = ". If another tokenpin gateway in front of or behind this one made it, clients lose its sessions: give"
+  .. " one of the two another cookie name (where none is set, a scope does). Said once; foreign_cookies counts all"
 
 -- Headers that are of the bytes of a body.
 local DIGESTS = { "Content-MD5", "Digest", "Content-Digest", "Repr-Digest" }
-local OF_THE_BYTES = { "Content-Length", "Accept-Ranges", "ETag", "Content-MD5", "Digest", "Content-Digest", "Repr-Digest" }
+local OF_THE_BYTES = { "Content-Length", "Accept-Ranges", "ETag", unpack(DIGESTS) }
 -- Headers that are a URL of the upstream's.
 local LOCATIONS = { "Location", "Content-Location", "Operation-Location" }
 
@@ -82,11 +82,7 @@ end
 local function read_states(gateway)
   local settings = gateway.settings
   local text = secrets.read_file(settings.state_file, MAX_FILE) or fail("", "cannot be read")
-  local declared, unknown = settings_of.parse_states(text, settings)
-  for _, name in ipairs(unknown) do
-    ngx.log(ngx.WARN, "tokenpin: no such token: ", name, " in ", settings.state_file)
-  end
-  return declared, unknown
+  return settings_of.parse_states(text, settings)
 end
 
 local function first_states(gateway)
@@ -97,9 +93,12 @@ local function first_states(gateway)
     ngx.log(ngx.WARN, "tokenpin: the state file is not there, states are as configured: ", settings.state_file)
     return
   end
-  local ok, declared = pcall(read_states, gateway)
+  local ok, declared, unknown = pcall(read_states, gateway)
   if not ok and not library.is_problem(declared) then error(declared, 0) end
   if not ok then fail("state_file", tostring(declared)) end
+  for _, name in ipairs(unknown) do
+    ngx.log(ngx.WARN, "tokenpin: no such token: ", name, " in ", settings.state_file)
+  end
   gateway.fleet.declared = declared
 end
 
@@ -134,11 +133,18 @@ function _M.setup(configuration, name)
 end
 
 -- In init_by_lua*: what a location has of its own: scope, group, existing, sealed_ids and observe.
-function _M.route(route, overlay, gateway)
+function _M.route(overlay, route, gateway)
   all_terms[route] = checked("route configuration", function()
     return terms_of(gateways[gateway or "default"] or fail("", "no such gateway: " .. tostring(gateway)),
       settings_of.parse_overlay(configuration_of(overlay)))
   end)
+end
+
+-- All workers look at files. One of them tells what it found.
+local function tell(gateway, level, counter, text)
+  if ngx.worker.id() ~= 0 then return end
+  ngx.log(level, "tokenpin: ", text)
+  if counter then gateway.metrics:count(counter) end
 end
 
 local function check_state_file(gateway)
@@ -149,18 +155,18 @@ local function check_state_file(gateway)
   if version == gateway.state_version then return end
   gateway.state_version = version
   if not version then
-    ngx.log(ngx.WARN, "tokenpin: the state file is gone, states stay as they are: ", path)
-    return
+    return tell(gateway, ngx.WARN, nil, "the state file is gone, states stay as they are: " .. path)
   end
   local ok, declared, unknown = pcall(read_states, gateway)
   if not ok then
-    ngx.log(ngx.ERR, "tokenpin: state file refused, states stay as they are: ", path, ": ", tostring(declared))
-    return gateway.metrics:count("state_file_refused")
+    return tell(gateway, ngx.ERR, "state_file_refused",
+      ("state file refused, states stay as they are: %s: %s"):format(path, tostring(declared)))
   end
   gateway.fleet:declare(declared, ngx.time())
-  ngx.log(ngx.NOTICE, "tokenpin: state file applied: ", path)
-  gateway.metrics:count("state_file_applied")
-  if #unknown ~= 0 then gateway.metrics:count("state_file_unknown") end
+  tell(gateway, ngx.NOTICE, "state_file_applied", "state file applied: " .. path)
+  if #unknown ~= 0 then
+    tell(gateway, ngx.WARN, "state_file_unknown", ("no such token: %s in %s"):format(table.concat(unknown, ", "), path))
+  end
 end
 
 -- All secrets of a token together, so that no old one stands beside a new one.
@@ -174,9 +180,8 @@ local function check_secrets(gateway, token)
   token.version = version
   local fresh = {}
   local function refuse(credential, wrong)
-    ngx.log(ngx.ERR, "tokenpin: secrets refused, those of token ", token.name, " stay as they are: ", credential.name, ": ",
-      wrong)
-    gateway.metrics:count("secrets_refused")
+    tell(gateway, ngx.ERR, "secrets_refused",
+      ("secrets refused, those of token %s stay as they are: %s: %s"):format(token.name, credential.name, wrong))
   end
   local is_changed = false
   for i, credential in ipairs(token.credentials) do
@@ -192,8 +197,7 @@ local function check_secrets(gateway, token)
   end
   if not is_changed then return end
   for i, credential in ipairs(token.credentials) do credential.value = fresh[i] end
-  ngx.log(ngx.NOTICE, "tokenpin: secrets applied: token ", token.name)
-  gateway.metrics:count("secrets_applied")
+  tell(gateway, ngx.NOTICE, "secrets_applied", "secrets applied: token " .. token.name)
 end
 
 local function look_after(is_ending)
@@ -216,7 +220,7 @@ function _M.init_worker()
 end
 
 -- Exchanges by number, for requests that nginx redirects within itself: what it keeps for Lua (ngx.ctx) is lost
--- there, variables are not.
+-- there, variables are not. When all is done, $tokenpin may tell the access log of the decision.
 local exchanges, last_number = setmetatable({}, { __mode = "v" }), 0
 local has_variable = true
 
@@ -231,7 +235,7 @@ local function remember(exchange)
   exchanges[last_number] = exchange
   has_variable = pcall(write_number, last_number)
   if not has_variable then
-    ngx.log(ngx.WARN, "tokenpin: nginx.conf has no variable $tokenpin: what is redirected within nginx is forgotten")
+    ngx.log(ngx.WARN, "tokenpin: no log_format has $tokenpin: what is redirected within nginx is forgotten")
   end
 end
 
@@ -310,22 +314,21 @@ local function check_unread(exchange, kind)
   if kind == "json" then counters:count("bodies_not_read") end
 end
 
--- A body is too much for the gateway.
-local function give_up(exchange, counter, with)
+-- A body of `size` bytes is too much for the gateway. Most clients read an answer only when they have sent everything:
+-- up to a bound, they may.
+local function give_up(exchange, size, counter, with)
   local is_refused = opens(exchange)
   exchange.terms.gateway.metrics:count(is_refused and counter or "bodies_not_read")
-  if is_refused then return refuse(exchange, with) end
+  if not is_refused then return end
+  if size <= 2 * exchange.terms.settings.max_body then ngx.req.read_body() end
+  return refuse(exchange, with)
 end
 
--- How much of a body is announced counts among what is held. A request that ends while it waits gives it back too: then
--- the collector finds its hold.
-local function hold(gateway, size)
-  gateway.held = gateway.held + size
-  local function give_back(held)
-    gateway.held = gateway.held - held[0]
-    held[0] = 0
-  end
-  return ffi.gc(ffi.new("double[1]", size), give_back), give_back
+-- How much of a body is announced counts among what is held, until it was read or the request has ended.
+local function hold(exchange, size)
+  local gateway = exchange.terms.gateway
+  gateway.held = gateway.held + size - (exchange.held or 0)
+  exchange.held = size
 end
 
 -- Reads the ids of the target, and of the body, for which nginx waits. Afterwards the request may be answered.
@@ -350,13 +353,13 @@ local function read_ids(exchange, read)
   local kind = content.kind(first("content-type"))
   if kind ~= "json" or content.is_encoded(first("content-encoding")) then return check_unread(exchange, kind) end
   local announced = tonumber(first("content-length")) or 0
-  if announced > settings.max_body then return give_up(exchange, "bodies_too_large", refusal.too_large) end
+  if announced > settings.max_body then return give_up(exchange, announced, "bodies_too_large", refusal.too_large) end
   if announced > settings.max_held - gateway.held then
-    return give_up(exchange, "bodies_too_many", refusal.too_many)
+    return give_up(exchange, announced, "bodies_too_many", refusal.too_many)
   end
-  local held, give_back = hold(gateway, announced)
+  hold(exchange, announced)
   ngx.req.read_body()
-  give_back(held)
+  hold(exchange, 0)
   local size = ids:read_body()
   if not size then
     ngx.log(ngx.ERR, "tokenpin: cannot read the body that nginx has written: ", ngx.req.get_body_file())
@@ -364,7 +367,7 @@ local function read_ids(exchange, read)
     if not terms.observes then return refuse(exchange, refusal.error) end
   elseif size > settings.max_body then
     ids.edits = {}
-    return give_up(exchange, "bodies_too_large", refusal.too_large)
+    return give_up(exchange, size, "bodies_too_large", refusal.too_large)
   elseif terms.mode == C.TOKENPIN_MODE_STRICT and opens(exchange) and (ids.unexpected ~= 0 or not ids.utf8.valid) then
     gateway.metrics:count("bodies_refused")
     return refuse(exchange, refusal.unreadable)
@@ -416,8 +419,8 @@ local function serve(exchange)
   if exchange.ids then put_opened(exchange) end
 end
 
--- In rewrite_by_lua*, or in access_by_lua* behind what authenticates: decides which token serves the request, and makes it
--- that token's. Where none may serve, it answers, and does not return. `name` is of a gateway or a route.
+-- In rewrite_by_lua*, or in access_by_lua* behind what authenticates: decides which token serves the request, and makes
+-- it that token's. Where none may serve, it answers, and does not return. `name` is of a gateway or a route.
 function _M.request(name)
   if recall() then return end
   local terms = all_terms[name or "default"] or error("tokenpin: no such gateway or route: " .. tostring(name), 2)
@@ -480,7 +483,8 @@ local function begin_next(exchange, balancer)
   assert(balancer.recreate_request())
 end
 
--- In balancer_by_lua*, in front of `set_current_peer`: where nginx tries again (proxy_next_upstream), the next token serves.
+-- In balancer_by_lua*, in front of `set_current_peer`: where nginx tries again (proxy_next_upstream), the next token
+-- serves.
 function _M.balancer()
   local balancer = require "ngx.balancer"
   local exchange = ngx.ctx.tokenpin
@@ -566,11 +570,12 @@ function _M.log()
   local exchange = recall()
   local terms = exchange and exchange.terms
   if not terms then return end
-  if terms.settings.metadata then
+  if terms.settings.metadata and has_variable and not ngx.is_subrequest then
     local slot = exchange.decision.slot
     local token = slot ~= SLOT_NONE and terms.settings.tokens[slot]
-    ngx.var.tokenpin_decision = describe(exchange) .. (token and ", token=" .. token.name or "")
+    ngx.var.tokenpin = describe(exchange) .. (token and ", token=" .. token.name or "")
   end
+  if exchange.held then hold(exchange, 0) end
   local ids = exchange.ids
   if not ids then return end
   if exchange.decision.slot ~= SLOT_NONE then
@@ -607,8 +612,8 @@ function _M.metrics()
   ngx.print(metrics.text(lines, gauges))
 end
 
--- Sets a token's state in all workers: { state = "draining", weight = 0, ["until"] = 0 }, each as in the configuration, and what
--- is left out is as declared. Nil takes that back. What is wrong is thrown.
+-- Sets a token's state in all workers: { state = "draining", weight = 0, ["until"] = 0 }, each as in the configuration,
+-- and what is left out is as declared. Nil takes that back. What is wrong is thrown.
 function _M.set_state(token, status, gateway)
   local of = gateways[gateway or "default"]
   return checked("state", function()

@@ -23,7 +23,8 @@ local function path_of(field, index, settings)
   return name
 end
 
-local NO_PATTERN = "expected segments with / between them, where one behind the first may begin with a *, and no %, ? or #"
+local NO_PATTERN = "expected segments with / between them, where one behind the first may begin with a *, and no "
+  .. "%, ? or #"
 
 -- What C borrows is kept from the collector by `settings`, which the caller holds.
 local function set_text(bytes, text)

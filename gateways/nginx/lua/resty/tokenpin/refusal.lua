@@ -29,6 +29,8 @@ _M.wrong_encoding = of_request(415, "unsupported_content_encoding", "The request
   { ["Accept-Encoding"] = "identity" })
 _M.wrong_protocol = of_request(426, "websocket_not_supported", "This is not served over a WebSocket.",
   { Upgrade = "HTTP/1.1", Connection = "upgrade" })
+-- What comes next on the connection may be no request.
+_M.wrong_protocol.closes = true
 
 local status, number = ffi.new("uint16_t[1]"), ffi.new("uint8_t[1]")
 local name = ffi.new("struct tokenpin_bytes")
@@ -99,7 +101,9 @@ function _M.send(refusal, headers)
   for each, value in pairs(refusal.headers or {}) do out[each] = value end
   for each, value in pairs(headers or {}) do out[each] = value end
   ngx.print(body)
-  return ngx.exit(refusal.status)
+  if not refusal.closes then return ngx.exit(refusal.status) end
+  ngx.flush(true)
+  return ngx.exit(ngx.HTTP_CLOSE)
 end
 
 return _M
