@@ -148,8 +148,9 @@ class Nginx:
 
     def write_configuration(self, text=None):
         """The text of nginx.conf; by default that of the tests."""
-        provider = UPSTREAM.format(host="provider", **self.parts)
-        text = text or (HEAD + SERVER).format(provider=provider, **self.parts)
+        if text is None:
+            provider = UPSTREAM.format(host="provider", **self.parts)
+            text = (HEAD + SERVER).format(provider=provider, **self.parts)
         (self.folder / "nginx.conf").write_text(text)
 
     def start(self, settings, text=None):

@@ -10,6 +10,8 @@ local MAX_SCOPE = tonumber(C.TOKENPIN_MAX_SCOPE)
 
 local _M = {}
 
+local decision_type = ffi.typeof("struct tokenpin_decision")
+
 -- Of this worker. Between `read` and `decide` nothing waits.
 local request = ffi.new("struct tokenpin_request")
 local tried = ffi.new("uint32_t[4]")
@@ -131,11 +133,13 @@ function _M.of_client()
   local upgrade = rawget(headers, "upgrade")
   -- Over HTTP/1.1 it is a GET that creates; the library knows it by the method of HTTP/2.
   local is_handshake = type(upgrade) == "string" and upgrade:lower() == "websocket"
-  return {
+  local exchange = {
     headers = headers, is_handshake = is_handshake, has_upgrade = upgrade ~= nil,
     method = is_handshake and "CONNECT" or ngx.req.get_method(), target = ngx.var.request_uri,
-    scope = "", tries = 0, decision = ffi.new("struct tokenpin_decision"),
+    scope = "", tries = 0, decision = decision_type(),
   }
+  exchange.decision.slot = library.SLOT_NONE
+  return exchange
 end
 
 -- Puts all that counts into the library's request, and returns it; nil if the tenant cannot be told. Its strings are
