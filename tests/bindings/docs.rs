@@ -20,7 +20,11 @@ pub fn parts(header: &Header) -> [Copy; 7] {
 }
 
 fn part(file: &'static str, name: &str, text: String) -> Copy {
-    Copy { file, part: Some((format!("<!-- generated: {name} -->\n"), "<!-- end -->\n")), text }
+    Copy {
+        file: file.into(),
+        part: Some((format!("<!-- generated: {name} -->\n"), "<!-- end -->\n")),
+        text,
+    }
 }
 
 /// All enums but the parts of a configuration and the statuses, which the header lists.

@@ -11,27 +11,29 @@
     reason = "reads like what it writes; nothing hurries"
 )]
 
+mod c;
 mod chapters;
 mod docs;
 mod ffi;
 mod go;
 mod header;
 mod hpp;
+mod java;
 mod python;
 
 use header::Header;
 
 /// One file, or one part of it between two marks.
 struct Copy {
-    file: &'static str,
+    file: String,
     /// The marks, for a part.
     part: Option<(String, &'static str)>,
     text: String,
 }
 
 impl Copy {
-    fn whole(file: &'static str, text: String) -> Self {
-        Self { file, part: None, text }
+    fn whole(file: impl Into<String>, text: String) -> Self {
+        Self { file: file.into(), part: None, text }
     }
 
     /// The file's text with this copy in its place.
@@ -59,6 +61,8 @@ fn every_copy_is_what_the_code_says() {
         Copy::whole("bindings/python/python/tokenpin/_enums.py", python::enums(&header)),
         Copy::whole("bindings/python/python/tokenpin/_limits.py", python::limits(&header)),
     ];
+    let java = java::files(&header).into_iter();
+    copies.extend(java.map(|(file, text)| Copy::whole(file, text)));
     copies.extend(hpp::parts(&header));
     copies.extend(docs::parts(&header));
 
