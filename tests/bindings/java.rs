@@ -72,12 +72,19 @@ fn limits(header: &Header) -> String {
 }
 
 fn layout(header: &Header) -> String {
-    let abi = header.constants.iter().find(|constant| constant.name == "ABI_VERSION").unwrap();
+    let value = |name: &str| {
+        let found = header.constants.iter().find(|constant| constant.name == name);
+        &found.expect("a constant").value
+    };
     let mut text = format!(
         "{HEAD}/** Where the fields of the library's structures lie, and their sizes, in bytes. */\nfinal class Layout {{\n  \
-         static final int ABI_VERSION = {};\n",
-        abi.value
+         static final int ABI_VERSION = {};\n\n  \
+         /** What the name of a shared library ends in. */\n  static final String SO_VERSION = \"{}.{}\";\n",
+        value("ABI_VERSION"),
+        env!("CARGO_PKG_VERSION_MAJOR"),
+        env!("CARGO_PKG_VERSION_MINOR")
     );
+    text += &format!("\n  static final int ID_KEY_NONE = {};\n", value("ID_KEY_NONE"));
     for each in c::structs(header) {
         let name = each.name.to_uppercase();
         text.push('\n');

@@ -6,6 +6,11 @@ package io.github.tokenpin;
 final class Layout {
   static final int ABI_VERSION = 1;
 
+  /** What the name of a shared library ends in. */
+  static final String SO_VERSION = "0.1";
+
+  static final int ID_KEY_NONE = 255;
+
   static final int BYTES_SIZE = at(16, 8);
   static final int BYTES_AT_PTR = 0;
   static final int BYTES_AT_LEN = at(8, 4);
