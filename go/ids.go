@@ -144,6 +144,10 @@ type IDReport struct {
 	Seals bool
 	// Unstored says that the body says "store": false.
 	Unstored bool
+	// Uploads says that the path is for uploads, so that the request may have a multipart body.
+	Uploads bool
+	// Downloads says that the path is a download: nothing is to be sealed in the response's body, a client's own.
+	Downloads bool
 }
 
 // Report gives what the summary says.
@@ -229,9 +233,9 @@ func (a *Affinity) OpenInPlace(use *IDUse, summary *IDSummary, body []byte) (ope
 	return body[:n], unexpected, nil
 }
 
-// SealTarget seals the ids of a target or an absolute URI, such as the value of Location, Content-Location or
-// Operation-Location, in a response of the account in slot. summary is that of the request, or nil. It allocates only if
-// something changes.
+// SealTarget seals the ids of a target or a URI, such as the value of Location, Content-Location or Operation-Location,
+// in a response of the account in slot. An absolute URI of Upstream leads to Origin then; one of another host stays as
+// it is. summary is that of the request, or nil. It allocates only if something changes.
 func (a *Affinity) SealTarget(use *IDUse, summary *IDSummary, slot int32, target string) (string, error) {
 	h := a.handle.Load()
 	if h == nil {

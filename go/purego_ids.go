@@ -563,6 +563,7 @@ type puregoSummary struct {
 	echoes              uint8
 	refused, unreadable bool
 	existing, unstored  bool
+	uploads, downloads  bool
 	seals               bool // the ids of the response are sealed
 	hasHard, hasSoft    bool
 }
@@ -582,7 +583,8 @@ type echoEntry struct {
 
 func (s *puregoSummary) report() IDReport {
 	r := IDReport{Opened: s.opened, Plain: s.plain, EchoesLost: s.lost, Verdict: s.verdict, Keys: [2]uint8{noIDKey, noIDKey},
-		Refused: s.refused, Unreadable: s.unreadable, Existing: s.existing, Seals: s.seals, Unstored: s.unstored}
+		Refused: s.refused, Unreadable: s.unreadable, Existing: s.existing, Seals: s.seals, Unstored: s.unstored,
+		Uploads: s.uploads, Downloads: s.downloads}
 	if s.refused {
 		r.Keys = s.keys
 	}

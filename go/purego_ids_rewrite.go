@@ -33,6 +33,11 @@ func (w *idWork) passes() bool {
 // sealsAll says whether the ids of the response are sealed whatever the client sends.
 func (w *idWork) sealsAll() bool { return w.mode >= ModeSeal && w.ids >= IDsBoth }
 
+// changesResponse says whether anything in the response may change.
+func (w *idWork) changesResponse() bool {
+	return w.sealsAll() || w.mode == ModeOpen && w.ids >= IDsBoth && w.echo != nil && w.echo.echoes != 0
+}
+
 // refusesForeign says whether what looks sealed, and was not sealed by this ring, is refused.
 func (w *idWork) refusesForeign() bool {
 	return w.rules.foreign == ForeignSealsRefuse || w.rules.foreign == ForeignSealsAuto && w.mode >= ModeSeal

@@ -65,6 +65,10 @@ pub struct tokenpin_id_report {
     pub seals: u8,
     /// 1: the body says `"store": false`.
     pub unstored: u8,
+    /// 1: the path is for uploads, so that the request may have a multipart body.
+    pub uploads: u8,
+    /// 1: the path is a download. Nothing is to be sealed in the response's body, a client's own.
+    pub downloads: u8,
 }
 
 /// What a request's ids are opened with, and its response's sealed with; borrowed for each call. All zero is a
@@ -404,6 +408,8 @@ pub unsafe extern "C" fn tokenpin_id_summary_report(
             existing: u8::from(says.existing),
             seals: u8::from(says.seals),
             unstored: u8::from(says.unstored),
+            uploads: u8::from(says.uploads),
+            downloads: u8::from(says.downloads),
         };
         // SAFETY: checked by `Out`.
         unsafe { report.write(made) };
@@ -591,8 +597,10 @@ pub unsafe extern "C" fn tokenpin_affinity_seal_end(
     returned(unsafe { seal(affinity, using, summary, slot, sealer, None, piece) })
 }
 
-/// Seals the ids in a target or an absolute URI: in the fields `Location`, `Content-Location` and
-/// `Operation-Location` of a response. Otherwise like `tokenpin_affinity_seal_step`. The buffer must not overlap the inputs.
+/// Seals the ids in a target or a URI: in the fields `Location`, `Content-Location` and `Operation-Location` of a
+/// response. An absolute URI of `upstream` leads to `origin` then, unless either is empty. One of another host stays
+/// as it is, as does everything in a response in which nothing is sealed. Otherwise like `tokenpin_affinity_seal_step`.
+/// The buffer must not overlap the inputs.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
 /// BUFFER_TOO_SMALL, VACANT, SLOT_RANGE, SCOPE_LENGTH, KEY_LENGTH.

@@ -238,11 +238,25 @@ const NAMED: &[&[u8]] = &[
     b"serving-endpoints",
 ];
 
+/// A path with one of these segments is for uploads too: its requests may have multipart bodies, whose parts are files.
+pub const UPLOADS: &[&[u8]] = &[b"files", b"uploads", b"skills", b"videos", b"images", b"audio"];
+
+/// What ends with one of these segments is answered with a file of a client's, of any bytes.
+pub const DOWNLOADS: &[&[u8]] = &[b"content", b"results"];
+
+/// Header fields that vouch for the bytes of a body: no longer true of one whose ids were rewritten.
+pub const DIGEST_HEADERS: &[&str] = &["content-md5", "digest", "content-digest", "repr-digest"];
+
+/// Header fields of a response whose value is a target or a URI with ids.
+pub const LOCATION_HEADERS: &[&str] = &["location", "content-location", "operation-location"];
+
 words!(COLLECTION_WORDS, COLLECTIONS);
+words!(DOWNLOAD_WORDS, DOWNLOADS);
 words!(ITEM_PREFIX_WORDS, ITEM_PREFIXES);
 words!(LITERAL_WORDS, LITERALS);
 words!(NAMED_WORDS, NAMED);
 words!(PREFIX_WORDS, PREFIXES);
+words!(UPLOAD_WORDS, UPLOADS);
 
 static KINDS: [KeyKind; KEYS.len()] = {
     let (mut kinds, mut i) = ([KeyKind::Path; KEYS.len()], 0);

@@ -18,7 +18,8 @@ pub(crate) mod sides;
 pub(crate) mod summary;
 
 pub use fields::{
-    COLLECTIONS, Fields, ITEM_PREFIXES, IdKey, Ids, KEYS, KeyKind, LITERALS, PREFIXES,
+    COLLECTIONS, DIGEST_HEADERS, DOWNLOADS, Fields, ITEM_PREFIXES, IdKey, Ids, KEYS, KeyKind,
+    LITERALS, LOCATION_HEADERS, PREFIXES, UPLOADS,
 };
 pub use rewrite::{Opener, Piece, Sealer};
 pub use rules::{ForeignSeals, Mode, Rules};

@@ -365,9 +365,7 @@ impl Reader for Seal<'_> {
     fn id(&mut self, spot: Spot, text: Option<&[u8]>, out: &mut [u8; HOLD]) -> Option<usize> {
         let text = text?;
         if spot.kind == KeyKind::Url {
-            // What is only opened changes no host.
-            let opens = self.with.rules.mode == Mode::Open;
-            return if opens { None } else { self.with.seal_uri(self.ids, text, out) };
+            return self.with.seal_uri(self.ids, text, out);
         }
         let sealed = self.recent.find(text, out).or_else(|| {
             let sealed = self.with.seal(self.ids, text)?;

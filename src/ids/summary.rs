@@ -11,7 +11,7 @@ use super::rules::{Form, Mode, Rules};
 #[derive(Clone)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "they say five things, and exclude each other nowhere"
+    reason = "they say seven things, and exclude each other nowhere"
 )]
 pub struct Summary {
     /// Of all ids: the worst verdict. What is behind the first that is refused is not looked at.
@@ -29,6 +29,10 @@ pub struct Summary {
     pub seals: bool,
     /// Whether the body says `"store": false`.
     pub unstored: bool,
+    /// Whether the path is for [uploads](super::UPLOADS): its request may have a multipart body.
+    pub uploads: bool,
+    /// Whether the path is a [download](super::DOWNLOADS): nothing is sealed in the response's body, a client's own.
+    pub downloads: bool,
     /// How many ids were opened, and how many were plain.
     pub opened: u32,
     /// See [`Self::opened`].
@@ -58,6 +62,8 @@ impl core::fmt::Debug for Summary {
             .field("existing", &self.existing)
             .field("seals", &self.seals)
             .field("unstored", &self.unstored)
+            .field("uploads", &self.uploads)
+            .field("downloads", &self.downloads)
             .field("opened", &self.opened)
             .field("plain", &self.plain)
             .finish_non_exhaustive()
@@ -76,6 +82,8 @@ impl Summary {
             existing: false,
             seals: false,
             unstored: false,
+            uploads: false,
+            downloads: false,
             opened: 0,
             plain: 0,
             hard: None,
@@ -95,8 +103,7 @@ impl Summary {
     /// Whether anything in the response may change: else nobody has to look into it.
     #[must_use]
     pub fn changes_response(&self, rules: &Rules<'_>, ids: Ids) -> bool {
-        let echoes = rules.mode == Mode::Open && self.echo.len != 0;
-        rules.seals_all(ids) || echoes && matches!(ids, Ids::Both | Ids::Items)
+        self.echo.changes_response(rules, ids)
     }
 
     /// Takes one text that may be an id, under `key` and with its rank for the echo: the native id comes back if it is
@@ -232,6 +239,11 @@ impl Echo {
     pub const fn new() -> Self {
         let none = Entry { hash: 0, rank: LAST_RANK, form: Form::Plain };
         Self { entries: [none; ECHOES], len: 0, lost: 0 }
+    }
+
+    pub(crate) fn changes_response(&self, rules: &Rules<'_>, ids: Ids) -> bool {
+        let echoes = rules.mode == Mode::Open && self.len != 0;
+        rules.seals_all(ids) || echoes && matches!(ids, Ids::Both | Ids::Items)
     }
 
     pub(crate) fn note(&mut self, rules: &Rules<'_>, rank: u8, native: &[u8], form: Form) {

@@ -19,21 +19,23 @@ mod go;
 mod header;
 mod hpp;
 mod java;
+mod js;
 mod python;
+mod schema;
 
 use header::Header;
 
 /// One file, or one part of it between two marks.
 struct Copy {
-    file: String,
+    file: &'static str,
     /// The marks, for a part.
     part: Option<(String, &'static str)>,
     text: String,
 }
 
 impl Copy {
-    fn whole(file: impl Into<String>, text: String) -> Self {
-        Self { file: file.into(), part: None, text }
+    fn whole(file: &'static str, text: String) -> Self {
+        Self { file, part: None, text }
     }
 
     /// The file's text with this copy in its place.
@@ -58,13 +60,17 @@ fn every_copy_is_what_the_code_says() {
         Copy::whole("go/limits_gen.go", go::limits(&header)),
         Copy::whole("go/rules_gen.go", go::rules()),
         Copy::whole("go/ids_gen.go", go::ids()),
+        Copy::whole("bindings/js/src/enums.ts", js::enums(&header)),
+        Copy::whole("bindings/js/src/limits.ts", js::limits(&header)),
+        Copy::whole("bindings/js/src/layout.ts", js::layout(&header)),
         Copy::whole("bindings/python/python/tokenpin/_enums.py", python::enums(&header)),
         Copy::whole("bindings/python/python/tokenpin/_limits.py", python::limits(&header)),
+        Copy::whole("bindings/python/python/tokenpin/_headers.py", python::headers()),
     ];
-    let java = java::files(&header).into_iter();
-    copies.extend(java.map(|(file, text)| Copy::whole(file, text)));
+    copies.extend(java::files(&header));
     copies.extend(hpp::parts(&header));
     copies.extend(docs::parts(&header));
+    copies.extend(schema::parts());
 
     let write = std::env::var_os("TOKENPIN_WRITE_BINDINGS").is_some();
     let mut stale = Vec::new();

@@ -28,7 +28,7 @@ for _kind, _keys in generated("id keys"):
     for _name, _number in re.findall("`([^`]+)` ([0-9]+)", _keys):
         KEYS[_name.encode()] = (int(_number), words(_kind)[0].decode())
 OBJECTS, ITEMS = (words(row[1]) for row in generated("id prefixes"))
-COLLECTIONS, LITERALS = (words(row[1]) for row in generated("id paths"))
+COLLECTIONS, LITERALS, UPLOADS, DOWNLOADS = (words(row[1]) for row in generated("id paths"))
 
 MODES = ["off", "open", "seal", "strict"]
 IDS = ["none", "open", "both", "items"]
@@ -339,6 +339,7 @@ class Request:
         self.rules, self.mode, self.ids = rules, rules.mode, ids
         self.verdict, self.keys, self.refused = "none", [NO_KEY, NO_KEY], False
         self.unreadable = self.existing = self.unstored = False
+        self.uploads = self.downloads = False
         self.opened = self.plain = self.unexpected = 0
         self.hard = self.soft = None
 
@@ -358,7 +359,7 @@ class Request:
         return {
             "verdict": self.verdict, "keys": self.keys, "refused": self.refused,
             "unreadable": self.unreadable, "existing": self.existing, "unstored": self.unstored,
-            "opened": self.opened, "plain": self.plain,
+            "uploads": self.uploads, "downloads": self.downloads, "opened": self.opened, "plain": self.plain,
             "account": account and {"pin": "%016x" % account[0], "key": account[1]},
         }
 
@@ -488,6 +489,14 @@ class Request:
                 self.bind(key, pin)
             return text if native is None else native
 
+        path, before = re.split(b"[?#]", target)[0], b""
+        for segment in path.split(b"/")[3 if re.match(b"[^/]*:/" b"/", path) else 1:]:
+            is_name = before in twin.NAMED
+            if segment:
+                before = b"" if is_name else percent_decoded(segment)
+            if segment and not is_name:
+                self.uploads |= before in UPLOADS
+                self.downloads = before in DOWNLOADS
         return rewrite_target(self.rules, target, on_id, check)
 
 
@@ -536,9 +545,17 @@ def rewrite_target(rules, target, on_id, on_segment=lambda _key, _text: None):
     return (origin + b"/".join(segments) + question + b"&".join(pairs) + hash_mark + fragment)
 
 
-def seal_target(rules, pin, ids, target):
+def seal_target(rules, pin, ids, target, origin=None):
+    # Of another host, whose URI stays, or the upstream's, which becomes the gateway's.
+    absolute = re.match(b"([^/?#]+:)?//([^/?#]*)", target)
+    if absolute and (origin is None or not absolute[1] or absolute[2].lower() != origin[0].lower()):
+        return target
+    front = b""
+    if absolute:
+        front, target = origin[1], target[absolute.end():]
+
     def on_id(_key, text):
         seals = rules.is_sealed_type(ids, text)
         return twin.seal_id(*rules.place, text, pin) if seals else text
 
-    return rewrite_target(rules, target, on_id)
+    return front + rewrite_target(rules, target, on_id)

@@ -346,6 +346,18 @@ impl IdOpener {
         lock(&self.state).summary.unstored
     }
 
+    /// Whether the path is for uploads, so that the request may have a multipart body.
+    #[getter]
+    fn uploads(&self) -> bool {
+        lock(&self.state).summary.uploads
+    }
+
+    /// Whether the path is a download: nothing is to be sealed in the response's body, a client's own.
+    #[getter]
+    fn downloads(&self) -> bool {
+        lock(&self.state).summary.downloads
+    }
+
     /// How many ids were opened.
     #[getter]
     fn opened(&self) -> u32 {

@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Callable, NamedTuple, Optional, Union
 
 from ._enums import Answer, Ids, Mode, Refusal, State
+from ._headers import DIGEST_HEADERS, LOCATION_HEADERS
 from ._tokenpin import Affinity, Decision, IdOpener, IdSealer, cookie_strip, set_cookie_matches
 from ._types import Error, SlotStatus
 
@@ -316,7 +317,7 @@ class Exchange:
             return True
         if mode in (Mode.OFF, Mode.OPEN) or (mode == Mode.SEAL and content != "json"):
             return False
-        if mode == Mode.STRICT and content == "multipart" and _is_upload(self._path):
+        if mode == Mode.STRICT and content == "multipart" and self.opener.uploads:
             return False
         if content != "json":
             raise Refused(415, "unsupported_content_type", "The request's body has to be JSON.", of_request=True)
@@ -414,7 +415,7 @@ class Exchange:
             headers.append((name, value))
         opener = self.opener
         target = self.head.target if opener is None else opener.target
-        if opener is not None and opener.changes_response and not self._is_download():
+        if opener is not None and opener.changes_response and not opener.downloads:
             # The ids in a compressed response could not be seen.
             headers = [pair for pair in headers if pair[0] != b"accept-encoding"]
             headers.append((b"accept-encoding", b"identity"))
@@ -422,7 +423,7 @@ class Exchange:
             drop = {b"content-length", b"transfer-encoding"}
             if len(self.body) != self._came:
                 # What stands in place of an id is shorter.
-                drop.update(_DIGESTS)
+                drop.update(DIGEST_HEADERS)
             headers = [pair for pair in headers if pair[0] not in drop]
             headers.append((b"content-length", b"%d" % len(self.body)))
         return target, gateway.apply(self.slot, headers)
@@ -468,8 +469,7 @@ class Exchange:
         ]
         if self.opener is not None and self.opener.changes_response:
             sealer = self._sealer(out)
-            locations = (b"location", b"content-location", b"operation-location")
-            out = [(name, sealer.target(value)) if name in locations else (name, value) for name, value in out]
+            out = [(name, sealer.target(value)) if name in LOCATION_HEADERS else (name, value) for name, value in out]
             if status in (101, 204, 206, 304) or is_upgrade or self._passes(out):
                 sealer = None
             else:
@@ -502,11 +502,7 @@ class Exchange:
 
     def _passes(self, headers: Headers) -> bool:
         listed = _content(headers) in ("json", "events")
-        return not listed or self._is_download() or _is_encoded(headers)
-
-    def _is_download(self) -> bool:
-        """Whether the response is a client's file, of any bytes."""
-        return self._path.rstrip(b"/").rpartition(b"/")[2] in (b"content", b"results")
+        return not listed or (self.opener is not None and self.opener.downloads) or _is_encoded(headers)
 
     def _values(self, name: Optional[bytes]) -> list[bytes]:
         return [] if name is None else [_unjoined(value) for value in _values(self.head.headers, name)]
@@ -605,21 +601,11 @@ def _is_encoded(headers: Headers) -> bool:
     return any(coding.strip().lower() not in (b"", b"identity") for coding in codings)
 
 
-_DIGESTS = {b"content-md5", b"digest", b"content-digest", b"repr-digest"}
-
-
 def _changes(name: bytes, value: bytes) -> bool:
     """Whether a header says what is only true of the bytes that a body had. A weak tag says that it means the same."""
     if name == b"etag":
         return not value.strip().startswith(b"W/")
-    return name in _DIGESTS or name in (b"content-length", b"accept-ranges")
-
-
-_UPLOADS = {b"files", b"uploads", b"skills", b"videos", b"images", b"audio"}
-
-
-def _is_upload(path: bytes) -> bool:
-    return not _UPLOADS.isdisjoint(path.split(b"/"))
+    return name in DIGEST_HEADERS or name in (b"content-length", b"accept-ranges")
 
 
 def _is_utf8(body: bytes) -> bool:

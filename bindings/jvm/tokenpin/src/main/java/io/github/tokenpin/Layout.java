@@ -180,7 +180,7 @@ final class Layout {
   static final int ID_RING_SIZE = 304;
   static final int ID_RING_AT_PRIVATE_WORDS = 0;
 
-  static final int ID_REPORT_SIZE = 20;
+  static final int ID_REPORT_SIZE = 24;
   static final int ID_REPORT_AT_OPENED = 0;
   static final int ID_REPORT_AT_PLAIN = 4;
   static final int ID_REPORT_AT_ECHOES_LOST = 8;
@@ -191,6 +191,8 @@ final class Layout {
   static final int ID_REPORT_AT_EXISTING = 17;
   static final int ID_REPORT_AT_SEALS = 18;
   static final int ID_REPORT_AT_UNSTORED = 19;
+  static final int ID_REPORT_AT_UPLOADS = 20;
+  static final int ID_REPORT_AT_DOWNLOADS = 21;
 
   static final int ID_USE_SIZE = at(72, 36);
   static final int ID_USE_AT_SCOPE = 0;
