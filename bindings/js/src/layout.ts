@@ -92,7 +92,7 @@ export const CONFIG = {
 } as const;
 export const ID_SUMMARY = {
   privateWords: 0,
-  sizeof: 384,
+  sizeof: 448,
 } as const;
 export const REQUEST = {
   method: 0,
@@ -203,7 +203,9 @@ export const ID_REPORT = {
   unstored: 19,
   uploads: 20,
   downloads: 21,
-  sizeof: 24,
+  quotedLen: 22,
+  quoted: 23,
+  sizeof: 88,
 } as const;
 export const ID_USE = {
   scope: 0,

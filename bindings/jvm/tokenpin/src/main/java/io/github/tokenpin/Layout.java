@@ -91,7 +91,7 @@ final class Layout {
   static final int CONFIG_AT_FOREIGN_SEALS = at(239, 143);
   static final int CONFIG_AT_ENCRYPTED_CONTENT = at(240, 144);
 
-  static final int ID_SUMMARY_SIZE = 384;
+  static final int ID_SUMMARY_SIZE = 448;
   static final int ID_SUMMARY_AT_PRIVATE_WORDS = 0;
 
   static final int REQUEST_SIZE = at(176, 112);
@@ -180,7 +180,7 @@ final class Layout {
   static final int ID_RING_SIZE = 304;
   static final int ID_RING_AT_PRIVATE_WORDS = 0;
 
-  static final int ID_REPORT_SIZE = 24;
+  static final int ID_REPORT_SIZE = 88;
   static final int ID_REPORT_AT_OPENED = 0;
   static final int ID_REPORT_AT_PLAIN = 4;
   static final int ID_REPORT_AT_ECHOES_LOST = 8;
@@ -193,6 +193,8 @@ final class Layout {
   static final int ID_REPORT_AT_UNSTORED = 19;
   static final int ID_REPORT_AT_UPLOADS = 20;
   static final int ID_REPORT_AT_DOWNLOADS = 21;
+  static final int ID_REPORT_AT_QUOTED_LEN = 22;
+  static final int ID_REPORT_AT_QUOTED = 23;
 
   static final int ID_USE_SIZE = at(72, 36);
   static final int ID_USE_AT_SCOPE = 0;
