@@ -142,6 +142,8 @@ type IDReport struct {
 	Existing bool
 	// Seals says that the ids of the response are sealed, whatever the client sent.
 	Seals bool
+	// ChangesResponse says that anything in the response may change: else nobody has to look into it.
+	ChangesResponse bool
 	// Unstored says that the body says "store": false.
 	Unstored bool
 	// Uploads says that the path is for uploads, so that the request may have a multipart body.

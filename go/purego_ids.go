@@ -451,7 +451,7 @@ func (f *IDFields) check() error {
 		return refused(FieldIDFields, maxAdded)
 	}
 	for i, prefix := range f.Prefixes {
-		if prefix == "" || !isIDText([]byte(prefix)) {
+		if prefix == "" || len(prefix) > MaxID || !isIDText([]byte(prefix)) {
 			return refused(FieldIDPrefixes, i)
 		}
 	}
@@ -564,7 +564,7 @@ type puregoSummary struct {
 	refused, unreadable bool
 	existing, unstored  bool
 	uploads, downloads  bool
-	seals               bool // the ids of the response are sealed
+	seals, willEcho     bool // the ids of the response are sealed, all or what the client sent sealed
 	hasHard, hasSoft    bool
 	quotedLen           uint8
 	quotedID            [64]byte
@@ -586,7 +586,7 @@ type echoEntry struct {
 func (s *puregoSummary) report() IDReport {
 	r := IDReport{Opened: s.opened, Plain: s.plain, EchoesLost: s.lost, Verdict: s.verdict, Keys: [2]uint8{noIDKey, noIDKey},
 		Refused: s.refused, Unreadable: s.unreadable, Existing: s.existing, Seals: s.seals, Unstored: s.unstored,
-		Uploads: s.uploads, Downloads: s.downloads}
+		ChangesResponse: s.seals || s.willEcho && s.echoes != 0, Uploads: s.uploads, Downloads: s.downloads}
 	if s.refused {
 		r.Keys = s.keys
 	}

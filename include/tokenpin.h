@@ -2662,6 +2662,10 @@ typedef struct tokenpin_id_report {
      */
     uint8_t seals;
     /**
+     * 1: anything in the response may change: else nobody has to look into it.
+     */
+    uint8_t changes_response;
+    /**
      * 1: the body says `"store": false`.
      */
     uint8_t unstored;

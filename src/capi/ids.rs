@@ -63,6 +63,8 @@ pub struct tokenpin_id_report {
     pub existing: u8,
     /// 1: the ids of the response are sealed, whatever the client sent.
     pub seals: u8,
+    /// 1: anything in the response may change: else nobody has to look into it.
+    pub changes_response: u8,
     /// 1: the body says `"store": false`.
     pub unstored: u8,
     /// 1: the path is for uploads, so that the request may have a multipart body.
@@ -418,6 +420,7 @@ pub unsafe extern "C" fn tokenpin_id_summary_report(
             unreadable: u8::from(says.unreadable),
             existing: u8::from(says.existing),
             seals: u8::from(says.seals),
+            changes_response: u8::from(says.changes_response()),
             unstored: u8::from(says.unstored),
             uploads: u8::from(says.uploads),
             downloads: u8::from(says.downloads),

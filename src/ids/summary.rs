@@ -31,6 +31,8 @@ pub struct Summary {
     pub existing: bool,
     /// Whether the ids of the response are sealed: what the request creates is found again by its id.
     pub seals: bool,
+    /// Whether what the client sent sealed is sealed in the response.
+    pub(crate) echoes: bool,
     /// Whether the body says `"store": false`.
     pub unstored: bool,
     /// Whether the path is for [uploads](super::UPLOADS): its request may have a multipart body.
@@ -87,6 +89,7 @@ impl Summary {
             unreadable: false,
             existing: false,
             seals: false,
+            echoes: false,
             unstored: false,
             uploads: false,
             downloads: false,
@@ -117,8 +120,8 @@ impl Summary {
 
     /// Whether anything in the response may change: else nobody has to look into it.
     #[must_use]
-    pub fn changes_response(&self, rules: &Rules<'_>, ids: Ids) -> bool {
-        self.echo.changes_response(rules, ids)
+    pub const fn changes_response(&self) -> bool {
+        self.seals || self.echoes && self.echo.len != 0
     }
 
     /// Takes one text that may be an id, under `key` and with its rank for the echo: the native id comes back if it is
@@ -278,8 +281,7 @@ impl Echo {
     }
 
     pub(crate) fn changes_response(&self, rules: &Rules<'_>, ids: Ids) -> bool {
-        let echoes = rules.mode == Mode::Open && self.len != 0;
-        rules.seals_all(ids) || echoes && matches!(ids, Ids::Both | Ids::Items)
+        rules.seals_all(ids) || rules.echoes(ids) && self.len != 0
     }
 
     pub(crate) fn note(&mut self, rules: &Rules<'_>, rank: u8, native: &[u8], form: Form) {

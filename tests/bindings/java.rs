@@ -133,13 +133,13 @@ fn functions(header: &Header) -> String {
             function.parameters.iter().map(|it| format!(", {}", named(it))).collect();
         let name = lower_camel(&function.name);
         let handle = function.name.to_uppercase();
-        let (gives, call) = if function.gives_status {
+        let (returns, call) = if function.gives_status {
             ("int", format!("return (int) {handle}.invokeExact(core{given});"))
         } else {
             ("void", format!("{handle}.invokeExact(core{given});\n        return;"))
         };
         text += &format!(
-            "\n  static {gives} {name}(Core core{declared}) {{\n    while (true) {{\n      try {{\n        {call}\n      \
+            "\n  static {returns} {name}(Core core{declared}) {{\n    while (true) {{\n      try {{\n        {call}\n      \
              }} catch (Throwable thrown) {{\n        core.recover(thrown);\n      }}\n    }}\n  }}\n"
         );
     }

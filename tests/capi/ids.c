@@ -371,6 +371,8 @@ static void a_target(const char* row) {
   tokenpin_id_report report;
   CHECK(tokenpin_id_summary_report(&summary, &report) == OK);
   CHECK(report.seals == (use.mode >= TOKENPIN_MODE_SEAL));
+  CHECK(report.changes_response ==
+        (report.seals || (use.mode == TOKENPIN_MODE_OPEN && report.opened != 0)));
   free(buffer);
 }
 

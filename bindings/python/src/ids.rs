@@ -391,9 +391,8 @@ impl IdOpener {
 
     /// Whether anything in the response may change: else nobody has to look into it.
     #[getter]
-    fn changes_response(&self) -> PyResult<bool> {
-        let rules = self.place.rules()?;
-        Ok(lock(&self.state).summary.changes_response(&rules, self.ids))
+    fn changes_response(&self) -> bool {
+        lock(&self.state).summary.changes_response()
     }
 
     fn __repr__(&self) -> String {

@@ -23,7 +23,9 @@ use pingora_core::{ErrorType, OkOrErr, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{ProxyHttp, Session};
 use tokenpin::cookie::{field, set_cookie};
-use tokenpin::ids::{Ids, LOCATION_HEADERS, Mode, Opener, Opening, Sealer, Sealing, Summary};
+use tokenpin::ids::{
+    DIGEST_HEADERS, Ids, LOCATION_HEADERS, Mode, Opener, Opening, Sealer, Sealing, Summary,
+};
 use tokenpin::{
     Affinity, Answer, Attributes, Config, CookieKey, Decision, IdConfig, KeyInput, MAX_SET_COOKIE,
     OwnedAffinity, Request, Role, Secret, Slot, SlotStatus,
@@ -238,10 +240,10 @@ impl Gateway {
         let slot = context.decision.as_ref().and_then(|decision| decision.slot);
         let pin = slot.and_then(|slot| affinity.pin(slot));
         let (Some(ids), Some(pin)) = (&context.ids, pin) else { return Ok(false) };
-        let rules = affinity.id_rules(b"", b"", None).or_err(ErrorType::InternalError, "ids")?;
-        if !ids.summary.changes_response(&rules, ids.of) {
+        if !ids.summary.changes_response() {
             return Ok(false);
         }
+        let rules = affinity.id_rules(b"", b"", None).or_err(ErrorType::InternalError, "ids")?;
         let sealing = Sealing { rules: &rules, pin, echo: &ids.summary.echo, origin: None };
         for &name in LOCATION_HEADERS {
             let Some(value) = response.headers.get(name) else { continue };
@@ -316,12 +318,11 @@ impl ProxyHttp for Gateway {
         if let Some(body) = &ids.body {
             request.remove_header(&TRANSFER_ENCODING);
             request.insert_header(CONTENT_LENGTH, body.len().to_string())?;
-            for name in ["content-md5", "digest", "content-digest", "repr-digest"] {
+            for &name in DIGEST_HEADERS {
                 request.remove_header(name);
             }
         }
-        let rules = self.affinity().id_rules(b"", b"", None);
-        if rules.is_ok_and(|rules| ids.summary.changes_response(&rules, ids.of)) {
+        if ids.summary.changes_response() {
             request.insert_header(ACCEPT_ENCODING, "identity")?;
         }
         Ok(())
