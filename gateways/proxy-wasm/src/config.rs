@@ -1,19 +1,21 @@
 //! Configurations at work: of the filter and of its routes.
 
-use std::cell::Cell;
-use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::rc::Rc;
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::cell::Cell;
 
-use proxy_wasm::types::LogLevel;
 use tokenpin::ids::{Fields, IdKey, Mode};
 use tokenpin::{
     Attributes, Config, ConfigError, CookieName, Error, Field, Group, IdConfig, OwnedAffinity,
-    Rule, Slot, SlotStatus,
+    Rule, Slot, SlotStatus, identity_hash,
 };
 
+use crate::abi::{Level, property, unix_now};
 use crate::fleet::Fleet;
-use crate::host::{log, property, unix_now};
+use crate::host::log;
 use crate::json::{Checked, Problem};
 use crate::settings::{Existing, Overlay, Parsed, Route, Settings};
 use crate::stats::Stats;
@@ -24,7 +26,7 @@ pub(crate) struct Setup {
     pub affinity: OwnedAffinity,
     pub fleet: Fleet,
     /// The cookie's name where no tenant changes the scope and no route replaces it.
-    pub cookie_name: CookieName,
+    cookie_name: CookieName,
     /// Whether the log was told of another gateway's cookie, once for each way.
     pub told_of_request: Cell<bool>,
     pub told_of_response: Cell<bool>,
@@ -33,8 +35,11 @@ pub(crate) struct Setup {
 /// What a plugin's configuration becomes.
 pub(crate) struct Chain {
     pub stats: Stats,
+    /// The bytes of all bodies that are held.
+    pub held: Cell<u64>,
     setup: Option<Rc<Setup>>,
-    routes: BTreeMap<String, Own>,
+    /// By name.
+    routes: Vec<(String, Own)>,
 }
 
 /// What a route has of its own.
@@ -90,11 +95,9 @@ impl Terms {
 impl Chain {
     pub(crate) fn make(text: &[u8]) -> Checked<Self> {
         let parsed = Parsed::read(text)?;
-        let mut hasher = DefaultHasher::new();
-        text.hash(&mut hasher);
-        let hash = hasher.finish();
+        let hash = identity_hash(text);
         let setup = parsed.settings.map(|settings| Setup::make(settings, hash, "")).transpose()?;
-        let mut routes = BTreeMap::new();
+        let mut routes = Vec::with_capacity(parsed.routes.len());
         for (name, route) in parsed.routes {
             let own = match route {
                 Route::Overlay(overlay) => Own::Overlay(Rc::new(overlay)),
@@ -103,15 +106,15 @@ impl Chain {
                         .map_err(|problem| problem.within(&["routes.", &name].concat()))?,
                 )),
             };
-            routes.insert(name, own);
+            routes.push((name, own));
         }
         let name = property(&["plugin_name"]).and_then(|name| String::from_utf8(name).ok());
         let name = name.filter(|name| !name.is_empty());
         let stats = Stats::define(name.as_deref().unwrap_or("tokenpin"));
-        let chain = Self { stats, setup: setup.map(Rc::new), routes };
+        let chain = Self { stats, held: Cell::new(0), setup: setup.map(Rc::new), routes };
         if chain.setup.is_none() {
             log(
-                LogLevel::Info,
+                Level::Info,
                 "configuration accepted: no tokens, requests pass unless their route brings some",
             );
         }
@@ -125,7 +128,10 @@ impl Chain {
             None
         } else {
             let name = property(&["route_name"]).or_else(|| property(&["xds", "route_name"]));
-            name.and_then(|name| self.routes.get(std::str::from_utf8(&name).ok()?))
+            name.and_then(|name| {
+                let own = self.routes.iter().find(|(route, _)| route.as_bytes() == name);
+                own.map(|(_, own)| own)
+            })
         };
         match route {
             Some(Own::Setup(setup)) => Some(Terms { setup: Rc::clone(setup), overlay: None }),
@@ -153,6 +159,15 @@ impl Chain {
 }
 
 impl Setup {
+    /// The cookie's name for a scope, which is empty for the configured one.
+    pub(crate) fn cookie_name_of(&self, scope: &[u8]) -> Result<CookieName, Error> {
+        if scope.is_empty() {
+            Ok(self.cookie_name.clone())
+        } else {
+            self.affinity.get().cookie_name(scope)
+        }
+    }
+
     /// `hash` and `route` tell it from others.
     fn make(settings: Settings, hash: u64, route: &str) -> Checked<Self> {
         let affinity = build(&settings).map_err(|error| {
@@ -176,7 +191,7 @@ impl Setup {
         let (fingerprint, live) =
             (affinity.get().fingerprint(), affinity.get().live_fingerprint(unix_now()));
         log(
-            LogLevel::Info,
+            Level::Info,
             &format!(
                 "configuration accepted, scope \"{}\": fingerprint {fingerprint:016x}, live {live:016x}",
                 String::from_utf8_lossy(scope)

@@ -1,5 +1,7 @@
 //! What the headers of a message say of its body.
 
+use alloc::vec::Vec;
+
 use crate::host::Headers;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,7 +36,7 @@ pub(crate) fn is_encoded(headers: &Headers) -> bool {
 
 /// None if the headers do not say how long it is.
 pub(crate) fn length(headers: &Headers) -> Option<u64> {
-    std::str::from_utf8(headers.first("content-length")).ok()?.parse().ok()
+    core::str::from_utf8(headers.first("content-length")).ok()?.parse().ok()
 }
 
 /// Only true of the bytes that a body had.
@@ -69,12 +71,12 @@ impl Utf8 {
             let Some((&byte, rest)) = part.split_first() else { return };
             self.begun.push(byte);
             part = rest;
-            match std::str::from_utf8(&self.begun) {
+            match core::str::from_utf8(&self.begun) {
                 Ok(_) => self.begun.clear(),
                 Err(error) => self.invalid = error.error_len().is_some(),
             }
         }
-        if let (Err(error), false) = (std::str::from_utf8(part), self.invalid) {
+        if let (Err(error), false) = (core::str::from_utf8(part), self.invalid) {
             self.invalid = error.error_len().is_some();
             self.begun = part.get(error.valid_up_to()..).unwrap_or_default().to_vec();
         }

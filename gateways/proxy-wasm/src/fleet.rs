@@ -1,11 +1,13 @@
 //! The tokens' states over time: as configured, and what cools down. Each worker of the host has a VM of its own; what one
 //! learns, it writes into the host's shared data, where the others look before each decision.
 
-use std::cell::{Cell, RefCell};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
 
-use proxy_wasm::hostcalls;
-use proxy_wasm::types::Status;
 use tokenpin::{Affinity, SlotStatus, State};
+
+use crate::abi::{set_shared, shared};
 
 /// How often a write is tried again that another worker came before.
 const MAX_TRIES: u32 = 16;
@@ -43,7 +45,7 @@ pub(crate) struct Fleet {
     key: String,
     cooling: RefCell<Vec<Cooling>>,
     /// The version of the shared data that `cooling` is from, and the second at which the first of them ends.
-    version: Cell<Option<u32>>,
+    version: Cell<u32>,
     next_end: Cell<u64>,
 }
 
@@ -53,18 +55,18 @@ impl Fleet {
             declared,
             key,
             cooling: RefCell::default(),
-            version: Cell::new(None),
+            version: Cell::new(0),
             next_end: Cell::new(u64::MAX),
         }
     }
 
     /// Takes over what other workers learned, and ends what is over. True if a state has changed.
     pub(crate) fn refresh(&self, affinity: &Affinity<'_>, now: u64) -> bool {
-        let (shared, version) = self.shared();
+        let (bytes, version) = shared(&self.key);
         if version == self.version.get() && now < self.next_end.get() {
             return false;
         }
-        self.take(affinity, parse(&shared, now), version);
+        self.take(affinity, parse(&bytes, now), version);
         true
     }
 
@@ -79,8 +81,8 @@ impl Fleet {
     ) -> bool {
         let Some(declared) = self.declared.get(slot as usize) else { return false };
         for _ in 0..MAX_TRIES {
-            let (shared, version) = self.shared();
-            let mut cooling = parse(&shared, now);
+            let (bytes, version) = shared(&self.key);
+            let mut cooling = parse(&bytes, now);
             let own = cooling.iter().find(|each| each.slot == slot).copied();
             let (live, end) = match own {
                 Some(own) => (own.state, own.until),
@@ -95,30 +97,21 @@ impl Fleet {
             }
             cooling.retain(|each| each.slot != slot);
             cooling.push(Cooling { slot, state, until });
-            let mut bytes = Vec::with_capacity(cooling.len() * Cooling::LEN);
+            let mut bytes = Vec::new();
             for each in &cooling {
                 each.write(&mut bytes);
             }
-            match hostcalls::set_shared_data(&self.key, Some(&bytes), version) {
-                Err(Status::CasMismatch) => {}
+            if set_shared(&self.key, &bytes, version) {
                 // Where a host has no shared data, this worker knows all the same.
-                _ => {
-                    let (_, version) = self.shared();
-                    self.take(affinity, cooling, version);
-                    return true;
-                }
+                self.take(affinity, cooling, shared(&self.key).1);
+                return true;
             }
         }
         false
     }
 
-    fn shared(&self) -> (Vec<u8>, Option<u32>) {
-        let (bytes, version) = hostcalls::get_shared_data(&self.key).unwrap_or_default();
-        (bytes.unwrap_or_default(), version)
-    }
-
     /// Puts these cooldowns in place of those that there were.
-    fn take(&self, affinity: &Affinity<'_>, cooling: Vec<Cooling>, version: Option<u32>) {
+    fn take(&self, affinity: &Affinity<'_>, cooling: Vec<Cooling>, version: u32) {
         let before = self.cooling.replace(cooling);
         let cooling = self.cooling.borrow();
         let put = |slot: u32, status: SlotStatus| {

@@ -1,27 +1,53 @@
-//! What the host offers, in the terms of this filter. The calls fail only where the host breaks its own interface, or a
-//! map or a buffer is asked for in a hook that does not have it: the SDK panics then.
+//! What the host offers, in the terms of this filter.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use alloc::vec::Vec;
 
-use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, LogLevel, MapType};
-
-pub(crate) const REQUEST: MapType = MapType::HttpRequestHeaders;
-pub(crate) const RESPONSE: MapType = MapType::HttpResponseHeaders;
-pub(crate) const REQUEST_BODY: BufferType = BufferType::HttpRequestBody;
-pub(crate) const RESPONSE_BODY: BufferType = BufferType::HttpResponseBody;
+use crate::abi::{self, Level, Map};
 
 /// The headers of a message, all read in one call, as bytes: the call for a single one joins what came in several fields.
 #[derive(Default)]
-pub(crate) struct Headers(Vec<(String, Vec<u8>)>);
+pub(crate) struct Headers {
+    bytes: Vec<u8>,
+    count: usize,
+}
+
+/// The number that stands at a place, and what comes behind it.
+fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk()?;
+    Some((u32::from_le_bytes(*number) as usize, rest))
+}
+
+/// So many bytes, and what comes behind the zero byte that follows them.
+fn text(bytes: &[u8], len: usize) -> Option<(&[u8], &[u8])> {
+    let (text, rest) = bytes.split_at_checked(len)?;
+    Some((text, rest.get(1..)?))
+}
 
 impl Headers {
-    pub(crate) fn read(map: MapType) -> Self {
-        Self(hostcalls::get_map_bytes(map).unwrap_or_default())
+    pub(crate) fn read(map: Map) -> Self {
+        let bytes = abi::headers(map);
+        let count = number(&bytes).map_or(0, |(count, _)| count);
+        Self { bytes, count }
+    }
+
+    /// The pairs of name and value: first the sizes of all stand there, then their texts.
+    fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let sizes = self.bytes.get(4..).unwrap_or_default();
+        let (mut sizes, mut texts) =
+            sizes.split_at_checked(self.count.saturating_mul(8)).unwrap_or_default();
+        core::iter::from_fn(move || {
+            let (name_len, rest) = number(sizes)?;
+            let (value_len, rest) = number(rest)?;
+            sizes = rest;
+            let (name, rest) = text(texts, name_len)?;
+            let (value, rest) = text(rest, value_len)?;
+            texts = rest;
+            Some((name, value))
+        })
     }
 
     pub(crate) fn all<'h>(&'h self, name: &str) -> impl Iterator<Item = &'h [u8]> {
-        self.0.iter().filter(move |(each, _)| each == name).map(|(_, value)| value.as_slice())
+        self.pairs().filter(move |(each, _)| *each == name.as_bytes()).map(|(_, value)| value)
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -34,43 +60,8 @@ impl Headers {
     }
 }
 
-/// In place of all that there are.
-pub(crate) fn set_header(map: MapType, name: &str, value: &[u8]) {
-    let _ = hostcalls::set_map_value_bytes(map, name, Some(value));
-}
-
-pub(crate) fn add_header(map: MapType, name: &str, value: &[u8]) {
-    let _ = hostcalls::add_map_value_bytes(map, name, value);
-}
-
-pub(crate) fn remove_header(map: MapType, name: &str) {
-    let _ = hostcalls::remove_map_value(map, name);
-}
-
-/// Some bytes of a body.
-pub(crate) fn body(buffer: BufferType, start: usize, size: usize) -> Vec<u8> {
-    if size == 0 {
-        return Vec::new();
-    }
-    hostcalls::get_buffer(buffer, start, size).ok().flatten().unwrap_or_default()
-}
-
-/// Puts bytes in place of all that a body has now.
-pub(crate) fn replace_body(buffer: BufferType, size: usize, bytes: &[u8]) {
-    let _ = hostcalls::set_buffer(buffer, 0, size, bytes);
-}
-
-pub(crate) fn property(path: &[&str]) -> Option<Vec<u8>> {
-    hostcalls::get_property(path.to_vec()).ok().flatten()
-}
-
-pub(crate) fn log(level: LogLevel, message: &str) {
-    let _ = hostcalls::log(level, &["tokenpin: ", message].concat());
-}
-
-/// The wall clock, in unix seconds.
-pub(crate) fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+pub(crate) fn log(level: Level, message: &str) {
+    abi::log(level, &["tokenpin: ", message].concat());
 }
 
 /// Sixteen random bytes. All zero, which is refused where randomness is needed, if the host gives none.

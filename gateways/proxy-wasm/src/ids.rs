@@ -1,6 +1,9 @@
 //! The ids of one request and its response. What the library is asked of them is asked here.
 
-use std::rc::Rc;
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::vec;
+use alloc::vec::Vec;
 
 use tokenpin::ids::{Ids, Mode, Opener, Opening, Origin, Rules, Sealer, Sealing, Summary};
 use tokenpin::{Error, KeyInput};

@@ -1,7 +1,11 @@
 //! Strict reading of JSON: every field is asked for by name and type, and the first thing that is wrong is told with the
 //! path of its field. Values never get into a message: they may be secrets.
 
-use std::fmt;
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
@@ -205,14 +209,31 @@ impl<'j> Fields<'j> {
         name_of: fn(E) -> &'static str,
         value: &mut E,
     ) -> Checked<()> {
-        let Some(json) = self.find(name) else { return Ok(()) };
-        let given = json.as_str();
-        if let Some(found) = all.iter().find(|each| given == Some(name_of(**each))) {
+        let found = self.word(name, &mut all.iter().map(|each| name_of(*each)))?;
+        if let Some(found) = found.and_then(|at| all.get(at)) {
             *value = *found;
-            return Ok(());
         }
-        let names: Vec<&str> = all.iter().map(|each| name_of(*each)).collect();
-        Err(self.problem(name, &format!("expected one of {}", names.join(", "))))
+        Ok(())
+    }
+
+    /// The place of the field's text among these words.
+    fn word(
+        &mut self,
+        name: &'static str,
+        words: &mut dyn Iterator<Item = &'static str>,
+    ) -> Checked<Option<usize>> {
+        let Some(json) = self.find(name) else { return Ok(None) };
+        let mut expected = String::from("expected one of ");
+        for (at, word) in words.enumerate() {
+            if json.as_str() == Some(word) {
+                return Ok(Some(at));
+            }
+            if at != 0 {
+                expected.push_str(", ");
+            }
+            expected.push_str(word);
+        }
+        Err(self.problem(name, &expected))
     }
 
     /// The elements of a list, with their paths. None if there is no such field.
@@ -261,11 +282,6 @@ impl<'j> Fields<'j> {
     pub(crate) fn path(&self, name: &str) -> String {
         let dot = if self.path.is_empty() { "" } else { "." };
         [&self.path, dot, name].concat()
-    }
-
-    /// Of the object itself.
-    pub(crate) fn own_path(&self) -> &str {
-        &self.path
     }
 
     pub(crate) fn problem(&self, name: &str, message: &str) -> Problem {

@@ -1,10 +1,14 @@
 //! Answers to requests that no account may serve: those of the table in docs/embedding.md.
 
-use std::borrow::Cow;
-use std::fmt::Write as _;
+use alloc::borrow::{Cow, ToOwned};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use core::fmt::Write as _;
 
-use proxy_wasm::hostcalls;
 use tokenpin::{Affinity, Decision, Error};
+
+use crate::abi::respond;
 
 /// Why a request is not served.
 pub(crate) struct Refusal {
@@ -128,7 +132,7 @@ impl Refusal {
         headers.extend_from_slice(self.headers);
         headers.extend(header);
         let body = self.body(for_anthropic);
-        let _ = hostcalls::send_http_response(self.status.into(), headers, Some(body.as_bytes()));
+        respond(self.status, self.code, &headers, body.as_bytes());
     }
 
     fn body(&self, for_anthropic: bool) -> String {

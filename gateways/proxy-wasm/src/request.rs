@@ -1,15 +1,17 @@
 //! What a request says that the decision depends on, and what the filter changes in it.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
 
 use tokenpin::cookie::field;
 use tokenpin::ids::Summary;
 use tokenpin::{Decision, Error, KeyInput, Outcome, Request};
 
+use crate::abi::{Map, add_header, property, remove_header, set_header, unix_now};
 use crate::config::Terms;
-use crate::host::{
-    Headers, REQUEST, add_header, entropy, property, remove_header, set_header, unix_now,
-};
+use crate::host::{Headers, entropy};
 use crate::settings::{Credential, Existing, Source};
 
 /// The values of a source that are not empty.
@@ -147,19 +149,19 @@ fn read_scope(headers: &Headers, terms: &Terms) -> Result<Vec<u8>, Error> {
 pub(crate) fn strip(headers: &Headers, cookie_name: &[u8], carrier: Option<&str>) {
     let is_there = headers.all("cookie").any(|field| field::next(field, cookie_name, 0).is_some());
     if is_there {
-        remove_header(REQUEST, "cookie");
+        remove_header(Map::Request, "cookie");
         for field in headers.all("cookie") {
             let mut left = vec![0; field.len()];
             // Cannot fail; and if it did, a cookie that may be ours must not pass.
             let len = field::strip(field, cookie_name, &mut left).unwrap_or(0);
             left.truncate(len);
             if !left.is_empty() {
-                add_header(REQUEST, "cookie", &left);
+                add_header(Map::Request, "cookie", &left);
             }
         }
     }
     if let Some(name) = carrier.filter(|name| headers.has(name)) {
-        remove_header(REQUEST, name);
+        remove_header(Map::Request, name);
     }
 }
 
@@ -167,8 +169,8 @@ pub(crate) fn strip(headers: &Headers, cookie_name: &[u8], carrier: Option<&str>
 pub(crate) fn put_credentials(headers: &Headers, credentials: &[Credential]) {
     for Credential { name, value } in credentials {
         match value {
-            Some(value) => set_header(REQUEST, name, value.as_bytes()),
-            None if headers.has(name) => remove_header(REQUEST, name),
+            Some(value) => set_header(Map::Request, name, value.as_bytes()),
+            None if headers.has(name) => remove_header(Map::Request, name),
             None => {}
         }
     }
@@ -179,7 +181,7 @@ pub(crate) fn drop_when_moved(names: &[String], decision: &Decision) {
     // Only a cookie names the account that a session was with.
     if matches!(decision.outcome, Outcome::Repinned | Outcome::Fallback) {
         for name in names {
-            remove_header(REQUEST, name);
+            remove_header(Map::Request, name);
         }
     }
 }

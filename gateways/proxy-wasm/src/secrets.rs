@@ -1,7 +1,10 @@
 //! Secrets of a configuration, from the environment that the host gives to the VM.
 
+use alloc::string::String;
+
 use tokenpin::Secret;
 
+use crate::abi::variable;
 use crate::json::{Checked, Fields, Json, Problem};
 
 const NO_FILES: &str = "a WebAssembly VM reads no files: use env";
@@ -12,21 +15,19 @@ pub(crate) fn read_secret(fields: &mut Fields<'_>) -> Checked<Option<String>> {
         return Err(fields.problem("file", NO_FILES));
     }
     let Some(name) = fields.string("env")? else { return Ok(None) };
-    // The system's interface knows no variable of such a name.
-    let value = Some(name).filter(|name| !name.is_empty() && !name.contains('='));
-    match value.and_then(std::env::var_os).map(std::ffi::OsString::into_string) {
-        Some(Ok(mut secret)) => {
-            // Editors and `echo` end a file with a line end, and scripts keep it.
-            for end in ['\n', '\r'] {
-                if secret.ends_with(end) {
-                    secret.pop();
-                }
-            }
-            Ok(Some(secret))
+    let Some(value) = variable(name) else {
+        return Err(fields.problem("env", "the environment variable is not set"));
+    };
+    let Ok(mut secret) = String::from_utf8(value) else {
+        return Err(fields.problem("env", "the environment variable is no text"));
+    };
+    // Editors and `echo` end a file with a line end, and scripts keep it.
+    for end in ['\n', '\r'] {
+        if secret.ends_with(end) {
+            secret.pop();
         }
-        Some(Err(_)) => Err(fields.problem("env", "the environment variable is no text")),
-        None => Err(fields.problem("env", "the environment variable is not set")),
     }
+    Ok(Some(secret))
 }
 
 pub(crate) fn read_key(json: &Json, path: &str) -> Checked<Secret> {

@@ -1,6 +1,11 @@
 //! The configuration, read and checked. The fields are those of the Envoy filter's README.
 
-use std::collections::BTreeSet;
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
 
 use tokenpin::ids::{ForeignSeals, Ids, KeyKind, Mode};
 use tokenpin::{
@@ -234,39 +239,17 @@ impl Overlay {
 }
 
 impl Settings {
-    fn read(fields: &mut Fields<'_>) -> Checked<Self> {
-        refuse_impossible(fields)?;
-        let placement_key =
-            read_key(fields.require("placement_key")?, &fields.path("placement_key"))?;
-        fields.require("cookie_keys")?;
-        let cookie_keys = read_ring(fields, "cookie_keys")?;
-        let tokens = read_tokens(fields)?;
-        let request = Overlay::read(fields)?;
-        let mut session = Vec::new();
-        for (json, path) in fields.list("session")? {
-            session.push(read_source(json, &path, Special::Nothing)?.0);
-        }
-        let mut rules = Vec::new();
-        for (json, path) in fields.some("rules")? {
-            rules.push(read_rule(json, &path)?);
-        }
-        if fields.some("id_keys")?.len() > MAX_COOKIE_KEYS {
-            return Err(too_many_keys(fields, "id_keys"));
-        }
-        let mut drop_when_moved = Vec::new();
-        for (json, path) in fields.list("drop_when_moved")? {
-            drop_when_moved.push(own_header_name(json, &path)?);
-        }
-        let mut settings = Self {
+    fn new(placement_key: Secret) -> Self {
+        Self {
             placement_key,
-            cookie_keys,
-            tokens,
-            request,
-            tenant: source(fields, "tenant", Special::Nothing)?,
-            consumer: source(fields, "consumer", Special::Trusted)?,
-            session,
-            id_hint: source(fields, "id_hint", Special::Connection)?,
-            rules,
+            cookie_keys: Vec::new(),
+            tokens: Vec::new(),
+            request: Overlay::default(),
+            tenant: None,
+            consumer: None,
+            session: Vec::new(),
+            id_hint: None,
+            rules: Vec::new(),
             replace_rules: false,
             prompt_cache: false,
             strategy: Strategy::Jump,
@@ -276,29 +259,82 @@ impl Settings {
             reject_bad_keys: false,
             keyed_cookies: false,
             mint_single: false,
-            success: read_success(fields)?,
-            cookie: Cookie::read(fields)?,
-            id_keys: read_ring(fields, "id_keys")?,
+            success: (200, 299),
+            cookie: Cookie::default(),
+            id_keys: Vec::new(),
             id_owner: IdOwner::None,
             foreign_seals: ForeignSeals::Auto,
             encrypted_content: true,
-            id_fields: read_id_fields(fields)?,
-            id_prefixes: texts(fields, "id_prefixes")?,
-            id_collections: texts(fields, "id_collections")?,
+            id_fields: Vec::new(),
+            id_prefixes: Vec::new(),
+            id_collections: Vec::new(),
             bodies: true,
-            max_body: fields.number("max_body", (1, u32::MAX.into()))?.unwrap_or(64 << 20),
-            max_held: fields.number("max_held_bodies", (1, u64::MAX))?.unwrap_or(1 << 30),
+            max_body: 64 << 20,
+            max_held: 1 << 30,
             refuse_upgrades: false,
-            carrier_header: own_header(fields, "carrier_header")?,
-            drop_when_moved,
-            cooldowns: read_cooldowns(fields)?,
+            carrier_header: None,
+            drop_when_moved: Vec::new(),
+            cooldowns: Vec::new(),
             cache_control: false,
             metadata: false,
-            response_header: own_header(fields, "response_header")?,
-        };
+            response_header: None,
+        }
+    }
+
+    fn read(fields: &mut Fields<'_>) -> Checked<Self> {
+        refuse_impossible(fields)?;
+        let key = read_key(fields.require("placement_key")?, &fields.path("placement_key"))?;
+        let mut settings = Self::new(key);
+        settings.read_keys(fields)?;
+        settings.read_sources(fields)?;
+        settings.read_lists(fields)?;
         settings.read_choices(fields)?;
         settings.refuse_shared_headers(fields)?;
         Ok(settings)
+    }
+
+    fn read_keys(&mut self, fields: &mut Fields<'_>) -> Checked<()> {
+        fields.require("cookie_keys")?;
+        self.cookie_keys = read_ring(fields, "cookie_keys")?;
+        fields.some("id_keys")?;
+        self.id_keys = read_ring(fields, "id_keys")?;
+        self.tokens = read_tokens(fields)?;
+        Ok(())
+    }
+
+    fn read_sources(&mut self, fields: &mut Fields<'_>) -> Checked<()> {
+        self.request = Overlay::read(fields)?;
+        self.tenant = source(fields, "tenant", Special::Nothing)?;
+        self.consumer = source(fields, "consumer", Special::Trusted)?;
+        for (json, path) in fields.list("session")? {
+            self.session.push(read_source(json, &path, Special::Nothing)?.0);
+        }
+        self.id_hint = source(fields, "id_hint", Special::Connection)?;
+        self.carrier_header = own_header(fields, "carrier_header")?;
+        self.response_header = own_header(fields, "response_header")?;
+        Ok(())
+    }
+
+    fn read_lists(&mut self, fields: &mut Fields<'_>) -> Checked<()> {
+        for (json, path) in fields.some("rules")? {
+            self.rules.push(read_rule(json, &path)?);
+        }
+        for (json, path) in fields.list("drop_when_moved")? {
+            self.drop_when_moved.push(own_header_name(json, &path)?);
+        }
+        self.id_fields = read_id_fields(fields)?;
+        self.id_prefixes = texts(fields, "id_prefixes")?;
+        self.id_collections = texts(fields, "id_collections")?;
+        self.cooldowns = read_cooldowns(fields)?;
+        self.success = read_success(fields)?;
+        self.cookie.read(fields)?;
+        if let Some(max_body) = fields.number("max_body", (1, u32::MAX.into()))? {
+            self.max_body = max_body;
+        }
+        if let Some(max_held) = fields.number("max_held_bodies", (1, u64::MAX))? {
+            self.max_held = max_held;
+        }
+        Ok(())
     }
 
     /// What has a default, and no other trouble.
@@ -331,22 +367,24 @@ impl Settings {
 
     /// A header that the filter writes for one purpose must not be read or written for another.
     fn refuse_shared_headers(&self, fields: &Fields<'_>) -> Checked<()> {
-        let sources = [&self.tenant, &self.consumer, &self.id_hint].into_iter().flatten();
-        let existing = self.request.existing.iter().map(|existing| &existing.source);
-        let credentials = self.tokens.iter().flat_map(|token| &token.credentials);
-        let mut others: BTreeSet<&str> = credentials.map(|it| it.name.as_str()).collect();
-        others.extend(sources.chain(&self.session).chain(existing).filter_map(
-            |source| match source {
-                Source::Header(name) => Some(name.as_str()),
-                _ => None,
-            },
-        ));
-        for (field, header) in
-            [("carrier_header", &self.carrier_header), ("response_header", &self.response_header)]
-        {
-            if header.as_deref().is_some_and(|name| !others.insert(name)) {
-                return Err(fields.problem(field, "has another use already"));
-            }
+        let existing = self.request.existing.as_ref().map(|existing| &existing.source);
+        let single = [&self.tenant, &self.consumer, &self.id_hint].map(Option::as_ref);
+        let is_read = |name: &str| {
+            let mut sources = single.iter().flatten().copied().chain(&self.session).chain(existing);
+            sources.any(|source| matches!(source, Source::Header(header) if header == name))
+        };
+        let is_put = |name: &str| {
+            self.tokens.iter().flat_map(|token| &token.credentials).any(|it| it.name == name)
+        };
+        let taken = |name: &Option<String>| {
+            name.as_deref().is_some_and(|name| is_read(name) || is_put(name))
+        };
+        if taken(&self.carrier_header) {
+            return Err(fields.problem("carrier_header", "has another use already"));
+        }
+        let is_both = self.response_header.is_some() && self.response_header == self.carrier_header;
+        if is_both || taken(&self.response_header) {
+            return Err(fields.problem("response_header", "has another use already"));
         }
         Ok(())
     }
@@ -368,9 +406,9 @@ fn refuse_impossible(fields: &mut Fields<'_>) -> Checked<()> {
     Ok(())
 }
 
-impl Cookie {
-    fn read(fields: &mut Fields<'_>) -> Checked<Self> {
-        let mut cookie = Self {
+impl Default for Cookie {
+    fn default() -> Self {
+        Self {
             name: None,
             path: None,
             domain: None,
@@ -382,28 +420,31 @@ impl Cookie {
             skew: 300,
             max_life: 30 * 24 * 60 * 60,
             max_idle: 0,
-        };
+        }
+    }
+}
+
+impl Cookie {
+    fn read(&mut self, fields: &mut Fields<'_>) -> Checked<()> {
         let path = fields.path("cookie");
-        let Some(json) = fields.find("cookie") else { return Ok(cookie) };
+        let Some(json) = fields.find("cookie") else { return Ok(()) };
         let mut fields = Fields::new(json, &path)?;
         let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-        cookie.name = fields.string("name")?.and_then(text);
-        cookie.path = fields.string("path")?.and_then(text);
-        cookie.domain = fields.string("domain")?.and_then(text);
-        fields.bool("secure", &mut cookie.secure)?;
-        fields.bool("http_only", &mut cookie.http_only)?;
-        fields.bool("partitioned", &mut cookie.partitioned)?;
-        fields.choice("same_site", SameSite::ALL, SameSite::name, &mut cookie.same_site)?;
+        self.name = fields.string("name")?.and_then(text);
+        self.path = fields.string("path")?.and_then(text);
+        self.domain = fields.string("domain")?.and_then(text);
+        fields.bool("secure", &mut self.secure)?;
+        fields.bool("http_only", &mut self.http_only)?;
+        fields.bool("partitioned", &mut self.partitioned)?;
+        fields.choice("same_site", SameSite::ALL, SameSite::name, &mut self.same_site)?;
         if fields.find("max_age").and_then(Json::as_str) != Some("auto") {
-            let most = u64::from(MAX_MAX_AGE);
-            let max_age = fields.number("max_age", (0, most))?;
-            cookie.max_age = max_age.and_then(|max_age| u32::try_from(max_age).ok());
+            let max_age = fields.number("max_age", (0, MAX_MAX_AGE.into()))?;
+            self.max_age = max_age.and_then(|max_age| u32::try_from(max_age).ok());
         }
-        fields.small("skew", (0, u32::MAX), &mut cookie.skew)?;
-        fields.small("max_life", (0, u32::MAX), &mut cookie.max_life)?;
-        fields.small("max_idle", (0, u32::MAX), &mut cookie.max_idle)?;
-        fields.refuse_others()?;
-        Ok(cookie)
+        fields.small("skew", (0, u32::MAX), &mut self.skew)?;
+        fields.small("max_life", (0, u32::MAX), &mut self.max_life)?;
+        fields.small("max_idle", (0, u32::MAX), &mut self.max_idle)?;
+        fields.refuse_others()
     }
 }
 
@@ -630,8 +671,12 @@ fn read_token(fields: &mut Fields<'_>) -> Checked<Token> {
 /// A token sends its own credentials and nothing of another's, also not from the client. A request cannot be without its
 /// pseudo-headers: it keeps the client's.
 fn remove_others(tokens: &mut [Token]) {
-    let all = tokens.iter().flat_map(|token| &token.credentials).map(|it| it.name.clone());
-    let names: BTreeSet<String> = all.filter(|name| !is_pseudo(name)).collect();
+    let mut names: Vec<String> = Vec::new();
+    for credential in tokens.iter().flat_map(|token| &token.credentials) {
+        if !is_pseudo(&credential.name) && !names.contains(&credential.name) {
+            names.push(credential.name.clone());
+        }
+    }
     for token in tokens {
         for name in &names {
             if token.credentials.iter().all(|credential| credential.name != *name) {
@@ -769,7 +814,7 @@ fn read_cooldowns(fields: &mut Fields<'_>) -> Checked<Vec<Cooldown>> {
         return Ok(default_cooldowns());
     }
     let mut cooldowns = Vec::new();
-    let mut settled = BTreeSet::new();
+    let mut settled: Vec<u16> = Vec::new();
     for (json, path) in fields.list("cooldowns")? {
         let mut entry = Fields::new(json, &path)?;
         let statuses = read_statuses(&mut entry, "status")?;
@@ -781,7 +826,7 @@ fn read_cooldowns(fields: &mut Fields<'_>) -> Checked<Vec<Cooldown>> {
                 return Err(entry.problem("status", message));
             }
             if headers.is_empty() {
-                settled.insert(*status);
+                settled.push(*status);
             }
         }
         entry.require("state")?;

@@ -1,9 +1,11 @@
 //! The filter's metrics. They have the names of the Envoy filter's, but for what cannot happen here.
 
-use proxy_wasm::hostcalls;
-use proxy_wasm::types::MetricType;
+use alloc::vec::Vec;
+
 use tokenpin::ids::Summary;
 use tokenpin::{Affinity, Decision, IdVerdict, KeyReason, Outcome, PinState, Source, Verdict};
+
+use crate::abi::{Metric, define_metric, increment_metric, record_metric};
 
 macro_rules! counters {
     ($($name:ident),+ $(,)?) => {
@@ -47,24 +49,20 @@ pub(crate) struct Stats {
     live_fingerprint: u32,
 }
 
-fn define(kind: MetricType, name: &str) -> u32 {
-    hostcalls::define_metric(kind, name).unwrap_or_default()
-}
-
 fn increment(ids: &[u32], which: usize, by: u32) {
     if let Some(id) = ids.get(which).filter(|_| by != 0) {
-        let _ = hostcalls::increment_metric(*id, by.into());
+        increment_metric(*id, by);
     }
 }
 
 impl Stats {
     /// Under this name, which filters in one host need one each of.
     pub(crate) fn define(namespace: &str) -> Self {
-        let counter = |name: &str| define(MetricType::Counter, &[namespace, ".", name].concat());
+        let counter = |name: &str| define_metric(Metric::Counter, &[namespace, ".", name].concat());
         let each = |prefix: &str, names: &mut dyn Iterator<Item = &'static str>| {
             names.map(|name| counter(&[prefix, "_", name].concat())).collect()
         };
-        let gauge = |name: &str| define(MetricType::Gauge, &[namespace, ".", name].concat());
+        let gauge = |name: &str| define_metric(Metric::Gauge, &[namespace, ".", name].concat());
         Self {
             counters: NAMES.iter().map(|name| counter(name)).collect(),
             source: each("source", &mut Source::ALL.iter().map(|it| it.name())),
@@ -106,7 +104,7 @@ impl Stats {
 
     /// Replicas that show different ones do not agree.
     pub(crate) fn set_fingerprints(&self, affinity: &Affinity<'_>, now: u64) {
-        let _ = hostcalls::record_metric(self.config_fingerprint, affinity.fingerprint());
-        let _ = hostcalls::record_metric(self.live_fingerprint, affinity.live_fingerprint(now));
+        record_metric(self.config_fingerprint, affinity.fingerprint());
+        record_metric(self.live_fingerprint, affinity.live_fingerprint(now));
     }
 }

@@ -1,22 +1,23 @@
 //! One request and its response: what happens at each of the host's hooks.
 
-use std::borrow::Cow;
-use std::cell::Cell;
-use std::rc::Rc;
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
-use proxy_wasm::hostcalls;
-use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::{Action, LogLevel};
 use tokenpin::cookie::set_cookie;
 use tokenpin::ids::Mode;
 use tokenpin::{Answer, CookieName, Decision, Error, MAX_SET_COOKIE, Verdict};
 
+use crate::abi::{
+    Action, Buffer, Level, Map, add_header, buffer, property, remove_header, replace_buffer,
+    set_header, set_property, unix_now,
+};
 use crate::config::{Chain, Setup, Terms};
 use crate::content::{Content, DIGESTS, is_encoded, is_upload, length};
-use crate::host::{
-    self, Headers, REQUEST, REQUEST_BODY, RESPONSE, RESPONSE_BODY, add_header, log, property,
-    remove_header, replace_body, set_header, unix_now,
-};
+use crate::host::{Headers, log};
 use crate::ids::RequestIds;
 use crate::refusal::Refusal;
 use crate::request::{Reading, drop_when_moved, put_credentials, strip};
@@ -30,11 +31,6 @@ const FOREIGN: &str = "If another tokenpin gateway in front of or behind this on
 
 /// Headers that are a URL of the upstream's.
 const LOCATIONS: [&str; 3] = ["location", "content-location", "operation-location"];
-
-thread_local! {
-    /// The bytes of all bodies that this VM holds.
-    static HELD: Cell<u64> = const { Cell::new(0) };
-}
 
 /// What becomes of a request's body.
 enum Hold {
@@ -105,13 +101,13 @@ impl Stream {
         let bad_tenant = matches!(error, Error::ScopeLength);
         self.count(if bad_tenant { Counter::bad_tenants } else { Counter::errors });
         if !bad_tenant {
-            log(LogLevel::Error, &format!("cannot decide: {error}"));
+            log(Level::Error, &format!("cannot decide: {error}"));
         }
         if terms.observes() { Action::Continue } else { self.refuse(&Refusal::of_error(error)) }
     }
 
     fn begin(&mut self, terms: &Terms, is_whole: bool) -> Action {
-        let headers = Headers::read(REQUEST);
+        let headers = Headers::read(Map::Request);
         self.for_anthropic = headers.has("anthropic-version");
         let reading = match Reading::of(&headers, terms) {
             Ok(reading) => reading,
@@ -198,8 +194,8 @@ impl Stream {
 
     /// The body is held no more.
     fn release(&mut self) {
-        if let Hold::Reading(size) = std::mem::replace(&mut self.hold, Hold::None) {
-            HELD.set(HELD.get().saturating_sub(size));
+        if let Hold::Reading(size) = core::mem::replace(&mut self.hold, Hold::None) {
+            self.chain.held.set(self.chain.held.get().saturating_sub(size));
         }
     }
 
@@ -209,7 +205,7 @@ impl Stream {
         let (settings, total) = (terms.settings(), size as u64);
         let more = total.saturating_sub(before);
         let is_too_large = total > settings.max_body;
-        if is_too_large || HELD.get().saturating_add(more) > settings.max_held {
+        if is_too_large || self.chain.held.get().saturating_add(more) > settings.max_held {
             if self.give_up(is_too_large) {
                 return self.swallow(terms, size, is_last);
             }
@@ -218,12 +214,12 @@ impl Stream {
             }
             return self.resume(terms, None);
         }
-        HELD.set(HELD.get() + more);
+        self.chain.held.set(self.chain.held.get() + more);
         self.hold = Hold::Reading(total);
         if let Some(ids) = &mut self.ids {
             // All that came before is still there.
             let at = usize::try_from(before).unwrap_or(size);
-            ids.open(&host::body(REQUEST_BODY, at, size.saturating_sub(at)));
+            ids.open(&buffer(Buffer::RequestBody, at, size.saturating_sub(at)));
         }
         if !is_last {
             return Action::Pause;
@@ -242,7 +238,7 @@ impl Stream {
     fn swallow(&mut self, terms: &Terms, size: usize, is_last: bool) -> Action {
         let Hold::Refused(refusal, came) = &mut self.hold else { return Action::Continue };
         if size != 0 {
-            replace_body(REQUEST_BODY, size, b"");
+            replace_buffer(Buffer::RequestBody, size, b"");
         }
         *came = came.saturating_add(size as u64);
         if is_last || *came > terms.settings().max_body.saturating_mul(2) {
@@ -255,7 +251,7 @@ impl Stream {
     /// The request was held, and its body, of this size, is known; or none is, and passes.
     fn resume(&mut self, terms: &Terms, size: Option<usize>) -> Action {
         self.release();
-        let headers = Headers::read(REQUEST);
+        let headers = Headers::read(Map::Request);
         let reading = match Reading::of(&headers, terms) {
             Ok(reading) => reading,
             Err(error) => return self.fail(terms, &error),
@@ -273,7 +269,7 @@ impl Stream {
         let summary = self.ids.as_ref().map(|ids| &ids.summary);
         let decided = reading
             .decide(terms, summary)
-            .and_then(|decision| Ok((decision, affinity.cookie_name(&reading.scope)?)));
+            .and_then(|decision| Ok((decision, terms.setup.cookie_name_of(&reading.scope)?)));
         let (decision, name) = match decided {
             Ok(decided) => decided,
             Err(error) => return self.fail(terms, &error),
@@ -302,7 +298,7 @@ impl Stream {
         let slot = self.slot;
         self.ids.take_if(|ids| slot.is_none() || !ids.seals());
         if self.ids.is_some() {
-            self.authority = host::Headers::read(REQUEST).first(":authority").to_vec();
+            self.authority = Headers::read(Map::Request).first(":authority").to_vec();
         }
         Action::Continue
     }
@@ -316,7 +312,7 @@ impl Stream {
             if !terms.setup.told_of_request.replace(true) {
                 let (name, why) = (name_of(served), verdict.name());
                 log(
-                    LogLevel::Warn,
+                    Level::Warn,
                     &format!(
                         "removed from a request a cookie named {name} that no key of this configuration made ({why}). {FOREIGN}"
                     ),
@@ -335,20 +331,20 @@ impl Stream {
     /// The request as the account knows it.
     fn put_opened(&self, ids: &RequestIds, size: Option<usize>) {
         if let Some(target) = &ids.target {
-            set_header(REQUEST, ":path", target);
+            set_header(Map::Request, ":path", target);
         }
         // The ids in a compressed response cannot be seen.
         if ids.seals() && !ids.is_download {
-            set_header(REQUEST, "accept-encoding", b"identity");
+            set_header(Map::Request, "accept-encoding", b"identity");
         }
         let Some(size) = size.filter(|_| !ids.edits.is_empty()) else { return };
-        let opened = ids.edits.apply(&host::body(REQUEST_BODY, 0, size));
-        replace_body(REQUEST_BODY, size, &opened);
+        let opened = ids.edits.apply(&buffer(Buffer::RequestBody, 0, size));
+        replace_buffer(Buffer::RequestBody, size, &opened);
         if self.has_length {
-            set_header(REQUEST, "content-length", opened.len().to_string().as_bytes());
+            set_header(Map::Request, "content-length", opened.len().to_string().as_bytes());
         }
         for name in DIGESTS {
-            remove_header(REQUEST, name);
+            remove_header(Map::Request, name);
         }
     }
 
@@ -356,10 +352,10 @@ impl Stream {
     fn respond(&mut self, terms: &Terms, served: &Served, is_whole: bool) {
         let settings = terms.settings();
         if let Some(name) = &settings.response_header {
-            set_header(RESPONSE, name, describe(&served.decision).as_bytes());
+            set_header(Map::Response, name, describe(&served.decision).as_bytes());
         }
-        let headers = Headers::read(RESPONSE);
-        let status = std::str::from_utf8(headers.first(":status"));
+        let headers = Headers::read(Map::Response);
+        let status = core::str::from_utf8(headers.first(":status"));
         let status: u16 = status.ok().and_then(|text| text.parse().ok()).unwrap_or(0);
         let ours = |line: &[u8]| set_cookie::matches(line, served.name.as_bytes());
         let sets_ours = headers.all("set-cookie").any(ours);
@@ -376,13 +372,13 @@ impl Stream {
                 self.cool_down(terms, served.slot, status, &headers);
             }
             if sets_ours {
-                remove_header(RESPONSE, "set-cookie");
+                remove_header(Map::Response, "set-cookie");
                 for line in headers.all("set-cookie").filter(|line| !ours(line)) {
-                    add_header(RESPONSE, "set-cookie", line);
+                    add_header(Map::Response, "set-cookie", line);
                 }
             }
             if let Some(name) = carrier.filter(|_| carries) {
-                remove_header(RESPONSE, name);
+                remove_header(Map::Response, name);
             }
             if sets_ours || carries {
                 self.note_foreign(&terms.setup, served);
@@ -398,7 +394,7 @@ impl Stream {
         if !setup.told_of_response.replace(true) {
             let name = name_of(served);
             log(
-                LogLevel::Warn,
+                Level::Warn,
                 &format!(
                     "removed from a response the upstream's own cookie named {name}, or carrier header. {FOREIGN}"
                 ),
@@ -441,25 +437,25 @@ impl Stream {
         let mut out = [0; MAX_SET_COOKIE];
         let finished = terms.setup.affinity.get().finish(&served.decision, status, &mut out);
         let (answer, len) = finished.unwrap_or_else(|error| {
-            log(LogLevel::Error, &format!("cannot finish: {error}"));
+            log(Level::Error, &format!("cannot finish: {error}"));
             self.count(Counter::errors);
             (Answer::Nothing, 0)
         });
         let value = out.get(..len).unwrap_or_default();
         let named = match (answer, settings.carrier_header.as_deref()) {
             (Answer::SetCookie, _) => {
-                add_header(RESPONSE, "set-cookie", value);
+                add_header(Map::Response, "set-cookie", value);
                 "Set-Cookie"
             }
             (Answer::Carrier, Some(name)) => {
-                set_header(RESPONSE, name, value);
+                set_header(Map::Response, name, value);
                 name
             }
             _ => return,
         };
         if settings.cache_control {
             let text = ["no-cache=\"", named, "\""].concat();
-            add_header(RESPONSE, "cache-control", text.as_bytes());
+            add_header(Map::Response, "cache-control", text.as_bytes());
         }
         self.count(Counter::cookies_set);
     }
@@ -471,7 +467,7 @@ impl Stream {
         if !is_from_upstream() {
             return;
         }
-        ids.begin_response(slot, std::mem::take(&mut self.authority));
+        ids.begin_response(slot, core::mem::take(&mut self.authority));
         let content = Content::of(headers);
         let mut seals = ids.seals_body(headers.first(":status"), content);
         if seals && is_encoded(headers) {
@@ -486,7 +482,7 @@ impl Stream {
         }
         for name in LOCATIONS {
             if let Some(sealed) = ids.seal_location(headers.first(name)) {
-                set_header(RESPONSE, name, &sealed);
+                set_header(Map::Response, name, &sealed);
             }
         }
         // Of a response without a body, but for HEAD, they say what is true.
@@ -495,7 +491,7 @@ impl Stream {
                 let value = headers.first(name);
                 // A weak tag says that it means the same.
                 if !value.is_empty() && !value.starts_with(b"W/") {
-                    remove_header(RESPONSE, name);
+                    remove_header(Map::Response, name);
                 }
             }
         }
@@ -503,10 +499,10 @@ impl Stream {
 
     fn seal(&mut self, terms: &Terms, size: usize, is_last: bool) {
         let Some(ids) = self.ids.as_mut().filter(|ids| ids.is_sealing()) else { return };
-        let part = host::body(RESPONSE_BODY, 0, size);
+        let part = buffer(Buffer::ResponseBody, 0, size);
         if let Some(sealed) = ids.seal(&part, is_last) {
             if !terms.observes() {
-                replace_body(RESPONSE_BODY, size, &sealed);
+                replace_buffer(Buffer::ResponseBody, size, &sealed);
             }
         }
         if is_last {
@@ -523,21 +519,15 @@ impl Stream {
     }
 }
 
-impl Context for Stream {
-    fn on_done(&mut self) -> bool {
-        self.count_sealed();
-        true
-    }
-}
-
 impl Drop for Stream {
     fn drop(&mut self) {
         self.release();
     }
 }
 
-impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _: usize, is_whole: bool) -> Action {
+// The host's hooks.
+impl Stream {
+    pub(crate) fn on_request_headers(&mut self, is_whole: bool) -> Action {
         self.terms = self.chain.terms();
         match self.terms.clone() {
             Some(terms) => self.begin(&terms, is_whole),
@@ -545,7 +535,7 @@ impl HttpContext for Stream {
         }
     }
 
-    fn on_http_request_body(&mut self, size: usize, is_last: bool) -> Action {
+    pub(crate) fn on_request_body(&mut self, size: usize, is_last: bool) -> Action {
         let Some(terms) = self.terms.clone() else { return Action::Continue };
         match self.hold {
             Hold::None => Action::Continue,
@@ -555,7 +545,7 @@ impl HttpContext for Stream {
     }
 
     /// The body passed in front of its trailers.
-    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+    pub(crate) fn on_request_trailers(&mut self) -> Action {
         let Some(terms) = self.terms.clone() else { return Action::Continue };
         match self.hold {
             Hold::None => Action::Continue,
@@ -564,7 +554,7 @@ impl HttpContext for Stream {
         }
     }
 
-    fn on_http_response_headers(&mut self, _: usize, is_whole: bool) -> Action {
+    pub(crate) fn on_response_headers(&mut self, is_whole: bool) -> Action {
         let Some(terms) = self.terms.clone() else { return Action::Continue };
         match self.served.take() {
             Some(served) => {
@@ -572,14 +562,18 @@ impl HttpContext for Stream {
                 self.served = Some(served);
             }
             None if self.ids.is_some() => {
-                self.begin_sealing(&terms, &Headers::read(RESPONSE), is_whole);
+                self.begin_sealing(&terms, &Headers::read(Map::Response), is_whole);
             }
             None => {}
         }
         Action::Continue
     }
 
-    fn on_http_response_body(&mut self, size: usize, is_last: bool) -> Action {
+    pub(crate) fn on_done(&mut self) {
+        self.count_sealed();
+    }
+
+    pub(crate) fn on_response_body(&mut self, size: usize, is_last: bool) -> Action {
         if let Some(terms) = self.terms.clone() {
             self.seal(&terms, size, is_last);
         }
@@ -632,7 +626,7 @@ fn describe(decision: &Decision) -> String {
 /// For access logs, as filter state: a filter of this kind cannot write dynamic metadata.
 fn write_metadata(setup: &Setup, decision: &Decision) {
     let set = |key: &str, value: &[u8]| {
-        let _ = hostcalls::set_property(vec![&["tokenpin.", key].concat()], Some(value));
+        set_property(&["tokenpin.", key].concat(), value);
     };
     for (key, value) in enums(decision) {
         set(key, value.as_bytes());
