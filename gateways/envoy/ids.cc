@@ -41,7 +41,6 @@ void Ids::OpenTarget(std::string_view target) {
   const auto length = config_.affinity().open_target(Use(), summary_, target, opened_target_);
   opened_target_.resize(length ? *length : 0);
   if (opened_target_ == target) opened_target_.clear();
-  rewriter_.emplace<IdOpener>();
 }
 
 // Pieces that pass as they are leave no trace.
@@ -54,6 +53,8 @@ void Ids::TakeOpened(const tokenpin::Piece& piece) {
   changed_ = piece.rewritten.changed;
   unexpected_ = piece.rewritten.unexpected;
 }
+
+void Ids::BeginOpening() { rewriter_.emplace<IdOpener>(); }
 
 void Ids::Open(std::string_view part) {
   auto* const opener = std::get_if<IdOpener>(&rewriter_);
@@ -74,8 +75,9 @@ void Ids::EndOpening() {
   if (opener == nullptr) return;
   const auto piece = config_.affinity().open_end(Use(), summary_, *opener);
   if (piece) TakeOpened(*piece);
-  // What was held back, and went out as it came in, is no change.
-  if (changed_ == 0) edits.Clear();
+  // What was held back, and went out as it came in, is no change. (No id is longer when it is open,
+  // and if one were, the body would pass as it is.)
+  if (changed_ == 0 || !edits.Shrinks()) edits.Clear();
   changed_ = 0;
   rewriter_.emplace<std::monostate>();
 }

@@ -28,6 +28,7 @@ class Ids {
 
   // The request: first its target, then the parts of its body, and its end.
   void OpenTarget(std::string_view target);
+  void BeginOpening();
   void Open(std::string_view part);
   void EndOpening();
   // The target as the upstream gets it; empty if nothing in it was opened.

@@ -1,8 +1,8 @@
 //! Opening the ids of requests and sealing those of responses, while their bodies pass.
 
+use crate::bytes::{alike, move_bytes};
 use crate::limits::MAX_SEALED_ID;
 
-use super::bytes::move_bytes;
 use super::events::Body;
 use super::fields::{ENCRYPTED, Fields, Ids, KeyKind, NO_KEY, OWN};
 use super::form::MARK_LEN;
@@ -155,7 +155,7 @@ struct Open<'r> {
 
 impl Open<'_> {
     fn is(&self, name: &[u8], expected: &[u8]) -> bool {
-        name == expected || self.any_case() && name.eq_ignore_ascii_case(expected)
+        name == expected || self.any_case() && alike(name, expected)
     }
 
     /// Follows the ids of an element: all its keys are known.

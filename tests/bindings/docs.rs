@@ -23,7 +23,7 @@ pub fn parts(header: &Header) -> [Copy; 8] {
     ]
 }
 
-fn part(file: &'static str, name: &str, text: String) -> Copy {
+pub fn part(file: &'static str, name: &str, text: String) -> Copy {
     Copy { file, part: Some((format!("<!-- generated: {name} -->\n"), "<!-- end -->\n")), text }
 }
 

@@ -9,53 +9,9 @@ import pytest
 import stack
 import tokenpin_twin as twin
 from gateway import ACCOUNTS, COOKIE_KEYS, client, encoded, forge, settings, tokens
+from ids import NATIVE, OTHER, RING, SEALED, chunked, ids_in, opened, posted, raw_request, sealed
 from provider import JSON, Provider
 from upstream import answering, reply
-
-RING = [twin.RingKey(1, COOKIE_KEYS[1], twin.SIGN)]
-SEALED = re.compile(r"[a-z]+[_-][A-Za-z0-9_-]+tp[012]")
-
-
-def sealed(native, account, scope=b"", owner=b"", ring=RING):
-    """The id as the filter would seal it."""
-    pin = twin.identity_hash(account.encode())
-    return twin.seal_id(ring, scope, owner, native.encode(), pin).decode()
-
-
-def opened(text, scope=b"", owner=b"", ring=RING):
-    """The native id, and the account that it names."""
-    verdict, native, pin = twin.open_id(ring, scope, owner, text.encode())
-    assert verdict == "sealed", (verdict, text)
-    accounts = {twin.identity_hash(account.encode()): account for account in ACCOUNTS}
-    return native.decode(), accounts[pin]
-
-
-def posted(g, body, path="/v1/responses", **options):
-    headers = [JSON, *options.pop("headers", [])]
-    text = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return g.send("POST", path, body=text, headers=headers, **options)
-
-
-def ids_in(answer):
-    """All ids in an answer, of a stream or not."""
-    return SEALED.findall(answer.body.decode())
-
-
-@pytest.fixture
-def sealing(gateway):
-    """Starts a gateway that seals, with a provider behind it."""
-
-    def start(mode="seal", provider=None, routes=None, environment=None, manager=None, **fields):
-        g = gateway(
-            settings(sealed_ids=mode, **fields),
-            routes=routes,
-            environment=environment,
-            **(manager or {}),
-        )
-        g.upstream.answer = g.provider = provider or Provider()
-        return g
-
-    return start
 
 
 @pytest.mark.smoke
@@ -106,20 +62,6 @@ def test_streams_cut_anywhere(sealing, cut):
 
 
 # ---- Requests ------------------------------------------------------------------------
-
-
-def chunked(parts, trailers=b""):
-    framed = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts if part)
-    return framed + b"0\r\n" + trailers + b"\r\n"
-
-
-def raw_request(body, *headers, path="/v1/responses", method="POST"):
-    head = [f"{method} {path} HTTP/1.1", "host: g", "content-type: application/json", *headers]
-    return "\r\n".join([*head, "", ""]).encode() + body
-
-
-NATIVE = "resp_" + "0123456789abcdef" * 3
-OTHER = "file-AbCdEfGhIjKlMnOpQrStUv"
 
 
 def bodies_of(id):
