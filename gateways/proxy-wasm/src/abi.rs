@@ -142,6 +142,10 @@ unsafe extern "C" {
     fn environ_get(variables: *mut *mut u8, texts: *mut u8) -> Status;
 }
 
+// `memcmp`, which the compiler calls.
+#[link(name = "c")]
+unsafe extern "C" {}
+
 /// Calls a function that hands over memory, which the host has allocated with `proxy_on_memory_allocate`.
 fn taken(call: impl FnOnce(*mut *mut u8, *mut usize) -> Status) -> Option<Vec<u8>> {
     let (mut data, mut size) = (null_mut(), 0);

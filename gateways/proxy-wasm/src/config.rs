@@ -13,11 +13,11 @@ use tokenpin::{
     Rule, Slot, SlotStatus, identity_hash,
 };
 
-use crate::abi::{Level, property, unix_now};
+use crate::abi::{Level, property, set_shared, shared, unix_now};
 use crate::fleet::Fleet;
-use crate::host::log;
+use crate::host::{entropy, log};
 use crate::json::{Checked, Problem};
-use crate::settings::{Existing, Overlay, Parsed, Route, Settings};
+use crate::settings::{Existing, Overlay, Parsed, Route, Settings, Source};
 use crate::stats::Stats;
 
 /// One configuration with tokens.
@@ -27,9 +27,8 @@ pub(crate) struct Setup {
     pub fleet: Fleet,
     /// The cookie's name where no tenant changes the scope and no route replaces it.
     cookie_name: CookieName,
-    /// Whether the log was told of another gateway's cookie, once for each way.
-    pub told_of_request: Cell<bool>,
-    pub told_of_response: Cell<bool>,
+    /// Random bytes, where a connection's number tells clients apart: each worker of each host counts its own.
+    pub mark: [u8; 16],
 }
 
 /// What a plugin's configuration becomes.
@@ -159,6 +158,16 @@ impl Chain {
 }
 
 impl Setup {
+    /// Whether the log is to be told of another gateway's cookie in a message of this kind: once, by one worker.
+    pub(crate) fn tells_of(&self, message: &str) -> bool {
+        let key = ["tokenpin.told.", message, ".", self.fleet.key()].concat();
+        let (told, _) = shared(&key);
+        if told.is_empty() {
+            set_shared(&key, b"1", 0);
+        }
+        told.is_empty()
+    }
+
     /// The cookie's name for a scope, which is empty for the configured one.
     pub(crate) fn cookie_name_of(&self, scope: &[u8]) -> Result<CookieName, Error> {
         if scope.is_empty() {
@@ -183,6 +192,11 @@ impl Setup {
             .get()
             .cookie_name(b"")
             .map_err(|error| Problem::at("cookie.name", &error.to_string()))?;
+        let is_connection = matches!(settings.id_hint, Some(Source::Connection));
+        let mark = if is_connection { entropy() } else { [0; 16] };
+        if is_connection && mark == [0; 16] {
+            return Err(Problem::at("id_hint", "the host has no randomness"));
+        }
         let vacant = SlotStatus::UP;
         let declared = settings.tokens.iter().map(|token| token.status.unwrap_or(vacant)).collect();
         let fleet = Fleet::new(declared, format!("tokenpin.{hash:016x}.{route}"));
@@ -197,14 +211,7 @@ impl Setup {
                 String::from_utf8_lossy(scope)
             ),
         );
-        Ok(Self {
-            settings,
-            affinity,
-            fleet,
-            cookie_name,
-            told_of_request: Cell::new(false),
-            told_of_response: Cell::new(false),
-        })
+        Ok(Self { settings, affinity, fleet, cookie_name, mark })
     }
 }
 

@@ -60,6 +60,10 @@ impl Fleet {
         }
     }
 
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
     /// Takes over what other workers learned, and ends what is over. True if a state has changed.
     pub(crate) fn refresh(&self, affinity: &Affinity<'_>, now: u64) -> bool {
         let (bytes, version) = shared(&self.key);

@@ -62,7 +62,12 @@ impl<'h> Reading<'h> {
             .map(|name| self.headers.all(name).map(unjoined).collect())
             .filter(|values: &Vec<&[u8]>| !values.is_empty());
         let carrier_value = carried.iter().flatten().copied();
-        let hint = settings.id_hint.as_ref().map(|source| values(self.headers, source));
+        let mut hint = settings.id_hint.as_ref().map(|source| values(self.headers, source));
+        if let (Some(Source::Connection), Some(hints)) = (&settings.id_hint, &mut hint) {
+            for hint in hints {
+                hint.to_mut().extend_from_slice(&terms.setup.mark);
+            }
+        }
         let now = unix_now();
         terms.setup.fleet.refresh(affinity, now);
         let request = Request {

@@ -63,7 +63,7 @@ pub(crate) struct Stream {
     /// The slot that was chosen, also where the filter only observes.
     slot: Option<u32>,
     served: Option<Served>,
-    /// The upstream's authority, as the request named it.
+    /// The upstream's authority, as this filter left it.
     authority: Vec<u8>,
 }
 
@@ -309,7 +309,7 @@ impl Stream {
         let verdict = served.decision.verdict;
         if matches!(verdict, Verdict::UnknownKey | Verdict::BadTag) {
             self.count(Counter::foreign_cookies);
-            if !terms.setup.told_of_request.replace(true) {
+            if terms.setup.tells_of("request") {
                 let (name, why) = (name_of(served), verdict.name());
                 log(
                     Level::Warn,
@@ -391,7 +391,7 @@ impl Stream {
     /// The upstream's own cookie of our name is gone for whoever made it.
     fn note_foreign(&self, setup: &Setup, served: &Served) {
         self.count(Counter::foreign_cookies);
-        if !setup.told_of_response.replace(true) {
+        if setup.tells_of("response") {
             let name = name_of(served);
             log(
                 Level::Warn,
@@ -467,7 +467,10 @@ impl Stream {
         if !is_from_upstream() {
             return;
         }
-        ids.begin_response(slot, core::mem::take(&mut self.authority));
+        // What the router made of it. Hosts only tell that of a request that was held for its body.
+        let upstream =
+            property(&["request", "host"]).unwrap_or(core::mem::take(&mut self.authority));
+        ids.begin_response(slot, upstream);
         let content = Content::of(headers);
         let mut seals = ids.seals_body(headers.first(":status"), content);
         if seals && is_encoded(headers) {

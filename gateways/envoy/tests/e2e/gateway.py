@@ -382,9 +382,7 @@ class Gateway:
         return [received(*answers[stream]) if stream in answers else None for stream in order]
 
     def counters(self):
-        prefix = "wasmcustom.tokenpin." if stack.WASM else "tokenpin."
-        found = self.envoy.stats(re.escape(prefix))
-        return {name.removeprefix(prefix): value for name, value in found.items()}
+        return self.envoy.metrics()
 
     @contextlib.contextmanager
     def counting(self):

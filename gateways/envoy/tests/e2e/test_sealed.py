@@ -1065,8 +1065,8 @@ def test_behind_a_filter_that_holds_bodies(gateways, front, http2):
     """Two of ours, of which the first one observes; and Envoy's own buffer."""
     kind = stack.extension("filters.http.buffer.v3.Buffer", max_request_bytes=1 << 24)
     if front == "observes":
-        kind = stack.module_filter(settings(sealed_ids="seal", observe=True, response_header=None))
-        kind["filter_name"] = "tokenpin_next"
+        observes = settings(sealed_ids="seal", observe=True, response_header=None)
+        kind = stack.module_filter(observes, "tokenpin_next")
     g = gateways()
     g.upstream.answer = provider = Provider()
     manager = {"http_protocol_options": {"enable_trailers": True}}

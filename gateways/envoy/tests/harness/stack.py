@@ -10,6 +10,7 @@ proxy-wasm, whose file TOKENPIN_WASM names.
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -37,19 +38,19 @@ def struct(settings):
     return typed("google.protobuf.Struct", value=settings)
 
 
-def module_filter(settings):
+def module_filter(settings, name=FILTER, metrics="tokenpin"):
     """The filter's own entry in a chain, with its JSON configuration."""
     if WASM:
-        return wasm_filter(settings)
+        return wasm_filter(settings, metrics)
     return extension(
         "filters.http.dynamic_modules.v3.DynamicModuleFilter",
-        dynamic_module_config=DYNAMIC_MODULE,
-        filter_name=FILTER,
+        dynamic_module_config={**DYNAMIC_MODULE, "metrics_namespace": metrics},
+        filter_name=name,
         filter_config=struct(settings),
     )
 
 
-def wasm_filter(settings, name=FILTER):
+def wasm_filter(settings, name="tokenpin"):
     """The same for proxy-wasm. `name` is also that of its metrics."""
     code = {"local": {"filename": os.environ["TOKENPIN_WASM"]}}
     vm = {"runtime": "envoy.wasm.runtime.v8", "code": code}
@@ -58,6 +59,7 @@ def wasm_filter(settings, name=FILTER):
     config = {
         "name": name,
         "vm_config": vm,
+        # Of a Struct it would get the message's bytes.
         "configuration": typed("google.protobuf.StringValue", value=json.dumps(settings)),
         # Without it no body can be read before the request goes on.
         "allow_on_headers_stop_iteration": True,
@@ -138,6 +140,9 @@ def router():
 def bootstrap(filters, routes, clusters, **manager):
     """One listener; `manager` are fields of the HTTP connection manager."""
     hosts = [{"name": "everything", "domains": ["*"], "routes": routes}]
+    if WASM:
+        # Which the module does by itself, as far as a body needs it.
+        hosts[0]["request_body_buffer_limit"] = 64 << 20
     manager = extension(
         "filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix="gateway",
@@ -307,6 +312,12 @@ class Envoy:
 
     def failures(self):
         return self.stat(f"extension_config_discovery.http_filter.{FILTER}.config_fail")
+
+    def metrics(self, namespace=FILTER):
+        """Those of the filter, without the names that they stand under."""
+        prefix = f"wasmcustom.{namespace}." if WASM else f"{namespace}."
+        found = self.stats(re.escape(prefix))
+        return {name.removeprefix(prefix): value for name, value in found.items()}
 
     def stats(self, prefix=""):
         """The counters and gauges whose name begins with the prefix."""
