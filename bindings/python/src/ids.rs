@@ -482,20 +482,23 @@ impl IdSealer {
         Rewriting::new(slf.into_any(), chunks)
     }
 
-    /// The value of Location, Content-Location or Operation-Location with its ids sealed, of the type that is given.
-    fn target<'py>(&self, target: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let given = target.extract::<Text<'_, '_>>()?;
+    /// The value of Location, Content-Location or Operation-Location with its ids sealed, of the type that is given. An absolute
+    /// URI of the upstream's leads to the gateway; another host's may be signed, and stays as it is.
+    fn location<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let given = value.extract::<Text<'_, '_>>()?;
         let sealed = self.with(|sealing| {
             let mut out = vec![0; given.as_bytes().len()];
-            let mut sealed = sealing.seal_target(self.ids, given.as_bytes(), &mut out);
-            if let Err(Error::BufferTooSmall { needed }) = sealed {
+            let mut len = sealing.seal_location(self.ids, given.as_bytes(), &mut out);
+            if let Err(Error::BufferTooSmall { needed }) = len {
                 out.resize(needed, 0);
-                sealed = sealing.seal_target(self.ids, given.as_bytes(), &mut out);
+                len = sealing.seal_location(self.ids, given.as_bytes(), &mut out);
             }
-            out.truncate(sealed.map_err(errors::of)?);
-            Ok(out)
+            Ok(len.map_err(errors::of)?.map(|len| {
+                out.truncate(len);
+                out
+            }))
         })?;
-        like(target, &sealed)
+        sealed.map_or_else(|| Ok(value.clone()), |sealed| like(value, &sealed))
     }
 
     /// How many ids were sealed.

@@ -175,7 +175,7 @@ def test_ids_of_bodies(size):
         assert (opener.target, summary_of(opener)) == (case["out"], case["summary"]), case
     for case in file["locations"]:
         sealer = affinity.sealer(slot, ids="items", mode="seal", **where)
-        assert sealer.target(case["target"]) == case["out"], case
+        assert sealer.location(case["target"]) == case["out"], case
 
 
 SAME_NAMES = (

@@ -469,7 +469,7 @@ class Exchange:
         if self.opener is not None and self.opener.changes_response:
             sealer = self._sealer(out)
             locations = (b"location", b"content-location", b"operation-location")
-            out = [(name, sealer.target(value)) if name in locations else (name, value) for name, value in out]
+            out = [(name, sealer.location(value)) if name in locations else (name, value) for name, value in out]
             if status in (101, 204, 206, 304) or is_upgrade or self._passes(out):
                 sealer = None
             else:
