@@ -126,6 +126,7 @@ fn body(request: Builder, text: &str) -> Request<Pieces> {
     request.body(Pieces::cut(text, &[])).unwrap()
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn id_cases() -> Vec<IdCase> {
     let gateway = |mode| crate::stand::gateway(in_mode(mode), nobody());
     let sealing = || gateway(Mode::Seal);
