@@ -200,11 +200,12 @@ export const ID_REPORT = {
   unreadable: 16,
   existing: 17,
   seals: 18,
-  unstored: 19,
-  uploads: 20,
-  downloads: 21,
-  quotedLen: 22,
-  quoted: 23,
+  changesResponse: 19,
+  unstored: 20,
+  uploads: 21,
+  downloads: 22,
+  quotedLen: 23,
+  quoted: 24,
   sizeof: 88,
 } as const;
 export const ID_USE = {

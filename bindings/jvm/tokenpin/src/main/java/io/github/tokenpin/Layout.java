@@ -190,11 +190,12 @@ final class Layout {
   static final int ID_REPORT_AT_UNREADABLE = 16;
   static final int ID_REPORT_AT_EXISTING = 17;
   static final int ID_REPORT_AT_SEALS = 18;
-  static final int ID_REPORT_AT_UNSTORED = 19;
-  static final int ID_REPORT_AT_UPLOADS = 20;
-  static final int ID_REPORT_AT_DOWNLOADS = 21;
-  static final int ID_REPORT_AT_QUOTED_LEN = 22;
-  static final int ID_REPORT_AT_QUOTED = 23;
+  static final int ID_REPORT_AT_CHANGES_RESPONSE = 19;
+  static final int ID_REPORT_AT_UNSTORED = 20;
+  static final int ID_REPORT_AT_UPLOADS = 21;
+  static final int ID_REPORT_AT_DOWNLOADS = 22;
+  static final int ID_REPORT_AT_QUOTED_LEN = 23;
+  static final int ID_REPORT_AT_QUOTED = 24;
 
   static final int ID_USE_SIZE = at(72, 36);
   static final int ID_USE_AT_SCOPE = 0;
