@@ -337,9 +337,8 @@ def served(config, fields, request, answer, decision, ids, api, mode, path, targ
 
 def located(rules, pin, api, text):
     """A location as the client gets it. Where the provider says its own address, it is the gateway's; another's is left."""
-    if ":/" "/" in text and not text.startswith("http:/" "/{provider}/"):
-        return text
-    return bodies.seal_target(rules, pin, api, text.encode()).decode().replace("{provider}", "{gateway}")
+    origin = (b"{provider}", b"http:/" b"/{gateway}")
+    return bodies.seal_target(rules, pin, api, text.encode(), origin).decode()
 
 
 def _keys_of(request):
