@@ -39,13 +39,13 @@ js-package: $(JS_PACKAGE)/built ## the package for JavaScript, in build/js/packa
 
 .PHONY: js-lint
 js-lint: $(JS_OUT)/installed
-	$(JS_BIN)/biome ci --error-on-warnings --colors=off $(JS)
+	cd $(JS) && node_modules/.bin/biome ci --error-on-warnings --colors=off
 
 .PHONY: js
 js: $(JS_PACKAGE)/built ## the package for JavaScript in Node: installed elsewhere, its types, vectors, the twin, the gateway
 	$(JS)/tests/installed.sh $(JS_OUT)
 	$(JS_BIN)/tsc -p $(JS)/tests
-	cd $(JS)/tests && node --test --test-timeout=60000
+	cd $(JS)/tests && node --test --test-timeout=60000 *.test.js
 	$(PYTHON) -B $(JS)/tests/twin.py
 
 $(JS_HOSTS)/installed: $(JS)/tests/hosts/package.json $(JS)/tests/hosts/package-lock.json
@@ -53,13 +53,15 @@ $(JS_HOSTS)/installed: $(JS)/tests/hosts/package.json $(JS)/tests/hosts/package-
 	@mkdir -p $(@D)
 	cp $^ $(@D)
 	cd $(@D) && $(JS_NPM) ci --ignore-scripts
+	ln -sfn ../../package $(@D)/node_modules/tokenpin
+	ln -sfn ../../../../$(JS_HOSTS)/node_modules $(JS)/tests/hosts/node_modules
 	touch $@
 
 .PHONY: js-hosts
 js-hosts: $(JS_PACKAGE)/built $(JS_HOSTS)/installed ## the same in workerd, with OpenAI's client in front, in Chromium, Deno and Bun
 	checks/need.sh chromium chromium 'a page with the package runs in it'
 	$(JS)/tests/panics.sh $(JS_OUT)
-	cd $(JS)/tests/hosts && node --test --test-timeout=300000
+	cd $(JS)/tests/hosts && node --test --test-timeout=300000 *.test.js
 
 .PHONY: bench-js
 bench-js: $(JS_PACKAGE)/built ## what calls from JavaScript cost, beside cookie-signature and a jump hash in JavaScript

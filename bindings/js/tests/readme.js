@@ -14,7 +14,7 @@ import { provider } from './provider.js';
 
 /** The programs of a page: those with a name, and those without. */
 export function programs(page) {
-  const blocks = [...page.matchAll(/^```js\n([^]*?)^```$/gm)].map(([, text]) => text);
+  const blocks = [...page.matchAll(/^```js\n([\s\S]*?)^```$/gm)].map(([, text]) => text);
   const named = new Map(
     blocks.flatMap((text) => [...text.matchAll(/^\/\/ (\S+\.js)\n/g)].map(([, name]) => [name, text])),
   );
