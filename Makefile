@@ -62,8 +62,9 @@ lib: $(STATIC) $(SHARED) ## the static and the shared library, in build/lib
 # The C artefacts contain no Rust runtime, and a panic handler that cannot be linked. Loops are
 # left as they are: unrolled and made of vector instructions they take 3.5 KB more, and no less time. Where it
 # does matter, in batches, the steps are written out.
-ARTEFACT := --cfg tokenpin_artefact -C llvm-args=-unroll-threshold=20 -C llvm-args=-unroll-runtime=0 \
-  -C no-vectorize-loops -C llvm-args=-force-attribute=optsize -C llvm-args=-inline-threshold=50
+ARTEFACT := --cfg tokenpin_artefact -C no-vectorize-loops $(addprefix -C llvm-args=-,unroll-threshold=20 unroll-runtime=0 \
+  force-attribute=optsize inline-threshold=50 inlinehint-threshold=130 two-entry-phi-node-folding-threshold=1 \
+  jump-threading-threshold=3)
 
 $(ARCHIVE): $(SOURCES)
 	$(CARGO) rustc --quiet --locked --release --lib --features capi --crate-type staticlib \
@@ -87,12 +88,12 @@ $(STATIC): $(OBJECT)
 # Every symbol must be found, which a reachable panic's is not. Without unwind tables, a tenth
 # of the size, because nothing unwinds here (the static library keeps them, for profilers), and
 # in one executable segment for code and constants, which saves the space between two.
-$(SHARED): $(OBJECT) Makefile common.mk
+$(SHARED): $(OBJECT) packaging/relro.ld Makefile common.mk
 	@mkdir -p $(LIB)
 	printf '{ global: tokenpin_*; local: *; };\n' > $(BUILD)/tokenpin.map
 	$(OBJCOPY) --remove-section=.eh_frame $(OBJECT) $(BUILD)/shared.o
 	$(CC) -shared -nostdlib $(LDFLAGS) -o $@ $(BUILD)/shared.o -Wl,-z,noseparate-code -Wl,-soname,$(SONAME) -Wl,--version-script,$(BUILD)/tokenpin.map \
-	  -Wl,-z,defs -Wl,-z,relro -Wl,-z,now -Wl,--gc-sections -lc
+	  -Wl,-z,defs -Wl,-z,relro -Wl,-z,now -Wl,--gc-sections -Wl,-T,packaging/relro.ld -lc
 	ln -sf $(notdir $(SHARED)) $(LIB)/$(SONAME)
 	ln -sf $(SONAME) $(LIB)/libtokenpin.so
 

@@ -56,7 +56,7 @@ pub fn layout(header: &Header) -> String {
         if name.contains([';', '\n']) {
             continue;
         }
-        let (fields, _) = body.split_once("}").unwrap();
+        let (fields, _) = body.split_once('}').unwrap();
         let (mut lines, mut size, mut align) = (String::new(), 0_u32, 1);
         for field in fields.lines().map(|line| line.trim().trim_end_matches(';')) {
             let (kind, field) = field.rsplit_once(' ').unwrap();

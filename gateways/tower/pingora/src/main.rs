@@ -12,9 +12,9 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, ACCEPT_RANGES, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_LOCATION, CONTENT_TYPE, COOKIE, ETAG, HOST, HeaderMap, HeaderName, HeaderValue,
-    LOCATION, RETRY_AFTER, SET_COOKIE, TRANSFER_ENCODING, UPGRADE,
+    ACCEPT_ENCODING, ACCEPT_RANGES, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
+    COOKIE, ETAG, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SET_COOKIE,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::{Method, StatusCode, Uri};
 use pingora_core::server::Server;
@@ -23,7 +23,9 @@ use pingora_core::{ErrorType, OkOrErr, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{ProxyHttp, Session};
 use tokenpin::cookie::{field, set_cookie};
-use tokenpin::ids::{Ids, Mode, Opener, Opening, Sealer, Sealing, Summary};
+use tokenpin::ids::{
+    DIGEST_HEADERS, Ids, LOCATION_HEADERS, Mode, Opener, Opening, Sealer, Sealing, Summary,
+};
 use tokenpin::{
     Affinity, Answer, Attributes, Config, CookieKey, Decision, IdConfig, KeyInput, MAX_SET_COOKIE,
     OwnedAffinity, Request, Role, Secret, Slot, SlotStatus,
@@ -238,16 +240,16 @@ impl Gateway {
         let slot = context.decision.as_ref().and_then(|decision| decision.slot);
         let pin = slot.and_then(|slot| affinity.pin(slot));
         let (Some(ids), Some(pin)) = (&context.ids, pin) else { return Ok(false) };
-        let rules = affinity.id_rules(b"", b"", None).or_err(ErrorType::InternalError, "ids")?;
-        if !ids.summary.changes_response(&rules, ids.of) {
+        if !ids.summary.changes_response() {
             return Ok(false);
         }
+        let rules = affinity.id_rules(b"", b"", None).or_err(ErrorType::InternalError, "ids")?;
         let sealing = Sealing { rules: &rules, pin, echo: &ids.summary.echo, origin: None };
-        for name in [LOCATION, CONTENT_LOCATION, HeaderName::from_static("operation-location")] {
-            let Some(value) = response.headers.get(&name) else { continue };
+        for &name in LOCATION_HEADERS {
+            let Some(value) = response.headers.get(name) else { continue };
             // Each of its ids may grow; what is longer stays as it is.
             let mut sealed = vec![0; value.len() + 1024];
-            if let Ok(Some(len)) = sealing.seal_location(ids.of, value.as_bytes(), &mut sealed) {
+            if let Ok(len) = sealing.seal_target(ids.of, value.as_bytes(), &mut sealed) {
                 sealed.truncate(len);
                 response.insert_header(name, sealed)?;
             }
@@ -316,12 +318,11 @@ impl ProxyHttp for Gateway {
         if let Some(body) = &ids.body {
             request.remove_header(&TRANSFER_ENCODING);
             request.insert_header(CONTENT_LENGTH, body.len().to_string())?;
-            for name in ["content-md5", "digest", "content-digest", "repr-digest"] {
+            for &name in DIGEST_HEADERS {
                 request.remove_header(name);
             }
         }
-        let rules = self.affinity().id_rules(b"", b"", None);
-        if rules.is_ok_and(|rules| ids.summary.changes_response(&rules, ids.of)) {
+        if ids.summary.changes_response() {
             request.insert_header(ACCEPT_ENCODING, "identity")?;
         }
         Ok(())
