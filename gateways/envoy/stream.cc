@@ -208,7 +208,8 @@ bool Stream::Decide(envoy_filter envoy, RequestReader& reader, tokenpin::Request
   if (settings.metadata) WriteMetadata(envoy, decision_, *terms_.config());
   if (!terms_.observes() && !decision_.has_slot()) {
     const std::string& header = settings.response_header;
-    Refuse(envoy, RefusalFor(decision_, *terms_.config()), header,
+    const auto report = ids_ == nullptr ? tokenpin::IdReport{} : ids_->summary().report();
+    Refuse(envoy, RefusalFor(decision_, *terms_.config(), tokenpin::quoted(report)), header,
            header.empty() ? "" : Describe(decision_));
     return false;
   }

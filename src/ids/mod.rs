@@ -4,7 +4,6 @@
 //! [`Sealer`] seals those of a response's, as it passes. [`Opening::open_target`] and
 //! [`Sealing::seal_target`] do it in paths. docs/sealed-ids.md is the specification.
 
-mod bytes;
 mod events;
 pub(crate) mod fields;
 pub(crate) mod form;

@@ -1,11 +1,11 @@
 //! Ids in a target: in the path behind the name of a collection, and under listed names in the query.
 
+use crate::bytes::{alike, holds, move_bytes};
 use crate::error::Error;
 use crate::limits::MAX_SEALED_ID;
 use crate::sink::{Sink, Slice, unhex};
 use crate::words::List;
 
-use super::bytes::move_bytes;
 use super::fields::{
     DOWNLOAD_WORDS, Fields, Ids, LITERAL_WORDS, NAMED_WORDS, NO_KEY, PATH, UPLOAD_WORDS,
 };
@@ -38,7 +38,7 @@ fn role(fields: &Fields<'_>, part: &Part<'_>) -> Option<u8> {
 
 /// Whether a text is something, without its percent-encoding if it has one.
 fn is_decoded(text: &[u8], is: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-    if text.contains(&b'%') {
+    if holds(b'%', text) {
         Decoded::new(text).is_some_and(|text| is(text.as_bytes()))
     } else {
         is(text)
@@ -167,7 +167,7 @@ impl Opening<'_> {
     /// Opens the ids of a request's target where it lies, and says how long it is then: never longer. The first thing to
     /// do with a request.
     pub fn open_target(&self, ids: Ids, summary: &mut Summary, target: &mut [u8]) -> usize {
-        summary.seals = self.rules.seals_all(ids);
+        (summary.seals, summary.echoes) = (self.rules.seals_all(ids), self.rules.echoes(ids));
         if ids == Ids::None {
             return target.len();
         }
@@ -213,10 +213,10 @@ impl Opening<'_> {
     fn refuse_unclear(&self, summary: &mut Summary, key: Option<u8>, part: &Part<'_>) {
         let key =
             key.or(part.is_segment.then_some(PATH)).filter(|_| self.rules.mode == Mode::Strict);
-        if let Some(key) = key.filter(|_| part.text.contains(&b'%')) {
+        if let Some(key) = key.filter(|_| holds(b'%', part.text)) {
             let is_clear = |text: &[u8]| !text.iter().any(|byte| b"%/".contains(byte));
             if !Decoded::new(part.text).is_some_and(|text| is_clear(text.as_bytes())) {
-                summary.refuse(IdVerdict::Plain, [key, NO_KEY]);
+                summary.refuse(IdVerdict::Plain, [key, NO_KEY], b"");
             }
         }
     }
@@ -274,9 +274,9 @@ impl Sealing<'_> {
 
     /// Scheme and authority in place of the upstream's.
     fn own(&self, ids: Ids, authority: &[u8]) -> Option<&[u8]> {
-        let origin = self.origin.filter(|origin| {
-            authority.eq_ignore_ascii_case(origin.upstream) && !origin.own.is_empty()
-        })?;
+        let origin = self
+            .origin
+            .filter(|origin| alike(authority, origin.upstream) && !origin.own.is_empty())?;
         self.echo.changes_response(self.rules, ids).then_some(origin.own)
     }
 
