@@ -118,7 +118,7 @@ fn local(status: StatusCode) -> Response<Body> {
     response
 }
 
-fn key(variable: &str) -> Result<Secret, Error> {
+pub(crate) fn key(variable: &str) -> Result<Secret, Error> {
     let hex = std::env::var(variable).map_err(|_| format!("{variable} is not set"))?;
     let refused = || format!("{variable} is not 32 hexadecimal digits");
     let digits =

@@ -32,8 +32,8 @@ $(eval $(call unit_variant,tsan,$(UNIT_TSAN)))
 $(UNIT_OUT)/plain/%.o: $(UNIT)/%.cc $(UNIT_HEADERS)
 	@mkdir -p $(@D)
 	$(CXX) $(UNIT_FLAGS) -O2 -c $< -o $@
-$(UNIT_OUT)/plain/allocations: $(UNIT_OUT)/plain/allocations.o $(UNIT_OUT)/plain/standin.o \
-    $(ENVOY_OBJECTS) $(STATIC)
+$(addprefix $(UNIT_OUT)/plain/,allocations judge): $(UNIT_OUT)/plain/%: $(UNIT_OUT)/plain/%.o \
+    $(UNIT_OUT)/plain/standin.o $(ENVOY_OBJECTS) $(STATIC)
 	$(CXX) -pthread $^ -o $@
 
 UNIT_ASAN_PROGRAMS := $(addprefix $(UNIT_OUT)/asan/,$(UNIT_PROGRAMS)) $(UNIT_OUT)/plain/allocations
