@@ -18,6 +18,7 @@ mod go;
 mod header;
 mod hpp;
 mod js;
+mod lua;
 mod python;
 mod schema;
 
@@ -63,6 +64,7 @@ fn every_copy_is_what_the_code_says() {
         Copy::whole("bindings/js/src/layout.ts", js::layout(&header)),
         Copy::whole("bindings/python/python/tokenpin/_enums.py", python::enums(&header)),
         Copy::whole("bindings/python/python/tokenpin/_limits.py", python::limits(&header)),
+        Copy::whole("gateways/nginx/lua/resty/tokenpin/headers.lua", lua::headers()),
         Copy::whole("bindings/python/python/tokenpin/_headers.py", python::headers()),
     ];
     copies.extend(hpp::parts(&header));
