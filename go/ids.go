@@ -142,6 +142,8 @@ type IDReport struct {
 	Existing bool
 	// Seals says that the ids of the response are sealed, whatever the client sent.
 	Seals bool
+	// ChangesResponse says that anything in the response may change: else nobody has to look into it.
+	ChangesResponse bool
 	// Unstored says that the body says "store": false.
 	Unstored bool
 	// Uploads says that the path is for uploads, so that the request may have a multipart body.
@@ -152,6 +154,10 @@ type IDReport struct {
 
 // Report gives what the summary says.
 func (s *IDSummary) Report() IDReport { return s.report() }
+
+// Quoted gives the id that is refused, or that names the account, as the client wrote it, but for escapes: for the text of
+// a refusal. It is empty for one that has more than 64 bytes or other characters than ids, and for encrypted content.
+func (s *IDSummary) Quoted() string { return s.quoted() }
 
 // IDUse is what a request's ids are opened with, and its response's sealed with.
 type IDUse struct {

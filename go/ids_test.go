@@ -94,6 +94,7 @@ type jsonSummary struct {
 	Keys                                    [2]uint8
 	Refused, Unreadable, Existing, Unstored bool
 	Uploads, Downloads                      bool
+	Quoted                                  string
 	Opened, Plain                           uint32
 	Account                                 *struct {
 		Pin number
@@ -129,10 +130,11 @@ func (want *jsonSummary) same(t *testing.T, a *Affinity, s *IDSummary, where any
 func (want *jsonSummary) sameReport(t *testing.T, s *IDSummary, where any) {
 	t.Helper()
 	got := s.Report()
-	got.EchoesLost, got.Seals = 0, false
+	got.EchoesLost, got.Seals, got.ChangesResponse = 0, false, false
 	check(t, "summary", got, IDReport{Opened: want.Opened, Plain: want.Plain, Verdict: named[IDVerdict](want.Verdict),
 		Keys: want.Keys, Refused: want.Refused, Unreadable: want.Unreadable, Existing: want.Existing,
 		Unstored: want.Unstored, Uploads: want.Uploads, Downloads: want.Downloads}, where)
+	check(t, "quoted", s.Quoted(), want.Quoted, where)
 }
 
 // chunks reads a text in pieces of the lengths that next gives.

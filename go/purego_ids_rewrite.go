@@ -186,13 +186,12 @@ func (w *idWork) unmark(b *puregoBody, head, mark []byte) bool {
 	verdict, pin := w.place.openMark(head, mark)
 	switch {
 	case verdict == IDVerdictSealed:
-		s.opened = saturated(s.opened)
-		s.verdict = max(s.verdict, verdict)
+		s.noteOpened(nil)
 		s.bindHard(encryptedKey, idNamed{true, true, pin})
 		b.changed = saturated(b.changed)
 		return true
 	case verdict != IDVerdictPlain && w.refusesForeign():
-		s.refuse(verdict, encryptedKey, noIDKey)
+		s.refuse(verdict, encryptedKey, noIDKey, nil)
 	}
 	return false
 }

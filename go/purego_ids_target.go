@@ -112,7 +112,7 @@ func percentDecoded(buffer, text []byte) ([]byte, bool) {
 
 // openTarget opens the ids of a request's target where it lies, and gives what it is then: never longer.
 func (w *idWork) openTarget(target []byte) []byte {
-	w.summary.seals = w.sealsAll()
+	w.summary.seals, w.summary.willEcho = w.sealsAll(), w.mode == ModeOpen && w.ids >= IDsBoth
 	if w.passes() {
 		return target
 	}
@@ -147,7 +147,7 @@ func (w *idWork) refuseUnclear(p *targetParts, key uint8, text []byte) {
 	var buffer [MaxSealedID]byte
 	decoded, ok := percentDecode(buffer[:0], text)
 	if !ok || bytes.IndexByte(decoded, '%') >= 0 || bytes.IndexByte(decoded, '/') >= 0 {
-		w.summary.refuse(IDVerdictPlain, key, noIDKey)
+		w.summary.refuse(IDVerdictPlain, key, noIDKey, nil)
 	}
 }
 

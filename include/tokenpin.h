@@ -1391,7 +1391,7 @@ typedef struct tokenpin_id_summary {
     /**
      * Private.
      */
-    uint64_t private_words[48];
+    uint64_t private_words[56];
 } tokenpin_id_summary;
 
 /**
@@ -2662,6 +2662,10 @@ typedef struct tokenpin_id_report {
      */
     uint8_t seals;
     /**
+     * 1: anything in the response may change: else nobody has to look into it.
+     */
+    uint8_t changes_response;
+    /**
      * 1: the body says `"store": false`.
      */
     uint8_t unstored;
@@ -2673,6 +2677,16 @@ typedef struct tokenpin_id_report {
      * 1: the path is a download. Nothing is to be sealed in the response's body, a client's own.
      */
     uint8_t downloads;
+    /**
+     * How long `quoted` is; 0 for an id that has more than 64 bytes or other characters than ids, and for encrypted
+     * content.
+     */
+    uint8_t quoted_len;
+    /**
+     * The id that is refused, or that names the account, as the client wrote it, but for escapes: for the text of a
+     * refusal. The rest is 0.
+     */
+    uint8_t quoted[64];
 } tokenpin_id_report;
 
 /**

@@ -1,6 +1,7 @@
 # What all gateways share: the schema of their configuration, and what they must do.
 
-TESTS += schema
+TESTS += schema conformance-smoke
+CHECKS += conformance
 # make test installs: the validator jsonschema-rs and PyYAML, by pip into build/schema
 
 CONFORMANCE := gateways/conformance
@@ -12,3 +13,31 @@ $(SCHEMA_VENV)/installed: $(CONFORMANCE)/schema-requirements.txt
 schema: $(SCHEMA_VENV)/installed $(BUILD)/envoy/unit/plain/judge ## the schema of the configuration, the parser that reads it, and the examples of pages
 	$(SCHEMA_VENV)/bin/python -B $(CONFORMANCE)/examples.py
 	$(SCHEMA_VENV)/bin/python -B $(CONFORMANCE)/schema.py $(BUILD)/envoy/unit/plain/judge
+
+# Each gateway as the adapter of its name starts it. A new one is a word here, and what it is made of.
+CONFORMANCE_GO := $(BUILD)/conformance/fromjson
+CONFORMANCE_TOWER := $(TOWER)/debug/examples/from_json
+GATEWAYS := envoy=$(BUILD)/envoy tower=$(CONFORMANCE_TOWER) go=$(CONFORMANCE_GO) python=$(PY_VENV)/bin/python
+GATEWAYS_READY := envoy-filter $(VENV_READY) conformance-tower $(CONFORMANCE_GO) $(PY_OUT)/current
+CONFORMANCE_PYTHON := PYTHONPATH=$(CONFORMANCE) $(VENV)/bin/python -B
+
+# Cargo and Go know what has changed.
+.PHONY: conformance-tower conformance-go
+conformance-tower:
+	$(CARGO) build $(TOWER_CARGO) --example from_json
+$(CONFORMANCE_GO): conformance-go
+	cd go && CGO_ENABLED=0 $(GO) build -o $(abspath $@) ./example/fromjson
+
+.PHONY: conformance-cases
+conformance-cases: ## gateways/conformance/cases.json, from cases.py and the model
+	$(PYTHON) -B $(CONFORMANCE)/cases.py --write
+
+.PHONY: conformance-smoke
+conformance-smoke: $(GATEWAYS_READY) ## some of what every gateway must do, in each of them
+	$(CONFORMANCE_PYTHON) $(CONFORMANCE)/cases.py
+	$(CONFORMANCE_PYTHON) $(CONFORMANCE)/suite.py --smoke $(GATEWAYS)
+
+.PHONY: conformance
+conformance: $(GATEWAYS_READY) ## all of it, random requests, and one client through all gateways in turn
+	$(CONFORMANCE_PYTHON) $(CONFORMANCE)/suite.py --random 2000 $(GATEWAYS)
+	$(CONFORMANCE_PYTHON) $(CONFORMANCE)/together.py $(GATEWAYS)

@@ -141,9 +141,9 @@ TEXTS = {
     "no_account_available": "No account is available.",
     "bad_affinity_key": "The session's key cannot be used.",
     "session_unavailable": "The session's account is unavailable.",
-    "previous_response_not_found": "The previous response was not found.",
+    "previous_response_not_found": "The previous response{quoted} was not found.",
     "invalid_encrypted_content": "The encrypted content could not be verified.",
-    "not_found": "The object named by '{0}' was not found.",
+    "not_found": "The object{quoted} named by '{0}' was not found.",
     "conflicting_accounts": "The objects named by '{0}' and '{1}' cannot be used together: they were created apart.",
     "unreadable_body": "The request's body cannot be read.",
     "request_too_large": "The request's body is too large.",
@@ -153,8 +153,9 @@ TEXTS = {
 }
 
 
-def refused(request, status, code, keys=(), headers=None):
-    message = TEXTS[code].format(*keys)
+def refused(request, status, code, keys=(), headers=None, quoted=b""):
+    quoted = f" '{quoted.decode()}'" if quoted else ""
+    message = TEXTS[code].format(*keys, quoted=quoted)
     if values(request["headers"], "anthropic-version"):
         kind = {404: "not_found_error", 413: "request_too_large"}.get(status, "invalid_request_error" if status < 500 else "api_error")
         body = {"type": "error", "error": {"type": kind, "message": message}}
@@ -165,7 +166,7 @@ def refused(request, status, code, keys=(), headers=None):
     answer = {"content-type": ["application/json"], **{name: [value] for name, value in (headers or {}).items()}}
     answer.setdefault("retry-after", [])
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    return {"": {"status": status, "headers": answer, "body": text, "cookie": None}}
+    return {"": {"status": status, "headers": answer, "body": "" if request["method"] == "HEAD" else text, "cookie": None}}
 
 
 def key_name(config, number):
@@ -179,19 +180,32 @@ class Ids(bodies.Request):
 
     def __init__(self, *given):
         super().__init__(*given)
-        self.sealed_here, self.plain_here = set(), set()
+        self.forms = {}  # native -> the texts
 
     def take(self, key, text):
         native, named = super().take(key, text)
-        if native is not None:
-            self.sealed_here.add(native)
-        elif named:
-            self.plain_here.add(text)
+        if native is not None or named:
+            self.forms.setdefault(native or text, set()).add(text)
         return native, named
 
-    def comes_back_sealed(self, text):
+    def comes_back_sealed(self, native):
         """Echo: what the client sent comes back as it was sent."""
-        return text not in self.plain_here if self.sealed else text in self.sealed_here
+        sent = self.forms.get(native, {None})
+        return native not in sent if self.sealed else sent not in ({None}, {native})
+
+    def as_sent(self, text, pin):
+        """Also by the key that had sealed it, whatever the account was then."""
+        ring, scope, owner = self.rules.place
+        for native, sent in self.forms.items():
+            for form in sent - {native}:
+                [key] = [key for key in ring if twin.open_id([key], scope, owner, form)[0] == "sealed"]
+                again = twin.seal_id([twin.RingKey(key.key_id, key.secret, twin.SIGN)], scope, owner, native, pin)
+                text = text.replace(twin.seal_id(ring, scope, owner, native, pin), again)
+        return text
+
+
+class Unclear(Exception):
+    """One id in several forms: which of them comes back depends on more than this model knows."""
 
 
 # ---- One request
@@ -250,7 +264,7 @@ def expected(fields, request, answer):
             code, status = twin.refusal(decision)
             keys = [key_name(config, key) if key != twin.NO_ID_KEY else None for key in decision.id_keys]
             wait = {"retry-after": f"until {LATER}"} if decision.retry_after else None
-            return refused(request, status, code, keys, wait)
+            return refused(request, status, code, keys, wait, ids.quoted if ids is not None else b"")
         account = config.slots[decision.slot].identity.decode()
         if account not in found:
             found[account] = served(config, fields, request, answer, decision, ids, api, mode, path, target, body, came, handshake, account)
@@ -260,6 +274,9 @@ def expected(fields, request, answer):
 
 
 def served(config, fields, request, answer, decision, ids, api, mode, path, target, body, came, handshake, account):
+    """What the account gets, and the client."""
+    if ids is not None and any(len(forms) > 1 for forms in ids.forms.values()):
+        raise Unclear
     headers, name = request["headers"], (config.cookie_name or twin.default_name(config.scope))
     token = next(token for token in fields["tokens"] if token["name"] == account)
     sees = {"target": target.decode("latin-1"), "body": (body or b"").decode("latin-1"), "headers": {}}
@@ -275,7 +292,7 @@ def served(config, fields, request, answer, decision, ids, api, mode, path, targ
     for each in ("x-consumer", "x-session", "x-other", "content-type"):
         sees["headers"][each] = [value.decode("latin-1") for value in values(headers, each)]
     is_download = path.rstrip("/").rpartition("/")[2] in ("content", "results")
-    seals = ids is not None and (ids.sealed or (mode == "open" and api in ("both", "items") and ids.sealed_here))
+    seals = ids is not None and (ids.sealed or (mode == "open" and api in ("both", "items") and any(map(ids.comes_back_sealed, ids.forms))))
     if seals and not is_download:
         sees["headers"]["accept-encoding"] = ["identity"]
     if body is not None and body != came:
@@ -286,6 +303,10 @@ def served(config, fields, request, answer, decision, ids, api, mode, path, targ
     # What goes back.
     back = {"status": answer["status"], "headers": {}, "cookie": None}
     text, shown = answer["body"].encode("latin-1"), back["headers"]
+    # Beside the gateway's own.
+    theirs = [value for each, value in answer["headers"] if each.lower() == "set-cookie"]
+    shown["set-cookie"] = [line for line in theirs if not twin.sets_our_cookie(line.encode("latin-1"), name)]
+    shown["x-affinity"] = []
     pin = config.slots[decision.slot].id
     if ids is not None:
         rules = copy.copy(ids.rules)
@@ -297,7 +318,7 @@ def served(config, fields, request, answer, decision, ids, api, mode, path, targ
     if seals:
         for each in LOCATIONS:
             if each in shown:
-                shown[each] = [located(rules, pin, api, value) for value in shown[each]]
+                shown[each] = [ids.as_sent(located(rules, pin, api, value).encode(), pin).decode() for value in shown[each]]
         passes = answer["status"] in (101, 204, 206, 304) or is_encoded(answer["headers"]) or is_download
         if content_of(answer["headers"]) in ("json", "events") and not passes:
             shown["etag"] = [value for value in shown.get("etag", []) if value.startswith("W/")]
@@ -306,6 +327,7 @@ def served(config, fields, request, answer, decision, ids, api, mode, path, targ
             if request["method"] != "HEAD":
                 sealing = bodies.Sealing(rules, pin, api)
                 text = sealing.events(text) if content_of(answer["headers"]) == "events" else sealing.document(text)
+                text = ids.as_sent(text, pin)
     back["body"] = text.decode("latin-1") if request["method"] != "HEAD" else ""
     status = 200 if handshake and answer["status"] == 101 else answer["status"]
     finished = twin.finish(config, decision, status)
@@ -336,9 +358,8 @@ def served(config, fields, request, answer, decision, ids, api, mode, path, targ
 
 def located(rules, pin, api, text):
     """A location as the client gets it. Where the provider says its own address, it is the gateway's; another's is left."""
-    if ":/" "/" in text and not text.startswith("http:/" "/{provider}/"):
-        return text
-    return bodies.seal_target(rules, pin, api, text.encode()).decode().replace("{provider}", "{gateway}")
+    origin = (b"{provider}", b"http:/" b"/{gateway}")
+    return bodies.seal_target(rules, pin, api, text.encode(), origin).decode()
 
 
 def _keys_of(request):

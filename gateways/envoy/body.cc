@@ -54,9 +54,8 @@ void Edits::Replace(uint64_t at, uint64_t length, std::string_view text) {
 }
 
 bool Edits::Shrinks() const {
-  return std::all_of(edits_.begin(), edits_.end(), [](const Edit& edit) {
-    return edit.text_end - edit.text <= edit.length;
-  });
+  return std::all_of(edits_.begin(), edits_.end(),
+                     [](const Edit& edit) { return edit.text_end - edit.text <= edit.length; });
 }
 
 void Edits::Clear() {

@@ -26,8 +26,8 @@ class Edits {
   uint64_t loss() const { return loss_; }
   void Clear();
 
-  // Changes a body of so many bytes that shrinks, where it lies: what is of no use any more stands in
-  // front of it then.
+  // Changes a body of so many bytes that shrinks, where it lies: what is of no use any more stands
+  // in front of it then.
   void Apply(const Pieces& pieces, uint64_t size) const;
 
  private:

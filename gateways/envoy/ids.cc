@@ -82,10 +82,7 @@ void Ids::EndOpening() {
   rewriter_.emplace<std::monostate>();
 }
 
-bool Ids::Seals() const {
-  if (!has_state() || mode_ == TOKENPIN_MODE_OFF) return false;
-  return mode_ != TOKENPIN_MODE_OPEN || summary_.report().opened != 0;
-}
+bool Ids::Seals() const { return summary_.report().changes_response; }
 
 void Ids::OnResponse(uint32_t slot, std::string_view upstream) {
   slot_ = slot;

@@ -68,8 +68,7 @@ bool Stream::Waits(envoy_filter envoy, const RequestReader& reader,
     ids_->Inherit(*try_.former_ids());
     return false;
   }
-  const std::string_view target = tokenpin::view(request.target);
-  ids_->OpenTarget(target);
+  ids_->OpenTarget(tokenpin::view(request.target));
   if (is_upgrade && RefusesUpgrade(reader.is_handshake())) {
     terms_.chain.stats.Count(envoy, Counter::upgrades_refused);
     Refuse(envoy, WrongProtocol());
@@ -77,7 +76,7 @@ bool Stream::Waits(envoy_filter envoy, const RequestReader& reader,
   }
   if (!has_body) return false;
   if (ContentOf(headers) != Content::kJson || IsEncoded(headers)) {
-    return RefuseUnread(envoy, headers, target);
+    return RefuseUnread(envoy, headers);
   }
   const std::optional<uint64_t> length = LengthOf(headers);
   has_length_ = length.has_value();
@@ -102,7 +101,7 @@ bool Stream::RefusesUpgrade(bool to_websocket) const {
 }
 
 // A body that cannot be read passes, unless the mode says that it might hide what counts.
-bool Stream::RefuseUnread(envoy_filter envoy, const HeaderList& headers, std::string_view target) {
+bool Stream::RefuseUnread(envoy_filter envoy, const HeaderList& headers) {
   const Content content = ContentOf(headers);
   const bool is_json = content == Content::kJson;
   const bool may_pass = terms_.mode() == TOKENPIN_MODE_STRICT
@@ -209,7 +208,8 @@ bool Stream::Decide(envoy_filter envoy, RequestReader& reader, tokenpin::Request
   if (settings.metadata) WriteMetadata(envoy, decision_, *terms_.config());
   if (!terms_.observes() && !decision_.has_slot()) {
     const std::string& header = settings.response_header;
-    Refuse(envoy, RefusalFor(decision_, *terms_.config()), header,
+    const auto report = ids_ == nullptr ? tokenpin::IdReport{} : ids_->summary().report();
+    Refuse(envoy, RefusalFor(decision_, *terms_.config(), tokenpin::quoted(report)), header,
            header.empty() ? "" : Describe(decision_));
     return false;
   }

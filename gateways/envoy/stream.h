@@ -51,7 +51,7 @@ class Stream {
              bool end_of_stream);
   bool RefusesUpgrade(bool to_websocket) const;
   void MendUpgrade(envoy_filter envoy, Scratch& scratch);
-  bool RefuseUnread(envoy_filter envoy, const HeaderList& headers, std::string_view target);
+  bool RefuseUnread(envoy_filter envoy, const HeaderList& headers);
   bool GiveUp(envoy_filter envoy, Hold::Bound over);
   int Swallow(envoy_filter envoy, bool end_of_stream);
   bool Resume(envoy_filter envoy, RequestReader& reader, Held held);
@@ -75,8 +75,8 @@ class Stream {
   Hold hold_;
   // Whether the request says how long its body is, and what its digest is.
   bool has_length_ = false, has_digest_ = false;
-  bool begun_ = false;       // the request came by here
-  bool serving_ = false;     // a token was put on it
+  bool begun_ = false;    // the request came by here
+  bool serving_ = false;  // a token was put on it
   tokenpin::CookieName cookie_name_;
   tokenpin::Decision decision_;
 };

@@ -35,9 +35,7 @@ func (i *ids) opens() bool { return i.mode != tokenpin.ModeOff }
 func (i *ids) hasState() bool { return i.use.IDs >= tokenpin.IDsBoth }
 
 // seals says whether ids in the response may change.
-func (i *ids) seals() bool {
-	return i != nil && i.hasState() && i.opens() && (i.mode != tokenpin.ModeOpen || i.summary.Report().Opened > 0)
-}
+func (i *ids) seals() bool { return i != nil && i.summary.Report().ChangesResponse }
 
 // readIDs reads the ids of a request, and gives the request that goes on, with what it reads put back and its ids
 // opened. It answers with a refusal instead where the request cannot be read and the mode wants that. The body that is

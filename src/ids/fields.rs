@@ -6,6 +6,7 @@
 use crate::bytes::{alike, holds};
 use crate::enums::named;
 use crate::error::{ConfigError, Error, Field};
+use crate::limits::MAX_ID;
 use crate::words::words;
 
 /// Whether and which ids are looked at in the requests and responses of an API.
@@ -440,7 +441,9 @@ impl Fields<'_> {
                 || key.kind == KeyKind::Path
                 || key.kind == KeyKind::Own
         };
-        let bad_prefix = |prefix: &&[u8]| prefix.is_empty() || !super::form::in_alphabet(prefix);
+        let bad_prefix = |prefix: &&[u8]| {
+            prefix.is_empty() || prefix.len() > MAX_ID || !super::form::in_alphabet(prefix)
+        };
         let bad_segment = |segment: &&[u8]| segment.is_empty() || holds(b'/', segment);
         let bad = |field, len: usize, found: Option<usize>| {
             let index = found.or((len > MAX_ADDED).then_some(MAX_ADDED));

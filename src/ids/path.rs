@@ -167,7 +167,7 @@ impl Opening<'_> {
     /// Opens the ids of a request's target where it lies, and says how long it is then: never longer. The first thing to
     /// do with a request.
     pub fn open_target(&self, ids: Ids, summary: &mut Summary, target: &mut [u8]) -> usize {
-        summary.seals = self.rules.seals_all(ids);
+        (summary.seals, summary.echoes) = (self.rules.seals_all(ids), self.rules.echoes(ids));
         if ids == Ids::None {
             return target.len();
         }
@@ -216,7 +216,7 @@ impl Opening<'_> {
         if let Some(key) = key.filter(|_| holds(b'%', part.text)) {
             let is_clear = |text: &[u8]| !text.iter().any(|byte| b"%/".contains(byte));
             if !Decoded::new(part.text).is_some_and(|text| is_clear(text.as_bytes())) {
-                summary.refuse(IdVerdict::Plain, [key, NO_KEY]);
+                summary.refuse(IdVerdict::Plain, [key, NO_KEY], b"");
             }
         }
     }

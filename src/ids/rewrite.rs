@@ -265,15 +265,14 @@ impl Reader for Open<'_> {
         }
         match self.with.rules.sealer.read_mark(head, mark) {
             (_, Some(pin)) => {
-                self.summary.opened = self.summary.opened.saturating_add(1);
-                self.summary.verdict = self.summary.verdict.max(IdVerdict::Sealed);
+                self.summary.note_opened(b"");
                 self.summary.bind_hard(ENCRYPTED, Named::Account(pin));
                 true
             }
             (IdVerdict::Plain, None) => false,
             (verdict, None) => {
                 if self.with.rules.refuse_foreign {
-                    self.summary.refuse(verdict, [ENCRYPTED, NO_KEY]);
+                    self.summary.refuse(verdict, [ENCRYPTED, NO_KEY], b"");
                 }
                 false
             }

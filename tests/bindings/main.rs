@@ -11,12 +11,14 @@
     reason = "reads like what it writes; nothing hurries"
 )]
 
+mod c;
 mod chapters;
 mod docs;
 mod ffi;
 mod go;
 mod header;
 mod hpp;
+mod java;
 mod js;
 mod lua;
 mod python;
@@ -67,6 +69,7 @@ fn every_copy_is_what_the_code_says() {
         Copy::whole("gateways/nginx/lua/resty/tokenpin/headers.lua", lua::headers()),
         Copy::whole("bindings/python/python/tokenpin/_headers.py", python::headers()),
     ];
+    copies.extend(java::files(&header));
     copies.extend(hpp::parts(&header));
     copies.extend(docs::parts(&header));
     copies.extend(schema::parts());

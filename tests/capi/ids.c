@@ -294,6 +294,10 @@ static void check_summary(const char* row) {
   CHECK(report.unstored == is_true(says, "unstored"));
   CHECK(report.uploads == is_true(says, "uploads"));
   CHECK(report.downloads == is_true(says, "downloads"));
+  static const uint8_t kNothing[sizeof report.quoted];
+  Value quoted = value_of(says, "quoted");
+  CHECK(report.quoted_len == quoted.len && memcmp(report.quoted, quoted.bytes, quoted.len) == 0);
+  CHECK(memcmp(report.quoted + quoted.len, kNothing, sizeof kNothing - quoted.len) == 0);
   unsigned first = 0, second = 0;
   CHECK(sscanf(strstr(says, "\"keys\":["), "\"keys\":[%u,%u]", &first, &second) == 2);
   CHECK(report.keys[0] == first && report.keys[1] == second);
@@ -367,6 +371,8 @@ static void a_target(const char* row) {
   tokenpin_id_report report;
   CHECK(tokenpin_id_summary_report(&summary, &report) == OK);
   CHECK(report.seals == (use.mode >= TOKENPIN_MODE_SEAL));
+  CHECK(report.changes_response ==
+        (report.seals || (use.mode == TOKENPIN_MODE_OPEN && report.opened != 0)));
   free(buffer);
 }
 

@@ -342,6 +342,7 @@ class Request:
         self.uploads = self.downloads = False
         self.opened = self.plain = self.unexpected = 0
         self.hard = self.soft = None
+        self.quoted = b""
 
     @property
     def account(self):
@@ -360,15 +361,25 @@ class Request:
             "verdict": self.verdict, "keys": self.keys, "refused": self.refused,
             "unreadable": self.unreadable, "existing": self.existing, "unstored": self.unstored,
             "uploads": self.uploads, "downloads": self.downloads, "opened": self.opened, "plain": self.plain,
-            "account": account and {"pin": "%016x" % account[0], "key": account[1]},
+            "quoted": self.quoted.decode(), "account": account and {"pin": "%016x" % account[0], "key": account[1]},
         }
 
     def worsen(self, verdict):
         self.verdict = max(self.verdict, verdict, key=WORSE.index)
 
-    def refuse(self, verdict, keys):
+    def refuse(self, verdict, keys, text):
         self.worsen(verdict)
         self.keys, self.refused = keys, True
+        self.quote(text)
+
+    def quote(self, text):
+        self.quoted = text if re.fullmatch(b"[A-Za-z0-9_-]{1,64}", text) else b""
+
+    def note_opened(self, text):
+        self.opened += 1
+        self.worsen("sealed")
+        if self.hard is None:
+            self.quote(text)
 
     def bind(self, key, pin):
         """`pin` is None for a plain text."""
@@ -378,7 +389,7 @@ class Request:
         if self.hard is None:
             self.hard = (pin, key)
         elif self.hard[0] != pin:
-            self.refuse("conflict", [self.hard[1], key])
+            self.refuse("conflict", [self.hard[1], key], b"")
 
     def take(self, key, text):
         """(the native id or None, what it names: a pin, None, or nothing at all)."""
@@ -386,18 +397,17 @@ class Request:
         if self.mode != "off":
             verdict, native, pin = twin.open_id(*self.rules.place, text)
         if verdict == "sealed":
-            self.opened += 1
-            self.worsen("sealed")
+            self.note_opened(text)
             return native, [pin]
         if verdict != "plain" and self.rules.refuse_foreign:
-            self.refuse(verdict, [key, NO_KEY])
+            self.refuse(verdict, [key, NO_KEY], text)
             return None, []
         if text in (b"", b"auto"):
             return None, []
         self.plain += 1
         self.worsen("plain")
         if self.mode == "strict" and self.rules.is_sealed_type(self.ids, text):
-            self.refuse("plain", [key, NO_KEY])
+            self.refuse("plain", [key, NO_KEY], text)
             return None, []
         return None, [None]
 
@@ -460,12 +470,11 @@ class Request:
         verdict, _, pin = twin.open_content(*self.rules.place,
                                             b"".join(byte for byte, _ in content))
         if verdict == "sealed":
-            self.opened += 1
-            self.worsen("sealed")
+            self.note_opened(b"")
             self.bind(number, pin)
             return True
         if verdict != "plain" and self.rules.refuse_foreign:
-            self.refuse(verdict, [number, NO_KEY])
+            self.refuse(verdict, [number, NO_KEY], b"")
         return False
 
     def target(self, target):
@@ -477,7 +486,7 @@ class Request:
             decoded = percent_decoded(text)
             unclear = decoded is None or b"%" in decoded or b"/" in decoded
             if self.mode == "strict" and b"%" in text and unclear and not self.refused:
-                self.refuse("plain", [key, NO_KEY])
+                self.refuse("plain", [key, NO_KEY], b"")
 
         def on_id(key, text):
             check(key, text)

@@ -127,6 +127,7 @@ pub fn summary_json(summary: &Summary) -> Json {
         "verdict": summary.verdict.name(), "keys": summary.keys, "refused": summary.refused,
         "unreadable": summary.unreadable, "existing": summary.existing,
         "unstored": summary.unstored, "uploads": summary.uploads, "downloads": summary.downloads,
+        "quoted": text(summary.quoted()),
         "opened": summary.opened, "plain": summary.plain,
         "account": summary.account().map(|(pin, key)| json!({ "pin": hex64(pin), "key": key })),
     })

@@ -1,5 +1,6 @@
 import type { Classification, RingKey, Rule, Slot, SlotStatus } from './arguments.js';
 import * as a from './arguments.js';
+import type { Strategy } from './enums.js';
 import {
   Answer,
   ForeignSeals,
@@ -17,13 +18,12 @@ import {
   Source,
   Verdict,
 } from './enums.js';
-import { IdOpener, type OpenerOptions, IdSealer, type SealerOptions } from './ids.js';
+import { IdOpener, IdSealer, type OpenerOptions, type SealerOptions } from './ids.js';
 import * as layout from './layout.js';
 import { COOKIE_VALUE_LEN, MAX_SET_COOKIE } from './limits.js';
 import type { Bytes } from './memory.js';
 import * as m from './memory.js';
 import { STRATEGIES } from './select.js';
-import type { Strategy } from './enums.js';
 
 const U32 = 0xffffffff;
 const SAME_SITES = Object.values(SameSite);
@@ -161,6 +161,10 @@ export interface Finished {
 
 const NOTHING: Finished = Object.freeze({ answer: 'nothing', text: '' });
 
+function byte(at: number): number {
+  return m.u8[at] as number;
+}
+
 /** The answer to a request. It is plain data, good until its affinity's configuration is another one. */
 export class Decision {
   /** The slot whose account serves; null if none does. */
@@ -205,32 +209,33 @@ export class Decision {
   readonly #suffix: number;
 
   private constructor(at: number, refusal: number) {
-    const { u8, u32 } = m;
     const D = layout.DECISION;
-    const byte = (field: number) => u8[at + field] as number;
-    const slot = u32[(at + D.slot) >> 2] as number;
+    const slot = m.u32[(at + D.slot) >> 2] as number;
     this.slot = slot === layout.SLOT_NONE ? null : slot;
-    this.source = SOURCES[byte(D.source)] as Source;
-    this.outcome = OUTCOMES[byte(D.outcome)] as Outcome;
-    this.pinState = PIN_STATES[byte(D.pinState)] as PinState;
-    this.verdict = VERDICTS[byte(D.verdict)] as Verdict;
-    this.idVerdict = ID_VERDICTS[byte(D.idVerdict)] as IdVerdict;
+    this.source = SOURCES[byte(at + D.source)] as Source;
+    this.outcome = OUTCOMES[byte(at + D.outcome)] as Outcome;
+    this.pinState = PIN_STATES[byte(at + D.pinState)] as PinState;
+    this.verdict = VERDICTS[byte(at + D.verdict)] as Verdict;
+    this.idVerdict = ID_VERDICTS[byte(at + D.idVerdict)] as IdVerdict;
     this.idKeys = a.idKeys(at + D.idKeys);
-    this.keyReason = KEY_REASONS[byte(D.keyReason)] as KeyReason;
-    this.ambiguous = byte(D.ambiguous) === 1;
-    this.existing = byte(D.existing) === 1;
-    this.mayMove = byte(D.mayMove) === 1;
-    this.retryAfter = u32[(at + D.retryAfter) >> 2] as number;
-    this.setsCookie = byte(D.cookie) === 1;
-    this.carrier = byte(D.carrier) === 1;
-    this.maxAge = u32[(at + D.maxAge) >> 2] as number;
+    this.keyReason = KEY_REASONS[byte(at + D.keyReason)] as KeyReason;
+    this.ambiguous = byte(at + D.ambiguous) === 1;
+    this.existing = byte(at + D.existing) === 1;
+    this.mayMove = byte(at + D.mayMove) === 1;
+    this.retryAfter = m.u32[(at + D.retryAfter) >> 2] as number;
+    this.setsCookie = byte(at + D.cookie) === 1;
+    this.carrier = byte(at + D.carrier) === 1;
+    this.maxAge = m.u32[(at + D.maxAge) >> 2] as number;
     this.cookieValue = this.setsCookie ? m.text(at + D.value, COOKIE_VALUE_LEN) : null;
     this.refusal = REFUSALS[refusal & 0xff] as Refusal;
     this.refusalStatus = refusal >> 8;
-    this.#low = u32[(at + D.fingerprint) >> 2] as number;
-    this.#high = u32[(at + D.fingerprint + 4) >> 2] as number;
+    this.#low = m.u32[(at + D.fingerprint) >> 2] as number;
+    this.#high = m.u32[(at + D.fingerprint + 4) >> 2] as number;
+    const suffix = at + D.nameSuffix;
     this.#suffix =
-      byte(D.hasNameSuffix) === 0 ? -1 : (byte(D.nameSuffix) | (byte(D.nameSuffix + 1) << 8) | (byte(D.nameSuffix + 2) << 16)) + byte(D.nameSuffix + 3) * 16777216;
+      byte(at + D.hasNameSuffix) === 0
+        ? -1
+        : (byte(suffix) | (byte(suffix + 1) << 8) | (byte(suffix + 2) << 16)) + byte(suffix + 3) * 16777216;
   }
 
   /** @internal */
@@ -583,6 +588,8 @@ export class Affinity {
   }
 
   /** Opens the ids of a request: those of its target at once, those of its body as it is given. */
+  opener(target: string, options: OpenerOptions): IdOpener<string>;
+  opener(target: Uint8Array, options: OpenerOptions): IdOpener<Uint8Array>;
   opener(target: Bytes, options: OpenerOptions): IdOpener {
     return new IdOpener(this, target, options);
   }
@@ -637,8 +644,9 @@ function unixNow(): number {
 
 function putRequest(request: Request): number {
   const R = layout.REQUEST;
-  const { method, target, cookies, consumer, session, group, ids, carrierValue, scope, tried, now, entropy, idHint } = request;
-  const [existing, trusted, carrier] = [request.existing, request.consumerTrusted, request.carrier];
+  const { method, target, cookies, consumer, session, group, ids, carrierValue, scope, tried, now, entropy, idHint } =
+    request;
+  const { existing, consumerTrusted: trusted, carrier } = request;
   const at = m.room(R.sizeof);
   m.u32.fill(0, at >> 2, (at + R.sizeof) >> 2);
   if (method !== undefined) m.putBytes(at + R.method, method, 'method');

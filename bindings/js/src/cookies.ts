@@ -102,7 +102,18 @@ export class KeyRing {
       const at = m.put(value, 'value');
       m.check(
         m.wasm.tokenpin_cookie_decode(
-          ring, name, nameLength, scope, scopeLength, key, limit, now, at, m.length, verdict, made,
+          ring,
+          name,
+          nameLength,
+          scope,
+          scopeLength,
+          key,
+          limit,
+          now,
+          at,
+          m.length,
+          verdict,
+          made,
         ),
       );
       const found = VERDICTS[m.u8[verdict] as number] as Verdict;

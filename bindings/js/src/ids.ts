@@ -44,7 +44,17 @@ export class IdRing {
       const at = m.put(id, 'id');
       m.check(
         m.wasm.tokenpin_id_seal(
-          ring, scope, scopeLength, owner, ownerLength, m.wide(pin, 'pin'), at, m.length, buffer, MAX_SEALED_ID, length,
+          ring,
+          scope,
+          scopeLength,
+          owner,
+          ownerLength,
+          m.wide(pin, 'pin'),
+          at,
+          m.length,
+          buffer,
+          MAX_SEALED_ID,
+          length,
         ),
       );
       return m.text(buffer, m.u32[length >> 2] as number);
@@ -64,7 +74,19 @@ export class IdRing {
       const buffer = m.room(size);
       m.check(
         m.wasm.tokenpin_id_open(
-          ring, scope, scopeLength, owner, ownerLength, at, size, buffer, size, length, verdict, pin, verdict + 1,
+          ring,
+          scope,
+          scopeLength,
+          owner,
+          ownerLength,
+          at,
+          size,
+          buffer,
+          size,
+          length,
+          verdict,
+          pin,
+          verdict + 1,
         ),
       );
       return opened(verdict, buffer, length, pin);
@@ -81,9 +103,7 @@ export class IdRing {
       const [scope, scopeLength, owner, ownerLength] = putPlace(place);
       const at = m.put(content, 'content');
       m.check(
-        m.wasm.tokenpin_id_mark(
-          ring, scope, scopeLength, owner, ownerLength, m.wide(pin, 'pin'), at, m.length, buffer,
-        ),
+        m.wasm.tokenpin_id_mark(ring, scope, scopeLength, owner, ownerLength, m.wide(pin, 'pin'), at, m.length, buffer),
       );
       return m.text(buffer, ID_MARK_LEN);
     } finally {
@@ -99,9 +119,7 @@ export class IdRing {
       const [scope, scopeLength, owner, ownerLength] = putPlace(place);
       const at = m.put(text, 'text');
       m.check(
-        m.wasm.tokenpin_id_open_mark(
-          ring, scope, scopeLength, owner, ownerLength, at, m.length, length, verdict, pin,
-        ),
+        m.wasm.tokenpin_id_open_mark(ring, scope, scopeLength, owner, ownerLength, at, m.length, length, verdict, pin),
       );
       return opened(verdict, at, length, pin);
     } finally {
@@ -222,7 +240,11 @@ abstract class Rewriter {
   /** How many documents of the body were not understood, and passed as they are from there on. */
   unexpected = 0;
 
-  protected abstract state(): { step(at: number, length: number, piece: number): number; end(piece: number): number; done(): void };
+  protected abstract state(): {
+    step(at: number, length: number, piece: number): number;
+    end(piece: number): number;
+    done(): void;
+  };
 
   /** A chunk of the body, rewritten. What is held back goes out with a later one. It may be the chunk itself, or a part of it. */
   push(chunk: Uint8Array): Uint8Array {
@@ -334,16 +356,16 @@ export interface IdReport {
 }
 
 /** Opens the ids of one request: see `Affinity.opener`. Give it to `Affinity.decide` when the body was read. */
-export class IdOpener extends Rewriter {
+export class IdOpener<T extends Bytes = Bytes> extends Rewriter {
   readonly #affinity: Affinity;
   readonly #use: Use;
   readonly #summary: State;
   readonly #opener: State;
-  /** The target that goes upstream. */
-  readonly target: string;
+  /** The target that goes upstream: text, or bytes, as it was given. */
+  readonly target: T;
 
   /** @internal */
-  constructor(affinity: Affinity, target: Bytes, options: OpenerOptions) {
+  constructor(affinity: Affinity, target: T, options: OpenerOptions) {
     super();
     this.#affinity = affinity;
     const { ids, mode, scope, owner } = options;
@@ -358,14 +380,19 @@ export class IdOpener extends Rewriter {
       const buffer = m.room(size);
       m.check(m.wasm.tokenpin_affinity_open_target(affinity.at, use, summary, at, size, buffer, size, length));
       this.#summary.take(summary);
-      this.target = m.text(buffer, m.u32[length >> 2] as number);
+      this.target = m.like(target, buffer, m.u32[length >> 2] as number);
     } finally {
       m.leave(mark);
     }
   }
 
   protected override state() {
-    const [affinity, use, summary, opener] = [this.#affinity.at, putUse(this.#use), this.#summary.put(), this.#opener.put()];
+    const [affinity, use, summary, opener] = [
+      this.#affinity.at,
+      putUse(this.#use),
+      this.#summary.put(),
+      this.#opener.put(),
+    ];
     return {
       step: (at: number, length: number, piece: number) =>
         m.wasm.tokenpin_affinity_open_step(affinity, use, summary, opener, at, length, piece),
@@ -463,7 +490,10 @@ export class IdSealer extends Rewriter {
 
   protected override state() {
     const [affinity, use, summary, sealer] = [
-      this.#affinity.at, putUse(this.#use), this.#opener?.putSummary() ?? 0, this.#sealer.put(),
+      this.#affinity.at,
+      putUse(this.#use),
+      this.#opener?.putSummary() ?? 0,
+      this.#sealer.put(),
     ];
     const slot = this.#slot;
     return {
@@ -475,7 +505,7 @@ export class IdSealer extends Rewriter {
   }
 
   /** The value of Location, Content-Location or Operation-Location, with its ids sealed. */
-  target(text: Bytes): string {
+  target<T extends Bytes>(text: T): T {
     const mark = m.enter();
     try {
       const [affinity, use, summary] = [this.#affinity.at, putUse(this.#use), this.#opener?.putSummary() ?? 0];
@@ -485,11 +515,19 @@ export class IdSealer extends Rewriter {
       for (let capacity = size + 256; ; capacity = m.u32[length >> 2] as number) {
         const buffer = m.room(capacity);
         const status = m.wasm.tokenpin_affinity_seal_target(
-          affinity, use, summary, this.#slot, at, size, buffer, capacity, length,
+          affinity,
+          use,
+          summary,
+          this.#slot,
+          at,
+          size,
+          buffer,
+          capacity,
+          length,
         );
         if (status === 9 && (m.u32[length >> 2] as number) > capacity) continue;
         m.check(status);
-        return m.text(buffer, m.u32[length >> 2] as number);
+        return m.like(text, buffer, m.u32[length >> 2] as number);
       }
     } finally {
       m.leave(mark);

@@ -92,7 +92,7 @@ export const CONFIG = {
 } as const;
 export const ID_SUMMARY = {
   privateWords: 0,
-  sizeof: 384,
+  sizeof: 448,
 } as const;
 export const REQUEST = {
   method: 0,
@@ -200,10 +200,13 @@ export const ID_REPORT = {
   unreadable: 16,
   existing: 17,
   seals: 18,
-  unstored: 19,
-  uploads: 20,
-  downloads: 21,
-  sizeof: 24,
+  changesResponse: 19,
+  unstored: 20,
+  uploads: 21,
+  downloads: 22,
+  quotedLen: 23,
+  quoted: 24,
+  sizeof: 88,
 } as const;
 export const ID_USE = {
   scope: 0,

@@ -7,7 +7,7 @@ import { ABI_VERSION, BYTES, type Exports } from './layout.js';
 /** Bytes, or text, which stands for its UTF-8. */
 export type Bytes = string | Uint8Array;
 
-/** The functions of the C interface. */
+/** The functions of the C interface. @internal */
 export let wasm: Exports;
 /** The memory. It moves when it grows, which `grow` alone brings about; so nobody keeps these. */
 export let u8: Uint8Array;

@@ -80,9 +80,15 @@ export class Slots {
         try {
           const made = m.room(layout.SLOT_CONFIG.sizeof);
           a.putSlot(made, slot, `slots[${i}]`);
-          const [ptr, len, status] = [m.u32[made >> 2] as number, m.u32[(made >> 2) + 1] as number, made + layout.SLOT_CONFIG.status];
+          const [ptr, len, status] = [
+            m.u32[made >> 2] as number,
+            m.u32[(made >> 2) + 1] as number,
+            made + layout.SLOT_CONFIG.status,
+          ];
           const at = block + i * layout.SLOT.sizeof;
-          m.check(slot === null ? m.wasm.tokenpin_slot_init_vacant(at) : m.wasm.tokenpin_slot_init(at, ptr, len, status));
+          m.check(
+            slot === null ? m.wasm.tokenpin_slot_init_vacant(at) : m.wasm.tokenpin_slot_init(at, ptr, len, status),
+          );
         } finally {
           m.leave(mark);
         }

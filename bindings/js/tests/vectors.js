@@ -1,10 +1,19 @@
 // All of tests/vectors, whose README says how the files read. It runs in every host: `load` gives a file's text.
 
 export const FILES = [
-  'selection_v1.json', 'cookie_v1.json', 'ids_v1.json', 'id_bodies_v1.json', 'decision_v1.json', 'decision_ids_v1.json',
+  'selection_v1.json',
+  'cookie_v1.json',
+  'ids_v1.json',
+  'id_bodies_v1.json',
+  'decision_v1.json',
+  'decision_ids_v1.json',
 ];
 export const JUMPS = [
-  'jump_clickhouse.csv', 'jump_go-jump_refcpp.csv', 'jump_guava.csv', 'jump_python_lithammer.csv', 'jump_rounding_edges.csv',
+  'jump_clickhouse.csv',
+  'jump_go-jump_refcpp.csv',
+  'jump_guava.csv',
+  'jump_python_lithammer.csv',
+  'jump_rounding_edges.csv',
   'jump_rust_jmphash.csv',
 ];
 
@@ -56,8 +65,7 @@ export function keyOf(tokenpin, key) {
   return kind === 'consumer' ? { kind, consumer: first } : { kind, consumer: first, session: second };
 }
 
-const slotsOf = (slots) =>
-  slots.map((slot) => (slot === null ? null : { ...slot, identity: unhex(slot.identity) }));
+const slotsOf = (slots) => slots.map((slot) => (slot === null ? null : { ...slot, identity: unhex(slot.identity) }));
 const ringOf = (keys) => keys.map((key) => ({ ...key, secret: unhex(key.secret) }));
 const chunks = (bytes, size) => {
   const made = [];
@@ -102,7 +110,11 @@ export function selection(tokenpin, checks, file) {
 
 const cookieOf = (cookie) =>
   cookie && {
-    kind: cookie.kind, id: hex(cookie.id), pin: hex64(cookie.pin), issued_at: cookie.issuedAt, refreshed_at: cookie.refreshedAt,
+    kind: cookie.kind,
+    id: hex(cookie.id),
+    pin: hex64(cookie.pin),
+    issued_at: cookie.issuedAt,
+    refreshed_at: cookie.refreshedAt,
   };
 
 export function cookies(tokenpin, checks, file) {
@@ -128,7 +140,11 @@ export function cookies(tokenpin, checks, file) {
     checks.equal(tokenpin.cookieValues(it.field, it.name), it.values, it);
     checks.equal(tokenpin.cookieStrip(it.field, it.name), it.stripped, it);
     const field = encoder.encode(it.field);
-    checks.equal(tokenpin.cookieValues(field, it.name).map((value) => decoder.decode(value)), it.values, it);
+    checks.equal(
+      tokenpin.cookieValues(field, it.name).map((value) => decoder.decode(value)),
+      it.values,
+      it,
+    );
     checks.equal(decoder.decode(tokenpin.cookieStrip(field, it.name)), it.stripped, it);
   }
   for (const it of file.default_name) checks.equal(tokenpin.defaultCookieName(unhex(it.scope)), it.name, it);
@@ -147,7 +163,10 @@ export function ids(tokenpin, checks, file) {
     checks.equal(ring.mark(it.content, bits(it.pin), place), it.mark, it);
     ring.close();
   }
-  for (const [section, call, name] of [['open', 'open', 'native'], ['open_mark', 'openMark', 'content']]) {
+  for (const [section, call, name] of [
+    ['open', 'open', 'native'],
+    ['open_mark', 'openMark', 'content'],
+  ]) {
     for (const it of file[section]) {
       const [ring, place] = at(it);
       const { verdict, native, pin } = ring[call](it.text, place);
@@ -168,13 +187,18 @@ const withoutAccount = ({ account: _, ...summary }) => summary;
 export function bodies(tokenpin, checks, file, size) {
   const [given] = file.with;
   const affinity = new tokenpin.Affinity({
-    slots: ['account-a', 'account-b'], placementKey: encoder.encode('p'.repeat(16)), cookieKeys: ringOf(given.ring),
+    slots: ['account-a', 'account-b'],
+    placementKey: encoder.encode('p'.repeat(16)),
+    cookieKeys: ringOf(given.ring),
   });
   const pins = [0, 1].map((slot) => hex64(affinity.pin(slot)));
   checks.equal(pins, given.accounts, given);
   const slot = given.accounts.indexOf(given.pin);
   const place = { scope: unhex(given.scope), owner: unhex(given.owner) };
-  const through = (rewriter, body) => [...chunks(encoder.encode(body), size).map((part) => rewriter.push(part)), rewriter.finish()];
+  const through = (rewriter, body) => [
+    ...chunks(encoder.encode(body), size).map((part) => rewriter.push(part)),
+    rewriter.finish(),
+  ];
   for (const it of file.responses) {
     const sealer = affinity.sealer(slot, { ids: it.ids, events: it.events, mode: 'seal', ...place });
     const out = textOf(through(sealer, it.body));
@@ -201,26 +225,61 @@ export function bodies(tokenpin, checks, file, size) {
 }
 
 const CONFIG = [
-  'strategy', 'policy_existing', 'policy_new', 'skew', 'max_life', 'max_idle', 'max_age', 'combine_keys', 'reject_bad_keys',
-  'keyed_cookies', 'mint_single', 'prompt_cache', 'cookie_name', 'id_mode', 'id_owner', 'foreign_seals', 'encrypted_content',
-  'id_prefixes', 'id_collections', 'id_fields', 'success',
+  'strategy',
+  'policy_existing',
+  'policy_new',
+  'skew',
+  'max_life',
+  'max_idle',
+  'max_age',
+  'combine_keys',
+  'reject_bad_keys',
+  'keyed_cookies',
+  'mint_single',
+  'prompt_cache',
+  'cookie_name',
+  'id_mode',
+  'id_owner',
+  'foreign_seals',
+  'encrypted_content',
+  'id_prefixes',
+  'id_collections',
+  'id_fields',
+  'success',
 ];
 
 export function affinityOf(tokenpin, it) {
   const same = Object.fromEntries(CONFIG.map((name) => [camel(name), it[name]]));
   const attributes = Object.fromEntries(Object.entries(it.attributes).map(([name, value]) => [camel(name), value]));
   return new tokenpin.Affinity({
-    ...same, ...attributes, slots: slotsOf(it.slots), placementKey: unhex(it.placement_key),
-    cookieKeys: ringOf(it.cookie_keys), idKeys: ringOf(it.id_keys), scope: unhex(it.scope),
+    ...same,
+    ...attributes,
+    slots: slotsOf(it.slots),
+    placementKey: unhex(it.placement_key),
+    cookieKeys: ringOf(it.cookie_keys),
+    idKeys: ringOf(it.id_keys),
+    scope: unhex(it.scope),
   });
 }
 
 function requestOf(it, opener) {
   return {
-    method: it.method, target: it.target, cookies: it.cookies, consumer: it.consumers.map(unhex),
-    consumerTrusted: it.consumer_trusted, session: it.sessions.map(unhex), group: it.group, existing: it.existing,
-    carrierValue: it.carrier_value, carrier: it.carrier, scope: unhex(it.scope), tried: it.tried, now: it.now,
-    entropy: unhex(it.entropy), idHint: it.id_hint && unhex(it.id_hint), ids: opener,
+    method: it.method,
+    target: it.target,
+    cookies: it.cookies,
+    consumer: it.consumers.map(unhex),
+    consumerTrusted: it.consumer_trusted,
+    session: it.sessions.map(unhex),
+    group: it.group,
+    existing: it.existing,
+    carrierValue: it.carrier_value,
+    carrier: it.carrier,
+    scope: unhex(it.scope),
+    tried: it.tried,
+    now: it.now,
+    entropy: unhex(it.entropy),
+    idHint: it.id_hint && unhex(it.id_hint),
+    ids: opener,
   };
 }
 
@@ -230,9 +289,21 @@ function decisionOf(decision) {
     ? { value: decision.cookieValue, max_age: decision.maxAge, carrier: decision.carrier }
     : null;
   return {
-    slot, source, outcome, verdict, ambiguous, existing, refusal, cookie, fingerprint: hex64(fingerprint),
-    pin_state: decision.pinState, id_verdict: decision.idVerdict, id_keys: decision.idKeys.map((key) => key ?? 255),
-    key_reason: decision.keyReason, may_move: decision.mayMove, retry_after: decision.retryAfter,
+    slot,
+    source,
+    outcome,
+    verdict,
+    ambiguous,
+    existing,
+    refusal,
+    cookie,
+    fingerprint: hex64(fingerprint),
+    pin_state: decision.pinState,
+    id_verdict: decision.idVerdict,
+    id_keys: decision.idKeys.map((key) => key ?? 255),
+    key_reason: decision.keyReason,
+    may_move: decision.mayMove,
+    retry_after: decision.retryAfter,
     refusal_status: decision.refusalStatus,
   };
 }
@@ -246,7 +317,12 @@ function openerOf(checks, affinity, it) {
   const opener = affinity.opener(request.target, { ids, owner, scope: unhex(request.scope) });
   const body = decoder.decode(opener.body(encoder.encode(request.body)));
   const found = {
-    ids, body, target: opener.target, unexpected: opener.unexpected, seals: opener.report().seals, summary: summaryOf(opener),
+    ids,
+    body,
+    target: opener.target,
+    unexpected: opener.unexpected,
+    seals: opener.report().seals,
+    summary: summaryOf(opener),
   };
   checks.equal(found, { ...it.opened, summary: withoutAccount(it.opened.summary) }, it);
   return opener;
@@ -260,7 +336,9 @@ export function decisions(tokenpin, checks, file) {
   }
   for (const it of file.id_hint ?? []) {
     const affinity = new tokenpin.Affinity({
-      slots: ['a'], placementKey: unhex(it.placement_key), cookieKeys: [{ id: 1, secret: encoder.encode('s'.repeat(16)) }],
+      slots: ['a'],
+      placementKey: unhex(it.placement_key),
+      cookieKeys: [{ id: 1, secret: encoder.encode('s'.repeat(16)) }],
     });
     checks.equal(hex(affinity.idHint(unhex(it.of))), it.id_hint, it);
     affinity.close();

@@ -346,6 +346,13 @@ impl IdOpener {
         lock(&self.state).summary.unstored
     }
 
+    /// The id that is refused, or that names the account, as the client wrote it, but for escapes: for the text of a
+    /// refusal. Empty for one that has more than 64 bytes or other characters than ids, and for encrypted content.
+    #[getter]
+    fn quoted<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        ascii(py, lock(&self.state).summary.quoted())
+    }
+
     /// Whether the path is for uploads, so that the request may have a multipart body.
     #[getter]
     fn uploads(&self) -> bool {
@@ -384,9 +391,8 @@ impl IdOpener {
 
     /// Whether anything in the response may change: else nobody has to look into it.
     #[getter]
-    fn changes_response(&self) -> PyResult<bool> {
-        let rules = self.place.rules()?;
-        Ok(lock(&self.state).summary.changes_response(&rules, self.ids))
+    fn changes_response(&self) -> bool {
+        lock(&self.state).summary.changes_response()
     }
 
     fn __repr__(&self) -> String {

@@ -141,7 +141,7 @@ def summary_of(opener):
     return {
         "verdict": opener.verdict, "keys": numbers(opener.keys), "refused": opener.refused,
         "unreadable": opener.unreadable, "existing": opener.existing, "unstored": opener.unstored,
-        "uploads": opener.uploads, "downloads": opener.downloads,
+        "uploads": opener.uploads, "downloads": opener.downloads, "quoted": opener.quoted,
         "opened": opener.opened, "plain": opener.plain,
         "account": account and {"pin": hex64(account[0]), "key": numbers(account[1:])[0]}}
 

@@ -5,7 +5,6 @@ from suite import LOOPBACK, Process
 
 class Gateway(Process):
     differs = {
-        "open: encrypted content leads": "the report of the C ABI counts marks as well: the response to one is looked through, and stays as it is",
         "a cookie goes back with success only: 304": "net/http takes the Content-Type off a 304",
         "what the account answers passes: 304": "net/http takes the Content-Type off a 304",
     }

@@ -217,15 +217,17 @@ def _of_error(error: Error) -> Refused:
     return Refused(500, "affinity_error", "The gateway cannot choose an account.")
 
 
-def _of_decision(affinity: Affinity, decision: Decision) -> Refused:
+def _of_decision(affinity: Affinity, decision: Decision, opener: Optional[IdOpener]) -> Refused:
+    # The client's own text, of the characters that ids have.
+    quoted = " '%s'" % opener.quoted if opener is not None and opener.quoted else ""
     first, second = (None if key is None else affinity.id_key(key) for key in decision.id_keys)
     message, param = {
         Refusal.NO_ACCOUNT_AVAILABLE: ("No account is available.", None),
         Refusal.BAD_AFFINITY_KEY: ("The session's key cannot be used.", None),
         Refusal.SESSION_UNAVAILABLE: ("The session's account is unavailable.", None),
-        Refusal.PREVIOUS_RESPONSE_NOT_FOUND: ("The previous response was not found.", first),
+        Refusal.PREVIOUS_RESPONSE_NOT_FOUND: ("The previous response%s was not found." % quoted, first),
         Refusal.INVALID_ENCRYPTED_CONTENT: ("The encrypted content could not be verified.", None),
-        Refusal.NOT_FOUND: ("The object named by '%s' was not found." % first, first),
+        Refusal.NOT_FOUND: ("The object%s named by '%s' was not found." % (quoted, first), first),
         Refusal.CONFLICTING_ACCOUNTS: (
             "The objects named by '%s' and '%s' cannot be used together: they were created apart." % (first, second),
             second,
@@ -397,7 +399,7 @@ class Exchange:
         except Error as error:
             raise _of_error(error) from error
         if self.decision.slot is None:
-            raise _of_decision(affinity, self.decision)
+            raise _of_decision(affinity, self.decision, self.opener)
         self.slot = self.decision.slot
 
     def outgoing(self) -> tuple[bytes, Headers]:
