@@ -78,6 +78,7 @@ http {{
         proxy_set_header Connection $http_connection_of_upgrade;
         proxy_set_header Upgrade $http_upgrade;
         proxy_buffering off;
+        proxy_redirect off;
         proxy_next_upstream http_403 http_404 http_429 http_500 http_502 http_503 http_504 non_idempotent;
         proxy_connect_timeout 2s;
         error_page 413 @too_large;
