@@ -46,7 +46,8 @@ check: ## make test, and what takes longer
 clean: ## removes what was built
 	rm -rf $(BUILD) target
 
-BUILDS += lib bindings header vectors
+BUILDS += lib wasm bindings header vectors
+# make test installs: a target of Rust, for wasm
 
 # To build for another machine: its Rust target, with its CC, AR, NM and OBJCOPY, and a BUILD of its own.
 RUST_TARGET ?=
@@ -61,11 +62,13 @@ lib: $(STATIC) $(SHARED) ## the static and the shared library, in build/lib
 # The C artefacts contain no Rust runtime, and a panic handler that cannot be linked. Loops are
 # left as they are: unrolled and made of vector instructions they take 3.5 KB more, and no less time. Where it
 # does matter, in batches, the steps are written out.
+ARTEFACT := --cfg tokenpin_artefact -C no-vectorize-loops $(addprefix -C llvm-args=-,unroll-threshold=20 unroll-runtime=0 \
+  force-attribute=optsize inline-threshold=50 inlinehint-threshold=130 two-entry-phi-node-folding-threshold=1 \
+  jump-threading-threshold=3)
+
 $(ARCHIVE): $(SOURCES)
 	$(CARGO) rustc --quiet --locked --release --lib --features capi --crate-type staticlib \
-	  $(addprefix --target ,$(RUST_TARGET)) --target-dir $(BUILD)/cargo -- --cfg tokenpin_artefact -C relocation-model=pic \
-	  -C llvm-args=-unroll-threshold=20 -C llvm-args=-unroll-runtime=0 -C no-vectorize-loops \
-	  -C llvm-args=-force-attribute=optsize -C llvm-args=-inline-threshold=50 $(RUSTC_FLAGS)
+	  $(addprefix --target ,$(RUST_TARGET)) --target-dir $(BUILD)/cargo -- $(ARTEFACT) -C relocation-model=pic $(RUSTC_FLAGS)
 
 # One object, in which every global symbol that is not ours has become local: so the
 # static library can be linked beside other Rust libraries, whose runtimes define
@@ -85,14 +88,26 @@ $(STATIC): $(OBJECT)
 # Every symbol must be found, which a reachable panic's is not. Without unwind tables, a tenth
 # of the size, because nothing unwinds here (the static library keeps them, for profilers), and
 # in one executable segment for code and constants, which saves the space between two.
-$(SHARED): $(OBJECT) Makefile common.mk
+$(SHARED): $(OBJECT) packaging/relro.ld Makefile common.mk
 	@mkdir -p $(LIB)
 	printf '{ global: tokenpin_*; local: *; };\n' > $(BUILD)/tokenpin.map
 	$(OBJCOPY) --remove-section=.eh_frame $(OBJECT) $(BUILD)/shared.o
 	$(CC) -shared -nostdlib $(LDFLAGS) -o $@ $(BUILD)/shared.o -Wl,-z,noseparate-code -Wl,-soname,$(SONAME) -Wl,--version-script,$(BUILD)/tokenpin.map \
-	  -Wl,-z,defs -Wl,-z,relro -Wl,-z,now -Wl,--gc-sections -lc
+	  -Wl,-z,defs -Wl,-z,relro -Wl,-z,now -Wl,--gc-sections -Wl,-T,packaging/relro.ld -lc
 	ln -sf $(notdir $(SHARED)) $(LIB)/$(SONAME)
 	ln -sf $(SONAME) $(LIB)/libtokenpin.so
+
+# For the runtimes that take no native library: the whole C ABI, without an allocator. It asks for `malloc` and `free`, which
+# only `tokenpin_affinity_new` and `_free` call. A reachable panic would be an import too; tests look at the list. The stack
+# lies below the data, so that running over it traps.
+.PHONY: wasm
+wasm: $(WASM) ## the C ABI as WebAssembly, in build/wasm/core.wasm
+
+$(WASM): $(SOURCES) Makefile common.mk
+	rustup target add wasm32-unknown-unknown
+	$(CARGO) rustc --quiet --locked --release --lib --features capi --crate-type cdylib --target wasm32-unknown-unknown \
+	  --target-dir $(@D)/cargo -- $(ARTEFACT) -C strip=symbols -C link-arg=-zstack-size=131072 $(RUSTC_FLAGS)
+	cp $(@D)/cargo/wasm32-unknown-unknown/release/tokenpin.wasm $@
 
 .PHONY: bindings
 bindings: ## include/, go/*_gen.go and the tables in docs/, from src

@@ -33,6 +33,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 SOVERSION := $(word 1,$(subst ., ,$(VERSION))).$(word 2,$(subst ., ,$(VERSION)))
 SONAME := libtokenpin.so.$(SOVERSION)
 SHARED := $(LIB)/libtokenpin.so.$(VERSION)
+WASM := $(BUILD)/wasm/core.wasm
 SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 
 # The tests that need few dependencies: Miri and build-std compile all of them again.

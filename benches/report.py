@@ -224,11 +224,12 @@ def sealed_ids(results):
         return f"{1000 / results.ns('rewrite', function, body):,.0f}".replace(",", " ")
 
     bodies = {"text": "long text", "deltas": "events of deltas", "list": "a list of 5000 objects"}
-    names = ("tokenpin", "serde_json", "memcpy")
+    names = ("tokenpin", "serde_json", "simd_json", "regex", "memcpy")
     rows = [[text, *(speed(name, body) for name in names)] for body, text in bodies.items()]
-    request = (speed("open_in_place", "request"), speed("serde_json", "request"))
+    request = [speed(name, "request") for name in ("open_in_place", *names[1:-1])]
     rows.append(["a request with 2000 ids, in place", *request, ""])
-    return f"{ids}\n\n" + figures.table(["MB/s", "tokenpin", "serde_json", "a copy"], rows)
+    heads = ["MB/s", "tokenpin", "serde_json", "simd-json", "a regular expression", "a copy"]
+    return f"{ids}\n\n" + figures.table(heads, rows)
 
 
 def limit(results):

@@ -142,12 +142,22 @@ type IDReport struct {
 	Existing bool
 	// Seals says that the ids of the response are sealed, whatever the client sent.
 	Seals bool
+	// ChangesResponse says that anything in the response may change: else nobody has to look into it.
+	ChangesResponse bool
 	// Unstored says that the body says "store": false.
 	Unstored bool
+	// Uploads says that the path is for uploads, so that the request may have a multipart body.
+	Uploads bool
+	// Downloads says that the path is a download: nothing is to be sealed in the response's body, a client's own.
+	Downloads bool
 }
 
 // Report gives what the summary says.
 func (s *IDSummary) Report() IDReport { return s.report() }
+
+// Quoted gives the id that is refused, or that names the account, as the client wrote it, but for escapes: for the text of
+// a refusal. It is empty for one that has more than 64 bytes or other characters than ids, and for encrypted content.
+func (s *IDSummary) Quoted() string { return s.quoted() }
 
 // IDUse is what a request's ids are opened with, and its response's sealed with.
 type IDUse struct {
@@ -229,9 +239,9 @@ func (a *Affinity) OpenInPlace(use *IDUse, summary *IDSummary, body []byte) (ope
 	return body[:n], unexpected, nil
 }
 
-// SealTarget seals the ids of a target or an absolute URI, such as the value of Location, Content-Location or
-// Operation-Location, in a response of the account in slot. summary is that of the request, or nil. It allocates only if
-// something changes.
+// SealTarget seals the ids of a target or a URI, such as the value of Location, Content-Location or Operation-Location,
+// in a response of the account in slot. An absolute URI of Upstream leads to Origin then; one of another host stays as
+// it is. summary is that of the request, or nil. It allocates only if something changes.
 func (a *Affinity) SealTarget(use *IDUse, summary *IDSummary, slot int32, target string) (string, error) {
 	h := a.handle.Load()
 	if h == nil {

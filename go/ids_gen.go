@@ -167,3 +167,34 @@ var idLiterals = []string{
 	"upload",
 	"import",
 }
+
+// idUploads are segments of paths for uploads.
+var idUploads = []string{
+	"files",
+	"uploads",
+	"skills",
+	"videos",
+	"images",
+	"audio",
+}
+
+// idDownloads are segments that end the path of a client's own file.
+var idDownloads = []string{
+	"content",
+	"results",
+}
+
+// DigestHeaders are header fields that vouch for the bytes of a body: no longer true of one whose ids were rewritten.
+var DigestHeaders = []string{
+	"Content-Md5",
+	"Digest",
+	"Content-Digest",
+	"Repr-Digest",
+}
+
+// LocationHeaders are header fields of a response whose value is a target or a URI with ids.
+var LocationHeaders = []string{
+	"Location",
+	"Content-Location",
+	"Operation-Location",
+}

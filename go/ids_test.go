@@ -93,6 +93,8 @@ type jsonSummary struct {
 	Verdict                                 string
 	Keys                                    [2]uint8
 	Refused, Unreadable, Existing, Unstored bool
+	Uploads, Downloads                      bool
+	Quoted                                  string
 	Opened, Plain                           uint32
 	Account                                 *struct {
 		Pin number
@@ -128,10 +130,11 @@ func (want *jsonSummary) same(t *testing.T, a *Affinity, s *IDSummary, where any
 func (want *jsonSummary) sameReport(t *testing.T, s *IDSummary, where any) {
 	t.Helper()
 	got := s.Report()
-	got.EchoesLost, got.Seals = 0, false
+	got.EchoesLost, got.Seals, got.ChangesResponse = 0, false, false
 	check(t, "summary", got, IDReport{Opened: want.Opened, Plain: want.Plain, Verdict: named[IDVerdict](want.Verdict),
 		Keys: want.Keys, Refused: want.Refused, Unreadable: want.Unreadable, Existing: want.Existing,
-		Unstored: want.Unstored}, where)
+		Unstored: want.Unstored, Uploads: want.Uploads, Downloads: want.Downloads}, where)
+	check(t, "quoted", s.Quoted(), want.Quoted, where)
 }
 
 // chunks reads a text in pieces of the lengths that next gives.
@@ -164,10 +167,11 @@ func cuts(body string) (readers []io.Reader) {
 func TestIDBodyVectors(t *testing.T) {
 	var file struct {
 		With []struct {
-			Ring         jsonRing
-			Scope, Owner text
-			Pin          number
-			Accounts     []number
+			Ring             jsonRing
+			Scope, Owner     text
+			Upstream, Origin string
+			Pin              number
+			Accounts         []number
 		}
 		Responses []struct {
 			IDs                string
@@ -255,7 +259,7 @@ func TestIDBodyVectors(t *testing.T) {
 		c.Summary.same(t, a, &s, c)
 	}
 	for _, c := range file.Locations {
-		out, err := seal.SealTarget(&IDUse{Owner: string(with.Owner), IDs: IDsItems}, nil, 0, c.Target)
+		out, err := seal.SealTarget(&IDUse{Owner: string(with.Owner), IDs: IDsItems, Upstream: with.Upstream, Origin: with.Origin}, nil, 0, c.Target)
 		check(t, "location", err, nil, c)
 		check(t, "location", out, c.Out, c)
 	}
@@ -315,7 +319,9 @@ func cutAnywhere(d *draws) {
 	}
 	if got := s.Report(); w.config.IDs.Mode == ModeSeal && got.Opened == 0 && !got.Refused {
 		back := new(IDSummary)
-		same("target", must(a.OpenTarget(use, back, must(a.SealTarget(use, nil, 0, target)))), target)
+		sealing := *use
+		sealing.Origin = "https://" + use.Upstream // where the target leads already
+		same("target", must(a.OpenTarget(use, back, must(a.SealTarget(&sealing, nil, 0, target)))), target)
 	}
 
 	first := opened(a, use, body, whole)
@@ -524,11 +530,10 @@ func TestAbsoluteURLsLeadBackThroughTheGateway(t *testing.T) {
 		"https://api.example.com": "http://gateway:8080",
 		"https://other.example.com/v1/messages/batches/msgbatch_1/results": "",
 		"https://api.example.com.evil/v1/files/file-1":                     "",
-		"ftp://api.example.com/v1/files/file-1":                            "",
-		"/v1/files/file-1":                                                 "",
-		`https://api.example.com/v1/files/file-1\"\\`:                      "",
-		"https:/v1/api.example.com/files/file-1":                           "",
-		"https://api.example.com" + strings.Repeat("/files/file-1", 30):    "",
+		"/v1/files/file-1": "",
+		`https://api.example.com/v1/files/file-1\"\\`:                   "",
+		"https:/v1/api.example.com/files/file-1":                        "",
+		"https://api.example.com" + strings.Repeat("/files/file-1", 30): "",
 	} {
 		if want == "" {
 			want = url

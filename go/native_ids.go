@@ -117,7 +117,14 @@ func (s *IDSummary) report() IDReport {
 	C.tokenpin_id_summary_report(s.native(), &r)
 	return IDReport{Opened: uint32(r.opened), Plain: uint32(r.plain), EchoesLost: uint32(r.echoes_lost),
 		Verdict: IDVerdict(r.verdict), Keys: [2]uint8{uint8(r.keys[0]), uint8(r.keys[1])}, Refused: r.refused == 1,
-		Unreadable: r.unreadable == 1, Existing: r.existing == 1, Seals: r.seals == 1, Unstored: r.unstored == 1}
+		Unreadable: r.unreadable == 1, Existing: r.existing == 1, Seals: r.seals == 1, Unstored: r.unstored == 1,
+		ChangesResponse: r.changes_response == 1, Uploads: r.uploads == 1, Downloads: r.downloads == 1}
+}
+
+func (s *IDSummary) quoted() string {
+	var r C.tokenpin_id_report
+	C.tokenpin_id_summary_report(s.native(), &r)
+	return string(unsafe.Slice((*byte)(&r.quoted[0]), r.quoted_len))
 }
 
 func nativeUse(use *IDUse) C.tp_use {

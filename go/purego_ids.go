@@ -451,7 +451,7 @@ func (f *IDFields) check() error {
 		return refused(FieldIDFields, maxAdded)
 	}
 	for i, prefix := range f.Prefixes {
-		if prefix == "" || !isIDText([]byte(prefix)) {
+		if prefix == "" || len(prefix) > MaxID || !isIDText([]byte(prefix)) {
 			return refused(FieldIDPrefixes, i)
 		}
 	}
@@ -563,8 +563,11 @@ type puregoSummary struct {
 	echoes              uint8
 	refused, unreadable bool
 	existing, unstored  bool
-	seals               bool // the ids of the response are sealed
+	uploads, downloads  bool
+	seals, willEcho     bool // the ids of the response are sealed, all or what the client sent sealed
 	hasHard, hasSoft    bool
+	quotedLen           uint8
+	quotedID            [64]byte
 }
 
 // idEcho is how a client wrote an id.
@@ -582,7 +585,8 @@ type echoEntry struct {
 
 func (s *puregoSummary) report() IDReport {
 	r := IDReport{Opened: s.opened, Plain: s.plain, EchoesLost: s.lost, Verdict: s.verdict, Keys: [2]uint8{noIDKey, noIDKey},
-		Refused: s.refused, Unreadable: s.unreadable, Existing: s.existing, Seals: s.seals, Unstored: s.unstored}
+		Refused: s.refused, Unreadable: s.unreadable, Existing: s.existing, Seals: s.seals, Unstored: s.unstored,
+		ChangesResponse: s.seals || s.willEcho && s.echoes != 0, Uploads: s.uploads, Downloads: s.downloads}
 	if s.refused {
 		r.Keys = s.keys
 	}
@@ -597,9 +601,29 @@ func (s *puregoSummary) account() (pin uint64, key uint8, ok bool) {
 	return s.softPin, noIDKey, s.hasSoft && !s.unstored
 }
 
-func (s *puregoSummary) refuse(verdict IDVerdict, key, second uint8) {
+func (s *puregoSummary) quoted() string { return string(s.quotedID[:s.quotedLen]) }
+
+// quote keeps an id for the text of a refusal, if it can stand there.
+func (s *puregoSummary) quote(text []byte) {
+	s.quotedLen = 0
+	if len(text) <= len(s.quotedID) && isIDText(text) {
+		s.quotedLen = uint8(copy(s.quotedID[:], text))
+	}
+}
+
+// noteOpened takes that one was opened, which may be what names the account.
+func (s *puregoSummary) noteOpened(text []byte) {
+	s.opened = saturated(s.opened)
+	s.verdict = max(s.verdict, IDVerdictSealed)
+	if !s.hasHard {
+		s.quote(text)
+	}
+}
+
+func (s *puregoSummary) refuse(verdict IDVerdict, key, second uint8, text []byte) {
 	if !s.refused {
 		s.verdict, s.keys, s.refused = max(s.verdict, verdict), [2]uint8{key, second}, true
+		s.quote(text)
 	}
 }
 
@@ -622,14 +646,13 @@ func (w *idWork) take(key, rank uint8, text []byte, opened *openedID) (idNamed, 
 	}
 	switch {
 	case verdict == IDVerdictSealed:
-		s.opened = saturated(s.opened)
-		s.verdict = max(s.verdict, verdict)
+		s.noteOpened(text)
 		if w.mode == ModeOpen || p.ring.signing().id != opened.key {
 			s.note(p, rank, opened.text(), idEcho{sealed: true, key: opened.key})
 		}
 		return idNamed{true, true, opened.pin}, true
 	case verdict != IDVerdictPlain && w.refusesForeign():
-		s.refuse(verdict, key, noIDKey)
+		s.refuse(verdict, key, noIDKey, text)
 		return idNamed{}, false
 	case len(text) == 0 || string(text) == "auto": // what names nothing
 		return idNamed{}, false
@@ -638,7 +661,7 @@ func (w *idWork) take(key, rank uint8, text []byte, opened *openedID) (idNamed, 
 	s.verdict = max(s.verdict, IDVerdictPlain)
 	if w.mode >= ModeSeal && w.rules.table.seals(w.ids, text) {
 		if w.mode == ModeStrict {
-			s.refuse(IDVerdictPlain, key, noIDKey)
+			s.refuse(IDVerdictPlain, key, noIDKey, text)
 			return idNamed{}, false
 		}
 		s.note(p, rank, text, idEcho{})
@@ -656,7 +679,7 @@ func (s *puregoSummary) bindHard(key uint8, named idNamed) {
 	case !s.hasHard:
 		s.hasHard, s.hardPin, s.hardKey = true, named.pin, key
 	case s.hardPin != named.pin:
-		s.refuse(IDVerdictConflict, s.hardKey, key)
+		s.refuse(IDVerdictConflict, s.hardKey, key, nil)
 	}
 }
 

@@ -33,6 +33,11 @@ func (w *idWork) passes() bool {
 // sealsAll says whether the ids of the response are sealed whatever the client sends.
 func (w *idWork) sealsAll() bool { return w.mode >= ModeSeal && w.ids >= IDsBoth }
 
+// changesResponse says whether anything in the response may change.
+func (w *idWork) changesResponse() bool {
+	return w.sealsAll() || w.mode == ModeOpen && w.ids >= IDsBoth && w.echo != nil && w.echo.echoes != 0
+}
+
 // refusesForeign says whether what looks sealed, and was not sealed by this ring, is refused.
 func (w *idWork) refusesForeign() bool {
 	return w.rules.foreign == ForeignSealsRefuse || w.rules.foreign == ForeignSealsAuto && w.mode >= ModeSeal
@@ -181,13 +186,12 @@ func (w *idWork) unmark(b *puregoBody, head, mark []byte) bool {
 	verdict, pin := w.place.openMark(head, mark)
 	switch {
 	case verdict == IDVerdictSealed:
-		s.opened = saturated(s.opened)
-		s.verdict = max(s.verdict, verdict)
+		s.noteOpened(nil)
 		s.bindHard(encryptedKey, idNamed{true, true, pin})
 		b.changed = saturated(b.changed)
 		return true
 	case verdict != IDVerdictPlain && w.refusesForeign():
-		s.refuse(verdict, encryptedKey, noIDKey)
+		s.refuse(verdict, encryptedKey, noIDKey, nil)
 	}
 	return false
 }

@@ -112,7 +112,7 @@ func percentDecoded(buffer, text []byte) ([]byte, bool) {
 
 // openTarget opens the ids of a request's target where it lies, and gives what it is then: never longer.
 func (w *idWork) openTarget(target []byte) []byte {
-	w.summary.seals = w.sealsAll()
+	w.summary.seals, w.summary.willEcho = w.sealsAll(), w.mode == ModeOpen && w.ids >= IDsBoth
 	if w.passes() {
 		return target
 	}
@@ -123,6 +123,7 @@ func (w *idWork) openTarget(target []byte) []byte {
 		var opened openedID
 		key := p.key(&w.rules.table, text)
 		w.refuseUnclear(&p, key, text)
+		w.noteSegment(&p, text)
 		if key != noIDKey && w.openPart(key, text, &opened) {
 			dst = append(dst, opened.text()...)
 		} else {
@@ -146,8 +147,19 @@ func (w *idWork) refuseUnclear(p *targetParts, key uint8, text []byte) {
 	var buffer [MaxSealedID]byte
 	decoded, ok := percentDecode(buffer[:0], text)
 	if !ok || bytes.IndexByte(decoded, '%') >= 0 || bytes.IndexByte(decoded, '/') >= 0 {
-		w.summary.refuse(IDVerdictPlain, key, noIDKey)
+		w.summary.refuse(IDVerdictPlain, key, noIDKey, nil)
 	}
+}
+
+// noteSegment notes what a segment says of the bodies of request and response.
+func (w *idWork) noteSegment(p *targetParts, text []byte) {
+	if p.state != targetPath || len(text) == 0 || p.isName() {
+		return
+	}
+	var buffer [MaxSealedID]byte
+	decoded, ok := percentDecoded(buffer[:0], text)
+	w.summary.uploads = w.summary.uploads || ok && isOneOf(decoded, idUploads)
+	w.summary.downloads = ok && isOneOf(decoded, idDownloads)
 }
 
 func (w *idWork) openPart(key uint8, text []byte, opened *openedID) bool {
@@ -191,9 +203,28 @@ func percentDecode(dst, text []byte) ([]byte, bool) {
 	return dst, true
 }
 
-// sealTarget appends a target or an absolute URI, such as the value of Location, with its ids sealed.
+// splitAbsolute gives the authority of an absolute URI, and what is behind it.
+func splitAbsolute(uri []byte) (authority, rest []byte, ok bool) {
+	const ends = "/?#"
+	n := bytes.IndexAny(uri, ends)
+	if n < 2 || uri[n-1] != ':' || !bytes.HasPrefix(uri[n:], []byte("//")) {
+		return nil, nil, false
+	}
+	rest = uri[n+2:]
+	if n = bytes.IndexAny(rest, ends); n < 0 {
+		n = len(rest)
+	}
+	return rest[:n], rest[n:], true
+}
+
+// sealTarget appends a target or a URI, such as the value of Location, with its ids sealed. An absolute one of the
+// upstream's leads to the gateway then; one of another host may be signed, and stays as it is.
 func (w *idWork) sealTarget(dst, target []byte) []byte {
-	if w.passes() {
+	authority, path, absolute := splitAbsolute(target)
+	switch {
+	case absolute && w.leadsHere(authority):
+		dst, target = append(dst, w.origin...), path
+	case absolute, w.passes(), bytes.HasPrefix(target, []byte("//")):
 		return append(dst, target...)
 	}
 	for p := (targetParts{rest: target}); len(p.rest) > 0; {
@@ -211,33 +242,24 @@ func (w *idWork) sealTarget(dst, target []byte) []byte {
 	return dst
 }
 
-// sealURL puts an absolute URL of the upstream's into dst, as the client reaches it, and says how long that is. -1 if
-// it is another's, or has no room.
+// leadsHere says whether an absolute URI with this authority becomes one of the gateway's.
+func (w *idWork) leadsHere(authority []byte) bool {
+	return w.origin != "" && w.upstream != "" && equalFoldASCII(authority, w.upstream) && w.changesResponse()
+}
+
+// sealURL puts an absolute URL of the upstream's into dst, as it goes into a string of JSON, and says how long that is.
+// -1 if it is another's, or has no room.
 func (w *idWork) sealURL(dst, url []byte) int {
-	// What is only opened changes no host.
-	if w.mode == ModeOpen || w.upstream == "" {
+	if authority, _, ok := splitAbsolute(url); !ok || !w.leadsHere(authority) {
 		return -1
 	}
-	scheme, rest, ok := bytes.Cut(url, []byte("//"))
-	if !ok || string(scheme) != "https:" && string(scheme) != "http:" {
-		return -1
-	}
-	n := bytes.IndexAny(rest, "/?#")
-	if n < 0 {
-		n = len(rest)
-	}
-	if !equalFoldASCII(rest[:n], w.upstream) {
-		return -1
-	}
-	// As it goes into a string of JSON.
 	for _, c := range url {
 		if c <= ' ' || c > '~' || c == '"' || c == '\\' {
 			return -1
 		}
 	}
-	var path [holdMax]byte
-	target := path[:copy(path[:], rest[n:])]
-	whole := w.sealTarget(append(dst, w.origin...), target)
+	var copied [holdMax]byte
+	whole := w.sealTarget(dst, copied[:copy(copied[:], url)])
 	if len(whole) > cap(dst) {
 		return -1
 	}

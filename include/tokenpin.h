@@ -511,6 +511,17 @@ typedef struct tokenpin_config_error {
 #define TOKENPIN_AFFINITY_ALIGN 16
 
 /**
+ * Header fields that vouch for the bytes of a body: no longer true of one whose ids were
+ * rewritten. In the braces of an array of `const char *`.
+ */
+#define TOKENPIN_DIGEST_HEADERS "content-md5", "digest", "content-digest", "repr-digest"
+
+/**
+ * Header fields of a response whose value is a target or a URI with ids. In the braces of an array of `const char *`.
+ */
+#define TOKENPIN_LOCATION_HEADERS "location", "content-location", "operation-location"
+
+/**
  * The version of the library of this header.
  */
 #define TOKENPIN_VERSION "0.1.0"
@@ -1380,7 +1391,7 @@ typedef struct tokenpin_id_summary {
     /**
      * Private.
      */
-    uint64_t private_words[48];
+    uint64_t private_words[56];
 } tokenpin_id_summary;
 
 /**
@@ -2651,9 +2662,31 @@ typedef struct tokenpin_id_report {
      */
     uint8_t seals;
     /**
+     * 1: anything in the response may change: else nobody has to look into it.
+     */
+    uint8_t changes_response;
+    /**
      * 1: the body says `"store": false`.
      */
     uint8_t unstored;
+    /**
+     * 1: the path is for uploads, so that the request may have a multipart body.
+     */
+    uint8_t uploads;
+    /**
+     * 1: the path is a download. Nothing is to be sealed in the response's body, a client's own.
+     */
+    uint8_t downloads;
+    /**
+     * How long `quoted` is; 0 for an id that has more than 64 bytes or other characters than ids, and for encrypted
+     * content.
+     */
+    uint8_t quoted_len;
+    /**
+     * The id that is refused, or that names the account, as the client wrote it, but for escapes: for the text of a
+     * refusal. The rest is 0.
+     */
+    uint8_t quoted[64];
 } tokenpin_id_report;
 
 /**
@@ -2858,8 +2891,10 @@ int32_t tokenpin_affinity_seal_end(const struct tokenpin_affinity *affinity,
                                    struct tokenpin_piece *piece);
 
 /**
- * Seals the ids in a target or an absolute URI: in the fields `Location`, `Content-Location` and
- * `Operation-Location` of a response. Otherwise like `tokenpin_affinity_seal_step`. The buffer must not overlap the inputs.
+ * Seals the ids in a target or a URI: in the fields `Location`, `Content-Location` and `Operation-Location` of a
+ * response. An absolute URI of `upstream` leads to `origin` then, unless either is empty. One of another host stays
+ * as it is, as does everything in a response in which nothing is sealed. Otherwise like `tokenpin_affinity_seal_step`.
+ * The buffer must not overlap the inputs.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
  * BUFFER_TOO_SMALL, VACANT, SLOT_RANGE, SCOPE_LENGTH, KEY_LENGTH.

@@ -548,6 +548,15 @@ Status checked(ConfigError* error, Make make) noexcept {
 }  // namespace detail
 
 /**
+ * The id that is refused, or that names the account, as the client wrote it, but for escapes: for
+ * the text of a refusal. Empty for one that has more than 64 bytes or other characters than ids,
+ * and for encrypted content. Lives as long as the report.
+ */
+[[nodiscard]] inline std::string_view quoted(const IdReport& report) noexcept {
+  return {reinterpret_cast<const char*>(report.quoted), report.quoted_len};
+}
+
+/**
  * What the ids of a request come to, and how the client wrote them. Plain: copy it as you like, and
  * keep it until the response.
  */

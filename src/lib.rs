@@ -47,6 +47,7 @@ extern crate alloc;
 extern crate std;
 
 mod base64;
+mod bytes;
 #[cfg(feature = "capi")]
 pub mod capi;
 pub mod cookie;

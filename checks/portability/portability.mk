@@ -9,12 +9,12 @@ PORTABILITY := checks/portability
 PORTABILITY_OUT := $(BUILD)/portability
 
 .PHONY: portability
-portability: lib wasm ## the vectors and the C programs on other machines, under QEMU
+portability: lib wasi ## the vectors and the C programs on other machines, under QEMU
 	$(PORTABILITY)/x87.sh $(PORTABILITY_OUT)/x87
 	$(PORTABILITY)/machines.sh $(PORTABILITY_OUT) $(VERSION)
 
-.PHONY: wasm
-wasm: ## the vectors in Node's WebAssembly
+.PHONY: wasi
+wasi: ## the vectors in Node's WebAssembly
 	rustup target add wasm32-wasip1
 	CARGO_TARGET_WASM32_WASIP1_RUNNER='node --no-warnings $(abspath $(PORTABILITY))/wasi.mjs' \
 	  $(CARGO) test --quiet $(MACHINE) --target wasm32-wasip1 --target-dir $(PORTABILITY_OUT) \

@@ -1,107 +1,132 @@
 #include "body.h"
 
 #include <algorithm>
-#include <array>
-#include <limits>
+#include <cstring>
 
 #include "header_map.h"
 
 namespace tokenpin_envoy {
 namespace {
 
-// How much of a body is moved at once.
-constexpr size_t kBlock = 1 << 20;
+// A place in a body, which only goes towards its front.
+class Place {
+ public:
+  explicit Place(const Pieces& pieces) : piece_(pieces.data() + pieces.size()) {}
+
+  // How many bytes lie in front of it in one piece. There have to be some in the body.
+  uint64_t Room() {
+    while (room_ == 0) room_ = (--piece_)->length;
+    return room_;
+  }
+  // Goes over so many of them, and returns where they begin.
+  char* Back(uint64_t size) {
+    room_ -= size;
+    return const_cast<char*>(piece_->ptr) + room_;
+  }
+
+ private:
+  const envoy_buffer* piece_;
+  uint64_t room_ = 0;
+};
+
+// Puts in front of `to` what stands in front of `from`.
+void Move(Place* from, Place* to, uint64_t size) {
+  while (size != 0) {
+    const uint64_t part = std::min({size, from->Room(), to->Room()});
+    const char* const source = from->Back(part);
+    char* const target = to->Back(part);
+    if (source != target) std::memmove(target, source, part);
+    size -= part;
+  }
+}
 
 }  // namespace
 
 void Edits::Replace(uint64_t at, uint64_t length, std::string_view text) {
-  edits_.push_back({at, length, text_.size(), text_.size() + text.size()});
+  // What was held back over the end of a part is one change with what becomes of it.
+  if (edits_.empty() || edits_.back().at + edits_.back().length != at) {
+    edits_.push_back({at, 0, text_.size(), text_.size()});
+  }
   text_.append(text);
-  growth_ += static_cast<int64_t>(text.size()) - static_cast<int64_t>(length);
+  edits_.back().length += length;
+  edits_.back().text_end = text_.size();
+  loss_ += length - text.size();
+}
+
+bool Edits::Shrinks() const {
+  return std::all_of(edits_.begin(), edits_.end(),
+                     [](const Edit& edit) { return edit.text_end - edit.text <= edit.length; });
 }
 
 void Edits::Clear() {
   edits_.clear();
   text_.clear();
-  growth_ = 0;
+  loss_ = 0;
 }
 
-void Edits::Begin() {
-  next_ = 0;
-  at_ = skip_ = 0;
-}
-
-void Edits::Apply(std::string_view part, std::string* out) {
-  for (;;) {
-    const size_t skipped = std::min<uint64_t>(skip_, part.size());
-    part.remove_prefix(skipped);
-    skip_ -= skipped;
-    at_ += skipped;
-    if (skip_ != 0) return;
-    const bool last = next_ == edits_.size();
-    const uint64_t untouched = last ? std::numeric_limits<uint64_t>::max() : edits_[next_].at - at_;
-    const size_t kept = std::min<uint64_t>(untouched, part.size());
-    out->append(part.substr(0, kept));
-    part.remove_prefix(kept);
-    at_ += kept;
-    if (last || at_ != edits_[next_].at) return;
-    const Edit& edit = edits_[next_++];
-    out->append(text_, edit.text, edit.text_end - edit.text);
-    skip_ = edit.length;
-  }
-}
-
-const std::vector<envoy_buffer>& ReadChunks(envoy_filter envoy, int body) {
-  thread_local std::vector<envoy_buffer> chunks;
-  chunks.resize(envoy_dynamic_module_callback_http_get_body_chunks_size(envoy, body));
-  if (!chunks.empty() &&
-      !envoy_dynamic_module_callback_http_get_body_chunks(envoy, body, chunks.data())) {
-    chunks.clear();
-  }
-  return chunks;
-}
-
-void ChangeBody(envoy_filter envoy, Bodies bodies, Edits* edits) {
-  const int target = *(bodies.end() - 1);
-  // Of all before the first is moved: behind the last stands what was moved there.
-  std::array<size_t, 2> sizes{};
-  size_t* left = sizes.begin();
-  for (const int body : bodies) {
-    *left++ = envoy_dynamic_module_callback_http_get_body_size(envoy, body);
-  }
-  edits->Begin();
-  std::string moved;
-  const auto append = [&] {
-    if (!moved.empty()) {
-      envoy_dynamic_module_callback_http_append_body(envoy, target, Buffer(moved));
+// From its end to its front, for only from there bytes can be taken off.
+void Edits::Apply(const Pieces& pieces, uint64_t size) const {
+  if (edits_.empty() || edits_.back().at + edits_.back().length > size) return;
+  Place from(pieces), to(pieces);
+  for (size_t i = edits_.size(); i-- != 0;) {
+    const Edit& edit = edits_[i];
+    Move(&from, &to, size - edit.at - edit.length);
+    for (uint64_t left = edit.length; left != 0;) {
+      const uint64_t part = std::min(left, from.Room());
+      from.Back(part);
+      left -= part;
     }
-    moved.clear();
-  };
-  left = sizes.begin();
-  for (const int body : bodies) {
-    while (*left != 0) {
-      size_t taken = 0;
-      for (const envoy_buffer& chunk : ReadChunks(envoy, body)) {
-        const size_t size = std::min({chunk.length, *left - taken, kBlock - taken});
-        edits->Apply(View(chunk).substr(0, size), &moved);
-        taken += size;
-      }
-      if (taken == 0) break;
-      envoy_dynamic_module_callback_http_drain_body(envoy, body, taken);
-      append();
-      *left -= taken;
+    for (size_t end = edit.text_end; end != edit.text;) {
+      const uint64_t part = std::min<uint64_t>(end - edit.text, to.Room());
+      end -= part;
+      std::memcpy(to.Back(part), text_.data() + end, part);
     }
-    ++left;
+    size = edit.at;
   }
-  edits->Apply({}, &moved);
-  append();
+  Move(&from, &to, size);
 }
 
-void ReplaceBody(envoy_filter envoy, Bodies bodies, std::string_view text) {
+const Pieces& ReadPieces(envoy_filter envoy, Bodies bodies) {
+  thread_local Pieces pieces;
+  pieces.clear();
   for (const int body : bodies) {
-    const size_t size = envoy_dynamic_module_callback_http_get_body_size(envoy, body);
-    if (size != 0) envoy_dynamic_module_callback_http_drain_body(envoy, body, size);
+    const size_t count = envoy_dynamic_module_callback_http_get_body_chunks_size(envoy, body);
+    if (count == 0) continue;
+    const size_t before = pieces.size();
+    pieces.resize(before + count);
+    if (!envoy_dynamic_module_callback_http_get_body_chunks(envoy, body, &pieces[before])) {
+      pieces.resize(before);
+    }
   }
+  return pieces;
+}
+
+uint64_t SizeOf(const Pieces& pieces) {
+  uint64_t size = 0;
+  for (const envoy_buffer& piece : pieces) size += piece.length;
+  return size;
+}
+
+void ChangeBody(envoy_filter envoy, Bodies bodies, const Edits& edits) {
+  const Pieces& pieces = ReadPieces(envoy, bodies);
+  edits.Apply(pieces, SizeOf(pieces));
+  DrainBody(envoy, bodies, edits.loss());
+}
+
+void DrainBody(envoy_filter envoy, Bodies bodies, uint64_t size) {
+  for (const int& body : bodies) {
+    uint64_t part = size;
+    if (&body + 1 != bodies.end()) {
+      const uint64_t all = envoy_dynamic_module_callback_http_get_body_size(envoy, body);
+      part = std::min(part, all);
+    }
+    if (part != 0) envoy_dynamic_module_callback_http_drain_body(envoy, body, part);
+    size -= part;
+  }
+}
+
+void ReplaceBody(envoy_filter envoy, Bodies bodies, uint64_t size, std::string_view text) {
+  DrainBody(envoy, bodies, size);
   if (text.empty()) return;
   envoy_dynamic_module_callback_http_append_body(envoy, *(bodies.end() - 1), Buffer(text));
 }

@@ -11,19 +11,24 @@
 
 namespace tokenpin_envoy {
 
+// The pieces of a body where they lie in Envoy's memory, which may be written to. They end when the
+// body is drained or appended to.
+using Pieces = std::vector<envoy_buffer>;
+
 // What is to be changed in a body, which is read from its front to its end.
 class Edits {
  public:
   // In place of `length` bytes that stand at `at`. Behind all that was added before.
   void Replace(uint64_t at, uint64_t length, std::string_view text);
   bool empty() const { return edits_.empty(); }
-  // How many bytes the body gains.
-  int64_t growth() const { return growth_; }
+  // How many bytes the body loses. False if it gains some somewhere.
+  bool Shrinks() const;
+  uint64_t loss() const { return loss_; }
   void Clear();
 
-  // Appends what becomes of the next part of the body. `Begin` comes first; the last part is empty.
-  void Begin();
-  void Apply(std::string_view part, std::string* out);
+  // Changes a body of so many bytes that shrinks, where it lies: what is of no use any more stands
+  // in front of it then.
+  void Apply(const Pieces& pieces, uint64_t size) const;
 
  private:
   struct Edit {
@@ -32,15 +37,8 @@ class Edits {
   };
   std::vector<Edit> edits_;
   std::string text_;
-  int64_t growth_ = 0;
-  // Of what is applied: the next edit, where the next part begins, and what of it is left out.
-  size_t next_ = 0;
-  uint64_t at_ = 0, skip_ = 0;
+  uint64_t loss_ = 0;
 };
-
-// The pieces of a body where they lie in Envoy's memory, until the body is changed or the next are
-// read.
-const std::vector<envoy_buffer>& ReadChunks(envoy_filter envoy, int body);
 
 // The parts of Envoy's memory that a body lies in, one behind the other.
 class Bodies {
@@ -54,11 +52,17 @@ class Bodies {
   const int *first_, *end_;
 };
 
-// Changes a body, and leaves all of it in its last part. It is moved a piece at a time, so that a
-// long one is never there twice.
-void ChangeBody(envoy_filter envoy, Bodies bodies, Edits* edits);
+// Until the next are read.
+const Pieces& ReadPieces(envoy_filter envoy, Bodies bodies);
+uint64_t SizeOf(const Pieces& pieces);
 
-// Puts a text in place of all of it.
-void ReplaceBody(envoy_filter envoy, Bodies bodies, std::string_view text);
+// Changes a body where it lies.
+void ChangeBody(envoy_filter envoy, Bodies bodies, const Edits& edits);
+
+// Takes so many bytes off the front of a body, which has as many.
+void DrainBody(envoy_filter envoy, Bodies bodies, uint64_t size);
+
+// Puts a text in place of a body of so many bytes.
+void ReplaceBody(envoy_filter envoy, Bodies bodies, uint64_t size, std::string_view text);
 
 }  // namespace tokenpin_envoy

@@ -12,10 +12,6 @@ bool EndsWith(std::string_view text, std::string_view end) {
   return text.size() >= end.size() && SameText(text.substr(text.size() - end.size()), end);
 }
 
-std::string_view PathOf(std::string_view target) {
-  return target.substr(0, target.find_first_of("?#"));
-}
-
 }  // namespace
 
 bool SameText(std::string_view a, std::string_view b) {
@@ -46,22 +42,6 @@ std::optional<uint64_t> LengthOf(const HeaderList& headers) {
   const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), length);
   if (error != std::errc() || rest != text.data() + text.size()) return std::nullopt;
   return length;
-}
-
-bool HasSegment(std::string_view target, std::string_view name) {
-  std::string_view path = PathOf(target);
-  for (;;) {
-    const size_t slash = path.find('/');
-    if (path.substr(0, slash) == name) return true;
-    if (slash == path.npos) return false;
-    path.remove_prefix(slash + 1);
-  }
-}
-
-bool EndsWithSegment(std::string_view target, std::string_view name) {
-  std::string_view path = PathOf(target);
-  while (!path.empty() && path.back() == '/') path.remove_suffix(1);
-  return path.substr(path.rfind('/') + 1) == name;
 }
 
 // The table of well-formed sequences in chapter 3.9 of the Unicode standard.

@@ -20,10 +20,6 @@ bool IsEncoded(const HeaderList& headers);
 // None if the headers do not say how long it is.
 std::optional<uint64_t> LengthOf(const HeaderList& headers);
 
-// The segments of a target's path: whether one of them, or the last one, is `name`.
-bool HasSegment(std::string_view target, std::string_view name);
-bool EndsWithSegment(std::string_view target, std::string_view name);
-
 // Whether two texts are the same but for the case of ASCII letters.
 bool SameText(std::string_view a, std::string_view b);
 

@@ -8,13 +8,6 @@ namespace tokenpin_envoy {
 using tokenpin::IdOpener;
 using tokenpin::IdSealer;
 
-bool IsUpload(std::string_view target) {
-  for (const std::string_view name : {"files", "uploads", "skills", "videos", "images", "audio"}) {
-    if (HasSegment(target, name)) return true;
-  }
-  return false;
-}
-
 std::unique_ptr<Ids> Ids::Of(const Terms& terms, const tokenpin::Request& request,
                              const HeaderList& headers) {
   const Config& config = *terms.config();
@@ -22,10 +15,7 @@ std::unique_ptr<Ids> Ids::Of(const Terms& terms, const tokenpin::Request& reques
       config.affinity().classify(tokenpin::view(request.method), tokenpin::view(request.target));
   if (!api || api->ids == TOKENPIN_IDS_NONE) return nullptr;
   std::unique_ptr<Ids> ids(new Ids(config, api->ids, terms.mode()));
-  const std::string_view target = tokenpin::view(request.target);
   ids->is_head_ = tokenpin::view(request.method) == "HEAD";
-  // Of files, and of the results of batches: any bytes of a client's.
-  ids->is_download_ = EndsWithSegment(target, "content") || EndsWithSegment(target, "results");
   ids->scope_ = tokenpin::view(request.scope);
   if (const auto owner = config.affinity().id_owner(request)) ids->owner_ = *owner;
   if (ids->mode_ != TOKENPIN_MODE_OFF && ids->has_state()) {
@@ -51,7 +41,6 @@ void Ids::OpenTarget(std::string_view target) {
   const auto length = config_.affinity().open_target(Use(), summary_, target, opened_target_);
   opened_target_.resize(length ? *length : 0);
   if (opened_target_ == target) opened_target_.clear();
-  rewriter_.emplace<IdOpener>();
 }
 
 // Pieces that pass as they are leave no trace.
@@ -64,6 +53,8 @@ void Ids::TakeOpened(const tokenpin::Piece& piece) {
   changed_ = piece.rewritten.changed;
   unexpected_ = piece.rewritten.unexpected;
 }
+
+void Ids::BeginOpening() { rewriter_.emplace<IdOpener>(); }
 
 void Ids::Open(std::string_view part) {
   auto* const opener = std::get_if<IdOpener>(&rewriter_);
@@ -84,16 +75,14 @@ void Ids::EndOpening() {
   if (opener == nullptr) return;
   const auto piece = config_.affinity().open_end(Use(), summary_, *opener);
   if (piece) TakeOpened(*piece);
-  // What was held back, and went out as it came in, is no change.
-  if (changed_ == 0) edits.Clear();
+  // What was held back, and went out as it came in, is no change. (No id is longer when it is open,
+  // and if one were, the body would pass as it is.)
+  if (changed_ == 0 || !edits.Shrinks()) edits.Clear();
   changed_ = 0;
   rewriter_.emplace<std::monostate>();
 }
 
-bool Ids::Seals() const {
-  if (!has_state() || mode_ == TOKENPIN_MODE_OFF) return false;
-  return mode_ != TOKENPIN_MODE_OPEN || summary_.report().opened != 0;
-}
+bool Ids::Seals() const { return summary_.report().changes_response; }
 
 void Ids::OnResponse(uint32_t slot, std::string_view upstream) {
   slot_ = slot;
@@ -101,7 +90,7 @@ void Ids::OnResponse(uint32_t slot, std::string_view upstream) {
 }
 
 bool Ids::SealsBody(std::string_view status, Content content) const {
-  if (is_download_ || (content != Content::kJson && content != Content::kEvents)) return false;
+  if (is_download() || (content != Content::kJson && content != Content::kEvents)) return false;
   // Those without a body, and a part of one.
   for (const std::string_view other : {"101", "204", "206", "304"}) {
     if (status == other) return false;
@@ -109,30 +98,17 @@ bool Ids::SealsBody(std::string_view status, Content content) const {
   return true;
 }
 
-// An absolute URL of the upstream's is one of the gateway's to the client. Others are not ours:
-// many are signed.
 bool Ids::SealTarget(std::string_view target, std::string* sealed) const {
-  sealed->clear();
-  std::string_view path = target;
-  if (const size_t scheme = target.find("://"); scheme < target.find_first_of("/?#")) {
-    path.remove_prefix(scheme + 3);
-    const size_t authority = std::min(path.find_first_of("/?#"), path.size());
-    if (!SameText(path.substr(0, authority), upstream_)) return false;
-    path.remove_prefix(authority);
-    *sealed = origin_;
-  }
-  if (path.empty() || path.substr(0, 2) == "//") return false;
-  const size_t start = sealed->size();
-  size_t room = path.size() + TOKENPIN_MAX_SEALED_ID;
+  size_t room = origin_.size() + target.size() + TOKENPIN_MAX_SEALED_ID;
   for (;;) {
-    sealed->resize(start + room);
-    const tokenpin::Span<char> buffer{sealed->data() + start, room};
-    const auto length = config_.affinity().seal_target(Use(), summary_, slot_, path, buffer);
+    sealed->resize(room);
+    const tokenpin::Span<char> buffer{sealed->data(), room};
+    const auto length = config_.affinity().seal_target(Use(), summary_, slot_, target, buffer);
     if (length.status == TOKENPIN_STATUS_BUFFER_TOO_SMALL && *length > room) {
       room = *length;
       continue;
     }
-    sealed->resize(start + (length ? *length : 0));
+    sealed->resize(length ? *length : 0);
     return length && *sealed != target;
   }
 }

@@ -14,9 +14,6 @@
 
 namespace tokenpin_envoy {
 
-// Whether multipart bodies are for this path, for their parts are files.
-bool IsUpload(std::string_view target);
-
 class Ids {
  public:
   // Of a request, as it was read. Null if its path has none.
@@ -31,6 +28,7 @@ class Ids {
 
   // The request: first its target, then the parts of its body, and its end.
   void OpenTarget(std::string_view target);
+  void BeginOpening();
   void Open(std::string_view part);
   void EndOpening();
   // The target as the upstream gets it; empty if nothing in it was opened.
@@ -44,7 +42,7 @@ class Ids {
   // Whether the API keeps what it makes in its account.
   bool has_state() const { return ids_ == TOKENPIN_IDS_BOTH || ids_ == TOKENPIN_IDS_ITEMS; }
   bool is_head() const { return is_head_; }
-  bool is_download() const { return is_download_; }
+  bool is_download() const { return summary_.report().downloads; }
 
   // The response of a slot. `upstream` is the authority that was asked.
   void OnResponse(uint32_t slot, std::string_view upstream);
@@ -75,7 +73,7 @@ class Ids {
   const Config& config_;
   const uint8_t ids_;
   const tokenpin::Mode mode_;
-  bool is_head_ = false, is_download_ = false;
+  bool is_head_ = false;
   std::string scope_, owner_, origin_, upstream_, opened_target_;
   tokenpin::IdSummary summary_;
   // At most one at a time.

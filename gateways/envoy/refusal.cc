@@ -75,12 +75,13 @@ Refusal RefusalFor(tokenpin::Status status) {
   return {500, "affinity_error", "The gateway cannot choose an account."};
 }
 
-Refusal RefusalFor(const tokenpin::Decision& decision, const Config& config) {
+Refusal RefusalFor(const tokenpin::Decision& decision, const Config& config, std::string_view id) {
   // The keys of ids are told, never whether there is an account.
   const auto key = [&](int which) {
     const auto name = config.affinity().id_key(decision.id_keys()[which]);
     return std::string(*name);
   };
+  const std::string quoted = id.empty() ? "" : " '" + std::string(id) + "'";
   const tokenpin::Refused refused = decision.refusal();
   Refusal refusal{refused.status, tokenpin::name(refused.refusal), ""};
   if (refusal.status < 500) refusal.type = "invalid_request_error";
@@ -94,14 +95,14 @@ Refusal RefusalFor(const tokenpin::Decision& decision, const Config& config) {
       break;
     case TOKENPIN_REFUSAL_PREVIOUS_RESPONSE_NOT_FOUND:
       refusal.param = key(0);
-      refusal.message = "The previous response was not found.";
+      refusal.message = "The previous response" + quoted + " was not found.";
       break;
     case TOKENPIN_REFUSAL_INVALID_ENCRYPTED_CONTENT:
       refusal.message = "The encrypted content could not be verified.";
       break;
     case TOKENPIN_REFUSAL_NOT_FOUND:
       refusal.param = key(0);
-      refusal.message = "The object named by '" + refusal.param + "' was not found.";
+      refusal.message = "The object" + quoted + " named by '" + refusal.param + "' was not found.";
       break;
     case TOKENPIN_REFUSAL_CONFLICTING_ACCOUNTS:
       refusal.param = key(1);

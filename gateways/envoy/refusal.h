@@ -29,8 +29,8 @@ struct Refusal {
 
 // Of a request that could not be decided.
 Refusal RefusalFor(tokenpin::Status status);
-// Of a decision without a slot.
-Refusal RefusalFor(const tokenpin::Decision& decision, const Config& config);
+// Of a decision without a slot, of a request whose summary quotes this id.
+Refusal RefusalFor(const tokenpin::Decision& decision, const Config& config, std::string_view id);
 
 // Of a request's body that is too long, that is one too many, that cannot be understood, or is of a
 // kind that cannot be.

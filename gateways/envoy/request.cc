@@ -44,7 +44,7 @@ bool AreOne(const std::vector<Bytes>& values) {
 
 // Over HTTP/2, too, Envoy shows it so.
 bool IsWebSocketHandshake(const HeaderList& headers) {
-  return SameText(headers.First("upgrade"), "websocket");
+  return headers.First(":method") == "GET" && SameText(headers.First("upgrade"), "websocket");
 }
 
 }  // namespace

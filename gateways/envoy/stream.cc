@@ -1,5 +1,7 @@
 #include "stream.h"
 
+#include <algorithm>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,13 +27,12 @@ constexpr int kBufferedResponse[] = {kBufferedResponseBody};
 constexpr int kWholeResponse[] = {kBufferedResponseBody, kReceivedResponseBody};
 
 // Headers that are of the bytes of a body.
-constexpr std::string_view kDigests[] = {"content-md5", "digest", "content-digest", "repr-digest"};
+constexpr std::string_view kDigests[] = {TOKENPIN_DIGEST_HEADERS};
 constexpr std::string_view kOfTheBytes[] = {"content-length", "accept-ranges", "etag",
-                                            "content-md5",    "digest",        "content-digest",
-                                            "repr-digest"};
+                                            TOKENPIN_DIGEST_HEADERS};
 
 // Headers that are a URL of the upstream's.
-constexpr std::string_view kLocations[] = {"location", "content-location", "operation-location"};
+constexpr std::string_view kLocations[] = {TOKENPIN_LOCATION_HEADERS};
 
 }  // namespace
 
@@ -58,7 +59,8 @@ bool Stream::Waits(envoy_filter envoy, const RequestReader& reader,
   const HeaderList& headers = reader.headers();
   const Settings& settings = terms_.settings();
   // Of what comes behind an upgrade, Envoy never tells the end.
-  const bool has_body = !end_of_stream && !headers.Has("upgrade");
+  const bool is_upgrade = headers.Has("upgrade");
+  const bool has_body = !end_of_stream && !is_upgrade;
   if (terms_.mode() == TOKENPIN_MODE_OFF && !(settings.bodies && has_body)) return false;
   ids_ = Ids::Of(terms_, request, headers);
   if (ids_ == nullptr) return false;
@@ -66,19 +68,20 @@ bool Stream::Waits(envoy_filter envoy, const RequestReader& reader,
     ids_->Inherit(*try_.former_ids());
     return false;
   }
-  const std::string_view target = tokenpin::view(request.target);
-  ids_->OpenTarget(target);
-  if (reader.is_handshake() && RefusesUpgrade()) {
+  ids_->OpenTarget(tokenpin::view(request.target));
+  if (is_upgrade && RefusesUpgrade(reader.is_handshake())) {
     terms_.chain.stats.Count(envoy, Counter::upgrades_refused);
     Refuse(envoy, WrongProtocol());
     return true;
   }
   if (!has_body) return false;
   if (ContentOf(headers) != Content::kJson || IsEncoded(headers)) {
-    return RefuseUnread(envoy, headers, target);
+    return RefuseUnread(envoy, headers);
   }
   const std::optional<uint64_t> length = LengthOf(headers);
   has_length_ = length.has_value();
+  has_digest_ = std::any_of(std::begin(kDigests), std::end(kDigests),
+                            [&](std::string_view name) { return headers.Has(name); });
   const uint64_t most = length.value_or(settings.max_body);
   if (most > settings.max_body) return !GiveUp(envoy, Hold::Bound::kBody);
   const uint64_t limit = envoy_dynamic_module_callback_http_get_buffer_limit(envoy);
@@ -86,21 +89,23 @@ bool Stream::Waits(envoy_filter envoy, const RequestReader& reader,
     envoy_dynamic_module_callback_http_set_buffer_limit(envoy, most);
   }
   hold_.Begin();
+  ids_->BeginOpening();
   return true;
 }
 
-// Nobody sees the ids in a WebSocket's frames. Clients that are told so ask by requests instead.
-bool Stream::RefusesUpgrade() const {
-  if (!opens() || !ids_->has_state()) return false;
+// Nobody sees the ids in a WebSocket's frames, nor a body behind another upgrade. Clients that are
+// told so ask by requests instead.
+bool Stream::RefusesUpgrade(bool to_websocket) const {
+  if (!opens() || (to_websocket && !ids_->has_state())) return false;
   return terms_.mode() != TOKENPIN_MODE_OPEN || terms_.settings().refuse_upgrades;
 }
 
 // A body that cannot be read passes, unless the mode says that it might hide what counts.
-bool Stream::RefuseUnread(envoy_filter envoy, const HeaderList& headers, std::string_view target) {
+bool Stream::RefuseUnread(envoy_filter envoy, const HeaderList& headers) {
   const Content content = ContentOf(headers);
   const bool is_json = content == Content::kJson;
   const bool may_pass = terms_.mode() == TOKENPIN_MODE_STRICT
-                            ? content == Content::kMultipart && IsUpload(target)
+                            ? content == Content::kMultipart && ids_->summary().report().uploads
                             : !is_json || terms_.mode() != TOKENPIN_MODE_SEAL;
   if (opens() && !may_pass) {
     terms_.chain.stats.Count(envoy, Counter::bodies_refused);
@@ -116,6 +121,7 @@ bool Stream::GiveUp(envoy_filter envoy, Hold::Bound over) {
   const bool too_large = over == Hold::Bound::kBody;
   const Counter refused = too_large ? Counter::bodies_too_large : Counter::bodies_too_many;
   terms_.chain.stats.Count(envoy, opens() ? refused : Counter::bodies_not_read);
+  ids_->edits.Clear();
   if (opens()) hold_.BeginRefusal(too_large ? TooLarge() : TooMany());
   return !opens();
 }
@@ -130,25 +136,20 @@ int Stream::OnRequestBody(envoy_filter envoy, Scratch& scratch, bool end_of_stre
     case Hold::State::kReading:
       break;
   }
-  const uint64_t size =
-      envoy_dynamic_module_callback_http_get_body_size(envoy, kReceivedRequestBody);
-  const Hold::Bound over = hold_.Add(size, terms_.settings().max_body, terms_.settings().max_held);
+  const Pieces& pieces = ReadPieces(envoy, kReceivedRequest);
+  const Settings& settings = terms_.settings();
+  const Hold::Bound over = hold_.Add(SizeOf(pieces), settings.max_body, settings.max_held);
   if (over == Hold::Bound::kNone) {
-    for (const envoy_buffer& chunk : ReadChunks(envoy, kReceivedRequestBody)) {
-      ids_->Open(View(chunk));
-    }
+    for (const envoy_buffer& piece : pieces) ids_->Open(View(piece));
     if (!end_of_stream) return kStopBodyAndBuffer;
     ids_->EndOpening();
   } else if (!GiveUp(envoy, over)) {
     return Swallow(envoy, end_of_stream);
   }
-  Held held{kWholeRequest, end_of_stream};
-  if (envoy_dynamic_module_callback_http_received_buffered_request_body(envoy)) {
-    held.bodies = kReceivedRequest;
-  }
+  const Held held = end_of_stream ? Held::kEnded : Held::kUnread;
   if (!Resume(envoy, scratch.request, held)) return kStopBodyNoBuffer;
   // What was too much is not counted yet, and more may come.
-  if (over != Hold::Bound::kNone) try_.OnRequestBody(envoy, terms_.settings(), end_of_stream);
+  if (over != Hold::Bound::kNone) try_.OnRequestBody(envoy, settings, end_of_stream);
   return kContinue;
 }
 
@@ -165,17 +166,13 @@ int Stream::OnRequestTrailers(envoy_filter envoy, Scratch& scratch) {
       break;
   }
   ids_->EndOpening();
-  return Resume(envoy, scratch.request, {kBufferedRequest, false}) ? kContinue : kStopIteration;
+  return Resume(envoy, scratch.request, Held::kInTrailers) ? kContinue : kStopIteration;
 }
 
 // Most clients read an answer only when they have sent everything. Up to a bound, they may.
 int Stream::Swallow(envoy_filter envoy, bool end_of_stream) {
-  uint64_t size = 0;
-  for (const int body : kWholeRequest) {
-    const size_t part = envoy_dynamic_module_callback_http_get_body_size(envoy, body);
-    if (part != 0) envoy_dynamic_module_callback_http_drain_body(envoy, body, part);
-    size += part;
-  }
+  const uint64_t size = SizeOf(ReadPieces(envoy, kWholeRequest));
+  DrainBody(envoy, kWholeRequest, size);
   if (!hold_.Swallow(size, 2 * terms_.settings().max_body) || end_of_stream) {
     hold_.End();
     Refuse(envoy, hold_.refusal());
@@ -184,7 +181,7 @@ int Stream::Swallow(envoy_filter envoy, bool end_of_stream) {
 }
 
 // The request was held, and its body is known. False if it is answered.
-bool Stream::Resume(envoy_filter envoy, RequestReader& reader, const Held& held) {
+bool Stream::Resume(envoy_filter envoy, RequestReader& reader, Held held) {
   hold_.End();
   tokenpin::Request request;
   if (!reader.Read(envoy, terms_, &request)) return Fail(envoy, TOKENPIN_STATUS_SCOPE_LENGTH);
@@ -211,7 +208,8 @@ bool Stream::Decide(envoy_filter envoy, RequestReader& reader, tokenpin::Request
   if (settings.metadata) WriteMetadata(envoy, decision_, *terms_.config());
   if (!terms_.observes() && !decision_.has_slot()) {
     const std::string& header = settings.response_header;
-    Refuse(envoy, RefusalFor(decision_, *terms_.config()), header,
+    const auto report = ids_ == nullptr ? tokenpin::IdReport{} : ids_->summary().report();
+    Refuse(envoy, RefusalFor(decision_, *terms_.config(), tokenpin::quoted(report)), header,
            header.empty() ? "" : Describe(decision_));
     return false;
   }
@@ -258,15 +256,23 @@ void Stream::PutOpened(envoy_filter envoy, const Held* held) {
     SetHeader(envoy, kRequestHeader, "accept-encoding", "identity");
   }
   if (held == nullptr) return;
+  const uint64_t size = hold_.size() - ids_->edits.loss();
   std::string length;
   if (!ids_->edits.empty()) {
-    ChangeBody(envoy, held->bodies, &ids_->edits);
-    length = std::to_string(hold_.size() + static_cast<uint64_t>(ids_->edits.growth()));
+    Bodies bodies = kWholeRequest;
+    if (*held == Held::kInTrailers) {
+      bodies = kBufferedRequest;
+    } else if (envoy_dynamic_module_callback_http_received_buffered_request_body(envoy)) {
+      bodies = kReceivedRequest;
+    }
+    ChangeBody(envoy, bodies, ids_->edits);
+    length = std::to_string(size);
     if (has_length_) SetHeader(envoy, kRequestHeader, "content-length", length);
-    for (const std::string_view name : kDigests) RemoveHeader(envoy, kRequestHeader, name);
+    if (has_digest_) {
+      for (const std::string_view name : kDigests) RemoveHeader(envoy, kRequestHeader, name);
+    }
   }
-  try_.OnHeldRequest(hold_.size() + static_cast<uint64_t>(ids_->edits.growth()), held->ended,
-                     length);
+  try_.OnHeldRequest(size, *held == Held::kEnded, length);
 }
 
 // A cookie of our name that another made is gone for whoever made it.
@@ -303,7 +309,7 @@ int Stream::OnResponseHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_
   // Most responses leave nothing to do: it does not matter where they came from.
   if (status < kLeastError && decision_.fields().cookie == 0 && !response.has_cookie()) {
     try_.BeLast();
-    BeginSealing(envoy, scratch, end_of_stream);
+    BeginSealing(envoy, response.headers(), end_of_stream);
     return kContinue;
   }
   if (!IsFromUpstream(envoy)) return kContinue;
@@ -340,7 +346,7 @@ void Stream::MendUpgrade(envoy_filter envoy, Scratch& scratch) {
   request.method = tokenpin::bytes("CONNECT");
   request.target = tokenpin::bytes(scratch.headers.First(":path"));
   ids_ = Ids::Of(terms_, request, scratch.headers);
-  if (ids_ == nullptr || !RefusesUpgrade()) return;
+  if (ids_ == nullptr || !RefusesUpgrade(true)) return;
   terms_.chain.stats.Count(envoy, Counter::upgrades_refused);
   SetHeader(envoy, kResponseHeader, ":status", "426");
   SetHeader(envoy, kResponseHeader, "upgrade", "HTTP/1.1");
@@ -377,16 +383,21 @@ bool Stream::RetryOrRelease(envoy_filter envoy, Scratch& scratch, bool end_of_st
   return false;
 }
 
-// A response begins to go to the client. What its headers say of its body, and what is not right
-// any more once ids are sealed in it, is taken off.
+// A response begins to go to the client.
 void Stream::BeginSealing(envoy_filter envoy, Scratch& scratch, bool end_of_stream) {
+  if (ids_ == nullptr) return;
+  scratch.headers.Read(envoy, kResponseHeader);
+  BeginSealing(envoy, scratch.headers, end_of_stream);
+}
+
+// What its headers say of its body, and what is not right any more once ids are sealed in it, is
+// taken off.
+void Stream::BeginSealing(envoy_filter envoy, const HeaderList& headers, bool end_of_stream) {
   if (ids_ == nullptr || !IsFromUpstream(envoy)) return;
   envoy_buffer upstream{};
   envoy_dynamic_module_callback_http_get_header(envoy, kRequestHeader, Buffer(":authority"),
                                                 &upstream, 0, nullptr);
   ids_->OnResponse(decision_.slot(), View(upstream));
-  HeaderList& headers = scratch.headers;
-  headers.Read(envoy, kResponseHeader);
   const Content content = ContentOf(headers);
   bool seals = ids_->SealsBody(headers.First(":status"), content);
   if (seals && IsEncoded(headers)) {
@@ -416,13 +427,10 @@ void Stream::Seal(envoy_filter envoy, Scratch& scratch, Bodies bodies, bool end_
   std::string& sealed = scratch.text;
   sealed.clear();
   bool differs = false;
-  for (const int body : bodies) {
-    for (const envoy_buffer& chunk : ReadChunks(envoy, body)) {
-      differs |= ids_->Seal(View(chunk), &sealed);
-    }
-  }
+  const Pieces& pieces = ReadPieces(envoy, bodies);
+  for (const envoy_buffer& piece : pieces) differs |= ids_->Seal(View(piece), &sealed);
   if (end_of_stream) differs |= ids_->EndSealing(&sealed);
-  if (differs && !terms_.observes()) ReplaceBody(envoy, bodies, sealed);
+  if (differs && !terms_.observes()) ReplaceBody(envoy, bodies, SizeOf(pieces), sealed);
   if (end_of_stream) CountSealed(envoy);
 }
 

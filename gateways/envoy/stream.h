@@ -40,23 +40,21 @@ class Stream {
   void OnComplete(envoy_filter envoy);
 
  private:
-  // A request that was held, and whether that is all of it.
-  struct Held {
-    Bodies bodies;
-    bool ended;
-  };
+  // How a request goes on that was held: at its end, in front of its trailers, or before it is all
+  // there.
+  enum class Held { kEnded, kInTrailers, kUnread };
 
   // Whether the filter may change or refuse a request for its ids.
   bool opens() const { return terms_.mode() != TOKENPIN_MODE_OFF && !terms_.observes(); }
 
   bool Waits(envoy_filter envoy, const RequestReader& reader, const tokenpin::Request& request,
              bool end_of_stream);
-  bool RefusesUpgrade() const;
+  bool RefusesUpgrade(bool to_websocket) const;
   void MendUpgrade(envoy_filter envoy, Scratch& scratch);
-  bool RefuseUnread(envoy_filter envoy, const HeaderList& headers, std::string_view target);
+  bool RefuseUnread(envoy_filter envoy, const HeaderList& headers);
   bool GiveUp(envoy_filter envoy, Hold::Bound over);
   int Swallow(envoy_filter envoy, bool end_of_stream);
-  bool Resume(envoy_filter envoy, RequestReader& reader, const Held& held);
+  bool Resume(envoy_filter envoy, RequestReader& reader, Held held);
   bool Decide(envoy_filter envoy, RequestReader& reader, tokenpin::Request* request,
               const Held* held);
   void Serve(envoy_filter envoy, RequestReader& reader, const Held* held);
@@ -67,6 +65,7 @@ class Stream {
 
   bool RetryOrRelease(envoy_filter envoy, Scratch& scratch, bool end_of_stream);
   void BeginSealing(envoy_filter envoy, Scratch& scratch, bool end_of_stream);
+  void BeginSealing(envoy_filter envoy, const HeaderList& headers, bool end_of_stream);
   void Seal(envoy_filter envoy, Scratch& scratch, Bodies bodies, bool end_of_stream);
   void CountSealed(envoy_filter envoy);
 
@@ -74,9 +73,10 @@ class Stream {
   Try try_;
   std::unique_ptr<Ids> ids_;  // null: of no interest
   Hold hold_;
-  bool has_length_ = false;  // the request says how long its body is
-  bool begun_ = false;       // the request came by here
-  bool serving_ = false;     // a token was put on it
+  // Whether the request says how long its body is, and what its digest is.
+  bool has_length_ = false, has_digest_ = false;
+  bool begun_ = false;    // the request came by here
+  bool serving_ = false;  // a token was put on it
   tokenpin::CookieName cookie_name_;
   tokenpin::Decision decision_;
 };

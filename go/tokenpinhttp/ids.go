@@ -26,7 +26,6 @@ type ids struct {
 	mode     tokenpin.Mode
 	use      tokenpin.IDUse
 	summary  tokenpin.IDSummary
-	download bool // of files, and of the results of batches: any bytes of a client's
 }
 
 // opens says whether what is read may be changed, and what cannot be read refused.
@@ -36,9 +35,7 @@ func (i *ids) opens() bool { return i.mode != tokenpin.ModeOff }
 func (i *ids) hasState() bool { return i.use.IDs >= tokenpin.IDsBoth }
 
 // seals says whether ids in the response may change.
-func (i *ids) seals() bool {
-	return i != nil && i.hasState() && i.opens() && (i.mode != tokenpin.ModeOpen || i.summary.Report().Opened > 0)
-}
+func (i *ids) seals() bool { return i != nil && i.summary.Report().ChangesResponse }
 
 // readIDs reads the ids of a request, and gives the request that goes on, with what it reads put back and its ids
 // opened. It answers with a refusal instead where the request cannot be read and the mode wants that. The body that is
@@ -56,8 +53,7 @@ func (p *Pin) readIDs(held *atomic.Int64, asked *tokenpin.Request, r *http.Reque
 		return r, nil, nil, nil
 	}
 	i = &ids{affinity: p.Affinity, mode: mode,
-		use:      tokenpin.IDUse{Scope: asked.Scope, Owner: owner, Origin: cmp.Or(p.Origin, originOf(r)), IDs: class.IDs},
-		download: endsWithSegment(asked.Target, "content") || endsWithSegment(asked.Target, "results")}
+		use: tokenpin.IDUse{Scope: asked.Scope, Owner: owner, Origin: cmp.Or(p.Origin, originOf(r)), IDs: class.IDs}}
 	out = r.WithContext(r.Context())
 	if err := i.openTarget(out, asked.Target); err != nil {
 		return r, nil, nil, nil
@@ -71,7 +67,7 @@ func (p *Pin) readIDs(held *atomic.Int64, asked *tokenpin.Request, r *http.Reque
 		return out, i, nil, nil
 	}
 	if content := contentOf(r.Header); content != contentJSON || isEncoded(r.Header) {
-		return out, i, nil, i.refuseUnread(content, asked.Target)
+		return out, i, nil, i.refuseUnread(content)
 	}
 	text, refused := hold(held, r, cmp.Or(p.MaxBody, defaultMaxBody), cmp.Or(p.MaxHeldBodies, defaultMaxHeldBodies))
 	body = &heldBody{held: held, size: int64(cap(text))}
@@ -203,17 +199,17 @@ func (i *ids) openBody(r *http.Request, body []byte) ([]byte, *refusal) {
 	if r.Header.Get("Content-Length") != "" {
 		r.Header.Set("Content-Length", itoa(r.ContentLength))
 	}
-	for _, name := range digests {
+	for _, name := range tokenpin.DigestHeaders {
 		r.Header.Del(name)
 	}
 	return opened, nil
 }
 
 // refuseUnread refuses what might hide ids. Else it passes as it comes.
-func (i *ids) refuseUnread(content content, target string) *refusal {
+func (i *ids) refuseUnread(content content) *refusal {
 	passes := content != contentJSON
 	if i.mode == tokenpin.ModeStrict {
-		passes = content == contentMultipart && isUpload(target)
+		passes = content == contentMultipart && i.summary.Report().Uploads
 	}
 	switch {
 	case passes || i.mode < tokenpin.ModeSeal:
@@ -227,7 +223,7 @@ func (i *ids) refuseUnread(content content, target string) *refusal {
 // respond begins the response of a slot: it seals the URLs in its headers, and takes off what is not true any more once
 // ids are sealed in its body. It gives what seals that; nil if it passes as it is.
 func (i *ids) respond(header http.Header, status int, slot int32, out io.Writer) *tokenpin.IDWriter {
-	for _, name := range locations {
+	for _, name := range tokenpin.LocationHeaders {
 		if value := header.Get(name); value != "" {
 			if sealed := i.sealLocation(slot, value); sealed != value {
 				header.Set(name, sealed)
@@ -236,7 +232,7 @@ func (i *ids) respond(header http.Header, status int, slot int32, out io.Writer)
 	}
 	content, framing := contentOf(header), tokenpin.FramingJSON
 	switch {
-	case i.download, content != contentJSON && content != contentEvents, isEncoded(header):
+	case i.summary.Report().Downloads, content != contentJSON && content != contentEvents, isEncoded(header):
 		return nil
 	case status == http.StatusSwitchingProtocols, status == http.StatusNoContent, status == http.StatusPartialContent,
 		status == http.StatusNotModified:
@@ -288,11 +284,7 @@ func originOf(r *http.Request) string {
 
 // What headers say of a body.
 
-var (
-	digests    = []string{"Content-Md5", "Digest", "Content-Digest", "Repr-Digest"}
-	ofTheBytes = append([]string{"Content-Length", "Accept-Ranges"}, digests...)
-	locations  = []string{"Location", "Content-Location", "Operation-Location"}
-)
+var ofTheBytes = append([]string{"Content-Length", "Accept-Ranges"}, tokenpin.DigestHeaders...)
 
 type content uint8
 
@@ -325,15 +317,4 @@ func isEncoded(header http.Header) bool {
 	return encoding != "" && !strings.EqualFold(encoding, "identity")
 }
 
-// isUpload says whether multipart bodies are for this path, for their parts are files.
-func isUpload(path string) bool {
-	return slices.ContainsFunc([]string{"files", "uploads", "skills", "videos", "images", "audio"},
-		func(name string) bool { return hasSegment(path, name) })
-}
-
 func hasSegment(path, name string) bool { return slices.Contains(strings.Split(path, "/"), name) }
-
-func endsWithSegment(path, name string) bool {
-	path = strings.TrimRight(path, "/")
-	return path[strings.LastIndexByte(path, '/')+1:] == name
-}

@@ -12,6 +12,7 @@ import (
 	"net/http/httputil"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -339,6 +340,8 @@ func TestIDsAreFollowedOrRefused(t *testing.T) {
 	setAll(t, down.Affinity, tokenpin.SlotStatus{State: tokenpin.StateDown, Until: time.Now().Unix() + 100})
 	first, second := sealedID(t, pin, 0, nativeID), sealedID(t, pin, 1, "file-1")
 	gone := sealedID(t, other, 0, nativeID)
+	forged := "x" + sealedID(t, pin, 0, "resp_1")
+	long := "resp_" + strings.Repeat("A", 57) + "tp7"
 	content := "gAAAAABo"
 	ring, err := tokenpin.NewIDRing([]tokenpin.CookieKey{{ID: 1, Role: tokenpin.RoleSign, Secret: tokenpin.Secret([]byte("a cookie secret!"))}}, nil)
 	if err != nil {
@@ -349,38 +352,65 @@ func TestIDsAreFollowedOrRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	upgrade := []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-Websocket-Version", "13", "Sec-Websocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="}
+	// As they are in the URL and in JSON, both written otherwise than they are quoted.
+	escaped := strings.Replace(forged, "r", "%72", 1)
+	unicode := strings.Replace(forged, "r", "\\u0072", 1)
+	type named struct{ key, second, id string }
 	cases := map[string]struct {
 		pin                *Pin
 		method, path, body string
 		header             []string
-		status             int
-		code, param        string
-		message            string
+		code               string
+		named              named
 	}{
-		"a previous response": {pin, "POST", "/v1/responses", `{"previous_response_id":"x` + first + `"}`, nil, 400,
-			"previous_response_not_found", "previous_response_id", "The previous response was not found."},
-		"one that is gone": {pin, "POST", "/v1/responses", `{"previous_response_id":"` + gone + `"}`, nil, 400,
-			"previous_response_not_found", "previous_response_id", "The previous response was not found."},
-		"a path":       {pin, "GET", "/v1/responses/x" + first, "", nil, 404, "not_found", "path", "The object named by 'path' was not found."},
-		"a file":       {pin, "POST", "/v1/responses", `{"input":[{"file_id":"x` + second + `"}]}`, nil, 404, "not_found", "file_id", "The object named by 'file_id' was not found."},
-		"two accounts": {pin, "POST", "/v1/vector_stores/" + second + "/files", `{"file_id":"` + first + `"}`, nil, 400, "conflicting_accounts", "file_id", "The objects named by 'path' and 'file_id' cannot be used together: they were created apart."},
-		"encrypted":    {pin, "POST", "/v1/responses", `{"input":[{"encrypted_content":"` + content + string(mark) + `"}]}`, nil, 400, "invalid_encrypted_content", "", "The encrypted content could not be verified."},
-		"down":         {down, "GET", "/v1/responses/" + first, "", nil, 503, "session_unavailable", "", "The session's account is unavailable."},
-		"plain":        {strict, "GET", "/v1/responses/" + nativeID, "", nil, 404, "not_found", "path", "The object named by 'path' was not found."},
-		"hidden":       {pin, "POST", "/v1/responses", `{"file_id":"` + strings.Repeat(`\u0066`, 100) + `"}`, nil, 400, "unreadable_body", "", "The request's body cannot be read."},
-		"no JSON":      {strict, "POST", "/v1/responses", `{"input"}`, nil, 400, "unreadable_body", "", "The request's body cannot be read."},
-		"no UTF-8":     {strict, "POST", "/v1/responses", "{\"input\":\"\xff\"}", nil, 400, "unreadable_body", "", "The request's body cannot be read."},
-		"another type": {strict, "POST", "/v1/responses", "x=y", []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, "unsupported_content_type", "", "The request's body has to be JSON."},
-		"multipart":    {strict, "POST", "/v1/responses", "x", []string{"Content-Type", "multipart/form-data; boundary=x"}, 415, "unsupported_content_type", "", "The request's body has to be JSON."},
-		"compressed":   {pin, "POST", "/v1/responses", "x", []string{"Content-Encoding", "gzip"}, 415, "unsupported_content_encoding", "", "The request's body must not be encoded."},
-		"too long":     {small, "POST", "/v1/responses", `{"input":"` + strings.Repeat("x", 30) + `"}`, nil, 413, "request_too_large", "", "The request's body is too large."},
-		"too many":     {crowded, "POST", "/v1/responses", `{"input":"x"}`, nil, 503, "too_many_bodies", "", "The gateway holds too many requests."},
-		"behind a header": {pin, "POST", "/v1/responses", `{"previous_response_id":"x` + first + `"}`, []string{"Connection", "upgrade", "Upgrade", "h2c"}, 400,
-			"previous_response_not_found", "previous_response_id", "The previous response was not found."},
-		"a websocket": {pin, "GET", "/v1/responses", "", upgrade, 426, "websocket_not_supported", "", "This is not served over a WebSocket."},
-		"one in open": {upgrades, "GET", "/v1/responses", "", upgrade, 426, "websocket_not_supported", "", "This is not served over a WebSocket."},
+		"a previous response": {pin, "POST", "/v1/responses", `{"previous_response_id":"` + unicode + `"}`, nil, "previous_response_not_found", named{key: "previous_response_id", id: forged}},
+		"one that is gone":    {pin, "POST", "/v1/responses", `{"previous_response_id":"` + gone + `"}`, nil, "previous_response_not_found", named{key: "previous_response_id", id: gone}},
+		"a long one":          {pin, "POST", "/v1/responses", `{"previous_response_id":"` + long + `"}`, nil, "previous_response_not_found", named{key: "previous_response_id"}},
+		"a path":              {pin, "GET", "/v1/responses/" + escaped, "", nil, "not_found", named{key: "path", id: forged}},
+		"no id in a path":     {strict, "GET", "/v1/responses/resp_1%252F%27%22%0A", "", nil, "not_found", named{key: "path"}},
+		"a file":              {pin, "POST", "/v1/responses", `{"input":[{"file_id":"` + forged + `"}]}`, nil, "not_found", named{key: "file_id", id: forged}},
+		"behind another":      {pin, "POST", "/v1/responses", `{"previous_response_id":"` + first + `","file_id":"` + forged + `"}`, nil, "not_found", named{key: "file_id", id: forged}},
+		"two accounts":        {pin, "POST", "/v1/vector_stores/" + second + "/files", `{"file_id":"` + first + `"}`, nil, "conflicting_accounts", named{"path", "file_id", ""}},
+		"encrypted":           {pin, "POST", "/v1/responses", `{"input":[{"encrypted_content":"` + content + string(mark) + `"}]}`, nil, "invalid_encrypted_content", named{}},
+		"down":                {down, "GET", "/v1/responses/" + first, "", nil, "session_unavailable", named{}},
+		"plain":               {strict, "GET", "/v1/responses/" + nativeID, "", nil, "not_found", named{key: "path", id: nativeID}},
+		"hidden":              {pin, "POST", "/v1/responses", `{"file_id":"` + strings.Repeat(`\u0066`, 100) + `"}`, nil, "unreadable_body", named{}},
+		"no JSON":             {strict, "POST", "/v1/responses", `{"input"}`, nil, "unreadable_body", named{}},
+		"no UTF-8":            {strict, "POST", "/v1/responses", "{\"input\":\"\xff\"}", nil, "unreadable_body", named{}},
+		"another type":        {strict, "POST", "/v1/responses", "x=y", []string{"Content-Type", "application/x-www-form-urlencoded"}, "unsupported_content_type", named{}},
+		"multipart":           {strict, "POST", "/v1/responses", "x", []string{"Content-Type", "multipart/form-data; boundary=x"}, "unsupported_content_type", named{}},
+		"compressed":          {pin, "POST", "/v1/responses", "x", []string{"Content-Encoding", "gzip"}, "unsupported_content_encoding", named{}},
+		"too long":            {small, "POST", "/v1/responses", `{"input":"` + strings.Repeat("x", 30) + `"}`, nil, "request_too_large", named{}},
+		"too many":            {crowded, "POST", "/v1/responses", `{"input":"x"}`, nil, "too_many_bodies", named{}},
+		"behind a header":     {pin, "POST", "/v1/responses", `{"previous_response_id":"` + forged + `"}`, []string{"Connection", "upgrade", "Upgrade", "h2c"}, "previous_response_not_found", named{key: "previous_response_id", id: forged}},
+		"a websocket":         {pin, "GET", "/v1/responses", "", upgrade, "websocket_not_supported", named{}},
+		"one in open":         {upgrades, "GET", "/v1/responses", "", upgrade, "websocket_not_supported", named{}},
 	}
+	page, err := os.ReadFile("../../docs/embedding.md")
+	if err != nil {
+		t.Skip("the pages are in the checkout alone, and not in the module")
+	}
+	_, section, _ := strings.Cut(string(page), "\n## Refusals for ids\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	rows := regexp.MustCompile("(?m)^\\| .* \\| (\\d+) \\| `(\\w+)` \\| (.*) \\| (.*) \\|$").FindAllStringSubmatch(section, -1)
+	// Of the other table, where the account of an id is down.
+	rows = append(rows, []string{"", "503", "session_unavailable", "null", "The session's account is unavailable."})
+	seen := map[string]bool{}
 	for what, c := range cases {
+		seen[c.code] = true
+		at := slices.IndexFunc(rows, func(row []string) bool { return row[2] == c.code })
+		if at < 0 {
+			t.Fatalf("the page does not know %s", c.code)
+		}
+		status, param, message := rows[at][1], rows[at][3], rows[at][4]
+		quoted := ""
+		if c.named.id != "" {
+			quoted = " '" + c.named.id + "'"
+		}
+		message = strings.NewReplacer("*id*", quoted, "*key*", c.named.key, "*second key*", c.named.second).Replace(message)
+		if param != "null" {
+			param = `"` + map[string]string{"key": c.named.key, "second key": c.named.second}[param] + `"`
+		}
 		for _, anthropic := range []bool{false, true} {
 			p, url, client := answering(t, c.pin, nil, 200, "")
 			header := append([]string{"Content-Type", "application/json"}, c.header...)
@@ -390,65 +420,31 @@ func TestIDsAreFollowedOrRefused(t *testing.T) {
 			response, body := send(t, client, c.method, url+c.path, c.body, header...)
 			kind := "invalid_request_error"
 			switch {
-			case c.status >= 500 && anthropic:
+			case status == "503" && anthropic:
 				kind = "api_error"
-			case c.status >= 500:
+			case status == "503":
 				kind = "gateway_error"
-			case c.status == 404 && anthropic:
+			case status == "404" && anthropic:
 				kind = "not_found_error"
-			case c.status == 413 && anthropic:
+			case status == "413" && anthropic:
 				kind = "request_too_large"
 			}
-			param := "null"
-			if c.param != "" {
-				param = `"` + c.param + `"`
-			}
-			want := fmt.Sprintf(`{"error":{"message":"%s","type":"%s","param":%s,"code":"%s"}}`, c.message, kind, param, c.code)
+			want := fmt.Sprintf(`{"error":{"message":"%s","type":"%s","param":%s,"code":"%s"}}`, message, kind, param, c.code)
 			if anthropic {
-				want = fmt.Sprintf(`{"type":"error","error":{"type":"%s","message":"%s"}}`, kind, c.message)
+				want = fmt.Sprintf(`{"type":"error","error":{"type":"%s","message":"%s"}}`, kind, message)
 			}
-			if response.StatusCode != c.status || body != want || p.count() != 0 || response.Header.Get("Content-Type") != "application/json" {
+			if strconv.Itoa(response.StatusCode) != status || body != want || p.count() != 0 || response.Header.Get("Content-Type") != "application/json" {
 				t.Errorf("%s: %d, %s, not %s", what, response.StatusCode, body, want)
 			}
 			wait := response.Header.Get("Retry-After")
-			if (wait != "") != (c.status == 503) || (response.Header.Get("Upgrade") == "HTTP/1.1") != (c.status == 426) ||
+			if (wait != "") != (status == "503") || (response.Header.Get("Upgrade") == "HTTP/1.1") != (status == "426") ||
 				(response.Header.Get("Accept-Encoding") == "identity") != (c.code == "unsupported_content_encoding") {
 				t.Errorf("%s: %v", what, response.Header)
 			}
 		}
 	}
-
-	// The page has a row for each of these codes, and says the same.
-	if page, err := os.ReadFile("../../docs/embedding.md"); err == nil {
-		_, section, _ := strings.Cut(string(page), "\n## Refusals for ids\n")
-		section, _, _ = strings.Cut(section, "\n## ")
-		rows := map[string][]string{}
-		for _, row := range regexp.MustCompile("(?m)^\\| .* \\| (\\d+) \\| `(\\w+)` \\| .* \\| (.*) \\|$").FindAllStringSubmatch(section, -1) {
-			rows[row[2]] = row
-		}
-		seen := map[string]bool{}
-		for what, c := range cases {
-			if c.status == 503 && c.code == "session_unavailable" {
-				continue
-			}
-			seen[c.code] = true
-			row := rows[c.code]
-			if row == nil {
-				t.Errorf("the page does not know %s", c.code)
-				continue
-			}
-			key, second := c.param, ""
-			if c.code == "conflicting_accounts" {
-				key, second = "path", c.param
-			}
-			message := strings.NewReplacer("*key*", key, "*second key*", second).Replace(row[3])
-			if row[1] != strconv.Itoa(c.status) || message != c.message {
-				t.Errorf("%s: the page says %s, %s", what, row[1], message)
-			}
-		}
-		if len(seen) != len(rows) {
-			t.Errorf("of %d rows, %v were seen", len(rows), seen)
-		}
+	if len(rows) != 11 || len(seen) != len(rows) {
+		t.Errorf("of %d rows, %v were seen", len(rows), seen)
 	}
 
 	// And what passes.

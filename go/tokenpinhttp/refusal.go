@@ -29,9 +29,9 @@ var (
 		header: http.Header{"Upgrade": {"HTTP/1.1"}, "Connection": {"upgrade"}}}
 )
 
-// refusalOf is that of a decision without a slot, or of an error instead of one. It tells the keys of ids, and never
+// refusalOf is that of a decision without a slot, or of an error instead of one. It tells ids and their keys, and never
 // whether there is an account.
-func (p *Pin) refusalOf(d *tokenpin.Decision, err error) refusal {
+func (p *Pin) refusalOf(d *tokenpin.Decision, i *ids, err error) refusal {
 	switch {
 	case errors.Is(err, tokenpin.ErrScopeLength):
 		return refusal{status: http.StatusBadRequest, code: "bad_tenant", message: "The tenant cannot be told."}
@@ -42,6 +42,10 @@ func (p *Pin) refusalOf(d *tokenpin.Decision, err error) refusal {
 		name, _ := p.Affinity.IDKey(d.IDKeys[which])
 		return name
 	}
+	quoted := ""
+	if i != nil && i.summary.Quoted() != "" {
+		quoted = " '" + i.summary.Quoted() + "'"
+	}
 	code, status := d.Refusal()
 	r := refusal{status: status, code: code.String(), retryAfter: d.RetryAfter}
 	switch code {
@@ -50,11 +54,11 @@ func (p *Pin) refusalOf(d *tokenpin.Decision, err error) refusal {
 	case tokenpin.RefusalSessionUnavailable:
 		r.message = "The session's account is unavailable."
 	case tokenpin.RefusalPreviousResponseNotFound:
-		r.message, r.param = "The previous response was not found.", key(0)
+		r.message, r.param = "The previous response"+quoted+" was not found.", key(0)
 	case tokenpin.RefusalInvalidEncryptedContent:
 		r.message = "The encrypted content could not be verified."
 	case tokenpin.RefusalNotFound:
-		r.message, r.param = "The object named by '"+key(0)+"' was not found.", key(0)
+		r.message, r.param = "The object"+quoted+" named by '"+key(0)+"' was not found.", key(0)
 	case tokenpin.RefusalConflictingAccounts:
 		r.message = "The objects named by '" + key(0) + "' and '" + key(1) + "' cannot be used together: they were created apart."
 		r.param = key(1)

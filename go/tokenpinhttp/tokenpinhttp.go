@@ -196,7 +196,7 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 			return
 		}
 		if err != nil || decision.Slot == tokenpin.NoSlot {
-			refusal := p.refusalOf(&decision, err)
+			refusal := p.refusalOf(&decision, ids, err)
 			refusal.write(w, asked)
 			return
 		}

@@ -63,8 +63,20 @@ pub struct tokenpin_id_report {
     pub existing: u8,
     /// 1: the ids of the response are sealed, whatever the client sent.
     pub seals: u8,
+    /// 1: anything in the response may change: else nobody has to look into it.
+    pub changes_response: u8,
     /// 1: the body says `"store": false`.
     pub unstored: u8,
+    /// 1: the path is for uploads, so that the request may have a multipart body.
+    pub uploads: u8,
+    /// 1: the path is a download. Nothing is to be sealed in the response's body, a client's own.
+    pub downloads: u8,
+    /// How long `quoted` is; 0 for an id that has more than 64 bytes or other characters than ids, and for encrypted
+    /// content.
+    pub quoted_len: u8,
+    /// The id that is refused, or that names the account, as the client wrote it, but for escapes: for the text of a
+    /// refusal. The rest is 0.
+    pub quoted: [u8; 64],
 }
 
 /// What a request's ids are opened with, and its response's sealed with; borrowed for each call. All zero is a
@@ -393,6 +405,11 @@ pub unsafe extern "C" fn tokenpin_id_summary_report(
         // SAFETY: checked by `Marked`.
         let says = unsafe { Marked::<Summary>::get(summary) }?;
         report.check_apart(Span::at(summary))?;
+        let mut quoted = [0; 64];
+        let text = says.quoted();
+        if let Some(place) = quoted.get_mut(..text.len()) {
+            place.copy_from_slice(text);
+        }
         let made = tokenpin_id_report {
             opened: says.opened,
             plain: says.plain,
@@ -403,7 +420,12 @@ pub unsafe extern "C" fn tokenpin_id_summary_report(
             unreadable: u8::from(says.unreadable),
             existing: u8::from(says.existing),
             seals: u8::from(says.seals),
+            changes_response: u8::from(says.changes_response()),
             unstored: u8::from(says.unstored),
+            uploads: u8::from(says.uploads),
+            downloads: u8::from(says.downloads),
+            quoted_len: u8::try_from(text.len()).unwrap_or_default(),
+            quoted,
         };
         // SAFETY: checked by `Out`.
         unsafe { report.write(made) };
@@ -591,8 +613,10 @@ pub unsafe extern "C" fn tokenpin_affinity_seal_end(
     returned(unsafe { seal(affinity, using, summary, slot, sealer, None, piece) })
 }
 
-/// Seals the ids in a target or an absolute URI: in the fields `Location`, `Content-Location` and
-/// `Operation-Location` of a response. Otherwise like `tokenpin_affinity_seal_step`. The buffer must not overlap the inputs.
+/// Seals the ids in a target or a URI: in the fields `Location`, `Content-Location` and `Operation-Location` of a
+/// response. An absolute URI of `upstream` leads to `origin` then, unless either is empty. One of another host stays
+/// as it is, as does everything in a response in which nothing is sealed. Otherwise like `tokenpin_affinity_seal_step`.
+/// The buffer must not overlap the inputs.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
 /// BUFFER_TOO_SMALL, VACANT, SLOT_RANGE, SCOPE_LENGTH, KEY_LENGTH.

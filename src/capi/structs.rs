@@ -110,7 +110,7 @@ pub struct tokenpin_id_field {
 #[repr(C)]
 pub struct tokenpin_id_summary {
     /// Private.
-    pub private_words: [u64; 48],
+    pub private_words: [u64; 56],
 }
 
 impl Kept for Summary {

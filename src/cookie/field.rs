@@ -4,6 +4,7 @@
 //! not count, the name ends at the first `=`, a pair without a name is not ours, and
 //! nothing is percent-decoded.
 
+use crate::bytes::find;
 use crate::error::Error;
 use crate::sink::{Sink, Slice};
 
@@ -84,22 +85,10 @@ pub(super) fn pairs(field: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(field);
     core::iter::from_fn(move || {
         let bytes = rest?;
-        let end = semicolon(bytes);
+        let end = find(b';', bytes);
         rest = end.and_then(|end| bytes.get(end + 1..));
         bytes.get(..end.unwrap_or(bytes.len()))
     })
-}
-
-/// Where the first `;` is. Fields are long, and mostly other people's cookies: so many bytes are
-/// read at once, by what every processor of the kind has. `memchr::memchr` looks for more, and
-/// remembers what it found, but this library has no global state.
-#[inline(never)]
-fn semicolon(bytes: &[u8]) -> Option<usize> {
-    #[cfg(target_arch = "x86_64")]
-    let one = memchr::arch::x86_64::sse2::memchr::One::new(b';')?;
-    #[cfg(not(target_arch = "x86_64"))]
-    let one = memchr::arch::all::memchr::One::new(b';');
-    one.find(bytes)
 }
 
 /// The value of a pair called `name`.

@@ -1,5 +1,6 @@
 //! The `Set-Cookie` field: writing it, and knowing whose it is.
 
+use crate::bytes::alike;
 use crate::enums::named;
 use crate::error::{ConfigError, Error, Field};
 use crate::limits::{MAX_ATTRIBUTE, MAX_MAX_AGE};
@@ -94,7 +95,7 @@ impl Attributes<'_> {
 
 #[inline(never)]
 fn has_prefix(name: &[u8], prefix: &[u8]) -> bool {
-    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    name.get(..prefix.len()).is_some_and(|start| alike(start, prefix))
 }
 
 /// Writes the value of a `Set-Cookie` field; returns its length. `max_age` 0 leaves out

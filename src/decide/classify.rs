@@ -1,5 +1,6 @@
 //! Which group of the API a request belongs to, from its method and target.
 
+use crate::bytes::holds;
 use crate::enums::named;
 use crate::error::{ConfigError, Error, Field};
 use crate::ids::fields::{Ids, NAMED_WORDS};
@@ -278,7 +279,7 @@ impl Table {
 
     #[inline(never)]
     fn add(&mut self, pattern: &[u8], bit: usize) {
-        self.wild |= u64::from(pattern.contains(&b'*')) << bit;
+        self.wild |= u64::from(holds(b'*', pattern)) << bit;
         // Behind a first segment of one byte, anything may follow.
         let any = pattern.len() == 1 || pattern.get(2) == Some(&b'*');
         let places = if any { 0..PLACES } else { place(pattern)..place(pattern) + 1 };

@@ -1,6 +1,7 @@
 //! A body in chunks: one JSON document, or server-sent events with a document in each.
 
-use super::bytes::find_either;
+use crate::bytes::find_either;
+
 use super::scan::{Reader, Scanner, Step};
 
 /// Reads a body, and hands what is JSON of it to its [`Scanner`].

@@ -3,8 +3,10 @@
 //! A key that is not here is never looked at, so neither `call_id` nor `user_id` nor a client's own key is
 //! ever taken for one of ours. docs/sealed-ids.md has the tables, written from here.
 
+use crate::bytes::{alike, holds};
 use crate::enums::named;
 use crate::error::{ConfigError, Error, Field};
+use crate::limits::MAX_ID;
 use crate::words::words;
 
 /// Whether and which ids are looked at in the requests and responses of an API.
@@ -238,11 +240,25 @@ const NAMED: &[&[u8]] = &[
     b"serving-endpoints",
 ];
 
+/// A path with one of these segments is for uploads too: its requests may have multipart bodies, whose parts are files.
+pub const UPLOADS: &[&[u8]] = &[b"files", b"uploads", b"skills", b"videos", b"images", b"audio"];
+
+/// What ends with one of these segments is answered with a file of a client's, of any bytes.
+pub const DOWNLOADS: &[&[u8]] = &[b"content", b"results"];
+
+/// Header fields that vouch for the bytes of a body: no longer true of one whose ids were rewritten.
+pub const DIGEST_HEADERS: &[&str] = &["content-md5", "digest", "content-digest", "repr-digest"];
+
+/// Header fields of a response whose value is a target or a URI with ids.
+pub const LOCATION_HEADERS: &[&str] = &["location", "content-location", "operation-location"];
+
 words!(COLLECTION_WORDS, COLLECTIONS);
+words!(DOWNLOAD_WORDS, DOWNLOADS);
 words!(ITEM_PREFIX_WORDS, ITEM_PREFIXES);
 words!(LITERAL_WORDS, LITERALS);
 words!(NAMED_WORDS, NAMED);
 words!(PREFIX_WORDS, PREFIXES);
+words!(UPLOAD_WORDS, UPLOADS);
 
 static KINDS: [KeyKind; KEYS.len()] = {
     let (mut kinds, mut i) = ([KeyKind::Path; KEYS.len()], 0);
@@ -366,8 +382,8 @@ impl ByLength {
         let (names, numbers) = self.of(name.len())?;
         for (listed, &number) in names.chunks_exact(name.len().max(1)).zip(numbers) {
             // Mostly the first letter tells.
-            let alike = listed.first()? | 0x20 == name.first()? | 0x20;
-            if alike && (listed == name || any_case && listed.eq_ignore_ascii_case(name)) {
+            let begins = listed.first()? | 0x20 == name.first()? | 0x20;
+            if begins && (listed == name || any_case && alike(listed, name)) {
                 let kind = *KINDS.get(usize::from(number))?;
                 if takes(kind) {
                     return Some((number, kind));
@@ -425,8 +441,10 @@ impl Fields<'_> {
                 || key.kind == KeyKind::Path
                 || key.kind == KeyKind::Own
         };
-        let bad_prefix = |prefix: &&[u8]| prefix.is_empty() || !super::form::in_alphabet(prefix);
-        let bad_segment = |segment: &&[u8]| segment.is_empty() || segment.contains(&b'/');
+        let bad_prefix = |prefix: &&[u8]| {
+            prefix.is_empty() || prefix.len() > MAX_ID || !super::form::in_alphabet(prefix)
+        };
+        let bad_segment = |segment: &&[u8]| segment.is_empty() || holds(b'/', segment);
         let bad = |field, len: usize, found: Option<usize>| {
             let index = found.or((len > MAX_ADDED).then_some(MAX_ADDED));
             index.map_or(Ok(()), |index| Err(Error::IdField.at(field, index)))
@@ -466,7 +484,7 @@ impl Fields<'_> {
         takes: fn(KeyKind) -> bool,
     ) -> Option<(u8, KeyKind)> {
         let matches = |key: &&IdKey<'_>| {
-            takes(key.kind) && (key.name == name || any_case && key.name.eq_ignore_ascii_case(name))
+            takes(key.kind) && (key.name == name || any_case && alike(key.name, name))
         };
         let (number, key) = (KEYS.len()..).zip(self.keys).find(|(_, key)| matches(key))?;
         Some((u8::try_from(number).ok()?, key.kind))

@@ -156,8 +156,13 @@ impl<'a> IdSealer<'a> {
     /// `None` if this is no id: not 1 to [`MAX_ID`] bytes of `A-Z a-z 0-9 _ -`.
     #[must_use]
     pub fn seal(&self, id: &[u8], pin: u64) -> Option<SealedId> {
-        let mut sealed = SealedId::new();
-        self.seal_with(self.signing_key()?, id, pin, &mut sealed).then_some(sealed)
+        // Made where it is returned: moving it would take as long as encoding it.
+        let key_id = self.signing_key()?;
+        let mut made = Some(SealedId::new());
+        if !made.as_mut().is_some_and(|sealed| self.seal_with(key_id, id, pin, sealed)) {
+            made = None;
+        }
+        made
     }
 
     pub(crate) fn signing_key(&self) -> Option<u8> {

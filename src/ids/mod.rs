@@ -4,7 +4,6 @@
 //! [`Sealer`] seals those of a response's, as it passes. [`Opening::open_target`] and
 //! [`Sealing::seal_target`] do it in paths. docs/sealed-ids.md is the specification.
 
-mod bytes;
 mod events;
 pub(crate) mod fields;
 pub(crate) mod form;
@@ -18,7 +17,8 @@ pub(crate) mod sides;
 pub(crate) mod summary;
 
 pub use fields::{
-    COLLECTIONS, Fields, ITEM_PREFIXES, IdKey, Ids, KEYS, KeyKind, LITERALS, PREFIXES,
+    COLLECTIONS, DIGEST_HEADERS, DOWNLOADS, Fields, ITEM_PREFIXES, IdKey, Ids, KEYS, KeyKind,
+    LITERALS, LOCATION_HEADERS, PREFIXES, UPLOADS,
 };
 pub use rewrite::{Opener, Piece, Sealer};
 pub use rules::{ForeignSeals, Mode, Rules};

@@ -1,12 +1,14 @@
 //! Ids in a target: in the path behind the name of a collection, and under listed names in the query.
 
+use crate::bytes::{alike, holds, move_bytes};
 use crate::error::Error;
 use crate::limits::MAX_SEALED_ID;
 use crate::sink::{Sink, Slice, unhex};
 use crate::words::List;
 
-use super::bytes::move_bytes;
-use super::fields::{Fields, Ids, LITERAL_WORDS, NAMED_WORDS, NO_KEY, PATH};
+use super::fields::{
+    DOWNLOAD_WORDS, Fields, Ids, LITERAL_WORDS, NAMED_WORDS, NO_KEY, PATH, UPLOAD_WORDS,
+};
 use super::id::{IdVerdict, OpenedId, SealedId};
 use super::rules::Mode;
 use super::sides::{Opening, Sealing};
@@ -36,7 +38,7 @@ fn role(fields: &Fields<'_>, part: &Part<'_>) -> Option<u8> {
 
 /// Whether a text is something, without its percent-encoding if it has one.
 fn is_decoded(text: &[u8], is: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-    if text.contains(&b'%') {
+    if holds(b'%', text) {
         Decoded::new(text).is_some_and(|text| is(text.as_bytes()))
     } else {
         is(text)
@@ -52,6 +54,8 @@ fn is_one_of(segment: &[u8], words: List<'_>) -> bool {
 struct Part<'t> {
     of: Of<'t>,
     text: &'t [u8],
+    /// It is a segment of the path, neither empty nor a name.
+    is_segment: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -106,11 +110,16 @@ impl<'t> Parts<'t> {
             State::Value => Of::Query { name: self.last },
             _ => Of::Nothing,
         };
+        let mut is_segment = false;
         self.last = match of {
             // Two slashes are as one, to many an upstream.
             Of::Path { before } if text.is_empty() => before,
             // What is called `files` there is no collection.
             Of::Path { before } if is_one_of(before, NAMED_WORDS.list()) => b"",
+            Of::Path { .. } => {
+                is_segment = true;
+                text
+            }
             // A host is no segment.
             _ if self.state == State::Authority(2) => b"",
             _ => text,
@@ -123,7 +132,7 @@ impl<'t> Parts<'t> {
             (State::Authority(1), _) if text.is_empty() => State::Authority(2),
             _ => State::Path,
         };
-        Some((Part { of, text }, end))
+        Some((Part { of, text, is_segment }, end))
     }
 }
 
@@ -158,7 +167,7 @@ impl Opening<'_> {
     /// Opens the ids of a request's target where it lies, and says how long it is then: never longer. The first thing to
     /// do with a request.
     pub fn open_target(&self, ids: Ids, summary: &mut Summary, target: &mut [u8]) -> usize {
-        summary.seals = self.rules.seals_all(ids);
+        (summary.seals, summary.echoes) = (self.rules.seals_all(ids), self.rules.echoes(ids));
         if ids == Ids::None {
             return target.len();
         }
@@ -171,6 +180,10 @@ impl Opening<'_> {
             let Some((part, end)) = parts.next() else { break };
             let key = role(&self.rules.fields, &part);
             self.refuse_unclear(summary, key, &part);
+            if part.is_segment {
+                summary.uploads |= is_one_of(part.text, UPLOAD_WORDS.list());
+                summary.downloads = is_one_of(part.text, DOWNLOAD_WORDS.list());
+            }
             let opened = key.and_then(|key| self.open_part(ids, summary, key, part.text));
             let (len, next, has_last) = (part.text.len(), parts.at, !parts.last.is_empty());
             state = parts.state;
@@ -198,13 +211,12 @@ impl Opening<'_> {
 
     /// In the mode `strict`, a segment that another reader would cut, or decode once more, is refused.
     fn refuse_unclear(&self, summary: &mut Summary, key: Option<u8>, part: &Part<'_>) {
-        let segment =
-            matches!(part.of, Of::Path { before } if !is_one_of(before, NAMED_WORDS.list()));
-        let key = key.or(segment.then_some(PATH)).filter(|_| self.rules.mode == Mode::Strict);
-        if let Some(key) = key.filter(|_| part.text.contains(&b'%')) {
+        let key =
+            key.or(part.is_segment.then_some(PATH)).filter(|_| self.rules.mode == Mode::Strict);
+        if let Some(key) = key.filter(|_| holds(b'%', part.text)) {
             let is_clear = |text: &[u8]| !text.iter().any(|byte| b"%/".contains(byte));
             if !Decoded::new(part.text).is_some_and(|text| is_clear(text.as_bytes())) {
-                summary.refuse(IdVerdict::Plain, [key, NO_KEY]);
+                summary.refuse(IdVerdict::Plain, [key, NO_KEY], b"");
             }
         }
     }
@@ -228,8 +240,9 @@ fn split_absolute(uri: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 impl Sealing<'_> {
-    /// Seals the ids in a target or an absolute URI, such as the value of `Location`, and returns its length
-    /// in `out`.
+    /// Seals the ids in a target or a URI, such as the value of `Location`, and returns its length in `out`. An
+    /// absolute URI of the upstream's leads where [`Self::origin`] says. One of another host may be signed, and stays as
+    /// it is, as does everything in a response in which nothing is sealed.
     ///
     /// # Errors
     ///
@@ -244,49 +257,27 @@ impl Sealing<'_> {
         target: &[u8],
         out: &mut dyn Sink,
     ) -> Result<usize, Error> {
-        self.seal_behind(b"", ids, target, out)
-    }
-
-    /// Seals the ids in the value of a field such as `Location`, and returns its length in `out`. An absolute URI of the
-    /// upstream's leads where [`Self::origin`] says. `None` if the value stays as it is: a URI of another host may be signed.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::BufferTooSmall`], and nothing is written.
-    pub fn seal_location(
-        &self,
-        ids: Ids,
-        location: &[u8],
-        out: &mut [u8],
-    ) -> Result<Option<usize>, Error> {
-        let (own, path) = match split_absolute(location) {
-            None => (&b""[..], location),
-            Some((authority, path)) => match self.origin {
-                Some(origin) if authority.eq_ignore_ascii_case(origin.upstream) => {
-                    (origin.own, path)
-                }
-                _ => return Ok(None),
-            },
+        let stays = (target, &b""[..]);
+        let (front, path) = match split_absolute(target) {
+            Some((authority, path)) => self.own(ids, authority).map_or(stays, |own| (own, path)),
+            // Of another host, too.
+            None if target.starts_with(b"//") => stays,
+            None => (&b""[..], target),
         };
-        if path.is_empty() || path.starts_with(b"//") {
-            return Ok(None);
-        }
-        self.seal_behind(own, ids, path, &mut Slice(out)).map(Some)
-    }
-
-    fn seal_behind(
-        &self,
-        front: &[u8],
-        ids: Ids,
-        target: &[u8],
-        out: &mut dyn Sink,
-    ) -> Result<usize, Error> {
         let mut needed = front.len();
-        self.each_part(ids, target, &mut |part| needed += part.len());
+        self.each_part(ids, path, &mut |part| needed += part.len());
         out.room(needed)?;
         out.put(front);
-        self.each_part(ids, target, &mut |part| out.put(part));
+        self.each_part(ids, path, &mut |part| out.put(part));
         Ok(needed)
+    }
+
+    /// Scheme and authority in place of the upstream's.
+    fn own(&self, ids: Ids, authority: &[u8]) -> Option<&[u8]> {
+        let origin = self
+            .origin
+            .filter(|origin| alike(authority, origin.upstream) && !origin.own.is_empty())?;
+        self.echo.changes_response(self.rules, ids).then_some(origin.own)
     }
 
     fn each_part(&self, ids: Ids, target: &[u8], then: &mut dyn FnMut(&[u8])) {
@@ -300,26 +291,15 @@ impl Sealing<'_> {
         }
     }
 
-    /// An absolute URI of the upstream's as the client reaches it. `None` if it is another's, or too long.
+    /// An absolute URI of the upstream's, as it goes into a string of JSON. `None` if it is another's, or too long.
     pub(crate) fn seal_uri(&self, ids: Ids, uri: &[u8], out: &mut [u8]) -> Option<usize> {
-        let origin = self.origin?;
-        let mut parts = Parts::new(uri);
-        let scheme = parts.next()?.0.text;
-        let between = parts.next()?.0.text;
-        let authority = parts.next()?.0.text;
-        let is_url = (scheme == b"https:" || scheme == b"http:") && between.is_empty();
-        if !is_url || !authority.eq_ignore_ascii_case(origin.upstream) {
+        let (authority, _) = split_absolute(uri)?;
+        self.own(ids, authority)?;
+        let is_text = |byte: &u8| byte.is_ascii_graphic() && !b"\"\\".contains(byte);
+        if !uri.iter().all(is_text) {
             return None;
         }
-        // As it goes into a string of JSON.
-        if !uri.iter().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(byte)) {
-            return None;
-        }
-        let (_, path) = uri.split_at_checked(scheme.len() + 2 + authority.len())?;
-        let (own, rest) = out.split_at_mut_checked(origin.own.len())?;
-        // Only now is it sure that there is room: `out` may hold the URI as it came.
-        let len = self.seal_target(ids, path, rest).ok()?;
-        own.copy_from_slice(origin.own);
-        Some(own.len() + len)
+        // Only if there is room: `out` may hold the URI as it came.
+        self.seal_target(ids, uri, out).ok()
     }
 }

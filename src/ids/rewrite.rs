@@ -1,8 +1,8 @@
 //! Opening the ids of requests and sealing those of responses, while their bodies pass.
 
+use crate::bytes::{alike, move_bytes};
 use crate::limits::MAX_SEALED_ID;
 
-use super::bytes::move_bytes;
 use super::events::Body;
 use super::fields::{ENCRYPTED, Fields, Ids, KeyKind, NO_KEY, OWN};
 use super::form::MARK_LEN;
@@ -155,7 +155,7 @@ struct Open<'r> {
 
 impl Open<'_> {
     fn is(&self, name: &[u8], expected: &[u8]) -> bool {
-        name == expected || self.any_case() && name.eq_ignore_ascii_case(expected)
+        name == expected || self.any_case() && alike(name, expected)
     }
 
     /// Follows the ids of an element: all its keys are known.
@@ -265,15 +265,14 @@ impl Reader for Open<'_> {
         }
         match self.with.rules.sealer.read_mark(head, mark) {
             (_, Some(pin)) => {
-                self.summary.opened = self.summary.opened.saturating_add(1);
-                self.summary.verdict = self.summary.verdict.max(IdVerdict::Sealed);
+                self.summary.note_opened(b"");
                 self.summary.bind_hard(ENCRYPTED, Named::Account(pin));
                 true
             }
             (IdVerdict::Plain, None) => false,
             (verdict, None) => {
                 if self.with.rules.refuse_foreign {
-                    self.summary.refuse(verdict, [ENCRYPTED, NO_KEY]);
+                    self.summary.refuse(verdict, [ENCRYPTED, NO_KEY], b"");
                 }
                 false
             }
@@ -365,9 +364,7 @@ impl Reader for Seal<'_> {
     fn id(&mut self, spot: Spot, text: Option<&[u8]>, out: &mut [u8; HOLD]) -> Option<usize> {
         let text = text?;
         if spot.kind == KeyKind::Url {
-            // What is only opened changes no host.
-            let opens = self.with.rules.mode == Mode::Open;
-            return if opens { None } else { self.with.seal_uri(self.ids, text, out) };
+            return self.with.seal_uri(self.ids, text, out);
         }
         let sealed = self.recent.find(text, out).or_else(|| {
             let sealed = self.with.seal(self.ids, text)?;

@@ -82,6 +82,11 @@ impl<'a> Rules<'a> {
         matches!(self.mode, Mode::Seal | Mode::Strict) && matches!(ids, Ids::Both | Ids::Items)
     }
 
+    /// Whether those are sealed that their client has sent sealed.
+    pub(crate) fn echoes(&self, ids: Ids) -> bool {
+        self.mode == Mode::Open && matches!(ids, Ids::Both | Ids::Items)
+    }
+
     /// Whether a text under a listed key is an id that is sealed in responses of such an API.
     pub(crate) fn seals(&self, ids: Ids, text: &[u8]) -> bool {
         text.len() <= MAX_ID && self.fields.seals(ids, text) && in_alphabet(text)

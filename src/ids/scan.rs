@@ -5,7 +5,8 @@
 //! or the end of encrypted content, and nothing else. What it does not understand it passes on to the
 //! end of the document.
 
-use super::bytes::find_either;
+use crate::bytes::{find_either, holds};
+
 use super::fields::{FILE, Fields, KeyKind, MAX_KEY_NAME, NO_KEY};
 use super::form::{HEAD_LEN, MARK_LEN};
 
@@ -585,7 +586,7 @@ impl Scanner {
 
     /// A string that is too long for an id, of which the first bytes are given.
     fn leave_long(reader: &mut dyn Reader, spot: Spot, front: &[u8], more: &[u8]) {
-        if front.contains(&b'\\') || more.contains(&b'\\') {
+        if holds(b'\\', front) || holds(b'\\', more) {
             reader.too_long(spot);
         }
     }

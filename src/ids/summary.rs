@@ -1,8 +1,12 @@
 //! What the ids of a request come to, and how the client wrote them.
 
 use super::fields::{CONTAINER, CONVERSATION, Ids, NO_KEY, PREVIOUS_RESPONSE};
+use super::form::in_alphabet;
 use super::id::{IdVerdict, OpenedId};
 use super::rules::{Form, Mode, Rules};
+
+/// The longest id that is quoted.
+const MAX_QUOTED: usize = 64;
 
 /// What the ids of a request come to. Begins as [`Summary::new`], and everything that reads the request
 /// adds to it: the path first, then the query, then the body.
@@ -11,7 +15,7 @@ use super::rules::{Form, Mode, Rules};
 #[derive(Clone)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "they say five things, and exclude each other nowhere"
+    reason = "they say seven things, and exclude each other nowhere"
 )]
 pub struct Summary {
     /// Of all ids: the worst verdict. What is behind the first that is refused is not looked at.
@@ -27,8 +31,14 @@ pub struct Summary {
     pub existing: bool,
     /// Whether the ids of the response are sealed: what the request creates is found again by its id.
     pub seals: bool,
+    /// Whether what the client sent sealed is sealed in the response.
+    pub(crate) echoes: bool,
     /// Whether the body says `"store": false`.
     pub unstored: bool,
+    /// Whether the path is for [uploads](super::UPLOADS): its request may have a multipart body.
+    pub uploads: bool,
+    /// Whether the path is a [download](super::DOWNLOADS): nothing is sealed in the response's body, a client's own.
+    pub downloads: bool,
     /// How many ids were opened, and how many were plain.
     pub opened: u32,
     /// See [`Self::opened`].
@@ -37,6 +47,8 @@ pub struct Summary {
     hard: Option<(u64, u8)>,
     /// The same, of the history that the client carries itself: where nothing else names an account.
     soft: Option<u64>,
+    quoted: [u8; MAX_QUOTED],
+    quoted_len: u8,
     /// How the client wrote its ids.
     pub echo: Echo,
 }
@@ -58,6 +70,8 @@ impl core::fmt::Debug for Summary {
             .field("existing", &self.existing)
             .field("seals", &self.seals)
             .field("unstored", &self.unstored)
+            .field("uploads", &self.uploads)
+            .field("downloads", &self.downloads)
             .field("opened", &self.opened)
             .field("plain", &self.plain)
             .finish_non_exhaustive()
@@ -75,11 +89,16 @@ impl Summary {
             unreadable: false,
             existing: false,
             seals: false,
+            echoes: false,
             unstored: false,
+            uploads: false,
+            downloads: false,
             opened: 0,
             plain: 0,
             hard: None,
             soft: None,
+            quoted: [0; MAX_QUOTED],
+            quoted_len: 0,
             echo: Echo::new(),
         }
     }
@@ -92,11 +111,17 @@ impl Summary {
         self.hard.or(soft)
     }
 
+    /// The id that is refused, or that names the account, as the client wrote it, but for escapes: for the text of a
+    /// refusal. Empty for one that has more than 64 bytes or other characters than ids, and for encrypted content.
+    #[must_use]
+    pub fn quoted(&self) -> &[u8] {
+        self.quoted.get(..usize::from(self.quoted_len)).unwrap_or_default()
+    }
+
     /// Whether anything in the response may change: else nobody has to look into it.
     #[must_use]
-    pub fn changes_response(&self, rules: &Rules<'_>, ids: Ids) -> bool {
-        let echoes = rules.mode == Mode::Open && self.echo.len != 0;
-        rules.seals_all(ids) || echoes && matches!(ids, Ids::Both | Ids::Items)
+    pub const fn changes_response(&self) -> bool {
+        self.seals || self.echoes && self.echo.len != 0
     }
 
     /// Takes one text that may be an id, under `key` and with its rank for the echo: the native id comes back if it is
@@ -117,8 +142,7 @@ impl Summary {
             _ => rules.sealer.open(text),
         };
         if let Some(opened) = opened {
-            self.opened = self.opened.saturating_add(1);
-            self.verdict = self.verdict.max(IdVerdict::Sealed);
+            self.note_opened(text);
             if let Some(form) = rules.unlike_sealed(opened.key_id) {
                 self.echo.note(rules, rank, opened.native(), form);
             }
@@ -126,7 +150,7 @@ impl Summary {
             return Some(opened);
         }
         if verdict != IdVerdict::Plain && rules.refuse_foreign {
-            self.refuse(verdict, [key, NO_KEY]);
+            self.refuse(verdict, [key, NO_KEY], text);
             return None;
         }
         // What names nothing.
@@ -137,7 +161,7 @@ impl Summary {
         self.verdict = self.verdict.max(IdVerdict::Plain);
         if rules.seals(ids, text) {
             if rules.mode == Mode::Strict {
-                self.refuse(IdVerdict::Plain, [key, NO_KEY]);
+                self.refuse(IdVerdict::Plain, [key, NO_KEY], text);
                 return None;
             }
             if rules.mode == Mode::Seal {
@@ -148,13 +172,24 @@ impl Summary {
         None
     }
 
+    /// One was opened, which may be what names the account.
+    pub(crate) fn note_opened(&mut self, text: &[u8]) {
+        self.opened = self.opened.saturating_add(1);
+        self.verdict = self.verdict.max(IdVerdict::Sealed);
+        if self.hard.is_none() {
+            self.quote(text);
+        }
+    }
+
     /// What names its account for good.
     pub(crate) fn bind_hard(&mut self, key: u8, named: Named) {
         self.existing = true;
         let Named::Account(pin) = named else { return };
         match self.hard {
             None => self.hard = Some((pin, key)),
-            Some((other, first)) if other != pin => self.refuse(IdVerdict::Conflict, [first, key]),
+            Some((other, first)) if other != pin => {
+                self.refuse(IdVerdict::Conflict, [first, key], b"");
+            }
             Some(_) => {}
         }
     }
@@ -164,9 +199,20 @@ impl Summary {
         self.soft = Some(pin);
     }
 
-    pub(crate) fn refuse(&mut self, verdict: IdVerdict, keys: [u8; 2]) {
+    pub(crate) fn refuse(&mut self, verdict: IdVerdict, keys: [u8; 2], text: &[u8]) {
         if !self.refused {
             (self.verdict, self.keys, self.refused) = (self.verdict.max(verdict), keys, true);
+            self.quote(text);
+        }
+    }
+
+    #[inline(never)]
+    fn quote(&mut self, text: &[u8]) {
+        self.quoted_len = 0;
+        let place = self.quoted.get_mut(..text.len()).filter(|_| in_alphabet(text));
+        if let (Some(place), Ok(len)) = (place, u8::try_from(text.len())) {
+            place.copy_from_slice(text);
+            self.quoted_len = len;
         }
     }
 }
@@ -232,6 +278,10 @@ impl Echo {
     pub const fn new() -> Self {
         let none = Entry { hash: 0, rank: LAST_RANK, form: Form::Plain };
         Self { entries: [none; ECHOES], len: 0, lost: 0 }
+    }
+
+    pub(crate) fn changes_response(&self, rules: &Rules<'_>, ids: Ids) -> bool {
+        rules.seals_all(ids) || rules.echoes(ids) && self.len != 0
     }
 
     pub(crate) fn note(&mut self, rules: &Rules<'_>, rank: u8, native: &[u8], form: Form) {

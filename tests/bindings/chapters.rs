@@ -1,5 +1,7 @@
 //! The order of the C header: chapters for reading, and each type in front of what first mentions it.
 
+use tokenpin::ids::{DIGEST_HEADERS, LOCATION_HEADERS};
+
 const RULER: &str =
     "================================================================================";
 
@@ -71,6 +73,7 @@ pub fn arrange(text: &str, root: &str) -> String {
             // What fits into no `int` would be a `long` otherwise.
             let unsigned = |text: &&str| text.replace(" 4294967295", " 4294967295U");
             made.extend(constants.iter().map(unsigned));
+            made.extend(lists());
             made.extend(version());
         }
         for function in functions.iter().filter(|function| chapter.has(function.name)) {
@@ -119,6 +122,28 @@ const MUST_CHECK: &str = "\
 #endif";
 
 /// The version of the library as the preprocessor sees it.
+/// What initialises an array of `const char*`.
+fn lists() -> impl Iterator<Item = String> {
+    [
+        (
+            "DIGEST_HEADERS",
+            "Header fields that vouch for the bytes of a body: no longer true of one whose ids were\n * rewritten.",
+            DIGEST_HEADERS,
+        ),
+        (
+            "LOCATION_HEADERS",
+            "Header fields of a response whose value is a target or a URI with ids.",
+            LOCATION_HEADERS,
+        ),
+    ]
+    .into_iter()
+    .map(|(name, doc, words)| {
+        let words: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+        let doc = format!("/**\n * {doc} In the braces of an array of `const char *`.\n */");
+        format!("{doc}\n#define TOKENPIN_{name} {}", words.join(", "))
+    })
+}
+
 fn version() -> impl Iterator<Item = String> {
     let version = env!("CARGO_PKG_VERSION");
     let whole = ("VERSION", format!("\"{version}\""), "The version of the library of this header.");

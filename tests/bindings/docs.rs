@@ -1,13 +1,16 @@
 //! Tables of numbers and limits, and the default rules, in docs/.
 
-use tokenpin::ids::{COLLECTIONS, ITEM_PREFIXES, Ids, KEYS, KeyKind, LITERALS, PREFIXES};
+use tokenpin::ids::{
+    COLLECTIONS, DIGEST_HEADERS, DOWNLOADS, ITEM_PREFIXES, Ids, KEYS, KeyKind, LITERALS,
+    LOCATION_HEADERS, PREFIXES, UPLOADS,
+};
 use tokenpin::{DEFAULT_RULES, Group, Refusal};
 
 use crate::Copy;
 use crate::go::is_limit;
 use crate::header::Header;
 
-pub fn parts(header: &Header) -> [Copy; 7] {
+pub fn parts(header: &Header) -> [Copy; 8] {
     [
         part("docs/decision.md", "numbers", numbers(header)),
         part("docs/decision.md", "rules", rules()),
@@ -16,6 +19,7 @@ pub fn parts(header: &Header) -> [Copy; 7] {
         part("docs/sealed-ids.md", "id keys", id_keys()),
         part("docs/sealed-ids.md", "id prefixes", id_prefixes()),
         part("docs/sealed-ids.md", "id paths", id_paths()),
+        part("docs/sealed-ids.md", "id headers", id_headers()),
     ]
 }
 
@@ -86,9 +90,19 @@ fn id_prefixes() -> String {
 
 fn id_paths() -> String {
     format!(
-        "| segments | |\n| --- | --- |\n| collections | {} |\n| literals | {} |\n",
+        "| segments | |\n| --- | --- |\n| collections | {} |\n| literals | {} |\n| uploads | {} |\n| downloads | {} |\n",
         quoted(COLLECTIONS.iter().copied()),
-        quoted(LITERALS.iter().copied())
+        quoted(LITERALS.iter().copied()),
+        quoted(UPLOADS.iter().copied()),
+        quoted(DOWNLOADS.iter().copied())
+    )
+}
+
+fn id_headers() -> String {
+    format!(
+        "| header fields | |\n| --- | --- |\n| locations | {} |\n| digests | {} |\n",
+        quoted(LOCATION_HEADERS.iter().map(|name| name.as_bytes())),
+        quoted(DIGEST_HEADERS.iter().map(|name| name.as_bytes()))
     )
 }
 

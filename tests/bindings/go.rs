@@ -1,7 +1,10 @@
 //! Go's enums, statuses, limits and tables.
 
 use tokenpin::DEFAULT_RULES;
-use tokenpin::ids::{COLLECTIONS, ITEM_PREFIXES, KEYS, LITERALS, PREFIXES};
+use tokenpin::ids::{
+    COLLECTIONS, DIGEST_HEADERS, DOWNLOADS, ITEM_PREFIXES, KEYS, LITERALS, LOCATION_HEADERS,
+    PREFIXES, UPLOADS,
+};
 
 use crate::header::{Enum, Header, Value, capital, pascal};
 
@@ -116,12 +119,35 @@ pub fn ids() -> String {
             "segments that stand where an id could, and are none. So are all collections",
             LITERALS,
         ),
+        ("idUploads", "segments of paths for uploads", UPLOADS),
+        ("idDownloads", "segments that end the path of a client's own file", DOWNLOADS),
     ] {
         let words = words.iter().map(|word| std::str::from_utf8(word).unwrap());
         let lines: String = words.map(|word| format!("\t{word:?},\n")).collect();
         text += &format!("\n// {name} are {what}.\nvar {name} = []string{{\n{lines}}}\n");
     }
+    for (name, what, words) in [
+        (
+            "DigestHeaders",
+            "header fields that vouch for the bytes of a body: no longer true of one whose ids were rewritten",
+            DIGEST_HEADERS,
+        ),
+        (
+            "LocationHeaders",
+            "header fields of a response whose value is a target or a URI with ids",
+            LOCATION_HEADERS,
+        ),
+    ] {
+        let lines: String =
+            words.iter().map(|word| format!("\t{:?},\n", canonical(word))).collect();
+        text += &format!("\n// {name} are {what}.\nvar {name} = []string{{\n{lines}}}\n");
+    }
     text
+}
+
+/// `content-md5` as `Content-Md5`, as net/http has it.
+fn canonical(header: &str) -> String {
+    header.split('-').map(capital).collect::<Vec<_>>().join("-")
 }
 
 /// `bad_tag` as `BadTag`, in the spelling of Go.

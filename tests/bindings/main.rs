@@ -11,12 +11,15 @@
     reason = "reads like what it writes; nothing hurries"
 )]
 
+mod c;
 mod chapters;
 mod docs;
 mod ffi;
 mod go;
 mod header;
 mod hpp;
+mod java;
+mod js;
 mod python;
 mod schema;
 
@@ -57,9 +60,14 @@ fn every_copy_is_what_the_code_says() {
         Copy::whole("go/limits_gen.go", go::limits(&header)),
         Copy::whole("go/rules_gen.go", go::rules()),
         Copy::whole("go/ids_gen.go", go::ids()),
+        Copy::whole("bindings/js/src/enums.ts", js::enums(&header)),
+        Copy::whole("bindings/js/src/limits.ts", js::limits(&header)),
+        Copy::whole("bindings/js/src/layout.ts", js::layout(&header)),
         Copy::whole("bindings/python/python/tokenpin/_enums.py", python::enums(&header)),
         Copy::whole("bindings/python/python/tokenpin/_limits.py", python::limits(&header)),
+        Copy::whole("bindings/python/python/tokenpin/_headers.py", python::headers()),
     ];
+    copies.extend(java::files(&header));
     copies.extend(hpp::parts(&header));
     copies.extend(docs::parts(&header));
     copies.extend(schema::parts());

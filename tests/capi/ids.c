@@ -292,6 +292,12 @@ static void check_summary(const char* row) {
   CHECK(report.unreadable == is_true(says, "unreadable"));
   CHECK(report.existing == is_true(says, "existing"));
   CHECK(report.unstored == is_true(says, "unstored"));
+  CHECK(report.uploads == is_true(says, "uploads"));
+  CHECK(report.downloads == is_true(says, "downloads"));
+  static const uint8_t kNothing[sizeof report.quoted];
+  Value quoted = value_of(says, "quoted");
+  CHECK(report.quoted_len == quoted.len && memcmp(report.quoted, quoted.bytes, quoted.len) == 0);
+  CHECK(memcmp(report.quoted + quoted.len, kNothing, sizeof kNothing - quoted.len) == 0);
   unsigned first = 0, second = 0;
   CHECK(sscanf(strstr(says, "\"keys\":["), "\"keys\":[%u,%u]", &first, &second) == 2);
   CHECK(report.keys[0] == first && report.keys[1] == second);
@@ -365,8 +371,13 @@ static void a_target(const char* row) {
   tokenpin_id_report report;
   CHECK(tokenpin_id_summary_report(&summary, &report) == OK);
   CHECK(report.seals == (use.mode >= TOKENPIN_MODE_SEAL));
+  CHECK(report.changes_response ==
+        (report.seals || (use.mode == TOKENPIN_MODE_OPEN && report.opened != 0)));
   free(buffer);
 }
+
+// Of the gateway that the locations are sealed by.
+static Value upstream, origin;
 
 static void a_location(const char* row) {
   static Value target, out;
@@ -374,6 +385,8 @@ static void a_location(const char* row) {
   out = value_of(row, "out");
   SAY("location %.100s", target.bytes);
   use.mode = TOKENPIN_MODE_SEAL;
+  use.upstream = (tokenpin_bytes){upstream.bytes, upstream.len};
+  use.origin = (tokenpin_bytes){origin.bytes, origin.len};
   char* buffer = malloc(out.len + 1);
   size_t len = 77;
   for (size_t room = 0; room <= out.len; room++) {
@@ -392,6 +405,8 @@ static void bodies_are_those_of_the_vectors(const char* folder) {
   for (; next_row(&rows); count++) {
     if (is_section(&rows, "with")) {
       begin(rows.row, TOKENPIN_MODE_OFF);
+      upstream = value_of(rows.row, "upstream");
+      origin = value_of(rows.row, "origin");
       use.has_mode = 1;
       continue;
     }

@@ -435,7 +435,7 @@ fn it_is_told_beforehand_whether_a_response_may_change() {
                 let mut opener = Opener::new(ids);
                 with.open_target(ids, &mut summary, &mut []);
                 opened(&mut opener, &with, &mut summary, &[request.as_bytes()]);
-                let said = summary.changes_response(&rules, ids);
+                let said = summary.changes_response();
                 let changed = [&b"{\"file_id\":\"file-1\"}"[..], b"{\"file_id\":\"file-2\"}"]
                     .map(|body| seal_as(&rules, ids, &summary.echo, body) != body);
                 assert_eq!(said, changed[0] || changed[1], "{mode:?} {ids:?} {request}");
@@ -574,6 +574,11 @@ fn a_configuration_adds_to_the_table() {
     }
     let bad = Fields { prefixes: &[b"x_", b""], ..fields }.check();
     assert_eq!(bad, Err(Error::IdField.at(Field::IdPrefixes, 1)));
+    // No id is longer.
+    let long = [b'x'; 256];
+    let bad = Fields { prefixes: &[b"x_", &long], ..fields }.check();
+    assert_eq!(bad, Err(Error::IdField.at(Field::IdPrefixes, 1)));
+    assert_eq!(Fields { prefixes: &[&long[1..]], ..fields }.check(), Ok(()));
     // As many as there may be, and as long; and one more.
     let longest = IdKey { name: &[b'k'; 32], kind: KeyKind::Url };
     assert_eq!(Fields { keys: &[longest; 32], ..fields }.check(), Ok(()));
@@ -593,6 +598,17 @@ fn a_configuration_adds_to_the_table() {
         out,
         String::from_utf8(body.to_vec()).unwrap().replace("job-x-1", &sealed_id("job-x-1", "a"))
     );
+    // One that no `_` or `-` ends is a beginning too, and what it begins comes back.
+    for (prefix, native) in
+        [("job", "job1"), ("job-x", "job-x1"), ("J", "J"), ("resp_67ccd3", "resp_67ccd3da")]
+    {
+        let fields = Fields { prefixes: &[prefix.as_bytes()], ..fields };
+        let rules = Rules { fields, ..rules };
+        let body = format!(r#"{{"job_ref":"{native}"}}"#);
+        let out = seal_as(&rules, Ids::Both, &Echo::new(), body.as_bytes());
+        let sealed = body.replace(native, &sealed_id(native, "a"));
+        assert_eq!(String::from_utf8(out).unwrap(), sealed);
+    }
     assert_eq!(fields.key(u8::try_from(KEYS.len()).unwrap()).unwrap().name, b"job_ref");
     assert_eq!(fields.key(number_of("id")).unwrap().name, b"id");
     // Also in requests: its number is told, and in `strict` the case of its letters is nothing.

@@ -532,10 +532,13 @@ class World:
         report.check("open", (target, opened, ids.unexpected), (*actual[:2], actual[3]), config,
                      request, body)
         report.check("report", (ids.opened, ids.plain, ids.verdict, ids.keys, ids.refused,
-                                ids.unreadable, ids.existing, ids.sealed, ids.unstored),
+                                ids.unreadable, ids.existing, ids.sealed, ids.unstored,
+                                ids.uploads, ids.downloads, ids.quoted.ljust(64, b"\0"),
+                                len(ids.quoted)),
                      (it.opened, it.plain, bodies.WORSE[it.verdict], list(it.keys),
                       bool(it.refused), bool(it.unreadable), bool(it.existing), bool(it.seals),
-                      bool(it.unstored)), config, request, body)
+                      bool(it.unstored), bool(it.uploads), bool(it.downloads), bytes(it.quoted),
+                      it.quoted_len), config, request, body)
         report.reach("ids", api)
         report.reach("mode", bodies.MODES[config.id_mode])
         request.ids = ids

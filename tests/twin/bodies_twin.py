@@ -28,7 +28,7 @@ for _kind, _keys in generated("id keys"):
     for _name, _number in re.findall("`([^`]+)` ([0-9]+)", _keys):
         KEYS[_name.encode()] = (int(_number), words(_kind)[0].decode())
 OBJECTS, ITEMS = (words(row[1]) for row in generated("id prefixes"))
-COLLECTIONS, LITERALS = (words(row[1]) for row in generated("id paths"))
+COLLECTIONS, LITERALS, UPLOADS, DOWNLOADS = (words(row[1]) for row in generated("id paths"))
 
 MODES = ["off", "open", "seal", "strict"]
 IDS = ["none", "open", "both", "items"]
@@ -339,8 +339,10 @@ class Request:
         self.rules, self.mode, self.ids = rules, rules.mode, ids
         self.verdict, self.keys, self.refused = "none", [NO_KEY, NO_KEY], False
         self.unreadable = self.existing = self.unstored = False
+        self.uploads = self.downloads = False
         self.opened = self.plain = self.unexpected = 0
         self.hard = self.soft = None
+        self.quoted = b""
 
     @property
     def account(self):
@@ -358,16 +360,26 @@ class Request:
         return {
             "verdict": self.verdict, "keys": self.keys, "refused": self.refused,
             "unreadable": self.unreadable, "existing": self.existing, "unstored": self.unstored,
-            "opened": self.opened, "plain": self.plain,
-            "account": account and {"pin": "%016x" % account[0], "key": account[1]},
+            "uploads": self.uploads, "downloads": self.downloads, "opened": self.opened, "plain": self.plain,
+            "quoted": self.quoted.decode(), "account": account and {"pin": "%016x" % account[0], "key": account[1]},
         }
 
     def worsen(self, verdict):
         self.verdict = max(self.verdict, verdict, key=WORSE.index)
 
-    def refuse(self, verdict, keys):
+    def refuse(self, verdict, keys, text):
         self.worsen(verdict)
         self.keys, self.refused = keys, True
+        self.quote(text)
+
+    def quote(self, text):
+        self.quoted = text if re.fullmatch(b"[A-Za-z0-9_-]{1,64}", text) else b""
+
+    def note_opened(self, text):
+        self.opened += 1
+        self.worsen("sealed")
+        if self.hard is None:
+            self.quote(text)
 
     def bind(self, key, pin):
         """`pin` is None for a plain text."""
@@ -377,7 +389,7 @@ class Request:
         if self.hard is None:
             self.hard = (pin, key)
         elif self.hard[0] != pin:
-            self.refuse("conflict", [self.hard[1], key])
+            self.refuse("conflict", [self.hard[1], key], b"")
 
     def take(self, key, text):
         """(the native id or None, what it names: a pin, None, or nothing at all)."""
@@ -385,18 +397,17 @@ class Request:
         if self.mode != "off":
             verdict, native, pin = twin.open_id(*self.rules.place, text)
         if verdict == "sealed":
-            self.opened += 1
-            self.worsen("sealed")
+            self.note_opened(text)
             return native, [pin]
         if verdict != "plain" and self.rules.refuse_foreign:
-            self.refuse(verdict, [key, NO_KEY])
+            self.refuse(verdict, [key, NO_KEY], text)
             return None, []
         if text in (b"", b"auto"):
             return None, []
         self.plain += 1
         self.worsen("plain")
         if self.mode == "strict" and self.rules.is_sealed_type(self.ids, text):
-            self.refuse("plain", [key, NO_KEY])
+            self.refuse("plain", [key, NO_KEY], text)
             return None, []
         return None, [None]
 
@@ -459,12 +470,11 @@ class Request:
         verdict, _, pin = twin.open_content(*self.rules.place,
                                             b"".join(byte for byte, _ in content))
         if verdict == "sealed":
-            self.opened += 1
-            self.worsen("sealed")
+            self.note_opened(b"")
             self.bind(number, pin)
             return True
         if verdict != "plain" and self.rules.refuse_foreign:
-            self.refuse(verdict, [number, NO_KEY])
+            self.refuse(verdict, [number, NO_KEY], b"")
         return False
 
     def target(self, target):
@@ -476,7 +486,7 @@ class Request:
             decoded = percent_decoded(text)
             unclear = decoded is None or b"%" in decoded or b"/" in decoded
             if self.mode == "strict" and b"%" in text and unclear and not self.refused:
-                self.refuse("plain", [key, NO_KEY])
+                self.refuse("plain", [key, NO_KEY], b"")
 
         def on_id(key, text):
             check(key, text)
@@ -488,6 +498,14 @@ class Request:
                 self.bind(key, pin)
             return text if native is None else native
 
+        path, before = re.split(b"[?#]", target)[0], b""
+        for segment in path.split(b"/")[3 if re.match(b"[^/]*:/" b"/", path) else 1:]:
+            is_name = before in twin.NAMED
+            if segment:
+                before = b"" if is_name else percent_decoded(segment)
+            if segment and not is_name:
+                self.uploads |= before in UPLOADS
+                self.downloads = before in DOWNLOADS
         return rewrite_target(self.rules, target, on_id, check)
 
 
@@ -536,9 +554,17 @@ def rewrite_target(rules, target, on_id, on_segment=lambda _key, _text: None):
     return (origin + b"/".join(segments) + question + b"&".join(pairs) + hash_mark + fragment)
 
 
-def seal_target(rules, pin, ids, target):
+def seal_target(rules, pin, ids, target, origin=None):
+    # Of another host, whose URI stays, or the upstream's, which becomes the gateway's.
+    absolute = re.match(b"([^/?#]+:)?//([^/?#]*)", target)
+    if absolute and (origin is None or not absolute[1] or absolute[2].lower() != origin[0].lower()):
+        return target
+    front = b""
+    if absolute:
+        front, target = origin[1], target[absolute.end():]
+
     def on_id(_key, text):
         seals = rules.is_sealed_type(ids, text)
         return twin.seal_id(*rules.place, text, pin) if seals else text
 
-    return rewrite_target(rules, target, on_id)
+    return front + rewrite_target(rules, target, on_id)

@@ -72,14 +72,16 @@ class ConfigError(Structure):
 
 
 class IdSummary(Structure):
-    _fields_ = [("private_words", c_uint64 * 48)]
+    _fields_ = [("private_words", c_uint64 * 56)]
 
 
 class IdReport(Structure):
     _fields_ = [("opened", c_uint32), ("plain", c_uint32), ("echoes_lost", c_uint32),
                 ("verdict", c_uint8), ("keys", c_uint8 * 2), ("refused", c_uint8),
                 ("unreadable", c_uint8), ("existing", c_uint8), ("seals", c_uint8),
-                ("unstored", c_uint8)]
+                ("changes_response", c_uint8),
+                ("unstored", c_uint8), ("uploads", c_uint8), ("downloads", c_uint8),
+                ("quoted_len", c_uint8), ("quoted", c_uint8 * 64)]
 
 
 class IdUse(Structure):

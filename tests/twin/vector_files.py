@@ -156,7 +156,8 @@ def check_id_bodies(report, file):
         out = text(request.target(case["target"].encode()))
         report.check("targets", (out, request.summary()), (case["out"], case["summary"]), case)
     for case in file["locations"]:
-        out = bodies.seal_target(rules_of("seal"), pin, "items", case["target"].encode())
+        out = bodies.seal_target(rules_of("seal"), pin, "items", case["target"].encode(),
+                                 (given["upstream"].encode(), given["origin"].encode()))
         report.check("locations", text(out), case["out"], case)
 
 

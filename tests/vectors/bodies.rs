@@ -1,7 +1,7 @@
 //! Bodies and targets with ids: what goes out, and what a request comes to.
 
 use serde_json::{Value as Json, json};
-use tokenpin::ids::{Echo, Ids, Mode, Opener, Opening, Rules, Sealer, Sealing, Summary};
+use tokenpin::ids::{Echo, Ids, Mode, Opener, Opening, Origin, Rules, Sealer, Sealing, Summary};
 use tokenpin::{CookieKey, IdRing, IdSealer, Role, identity_hash};
 
 use crate::{compare, cookie_key, hex64, ring_json, text};
@@ -98,7 +98,11 @@ const REQUESTS: [&str; 34] = [
     "",
 ];
 
-const TARGETS: [&str; 14] = [
+/// Where the locations lead.
+const UPSTREAM: &[u8] = b"files";
+const OWN: &[u8] = b"http://gateway:8080";
+
+const TARGETS: [&str; 17] = [
     "/v1/responses/<resp_1>/cancel",
     "/v1/responses/resp_1",
     "/v1/vector_stores/<vs_1>/files/<b:file-1>",
@@ -110,6 +114,9 @@ const TARGETS: [&str; 14] = [
     "/v1/files/a%2Fb",
     "/v1/files/%2541",
     "https://files/v1/containers/<cntr_1>/files/<cfile_1>/content",
+    "https://files.example/v1/files/<file-1>",
+    "HTTP://FILES?after=<file-1>",
+    "//files/v1/files/<file-1>",
     "/v1/messages/batches/<!msgbatch_1>/results",
     "/v1/models/resp_1",
     "/",
@@ -119,7 +126,9 @@ pub fn summary_json(summary: &Summary) -> Json {
     json!({
         "verdict": summary.verdict.name(), "keys": summary.keys, "refused": summary.refused,
         "unreadable": summary.unreadable, "existing": summary.existing,
-        "unstored": summary.unstored, "opened": summary.opened, "plain": summary.plain,
+        "unstored": summary.unstored, "uploads": summary.uploads, "downloads": summary.downloads,
+        "quoted": text(summary.quoted()),
+        "opened": summary.opened, "plain": summary.plain,
         "account": summary.account().map(|(pin, key)| json!({ "pin": hex64(pin), "key": key })),
     })
 }
@@ -178,6 +187,7 @@ fn bodies() {
             }));
         }
     }
+    let sealing = Sealing { origin: Some(Origin { upstream: UPSTREAM, own: OWN }), ..sealing };
     for written in TARGETS {
         let (target, mut out) = (with_ids(written), [0; 1000]);
         let len = sealing.seal_target(Ids::Items, target.as_bytes(), &mut out).unwrap();
@@ -185,6 +195,7 @@ fn bodies() {
     }
     let with = json!({
         "ring": ring_json(&keys), "scope": "", "owner": "", "pin": hex64(pin),
+        "upstream": text(UPSTREAM), "origin": text(OWN),
         "accounts": [hex64(pin), hex64(identity_hash(b"account-b"))],
     });
     compare(

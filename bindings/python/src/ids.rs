@@ -346,6 +346,25 @@ impl IdOpener {
         lock(&self.state).summary.unstored
     }
 
+    /// The id that is refused, or that names the account, as the client wrote it, but for escapes: for the text of a
+    /// refusal. Empty for one that has more than 64 bytes or other characters than ids, and for encrypted content.
+    #[getter]
+    fn quoted<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        ascii(py, lock(&self.state).summary.quoted())
+    }
+
+    /// Whether the path is for uploads, so that the request may have a multipart body.
+    #[getter]
+    fn uploads(&self) -> bool {
+        lock(&self.state).summary.uploads
+    }
+
+    /// Whether the path is a download: nothing is to be sealed in the response's body, a client's own.
+    #[getter]
+    fn downloads(&self) -> bool {
+        lock(&self.state).summary.downloads
+    }
+
     /// How many ids were opened.
     #[getter]
     fn opened(&self) -> u32 {
@@ -372,9 +391,8 @@ impl IdOpener {
 
     /// Whether anything in the response may change: else nobody has to look into it.
     #[getter]
-    fn changes_response(&self) -> PyResult<bool> {
-        let rules = self.place.rules()?;
-        Ok(lock(&self.state).summary.changes_response(&rules, self.ids))
+    fn changes_response(&self) -> bool {
+        lock(&self.state).summary.changes_response()
     }
 
     fn __repr__(&self) -> String {
@@ -482,23 +500,20 @@ impl IdSealer {
         Rewriting::new(slf.into_any(), chunks)
     }
 
-    /// The value of Location, Content-Location or Operation-Location with its ids sealed, of the type that is given. An absolute
-    /// URI of the upstream's leads to the gateway; another host's may be signed, and stays as it is.
-    fn location<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let given = value.extract::<Text<'_, '_>>()?;
+    /// The value of Location, Content-Location or Operation-Location with its ids sealed, of the type that is given.
+    fn target<'py>(&self, target: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let given = target.extract::<Text<'_, '_>>()?;
         let sealed = self.with(|sealing| {
             let mut out = vec![0; given.as_bytes().len()];
-            let mut len = sealing.seal_location(self.ids, given.as_bytes(), &mut out);
-            if let Err(Error::BufferTooSmall { needed }) = len {
+            let mut sealed = sealing.seal_target(self.ids, given.as_bytes(), &mut out);
+            if let Err(Error::BufferTooSmall { needed }) = sealed {
                 out.resize(needed, 0);
-                len = sealing.seal_location(self.ids, given.as_bytes(), &mut out);
+                sealed = sealing.seal_target(self.ids, given.as_bytes(), &mut out);
             }
-            Ok(len.map_err(errors::of)?.map(|len| {
-                out.truncate(len);
-                out
-            }))
+            out.truncate(sealed.map_err(errors::of)?);
+            Ok(out)
         })?;
-        sealed.map_or_else(|| Ok(value.clone()), |sealed| like(value, &sealed))
+        like(target, &sealed)
     }
 
     /// How many ids were sealed.

@@ -1,7 +1,6 @@
 """The package with the interface of tests/twin/library.py, so that what that runs can be run against it."""
 
 import functools
-import re
 
 import bodies_twin as bodies
 import tokenpin
@@ -278,10 +277,7 @@ class Affinity:
         return b"".join(sealer.rewrite(chunks)), sealer.changed, sealer.unexpected
 
     def seal_target(self, scope, ids, slot, target):
-        # A location that names a host is not this gateway's.
-        front = re.match(b"(?:[^/?#]*:(?=//))?(?://[^/?#]*)?(?:/+(?=/))?", target).group()
-        path = target[len(front):]
-        return front + self.it.sealer(slot, ids=bodies.IDS[ids], scope=scope).location(path)
+        return self.it.sealer(slot, ids=bodies.IDS[ids], scope=scope).target(target)
 
     def fingerprint(self):
         return self.it.fingerprint

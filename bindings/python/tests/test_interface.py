@@ -235,18 +235,6 @@ def test_a_whole_exchange_with_sealed_ids():
             None, "session_unavailable", 503)
 
 
-def test_locations_of_another_host_stay_as_they_are():
-    own = "http://gateway.example"
-    sealer = build(id_mode="seal").sealer(0, ids="both", upstream="provider.example", origin=own)
-    path = "/v1/files/file-AbCdEf0123456789"
-    sealed = sealer.location(path)
-    assert sealed.startswith(path) and sealed.endswith("tp0")
-    assert sealer.location("https://PROVIDER.example" + path + "?a=b") == own + sealed + "?a=b"
-    for other in ("https://files.example" + path, "https://provider.example:8443" + path, "//provider.example" + path, "https://provider.example"):
-        assert sealer.location(other) == other
-    assert sealer.location(path.encode()) == sealed.encode()
-
-
 def test_secrets_and_persons_are_not_shown():
     affinity = build(keyed_cookies=True)
     decision = affinity.decide("POST", "/v1/responses", consumer="alice", consumer_trusted=True)

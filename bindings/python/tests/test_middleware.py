@@ -255,8 +255,12 @@ SEALED = "resp_Z8zTqdp0gZC6p_FXD-kaxgS-yyXEXB1BARMkIZMgSyaSrep3WPfMF1gtp1"
 PLAIN = "resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41"
 
 
-def refusal(code, key=None, second=None):
+LONG = "resp_%stp7" % ("x" * 57)
+
+
+def refusal(code, key=None, second=None, quoted=None):
     status, param, message = ROWS[code]
+    message = message.replace("*id*", "" if quoted is None else " '%s'" % quoted)
     message = message.replace("*key*", str(key)).replace("*second key*", str(second))
     param = {"key": key, "second key": second, "null": None}[param]
     return status, {"message": message, "type": "invalid_request_error", "param": param, "code": code}
@@ -264,12 +268,15 @@ def refusal(code, key=None, second=None):
 
 CASES = [
     ("POST", "/v1/responses", {"previous_response_id": PLAIN}, [],
-     refusal("previous_response_not_found", "previous_response_id")),
+     refusal("previous_response_not_found", "previous_response_id", quoted=PLAIN)),
     ("POST", "/v1/responses", {"previous_response_id": SEALED}, [],
+     refusal("previous_response_not_found", "previous_response_id", quoted=SEALED)),
+    ("POST", "/v1/responses", {"previous_response_id": LONG}, [],
      refusal("previous_response_not_found", "previous_response_id")),
-    ("GET", "/v1/responses/" + SEALED, None, [], refusal("not_found", "path")),
-    ("POST", "/v1/batches", {"input_file_id": "file-AbCdEfGhIjKlMnOpQrStUv"}, [],
-     refusal("not_found", "input_file_id")),
+    ("GET", "/v1/responses/" + SEALED.replace("Z", "%5A"), None, [], refusal("not_found", "path", quoted=SEALED)),
+    ("GET", "/v1/responses/resp_1%252F%22%0A", None, [], refusal("not_found", "path")),
+    ("POST", "/v1/batches", b'{"input_file_id":"f\\u0069le-AbCdEfGhIjKlMnOpQrStUv"}', [],
+     refusal("not_found", "input_file_id", quoted="file-AbCdEfGhIjKlMnOpQrStUv")),
     ("POST", "/v1/responses", b'{"input":"\xff"}', [], refusal("unreadable_body")),
     ("POST", "/v1/responses", b"no json", [], refusal("unreadable_body")),
     ("POST", "/v1/responses", b"a=b", [("Content-Type", "application/x-www-form-urlencoded")],

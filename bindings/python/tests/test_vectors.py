@@ -141,6 +141,7 @@ def summary_of(opener):
     return {
         "verdict": opener.verdict, "keys": numbers(opener.keys), "refused": opener.refused,
         "unreadable": opener.unreadable, "existing": opener.existing, "unstored": opener.unstored,
+        "uploads": opener.uploads, "downloads": opener.downloads, "quoted": opener.quoted,
         "opened": opener.opened, "plain": opener.plain,
         "account": account and {"pin": hex64(account[0]), "key": numbers(account[1:])[0]}}
 
@@ -175,7 +176,7 @@ def test_ids_of_bodies(size):
         assert (opener.target, summary_of(opener)) == (case["out"], case["summary"]), case
     for case in file["locations"]:
         sealer = affinity.sealer(slot, ids="items", mode="seal", **where)
-        assert sealer.location(case["target"]) == case["out"], case
+        assert sealer.target(case["target"]) == case["out"], case
 
 
 SAME_NAMES = (

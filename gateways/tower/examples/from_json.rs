@@ -122,6 +122,7 @@ struct RetryWords {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "the configuration's switches")]
 struct Words {
     placement_key: Env,
     cookie_keys: Vec<RingKey>,

@@ -1,9 +1,9 @@
 //! What the headers of a message say of its body.
 
 use http::header::{
-    ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderName,
-    HeaderValue,
+    ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue,
 };
+use tokenpin::ids::DIGEST_HEADERS;
 
 use crate::headers::bytes;
 
@@ -39,17 +39,9 @@ pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
         .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
 }
 
-/// What is only true of the bytes that a body had.
-const DIGESTS: [HeaderName; 4] = [
-    HeaderName::from_static("content-md5"),
-    HeaderName::from_static("digest"),
-    HeaderName::from_static("content-digest"),
-    HeaderName::from_static("repr-digest"),
-];
-
 /// Of a request whose body has changed.
 pub(crate) fn remove_digests(headers: &mut HeaderMap) {
-    for name in DIGESTS {
+    for &name in DIGEST_HEADERS {
         headers.remove(name);
     }
 }

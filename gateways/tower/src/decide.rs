@@ -35,10 +35,11 @@ impl Generation {
             .decide_in(parts, &scope, ids.map(|ids| &ids.summary), tried)
             .and_then(|decision| Ok((decision, self.affinity().cookie_name(&scope)?)))
             .map_err(|error| Refusal::of_error(&error))?;
-        match decision.slot {
-            Some(slot) => Ok(Decided { decision, slot, name }),
-            None => Err(Refusal::of_decision(self.affinity(), &decision)),
+        if let Some(slot) = decision.slot {
+            return Ok(Decided { decision, slot, name });
         }
+        let ids = ids.map(|ids| &ids.summary);
+        Err(Refusal::of_decision(self.affinity(), &decision, ids))
     }
 
     /// The set of accounts that a request is about; empty for the affinity's own.

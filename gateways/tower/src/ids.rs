@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{
-    ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION, EXPECT, HeaderName, HeaderValue, LOCATION,
-    TRANSFER_ENCODING,
-};
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, EXPECT, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use http_body::Body;
 use tokenpin::Error;
-use tokenpin::ids::{Ids, Mode, Opener, Opening, Origin, Rules, Sealer, Sealing, Summary};
+use tokenpin::ids::{
+    Ids, LOCATION_HEADERS, Mode, Opener, Opening, Origin, Rules, Sealer, Sealing, Summary,
+};
 
 use crate::body::ResponseBody;
 use crate::content::{Content, is_encoded, remove_digests, remove_what_changes};
@@ -29,8 +28,6 @@ pub(crate) struct RequestIds {
     /// Of the body, if it was read.
     read: Option<Read>,
     is_head: bool,
-    /// Whether the response is a client's file, of any bytes.
-    is_download: bool,
 }
 
 /// What ids are opened and sealed with.
@@ -93,7 +90,6 @@ impl RequestIds {
         let origin = generation.origin.as_ref().map(|(_, own)| own(parts).into_owned());
         let mut summary = Summary::new();
         let target = open_target(&rules, generation, ids, &mut summary, &parts.uri);
-        let last = path.trim_end_matches('/').rsplit('/').next();
         let terms = Terms {
             generation: Arc::clone(generation),
             ids,
@@ -108,7 +104,6 @@ impl RequestIds {
             target,
             read: None,
             is_head: parts.method == Method::HEAD,
-            is_download: matches!(last, Some("content" | "results")),
         })))
     }
 
@@ -137,7 +132,7 @@ impl RequestIds {
         let passes = match mode {
             Mode::Off | Mode::Open => true,
             Mode::Seal => !is_json,
-            Mode::Strict => content == Content::Multipart && is_upload(path),
+            Mode::Strict => content == Content::Multipart && self.summary.uploads,
         };
         match (passes, is_json) {
             (true, _) => Ok(false),
@@ -189,7 +184,7 @@ impl RequestIds {
             parts.uri = Uri::from_parts(uri).unwrap_or_default();
         }
         // The ids in a compressed response could not be seen.
-        if self.seals() && !self.is_download {
+        if self.seals() && !self.summary.downloads {
             parts.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         let Some(read) = &self.read else { return };
@@ -209,8 +204,7 @@ impl RequestIds {
 
     /// Whether ids in the response may change.
     fn seals(&self) -> bool {
-        let rules = self.terms.rules();
-        rules.is_ok_and(|rules| self.summary.changes_response(&rules, self.terms.ids))
+        self.summary.changes_response()
     }
 
     /// Seals the ids in a response of the account in `slot`, while it passes.
@@ -231,7 +225,7 @@ impl RequestIds {
                 | StatusCode::NOT_MODIFIED
         );
         let is_listed = matches!(content, Content::Json | Content::Events);
-        if !has_body || !is_listed || self.is_download || is_encoded(response.headers()) {
+        if !has_body || !is_listed || self.summary.downloads || is_encoded(response.headers()) {
             return response.map(ResponseBody::passing);
         }
         remove_what_changes(response.headers_mut());
@@ -244,23 +238,21 @@ impl RequestIds {
     }
 
     fn seal_locations(&self, pin: u64, headers: &mut HeaderMap) {
-        const OPERATION_LOCATION: HeaderName = HeaderName::from_static("operation-location");
         let Ok(rules) = self.terms.rules() else { return };
         let with = self.terms.sealing(&rules, &self.summary, pin);
-        for name in [LOCATION, CONTENT_LOCATION, OPERATION_LOCATION] {
-            let Some(value) = headers.get_mut(&name) else { continue };
+        for &name in LOCATION_HEADERS {
+            let Some(value) = headers.get_mut(name) else { continue };
             let mut sealed = vec![0; value.len()];
             let len = loop {
-                match with.seal_location(self.terms.ids, value.as_bytes(), &mut sealed) {
+                match with.seal_target(self.terms.ids, value.as_bytes(), &mut sealed) {
                     Err(Error::BufferTooSmall { needed }) => sealed.resize(needed, 0),
-                    other => break other.ok().flatten(),
+                    other => break other,
                 }
             };
-            sealed.truncate(len.unwrap_or_default());
+            let Ok(len) = len else { continue };
+            sealed.truncate(len);
             if let Ok(sealed) = HeaderValue::from_maybe_shared(Bytes::from(sealed)) {
-                if len.is_some() {
-                    *value = sealed;
-                }
+                *value = sealed;
             }
         }
     }
@@ -283,12 +275,6 @@ fn open_target(
     // Native ids have only characters that a target may have.
     let opened = Some(opened).filter(|opened| opened != target)?;
     PathAndQuery::from_maybe_shared(Bytes::from(opened)).ok()
-}
-
-/// Whether multipart bodies are for this path, for their parts are files.
-fn is_upload(path: &str) -> bool {
-    const UPLOADS: [&str; 6] = ["files", "uploads", "skills", "videos", "images", "audio"];
-    path.split('/').any(|segment| UPLOADS.contains(&segment))
 }
 
 /// Seals the ids of a response's body.

@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Callable, NamedTuple, Optional, Union
 
 from ._enums import Answer, Ids, Mode, Refusal, State
+from ._headers import DIGEST_HEADERS, LOCATION_HEADERS
 from ._tokenpin import Affinity, Decision, IdOpener, IdSealer, cookie_strip, set_cookie_matches
 from ._types import Error, SlotStatus
 
@@ -216,15 +217,17 @@ def _of_error(error: Error) -> Refused:
     return Refused(500, "affinity_error", "The gateway cannot choose an account.")
 
 
-def _of_decision(affinity: Affinity, decision: Decision) -> Refused:
+def _of_decision(affinity: Affinity, decision: Decision, opener: Optional[IdOpener]) -> Refused:
+    # The client's own text, of the characters that ids have.
+    quoted = " '%s'" % opener.quoted if opener is not None and opener.quoted else ""
     first, second = (None if key is None else affinity.id_key(key) for key in decision.id_keys)
     message, param = {
         Refusal.NO_ACCOUNT_AVAILABLE: ("No account is available.", None),
         Refusal.BAD_AFFINITY_KEY: ("The session's key cannot be used.", None),
         Refusal.SESSION_UNAVAILABLE: ("The session's account is unavailable.", None),
-        Refusal.PREVIOUS_RESPONSE_NOT_FOUND: ("The previous response was not found.", first),
+        Refusal.PREVIOUS_RESPONSE_NOT_FOUND: ("The previous response%s was not found." % quoted, first),
         Refusal.INVALID_ENCRYPTED_CONTENT: ("The encrypted content could not be verified.", None),
-        Refusal.NOT_FOUND: ("The object named by '%s' was not found." % first, first),
+        Refusal.NOT_FOUND: ("The object%s named by '%s' was not found." % (quoted, first), first),
         Refusal.CONFLICTING_ACCOUNTS: (
             "The objects named by '%s' and '%s' cannot be used together: they were created apart." % (first, second),
             second,
@@ -316,7 +319,7 @@ class Exchange:
             return True
         if mode in (Mode.OFF, Mode.OPEN) or (mode == Mode.SEAL and content != "json"):
             return False
-        if mode == Mode.STRICT and content == "multipart" and _is_upload(self._path):
+        if mode == Mode.STRICT and content == "multipart" and self.opener.uploads:
             return False
         if content != "json":
             raise Refused(415, "unsupported_content_type", "The request's body has to be JSON.", of_request=True)
@@ -396,7 +399,7 @@ class Exchange:
         except Error as error:
             raise _of_error(error) from error
         if self.decision.slot is None:
-            raise _of_decision(affinity, self.decision)
+            raise _of_decision(affinity, self.decision, self.opener)
         self.slot = self.decision.slot
 
     def outgoing(self) -> tuple[bytes, Headers]:
@@ -414,7 +417,7 @@ class Exchange:
             headers.append((name, value))
         opener = self.opener
         target = self.head.target if opener is None else opener.target
-        if opener is not None and opener.changes_response and not self._is_download():
+        if opener is not None and opener.changes_response and not opener.downloads:
             # The ids in a compressed response could not be seen.
             headers = [pair for pair in headers if pair[0] != b"accept-encoding"]
             headers.append((b"accept-encoding", b"identity"))
@@ -422,7 +425,7 @@ class Exchange:
             drop = {b"content-length", b"transfer-encoding"}
             if len(self.body) != self._came:
                 # What stands in place of an id is shorter.
-                drop.update(_DIGESTS)
+                drop.update(DIGEST_HEADERS)
             headers = [pair for pair in headers if pair[0] not in drop]
             headers.append((b"content-length", b"%d" % len(self.body)))
         return target, gateway.apply(self.slot, headers)
@@ -468,8 +471,7 @@ class Exchange:
         ]
         if self.opener is not None and self.opener.changes_response:
             sealer = self._sealer(out)
-            locations = (b"location", b"content-location", b"operation-location")
-            out = [(name, sealer.location(value)) if name in locations else (name, value) for name, value in out]
+            out = [(name, sealer.target(value)) if name in LOCATION_HEADERS else (name, value) for name, value in out]
             if status in (101, 204, 206, 304) or is_upgrade or self._passes(out):
                 sealer = None
             else:
@@ -502,11 +504,7 @@ class Exchange:
 
     def _passes(self, headers: Headers) -> bool:
         listed = _content(headers) in ("json", "events")
-        return not listed or self._is_download() or _is_encoded(headers)
-
-    def _is_download(self) -> bool:
-        """Whether the response is a client's file, of any bytes."""
-        return self._path.rstrip(b"/").rpartition(b"/")[2] in (b"content", b"results")
+        return not listed or (self.opener is not None and self.opener.downloads) or _is_encoded(headers)
 
     def _values(self, name: Optional[bytes]) -> list[bytes]:
         return [] if name is None else [_unjoined(value) for value in _values(self.head.headers, name)]
@@ -605,21 +603,11 @@ def _is_encoded(headers: Headers) -> bool:
     return any(coding.strip().lower() not in (b"", b"identity") for coding in codings)
 
 
-_DIGESTS = {b"content-md5", b"digest", b"content-digest", b"repr-digest"}
-
-
 def _changes(name: bytes, value: bytes) -> bool:
     """Whether a header says what is only true of the bytes that a body had. A weak tag says that it means the same."""
     if name == b"etag":
         return not value.strip().startswith(b"W/")
-    return name in _DIGESTS or name in (b"content-length", b"accept-ranges")
-
-
-_UPLOADS = {b"files", b"uploads", b"skills", b"videos", b"images", b"audio"}
-
-
-def _is_upload(path: bytes) -> bool:
-    return not _UPLOADS.isdisjoint(path.split(b"/"))
+    return name in DIGEST_HEADERS or name in (b"content-length", b"accept-ranges")
 
 
 def _is_utf8(body: bytes) -> bool:

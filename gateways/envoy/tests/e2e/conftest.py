@@ -3,6 +3,7 @@ import shutil
 
 import pytest
 from gateway import Gateway, leaks, settings
+from provider import Provider
 
 
 def pytest_addoption(parser):
@@ -61,5 +62,22 @@ def gateway(gateways):
         made.configure(**options)
         made.start(settings() if fields is None else fields)
         return made
+
+    return start
+
+
+@pytest.fixture
+def sealing(gateway):
+    """Starts a gateway that seals, with a provider behind it."""
+
+    def start(mode="seal", provider=None, routes=None, environment=None, manager=None, **fields):
+        g = gateway(
+            settings(sealed_ids=mode, **fields),
+            routes=routes,
+            environment=environment,
+            **(manager or {}),
+        )
+        g.upstream.answer = g.provider = provider or Provider()
+        return g
 
     return start

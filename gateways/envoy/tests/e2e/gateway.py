@@ -382,8 +382,7 @@ class Gateway:
         return [received(*answers[stream]) if stream in answers else None for stream in order]
 
     def counters(self):
-        prefix = "tokenpin\\."
-        return {name[9:]: value for name, value in self.envoy.stats(prefix).items()}
+        return self.envoy.metrics()
 
     @contextlib.contextmanager
     def counting(self):
@@ -418,7 +417,8 @@ def route(prefix="/", cluster="upstream", headers=None, **fields):
 
 def access_log(folder, fields):
     """Metadata of the filter in `folder`/access.log, a line for each request."""
-    line = " ".join(f"%DYNAMIC_METADATA(tokenpin:{field})%" for field in fields) + "\n"
+    form = "%FILTER_STATE(wasm.tokenpin.{}:PLAIN)%" if stack.WASM else "%DYNAMIC_METADATA(tokenpin:{})%"
+    line = " ".join(form.format(field) for field in fields) + "\n"
     kind = stack.extension(
         "access_loggers.file.v3.FileAccessLog",
         path=str(folder / "access.log"),

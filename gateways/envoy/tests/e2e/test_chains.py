@@ -2,7 +2,7 @@
 
 import pytest
 from gateway import ACCOUNTS, client, settings
-from stack import extension, struct
+from stack import module_filter
 
 PAIRS = 40
 WARNING = "If another tokenpin gateway in front of or behind this one made it"
@@ -19,20 +19,14 @@ def outer_settings(scope):
 
 
 def outer_filter(fields):
-    kind = extension(
-        "filters.http.dynamic_modules.v3.DynamicModuleFilter",
-        dynamic_module_config={"name": "tokenpin_envoy", "metrics_namespace": "outer"},
-        filter_name="outer",
-        filter_config=struct(fields),
-    )
-    return {"name": "outer", "typed_config": kind}
+    return {"name": "outer", "typed_config": module_filter(fields, "outer", metrics="outer")}
 
 
 def in_one_envoy(gateways, scope):
     g = gateways()
     g.configure(filters=[outer_filter(outer_settings(scope))])
     g.start(settings())
-    return g, g, lambda: g.envoy.stat("outer.foreign_cookies")
+    return g, g, lambda: g.envoy.metrics("outer")["foreign_cookies"]
 
 
 def in_two_envoys(gateways, scope):

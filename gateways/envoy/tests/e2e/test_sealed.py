@@ -2,59 +2,16 @@
 
 import json
 import re
+from pathlib import Path
 
 import httpx2
 import pytest
 import stack
 import tokenpin_twin as twin
 from gateway import ACCOUNTS, COOKIE_KEYS, client, encoded, forge, settings, tokens
+from ids import NATIVE, OTHER, RING, SEALED, chunked, ids_in, opened, posted, raw_request, sealed
 from provider import JSON, Provider
 from upstream import answering, reply
-
-RING = [twin.RingKey(1, COOKIE_KEYS[1], twin.SIGN)]
-SEALED = re.compile(r"[a-z]+[_-][A-Za-z0-9_-]+tp[012]")
-
-
-def sealed(native, account, scope=b"", owner=b"", ring=RING):
-    """The id as the filter would seal it."""
-    pin = twin.identity_hash(account.encode())
-    return twin.seal_id(ring, scope, owner, native.encode(), pin).decode()
-
-
-def opened(text, scope=b"", owner=b"", ring=RING):
-    """The native id, and the account that it names."""
-    verdict, native, pin = twin.open_id(ring, scope, owner, text.encode())
-    assert verdict == "sealed", (verdict, text)
-    accounts = {twin.identity_hash(account.encode()): account for account in ACCOUNTS}
-    return native.decode(), accounts[pin]
-
-
-def posted(g, body, path="/v1/responses", **options):
-    headers = [JSON, *options.pop("headers", [])]
-    text = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return g.send("POST", path, body=text, headers=headers, **options)
-
-
-def ids_in(answer):
-    """All ids in an answer, of a stream or not."""
-    return SEALED.findall(answer.body.decode())
-
-
-@pytest.fixture
-def sealing(gateway):
-    """Starts a gateway that seals, with a provider behind it."""
-
-    def start(mode="seal", provider=None, routes=None, environment=None, manager=None, **fields):
-        g = gateway(
-            settings(sealed_ids=mode, **fields),
-            routes=routes,
-            environment=environment,
-            **(manager or {}),
-        )
-        g.upstream.answer = g.provider = provider or Provider()
-        return g
-
-    return start
 
 
 @pytest.mark.smoke
@@ -105,20 +62,6 @@ def test_streams_cut_anywhere(sealing, cut):
 
 
 # ---- Requests ------------------------------------------------------------------------
-
-
-def chunked(parts, trailers=b""):
-    framed = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts if part)
-    return framed + b"0\r\n" + trailers + b"\r\n"
-
-
-def raw_request(body, *headers, path="/v1/responses", method="POST"):
-    head = [f"{method} {path} HTTP/1.1", "host: g", "content-type: application/json", *headers]
-    return "\r\n".join([*head, "", ""]).encode() + body
-
-
-NATIVE = "resp_" + "0123456789abcdef" * 3
-OTHER = "file-AbCdEfGhIjKlMnOpQrStUv"
 
 
 def bodies_of(id):
@@ -397,7 +340,7 @@ ANTHROPIC = ("anthropic-version", "2023-06-01")
 GONE = sealed(NATIVE, "nobody")
 FORGED = sealed(NATIVE, "alpha", ring=[twin.RingKey(1, bytes(15) + b"\1", twin.SIGN)])
 UNKNOWN = sealed(NATIVE, "alpha", ring=[twin.RingKey(9, COOKIE_KEYS[1], twin.SIGN)])
-LATER = "resp_" + "A" * 60 + "tp7"
+LATER = "resp_" + "A" * 56 + "tp7"
 
 
 @pytest.mark.smoke
@@ -426,7 +369,8 @@ def test_what_cannot_be_found_is_refused_alike(sealing, path):
             verdict = "sealed" if why == "gone" else why
             assert rose[f"id_verdict_{verdict}"] == 1
             assert rose["pin_state_gone" if why == "gone" else "pin_state_none"] == 1
-            told = (answer.status, answer.body, answer.values("retry-after"))
+            text = answer.body.decode().replace(id, "ID")
+            told = (answer.status, text, answer.values("retry-after"))
             assert answers.setdefault(where, told) == told, why
     status, body, _ = answers["path"]
     assert status == 404
@@ -434,13 +378,13 @@ def test_what_cannot_be_found_is_refused_alike(sealing, path):
         "type": "error",
         "error": {
             "type": "not_found_error",
-            "message": "The object named by 'path' was not found.",
+            "message": "The object 'ID' named by 'path' was not found.",
         },
     }
     status, body, _ = answers["previous_response_id"]
     assert status == 400
     assert json.loads(body)["error"] == {
-        "message": "The previous response was not found.",
+        "message": "The previous response 'ID' was not found.",
         "type": "invalid_request_error",
         "param": "previous_response_id",
         "code": "previous_response_not_found",
@@ -449,6 +393,98 @@ def test_what_cannot_be_found_is_refused_alike(sealing, path):
     assert json.loads(answers["file_id"][1])["error"]["param"] == "file_id"
     status, body, _ = answers["encrypted_content"]
     assert (status, json.loads(body)["error"]["code"]) == (400, "invalid_encrypted_content")
+
+
+def rows_of_the_page():
+    """The table of refusals for ids: what the columns say, by code."""
+    page = (Path(__file__).parents[4] / "docs" / "embedding.md").read_text(encoding="utf-8")
+    section = page.split("\n## Refusals for ids\n")[1].split("\n## ")[0]
+    rows = [row.strip("|").split(" | ") for row in section.splitlines() if row.startswith("| ")]
+    cells = [[cell.strip().strip("`") for cell in row] for row in rows if "---" not in row[0]]
+    return {code: (int(status), param, text) for _, status, code, param, text in cells[1:]}
+
+
+LONG = "resp_" + "A" * 57 + "tp7"
+SHORT = sealed("resp_1", "nobody")
+FILE = sealed("file-1", "alpha")
+ENCRYPTED = {"input": [{"type": "reasoning", "encrypted_content": "gAAAAABo%stp0" % ("A" * 23)}]}
+# Code, keys, and the id that is quoted; then path and body.
+REFUSED = [
+    (
+        "previous_response_not_found",
+        ["previous_response_id"],
+        SHORT,
+        "/v1/responses",
+        json.dumps({"previous_response_id": SHORT}).replace("resp_", "r\\u0065sp_"),
+    ),
+    ("previous_response_not_found", ["previous_response_id"], "", "/v1/responses", {"previous_response_id": LONG}),
+    ("invalid_encrypted_content", [], "", "/v1/responses", ENCRYPTED),
+    ("not_found", ["path"], SHORT, "/v1/responses/" + SHORT.replace("resp", "r%65sp"), None),
+    ("not_found", ["path"], "", "/v1/responses/resp_1%252F%22%0A", None),
+    ("not_found", ["after"], SHORT, "/v1/files?after=" + SHORT, None),
+    ("not_found", ["file_id"], NATIVE, "/v1/responses", {"input": [{"file_id": NATIVE}]}),
+    (
+        "conflicting_accounts",
+        ["file_id", "container"],
+        "",
+        "/v1/responses",
+        {"file_id": FILE, "container": sealed("cntr_1", "bravo")},
+    ),
+    ("unreadable_body", [], "", "/v1/responses", b'{"input":"\xff"}'),
+    ("unreadable_body", [], "", "/v1/responses", b"{"),
+    ("request_too_large", [], "", "/v1/responses", b"{" + b" " * 2000 + b"}"),
+    ("too_many_bodies", [], "", "/v1/responses", b"{" + b" " * 800 + b"}"),
+    ("unsupported_content_type", [], "", "/v1/responses", ("content-type", "text/plain")),
+    ("unsupported_content_encoding", [], "", "/v1/responses", ("content-encoding", "gzip")),
+]
+
+
+@pytest.mark.smoke
+def test_refusals_for_ids_are_those_of_the_page(sealing):
+    manager = {"upgrade_configs": [{"upgrade_type": "websocket"}]}
+    g = sealing("strict", max_body=1000, max_held_bodies=500, manager=manager)
+    rows, seen = rows_of_the_page(), set()
+
+    def check(code, keys, id, status, body, anthropic):
+        seen.add(code)
+        expected, param, message = rows[code]
+        message = message.replace("*id*", f" '{id}'" if id else "")
+        for name, key in zip(("key", "second key"), keys, strict=False):
+            message = message.replace(f"*{name}*", key)
+            param = key if param == name else param
+        kind = "gateway_error" if expected == 503 else "invalid_request_error"
+        error = {"message": message, "type": kind}
+        error |= {"param": None if param == "null" else param, "code": code}
+        if anthropic:
+            kinds = {404: "not_found_error", 413: "request_too_large", 503: "api_error"}
+            kind = kinds.get(expected, "invalid_request_error")
+            error = {"type": kind, "message": message}
+        assert (status, json.loads(body)["error"]) == (expected, error)
+
+    for anthropic in (False, True):
+        more = [ANTHROPIC] if anthropic else []
+        for code, keys, id, path, body in REFUSED:
+            if body is None:
+                answer = g.send("GET", path, headers=more)
+            elif isinstance(body, tuple):
+                headers = [body] if body[0] == "content-type" else [JSON, body]
+                answer = g.send("POST", path, body=b"{}", headers=[*headers, *more])
+            else:
+                body = body.encode() if isinstance(body, str) else body
+                answer = posted(g, body, path=path, headers=more)
+            check(code, keys, id, answer.status, answer.body, anthropic)
+            assert (answer.value("retry-after") == "1") == (answer.status == 503)
+            encoding = code == "unsupported_content_encoding"
+            assert (answer.values("accept-encoding") == ["identity"]) == encoding
+        lines = "".join(f"{name}: {value}\r\n" for name, value in more)
+        with g.connect() as connection:
+            request = f"GET /v1/responses HTTP/1.1\r\nhost: g\r\n{lines}{HANDSHAKE}\r\n"
+            connection.sendall(request.encode())
+            received = b"".join(iter(lambda: connection.recv(65536), b""))
+        status, body = received.split(b" ")[1], received.split(b"\r\n\r\n", 1)[1]
+        check("websocket_not_supported", [], "", int(status), body, anthropic)
+    assert seen == set(rows) and len(rows) == 10
+    assert not g.upstream.requests
 
 
 def marked(content, account):
@@ -1029,8 +1065,8 @@ def test_behind_a_filter_that_holds_bodies(gateways, front, http2):
     """Two of ours, of which the first one observes; and Envoy's own buffer."""
     kind = stack.extension("filters.http.buffer.v3.Buffer", max_request_bytes=1 << 24)
     if front == "observes":
-        kind = stack.module_filter(settings(sealed_ids="seal", observe=True, response_header=None))
-        kind["filter_name"] = "tokenpin_next"
+        observes = settings(sealed_ids="seal", observe=True, response_header=None)
+        kind = stack.module_filter(observes, "tokenpin_next")
     g = gateways()
     g.upstream.answer = provider = Provider()
     manager = {"http_protocol_options": {"enable_trailers": True}}

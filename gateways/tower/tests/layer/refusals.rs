@@ -118,13 +118,15 @@ fn a_draining_account_still_takes_who_has_nowhere_else_to_go() {
     assert_eq!(gateway.send(empty(post("/v1/responses"))).status(), StatusCode::OK);
 }
 
-/// A request that is refused for its ids: code, the keys that are told, and what makes it, with the gateway.
-type IdCase = (&'static str, &'static [&'static str], Gateway, Request<Pieces>);
+/// A request that is refused for its ids: code, the keys that are told, the id that is, and what makes it, with the
+/// gateway.
+type IdCase = (&'static str, &'static [&'static str], String, Gateway, Request<Pieces>);
 
 fn body(request: Builder, text: &str) -> Request<Pieces> {
     request.body(Pieces::cut(text, &[])).unwrap()
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn id_cases() -> Vec<IdCase> {
     let gateway = |mode| crate::stand::gateway(in_mode(mode), nobody());
     let sealing = || gateway(Mode::Seal);
@@ -141,26 +143,42 @@ fn id_cases() -> Vec<IdCase> {
     let later = "resp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxtp7".to_owned();
     let responses = || post("/v1/responses");
     let mut cases: Vec<IdCase> = Vec::new();
-    let mut add = |code, keys, gateway, request| cases.push((code, keys, gateway, request));
     for (mode, id) in [
         (Mode::Seal, foreign("resp_1")),
         (Mode::Strict, foreign("resp_1")),
-        (Mode::Seal, later.clone()),
+        (Mode::Seal, later),
+        (Mode::Seal, format!("resp_{}tp7", "x".repeat(57))),
         (Mode::Seal, gone("resp_1")),
         (Mode::Open, gone("resp_1")),
         (Mode::Strict, "resp_1".to_owned()),
     ] {
-        let text = format!(r#"{{"input":"x","previous_response_id":"{id}"}}"#);
-        let keys: &[_] = &["previous_response_id"];
-        add("previous_response_not_found", keys, gateway(mode), body(responses(), &text));
-        let text = format!(r#"{{"conversation":{{"id":"{id}"}}}}"#);
-        add("not_found", &["conversation"], gateway(mode), body(responses(), &text));
-        let target = format!("/v1/responses/{id}?include=x");
-        add("not_found", &["path"], gateway(mode), body(get(&target), ""));
-        let target = format!("/v1/responses/resp_1/input_items?after={id}");
-        if mode != Mode::Strict {
-            add("not_found", &["after"], gateway(mode), body(get(&target), ""));
+        let quoted = if id.len() > 64 { String::new() } else { id.clone() };
+        let mut add = |code, keys: &'static [&'static str], request| {
+            cases.push((code, keys, quoted.clone(), gateway(mode), request));
+        };
+        // Escapes are no part of what is quoted.
+        for id in [id.clone(), id.replacen("resp", "r\\u0065sp", 1)] {
+            let text = format!(r#"{{"input":"x","previous_response_id":"{id}"}}"#);
+            add("previous_response_not_found", &["previous_response_id"], body(responses(), &text));
+            let text = format!(r#"{{"conversation":{{"id":"{id}"}}}}"#);
+            add("not_found", &["conversation"], body(responses(), &text));
         }
+        for id in [id.clone(), id.replacen("resp", "r%65sp", 1)] {
+            let target = format!("/v1/responses/{id}?include=x");
+            add("not_found", &["path"], body(get(&target), ""));
+            let target = format!("/v1/responses/resp_1/input_items?after={id}");
+            if mode != Mode::Strict {
+                add("not_found", &["after"], body(get(&target), ""));
+            }
+        }
+    }
+    let mut add = |code, keys: &'static [&'static str], gateway, request| {
+        cases.push((code, keys, String::new(), gateway, request));
+    };
+    // What is no id is not repeated.
+    for text in ["resp_1%252F", "a%2Fb", "x%", "%25%22%0A%27"] {
+        let target = format!("/v1/responses/{text}");
+        add("not_found", &["path"], gateway(Mode::Strict), body(get(&target), ""));
     }
     let mark = other.layer.current();
     let mark = mark.affinity().id_rules(b"", b"", None).unwrap().sealer.mark(b"gAAAABBBB", 1);
@@ -233,7 +251,7 @@ fn refusals_for_ids_are_those_of_the_page() {
     assert_eq!(rows.len(), 10);
     let mut seen = std::collections::BTreeSet::new();
     for anthropic in [false, true] {
-        for (code, keys, gateway, mut request) in id_cases() {
+        for (code, keys, id, gateway, mut request) in id_cases() {
             seen.insert(code);
             if anthropic {
                 request.headers_mut().insert("anthropic-version", "2023-06-01".parse().unwrap());
@@ -242,7 +260,9 @@ fn refusals_for_ids_are_those_of_the_page() {
             let reply = gateway.send(request);
             let row = rows.iter().find(|row| row[1] == format!("`{code}`")).expect(code);
             let [status, _, param, message] = &row[..] else { panic!("{row:?}") };
+            let quoted = if id.is_empty() { id } else { format!(" '{id}'") };
             let message = message
+                .replace("*id*", &quoted)
                 .replace("*key*", keys.first().unwrap_or(&""))
                 .replace("*second key*", keys.get(1).unwrap_or(&""));
             let param = match &**param {

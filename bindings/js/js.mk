@@ -1,0 +1,68 @@
+# The package for JavaScript: Node, Workers, browsers, Deno and Bun.
+
+BUILDS += js-package
+TESTS += js
+CHECKS += js-hosts
+# make test installs: TypeScript, Biome, fastify and hono, by npm into build/js
+# make check installs: workerd, Deno, Bun and OpenAI's client, by npm into build/js/hosts; Debian's chromium, for js-hosts
+
+JS := bindings/js
+JS_OUT := $(BUILD)/js
+JS_PACKAGE := $(JS_OUT)/package
+JS_BIN := $(JS_OUT)/node_modules/.bin
+JS_NPM := npm --no-audit --no-fund --no-update-notifier --loglevel=error
+JS_HOSTS := $(JS_OUT)/hosts
+JS_SOURCES := $(JS)/package.json $(JS)/README.md $(JS)/tsconfig.json $(wildcard $(JS)/src/*.ts)
+
+# What is installed is looked for beside the sources, and lies in the build folder.
+$(JS_OUT)/installed: $(JS)/package.json $(JS)/package-lock.json
+	@echo 'installing what $< names into $(@D) (once)'
+	@mkdir -p $(@D)
+	cp $^ $(@D)
+	cd $(@D) && $(JS_NPM) ci --ignore-scripts
+	ln -sfn ../package $(@D)/node_modules/tokenpin
+	ln -sfn ../../$(JS_OUT)/node_modules $(JS)/node_modules
+	touch $@
+
+# The comments are for people, who read them in the declarations.
+$(JS_PACKAGE)/built: $(JS_SOURCES) $(WASM) $(JS_OUT)/installed
+	rm -rf $(@D) && mkdir -p $(@D)
+	cp $(JS)/package.json $(JS)/README.md LICENSE-* $(@D)
+	cp $(WASM) $(@D)/tokenpin.wasm
+	$(JS_BIN)/tsc -p $(JS) --outDir $(@D)/dist --removeComments --declaration false
+	$(JS_BIN)/tsc -p $(JS) --outDir $(@D)/dist --emitDeclarationOnly
+	rm $(@D)/dist/layout.d.ts
+	touch $@
+
+.PHONY: js-package
+js-package: $(JS_PACKAGE)/built ## the package for JavaScript, in build/js/package
+
+.PHONY: js-lint
+js-lint: $(JS_OUT)/installed
+	cd $(JS) && node_modules/.bin/biome ci --error-on-warnings --colors=off
+
+.PHONY: js
+js: $(JS_PACKAGE)/built ## the package for JavaScript in Node: installed elsewhere, its types, vectors, the twin, the gateway
+	$(JS)/tests/installed.sh $(JS_OUT)
+	$(JS_BIN)/tsc -p $(JS)/tests
+	cd $(JS)/tests && node --test --test-timeout=60000 *.test.js
+	$(PYTHON) -B $(JS)/tests/twin.py
+
+$(JS_HOSTS)/installed: $(JS)/tests/hosts/package.json $(JS)/tests/hosts/package-lock.json
+	@echo 'installing what $< names into $(@D) (once)'
+	@mkdir -p $(@D)
+	cp $^ $(@D)
+	cd $(@D) && $(JS_NPM) ci --ignore-scripts
+	ln -sfn ../../package $(@D)/node_modules/tokenpin
+	ln -sfn ../../../../$(JS_HOSTS)/node_modules $(JS)/tests/hosts/node_modules
+	touch $@
+
+.PHONY: js-hosts
+js-hosts: $(JS_PACKAGE)/built $(JS_HOSTS)/installed ## the same in workerd, with OpenAI's client in front, in Chromium, Deno and Bun
+	checks/need.sh chromium chromium 'a page with the package runs in it'
+	$(JS)/tests/panics.sh $(JS_OUT)
+	cd $(JS)/tests/hosts && node --test --test-timeout=300000 *.test.js
+
+.PHONY: bench-js
+bench-js: $(JS_PACKAGE)/built ## what calls from JavaScript cost, beside cookie-signature and a jump hash in JavaScript
+	node $(JS)/tests/speed.js

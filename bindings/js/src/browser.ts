@@ -1,0 +1,9 @@
+// For browsers, and for whatever has `fetch` and nothing else.
+
+import { IMPORTS, install } from './memory.js';
+
+const response = await fetch(new URL('../tokenpin.wasm', import.meta.url));
+if (!response.ok) throw new Error(`tokenpin.wasm cannot be fetched: status ${response.status}`);
+install((await WebAssembly.instantiate(await response.arrayBuffer(), IMPORTS)).instance);
+
+export * from './index.js';

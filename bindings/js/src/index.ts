@@ -1,0 +1,34 @@
+/// <reference lib="esnext.disposable" />
+
+export { Affinity, type Config, Decision, type Finished, type Request, type Values } from './affinity.js';
+export type { Classification, Key, RingKey, Rule, Slot, SlotStatus } from './arguments.js';
+export {
+  type Attributes,
+  type Cookie,
+  type CookieLimits,
+  type CookiePlace,
+  classify,
+  cookieStrip,
+  cookieValues,
+  defaultCookieName,
+  KeyRing,
+  type Read,
+  setCookie,
+  setCookieMatches,
+  type Table,
+} from './cookies.js';
+export * from './enums.js';
+export { ConfigError, TokenpinError } from './errors.js';
+export {
+  type IdOpener,
+  type IdPlace,
+  type IdReport,
+  IdRing,
+  type IdSealer,
+  type Opened,
+  type OpenerOptions,
+  type SealerOptions,
+} from './ids.js';
+export * from './limits.js';
+export type { Bytes } from './memory.js';
+export { identityHash, jump, keyHash, type Selection, Slots } from './select.js';

@@ -1,0 +1,359 @@
+package io.github.tokenpin;
+
+import java.lang.ref.Cleaner;
+import java.util.Objects;
+import java.util.OptionalInt;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One configuration at work: which account serves a request, and which cookie goes back.
+ *
+ * <p>Immutable but for the state, weight and until of its slots. May be used by any number of threads at once, without locks. Its
+ * keys are wiped when it is closed, or when nobody refers to it any more; calls from then on throw an {@link
+ * IllegalStateException}. So a gateway that loads a new configuration lets go of the old one, and closes it only when all of its
+ * requests have ended.
+ */
+public final class Affinity implements AutoCloseable {
+  private final Pool pool;
+  private final long offset;
+  private final int capacity;
+  private final Cleaner.Cleanable cleanable;
+
+  Affinity(Pool pool, long offset, int capacity) {
+    this.pool = pool;
+    this.offset = offset;
+    this.capacity = capacity;
+    this.cleanable = pool.closeWith(this);
+  }
+
+  /** A new configuration, with the defaults. */
+  public static AffinityBuilder builder() {
+    return new AffinityBuilder();
+  }
+
+  Core borrow() {
+    return pool.borrow();
+  }
+
+  void release(Core core) {
+    pool.release(core);
+  }
+
+  long address() {
+    return block().address() + offset;
+  }
+
+  private Block block() {
+    return Objects.requireNonNull(pool.block);
+  }
+
+  /**
+   * Which slot serves a request, and which cookie goes back on success.
+   *
+   * @throws TokenpinException SCOPE_LENGTH, SLOT_RANGE, TIME or ENTROPY
+   */
+  public Decision decide(Request request) {
+    Core core = pool.borrow();
+    try {
+      int decision = core.reserve(Layout.DECISION_SIZE);
+      int at = request.put(core);
+      core.send();
+      core.check(
+          Functions.affinityDecide(core, address(), core.address(at), core.address(decision)));
+      return new Decision(core.bytesAt(decision, Layout.DECISION_SIZE));
+    } finally {
+      pool.release(core);
+    }
+  }
+
+  /**
+   * Ends a request: what goes back to the client, by the status of the account's response.
+   *
+   * @throws TokenpinException STALE if another configuration decided
+   */
+  public Finished finish(Decision decision, int status) {
+    AffinityBuilder.status(status);
+    Core core = pool.borrow();
+    try {
+      int at = decision.put(core);
+      int length = core.reserve(8);
+      int answer = core.reserve(1);
+      // Nothing is read of it but what is written to it.
+      int buffer = core.used;
+      core.send();
+      core.fit(buffer + Limits.MAX_SET_COOKIE);
+      core.check(
+          Functions.affinityFinish(
+              core,
+              address(),
+              core.address(at),
+              status,
+              core.address(buffer),
+              Limits.MAX_SET_COOKIE,
+              core.address(length),
+              core.address(answer)));
+      int found = core.byteAt(answer);
+      if (found == 0) {
+        return Finished.NOTHING;
+      }
+      return new Finished(Answer.of(found), core.textAt(buffer, (int) core.wordAt(length)));
+    } finally {
+      pool.release(core);
+    }
+  }
+
+  /** The number of slots, vacant ones included. */
+  public int capacity() {
+    return capacity;
+  }
+
+  /** Changes a slot, atomically, while other threads decide. Every decision that begins afterwards sees it. */
+  public void setSlot(int slot, SlotStatus status) {
+    Core core = pool.borrow();
+    try {
+      synchronized (block()) {
+        core.sync();
+        int at = core.reserve(Layout.SLOT_STATUS_SIZE);
+        status.put(core, at);
+        core.send();
+        core.check(Functions.affinitySetSlot(core, address(), slot, core.address(at)));
+        core.publish();
+      }
+    } finally {
+      pool.release(core);
+    }
+  }
+
+  /** The state, weight and until of a slot. */
+  public SlotStatus getSlot(int slot) {
+    Core core = pool.borrow();
+    try {
+      int at = core.reserve(Layout.SLOT_STATUS_SIZE);
+      core.send();
+      core.check(Functions.affinityGetSlot(core, address(), slot, core.address(at), 0));
+      return SlotStatus.at(core, at);
+    } finally {
+      pool.release(core);
+    }
+  }
+
+  /** The identity hash of the account in a slot: what cookies and ids name it by. 0 for a vacant slot. */
+  public long pin(int slot) {
+    Core core = pool.borrow();
+    try {
+      int at = core.reserve(Layout.SLOT_STATUS_SIZE);
+      int hash = core.reserve(8);
+      core.send();
+      core.check(Functions.affinityGetSlot(core, address(), slot, core.address(at), core.address(hash)));
+      return core.longAt(hash);
+    } finally {
+      pool.release(core);
+    }
+  }
+
+  /** The slot of the account of this name. */
+  public OptionalInt find(String identity) {
+    Core core = pool.borrow();
+    try {
+      int slot = core.reserve(4);
+      int at = core.put((Object) identity);
+      int end = core.used;
+      core.send();
+      core.check(Functions.affinityFind(core, address(), core.address(at), end - at, core.address(slot)));
+      int found = core.intAt(slot);
+      return found == -1 ? OptionalInt.empty() : OptionalInt.of(found);
+    } finally {
+      pool.release(core);
+    }
+  }
+
+  /** The name of the cookie: what has to be stripped from requests, and from an upstream's responses. */
+  public String cookieName() {
+    return cookieName("");
+  }
+
+  /** The name of a scope's cookie. */
+  public String cookieName(String scope) {
+    return cookieNameOf(scope);
+  }
+
+  /** The name of a scope's cookie. */
+  public String cookieName(byte[] scope) {
+    return cookieNameOf(scope);
+  }
+
+  private String cookieNameOf(Object scope) {
+    Core core = pool.borrow();
+    try {
+      int length = core.reserve(8);
+      int buffer = core.reserve(Limits.MAX_COOKIE_NAME);
+      int at = core.put(scope);
+      int end = core.used;
+      core.send();
+      core.check(
+          Functions.affinityCookieName(
+              core,
+              address(),
+              core.address(at),
+              end - at,
+              core.address(buffer),
+              Limits.MAX_COOKIE_NAME,
+              core.address(length)));
+      return core.textAt(buffer, (int) core.wordAt(length));
+    } finally {
+      pool.release(core);
+    }
+  }
+
+  /** The id hint of the client that {@code of} belongs to, the same on every replica. 1 to 4096 bytes that no two clients share. */
+  public byte[] idHint(String of) {
+    return idHintOf(of);
+  }
+
+  /** The same of bytes. */
+  public byte[] idHint(byte[] of) {
+    return idHintOf(of);
+  }
+
+  private byte[] idHintOf(Object of) {
+    Core core = pool.borrow();
+    try {
+      int hint = core.reserve(16);
+      int at = core.put(of);
+      int end = core.used;
+      core.send();
+      core.check(Functions.affinityIdHint(core, address(), core.address(at), end - at, core.address(hint)));
+      return core.bytesAt(hint, 16);
+    } finally {
+      pool.release(core);
+    }
+  }
+
+  /** What a request is, by the configured table. */
+  public Classification classify(String method, String target) {
+    Core core = pool.borrow();
+    try {
+      int answer = core.reserve(3);
+      int methodAt = core.put((Object) method);
+      int methodEnd = core.used;
+      int targetAt = core.put((Object) target);
+      int targetEnd = core.used;
+      core.send();
+      core.check(
+          Functions.affinityClassify(
+              core,
+              address(),
+              core.address(methodAt),
+              methodEnd - methodAt,
+              core.address(targetAt),
+              targetEnd - targetAt,
+              core.address(answer),
+              core.address(answer + 1),
+              core.address(answer + 2)));
+      return Tokenpin.classification(core, answer);
+    } finally {
+      pool.release(core);
+    }
+  }
+
+  /** The configuration's fingerprint. Replicas that show different ones do not agree. */
+  public long fingerprint() {
+    Core core = pool.borrow();
+    try {
+      int at = core.reserve(8);
+      core.send();
+      core.check(Functions.affinityFingerprint(core, address(), core.address(at)));
+      return core.longAt(at);
+    } finally {
+      pool.release(core);
+    }
+  }
+
+  /** The fingerprint of the weights, and of the states that count at {@code now}, in unix seconds. */
+  public long liveFingerprint(long now) {
+    Core core = pool.borrow();
+    try {
+      int at = core.reserve(8);
+      core.send();
+      core.check(Functions.affinityLiveFingerprint(core, address(), now, core.address(at)));
+      return core.longAt(at);
+    } finally {
+      pool.release(core);
+    }
+  }
+
+  /** Whose the ids of a request are: its consumer's, if ids belong to consumers and it has one; else nobody's, which is empty. */
+  public byte[] idOwner(Request request) {
+    Core core = pool.borrow();
+    try {
+      int owner = core.reserve(Layout.BYTES_SIZE);
+      int at = request.put(core);
+      core.send();
+      core.check(Functions.affinityIdOwner(core, address(), core.address(at), core.address(owner)));
+      return text(core, owner);
+    } finally {
+      pool.release(core);
+    }
+  }
+
+  /** The name of a key of the table of ids; null if no key has this number. */
+  public @Nullable String idKey(int number) {
+    if (number < 0 || number > 255) {
+      return null;
+    }
+    Core core = pool.borrow();
+    try {
+      int name = core.reserve(Layout.BYTES_SIZE);
+      core.send();
+      int status = Functions.affinityIdKey(core, address(), number, core.address(name));
+      if (status == Status.BAD_ENUM.number()) {
+        return null;
+      }
+      core.check(status);
+      return new String(text(core, name), java.nio.charset.StandardCharsets.UTF_8);
+    } finally {
+      pool.release(core);
+    }
+  }
+
+  /** What a structure in the frame says, which may be anywhere in the library's memory. */
+  private static byte[] text(Core core, int bytes) {
+    int length = (int) core.wordAt(bytes + Layout.BYTES_AT_LEN);
+    if (length == 0) {
+      return new byte[0];
+    }
+    return core.anywhere(core.wordAt(bytes + Layout.BYTES_AT_PTR), length);
+  }
+
+  /** Begins with a request: opens the ids of its target. Then its body is opened, and then it is decided. */
+  public IdOpener opener(String target, Ids ids) {
+    return opener(target, IdOptions.of(ids));
+  }
+
+  /** The same with more to say. */
+  public IdOpener opener(String target, IdOptions options) {
+    return new IdOpener(this, options, target);
+  }
+
+  /**
+   * Begins with the response to a request.
+   *
+   * @param slot the account that answered
+   * @param opener that of the request
+   * @param events whether the response is labelled as server-sent events
+   */
+  public IdSealer sealer(int slot, IdOpener opener, boolean events) {
+    return new IdSealer(this, opener.options, opener, slot, events);
+  }
+
+  /** The same for a request that nobody opened. */
+  public IdSealer sealer(int slot, IdOptions options, boolean events) {
+    return new IdSealer(this, options, null, slot, events);
+  }
+
+  /** Wipes the keys. Calls that run come to their end; later ones throw an {@link IllegalStateException}. */
+  @Override
+  public void close() {
+    cleanable.clean();
+  }
+}

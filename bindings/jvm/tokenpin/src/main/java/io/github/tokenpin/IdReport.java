@@ -1,0 +1,37 @@
+package io.github.tokenpin;
+
+/**
+ * What the ids of a request come to, so far.
+ *
+ * @param verdict the worst of all
+ * @param keys the number of the key of the id that is refused; of a conflict both. {@link Affinity#idKey} spells them
+ * @param refused whether the request is refused for its ids
+ * @param unreadable whether a string is too long to be read as the id that it may be
+ * @param existing whether the request names state that exists
+ * @param seals whether the ids of the response are sealed, whatever the client sent
+ * @param unstored whether the body says {@code "store": false}
+ * @param uploads whether the path is for uploads, so that the request may have a multipart body
+ * @param downloads whether the path is a download: the body of its response is a client's own
+ * @param opened how many ids were opened
+ * @param plain how many were plain
+ * @param echoesLost how many ids found no room among those whose form is remembered
+ */
+public record IdReport(
+    IdVerdict verdict,
+    int[] keys,
+    boolean refused,
+    boolean unreadable,
+    boolean existing,
+    boolean seals,
+    boolean unstored,
+    boolean uploads,
+    boolean downloads,
+    long opened,
+    long plain,
+    long echoesLost) {
+
+  static int[] keys(int first, int second) {
+    int none = Layout.ID_KEY_NONE;
+    return first == none ? new int[0] : second == none ? new int[] {first} : new int[] {first, second};
+  }
+}

@@ -1,0 +1,22 @@
+package io.github.tokenpin;
+
+/** What was given is refused. Nothing has changed. */
+public class TokenpinException extends IllegalArgumentException {
+  private static final long serialVersionUID = 1;
+
+  private final Status status;
+
+  TokenpinException(Status status) {
+    this(status, "");
+  }
+
+  TokenpinException(Status status, String where) {
+    super(where + status + ": " + status.text());
+    this.status = status;
+  }
+
+  /** Why. */
+  public final Status status() {
+    return status;
+  }
+}

@@ -1,0 +1,73 @@
+-- What headers and targets tell of a body.
+
+local _M = {}
+
+-- "json", "events", "multipart" or "other". Bodies without a type are JSON mostly.
+function _M.kind(content_type)
+  if not content_type then return "json" end
+  local kind = content_type:match("^[ \t]*([^;,]-)[ \t]*[;,]") or content_type:match("^[ \t]*(.-)[ \t]*$")
+  kind = kind:lower()
+  if kind == "" or kind == "application/json" or kind:sub(-5) == "+json" then return "json" end
+  if kind == "text/event-stream" then return "events" end
+  return kind:sub(1, 10) == "multipart/" and "multipart" or "other"
+end
+
+function _M.is_encoded(content_encoding)
+  local encoding = (content_encoding or ""):match("^[ \t]*(.-)[ \t]*$"):lower()
+  return encoding ~= "" and encoding ~= "identity"
+end
+
+local function path_of(target)
+  return target:match("^[^?#]*")
+end
+
+-- Whether multipart bodies are for this path, for their parts are files.
+function _M.is_upload(target)
+  for segment in path_of(target):gmatch("[^/]+") do
+    if segment == "files" or segment == "uploads" or segment == "skills" or segment == "videos"
+      or segment == "images" or segment == "audio" then
+      return true
+    end
+  end
+  return false
+end
+
+-- Of files, and of the results of batches: any bytes of a client's.
+function _M.is_download(target)
+  local last = path_of(target):match("([^/]*)/*$")
+  return last == "content" or last == "results"
+end
+
+-- A reader of UTF-8, part by part: the table of well-formed sequences in chapter 3.9 of the Unicode standard.
+local Utf8 = {}
+Utf8.__index = Utf8
+
+function _M.utf8()
+  return setmetatable({ valid = true, left = 0, low = 0x80, high = 0xbf }, Utf8)
+end
+
+function Utf8:read(part)
+  if not self.valid or (self.left == 0 and not part:find("[\128-\255]")) then return end
+  local left, low, high = self.left, self.low, self.high
+  for i = 1, #part do
+    local byte = part:byte(i)
+    if left ~= 0 then
+      if byte < low or byte > high then
+        self.valid = false
+        return
+      end
+      low, high, left = 0x80, 0xbf, left - 1
+    elseif byte >= 0x80 then
+      if byte < 0xc2 or byte > 0xf4 then
+        self.valid = false
+        return
+      end
+      left = byte < 0xe0 and 1 or byte < 0xf0 and 2 or 3
+      low = byte == 0xe0 and 0xa0 or byte == 0xf0 and 0x90 or 0x80
+      high = byte == 0xed and 0x9f or byte == 0xf4 and 0x8f or 0xbf
+    end
+  end
+  self.left, self.low, self.high = left, low, high
+end
+
+return _M

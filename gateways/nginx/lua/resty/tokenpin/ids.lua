@@ -1,0 +1,283 @@
+-- The ids of one request and its response. What the library is asked of them is asked here.
+
+local ffi = require "ffi"
+local content = require "resty.tokenpin.content"
+local library = require "resty.tokenpin.library"
+
+local C = library.C
+local OK = C.TOKENPIN_STATUS_OK
+local MAX_SEALED_ID = tonumber(C.TOKENPIN_MAX_SEALED_ID)
+local BLOCK = 65536
+
+local Ids = {}
+Ids.__index = Ids
+
+local _M = {}
+
+-- Of this worker. No use of them waits for anything.
+local use = ffi.new("struct tokenpin_id_use")
+local opener = ffi.new("struct tokenpin_id_opener")
+local piece = ffi.new("struct tokenpin_piece")
+local report = ffi.new("struct tokenpin_id_report")
+local length = ffi.new("size_t[1]")
+local group, existing, kind = ffi.new("uint8_t[1]"), ffi.new("uint8_t[1]"), ffi.new("uint8_t[1]")
+local owner = ffi.new("struct tokenpin_bytes")
+local buffer, room = ffi.new("uint8_t[?]", 4096), 4096
+
+-- What was used before is used again: a request makes nothing new.
+local free = { summaries = {}, sealers = {} }
+
+local function take(list, type_of)
+  return table.remove(list) or ffi.new(type_of)
+end
+
+local function need(size)
+  if size <= room then return end
+  while room < size do room = 2 * room end
+  buffer = ffi.new("uint8_t[?]", room)
+end
+
+-- Of a request, as it was read into `request`. Nil if its path has none.
+function _M.of(affinity, request, exchange, mode)
+  local method, target = exchange.method, exchange.target
+  local status = C.tokenpin_affinity_classify(affinity, method, #method, target, #target, group, existing, kind)
+  if status ~= OK or kind[0] == C.TOKENPIN_IDS_NONE then return nil end
+  local ids = setmetatable({
+    affinity = affinity, kind = kind[0], mode = mode, scope = exchange.scope, owner = "", origin = "", upstream = "",
+    summary = take(free.summaries, "struct tokenpin_id_summary"), sealed = 0, unexpected = 0, at = 0, changed = 0,
+    told_sealed = 0, told_unexpected = 0,
+    is_head = method == "HEAD", is_download = content.is_download(target),
+  }, Ids)
+  C.tokenpin_id_summary_init(ids.summary)
+  if C.tokenpin_affinity_id_owner(affinity, request, owner) == OK and owner.len ~= 0 then
+    ids.owner = ffi.string(owner.ptr, owner.len)
+  end
+  if mode ~= C.TOKENPIN_MODE_OFF and ids:has_state() then
+    ids.origin = ngx.var.scheme .. "://" .. (ngx.var.http_host or "")
+  end
+  return ids
+end
+
+-- Whether the API keeps what it makes in its account.
+function Ids:has_state()
+  return self.kind == C.TOKENPIN_IDS_BOTH or self.kind == C.TOKENPIN_IDS_ITEMS
+end
+
+-- Its strings are kept by the ids themselves.
+function Ids:use()
+  use.scope.ptr, use.scope.len = self.scope, #self.scope
+  use.owner.ptr, use.owner.len = self.owner, #self.owner
+  use.upstream.ptr, use.upstream.len = self.upstream, #self.upstream
+  use.origin.ptr, use.origin.len = self.origin, #self.origin
+  use.ids, use.has_mode, use.mode = self.kind, 1, self.mode
+  return use
+end
+
+-- The target as the upstream gets it; nil if nothing in it was opened.
+function Ids:open_target(target)
+  -- Opening never lengthens it.
+  need(#target)
+  local status = C.tokenpin_affinity_open_target(self.affinity, self:use(), self.summary, target, #target, buffer, room,
+    length)
+  local opened = status == OK and ffi.string(buffer, length[0]) or target
+  return opened ~= target and opened or nil
+end
+
+-- Pieces that pass as they are leave no trace.
+function Ids:take_opened()
+  local pass, taken, put_len = tonumber(piece.pass), tonumber(piece.taken), tonumber(piece.put_len)
+  if taken ~= pass or put_len ~= 0 then
+    table.insert(self.edits, { at = self.at + pass, length = taken - pass, text = ffi.string(piece.put, put_len) })
+  end
+  self.at = self.at + taken
+  self.changed, self.unexpected = piece.changed, piece.unexpected
+  return taken
+end
+
+function Ids:begin_opening()
+  self.edits = {}
+  self.utf8 = content.utf8()
+  C.tokenpin_id_opener_init(opener)
+end
+
+function Ids:open(part)
+  if self.mode == C.TOKENPIN_MODE_STRICT then self.utf8:read(part) end
+  -- Keeps it from the collector while C reads it.
+  self.part = part
+  local using, bytes, at = self:use(), ffi.cast("const uint8_t *", part), 0
+  while at < #part do
+    local status = C.tokenpin_affinity_open_step(self.affinity, using, self.summary, opener, bytes + at, #part - at,
+      piece)
+    -- Cannot fail; and if it did, the rest would pass as it is.
+    if status ~= OK then break end
+    at = at + self:take_opened()
+  end
+  self.part = nil
+end
+
+function Ids:end_opening()
+  if C.tokenpin_affinity_open_end(self.affinity, self:use(), self.summary, opener, piece) == OK then
+    self:take_opened()
+  end
+  -- What was held back, and went out as it came in, is no change.
+  if self.changed == 0 then self.edits = {} end
+end
+
+-- Reads a body that nginx has read whole: in memory, or in the file to which it has written a longer one. Returns its
+-- size; nil if the file cannot be read.
+function Ids:read_body()
+  self:begin_opening()
+  local size = 0
+  self.data = ngx.req.get_body_data()
+  if self.data then
+    size = #self.data
+    self:open(self.data)
+  else
+    local path = ngx.req.get_body_file()
+    self.file = path and io.open(path, "rb")
+    if path and not self.file then return nil end
+    local part = self.file and self.file:read(BLOCK)
+    while part do
+      size = size + #part
+      self:open(part)
+      part = self.file:read(BLOCK)
+    end
+  end
+  self:end_opening()
+  return size
+end
+
+-- Calls `append` for the parts of the body as the upstream gets it.
+function Ids:changed_body(append)
+  local from = 0
+  local function copy(to)
+    if self.data then return append(self.data:sub(from + 1, to)) end
+    self.file:seek("set", from)
+    while from < to do
+      local part = self.file:read(math.min(BLOCK, to - from))
+      if not part then return end
+      append(part)
+      from = from + #part
+    end
+  end
+  for _, edit in ipairs(self.edits) do
+    copy(edit.at)
+    append(edit.text)
+    from = edit.at + edit.length
+  end
+  copy(self.at)
+end
+
+-- Puts the changed body in the place of the other. Returns whether it differs.
+function Ids:put_body()
+  if #self.edits == 0 then return false end
+  if self.data then
+    local parts = {}
+    self:changed_body(function(part) table.insert(parts, part) end)
+    ngx.req.set_body_data(table.concat(parts))
+  else
+    ngx.req.init_body(BLOCK)
+    self:changed_body(function(part)
+      if part ~= "" then ngx.req.append_body(part) end
+    end)
+    ngx.req.finish_body()
+  end
+  return true
+end
+
+-- The request's body is not read any more.
+function Ids:forget_body()
+  if self.file then self.file:close() end
+  self.data, self.file, self.edits, self.utf8 = nil, nil, nil, nil
+end
+
+function Ids:report()
+  C.tokenpin_id_summary_report(self.summary, report)
+  return report
+end
+
+-- Whether ids in the response may change.
+function Ids:seals()
+  if not self:has_state() or self.mode == C.TOKENPIN_MODE_OFF then return false end
+  return self.mode ~= C.TOKENPIN_MODE_OPEN or self:report().opened ~= 0
+end
+
+-- Whether ids are sealed in a body of this kind: not without a body, nor in a part of one.
+function Ids:seals_body(status, kind_of)
+  if self.is_download or (kind_of ~= "json" and kind_of ~= "events") then return false end
+  return status ~= 101 and status ~= 204 and status ~= 206 and status ~= 304
+end
+
+-- Of a target or a URL in the response's headers; nil if nothing in it changes. An absolute URL of the upstream's is
+-- one of the gateway's to the client. Others are not ours: many are signed.
+function Ids:seal_target(target, slot)
+  local front, path = "", target
+  local scheme = target:match("^[^/?#]-://")
+  if scheme then
+    local authority = target:match("^[^/?#]*", #scheme + 1)
+    if authority:lower() ~= self.upstream:lower() then return nil end
+    front, path = self.origin, target:sub(#scheme + #authority + 1)
+  end
+  if path == "" or path:sub(1, 2) == "//" then return nil end
+  need(#path + MAX_SEALED_ID)
+  local status
+  repeat
+    local had = room
+    status = C.tokenpin_affinity_seal_target(self.affinity, self:use(), self.summary, slot, path, #path, buffer, room,
+      length)
+    if status == C.TOKENPIN_STATUS_BUFFER_TOO_SMALL then need(tonumber(length[0])) end
+  until status ~= C.TOKENPIN_STATUS_BUFFER_TOO_SMALL or room == had
+  if status ~= OK then return nil end
+  local sealed = front .. ffi.string(buffer, length[0])
+  return sealed ~= target and sealed or nil
+end
+
+function Ids:begin_sealing(kind_of)
+  self.changed, self.unexpected = 0, 0
+  self.sealer = take(free.sealers, "struct tokenpin_id_sealer")
+  C.tokenpin_id_sealer_init(self.sealer, kind_of == "events" and C.TOKENPIN_FRAMING_EVENTS or C.TOKENPIN_FRAMING_JSON)
+end
+
+-- A part of the response's body, and whether it ends there. Returns what goes out instead; nil if that is the same.
+function Ids:seal(part, is_last, slot)
+  self.part = part
+  local using, bytes, at = self:use(), ffi.cast("const uint8_t *", part), 0
+  local out, differs = {}, false
+  local function take_sealed()
+    local pass, taken, put_len = tonumber(piece.pass), tonumber(piece.taken), tonumber(piece.put_len)
+    if pass ~= 0 then table.insert(out, part:sub(at + 1, at + pass)) end
+    if put_len ~= 0 then table.insert(out, ffi.string(piece.put, put_len)) end
+    differs = differs or taken ~= pass or put_len ~= 0
+    at = at + taken
+    self.changed, self.unexpected = piece.changed, piece.unexpected
+  end
+  while at < #part do
+    local status = C.tokenpin_affinity_seal_step(self.affinity, using, self.summary, slot, self.sealer, bytes + at,
+      #part - at, piece)
+    -- Cannot fail; and if it did, the rest would pass as it is.
+    if status ~= OK then
+      table.insert(out, part:sub(at + 1))
+      break
+    end
+    take_sealed()
+  end
+  if is_last then
+    if C.tokenpin_affinity_seal_end(self.affinity, using, self.summary, slot, self.sealer, piece) == OK then
+      take_sealed()
+    end
+    table.insert(free.sealers, self.sealer)
+    self.sealer = nil
+  end
+  self.part = nil
+  return differs and table.concat(out) or nil
+end
+
+-- The request has ended. What it used is another's now.
+function Ids:let_go()
+  self:forget_body()
+  if self.sealer then table.insert(free.sealers, self.sealer) end
+  if self.summary then table.insert(free.summaries, self.summary) end
+  self.sealer, self.summary = nil, nil
+end
+
+return _M

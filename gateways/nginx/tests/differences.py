@@ -1,0 +1,52 @@
+"""The end-to-end tests of the filter for Envoy that are not for nginx, each with its reason.
+
+Names are of a file, a test, or one case of it.
+"""
+
+ADMIN = "it asks Envoy's admin interface, or changes Envoy's own configuration"
+FILTERS = "it puts other filters of Envoy's beside it"
+PSEUDO = "nginx's proxy_pass and proxy_set_header say what the pseudo-headers are"
+STATUS = "nginx does not send a request again after this status (proxy_next_upstream)"
+BUFFERS = "nginx keeps all bodies, and drops the refused answer where its headers end"
+DUPLICATE = "nginx itself refuses a second Authorization with 400"
+CLOSES = "an old worker closes its idle connections: test_reload.py has nginx's own"
+
+DIFFERENCES = {
+    "test_agentic.py": "a server of its own, which says nothing of nginx",
+    "test_ogx.py": "a server of its own, which says nothing of nginx",
+    "test_browser.py": FILTERS,
+    "test_sealed.py::test_uploads_are_not_held": "that is proxy_request_buffering off: test_nginx.py",
+    "test_sealed.py::test_all_bodies_together": "bodies are counted by worker: test_nginx.py",
+    "test_sealed.py::test_a_websocket_over_http2": "this nginx has no extended CONNECT",
+    "test_sealed.py::test_behind_a_filter_that_holds_bodies": FILTERS,
+    **{
+        f"test_sealed.py::test_websockets[not taken-{refuse}-{mode}]": "nginx has no such switch"
+        for refuse in ("", "refuse")
+        for mode in ("off", "open", "seal", "strict")
+    },
+    "test_telling.py::test_every_metric_by_name": ADMIN,
+    "test_telling.py::test_metadata_in_the_access_log": "nginx has one variable: test_nginx.py",
+    "test_telling.py::test_what_the_admin_interface_shows": ADMIN,
+    "test_telling.py::test_the_default_names_of_metrics": ADMIN,
+    "test_tokens.py::test_several_headers": DUPLICATE,
+    "test_tokens.py::test_a_header_that_is_removed": DUPLICATE,
+    "test_tokens.py::test_a_token_that_chooses_its_cluster": "nginx has chosen the location before",
+    "test_tokens.py::test_a_token_that_chooses_its_route": "nginx has chosen the location before",
+    "test_tokens.py::test_pseudo_headers": PSEUDO,
+    "test_tokens.py::test_which_pseudo_headers": PSEUDO,
+    "test_tokens.py::test_authority": PSEUDO,
+    "test_updates.py::test_updates_under_load": CLOSES,
+    "test_updates.py::test_many_updates_leak_no_descriptor_or_thread": CLOSES,
+    "test_routes.py::test_the_most_specific_one_counts": "nginx has one kind of location",
+    "test_routes.py::test_without_a_configuration_of_the_filter": "counters are by gateway",
+    "test_retry.py::test_the_tries_are_counted_across_routes": "nginx chooses no location again",
+    "test_retry.py::test_an_answer_larger_than_envoys_buffer": ADMIN,
+    "test_retry.py::test_a_status_that_is_not_listed": STATUS,
+    "test_retry.py::test_retries_under_load": STATUS,
+    "test_retry.py::test_a_body_that_was_not_kept": BUFFERS,
+    "test_retry.py::test_a_refused_answer_that_breaks_off": BUFFERS,
+    "test_retry.py::test_a_refused_answer_that_never_ends": BUFFERS,
+    "test_retry.py::test_envoys_own_replies_are_not_retried": "it has an Envoy's clusters",
+    "test_retry.py::test_a_retry_begins_with_the_request_as_it_came": "nginx runs no filter again",
+    "test_retry.py::test_an_access_log_line_for_each_try": "nginx has one line for a request",
+}
