@@ -230,8 +230,6 @@ export const ID_SEALER = {
 export const ABI_VERSION = 1;
 /** No slot. */
 export const SLOT_NONE = 4294967295;
-/** `Max-Age` follows from the limits on the cookie's life. */
-export const MAX_AGE_AUTO = 4294967295;
 /** The number of no key, where a key of the table of ids is told. */
 export const ID_KEY_NONE = 255;
 
