@@ -141,9 +141,9 @@ TEXTS = {
     "no_account_available": "No account is available.",
     "bad_affinity_key": "The session's key cannot be used.",
     "session_unavailable": "The session's account is unavailable.",
-    "previous_response_not_found": "The previous response was not found.",
+    "previous_response_not_found": "The previous response{quoted} was not found.",
     "invalid_encrypted_content": "The encrypted content could not be verified.",
-    "not_found": "The object named by '{0}' was not found.",
+    "not_found": "The object{quoted} named by '{0}' was not found.",
     "conflicting_accounts": "The objects named by '{0}' and '{1}' cannot be used together: they were created apart.",
     "unreadable_body": "The request's body cannot be read.",
     "request_too_large": "The request's body is too large.",
@@ -153,8 +153,9 @@ TEXTS = {
 }
 
 
-def refused(request, status, code, keys=(), headers=None):
-    message = TEXTS[code].format(*keys)
+def refused(request, status, code, keys=(), headers=None, quoted=b""):
+    quoted = f" '{quoted.decode()}'" if quoted else ""
+    message = TEXTS[code].format(*keys, quoted=quoted)
     if values(request["headers"], "anthropic-version"):
         kind = {404: "not_found_error", 413: "request_too_large"}.get(status, "invalid_request_error" if status < 500 else "api_error")
         body = {"type": "error", "error": {"type": kind, "message": message}}
@@ -263,7 +264,7 @@ def expected(fields, request, answer):
             code, status = twin.refusal(decision)
             keys = [key_name(config, key) if key != twin.NO_ID_KEY else None for key in decision.id_keys]
             wait = {"retry-after": f"until {LATER}"} if decision.retry_after else None
-            return refused(request, status, code, keys, wait)
+            return refused(request, status, code, keys, wait, ids.quoted if ids is not None else b"")
         account = config.slots[decision.slot].identity.decode()
         if account not in found:
             found[account] = served(config, fields, request, answer, decision, ids, api, mode, path, target, body, came, handshake, account)
@@ -357,9 +358,8 @@ def served(config, fields, request, answer, decision, ids, api, mode, path, targ
 
 def located(rules, pin, api, text):
     """A location as the client gets it. Where the provider says its own address, it is the gateway's; another's is left."""
-    if ":/" "/" in text and not text.startswith("http:/" "/{provider}/"):
-        return text
-    return bodies.seal_target(rules, pin, api, text.encode()).decode().replace("{provider}", "{gateway}")
+    origin = (b"{provider}", b"http:/" b"/{gateway}")
+    return bodies.seal_target(rules, pin, api, text.encode(), origin).decode()
 
 
 def _keys_of(request):

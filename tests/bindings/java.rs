@@ -1,5 +1,7 @@
 //! Java's enums, limits, layouts and functions.
 
+use tokenpin::ids::{DIGEST_HEADERS, LOCATION_HEADERS};
+
 use crate::Copy;
 use crate::c::{self, Both, Kind};
 use crate::header::{Enum, Header, capital, pascal};
@@ -57,8 +59,28 @@ fn named(made: &Enum) -> String {
 
 fn limits(header: &Header) -> String {
     let mut text = format!(
-        "{HEAD}/** The limits of what is given, the same in every language. */\npublic final class Limits {{\n"
+        "{}/** The limits of what is given, the same in every language. */\npublic final class Limits {{\n",
+        HEAD.replace("tokenpin;\n", "tokenpin;\n\nimport java.util.List;\n")
     );
+    for (name, words, about) in [
+        (
+            "DIGEST_HEADERS",
+            DIGEST_HEADERS,
+            "Header fields that vouch for the bytes of a body: no longer true of one whose ids were rewritten.",
+        ),
+        (
+            "LOCATION_HEADERS",
+            LOCATION_HEADERS,
+            "Header fields of a response whose value is a target or a URI with ids.",
+        ),
+    ] {
+        let words: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+        text += &doc("  ", about);
+        text += &format!(
+            "  public static final List<String> {name} =\n      List.of({});\n\n",
+            words.join(", ")
+        );
+    }
     for constant in header.constants.iter().filter(|constant| crate::go::is_limit(&constant.name)) {
         if constant.name == "MAX_AGE_AUTO" {
             continue;

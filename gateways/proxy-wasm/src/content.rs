@@ -39,25 +39,6 @@ pub(crate) fn length(headers: &Headers) -> Option<u64> {
     core::str::from_utf8(headers.first("content-length")).ok()?.parse().ok()
 }
 
-/// Only true of the bytes that a body had.
-pub(crate) const DIGESTS: [&str; 4] = ["content-md5", "digest", "content-digest", "repr-digest"];
-
-fn segments(target: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    let end = target.iter().position(|byte| b"?#".contains(byte)).unwrap_or(target.len());
-    target.get(..end).unwrap_or_default().split(|&byte| byte == b'/')
-}
-
-/// Whether the last segment of a target's path is one of these.
-pub(crate) fn ends_with(target: &[u8], names: &[&[u8]]) -> bool {
-    segments(target).rfind(|segment| !segment.is_empty()).is_some_and(|last| names.contains(&last))
-}
-
-/// Whether multipart bodies are for this path, for their parts are files.
-pub(crate) fn is_upload(target: &[u8]) -> bool {
-    const UPLOADS: [&[u8]; 6] = [b"files", b"uploads", b"skills", b"videos", b"images", b"audio"];
-    segments(target).any(|segment| UPLOADS.contains(&segment))
-}
-
 /// What is left over of a character at the end of a part, and whether all before it was UTF-8.
 #[derive(Default)]
 pub(crate) struct Utf8 {

@@ -9,7 +9,7 @@ use tokenpin::ids::{Ids, Mode, Opener, Opening, Origin, Rules, Sealer, Sealing, 
 use tokenpin::{Error, KeyInput};
 
 use crate::config::{Setup, Terms};
-use crate::content::{Content, Utf8, ends_with};
+use crate::content::{Content, Utf8};
 use crate::host::Headers;
 
 /// The ids of one request, and how those of its response are sealed.
@@ -33,7 +33,6 @@ pub(crate) struct RequestIds {
     pub unexpected: u32,
     utf8: Utf8,
     is_head: bool,
-    pub is_download: bool,
     // The response.
     sealer: Option<Box<Sealer>>,
     pin: u64,
@@ -73,8 +72,6 @@ impl RequestIds {
             unexpected: 0,
             utf8: Utf8::default(),
             is_head: method == b"HEAD",
-            // Of files, and of the results of batches: any bytes of a client's.
-            is_download: ends_with(target, &[b"content", b"results"]),
             sealer: None,
             pin: 0,
             upstream: Vec::new(),
@@ -166,10 +163,7 @@ impl RequestIds {
 
     /// Whether ids in it may change.
     pub(crate) fn seals(&self) -> bool {
-        let affinity = self.setup.affinity.get();
-        let rules = affinity.id_rules(&self.scope, &self.owner, Some(self.mode));
-        let changes = rules.is_ok_and(|rules| self.summary.changes_response(&rules, self.ids));
-        changes || self.mode == Mode::Open && self.has_state() && self.summary.opened != 0
+        self.summary.changes_response()
     }
 
     /// It is of this slot, and came from this authority.
@@ -182,7 +176,7 @@ impl RequestIds {
     pub(crate) fn seals_body(&self, status: &[u8], content: Content) -> bool {
         // Those without a body, and a part of one.
         let has_none = [&b"101"[..], b"204", b"206", b"304"].contains(&status);
-        !self.is_download && !has_none && matches!(content, Content::Json | Content::Events)
+        !self.summary.downloads && !has_none && matches!(content, Content::Json | Content::Events)
     }
 
     fn sealing<T>(&self, then: impl FnOnce(&Sealing<'_>) -> T) -> Option<T> {
@@ -196,11 +190,11 @@ impl RequestIds {
         let mut sealed = vec![0; location.len()];
         let len = self.sealing(|with| {
             loop {
-                match with.seal_location(self.ids, location, &mut sealed) {
+                match with.seal_target(self.ids, location, &mut sealed) {
                     Err(Error::BufferTooSmall { needed }) if needed > sealed.len() => {
                         sealed.resize(needed, 0);
                     }
-                    other => break other.ok().flatten(),
+                    other => break other.ok(),
                 }
             }
         })??;

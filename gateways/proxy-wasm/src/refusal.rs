@@ -6,6 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use core::fmt::Write as _;
 
+use tokenpin::ids::Summary;
 use tokenpin::{Affinity, Decision, Error};
 
 use crate::abi::respond;
@@ -50,23 +51,31 @@ impl Refusal {
     }
 
     /// Of a decision without a slot.
-    pub(crate) fn of_decision(affinity: &Affinity<'_>, decision: &Decision) -> Self {
+    pub(crate) fn of_decision(
+        affinity: &Affinity<'_>,
+        decision: &Decision,
+        ids: Option<&Summary>,
+    ) -> Self {
         use tokenpin::Refusal as Why;
         let why = decision.refusal();
         // The keys of ids are told, never whether there is an account.
         let [first, second] = decision.id_keys.map(|number| key_name(affinity, number));
+        let quoted = match ids.map_or(&b""[..], Summary::quoted) {
+            b"" => String::new(),
+            id => format!(" '{}'", String::from_utf8_lossy(id)),
+        };
         let (message, param): (Cow<'static, str>, _) = match why {
             Why::None | Why::NoAccountAvailable => ("No account is available.".into(), None),
             Why::BadAffinityKey => ("The session's key cannot be used.".into(), None),
             Why::SessionUnavailable => ("The session's account is unavailable.".into(), None),
             Why::PreviousResponseNotFound => {
-                ("The previous response was not found.".into(), Some(first))
+                (format!("The previous response{quoted} was not found.").into(), Some(first))
             }
             Why::InvalidEncryptedContent => {
                 ("The encrypted content could not be verified.".into(), None)
             }
             Why::NotFound => {
-                (format!("The object named by '{first}' was not found.").into(), Some(first))
+                (format!("The object{quoted} named by '{first}' was not found.").into(), Some(first))
             }
             Why::ConflictingAccounts => (
                 format!(

@@ -8,7 +8,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use tokenpin::cookie::set_cookie;
-use tokenpin::ids::Mode;
+use tokenpin::ids::{DIGEST_HEADERS, LOCATION_HEADERS, Mode};
 use tokenpin::{Answer, CookieName, Decision, Error, MAX_SET_COOKIE, Verdict};
 
 use crate::abi::{
@@ -16,7 +16,7 @@ use crate::abi::{
     set_header, set_property, unix_now,
 };
 use crate::config::{Chain, Setup, Terms};
-use crate::content::{Content, DIGESTS, is_encoded, is_upload, length};
+use crate::content::{Content, is_encoded, length};
 use crate::host::{Headers, log};
 use crate::ids::RequestIds;
 use crate::refusal::Refusal;
@@ -28,9 +28,6 @@ use crate::stats::Counter;
 const FOREIGN: &str = "If another tokenpin gateway in front of or behind this one made it, clients lose its sessions: give \
                        one of the two another cookie name (where none is set, a scope does). Said once; foreign_cookies \
                        counts all";
-
-/// Headers that are a URL of the upstream's.
-const LOCATIONS: [&str; 3] = ["location", "content-location", "operation-location"];
 
 /// What becomes of a request's body.
 enum Hold {
@@ -145,7 +142,7 @@ impl Stream {
         }
         let content = Content::of(headers);
         if content != Content::Json || is_encoded(headers) {
-            return self.refuse_unread(content, mode, target);
+            return self.refuse_unread(content, mode);
         }
         ids.begin_body();
         let announced = length(headers);
@@ -158,10 +155,13 @@ impl Stream {
     }
 
     /// A body that cannot be read passes, unless the mode says that it might hide what counts.
-    fn refuse_unread(&self, content: Content, mode: Mode, target: &[u8]) -> Option<Action> {
+    fn refuse_unread(&self, content: Content, mode: Mode) -> Option<Action> {
         let is_json = content == Content::Json;
         let may_pass = match mode {
-            Mode::Strict => content == Content::Multipart && is_upload(target),
+            Mode::Strict => {
+                let uploads = self.ids.as_ref().is_some_and(|ids| ids.summary.uploads);
+                content == Content::Multipart && uploads
+            }
             Mode::Seal => !is_json,
             Mode::Off | Mode::Open => true,
         };
@@ -285,7 +285,11 @@ impl Stream {
         self.slot = decision.slot;
         if !terms.observes() {
             let Some(slot) = decision.slot else {
-                let refusal = Refusal::of_decision(affinity, &decision);
+                let refusal = Refusal::of_decision(
+                    affinity,
+                    &decision,
+                    self.ids.as_ref().map(|ids| &ids.summary),
+                );
                 let header = terms.settings().response_header.as_deref();
                 let text = header.map(|_| describe(&decision)).unwrap_or_default();
                 refusal.send(self.for_anthropic, header.map(|name| (name, text.as_str())));
@@ -334,7 +338,7 @@ impl Stream {
             set_header(Map::Request, ":path", target);
         }
         // The ids in a compressed response cannot be seen.
-        if ids.seals() && !ids.is_download {
+        if ids.seals() && !ids.summary.downloads {
             set_header(Map::Request, "accept-encoding", b"identity");
         }
         let Some(size) = size.filter(|_| !ids.edits.is_empty()) else { return };
@@ -343,7 +347,7 @@ impl Stream {
         if self.has_length {
             set_header(Map::Request, "content-length", opened.len().to_string().as_bytes());
         }
-        for name in DIGESTS {
+        for &name in DIGEST_HEADERS {
             remove_header(Map::Request, name);
         }
     }
@@ -483,14 +487,14 @@ impl Stream {
         if terms.observes() {
             return;
         }
-        for name in LOCATIONS {
+        for &name in LOCATION_HEADERS {
             if let Some(sealed) = ids.seal_location(headers.first(name)) {
                 set_header(Map::Response, name, &sealed);
             }
         }
         // Of a response without a body, but for HEAD, they say what is true.
         if seals && (!is_whole || ids.is_head()) {
-            for name in ["content-length", "accept-ranges", "etag"].iter().chain(&DIGESTS) {
+            for name in ["content-length", "accept-ranges", "etag"].iter().chain(DIGEST_HEADERS) {
                 let value = headers.first(name);
                 // A weak tag says that it means the same.
                 if !value.is_empty() && !value.starts_with(b"W/") {

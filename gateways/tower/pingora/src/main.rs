@@ -38,9 +38,6 @@ const MAX_BODY: usize = 64 << 20;
 /// How much of a body pingora sends again that was read already.
 const SENT_AGAIN: usize = 64 << 10;
 
-/// Segments of the paths that multipart bodies are for.
-const UPLOADS: [&str; 6] = ["files", "uploads", "skills", "videos", "images", "audio"];
-
 struct Gateway {
     affinity: OwnedAffinity,
     /// By slot.
@@ -135,8 +132,7 @@ impl Gateway {
             }
             let is_json = is_json(&head.headers);
             let is_encoded = is_encoded(&head.headers);
-            let is_upload = kind(&head.headers).starts_with("multipart/")
-                && path.split('/').any(|segment| UPLOADS.contains(&segment));
+            let is_upload = kind(&head.headers).starts_with("multipart/") && ids.summary.uploads;
             let has_body = !upgrades && !session.as_mut().is_body_empty();
             if has_body && is_json && !is_encoded {
                 match self.read(session, &opening, &mut ids).await? {
@@ -371,8 +367,7 @@ impl ProxyHttp for Gateway {
         let changes = self.seal_head(context, response)?;
         let (kind, json) = (kind(&response.headers), is_json(&response.headers));
         let events = kind == "text/event-stream";
-        let path = session.req_header().uri.path();
-        let is_file = path.ends_with("/content") || path.ends_with("/results");
+        let is_file = context.ids.as_ref().is_some_and(|ids| ids.summary.downloads);
         let has_body = !matches!(status.as_u16(), 101 | 204 | 206 | 304)
             && session.req_header().method != Method::HEAD;
         let is_read = (json || events) && !is_file && !is_encoded(&response.headers);
@@ -384,7 +379,7 @@ impl ProxyHttp for Gateway {
         for name in [CONTENT_LENGTH, ACCEPT_RANGES].into_iter().chain((!weak).then_some(ETAG)) {
             response.remove_header(&name);
         }
-        for name in ["content-md5", "digest", "content-digest", "repr-digest"] {
+        for &name in DIGEST_HEADERS {
             response.remove_header(name);
         }
         if !session.is_http2() {

@@ -64,6 +64,8 @@ public final class IdOpener extends IdRewriter {
           core.byteAt(report + Layout.ID_REPORT_AT_EXISTING) == 1,
           core.byteAt(report + Layout.ID_REPORT_AT_SEALS) == 1,
           core.byteAt(report + Layout.ID_REPORT_AT_UNSTORED) == 1,
+          core.byteAt(report + Layout.ID_REPORT_AT_UPLOADS) == 1,
+          core.byteAt(report + Layout.ID_REPORT_AT_DOWNLOADS) == 1,
           core.intAt(report + Layout.ID_REPORT_AT_OPENED) & 0xffffffffL,
           core.intAt(report + Layout.ID_REPORT_AT_PLAIN) & 0xffffffffL,
           core.intAt(report + Layout.ID_REPORT_AT_ECHOES_LOST) & 0xffffffffL);

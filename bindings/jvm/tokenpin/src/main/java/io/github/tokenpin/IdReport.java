@@ -10,6 +10,8 @@ package io.github.tokenpin;
  * @param existing whether the request names state that exists
  * @param seals whether the ids of the response are sealed, whatever the client sent
  * @param unstored whether the body says {@code "store": false}
+ * @param uploads whether the path is for uploads, so that the request may have a multipart body
+ * @param downloads whether the path is a download: the body of its response is a client's own
  * @param opened how many ids were opened
  * @param plain how many were plain
  * @param echoesLost how many ids found no room among those whose form is remembered
@@ -22,6 +24,8 @@ public record IdReport(
     boolean existing,
     boolean seals,
     boolean unstored,
+    boolean uploads,
+    boolean downloads,
     long opened,
     long plain,
     long echoesLost) {

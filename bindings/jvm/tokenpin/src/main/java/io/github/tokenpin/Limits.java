@@ -2,8 +2,21 @@
 
 package io.github.tokenpin;
 
+import java.util.List;
+
 /** The limits of what is given, the same in every language. */
 public final class Limits {
+  /**
+   * Header fields that vouch for the bytes of a body: no longer true of one whose ids were
+   * rewritten.
+   */
+  public static final List<String> DIGEST_HEADERS =
+      List.of("content-md5", "digest", "content-digest", "repr-digest");
+
+  /** Header fields of a response whose value is a target or a URI with ids. */
+  public static final List<String> LOCATION_HEADERS =
+      List.of("location", "content-location", "operation-location");
+
   /** The largest weight: the token always serves the sessions whose home it is. */
   public static final int MAX_WEIGHT = 65536;
 

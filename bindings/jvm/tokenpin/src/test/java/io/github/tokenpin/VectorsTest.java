@@ -272,6 +272,7 @@ class VectorsTest {
     JsonObject made = new JsonObject();
     // What the account is, a decision tells.
     made.add("account", expected.get("account"));
+    made.addProperty("downloads", report.downloads());
     made.addProperty("existing", report.existing());
     made.add("keys", keyNumbers(report.keys()));
     made.addProperty("opened", report.opened());
@@ -279,6 +280,7 @@ class VectorsTest {
     made.addProperty("refused", report.refused());
     made.addProperty("unreadable", report.unreadable());
     made.addProperty("unstored", report.unstored());
+    made.addProperty("uploads", report.uploads());
     made.addProperty("verdict", report.verdict().toString());
     return made;
   }
@@ -381,7 +383,11 @@ class VectorsTest {
         sameNumbers(summary, summary(summary, opener.report()), it.toString());
       }
       for (JsonObject it : cases(file, "locations")) {
-        IdSealer sealer = affinity.sealer(slot, IdOptions.of(Ids.ITEMS).withMode(Mode.SEAL), false);
+        IdOptions options =
+            IdOptions.of(Ids.ITEMS)
+                .withMode(Mode.SEAL)
+                .withOrigin(given.get("upstream").getAsString(), given.get("origin").getAsString());
+        IdSealer sealer = affinity.sealer(slot, options, false);
         assertEquals(it.get("out").getAsString(), sealer.target(it.get("target").getAsString()), it.toString());
       }
     }
