@@ -1,5 +1,7 @@
 //! TypeScript's enums, statuses and limits, and the C interface as WebAssembly has it: with pointers of 32 bits.
 
+use tokenpin::ids::{DIGEST_HEADERS, LOCATION_HEADERS};
+
 use crate::c::{self, Kind};
 use crate::go::is_limit;
 use crate::header::{Header, capital, pascal};
@@ -57,6 +59,12 @@ pub fn layout(header: &Header) -> String {
         let constant = header.constants.iter().find(|constant| constant.name == wanted).unwrap();
         let value = constant.value.trim_end_matches('U');
         text += &format!("{}export const {wanted} = {value};\n", comment("", &constant.doc));
+    }
+    for (name, words) in
+        [("DIGEST_HEADERS", DIGEST_HEADERS), ("LOCATION_HEADERS", LOCATION_HEADERS)]
+    {
+        let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+        text += &format!("export const {name} = [{}];\n", words.join(", "));
     }
     text += "\n/** What the module exports. A number that is no `bigint` has at most 32 bits. */\n";
     text += "export interface Exports {\n  readonly memory: WebAssembly.Memory;\n";

@@ -232,6 +232,8 @@ export const ABI_VERSION = 1;
 export const SLOT_NONE = 4294967295;
 /** The number of no key, where a key of the table of ids is told. */
 export const ID_KEY_NONE = 255;
+export const DIGEST_HEADERS = ['content-md5', 'digest', 'content-digest', 'repr-digest'];
+export const LOCATION_HEADERS = ['location', 'content-location', 'operation-location'];
 
 /** What the module exports. A number that is no `bigint` has at most 32 bits. */
 export interface Exports {
