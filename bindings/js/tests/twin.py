@@ -270,6 +270,8 @@ class Report:
             return ID_VERDICTS.index(self.it[name])
         if name == "keys":
             return key_numbers(self.it[name])
+        if name == "quoted":
+            return self.it[name].encode()
         return self.it["echoesLost" if name == "echoes_lost" else name]
 
 
