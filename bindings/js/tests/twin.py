@@ -271,7 +271,9 @@ class Report:
         if name == "keys":
             return key_numbers(self.it[name])
         if name == "quoted":
-            return self.it[name].encode()
+            return self.it[name].encode().ljust(64, b"\0")
+        if name == "quoted_len":
+            return len(self.it["quoted"])
         return self.it["echoesLost" if name == "echoes_lost" else name]
 
 
