@@ -206,7 +206,7 @@ class Nginx:
         reading, writing = re.search(r"Reading: (\d+) Writing: (\d+)", self.ask("/status")).groups()
         return int(reading) + int(writing) - 1
 
-    def counters(self):
+    def metrics(self):
         """Of all workers, each of which adds its own four times a second."""
         time.sleep(0.3)
         text = self.ask("/metrics")
@@ -214,7 +214,7 @@ class Nginx:
         return {name: int(value) for name, value in found}
 
     def stats(self, _prefix=""):
-        return {f"tokenpin.{name}": value for name, value in self.counters().items()}
+        return {f"tokenpin.{name}": value for name, value in self.metrics().items()}
 
     def log(self, start=0):
         return self.log_file.read_bytes()[start:].decode(errors="replace") if self.log_file.exists() else ""
