@@ -465,8 +465,12 @@ extern "C" fn proxy_on_request_headers(id: u32, _: usize, is_whole: u32) -> Acti
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_body(id: u32, size: usize, is_last: u32) -> Action {
-    vm(|vm| vm.holding = Holding::Works);
-    stream(id, |stream| stream.on_request_body(size, is_last != 0))
+    stream(id, |stream| {
+        if stream.waits_since().is_some() {
+            vm(|vm| vm.holding = Holding::Works);
+        }
+        stream.on_request_body(size, is_last != 0)
+    })
 }
 
 #[unsafe(no_mangle)]
