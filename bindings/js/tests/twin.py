@@ -16,7 +16,8 @@ import bodies_twin as bodies  # noqa: E402
 import library  # noqa: E402
 import report  # noqa: E402
 import tokenpin_twin as twin  # noqa: E402
-from vector_files import KEY_REASONS, OUTCOMES, PIN_STATES, SOURCES, VERDICTS  # noqa: E402
+from vector_files import (  # noqa: E402
+    FOREIGN, GROUPS, KEY_REASONS, OUTCOMES, OWNERS, PIN_STATES, POLICIES, SOURCES, VERDICTS)
 
 SEED = int(os.environ.get("TOKENPIN_SEED", random.randrange(2 ** 32)))
 CASES = int(os.environ.get("TOKENPIN_CASES", 1200))
@@ -27,10 +28,6 @@ NO_SLOT = 2 ** 32 - 1
 ROLES = ["sign", "accept", "retire"]
 STATES = ["up", "draining", "down", "vacant"]
 STRATEGIES = ["jump", "rendezvous", "higress_fnv1a_modulo"]
-GROUPS = ["stateless", "stateful", "prompt_cache"]
-POLICIES = ["fail_fast", "fallback_and_update", "fallback_without_update"]
-OWNERS = ["none", "consumer"]
-FOREIGN = ["auto", "refuse", "plain"]
 KINDS = ["anonymous", "consumer", "session", "combined"]
 ANSWERS = ["nothing", "set_cookie", "carrier"]
 ID_VERDICTS = ["none", "plain", "sealed", "conflict", "unknown_version", "unknown_key", "bad_seal"]
