@@ -105,6 +105,8 @@ impl Stream {
 
     fn begin(&mut self, terms: &Terms, is_whole: bool) -> Action {
         let headers = Headers::read(Map::Request);
+        #[cfg(feature = "planted-panic")]
+        assert!(!headers.has("x-panic"));
         self.for_anthropic = headers.has("anthropic-version");
         let reading = match Reading::of(&headers, terms) {
             Ok(reading) => reading,
