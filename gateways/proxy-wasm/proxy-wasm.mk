@@ -6,13 +6,13 @@ CHECKS += e2e-wasm
 # make test installs: Rust's target wasm32-wasip1, by rustup
 # make test installs: binaryen, which makes the filter for proxy-wasm small, by npm into build/wasm/tools
 
-WASM := $(BUILD)/wasm
-WASM_FILTER := $(WASM)/tokenpin.wasm
-WASM_CARGO := --quiet --locked --manifest-path gateways/proxy-wasm/Cargo.toml --target wasm32-wasip1 --target-dir $(WASM)/cargo
+PROXY_WASM := $(BUILD)/wasm
+WASM_FILTER := $(PROXY_WASM)/tokenpin.wasm
+WASM_CARGO := --quiet --locked --manifest-path gateways/proxy-wasm/Cargo.toml --target wasm32-wasip1 --target-dir $(PROXY_WASM)/cargo
 # In bytes: 200 KiB, which some hosts' registries and consoles show as 200 KB.
 WASM_MOST := 204800
 
-WASM_TOOLS := $(WASM)/tools/installed
+WASM_TOOLS := $(PROXY_WASM)/tools/installed
 $(WASM_TOOLS): gateways/proxy-wasm/package.json gateways/proxy-wasm/package-lock.json
 	checks/need.sh npm npm 'it gets binaryen'
 	@mkdir -p $(@D)
@@ -24,7 +24,7 @@ $(WASM_TOOLS): gateways/proxy-wasm/package.json gateways/proxy-wasm/package-lock
 wasm-target:
 	@rustup target list --installed | grep -qx wasm32-wasip1 || rustup target add wasm32-wasip1
 
-WASM_BUILT := $(WASM)/cargo/wasm32-wasip1/release/tokenpin_proxy_wasm.wasm
+WASM_BUILT := $(PROXY_WASM)/cargo/wasm32-wasip1/release/tokenpin_proxy_wasm.wasm
 
 $(WASM_FILTER): $(SOURCES) $(wildcard gateways/proxy-wasm/src/*.rs) gateways/proxy-wasm/Cargo.toml gateways/proxy-wasm/Cargo.lock gateways/proxy-wasm/proxy-wasm.mk $(WASM_TOOLS)
 	$(CARGO) build --release $(WASM_CARGO)
@@ -39,7 +39,7 @@ $(WASM_FILTER): $(SOURCES) $(wildcard gateways/proxy-wasm/src/*.rs) gateways/pro
 wasm-filter: wasm-target $(WASM_FILTER) ## the filter for proxy-wasm, build/wasm/tokenpin.wasm
 
 # One that panics where a request asks for it.
-WASM_PANICS := $(WASM)/panics.wasm
+WASM_PANICS := $(PROXY_WASM)/panics.wasm
 $(WASM_PANICS): $(WASM_FILTER)
 	$(CARGO) build --release $(WASM_CARGO) --features planted-panic
 	cp $(WASM_BUILT) $@
