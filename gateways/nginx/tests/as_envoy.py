@@ -16,6 +16,12 @@ OF_ROUTES = {"cluster", "timeout", "retry_policy"}
 OVER_HTTP2 = {}  # ports of gateways for HTTP/1.1, and for HTTP/2
 
 
+def over_http2(url):
+    for port, http2_port in OVER_HTTP2.items():
+        url = url.replace(f":{port}/", f":{http2_port}/")
+    return url
+
+
 class Client:
     """One of HTTP/2, which asks at the port that speaks it."""
 
@@ -23,9 +29,10 @@ class Client:
         self.made = made
 
     def request(self, method, url, **options):
-        for port, http2_port in OVER_HTTP2.items():
-            url = url.replace(f":{port}/", f":{http2_port}/")
-        return self.made.request(method, url, **options)
+        return self.made.request(method, over_http2(url), **options)
+
+    def stream(self, method, url, **options):
+        return self.made.stream(method, over_http2(url), **options)
 
     def post(self, url, **options):
         return self.request("POST", url, **options)

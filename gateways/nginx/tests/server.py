@@ -207,15 +207,12 @@ class Nginx:
         reading, writing = re.search(r"Reading: (\d+) Writing: (\d+)", self.ask("/status")).groups()
         return int(reading) + int(writing) - 1
 
-    def counters(self):
+    def metrics(self, _namespace=None):
         """Of all workers, each of which adds its own four times a second."""
         time.sleep(0.3)
         text = self.ask("/metrics")
         found = re.findall(r'^tokenpin_(\w+)\{gateway="default"\} (\d+)$', text, re.M)
         return {name: int(value) for name, value in found}
-
-    def stats(self, _prefix=""):
-        return {f"tokenpin.{name}": value for name, value in self.counters().items()}
 
     def log(self, start=0):
         return self.log_file.read_bytes()[start:].decode(errors="replace") if self.log_file.exists() else ""
