@@ -83,7 +83,9 @@ class NginxGateway(gateway.Gateway):
         host = action.pop("host_rewrite_literal", "provider")
         if host != "provider":
             self.envoy.parts["http"] += UPSTREAM.format(host=host, **self.envoy.parts)
-        rewritten = action.pop("prefix_rewrite", "")
+        rewritten = action.pop("prefix_rewrite", None)
+        if rewritten:
+            lines.append(f"rewrite ^{prefix}(.*)$ {rewritten}$1 break;")
         unknown = set(action) - OF_ROUTES
         assert not unknown and action.get("cluster") == "upstream", f"only Envoy has {action}"
         own = own and own[stack.FILTER]
@@ -97,7 +99,7 @@ class NginxGateway(gateway.Gateway):
             make = "setup" if "tokens" in fields else "route"
             self.envoy.parts["init"] += f'require("resty.tokenpin").{make}("{path}", "{name}")\n'
             lines.append(f'rewrite_by_lua_block {{ require("resty.tokenpin").request("{name}") }}')
-        lines.append(f"proxy_pass http://{host}{rewritten};")
+        lines.append(f"proxy_pass http://{host};")
         if prefix == "/":
             self.envoy.parts["location"] = "\n".join(lines)
         else:

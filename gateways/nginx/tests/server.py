@@ -187,8 +187,8 @@ class Nginx:
             text = self.log(start)
             if "[emerg]" in text or "init_by_lua" in text:
                 raise stack.Refused(text)
-            ended = set(re.findall(r"(\d+)#\d+: gracefully shutting down", text))
-            return old <= ended and len(self.workers() - old) == len(old)
+            ended = set(re.findall(r"(\d+)#\d+: gracefully shutting down", self.log()))
+            return old <= ended and len(self.workers() - ended) == self.parts["workers"]
 
         self.wait("a reload", done)
 
