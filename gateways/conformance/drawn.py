@@ -16,6 +16,7 @@ NATIVE = [RESPONSE, OTHER, FILE_ID, CONVERSATION, BATCH, ANTHROPIC_FILE, "vs_68a
 class Draw:
     def __init__(self, seed):
         self.random = random.Random(seed)
+        self.by_provider = False  # which knows native ids only
 
     def one(self, *of):
         return self.random.choice(of)
@@ -25,7 +26,7 @@ class Draw:
 
     def id(self):
         native, owner = self.one(*NATIVE), b"bob" if self.chance(15) else b""
-        if self.chance(35):
+        if self.by_provider or self.chance(35):
             return native
         account = self.one(*ACCOUNTS, *ACCOUNTS, "zulu")
         key, key_id = (("SUITE_KEY_2", 2),) * self.chance(10) and ("SUITE_KEY_2", 2) or ("SUITE_KEY_1", 1)
@@ -86,6 +87,7 @@ class Draw:
         return {"method": method, "target": target, "headers": headers, "body": body}
 
     def answer(self):
+        self.by_provider = True
         status, kind = self.one(200, 200, 200, 201, 400, 404, 429, 500), self.one("application/json", "application/json", "text/event-stream", "text/plain")
         body = self.text()
         if kind == "text/event-stream":
@@ -94,6 +96,7 @@ class Draw:
         headers = [["Content-Type", kind], ["X-Upstream", "said so"]]
         headers += [["Location", f"/v1/responses/{self.one(*NATIVE)}"]] if self.chance(10) else []
         headers += [["Set-Cookie", self.one("pin=theirs", "lang=en")]] if self.chance(10) else []
+        self.by_provider = False
         return {"status": status, "headers": headers, "body": body}
 
 

@@ -243,7 +243,7 @@ def expected(fields, request, answer):
                 return refused(request, 415, "unsupported_content_encoding", headers={"accept-encoding": "identity"})
             if mode == "strict" and not (content_of(headers) == "multipart" and any(word in UPLOADS for word in path.split("/"))):
                 return refused(request, 415, "unsupported_content_type")
-        if mode != "off" or reads:
+        if mode != "off" or body:
             ids = Ids(bodies.Rules(config, b"", twin.id_owner(config, asked)), api)
             target = ids.target(target)
             body = ids.body(body) if reads else body

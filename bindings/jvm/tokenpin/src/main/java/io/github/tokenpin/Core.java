@@ -12,8 +12,9 @@ import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What one call needs of the library, used by one thread at a time. What is given is laid out in the frame, at offsets, and {@link
- * #send} takes a copy of it to the library's memory, where the answers are read, at the same offsets.
+ * What one call needs of the library, used by one thread at a time. What is given is laid out in
+ * the frame, at offsets, and {@link #send} takes a copy of it to the library's memory, where the
+ * answers are read, at the same offsets.
  */
 abstract class Core {
   private static final ByteOrder ORDER =
@@ -34,7 +35,7 @@ abstract class Core {
   private int[] pointers = new int[32];
 
   private int pointerCount;
-  private final byte[] random = new byte[256];
+  private final byte[] random = new byte[1024];
   private int drawn = random.length;
 
   /** The frame's address, for as long as it is not sent again. */
@@ -109,7 +110,12 @@ abstract class Core {
 
   private void grow(long size) {
     byte[] before = frame;
-    frame = Arrays.copyOf(before, fits(Math.min(Math.max(size, 2L * before.length), Math.max(size, Integer.MAX_VALUE - 64))));
+    frame =
+        Arrays.copyOf(
+            before,
+            fits(
+                Math.min(
+                    Math.max(size, 2L * before.length), Math.max(size, Integer.MAX_VALUE - 64))));
     Arrays.fill(before, 0, used, (byte) 0);
   }
 
@@ -198,7 +204,7 @@ abstract class Core {
     }
   }
 
-  /** Sixteen random bytes. */
+  /** Sixteen random bytes, in a frame that was sent. */
   final void entropy(int at) {
     if (drawn == random.length) {
       RANDOM.nextBytes(random);
@@ -207,6 +213,7 @@ abstract class Core {
     System.arraycopy(random, drawn, frame, at, 16);
     Arrays.fill(random, drawn, drawn + 16, (byte) 0);
     drawn += 16;
+    push(at, 16);
   }
 
   /** Takes the frame to the library. */
