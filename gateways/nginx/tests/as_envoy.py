@@ -4,6 +4,7 @@ import copy
 import json
 
 import gateway
+import pytest
 import stack
 from differences import DIFFERENCES
 from server import UPSTREAM, Nginx
@@ -145,6 +146,16 @@ def pytest_configure(config):
     Nginx.jit = not config.getoption("--no-jit")
 
 
+# The most valuable ones, for `make nginx`.
+QUICK = (
+    "test_hostile.py::test_hostile_",
+    "test_sealed.py::test_chains_without_a_cookie",
+    "test_retry.py::test_a_first_request_moves_on",
+    "test_cookies.py::test_a_session_stays_on_its_token",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     def reason(item):
         for name in (item.nodeid, item.nodeid.partition("[")[0], item.nodeid.partition("::")[0]):
@@ -153,6 +164,9 @@ def pytest_collection_modifyitems(config, items):
                 return short
         return None
 
+    for item in items:
+        if item.nodeid.rpartition("/")[2].startswith(QUICK):
+            item.add_marker("quick")
     differing = {item: reason(item) for item in items}
     config.hook.pytest_deselected(items=[item for item in items if differing[item]])
     items[:] = [item for item in items if not differing[item]]
