@@ -24,6 +24,7 @@ worker_shutdown_timeout 20s;
 error_log {folder}/nginx.log notice;
 load_module {modules}/ndk_http_module.so;
 load_module {modules}/ngx_http_lua_module.so;
+{main}
 events {{ worker_connections 4096; }}
 """
 
@@ -58,7 +59,7 @@ LOCATION = """
 SERVER = """
 http {{
 {paths}
-    lua_shared_dict tokenpin 1m;
+    lua_shared_dict {dict} 1m;
     map "" $tokenpin {{ default ""; }}
     map $proxy_host $tokenpin_upstream {{ default $proxy_host; }}
     init_by_lua_block {{
@@ -137,6 +138,8 @@ class Nginx:
             "folder": folder,
             "modules": MODULES,
             "workers": 2,
+            "main": "",
+            "dict": "tokenpin",
             "max_body": "200m",
             "jit": "" if self.jit else "jit.off() jit.flush()",
             "port": self.port,
