@@ -108,12 +108,12 @@ end
 
 function Ids:begin_opening()
   self.edits = {}
-  self.utf8 = content.utf8()
+  self.utf8 = self.mode == C.TOKENPIN_MODE_STRICT and content.utf8()
   C.tokenpin_id_opener_init(opener)
 end
 
 function Ids:open(part)
-  if self.mode == C.TOKENPIN_MODE_STRICT then self.utf8:read(part) end
+  if self.utf8 then self.utf8:read(part) end
   -- Keeps it from the collector while C reads it.
   self.part = part
   local using, bytes, at = self:use(), ffi.cast("const uint8_t *", part), 0

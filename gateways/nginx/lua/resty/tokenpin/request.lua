@@ -43,6 +43,8 @@ local function array(list)
   return to, list.count
 end
 
+local TAB = 9
+
 local function trim(text)
   return text:match("^[ \t]*(.-)[ \t]*$")
 end
@@ -50,7 +52,7 @@ end
 -- One value for copies of it that were joined by commas, with empty ones or without. Else the value as it is. nginx
 -- leaves tabs around it.
 local function unjoined(value)
-  if value:find("^[ \t]") or value:find("[ \t]$") then value = trim(value) end
+  if value:byte(1) == TAB or value:byte(-1) == TAB then value = trim(value) end
   if not value:find(",", 1, true) then return value end
   local one = ""
   for part in value:gmatch("[^,]+") do
