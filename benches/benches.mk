@@ -20,26 +20,46 @@ bench-check: ## the benchmarks compile, and run once
 	$(CARGO) run --quiet --release $(BENCH_CARGO) -- --test > $(BENCH)/check.log
 
 BENCH_CALLBACKS := $(BUILD)/envoy/libcallbacks.so
-$(BENCH_CALLBACKS): benches/callbacks.cc gateways/envoy/unused_hooks.cc gateways/envoy/header_map.h gateways/envoy/envoy_abi.h
+BENCH_CALLBACKS_WITH := $(addprefix gateways/envoy/,unused_hooks.cc body.cc)
+$(BENCH_CALLBACKS): benches/callbacks.cc $(BENCH_CALLBACKS_WITH) $(wildcard gateways/envoy/*.h)
 	@mkdir -p $(@D)
 	$(CXX) $(ENVOY_CXXFLAGS) -Igateways/envoy $(filter %.cc,$^) -o $@ $(ENVOY_LDFLAGS)
 
-# The filter once more, its hooks under other names, and a stop watch in their place.
-BENCH_TIMED := $(BUILD)/envoy/libtokenpin_timed.so
+# A filter once more, its hooks under other names, and a stop watch in their place.
+BENCH_TIMED := $(BUILD)/envoy/libtokenpin_timed.so $(BUILD)/envoy/libcallbacks_timed.so
 BENCH_HOOKS := new destroy request_headers request_body request_trailers response_headers response_body response_trailers stream_complete
-$(BENCH_TIMED): benches/timed.cc $(ENVOY_OBJECTS) $(STATIC) gateways/envoy/exports.map
-	$(OBJCOPY) $(foreach hook,$(BENCH_HOOKS),--redefine-sym envoy_dynamic_module_on_http_filter_$(hook)=envoy_dynamic_module_on_http_filter_$(hook)_untimed) \
-	  $(BUILD)/envoy/module.o $(BUILD)/envoy/untimed.o
+BENCH_UNTIMED = $(OBJCOPY) $(foreach hook,$(BENCH_HOOKS),--redefine-sym envoy_dynamic_module_on_http_filter_$(hook)=envoy_dynamic_module_on_http_filter_$(hook)_untimed)
+$(BUILD)/envoy/libtokenpin_timed.so: benches/timed.cc $(ENVOY_OBJECTS) $(STATIC) gateways/envoy/exports.map
+	$(BENCH_UNTIMED) $(BUILD)/envoy/module.o $(BUILD)/envoy/untimed.o
 	$(CXX) $(ENVOY_CXXFLAGS) -Igateways/envoy $< $(BUILD)/envoy/untimed.o $(filter-out %/module.o,$(ENVOY_OBJECTS)) \
 	  $(STATIC) -o $@ $(ENVOY_LDFLAGS)
+$(BUILD)/envoy/libcallbacks_timed.so: benches/timed.cc $(BENCH_CALLBACKS) gateways/envoy/exports.map
+	$(CXX) $(ENVOY_CXXFLAGS) -Igateways/envoy -c benches/callbacks.cc -o $(BUILD)/envoy/callbacks.o
+	$(BENCH_UNTIMED) $(BUILD)/envoy/callbacks.o $(BUILD)/envoy/callbacks_untimed.o
+	$(CXX) $(ENVOY_CXXFLAGS) -Igateways/envoy $< $(BUILD)/envoy/callbacks_untimed.o $(BENCH_CALLBACKS_WITH) -o $@ $(ENVOY_LDFLAGS)
 
 .PHONY: bench-envoy
-bench-envoy: envoy-filter envoy-venv $(BENCH_CALLBACKS) $(BENCH_TIMED) ## the filter's price in a real Envoy; QUICK=1 for a few minutes
+bench-envoy: envoy-filter envoy-venv $(BENCH_CALLBACKS) ## the filter's price in a real Envoy; QUICK=1 for a few minutes
 	checks/need.sh wrk wrk 'it makes the requests'
 	$(VENV)/bin/python -B benches/gateways.py --modules $(dir $(ENVOY_FILTER)) --folder $(BENCH)/envoy $(BENCH_REPORT) \
 	  $(if $(QUICK),--runs 3)
+	@$(MAKE) --no-print-directory bench-bodies
+
+.PHONY: bench-bodies
+bench-bodies: envoy-filter envoy-venv $(BENCH_CALLBACKS) $(BENCH_TIMED) ## the part of that about sealed ids
+	checks/need.sh wrk wrk 'it makes the requests'
 	$(VENV)/bin/python -B benches/bodies.py --modules $(dir $(ENVOY_FILTER)) --folder $(BENCH)/bodies \
 	  $(if $(QUICK),--runs 2,--document docs/performance.md)
+
+$(WASM)/empty.wasm: benches/empty.wat $(WASM_TOOLS)
+	@mkdir -p $(@D)
+	node $(dir $(WASM_TOOLS))node_modules/.bin/wasm-as $< -o $@
+
+.PHONY: bench-wasm
+bench-wasm: envoy-filter wasm-filter envoy-venv $(WASM)/empty.wasm ## the price of the filter for proxy-wasm in a real Envoy; QUICK=1 for a minute
+	checks/need.sh wrk wrk 'it makes the requests'
+	$(VENV)/bin/python -B benches/wasm.py --modules $(dir $(ENVOY_FILTER)) --wasm $(WASM) --folder $(BENCH)/wasm \
+	  $(if $(QUICK),--runs 3,--document gateways/proxy-wasm/README.md)
 
 .PHONY: bench-size
 bench-size: lib envoy-filter ## bytes of the libraries and of an affinity, also into docs/

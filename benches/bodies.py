@@ -45,7 +45,8 @@ ITEM_ID = f"msg_{secrets.token_hex(24)}"
 SAMPLES = 1 << 16  # of a hook in the file of times
 HOOKS = 11
 
-NONE, OFF, SEAL, LUA = "no filter", "tokenpin, ids off", "tokenpin, seal", "Lua that finds an id"
+NONE, OFF, SEAL = "no filter", "tokenpin, ids off", "tokenpin, seal"
+FLOOR, LUA = "the calls into Envoy alone", "Lua that finds an id"
 # What the least of filters does that looks for ids: it reads the body, and searches in it.
 FINDER = """
 function envoy_on_request(handle)
@@ -75,9 +76,14 @@ CHAINS = {
     NONE: [],
     OFF: [tokenpin_filter()],
     SEAL: [tokenpin_filter(sealed_ids="seal")],
+    FLOOR: [module_filter("callbacks", {})],
     LUA: [lua_filter()],
 }
-TIMED = {OFF: [timed_filter()], SEAL: [timed_filter(sealed_ids="seal")]}
+TIMED = {
+    OFF: [timed_filter()],
+    SEAL: [timed_filter(sealed_ids="seal")],
+    FLOOR: [module_filter("callbacks_timed", {})],
+}
 
 
 def item(text):

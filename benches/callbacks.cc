@@ -1,8 +1,12 @@
 // A filter that decides nothing. For every request it makes the calls into Envoy that tokenpin
-// makes for one with a valid cookie, and no more: what any filter costs that does as much.
+// makes for one with a valid cookie, and no more: what any filter costs that does as much. A body
+// it holds, shortens, and gives on; that of a response it puts in place of itself, part by part:
+// what opening and sealing ids asks of Envoy.
 
+#include <string>
 #include <string_view>
 
+#include "body.h"
 #include "header_map.h"
 
 using tokenpin_envoy::Buffer;
@@ -11,10 +15,27 @@ using tokenpin_envoy::HeaderList;
 namespace {
 
 constexpr int kCounters = 6;
+constexpr int kIdCounters = 2;
+constexpr int kRequest[] = {kBufferedRequestBody, kReceivedRequestBody};
+constexpr int kResponse[] = {kReceivedResponseBody};
+// By so much an id gets shorter when it is opened.
+constexpr uint64_t kLoss = 10;
 constexpr std::string_view kToken = "Bearer sk-00000000000000000000000000000000";
 
 size_t counter;
 thread_local HeaderList headers;
+
+void Count(envoy_filter envoy, int times) {
+  for (int i = 0; i < times; i++) {
+    envoy_dynamic_module_callback_http_filter_increment_counter(envoy, counter, nullptr, 0, 1);
+  }
+}
+
+void Change(envoy_filter envoy) {
+  Count(envoy, kCounters);
+  tokenpin_envoy::RemoveHeader(envoy, kRequestHeader, "cookie");
+  tokenpin_envoy::SetHeader(envoy, kRequestHeader, "authorization", kToken);
+}
 
 }  // namespace
 
@@ -35,20 +56,54 @@ module_pointer envoy_dynamic_module_on_http_filter_new(module_pointer config,
 }
 
 int envoy_dynamic_module_on_http_filter_request_headers(envoy_filter envoy, module_pointer,
-                                                        bool) noexcept {
+                                                        bool end_of_stream) noexcept {
   envoy_dynamic_module_callback_get_most_specific_route_config(envoy);
   headers.Read(envoy, kRequestHeader);
-  for (int i = 0; i < kCounters; i++) {
-    envoy_dynamic_module_callback_http_filter_increment_counter(envoy, counter, nullptr, 0, 1);
+  if (!end_of_stream) {
+    envoy_dynamic_module_callback_http_get_buffer_limit(envoy);
+    return kStopIteration;
   }
-  tokenpin_envoy::RemoveHeader(envoy, kRequestHeader, "cookie");
-  tokenpin_envoy::SetHeader(envoy, kRequestHeader, "authorization", kToken);
+  Change(envoy);
+  return kContinue;
+}
+
+int envoy_dynamic_module_on_http_filter_request_body(envoy_filter envoy, module_pointer,
+                                                     bool end_of_stream) noexcept {
+  tokenpin_envoy::ReadPieces(envoy, kRequest);
+  if (!end_of_stream) return kStopBodyAndBuffer;
+  headers.Read(envoy, kRequestHeader);
+  Change(envoy);
+  Count(envoy, kIdCounters);
+  tokenpin_envoy::SetHeader(envoy, kRequestHeader, "accept-encoding", "identity");
+  envoy_dynamic_module_callback_http_received_buffered_request_body(envoy);
+  const uint64_t size = tokenpin_envoy::SizeOf(tokenpin_envoy::ReadPieces(envoy, kRequest));
+  if (size <= kLoss) return kContinue;
+  tokenpin_envoy::DrainBody(envoy, kRequest, kLoss);
+  tokenpin_envoy::SetHeader(envoy, kRequestHeader, "content-length", std::to_string(size - kLoss));
   return kContinue;
 }
 
 int envoy_dynamic_module_on_http_filter_response_headers(envoy_filter envoy, module_pointer,
-                                                         bool) noexcept {
+                                                         bool end_of_stream) noexcept {
   headers.Read(envoy, kResponseHeader);
+  if (end_of_stream) return kContinue;
+  envoy_buffer value{};
+  envoy_dynamic_module_callback_http_filter_get_attribute_string(
+      envoy, kAttributeResponseCodeDetails, &value);
+  envoy_dynamic_module_callback_http_get_header(envoy, kRequestHeader, Buffer(":authority"), &value,
+                                                0, nullptr);
+  tokenpin_envoy::RemoveHeader(envoy, kResponseHeader, "content-length");
+  return kContinue;
+}
+
+int envoy_dynamic_module_on_http_filter_response_body(envoy_filter envoy, module_pointer,
+                                                      bool) noexcept {
+  thread_local std::string text;
+  text.clear();
+  for (const envoy_buffer& piece : tokenpin_envoy::ReadPieces(envoy, kResponse)) {
+    text.append(tokenpin_envoy::View(piece));
+  }
+  if (!text.empty()) tokenpin_envoy::ReplaceBody(envoy, kResponse, text.size(), text);
   return kContinue;
 }
 
@@ -62,12 +117,6 @@ module_pointer envoy_dynamic_module_on_http_filter_per_route_config_new(envoy_bu
 }
 void envoy_dynamic_module_on_http_filter_per_route_config_destroy(module_pointer) noexcept {}
 void envoy_dynamic_module_on_http_filter_destroy(module_pointer) noexcept {}
-int envoy_dynamic_module_on_http_filter_request_body(envoy_filter, module_pointer, bool) noexcept {
-  return kContinue;
-}
-int envoy_dynamic_module_on_http_filter_response_body(envoy_filter, module_pointer, bool) noexcept {
-  return kContinue;
-}
 int envoy_dynamic_module_on_http_filter_request_trailers(envoy_filter, module_pointer) noexcept {
   return kContinue;
 }

@@ -27,4 +27,5 @@ lint: tools ## formatting and lints, warnings denied
 	$(BUILD)/tools/bin/ruff check --quiet $$(git ls-files '*.py')
 	checks/need.sh luacheck lua-check 'lint runs it'
 	luacheck --quiet --no-color --config $(NGINX)/.luacheckrc $$(git ls-files '*.lua')
+	$(MAKE) --no-print-directory js-lint
 	$(BUILD)/tools/bin/shellcheck $$(git ls-files '*.sh' .ci/run)

@@ -40,7 +40,7 @@ def run(*command, cwd="."):
 
 def allowed(expression, licences):
     """Whether an SPDX expression can be met with these licences."""
-    words = re.findall(r"\(|\)|[^\s()]+(?: WITH [^\s()]+)?", expression.replace("/", " OR "))
+    words = re.findall(r"\(|\)|[^\s()]+(?: WITH [^\s()]+)?", expression.replace("/", " OR ")) or [""]
 
     def term():
         word = words.pop(0)
@@ -123,6 +123,23 @@ def requirement_problems(text):
             yield f"not pinned: {line}"
 
 
+def npm_problems(manifest, lock):
+    """A package of npm: what it ships is its own alone, and what its tests need is pinned, with hash and licence."""
+    for table in ("dependencies", "optionalDependencies", "peerDependencies", "bundleDependencies"):
+        if manifest.get(table) and not manifest.get("private"):
+            yield f"{table} of {manifest['name']}: {', '.join(manifest[table])}"
+    for name, version in {**manifest.get("dependencies", {}), **manifest.get("devDependencies", {})}.items():
+        if not re.fullmatch(r"\d+\.\d+\.\d+(-[\w.]+)?", version):
+            yield f"{name} is asked for as {version}, not as one version"
+    for path, package in lock["packages"].items():
+        if path and not package.get("integrity", "").startswith("sha512-"):
+            yield f"{path} has no hash"
+        if path and "resolved" in package:
+            yield f"{path} is said to come from {package['resolved']}"
+        if path and not allowed(package.get("license", ""), TEST_LICENCES):
+            yield f"{path} is under {package.get('license')}"
+
+
 def minimal_problems(manifest, lock):
     """Whether a lock holds the least versions that a manifest allows."""
     versions = {}
@@ -178,6 +195,12 @@ def planted(metadata, lock, page):
     doctored["package"][0] |= {"source": "git+https://example.com/x", "checksum": "0"}
     yield "a crate from elsewhere", any(lock_problems(doctored))
     yield "an open requirement", any(requirement_problems("pytest>=9\n"))
+    good = {"version": "1.0.0", "integrity": "sha512-0", "license": "MIT"}
+    yield "nothing wrong with a package of npm", not any(npm_problems({"name": "a"}, {"packages": {"": {}, "b": good}}))
+    for word, value in (("license", "GPL-3.0-only"), ("license", ""), ("integrity", ""), ("resolved", "https://example.com")):
+        yield f"a package of npm: {word}", any(npm_problems({"name": "a"}, {"packages": {"b": good | {word: value}}}))
+    for manifest in ({"dependencies": {"b": "1.0.0"}}, {"devDependencies": {"b": "^1.0.0"}}):
+        yield f"a manifest of npm: {manifest}", any(npm_problems({"name": "a", **manifest}, {"packages": {}}))
     manifest = tomllib.loads(pathlib.Path("Cargo.toml").read_text())
     yield "newer versions than the least", any(minimal_problems(manifest, lock))
 
@@ -212,6 +235,9 @@ def main():
         problems += lock_problems(tomllib.loads(lock.read_text()))
     for path in run("git", "ls-files", "*requirements*.txt").split():
         problems += (f"{path}: {problem}" for problem in requirement_problems(pathlib.Path(path).read_text()))
+    for path in run("git", "ls-files", "*package-lock.json").split():
+        texts = (pathlib.Path(path).with_name(name).read_text() for name in ("package.json", "package-lock.json"))
+        problems += (f"{path}: {problem}" for problem in npm_problems(*map(json.loads, texts)))
     problems += go_problems()
     defects = list(planted(main_metadata, tomllib.loads(pathlib.Path("Cargo.lock").read_text()), page))
     problems += (f"planted, and not noticed: {what}" for what, noticed in defects if not noticed)

@@ -409,8 +409,10 @@ void Stream::BeginSealing(envoy_filter envoy, const HeaderList& headers, bool en
   // The first change ends the views of all.
   std::vector<std::pair<std::string_view, std::string>> changes;
   for (const std::string_view name : kLocations) {
+    const std::string_view location = headers.First(name);
     std::string sealed;
-    if (ids_->SealTarget(headers.First(name), &sealed)) changes.emplace_back(name, sealed);
+    if (!location.empty() && ids_->SealTarget(location, &sealed))
+      changes.emplace_back(name, sealed);
   }
   // Of a response without a body, but for HEAD, they say what is true.
   if (seals && (!end_of_stream || ids_->is_head())) {

@@ -1,7 +1,8 @@
 //! TypeScript's enums, statuses and limits, and the C interface as WebAssembly has it: with pointers of 32 bits.
 
-use std::collections::HashMap;
+use tokenpin::ids::{DIGEST_HEADERS, LOCATION_HEADERS};
 
+use crate::c::{self, Kind};
 use crate::go::is_limit;
 use crate::header::{Header, capital, pascal};
 
@@ -45,73 +46,43 @@ pub fn limits(header: &Header) -> String {
 
 /// Where the fields of the structures lie, and what the functions take.
 pub fn layout(header: &Header) -> String {
-    let declared = crate::ffi::header(header);
-    let mut sizes: HashMap<String, (u32, u32)> = HashMap::new();
     let mut text = String::from(HEAD);
     text += "\n// The structures of the C interface: the offset of each field, and the size.\n";
-    let mut rest = declared.as_str();
-    while let Some((_, found)) = rest.split_once("typedef struct ") {
-        rest = found;
-        let Some((name, body)) = found.split_once(" {\n") else { break };
-        if name.contains([';', '\n']) {
-            continue;
+    for made in c::structs(header) {
+        text += &format!("export const {} = {{\n", made.name.to_uppercase());
+        for field in made.fields {
+            text += &format!("  {}: {},\n", camel(&field.name), field.offset.narrow);
         }
-        let (fields, _) = body.split_once('}').unwrap();
-        let (mut lines, mut size, mut align) = (String::new(), 0_u32, 1);
-        for field in fields.lines().map(|line| line.trim().trim_end_matches(';')) {
-            let (kind, field) = field.rsplit_once(' ').unwrap();
-            let (field, count) = match field.split_once('[') {
-                Some((field, count)) => (field, number(header, count.trim_end_matches(']'))),
-                None => (field, 1),
-            };
-            let (unit, unit_align) = match kind.trim_start_matches("struct ") {
-                _ if field.starts_with('*') => (4, 4),
-                "uint8_t" => (1, 1),
-                "uint16_t" => (2, 2),
-                "uint32_t" | "int32_t" | "size_t" => (4, 4),
-                "uint64_t" => (8, 8),
-                other => *sizes.get(other).unwrap_or_else(|| panic!("no size of {other}")),
-            };
-            size = size.next_multiple_of(unit_align);
-            lines += &format!("  {}: {size},\n", camel(field.trim_start_matches('*')));
-            size += unit * count;
-            align = align.max(unit_align);
-        }
-        size = size.next_multiple_of(align);
-        sizes.insert(name.into(), (size, align));
-        let name = name.trim_start_matches("tokenpin_").to_uppercase();
-        text += &format!("export const {name} = {{\n{lines}  sizeof: {size},\n}} as const;\n");
+        text += &format!("  sizeof: {},\n}} as const;\n", made.size.narrow);
     }
-    for wanted in ["ABI_VERSION", "SLOT_NONE", "MAX_AGE_AUTO", "ID_KEY_NONE"] {
+    for wanted in ["ABI_VERSION", "SLOT_NONE", "ID_KEY_NONE"] {
         let constant = header.constants.iter().find(|constant| constant.name == wanted).unwrap();
         let value = constant.value.trim_end_matches('U');
         text += &format!("{}export const {wanted} = {value};\n", comment("", &constant.doc));
     }
+    for (name, words) in
+        [("DIGEST_HEADERS", DIGEST_HEADERS), ("LOCATION_HEADERS", LOCATION_HEADERS)]
+    {
+        let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+        text += &format!("export const {name} = [{}];\n", words.join(", "));
+    }
     text += "\n/** What the module exports. A number that is no `bigint` has at most 32 bits. */\n";
     text += "export interface Exports {\n  readonly memory: WebAssembly.Memory;\n";
     text += "  readonly __heap_base: WebAssembly.Global;\n";
-    for function in declared.split(";\n").map(|item| item.replace('\n', " ")) {
-        let Some((head, parameters)) = function.split_once('(') else { continue };
-        let (result, name) = head.rsplit_once([' ', '*']).unwrap();
-        let parameters = parameters.trim_end_matches(')').split(',').map(str::trim);
-        let typed = parameters.filter(|parameter| *parameter != "void").map(|parameter| {
-            let (kind, name) = parameter.rsplit_once(' ').unwrap();
-            let by_value = !name.starts_with('*');
-            let of = if by_value && kind == "uint64_t" { "bigint" } else { "number" };
-            format!("{}: {of}", camel(name.trim_start_matches('*').trim_end_matches('_')))
+    for function in c::functions(header) {
+        let typed = function.parameters.iter().map(|parameter| {
+            let of = if matches!(parameter.kind, Kind::Number(8)) { "bigint" } else { "number" };
+            format!("{}: {of}", camel(parameter.name.trim_end_matches('_')))
         });
         let typed: Vec<String> = typed.collect();
-        let result = if result == "void" { "void" } else { "number" };
-        text += &format!("  {name}({}): {result};\n", typed.join(", "));
+        let result = match function.name.as_str() {
+            "abi_version" | "version" => "number",
+            _ if function.gives_status => "number",
+            _ => "void",
+        };
+        text += &format!("  tokenpin_{}({}): {result};\n", function.name, typed.join(", "));
     }
     text + "}\n"
-}
-
-fn number(header: &Header, count: &str) -> u32 {
-    let constant = count.strip_prefix("TOKENPIN_").map(|name| {
-        header.constants.iter().find(|constant| constant.name == name).unwrap().value.as_str()
-    });
-    constant.unwrap_or(count).parse().unwrap()
 }
 
 /// `max_age` as `maxAge`.

@@ -20,6 +20,7 @@ mod header;
 mod hpp;
 mod java;
 mod js;
+mod lua;
 mod python;
 mod schema;
 
@@ -65,6 +66,7 @@ fn every_copy_is_what_the_code_says() {
         Copy::whole("bindings/js/src/layout.ts", js::layout(&header)),
         Copy::whole("bindings/python/python/tokenpin/_enums.py", python::enums(&header)),
         Copy::whole("bindings/python/python/tokenpin/_limits.py", python::limits(&header)),
+        Copy::whole("gateways/nginx/lua/resty/tokenpin/headers.lua", lua::headers()),
         Copy::whole("bindings/python/python/tokenpin/_headers.py", python::headers()),
     ];
     copies.extend(java::files(&header));

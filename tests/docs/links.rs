@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 
 use tokenpin_test_support::ROOT;
 
-/// Every page of the project, but for what was built.
+/// Every page of the project, but for what was built or installed.
 fn pages() -> Vec<PathBuf> {
     let (mut pages, mut folders) = (Vec::new(), vec![PathBuf::from(ROOT)]);
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            if path.is_dir() && !name.starts_with('.') && name != "build" && name != "target" {
+            let foreign = matches!(name.as_str(), "build" | "target" | "node_modules");
+            if path.is_dir() && !name.starts_with('.') && !foreign {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "md") {
                 pages.push(path);

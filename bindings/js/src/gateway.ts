@@ -6,6 +6,7 @@ import { cookieStrip, setCookieMatches } from './cookies.js';
 import type { Ids, Mode, Refusal } from './enums.js';
 import { TokenpinError } from './errors.js';
 import { type IdOpener, type IdSealer, joined } from './ids.js';
+import { DIGEST_HEADERS, LOCATION_HEADERS } from './layout.js';
 import type { Bytes } from './memory.js';
 
 /** What some statuses do to the account that answered with them. */
@@ -253,15 +254,18 @@ function ofError(error: unknown): unknown {
     : new Refused(500, 'affinity_error', 'The gateway cannot choose an account.');
 }
 
-function ofDecision(affinity: Affinity, decision: Decision): Refused {
+function ofDecision(affinity: Affinity, decision: Decision, opener: IdOpener | undefined): Refused {
+  // The client's own text, of the characters that ids have.
+  const id = opener?.report().quoted ?? '';
+  const quoted = id === '' ? '' : ` '${id}'`;
   const [first, second] = decision.idKeys.map((key) => (key === null ? null : affinity.idKey(key)));
   const rows: Record<Exclude<Refusal, 'none'>, [string, string?]> = {
     no_account_available: ['No account is available.'],
     bad_affinity_key: ["The session's key cannot be used."],
     session_unavailable: ["The session's account is unavailable."],
-    previous_response_not_found: ['The previous response was not found.', first ?? ''],
+    previous_response_not_found: [`The previous response${quoted} was not found.`, first ?? ''],
     invalid_encrypted_content: ['The encrypted content could not be verified.'],
-    not_found: [`The object named by '${first}' was not found.`, first ?? ''],
+    not_found: [`The object${quoted} named by '${first}' was not found.`, first ?? ''],
     conflicting_accounts: [
       `The objects named by '${first}' and '${second}' cannot be used together: they were created apart.`,
       second ?? '',
@@ -367,7 +371,7 @@ class Exchange {
       return mode !== 'off' || !(length > this.#maxBody);
     }
     if (mode === 'off' || mode === 'open' || (mode === 'seal' && content !== 'json')) return false;
-    if (mode === 'strict' && content === 'multipart' && isUpload(this.#path)) return false;
+    if (mode === 'strict' && content === 'multipart' && opener.report().uploads) return false;
     if (content !== 'json') {
       throw new Refused(415, 'unsupported_content_type', "The request's body has to be JSON.", { ofRequest: true });
     }
@@ -447,7 +451,7 @@ class Exchange {
       throw ofError(error);
     }
     options.onDecision?.(this.#decision, this.#request);
-    if (this.#decision.slot === null) throw ofDecision(affinity, this.#decision);
+    if (this.#decision.slot === null) throw ofDecision(affinity, this.#decision, this.#opener);
   }
 
   #values(name: string | undefined): Values {
@@ -473,7 +477,7 @@ class Exchange {
     headers.set('accept-encoding', 'identity');
     const body = kept.take();
     if (body instanceof Uint8Array) headers.delete('content-length');
-    if (this.#changed) for (const name of DIGESTS) headers.delete(name);
+    if (this.#changed) for (const name of DIGEST_HEADERS) headers.delete(name);
     this.#gateway.apply(this.#slot, headers);
     return this.#gateway.send(this.#opener?.target ?? this.#target, {
       method: this.#request.method,
@@ -535,12 +539,12 @@ class Exchange {
     const sealer = this.#sealer(headers);
     let body = response.body;
     if (sealer !== null) {
-      for (const name of ['location', 'content-location', 'operation-location']) {
+      for (const name of LOCATION_HEADERS) {
         const value = headers.get(name);
         if (value !== null) headers.set(name, textOf(sealer.target(bytesOf(value))));
       }
       if (!empty && response.status !== 206 && !this.#passes(headers)) {
-        for (const name of [...DIGESTS, 'content-length', 'accept-ranges']) headers.delete(name);
+        for (const name of [...DIGEST_HEADERS, 'content-length', 'accept-ranges']) headers.delete(name);
         if (!(headers.get('etag') ?? 'W/').startsWith('W/')) headers.delete('etag');
         if (body !== null) body = body.pipeThrough(sealer.stream()) as typeof body;
       }
@@ -570,7 +574,7 @@ class Exchange {
 
   #sealer(headers: Headers): IdSealer | null {
     const opener = this.#opener;
-    if (!opener?.changesResponse) return null;
+    if (!opener?.report().changesResponse) return null;
     const origin = this.#gateway.options.origin?.(this.#request) ?? new URL(this.#request.url).origin;
     const events = contentOf(headers) === 'events';
     return this.#gateway.affinity.sealer(this.#slot, { opener, events, upstream: this.#gateway.authority, origin });
@@ -578,10 +582,8 @@ class Exchange {
 
   #passes(headers: Headers): boolean {
     const content = contentOf(headers);
-    const last = this.#path.replace(/\/+$/, '').split('/').pop();
-    // What is below these is a client's file, of any bytes.
     return (
-      (content !== 'json' && content !== 'events') || last === 'content' || last === 'results' || isEncoded(headers)
+      (content !== 'json' && content !== 'events') || this.#opener?.report().downloads === true || isEncoded(headers)
     );
   }
 }
@@ -675,7 +677,6 @@ const HOPS = [
   'host',
   'expect',
 ];
-const DIGESTS = ['content-md5', 'digest', 'content-digest', 'repr-digest'];
 const NO_BODY = new Set([101, 204, 205, 304]);
 
 function headersOf(account: Credentials, i: number): [string, string][] {
@@ -729,12 +730,6 @@ function contentOf(headers: Headers): 'json' | 'events' | 'multipart' | 'other' 
 
 function isEncoded(headers: Headers): boolean {
   return listed(headers, 'content-encoding').some((coding) => coding !== 'identity');
-}
-
-const UPLOADS = ['files', 'uploads', 'skills', 'videos', 'images', 'audio'];
-
-function isUpload(path: string): boolean {
-  return path.split('/').some((segment) => UPLOADS.includes(segment));
 }
 
 function isUtf8(body: Uint8Array): boolean {

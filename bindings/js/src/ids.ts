@@ -345,8 +345,16 @@ export interface IdReport {
   readonly existing: boolean;
   /** Whether the ids of the response are sealed whatever the client sent. */
   readonly seals: boolean;
+  /** Whether anything in the response may change: else nobody has to look into it. */
+  readonly changesResponse: boolean;
   /** Whether the body says `"store": false`. */
   readonly unstored: boolean;
+  /** Whether the path is for uploads, so that the request may have a multipart body. */
+  readonly uploads: boolean;
+  /** Whether the path is a download. Nothing is to be sealed in the response's body, a client's own. */
+  readonly downloads: boolean;
+  /** The id that is refused, or that names the account, as the client wrote it; empty for what is not fit for a text. */
+  readonly quoted: string;
   /** How many ids were opened. */
   readonly opened: number;
   /** How many were plain. */
@@ -435,7 +443,11 @@ export class IdOpener<T extends Bytes = Bytes> extends Rewriter {
         unreadable: flag(R.unreadable),
         existing: flag(R.existing),
         seals: flag(R.seals),
+        changesResponse: flag(R.changesResponse),
         unstored: flag(R.unstored),
+        uploads: flag(R.uploads),
+        downloads: flag(R.downloads),
+        quoted: m.text(at + R.quoted, m.u8[at + R.quotedLen] as number),
         opened: count(R.opened),
         plain: count(R.plain),
         echoesLost: count(R.echoesLost),
@@ -443,13 +455,6 @@ export class IdOpener<T extends Bytes = Bytes> extends Rewriter {
     } finally {
       m.leave(mark);
     }
-  }
-
-  /** Whether anything in the response may change: else nobody has to look into it. */
-  get changesResponse(): boolean {
-    const { ids, mode } = this.#use;
-    if (mode === 'off' || (ids !== 'both' && ids !== 'items')) return false;
-    return mode !== 'open' || this.report().opened > 0;
   }
 
   /** What a sealer takes over. @internal */

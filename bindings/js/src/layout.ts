@@ -230,10 +230,10 @@ export const ID_SEALER = {
 export const ABI_VERSION = 1;
 /** No slot. */
 export const SLOT_NONE = 4294967295;
-/** `Max-Age` follows from the limits on the cookie's life. */
-export const MAX_AGE_AUTO = 4294967295;
 /** The number of no key, where a key of the table of ids is told. */
 export const ID_KEY_NONE = 255;
+export const DIGEST_HEADERS = ['content-md5', 'digest', 'content-digest', 'repr-digest'];
+export const LOCATION_HEADERS = ['location', 'content-location', 'operation-location'];
 
 /** What the module exports. A number that is no `bigint` has at most 32 bits. */
 export interface Exports {

@@ -286,7 +286,7 @@ describe('a refusal', () => {
     const refused = await ask(gateway, 'POST', '/v1/responses', { body });
     assert.equal(refused.status, 400);
     assert.deepEqual(errorOf(refused), {
-      message: 'The previous response was not found.',
+      message: `The previous response '${body.previous_response_id}' was not found.`,
       type: 'invalid_request_error',
       param: 'previous_response_id',
       code: 'previous_response_not_found',
@@ -297,7 +297,10 @@ describe('a refusal', () => {
     assert.equal(anthropic.status, 404);
     assert.deepEqual(anthropic.json, {
       type: 'error',
-      error: { type: 'not_found_error', message: "The object named by 'path' was not found." },
+      error: {
+        type: 'not_found_error',
+        message: `The object '${body.previous_response_id}' named by 'path' was not found.`,
+      },
     });
   });
 

@@ -270,6 +270,10 @@ class Report:
             return ID_VERDICTS.index(self.it[name])
         if name == "keys":
             return key_numbers(self.it[name])
+        if name == "quoted":
+            return self.it[name].encode().ljust(64, b"\0")
+        if name == "quoted_len":
+            return len(self.it["quoted"])
         return self.it["echoesLost" if name == "echoes_lost" else name]
 
 

@@ -179,8 +179,21 @@ export function ids(tokenpin, checks, file) {
 
 /** A summary without its account, which the C interface does not tell: the decision shows it. */
 function summaryOf(opener) {
-  const { verdict, keys, refused, unreadable, existing, unstored, opened, plain } = opener.report();
-  return { verdict, keys: keys.map((key) => key ?? 255), refused, unreadable, existing, unstored, opened, plain };
+  const { verdict, keys, refused, unreadable, existing, unstored, opened, plain, uploads, downloads, quoted } =
+    opener.report();
+  return {
+    uploads,
+    downloads,
+    quoted,
+    verdict,
+    keys: keys.map((key) => key ?? 255),
+    refused,
+    unreadable,
+    existing,
+    unstored,
+    opened,
+    plain,
+  };
 }
 const withoutAccount = ({ account: _, ...summary }) => summary;
 
@@ -195,12 +208,13 @@ export function bodies(tokenpin, checks, file, size) {
   checks.equal(pins, given.accounts, given);
   const slot = given.accounts.indexOf(given.pin);
   const place = { scope: unhex(given.scope), owner: unhex(given.owner) };
+  const origin = { upstream: given.upstream, origin: given.origin };
   const through = (rewriter, body) => [
     ...chunks(encoder.encode(body), size).map((part) => rewriter.push(part)),
     rewriter.finish(),
   ];
   for (const it of file.responses) {
-    const sealer = affinity.sealer(slot, { ids: it.ids, events: it.events, mode: 'seal', ...place });
+    const sealer = affinity.sealer(slot, { ids: it.ids, events: it.events, mode: 'seal', ...place, ...origin });
     const out = textOf(through(sealer, it.body));
     const { changed: sealed, unexpected } = sealer;
     checks.equal({ out, sealed, unexpected }, { out: it.out, sealed: it.sealed, unexpected: it.unexpected }, it);
@@ -218,7 +232,7 @@ export function bodies(tokenpin, checks, file, size) {
     checks.equal([opener.target, summaryOf(opener)], [it.out, withoutAccount(it.summary)], it);
   }
   for (const it of file.locations) {
-    const sealer = affinity.sealer(slot, { ids: 'items', mode: 'seal', ...place });
+    const sealer = affinity.sealer(slot, { ids: 'items', mode: 'seal', ...place, ...origin });
     checks.equal(sealer.target(it.target), it.out, it);
   }
   affinity.close();

@@ -60,6 +60,7 @@ http {{
 {paths}
     lua_shared_dict tokenpin 1m;
     map "" $tokenpin {{ default ""; }}
+    map $proxy_host $tokenpin_upstream {{ default $proxy_host; }}
     init_by_lua_block {{
         {jit}
         require("resty.tokenpin").setup("{folder}/tokenpin.json")
@@ -78,6 +79,7 @@ http {{
         proxy_set_header Connection $http_connection_of_upgrade;
         proxy_set_header Upgrade $http_upgrade;
         proxy_buffering off;
+        proxy_redirect off;
         proxy_next_upstream http_403 http_404 http_429 http_500 http_502 http_503 http_504 non_idempotent;
         proxy_connect_timeout 2s;
         error_page 413 @too_large;
@@ -205,7 +207,7 @@ class Nginx:
         reading, writing = re.search(r"Reading: (\d+) Writing: (\d+)", self.ask("/status")).groups()
         return int(reading) + int(writing) - 1
 
-    def counters(self):
+    def metrics(self):
         """Of all workers, each of which adds its own four times a second."""
         time.sleep(0.3)
         text = self.ask("/metrics")
@@ -213,7 +215,7 @@ class Nginx:
         return {name: int(value) for name, value in found}
 
     def stats(self, _prefix=""):
-        return {f"tokenpin.{name}": value for name, value in self.counters().items()}
+        return {f"tokenpin.{name}": value for name, value in self.metrics().items()}
 
     def log(self, start=0):
         return self.log_file.read_bytes()[start:].decode(errors="replace") if self.log_file.exists() else ""

@@ -145,7 +145,8 @@ impl Chain {
     /// From time to time.
     pub(crate) fn look_after(&self) {
         let Some(setup) = &self.setup else { return };
-        if setup.fleet.refresh(setup.affinity.get(), unix_now()) {
+        setup.fleet.refresh(setup.affinity.get(), unix_now());
+        if setup.fleet.has_changed() {
             self.set_fingerprints();
         }
     }

@@ -47,6 +47,7 @@ pub(crate) struct Fleet {
     /// The version of the shared data that `cooling` is from, and the second at which the first of them ends.
     version: Cell<u32>,
     next_end: Cell<u64>,
+    changed: Cell<bool>,
 }
 
 impl Fleet {
@@ -57,6 +58,7 @@ impl Fleet {
             cooling: RefCell::default(),
             version: Cell::new(0),
             next_end: Cell::new(u64::MAX),
+            changed: Cell::new(false),
         }
     }
 
@@ -64,14 +66,17 @@ impl Fleet {
         &self.key
     }
 
-    /// Takes over what other workers learned, and ends what is over. True if a state has changed.
-    pub(crate) fn refresh(&self, affinity: &Affinity<'_>, now: u64) -> bool {
+    /// Whether a state has changed since this was asked before.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.changed.take()
+    }
+
+    /// Takes over what other workers learned, and ends what is over.
+    pub(crate) fn refresh(&self, affinity: &Affinity<'_>, now: u64) {
         let (bytes, version) = shared(&self.key);
-        if version == self.version.get() && now < self.next_end.get() {
-            return false;
+        if version != self.version.get() || now >= self.next_end.get() {
+            self.take(affinity, parse(&bytes, now), version);
         }
-        self.take(affinity, parse(&bytes, now), version);
-        true
     }
 
     /// Changes the state of a token because of its response. False if it is as bad already.
@@ -134,6 +139,7 @@ impl Fleet {
             next_end = next_end.min(new.until);
         }
         self.version.set(version);
+        self.changed.set(true);
         self.next_end.set(next_end);
     }
 }

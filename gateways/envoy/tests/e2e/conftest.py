@@ -2,12 +2,25 @@ import pathlib
 import shutil
 
 import pytest
+import stack
+import wasm_differences
 from gateway import Gateway, leaks, settings
 from provider import Provider
 
 
 def pytest_addoption(parser):
     parser.addoption("--build-dir", type=pathlib.Path, default=pathlib.Path("build"))
+
+
+def pytest_collection_modifyitems(config, items):
+    if stack.WASM:
+        for item in items:
+            if reason := wasm_differences.reason_for(item):
+                item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
+        return
+    other = [item for item in items if item.get_closest_marker("wasm")]
+    config.hook.pytest_deselected(items=other)
+    items[:] = [item for item in items if item not in other]
 
 
 class Run:

@@ -50,21 +50,39 @@ def module_filter(settings, name=FILTER, metrics="tokenpin"):
     )
 
 
+def text_filter(text):
+    """The same, of a text that may be none."""
+    try:
+        settings = json.loads(text)
+    except (ValueError, RecursionError):
+        settings = None
+    entry = module_filter(settings if isinstance(settings, dict) else {})
+    value = typed("google.protobuf.StringValue", value=text)
+    if WASM:
+        entry["config"]["configuration"] = value
+    else:
+        entry["filter_config"] = value
+    return entry
+
+
 def wasm_filter(settings, name="tokenpin"):
     """The same for proxy-wasm. `name` is also that of its metrics."""
-    code = {"local": {"filename": os.environ["TOKENPIN_WASM"]}}
-    vm = {"runtime": "envoy.wasm.runtime.v8", "code": code}
-    if names := sorted(set(variables(settings))):
-        vm["environment_variables"] = {"host_env_keys": names}
     config = {
         "name": name,
-        "vm_config": vm,
+        "vm_config": wasm_vm(os.environ["TOKENPIN_WASM"], settings),
         # Of a Struct it would get the message's bytes.
         "configuration": typed("google.protobuf.StringValue", value=json.dumps(settings)),
         # Without it no body can be read before the request goes on.
         "allow_on_headers_stop_iteration": True,
     }
     return extension("filters.http.wasm.v3.Wasm", config=config)
+
+
+def wasm_vm(path, settings):
+    vm = {"runtime": "envoy.wasm.runtime.v8", "code": {"local": {"filename": path}}}
+    if names := sorted(set(variables(settings))):
+        vm["environment_variables"] = {"host_env_keys": names}
+    return vm
 
 
 def variables(node):
@@ -243,6 +261,7 @@ class Envoy:
         self.configuration = None
         self.settings = None
         self.routes = {}
+        self.wasm = {}  # more fields of the plugin for proxy-wasm
         self.version = 0
         self.process = None
 
@@ -299,6 +318,7 @@ class Envoy:
         resource = typed("envoy.config.core.v3.TypedExtensionConfig", name=FILTER)
         own = {"routes": self.routes} if self.routes else {}
         resource["typed_config"] = module_filter({**settings, **own})
+        resource["typed_config"].get("config", {}).update(self.wasm)
         text = json.dumps({"version_info": str(self.version), "resources": [resource]})
         replace_file(self.filter_file, text)
 

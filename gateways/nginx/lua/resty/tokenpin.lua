@@ -10,6 +10,7 @@ local build = require("resty.tokenpin.affinity").build
 local content = require "resty.tokenpin.content"
 local entropy = require "resty.tokenpin.entropy"
 local fleet_of = require("resty.tokenpin.fleet").of
+local headers = require "resty.tokenpin.headers"
 local ids_of = require("resty.tokenpin.ids").of
 local json = require "resty.tokenpin.json"
 local library = require "resty.tokenpin.library"
@@ -32,10 +33,7 @@ local FOREIGN = ". If another tokenpin gateway in front of or behind this one ma
   .. " one of the two another cookie name (where none is set, a scope does). Said once; foreign_cookies counts all"
 
 -- Headers that are of the bytes of a body.
-local DIGESTS = { "Content-MD5", "Digest", "Content-Digest", "Repr-Digest" }
-local OF_THE_BYTES = { "Content-Length", "Accept-Ranges", "ETag", unpack(DIGESTS) }
--- Headers that are a URL of the upstream's.
-local LOCATIONS = { "Location", "Content-Location", "Operation-Location" }
+local OF_THE_BYTES = { "content-length", "accept-ranges", "etag", unpack(headers.DIGESTS) }
 
 local _M = { _VERSION = ffi.string(C.tokenpin_version()) }
 
@@ -107,6 +105,7 @@ local function make_gateway(name, given)
   local gateway = { name = name, settings = settings, held = 0 }
   if not settings then return gateway end
   local dict = ngx.shared[DICT] or fail("", "nginx.conf needs lua_shared_dict " .. DICT)
+  gateway.dict = dict
   gateway.affinity = build(settings)
   gateway.fleet = fleet_of(gateway.affinity, settings, name, dict)
   gateway.metrics = metrics.of(name, dict)
@@ -292,9 +291,10 @@ local function has_body(exchange)
   return exchange.headers["transfer-encoding"] ~= nil or ngx.req.http_version() >= 2
 end
 
--- Nobody sees the ids in a WebSocket's frames. Clients that are told so ask by requests instead.
+-- Nobody sees the ids in a WebSocket's frames, nor a body behind another upgrade. Clients that are told so ask by
+-- requests instead.
 local function refuses_upgrade(exchange)
-  if not opens(exchange) or not exchange.ids:has_state() then return false end
+  if not opens(exchange) or (exchange.is_handshake and not exchange.ids:has_state()) then return false end
   return exchange.terms.mode ~= C.TOKENPIN_MODE_OPEN or exchange.terms.settings.refuse_upgrades
 end
 
@@ -303,7 +303,7 @@ local function check_unread(exchange, kind)
   local mode, counters = exchange.terms.mode, exchange.terms.gateway.metrics
   local may_pass
   if mode == C.TOKENPIN_MODE_STRICT then
-    may_pass = kind == "multipart" and content.is_upload(exchange.target)
+    may_pass = kind == "multipart" and exchange.ids.is_upload
   else
     may_pass = kind ~= "json" or mode ~= C.TOKENPIN_MODE_SEAL
   end
@@ -340,14 +340,14 @@ local function read_ids(exchange, read)
   if not ids then return end
   exchange.ids = ids
   exchange.opened_target = ids:open_target(exchange.target)
-  if exchange.is_handshake and refuses_upgrade(exchange) then
+  if exchange.has_upgrade and refuses_upgrade(exchange) then
     gateway.metrics:count("upgrades_refused")
     return refuse(exchange, refusal.wrong_protocol)
   end
   if not has_body(exchange) then return end
-  local headers = exchange.headers
+  local given = exchange.headers
   local function first(name)
-    local value = rawget(headers, name)
+    local value = rawget(given, name)
     return type(value) == "table" and value[1] or value
   end
   local kind = content.kind(first("content-type"))
@@ -386,11 +386,11 @@ local function count(exchange)
 end
 
 -- A cookie of our name that another made is gone for whoever made it.
-local function note_foreign(gateway, where, what, name)
+local function note_foreign(gateway, where, what)
   gateway.metrics:count("foreign_cookies")
-  if gateway[where] then return end
-  gateway[where] = true
-  ngx.log(ngx.WARN, "tokenpin: removed from a ", where, " ", what, " named ", name, FOREIGN)
+  -- Of all workers one says so.
+  if not gateway.dict:safe_add(gateway.name .. ":told:" .. where, true) then return end
+  ngx.log(ngx.WARN, "tokenpin: removed from a ", where, " ", what, FOREIGN)
 end
 
 -- The request as the account knows it.
@@ -400,7 +400,7 @@ local function put_opened(exchange)
   -- The ids in a compressed response cannot be seen.
   if ids:seals() and not ids.is_download then ngx.req.set_header("Accept-Encoding", "identity") end
   if ids.edits and ids:put_body() then
-    for _, name in ipairs(DIGESTS) do ngx.req.clear_header(name) end
+    for _, name in ipairs(headers.DIGESTS) do ngx.req.clear_header(name) end
   end
 end
 
@@ -412,7 +412,8 @@ local function serve(exchange)
   request.strip_cookies(exchange, terms, name)
   local verdict = decision.verdict
   if verdict == C.TOKENPIN_VERDICT_UNKNOWN_KEY or verdict == C.TOKENPIN_VERDICT_BAD_TAG then
-    note_foreign(terms.gateway, "request", "a cookie that no key of this configuration made", name)
+    note_foreign(terms.gateway, "request", ("a cookie named %s that no key of this configuration made (%s)"):format(name,
+      library.name(C.TOKENPIN_ENUM_VERDICT, verdict)))
   end
   request.drop_when_moved(terms.settings.drop_when_moved, decision)
   request.put_credentials(terms.settings.tokens[decision.slot].credentials)
@@ -443,7 +444,8 @@ function _M.request(name)
   local header = terms.settings.response_header
   if not terms.observes and exchange.decision.slot == SLOT_NONE then
     if header then exchange.headers_of_refusal = { [header] = describe(exchange) } end
-    return refuse(exchange, refusal.of(exchange.decision, terms.gateway.affinity))
+    local report = exchange.ids and exchange.ids:report()
+    return refuse(exchange, refusal.of(exchange.decision, terms.gateway.affinity, report))
   end
   if not terms.observes then serve(exchange) end
   local ids = exchange.ids
@@ -506,7 +508,7 @@ end
 local function begin_sealing(exchange)
   local ids, terms = exchange.ids, exchange.terms
   if not ids or ids.is_done or not response.is_from_upstream() then return end
-  ids.upstream = ngx.var.proxy_host or ""
+  ids.upstream = ngx.var.tokenpin_upstream or ""
   local slot = exchange.decision.slot
   local kind = content.kind(ngx.header["Content-Type"])
   local seals = ids:seals_body(ngx.status, kind)
@@ -516,7 +518,7 @@ local function begin_sealing(exchange)
   end
   if seals and not ids.is_head then ids:begin_sealing(kind) end
   if terms.observes then return end
-  for _, name in ipairs(LOCATIONS) do
+  for _, name in ipairs(headers.LOCATIONS) do
     local target = ngx.header[name]
     local sealed = type(target) == "string" and ids:seal_target(target, slot)
     if sealed then ngx.header[name] = sealed end
@@ -549,7 +551,8 @@ function _M.header_filter()
   if kept or carries then
     if kept then ngx.header["Set-Cookie"] = #kept ~= 0 and kept or nil end
     if carries then ngx.header[carrier] = nil end
-    note_foreign(terms.gateway, "response", "the upstream's own cookie, or carrier header,", exchange.cookie_name)
+    note_foreign(terms.gateway, "response", ("the upstream's own cookie named %s, or carrier header"):format(
+      exchange.cookie_name))
   end
   response.write_cookie(terms, decision, status)
   begin_sealing(exchange)

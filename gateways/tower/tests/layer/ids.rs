@@ -262,6 +262,25 @@ fn bodies_are_opened_wherever_they_are_cut() {
     }
 }
 
+/// In the mode off nothing is refused for its body, not even one that says that it is too long.
+#[test]
+fn off_a_body_that_is_too_long_passes_announced_or_not() {
+    for knows in [false, true] {
+        for length in [100, 101, 5000] {
+            let gateway = gateway(in_mode(Mode::Off).max_body(100), Provider::ok());
+            let text = format!("{{\"input\":\"{}\"}}", "x".repeat(length - 12));
+            let pieces = Pieces { knows, ..Pieces::cut(&text, &[10, 99, 100]) };
+            let mut request = post("/v1/responses");
+            if knows {
+                request = request.header("content-length", length);
+            }
+            let (reply, seen) = gateway.pass(request.body(pieces).unwrap());
+            assert_eq!(reply.status().as_u16(), 200, "{knows} {length}");
+            assert_eq!(seen.body, text);
+        }
+    }
+}
+
 /// What has nothing sealed in it goes on as it came, whatever it is made of.
 #[test]
 fn bodies_that_change_nothing_pass_as_they_are() {

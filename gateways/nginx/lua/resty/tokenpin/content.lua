@@ -1,4 +1,4 @@
--- What headers and targets tell of a body.
+-- What headers tell of a body.
 
 local _M = {}
 
@@ -15,27 +15,6 @@ end
 function _M.is_encoded(content_encoding)
   local encoding = (content_encoding or ""):match("^[ \t]*(.-)[ \t]*$"):lower()
   return encoding ~= "" and encoding ~= "identity"
-end
-
-local function path_of(target)
-  return target:match("^[^?#]*")
-end
-
--- Whether multipart bodies are for this path, for their parts are files.
-function _M.is_upload(target)
-  for segment in path_of(target):gmatch("[^/]+") do
-    if segment == "files" or segment == "uploads" or segment == "skills" or segment == "videos"
-      or segment == "images" or segment == "audio" then
-      return true
-    end
-  end
-  return false
-end
-
--- Of files, and of the results of batches: any bytes of a client's.
-function _M.is_download(target)
-  local last = path_of(target):match("([^/]*)/*$")
-  return last == "content" or last == "results"
 end
 
 -- A reader of UTF-8, part by part: the table of well-formed sequences in chapter 3.9 of the Unicode standard.

@@ -45,8 +45,7 @@ function _M.of(affinity, request, exchange, mode)
   local ids = setmetatable({
     affinity = affinity, kind = kind[0], mode = mode, scope = exchange.scope, owner = "", origin = "", upstream = "",
     summary = take(free.summaries, "struct tokenpin_id_summary"), sealed = 0, unexpected = 0, at = 0, changed = 0,
-    told_sealed = 0, told_unexpected = 0,
-    is_head = method == "HEAD", is_download = content.is_download(target),
+    is_head = method == "HEAD",
   }, Ids)
   C.tokenpin_id_summary_init(ids.summary)
   if C.tokenpin_affinity_id_owner(affinity, request, owner) == OK and owner.len ~= 0 then
@@ -80,6 +79,8 @@ function Ids:open_target(target)
   local status = C.tokenpin_affinity_open_target(self.affinity, self:use(), self.summary, target, #target, buffer, room,
     length)
   local opened = status == OK and ffi.string(buffer, length[0]) or target
+  local said = self:report()
+  self.is_upload, self.is_download = said.uploads ~= 0, said.downloads ~= 0
   return opened ~= target and opened or nil
 end
 
@@ -208,28 +209,18 @@ function Ids:seals_body(status, kind_of)
   return status ~= 101 and status ~= 204 and status ~= 206 and status ~= 304
 end
 
--- Of a target or a URL in the response's headers; nil if nothing in it changes. An absolute URL of the upstream's is
--- one of the gateway's to the client. Others are not ours: many are signed.
+-- Of a target or a URL in the response's headers; nil if nothing in it changes.
 function Ids:seal_target(target, slot)
-  local front, path = "", target
-  local scheme = target:match("^[^/?#]-://")
-  if scheme then
-    local authority = target:match("^[^/?#]*", #scheme + 1)
-    if authority:lower() ~= self.upstream:lower() then return nil end
-    front, path = self.origin, target:sub(#scheme + #authority + 1)
-  end
-  if path == "" or path:sub(1, 2) == "//" then return nil end
-  need(#path + MAX_SEALED_ID)
+  need(#self.origin + #target + MAX_SEALED_ID)
   local status
   repeat
     local had = room
-    status = C.tokenpin_affinity_seal_target(self.affinity, self:use(), self.summary, slot, path, #path, buffer, room,
+    status = C.tokenpin_affinity_seal_target(self.affinity, self:use(), self.summary, slot, target, #target, buffer, room,
       length)
     if status == C.TOKENPIN_STATUS_BUFFER_TOO_SMALL then need(tonumber(length[0])) end
   until status ~= C.TOKENPIN_STATUS_BUFFER_TOO_SMALL or room == had
-  if status ~= OK then return nil end
-  local sealed = front .. ffi.string(buffer, length[0])
-  return sealed ~= target and sealed or nil
+  local sealed = status == OK and ffi.string(buffer, length[0])
+  return sealed and sealed ~= target and sealed or nil
 end
 
 function Ids:begin_sealing(kind_of)

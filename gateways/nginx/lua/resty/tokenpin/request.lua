@@ -47,8 +47,10 @@ local function trim(text)
   return text:match("^[ \t]*(.-)[ \t]*$")
 end
 
--- One value for copies of it that were joined by commas, with empty ones or without. Else the value as it is.
+-- One value for copies of it that were joined by commas, with empty ones or without. Else the value as it is. nginx
+-- leaves tabs around it.
 local function unjoined(value)
+  if value:find("^[ \t]") or value:find("[ \t]$") then value = trim(value) end
   if not value:find(",", 1, true) then return value end
   local one = ""
   for part in value:gmatch("[^,]+") do
@@ -132,10 +134,11 @@ function _M.of_client()
   local headers = ngx.req.get_headers(0)
   local upgrade = rawget(headers, "upgrade")
   -- Over HTTP/1.1 it is a GET that creates; the library knows it by the method of HTTP/2.
-  local is_handshake = type(upgrade) == "string" and upgrade:lower() == "websocket"
+  local method = ngx.req.get_method()
+  local is_handshake = method == "GET" and type(upgrade) == "string" and upgrade:lower() == "websocket"
   local exchange = {
     headers = headers, is_handshake = is_handshake, has_upgrade = upgrade ~= nil,
-    method = is_handshake and "CONNECT" or ngx.req.get_method(), target = ngx.var.request_uri,
+    method = is_handshake and "CONNECT" or method, target = ngx.var.request_uri,
     scope = "", tries = 0, decision = decision_type(),
   }
   exchange.decision.slot = library.SLOT_NONE

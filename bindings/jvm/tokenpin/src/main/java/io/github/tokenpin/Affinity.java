@@ -58,8 +58,13 @@ public final class Affinity implements AutoCloseable {
       int decision = core.reserve(Layout.DECISION_SIZE);
       int at = request.put(core);
       core.send();
-      core.check(
-          Functions.affinityDecide(core, address(), core.address(at), core.address(decision)));
+      int status = Functions.affinityDecide(core, address(), core.address(at), core.address(decision));
+      if (status == Status.ENTROPY.number() && request.entropy == null) {
+        // Most requests need no random bytes, which cost more than all the rest.
+        core.entropy(at + Layout.REQUEST_AT_ENTROPY);
+        status = Functions.affinityDecide(core, address(), core.address(at), core.address(decision));
+      }
+      core.check(status);
       return new Decision(core.bytesAt(decision, Layout.DECISION_SIZE));
     } finally {
       pool.release(core);

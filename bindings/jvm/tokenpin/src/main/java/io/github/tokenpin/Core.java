@@ -34,7 +34,7 @@ abstract class Core {
   private int[] pointers = new int[32];
 
   private int pointerCount;
-  private final byte[] random = new byte[256];
+  private final byte[] random = new byte[1024];
   private int drawn = random.length;
 
   /** The frame's address, for as long as it is not sent again. */
@@ -198,7 +198,7 @@ abstract class Core {
     }
   }
 
-  /** Sixteen random bytes. */
+  /** Sixteen random bytes, in a frame that was sent. */
   final void entropy(int at) {
     if (drawn == random.length) {
       RANDOM.nextBytes(random);
@@ -207,6 +207,7 @@ abstract class Core {
     System.arraycopy(random, drawn, frame, at, 16);
     Arrays.fill(random, drawn, drawn + 16, (byte) 0);
     drawn += 16;
+    push(at, 16);
   }
 
   /** Takes the frame to the library. */

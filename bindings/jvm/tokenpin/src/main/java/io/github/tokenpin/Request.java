@@ -195,8 +195,6 @@ public final class Request {
     }
     if (entropy != null) {
       System.arraycopy(entropy, 0, core.frame, at + Layout.REQUEST_AT_ENTROPY, 16);
-    } else {
-      core.entropy(at + Layout.REQUEST_AT_ENTROPY);
     }
     if (group != null) {
       core.putByte(at + Layout.REQUEST_AT_HAS_GROUP, 1);
