@@ -95,6 +95,7 @@ export class KeyRing {
       m.u32[(limit + L.maxLife) >> 2] = m.whole(limits.maxLife ?? 2592000, U32, 'maxLife');
       m.u32[(limit + L.maxIdle) >> 2] = m.whole(limits.maxIdle ?? 0, U32, 'maxIdle');
       m.u32[(limit + L.refreshInterval) >> 2] = m.whole(limits.refreshInterval ?? 0, U32, 'refreshInterval');
+      m.u8[made + C.kind] = NOT_READ;
       const now = BigInt(m.whole(limits.now, Number.MAX_SAFE_INTEGER, 'now'));
       const key = putKey(place.key);
       const [name, nameLength] = [m.put(place.name, 'name'), m.length];
@@ -117,7 +118,7 @@ export class KeyRing {
         ),
       );
       const found = VERDICTS[m.u8[verdict] as number] as Verdict;
-      return { verdict: found, cookie: GOOD.has(found) ? readCookie(made) : null };
+      return { verdict: found, cookie: m.u8[made + C.kind] === NOT_READ ? null : readCookie(made) };
     } finally {
       m.leave(mark);
     }
@@ -133,7 +134,8 @@ export class KeyRing {
   }
 }
 
-const GOOD = new Set<Verdict>(['other_key', 'not_yet_valid', 'expired_life', 'expired_idle', 'valid', 'refresh_due']);
+/** No kind: the cookie is only written where its tag was found good. */
+const NOT_READ = 0xff;
 
 function putKey(key: Key | null | undefined): number {
   return key === undefined || key === null ? 0 : a.putKey(key);
