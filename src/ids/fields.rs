@@ -323,6 +323,13 @@ struct ByLength {
     numbers: [u8; KEYS.len()],
     /// Where each length begins in either.
     starts: [(u16, u8); MAX_KEY_NAME + 2],
+    /// Of each length: a bit for each letter that a key of it begins with. Most keys of documents end here.
+    letters: [u32; MAX_KEY_NAME + 1],
+}
+
+/// The bit of a letter, whatever its case.
+const fn letter(byte: u8) -> u32 {
+    1 << (byte & 31)
 }
 
 const NAMES_LEN: usize = {
@@ -339,6 +346,7 @@ static BY_LENGTH: ByLength = {
         names: [0; NAMES_LEN],
         numbers: [0; KEYS.len()],
         starts: [(0, 0); MAX_KEY_NAME + 2],
+        letters: [0; MAX_KEY_NAME + 1],
     };
     let (mut end, mut count, mut len) = (0_u16, 0_u8, 0);
     while len <= MAX_KEY_NAME {
@@ -347,6 +355,7 @@ static BY_LENGTH: ByLength = {
         while i < KEYS.len() {
             assert!(KEYS[i].name.len() <= MAX_KEY_NAME);
             if KEYS[i].name.len() == len {
+                made.letters[len] |= letter(KEYS[i].name[0]);
                 let mut at = 0;
                 while at < len {
                     made.names[end as usize] = KEYS[i].name[at];
@@ -379,11 +388,12 @@ impl ByLength {
         any_case: bool,
         takes: fn(KeyKind) -> bool,
     ) -> Option<(u8, KeyKind)> {
+        if self.letters.get(name.len())? & letter(*name.first()?) == 0 {
+            return None;
+        }
         let (names, numbers) = self.of(name.len())?;
         for (listed, &number) in names.chunks_exact(name.len().max(1)).zip(numbers) {
-            // Mostly the first letter tells.
-            let begins = listed.first()? | 0x20 == name.first()? | 0x20;
-            if begins && (listed == name || any_case && alike(listed, name)) {
+            if listed == name || any_case && alike(listed, name) {
                 let kind = *KINDS.get(usize::from(number))?;
                 if takes(kind) {
                     return Some((number, kind));

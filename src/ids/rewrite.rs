@@ -193,9 +193,11 @@ impl Reader for Open<'_> {
         if level == ROOT {
             self.element.store = self.is(name, b"store");
         } else if level == ELEMENT && self.element.among && !self.element.is_inline {
-            let of_reference =
-                self.is(name, b"id") || self.is(name, b"type") || self.is(name, b"status");
-            self.element.is_inline = !of_reference;
+            self.element.is_inline = match name {
+                b"id" | b"type" | b"status" => false,
+                _ if !self.any_case() => true,
+                _ => !(self.is(name, b"id") || self.is(name, b"type") || self.is(name, b"status")),
+            };
         }
     }
 

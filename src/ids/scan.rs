@@ -238,17 +238,11 @@ impl Scanner {
         while let Some((&byte, behind)) = input.get(at..).and_then(<[u8]>::split_first) {
             match self.state {
                 State::Broken => break,
-                State::Text => match self.string_end(input.get(at..).unwrap_or_default()) {
-                    Some(end) => {
-                        at += end + 1;
-                        self.state = self.after_value();
-                    }
+                State::Text => match self.text(input, at) {
+                    Some(behind) => at = behind,
                     None => break,
                 },
-                State::Quote => {
-                    at += 1;
-                    self.state = self.after_value();
-                }
+                State::Quote => at = self.end_value(input, at + 1),
                 State::Candidate | State::Content => {
                     let rest = input.get(at..).unwrap_or_default();
                     let step = if self.state == State::Candidate {
@@ -306,10 +300,13 @@ impl Scanner {
                 },
                 State::Scalar => match byte {
                     b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n' => {
-                        self.state = self.after_value();
+                        at = self.end_value(input, at);
                     }
                     b'"' | b'{' | b'[' | b':' => self.give_up(),
-                    _ => at += 1,
+                    _ => {
+                        let digits = behind.iter().take_while(|byte| byte.is_ascii_alphanumeric());
+                        at += 1 + digits.count();
+                    }
                 },
                 _ if matches!(byte, b' ' | b'\t' | b'\r' | b'\n') => at += 1,
                 State::Begin | State::Value | State::ValueOrEnd => match byte {
@@ -317,6 +314,12 @@ impl Scanner {
                         at += 1;
                         if let Some(step) = self.begin_text(reader, behind) {
                             return step.behind(at);
+                        }
+                        if self.state == State::Text {
+                            match self.text(input, at) {
+                                Some(behind) => at = behind,
+                                None => break,
+                            }
                         }
                     }
                     b'{' | b'[' => {
@@ -350,6 +353,7 @@ impl Scanner {
                                 self.end_held_key(reader);
                             } else {
                                 self.end_key(reader, Some(name));
+                                at = self.take(input, at, b':', State::Value);
                             }
                         } else {
                             self.hold_key(behind);
@@ -369,12 +373,14 @@ impl Scanner {
                 State::AfterValue => match byte {
                     b',' => {
                         at += 1;
-                        let in_object = self.objects.get(self.depth);
-                        self.state = if in_object { State::Key } else { State::Value };
+                        self.state = self.next_state();
                     }
                     b'}' | b']' => {
                         at += 1;
                         self.close(reader, byte == b'}');
+                        if self.state == State::AfterValue {
+                            at = self.take_comma(input, at);
+                        }
                     }
                     _ => self.give_up(),
                 },
@@ -400,6 +406,38 @@ impl Scanner {
                 self.escaped = true;
                 return None;
             }
+        }
+    }
+
+    /// Goes on with a string that nobody looks at. Says where it ends, and what mostly follows it.
+    fn text(&mut self, input: &[u8], at: usize) -> Option<usize> {
+        let end = self.string_end(input.get(at..)?)?;
+        Some(self.end_value(input, at + end + 1))
+    }
+
+    /// A value ends at `at`.
+    fn end_value(&mut self, input: &[u8], at: usize) -> usize {
+        self.state = self.after_value();
+        if self.depth == 0 { at } else { self.take_comma(input, at) }
+    }
+
+    fn take_comma(&mut self, input: &[u8], at: usize) -> usize {
+        self.take(input, at, b',', self.next_state())
+    }
+
+    /// The state behind a comma.
+    fn next_state(&self) -> State {
+        if self.objects.get(self.depth) { State::Key } else { State::Value }
+    }
+
+    /// Takes the byte that mostly comes next, and a blank behind it, without another look at the state.
+    fn take(&mut self, input: &[u8], at: usize, byte: u8, next: State) -> usize {
+        match input.get(at..) {
+            Some(&[first, second, ..]) if first == byte => {
+                self.state = next;
+                at + 1 + usize::from(second == b' ')
+            }
+            _ => at,
         }
     }
 

@@ -60,6 +60,7 @@ http {{
 {paths}
     lua_shared_dict tokenpin 1m;
     map "" $tokenpin {{ default ""; }}
+    map $proxy_host $tokenpin_upstream {{ default $proxy_host; }}
     init_by_lua_block {{
         {jit}
         require("resty.tokenpin").setup("{folder}/tokenpin.json")

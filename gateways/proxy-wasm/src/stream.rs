@@ -54,6 +54,8 @@ pub(crate) struct Stream {
     terms: Option<Terms>,
     ids: Option<Box<RequestIds>>,
     hold: Hold,
+    /// When the request began to wait for its body.
+    begun: u64,
     /// The request says how long its body is.
     has_length: bool,
     for_anthropic: bool,
@@ -71,12 +73,18 @@ impl Stream {
             terms: None,
             ids: None,
             hold: Hold::None,
+            begun: 0,
             has_length: false,
             for_anthropic: false,
             slot: None,
             served: None,
             authority: Vec::new(),
         }
+    }
+
+    /// Since when the request has waited for the first of its body, if it does.
+    pub(crate) fn waits_since(&self) -> Option<u64> {
+        matches!(self.hold, Hold::Reading(0)).then_some(self.begun)
     }
 
     fn count(&self, counter: Counter) {
@@ -153,6 +161,7 @@ impl Stream {
             return self.give_up(true).then_some(Action::Pause);
         }
         self.hold = Hold::Reading(0);
+        self.begun = unix_now();
         Some(Action::Pause)
     }
 
@@ -366,10 +375,10 @@ impl Stream {
         let ours = |line: &[u8]| set_cookie::matches(line, served.name.as_bytes());
         let sets_ours = headers.all("set-cookie").any(ours);
         let carrier = settings.carrier_header.as_deref();
-        let carries = carrier.is_some_and(|name| headers.has(name));
+        let has_carrier = carrier.is_some_and(|name| headers.has(name));
         // Most responses leave nothing to do: it does not matter where they came from.
         let is_plain =
-            status < LEAST_ERROR && served.decision.cookie.is_none() && !sets_ours && !carries;
+            status < LEAST_ERROR && served.decision.cookie.is_none() && !sets_ours && !has_carrier;
         if !is_plain {
             if !is_from_upstream() {
                 return;
@@ -383,10 +392,10 @@ impl Stream {
                     add_header(Map::Response, "set-cookie", line);
                 }
             }
-            if let Some(name) = carrier.filter(|_| carries) {
+            if let Some(name) = carrier.filter(|_| has_carrier) {
                 remove_header(Map::Response, name);
             }
-            if sets_ours || carries {
+            if sets_ours || has_carrier {
                 self.note_foreign(&terms.setup, served);
             }
             self.write_cookie(terms, served, status);

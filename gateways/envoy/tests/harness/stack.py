@@ -50,6 +50,21 @@ def module_filter(settings, name=FILTER, metrics="tokenpin"):
     )
 
 
+def text_filter(text):
+    """The same, of a text that may be none."""
+    try:
+        settings = json.loads(text)
+    except (ValueError, RecursionError):
+        settings = None
+    entry = module_filter(settings if isinstance(settings, dict) else {})
+    value = typed("google.protobuf.StringValue", value=text)
+    if WASM:
+        entry["config"]["configuration"] = value
+    else:
+        entry["filter_config"] = value
+    return entry
+
+
 def wasm_filter(settings, name="tokenpin"):
     """The same for proxy-wasm. `name` is also that of its metrics."""
     config = {

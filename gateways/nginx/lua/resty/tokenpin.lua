@@ -444,7 +444,8 @@ function _M.request(name)
   local header = terms.settings.response_header
   if not terms.observes and exchange.decision.slot == SLOT_NONE then
     if header then exchange.headers_of_refusal = { [header] = describe(exchange) } end
-    return refuse(exchange, refusal.of(exchange.decision, terms.gateway.affinity))
+    local report = exchange.ids and exchange.ids:report()
+    return refuse(exchange, refusal.of(exchange.decision, terms.gateway.affinity, report))
   end
   if not terms.observes then serve(exchange) end
   local ids = exchange.ids
@@ -507,7 +508,7 @@ end
 local function begin_sealing(exchange)
   local ids, terms = exchange.ids, exchange.terms
   if not ids or ids.is_done or not response.is_from_upstream() then return end
-  ids.upstream = ngx.var.proxy_host or ""
+  ids.upstream = ngx.var.tokenpin_upstream or ""
   local slot = exchange.decision.slot
   local kind = content.kind(ngx.header["Content-Type"])
   local seals = ids:seals_body(ngx.status, kind)
