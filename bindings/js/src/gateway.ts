@@ -1,6 +1,6 @@
 // A gateway as a function from `Request` to `Response`. The rules are those of docs/embedding.md and of the other hosts.
 
-import type { Affinity, Decision, Values } from './affinity.js';
+import type { Affinity, Decision } from './affinity.js';
 import type { Bytes, SlotStatus } from './arguments.js';
 import { cookieStrip, setCookieMatches } from './cookies.js';
 import type { Ids, Mode, Refusal } from './enums.js';
@@ -426,8 +426,7 @@ class Exchange {
 
   #decide(): void {
     const { affinity, options } = this.#gateway;
-    const carrier = options.carrierHeader;
-    const carried = carrier === undefined ? null : this.#headers.get(carrier);
+    const carried = options.carrierHeader === undefined ? null : this.#headers.get(options.carrierHeader);
     const cookies = this.#headers.get('cookie');
     try {
       const given = options.idHint?.(this.#request) ?? '';
@@ -455,9 +454,9 @@ class Exchange {
     if (this.#decision.slot === null) throw ofDecision(affinity, this.#decision, this.#opener);
   }
 
-  #values(name: string | undefined): Values {
+  #values(name: string | undefined): Bytes[] {
     const value = name === undefined ? null : this.#headers.get(name);
-    return value === null ? [] : bytesOf(theOne(value) ?? value);
+    return value === null ? [] : [bytesOf(theOne(value) ?? value)];
   }
 
   #send(kept: Kept): Promise<Response> {
@@ -544,10 +543,10 @@ class Exchange {
         const value = headers.get(name);
         if (value !== null) headers.set(name, textOf(sealer.target(bytesOf(value))));
       }
-      if (!empty && response.status !== 206 && !this.#passes(headers)) {
+      if (!NO_BODY.has(response.status) && response.status !== 206 && !this.#passes(headers)) {
         for (const name of [...DIGEST_HEADERS, 'content-length', 'accept-ranges']) headers.delete(name);
         if (!(headers.get('etag') ?? 'W/').startsWith('W/')) headers.delete('etag');
-        if (body !== null) body = body.pipeThrough(sealer.stream()) as typeof body;
+        if (body !== null && !empty) body = body.pipeThrough(sealer.stream()) as typeof body;
       }
     }
     this.#setCookie(response.status, headers);
@@ -652,12 +651,8 @@ function textOf(value: Bytes): string {
 
 /** The value that copies of it make, joined by commas; null for different ones. */
 function theOne(value: string): string | null {
-  const different = new Set(
-    value
-      .split(',')
-      .map((part) => part.replace(/^[ \t]+|[ \t]+$/g, ''))
-      .filter((part) => part !== ''),
-  );
+  const parts = value.split(',').map((part) => part.replace(/^[ \t]+|[ \t]+$/g, ''));
+  const different = new Set(parts.filter((part) => part !== ''));
   return different.size > 1 ? null : ([...different][0] ?? '');
 }
 
