@@ -30,6 +30,12 @@ jvm-hosts: wasm lib ## the same on the newest Java, by both backends, and the fi
 	$(JVM)/readme.sh $(JVM)/README.md $(JVM_OUT)/jars $(JVM_OUT)/readme "$$($(JVM)/jdk.sh 22)"
 	$(MVN) integration-test -Dtokenpin.backend=native
 
+# Each line is a JVM of its own.
+JVM_SPEED := -Xms256m --class-path '$(JVM_OUT)/bench/jars/*:$(JVM_OUT)/bench/tokenpin-bench-$(VERSION).jar'
 .PHONY: bench-jvm
-bench-jvm: wasm lib ## what calls from Java cost, beside Spring Security's HMAC and Guava's consistent hash
-	$(JVM)/bench.sh $(JVM) $(JVM_OUT) $(LIB)
+bench-jvm: wasm lib ## what calls from Java cost, beside Guava's HMAC and its consistent hash
+	$(MVN) --activate-profiles bench --projects tokenpin,bench package
+	"$$($(JVM)/jdk.sh 17 21)/bin/java" $(JVM_SPEED) io.github.tokenpin.bench.Speed
+	"$$($(JVM)/jdk.sh 22)/bin/java" $(JVM_SPEED) io.github.tokenpin.bench.Speed
+	"$$($(JVM)/jdk.sh 22)/bin/java" --enable-native-access=ALL-UNNAMED -Dtokenpin.backend=native \
+	  -Dtokenpin.library=$(LIB)/libtokenpin.so $(JVM_SPEED) io.github.tokenpin.bench.Speed

@@ -45,7 +45,7 @@ $(WASM_PANICS): $(WASM_FILTER)
 	cp $(WASM_BUILT) $@
 
 # The dynamic module's own tests: the harness takes the other filter, and a list says what differs.
-E2E_WASM := TOKENPIN_FILTER=wasm TOKENPIN_WASM=$(WASM_FILTER) TOKENPIN_WASM_PANICS=$(WASM_PANICS) $(E2E)
+E2E_WASM = TOKENPIN_FILTER=wasm TOKENPIN_WASM=$(WASM_FILTER) TOKENPIN_WASM_PANICS=$(WASM_PANICS) $(E2E)
 
 .PHONY: wasm-smoke
 wasm-smoke: wasm-target $(WASM_FILTER) $(VENV_READY) ## the filter for proxy-wasm in a real Envoy: the most valuable tests

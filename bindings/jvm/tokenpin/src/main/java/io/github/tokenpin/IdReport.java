@@ -4,7 +4,8 @@ package io.github.tokenpin;
  * What the ids of a request come to, so far.
  *
  * @param verdict the worst of all
- * @param keys the number of the key of the id that is refused; of a conflict both. {@link Affinity#idKey} spells them
+ * @param keys the number of the key of the id that is refused; of a conflict both. {@link
+ *     Affinity#idKey} spells them
  * @param refused whether the request is refused for its ids
  * @param unreadable whether a string is too long to be read as the id that it may be
  * @param existing whether the request names state that exists
@@ -32,6 +33,8 @@ public record IdReport(
 
   static int[] keys(int first, int second) {
     int none = Layout.ID_KEY_NONE;
-    return first == none ? new int[0] : second == none ? new int[] {first} : new int[] {first, second};
+    return first == none
+        ? new int[0]
+        : second == none ? new int[] {first} : new int[] {first, second};
   }
 }
