@@ -45,6 +45,7 @@ DIFFERENCES = {
     "test_agentic.py": "a server of its own, which says nothing of nginx",
     "test_ogx.py": "a server of its own, which says nothing of nginx",
     "test_browser.py": FILTERS,
+    "test_higress.py": FILTERS,
     "test_sealed.py::test_uploads_are_not_held": "that is proxy_request_buffering off: test_nginx.py",
     "test_sealed.py::test_all_bodies_together": "bodies are counted by worker: test_nginx.py",
     "test_sealed.py::test_a_websocket_over_http2": "this nginx has no extended CONNECT",
