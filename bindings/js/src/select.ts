@@ -1,8 +1,8 @@
-import type { Bytes, Key, Slot, SlotStatus } from './arguments.js';
 import * as a from './arguments.js';
 import { Strategy } from './enums.js';
 import * as layout from './layout.js';
 import * as m from './memory.js';
+import type { Bytes, Key, Slot, SlotStatus } from './types.js';
 
 export const STRATEGIES = Object.values(Strategy);
 
