@@ -16,7 +16,8 @@ import tomllib
 
 PAGE = pathlib.Path("docs/trust.md")
 # What else is shipped, and the folder of its manifest.
-PACKAGES = {"tokenpin-tower": "gateways/tower", "tokenpin-python": "bindings/python"}
+PACKAGES = {"tokenpin-tower": "gateways/tower", "tokenpin-python": "bindings/python",
+            "tokenpin-proxy-wasm": "gateways/proxy-wasm"}
 # What MIT OR Apache-2.0 may be shipped with.
 RUNTIME_LICENCES = {"MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Unicode-3.0", "Unlicense",
                     "Apache-2.0 WITH LLVM-exception"}

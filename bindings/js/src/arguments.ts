@@ -4,7 +4,6 @@ import { Field, Group, Ids, Kind, Mode, Role, State } from './enums.js';
 import { ConfigError } from './errors.js';
 import * as layout from './layout.js';
 import { MAX_WEIGHT } from './limits.js';
-import type { Bytes } from './memory.js';
 import * as m from './memory.js';
 
 export const KINDS = Object.values(Kind);
@@ -16,6 +15,9 @@ const ROLES = Object.values(Role);
 const FIELDS = Object.values(Field);
 
 const U32 = 0xffffffff;
+
+/** Bytes, or text, which stands for its UTF-8. */
+export type Bytes = string | Uint8Array;
 
 /** A key of a ring. */
 export interface RingKey {

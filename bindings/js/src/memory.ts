@@ -1,11 +1,9 @@
 // The memory of the one instance of the module: who has which block, and how arguments get in and results out.
 
+import type { Bytes } from './arguments.js';
 import { SENTENCES, type Status } from './enums.js';
 import { TokenpinError } from './errors.js';
 import { ABI_VERSION, BYTES, type Exports } from './layout.js';
-
-/** Bytes, or text, which stands for its UTF-8. */
-export type Bytes = string | Uint8Array;
 
 /** The functions of the C interface. @internal */
 export let wasm: Exports;

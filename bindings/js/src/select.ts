@@ -1,8 +1,7 @@
-import type { Key, Slot, SlotStatus } from './arguments.js';
+import type { Bytes, Key, Slot, SlotStatus } from './arguments.js';
 import * as a from './arguments.js';
 import { Strategy } from './enums.js';
 import * as layout from './layout.js';
-import type { Bytes } from './memory.js';
 import * as m from './memory.js';
 
 export const STRATEGIES = Object.values(Strategy);

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { inspect } from 'node:util';
 import fastify from 'fastify';
 import { Hono } from 'hono';
 import { Affinity } from 'tokenpin';
@@ -460,6 +461,25 @@ test('options that do not fit are told', () => {
     [{ consumerheader: 'X' }, /options have no consumerheader/],
   ]) {
     assert.throws(() => gatewayOf(options), message);
+  }
+});
+
+test('no account is shown', () => {
+  const gateway = gatewayOf();
+  assert.doesNotMatch(inspect(gateway, { depth: 9, showHidden: true }) + JSON.stringify(gateway), /sk-[a-f]/);
+  assert.throws(
+    () => gatewayOf({ accounts: [...ACCOUNTS.slice(1), 'sk-secret\n'] }),
+    (error) => !/secret/.test(error.stack),
+  );
+});
+
+test('a hint of any length is one of bytes', async () => {
+  for (const length of [1, 1000, 2000, 5000]) {
+    const gateway = gatewayOf({ config: { idMode: 'off' }, idHint: () => 'é'.repeat(length) });
+    const accounts = new Set();
+    for (let i = 0; i < 12; i++) accounts.add((await ask(gateway, 'POST', '/v1/responses', { body: {} })).seen.account);
+    // Of more than 4096 bytes none is made.
+    assert.equal(accounts.size === 1, length <= 2000);
   }
 });
 

@@ -12,17 +12,14 @@ import stack  # noqa: E402
 
 class Gateway:
     differs = {}
-    wasm = False
 
     def __init__(self, program, provider_port, folder):
-        stack.WASM = self.wasm  # which filter the harness puts in
         self.envoy = stack.Envoy(folder / "envoy", pathlib.Path(program).resolve(), ENVIRONMENT)
         routes = [{"match": {"prefix": "/"}, "route": {"cluster": "provider"}}]
         manager = {"generate_request_id": False, "upgrade_configs": [{"upgrade_type": "websocket"}], "server_header_transformation": "PASS_THROUGH"}
         self.envoy.configuration = stack.bootstrap([self.envoy.filter()], routes, [stack.cluster("provider", provider_port)], **manager)
 
     def start(self, config):
-        stack.WASM = self.wasm  # which filter the harness puts in
         if self.envoy.process is None:
             self.envoy.start(config)
             self.port = self.envoy.port

@@ -1,13 +1,32 @@
-"""Envoy with the filter for proxy-wasm. Its program is tokenpin.wasm."""
+"""Envoy with the plugin for proxy-wasm. Its program is tokenpin.wasm."""
 
-import os
+import pathlib
+import sys
 
-from adapters import envoy
+from suite import ENVIRONMENT
+
+sys.path.append(str(pathlib.Path(__file__).parents[2] / "envoy" / "tests" / "harness"))
+
+import stack  # noqa: E402
 
 
-class Gateway(envoy.Gateway):
-    wasm = True
+class Gateway:
+    differs = {}
 
     def __init__(self, program, provider_port, folder):
-        os.environ["TOKENPIN_WASM"] = os.path.abspath(program)
-        super().__init__(os.path.dirname(program), provider_port, folder)
+        self.envoy = stack.Envoy(folder / "envoy", folder, ENVIRONMENT, str(pathlib.Path(program).resolve()))
+        routes = [{"match": {"prefix": "/"}, "route": {"cluster": "provider"}}]
+        manager = {"generate_request_id": False, "upgrade_configs": [{"upgrade_type": "websocket"}], "server_header_transformation": "PASS_THROUGH"}
+        self.envoy.configuration = stack.bootstrap([self.envoy.filter()], routes, [stack.cluster("provider", provider_port)], **manager)
+        for host in stack.hosts(self.envoy.configuration):
+            host["request_body_buffer_limit"] = 64 << 20
+
+    def start(self, config):
+        if self.envoy.process is None:
+            self.envoy.start(config)
+            self.port = self.envoy.port
+        else:
+            self.envoy.update(config)
+
+    def stop(self):
+        self.envoy.stop()

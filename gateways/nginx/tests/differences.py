@@ -11,7 +11,37 @@ BUFFERS = "nginx keeps all bodies, and drops the refused answer where its header
 DUPLICATE = "nginx itself refuses a second Authorization with 400"
 CLOSES = "an old worker closes its idle connections: test_reload.py has nginx's own"
 
+CONNECT = "this nginx has no extended CONNECT"
+SOURCES = "nginx has neither metadata nor filter state"
+OWN = "it has Envoy's own pieces: test_nginx.py and test_configuration_of_nginx.py have nginx's"
+
 DIFFERENCES = {
+    "test_bodies.py::test_informational_responses": "nginx takes a 103 of an upstream for its answer",
+    "test_bodies.py::test_envoys_own_replies_prove_nothing": OWN,
+    "test_chains.py::test_two_in_a_row[wrong-one]": FILTERS,
+    "test_chains.py::test_two_in_a_row[right-one]": FILTERS,
+    "test_configuration.py::test_bad_configurations_are_refused": OWN,
+    "test_configuration.py::test_text_configurations": OWN,
+    "test_configuration.py::test_validation_without_starting": ADMIN,
+    "test_configuration.py::test_the_yaml_of_the_readme_is_good": ADMIN,
+    "test_cooldowns.py::test_a_new_configuration_forgets_cooldowns": "cooldowns outlive a reload",
+    "test_hints.py::test_without_a_hint_they_differ": ADMIN,
+    "test_hints.py::test_a_header_makes_them_agree": ADMIN,
+    "test_hints.py::test_a_connection_makes_them_agree": ADMIN,
+    "test_hostile.py::test_random_cookie_fields": "nginx leaves tabs around fields: test_nginx.py",
+    "test_keys.py::test_consumer[metadata]": SOURCES,
+    "test_keys.py::test_consumer[filter state]": SOURCES,
+    "test_keys.py::test_session_and_tenant_and_hint_sources[metadata]": SOURCES,
+    "test_keys.py::test_session_and_tenant_and_hint_sources[filter state]": SOURCES,
+    "test_keys.py::test_existing_by_what_a_body_holds": FILTERS,
+    "test_keys.py::test_existing_by_presence[filter state]": SOURCES,
+    "test_keys.py::test_a_websocket_handshake_creates[http2]": CONNECT,
+    "test_keys.py::test_a_refused_handshake_is_the_clients": "nginx can begin a handshake again",
+    "test_observe.py::test_observing_changes_nothing": OWN,
+    "test_observe.py::test_observing_writes_metadata": OWN,
+    "test_recipes.py::test_bodies": FILTERS,
+    "test_recipes.py::test_hour_long_tokens": OWN,
+    "test_recipes.py::test_azure": OWN,
     "test_agentic.py": "a server of its own, which says nothing of nginx",
     "test_ogx.py": "a server of its own, which says nothing of nginx",
     "test_browser.py": FILTERS,
@@ -38,6 +68,9 @@ DIFFERENCES = {
     "test_tokens.py::test_authority": PSEUDO,
     "test_updates.py::test_updates_under_load": CLOSES,
     "test_updates.py::test_many_updates_leak_no_descriptor_or_thread": CLOSES,
+    "test_routes.py::test_an_update_of_the_filter_leaves_a_routes_configuration": "a reload forgets, see below",
+    "test_routes.py::test_a_bad_configuration_of_a_route_is_refused[incomplete with tokens]": "it is a gateway's own",
+    "test_tokens.py::test_secret_files_are_read_again": "each worker looks by itself: test_nginx.py",
     "test_routes.py::test_the_most_specific_one_counts": "nginx has one kind of location",
     "test_routes.py::test_without_a_configuration_of_the_filter": "counters are by gateway",
     "test_retry.py::test_the_tries_are_counted_across_routes": "nginx chooses no location again",

@@ -218,7 +218,8 @@ impl RequestIds {
             let (mut out, mut rest, mut differs) = (Vec::new(), part, false);
             while !rest.is_empty() {
                 let piece = sealer.step(with, rest);
-                if piece.pass == part.len() && piece.put.is_empty() && !is_last {
+                let passes = piece.pass == part.len() && piece.put.is_empty();
+                if passes && out.is_empty() && !is_last {
                     // Mostly nothing changes, and nothing is copied.
                     return None;
                 }

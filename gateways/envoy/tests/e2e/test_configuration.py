@@ -486,19 +486,6 @@ def test_the_json_of_the_readme_is_good(folder, run):
         assert good, log
 
 
-def test_the_readme_knows_every_field():
-    """And no other. COMPLETE is one that the filter takes; `state_file` it cannot have."""
-    text = README.read_text()
-    tables = re.findall(r"^\| field .*\n\| --- .*\n((?:\|.*\n)+)", text, re.M)
-    rows = [row for table in tables for row in table.splitlines()]
-    named = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
-    cookie = {"domain", *COMPLETE["cookie"]}
-    token = {key for each in COMPLETE["tokens"] for key in each}
-    cooldown = set(COMPLETE["cooldowns"][0])
-    known = {*COMPLETE, "state_file", *cookie, *token, *cooldown}
-    assert named - {"cooldowns"} == known - {"cooldowns"}
-
-
 def test_the_default_cooldowns_of_the_readme(gateway, folder):
     defaults, *_ = [json.loads(block) for block in blocks("json") if block.startswith("[")]
     assert [rule["status"] for rule in defaults] == [[401, 429]]

@@ -27,8 +27,8 @@ from gateway import (
 )
 from provider import JSON, Provider
 from stack import Refused
-from test_sealed import NATIVE, ids_in, opened, posted, sealed
-from upstream import answering
+from test_sealed import NATIVE, OTHER, ids_in, opened, posted, sealed
+from upstream import answering, reply
 
 import envoy
 
@@ -70,6 +70,30 @@ def test_chains_of_sealed_ids(gateway, stream):
         assert json.loads(g.upstream.last().body)["previous_response_id"] == opened(id)[0]
     conflict = {"previous_response_id": sealed(NATIVE, "alpha"), "conversation": sealed(NATIVE, "bravo")}
     assert posted(g, conflict).status == 400
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("mode", ["open", "seal"])
+def test_a_response_byte_by_byte(gateway, mode):
+    """Each byte has a hook of its own, so that what is held meanwhile goes out again whatever comes next."""
+    g = gateway(settings(sealed_ids=mode))
+    body = json.dumps({"id": NATIVE, "text": NATIVE, "output": [{"id": "msg_1"}], "x": ""}).encode()
+
+    def slowly(request):
+        yield reply(request, 200, [JSON, ("transfer-encoding", "chunked")], b"", length=False)
+        for byte in body:
+            time.sleep(0.001)
+            yield b"1\r\n%c\r\n" % byte
+        yield b"0\r\n\r\n"
+
+    g.upstream.answer = slowly
+    # In the mode `open` a client that sends a sealed id has those of the response looked at.
+    answer = posted(g, {"previous_response_id": sealed(OTHER, "alpha")})
+    expected = json.loads(body)
+    if mode == "seal":
+        expected["id"] = sealed(NATIVE, "alpha")
+        expected["output"] = [{"id": sealed("msg_1", "alpha")}]
+    assert json.loads(answer.body) == expected
 
 
 @pytest.mark.smoke

@@ -339,7 +339,7 @@ local function read_ids(exchange, read)
   local ids = ids_of(gateway.affinity, read, exchange, terms.mode)
   if not ids then return end
   exchange.ids = ids
-  exchange.opened_target = ids:open_target(exchange.target)
+  exchange.opens_target = ids:open_target(exchange.target)
   if exchange.has_upgrade and refuses_upgrade(exchange) then
     gateway.metrics:count("upgrades_refused")
     return refuse(exchange, refusal.wrong_protocol)
@@ -396,7 +396,11 @@ end
 -- The request as the account knows it.
 local function put_opened(exchange)
   local ids = exchange.ids
-  if exchange.opened_target then request.set_target(exchange.opened_target) end
+  if exchange.opens_target then
+    local query = ngx.var.args
+    local target = ngx.escape_uri(ngx.var.uri, 0) .. (query and "?" .. query or "")
+    request.set_target(ids:open_rewritten(target))
+  end
   -- The ids in a compressed response cannot be seen.
   if ids:seals() and not ids.is_download then ngx.req.set_header("Accept-Encoding", "identity") end
   if ids.edits and ids:put_body() then
@@ -410,6 +414,8 @@ local function serve(exchange)
   local name = scope == "" and terms.gateway.cookie_name or request.cookie_name(terms.gateway.affinity, scope)
   exchange.cookie_name, exchange.serving = name, true
   request.strip_cookies(exchange, terms, name)
+  -- Nobody speaks it here, and behind an upstream's 101 no id would be seen.
+  if exchange.is_h2c then ngx.req.clear_header("Upgrade") end
   local verdict = decision.verdict
   if verdict == C.TOKENPIN_VERDICT_UNKNOWN_KEY or verdict == C.TOKENPIN_VERDICT_BAD_TAG then
     note_foreign(terms.gateway, "request", ("a cookie named %s that no key of this configuration made (%s)"):format(name,
