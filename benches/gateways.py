@@ -65,15 +65,18 @@ def module_filter(module, settings):
     return {"name": module, "typed_config": configuration}
 
 
-def tokenpin_filter(**fields):
-    settings = {
+def settings(**fields):
+    return {
         "placement_key": {"env": "TOKENPIN_PLACEMENT_KEY"},
         "cookie_keys": [{"id": 1, "role": "sign", "key": {"env": "TOKENPIN_COOKIE_KEY"}}],
         "consumer": {"header": "x-consumer", "trusted": True},
         "tokens": [token(number) for number in range(4)],
         **fields,
     }
-    return module_filter("tokenpin_envoy", settings)
+
+
+def tokenpin_filter(**fields):
+    return module_filter("tokenpin_envoy", settings(**fields))
 
 
 ROUTER = {
@@ -251,7 +254,9 @@ def requests(ports):
     yield "the calls into Envoy alone, cookie", "the calls into Envoy alone", ours
 
 
-def measure(arguments, workers, folder):
+def measure(arguments, workers, folder, chains=None, asked=None):
+    """Loads these chains with these requests; without them, those above."""
+    chains, asked = chains or CHAINS, asked or requests
     secrets = {
         "TOKENPIN_PLACEMENT_KEY": os.urandom(16).hex(),
         "TOKENPIN_COOKIE_KEY": os.urandom(16).hex(),
@@ -265,12 +270,12 @@ def measure(arguments, workers, folder):
     try:
         origin = Envoy(folder / "upstream", upstream(), 1, {})
         running.append(origin)
-        front = Envoy(folder / "gateway", gateway(CHAINS, origin.ports["upstream"]), workers, secrets)
+        front = Envoy(folder / "gateway", gateway(chains, origin.ports["upstream"]), workers, secrets)
         running.append(front)
         if apart:
             origin.run_on(others)
             front.run_on(first)
-        cases = [(name, front.ports[chain], headers) for name, chain, headers in requests(front.ports)]
+        cases = [(name, front.ports[chain], headers) for name, chain, headers in asked(front.ports)]
         for _, port, headers in cases:
             load(port, headers, 1, others)  # warms connections and pages
         rounds = {name: [] for name, _, _ in cases}

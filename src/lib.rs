@@ -51,6 +51,7 @@ mod bytes;
 #[cfg(feature = "capi")]
 pub mod capi;
 pub mod cookie;
+mod credentials;
 mod decide;
 mod enums;
 mod error;
@@ -69,6 +70,7 @@ pub use cookie::reader::Limits;
 pub use cookie::ring::KeyRing;
 pub use cookie::set_cookie::{Attributes, SameSite};
 pub use cookie::value::{Cookie, VALUE_LEN, Value, Verdict};
+pub use credentials::{CREDENTIAL_KEYS, CREDENTIAL_WORDS, PAYER_HEADERS, is_client_credential};
 pub use decide::affinity::Affinity;
 pub use decide::classify::{Class, DEFAULT_RULES, Group, Rule, check_rules, classify};
 pub use decide::config::{Config, IdConfig, IdOwner, Policy};

@@ -16,7 +16,7 @@ JS_SOURCES := $(JS)/package.json $(JS)/README.md $(JS)/tsconfig.json $(wildcard 
 
 # What is installed is looked for beside the sources, and lies in the build folder.
 $(JS_OUT)/installed: $(JS)/package.json $(JS)/package-lock.json
-	@echo 'installing what $< names into $(@D) (once)'
+	checks/need.sh npm npm 'it gets what $< names'
 	@mkdir -p $(@D)
 	cp $^ $(@D)
 	cd $(@D) && $(JS_NPM) ci --ignore-scripts
@@ -31,7 +31,7 @@ $(JS_PACKAGE)/built: $(JS_SOURCES) $(WASM) $(JS_OUT)/installed
 	cp $(WASM) $(@D)/tokenpin.wasm
 	$(JS_BIN)/tsc -p $(JS) --outDir $(@D)/dist --removeComments --declaration false
 	$(JS_BIN)/tsc -p $(JS) --outDir $(@D)/dist --emitDeclarationOnly
-	rm $(@D)/dist/layout.d.ts
+	rm $(@D)/dist/arguments.d.ts $(@D)/dist/layout.d.ts $(@D)/dist/memory.d.ts
 	touch $@
 
 .PHONY: js-package
@@ -49,7 +49,7 @@ js: $(JS_PACKAGE)/built ## the package for JavaScript in Node: installed elsewhe
 	$(PYTHON) -B $(JS)/tests/twin.py
 
 $(JS_HOSTS)/installed: $(JS)/tests/hosts/package.json $(JS)/tests/hosts/package-lock.json
-	@echo 'installing what $< names into $(@D) (once)'
+	checks/need.sh npm npm 'it gets what $< names'
 	@mkdir -p $(@D)
 	cp $^ $(@D)
 	cd $(@D) && $(JS_NPM) ci --ignore-scripts

@@ -20,10 +20,13 @@ lint: tools ## formatting and lints, warnings denied
 	$(FUZZ_CARGO) clippy $(FUZZ_WHERE) -- -D warnings
 	$(CARGO) clippy --quiet --locked --all-targets --manifest-path $(MEMORY)/loom/Cargo.toml --target-dir $(MEMORY_OUT)/loom -- -D warnings
 	$(CARGO) clippy $(TOWER_CARGO) --all-targets -- -D warnings
+	"$$MAKE" --no-print-directory wasm-target
+	$(CARGO) clippy $(WASM_CARGO) -- -D warnings
 	$(CARGO) clippy $(PY_CARGO) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --no-deps --features alloc,capi
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(TOWER_CARGO) --no-deps
 	$(BUILD)/tools/bin/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cc' '*.cpp' '*.h' '*.hpp' ':!include/tokenpin.h')
+	$(MVN) spotless:check
 	$(BUILD)/tools/bin/ruff check --quiet $$(git ls-files '*.py')
 	checks/need.sh luacheck lua-check 'lint runs it'
 	luacheck --quiet --no-color --config $(NGINX)/.luacheckrc $$(git ls-files '*.lua')

@@ -139,6 +139,7 @@ def free_port():
 class Process:
     """A gateway that is a program of its own, and starts anew for each configuration. An adapter has its `command`."""
 
+    joins = False  # whether several fields of one name become one: no drawn case has them then
     differs = {}  # the start of cases' names -> why it differs there; such a case has to differ
 
     def __init__(self, program, provider_port, folder):
@@ -368,6 +369,12 @@ def blind(gateway, config, case, answer, seen):
         raise RuntimeError(f"the check sees nothing: {json.dumps(other)[:3000]}")
 
 
+def repeats(case):
+    """Whether a request has several fields of one name."""
+    names = [name.lower() for name, _ in case["request"]["headers"]]
+    return len(set(names)) < len(names)
+
+
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--smoke", action="store_true")
@@ -393,11 +400,12 @@ def main():
             provider = Provider()
             gateway = adapter.Gateway(program, provider.port, pathlib.Path(folder))
             begun = time.monotonic()
+            mine = [case for case in cases if not (getattr(gateway, "joins", False) and case["name"].startswith("drawn") and repeats(case))]
             try:
-                failures, differing = run(gateway, provider, table["configs"], cases)
+                failures, differing = run(gateway, provider, table["configs"], mine)
             finally:
                 gateway.stop()
-        print(f"{name}: {len(cases)} cases, {differing} differ with a reason, {len(failures)} failed, {time.monotonic() - begun:.1f} s", flush=True)
+        print(f"{name}: {len(mine)} cases, {differing} differ with a reason, {len(failures)} failed, {time.monotonic() - begun:.1f} s", flush=True)
         for failure in failures[:60]:
             print(f"  FAILED: {failure}")
         failed = failed or bool(failures)

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/tokenpin/tokenpin/go"
 )
 
 // Credentials are, slot by slot, what makes a request one of an account's. They are not printed.
@@ -84,18 +86,12 @@ func folded(name string) string {
 func isCredential(name string) bool {
 	before := ""
 	for word := range strings.SplitSeq(name, "-") {
-		switch word {
-		case "authorization", "auth", "token", "jwt", "secret", "password", "credential", "credentials", "apikey":
+		if slices.Contains(tokenpin.CredentialWords, word) || word == "key" && slices.Contains(tokenpin.CredentialKeys, before) {
 			return true
-		case "key":
-			switch before {
-			case "api", "access", "functions", "subscription":
-				return true
-			}
 		}
 		before = word
 	}
-	return name == "openai-organization" || name == "openai-project" || name == "x-goog-user-project"
+	return slices.Contains(tokenpin.PayerHeaders, name)
 }
 
 // Format writes how many there are, whatever the verb.

@@ -1,10 +1,10 @@
 //! Go's enums, statuses, limits and tables.
 
-use tokenpin::DEFAULT_RULES;
 use tokenpin::ids::{
     COLLECTIONS, DIGEST_HEADERS, DOWNLOADS, ITEM_PREFIXES, KEYS, LITERALS, LOCATION_HEADERS,
     PREFIXES, UPLOADS,
 };
+use tokenpin::{CREDENTIAL_KEYS, CREDENTIAL_WORDS, DEFAULT_RULES, PAYER_HEADERS};
 
 use crate::header::{Enum, Header, Value, capital, pascal};
 
@@ -94,6 +94,24 @@ pub fn rules() -> String {
         text += &format!("\t{{{pattern:?}, Group{group}, IDs{ids}}},\n");
     }
     text + "}\n"
+}
+
+/// Which headers are a client's own credentials.
+pub fn credentials() -> String {
+    let mut text = HEAD.to_owned();
+    for (name, what, words) in [
+        (
+            "CredentialWords",
+            "words in the name of a header that proves who a client is",
+            &CREDENTIAL_WORDS[..],
+        ),
+        ("CredentialKeys", "words in front of \"key\" that make it one, too", &CREDENTIAL_KEYS),
+        ("PayerHeaders", "the headers that say whose account pays, in lower case", &PAYER_HEADERS),
+    ] {
+        let lines: String = words.iter().map(|word| format!("\t{word:?},\n")).collect();
+        text += &format!("\n// {name} are {what}.\nvar {name} = []string{{\n{lines}}}\n");
+    }
+    text
 }
 
 /// The table of ids.

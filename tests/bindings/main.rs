@@ -61,6 +61,7 @@ fn every_copy_is_what_the_code_says() {
         Copy::whole("go/limits_gen.go", go::limits(&header)),
         Copy::whole("go/rules_gen.go", go::rules()),
         Copy::whole("go/ids_gen.go", go::ids()),
+        Copy::whole("go/credentials_gen.go", go::credentials()),
         Copy::whole("bindings/js/src/enums.ts", js::enums(&header)),
         Copy::whole("bindings/js/src/limits.ts", js::limits(&header)),
         Copy::whole("bindings/js/src/layout.ts", js::layout(&header)),

@@ -1,6 +1,7 @@
 //! Python's enums, statuses and limits.
 
 use tokenpin::ids::{DIGEST_HEADERS, LOCATION_HEADERS};
+use tokenpin::{CREDENTIAL_KEYS, CREDENTIAL_WORDS, PAYER_HEADERS};
 
 use crate::header::{Header, capital, pascal};
 
@@ -47,7 +48,9 @@ pub fn limits(header: &Header) -> String {
 
 /// The lists of header fields.
 pub fn headers() -> String {
-    let mut text = format!("\"\"\"Header fields that ids change.\"\"\"\n\n{HEAD}");
+    let mut text = format!(
+        "\"\"\"Header fields that ids change, and those that are a client's credentials.\"\"\"\n\n{HEAD}"
+    );
     for (name, doc, words) in [
         (
             "DIGEST_HEADERS",
@@ -59,6 +62,13 @@ pub fn headers() -> String {
             "Those of a response whose value is a target or a URI with ids.",
             LOCATION_HEADERS,
         ),
+        (
+            "CREDENTIAL_WORDS",
+            "Words in the name of a header that proves who a client is.",
+            &CREDENTIAL_WORDS,
+        ),
+        ("CREDENTIAL_KEYS", "Words in front of `key` that make it one, too.", &CREDENTIAL_KEYS),
+        ("PAYER_HEADERS", "Those that say whose account pays.", &PAYER_HEADERS),
     ] {
         let words: Vec<String> = words.iter().map(|word| format!("b{word:?}")).collect();
         text +=

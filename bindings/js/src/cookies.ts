@@ -1,10 +1,9 @@
-import type { Classification, Key, RingKey, Rule } from './arguments.js';
 import * as a from './arguments.js';
 import { type Kind, SameSite, Verdict } from './enums.js';
 import * as layout from './layout.js';
 import { COOKIE_VALUE_LEN, MAX_SET_COOKIE } from './limits.js';
-import type { Bytes } from './memory.js';
 import * as m from './memory.js';
+import type { Bytes, Classification, Key, RingKey, Rule } from './types.js';
 
 const U32 = 0xffffffff;
 const VERDICTS = Object.values(Verdict);
@@ -95,6 +94,7 @@ export class KeyRing {
       m.u32[(limit + L.maxLife) >> 2] = m.whole(limits.maxLife ?? 2592000, U32, 'maxLife');
       m.u32[(limit + L.maxIdle) >> 2] = m.whole(limits.maxIdle ?? 0, U32, 'maxIdle');
       m.u32[(limit + L.refreshInterval) >> 2] = m.whole(limits.refreshInterval ?? 0, U32, 'refreshInterval');
+      m.u8[made + C.kind] = NOT_READ;
       const now = BigInt(m.whole(limits.now, Number.MAX_SAFE_INTEGER, 'now'));
       const key = putKey(place.key);
       const [name, nameLength] = [m.put(place.name, 'name'), m.length];
@@ -117,7 +117,7 @@ export class KeyRing {
         ),
       );
       const found = VERDICTS[m.u8[verdict] as number] as Verdict;
-      return { verdict: found, cookie: GOOD.has(found) ? readCookie(made) : null };
+      return { verdict: found, cookie: m.u8[made + C.kind] === NOT_READ ? null : readCookie(made) };
     } finally {
       m.leave(mark);
     }
@@ -133,7 +133,8 @@ export class KeyRing {
   }
 }
 
-const GOOD = new Set<Verdict>(['other_key', 'not_yet_valid', 'expired_life', 'expired_idle', 'valid', 'refresh_due']);
+/** No kind: the cookie is only written where its tag was found good. */
+const NOT_READ = 0xff;
 
 function putKey(key: Key | null | undefined): number {
   return key === undefined || key === null ? 0 : a.putKey(key);

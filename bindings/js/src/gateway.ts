@@ -1,13 +1,12 @@
 // A gateway as a function from `Request` to `Response`. The rules are those of docs/embedding.md and of the other hosts.
 
-import type { Affinity, Decision, Values } from './affinity.js';
-import type { SlotStatus } from './arguments.js';
+import type { Affinity, Decision } from './affinity.js';
 import { cookieStrip, setCookieMatches } from './cookies.js';
 import type { Ids, Mode, Refusal } from './enums.js';
 import { TokenpinError } from './errors.js';
 import { type IdOpener, type IdSealer, joined } from './ids.js';
 import { DIGEST_HEADERS, LOCATION_HEADERS } from './layout.js';
-import type { Bytes } from './memory.js';
+import type { Bytes, SlotStatus } from './types.js';
 
 /** What some statuses do to the account that answered with them. */
 export interface Cooldown {
@@ -97,8 +96,8 @@ const NAMES = new Set([
 /** One configuration at work. `export default { fetch: gateway.fetch }` is a Worker. */
 export class Gateway {
   readonly affinity: Affinity;
-  /** @internal */
-  readonly options: GatewayOptions;
+  /** Without what is secret. @internal */
+  readonly options: Omit<GatewayOptions, 'accounts'>;
   /** @internal */
   readonly cooldowns: readonly Required<Cooldown>[];
   /** @internal */
@@ -113,16 +112,17 @@ export class Gateway {
 
   constructor(affinity: Affinity, options: GatewayOptions) {
     for (const name of Object.keys(options)) if (!NAMES.has(name)) throw new TypeError(`options have no ${name}`);
-    const upstream = new URL(options.upstream);
+    const { accounts, ...open } = options;
+    const upstream = new URL(open.upstream);
     this.affinity = affinity;
-    this.options = options;
+    this.options = open;
     this.#base = upstream.origin + upstream.pathname.replace(/\/$/, '');
     this.authority = upstream.host;
     const slots = affinity.length;
-    if (options.accounts.length !== slots) {
-      throw new TypeError(`accounts of ${options.accounts.length} slots for an affinity of ${slots}`);
+    if (accounts.length !== slots) {
+      throw new TypeError(`accounts of ${accounts.length} slots for an affinity of ${slots}`);
     }
-    this.#accounts = options.accounts.map(headersOf);
+    this.#accounts = accounts.map(headersOf);
     this.#names = new Set(this.#accounts.flat().map(([name]) => folded(name)));
     this.#cooled = this.#accounts.map(() => null);
     this.cooldowns = (options.cooldowns ?? [{ statuses: [401, 429] }]).map((cooldown, i) => {
@@ -426,11 +426,11 @@ class Exchange {
 
   #decide(): void {
     const { affinity, options } = this.#gateway;
-    const carrier = options.carrierHeader;
-    const carried = carrier === undefined ? null : this.#headers.get(carrier);
+    const carried = options.carrierHeader === undefined ? null : this.#headers.get(options.carrierHeader);
     const cookies = this.#headers.get('cookie');
     try {
-      const hint = options.idHint?.(this.#request) ?? '';
+      const given = options.idHint?.(this.#request) ?? '';
+      const hint = typeof given === 'string' ? new TextEncoder().encode(given) : given;
       const hinted = hint.length > 0 && hint.length <= 4096 ? affinity.idHint(hint) : null;
       this.#decision = affinity.decide({
         method: this.#request.method,
@@ -454,9 +454,9 @@ class Exchange {
     if (this.#decision.slot === null) throw ofDecision(affinity, this.#decision, this.#opener);
   }
 
-  #values(name: string | undefined): Values {
+  #values(name: string | undefined): Bytes[] {
     const value = name === undefined ? null : this.#headers.get(name);
-    return value === null ? [] : bytesOf(theOne(value) ?? value);
+    return value === null ? [] : [bytesOf(theOne(value) ?? value)];
   }
 
   #send(kept: Kept): Promise<Response> {
@@ -543,10 +543,10 @@ class Exchange {
         const value = headers.get(name);
         if (value !== null) headers.set(name, textOf(sealer.target(bytesOf(value))));
       }
-      if (!empty && response.status !== 206 && !this.#passes(headers)) {
+      if (!NO_BODY.has(response.status) && response.status !== 206 && !this.#passes(headers)) {
         for (const name of [...DIGEST_HEADERS, 'content-length', 'accept-ranges']) headers.delete(name);
         if (!(headers.get('etag') ?? 'W/').startsWith('W/')) headers.delete('etag');
-        if (body !== null) body = body.pipeThrough(sealer.stream()) as typeof body;
+        if (body !== null && !empty) body = body.pipeThrough(sealer.stream()) as typeof body;
       }
     }
     this.#setCookie(response.status, headers);
@@ -651,12 +651,8 @@ function textOf(value: Bytes): string {
 
 /** The value that copies of it make, joined by commas; null for different ones. */
 function theOne(value: string): string | null {
-  const different = new Set(
-    value
-      .split(',')
-      .map((part) => part.replace(/^[ \t]+|[ \t]+$/g, ''))
-      .filter((part) => part !== ''),
-  );
+  const parts = value.split(',').map((part) => part.replace(/^[ \t]+|[ \t]+$/g, ''));
+  const different = new Set(parts.filter((part) => part !== ''));
   return different.size > 1 ? null : ([...different][0] ?? '');
 }
 

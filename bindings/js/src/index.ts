@@ -1,7 +1,6 @@
-/// <reference lib="esnext.disposable" />
+/// <reference lib="esnext.disposable" preserve="true" />
 
 export { Affinity, type Config, Decision, type Finished, type Request, type Values } from './affinity.js';
-export type { Classification, Key, RingKey, Rule, Slot, SlotStatus } from './arguments.js';
 export {
   type Attributes,
   type Cookie,
@@ -30,5 +29,5 @@ export {
   type SealerOptions,
 } from './ids.js';
 export * from './limits.js';
-export type { Bytes } from './memory.js';
 export { identityHash, jump, keyHash, type Selection, Slots } from './select.js';
+export type { Bytes, Classification, Key, RingKey, Rule, Slot, SlotStatus } from './types.js';

@@ -3,9 +3,7 @@
 import { SENTENCES, type Status } from './enums.js';
 import { TokenpinError } from './errors.js';
 import { ABI_VERSION, BYTES, type Exports } from './layout.js';
-
-/** Bytes, or text, which stands for its UTF-8. */
-export type Bytes = string | Uint8Array;
+import type { Bytes } from './types.js';
 
 /** The functions of the C interface. @internal */
 export let wasm: Exports;

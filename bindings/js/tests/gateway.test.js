@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { inspect } from 'node:util';
 import fastify from 'fastify';
 import { Hono } from 'hono';
 import { Affinity } from 'tokenpin';
@@ -463,6 +464,25 @@ test('options that do not fit are told', () => {
   }
 });
 
+test('no account is shown', () => {
+  const gateway = gatewayOf();
+  assert.doesNotMatch(inspect(gateway, { depth: 9, showHidden: true }) + JSON.stringify(gateway), /sk-[a-f]/);
+  assert.throws(
+    () => gatewayOf({ accounts: [...ACCOUNTS.slice(1), 'sk-secret\n'] }),
+    (error) => !/secret/.test(error.stack),
+  );
+});
+
+test('a hint of any length is one of bytes', async () => {
+  for (const length of [1, 1000, 2000, 5000]) {
+    const gateway = gatewayOf({ config: { idMode: 'off' }, idHint: () => 'é'.repeat(length) });
+    const accounts = new Set();
+    for (let i = 0; i < 12; i++) accounts.add((await ask(gateway, 'POST', '/v1/responses', { body: {} })).seen.account);
+    // Of more than 4096 bytes none is made.
+    assert.equal(accounts.size === 1, length <= 2000);
+  }
+});
+
 test('a host that throws, throws', async () => {
   const gateway = gatewayOf({
     fetch: async () => {
@@ -537,6 +557,48 @@ describe('in a server', () => {
     });
     assert.equal(seen.headers.cookie, 'a=1; b=2');
     assert.equal(seen.url, '//elsewhere.example/v1/responses');
+  });
+
+  /** An upstream that streams without an end. What became of its first response is told. */
+  async function endless() {
+    const { createServer } = await import('node:http');
+    const server = createServer((request, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      const timer = setInterval(() => response.write('data: {"id":"resp_1"}\n\n'), 5);
+      response.on('close', () => {
+        clearInterval(timer);
+        server.emit('gone');
+      });
+      server.breaks = () => request.socket.destroy();
+    });
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const gone = new Promise((resolve) => server.once('gone', resolve));
+    const stop = () => new Promise((resolve) => server.close(resolve));
+    return { url: `http://127.0.0.1:${server.address().port}`, gone, server, stop };
+  }
+
+  test('fastify lets go of an account when its client goes', async () => {
+    const upstream = await endless();
+    served.gateway = gatewayOf({ upstream: upstream.url });
+    const abort = new AbortController();
+    const response = await fetch(`${served.url}/v1/responses`, { method: 'POST', body: '{}', signal: abort.signal });
+    await response.body.getReader().read();
+    abort.abort();
+    await upstream.gone;
+    await upstream.stop();
+  });
+
+  test('fastify does not end what an account has broken off', async () => {
+    const upstream = await endless();
+    served.gateway = gatewayOf({ upstream: upstream.url });
+    const response = await fetch(`${served.url}/v1/responses`, { method: 'POST', body: '{}' });
+    const reader = response.body.getReader();
+    await reader.read();
+    upstream.server.breaks();
+    await assert.rejects(async () => {
+      while (!(await reader.read()).done);
+    });
+    await upstream.stop();
   });
 
   test('fastify takes another gateway at once', async () => {

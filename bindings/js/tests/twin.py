@@ -16,6 +16,8 @@ import bodies_twin as bodies  # noqa: E402
 import library  # noqa: E402
 import report  # noqa: E402
 import tokenpin_twin as twin  # noqa: E402
+from vector_files import (  # noqa: E402
+    FOREIGN, GROUPS, KEY_REASONS, OUTCOMES, OWNERS, PIN_STATES, POLICIES, SOURCES, VERDICTS)
 
 SEED = int(os.environ.get("TOKENPIN_SEED", random.randrange(2 ** 32)))
 CASES = int(os.environ.get("TOKENPIN_CASES", 1200))
@@ -26,19 +28,9 @@ NO_SLOT = 2 ** 32 - 1
 ROLES = ["sign", "accept", "retire"]
 STATES = ["up", "draining", "down", "vacant"]
 STRATEGIES = ["jump", "rendezvous", "higress_fnv1a_modulo"]
-GROUPS = ["stateless", "stateful", "prompt_cache"]
-POLICIES = ["fail_fast", "fallback_and_update", "fallback_without_update"]
-OWNERS = ["none", "consumer"]
-FOREIGN = ["auto", "refuse", "plain"]
 KINDS = ["anonymous", "consumer", "session", "combined"]
 ANSWERS = ["nothing", "set_cookie", "carrier"]
-SOURCES = ["none", "stateless", "consumer", "session", "combined", "cookie", "minted", "id"]
-OUTCOMES = ["placed", "pinned", "repinned", "fallback", "retried", "rejected", "none"]
-PIN_STATES = ["none", "home", "elsewhere", "draining", "down", "gone"]
-VERDICTS = ["absent", "malformed", "unknown_version", "unknown_key", "bad_tag", "other_key", "not_yet_valid",
-            "expired_life", "expired_idle", "valid", "refresh_due"]
 ID_VERDICTS = ["none", "plain", "sealed", "conflict", "unknown_version", "unknown_key", "bad_seal"]
-KEY_REASONS = ["ok", "absent", "untrusted", "several_values", "too_long"]
 SAME_SITES = {twin.SAME_SITE_LAX: "lax", twin.SAME_SITE_STRICT: "strict", twin.SAME_SITE_NONE: "none"}
 Failed = library.Failed
 

@@ -24,6 +24,7 @@ worker_shutdown_timeout 20s;
 error_log {folder}/nginx.log notice;
 load_module {modules}/ndk_http_module.so;
 load_module {modules}/ngx_http_lua_module.so;
+{main}
 events {{ worker_connections 4096; }}
 """
 
@@ -58,8 +59,9 @@ LOCATION = """
 SERVER = """
 http {{
 {paths}
-    lua_shared_dict tokenpin 1m;
+    lua_shared_dict {dict} 1m;
     map "" $tokenpin {{ default ""; }}
+    map $proxy_host $tokenpin_upstream {{ default $proxy_host; }}
     init_by_lua_block {{
         {jit}
         require("resty.tokenpin").setup("{folder}/tokenpin.json")
@@ -136,6 +138,8 @@ class Nginx:
             "folder": folder,
             "modules": MODULES,
             "workers": 2,
+            "main": "",
+            "dict": "tokenpin",
             "max_body": "200m",
             "jit": "" if self.jit else "jit.off() jit.flush()",
             "port": self.port,
@@ -186,8 +190,8 @@ class Nginx:
             text = self.log(start)
             if "[emerg]" in text or "init_by_lua" in text:
                 raise stack.Refused(text)
-            ended = set(re.findall(r"(\d+)#\d+: gracefully shutting down", text))
-            return old <= ended and len(self.workers() - old) == len(old)
+            ended = set(re.findall(r"(\d+)#\d+: gracefully shutting down", self.log()))
+            return old <= ended and len(self.workers() - ended) == self.parts["workers"]
 
         self.wait("a reload", done)
 
@@ -206,15 +210,12 @@ class Nginx:
         reading, writing = re.search(r"Reading: (\d+) Writing: (\d+)", self.ask("/status")).groups()
         return int(reading) + int(writing) - 1
 
-    def metrics(self):
+    def metrics(self, _namespace=None):
         """Of all workers, each of which adds its own four times a second."""
         time.sleep(0.3)
         text = self.ask("/metrics")
         found = re.findall(r'^tokenpin_(\w+)\{gateway="default"\} (\d+)$', text, re.M)
         return {name: int(value) for name, value in found}
-
-    def stats(self, _prefix=""):
-        return {f"tokenpin.{name}": value for name, value in self.metrics().items()}
 
     def log(self, start=0):
         return self.log_file.read_bytes()[start:].decode(errors="replace") if self.log_file.exists() else ""

@@ -83,13 +83,13 @@ def test_the_configuration_that_is_printed(started):
     assert accounts == set(ACCOUNTS)
     assert all(request.value("host") == b"api.openai.com" for request in g.upstream.requests)
     assert len(set(ids)) == 12 and all(id.endswith(("tp0", "tp1", "tp2")) for id in ids)
-    counters = g.envoy.metrics()
+    counters = g.counters()
     assert counters["outcome_placed"] == 12 and counters["id_verdict_sealed"] == 24
     # A refused token is followed by the other.
     g.upstream.script = [answering(429, [("retry-after", "1")])]
     with openai.OpenAI(base_url=f"{g.url}/v1", api_key="another's", max_retries=0) as client:
         assert client.responses.create(model="m", input="Hello.").id
-    counters = g.envoy.metrics()
+    counters = g.counters()
     assert (counters["retries"], counters["cooldowns"]) == (1, 1)
     path = g.folder / "access.log"
     stack.wait_for("the log", lambda: path.read_text().count("\n") == 37)

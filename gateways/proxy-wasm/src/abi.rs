@@ -147,6 +147,7 @@ unsafe extern "C" {
 unsafe extern "C" {}
 
 /// Calls a function that hands over memory, which the host has allocated with `proxy_on_memory_allocate`.
+#[expect(clippy::same_length_and_capacity, reason = "that is how the host has it allocated")]
 fn taken(call: impl FnOnce(*mut *mut u8, *mut usize) -> Status) -> Option<Vec<u8>> {
     let (mut data, mut size) = (null_mut(), 0);
     let status = call(&raw mut data, &raw mut size);
@@ -270,7 +271,9 @@ pub(crate) fn record_metric(id: u32, value: u64) {
 pub(crate) fn respond(status: u16, details: &str, headers: &[(&str, &str)], body: &[u8]) {
     let mut pairs = Vec::with_capacity(256);
     // No answer has so many, or so long ones, that these numbers would not do.
-    let mut number = |len: usize| pairs.extend_from_slice(&(len as u32).to_le_bytes());
+    let mut number = |len: usize| {
+        pairs.extend_from_slice(&u32::try_from(len).unwrap_or_default().to_le_bytes());
+    };
     number(headers.len());
     for (name, value) in headers {
         number(name.len());
@@ -299,6 +302,8 @@ pub(crate) fn respond(status: u16, details: &str, headers: &[(&str, &str)], body
 
 /// What lives in this VM, by the host's numbers.
 struct Vm {
+    /// What is known of how the host holds requests.
+    holding: Holding,
     /// A plugin's configuration each; none before the host has configured it.
     roots: Table<Option<Rc<Chain>>>,
     streams: Table<Stream>,
@@ -309,8 +314,11 @@ struct Alone<T>(T);
 // SAFETY: a VM has one thread.
 unsafe impl<T> Sync for Alone<T> {}
 
-static VM: Alone<RefCell<Vm>> =
-    Alone(RefCell::new(Vm { roots: Table(Vec::new()), streams: Table(Vec::new()) }));
+static VM: Alone<RefCell<Vm>> = Alone(RefCell::new(Vm {
+    holding: Holding::Unknown,
+    roots: Table(Vec::new()),
+    streams: Table(Vec::new()),
+}));
 
 fn vm<T>(then: impl FnOnce(&mut Vm) -> T) -> Option<T> {
     VM.0.try_borrow_mut().ok().map(|mut vm| then(&mut vm))
@@ -351,6 +359,39 @@ impl<T> Table<T> {
     fn take(&mut self, id: u32) -> Option<T> {
         let at = self.place(id).ok()?;
         Some(self.0.remove(at).1)
+    }
+}
+
+/// Whether the host shows the body of a request whose headers wait. One that does not lets the request hang, and can only
+/// be told by that.
+#[derive(Clone, Copy, PartialEq)]
+enum Holding {
+    Unknown,
+    Works,
+    /// The log was told.
+    Fails,
+}
+
+/// How long a request waits for the first bytes of its body before the log is told, in seconds.
+const PATIENCE: u64 = 5;
+
+fn watch_holding() {
+    let now = unix_now();
+    let hangs = vm(|vm| {
+        let is_late = |since: u64| now > since + PATIENCE;
+        let hangs = vm.holding == Holding::Unknown
+            && vm.streams.0.iter().any(|(_, stream)| stream.waits_since().is_some_and(is_late));
+        if hangs {
+            vm.holding = Holding::Fails;
+        }
+        hangs
+    });
+    if hangs == Some(true) {
+        crate::host::log(
+            Level::Error,
+            "a request has waited 5 seconds for its body: has the plugin's configuration \
+             allow_on_headers_stop_iteration: true? A host without it needs bodies: false, and sealed_ids: off",
+        );
     }
 }
 
@@ -413,6 +454,7 @@ extern "C" fn proxy_on_configure(id: u32, size: usize) -> u32 {
 extern "C" fn proxy_on_tick(id: u32) {
     if let Some(chain) = vm(|vm| vm.roots.get(id).cloned()).flatten().flatten() {
         chain.look_after();
+        watch_holding();
     }
 }
 
@@ -423,7 +465,12 @@ extern "C" fn proxy_on_request_headers(id: u32, _: usize, is_whole: u32) -> Acti
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_body(id: u32, size: usize, is_last: u32) -> Action {
-    stream(id, |stream| stream.on_request_body(size, is_last != 0))
+    stream(id, |stream| {
+        if stream.waits_since().is_some() {
+            vm(|vm| vm.holding = Holding::Works);
+        }
+        stream.on_request_body(size, is_last != 0)
+    })
 }
 
 #[unsafe(no_mangle)]

@@ -218,7 +218,8 @@ impl RequestIds {
             let (mut out, mut rest, mut differs) = (Vec::new(), part, false);
             while !rest.is_empty() {
                 let piece = sealer.step(with, rest);
-                if piece.pass == part.len() && piece.put.is_empty() && !is_last {
+                let passes = piece.pass == part.len() && piece.put.is_empty();
+                if passes && out.is_empty() && !is_last {
                     // Mostly nothing changes, and nothing is copied.
                     return None;
                 }
@@ -241,9 +242,9 @@ impl RequestIds {
     /// How many ids were sealed, and how many documents not understood, since this was asked before.
     pub(crate) fn newly(&mut self) -> (u32, u32) {
         let Some(sealer) = &self.sealer else { return (0, 0) };
-        let (sealed, unexpected) = (sealer.sealed, sealer.unexpected());
-        let newly = (sealed - self.told_sealed, unexpected - self.told_unexpected);
-        (self.told_sealed, self.told_unexpected) = (sealed, unexpected);
+        let (ids, unexpected) = (sealer.sealed, sealer.unexpected());
+        let newly = (ids - self.told_sealed, unexpected - self.told_unexpected);
+        (self.told_sealed, self.told_unexpected) = (ids, unexpected);
         newly
     }
 }

@@ -127,7 +127,7 @@ impl<'de> Visitor<'de> for Reader {
 
 /// The fields of one object.
 pub(crate) struct Fields<'j> {
-    fields: &'j [(String, Json)],
+    entries: &'j [(String, Json)],
     path: String,
     known: Vec<&'static str>,
 }
@@ -137,7 +137,7 @@ impl<'j> Fields<'j> {
         let Json::Object(fields) = json else {
             return Err(Problem::at(path, "expected an object"));
         };
-        let this = Self { fields, path: path.to_owned(), known: Vec::new() };
+        let this = Self { entries: fields, path: path.to_owned(), known: Vec::new() };
         for (at, (name, _)) in fields.iter().enumerate() {
             if fields.iter().take(at).any(|(other, _)| other == name) {
                 return Err(this.problem(name, "given twice"));
@@ -148,12 +148,12 @@ impl<'j> Fields<'j> {
 
     /// Whether there is no field but `name`.
     pub(crate) fn is_only(&self, name: &str) -> bool {
-        self.fields.iter().all(|(field, _)| field == name)
+        self.entries.iter().all(|(field, _)| field == name)
     }
 
     pub(crate) fn find(&mut self, name: &'static str) -> Option<&'j Json> {
         self.known.push(name);
-        self.fields.iter().find(|(field, _)| field == name).map(|(_, json)| json)
+        self.entries.iter().find(|(field, _)| field == name).map(|(_, json)| json)
     }
 
     pub(crate) fn require(&mut self, name: &'static str) -> Checked<&'j Json> {
@@ -267,12 +267,12 @@ impl<'j> Fields<'j> {
         let entry = |(name, json): &'j (String, Json)| {
             Ok((name.as_str(), Fields::new(json, &format!("{path}.{name}"))?))
         };
-        inner.fields.iter().map(entry).collect()
+        inner.entries.iter().map(entry).collect()
     }
 
     /// Refuses the fields that no call asked for. The last call.
     pub(crate) fn refuse_others(&self) -> Checked<()> {
-        match self.fields.iter().find(|(name, _)| !self.known.contains(&name.as_str())) {
+        match self.entries.iter().find(|(name, _)| !self.known.contains(&name.as_str())) {
             None => Ok(()),
             Some((name, _)) => Err(self.problem(name, "unknown field")),
         }

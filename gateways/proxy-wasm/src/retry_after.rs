@@ -24,6 +24,8 @@ fn decimal(text: &[u8]) -> Option<u64> {
     Some(whole.saturating_add(more.into()))
 }
 
+const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+
 /// The unix seconds of a date in any of the three forms of RFC 9110 section 5.6.7. (The crates that read them need a
 /// standard library, or are many times longer.)
 fn date(text: &[u8], now: u64) -> Option<u64> {
@@ -44,7 +46,6 @@ fn date(text: &[u8], now: u64) -> Option<u64> {
     if !is_weekday || words.next().is_some() {
         return None;
     }
-    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
     let month = MONTHS.find(month).filter(|at| month.len() == 3 && at % 3 == 0)? as u64 / 3 + 1;
     let mut times = time.split(':').map(|part| small(part, 2));
     let (hour, minute, second) = (times.next()??, times.next()??, times.next()??);

@@ -1,5 +1,6 @@
 //! Secrets of a configuration, from the environment that the host gives to the VM.
 
+use alloc::borrow::ToOwned;
 use alloc::string::String;
 
 use tokenpin::Secret;
@@ -32,8 +33,11 @@ pub(crate) fn read_secret(fields: &mut Fields<'_>) -> Checked<Option<String>> {
 
 pub(crate) fn read_key(json: &Json, path: &str) -> Checked<Secret> {
     let mut fields = Fields::new(json, path)?;
-    let Some(text) = read_secret(&mut fields)? else {
-        return Err(Problem::at(path, "needs env"));
+    // Not every host gives its VMs an environment.
+    let text = match (read_secret(&mut fields)?, fields.string("value")?) {
+        (Some(text), None) => text,
+        (None, Some(text)) => text.to_owned(),
+        _ => return Err(Problem::at(path, "needs one of env and value")),
     };
     fields.refuse_others()?;
     let wrong = || Problem::at(path, "the key is not 32 hexadecimal digits");

@@ -758,8 +758,8 @@ fn read_success(fields: &mut Fields<'_>) -> Checked<(u16, u16)> {
     let expected = fields.problem("success", "expected a list of two statuses");
     let Ok(list) = fields.list("success") else { return Err(expected) };
     match list.as_slice() {
-        [(first, at_first), (last, at_last)] => {
-            Ok((status(first, at_first, 100)?, status(last, at_last, 100)?))
+        [(first, path), (other, other_path)] => {
+            Ok((status(first, path, 100)?, status(other, other_path, 100)?))
         }
         _ => Err(expected),
     }

@@ -54,6 +54,8 @@ pub(crate) struct Stream {
     terms: Option<Terms>,
     ids: Option<Box<RequestIds>>,
     hold: Hold,
+    /// When the request began to wait for its body.
+    begun: u64,
     /// The request says how long its body is.
     has_length: bool,
     for_anthropic: bool,
@@ -71,12 +73,18 @@ impl Stream {
             terms: None,
             ids: None,
             hold: Hold::None,
+            begun: 0,
             has_length: false,
             for_anthropic: false,
             slot: None,
             served: None,
             authority: Vec::new(),
         }
+    }
+
+    /// Since when the request has waited for the first of its body, if it does.
+    pub(crate) fn waits_since(&self) -> Option<u64> {
+        matches!(self.hold, Hold::Reading(0)).then_some(self.begun)
     }
 
     fn count(&self, counter: Counter) {
@@ -122,7 +130,8 @@ impl Stream {
     fn waits(&mut self, terms: &Terms, reading: &Reading<'_>, is_whole: bool) -> Option<Action> {
         let (headers, settings, mode) = (reading.headers, terms.settings(), terms.mode());
         // Of what comes behind an upgrade, hosts never tell the end.
-        let has_body = !is_whole && !headers.has("upgrade");
+        let is_upgrade = headers.has("upgrade");
+        let has_body = !is_whole && !is_upgrade;
         if mode == Mode::Off && !(settings.bodies && has_body) {
             return None;
         }
@@ -132,9 +141,11 @@ impl Stream {
         ids.open_target(target);
         let has_state = ids.has_state();
         let ids = self.ids.insert(ids);
-        if reading.is_handshake {
+        // Nobody sees the ids in a WebSocket's frames, nor a body behind another upgrade. Clients that are told so ask by
+        // requests instead.
+        if is_upgrade && (has_state || !reading.is_handshake) {
             let refuses = mode != Mode::Open || settings.refuse_upgrades;
-            if has_state && refuses && mode != Mode::Off && !terms.observes() {
+            if refuses && mode != Mode::Off && !terms.observes() {
                 self.count(Counter::upgrades_refused);
                 return Some(self.refuse(&Refusal::wrong_protocol()));
             }
@@ -153,6 +164,7 @@ impl Stream {
             return self.give_up(true).then_some(Action::Pause);
         }
         self.hold = Hold::Reading(0);
+        self.begun = unix_now();
         Some(Action::Pause)
     }
 
@@ -366,10 +378,10 @@ impl Stream {
         let ours = |line: &[u8]| set_cookie::matches(line, served.name.as_bytes());
         let sets_ours = headers.all("set-cookie").any(ours);
         let carrier = settings.carrier_header.as_deref();
-        let carries = carrier.is_some_and(|name| headers.has(name));
+        let has_carrier = carrier.is_some_and(|name| headers.has(name));
         // Most responses leave nothing to do: it does not matter where they came from.
         let is_plain =
-            status < LEAST_ERROR && served.decision.cookie.is_none() && !sets_ours && !carries;
+            status < LEAST_ERROR && served.decision.cookie.is_none() && !sets_ours && !has_carrier;
         if !is_plain {
             if !is_from_upstream() {
                 return;
@@ -383,10 +395,10 @@ impl Stream {
                     add_header(Map::Response, "set-cookie", line);
                 }
             }
-            if let Some(name) = carrier.filter(|_| carries) {
+            if let Some(name) = carrier.filter(|_| has_carrier) {
                 remove_header(Map::Response, name);
             }
-            if sets_ours || carries {
+            if sets_ours || has_carrier {
                 self.note_foreign(&terms.setup, served);
             }
             self.write_cookie(terms, served, status);

@@ -21,31 +21,9 @@ pub(crate) fn remove_client(headers: &mut HeaderMap) {
     remove(headers, is_client);
 }
 
-/// Words of names by which clients prove who they are.
-const PROOFS: [&str; 9] = [
-    "authorization",
-    "auth",
-    "token",
-    "jwt",
-    "secret",
-    "password",
-    "credential",
-    "credentials",
-    "apikey",
-];
-/// The same, before `key`.
-const KEYS: [&str; 4] = ["api", "access", "functions", "subscription"];
-/// Names that say who pays.
-const PAYERS: [&str; 3] = ["openai-organization", "openai-project", "x-goog-user-project"];
-
 /// Whether a header of that name is a client's credential.
 pub(crate) fn is_client(name: &HeaderName) -> bool {
-    let mut before = "";
-    let proves = name.as_str().split(['-', '_']).any(|word| {
-        let last = std::mem::replace(&mut before, word);
-        PROOFS.contains(&word) || (word == "key" && KEYS.contains(&last))
-    });
-    proves || PAYERS.iter().any(|payer| folded(name).eq(payer.bytes()))
+    tokenpin::is_client_credential(name.as_str().as_bytes())
 }
 
 /// What a name is to a server that makes a variable of it.

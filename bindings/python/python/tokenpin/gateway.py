@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Callable, NamedTuple, Optional, Union
 
 from ._enums import Answer, Ids, Mode, Refusal, State
-from ._headers import DIGEST_HEADERS, LOCATION_HEADERS
+from ._headers import CREDENTIAL_KEYS, CREDENTIAL_WORDS, DIGEST_HEADERS, LOCATION_HEADERS, PAYER_HEADERS
 from ._tokenpin import Affinity, Decision, IdOpener, IdSealer, cookie_strip, set_cookie_matches
 from ._types import Error, SlotStatus
 
@@ -542,17 +542,12 @@ def _folded(name: bytes) -> bytes:
     return name.replace(b"_", b"-")
 
 
-_PROOFS = {b"authorization", b"auth", b"token", b"jwt", b"secret", b"password", b"credential", b"credentials", b"apikey"}
-_BEFORE_KEY = {b"api", b"access", b"functions", b"subscription"}
-_PAYERS = {b"openai-organization", b"openai-project", b"x-goog-user-project"}
-
-
 def is_client_credential(name: bytes) -> bool:
     """Whether a header of this name, in lower case, is a client's own credential."""
     name = _folded(name)
     words = name.split(b"-")
-    keys = any(word == b"key" and before in _BEFORE_KEY for before, word in zip(words, words[1:]))
-    return keys or name in _PAYERS or not _PROOFS.isdisjoint(words)
+    keys = any(word == b"key" and before in CREDENTIAL_KEYS for before, word in zip(words, words[1:]))
+    return keys or name in PAYER_HEADERS or any(word in CREDENTIAL_WORDS for word in words)
 
 
 def _the_one(values: list[bytes]) -> Optional[bytes]:

@@ -638,7 +638,7 @@ def test_locations(sealing):
         f"https://api.example:444{id}": None,
         f"https://blobs.example{id}?sig=x": None,
         f"//api.example{id}": None,
-        "https://api.example": None,
+        "https://api.example": g.url,
         "/v1/files/x?next=https://api.example/v1/files": None,
         f"/v1/models/{OTHER}": None,
     }.items():

@@ -7,6 +7,7 @@ import re
 import subprocess
 import time
 
+import httpx2
 import pytest
 import stack
 import tokenpin_twin as twin
@@ -14,6 +15,7 @@ import yaml
 from gateway import (
     ACCOUNTS,
     COOKIE,
+    PLACEMENT_KEY,
     access_log,
     client,
     credential,
@@ -25,8 +27,8 @@ from gateway import (
 )
 from provider import JSON, Provider
 from stack import Refused
-from test_sealed import NATIVE, ids_in, opened, posted, sealed
-from upstream import answering
+from test_sealed import NATIVE, OTHER, ids_in, opened, posted, sealed
+from upstream import answering, reply
 
 import envoy
 
@@ -36,6 +38,7 @@ README = pathlib.Path(__file__).parents[3] / "proxy-wasm" / "README.md"
 BIG = "x" * 200_000
 
 
+@pytest.mark.smoke
 def test_a_session_keeps_its_token(gateway):
     g = gateway()
     for _ in range(5):
@@ -52,6 +55,7 @@ def test_a_session_keeps_its_token(gateway):
     assert rose["verdict_malformed"] == rose["cookies_set"] == rose["source_minted"] == 1
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "events"])
 def test_chains_of_sealed_ids(gateway, stream):
     g = gateway(settings(sealed_ids="seal"))
@@ -68,6 +72,31 @@ def test_chains_of_sealed_ids(gateway, stream):
     assert posted(g, conflict).status == 400
 
 
+@pytest.mark.smoke
+@pytest.mark.parametrize("mode", ["open", "seal"])
+def test_a_response_byte_by_byte(gateway, mode):
+    """Each byte has a hook of its own, so that what is held meanwhile goes out again whatever comes next."""
+    g = gateway(settings(sealed_ids=mode))
+    body = json.dumps({"id": NATIVE, "text": NATIVE, "output": [{"id": "msg_1"}], "x": ""}).encode()
+
+    def slowly(request):
+        yield reply(request, 200, [JSON, ("transfer-encoding", "chunked")], b"", length=False)
+        for byte in body:
+            time.sleep(0.001)
+            yield b"1\r\n%c\r\n" % byte
+        yield b"0\r\n\r\n"
+
+    g.upstream.answer = slowly
+    # In the mode `open` a client that sends a sealed id has those of the response looked at.
+    answer = posted(g, {"previous_response_id": sealed(OTHER, "alpha")})
+    expected = json.loads(body)
+    if mode == "seal":
+        expected["id"] = sealed(NATIVE, "alpha")
+        expected["output"] = [{"id": sealed("msg_1", "alpha")}]
+    assert json.loads(answer.body) == expected
+
+
+@pytest.mark.smoke
 @pytest.mark.parametrize("trailers", [b"", b"x-checked: 1\r\n"], ids=["end", "trailers"])
 def test_a_body_in_pieces(gateway, trailers):
     manager = {"http_protocol_options": {"enable_trailers": True}}
@@ -82,6 +111,7 @@ def test_a_body_in_pieces(gateway, trailers):
     assert got == {"input": BIG, "previous_response_id": NATIVE}
 
 
+@pytest.mark.smoke
 def test_a_cooldown_is_known_to_all_workers(gateway):
     """At once: each connection is one worker's, and there are two of them."""
     g = gateway(settings(cooldowns=[{"status": [500], "state": "down", "seconds": 3}]))
@@ -158,6 +188,7 @@ IMPOSSIBLE = {
 }
 
 
+@pytest.mark.smoke
 def test_what_cannot_work_is_refused_with_its_reason(gateway):
     g = gateway()
     for fields, message in IMPOSSIBLE.values():
@@ -176,6 +207,39 @@ def test_the_authority_of_a_token_is_that_of_its_urls(gateway):
     g.upstream.answer = answering(200, [JSON], json.dumps({"id": batch, "results_url": url}).encode())
     got = json.loads(g.send("GET", "/v1/batches").body)
     assert got["results_url"] == f"{g.url}/v1/batches/{got['id']}/results"
+
+
+def test_keys_by_value(gateway):
+    """For hosts that give a VM no environment."""
+    by_env, by_value = settings(), settings(placement_key={"value": PLACEMENT_KEY.hex()})
+    g = gateway(by_env)
+    fingerprint = g.counters()["config_fingerprint"]
+    g.update(by_value)
+    assert g.counters()["config_fingerprint"] == fingerprint
+    for bad in ({"value": "00"}, {}, {"env": "PLACEMENT_KEY", "value": PLACEMENT_KEY.hex()}):
+        with pytest.raises(Refused, match="configuration refused: placement_key: "):
+            g.update(settings(placement_key=bad))
+
+
+def test_a_struct_is_told_from_json(gateway):
+    g = gateway()
+    g.envoy.wasm = {"configuration": stack.struct(settings())}
+    with pytest.raises(Refused, match="expected JSON in a google.protobuf.StringValue, not a Struct"):
+        g.update(settings(scope="other"))
+
+
+def test_a_host_that_hides_bodies_is_told_of(gateway):
+    """Without the switch of the page Envoy lets a request hang whose headers wait."""
+    gone = gateway(settings(bodies=False))
+    gone.envoy.wasm = {"allow_on_headers_stop_iteration": False}
+    gone.update(settings(bodies=False, scope="bare"))
+    assert gone.send(body=b'{"input":"x"}').status == 200, "which needs no body"
+    gone.update(settings(scope="bodies"))
+    with pytest.raises(httpx2.TimeoutException), client() as own:
+        own.timeout = 8
+        gone.send(body=b'{"input":"x"}', via=own)
+    stack.wait_for("the message", lambda: "allow_on_headers_stop_iteration: true?" in gone.envoy.log())
+    assert gone.envoy.log().count("allow_on_headers_stop_iteration: true?") == 1
 
 
 def test_refusals_have_their_code_in_the_access_log(gateway, folder):
@@ -264,6 +328,7 @@ def complete():
     return yaml.safe_load(block)["http_filters"]
 
 
+@pytest.mark.smoke
 def test_the_example_of_the_page(gateways):
     """As printed: it starts, keeps a session and its ids."""
     ours, _ = complete()

@@ -21,7 +21,7 @@ PATIENCE = 20.0  # seconds that a process gets to do what it was asked
 FILTER = "tokenpin"  # the filter's name in the chain
 
 LOOPBACK = "127.0.0.1"
-WASM = os.environ.get("TOKENPIN_FILTER") == "wasm"
+WASM = os.environ.get("TOKENPIN_WASM") if os.environ.get("TOKENPIN_FILTER") == "wasm" else None
 DYNAMIC_MODULE = {"name": "tokenpin_envoy", "metrics_namespace": "tokenpin"}
 
 
@@ -38,10 +38,10 @@ def struct(settings):
     return typed("google.protobuf.Struct", value=settings)
 
 
-def module_filter(settings, name=FILTER, metrics="tokenpin"):
-    """The filter's own entry in a chain, with its JSON configuration."""
-    if WASM:
-        return wasm_filter(settings, metrics)
+def module_filter(settings, name=FILTER, metrics="tokenpin", wasm=WASM):
+    """The filter's own entry in a chain, with its JSON configuration. `wasm` is the path of a plugin instead."""
+    if wasm:
+        return wasm_filter(settings, metrics, wasm)
     return extension(
         "filters.http.dynamic_modules.v3.DynamicModuleFilter",
         dynamic_module_config={**DYNAMIC_MODULE, "metrics_namespace": metrics},
@@ -50,11 +50,26 @@ def module_filter(settings, name=FILTER, metrics="tokenpin"):
     )
 
 
-def wasm_filter(settings, name="tokenpin"):
+def text_filter(text):
+    """The same, of a text that may be none."""
+    try:
+        settings = json.loads(text)
+    except (ValueError, RecursionError):
+        settings = None
+    entry = module_filter(settings if isinstance(settings, dict) else {})
+    value = typed("google.protobuf.StringValue", value=text)
+    if WASM:
+        entry["config"]["configuration"] = value
+    else:
+        entry["filter_config"] = value
+    return entry
+
+
+def wasm_filter(settings, name="tokenpin", path=WASM):
     """The same for proxy-wasm. `name` is also that of its metrics."""
     config = {
         "name": name,
-        "vm_config": wasm_vm(os.environ["TOKENPIN_WASM"], settings),
+        "vm_config": wasm_vm(path, settings),
         # Of a Struct it would get the message's bytes.
         "configuration": typed("google.protobuf.StringValue", value=json.dumps(settings)),
         # Without it no body can be read before the request goes on.
@@ -124,10 +139,10 @@ def cluster(name, port, **fields):
     return {"name": name, "type": "STATIC", "load_assignment": assignment, **fields}
 
 
-def discovered_filter(path):
+def discovered_filter(path, wasm=WASM):
     """A filter whose configuration Envoy reads from a file, and again when it is replaced."""
     source = {"resource_api_version": "V3", "path_config_source": {"path": str(path)}}
-    kind = module_filter({})["@type"]
+    kind = module_filter({}, wasm=wasm)["@type"]
     return {
         "name": FILTER,
         "config_discovery": {"config_source": source, "type_urls": [kind]},
@@ -237,7 +252,7 @@ class Envoy:
     in `folder`.
     """
 
-    def __init__(self, folder, module_folder, environment):
+    def __init__(self, folder, module_folder, environment, plugin=WASM):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.filter_file = folder / "filter.json"
@@ -246,16 +261,17 @@ class Envoy:
         self.configuration = None
         self.settings = None
         self.routes = {}
-        self.wasm = {}  # more fields of the plugin for proxy-wasm
+        self.plugin = plugin  # the path of that for proxy-wasm, and more fields of its entry
+        self.wasm = {}
         self.version = 0
         self.process = None
 
     def filter(self):
-        return discovered_filter(self.filter_file)
+        return discovered_filter(self.filter_file, self.plugin)
 
     def start(self, settings):
         """Without settings there must be no filter in the configuration."""
-        if WASM:
+        if self.plugin:
             self.routes = take_routes(self.configuration)
         (self.folder / "envoy.json").write_text(json.dumps(self.configuration, indent=1))
         if settings is not None:
@@ -302,7 +318,7 @@ class Envoy:
         self.version += 1
         resource = typed("envoy.config.core.v3.TypedExtensionConfig", name=FILTER)
         own = {"routes": self.routes} if self.routes else {}
-        resource["typed_config"] = module_filter({**settings, **own})
+        resource["typed_config"] = module_filter({**settings, **own}, wasm=self.plugin)
         resource["typed_config"].get("config", {}).update(self.wasm)
         text = json.dumps({"version_info": str(self.version), "resources": [resource]})
         replace_file(self.filter_file, text)
@@ -320,7 +336,7 @@ class Envoy:
 
     def metrics(self, namespace=FILTER):
         """Those of the filter, without the names that they stand under."""
-        prefix = f"wasmcustom.{namespace}." if WASM else f"{namespace}."
+        prefix = f"wasmcustom.{namespace}." if self.plugin else f"{namespace}."
         found = self.stats(re.escape(prefix))
         return {name.removeprefix(prefix): value for name, value in found.items()}
 

@@ -205,7 +205,7 @@ local function look_after(is_ending)
       if not is_ending then
         check_state_file(gateway)
         for _, token in pairs(gateway.settings.tokens) do check_secrets(gateway, token) end
-        gateway.fleet:refresh(ngx.time())
+        gateway.fleet:end_cooldowns(ngx.time())
       end
       gateway.metrics:flush()
     end
@@ -339,7 +339,7 @@ local function read_ids(exchange, read)
   local ids = ids_of(gateway.affinity, read, exchange, terms.mode)
   if not ids then return end
   exchange.ids = ids
-  exchange.opened_target = ids:open_target(exchange.target)
+  exchange.opens_target = ids:open_target(exchange.target)
   if exchange.has_upgrade and refuses_upgrade(exchange) then
     gateway.metrics:count("upgrades_refused")
     return refuse(exchange, refusal.wrong_protocol)
@@ -358,6 +358,7 @@ local function read_ids(exchange, read)
     return give_up(exchange, announced, "bodies_too_many", refusal.too_many)
   end
   hold(exchange, announced)
+  exchange.has_waited = true
   ngx.req.read_body()
   hold(exchange, 0)
   local size = ids:read_body()
@@ -396,7 +397,11 @@ end
 -- The request as the account knows it.
 local function put_opened(exchange)
   local ids = exchange.ids
-  if exchange.opened_target then request.set_target(exchange.opened_target) end
+  if exchange.opens_target then
+    local query = ngx.var.args
+    local target = ngx.escape_uri(ngx.var.uri, 0) .. (query and "?" .. query or "")
+    request.set_target(ids:open_rewritten(target))
+  end
   -- The ids in a compressed response cannot be seen.
   if ids:seals() and not ids.is_download then ngx.req.set_header("Accept-Encoding", "identity") end
   if ids.edits and ids:put_body() then
@@ -410,6 +415,8 @@ local function serve(exchange)
   local name = scope == "" and terms.gateway.cookie_name or request.cookie_name(terms.gateway.affinity, scope)
   exchange.cookie_name, exchange.serving = name, true
   request.strip_cookies(exchange, terms, name)
+  -- Nobody speaks it here, and behind an upstream's 101 no id would be seen.
+  if exchange.is_h2c then ngx.req.clear_header("Upgrade") end
   local verdict = decision.verdict
   if verdict == C.TOKENPIN_VERDICT_UNKNOWN_KEY or verdict == C.TOKENPIN_VERDICT_BAD_TAG then
     note_foreign(terms.gateway, "request", ("a cookie named %s that no key of this configuration made (%s)"):format(name,
@@ -433,8 +440,8 @@ function _M.request(name)
   local read = request.read(exchange, terms)
   if not read then return fail_request(exchange, C.TOKENPIN_STATUS_SCOPE_LENGTH) end
   read_ids(exchange, read)
-  -- Others came by while this one waited.
-  if exchange.ids then
+  -- Others came by meanwhile, and used what `read` fills.
+  if exchange.has_waited then
     terms.gateway.fleet:follow(ngx.time())
     request.read(exchange, terms)
   end
@@ -444,7 +451,8 @@ function _M.request(name)
   local header = terms.settings.response_header
   if not terms.observes and exchange.decision.slot == SLOT_NONE then
     if header then exchange.headers_of_refusal = { [header] = describe(exchange) } end
-    return refuse(exchange, refusal.of(exchange.decision, terms.gateway.affinity))
+    local report = exchange.ids and exchange.ids:report()
+    return refuse(exchange, refusal.of(exchange.decision, terms.gateway.affinity, report))
   end
   if not terms.observes then serve(exchange) end
   local ids = exchange.ids
@@ -507,7 +515,7 @@ end
 local function begin_sealing(exchange)
   local ids, terms = exchange.ids, exchange.terms
   if not ids or ids.is_done or not response.is_from_upstream() then return end
-  ids.upstream = ngx.var.proxy_host or ""
+  ids.upstream = ngx.var.tokenpin_upstream or ""
   local slot = exchange.decision.slot
   local kind = content.kind(ngx.header["Content-Type"])
   local seals = ids:seals_body(ngx.status, kind)

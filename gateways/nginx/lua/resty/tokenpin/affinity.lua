@@ -86,12 +86,14 @@ function _M.build(settings)
   -- The library keeps its own copies.
   ffi.fill(settings.placement_key, 16)
   ffi.fill(config.placement_key, 16)
-  for _, ring in ipairs { settings.cookie_keys, settings.id_keys or {} } do
-    for _, key in ipairs(ring) do ffi.fill(key.secret, 16) end
+  local function wipe_keys(array, keys)
+    for i, key in ipairs(keys or {}) do
+      ffi.fill(array[i - 1].secret, 16)
+      ffi.fill(key.secret, 16)
+    end
   end
-  for array, count in pairs { [cookie_keys] = #settings.cookie_keys, [id_keys or false] = #(settings.id_keys or {}) } do
-    if array then ffi.fill(array, count * ffi.sizeof("struct tokenpin_cookie_key")) end
-  end
+  wipe_keys(cookie_keys, settings.cookie_keys)
+  wipe_keys(id_keys, settings.id_keys)
   if status ~= C.TOKENPIN_STATUS_OK then
     local text = library.name(C.TOKENPIN_ENUM_STATUS, status):gsub("_", " ")
     fail(path_of(wrong.field, tonumber(wrong.index), settings),

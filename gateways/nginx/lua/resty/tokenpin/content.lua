@@ -4,7 +4,8 @@ local _M = {}
 
 -- "json", "events", "multipart" or "other". Bodies without a type are JSON mostly.
 function _M.kind(content_type)
-  if not content_type then return "json" end
+  -- Most are so, and LuaJIT does not compile what reads the others.
+  if not content_type or content_type == "application/json" then return "json" end
   local kind = content_type:match("^[ \t]*([^;,]-)[ \t]*[;,]") or content_type:match("^[ \t]*(.-)[ \t]*$")
   kind = kind:lower()
   if kind == "" or kind == "application/json" or kind:sub(-5) == "+json" then return "json" end
@@ -13,7 +14,8 @@ function _M.kind(content_type)
 end
 
 function _M.is_encoded(content_encoding)
-  local encoding = (content_encoding or ""):match("^[ \t]*(.-)[ \t]*$"):lower()
+  if not content_encoding then return false end
+  local encoding = content_encoding:match("^[ \t]*(.-)[ \t]*$"):lower()
   return encoding ~= "" and encoding ~= "identity"
 end
 

@@ -19,6 +19,7 @@ local use = ffi.new("struct tokenpin_id_use")
 local opener = ffi.new("struct tokenpin_id_opener")
 local piece = ffi.new("struct tokenpin_piece")
 local report = ffi.new("struct tokenpin_id_report")
+local scratch = ffi.new("struct tokenpin_id_summary")
 local length = ffi.new("size_t[1]")
 local group, existing, kind = ffi.new("uint8_t[1]"), ffi.new("uint8_t[1]"), ffi.new("uint8_t[1]")
 local owner = ffi.new("struct tokenpin_bytes")
@@ -72,16 +73,26 @@ function Ids:use()
   return use
 end
 
--- The target as the upstream gets it; nil if nothing in it was opened.
-function Ids:open_target(target)
+function Ids:opened(target, summary)
   -- Opening never lengthens it.
   need(#target)
-  local status = C.tokenpin_affinity_open_target(self.affinity, self:use(), self.summary, target, #target, buffer, room,
-    length)
-  local opened = status == OK and ffi.string(buffer, length[0]) or target
+  local using = self:use()
+  local status = C.tokenpin_affinity_open_target(self.affinity, using, summary, target, #target, buffer, room, length)
+  return status == OK and ffi.string(buffer, length[0]) or target
+end
+
+-- Whether something in the client's target was opened.
+function Ids:open_target(target)
+  local opened = self:opened(target, self.summary)
   local said = self:report()
   self.is_upload, self.is_download = said.uploads ~= 0, said.downloads ~= 0
-  return opened ~= target and opened or nil
+  return opened ~= target
+end
+
+-- The same of what nginx has made of the target, by a `rewrite`. What the request says is not changed by it.
+function Ids:open_rewritten(target)
+  C.tokenpin_id_summary_init(scratch)
+  return self:opened(target, scratch)
 end
 
 -- Pieces that pass as they are leave no trace.
@@ -97,12 +108,12 @@ end
 
 function Ids:begin_opening()
   self.edits = {}
-  self.utf8 = content.utf8()
+  self.utf8 = self.mode == C.TOKENPIN_MODE_STRICT and content.utf8()
   C.tokenpin_id_opener_init(opener)
 end
 
 function Ids:open(part)
-  if self.mode == C.TOKENPIN_MODE_STRICT then self.utf8:read(part) end
+  if self.utf8 then self.utf8:read(part) end
   -- Keeps it from the collector while C reads it.
   self.part = part
   local using, bytes, at = self:use(), ffi.cast("const uint8_t *", part), 0

@@ -41,8 +41,10 @@ local function key(affinity, decision, which)
   return ffi.string(name.ptr, name.len)
 end
 
--- Of a decision without a slot.
-function _M.of(decision, affinity)
+-- Of a decision without a slot, and of the report of its ids, if there are any.
+function _M.of(decision, affinity, report)
+  local length = report and report.quoted_len or 0
+  local quoted = length ~= 0 and " '" .. ffi.string(report.quoted, length) .. "'" or ""
   C.tokenpin_decision_refusal(decision, status, number)
   local refusal = {
     status = status[0], code = library.name(C.TOKENPIN_ENUM_REFUSAL, number[0]),
@@ -55,12 +57,12 @@ function _M.of(decision, affinity)
     refusal.message = "The session's account is unavailable."
   elseif number[0] == C.TOKENPIN_REFUSAL_PREVIOUS_RESPONSE_NOT_FOUND then
     refusal.param = key(affinity, decision, 0)
-    refusal.message = "The previous response was not found."
+    refusal.message = "The previous response" .. quoted .. " was not found."
   elseif number[0] == C.TOKENPIN_REFUSAL_INVALID_ENCRYPTED_CONTENT then
     refusal.message = "The encrypted content could not be verified."
   elseif number[0] == C.TOKENPIN_REFUSAL_NOT_FOUND then
     refusal.param = key(affinity, decision, 0)
-    refusal.message = "The object named by '" .. refusal.param .. "' was not found."
+    refusal.message = "The object" .. quoted .. " named by '" .. refusal.param .. "' was not found."
   elseif number[0] == C.TOKENPIN_REFUSAL_CONFLICTING_ACCOUNTS then
     refusal.param = key(affinity, decision, 1)
     refusal.message = "The objects named by '" .. key(affinity, decision, 0) .. "' and '" .. refusal.param

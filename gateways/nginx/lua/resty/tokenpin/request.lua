@@ -43,6 +43,8 @@ local function array(list)
   return to, list.count
 end
 
+local TAB = 9
+
 local function trim(text)
   return text:match("^[ \t]*(.-)[ \t]*$")
 end
@@ -50,7 +52,7 @@ end
 -- One value for copies of it that were joined by commas, with empty ones or without. Else the value as it is. nginx
 -- leaves tabs around it.
 local function unjoined(value)
-  if value:find("^[ \t]") or value:find("[ \t]$") then value = trim(value) end
+  if value:byte(1) == TAB or value:byte(-1) == TAB then value = trim(value) end
   if not value:find(",", 1, true) then return value end
   local one = ""
   for part in value:gmatch("[^,]+") do
@@ -135,9 +137,11 @@ function _M.of_client()
   local upgrade = rawget(headers, "upgrade")
   -- Over HTTP/1.1 it is a GET that creates; the library knows it by the method of HTTP/2.
   local method = ngx.req.get_method()
-  local is_handshake = method == "GET" and type(upgrade) == "string" and upgrade:lower() == "websocket"
+  local protocol = type(upgrade) == "string" and upgrade:lower()
+  local is_handshake, is_h2c = method == "GET" and protocol == "websocket", protocol == "h2c"
   local exchange = {
-    headers = headers, is_handshake = is_handshake, has_upgrade = upgrade ~= nil,
+    headers = headers, is_handshake = is_handshake, is_h2c = is_h2c,
+    has_upgrade = upgrade ~= nil and not is_h2c,
     method = is_handshake and "CONNECT" or method, target = ngx.var.request_uri,
     scope = "", tries = 0, decision = decision_type(),
   }
@@ -256,10 +260,9 @@ function _M.drop_when_moved(names, decision)
   for i = 1, #names do ngx.req.clear_header(names[i]) end
 end
 
--- Splits a target and makes it the one that nginx sends. nginx escapes the path again.
+-- Makes a target, as it is on the wire, the one that nginx sends. nginx escapes the path again.
 function _M.set_target(target)
-  local path, query = target:match("^([^?#]*)%??([^#]*)")
-  path = path:gsub("^[^/?#]-://[^/]*", "")
+  local path, query = target:match("^([^?]*)%??(.*)$")
   path = path:gsub("%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end)
   ngx.req.set_uri(path, false, true)
   ngx.req.set_uri_args(query)

@@ -8,10 +8,10 @@ import org.jspecify.annotations.Nullable;
 /**
  * One configuration at work: which account serves a request, and which cookie goes back.
  *
- * <p>Immutable but for the state, weight and until of its slots. May be used by any number of threads at once, without locks. Its
- * keys are wiped when it is closed, or when nobody refers to it any more; calls from then on throw an {@link
- * IllegalStateException}. So a gateway that loads a new configuration lets go of the old one, and closes it only when all of its
- * requests have ended.
+ * <p>Immutable but for the state, weight and until of its slots. May be used by any number of
+ * threads at once, without locks. Its keys are wiped when it is closed, or when nobody refers to it
+ * any more; calls from then on throw an {@link IllegalStateException}. So a gateway that loads a
+ * new configuration lets go of the old one, and closes it only when all of its requests have ended.
  */
 public final class Affinity implements AutoCloseable {
   private final Pool pool;
@@ -58,11 +58,13 @@ public final class Affinity implements AutoCloseable {
       int decision = core.reserve(Layout.DECISION_SIZE);
       int at = request.put(core);
       core.send();
-      int status = Functions.affinityDecide(core, address(), core.address(at), core.address(decision));
+      int status =
+          Functions.affinityDecide(core, address(), core.address(at), core.address(decision));
       if (status == Status.ENTROPY.number() && request.entropy == null) {
         // Most requests need no random bytes, which cost more than all the rest.
         core.entropy(at + Layout.REQUEST_AT_ENTROPY);
-        status = Functions.affinityDecide(core, address(), core.address(at), core.address(decision));
+        status =
+            Functions.affinityDecide(core, address(), core.address(at), core.address(decision));
       }
       core.check(status);
       return new Decision(core.bytesAt(decision, Layout.DECISION_SIZE));
@@ -112,7 +114,10 @@ public final class Affinity implements AutoCloseable {
     return capacity;
   }
 
-  /** Changes a slot, atomically, while other threads decide. Every decision that begins afterwards sees it. */
+  /**
+   * Changes a slot, atomically, while other threads decide. Every decision that begins afterwards
+   * sees it.
+   */
   public void setSlot(int slot, SlotStatus status) {
     Core core = pool.borrow();
     try {
@@ -142,14 +147,18 @@ public final class Affinity implements AutoCloseable {
     }
   }
 
-  /** The identity hash of the account in a slot: what cookies and ids name it by. 0 for a vacant slot. */
+  /**
+   * The identity hash of the account in a slot: what cookies and ids name it by. 0 for a vacant
+   * slot.
+   */
   public long pin(int slot) {
     Core core = pool.borrow();
     try {
       int at = core.reserve(Layout.SLOT_STATUS_SIZE);
       int hash = core.reserve(8);
       core.send();
-      core.check(Functions.affinityGetSlot(core, address(), slot, core.address(at), core.address(hash)));
+      core.check(
+          Functions.affinityGetSlot(core, address(), slot, core.address(at), core.address(hash)));
       return core.longAt(hash);
     } finally {
       pool.release(core);
@@ -164,7 +173,8 @@ public final class Affinity implements AutoCloseable {
       int at = core.put((Object) identity);
       int end = core.used;
       core.send();
-      core.check(Functions.affinityFind(core, address(), core.address(at), end - at, core.address(slot)));
+      core.check(
+          Functions.affinityFind(core, address(), core.address(at), end - at, core.address(slot)));
       int found = core.intAt(slot);
       return found == -1 ? OptionalInt.empty() : OptionalInt.of(found);
     } finally {
@@ -172,7 +182,10 @@ public final class Affinity implements AutoCloseable {
     }
   }
 
-  /** The name of the cookie: what has to be stripped from requests, and from an upstream's responses. */
+  /**
+   * The name of the cookie: what has to be stripped from requests, and from an upstream's
+   * responses.
+   */
   public String cookieName() {
     return cookieName("");
   }
@@ -210,7 +223,10 @@ public final class Affinity implements AutoCloseable {
     }
   }
 
-  /** The id hint of the client that {@code of} belongs to, the same on every replica. 1 to 4096 bytes that no two clients share. */
+  /**
+   * The id hint of the client that {@code of} belongs to, the same on every replica. 1 to 4096
+   * bytes that no two clients share.
+   */
   public byte[] idHint(String of) {
     return idHintOf(of);
   }
@@ -227,7 +243,9 @@ public final class Affinity implements AutoCloseable {
       int at = core.put(of);
       int end = core.used;
       core.send();
-      core.check(Functions.affinityIdHint(core, address(), core.address(at), end - at, core.address(hint)));
+      core.check(
+          Functions.affinityIdHint(
+              core, address(), core.address(at), end - at, core.address(hint)));
       return core.bytesAt(hint, 16);
     } finally {
       pool.release(core);
@@ -274,7 +292,9 @@ public final class Affinity implements AutoCloseable {
     }
   }
 
-  /** The fingerprint of the weights, and of the states that count at {@code now}, in unix seconds. */
+  /**
+   * The fingerprint of the weights, and of the states that count at {@code now}, in unix seconds.
+   */
   public long liveFingerprint(long now) {
     Core core = pool.borrow();
     try {
@@ -287,7 +307,10 @@ public final class Affinity implements AutoCloseable {
     }
   }
 
-  /** Whose the ids of a request are: its consumer's, if ids belong to consumers and it has one; else nobody's, which is empty. */
+  /**
+   * Whose the ids of a request are: its consumer's, if ids belong to consumers and it has one; else
+   * nobody's, which is empty.
+   */
   public byte[] idOwner(Request request) {
     Core core = pool.borrow();
     try {
@@ -330,7 +353,10 @@ public final class Affinity implements AutoCloseable {
     return core.anywhere(core.wordAt(bytes + Layout.BYTES_AT_PTR), length);
   }
 
-  /** Begins with a request: opens the ids of its target. Then its body is opened, and then it is decided. */
+  /**
+   * Begins with a request: opens the ids of its target. Then its body is opened, and then it is
+   * decided.
+   */
   public IdOpener opener(String target, Ids ids) {
     return opener(target, IdOptions.of(ids));
   }
@@ -356,7 +382,10 @@ public final class Affinity implements AutoCloseable {
     return new IdSealer(this, options, null, slot, events);
   }
 
-  /** Wipes the keys. Calls that run come to their end; later ones throw an {@link IllegalStateException}. */
+  /**
+   * Wipes the keys. Calls that run come to their end; later ones throw an {@link
+   * IllegalStateException}.
+   */
   @Override
   public void close() {
     cleanable.clean();

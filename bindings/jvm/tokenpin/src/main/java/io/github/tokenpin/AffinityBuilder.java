@@ -6,8 +6,8 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What an affinity is built from. Slots, placement key and cookie keys have to be given. What the words mean, and which are left
- * out how, is in docs/decision.md.
+ * What an affinity is built from. Slots, placement key and cookie keys have to be given. What the
+ * words mean, and which are left out how, is in docs/decision.md.
  */
 public final class AffinityBuilder {
   private final List<Slot> slots = new ArrayList<>();
@@ -107,7 +107,10 @@ public final class AffinityBuilder {
     return this;
   }
 
-  /** {@code Max-Age} in seconds; 0 for a session cookie. Default: as long as the cookie can be valid. */
+  /**
+   * {@code Max-Age} in seconds; 0 for a session cookie. Default: as long as the cookie can be
+   * valid.
+   */
   public AffinityBuilder maxAge(long seconds) {
     maxAge = checked(seconds);
     return this;
@@ -119,7 +122,10 @@ public final class AffinityBuilder {
     return this;
   }
 
-  /** The longest life of a cookie since its first issue, in seconds; 0 for no limit. Default 30 days. */
+  /**
+   * The longest life of a cookie since its first issue, in seconds; 0 for no limit. Default 30
+   * days.
+   */
   public AffinityBuilder maxLife(long seconds) {
     maxLife = checked(seconds);
     return this;
@@ -136,7 +142,10 @@ public final class AffinityBuilder {
     return seconds;
   }
 
-  /** For requests that name state that exists, whose account is down or was tried. Default fail fast. */
+  /**
+   * For requests that name state that exists, whose account is down or was tried. Default fail
+   * fast.
+   */
   public AffinityBuilder policyExisting(Policy policy) {
     policyExisting = policy;
     return this;
@@ -259,7 +268,8 @@ public final class AffinityBuilder {
       int error = first.reserve(Layout.CONFIG_ERROR_SIZE);
       int config = put(first);
       int status =
-          Functions.affinitySize(first, first.address(config), first.address(size), first.address(error));
+          Functions.affinitySize(
+              first, first.address(config), first.address(size), first.address(error));
       long needed;
       try {
         ConfigException.check(first, status, error);
@@ -286,7 +296,12 @@ public final class AffinityBuilder {
         int config = put(core);
         int status =
             Functions.affinityInit(
-                core, block.address(), size, core.address(config), core.address(handle), core.address(error));
+                core,
+                block.address(),
+                size,
+                core.address(config),
+                core.address(handle),
+                core.address(error));
         try {
           ConfigException.check(core, status, error);
           core.publish();
@@ -336,8 +351,13 @@ public final class AffinityBuilder {
     }
     core.point(at + Layout.CONFIG_AT_ID_FIELDS, fieldsAt);
     core.putWord(at + Layout.CONFIG_AT_ID_FIELD_COUNT, idFields.size());
-    words(core, idPrefixes, at + Layout.CONFIG_AT_ID_PREFIXES, at + Layout.CONFIG_AT_ID_PREFIX_COUNT);
-    words(core, idCollections, at + Layout.CONFIG_AT_ID_COLLECTIONS, at + Layout.CONFIG_AT_ID_COLLECTION_COUNT);
+    words(
+        core, idPrefixes, at + Layout.CONFIG_AT_ID_PREFIXES, at + Layout.CONFIG_AT_ID_PREFIX_COUNT);
+    words(
+        core,
+        idCollections,
+        at + Layout.CONFIG_AT_ID_COLLECTIONS,
+        at + Layout.CONFIG_AT_ID_COLLECTION_COUNT);
 
     seconds(core, at + Layout.CONFIG_AT_MAX_AGE, maxAge);
     seconds(core, at + Layout.CONFIG_AT_SKEW, skew);

@@ -9,7 +9,12 @@ import java.util.Objects;
  * @param domain empty for none
  */
 public record CookieAttributes(
-    String path, String domain, boolean secure, boolean httpOnly, SameSite sameSite, boolean partitioned) {
+    String path,
+    String domain,
+    boolean secure,
+    boolean httpOnly,
+    SameSite sameSite,
+    boolean partitioned) {
   /** {@code Path=/; Secure; HttpOnly; SameSite=Lax}. */
   public static final CookieAttributes DEFAULT =
       new CookieAttributes("", "", true, true, SameSite.LAX, false);
@@ -20,7 +25,10 @@ public record CookieAttributes(
     Objects.requireNonNull(sameSite);
   }
 
-  /** The same without {@code Secure}: for plain HTTP, where the name of the cookie must not begin with {@code __}. */
+  /**
+   * The same without {@code Secure}: for plain HTTP, where the name of the cookie must not begin
+   * with {@code __}.
+   */
   public CookieAttributes insecure() {
     return new CookieAttributes(path, domain, false, httpOnly, sameSite, partitioned);
   }

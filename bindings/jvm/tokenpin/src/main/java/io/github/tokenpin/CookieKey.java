@@ -73,12 +73,14 @@ public final class CookieKey {
   }
 
   /** The bytes of a ring in the library. */
-  static byte[] ring(Maker maker, int size, Collection<CookieKey> keys, byte @Nullable [] placementKey) {
+  static byte[] ring(
+      Maker maker, int size, Collection<CookieKey> keys, byte @Nullable [] placementKey) {
     Core core = Pool.SHARED.borrow();
     try {
       int ring = core.reserve(size);
       int error = core.reserve(Layout.CONFIG_ERROR_SIZE);
-      int placement = placementKey == null ? -1 : core.put(sixteen(placementKey, "the placement key"));
+      int placement =
+          placementKey == null ? -1 : core.put(sixteen(placementKey, "the placement key"));
       int at = put(core, keys);
       core.send();
       int status =

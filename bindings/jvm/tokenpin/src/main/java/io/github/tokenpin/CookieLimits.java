@@ -21,7 +21,8 @@ public record CookieLimits(long skew, long maxLife, long maxIdle, long refreshIn
 
   static int seconds(long seconds) {
     if (seconds >>> 32 != 0) {
-      throw new IllegalArgumentException("a number of seconds is 0 to 4294967295, and not " + seconds);
+      throw new IllegalArgumentException(
+          "a number of seconds is 0 to 4294967295, and not " + seconds);
     }
     return (int) seconds;
   }

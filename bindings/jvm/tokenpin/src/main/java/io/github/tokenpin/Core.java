@@ -12,8 +12,9 @@ import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What one call needs of the library, used by one thread at a time. What is given is laid out in the frame, at offsets, and {@link
- * #send} takes a copy of it to the library's memory, where the answers are read, at the same offsets.
+ * What one call needs of the library, used by one thread at a time. What is given is laid out in
+ * the frame, at offsets, and {@link #send} takes a copy of it to the library's memory, where the
+ * answers are read, at the same offsets.
  */
 abstract class Core {
   private static final ByteOrder ORDER =
@@ -109,7 +110,12 @@ abstract class Core {
 
   private void grow(long size) {
     byte[] before = frame;
-    frame = Arrays.copyOf(before, fits(Math.min(Math.max(size, 2L * before.length), Math.max(size, Integer.MAX_VALUE - 64))));
+    frame =
+        Arrays.copyOf(
+            before,
+            fits(
+                Math.min(
+                    Math.max(size, 2L * before.length), Math.max(size, Integer.MAX_VALUE - 64))));
     Arrays.fill(before, 0, used, (byte) 0);
   }
 

@@ -53,8 +53,8 @@ public final class Decision {
   }
 
   /**
-   * The numbers of keys, which {@link Affinity#idKey} spells: of the id that names the account or is refused; of a conflict
-   * both.
+   * The numbers of keys, which {@link Affinity#idKey} spells: of the id that names the account or
+   * is refused; of a conflict both.
    */
   public int[] idKeys() {
     int first = number(Layout.DECISION_AT_ID_KEYS);
@@ -107,7 +107,8 @@ public final class Decision {
     if (!setsCookie()) {
       return null;
     }
-    return new String(raw, Layout.DECISION_AT_VALUE, Limits.COOKIE_VALUE_LEN, StandardCharsets.US_ASCII);
+    return new String(
+        raw, Layout.DECISION_AT_VALUE, Limits.COOKIE_VALUE_LEN, StandardCharsets.US_ASCII);
   }
 
   /** The {@code Max-Age} of that cookie. */
@@ -133,8 +134,10 @@ public final class Decision {
       int refusal = core.reserve(1);
       core.send();
       core.check(
-          Functions.decisionRefusal(core, core.address(at), core.address(status), core.address(refusal)));
-      return (long) (core.byteAt(status) | core.byteAt(status + 1) << 8) << 8 | core.byteAt(refusal);
+          Functions.decisionRefusal(
+              core, core.address(at), core.address(status), core.address(refusal)));
+      return (long) (core.byteAt(status) | core.byteAt(status + 1) << 8) << 8
+          | core.byteAt(refusal);
     } finally {
       Pool.SHARED.release(core);
     }
@@ -157,7 +160,20 @@ public final class Decision {
   /** Without the value of the cookie. */
   @Override
   public String toString() {
-    return "Decision[slot=" + slot() + ", source=" + source() + ", outcome=" + outcome() + ", pinState=" + pinState()
-        + ", verdict=" + verdict() + ", idVerdict=" + idVerdict() + ", keyReason=" + keyReason() + "]";
+    return "Decision[slot="
+        + slot()
+        + ", source="
+        + source()
+        + ", outcome="
+        + outcome()
+        + ", pinState="
+        + pinState()
+        + ", verdict="
+        + verdict()
+        + ", idVerdict="
+        + idVerdict()
+        + ", keyReason="
+        + keyReason()
+        + "]";
   }
 }

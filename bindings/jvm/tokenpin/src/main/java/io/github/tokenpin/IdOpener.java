@@ -58,11 +58,16 @@ public final class IdOpener extends IdRewriter {
       return new IdReport(
           IdVerdict.of(core.byteAt(report + Layout.ID_REPORT_AT_VERDICT)),
           IdReport.keys(
-              core.byteAt(report + Layout.ID_REPORT_AT_KEYS), core.byteAt(report + Layout.ID_REPORT_AT_KEYS + 1)),
+              core.byteAt(report + Layout.ID_REPORT_AT_KEYS),
+              core.byteAt(report + Layout.ID_REPORT_AT_KEYS + 1)),
           core.byteAt(report + Layout.ID_REPORT_AT_REFUSED) == 1,
           core.byteAt(report + Layout.ID_REPORT_AT_UNREADABLE) == 1,
           core.byteAt(report + Layout.ID_REPORT_AT_EXISTING) == 1,
           core.byteAt(report + Layout.ID_REPORT_AT_SEALS) == 1,
+          core.byteAt(report + Layout.ID_REPORT_AT_CHANGES_RESPONSE) == 1,
+          core.textAt(
+              report + Layout.ID_REPORT_AT_QUOTED,
+              core.byteAt(report + Layout.ID_REPORT_AT_QUOTED_LEN)),
           core.byteAt(report + Layout.ID_REPORT_AT_UNSTORED) == 1,
           core.byteAt(report + Layout.ID_REPORT_AT_UPLOADS) == 1,
           core.byteAt(report + Layout.ID_REPORT_AT_DOWNLOADS) == 1,
@@ -102,6 +107,7 @@ public final class IdOpener extends IdRewriter {
 
   @Override
   int end(Core core, long using, long state, long piece) {
-    return Functions.affinityOpenEnd(core, affinity.address(), using, core.address(summaryAt), state, piece);
+    return Functions.affinityOpenEnd(
+        core, affinity.address(), using, core.address(summaryAt), state, piece);
   }
 }

@@ -10,9 +10,10 @@ import org.jspecify.annotations.Nullable;
  * @param mode stands instead of the configured one; null for that
  * @param scope as in the request: empty for the configured one
  * @param owner what {@link Affinity#idOwner} says of the request
- * @param upstream the upstream's authority; absolute URLs that lead there are rewritten where the table has their key. Empty leaves
- *     them
- * @param origin scheme and authority of the client's request, such as {@code https://gateway.example}
+ * @param upstream the upstream's authority; absolute URLs that lead there are rewritten where the
+ *     table has their key. Empty leaves them
+ * @param origin scheme and authority of the client's request, such as {@code
+ *     https://gateway.example}
  */
 public record IdOptions(
     Ids ids, @Nullable Mode mode, byte[] scope, byte[] owner, String upstream, String origin) {

@@ -4,11 +4,16 @@ package io.github.tokenpin;
  * What the ids of a request come to, so far.
  *
  * @param verdict the worst of all
- * @param keys the number of the key of the id that is refused; of a conflict both. {@link Affinity#idKey} spells them
+ * @param keys the number of the key of the id that is refused; of a conflict both. {@link
+ *     Affinity#idKey} spells them
  * @param refused whether the request is refused for its ids
  * @param unreadable whether a string is too long to be read as the id that it may be
  * @param existing whether the request names state that exists
  * @param seals whether the ids of the response are sealed, whatever the client sent
+ * @param changesResponse whether anything in the response may change: else nobody has to look into
+ *     it
+ * @param quoted the id that is refused, or that names the account, as the client wrote it, for the
+ *     text of a refusal; empty for what is longer than 64 bytes or no id
  * @param unstored whether the body says {@code "store": false}
  * @param uploads whether the path is for uploads, so that the request may have a multipart body
  * @param downloads whether the path is a download: the body of its response is a client's own
@@ -23,6 +28,8 @@ public record IdReport(
     boolean unreadable,
     boolean existing,
     boolean seals,
+    boolean changesResponse,
+    String quoted,
     boolean unstored,
     boolean uploads,
     boolean downloads,
@@ -32,6 +39,8 @@ public record IdReport(
 
   static int[] keys(int first, int second) {
     int none = Layout.ID_KEY_NONE;
-    return first == none ? new int[0] : second == none ? new int[] {first} : new int[] {first, second};
+    return first == none
+        ? new int[0]
+        : second == none ? new int[] {first} : new int[] {first, second};
   }
 }

@@ -9,8 +9,9 @@ import java.nio.ByteBuffer;
 import java.util.Objects;
 
 /**
- * Rewrites the ids of one body, chunk by chunk. What is held back, at most some hundred bytes, goes out with a later chunk or at the
- * end. Threads may take turns, and a chunk that another thread gives meanwhile waits.
+ * Rewrites the ids of one body, chunk by chunk. What is held back, at most some hundred bytes, goes
+ * out with a later chunk or at the end. Threads may take turns, and a chunk that another thread
+ * gives meanwhile waits.
  */
 public abstract sealed class IdRewriter permits IdOpener, IdSealer {
   /** So many bytes are given to the library at a time. */
@@ -114,7 +115,10 @@ public abstract sealed class IdRewriter permits IdOpener, IdSealer {
     return changed;
   }
 
-  /** How many documents were not understood, and passed as they are from there on: 0 or 1, but for events. */
+  /**
+   * How many documents were not understood, and passed as they are from there on: 0 or 1, but for
+   * events.
+   */
   public final synchronized long unexpected() {
     return unexpected;
   }
@@ -140,7 +144,13 @@ public abstract sealed class IdRewriter permits IdOpener, IdSealer {
       int done = 0;
       while (done < length) {
         core.check(
-            step(core, core.address(using), core.address(stateAt), core.address(at + done), length - done, core.address(piece)));
+            step(
+                core,
+                core.address(using),
+                core.address(stateAt),
+                core.address(at + done),
+                length - done,
+                core.address(piece)));
         int pass = (int) core.wordAt(piece + Layout.PIECE_AT_PASS);
         out.write(chunk, offset + done, pass);
         take(core, piece, out);

@@ -8,7 +8,8 @@ public final class IdRing implements AutoCloseable {
   /**
    * What a text was opened to.
    *
-   * @param text the id as the provider made it, or the content in front of its mark; null but for {@code SEALED}
+   * @param text the id as the provider made it, or the content in front of its mark; null but for
+   *     {@code SEALED}
    * @param pin the identity hash of the account; 0 but for {@code SEALED}
    */
   public record Opened(IdVerdict verdict, @Nullable String text, long pin) {
@@ -32,7 +33,8 @@ public final class IdRing implements AutoCloseable {
 
   /** The same, and no secret may equal the placement key. */
   public static IdRing of(List<CookieKey> keys, byte @Nullable [] placementKey) {
-    return new IdRing(CookieKey.ring(Functions::idRingInit, Layout.ID_RING_SIZE, keys, placementKey));
+    return new IdRing(
+        CookieKey.ring(Functions::idRingInit, Layout.ID_RING_SIZE, keys, placementKey));
   }
 
   /** The sealed form of the id of an object in the account with the identity hash {@code pin}. */
@@ -110,7 +112,9 @@ public final class IdRing implements AutoCloseable {
     }
   }
 
-  /** The mark that goes behind encrypted content of the account with the identity hash {@code pin}. */
+  /**
+   * The mark that goes behind encrypted content of the account with the identity hash {@code pin}.
+   */
   public String mark(String content, long pin, byte[] scope, byte[] owner) {
     Core core = Pool.SHARED.borrow();
     try {

@@ -9,7 +9,8 @@ public final class IdSealer extends IdRewriter {
   private final boolean events;
   private int summaryAt;
 
-  IdSealer(Affinity affinity, IdOptions options, @Nullable IdOpener opener, int slot, boolean events) {
+  IdSealer(
+      Affinity affinity, IdOptions options, @Nullable IdOpener opener, int slot, boolean events) {
     super(affinity, options, Layout.ID_SEALER_SIZE);
     this.opener = opener;
     this.slot = slot;
@@ -19,7 +20,10 @@ public final class IdSealer extends IdRewriter {
     start();
   }
 
-  /** A target or an absolute URI with its ids sealed: of {@code Location}, {@code Content-Location} and {@code Operation-Location}. */
+  /**
+   * A target or an absolute URI with its ids sealed: of {@code Location}, {@code Content-Location}
+   * and {@code Operation-Location}.
+   */
   public String target(String target) {
     Core core = affinity.borrow();
     try {
@@ -73,7 +77,15 @@ public final class IdSealer extends IdRewriter {
   @Override
   int step(Core core, long using, long state, long chunk, int length, long piece) {
     return Functions.affinitySealStep(
-        core, affinity.address(), using, Key.address(core, summaryAt), slot, state, chunk, length, piece);
+        core,
+        affinity.address(),
+        using,
+        Key.address(core, summaryAt),
+        slot,
+        state,
+        chunk,
+        length,
+        piece);
   }
 
   @Override

@@ -4,12 +4,15 @@ import java.nio.charset.StandardCharsets;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/** The keys that sign and check the values of cookies. May be used by any number of threads at once. */
+/**
+ * The keys that sign and check the values of cookies. May be used by any number of threads at once.
+ */
 public final class KeyRing implements AutoCloseable {
   /**
    * What came of reading a value.
    *
-   * @param cookie what it says, if its tag was found good; it counts only if the verdict is {@code VALID} or {@code REFRESH_DUE}
+   * @param cookie what it says, if its tag was found good; it counts only if the verdict is {@code
+   *     VALID} or {@code REFRESH_DUE}
    */
   public record Decoded(Verdict verdict, @Nullable Cookie cookie) {}
 
@@ -26,7 +29,8 @@ public final class KeyRing implements AutoCloseable {
 
   /** The same, and no secret may equal the placement key. */
   public static KeyRing of(List<CookieKey> keys, byte @Nullable [] placementKey) {
-    return new KeyRing(CookieKey.ring(Functions::keyRingInit, Layout.KEY_RING_SIZE, keys, placementKey));
+    return new KeyRing(
+        CookieKey.ring(Functions::keyRingInit, Layout.KEY_RING_SIZE, keys, placementKey));
   }
 
   /**
@@ -70,12 +74,14 @@ public final class KeyRing implements AutoCloseable {
    * @param key the affinity key of the request, or null for an anonymous one
    * @param now unix seconds
    */
-  public Decoded decode(String value, String name, byte[] scope, @Nullable Key key, CookieLimits limits, long now) {
+  public Decoded decode(
+      String value, String name, byte[] scope, @Nullable Key key, CookieLimits limits, long now) {
     return decode(value.getBytes(StandardCharsets.UTF_8), name, scope, key, limits, now);
   }
 
   /** The same of bytes. */
-  public Decoded decode(byte[] value, String name, byte[] scope, @Nullable Key key, CookieLimits limits, long now) {
+  public Decoded decode(
+      byte[] value, String name, byte[] scope, @Nullable Key key, CookieLimits limits, long now) {
     Core core = Pool.SHARED.borrow();
     try {
       int at = ring.put(core);
@@ -106,7 +112,8 @@ public final class KeyRing implements AutoCloseable {
       core.wipe(at, Layout.KEY_RING_SIZE);
       core.check(status);
       Verdict found = Verdict.of(core.byteAt(verdict));
-      return new Decoded(found, found.compareTo(Verdict.OTHER_KEY) < 0 ? null : Cookie.at(core, cookie));
+      return new Decoded(
+          found, found.compareTo(Verdict.OTHER_KEY) < 0 ? null : Cookie.at(core, cookie));
     } finally {
       Pool.SHARED.release(core);
     }

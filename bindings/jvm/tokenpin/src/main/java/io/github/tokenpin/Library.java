@@ -12,9 +12,9 @@ final class Library {
   private Library() {}
 
   /**
-   * A function of the library, that takes a {@link Core} and then what {@code kinds} says: P a pointer and Z a size as {@code
-   * long}, L, I, S and B a number of 64, 32, 16 and 8 bits, as {@code long} or {@code int}. The last letter is what it gives:
-   * I a status, or V nothing.
+   * A function of the library, that takes a {@link Core} and then what {@code kinds} says: P a
+   * pointer and Z a size as {@code long}, L, I, S and B a number of 64, 32, 16 and 8 bits, as
+   * {@code long} or {@code int}. The last letter is what it gives: I a status, or V nothing.
    */
   static MethodHandle function(String name, String kinds) {
     return BACKEND.function(name, kinds);

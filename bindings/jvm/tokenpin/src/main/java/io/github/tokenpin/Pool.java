@@ -6,8 +6,9 @@ import java.util.concurrent.atomic.AtomicReferenceArray;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The cores of one block, as many as are used at a time. A call takes one and gives it back, so threads do not meet. The block
- * ends with its last core: a call that runs when the pool is closed comes to its end.
+ * The cores of one block, as many as are used at a time. A call takes one and gives it back, so
+ * threads do not meet. The block ends with its last core: a call that runs when the pool is closed
+ * comes to its end.
  */
 final class Pool {
   private static final Cleaner CLEANER = Cleaner.create();
@@ -21,7 +22,8 @@ final class Pool {
   static final Pool SHARED = new Pool(null);
 
   final @Nullable Block block;
-  private final AtomicReferenceArray<@Nullable Core> idle = new AtomicReferenceArray<>(STRIPES * APART);
+  private final AtomicReferenceArray<@Nullable Core> idle =
+      new AtomicReferenceArray<>(STRIPES * APART);
 
   /** How many cores there are, and one more until it is closed. */
   private final AtomicInteger alive = new AtomicInteger(1);

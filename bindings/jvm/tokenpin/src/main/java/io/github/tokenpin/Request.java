@@ -6,8 +6,8 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One request, to be filled in and given to {@link Affinity#decide}. Everything may be left out. Not for several threads at once;
- * {@link #clear} makes it new.
+ * One request, to be filled in and given to {@link Affinity#decide}. Everything may be left out.
+ * Not for several threads at once; {@link #clear} makes it new.
  */
 public final class Request {
   @Nullable Object method;
@@ -49,8 +49,8 @@ public final class Request {
   }
 
   /**
-   * The method, which classification reads. {@code CONNECT} for the handshake of a WebSocket, also where that is a {@code GET} with
-   * {@code Upgrade}.
+   * The method, which classification reads. {@code CONNECT} for the handshake of a WebSocket, also
+   * where that is a {@code GET} with {@code Upgrade}.
    */
   public Request method(String method) {
     this.method = Objects.requireNonNull(method);
@@ -63,7 +63,10 @@ public final class Request {
     return this;
   }
 
-  /** One value of the header with the consumer's name. Empty ones do not count, equal ones count as one. */
+  /**
+   * One value of the header with the consumer's name. Empty ones do not count, equal ones count as
+   * one.
+   */
   public Request consumer(String name) {
     consumers.add(Objects.requireNonNull(name));
     return this;
@@ -75,7 +78,10 @@ public final class Request {
     return this;
   }
 
-  /** Whether the consumer's name comes from somebody who may say it: from the gateway, and not from a client. Default no. */
+  /**
+   * Whether the consumer's name comes from somebody who may say it: from the gateway, and not from
+   * a client. Default no.
+   */
   public Request consumerTrusted(boolean trusted) {
     consumerTrusted = trusted;
     return this;
@@ -111,7 +117,10 @@ public final class Request {
     return this;
   }
 
-  /** Whether the cookie's value goes back in a header of its own. Taken for granted if there is a carrier value. */
+  /**
+   * Whether the cookie's value goes back in a header of its own. Taken for granted if there is a
+   * carrier value.
+   */
   public Request carrier(boolean carrier) {
     this.carrier = carrier;
     return this;
@@ -154,7 +163,10 @@ public final class Request {
     return this;
   }
 
-  /** What {@link Affinity#idHint} makes of something that belongs to one client only; null if in doubt. */
+  /**
+   * What {@link Affinity#idHint} makes of something that belongs to one client only; null if in
+   * doubt.
+   */
   public Request idHint(byte @Nullable [] hint) {
     idHint = hint == null ? null : CookieKey.sixteen(hint, "an id hint").clone();
     return this;

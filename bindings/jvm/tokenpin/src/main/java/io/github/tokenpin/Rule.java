@@ -6,8 +6,8 @@ import java.util.Objects;
 /**
  * One row of a classification table.
  *
- * @param pattern one or more segments of a path, such as {@code files} or {@code messages/batches}. A {@code *} at the front of a
- *     segment, but not of the first, is one or more bytes of it
+ * @param pattern one or more segments of a path, such as {@code files} or {@code messages/batches}.
+ *     A {@code *} at the front of a segment, but not of the first, is one or more bytes of it
  * @param ids which ids of the requests and responses are looked at
  */
 public record Rule(String pattern, Group group, Ids ids) {

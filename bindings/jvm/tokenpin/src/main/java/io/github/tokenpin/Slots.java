@@ -7,8 +7,8 @@ import java.util.OptionalInt;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A set of slots, and which of them serves a key: selection alone, without cookies. May be used by any number of threads at
- * once.
+ * A set of slots, and which of them serves a key: selection alone, without cookies. May be used by
+ * any number of threads at once.
  */
 public final class Slots implements AutoCloseable {
   private final Pool pool;
@@ -59,7 +59,8 @@ public final class Slots implements AutoCloseable {
     int identity = core.put(slot.identity);
     int end = core.used;
     core.send();
-    core.check(Functions.slotInit(core, at, core.address(identity), end - identity, core.address(status)));
+    core.check(
+        Functions.slotInit(core, at, core.address(identity), end - identity, core.address(status)));
   }
 
   /** How many there are. */
@@ -104,12 +105,17 @@ public final class Slots implements AutoCloseable {
     }
   }
 
-  /** The slot that serves the key with this hash, by the strategy jump, at any time, with nothing tried. */
+  /**
+   * The slot that serves the key with this hash, by the strategy jump, at any time, with nothing
+   * tried.
+   */
   public OptionalInt select(long hash) {
     return select(hash, Filter.DEFAULT);
   }
 
-  /** The slot that serves the key with this hash. Of Higress's strategy see {@link #selectHigress}. */
+  /**
+   * The slot that serves the key with this hash. Of Higress's strategy see {@link #selectHigress}.
+   */
   public OptionalInt select(long hash, Filter filter) {
     Core core = pool.borrow();
     try {
@@ -131,7 +137,10 @@ public final class Slots implements AutoCloseable {
     }
   }
 
-  /** The slot that serves a key as Higress ai-proxy would choose it. {@code hash} is the key's {@link Tokenpin#keyHash}. */
+  /**
+   * The slot that serves a key as Higress ai-proxy would choose it. {@code hash} is the key's
+   * {@link Tokenpin#keyHash}.
+   */
   public OptionalInt selectHigress(long hash, Key key, Filter filter) {
     Core core = pool.borrow();
     try {
@@ -141,7 +150,13 @@ public final class Slots implements AutoCloseable {
       core.send();
       core.check(
           Functions.selectHigress(
-              core, address(0), count, core.address(at), hash, core.address(keyAt), core.address(slot)));
+              core,
+              address(0),
+              count,
+              core.address(at),
+              hash,
+              core.address(keyAt),
+              core.address(slot)));
       return found(core.intAt(slot));
     } finally {
       pool.release(core);
@@ -175,7 +190,8 @@ public final class Slots implements AutoCloseable {
 
   private static final int BATCH = 4096;
 
-  private void batch(Core core, long[] hashes, Filter filter, int[] selected, int from, int length) {
+  private void batch(
+      Core core, long[] hashes, Filter filter, int[] selected, int from, int length) {
     core.begin();
     int at = filter.put(core);
     int hashesAt = core.room(8 * length);
@@ -213,7 +229,8 @@ public final class Slots implements AutoCloseable {
    * How a slot is selected, and which are candidates.
    *
    * @param now unix seconds
-   * @param anonymous whether the key is an anonymous id: a draining slot is a candidate only where nothing else is left
+   * @param anonymous whether the key is an anonymous id: a draining slot is a candidate only where
+   *     nothing else is left
    * @param tried the slots that this request has tried already; null for none
    */
   public record Filter(Strategy strategy, long now, boolean anonymous, int @Nullable [] tried) {

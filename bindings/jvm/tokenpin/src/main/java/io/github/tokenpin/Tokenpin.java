@@ -7,7 +7,10 @@ import java.util.List;
 public final class Tokenpin {
   private Tokenpin() {}
 
-  /** Whether the native library does the work, and not WebAssembly that was compiled for this virtual machine. */
+  /**
+   * Whether the native library does the work, and not WebAssembly that was compiled for this
+   * virtual machine.
+   */
   public static boolean isNative() {
     return Library.WIDE;
   }
@@ -78,7 +81,10 @@ public final class Tokenpin {
     }
   }
 
-  /** The default name of a scope's cookie: {@code __Host-tokenpin}, with a suffix unless the scope is empty. */
+  /**
+   * The default name of a scope's cookie: {@code __Host-tokenpin}, with a suffix unless the scope
+   * is empty.
+   */
   public static String defaultCookieName(byte[] scope) {
     Core core = Pool.SHARED.borrow();
     try {
@@ -135,7 +141,10 @@ public final class Tokenpin {
     }
   }
 
-  /** One {@code Cookie} field without the cookies of a name, the other pairs as they are. An empty one is to be dropped. */
+  /**
+   * One {@code Cookie} field without the cookies of a name, the other pairs as they are. An empty
+   * one is to be dropped.
+   */
   public static String cookieStrip(String field, String name) {
     Core core = Pool.SHARED.borrow();
     try {
@@ -168,7 +177,8 @@ public final class Tokenpin {
    *
    * @param maxAge in seconds; 0 for a session cookie
    */
-  public static String setCookie(String name, String value, CookieAttributes attributes, long maxAge) {
+  public static String setCookie(
+      String name, String value, CookieAttributes attributes, long maxAge) {
     int seconds = CookieLimits.seconds(maxAge);
     Core core = Pool.SHARED.borrow();
     try {
@@ -208,7 +218,10 @@ public final class Tokenpin {
     }
   }
 
-  /** Whether a {@code Set-Cookie} field sets a cookie of this name. Those of an upstream are not for the client. */
+  /**
+   * Whether a {@code Set-Cookie} field sets a cookie of this name. Those of an upstream are not for
+   * the client.
+   */
   public static boolean setCookieMatches(String field, String name) {
     Core core = Pool.SHARED.borrow();
     try {
@@ -220,7 +233,12 @@ public final class Tokenpin {
       core.send();
       core.check(
           Functions.setCookieMatches(
-              core, core.address(at), length, core.address(nameAt), nameLength, core.address(matches)));
+              core,
+              core.address(at),
+              length,
+              core.address(nameAt),
+              nameLength,
+              core.address(matches)));
       return core.byteAt(matches) == 1;
     } finally {
       Pool.SHARED.release(core);
@@ -261,6 +279,8 @@ public final class Tokenpin {
 
   static Classification classification(Core core, int answer) {
     return new Classification(
-        Group.of(core.byteAt(answer)), core.byteAt(answer + 1) == 1, Ids.of(core.byteAt(answer + 2)));
+        Group.of(core.byteAt(answer)),
+        core.byteAt(answer + 1) == 1,
+        Ids.of(core.byteAt(answer + 2)));
   }
 }

@@ -22,8 +22,8 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The library as WebAssembly that was compiled to Java's bytecode when this package was built. Each core has memory of its own, and a copy of the block
- * in it.
+ * The library as WebAssembly that was compiled to Java's bytecode when this package was built. Each
+ * core has memory of its own, and a copy of the block in it.
  */
 final class WasmBackend extends Backend {
   private static final MethodHandles.Lookup LOOKUP = MethodHandles.lookup();
@@ -43,8 +43,10 @@ final class WasmBackend extends Backend {
   private static ImportValues imports() {
     List<ValType> one = List.of(ValType.I32);
     return ImportValues.builder()
-        .addFunction(new HostFunction("env", "malloc", FunctionType.of(one, one), WasmBackend::refuse))
-        .addFunction(new HostFunction("env", "free", FunctionType.of(one, List.of()), WasmBackend::refuse))
+        .addFunction(
+            new HostFunction("env", "malloc", FunctionType.of(one, one), WasmBackend::refuse))
+        .addFunction(
+            new HostFunction("env", "free", FunctionType.of(one, List.of()), WasmBackend::refuse))
         .build();
   }
 
@@ -58,8 +60,8 @@ final class WasmBackend extends Backend {
   }
 
   /**
-   * The compiled method itself: its wrappers, which the runtime calls, allocate. It takes the memory and the instance behind its own
-   * parameters.
+   * The compiled method itself: its wrappers, which the runtime calls, allocate. It takes the
+   * memory and the instance behind its own parameters.
    */
   @Override
   MethodHandle function(String name, String kinds) {
@@ -70,10 +72,13 @@ final class WasmBackend extends Backend {
       ints[i] = kinds.charAt(i) == 'L' ? long.class : int.class;
     }
     MethodType compiled =
-        MethodType.methodType(type.returnType(), ints).appendParameterTypes(Memory.class, Instance.class);
+        MethodType.methodType(type.returnType(), ints)
+            .appendParameterTypes(Memory.class, Instance.class);
     try {
       MethodHandle method = compiled("func_" + exports.get(name), compiled);
-      method = MethodHandles.explicitCastArguments(method, type.appendParameterTypes(Memory.class, Instance.class));
+      method =
+          MethodHandles.explicitCastArguments(
+              method, type.appendParameterTypes(Memory.class, Instance.class));
       MethodHandle memory = LOOKUP.findGetter(WasmCore.class, "memory", Memory.class);
       MethodHandle instance = LOOKUP.findGetter(WasmCore.class, "instance", Instance.class);
       method = MethodHandles.filterArguments(method, count, memory, instance);
@@ -81,14 +86,17 @@ final class WasmBackend extends Backend {
       for (int i = 0; i < count; i++) {
         order[i] = i + 1;
       }
-      method = MethodHandles.permuteArguments(method, type.insertParameterTypes(0, WasmCore.class), order);
+      method =
+          MethodHandles.permuteArguments(
+              method, type.insertParameterTypes(0, WasmCore.class), order);
       return method.asType(type.insertParameterTypes(0, Core.class));
     } catch (ReflectiveOperationException e) {
       throw new LinkageError(name, e);
     }
   }
 
-  private static MethodHandle compiled(String name, MethodType type) throws ReflectiveOperationException {
+  private static MethodHandle compiled(String name, MethodType type)
+      throws ReflectiveOperationException {
     MethodHandles.Lookup lookup = MethodHandles.privateLookupIn(WasmMachine.class, LOOKUP);
     for (int group = 0; ; group++) {
       Class<?> holder = lookup.findClass(WasmMachine.class.getName() + "FuncGroup_" + group);
@@ -260,8 +268,8 @@ final class WasmBackend extends Backend {
     }
 
     /**
-     * The compiled code stops where its thread is interrupted. A call is too short for that to matter: it is made again, and the
-     * thread is told afterwards.
+     * The compiled code stops where its thread is interrupted. A call is too short for that to
+     * matter: it is made again, and the thread is told afterwards.
      */
     @Override
     void recover(Throwable thrown) {

@@ -19,7 +19,9 @@ final class Backends {
           yield new WasmBackend();
         }
       }
-      default -> throw new IllegalStateException("tokenpin.backend is auto, native or wasm, and not " + wanted);
+      default ->
+          throw new IllegalStateException(
+              "tokenpin.backend is auto, native or wasm, and not " + wanted);
     };
   }
 }

@@ -15,10 +15,16 @@ import java.util.Arrays;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
-/** The native library, by java.lang.foreign. Its functions neither block nor call back, so most are called without leaving Java's state. */
+/**
+ * The native library, by java.lang.foreign. Its functions neither block nor call back, so most are
+ * called without leaving Java's state.
+ */
 @SuppressWarnings("restricted")
 final class NativeBackend extends Backend {
-  /** These take time that grows with what they are given: a garbage collection does not wait for them. */
+  /**
+   * These take time that grows with what they are given: a garbage collection does not wait for
+   * them.
+   */
   private static final Set<String> SLOW =
       Set.of(
           "tokenpin_affinity_size",
@@ -37,20 +43,27 @@ final class NativeBackend extends Backend {
     this.symbols = symbols;
     int version;
     try {
-      version = (int) handle("tokenpin_abi_version", FunctionDescriptor.of(ValueLayout.JAVA_INT)).invokeExact();
+      version =
+          (int)
+              handle("tokenpin_abi_version", FunctionDescriptor.of(ValueLayout.JAVA_INT))
+                  .invokeExact();
     } catch (Throwable e) {
       throw new IllegalStateException("the native library cannot be called", e);
     }
     if (version != Layout.ABI_VERSION) {
       throw new IllegalStateException(
-          "the native library has version " + version + " of the interface, and not " + Layout.ABI_VERSION);
+          "the native library has version "
+              + version
+              + " of the interface, and not "
+              + Layout.ABI_VERSION);
     }
   }
 
   /** That of the property tokenpin.library, a path, or else the one that the system finds. */
   static SymbolLookup library() {
     if (ValueLayout.ADDRESS.byteSize() != Long.BYTES) {
-      throw new IllegalStateException("the native library is only called where pointers have 64 bits");
+      throw new IllegalStateException(
+          "the native library is only called where pointers have 64 bits");
     }
     String path = System.getProperty("tokenpin.library");
     try {
@@ -58,7 +71,8 @@ final class NativeBackend extends Backend {
           ? SymbolLookup.libraryLookup(name(), Arena.global())
           : SymbolLookup.libraryLookup(Path.of(path).toAbsolutePath(), Arena.global());
     } catch (IllegalArgumentException | UnsupportedOperationException e) {
-      throw new IllegalStateException("there is no native library " + (path == null ? name() : path), e);
+      throw new IllegalStateException(
+          "there is no native library " + (path == null ? name() : path), e);
     }
   }
 
@@ -100,9 +114,13 @@ final class NativeBackend extends Backend {
 
   private MethodHandle handle(String name, FunctionDescriptor descriptor) {
     Linker.Option[] options =
-        SLOW.contains(name) ? new Linker.Option[0] : new Linker.Option[] {Linker.Option.critical(false)};
+        SLOW.contains(name)
+            ? new Linker.Option[0]
+            : new Linker.Option[] {Linker.Option.critical(false)};
     MemorySegment symbol =
-        symbols.find(name).orElseThrow(() -> new IllegalStateException("the native library has no " + name));
+        symbols
+            .find(name)
+            .orElseThrow(() -> new IllegalStateException("the native library has no " + name));
     return linker.downcallHandle(symbol, descriptor, options);
   }
 

@@ -53,7 +53,8 @@ class ContractTest {
       int at = core.room(Layout.CONFIG_SIZE + 64);
       Arrays.fill(core.frame, at, at + Layout.CONFIG_SIZE + 64, (byte) 0x55);
       core.send();
-      int shorter = Functions.configInit(core, core.address(at), Layout.CONFIG_SIZE - Layout.BYTES_SIZE / 2);
+      int shorter =
+          Functions.configInit(core, core.address(at), Layout.CONFIG_SIZE - Layout.BYTES_SIZE / 2);
       assertEquals(Status.STRUCT_SIZE, Status.of(shorter));
       assertEquals(0, Functions.configInit(core, core.address(at), Layout.CONFIG_SIZE));
       assertEquals(Layout.CONFIG_SIZE, core.wordAt(at + Layout.CONFIG_AT_SIZE));
@@ -75,25 +76,56 @@ class ContractTest {
         List.of(
             new Case(Status.DUPLICATE_IDENTITY, Field.SLOTS, 2, it -> it.slot("a")),
             new Case(Status.IDENTITY_EMPTY, Field.SLOTS, 2, it -> it.slot("")),
-            new Case(Status.WEIGHT, Field.SLOTS, 2, it -> it.slot(Slot.of("c", new SlotStatus(State.UP, 65537, 0)))),
-            new Case(Status.WEIGHT, Field.SLOTS, 2, it -> it.slot(Slot.of("c", new SlotStatus(State.UP, -1, 0)))),
-            new Case(Status.UNTIL, Field.SLOTS, 2, it -> it.slot(Slot.of("c", new SlotStatus(State.UP, 1, -1)))),
-            new Case(Status.SIGNING_KEYS, Field.COOKIE_KEYS, 1, it -> it.cookieKey(CookieKey.of(2, utf8("another secret!!")))),
-            new Case(Status.ZERO_SECRET, Field.PLACEMENT_KEY, 0, it -> it.placementKey(new byte[16])),
+            new Case(
+                Status.WEIGHT,
+                Field.SLOTS,
+                2,
+                it -> it.slot(Slot.of("c", new SlotStatus(State.UP, 65537, 0)))),
+            new Case(
+                Status.WEIGHT,
+                Field.SLOTS,
+                2,
+                it -> it.slot(Slot.of("c", new SlotStatus(State.UP, -1, 0)))),
+            new Case(
+                Status.UNTIL,
+                Field.SLOTS,
+                2,
+                it -> it.slot(Slot.of("c", new SlotStatus(State.UP, 1, -1)))),
+            new Case(
+                Status.SIGNING_KEYS,
+                Field.COOKIE_KEYS,
+                1,
+                it -> it.cookieKey(CookieKey.of(2, utf8("another secret!!")))),
+            new Case(
+                Status.ZERO_SECRET, Field.PLACEMENT_KEY, 0, it -> it.placementKey(new byte[16])),
             new Case(Status.SCOPE_LENGTH, Field.SCOPE, 0, it -> it.scope(new byte[1025])),
             new Case(Status.COOKIE_NAME, Field.COOKIE_NAME, 0, it -> it.cookieName("a b")),
             new Case(Status.SUCCESS_RANGE, Field.SUCCESS, 0, it -> it.success(300, 200)),
-            new Case(Status.PATTERN, Field.RULES, 0, it -> it.rule(new Rule("a//b", Group.STATEFUL, Ids.NONE))),
+            new Case(
+                Status.PATTERN,
+                Field.RULES,
+                0,
+                it -> it.rule(new Rule("a//b", Group.STATEFUL, Ids.NONE))),
             new Case(Status.ID_FIELD, Field.ID_PREFIXES, 0, it -> it.idPrefix("ü")),
-            new Case(Status.NEEDS_SECURE, Field.SAME_SITE, 0,
-                it -> it.cookieName("x").attributes(new CookieAttributes("", "", false, true, SameSite.NONE, false))));
+            new Case(
+                Status.NEEDS_SECURE,
+                Field.SAME_SITE,
+                0,
+                it ->
+                    it.cookieName("x")
+                        .attributes(
+                            new CookieAttributes("", "", false, true, SameSite.NONE, false))));
     for (Case it : cases) {
       ConfigException refused =
-          assertThrows(ConfigException.class, () -> it.change.apply(builder("a", "b")).build(), it.toString());
+          assertThrows(
+              ConfigException.class,
+              () -> it.change.apply(builder("a", "b")).build(),
+              it.toString());
       assertEquals(it.status, refused.status());
       assertEquals(it.field, refused.field());
       assertTrue(refused.getMessage().startsWith(it.field + "["), refused.getMessage());
-      assertTrue(refused.getMessage().endsWith(it.status + ": " + it.status.text()), refused.getMessage());
+      assertTrue(
+          refused.getMessage().endsWith(it.status + ": " + it.status.text()), refused.getMessage());
     }
     ConfigException none = assertThrows(ConfigException.class, () -> builder().build());
     assertEquals(Status.SLOT_COUNT, none.status());
@@ -106,26 +138,44 @@ class ContractTest {
     assertThrows(IllegalArgumentException.class, () -> builder("a").maxLife(1L << 32));
     assertThrows(IllegalArgumentException.class, () -> builder("a").success(200, 1 << 16));
     assertThrows(IllegalArgumentException.class, () -> new CookieLimits(-1, 0, 0, 0));
-    assertThrows(TokenpinException.class, () -> new Cookie(Kind.ANONYMOUS, new byte[16], 0, 1L << 32, 0));
+    assertThrows(
+        TokenpinException.class, () -> new Cookie(Kind.ANONYMOUS, new byte[16], 0, 1L << 32, 0));
     assertThrows(NullPointerException.class, () -> builder("a").slot((String) null));
     assertThrows(NullPointerException.class, () -> Request.of(null, "/"));
-    assertEquals(Status.BUCKET_COUNT, assertThrows(TokenpinException.class, () -> Tokenpin.jump(1, 0)).status());
-    assertEquals(Status.BUCKET_COUNT, assertThrows(TokenpinException.class, () -> Tokenpin.jump(1, -1)).status());
+    assertEquals(
+        Status.BUCKET_COUNT,
+        assertThrows(TokenpinException.class, () -> Tokenpin.jump(1, 0)).status());
+    assertEquals(
+        Status.BUCKET_COUNT,
+        assertThrows(TokenpinException.class, () -> Tokenpin.jump(1, -1)).status());
     try (Affinity affinity = builder("a", "b").build()) {
-      assertEquals(Status.SLOT_RANGE, assertThrows(TokenpinException.class, () -> affinity.getSlot(-1)).status());
-      assertEquals(Status.SLOT_RANGE, assertThrows(TokenpinException.class, () -> affinity.setSlot(2, SlotStatus.UP)).status());
-      assertEquals(
-          Status.VACANT,
-          assertThrows(TokenpinException.class, () -> affinity.setSlot(0, SlotStatus.of(State.VACANT))).status());
       assertEquals(
           Status.SLOT_RANGE,
-          assertThrows(TokenpinException.class, () -> affinity.sealer(7, IdOptions.of(Ids.BOTH), false)).status());
-      assertThrows(IllegalArgumentException.class, () -> affinity.decide(post().consumer("half \ud800 letter")));
+          assertThrows(TokenpinException.class, () -> affinity.getSlot(-1)).status());
+      assertEquals(
+          Status.SLOT_RANGE,
+          assertThrows(TokenpinException.class, () -> affinity.setSlot(2, SlotStatus.UP)).status());
+      assertEquals(
+          Status.VACANT,
+          assertThrows(
+                  TokenpinException.class, () -> affinity.setSlot(0, SlotStatus.of(State.VACANT)))
+              .status());
+      assertEquals(
+          Status.SLOT_RANGE,
+          assertThrows(
+                  TokenpinException.class, () -> affinity.sealer(7, IdOptions.of(Ids.BOTH), false))
+              .status());
+      assertThrows(
+          IllegalArgumentException.class,
+          () -> affinity.decide(post().consumer("half \ud800 letter")));
       assertEquals(
           Status.ENTROPY,
-          assertThrows(TokenpinException.class, () -> affinity.decide(post().entropy(new byte[16]))).status());
+          assertThrows(TokenpinException.class, () -> affinity.decide(post().entropy(new byte[16])))
+              .status());
       assertEquals(
-          Status.TIME, assertThrows(TokenpinException.class, () -> affinity.decide(post().now(1L << 32))).status());
+          Status.TIME,
+          assertThrows(TokenpinException.class, () -> affinity.decide(post().now(1L << 32)))
+              .status());
       assertNull(affinity.idKey(-1));
       assertNull(affinity.idKey(256));
       assertEquals("path", affinity.idKey(0));
@@ -145,7 +195,8 @@ class ContractTest {
         many.cookie("__Host-tokenpin=" + i + "; a=" + i);
       }
       assertEquals(Verdict.MALFORMED, affinity.decide(many).verdict());
-      assertEquals(Group.STATEFUL, affinity.classify("POST", "/v1/" + long1 + "/responses").group());
+      assertEquals(
+          Group.STATEFUL, affinity.classify("POST", "/v1/" + long1 + "/responses").group());
       assertEquals(5_000_004, Tokenpin.cookieStrip("a=1;" + long1, "b").length());
       IdOpener opener = affinity.opener("/v1/responses", Ids.ITEMS);
       byte[] body = utf8("{\"input\":\"" + long1 + "\"}");
@@ -189,7 +240,8 @@ class ContractTest {
         Affinity other = builder("a", "c").build()) {
       Decision decision = one.decide(post());
       assertEquals(
-          Status.STALE, assertThrows(TokenpinException.class, () -> other.finish(decision, 200)).status());
+          Status.STALE,
+          assertThrows(TokenpinException.class, () -> other.finish(decision, 200)).status());
       assertNotEquals(one.fingerprint(), other.fingerprint());
     }
   }
@@ -201,8 +253,19 @@ class ContractTest {
       Decision decision = affinity.decide(post());
       String value = decision.cookieValue();
       String text =
-          KEY + " " + decision + " " + affinity.finish(decision, 200) + " " + ring + " " + affinity + " " + builder("a");
-      assertFalse(text.contains(value) || text.contains("secret") || text.contains("placement"), text);
+          KEY
+              + " "
+              + decision
+              + " "
+              + affinity.finish(decision, 200)
+              + " "
+              + ring
+              + " "
+              + affinity
+              + " "
+              + builder("a");
+      assertFalse(
+          text.contains(value) || text.contains("secret") || text.contains("placement"), text);
     }
   }
 
@@ -220,7 +283,8 @@ class ContractTest {
       byte[] body = utf8("{\"id\":\"resp_1\",\"previous_response_id\":\"resp_2\"}");
       IdOptions options = IdOptions.of(Ids.ITEMS).withMode(Mode.SEAL);
       byte[] sealed = affinity.sealer(0, options, false).body(body);
-      assertNotEquals(new String(body, StandardCharsets.UTF_8), new String(sealed, StandardCharsets.UTF_8));
+      assertNotEquals(
+          new String(body, StandardCharsets.UTF_8), new String(sealed, StandardCharsets.UTF_8));
       Thread.currentThread().interrupt();
       IdSealer sealer = affinity.sealer(0, options, false);
       byte[] again = sealer.body(body);
@@ -283,7 +347,8 @@ class ContractTest {
   /** What a decision allocates is the decision. */
   @Test
   void aCallLeavesNoGarbageBesideItsResult() {
-    com.sun.management.ThreadMXBean threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
+    com.sun.management.ThreadMXBean threads =
+        (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
     try (Affinity affinity = builder("a", "b", "c", "d").build()) {
       String cookie = affinity.finish(affinity.decide(post()), 200).value().split(";")[0];
       Request request = post().cookie(cookie);
@@ -305,7 +370,9 @@ class ContractTest {
       // An array of 112 bytes and the object that holds it, with their headers.
       long result = 112 + 16 + 16;
       assertTrue(jumps < rounds, "jump: " + (double) jumps / rounds + " bytes a call");
-      assertTrue(decisions < rounds * (result + 8), "decide: " + (double) decisions / rounds + " bytes a call");
+      assertTrue(
+          decisions < rounds * (result + 8),
+          "decide: " + (double) decisions / rounds + " bytes a call");
     }
   }
 }

@@ -12,11 +12,13 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.Test;
 
 /** Many threads at once. */
 class ThreadsTest {
-  private static <T> List<T> inThreads(int count, Callable<T> work) throws InterruptedException, ExecutionException {
+  private static <T> List<T> inThreads(int count, Callable<T> work)
+      throws InterruptedException, ExecutionException {
     ExecutorService pool = Executors.newFixedThreadPool(count);
     try {
       List<Future<T>> started = new ArrayList<>();
@@ -45,7 +47,11 @@ class ThreadsTest {
                   byte[] entropy = ContractTest.utf8(String.format("%016d", i + 1));
                   made.add(
                       affinity.decide(
-                          ContractTest.post().now(1_800_000_000).entropy(entropy).consumer("c" + i % 7).consumerTrusted(i % 2 == 0)));
+                          ContractTest.post()
+                              .now(1_800_000_000)
+                              .entropy(entropy)
+                              .consumer("c" + i % 7)
+                              .consumerTrusted(i % 2 == 0)));
                 }
                 return made;
               });
@@ -57,17 +63,21 @@ class ThreadsTest {
   @Test
   void aChangeIsSeenByWhateverBeginsAfterIt() throws Exception {
     try (Affinity affinity = ContractTest.builder("a", "b").build()) {
-      AtomicInteger down = new AtomicInteger(-1);
+      // Which slot is down for as long as this number stays: the last bit; none if it is even in
+      // the one before.
+      AtomicLong stamp = new AtomicLong();
       AtomicBoolean done = new AtomicBoolean();
       Thread writer =
           new Thread(
               () -> {
-                for (int i = 0; i < 2000; i++) {
+                for (int i = 0; i < 400; i++) {
                   int slot = i % 2;
                   affinity.setSlot(slot, SlotStatus.of(State.DOWN));
-                  down.set(slot);
-                  Thread.yield();
-                  down.set(-1);
+                  stamp.set(i * 4L + 2 + slot);
+                  for (int j = 0; j < 20; j++) {
+                    Thread.yield();
+                  }
+                  stamp.set(i * 4L + 4);
                   affinity.setSlot(slot, SlotStatus.UP);
                 }
                 done.set(true);
@@ -79,33 +89,24 @@ class ThreadsTest {
               () -> {
                 int seen = 0;
                 while (!done.get()) {
-                  int before = down.get();
+                  long before = stamp.get();
                   int slot = affinity.decide(ContractTest.post()).slot().orElse(-1);
-                  if (before >= 0 && before == down.get()) {
-                    // It may have been up and down again meanwhile, but then most likely the other one was, too.
-                    seen += slot == before ? 1_000_000 : 1;
+                  if ((before & 2) != 0 && before == stamp.get()) {
+                    assertEquals(1 - (before & 1), slot, "the other one is up");
+                    seen++;
                   }
                 }
                 return seen;
               });
       writer.join();
-      int wrong = checked.stream().mapToInt(each -> each / 1_000_000).sum();
-      int right = checked.stream().mapToInt(each -> each % 1_000_000).sum();
-      assertTrue(right > 0, "no decision was made while a slot was down");
-      assertTrue(wrong <= right / 100, wrong + " of " + right + " went to a slot that was down");
-      SlotStatus last = affinity.getSlot(1);
-      inThreads(
-          8,
-          () -> {
-            assertEquals(last, affinity.getSlot(1));
-            return 0;
-          });
+      int seen = checked.stream().mapToInt(each -> each).sum();
+      assertTrue(seen > 0, "no decision was made while a slot was down");
     }
   }
 
   @Test
   void anAffinityMayBeClosedWhileThreadsUseIt() throws Exception {
-    for (int round = 0; round < 50; round++) {
+    for (int round = 0; round < 15; round++) {
       Affinity affinity = ContractTest.builder("a", "b", "c").build();
       AtomicInteger started = new AtomicInteger();
       Thread closer =
@@ -142,7 +143,7 @@ class ThreadsTest {
   @Test
   void aRingMayBeClosedWhileThreadsUseIt() throws Exception {
     Cookie cookie = new Cookie(Kind.ANONYMOUS, new byte[16], 1, 2, 3);
-    for (int round = 0; round < 50; round++) {
+    for (int round = 0; round < 15; round++) {
       KeyRing ring = KeyRing.of(List.of(ContractTest.KEY));
       String expected = ring.encode(cookie, "pin", new byte[0], null);
       AtomicInteger started = new AtomicInteger();
@@ -175,9 +176,12 @@ class ThreadsTest {
   @Test
   void interruptionsChangeNoAnswer() throws Exception {
     try (Affinity affinity = ContractTest.builder("a", "b", "c").build()) {
-      Request request = ContractTest.post().now(1_800_000_000).entropy(ContractTest.utf8("sixteen letters!"));
+      Request request =
+          ContractTest.post().now(1_800_000_000).entropy(ContractTest.utf8("sixteen letters!"));
       Decision expected = affinity.decide(request);
-      byte[] body = ContractTest.utf8("{\"id\":\"resp_1\",\"data\":[{\"id\":\"resp_2\"},{\"id\":\"resp_3\"}]}");
+      byte[] body =
+          ContractTest.utf8(
+              "{\"id\":\"resp_1\",\"data\":[{\"id\":\"resp_2\"},{\"id\":\"resp_3\"}]}");
       IdOptions options = IdOptions.of(Ids.ITEMS).withMode(Mode.SEAL);
       String sealed = new String(affinity.sealer(0, options, false).body(body));
       Thread caller = Thread.currentThread();
@@ -195,7 +199,7 @@ class ThreadsTest {
       interrupter.start();
       int interrupted = 0;
       try {
-        for (int i = 0; i < 2000; i++) {
+        for (int i = 0; i < 500; i++) {
           assertEquals(expected, affinity.decide(request));
           assertEquals(sealed, new String(affinity.sealer(0, options, false).body(body)));
           interrupted += Thread.interrupted() ? 1 : 0;
@@ -211,10 +215,9 @@ class ThreadsTest {
 
   @Test
   void whatNobodyHoldsIsLetGo() throws Exception {
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 800; i++) {
       ContractTest.builder("a", "b").build().decide(ContractTest.post());
     }
-    // 3000 instances of WebAssembly would not fit if they stayed.
-    System.gc();
+    // So many instances of WebAssembly would not fit into the heap of the tests if they stayed.
   }
 }

@@ -101,7 +101,10 @@ class VectorsTest {
       }
       JsonObject it = each.getAsJsonObject();
       SlotStatus status =
-          new SlotStatus(named(State.class, it.get("state")), it.get("weight").getAsInt(), it.get("until").getAsLong());
+          new SlotStatus(
+              named(State.class, it.get("state")),
+              it.get("weight").getAsInt(),
+              it.get("until").getAsLong());
       made.add(Slot.of(hex(it, "identity"), status));
     }
     return made;
@@ -111,7 +114,9 @@ class VectorsTest {
     List<CookieKey> made = new ArrayList<>();
     for (JsonElement each : from) {
       JsonObject it = each.getAsJsonObject();
-      made.add(CookieKey.of(it.get("id").getAsInt(), named(Role.class, it.get("role")), hex(it, "secret")));
+      made.add(
+          CookieKey.of(
+              it.get("id").getAsInt(), named(Role.class, it.get("role")), hex(it, "secret")));
     }
     return made;
   }
@@ -133,14 +138,17 @@ class VectorsTest {
     assertEquals(6, files.size());
     for (Path file : files) {
       List<String> lines =
-          Files.readAllLines(file).stream().filter(line -> !line.startsWith("#") && !line.isBlank()).toList();
+          Files.readAllLines(file).stream()
+              .filter(line -> !line.startsWith("#") && !line.isBlank())
+              .toList();
       List<String> names = Arrays.asList(lines.get(0).split(","));
       int bucket = names.indexOf(names.contains("reference_f64") ? "reference_f64" : "bucket");
       for (String line : lines.subList(1, lines.size())) {
         String[] row = line.split(",");
         long key = Long.parseUnsignedLong(row[names.indexOf("key")]);
         int buckets = Integer.parseInt(row[names.indexOf("n")]);
-        assertEquals(Integer.parseInt(row[bucket]), Tokenpin.jump(key, buckets), file + ": " + line);
+        assertEquals(
+            Integer.parseInt(row[bucket]), Tokenpin.jump(key, buckets), file + ": " + line);
       }
     }
   }
@@ -156,17 +164,24 @@ class VectorsTest {
       assertEquals(it.get("h"), hex64(h), it.toString());
     }
     for (JsonObject it : cases(file, "jump")) {
-      assertEquals(it.get("bucket").getAsInt(), Tokenpin.jump(hash(it.get("key")), it.get("n").getAsInt()), it.toString());
+      assertEquals(
+          it.get("bucket").getAsInt(),
+          Tokenpin.jump(hash(it.get("key")), it.get("n").getAsInt()),
+          it.toString());
     }
     for (JsonObject it : cases(file, "select")) {
       Strategy strategy = named(Strategy.class, it.get("strategy"));
       Slots.Filter filter =
           new Slots.Filter(
-              strategy, it.get("now").getAsLong(), it.get("anonymous").getAsBoolean(), integers(it.getAsJsonArray("tried")));
+              strategy,
+              it.get("now").getAsLong(),
+              it.get("anonymous").getAsBoolean(),
+              integers(it.getAsJsonArray("tried")));
       long h = hash(it.get("h"));
       try (Slots slots = Slots.of(slots(it))) {
         boolean higress = strategy == Strategy.HIGRESS_FNV1A_MODULO;
-        OptionalInt slot = higress ? slots.selectHigress(h, key(it.get("key")), filter) : slots.select(h, filter);
+        OptionalInt slot =
+            higress ? slots.selectHigress(h, key(it.get("key")), filter) : slots.select(h, filter);
         assertEquals(it.get("slot"), number(slot), it.toString());
         if (!higress) {
           assertArrayEquals(new int[] {slot.orElse(-1)}, slots.selectBatch(new long[] {h}, filter));
@@ -182,7 +197,8 @@ class VectorsTest {
       JsonObject says = it.getAsJsonObject("cookie");
       Cookie cookie = cookie(says);
       try (KeyRing ring = KeyRing.of(keys(it.getAsJsonArray("ring")))) {
-        String value = ring.encode(cookie, it.get("name").getAsString(), hex(it, "scope"), key(it.get("key")));
+        String value =
+            ring.encode(cookie, it.get("name").getAsString(), hex(it, "scope"), key(it.get("key")));
         assertEquals(it.get("value").getAsString(), value, it.toString());
       }
     }
@@ -203,7 +219,10 @@ class VectorsTest {
                 it.get("now").getAsLong());
         assertEquals(it.get("verdict").getAsString(), decoded.verdict().toString(), it.toString());
         JsonElement says = it.get("cookie");
-        assertEquals(says.isJsonNull() ? null : cookie(says.getAsJsonObject()), decoded.cookie(), it.toString());
+        assertEquals(
+            says.isJsonNull() ? null : cookie(says.getAsJsonObject()),
+            decoded.cookie(),
+            it.toString());
       }
     }
     for (JsonObject it : cases(file, "header")) {
@@ -212,7 +231,8 @@ class VectorsTest {
       JsonArray values = new JsonArray();
       Tokenpin.cookieValues(field, name).forEach(values::add);
       assertEquals(it.get("values"), values, it.toString());
-      assertEquals(it.get("stripped").getAsString(), Tokenpin.cookieStrip(field, name), it.toString());
+      assertEquals(
+          it.get("stripped").getAsString(), Tokenpin.cookieStrip(field, name), it.toString());
     }
     for (JsonObject it : cases(file, "default_name")) {
       assertEquals(it.get("name").getAsString(), Tokenpin.defaultCookieName(hex(it, "scope")));
@@ -237,16 +257,25 @@ class VectorsTest {
         long pin = hash(it.get("pin"));
         if (it.get("sealed").isJsonNull()) {
           TokenpinException refused =
-              assertThrows(TokenpinException.class, () -> ring.seal(id, pin, hex(it, "scope"), hex(it, "owner")));
+              assertThrows(
+                  TokenpinException.class,
+                  () -> ring.seal(id, pin, hex(it, "scope"), hex(it, "owner")));
           assertEquals(Status.ID, refused.status());
         } else {
-          assertEquals(it.get("sealed").getAsString(), ring.seal(id, pin, hex(it, "scope"), hex(it, "owner")));
+          assertEquals(
+              it.get("sealed").getAsString(),
+              ring.seal(id, pin, hex(it, "scope"), hex(it, "owner")));
         }
       }
     }
     for (JsonObject it : cases(file, "mark")) {
       try (IdRing ring = IdRing.of(keys(it.getAsJsonArray("ring")))) {
-        String mark = ring.mark(it.get("content").getAsString(), hash(it.get("pin")), hex(it, "scope"), hex(it, "owner"));
+        String mark =
+            ring.mark(
+                it.get("content").getAsString(),
+                hash(it.get("pin")),
+                hex(it, "scope"),
+                hex(it, "owner"));
         assertEquals(it.get("mark").getAsString(), mark);
       }
     }
@@ -259,7 +288,10 @@ class VectorsTest {
                   ? ring.open(text, hex(it, "scope"), hex(it, "owner"))
                   : ring.openMark(text, hex(it, "scope"), hex(it, "owner"));
           assertEquals(it.get("verdict").getAsString(), opened.verdict().toString(), it.toString());
-          assertEquals(it.get(section.equals("open") ? "native" : "content"), text(opened.text()), it.toString());
+          assertEquals(
+              it.get(section.equals("open") ? "native" : "content"),
+              text(opened.text()),
+              it.toString());
           if (opened.text() != null) {
             assertEquals(hash(it.get("pin")), opened.pin());
           }
@@ -277,6 +309,7 @@ class VectorsTest {
     made.add("keys", keyNumbers(report.keys()));
     made.addProperty("opened", report.opened());
     made.addProperty("plain", report.plain());
+    made.addProperty("quoted", report.quoted());
     made.addProperty("refused", report.refused());
     made.addProperty("unreadable", report.unreadable());
     made.addProperty("unstored", report.unstored());
@@ -295,7 +328,10 @@ class VectorsTest {
 
   private static void sameNumbers(JsonObject expected, JsonObject made, String where) {
     // Numbers compare by value only as text.
-    assertEquals(JsonParser.parseString(expected.toString()), JsonParser.parseString(made.toString()), where);
+    assertEquals(
+        JsonParser.parseString(expected.toString()),
+        JsonParser.parseString(made.toString()),
+        where);
   }
 
   /** Each way to give a body, which must not matter. */
@@ -352,7 +388,10 @@ class VectorsTest {
     JsonObject file = load("id_bodies_v1.json");
     JsonObject given = cases(file, "with").get(0);
     AffinityBuilder builder =
-        Affinity.builder().slot("account-a").slot("account-b").placementKey(utf8("pppppppppppppppp"));
+        Affinity.builder()
+            .slot("account-a")
+            .slot("account-b")
+            .placementKey(utf8("pppppppppppppppp"));
     keys(given.getAsJsonArray("ring")).forEach(builder::cookieKey);
     try (Affinity affinity = builder.build()) {
       int slot = given.getAsJsonArray("accounts").asList().indexOf(given.get("pin"));
@@ -362,14 +401,17 @@ class VectorsTest {
           IdOptions options = options(given, it).withMode(Mode.SEAL);
           IdSealer sealer = affinity.sealer(slot, options, it.get("events").getAsBoolean());
           byte[] out = way.apply(sealer).apply(utf8(it.get("body").getAsString()));
-          assertEquals(it.get("out").getAsString(), new String(out, StandardCharsets.UTF_8), it.toString());
+          assertEquals(
+              it.get("out").getAsString(), new String(out, StandardCharsets.UTF_8), it.toString());
           assertEquals(it.get("sealed").getAsLong(), sealer.changed(), it.toString());
           assertEquals(it.get("unexpected").getAsLong(), sealer.unexpected(), it.toString());
         }
         for (JsonObject it : cases(file, "requests")) {
-          IdOpener opener = affinity.opener("", options(given, it).withMode(named(Mode.class, it.get("mode"))));
+          IdOpener opener =
+              affinity.opener("", options(given, it).withMode(named(Mode.class, it.get("mode"))));
           byte[] out = way.apply(opener).apply(utf8(it.get("body").getAsString()));
-          assertEquals(it.get("out").getAsString(), new String(out, StandardCharsets.UTF_8), it.toString());
+          assertEquals(
+              it.get("out").getAsString(), new String(out, StandardCharsets.UTF_8), it.toString());
           assertEquals(it.get("unexpected").getAsLong(), opener.unexpected(), it.toString());
           JsonObject summary = it.getAsJsonObject("summary");
           sameNumbers(summary, summary(summary, opener.report()), it.toString());
@@ -388,17 +430,23 @@ class VectorsTest {
                 .withMode(Mode.SEAL)
                 .withOrigin(given.get("upstream").getAsString(), given.get("origin").getAsString());
         IdSealer sealer = affinity.sealer(slot, options, false);
-        assertEquals(it.get("out").getAsString(), sealer.target(it.get("target").getAsString()), it.toString());
+        assertEquals(
+            it.get("out").getAsString(),
+            sealer.target(it.get("target").getAsString()),
+            it.toString());
       }
     }
   }
 
   private static IdOptions options(JsonObject given, JsonObject it) {
-    return IdOptions.of(named(Ids.class, it.get("ids"))).withScope(hex(given, "scope")).withOwner(hex(given, "owner"));
+    return IdOptions.of(named(Ids.class, it.get("ids")))
+        .withScope(hex(given, "scope"))
+        .withOwner(hex(given, "owner"));
   }
 
   static Affinity affinity(JsonObject it) {
-    AffinityBuilder builder = Affinity.builder().placementKey(hex(it, "placement_key")).scope(hex(it, "scope"));
+    AffinityBuilder builder =
+        Affinity.builder().placementKey(hex(it, "placement_key")).scope(hex(it, "scope"));
     slots(it).forEach(builder::slot);
     keys(it.getAsJsonArray("cookie_keys")).forEach(builder::cookieKey);
     keys(it.getAsJsonArray("id_keys")).forEach(builder::idKey);
@@ -420,7 +468,8 @@ class VectorsTest {
     JsonArray success = it.getAsJsonArray("success");
     for (JsonElement each : it.getAsJsonArray("id_fields")) {
       JsonObject field = each.getAsJsonObject();
-      builder.idField(new IdField(field.get("name").getAsString(), named(KeyKind.class, field.get("kind"))));
+      builder.idField(
+          new IdField(field.get("name").getAsString(), named(KeyKind.class, field.get("kind"))));
     }
     it.getAsJsonArray("id_prefixes").forEach(each -> builder.idPrefix(each.getAsString()));
     it.getAsJsonArray("id_collections").forEach(each -> builder.idCollection(each.getAsString()));
@@ -447,8 +496,10 @@ class VectorsTest {
   static Request request(JsonObject it, IdOpener opener) {
     Request made = Request.of(it.get("method").getAsString(), it.get("target").getAsString());
     it.getAsJsonArray("cookies").forEach(each -> made.cookie(each.getAsString()));
-    it.getAsJsonArray("consumers").forEach(each -> made.consumer(HexFormat.of().parseHex(each.getAsString())));
-    it.getAsJsonArray("sessions").forEach(each -> made.session(HexFormat.of().parseHex(each.getAsString())));
+    it.getAsJsonArray("consumers")
+        .forEach(each -> made.consumer(HexFormat.of().parseHex(each.getAsString())));
+    it.getAsJsonArray("sessions")
+        .forEach(each -> made.session(HexFormat.of().parseHex(each.getAsString())));
     if (!it.get("group").isJsonNull()) {
       made.group(named(Group.class, it.get("group")));
     }
@@ -503,7 +554,9 @@ class VectorsTest {
     String target = request.get("target").getAsString();
     Ids ids = affinity.classify(method, target).ids();
     byte[] owner = affinity.idOwner(request(request, null));
-    IdOpener opener = affinity.opener(target, IdOptions.of(ids).withScope(hex(request, "scope")).withOwner(owner));
+    IdOpener opener =
+        affinity.opener(
+            target, IdOptions.of(ids).withScope(hex(request, "scope")).withOwner(owner));
     byte[] body = opener.body(utf8(request.get("body").getAsString()));
     JsonObject made = new JsonObject();
     made.addProperty("body", new String(body, StandardCharsets.UTF_8));
@@ -519,7 +572,17 @@ class VectorsTest {
   @ParameterizedTest
   @ValueSource(strings = {"decision_v1.json", "decision_ids_v1.json"})
   void decisions(String name) throws IOException {
-    JsonObject file = load(name);
+    decisions(load(name));
+  }
+
+  /** What random.py has drawn, and the second implementation has answered. */
+  @Test
+  void randomDecisions() throws IOException {
+    String drawn = Files.readString(Path.of(System.getProperty("tokenpin.random")));
+    decisions(JsonParser.parseString(drawn).getAsJsonObject());
+  }
+
+  private static void decisions(JsonObject file) {
     if (file.has("classify")) {
       for (JsonObject it : cases(file, "classify")) {
         Classification found =
@@ -554,7 +617,8 @@ class VectorsTest {
       assertEquals(it.get("live_fingerprint"), hex64(affinity.liveFingerprint(now)));
       for (JsonObject answer : cases(it, "finish")) {
         Finished finished = affinity.finish(decision, answer.get("status").getAsInt());
-        assertEquals(answer.get("answer").getAsString(), finished.answer().toString(), it.toString());
+        assertEquals(
+            answer.get("answer").getAsString(), finished.answer().toString(), it.toString());
         assertEquals(answer.get("text").getAsString(), finished.value(), it.toString());
       }
     }

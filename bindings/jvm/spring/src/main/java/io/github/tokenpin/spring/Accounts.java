@@ -5,9 +5,9 @@ import io.github.tokenpin.AffinityBuilder;
 import io.github.tokenpin.ConfigException;
 import io.github.tokenpin.CookieAttributes;
 import io.github.tokenpin.CookieKey;
+import io.github.tokenpin.Group;
 import io.github.tokenpin.IdField;
 import io.github.tokenpin.Ids;
-import io.github.tokenpin.Group;
 import io.github.tokenpin.Rule;
 import io.github.tokenpin.Slot;
 import io.github.tokenpin.SlotStatus;
@@ -104,7 +104,10 @@ public final class Accounts {
     String carrier = properties.carrierHeader();
     if (carrier != null) {
       header(carrier, "carrier_header");
-      need(!Credentials.areOfClient(carrier), "carrier_header", "is removed as a client's credential");
+      need(
+          !Credentials.areOfClient(carrier),
+          "carrier_header",
+          "is removed as a client's credential");
     }
     need(properties.success().size() == 2, "success", "has a first and a last status");
     need(properties.maxBody() > 0, "max_body", "is at least 1");
@@ -114,7 +117,10 @@ public final class Accounts {
       String where = "cooldowns[" + i + "].";
       boolean failures = it.status().stream().allMatch(status -> status >= 400 && status <= 599);
       need(!it.status().isEmpty() && failures, where + "status", "has one or more of 400 to 599");
-      need(it.state() == State.DRAINING || it.state() == State.DOWN, where + "state", "is draining or down");
+      need(
+          it.state() == State.DRAINING || it.state() == State.DOWN,
+          where + "state",
+          "is draining or down");
       need(it.seconds() > 0, where + "seconds", "is at least 1");
       need(it.maxSeconds() > 0, where + "max_seconds", "is at least 1");
     }
@@ -123,7 +129,15 @@ public final class Accounts {
   private static void header(String name, String where) {
     need(NAME.matcher(name).matches(), where, "is no name of a header");
     need(
-        !Set.of("connection", "content-length", "cookie", "host", "set-cookie", "te", "transfer-encoding", "upgrade")
+        !Set.of(
+                "connection",
+                "content-length",
+                "cookie",
+                "host",
+                "set-cookie",
+                "te",
+                "transfer-encoding",
+                "upgrade")
             .contains(name.toLowerCase(Locale.ROOT)),
         where,
         "is a header that the gateway needs itself");
@@ -148,7 +162,10 @@ public final class Accounts {
         String at = where + "headers[" + j + "].";
         header(there(credential.name(), at + "name"), at + "name");
         String value = credential.prefix() + there(credential.value(), at + "value");
-        need(VALUE.matcher(value).matches(), at + "value", "is empty, or has a byte that no header may have");
+        need(
+            VALUE.matcher(value).matches(),
+            at + "value",
+            "is empty, or has a byte that no header may have");
       }
     }
     return slots;
@@ -156,7 +173,9 @@ public final class Accounts {
 
   private Affinity build(int[] slots) {
     AffinityBuilder builder =
-        Affinity.builder().placementKey(key(properties.placementKey(), "placement_key")).scope(properties.scope());
+        Affinity.builder()
+            .placementKey(key(properties.placementKey(), "placement_key"))
+            .scope(properties.scope());
     int capacity = properties.capacity() == null ? 0 : properties.capacity();
     for (int slot : slots) {
       need(properties.capacity() == null || slot < capacity, "capacity", "is above every slot");
@@ -169,7 +188,8 @@ public final class Accounts {
     }
     for (int i = 0; i < slots.length; i++) {
       TokenpinProperties.Token token = properties.tokens().get(i);
-      all[slots[i]] = Slot.of(token.name(), new SlotStatus(token.state(), token.weight(), token.until()));
+      all[slots[i]] =
+          Slot.of(token.name(), new SlotStatus(token.state(), token.weight(), token.until()));
       credentials.set(slots[i], token.headers());
       token.headers().forEach(each -> names.add(Credentials.folded(each.name())));
     }
@@ -179,10 +199,13 @@ public final class Accounts {
     ring(properties.cookieKeys(), "cookie_keys").forEach(builder::cookieKey);
     ring(properties.idKeys(), "id_keys").forEach(builder::idKey);
     for (TokenpinProperties.Rule rule : properties.rules()) {
-      Ids ids = rule.ids() != null ? rule.ids() : rule.group() == Group.STATEFUL ? Ids.BOTH : Ids.NONE;
+      Ids ids =
+          rule.ids() != null ? rule.ids() : rule.group() == Group.STATEFUL ? Ids.BOTH : Ids.NONE;
       builder.rule(new Rule(rule.pattern(), rule.group(), ids));
     }
-    properties.idFields().forEach(field -> builder.idField(new IdField(field.name(), field.kind())));
+    properties
+        .idFields()
+        .forEach(field -> builder.idField(new IdField(field.name(), field.kind())));
     properties.idPrefixes().forEach(builder::idPrefix);
     properties.idCollections().forEach(builder::idCollection);
     TokenpinProperties.Cookie cookie = properties.cookie();
@@ -203,7 +226,12 @@ public final class Accounts {
         .cookieName(cookie.name())
         .attributes(
             new CookieAttributes(
-                cookie.path(), cookie.domain(), cookie.secure(), cookie.httpOnly(), cookie.sameSite(), cookie.partitioned()))
+                cookie.path(),
+                cookie.domain(),
+                cookie.secure(),
+                cookie.httpOnly(),
+                cookie.sameSite(),
+                cookie.partitioned()))
         .skew(cookie.skew())
         .maxLife(cookie.maxLife())
         .maxIdle(cookie.maxIdle())
@@ -220,7 +248,11 @@ public final class Accounts {
       TokenpinProperties.RingKey it = ring.get(i);
       String at = where + "[" + i + "].";
       need(it.id() >= 0 && it.id() <= 255, at + "id", "is 0 to 255");
-      keys.add(CookieKey.of(it.id(), there(it.role(), at + "role"), key(there(it.key(), at + "key"), at + "key")));
+      keys.add(
+          CookieKey.of(
+              it.id(),
+              there(it.role(), at + "role"),
+              key(there(it.key(), at + "key"), at + "key")));
     }
     return keys;
   }
@@ -241,9 +273,11 @@ public final class Accounts {
         }
         yield "tokens";
       }
-      case COOKIE_KEYS, ID_KEYS, RULES, ID_FIELDS, ID_PREFIXES, ID_COLLECTIONS -> refused.field() + "[" + index + "]";
+      case COOKIE_KEYS, ID_KEYS, RULES, ID_FIELDS, ID_PREFIXES, ID_COLLECTIONS ->
+          refused.field() + "[" + index + "]";
       case COOKIE_NAME -> "cookie.name";
-      case PATH, DOMAIN, MAX_AGE, SECURE, HTTP_ONLY, SAME_SITE, PARTITIONED -> "cookie." + refused.field();
+      case PATH, DOMAIN, MAX_AGE, SECURE, HTTP_ONLY, SAME_SITE, PARTITIONED ->
+          "cookie." + refused.field();
       case ID_MODE -> "sealed_ids";
       default -> refused.field().toString();
     };
@@ -269,7 +303,8 @@ public final class Accounts {
     }
     long now = System.currentTimeMillis() / 1000;
     Long asked = cooldown.retryAfter() ? retryAfter(headers, now) : null;
-    long seconds = asked == null ? cooldown.seconds() : Math.min(Math.max(asked, 1), cooldown.maxSeconds());
+    long seconds =
+        asked == null ? cooldown.seconds() : Math.min(Math.max(asked, 1), cooldown.maxSeconds());
     State state = cooldown.state();
     long until = now + seconds;
     synchronized (cooled) {
@@ -298,7 +333,8 @@ public final class Accounts {
       return seconds;
     }
     try {
-      return Math.max(0, ZonedDateTime.parse(text, DateTimeFormatter.RFC_1123_DATE_TIME).toEpochSecond() - now);
+      return Math.max(
+          0, ZonedDateTime.parse(text, DateTimeFormatter.RFC_1123_DATE_TIME).toEpochSecond() - now);
     } catch (DateTimeException e) {
       return null;
     }

@@ -7,9 +7,20 @@ import java.util.Set;
 /** Which headers are a client's own credentials: the same as in the other gateways. */
 final class Credentials {
   private static final Set<String> PROOFS =
-      Set.of("authorization", "auth", "token", "jwt", "secret", "password", "credential", "credentials", "apikey");
-  private static final Set<String> BEFORE_KEY = Set.of("api", "access", "functions", "subscription");
-  private static final Set<String> PAYERS = Set.of("openai-organization", "openai-project", "x-goog-user-project");
+      Set.of(
+          "authorization",
+          "auth",
+          "token",
+          "jwt",
+          "secret",
+          "password",
+          "credential",
+          "credentials",
+          "apikey");
+  private static final Set<String> BEFORE_KEY =
+      Set.of("api", "access", "functions", "subscription");
+  private static final Set<String> PAYERS =
+      Set.of("openai-organization", "openai-project", "x-goog-user-project");
 
   private Credentials() {}
 

@@ -61,11 +61,15 @@ final class PinFilter implements GatewayFilter {
     Mono<Void> done;
     try {
       pinning = new Pinning(accounts, exchange);
-      done = pinning.waits() ? pinning.read().then(Mono.defer(() -> pinning.send(chain))) : pinning.send(chain);
+      done =
+          pinning.waits()
+              ? pinning.read().then(Mono.defer(() -> pinning.send(chain)))
+              : pinning.send(chain);
     } catch (Refused refused) {
       return refused.answer(exchange);
     }
-    return done.onErrorResume(Refused.class, refused -> refused.answer(exchange)).doFinally(signal -> pinning.close());
+    return done.onErrorResume(Refused.class, refused -> refused.answer(exchange))
+        .doFinally(signal -> pinning.close());
   }
 
   /** One request and its response. */
@@ -112,7 +116,8 @@ final class PinFilter implements GatewayFilter {
 
     private @Nullable IdOpener opener() {
       Mode mode = accounts.properties.sealedIds();
-      if (ids == Ids.NONE || (mode == Mode.OFF && !(accounts.properties.bodies() && mayHaveBody()))) {
+      if (ids == Ids.NONE
+          || (mode == Mode.OFF && !(accounts.properties.bodies() && mayHaveBody()))) {
         return null;
       }
       Request of = new Request().consumerTrusted(true);
@@ -129,7 +134,8 @@ final class PinFilter implements GatewayFilter {
       }
       Mode mode = accounts.properties.sealedIds();
       if (method.equals("CONNECT")) {
-        boolean mayPass = mode == Mode.OFF || (mode == Mode.OPEN && !accounts.properties.refuseUpgrades());
+        boolean mayPass =
+            mode == Mode.OFF || (mode == Mode.OPEN && !accounts.properties.refuseUpgrades());
         boolean hasState = ids == Ids.BOTH || ids == Ids.ITEMS;
         if (mayPass || !hasState || List.of(path.split("/")).contains("realtime")) {
           return false;
@@ -204,7 +210,8 @@ final class PinFilter implements GatewayFilter {
       IdOpener it = Objects.requireNonNull(opener);
       opened.writeBytes(it.finish());
       byte[] all = opened.toByteArray();
-      if (accounts.properties.sealedIds() == Mode.STRICT && (it.unexpected() != 0 || !isUtf8(all))) {
+      if (accounts.properties.sealedIds() == Mode.STRICT
+          && (it.unexpected() != 0 || !isUtf8(all))) {
         throw Refused.unreadable();
       }
       body = all;
@@ -254,7 +261,11 @@ final class PinFilter implements GatewayFilter {
         throw Refused.of(e);
       }
       exchange.getAttributes().put(DECISION, decision);
-      slot = decision.slot().orElseThrow(() -> Refused.of(affinity, Objects.requireNonNull(decision)));
+      slot = decision.slot().orElseThrow(() -> refusedFor(Objects.requireNonNull(decision)));
+    }
+
+    private Refused refusedFor(Decision it) {
+      return Refused.of(affinity, it, opener == null ? "" : opener.report().quoted());
     }
 
     private void consumers(Request it) {
@@ -270,8 +281,7 @@ final class PinFilter implements GatewayFilter {
 
     private ServerHttpRequest outgoing() {
       IdReport report = opener == null ? null : opener.report();
-      ServerHttpRequest.Builder builder =
-          request.mutate().headers(out -> outgoing(out, report));
+      ServerHttpRequest.Builder builder = request.mutate().headers(out -> outgoing(out, report));
       if (opener != null && !opener.target().equals(target)) {
         URI uri = request.getURI();
         builder.uri(URI.create(uri.getScheme() + "://" + uri.getRawAuthority() + opener.target()));
@@ -285,7 +295,9 @@ final class PinFilter implements GatewayFilter {
         @Override
         public Flux<DataBuffer> getBody() {
           DataBufferFactory factory = exchange.getResponse().bufferFactory();
-          return whole.length == 0 ? Flux.empty() : Flux.defer(() -> Flux.just(factory.wrap(whole)));
+          return whole.length == 0
+              ? Flux.empty()
+              : Flux.defer(() -> Flux.just(factory.wrap(whole)));
         }
       };
     }
@@ -306,7 +318,7 @@ final class PinFilter implements GatewayFilter {
       if (!accounts.properties.forwardClientCredentials()) {
         out.headerNames().stream().filter(Credentials::areOfClient).toList().forEach(out::remove);
       }
-      if (report != null && changesResponse(report) && !report.downloads()) {
+      if (report != null && report.changesResponse() && !report.downloads()) {
         // The ids in a compressed response could not be seen.
         out.set(HttpHeaders.ACCEPT_ENCODING, "identity");
       }
@@ -319,11 +331,6 @@ final class PinFilter implements GatewayFilter {
         out.setContentLength(body.length);
       }
       accounts.apply(slot, out);
-    }
-
-    private boolean changesResponse(IdReport report) {
-      boolean echoes = accounts.properties.sealedIds() == Mode.OPEN && report.opened() != 0;
-      return report.seals() || (echoes && (ids == Ids.BOTH || ids == Ids.ITEMS));
     }
 
     // ---- The response
@@ -351,7 +358,7 @@ final class PinFilter implements GatewayFilter {
       cookies.forEach(field -> out.add(HttpHeaders.SET_COOKIE, field));
       if (opener != null) {
         IdReport report = opener.report();
-        if (changesResponse(report)) {
+        if (report.changesResponse()) {
           seal(status, out, report);
         }
       }
@@ -360,7 +367,8 @@ final class PinFilter implements GatewayFilter {
 
     private void seal(int status, HttpHeaders out, IdReport report) {
       Content content = Content.of(out);
-      IdSealer made = affinity.sealer(slot, Objects.requireNonNull(opener), content == Content.EVENTS);
+      IdSealer made =
+          affinity.sealer(slot, Objects.requireNonNull(opener), content == Content.EVENTS);
       for (String name : Limits.LOCATION_HEADERS) {
         List<String> values = List.copyOf(out.getOrEmpty(name));
         if (!values.isEmpty()) {
@@ -406,11 +414,14 @@ final class PinFilter implements GatewayFilter {
       public Mono<Void> writeWith(Publisher<? extends DataBuffer> body) {
         respond();
         IdSealer it = sealer;
-        return it == null ? super.writeWith(body) : super.writeWith(Flux.concat(sealed(it, body), rest(it)));
+        return it == null
+            ? super.writeWith(body)
+            : super.writeWith(Flux.concat(sealed(it, body), rest(it)));
       }
 
       @Override
-      public Mono<Void> writeAndFlushWith(Publisher<? extends Publisher<? extends DataBuffer>> body) {
+      public Mono<Void> writeAndFlushWith(
+          Publisher<? extends Publisher<? extends DataBuffer>> body) {
         respond();
         IdSealer it = sealer;
         if (it == null) {
@@ -508,7 +519,10 @@ final class PinFilter implements GatewayFilter {
     return value.getBytes(StandardCharsets.ISO_8859_1);
   }
 
-  /** The value that copies of it make, which a proxy in front has joined by commas. Else the value as it is. */
+  /**
+   * The value that copies of it make, which a proxy in front has joined by commas. Else the value
+   * as it is.
+   */
   private static String unjoined(String value) {
     if (value.indexOf(',') < 0) {
       return value.strip();

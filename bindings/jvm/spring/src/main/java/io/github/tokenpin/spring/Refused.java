@@ -55,7 +55,8 @@ final class Refused extends RuntimeException {
   }
 
   static Refused tooMany() {
-    return new Refused(503, "too_many_bodies", "The gateway holds too many requests.", null, false, 1, "", "");
+    return new Refused(
+        503, "too_many_bodies", "The gateway holds too many requests.", null, false, 1, "", "");
   }
 
   static Refused unreadable() {
@@ -68,21 +69,38 @@ final class Refused extends RuntimeException {
 
   static Refused encoding() {
     return new Refused(
-        415, "unsupported_content_encoding", "The request's body must not be encoded.", null, true, 0, "Accept-Encoding", "identity");
+        415,
+        "unsupported_content_encoding",
+        "The request's body must not be encoded.",
+        null,
+        true,
+        0,
+        "Accept-Encoding",
+        "identity");
   }
 
   static Refused upgrade() {
     return new Refused(
-        426, "websocket_not_supported", "This is not served over a WebSocket.", null, true, 0, "Upgrade", "HTTP/1.1");
+        426,
+        "websocket_not_supported",
+        "This is not served over a WebSocket.",
+        null,
+        true,
+        0,
+        "Upgrade",
+        "HTTP/1.1");
   }
 
   static Refused of(TokenpinException error) {
     return error.status() == Status.SCOPE_LENGTH
         ? new Refused(400, "bad_tenant", "The tenant cannot be told.", null, false, 0, "", "")
-        : new Refused(500, "affinity_error", "The gateway cannot choose an account.", null, false, 0, "", "");
+        : new Refused(
+            500, "affinity_error", "The gateway cannot choose an account.", null, false, 0, "", "");
   }
 
-  static Refused of(Affinity affinity, Decision decision) {
+  static Refused of(Affinity affinity, Decision decision, String quoted) {
+    // The client's own text, of the characters that ids have.
+    String id = quoted.isEmpty() ? "" : " '" + quoted + "'";
     int[] keys = decision.idKeys();
     String first = keys.length > 0 ? affinity.idKey(keys[0]) : null;
     String second = keys.length > 1 ? affinity.idKey(keys[1]) : null;
@@ -93,11 +111,15 @@ final class Refused extends RuntimeException {
           case NO_ACCOUNT_AVAILABLE -> "No account is available.";
           case BAD_AFFINITY_KEY -> "The session's key cannot be used.";
           case SESSION_UNAVAILABLE -> "The session's account is unavailable.";
-          case PREVIOUS_RESPONSE_NOT_FOUND -> "The previous response was not found.";
+          case PREVIOUS_RESPONSE_NOT_FOUND -> "The previous response" + id + " was not found.";
           case INVALID_ENCRYPTED_CONTENT -> "The encrypted content could not be verified.";
-          case NOT_FOUND -> "The object named by '" + first + "' was not found.";
+          case NOT_FOUND -> "The object" + id + " named by '" + first + "' was not found.";
           case CONFLICTING_ACCOUNTS ->
-              "The objects named by '" + first + "' and '" + second + "' cannot be used together: they were created apart.";
+              "The objects named by '"
+                  + first
+                  + "' and '"
+                  + second
+                  + "' cannot be used together: they were created apart.";
           case UNREADABLE_BODY -> "The request's body cannot be read.";
         };
     String param =
@@ -107,7 +129,8 @@ final class Refused extends RuntimeException {
           default -> null;
         };
     int status = decision.refusalStatus();
-    return new Refused(status, refusal.toString(), message, param, status < 500, decision.retryAfter(), "", "");
+    return new Refused(
+        status, refusal.toString(), message, param, status < 500, decision.retryAfter(), "", "");
   }
 
   /** In the form that the client of this request expects. */
@@ -133,8 +156,15 @@ final class Refused extends RuntimeException {
 
   private String openai() {
     String type = ofRequest ? "invalid_request_error" : "gateway_error";
-    return "{\"error\":{\"message\":" + quoted(getMessage()) + ",\"type\":\"" + type + "\",\"param\":"
-        + (param == null ? "null" : quoted(param)) + ",\"code\":\"" + code + "\"}}";
+    return "{\"error\":{\"message\":"
+        + quoted(getMessage())
+        + ",\"type\":\""
+        + type
+        + "\",\"param\":"
+        + (param == null ? "null" : quoted(param))
+        + ",\"code\":\""
+        + code
+        + "\"}}";
   }
 
   private String anthropic() {
@@ -146,7 +176,11 @@ final class Refused extends RuntimeException {
               case 413 -> "request_too_large";
               default -> "invalid_request_error";
             };
-    return "{\"type\":\"error\",\"error\":{\"type\":\"" + type + "\",\"message\":" + quoted(getMessage()) + "}}";
+    return "{\"type\":\"error\",\"error\":{\"type\":\""
+        + type
+        + "\",\"message\":"
+        + quoted(getMessage())
+        + "}}";
   }
 
   /** A key of the table of ids, which a configuration may add to, is the only foreign text here. */

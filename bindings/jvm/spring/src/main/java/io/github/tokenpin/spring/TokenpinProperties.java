@@ -17,13 +17,14 @@ import org.springframework.boot.context.properties.ConfigurationProperties;
 import org.springframework.boot.context.properties.bind.DefaultValue;
 
 /**
- * The properties {@code tokenpin.*}: the words of gateways/config.schema.json. A key is 32 hexadecimal digits; Spring's placeholders
- * say where secrets come from.
+ * The properties {@code tokenpin.*}: the words of gateways/config.schema.json. A key is 32
+ * hexadecimal digits; Spring's placeholders say where secrets come from.
  *
  * @param placementKey the key that all replicas share and that decides which token serves a key
  * @param cookieKeys the cookie key ring
  * @param tokens the tokens
- * @param capacity the number of slots, vacant ones included; without it the highest slot in use, plus 1
+ * @param capacity the number of slots, vacant ones included; without it the highest slot in use,
+ *     plus 1
  * @param scope the set of accounts that the affinity is about
  * @param consumer a header with the consumer's name, that clients cannot set
  * @param session headers with a session key: the first one that the request has counts
@@ -42,7 +43,8 @@ import org.springframework.boot.context.properties.bind.DefaultValue;
  * @param maxBody the longest body, in bytes, of a request that is held
  * @param maxHeldBodies how many bytes of bodies are held at once
  * @param bodies whether bodies are read in the mode {@code off} too
- * @param refuseUpgrades whether WebSockets are refused in the mode {@code open} too, where ids are sealed
+ * @param refuseUpgrades whether WebSockets are refused in the mode {@code open} too, where ids are
+ *     sealed
  * @param forwardClientCredentials whether the client's own credentials are left in
  */
 @ConfigurationProperties("tokenpin")
@@ -116,7 +118,10 @@ public record TokenpinProperties(
   /** The values of a request's header; {@code trusted} says that clients cannot set it. */
   public record Source(String header, @DefaultValue("false") boolean trusted) {}
 
-  /** A row of the classification table. Without {@code ids}, both for the group stateful and else none. */
+  /**
+   * A row of the classification table. Without {@code ids}, both for the group stateful and else
+   * none.
+   */
   public record Rule(String pattern, Group group, @Nullable Ids ids) {}
 
   /** A key that holds ids. */

@@ -39,7 +39,10 @@ import org.springframework.boot.SpringApplication;
 import org.springframework.boot.autoconfigure.SpringBootApplication;
 import org.springframework.context.ConfigurableApplicationContext;
 
-/** The filter in the real gateway, between a real client and a provider whose accounts know only what they made. */
+/**
+ * The filter in the real gateway, between a real client and a provider whose accounts know only
+ * what they made.
+ */
 class GatewayTest {
   @SpringBootApplication
   static class Gateway {}
@@ -84,7 +87,9 @@ class GatewayTest {
     all.put("spring.main.banner-mode", "off");
     String route = "spring.cloud.gateway.server.webflux.routes[0].";
     all.put(route + "id", "provider");
-    all.put(route + "uri", "http://127.0.0.1:" + (provider == null ? 1 : provider.getAddress().getPort()));
+    all.put(
+        route + "uri",
+        "http://127.0.0.1:" + (provider == null ? 1 : provider.getAddress().getPort()));
     all.put(route + "predicates[0]", "Path=/v1/**");
     all.put(route + "filters[0]", "Tokenpin");
     all.put("tokenpin.placement_key", "000102030405060708090a0b0c0d0e0f");
@@ -118,7 +123,11 @@ class GatewayTest {
   private static void serve(HttpExchange exchange) throws IOException {
     try (exchange) {
       StringBuilder seen = new StringBuilder();
-      exchange.getRequestHeaders().forEach((name, values) -> seen.append(name.toLowerCase()).append(": ").append(values).append('\n'));
+      exchange
+          .getRequestHeaders()
+          .forEach(
+              (name, values) ->
+                  seen.append(name.toLowerCase()).append(": ").append(values).append('\n'));
       lastHeaders = seen.toString();
       String authorization = String.valueOf(exchange.getRequestHeaders().getFirst("Authorization"));
       String body = new String(exchange.getRequestBody().readAllBytes(), StandardCharsets.UTF_8);
@@ -136,7 +145,10 @@ class GatewayTest {
         answer(exchange, 429, "{\"error\":\"slow down\"}");
       } else if (exchange.getRequestMethod().equals("GET")) {
         String id = path.substring(path.lastIndexOf('/') + 1);
-        answer(exchange, account.equals(MADE.get(id)) ? 200 : 404, "{\"id\":\"" + id + "\",\"object\":\"response\"}");
+        answer(
+            exchange,
+            account.equals(MADE.get(id)) ? 200 : 404,
+            "{\"id\":\"" + id + "\",\"object\":\"response\"}");
       } else {
         create(exchange, account, body);
       }
@@ -145,7 +157,8 @@ class GatewayTest {
     }
   }
 
-  private static void create(HttpExchange exchange, String account, String body) throws IOException, InterruptedException {
+  private static void create(HttpExchange exchange, String account, String body)
+      throws IOException, InterruptedException {
     JsonObject asked = JsonParser.parseString(body).getAsJsonObject();
     if (asked.has("previous_response_id")
         && !account.equals(MADE.get(asked.get("previous_response_id").getAsString()))) {
@@ -157,17 +170,27 @@ class GatewayTest {
     if (!asked.has("stream")) {
       exchange.getResponseHeaders().add("ETag", "\"strong\"");
       exchange.getResponseHeaders().add("Location", "/v1/responses/" + id);
-      answer(exchange, 200, "{\"id\":\"" + id + "\",\"object\":\"response\",\"asked\":" + body.length() + "}");
+      answer(
+          exchange,
+          200,
+          "{\"id\":\"" + id + "\",\"object\":\"response\",\"asked\":" + body.length() + "}");
       return;
     }
     exchange.getResponseHeaders().add("Content-Type", "text/event-stream");
     exchange.sendResponseHeaders(200, 0);
     OutputStream out = exchange.getResponseBody();
-    out.write(("event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\"" + id + "\"}}\n\n").getBytes(StandardCharsets.UTF_8));
+    out.write(
+        ("event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\""
+                + id
+                + "\"}}\n\n")
+            .getBytes(StandardCharsets.UTF_8));
     out.flush();
     halfway.await(20, TimeUnit.SECONDS);
     // An id in two pieces.
-    out.write(("event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"id\":\"" + id.substring(0, 3)).getBytes(StandardCharsets.UTF_8));
+    out.write(
+        ("event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"id\":\""
+                + id.substring(0, 3))
+            .getBytes(StandardCharsets.UTF_8));
     out.flush();
     out.write((id.substring(3) + "\"}}\n\n").getBytes(StandardCharsets.UTF_8));
   }
@@ -186,14 +209,18 @@ class GatewayTest {
     return HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + port + target));
   }
 
-  private static HttpResponse<String> send(HttpRequest.Builder request) throws IOException, InterruptedException {
+  private static HttpResponse<String> send(HttpRequest.Builder request)
+      throws IOException, InterruptedException {
     return CLIENT.send(request.build(), HttpResponse.BodyHandlers.ofString());
   }
 
-  private static HttpResponse<String> post(ConfigurableApplicationContext gateway, String body, String... headers)
+  private static HttpResponse<String> post(
+      ConfigurableApplicationContext gateway, String body, String... headers)
       throws IOException, InterruptedException {
     HttpRequest.Builder request =
-        to(gateway, "/v1/responses").header("Content-Type", "application/json").POST(HttpRequest.BodyPublishers.ofString(body));
+        to(gateway, "/v1/responses")
+            .header("Content-Type", "application/json")
+            .POST(HttpRequest.BodyPublishers.ofString(body));
     return send(headers.length == 0 ? request : request.headers(headers));
   }
 
@@ -203,7 +230,9 @@ class GatewayTest {
 
   private static String cookie(HttpResponse<?> response) {
     List<String> ours =
-        response.headers().allValues("set-cookie").stream().filter(field -> field.startsWith("pin=")).toList();
+        response.headers().allValues("set-cookie").stream()
+            .filter(field -> field.startsWith("pin="))
+            .toList();
     assertEquals(1, ours.size(), ours.toString());
     assertTrue(ours.get(0).contains("HttpOnly"), ours.get(0));
     return ours.get(0).split(";")[0];
@@ -225,27 +254,34 @@ class GatewayTest {
       HttpResponse<String> first = post(cookies, "{}");
       assertEquals(200, first.statusCode());
       assertTrue(first.headers().allValues("set-cookie").contains("other=kept"));
-      assertEquals("no-cache=\"Set-Cookie\"", first.headers().firstValue("cache-control").orElseThrow());
+      assertEquals(
+          "no-cache=\"Set-Cookie\"", first.headers().firstValue("cache-control").orElseThrow());
       String cookie = cookie(first);
       assertNotEquals("pin=of-the-upstream", cookie);
       for (int turn = 0; turn < 3; turn++) {
         HttpResponse<String> next =
-            send(to(cookies, "/v1/responses/" + id(first)).header("Cookie", "a=1; " + cookie + "; b=2"));
+            send(
+                to(cookies, "/v1/responses/" + id(first))
+                    .header("Cookie", "a=1; " + cookie + "; b=2"));
         assertEquals(200, next.statusCode(), "another account would not know it");
         assertTrue(lastHeaders.contains("cookie: [a=1; b=2]"), lastHeaders);
-        assertFalse(next.headers().allValues("set-cookie").stream().anyMatch(field -> field.startsWith("pin=")));
+        assertFalse(
+            next.headers().allValues("set-cookie").stream()
+                .anyMatch(field -> field.startsWith("pin=")));
       }
     }
   }
 
   @Test
   void theClientsOwnCredentialsAndTheCarrierDoNotGoUpstream() throws Exception {
-    HttpResponse<String> first = post(cookies, "{}", "Authorization", "Bearer sk-mine", "api-key", "mine", "x-pin", "");
+    HttpResponse<String> first =
+        post(cookies, "{}", "Authorization", "Bearer sk-mine", "api-key", "mine", "x-pin", "");
     assertEquals(200, first.statusCode());
     assertFalse(lastHeaders.contains("mine"), lastHeaders);
     assertFalse(lastHeaders.contains("x-pin"), lastHeaders);
     String carried = first.headers().firstValue("x-pin").orElseThrow();
-    HttpResponse<String> next = send(to(cookies, "/v1/responses/" + id(first)).header("x-pin", carried));
+    HttpResponse<String> next =
+        send(to(cookies, "/v1/responses/" + id(first)).header("x-pin", carried));
     assertEquals(200, next.statusCode());
   }
 
@@ -267,9 +303,11 @@ class GatewayTest {
     String cookie = cookie(first);
     int slot = ACCOUNTS.indexOf(account(first));
     Accounts accounts = cookies.getBean(Accounts.class);
-    accounts.setSlot(slot, new SlotStatus(State.DOWN, 65536, System.currentTimeMillis() / 1000 + 30));
+    accounts.setSlot(
+        slot, new SlotStatus(State.DOWN, 65536, System.currentTimeMillis() / 1000 + 30));
     try {
-      HttpResponse<String> next = send(to(cookies, "/v1/responses/" + id(first)).header("Cookie", cookie));
+      HttpResponse<String> next =
+          send(to(cookies, "/v1/responses/" + id(first)).header("Cookie", cookie));
       assertEquals(503, next.statusCode());
       assertEquals("session_unavailable", error(next).get("code").getAsString());
       assertTrue(Integer.parseInt(next.headers().firstValue("retry-after").orElseThrow()) <= 30);
@@ -280,7 +318,8 @@ class GatewayTest {
     } finally {
       accounts.setSlot(slot, SlotStatus.UP);
     }
-    assertEquals(200, send(to(cookies, "/v1/responses/" + id(first)).header("Cookie", cookie)).statusCode());
+    assertEquals(
+        200, send(to(cookies, "/v1/responses/" + id(first)).header("Cookie", cookie)).statusCode());
   }
 
   @Test
@@ -326,14 +365,21 @@ class GatewayTest {
             .header("Content-Type", "application/json")
             .POST(HttpRequest.BodyPublishers.ofString("{\"stream\":true}"))
             .build();
-    HttpResponse<InputStream> response = CLIENT.send(request, HttpResponse.BodyHandlers.ofInputStream());
+    HttpResponse<InputStream> response =
+        CLIENT.send(request, HttpResponse.BodyHandlers.ofInputStream());
     assertEquals(200, response.statusCode());
     cookie(response);
     List<String> ids = new ArrayList<>();
-    try (BufferedReader lines = new BufferedReader(new InputStreamReader(response.body(), StandardCharsets.UTF_8))) {
+    try (BufferedReader lines =
+        new BufferedReader(new InputStreamReader(response.body(), StandardCharsets.UTF_8))) {
       for (String line; (line = lines.readLine()) != null; ) {
         if (line.startsWith("data: ")) {
-          ids.add(JsonParser.parseString(line.substring(6)).getAsJsonObject().getAsJsonObject("response").get("id").getAsString());
+          ids.add(
+              JsonParser.parseString(line.substring(6))
+                  .getAsJsonObject()
+                  .getAsJsonObject("response")
+                  .get("id")
+                  .getAsString());
           // The provider goes on only when the first event has come through.
           halfway.countDown();
         }
@@ -349,13 +395,18 @@ class GatewayTest {
   void whatNobodySealedHereIsRefused() throws Exception {
     String sealed = id(post(sealing, "{}"));
     int at = sealed.length() - 8;
-    String forged = sealed.substring(0, at) + (sealed.charAt(at) == 'A' ? 'B' : 'A') + sealed.substring(at + 1);
+    String forged =
+        sealed.substring(0, at) + (sealed.charAt(at) == 'A' ? 'B' : 'A') + sealed.substring(at + 1);
     HttpResponse<String> next = post(sealing, "{\"previous_response_id\":\"" + forged + "\"}");
     assertEquals(400, next.statusCode());
     JsonObject error = error(next);
     assertEquals("previous_response_not_found", error.get("code").getAsString());
     assertEquals("previous_response_id", error.get("param").getAsString());
-    HttpResponse<String> read = send(to(sealing, "/v1/responses/" + forged).header("anthropic-version", "1"));
+    assertEquals(
+        "The previous response '" + forged + "' was not found.",
+        error.get("message").getAsString());
+    HttpResponse<String> read =
+        send(to(sealing, "/v1/responses/" + forged).header("anthropic-version", "1"));
     assertEquals(404, read.statusCode());
     assertEquals("not_found_error", error(read).get("type").getAsString());
   }
@@ -381,12 +432,16 @@ class GatewayTest {
   void aBadConfigurationSaysWhere() {
     Map<String, Map<String, String>> bad =
         Map.of(
-            "tokenpin.tokens[1]: weight: the weight is over 65536", Map.of("tokenpin.tokens[1].weight", "65537"),
+            "tokenpin.tokens[1]: weight: the weight is over 65536",
+            Map.of("tokenpin.tokens[1].weight", "65537"),
             "tokenpin.tokens[2]: duplicate_identity: two slots have the same identity",
             Map.of("tokenpin.tokens[2].name", "account-a"),
-            "tokenpin.cookie_keys[0].key: has 32 hexadecimal digits", Map.of("tokenpin.cookie_keys[0].key", "0101"),
-            "tokenpin.cookie.secure: name_prefix: ", Map.of("tokenpin.cookie.name", "__Secure-x"),
-            "tokenpin.tokens[0].headers[0].value: is empty", Map.of("tokenpin.tokens[0].headers[0].value", "x\ny"),
+            "tokenpin.cookie_keys[0].key: has 32 hexadecimal digits",
+            Map.of("tokenpin.cookie_keys[0].key", "0101"),
+            "tokenpin.cookie.secure: name_prefix: ",
+            Map.of("tokenpin.cookie.name", "__Secure-x"),
+            "tokenpin.tokens[0].headers[0].value: is empty",
+            Map.of("tokenpin.tokens[0].headers[0].value", "x\ny"),
             "tokenpin.cooldowns[0].status: has one or more",
             Map.of(
                 "tokenpin.cooldowns[0].status", "200",
