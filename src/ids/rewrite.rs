@@ -154,10 +154,6 @@ struct Open<'r> {
 }
 
 impl Open<'_> {
-    fn is(&self, name: &[u8], expected: &[u8]) -> bool {
-        name == expected || self.any_case() && alike(name, expected)
-    }
-
     /// Follows the ids of an element: all its keys are known.
     fn settle(&mut self) {
         let element =
@@ -191,12 +187,12 @@ impl Reader for Open<'_> {
 
     fn key(&mut self, level: u32, name: &[u8], _number: u8) {
         if level == ROOT {
-            self.element.store = self.is(name, b"store");
+            self.element.store = name == b"store" || self.any_case() && alike(name, b"store");
         } else if level == ELEMENT && self.element.among && !self.element.is_inline {
             self.element.is_inline = match name {
                 b"id" | b"type" | b"status" => false,
                 _ if !self.any_case() => true,
-                _ => !(self.is(name, b"id") || self.is(name, b"type") || self.is(name, b"status")),
+                _ => !(alike(name, b"id") || alike(name, b"type") || alike(name, b"status")),
             };
         }
     }

@@ -521,6 +521,8 @@ impl Scanner {
 
     // Keys: never held back, only remembered.
 
+    /// Of a key that is cut, or has escapes: seldom, so one copy.
+    #[inline(never)]
     fn hold_key(&mut self, part: &[u8]) {
         let from = usize::from(self.held);
         match self.hold.get_mut(from..from + part.len()) {
