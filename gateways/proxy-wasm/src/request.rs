@@ -32,7 +32,8 @@ impl<'h> Reading<'h> {
         let consumers = terms.settings().consumer.as_ref();
         Ok(Self {
             // Over HTTP/2, too, Envoy shows it so.
-            is_handshake: headers.first("upgrade").eq_ignore_ascii_case(b"websocket"),
+            is_handshake: headers.first(":method") == b"GET"
+                && headers.first("upgrade").eq_ignore_ascii_case(b"websocket"),
             scope: read_scope(headers, terms)?,
             consumers: consumers.map(|source| values(headers, source)).unwrap_or_default(),
             headers,

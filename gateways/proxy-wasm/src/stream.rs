@@ -130,7 +130,8 @@ impl Stream {
     fn waits(&mut self, terms: &Terms, reading: &Reading<'_>, is_whole: bool) -> Option<Action> {
         let (headers, settings, mode) = (reading.headers, terms.settings(), terms.mode());
         // Of what comes behind an upgrade, hosts never tell the end.
-        let has_body = !is_whole && !headers.has("upgrade");
+        let is_upgrade = headers.has("upgrade");
+        let has_body = !is_whole && !is_upgrade;
         if mode == Mode::Off && !(settings.bodies && has_body) {
             return None;
         }
@@ -140,9 +141,11 @@ impl Stream {
         ids.open_target(target);
         let has_state = ids.has_state();
         let ids = self.ids.insert(ids);
-        if reading.is_handshake {
+        // Nobody sees the ids in a WebSocket's frames, nor a body behind another upgrade. Clients that are told so ask by
+        // requests instead.
+        if is_upgrade && (has_state || !reading.is_handshake) {
             let refuses = mode != Mode::Open || settings.refuse_upgrades;
-            if has_state && refuses && mode != Mode::Off && !terms.observes() {
+            if refuses && mode != Mode::Off && !terms.observes() {
                 self.count(Counter::upgrades_refused);
                 return Some(self.refuse(&Refusal::wrong_protocol()));
             }
