@@ -68,7 +68,6 @@ DIFFERENCES = {
     "test_tokens.py::test_authority": PSEUDO,
     "test_updates.py::test_updates_under_load": CLOSES,
     "test_updates.py::test_many_updates_leak_no_descriptor_or_thread": CLOSES,
-    "test_configuration.py::test_the_readme_knows_every_field": "nginx's page leads to that of the filter for Envoy",
     "test_hidden.py::test_frames_of_one_byte": "it speaks HTTP/2 to the port of HTTP/1.1",
     "test_hidden.py::test_a_body_over_a_small_limit": ADMIN,
     "test_hidden.py::test_a_request_that_ends_while_it_is_held": ADMIN,
