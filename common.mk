@@ -43,7 +43,7 @@ MACHINE := --locked --manifest-path checks/machine/Cargo.toml
 CAPI := tests/capi
 CAPI_OUT := $(BUILD)/capi
 # Without those that bring an allocator or a runtime of their own.
-CAPI_SANITIZED := layout contract capi ids
+CAPI_SANITIZED := layout contract capi ids decisions
 CAPI_CFLAGS := -std=c11 -fno-builtin -O1 -g -Wall -Wextra -Wpedantic -Werror -Iinclude
 CAPI_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CAPI_HEADERS := include/tokenpin.h $(wildcard $(CAPI)/*.h) $(CAPI)/capi.mk

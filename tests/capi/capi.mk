@@ -5,18 +5,20 @@ CHECKS += capi-sanitize
 
 RUSTC ?= rustc
 
-CAPI_PROGRAMS := layout contract capi ids no_alloc two_rusts
+CAPI_PROGRAMS := layout contract capi ids decisions no_alloc two_rusts
 
 # What each program is made of, in either variant.
 CAPI_layout := layout.o
 CAPI_contract := contract.o
 CAPI_capi := capi.o
 CAPI_ids := ids.o
+CAPI_decisions := decisions.o
 CAPI_no_alloc := no_alloc.o
 CAPI_two_rusts := two_rusts.o libother.a
 # Arguments, and what only the plain variant is made of.
 CAPI_ARGS_capi := tests/vectors $(VERSION)
 CAPI_ARGS_ids := tests/vectors
+CAPI_ARGS_decisions := tests/vectors
 CAPI_PLAIN_capi := alloc.o
 CAPI_PLAIN_no_alloc := alloc.o
 CAPI_LIBS_two_rusts := -lgcc_s -ldl -lm

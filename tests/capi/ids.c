@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "check.h"
+#include "vectors.h"
 #include "world.h"
 
 #define OK TOKENPIN_STATUS_OK
@@ -12,116 +13,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define SAY(...) snprintf(check_context, sizeof check_context, __VA_ARGS__)
 
-enum { kRoom = 1 << 14, kPattern = 0xa5 };
-
-// ---- Vectors: files with one row a line ----
-
-typedef struct {
-  char bytes[kRoom];
-  size_t len;
-  bool there;  // Not null.
-} Value;
-
-// The value of a key: a string without its escapes, or a word. No string of a row has an unescaped
-// quote in front of a colon.
-static Value value_of(const char* row, const char* key) {
-  static Value value;
-  char pattern[40];
-  snprintf(pattern, sizeof pattern, "\"%s\":", key);
-  const char* at = strstr(row, pattern);
-  memset(&value, 0, sizeof value);
-  if (!CHECK(at != NULL)) return value;
-  at += strlen(pattern);
-  value.there = strncmp(at, "null", 4) != 0;
-  bool is_string = *at == '"';
-  at += is_string;
-  while (value.len + 4 < kRoom && *at != 0) {
-    if (is_string ? *at == '"' : strchr(",}]\n", *at) != NULL) break;
-    char byte = *at++;
-    if (is_string && byte == '\\') {
-      static const char kEscapes[] = "bfnrt", kMeant[] = "\b\f\n\r\t";
-      const char* escape = strchr(kEscapes, *at);
-      byte = escape == NULL ? *at : kMeant[escape - kEscapes];
-      CHECK(*at != 'u');
-      at++;
-    }
-    value.bytes[value.len++] = byte;
-  }
-  return value;
-}
-
-static uint64_t number_of(const char* row, const char* key, int base) {
-  return strtoull(value_of(row, key).bytes, NULL, base);
-}
-
-static bool is_true(const char* row, const char* key) {
-  return strcmp(value_of(row, key).bytes, "true") == 0;
-}
-
-static size_t from_hex(const char* hex, size_t len, void* bytes) {
-  uint8_t* at = bytes;
-  for (size_t i = 0; i + 1 < len; i += 2) {
-    char pair[3] = {hex[i], hex[i + 1], 0};
-    *at++ = (uint8_t)strtoul(pair, NULL, 16);
-  }
-  return len / 2;
-}
-
-static uint8_t number_named(int32_t of, const char* name) {
-  for (int32_t number = 0; number < 256; number++) {
-    tokenpin_bytes got;
-    if (tokenpin_enum_name(of, number, &got) == OK && got.len == strlen(name) &&
-        memcmp(got.ptr, name, got.len) == 0) {
-      return (uint8_t)number;
-    }
-  }
-  CHECK(!"a name of the enum");
-  return 255;
-}
-
-static size_t keys_of(const char* row, tokenpin_cookie_key* keys) {
-  size_t count = 0;
-  const char* at = strstr(row, "\"ring\":");
-  const char* end = at == NULL ? NULL : strchr(at, ']');
-  while (at != NULL && (at = strstr(at, "{\"id\":")) != NULL && at < end) {
-    keys[count].id = (uint8_t)number_of(at, "id", 10);
-    keys[count].role = number_named(TOKENPIN_ENUM_ROLE, value_of(at, "role").bytes);
-    from_hex(value_of(at, "secret").bytes, 32, keys[count].secret);
-    count++;
-    at++;
-  }
-  return count;
-}
-
-typedef struct {
-  FILE* file;
-  char section[16];
-  char row[1 << 16];
-} Rows;
-
-static bool next_row(Rows* rows) {
-  while (fgets(rows->row, sizeof rows->row, rows->file) != NULL) {
-    if (rows->row[0] == '"') sscanf(rows->row, "\"%15[a-z_]\"", rows->section);
-    if (rows->row[0] == ' ') return true;
-  }
-  return false;
-}
-
-static bool is_section(const Rows* rows, const char* name) {
-  return strcmp(rows->section, name) == 0;
-}
-
-static FILE* open_file(const char* folder, const char* name) {
-  char path[4096];
-  snprintf(path, sizeof path, "%s/%s", folder, name);
-  FILE* file = fopen(path, "r");
-  CHECK(file != NULL);
-  return file;
-}
-
-static bool same(const void* bytes, size_t len, const Value* expected) {
-  return len == expected->len && memcmp(bytes, expected->bytes, len) == 0;
-}
+enum { kPattern = 0xa5 };
 
 // ---- One id ----
 
@@ -130,7 +22,7 @@ static void one_row(const Rows* rows) {
   tokenpin_cookie_key keys[TOKENPIN_MAX_COOKIE_KEYS];
   memset(keys, 0, sizeof keys);
   static tokenpin_id_ring ring;
-  CHECK(tokenpin_id_ring_init(&ring, keys, keys_of(row, keys), NULL, NULL) == OK);
+  CHECK(tokenpin_id_ring_init(&ring, keys, keys_of(row, "ring", keys), NULL, NULL) == OK);
   static char scope[kRoom], owner[kRoom], out[kRoom];
   Value value = value_of(row, "scope");
   const size_t scope_len = from_hex(value.bytes, value.len, scope);
@@ -203,7 +95,7 @@ static void begin(const char* row, uint8_t mode) {
   tokenpin_cookie_key keys[TOKENPIN_MAX_COOKIE_KEYS];
   memset(keys, 0, sizeof keys);
   world.config.id_keys = keys;
-  world.config.id_key_count = keys_of(row, keys);
+  world.config.id_key_count = keys_of(row, "ring", keys);
   world.config.slot_count = 2;  // account-a and account-b
   world.config.id_mode = mode;
   CHECK(tokenpin_affinity_new(&world.config, &affinity, NULL) == OK);
@@ -284,23 +176,7 @@ static void rewrite(const char* body, size_t len, size_t first, size_t more, boo
 static void check_summary(const char* row) {
   tokenpin_id_report report;
   CHECK(tokenpin_id_summary_report(&summary, &report) == OK);
-  const char* says = strstr(row, "\"summary\":");
-  CHECK(report.verdict == number_named(TOKENPIN_ENUM_ID_VERDICT, value_of(says, "verdict").bytes));
-  CHECK(report.opened == number_of(says, "opened", 10));
-  CHECK(report.plain == number_of(says, "plain", 10));
-  CHECK(report.refused == is_true(says, "refused"));
-  CHECK(report.unreadable == is_true(says, "unreadable"));
-  CHECK(report.existing == is_true(says, "existing"));
-  CHECK(report.unstored == is_true(says, "unstored"));
-  CHECK(report.uploads == is_true(says, "uploads"));
-  CHECK(report.downloads == is_true(says, "downloads"));
-  static const uint8_t kNothing[sizeof report.quoted];
-  Value quoted = value_of(says, "quoted");
-  CHECK(report.quoted_len == quoted.len && memcmp(report.quoted, quoted.bytes, quoted.len) == 0);
-  CHECK(memcmp(report.quoted + quoted.len, kNothing, sizeof kNothing - quoted.len) == 0);
-  unsigned first = 0, second = 0;
-  CHECK(sscanf(strstr(says, "\"keys\":["), "\"keys\":[%u,%u]", &first, &second) == 2);
-  CHECK(report.keys[0] == first && report.keys[1] == second);
+  report_is(&report, strstr(row, "\"summary\":"));
 }
 
 static void a_response(const char* row) {

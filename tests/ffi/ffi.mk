@@ -14,15 +14,15 @@ $(FFI_OUT)/venv/installed: $(FFI)/requirements.txt
 	$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-$(FFI_OUT)/scenario: $(FFI)/scenario.c $(STATIC) include/tokenpin.h
+$(FFI_OUT)/scenario: $(FFI)/scenario.c $(CAPI_HEADERS) $(STATIC)
 	@mkdir -p $(FFI_OUT)
-	$(CC) $(CAPI_CFLAGS) $< $(STATIC) -o $@
+	$(CC) $(CAPI_CFLAGS) -I$(CAPI) $< $(STATIC) -o $@
 
 .PHONY: ffi-test
 ffi-test: lib $(FFI_OUT)/scenario $(FFI_OUT)/venv/installed ## LuaJIT, PHP and cffi, which take the header without preprocessor
 	checks/need.sh luajit luajit2 'ffi-test runs it'
 	checks/need.sh php php-cli 'ffi-test runs it'
-	$(FFI_OUT)/scenario > $(FFI_OUT)/expected
+	$(FFI_OUT)/scenario tests/vectors > $(FFI_OUT)/expected
 	luajit $(FFI)/scenario.lua $(FFI_HEADER) $(abspath $(SHARED)) | diff $(FFI_OUT)/expected -
 	php -d ffi.enable=1 $(FFI)/scenario.php $(FFI_HEADER) $(abspath $(SHARED)) | diff $(FFI_OUT)/expected -
 	$(FFI_OUT)/venv/bin/python -B $(FFI)/scenario.py $(FFI_HEADER) $(abspath $(SHARED)) | diff $(FFI_OUT)/expected -

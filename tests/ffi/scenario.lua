@@ -38,7 +38,7 @@ local config = ffi.new("struct tokenpin_config")
 check(C.tokenpin_config_init(config, ffi.sizeof(config)))
 local slots = ffi.new("struct tokenpin_slot_config[?]", SLOTS)
 for i = 0, SLOTS - 1 do
-  slots[i].identity = text("account-" .. i)
+  slots[i].identity = text("account-" .. string.char(97 + i))
   slots[i].status.weight = bit.rshift(C.TOKENPIN_MAX_WEIGHT, i % 3)
   slots[i].status.state = C.TOKENPIN_STATE_UP
 end
@@ -46,6 +46,10 @@ local key = ffi.new("struct tokenpin_cookie_key", { id = 7, role = C.TOKENPIN_RO
 ffi.fill(key.secret, 16, 0x33)
 config.slots, config.slot_count = slots, SLOTS
 config.cookie_keys, config.cookie_key_count = key, 1
+local id_key = ffi.new("struct tokenpin_cookie_key", { id = 1, role = C.TOKENPIN_ROLE_SIGN })
+ffi.fill(id_key.secret, 16, 0x01)
+config.id_keys, config.id_key_count = id_key, 1
+config.id_mode = C.TOKENPIN_MODE_SEAL
 
 local affinity = ffi.new("struct tokenpin_affinity *[1]")
 local problem = ffi.new("struct tokenpin_config_error")
@@ -93,4 +97,58 @@ check(C.tokenpin_affinity_set_slot(affinity, decision.slot, down))
 request.existing = 1
 check(C.tokenpin_affinity_decide(affinity, request, decision))
 print_decision("while its token is down", decision)
+
+local use = ffi.new("struct tokenpin_id_use")
+local group, existing, ids = ffi.new("uint8_t[1]"), ffi.new("uint8_t[1]"), ffi.new("uint8_t[1]")
+check(C.tokenpin_affinity_classify(affinity, request.method.ptr, request.method.len,
+  request.target.ptr, request.target.len, group, existing, ids))
+use.ids = ids[0]
+
+-- The body as slot 0 answers with it.
+local BODY = '{"id":"resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41","object":"response",'
+  .. '"previous_response_id":null}'
+local function seal_body(summary)
+  local sealer, piece = ffi.new("struct tokenpin_id_sealer"), ffi.new("struct tokenpin_piece")
+  check(C.tokenpin_id_sealer_init(sealer, C.TOKENPIN_FRAMING_JSON))
+  local rest, out = BODY, ""
+  while #rest > 0 do
+    check(C.tokenpin_affinity_seal_step(affinity, use, summary, 0, sealer, rest, #rest, piece))
+    out = out .. rest:sub(1, tonumber(piece.pass)) .. ffi.string(piece.put, piece.put_len)
+    rest = rest:sub(tonumber(piece.taken) + 1)
+  end
+  check(C.tokenpin_affinity_seal_end(affinity, use, summary, 0, sealer, piece))
+  return out .. ffi.string(piece.put, piece.put_len)
+end
+
+local sealed = seal_body(nil)
+print("sealed: " .. sealed)
+
+-- The client refers to it.
+local id = sealed:match('"id":"([^"]*)"')
+local summary = ffi.new("struct tokenpin_id_summary")
+check(C.tokenpin_id_summary_init(summary))
+local body = string.format('{"previous_response_id":"%s"}', id)
+local place, unexpected = ffi.new("char[?]", #body), ffi.new("uint32_t[1]")
+ffi.copy(place, body, #body)
+check(C.tokenpin_affinity_open_in_place(affinity, use, summary, place, #body, len, unexpected))
+print("opened: " .. ffi.string(place, len[0]))
+local target = "/v1/responses/" .. id .. "/cancel"
+place = ffi.new("char[?]", #target)
+check(C.tokenpin_affinity_open_target(affinity, use, summary, target, #target, place, #target, len))
+print("opened: " .. ffi.string(place, len[0]))
+request.cookie_count, request.existing, request.ids = 0, 0, summary
+check(C.tokenpin_affinity_decide(affinity, request, decision))
+print_decision("with the sealed id", decision)
+local key_name = ffi.new("struct tokenpin_bytes")
+check(C.tokenpin_affinity_id_key(affinity, decision.id_keys[0], key_name))
+print(" " .. name(C.TOKENPIN_ENUM_ID_VERDICT, decision.id_verdict) .. ": "
+  .. ffi.string(key_name.ptr, key_name.len))
+print("sealed: " .. seal_body(summary))
+
+check(C.tokenpin_affinity_set_slot(affinity, 0, down))
+check(C.tokenpin_affinity_decide(affinity, request, decision))
+print_decision("while its account is down", decision)
+local code, refusal = ffi.new("uint16_t[1]"), ffi.new("uint8_t[1]")
+check(C.tokenpin_decision_refusal(decision, code, refusal))
+print(" " .. name(C.TOKENPIN_ENUM_REFUSAL, refusal[0]) .. ": " .. code[0])
 C.tokenpin_affinity_free(affinity)

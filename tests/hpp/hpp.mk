@@ -30,6 +30,8 @@ $(1)/%.o: $(HPP)/%.cpp $(HPP_HEADERS)
 	$(2) $(HPP_FLAGS) $(3) -c $$< -o $$@
 $(1)/hpp: $(1)/hpp.o $(1)/other.o $(1)/header.o $(4)
 	$(2) $(3) -pthread $$^ -Wl,-rpath,$(abspath $(LIB)) -o $$@
+$(1)/decisions: $(1)/decisions.o $(4)
+	$(2) $(3) -pthread $$^ -Wl,-rpath,$(abspath $(LIB)) -o $$@
 $(1)/system: $(1)/system.o $(4)
 	$(2) $(3) -pthread $$^ -Wl,-rpath,$(abspath $(LIB)) $(HPP_WRAP) -o $$@
 endef
@@ -47,15 +49,18 @@ $(eval $(call hpp_variant,$(HPP_OUT)/sanitize,$(HPP_GCC),-std=c++17 $(CAPI_SANIT
 
 hpp_runs = $(1)/hpp $(1)/system '$(1)/system fork'
 
+# The vectors, in the oldest and in the newest of the variants.
+HPP_DECISIONS := $(HPP_OUT)/gcc-c++17-default/decisions $(HPP_OUT)/clang-c++2b-bare/decisions
+
 .PHONY: hpp-test
 hpp-test: lib ## tokenpin.hpp by two compilers, with and without exceptions
 	checks/need.sh $(firstword $(HPP_CLANG)) clang 'tokenpin.hpp is compiled by two compilers'
 	@$(MAKE) --no-print-directory -j 2 $(foreach variant,$(HPP_VARIANTS),$(call hpp_programs,$(variant))) \
-	  $(HPP_OUT)/portable/hpp
+	  $(HPP_OUT)/portable/hpp $(HPP_DECISIONS)
 	tests/support/run.sh $(foreach variant,$(HPP_VARIANTS),$(call hpp_runs,$(variant))) \
-	  $(HPP_OUT)/portable/hpp \
+	  $(HPP_OUT)/portable/hpp $(foreach program,$(HPP_DECISIONS),'$(program) tests/vectors') \
 	  'CXX="$(HPP_GCC)" $(HPP)/source.sh' 'CXX="$(HPP_CLANG)" $(HPP)/source.sh'
 
 .PHONY: hpp-sanitize
-hpp-sanitize: lib $(call hpp_programs,$(HPP_OUT)/sanitize) ## the C++ programs with sanitizers
-	tests/support/run.sh $(call hpp_runs,$(HPP_OUT)/sanitize)
+hpp-sanitize: lib $(call hpp_programs,$(HPP_OUT)/sanitize) $(HPP_OUT)/sanitize/decisions ## the C++ programs with sanitizers
+	tests/support/run.sh $(call hpp_runs,$(HPP_OUT)/sanitize) '$(HPP_OUT)/sanitize/decisions tests/vectors'
