@@ -51,22 +51,6 @@ bench-bodies: envoy-filter envoy-venv $(BENCH_CALLBACKS) $(BENCH_TIMED) ## the p
 	$(VENV)/bin/python -B benches/bodies.py --modules $(dir $(ENVOY_FILTER)) --folder $(BENCH)/bodies \
 	  $(if $(QUICK),--runs 2,--document docs/performance.md)
 
-$(PROXY_WASM)/empty.wasm: benches/empty.wat $(WASM_TOOLS)
-	@mkdir -p $(@D)
-	node $(dir $(WASM_TOOLS))node_modules/.bin/wasm-as $< -o $@
-
-.PHONY: bench-wasm
-bench-wasm: envoy-filter wasm-filter envoy-venv $(PROXY_WASM)/empty.wasm ## the price of the filter for proxy-wasm in a real Envoy; QUICK=1 for a minute
-	checks/need.sh wrk wrk 'it makes the requests'
-	$(VENV)/bin/python -B benches/wasm.py --modules $(dir $(ENVOY_FILTER)) --wasm $(PROXY_WASM) --folder $(BENCH)/wasm \
-	  $(if $(QUICK),--runs 3,--document gateways/proxy-wasm/README.md)
-
-.PHONY: bench-nginx
-bench-nginx: nginx-ready ## the price of the module in a real nginx, also into its page; QUICK=1 for a minute
-	checks/need.sh wrk wrk 'it makes the requests'
-	$(PYTHON) -B benches/nginx.py --build $(BUILD) --folder $(BENCH)/nginx \
-	  $(if $(QUICK),--runs 2 --seconds 2,--document gateways/nginx/README.md)
-
 .PHONY: bench-size
 bench-size: lib envoy-filter ## bytes of the libraries and of an affinity, also into docs/
 	@mkdir -p $(BENCH)

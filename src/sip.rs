@@ -175,6 +175,7 @@ fn fewer_than_8(bytes: &[u8]) -> u64 {
 }
 
 /// `SipHash-2-4` of one message.
+#[inline(never)]
 pub(crate) fn sip24(key: &[u8; 16], message: &[u8]) -> u64 {
     Sip::new_24(key).finish(&[message])
 }

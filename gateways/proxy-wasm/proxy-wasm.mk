@@ -48,12 +48,23 @@ $(WASM_PANICS): $(WASM_FILTER)
 E2E_WASM = TOKENPIN_FILTER=wasm TOKENPIN_WASM=$(WASM_FILTER) TOKENPIN_WASM_PANICS=$(WASM_PANICS) $(E2E)
 
 .PHONY: wasm-smoke
-wasm-smoke: wasm-target $(WASM_FILTER) $(VENV_READY) ## the filter for proxy-wasm in a real Envoy: the most valuable tests
+wasm-smoke: wasm-target $(WASM_FILTER) envoy-venv ## the filter for proxy-wasm in a real Envoy: the most valuable tests
 	$(E2E_WASM)/test_wasm.py -m smoke
 
 .PHONY: e2e-wasm
-e2e-wasm: wasm-target $(WASM_FILTER) $(WASM_PANICS) $(VENV_READY) $(AGENTIC) ## the dynamic module's end-to-end tests with the filter for proxy-wasm
+e2e-wasm: wasm-target $(WASM_FILTER) $(WASM_PANICS) envoy-venv ## the dynamic module's end-to-end tests with the filter for proxy-wasm
 	checks/need.sh chromium chromium 'a page of another site runs in it'
 	checks/need.sh openssl openssl 'it makes a certificate for that'
+	$(if $(AGENTIC),"$$MAKE" --no-print-directory $(AGENTIC))
 	$(E2E_WASM) -m 'not ogx $(if $(AGENTIC),,and not agentic)'
 	$(if $(AGENTIC),,@echo 'SKIPPED: agentic-api, which has no wheel for this processor' >&2)
+
+$(PROXY_WASM)/empty.wasm: benches/empty.wat $(WASM_TOOLS)
+	@mkdir -p $(@D)
+	node $(dir $(WASM_TOOLS))node_modules/.bin/wasm-as $< -o $@
+
+.PHONY: bench-wasm
+bench-wasm: envoy-filter wasm-filter envoy-venv $(PROXY_WASM)/empty.wasm ## the price of the filter for proxy-wasm in a real Envoy; QUICK=1 for a minute
+	checks/need.sh wrk wrk 'it makes the requests'
+	$(VENV)/bin/python -B benches/wasm.py --modules $(dir $(ENVOY_FILTER)) --wasm $(PROXY_WASM) --folder $(BENCH)/wasm \
+	  $(if $(QUICK),--runs 3,--document gateways/proxy-wasm/README.md)

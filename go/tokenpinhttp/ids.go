@@ -225,7 +225,7 @@ func (i *ids) refuseUnread(content content) *refusal {
 func (i *ids) respond(header http.Header, status int, slot int32, out io.Writer) *tokenpin.IDWriter {
 	for _, name := range tokenpin.LocationHeaders {
 		if value := header.Get(name); value != "" {
-			if sealed := i.sealLocation(slot, value); sealed != value {
+			if sealed, err := i.affinity.SealTarget(&i.use, &i.summary, slot, value); err == nil && sealed != value {
 				header.Set(name, sealed)
 			}
 		}
@@ -251,27 +251,6 @@ func (i *ids) respond(header http.Header, status int, slot int32, out io.Writer)
 		return nil // of an affinity that was closed meanwhile
 	}
 	return writer
-}
-
-// sealLocation seals the ids in a URI of a header. An absolute one of the upstream's leads through the gateway; another
-// host's may be signed, and stays as it is.
-func (i *ids) sealLocation(slot int32, location string) string {
-	origin, target := "", location
-	if scheme, rest, ok := strings.Cut(location, "://"); ok && scheme != "" && !strings.ContainsAny(scheme, "/?#") {
-		end := strings.IndexAny(rest, "/?#")
-		if end < 0 || !strings.EqualFold(rest[:end], i.use.Upstream) {
-			return location
-		}
-		origin, target = i.use.Origin, rest[end:]
-	}
-	if strings.HasPrefix(target, "//") {
-		return location
-	}
-	sealed, err := i.affinity.SealTarget(&i.use, &i.summary, slot, target)
-	if err != nil {
-		return location // of an affinity that was closed meanwhile
-	}
-	return origin + sealed
 }
 
 // originOf is scheme and authority that the client asked.

@@ -24,13 +24,16 @@ pub(super) fn of_config(
     let named = u8::from(config.cookie_name.is_some());
     hasher.write(&[&[named], &length_prefix(name), name]);
     // By ascending id: the order of the ring means nothing.
-    for key in (0..=u8::MAX).filter_map(|id| ring.find(id)).map(|(_, key)| key) {
-        hasher.write(&[&[key.id], &key.keys.check_value().to_le_bytes()]);
-    }
+    let keys = |hasher: &mut Sip, check_value: &dyn Fn(u8) -> Option<u64>| {
+        for id in 0..=u8::MAX {
+            if let Some(value) = check_value(id) {
+                hasher.write(&[&[id], &value.to_le_bytes()]);
+            }
+        }
+    };
+    keys(&mut hasher, &|id| ring.find(id).map(|(_, key)| key.keys.check_value()));
     hasher.write(&[&[config.ids.owner as u8]]);
-    for (id, check_value) in id_ring.check_values() {
-        hasher.write(&[&[id], &check_value.to_le_bytes()]);
-    }
+    keys(&mut hasher, &|id| id_ring.check_value(id));
     hasher.finish(&[])
 }
 

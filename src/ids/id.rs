@@ -63,10 +63,9 @@ impl IdRing {
         Ring::of(Field::IdKeys, key_at, placement_key, Keys::derive).map(Self)
     }
 
-    /// The id and the check value of each key, by ascending id: the order of the ring means nothing.
-    pub(crate) fn check_values(&self) -> impl Iterator<Item = (u8, u64)> {
-        let keys = (0..=u8::MAX).filter_map(|id| self.0.find(id));
-        keys.map(|(_, key)| (key.id, key.keys.check_value()))
+    /// The check value of the key with this id.
+    pub(crate) fn check_value(&self, id: u8) -> Option<u64> {
+        self.0.find(id).map(|(_, key)| key.keys.check_value())
     }
 }
 

@@ -1,6 +1,7 @@
 //! TypeScript's enums, statuses and limits, and the C interface as WebAssembly has it: with pointers of 32 bits.
 
 use tokenpin::ids::{DIGEST_HEADERS, LOCATION_HEADERS};
+use tokenpin::{CREDENTIAL_KEYS, CREDENTIAL_WORDS, PAYER_HEADERS};
 
 use crate::c::{self, Kind};
 use crate::go::is_limit;
@@ -60,9 +61,13 @@ pub fn layout(header: &Header) -> String {
         let value = constant.value.trim_end_matches('U');
         text += &format!("{}export const {wanted} = {value};\n", comment("", &constant.doc));
     }
-    for (name, words) in
-        [("DIGEST_HEADERS", DIGEST_HEADERS), ("LOCATION_HEADERS", LOCATION_HEADERS)]
-    {
+    for (name, words) in [
+        ("DIGEST_HEADERS", DIGEST_HEADERS),
+        ("LOCATION_HEADERS", LOCATION_HEADERS),
+        ("CREDENTIAL_WORDS", &CREDENTIAL_WORDS),
+        ("CREDENTIAL_KEYS", &CREDENTIAL_KEYS),
+        ("PAYER_HEADERS", &PAYER_HEADERS),
+    ] {
         let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
         text += &format!("export const {name} = [{}];\n", words.join(", "));
     }

@@ -5,7 +5,7 @@ import { cookieStrip, setCookieMatches } from './cookies.js';
 import type { Ids, Mode, Refusal } from './enums.js';
 import { TokenpinError } from './errors.js';
 import { type IdOpener, type IdSealer, joined } from './ids.js';
-import { DIGEST_HEADERS, LOCATION_HEADERS } from './layout.js';
+import { CREDENTIAL_KEYS, CREDENTIAL_WORDS, DIGEST_HEADERS, LOCATION_HEADERS, PAYER_HEADERS } from './layout.js';
 import type { Bytes, SlotStatus } from './types.js';
 
 /** What some statuses do to the account that answered with them. */
@@ -695,25 +695,11 @@ function folded(name: string): string {
   return name.replaceAll('_', '-');
 }
 
-const PROOFS = new Set([
-  'authorization',
-  'auth',
-  'token',
-  'jwt',
-  'secret',
-  'password',
-  'credential',
-  'credentials',
-  'apikey',
-]);
-const BEFORE_KEY = new Set(['api', 'access', 'functions', 'subscription']);
-const PAYERS = new Set(['openai-organization', 'openai-project', 'x-goog-user-project']);
-
 /** Whether a header of this name, in lower case, is a client's own credential. */
 function isClientCredential(name: string): boolean {
   const words = folded(name).split('-');
-  const keys = words.some((word, i) => word === 'key' && BEFORE_KEY.has(words[i - 1] ?? ''));
-  return keys || PAYERS.has(folded(name)) || words.some((word) => PROOFS.has(word));
+  const isKey = words.some((word, i) => word === 'key' && CREDENTIAL_KEYS.includes(words[i - 1] ?? ''));
+  return isKey || PAYER_HEADERS.includes(folded(name)) || words.some((word) => CREDENTIAL_WORDS.includes(word));
 }
 
 /** A body without a type is taken for JSON: many servers do, too. */

@@ -234,6 +234,9 @@ export const SLOT_NONE = 4294967295;
 export const ID_KEY_NONE = 255;
 export const DIGEST_HEADERS = ['content-md5', 'digest', 'content-digest', 'repr-digest'];
 export const LOCATION_HEADERS = ['location', 'content-location', 'operation-location'];
+export const CREDENTIAL_WORDS = ['authorization', 'auth', 'token', 'jwt', 'secret', 'password', 'credential', 'credentials', 'apikey'];
+export const CREDENTIAL_KEYS = ['api', 'access', 'functions', 'subscription'];
+export const PAYER_HEADERS = ['openai-organization', 'openai-project', 'x-goog-user-project'];
 
 /** What the module exports. A number that is no `bigint` has at most 32 bits. */
 export interface Exports {

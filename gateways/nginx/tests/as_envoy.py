@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 
 import gateway
 import pytest
@@ -18,9 +19,7 @@ OVER_HTTP2 = {}  # ports of gateways for HTTP/1.1, and for HTTP/2
 
 
 def over_http2(url):
-    for port, http2_port in OVER_HTTP2.items():
-        url = url.replace(f":{port}/", f":{http2_port}/")
-    return url
+    return re.sub(r":(\d+)/", lambda found: f":{OVER_HTTP2[int(found[1])]}/", url, count=1)
 
 
 class Client:

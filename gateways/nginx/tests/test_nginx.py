@@ -110,10 +110,11 @@ def test_redirects_within_nginx(gateway):
     """The request keeps its token; its client, the cookie; and nothing of the token's becomes the client's key."""
     fields = settings(session=[{"header": "authorization"}], keyed_cookies=True)
     g = gateway(fields, server=REDIRECTS)
-    for _ in range(10):
+    for number in range(10):
         g.upstream.script = [answering(404), answering(200)]
         asked = len(g.upstream.requests)
-        answer = g.send(path="/again/v1/responses", headers=[("authorization", "Bearer mine")], cookie="x")
+        mine = [("authorization", f"Bearer mine-{number}")]
+        answer = g.send(path="/again/v1/responses", headers=mine, cookie="x")
         first, second = g.upstream.requests[asked:]
         assert first.account == second.account == answer.account and answer.account is not None
         assert answer.decision["source"] == "session" and answer.cookie is not None
@@ -135,16 +136,17 @@ def test_a_redirected_request_without_the_variable(gateway):
 
 
 @pytest.mark.slow
-def test_subrequests_are_none_of_ours(gateway):
-    """An authenticator's 401 or 429 cools no token down, and nothing of it reaches the client."""
-    server = """
-    location /guarded/ {
+@pytest.mark.parametrize("phase, decides", [("access", False), ("rewrite", True)])
+def test_subrequests_are_none_of_ours(gateway, phase, decides):
+    """An authenticator's 401 or 429 cools no token down, whether it is asked before the decision or behind it."""
+    server = f"""
+    location /guarded/ {{
         auth_request /authenticator;
-        access_by_lua_block { require("resty.tokenpin").request() }
+        {phase}_by_lua_block {{ require("resty.tokenpin").request() }}
         proxy_pass http://provider;
-    }
-    location = /authenticator { proxy_pass http://provider/authenticator; proxy_pass_request_body off;
-        proxy_set_header Content-Length ""; }
+    }}
+    location = /authenticator {{ proxy_pass http://provider/authenticator; proxy_pass_request_body off;
+        proxy_set_header Content-Length ""; }}
     """
     g = gateway(server=server)
 
@@ -158,7 +160,7 @@ def test_subrequests_are_none_of_ours(gateway):
         with g.counting() as rose:
             answered = g.send(path="/guarded/v1/responses", cookie=forge("alpha"))
         assert answered.status == status and "cooldowns" not in rose
-        assert rose.get("outcome_pinned", 0) == (status == 200)
+        assert rose.get("outcome_pinned", 0) == (decides or status == 200)
 
 
 @pytest.mark.parametrize("size", [100, 10**6])
@@ -325,16 +327,17 @@ def test_refusals_leave_the_connection_usable(gateway):
         f"POST /v1/responses HTTP/1.1\r\nhost: g\r\ncontent-type: text/plain\r\ncontent-length: {len(smuggled)}\r\n\r\n"
     ).encode()
     asked = len(g.upstream.requests)
-    with g.connect() as connection:
-        connection.sendall(head)
-        received = connection.recv(65536)
-        assert received.startswith(b"HTTP/1.1 415"), received
-        connection.sendall(smuggled)
-        connection.settimeout(0.5)
-        try:
-            assert connection.recv(65536) == b""
-        except TimeoutError:
-            pass
+    for first, second in ((head, smuggled), (head + smuggled, b""), (head + smuggled[:20], smuggled[20:])):
+        with g.connect() as connection:
+            connection.sendall(first)
+            received = connection.recv(65536)
+            assert received.startswith(b"HTTP/1.1 415"), received
+            connection.sendall(second)
+            connection.settimeout(0.5)
+            try:
+                assert connection.recv(65536) == b""
+            except TimeoutError:
+                pass
     assert len(g.upstream.requests) == asked
     answer = posted(g, {"input": "x"})
     assert answer.status == 200

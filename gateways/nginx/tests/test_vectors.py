@@ -21,3 +21,5 @@ def test_the_decisions_of_the_vectors(gateway):
     checked, _, wrong = map(int, re.match(r"(\d+) of (\d+) cases, wrong: (\d+)", text).groups())
     assert wrong == 0, text
     assert checked > 150, text
+    # Else compiled and interpreted runs would be the same run twice.
+    assert f"compiled: {str(g.envoy.jit).lower()}" in text

@@ -159,6 +159,6 @@ return function(path)
   end
   -- luacheck: globals ngx.time
   ngx.time, entropy.fill = real_time, real_fill
-  ngx.say(checked, " of ", #vectors.cases, " cases, wrong: ", #wrong)
+  ngx.say(checked, " of ", #vectors.cases, " cases, wrong: ", #wrong, ", compiled: ", tostring(jit.status()))
   ngx.say(table.concat(wrong, "\n", 1, math.min(#wrong, 20)))
 end
