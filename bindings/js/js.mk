@@ -31,7 +31,7 @@ $(JS_PACKAGE)/built: $(JS_SOURCES) $(WASM) $(JS_OUT)/installed
 	cp $(WASM) $(@D)/tokenpin.wasm
 	$(JS_BIN)/tsc -p $(JS) --outDir $(@D)/dist --removeComments --declaration false
 	$(JS_BIN)/tsc -p $(JS) --outDir $(@D)/dist --emitDeclarationOnly
-	rm $(@D)/dist/layout.d.ts $(@D)/dist/memory.d.ts
+	rm $(@D)/dist/arguments.d.ts $(@D)/dist/layout.d.ts $(@D)/dist/memory.d.ts
 	touch $@
 
 .PHONY: js-package

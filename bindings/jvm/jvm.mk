@@ -10,21 +10,25 @@ JVM := bindings/jvm
 JVM_OUT := $(BUILD)/jvm
 # A JDK of 22 or later builds, for its java.lang.foreign; what it builds runs on 17.
 MVN = checks/need.sh mvn maven 'it builds the jar' && home=$$($(JVM)/jdk.sh 22) && old=$$($(JVM)/jdk.sh 17 21) && \
-  JAVA_HOME=$$home mvn --quiet --batch-mode --file $(JVM)/pom.xml -Dtokenpin.root='$(CURDIR)' -Dtokenpin.build='$(abspath $(BUILD))'
+  JAVA_HOME=$$home mvn --quiet --batch-mode --strict-checksums --file $(JVM)/pom.xml -Dtokenpin.root='$(CURDIR)' -Dtokenpin.build='$(abspath $(BUILD))'
 JVM_OLD := -Dtest.java="$$old/bin/java"
 
 .PHONY: jar
 jar: wasm ## the jar for the JVM and those that it needs, in build/jvm/jars
 	$(MVN) --projects tokenpin package
 
+.PHONY: jvm-random
+jvm-random:
+	$(PYTHON) -B $(JVM)/random.py $(JVM_OUT)/random.json 1500
+
 .PHONY: jvm
-jvm: wasm ## the jar: vectors, random cases, threads and the programs of its page, on Java 17
+jvm: wasm jvm-random ## the jar: vectors, random cases, threads and the programs of its page, on Java 17
 	$(MVN) $(JVM_OLD) --projects tokenpin integration-test
 	$(JVM)/readme.sh $(JVM)/README.md $(JVM_OUT)/jars $(JVM_OUT)/readme "$$($(JVM)/jdk.sh 17 21)"
 
 # Each line is a JVM of its own: the library is chosen once.
 .PHONY: jvm-hosts
-jvm-hosts: wasm lib ## the same on the newest Java, by both backends, and the filter in Spring Cloud Gateway
+jvm-hosts: wasm lib jvm-random ## the same on the newest Java, by both backends, and the filter in Spring Cloud Gateway
 	$(MVN) --projects tokenpin integration-test
 	$(MVN) --projects tokenpin integration-test -Dtokenpin.backend=native
 	$(JVM)/readme.sh $(JVM)/README.md $(JVM_OUT)/jars $(JVM_OUT)/readme "$$($(JVM)/jdk.sh 22)"

@@ -141,6 +141,15 @@ def npm_problems(manifest, lock):
             yield f"{path} is under {package.get('license')}"
 
 
+def maven_problems(text):
+    """A project of Maven: one version of everything, where there is no lock file."""
+    for version in re.findall(r"<(?:[\w-]+\.)?version>([^<]*)</", text):
+        if not re.fullmatch(r"\d+(\.\w+)*(-\w+)?|\$\{[\w.-]+\}", version):
+            yield f"not one version: {version}"
+    for plugin in re.findall(r"<repository>|<pluginRepository>", text):
+        yield f"another source than the usual: {plugin}"
+
+
 def minimal_problems(manifest, lock):
     """Whether a lock holds the least versions that a manifest allows."""
     versions = {}
@@ -197,6 +206,9 @@ def planted(metadata, lock, page):
     yield "a crate from elsewhere", any(lock_problems(doctored))
     yield "an open requirement", any(requirement_problems("pytest>=9\n"))
     good = {"version": "1.0.0", "integrity": "sha512-0", "license": "MIT"}
+    yield "an open version of Maven's", any(maven_problems("<version>[1.0,2.0)</version>"))
+    yield "the latest of Maven's", any(maven_problems("<junit.version>LATEST</junit.version>"))
+    yield "nothing wrong with a project of Maven's", not any(maven_problems("<version>33.8.0-jre</version>"))
     yield "nothing wrong with a package of npm", not any(npm_problems({"name": "a"}, {"packages": {"": {}, "b": good}}))
     for word, value in (("license", "GPL-3.0-only"), ("license", ""), ("integrity", ""), ("resolved", "https://example.com")):
         yield f"a package of npm: {word}", any(npm_problems({"name": "a"}, {"packages": {"b": good | {word: value}}}))
@@ -239,6 +251,8 @@ def main():
     for path in run("git", "ls-files", "*package-lock.json").split():
         texts = (pathlib.Path(path).with_name(name).read_text() for name in ("package.json", "package-lock.json"))
         problems += (f"{path}: {problem}" for problem in npm_problems(*map(json.loads, texts)))
+    for path in run("git", "ls-files", "*pom.xml").split():
+        problems += (f"{path}: {problem}" for problem in maven_problems(pathlib.Path(path).read_text()))
     problems += go_problems()
     defects = list(planted(main_metadata, tomllib.loads(pathlib.Path("Cargo.lock").read_text()), page))
     problems += (f"planted, and not noticed: {what}" for what, noticed in defects if not noticed)

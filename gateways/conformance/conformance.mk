@@ -16,8 +16,9 @@ schema: $(SCHEMA_VENV)/installed $(BUILD)/envoy/unit/plain/judge ## the schema o
 
 # Each gateway as the adapter of its name starts it. A new one is a word here, and what it is made of.
 CONFORMANCE_GO := $(BUILD)/conformance/fromjson
-GATEWAYS := envoy=$(BUILD)/envoy wasm=$(BUILD)/wasm/tokenpin.wasm tower=$(BUILD)/tower/debug/examples/from_json go=$(CONFORMANCE_GO) python=$(BUILD)/python/venv/bin/python nginx=$(LIB) js=node
-GATEWAYS_READY := envoy-filter wasm-filter envoy-venv conformance-tower $(CONFORMANCE_GO) $(BUILD)/python/current nginx-ready js-package
+GATEWAYS := envoy=$(BUILD)/envoy tower=$(BUILD)/tower/debug/examples/from_json go=$(CONFORMANCE_GO) \
+  python=$(BUILD)/python/venv/bin/python nginx=$(BUILD) wasm=$(BUILD)/wasm/tokenpin.wasm js=node
+GATEWAYS_READY := envoy-filter envoy-venv conformance-tower $(CONFORMANCE_GO) $(BUILD)/python/current nginx-ready wasm-filter js-package
 CONFORMANCE_PYTHON = PYTHONPATH=$(CONFORMANCE) $(VENV)/bin/python -B
 
 # Cargo and Go know what has changed.

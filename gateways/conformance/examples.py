@@ -30,12 +30,26 @@ def configurations(node, in_route=False, top=True):
         yield "filter", base(**node)
     else:
         for name, value in node.items():
-            if name == "filter_config":
-                yield "route" if in_route else "filter", value["value"] if isinstance(value["value"], dict) else json.loads(value["value"])
-            elif name in ("tokenpin", "defaultConfig") and isinstance(value, dict) and set(value) <= FIELDS:
-                yield "filter", base(**value)
+            if name in ("filter_config", "configuration"):
+                text = value["value"]
+                config = json.loads(text) if isinstance(text, str) else dict(text)
+                # What proxy-wasm has for the routes of its host.
+                for route in config.pop("routes", {}).values() if name == "configuration" else ():
+                    yield "route", route
+                yield "route" if in_route else "filter", config
+            elif name in ("tokenpin", "defaultConfig", "pluginConfig") and isinstance(value, dict) and set(value) <= FIELDS:
+                yield "filter", base(**in_variables(value))
             else:
                 yield from configurations(value, in_route or name == "typed_per_filter_config", False)
+
+
+def in_variables(config):
+    """Where placeholders of Spring stand for keys, which are its own way to a secret."""
+    config = json.loads(json.dumps(config))
+    for holder, name in [(config, "placement_key"), *((key, "key") for ring in ("cookie_keys", "id_keys") for key in config.get(ring, []))]:
+        if isinstance(holder.get(name), str) and holder[name].startswith("${"):
+            holder[name] = {"env": holder[name]}
+    return config
 
 
 def main():

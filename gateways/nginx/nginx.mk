@@ -17,11 +17,12 @@ nginx-ready: lib $(VENV_READY)
 
 .PHONY: nginx
 nginx: nginx-ready ## the module for nginx: its own tests, and the most valuable of the Envoy filter's
-	$(NGINX_TESTS) $(NGINX)/tests
+	$(NGINX_TESTS) $(NGINX)/tests -m 'not slow'
 	$(NGINX_TESTS) $(NGINX_AS_ENVOY) -m quick
 
 .PHONY: nginx-e2e
-nginx-e2e: nginx-ready ## all end-to-end tests of the Envoy filter in nginx, compiled and interpreted
+nginx-e2e: nginx-ready ## all end-to-end tests of the Envoy filter in nginx, and its own interpreted too
+	$(NGINX_TESTS) $(NGINX)/tests -m slow
 	$(NGINX_TESTS) $(NGINX_AS_ENVOY)
 	$(NGINX_TESTS) $(NGINX_AS_ENVOY) -m smoke --no-jit
 	$(NGINX_TESTS) $(NGINX)/tests --no-jit

@@ -1,4 +1,3 @@
-import type { Bytes, Classification, RingKey, Rule, Slot, SlotStatus } from './arguments.js';
 import * as a from './arguments.js';
 import type { Strategy } from './enums.js';
 import {
@@ -23,6 +22,7 @@ import * as layout from './layout.js';
 import { COOKIE_VALUE_LEN, MAX_SET_COOKIE } from './limits.js';
 import * as m from './memory.js';
 import { STRATEGIES } from './select.js';
+import type { Bytes, Classification, RingKey, Rule, Slot, SlotStatus } from './types.js';
 
 const U32 = 0xffffffff;
 const SAME_SITES = Object.values(SameSite);

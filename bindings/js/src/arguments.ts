@@ -5,6 +5,7 @@ import { ConfigError } from './errors.js';
 import * as layout from './layout.js';
 import { MAX_WEIGHT } from './limits.js';
 import * as m from './memory.js';
+import type { Classification, Key, RingKey, Rule, Slot, SlotStatus } from './types.js';
 
 export const KINDS = Object.values(Kind);
 export const STATES = Object.values(State);
@@ -15,49 +16,6 @@ const ROLES = Object.values(Role);
 const FIELDS = Object.values(Field);
 
 const U32 = 0xffffffff;
-
-/** Bytes, or text, which stands for its UTF-8. */
-export type Bytes = string | Uint8Array;
-
-/** A key of a ring. */
-export interface RingKey {
-  /** The number that cookies and sealed ids carry to say which key signed them, 0 to 255. */
-  id: number;
-  /** 16 random bytes. */
-  secret: Uint8Array;
-  /** What the key is used for; `sign` if nothing is said. Exactly one key of a ring signs. */
-  role?: Role;
-}
-
-/** What an affinity key is made of. Names and session keys have 1 to 4096 bytes. */
-export type Key =
-  | { kind: 'anonymous'; id: Uint8Array }
-  | { kind: 'consumer'; consumer: Bytes }
-  | { kind: 'session'; session: Bytes }
-  | { kind: 'combined'; consumer: Bytes; session: Bytes };
-
-/** State, weight and until of a slot. */
-export interface SlotStatus {
-  /** What it does. */
-  state: State;
-  /** 0 to 65536, which is always; 0 takes no session that is not pinned to the slot. */
-  weight: number;
-  /** The unix second from which a slot that is draining or down counts as up again; 0 for never. */
-  until: number;
-}
-
-/** A slot: the name of its account, which outlives the account's tokens, perhaps with a status; or null, which is vacant. */
-export type Slot = Bytes | null | ({ identity: Bytes } & Partial<SlotStatus>);
-
-/** A row of a classification table. */
-export interface Rule {
-  /** Segments of a path, such as `messages/batches`. */
-  pattern: Bytes;
-  /** How the API treats accounts; `stateful` if nothing is said. */
-  group?: Group;
-  /** Which ids of its requests and responses are looked at; `none` if nothing is said. */
-  ids?: Ids;
-}
 
 /** What a name in an object may be, so that a misspelt one is not passed over. */
 export function known(given: object, names: ReadonlySet<string>, what: string): void {
@@ -218,16 +176,6 @@ export function idKeys(at: number): readonly [number | null, number | null] {
   if (first === layout.ID_KEY_NONE && second === layout.ID_KEY_NONE) return NO_KEYS;
   const key = (number: number) => (number === layout.ID_KEY_NONE ? null : number);
   return [key(first), key(second)];
-}
-
-/** What classification says of a request. */
-export interface Classification {
-  /** How the API treats accounts. */
-  readonly group: Group;
-  /** Whether the request names existing state. */
-  readonly existing: boolean;
-  /** Which ids of its requests and responses are looked at. */
-  readonly ids: Ids;
 }
 
 export function classification(out: number): Classification {

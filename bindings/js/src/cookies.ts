@@ -1,9 +1,9 @@
-import type { Bytes, Classification, Key, RingKey, Rule } from './arguments.js';
 import * as a from './arguments.js';
 import { type Kind, SameSite, Verdict } from './enums.js';
 import * as layout from './layout.js';
 import { COOKIE_VALUE_LEN, MAX_SET_COOKIE } from './limits.js';
 import * as m from './memory.js';
+import type { Bytes, Classification, Key, RingKey, Rule } from './types.js';
 
 const U32 = 0xffffffff;
 const VERDICTS = Object.values(Verdict);

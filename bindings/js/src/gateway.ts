@@ -1,12 +1,12 @@
 // A gateway as a function from `Request` to `Response`. The rules are those of docs/embedding.md and of the other hosts.
 
 import type { Affinity, Decision } from './affinity.js';
-import type { Bytes, SlotStatus } from './arguments.js';
 import { cookieStrip, setCookieMatches } from './cookies.js';
 import type { Ids, Mode, Refusal } from './enums.js';
 import { TokenpinError } from './errors.js';
 import { type IdOpener, type IdSealer, joined } from './ids.js';
 import { DIGEST_HEADERS, LOCATION_HEADERS } from './layout.js';
+import type { Bytes, SlotStatus } from './types.js';
 
 /** What some statuses do to the account that answered with them. */
 export interface Cooldown {

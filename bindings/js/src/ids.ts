@@ -1,10 +1,10 @@
 import type { Affinity } from './affinity.js';
-import type { Bytes, RingKey } from './arguments.js';
 import * as a from './arguments.js';
 import { type Ids, IdVerdict, type Mode } from './enums.js';
 import * as layout from './layout.js';
 import { ID_MARK_LEN, MAX_SEALED_ID } from './limits.js';
 import * as m from './memory.js';
+import type { Bytes, RingKey } from './types.js';
 
 const VERDICTS = Object.values(IdVerdict);
 

@@ -1,7 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
 export { Affinity, type Config, Decision, type Finished, type Request, type Values } from './affinity.js';
-export type { Bytes, Classification, Key, RingKey, Rule, Slot, SlotStatus } from './arguments.js';
 export {
   type Attributes,
   type Cookie,
@@ -31,3 +30,4 @@ export {
 } from './ids.js';
 export * from './limits.js';
 export { identityHash, jump, keyHash, type Selection, Slots } from './select.js';
+export type { Bytes, Classification, Key, RingKey, Rule, Slot, SlotStatus } from './types.js';

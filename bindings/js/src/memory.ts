@@ -1,9 +1,9 @@
 // The memory of the one instance of the module: who has which block, and how arguments get in and results out.
 
-import type { Bytes } from './arguments.js';
 import { SENTENCES, type Status } from './enums.js';
 import { TokenpinError } from './errors.js';
 import { ABI_VERSION, BYTES, type Exports } from './layout.js';
+import type { Bytes } from './types.js';
 
 /** The functions of the C interface. @internal */
 export let wasm: Exports;

@@ -1,8 +1,8 @@
-import type { Bytes, Key, Slot, SlotStatus } from './arguments.js';
 import * as a from './arguments.js';
 import { Strategy } from './enums.js';
 import * as layout from './layout.js';
 import * as m from './memory.js';
+import type { Bytes, Key, Slot, SlotStatus } from './types.js';
 
 export const STRATEGIES = Object.values(Strategy);
 
@@ -149,10 +149,7 @@ export class Slots {
     }
   }
 
-  /**
-   * The slots for many hashes, -1 where none can serve. They are written into `out`, if it is given, and nothing is allocated
-   * then.
-   */
+  /** The slots for many hashes, -1 where none can serve; in `out`, if it is given. */
   selectBatch(hashes: BigUint64Array, selection: Selection = {}, out?: Int32Array): Int32Array {
     if (!(hashes instanceof BigUint64Array)) throw new TypeError('hashes must be a BigUint64Array');
     if (out !== undefined && !(out instanceof Int32Array)) throw new TypeError('out must be an Int32Array');

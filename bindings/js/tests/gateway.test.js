@@ -559,6 +559,48 @@ describe('in a server', () => {
     assert.equal(seen.url, '//elsewhere.example/v1/responses');
   });
 
+  /** An upstream that streams without an end. What became of its first response is told. */
+  async function endless() {
+    const { createServer } = await import('node:http');
+    const server = createServer((request, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      const timer = setInterval(() => response.write('data: {"id":"resp_1"}\n\n'), 5);
+      response.on('close', () => {
+        clearInterval(timer);
+        server.emit('gone');
+      });
+      server.breaks = () => request.socket.destroy();
+    });
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const gone = new Promise((resolve) => server.once('gone', resolve));
+    const stop = () => new Promise((resolve) => server.close(resolve));
+    return { url: `http://127.0.0.1:${server.address().port}`, gone, server, stop };
+  }
+
+  test('fastify lets go of an account when its client goes', async () => {
+    const upstream = await endless();
+    served.gateway = gatewayOf({ upstream: upstream.url });
+    const abort = new AbortController();
+    const response = await fetch(`${served.url}/v1/responses`, { method: 'POST', body: '{}', signal: abort.signal });
+    await response.body.getReader().read();
+    abort.abort();
+    await upstream.gone;
+    await upstream.stop();
+  });
+
+  test('fastify does not end what an account has broken off', async () => {
+    const upstream = await endless();
+    served.gateway = gatewayOf({ upstream: upstream.url });
+    const response = await fetch(`${served.url}/v1/responses`, { method: 'POST', body: '{}' });
+    const reader = response.body.getReader();
+    await reader.read();
+    upstream.server.breaks();
+    await assert.rejects(async () => {
+      while (!(await reader.read()).done);
+    });
+    await upstream.stop();
+  });
+
   test('fastify takes another gateway at once', async () => {
     const told = [];
     served.gateway = gatewayOf({ onDecision: (decision) => told.push(decision.slot) });

@@ -201,6 +201,14 @@ class Numbered:
     def value(self):
         return self.it.cookie_value.encode()
 
+    @property
+    def quoted(self):
+        return self.it.quoted.encode().ljust(64, b"\0")
+
+    @property
+    def quoted_len(self):
+        return len(self.it.quoted)
+
 
 def affinity_of(config):
     """An affinity for a configuration of the twin."""

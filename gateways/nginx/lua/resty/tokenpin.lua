@@ -205,7 +205,7 @@ local function look_after(is_ending)
       if not is_ending then
         check_state_file(gateway)
         for _, token in pairs(gateway.settings.tokens) do check_secrets(gateway, token) end
-        gateway.fleet:refresh(ngx.time())
+        gateway.fleet:end_cooldowns(ngx.time())
       end
       gateway.metrics:flush()
     end
@@ -358,6 +358,7 @@ local function read_ids(exchange, read)
     return give_up(exchange, announced, "bodies_too_many", refusal.too_many)
   end
   hold(exchange, announced)
+  exchange.has_waited = true
   ngx.req.read_body()
   hold(exchange, 0)
   local size = ids:read_body()
@@ -439,8 +440,8 @@ function _M.request(name)
   local read = request.read(exchange, terms)
   if not read then return fail_request(exchange, C.TOKENPIN_STATUS_SCOPE_LENGTH) end
   read_ids(exchange, read)
-  -- Others came by while this one waited.
-  if exchange.ids then
+  -- Others came by meanwhile, and used what `read` fills.
+  if exchange.has_waited then
     terms.gateway.fleet:follow(ngx.time())
     request.read(exchange, terms)
   end

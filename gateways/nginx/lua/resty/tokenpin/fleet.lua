@@ -1,8 +1,8 @@
 -- The tokens' live states: what is declared, and what cools down. All workers share them, in the dictionary
 -- `lua_shared_dict tokenpin`, which outlives a reload.
 --
--- A request reads the affinity, which is changed one atomic word at a time. A change is written to the dictionary,
--- and a number there tells all workers to read it again with their next request.
+-- A request reads the affinity, which is changed one atomic word at a time. A change is written to the dictionary under
+-- the next number, and each worker takes over with its next request what has a number that it has not seen.
 
 local ffi = require "ffi"
 local library = require "resty.tokenpin.library"
@@ -14,16 +14,21 @@ Fleet.__index = Fleet
 
 local _M = {}
 
+-- So many changes are followed one by one, and so long they are kept, in seconds. Behind that all is read again.
+local MOST_CHANGES, KEPT = 64, 60
+
 local word = ffi.new("struct tokenpin_slot_status")
 
 -- `declared` are statuses by slot; the affinity has those of the settings.
 function _M.of(affinity, settings, name, dict)
   local fleet = setmetatable({
     affinity = affinity, tokens = settings.tokens, capacity = settings.capacity, dict = dict,
-    prefix = name .. ":", version = false, declared = {}, live = {},
+    prefix = name .. ":", version = false, declared = {}, live = {}, cooling = {}, slots = {},
   }, Fleet)
   fleet.version_key = fleet.prefix .. "version"
-  for slot, token in pairs(settings.tokens) do fleet.declared[slot] = token.status end
+  for slot, token in pairs(settings.tokens) do
+    fleet.declared[slot], fleet.slots[token.name] = token.status, slot
+  end
   return fleet
 end
 
@@ -68,25 +73,43 @@ function Fleet:put(slot, status)
   self.live[slot] = text
 end
 
--- Reads all again. Where a cooldown is over, that puts back what is declared. (Until then an ended one counts as up,
--- also where draining is declared.)
-function Fleet:refresh(now)
-  for slot in pairs(self.tokens) do self:put(slot, (self:status(slot, now))) end
+function Fleet:update(slot, now)
+  local status, is_cooling = self:status(slot, now)
+  self:put(slot, status)
+  self.cooling[slot] = is_cooling or nil
 end
 
--- Before each decision: takes over what another worker has changed.
+function Fleet:update_all(now)
+  for slot in pairs(self.tokens) do self:update(slot, now) end
+end
+
+-- Puts back what is declared where a cooldown is over. (Until then an ended one counts as up, also where draining is
+-- declared.)
+function Fleet:end_cooldowns(now)
+  for slot in pairs(self.cooling) do self:update(slot, now) end
+end
+
+-- Before each decision: takes over what other workers have changed.
 function Fleet:follow(now)
-  local version = self.dict:get(self.version_key)
-  if version == self.version then return end
+  local version, seen = self.dict:get(self.version_key) or 0, self.version
+  if version == seen then return end
   self.version = version
-  self:refresh(now)
+  if not seen or version < seen or version - seen > MOST_CHANGES then return self:update_all(now) end
+  for number = seen + 1, version do
+    local name = self.dict:get(self.prefix .. "change:" .. number)
+    -- One that is not written yet, or too old.
+    if not name then return self:update_all(now) end
+    -- A worker of another configuration may know more tokens.
+    if self.slots[name] then self:update(self.slots[name], now) end
+  end
 end
 
--- Nothing else is put out for it.
-function Fleet:write(key, text, seconds)
-  local ok, wrong = self.dict:safe_set(self.prefix .. key, text, seconds)
+-- Writes what is true of a slot, nil for nothing. Nothing else is put out of the dictionary for it.
+function Fleet:write(kind, slot, text, seconds)
+  local ok, wrong = self.dict:safe_set(self.prefix .. kind .. self.tokens[slot].name, text, seconds)
   if not ok then ngx.log(ngx.ERR, "tokenpin: other workers cannot be told: ", wrong) end
-  self.dict:incr(self.version_key, 1, 0)
+  local number = self.dict:incr(self.version_key, 1, 0)
+  if number then self.dict:safe_set(self.prefix .. "change:" .. number, self.tokens[slot].name, KEPT) end
 end
 
 -- A response asks for `state` until a unix second. False if the token keeps what it has: a cooldown makes no state
@@ -100,29 +123,21 @@ function Fleet:cool(slot, state, until_, now)
     if live.state == state and (not cooling or live["until"] >= until_) then return false end
   end
   local status = { state = state, weight = live.weight, ["until"] = until_ }
-  self:put(slot, status)
-  local of = text_of(self:base(slot))
-  self:write("cooling:" .. self.tokens[slot].name, text_of(status) .. " of " .. of, until_ - now)
+  self:write("cooling:", slot, text_of(status) .. " of " .. text_of(self:base(slot)), until_ - now)
+  self:update(slot, now)
   return true
 end
 
 -- What a state file says, by slot.
 function Fleet:declare(declared, now)
   self.declared = declared
-  self:refresh(now)
+  self:update_all(now)
 end
 
 -- An operator's wish for a token, nil for none: it stands above what is declared, and outlives a reload.
 function Fleet:set(slot, status, now)
-  self:write("set:" .. self.tokens[slot].name, status and text_of(status), 0)
-  self:refresh(now)
-end
-
--- What is true of the tokens now, by slot.
-function Fleet:statuses(now)
-  local statuses = {}
-  for slot in pairs(self.tokens) do statuses[slot] = self:status(slot, now) end
-  return statuses
+  self:write("set:", slot, status and text_of(status), 0)
+  self:update(slot, now)
 end
 
 return _M

@@ -64,6 +64,10 @@ public final class IdOpener extends IdRewriter {
           core.byteAt(report + Layout.ID_REPORT_AT_UNREADABLE) == 1,
           core.byteAt(report + Layout.ID_REPORT_AT_EXISTING) == 1,
           core.byteAt(report + Layout.ID_REPORT_AT_SEALS) == 1,
+          core.byteAt(report + Layout.ID_REPORT_AT_CHANGES_RESPONSE) == 1,
+          core.textAt(
+              report + Layout.ID_REPORT_AT_QUOTED,
+              core.byteAt(report + Layout.ID_REPORT_AT_QUOTED_LEN)),
           core.byteAt(report + Layout.ID_REPORT_AT_UNSTORED) == 1,
           core.byteAt(report + Layout.ID_REPORT_AT_UPLOADS) == 1,
           core.byteAt(report + Layout.ID_REPORT_AT_DOWNLOADS) == 1,

@@ -10,6 +10,10 @@ package io.github.tokenpin;
  * @param unreadable whether a string is too long to be read as the id that it may be
  * @param existing whether the request names state that exists
  * @param seals whether the ids of the response are sealed, whatever the client sent
+ * @param changesResponse whether anything in the response may change: else nobody has to look into
+ *     it
+ * @param quoted the id that is refused, or that names the account, as the client wrote it, for the
+ *     text of a refusal; empty for what is longer than 64 bytes or no id
  * @param unstored whether the body says {@code "store": false}
  * @param uploads whether the path is for uploads, so that the request may have a multipart body
  * @param downloads whether the path is a download: the body of its response is a client's own
@@ -24,6 +28,8 @@ public record IdReport(
     boolean unreadable,
     boolean existing,
     boolean seals,
+    boolean changesResponse,
+    String quoted,
     boolean unstored,
     boolean uploads,
     boolean downloads,

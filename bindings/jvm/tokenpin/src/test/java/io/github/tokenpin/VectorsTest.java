@@ -309,6 +309,7 @@ class VectorsTest {
     made.add("keys", keyNumbers(report.keys()));
     made.addProperty("opened", report.opened());
     made.addProperty("plain", report.plain());
+    made.addProperty("quoted", report.quoted());
     made.addProperty("refused", report.refused());
     made.addProperty("unreadable", report.unreadable());
     made.addProperty("unstored", report.unstored());
@@ -571,7 +572,17 @@ class VectorsTest {
   @ParameterizedTest
   @ValueSource(strings = {"decision_v1.json", "decision_ids_v1.json"})
   void decisions(String name) throws IOException {
-    JsonObject file = load(name);
+    decisions(load(name));
+  }
+
+  /** What random.py has drawn, and the second implementation has answered. */
+  @Test
+  void randomDecisions() throws IOException {
+    String drawn = Files.readString(Path.of(System.getProperty("tokenpin.random")));
+    decisions(JsonParser.parseString(drawn).getAsJsonObject());
+  }
+
+  private static void decisions(JsonObject file) {
     if (file.has("classify")) {
       for (JsonObject it : cases(file, "classify")) {
         Classification found =

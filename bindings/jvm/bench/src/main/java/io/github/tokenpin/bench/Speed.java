@@ -32,15 +32,18 @@ public final class Speed {
   private Speed() {}
 
   private static double measure(String name, LongUnaryOperator call) {
+    return measure(name, 2000, call);
+  }
+
+  private static double measure(String name, int size, LongUnaryOperator call) {
     // Until the compilers are done with it.
-    long until = System.nanoTime() + 3_000_000_000L;
+    long until = System.nanoTime() + 2_000_000_000L;
     long calls = 0;
     while (System.nanoTime() < until) {
-      for (int i = 0; i < 1000; i++) {
+      for (int i = 0; i < size; i++) {
         sink += call.applyAsLong(calls++);
       }
     }
-    int size = 2000;
     double least = Double.MAX_VALUE;
     long before = THREADS.getCurrentThreadAllocatedBytes();
     for (int run = 0; run < 400; run++) {
@@ -129,6 +132,7 @@ public final class Speed {
       double batch =
           measure(
               "1000 keys of 1000 slots, at once",
+              10,
               i -> {
                 slots.selectBatch(hashes, Slots.Filter.DEFAULT, selected);
                 return selected[0];

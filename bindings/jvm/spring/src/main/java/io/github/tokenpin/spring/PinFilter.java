@@ -261,8 +261,11 @@ final class PinFilter implements GatewayFilter {
         throw Refused.of(e);
       }
       exchange.getAttributes().put(DECISION, decision);
-      slot =
-          decision.slot().orElseThrow(() -> Refused.of(affinity, Objects.requireNonNull(decision)));
+      slot = decision.slot().orElseThrow(() -> refusedFor(Objects.requireNonNull(decision)));
+    }
+
+    private Refused refusedFor(Decision it) {
+      return Refused.of(affinity, it, opener == null ? "" : opener.report().quoted());
     }
 
     private void consumers(Request it) {
@@ -315,7 +318,7 @@ final class PinFilter implements GatewayFilter {
       if (!accounts.properties.forwardClientCredentials()) {
         out.headerNames().stream().filter(Credentials::areOfClient).toList().forEach(out::remove);
       }
-      if (report != null && changesResponse(report) && !report.downloads()) {
+      if (report != null && report.changesResponse() && !report.downloads()) {
         // The ids in a compressed response could not be seen.
         out.set(HttpHeaders.ACCEPT_ENCODING, "identity");
       }
@@ -328,11 +331,6 @@ final class PinFilter implements GatewayFilter {
         out.setContentLength(body.length);
       }
       accounts.apply(slot, out);
-    }
-
-    private boolean changesResponse(IdReport report) {
-      boolean echoes = accounts.properties.sealedIds() == Mode.OPEN && report.opened() != 0;
-      return report.seals() || (echoes && (ids == Ids.BOTH || ids == Ids.ITEMS));
     }
 
     // ---- The response
@@ -360,7 +358,7 @@ final class PinFilter implements GatewayFilter {
       cookies.forEach(field -> out.add(HttpHeaders.SET_COOKIE, field));
       if (opener != null) {
         IdReport report = opener.report();
-        if (changesResponse(report)) {
+        if (report.changesResponse()) {
           seal(status, out, report);
         }
       }

@@ -98,7 +98,9 @@ final class Refused extends RuntimeException {
             500, "affinity_error", "The gateway cannot choose an account.", null, false, 0, "", "");
   }
 
-  static Refused of(Affinity affinity, Decision decision) {
+  static Refused of(Affinity affinity, Decision decision, String quoted) {
+    // The client's own text, of the characters that ids have.
+    String id = quoted.isEmpty() ? "" : " '" + quoted + "'";
     int[] keys = decision.idKeys();
     String first = keys.length > 0 ? affinity.idKey(keys[0]) : null;
     String second = keys.length > 1 ? affinity.idKey(keys[1]) : null;
@@ -109,9 +111,9 @@ final class Refused extends RuntimeException {
           case NO_ACCOUNT_AVAILABLE -> "No account is available.";
           case BAD_AFFINITY_KEY -> "The session's key cannot be used.";
           case SESSION_UNAVAILABLE -> "The session's account is unavailable.";
-          case PREVIOUS_RESPONSE_NOT_FOUND -> "The previous response was not found.";
+          case PREVIOUS_RESPONSE_NOT_FOUND -> "The previous response" + id + " was not found.";
           case INVALID_ENCRYPTED_CONTENT -> "The encrypted content could not be verified.";
-          case NOT_FOUND -> "The object named by '" + first + "' was not found.";
+          case NOT_FOUND -> "The object" + id + " named by '" + first + "' was not found.";
           case CONFLICTING_ACCOUNTS ->
               "The objects named by '"
                   + first

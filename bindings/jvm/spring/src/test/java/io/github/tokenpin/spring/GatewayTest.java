@@ -402,6 +402,9 @@ class GatewayTest {
     JsonObject error = error(next);
     assertEquals("previous_response_not_found", error.get("code").getAsString());
     assertEquals("previous_response_id", error.get("param").getAsString());
+    assertEquals(
+        "The previous response '" + forged + "' was not found.",
+        error.get("message").getAsString());
     HttpResponse<String> read =
         send(to(sealing, "/v1/responses/" + forged).header("anthropic-version", "1"));
     assertEquals(404, read.statusCode());
