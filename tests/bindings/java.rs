@@ -1,6 +1,7 @@
 //! Java's enums, limits, layouts and functions.
 
 use tokenpin::ids::{DIGEST_HEADERS, LOCATION_HEADERS};
+use tokenpin::{CREDENTIAL_KEYS, CREDENTIAL_WORDS, PAYER_HEADERS};
 
 use crate::Copy;
 use crate::c::{self, Both, Kind};
@@ -65,21 +66,36 @@ fn limits(header: &Header) -> String {
     for (name, words, about) in [
         (
             "DIGEST_HEADERS",
-            DIGEST_HEADERS,
+            &DIGEST_HEADERS[..],
             "Header fields that vouch for the bytes of a body: no longer true of one whose ids were rewritten.",
         ),
         (
             "LOCATION_HEADERS",
-            LOCATION_HEADERS,
+            &LOCATION_HEADERS,
             "Header fields of a response whose value is a target or a URI with ids.",
         ),
+        (
+            "CREDENTIAL_WORDS",
+            &CREDENTIAL_WORDS,
+            "By one of these words in its name, a header proves who a client is.",
+        ),
+        (
+            "CREDENTIAL_KEYS",
+            &CREDENTIAL_KEYS,
+            "By one of these words in front of {@code key}, too.",
+        ),
+        ("PAYER_HEADERS", &PAYER_HEADERS, "These headers say whose account pays."),
     ] {
         let words: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
         text += &doc("  ", about);
-        text += &format!(
-            "  public static final List<String> {name} =\n      List.of({});\n\n",
-            words.join(", ")
-        );
+        // As the formatter has it: a line each where they do not fit into one.
+        let line = format!("      List.of({});", words.join(", "));
+        let list = if line.len() > 100 {
+            format!("      List.of(\n          {});", words.join(",\n          "))
+        } else {
+            line
+        };
+        text += &format!("  public static final List<String> {name} =\n{list}\n\n");
     }
     for constant in header.constants.iter().filter(|constant| crate::go::is_limit(&constant.name)) {
         if constant.name == "MAX_AGE_AUTO" {

@@ -17,6 +17,27 @@ public final class Limits {
   public static final List<String> LOCATION_HEADERS =
       List.of("location", "content-location", "operation-location");
 
+  /** By one of these words in its name, a header proves who a client is. */
+  public static final List<String> CREDENTIAL_WORDS =
+      List.of(
+          "authorization",
+          "auth",
+          "token",
+          "jwt",
+          "secret",
+          "password",
+          "credential",
+          "credentials",
+          "apikey");
+
+  /** By one of these words in front of {@code key}, too. */
+  public static final List<String> CREDENTIAL_KEYS =
+      List.of("api", "access", "functions", "subscription");
+
+  /** These headers say whose account pays. */
+  public static final List<String> PAYER_HEADERS =
+      List.of("openai-organization", "openai-project", "x-goog-user-project");
+
   /** The largest weight: the token always serves the sessions whose home it is. */
   public static final int MAX_WEIGHT = 65536;
 
