@@ -15,7 +15,7 @@ class Gateway:
     differs = {"credentials that a client sends twice": "nginx itself refuses a second Authorization with 400"}
 
     def __init__(self, program, provider_port, folder):
-        self.nginx = Nginx(folder / "nginx", pathlib.Path(program).resolve().parent, ENVIRONMENT)
+        self.nginx = Nginx(folder / "nginx", pathlib.Path(program).resolve(), ENVIRONMENT)
         self.nginx.parts["upstream_port"] = provider_port
         self.port = self.nginx.port
 
