@@ -492,6 +492,7 @@ export class Affinity {
     const mark = m.enter();
     try {
       const made = m.room(layout.SLOT_STATUS.sizeof);
+      a.known(status, a.STATUS, 'status');
       a.putStatus(made, status, 'status');
       m.check(m.wasm.tokenpin_affinity_set_slot(this.#owned.at, slot, made));
     } finally {

@@ -82,7 +82,8 @@ export function readStatus(from: number): SlotStatus {
   };
 }
 
-const SLOT = new Set(['identity', 'state', 'weight', 'until']);
+export const STATUS = new Set(['state', 'weight', 'until']);
+const SLOT = new Set(['identity', ...STATUS]);
 const VACANT = { state: State.VACANT, weight: 0, until: 0 };
 
 /** A slot's identity and status, where each slot is put by `into`. */

@@ -123,6 +123,7 @@ export class Slots {
     const mark = m.enter();
     try {
       const made = m.room(layout.SLOT_STATUS.sizeof);
+      a.known(status, a.STATUS, 'status');
       a.putStatus(made, status, 'status');
       m.check(m.wasm.tokenpin_slot_set(this.#at(slot), made));
     } finally {
