@@ -331,6 +331,27 @@ for _ in range(100):
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 
+def test_chunks_that_come_back_when_they_are_let_go_of_end():
+    program = """
+from tokenpin import Affinity, CookieKey
+
+class Chunks:
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        raise StopIteration
+
+    def __del__(self):
+        assert list(rewriting) == []
+
+affinity = Affinity(["a"], placement_key=b"a placement key!", cookie_keys=[CookieKey(1, b"sixteen secrets!")])
+rewriting = affinity.sealer(0, ids="both").rewrite(Chunks())
+assert list(rewriting) == []
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_fork_shares_the_mapping_and_not_the_random_numbers():
     affinity = build()
