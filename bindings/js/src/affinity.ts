@@ -310,7 +310,7 @@ function putConfig(config: Config): number {
     a.known(field, ID_FIELD, what);
     const into = fieldsAt + i * layout.ID_FIELD.sizeof;
     m.putBytes(into + layout.ID_FIELD.name, field.name, `${what}.name`);
-    m.u8[into + layout.ID_FIELD.kind] = m.number(KEY_KINDS, field.kind ?? 'id', `${what}.kind`);
+    m.set8(into + layout.ID_FIELD.kind, m.number(KEY_KINDS, field.kind ?? 'id', `${what}.kind`));
   }
   all(C.idFields, fields.length, fieldsAt);
 

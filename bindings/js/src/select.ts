@@ -196,6 +196,6 @@ function putFilter(selection: Selection): number {
   m.putNumber(into + now, selection.now ?? 0, 'now');
   m.u32[(into + tried) >> 2] = list;
   m.u32[(into + triedCount) >> 2] = slots.length;
-  m.u8[into + anonymous] = m.flag(selection.anonymous ?? false, 'anonymous');
+  m.set8(into + anonymous, m.flag(selection.anonymous ?? false, 'anonymous'));
   return into;
 }

@@ -534,6 +534,31 @@ describe('calls within calls', () => {
     assert.deepEqual({ ...nested }, { ...plain });
   });
 
+  test('by getters may move the memory', () => {
+    const affinity = affinityOf();
+    // Twice as much each time, so that it has to grow.
+    let size = 2 ** 20;
+    const grown = (value) => {
+      size *= 2;
+      affinity.find('x'.repeat(size));
+      return value;
+    };
+    for (let turn = 0; turn < 4; turn++) {
+      const ring = new KeyRing([
+        {
+          get id() {
+            return grown(7);
+          },
+          secret: KEY.secret,
+        },
+      ]);
+      const cookie = { kind: 'anonymous', id: new Uint8Array(16), pin: 3n, issuedAt: 5, refreshedAt: 5 };
+      const value = ring.encode(cookie, { name: 'a' });
+      const same = new KeyRing([{ ...KEY, id: 7 }]);
+      assert.equal(same.decode(value, { name: 'a' }, { now: 5 }).verdict, 'valid');
+    }
+  });
+
   test('that throw leave nothing behind', () => {
     const text = `
       import { Affinity } from 'tokenpin';
