@@ -9,7 +9,7 @@ CHECKS += jvm-hosts
 JVM := bindings/jvm
 JVM_OUT := $(BUILD)/jvm
 # A JDK of 22 or later builds, for its java.lang.foreign; what it builds runs on 17.
-MVN = checks/need.sh mvn maven 'it builds the jar' && home=$$($(JVM)/jdk.sh 22) && old=$$($(JVM)/jdk.sh 17 21) && \
+MVN = checks/need.sh mvn maven 'it builds the jar' && home=$$($(JVM)/jdk.sh 22) && \
   JAVA_HOME=$$home mvn --quiet --batch-mode --strict-checksums --file $(JVM)/pom.xml -Dtokenpin.root='$(CURDIR)' -Dtokenpin.build='$(abspath $(BUILD))'
 JVM_SPRING := -Dtest=GatewayTest -Dsurefire.failIfNoSpecifiedTests=false
 JVM_OLD := -Dtest.java="$$old/bin/java"
@@ -24,7 +24,7 @@ jvm-random:
 
 .PHONY: jvm
 jvm: wasm jvm-random ## the jar: vectors, random cases, threads and the programs of its page, on Java 17
-	$(MVN) $(JVM_OLD) --projects tokenpin integration-test
+	old=$$($(JVM)/jdk.sh 17 21) && $(MVN) $(JVM_OLD) --projects tokenpin integration-test
 	$(JVM)/readme.sh $(JVM)/README.md $(JVM_OUT)/jars $(JVM_OUT)/readme "$$($(JVM)/jdk.sh 17 21)"
 
 # Each line is a JVM of its own: the library is chosen once.

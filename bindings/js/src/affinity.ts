@@ -310,7 +310,7 @@ function putConfig(config: Config): number {
     a.known(field, ID_FIELD, what);
     const into = fieldsAt + i * layout.ID_FIELD.sizeof;
     m.putBytes(into + layout.ID_FIELD.name, field.name, `${what}.name`);
-    m.u8[into + layout.ID_FIELD.kind] = m.number(KEY_KINDS, field.kind ?? 'id', `${what}.kind`);
+    m.set8(into + layout.ID_FIELD.kind, m.number(KEY_KINDS, field.kind ?? 'id', `${what}.kind`));
   }
   all(C.idFields, fields.length, fieldsAt);
 
@@ -492,6 +492,7 @@ export class Affinity {
     const mark = m.enter();
     try {
       const made = m.room(layout.SLOT_STATUS.sizeof);
+      a.known(status, a.STATUS, 'status');
       a.putStatus(made, status, 'status');
       m.check(m.wasm.tokenpin_affinity_set_slot(this.#owned.at, slot, made));
     } finally {

@@ -41,8 +41,8 @@ export function putRing(keys: readonly RingKey[], what: string): number {
     known(key, RING_KEY, name);
     const into = at + i * sizeof;
     const from = m.putExactly(key.secret, 16, `${name}.secret`);
-    m.u8[into + id] = m.whole(key.id, 255, `${name}.id`);
-    m.u8[into + role] = m.number(ROLES, key.role ?? 'sign', `${name}.role`);
+    m.set8(into + id, m.whole(key.id, 255, `${name}.id`));
+    m.set8(into + role, m.number(ROLES, key.role ?? 'sign', `${name}.role`));
     m.u8.copyWithin(into + secret, from, from + 16);
   }
   return at;
@@ -51,7 +51,7 @@ export function putRing(keys: readonly RingKey[], what: string): number {
 export function putKey(key: Key): number {
   const into = m.room(layout.KEY.sizeof);
   if (typeof key !== 'object' || key === null) throw new TypeError('key must be an object');
-  m.u8[into + layout.KEY.kind] = m.number(KINDS, key.kind, 'key.kind');
+  m.set8(into + layout.KEY.kind, m.number(KINDS, key.kind, 'key.kind'));
   switch (key.kind) {
     case 'anonymous':
       m.putBytes(into + layout.KEY.key, key.id, 'key.id');
@@ -68,8 +68,8 @@ export function putKey(key: Key): number {
 
 export function putStatus(into: number, status: Partial<SlotStatus>, what: string): void {
   const { state, weight, until } = layout.SLOT_STATUS;
-  m.u8[into + state] = m.number(STATES, status.state ?? 'up', `${what}.state`);
-  m.u32[(into + weight) >> 2] = m.whole(status.weight ?? MAX_WEIGHT, U32, `${what}.weight`);
+  m.set8(into + state, m.number(STATES, status.state ?? 'up', `${what}.state`));
+  m.set32(into + weight, m.whole(status.weight ?? MAX_WEIGHT, U32, `${what}.weight`));
   m.putNumber(into + until, status.until ?? 0, `${what}.until`);
 }
 
@@ -82,7 +82,8 @@ export function readStatus(from: number): SlotStatus {
   };
 }
 
-const SLOT = new Set(['identity', 'state', 'weight', 'until']);
+export const STATUS = new Set(['state', 'weight', 'until']);
+const SLOT = new Set(['identity', ...STATUS]);
 const VACANT = { state: State.VACANT, weight: 0, until: 0 };
 
 /** A slot's identity and status, where each slot is put by `into`. */
@@ -97,7 +98,7 @@ export function putSlot(into: number, slot: Slot, what: string): void {
 
 export function putTried(tried: readonly number[]): number {
   const at = m.room(tried.length * 4);
-  for (let i = 0; i < tried.length; i++) m.u32[(at >> 2) + i] = m.whole(tried[i] as number, U32, 'tried');
+  for (let i = 0; i < tried.length; i++) m.set32(at + 4 * i, m.whole(tried[i] as number, U32, 'tried'));
   return at;
 }
 
@@ -112,8 +113,8 @@ export function putRules(rules: readonly Rule[]): number {
     known(rule, RULE, what);
     const into = at + i * sizeof;
     m.putBytes(into + pattern, rule.pattern, `${what}.pattern`);
-    m.u8[into + group] = m.number(GROUPS, rule.group ?? 'stateful', `${what}.group`);
-    m.u8[into + ids] = m.number(IDS, rule.ids ?? 'none', `${what}.ids`);
+    m.set8(into + group, m.number(GROUPS, rule.group ?? 'stateful', `${what}.group`));
+    m.set8(into + ids, m.number(IDS, rule.ids ?? 'none', `${what}.ids`));
   }
   return at;
 }

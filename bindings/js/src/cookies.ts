@@ -69,9 +69,9 @@ export class KeyRing {
       const pin = m.wide(cookie.pin, 'cookie.pin');
       m.u32[(made + C.pin) >> 2] = Number(BigInt.asUintN(32, pin));
       m.u32[(made + C.pin + 4) >> 2] = Number(pin >> 32n);
-      m.u32[(made + C.issuedAt) >> 2] = m.whole(cookie.issuedAt, U32, 'cookie.issuedAt');
-      m.u32[(made + C.refreshedAt) >> 2] = m.whole(cookie.refreshedAt, U32, 'cookie.refreshedAt');
-      m.u8[made + C.kind] = m.number(a.KINDS, cookie.kind, 'cookie.kind');
+      m.set32(made + C.issuedAt, m.whole(cookie.issuedAt, U32, 'cookie.issuedAt'));
+      m.set32(made + C.refreshedAt, m.whole(cookie.refreshedAt, U32, 'cookie.refreshedAt'));
+      m.set8(made + C.kind, m.number(a.KINDS, cookie.kind, 'cookie.kind'));
       const id = m.putExactly(cookie.id, 16, 'cookie.id');
       m.u8.copyWithin(made + C.id, id, id + 16);
       const key = putKey(place.key);
@@ -90,10 +90,10 @@ export class KeyRing {
     const [mark, ring] = [m.enter(), this.#owned.at];
     try {
       const [made, verdict, limit] = [m.room(C.sizeof), m.room(1), m.room(L.sizeof)];
-      m.u32[(limit + L.skew) >> 2] = m.whole(limits.skew ?? 300, U32, 'skew');
-      m.u32[(limit + L.maxLife) >> 2] = m.whole(limits.maxLife ?? 2592000, U32, 'maxLife');
-      m.u32[(limit + L.maxIdle) >> 2] = m.whole(limits.maxIdle ?? 0, U32, 'maxIdle');
-      m.u32[(limit + L.refreshInterval) >> 2] = m.whole(limits.refreshInterval ?? 0, U32, 'refreshInterval');
+      m.set32(limit + L.skew, m.whole(limits.skew ?? 300, U32, 'skew'));
+      m.set32(limit + L.maxLife, m.whole(limits.maxLife ?? 2592000, U32, 'maxLife'));
+      m.set32(limit + L.maxIdle, m.whole(limits.maxIdle ?? 0, U32, 'maxIdle'));
+      m.set32(limit + L.refreshInterval, m.whole(limits.refreshInterval ?? 0, U32, 'refreshInterval'));
       m.u8[made + C.kind] = NOT_READ;
       const now = BigInt(m.whole(limits.now, Number.MAX_SAFE_INTEGER, 'now'));
       const key = putKey(place.key);
@@ -226,10 +226,10 @@ export function setCookie(name: Bytes, value: Bytes, attributes: Attributes = {}
     const [made, length] = [m.room(A.sizeof), m.room(4)];
     m.putBytes(made + A.path, attributes.path ?? '', 'path');
     m.putBytes(made + A.domain, attributes.domain ?? '', 'domain');
-    m.u8[made + A.secure] = m.flag(attributes.secure ?? true, 'secure');
-    m.u8[made + A.httpOnly] = m.flag(attributes.httpOnly ?? true, 'httpOnly');
-    m.u8[made + A.sameSite] = m.number(SAME_SITES, attributes.sameSite ?? 'lax', 'sameSite');
-    m.u8[made + A.partitioned] = m.flag(attributes.partitioned ?? false, 'partitioned');
+    m.set8(made + A.secure, m.flag(attributes.secure ?? true, 'secure'));
+    m.set8(made + A.httpOnly, m.flag(attributes.httpOnly ?? true, 'httpOnly'));
+    m.set8(made + A.sameSite, m.number(SAME_SITES, attributes.sameSite ?? 'lax', 'sameSite'));
+    m.set8(made + A.partitioned, m.flag(attributes.partitioned ?? false, 'partitioned'));
     const age = m.whole(attributes.maxAge ?? 0, U32, 'maxAge');
     const [named, nameLength] = [m.put(name, 'name'), m.length];
     const [at, size] = [m.put(value, 'value'), m.length];

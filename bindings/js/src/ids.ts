@@ -174,6 +174,9 @@ export interface SealerOptions extends IdPlace {
   origin?: Bytes;
 }
 
+const OPENER = new Set(['ids', 'mode', 'scope', 'owner']);
+const SEALER = new Set([...OPENER, 'opener', 'events', 'upstream', 'origin']);
+
 /** What is borrowed for each step. */
 interface Use {
   readonly scope: Bytes;
@@ -374,6 +377,7 @@ export class IdOpener<T extends Bytes = Bytes> extends Rewriter {
   /** @internal */
   constructor(affinity: Affinity, target: T, options: OpenerOptions) {
     super();
+    a.known(options, OPENER, 'options');
     this.#affinity = affinity;
     const { ids, mode, scope, owner } = options;
     this.#use = { ids, mode: mode ?? affinity.idMode, scope: own(scope), owner: own(owner), upstream: '', origin: '' };
@@ -473,6 +477,8 @@ export class IdSealer extends Rewriter {
   /** @internal */
   constructor(affinity: Affinity, slot: number, options: SealerOptions) {
     super();
+    // Also an opener that stands in their place.
+    a.known(options, SEALER, 'options');
     const { opener, events = false } = options;
     if (opener !== undefined && !(opener instanceof IdOpener)) throw new TypeError('opener must be an IdOpener');
     this.#affinity = affinity;
@@ -480,14 +486,16 @@ export class IdSealer extends Rewriter {
     this.#opener = opener;
     const before = opener?.use;
     this.#use = {
-      ids: options.ids ?? before?.ids ?? 'none',
+      // Nothing at all is refused below: a body whose ids nobody seals looks like one that has none.
+      ids: (options.ids ?? before?.ids) as Ids,
       mode: options.mode ?? before?.mode ?? affinity.idMode,
       scope: own(options.scope ?? before?.scope),
       owner: own(options.owner ?? before?.owner),
       upstream: own(options.upstream),
       origin: own(options.origin),
     };
-    if (affinity.getSlot(slot).state === 'vacant') throw m.failure(26);
+    // What is not there or does not fit is refused here, and not with the first chunk.
+    this.target('/');
     const framing = m.flag(events, 'events');
     this.#sealer = new State(layout.ID_SEALER.sizeof, (at) => m.wasm.tokenpin_id_sealer_init(at, framing));
   }

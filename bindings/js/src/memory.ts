@@ -179,6 +179,16 @@ export function putNumber(into: number, value: number, what: string): void {
   u32[(into >> 2) + 1] = value / 4294967296;
 }
 
+/** Puts a byte. What a getter gave is worked out before the memory is looked at, which it may have moved. */
+export function set8(at: number, value: number): void {
+  u8[at] = value;
+}
+
+/** The same for 32 bits. */
+export function set32(at: number, value: number): void {
+  u32[at >> 2] = value;
+}
+
 /** Checks a whole number. */
 export function whole(value: number, most: number, what: string): number {
   if (typeof value !== 'number') throw new TypeError(`${what} must be a number`);

@@ -123,6 +123,7 @@ export class Slots {
     const mark = m.enter();
     try {
       const made = m.room(layout.SLOT_STATUS.sizeof);
+      a.known(status, a.STATUS, 'status');
       a.putStatus(made, status, 'status');
       m.check(m.wasm.tokenpin_slot_set(this.#at(slot), made));
     } finally {
@@ -195,6 +196,6 @@ function putFilter(selection: Selection): number {
   m.putNumber(into + now, selection.now ?? 0, 'now');
   m.u32[(into + tried) >> 2] = list;
   m.u32[(into + triedCount) >> 2] = slots.length;
-  m.u8[into + anonymous] = m.flag(selection.anonymous ?? false, 'anonymous');
+  m.set8(into + anonymous, m.flag(selection.anonymous ?? false, 'anonymous'));
   return into;
 }

@@ -162,6 +162,32 @@ describe('wrong types', () => {
     refused(() => new Affinity(null), null);
   });
 
+  test('are refused by name where a status or the use of ids is given', () => {
+    const affinity = affinityOf({ idMode: 'seal' });
+    const slots = new Slots(['a', 'b']);
+    const opener = affinity.opener('/', { ids: 'both', owner: 'alice' });
+    for (const [call, message] of [
+      [() => affinity.setSlot(0, 'down'), 'status must be an object'],
+      [() => affinity.setSlot(0, { State: 'down' }), 'status has no State'],
+      [() => slots.set(0, 'down'), 'status must be an object'],
+      [() => slots.set(0, { wieght: 1 }), 'status has no wieght'],
+      [() => affinity.opener('/', { ids: 'both', ownr: 'alice' }), 'options has no ownr'],
+      [() => affinity.sealer(0, { ids: 'both', event: true }), 'options has no event'],
+      [() => affinity.sealer(0, opener), 'options has no '],
+      [() => affinity.sealer(0, {}), 'ids must be one of none, open, both, items, and not undefined'],
+      [() => affinity.sealer(0, { ids: 'all' }), 'ids must be one of'],
+      [() => affinity.sealer(0, { ids: 'both', mode: 'on' }), 'mode must be one of'],
+    ]) {
+      assert.throws(call, (error) => {
+        assert.ok(error instanceof TypeError && error.message.startsWith(message), error.stack);
+        return true;
+      });
+    }
+    assert.throws(() => affinity.sealer(0, { ids: 'both', owner: 'x'.repeat(4097) }), { status: 'key_length' });
+    assert.equal(affinity.getSlot(0).state, 'up');
+    assert.equal(slots.get(0).state, 'up');
+  });
+
   test('of every argument of a request', () => {
     for (const name of [
       'method',
@@ -506,6 +532,31 @@ describe('calls within calls', () => {
       consumerTrusted: true,
     });
     assert.deepEqual({ ...nested }, { ...plain });
+  });
+
+  test('by getters may move the memory', () => {
+    const affinity = affinityOf();
+    // Twice as much each time, so that it has to grow.
+    let size = 2 ** 20;
+    const grown = (value) => {
+      size *= 2;
+      affinity.find('x'.repeat(size));
+      return value;
+    };
+    for (let turn = 0; turn < 4; turn++) {
+      const ring = new KeyRing([
+        {
+          get id() {
+            return grown(7);
+          },
+          secret: KEY.secret,
+        },
+      ]);
+      const cookie = { kind: 'anonymous', id: new Uint8Array(16), pin: 3n, issuedAt: 5, refreshedAt: 5 };
+      const value = ring.encode(cookie, { name: 'a' });
+      const same = new KeyRing([{ ...KEY, id: 7 }]);
+      assert.equal(same.decode(value, { name: 'a' }, { now: 5 }).verdict, 'valid');
+    }
   });
 
   test('that throw leave nothing behind', () => {

@@ -71,15 +71,15 @@ pub struct Affinity {
 }
 
 impl Affinity {
-    /// What decides, for as long as the caller needs it.
+    /// What decides, for as long as the caller needs it. The lock is let go of first: what makes an error runs Python, where
+    /// the interpreter may change threads, and the next one may wait for the lock and hold the interpreter.
     pub fn get(&self) -> PyResult<Arc<OwnedAffinity>> {
-        self.with(|affinity| Ok(Arc::clone(affinity)))
+        let built = self.built.read().unwrap_or_else(PoisonError::into_inner).clone();
+        built.ok_or_else(errors::closed)
     }
 
-    /// Nothing in `then` may let go of the interpreter: others may wait for the lock, and hold that.
-    fn with<T>(&self, then: impl FnOnce(&Arc<OwnedAffinity>) -> PyResult<T>) -> PyResult<T> {
-        let built = self.built.read().unwrap_or_else(PoisonError::into_inner);
-        built.as_ref().map_or_else(|| Err(errors::closed()), then)
+    fn with<T>(&self, then: impl FnOnce(&OwnedAffinity) -> PyResult<T>) -> PyResult<T> {
+        then(&*self.get()?)
     }
 }
 

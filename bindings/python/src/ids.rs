@@ -562,7 +562,8 @@ impl Rewriting {
             let out = if let Some(chunk) = chunks.into_bound(py).next() {
                 rewriter.call_method1("push", (chunk?,))?
             } else {
-                *lock(&self.chunks) = None;
+                let ended = lock(&self.chunks).take();
+                drop(ended);
                 rewriter.call_method0("finish")?
             };
             if !out.cast::<PyBytes>()?.as_bytes().is_empty() {

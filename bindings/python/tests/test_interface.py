@@ -300,6 +300,58 @@ def test_closing_among_threads_disturbs_nobody():
         assert seen == ["not_initialised"] * 4
 
 
+def test_errors_and_closing_among_threads_wait_for_nobody():
+    program = """
+import sys, threading
+from tokenpin import Affinity, CookieKey, Error
+
+sys.setswitchinterval(1e-6)
+
+def raises(affinity):
+    try:
+        while True:
+            try:
+                affinity.decide("POST", "/v1/responses", tried=[9])
+            except Error as error:
+                if error.status != "slot_range":
+                    raise
+    except Error as error:
+        assert error.status == "not_initialised"
+
+for _ in range(100):
+    affinity = Affinity(["a", "b"], placement_key=b"a placement key!", cookie_keys=[CookieKey(1, b"sixteen secrets!")])
+    threads = [threading.Thread(target=raises, args=(affinity,), daemon=True) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    affinity.close()
+    for thread in threads:
+        thread.join()
+"""
+    # A process of its own: what waits for ever there cannot be interrupted.
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+def test_chunks_that_come_back_when_they_are_let_go_of_end():
+    program = """
+from tokenpin import Affinity, CookieKey
+
+class Chunks:
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        raise StopIteration
+
+    def __del__(self):
+        assert list(rewriting) == []
+
+affinity = Affinity(["a"], placement_key=b"a placement key!", cookie_keys=[CookieKey(1, b"sixteen secrets!")])
+rewriting = affinity.sealer(0, ids="both").rewrite(Chunks())
+assert list(rewriting) == []
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_fork_shares_the_mapping_and_not_the_random_numbers():
     affinity = build()
