@@ -351,7 +351,7 @@ local function read_ids(exchange, read)
     return type(value) == "table" and value[1] or value
   end
   local kind = content.kind(first("content-type"))
-  if kind ~= "json" or content.is_encoded(first("content-encoding")) then return check_unread(exchange, kind) end
+  if kind ~= "json" or content.is_encoded(rawget(given, "content-encoding")) then return check_unread(exchange, kind) end
   local announced = tonumber(first("content-length")) or 0
   if announced > settings.max_body then return give_up(exchange, announced, "bodies_too_large", refusal.too_large) end
   if announced > settings.max_held - gateway.held then
@@ -519,7 +519,7 @@ local function begin_sealing(exchange)
   local slot = exchange.decision.slot
   local kind = content.kind(ngx.header["Content-Type"])
   local seals = ids:seals_body(ngx.status, kind)
-  if seals and content.is_encoded((response.field("content-encoding") or {})[1]) then
+  if seals and content.is_encoded(response.field("content-encoding")) then
     terms.gateway.metrics:count("bodies_not_sealed")
     seals = false
   end
