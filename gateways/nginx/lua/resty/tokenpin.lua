@@ -103,7 +103,10 @@ end
 local function make_gateway(name, given)
   local settings = settings_of.parse(configuration_of(given))
   local gateway = { name = name, settings = settings, held = 0 }
-  if not settings then return gateway end
+  if not settings then
+    ngx.log(ngx.NOTICE, "tokenpin: configuration accepted: no tokens, requests pass as they come: gateway ", name)
+    return gateway
+  end
   local dict = ngx.shared[DICT] or fail("", "nginx.conf needs lua_shared_dict " .. DICT)
   gateway.dict = dict
   gateway.affinity = build(settings)
