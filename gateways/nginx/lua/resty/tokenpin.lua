@@ -436,6 +436,8 @@ function _M.request(name)
   if recall() then return end
   local terms = all_terms[name or "default"] or error("tokenpin: no such gateway or route: " .. tostring(name), 2)
   if not terms.settings then return end
+  -- HTTP/0.9 has no headers, and Lua can set none: it would go on without credentials.
+  if not terms.observes and (ngx.req.http_version() or 1) < 1 then return ngx.exit(ngx.HTTP_BAD_REQUEST) end
   local exchange = request.of_client()
   exchange.terms = terms
   remember(exchange)
