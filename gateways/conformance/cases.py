@@ -300,12 +300,15 @@ def openai_ids():
         case(f"{mode}: an upload", mode, target="/v1/files", headers=[["Content-Type", "multipart/form-data; boundary=x"]],
              body='--x\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nuser_data\r\n--x--\r\n', pin=cookie("alpha"), answer={"body": {"id": FILE_ID, "object": "file"}})  # fmt: skip
         case(f"{mode}: a compressed body", mode, headers=[JSON, ["Content-Encoding", "gzip"]], body="\x1f\x8b not really", pin=cookie("alpha"))
+        case(f"{mode}: a body that a second field calls compressed", mode, headers=[JSON, ["Content-Encoding", "identity"], ["Content-Encoding", "gzip"]], body="\x1f\x8b not really", pin=cookie("alpha"))
+        case(f"{mode}: a body that is not encoded, and says so", mode, headers=[JSON, ["Content-Encoding", "Identity"]], body={"previous_response_id": alpha})
         case(f"{mode}: a compressed body, as Anthropic's clients expect it", mode, target="/v1/messages/batches", headers=[JSON, ["Content-Encoding", "gzip"], ["Anthropic-Version", "2023-06-01"]], body="\x1f\x8b", pin=cookie("alpha"))
         case(f"{mode}: a WebSocket", mode, method="GET", headers=[["Connection", "Upgrade"], ["Upgrade", "websocket"], ["Sec-WebSocket-Version", "13"], ["Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="]]) if mode != "open" else None
         case(f"{mode}: a chat completion follows the file in it", mode, target="/v1/chat/completions", body={"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": sealed(FILE_ID, "bravo")}}]}]})
         case(f"{mode}: a model's list is no state", mode, method="GET", target="/v1/models", answer={"body": {"data": [{"id": "resp_1"}]}})
         for what, answer in {
             "compressed": {"headers": [JSON, ["Content-Encoding", "gzip"]], "body": "\x1f\x8b \xff\x00"},
+            "that a second field calls compressed": {"headers": [JSON, ["Content-Encoding", "identity"], ["Content-Encoding", "gzip"]], "body": response_of()},
             "of another type": {"headers": [["Content-Type", "text/plain"]], "body": RESPONSE},
             "of no type": {"headers": [], "body": response_of()},
             "partial": {"status": 206, "body": response_of()},

@@ -292,8 +292,12 @@ func contentOf(header http.Header) content {
 
 // isEncoded says whether a body is compressed, or encoded otherwise.
 func isEncoded(header http.Header) bool {
-	encoding := strings.TrimSpace(header.Get("Content-Encoding"))
-	return encoding != "" && !strings.EqualFold(encoding, "identity")
+	for coding := range strings.SplitSeq(strings.Join(header.Values("Content-Encoding"), ","), ",") {
+		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
+			return true
+		}
+	}
+	return false
 }
 
 func hasSegment(path, name string) bool { return slices.Contains(strings.Split(path, "/"), name) }

@@ -117,6 +117,14 @@ def test_texts_that_are_no_configuration(told):
         assert told(good.replace("alpha", escaped, 1)) == "taken", escaped
 
 
+def test_a_configuration_without_tokens(gateway):
+    """Requests pass as they come. That is said, for nobody else tells it from one that pins them."""
+    g = gateway({}, max_body="0")
+    answer = g.send(headers=[("authorization", "Bearer mine")])
+    assert g.upstream.requests[-1].values("authorization") == [b"Bearer mine"] and answer.cookie is None
+    assert "configuration accepted: no tokens, requests pass as they come: gateway default" in g.envoy.log()
+
+
 def test_a_table_of_lua(told):
     assert told("", "/table") == "taken"
 

@@ -343,6 +343,23 @@ def test_refusals_leave_the_connection_usable(gateway):
     assert answer.status == 200
 
 
+def test_a_request_without_a_version_never_passes(gateway):
+    """Nothing can be put on HTTP/0.9: without credentials it would cool the token down."""
+    g = gateway()
+    asked = len(g.upstream.requests)
+    for line in (b"GET /v1/files\r\n", b"GET /v1/files HTTP/0.9\r\n", b"GET /v1/filesHTTP/1.1\r\nhost: g\r\n\r\n"):
+        with g.connect() as connection:
+            connection.sendall(line)
+            received = connection.recv(65536)
+            assert b"400 Bad Request" in received, received
+    assert len(g.upstream.requests) == asked
+    observing = gateway(settings(observe=True))
+    with observing.connect() as connection:
+        connection.sendall(b"GET /v1/files\r\n")
+        assert connection.recv(65536)
+    assert len(observing.upstream.requests) == asked + 1
+
+
 @pytest.mark.slow
 def test_secrets_change_while_requests_run(gateway, folder):
     """In all workers, whole; a bad file keeps the old secret."""

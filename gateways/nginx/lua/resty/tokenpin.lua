@@ -103,7 +103,10 @@ end
 local function make_gateway(name, given)
   local settings = settings_of.parse(configuration_of(given))
   local gateway = { name = name, settings = settings, held = 0 }
-  if not settings then return gateway end
+  if not settings then
+    ngx.log(ngx.NOTICE, "tokenpin: configuration accepted: no tokens, requests pass as they come: gateway ", name)
+    return gateway
+  end
   local dict = ngx.shared[DICT] or fail("", "nginx.conf needs lua_shared_dict " .. DICT)
   gateway.dict = dict
   gateway.affinity = build(settings)
@@ -351,7 +354,7 @@ local function read_ids(exchange, read)
     return type(value) == "table" and value[1] or value
   end
   local kind = content.kind(first("content-type"))
-  if kind ~= "json" or content.is_encoded(first("content-encoding")) then return check_unread(exchange, kind) end
+  if kind ~= "json" or content.is_encoded(rawget(given, "content-encoding")) then return check_unread(exchange, kind) end
   local announced = tonumber(first("content-length")) or 0
   if announced > settings.max_body then return give_up(exchange, announced, "bodies_too_large", refusal.too_large) end
   if announced > settings.max_held - gateway.held then
@@ -433,6 +436,8 @@ function _M.request(name)
   if recall() then return end
   local terms = all_terms[name or "default"] or error("tokenpin: no such gateway or route: " .. tostring(name), 2)
   if not terms.settings then return end
+  -- HTTP/0.9 has no headers, and Lua can set none: it would go on without credentials.
+  if not terms.observes and (ngx.req.http_version() or 1) < 1 then return ngx.exit(ngx.HTTP_BAD_REQUEST) end
   local exchange = request.of_client()
   exchange.terms = terms
   remember(exchange)
@@ -519,7 +524,7 @@ local function begin_sealing(exchange)
   local slot = exchange.decision.slot
   local kind = content.kind(ngx.header["Content-Type"])
   local seals = ids:seals_body(ngx.status, kind)
-  if seals and content.is_encoded((response.field("content-encoding") or {})[1]) then
+  if seals and content.is_encoded(response.field("content-encoding")) then
     terms.gateway.metrics:count("bodies_not_sealed")
     seals = false
   end

@@ -13,10 +13,14 @@ function _M.kind(content_type)
   return kind:sub(1, 10) == "multipart/" and "multipart" or "other"
 end
 
-function _M.is_encoded(content_encoding)
-  if not content_encoding then return false end
-  local encoding = content_encoding:match("^[ \t]*(.-)[ \t]*$"):lower()
-  return encoding ~= "" and encoding ~= "identity"
+-- Of all its `Content-Encoding`: a string, a list of such, or nil for none.
+function _M.is_encoded(fields)
+  if not fields then return false end
+  local list = type(fields) == "table" and table.concat(fields, ",") or fields
+  for coding in list:gmatch("[^, \t]+") do
+    if coding:lower() ~= "identity" then return true end
+  end
+  return false
 end
 
 -- A reader of UTF-8, part by part: the table of well-formed sequences in chapter 3.9 of the Unicode standard.
