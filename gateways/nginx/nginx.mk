@@ -30,5 +30,5 @@ nginx-e2e: nginx-ready ## all end-to-end tests of the Envoy filter in nginx, and
 .PHONY: bench-nginx
 bench-nginx: nginx-ready ## the price of the module in a real nginx, also into its page; QUICK=1 for a minute
 	checks/need.sh wrk wrk 'it makes the requests'
-	$(PYTHON) -B benches/nginx.py --build $(BUILD) --folder $(BENCH)/nginx \
+	$(VENV)/bin/python -B benches/nginx.py --build $(BUILD) --folder $(BENCH)/nginx \
 	  $(if $(QUICK),--runs 2 --seconds 2,--document gateways/nginx/README.md)
