@@ -66,17 +66,17 @@ fn limits(header: &Header) -> String {
     for (name, words, about) in [
         (
             "DIGEST_HEADERS",
-            &DIGEST_HEADERS[..],
+            DIGEST_HEADERS,
             "Header fields that vouch for the bytes of a body: no longer true of one whose ids were rewritten.",
         ),
         (
             "LOCATION_HEADERS",
-            &LOCATION_HEADERS,
+            LOCATION_HEADERS,
             "Header fields of a response whose value is a target or a URI with ids.",
         ),
         (
             "CREDENTIAL_WORDS",
-            &CREDENTIAL_WORDS,
+            &CREDENTIAL_WORDS[..],
             "By one of these words in its name, a header proves who a client is.",
         ),
         (

@@ -18,7 +18,8 @@ final class Credentials {
     List<String> words = List.of(folded.split("-", -1));
     for (int i = 0; i < words.size(); i++) {
       String word = words.get(i);
-      boolean key = i > 0 && word.equals("key") && Limits.CREDENTIAL_KEYS.contains(words.get(i - 1));
+      boolean key =
+          i > 0 && word.equals("key") && Limits.CREDENTIAL_KEYS.contains(words.get(i - 1));
       if (key || Limits.CREDENTIAL_WORDS.contains(word)) {
         return true;
       }
