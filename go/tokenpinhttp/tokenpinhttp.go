@@ -16,6 +16,7 @@ package tokenpinhttp
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -203,6 +204,9 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 		made := &pinned{affinity: p.Affinity, request: request, decision: decision}
 		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, made))
 		r.Header = stripped(r.Header, name, carrier)
+		if body == nil && r.Body != nil && r.Body != http.NoBody {
+			r.Body = &ending{ReadCloser: r.Body}
+		}
 		if ids.seals() {
 			made.ids = ids
 			r.Header.Set("Accept-Encoding", "identity") // ids in what is compressed cannot be seen
@@ -211,6 +215,23 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 		next.ServeHTTP(response, r)
 		response.end()
 	})
+}
+
+// ending is a request's body that stays at its end once it is there. http.Transport asks for more when all has been sent, to
+// see that there is none; an upstream that answers at once lets the server close the body before that, and the
+// transport would take that for a failure and drop the answer.
+type ending struct {
+	io.ReadCloser
+	ended bool
+}
+
+func (b *ending) Read(into []byte) (int, error) {
+	if b.ended {
+		return 0, io.EOF
+	}
+	count, err := b.ReadCloser.Read(into)
+	b.ended = err == io.EOF
+	return count, err
 }
 
 // rooted gives a path with the slash in front that http.StripPrefix may have cut off, and that a proxy puts back.

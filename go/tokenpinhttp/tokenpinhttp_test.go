@@ -373,3 +373,44 @@ func TestWriter(t *testing.T) {
 		server.Close()
 	}
 }
+
+// closing is a body that cannot be read any more once it is closed, as net/http's.
+type closing struct {
+	io.Reader
+	closed bool
+}
+
+func (c *closing) Close() error { c.closed = true; return nil }
+
+func (c *closing) Read(into []byte) (int, error) {
+	if c.closed {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	return c.Reader.Read(into)
+}
+
+// Whoever sends a body on looks for more behind its end, when the server may have closed it.
+func TestABodyStaysAtItsEnd(t *testing.T) {
+	pin := &Pin{Affinity: newAffinity(t, nil)}
+	for _, whole := range []bool{true, false} {
+		given := &closing{Reader: strings.NewReader("text")}
+		handler := pin.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if whole {
+				if got, err := io.ReadAll(r.Body); err != nil || string(got) != "text" {
+					t.Fatal(string(got), err)
+				}
+			}
+			given.Close()
+			want := http.ErrBodyReadAfterClose
+			if whole {
+				want = io.EOF
+			}
+			if count, err := r.Body.Read(make([]byte, 1)); count != 0 || err != want {
+				t.Errorf("%d %v, wanted %v", count, err, want)
+			}
+		}))
+		request := httptest.NewRequest("POST", "/v1/embeddings", given)
+		request.Header.Set("Content-Type", "text/plain")
+		handler.ServeHTTP(httptest.NewRecorder(), request)
+	}
+}

@@ -53,23 +53,6 @@ func (w word[T]) or(value T) T {
 	return value
 }
 
-// read is a request's body that stays at its end once it is there. The transport asks for more when all has been sent, to see
-// that there is none; an upstream that answers at once lets the server close the body before that, and the transport
-// would take that for a failure and drop the answer.
-type read struct {
-	io.ReadCloser
-	ended bool
-}
-
-func (b *read) Read(into []byte) (int, error) {
-	if b.ended {
-		return 0, io.EOF
-	}
-	count, err := b.ReadCloser.Read(into)
-	b.ended = err == io.EOF
-	return count, err
-}
-
 type env struct{ Env string }
 
 type ringKey struct {
@@ -159,11 +142,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	server := &http.Server{Addr: os.Args[2], Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = &read{ReadCloser: r.Body}
-		handler.ServeHTTP(w, r)
-	})}
-	log.Fatal(server.ListenAndServe())
+	log.Fatal((&http.Server{Addr: os.Args[2], Handler: handler}).ListenAndServe())
 }
 
 func newGateway(text io.Reader, provider string) (http.Handler, error) {
