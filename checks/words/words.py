@@ -1,7 +1,7 @@
 """Refuses dialect in prose, and lines that are too long. `words.txt` is the list.
 
-Prose is comments, docstrings, Markdown and strings of several words. Code is read only for its width.
-Prints `file:line: word: better word`, and exits with 1 if anything was found.
+Prose is comments, docstrings, Markdown and strings of several words. Code is read only for its
+width. Prints `file:line: word: better word`, and exits with 1 if anything was found.
 """
 
 import argparse
@@ -187,7 +187,7 @@ def main():
         sys.exit(f"no file to check in {' '.join(paths)}")
     with multiprocessing.Pool(os.cpu_count()) as pool:
         found = [line for lines in pool.imap(check_file, names, 16) for line in lines]
-    print("\n".join(found), end="\n" if found else "")
+    print("".join(f"{line}\n" for line in found), end="", flush=True)
     if found:
         sys.exit(f"{len(found)} to fix; STYLE.md says why, checks/words/words.txt is the list")
 
