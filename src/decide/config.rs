@@ -76,8 +76,8 @@ pub struct Config<'a> {
     pub cookie_name: Option<&'a [u8]>,
     /// The cookie's attributes.
     pub attributes: Attributes<'a>,
-    /// `Max-Age` in seconds, at most [`MAX_MAX_AGE`]. `Some(0)` is a session cookie. `None` is as long
-    /// as the cookie can be valid: the smaller of `max_idle` and the rest of `max_life`.
+    /// `Max-Age` in seconds, at most [`MAX_MAX_AGE`]. `Some(0)` is a session cookie. `None` is as
+    /// long as the cookie can be valid: the smaller of `max_idle` and the rest of `max_life`.
     pub max_age: Option<u32>,
     /// The tolerance for clocks that run ahead, in seconds.
     pub skew: u32,

@@ -14,12 +14,12 @@ use super::affinity::Affinity;
 use super::classify::{Group, Rule};
 use super::config::{Config, Strings};
 
-/// An [`Affinity`] that owns its slots, its pin index and every byte of its configuration. Needs the
-/// feature `alloc`.
+/// An [`Affinity`] that owns its slots, its pin index and every byte of its configuration. Needs
+/// the feature `alloc`.
 ///
 /// It borrows nothing, is `Send` and `Sync`, and goes into an [`Arc`](alloc::sync::Arc). To reload,
-/// build the next one and replace the `Arc`. Requests that hold the old one finish with it, and it is
-/// freed after the last of them. The new one rejects decisions of the old one as
+/// build the next one and replace the `Arc`. Requests that hold the old one finish with it, and it
+/// is freed after the last of them. The new one rejects decisions of the old one as
 /// [`Error::Stale`](crate::Error::Stale), unless both have the same
 /// [fingerprint](Affinity::fingerprint).
 ///
