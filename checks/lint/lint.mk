@@ -13,7 +13,8 @@ $(TOOLS): checks/lint/requirements.txt
 	touch $@
 
 .PHONY: lint
-lint: tools ## formatting and lints, warnings denied
+lint: tools ## formatting and lints, warnings denied; one version everywhere
+	$(PYTHON) -B checks/lint/version.py
 	@set -e; for package in $$(git ls-files '*Cargo.toml'); do $(CARGO) fmt --check --manifest-path $$package; done
 	$(CARGO) clippy --quiet --locked --workspace --all-targets --features alloc -- -D warnings
 	$(CARGO) clippy --quiet --locked --all-targets --features capi -- -D warnings
