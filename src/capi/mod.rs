@@ -15,8 +15,8 @@
 //! - Nothing panics, unwinds, aborts, blocks, logs, reads a clock or draws random numbers.
 //!
 //! As everywhere in C, callers must ensure the rest: a pointer that is not null points to as much
-//! live memory as the call or this documentation says, and nothing else writes to that memory during
-//! the call. Each `unsafe` below relies on that, and on its own checks.
+//! live memory as the call or this documentation says, and nothing else writes to that memory
+//! during the call. Each `unsafe` below relies on that, and on its own checks.
 
 #![allow(unsafe_code, reason = "the one place that talks to C")]
 #![allow(non_camel_case_types, reason = "the names of the C header")]
