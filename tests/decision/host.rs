@@ -133,7 +133,11 @@ fn a_slot_that_serves_needs_no_waiting() {
 fn the_first_slot_that_comes_up_counts() {
     let (soon, late) = (down_until(NOW + 7), down_until(NOW + 90));
     assert_eq!(wait(&[("a", late), ("b", soon), ("c", DOWN)], &create(), None), 7);
-    assert_eq!(wait(&[("a", DOWN), ("-", DOWN)], &create(), None), 0, "without an until it is unknown");
+    assert_eq!(
+        wait(&[("a", DOWN), ("-", DOWN)], &create(), None),
+        0,
+        "without an until it is unknown"
+    );
     let light = SlotStatus { weight: 0, ..soon };
     assert_eq!(wait(&[("a", late), ("b", light)], &create(), None), 90, "weight 0 takes no key");
     let stateless = Request { group: Some(Group::Stateless), ..create() };
