@@ -6,7 +6,7 @@ BENCH := $(BUILD)/bench
 BENCH_CARGO := --locked --manifest-path benches/Cargo.toml --target-dir $(BENCH)/target
 # Not empty: about a minute, and the checked-in figures stay as they are.
 QUICK ?=
-BENCH_REPORT := $(if $(QUICK),--charts $(BENCH)/charts,--charts docs --document docs/performance.md)
+BENCH_REPORT := $(if $(QUICK),--charts $(BENCH)/charts,--charts docs/measured --document docs/proofs/performance.md)
 
 .PHONY: bench
 bench: ## speed beside peers: tables and charts, also into docs/; QUICK=1 for a minute
@@ -49,11 +49,11 @@ bench-envoy: envoy-filter envoy-venv $(BENCH_CALLBACKS) ## the filter's price in
 bench-bodies: envoy-filter envoy-venv $(BENCH_CALLBACKS) $(BENCH_TIMED) ## the part of that about sealed ids
 	checks/need.sh wrk wrk 'it makes the requests'
 	$(VENV)/bin/python -B benches/bodies.py --modules $(dir $(ENVOY_FILTER)) --folder $(BENCH)/bodies \
-	  $(if $(QUICK),--runs 2,--document docs/performance.md)
+	  $(if $(QUICK),--runs 2,--document docs/proofs/performance.md)
 
 .PHONY: bench-size
 bench-size: lib envoy-filter ## bytes of the libraries and of an affinity, also into docs/
 	@mkdir -p $(BENCH)
 	$(CC) -std=c11 -O2 -Wall -Wextra -Wpedantic -Werror -Iinclude benches/footprint.c $(STATIC) -o $(BENCH)/footprint
 	$(CXX) -o $(BENCH)/filter.so $(ENVOY_OBJECTS) $(STATIC) $(ENVOY_LDFLAGS) -Wl,-Map,$(BENCH)/filter.map
-	$(PYTHON) -B benches/size.py --shared $(SHARED) --build $(BENCH) --document docs/performance.md
+	$(PYTHON) -B benches/size.py --shared $(SHARED) --build $(BENCH) --document docs/proofs/performance.md

@@ -1,7 +1,7 @@
 //! The affinity cookie: its value, its name, and the header fields that carry it.
 //!
 //! [`encode`] and [`decode`] make and read one value, [`Codec`] many for one audience; [`field`] finds
-//! and removes cookies in `Cookie` fields, [`set_cookie`] writes `Set-Cookie`. docs/cookie-format.md
+//! and removes cookies in `Cookie` fields, [`set_cookie`] writes `Set-Cookie`. docs/spec/cookie-format.md
 //! is the specification.
 
 use arrayvec::ArrayVec;

@@ -1,6 +1,6 @@
 //! The decision: which token serves this request, and which cookie goes back.
 //!
-//! docs/decision.md states the rules; the code follows them from top to bottom, and each rule's
+//! docs/spec/decision.md states the rules; the code follows them from top to bottom, and each rule's
 //! number stands where it is carried out. Deciding does all the cryptography, finishing only formats.
 
 use core::cmp::Reverse;

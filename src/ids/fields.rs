@@ -1,7 +1,7 @@
 //! Which strings of a document are ids: the closed table of keys and prefixes, and what of a path.
 //!
 //! A key that is not here is never looked at, so neither `call_id` nor `user_id` nor a client's own key is
-//! ever taken for one of ours. docs/sealed-ids.md has the tables, written from here.
+//! ever taken for one of ours. docs/spec/sealed-ids.md has the tables, written from here.
 
 use crate::bytes::{alike, holds};
 use crate::enums::named;

@@ -1,4 +1,4 @@
-//! The text of a sealed id: its three forms, and which texts are recognised. docs/sealed-ids.md.
+//! The text of a sealed id: its three forms, and which texts are recognised. docs/spec/sealed-ids.md.
 //!
 //! Nothing here knows a key. What is sealed into the text are 17 bytes, the envelope, that seal.rs
 //! makes and reads.

@@ -1,4 +1,4 @@
-//! One id: its ring, its verdicts, sealing and opening it. docs/sealed-ids.md is the specification.
+//! One id: its ring, its verdicts, sealing and opening it. docs/spec/sealed-ids.md is the specification.
 
 use arrayvec::ArrayVec;
 

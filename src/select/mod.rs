@@ -1,7 +1,7 @@
 //! Selection: which slot serves a key.
 //!
 //! A pure function of the key's hash and of the slots' identities, states and weights;
-//! nothing is remembered between calls. docs/selection.md tells what follows from that.
+//! nothing is remembered between calls. docs/spec/selection.md tells what follows from that.
 
 use crate::enums::named;
 use crate::error::Error;
