@@ -32,7 +32,7 @@ impl Maglev {
         // The paper asks for over 100 entries a node, and a prime.
         let size: u64 = if nodes.len() <= 655 { 65_537 } else { 655_373 };
         let heaviest = nodes.iter().map(|&(_, weight)| weight).max().unwrap_or(0);
-        assert!(heaviest > 0, "nobody serves");
+        assert!(heaviest > 0, "no node serves");
         let mut table = vec![u32::MAX; usize::try_from(size).unwrap()];
         let mut filled = 0;
         let mut next: Vec<(u64, u64)> = nodes

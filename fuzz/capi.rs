@@ -828,7 +828,7 @@ fn affinity_init(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
         }
         return (status, true);
     }
-    assert_eq!((sized, start), (OK, memory.as_mut_ptr()), "built where it may not be");
+    assert_eq!((sized, start), (OK, memory.as_mut_ptr()), "built where it must not be");
     assert!(size >= needed);
     assert!(memory[needed..].iter().all(|&byte| byte == FILL), "written past the end");
     // SAFETY: written to.
@@ -2241,7 +2241,7 @@ fn keep_summary(world: &mut World, summary: *mut tokenpin_id_summary, status: i3
 fn check_piece(world: &World, piece: *mut tokenpin_piece, len: usize, status: i32) {
     let Some(piece) = world.read(piece, status) else { return };
     assert!(piece.pass <= piece.taken && piece.taken <= len);
-    assert!(piece.taken > 0 || piece.put_len > 0 || len == 0, "no step is for nothing");
+    assert!(piece.taken > 0 || piece.put_len > 0 || len == 0, "every step does something");
     let held = world.blocks.iter().any(|block| {
         let memory = block.memory.as_ptr_range();
         let end = piece.put.wrapping_add(piece.put_len);

@@ -2,7 +2,7 @@
 //!
 //! [`encode`] makes one value and [`decode`] reads one; [`Codec`] does both for many cookies of one
 //! audience. [`field`] finds and removes cookies in `Cookie` fields, and [`set_cookie`] writes
-//! `Set-Cookie`. docs/cookie-format.md is the specification.
+//! `Set-Cookie`. docs/spec/cookie-format.md is the specification.
 
 use arrayvec::ArrayVec;
 

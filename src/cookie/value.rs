@@ -1,6 +1,6 @@
 //! The value of the affinity cookie, version 1: its content, and its 50 bytes as 67 characters.
 //!
-//! docs/cookie-format.md is the specification.
+//! docs/spec/cookie-format.md is the specification.
 
 use crate::base64;
 use crate::enums::named;

@@ -1,7 +1,7 @@
 //! The closed tables that say which strings of a document or a path are ids.
 //!
 //! A key that is not listed is never read, so `call_id`, `user_id` and keys of the client are never
-//! taken for ids of the provider. docs/sealed-ids.md holds the tables, generated from here.
+//! taken for ids of the provider. docs/spec/sealed-ids.md holds the tables, generated from here.
 
 use crate::bytes::{alike, holds};
 use crate::enums::named;

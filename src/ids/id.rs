@@ -1,4 +1,4 @@
-//! One id: its key ring, its verdicts, sealing and opening. docs/sealed-ids.md is the
+//! One id: its key ring, its verdicts, sealing and opening. docs/spec/sealed-ids.md is the
 //! specification.
 
 use arrayvec::ArrayVec;

@@ -2,7 +2,7 @@
 //!
 //! [`IdSealer`](crate::IdSealer) seals and opens one id. [`Opener`] opens those of a request's body
 //! and [`Sealer`] seals those of a response's, as it passes. [`Opening::open_target`] and
-//! [`Sealing::seal_target`] do it in paths. docs/sealed-ids.md is the specification.
+//! [`Sealing::seal_target`] do it in paths. docs/spec/sealed-ids.md is the specification.
 
 mod events;
 pub(crate) mod fields;

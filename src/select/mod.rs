@@ -1,7 +1,7 @@
 //! Selection: which slot serves a key.
 //!
 //! A pure function of the key's hash and of the slots' identities, states and weights. Nothing is
-//! remembered between calls. docs/selection.md describes the consequences.
+//! remembered between calls. docs/spec/selection.md describes the consequences.
 
 use crate::enums::named;
 use crate::error::Error;

@@ -1,4 +1,4 @@
-//! The parts of a decision for its host: rule 9 of `docs/decision.md`.
+//! The parts of a decision for its host: rule 9 of `docs/spec/decision.md`.
 
 use tokenpin::{
     Config, Cookie, Group, Key, KeyInput, Kind, Outcome, Policy, Request, SlotStatus, State,

@@ -1,5 +1,5 @@
 //! One test for each rule about the cookies of a request: which counts, and for whom (rule 3 of
-//! `docs/decision.md`, and the parts of `docs/cookie-format.md` about requests).
+//! `docs/spec/decision.md`, and the parts of `docs/spec/cookie-format.md` about requests).
 
 use proptest::prelude::{Just, Strategy as _};
 use proptest::test_runner::{Config as Runs, RngAlgorithm, TestCaseError, TestRng, TestRunner};

@@ -1,5 +1,5 @@
-//! The promises of docs/stability.md for a rolling upgrade to a later version of the cookie, as far
-//! as this version takes part in it.
+//! The promises of docs/proofs/stability.md for a rolling upgrade to a later version of the cookie,
+//! as far as this version takes part in it.
 
 use data_encoding::BASE64URL_NOPAD;
 use tokenpin::{Config, Outcome, Policy, Request, Role, Verdict};

@@ -1,4 +1,4 @@
-//! Sealed ids: the promises of docs/sealed-ids.md.
+//! Sealed ids: the promises of docs/spec/sealed-ids.md.
 //!
 //! Random tests print their seed; `TOKENPIN_SEED` in the environment repeats it.
 #![deny(clippy::pedantic)]

@@ -1,5 +1,5 @@
-//! The properties that docs/selection.md promises, by brute force: moves counted key by key, shares
-//! by chi-square, and every answer against a slow model of that page.
+//! The properties that docs/spec/selection.md promises, by brute force: moves counted key by key,
+//! shares by chi-square, and every answer against a slow model of that page.
 //!
 //! Random tests print their seed; `TOKENPIN_SEED` in the environment repeats it.
 

@@ -1,4 +1,4 @@
-//! A second implementation of docs/selection.md, slow and written only from the page: every
+//! A second implementation of docs/spec/selection.md, slow and written only from the page: every
 //! candidate is collected, quotients are compared as fractions in 128 bits, and the list is sorted.
 
 use std::cmp::Ordering;

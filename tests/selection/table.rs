@@ -43,7 +43,7 @@ fn grown(event: &'static str, weight: u32) -> Row {
     row(event, Strategy::Jump, &Fleet::of(&[FULL; 3]), after, 3, expected)
 }
 
-/// Returns the events of docs/selection.md in four slots (or three). Slot 1 is the one that
+/// Returns the events of docs/spec/selection.md in four slots (or three). Slot 1 is the one that
 /// changes.
 fn rows() -> Vec<Row> {
     use Strategy::{HigressFnv1aModulo, Jump, Rendezvous};

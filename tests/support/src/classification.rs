@@ -3,8 +3,8 @@
 use tokenpin::ids::Ids;
 use tokenpin::{Class, DEFAULT_RULES, Group, Rule};
 
-/// Classifies by docs/decision.md, read literally: at the leftmost place where a rule matches whole
-/// segments, the longest, and of equal ones the first.
+/// Classifies by docs/spec/decision.md, read literally: at the leftmost place where a rule matches
+/// whole segments, the longest, and of equal ones the first.
 pub fn slow(
     own: &[Rule<'_>],
     replace: bool,

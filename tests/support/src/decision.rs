@@ -1,4 +1,4 @@
-//! A slow, obvious model of `docs/decision.md`, written from its text and in its order.
+//! A slow, obvious model of `docs/spec/decision.md`, written from its text and in its order.
 //!
 //! It works on facts (this cookie is valid, this key is too long), while the library reads headers.
 //! For the slot of a key it calls the library's own `select`, which has separate tests.
@@ -49,7 +49,7 @@ pub struct Found {
     pub newer: bool,
 }
 
-/// The meaning of a request's ids, in the terms of docs/sealed-ids.md.
+/// The meaning of a request's ids, in the terms of docs/spec/sealed-ids.md.
 #[expect(clippy::struct_excessive_bools, reason = "as many as the library's")]
 #[derive(Clone, Copy, Debug)]
 pub struct Ids {
@@ -305,7 +305,7 @@ fn refusal(answer: &Expected) -> Refusal {
     }
 }
 
-/// The verdicts in the order of the checks, as docs/cookie-format.md lists them.
+/// The verdicts in the order of the checks, as docs/spec/cookie-format.md lists them.
 const ORDER: [Verdict; 11] = [
     Verdict::Absent,
     Verdict::Malformed,
@@ -561,7 +561,7 @@ pub fn max_age(config: &Config<'_>, now: u64, issued_at: u32) -> u32 {
     u32::try_from(seconds).unwrap()
 }
 
-/// Returns the limits on a cookie's life, and its refresh interval by `docs/cookie-format.md`.
+/// Returns the limits on a cookie's life, and its refresh interval by `docs/spec/cookie-format.md`.
 pub fn limits(config: &Config<'_>) -> Limits {
     let refresh_interval = match (config.max_idle, config.max_age) {
         (0, Some(max_age)) => max_age,

@@ -1,5 +1,5 @@
-//! A slow reader of whole JSON documents, by docs/sealed-ids.md. It returns a tree that knows the
-//! place of every string, and what the string may be.
+//! A slow reader of whole JSON documents, by docs/spec/sealed-ids.md. It returns a tree that knows
+//! the place of every string, and what the string may be.
 
 use std::ops::Range;
 
