@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Compiles and runs every example in C, C++ and Go of some Markdown files. What an example prints must be
-# what the `text` block behind it shows, where an ellipsis stands for anything on its line.
+# Compiles and runs every example in C, C++ and Go of some Markdown files. The output of an example
+# must match the `text` block behind it, in which an ellipsis stands for anything on its line.
 set -euo pipefail
 
 build=${1:?usage: examples.sh BUILD_FOLDER FILE...}
@@ -9,7 +9,8 @@ shift
 flags=(-Wall -Wextra -Wpedantic -Werror -Iinclude)
 compile() { # source, program
   case $1 in
-  # Inside the Go module, by each of its backends; over cgo it needs what `make go-lib` makes.
+  # Inside the Go module, with each of its backends. The one over cgo needs the output of
+  # `make go-lib`.
   *.go)
     local source program
     source=$(realpath "$1")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What no program can say of tokenpin.hpp: that it reaches the whole C interface, and that what must
-# not compile does not. Uses CXX. The last line is `N passed, M failed`.
+# The properties of tokenpin.hpp that no program can show: it reaches the whole C interface, and
+# invalid code does not compile. Uses CXX. The last line is `N passed, M failed`.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -30,7 +30,7 @@ while read -r function; do
 done < <(grep -oE '^[a-z].*\btokenpin_[a-z0-9_]+\(' "$include/tokenpin.h" | grep -oE 'tokenpin_[a-z0-9_]+\(' | tr -d '(')
 check "$([ "$passed" -ge 35 ] && echo yes || echo no)" 'the functions of tokenpin.h are found'
 
-# What has an answer must not be dropped; with `(void)` the same compiles.
+# A result must not be dropped. With `(void)` the same code compiles.
 while read -r call; do
   check "$(compiles "(void)$call;")" "it compiles: $call"
   check "$(refused "$call;")" "dropped: $call"
