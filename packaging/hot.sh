@@ -3,8 +3,8 @@
 #
 #   hot.sh OBJECT    uses NM and OBJCOPY from the environment
 #
-# Fails if no line of the list matches. A single line that matches no function is only reported: another
-# compiler may have inlined it. `make cache-lines` fails at such a line.
+# Fails if no line of the list matches. A single line that matches no function is only reported:
+# another compiler may have inlined it. `make cache-lines` fails at such a line.
 set -euo pipefail
 
 object=$1

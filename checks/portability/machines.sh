@@ -32,7 +32,8 @@ for machine in "${machines[@]}"; do
   upper=$(tr 'a-z-' 'A-Z_' <<<"$target")
   export "CARGO_TARGET_${upper}_LINKER=$prefix-gcc" "CARGO_TARGET_${upper}_RUNNER=$run"
   cargo test --quiet --locked --manifest-path checks/machine/Cargo.toml --target "$target" \
-    --target-dir "$build" --test vectors --test published --test c_abi --test threads --test ids --test forgery -- --skip random_pairs
+    --target-dir "$build" --test vectors --test published --test c_abi --test threads --test ids \
+    --test forgery -- --skip random_pairs
 
   # The C libraries are not supported on 32-bit machines.
   if [[ $target != aarch64* && $target != s390x* ]]; then

@@ -119,7 +119,7 @@ check_libraries() {
   expect yes "no TEXTREL" has_no_text_relocation "$shared"
   expect yes "no executable stack" has_a_plain_stack "$shared"
   while read -r function; do
-    expect yes "a program with $function alone" links_alone "$function"
+    expect yes "a program with only $function" links_alone "$function"
     expect yes "$function is tested" is_tested "$function"
   done < <(declared)
 }
