@@ -11,8 +11,8 @@
 //! The crate is `no_std`, and nothing in it allocates, blocks, logs or reads a clock.
 //! What it stores lies in memory that the caller lends.
 //!
-//! Features, none of them on: `alloc` adds `OwnedAffinity`, which owns that memory, for programs that have an
-//! allocator anyway; `capi` is the C ABI of `include/tokenpin.h`; `critical-section` lets the
+//! Features, none of them on: `alloc` adds `OwnedAffinity`, which owns that memory, and `gateway`, the
+//! answers of a gateway itself, for programs that have an allocator anyway; `capi` is the C ABI of `include/tokenpin.h`; `critical-section` lets the
 //! crate build for targets without compare-and-swap, such as `thumbv6m-none-eabi`.
 //!
 //! ```
@@ -55,6 +55,8 @@ mod credentials;
 mod decide;
 mod enums;
 mod error;
+#[cfg(feature = "alloc")]
+pub mod gateway;
 pub mod ids;
 mod key;
 mod limits;
