@@ -110,7 +110,8 @@ $(WASM): $(SOURCES) Makefile common.mk
 	cp $(@D)/cargo/wasm32-unknown-unknown/release/tokenpin.wasm $@
 
 .PHONY: bindings
-bindings: ## include/, go/*_gen.go and the tables in docs/, from src
+bindings: ## include/, go/*_gen.go and the tables in docs/, from src; every manifest's version
+	$(PYTHON) -B checks/lint/version.py --write
 	TOKENPIN_WRITE_BINDINGS=1 $(CARGO) test --quiet --locked --features capi --test bindings
 
 .PHONY: header

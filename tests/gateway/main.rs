@@ -16,7 +16,7 @@ use tokenpin_test_support::random::Random;
 
 // Refusals
 
-const PAGE: &str = "docs/embedding.md";
+const PAGE: &str = "docs/guides/embedding.md";
 /// A key of ids that JSON has to escape.
 const ODD_KEY: &str = "a\"b\\c\n\u{1f} \u{7f}\u{e9}";
 const NATIVE: &str = "resp_0123456789";
