@@ -302,6 +302,10 @@ def openai_ids():
         case(f"{mode}: a compressed body", mode, headers=[JSON, ["Content-Encoding", "gzip"]], body="\x1f\x8b not really", pin=cookie("alpha"))
         case(f"{mode}: a body that a second field calls compressed", mode, headers=[JSON, ["Content-Encoding", "identity"], ["Content-Encoding", "gzip"]], body="\x1f\x8b not really", pin=cookie("alpha"))
         case(f"{mode}: a body that is not encoded, and says so", mode, headers=[JSON, ["Content-Encoding", "Identity"]], body={"previous_response_id": alpha})
+        for what, fields in {"twice": ["identity, identity"], "in two fields": ["identity", "IDENTITY"], "in a list of nothing": [","]}.items():
+            case(f"{mode}: a body that is not encoded, and says so {what}", mode, headers=[JSON, *(["Content-Encoding", field] for field in fields)],
+                 body={"previous_response_id": alpha})  # fmt: skip
+        case(f"{mode}: a compressed body behind an empty element", mode, headers=[JSON, ["Content-Encoding", ", gzip"]], body="\x1f\x8b not really", pin=cookie("alpha"))
         case(f"{mode}: a compressed body, as Anthropic's clients expect it", mode, target="/v1/messages/batches", headers=[JSON, ["Content-Encoding", "gzip"], ["Anthropic-Version", "2023-06-01"]], body="\x1f\x8b", pin=cookie("alpha"))
         case(f"{mode}: a WebSocket", mode, method="GET", headers=[["Connection", "Upgrade"], ["Upgrade", "websocket"], ["Sec-WebSocket-Version", "13"], ["Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="]]) if mode != "open" else None
         case(f"{mode}: a chat completion follows the file in it", mode, target="/v1/chat/completions", body={"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": sealed(FILE_ID, "bravo")}}]}]})
@@ -309,6 +313,8 @@ def openai_ids():
         for what, answer in {
             "compressed": {"headers": [JSON, ["Content-Encoding", "gzip"]], "body": "\x1f\x8b \xff\x00"},
             "that a second field calls compressed": {"headers": [JSON, ["Content-Encoding", "identity"], ["Content-Encoding", "gzip"]], "body": response_of()},
+            "that says twice that it is not encoded": {"headers": [JSON, ["Content-Encoding", "identity, identity"]], "body": response_of()},
+            "with an encoding of nothing": {"headers": [JSON, ["Content-Encoding", ","]], "body": response_of()},
             "of another type": {"headers": [["Content-Type", "text/plain"]], "body": RESPONSE},
             "of no type": {"headers": [], "body": response_of()},
             "partial": {"status": 206, "body": response_of()},
