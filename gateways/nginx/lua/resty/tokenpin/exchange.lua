@@ -91,7 +91,8 @@ end
 function _M.finish(exchange)
   if exchange.terms and exchange.held ~= 0 then _M.hold(exchange, 0) end
   _M.forget(exchange)
-  ngx.ctx.tokenpin, by_number[exchange.number] = nil, nil
+  -- No secret of the client's is kept for longer.
+  ngx.ctx.tokenpin, by_number[exchange.number], exchange.headers = nil, nil, nil
   table.insert(free, exchange)
 end
 

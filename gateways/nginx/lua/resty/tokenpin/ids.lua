@@ -178,9 +178,8 @@ function Ids:changed_body(append)
   copy(self.at)
 end
 
--- Puts the changed body in the place of the other. Returns whether it differs.
-function Ids:put_body()
-  if not self.edits then return false end
+-- Replaces the request's body. In a function of its own, for LuaJIT compiles none that makes closures.
+local function put_changed(self)
   if self.data then
     local parts = {}
     self:changed_body(function(part) table.insert(parts, part) end)
@@ -192,6 +191,12 @@ function Ids:put_body()
     end)
     ngx.req.finish_body()
   end
+end
+
+-- Puts the changed body in the place of the other. Returns whether it differs.
+function Ids:put_body()
+  if not self.edits then return false end
+  put_changed(self)
   return true
 end
 
