@@ -103,7 +103,7 @@ end
 -- request, and makes it that token's. Where none may serve, it answers, and does not return. `name` is of a gateway or
 -- a route.
 function _M.request(name)
-  if recall() then return end
+  if recall() or exchange_of.is_part_of_another() then return end
   local terms = gateways.terms[name or "default"] or error("tokenpin: no such gateway or route: " .. tostring(name), 2)
   if not terms.settings then return end
   local exchange = exchange_of.begin(terms)

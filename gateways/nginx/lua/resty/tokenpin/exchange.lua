@@ -48,6 +48,12 @@ function _M.recall()
   return exchange
 end
 
+-- Returns whether the request at hand is a subrequest of one that is decided. It shares that one's headers, and so its
+-- credentials.
+function _M.is_part_of_another()
+  return has_variable and ngx.is_subrequest and by_number[ngx.var.tokenpin or ""] ~= nil
+end
+
 -- The decision in words, for logs and headers.
 function _M.describe(exchange)
   local parts = {}
