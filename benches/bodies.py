@@ -395,9 +395,10 @@ def price_rows(results):
         for chain, spent in result["spent"].items():
             pairs = zip(spent, result["spent"][NONE], strict=True)
             ratios = [each / none - 1 for each, none in pairs]
-            over = "" if chain == NONE else f"{statistics.median(ratios):+.0%} ({min(ratios):+.0%} to {max(ratios):+.0%})"
+            over = f"{statistics.median(ratios):+.0%} ({min(ratios):+.0%} to {max(ratios):+.0%})"
             hooks = result["hooks"].get(chain)
             inside = ["", ""] if hooks is None else [figures.number(hooks), f"{hooks / base:.1%}"]
+            over = "" if chain == NONE else over
             yield [f"{name}: {chain}", figures.number(statistics.median(spent)), over, *inside]
 
 
@@ -407,7 +408,8 @@ def target_rows(results, latency, memory):
 
     for name, limit in (("requests of 16 KB", 0.06), ("streams of 200 events", 0.05)):
         share = results[name]["hooks"][SEAL] / statistics.median(results[name]["spent"][NONE])
-        yield row(f"{name}: in the hooks, of no filter's processor time", f"≤ {limit:.0%}", limit, share, f"{share:.1%}")
+        what = f"{name}: in the hooks, of no filter's processor time"
+        yield row(what, f"≤ {limit:.0%}", limit, share, f"{share:.1%}")
     later = latency[SEAL][0] - latency[NONE][0]
     yield row("the first event, µs later than with no filter", "< 50", 50, later, f"{later:.0f}")
     more = memory[SEAL][1]
@@ -440,7 +442,8 @@ def main():
     (arguments.folder / "results.json").write_text(json.dumps([results, latency, memory], indent=1))
     header = ["", "CPU µs each", "over no filter's", "in the hooks, µs", "of no filter's"]
     text = figures.table(header, list(price_rows(results)))
-    header = ["streams", "first event, µs", "last event, µs", f"KB of each of {MANY}", "MB more for one of 64 MB than of 16 MB"]
+    header = ["streams", "first event, µs", "last event, µs", f"KB of each of {MANY}"]
+    header.append("MB more for one of 64 MB than of 16 MB")
     rows = [[chain, *map(figures.number, [*latency[chain], *memory[chain]])] for chain in CHAINS]
     text += "\n\n" + figures.table(header, rows)
     header = ["target", "wanted", "measured", "reached"]

@@ -40,7 +40,7 @@ PHASES = """
 """
 PLAIN = 'rewrite_by_lua_block { ngx.req.set_header("Authorization", "Bearer sk-plain") }'
 
-# By name: the location's lines, the configuration of its gateway if it has one, the clients' headers.
+# By name: the location's lines, its gateway's configuration if it has one, the clients' headers.
 CONSUMER = ["X-Consumer: alice"]
 WAYS = {
     "no Lua": ("", None, []),

@@ -9,7 +9,7 @@ tool() {
   local name=$1 least=$2 have=$3 how=$4
   if [ "${#wanted[@]}" -gt 0 ] && [[ " ${wanted[*]} " != *" $name "* ]]; then return; fi
   if [ -n "$have" ] && printf '%s\n' "$least" "$have" | sort --version-sort --check=quiet; then return; fi
-  printf '  %-11s %s or later, %s: %s\n' "$name" "$least" "$([ -n "$have" ] && echo "here is $have" || echo 'here is none')" "$how" >&2
+  printf '  %-11s %s or later, here is %s: %s\n' "$name" "$least" "${have:-none}" "$how" >&2
   missing=1
 }
 # The first number with a dot, or the first number, of what a command prints.
@@ -24,7 +24,8 @@ tool c++ 10 "$(version "${CXX:-c++}" --version)" "Debian's g++"
 tool binutils 2.35 "$(version ld --version)" "Debian's binutils"
 tool cmake 3.18 "$(version cmake --version)" "Debian's cmake"
 tool pkg-config 0.29 "$(version pkg-config --version)" "Debian's pkg-config"
-tool python 3.11 "$("${PYTHON:-python3}" -c 'import ensurepip, venv, platform; print(platform.python_version())' 2> /dev/null || true)" \
+print_version='import ensurepip, venv, platform; print(platform.python_version())'
+tool python 3.11 "$("${PYTHON:-python3}" -c "$print_version" 2> /dev/null || true)" \
   "Debian's python3 and python3-venv, both"
 tool go 1.25 "$(version "${GO:-go}" version)" 'from its own site; Debian has an older one'
 tool node 20 "$(version node --version)" 'from its own site; Debian has an older one'

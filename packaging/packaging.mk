@@ -61,7 +61,7 @@ install: install-paths lib ## into PREFIX (LIBDIR, INCLUDEDIR), under DESTDIR
 	  ln -sf "$(call relative,$(BAZELDIR)/include,$(INCLUDEDIR))/$$header" '$(DESTDIR)$(BAZELDIR)/include'; done
 
 .PHONY: uninstall
-uninstall: install-paths ## what `make install` put there, with the same variables
+uninstall: install-paths ## removes the files of `make install`, with the same variables
 	rm -f $(foreach header,$(notdir $(HEADERS) $(FFI_DECLARATIONS)),'$(DESTDIR)$(INCLUDEDIR)/$(header)') \
 	  $(foreach library,libtokenpin.a libtokenpin.so $(SONAME) $(notdir $(SHARED)),'$(DESTDIR)$(LIBDIR)/$(library)') \
 	  '$(DESTDIR)$(PKGCONFIGDIR)/tokenpin.pc'

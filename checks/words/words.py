@@ -143,7 +143,7 @@ def too_long(text, kind):
         # A string of TOML is one line.
         if len(line) <= width or fenced or "://" in line or kind == "toml" and not is_prose:
             continue
-        if kind == "md" and line.lstrip().startswith(("|", "[!")):
+        if kind == "md" and (line.startswith("    ") or line.lstrip().startswith(("|", "[!"))):
             continue
         if max(map(len, line.split())) <= 60:
             yield number, f"{len(line)} columns: at most {width}"
