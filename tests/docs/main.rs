@@ -2,6 +2,7 @@
 //! `TOKENPIN_WRITE_VECTORS` is set.
 
 mod links;
+mod readme;
 mod rules;
 
 use std::fmt::Write as _;
