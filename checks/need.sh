@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure of a command, or of a file, that a target needs. Where it is missing, root gets its Debian
-# package: asked first on a terminal, told elsewhere.
+# Makes sure of a command, or of a file, that a target needs. Where it is missing, root gets its
+# Debian package: asked first on a terminal, told elsewhere.
 set -euo pipefail
 
 usage='usage: need.sh COMMAND|/FILE DEBIAN_PACKAGE REASON'
