@@ -22,10 +22,9 @@ tool c++ 10 "$(version "${CXX:-c++}" --version)" "Debian's g++"
 tool binutils 2.35 "$(version ld --version)" "Debian's binutils"
 tool cmake 3.18 "$(version cmake --version)" "Debian's cmake"
 tool pkg-config 0.29 "$(version pkg-config --version)" "Debian's pkg-config"
-# Debian's Python has no venv without another package.
-python=$("${PYTHON:-python3}" -c 'import ensurepip, venv, platform; print(platform.python_version())' \
-  2> /dev/null || true)
-tool python 3.11 "$python" "Debian's python3 and python3-venv, both"
+print_version='import ensurepip, venv, platform; print(platform.python_version())'
+tool python 3.11 "$("${PYTHON:-python3}" -c "$print_version" 2> /dev/null || true)" \
+  "Debian's python3 and python3-venv, both"
 tool go 1.25 "$(version "${GO:-go}" version)" "from its own site, if Debian's is older"
 tool node 20 "$(version node --version)" "from its own site, if Debian's is older"
 tool npm 9 "$(version npm --version)" 'it comes with Node.js'

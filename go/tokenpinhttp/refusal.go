@@ -34,7 +34,7 @@ var (
 func (p *Pin) refusalOf(d *tokenpin.Decision, i *ids, err error) refusal {
 	switch {
 	case errors.Is(err, tokenpin.ErrScopeLength):
-		return refusal{status: http.StatusBadRequest, code: "bad_tenant", message: "The tenant cannot be told."}
+		return refusal{status: http.StatusBadRequest, code: "bad_tenant", message: "The tenant cannot be determined."}
 	case err != nil:
 		return refusal{status: http.StatusInternalServerError, code: "affinity_error", message: "The gateway cannot choose an account."}
 	}

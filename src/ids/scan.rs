@@ -139,7 +139,7 @@ impl Step {
     }
 }
 
-/// What an open level is.
+/// The kind of an open level.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Level {
     Array,
@@ -155,7 +155,7 @@ impl Level {
         matches!(self, Self::Object | Self::Holder)
     }
 
-    /// Whether the key in front of it is remembered.
+    /// Returns whether the key in front of it is remembered.
     const fn is_named(self) -> bool {
         matches!(self, Self::Ids | Self::Holder)
     }
@@ -377,7 +377,7 @@ impl Scanner {
                             } else {
                                 self.end_key(reader, name);
                                 at = self.take(input, at, b':', State::Value);
-                                // Mostly a string follows that nobody looks at.
+                                // Usually a string follows that is not read.
                                 if self.kind.is_none()
                                     && self.state == State::Value
                                     && input.get(at) == Some(&b'"')

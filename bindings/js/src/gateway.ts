@@ -250,7 +250,7 @@ class Refused extends Error {
 function ofError(error: unknown): unknown {
   if (!(error instanceof TokenpinError)) return error;
   return error.status === 'scope_length'
-    ? new Refused(400, 'bad_tenant', 'The tenant cannot be told.')
+    ? new Refused(400, 'bad_tenant', 'The tenant cannot be determined.')
     : new Refused(500, 'affinity_error', 'The gateway cannot choose an account.');
 }
 

@@ -28,7 +28,7 @@ pub(crate) struct Reading<'h> {
 }
 
 impl<'h> Reading<'h> {
-    /// An error if the tenant cannot be told.
+    /// An error if the tenant cannot be determined.
     pub(crate) fn of(headers: &'h Headers, terms: &Terms) -> Result<Self, Error> {
         let consumers = terms.settings().consumer.as_ref();
         Ok(Self {

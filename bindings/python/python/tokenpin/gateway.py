@@ -213,7 +213,7 @@ class Refused(Exception):
 
 def _of_error(error: Error) -> Refused:
     if error.status == "scope_length":
-        return Refused(400, "bad_tenant", "The tenant cannot be told.")
+        return Refused(400, "bad_tenant", "The tenant cannot be determined.")
     return Refused(500, "affinity_error", "The gateway cannot choose an account.")
 
 

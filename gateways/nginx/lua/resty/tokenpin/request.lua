@@ -103,7 +103,7 @@ local function are_one(list)
   return list.count > 0
 end
 
--- False if the tenant cannot be told.
+-- False if the tenant cannot be determined.
 local function read_scope(exchange, terms)
   exchange.scope = terms.overlay.scope or ""
   local tenant = terms.settings.tenant
@@ -153,7 +153,7 @@ function _M.of_client(exchange)
   exchange.method, exchange.target = is_handshake and "CONNECT" or method, ngx.var.request_uri
 end
 
--- Puts all that counts into the library's request, and returns it; nil if the tenant cannot be told. Its strings are
+-- Puts all that counts into the library's request, and returns it; nil if the tenant cannot be determined. Its strings are
 -- those of the exchange and of the lists above.
 function _M.read(exchange, terms)
   reader = exchange
