@@ -349,12 +349,12 @@ def test_a_client_that_leaves(gateway):
     g = gateway(settings(sealed_ids="seal", max_held_bodies=200_000), workers=1)
 
     def answer(request):
-        yield reply(request, 200, [("content-type", "text/event-stream"), ("transfer-encoding", "chunked")], b"", False)
+        yield reply(request, 200, [JSON, ("transfer-encoding", "chunked")], b"", False)
         for number in range(200):
-            data = b'data: {"response":{"id":"resp_%048x"}}\n\n' % number
+            data = b'%s{"id":"resp_%048x"},' % (b"" if number else b"[", number)
             yield b"%x\r\n%s\r\n" % (len(data), data)
             time.sleep(0.002)
-        yield b"0\r\n\r\n"
+        yield RESET
 
     g.upstream.answer = answer
     for number in range(20):
