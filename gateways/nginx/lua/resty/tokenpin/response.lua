@@ -95,10 +95,13 @@ function _M.field_of_upstream(name)
 end
 
 local function append(name, value)
-  local list = all(name) or {}
-  local longer = {}
-  for i, each in ipairs(list) do longer[i] = each end
-  table.insert(longer, value)
+  local there = all(name)
+  if not there then
+    ngx.header[name] = value
+    return
+  end
+  local longer = { unpack(there) }
+  longer[#longer + 1] = value
   ngx.header[name] = longer
 end
 
