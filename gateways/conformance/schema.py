@@ -64,7 +64,7 @@ NOT_SAID = [
     (
         "bytes of UTF-8 are counted",
         {"id_fields": [{"name": "\u00e4" * 17, "kind": "id"}]},
-        r"id_fields\[\d+\]: What is added",
+        r"id_fields\[\d+\]: An addition",
     ),
     ("the range of digits that are text", {"capacity": "65537"}, r".*: expected a whole number, "),
     ("a number is written without a fraction", {"capacity": 2.0}, r".*: expected a whole number, "),
