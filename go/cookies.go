@@ -105,11 +105,8 @@ func CookieDefaultName(scope string) (string, error) {
 }
 
 // CookieValues appends the values of the cookies called name in one Cookie field. They are parts of the
-// field, not copies. Nothing has a name that is not 1 to MaxCookieName token bytes.
+// field, not copies.
 func CookieValues(dst []string, field, name string) []string {
-	if !isCookieName(name) {
-		return dst
-	}
 	return backend{}.cookieValues(dst, field, name)
 }
 
@@ -117,7 +114,7 @@ func CookieValues(dst []string, field, name string) []string {
 // byte for byte. An empty answer means that the field should be dropped. It allocates only if the field contains
 // the name.
 func CookieStrip(field, name string) string {
-	if !isCookieName(name) || !strings.Contains(field, name) {
+	if !strings.Contains(field, name) {
 		return field
 	}
 	return backend{}.cookieStrip(field, name)
@@ -136,5 +133,5 @@ func SetCookieWrite(dst []byte, name, value string, attributes *Attributes, maxA
 // SetCookieMatches says whether a Set-Cookie field sets a cookie called name. Those of an upstream are not for
 // the client.
 func SetCookieMatches(field, name string) bool {
-	return isCookieName(name) && backend{}.setCookieMatches(field, name)
+	return backend{}.setCookieMatches(field, name)
 }

@@ -274,18 +274,19 @@ func (r *puregoRing) decode(name, scope string, key *Key, limits *Limits, now in
 
 // checkPlace checks where a cookie belongs. An anonymous key may be empty.
 func checkPlace(name, scope string, key *Key) Status {
+	s := StatusOK
 	if key.Kind != KindAnonymous || key.Key != "" {
-		if s := key.check(); s != StatusOK {
-			return s
-		}
+		s = key.check()
 	}
-	if !isCookieName(name) {
+	switch {
+	case s.isOfForm(key):
+		return s
+	case !isCookieName(name):
 		return ErrCookieName
-	}
-	if len(scope) > MaxScope {
+	case len(scope) > MaxScope:
 		return ErrScopeLength
 	}
-	return StatusOK
+	return s
 }
 
 // tokenBytes are those of RFC 9110, section 5.6.2.

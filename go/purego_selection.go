@@ -366,6 +366,11 @@ func (k *Key) check() Status {
 	return StatusOK
 }
 
+// isOfForm says whether s, which check gave, is about the form of key: what C sees before all other arguments.
+func (s Status) isOfForm(key *Key) bool {
+	return s == ErrBadEnum || s != StatusOK && key.Kind == KindAnonymous
+}
+
 // addTo adds the key bytes.
 func (k *Key) addTo(s *sip) {
 	if k.Kind == KindCombined {
@@ -433,7 +438,7 @@ func (purego) identityHash(identity string) (uint64, Status) {
 
 func (purego) keyHash(placementKey *Secret, scope string, key *Key) (uint64, Status) {
 	switch s := key.check(); {
-	case s == ErrBadEnum:
+	case s.isOfForm(key):
 		return 0, s
 	case *placementKey == Secret{}:
 		return 0, ErrZeroSecret

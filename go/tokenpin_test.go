@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -185,6 +186,9 @@ func TestArguments(t *testing.T) {
 	if got := CookieStrip("p=n=1", "p=n"); got != "p=n=1" || SetCookieMatches("p=n=1", "p=n") ||
 		CookieValues(nil, "p=n=1", "p=n") != nil {
 		t.Error("a name that is none was found")
+	}
+	if got := CookieValues(nil, "ü=1; b=2", "ü"); !slices.Equal(got, []string{"1"}) {
+		t.Error("a name of other bytes was not found:", got)
 	}
 }
 
