@@ -28,9 +28,9 @@ $(JS_OUT)/installed: $(JS)/package.json $(JS)/package-lock.json
 $(JS_PACKAGE)/built: $(JS_SOURCES) $(WASM) $(JS_OUT)/installed
 	rm -rf $(@D) && mkdir -p $(@D)
 	cp $(JS)/package.json $(JS)/README.md LICENSE-* $(@D)
-	cp $(WASM) $(@D)/tokenpin.wasm
 	$(JS_BIN)/tsc -p $(JS) --outDir $(@D)/dist --removeComments --declaration false
 	$(JS_BIN)/tsc -p $(JS) --outDir $(@D)/dist --emitDeclarationOnly
+	cp $(WASM) $(@D)/dist/tokenpin.wasm
 	rm $(@D)/dist/arguments.d.ts $(@D)/dist/layout.d.ts $(@D)/dist/memory.d.ts
 	touch $@
 

@@ -208,7 +208,7 @@ fn lower_camel(name: &str) -> String {
 }
 
 /// The first sentence, as what follows a colon.
-fn sentence(doc: &str) -> String {
+pub fn sentence(doc: &str) -> String {
     let words = words(doc).replace(['`', '\\', '"'], "");
     let first = words.split(". ").next().unwrap().trim_end_matches('.').to_owned();
     let word = first.split([' ', '.', ',']).next().unwrap();

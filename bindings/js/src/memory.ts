@@ -211,10 +211,11 @@ export function flag(value: boolean, what: string): number {
   return value ? 1 : 0;
 }
 
-/** The number of a name of an enum, whose values are in the order of their numbers. */
+/** The number of a name of an enum, whose values are in the order of their numbers. The error does not show what was
+ * given, which may be a secret in the wrong place. */
 export function number(values: readonly string[], value: string, what: string): number {
   const found = values.indexOf(value);
-  if (found < 0) throw new TypeError(`${what} must be one of ${values.join(', ')}, and not ${String(value)}`);
+  if (found < 0) throw new TypeError(`${what} must be one of ${values.join(', ')}`);
   return found;
 }
 

@@ -109,7 +109,7 @@ test('the module has no trap that a panic could be', async () => {
     sat_float_to_int: true,
     sign_extension: true,
   };
-  const module = tools.readWasm(readFileSync(join(PACKAGE, 'tokenpin.wasm')), features);
+  const module = tools.readWasm(readFileSync(join(PACKAGE, 'dist', 'tokenpin.wasm')), features);
   const lines = module.toText({}).split('\n');
   const traps = lines.flatMap((line, i) => (line.trim() === 'unreachable' ? [i] : []));
   // What is there is the arm of a jump table that no number of an enum leads to, behind a block that has ended.
