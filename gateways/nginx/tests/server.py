@@ -1,8 +1,10 @@
 """An nginx with the Lua module, as processes on the loopback interface."""
 
+import contextlib
 import json
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -115,7 +117,12 @@ http {{
 
 
 def free_ports(count):
-    servers = [socket.create_server((stack.LOOPBACK, 0)) for _ in range(count)]
+    """Below those that the kernel gives to connections, or one of these might take a port before nginx does."""
+    limit = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    servers = []
+    while len(servers) < count:
+        with contextlib.suppress(OSError):
+            servers.append(socket.create_server((stack.LOOPBACK, random.randrange(10000, limit))))
     ports = [server.getsockname()[1] for server in servers]
     for server in servers:
         server.close()
@@ -203,6 +210,14 @@ class Nginx:
     def ask(self, path):
         with urllib.request.urlopen(f"http://{stack.LOOPBACK}:{self.metrics_port}{path}") as response:
             return response.read().decode()
+
+    def ask_to_set(self, *tokens, status=None):
+        """Sets the state of tokens in all workers; none takes that back, and cooldowns with it."""
+        for token in tokens:
+            body = json.dumps({"token": token, "status": status or {}}).encode()
+            request = urllib.request.Request(f"http://{stack.LOOPBACK}:{self.metrics_port}/set", data=body)
+            with urllib.request.urlopen(request) as response:
+                assert response.read() == b"ok"
 
     def stat(self, name):
         """How many requests there are, of clients."""
