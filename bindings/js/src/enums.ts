@@ -158,7 +158,7 @@ export const Field = {
 } as const;
 export type Field = (typeof Field)[keyof typeof Field];
 
-/** The parts of an affinity key, and the owner of a cookie. The numbers are the low nibble of a cookie's first byte. */
+/** The kind of an affinity key, and of the cookies that belong to it. The numbers are the low nibble of a cookie's first byte. */
 export const Kind = {
   /** A random id that a cookie carries. */
   ANONYMOUS: 'anonymous',
@@ -244,7 +244,7 @@ export const SameSite = {
 } as const;
 export type SameSite = (typeof SameSite)[keyof typeof SameSite];
 
-/** The use that an API makes of accounts. */
+/** The group of an API, by its use of accounts. */
 export const Group = {
   /** Any account can serve. */
   STATELESS: 'stateless',
@@ -368,7 +368,7 @@ export const IdVerdict = {
 } as const;
 export type IdVerdict = (typeof IdVerdict)[keyof typeof IdVerdict];
 
-/** Says which ids are opened in the requests of an API, and which are sealed in its responses. */
+/** The ids that are opened in the requests of an API, and sealed in its responses. */
 export const Ids = {
   /** No id is opened or sealed. */
   NONE: 'none',
@@ -376,7 +376,7 @@ export const Ids = {
   OPEN: 'open',
   /** Ids in requests are opened, and ids in responses are sealed. */
   BOTH: 'both',
-  /** Like [`Ids::Both`], including the ids of items and encrypted content: Responses and Conversations. */
+  /** The same as both, with the ids of items and encrypted content: Responses and Conversations. */
   ITEMS: 'items',
 } as const;
 export type Ids = (typeof Ids)[keyof typeof Ids];
@@ -436,7 +436,7 @@ export type IdOwner = (typeof IdOwner)[keyof typeof IdOwner];
 
 /** The treatment of texts that look sealed but were not sealed by a key of the ring. */
 export const ForeignSeals = {
-  /** By the mode: plain in `open`, where clients may still hold another gateway's ids, else refused. */
+  /** Depends on the mode: plain in `open`, where clients may still hold ids of another gateway, else refused. */
   AUTO: 'auto',
   /** They are refused. */
   REFUSE: 'refuse',
@@ -479,22 +479,22 @@ export type Refusal = (typeof Refusal)[keyof typeof Refusal];
 
 /** The text of each status, by its number. @internal */
 export const SENTENCES: Readonly<Record<number, readonly [Status, string]>> = {
-  0: ['ok', "done"],
-  1: ['null_pointer', "a pointer is null that must not be"],
-  2: ['misaligned', "a pointer is not aligned for what it points to"],
+  0: ['ok', "success"],
+  1: ['null_pointer', "a pointer is null that must not be null"],
+  2: ['misaligned', "a pointer is not aligned for its type"],
   3: ['length', "a length is over PTRDIFF_MAX"],
   4: ['bad_enum', "a number is no value of its enum, or a switch is neither 0 nor 1"],
   5: ['overlap', "an output overlaps an input"],
-  6: ['struct_size', "a size-prefixed structure is shorter than its first version, longer than this library's with something in it that this library does not know, or over 4096 bytes"],
+  6: ['struct_size', "a size-prefixed structure is shorter than its first version, has bytes set that this library does not know, or is over 4096 bytes long"],
   7: ['not_initialised', "the affinity was never initialised, or has been wiped or closed"],
-  8: ['out_of_memory', "malloc gave nothing"],
-  9: ['buffer_too_small', "the buffer or memory is too small; a function with a place for it reports the length needed"],
+  8: ['out_of_memory', "malloc returned NULL"],
+  9: ['buffer_too_small', "the buffer or memory is too small"],
   10: ['end', "there are no more values"],
-  11: ['bad_decision', "what the decision says of its cookie was not made by this library, or was changed"],
-  12: ['id', "this is no id: not 1 to 255 bytes of A-Z a-z 0-9 _ -; or the content is empty"],
+  11: ['bad_decision', "the cookie in the decision was not made by this library, or was changed"],
+  12: ['id', "the id is not 1 to 255 bytes of A-Z a-z 0-9 _ -, or the content is empty"],
   20: ['bucket_count', "the number of buckets is not 1 to 2147483647"],
   21: ['scope_length', "the scope is longer than 1024 bytes"],
-  22: ['key_length', "the affinity key is empty or longer than 4096 bytes, an id is not of 16 bytes, or the key is of another kind than the cookie"],
+  22: ['key_length', "the affinity key is empty or longer than 4096 bytes, an id does not have 16 bytes, or the key is of another kind than the cookie"],
   23: ['identity_empty', "the identity is empty"],
   24: ['weight', "the weight is over 65536"],
   25: ['until', "the until is over 35184372088831"],
@@ -518,5 +518,5 @@ export const SENTENCES: Readonly<Record<number, readonly [Status, string]>> = {
   43: ['entropy', "entropy, or an id hint, is needed and all zero"],
   44: ['stale', "the decision belongs to another configuration"],
   45: ['strategy', "the strategy needs the key itself"],
-  46: ['id_field', "what is added to the table of ids is empty, too long, malformed, or too much"],
+  46: ['id_field', "an addition to the table of ids is empty, too long, malformed, or one too many"],
 };
