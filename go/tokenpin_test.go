@@ -232,7 +232,8 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-// Decisions, changes and Close at once: for the race detector, the address sanitizer and the garbage collector.
+// Decisions, changes and Close at once: for the race detector, the address sanitizer and the
+// garbage collector.
 func TestConcurrency(t *testing.T) {
 	for range 20 {
 		a := must(New(testConfig()))

@@ -21,7 +21,10 @@ pub fn enums(header: &Header) -> String {
         let name = pascal(&made.name);
         text += &format!("\n{}export const {name} = {{\n", comment("", &made.doc));
         for value in &made.values {
-            text += &comment("  ", &value.doc);
+            // The texts of statuses stand below, and an error has its own.
+            if made.name != "status" {
+                text += &comment("  ", &value.doc);
+            }
             text += &format!("  {}: '{}',\n", value.name.to_uppercase(), value.name);
         }
         text +=

@@ -4,85 +4,45 @@
 
 /** The result of a function, as an `int32_t`. Numbers are never reused. */
 export const Status = {
-  /** Success. */
   OK: 'ok',
-  /** A pointer is null that must not be null. */
   NULL_POINTER: 'null_pointer',
-  /** A pointer is not aligned for its type. */
   MISALIGNED: 'misaligned',
-  /** A length is over `PTRDIFF_MAX`. */
   LENGTH: 'length',
-  /** A number is no value of its enum, or a switch is neither 0 nor 1. */
   BAD_ENUM: 'bad_enum',
-  /** An output overlaps an input. */
   OVERLAP: 'overlap',
-  /** A size-prefixed structure is shorter than its first version, has bytes set that this library does not know, or is over 4096 bytes long. */
   STRUCT_SIZE: 'struct_size',
-  /** The affinity was never initialised, or has been wiped or closed. */
   NOT_INITIALISED: 'not_initialised',
-  /** `malloc` returned NULL. */
   OUT_OF_MEMORY: 'out_of_memory',
-  /** The buffer or memory is too small. A function with an output for it reports the length needed. */
   BUFFER_TOO_SMALL: 'buffer_too_small',
-  /** There are no more values. Not an error. */
   END: 'end',
-  /** The cookie in the decision was not made by this library, or was changed. */
   BAD_DECISION: 'bad_decision',
-  /** The id is not 1 to 255 bytes of `A-Z a-z 0-9 _ -`, or the content is empty. */
   ID: 'id',
-  /** The number of buckets is not 1 to 2147483647. */
   BUCKET_COUNT: 'bucket_count',
-  /** The scope is longer than 1024 bytes. */
   SCOPE_LENGTH: 'scope_length',
-  /** The affinity key is empty or longer than 4096 bytes, an id does not have 16 bytes, or the key is of another kind than the cookie. */
   KEY_LENGTH: 'key_length',
-  /** The identity is empty. */
   IDENTITY_EMPTY: 'identity_empty',
-  /** The weight is over 65536. */
   WEIGHT: 'weight',
-  /** The until is over 35184372088831. */
   UNTIL: 'until',
-  /** A vacant slot stays vacant, and no other becomes so. */
   VACANT: 'vacant',
-  /** The slot number is not below the capacity. */
   SLOT_RANGE: 'slot_range',
-  /** The number of slots is not 1 to 2147483647. */
   SLOT_COUNT: 'slot_count',
-  /** Two slots have the same identity. */
   DUPLICATE_IDENTITY: 'duplicate_identity',
-  /** The secret is all zero. */
   ZERO_SECRET: 'zero_secret',
-  /** The secret is used twice, or is the placement key as well. */
   DUPLICATE_SECRET: 'duplicate_secret',
-  /** Two cookie keys have the same id. */
   DUPLICATE_KEY_ID: 'duplicate_key_id',
-  /** The number of cookie keys is not 1 to 8. */
   KEY_COUNT: 'key_count',
-  /** Not exactly one cookie key signs. */
   SIGNING_KEYS: 'signing_keys',
-  /** The cookie name is not 1 to 128 token bytes. */
   COOKIE_NAME: 'cookie_name',
-  /** The cookie's value or an attribute has a bad byte or is too long, or the path does not start with a slash. */
   ATTRIBUTE: 'attribute',
-  /** A cookie's name with __Host- needs Secure, the path / and no domain; one with __Secure- needs Secure. */
   NAME_PREFIX: 'name_prefix',
-  /** SameSite=None and Partitioned need Secure. */
   NEEDS_SECURE: 'needs_secure',
-  /** Max-Age is over 34560000 seconds. */
   MAX_AGE: 'max_age',
-  /** The success range is empty or not within 100 to 599. */
   SUCCESS_RANGE: 'success_range',
-  /** The classification pattern has an empty segment, one of the bytes %?#, or a * that is not at the front of a segment behind the first. */
   PATTERN: 'pattern',
-  /** The time does not fit a cookie: it is past the year 2106. */
   TIME: 'time',
-  /** Entropy, or an id hint, is needed and all zero. */
   ENTROPY: 'entropy',
-  /** The decision belongs to another configuration. */
   STALE: 'stale',
-  /** The strategy needs the key itself. */
   STRATEGY: 'strategy',
-  /** An addition to the table of ids is empty, too long, malformed, or one too many. */
   ID_FIELD: 'id_field',
 } as const;
 export type Status = (typeof Status)[keyof typeof Status];

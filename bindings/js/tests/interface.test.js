@@ -1,4 +1,5 @@
-// What the types cannot say: wrong arguments, closed handles, hostile lengths, memory, and what the module is made of.
+// What the types cannot say: wrong arguments, closed handles, hostile lengths, memory, and what the
+// module is made of.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -640,7 +641,8 @@ describe('the package', () => {
     const view = new DataView(it.memory.buffer);
     const clean = () => new Uint8Array(it.memory.buffer, at, 8192).fill(0);
     const C = layout.CONFIG;
-    // The library knows this size, and a smaller one only where nothing is lost; what is longer has to be zero.
+    // The library knows this size, and a smaller one only where nothing is lost; what is longer has
+    // to be zero.
     assert.equal(it.tokenpin_config_init(at, C.sizeof), 0);
     assert.equal(view.getUint32(at + C.size, true), C.sizeof);
     assert.deepEqual(
