@@ -1,4 +1,4 @@
-# What all gateways share: the schema of their configuration, and what they must do.
+# The parts that all gateways share: the schema of their configuration, and what they must do.
 
 TESTS += schema conformance-smoke
 CHECKS += conformance

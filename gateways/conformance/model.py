@@ -1,9 +1,9 @@
-"""What a gateway must do with one request, from docs/ and with the second implementation in tests/twin: an oracle that
+"""The answer that a gateway must give to one request, from docs/ and with the second implementation in tests/twin: an oracle that
 shares no line with the gateways.
 
 A case is {config, request, answer}: a configuration in the words of config.schema.json, a request {method, target,
 headers, body}, and what the account answers, {status, headers, body}. `expected` gives what may happen, by the account that
-serves: a newcomer may be anybody's. Under "" is what the gateway answers itself.
+serves: any account may serve a newcomer. Under "" is what the gateway answers itself.
 """
 
 import copy
@@ -202,7 +202,7 @@ class Ids(bodies.Request):
         return native not in sent if self.sealed else sent not in ({None}, {native})
 
     def as_sent(self, text, pin):
-        """Also by the key that had sealed it, whatever the account was then."""
+        """Also by the key that had sealed it, regardless of the account it had then."""
         ring, scope, owner = self.rules.place
         for native, sent in self.forms.items():
             for form in sent - {native}:
@@ -256,7 +256,7 @@ def expected(fields, request, answer):
         if reads and mode != "off" and len(body) > fields.get("max_body", 1 << 26):
             return refused(request, 413, "request_too_large")
         reads = reads and len(body) <= fields.get("max_body", 1 << 26)
-        # An empty body holds nothing, whatever it is said to be.
+        # An empty body holds nothing, regardless of its type.
         if body and not reads and mode in ("seal", "strict"):
             if content_of(headers) == "json":
                 return refused(request, 415, "unsupported_content_encoding", headers={"accept-encoding": "identity"})
@@ -297,7 +297,7 @@ def expected(fields, request, answer):
 
 
 def served(config, fields, request, answer, decision, ids, api, mode, path, target, body, came, handshake, account):
-    """What the account gets, and the client."""
+    """The request that the account gets, and the answer that the client gets."""
     if ids is not None and any(len(forms) > 1 for forms in ids.forms.values()):
         raise Unclear
     headers, name = request["headers"], (config.cookie_name or twin.default_name(config.scope))
@@ -327,7 +327,7 @@ def served(config, fields, request, answer, decision, ids, api, mode, path, targ
     elif body is not None:
         sees["headers"].update({d: [v.decode() for v in values(headers, d)] for d in DIGESTS if values(headers, d)})
 
-    # What goes back.
+    # The answer to the client.
     back = {"status": answer["status"], "headers": {}, "cookie": None}
     text, shown = answer["body"].encode("latin-1"), back["headers"]
     # Beside the gateway's own.

@@ -1,4 +1,4 @@
-"""Three accounts behind all gateways at once, and OpenAI's client through one after the other.
+"""Three accounts behind all gateways together, and OpenAI's client through one after the other.
 
     together.py ADAPTER=PROGRAM..
 
@@ -27,7 +27,7 @@ MARKS = ("tp0", "tp1", "tp2")
 
 
 class Accounts(Provider):
-    """What an account has made, nobody else knows. A sealed id, or a cookie of ours, is an error of the gateway's."""
+    """Each account knows only its own objects. A sealed id, or a cookie of ours, is an error of the gateway's."""
 
     def __init__(self):
         super().__init__()

@@ -68,7 +68,7 @@ fn elements<'h>(fields: impl IntoIterator<Item = &'h [u8]>) -> impl Iterator<Ite
 }
 
 /// The value that all values are which are not empty; the empty one, if there is none. `None` if they
-/// differ, for nothing tells which of them is right.
+/// differ, because it is unknown which of them is right.
 pub fn the_one<'h>(values: impl IntoIterator<Item = &'h [u8]>) -> Option<&'h [u8]> {
     let mut values = values.into_iter().filter(|value| !value.is_empty());
     let one = values.next().unwrap_or_default();

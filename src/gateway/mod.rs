@@ -1,4 +1,4 @@
-//! What gateways in Rust have in common around a decision: their own answers, and what they read in
+//! The common parts of gateways in Rust around a decision: their own answers, and the reading of
 //! headers. Needs the feature `alloc`.
 
 mod headers;

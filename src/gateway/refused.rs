@@ -60,7 +60,7 @@ impl Refused {
         ids: Option<&Summary>,
     ) -> Self {
         let why = decision.refusal();
-        // The keys of ids are told, never the existence of an account.
+        // Names the keys of ids, never the existence of an account.
         let [first, second] = decision.id_keys.map(|number| key_name(affinity, number));
         let quoted = match ids.map_or(&b""[..], Summary::quoted) {
             b"" => String::new(),

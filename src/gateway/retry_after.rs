@@ -1,4 +1,4 @@
-//! How long a response asks to wait.
+//! The time for which a response asks to wait.
 
 /// The whole seconds that cover the time for which a response asks to wait; 0 if that is over, `None`
 /// if it cannot be read.
@@ -82,7 +82,7 @@ fn date(text: &[u8], now: u64) -> Option<u64> {
     Some(days * 86400 + hour * 3600 + minute * 60 + second)
 }
 
-/// A number of at most so many digits.
+/// A number of at most `most` digits.
 fn small(text: &str, most: usize) -> Option<u64> {
     let is_small =
         !text.is_empty() && text.len() <= most && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! What gateways in Rust have in common, against the guide to embedding and slow models.
+//! The common parts of gateways in Rust, against the guide to embedding and slow models.
 #![cfg(feature = "alloc")]
 #![deny(clippy::pedantic)]
 
@@ -289,7 +289,7 @@ fn copies_of_a_value_are_one() {
     assert_eq!(one(&["a", "", "b", "a"]), None);
 }
 
-// How long to wait
+// Waiting times
 
 #[test]
 fn numbers_are_rounded_up() {
@@ -307,7 +307,7 @@ fn numbers_are_rounded_up() {
         ("1000.5", "", Some(2)),
         ("1001", "", Some(2)),
         ("0", "60", Some(0)),
-        // What cannot be read does not count.
+        // An unreadable value does not count.
         ("soon", "60", Some(60)),
         ("-1", "60", Some(60)),
         ("", "", None),

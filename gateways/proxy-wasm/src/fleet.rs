@@ -1,4 +1,4 @@
-//! The tokens' states over time: as configured, and what cools down. Each worker of the host has a VM of its own; what one
+//! The tokens' states over time: as configured, and what cools down. Each worker of the host has its own VM; what one
 //! learns, it writes into the host's shared data, where the others look before each decision.
 
 use alloc::string::String;
@@ -9,7 +9,7 @@ use tokenpin::{Affinity, SlotStatus, State};
 
 use crate::abi::{set_shared, shared};
 
-/// How often a write is tried again that another worker came before.
+/// The number of times that a write is tried again after another worker's.
 const MAX_TRIES: u32 = 16;
 
 /// A token that cools down.
@@ -29,7 +29,7 @@ impl Cooling {
         out.extend_from_slice(&self.until.to_le_bytes());
     }
 
-    /// None if nobody wrote this with [`Self::write`].
+    /// None if this was not written by [`Self::write`].
     fn read(bytes: &[u8]) -> Option<Self> {
         let (slot, rest) = bytes.split_first_chunk()?;
         let (&state, until) = rest.split_first()?;
@@ -66,7 +66,7 @@ impl Fleet {
         &self.key
     }
 
-    /// Whether a state has changed since this was asked before.
+    /// Returns whether a state has changed since the last call.
     pub(crate) fn has_changed(&self) -> bool {
         self.changed.take()
     }
@@ -111,7 +111,7 @@ impl Fleet {
                 each.write(&mut bytes);
             }
             if set_shared(&self.key, &bytes, version) {
-                // Where a host has no shared data, this worker knows all the same.
+                // On a host without shared data, only this worker knows.
                 self.take(affinity, cooling, shared(&self.key).1);
                 return true;
             }
@@ -144,7 +144,7 @@ impl Fleet {
     }
 }
 
-/// What still cools down of what is written there.
+/// The slots written there that still cool down.
 fn parse(shared: &[u8], now: u64) -> Vec<Cooling> {
     let entries = shared.chunks_exact(Cooling::LEN).filter_map(Cooling::read);
     let counts =

@@ -1,4 +1,4 @@
-//! What the host offers, in the terms of this filter.
+//! The host's functions, in the terms of this filter.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -18,7 +18,7 @@ fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
     Some((u32::from_le_bytes(*number) as usize, rest))
 }
 
-/// So many bytes, and what comes behind the zero byte that follows them.
+/// `len` bytes, and the rest behind the zero byte that follows them.
 fn text(bytes: &[u8], len: usize) -> Option<(&[u8], &[u8])> {
     let (text, rest) = bytes.split_at_checked(len)?;
     Some((text, rest.get(1..)?))
@@ -61,7 +61,7 @@ impl Headers {
     }
 }
 
-/// Logs one line. Names in a message are those of a configuration, and could begin a line of their own.
+/// Logs one line. Names in a message come from a configuration, and could begin another line.
 pub(crate) fn log(level: Level, message: &str) {
     let mut line = String::from("tokenpin: ");
     for character in message.chars() {

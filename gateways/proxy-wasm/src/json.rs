@@ -1,4 +1,4 @@
-//! Strict reading of JSON: every field is asked for by name and type, and the first thing that is wrong is told with the
+//! Strict reading of JSON: every field is asked for by name and type, and the first error is reported with the
 //! path of its field. Values never get into a message: they may be secrets.
 
 use alloc::borrow::ToOwned;
@@ -146,7 +146,7 @@ impl<'j> Fields<'j> {
         Ok(this)
     }
 
-    /// Whether there is no field but `name`.
+    /// Returns whether there is no other field than `name`.
     pub(crate) fn is_only(&self, name: &str) -> bool {
         self.entries.iter().all(|(field, _)| field == name)
     }

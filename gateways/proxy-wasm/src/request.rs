@@ -1,4 +1,4 @@
-//! What a request says that the decision depends on, and what the filter changes in it.
+//! The parts of a request that the decision depends on, and the filter's changes to it.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -28,7 +28,7 @@ pub(crate) struct Reading<'h> {
 }
 
 impl<'h> Reading<'h> {
-    /// An error if the tenant cannot be told.
+    /// An error if the tenant cannot be determined.
     pub(crate) fn of(headers: &'h Headers, terms: &Terms) -> Result<Self, Error> {
         let consumers = terms.settings().consumer.as_ref();
         Ok(Self {

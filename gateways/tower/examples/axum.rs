@@ -48,7 +48,7 @@ pub(crate) fn generation(
     let slots = accounts.iter().map(|(name, _)| Slot::new(name.as_bytes(), SlotStatus::UP));
     let affinity = OwnedAffinity::new(&config, slots.collect::<Result<_, _>>()?)?;
     let credentials = SlotHeaders::bearer(accounts.iter().map(|(_, token)| token))?;
-    // Nobody goes to an account without credit. Only where a client cannot bring that status about.
+    // No request goes to an account without credit. Only where a client cannot bring that status about.
     let unpaid = Cooldown {
         statuses: vec![StatusCode::PAYMENT_REQUIRED],
         state: State::Down,
@@ -68,7 +68,7 @@ pub(crate) fn generation(
 pub(crate) fn router(layer: PinLayer, provider: Authority) -> Router {
     let client = Client::builder(TokioExecutor::new()).build_http();
     let send = move |request| forward(client.clone(), provider.clone(), request);
-    // The layer stands directly around what sends: whatever else answers requests belongs outside of it.
+    // The layer stands directly around what sends: anything else that answers requests belongs outside of it.
     Router::new().fallback(send).layer(layer)
 }
 
@@ -83,7 +83,7 @@ async fn forward(
         return local(StatusCode::BAD_REQUEST);
     };
     *request.uri_mut() = uri;
-    // What belongs to the client's connection; but for the wish to open a WebSocket, which both sides share.
+    // The headers of the client's connection, except the wish to open a WebSocket, which both sides share.
     let upgrade = request.headers().get(UPGRADE).cloned();
     let clients = hyper::upgrade::on(&mut request);
     for name in

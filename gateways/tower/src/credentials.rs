@@ -1,16 +1,16 @@
-//! What makes a request one of an account's.
+//! The headers that make a request an account's.
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue, InvalidHeaderValue};
 use http::request::Parts;
 
-/// What makes a request one of an account's, by slot.
+/// Makes a request an account's, by slot.
 pub trait Credentials: Send + Sync {
     /// For how many slots there are credentials: for all that the affinity has, vacant ones included.
     fn slots(&self) -> usize;
 
     /// Makes a request one of the account in `slot`: sets headers and removes others, and changes the URI where accounts
-    /// have addresses of their own. The client's own credentials are gone already, unless
+    /// have their own addresses. The client's own credentials are gone already, unless
     /// [`Generation::forward_client_credentials`](crate::Generation::forward_client_credentials) was called. The
     /// [`Decision`](tokenpin::Decision) is in the request's extensions.
     fn apply(&self, slot: u32, request: &mut Parts);
@@ -21,12 +21,12 @@ pub(crate) fn remove_client(headers: &mut HeaderMap) {
     remove(headers, is_client);
 }
 
-/// Whether a header of that name is a client's credential.
+/// Returns whether a header of that name is a client's credential.
 pub(crate) fn is_client(name: &HeaderName) -> bool {
     tokenpin::is_client_credential(name.as_str().as_bytes())
 }
 
-/// What a name is to a server that makes a variable of it.
+/// The name as servers see it that turn it into a variable.
 fn folded(name: &HeaderName) -> impl Iterator<Item = u8> {
     name.as_str().bytes().map(|byte| if byte == b'_' { b'-' } else { byte })
 }

@@ -52,7 +52,7 @@ pub struct Generation {
 pub struct Retry {
     /// The statuses of a response, each 400 to 599. A 5xx may come after the work was done.
     pub statuses: Vec<StatusCode>,
-    /// How often at most, 1 to 3.
+    /// The most retries, 1 to 3.
     pub max: u32,
     /// The longest body that is kept for it, in bytes. It is copied as it goes by, and only if the request may move.
     pub body_limit: usize,
@@ -67,7 +67,7 @@ impl Default for Retry {
     }
 }
 
-/// What is wrong with a [`Generation`].
+/// The first error of a [`Generation`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -76,7 +76,7 @@ pub enum Error {
     Credentials {
         /// For how many slots there are credentials.
         credentials: usize,
-        /// How many slots the affinity has.
+        /// The number of slots of the affinity.
         slots: usize,
     },
     /// The carrier header is removed from each request, so nothing else may be read from it, nor may it be a credential.
@@ -180,7 +180,7 @@ impl Generation {
         Self { existing: Some(Box::new(names_state)), ..self }
     }
 
-    /// What is done with the ids of a request and its response, instead of the affinity's own mode.
+    /// Sets the mode for the ids of a request and its response, instead of the affinity's own.
     #[must_use]
     pub fn sealed_ids(self, mode: impl Fn(&Parts) -> Mode + Send + Sync + 'static) -> Self {
         Self { sealed_ids: Some(Box::new(mode)), ..self }
@@ -201,7 +201,7 @@ impl Generation {
         Self { max_body: bytes, ..self }
     }
 
-    /// How much is held of all bodies that are read at the same time, in bytes. What would be more is answered with 503; in
+    /// The most bytes held of all bodies that are being read. A request for more is answered with 503; in
     /// the mode [`Off`](Mode::Off) it passes, and its ids are not seen.
     #[must_use]
     pub fn max_held(self, bytes: usize) -> Self {
@@ -215,7 +215,7 @@ impl Generation {
         Self { refuse_upgrades: true, ..self }
     }
 
-    /// Where absolute URLs in responses lead that name objects of the upstream, such as `results_url` and `Location`: those with the
+    /// The origin for absolute URLs in responses that name objects of the upstream, such as `results_url` and `Location`: those with the
     /// authority `upstream` (the host, and the port if there is one) get in its place what `own` reads from the request, scheme and
     /// authority, such as `https://gateway.example`. Without this they stay as they are, with native ids in them.
     #[must_use]
@@ -233,14 +233,14 @@ impl Generation {
     ///   apikey; or with api-key, access-key, functions-key or subscription-key;
     /// * `OpenAI-Organization`, `OpenAI-Project` and `X-Goog-User-Project`, which say whose account pays.
     ///
-    /// `_` is the same as `-`, as it is to many servers. All else passes: the client's other cookies, a key in the
+    /// `_` is the same as `-`, as it is to many servers. Everything else passes: the client's other cookies, a key in the
     /// query or among the protocols of a `WebSocket`. Those are left to the host.
     #[must_use]
     pub fn forward_client_credentials(self) -> Self {
         Self { forward_client_credentials: true, ..self }
     }
 
-    /// What a response's status does to its account, instead of [`Cooldown::defaults`]: the first that has the status
+    /// The effect of a response's status on its account, instead of [`Cooldown::defaults`]: the first that has the status
     /// counts. None at all switches cooldowns off.
     #[must_use]
     pub fn cooldowns(self, cooldowns: Vec<Cooldown>) -> Self {
@@ -301,7 +301,7 @@ impl Generation {
         }
     }
 
-    /// Whether all of it fits together.
+    /// Checks that all of it fits together.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let (credentials, slots) = (self.credentials.slots(), self.affinity().capacity());
         if credentials != slots {

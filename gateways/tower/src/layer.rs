@@ -44,7 +44,7 @@ impl PinLayer {
     ///
     /// # Errors
     ///
-    /// An [`Error`] that says what does not fit. The current configuration goes on then.
+    /// An [`Error`] that says what does not fit. The current configuration stays then.
     pub fn reload(&self, generation: Generation) -> Result<(), Error> {
         generation.check()?;
         let mut next = Arc::new(generation);

@@ -111,7 +111,7 @@ fn state_is_not_stranded() {
                 Some(value) => ("x-affinity", value),
                 None => ("cookie", reply.cookie().unwrap()),
             };
-            // What it made is found again, and stays there, also where the account refuses.
+            // Its object is found again, and stays there, also where the account refuses.
             for request in [get("/v1/responses/1"), post("/v1/responses")] {
                 let provider = refusing(1, 429);
                 let pinned = Gateway { layer: gateway.layer.clone(), provider };
@@ -123,7 +123,7 @@ fn state_is_not_stranded() {
     }
 }
 
-/// Where the response is sealed, what it creates is found again by its id: so a newcomer's creation moves, too. What names an
+/// An object from a sealed response is found again by its id: so a newcomer's creation moves, too. A request that names an
 /// object of an account never does.
 #[test]
 fn what_is_sealed_is_found_again() {
@@ -261,7 +261,7 @@ fn a_body_is_sent_again_up_to_the_limit() {
     }
 }
 
-/// A session whose account comes back meanwhile is served there, or sees what it says, and is not moved once more.
+/// A session whose account comes back meanwhile is served there, or sees what it says, and is not moved again.
 #[test]
 fn a_session_goes_back_rather_than_on() {
     for says in [200, 429] {
