@@ -24,7 +24,8 @@ from model import (
 
 FILE = pathlib.Path(__file__).parent / "cases.json"
 
-# The client's own that none of the tokens sends. (Which others are taken off differs: see the adapters.)
+# The client's own that none of the tokens sends. (Which others are taken off differs: see the
+# adapters.)
 OFF = ["api-key", "openai-organization", "x-api-key", "x-goog-api-key"]
 
 
@@ -246,13 +247,14 @@ def cookies():
         target="/v1/responses/resp_1",
         pin=pin,
     )
+    scoped = twin.default_name(b"openai")
     case(
         "a cookie for one scope",
         "scope",
         headers=[
             [
                 "Cookie",
-                f"{twin.default_name(b'openai').decode()}={cookie('charlie', name=twin.default_name(b'openai'), scope=b'openai')}; __Host-tokenpin=other",
+                f"{scoped.decode()}={cookie('charlie', name=scoped, scope=b'openai')}; __Host-tokenpin=other",
             ]
         ],
     )

@@ -16,15 +16,17 @@ JUDGES = envoy=$(BUILD)/envoy/unit/plain/judge \
 JUDGES_READY := $(BUILD)/envoy/unit/plain/judge nginx-judge wasm-filter
 
 .PHONY: schema
-schema: $(SCHEMA_VENV)/installed $(JUDGES_READY) ## the schema of the configuration, the parsers that read it, and the examples of pages
+schema: $(SCHEMA_VENV)/installed $(JUDGES_READY) ## the schema, the parsers of it, and the examples of pages
 	$(SCHEMA_VENV)/bin/python -B $(CONFORMANCE)/examples.py
 	$(SCHEMA_VENV)/bin/python -B $(CONFORMANCE)/schema.py $(JUDGES)
 
-# Each gateway as the adapter of its name starts it. A new one is a word here, and what it is made of.
+# Each gateway as the adapter of its name starts it. A new one is a word here, and what it is made
+# of.
 CONFORMANCE_GO := $(BUILD)/conformance/fromjson
 GATEWAYS := envoy=$(BUILD)/envoy tower=$(BUILD)/tower/debug/examples/from_json go=$(CONFORMANCE_GO) \
   python=$(BUILD)/python/venv/bin/python nginx=$(BUILD) wasm=$(BUILD)/wasm/tokenpin.wasm js=node
-GATEWAYS_READY := envoy-filter envoy-venv conformance-tower $(CONFORMANCE_GO) $(BUILD)/python/current nginx-ready wasm-filter js-package
+GATEWAYS_READY := envoy-filter envoy-venv conformance-tower $(CONFORMANCE_GO) $(BUILD)/python/current nginx-ready \
+  wasm-filter js-package
 CONFORMANCE_PYTHON = PYTHONPATH=$(CONFORMANCE) $(VENV)/bin/python -B
 
 # Cargo and Go know what has changed.

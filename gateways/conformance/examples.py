@@ -1,4 +1,6 @@
-"""The configurations that pages print, against the schema: whole ones, those of routes, parts, and state files."""
+"""The configurations that pages print, against the schema: whole ones, those of routes, parts, and
+state files.
+"""
 
 import json
 import pathlib
@@ -9,7 +11,8 @@ import sys
 import yaml
 from schema import SCHEMA, base, validators_of
 
-# The words that tell a configuration from other YAML and JSON. A block that has one of these words is understood, or an error.
+# The words that tell a configuration from other YAML and JSON. A block that has one of these words
+# is understood, or an error.
 OURS = re.compile(
     r"\b(placement_key|cookie_keys|id_keys|sealed_ids|cooldowns|carrier_header|filter_config|retry_after)\b|^tokenpin:|^retry:|\"tokens\"",
     re.M,

@@ -1,13 +1,16 @@
-"""The schema of the configuration against parsers of it: what the one refuses the others do, and the reverse.
+"""The schema of the configuration against parsers of it: what the one refuses the others do, and
+the reverse.
 
     schema.py NAME=COMMAND...
 
-Each command is a parser. It reads lines, each a kind (`filter`, `route` or `states`), a tab and a configuration as
-JSON, and writes a line for each: why it is refused, with the path in front, or nothing. Its environment is that of
-`ENVIRONMENT`. What one gateway refuses besides stands under its name in `NOT_HERE`.
+Each command is a parser. It reads lines, each a kind (`filter`, `route` or `states`), a tab and a
+configuration as JSON, and writes a line for each: why it is refused, with the path in front, or
+nothing. Its environment is that of `ENVIRONMENT`. What one gateway refuses besides stands under its
+name in `NOT_HERE`.
 
-The configurations come from the schema. For each property, in every object that has it: valid values, values of
-other types, out of range, too long and too short, and an unknown neighbour. Then many of these in one.
+The configurations come from the schema. For each property, in every object that has it: valid
+values, values of other types, out of range, too long and too short, and an unknown neighbour. Then
+many of these in one.
 """
 
 import copy
@@ -48,8 +51,8 @@ PATTERNS = {
 }
 WRONG_TYPES = [None, True, 7, -1, 1.5, "\u00e4", "sk-planted", [], ["x"], {}, {"x": 1}]
 
-# The rules that JSON Schema cannot express. Each line: what it is about, an example, and how the refusal begins. A refusal of what the
-# schema accepts has to be one of these.
+# The rules that JSON Schema cannot express. Each line: what it is about, an example, and how the
+# refusal begins. A refusal of what the schema accepts has to be one of these.
 BASE_TOKEN = {"name": "a"}
 RING_KEY = {"id": 1, "role": "sign", "key": {"env": "SCHEMA_KEY_2"}}
 RING_KEY_2 = {"id": 2, "role": "accept", "key": {"env": "SCHEMA_KEY_3"}}
@@ -185,13 +188,14 @@ NOT_HERE = {
         ("the router retries", {"retry": {"status": [429]}}, r"retry: "),
     ],
 }
-# Texts that are no configuration, and how they are refused: of a number the form counts, also where it is whole.
+# Texts that are no configuration, and how they are refused: of a number the form counts, also where
+# it is whole.
 NO_NUMBER, NO_JSON = r"capacity: expected a whole number, 1 to 65536$", r"no valid JSON at line 1, column \d+$"
 TEXTS = [
     *[
         (
-            '{"placement_key": {"env": "SCHEMA_KEY_1"}, "cookie_keys": [{"id": 1, "role": "sign", "key": {"env": "SCHEMA_KEY_2"}}], '
-            '"tokens": [{"name": "a"}], "capacity": %s}' % number,
+            '{"placement_key": {"env": "SCHEMA_KEY_1"}, "tokens": [{"name": "a"}], "capacity": %s, '
+            '"cookie_keys": [{"id": 1, "role": "sign", "key": {"env": "SCHEMA_KEY_2"}}]}' % number,
             refusal,
         )
         for refusal, numbers in [
@@ -422,7 +426,8 @@ def related(one, other):
     return one.startswith(other) or other.startswith(one)
 
 
-# Defects that the comparison has to see: where they stand in the schema, and what stands there instead.
+# Defects that the comparison has to see: where they stand in the schema, and what stands there
+# instead.
 PLANTED = [
     ("$defs/weight/maximum", 65537),
     ("$defs/until/minimum", 1),
@@ -509,8 +514,8 @@ def main(judges, seed):
             failures += [f"{name}: {failure}" for failure in failures_of(name, command, validators, cases, mixed)]
     accepted = sum(validators[case.kind].is_valid(case.config) for case in mixed)
     print(
-        f"{len(cases)} configurations made from the schema, {len(NOT_SAID)} that it cannot tell, {len(mixed)} at random "
-        f"({accepted} valid), seed {seed}; parsers: {', '.join(judges)}"
+        f"{len(cases)} configurations made from the schema, {len(NOT_SAID)} that it cannot tell, "
+        f"{len(mixed)} at random ({accepted} valid), seed {seed}; parsers: {', '.join(judges)}"
     )
     for failure in failures[:40]:
         print(f"FAILED: {failure}")

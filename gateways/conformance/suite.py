@@ -2,9 +2,10 @@
 
     suite.py [--smoke] [--only WORDS] [--random COUNT] ADAPTER=PROGRAM..
 
-An adapter is a file in adapters/, whose class `Gateway` says how such a gateway is started with a configuration; the
-program is what it starts, or the folder of what it loads. --smoke runs some. With --random, that many cases
-beside the table are drawn, from the seed that is printed or in SUITE_SEED.
+An adapter is a file in adapters/, whose class `Gateway` says how such a gateway is started with a
+configuration; the program is what it starts, or the folder of what it loads. --smoke runs some.
+With --random, that many cases beside the table are drawn, from the seed that is printed or in
+SUITE_SEED.
 """
 
 import argparse
@@ -61,8 +62,9 @@ class Seen:
 
 
 class Provider:
-    """Three accounts in one server, as sloppy as HTTP lets it be: names of headers in any letters, blanks around values,
-    chunks cut at odd places. It answers what the case says."""
+    """Three accounts in one server, as sloppy as HTTP lets it be: names of headers in any letters,
+    blanks around values, chunks cut at odd places. It answers what the case says.
+    """
 
     def __init__(self):
         self.answer, self.seen, self.malformed, self.odd = None, [], [], 0
@@ -142,7 +144,9 @@ def free_port():
 
 
 class Process:
-    """A gateway that is a separate program, and starts again for each configuration. An adapter has its `command`."""
+    """A gateway that is a separate program, and starts again for each configuration. An adapter has
+    its `command`.
+    """
 
     joins = False  # whether several fields of one name become one: no drawn case has them then
     differs = {}  # the start of cases' names -> why it differs there; such a case has to differ
@@ -152,7 +156,9 @@ class Process:
         self.child = None
 
     def command(self, config, port):
-        """The command that starts it on this port, with a configuration in the words of the schema."""
+        """The command that starts it on this port, with a configuration in the words of the
+        schema.
+        """
         raise NotImplementedError
 
     def start(self, config):
@@ -237,7 +243,8 @@ def check(gateway, config, case, answer, seen):
     expect = case["expect"]
     if "" in expect:
         assert not seen, (
-            f"the provider was asked: {seen[0].method} {seen[0].target} as {seen[0].account}; wanted {expect['']['status']} {expect['']['body']}"
+            f"the provider was asked: {seen[0].method} {seen[0].target} as {seen[0].account}; "
+            f"wanted {expect['']['status']} {expect['']['body']}"
         )
         wanted = expect[""]
     else:
@@ -338,7 +345,9 @@ def affinity_keys(headers):
 
 
 def altered(case):
-    """The case with something else expected, in each of its parts. A check that passes these sees nothing."""
+    """The case with something else expected, in each of its parts. A check that passes these sees
+    nothing.
+    """
     for account, wanted in case["expect"].items():
         rest = {other: each for other, each in case["expect"].items() if other != account}
 
@@ -457,7 +466,8 @@ def main():
             finally:
                 gateway.stop()
         print(
-            f"{name}: {len(mine)} cases, {differing} differ with a reason, {len(failures)} failed, {time.monotonic() - begun:.1f} s",
+            f"{name}: {len(mine)} cases, {differing} differ with a reason, {len(failures)} failed, "
+            f"{time.monotonic() - begun:.1f} s",
             flush=True,
         )
         for failure in failures[:60]:

@@ -3,7 +3,8 @@
 /// The kind of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// JSON, also of a type that ends with `+json`, and a body without a type: many servers take it so.
+    /// JSON, also of a type that ends with `+json`, and a body without a type: many servers take it
+    /// so.
     Json,
     /// Server-sent events.
     Events,
@@ -67,8 +68,8 @@ fn elements<'h>(fields: impl IntoIterator<Item = &'h [u8]>) -> impl Iterator<Ite
     fields.into_iter().flat_map(|list| list.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
 }
 
-/// The value that all values are which are not empty; the empty one, if there is none. `None` if they
-/// differ, because it is unknown which of them is right.
+/// The value that all values are which are not empty; the empty one, if there is none. `None` if
+/// they differ, because it is unknown which of them is right.
 pub fn the_one<'h>(values: impl IntoIterator<Item = &'h [u8]>) -> Option<&'h [u8]> {
     let mut values = values.into_iter().filter(|value| !value.is_empty());
     let one = values.next().unwrap_or_default();

@@ -45,6 +45,7 @@ impl Refused {
 
     /// Of a request that could not be decided.
     #[must_use]
+    #[cold]
     pub fn of_error(error: &Error) -> Self {
         match error {
             Error::ScopeLength => Self::new(400, "bad_tenant", "The tenant cannot be told."),
@@ -52,8 +53,10 @@ impl Refused {
         }
     }
 
-    /// Of a decision of `affinity` without a slot. `ids` are those of the request, if they were read.
+    /// Of a decision of `affinity` without a slot. `ids` are those of the request, if they were
+    /// read.
     #[must_use]
+    #[cold]
     pub fn of_decision(
         affinity: &Affinity<'_>,
         decision: &Decision,
@@ -161,6 +164,7 @@ impl Refused {
     /// The body of the response. `for_anthropic` is true if the request has the header
     /// `anthropic-version`: only clients of Anthropic's say which version of the API they mean.
     #[must_use]
+    #[cold]
     pub fn body(&self, for_anthropic: bool) -> String {
         let message = quoted(&self.message);
         if for_anthropic {
@@ -186,12 +190,14 @@ impl Refused {
 const UNREADABLE: &str = "The request's body cannot be read.";
 
 /// The name of a key of the table of ids.
+#[cold]
 fn key_name(affinity: &Affinity<'_>, number: u8) -> String {
     let name = affinity.id_key(number).unwrap_or_default();
     String::from_utf8_lossy(name).into_owned()
 }
 
 /// A string of JSON. The names of configured keys may be any text.
+#[cold]
 fn quoted(text: &str) -> String {
     let mut quoted = String::from('"');
     for character in text.chars() {

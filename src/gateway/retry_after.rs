@@ -1,11 +1,12 @@
 //! The time for which a response asks to wait.
 
-/// The whole seconds that cover the time for which a response asks to wait; 0 if that is over, `None`
-/// if it cannot be read.
+/// The whole seconds that cover the time for which a response asks to wait; 0 if that is over,
+/// `None` if it cannot be read.
 ///
-/// `milliseconds` is the value of `retry-after-ms`, more precise and therefore first, and `text` that of
-/// `Retry-After`: digits with or without a fraction, or a date in any of the three forms of RFC 9110,
-/// section 5.6.7. Each is empty if there is no such header. `now` is the wall clock, in unix seconds.
+/// `milliseconds` is the value of `retry-after-ms`, more precise and therefore first, and `text`
+/// that of `Retry-After`: digits with or without a fraction, or a date in any of the three forms of
+/// RFC 9110, section 5.6.7. Each is empty if there is no such header. `now` is the wall clock, in
+/// unix seconds.
 ///
 /// ```
 /// use tokenpin::gateway::retry_after;
@@ -15,6 +16,7 @@
 /// assert_eq!(retry_after(b"", b"soon", 0), None);
 /// ```
 #[must_use]
+#[cold]
 pub fn retry_after(milliseconds: &[u8], text: &[u8], now: u64) -> Option<u64> {
     if let Some(milliseconds) = decimal(milliseconds) {
         return Some(milliseconds.div_ceil(1000));
@@ -23,6 +25,7 @@ pub fn retry_after(milliseconds: &[u8], text: &[u8], now: u64) -> Option<u64> {
 }
 
 /// Digits with or without a fraction, rounded up. `u64::MAX` for more.
+#[cold]
 fn decimal(text: &[u8]) -> Option<u64> {
     let mut parts = text.splitn(2, |&byte| byte == b'.');
     let digits = |part: &&[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
@@ -39,8 +42,9 @@ fn decimal(text: &[u8]) -> Option<u64> {
 
 const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
-/// The unix seconds of a date; 0 for one before 1970. (The crates that read dates need a standard library,
-/// or are many times longer.)
+/// The unix seconds of a date; 0 for one before 1970. (The crates that read dates need a standard
+/// library, or are many times longer.)
+#[cold]
 fn date(text: &[u8], now: u64) -> Option<u64> {
     let text = core::str::from_utf8(text).ok()?;
     let mut words = text.split([' ', '-', ',']).filter(|word| !word.is_empty());
@@ -83,14 +87,16 @@ fn date(text: &[u8], now: u64) -> Option<u64> {
 }
 
 /// A number of at most `most` digits.
+#[cold]
 fn small(text: &str, most: usize) -> Option<u64> {
     let is_small =
         !text.is_empty() && text.len() <= most && text.bytes().all(|byte| byte.is_ascii_digit());
     is_small.then(|| text.parse().ok()).flatten()
 }
 
-/// The days from the first of January 1970 to a day. A year begins in March here, so that a leap day is
-/// its last.
+/// The days from the first of January 1970 to a day. A year begins in March here, so that a leap
+/// day is its last.
+#[cold]
 fn days(year: u64, month: u64, day: u64) -> u64 {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day;

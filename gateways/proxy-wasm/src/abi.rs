@@ -1,6 +1,6 @@
-//! The interface of proxy-wasm 0.2.1, as far as the filter uses it: the host's functions, and the hooks that it calls.
-//! All `unsafe` code is here. Nothing in it panics, regardless of the host's answers: a VM serves all requests of a worker, and a
-//! panic would end it.
+//! The interface of proxy-wasm 0.2.1, as far as the filter uses it: the host's functions, and the
+//! hooks that it calls. All `unsafe` code is here. Nothing in it panics, regardless of the host's
+//! answers: a VM serves all requests of a worker, and a panic would end it.
 
 #![allow(unsafe_code)]
 
@@ -146,20 +146,21 @@ unsafe extern "C" {
 #[link(name = "c")]
 unsafe extern "C" {}
 
-/// Calls a function that hands over memory, which the host has allocated with `proxy_on_memory_allocate`.
+/// Calls a function that hands over memory, which the host has allocated with
+/// `proxy_on_memory_allocate`.
 #[expect(clippy::same_length_and_capacity, reason = "that is how the host has it allocated")]
 fn taken(call: impl FnOnce(*mut *mut u8, *mut usize) -> Status) -> Option<Vec<u8>> {
     let (mut data, mut size) = (null_mut(), 0);
     let status = call(&raw mut data, &raw mut size);
-    // SAFETY: what the host gives is a block of this size from the global allocator, aligned for bytes, filled by the
-    // host, and only ours.
+    // SAFETY: what the host gives is a block of this size from the global allocator, aligned for
+    // bytes, filled by the host, and only ours.
     let bytes =
         if data.is_null() { Vec::new() } else { unsafe { Vec::from_raw_parts(data, size, size) } };
     (status == OK).then_some(bytes)
 }
 
-// SAFETY, of each call below: the host reads the bytes that a pointer and a size name, only during the call, and writes
-// to the places that are given for it.
+// SAFETY, of each call below: the host reads the bytes that a pointer and a size name, only during
+// the call, and writes to the places that are given for it.
 
 pub(crate) fn log(level: Level, message: &str) {
     unsafe { proxy_log(level as u32, message.as_ptr(), message.len()) };
@@ -362,8 +363,8 @@ impl<T> Table<T> {
     }
 }
 
-/// Records whether the host shows the body of a request whose headers wait. One that does not lets the request hang, and can only
-/// be recognised by that.
+/// Records whether the host shows the body of a request whose headers wait. One that does not lets
+/// the request hang, and can only be recognised by that.
 #[derive(Clone, Copy, PartialEq)]
 enum Holding {
     Unknown,

@@ -27,7 +27,8 @@ pub(crate) struct Setup {
     pub fleet: Fleet,
     /// The cookie's name where no tenant changes the scope and no route replaces it.
     cookie_name: CookieName,
-    /// Random bytes, where a connection's number tells clients apart: each worker of each host counts its own.
+    /// Random bytes, where a connection's number tells clients apart: each worker of each host
+    /// counts its own.
     pub mark: [u8; 16],
 }
 
@@ -159,7 +160,8 @@ impl Chain {
 }
 
 impl Setup {
-    /// Returns whether to log another gateway's cookie in a message of this kind: once, by one worker.
+    /// Returns whether to log another gateway's cookie in a message of this kind: once, by one
+    /// worker.
     pub(crate) fn tells_of(&self, message: &str) -> bool {
         let key = ["tokenpin.told.", message, ".", self.fleet.key()].concat();
         let (told, _) = shared(&key);
@@ -182,8 +184,8 @@ impl Setup {
     fn make(settings: Settings, hash: u64, route: &str) -> Checked<Self> {
         let affinity = build(&settings).map_err(|error| {
             let message = match error.error {
-                Error::Pattern => "expected segments with / between them, where one behind the first may begin with a *, \
-                                   and no %, ? or #"
+                Error::Pattern => "expected segments with / between them, where one behind the first may begin with \
+                                   a *, and no %, ? or #"
                     .to_owned(),
                 other => other.to_string(),
             };

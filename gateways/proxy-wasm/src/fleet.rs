@@ -1,5 +1,6 @@
-//! The tokens' states over time: as configured, and what cools down. Each worker of the host has its own VM; what one
-//! learns, it writes into the host's shared data, where the others look before each decision.
+//! The tokens' states over time: as configured, and what cools down. Each worker of the host has
+//! its own VM; what one learns, it writes into the host's shared data, where the others look before
+//! each decision.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -44,7 +45,8 @@ pub(crate) struct Fleet {
     /// Under which the workers find each other's cooldowns.
     key: String,
     cooling: RefCell<Vec<Cooling>>,
-    /// The version of the shared data that `cooling` is from, and the second at which the first of them ends.
+    /// The version of the shared data that `cooling` is from, and the second at which the first of
+    /// them ends.
     version: Cell<u32>,
     next_end: Cell<u64>,
     changed: Cell<bool>,

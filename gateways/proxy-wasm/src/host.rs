@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 
 use crate::abi::{self, Level, Map};
 
-/// The headers of a message, all read in one call, as bytes: the call for a single one joins what came in several fields.
+/// The headers of a message, all read in one call, as bytes: the call for a single one joins what
+/// came in several fields.
 #[derive(Default)]
 pub(crate) struct Headers {
     bytes: Vec<u8>,
@@ -74,7 +75,8 @@ pub(crate) fn log(level: Level, message: &str) {
     abi::log(level, &line);
 }
 
-/// Sixteen random bytes. All zero, which is refused where randomness is needed, if the host gives none.
+/// Sixteen random bytes. All zero, which is refused where randomness is needed, if the host gives
+/// none.
 pub(crate) fn entropy() -> [u8; 16] {
     let mut entropy = [0; 16];
     if getrandom::fill(&mut entropy).is_err() {

@@ -462,7 +462,8 @@ fn header_name(json: &Json, path: &str) -> Checked<String> {
     Ok(name.to_ascii_lowercase())
 }
 
-/// The same for a header that the filter changes. Some carry the message itself, or are looked after otherwise.
+/// The same for a header that the filter changes. Some carry the message itself, or are looked
+/// after otherwise.
 fn own_header_name(json: &Json, path: &str) -> Checked<String> {
     const OTHERS: [&str; 8] = [
         "connection",
@@ -551,7 +552,8 @@ fn read_source(json: &Json, path: &str, special: Special) -> Checked<(Source, bo
     }
 }
 
-/// Those that a router sends as a filter set them. (Of the others, :method would make another request of it.)
+/// Those that a router sends as a filter set them. (Of the others, :method would make another
+/// request of it.)
 fn is_pseudo(name: &str) -> bool {
     matches!(name, ":authority" | ":path" | ":scheme")
 }
@@ -668,8 +670,8 @@ fn read_token(fields: &mut Fields<'_>) -> Checked<Token> {
     Ok(Token { name, status: Some(status), credentials })
 }
 
-/// A token sends its own credentials and nothing of another's, also not from the client. A request cannot be without its
-/// pseudo-headers: it keeps the client's.
+/// A token sends its own credentials and nothing of another's, also not from the client. A request
+/// cannot be without its pseudo-headers: it keeps the client's.
 fn remove_others(tokens: &mut [Token]) {
     let mut names: Vec<String> = Vec::new();
     for credential in tokens.iter().flat_map(|token| &token.credentials) {

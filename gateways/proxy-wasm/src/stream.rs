@@ -24,9 +24,9 @@ use crate::request::{Reading, drop_when_moved, put_credentials, strip};
 use crate::settings::{HeaderMatch, LEAST_ERROR, Test};
 use crate::stats::Counter;
 
-const FOREIGN: &str = "If another tokenpin gateway in front of or behind this one made it, clients lose its sessions: give \
-                       one of the two another cookie name (where none is set, a scope does). Said once; foreign_cookies \
-                       counts all";
+const FOREIGN: &str = "If another tokenpin gateway in front of or behind this one made it, \
+                       clients lose its sessions: give one of the two another cookie name (where \
+                       none is set, a scope does). Said once; foreign_cookies counts all";
 
 /// The state of a request's body.
 enum Hold {
@@ -34,8 +34,8 @@ enum Hold {
     None,
     /// It is read; the number of bytes that came.
     Reading(u64),
-    /// The request gets this answer when its body has passed, of which this many bytes came: most clients read an answer
-    /// only when they have sent everything.
+    /// The request gets this answer when its body has passed, of which this many bytes came: most
+    /// clients read an answer only when they have sent everything.
     Refused(Refused, u64),
 }
 
@@ -135,7 +135,8 @@ impl Stream {
         }
     }
 
-    /// Reads the ids of the target. Returns an action if the request waits for its body, or is refused.
+    /// Reads the ids of the target. Returns an action if the request waits for its body, or is
+    /// refused.
     fn waits(&mut self, terms: &Terms, reading: &Reading<'_>, is_whole: bool) -> Option<Action> {
         let (headers, settings, mode) = (reading.headers, terms.settings(), terms.mode());
         // Of what comes behind an upgrade, hosts never tell the end.
@@ -150,8 +151,8 @@ impl Stream {
         ids.open_target(target);
         let has_state = ids.has_state();
         let ids = self.ids.insert(ids);
-        // The ids in a WebSocket's frames cannot be seen, nor a body behind another upgrade. Clients that learn so ask by
-        // requests instead.
+        // The ids in a WebSocket's frames cannot be seen, nor a body behind another upgrade.
+        // Clients that learn so ask by requests instead.
         if is_upgrade && (has_state || !reading.is_handshake) {
             let refuses = mode != Mode::Open || settings.refuse_upgrades;
             if refuses && mode != Mode::Off && !terms.observes() {
@@ -199,7 +200,8 @@ impl Stream {
         None
     }
 
-    /// A body is too much for the filter: it is too large, or one too many. True if the request is refused for it.
+    /// A body is too much for the filter: it is too large, or one too many. True if the request is
+    /// refused for it.
     fn give_up(&mut self, is_too_large: bool) -> bool {
         self.release();
         let refuses = self.opens();
@@ -342,7 +344,8 @@ impl Stream {
                 log(
                     Level::Warn,
                     &format!(
-                        "removed from a request a cookie named {name} that no key of this configuration made ({why}). {FOREIGN}"
+                        "removed from a request a cookie named {name} that no key of this \
+                         configuration made ({why}). {FOREIGN}"
                     ),
                 );
             }
@@ -488,14 +491,15 @@ impl Stream {
         self.count(Counter::cookies_set);
     }
 
-    /// A response begins to go to the client. What its headers say of its body, and what is not right any more once ids are
-    /// sealed in it, is taken off.
+    /// A response begins to go to the client. What its headers say of its body, and what is not
+    /// right any more once ids are sealed in it, is taken off.
     fn begin_sealing(&mut self, terms: &Terms, headers: &Headers, is_whole: bool) {
         let (Some(ids), Some(slot)) = (&mut self.ids, self.slot) else { return };
         if !is_from_upstream() {
             return;
         }
-        // The authority as the router left it. Hosts only show it for a request that waited for its body.
+        // The authority as the router left it. Hosts only show it for a request that waited for its
+        // body.
         let upstream =
             property(&["request", "host"]).unwrap_or(core::mem::take(&mut self.authority));
         ids.begin_response(slot, upstream);
@@ -612,8 +616,8 @@ impl Stream {
     }
 }
 
-/// False for the host's own replies, which come by as well and say nothing about a token: also timeouts and resets, which
-/// have an upstream's address.
+/// False for the host's own replies, which come by as well and say nothing about a token: also
+/// timeouts and resets, which have an upstream's address.
 fn is_from_upstream() -> bool {
     property(&["response", "code_details"]).is_some_and(|details| details == b"via_upstream")
 }

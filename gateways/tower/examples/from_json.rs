@@ -2,8 +2,8 @@
 //!
 //!     from_json config.json 127.0.0.1:8080 provider.example:80
 //!
-//! Keys and secrets are in the environment (`env`). It refuses the words for which a layer has its own ways: files, sources that
-//! are no headers, metadata.
+//! Keys and secrets are in the environment (`env`). It refuses the words for which a layer has its
+//! own ways: files, sources that are no headers, metadata.
 
 use std::borrow::Cow;
 use std::collections::HashSet;

@@ -18,8 +18,8 @@ use crate::ids::BodySeal;
 pub(crate) type Whole = Arc<OnceLock<Bytes>>;
 
 pin_project! {
-    /// The body of a request, as the inner service gets it: the client's, frame by frame, or one that was read, for the
-    /// first account or for another one.
+    /// The body of a request, as the inner service gets it: the client's, frame by frame, or one
+    /// that was read, for the first account or for another one.
     #[derive(Debug)]
     pub struct RequestBody<B> {
         #[pin]
@@ -247,7 +247,8 @@ impl Drop for Hold {
 }
 
 pin_project! {
-    /// The body of a response: the inner service's, with its ids sealed where that is to be done, or a refusal's.
+    /// The body of a response: the inner service's, with its ids sealed where that is to be done,
+    /// or a refusal's.
     pub struct ResponseBody<B> {
         #[pin]
         kind: ResponseKind<B>,

@@ -108,8 +108,9 @@ impl RequestIds {
         })))
     }
 
-    /// Returns whether the request waits until its body is read, of which `body` bytes are announced. A request whose
-    /// ids cannot be seen passes, unless the mode says that it might hide what counts.
+    /// Returns whether the request waits until its body is read, of which `body` bytes are
+    /// announced. A request whose ids cannot be seen passes, unless the mode says that it might
+    /// hide what counts.
     pub(crate) fn waits(&self, parts: &Parts, body: Option<u64>) -> Result<bool, Refusal> {
         let (mode, path) = (self.terms.mode, parts.uri.path());
         // Of what comes behind an upgrade there is no end.
@@ -159,7 +160,8 @@ impl RequestIds {
         opener.push(&with, &mut self.summary, part, |text| out.extend_from_slice(text));
     }
 
-    /// The body ends here, and `out` is what comes of it. Whether it can be what its client says it is.
+    /// The body ends here, and `out` is what comes of it. Whether it can be what its client says it
+    /// is.
     pub(crate) fn end(&mut self, mut opener: Opener, out: &mut Vec<u8>) -> bool {
         if let Ok(rules) = self.terms.rules() {
             let affinity = self.terms.generation.affinity();

@@ -102,7 +102,8 @@ impl<S, B: Body<Data = Bytes>> Reading<S, B> {
         }
     }
 
-    /// Returns the request to send after this end of its body; or the answer, if the request is refused.
+    /// Returns the request to send after this end of its body; or the answer, if the request is
+    /// refused.
     pub(crate) fn finish(self, end: End) -> Result<Read<S, B>, Box<Response<Full<Bytes>>>> {
         let Self { inner, generation, parts, mut ids, body, opener, mut hold, came, .. } = self;
         let payload = match end {

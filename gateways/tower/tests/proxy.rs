@@ -1,4 +1,5 @@
-//! The example's proxy, with real connections on both sides, in front of accounts that keep their own state.
+//! The example's proxy, with real connections on both sides, in front of accounts that keep their
+//! own state.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
 
@@ -307,7 +308,8 @@ fn reloads_move_nobody() {
     });
 }
 
-/// A client that sends all before it reads gets its answer; a shorter body arrives whole, in any form.
+/// A client that sends all before it reads gets its answer; a shorter body arrives whole, in any
+/// form.
 #[test]
 fn bodies_up_to_the_limit_arrive_and_longer_ones_are_answered() {
     run(async {
@@ -382,7 +384,8 @@ fn responses_stream() {
     });
 }
 
-/// A WebSocket's handshake, and what both sides say behind it. Its cookie leads back to the account.
+/// A WebSocket's handshake, and what both sides say behind it. Its cookie leads back to the
+/// account.
 #[test]
 fn websockets_pass() {
     run(async {

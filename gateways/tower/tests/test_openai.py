@@ -1,4 +1,5 @@
-"""The real OpenAI client through the example's gateway, in front of accounts that keep their own state.
+"""The real OpenAI client through the example's gateway, in front of accounts that keep their own
+state.
 
 The environment variable GATEWAY names the example's program, `make tower` builds it.
 """
@@ -160,7 +161,8 @@ def test_no_follow_up_is_lost_without_any_cookie(gateways, upstream, sealed_ids)
             return list(pool.map(lambda talk: {talk.say() for _ in range(turns)}, talks))
 
     assert everybody(8) == [{talk.home} for talk in talks]
-    # One account fails: its objects are out of reach, and no others. Nothing is looked for elsewhere.
+    # One account fails: its objects are out of reach, and no others. Nothing is looked for
+    # elsewhere.
     upstream.limited = {"bravo": (402, {"retry-after": "2"})}
     for talk, met in zip(talks, everybody(8), strict=True):
         assert met <= {402, 503} if talk.home == "bravo" else met == {talk.home}

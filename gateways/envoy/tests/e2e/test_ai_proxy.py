@@ -3,8 +3,6 @@
 Envoy takes many seconds to compile this plugin, so every test starts as few gateways as it can.
 """
 
-import json
-
 import pytest
 import stack
 import test_higress

@@ -1,13 +1,16 @@
 //! A gateway in pingora, in front of a provider:
 //!
-//!     PLACEMENT_KEY=… COOKIE_KEY=… ACCOUNTS='account-a=sk-a account-b=sk-b' tokenpin-pingora 127.0.0.1:8080 provider.example:80
+//!     PLACEMENT_KEY=… COOKIE_KEY=… ACCOUNTS='account-a=sk-a account-b=sk-b' \
+//!       tokenpin-pingora 127.0.0.1:8080 provider.example:80
 //!
-//! The keys are 32 hexadecimal digits each, as `make keygen` prints them. `SEALED_IDS` is `off`, `open`, `seal` or `strict`, and
-//! `seal` by default. Both sides speak plain HTTP; a provider on the Internet needs one of pingora's TLS features.
+//! The keys are 32 hexadecimal digits each, as `make keygen` prints them. `SEALED_IDS` is `off`,
+//! `open`, `seal` or `strict`, and `seal` by default. Both sides speak plain HTTP; a provider on
+//! the Internet needs one of pingora's TLS features.
 //!
-//! It uses the library itself, and so shows what a host has to do around it: decide, with what the ids of the request come
-//! to; send the request as the account's; set the cookie; seal ids in the response. It leaves out what the layer for tower has beside
-//! that: cooldowns, retries, reloads, the carrier header, and the texts of refusals.
+//! It uses the library itself, and so shows what a host has to do around it: decide, with what the
+//! ids of the request come to; send the request as the account's; set the cookie; seal ids in the
+//! response. It leaves out what the layer for tower has beside that: cooldowns, retries, reloads,
+//! the carrier header, and the texts of refusals.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -177,8 +180,8 @@ impl Gateway {
         Ok(Ok(()))
     }
 
-    /// Reads a body, and opens its ids. pingora sends again what was read of it, if that is short, and only then asks what to
-    /// send: so it keeps the end, or all where the end is unknown.
+    /// Reads a body, and opens its ids. pingora sends again what was read of it, if that is short,
+    /// and only then asks what to send: so it keeps the end, or all where the end is unknown.
     async fn read(
         &self,
         session: &mut Session,
@@ -214,7 +217,8 @@ impl Gateway {
         Ok(Ok(body))
     }
 
-    /// Returns the bytes to send for a part of a response, with those held back if it is the last one.
+    /// Returns the bytes to send for a part of a response, with those held back if it is the last
+    /// one.
     fn seal(&self, context: &mut Context, part: &[u8], is_last: bool) -> Option<Vec<u8>> {
         let Context { decision, ids, sealer } = context;
         let (sealer, ids, slot) = (sealer.as_mut()?, ids.as_ref()?, decision.as_ref()?.slot?);

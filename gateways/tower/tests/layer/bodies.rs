@@ -156,7 +156,8 @@ fn random_bodies_pass_and_are_kept_whole_or_not_at_all() {
     assert!(again > 300 && not > 300, "{again} {not}");
 }
 
-/// A body that is read for its ids arrives whole, of any kind; one that breaks off reaches no account.
+/// A body that is read for its ids arrives whole, of any kind; one that breaks off reaches no
+/// account.
 #[test]
 fn random_bodies_are_read_whole_or_refused() {
     let mut random = Random::new("random_bodies_are_read_whole_or_refused");
@@ -270,7 +271,8 @@ fn an_empty_body_says_so() {
     }
 }
 
-/// Only where a request may move is there something to keep: the body, and the service to call again.
+/// Only where a request may move is there something to keep: the body, and the service to call
+/// again.
 #[test]
 fn nothing_is_kept_for_what_has_to_stay() {
     struct Counted(Arc<AtomicUsize>);

@@ -196,7 +196,8 @@ fn a_cooldown_makes_nothing_better_and_leaves_the_hosts_word() {
         gateway.layer.current().set_slot(first, hosts).unwrap();
         let service = Gateway { layer: gateway.layer.clone(), provider };
         for _ in &responses {
-            // Its session is answered so; one that is down by now answers to requests under way, which is the same.
+            // Its session is answered so; one that is down by now answers to requests under way,
+            // which is the same.
             in_flight(&service, first, &cookie);
         }
         let found = gateway.slot(first);
@@ -206,12 +207,14 @@ fn a_cooldown_makes_nothing_better_and_leaves_the_hosts_word() {
     }
 }
 
-/// A response of the account in `slot`, in any state of the account: its request was decided while it was up.
+/// A response of the account in `slot`, in any state of the account: its request was decided while
+/// it was up.
 fn in_flight(gateway: &Gateway, slot: u32, cookie: &str) {
     use tower::{Layer, Service, ServiceExt};
     let generation = gateway.layer.current();
     let before = generation.affinity().get_slot(slot).unwrap();
-    // Only the affinity's word changes meanwhile, so that the generation does not take it for the host's.
+    // Only the affinity's word changes meanwhile, so that the generation does not take it for the
+    // host's.
     generation.affinity().set_slot(slot, SlotStatus::UP).unwrap();
     block_on(async {
         let mut service = gateway.layer.layer(gateway.provider.clone());

@@ -215,7 +215,8 @@ fn ids_belong_to_their_consumers_if_they_are_told_to() {
     }
 }
 
-/// A request that names everything there is to name: as the provider knows it, and as a client of this account sends it.
+/// A request that names everything there is to name: as the provider knows it, and as a client of
+/// this account sends it.
 fn request_of(gateway: &Gateway, slot: u32) -> (String, String) {
     let written = concat!(
         r#"{"model":"m","input":[{"type":"item_reference","id":"<msg_0123>"},"#,
@@ -381,8 +382,8 @@ fn passes_unread(generation: Generation, request: Request<()>) {
     });
 }
 
-/// A request for old state goes nowhere else while its account is down, and takes no session along, also where ids are only
-/// read.
+/// A request for old state goes nowhere else while its account is down, and takes no session along,
+/// also where ids are only read.
 #[test]
 fn a_body_that_names_state_moves_no_session() {
     for (generation, reads) in [(generation(), true), (generation().without_bodies(), false)] {
@@ -521,7 +522,8 @@ fn who_is_refused_sends_no_more_than_twice_the_limit() {
     });
 }
 
-/// The service that was asked whether it is ready is the one that is called, also when a body was read meanwhile.
+/// The service that was asked whether it is ready is the one that is called, also when a body was
+/// read meanwhile.
 #[test]
 fn the_ready_service_is_called() {
     // With one place, which the ready service has.

@@ -283,7 +283,8 @@ fn the_host_says_what_the_head_does_not() {
         assert_eq!(reply.decision().outcome == Outcome::Pinned, left != both, "{tenant}");
     }
 
-    // First requests of one client agree, also on another replica; others do not, nor do those without a hint.
+    // First requests of one client agree, also on another replica; others do not, nor do those
+    // without a hint.
     let id = |fields: &[(&str, &str)]| {
         let request = with(post("/v1/responses"), fields.iter().copied());
         let decision = gateway.send(request).decision();

@@ -17,8 +17,14 @@ use tower::{Layer, ServiceExt, service_fn};
 
 use crate::stand::*;
 
-const DOCUMENT: &str = r#"{"id":"resp_0123","output":[{"id":"msg_1","content":[{"file_id":"file-1"}]}],"metadata":{"id":"resp_0123"},"encrypted_content":"gAAA"}"#;
-const EVENTS: &str = "event: a\r\ndata: {\"response\":{\"id\":\"resp_0123\"},\ndata: \"item_id\":\"msg_1\"}\n\n: x\ndata: [DONE]\n\n";
+const DOCUMENT: &str = concat!(
+    r#"{"id":"resp_0123","output":[{"id":"msg_1","content":[{"file_id":"file-1"}]}],"#,
+    r#""metadata":{"id":"resp_0123"},"encrypted_content":"gAAA"}"#
+);
+const EVENTS: &str = concat!(
+    "event: a\r\ndata: {\"response\":{\"id\":\"resp_0123\"},\ndata: \"item_id\":\"msg_1\"}\n\n",
+    ": x\ndata: [DONE]\n\n"
+);
 
 /// A request, and a response with these headers in these pieces.
 async fn passed(
@@ -34,7 +40,8 @@ async fn passed(
     PinLayer::new(generation).unwrap().layer(provider).oneshot(request).await.unwrap()
 }
 
-/// The bytes that came, the trailers, and whether the body knew its end without being asked for more.
+/// The bytes that came, the trailers, and whether the body knew its end without being asked for
+/// more.
 async fn read(mut body: ResponseBody<Pieces>, asks: bool) -> (String, Option<HeaderMap>) {
     let (mut text, mut trailers) = (vec![], None);
     while asks || !body.is_end_stream() {
