@@ -34,7 +34,8 @@ $(WASM_FILTER): $(WASM_SOURCES) $(WASM_TOOLS)
 	$(CARGO) build --release $(WASM_CARGO)
 	node --stack-size=4000 $(dir $(WASM_TOOLS))node_modules/.bin/wasm-opt -O3 --strip-debug \
 	  --strip-producers --enable-bulk-memory --enable-multivalue --enable-mutable-globals \
-	  --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext $(WASM_BUILT) -o $@.new
+	  --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext \
+	  $(WASM_BUILT) -o $@.new
 	@size=$$(wc -c < $@.new); echo "$@: $$size bytes, $$(gzip -9c $@.new | wc -c) with gzip"; \
 	  if [ $$size -gt $(WASM_MOST) ]; then echo 'too large: at most $(WASM_MOST)' >&2; exit 1; fi
 	mv $@.new $@

@@ -76,7 +76,7 @@ impl World {
             Decision { pin_state: PinState::Down, ..rejected },
             rejected,
             self.of_ids(IdVerdict::Plain, [self.key("previous_response_id"), none]),
-            self.of_ids(IdVerdict::BadTag, [self.key("encrypted_content"), none]),
+            self.of_ids(IdVerdict::BadSeal, [self.key("encrypted_content"), none]),
             self.of_ids(IdVerdict::Plain, [self.key("path"), none]),
             self.of_ids(IdVerdict::Conflict, [self.key("path"), self.key(ODD_KEY)]),
             self.of_ids(IdVerdict::Plain, [none, none]),
