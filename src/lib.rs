@@ -97,9 +97,5 @@ pub use select::rendezvous::{mix, neg_log2};
 pub use select::slot::{Filter, Slot, SlotStatus, State, identity_hash};
 pub use select::{Strategy, select};
 
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
-
 /// The version of this crate, and of the C library built from it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -41,6 +41,7 @@ python: $(PY_OUT)/current ## the Python package: in an empty environment, and al
 	$(PYTHON) -m venv --clear $(PY_OUT)/empty
 	$(PY_OUT)/empty/bin/pip install --quiet --disable-pip-version-check --no-index $(PY_OUT)/wheels/*.whl
 	$(PY_OUT)/empty/bin/python -B $(PY)/tests/readme.py $(PY)/README.md
+	examples/run.sh $(PY_OUT)/empty/bin/python -B examples/pin.py
 	$(PY_VENV)/bin/python -B -m mypy.stubtest --concise tokenpin._tokenpin
 	$(PY_VENV)/bin/python -B -m mypy --strict --no-incremental --cache-dir=/dev/null -p tokenpin
 	$(PY_VENV)/bin/python -B -m mypy --strict --no-incremental --cache-dir=/dev/null $(PY)/tests/typed.py
