@@ -69,11 +69,8 @@ fn date(text: &[u8], now: u64) -> Option<u64> {
     let mut year_number = small(year, 4)?;
     if year.len() == 2 {
         // The last year with these digits that is at most 50 years ahead.
-        let this_year = 1970 + now / 31_556_952;
-        year_number += this_year / 100 * 100;
-        if year_number > this_year + 50 {
-            year_number -= 100;
-        }
+        let latest = 1970 + now / 31_556_952 + 50;
+        year_number = latest - (latest - year_number) % 100;
     }
     let day = small(day, 2).filter(|day| (1..=31).contains(day))?;
     if hour > 23 || minute > 59 || second > 60 || times.next().is_some() {

@@ -47,7 +47,6 @@ impl World {
         let with = Opening { rules: &rules, known: &|_| true };
         let mut target = format!("/v1/responses/{NATIVE}").into_bytes();
         with.open_target(Ids::Both, &mut summary, &mut target);
-        drop(rules);
         assert_eq!(summary.quoted(), NATIVE.as_bytes());
         Self { affinity, summary, decision }
     }
