@@ -6,7 +6,8 @@
 //! and makes and checks the cookie that remembers it.
 //!
 //! Start at [`select()`] (which slot serves a key), [`cookie`] (the value of the cookie),
-//! or [`Affinity`] (both, with the rules of a gateway around them).
+//! or [`Affinity`] (both, with the rules of a gateway around them). The [guide](crate::guide) has the
+//! specifications, and how it is put into a proxy and run.
 //!
 //! The crate is `no_std`, and nothing in it allocates, blocks, logs or reads a clock.
 //! What it stores lies in memory that the caller lends.
@@ -55,6 +56,8 @@ mod credentials;
 mod decide;
 mod enums;
 mod error;
+#[cfg(all(doc, not(doctest)))]
+pub mod guide;
 pub mod ids;
 mod key;
 mod limits;
