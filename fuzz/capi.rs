@@ -2389,7 +2389,9 @@ fn seal_target(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
         out.len
     ));
     if let Some(sealed) = world.written(&out, status) {
-        assert!(sealed.len() >= text.len());
+        // Ids only grow; the origin that takes the upstream's place may be shorter.
+        let absolute = text.windows(3).any(|it| it == b"://");
+        assert!(absolute || sealed.len() >= text_at.len);
     }
     (status, false)
 }

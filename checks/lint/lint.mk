@@ -27,7 +27,7 @@ lint: tools ## formatting and lints, warnings denied; one version everywhere
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --no-deps --features alloc,capi
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(TOWER_CARGO) --no-deps
 	$(BUILD)/tools/bin/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cc' '*.cpp' '*.h' '*.hpp' ':!include/tokenpin.h')
-	$(MVN) spotless:check
+	$(MAKE) --no-print-directory jvm-lint
 	$(BUILD)/tools/bin/ruff check --quiet $$(git ls-files '*.py')
 	checks/need.sh luacheck lua-check 'lint runs it'
 	luacheck --quiet --no-color --config $(NGINX)/.luacheckrc $$(git ls-files '*.lua')

@@ -52,10 +52,9 @@ wasm-smoke: wasm-target $(WASM_FILTER) envoy-venv ## the filter for proxy-wasm i
 	$(E2E_WASM)/test_wasm.py -m smoke
 
 .PHONY: e2e-wasm
-e2e-wasm: wasm-target $(WASM_FILTER) $(WASM_PANICS) envoy-venv ## the dynamic module's end-to-end tests with the filter for proxy-wasm
+e2e-wasm: wasm-target $(WASM_FILTER) $(WASM_PANICS) envoy-venv agentic ## the dynamic module's end-to-end tests with the filter for proxy-wasm
 	checks/need.sh chromium chromium 'a page of another site runs in it'
 	checks/need.sh openssl openssl 'it makes a certificate for that'
-	$(if $(AGENTIC),"$$MAKE" --no-print-directory $(AGENTIC))
 	$(E2E_WASM) -m 'not ogx $(if $(AGENTIC),,and not agentic)'
 	$(if $(AGENTIC),,@echo 'SKIPPED: agentic-api, which has no wheel for this processor' >&2)
 

@@ -28,6 +28,8 @@ SERVED := $(filter x86_64,$(shell uname -m))
 AGENTIC := $(if $(SERVED),$(BUILD)/agentic/installed)
 $(BUILD)/agentic/installed: gateways/envoy/agentic-requirements.txt
 	$(call python_packages,agentic-api)
+.PHONY: agentic
+agentic: $(AGENTIC)
 
 OGX_PYTHON ?= $(if $(SERVED),$(shell for p in python3.12 python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.1[23].*/bin/python3; do \
   $$p -c '' 2> /dev/null && echo $$p && break; done))
@@ -40,7 +42,7 @@ e2e-smoke: envoy-filter $(VENV_READY) ## the Envoy filter end to end: the most v
 	$(E2E) -m smoke
 
 .PHONY: e2e
-e2e: envoy-filter $(VENV_READY) $(AGENTIC) ## the Envoy filter end to end: all tests
+e2e: envoy-filter $(VENV_READY) agentic ## the Envoy filter end to end: all tests
 	checks/need.sh chromium chromium 'a page of another site runs in it'
 	checks/need.sh openssl openssl 'it makes a certificate for that'
 	$(E2E) -m 'not ogx $(if $(AGENTIC),,and not agentic)'
