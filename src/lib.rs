@@ -6,7 +6,7 @@
 //! and makes and checks the cookie that remembers it.
 //!
 //! Start at [`select()`] (which slot serves a key), [`cookie`] (the value of the cookie),
-//! or [`Affinity`] (both, with the rules of a gateway around them). The [guide](crate::guide) has the
+//! or [`Affinity`] (both, with the rules of a gateway around them). The [guide] has the
 //! specifications, and how it is put into a proxy and run.
 //!
 //! The crate is `no_std`, and nothing in it allocates, blocks, logs or reads a clock.
