@@ -6,13 +6,13 @@ BENCH := $(BUILD)/bench
 BENCH_CARGO := --locked --manifest-path benches/Cargo.toml --target-dir $(BENCH)/target
 # Not empty: about a minute, and the checked-in figures stay as they are.
 QUICK ?=
-BENCH_REPORT := $(if $(QUICK),--charts $(BENCH)/charts,--charts docs --document docs/performance.md)
+BENCH_REPORT = $(if $(QUICK),--charts $(BENCH)/charts,--charts docs/measured --document docs/measured/$1.md)
 
 .PHONY: bench
-bench: ## speed beside peers: tables and charts, also into docs/; QUICK=1 for a minute
+bench: ## speed beside peers: tables and charts, also into docs/measured; QUICK=1 for a minute
 	$(CARGO) build --quiet --release $(BENCH_CARGO)
 	benches/run.sh $(BENCH) $(if $(QUICK),1,5) $(if $(QUICK),0.05,0.15)
-	$(PYTHON) -B benches/report.py --criterion $(BENCH)/criterion --rounds $(if $(QUICK),1,5) $(BENCH_REPORT)
+	$(PYTHON) -B benches/report.py --criterion $(BENCH)/criterion --rounds $(if $(QUICK),1,5) $(call BENCH_REPORT,speed)
 
 .PHONY: bench-check
 bench-check: ## the benchmarks compile, and run once
@@ -41,7 +41,7 @@ $(BUILD)/envoy/libcallbacks_timed.so: benches/timed.cc $(BENCH_CALLBACKS) gatewa
 .PHONY: bench-envoy
 bench-envoy: envoy-filter envoy-venv $(BENCH_CALLBACKS) ## the filter's price in a real Envoy; QUICK=1 for a few minutes
 	checks/need.sh wrk wrk 'it makes the requests'
-	$(VENV)/bin/python -B benches/gateways.py --modules $(dir $(ENVOY_FILTER)) --folder $(BENCH)/envoy $(BENCH_REPORT) \
+	$(VENV)/bin/python -B benches/gateways.py --modules $(dir $(ENVOY_FILTER)) --folder $(BENCH)/envoy $(call BENCH_REPORT,envoy) \
 	  $(if $(QUICK),--runs 3)
 	@$(MAKE) --no-print-directory bench-bodies
 
@@ -49,11 +49,11 @@ bench-envoy: envoy-filter envoy-venv $(BENCH_CALLBACKS) ## the filter's price in
 bench-bodies: envoy-filter envoy-venv $(BENCH_CALLBACKS) $(BENCH_TIMED) ## the part of that about sealed ids
 	checks/need.sh wrk wrk 'it makes the requests'
 	$(VENV)/bin/python -B benches/bodies.py --modules $(dir $(ENVOY_FILTER)) --folder $(BENCH)/bodies \
-	  $(if $(QUICK),--runs 2,--document docs/performance.md)
+	  $(if $(QUICK),--runs 2,--document docs/measured/envoy.md)
 
 .PHONY: bench-size
-bench-size: lib envoy-filter ## bytes of the libraries and of an affinity, also into docs/
+bench-size: lib envoy-filter ## bytes of the libraries and of an affinity, also into docs/measured
 	@mkdir -p $(BENCH)
 	$(CC) -std=c11 -O2 -Wall -Wextra -Wpedantic -Werror -Iinclude benches/footprint.c $(STATIC) -o $(BENCH)/footprint
 	$(CXX) -o $(BENCH)/filter.so $(ENVOY_OBJECTS) $(STATIC) $(ENVOY_LDFLAGS) -Wl,-Map,$(BENCH)/filter.map
-	$(PYTHON) -B benches/size.py --shared $(SHARED) --build $(BENCH) --document docs/performance.md
+	$(PYTHON) -B benches/size.py --shared $(SHARED) --build $(BENCH) --document docs/measured/size.md

@@ -1,4 +1,4 @@
-//! The value of a cookie: read and made, against a slow model of docs/cookie-format.md.
+//! The value of a cookie: read and made, against a slow model of docs/spec/cookie-format.md.
 #![no_main]
 
 use std::hash::Hasher as _;
@@ -176,7 +176,7 @@ fn wide(key: &[u8; 16], message: &[u8]) -> [u8; 16] {
     hasher.finish128().as_bytes()
 }
 
-/// The key bytes of docs/selection.md.
+/// The key bytes of docs/spec/selection.md.
 fn key_bytes(key: &Key<'_>) -> Vec<u8> {
     match *key {
         Key::Anonymous(id) => id.to_vec(),

@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// This file and purego_ids_*.go follow docs/sealed-ids.md. Here are one id and its ring, what holds for all requests,
+// This file and purego_ids_*.go follow docs/spec/sealed-ids.md. Here are one id and its ring, what holds for all requests,
 // and what the ids of a request come to.
 
 const (

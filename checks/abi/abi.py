@@ -288,7 +288,7 @@ def main():
         for problem in problems:
             print(f"abi.py: {problem}")
         if problems:
-            sys.exit("abi.py: the interface has changed; docs/stability.md says when it may")
+            sys.exit("abi.py: the interface has changed; docs/proofs/stability.md says when it may")
         new = [fact for fact in facts if fact not in baseline or facts[fact] != baseline[fact]]
         for fact in new:
             print(f"abi.py: new, which is allowed; `make abi-baseline` takes it in: {fact}: {facts[fact]}")

@@ -1,6 +1,6 @@
 """The supply chain: what the library and its tests are built from.
 
-Runtime crates are those of the tables in docs/trust.md, and nothing else; each licence is one that the
+Runtime crates are those of the tables in docs/measured/crates.md, and nothing else; each licence is one that the
 list below allows; every version is locked. Advisories are not looked up: that needs a database which
 is fetched from elsewhere.
 """
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tomllib
 
-PAGE = pathlib.Path("docs/trust.md")
+PAGE = pathlib.Path("docs/measured/crates.md")
 # What else is shipped, and the folder of its manifest.
 PACKAGES = {"tokenpin-tower": "gateways/tower", "tokenpin-python": "bindings/python",
             "tokenpin-proxy-wasm": "gateways/proxy-wasm"}
@@ -83,7 +83,7 @@ def runtime(metadata):
 
 
 def listed(page, table):
-    """A table of docs/trust.md: crate -> what of it runs when it is built."""
+    """A table of docs/measured/crates.md: crate -> what of it runs when it is built."""
     rows = re.search(rf"<!-- {table} -->\n(.*?)<!-- end -->", page, re.S).group(1)
     return {name: runs.strip(" –") for name, runs in re.findall(r"^\| `([^`]+)` \|([^|]*)\|", rows, re.M)}
 

@@ -9,10 +9,15 @@ SCHEMA_VENV := $(BUILD)/schema
 $(SCHEMA_VENV)/installed: $(CONFORMANCE)/schema-requirements.txt
 	$(call python_packages,the validator of JSON Schema)
 
+# Each parser as schema.py asks it. A new one is a line here, and what it is made of.
+JUDGES = envoy=$(BUILD)/envoy/unit/plain/judge \
+  nginx='luajit $(NGINX)/tests/judge.lua $(BUILD)/lib'
+JUDGES_READY := $(BUILD)/envoy/unit/plain/judge nginx-judge
+
 .PHONY: schema
-schema: $(SCHEMA_VENV)/installed $(BUILD)/envoy/unit/plain/judge ## the schema of the configuration, the parser that reads it, and the examples of pages
+schema: $(SCHEMA_VENV)/installed $(JUDGES_READY) ## the schema of the configuration, the parsers that read it, and the examples of pages
 	$(SCHEMA_VENV)/bin/python -B $(CONFORMANCE)/examples.py
-	$(SCHEMA_VENV)/bin/python -B $(CONFORMANCE)/schema.py $(BUILD)/envoy/unit/plain/judge
+	$(SCHEMA_VENV)/bin/python -B $(CONFORMANCE)/schema.py $(JUDGES)
 
 # Each gateway as the adapter of its name starts it. A new one is a word here, and what it is made of.
 CONFORMANCE_GO := $(BUILD)/conformance/fromjson

@@ -135,7 +135,7 @@ UPLOADS = ("files", "uploads", "skills", "videos", "images", "audio")
 LOCATIONS = ("location", "content-location", "operation-location")
 
 
-# ---- The gateway's own answers: docs/embedding.md
+# ---- The gateway's own answers: docs/guides/embedding.md
 
 TEXTS = {
     "no_account_available": "No account is available.",

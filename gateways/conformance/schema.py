@@ -1,9 +1,10 @@
-"""The schema of the configuration against a parser of it: what the one refuses the other does, and the reverse.
+"""The schema of the configuration against parsers of it: what the one refuses the others do, and the reverse.
 
-    schema.py PROGRAM
+    schema.py NAME=COMMAND...
 
-The program reads lines, each a kind (`filter`, `route` or `states`), a tab and a configuration as JSON, and writes a
-line for each: why it is refused, with the path in front, or nothing. Its environment is that of `ENVIRONMENT`.
+Each command is a parser. It reads lines, each a kind (`filter`, `route` or `states`), a tab and a configuration as
+JSON, and writes a line for each: why it is refused, with the path in front, or nothing. Its environment is that of
+`ENVIRONMENT`. What one gateway refuses besides stands under its name in `NOT_HERE`.
 
 The configurations come from the schema. For each property, whatever object it stands in: valid values, values of
 other types, out of range, too long and too short, and a neighbour that nobody knows. Then many of these in one.
@@ -15,6 +16,7 @@ import os
 import pathlib
 import random
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -62,7 +64,7 @@ NOT_SAID = [
     ("bytes of UTF-8 are counted", {"id_fields": [{"name": "\u00e4" * 17, "kind": "id"}]}, r"id_fields\[\d+\]: What is added"),
     ("the range of digits that are text", {"capacity": "65537"}, r".*: expected a whole number, "),
     ("a number is written without a fraction", {"capacity": 2.0}, r".*: expected a whole number, "),
-    ("names of headers in other letters", {"carrier_header": "Cookie"}, r".*: is not for the filter to set"),
+    ("names of headers in other letters", {"carrier_header": "Cookie"}, r".*: is not for the (filter|gateway) to set"),
     ("where a secret is, and what is in it", {"placement_key": {"env": "SCHEMA_UNSET"}}, r".*\.env: the environment variable is not set"),
     ("where a secret is, and what is in it", {"placement_key": {"file": "/nowhere"}}, r".*\.file: the file cannot be read"),
     ("where a secret is, and what is in it", {"placement_key": {"env": "SCHEMA_SHORT"}}, r".*: the key is not 32 hexadecimal digits"),
@@ -85,6 +87,17 @@ NOT_SAID = [
     ("what __Host- and Secure ask for", {"cookie": {"domain": "x"}}, r"cookie\.\w+: (A cookie's name with __Host-|SameSite=None and Partitioned)"),
     ("headers with two uses", {"carrier_header": "x", "session": [{"header": "X"}]}, r"(carrier|response)_header: has another use already"),
 ]  # fmt: skip
+# What one gateway refuses besides, in the same form.
+NOT_HERE = {
+    "nginx": [
+        ("nginx has no such value", {"consumer": {"metadata": {"namespace": "a", "key": "b"}}}, r".*\.metadata: nginx has none"),
+        ("nginx has no such value", {"session": [{"filter_state": "x"}]}, r".*\.filter_state: nginx has none"),
+        ("proxy_pass says what a pseudo-header is", credential(name=":authority", value="x"), r"tokens\[\d+\]\.headers\[\d+\]\.name: nginx sends what proxy_pass"),
+        ("the location is chosen already", {"clear_route_cache": True}, r"clear_route_cache: nginx has chosen the location"),
+        ("statuses after which nginx tries again", {"retry": {"status": [401]}}, r"retry\.status\[\d+\]: nginx sends a request again only after"),
+        ("numbers that Lua cannot tell apart", {"max_held_bodies": 2**60}, r"max_held_bodies: expected a whole number, 1 to 9007199254740992$"),
+    ],
+}  # fmt: skip
 ENVIRONMENT |= {"SCHEMA_SHORT": "0", "SCHEMA_ZERO": "0" * 32, "SCHEMA_LINES": "a\nb", "SCHEMA_EMPTY": "",
                 "SCHEMA_CREDENTIAL": "sk-of-the-environment"}  # fmt: skip
 
@@ -228,11 +241,11 @@ def base(**fields):
     return {"placement_key": {"env": "SCHEMA_KEY_1"}, "cookie_keys": [RING_KEY], "tokens": [BASE_TOKEN], **fields}
 
 
-def judged(program, cases):
-    """What the program says of each."""
+def judged(command, cases):
+    """What a parser says of each."""
     lines = "".join(f"{case.kind}\t{json.dumps(case.config)}\n" for case in cases)
     environment = {**os.environ, **ENVIRONMENT}
-    done = subprocess.run([program], input=lines, capture_output=True, text=True, env=environment, check=True)
+    done = subprocess.run(shlex.split(command), input=lines, capture_output=True, text=True, env=environment, check=True)
     said = done.stdout.split("\n")[:-1]
     assert len(said) == len(cases), f"{len(said)} lines for {len(cases)} configurations"
     return said
@@ -277,7 +290,7 @@ def planted():
         yield place, validators_of(schema)
 
 
-def main(program, seed):
+def main(judges, seed):
     jsonschema_rs.meta.validate(SCHEMA)
     route, states = SCHEMA["$defs"]["route"], SCHEMA["$defs"]["states"]
     validators = validators_of(SCHEMA)
@@ -292,16 +305,10 @@ def main(program, seed):
             less = {name: value for name, value in base().items() if name != missing}
             cases.append(Case(f"a configuration needs {missing}", "filter", less, missing))
         cases.append(Case("replace_rules needs rules", "filter", base(replace_rules=True), "replace_rules"))
-        said = judged(program, cases)
-        failures = compare(said, validators, cases, checked_paths=True)
-        failures += [f"planted, and not seen: {place}" for place, wrong in planted() if not compare(said, wrong, cases)]
-
-        for about, fields, refusal in NOT_SAID:
-            [said] = judged(program, [Case(about, "filter", base(**fields))])
+        failures = []
+        for about, fields, _ in [*NOT_SAID, *sum(NOT_HERE.values(), [])]:
             if not validators["filter"].is_valid(base(**fields)):
                 failures.append(f"the schema does say it: {about}: {fields}")
-            if not re.match(refusal, said):
-                failures.append(f"{about}: {json.dumps(fields)}: {said or 'accepted'}")
 
         # Many at once.
         draws = random.Random(seed)
@@ -315,10 +322,11 @@ def main(program, seed):
                 chosen = draws.choice(good if number % 2 else pool).config
                 fields.update({name: value for name, value in chosen.items() if base().get(name) != value})
             mixed.append(Case(f"random configuration {number}", "filter", base(**fields)))
-        failures += compare(judged(program, mixed), validators, mixed)
+        for name, command in judges.items():
+            failures += [f"{name}: {failure}" for failure in failures_of(name, command, validators, cases, mixed)]
     accepted = sum(validators[case.kind].is_valid(case.config) for case in mixed)
     print(f"{len(cases)} configurations made from the schema, {len(NOT_SAID)} that it cannot tell, {len(mixed)} at random "
-          f"({accepted} valid), seed {seed}")
+          f"({accepted} valid), seed {seed}; parsers: {', '.join(judges)}")
     for failure in failures[:40]:
         print(f"FAILED: {failure}")
     if failures or accepted < RANDOM_CASES // 8:
@@ -331,19 +339,39 @@ def value_at(config, path):
     return config
 
 
-def cannot_be_said(config, refusal):
-    """Whether a refusal is of those that JSON Schema cannot tell."""
+def failures_of(name, command, validators, cases, mixed):
+    """What is wrong with one parser, or with the schema beside it."""
+    own = NOT_HERE.get(name, [])
+    said = judged(command, cases)
+    failures = compare(said, validators, cases, own, checked_paths=True)
+    failures += [f"planted, and not seen: {place}" for place, wrong in planted() if not compare(said, wrong, cases, own)]
+    told = [*NOT_SAID, *own]
+    answers = judged(command, [Case(about, "filter", base(**fields)) for about, fields, _ in told])
+    for (about, fields, refusal), answer in zip(told, answers):
+        if not re.match(refusal, answer) and not is_one_of(own, answer):
+            failures.append(f"{about}: {json.dumps(fields)}: {answer or 'accepted'}")
+    return failures + compare(judged(command, mixed), validators, mixed, own)
+
+
+def is_one_of(told, refusal):
+    return any(re.match(start, refusal) for _, _, start in told)
+
+
+def cannot_be_said(config, refusal, own):
+    """Whether a refusal is of those that JSON Schema cannot tell, or of the gateway's own."""
+    if is_one_of(own, refusal):
+        return True
     if "expected a whole number" in refusal:
         return isinstance(value_at(config, refusal.split(": ")[0]), (str, float))
-    return any(re.match(start, refusal) for _, _, start in NOT_SAID)
+    return is_one_of(NOT_SAID, refusal)
 
 
-def compare(answers, validators, cases, checked_paths=False):
+def compare(answers, validators, cases, own, checked_paths=False):
     failures = []
     for case, said in zip(cases, answers):
         allowed = validators[case.kind].is_valid(case.config)
         shown = f"{case.name}: {json.dumps(case.config)[:400]}"
-        if allowed and said and not cannot_be_said(case.config, said):
+        if allowed and said and not cannot_be_said(case.config, said, own):
             failures.append(f"only the parser refuses: {shown}: {said}")
         if not allowed and not said:
             errors = "; ".join(e.message for e in validators[case.kind].iter_errors(case.config))
@@ -358,4 +386,4 @@ def compare(answers, validators, cases, checked_paths=False):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(os.environ.get("SCHEMA_SEED") or random.SystemRandom().getrandbits(32)))
+    main(dict(judge.split("=", 1) for judge in sys.argv[1:]), int(os.environ.get("SCHEMA_SEED") or random.SystemRandom().getrandbits(32)))

@@ -15,6 +15,10 @@ nginx-ready: lib $(VENV_READY)
 	checks/need.sh /usr/sbin/nginx nginx 'the module runs in it'
 	checks/need.sh /usr/lib/nginx/modules/ngx_http_lua_module.so libnginx-mod-http-lua 'the module runs in it'
 
+.PHONY: nginx-judge
+nginx-judge: lib
+	checks/need.sh luajit luajit2 'it runs the parser of configurations'
+
 .PHONY: nginx
 nginx: nginx-ready ## the module for nginx: its own tests, and the most valuable of the Envoy filter's
 	$(NGINX_TESTS) $(NGINX)/tests -m 'not slow'

@@ -9,7 +9,7 @@ import (
 	"github.com/tokenpin/tokenpin/go"
 )
 
-// refusal is the gateway's own answer to a request that no token serves. docs/embedding.md has all of them.
+// refusal is the gateway's own answer to a request that no token serves. docs/guides/embedding.md has all of them.
 type refusal struct {
 	status        int
 	code, message string

@@ -12,14 +12,14 @@ use crate::header::Header;
 
 pub fn parts(header: &Header) -> [Copy; 8] {
     [
-        part("docs/decision.md", "numbers", numbers(header)),
-        part("docs/decision.md", "rules", rules()),
-        part("docs/decision.md", "refusals", refusals()),
-        part("docs/embedding.md", "limits", limits(header)),
-        part("docs/sealed-ids.md", "id keys", id_keys()),
-        part("docs/sealed-ids.md", "id prefixes", id_prefixes()),
-        part("docs/sealed-ids.md", "id paths", id_paths()),
-        part("docs/sealed-ids.md", "id headers", id_headers()),
+        part("docs/spec/decision.md", "numbers", numbers(header)),
+        part("docs/spec/decision.md", "rules", rules()),
+        part("docs/spec/decision.md", "refusals", refusals()),
+        part("docs/guides/embedding.md", "limits", limits(header)),
+        part("docs/spec/sealed-ids.md", "id keys", id_keys()),
+        part("docs/spec/sealed-ids.md", "id prefixes", id_prefixes()),
+        part("docs/spec/sealed-ids.md", "id paths", id_paths()),
+        part("docs/spec/sealed-ids.md", "id headers", id_headers()),
     ]
 }
 

@@ -69,6 +69,7 @@ fn every_copy_is_what_the_code_says() {
         Copy::whole("bindings/python/python/tokenpin/_enums.py", python::enums(&header)),
         Copy::whole("bindings/python/python/tokenpin/_limits.py", python::limits(&header)),
         Copy::whole("gateways/nginx/lua/resty/tokenpin/headers.lua", lua::headers()),
+        Copy::whole("gateways/nginx/lua/resty/tokenpin/sentences.lua", lua::sentences(&header)),
         Copy::whole("bindings/python/python/tokenpin/_headers.py", python::headers()),
     ];
     copies.extend(java::files(&header));

@@ -1,4 +1,4 @@
-//! What a decision says to its host: rule 9 of `docs/decision.md`.
+//! What a decision says to its host: rule 9 of `docs/spec/decision.md`.
 
 use tokenpin::{
     Config, Cookie, Group, Key, KeyInput, Kind, Outcome, Policy, Request, SlotStatus, State,

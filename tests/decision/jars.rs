@@ -1,5 +1,5 @@
 //! One test for each rule about the cookies of a request: which counts, and for whom
-//! (rule 3 of `docs/decision.md`, and what `docs/cookie-format.md` says of a request).
+//! (rule 3 of `docs/spec/decision.md`, and what `docs/spec/cookie-format.md` says of a request).
 
 use proptest::prelude::{Just, Strategy as _};
 use proptest::test_runner::{Config as Runs, RngAlgorithm, TestCaseError, TestRng, TestRunner};

@@ -1,5 +1,5 @@
 //! One test for each rule about a request whose ids name an account (rule 0 of
-//! `docs/decision.md`).
+//! `docs/spec/decision.md`).
 
 use std::slice::from_ref;
 

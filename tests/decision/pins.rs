@@ -1,5 +1,5 @@
 //! One test for each rule about a session that has a pin, and about its response (rules 4,
-//! 5, 8 and 9 of `docs/decision.md`).
+//! 5, 8 and 9 of `docs/spec/decision.md`).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

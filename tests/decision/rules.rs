@@ -1,5 +1,5 @@
 //! One test for each rule, named after it and readable on its own: configuration, keys,
-//! placing and minting (rules 1, 2, 6 and 7 of `docs/decision.md`). Cookies are in
+//! placing and minting (rules 1, 2, 6 and 7 of `docs/spec/decision.md`). Cookies are in
 //! jars.rs, pins and responses in pins.rs.
 
 use core::hash::Hasher as _;

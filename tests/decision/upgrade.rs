@@ -1,4 +1,4 @@
-//! What docs/stability.md promises of a rolling upgrade to a later version of the cookie, as
+//! What docs/proofs/stability.md promises of a rolling upgrade to a later version of the cookie, as
 //! far as this version takes part in it.
 
 use data_encoding::BASE64URL_NOPAD;

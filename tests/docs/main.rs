@@ -76,7 +76,7 @@ fn selection() {
         slots[serves as usize].set(down).unwrap();
         h = next(h);
     }
-    page::compare("selection.md", "worked example", &out);
+    page::compare("spec/selection.md", "worked example", &out);
 }
 
 /// `h_(k+1)` of `h_k`.
@@ -124,7 +124,7 @@ fn sealed_ids() {
         "The encrypted content `gAAAAABo` is marked\n\n    marked    gAAAAABo{}\n\n",
         std::str::from_utf8(&mark).unwrap()
     );
-    page::compare("sealed-ids.md", "worked example", &out);
+    page::compare("spec/sealed-ids.md", "worked example", &out);
 }
 
 #[test]
@@ -163,5 +163,5 @@ fn cookie_format() {
             hex(&raw[34..])
         );
     }
-    page::compare("cookie-format.md", "worked example", &out);
+    page::compare("spec/cookie-format.md", "worked example", &out);
 }

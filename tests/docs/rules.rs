@@ -1,4 +1,4 @@
-//! Every rule of docs/decision.md has its mark where it is carried out, in the order of the page, and
+//! Every rule of docs/spec/decision.md has its mark where it is carried out, in the order of the page, and
 //! where it is tested.
 
 use tokenpin_test_support::ROOT;
@@ -34,7 +34,7 @@ fn marked(text: &str) -> Vec<u32> {
 
 #[test]
 fn every_rule_is_marked_in_the_code_in_the_order_of_the_page() {
-    let rules = stated(&read("docs/decision.md"));
+    let rules = stated(&read("docs/spec/decision.md"));
     assert_eq!(rules, (0..=10).collect::<Vec<_>>());
     assert_eq!(marked(&read("src/decide/mod.rs")), rules);
 }
@@ -47,7 +47,7 @@ fn every_rule_is_marked_in_a_test() {
         .collect();
     tested.sort_unstable();
     tested.dedup();
-    assert_eq!(tested, stated(&read("docs/decision.md")));
+    assert_eq!(tested, stated(&read("docs/spec/decision.md")));
 }
 
 #[test]

@@ -105,7 +105,7 @@ pub fn value_of(raw: &[u8; 50]) -> Value {
     std::array::from_fn(|i| ALPHABET[usize::from(sextet(i))])
 }
 
-/// What a value is refused for that the gateway's keys have not made, by docs/cookie-format.md.
+/// What a value is refused for that the gateway's keys have not made, by docs/spec/cookie-format.md.
 pub fn reason(value: &[u8]) -> Verdict {
     match raw_of(value) {
         None => Verdict::Malformed,

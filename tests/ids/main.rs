@@ -1,4 +1,4 @@
-//! Sealed ids: what docs/sealed-ids.md promises of one id.
+//! Sealed ids: what docs/spec/sealed-ids.md promises of one id.
 //!
 //! Random tests print their seed; `TOKENPIN_SEED` in the environment brings it back.
 #![deny(clippy::pedantic)]

@@ -130,5 +130,5 @@ fn nobody_moves_twice() {
     });
     let phase = "instead: `max_life` of 30 days, the switch and 90 days";
     line(&mut out, phase, [expired[0], expired[1], None], [0.75, 0.75, 0.0]);
-    page::compare("operations.md", "moves of the migration", &out);
+    page::compare("guides/operations.md", "moves of the migration", &out);
 }

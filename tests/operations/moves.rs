@@ -309,10 +309,10 @@ fn table(rows: &[Row]) -> String {
 
 #[test]
 fn moves_by_token() {
-    page::compare("operations.md", "moves by token", &table(&tokens()));
+    page::compare("guides/operations.md", "moves by token", &table(&tokens()));
 }
 
 #[test]
 fn moves_by_setting() {
-    page::compare("operations.md", "moves by setting", &table(&settings()));
+    page::compare("guides/operations.md", "moves by setting", &table(&settings()));
 }

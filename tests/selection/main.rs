@@ -1,4 +1,4 @@
-//! The properties docs/selection.md promises, by brute force: moves counted key by key,
+//! The properties docs/spec/selection.md promises, by brute force: moves counted key by key,
 //! shares by chi-square, and every answer against a slow model of that page.
 //!
 //! Random tests print their seed; `TOKENPIN_SEED` in the environment brings it back.

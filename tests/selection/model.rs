@@ -1,4 +1,4 @@
-//! docs/selection.md a second time, slow and from the page alone: every candidate is collected,
+//! docs/spec/selection.md a second time, slow and from the page alone: every candidate is collected,
 //! quotients are compared as fractions in 128 bits, and the list is sorted.
 
 use std::cmp::Ordering;

@@ -43,7 +43,7 @@ fn grown(event: &'static str, weight: u32) -> Row {
     row(event, Strategy::Jump, &Fleet::of(&[FULL; 3]), after, 3, expected)
 }
 
-/// The events of docs/selection.md in four slots (or three), slot 1 being the one in question.
+/// The events of docs/spec/selection.md in four slots (or three), slot 1 being the one in question.
 fn rows() -> Vec<Row> {
     use Strategy::{HigressFnv1aModulo, Jump, Rendezvous};
     let four = Fleet::of(&[FULL; 4]);

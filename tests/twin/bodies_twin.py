@@ -1,4 +1,4 @@
-"""The second half of docs/sealed-ids.md a second time: which strings of bodies and targets are ids.
+"""The second half of docs/spec/sealed-ids.md a second time: which strings of bodies and targets are ids.
 
 Slow and obvious: it has all of a body before it begins. The tables are read from the page.
 """
@@ -8,7 +8,7 @@ import re
 
 import tokenpin_twin as twin
 
-PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs", "sealed-ids.md")
+PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs", "spec", "sealed-ids.md")
 
 
 def generated(name):

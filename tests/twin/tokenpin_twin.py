@@ -1,7 +1,7 @@
 """tokenpin a second time: slow, obvious, and written from the documentation alone.
 
-The sections follow docs/selection.md, docs/cookie-format.md, docs/sealed-ids.md and
-docs/decision.md, heading by heading. Where the text leaves room, a comment that starts with "Reading:" says which meaning was
+The sections follow docs/spec/selection.md, docs/spec/cookie-format.md, docs/spec/sealed-ids.md and
+docs/spec/decision.md, heading by heading. Where the text leaves room, a comment that starts with "Reading:" says which meaning was
 taken. Nothing is checked that the caller can be trusted with: configurations are assumed valid.
 """
 
@@ -12,7 +12,7 @@ import struct
 MASK64 = 2 ** 64 - 1
 
 # ======================================================================================
-# docs/selection.md
+# docs/spec/selection.md
 # ======================================================================================
 
 # ---- Notation ------------------------------------------------------------------------
@@ -388,7 +388,7 @@ def select_hash(strategy, slots, h, key, anonymous, now, excluded=()):
 
 
 # ======================================================================================
-# docs/cookie-format.md
+# docs/spec/cookie-format.md
 # ======================================================================================
 
 # ---- The value -----------------------------------------------------------------------
@@ -700,7 +700,7 @@ def set_cookie(name, value, seconds, attributes):
 
 
 # ======================================================================================
-# docs/sealed-ids.md
+# docs/spec/sealed-ids.md
 # ======================================================================================
 
 # ---- The native id -------------------------------------------------------------------
@@ -868,7 +868,7 @@ def open_content(ring, scope, owner, text):
 
 
 # ======================================================================================
-# docs/decision.md
+# docs/spec/decision.md
 # ======================================================================================
 
 # ---- Configuration -------------------------------------------------------------------

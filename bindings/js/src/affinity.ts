@@ -39,7 +39,7 @@ const KEY_REASONS = Object.values(KeyReason);
 const REFUSALS = Object.values(Refusal);
 const ANSWERS = Object.values(Answer);
 
-/** Everything that an affinity is built from. docs/decision.md says what each setting means. */
+/** Everything that an affinity is built from. docs/spec/decision.md says what each setting means. */
 export interface Config {
   /** The accounts, at the numbers that decisions name; null is room to grow. */
   slots: readonly Slot[];

@@ -1,4 +1,4 @@
-// A gateway as a function from `Request` to `Response`. The rules are those of docs/embedding.md and of the other hosts.
+// A gateway as a function from `Request` to `Response`. The rules are those of docs/guides/embedding.md and of the other hosts.
 
 import type { Affinity, Decision } from './affinity.js';
 import { cookieStrip, setCookieMatches } from './cookies.js';
@@ -218,7 +218,7 @@ export class Gateway {
   }
 }
 
-/** The answer of the gateway itself: a row of docs/embedding.md. */
+/** The answer of the gateway itself: a row of docs/guides/embedding.md. */
 class Refused extends Error {
   constructor(
     readonly status: number,

@@ -86,7 +86,7 @@ impl Affinity {
 #[pymethods]
 impl Affinity {
     /// Checks a configuration and builds an affinity. What each argument means, and its default, says
-    /// docs/decision.md. A `ConfigError` names the field at fault, and the element of it.
+    /// docs/spec/decision.md. A `ConfigError` names the field at fault, and the element of it.
     #[new]
     #[pyo3(signature = (slots, *, placement_key, cookie_keys, strategy = Word(Strategy::Jump), scope = Text::EMPTY,
         cookie_name = None, path = Text::Given(b"/"), domain = Text::EMPTY, secure = true, http_only = true,

@@ -1,8 +1,10 @@
 """An nginx with the Lua module, as processes on the loopback interface."""
 
+import contextlib
 import json
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -115,7 +117,12 @@ http {{
 
 
 def free_ports(count):
-    servers = [socket.create_server((stack.LOOPBACK, 0)) for _ in range(count)]
+    """Below those that the kernel gives to connections, or one of these might take a port before nginx does."""
+    limit = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    servers = []
+    while len(servers) < count:
+        with contextlib.suppress(OSError):
+            servers.append(socket.create_server((stack.LOOPBACK, random.randrange(10000, limit))))
     ports = [server.getsockname()[1] for server in servers]
     for server in servers:
         server.close()

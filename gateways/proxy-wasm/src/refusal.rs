@@ -1,4 +1,4 @@
-//! Answers to requests that no account may serve: those of the table in docs/embedding.md.
+//! Answers to requests that no account may serve: those of the table in docs/guides/embedding.md.
 
 use alloc::borrow::{Cow, ToOwned};
 use alloc::format;

@@ -1,4 +1,4 @@
-//! Answers to requests that no account may serve: those of the table in docs/embedding.md.
+//! Answers to requests that no account may serve: those of the table in docs/guides/embedding.md.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -226,7 +226,7 @@ mod tests {
     /// The only row of the page that no request leads to while the system gives random bytes.
     #[test]
     fn any_other_error_is_the_pages_too() {
-        let page = include_str!("../../../docs/embedding.md");
+        let page = include_str!("../../../docs/guides/embedding.md");
         for error in [Error::Entropy, Error::SlotRange, Error::Time] {
             let response = Refusal::of_error(&error).answer(&HeaderMap::new());
             let body = format!("{:?}", response.body());

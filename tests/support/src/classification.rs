@@ -3,7 +3,7 @@
 use tokenpin::ids::Ids;
 use tokenpin::{Class, DEFAULT_RULES, Group, Rule};
 
-/// docs/decision.md, read literally: at the leftmost place where a rule matches whole
+/// docs/spec/decision.md, read literally: at the leftmost place where a rule matches whole
 /// segments, the longest, and of equal ones the first.
 pub fn slow(
     own: &[Rule<'_>],

@@ -1,4 +1,4 @@
-//! A slow, obvious model of `docs/decision.md`, written from its text and in its order.
+//! A slow, obvious model of `docs/spec/decision.md`, written from its text and in its order.
 //!
 //! It works on facts (this cookie is valid, this key is too long) where the library reads
 //! headers. Which slot serves a key is asked of the library's own `select`, which has
@@ -50,7 +50,7 @@ pub struct Found {
     pub newer: bool,
 }
 
-/// What the ids of a request come to, as docs/sealed-ids.md puts it.
+/// What the ids of a request come to, as docs/spec/sealed-ids.md puts it.
 #[expect(clippy::struct_excessive_bools, reason = "as many as the library's")]
 #[derive(Clone, Copy, Debug)]
 pub struct Ids {
@@ -306,7 +306,7 @@ fn refusal(answer: &Expected) -> Refusal {
     }
 }
 
-/// The verdicts in the order of the checks, as docs/cookie-format.md lists them.
+/// The verdicts in the order of the checks, as docs/spec/cookie-format.md lists them.
 const ORDER: [Verdict; 11] = [
     Verdict::Absent,
     Verdict::Malformed,
@@ -562,7 +562,7 @@ pub fn max_age(config: &Config<'_>, now: u64, issued_at: u32) -> u32 {
     u32::try_from(seconds).unwrap()
 }
 
-/// The limits on a cookie's life, and what `docs/cookie-format.md` says of refreshing.
+/// The limits on a cookie's life, and what `docs/spec/cookie-format.md` says of refreshing.
 pub fn limits(config: &Config<'_>) -> Limits {
     let refresh_interval = match (config.max_idle, config.max_age) {
         (0, Some(max_age)) => max_age,

@@ -1,6 +1,6 @@
 """What `tokenpin.asgi` and `tokenpin.wsgi` have in common: one configuration at work, and one exchange without its I/O.
 
-The rules are those of docs/embedding.md and of the layer for tower, whose words the configuration has.
+The rules are those of docs/guides/embedding.md and of the layer for tower, whose words the configuration has.
 """
 
 import json
@@ -176,7 +176,7 @@ class Gateway:
 
 
 class Refused(Exception):
-    """The answer of the gateway itself: a row of docs/embedding.md."""
+    """The answer of the gateway itself: a row of docs/guides/embedding.md."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What docs/recipes.md prints does what it says."""
+"""What docs/guides/recipes.md prints does what it says."""
 
 import json
 

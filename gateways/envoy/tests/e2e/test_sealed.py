@@ -397,7 +397,7 @@ def test_what_cannot_be_found_is_refused_alike(sealing, path):
 
 def rows_of_the_page():
     """The table of refusals for ids: what the columns say, by code."""
-    page = (Path(__file__).parents[4] / "docs" / "embedding.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[4] / "docs" / "guides" / "embedding.md").read_text(encoding="utf-8")
     section = page.split("\n## Refusals for ids\n")[1].split("\n## ")[0]
     rows = [row.strip("|").split(" | ") for row in section.splitlines() if row.startswith("| ")]
     cells = [[cell.strip().strip("`") for cell in row] for row in rows if "---" not in row[0]]

@@ -16,7 +16,7 @@ type Case = (Gateway, Request<Full<Bytes>>);
 
 /// The cells of the table in a section, but for the first ones.
 fn table(section: &str) -> Vec<Vec<String>> {
-    let page = std::fs::read_to_string(format!("{ROOT}/docs/embedding.md")).unwrap();
+    let page = std::fs::read_to_string(format!("{ROOT}/docs/guides/embedding.md")).unwrap();
     let section = page.split_once(&format!("\n## {section}\n")).unwrap().1;
     let section = section.split_once("\n## ").unwrap().0;
     let rows = section.lines().filter(|line| line.starts_with("| ") && !line.contains("---"));

@@ -1,4 +1,4 @@
-//! A slow reader of whole JSON documents, by docs/sealed-ids.md: what it finds is a tree that knows where
+//! A slow reader of whole JSON documents, by docs/spec/sealed-ids.md: what it finds is a tree that knows where
 //! every string stands, and what it may be.
 
 use std::ops::Range;

@@ -2,6 +2,7 @@
 
 local ffi = require "ffi"
 local library = require "resty.tokenpin.library"
+local sentences = require "resty.tokenpin.sentences"
 
 local C, fail = library.C, library.fail
 
@@ -12,8 +13,9 @@ local function path_of(field, index, settings)
   local name = library.name(C.TOKENPIN_ENUM_FIELD, field)
   if field == C.TOKENPIN_FIELD_RULES then return ("rules[%d].pattern"):format(index) end
   if field == C.TOKENPIN_FIELD_SLOTS then
+    -- The tokens may be listed in another order than that of their slots.
     local token = settings.tokens[index]
-    return token and token.path or "tokens"
+    return token and ("tokens (%s)"):format(token.name) or "tokens"
   end
   if field == C.TOKENPIN_FIELD_COOKIE_NAME then return "cookie.name" end
   if name == "cookie_keys" or name:find("^id_[kfpc]") then return ("%s[%d]"):format(name, index) end
@@ -95,9 +97,8 @@ function _M.build(settings)
   wipe_keys(cookie_keys, settings.cookie_keys)
   wipe_keys(id_keys, settings.id_keys)
   if status ~= C.TOKENPIN_STATUS_OK then
-    local text = library.name(C.TOKENPIN_ENUM_STATUS, status):gsub("_", " ")
     fail(path_of(wrong.field, tonumber(wrong.index), settings),
-      status == C.TOKENPIN_STATUS_PATTERN and NO_PATTERN or text)
+      status == C.TOKENPIN_STATUS_PATTERN and NO_PATTERN or sentences[status])
   end
   return made[0]
 end

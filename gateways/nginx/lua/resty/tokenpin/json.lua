@@ -7,7 +7,8 @@ local MAX_DEPTH = 64
 
 local LIST, OBJECT = {}, {}
 
-local _M = { null = setmetatable({}, { __tostring = function() return "null" end }) }
+-- A number with a fraction or an exponent is no number of a configuration's, also if it is whole.
+local _M = { null = setmetatable({}, { __tostring = function() return "null" end }), fraction = setmetatable({}, {}) }
 
 -- Whether a value of a configuration is so. Of a table that Lua made, an empty one is both.
 function _M.is_list(value)
@@ -117,7 +118,7 @@ function _M.decode(text)
       refuse()
     end
     at = at + #number
-    return tonumber(number)
+    return number:match("^-?%d+$") and tonumber(number) or _M.fraction
   end
 
   local function path_of(path, name)

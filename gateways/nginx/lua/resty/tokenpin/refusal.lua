@@ -1,4 +1,4 @@
--- What the gateway answers itself: docs/embedding.md, "Refusals".
+-- What the gateway answers itself: docs/guides/embedding.md, "Refusals".
 
 local ffi = require "ffi"
 local json = require "resty.tokenpin.json"

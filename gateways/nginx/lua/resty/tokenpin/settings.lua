@@ -174,7 +174,7 @@ local function read_tokens(fields)
     if slot >= (capacity or MAX_CAPACITY) then fail(path, "its slot is not below the capacity") end
     if tokens[slot] then fail(path, "its slot is taken") end
     token:require("name")
-    local result = { name = token:string("name"), path = path }
+    local result = { name = token:string("name") }
     if result.name == "" then fail(token:at("name"), "is empty") end
     local usual = { weight = C.TOKENPIN_MAX_WEIGHT, state = C.TOKENPIN_STATE_UP, ["until"] = 0 }
     result.status = read_status(token, usual)
@@ -280,13 +280,11 @@ local function read_ids(fields, settings)
 end
 
 -- As a set.
-local function read_statuses(fields, name, check)
+local function read_statuses(fields, name)
   fields:require(name)
   local statuses = {}
   fields:list(name, function(value, path)
-    local status = fields_of.number(value, path, LEAST_ERROR, 599)
-    if check then check(status, path) end
-    statuses[status] = true
+    statuses[fields_of.number(value, path, LEAST_ERROR, 599)] = true
   end)
   fields:refuse_empty(name)
   return statuses
@@ -346,15 +344,13 @@ local function read_retry(fields)
   local value = fields:find("retry")
   if value == nil then return nil end
   local retry = fields_of.of(value, fields:at("retry"))
-  local result = {
-    statuses = read_statuses(retry, "status", function(status, path)
-      if not RETRIED[status] then
-        fail(path, "nginx sends a request again only after 403, 404, 429, 500, 502, 503 and 504")
-      end
-    end),
-    max = retry:number("max", 1, MAX_RETRIES, 1),
-  }
+  local result = { statuses = read_statuses(retry, "status"), max = retry:number("max", 1, MAX_RETRIES, 1) }
   retry:refuse_others()
+  retry:list("status", function(status, path)
+    if not RETRIED[tonumber(status)] then
+      fail(path, "nginx sends a request again only after 403, 404, 429, 500, 502, 503 and 504")
+    end
+  end)
   return result
 end
 

@@ -14,7 +14,7 @@ import org.springframework.http.server.reactive.ServerHttpResponse;
 import org.springframework.web.server.ServerWebExchange;
 import reactor.core.publisher.Mono;
 
-/** The answer of the gateway itself: a row of docs/embedding.md. */
+/** The answer of the gateway itself: a row of docs/guides/embedding.md. */
 final class Refused extends RuntimeException {
   private static final long serialVersionUID = 1;
 
