@@ -30,14 +30,18 @@ help: ## this list
 # What is installed where it is missing. $(1) is test or check.
 installs = sed -n 's/^\# make $(1) installs: /  /p' $(MAKEFILE_LIST) | sort -u
 
+.PHONY: prerequisites
+prerequisites:
+	@checks/tools.sh
+
 .PHONY: test
-test: ## everything that is quick to check
+test: prerequisites ## everything that is quick to check
 	@echo 'make test installs what is missing of:'
 	@$(call installs,test)
 	$(call run,$(ALL_TESTS))
 
 .PHONY: check
-check: ## make test, and what takes longer
+check: prerequisites ## make test, and what takes longer
 	@echo 'make check installs what is missing of:'
 	@$(call installs,test); $(call installs,check)
 	$(call run,$(ALL_TESTS) $(ALL_CHECKS))

@@ -14,6 +14,10 @@ bench: ## speed beside peers: tables and charts, also into docs/measured; QUICK=
 	benches/run.sh $(BENCH) $(if $(QUICK),1,5) $(if $(QUICK),0.05,0.15)
 	$(PYTHON) -B benches/report.py --criterion $(BENCH)/criterion --rounds $(if $(QUICK),1,5) $(call BENCH_REPORT,speed)
 
+.PHONY: picture
+picture: ## the picture of README.md, docs/request.svg
+	$(PYTHON) -B benches/picture.py docs/request.svg
+
 .PHONY: bench-check
 bench-check: ## the benchmarks compile, and run once
 	$(CARGO) clippy --quiet --release $(BENCH_CARGO) -- -D warnings

@@ -46,7 +46,7 @@ SAMPLES = 1 << 16  # of a hook in the file of times
 HOOKS = 11
 
 NONE, OFF, SEAL = "no filter", "tokenpin, ids off", "tokenpin, seal"
-FLOOR, LUA = "the calls into Envoy alone", "Lua that finds an id"
+FLOOR, LUA = "only the calls into Envoy", "Lua that finds an id"
 # What the least of filters does that looks for ids: it reads the body, and searches in it.
 FINDER = """
 function envoy_on_request(handle)
@@ -336,7 +336,7 @@ class Bench:
                 asyncio.run(at_once(port, together, EVENTS, GAP))
             return 10
 
-        return self.compare(f"streams, {together} at once", self.stream_port, work)
+        return self.compare(f"streams, {together} at a time", self.stream_port, work)
 
     def latency(self):
         """Of the first and of the last event, in microseconds."""
@@ -431,7 +431,7 @@ def main():
             "requests of 0.5 KB": bench.requests(512),
             "requests of 16 KB": bench.requests(16 << 10),
             "streams of 200 events": bench.streamed(1),
-            "the same, 10 at once": bench.streamed(10),
+            "the same, 10 at a time": bench.streamed(10),
         }
         latency, memory = bench.latency(), bench.memory()
     finally:

@@ -234,7 +234,7 @@ CHAINS = {
     "tokenpin, metadata on": [tokenpin_filter(metadata=True)],
     # A filter without tokens lets every request pass: what a dynamic module costs at least.
     "an idle dynamic module": [module_filter("tokenpin_envoy", {})],
-    "the calls into Envoy alone": [module_filter("callbacks", {})],
+    "only the calls into Envoy": [module_filter("callbacks", {})],
 }
 
 
@@ -251,7 +251,7 @@ def requests(ports):
     yield "tokenpin, cookie, metadata on", "tokenpin, metadata on", ours
     yield "an idle dynamic module", "an idle dynamic module", {}
     yield "an idle dynamic module, cookie", "an idle dynamic module", ours
-    yield "the calls into Envoy alone, cookie", "the calls into Envoy alone", ours
+    yield "only the calls into Envoy, cookie", "only the calls into Envoy", ours
 
 
 def measure(arguments, workers, folder, chains=None, asked=None):

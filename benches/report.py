@@ -152,7 +152,7 @@ def peers(results):
         [[str(n), *(ns(results, "change", f, n) for f in ("tokenpin", "maglev"))] for n in (16, 1024)],
     )
     cookie = figures.table(
-        ["cookie", "tokenpin, ns", "signed jar, ns", "ratio", "name and scope hashed anew, ns"],
+        ["cookie", "tokenpin, ns", "signed jar, ns", "ratio", "name and scope hashed each time, ns"],
         [
             [name, *(ns(results, name, who) for who in ("tokenpin", "signed_jar"))]
             + [results.spread(name, "signed_jar", "tokenpin"), ns(results, name, "once")]
@@ -354,7 +354,7 @@ def draw(results, points, folder):
             "Select one of 16 tokens, all up",
             [
                 row("tokenpin", 0, "select-equal", "tokenpin", "16-0"),
-                row("rendezvous alone", 1, "select-equal", "rendezvous", "16-0"),
+                row("plain rendezvous", 1, "select-equal", "rendezvous", "16-0"),
                 row("Maglev table", 1, "select-equal", "maglev", "16-0"),
             ],
         ),
@@ -362,7 +362,7 @@ def draw(results, points, folder):
             "The same with a quarter of them down",
             [
                 row("tokenpin", 0, "select-equal", "tokenpin", "16-25"),
-                row("rendezvous alone", 1, "select-equal", "rendezvous", "16-25"),
+                row("plain rendezvous", 1, "select-equal", "rendezvous", "16-25"),
                 row("Maglev table", 1, "select-equal", "maglev", "16-25"),
             ],
         ),

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure of a command, or of a file, that a target needs. Where it is missing and this is root, its Debian
-# package is installed, after saying so.
+# Makes sure of a command, or of a file, that a target needs. Where it is missing, root gets its Debian
+# package: asked first on a terminal, told elsewhere.
 set -euo pipefail
 
 usage='usage: need.sh COMMAND|/FILE DEBIAN_PACKAGE REASON'
@@ -14,6 +14,10 @@ fail() {
 if have; then exit 0; fi
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get > /dev/null; then
   fail "$what is missing ($reason), and there is no apt-get, or no right to use it"
+fi
+if [ -t 0 ] && [ -t 1 ]; then
+  read -r -p "$what is missing ($reason). Install Debian's $package? [y/N] " answer
+  [[ $answer == [yY]* ]] || fail "$what is missing ($reason)"
 fi
 echo "installing Debian's $package: $what is missing ($reason); by hand: apt-get install $package"
 install() { DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends "$package" > /dev/null; }

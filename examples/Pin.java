@@ -1,4 +1,4 @@
-// A new session gets an account and a cookie; its next request, with that cookie, gets the same account.
+// Pins a session: its second request, with the cookie of the first, gets the same account.
 import static java.nio.charset.StandardCharsets.US_ASCII;
 
 import io.github.tokenpin.*;

@@ -1,4 +1,4 @@
-// A new session gets an account and a cookie; its next request, with that cookie, gets the same account.
+// Pins a session: its second request, with the cookie of the first, gets the same account.
 #include <cstring>
 #include <iostream>
 #include <tokenpin.hpp>
@@ -7,9 +7,11 @@ using tokenpin::bytes;
 
 int main() {
   const std::string_view accounts[] = {"account-a", "account-b"};
-  const tokenpin::SlotConfig slots[] = {{bytes(accounts[0]), tokenpin::kUp}, {bytes(accounts[1]), tokenpin::kUp}};
+  const tokenpin::SlotConfig slots[] = {{bytes(accounts[0]), tokenpin::kUp},
+                                        {bytes(accounts[1]), tokenpin::kUp}};
   // 16 random bytes each, from your secret store, the same on every replica.
-  const tokenpin::CookieKey keys[] = {{1, TOKENPIN_ROLE_SIGN, {'a', ' ', 's', 'e', 'c', 'r', 'e', 't'}}};
+  const tokenpin::CookieKey keys[] = {
+      {1, TOKENPIN_ROLE_SIGN, {'a', ' ', 's', 'e', 'c', 'r', 'e', 't'}}};
   tokenpin::Config config;
   std::memcpy(config.placement_key, "a placement key!", 16);
   config.set_slots(slots);
@@ -36,5 +38,6 @@ int main() {
   request.set_cookies(cookies);
   decision = affinity->decide(request);
   if (!decision || !decision->has_slot()) return 1;
-  std::cout << "its next request: " << accounts[decision->slot()] << ", " << name(decision->outcome()) << '\n';
+  std::cout << "its next request: " << accounts[decision->slot()] << ", "
+            << tokenpin::name(decision->outcome()) << '\n';
 }

@@ -1,4 +1,4 @@
-// A new session gets an account and a cookie; its next request, with that cookie, gets the same account.
+// Pins a session: its second request, with the cookie of the first, gets the same account.
 package main
 
 import (
@@ -14,7 +14,8 @@ func main() {
 	config := tokenpin.DefaultConfig()
 	// 16 random bytes each, from your secret store, the same on every replica.
 	config.PlacementKey = tokenpin.Secret([]byte("a placement key!"))
-	config.CookieKeys = []tokenpin.CookieKey{{ID: 1, Role: tokenpin.RoleSign, Secret: tokenpin.Secret([]byte("a cookie secret!"))}}
+	secret := tokenpin.Secret([]byte("a cookie secret!"))
+	config.CookieKeys = []tokenpin.CookieKey{{ID: 1, Role: tokenpin.RoleSign, Secret: secret}}
 	for _, name := range accounts {
 		config.Slots = append(config.Slots, tokenpin.SlotConfig{Identity: name, Status: tokenpin.Up})
 	}

@@ -1,4 +1,4 @@
-//! A new session gets an account and a cookie; its next request, with that cookie, gets the same account.
+//! Pins a session: its second request, with the cookie of the first, gets the same account.
 
 use std::io::Read;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,14 +11,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // 16 random bytes each, from your secret store, the same on every replica.
     let keys = [CookieKey { id: 1, role: Role::Sign, secret: Secret::new(*b"a cookie secret!") }];
     let config = Config::new(Secret::new(*b"a placement key!"), &keys);
-    let slots = ACCOUNTS.map(|name| Slot::new(name.as_bytes(), SlotStatus::UP).expect("a good name"));
+    let slots =
+        ACCOUNTS.map(|name| Slot::new(name.as_bytes(), SlotStatus::UP).expect("a good name"));
     let mut index = [0; Affinity::index_len(ACCOUNTS.len())];
     let affinity = Affinity::new(&config, &slots, &mut index)?;
 
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let mut entropy = [0; 16];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut entropy)?;
-    let request = Request { method: b"POST", target: b"/v1/responses", now, entropy, ..Request::default() };
+    let request =
+        Request { method: b"POST", target: b"/v1/responses", now, entropy, ..Request::default() };
     let decision = affinity.decide(&request, [])?;
     let account = decision.slot.ok_or("no account can serve")?;
     println!("a new session: {}", ACCOUNTS[account as usize]);

@@ -40,7 +40,7 @@ fn run(input: &mut Input<'_>) {
     let made = encode(&library, &borrow(&audience), &key, &cookie);
     let bad = bad_audience(&audience).or(bad_key(&key));
     assert_eq!(made.map(|_| ()).err(), bad);
-    // A cookie of any first byte and any key, its tag right; or whatever the fuzzer wants.
+    // A cookie of any first byte and any key, with the right tag, or arbitrary bytes of the fuzzer.
     let mut value = if input.one_in(4) {
         input.limited(VALUE_LEN)
     } else {
@@ -57,7 +57,7 @@ fn run(input: &mut Input<'_>) {
         edit(input, &mut value);
     }
 
-    // Read for the same audience and key, mostly.
+    // Usually read for the same audience and key.
     if input.one_in(6) {
         audience.0 = name(input);
     }
@@ -89,7 +89,7 @@ fn run(input: &mut Input<'_>) {
     let got = got.unwrap();
     assert_eq!(got, read(&ring, &audience, key.as_ref(), &limits, now, &value));
     if let (_, Some(says)) = got {
-        // What was found good is spelled in one way only, and was signed.
+        // A good value has only one spelling, and was signed.
         let bytes = unpack(&value).unwrap();
         let bound = key.unwrap_or(Key::Anonymous(&says.id));
         assert_eq!(sign(bytes[0], bytes[1], &audience, &bound, &says), value);

@@ -6,8 +6,8 @@ use crate::limits::{MAX_KEY, MAX_SCOPE};
 use crate::secret::Secret;
 use crate::sip::{Sip, length_prefix};
 
-/// The parts of an affinity key, and the owner of a cookie. The numbers are the low nibble of a
-/// cookie's first byte.
+/// The kind of an affinity key, and of the cookies that belong to it. The numbers are the low
+/// nibble of a cookie's first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Kind {

@@ -12,9 +12,10 @@
 //! The crate is `no_std`. It does not allocate, block, log or read a clock. It keeps its data in
 //! memory that the caller lends.
 //!
-//! Features, all off by default: `alloc` adds `OwnedAffinity`, which owns that memory, for programs
-//! that have an allocator anyway. `capi` is the C ABI of `include/tokenpin.h`. `critical-section`
-//! lets the crate build for targets without compare-and-swap, such as `thumbv6m-none-eabi`.
+//! Features, all off by default: `alloc` adds `OwnedAffinity`, which owns that memory, and
+//! `gateway`, the answers of a gateway itself, for programs that have an allocator anyway. `capi`
+//! is the C ABI of `include/tokenpin.h`. `critical-section` lets the crate build for targets without
+//! compare-and-swap, such as `thumbv6m-none-eabi`.
 //!
 //! ```
 //! use tokenpin::{Affinity, Config, CookieKey, Request, Role, Secret, Slot, SlotStatus};
@@ -56,6 +57,8 @@ mod credentials;
 mod decide;
 mod enums;
 mod error;
+#[cfg(feature = "alloc")]
+pub mod gateway;
 #[cfg(all(doc, not(doctest)))]
 pub mod guide;
 pub mod ids;
@@ -96,10 +99,6 @@ pub use select::jump::jump;
 pub use select::rendezvous::{mix, neg_log2};
 pub use select::slot::{Filter, Slot, SlotStatus, State, identity_hash};
 pub use select::{Strategy, select};
-
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
 
 /// The version of this crate, and of the C library built from it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

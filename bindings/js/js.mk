@@ -40,6 +40,7 @@ js-package: $(JS_PACKAGE)/built ## the package for JavaScript, in build/js/packa
 .PHONY: js-lint
 js-lint: $(JS_OUT)/installed
 	cd $(JS) && node_modules/.bin/biome ci --error-on-warnings --colors=off
+	$(JS_BIN)/biome ci --error-on-warnings --colors=off --config-path=$(JS) examples/pin.mjs
 
 .PHONY: js
 js: $(JS_PACKAGE)/built ## the package for JavaScript in Node: installed elsewhere, its types, vectors, the twin, the gateway

@@ -33,6 +33,7 @@ jvm: wasm jvm-random ## the jar: vectors, random cases, threads and the programs
 	@$(JVM)/jdk.sh 22 > /dev/null || echo 'SKIPPED: compiling java.lang.foreign' >&2
 	old=$(JVM_OLDEST) && $(call mvn_with,17) -Dtest.java="$$old/bin/java" --projects tokenpin integration-test
 	$(JVM)/readme.sh $(JVM)/README.md $(JVM_OUT)/jars $(JVM_OUT)/readme "$(JVM_OLDEST)"
+	examples/run.sh "$(JVM_OLDEST)/bin/java" --class-path '$(JVM_OUT)/jars/*' examples/Pin.java
 
 # What `make lint` says of the Java files.
 .PHONY: jvm-lint

@@ -24,8 +24,10 @@ $(PY_VENV)/installed: $(PY)/requirements.txt
 # Zig's libc is old enough for manylinux2014, and one wheel serves every Python from 3.9 on.
 $(PY_OUT)/wheels/built: $(SOURCES) $(PY_SOURCES) $(PY_VENV)/installed
 	rm -rf $(@D)
-	PATH="$(abspath $(PY_VENV))/bin:$$PATH" CARGO_TARGET_DIR=$(abspath $(PY_OUT))/cargo $(PY_VENV)/bin/maturin build --quiet \
-	  --release --locked --zig --compatibility manylinux2014 --manifest-path $(PY)/Cargo.toml --out $(@D)
+	$(call rust_package,$(PY),$(PY_OUT)/package,src python README.md pyproject.toml)
+	PATH="$(abspath $(PY_VENV))/bin:$$PATH" CARGO_TARGET_DIR=$(abspath $(PY_OUT))/cargo RUSTFLAGS='$(REMAPPED)' \
+	  $(PY_VENV)/bin/maturin build --quiet --release --locked --zig --compatibility manylinux2014 \
+	  --manifest-path $(PY_OUT)/package/Cargo.toml --out $(@D)
 	touch $@
 
 .PHONY: python-wheel
@@ -41,6 +43,7 @@ python: $(PY_OUT)/current ## the Python package: in an empty environment, and al
 	$(PYTHON) -m venv --clear $(PY_OUT)/empty
 	$(PY_OUT)/empty/bin/pip install --quiet --disable-pip-version-check --no-index $(PY_OUT)/wheels/*.whl
 	$(PY_OUT)/empty/bin/python -B $(PY)/tests/readme.py $(PY)/README.md
+	examples/run.sh $(PY_OUT)/empty/bin/python -B examples/pin.py
 	$(PY_VENV)/bin/python -B -m mypy.stubtest --concise tokenpin._tokenpin
 	$(PY_VENV)/bin/python -B -m mypy --strict --no-incremental --cache-dir=/dev/null -p tokenpin
 	$(PY_VENV)/bin/python -B -m mypy --strict --no-incremental --cache-dir=/dev/null $(PY)/tests/typed.py

@@ -11,8 +11,9 @@ $(SCHEMA_VENV)/installed: $(CONFORMANCE)/schema-requirements.txt
 
 # Each parser as schema.py asks it. A new one is a line here, and what it is made of.
 JUDGES = envoy=$(BUILD)/envoy/unit/plain/judge \
-  nginx='luajit $(NGINX)/tests/judge.lua $(BUILD)/lib'
-JUDGES_READY := $(BUILD)/envoy/unit/plain/judge nginx-judge
+  nginx='luajit $(NGINX)/tests/judge.lua $(BUILD)/lib' \
+  wasm='node gateways/proxy-wasm/tests/judge.mjs $(WASM_FILTER)'
+JUDGES_READY := $(BUILD)/envoy/unit/plain/judge nginx-judge wasm-filter
 
 .PHONY: schema
 schema: $(SCHEMA_VENV)/installed $(JUDGES_READY) ## the schema of the configuration, the parsers that read it, and the examples of pages

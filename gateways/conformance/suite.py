@@ -49,8 +49,13 @@ class Seen:
     @property
     def account(self):
         """Whose credential it carries: exactly one account's, in one place."""
-        sent = [variable.removeprefix("SUITE_").lower() for name in ("authorization", "x-api-key") for value in self.values(name)
-                for variable, secret in SECRETS.items() if value in (secret, f"Bearer {secret}")]
+        sent = [
+            variable.removeprefix("SUITE_").lower()
+            for name in ("authorization", "x-api-key")
+            for value in self.values(name)
+            for variable, secret in SECRETS.items()
+            if value in (secret, f"Bearer {secret}")
+        ]
         assert len(sent) == 1, f"credentials of {sent or 'nobody'}"
         return sent[0]
 
@@ -155,7 +160,14 @@ class Process:
         self.port = free_port()
         with (self.folder / "log").open("ab") as log:
             environment = {**os.environ, **ENVIRONMENT}
-            self.child = subprocess.Popen(self.command(config, self.port), env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            self.child = subprocess.Popen(
+                self.command(config, self.port),
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
@@ -224,7 +236,9 @@ def check(gateway, config, case, answer, seen):
     """Raises AssertionError with what is not as it must be."""
     expect = case["expect"]
     if "" in expect:
-        assert not seen, f"the provider was asked: {seen[0].method} {seen[0].target} as {seen[0].account}; wanted {expect['']['status']} {expect['']['body']}"
+        assert not seen, (
+            f"the provider was asked: {seen[0].method} {seen[0].target} as {seen[0].account}; wanted {expect['']['status']} {expect['']['body']}"
+        )
         wanted = expect[""]
     else:
         assert len(seen) == 1, f"the provider was asked {len(seen)} times: {answer.status} {answer.body[:300]}"
@@ -244,11 +258,25 @@ def check(gateway, config, case, answer, seen):
     ours = [value for value in answer.values("set-cookie") if value.partition("=")[0] == name]
     others = {**wanted["headers"]}
     carried = others.pop("x-affinity", [])
-    same("other cookies", [value for value in answer.values("set-cookie") if value not in ours], others.pop("set-cookie", []))
+    same(
+        "other cookies",
+        [value for value in answer.values("set-cookie") if value not in ours],
+        others.pop("set-cookie", []),
+    )
     # Names in it are in whatever letters.
-    same("cache-control", [value.lower() for value in answer.values("cache-control")], [value.lower() for value in others.pop("cache-control", [])])
+    same(
+        "cache-control",
+        [value.lower() for value in answer.values("cache-control")],
+        [value.lower() for value in others.pop("cache-control", [])],
+    )
     for header, values in others.items():
-        same(header, answer.values(header), [value.replace("{gateway}", f"{LOOPBACK}:{gateway.port}") for value in values] if header in LOCATIONS else values)
+        same(
+            header,
+            answer.values(header),
+            [value.replace("{gateway}", f"{LOOPBACK}:{gateway.port}") for value in values]
+            if header in LOCATIONS
+            else values,
+        )
     check_cookie(config, case, name, ours, answer.values("x-affinity"), carried, wanted["cookie"])
 
 
@@ -269,7 +297,16 @@ def check_cookie(config, case, name, ours, carried, nothing, wanted):
     ring = [twin.RingKey(key["id"], KEYS[key["key"]["env"]], twin.SIGN) for key in config["cookie_keys"]]
     keys = [None, *(twin.Key(*each) for each in affinity_keys(case["request"]["headers"]))]
     for key in keys:
-        verdict, cookie = twin.read_value(value.encode(), ring, name.encode(), config.get("scope", "").encode(), key, LATER, twin.Limits(2**32, 0, 0, 0), twin.TagBudget())
+        verdict, cookie = twin.read_value(
+            value.encode(),
+            ring,
+            name.encode(),
+            config.get("scope", "").encode(),
+            key,
+            LATER,
+            twin.Limits(2**32, 0, 0, 0),
+            twin.TagBudget(),
+        )
         if cookie is not None:
             break
     assert verdict == twin.VALID, f"the gateway's cookie is not good: {verdict}"
@@ -280,7 +317,9 @@ def check_cookie(config, case, name, ours, carried, nothing, wanted):
     if wanted["id"] != "fresh":
         same("the cookie's id", cookie.id.hex(), wanted["id"])
     now = time.time()
-    assert abs(cookie.refreshed_at - now) < 120 and (wanted["issued_at"] != "now" or abs(cookie.issued_at - now) < 120), "the cookie's times"
+    assert abs(cookie.refreshed_at - now) < 120 and (
+        wanted["issued_at"] != "now" or abs(cookie.issued_at - now) < 120
+    ), "the cookie's times"
     if wanted["issued_at"] != "now":
         same("when the cookie was issued", cookie.issued_at, wanted["issued_at"])
 
@@ -316,7 +355,15 @@ def altered(case):
             for field in ("target", "body"):
                 yield account, but(upstream={**wanted["upstream"], field: wanted["upstream"][field] + "x"})
             for name, values in wanted["upstream"]["headers"].items():
-                yield account, but(upstream={**wanted["upstream"], "headers": {**wanted["upstream"]["headers"], name: [*values, "x"]}})
+                yield (
+                    account,
+                    but(
+                        upstream={
+                            **wanted["upstream"],
+                            "headers": {**wanted["upstream"]["headers"], name: [*values, "x"]},
+                        }
+                    ),
+                )
 
 
 # ---- All
@@ -400,12 +447,19 @@ def main():
             provider = Provider()
             gateway = adapter.Gateway(program, provider.port, pathlib.Path(folder))
             begun = time.monotonic()
-            mine = [case for case in cases if not (getattr(gateway, "joins", False) and case["name"].startswith("drawn") and repeats(case))]
+            mine = [
+                case
+                for case in cases
+                if not (getattr(gateway, "joins", False) and case["name"].startswith("drawn") and repeats(case))
+            ]
             try:
                 failures, differing = run(gateway, provider, table["configs"], mine)
             finally:
                 gateway.stop()
-        print(f"{name}: {len(mine)} cases, {differing} differ with a reason, {len(failures)} failed, {time.monotonic() - begun:.1f} s", flush=True)
+        print(
+            f"{name}: {len(mine)} cases, {differing} differ with a reason, {len(failures)} failed, {time.monotonic() - begun:.1f} s",
+            flush=True,
+        )
         for failure in failures[:60]:
             print(f"  FAILED: {failure}")
         failed = failed or bool(failures)

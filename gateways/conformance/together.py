@@ -45,13 +45,29 @@ class Accounts(Provider):
         words = seen.target.partition("?")[0].strip("/").split("/")[1:]
         body = json.loads(seen.body) if seen.body[:1] == b"{" else {}
         named = words[1:2] + [body[key] for key in ("previous_response_id", "conversation") if body.get(key)]
-        named += [part["file_id"] for item in body["input"] for part in item["content"] if "file_id" in part] if isinstance(body.get("input"), list) else []
+        named += (
+            [part["file_id"] for item in body["input"] for part in item["content"] if "file_id" in part]
+            if isinstance(body.get("input"), list)
+            else []
+        )
         for id in named:
             if id.endswith(MARKS):
                 self.wrong.append(f"a sealed id: {id}")
             if self.made.get(id) != seen.account:
                 self.lost.append(f"{seen.method} {seen.target} as {seen.account}: {id} is {self.made.get(id)}'s")
-                return {"status": 404, "body": json.dumps({"error": {"message": f"No such object: {id}", "type": "invalid_request_error", "param": None, "code": None}})}
+                return {
+                    "status": 404,
+                    "body": json.dumps(
+                        {
+                            "error": {
+                                "message": f"No such object: {id}",
+                                "type": "invalid_request_error",
+                                "param": None,
+                                "code": None,
+                            }
+                        }
+                    ),
+                }
         if seen.method == "DELETE":
             del self.made[words[1]]
             return {"status": 200, "body": json.dumps({"id": words[1], "object": "file", "deleted": True})}
@@ -61,7 +77,10 @@ class Accounts(Provider):
         self.made[id] = seen.account
         made = self.object(words[0], id, seen, body)
         if body.get("stream"):
-            events = [{"type": kind, "sequence_number": number, "response": made} for number, kind in enumerate(("response.created", "response.completed"))]
+            events = [
+                {"type": kind, "sequence_number": number, "response": made}
+                for number, kind in enumerate(("response.created", "response.completed"))
+            ]
             text = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
             return {"status": 200, "headers": [["Content-Type", "text/event-stream"]], "body": text}
         return {"status": 200, "body": json.dumps(made)}
@@ -70,9 +89,27 @@ class Accounts(Provider):
         if kind != "responses":
             return {"id": id, "object": kind.removesuffix("s"), "created_at": 1, "metadata": {"account": seen.account}}
         text = {"type": "output_text", "text": "Hello.", "annotations": []}
-        message = {"id": "msg_" + secrets.token_hex(20), "type": "message", "role": "assistant", "status": "completed", "content": [text]}
-        return {"id": id, "object": "response", "created_at": 1, "status": "completed", "model": body.get("model", "demo"), "output": [message], "error": None,
-                "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "metadata": {"account": seen.account}, "previous_response_id": body.get("previous_response_id")}  # fmt: skip
+        message = {
+            "id": "msg_" + secrets.token_hex(20),
+            "type": "message",
+            "role": "assistant",
+            "status": "completed",
+            "content": [text],
+        }
+        return {
+            "id": id,
+            "object": "response",
+            "created_at": 1,
+            "status": "completed",
+            "model": body.get("model", "demo"),
+            "output": [message],
+            "error": None,
+            "parallel_tool_calls": True,
+            "tool_choice": "auto",
+            "tools": [],
+            "metadata": {"account": seen.account},
+            "previous_response_id": body.get("previous_response_id"),
+        }
 
 
 def follow(ports, with_cookies):
@@ -80,7 +117,9 @@ def follow(ports, with_cookies):
     http_client = openai.DefaultHttpxClient(trust_env=False)
     if not with_cookies:
         http_client.cookies.jar.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-    client = openai.OpenAI(api_key="nobody's", base_url="http://gateway", max_retries=0, timeout=PATIENCE, http_client=http_client)
+    client = openai.OpenAI(
+        api_key="nobody's", base_url="http://gateway", max_retries=0, timeout=PATIENCE, http_client=http_client
+    )
 
     def ask():
         return client.with_options(base_url=f"http://{LOOPBACK}:{next(ports)}/v1")
@@ -131,7 +170,9 @@ def main(words):
                 for gateway in gateways:
                     gateway.stop()
     wrong += provider.lost + provider.wrong + provider.malformed
-    print(f"{2 * CLIENTS} clients through {len(words)} gateways in turn: {len(provider.seen)} requests, {len(provider.lost)} follow-ups lost, accounts met: {sorted(met)}")
+    print(
+        f"{2 * CLIENTS} clients through {len(words)} gateways in turn: {len(provider.seen)} requests, {len(provider.lost)} follow-ups lost, accounts met: {sorted(met)}"
+    )
     if wrong or len(met) != 3:
         sys.exit("\n".join(map(str, wrong)) or "too few accounts")
 

@@ -5,6 +5,7 @@ TESTS += wasm-smoke
 CHECKS += e2e-wasm
 # make test installs: Rust's target wasm32-wasip1, by rustup
 # make test installs: binaryen, which makes the filter for proxy-wasm small, by npm into build/wasm/tools
+# make check installs: Higress's plugin ai-proxy, by pip into build/ai-proxy and build/ai-proxy-affinity, for e2e-wasm
 
 PROXY_WASM := $(BUILD)/wasm
 WASM_FILTER := $(PROXY_WASM)/tokenpin.wasm
@@ -27,7 +28,8 @@ wasm-target:
 WASM_BUILT := $(PROXY_WASM)/cargo/wasm32-wasip1/release/tokenpin_proxy_wasm.wasm
 
 $(WASM_FILTER): $(SOURCES) $(wildcard gateways/proxy-wasm/src/*.rs) gateways/proxy-wasm/Cargo.toml gateways/proxy-wasm/Cargo.lock gateways/proxy-wasm/proxy-wasm.mk $(WASM_TOOLS)
-	$(CARGO) build --release $(WASM_CARGO)
+	$(call rust_package,gateways/proxy-wasm,$(PROXY_WASM)/package,src)
+	RUSTFLAGS='$(REMAPPED)' $(CARGO) build --release $(WASM_CARGO:gateways/proxy-wasm/%=$(PROXY_WASM)/package/%)
 	node --stack-size=4000 $(dir $(WASM_TOOLS))node_modules/.bin/wasm-opt -O3 --strip-debug --strip-producers \
 	  --enable-bulk-memory --enable-multivalue --enable-mutable-globals --enable-nontrapping-float-to-int \
 	  --enable-reference-types --enable-sign-ext $(WASM_BUILT) -o $@.new
@@ -44,6 +46,12 @@ $(WASM_PANICS): $(WASM_FILTER)
 	$(CARGO) build --release $(WASM_CARGO) --features planted-panic
 	cp $(WASM_BUILT) $@
 
+# That the filter stands in front of in Higress.
+AI_PROXIES := ai-proxy ai-proxy-affinity
+AI_PROXIES_READY := $(AI_PROXIES:%=$(BUILD)/%/installed)
+$(AI_PROXIES_READY): $(BUILD)/%/installed: gateways/proxy-wasm/%-requirements.txt
+	$(call python_packages,Higress's plugin $*)
+
 # The dynamic module's own tests: the harness takes the other filter, and a list says what differs.
 E2E_WASM = TOKENPIN_FILTER=wasm TOKENPIN_WASM=$(WASM_FILTER) TOKENPIN_WASM_PANICS=$(WASM_PANICS) $(E2E)
 
@@ -52,7 +60,7 @@ wasm-smoke: wasm-target $(WASM_FILTER) envoy-venv ## the filter for proxy-wasm i
 	$(E2E_WASM)/test_wasm.py -m smoke
 
 .PHONY: e2e-wasm
-e2e-wasm: wasm-target $(WASM_FILTER) $(WASM_PANICS) envoy-venv agentic ## the dynamic module's end-to-end tests with the filter for proxy-wasm
+e2e-wasm: wasm-target $(WASM_FILTER) $(WASM_PANICS) envoy-venv agentic $(AI_PROXIES_READY) ## the dynamic module's end-to-end tests with the filter for proxy-wasm
 	checks/need.sh chromium chromium 'a page of another site runs in it'
 	checks/need.sh openssl openssl 'it makes a certificate for that'
 	$(E2E_WASM) -m 'not ogx $(if $(AGENTIC),,and not agentic)'

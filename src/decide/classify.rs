@@ -7,7 +7,7 @@ use crate::ids::fields::{Ids, NAMED_WORDS};
 use crate::sink::unhex;
 use crate::words::words;
 
-/// The use that an API makes of accounts.
+/// The group of an API, by its use of accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Group {

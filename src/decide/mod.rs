@@ -1,7 +1,7 @@
 //! The decision: which token serves this request, and which cookie the response sets.
 //!
-//! docs/spec/decision.md states the rules. The code follows their order, and marks each rule's number
-//! where it is applied. Deciding does all the cryptography; finishing only formats.
+//! docs/spec/decision.md states the rules. The code follows their order, and marks each rule's
+//! number where it is applied. Deciding does all the cryptography; finishing only formats.
 
 use core::cmp::Reverse;
 

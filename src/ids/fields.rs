@@ -9,7 +9,7 @@ use crate::error::{ConfigError, Error, Field};
 use crate::limits::MAX_ID;
 use crate::words::words;
 
-/// Says which ids are opened in the requests of an API, and which are sealed in its responses.
+/// The ids that are opened in the requests of an API, and sealed in its responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Ids {
@@ -19,8 +19,7 @@ pub enum Ids {
     Open = 1,
     /// Ids in requests are opened, and ids in responses are sealed.
     Both = 2,
-    /// Like [`Ids::Both`], including the ids of items and encrypted content: Responses and
-    /// Conversations.
+    /// The same as both, with the ids of items and encrypted content: Responses and Conversations.
     Items = 3,
 }
 

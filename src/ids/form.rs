@@ -1,4 +1,5 @@
-//! The text of a sealed id: its three forms, and which texts are recognised. docs/spec/sealed-ids.md.
+//! The text of a sealed id: its three forms, and which texts are recognised.
+//! docs/spec/sealed-ids.md.
 //!
 //! Nothing here knows a key. The text seals an envelope of 17 bytes that seal.rs makes and reads.
 

@@ -27,7 +27,7 @@ pub fn part(file: &'static str, name: &str, text: String) -> Copy {
     Copy { file, part: Some((format!("<!-- generated: {name} -->\n"), "<!-- end -->\n")), text }
 }
 
-/// All enums but the parts of a configuration and the statuses, which the header lists.
+/// Returns all enums except the parts of a configuration and the statuses, which the header lists.
 fn numbers(header: &Header) -> String {
     let mut text = String::from("| enum | numbers |\n| --- | --- |\n");
     for made in header.enums.iter().filter(|made| !["status", "field"].contains(&&*made.name)) {
@@ -38,7 +38,7 @@ fn numbers(header: &Header) -> String {
     text
 }
 
-/// The default rules by their group, and those of a group by their ids.
+/// Returns the default rules by their group, and those of a group by their ids.
 fn rules() -> String {
     let mut text = String::from("| group | ids | default patterns |\n| --- | --- | --- |\n");
     for group in [Group::Stateful, Group::Stateless, Group::PromptCache] {
@@ -90,7 +90,8 @@ fn id_prefixes() -> String {
 
 fn id_paths() -> String {
     format!(
-        "| segments | |\n| --- | --- |\n| collections | {} |\n| literals | {} |\n| uploads | {} |\n| downloads | {} |\n",
+        "| segments | |\n| --- | --- |\n| collections | {} |\n| literals | {} |\n| uploads | {} |\n\
+         | downloads | {} |\n",
         quoted(COLLECTIONS.iter().copied()),
         quoted(LITERALS.iter().copied()),
         quoted(UPLOADS.iter().copied()),

@@ -1,4 +1,5 @@
-//! TypeScript's enums, statuses and limits, and the C interface as WebAssembly has it: with pointers of 32 bits.
+//! TypeScript's enums, statuses and limits, and the C interface of the WebAssembly module: with
+//! pointers of 32 bits.
 
 use tokenpin::ids::{DIGEST_HEADERS, LOCATION_HEADERS};
 use tokenpin::{CREDENTIAL_KEYS, CREDENTIAL_WORDS, PAYER_HEADERS};
@@ -13,7 +14,7 @@ pub fn enums(header: &Header) -> String {
     let mut text = String::from(HEAD);
     text += "\n/** The enums. A value is its stable name, fit for the label of a metric. */\n";
     for made in &header.enums {
-        // The package has the others' numbers from their order.
+        // The package derives the others' numbers from their order.
         let ordered = (0..).zip(&made.values).all(|(number, value)| value.number == number);
         assert!(ordered || made.name == "status", "{} has gaps", made.name);
         let name = pascal(&made.name);
@@ -45,7 +46,7 @@ pub fn limits(header: &Header) -> String {
     text
 }
 
-/// Where the fields of the structures lie, and what the functions take.
+/// Returns the layout of the structures, and the parameters of the functions.
 pub fn layout(header: &Header) -> String {
     let mut text = String::from(HEAD);
     text += "\n// The structures of the C interface: the offset of each field, and the size.\n";
@@ -90,13 +91,13 @@ pub fn layout(header: &Header) -> String {
     text + "}\n"
 }
 
-/// `max_age` as `maxAge`.
+/// Returns `maxAge` for `max_age`.
 fn camel(name: &str) -> String {
     let pascal = pascal(name);
     pascal[..1].to_lowercase() + &pascal[1..]
 }
 
-/// The header's words as JavaScript's: without the prefixes that C needs.
+/// Returns the header's words for JavaScript, without the prefixes that C needs.
 fn words(doc: &str) -> String {
     doc.replace("tokenpin_affinity_", "Affinity.").replace("TOKENPIN_", "").replace("*/", "* /")
 }

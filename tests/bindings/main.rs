@@ -1,9 +1,9 @@
-//! Every copy of a fact that the library knows: the C header, and what other languages and the
-//! documentation repeat of it. With `TOKENPIN_WRITE_BINDINGS` set, as in `make bindings`, the
-//! copies are written; otherwise they are compared.
+//! Every copy of a fact of the library: the C header, and the copies in other languages and in the
+//! documentation. With `TOKENPIN_WRITE_BINDINGS` set, as in `make bindings`, the copies are
+//! written; otherwise they are compared.
 //!
-//! What repeats a fact in order to check it is not written here: the second implementations, the
-//! numbers in tests/capi/layout.c, the ABI baseline and the fuzzers' models.
+//! A copy that exists to check a fact is not written here: the second implementations, the numbers
+//! in tests/capi/layout.c, the ABI baseline and the fuzzers' models.
 #![cfg(feature = "capi")]
 #![expect(
     clippy::format_push_string,

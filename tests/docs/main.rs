@@ -1,4 +1,4 @@
-//! The worked examples in docs/ are what the code says; written anew when
+//! The worked examples in docs/ are the code's answers. They are written again when
 //! `TOKENPIN_WRITE_VECTORS` is set.
 
 mod links;
@@ -46,7 +46,7 @@ fn selection() {
             step_3.push((name, h));
         }
     }
-    out.push_str("\nThose whom slot 2 at weight 16384 turns away are probed once more. No slot is there:\n\n");
+    out.push_str("\nSlot 2 at weight 16384 refuses these. The next probe finds no slot:\n\n");
     out.push_str("    key    h_1               h_1 & 63\n");
     for &(name, h) in &step_3 {
         assert!(next(h) & 63 >= 3, "the probing ends");

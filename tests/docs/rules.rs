@@ -1,5 +1,5 @@
-//! Every rule of docs/spec/decision.md has its mark where it is carried out, in the order of the page, and
-//! where it is tested.
+//! Every rule of docs/spec/decision.md has its mark in the code that applies it, in the order of
+//! the page, and in a test.
 
 use tokenpin_test_support::ROOT;
 
@@ -7,13 +7,13 @@ fn read(file: &str) -> String {
     std::fs::read_to_string(format!("{ROOT}/{file}")).unwrap()
 }
 
-/// The numbers of the rules that a page states, `**7. ..`.
+/// Returns the numbers of the rules that a page states, `**7. ..`.
 fn stated(page: &str) -> Vec<u32> {
     let rules = page.lines().filter_map(|line| line.strip_prefix("**"));
     rules.filter_map(|rule| rule.split_once('.')?.0.parse().ok()).collect()
 }
 
-/// The rules that a text's comments name, in the order in which each is first named.
+/// Returns the rules that a text's comments name, in the order of their first mention.
 fn marked(text: &str) -> Vec<u32> {
     let mut found = Vec::new();
     for line in text.lines() {

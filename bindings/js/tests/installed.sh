@@ -23,3 +23,6 @@ echo '{ "private": true, "type": "module" }' > package.json
 # A plugin's host is no dependency of it.
 ln -s "$build/node_modules/fastify" node_modules/fastify
 node "$here/readme.js" "$here/../README.md" .
+
+cp "$here/../../../examples/pin.mjs" .
+"$here/../../../examples/run.sh" node pin.mjs

@@ -24,6 +24,7 @@ DIFFERENCES = {
     "test_configuration.py::test_text_configurations": OWN,
     "test_configuration.py::test_validation_without_starting": ADMIN,
     "test_configuration.py::test_the_yaml_of_the_readme_is_good": ADMIN,
+    "test_configuration.py::test_the_yaml_of_the_top_readme_serves": ADMIN,
     "test_cooldowns.py::test_a_new_configuration_forgets_cooldowns": "cooldowns outlive a reload",
     "test_hints.py::test_without_a_hint_they_differ": ADMIN,
     "test_hints.py::test_a_header_makes_them_agree": ADMIN,

@@ -211,6 +211,14 @@ class Nginx:
         with urllib.request.urlopen(f"http://{stack.LOOPBACK}:{self.metrics_port}{path}") as response:
             return response.read().decode()
 
+    def ask_to_set(self, *tokens, status=None):
+        """Sets the state of tokens in all workers; none takes that back, and cooldowns with it."""
+        for token in tokens:
+            body = json.dumps({"token": token, "status": status or {}}).encode()
+            request = urllib.request.Request(f"http://{stack.LOOPBACK}:{self.metrics_port}/set", data=body)
+            with urllib.request.urlopen(request) as response:
+                assert response.read() == b"ok"
+
     def stat(self, name):
         """How many requests there are, of clients."""
         assert name == "http.gateway.downstream_rq_active", f"only Envoy counts {name}"

@@ -225,6 +225,27 @@ def test_all_bodies_of_a_worker(gateway):
         stack.wait_for("room", lambda: g.send(body=large, headers=[JSON]).status == 200)
 
 
+def test_a_body_without_a_length_takes_all_room(gateway):
+    """It may become as long as any. Requests that only read are served meanwhile, and the room is given back."""
+    g = gateway(settings(sealed_ids="seal", max_held_bodies=100000), workers=1)
+    head = b"POST /v1/responses HTTP/1.1\r\nhost: g\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+    small = b'{"input":"x"}'
+    for ending in (b"d\r\n" + small + b"\r\n0\r\n\r\n", b""):
+        with g.connect() as first:
+            first.sendall(head)
+            time.sleep(0.2)
+            for content in (small, iter([small])):
+                for http2 in (False, True):
+                    answer = g.send(body=content, headers=[JSON], http2=http2)
+                    assert (answer.status, json.loads(answer.body)["error"]["code"]) == (503, "too_many_bodies")
+            for http2 in (False, True):
+                assert g.send("GET", "/v1/responses/resp_1", cookie=forge("alpha"), http2=http2).status == 200
+            first.sendall(ending)
+            if ending:
+                assert first.recv(65536).startswith(b"HTTP/1.1 200 ")
+        stack.wait_for("room", lambda: g.send(body=iter([small]), headers=[JSON]).status == 200)
+
+
 def test_gzip_of_the_upstream_and_of_nginx(gateway):
     g = gateway(settings(sealed_ids="seal"), server="gzip on; gzip_types application/json; gzip_min_length 1;")
     body = json.dumps({"id": NATIVE, "object": "response"}).encode()

@@ -108,7 +108,7 @@ local function check(case, affinity, settings, same)
     method = asked.method, target = asked.target, tries = #asked.tried, tried = asked.tried,
   }
   local terms = {
-    gateway = { affinity = affinity }, settings = settings, overlay = { scope = bytes(asked.scope) },
+    gateway = { affinity = affinity, fleet = { follow = function() end } }, settings = settings, overlay = { scope = bytes(asked.scope) },
     group = given(asked.group) and number_of(C.TOKENPIN_ENUM_GROUP, asked.group),
   }
   if asked.existing then

@@ -2,36 +2,16 @@
 
 use alloc::vec::Vec;
 
+use tokenpin::gateway::{self, Content};
+
 use crate::host::Headers;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Content {
-    Json,
-    Events,
-    Multipart,
-    Other,
+pub(crate) fn content_of(headers: &Headers) -> Content {
+    Content::of(headers.first("content-type"))
 }
 
-impl Content {
-    /// A body without a type is taken for JSON: many servers do, too.
-    pub(crate) fn of(headers: &Headers) -> Self {
-        let value = headers.first("content-type");
-        let end = value.iter().position(|byte| b";,".contains(byte)).unwrap_or(value.len());
-        let kind = value.get(..end).unwrap_or(value).trim_ascii().to_ascii_lowercase();
-        match kind.as_slice() {
-            b"" | b"application/json" => Self::Json,
-            b"text/event-stream" => Self::Events,
-            kind if kind.ends_with(b"+json") => Self::Json,
-            kind if kind.starts_with(b"multipart/") => Self::Multipart,
-            _ => Self::Other,
-        }
-    }
-}
-
-/// Whether it is compressed, or encoded otherwise.
 pub(crate) fn is_encoded(headers: &Headers) -> bool {
-    let encoding = headers.first("content-encoding").trim_ascii();
-    !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity")
+    gateway::is_encoded(headers.all("content-encoding"))
 }
 
 /// None if the headers do not say how long it is.

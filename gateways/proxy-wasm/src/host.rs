@@ -1,5 +1,6 @@
 //! What the host offers, in the terms of this filter.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::abi::{self, Level, Map};
@@ -60,8 +61,17 @@ impl Headers {
     }
 }
 
+/// Logs one line. Names in a message are those of a configuration, and could begin a line of their own.
 pub(crate) fn log(level: Level, message: &str) {
-    abi::log(level, &["tokenpin: ", message].concat());
+    let mut line = String::from("tokenpin: ");
+    for character in message.chars() {
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    abi::log(level, &line);
 }
 
 /// Sixteen random bytes. All zero, which is refused where randomness is needed, if the host gives none.

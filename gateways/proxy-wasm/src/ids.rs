@@ -5,11 +5,12 @@ use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use tokenpin::gateway::Content;
 use tokenpin::ids::{Ids, Mode, Opener, Opening, Origin, Rules, Sealer, Sealing, Summary};
 use tokenpin::{Error, KeyInput};
 
 use crate::config::{Setup, Terms};
-use crate::content::{Content, Utf8};
+use crate::content::Utf8;
 use crate::host::Headers;
 
 /// The ids of one request, and how those of its response are sealed.

@@ -6,6 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use tokenpin::cookie::field;
+use tokenpin::gateway::{the_one, unjoined};
 use tokenpin::ids::Summary;
 use tokenpin::{Decision, Error, KeyInput, Outcome, Request};
 
@@ -92,22 +93,6 @@ impl<'h> Reading<'h> {
         };
         affinity.decide(&request, self.headers.all("cookie"))
     }
-}
-
-/// The value that all values are which are not empty; of none, the empty one. Of different ones, none can be told to be
-/// the right one.
-fn the_one<'v>(values: impl Iterator<Item = &'v [u8]>) -> Option<&'v [u8]> {
-    let mut values = values.filter(|value| !value.is_empty());
-    let one = values.next().unwrap_or_default();
-    values.all(|other| other == one).then_some(one)
-}
-
-/// The value that copies of it make, which a proxy in front has joined by commas. Else the value as it is.
-fn unjoined(value: &[u8]) -> &[u8] {
-    if !value.contains(&b',') {
-        return value;
-    }
-    the_one(value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)).unwrap_or(value)
 }
 
 fn values<'h>(headers: &'h Headers, source: &Source) -> Values<'h> {

@@ -8,20 +8,19 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use tokenpin::cookie::set_cookie;
+use tokenpin::gateway::{Content, Refused, retry_after};
 use tokenpin::ids::{DIGEST_HEADERS, LOCATION_HEADERS, Mode};
 use tokenpin::{Answer, CookieName, Decision, Error, MAX_SET_COOKIE, Verdict};
 
 use crate::abi::{
     Action, Buffer, Level, Map, add_header, buffer, property, remove_header, replace_buffer,
-    set_header, set_property, unix_now,
+    respond, set_header, set_property, unix_now,
 };
 use crate::config::{Chain, Setup, Terms};
-use crate::content::{Content, is_encoded, length};
+use crate::content::{content_of, is_encoded, length};
 use crate::host::{Headers, log};
 use crate::ids::RequestIds;
-use crate::refusal::Refusal;
 use crate::request::{Reading, drop_when_moved, put_credentials, strip};
-use crate::retry_after::retry_after;
 use crate::settings::{HeaderMatch, LEAST_ERROR, Test};
 use crate::stats::Counter;
 
@@ -37,7 +36,7 @@ enum Hold {
     Reading(u64),
     /// The request gets this answer when its body, of which so many bytes came, has passed: most clients read an answer
     /// only when they have sent everything.
-    Refused(Refusal, u64),
+    Refused(Refused, u64),
 }
 
 /// What is kept from a decision to the response.
@@ -96,9 +95,19 @@ impl Stream {
         self.terms.as_ref().is_some_and(|terms| terms.mode() != Mode::Off && !terms.observes())
     }
 
-    fn refuse(&self, refusal: &Refusal) -> Action {
-        refusal.send(self.for_anthropic, None);
+    fn refuse(&self, refused: &Refused) -> Action {
+        self.send(refused, None);
         Action::Pause
+    }
+
+    /// Answers the client, with one more header if there is one. The hook then stops.
+    fn send(&self, refused: &Refused, header: Option<(&str, &str)>) {
+        let own: Vec<(&str, Cow<'_, str>)> = refused.headers().collect();
+        let mut headers: Vec<(&str, &str)> =
+            own.iter().map(|(name, value)| (*name, &**value)).collect();
+        headers.extend(header);
+        let body = refused.body(self.for_anthropic);
+        respond(refused.status(), refused.code(), &headers, body.as_bytes());
     }
 
     /// Of a request that cannot be decided.
@@ -108,7 +117,7 @@ impl Stream {
         if !bad_tenant {
             log(Level::Error, &format!("cannot decide: {error}"));
         }
-        if terms.observes() { Action::Continue } else { self.refuse(&Refusal::of_error(error)) }
+        if terms.observes() { Action::Continue } else { self.refuse(&Refused::of_error(error)) }
     }
 
     fn begin(&mut self, terms: &Terms, is_whole: bool) -> Action {
@@ -147,13 +156,13 @@ impl Stream {
             let refuses = mode != Mode::Open || settings.refuse_upgrades;
             if refuses && mode != Mode::Off && !terms.observes() {
                 self.count(Counter::upgrades_refused);
-                return Some(self.refuse(&Refusal::wrong_protocol()));
+                return Some(self.refuse(&Refused::wrong_protocol()));
             }
         }
         if !has_body {
             return None;
         }
-        let content = Content::of(headers);
+        let content = content_of(headers);
         if content != Content::Json || is_encoded(headers) {
             return self.refuse_unread(content, mode);
         }
@@ -181,8 +190,8 @@ impl Stream {
         };
         if self.opens() && !may_pass {
             self.count(Counter::bodies_refused);
-            let refusal = if is_json { Refusal::wrong_encoding() } else { Refusal::wrong_type() };
-            return Some(self.refuse(&refusal));
+            let refused = if is_json { Refused::wrong_encoding() } else { Refused::wrong_type() };
+            return Some(self.refuse(&refused));
         }
         if is_json {
             self.count(Counter::bodies_not_read);
@@ -200,8 +209,8 @@ impl Stream {
             (true, false) => Counter::bodies_too_many,
         });
         if refuses {
-            let refusal = if is_too_large { Refusal::too_large() } else { Refusal::too_many() };
-            self.hold = Hold::Refused(refusal, 0);
+            let answer = if is_too_large { Refused::too_large() } else { Refused::too_many() };
+            self.hold = Hold::Refused(answer, 0);
         }
         refuses
     }
@@ -250,14 +259,15 @@ impl Stream {
 
     /// Takes what else comes of a body that is of no use.
     fn swallow(&mut self, terms: &Terms, size: usize, is_last: bool) -> Action {
-        let Hold::Refused(refusal, came) = &mut self.hold else { return Action::Continue };
+        let Hold::Refused(_, came) = &mut self.hold else { return Action::Continue };
         if size != 0 {
             replace_buffer(Buffer::RequestBody, size, b"");
         }
         *came = came.saturating_add(size as u64);
         if is_last || *came > terms.settings().max_body.saturating_mul(2) {
-            refusal.send(self.for_anthropic, None);
-            self.hold = Hold::None;
+            if let Hold::Refused(refused, _) = core::mem::replace(&mut self.hold, Hold::None) {
+                self.send(&refused, None);
+            }
         }
         Action::Pause
     }
@@ -273,7 +283,7 @@ impl Stream {
         let is_readable = self.ids.as_ref().is_none_or(|ids| ids.is_readable());
         if terms.mode() == Mode::Strict && self.opens() && size.is_some() && !is_readable {
             self.count(Counter::bodies_refused);
-            return self.refuse(&Refusal::unreadable());
+            return self.refuse(&Refused::unreadable());
         }
         self.decide(terms, &reading, size)
     }
@@ -299,14 +309,14 @@ impl Stream {
         self.slot = decision.slot;
         if !terms.observes() {
             let Some(slot) = decision.slot else {
-                let refusal = Refusal::of_decision(
+                let refused = Refused::of_decision(
                     affinity,
                     &decision,
                     self.ids.as_ref().map(|ids| &ids.summary),
                 );
                 let header = terms.settings().response_header.as_deref();
                 let text = header.map(|_| describe(&decision)).unwrap_or_default();
-                refusal.send(self.for_anthropic, header.map(|name| (name, text.as_str())));
+                self.send(&refused, header.map(|name| (name, text.as_str())));
                 return Action::Pause;
             };
             let served = Served { decision, slot, name };
@@ -489,7 +499,7 @@ impl Stream {
         let upstream =
             property(&["request", "host"]).unwrap_or(core::mem::take(&mut self.authority));
         ids.begin_response(slot, upstream);
-        let content = Content::of(headers);
+        let content = content_of(headers);
         let mut seals = ids.seals_body(headers.first(":status"), content);
         if seals && is_encoded(headers) {
             self.chain.stats.count(Counter::bodies_not_sealed);

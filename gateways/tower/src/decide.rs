@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::Method;
 use http::header::{CONNECTION, COOKIE, HeaderMap, HeaderName, UPGRADE};
 use http::request::Parts;
+use tokenpin::gateway::{Refused, the_one, unjoined};
 use tokenpin::ids::Summary;
 use tokenpin::{CookieName, Decision, KeyInput, Request};
 
@@ -34,7 +35,7 @@ impl Generation {
         let (decision, name) = self
             .decide_in(parts, &scope, ids.map(|ids| &ids.summary), tried)
             .and_then(|decision| Ok((decision, self.affinity().cookie_name(&scope)?)))
-            .map_err(|error| Refusal::of_error(&error))?;
+            .map_err(|error| Refused::of_error(&error))?;
         if let Some(slot) = decision.slot {
             return Ok(Decided { decision, slot, name });
         }
@@ -87,19 +88,6 @@ impl Generation {
 
 fn values<'h>(headers: &'h HeaderMap, name: Option<&HeaderName>) -> KeyInput<'h> {
     KeyInput::new(name.into_iter().flat_map(|name| bytes(headers, name).map(unjoined)))
-}
-
-/// The value that copies of it make, which a proxy in front has joined by commas. Else the value as it is.
-fn unjoined(value: &[u8]) -> &[u8] {
-    the_one(value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)).unwrap_or(value)
-}
-
-/// The value that all values are which are not empty; of none, the empty one. Of different ones, none can be told to be
-/// the right one.
-fn the_one<'h>(values: impl Iterator<Item = &'h [u8]>) -> Option<&'h [u8]> {
-    let mut values = values.filter(|value| !value.is_empty());
-    let one = values.next().unwrap_or_default();
-    values.all(|other| other == one).then_some(one)
 }
 
 /// The method, as classification takes it.

@@ -9,12 +9,13 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use http_body::Body;
 use tokenpin::Error;
+use tokenpin::gateway::{Content, Refused};
 use tokenpin::ids::{
     Ids, LOCATION_HEADERS, Mode, Opener, Opening, Origin, Rules, Sealer, Sealing, Summary,
 };
 
 use crate::body::ResponseBody;
-use crate::content::{Content, is_encoded, remove_digests, remove_what_changes};
+use crate::content::{content_of, is_encoded, remove_digests, remove_what_changes};
 use crate::decide::{is_handshake, method};
 use crate::generation::Generation;
 use crate::refusal::Refusal;
@@ -82,7 +83,7 @@ impl RequestIds {
         let owner = affinity.id_owner(generation.consumer(&parts.headers));
         let mode = generation.sealed_ids.as_ref().map(|read| read(parts));
         let rules =
-            affinity.id_rules(&scope, owner, mode).map_err(|error| Refusal::of_error(&error))?;
+            affinity.id_rules(&scope, owner, mode).map_err(|error| Refused::of_error(&error))?;
         let mode = rules.mode;
         if mode == Mode::Off && !(generation.bodies && has_body) {
             return Ok(None);
@@ -120,10 +121,10 @@ impl RequestIds {
             };
             let is_realtime = path.split('/').any(|segment| segment == "realtime");
             let passes = may_pass || is_realtime || !self.terms.has_state();
-            return if passes { Ok(false) } else { Err(Refusal::wrong_protocol()) };
+            return if passes { Ok(false) } else { Err(Refused::wrong_protocol().into()) };
         }
         let Some(announced) = body else { return Ok(false) };
-        let content = Content::of(&parts.headers);
+        let content = content_of(&parts.headers);
         let is_json = content == Content::Json;
         if is_json && !is_encoded(&parts.headers) {
             let fits = announced <= self.terms.generation.max_body as u64;
@@ -136,8 +137,8 @@ impl RequestIds {
         };
         match (passes, is_json) {
             (true, _) => Ok(false),
-            (false, true) => Err(Refusal::wrong_encoding()),
-            (false, false) => Err(Refusal::wrong_type()),
+            (false, true) => Err(Refused::wrong_encoding().into()),
+            (false, false) => Err(Refused::wrong_type().into()),
         }
     }
 
@@ -216,7 +217,7 @@ impl RequestIds {
         let pin = self.terms.generation.affinity().pin(slot).filter(|_| self.seals());
         let Some(pin) = pin else { return response.map(ResponseBody::passing) };
         self.seal_locations(pin, response.headers_mut());
-        let content = Content::of(response.headers());
+        let content = content_of(response.headers());
         let has_body = !matches!(
             response.status(),
             StatusCode::SWITCHING_PROTOCOLS

@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, Response};
 use http_body::Body;
 use http_body_util::Full;
+use tokenpin::gateway::Refused;
 use tokenpin::ids::Opener;
 
 use crate::body::{Hold, Payload, Place};
@@ -29,7 +30,7 @@ pub(crate) struct Reading<S, B> {
     /// How many bytes came; or, of a request that is refused, since that was clear.
     came: usize,
     /// The answer, when the client has sent all or enough: most read it no sooner.
-    refusal: Option<Refusal>,
+    refused: Option<Refused>,
 }
 
 impl<S, B: Body<Data = Bytes>> Reading<S, B> {
@@ -48,7 +49,7 @@ impl<S, B: Body<Data = Bytes>> Reading<S, B> {
             opener: ids.opener(),
             hold: Hold::new(&generation.held),
             came: 0,
-            refusal: is_too_long.then(Refusal::too_large),
+            refused: is_too_long.then(Refused::too_large),
             ids,
             generation,
         }
@@ -69,30 +70,30 @@ impl<S, B: Body<Data = Bytes>> Reading<S, B> {
                     Err(frame) => (Bytes::new(), frame.into_trailers().ok(), true),
                 },
                 None => (Bytes::new(), None, true),
-                Some(Err(_)) => return Poll::Ready(End::Refused(Refusal::unreadable())),
+                Some(Err(_)) => return Poll::Ready(End::Refused(Refused::unreadable())),
             };
             self.came = self.came.saturating_add(data.len());
             let limits = &self.generation;
-            if let Some(refusal) = self.refusal.take() {
+            if let Some(refused) = self.refused.take() {
                 if is_last || self.came > limits.max_body {
-                    return Poll::Ready(End::Refused(refusal));
+                    return Poll::Ready(End::Refused(refused));
                 }
-                self.refusal = Some(refusal);
+                self.refused = Some(refused);
                 continue;
             }
             let over = if self.came > limits.max_body {
-                Some(Refusal::too_large())
+                Some(Refused::too_large())
             } else if !self.hold.grow(data.len(), limits.max_held) {
-                Some(Refusal::too_many())
+                Some(Refused::too_many())
             } else {
                 None
             };
             match over {
                 None => self.ids.open(&mut self.opener, &data, &mut self.hold.bytes),
                 Some(_) if !self.ids.opens() => return Poll::Ready(End::TooMuch(data)),
-                refusal => {
+                refused => {
                     self.hold = Hold::new(&limits.held);
-                    (self.refusal, self.came) = (refusal, 0);
+                    (self.refused, self.came) = (refused, 0);
                 }
             }
             if is_last {
@@ -105,7 +106,9 @@ impl<S, B: Body<Data = Bytes>> Reading<S, B> {
     pub(crate) fn finish(self, end: End) -> Result<Read<S, B>, Box<Response<Full<Bytes>>>> {
         let Self { inner, generation, parts, mut ids, body, opener, mut hold, came, .. } = self;
         let payload = match end {
-            End::Refused(refusal) => return Err(Box::new(refusal.answer(&parts.headers))),
+            End::Refused(refused) => {
+                return Err(Box::new(Refusal::from(refused).answer(&parts.headers)));
+            }
             End::TooMuch(data) => {
                 ids.end(opener, &mut hold.bytes);
                 hold.bytes.extend_from_slice(&data);
@@ -114,7 +117,8 @@ impl<S, B: Body<Data = Bytes>> Reading<S, B> {
             End::Whole(mut trailers) => {
                 let understood = ids.end(opener, &mut hold.bytes);
                 if !understood {
-                    return Err(Box::new(Refusal::unreadable().answer(&parts.headers)));
+                    let refusal = Refusal::from(Refused::unreadable());
+                    return Err(Box::new(refusal.answer(&parts.headers)));
                 }
                 ids.note_body(came, hold.bytes.len(), trailers.is_some());
                 if let Some(trailers) =
@@ -135,7 +139,7 @@ pub(crate) enum End {
     Whole(Option<HeaderMap>),
     /// It is too much to be held, and passes: with this part, the last that was read.
     TooMuch(Bytes),
-    Refused(Refusal),
+    Refused(Refused),
 }
 
 /// A request whose body was read.

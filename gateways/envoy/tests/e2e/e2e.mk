@@ -57,7 +57,7 @@ e2e-ogx: envoy-filter $(VENV_READY) ## the same with a real server of files, vec
 	fi
 
 .PHONY: demo
-demo: envoy-filter $(VENV_READY) $(CLIENTS)/client $(CLIENTS)/client.js ## the main job on real traffic: Envoy, OpenAI clients, several accounts
+demo: prerequisites envoy-filter $(VENV_READY) $(CLIENTS)/client $(CLIENTS)/client.js ## the main job on real traffic: Envoy, OpenAI clients, several accounts
 	$(DEMO)
 
 .PHONY: demo-smoke

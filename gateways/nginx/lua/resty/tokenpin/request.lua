@@ -10,10 +10,8 @@ local MAX_SCOPE = tonumber(C.TOKENPIN_MAX_SCOPE)
 
 local _M = {}
 
-local decision_type = ffi.typeof("struct tokenpin_decision")
-
--- Of this worker. Between `read` and `decide` nothing waits.
-local request = ffi.new("struct tokenpin_request")
+-- Of this worker. `reader` is the exchange whose request it holds.
+local request, reader = ffi.new("struct tokenpin_request"), nil
 local tried = ffi.new("uint32_t[4]")
 local id_hint = ffi.new("uint8_t[16]")
 local length = ffi.new("size_t[1]")
@@ -80,6 +78,17 @@ local function read_header(headers, name, list, is_raw)
   return list
 end
 
+-- Returns whether the request is of HTTP/0.9. Only that, and HTTP/1.0, may come without `Host`.
+function _M.has_no_version(exchange)
+  return rawget(exchange.headers, "host") == nil and (ngx.req.http_version() or 1) < 1
+end
+
+-- The first value of a header, nil for none.
+function _M.first(exchange, name)
+  local value = rawget(exchange.headers, name)
+  return type(value) == "table" and value[1] or value
+end
+
 local function read_source(exchange, source, list)
   list.count = 0
   if source then read_header(exchange.headers, source.header, list) end
@@ -132,26 +141,22 @@ local function read_id_hint(exchange, terms)
 end
 
 -- What a client says of its request, once.
-function _M.of_client()
+function _M.of_client(exchange)
   local headers = ngx.req.get_headers(0)
   local upgrade = rawget(headers, "upgrade")
   -- Over HTTP/1.1 it is a GET that creates; the library knows it by the method of HTTP/2.
   local method = ngx.req.get_method()
   local protocol = type(upgrade) == "string" and upgrade:lower()
   local is_handshake, is_h2c = method == "GET" and protocol == "websocket", protocol == "h2c"
-  local exchange = {
-    headers = headers, is_handshake = is_handshake, is_h2c = is_h2c,
-    has_upgrade = upgrade ~= nil and not is_h2c,
-    method = is_handshake and "CONNECT" or method, target = ngx.var.request_uri,
-    scope = "", tries = 0, decision = decision_type(),
-  }
-  exchange.decision.slot = library.SLOT_NONE
-  return exchange
+  exchange.headers, exchange.is_handshake, exchange.is_h2c = headers, is_handshake, is_h2c
+  exchange.has_upgrade = upgrade ~= nil and not is_h2c
+  exchange.method, exchange.target = is_handshake and "CONNECT" or method, ngx.var.request_uri
 end
 
 -- Puts all that counts into the library's request, and returns it; nil if the tenant cannot be told. Its strings are
 -- those of the exchange and of the lists above.
 function _M.read(exchange, terms)
+  reader = exchange
   if not read_scope(exchange, terms) then return nil end
   local settings = terms.settings
   request.scope.ptr, request.scope.len = exchange.scope, #exchange.scope
@@ -185,12 +190,15 @@ function _M.read(exchange, terms)
   end
 
   request.id_hint = read_id_hint(exchange, terms) and id_hint or nil
-  request.now = ngx.time()
   return request
 end
 
--- Decides what `read` has read, into `decision`. Returns the library's status.
+-- Decides what `read` has read, into `decision`. Returns the library's status. While the request waited for its body,
+-- `read` may have read another.
 function _M.decide(exchange, terms, decision)
+  if reader ~= exchange and not _M.read(exchange, terms) then return C.TOKENPIN_STATUS_SCOPE_LENGTH end
+  request.now = ngx.time()
+  terms.gateway.fleet:follow(request.now)
   for i = 1, exchange.tries do tried[i - 1] = exchange.tried[i] end
   request.tried, request.tried_count = tried, exchange.tries
   request.ids = exchange.ids and exchange.ids.summary or nil

@@ -13,12 +13,19 @@ local matches = ffi.new("uint8_t[1]")
 local line = ffi.new("char[?]", C.TOKENPIN_MAX_SET_COOKIE)
 local length, answer = ffi.new("size_t[1]"), ffi.new("uint8_t[1]")
 
--- Whether an upstream has sent this response. nginx's own 502 also stands in $upstream_status, but no header came then;
--- and what comes from a cache, or behind an error_page, has another status.
+local DASH = 45
+
+-- Returns whether the upstream that was asked last has answered with a header.
+function _M.has_header()
+  local times = ngx.var.upstream_header_time
+  return times ~= nil and times:byte(-1) ~= DASH
+end
+
+-- Returns whether an upstream has sent this response. nginx's own 502 also stands in $upstream_status, but no header
+-- came then. A response from a cache, or behind an error_page, has another status.
 function _M.is_from_upstream()
-  local times, statuses = ngx.var.upstream_header_time, ngx.var.upstream_status
-  return times ~= nil and statuses ~= nil and times:match("[^, :]+$") ~= "-"
-    and tonumber(statuses:match("%d+$")) == ngx.status
+  local statuses = ngx.var.upstream_status
+  return statuses ~= nil and tonumber(statuses:sub(-3)) == ngx.status and _M.has_header()
 end
 
 -- The values of a field of the response, as a list; nil for none.

@@ -24,7 +24,8 @@ int tokenpin_statx(int folder, const char *path, int flags, unsigned int mask, s
 local AT_FDCWD, BASIC_STATS = -100, 0x7ff
 local MAX_SECRET = 65536
 
-local _M = {}
+-- MAX_FILE is for files other than those of secrets.
+local _M = { MAX_FILE = 16 * 1024 * 1024 }
 
 local found = ffi.new("struct tokenpin_statx")
 

@@ -2,15 +2,18 @@
 
 package io.github.tokenpin;
 
-/** Whether and which ids are looked at in the requests and responses of an API. */
+/** Says which ids are opened in the requests of an API, and which are sealed in its responses. */
 public enum Ids {
-  /** None. */
+  /** No id is opened or sealed. */
   NONE(0, "none"),
-  /** Sealed ids in requests are opened. Nothing in responses is sealed. */
+  /** Sealed ids in requests are opened. Responses stay as they are. */
   OPEN(1, "open"),
-  /** Requests are opened and responses sealed. */
+  /** Ids in requests are opened, and ids in responses are sealed. */
   BOTH(2, "both"),
-  /** The same, with the ids of items and with encrypted content: Responses and Conversations. */
+  /**
+   * Like [{@code Ids::Both}], including the ids of items and encrypted content: Responses and
+   * Conversations.
+   */
   ITEMS(3, "items");
 
   private static final Ids[] BY_NUMBER = new Ids[4];

@@ -3,8 +3,8 @@
 package io.github.tokenpin;
 
 /**
- * What an affinity key is made of, and what a cookie belongs to. The numbers are the low nibble of
- * a cookie's first byte.
+ * The parts of an affinity key, and the owner of a cookie. The numbers are the low nibble of a
+ * cookie's first byte.
  */
 public enum Kind {
   /** A random id that a cookie carries. */

@@ -1,31 +1,32 @@
-//! Answers to requests that no account may serve: those of the table in docs/guides/embedding.md.
+//! Answers to requests that no account may serve: the tables of refusals in the guide to embedding.
 
-use alloc::borrow::{Cow, ToOwned};
+use alloc::borrow::Cow;
+use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec;
 use core::fmt::Write as _;
 
-use tokenpin::ids::Summary;
-use tokenpin::{Affinity, Decision, Error};
+use crate::decide::affinity::Affinity;
+use crate::decide::decision::{Decision, Refusal};
+use crate::error::Error;
+use crate::ids::summary::Summary;
 
-use crate::abi::respond;
-
-/// Why a request is not served.
-pub(crate) struct Refusal {
-    pub status: u16,
+/// Why a request is not served, and the answer that its client gets: the same from every gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    status: u16,
     code: &'static str,
     message: Cow<'static, str>,
     /// The field of the request that is meant.
     param: Option<String>,
-    /// Whether the request is to blame; else the gateway is.
+    /// The request is to blame; else the gateway is.
     of_request: bool,
-    /// In seconds; 0: nobody knows.
+    /// In seconds; 0 if unknown.
     retry_after: u32,
     headers: &'static [(&'static str, &'static str)],
 }
 
-impl Refusal {
+impl Refused {
     fn new(status: u16, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             status,
@@ -43,108 +44,124 @@ impl Refusal {
     }
 
     /// Of a request that could not be decided.
-    pub(crate) fn of_error(error: &Error) -> Self {
+    #[must_use]
+    pub fn of_error(error: &Error) -> Self {
         match error {
             Error::ScopeLength => Self::new(400, "bad_tenant", "The tenant cannot be told."),
             _ => Self::new(500, "affinity_error", "The gateway cannot choose an account."),
         }
     }
 
-    /// Of a decision without a slot.
-    pub(crate) fn of_decision(
+    /// Of a decision of `affinity` without a slot. `ids` are those of the request, if they were read.
+    #[must_use]
+    pub fn of_decision(
         affinity: &Affinity<'_>,
         decision: &Decision,
         ids: Option<&Summary>,
     ) -> Self {
-        use tokenpin::Refusal as Why;
         let why = decision.refusal();
-        // The keys of ids are told, never whether there is an account.
+        // The keys of ids are told, never the existence of an account.
         let [first, second] = decision.id_keys.map(|number| key_name(affinity, number));
         let quoted = match ids.map_or(&b""[..], Summary::quoted) {
             b"" => String::new(),
             id => format!(" '{}'", String::from_utf8_lossy(id)),
         };
         let (message, param): (Cow<'static, str>, _) = match why {
-            Why::None | Why::NoAccountAvailable => ("No account is available.".into(), None),
-            Why::BadAffinityKey => ("The session's key cannot be used.".into(), None),
-            Why::SessionUnavailable => ("The session's account is unavailable.".into(), None),
-            Why::PreviousResponseNotFound => {
+            Refusal::None | Refusal::NoAccountAvailable => ("No account is available.".into(), None),
+            Refusal::BadAffinityKey => ("The session's key cannot be used.".into(), None),
+            Refusal::SessionUnavailable => ("The session's account is unavailable.".into(), None),
+            Refusal::PreviousResponseNotFound => {
                 (format!("The previous response{quoted} was not found.").into(), Some(first))
             }
-            Why::InvalidEncryptedContent => {
+            Refusal::InvalidEncryptedContent => {
                 ("The encrypted content could not be verified.".into(), None)
             }
-            Why::NotFound => {
+            Refusal::NotFound => {
                 (format!("The object{quoted} named by '{first}' was not found.").into(), Some(first))
             }
-            Why::ConflictingAccounts => (
+            Refusal::ConflictingAccounts => (
                 format!(
                     "The objects named by '{first}' and '{second}' cannot be used together: they were created apart."
                 )
                 .into(),
                 Some(second),
             ),
-            Why::UnreadableBody => (UNREADABLE.into(), None),
+            Refusal::UnreadableBody => (UNREADABLE.into(), None),
         };
-        let refusal = Self::new(why.status(), why.name(), message);
         Self {
             param,
-            of_request: refusal.status < 500,
+            of_request: why.status() < 500,
             retry_after: decision.retry_after,
-            ..refusal
+            ..Self::new(why.status(), why.name(), message)
         }
     }
 
     /// Of a body that is too long.
-    pub(crate) fn too_large() -> Self {
+    #[must_use]
+    pub fn too_large() -> Self {
         Self::of_request(413, "request_too_large", "The request's body is too large.")
     }
 
     /// Of a body that is one too many.
-    pub(crate) fn too_many() -> Self {
+    #[must_use]
+    pub fn too_many() -> Self {
         let message = "The gateway holds too many requests.";
         Self { retry_after: 1, ..Self::new(503, "too_many_bodies", message) }
     }
 
-    /// Of a body that cannot be understood.
-    pub(crate) fn unreadable() -> Self {
+    /// Of a body that cannot be understood, or not be read to its end.
+    #[must_use]
+    pub fn unreadable() -> Self {
         Self::of_request(400, "unreadable_body", UNREADABLE)
     }
 
-    /// Of a body that is no JSON.
-    pub(crate) fn wrong_type() -> Self {
+    /// Of a body that is not JSON.
+    #[must_use]
+    pub fn wrong_type() -> Self {
         Self::of_request(415, "unsupported_content_type", "The request's body has to be JSON.")
     }
 
     /// Of a body that is compressed.
-    pub(crate) fn wrong_encoding() -> Self {
+    #[must_use]
+    pub fn wrong_encoding() -> Self {
         let message = "The request's body must not be encoded.";
-        let refusal = Self::of_request(415, "unsupported_content_encoding", message);
-        Self { headers: &[("accept-encoding", "identity")], ..refusal }
+        let refused = Self::of_request(415, "unsupported_content_encoding", message);
+        Self { headers: &[("accept-encoding", "identity")], ..refused }
     }
 
-    /// Of a WebSocket, whose ids nobody could see.
-    pub(crate) fn wrong_protocol() -> Self {
+    /// Of a WebSocket, whose ids cannot be seen.
+    #[must_use]
+    pub fn wrong_protocol() -> Self {
         let message = "This is not served over a WebSocket.";
-        let refusal = Self::of_request(426, "websocket_not_supported", message);
-        // Envoy takes the one off without the other.
-        Self { headers: &[("upgrade", "HTTP/1.1"), ("connection", "upgrade")], ..refusal }
+        let refused = Self::of_request(426, "websocket_not_supported", message);
+        // Envoy removes the one without the other.
+        Self { headers: &[("upgrade", "HTTP/1.1"), ("connection", "upgrade")], ..refused }
     }
 
-    /// Sends it to the client, as the provider would word it, with one more header if there is one. The hook then stops.
-    pub(crate) fn send(&self, for_anthropic: bool, header: Option<(&str, &str)>) {
-        let seconds = self.retry_after.to_string();
-        let mut headers = vec![("content-type", "application/json")];
-        if self.retry_after != 0 {
-            headers.push(("retry-after", &seconds));
-        }
-        headers.extend_from_slice(self.headers);
-        headers.extend(header);
-        let body = self.body(for_anthropic);
-        respond(self.status, self.code, &headers, body.as_bytes());
+    /// The status of the response, 400 to 599.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.status
     }
 
-    fn body(&self, for_anthropic: bool) -> String {
+    /// The reason, stable and fit for metrics and logs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The headers of the response, with names in lower case.
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, Cow<'static, str>)> {
+        let seconds = self.retry_after;
+        let wait = (seconds != 0).then(|| ("retry-after", Cow::Owned(seconds.to_string())));
+        let more = self.headers.iter().map(|&(name, value)| (name, Cow::Borrowed(value)));
+        [("content-type", "application/json".into())].into_iter().chain(wait).chain(more)
+    }
+
+    /// The body of the response. `for_anthropic` is true if the request has the header
+    /// `anthropic-version`: only clients of Anthropic's say which version of the API they mean.
+    #[must_use]
+    pub fn body(&self, for_anthropic: bool) -> String {
         let message = quoted(&self.message);
         if for_anthropic {
             let kind = match self.status {
@@ -180,7 +197,7 @@ fn quoted(text: &str) -> String {
     for character in text.chars() {
         match character {
             '"' | '\\' => quoted.extend(['\\', character]),
-            '\0'..=' ' if character != ' ' => {
+            '\0'..='\x1f' => {
                 // Writing to a string does not fail.
                 let _ = write!(quoted, "\\u{:04x}", u32::from(character));
             }

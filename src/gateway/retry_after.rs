@@ -1,15 +1,28 @@
 //! How long a response asks to wait.
 
-/// The whole seconds that cover what a response asks to wait: 0 for a time that is over. `retry-after-ms` is the more
-/// precise, and counts first.
-pub(crate) fn retry_after(milliseconds: &[u8], text: &[u8], now: u64) -> Option<u64> {
+/// The whole seconds that cover the time for which a response asks to wait; 0 if that is over, `None`
+/// if it cannot be read.
+///
+/// `milliseconds` is the value of `retry-after-ms`, more precise and therefore first, and `text` that of
+/// `Retry-After`: digits with or without a fraction, or a date in any of the three forms of RFC 9110,
+/// section 5.6.7. Each is empty if there is no such header. `now` is the wall clock, in unix seconds.
+///
+/// ```
+/// use tokenpin::gateway::retry_after;
+///
+/// assert_eq!(retry_after(b"1500", b"60", 0), Some(2));
+/// assert_eq!(retry_after(b"", b"Sun, 06 Nov 1994 08:49:37 GMT", 784_111_770), Some(7));
+/// assert_eq!(retry_after(b"", b"soon", 0), None);
+/// ```
+#[must_use]
+pub fn retry_after(milliseconds: &[u8], text: &[u8], now: u64) -> Option<u64> {
     if let Some(milliseconds) = decimal(milliseconds) {
         return Some(milliseconds.div_ceil(1000));
     }
     decimal(text).or_else(|| Some(date(text, now)?.saturating_sub(now)))
 }
 
-/// Digits, which may have a decimal point and digits behind it: rounded up. `u64::MAX` for more.
+/// Digits with or without a fraction, rounded up. `u64::MAX` for more.
 fn decimal(text: &[u8]) -> Option<u64> {
     let mut parts = text.splitn(2, |&byte| byte == b'.');
     let digits = |part: &&[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
@@ -26,8 +39,8 @@ fn decimal(text: &[u8]) -> Option<u64> {
 
 const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
-/// The unix seconds of a date in any of the three forms of RFC 9110 section 5.6.7. (The crates that read them need a
-/// standard library, or are many times longer.)
+/// The unix seconds of a date; 0 for one before 1970. (The crates that read dates need a standard library,
+/// or are many times longer.)
 fn date(text: &[u8], now: u64) -> Option<u64> {
     let text = core::str::from_utf8(text).ok()?;
     let mut words = text.split([' ', '-', ',']).filter(|word| !word.is_empty());
@@ -59,7 +72,10 @@ fn date(text: &[u8], now: u64) -> Option<u64> {
         }
     }
     let day = small(day, 2).filter(|day| (1..=31).contains(day))?;
-    if year_number < 1970 || hour > 23 || minute > 59 || second > 60 || times.next().is_some() {
+    if hour > 23 || minute > 59 || second > 60 || times.next().is_some() {
+        return None;
+    }
+    if year_number < 1970 {
         return Some(0);
     }
     let days = days(year_number, month, day);
@@ -73,10 +89,11 @@ fn small(text: &str, most: usize) -> Option<u64> {
     is_small.then(|| text.parse().ok()).flatten()
 }
 
-/// The days from the first of January 1970 to a day. A year begins in March here, so that a leap day is its last.
+/// The days from the first of January 1970 to a day. A year begins in March here, so that a leap day is
+/// its last.
 fn days(year: u64, month: u64, day: u64) -> u64 {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day;
-    // Those of the first of January 1970, and one, for days begin with 1.
+    // Those before the first of January 1970, and one, for days begin with 1.
     days.saturating_sub(719_469)
 }

@@ -1,0 +1,10 @@
+//! What gateways in Rust have in common around a decision: their own answers, and what they read in
+//! headers. Needs the feature `alloc`.
+
+mod headers;
+mod refused;
+mod retry_after;
+
+pub use headers::{Content, is_encoded, the_one, unjoined};
+pub use refused::Refused;
+pub use retry_after::retry_after;
