@@ -17,6 +17,12 @@ $(SBOM_VENV)/installed: checks/supply/sbom-requirements.txt
 # The time of the commit, in whatever asks for one.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
 
+.PHONY: maven
+maven: wasm
+	rm -rf $(JVM_OUT)/repository
+	$(MVN) --activate-profiles release -DskipTests -Dmaven.install.skip deploy \
+	  -DaltDeploymentRepository=here::file://$(abspath $(JVM_OUT))/repository
+
 .PHONY: dist-files
 dist-files: lib envoy-filter wasm-filter python-wheel js-package maven $(SBOM_VENV)/installed ## every file of a release, from the last commit, in build/dist
 	$(DIST_HERE)/files.sh $(BUILD) $(VERSION) $(HOST)
