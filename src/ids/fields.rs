@@ -383,6 +383,12 @@ impl ByLength {
         Some((names, self.numbers.get(usize::from(number)..usize::from(last_number))?))
     }
 
+    /// Returns whether a key of this length begins with this letter.
+    fn may_hold(&self, name: &[u8]) -> bool {
+        let letters = self.letters.get(name.len()).copied().unwrap_or_default();
+        name.first().is_some_and(|&first| letters & letter(first) != 0)
+    }
+
     /// Returns the number and kind of a key whose kind passes the filter.
     fn find(
         &self,
@@ -390,9 +396,6 @@ impl ByLength {
         any_case: bool,
         takes: fn(KeyKind) -> bool,
     ) -> Option<(u8, KeyKind)> {
-        if self.letters.get(name.len())? & letter(*name.first()?) == 0 {
-            return None;
-        }
         let (names, numbers) = self.of(name.len())?;
         for (listed, &number) in names.chunks_exact(name.len().max(1)).zip(numbers) {
             if listed == name || any_case && alike(listed, name) {
@@ -476,17 +479,30 @@ impl Fields<'_> {
     }
 
     /// Returns the number and kind of a key of a document, if it is read.
+    #[inline(always)]
     pub(crate) fn find(&self, name: &[u8], any_case: bool) -> Option<(u8, KeyKind)> {
-        BY_LENGTH
-            .find(name, any_case, in_documents)
-            .or_else(|| self.find_added(name, any_case, in_documents))
+        // Most keys of documents end here.
+        if self.keys.is_empty() && !BY_LENGTH.may_hold(name) {
+            return None;
+        }
+        self.find_by(name, any_case, in_documents)
+    }
+
+    #[inline(never)]
+    fn find_by(
+        &self,
+        name: &[u8],
+        any_case: bool,
+        takes: fn(KeyKind) -> bool,
+    ) -> Option<(u8, KeyKind)> {
+        let listed = BY_LENGTH.find(name, any_case, takes);
+        listed.or_else(|| self.find_added(name, any_case, takes))
     }
 
     /// Returns the number of a query parameter, if it is read. Only keys of queries, and keys whose
     /// value is a single id, qualify.
     pub(crate) fn find_parameter(&self, name: &[u8]) -> Option<u8> {
-        let found = BY_LENGTH.find(name, false, in_queries);
-        found.or_else(|| self.find_added(name, false, in_queries)).map(|(number, _)| number)
+        self.find_by(name, false, in_queries).map(|(number, _)| number)
     }
 
     fn find_added(

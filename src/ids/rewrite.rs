@@ -4,7 +4,7 @@ use crate::bytes::{alike, move_bytes};
 use crate::limits::MAX_SEALED_ID;
 
 use super::events::Body;
-use super::fields::{ENCRYPTED, Fields, Ids, KeyKind, NO_KEY, OWN};
+use super::fields::{ENCRYPTED, Ids, KeyKind, NO_KEY, OWN};
 use super::form::MARK_LEN;
 use super::id::IdVerdict;
 use super::rules::Mode;
@@ -157,15 +157,15 @@ struct Open<'r> {
 
 impl Open<'_> {
     /// Binds the ids of an element, once all its keys are known.
-    fn settle(&mut self) {
-        let element =
-            core::mem::replace(self.element, Element { among: self.element.among, ..NO_ELEMENT });
+    #[inline(never)]
+    fn settle(&mut self, is_inline: bool) {
+        let named = [self.element.named.take(), self.element.second.take()];
         if self.summary.refused {
             return;
         }
-        for named in [element.named, element.second].into_iter().flatten() {
+        for named in named.into_iter().flatten() {
             match named {
-                _ if !element.is_inline => self.summary.bind_hard(OWN, named),
+                _ if !is_inline => self.summary.bind_hard(OWN, named),
                 Named::Account(pin) if (self.with.known)(pin) => self.summary.bind_soft(pin),
                 _ => {}
             }
@@ -174,29 +174,23 @@ impl Open<'_> {
 }
 
 impl Reader for Open<'_> {
-    fn fields(&self) -> &Fields<'_> {
-        &self.with.rules.fields
-    }
-
-    fn any_case(&self) -> bool {
-        self.with.rules.mode == Mode::Strict
-    }
-
     fn content(&self) -> Content {
         let unmarks = self.with.rules.encrypted && self.with.rules.mode != Mode::Off;
         if unmarks { Content::Unmark } else { Content::Leave }
     }
 
-    fn key(&mut self, level: u32, name: &[u8], _number: u8) {
+    fn key(&mut self, level: u32, name: &[u8]) -> Option<(u8, KeyKind)> {
+        let any_case = self.with.rules.mode == Mode::Strict;
         if level == ROOT {
-            self.element.store = name == b"store" || self.any_case() && alike(name, b"store");
+            self.element.store = name == b"store" || any_case && alike(name, b"store");
         } else if level == ELEMENT && self.element.among && !self.element.is_inline {
             self.element.is_inline = match name {
                 b"id" | b"type" | b"status" => false,
-                _ if !self.any_case() => true,
+                _ if !any_case => true,
                 _ => !(alike(name, b"id") || alike(name, b"type") || alike(name, b"status")),
             };
         }
+        self.with.rules.fields.find(name, any_case)
     }
 
     fn scalar(&mut self, level: u32, first: u8) {
@@ -214,7 +208,10 @@ impl Reader for Open<'_> {
 
     fn leave(&mut self, level: u32) {
         if level == ELEMENT && self.element.among {
-            self.settle();
+            let is_inline = core::mem::take(&mut self.element.is_inline);
+            if self.element.named.is_some() {
+                self.settle(is_inline);
+            }
         } else if level == ARRAY {
             self.element.among = false;
         }
@@ -353,8 +350,8 @@ struct Seal<'r> {
 }
 
 impl Reader for Seal<'_> {
-    fn fields(&self) -> &Fields<'_> {
-        &self.with.rules.fields
+    fn key(&mut self, _level: u32, name: &[u8]) -> Option<(u8, KeyKind)> {
+        self.with.rules.fields.find(name, false)
     }
 
     fn content(&self) -> Content {

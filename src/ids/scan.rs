@@ -7,7 +7,7 @@
 
 use crate::bytes::{find_either, holds};
 
-use super::fields::{FILE, Fields, KeyKind, MAX_KEY_NAME, NO_KEY};
+use super::fields::{FILE, KeyKind, MAX_KEY_NAME, NO_KEY};
 use super::form::{HEAD_LEN, MARK_LEN};
 
 /// The longest string that is read, in its escaped form.
@@ -28,18 +28,12 @@ const OUT_AT: usize = TAIL_AT + MARK_LEN;
 
 /// Receives the strings of a document.
 pub(crate) trait Reader {
-    fn fields(&self) -> &Fields<'_>;
-
-    /// Returns whether keys match in any case.
-    fn any_case(&self) -> bool {
-        false
-    }
-
     /// Returns the treatment of encrypted content.
     fn content(&self) -> Content;
 
-    /// Receives a key of the object on this level.
-    fn key(&mut self, _level: u32, _name: &[u8], _number: u8) {}
+    /// Receives a key of the object on this level, empty if it is longer than any that is read.
+    /// Returns its number and kind, if its value is read.
+    fn key(&mut self, level: u32, name: &[u8]) -> Option<(u8, KeyKind)>;
 
     /// Receives the first byte of a value that is no string, object or array.
     fn scalar(&mut self, _level: u32, _first: u8) {}
@@ -145,23 +139,50 @@ impl Step {
     }
 }
 
-/// One bit for each level from 1 on; level 0 has none.
+/// What an open level is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Array,
+    /// An array of ids.
+    Ids,
+    Object,
+    /// An object that holds an id.
+    Holder,
+}
+
+impl Level {
+    const fn is_object(self) -> bool {
+        matches!(self, Self::Object | Self::Holder)
+    }
+
+    /// Whether the key in front of it is remembered.
+    const fn is_named(self) -> bool {
+        matches!(self, Self::Ids | Self::Holder)
+    }
+}
+
+/// Two bits for each level from 1 on.
 #[derive(Clone, Copy)]
-struct Bits([u64; LEVELS as usize / 64]);
+struct Levels([u64; LEVELS as usize / 32]);
 
-impl Bits {
-    const NONE: Self = Self([0; LEVELS as usize / 64]);
-
-    fn set(&mut self, level: u32, on: bool) {
-        let bit = level.wrapping_sub(1);
-        if let Some(word) = self.0.get_mut((bit / 64) as usize) {
-            *word = *word & !(1 << (bit % 64)) | u64::from(on) << (bit % 64);
+impl Levels {
+    fn set(&mut self, level: u32, is: Level) {
+        let at = level.wrapping_sub(1);
+        if let Some(word) = self.0.get_mut((at / 32) as usize) {
+            *word = *word & !(3 << (at % 32 * 2)) | (is as u64) << (at % 32 * 2);
         }
     }
 
-    fn get(&self, level: u32) -> bool {
-        let bit = level.wrapping_sub(1);
-        self.0.get((bit / 64) as usize).is_some_and(|word| word >> (bit % 64) & 1 == 1)
+    /// Level 0 has no keys, as an array.
+    fn get(&self, level: u32) -> Level {
+        let at = level.wrapping_sub(1);
+        let word = self.0.get((at / 32) as usize).copied().unwrap_or_default();
+        match word >> (at % 32 * 2) & 3 {
+            0 => Level::Array,
+            1 => Level::Ids,
+            2 => Level::Object,
+            _ => Level::Holder,
+        }
     }
 }
 
@@ -186,9 +207,9 @@ pub(crate) struct Scanner {
     skim: u64,
     /// The level of `variables`, or 0.
     variables: u32,
-    objects: Bits,
-    ids: Bits,
-    holders: Bits,
+    levels: Levels,
+    /// The innermost open level.
+    here: Level,
     /// For encrypted content: the length of its head, the value of an escape so far, and whether a
     /// character of the head is beyond ASCII.
     head_len: u8,
@@ -213,9 +234,8 @@ impl Scanner {
             depth: 0,
             skim: 0,
             variables: 0,
-            objects: Bits::NONE,
-            ids: Bits::NONE,
-            holders: Bits::NONE,
+            levels: Levels([0; LEVELS as usize / 32]),
+            here: Level::Array,
             head_len: 0,
             unicode: 0,
             foreign: false,
@@ -319,7 +339,7 @@ impl Scanner {
                             return step.behind(at);
                         }
                         if self.state == State::Text {
-                            match self.text(input, at) {
+                            match self.whole_text(input, at) {
                                 Some(behind) => at = behind,
                                 None => break,
                             }
@@ -348,15 +368,25 @@ impl Scanner {
                         self.begin_string(State::InKey);
                         at += 1;
                         // Usually the whole key is there and has no escape.
-                        if let Some(end) = self.string_end(behind) {
+                        if let Some(end) = self.whole_end(behind) {
                             let name = behind.get(..end).unwrap_or_default();
                             at += end + 1;
                             if self.has_escape {
                                 self.hold_key(name);
                                 self.end_held_key(reader);
                             } else {
-                                self.end_key(reader, Some(name));
+                                self.end_key(reader, name);
                                 at = self.take(input, at, b':', State::Value);
+                                // Mostly a string follows that nobody looks at.
+                                if self.kind.is_none()
+                                    && self.state == State::Value
+                                    && input.get(at) == Some(&b'"')
+                                {
+                                    match self.whole_text(input, at + 1) {
+                                        Some(behind) => at = behind,
+                                        None => break,
+                                    }
+                                }
                             }
                         } else {
                             self.hold_key(behind);
@@ -412,6 +442,21 @@ impl Scanner {
         }
     }
 
+    /// Returns the end of a string that begins here. Usually the first special byte is the quote.
+    #[inline(always)]
+    fn whole_end(&mut self, text: &[u8]) -> Option<usize> {
+        let special = find_either(b'"', b'\\', text)?;
+        if text.get(special) == Some(&b'"') { Some(special) } else { self.string_end(text) }
+    }
+
+    /// Reads a string from behind its opening quote, as [`Self::text`] does.
+    #[inline(never)]
+    fn whole_text(&mut self, input: &[u8], at: usize) -> Option<usize> {
+        self.begin_string(State::Text);
+        let end = self.whole_end(input.get(at..)?)?;
+        Some(self.end_value(input, at + end + 1))
+    }
+
     /// Continues a string that is not read. Returns the position behind it and the usual comma.
     fn text(&mut self, input: &[u8], at: usize) -> Option<usize> {
         let end = self.string_end(input.get(at..)?)?;
@@ -430,7 +475,7 @@ impl Scanner {
 
     /// Returns the state behind a comma.
     fn next_state(&self) -> State {
-        if self.objects.get(self.depth) { State::Key } else { State::Value }
+        if self.here.is_object() { State::Key } else { State::Value }
     }
 
     /// Takes the byte that usually comes next, and a space behind it, without another look at the
@@ -456,11 +501,11 @@ impl Scanner {
 
     /// Returns the key and kind of the value that begins here.
     fn value_kind(&self) -> (u8, Option<KeyKind>) {
-        if self.objects.get(self.depth) {
-            return (self.key, self.kind);
+        match self.here {
+            Level::Object | Level::Holder => (self.key, self.kind),
+            Level::Ids => (self.innermost(), Some(KeyKind::Id)),
+            Level::Array => (NO_KEY, None),
         }
-        let in_ids = self.ids.get(self.depth);
-        if in_ids { (self.innermost(), Some(KeyKind::Id)) } else { (NO_KEY, None) }
     }
 
     /// Returns the key of the innermost array of ids, or object with an id.
@@ -481,12 +526,14 @@ impl Scanner {
             return;
         }
         self.depth += 1;
-        let ids = !is_object && kind == Some(KeyKind::Ids);
-        let holder = is_object && matches!(kind, Some(KeyKind::Named | KeyKind::Holder));
-        self.objects.set(self.depth, is_object);
-        self.ids.set(self.depth, ids);
-        self.holders.set(self.depth, holder);
-        if ids || holder {
+        self.here = match kind {
+            Some(KeyKind::Named | KeyKind::Holder) if is_object => Level::Holder,
+            Some(KeyKind::Ids) if !is_object => Level::Ids,
+            _ if is_object => Level::Object,
+            _ => Level::Array,
+        };
+        self.levels.set(self.depth, self.here);
+        if self.here.is_named() {
             let at = usize::from(self.named_open).min(NAMED_LEVELS - 1);
             if let Some(place) = self.named.get_mut(at) {
                 *place = key;
@@ -502,17 +549,18 @@ impl Scanner {
     }
 
     fn close(&mut self, reader: &mut dyn Reader, is_object: bool) {
-        if self.depth == 0 || self.objects.get(self.depth) != is_object {
+        if self.depth == 0 || self.here.is_object() != is_object {
             return self.give_up();
         }
         reader.leave(self.depth);
-        if self.ids.get(self.depth) || self.holders.get(self.depth) {
+        if self.here.is_named() {
             self.named_open -= 1;
         }
         if self.variables == self.depth {
             self.variables = 0;
         }
         self.depth -= 1;
+        self.here = self.levels.get(self.depth);
         // The key of a level above is not restored: the next value there has its own key.
         self.state = self.after_value();
     }
@@ -544,15 +592,14 @@ impl Scanner {
         let held = self.hold.get(..usize::from(self.held)).filter(|held| held.len() <= KEY_HOLD);
         let len = held.and_then(|held| unescape(held, &mut text));
         self.held = 0;
-        self.end_key(reader, len.and_then(|len| text.get(..len)));
+        self.end_key(reader, len.and_then(|len| text.get(..len)).unwrap_or_default());
     }
 
-    fn end_key(&mut self, reader: &mut dyn Reader, name: Option<&[u8]>) {
-        let found = name.and_then(|name| reader.fields().find(name, reader.any_case()));
+    fn end_key(&mut self, reader: &mut dyn Reader, name: &[u8]) {
+        let found = reader.key(self.depth, name);
         let found = found.filter(|&(number, _)| self.variables == 0 || number == FILE);
         self.key = found.map_or(NO_KEY, |(number, _)| number);
         self.kind = found.map(|(_, kind)| kind);
-        reader.key(self.depth, name.unwrap_or_default(), self.key);
         self.state = State::Colon;
     }
 
@@ -560,7 +607,7 @@ impl Scanner {
 
     fn spot(&self) -> Option<Spot> {
         let (key, kind) = self.value_kind();
-        let held_by = self.holders.get(self.depth).then(|| self.innermost());
+        let held_by = (self.here == Level::Holder).then(|| self.innermost());
         Some(Spot { key, kind: kind?, level: self.depth, held_by })
     }
 
@@ -576,7 +623,7 @@ impl Scanner {
             }
             _ => return None,
         }
-        let Some(end) = self.string_end(text) else {
+        let Some(end) = self.whole_end(text) else {
             if text.len() > HOLD {
                 Self::leave_long(reader, spot, text.get(..HOLD)?, b"");
                 self.begin_string(State::Text);
@@ -808,7 +855,7 @@ impl Scanner {
         // The next document begins with nothing open. The held bytes are still to be put out.
         (self.state, self.depth, self.variables, self.unexpected) =
             (State::Begin, 0, 0, unexpected);
-        self.named_open = 0;
+        (self.here, self.named_open) = (Level::Array, 0);
         step
     }
 

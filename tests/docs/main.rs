@@ -91,7 +91,8 @@ fn sealed_ids() {
     let ring = IdRing::new(&[key], None).unwrap();
     let pin = identity_hash(b"account-a");
     let mut out = format!(
-        "Key id 1, secret `{}`, empty scope, no owner, in `account-a` (id hash `{pin:016x}`):\n\n",
+        "Key id 1, secret `{}`, empty scope, no owner, in `account-a`\n\
+         (id hash `{pin:016x}`):\n\n",
         hex(&secret),
     );
     let resp = "resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41";
@@ -134,8 +135,8 @@ fn cookie_format() {
     let ring = KeyRing::new(&[key], None).unwrap();
     let audience = Audience { name: b"__Host-tokenpin", scope: b"" };
     let mut out = format!(
-        "Key id 1, secret `{}`, name `__Host-tokenpin`, empty scope, pinned to `account-a`\n\
-         (id hash `{:016x}`), issued at 1800000000, refreshed at 1800003600.\n\n",
+        "Key id 1, secret `{}`, name `__Host-tokenpin`, empty scope, pinned\n\
+         to `account-a` (id hash `{:016x}`), issued at 1800000000, refreshed at 1800003600.\n\n",
         hex(&secret),
         identity_hash(b"account-a"),
     );
