@@ -1,4 +1,4 @@
-"""The bill of materials of a release, in CycloneDX: its files, and what of others is in each.
+"""The bill of materials of a release, in CycloneDX: its files, and the parts of others in each.
 
     sbom.py FOLDER
 
@@ -96,7 +96,7 @@ def contents(name, version):
         return rust("gateways/tower")
     if name == f"tokenpin-{version}.wasm":
         return rust("gateways/proxy-wasm")
-    if name.endswith(".whl"):
+    if name.endswith(".whl") or name == f"tokenpin-{version}.tar.gz":
         return rust("bindings/python")
     if name.startswith("tokenpin-envoy-"):
         return rust(".", *c_abi) + envoy()

@@ -54,7 +54,8 @@ cp "$build/wasm/tokenpin.wasm" "$dist/tokenpin-$version.wasm"
 made "tokenpin-$version.wasm"
 
 cp "$build"/python/wheels/*.whl "$dist"
-made 'the wheel'
+"$build/python/venv/bin/maturin" sdist --quiet --manifest-path bindings/python/Cargo.toml --out "$dist"
+made 'the wheel, and the sources for others'
 (cd "$work" && npm pack --silent --pack-destination "$dist" "$build/js/package" >"$work/log")
 made 'the package for npm'
 
