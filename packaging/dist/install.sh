@@ -99,8 +99,6 @@ PATH="$build/python/venv/bin:$PATH" PYTHONPATH=$(echo "$build"/python/venv/lib/p
 
 begins js
 "$root/bindings/js/tests/installed.sh" "$build/js" "$dist/tokenpin-$version.tgz"
-cp "$root/examples/pin.mjs" "$build/js/empty"
-"$run" node "$build/js/empty/pin.mjs"
 
 begins jvm
 unpacked "tokenpin-maven-$version"
