@@ -37,8 +37,8 @@ WASM := $(BUILD)/wasm/core.wasm
 SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 
 # A package of Rust beside the library, in a folder of the build folder in which the library is below
-# it. Cargo writes the library's path into the names of symbols otherwise, so that another checkout
-# gives another file. $(1) is the package, $(2) the folder, $(3) what is linked there.
+# it. Otherwise Cargo hashes the library's path into the names of symbols, and another checkout gives
+# another file. $(1) is the package, $(2) the folder, $(3) what is linked there.
 define rust_package
 	@mkdir -p $(2)
 	sed -e 's|path = "../.."|path = "tokenpin"|' -e 's|^\[workspace\]$$|&\nexclude = ["tokenpin"]|' \

@@ -5,8 +5,9 @@
 // For an HTTP proxy, start with package tokenpinhttp, which does all of this in ten lines. Otherwise: build an
 // [Affinity] with [New] once; fill in a [Request], [Request.Stamp] it, and ask [Affinity.Decide]; send the request
 // with the token of the slot that the [Decision] names, without the affinity's cookie ([CookieStrip]); and call
-// [Affinity.Finish] with the response's status for the Set-Cookie line. The example (Gateway) is whole. Where a token fails, is drained or gets
-// another weight, call [Affinity.SetSlot]. The parts of a decision are there as functions of their own, too.
+// [Affinity.Finish] with the response's status for the Set-Cookie line. The example Gateway does all of it. Where a
+// token fails, is drained or gets another weight, call [Affinity.SetSlot]. The parts of a decision are there as
+// functions of their own, too.
 //
 // # Sealed ids
 //

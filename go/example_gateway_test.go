@@ -33,8 +33,9 @@ func newGateway(send func(string) int) (*gateway, error) {
 	return &gateway{affinity, []string{"sk-a", "sk-b", ""}, send}, nil
 }
 
-// serve sends a request of a consumer whom the gateway has authenticated, or of nobody that it knows. An account that
-// answers 429 gets no new sessions for a while. Another account serves then, if nothing ties the request to this one.
+// serve sends a request of a consumer that the gateway has authenticated, or of an unknown client.
+// An account that answers 429 gets no new sessions for a while. Another account serves then, if
+// nothing ties the request to this one.
 func (g *gateway) serve(consumer, method, target string) (status int, token, setCookie string) {
 	request := &tokenpin.Request{
 		Method: method, Target: target, Consumers: []string{consumer}, ConsumerTrusted: true,
@@ -68,7 +69,8 @@ func (g *gateway) serve(consumer, method, target string) (status int, token, set
 	}
 }
 
-// A gateway: decide, send, finish. A consumer keeps the account without a cookie, other clients get one.
+// A gateway: decide, send, finish. A consumer keeps the account without a cookie, and other clients
+// get one.
 func Example_gateway() {
 	limited := ""
 	gateway, err := newGateway(func(token string) int {

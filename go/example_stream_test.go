@@ -9,8 +9,8 @@ import (
 	"github.com/tokenpin/tokenpin/go"
 )
 
-// Ids in a stream of events are sealed while it runs. Here the upstream's body is read, as a proxy does;
-// [tokenpin.Affinity.NewSealWriter] stands in front of the client instead.
+// Ids in a stream of events are sealed while it runs. A proxy that writes to the client instead of
+// reading the upstream takes [tokenpin.Affinity.NewSealWriter].
 func ExampleAffinity_NewSealReader() {
 	config := tokenpin.DefaultConfig()
 	config.PlacementKey = tokenpin.Secret([]byte("a placement key!"))

@@ -34,7 +34,7 @@ def problems(pages):
             there = (path.parent / urllib.parse.unquote(url.path)).resolve() if url.path else path
             if not there.exists():
                 yield f"{path}: {link} does not exist"
-            # Source files are no pages of the folder: their lines have no ids before they are shown.
+            # Source files are no pages of the folder: a script makes the ids of their lines.
             elif url.fragment and there in pages and url.fragment not in pages[there].ids:
                 yield f"{path}: {link} has no such heading"
 

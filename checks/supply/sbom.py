@@ -28,7 +28,7 @@ from packageurl import PackageURL
 from supply import cargo_metadata, runtime
 
 OURS = "MIT OR Apache-2.0"
-# What no manifest says.
+# No manifest states these.
 MAVEN_LICENCES = {"com.dylibso.chicory": "Apache-2.0", "org.jspecify": "Apache-2.0"}
 POM = {"m": "http://maven.apache.org/POM/4.0.0"}
 
@@ -51,7 +51,7 @@ def printed(*command):
 
 
 def rust(folder=".", *features):
-    """What a package of Rust is built from, on any target, but for what is ours."""
+    """Returns the crates that a package of Rust is built from, on any target."""
     metadata = cargo_metadata(f"{folder}/Cargo.toml", *features)
     lock = tomllib.loads(pathlib.Path(metadata["workspace_root"], "Cargo.lock").read_text())
     sums = {(each["name"], each["version"]): each.get("checksum") for each in lock["package"]}
@@ -77,7 +77,7 @@ def envoy():
 
 
 def maven():
-    """What the jar asks Maven for."""
+    """Yields the dependencies of the jar, which Maven resolves."""
     parent = xml.etree.ElementTree.parse("bindings/jvm/pom.xml")
     properties = {each.tag.split("}")[1]: each.text for each in parent.find("m:properties", POM)}
     for each in parent.iterfind("m:dependencyManagement//m:dependency", POM):
@@ -88,7 +88,7 @@ def maven():
 
 
 def contents(name, version):
-    """What of others is in a file, by its name."""
+    """Returns the parts of others in a file, by its name."""
     c_abi = ("--features", "capi")
     if name == f"tokenpin-{version}.crate":
         return rust(".", "--all-features")

@@ -1,8 +1,8 @@
-# What is released: the files themselves, and that they are the same wherever they are built.
+# The files of a release, which are the same in every folder that they are built in.
 
 BUILDS += dist-files
 CHECKS += dist
-# make check installs: what writes the bill of materials, by pip into build/sbom, for dist
+# make check installs: the writer of the bill of materials, by pip into build/sbom, for dist
 
 DIST := $(BUILD)/dist
 DIST_HERE := packaging/dist
@@ -14,7 +14,7 @@ $(SBOM_VENV)/installed: checks/supply/sbom-requirements.txt
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
-# The time of the commit, in whatever asks for one.
+# The time of the commit, for all tools that write one down.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
 
 .PHONY: maven
@@ -24,12 +24,12 @@ maven: wasm
 	  -DaltDeploymentRepository=here::file://$(abspath $(JVM_OUT))/repository
 
 .PHONY: dist-files
-dist-files: lib envoy-filter wasm-filter python-wheel js-package maven $(SBOM_VENV)/installed ## every file of a release, from the last commit, in build/dist
+dist-files: lib envoy-filter wasm-filter python-wheel js-package maven $(SBOM_VENV)/installed ## the files of a release
 	$(DIST_HERE)/files.sh $(BUILD) $(VERSION) $(HOST)
 	$(SBOM_VENV)/bin/python -B checks/supply/sbom.py $(DIST)
 	cd $(DIST) && LC_ALL=C sha256sum -- * > SHA256SUMS
 
 .PHONY: dist
-dist: envoy-venv $(JS_OUT)/installed nginx-ready ## the same from two clones, compared byte for byte, and each file installed in an empty place
+dist: envoy-venv $(JS_OUT)/installed nginx-ready ## those files, in build/dist: built twice, compared, and installed
 	$(DIST_HERE)/twice.sh $(BUILD)
 	$(DIST_HERE)/install.sh $(BUILD) $(VERSION) $(HOST)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts what was built into BUILD/dist, each file as its registry takes it. The crates, the Go module and the sources of
-# the archives are those of the last commit.
+# Puts everything that was built into BUILD/dist, each file as its registry takes it. The crates and
+# the Go module are those of the last commit.
 #
 #   files.sh BUILD VERSION HOST
 set -euo pipefail
@@ -14,7 +14,7 @@ unset CARGO_TARGET_DIR DESTDIR PREFIX LIBDIR INCLUDEDIR
 rm -rf "$dist" "$work" && mkdir -p "$dist" "$work"
 made() { echo "  $1"; }
 
-# Everything in a folder, in the same order, with the same owner, modes and time.
+# Packs a folder in one order, with one owner, mode and time for all.
 archive() { # name, folder
   tar --create --directory "$2" --sort=name --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
     --mtime="@${SOURCE_DATE_EPOCH:?the time of the commit}" -- "$1" | gzip -9n >"$dist/$1.tar.gz"
@@ -32,7 +32,7 @@ made 'the crates'
 # The libraries and headers for C and C++.
 name=tokenpin-$version-$host
 "${MAKE:-make}" --no-print-directory install BUILD="$1" DESTDIR="$work/$name" PREFIX=/usr/local >"$work/log"
-mv "$work/$name/usr/local"/* "$work/$name" && rm -r "$work/$name/usr"
+mv "$work/$name/usr/local"/* "$work/$name" && rm -r "${work:?}/$name/usr"
 cp -r packaging/examples packaging/README.md "$work/$name/share/doc/tokenpin"
 archive "$name" "$work"
 
@@ -65,7 +65,8 @@ cp -r "$build/jvm/repository" "$work/$name"
 find "$work/$name" -name 'maven-metadata.xml*' -delete
 archive "$name" "$work"
 
-# The Go module, as a proxy makes it of the tag: by the go command itself, which is told to find the repository here.
+# The Go module, as a proxy makes it of the tag: by the go command itself, which takes this clone
+# for the repository.
 repository=$(sed -n 's/^repository = "\(.*\)"/\1/p' Cargo.toml) module=$(sed -n 's/^module //p' go/go.mod)
 git clone --quiet --bare . "$work/tagged"
 git -C "$work/tagged" tag "go/v$version" "$(git rev-parse HEAD)"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs every file of a release in an empty place, as somebody elsewhere would, and runs there what its page
+# Installs every file of a release in an empty place, as a user would, and runs there what its page
 # shows: the examples of the repository, and the programs and configurations of the READMEs.
 #
 #   install.sh BUILD VERSION HOST
@@ -54,9 +54,10 @@ tokenpin-tower = "$version"
 tokenpin = { path = "tokenpin-$version" }
 tokenpin-tower = { path = "tokenpin-tower-$version" }
 END
-# The first program of the layer's page, which its tests compile: here it is only a module of a program.
+# The first program of the layer's page is a module here.
 {
   echo '#![allow(dead_code)]'
+  # shellcheck disable=SC2016 # backticks of Markdown
   sed -n '/^```rust,no_run$/,/^```$/ { /^```/d; s/^ *# //; p }' "tokenpin-tower-$version/README.md"
 } >src/gateway.rs
 sed -i '0,/^use /s//mod gateway;\n\nuse /' src/main.rs
@@ -110,7 +111,9 @@ cat >pom.xml <<END
     <repository><id>release</id><url>file://$PWD/tokenpin-maven-$version</url></repository>
   </repositories>
   <dependencies>
-    <dependency><groupId>io.github.tokenpin</groupId><artifactId>tokenpin</artifactId><version>$version</version></dependency>
+    <dependency>
+      <groupId>io.github.tokenpin</groupId><artifactId>tokenpin</artifactId><version>$version</version>
+    </dependency>
   </dependencies>
 </project>
 END
@@ -122,8 +125,8 @@ JAVA_HOME=$home mvn --quiet --batch-mode -Dmaven.repo.local="$PWD/repository" \
 
 # The gateways: the tests find what was unpacked where a build leaves it.
 begins gateways
-(cd "$root" && git ls-files -z 'gateways/*/tests/*' 'gateways/*/README.md' 'gateways/envoy/demo' tests/twin tests/vectors \
-  README.md | xargs -0 cp --parents -t "$work/gateways")
+(cd "$root" && git ls-files -z 'gateways/*/tests/*' 'gateways/*/README.md' gateways/envoy/demo tests/twin \
+  tests/vectors README.md | xargs -0 cp --parents -t "$work/gateways")
 mkdir -p build/envoy build/wasm unpacked
 unpacked "tokenpin-envoy-$version-$host" unpacked
 unpacked "tokenpin-nginx-$version" unpacked

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds every file of a release twice, from clones of the last commit in two folders, and compares them byte for byte.
-# What is the same lies in BUILD/dist then.
+# Builds every file of a release twice, from clones of the last commit in two folders, and compares
+# them byte for byte. If all are the same, they are put into BUILD/dist.
 #
 #   twice.sh BUILD
 #
-# The second build has another time, language, time zone, mask and length of its path.
+# The second build has another time, locale, time zone, mask, and length of its path.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -19,11 +19,11 @@ unset CARGO_TARGET_DIR DESTDIR PREFIX LIBDIR INCLUDEDIR MAKEFLAGS MAKEOVERRIDES 
 export SOURCE_DATE_EPOCH
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 
-build_in() { # folder
+build_in() { # folder, mask, variables
   local start=$SECONDS
   echo "building in $1"
   git clone --quiet . "$1"
-  if ! "${MAKE:-make}" --no-print-directory -C "$1" dist-files >"$1.log" 2>&1; then
+  if ! (umask "$2" && env "${@:3}" "${MAKE:-make}" --no-print-directory -C "$1" dist-files) >"$1.log" 2>&1; then
     tail -n 40 "$1.log" >&2
     echo "twice.sh: the build in $1 failed" >&2
     return 1
@@ -32,8 +32,8 @@ build_in() { # folder
 }
 first=$work/first second=$work/second-of-a-longer-name/tokenpin
 mkdir -p "$(dirname "$second")"
-(export TZ=UTC LC_ALL=C.UTF-8 && umask 022 && build_in "$first")
-(export TZ=Pacific/Auckland LC_ALL=C && umask 027 && build_in "$second")
+build_in "$first" 022 TZ=UTC LC_ALL=C.UTF-8
+build_in "$second" 027 TZ=Pacific/Auckland LC_ALL=C
 
 different=0
 while read -r file; do

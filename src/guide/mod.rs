@@ -1,9 +1,10 @@
 //! The guide, and the specifications behind it: pages of the repository.
 //!
-//! * [`embedding`]: the library in a proxy, step by step, with whole filters in C++ and in C. The steps
-//!   are the same in Rust.
+//! * [`embedding`]: the library in a proxy, step by step, with whole filters in C++ and in C. The
+//!   steps are the same in Rust.
 //! * [`operations`]: running it. Rotation, draining, growth, what to watch.
-//! * [`decision`]: every rule of [`Affinity::decide`](crate::Affinity::decide), and the configuration.
+//! * [`decision`]: every rule of [`Affinity::decide`](crate::Affinity::decide), and the
+//!   configuration.
 //! * [`selection`]: which slot serves a key.
 //! * [`cookie_format`]: the cookie, byte by byte.
 //! * [`sealed_ids`]: ids that name the account in which their object lives.
