@@ -102,7 +102,7 @@ def contents(name, version):
         return rust(".", *c_abi) + envoy()
     if name.startswith("tokenpin-maven-"):
         return rust(".", *c_abi) + list(maven())
-    if name.startswith(("tokenpin-nginx-", "tokenpin-go-")):
+    if name.startswith(("LICENSE-", "tokenpin-nginx-", "tokenpin-go-")):
         return []
     assert re.fullmatch(rf"tokenpin-{re.escape(version)}(-.*\.tar\.gz|\.tgz)", name), name
     return rust(".", *c_abi)

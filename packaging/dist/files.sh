@@ -41,6 +41,10 @@ name=tokenpin-envoy-$version-$host
 mkdir "$work/$name"
 cp "$build/envoy/libtokenpin_envoy.so" gateways/envoy/README.md gateways/config.schema.json LICENSE-* "$work/$name"
 strip --strip-unneeded "$work/$name/libtokenpin_envoy.so"
+{
+  printf -- '\n----\nnlohmann/json\n\n'
+  cat "$build"/json/lib/python3*/site-packages/nlohmann_json*/licenses/*
+} >>"$work/$name/LICENSE-THIRD-PARTY"
 archive "$name" "$work"
 
 # The module for nginx, which is the same for all machines. It loads the library.
@@ -51,7 +55,8 @@ archive "$name" "$work"
 
 # The filter for proxy-wasm, as a host loads it.
 cp "$build/wasm/tokenpin.wasm" "$dist/tokenpin-$version.wasm"
-made "tokenpin-$version.wasm"
+cp LICENSE-* "$dist"
+made "tokenpin-$version.wasm, and the licences"
 
 cp "$build"/python/wheels/*.whl "$dist"
 "$build/python/venv/bin/maturin" sdist --quiet --manifest-path bindings/python/Cargo.toml --out "$dist"

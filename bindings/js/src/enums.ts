@@ -158,7 +158,7 @@ export const Field = {
 } as const;
 export type Field = (typeof Field)[keyof typeof Field];
 
-/** The parts of an affinity key, and the owner of a cookie. The numbers are the low nibble of a cookie's first byte. */
+/** The kind of an affinity key, and of the cookies that belong to it. The numbers are the low nibble of a cookie's first byte. */
 export const Kind = {
   /** A random id that a cookie carries. */
   ANONYMOUS: 'anonymous',
@@ -244,7 +244,7 @@ export const SameSite = {
 } as const;
 export type SameSite = (typeof SameSite)[keyof typeof SameSite];
 
-/** The use that an API makes of accounts. */
+/** The group of an API, by its use of accounts. */
 export const Group = {
   /** Any account can serve. */
   STATELESS: 'stateless',
@@ -368,7 +368,7 @@ export const IdVerdict = {
 } as const;
 export type IdVerdict = (typeof IdVerdict)[keyof typeof IdVerdict];
 
-/** Says which ids are opened in the requests of an API, and which are sealed in its responses. */
+/** The ids that are opened in the requests of an API, and sealed in its responses. */
 export const Ids = {
   /** No id is opened or sealed. */
   NONE: 'none',
@@ -376,7 +376,7 @@ export const Ids = {
   OPEN: 'open',
   /** Ids in requests are opened, and ids in responses are sealed. */
   BOTH: 'both',
-  /** Like [`Ids::Both`], including the ids of items and encrypted content: Responses and Conversations. */
+  /** The same as both, with the ids of items and encrypted content: Responses and Conversations. */
   ITEMS: 'items',
 } as const;
 export type Ids = (typeof Ids)[keyof typeof Ids];
