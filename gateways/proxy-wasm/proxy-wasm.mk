@@ -31,7 +31,8 @@ wasm-target:
 WASM_BUILT := $(PROXY_WASM)/cargo/wasm32-wasip1/release/tokenpin_proxy_wasm.wasm
 
 $(WASM_FILTER): $(WASM_SOURCES) $(WASM_TOOLS)
-	$(CARGO) build --release $(WASM_CARGO)
+	$(call rust_package,gateways/proxy-wasm,$(PROXY_WASM)/package,src)
+	RUSTFLAGS='$(REMAPPED)' $(CARGO) build --release $(WASM_CARGO:gateways/proxy-wasm/%=$(PROXY_WASM)/package/%)
 	node --stack-size=4000 $(dir $(WASM_TOOLS))node_modules/.bin/wasm-opt -O3 --strip-debug \
 	  --strip-producers --enable-bulk-memory --enable-multivalue --enable-mutable-globals \
 	  --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext \
