@@ -419,6 +419,7 @@ impl Scanner {
 
     /// Returns the end of a string that begins here. Usually the first special byte is the quote.
     #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a call costs as much as a short string")]
     fn whole_end(&mut self, text: &[u8]) -> Option<usize> {
         let special = find_either(b'"', b'\\', text)?;
         if text.get(special) == Some(&b'"') { Some(special) } else { self.string_end(text) }
