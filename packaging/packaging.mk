@@ -15,7 +15,7 @@ DOCDIR := $(PREFIX)/share/doc/tokenpin
 HEADERS := $(wildcard include/*.h include/*.hpp)
 # For parsers that are no compilers.
 FFI_DECLARATIONS := include/tokenpin.ffi
-LICENCES := LICENSE-APACHE LICENSE-MIT
+LICENCES := $(wildcard LICENSE-*)
 
 # Paths between installed files are relative, so that the tree can be moved.
 relative = $$(realpath -sm --relative-to='$(1)' '$(2)')

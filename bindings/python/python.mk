@@ -24,9 +24,10 @@ $(PY_VENV)/installed: $(PY)/requirements.txt
 # Zig's libc is old enough for manylinux2014, and one wheel serves every Python from 3.9 on.
 $(PY_OUT)/wheels/built: $(SOURCES) $(PY_SOURCES) $(PY_VENV)/installed
 	rm -rf $(@D)
-	PATH="$(abspath $(PY_VENV))/bin:$$PATH" CARGO_TARGET_DIR=$(abspath $(PY_OUT))/cargo \
-	  $(PY_VENV)/bin/maturin build --quiet \
-	  --release --locked --zig --compatibility manylinux2014 --manifest-path $(PY)/Cargo.toml --out $(@D)
+	$(call rust_package,$(PY),$(PY_OUT)/package,src python README.md pyproject.toml)
+	PATH="$(abspath $(PY_VENV))/bin:$$PATH" CARGO_TARGET_DIR=$(abspath $(PY_OUT))/cargo RUSTFLAGS='$(REMAPPED)' \
+	  $(PY_VENV)/bin/maturin build --quiet --release --locked --zig --compatibility manylinux2014 \
+	  --manifest-path $(PY_OUT)/package/Cargo.toml --out $(@D)
 	touch $@
 
 .PHONY: python-wheel

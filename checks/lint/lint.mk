@@ -25,7 +25,9 @@ lint: tools ## formatting and lints, warnings denied; one version everywhere
 	"$$MAKE" --no-print-directory wasm-target
 	$(CARGO) clippy $(WASM_CARGO) -- -D warnings
 	$(CARGO) clippy $(PY_CARGO) -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --no-deps --features alloc,capi
+	rm -rf target/doc/tokenpin
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --no-deps --all-features --target-dir target
+	$(PYTHON) -B checks/lint/doc_links.py target/doc/tokenpin
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(TOWER_CARGO) --no-deps
 	$(BUILD)/tools/bin/clang-format --dry-run --Werror \
 	  $$(git ls-files '*.c' '*.cc' '*.cpp' '*.h' '*.hpp' ':!include/tokenpin.h')

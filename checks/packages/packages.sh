@@ -54,6 +54,7 @@ lrwxrwxrwx $lib/bazel/tokenpin/lib/libtokenpin.a ../../../libtokenpin.a
 lrwxrwxrwx $lib/bazel/tokenpin/lib/$soname ../../../$soname
 -rw-r--r-- share/doc/tokenpin/LICENSE-APACHE 
 -rw-r--r-- share/doc/tokenpin/LICENSE-MIT 
+-rw-r--r-- share/doc/tokenpin/LICENSE-THIRD-PARTY 
 END
 }
 has_the_files() { # prefix, folders

@@ -7,6 +7,7 @@ CHECKS += msrv minimal-versions
 .PHONY: supply
 supply: ## dependencies: pinned, listed with a reason, under licences that are allowed
 	$(PYTHON) -B checks/supply/supply.py
+	$(PYTHON) -B checks/supply/notices.py
 	@set -e; for module in $(GO_MODULES); do (cd $$module && $(GO) mod download && $(GO) mod verify); done
 
 # $(1) is the folder of sources, $(2) the results: the libraries, and C's answers to the vectors.

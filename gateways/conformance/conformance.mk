@@ -1,5 +1,4 @@
-# The parts that all gateways share: the schema of their configuration, and the table of required
-# behaviour.
+# The parts that all gateways share: the schema of their configuration, and what they must do.
 
 TESTS += schema conformance-smoke
 CHECKS += conformance
@@ -17,11 +16,12 @@ JUDGES = envoy=$(BUILD)/envoy/unit/plain/judge \
 JUDGES_READY := $(BUILD)/envoy/unit/plain/judge nginx-judge wasm-filter
 
 .PHONY: schema
-schema: $(SCHEMA_VENV)/installed $(JUDGES_READY) ## the configuration's schema, its parsers, and the pages' examples
+schema: $(SCHEMA_VENV)/installed $(JUDGES_READY) ## the schema, the parsers of it, and the examples of pages
 	$(SCHEMA_VENV)/bin/python -B $(CONFORMANCE)/examples.py
 	$(SCHEMA_VENV)/bin/python -B $(CONFORMANCE)/schema.py $(JUDGES)
 
-# Each gateway, started by the adapter of its name. A new one is a word here, and its prerequisites.
+# Each gateway as the adapter of its name starts it. A new one is a word here, and what it is made
+# of.
 CONFORMANCE_GO := $(BUILD)/conformance/fromjson
 GATEWAYS := envoy=$(BUILD)/envoy tower=$(BUILD)/tower/debug/examples/from_json go=$(CONFORMANCE_GO) \
   python=$(BUILD)/python/venv/bin/python nginx=$(BUILD) wasm=$(BUILD)/wasm/tokenpin.wasm js=node

@@ -46,6 +46,7 @@ impl Refused {
 
     /// Answers a request that could not be decided.
     #[must_use]
+    #[cold]
     pub fn of_error(error: &Error) -> Self {
         match error {
             Error::ScopeLength => Self::new(400, "bad_tenant", "The tenant cannot be determined."),
@@ -56,6 +57,7 @@ impl Refused {
     /// Answers a decision of `affinity` without a slot. `ids` are those of the request, if they
     /// were read.
     #[must_use]
+    #[cold]
     pub fn of_decision(
         affinity: &Affinity<'_>,
         decision: &Decision,
@@ -163,6 +165,7 @@ impl Refused {
     /// Returns the body of the response. `for_anthropic` is true if the request has the header
     /// `anthropic-version`: only clients of Anthropic's name the version of the API.
     #[must_use]
+    #[cold]
     pub fn body(&self, for_anthropic: bool) -> String {
         let message = quoted(&self.message);
         if for_anthropic {
@@ -188,12 +191,14 @@ impl Refused {
 const UNREADABLE: &str = "The request's body cannot be read.";
 
 /// Returns the name of a key of the table of ids.
+#[cold]
 fn key_name(affinity: &Affinity<'_>, number: u8) -> String {
     let name = affinity.id_key(number).unwrap_or_default();
     String::from_utf8_lossy(name).into_owned()
 }
 
 /// Returns a string of JSON. The names of configured keys may be any text.
+#[cold]
 fn quoted(text: &str) -> String {
     let mut quoted = String::from('"');
     for character in text.chars() {

@@ -47,7 +47,6 @@ impl World {
         let with = Opening { rules: &rules, known: &|_| true };
         let mut target = format!("/v1/responses/{NATIVE}").into_bytes();
         with.open_target(Ids::Both, &mut summary, &mut target);
-        drop(rules);
         assert_eq!(summary.quoted(), NATIVE.as_bytes());
         Self { affinity, summary, decision }
     }
@@ -76,7 +75,7 @@ impl World {
             Decision { pin_state: PinState::Down, ..rejected },
             rejected,
             self.of_ids(IdVerdict::Plain, [self.key("previous_response_id"), none]),
-            self.of_ids(IdVerdict::BadTag, [self.key("encrypted_content"), none]),
+            self.of_ids(IdVerdict::BadSeal, [self.key("encrypted_content"), none]),
             self.of_ids(IdVerdict::Plain, [self.key("path"), none]),
             self.of_ids(IdVerdict::Conflict, [self.key("path"), self.key(ODD_KEY)]),
             self.of_ids(IdVerdict::Plain, [none, none]),

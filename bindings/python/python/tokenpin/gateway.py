@@ -59,7 +59,8 @@ class Retry(NamedTuple):
 Credentials = Union[None, str, Mapping[str, str]]
 Reader = Callable[[Head], Union[bytes, str]]
 
-# A client can bring about a 401 or 403, and would take one account after another down from all others.
+# A client can bring about a 401 or 403, and would take one account after another down from all
+# others.
 COOLDOWNS = (Cooldown((401, 429)),)
 
 
