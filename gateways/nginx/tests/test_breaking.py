@@ -1,7 +1,9 @@
 """Hostile and unlucky clients, upstreams and workers, in ways that are nginx's own."""
 
+import http.client
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -55,6 +57,57 @@ def test_requests_that_wait_keep_their_own_keys(gateway):
             connection.sendall(body[4:])
             found = b"".join(iter(lambda: connection.recv(65536), b""))
         assert f"x-account: {slow}".encode() in found, found
+
+
+def test_many_requests_in_parts(gateway):
+    """In one worker, their bodies and answers in parts and in any order; the seed is printed."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    draw = random.Random(seed)
+    g = gateway(SEALING, workers=1, server="client_body_buffer_size 1k;")
+    g.upstream.answer = provider = Provider()
+    asked = {}
+    for number in range(60):
+        account, native = draw.choice(ACCOUNTS), f"resp_{number:048x}"
+        provider.accounts[native] = account
+        body = json.dumps({"input": "x" * draw.choice([1, 900, 3000]), "previous_response_id": sealed(native, account)})
+        fields = {CONSUMER: f"consumer-{number}", "content_type": "application/json", "connection": "close"}
+        data = head(length=len(body), **fields) + body.encode()
+        cuts = sorted(draw.randrange(len(data)) for _ in range(draw.choice([0, 1, 3])))
+        parts = [data[at:end] for at, end in zip([0, *cuts], [*cuts, len(data)], strict=True)]
+        asked[number] = [g.connect(), parts, account, native, b""]
+    while waiting := [number for number, (_, parts, *_) in asked.items() if parts]:
+        connection, parts, *_ = asked[draw.choice(waiting)]
+        connection.sendall(parts.pop(0))
+    for connection, _, account, native, _ in asked.values():
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        assert (response.status, response.headers["x-account"]) == (200, account)
+        answer = json.loads(response.read())
+        connection.close()
+        assert SEALED.match(answer["id"]), answer
+        (got,) = [r for r in g.upstream.requests if native in r.body.decode()]
+        assert got.account == account
+
+
+def test_streams_of_one_connection(gateway):
+    """Over HTTP/2 their frames are mixed, and some streams are reset while the gateway waits for their bodies."""
+    g = gateway(settings(sealed_ids="seal", max_held_bodies=2_000_000), workers=1)
+    body = json.dumps({"input": "x" * 20_000}).encode()
+    for _ in range(3):
+        requests = []
+        for number in range(40):
+            fields = [(":path", "/v1/responses"), (CONSUMER, consumer_of(ACCOUNTS[number % 3])), JSON]
+            # A length that is not the body's resets the stream.
+            length = len(body) + (number % 5 == 4)
+            requests.append([*fields, ("content-length", str(length))])
+        answers = g.multiplex(*requests, body=body)
+        for number, answer in enumerate(answers):
+            if number % 5 == 4:
+                assert answer is None or answer.status == 400, answer
+            else:
+                assert answer.account == ACCOUNTS[number % 3]
+    assert g.send(body=body + b" " * 1_900_000, headers=[JSON]).status == 200
 
 
 def test_no_request_inherits_from_the_one_before(gateway):
