@@ -12,7 +12,7 @@ from provider import JSON, Provider
 from upstream import answering
 
 
-@pytest.mark.parametrize("size", [100, 10**6])
+@pytest.mark.parametrize("size", [100, pytest.param(10**6, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
 @pytest.mark.parametrize("length", [True, False], ids=["length", "chunked"])
 def test_bodies_in_files(gateway, size, http2, length):
