@@ -123,13 +123,14 @@ var fieldNames = []string{
 	"encrypted_content",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (f Field) String() string { return name(fieldNames, uint8(f)) }
 
 func (f Field) valid() bool { return known(fieldNames, uint8(f)) }
 
-// Kind is the parts of an affinity key, and the owner of a cookie. The numbers are the low nibble
-// of a cookie's first byte.
+// Kind is the kind of an affinity key, and of the cookies that belong to it. The numbers are the
+// low nibble of a cookie's first byte.
 type Kind uint8
 
 const (
@@ -150,7 +151,8 @@ var kindNames = []string{
 	"combined",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (k Kind) String() string { return name(kindNames, uint8(k)) }
 
 func (k Kind) valid() bool { return known(kindNames, uint8(k)) }
@@ -176,7 +178,8 @@ var stateNames = []string{
 	"vacant",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (s State) String() string { return name(stateNames, uint8(s)) }
 
 func (s State) valid() bool { return known(stateNames, uint8(s)) }
@@ -202,7 +205,8 @@ var strategyNames = []string{
 	"higress_fnv1a_modulo",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (s Strategy) String() string { return name(strategyNames, uint8(s)) }
 
 func (s Strategy) valid() bool { return known(strategyNames, uint8(s)) }
@@ -227,7 +231,8 @@ var roleNames = []string{
 	"retire",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (r Role) String() string { return name(roleNames, uint8(r)) }
 
 func (r Role) valid() bool { return known(roleNames, uint8(r)) }
@@ -274,7 +279,8 @@ var verdictNames = []string{
 	"refresh_due",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (v Verdict) String() string { return name(verdictNames, uint8(v)) }
 
 func (v Verdict) valid() bool { return known(verdictNames, uint8(v)) }
@@ -297,12 +303,13 @@ var sameSiteNames = []string{
 	"none",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (s SameSite) String() string { return name(sameSiteNames, uint8(s)) }
 
 func (s SameSite) valid() bool { return known(sameSiteNames, uint8(s)) }
 
-// Group is the use that an API makes of accounts.
+// Group is the group of an API, by its use of accounts.
 type Group uint8
 
 const (
@@ -320,7 +327,8 @@ var groupNames = []string{
 	"prompt_cache",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (g Group) String() string { return name(groupNames, uint8(g)) }
 
 func (g Group) valid() bool { return known(groupNames, uint8(g)) }
@@ -343,7 +351,8 @@ var policyNames = []string{
 	"fallback_without_update",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (p Policy) String() string { return name(policyNames, uint8(p)) }
 
 func (p Policy) valid() bool { return known(policyNames, uint8(p)) }
@@ -381,7 +390,8 @@ var sourceNames = []string{
 	"id",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (s Source) String() string { return name(sourceNames, uint8(s)) }
 
 func (s Source) valid() bool { return known(sourceNames, uint8(s)) }
@@ -416,7 +426,8 @@ var outcomeNames = []string{
 	"none",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (o Outcome) String() string { return name(outcomeNames, uint8(o)) }
 
 func (o Outcome) valid() bool { return known(outcomeNames, uint8(o)) }
@@ -448,7 +459,8 @@ var pinStateNames = []string{
 	"gone",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (p PinState) String() string { return name(pinStateNames, uint8(p)) }
 
 func (p PinState) valid() bool { return known(pinStateNames, uint8(p)) }
@@ -478,7 +490,8 @@ var keyReasonNames = []string{
 	"too_long",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (k KeyReason) String() string { return name(keyReasonNames, uint8(k)) }
 
 func (k KeyReason) valid() bool { return known(keyReasonNames, uint8(k)) }
@@ -501,7 +514,8 @@ var answerNames = []string{
 	"carrier",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (a Answer) String() string { return name(answerNames, uint8(a)) }
 
 func (a Answer) valid() bool { return known(answerNames, uint8(a)) }
@@ -537,13 +551,13 @@ var idVerdictNames = []string{
 	"bad_seal",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (i IDVerdict) String() string { return name(idVerdictNames, uint8(i)) }
 
 func (i IDVerdict) valid() bool { return known(idVerdictNames, uint8(i)) }
 
-// IDs is says which ids are opened in the requests of an API, and which are sealed in its
-// responses.
+// IDs is the ids that are opened in the requests of an API, and sealed in its responses.
 type IDs uint8
 
 const (
@@ -553,7 +567,7 @@ const (
 	IDsOpen IDs = 1
 	// Ids in requests are opened, and ids in responses are sealed.
 	IDsBoth IDs = 2
-	// Like [Ids::Both], including the ids of items and encrypted content: Responses and Conversations.
+	// The same as both, with the ids of items and encrypted content: Responses and Conversations.
 	IDsItems IDs = 3
 )
 
@@ -564,7 +578,8 @@ var idsNames = []string{
 	"items",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (i IDs) String() string { return name(idsNames, uint8(i)) }
 
 func (i IDs) valid() bool { return known(idsNames, uint8(i)) }
@@ -590,7 +605,8 @@ var modeNames = []string{
 	"strict",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (m Mode) String() string { return name(modeNames, uint8(m)) }
 
 func (m Mode) valid() bool { return known(modeNames, uint8(m)) }
@@ -643,7 +659,8 @@ var keyKindNames = []string{
 	"items",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (k KeyKind) String() string { return name(keyKindNames, uint8(k)) }
 
 func (k KeyKind) valid() bool { return known(keyKindNames, uint8(k)) }
@@ -664,7 +681,8 @@ var idOwnerNames = []string{
 	"consumer",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (i IDOwner) String() string { return name(idOwnerNames, uint8(i)) }
 
 func (i IDOwner) valid() bool { return known(idOwnerNames, uint8(i)) }
@@ -689,7 +707,8 @@ var foreignSealsNames = []string{
 	"plain",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (f ForeignSeals) String() string { return name(foreignSealsNames, uint8(f)) }
 
 func (f ForeignSeals) valid() bool { return known(foreignSealsNames, uint8(f)) }
@@ -709,7 +728,8 @@ var framingNames = []string{
 	"events",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (f Framing) String() string { return name(framingNames, uint8(f)) }
 
 func (f Framing) valid() bool { return known(framingNames, uint8(f)) }
@@ -751,7 +771,8 @@ var refusalNames = []string{
 	"unreadable_body",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (r Refusal) String() string { return name(refusalNames, uint8(r)) }
 
 func (r Refusal) valid() bool { return known(refusalNames, uint8(r)) }

@@ -2,7 +2,7 @@
  * @file tokenpin.h
  * Pins sessions to upstream API tokens: C11, and C++ clean.
  *
- * Generated from src/capi by cbindgen: `make bindings` writes it, the tests check it.
+ * Generated from src/capi by cbindgen: `make bindings` writes it, tests check it.
  *
  * Conventions, the same for every function:
  * - A function that can fail returns a `tokenpin_status` number, 0 for success. It writes its
@@ -729,7 +729,7 @@ typedef struct tokenpin_attributes {
 } tokenpin_attributes;
 
 /**
- * The use that an API makes of accounts.
+ * The group of an API, by its use of accounts.
  */
 enum tokenpin_group
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -758,7 +758,7 @@ typedef uint8_t tokenpin_group;
 #endif // __cplusplus
 
 /**
- * Says which ids are opened in the requests of an API, and which are sealed in its responses.
+ * The ids that are opened in the requests of an API, and sealed in its responses.
  */
 enum tokenpin_ids
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -778,8 +778,7 @@ enum tokenpin_ids
      */
     TOKENPIN_IDS_BOTH = 2,
     /**
-     * Like [`Ids::Both`], including the ids of items and encrypted content: Responses and
-     * Conversations.
+     * The same as both, with the ids of items and encrypted content: Responses and Conversations.
      */
     TOKENPIN_IDS_ITEMS = 3,
 };
@@ -2025,8 +2024,8 @@ TOKENPIN_MUST_CHECK
 int32_t tokenpin_identity_hash(const void *identity, size_t identity_len, uint64_t *hash);
 
 /**
- * The parts of an affinity key, and the owner of a cookie. The numbers are the low nibble of a
- * cookie's first byte.
+ * The kind of an affinity key, and of the cookies that belong to it. The numbers are the low
+ * nibble of a cookie's first byte.
  */
 enum tokenpin_kind
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L

@@ -103,7 +103,7 @@ class Field(_Named):
 
 
 class Kind(_Named):
-    """The parts of an affinity key, and the owner of a cookie. The numbers are the low nibble of a cookie's first byte."""
+    """The kind of an affinity key, and of the cookies that belong to it. The numbers are the low nibble of a cookie's first byte."""
 
     ANONYMOUS = "anonymous", 0, "A random id that a cookie carries."
     CONSUMER = "consumer", 1, "A consumer name."
@@ -161,7 +161,7 @@ class SameSite(_Named):
 
 
 class Group(_Named):
-    """The use that an API makes of accounts."""
+    """The group of an API, by its use of accounts."""
 
     STATELESS = "stateless", 0, "Any account can serve."
     STATEFUL = "stateful", 1, "State lives inside the account."
@@ -243,12 +243,12 @@ class IdVerdict(_Named):
 
 
 class Ids(_Named):
-    """Says which ids are opened in the requests of an API, and which are sealed in its responses."""
+    """The ids that are opened in the requests of an API, and sealed in its responses."""
 
     NONE = "none", 0, "No id is opened or sealed."
     OPEN = "open", 1, "Sealed ids in requests are opened. Responses stay as they are."
     BOTH = "both", 2, "Ids in requests are opened, and ids in responses are sealed."
-    ITEMS = "items", 3, "Like [`Ids::Both`], including the ids of items and encrypted content: Responses and Conversations."
+    ITEMS = "items", 3, "The same as both, with the ids of items and encrypted content: Responses and Conversations."
 
 
 class Mode(_Named):

@@ -18,7 +18,7 @@ local function of_request(status, code, message, headers)
   return { status = status, code = code, message = message, type = INVALID, headers = headers }
 end
 
-_M.bad_tenant = of_gateway(400, "bad_tenant", "The tenant cannot be told.")
+_M.bad_tenant = of_gateway(400, "bad_tenant", "The tenant cannot be determined.")
 _M.error = of_gateway(500, "affinity_error", "The gateway cannot choose an account.")
 _M.too_large = of_request(413, "request_too_large", "The request's body is too large.")
 _M.too_many = of_gateway(503, "too_many_bodies", "The gateway holds too many requests.")

@@ -2,7 +2,7 @@
 
 package io.github.tokenpin;
 
-/** The use that an API makes of accounts. */
+/** The group of an API, by its use of accounts. */
 public enum Group {
   /** Any account can serve. */
   STATELESS(0, "stateless"),

@@ -2,7 +2,7 @@
 
 package io.github.tokenpin;
 
-/** Says which ids are opened in the requests of an API, and which are sealed in its responses. */
+/** The ids that are opened in the requests of an API, and sealed in its responses. */
 public enum Ids {
   /** No id is opened or sealed. */
   NONE(0, "none"),
@@ -10,10 +10,7 @@ public enum Ids {
   OPEN(1, "open"),
   /** Ids in requests are opened, and ids in responses are sealed. */
   BOTH(2, "both"),
-  /**
-   * Like [{@code Ids::Both}], including the ids of items and encrypted content: Responses and
-   * Conversations.
-   */
+  /** The same as both, with the ids of items and encrypted content: Responses and Conversations. */
   ITEMS(3, "items");
 
   private static final Ids[] BY_NUMBER = new Ids[4];

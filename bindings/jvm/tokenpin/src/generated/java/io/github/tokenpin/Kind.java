@@ -3,8 +3,8 @@
 package io.github.tokenpin;
 
 /**
- * The parts of an affinity key, and the owner of a cookie. The numbers are the low nibble of a
- * cookie's first byte.
+ * The kind of an affinity key, and of the cookies that belong to it. The numbers are the low nibble
+ * of a cookie's first byte.
  */
 public enum Kind {
   /** A random id that a cookie carries. */
