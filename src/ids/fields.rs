@@ -478,6 +478,7 @@ impl Fields<'_> {
 
     /// The number and kind of a key of a document, if it is looked at.
     #[inline(always)]
+    #[expect(clippy::inline_always, reason = "for every key")]
     pub(crate) fn find(&self, name: &[u8], any_case: bool) -> Option<(u8, KeyKind)> {
         // Most keys of documents end here.
         if self.keys.is_empty() && !BY_LENGTH.may_hold(name) {

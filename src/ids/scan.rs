@@ -31,8 +31,8 @@ pub(crate) trait Reader {
     /// Whether the ends of encrypted content are held back, marked, or left alone.
     fn content(&self) -> Content;
 
-    /// A key of the object on this level, empty if it is too long for one that is looked at. Returns its
-    /// number and kind, if it is looked at.
+    /// A key of the object on this level, empty if it is longer than all that are looked at. Returns
+    /// its number and kind, if it is looked at.
     fn key(&mut self, level: u32, name: &[u8]) -> Option<(u8, KeyKind)>;
 
     /// A value that is neither string nor object nor array, by its first byte.
@@ -414,14 +414,15 @@ impl Scanner {
         }
     }
 
-    /// The same of one that begins here. Mostly the first byte that counts is the quote.
+    /// The same of a string that begins here. Mostly it has no escape.
     #[inline(always)]
+    #[expect(clippy::inline_always, reason = "for every string")]
     fn whole_end(&mut self, text: &[u8]) -> Option<usize> {
         let special = find_either(b'"', b'\\', text)?;
         if text.get(special) == Some(&b'"') { Some(special) } else { self.string_end(text) }
     }
 
-    /// Reads a string from behind its quote that nobody looks at. Returns as `text`.
+    /// Reads a string that nobody looks at, from behind its first quote. Returns as `text`.
     #[inline(never)]
     fn whole_text(&mut self, input: &[u8], at: usize) -> Option<usize> {
         self.begin_string(State::Text);
@@ -544,15 +545,10 @@ impl Scanner {
 
     // Keys: never held back, only remembered.
 
-    /// Reads the key that begins at `at`, and the string behind it if nobody looks at that; and so on,
-    /// until another byte is next. Mostly all of them is there, without escapes. `None` at the end of the input.
+    /// Reads the key at `at`, and the string behind it if nobody looks at that; then the next key.
+    /// Returns where something else follows. `None` at the end of the input.
     #[inline(never)]
-    fn members(
-        &mut self,
-        reader: &mut dyn Reader,
-        input: &[u8],
-        mut at: usize,
-    ) -> Option<usize> {
+    fn members(&mut self, reader: &mut dyn Reader, input: &[u8], mut at: usize) -> Option<usize> {
         loop {
             self.begin_string(State::InKey);
             let behind = input.get(at + 1..)?;
