@@ -1,4 +1,4 @@
-//! The same with nothing in a cache: the first request after a while.
+//! The same work with nothing in a cache: the first request after a pause.
 
 use std::hint::black_box;
 
@@ -30,7 +30,7 @@ fn each<I: Copy, O>(
     let mut inputs = inputs.iter().cycle();
     group.bench_function(BenchmarkId::new(name.0, name.1), |bencher| {
         let setup = || {
-            // Before the walk, which then evicts what this has touched.
+            // Taken before the walk, which then evicts the memory that this has touched.
             let input = *inputs.next().expect("cycles");
             walk(buffer);
             input
@@ -43,7 +43,7 @@ pub fn bench(criterion: &mut Criterion) {
     let buffer = &vec![1; WALK];
     let hashes = &hashes();
     let mut group = criterion.benchmark_group("cold");
-    // What reading the clock costs; the report takes it off.
+    // The cost of reading the clock, which the report subtracts.
     each(&mut group, buffer, ("nothing", ""), hashes, |hash| hash);
     for n in [16, 1024] {
         let fleet = Fleet::up(n);

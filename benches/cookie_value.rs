@@ -1,4 +1,4 @@
-//! Making and checking the value of a cookie, against a signed jar of the crate `cookie`.
+//! Making and checking the value of a cookie, compared with a signed jar of the crate `cookie`.
 
 use std::hash::Hasher as _;
 use std::hint::black_box;
@@ -36,7 +36,7 @@ pub fn value_of(ring: &KeyRing, cookie: &Cookie) -> Value {
     encode(ring, &AUDIENCE, &Key::Anonymous(&cookie.id), cookie).unwrap()
 }
 
-/// The verdict alone: that and the pin is what a decision needs.
+/// Returns the pin, which with the verdict is all that a decision needs.
 pub fn read(codec: &Codec, value: &Value) -> Option<u64> {
     pin(codec.decode(None, &LIMITS, NOW, value))
 }
@@ -48,7 +48,7 @@ fn pin(decoded: Result<(Verdict, Option<Cookie>), Error>) -> Option<u64> {
     }
 }
 
-/// A jar with a signed cookie that says as much as ours: 34 bytes in base64url.
+/// A jar with a signed cookie that carries as much data as ours: 34 bytes in base64url.
 pub struct Jar {
     pub jar: CookieJar,
     pub key: cookie::Key,
@@ -100,7 +100,7 @@ pub fn bench(criterion: &mut Criterion) {
     each(&mut group, "signed_jar", "", &[()], |()| jar.read());
     group.finish();
 
-    // What decoding cannot do without: the limit.
+    // The minimum for decoding: the limit.
     let mut group = criterion.benchmark_group("primitive");
     each(&mut group, "base64url-67", "", &values, |value| {
         let mut raw = [0; 50];
@@ -110,7 +110,7 @@ pub fn bench(criterion: &mut Criterion) {
         .map(|i| std::array::from_fn(|at| id(i)[at % 16].wrapping_add(u8::try_from(at).unwrap())))
         .collect();
     let messages: Vec<_> = messages.iter().collect();
-    // As it is behind the lengths of name and scope, and the name.
+    // The state behind the lengths of name and scope, and the name.
     let mut behind_name = Wide::new_with_key(&[3; 16]);
     behind_name.write(&[0; 20]);
     each(&mut group, "siphash-2-4-128-34", "", &messages, |message| {

@@ -1,4 +1,4 @@
-//! Whole decisions, as a gateway asks for them.
+//! Whole decisions, in the form that a gateway needs them.
 
 use criterion::Criterion;
 use tokenpin::{
@@ -12,7 +12,7 @@ use crate::fixtures::{NOW, affinity, each, id, identity, ring_keys, text_keys};
 const REQUESTS: usize = 1024;
 pub const SLOTS: u32 = 16;
 
-/// A `Cookie` field as a browser sends it, with `values` among other cookies.
+/// Returns a `Cookie` field as a browser sends it, with `values` among other cookies.
 pub fn field(values: &[String]) -> Vec<u8> {
     let name = str::from_utf8(AUDIENCE.name).unwrap_or("");
     let ours: Vec<_> = values.iter().map(|value| format!("{name}={value}")).collect();
@@ -83,7 +83,7 @@ pub fn cases(affinity: &Affinity) -> Vec<(&'static str, Vec<Asked<'static>>)> {
     ]
 }
 
-/// Each case is what its name says.
+/// Checks that each case is the one that its name says.
 fn check(name: &str, decision: &Decision) {
     let Decision { source, outcome, pin_state, verdict, .. } = *decision;
     let right = match name {
@@ -129,7 +129,7 @@ fn grow(criterion: &mut Criterion) {
 
     let mut group = criterion.benchmark_group("grow-ring");
     for len in 1..=8 {
-        // The key that made the cookie stands last.
+        // The key that made the cookie is the last one.
         let mut keys = ring_keys(len);
         keys.reverse();
         let owned = affinity(SLOTS, &keys);

@@ -1,4 +1,4 @@
-//! What the benchmarks work on. Made once and kept until the process ends.
+//! The inputs of the benchmarks, made once and kept until the process ends.
 
 use std::hint::black_box;
 
@@ -10,11 +10,11 @@ use tokenpin::{
 
 pub const NOW: u64 = 1_800_000_000;
 
-/// Calls in one iteration; the report divides by it.
+/// The calls in one iteration. The report divides by this number.
 pub const LOT: usize = 64;
 
-/// Keys of one batch: more than the library takes at once, as whoever plans a change or replays a log
-/// hands them over.
+/// The keys of one batch: more than the library takes at a time, as in planning a change or
+/// replaying a log.
 pub const BATCH: usize = 1024;
 
 /// Inputs to draw from: they stay in the nearest caches.
@@ -55,10 +55,10 @@ impl Fleet {
     }
 
     pub fn status(self, slot: u32) -> SlotStatus {
-        // Spread over the list, and exactly that share of it.
+        // Spread over the list, with exactly that share of it.
         let down = |slot: u32| slot * self.down_percent / 100;
         let state = if down(slot + 1) > down(slot) { State::Down } else { State::Up };
-        // Turned by one after every four, so that those that are down are not all of one weight.
+        // Shifted by one after every four, so that those that are down are not all of one weight.
         let turn = (slot + slot / 4) as usize % 4;
         let quarters = if self.mixed_weights { [4, 2, 1, 3][turn] } else { 4 };
         SlotStatus { state, weight: MAX_WEIGHT / 4 * quarters, until: 0 }
@@ -89,8 +89,8 @@ pub fn affinity(n: u32, keys: &[CookieKey]) -> OwnedAffinity {
 
 pub type Group<'a> = BenchmarkGroup<'a, WallTime>;
 
-/// Times `call` over inputs in random order, which no branch predictor can learn. The calls do
-/// not wait for each other.
+/// Times `call` over inputs in random order, which no branch predictor can learn. The calls do not
+/// wait for each other.
 pub fn each<I: Copy, O>(
     group: &mut Group,
     function: &str,
@@ -138,7 +138,7 @@ pub fn batches(
     });
 }
 
-/// Times `call` where each needs the answer of the one before.
+/// Times `call` in a chain, in which each call needs the answer of the previous one.
 pub fn chain(
     group: &mut Group,
     function: &str,

@@ -1,5 +1,6 @@
-//! Sealing and opening one id, and rewriting bodies: beside copying them, and beside what a gateway does without a
-//! scanner, which is to read them into a tree, change it and write it again, or to use a regular expression.
+//! Sealing and opening one id, and rewriting bodies. The comparisons are copying the bodies, and
+//! what a gateway does without a scanner: reading them into a tree, changing it and writing it
+//! again, or using a regular expression.
 
 use std::hint::black_box;
 
@@ -15,7 +16,7 @@ use crate::fixtures::{each, hashes, ring_keys};
 type Group<'a> = criterion::BenchmarkGroup<'a, criterion::measurement::WallTime>;
 
 const DIGITS: &str = "67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41";
-/// As a proxy reads them from a socket.
+/// The size in which a proxy reads from a socket.
 const CHUNK: usize = 16 << 10;
 
 /// Ids of 24 bytes in hexadecimal digits, UUIDs, and others.
@@ -38,7 +39,7 @@ fn natives(kind: &str) -> Vec<String> {
     hashes().iter().map(one).collect()
 }
 
-/// An answer of 1.5 MB with a line break now and then.
+/// Returns an answer of 1.5 MB with occasional line breaks.
 fn long_text() -> Vec<u8> {
     let line = "The quick brown fox jumps over the lazy dog, and then some more words. ";
     let text: String =
@@ -49,7 +50,7 @@ fn long_text() -> Vec<u8> {
     .into_bytes()
 }
 
-/// A stream of deltas of a word each.
+/// Returns a stream of deltas of a word each.
 fn deltas() -> Vec<u8> {
     let event = |i: u32| {
         format!(
@@ -59,7 +60,7 @@ fn deltas() -> Vec<u8> {
     (0..3_000).flat_map(|i| event(i).into_bytes()).collect()
 }
 
-/// A page of 5000 files, each with an id of its own.
+/// Returns a page of 5000 files with different ids.
 fn list() -> Vec<u8> {
     let file = |i: usize| {
         format!(
@@ -70,7 +71,7 @@ fn list() -> Vec<u8> {
     format!(r#"{{"object":"list","data":[{}],"has_more":false}}"#, files.join(",")).into_bytes()
 }
 
-/// History of 2000 messages that the client carries, and one id that names its account.
+/// Returns a history of 2000 messages that the client carries, and one id that names its account.
 fn request(sealer: &IdSealer<'_>, pin: u64) -> Vec<u8> {
     let seal = |native: String| {
         String::from_utf8(sealer.seal(native.as_bytes(), pin).unwrap().as_bytes().to_vec()).unwrap()
@@ -91,7 +92,7 @@ fn request(sealer: &IdSealer<'_>, pin: u64) -> Vec<u8> {
 /// The keys that the peers look for; the library's own table is longer.
 const KEYS: [&str; 3] = ["id", "item_id", "previous_response_id"];
 
-/// What becomes of an id: its seal, or its native form.
+/// Returns the replacement of an id: its seal, or its native form.
 type Change<'a> = &'a dyn Fn(&[u8]) -> Option<Vec<u8>>;
 
 fn changed(key: &str, id: &str, change: Change<'_>) -> Option<String> {
@@ -133,7 +134,8 @@ fn change_simd(json: &mut OwnedValue, change: Change<'_>) {
     }
 }
 
-/// Each document of a body: the body, or what is behind `data: ` on a line of a stream of events.
+/// Calls for each document of a body: the body, or the text behind `data: ` on a line of a stream
+/// of events.
 fn documents(
     body: &[u8],
     events: bool,
@@ -161,7 +163,7 @@ fn through_serde_json(data: &[u8], out: &mut Vec<u8>, change: Change<'_>) {
     serde_json::to_writer(out, &json).unwrap();
 }
 
-/// It reads in place, so `copy` is what it reads.
+/// The reader works in place, so it reads `copy`.
 fn through_simd_json(data: &[u8], out: &mut Vec<u8>, copy: &mut Vec<u8>, change: Change<'_>) {
     copy.clear();
     copy.extend_from_slice(data);
@@ -170,7 +172,7 @@ fn through_simd_json(data: &[u8], out: &mut Vec<u8>, copy: &mut Vec<u8>, change:
     simd_json::to_writer(out, &json).unwrap();
 }
 
-/// Looks for the keys in the raw text. What it finds within a string, it changes as well.
+/// Searches the raw text for the keys. It also changes matches within a string.
 fn through_regex(body: &[u8], out: &mut Vec<u8>, regex: &Regex, change: Change<'_>) {
     let replaced = regex.replace_all(body, |found: &Captures<'_>| {
         let mut text = found[1].to_vec();

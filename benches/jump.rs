@@ -8,8 +8,8 @@ use tokenpin_test_support::paper;
 use crate::fixtures::{chain, each, hashes};
 use crate::peers::{Unhashed, jump_back};
 
-/// Another hash than jump may give other buckets: each as often as every other, and a bucket more
-/// takes keys only to itself.
+/// Checks a hash other than jump. Its buckets may differ, but each is as frequent as every other,
+/// and a new bucket takes keys only to itself.
 fn check_jump_back(hashes: &[u64]) {
     for n in [8_u32, 13, 64] {
         let mut counts = vec![0; n as usize];

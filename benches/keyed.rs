@@ -1,4 +1,4 @@
-//! Selection from the bytes of a key: what a gateway has in hand.
+//! Selection from the bytes of a key, which a gateway starts from.
 
 use criterion::Criterion;
 use tokenpin::{Filter, Key, identity_hash, jump, key_hash, select_higress};

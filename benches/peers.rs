@@ -1,10 +1,10 @@
-//! What tokenpin is compared with, where no crate does it.
+//! The peers of tokenpin for which there is no crate.
 
 use std::hash::Hasher;
 
 use tokenpin::{Filter, Slot, State, Strategy, jump, mix, select};
 
-/// Hands an integer through: the crate `jumphash` always hashes first.
+/// Passes an integer through: the crate `jumphash` always hashes first.
 #[derive(Clone, Copy, Default)]
 pub struct Unhashed(u64);
 
@@ -27,12 +27,12 @@ pub struct Maglev {
 }
 
 impl Maglev {
-    /// `nodes` are a hash and a weight each; of weight 0 are those that serve nobody.
+    /// Builds the table. `nodes` are a hash and a weight each; a node of weight 0 serves no key.
     pub fn new(nodes: &[(u64, u32)]) -> Self {
         // The paper asks for over 100 entries a node, and a prime.
         let size: u64 = if nodes.len() <= 655 { 65_537 } else { 655_373 };
         let heaviest = nodes.iter().map(|&(_, weight)| weight).max().unwrap_or(0);
-        assert!(heaviest > 0, "nobody serves");
+        assert!(heaviest > 0, "no node serves");
         let mut table = vec![u32::MAX; usize::try_from(size).unwrap()];
         let mut filled = 0;
         let mut next: Vec<(u64, u64)> = nodes
@@ -72,7 +72,8 @@ impl Maglev {
     }
 }
 
-/// Selection without probes: the home slot by jump, if it serves, else weighted rendezvous over all slots.
+/// Selects without probes: the home slot by jump, if it serves, else weighted rendezvous over all
+/// slots.
 #[inline(never)]
 pub fn home_and_pass(slots: &[Slot], filter: &Filter, hash: u64) -> Option<u32> {
     let home = jump(hash, u32::try_from(slots.len()).ok()?).ok()?;
@@ -89,8 +90,9 @@ pub fn home_and_pass(slots: &[Slot], filter: &Filter, hash: u64) -> Option<u32> 
     select(Strategy::Rendezvous, slots, filter, hash).unwrap_or_default()
 }
 
-/// Ertl, "`JumpBackHash`: Say Goodbye to the Modulo Operation to Distribute Keys Uniformly to Buckets",
-/// 2024, arXiv:2403.18682: the whole of it, with splitmix64 as the generator. `buckets` is 1 to 2^31.
+/// Computes jump-back hash (Ertl, "`JumpBackHash`: Say Goodbye to the Modulo Operation to
+/// Distribute Keys Uniformly to Buckets", 2024, arXiv:2403.18682) without an early end, with
+/// splitmix64 as the generator. `buckets` is 1 to 2^31.
 #[expect(clippy::cast_possible_truncation, reason = "halves are meant")]
 pub fn jump_back(key: u64, buckets: u32) -> u32 {
     let mut state = key;
@@ -126,7 +128,7 @@ pub fn jump_back(key: u64, buckets: u32) -> u32 {
     0
 }
 
-/// What Higress ai-proxy does with a consumer's name.
+/// Maps a consumer's name as Higress ai-proxy does.
 pub fn fnv1a32_modulo(key: &[u8], n: u32) -> u32 {
     let step = |hash: u32, &byte: &u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     key.iter().fold(0x811c_9dc5, step) % n

@@ -1,8 +1,8 @@
-"""Reads what the benchmark program left, over all rounds, and makes the tables and the charts.
+"""Reads the results of the benchmark program, over all rounds, and makes the tables and the charts.
 
-Within a round the fastest of the samples counts, the one that nobody disturbed; of cold calls the
-median. A ratio is formed within each round, where both sides ran within seconds of each other; what is
-told is the median over the rounds. A spread is the least and the greatest ratio.
+Within a round the fastest sample counts, because it was disturbed least; for cold calls it is the
+median. A ratio is formed within each round, where both sides ran within seconds of each other. The
+report has the median over the rounds. A spread is the least and the greatest ratio.
 """
 
 import argparse
@@ -152,7 +152,7 @@ def peers(results):
         [[str(n), *(ns(results, "change", f, n) for f in ("tokenpin", "maglev"))] for n in (16, 1024)],
     )
     cookie = figures.table(
-        ["cookie", "tokenpin, ns", "signed jar, ns", "ratio", "name and scope hashed anew, ns"],
+        ["cookie", "tokenpin, ns", "signed jar, ns", "ratio", "name and scope hashed each time, ns"],
         [
             [name, *(ns(results, name, who) for who in ("tokenpin", "signed_jar"))]
             + [results.spread(name, "signed_jar", "tokenpin"), ns(results, name, "once")]
@@ -274,7 +274,7 @@ def growth_table(points):
 
 
 def targets(results):
-    """What was set out to reach, and whether this run reached it."""
+    """The targets, and whether this run reached them."""
     jumps = {n: results.ratio("jump", "paper", "tokenpin", n) for n in JUMPS}
     chains = {n: results.ratio("jump-chain", "paper", "tokenpin", n) for n in JUMPS}
     few = (8, 16, 64)
@@ -354,7 +354,7 @@ def draw(results, points, folder):
             "Select one of 16 tokens, all up",
             [
                 row("tokenpin", 0, "select-equal", "tokenpin", "16-0"),
-                row("rendezvous alone", 1, "select-equal", "rendezvous", "16-0"),
+                row("plain rendezvous", 1, "select-equal", "rendezvous", "16-0"),
                 row("Maglev table", 1, "select-equal", "maglev", "16-0"),
             ],
         ),
@@ -362,7 +362,7 @@ def draw(results, points, folder):
             "The same with a quarter of them down",
             [
                 row("tokenpin", 0, "select-equal", "tokenpin", "16-25"),
-                row("rendezvous alone", 1, "select-equal", "rendezvous", "16-25"),
+                row("plain rendezvous", 1, "select-equal", "rendezvous", "16-25"),
                 row("Maglev table", 1, "select-equal", "maglev", "16-25"),
             ],
         ),

@@ -28,10 +28,10 @@ pub fn maglev(fleet: Fleet, slots: &[Slot]) -> Maglev {
     Maglev::new(&nodes)
 }
 
-/// One fleet, by every way to select.
+/// Selects in one fleet in every way.
 fn ways(criterion: &mut Criterion, fleet: Fleet, hashes: &[u64]) {
     let slots = &fleet.slots();
-    // Ours does not know the filter when it is compiled either.
+    // Our filter is unknown at compile time as well.
     let filter = black_box(&FILTER);
     let without_probes = |hash| home_and_pass(slots, filter, hash);
     for &hash in hashes {
@@ -58,13 +58,13 @@ fn ways(criterion: &mut Criterion, fleet: Fleet, hashes: &[u64]) {
     group.finish();
 }
 
-/// One fleet, key by key and in batches.
+/// Selects in one fleet, key by key and in batches.
 fn batch(group: &mut Group, fleet: Fleet, hashes: &[u64]) {
     let slots = &fleet.slots();
     let weights = if fleet.mixed_weights { "-mixed" } else { "" };
     let parameter = format!("{}-{}{weights}", fleet.n, fleet.down_percent);
     let one_by_one = |hashes: &[u64; BATCH]| hashes.map(|hash| by_jump(slots, hash));
-    // Kept from batch to batch, as one who has many would.
+    // Reused for all batches, as in a program with many.
     let mut selected = [None; BATCH];
     let mut in_batches = |hashes: &[u64; BATCH]| {
         let done = select_batch(Strategy::Jump, slots, &FILTER, hashes, &mut selected);
@@ -114,7 +114,7 @@ pub fn bench(criterion: &mut Criterion) {
     batch(&mut group, Fleet { mixed_weights: true, ..Fleet::up(1024) }, &hashes);
     group.finish();
 
-    // What follows when one token fails.
+    // The selections after one token fails.
     let mut group = criterion.benchmark_group("change");
     for n in [16, 1024] {
         let fleet = Fleet::up(n);

@@ -1,7 +1,7 @@
-//! What tokenpin costs, beside what others cost, in one process.
+//! The cost of tokenpin compared with its peers, in one process.
 //!
-//! Every benchmark that has peers checks first that all of them do the same work. The names are
-//! what `report.py` reads: a group, a function and a parameter.
+//! Every benchmark that has peers checks first that all of them do the same work. `report.py` reads
+//! the names: a group, a function and a parameter.
 
 mod cold;
 mod cookie_value;

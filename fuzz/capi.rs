@@ -1,14 +1,14 @@
-//! The whole C ABI: any sequence of calls, with null, misaligned and overlapping pointers, lengths
-//! that cannot be, numbers that are no value of their enum, handles that are none or are wiped.
+//! The whole C ABI: any sequence of calls, with null, misaligned and overlapping pointers,
+//! impossible lengths, numbers outside of their enum, and handles that are missing or wiped.
 //!
-//! All memory that a call may touch is a heap block of exactly the size it was told, so that
-//! `AddressSanitizer` sees every byte too far. Besides, after every call:
+//! All memory that a call may touch is a heap block of exactly the size that the call receives, so
+//! that `AddressSanitizer` reports every byte beyond. In addition, after every call:
 //!
 //! * the status has a name;
-//! * after a refusal no output has changed, but the length of a buffer that is too small and the
-//!   place of the error; after success nothing behind the reported length;
+//! * after a refusal no output has changed, except for the length of a buffer that is too small and
+//!   the place of the error; after success nothing behind the reported length;
 //! * inputs, and affinities in memory of the caller, have not changed;
-//! * where no argument was odd, status and outputs are those of the core.
+//! * if no argument was odd, status and outputs are those of the core.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -43,11 +43,11 @@ fuzz_target!(|data: &[u8]| {
     world.end();
 });
 
-/// Which functions succeeded, and which refused.
+/// The functions that succeeded, and those that refused.
 static REPORTING: AtomicBool = AtomicBool::new(false);
 static REACHED: Mutex<BTreeMap<&str, [bool; 2]>> = Mutex::new(BTreeMap::new());
 
-/// What cannot refuse.
+/// The functions that cannot refuse.
 const NEVER_REFUSE: [&str; 7] = [
     "tokenpin_abi_version",
     "tokenpin_abi_v1",
@@ -58,8 +58,8 @@ const NEVER_REFUSE: [&str; 7] = [
     "tokenpin_id_ring_wipe",
 ];
 
-/// If the environment asks for it, fails at the end unless every function of the header was reached,
-/// with success and with a refusal.
+/// Fails at the end, if the environment asks for it, unless every function of the header was
+/// reached, with success and with a refusal.
 fn report_at_exit() {
     unsafe extern "C" {
         fn atexit(callback: extern "C" fn()) -> i32;
@@ -99,7 +99,7 @@ fn report_at_exit() {
     });
 }
 
-/// Calls a function of the C ABI and remembers that.
+/// Calls a function of the C ABI and records the call.
 macro_rules! call {
     ($name:ident($($argument:expr),* $(,)?)) => {{
         // SAFETY: every pointer is null, or to a block as large as the contract asks for.
@@ -114,7 +114,7 @@ fn done(name: &'static str, status: i32) -> i32 {
     }
     let known = u8::try_from(status).ok().and_then(Status::from_number);
     let known = known.unwrap_or_else(|| panic!("{name} returned {status}"));
-    // What returns no status lists none.
+    // A function without a status has no list.
     let listed = STATUSES.get(name);
     let named = known.name().to_uppercase();
     assert!(
@@ -140,11 +140,11 @@ static STATUSES: LazyLock<BTreeMap<&str, Vec<&str>>> = LazyLock::new(|| {
 const OK: i32 = Status::Ok as i32;
 const FILL: u8 = 0xa5;
 
-/// One piece of memory that a call was given.
+/// A piece of memory that a call received.
 struct Block {
     memory: Box<[u8]>,
     before: Box<[u8]>,
-    /// An output that may change also where the call refuses.
+    /// An output that a refusal may change.
     loose: bool,
     output: bool,
 }
@@ -154,7 +154,7 @@ struct World {
     blocks: Vec<Block>,
     /// Arguments of this call may be odd.
     odd: bool,
-    /// One is.
+    /// One of them is odd.
     was_odd: bool,
     /// An output lies within other memory of this call.
     overlap: bool,
@@ -196,7 +196,7 @@ struct Buffer {
 }
 
 impl World {
-    /// Whether the next argument is odd.
+    /// Returns whether the next argument is odd.
     fn odd(&mut self, input: &mut Input<'_>) -> bool {
         let odd = self.odd && input.one_in(8);
         self.was_odd |= odd;
@@ -210,7 +210,7 @@ impl World {
         pointer
     }
 
-    /// Bytes from the fuzzer, or any way in which bytes can be told wrong.
+    /// Returns bytes from the fuzzer, or an invalid way to pass bytes.
     fn bytes(&mut self, input: &mut Input<'_>, bytes: &[u8]) -> tokenpin_bytes {
         if self.odd(input) {
             let pointer = self.block(bytes.to_vec(), false);
@@ -228,15 +228,15 @@ impl World {
         tokenpin_bytes { ptr: self.block(bytes.to_vec(), false).cast(), len: bytes.len() }
     }
 
-    /// A structure, or a bad pointer to one.
+    /// Returns a structure, or a bad pointer to one.
     fn put<T>(&mut self, input: &mut Input<'_>, value: &T) -> *const T {
         self.array(input, slice::from_ref(value)).0
     }
 
-    /// An array, or something that cannot be one.
+    /// Returns an array, or arguments that cannot be one.
     fn array<T>(&mut self, input: &mut Input<'_>, values: &[T]) -> (*const T, usize) {
         let size = size_of_val(values);
-        // SAFETY: the bytes of the values, padding included, which nobody looks at.
+        // SAFETY: the bytes of the values, padding included, which is not read.
         let bytes = unsafe { slice::from_raw_parts(values.as_ptr().cast::<u8>(), size) };
         if self.odd(input) {
             return match input.below(4) {
@@ -255,8 +255,8 @@ impl World {
         (self.block(bytes.to_vec(), false).cast(), values.len())
     }
 
-    /// A place for an output of `count` things: exactly as large, or a bad pointer, or within
-    /// memory that this call was given before.
+    /// Returns a place for an output of `count` elements: exactly as large, or a bad pointer, or
+    /// within memory that this call received before.
     fn outs<T>(&mut self, input: &mut Input<'_>, count: usize) -> *mut T {
         let size = size_of::<T>() * count;
         if self.odd(input) {
@@ -285,7 +285,7 @@ impl World {
         self.outs(input, 1)
     }
 
-    /// Marks what was drawn last as changed also by refusals.
+    /// Marks the last drawn output as one that a refusal may change.
     fn loose<T>(&mut self, pointer: *mut T) -> *mut T {
         if let Some(block) = self.blocks.last_mut() {
             block.loose = true;
@@ -293,7 +293,7 @@ impl World {
         pointer
     }
 
-    /// An output that the function does without.
+    /// Returns an output that the function can do without.
     fn optional<T>(&mut self, input: &mut Input<'_>) -> *mut T {
         if input.one_in(4) { ptr::null_mut() } else { self.out(input) }
     }
@@ -309,7 +309,7 @@ impl World {
         Buffer { start: start.cast(), capacity, len: self.loose(len) }
     }
 
-    /// What was written to a buffer, checked.
+    /// Checks the output in a buffer, and returns it.
     fn written(&mut self, buffer: &Buffer, status: i32) -> Option<Vec<u8>> {
         if self.overlap || buffer.len.is_null() || !buffer.len.is_aligned() {
             return None;
@@ -334,19 +334,19 @@ impl World {
         Some(all[..len].to_vec())
     }
 
-    /// What was written to a place; `None` if there is no telling.
+    /// Reads an output, or returns `None` if it might not have been written.
     fn read<T: Copy>(&self, place: *mut T, status: i32) -> Option<T> {
         let readable = status == OK && !self.overlap && !place.is_null();
         // SAFETY: a block of this size, written to.
         readable.then(|| unsafe { place.read() })
     }
 
-    /// Whether what the core says is what has to come.
+    /// Returns whether the core's answer is the required one.
     fn fair(&self) -> bool {
         !self.was_odd
     }
 
-    /// One call, and what it must leave alone.
+    /// Makes one call, and checks the memory that it must not change.
     fn step(&mut self, input: &mut Input<'_>) {
         self.odd = input.one_in(3);
         (self.was_odd, self.overlap) = (false, false);
@@ -365,7 +365,7 @@ impl World {
         self.blocks.clear();
     }
 
-    /// A handle: mostly a live one.
+    /// Returns a handle, usually a live one.
     fn handle(&mut self, input: &mut Input<'_>) -> *mut tokenpin_affinity {
         if self.odd(input) {
             return match input.below(4) {
@@ -385,7 +385,7 @@ impl World {
         handle.pointer
     }
 
-    /// A thing in memory of the caller that a call changes: mostly one that is there.
+    /// Returns an object in memory of the caller that a call changes, usually an initialised one.
     fn state<T: Copy>(&mut self, input: &mut Input<'_>, kept: &[T]) -> *mut T {
         let size = size_of::<T>();
         if self.odd(input) {
@@ -394,7 +394,7 @@ impl World {
                 1 => self.block(vec![FILL; size], true).cast(),
                 2 => self.block(vec![0; size], true).cast(),
                 3 => self.block(vec![0; size + 1], true).wrapping_add(1).cast(),
-                // On top of what this call was given before, if that is as large.
+                // Overlapping memory that this call received before, if that is as large.
                 _ => match self.blocks.iter_mut().find(|block| block.memory.len() >= size) {
                     Some(block) => {
                         self.overlap = true;
@@ -413,7 +413,7 @@ impl World {
         self.block(bytes.to_vec(), true).cast()
     }
 
-    /// What ids are rewritten with.
+    /// Returns the context in which ids are rewritten.
     fn id_use(&mut self, input: &mut Input<'_>) -> *const tokenpin_id_use {
         let mut text = |world: &mut Self, limit| {
             let text = if input.one_in(4) { input.limited(limit) } else { Vec::new() };
@@ -433,7 +433,7 @@ impl World {
         self.put(input, &using)
     }
 
-    /// Something to build with, without which little is reached.
+    /// Makes the objects that most functions need.
     fn build(&mut self, input: &mut Input<'_>) {
         ring_init(self, input);
         id_ring_init(self, input);
@@ -538,7 +538,7 @@ impl World {
             // SAFETY: fields of the configuration.
             unsafe { *switch = self.number(input, 2) };
         }
-        // A larger one, as a newer header has it.
+        // A larger configuration, as of a newer header.
         if self.odd(input) {
             let more = input.below(64);
             config.size = match input.below(4) {
@@ -559,7 +559,7 @@ impl World {
         (self.put(input, &config), secrets)
     }
 
-    /// A number of an enum with `count` values, or one that is none.
+    /// Returns a number of an enum with `count` values, or one outside of it.
     fn number(&mut self, input: &mut Input<'_>, count: usize) -> u8 {
         if self.odd(input) { input.byte() } else { input.byte() % u8::try_from(count).unwrap() }
     }
@@ -612,7 +612,7 @@ impl World {
             .collect()
     }
 
-    /// A key as C sees it and as the core does.
+    /// Returns a key as C sees it and as the core does.
     fn key<'k>(
         &mut self,
         input: &mut Input<'_>,
@@ -632,7 +632,7 @@ impl World {
     }
 }
 
-/// What keys are made of.
+/// Returns the parts of keys.
 fn parts(input: &mut Input<'_>) -> (Vec<u8>, Vec<u8>, [u8; 16]) {
     let mut part = |name: &[u8]| if input.flag() { input.limited(MAX_KEY) } else { name.to_vec() };
     (part(b"alice"), part(b"thread-7"), input.array())
@@ -645,10 +645,10 @@ unsafe fn tokenpin_affinity_free_(affinity: *mut tokenpin_affinity) -> i32 {
     OK
 }
 
-/// A call: its status, and whether it may change an affinity.
+/// Makes a call, and returns its status and whether it may change an affinity.
 type Function = fn(&mut World, &mut Input<'_>) -> (i32, bool);
 
-/// The more often, the more often it stands here.
+/// A function that is listed more often is called more often.
 const FUNCTIONS: [Function; 70] = [
     config_init,
     affinity_size,
@@ -727,7 +727,7 @@ fn config_init(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     let size = if input.flag() { known + input.below(256) } else { known };
     let told =
         if world.odd(input) { input.pick(&[0, 8, 4097, usize::MAX, known - 1]) } else { size };
-    // Aligned, and as large as it says.
+    // Aligned, and as large as its size says.
     let config: *mut tokenpin_config = if world.odd(input) {
         ptr::null_mut()
     } else {
@@ -791,7 +791,7 @@ fn affinity_init(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
         start = match input.below(4) {
             0 => ptr::null_mut(),
             1 => start.wrapping_add(1),
-            // Within the configuration, or what it points to.
+            // Within the configuration, or a target of its pointers.
             _ => {
                 let block = input.below(world.blocks.len());
                 let block = &mut world.blocks[block];
@@ -828,7 +828,7 @@ fn affinity_init(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
         }
         return (status, true);
     }
-    assert_eq!((sized, start), (OK, memory.as_mut_ptr()), "built where it may not be");
+    assert_eq!((sized, start), (OK, memory.as_mut_ptr()), "built where it must not be");
     assert!(size >= needed);
     assert!(memory[needed..].iter().all(|&byte| byte == FILL), "written past the end");
     // SAFETY: written to.
@@ -859,7 +859,7 @@ fn affinity_new(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     (status, true)
 }
 
-/// Ends the oldest of too many affinities.
+/// Frees the oldest affinities if there are too many.
 fn forget_some(world: &mut World) {
     if world.affinities.len() > 4 {
         let oldest = world.affinities.remove(0);
@@ -899,7 +899,7 @@ fn affinity_free(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     (OK, true)
 }
 
-/// A place for an output of a function with a handle: now and then within the affinity itself.
+/// Returns a place for an output of a function with a handle, sometimes within the affinity itself.
 fn out_near<T>(
     world: &mut World,
     input: &mut Input<'_>,
@@ -923,7 +923,7 @@ fn set_slot(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     if status == OK {
         // SAFETY: zero is a value of every field.
         let mut now: tokenpin_slot_status = unsafe { std::mem::zeroed() };
-        // SAFETY: it was good a moment ago.
+        // SAFETY: it was valid immediately before.
         let again =
             unsafe { tokenpin_affinity_get_slot(handle, slot, &raw mut now, ptr::null_mut()) };
         assert_eq!(again, OK);
@@ -999,7 +999,7 @@ fn slot_count(handle: *mut tokenpin_affinity) -> u64 {
     if status == OK { count as u64 } else { 0 }
 }
 
-/// A call with one output and no other way to fail: refused if that lies within a handle.
+/// Checks a call with one output and no other way to fail: refused if that lies within a handle.
 fn answered(world: &World, within: bool, status: i32) -> (i32, bool) {
     assert!(!within || status != OK);
     assert!(!world.fair() || status == OK);
@@ -1105,7 +1105,7 @@ fn decide(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     request.target = world.bytes(input, target);
     (request.consumers, request.consumer_count) = values(world, input, b"alice");
     (request.sessions, request.session_count) = values(world, input, b"thread-7");
-    // What an earlier decision gave the client.
+    // The cookie that an earlier decision gave the client.
     let given = world.decisions.last().map(|it| it.value.to_vec()).unwrap_or_default();
     let field = [b"a=b; pin=", &given[..], b"; __Host-tokenpin=", &given, b";c=d"].concat();
     (request.cookies, request.cookie_count) = values(world, input, &field);
@@ -1174,7 +1174,7 @@ fn finish(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     let zero: tokenpin_decision = unsafe { std::mem::zeroed() };
     let chosen = input.below(any.max(1));
     let mut decision = world.decisions.get(chosen).copied().unwrap_or(zero);
-    // It was in other hands.
+    // The host may have changed the structure.
     let edited = any == 0 || input.one_in(3);
     if edited {
         for _ in 0..=input.below(3) {
@@ -1211,7 +1211,7 @@ fn finish(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     }
     let text = world.written(&out, status);
     if let (Some(text), Some(answer)) = (text, world.read(answer, status)) {
-        // Whatever the decision was made into, this cannot break out of a header.
+        // Even if the decision was changed, this cannot break out of a header.
         assert!(text.iter().all(|byte| (b' '..=b'~').contains(byte)));
         let character = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
         match answer {
@@ -1327,7 +1327,7 @@ fn slots_init(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
             world.slots.remove(0);
         }
     }
-    // Of several calls.
+    // Used by several calls.
     for block in &mut world.blocks {
         block.loose |= block.output;
     }
@@ -1376,7 +1376,7 @@ fn slot_get(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     (status, false)
 }
 
-/// What both ways to select are given.
+/// The input of both ways to select.
 struct Choice {
     strategy: u8,
     slots: *const tokenpin_slot,
@@ -1417,7 +1417,8 @@ impl Choice {
         Self { strategy, slots, count, filter, now, anonymous: anonymous == 1, tried }
     }
 
-    /// What the core answers for a hash, or, where there is a key, under Higress's strategy.
+    /// Returns the core's answer for a hash, or for a key under Higress's strategy if there is a
+    /// key.
     fn core(&self, hash: u64, key: Option<&Key<'_>>) -> u32 {
         let Self { now, anonymous, ref tried, .. } = *self;
         let filter = Filter { now, anonymous, tried, pinned: None };
@@ -1432,7 +1433,7 @@ impl Choice {
         slot.unwrap_or(TOKENPIN_SLOT_NONE)
     }
 
-    /// The status of a call without odd arguments.
+    /// Returns the status of a call without odd arguments.
     fn fair_status(&self) -> i32 {
         if self.strategy == Strategy::HigressFnv1aModulo as u8 {
             Status::Strategy as i32
@@ -1484,7 +1485,7 @@ fn select_batch(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     let hashes: Vec<_> =
         (0..count as u64).map(|i| seed.wrapping_add(i.wrapping_mul(step))).collect();
     let (hashes_at, told) = world.array(input, &hashes);
-    // Its length is that of the hashes, which may be a lie.
+    // The output is as long as the hashes claim to be.
     let out: *mut u32 = if count == 0 { ptr::null_mut() } else { world.outs(input, count) };
     let status = call!(tokenpin_select_batch(
         choice.strategy,
@@ -1572,7 +1573,7 @@ fn ring_wipe(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     (OK, false)
 }
 
-/// A ring, and its keys if it is alive.
+/// Returns a ring, and its keys if it is alive.
 fn ring(world: &mut World, input: &mut Input<'_>) -> (*const tokenpin_key_ring, Vec<(u8, Role)>) {
     let odd = world.odd(input);
     let i = input.below(world.rings.len().max(1));
@@ -1723,7 +1724,7 @@ fn next(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     let (name, field) = (world.name(input), field(input));
     let (name_at, field_at) = (world.bytes(input, &name), world.bytes(input, &field));
     let start = if world.odd(input) { usize::MAX - input.below(9) } else { input.below(64) };
-    // Read and written: a good place, or none.
+    // Read and written: a valid place, or none.
     let offset: *mut usize = if world.odd(input) {
         ptr::null_mut()
     } else {
@@ -1946,7 +1947,7 @@ impl Sealing {
         Self { at, scope_at, owner_at, ring, scope, owner }
     }
 
-    /// `None` if scope or owner is too long.
+    /// Returns `None` if scope or owner is too long.
     fn core(&self) -> Option<IdSealer<'_>> {
         IdSealer::new(self.ring.as_ref().unwrap(), &self.scope, &self.owner).ok()
     }
@@ -2118,7 +2119,7 @@ fn id_open_mark(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     (status, false)
 }
 
-/// Keeps what a call has begun or changed.
+/// Keeps the state that a call has begun or changed.
 fn keep<T: Copy>(world: &World, state: *mut T, status: i32, kept: impl FnOnce(T)) {
     if status == OK && !world.overlap {
         // SAFETY: a block of this size.
@@ -2192,7 +2193,7 @@ fn id_owner(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
     (status, false)
 }
 
-/// A body or target with ids in it.
+/// Returns a body or target with ids in it.
 fn document(input: &mut Input<'_>) -> Vec<u8> {
     let some: [&'static [u8]; 6] = [
         br#"{"previous_response_id":"resp_1","file_id":"file-AbCdEfGhIjKlMnOpQrStUvAYY6LwmZI43_KzSLQ6xiQtItp0"}"#,
@@ -2236,11 +2237,11 @@ fn keep_summary(world: &mut World, summary: *mut tokenpin_id_summary, status: i3
     limit(&mut world.summaries);
 }
 
-/// What a step says of its chunk.
+/// Checks the result of a step on its chunk.
 fn check_piece(world: &World, piece: *mut tokenpin_piece, len: usize, status: i32) {
     let Some(piece) = world.read(piece, status) else { return };
     assert!(piece.pass <= piece.taken && piece.taken <= len);
-    assert!(piece.taken > 0 || piece.put_len > 0 || len == 0, "no step is for nothing");
+    assert!(piece.taken > 0 || piece.put_len > 0 || len == 0, "every step does something");
     let held = world.blocks.iter().any(|block| {
         let memory = block.memory.as_ptr_range();
         let end = piece.put.wrapping_add(piece.put_len);
@@ -2389,7 +2390,7 @@ fn seal_target(world: &mut World, input: &mut Input<'_>) -> (i32, bool) {
         out.len
     ));
     if let Some(sealed) = world.written(&out, status) {
-        // Ids only grow; the origin that takes the upstream's place may be shorter.
+        // Ids only grow, but the origin that replaces the upstream may be shorter.
         let absolute = text.windows(3).any(|it| it == b"://");
         assert!(absolute || sealed.len() >= text_at.len);
     }

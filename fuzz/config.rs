@@ -1,4 +1,4 @@
-//! Building an affinity: refused exactly where a rule is broken, and then usable.
+//! Building an affinity: refused exactly if a rule is broken, and usable otherwise.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -81,7 +81,7 @@ fn run(input: &mut Input<'_>) {
     let len = if input.one_in(8) { input.below(128) } else { needed };
     let mut index = vec![0xa5a5_a5a5; len.max(1)];
 
-    // Keys of their own for ids, of whatever secrets; and what is added to the table of ids.
+    // Separate keys for ids, with any secrets, and additions to the table of ids.
     let id_keys = any_id_keys(input);
     let id_ring = ring_of(&id_keys, &bytes);
     let id_words = some(input);
@@ -142,7 +142,7 @@ fn usable(
         .map_or_else(|| CookieName::for_scope(config.scope).as_bytes().to_vec(), <[u8]>::to_vec);
     assert_eq!(affinity.cookie_name(b"").unwrap().as_bytes(), name);
 
-    // The same again is the same; what placement or cookies are made of changes it.
+    // The same input gives the same fingerprint, and inputs of placement or cookies change it.
     let build = |config: &Config<'_>| {
         let mut index = vec![0; Affinity::index_len(slots.len())];
         Affinity::new(config, slots, &mut index).map(|affinity| affinity.fingerprint())
@@ -152,7 +152,7 @@ fn usable(
     assert_ne!(build(&combined), Ok(affinity.fingerprint()));
     let other = Config { placement_key: Secret::new([0xbb; 16]), ..config.clone() };
     assert_ne!(build(&other), Ok(affinity.fingerprint()));
-    // Of ids, the owner and the keys; and the mode does not.
+    // The owner and the keys of ids change it too. The mode does not.
     let ids = |ids| build(&Config { ids, ..config.clone() });
     let owner = IdOwner::ALL[usize::from(config.ids.owner == IdOwner::None)];
     assert_ne!(ids(IdConfig { owner, ..config.ids }), Ok(affinity.fingerprint()));
@@ -192,7 +192,7 @@ fn usable(
         ..Request::default()
     };
     let decision = affinity.decide(&request, []).unwrap();
-    // Draining slots too, where nothing else is left.
+    // Draining slots too, if no other slot is left.
     let serves = |status: SlotStatus| {
         matches!(status.state_at(request.now), State::Up | State::Draining) && status.weight > 0
     };
@@ -261,13 +261,13 @@ fn wrong_ring(
     wrong
 }
 
-/// A few words, sometimes about as many as may be added.
+/// Returns a few words, sometimes about as many as may be added.
 fn some<'i>(input: &mut Input<'i>) -> Vec<&'i [u8]> {
     let many = if input.one_in(16) { 31 } else { 0 };
     (0..many + input.below(3)).map(|_| input.bytes()).collect()
 }
 
-/// Everything that is wrong with what is added to the table of ids.
+/// Returns every fault in the additions to the table of ids.
 fn wrong_fields(fields: &Fields<'_>) -> Vec<ConfigError> {
     let mut wrong = Vec::new();
     let mut check = |field: Field, bad: Vec<bool>| {
@@ -287,7 +287,7 @@ fn wrong_fields(fields: &Fields<'_>) -> Vec<ConfigError> {
     wrong
 }
 
-/// Every other rule that is broken, but those about slots.
+/// Returns every other broken rule, except those about slots.
 fn wrong_config(config: &Config<'_>, placement_key: &[u8; 16]) -> Vec<ConfigError> {
     let default =
         CookieName::for_scope(if config.scope.len() > MAX_SCOPE { b"x" } else { config.scope });

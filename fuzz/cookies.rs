@@ -25,7 +25,7 @@ fn run(input: &mut Input<'_>) {
     let stripped = strip(field, name, spare);
     assert!(stripped.len() <= field.len());
 
-    // What a name that is no token is called is nobody's business; only that it does no harm.
+    // A name that is no token has no defined meaning, but must do no harm.
     let token = |byte: &u8| byte.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(byte);
     if !name.iter().all(token) {
         return;
@@ -41,7 +41,7 @@ fn run(input: &mut Input<'_>) {
     } else if kept.iter().all(|(_, pair)| trim(pair).is_empty()) {
         Vec::new()
     } else {
-        // The blanks after a `;` that is gone go with it.
+        // If the pairs in front were all dropped, so are the blanks behind their `;`.
         let left = |(n, (i, pair)): (usize, &(usize, &&[u8]))| match (n, i) {
             (0, 1..) => trim_start(pair).to_vec(),
             _ => pair.to_vec(),
@@ -68,7 +68,8 @@ fn strip(field: &[u8], name: &[u8], spare: usize) -> Vec<u8> {
     out
 }
 
-/// The name ends at the first `=`; blanks around both do not count; one pair of quotes goes.
+/// Returns the value. The name ends at the first `=`, blanks around both are ignored, and one pair
+/// of quotes is removed.
 fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let equals = pair.iter().position(|&byte| byte == b'=')?;
     let (own, value) = (trim(&pair[..equals]), trim(&pair[equals + 1..]));

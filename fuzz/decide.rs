@@ -1,5 +1,5 @@
-//! Deciding and finishing, a session's requests one after another, against the slow model of
-//! the integration tests.
+//! Deciding and finishing the successive requests of a session, against the slow model of the
+//! integration tests.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -16,7 +16,7 @@ use tokenpin_test_support::decision::{self as model, Contents, Expected, Facts, 
 fuzz_target!(|data: &[u8]| run(&mut Input::new(data)));
 
 const RING: [(u8, Role); 3] = [(1, Role::Sign), (2, Role::Retire), (3, Role::Accept)];
-/// What signs cookies here: the ring's keys, and one that is not in the ring.
+/// The keys that sign cookies here: those of the ring, and one that is not in it.
 const SIGNERS: [u8; 5] = [1, 1, 2, 3, 9];
 const SCOPES: [&[u8]; 3] = [b"", b"openai", b"anthropic"];
 
@@ -41,7 +41,7 @@ fn run(input: &mut Input<'_>) {
         other: &other,
         ring: KeyRing::new(&keys, None).unwrap(),
     };
-    // What the client was given last.
+    // The last cookie that the client received.
     let mut jar = Vec::new();
     for _ in 0..8 {
         let slot = input.below(slots.len());
@@ -122,7 +122,7 @@ fn body(input: &mut Input<'_>, rules: &Rules<'_>) -> Vec<u8> {
         let text = match input.below(12) {
             0 => native,
             1 => "x".to_owned() + &sealed,
-            // Of a later version; too long to be read.
+            // Of a later version, or too long to be read.
             2 => native + &"x".repeat(50) + "tp5",
             3 => "\\u0066".repeat(100),
             4 => sealed[..sealed.len() - 1].to_owned() + input.pick(&["0", "1", "2", "9"]),
@@ -162,7 +162,7 @@ fn part(values: &[Vec<u8>], trusted: bool) -> Part<'_> {
     }
 }
 
-/// The key that the values come to, where they are usable.
+/// Returns the key that the values lead to, if they are usable.
 fn key<'a>(consumer: Part<'a>, session: Part<'a>, combine: bool) -> Option<Key<'a>> {
     match (consumer, session) {
         (Part::Usable(consumer), Part::Usable(session)) if combine => {
@@ -174,7 +174,7 @@ fn key<'a>(consumer: Part<'a>, session: Part<'a>, combine: bool) -> Option<Key<'
     }
 }
 
-/// The value of a cookie that some replica made, for this session or another.
+/// Returns the value of a cookie that some replica made, for this session or another.
 fn replica_cookie(
     input: &mut Input<'_>,
     audience: &Audience<'_>,
@@ -197,14 +197,14 @@ fn replica_cookie(
     value
 }
 
-/// Signed by this key, whatever its role.
+/// Signs with this key, regardless of its role.
 fn sign(signer: u8, audience: &Audience<'_>, key: Option<&Key<'_>>, it: &Cookie) -> Vec<u8> {
     let ring = KeyRing::new(&[cookie_key(signer, Role::Sign)], None).unwrap();
     let own = Key::Anonymous(&it.id);
     cookie::encode(&ring, audience, key.unwrap_or(&own), it).unwrap().to_vec()
 }
 
-/// The `Cookie` fields of a request, and what it carries in a header of its own.
+/// Returns the `Cookie` fields of a request, and its value in the carrier header.
 fn cookies(
     input: &mut Input<'_>,
     jar: &[u8],
@@ -212,7 +212,7 @@ fn cookies(
     key: Option<&Key<'_>>,
 ) -> (Vec<Vec<u8>>, Vec<u8>) {
     let mut pairs = vec![jar.to_vec()];
-    // Now and then more than are ever looked at.
+    // Sometimes more than are ever read.
     let many = if input.one_in(32) { 62 + input.below(5) } else { 0 };
     for i in 0..many + input.below(5) {
         let mut value = if i < many {
@@ -248,7 +248,7 @@ struct World<'a> {
     config: &'a Config<'a>,
     slots: &'a [Slot],
     affinity: &'a Affinity<'a>,
-    /// The same with another placement key.
+    /// The same configuration with another placement key.
     other: &'a Affinity<'a>,
     ring: KeyRing,
 }
@@ -260,7 +260,7 @@ impl World<'_> {
         self.config.cookie_name.map_or_else(default, <[u8]>::to_vec)
     }
 
-    /// What the ids of a request of this scope come to, where the host looks at them.
+    /// Returns the summary of the ids of a request of this scope, if the host reads them.
     fn read(&self, input: &mut Input<'_>, scope: &[u8]) -> Option<(Ids, Summary)> {
         if input.flag() {
             return None;
@@ -339,7 +339,7 @@ impl World<'_> {
         let facts = Facts {
             config,
             slots: self.slots,
-            // Who names state is stateful.
+            // A request that names state is stateful.
             group: if existing { Group::Stateful } else { class.group },
             existing: class.existing || existing,
             carrier: request.carrier,
@@ -384,8 +384,8 @@ impl World<'_> {
         assert!(same, "{facts:#?}\nexpected {expected:?}\n     got {got:?}");
     }
 
-    /// What all the cookies of the request come to. Only the first 64 whose tag has to be computed
-    /// are looked at.
+    /// Returns the result of all cookies of the request. Only the first 64 whose tag has to be
+    /// computed are read.
     fn found(
         &self,
         audience: &Audience<'_>,
@@ -427,7 +427,7 @@ impl World<'_> {
         assert_eq!(pending.max_age, model::max_age(self.config, now, expected.issued_at));
     }
 
-    /// The `Set-Cookie` value, spelled once more.
+    /// Returns the `Set-Cookie` value, spelled a second time.
     fn line(&self, name: &[u8], pending: &Pending) -> Vec<u8> {
         let it = &self.config.attributes;
         let age = pending.max_age.to_string();

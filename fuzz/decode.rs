@@ -1,4 +1,4 @@
-//! The value of a cookie: read and made, against a slow model of docs/cookie-format.md.
+//! The value of a cookie: read and made, against a slow model of docs/spec/cookie-format.md.
 #![no_main]
 
 use std::hash::Hasher as _;
@@ -40,7 +40,7 @@ fn run(input: &mut Input<'_>) {
     let made = encode(&library, &borrow(&audience), &key, &cookie);
     let bad = bad_audience(&audience).or(bad_key(&key));
     assert_eq!(made.map(|_| ()).err(), bad);
-    // A cookie of any first byte and any key, its tag right; or whatever the fuzzer wants.
+    // A cookie of any first byte and any key, with the right tag, or arbitrary bytes of the fuzzer.
     let mut value = if input.one_in(4) {
         input.limited(VALUE_LEN)
     } else {
@@ -57,7 +57,7 @@ fn run(input: &mut Input<'_>) {
         edit(input, &mut value);
     }
 
-    // Read for the same audience and key, mostly.
+    // Usually read for the same audience and key.
     if input.one_in(6) {
         audience.0 = name(input);
     }
@@ -89,7 +89,7 @@ fn run(input: &mut Input<'_>) {
     let got = got.unwrap();
     assert_eq!(got, read(&ring, &audience, key.as_ref(), &limits, now, &value));
     if let (_, Some(says)) = got {
-        // What was found good is spelled in one way only, and was signed.
+        // A good value has only one spelling, and was signed.
         let bytes = unpack(&value).unwrap();
         let bound = key.unwrap_or(Key::Anonymous(&says.id));
         assert_eq!(sign(bytes[0], bytes[1], &audience, &bound, &says), value);
@@ -176,7 +176,7 @@ fn wide(key: &[u8; 16], message: &[u8]) -> [u8; 16] {
     hasher.finish128().as_bytes()
 }
 
-/// The key bytes of docs/selection.md.
+/// The key bytes of docs/spec/selection.md.
 fn key_bytes(key: &Key<'_>) -> Vec<u8> {
     match *key {
         Key::Anonymous(id) => id.to_vec(),

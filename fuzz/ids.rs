@@ -1,4 +1,4 @@
-//! Bodies that are cut anywhere, opened and sealed, against a slow model that has all of one.
+//! Bodies that are cut anywhere, opened and sealed, against a slow model that reads the whole body.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -28,7 +28,7 @@ fn run(input: &mut Input<'_>) {
     let begins_as_events =
         body.iter().find(|byte| !b" \t\r\n".contains(byte)).is_some_and(|b| b"deir:".contains(b));
     let with = Sealing { rules: &rules, pin: account, echo: &Echo::new(), origin: None };
-    // The model of sealing knows no echo, and so no mode but the two that seal.
+    // The model of sealing has no echo, and so only the two modes that seal.
     let seals = matches!(mode, Mode::Seal | Mode::Strict) && ids != Ids::Open;
     if seals && (events || !begins_as_events) {
         let (edits, unexpected) = if events {
@@ -72,14 +72,15 @@ fn run(input: &mut Input<'_>) {
         }
     }
 
-    // Whatever it is: where it lies it only shrinks.
+    // Any text only shrinks in place.
     let (mut summary, mut place) = (Summary::new(), text.clone());
     let with = Opening { rules: &rules, known: &known };
     assert!(Opener::new(ids).open_in_place(&with, &mut summary, &mut place) <= text.len());
     assert!(with.open_target(ids, &mut summary, &mut place) <= text.len());
 }
 
-/// Whole, and cut as drawn; a short one cut at every byte too, and in one of many draws at every two bytes.
+/// Returns the body whole, and cut as drawn. A short one is also cut at every byte, and in one of
+/// many draws at every two bytes.
 fn all_cuts(body: &[u8], drawn: [u8; 4]) -> Vec<Vec<&[u8]>> {
     let mut all = vec![vec![body], cut(body, drawn)];
     if body.len() <= 96 {
@@ -95,7 +96,7 @@ fn all_cuts(body: &[u8], drawn: [u8; 4]) -> Vec<Vec<&[u8]>> {
     all
 }
 
-/// In pieces of these lengths, over and over.
+/// Cuts into pieces of these lengths, repeatedly.
 fn cut(mut body: &[u8], lengths: [u8; 4]) -> Vec<&[u8]> {
     let mut chunks = Vec::new();
     for length in lengths.into_iter().cycle() {
@@ -109,7 +110,8 @@ fn cut(mut body: &[u8], lengths: [u8; 4]) -> Vec<&[u8]> {
     chunks
 }
 
-/// The input, with each byte 1, 2 or 3 in it made a sealed id, of this account or another, or a mark.
+/// Returns the input, with each byte 1, 2 or 3 in it made a sealed id, of this account or another,
+/// or a mark.
 fn with_seals(rules: &Rules<'_>, bytes: &[u8]) -> Vec<u8> {
     let mut text = Vec::new();
     for &byte in bytes {

@@ -1,7 +1,7 @@
-//! What the fuzz targets share: drawing structure from the fuzzer's bytes.
+//! The parts that fuzz targets share: drawing structure from the fuzzer's bytes.
 //!
-//! Whatever the bytes are, something is drawn; where they end, the rest is drawn from zeros.
-//! So every input means something, and a change to a byte changes little else.
+//! All bytes draw something; when they end, the rest is drawn from zeros. So every input has a
+//! meaning, and a change of one byte changes little else.
 
 use libfuzzer_sys::arbitrary::Unstructured;
 use tokenpin::{CookieKey, Role, Secret, mix};
@@ -71,7 +71,7 @@ impl<'a> Input<'a> {
         self.0.bytes(len).unwrap_or_default()
     }
 
-    /// Bytes of a field that may have `limit` of them: mostly few, sometimes too many.
+    /// Returns bytes of a field that may have `limit` of them: usually few, sometimes too many.
     pub fn limited(&mut self, limit: usize) -> Vec<u8> {
         if self.one_in(16) {
             let len = limit - 1 + self.below(3);
@@ -80,12 +80,12 @@ impl<'a> Input<'a> {
         self.bytes().to_vec()
     }
 
-    /// What the fuzzer has left.
+    /// Returns the rest of the fuzzer's bytes.
     pub fn rest(&mut self) -> &'a [u8] {
         self.0.bytes(self.0.len()).unwrap_or_default()
     }
 
-    /// A moment: mostly near `now`, sometimes anywhere.
+    /// Returns a moment: usually near `now`, sometimes anywhere.
     pub fn near(&mut self, now: u32) -> u32 {
         match self.below(8) {
             0 => self.u32(),
@@ -97,7 +97,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// The secret that goes with a number: no two are alike, and none is zero.
+/// Returns the secret for a number: no two are alike, and none is zero.
 #[must_use]
 pub fn secret(number: u8) -> [u8; 16] {
     let half = |salt: u64| mix(u64::from(number) << 8 | salt).to_le_bytes();

@@ -71,17 +71,17 @@ const (
 	FieldReplaceRules Field = 24
 	// A key that seals ids; the index is its position in the ring.
 	FieldIDKeys Field = 25
-	// A key that is looked at for ids, beside the default ones.
+	// A key that is read for ids, in addition to the default ones.
 	FieldIDFields Field = 26
-	// A prefix of ids that are sealed, beside the default ones.
+	// A prefix of ids that are sealed, in addition to the default ones.
 	FieldIDPrefixes Field = 27
-	// A segment of a path behind which an id stands, beside the default ones.
+	// A segment of a path that an id follows, in addition to the default ones.
 	FieldIDCollections Field = 28
-	// What is done with ids.
+	// The treatment of ids.
 	FieldIDMode Field = 29
-	// Whose a sealed id is.
+	// The owner of a sealed id.
 	FieldIDOwner Field = 30
-	// What becomes of another gateway's ids.
+	// The treatment of another gateway's ids.
 	FieldForeignSeals Field = 31
 	// The switch encrypted_content.
 	FieldEncryptedContent Field = 32
@@ -123,13 +123,14 @@ var fieldNames = []string{
 	"encrypted_content",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (f Field) String() string { return name(fieldNames, uint8(f)) }
 
 func (f Field) valid() bool { return known(fieldNames, uint8(f)) }
 
-// Kind is what an affinity key is made of, and what a cookie belongs to. The numbers are the low
-// nibble of a cookie's first byte.
+// Kind is the kind of an affinity key, and of the cookies that belong to it. The numbers are the
+// low nibble of a cookie's first byte.
 type Kind uint8
 
 const (
@@ -150,20 +151,21 @@ var kindNames = []string{
 	"combined",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (k Kind) String() string { return name(kindNames, uint8(k)) }
 
 func (k Kind) valid() bool { return known(kindNames, uint8(k)) }
 
-// State is what a slot does.
+// State is the state of a slot.
 type State uint8
 
 const (
-	// Serves everyone.
+	// Serves every request.
 	StateUp State = 0
-	// Keeps the sessions it has; anonymous newcomers go elsewhere.
+	// Keeps its sessions. Anonymous newcomers go to other slots.
 	StateDraining State = 1
-	// Serves nobody.
+	// Serves no request.
 	StateDown State = 2
 	// Holds no account. Fixed when the slot is made.
 	StateVacant State = 3
@@ -176,23 +178,24 @@ var stateNames = []string{
 	"vacant",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (s State) String() string { return name(stateNames, uint8(s)) }
 
 func (s State) valid() bool { return known(stateNames, uint8(s)) }
 
-// Strategy is how a slot is selected.
+// Strategy is the strategy that selects slots.
 type Strategy uint8
 
 const (
-	// The jump consistent hash gives the home slot, more probes the next ones; weighted rendezvous
-	// takes over where none of them serves. The default.
+	// Jump consistent hash gives the home slot, and more probes give the next slots. Weighted
+	// rendezvous takes over if none of them serves. The default.
 	StrategyJump Strategy = 0
-	// Only weighted rendezvous: insensitive to the order of the list and to deletions in its middle;
-	// cost grows with the number of slots.
+	// Weighted rendezvous only. It is insensitive to the order of the list and to deletions in its
+	// middle. Its cost grows with the number of slots.
 	StrategyRendezvous Strategy = 1
-	// What Higress ai-proxy does: FNV-1a modulo the number of accounts. For migration only: anyone can
-	// aim a key at a slot, and changing the list moves most sessions.
+	// The mapping of Higress ai-proxy: FNV-1a modulo the number of accounts. For migration only:
+	// anyone can aim a key at a slot, and changing the list moves most sessions.
 	StrategyHigressFNV1aModulo Strategy = 2
 )
 
@@ -202,20 +205,23 @@ var strategyNames = []string{
 	"higress_fnv1a_modulo",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (s Strategy) String() string { return name(strategyNames, uint8(s)) }
 
 func (s Strategy) valid() bool { return known(strategyNames, uint8(s)) }
 
-// Role is what a key of a ring is used for.
+// Role is the role of a key in a ring.
 type Role uint8
 
 const (
-	// Signs what is new, and what it signed is valid. Exactly one key of a ring.
+	// Signs new cookies and ids, and those that it signed are valid. Exactly one key of a ring has
+	// this role.
 	RoleSign Role = 0
-	// What it signed is valid and left alone.
+	// Cookies and ids that it signed are valid, and stay as they are.
 	RoleAccept Role = 1
-	// What it signed is valid; a cookie is issued anew with the signing key, a sealed id left alone.
+	// Cookies and ids that it signed are valid. The cookies are issued again with the signing key; the
+	// ids stay as they are.
 	RoleRetire Role = 2
 )
 
@@ -225,16 +231,17 @@ var roleNames = []string{
 	"retire",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (r Role) String() string { return name(roleNames, uint8(r)) }
 
 func (r Role) valid() bool { return known(roleNames, uint8(r)) }
 
-// Verdict is what came of reading a cookie.
+// Verdict is the result of reading a cookie.
 type Verdict uint8
 
 const (
-	// There was no cookie, or none was looked for.
+	// There was no cookie, or the decision needed none.
 	VerdictAbsent Verdict = 0
 	// Not 67 base64url characters with zero trailing bits, or of an undefined kind.
 	VerdictMalformed Verdict = 1
@@ -272,20 +279,21 @@ var verdictNames = []string{
 	"refresh_due",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (v Verdict) String() string { return name(verdictNames, uint8(v)) }
 
 func (v Verdict) valid() bool { return known(verdictNames, uint8(v)) }
 
-// SameSite is when a browser sends the cookie across sites.
+// SameSite is the requests across sites with which a browser sends the cookie.
 type SameSite uint8
 
 const (
-	// On top-level navigation only. The default.
+	// Only top-level navigation. The default.
 	SameSiteLax SameSite = 0
-	// Never.
+	// None.
 	SameSiteStrict SameSite = 1
-	// Always; needs Secure.
+	// All; needs Secure.
 	SameSiteNone SameSite = 2
 )
 
@@ -295,20 +303,21 @@ var sameSiteNames = []string{
 	"none",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (s SameSite) String() string { return name(sameSiteNames, uint8(s)) }
 
 func (s SameSite) valid() bool { return known(sameSiteNames, uint8(s)) }
 
-// Group is how an API treats accounts.
+// Group is the group of an API, by its use of accounts.
 type Group uint8
 
 const (
-	// Any account will do.
+	// Any account can serve.
 	GroupStateless Group = 0
 	// State lives inside the account.
 	GroupStateful Group = 1
-	// Any account will do, and the one with the warm prompt cache does it cheaper.
+	// Any account can serve. The one with the warm prompt cache is cheaper.
 	GroupPromptCache Group = 2
 )
 
@@ -318,12 +327,13 @@ var groupNames = []string{
 	"prompt_cache",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (g Group) String() string { return name(groupNames, uint8(g)) }
 
 func (g Group) valid() bool { return known(groupNames, uint8(g)) }
 
-// Policy is what to do with a pinned request whose token is down or was tried.
+// Policy is the reaction to a pinned request whose token is down or was tried.
 type Policy uint8
 
 const (
@@ -331,7 +341,7 @@ const (
 	PolicyFailFast Policy = 0
 	// Select another token, and pin the session to it if the request creates state there and succeeds.
 	PolicyFallbackAndUpdate Policy = 1
-	// Select another token for this request; the session returns when its own recovers.
+	// Select another token for this request. The session returns when its own token recovers.
 	PolicyFallbackWithoutUpdate Policy = 2
 )
 
@@ -341,16 +351,17 @@ var policyNames = []string{
 	"fallback_without_update",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (p Policy) String() string { return name(policyNames, uint8(p)) }
 
 func (p Policy) valid() bool { return known(policyNames, uint8(p)) }
 
-// Source is where the affinity of a request comes from.
+// Source is the source of a request's affinity.
 type Source uint8
 
 const (
-	// Affinity was wanted, but there was nothing to take it from, and nothing was minted.
+	// Affinity was wanted, but no source had it, and nothing was minted.
 	SourceNone Source = 0
 	// The request needs no affinity.
 	SourceStateless Source = 1
@@ -379,26 +390,27 @@ var sourceNames = []string{
 	"id",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (s Source) String() string { return name(sourceNames, uint8(s)) }
 
 func (s Source) valid() bool { return known(sourceNames, uint8(s)) }
 
-// Outcome is what the decision came to.
+// Outcome is the outcome of a decision.
 type Outcome uint8
 
 const (
-	// Selected; no pin had a say.
+	// Selection chose the slot. No pin was involved.
 	OutcomePlaced Outcome = 0
 	// The pinned token serves.
 	OutcomePinned Outcome = 1
-	// The pinned token cannot serve; another does, and becomes the pin on success.
+	// The pinned token cannot serve. Another does, and becomes the pin on success.
 	OutcomeRepinned Outcome = 2
-	// The pinned token cannot serve; another does, for this request only.
+	// The pinned token cannot serve. Another does, for this request only.
 	OutcomeFallback Outcome = 3
-	// Selected past the slots tried already; no pin had a say.
+	// Selection chose a slot that was not tried yet. No pin was involved.
 	OutcomeRetried Outcome = 4
-	// Refused by a policy, for its keys, or for its ids.
+	// Rejected by a policy, for its keys, or for its ids.
 	OutcomeRejected Outcome = 5
 	// No slot can serve.
 	OutcomeNone Outcome = 6
@@ -414,20 +426,21 @@ var outcomeNames = []string{
 	"none",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (o Outcome) String() string { return name(outcomeNames, uint8(o)) }
 
 func (o Outcome) valid() bool { return known(outcomeNames, uint8(o)) }
 
-// PinState is what became of the pinned token.
+// PinState is the state of the pinned token.
 type PinState uint8
 
 const (
 	// The request has no pin.
 	PinStateNone PinState = 0
-	// Up, and where the session would be placed without its pin.
+	// Up, and the slot that selection would choose without the pin.
 	PinStateHome PinState = 1
-	// Up, and elsewhere: without its pin, the session would move.
+	// Up, and another slot than selection would choose: without its pin, the session would move.
 	PinStateElsewhere PinState = 2
 	// Draining.
 	PinStateDraining PinState = 3
@@ -446,25 +459,26 @@ var pinStateNames = []string{
 	"gone",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (p PinState) String() string { return name(pinStateNames, uint8(p)) }
 
 func (p PinState) valid() bool { return known(pinStateNames, uint8(p)) }
 
-// KeyReason is what became of the request's keys: why the first unusable one was not used, else ok
-// if one is used.
+// KeyReason is why a key of the request was not used: the reason of the first unusable one, else
+// ok if a key is used.
 type KeyReason uint8
 
 const (
 	// A key is used.
 	KeyReasonOK KeyReason = 0
-	// There was none, or nobody looked.
+	// There was no key, or the decision needed none.
 	KeyReasonAbsent KeyReason = 1
-	// A consumer name came from somebody who is not trusted to give one.
+	// A consumer name came from a source that is not trusted to name consumers.
 	KeyReasonUntrusted KeyReason = 2
-	// Several values that differ, where one is expected.
+	// Several different values came where one is expected.
 	KeyReasonSeveralValues KeyReason = 3
-	// Over 4096 bytes.
+	// The key is over 4096 bytes.
 	KeyReasonTooLong KeyReason = 4
 )
 
@@ -476,16 +490,17 @@ var keyReasonNames = []string{
 	"too_long",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (k KeyReason) String() string { return name(keyReasonNames, uint8(k)) }
 
 func (k KeyReason) valid() bool { return known(keyReasonNames, uint8(k)) }
 
-// Answer is what finish wrote.
+// Answer is the output of finish.
 type Answer uint8
 
 const (
-	// Nothing goes back.
+	// Nothing is set.
 	AnswerNothing Answer = 0
 	// The value of a Set-Cookie field.
 	AnswerSetCookie Answer = 1
@@ -499,29 +514,30 @@ var answerNames = []string{
 	"carrier",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (a Answer) String() string { return name(answerNames, uint8(a)) }
 
 func (a Answer) valid() bool { return known(answerNames, uint8(a)) }
 
-// IDVerdict is what became of a sealed id, or of all in a request. The later in this order, the
-// worse.
+// IDVerdict is the verdict on a sealed id, or on all ids of a request. A later value is a worse
+// verdict.
 type IDVerdict uint8
 
 const (
-	// There was none.
+	// There is no id.
 	IDVerdictNone IDVerdict = 0
-	// It is not recognised as sealed: an id as a provider makes it.
+	// The id does not look sealed: it is as a provider made it.
 	IDVerdictPlain IDVerdict = 1
-	// It is authentic, and names its account.
+	// The id is authentic and names its account.
 	IDVerdictSealed IDVerdict = 2
-	// Two of them name two accounts.
+	// Two ids name different accounts.
 	IDVerdictConflict IDVerdict = 3
-	// It has a later version.
+	// The id has a later version.
 	IDVerdictUnknownVersion IDVerdict = 4
-	// No key of the ring has sealed it.
+	// The ring has no key with the id's key id.
 	IDVerdictUnknownKey IDVerdict = 5
-	// It is not what the key would have made.
+	// The seal is not what the key would have made.
 	IDVerdictBadSeal IDVerdict = 6
 )
 
@@ -535,22 +551,23 @@ var idVerdictNames = []string{
 	"bad_seal",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (i IDVerdict) String() string { return name(idVerdictNames, uint8(i)) }
 
 func (i IDVerdict) valid() bool { return known(idVerdictNames, uint8(i)) }
 
-// IDs is whether and which ids are looked at in the requests and responses of an API.
+// IDs is the ids that are opened in the requests of an API, and sealed in its responses.
 type IDs uint8
 
 const (
-	// None.
+	// No id is opened or sealed.
 	IDsNone IDs = 0
-	// Sealed ids in requests are opened. Nothing in responses is sealed.
+	// Sealed ids in requests are opened. Responses stay as they are.
 	IDsOpen IDs = 1
-	// Requests are opened and responses sealed.
+	// Ids in requests are opened, and ids in responses are sealed.
 	IDsBoth IDs = 2
-	// The same, with the ids of items and with encrypted content: Responses and Conversations.
+	// The same as both, with the ids of items and encrypted content: Responses and Conversations.
 	IDsItems IDs = 3
 )
 
@@ -561,23 +578,23 @@ var idsNames = []string{
 	"items",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (i IDs) String() string { return name(idsNames, uint8(i)) }
 
 func (i IDs) valid() bool { return known(idsNames, uint8(i)) }
 
-// Mode is what is done with ids. Rolled out in this order.
+// Mode is the treatment of ids. The modes are rolled out in this order.
 type Mode uint8
 
 const (
-	// Nothing is opened and nothing sealed. Requests may be read: what names state that exists is
-	// found.
+	// No id is opened or sealed. Requests may still be read for ids that name existing state.
 	ModeOff Mode = 0
-	// Sealed ids are opened and followed. Only what this client sent sealed is sealed.
+	// Sealed ids are opened and followed. Only ids that the client sent sealed are sealed again.
 	ModeOpen Mode = 1
-	// Everything is sealed, and plain ids are let through.
+	// All ids are sealed. Plain ids are accepted.
 	ModeSeal Mode = 2
-	// Plain ids are refused.
+	// All ids are sealed. Plain ids are refused.
 	ModeStrict Mode = 3
 )
 
@@ -588,12 +605,13 @@ var modeNames = []string{
 	"strict",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (m Mode) String() string { return name(modeNames, uint8(m)) }
 
 func (m Mode) valid() bool { return known(modeNames, uint8(m)) }
 
-// KeyKind is what the value of a key is.
+// KeyKind is the meaning of a key's value.
 type KeyKind uint8
 
 const (
@@ -601,7 +619,7 @@ const (
 	KeyKindPath KeyKind = 0
 	// A parameter of the query.
 	KeyKindQuery KeyKind = 1
-	// The id of the object around it.
+	// The id of the object that has this key.
 	KeyKindOwn KeyKind = 2
 	// An id.
 	KeyKindID KeyKind = 3
@@ -609,17 +627,17 @@ const (
 	KeyKindIDs KeyKind = 4
 	// An id, or an object with an id.
 	KeyKindNamed KeyKind = 5
-	// An object with an id; a string is no id.
+	// An object with an id. A string here is no id.
 	KeyKindHolder KeyKind = 6
-	// Encrypted content, whose end is marked.
+	// Encrypted content, which carries a mark at its end.
 	KeyKindEncrypted KeyKind = 7
 	// An absolute URL with an id in its path.
 	KeyKindURL KeyKind = 8
-	// Somebody else's data: nothing below is looked at.
+	// Data of the client or of a tool. Nothing inside it is read.
 	KeyKindOpaque KeyKind = 9
-	// Somebody else's data where it is an object. An array holds items.
+	// Data of a tool if the value is an object. An array holds items.
 	KeyKindOpaqueObject KeyKind = 10
-	// Values for a prompt, of which only file_id is looked at.
+	// Values for a prompt, in which only file_id is read.
 	KeyKindVariables KeyKind = 11
 	// Items of a conversation.
 	KeyKindItems KeyKind = 12
@@ -641,19 +659,20 @@ var keyKindNames = []string{
 	"items",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (k KeyKind) String() string { return name(keyKindNames, uint8(k)) }
 
 func (k KeyKind) valid() bool { return known(keyKindNames, uint8(k)) }
 
-// IDOwner is whose a sealed id is.
+// IDOwner is the owner of a sealed id.
 type IDOwner uint8
 
 const (
-	// Nobody's: whoever has it can use it.
+	// No one: every client that has the id can use it.
 	IDOwnerNone IDOwner = 0
-	// The consumer's: another one's request is refused. A fence and no wall, for lists are sealed for
-	// whoever asks for them.
+	// The consumer: another consumer's request is refused. This is a fence and no wall, because lists
+	// are sealed for any consumer that asks for them.
 	IDOwnerConsumer IDOwner = 1
 )
 
@@ -662,21 +681,23 @@ var idOwnerNames = []string{
 	"consumer",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (i IDOwner) String() string { return name(idOwnerNames, uint8(i)) }
 
 func (i IDOwner) valid() bool { return known(idOwnerNames, uint8(i)) }
 
-// ForeignSeals is what looks sealed, and was not sealed by a key of the ring.
+// ForeignSeals is the treatment of texts that look sealed but were not sealed by a key of the
+// ring.
 type ForeignSeals uint8
 
 const (
-	// By the mode: plain in [Mode::Open], where clients may still hold another gateway's ids, else
-	// refused.
+	// Depends on the mode: plain in [Mode::Open], where clients may still hold ids of another gateway,
+	// else refused.
 	ForeignSealsAuto ForeignSeals = 0
-	// It is refused.
+	// They are refused.
 	ForeignSealsRefuse ForeignSeals = 1
-	// It is an id as a provider makes it.
+	// They count as plain ids.
 	ForeignSealsPlain ForeignSeals = 2
 )
 
@@ -686,16 +707,17 @@ var foreignSealsNames = []string{
 	"plain",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (f ForeignSeals) String() string { return name(foreignSealsNames, uint8(f)) }
 
 func (f ForeignSeals) valid() bool { return known(foreignSealsNames, uint8(f)) }
 
-// Framing is how the documents of a body are framed.
+// Framing is the framing of the documents in a body.
 type Framing uint8
 
 const (
-	// One JSON document; or, as its first bytes say, events.
+	// One JSON document. A body that begins like an event stream is read as events.
 	FramingJSON Framing = 0
 	// Server-sent events.
 	FramingEvents Framing = 1
@@ -706,16 +728,18 @@ var framingNames = []string{
 	"events",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (f Framing) String() string { return name(framingNames, uint8(f)) }
 
 func (f Framing) valid() bool { return known(framingNames, uint8(f)) }
 
-// Refusal is what a host answers where no slot serves. The names are the codes that clients see.
+// Refusal is the refusal with which a host answers if no slot serves. The names are the codes that
+// clients see.
 type Refusal uint8
 
 const (
-	// Nothing: a slot serves.
+	// None: a slot serves.
 	RefusalNone Refusal = 0
 	// No slot can serve.
 	RefusalNoAccountAvailable Refusal = 1
@@ -723,15 +747,15 @@ const (
 	RefusalBadAffinityKey Refusal = 2
 	// The session's account cannot serve now.
 	RefusalSessionUnavailable Refusal = 3
-	// The previous_response_id is none that this gateway gave for an account of its set.
+	// The previous_response_id is not one that this gateway issued for an account in its set.
 	RefusalPreviousResponseNotFound Refusal = 4
-	// The same of encrypted content.
+	// The encrypted content is not from an account in the set.
 	RefusalInvalidEncryptedContent Refusal = 5
-	// The same of any other id.
+	// Another id is not one that this gateway issued for an account in its set.
 	RefusalNotFound Refusal = 6
-	// Two ids live in two accounts.
+	// Two ids name different accounts.
 	RefusalConflictingAccounts Refusal = 7
-	// A string of the body may hide an id, and is too long to be read as one.
+	// A string of the body may be an id, and is too long to be read.
 	RefusalUnreadableBody Refusal = 8
 )
 
@@ -747,7 +771,8 @@ var refusalNames = []string{
 	"unreadable_body",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has none.
+// String gives the stable name, fit for a metric's label, or the number if it has
+// none.
 func (r Refusal) String() string { return name(refusalNames, uint8(r)) }
 
 func (r Refusal) valid() bool { return known(refusalNames, uint8(r)) }

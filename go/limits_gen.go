@@ -22,11 +22,11 @@ const (
 	CookieValueLen = 67
 	// The longest value of a cookie's attribute, in bytes.
 	MaxAttribute = 1024
-	// No Set-Cookie value around a cookie value of this library is longer, in bytes.
+	// The longest Set-Cookie value around a cookie value of this library, in bytes.
 	MaxSetCookie = 2400
 	// The largest Max-Age, in seconds: 400 days.
 	MaxMaxAge = 34560000
-	// Max-Age follows from the limits on the cookie's life.
+	// A Max-Age that follows from the limits on the cookie's life.
 	MaxAgeAuto = 4294967295
 	// The longest id of an object that is sealed, in bytes.
 	MaxID = 255

@@ -3,11 +3,11 @@
 package tokenpin
 
 const (
-	// Done.
+	// Success.
 	StatusOK Status = 0
-	// A pointer is null that must not be.
+	// A pointer is null that must not be null.
 	ErrNullPointer Status = 1
-	// A pointer is not aligned for what it points to.
+	// A pointer is not aligned for its type.
 	ErrMisaligned Status = 2
 	// A length is over PTRDIFF_MAX.
 	ErrLength Status = 3
@@ -15,27 +15,27 @@ const (
 	ErrBadEnum Status = 4
 	// An output overlaps an input.
 	ErrOverlap Status = 5
-	// A size-prefixed structure is shorter than its first version, longer than this library's with
-	// something in it that this library does not know, or over 4096 bytes.
+	// A size-prefixed structure is shorter than its first version, has bytes set that this library
+	// does not know, or is over 4096 bytes long.
 	ErrStructSize Status = 6
 	// The affinity was never initialised, or has been wiped or closed.
 	ErrNotInitialised Status = 7
-	// malloc gave nothing.
+	// malloc returned NULL.
 	ErrOutOfMemory Status = 8
-	// The buffer or memory is too small; a function with a place for it reports the length needed.
+	// The buffer or memory is too small. A function with an output for it reports the length needed.
 	ErrBufferTooSmall Status = 9
 	// There are no more values. Not an error.
 	StatusEnd Status = 10
-	// What the decision says of its cookie was not made by this library, or was changed.
+	// The cookie in the decision was not made by this library, or was changed.
 	ErrBadDecision Status = 11
-	// This is no id: not 1 to 255 bytes of A-Z a-z 0-9 _ -; or the content is empty.
+	// The id is not 1 to 255 bytes of A-Z a-z 0-9 _ -, or the content is empty.
 	ErrID Status = 12
 	// The number of buckets is not 1 to 2147483647.
 	ErrBucketCount Status = 20
 	// The scope is longer than 1024 bytes.
 	ErrScopeLength Status = 21
-	// The affinity key is empty or longer than 4096 bytes, an id is not of 16 bytes, or the key is of
-	// another kind than the cookie.
+	// The affinity key is empty or longer than 4096 bytes, an id does not have 16 bytes, or the key is
+	// of another kind than the cookie.
 	ErrKeyLength Status = 22
 	// The identity is empty.
 	ErrIdentityEmpty Status = 23
@@ -86,7 +86,7 @@ const (
 	ErrStale Status = 44
 	// The strategy needs the key itself.
 	ErrStrategy Status = 45
-	// What is added to the table of ids is empty, too long, malformed, or too much.
+	// An addition to the table of ids is empty, too long, malformed, or one too many.
 	ErrIDField Status = 46
 )
 
@@ -94,11 +94,11 @@ const (
 func (s Status) text() (name, message string) {
 	switch s {
 	case StatusOK:
-		return "ok", "done"
+		return "ok", "success"
 	case ErrNullPointer:
-		return "null_pointer", "a pointer is null that must not be"
+		return "null_pointer", "a pointer is null that must not be null"
 	case ErrMisaligned:
-		return "misaligned", "a pointer is not aligned for what it points to"
+		return "misaligned", "a pointer is not aligned for its type"
 	case ErrLength:
 		return "length", "a length is over PTRDIFF_MAX"
 	case ErrBadEnum:
@@ -106,25 +106,25 @@ func (s Status) text() (name, message string) {
 	case ErrOverlap:
 		return "overlap", "an output overlaps an input"
 	case ErrStructSize:
-		return "struct_size", "a size-prefixed structure is shorter than its first version, longer than this library's with something in it that this library does not know, or over 4096 bytes"
+		return "struct_size", "a size-prefixed structure is shorter than its first version, has bytes set that this library does not know, or is over 4096 bytes long"
 	case ErrNotInitialised:
 		return "not_initialised", "the affinity was never initialised, or has been wiped or closed"
 	case ErrOutOfMemory:
-		return "out_of_memory", "malloc gave nothing"
+		return "out_of_memory", "malloc returned NULL"
 	case ErrBufferTooSmall:
-		return "buffer_too_small", "the buffer or memory is too small; a function with a place for it reports the length needed"
+		return "buffer_too_small", "the buffer or memory is too small"
 	case StatusEnd:
 		return "end", "there are no more values"
 	case ErrBadDecision:
-		return "bad_decision", "what the decision says of its cookie was not made by this library, or was changed"
+		return "bad_decision", "the cookie in the decision was not made by this library, or was changed"
 	case ErrID:
-		return "id", "this is no id: not 1 to 255 bytes of A-Z a-z 0-9 _ -; or the content is empty"
+		return "id", "the id is not 1 to 255 bytes of A-Z a-z 0-9 _ -, or the content is empty"
 	case ErrBucketCount:
 		return "bucket_count", "the number of buckets is not 1 to 2147483647"
 	case ErrScopeLength:
 		return "scope_length", "the scope is longer than 1024 bytes"
 	case ErrKeyLength:
-		return "key_length", "the affinity key is empty or longer than 4096 bytes, an id is not of 16 bytes, or the key is of another kind than the cookie"
+		return "key_length", "the affinity key is empty or longer than 4096 bytes, an id does not have 16 bytes, or the key is of another kind than the cookie"
 	case ErrIdentityEmpty:
 		return "identity_empty", "the identity is empty"
 	case ErrWeight:
@@ -172,7 +172,7 @@ func (s Status) text() (name, message string) {
 	case ErrStrategy:
 		return "strategy", "the strategy needs the key itself"
 	case ErrIDField:
-		return "id_field", "what is added to the table of ids is empty, too long, malformed, or too much"
+		return "id_field", "an addition to the table of ids is empty, too long, malformed, or one too many"
 	}
 	return "", ""
 }

@@ -2,18 +2,19 @@
  * @file tokenpin.h
  * Pins sessions to upstream API tokens: C11, and C++ clean.
  *
- * Generated from src/capi by cbindgen: `make bindings` writes it, the tests check it.
+ * Generated from src/capi by cbindgen: `make bindings` writes it, tests check it.
  *
  * Conventions, the same for every function:
- * - One that can fail returns a `tokenpin_status` number, 0 for success, and writes its outputs on
- *   success only, unless it says otherwise.
- * - Bytes are a pointer and a length in bytes, and never end in a NUL. `(NULL, 0)` is empty; any
+ * - A function that can fail returns a `tokenpin_status` number, 0 for success. It writes its
+ *   outputs only on success, unless it says otherwise.
+ * - Bytes are a pointer and a length in bytes, and never end in a NUL. `(NULL, 0)` is empty. Any
  *   other null pointer is a status, unless the function says that it may be NULL.
- * - Enums cross as fixed-width integers and are checked. A switch is 0 or 1. Times are unix seconds.
- * - A buffer that is too small is left alone, and the length needed is reported.
+ * - Enums cross as fixed-width integers and are checked. A switch is 0 or 1. Times are unix
+ *   seconds.
+ * - A buffer that is too small stays unchanged, and the length needed is reported.
  * - Inputs are borrowed for the call. Only `tokenpin_affinity_new` allocates (one `malloc`).
- * - Every function may be called from any thread. An affinity and an array of slots may be used by
- *   any number of threads at the same time; only `_init`, `_wipe` and `_free` need it for themselves.
+ * - Every function may be called from any thread. Any number of threads may use an affinity or an
+ *   array of slots at the same time. Only `_init`, `_wipe` and `_free` need exclusive access.
  * - Nothing panics, unwinds, aborts, blocks, logs, reads a clock or draws random numbers.
  */
 
@@ -37,24 +38,25 @@ extern "C" {
 /* ================================================================================
  * Chapter 1: start here
  *
- * A gateway builds one affinity when it starts and after every change of its configuration
- * (chapter 2). For each request it calls `tokenpin_affinity_decide`, sends the request with the token
- * of the slot that the decision names, and for the response it calls `tokenpin_affinity_finish`
- * (chapter 3). A gateway that changes a token's state calls `tokenpin_affinity_set_slot`.
+ * A gateway builds one affinity when it starts, and another after every change of its
+ * configuration (chapter 2). For each request it calls `tokenpin_affinity_decide`, sends the
+ * request with the token of the slot that the decision names, and calls `tokenpin_affinity_finish`
+ * for the response (chapter 3). A gateway that changes a token's state calls
+ * `tokenpin_affinity_set_slot`.
  *
- * Sealed ids add a step in front of the decision and one to the response (chapter 8). The functions of chapters 4 to 7
- * do single steps of this on memory of the caller, without an affinity.
+ * Sealed ids add a step before the decision and one to the response (chapter 8). The functions of
+ * chapters 4 to 7 do single steps of this on memory of the caller, without an affinity.
  *
- * What a function returns is a `tokenpin_status`. Bytes in structures are `tokenpin_bytes`. Where a
- * configuration is refused, a `tokenpin_config_error` says why, at which `tokenpin_field`, and at which
- * element of it.
+ * Functions return a `tokenpin_status`. Bytes in structures are `tokenpin_bytes`. If a
+ * configuration is refused, a `tokenpin_config_error` says why, at which `tokenpin_field`, and at
+ * which element of it.
  *
  * Each function lists its statuses without their prefix `TOKENPIN_STATUS_`. `LENGTH` stands for an
  * array or bytes longer than memory can be, `NULL_POINTER` and `MISALIGNED` for any pointer.
  * ================================================================================ */
 
 /**
- * What a function returns, as an `int32_t`. Numbers are never reused.
+ * The result of a function, as an `int32_t`. Numbers are never reused.
  */
 enum tokenpin_status
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -62,15 +64,15 @@ enum tokenpin_status
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * Done.
+     * Success.
      */
     TOKENPIN_STATUS_OK = 0,
     /**
-     * A pointer is null that must not be.
+     * A pointer is null that must not be null.
      */
     TOKENPIN_STATUS_NULL_POINTER = 1,
     /**
-     * A pointer is not aligned for what it points to.
+     * A pointer is not aligned for its type.
      */
     TOKENPIN_STATUS_MISALIGNED = 2,
     /**
@@ -86,8 +88,8 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_OVERLAP = 5,
     /**
-     * A size-prefixed structure is shorter than its first version, longer than this library's with
-     * something in it that this library does not know, or over 4096 bytes.
+     * A size-prefixed structure is shorter than its first version, has bytes set that this library
+     * does not know, or is over 4096 bytes long.
      */
     TOKENPIN_STATUS_STRUCT_SIZE = 6,
     /**
@@ -95,11 +97,12 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_NOT_INITIALISED = 7,
     /**
-     * `malloc` gave nothing.
+     * `malloc` returned NULL.
      */
     TOKENPIN_STATUS_OUT_OF_MEMORY = 8,
     /**
-     * The buffer or memory is too small; a function with a place for it reports the length needed.
+     * The buffer or memory is too small. A function with an output for it reports the length
+     * needed.
      */
     TOKENPIN_STATUS_BUFFER_TOO_SMALL = 9,
     /**
@@ -107,11 +110,12 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_END = 10,
     /**
-     * What the decision says of its cookie was not made by this library, or was changed.
+     * The cookie in the decision was not made by this library, or was changed.
      */
     TOKENPIN_STATUS_BAD_DECISION = 11,
     /**
-     * This is no id: not 1 to 255 bytes of `A-Z a-z 0-9 _ -`; or the content is empty.
+     * The id is not 1 to 255 bytes of `A-Z a-z 0-9 _ -`, or the content is
+     * empty.
      */
     TOKENPIN_STATUS_ID = 12,
     /**
@@ -123,8 +127,8 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_SCOPE_LENGTH = 21,
     /**
-     * The affinity key is empty or longer than 4096 bytes, an id is not of 16
-     * bytes, or the key is of another kind than the cookie.
+     * The affinity key is empty or longer than 4096 bytes, an id does not
+     * have 16 bytes, or the key is of another kind than the cookie.
      */
     TOKENPIN_STATUS_KEY_LENGTH = 22,
     /**
@@ -180,8 +184,8 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_COOKIE_NAME = 35,
     /**
-     * The cookie's value or an attribute has a bad byte or is too long, or the path does not start with
-     * a slash.
+     * The cookie's value or an attribute has a bad byte or is too long, or the path does not start
+     * with a slash.
      */
     TOKENPIN_STATUS_ATTRIBUTE = 36,
     /**
@@ -221,7 +225,7 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_STRATEGY = 45,
     /**
-     * What is added to the table of ids is empty, too long, malformed, or too much.
+     * An addition to the table of ids is empty, too long, malformed, or one too many.
      */
     TOKENPIN_STATUS_ID_FIELD = 46,
 };
@@ -360,27 +364,27 @@ enum tokenpin_field
      */
     TOKENPIN_FIELD_ID_KEYS = 25,
     /**
-     * A key that is looked at for ids, beside the default ones.
+     * A key that is read for ids, in addition to the default ones.
      */
     TOKENPIN_FIELD_ID_FIELDS = 26,
     /**
-     * A prefix of ids that are sealed, beside the default ones.
+     * A prefix of ids that are sealed, in addition to the default ones.
      */
     TOKENPIN_FIELD_ID_PREFIXES = 27,
     /**
-     * A segment of a path behind which an id stands, beside the default ones.
+     * A segment of a path that an id follows, in addition to the default ones.
      */
     TOKENPIN_FIELD_ID_COLLECTIONS = 28,
     /**
-     * What is done with ids.
+     * The treatment of ids.
      */
     TOKENPIN_FIELD_ID_MODE = 29,
     /**
-     * Whose a sealed id is.
+     * The owner of a sealed id.
      */
     TOKENPIN_FIELD_ID_OWNER = 30,
     /**
-     * What becomes of another gateway's ids.
+     * The treatment of another gateway's ids.
      */
     TOKENPIN_FIELD_FOREIGN_SEALS = 31,
     /**
@@ -397,11 +401,11 @@ typedef uint8_t tokenpin_field;
 #endif // __cplusplus
 
 /**
- * Why a configuration was refused, and where.
+ * The reason why a configuration was refused, and the place at fault.
  */
 typedef struct tokenpin_config_error {
     /**
-     * What is wrong: a `tokenpin_status`.
+     * The error: a `tokenpin_status`.
      */
     int32_t status;
     /**
@@ -415,13 +419,13 @@ typedef struct tokenpin_config_error {
 } tokenpin_config_error;
 
 /**
- * The version of this interface: raised when a program compiled against an older header
- * could misbehave. Compare with `tokenpin_abi_version()`.
+ * The version of this interface. It is raised when a program compiled against an older header
+ * could misbehave. Compare it with `tokenpin_abi_version()`.
  */
 #define TOKENPIN_ABI_VERSION 1
 
 /**
- * No slot.
+ * The number for no slot.
  */
 #define TOKENPIN_SLOT_NONE 4294967295U
 
@@ -471,7 +475,7 @@ typedef struct tokenpin_config_error {
 #define TOKENPIN_MAX_ATTRIBUTE 1024
 
 /**
- * No `Set-Cookie` value around a cookie value of this library is longer, in bytes.
+ * The longest `Set-Cookie` value around a cookie value of this library, in bytes.
  */
 #define TOKENPIN_MAX_SET_COOKIE 2400
 
@@ -481,7 +485,7 @@ typedef struct tokenpin_config_error {
 #define TOKENPIN_MAX_MAX_AGE 34560000
 
 /**
- * `Max-Age` follows from the limits on the cookie's life.
+ * A `Max-Age` that follows from the limits on the cookie's life.
  */
 #define TOKENPIN_MAX_AGE_AUTO 4294967295U
 
@@ -501,12 +505,12 @@ typedef struct tokenpin_config_error {
 #define TOKENPIN_ID_MARK_LEN 26
 
 /**
- * The number of no key, where a key of the table of ids is told.
+ * The number for no key of the table of ids.
  */
 #define TOKENPIN_ID_KEY_NONE 255
 
 /**
- * The alignment of the memory for an affinity, in bytes; what `malloc` gives.
+ * The alignment of the memory for an affinity, in bytes. `malloc` provides it.
  */
 #define TOKENPIN_AFFINITY_ALIGN 16
 
@@ -544,12 +548,12 @@ typedef struct tokenpin_config_error {
 /* ================================================================================
  * Chapter 2: the affinity
  *
- * One checked configuration, immutable but for the state, weight and until of its slots. It lies in one
- * block of memory, the caller's or `malloc`'s, and any number of threads use it without locks.
+ * One checked configuration. Only the state, weight and until of its slots can change. It lies in
+ * one block of memory, the caller's or `malloc`'s, and any number of threads use it without locks.
  * ================================================================================ */
 
 /**
- * What a key of a ring is used for.
+ * The role of a key in a ring.
  */
 enum tokenpin_role
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -557,15 +561,17 @@ enum tokenpin_role
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * Signs what is new, and what it signed is valid. Exactly one key of a ring.
+     * Signs new cookies and ids, and those that it signed are valid. Exactly one key of a ring has
+     * this role.
      */
     TOKENPIN_ROLE_SIGN = 0,
     /**
-     * What it signed is valid and left alone.
+     * Cookies and ids that it signed are valid, and stay as they are.
      */
     TOKENPIN_ROLE_ACCEPT = 1,
     /**
-     * What it signed is valid; a cookie is issued anew with the signing key, a sealed id left alone.
+     * Cookies and ids that it signed are valid. The cookies are issued again with the signing key;
+     * the ids stay as they are.
      */
     TOKENPIN_ROLE_RETIRE = 2,
 };
@@ -582,7 +588,7 @@ typedef uint8_t tokenpin_role;
  */
 typedef struct tokenpin_cookie_key {
     /**
-     * The number that cookies carry to say which key signed them.
+     * The number in a cookie that names the key that signed it.
      */
     uint8_t id;
     /**
@@ -596,7 +602,7 @@ typedef struct tokenpin_cookie_key {
 } tokenpin_cookie_key;
 
 /**
- * What a slot does.
+ * The state of a slot.
  */
 enum tokenpin_state
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -604,15 +610,15 @@ enum tokenpin_state
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * Serves everyone.
+     * Serves every request.
      */
     TOKENPIN_STATE_UP = 0,
     /**
-     * Keeps the sessions it has; anonymous newcomers go elsewhere.
+     * Keeps its sessions. Anonymous newcomers go to other slots.
      */
     TOKENPIN_STATE_DRAINING = 1,
     /**
-     * Serves nobody.
+     * Serves no request.
      */
     TOKENPIN_STATE_DOWN = 2,
     /**
@@ -633,12 +639,13 @@ typedef uint8_t tokenpin_state;
  */
 typedef struct tokenpin_slot_status {
     /**
-     * The unix second from which a draining or down slot counts as up again; 0 for never.
-     * At most 35184372088831.
+     * The unix second from which a draining or down slot counts as up again. 0 for never. At most
+     * 35184372088831.
      */
     uint64_t until;
     /**
-     * 0 to 65536, which is always; 0 takes no session that is not pinned to the slot.
+     * 0 to 65536, which is always. At 0 a slot takes only sessions
+     * that are pinned to it.
      */
     uint32_t weight;
     /**
@@ -656,14 +663,14 @@ typedef struct tokenpin_slot_config {
      */
     struct tokenpin_bytes identity;
     /**
-     * The first status. Of a vacant slot the state is `TOKENPIN_STATE_VACANT`, and the rest is
-     * not looked at.
+     * The first status. For a vacant slot the state is `TOKENPIN_STATE_VACANT`, and the rest is
+     * ignored.
      */
     struct tokenpin_slot_status status;
 } tokenpin_slot_config;
 
 /**
- * When a browser sends the cookie across sites.
+ * The requests across sites with which a browser sends the cookie.
  */
 enum tokenpin_same_site
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -671,15 +678,15 @@ enum tokenpin_same_site
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * On top-level navigation only. The default.
+     * Only top-level navigation. The default.
      */
     TOKENPIN_SAME_SITE_LAX = 0,
     /**
-     * Never.
+     * None.
      */
     TOKENPIN_SAME_SITE_STRICT = 1,
     /**
-     * Always; needs `Secure`.
+     * All; needs `Secure`.
      */
     TOKENPIN_SAME_SITE_NONE = 2,
 };
@@ -696,11 +703,11 @@ typedef uint8_t tokenpin_same_site;
  */
 typedef struct tokenpin_attributes {
     /**
-     * `Path`; empty for `/`.
+     * `Path`. Empty for `/`.
      */
     struct tokenpin_bytes path;
     /**
-     * `Domain`; empty for none.
+     * `Domain`. Empty for none.
      */
     struct tokenpin_bytes domain;
     /**
@@ -722,7 +729,7 @@ typedef struct tokenpin_attributes {
 } tokenpin_attributes;
 
 /**
- * How an API treats accounts.
+ * The group of an API, by its use of accounts.
  */
 enum tokenpin_group
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -730,7 +737,7 @@ enum tokenpin_group
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * Any account will do.
+     * Any account can serve.
      */
     TOKENPIN_GROUP_STATELESS = 0,
     /**
@@ -738,7 +745,7 @@ enum tokenpin_group
      */
     TOKENPIN_GROUP_STATEFUL = 1,
     /**
-     * Any account will do, and the one with the warm prompt cache does it cheaper.
+     * Any account can serve. The one with the warm prompt cache is cheaper.
      */
     TOKENPIN_GROUP_PROMPT_CACHE = 2,
 };
@@ -751,7 +758,7 @@ typedef uint8_t tokenpin_group;
 #endif // __cplusplus
 
 /**
- * Whether and which ids are looked at in the requests and responses of an API.
+ * The ids that are opened in the requests of an API, and sealed in its responses.
  */
 enum tokenpin_ids
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -759,19 +766,19 @@ enum tokenpin_ids
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * None.
+     * No id is opened or sealed.
      */
     TOKENPIN_IDS_NONE = 0,
     /**
-     * Sealed ids in requests are opened. Nothing in responses is sealed.
+     * Sealed ids in requests are opened. Responses stay as they are.
      */
     TOKENPIN_IDS_OPEN = 1,
     /**
-     * Requests are opened and responses sealed.
+     * Ids in requests are opened, and ids in responses are sealed.
      */
     TOKENPIN_IDS_BOTH = 2,
     /**
-     * The same, with the ids of items and with encrypted content: Responses and Conversations.
+     * The same as both, with the ids of items and encrypted content: Responses and Conversations.
      */
     TOKENPIN_IDS_ITEMS = 3,
 };
@@ -789,7 +796,7 @@ typedef uint8_t tokenpin_ids;
 typedef struct tokenpin_rule {
     /**
      * One or more path segments, such as `files` or `messages/batches`. A `*` at the front of a
-     * segment, but not of the first, is one or more bytes of it.
+     * segment, except the first one, stands for one or more bytes of it.
      */
     struct tokenpin_bytes pattern;
     /**
@@ -797,13 +804,13 @@ typedef struct tokenpin_rule {
      */
     uint8_t group;
     /**
-     * A `tokenpin_ids`: which ids of the requests and responses are looked at.
+     * A `tokenpin_ids`: the ids that are opened in these requests and sealed in their responses.
      */
     uint8_t ids;
 } tokenpin_rule;
 
 /**
- * What the value of a key is.
+ * The meaning of a key's value.
  */
 enum tokenpin_key_kind
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -819,7 +826,7 @@ enum tokenpin_key_kind
      */
     TOKENPIN_KEY_KIND_QUERY = 1,
     /**
-     * The id of the object around it.
+     * The id of the object that has this key.
      */
     TOKENPIN_KEY_KIND_OWN = 2,
     /**
@@ -835,11 +842,11 @@ enum tokenpin_key_kind
      */
     TOKENPIN_KEY_KIND_NAMED = 5,
     /**
-     * An object with an `id`; a string is no id.
+     * An object with an `id`. A string here is no id.
      */
     TOKENPIN_KEY_KIND_HOLDER = 6,
     /**
-     * Encrypted content, whose end is marked.
+     * Encrypted content, which carries a mark at its end.
      */
     TOKENPIN_KEY_KIND_ENCRYPTED = 7,
     /**
@@ -847,15 +854,15 @@ enum tokenpin_key_kind
      */
     TOKENPIN_KEY_KIND_URL = 8,
     /**
-     * Somebody else's data: nothing below is looked at.
+     * Data of the client or of a tool. Nothing inside it is read.
      */
     TOKENPIN_KEY_KIND_OPAQUE = 9,
     /**
-     * Somebody else's data where it is an object. An array holds items.
+     * Data of a tool if the value is an object. An array holds items.
      */
     TOKENPIN_KEY_KIND_OPAQUE_OBJECT = 10,
     /**
-     * Values for a prompt, of which only `file_id` is looked at.
+     * Values for a prompt, in which only `file_id` is read.
      */
     TOKENPIN_KEY_KIND_VARIABLES = 11,
     /**
@@ -872,7 +879,7 @@ typedef uint8_t tokenpin_key_kind;
 #endif // __cplusplus
 
 /**
- * A key that is looked at for ids, beside those of the table.
+ * A key that is read for ids, in addition to those of the table.
  */
 typedef struct tokenpin_id_field {
     /**
@@ -880,13 +887,13 @@ typedef struct tokenpin_id_field {
      */
     struct tokenpin_bytes name;
     /**
-     * A `tokenpin_key_kind`, but neither `path` nor `own`.
+     * A `tokenpin_key_kind`, except `path` and `own`.
      */
     uint8_t kind;
 } tokenpin_id_field;
 
 /**
- * How a slot is selected.
+ * The strategy that selects slots.
  */
 enum tokenpin_strategy
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -894,18 +901,18 @@ enum tokenpin_strategy
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * The jump consistent hash gives the home slot, more probes the next ones; weighted rendezvous
-     * takes over where none of them serves. The default.
+     * Jump consistent hash gives the home slot, and more probes give the next slots. Weighted
+     * rendezvous takes over if none of them serves. The default.
      */
     TOKENPIN_STRATEGY_JUMP = 0,
     /**
-     * Only weighted rendezvous: insensitive to the order of the list and to deletions
-     * in its middle; cost grows with the number of slots.
+     * Weighted rendezvous only. It is insensitive to the order of the list and to deletions in its
+     * middle. Its cost grows with the number of slots.
      */
     TOKENPIN_STRATEGY_RENDEZVOUS = 1,
     /**
-     * What Higress ai-proxy does: FNV-1a modulo the number of accounts. For migration
-     * only: anyone can aim a key at a slot, and changing the list moves most sessions.
+     * The mapping of Higress ai-proxy: FNV-1a modulo the number of accounts. For migration only:
+     * anyone can aim a key at a slot, and changing the list moves most sessions.
      */
     TOKENPIN_STRATEGY_HIGRESS_FNV1A_MODULO = 2,
 };
@@ -918,7 +925,7 @@ typedef uint8_t tokenpin_strategy;
 #endif // __cplusplus
 
 /**
- * What to do with a pinned request whose token is down or was tried.
+ * The reaction to a pinned request whose token is down or was tried.
  */
 enum tokenpin_policy
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -935,7 +942,7 @@ enum tokenpin_policy
      */
     TOKENPIN_POLICY_FALLBACK_AND_UPDATE = 1,
     /**
-     * Select another token for this request; the session returns when its own recovers.
+     * Select another token for this request. The session returns when its own token recovers.
      */
     TOKENPIN_POLICY_FALLBACK_WITHOUT_UPDATE = 2,
 };
@@ -948,7 +955,7 @@ typedef uint8_t tokenpin_policy;
 #endif // __cplusplus
 
 /**
- * What is done with ids. Rolled out in this order.
+ * The treatment of ids. The modes are rolled out in this order.
  */
 enum tokenpin_mode
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -956,19 +963,19 @@ enum tokenpin_mode
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * Nothing is opened and nothing sealed. Requests may be read: what names state that exists is found.
+     * No id is opened or sealed. Requests may still be read for ids that name existing state.
      */
     TOKENPIN_MODE_OFF = 0,
     /**
-     * Sealed ids are opened and followed. Only what this client sent sealed is sealed.
+     * Sealed ids are opened and followed. Only ids that the client sent sealed are sealed again.
      */
     TOKENPIN_MODE_OPEN = 1,
     /**
-     * Everything is sealed, and plain ids are let through.
+     * All ids are sealed. Plain ids are accepted.
      */
     TOKENPIN_MODE_SEAL = 2,
     /**
-     * Plain ids are refused.
+     * All ids are sealed. Plain ids are refused.
      */
     TOKENPIN_MODE_STRICT = 3,
 };
@@ -981,7 +988,7 @@ typedef uint8_t tokenpin_mode;
 #endif // __cplusplus
 
 /**
- * Whose a sealed id is.
+ * The owner of a sealed id.
  */
 enum tokenpin_id_owner
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -989,12 +996,12 @@ enum tokenpin_id_owner
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * Nobody's: whoever has it can use it.
+     * No one: every client that has the id can use it.
      */
     TOKENPIN_ID_OWNER_NONE = 0,
     /**
-     * The consumer's: another one's request is refused. A fence and no wall, for lists are sealed for whoever
-     * asks for them.
+     * The consumer: another consumer's request is refused. This is a fence and no wall, because
+     * lists are sealed for any consumer that asks for them.
      */
     TOKENPIN_ID_OWNER_CONSUMER = 1,
 };
@@ -1007,7 +1014,7 @@ typedef uint8_t tokenpin_id_owner;
 #endif // __cplusplus
 
 /**
- * What looks sealed, and was not sealed by a key of the ring.
+ * The treatment of texts that look sealed but were not sealed by a key of the ring.
  */
 enum tokenpin_foreign_seals
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -1015,15 +1022,16 @@ enum tokenpin_foreign_seals
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * By the mode: plain in [`Mode::Open`], where clients may still hold another gateway's ids, else refused.
+     * Depends on the mode: plain in [`Mode::Open`], where clients may still hold ids of another
+     * gateway, else refused.
      */
     TOKENPIN_FOREIGN_SEALS_AUTO = 0,
     /**
-     * It is refused.
+     * They are refused.
      */
     TOKENPIN_FOREIGN_SEALS_REFUSE = 1,
     /**
-     * It is an id as a provider makes it.
+     * They count as plain ids.
      */
     TOKENPIN_FOREIGN_SEALS_PLAIN = 2,
 };
@@ -1036,13 +1044,13 @@ typedef uint8_t tokenpin_foreign_seals;
 #endif // __cplusplus
 
 /**
- * Everything that an affinity is built from. `tokenpin_config_init` sets the defaults; then
- * placement key, cookie keys and slots have to be set. All of it is copied.
+ * The input of an affinity. `tokenpin_config_init` sets the defaults; then the placement key, the
+ * cookie keys and the slots have to be set. All of it is copied.
  */
 typedef struct tokenpin_config {
     /**
-     * `sizeof(tokenpin_config)`, by which a library knows the fields that a program knows. A
-     * library takes every size from that of its first version on.
+     * `sizeof(tokenpin_config)`, which tells a library the fields that the program knows. A
+     * library accepts every size from that of its first version on.
      */
     size_t size;
     /**
@@ -1066,7 +1074,7 @@ typedef struct tokenpin_config {
      */
     struct tokenpin_bytes scope;
     /**
-     * The cookie's name; empty for the default name of the request's scope.
+     * The cookie's name. Empty for the default name of the request's scope.
      */
     struct tokenpin_bytes cookie_name;
     /**
@@ -1074,7 +1082,7 @@ typedef struct tokenpin_config {
      */
     struct tokenpin_attributes attributes;
     /**
-     * The classification table: these rules, and behind them the default ones.
+     * The classification table: these rules, followed by the default ones.
      */
     const struct tokenpin_rule *rules;
     /**
@@ -1082,7 +1090,8 @@ typedef struct tokenpin_config {
      */
     size_t rule_count;
     /**
-     * The keys that seal ids, at most 8; none for the cookie keys.
+     * The keys that seal ids, at most 8. None for the
+     * cookie keys.
      */
     const struct tokenpin_cookie_key *id_keys;
     /**
@@ -1090,36 +1099,36 @@ typedef struct tokenpin_config {
      */
     size_t id_key_count;
     /**
-     * Keys that are looked at for ids, beside those of the table; at most 32.
+     * Keys that are read for ids, in addition to those of the table. At most 32.
      */
     const struct tokenpin_id_field *id_fields;
     /**
-     * Their number.
+     * The number of these keys.
      */
     size_t id_field_count;
     /**
-     * Prefixes of ids that are sealed, beside those of the table; at most 32.
+     * Prefixes of ids that are sealed, in addition to those of the table. At most 32.
      */
     const struct tokenpin_bytes *id_prefixes;
     /**
-     * Their number.
+     * The number of these prefixes.
      */
     size_t id_prefix_count;
     /**
-     * Segments of a path behind which an id stands, beside those of the table; at most 32.
+     * Segments of a path that an id follows, in addition to those of the table. At most 32.
      */
     const struct tokenpin_bytes *id_collections;
     /**
-     * Their number.
+     * The number of these segments.
      */
     size_t id_collection_count;
     /**
-     * `Max-Age` in seconds; 0 for a session cookie; `TOKENPIN_MAX_AGE_AUTO`, the default, for
-     * as long as the cookie can be valid.
+     * `Max-Age` in seconds. 0 is a session cookie. The default, `TOKENPIN_MAX_AGE_AUTO`, is as
+     * long as the cookie can be valid.
      */
     uint32_t max_age;
     /**
-     * Tolerance for clocks that run ahead, in seconds. Default 300.
+     * The tolerance for clocks that run ahead, in seconds. Default 300.
      */
     uint32_t skew;
     /**
@@ -1136,11 +1145,11 @@ typedef struct tokenpin_config {
      */
     uint16_t success_first;
     /**
-     * The last one. Default 299.
+     * The last response status on which a cookie is set. Default 299.
      */
     uint16_t success_last;
     /**
-     * Decides the mapping of keys. The same on all replicas; not all zero.
+     * The key that decides the mapping of keys. The same on all replicas; not all zero.
      */
     uint8_t placement_key[16];
     /**
@@ -1156,12 +1165,12 @@ typedef struct tokenpin_config {
      */
     uint8_t policy_new;
     /**
-     * 1: use consumer and session key together where a request has both. Default 0.
+     * 1: use consumer and session key together if a request has both. Default 0.
      */
     uint8_t combine_keys;
     /**
-     * 1: reject a request whose key is untrusted, ambiguous or too long. Default 0: try the
-     * next source.
+     * 1: reject a request whose key is untrusted, ambiguous or too long. Default 0: try the next
+     * source.
      */
     uint8_t reject_bad_keys;
     /**
@@ -1169,7 +1178,7 @@ typedef struct tokenpin_config {
      */
     uint8_t keyed_cookies;
     /**
-     * 1: mint cookies also where only one slot holds an account. Default 0.
+     * 1: mint cookies also if only one slot holds an account. Default 0.
      */
     uint8_t mint_single;
     /**
@@ -1181,15 +1190,15 @@ typedef struct tokenpin_config {
      */
     uint8_t replace_rules;
     /**
-     * A `tokenpin_mode`: what is done with ids. Default off.
+     * A `tokenpin_mode`: the treatment of ids. Default off.
      */
     uint8_t id_mode;
     /**
-     * A `tokenpin_id_owner`: whose a sealed id is. Default none.
+     * A `tokenpin_id_owner`: the owner of a sealed id. Default none.
      */
     uint8_t id_owner;
     /**
-     * A `tokenpin_foreign_seals`: what becomes of another gateway's ids. Default auto.
+     * A `tokenpin_foreign_seals`: the treatment of another gateway's ids. Default auto.
      */
     uint8_t foreign_seals;
     /**
@@ -1199,8 +1208,8 @@ typedef struct tokenpin_config {
 } tokenpin_config;
 
 /**
- * Sets a configuration to the defaults. `size` is `sizeof(tokenpin_config)`; what a newer header
- * has beyond this library's fields is set to zero.
+ * Sets a configuration to the defaults. `size` is `sizeof(tokenpin_config)`. Fields of a newer
+ * header that this library does not know are set to zero.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, STRUCT_SIZE.
  */
@@ -1208,8 +1217,9 @@ TOKENPIN_MUST_CHECK
 int32_t tokenpin_config_init(struct tokenpin_config *config, size_t size);
 
 /**
- * The size of the memory that an affinity of this configuration needs, in bytes. Checks only
- * what the size depends on. `error` may be NULL; if it is not, it says what was refused.
+ * Returns in `size` the number of bytes that an affinity of this configuration needs. Checks only
+ * the fields that the size depends on. `error` may be NULL; if it is not, it receives the reason
+ * of a refusal.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, STRUCT_SIZE, SLOT_COUNT.
  */
@@ -1225,13 +1235,13 @@ typedef struct tokenpin_affinity tokenpin_affinity;
 
 /**
  * Builds an affinity in `memory`, which is aligned to `TOKENPIN_AFFINITY_ALIGN` and has `size`
- * bytes, at least what `tokenpin_affinity_size` says, apart from the configuration and all that
- * it points to. It must stay where it is;
+ * bytes, at least as many as `tokenpin_affinity_size` reports. The memory is separate from the
+ * configuration and everything that it points to. The affinity must not be moved.
  * `tokenpin_affinity_wipe` ends its life.
  *
- * `affinity` receives the handle. `error` may be NULL; if it is not, it says what was refused,
- * and at which field and element. The configuration is copied and may go. Where it is refused,
- * the memory may have been written to, but holds nothing secret.
+ * `affinity` receives the handle. `error` may be NULL; if it is not, it receives the reason of a
+ * refusal, with the field and element at fault. The configuration is copied and may be freed. If
+ * it is refused, the memory may have been written to, but holds nothing secret.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, STRUCT_SIZE,
  * BUFFER_TOO_SMALL, SCOPE_LENGTH, IDENTITY_EMPTY, WEIGHT, UNTIL, VACANT, SLOT_COUNT,
@@ -1246,8 +1256,8 @@ int32_t tokenpin_affinity_init(void *memory,
                                struct tokenpin_config_error *error);
 
 /**
- * Builds an affinity in memory of one `malloc`. `tokenpin_affinity_free` ends its life.
- * Otherwise like `tokenpin_affinity_init`.
+ * Builds an affinity in memory of one `malloc`. `tokenpin_affinity_free` ends its life. Otherwise
+ * like `tokenpin_affinity_init`.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, STRUCT_SIZE, OUT_OF_MEMORY,
  * SCOPE_LENGTH, IDENTITY_EMPTY, WEIGHT, UNTIL, VACANT, SLOT_COUNT, DUPLICATE_IDENTITY,
@@ -1260,14 +1270,15 @@ int32_t tokenpin_affinity_new(const struct tokenpin_config *config,
                               struct tokenpin_config_error *error);
 
 /**
- * Ends the life of an affinity of `tokenpin_affinity_init` and wipes its memory, which stays
- * the caller's. No thread may be using it. NULL, and an affinity that is wiped already, are fine.
+ * Ends the life of an affinity of `tokenpin_affinity_init` and wipes its memory, which stays the
+ * caller's. No thread may be using it. NULL is allowed, and so is an affinity that is wiped
+ * already.
  */
 void tokenpin_affinity_wipe(struct tokenpin_affinity *affinity);
 
 /**
- * Ends the life of an affinity of `tokenpin_affinity_new`: wipes its memory and frees it.
- * No thread may be using it. NULL is fine.
+ * Ends the life of an affinity of `tokenpin_affinity_new`: wipes its memory and frees it. No
+ * thread may be using it. NULL is allowed.
  */
 void tokenpin_affinity_free(struct tokenpin_affinity *affinity);
 
@@ -1285,7 +1296,7 @@ int32_t tokenpin_affinity_set_slot(const struct tokenpin_affinity *affinity,
 
 /**
  * Reads state, weight and until of a slot atomically. `identity_hash` may be NULL; if it is not,
- * it receives the identity hash of its account, 0 for a vacant slot.
+ * it receives the identity hash of the slot's account, 0 for a vacant slot.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, OVERLAP, NOT_INITIALISED, SLOT_RANGE.
  */
@@ -1296,7 +1307,7 @@ int32_t tokenpin_affinity_get_slot(const struct tokenpin_affinity *affinity,
                                    uint64_t *identity_hash);
 
 /**
- * The slot of the account named by `identity`; `TOKENPIN_SLOT_NONE` if there is none.
+ * Finds the slot of the account that `identity` names, `TOKENPIN_SLOT_NONE` if there is none.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, IDENTITY_EMPTY.
  */
@@ -1307,7 +1318,7 @@ int32_t tokenpin_affinity_find(const struct tokenpin_affinity *affinity,
                                uint32_t *slot);
 
 /**
- * The number of slots, vacant ones included.
+ * Reports the number of slots, vacant ones included.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, OVERLAP, NOT_INITIALISED.
  */
@@ -1315,8 +1326,9 @@ TOKENPIN_MUST_CHECK
 int32_t tokenpin_affinity_capacity(const struct tokenpin_affinity *affinity, size_t *capacity);
 
 /**
- * The cookie's name for a scope, an empty one being the configured one: what has to be stripped
- * from requests and responses. At most `TOKENPIN_MAX_COOKIE_NAME` bytes.
+ * Writes the cookie's name for a scope, at most `TOKENPIN_MAX_COOKIE_NAME` bytes. An empty scope
+ * is the configured one. Strip the cookie with this name from requests, and from the upstream's
+ * responses.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, BUFFER_TOO_SMALL,
  * SCOPE_LENGTH.
@@ -1330,8 +1342,8 @@ int32_t tokenpin_affinity_cookie_name(const struct tokenpin_affinity *affinity,
                                       size_t *len);
 
 /**
- * The `id_hint` of the client that `of` belongs to, the same on every replica. `of` is 1 to
- * `TOKENPIN_MAX_KEY` bytes that no two clients share. `id_hint` receives 16 bytes.
+ * Computes the `id_hint` of the client that `of` belongs to. It is the same on every replica. `of`
+ * is 1 to `TOKENPIN_MAX_KEY` bytes that no two clients share. `id_hint` receives 16 bytes.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, KEY_LENGTH.
  */
@@ -1357,7 +1369,7 @@ int32_t tokenpin_affinity_classify(const struct tokenpin_affinity *affinity,
                                    uint8_t *ids);
 
 /**
- * The configuration's fingerprint. Replicas that show different ones do not agree.
+ * Reports the configuration's fingerprint. Replicas with different fingerprints do not agree.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, OVERLAP, NOT_INITIALISED.
  */
@@ -1366,7 +1378,7 @@ int32_t tokenpin_affinity_fingerprint(const struct tokenpin_affinity *affinity,
                                       uint64_t *fingerprint);
 
 /**
- * The fingerprint of the weights, and of the states that count at `now`, in unix seconds.
+ * Reports the fingerprint of the weights, and of the states that count at `now`, in unix seconds.
  * Linear in the number of slots.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, OVERLAP, NOT_INITIALISED.
@@ -1379,13 +1391,13 @@ int32_t tokenpin_affinity_live_fingerprint(const struct tokenpin_affinity *affin
 /* ================================================================================
  * Chapter 3: decide and finish
  *
- * The decision says which slot serves a request and which cookie goes back on success. It is plain
+ * The decision says which slot serves a request and which cookie is set on success. It is plain
  * data: keep it, and the affinity that made it, until the response.
  * ================================================================================ */
 
 /**
- * What the ids of a request come to, and how the client wrote them: plain data, to be kept until the response.
- * A copy is a summary too.
+ * The summary of a request's ids, and the forms in which the client wrote them: plain data. Keep
+ * it until the response. A copy is a summary too.
  */
 typedef struct tokenpin_id_summary {
     /**
@@ -1399,9 +1411,9 @@ typedef struct tokenpin_id_summary {
  */
 typedef struct tokenpin_request {
     /**
-     * The method, which classification reads; with a group it tells whether the request names
-     * existing state. `CONNECT` for a WebSocket handshake, also where that is a `GET` with
-     * `Upgrade`: it reads nothing, and what comes of it may create.
+     * The method, which classification reads. With a group it still says whether the request names
+     * existing state. Use `CONNECT` for a WebSocket handshake, also if it is a `GET` with
+     * `Upgrade`: a handshake reads nothing, and its connection may create state.
      */
     struct tokenpin_bytes method;
     /**
@@ -1409,19 +1421,19 @@ typedef struct tokenpin_request {
      */
     struct tokenpin_bytes target;
     /**
-     * The values of the consumer header. Empty ones do not count, equal ones count as one.
+     * The values of the consumer header. Empty ones are skipped, and equal ones count as one.
      */
     const struct tokenpin_bytes *consumers;
     /**
-     * Their number.
+     * The number of these values.
      */
     size_t consumer_count;
     /**
-     * The values of the session header. Empty ones do not count, equal ones count as one.
+     * The values of the session header. Empty ones are skipped, and equal ones count as one.
      */
     const struct tokenpin_bytes *sessions;
     /**
-     * Their number.
+     * The number of these values.
      */
     size_t session_count;
     /**
@@ -1429,19 +1441,19 @@ typedef struct tokenpin_request {
      */
     const struct tokenpin_bytes *cookies;
     /**
-     * Their number.
+     * The number of these fields.
      */
     size_t cookie_count;
     /**
-     * A cookie's value that came in a header of its own; empty for none.
+     * A cookie's value that came in the carrier header. Empty for none.
      */
     struct tokenpin_bytes carrier_value;
     /**
-     * The scope, 0 to 1024 bytes; empty for the configured one.
+     * The scope, 0 to 1024 bytes. Empty for the configured one.
      */
     struct tokenpin_bytes scope;
     /**
-     * What the ids of its path, query and body come to; NULL where nobody looked.
+     * The summary of the ids in its path, query and body. NULL if they were not read.
      */
     const struct tokenpin_id_summary *ids;
     /**
@@ -1449,7 +1461,7 @@ typedef struct tokenpin_request {
      */
     const uint32_t *tried;
     /**
-     * Their number.
+     * The number of these slots.
      */
     size_t tried_count;
     /**
@@ -1458,8 +1470,8 @@ typedef struct tokenpin_request {
     uint64_t now;
     /**
      * NULL, or 16 bytes that become the id of a new session, so that parallel first requests of
-     * one client agree: `tokenpin_affinity_id_hint` of something that belongs only to one client.
-     * A connection is not that behind a CDN, which sends many clients over one; nor is an address
+     * one client agree: `tokenpin_affinity_id_hint` of something that belongs to only one client.
+     * A connection does not behind a CDN, which sends many clients over one, nor does an address
      * behind a NAT. NULL if in doubt.
      */
     const uint8_t *id_hint;
@@ -1468,7 +1480,7 @@ typedef struct tokenpin_request {
      */
     uint8_t entropy[16];
     /**
-     * 1: `group` says the group. 0: method and target are classified.
+     * 1: `group` names the group. 0: method and target are classified.
      */
     uint8_t has_group;
     /**
@@ -1476,23 +1488,24 @@ typedef struct tokenpin_request {
      */
     uint8_t group;
     /**
-     * 1: the request names existing state, and so is stateful, whatever group, method and target
-     * say. Set it where the body names some (`previous_response_id`, `input_file_id`, ...), which only
-     * `ids` tells the library.
+     * 1: the request names existing state. Then it is stateful, regardless of group, method and
+     * target. Set it if the body names state (`previous_response_id`, `input_file_id`, ...); the
+     * library learns that only from `ids`.
      */
     uint8_t existing;
     /**
-     * 1: the consumer values come from somebody who may name consumers.
+     * 1: the consumer values come from a source that may name consumers.
      */
     uint8_t consumer_trusted;
     /**
-     * 1: the answer goes back in the carrier header. Taken for granted if `carrier_value` is not empty.
+     * 1: the response returns the cookie in the carrier header. Implied if `carrier_value` is not
+     * empty.
      */
     uint8_t carrier;
 } tokenpin_request;
 
 /**
- * Where the affinity of a request comes from.
+ * The source of a request's affinity.
  */
 enum tokenpin_source
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -1500,7 +1513,7 @@ enum tokenpin_source
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * Affinity was wanted, but there was nothing to take it from, and nothing was minted.
+     * Affinity was wanted, but no source had it, and nothing was minted.
      */
     TOKENPIN_SOURCE_NONE = 0,
     /**
@@ -1541,7 +1554,7 @@ typedef uint8_t tokenpin_source;
 #endif // __cplusplus
 
 /**
- * What the decision came to.
+ * The outcome of a decision.
  */
 enum tokenpin_outcome
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -1549,7 +1562,7 @@ enum tokenpin_outcome
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * Selected; no pin had a say.
+     * Selection chose the slot. No pin was involved.
      */
     TOKENPIN_OUTCOME_PLACED = 0,
     /**
@@ -1557,19 +1570,19 @@ enum tokenpin_outcome
      */
     TOKENPIN_OUTCOME_PINNED = 1,
     /**
-     * The pinned token cannot serve; another does, and becomes the pin on success.
+     * The pinned token cannot serve. Another does, and becomes the pin on success.
      */
     TOKENPIN_OUTCOME_REPINNED = 2,
     /**
-     * The pinned token cannot serve; another does, for this request only.
+     * The pinned token cannot serve. Another does, for this request only.
      */
     TOKENPIN_OUTCOME_FALLBACK = 3,
     /**
-     * Selected past the slots tried already; no pin had a say.
+     * Selection chose a slot that was not tried yet. No pin was involved.
      */
     TOKENPIN_OUTCOME_RETRIED = 4,
     /**
-     * Refused by a policy, for its keys, or for its ids.
+     * Rejected by a policy, for its keys, or for its ids.
      */
     TOKENPIN_OUTCOME_REJECTED = 5,
     /**
@@ -1586,7 +1599,7 @@ typedef uint8_t tokenpin_outcome;
 #endif // __cplusplus
 
 /**
- * What became of the pinned token.
+ * The state of the pinned token.
  */
 enum tokenpin_pin_state
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -1598,11 +1611,11 @@ enum tokenpin_pin_state
      */
     TOKENPIN_PIN_STATE_NONE = 0,
     /**
-     * Up, and where the session would be placed without its pin.
+     * Up, and the slot that selection would choose without the pin.
      */
     TOKENPIN_PIN_STATE_HOME = 1,
     /**
-     * Up, and elsewhere: without its pin, the session would move.
+     * Up, and another slot than selection would choose: without its pin, the session would move.
      */
     TOKENPIN_PIN_STATE_ELSEWHERE = 2,
     /**
@@ -1627,7 +1640,7 @@ typedef uint8_t tokenpin_pin_state;
 #endif // __cplusplus
 
 /**
- * What came of reading a cookie.
+ * The result of reading a cookie.
  */
 enum tokenpin_verdict
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -1635,7 +1648,7 @@ enum tokenpin_verdict
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * There was no cookie, or none was looked for.
+     * There was no cookie, or the decision needed none.
      */
     TOKENPIN_VERDICT_ABSENT = 0,
     /**
@@ -1688,7 +1701,7 @@ typedef uint8_t tokenpin_verdict;
 #endif // __cplusplus
 
 /**
- * What became of a sealed id, or of all in a request. The later in this order, the worse.
+ * The verdict on a sealed id, or on all ids of a request. A later value is a worse verdict.
  */
 enum tokenpin_id_verdict
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -1696,31 +1709,31 @@ enum tokenpin_id_verdict
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * There was none.
+     * There is no id.
      */
     TOKENPIN_ID_VERDICT_NONE = 0,
     /**
-     * It is not recognised as sealed: an id as a provider makes it.
+     * The id does not look sealed: it is as a provider made it.
      */
     TOKENPIN_ID_VERDICT_PLAIN = 1,
     /**
-     * It is authentic, and names its account.
+     * The id is authentic and names its account.
      */
     TOKENPIN_ID_VERDICT_SEALED = 2,
     /**
-     * Two of them name two accounts.
+     * Two ids name different accounts.
      */
     TOKENPIN_ID_VERDICT_CONFLICT = 3,
     /**
-     * It has a later version.
+     * The id has a later version.
      */
     TOKENPIN_ID_VERDICT_UNKNOWN_VERSION = 4,
     /**
-     * No key of the ring has sealed it.
+     * The ring has no key with the id's key id.
      */
     TOKENPIN_ID_VERDICT_UNKNOWN_KEY = 5,
     /**
-     * It is not what the key would have made.
+     * The seal is not what the key would have made.
      */
     TOKENPIN_ID_VERDICT_BAD_SEAL = 6,
 };
@@ -1733,8 +1746,8 @@ typedef uint8_t tokenpin_id_verdict;
 #endif // __cplusplus
 
 /**
- * What became of the request's keys: why the first unusable one was not used, else `ok` if one is
- * used.
+ * Why a key of the request was not used: the reason of the first unusable one, else `ok` if a key
+ * is used.
  */
 enum tokenpin_key_reason
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -1746,19 +1759,19 @@ enum tokenpin_key_reason
      */
     TOKENPIN_KEY_REASON_OK = 0,
     /**
-     * There was none, or nobody looked.
+     * There was no key, or the decision needed none.
      */
     TOKENPIN_KEY_REASON_ABSENT = 1,
     /**
-     * A consumer name came from somebody who is not trusted to give one.
+     * A consumer name came from a source that is not trusted to name consumers.
      */
     TOKENPIN_KEY_REASON_UNTRUSTED = 2,
     /**
-     * Several values that differ, where one is expected.
+     * Several different values came where one is expected.
      */
     TOKENPIN_KEY_REASON_SEVERAL_VALUES = 3,
     /**
-     * Over 4096 bytes.
+     * The key is over 4096 bytes.
      */
     TOKENPIN_KEY_REASON_TOO_LONG = 4,
 };
@@ -1771,7 +1784,7 @@ typedef uint8_t tokenpin_key_reason;
 #endif // __cplusplus
 
 /**
- * The answer to a request: no pointers, to be kept until its response.
+ * The answer to a request: plain data without pointers. Keep it until the response.
  */
 typedef struct tokenpin_decision {
     /**
@@ -1779,7 +1792,7 @@ typedef struct tokenpin_decision {
      */
     uint64_t fingerprint;
     /**
-     * The slot that serves, or `TOKENPIN_SLOT_NONE`: then a local error is the answer.
+     * The slot that serves, or `TOKENPIN_SLOT_NONE`; then the host answers with an error itself.
      */
     uint32_t slot;
     /**
@@ -1787,67 +1800,69 @@ typedef struct tokenpin_decision {
      */
     uint32_t max_age;
     /**
-     * Without a slot: in how many seconds the first slot that can serve the request is up again,
-     * under `fail_fast`, and for an id, the pinned one; at most 2^32-1. 0 if that is unknown, if it can
-     * serve now but was tried, if the keys or ids were refused, and where a slot serves.
+     * Without a slot: the seconds until the first slot that can serve the request is up again.
+     * Under `fail_fast`, and for an id, the seconds until the pinned slot is. At most 2^32-1. 0 if
+     * that is unknown, if the slot can serve now but was tried, if the keys or ids were refused,
+     * and if a slot serves.
      */
     uint32_t retry_after;
     /**
-     * Where the affinity comes from: a `tokenpin_source`.
+     * The source of the affinity: a `tokenpin_source`.
      */
     uint8_t source;
     /**
-     * What the decision came to: a `tokenpin_outcome`.
+     * The outcome: a `tokenpin_outcome`.
      */
     uint8_t outcome;
     /**
-     * What became of the pinned token: a `tokenpin_pin_state`.
+     * The state of the pinned token: a `tokenpin_pin_state`.
      */
     uint8_t pin_state;
     /**
-     * What came of the request's cookies: a `tokenpin_verdict`.
+     * The verdict on the request's cookies: a `tokenpin_verdict`.
      */
     uint8_t verdict;
     /**
-     * What came of the request's ids: a `tokenpin_id_verdict`.
+     * The verdict on the request's ids: a `tokenpin_id_verdict`.
      */
     uint8_t id_verdict;
     /**
-     * Numbers of keys, or `TOKENPIN_ID_KEY_NONE`: of the id that names the account or is refused; of a
-     * conflict both. `tokenpin_affinity_id_key` spells them.
+     * Numbers of keys, or `TOKENPIN_ID_KEY_NONE`: the key of the id that names the account or is
+     * refused, and for a conflict both keys. `tokenpin_affinity_id_key` spells them.
      */
     uint8_t id_keys[2];
     /**
-     * What became of the request's keys: a `tokenpin_key_reason`.
+     * Why a key of the request was not used: a `tokenpin_key_reason`.
      */
     uint8_t key_reason;
     /**
-     * 1: valid cookies with different ids were there.
+     * 1: valid cookies with different ids came.
      */
     uint8_t ambiguous;
     /**
-     * 1: the request names existing state: its method, its target, its ids or the caller says so.
+     * 1: the request names existing state, according to its method, its target, its ids or the
+     * caller.
      */
     uint8_t existing;
     /**
-     * 1: a host may send the request to another token where this one refuses it: it names no state,
-     * and what it creates will be looked for at the token that gave it.
+     * 1: a host may send the request to another token when this one refuses it. Such a request
+     * names no state, and the state it creates will be looked for at the token that created it.
      */
     uint8_t may_move;
     /**
-     * When the cookie may be set: 0 never, 1 on success.
+     * The condition for setting the cookie: 0 never, 1 on success.
      */
     uint8_t cookie;
     /**
-     * 1: it goes back in the carrier header.
+     * 1: the value is returned in the carrier header.
      */
     uint8_t carrier;
     /**
-     * 1: its name follows the request's own scope, with the suffix below.
+     * 1: the cookie's name follows the request's own scope, with the suffix below.
      */
     uint8_t has_name_suffix;
     /**
-     * The suffix of its name, before it is spelled in hexadecimal digits.
+     * The suffix of the name, before it is spelled in hexadecimal digits.
      */
     uint8_t name_suffix[4];
     /**
@@ -1857,10 +1872,9 @@ typedef struct tokenpin_decision {
 } tokenpin_decision;
 
 /**
- * Decides which slot serves a request, and prepares the cookie that goes back. May be called
- * from any number of threads. Refuses with `TOKENPIN_STATUS_ENTROPY` where randomness is needed
- * and all zero, and with `TOKENPIN_STATUS_TIME` where a cookie is to be issued after the year
- * 2106.
+ * Decides which slot serves a request, and prepares the cookie that the response sets. Any number
+ * of threads may call it. Refuses with `TOKENPIN_STATUS_ENTROPY` if randomness is needed and all
+ * zero, and with `TOKENPIN_STATUS_TIME` if a cookie is to be issued after the year 2106.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
  * SCOPE_LENGTH, SLOT_RANGE, TIME, ENTROPY.
@@ -1871,7 +1885,7 @@ int32_t tokenpin_affinity_decide(const struct tokenpin_affinity *affinity,
                                  struct tokenpin_decision *decision);
 
 /**
- * What `finish` wrote.
+ * The output of `finish`.
  */
 enum tokenpin_answer
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -1879,7 +1893,7 @@ enum tokenpin_answer
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * Nothing goes back.
+     * Nothing is set.
      */
     TOKENPIN_ANSWER_NOTHING = 0,
     /**
@@ -1900,8 +1914,8 @@ typedef uint8_t tokenpin_answer;
 #endif // __cplusplus
 
 /**
- * Ends a request: if its response's `status` is a success and there is a cookie to set, writes
- * it. `answer` receives a `tokenpin_answer`, `*len` the length, 0 for nothing.
+ * Finishes a request: if the response's `status` is a success and there is a cookie to set, writes
+ * the cookie. `answer` receives a `tokenpin_answer`, `*len` the length, 0 for no output.
  * `TOKENPIN_MAX_SET_COOKIE` bytes suffice. Only formats.
  *
  * Refuses with `TOKENPIN_STATUS_STALE` if another configuration decided: keep the affinity that
@@ -1920,7 +1934,8 @@ int32_t tokenpin_affinity_finish(const struct tokenpin_affinity *affinity,
                                  uint8_t *answer);
 
 /**
- * What a host answers where no slot serves. The names are the codes that clients see.
+ * The refusal with which a host answers if no slot serves. The names are the codes that clients
+ * see.
  */
 enum tokenpin_refusal
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -1928,7 +1943,7 @@ enum tokenpin_refusal
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * Nothing: a slot serves.
+     * None: a slot serves.
      */
     TOKENPIN_REFUSAL_NONE = 0,
     /**
@@ -1944,23 +1959,23 @@ enum tokenpin_refusal
      */
     TOKENPIN_REFUSAL_SESSION_UNAVAILABLE = 3,
     /**
-     * The `previous_response_id` is none that this gateway gave for an account of its set.
+     * The `previous_response_id` is not one that this gateway issued for an account in its set.
      */
     TOKENPIN_REFUSAL_PREVIOUS_RESPONSE_NOT_FOUND = 4,
     /**
-     * The same of encrypted content.
+     * The encrypted content is not from an account in the set.
      */
     TOKENPIN_REFUSAL_INVALID_ENCRYPTED_CONTENT = 5,
     /**
-     * The same of any other id.
+     * Another id is not one that this gateway issued for an account in its set.
      */
     TOKENPIN_REFUSAL_NOT_FOUND = 6,
     /**
-     * Two ids live in two accounts.
+     * Two ids name different accounts.
      */
     TOKENPIN_REFUSAL_CONFLICTING_ACCOUNTS = 7,
     /**
-     * A string of the body may hide an id, and is too long to be read as one.
+     * A string of the body may be an id, and is too long to be read.
      */
     TOKENPIN_REFUSAL_UNREADABLE_BODY = 8,
 };
@@ -1973,8 +1988,9 @@ typedef uint8_t tokenpin_refusal;
 #endif // __cplusplus
 
 /**
- * What a host answers where no slot serves: `refusal` receives a `tokenpin_refusal`, whose name is the code that clients see, and
- * `status` its HTTP status; for `NONE`, where a slot serves, 200.
+ * Reports the refusal with which a host answers if no slot serves. `refusal` receives a
+ * `tokenpin_refusal`, whose name is the code that clients see, and `status` its HTTP status. If a
+ * slot serves, they are `NONE` and 200.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, BAD_DECISION.
  */
@@ -1986,11 +2002,11 @@ int32_t tokenpin_decision_refusal(const struct tokenpin_decision *decision,
 /* ================================================================================
  * Chapter 4: slots and selection
  *
- * Which slot serves a key, for callers that keep their own array of slots.
+ * Selects the slot that serves a key, for callers that keep their own array of slots.
  * ================================================================================ */
 
 /**
- * The jump consistent hash: the bucket, 0 to `buckets` - 1, of `key`.
+ * Computes jump consistent hash: the bucket, 0 to `buckets` - 1, of `key`.
  *
  * `buckets` is 1 to 2147483647. Takes about ln(`buckets`) steps.
  *
@@ -2000,7 +2016,7 @@ TOKENPIN_MUST_CHECK
 int32_t tokenpin_jump(uint64_t key, uint32_t buckets, uint32_t *bucket);
 
 /**
- * The identity hash of the account named by `identity`, 1 byte or more.
+ * Computes the identity hash of the account that `identity` names, 1 byte or more.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, IDENTITY_EMPTY.
  */
@@ -2008,8 +2024,8 @@ TOKENPIN_MUST_CHECK
 int32_t tokenpin_identity_hash(const void *identity, size_t identity_len, uint64_t *hash);
 
 /**
- * What an affinity key is made of, and what a cookie belongs to. The numbers are the
- * low nibble of a cookie's first byte.
+ * The kind of an affinity key, and of the cookies that belong to it. The numbers are the low
+ * nibble of a cookie's first byte.
  */
 enum tokenpin_kind
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -2050,22 +2066,21 @@ typedef struct tokenpin_key {
      */
     uint8_t kind;
     /**
-     * The 16 bytes of an anonymous id, a consumer name, or a session key; of a combined
-     * key the consumer name. Names and session keys have 1 to 4096 bytes.
+     * The 16 bytes of an anonymous id, a consumer name, or a session key. For a combined key the
+     * consumer name. Names and session keys have 1 to 4096 bytes.
      */
     struct tokenpin_bytes key;
     /**
-     * The session key of a combined key; not looked at for the other kinds.
+     * The session key of a combined key. Ignored for the other kinds.
      */
     struct tokenpin_bytes session;
 } tokenpin_key;
 
 /**
- * The hash of an affinity key, which selection starts from. `placement_key` has 16 bytes and is
- * not all zero, the scope 0 to 1024.
+ * Computes the hash of an affinity key, from which selection starts. `placement_key` has 16 bytes
+ * and is not all zero. The scope has 0 to 1024 bytes.
  *
- * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, SCOPE_LENGTH, KEY_LENGTH,
- * ZERO_SECRET.
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, SCOPE_LENGTH, KEY_LENGTH, ZERO_SECRET.
  */
 TOKENPIN_MUST_CHECK
 int32_t tokenpin_key_hash(const uint8_t *placement_key,
@@ -2075,8 +2090,8 @@ int32_t tokenpin_key_hash(const uint8_t *placement_key,
                           uint64_t *hash);
 
 /**
- * One slot of a token set, in memory of the caller. Made by `tokenpin_slot_init` or
- * `tokenpin_slot_init_vacant`, and changed only by `tokenpin_slot_set`, which is atomic.
+ * One slot of a token set, in memory of the caller. `tokenpin_slot_init` or
+ * `tokenpin_slot_init_vacant` makes it, and only `tokenpin_slot_set`, which is atomic, changes it.
  */
 typedef struct tokenpin_slot {
     /**
@@ -2090,10 +2105,9 @@ typedef struct tokenpin_slot {
 } tokenpin_slot;
 
 /**
- * Makes the slot of the account named by `identity`, 1 byte or more.
+ * Makes the slot of the account that `identity` names, 1 byte or more.
  *
- * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, IDENTITY_EMPTY, WEIGHT, UNTIL,
- * VACANT.
+ * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, IDENTITY_EMPTY, WEIGHT, UNTIL, VACANT.
  */
 TOKENPIN_MUST_CHECK
 int32_t tokenpin_slot_init(struct tokenpin_slot *slot,
@@ -2110,8 +2124,8 @@ TOKENPIN_MUST_CHECK
 int32_t tokenpin_slot_init_vacant(struct tokenpin_slot *slot);
 
 /**
- * Changes state, weight and until of a slot atomically. Safe while other threads select. A vacant
- * slot stays vacant, and no other becomes so.
+ * Changes state, weight and until of a slot atomically. Safe while other threads select. The state
+ * vacant is never set or left.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, BAD_ENUM, WEIGHT, UNTIL, VACANT.
  */
@@ -2127,7 +2141,7 @@ TOKENPIN_MUST_CHECK
 int32_t tokenpin_slot_get(const struct tokenpin_slot *slot, struct tokenpin_slot_status *status);
 
 /**
- * Which slots are candidates.
+ * The filter that selects candidates.
  */
 typedef struct tokenpin_filter {
     /**
@@ -2139,24 +2153,26 @@ typedef struct tokenpin_filter {
      */
     const uint32_t *tried;
     /**
-     * Their number.
+     * The number of these slots.
      */
     size_t tried_count;
     /**
-     * 1 if the key is an anonymous id: a draining slot is a candidate only where nothing else is left.
+     * 1 if the key is an anonymous id. Then a draining slot is a candidate only if no other slot
+     * is.
      */
     uint8_t anonymous;
 } tokenpin_filter;
 
 /**
- * The slot that serves the key with hash `hash`; `TOKENPIN_SLOT_NONE` if no slot is a candidate.
+ * Selects the slot that serves the key with hash `hash`, `TOKENPIN_SLOT_NONE` if no slot is a
+ * candidate.
  *
- * `strategy` is a `tokenpin_strategy`, but not Higress's, which needs the key itself:
- * `TOKENPIN_STATUS_STRATEGY`. `count` is 1 to 2147483647.
- * Under jump it takes about ln(`count`) steps, and one more for each probe, as long as a good part of
- * the slots can serve; with few of many, and under rendezvous, linear time in `count`. State, weight
- * and until of a slot are read atomically. Where a slot's status changes meanwhile, the answer is
- * right for the statuses as they were read, of which a slot may have been read twice.
+ * `strategy` is a `tokenpin_strategy`. That of Higress needs the key itself, and is refused with
+ * `TOKENPIN_STATUS_STRATEGY`. `count` is 1 to 2147483647. Under jump it
+ * takes about ln(`count`) steps, plus one for each probe, while a good part of the slots can
+ * serve. With few of many, and under rendezvous, the time is linear in `count`. State, weight and
+ * until of a slot are read atomically. If a slot's status changes meanwhile, the answer is right
+ * for the statuses as they were read; one slot may have been read twice.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, SLOT_COUNT, STRATEGY.
  */
@@ -2169,11 +2185,11 @@ int32_t tokenpin_select(uint8_t strategy,
                         uint32_t *slot);
 
 /**
- * The slot that serves a key as Higress ai-proxy would choose it, for migration: the
- * `fnv1a32(key bytes) % n`-th of the `n` slots that hold an account; `TOKENPIN_SLOT_NONE` if no slot
- * is a candidate. `hash` is the `tokenpin_key_hash` of the key: where that slot cannot serve,
- * weighted rendezvous with it takes over. `count` is 1 to 2147483647. Linear
- * in `count`.
+ * Selects the slot that Higress ai-proxy would choose for a key, for migration: number
+ * `fnv1a32(key bytes) % n` of the `n` slots that hold an account, `TOKENPIN_SLOT_NONE` if no slot
+ * is a candidate. `hash` is the `tokenpin_key_hash` of the key: if that slot cannot serve,
+ * weighted rendezvous with the hash takes over. `count` is 1 to
+ * 2147483647. Linear in `count`.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, KEY_LENGTH, SLOT_COUNT.
  */
@@ -2186,8 +2202,9 @@ int32_t tokenpin_select_higress(const struct tokenpin_slot *slots,
                                 uint32_t *slot);
 
 /**
- * `tokenpin_select` for many hashes: `selected[i]` is the slot of `hashes[i]`. `hash_count` 0 does
- * nothing. `selected` must not overlap the slots, the tried ones and the hashes.
+ * Selects like `tokenpin_select` for many hashes: `selected[i]` is the slot of `hashes[i]`.
+ * `hash_count` 0 does nothing. `selected` must not overlap the slots, the tried ones and the
+ * hashes.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, SLOT_COUNT, STRATEGY.
  */
@@ -2207,8 +2224,8 @@ int32_t tokenpin_select_batch(uint8_t strategy,
  * ================================================================================ */
 
 /**
- * A key ring in memory of the caller, at least 8-aligned. Its contents are private and
- * secret: `tokenpin_key_ring_wipe` ends its life. A copy is a ring too, and has to be wiped too.
+ * A key ring in memory of the caller, at least 8-aligned. Its contents are private and secret:
+ * `tokenpin_key_ring_wipe` ends its life. A copy is a ring too, and must be wiped too.
  */
 typedef struct tokenpin_key_ring {
     /**
@@ -2218,9 +2235,9 @@ typedef struct tokenpin_key_ring {
 } tokenpin_key_ring;
 
 /**
- * Makes a key ring of 1 to 8 keys, exactly one of which signs. `placement_key` may be NULL; if
- * it is not, it has 16 bytes, and no secret may equal it. `error` may be NULL; if it is not, it
- * says which key was refused.
+ * Makes a key ring of 1 to 8 keys, exactly one of which
+ * signs. `placement_key` may be NULL; if it is not, it has 16 bytes, and no secret may equal it.
+ * `error` may be NULL; if it is not, it receives the reason of a refusal and the key at fault.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, ZERO_SECRET, DUPLICATE_SECRET,
  * DUPLICATE_KEY_ID, KEY_COUNT, SIGNING_KEYS.
@@ -2233,12 +2250,12 @@ int32_t tokenpin_key_ring_init(struct tokenpin_key_ring *ring,
                                struct tokenpin_config_error *error);
 
 /**
- * Wipes a key ring. NULL, and a ring that is wiped already, are fine.
+ * Wipes a key ring. NULL is allowed, and so is a ring that is wiped already.
  */
 void tokenpin_key_ring_wipe(struct tokenpin_key_ring *ring);
 
 /**
- * What a cookie says.
+ * The content of a cookie.
  */
 typedef struct tokenpin_cookie {
     /**
@@ -2266,8 +2283,9 @@ typedef struct tokenpin_cookie {
 /**
  * Makes the value of a cookie, 67 characters without a NUL, signed with the ring's signing key.
  *
- * `name` has 1 to 128 token bytes, the scope 0 to 1024 bytes. `key` is the affinity key that
- * the cookie is bound to, of the cookie's kind; it may be NULL for an anonymous cookie.
+ * `name` has 1 to 128 token bytes, the scope 0 to
+ * 1024 bytes. `key` is the affinity key that the cookie is bound to, of
+ * the cookie's kind; it may be NULL for an anonymous cookie.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
  * SCOPE_LENGTH, KEY_LENGTH, COOKIE_NAME.
@@ -2283,11 +2301,11 @@ int32_t tokenpin_cookie_encode(const struct tokenpin_key_ring *ring,
                                char *value);
 
 /**
- * How long cookies are good for, in seconds. 0 switches a limit off, except for skew.
+ * The time limits of cookies, in seconds. 0 switches a limit off, except for skew.
  */
 typedef struct tokenpin_limits {
     /**
-     * How far in the future another clock may have stamped a cookie.
+     * The tolerance for timestamps in the future, from clocks that run ahead.
      */
     uint32_t skew;
     /**
@@ -2299,7 +2317,7 @@ typedef struct tokenpin_limits {
      */
     uint32_t max_idle;
     /**
-     * A fifth of this after its latest issue a cookie is due to be issued anew.
+     * The refresh interval. A fifth of it after its latest issue, a cookie is due for a refresh.
      */
     uint32_t refresh_interval;
 } tokenpin_limits;
@@ -2308,8 +2326,8 @@ typedef struct tokenpin_limits {
  * Reads the value of a cookie. `key` is the affinity key of the request, or NULL for an anonymous
  * request. A bad value is a verdict, not a status.
  *
- * `verdict` receives a `tokenpin_verdict`. `cookie` may be NULL; if it is not, it receives what
- * the cookie says if its tag was found good: for the verdicts `OTHER_KEY`, `NOT_YET_VALID`,
+ * `verdict` receives a `tokenpin_verdict`. `cookie` may be NULL; if it is not, it receives the
+ * content of a cookie whose tag is good: for the verdicts `OTHER_KEY`, `NOT_YET_VALID`,
  * `EXPIRED_LIFE`, `EXPIRED_IDLE`, `VALID` and `REFRESH_DUE`.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
@@ -2330,8 +2348,8 @@ int32_t tokenpin_cookie_decode(const struct tokenpin_key_ring *ring,
                                struct tokenpin_cookie *cookie);
 
 /**
- * The default name of a scope's cookie: `__Host-tokenpin`, with a suffix unless the scope is
- * empty.
+ * Writes the default name of a scope's cookie: `__Host-tokenpin`, with a suffix unless the scope
+ * is empty.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BUFFER_TOO_SMALL, SCOPE_LENGTH.
  */
@@ -2349,11 +2367,11 @@ int32_t tokenpin_cookie_default_name(const void *scope,
  * ================================================================================ */
 
 /**
- * The values of the cookies called `name` in one `Cookie` field, one a call. `*offset` starts
- * at 0; each call finds the next value at or behind it and moves it on.
+ * Finds the values of the cookies called `name` in one `Cookie` field, one per call. `*offset`
+ * starts at 0; each call finds the next value at or behind it and advances it.
  *
- * Returns `TOKENPIN_STATUS_END`, and changes nothing, when there is none. `value` points into
- * the field.
+ * Returns `TOKENPIN_STATUS_END`, and changes nothing, when there is none. `value` points into the
+ * field.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, END.
  */
@@ -2366,9 +2384,9 @@ int32_t tokenpin_cookie_next(const void *field,
                              struct tokenpin_bytes *value);
 
 /**
- * Removes every cookie called `name` from one `Cookie` field and leaves the other pairs as they
- * are, byte for byte. `*len` 0 means that the field is empty now and should be dropped. Never
- * longer than the field. The buffer must not overlap the field or the name.
+ * Removes every cookie called `name` from one `Cookie` field. The other pairs stay the same, byte
+ * for byte. `*len` 0 means that the field is empty now: drop it. The result is never longer than
+ * the field. The buffer must not overlap the field or the name.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, BUFFER_TOO_SMALL.
  */
@@ -2401,8 +2419,8 @@ int32_t tokenpin_set_cookie_write(const void *name,
                                   size_t *len);
 
 /**
- * Whether a `Set-Cookie` field sets a cookie called `name`: 1 or 0. Those of an upstream are
- * not for the client.
+ * Reports whether a `Set-Cookie` field sets a cookie called `name`: 1 or 0. Drop such fields from
+ * an upstream's response.
  *
  * Statuses: OK, NULL_POINTER, LENGTH.
  */
@@ -2416,14 +2434,14 @@ int32_t tokenpin_set_cookie_matches(const void *field,
 /* ================================================================================
  * Chapter 7: classification
  *
- * Which group of the API a request belongs to, and whether it names existing state.
+ * Finds the group of the API that a request belongs to, and whether it names existing state.
  * ================================================================================ */
 
 /**
- * Classifies a request by its method and its target as the client sent it. The rules come before the
- * default ones, or with `replace_rules` 1 instead of them. `prompt_cache` 1 opts in to that group.
- * `group` receives a `tokenpin_group`, `existing` 1 if the request names existing state, `ids` a
- * `tokenpin_ids`.
+ * Classifies a request by its method and its target as the client sent it. The rules come before
+ * the default ones, or replace them with `replace_rules` 1. `prompt_cache` 1 opts in to that
+ * group. `group` receives a `tokenpin_group`, `existing` 1 if the request names existing state,
+ * and `ids` a `tokenpin_ids`.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, PATTERN.
  */
@@ -2443,52 +2461,54 @@ int32_t tokenpin_classify(const struct tokenpin_rule *rules,
 /* ================================================================================
  * Chapter 8: sealed ids
  *
- * An id that says, authenticated and masked, which account its object lives in. A gateway opens the ids of a
- * request, in this order: those of its target, then those of its body. What they come to is a
- * `tokenpin_id_summary`, which goes into the `tokenpin_request`. Of the response it seals the ids of the
- * body, and of the fields that hold a target.
+ * A sealed id says, authenticated and masked, which account its object lives in. A gateway opens
+ * the ids of a request: first those of its target, then those of its body. The result is a
+ * `tokenpin_id_summary`, which goes into the `tokenpin_request`. In the response it seals the ids
+ * of the body, and of the fields that hold a target.
  *
- * A body is read in steps. Each step says in a `tokenpin_piece` what becomes of the front of its input: `pass` bytes go out
- * as they are, `put` goes out behind them, and `taken` bytes are done with, of which those that pass are the first. A chunk is
- * given until all of it is taken, and then the next one; at the end of the body, what is held back comes out. No step of
- * a chunk takes nothing and puts out nothing.
+ * A body is read in steps. Each step describes in a `tokenpin_piece` the front of its input:
+ * `pass` bytes go out unchanged, `put` follows them, and `taken` bytes are consumed, including
+ * those that pass. Pass a chunk until all of it is taken, and then the next one. The end of the
+ * body puts out the bytes still held. No step on a chunk takes nothing and puts out nothing.
  *
  * The functions that take a ring do this for one id, without an affinity.
  * ================================================================================ */
 
 /**
- * What becomes of the front of a step's input.
+ * The result of a step at the front of its input.
  */
 typedef struct tokenpin_piece {
     /**
-     * So many bytes of the input go out as they are.
+     * The number of input bytes that go out unchanged.
      */
     size_t pass;
     /**
-     * What goes out behind them; in the rewriter's memory, until its next call.
+     * The bytes that follow them, in the rewriter's memory, until its next call.
      */
     const uint8_t *put;
     /**
-     * Its length.
+     * The number of these bytes.
      */
     size_t put_len;
     /**
-     * So many bytes of the input are done with, those that pass among them.
+     * The number of input bytes consumed, including those that pass.
      */
     size_t taken;
     /**
-     * How many ids of the body were rewritten so far.
+     * The number of ids rewritten in the body so far.
      */
     uint32_t changed;
     /**
-     * How many documents of the body were not understood so far, and passed as they are from there on.
+     * The number of documents in the body so far that are not JSON as the scanner reads it. Their
+     * rest passed unchanged.
      */
     uint32_t unexpected;
 } tokenpin_piece;
 
 /**
- * The keys that seal ids, in memory of the caller, at least 8-aligned. Its contents are private and secret:
- * `tokenpin_id_ring_wipe` ends its life. A copy is a ring too, and has to be wiped too.
+ * The keys that seal ids, in memory of the caller, at least 8-aligned. The contents are private
+ * and secret: `tokenpin_id_ring_wipe` ends their life. A copy is a ring too, and must be wiped
+ * too.
  */
 typedef struct tokenpin_id_ring {
     /**
@@ -2498,10 +2518,11 @@ typedef struct tokenpin_id_ring {
 } tokenpin_id_ring;
 
 /**
- * Makes a ring of 1 to 8 keys, exactly one of which signs; the roles accept and retire mean the same here.
- * The keys of cookies may be used: what is made of them differs. `placement_key` may be NULL; if
- * it is not, it has 16 bytes, and no secret may equal it. `error` may be NULL; if it is not, it
- * says which key was refused.
+ * Makes a ring of 1 to 8 keys, exactly one of which
+ * signs; the roles accept and retire mean the same here. The keys of cookies may be used again,
+ * because ids derive other keys from them. `placement_key` may be NULL; if it is not, it has 16
+ * bytes, and no secret may equal it. `error` may be NULL; if it is not, it receives the reason of
+ * a refusal and the key at fault.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, ZERO_SECRET, DUPLICATE_SECRET,
  * DUPLICATE_KEY_ID, KEY_COUNT, SIGNING_KEYS.
@@ -2514,15 +2535,17 @@ int32_t tokenpin_id_ring_init(struct tokenpin_id_ring *ring,
                               struct tokenpin_config_error *error);
 
 /**
- * Wipes a ring. NULL, and a ring that is wiped already, are fine.
+ * Wipes a ring. NULL is allowed, and so is a ring that is wiped already.
  */
 void tokenpin_id_ring_wipe(struct tokenpin_id_ring *ring);
 
 /**
- * Seals the id of an object in the account with the identity hash `pin`, with the ring's signing key. `id` is 1 to
- * 255 bytes of `A-Z a-z 0-9 _ -`. One that is sealed so already stays as it is. 281 bytes suffice.
+ * Seals the id of an object in the account with the identity hash `pin`, with the ring's signing
+ * key. `id` is 1 to 255 bytes of `A-Z a-z 0-9 _ -`. An id that already
+ * carries this seal stays as it is. 281 bytes suffice.
  *
- * The scope has 0 to 1024 bytes, the owner 0 to 4096.
+ * The scope has 0 to 1024 bytes, the owner 0 to
+ * 4096.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, BUFFER_TOO_SMALL, ID,
  * SCOPE_LENGTH, KEY_LENGTH.
@@ -2541,9 +2564,10 @@ int32_t tokenpin_id_seal(const struct tokenpin_id_ring *ring,
                          size_t *len);
 
 /**
- * Opens a text that may be a sealed id. What it is, is a verdict and not a status: `verdict` receives a
- * `tokenpin_id_verdict`. With `SEALED`, the native id is written, `pin` receives the identity hash of the account that its
- * object lives in, and `key_id` the key that sealed it. Otherwise these stay as they are.
+ * Opens a text that may be a sealed id. The result is a verdict and not a status: `verdict`
+ * receives a `tokenpin_id_verdict`. With `SEALED`, the native id is written, `pin` receives the
+ * identity hash of the account that holds the object, and `key_id` the key that sealed it.
+ * Otherwise these stay unchanged.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, BUFFER_TOO_SMALL,
  * SCOPE_LENGTH, KEY_LENGTH.
@@ -2564,8 +2588,8 @@ int32_t tokenpin_id_open(const struct tokenpin_id_ring *ring,
                          uint8_t *key_id);
 
 /**
- * Makes the mark that goes behind encrypted content of the account with the identity hash `pin`: `TOKENPIN_ID_MARK_LEN`
- * characters without a NUL. Empty content has none.
+ * Makes the mark for encrypted content of the account with the identity hash `pin`:
+ * `TOKENPIN_ID_MARK_LEN` characters without a NUL. Empty content has none.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, ID, SCOPE_LENGTH,
  * KEY_LENGTH.
@@ -2582,9 +2606,9 @@ int32_t tokenpin_id_mark(const struct tokenpin_id_ring *ring,
                          char *mark);
 
 /**
- * Reads the mark behind encrypted content. `verdict` receives a `tokenpin_id_verdict`, `PLAIN` for content without a mark. With
- * `SEALED`, `content_len` receives the length of the content in front of the mark, and `pin` the identity hash of its
- * account. Otherwise these stay as they are.
+ * Reads the mark behind encrypted content. `verdict` receives a `tokenpin_id_verdict`, `PLAIN` for
+ * content without a mark. With `SEALED`, `content_len` receives the length of the content without
+ * the mark, and `pin` the identity hash of its account. Otherwise these stay unchanged.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, SCOPE_LENGTH,
  * KEY_LENGTH.
@@ -2602,8 +2626,9 @@ int32_t tokenpin_id_open_mark(const struct tokenpin_id_ring *ring,
                               uint64_t *pin);
 
 /**
- * Whose the ids of a request are: its consumer's, if the configuration says that they belong to consumers and the
- * request has one that can be used; else nobody's, which is empty. `owner` points to what the request points to.
+ * Reports the owner of a request's ids. It is the request's consumer if the configuration says
+ * that ids belong to consumers and the consumer is usable, and otherwise empty. `owner` points to
+ * memory that the request points to.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED.
  */
@@ -2613,7 +2638,7 @@ int32_t tokenpin_affinity_id_owner(const struct tokenpin_affinity *affinity,
                                    struct tokenpin_bytes *owner);
 
 /**
- * Begins a summary: of a request without ids.
+ * Begins the summary of a request without ids.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED.
  */
@@ -2621,28 +2646,29 @@ TOKENPIN_MUST_CHECK
 int32_t tokenpin_id_summary_init(struct tokenpin_id_summary *summary);
 
 /**
- * What a summary says. A key is a number that `tokenpin_affinity_id_key` spells; `TOKENPIN_ID_KEY_NONE` is none.
+ * The content of a summary. A key is a number that `tokenpin_affinity_id_key` spells;
+ * `TOKENPIN_ID_KEY_NONE` is none.
  */
 typedef struct tokenpin_id_report {
     /**
-     * How many ids were opened.
+     * The number of opened ids.
      */
     uint32_t opened;
     /**
-     * How many were plain.
+     * The number of plain ids.
      */
     uint32_t plain;
     /**
-     * How many ids found no room among those whose form is remembered: in the response they are written
-     * as the mode says.
+     * The number of ids whose form could not be remembered. In the response they have the form of
+     * the mode.
      */
     uint32_t echoes_lost;
     /**
-     * A `tokenpin_id_verdict`: the worst of all.
+     * A `tokenpin_id_verdict`: the worst of all ids.
      */
     uint8_t verdict;
     /**
-     * The key of the id that is refused; of a conflict, both.
+     * The key of the refused id. For a conflict, both keys.
      */
     uint8_t keys[2];
     /**
@@ -2650,19 +2676,19 @@ typedef struct tokenpin_id_report {
      */
     uint8_t refused;
     /**
-     * 1: a string is too long to be read as the id that it may be. The request is refused too.
+     * 1: a string that may be an id is too long to be read. The request is refused too.
      */
     uint8_t unreadable;
     /**
-     * 1: the request names state that exists.
+     * 1: the request names existing state.
      */
     uint8_t existing;
     /**
-     * 1: the ids of the response are sealed, whatever the client sent.
+     * 1: the ids of the response are sealed, regardless of what the client sent.
      */
     uint8_t seals;
     /**
-     * 1: anything in the response may change: else nobody has to look into it.
+     * 1: anything in the response may change. If not, the response need not be read.
      */
     uint8_t changes_response;
     /**
@@ -2674,23 +2700,24 @@ typedef struct tokenpin_id_report {
      */
     uint8_t uploads;
     /**
-     * 1: the path is a download. Nothing is to be sealed in the response's body, a client's own.
+     * 1: the path is a download. Its response is a client's file, in which nothing is to be
+     * sealed.
      */
     uint8_t downloads;
     /**
-     * How long `quoted` is; 0 for an id that has more than 64 bytes or other characters than ids, and for encrypted
-     * content.
+     * The length of `quoted`. 0 for an id over 64 bytes or with other characters than ids have,
+     * and for encrypted content.
      */
     uint8_t quoted_len;
     /**
-     * The id that is refused, or that names the account, as the client wrote it, but for escapes: for the text of a
-     * refusal. The rest is 0.
+     * The refused id, or else the id that names the account, as the client wrote it except for
+     * escapes, for the text of a refusal. The rest is 0.
      */
     uint8_t quoted[64];
 } tokenpin_id_report;
 
 /**
- * What a summary says.
+ * Reports the content of a summary.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, OVERLAP, NOT_INITIALISED.
  */
@@ -2699,21 +2726,21 @@ int32_t tokenpin_id_summary_report(const struct tokenpin_id_summary *summary,
                                    struct tokenpin_id_report *report);
 
 /**
- * What a request's ids are opened with, and its response's sealed with; borrowed for each call. All zero is a
- * valid start.
+ * The context in which a request's ids are opened and its response's are sealed, borrowed for each
+ * call. All zero is a valid start.
  */
 typedef struct tokenpin_id_use {
     /**
-     * The scope, as in the request: empty for the configured one.
+     * The scope, as in the request. Empty for the configured one.
      */
     struct tokenpin_bytes scope;
     /**
-     * What `tokenpin_affinity_id_owner` says of the request.
+     * The owner that `tokenpin_affinity_id_owner` returns for the request.
      */
     struct tokenpin_bytes owner;
     /**
-     * The upstream's authority: host, and port if there is one. Absolute URLs that lead there are rewritten where
-     * the table has their key; empty leaves them.
+     * The upstream's authority: the host, and the port if there is one. Absolute URLs of this
+     * authority are rewritten under the keys of the table. Empty leaves them as they are.
      */
     struct tokenpin_bytes upstream;
     /**
@@ -2721,11 +2748,11 @@ typedef struct tokenpin_id_use {
      */
     struct tokenpin_bytes origin;
     /**
-     * A `tokenpin_ids`, as `tokenpin_affinity_classify` says.
+     * A `tokenpin_ids`, from `tokenpin_affinity_classify`.
      */
     uint8_t ids;
     /**
-     * 1: `mode` stands instead of the configured one.
+     * 1: `mode` replaces the configured one.
      */
     uint8_t has_mode;
     /**
@@ -2735,9 +2762,9 @@ typedef struct tokenpin_id_use {
 } tokenpin_id_use;
 
 /**
- * Opens the ids in the path and in the query of a request's target, and writes the target that goes upstream. To be done before
- * the body is read. The buffer needs room for as many bytes as the target has, and must not overlap the
- * inputs; `*len` is never more.
+ * Opens the ids in the path and in the query of a request's target, and writes the target for the
+ * upstream. Call it before the body is read. The buffer needs room for as many bytes as the target
+ * has, and must not overlap the inputs; `*len` is never more.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
  * BUFFER_TOO_SMALL, SCOPE_LENGTH, KEY_LENGTH.
@@ -2763,7 +2790,7 @@ typedef struct tokenpin_id_opener {
 } tokenpin_id_opener;
 
 /**
- * Begins with the body of a request.
+ * Begins the body of a request.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED.
  */
@@ -2786,7 +2813,7 @@ int32_t tokenpin_affinity_open_step(const struct tokenpin_affinity *affinity,
                                     struct tokenpin_piece *piece);
 
 /**
- * Ends the body of a request: what was held back is put out.
+ * Ends the body of a request, and puts out the bytes still held.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
  * SCOPE_LENGTH, KEY_LENGTH.
@@ -2799,9 +2826,9 @@ int32_t tokenpin_affinity_open_end(const struct tokenpin_affinity *affinity,
                                    struct tokenpin_piece *piece);
 
 /**
- * Opens the ids of a request's whole body where it lies. `*new_len` is its length then, never more than before;
- * `*unexpected` counts documents that were not understood, and passed as they are from there on. The body must not overlap
- * the inputs.
+ * Opens the ids of a request's whole body in place. `*new_len` receives the new length, which is
+ * never longer; `*unexpected` the number of documents that are not JSON as the scanner reads it.
+ * Their rest passed unchanged. The body must not overlap the inputs.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
  * SCOPE_LENGTH, KEY_LENGTH.
@@ -2816,7 +2843,7 @@ int32_t tokenpin_affinity_open_in_place(const struct tokenpin_affinity *affinity
                                         uint32_t *unexpected);
 
 /**
- * How the documents of a body are framed.
+ * The framing of the documents in a body.
  */
 enum tokenpin_framing
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -2824,7 +2851,7 @@ enum tokenpin_framing
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * One JSON document; or, as its first bytes say, events.
+     * One JSON document. A body that begins like an event stream is read as events.
      */
     TOKENPIN_FRAMING_JSON = 0,
     /**
@@ -2851,7 +2878,7 @@ typedef struct tokenpin_id_sealer {
 } tokenpin_id_sealer;
 
 /**
- * Begins with the body of a response. `framing` is a `tokenpin_framing`.
+ * Begins the body of a response. `framing` is a `tokenpin_framing`.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, BAD_ENUM.
  */
@@ -2859,9 +2886,9 @@ TOKENPIN_MUST_CHECK
 int32_t tokenpin_id_sealer_init(struct tokenpin_id_sealer *sealer, uint8_t framing);
 
 /**
- * Seals the ids at the front of a chunk of a response's body: one step. `slot` is the account that answered.
- * `summary` is that of the request: an id that the client sent in another form than the gateway would write goes
- * back in the client's. NULL for none.
+ * Seals the ids at the front of a chunk of a response's body: one step. `slot` is the account that
+ * answered. `summary` is that of the request, or NULL for none: an id that the client sent in
+ * another form than the gateway would write keeps the client's form.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED, VACANT,
  * SLOT_RANGE, SCOPE_LENGTH, KEY_LENGTH.
@@ -2877,7 +2904,7 @@ int32_t tokenpin_affinity_seal_step(const struct tokenpin_affinity *affinity,
                                     struct tokenpin_piece *piece);
 
 /**
- * Ends the body of a response: what was held back is put out.
+ * Ends the body of a response, and puts out the bytes still held.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED, VACANT,
  * SLOT_RANGE, SCOPE_LENGTH, KEY_LENGTH.
@@ -2891,10 +2918,11 @@ int32_t tokenpin_affinity_seal_end(const struct tokenpin_affinity *affinity,
                                    struct tokenpin_piece *piece);
 
 /**
- * Seals the ids in a target or a URI: in the fields `Location`, `Content-Location` and `Operation-Location` of a
- * response. An absolute URI of `upstream` leads to `origin` then, unless either is empty. One of another host stays
- * as it is, as does everything in a response in which nothing is sealed. Otherwise like `tokenpin_affinity_seal_step`.
- * The buffer must not overlap the inputs.
+ * Seals the ids in a target or a URI: in the fields `Location`, `Content-Location` and
+ * `Operation-Location` of a response. In an absolute URI of `upstream`, `origin` replaces scheme
+ * and authority, unless either is empty. A URI of another host stays as it is, and so does every
+ * URI if nothing in the response is sealed. Otherwise like `tokenpin_affinity_seal_step`. The
+ * buffer must not overlap the inputs.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
  * BUFFER_TOO_SMALL, VACANT, SLOT_RANGE, SCOPE_LENGTH, KEY_LENGTH.
@@ -2911,7 +2939,7 @@ int32_t tokenpin_affinity_seal_target(const struct tokenpin_affinity *affinity,
                                       size_t *len);
 
 /**
- * The name of a key, by its number: bytes that live as long as the affinity.
+ * Reports the name of a key, by its number: bytes that live as long as the affinity.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, BAD_ENUM, OVERLAP, NOT_INITIALISED.
  */
@@ -2927,19 +2955,19 @@ int32_t tokenpin_affinity_id_key(const struct tokenpin_affinity *affinity,
  * ================================================================================ */
 
 /**
- * The version of the interface that the library was built with. A program compares it with the
- * `TOKENPIN_ABI_VERSION` that it was compiled with.
+ * Returns the version of the interface that the library was built with. A program compares it with
+ * the `TOKENPIN_ABI_VERSION` that it was compiled with.
  */
 uint32_t tokenpin_abi_version(void);
 
 /**
- * Does nothing, and is there only in libraries of version 1 of the interface: a program that refers
- * to it does not link with a library of another version.
+ * Does nothing. Only libraries of version 1 of the interface have it, so that a program that
+ * refers to it does not link with a library of another version.
  */
 void tokenpin_abi_v1(void);
 
 /**
- * The version of the library, such as `"1.2.3"`: a static string that ends in a NUL.
+ * Returns the version of the library, such as `"1.2.3"`: a static string that ends in a NUL.
  */
 const char *tokenpin_version(void);
 
@@ -3053,8 +3081,8 @@ typedef int32_t tokenpin_enum;
 #endif // __cplusplus
 
 /**
- * The stable snake_case name of an enum's value, fit for a metric's label: bytes that live as
- * long as the library. `which` is a `tokenpin_enum`.
+ * Reports the stable snake_case name of an enum's value, fit for a metric's label: bytes that live
+ * as long as the library. `which` is a `tokenpin_enum`.
  *
  * Returns `TOKENPIN_STATUS_BAD_ENUM` for a number without a name.
  *

@@ -1,17 +1,17 @@
 //! Base64url without padding (RFC 4648 section 5), one spelling only.
 //!
-//! Of one length, for everything. Whatever is shorter is followed by zero bytes, whose characters are left
-//! out. By hand: what crates have for all lengths and alphabets can panic, and only the largest code shows that
-//! it never does.
+//! All of it has one length. A shorter value is followed by zero bytes, whose characters are left
+//! out. It is written by hand: what crates offer for all lengths and alphabets can panic, and only
+//! the largest code shows that it never does.
 
-/// So many bytes are
+/// The number of bytes.
 pub(crate) const BYTES: usize = 50;
-/// so many characters.
+/// The number of characters that they make.
 pub(crate) const CHARACTERS: usize = 67;
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// The value of a character; of others, one above 63.
+/// The value of a character of the alphabet, and a number above 63 for other bytes.
 static VALUES: [u8; 256] = {
     let (mut values, mut value) = ([u8::MAX; 256], 0_u8);
     while value < 64 {
@@ -21,12 +21,13 @@ static VALUES: [u8; 256] = {
     values
 };
 
-/// The value of a character of the alphabet; of others, one above 63.
+/// Returns the value of a character of the alphabet, and a number above 63 for other bytes.
 pub(crate) fn value(character: u8) -> u8 {
     VALUES[usize::from(character)]
 }
 
-/// Whether these are characters of the alphabet. Eight at once, and the last eight whatever was read of them.
+/// Returns whether all characters are in the alphabet. Reads eight at a time, and the last eight
+/// again even if they overlap.
 pub(crate) fn is_spelled(text: &[u8]) -> bool {
     match text.last_chunk() {
         Some(last) => text
@@ -39,8 +40,8 @@ pub(crate) fn is_spelled(text: &[u8]) -> bool {
     }
 }
 
-/// A byte of a word for each. Of bytes below 128, a sum sets the highest bit where a bound is reached, and
-/// carries nothing into its neighbour.
+/// Computes in one byte of a word for each character. Among bytes below 128, a sum sets the highest
+/// bit if a bound is reached, and never carries into its neighbour.
 fn are_spelled(bytes: [u8; 8]) -> bool {
     const EACH: u64 = 0x0101_0101_0101_0101;
     let word = u64::from_le_bytes(bytes);
@@ -53,8 +54,8 @@ fn are_spelled(bytes: [u8; 8]) -> bool {
     spelled & !word & (EACH * 0x80) == EACH * 0x80
 }
 
-// Both functions write to the caller's memory: a result would be copied right after it was written byte by
-// byte, which stalls the processor.
+// Both functions write to the caller's memory. A result would be copied right after it was written
+// byte by byte, which stalls the processor.
 
 #[inline(never)]
 pub(crate) fn encode(bytes: &[u8; BYTES], text: &mut [u8; CHARACTERS]) {
@@ -74,7 +75,8 @@ pub(crate) fn encode(bytes: &[u8; BYTES], text: &mut [u8; CHARACTERS]) {
     }
 }
 
-/// Returns whether all characters are of the alphabet, and the 2 bits beyond the last byte zero.
+/// Returns whether all characters are in the alphabet, and the 2 bits beyond the last byte are
+/// zero.
 #[inline(never)]
 pub(crate) fn decode(text: &[u8; CHARACTERS], bytes: &mut [u8; BYTES]) -> bool {
     let mut foreign = 0;

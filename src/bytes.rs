@@ -1,7 +1,8 @@
-//! Finding and comparing bytes, and moving some.
+//! Finds, compares and moves bytes.
 
-/// Where the first of them is. By what every processor of the kind has: the crate's own choice would look
-/// for more, and remember it, but this library has no global state.
+/// Returns the position of the first of these bytes. Uses only instructions that every processor of
+/// the architecture has: the crate would detect better ones by default, and cache that in global
+/// state, which this library has none of.
 #[inline(never)]
 pub(crate) fn find_either(a: u8, b: u8, text: &[u8]) -> Option<usize> {
     #[cfg(target_arch = "x86_64")]
@@ -11,17 +12,18 @@ pub(crate) fn find_either(a: u8, b: u8, text: &[u8]) -> Option<usize> {
     two.find(text)
 }
 
-/// Moves `len` bytes from one place to another. Nothing, if they are not all there.
+/// Moves `len` bytes from one place to another. Does nothing if they are not all present.
 #[inline(never)]
 pub(crate) fn move_bytes(bytes: &mut [u8], from: usize, len: usize, to: usize) {
     let room = bytes.len();
-    // What `copy_within` would panic for.
+    // `copy_within` would panic otherwise.
     if len <= room && from <= room - len && to <= room - len {
         bytes.copy_within(from..from + len, to);
     }
 }
 
-/// Where the first `byte` is. By the same code: what looks for one byte would take 400 bytes more.
+/// Returns the position of the first `byte`. Shares the code above: a search for one byte would
+/// take 400 bytes more.
 pub(crate) fn find(byte: u8, text: &[u8]) -> Option<usize> {
     find_either(byte, byte, text)
 }
@@ -30,8 +32,8 @@ pub(crate) fn holds(byte: u8, text: &[u8]) -> bool {
     find(byte, text).is_some()
 }
 
-/// Whether these are the same but for the case of ASCII letters. One copy, byte by byte, for texts that are short:
-/// what `core` has is long, and becomes a part of every caller.
+/// Returns whether the texts are equal, ignoring the case of ASCII letters. This is one copy, byte
+/// by byte, for short texts: the function of `core` is long, and is inlined into every caller.
 #[inline(never)]
 pub(crate) fn alike(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(|(a, b)| a.eq_ignore_ascii_case(b))

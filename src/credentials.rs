@@ -1,6 +1,6 @@
-//! Which headers of a request are a client's own credentials, for gateways that take those off.
+//! The headers of a request that are the client's own credentials, for gateways that remove them.
 
-/// By one of these words in its name, a header proves who a client is.
+/// Words in the name of a header that proves a client's identity.
 pub const CREDENTIAL_WORDS: [&str; 9] = [
     "authorization",
     "auth",
@@ -12,15 +12,15 @@ pub const CREDENTIAL_WORDS: [&str; 9] = [
     "credentials",
     "apikey",
 ];
-/// By one of these words in front of `key`, too.
+/// Words that, in front of `key`, also make such a name.
 pub const CREDENTIAL_KEYS: [&str; 4] = ["api", "access", "functions", "subscription"];
-/// These headers say whose account pays.
+/// The headers that name the account that pays.
 pub const PAYER_HEADERS: [&str; 3] =
     ["openai-organization", "openai-project", "x-goog-user-project"];
 
-/// Whether a client proves with a header of that name who it is, or says who pays: with one of [`CREDENTIAL_WORDS`] in its name, one
-/// of [`CREDENTIAL_KEYS`] and `key`, or one of [`PAYER_HEADERS`]. Upper and lower case do not count, and `_` is the same as `-`, as
-/// it is to many servers.
+/// Returns whether a header of that name proves who the client is, or says who pays. Such a name
+/// has one of [`CREDENTIAL_WORDS`], or one of [`CREDENTIAL_KEYS`] followed by `key`, or is one of
+/// [`PAYER_HEADERS`]. Case is ignored, and `_` equals `-`, as many servers treat them alike.
 ///
 /// ```
 /// assert!(tokenpin::is_client_credential(b"X_Api-Key"));

@@ -1,5 +1,5 @@
-//! Numbers and names of the enums, which operators see in metrics and C sees as
-//! integers. Both are stable: a number or a name is never given another meaning.
+//! Numbers and names of the enums. Operators see them in metrics, and C sees them as integers. Both
+//! are stable: a number or a name never gets another meaning.
 
 /// Implements `ALL`, `name` and `from_number` for a field-less `#[repr(u8)]` enum.
 macro_rules! named {
@@ -8,19 +8,19 @@ macro_rules! named {
             /// Every value, by ascending number.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// Their numbers and names, for `src/capi/enum_names.rs`.
+            /// The numbers and names, for `src/capi/enum_names.rs`.
             #[cfg(feature = "capi")]
             #[allow(dead_code, reason = "C does not see every enum")]
             pub(crate) const NAMED: crate::enums::Named =
                 &[$((Self::$variant as u8, $name)),+];
 
-            /// The stable `snake_case` name, fit for a metric's label.
+            /// Returns the stable `snake_case` name, fit for a metric's label.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name),+ }
             }
 
-            /// The value of a stable number.
+            /// Returns the value with a stable number.
             #[must_use]
             pub const fn from_number(number: u8) -> Option<Self> {
                 $(if number == Self::$variant as u8 { return Some(Self::$variant); })+

@@ -8,7 +8,7 @@ use crate::limits::{
     MAX_WEIGHT,
 };
 
-/// What is wrong with an argument. Nothing has changed when one is returned.
+/// An error in an argument. Nothing has changed when it is returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]
 #[non_exhaustive]
 pub enum Error {
@@ -30,7 +30,7 @@ pub enum Error {
     /// An `until` over [`MAX_UNTIL`](crate::MAX_UNTIL).
     #[error("the until is over {}", MAX_UNTIL)]
     Until,
-    /// The slot is vacant, or was to be made so after it was built.
+    /// A change from or to the state vacant.
     #[error("a vacant slot stays vacant, and no other becomes so")]
     Vacant,
     /// A slot number that is not below the capacity.
@@ -57,7 +57,8 @@ pub enum Error {
     /// No key signs, or several do.
     #[error("not exactly one cookie key signs")]
     SigningKeys,
-    /// A cookie name that is not 1 to [`MAX_COOKIE_NAME`](crate::MAX_COOKIE_NAME) RFC 9110 token bytes.
+    /// A cookie name that is not 1 to [`MAX_COOKIE_NAME`](crate::MAX_COOKIE_NAME) RFC 9110 token
+    /// bytes.
     #[error("the cookie name is not 1 to {} token bytes", MAX_COOKIE_NAME)]
     CookieName,
     /// A path that does not start with `/`, or an attribute with a byte outside
@@ -66,7 +67,8 @@ pub enum Error {
     Attribute,
     /// A `__Host-` or `__Secure-` name whose attributes break the prefix's rules.
     #[error(
-        "a cookie's name with __Host- needs Secure, the path / and no domain; one with __Secure- needs Secure"
+        "a cookie's name with __Host- needs Secure, the path / and no domain; one with __Secure- \
+         needs Secure"
     )]
     NamePrefix,
     /// `SameSite=None` or `Partitioned` without `Secure`.
@@ -79,7 +81,8 @@ pub enum Error {
     #[error("the success range is empty or not within 100 to 599")]
     SuccessRange,
     /// A classification rule whose pattern is empty or has an empty segment, a `*` anywhere but at
-    /// the front of a later segment, or one of the bytes `%`, `?` and `#`, which no pattern can match.
+    /// the front of a later segment, or one of the bytes `%`, `?` and `#`, which no pattern can
+    /// match.
     #[error(
         "the classification pattern has an empty segment, one of the bytes %?#, or a * that is not \
          at the front of a segment behind the first"
@@ -87,7 +90,7 @@ pub enum Error {
     Pattern,
     /// A key, prefix or segment added to the table of ids that is empty, too long, of other
     /// characters, or one too many.
-    #[error("what is added to the table of ids is empty, too long, malformed, or too much")]
+    #[error("an addition to the table of ids is empty, too long, malformed, or one too many")]
     IdField,
     /// The time is past `2^32 - 1`, the last second a cookie can state.
     #[error("the time does not fit a cookie: it is past the year 2106")]
@@ -165,17 +168,17 @@ pub enum Field {
     ReplaceRules = 24,
     /// A key that seals ids; the index is its position in the ring.
     IdKeys = 25,
-    /// A key that is looked at for ids, beside the default ones.
+    /// A key that is read for ids, in addition to the default ones.
     IdFields = 26,
-    /// A prefix of ids that are sealed, beside the default ones.
+    /// A prefix of ids that are sealed, in addition to the default ones.
     IdPrefixes = 27,
-    /// A segment of a path behind which an id stands, beside the default ones.
+    /// A segment of a path that an id follows, in addition to the default ones.
     IdCollections = 28,
-    /// What is done with ids.
+    /// The treatment of ids.
     IdMode = 29,
-    /// Whose a sealed id is.
+    /// The owner of a sealed id.
     IdOwner = 30,
-    /// What becomes of another gateway's ids.
+    /// The treatment of another gateway's ids.
     ForeignSeals = 31,
     /// The switch `encrypted_content`.
     EncryptedContent = 32,
@@ -195,7 +198,7 @@ named! { Field {
     ForeignSeals = "foreign_seals", EncryptedContent = "encrypted_content",
 } }
 
-/// Why a configuration was refused, and where.
+/// The reason why a configuration was refused, and the place at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]
 #[error("{}[{index}]: {error}", .field.name())]
 pub struct ConfigError {
@@ -203,13 +206,13 @@ pub struct ConfigError {
     pub field: Field,
     /// The position within it, 0 for single values.
     pub index: usize,
-    /// What is wrong.
+    /// The error at that place.
     #[source]
     pub error: Error,
 }
 
 impl Error {
-    /// This error, at a place of a configuration.
+    /// Returns this error at a place of a configuration.
     #[must_use]
     pub const fn at(self, field: Field, index: usize) -> ConfigError {
         ConfigError { field, index, error: self }

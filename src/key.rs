@@ -6,8 +6,8 @@ use crate::limits::{MAX_KEY, MAX_SCOPE};
 use crate::secret::Secret;
 use crate::sip::{Sip, length_prefix};
 
-/// What an affinity key is made of, and what a cookie belongs to. The numbers are the
-/// low nibble of a cookie's first byte.
+/// The kind of an affinity key, and of the cookies that belong to it. The numbers are the low
+/// nibble of a cookie's first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Kind {
@@ -46,7 +46,7 @@ pub enum Key<'a> {
 }
 
 impl Key<'_> {
-    /// What this key is made of.
+    /// Returns the kind of this key.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         match self {
@@ -57,8 +57,8 @@ impl Key<'_> {
         }
     }
 
-    /// The byte that keeps the kinds apart in the key hash. Older than the kinds of
-    /// the cookie, and numbered differently.
+    /// Returns the byte that separates the kinds in the key hash. It is older than the kinds of the
+    /// cookie, and numbered differently.
     pub(crate) const fn tag(&self) -> u8 {
         match self {
             Key::Consumer(_) => 1,
@@ -68,8 +68,9 @@ impl Key<'_> {
         }
     }
 
-    /// The key bytes, in pieces: of a combined key, `u32le(len(consumer))`, the consumer and
-    /// the session key, so that `("a:b", "c")` and `("a", "b:c")` differ. `prefix` holds the length.
+    /// Returns the key bytes, in pieces. Those of a combined key are `u32le(len(consumer))`, the
+    /// consumer and the session key, so that `("a:b", "c")` and `("a", "b:c")` differ. `prefix`
+    /// holds the length.
     #[inline]
     pub(crate) fn pieces<'p>(&'p self, prefix: &'p mut [u8; 4]) -> [&'p [u8]; 3] {
         match *self {
@@ -99,7 +100,8 @@ impl core::fmt::Debug for Key<'_> {
     }
 }
 
-/// The key hash `h`: `SipHash-1-3(placement key, tag, u32le(len(scope)), scope, key bytes)`.
+/// Returns the key hash `h`: `SipHash-1-3(placement key, tag, u32le(len(scope)), scope, key
+/// bytes)`.
 ///
 /// # Errors
 ///

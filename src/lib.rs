@@ -1,26 +1,28 @@
 //! Pins sessions to upstream API tokens.
 //!
-//! An AI gateway holds several accounts of one provider, and APIs with state answer 404
-//! when a follow-up request goes out with another account's token. This crate says which
-//! token of a set serves a request, the same on every replica and without shared storage,
-//! and makes and checks the cookie that remembers it.
+//! An AI gateway holds several accounts of one provider, and APIs with state answer 404 when a
+//! follow-up request is sent with another account's token. This crate says which token of a set
+//! serves a request, the same on every replica and without shared storage. It also makes and checks
+//! the cookie that remembers the token.
 //!
-//! Start at [`select()`] (which slot serves a key), [`cookie`] (the value of the cookie),
-//! or [`Affinity`] (both, with the rules of a gateway around them).
+//! Start at [`select()`] (which slot serves a key), [`cookie`] (the value of the cookie), or
+//! [`Affinity`] (both, with the rules of a gateway around them). The [guide] has the
+//! specifications, and says how the crate is put into a proxy and run.
 //!
-//! The crate is `no_std`, and nothing in it allocates, blocks, logs or reads a clock.
-//! What it stores lies in memory that the caller lends.
+//! The crate is `no_std`. It does not allocate, block, log or read a clock. It keeps its data in
+//! memory that the caller lends.
 //!
-//! Features, none of them on: `alloc` adds `OwnedAffinity`, which owns that memory, for programs that have an
-//! allocator anyway; `capi` is the C ABI of `include/tokenpin.h`; `critical-section` lets the
-//! crate build for targets without compare-and-swap, such as `thumbv6m-none-eabi`.
+//! Features, all off by default: `alloc` adds `OwnedAffinity`, which owns that memory, and
+//! `gateway`, the answers of a gateway itself, for programs that have an allocator anyway. `capi`
+//! is the C ABI of `include/tokenpin.h`. `critical-section` lets the crate build for targets
+//! without compare-and-swap, such as `thumbv6m-none-eabi`.
 //!
 //! ```
 //! use tokenpin::{Affinity, Config, CookieKey, Request, Role, Secret, Slot, SlotStatus};
 //!
 //! let keys = [CookieKey { id: 1, role: Role::Sign, secret: Secret::new([0x22; 16]) }];
 //! let config = Config::new(Secret::new([0x11; 16]), &keys);
-//! let slots = [Slot::new(b"account-a", SlotStatus::UP)?, Slot::new(b"account-b", SlotStatus::UP)?];
+//! let slots = [Slot::new(b"a", SlotStatus::UP)?, Slot::new(b"b", SlotStatus::UP)?];
 //! let mut index = [0; Affinity::index_len(2)];
 //! let affinity = Affinity::new(&config, &slots, &mut index)?;
 //!
@@ -55,6 +57,10 @@ mod credentials;
 mod decide;
 mod enums;
 mod error;
+#[cfg(feature = "alloc")]
+pub mod gateway;
+#[cfg(all(doc, not(doctest)))]
+pub mod guide;
 pub mod ids;
 mod key;
 mod limits;
@@ -93,10 +99,6 @@ pub use select::jump::jump;
 pub use select::rendezvous::{mix, neg_log2};
 pub use select::slot::{Filter, Slot, SlotStatus, State, identity_hash};
 pub use select::{Strategy, select};
-
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
 
 /// The version of this crate, and of the C library built from it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,5 +1,5 @@
-//! The limits of what is given to this crate, each written once: the texts of errors, the C header and
-//! what is generated for other languages take them from here.
+//! The limits of the crate's arguments, each written once. Errors, the C header and generated code
+//! of other languages take them from here.
 
 /// The longest scope, in bytes.
 pub const MAX_SCOPE: usize = 1024;
@@ -19,7 +19,7 @@ pub const MAX_COOKIE_NAME: usize = 128;
 pub const MAX_ATTRIBUTE: usize = 1024;
 /// The largest `Max-Age`, in seconds: the 400 days that RFC 6265bis lets a cookie live.
 pub const MAX_MAX_AGE: u32 = 34_560_000;
-/// No `Set-Cookie` value around a cookie value of this crate is longer, in bytes.
+/// The longest `Set-Cookie` value around a cookie value of this crate, in bytes.
 pub const MAX_SET_COOKIE: usize = 2_400;
 /// The longest id of an object that is sealed, in bytes.
 pub const MAX_ID: usize = 255;

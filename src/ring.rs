@@ -1,4 +1,4 @@
-//! Key rings: which key signs, which are accepted, which are on their way out.
+//! Key rings: which key signs, which are accepted, which retire.
 
 use arrayvec::ArrayVec;
 
@@ -7,15 +7,17 @@ use crate::error::{ConfigError, Error, Field};
 use crate::limits::MAX_COOKIE_KEYS;
 use crate::secret::Secret;
 
-/// What a key of a ring is used for.
+/// The role of a key in a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Role {
-    /// Signs what is new, and what it signed is valid. Exactly one key of a ring.
+    /// Signs new cookies and ids, and those that it signed are valid. Exactly one key of a ring has
+    /// this role.
     Sign = 0,
-    /// What it signed is valid and left alone.
+    /// Cookies and ids that it signed are valid, and stay as they are.
     Accept = 1,
-    /// What it signed is valid; a cookie is issued anew with the signing key, a sealed id left alone.
+    /// Cookies and ids that it signed are valid. The cookies are issued again with the signing key;
+    /// the ids stay as they are.
     Retire = 2,
 }
 
@@ -24,9 +26,9 @@ named! { Role { Sign = "sign", Accept = "accept", Retire = "retire" } }
 /// One key of a ring, as configured.
 #[derive(Clone, Debug)]
 pub struct CookieKey {
-    /// The number that a cookie or a sealed id carries to say which key signed it.
+    /// The number in a cookie or a sealed id that names the key that signed it.
     pub id: u8,
-    /// What the key is used for.
+    /// The role of the key.
     pub role: Role,
     /// The secret that the working keys are derived from.
     pub secret: Secret,
@@ -38,7 +40,7 @@ impl CookieKey {
     }
 }
 
-/// A [`CookieKey`] that is somebody else's, so that no copy of its secret has to be wiped.
+/// A borrowed [`CookieKey`], so that no copy of its secret has to be wiped.
 #[derive(Clone, Copy)]
 pub(crate) struct KeyView<'k> {
     pub id: u8,
@@ -60,7 +62,8 @@ pub(crate) struct Ring<K> {
 }
 
 impl<K> Ring<K> {
-    /// Of the keys that `key_at` gives for 0, 1, and so on, until there is none. Errors name `field`.
+    /// Builds a ring from the keys that `key_at` returns for 0, 1, and so on, until it returns
+    /// `None`. Errors name `field`.
     pub(crate) fn of<'k>(
         field: Field,
         key_at: &dyn Fn(usize) -> Option<KeyView<'k>>,
@@ -70,20 +73,20 @@ impl<K> Ring<K> {
         let signer = check(field, key_at, placement_key)?;
         let mut ring = Self { keys: ArrayVec::new(), signer };
         for key in (0..).map_while(key_at) {
-            // There is room for as many as were checked.
+            // The number of keys was checked, so there is room.
             let working = RingKey { keys: derive(key.secret), id: key.id, role: key.role };
             let _ = ring.keys.try_push(working);
         }
         Ok(ring)
     }
 
-    /// The key with this id, and its position in the ring.
+    /// Returns the key with this id, and its position in the ring.
     #[inline]
     pub(crate) fn find(&self, id: u8) -> Option<(usize, &RingKey<K>)> {
         self.keys.iter().enumerate().find(|(_, key)| key.id == id)
     }
 
-    /// The signing key, and its position in the ring.
+    /// Returns the signing key, and its position in the ring.
     pub(crate) fn signer(&self) -> Option<(usize, &RingKey<K>)> {
         self.find(self.signer)
     }

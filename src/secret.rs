@@ -1,4 +1,4 @@
-//! Sixteen secret bytes that never show up in `Debug` and are wiped on drop.
+//! Sixteen secret bytes that are never shown by `Debug`, and are wiped on drop.
 
 use core::fmt;
 
@@ -11,7 +11,7 @@ use zeroize::Zeroize as _;
 pub struct Secret([u8; 16]);
 
 impl Secret {
-    /// Takes over `bytes`. The caller's own copy stays the caller's to wipe.
+    /// Copies `bytes`. The caller must wipe its own copy.
     #[must_use]
     pub const fn new(bytes: [u8; 16]) -> Self {
         Self(bytes)
@@ -32,8 +32,8 @@ impl Drop for Secret {
     }
 }
 
-/// Overwrites bytes that held secrets. Never inlined: it stands behind every way out of the
-/// functions that handle them.
+/// Overwrites bytes that held secrets. Never inlined, because every way out of the functions that
+/// handle secrets calls it.
 #[inline(never)]
 pub(crate) fn wipe(bytes: &mut [u8]) {
     bytes.zeroize();

@@ -1,10 +1,10 @@
-//! Output: a place that is asked for room before its first byte, so that a buffer that is too small
-//! stays untouched; and hexadecimal digits.
+//! Output that is asked for room before its first byte, so that a buffer that is too small stays
+//! untouched; and hexadecimal digits.
 
 use crate::error::Error;
 
 pub(crate) trait Sink {
-    /// Makes sure of room for `needed` bytes.
+    /// Checks that there is room for `needed` bytes.
     fn room(&mut self, needed: usize) -> Result<(), Error>;
 
     /// Appends `bytes`, which are within the room asked for.
@@ -27,13 +27,13 @@ impl Sink for Slice<'_> {
     }
 }
 
-/// Two lower-case hexadecimal digits.
+/// Returns two lower-case hexadecimal digits.
 pub(crate) const fn hex(byte: u8) -> [u8; 2] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     [DIGITS[(byte >> 4) as usize], DIGITS[(byte & 15) as usize]]
 }
 
-/// The byte that two hexadecimal digits of either case spell.
+/// Returns the byte that two hexadecimal digits of either case spell.
 pub(crate) fn unhex(high: u8, low: u8) -> Option<u8> {
     let digit = |byte| char::from(byte).to_digit(16);
     u8::try_from(digit(high)? << 4 | digit(low)?).ok()

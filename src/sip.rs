@@ -1,40 +1,40 @@
-//! `SipHash` (Aumasson and Bernstein, 2012), the keyed hash of
-//! everything here.
+//! `SipHash` (Aumasson and Bernstein, 2012), the one keyed hash of this crate.
 //!
-//! With 1-3 rounds it places keys, with 2-4 rounds it names accounts and authenticates cookies. All of
-//! them share the code of this page, with the number of rounds as data. A decision hashes four times, and in
-//! a proxy it is nearly always cold, so that it waits for each line of code: the copies of a generic
-//! implementation, one for each number of rounds and output length, were a quarter of all lines that it
-//! touched. The tests compare this one with that one, the crate siphasher, and with the authors' vectors.
+//! With 1-3 rounds it places keys; with 2-4 rounds it names accounts and authenticates cookies. All
+//! uses share the code of this page, with the number of rounds as data. A decision hashes four
+//! times, and in a proxy its code is usually cold, so that it waits for each line of code. A
+//! generic implementation has a copy for each number of rounds and output length, and these were a
+//! quarter of all lines touched. The tests compare this implementation with the crate siphasher and
+//! with the authors' vectors.
 
 use zeroize::Zeroize as _;
 
-/// A hash in the making.
+/// A hash in progress.
 #[derive(Clone)]
 pub(crate) struct Sip {
     v: [u64; 4],
     /// The bytes of the word that is not full, from the lowest on.
     tail: u64,
-    /// How many bytes were written.
+    /// The number of bytes written.
     len: u64,
-    /// For each word; two more to finish.
+    /// The rounds for each word. Finishing takes two more.
     rounds: u32,
-    /// Whether the output has 128 bits.
+    /// True if the output has 128 bits.
     wide: bool,
 }
 
 impl Sip {
-    /// `SipHash-1-3`, 64 bits.
+    /// Begins `SipHash-1-3`, 64 bits.
     pub(crate) fn new_13(key: &[u8; 16]) -> Self {
         Self::new(key, 1, false)
     }
 
-    /// `SipHash-2-4`, 64 bits.
+    /// Begins `SipHash-2-4`, 64 bits.
     pub(crate) fn new_24(key: &[u8; 16]) -> Self {
         Self::new(key, 2, false)
     }
 
-    /// `SipHash-2-4`, 128 bits.
+    /// Begins `SipHash-2-4`, 128 bits.
     pub(crate) fn new_24_wide(key: &[u8; 16]) -> Self {
         Self::new(key, 2, true)
     }
@@ -53,13 +53,13 @@ impl Sip {
         Self { v, tail: 0, len: 0, rounds, wide }
     }
 
-    /// Begins the message with the lowest `len` bytes of `word`, which has no others. At most 7.
+    /// Begins the message with the lowest `len` bytes of `word`, at most 7. The others are zero.
     #[inline]
     pub(crate) fn head(self, word: u64, len: u64) -> Self {
         Self { tail: word, len, ..self }
     }
 
-    /// Adds pieces to the message, which join without a trace.
+    /// Adds pieces to the message. Their boundaries leave no trace.
     #[inline(never)]
     pub(crate) fn write(&mut self, pieces: &[&[u8]]) {
         for piece in pieces {
@@ -67,16 +67,17 @@ impl Sip {
         }
     }
 
-    /// The first 64 bits of the output, where the message ends with `pieces`.
+    /// Returns the first 64 bits of the output for a message that ends with `pieces`.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
     pub(crate) fn finish(&self, pieces: &[&[u8]]) -> u64 {
         self.finish_wide(pieces) as u64
     }
 
-    /// All of the output, the first 64 bits in the low half; the rest is 0 if there is no more.
+    /// Returns all of the output, with the first 64 bits in the low half. The rest is 0 for a
+    /// 64-bit output.
     ///
-    /// All in one function, and of a copy: so that the state stays in registers.
+    /// One function that works on a copy, so that the state stays in registers.
     #[inline(never)]
     pub(crate) fn finish_wide(&self, pieces: &[&[u8]]) -> u128 {
         let mut hash = self.clone();
@@ -99,7 +100,7 @@ impl Sip {
         reason = "so that the state is in registers, see `finish_wide`"
     )]
     fn join(&mut self, piece: &[u8]) {
-        // The bits of the word that are there already.
+        // The number of bits that the word holds already.
         let filled = self.len % 8 * 8;
         self.len += piece.len() as u64;
         let mut rest = piece;
@@ -125,7 +126,7 @@ impl Sip {
     fn absorb(&mut self, word: u64) {
         self.v[3] ^= word;
         self.v = round(self.v);
-        // No loop: its end would be foreseen badly.
+        // Not a loop, because its end would be mispredicted.
         if self.rounds == 2 {
             self.v = round(self.v);
         }
@@ -140,7 +141,7 @@ impl Sip {
         self.v.iter().fold(0, |folded, v| folded ^ v)
     }
 
-    /// Overwrites all that the key has touched.
+    /// Overwrites everything derived from the key.
     pub(crate) fn wipe(&mut self) {
         self.v.zeroize();
         self.tail.zeroize();
@@ -162,7 +163,7 @@ fn round([mut a, mut b, mut c, mut d]: [u64; 4]) -> [u64; 4] {
     [a, b, c, d]
 }
 
-/// Up to 7 bytes as a number. Two reads that overlap, or three, instead of a loop.
+/// Returns up to 7 bytes as a number, with two reads that overlap, or three, instead of a loop.
 #[inline]
 fn fewer_than_8(bytes: &[u8]) -> u64 {
     let len = bytes.len();
@@ -174,19 +175,19 @@ fn fewer_than_8(bytes: &[u8]) -> u64 {
     at(0) | at(1) | at(2)
 }
 
-/// `SipHash-2-4` of one message.
+/// Computes `SipHash-2-4` of one message.
 #[inline(never)]
 pub(crate) fn sip24(key: &[u8; 16], message: &[u8]) -> u64 {
     Sip::new_24(key).finish(&[message])
 }
 
-/// The 16 output bytes of `SipHash-2-4-128` of one message, as a number.
+/// Returns the 16 output bytes of `SipHash-2-4-128` of one message, as a number.
 pub(crate) fn sip24_wide(key: &[u8; 16], message: &[u8]) -> u128 {
     Sip::new_24_wide(key).finish_wide(&[message])
 }
 
-/// `u32le(len(bytes))`, which keeps two fields in a row from running into each other.
-/// Every caller has checked the length against a bound far below 2^32.
+/// Returns `u32le(len(bytes))`, which separates two adjacent fields. Every caller has checked the
+/// length against a bound far below 2^32.
 #[expect(clippy::cast_possible_truncation, reason = "bounded by MAX_SCOPE or MAX_KEY")]
 pub(crate) fn length_prefix(bytes: &[u8]) -> [u8; 4] {
     (bytes.len() as u32).to_le_bytes()
@@ -205,7 +206,8 @@ mod tests {
     fn all(key: &[u8; 16], pieces: &[Vec<u8>]) -> [u128; 3] {
         let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
         [Sip::new_13(key), Sip::new_24(key), Sip::new_24_wide(key)].map(|hash| {
-            // Wherever the pieces are cut once more, into those that are written and those that finish.
+            // The pieces are divided at every place, into those that are written and those that
+            // finish.
             let outputs: Vec<u128> = (0..=pieces.len())
                 .map(|cut| {
                     let (written, last) = pieces.split_at(cut);
@@ -243,12 +245,13 @@ mod tests {
         }
     }
 
-    /// `SipHash-1-3` with 128 bits, which nothing here needs. There are vectors for it.
+    /// Begins `SipHash-1-3` with 128 bits, which only the vectors need.
     fn new_13_wide(key: &[u8; 16]) -> Sip {
         Sip::new(key, 1, true)
     }
 
-    /// The rows of a file of tests/vectors, each the hash of a message under the key 00, 01, .. 0f.
+    /// Checks the rows of a file of tests/vectors, each the hash of a message under the key 00, 01,
+    /// .. 0f.
     #[track_caller]
     fn compare_rows(file: &str, new: fn(&[u8; 16]) -> Sip, wide: bool) {
         let key = core::array::from_fn(|i| u8::try_from(i).unwrap());
@@ -259,7 +262,7 @@ mod tests {
             let [len, message, output] = row.split(',').collect::<Vec<_>>().try_into().unwrap();
             let message = unhex(message);
             assert_eq!(message.len(), len.parse::<usize>().unwrap(), "{row}");
-            // In two pieces, as the parts of a key come.
+            // Written in two pieces, as the parts of a key are.
             let (head, tail) = message.split_at(message.len() / 3);
             let hash = new(&key);
             let got = if wide {
@@ -300,7 +303,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_pieces(key: [u8; 16], pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..6)) {
+        fn any_pieces(
+            key: [u8; 16],
+            pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..6),
+        ) {
             prop_assert_eq!(all(&key, &pieces), expected(&key, &pieces.concat()));
         }
     }

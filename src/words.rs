@@ -1,10 +1,10 @@
-//! Lists of words, packed into one string of bytes: a table of pointers would be several times as large, and has
-//! to be relocated when a library is loaded.
+//! Lists of words, packed into one string of bytes. A table of pointers would be several times as
+//! large, and would need relocation when a library is loaded.
 
-/// `COUNT` words of `LEN` bytes in all.
+/// `COUNT` words, together `LEN` bytes.
 pub(crate) struct Words<const COUNT: usize, const LEN: usize> {
     text: [u8; LEN],
-    /// Where each word ends.
+    /// The end of each word.
     ends: [u16; COUNT],
     front: Front,
 }
@@ -26,7 +26,7 @@ impl Front {
     }
 }
 
-/// The length of all words together.
+/// Returns the length of all words together.
 pub(crate) const fn len_of(words: &[&[u8]]) -> usize {
     let (mut len, mut i) = (0, 0);
     while i < words.len() {
@@ -62,7 +62,7 @@ impl<const COUNT: usize, const LEN: usize> Words<COUNT, LEN> {
     }
 }
 
-/// The same, whatever its size.
+/// The same words, without their number in the type.
 #[derive(Clone, Copy)]
 pub(crate) struct List<'w> {
     text: &'w [u8],
@@ -98,7 +98,7 @@ impl<'w> List<'w> {
     }
 }
 
-/// A list of the words in a constant.
+/// Packs the words of a constant.
 macro_rules! words {
     ($name:ident, $words:expr) => {
         pub(crate) static $name: crate::words::Words<

@@ -1,4 +1,4 @@
-# The Rust tests, and what they write.
+# The Rust tests, and their output files.
 
 FIRST += unit
 TESTS += readme twin
@@ -20,8 +20,8 @@ vectors: ## tests/vectors/*_v1.json, the worked examples and figures in docs/, f
 	TOKENPIN_WRITE_VECTORS=1 $(CARGO) test --quiet --locked --test vectors --test docs --test operations
 
 .PHONY: readme
-readme: lib go-lib ## the examples of README.md and docs/embedding.md
-	tests/docs/examples.sh $(BUILD) README.md docs/embedding.md
+readme: lib ## the programs of docs/guides/embedding.md
+	tests/docs/examples.sh $(BUILD) docs/guides/embedding.md
 
 .PHONY: twin
 twin: lib ## the Python implementation against the vectors and the shared library

@@ -1,5 +1,6 @@
 //! Callers that break the contract of the C ABI, each in one way, so that the defect happens in the
-//! library's own code. Ignored: `make miri` and `make threads` run each and want it reported.
+//! library's own code. Ignored by default: `make miri` and `make threads` run each, and require a
+//! report.
 #![deny(clippy::pedantic)]
 
 use std::mem::MaybeUninit;
@@ -25,7 +26,7 @@ fn write_out_of_bounds() {
     let stamp = 1_800_000_000;
     let cookie =
         tokenpin_cookie { pin: 1, issued_at: stamp, refreshed_at: stamp, id: [1; 16], kind: 0 };
-    // One byte short.
+    // One byte too short.
     let mut value = vec![0_u8; TOKENPIN_COOKIE_VALUE_LEN - 1].into_boxed_slice();
     let (name, to) = (b"a".as_ptr().cast(), value.as_mut_ptr().cast());
     unsafe {

@@ -89,13 +89,19 @@ class Words(unittest.TestCase):
             self.assertEqual(len(found("lua", f"local a = 1 -- {opening} it is.\n")), 1)
         self.assertEqual(found("rs", "// What is it? This.\n"), [])
 
-    def test_lines_are_at_most_100_wide(self):
+    def test_prose_is_at_most_100_wide_and_code_120(self):
         fits = "// " + "ab " * 32 + "a"
         self.assertEqual(len(fits), 100)
         for name in ("rs", "md", "py", "sh"):
             self.assertEqual(found(name, "\n" + fits), [])
             self.assertEqual(found(name, "\n" + fits + "b"), [(2, "101 columns: at most 100")])
+        for name in ("rs", "py", "go", "lua"):
+            self.assertEqual(found(name, "f(" + "a, " * 39 + ")"), [])
+            self.assertEqual(
+                found(name, "f(" + "a, " * 39 + "a)"), [(1, "121 columns: at most 120")]
+            )
         self.assertEqual(found("md", "| " + fits), [])
+        self.assertEqual(found("md", "    " + fits), [])
         self.assertEqual(found("md", "```\n" + fits + "b\n```"), [])
         self.assertEqual(found("rs", fits + "https://example.com"), [])
         self.assertEqual(found("rs", "// " + "x" * 98), [])

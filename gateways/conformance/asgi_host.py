@@ -53,7 +53,10 @@ def gateway(words, provider):
     made["placement_key"] = bytes.fromhex(os.environ[words.pop("placement_key")["env"]])
     made["cookie_keys"], made["id_keys"] = ring(words.pop("cookie_keys")), ring(words.pop("id_keys", []))
     made["id_mode"] = words.pop("sealed_ids", "off")
-    made["rules"] = [(rule["pattern"], rule["group"], rule.get("ids", "both" if rule["group"] == "stateful" else "none")) for rule in words.pop("rules", [])]
+    made["rules"] = [
+        (rule["pattern"], rule["group"], rule.get("ids", "both" if rule["group"] == "stateful" else "none"))
+        for rule in words.pop("rules", [])
+    ]
     made["id_fields"] = [(field["name"], field["kind"]) for field in words.pop("id_fields", [])]
     words.pop("cache_control", None)  # it always sets it
     options = {}
@@ -66,14 +69,24 @@ def gateway(words, provider):
         options["retry"] = Retry(retry["status"], retry.get("max", 1))
     if "cooldowns" in words:
         options["cooldowns"] = [
-            Cooldown(each["status"], each["state"], each["seconds"], each.get("max_seconds", 3600) if each.get("retry_after") else None)
+            Cooldown(
+                each["status"],
+                each["state"],
+                each["seconds"],
+                each.get("max_seconds", 3600) if each.get("retry_after") else None,
+            )
             for each in words.pop("cooldowns")
-        ]  # fmt: skip
-    for name, word in (("carrier_header", "carrier_header"), ("max_body", "max_body"), ("max_held", "max_held_bodies"), ("bodies", "bodies"),
-                       ("refuse_upgrades", "refuse_upgrades")):  # fmt: skip
+        ]
+    for name, word in (
+        ("carrier_header", "carrier_header"),
+        ("max_body", "max_body"),
+        ("max_held", "max_held_bodies"),
+        ("bodies", "bodies"),
+        ("refuse_upgrades", "refuse_upgrades"),
+    ):
         if word in words:
             options[name] = words.pop(word)
-    # What is left has the same names; what nobody knows is refused.
+    # The rest has the same names. An unknown name is refused.
     affinity = tokenpin.Affinity(slots, **made, **words)
     found = Credentials(affinity, credentials, origin=(provider, own), **options)
     found.removed = frozenset(removed)
@@ -100,7 +113,11 @@ class Provider:
         query = scope["query_string"]
         target = scope["raw_path"] + (b"?" + query if query else b"")
         drop = (b"host", b"connection", b"upgrade", b"transfer-encoding", b"keep-alive", b"content-length")
-        lines = [scope["method"].encode() + b" " + target + b" HTTP/1.1", f"host: {self.host}:{self.port}".encode(), b"connection: close"]
+        lines = [
+            scope["method"].encode() + b" " + target + b" HTTP/1.1",
+            f"host: {self.host}:{self.port}".encode(),
+            b"connection: close",
+        ]
         lines += [name + b": " + value for name, value in scope["headers"] if name not in drop]
         if body or any(name == b"content-length" for name, _ in scope["headers"]):
             lines.append(b"content-length: %d" % len(body))
@@ -114,7 +131,10 @@ class Provider:
     async def answer(self, method, reader, send):
         head = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
         status = int(head[0].split(b" ")[1])
-        headers = [(name.lower(), value.strip(b" \t")) for name, _, value in (line.partition(b":") for line in head[1:] if line)]
+        headers = [
+            (name.lower(), value.strip(b" \t"))
+            for name, _, value in (line.partition(b":") for line in head[1:] if line)
+        ]
         fields = dict(headers)
         passed = [pair for pair in headers if pair[0] not in (b"transfer-encoding", b"connection")]
         await send({"type": "http.response.start", "status": status, "headers": passed})
@@ -133,7 +153,17 @@ class Provider:
 def main(config, port, provider):
     with open(config) as file:
         app = PinMiddleware(Provider(provider), gateway(json.load(file), provider))
-    uvicorn.run(app, host="127.0.0.1", port=int(port), log_level="warning", lifespan="off", server_header=False, date_header=False, ws="none", h11_max_incomplete_event_size=1 << 20)
+    uvicorn.run(
+        app,
+        host="127.0.0.1",
+        port=int(port),
+        log_level="warning",
+        lifespan="off",
+        server_header=False,
+        date_header=False,
+        ws="none",
+        h11_max_incomplete_event_size=1 << 20,
+    )
 
 
 if __name__ == "__main__":

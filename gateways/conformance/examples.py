@@ -1,4 +1,6 @@
-"""The configurations that pages print, against the schema: whole ones, those of routes, parts, and state files."""
+"""The configurations that pages print, against the schema: whole ones, those of routes, parts, and
+state files.
+"""
 
 import json
 import pathlib
@@ -9,8 +11,12 @@ import sys
 import yaml
 from schema import SCHEMA, base, validators_of
 
-# What tells a configuration from other YAML and JSON. A block that has one of these words is understood, or an error.
-OURS = re.compile(r"\b(placement_key|cookie_keys|id_keys|sealed_ids|cooldowns|carrier_header|filter_config|retry_after)\b|^tokenpin:|^retry:|\"tokens\"", re.M)
+# The words that tell a configuration from other YAML and JSON. A block that has one of these words
+# is understood, or an error.
+OURS = re.compile(
+    r"\b(placement_key|cookie_keys|id_keys|sealed_ids|cooldowns|carrier_header|filter_config|retry_after)\b|^tokenpin:|^retry:|\"tokens\"",
+    re.M,
+)
 FIELDS = SCHEMA["properties"].keys()
 
 
@@ -33,20 +39,27 @@ def configurations(node, in_route=False, top=True):
             if name in ("filter_config", "configuration"):
                 text = value["value"]
                 config = json.loads(text) if isinstance(text, str) else dict(text)
-                # What proxy-wasm has for the routes of its host.
+                # The field of proxy-wasm for the routes of its host.
                 for route in config.pop("routes", {}).values() if name == "configuration" else ():
                     yield "route", route
                 yield "route" if in_route else "filter", config
-            elif name in ("tokenpin", "defaultConfig", "pluginConfig") and isinstance(value, dict) and set(value) <= FIELDS:
+            elif (
+                name in ("tokenpin", "defaultConfig", "pluginConfig")
+                and isinstance(value, dict)
+                and set(value) <= FIELDS
+            ):
                 yield "filter", base(**in_variables(value))
             else:
                 yield from configurations(value, in_route or name == "typed_per_filter_config", False)
 
 
 def in_variables(config):
-    """Where placeholders of Spring stand for keys, which are its own way to a secret."""
+    """True if placeholders of Spring, its own way to a secret, stand for keys."""
     config = json.loads(json.dumps(config))
-    for holder, name in [(config, "placement_key"), *((key, "key") for ring in ("cookie_keys", "id_keys") for key in config.get(ring, []))]:
+    for holder, name in [
+        (config, "placement_key"),
+        *((key, "key") for ring in ("cookie_keys", "id_keys") for key in config.get(ring, [])),
+    ]:
         if isinstance(holder.get(name), str) and holder[name].startswith("${"):
             holder[name] = {"env": holder[name]}
     return config
@@ -64,8 +77,11 @@ def main():
                 failures.append(f"{where}: what is it?")
             for kind, config in found:
                 count += 1
-                failures += [f"{where}: {'.'.join(map(str, e.instance_path))}: {e.message}" for e in validators[kind].iter_errors(config)]
-                # A field that nobody knows is seen in each of them.
+                failures += [
+                    f"{where}: {'.'.join(map(str, e.instance_path))}: {e.message}"
+                    for e in validators[kind].iter_errors(config)
+                ]
+                # An unknown field is seen in each of them.
                 wrong = {**config, "unheard_of": 1}
                 assert not validators[kind].is_valid(wrong), where
     print(f"{count} configurations in pages")

@@ -1,9 +1,10 @@
-"""What a gateway must do with one request, from docs/ and with the second implementation in tests/twin: an oracle that
-shares no line with the gateways.
+"""The answer that a gateway must give to one request, from docs/ and with the second implementation
+in tests/twin: an oracle that shares no line with the gateways.
 
-A case is {config, request, answer}: a configuration in the words of config.schema.json, a request {method, target,
-headers, body}, and what the account answers, {status, headers, body}. `expected` gives what may happen, by the account that
-serves: a newcomer may be anybody's. Under "" is what the gateway answers itself.
+A case is {config, request, answer}: a configuration in the words of config.schema.json, a request
+{method, target, headers, body}, and what the account answers, {status, headers, body}. `expected`
+gives what may happen, by the account that serves: any account may serve a newcomer. Under "" is
+what the gateway answers itself.
 """
 
 import copy
@@ -28,8 +29,8 @@ KEYS = {
 SECRETS = {f"SUITE_{name.upper()}": f"sk-{name}" for name in (*ACCOUNTS, "delta")}
 ENVIRONMENT = {**{name: key.hex() for name, key in KEYS.items()}, **SECRETS}
 
-# When cookies of the cases were issued, and what the model takes for the time: what is due or over by then stays so. In
-# 2096 a state ends, and its refusal tells what is left.
+# When cookies of the cases were issued, and what the model takes for the time: what is due or over
+# by then stays so. In 2096 a state ends, and its refusal tells what is left.
 FIXED, NOW, LATER = 1_700_000_000, 1_795_000_000, 4_000_000_000
 DRAWS = 60  # of ids for a newcomer, so that each account that may serve does
 
@@ -59,7 +60,9 @@ def config_of(fields):
     slots = [twin.Slot() for _ in range(fields.get("capacity", len(fields["tokens"])))]
     for place, token in enumerate(fields["tokens"]):
         state = NAMES["state"].index(token.get("state", "up"))
-        slots[token.get("slot", place)] = twin.Slot(token["name"].encode(), token.get("weight", 65536), state, token.get("until", 0))
+        slots[token.get("slot", place)] = twin.Slot(
+            token["name"].encode(), token.get("weight", 65536), state, token.get("until", 0)
+        )
     config = twin.Config(slots, key_of(fields["placement_key"]), ring_of(fields["cookie_keys"]))
     cookie = fields.get("cookie", {})
     config.scope = fields.get("scope", "").encode()
@@ -135,7 +138,7 @@ UPLOADS = ("files", "uploads", "skills", "videos", "images", "audio")
 LOCATIONS = ("location", "content-location", "operation-location")
 
 
-# ---- The gateway's own answers: docs/embedding.md
+# ---- The gateway's own answers: docs/guides/embedding.md
 
 TEXTS = {
     "no_account_available": "No account is available.",
@@ -157,16 +160,22 @@ def refused(request, status, code, keys=(), headers=None, quoted=b""):
     quoted = f" '{quoted.decode()}'" if quoted else ""
     message = TEXTS[code].format(*keys, quoted=quoted)
     if values(request["headers"], "anthropic-version"):
-        kind = {404: "not_found_error", 413: "request_too_large"}.get(status, "invalid_request_error" if status < 500 else "api_error")
+        kind = {404: "not_found_error", 413: "request_too_large"}.get(
+            status, "invalid_request_error" if status < 500 else "api_error"
+        )
         body = {"type": "error", "error": {"type": kind, "message": message}}
     else:
         param = {"previous_response_not_found": 0, "not_found": 0, "conflicting_accounts": 1}.get(code)
         kind = "invalid_request_error" if status < 500 else "gateway_error"
-        body = {"error": {"message": message, "type": kind, "param": None if param is None else keys[param], "code": code}}
+        body = {
+            "error": {"message": message, "type": kind, "param": None if param is None else keys[param], "code": code}
+        }
     answer = {"content-type": ["application/json"], **{name: [value] for name, value in (headers or {}).items()}}
     answer.setdefault("retry-after", [])
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    return {"": {"status": status, "headers": answer, "body": "" if request["method"] == "HEAD" else text, "cookie": None}}
+    return {
+        "": {"status": status, "headers": answer, "body": "" if request["method"] == "HEAD" else text, "cookie": None}
+    }
 
 
 def key_name(config, number):
@@ -194,7 +203,7 @@ class Ids(bodies.Request):
         return native not in sent if self.sealed else sent not in ({None}, {native})
 
     def as_sent(self, text, pin):
-        """Also by the key that had sealed it, whatever the account was then."""
+        """Also by the key that had sealed it, regardless of the account it had then."""
         ring, scope, owner = self.rules.place
         for native, sent in self.forms.items():
             for form in sent - {native}:
@@ -215,7 +224,11 @@ def expected(fields, request, answer):
     config = config_of(fields)
     headers, target = request["headers"], request["target"].encode("latin-1")
     body = None if request["body"] is None else request["body"].encode("latin-1")
-    handshake = request["method"] == "GET" and has_token(headers, "connection", b"upgrade") and has_token(headers, "upgrade", b"websocket")
+    handshake = (
+        request["method"] == "GET"
+        and has_token(headers, "connection", b"upgrade")
+        and has_token(headers, "upgrade", b"websocket")
+    )
     asked = twin.Request(NOW, b"")
     asked.method, asked.target = (b"CONNECT" if handshake else request["method"].encode()), target
     asked.trusted = True
@@ -232,17 +245,25 @@ def expected(fields, request, answer):
     has_state, came = api in ("both", "items"), body
     ids = None
     if api != "none":
-        if handshake and mode != "off" and has_state and (mode != "open" or fields.get("refuse_upgrades")) and "realtime" not in path.split("/"):
+        if (
+            handshake
+            and mode != "off"
+            and has_state
+            and (mode != "open" or fields.get("refuse_upgrades"))
+            and "realtime" not in path.split("/")
+        ):
             return refused(request, 426, "websocket_not_supported", headers={"upgrade": "HTTP/1.1"})
         reads = body is not None and content_of(headers) == "json" and not is_encoded(headers)
         if reads and mode != "off" and len(body) > fields.get("max_body", 1 << 26):
             return refused(request, 413, "request_too_large")
         reads = reads and len(body) <= fields.get("max_body", 1 << 26)
-        # An empty body holds nothing, whatever it is said to be.
+        # An empty body holds nothing, regardless of its type.
         if body and not reads and mode in ("seal", "strict"):
             if content_of(headers) == "json":
                 return refused(request, 415, "unsupported_content_encoding", headers={"accept-encoding": "identity"})
-            if mode == "strict" and not (content_of(headers) == "multipart" and any(word in UPLOADS for word in path.split("/"))):
+            if mode == "strict" and not (
+                content_of(headers) == "multipart" and any(word in UPLOADS for word in path.split("/"))
+            ):
                 return refused(request, 415, "unsupported_content_type")
         if mode != "off" or body:
             ids = Ids(bodies.Rules(config, b"", twin.id_owner(config, asked)), api)
@@ -268,14 +289,16 @@ def expected(fields, request, answer):
             return refused(request, status, code, keys, wait, ids.quoted if ids is not None else b"")
         account = config.slots[decision.slot].identity.decode()
         if account not in found:
-            found[account] = served(config, fields, request, answer, decision, ids, api, mode, path, target, body, came, handshake, account)
+            found[account] = served(
+                config, fields, request, answer, decision, ids, api, mode, path, target, body, came, handshake, account
+            )
         if decision.source not in (twin.SOURCE_NONE, twin.SOURCE_STATELESS, twin.SOURCE_MINTED):
             break
     return found
 
 
 def served(config, fields, request, answer, decision, ids, api, mode, path, target, body, came, handshake, account):
-    """What the account gets, and the client."""
+    """The request that the account gets, and the answer that the client gets."""
     if ids is not None and any(len(forms) > 1 for forms in ids.forms.values()):
         raise Unclear
     headers, name = request["headers"], (config.cookie_name or twin.default_name(config.scope))
@@ -284,7 +307,9 @@ def served(config, fields, request, answer, decision, ids, api, mode, path, targ
     cookies = [twin.strip_field(field, name) for field in values(headers, "cookie")]
     sees["headers"]["cookie"] = [field.decode("latin-1") for field in cookies if field]
     sees["headers"]["x-affinity"] = []
-    for name_of_all in sorted({credential["name"] for each in fields["tokens"] for credential in each.get("headers", [])}):
+    for name_of_all in sorted(
+        {credential["name"] for each in fields["tokens"] for credential in each.get("headers", [])}
+    ):
         sees["headers"][name_of_all] = []
     for credential in token.get("headers", []):
         if not credential.get("remove"):
@@ -293,7 +318,9 @@ def served(config, fields, request, answer, decision, ids, api, mode, path, targ
     for each in ("x-consumer", "x-session", "x-other", "content-type"):
         sees["headers"][each] = [value.decode("latin-1") for value in values(headers, each)]
     is_download = path.rstrip("/").rpartition("/")[2] in ("content", "results")
-    seals = ids is not None and (ids.sealed or (mode == "open" and api in ("both", "items") and any(map(ids.comes_back_sealed, ids.forms))))
+    seals = ids is not None and (
+        ids.sealed or (mode == "open" and api in ("both", "items") and any(map(ids.comes_back_sealed, ids.forms)))
+    )
     if seals and not is_download:
         sees["headers"]["accept-encoding"] = ["identity"]
     if body is not None and body != came:
@@ -301,7 +328,7 @@ def served(config, fields, request, answer, decision, ids, api, mode, path, targ
     elif body is not None:
         sees["headers"].update({d: [v.decode() for v in values(headers, d)] for d in DIGESTS if values(headers, d)})
 
-    # What goes back.
+    # The answer to the client.
     back = {"status": answer["status"], "headers": {}, "cookie": None}
     text, shown = answer["body"].encode("latin-1"), back["headers"]
     # Beside the gateway's own.
@@ -319,7 +346,9 @@ def served(config, fields, request, answer, decision, ids, api, mode, path, targ
     if seals:
         for each in LOCATIONS:
             if each in shown:
-                shown[each] = [ids.as_sent(located(rules, pin, api, value).encode(), pin).decode() for value in shown[each]]
+                shown[each] = [
+                    ids.as_sent(located(rules, pin, api, value).encode(), pin).decode() for value in shown[each]
+                ]
         passes = answer["status"] in (101, 204, 206, 304) or is_encoded(answer["headers"]) or is_download
         if content_of(answer["headers"]) in ("json", "events") and not passes:
             shown["etag"] = [value for value in shown.get("etag", []) if value.startswith("W/")]
@@ -336,10 +365,22 @@ def served(config, fields, request, answer, decision, ids, api, mode, path, targ
         carrier, line = finished
         setback = decision.cookie
         key = twin.read_keys(config, _keys_of(request))[0]
-        _, cookie = twin.read_value(setback.value, config.ring, setback.name, config.scope, key, NOW, twin.Limits(2**32, 0, 0, 0), twin.TagBudget())
+        _, cookie = twin.read_value(
+            setback.value,
+            config.ring,
+            setback.name,
+            config.scope,
+            key,
+            NOW,
+            twin.Limits(2**32, 0, 0, 0),
+            twin.TagBudget(),
+        )
         fresh = cookie.issued_at == NOW
-        slot = next(slot for slot in config.slots if not slot.vacant and slot.id == cookie.pin) if any(
-            not slot.vacant and slot.id == cookie.pin for slot in config.slots) else None
+        slot = (
+            next(slot for slot in config.slots if not slot.vacant and slot.id == cookie.pin)
+            if any(not slot.vacant and slot.id == cookie.pin for slot in config.slots)
+            else None
+        )
         back["cookie"] = {
             "carrier": carrier,
             "account": slot.identity.decode() if slot else None,
@@ -347,7 +388,8 @@ def served(config, fields, request, answer, decision, ids, api, mode, path, targ
             "key_id": cookie.key_id,
             "id": "fresh" if fresh else cookie.id.hex(),
             "issued_at": "now" if fresh else cookie.issued_at,
-            # Behind the value. Of a session that has lasted since the past, Max-Age says how long it has.
+            # Behind the value. Of a session that has lasted since the past, Max-Age says how long
+            # it has.
             "attributes": None if carrier else line.partition(b"; ")[2].decode(),
         }
         if handshake:
@@ -358,8 +400,10 @@ def served(config, fields, request, answer, decision, ids, api, mode, path, targ
 
 
 def located(rules, pin, api, text):
-    """A location as the client gets it. Where the provider says its own address, it is the gateway's; another's is left."""
-    origin = (b"{provider}", b"http:/" b"/{gateway}")
+    """A location as the client gets it. Where the provider says its own address, it is the
+    gateway's; another's is left.
+    """
+    origin = (b"{provider}", b"http://{gateway}")
     return bodies.seal_target(rules, pin, api, text.encode(), origin).decode()
 
 
@@ -384,20 +428,39 @@ def marked(content, account="alpha"):
     return content + twin.mark_content(ring, b"", b"", content.encode(), twin.identity_hash(account.encode())).decode()
 
 
-def cookie(account, key=None, key_id=1, issued_at=FIXED, refreshed_at=None, id=b"0123456789abcdef", name=b"pin", scope=b""):
-    made = twin.Cookie(twin.ANONYMOUS if key is None else key.kind, key_id, issued_at, refreshed_at or issued_at, id, twin.identity_hash(account.encode()))
+def cookie(
+    account, key=None, key_id=1, issued_at=FIXED, refreshed_at=None, id=b"0123456789abcdef", name=b"pin", scope=b""
+):
+    made = twin.Cookie(
+        twin.ANONYMOUS if key is None else key.kind,
+        key_id,
+        issued_at,
+        refreshed_at or issued_at,
+        id,
+        twin.identity_hash(account.encode()),
+    )
     return twin.encode(made, KEYS[f"SUITE_KEY_{key_id}"], name, scope, key).decode()
 
 
 def home(config, key):
     """The account of a key where all are up."""
     config = config_of(config)
-    return config.slots[twin.select(config.strategy, config.slots, config.placement_key, config.scope, key, FIXED)].identity.decode()
+    return config.slots[
+        twin.select(config.strategy, config.slots, config.placement_key, config.scope, key, FIXED)
+    ].identity.decode()
 
 
 def consumer_of(config, account):
-    return next(name for name in (f"consumer-{n}" for n in range(1000)) if home(config, twin.consumer_key(name.encode())) == account)
+    return next(
+        name
+        for name in (f"consumer-{n}" for n in range(1000))
+        if home(config, twin.consumer_key(name.encode())) == account
+    )
 
 
 def session_of(config, account):
-    return next(name for name in (f"session-{n}" for n in range(1000)) if home(config, twin.session_key(name.encode())) == account)
+    return next(
+        name
+        for name in (f"session-{n}" for n in range(1000))
+        if home(config, twin.session_key(name.encode())) == account
+    )

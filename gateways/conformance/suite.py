@@ -2,9 +2,10 @@
 
     suite.py [--smoke] [--only WORDS] [--random COUNT] ADAPTER=PROGRAM..
 
-An adapter is a file in adapters/, whose class `Gateway` says how such a gateway is started with a configuration; the
-program is what it starts, or the folder of what it loads. --smoke runs some. With --random, so many cases
-beside the table are drawn, from the seed that is printed or in SUITE_SEED.
+An adapter is a file in adapters/, whose class `Gateway` says how such a gateway is started with a
+configuration; the program is what it starts, or the folder of what it loads. --smoke runs some.
+With --random, that many cases beside the table are drawn, from the seed that is printed or in
+SUITE_SEED.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from model import ENVIRONMENT, KEYS, LATER, LOCATIONS, SECRETS, twin, unjoined, 
 HERE = pathlib.Path(__file__).parent
 PATIENCE = 30
 LOOPBACK = "127.0.0.1"
-SMOKE, SMOKE_STEP = ("off", "seal", "strict", "keys"), 3  # of these configurations one case of so many
+SMOKE, SMOKE_STEP = ("off", "seal", "strict", "keys"), 3  # of these configurations one case in three
 
 
 # ---- The provider
@@ -49,15 +50,21 @@ class Seen:
     @property
     def account(self):
         """Whose credential it carries: exactly one account's, in one place."""
-        sent = [variable.removeprefix("SUITE_").lower() for name in ("authorization", "x-api-key") for value in self.values(name)
-                for variable, secret in SECRETS.items() if value in (secret, f"Bearer {secret}")]
-        assert len(sent) == 1, f"credentials of {sent or 'nobody'}"
+        sent = [
+            variable.removeprefix("SUITE_").lower()
+            for name in ("authorization", "x-api-key")
+            for value in self.values(name)
+            for variable, secret in SECRETS.items()
+            if value in (secret, f"Bearer {secret}")
+        ]
+        assert len(sent) == 1, f"credentials of {sent or 'no account'}"
         return sent[0]
 
 
 class Provider:
-    """Three accounts in one server, as sloppy as HTTP lets it be: names of headers in any letters, blanks around values,
-    chunks cut at odd places. It answers what the case says."""
+    """Three accounts in one server, as sloppy as HTTP lets it be: names of headers in any letters,
+    blanks around values, chunks cut at odd places. It answers what the case says.
+    """
 
     def __init__(self):
         self.answer, self.seen, self.malformed, self.odd = None, [], [], 0
@@ -109,7 +116,7 @@ class Provider:
         status, body = answer["status"], answer["body"].encode("latin-1")
         bare = status in (204, 304)
         self.odd += 1
-        lines = [f"HTTP/1.1 {status} {'' if self.odd % 3 == 0 else 'Whatever'}"]
+        lines = [f"HTTP/1.1 {status} {'' if self.odd % 3 == 0 else 'Anything'}"]
         own = (seen.values("host") or [""])[0]
         headers = [(name, value.replace("{provider}", own)) for name, value in answer["headers"]]
         lines += [f"{name}:{' ' * (self.odd % 3)}{value}{' ' * (self.odd % 2)}" for name, value in headers]
@@ -137,7 +144,9 @@ def free_port():
 
 
 class Process:
-    """A gateway that is a program of its own, and starts anew for each configuration. An adapter has its `command`."""
+    """A gateway that is a separate program, and starts again for each configuration. An adapter has
+    its `command`.
+    """
 
     joins = False  # whether several fields of one name become one: no drawn case has them then
     differs = {}  # the start of cases' names -> why it differs there; such a case has to differ
@@ -147,7 +156,9 @@ class Process:
         self.child = None
 
     def command(self, config, port):
-        """What starts it on this port, with a configuration in the words of the schema."""
+        """The command that starts it on this port, with a configuration in the words of the
+        schema.
+        """
         raise NotImplementedError
 
     def start(self, config):
@@ -155,7 +166,14 @@ class Process:
         self.port = free_port()
         with (self.folder / "log").open("ab") as log:
             environment = {**os.environ, **ENVIRONMENT}
-            self.child = subprocess.Popen(self.command(config, self.port), env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            self.child = subprocess.Popen(
+                self.command(config, self.port),
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
@@ -224,7 +242,10 @@ def check(gateway, config, case, answer, seen):
     """Raises AssertionError with what is not as it must be."""
     expect = case["expect"]
     if "" in expect:
-        assert not seen, f"the provider was asked: {seen[0].method} {seen[0].target} as {seen[0].account}; wanted {expect['']['status']} {expect['']['body']}"
+        assert not seen, (
+            f"the provider was asked: {seen[0].method} {seen[0].target} as {seen[0].account}; "
+            f"wanted {expect['']['status']} {expect['']['body']}"
+        )
         wanted = expect[""]
     else:
         assert len(seen) == 1, f"the provider was asked {len(seen)} times: {answer.status} {answer.body[:300]}"
@@ -244,11 +265,25 @@ def check(gateway, config, case, answer, seen):
     ours = [value for value in answer.values("set-cookie") if value.partition("=")[0] == name]
     others = {**wanted["headers"]}
     carried = others.pop("x-affinity", [])
-    same("other cookies", [value for value in answer.values("set-cookie") if value not in ours], others.pop("set-cookie", []))
-    # Names in it are in whatever letters.
-    same("cache-control", [value.lower() for value in answer.values("cache-control")], [value.lower() for value in others.pop("cache-control", [])])
+    same(
+        "other cookies",
+        [value for value in answer.values("set-cookie") if value not in ours],
+        others.pop("set-cookie", []),
+    )
+    # Names in it are in any letters.
+    same(
+        "cache-control",
+        [value.lower() for value in answer.values("cache-control")],
+        [value.lower() for value in others.pop("cache-control", [])],
+    )
     for header, values in others.items():
-        same(header, answer.values(header), [value.replace("{gateway}", f"{LOOPBACK}:{gateway.port}") for value in values] if header in LOCATIONS else values)
+        same(
+            header,
+            answer.values(header),
+            [value.replace("{gateway}", f"{LOOPBACK}:{gateway.port}") for value in values]
+            if header in LOCATIONS
+            else values,
+        )
     check_cookie(config, case, name, ours, answer.values("x-affinity"), carried, wanted["cookie"])
 
 
@@ -269,7 +304,16 @@ def check_cookie(config, case, name, ours, carried, nothing, wanted):
     ring = [twin.RingKey(key["id"], KEYS[key["key"]["env"]], twin.SIGN) for key in config["cookie_keys"]]
     keys = [None, *(twin.Key(*each) for each in affinity_keys(case["request"]["headers"]))]
     for key in keys:
-        verdict, cookie = twin.read_value(value.encode(), ring, name.encode(), config.get("scope", "").encode(), key, LATER, twin.Limits(2**32, 0, 0, 0), twin.TagBudget())
+        verdict, cookie = twin.read_value(
+            value.encode(),
+            ring,
+            name.encode(),
+            config.get("scope", "").encode(),
+            key,
+            LATER,
+            twin.Limits(2**32, 0, 0, 0),
+            twin.TagBudget(),
+        )
         if cookie is not None:
             break
     assert verdict == twin.VALID, f"the gateway's cookie is not good: {verdict}"
@@ -280,7 +324,9 @@ def check_cookie(config, case, name, ours, carried, nothing, wanted):
     if wanted["id"] != "fresh":
         same("the cookie's id", cookie.id.hex(), wanted["id"])
     now = time.time()
-    assert abs(cookie.refreshed_at - now) < 120 and (wanted["issued_at"] != "now" or abs(cookie.issued_at - now) < 120), "the cookie's times"
+    assert abs(cookie.refreshed_at - now) < 120 and (
+        wanted["issued_at"] != "now" or abs(cookie.issued_at - now) < 120
+    ), "the cookie's times"
     if wanted["issued_at"] != "now":
         same("when the cookie was issued", cookie.issued_at, wanted["issued_at"])
 
@@ -299,7 +345,9 @@ def affinity_keys(headers):
 
 
 def altered(case):
-    """The case with something else expected, in each of its parts. A check that passes these sees nothing."""
+    """The case with something else expected, in each of its parts. A check that passes these sees
+    nothing.
+    """
     for account, wanted in case["expect"].items():
         rest = {other: each for other, each in case["expect"].items() if other != account}
 
@@ -316,7 +364,15 @@ def altered(case):
             for field in ("target", "body"):
                 yield account, but(upstream={**wanted["upstream"], field: wanted["upstream"][field] + "x"})
             for name, values in wanted["upstream"]["headers"].items():
-                yield account, but(upstream={**wanted["upstream"], "headers": {**wanted["upstream"]["headers"], name: [*values, "x"]}})
+                yield (
+                    account,
+                    but(
+                        upstream={
+                            **wanted["upstream"],
+                            "headers": {**wanted["upstream"]["headers"], name: [*values, "x"]},
+                        }
+                    ),
+                )
 
 
 # ---- All
@@ -334,7 +390,7 @@ class Reason:
 
 
 def run(gateway, provider, configs, cases):
-    """What is wrong with a gateway, and in how many cases it differs as its adapter says."""
+    """The defects of a gateway, and the number of cases in which it differs as its adapter says."""
     failures, differing, reasons = [], 0, Reason(gateway.differs)
     for config in dict.fromkeys(case["config"] for case in cases):
         gateway.start(configs[config])
@@ -370,7 +426,7 @@ def blind(gateway, config, case, answer, seen):
 
 
 def repeats(case):
-    """Whether a request has several fields of one name."""
+    """True if a request has several fields of one name."""
     names = [name.lower() for name, _ in case["request"]["headers"]]
     return len(set(names)) < len(names)
 
@@ -400,12 +456,20 @@ def main():
             provider = Provider()
             gateway = adapter.Gateway(program, provider.port, pathlib.Path(folder))
             begun = time.monotonic()
-            mine = [case for case in cases if not (getattr(gateway, "joins", False) and case["name"].startswith("drawn") and repeats(case))]
+            mine = [
+                case
+                for case in cases
+                if not (getattr(gateway, "joins", False) and case["name"].startswith("drawn") and repeats(case))
+            ]
             try:
                 failures, differing = run(gateway, provider, table["configs"], mine)
             finally:
                 gateway.stop()
-        print(f"{name}: {len(mine)} cases, {differing} differ with a reason, {len(failures)} failed, {time.monotonic() - begun:.1f} s", flush=True)
+        print(
+            f"{name}: {len(mine)} cases, {differing} differ with a reason, {len(failures)} failed, "
+            f"{time.monotonic() - begun:.1f} s",
+            flush=True,
+        )
         for failure in failures[:60]:
             print(f"  FAILED: {failure}")
         failed = failed or bool(failures)

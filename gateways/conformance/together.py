@@ -1,11 +1,11 @@
-"""Three accounts behind all gateways at once, and OpenAI's client through one after the other.
+"""Three accounts behind all gateways together, and OpenAI's client through one after the other.
 
     together.py ADAPTER=PROGRAM..
 
-All have one configuration. Each request of a client goes through the next gateway, and names what an earlier one has
-created: a response, a conversation, a file, a stream. An account knows nothing of another's. Once with sealed ids and a client
-that keeps no cookies, once with cookies and plain ids. No follow-up may be lost, and accounts must differ between clients: else
-nothing was at stake.
+All have one configuration. Each request of a client goes through the next gateway, and names what
+an earlier one has created: a response, a conversation, a file, a stream. An account knows nothing
+of another's. Once with sealed ids and a client that keeps no cookies, once with cookies and plain
+ids. No follow-up may be lost, and accounts must differ between clients: else nothing was at stake.
 """
 
 import http.cookiejar
@@ -27,7 +27,9 @@ MARKS = ("tp0", "tp1", "tp2")
 
 
 class Accounts(Provider):
-    """What an account has made, nobody else knows. A sealed id, or a cookie of ours, is an error of the gateway's."""
+    """Each account knows only its own objects. A sealed id, or a cookie of ours, is an error of the
+    gateway's.
+    """
 
     def __init__(self):
         super().__init__()
@@ -45,13 +47,29 @@ class Accounts(Provider):
         words = seen.target.partition("?")[0].strip("/").split("/")[1:]
         body = json.loads(seen.body) if seen.body[:1] == b"{" else {}
         named = words[1:2] + [body[key] for key in ("previous_response_id", "conversation") if body.get(key)]
-        named += [part["file_id"] for item in body["input"] for part in item["content"] if "file_id" in part] if isinstance(body.get("input"), list) else []
+        named += (
+            [part["file_id"] for item in body["input"] for part in item["content"] if "file_id" in part]
+            if isinstance(body.get("input"), list)
+            else []
+        )
         for id in named:
             if id.endswith(MARKS):
                 self.wrong.append(f"a sealed id: {id}")
             if self.made.get(id) != seen.account:
                 self.lost.append(f"{seen.method} {seen.target} as {seen.account}: {id} is {self.made.get(id)}'s")
-                return {"status": 404, "body": json.dumps({"error": {"message": f"No such object: {id}", "type": "invalid_request_error", "param": None, "code": None}})}
+                return {
+                    "status": 404,
+                    "body": json.dumps(
+                        {
+                            "error": {
+                                "message": f"No such object: {id}",
+                                "type": "invalid_request_error",
+                                "param": None,
+                                "code": None,
+                            }
+                        }
+                    ),
+                }
         if seen.method == "DELETE":
             del self.made[words[1]]
             return {"status": 200, "body": json.dumps({"id": words[1], "object": "file", "deleted": True})}
@@ -61,7 +79,10 @@ class Accounts(Provider):
         self.made[id] = seen.account
         made = self.object(words[0], id, seen, body)
         if body.get("stream"):
-            events = [{"type": kind, "sequence_number": number, "response": made} for number, kind in enumerate(("response.created", "response.completed"))]
+            events = [
+                {"type": kind, "sequence_number": number, "response": made}
+                for number, kind in enumerate(("response.created", "response.completed"))
+            ]
             text = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
             return {"status": 200, "headers": [["Content-Type", "text/event-stream"]], "body": text}
         return {"status": 200, "body": json.dumps(made)}
@@ -70,9 +91,27 @@ class Accounts(Provider):
         if kind != "responses":
             return {"id": id, "object": kind.removesuffix("s"), "created_at": 1, "metadata": {"account": seen.account}}
         text = {"type": "output_text", "text": "Hello.", "annotations": []}
-        message = {"id": "msg_" + secrets.token_hex(20), "type": "message", "role": "assistant", "status": "completed", "content": [text]}
-        return {"id": id, "object": "response", "created_at": 1, "status": "completed", "model": body.get("model", "demo"), "output": [message], "error": None,
-                "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "metadata": {"account": seen.account}, "previous_response_id": body.get("previous_response_id")}  # fmt: skip
+        message = {
+            "id": "msg_" + secrets.token_hex(20),
+            "type": "message",
+            "role": "assistant",
+            "status": "completed",
+            "content": [text],
+        }
+        return {
+            "id": id,
+            "object": "response",
+            "created_at": 1,
+            "status": "completed",
+            "model": body.get("model", "demo"),
+            "output": [message],
+            "error": None,
+            "parallel_tool_calls": True,
+            "tool_choice": "auto",
+            "tools": [],
+            "metadata": {"account": seen.account},
+            "previous_response_id": body.get("previous_response_id"),
+        }
 
 
 def follow(ports, with_cookies):
@@ -80,7 +119,9 @@ def follow(ports, with_cookies):
     http_client = openai.DefaultHttpxClient(trust_env=False)
     if not with_cookies:
         http_client.cookies.jar.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-    client = openai.OpenAI(api_key="nobody's", base_url="http://gateway", max_retries=0, timeout=PATIENCE, http_client=http_client)
+    client = openai.OpenAI(
+        api_key="nobody's", base_url="http://gateway", max_retries=0, timeout=PATIENCE, http_client=http_client
+    )
 
     def ask():
         return client.with_options(base_url=f"http://{LOOPBACK}:{next(ports)}/v1")
@@ -95,7 +136,8 @@ def follow(ports, with_cookies):
         streamed = [event.response.id for event in stream][-1]
     assert ask().responses.retrieve(streamed).id == streamed
     conversation = ask().conversations.create()
-    # Of the response only the conversation is named: without a cookie it may live in another account.
+    # Of the response only the conversation is named: without a cookie it may live in another
+    # account.
     ask().responses.create(model="demo", input="x", conversation=conversation.id)
     assert ask().conversations.retrieve(conversation.id).id == conversation.id
     file = ask().files.create(file=("a.txt", b"text"), purpose="user_data")
@@ -131,7 +173,10 @@ def main(words):
                 for gateway in gateways:
                     gateway.stop()
     wrong += provider.lost + provider.wrong + provider.malformed
-    print(f"{2 * CLIENTS} clients through {len(words)} gateways in turn: {len(provider.seen)} requests, {len(provider.lost)} follow-ups lost, accounts met: {sorted(met)}")
+    print(
+        f"{2 * CLIENTS} clients through {len(words)} gateways in turn: {len(provider.seen)} requests, "
+        f"{len(provider.lost)} follow-ups lost, accounts met: {sorted(met)}"
+    )
     if wrong or len(met) != 3:
         sys.exit("\n".join(map(str, wrong)) or "too few accounts")
 

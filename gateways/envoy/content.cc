@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <vector>
 
 namespace tokenpin_envoy {
 namespace {
@@ -34,8 +35,17 @@ Content ContentOf(const HeaderList& headers) {
 }
 
 bool IsEncoded(const HeaderList& headers) {
-  const std::string_view encoding = Trim(headers.First("content-encoding"));
-  return !encoding.empty() && !SameText(encoding, "identity");
+  std::vector<tokenpin::Bytes> fields;
+  headers.All("content-encoding", &fields);
+  for (const tokenpin::Bytes& field : fields) {
+    for (std::string_view rest = tokenpin::view(field); !rest.empty();) {
+      const size_t end = std::min(rest.find(','), rest.size());
+      const std::string_view coding = Trim(rest.substr(0, end));
+      if (!coding.empty() && !SameText(coding, "identity")) return true;
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+  }
+  return false;
 }
 
 std::optional<uint64_t> LengthOf(const HeaderList& headers) {

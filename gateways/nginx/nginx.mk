@@ -6,7 +6,7 @@ CHECKS += nginx-e2e
 
 NGINX := gateways/nginx
 NGINX_OUT := $(BUILD)/nginx
-# -B: no compiled files among the sources. What every nginx of a run read and wrote is left in build/nginx.
+# -B: no compiled files among the sources. build/nginx keeps the files of every nginx of a run.
 NGINX_TESTS := $(VENV)/bin/python -B -m pytest --quiet --build-dir $(BUILD) -c $(NGINX)/tests/pytest.ini
 NGINX_AS_ENVOY := gateways/envoy/tests/e2e
 
@@ -14,6 +14,10 @@ NGINX_AS_ENVOY := gateways/envoy/tests/e2e
 nginx-ready: lib $(VENV_READY)
 	checks/need.sh /usr/sbin/nginx nginx 'the module runs in it'
 	checks/need.sh /usr/lib/nginx/modules/ngx_http_lua_module.so libnginx-mod-http-lua 'the module runs in it'
+
+.PHONY: nginx-judge
+nginx-judge: lib
+	checks/need.sh luajit luajit2 'it runs the parser of configurations'
 
 .PHONY: nginx
 nginx: nginx-ready ## the module for nginx: its own tests, and the most valuable of the Envoy filter's

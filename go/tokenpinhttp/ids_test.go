@@ -386,7 +386,7 @@ func TestIDsAreFollowedOrRefused(t *testing.T) {
 		"a websocket":         {pin, "GET", "/v1/responses", "", upgrade, "websocket_not_supported", named{}},
 		"one in open":         {upgrades, "GET", "/v1/responses", "", upgrade, "websocket_not_supported", named{}},
 	}
-	page, err := os.ReadFile("../../docs/embedding.md")
+	page, err := os.ReadFile("../../docs/guides/embedding.md")
 	if err != nil {
 		t.Skip("the pages are in the checkout alone, and not in the module")
 	}

@@ -53,7 +53,7 @@ func setAll(t *testing.T, affinity *tokenpin.Affinity, status tokenpin.SlotStatu
 
 // The page has a row for each refusal; so has the middleware, and says the same.
 func TestRefusalsAreThoseOfThePage(t *testing.T) {
-	page, err := os.ReadFile("../../docs/embedding.md")
+	page, err := os.ReadFile("../../docs/guides/embedding.md")
 	if err != nil {
 		t.Skip("the pages are in the checkout alone, and not in the module")
 	}

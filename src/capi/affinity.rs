@@ -1,7 +1,7 @@
 //! Chapter 2: the affinity
 //!
-//! One checked configuration, immutable but for the state, weight and until of its slots. It lies in one
-//! block of memory, the caller's or `malloc`'s, and any number of threads use it without locks.
+//! One checked configuration. Only the state, weight and until of its slots can change. It lies in
+//! one block of memory, the caller's or `malloc`'s, and any number of threads use it without locks.
 
 use core::ffi::c_void;
 use core::ptr;
@@ -23,8 +23,8 @@ unsafe extern "C" {
     fn free(memory: *mut c_void);
 }
 
-/// Sets a configuration to the defaults. `size` is `sizeof(tokenpin_config)`; what a newer header
-/// has beyond this library's fields is set to zero.
+/// Sets a configuration to the defaults. `size` is `sizeof(tokenpin_config)`. Fields of a newer
+/// header that this library does not know are set to zero.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, STRUCT_SIZE.
 #[unsafe(no_mangle)]
@@ -93,8 +93,9 @@ pub unsafe extern "C" fn tokenpin_config_init(config: *mut tokenpin_config, size
     })())
 }
 
-/// The size of the memory that an affinity of this configuration needs, in bytes. Checks only
-/// what the size depends on. `error` may be NULL; if it is not, it says what was refused.
+/// Returns in `size` the number of bytes that an affinity of this configuration needs. Checks only
+/// the fields that the size depends on. `error` may be NULL; if it is not, it receives the reason
+/// of a refusal.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, STRUCT_SIZE, SLOT_COUNT.
 #[unsafe(no_mangle)]
@@ -116,13 +117,13 @@ pub unsafe extern "C" fn tokenpin_affinity_size(
 }
 
 /// Builds an affinity in `memory`, which is aligned to `TOKENPIN_AFFINITY_ALIGN` and has `size`
-/// bytes, at least what `tokenpin_affinity_size` says, apart from the configuration and all that
-/// it points to. It must stay where it is;
+/// bytes, at least as many as `tokenpin_affinity_size` reports. The memory is separate from the
+/// configuration and everything that it points to. The affinity must not be moved.
 /// `tokenpin_affinity_wipe` ends its life.
 ///
-/// `affinity` receives the handle. `error` may be NULL; if it is not, it says what was refused,
-/// and at which field and element. The configuration is copied and may go. Where it is refused,
-/// the memory may have been written to, but holds nothing secret.
+/// `affinity` receives the handle. `error` may be NULL; if it is not, it receives the reason of a
+/// refusal, with the field and element at fault. The configuration is copied and may be freed. If
+/// it is refused, the memory may have been written to, but holds nothing secret.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, STRUCT_SIZE,
 /// BUFFER_TOO_SMALL, SCOPE_LENGTH, IDENTITY_EMPTY, WEIGHT, UNTIL, VACANT, SLOT_COUNT,
@@ -153,8 +154,8 @@ pub unsafe extern "C" fn tokenpin_affinity_init(
     unsafe { report(error, work) }
 }
 
-/// Builds an affinity in memory of one `malloc`. `tokenpin_affinity_free` ends its life.
-/// Otherwise like `tokenpin_affinity_init`.
+/// Builds an affinity in memory of one `malloc`. `tokenpin_affinity_free` ends its life. Otherwise
+/// like `tokenpin_affinity_init`.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, STRUCT_SIZE, OUT_OF_MEMORY,
 /// SCOPE_LENGTH, IDENTITY_EMPTY, WEIGHT, UNTIL, VACANT, SLOT_COUNT, DUPLICATE_IDENTITY,
@@ -181,7 +182,7 @@ pub unsafe extern "C" fn tokenpin_affinity_new(
             // SAFETY: checked by `Out`.
             Ok(made) => unsafe { affinity.write(made) },
             Err(refusal) => {
-                // SAFETY: it came from `malloc`, and nobody knows it.
+                // SAFETY: it came from `malloc`, and no one else knows it.
                 unsafe { free(memory) };
                 return Err(refusal);
             }
@@ -192,21 +193,22 @@ pub unsafe extern "C" fn tokenpin_affinity_new(
     unsafe { report(error, work) }
 }
 
-/// Ends the life of an affinity of `tokenpin_affinity_init` and wipes its memory, which stays
-/// the caller's. No thread may be using it. NULL, and an affinity that is wiped already, are fine.
+/// Ends the life of an affinity of `tokenpin_affinity_init` and wipes its memory, which stays the
+/// caller's. No thread may be using it. NULL is allowed, and so is an affinity that is wiped
+/// already.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_wipe(affinity: *mut tokenpin_affinity) {
     // SAFETY: checked by `handle`.
     let Ok(size) = (unsafe { handle(affinity) }).map(|handle| handle.size) else { return };
-    // SAFETY: the block has this size, and nobody uses it any more by the contract.
+    // SAFETY: the block has this size, and is not used any more by the contract.
     unsafe {
         ptr::drop_in_place(affinity);
         wipe(core::slice::from_raw_parts_mut(affinity.cast::<u8>(), size));
     }
 }
 
-/// Ends the life of an affinity of `tokenpin_affinity_new`: wipes its memory and frees it.
-/// No thread may be using it. NULL is fine.
+/// Ends the life of an affinity of `tokenpin_affinity_new`: wipes its memory and frees it. No
+/// thread may be using it. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_affinity_free(affinity: *mut tokenpin_affinity) {
     // SAFETY: passed on; `free` takes what `malloc` gave, and NULL.
@@ -235,7 +237,7 @@ pub unsafe extern "C" fn tokenpin_affinity_set_slot(
 }
 
 /// Reads state, weight and until of a slot atomically. `identity_hash` may be NULL; if it is not,
-/// it receives the identity hash of its account, 0 for a vacant slot.
+/// it receives the identity hash of the slot's account, 0 for a vacant slot.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, OVERLAP, NOT_INITIALISED, SLOT_RANGE.
 #[unsafe(no_mangle)]
@@ -266,7 +268,7 @@ pub unsafe extern "C" fn tokenpin_affinity_get_slot(
     })())
 }
 
-/// The slot of the account named by `identity`; `TOKENPIN_SLOT_NONE` if there is none.
+/// Finds the slot of the account that `identity` names, `TOKENPIN_SLOT_NONE` if there is none.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, IDENTITY_EMPTY.
 #[unsafe(no_mangle)]
@@ -290,7 +292,7 @@ pub unsafe extern "C" fn tokenpin_affinity_find(
     })())
 }
 
-/// The number of slots, vacant ones included.
+/// Reports the number of slots, vacant ones included.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, OVERLAP, NOT_INITIALISED.
 #[unsafe(no_mangle)]
@@ -309,8 +311,9 @@ pub unsafe extern "C" fn tokenpin_affinity_capacity(
     })())
 }
 
-/// The cookie's name for a scope, an empty one being the configured one: what has to be stripped
-/// from requests and responses. At most `TOKENPIN_MAX_COOKIE_NAME` bytes.
+/// Writes the cookie's name for a scope, at most `TOKENPIN_MAX_COOKIE_NAME` bytes. An empty scope
+/// is the configured one. Strip the cookie with this name from requests, and from the upstream's
+/// responses.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, BUFFER_TOO_SMALL,
 /// SCOPE_LENGTH.
@@ -336,8 +339,8 @@ pub unsafe extern "C" fn tokenpin_affinity_cookie_name(
     })())
 }
 
-/// The `id_hint` of the client that `of` belongs to, the same on every replica. `of` is 1 to
-/// `TOKENPIN_MAX_KEY` bytes that no two clients share. `id_hint` receives 16 bytes.
+/// Computes the `id_hint` of the client that `of` belongs to. It is the same on every replica. `of`
+/// is 1 to `TOKENPIN_MAX_KEY` bytes that no two clients share. `id_hint` receives 16 bytes.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, KEY_LENGTH.
 #[unsafe(no_mangle)]
@@ -385,7 +388,7 @@ pub unsafe extern "C" fn tokenpin_affinity_classify(
     })())
 }
 
-/// The configuration's fingerprint. Replicas that show different ones do not agree.
+/// Reports the configuration's fingerprint. Replicas with different fingerprints do not agree.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, OVERLAP, NOT_INITIALISED.
 #[unsafe(no_mangle)]
@@ -404,7 +407,7 @@ pub unsafe extern "C" fn tokenpin_affinity_fingerprint(
     })())
 }
 
-/// The fingerprint of the weights, and of the states that count at `now`, in unix seconds.
+/// Reports the fingerprint of the weights, and of the states that count at `now`, in unix seconds.
 /// Linear in the number of slots.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, OVERLAP, NOT_INITIALISED.

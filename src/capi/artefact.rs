@@ -1,4 +1,4 @@
-//! What only the C artefacts have: a panic handler that cannot be linked.
+//! The panic handler of the C artefacts, which cannot be linked.
 //!
 //! `make lib` compiles the crate with `--cfg tokenpin_artefact`. If any panic survives
 //! optimisation, the library refers to a symbol that exists nowhere, and linking fails.

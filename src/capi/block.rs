@@ -1,5 +1,6 @@
-//! The one block of memory that an affinity lives in: the handle, its slots, its pin index, its
-//! classification table, what it adds to the table of ids, and every byte string of the configuration, in this order.
+//! The one block of memory of an affinity: the handle, the slots, the pin index, the classification
+//! table, the additions to the table of ids, and every byte string of the configuration, in this
+//! order.
 
 use core::ptr;
 
@@ -29,18 +30,18 @@ use super::structs::{
 pub struct tokenpin_slot_config {
     /// The bytes that name the account, unique in the set. Empty for a vacant slot.
     pub identity: tokenpin_bytes,
-    /// The first status. Of a vacant slot the state is `TOKENPIN_STATE_VACANT`, and the rest is
-    /// not looked at.
+    /// The first status. For a vacant slot the state is `TOKENPIN_STATE_VACANT`, and the rest is
+    /// ignored.
     pub status: tokenpin_slot_status,
 }
 
-/// Everything that an affinity is built from. `tokenpin_config_init` sets the defaults; then
-/// placement key, cookie keys and slots have to be set. All of it is copied.
+/// The input of an affinity. `tokenpin_config_init` sets the defaults; then the placement key, the
+/// cookie keys and the slots have to be set. All of it is copied.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct tokenpin_config {
-    /// `sizeof(tokenpin_config)`, by which a library knows the fields that a program knows. A
-    /// library takes every size from that of its first version on.
+    /// `sizeof(tokenpin_config)`, which tells a library the fields that the program knows. A
+    /// library accepts every size from that of its first version on.
     pub size: usize,
     /// The cookie key ring, 1 to [`MAX_COOKIE_KEYS`](crate::MAX_COOKIE_KEYS) keys.
     pub cookie_keys: *const tokenpin_cookie_key,
@@ -52,34 +53,35 @@ pub struct tokenpin_config {
     pub slot_count: usize,
     /// The default scope, 0 to [`MAX_SCOPE`](crate::MAX_SCOPE) bytes.
     pub scope: tokenpin_bytes,
-    /// The cookie's name; empty for the default name of the request's scope.
+    /// The cookie's name. Empty for the default name of the request's scope.
     pub cookie_name: tokenpin_bytes,
     /// The cookie's attributes.
     pub attributes: tokenpin_attributes,
-    /// The classification table: these rules, and behind them the default ones.
+    /// The classification table: these rules, followed by the default ones.
     pub rules: *const tokenpin_rule,
     /// The number of these rules.
     pub rule_count: usize,
-    /// The keys that seal ids, at most [`MAX_COOKIE_KEYS`](crate::MAX_COOKIE_KEYS); none for the cookie keys.
+    /// The keys that seal ids, at most [`MAX_COOKIE_KEYS`](crate::MAX_COOKIE_KEYS). None for the
+    /// cookie keys.
     pub id_keys: *const tokenpin_cookie_key,
     /// The number of these keys.
     pub id_key_count: usize,
-    /// Keys that are looked at for ids, beside those of the table; at most 32.
+    /// Keys that are read for ids, in addition to those of the table. At most 32.
     pub id_fields: *const tokenpin_id_field,
-    /// Their number.
+    /// The number of these keys.
     pub id_field_count: usize,
-    /// Prefixes of ids that are sealed, beside those of the table; at most 32.
+    /// Prefixes of ids that are sealed, in addition to those of the table. At most 32.
     pub id_prefixes: *const tokenpin_bytes,
-    /// Their number.
+    /// The number of these prefixes.
     pub id_prefix_count: usize,
-    /// Segments of a path behind which an id stands, beside those of the table; at most 32.
+    /// Segments of a path that an id follows, in addition to those of the table. At most 32.
     pub id_collections: *const tokenpin_bytes,
-    /// Their number.
+    /// The number of these segments.
     pub id_collection_count: usize,
-    /// `Max-Age` in seconds; 0 for a session cookie; `TOKENPIN_MAX_AGE_AUTO`, the default, for
-    /// as long as the cookie can be valid.
+    /// `Max-Age` in seconds. 0 is a session cookie. The default, `TOKENPIN_MAX_AGE_AUTO`, is as
+    /// long as the cookie can be valid.
     pub max_age: u32,
-    /// Tolerance for clocks that run ahead, in seconds. Default 300.
+    /// The tolerance for clocks that run ahead, in seconds. Default 300.
     pub skew: u32,
     /// The longest life of a cookie since its first issue, in seconds; 0 for no limit. Default 30
     /// days.
@@ -88,9 +90,9 @@ pub struct tokenpin_config {
     pub max_idle: u32,
     /// The first response status on which a cookie is set. Default 200.
     pub success_first: u16,
-    /// The last one. Default 299.
+    /// The last response status on which a cookie is set. Default 299.
     pub success_last: u16,
-    /// Decides the mapping of keys. The same on all replicas; not all zero.
+    /// The key that decides the mapping of keys. The same on all replicas; not all zero.
     pub placement_key: [u8; 16],
     /// A `tokenpin_strategy`. Default jump.
     pub strategy: u8,
@@ -98,24 +100,24 @@ pub struct tokenpin_config {
     pub policy_existing: u8,
     /// A `tokenpin_policy`, for all others. Default fallback_and_update.
     pub policy_new: u8,
-    /// 1: use consumer and session key together where a request has both. Default 0.
+    /// 1: use consumer and session key together if a request has both. Default 0.
     pub combine_keys: u8,
-    /// 1: reject a request whose key is untrusted, ambiguous or too long. Default 0: try the
-    /// next source.
+    /// 1: reject a request whose key is untrusted, ambiguous or too long. Default 0: try the next
+    /// source.
     pub reject_bad_keys: u8,
     /// 1: give cookies to sessions that have a key. Default 0.
     pub keyed_cookies: u8,
-    /// 1: mint cookies also where only one slot holds an account. Default 0.
+    /// 1: mint cookies also if only one slot holds an account. Default 0.
     pub mint_single: u8,
     /// 1: give affinity to the prompt-cache group too. Default 0.
     pub prompt_cache: u8,
     /// 1: leave the default rules out of the classification table. Default 0.
     pub replace_rules: u8,
-    /// A `tokenpin_mode`: what is done with ids. Default off.
+    /// A `tokenpin_mode`: the treatment of ids. Default off.
     pub id_mode: u8,
-    /// A `tokenpin_id_owner`: whose a sealed id is. Default none.
+    /// A `tokenpin_id_owner`: the owner of a sealed id. Default none.
     pub id_owner: u8,
-    /// A `tokenpin_foreign_seals`: what becomes of another gateway's ids. Default auto.
+    /// A `tokenpin_foreign_seals`: the treatment of another gateway's ids. Default auto.
     pub foreign_seals: u8,
     /// 1: mark encrypted content. Default 1.
     pub encrypted_content: u8,
@@ -129,7 +131,7 @@ pub struct tokenpin_affinity {
     pub(super) affinity: Affinity<'static>,
 }
 
-/// No header of the future has a larger configuration; a size that was never set mostly is.
+/// The bound on the size of any future configuration. An uninitialised size usually exceeds it.
 pub(super) const MAX_CONFIG_SIZE: usize = 4096;
 
 const MARK: u64 = 0x746f_6b65_6e70_696e;
@@ -141,13 +143,13 @@ const _: fn() = || {
 const _: () = assert!(align_of::<tokenpin_affinity>() <= TOKENPIN_AFFINITY_ALIGN);
 
 impl tokenpin_affinity {
-    /// All memory of the affinity, which begins with the handle.
+    /// Returns the span of the affinity's memory, which begins with the handle.
     pub(super) fn span(&self) -> Span {
         Span { start: ptr::from_ref(self).addr(), len: self.size }
     }
 }
 
-/// The handle behind a pointer from C.
+/// Returns the handle behind a pointer from C.
 pub(super) unsafe fn handle<'a>(
     affinity: *const tokenpin_affinity,
 ) -> Result<&'a tokenpin_affinity, Status> {
@@ -162,13 +164,13 @@ pub(super) struct Parts<'c> {
     slots: &'c [tokenpin_slot_config],
     rules: &'c [tokenpin_rule],
     id_fields: &'c [tokenpin_id_field],
-    /// What is added to prefixes and to collections.
+    /// The additions to prefixes and to collections.
     words: [(Field, &'c [tokenpin_bytes]); 2],
     attributes: Attributes<'c>,
     strings: [&'c [u8]; 4],
 }
 
-/// Where the parts of a block lie.
+/// The places of the parts of a block.
 pub(super) struct Layout {
     slots: usize,
     index: usize,
@@ -182,14 +184,14 @@ pub(super) struct Layout {
 
 impl Parts<'_> {
     pub(super) unsafe fn new(config: *const tokenpin_config) -> Result<Self, Refusal> {
-        // SAFETY: checked by `reference`. The size comes first, so it can be read alone.
+        // SAFETY: checked by `reference`. The size comes first, so it can be read without the rest.
         let size = *unsafe { reference(config.cast::<usize>()) }?;
         let known = size_of::<tokenpin_config>();
         if !(known..=MAX_CONFIG_SIZE).contains(&size) {
             return Err(Status::StructSize.into());
         }
-        // What a newer header added may be there as long as it is not used.
-        // SAFETY: checked by `array`; `size` bytes are there by the contract.
+        // Fields of a newer header are accepted as long as they are not used. SAFETY: checked by
+        // `array`; `size` bytes are there by the contract.
         let all = unsafe { array(config.cast::<u8>(), size) }?;
         if all.iter().skip(known).any(|&byte| byte != 0) {
             return Err(Status::StructSize.into());
@@ -250,7 +252,7 @@ impl Parts<'_> {
         let end = |start: usize, count: usize, size: usize| {
             count.checked_mul(size).and_then(|len| start.checked_add(len)).ok_or(Status::Length)
         };
-        // Slots, rules and what comes behind them have 8-byte alignment or less, the index 4.
+        // Slots, rules and the parts behind them have an alignment of 8 or less, the index of 4.
         let slots = size_of::<tokenpin_affinity>().next_multiple_of(8);
         let index = end(slots, self.slots.len(), size_of::<Slot>())?;
         let rules = end(index, index_len, size_of::<u32>())?;
@@ -270,8 +272,8 @@ impl Parts<'_> {
         Ok(Layout { slots, index, index_len, rules, id_fields, words, strings, size })
     }
 
-    /// Builds the affinity in a block of `size` bytes at `memory`, which is not null and
-    /// aligned. A block that is not used in the end holds nothing secret.
+    /// Builds the affinity in a block of `size` bytes at `memory`, which is not null and aligned.
+    /// If it fails, the block holds nothing secret.
     #[expect(clippy::cast_ptr_alignment, reason = "`layout` aligns every part")]
     pub(super) unsafe fn build(
         &self,
@@ -292,9 +294,9 @@ impl Parts<'_> {
         block.check_apart_from(&self.words.map(|(_, words)| Span::of(words)))?;
         block.check_apart_from(&self.strings.map(Span::of))?;
         // SAFETY: `layout` keeps every part within `size` bytes and aligned, and no two overlap;
-        // `copy` moves on by what it copies. Every place is written before it is borrowed. The
+        // `copy` advances by what it copies. Every place is written before it is borrowed. The
         // borrows live as long as the block, which is what `'static` stands for: the handle is
-        // reached through the block alone.
+        // reached only through the block.
         unsafe {
             let slots = memory.add(layout.slots).cast::<Slot>();
             for (i, slot) in self.slots.iter().enumerate() {
@@ -385,7 +387,7 @@ impl tokenpin_slot_config {
 }
 
 impl tokenpin_config {
-    /// Everything but what is copied into the block.
+    /// Reads everything except the parts that are copied into the block.
     fn get(&self) -> Result<Config<'static>, Refusal> {
         let bad = |field| Status::BadEnum.at(field, 0);
         let on = |number, field| switch(number).map_err(|status| status.at(field, 0));

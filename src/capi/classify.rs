@@ -1,6 +1,6 @@
 //! Chapter 7: classification
 //!
-//! Which group of the API a request belongs to, and whether it names existing state.
+//! Finds the group of the API that a request belongs to, and whether it names existing state.
 
 use core::ffi::c_void;
 
@@ -10,10 +10,10 @@ use super::pointers::{Out, array, bytes, switch};
 use super::status::{Status, returned};
 use super::structs::tokenpin_rule;
 
-/// Classifies a request by its method and its target as the client sent it. The rules come before the
-/// default ones, or with `replace_rules` 1 instead of them. `prompt_cache` 1 opts in to that group.
-/// `group` receives a `tokenpin_group`, `existing` 1 if the request names existing state, `ids` a
-/// `tokenpin_ids`.
+/// Classifies a request by its method and its target as the client sent it. The rules come before
+/// the default ones, or replace them with `replace_rules` 1. `prompt_cache` 1 opts in to that
+/// group. `group` receives a `tokenpin_group`, `existing` 1 if the request names existing state,
+/// and `ids` a `tokenpin_ids`.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, PATTERN.
 #[unsafe(no_mangle)]

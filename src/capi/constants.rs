@@ -1,15 +1,15 @@
-//! The constants of the header. Literals, because that is what cbindgen reads; the core's limits hold
-//! them.
+//! The constants of the header. They are literals, because cbindgen reads only those; the core's
+//! limits are checked against them.
 
 use crate::cookie::value::VALUE_LEN;
 use crate::ids::fields::NO_KEY;
 use crate::ids::form::MARK_LEN;
 use crate::limits;
 
-/// The version of this interface: raised when a program compiled against an older header
-/// could misbehave. Compare with `tokenpin_abi_version()`.
+/// The version of this interface. It is raised when a program compiled against an older header
+/// could misbehave. Compare it with `tokenpin_abi_version()`.
 pub const TOKENPIN_ABI_VERSION: u32 = 1;
-/// No slot.
+/// The number for no slot.
 pub const TOKENPIN_SLOT_NONE: u32 = 0xffff_ffff;
 /// The largest weight: the token always serves the sessions whose home it is.
 pub const TOKENPIN_MAX_WEIGHT: u32 = 65_536;
@@ -29,11 +29,11 @@ pub const TOKENPIN_MAX_COOKIE_NAME: usize = 128;
 pub const TOKENPIN_COOKIE_VALUE_LEN: usize = 67;
 /// The longest value of a cookie's attribute, in bytes.
 pub const TOKENPIN_MAX_ATTRIBUTE: usize = 1024;
-/// No `Set-Cookie` value around a cookie value of this library is longer, in bytes.
+/// The longest `Set-Cookie` value around a cookie value of this library, in bytes.
 pub const TOKENPIN_MAX_SET_COOKIE: usize = 2400;
 /// The largest `Max-Age`, in seconds: 400 days.
 pub const TOKENPIN_MAX_MAX_AGE: u32 = 34_560_000;
-/// `Max-Age` follows from the limits on the cookie's life.
+/// A `Max-Age` that follows from the limits on the cookie's life.
 pub const TOKENPIN_MAX_AGE_AUTO: u32 = 0xffff_ffff;
 /// The longest id of an object that is sealed, in bytes.
 pub const TOKENPIN_MAX_ID: usize = 255;
@@ -41,12 +41,12 @@ pub const TOKENPIN_MAX_ID: usize = 255;
 pub const TOKENPIN_MAX_SEALED_ID: usize = 281;
 /// The length of the mark behind encrypted content, in characters.
 pub const TOKENPIN_ID_MARK_LEN: usize = 26;
-/// The number of no key, where a key of the table of ids is told.
+/// The number for no key of the table of ids.
 pub const TOKENPIN_ID_KEY_NONE: u8 = 255;
-/// The alignment of the memory for an affinity, in bytes; what `malloc` gives.
+/// The alignment of the memory for an affinity, in bytes. `malloc` provides it.
 pub const TOKENPIN_AFFINITY_ALIGN: usize = 16;
 
-// One source for each number: the core.
+// The core is the source of each number.
 const _: () = assert!(
     TOKENPIN_MAX_WEIGHT == limits::MAX_WEIGHT
         && TOKENPIN_MAX_BUCKETS == limits::MAX_BUCKETS

@@ -17,15 +17,15 @@ use super::status::{Status, returned, tokenpin_config_error};
 use super::structs::{tokenpin_cookie_key, tokenpin_key};
 use super::wipe::{init_ring, wipe_words};
 
-/// A key ring in memory of the caller, at least 8-aligned. Its contents are private and
-/// secret: `tokenpin_key_ring_wipe` ends its life. A copy is a ring too, and has to be wiped too.
+/// A key ring in memory of the caller, at least 8-aligned. Its contents are private and secret:
+/// `tokenpin_key_ring_wipe` ends its life. A copy is a ring too, and must be wiped too.
 #[repr(C)]
 pub struct tokenpin_key_ring {
     /// Private.
     pub private_words: [u64; 56],
 }
 
-/// What a cookie says.
+/// The content of a cookie.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct tokenpin_cookie {
@@ -41,17 +41,17 @@ pub struct tokenpin_cookie {
     pub kind: u8,
 }
 
-/// How long cookies are good for, in seconds. 0 switches a limit off, except for skew.
+/// The time limits of cookies, in seconds. 0 switches a limit off, except for skew.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct tokenpin_limits {
-    /// How far in the future another clock may have stamped a cookie.
+    /// The tolerance for timestamps in the future, from clocks that run ahead.
     pub skew: u32,
     /// The longest life since the first issue.
     pub max_life: u32,
     /// The longest time since the latest issue.
     pub max_idle: u32,
-    /// A fifth of this after its latest issue a cookie is due to be issued anew.
+    /// The refresh interval. A fifth of it after its latest issue, a cookie is due for a refresh.
     pub refresh_interval: u32,
 }
 
@@ -60,9 +60,9 @@ impl Kept for KeyRing {
     const MARK: u64 = 0x746f_6b65_6e72_696e;
 }
 
-/// Makes a key ring of 1 to [`MAX_COOKIE_KEYS`](crate::MAX_COOKIE_KEYS) keys, exactly one of which signs. `placement_key` may be NULL; if
-/// it is not, it has 16 bytes, and no secret may equal it. `error` may be NULL; if it is not, it
-/// says which key was refused.
+/// Makes a key ring of 1 to [`MAX_COOKIE_KEYS`](crate::MAX_COOKIE_KEYS) keys, exactly one of which
+/// signs. `placement_key` may be NULL; if it is not, it has 16 bytes, and no secret may equal it.
+/// `error` may be NULL; if it is not, it receives the reason of a refusal and the key at fault.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, ZERO_SECRET, DUPLICATE_SECRET,
 /// DUPLICATE_KEY_ID, KEY_COUNT, SIGNING_KEYS.
@@ -79,7 +79,7 @@ pub unsafe extern "C" fn tokenpin_key_ring_init(
     unsafe { init_ring(ring, keys, key_count, placement_key, error, field, KeyRing::of) }
 }
 
-/// Wipes a key ring. NULL, and a ring that is wiped already, are fine.
+/// Wipes a key ring. NULL is allowed, and so is a ring that is wiped already.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_key_ring_wipe(ring: *mut tokenpin_key_ring) {
     // SAFETY: passed on.
@@ -88,8 +88,9 @@ pub unsafe extern "C" fn tokenpin_key_ring_wipe(ring: *mut tokenpin_key_ring) {
 
 /// Makes the value of a cookie, 67 characters without a NUL, signed with the ring's signing key.
 ///
-/// `name` has 1 to [`MAX_COOKIE_NAME`](crate::MAX_COOKIE_NAME) token bytes, the scope 0 to [`MAX_SCOPE`](crate::MAX_SCOPE) bytes. `key` is the affinity key that
-/// the cookie is bound to, of the cookie's kind; it may be NULL for an anonymous cookie.
+/// `name` has 1 to [`MAX_COOKIE_NAME`](crate::MAX_COOKIE_NAME) token bytes, the scope 0 to
+/// [`MAX_SCOPE`](crate::MAX_SCOPE) bytes. `key` is the affinity key that the cookie is bound to, of
+/// the cookie's kind; it may be NULL for an anonymous cookie.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
 /// SCOPE_LENGTH, KEY_LENGTH, COOKIE_NAME.
@@ -129,8 +130,8 @@ pub unsafe extern "C" fn tokenpin_cookie_encode(
 /// Reads the value of a cookie. `key` is the affinity key of the request, or NULL for an anonymous
 /// request. A bad value is a verdict, not a status.
 ///
-/// `verdict` receives a `tokenpin_verdict`. `cookie` may be NULL; if it is not, it receives what
-/// the cookie says if its tag was found good: for the verdicts `OTHER_KEY`, `NOT_YET_VALID`,
+/// `verdict` receives a `tokenpin_verdict`. `cookie` may be NULL; if it is not, it receives the
+/// content of a cookie whose tag is good: for the verdicts `OTHER_KEY`, `NOT_YET_VALID`,
 /// `EXPIRED_LIFE`, `EXPIRED_IDLE`, `VALID` and `REFRESH_DUE`.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
@@ -176,8 +177,8 @@ pub unsafe extern "C" fn tokenpin_cookie_decode(
     })())
 }
 
-/// The default name of a scope's cookie: `__Host-tokenpin`, with a suffix unless the scope is
-/// empty.
+/// Writes the default name of a scope's cookie: `__Host-tokenpin`, with a suffix unless the scope
+/// is empty.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BUFFER_TOO_SMALL, SCOPE_LENGTH.
 #[unsafe(no_mangle)]

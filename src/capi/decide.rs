@@ -1,6 +1,6 @@
 //! Chapter 3: decide and finish
 //!
-//! The decision says which slot serves a request and which cookie goes back on success. It is plain
+//! The decision says which slot serves a request and which cookie is set on success. It is plain
 //! data: keep it, and the affinity that made it, until the response.
 
 use core::ffi::c_void;
@@ -23,109 +23,111 @@ use super::structs::{tokenpin_bytes, tokenpin_id_summary};
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct tokenpin_request {
-    /// The method, which classification reads; with a group it tells whether the request names
-    /// existing state. `CONNECT` for a WebSocket handshake, also where that is a `GET` with
-    /// `Upgrade`: it reads nothing, and what comes of it may create.
+    /// The method, which classification reads. With a group it still says whether the request names
+    /// existing state. Use `CONNECT` for a WebSocket handshake, also if it is a `GET` with
+    /// `Upgrade`: a handshake reads nothing, and its connection may create state.
     pub method: tokenpin_bytes,
     /// The target, such as `/v1/responses?x=1`, which classification reads.
     pub target: tokenpin_bytes,
-    /// The values of the consumer header. Empty ones do not count, equal ones count as one.
+    /// The values of the consumer header. Empty ones are skipped, and equal ones count as one.
     pub consumers: *const tokenpin_bytes,
-    /// Their number.
+    /// The number of these values.
     pub consumer_count: usize,
-    /// The values of the session header. Empty ones do not count, equal ones count as one.
+    /// The values of the session header. Empty ones are skipped, and equal ones count as one.
     pub sessions: *const tokenpin_bytes,
-    /// Their number.
+    /// The number of these values.
     pub session_count: usize,
     /// The values of the `Cookie` fields.
     pub cookies: *const tokenpin_bytes,
-    /// Their number.
+    /// The number of these fields.
     pub cookie_count: usize,
-    /// A cookie's value that came in a header of its own; empty for none.
+    /// A cookie's value that came in the carrier header. Empty for none.
     pub carrier_value: tokenpin_bytes,
-    /// The scope, 0 to [`MAX_SCOPE`](crate::MAX_SCOPE) bytes; empty for the configured one.
+    /// The scope, 0 to [`MAX_SCOPE`](crate::MAX_SCOPE) bytes. Empty for the configured one.
     pub scope: tokenpin_bytes,
-    /// What the ids of its path, query and body come to; NULL where nobody looked.
+    /// The summary of the ids in its path, query and body. NULL if they were not read.
     pub ids: *const tokenpin_id_summary,
     /// The slots that this request has tried already.
     pub tried: *const u32,
-    /// Their number.
+    /// The number of these slots.
     pub tried_count: usize,
     /// The wall clock, in unix seconds.
     pub now: u64,
     /// NULL, or 16 bytes that become the id of a new session, so that parallel first requests of
-    /// one client agree: `tokenpin_affinity_id_hint` of something that belongs only to one client.
-    /// A connection is not that behind a CDN, which sends many clients over one; nor is an address
+    /// one client agree: `tokenpin_affinity_id_hint` of something that belongs to only one client.
+    /// A connection does not behind a CDN, which sends many clients over one, nor does an address
     /// behind a NAT. NULL if in doubt.
     pub id_hint: *const u8,
     /// Sixteen fresh random bytes.
     pub entropy: [u8; 16],
-    /// 1: `group` says the group. 0: method and target are classified.
+    /// 1: `group` names the group. 0: method and target are classified.
     pub has_group: u8,
     /// A `tokenpin_group`, if `has_group` is 1.
     pub group: u8,
-    /// 1: the request names existing state, and so is stateful, whatever group, method and target
-    /// say. Set it where the body names some (`previous_response_id`, `input_file_id`, ...), which only
-    /// `ids` tells the library.
+    /// 1: the request names existing state. Then it is stateful, regardless of group, method and
+    /// target. Set it if the body names state (`previous_response_id`, `input_file_id`, ...); the
+    /// library learns that only from `ids`.
     pub existing: u8,
-    /// 1: the consumer values come from somebody who may name consumers.
+    /// 1: the consumer values come from a source that may name consumers.
     pub consumer_trusted: u8,
-    /// 1: the answer goes back in the carrier header. Taken for granted if `carrier_value` is not empty.
+    /// 1: the response returns the cookie in the carrier header. Implied if `carrier_value` is not
+    /// empty.
     pub carrier: u8,
 }
 
-/// The answer to a request: no pointers, to be kept until its response.
+/// The answer to a request: plain data without pointers. Keep it until the response.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct tokenpin_decision {
     /// The fingerprint of the configuration that decided.
     pub fingerprint: u64,
-    /// The slot that serves, or `TOKENPIN_SLOT_NONE`: then a local error is the answer.
+    /// The slot that serves, or `TOKENPIN_SLOT_NONE`; then the host answers with an error itself.
     pub slot: u32,
     /// The `Max-Age` of the cookie.
     pub max_age: u32,
-    /// Without a slot: in how many seconds the first slot that can serve the request is up again,
-    /// under `fail_fast`, and for an id, the pinned one; at most 2^32-1. 0 if that is unknown, if it can
-    /// serve now but was tried, if the keys or ids were refused, and where a slot serves.
+    /// Without a slot: the seconds until the first slot that can serve the request is up again.
+    /// Under `fail_fast`, and for an id, the seconds until the pinned slot is. At most 2^32-1. 0 if
+    /// that is unknown, if the slot can serve now but was tried, if the keys or ids were refused,
+    /// and if a slot serves.
     pub retry_after: u32,
-    /// Where the affinity comes from: a `tokenpin_source`.
+    /// The source of the affinity: a `tokenpin_source`.
     pub source: u8,
-    /// What the decision came to: a `tokenpin_outcome`.
+    /// The outcome: a `tokenpin_outcome`.
     pub outcome: u8,
-    /// What became of the pinned token: a `tokenpin_pin_state`.
+    /// The state of the pinned token: a `tokenpin_pin_state`.
     pub pin_state: u8,
-    /// What came of the request's cookies: a `tokenpin_verdict`.
+    /// The verdict on the request's cookies: a `tokenpin_verdict`.
     pub verdict: u8,
-    /// What came of the request's ids: a `tokenpin_id_verdict`.
+    /// The verdict on the request's ids: a `tokenpin_id_verdict`.
     pub id_verdict: u8,
-    /// Numbers of keys, or `TOKENPIN_ID_KEY_NONE`: of the id that names the account or is refused; of a
-    /// conflict both. `tokenpin_affinity_id_key` spells them.
+    /// Numbers of keys, or `TOKENPIN_ID_KEY_NONE`: the key of the id that names the account or is
+    /// refused, and for a conflict both keys. `tokenpin_affinity_id_key` spells them.
     pub id_keys: [u8; 2],
-    /// What became of the request's keys: a `tokenpin_key_reason`.
+    /// Why a key of the request was not used: a `tokenpin_key_reason`.
     pub key_reason: u8,
-    /// 1: valid cookies with different ids were there.
+    /// 1: valid cookies with different ids came.
     pub ambiguous: u8,
-    /// 1: the request names existing state: its method, its target, its ids or the caller says so.
+    /// 1: the request names existing state, according to its method, its target, its ids or the
+    /// caller.
     pub existing: u8,
-    /// 1: a host may send the request to another token where this one refuses it: it names no state,
-    /// and what it creates will be looked for at the token that gave it.
+    /// 1: a host may send the request to another token when this one refuses it. Such a request
+    /// names no state, and the state it creates will be looked for at the token that created it.
     pub may_move: u8,
-    /// When the cookie may be set: 0 never, 1 on success.
+    /// The condition for setting the cookie: 0 never, 1 on success.
     pub cookie: u8,
-    /// 1: it goes back in the carrier header.
+    /// 1: the value is returned in the carrier header.
     pub carrier: u8,
-    /// 1: its name follows the request's own scope, with the suffix below.
+    /// 1: the cookie's name follows the request's own scope, with the suffix below.
     pub has_name_suffix: u8,
-    /// The suffix of its name, before it is spelled in hexadecimal digits.
+    /// The suffix of the name, before it is spelled in hexadecimal digits.
     pub name_suffix: [u8; 4],
     /// The value of the cookie, 67 characters without a NUL.
     pub value: [u8; TOKENPIN_COOKIE_VALUE_LEN],
 }
 
-/// Decides which slot serves a request, and prepares the cookie that goes back. May be called
-/// from any number of threads. Refuses with `TOKENPIN_STATUS_ENTROPY` where randomness is needed
-/// and all zero, and with `TOKENPIN_STATUS_TIME` where a cookie is to be issued after the year
-/// 2106.
+/// Decides which slot serves a request, and prepares the cookie that the response sets. Any number
+/// of threads may call it. Refuses with `TOKENPIN_STATUS_ENTROPY` if randomness is needed and all
+/// zero, and with `TOKENPIN_STATUS_TIME` if a cookie is to be issued after the year 2106.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
 /// SCOPE_LENGTH, SLOT_RANGE, TIME, ENTROPY.
@@ -148,8 +150,8 @@ pub unsafe extern "C" fn tokenpin_affinity_decide(
     })())
 }
 
-/// Ends a request: if its response's `status` is a success and there is a cookie to set, writes
-/// it. `answer` receives a `tokenpin_answer`, `*len` the length, 0 for nothing.
+/// Finishes a request: if the response's `status` is a success and there is a cookie to set, writes
+/// the cookie. `answer` receives a `tokenpin_answer`, `*len` the length, 0 for no output.
 /// `TOKENPIN_MAX_SET_COOKIE` bytes suffice. Only formats.
 ///
 /// Refuses with `TOKENPIN_STATUS_STALE` if another configuration decided: keep the affinity that
@@ -187,8 +189,9 @@ pub unsafe extern "C" fn tokenpin_affinity_finish(
     })())
 }
 
-/// What a host answers where no slot serves: `refusal` receives a `tokenpin_refusal`, whose name is the code that clients see, and
-/// `status` its HTTP status; for `NONE`, where a slot serves, 200.
+/// Reports the refusal with which a host answers if no slot serves. `refusal` receives a
+/// `tokenpin_refusal`, whose name is the code that clients see, and `status` its HTTP status. If a
+/// slot serves, they are `NONE` and 200.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, BAD_DECISION.
 #[unsafe(no_mangle)]
@@ -211,7 +214,7 @@ pub unsafe extern "C" fn tokenpin_decision_refusal(
 }
 
 impl tokenpin_request {
-    /// The request, and its `Cookie` fields.
+    /// Returns the request and its `Cookie` fields.
     pub(super) unsafe fn get<'a>(
         &self,
     ) -> Result<(Request<'a>, impl Iterator<Item = &'a [u8]>), Status> {
@@ -245,7 +248,7 @@ impl tokenpin_request {
     }
 }
 
-/// The values of a header field, each one checked before the first is used.
+/// Returns the values of a header field. Each one is checked before the first is used.
 unsafe fn fields<'a>(
     pointer: *const tokenpin_bytes,
     count: usize,
@@ -290,7 +293,8 @@ impl From<Decision> for tokenpin_decision {
 }
 
 impl tokenpin_decision {
-    /// What a refusal follows from. `None` if the library did not make this.
+    /// Returns the parts of the decision that a refusal depends on. Returns `None` if the library
+    /// did not make it.
     fn core(&self) -> Option<Decision> {
         Some(Decision {
             slot: if self.slot == TOKENPIN_SLOT_NONE { None } else { Some(self.slot) },
@@ -303,8 +307,8 @@ impl tokenpin_decision {
         })
     }
 
-    /// The cookie to set. The structure was in other hands: nothing that could break out of a
-    /// header is taken from it.
+    /// Returns the cookie to set. The structure was in other hands, so nothing that could break out
+    /// of a header is taken from it.
     fn pending(&self) -> Result<Option<Pending>, Status> {
         let on = |number| switch(number).map_err(|_| Status::BadDecision);
         let (carrier, suffix) = (on(self.carrier)?, on(self.has_name_suffix)?);

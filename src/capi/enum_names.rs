@@ -1,5 +1,5 @@
-//! The names of all enums, packed into one string of bytes: a table of pointers would be four times
-//! as large, and has to be relocated when the library is loaded.
+//! The names of all enums, packed into one string of bytes. A table of pointers would be four times
+//! as large, and would need relocation when the library is loaded.
 
 use crate::cookie::set_cookie::SameSite;
 use crate::cookie::value::Verdict;
@@ -99,13 +99,13 @@ const ENUMS: [Named; 23] = [
     Refusal::NAMED,
 ];
 
-/// Of every number from 0 on: the length of its name, 0 if it has none, and the name; behind the
-/// last of an enum, [`END`].
+/// For every number from 0 on: the length of its name, 0 if it has none, and the name. [`END`]
+/// follows the last name of an enum.
 static PACKED: [u8; pack::<0>().1] = pack().0;
 
 const END: u8 = u8::MAX;
 
-/// The bytes packed, as far as there is room, and how many there are.
+/// Returns the packed bytes, as far as there is room, and their number.
 #[expect(clippy::cast_possible_truncation, reason = "no name has 255 bytes")]
 const fn pack<const ROOM: usize>() -> ([u8; ROOM], usize) {
     const fn put<const ROOM: usize>(packed: &mut [u8; ROOM], len: &mut usize, byte: u8) {
@@ -139,7 +139,7 @@ const fn pack<const ROOM: usize>() -> ([u8; ROOM], usize) {
     (packed, len)
 }
 
-/// The name of a number of the enum with the number `which` in [`Enum`].
+/// Returns the name of a number of the enum with the number `which` in [`Enum`].
 pub(super) fn name_of(which: u8, number: u8) -> Option<&'static [u8]> {
     let (mut at, mut rest) = ((0, 0), PACKED.as_slice());
     while let [len, names @ ..] = rest {

@@ -11,11 +11,11 @@ use super::pointers::{Buffer, Out, Span, bytes, reference};
 use super::status::{Status, returned};
 use super::structs::{tokenpin_attributes, tokenpin_bytes};
 
-/// The values of the cookies called `name` in one `Cookie` field, one a call. `*offset` starts
-/// at 0; each call finds the next value at or behind it and moves it on.
+/// Finds the values of the cookies called `name` in one `Cookie` field, one per call. `*offset`
+/// starts at 0; each call finds the next value at or behind it and advances it.
 ///
-/// Returns `TOKENPIN_STATUS_END`, and changes nothing, when there is none. `value` points into
-/// the field.
+/// Returns `TOKENPIN_STATUS_END`, and changes nothing, when there is none. `value` points into the
+/// field.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, END.
 #[unsafe(no_mangle)]
@@ -42,9 +42,9 @@ pub unsafe extern "C" fn tokenpin_cookie_next(
     })())
 }
 
-/// Removes every cookie called `name` from one `Cookie` field and leaves the other pairs as they
-/// are, byte for byte. `*len` 0 means that the field is empty now and should be dropped. Never
-/// longer than the field. The buffer must not overlap the field or the name.
+/// Removes every cookie called `name` from one `Cookie` field. The other pairs stay the same, byte
+/// for byte. `*len` 0 means that the field is empty now: drop it. The result is never longer than
+/// the field. The buffer must not overlap the field or the name.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, BUFFER_TOO_SMALL.
 #[unsafe(no_mangle)]
@@ -101,8 +101,8 @@ pub unsafe extern "C" fn tokenpin_set_cookie_write(
     })())
 }
 
-/// Whether a `Set-Cookie` field sets a cookie called `name`: 1 or 0. Those of an upstream are
-/// not for the client.
+/// Reports whether a `Set-Cookie` field sets a cookie called `name`: 1 or 0. Drop such fields from
+/// an upstream's response.
 ///
 /// Statuses: OK, NULL_POINTER, LENGTH.
 #[unsafe(no_mangle)]

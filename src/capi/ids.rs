@@ -1,14 +1,14 @@
 //! Chapter 8: sealed ids
 //!
-//! An id that says, authenticated and masked, which account its object lives in. A gateway opens the ids of a
-//! request, in this order: those of its target, then those of its body. What they come to is a
-//! `tokenpin_id_summary`, which goes into the `tokenpin_request`. Of the response it seals the ids of the
-//! body, and of the fields that hold a target.
+//! A sealed id says, authenticated and masked, which account its object lives in. A gateway opens
+//! the ids of a request: first those of its target, then those of its body. The result is a
+//! `tokenpin_id_summary`, which goes into the `tokenpin_request`. In the response it seals the ids
+//! of the body, and of the fields that hold a target.
 //!
-//! A body is read in steps. Each step says in a `tokenpin_piece` what becomes of the front of its input: `pass` bytes go out
-//! as they are, `put` goes out behind them, and `taken` bytes are done with, of which those that pass are the first. A chunk is
-//! given until all of it is taken, and then the next one; at the end of the body, what is held back comes out. No step of
-//! a chunk takes nothing and puts out nothing.
+//! A body is read in steps. Each step describes in a `tokenpin_piece` the front of its input:
+//! `pass` bytes go out unchanged, `put` follows them, and `taken` bytes are consumed, including
+//! those that pass. Pass a chunk until all of it is taken, and then the next one. The end of the
+//! body puts out the bytes still held. No step on a chunk takes nothing and puts out nothing.
 //!
 //! The functions that take a ring do this for one id, without an affinity.
 
@@ -32,90 +32,94 @@ use super::status::{Status, returned, tokenpin_config_error};
 use super::structs::{tokenpin_bytes, tokenpin_cookie_key, tokenpin_id_summary};
 use super::wipe::{init_ring, wipe_words};
 
-/// The keys that seal ids, in memory of the caller, at least 8-aligned. Its contents are private and secret:
-/// `tokenpin_id_ring_wipe` ends its life. A copy is a ring too, and has to be wiped too.
+/// The keys that seal ids, in memory of the caller, at least 8-aligned. The contents are private
+/// and secret: `tokenpin_id_ring_wipe` ends their life. A copy is a ring too, and must be wiped
+/// too.
 #[repr(C)]
 pub struct tokenpin_id_ring {
     /// Private.
     pub private_words: [u64; 38],
 }
 
-/// What a summary says. A key is a number that `tokenpin_affinity_id_key` spells; `TOKENPIN_ID_KEY_NONE` is none.
+/// The content of a summary. A key is a number that `tokenpin_affinity_id_key` spells;
+/// `TOKENPIN_ID_KEY_NONE` is none.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct tokenpin_id_report {
-    /// How many ids were opened.
+    /// The number of opened ids.
     pub opened: u32,
-    /// How many were plain.
+    /// The number of plain ids.
     pub plain: u32,
-    /// How many ids found no room among those whose form is remembered: in the response they are written
-    /// as the mode says.
+    /// The number of ids whose form could not be remembered. In the response they have the form of
+    /// the mode.
     pub echoes_lost: u32,
-    /// A `tokenpin_id_verdict`: the worst of all.
+    /// A `tokenpin_id_verdict`: the worst of all ids.
     pub verdict: u8,
-    /// The key of the id that is refused; of a conflict, both.
+    /// The key of the refused id. For a conflict, both keys.
     pub keys: [u8; 2],
     /// 1: the request is refused for its ids.
     pub refused: u8,
-    /// 1: a string is too long to be read as the id that it may be. The request is refused too.
+    /// 1: a string that may be an id is too long to be read. The request is refused too.
     pub unreadable: u8,
-    /// 1: the request names state that exists.
+    /// 1: the request names existing state.
     pub existing: u8,
-    /// 1: the ids of the response are sealed, whatever the client sent.
+    /// 1: the ids of the response are sealed, regardless of what the client sent.
     pub seals: u8,
-    /// 1: anything in the response may change: else nobody has to look into it.
+    /// 1: anything in the response may change. If not, the response need not be read.
     pub changes_response: u8,
     /// 1: the body says `"store": false`.
     pub unstored: u8,
     /// 1: the path is for uploads, so that the request may have a multipart body.
     pub uploads: u8,
-    /// 1: the path is a download. Nothing is to be sealed in the response's body, a client's own.
+    /// 1: the path is a download. Its response is a client's file, in which nothing is to be
+    /// sealed.
     pub downloads: u8,
-    /// How long `quoted` is; 0 for an id that has more than 64 bytes or other characters than ids, and for encrypted
-    /// content.
+    /// The length of `quoted`. 0 for an id over 64 bytes or with other characters than ids have,
+    /// and for encrypted content.
     pub quoted_len: u8,
-    /// The id that is refused, or that names the account, as the client wrote it, but for escapes: for the text of a
-    /// refusal. The rest is 0.
+    /// The refused id, or else the id that names the account, as the client wrote it except for
+    /// escapes, for the text of a refusal. The rest is 0.
     pub quoted: [u8; 64],
 }
 
-/// What a request's ids are opened with, and its response's sealed with; borrowed for each call. All zero is a
-/// valid start.
+/// The context in which a request's ids are opened and its response's are sealed, borrowed for each
+/// call. All zero is a valid start.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct tokenpin_id_use {
-    /// The scope, as in the request: empty for the configured one.
+    /// The scope, as in the request. Empty for the configured one.
     pub scope: tokenpin_bytes,
-    /// What `tokenpin_affinity_id_owner` says of the request.
+    /// The owner that `tokenpin_affinity_id_owner` returns for the request.
     pub owner: tokenpin_bytes,
-    /// The upstream's authority: host, and port if there is one. Absolute URLs that lead there are rewritten where
-    /// the table has their key; empty leaves them.
+    /// The upstream's authority: the host, and the port if there is one. Absolute URLs of this
+    /// authority are rewritten under the keys of the table. Empty leaves them as they are.
     pub upstream: tokenpin_bytes,
     /// Scheme and authority of the client's request, such as `https://gateway.example`.
     pub origin: tokenpin_bytes,
-    /// A `tokenpin_ids`, as `tokenpin_affinity_classify` says.
+    /// A `tokenpin_ids`, from `tokenpin_affinity_classify`.
     pub ids: u8,
-    /// 1: `mode` stands instead of the configured one.
+    /// 1: `mode` replaces the configured one.
     pub has_mode: u8,
     /// A `tokenpin_mode`, if `has_mode` is 1.
     pub mode: u8,
 }
 
-/// What becomes of the front of a step's input.
+/// The result of a step at the front of its input.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct tokenpin_piece {
-    /// So many bytes of the input go out as they are.
+    /// The number of input bytes that go out unchanged.
     pub pass: usize,
-    /// What goes out behind them; in the rewriter's memory, until its next call.
+    /// The bytes that follow them, in the rewriter's memory, until its next call.
     pub put: *const u8,
-    /// Its length.
+    /// The number of these bytes.
     pub put_len: usize,
-    /// So many bytes of the input are done with, those that pass among them.
+    /// The number of input bytes consumed, including those that pass.
     pub taken: usize,
-    /// How many ids of the body were rewritten so far.
+    /// The number of ids rewritten in the body so far.
     pub changed: u32,
-    /// How many documents of the body were not understood so far, and passed as they are from there on.
+    /// The number of documents in the body so far that are not JSON as the scanner reads it. Their
+    /// rest passed unchanged.
     pub unexpected: u32,
 }
 
@@ -135,11 +139,11 @@ pub struct tokenpin_id_sealer {
     pub private_words: [u64; 128],
 }
 
-/// How the documents of a body are framed.
+/// The framing of the documents in a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Framing {
-    /// One JSON document; or, as its first bytes say, events.
+    /// One JSON document. A body that begins like an event stream is read as events.
     Json = 0,
     /// Server-sent events.
     Events = 1,
@@ -152,7 +156,7 @@ impl Kept for IdRing {
     const MARK: u64 = 0x746f_6b65_6e69_6472;
 }
 
-/// What lies in a `tokenpin_id_opener`.
+/// The content of a `tokenpin_id_opener`.
 struct OpenBody {
     opener: Opener,
     changed: u32,
@@ -170,10 +174,11 @@ impl Kept for Sealer {
 
 // One id.
 
-/// Makes a ring of 1 to [`MAX_COOKIE_KEYS`](crate::MAX_COOKIE_KEYS) keys, exactly one of which signs; the roles accept and retire mean the same here.
-/// The keys of cookies may be used: what is made of them differs. `placement_key` may be NULL; if
-/// it is not, it has 16 bytes, and no secret may equal it. `error` may be NULL; if it is not, it
-/// says which key was refused.
+/// Makes a ring of 1 to [`MAX_COOKIE_KEYS`](crate::MAX_COOKIE_KEYS) keys, exactly one of which
+/// signs; the roles accept and retire mean the same here. The keys of cookies may be used again,
+/// because ids derive other keys from them. `placement_key` may be NULL; if it is not, it has 16
+/// bytes, and no secret may equal it. `error` may be NULL; if it is not, it receives the reason of
+/// a refusal and the key at fault.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, ZERO_SECRET, DUPLICATE_SECRET,
 /// DUPLICATE_KEY_ID, KEY_COUNT, SIGNING_KEYS.
@@ -189,17 +194,19 @@ pub unsafe extern "C" fn tokenpin_id_ring_init(
     unsafe { init_ring(ring, keys, key_count, placement_key, error, Field::IdKeys, IdRing::of) }
 }
 
-/// Wipes a ring. NULL, and a ring that is wiped already, are fine.
+/// Wipes a ring. NULL is allowed, and so is a ring that is wiped already.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_id_ring_wipe(ring: *mut tokenpin_id_ring) {
     // SAFETY: passed on.
     unsafe { wipe_words(ring) };
 }
 
-/// Seals the id of an object in the account with the identity hash `pin`, with the ring's signing key. `id` is 1 to
-/// [`MAX_ID`](crate::MAX_ID) bytes of `A-Z a-z 0-9 _ -`. One that is sealed so already stays as it is. [`MAX_SEALED_ID`](crate::MAX_SEALED_ID) bytes suffice.
+/// Seals the id of an object in the account with the identity hash `pin`, with the ring's signing
+/// key. `id` is 1 to [`MAX_ID`](crate::MAX_ID) bytes of `A-Z a-z 0-9 _ -`. An id that already
+/// carries this seal stays as it is. [`MAX_SEALED_ID`](crate::MAX_SEALED_ID) bytes suffice.
 ///
-/// The scope has 0 to [`MAX_SCOPE`](crate::MAX_SCOPE) bytes, the owner 0 to [`MAX_KEY`](crate::MAX_KEY).
+/// The scope has 0 to [`MAX_SCOPE`](crate::MAX_SCOPE) bytes, the owner 0 to
+/// [`MAX_KEY`](crate::MAX_KEY).
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, BUFFER_TOO_SMALL, ID,
 /// SCOPE_LENGTH, KEY_LENGTH.
@@ -230,9 +237,10 @@ pub unsafe extern "C" fn tokenpin_id_seal(
     })())
 }
 
-/// Opens a text that may be a sealed id. What it is, is a verdict and not a status: `verdict` receives a
-/// `tokenpin_id_verdict`. With `SEALED`, the native id is written, `pin` receives the identity hash of the account that its
-/// object lives in, and `key_id` the key that sealed it. Otherwise these stay as they are.
+/// Opens a text that may be a sealed id. The result is a verdict and not a status: `verdict`
+/// receives a `tokenpin_id_verdict`. With `SEALED`, the native id is written, `pin` receives the
+/// identity hash of the account that holds the object, and `key_id` the key that sealed it.
+/// Otherwise these stay unchanged.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, BUFFER_TOO_SMALL,
 /// SCOPE_LENGTH, KEY_LENGTH.
@@ -277,8 +285,8 @@ pub unsafe extern "C" fn tokenpin_id_open(
     })())
 }
 
-/// Makes the mark that goes behind encrypted content of the account with the identity hash `pin`: `TOKENPIN_ID_MARK_LEN`
-/// characters without a NUL. Empty content has none.
+/// Makes the mark for encrypted content of the account with the identity hash `pin`:
+/// `TOKENPIN_ID_MARK_LEN` characters without a NUL. Empty content has none.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, ID, SCOPE_LENGTH,
 /// KEY_LENGTH.
@@ -308,9 +316,9 @@ pub unsafe extern "C" fn tokenpin_id_mark(
     })())
 }
 
-/// Reads the mark behind encrypted content. `verdict` receives a `tokenpin_id_verdict`, `PLAIN` for content without a mark. With
-/// `SEALED`, `content_len` receives the length of the content in front of the mark, and `pin` the identity hash of its
-/// account. Otherwise these stay as they are.
+/// Reads the mark behind encrypted content. `verdict` receives a `tokenpin_id_verdict`, `PLAIN` for
+/// content without a mark. With `SEALED`, `content_len` receives the length of the content without
+/// the mark, and `pin` the identity hash of its account. Otherwise these stay unchanged.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, OVERLAP, NOT_INITIALISED, SCOPE_LENGTH,
 /// KEY_LENGTH.
@@ -362,8 +370,9 @@ unsafe fn sealer<'a>(
 
 // The ids of a request.
 
-/// Whose the ids of a request are: its consumer's, if the configuration says that they belong to consumers and the
-/// request has one that can be used; else nobody's, which is empty. `owner` points to what the request points to.
+/// Reports the owner of a request's ids. It is the request's consumer if the configuration says
+/// that ids belong to consumers and the consumer is usable, and otherwise empty. `owner` points to
+/// memory that the request points to.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED.
 #[unsafe(no_mangle)]
@@ -383,7 +392,7 @@ pub unsafe extern "C" fn tokenpin_affinity_id_owner(
     })())
 }
 
-/// Begins a summary: of a request without ids.
+/// Begins the summary of a request without ids.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED.
 #[unsafe(no_mangle)]
@@ -392,7 +401,7 @@ pub unsafe extern "C" fn tokenpin_id_summary_init(summary: *mut tokenpin_id_summ
     unsafe { begin(summary, Summary::new()) }
 }
 
-/// What a summary says.
+/// Reports the content of a summary.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, OVERLAP, NOT_INITIALISED.
 #[unsafe(no_mangle)]
@@ -433,9 +442,9 @@ pub unsafe extern "C" fn tokenpin_id_summary_report(
     })())
 }
 
-/// Opens the ids in the path and in the query of a request's target, and writes the target that goes upstream. To be done before
-/// the body is read. The buffer needs room for as many bytes as the target has, and must not overlap the
-/// inputs; `*len` is never more.
+/// Opens the ids in the path and in the query of a request's target, and writes the target for the
+/// upstream. Call it before the body is read. The buffer needs room for as many bytes as the target
+/// has, and must not overlap the inputs; `*len` is never more.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
 /// BUFFER_TOO_SMALL, SCOPE_LENGTH, KEY_LENGTH.
@@ -471,7 +480,7 @@ pub unsafe extern "C" fn tokenpin_affinity_open_target(
     })())
 }
 
-/// Begins with the body of a request.
+/// Begins the body of a request.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED.
 #[unsafe(no_mangle)]
@@ -500,7 +509,7 @@ pub unsafe extern "C" fn tokenpin_affinity_open_step(
     })())
 }
 
-/// Ends the body of a request: what was held back is put out.
+/// Ends the body of a request, and puts out the bytes still held.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
 /// SCOPE_LENGTH, KEY_LENGTH.
@@ -516,9 +525,9 @@ pub unsafe extern "C" fn tokenpin_affinity_open_end(
     returned(unsafe { open(affinity, using, summary, opener, None, piece) })
 }
 
-/// Opens the ids of a request's whole body where it lies. `*new_len` is its length then, never more than before;
-/// `*unexpected` counts documents that were not understood, and passed as they are from there on. The body must not overlap
-/// the inputs.
+/// Opens the ids of a request's whole body in place. `*new_len` receives the new length, which is
+/// never longer; `*unexpected` the number of documents that are not JSON as the scanner reads it.
+/// Their rest passed unchanged. The body must not overlap the inputs.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
 /// SCOPE_LENGTH, KEY_LENGTH.
@@ -534,7 +543,7 @@ pub unsafe extern "C" fn tokenpin_affinity_open_in_place(
 ) -> i32 {
     returned((|| {
         let (new_len, unexpected) = (Out::new(new_len)?, Out::new(unexpected)?);
-        // SAFETY: checked by `Work` and `bytes`; apart from the rest as checked below.
+        // SAFETY: checked by `Work` and `bytes`; separate from the rest as checked below.
         let (work, body) = unsafe { (Work::new(affinity, using)?, bytes_mut(body, len)?) };
         let written = [Span::at(summary), new_len.span(), unexpected.span()];
         work.check_apart(&written, Span::of(body))?;
@@ -556,7 +565,7 @@ pub unsafe extern "C" fn tokenpin_affinity_open_in_place(
 
 // The ids of a response.
 
-/// Begins with the body of a response. `framing` is a `tokenpin_framing`.
+/// Begins the body of a response. `framing` is a `tokenpin_framing`.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, BAD_ENUM.
 #[unsafe(no_mangle)]
@@ -573,9 +582,9 @@ pub unsafe extern "C" fn tokenpin_id_sealer_init(
     unsafe { begin(sealer, made) }
 }
 
-/// Seals the ids at the front of a chunk of a response's body: one step. `slot` is the account that answered.
-/// `summary` is that of the request: an id that the client sent in another form than the gateway would write goes
-/// back in the client's. NULL for none.
+/// Seals the ids at the front of a chunk of a response's body: one step. `slot` is the account that
+/// answered. `summary` is that of the request, or NULL for none: an id that the client sent in
+/// another form than the gateway would write keeps the client's form.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED, VACANT,
 /// SLOT_RANGE, SCOPE_LENGTH, KEY_LENGTH.
@@ -596,7 +605,7 @@ pub unsafe extern "C" fn tokenpin_affinity_seal_step(
     })())
 }
 
-/// Ends the body of a response: what was held back is put out.
+/// Ends the body of a response, and puts out the bytes still held.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED, VACANT,
 /// SLOT_RANGE, SCOPE_LENGTH, KEY_LENGTH.
@@ -613,10 +622,11 @@ pub unsafe extern "C" fn tokenpin_affinity_seal_end(
     returned(unsafe { seal(affinity, using, summary, slot, sealer, None, piece) })
 }
 
-/// Seals the ids in a target or a URI: in the fields `Location`, `Content-Location` and `Operation-Location` of a
-/// response. An absolute URI of `upstream` leads to `origin` then, unless either is empty. One of another host stays
-/// as it is, as does everything in a response in which nothing is sealed. Otherwise like `tokenpin_affinity_seal_step`.
-/// The buffer must not overlap the inputs.
+/// Seals the ids in a target or a URI: in the fields `Location`, `Content-Location` and
+/// `Operation-Location` of a response. In an absolute URI of `upstream`, `origin` replaces scheme
+/// and authority, unless either is empty. A URI of another host stays as it is, and so does every
+/// URI if nothing in the response is sealed. Otherwise like `tokenpin_affinity_seal_step`. The
+/// buffer must not overlap the inputs.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, NOT_INITIALISED,
 /// BUFFER_TOO_SMALL, VACANT, SLOT_RANGE, SCOPE_LENGTH, KEY_LENGTH.
@@ -647,7 +657,7 @@ pub unsafe extern "C" fn tokenpin_affinity_seal_target(
     })())
 }
 
-/// The name of a key, by its number: bytes that live as long as the affinity.
+/// Reports the name of a key, by its number: bytes that live as long as the affinity.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, BAD_ENUM, OVERLAP, NOT_INITIALISED.
 #[unsafe(no_mangle)]
@@ -675,7 +685,7 @@ unsafe fn begin<T: Kept>(words: *mut T::Words, it: T) -> i32 {
     }))
 }
 
-/// What all work on a body or a target goes by.
+/// The context of all work on a body or a target.
 struct Work<'a> {
     affinity: &'a Affinity<'static>,
     scope: &'a [u8],
@@ -683,7 +693,7 @@ struct Work<'a> {
     mode: Option<Mode>,
     origin: Option<Origin<'a>>,
     ids: Ids,
-    /// What is borrowed for it.
+    /// The spans that it borrows.
     spans: [Span; 6],
 }
 
@@ -814,7 +824,7 @@ unsafe fn seal(
 }
 
 impl tokenpin_piece {
-    /// What is only put out. The counts are filled in later.
+    /// Makes a piece that only puts out bytes. The counts are filled in later.
     fn put(put: &[u8]) -> Self {
         Piece { pass: 0, put, taken: 0 }.into()
     }

@@ -1,21 +1,23 @@
-//! The C ABI of `include/tokenpin.h`, which cbindgen makes from this folder.
+//! The C ABI of `include/tokenpin.h`, which cbindgen generates from this folder.
 //!
 //! Conventions, the same for every function:
 //!
-//! - One that can fail returns a `tokenpin_status` number, 0 for success, and writes its outputs on
-//!   success only, unless it says otherwise.
-//! - Bytes are a pointer and a length in bytes, and never end in a NUL. `(NULL, 0)` is empty; any
+//! - A function that can fail returns a `tokenpin_status` number, 0 for success. It writes its
+//!   outputs only on success, unless it says otherwise.
+//! - Bytes are a pointer and a length in bytes, and never end in a NUL. `(NULL, 0)` is empty. Any
 //!   other null pointer is a status, unless the function says that it may be NULL.
-//! - Enums cross as fixed-width integers and are checked. A switch is 0 or 1. Times are unix seconds.
-//! - A buffer that is too small is left alone, and the length needed is reported.
+//! - Enums cross as fixed-width integers and are checked. A switch is 0 or 1. Times are unix
+//!   seconds.
+//! - A buffer that is too small stays unchanged, and the length needed is reported.
 //! - Inputs are borrowed for the call. Only `tokenpin_affinity_new` allocates (one `malloc`).
-//! - Every function may be called from any thread. An affinity and an array of slots may be used by
-//!   any number of threads at the same time; only `_init`, `_wipe` and `_free` need it for themselves.
+//! - Every function may be called from any thread. Any number of threads may use an affinity or an
+//!   array of slots at the same time. Only `_init`, `_wipe` and `_free` need exclusive access.
 //! - Nothing panics, unwinds, aborts, blocks, logs, reads a clock or draws random numbers.
 //!
-//! What callers must still get right, here as anywhere in C: a pointer that is not null
-//! points to as much live memory as the function is told or says, and nobody else writes
-//! to it meanwhile. Each `unsafe` below rests on that, and on what it checks itself.
+//! As everywhere in C, callers must ensure the rest: a pointer that is not null points to as much
+//! live memory as the call or this documentation says, and nothing else writes to that memory
+//! during the call. Each `unsafe` below relies on that, and on its own checks.
+
 #![allow(unsafe_code, reason = "the one place that talks to C")]
 #![allow(non_camel_case_types, reason = "the names of the C header")]
 #![allow(clippy::doc_markdown, reason = "written for readers of the header")]
@@ -31,7 +33,7 @@ mod status;
 mod structs;
 mod wipe;
 
-// The chapters of the header; each says its number.
+// The chapters of the header. Each states its number.
 mod affinity;
 mod classify;
 mod cookie;

@@ -8,7 +8,7 @@ use crate::sink::Sink;
 
 use super::status::Status;
 
-/// A pointer to `T` that is not null and is aligned.
+/// Checks that a pointer to `T` is not null and is aligned.
 fn aligned<T>(pointer: *const T) -> Result<(), Status> {
     if pointer.is_null() {
         Err(Status::NullPointer)
@@ -19,14 +19,14 @@ fn aligned<T>(pointer: *const T) -> Result<(), Status> {
     }
 }
 
-/// Borrows what `pointer` points to.
+/// Borrows the target of `pointer`.
 pub(super) unsafe fn reference<'a, T>(pointer: *const T) -> Result<&'a T, Status> {
     aligned(pointer)?;
     // SAFETY: not null and aligned; live and unchanging by the contract of this folder.
     Ok(unsafe { &*pointer })
 }
 
-/// Whether an array can be there: `(NULL, 0)`, which is empty, or one that is aligned and no
+/// Checks whether there can be an array: `(NULL, 0)`, which is empty, or one that is aligned and no
 /// longer than memory can be.
 pub(super) fn check_array<T>(pointer: *const T, count: usize) -> Result<(), Status> {
     if pointer.is_null() && count == 0 {
@@ -46,7 +46,7 @@ pub(super) unsafe fn array<'a, T>(pointer: *const T, count: usize) -> Result<&'a
     Ok(unsafe { core::slice::from_raw_parts(pointer, count) })
 }
 
-/// Borrows what `pointer` points to, unless it is null.
+/// Borrows the target of `pointer`, unless it is null.
 pub(super) unsafe fn optional<'a, T>(pointer: *const T) -> Result<Option<&'a T>, Status> {
     // SAFETY: passed on.
     if pointer.is_null() { Ok(None) } else { unsafe { reference(pointer) }.map(Some) }
@@ -58,7 +58,7 @@ pub(super) unsafe fn bytes<'a>(pointer: *const c_void, len: usize) -> Result<&'a
     unsafe { array(pointer.cast(), len) }
 }
 
-/// Borrows bytes that are rewritten, by this call only. `(NULL, 0)` is empty.
+/// Borrows bytes that only this call rewrites. `(NULL, 0)` is empty.
 pub(super) unsafe fn bytes_mut<'a>(
     pointer: *mut c_void,
     len: usize,
@@ -84,15 +84,15 @@ pub(super) fn switch(number: u8) -> Result<bool, Status> {
     }
 }
 
-/// A thing of the library's that lies in memory of the caller, who sees it as private words.
+/// An object of the library in memory of the caller, who sees it as private words.
 pub(super) trait Kept: Sized {
-    /// What the caller sees.
+    /// The caller's type.
     type Words;
-    /// Says that the thing is there; no other has the same.
+    /// Shows that the object is present. No other type has the same mark.
     const MARK: u64;
 }
 
-/// What lies in the private words of a [`Kept`].
+/// The content of the private words of a [`Kept`].
 pub(super) struct Marked<T> {
     mark: u64,
     it: T,
@@ -103,7 +103,7 @@ impl<T: Kept> Marked<T> {
         size_of::<Self>() <= size_of::<T::Words>() && align_of::<Self>() <= align_of::<T::Words>()
     );
 
-    /// Where the thing will be put.
+    /// Returns the place for the object.
     pub(super) fn place(words: *mut T::Words) -> Result<Out<Self>, Status> {
         let () = Self::FITS;
         Out::new(words.cast())
@@ -114,22 +114,23 @@ impl<T: Kept> Marked<T> {
     }
 
     pub(super) unsafe fn get<'a>(words: *const T::Words) -> Result<&'a T, Status> {
-        // SAFETY: checked by `reference`; the mark says that this library put the thing there.
+        // SAFETY: checked by `reference`; the mark says that this library put the object there.
         let marked = unsafe { reference(words.cast::<Self>()) }?;
         if marked.mark == T::MARK { Ok(&marked.it) } else { Err(Status::NotInitialised) }
     }
 
-    /// The same, unless the pointer is null.
+    /// Borrows the object like [`Self::get`], unless the pointer is null.
     pub(super) unsafe fn optional<'a>(words: *const T::Words) -> Result<Option<&'a T>, Status> {
         // SAFETY: passed on.
         if words.is_null() { Ok(None) } else { unsafe { Self::get(words) }.map(Some) }
     }
 
-    /// For a thing that only this call uses. It has to be apart from all that the call borrows.
+    /// Borrows an object that only this call uses. It must be separate from everything else that
+    /// the call borrows.
     pub(super) unsafe fn get_mut<'a>(words: *mut T::Words) -> Result<&'a mut T, Status> {
         // SAFETY: passed on.
         unsafe { Self::get(words) }?;
-        // SAFETY: found good by `get`; nobody else uses it by the contract.
+        // SAFETY: found good by `get`; nothing else uses it by the contract.
         Ok(unsafe { &mut (*words.cast::<Self>()).it })
     }
 }
@@ -143,7 +144,7 @@ impl<T> Out<T> {
         Ok(Self(pointer))
     }
 
-    /// A place that may be null, and then nothing is written.
+    /// Checks a place that may be null. Then nothing is written.
     pub(super) fn optional(pointer: *mut T) -> Result<Option<Self>, Status> {
         if pointer.is_null() { Ok(None) } else { Self::new(pointer).map(Some) }
     }
@@ -156,7 +157,7 @@ impl<T> Out<T> {
         Span::at(self.0)
     }
 
-    /// Refuses a place within memory of the library's own, which nobody else may write to.
+    /// Refuses a place within the library's own memory, which no one else may write to.
     pub(super) fn check_apart(&self, own: Span) -> Result<(), Status> {
         self.span().check_apart(own)
     }
@@ -167,7 +168,7 @@ impl<T> Out<T> {
     }
 }
 
-/// Where some memory lies; to be compared, not to be read.
+/// The place of some memory, to be compared and not read.
 #[derive(Clone, Copy)]
 pub(super) struct Span {
     pub start: usize,
@@ -179,29 +180,29 @@ impl Span {
         Self { start: memory.as_ptr().addr(), len: size_of_val(memory) }
     }
 
-    /// Of what a pointer points to, which may be null.
+    /// Returns the span of the target of a pointer, which may be null.
     pub(super) fn at<T>(pointer: *const T) -> Self {
         let len = if pointer.is_null() { 0 } else { size_of::<T>() };
         Self { start: pointer.addr(), len }
     }
 
-    /// Refuses an input that lies, in part or whole, where output will be written.
+    /// Refuses an input that overlaps the output.
     pub(super) fn check_apart(self, input: Self) -> Result<(), Status> {
-        // Two spans overlap where one begins within the other, an empty one nowhere. Many are empty.
+        // Two spans overlap if one begins within the other. An empty one, as many are, overlaps none.
         let within = |start: usize, span: Self| start.wrapping_sub(span.start) < span.len;
         let apart = input.len == 0 || !within(self.start, input) && !within(input.start, self);
         if apart || self.len == 0 { Ok(()) } else { Err(Status::Overlap) }
     }
 
-    /// The same for several inputs. Not for where every nanosecond counts.
+    /// Refuses several inputs. Not for code in which every nanosecond counts.
     #[inline(never)]
     pub(super) fn check_apart_from(self, inputs: &[Self]) -> Result<(), Status> {
         inputs.iter().try_for_each(|&input| self.check_apart(input))
     }
 }
 
-/// An output buffer and where its length goes. The memory may be uninitialised, so it is
-/// never borrowed, only written.
+/// An output buffer, and the place for its length. The memory may be uninitialised, so it is only
+/// written, and never borrowed.
 pub(super) struct Buffer {
     start: *mut u8,
     capacity: usize,
@@ -210,7 +211,7 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    /// `(NULL, 0)` has room for nothing, and tells the length needed.
+    /// Checks a buffer. `(NULL, 0)` has no room, and reports the length needed.
     #[inline(never)]
     pub(super) fn new(
         start: *mut c_void,
@@ -227,7 +228,7 @@ impl Buffer {
         Ok(Self { start: start.cast(), capacity, used: 0, len })
     }
 
-    /// Refuses inputs that lie within the memory that will be written.
+    /// Refuses inputs that overlap the memory to be written.
     pub(super) fn check_apart_from(&self, inputs: &[Span]) -> Result<(), Status> {
         self.len.span().check_apart_from(inputs)?;
         Span { start: self.start.addr(), len: self.capacity }.check_apart_from(inputs)
@@ -240,11 +241,11 @@ impl Buffer {
             return Ok(&mut []);
         }
         self.put(bytes);
-        // SAFETY: so much was just written.
+        // SAFETY: as many bytes were just written.
         Ok(unsafe { core::slice::from_raw_parts_mut(self.start, bytes.len()) })
     }
 
-    /// Ends the output: reports its length, or the length needed.
+    /// Finishes the output: reports its length, or the length needed.
     pub(super) unsafe fn end(self, written: Result<usize, Error>) -> Result<(), Status> {
         let (len, result) = match written {
             Ok(len) => (len, Ok(())),
@@ -267,9 +268,9 @@ impl Sink for Buffer {
         if bytes.is_empty() || self.capacity - self.used < bytes.len() {
             return;
         }
-        // SAFETY: within the capacity, which is live and the caller's to write by the
-        // contract; `bytes` are elsewhere, for every caller has asked `check_apart_from`, or
-        // are copies on the stack.
+        // SAFETY: within the capacity, which is live and the caller's to write by the contract;
+        // `bytes` are elsewhere, because every caller called `check_apart_from`, or are copies on
+        // the stack.
         unsafe {
             self.start.add(self.used).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
         }

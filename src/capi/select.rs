@@ -1,6 +1,6 @@
 //! Chapter 4: slots and selection
 //!
-//! Which slot serves a key, for callers that keep their own array of slots.
+//! Selects the slot that serves a key, for callers that keep their own array of slots.
 
 use core::ffi::c_void;
 
@@ -17,8 +17,8 @@ use super::pointers::{Out, Span, array, bytes, check_array, reference, secret, s
 use super::status::{Status, returned};
 use super::structs::{tokenpin_key, tokenpin_slot_status};
 
-/// One slot of a token set, in memory of the caller. Made by `tokenpin_slot_init` or
-/// `tokenpin_slot_init_vacant`, and changed only by `tokenpin_slot_set`, which is atomic.
+/// One slot of a token set, in memory of the caller. `tokenpin_slot_init` or
+/// `tokenpin_slot_init_vacant` makes it, and only `tokenpin_slot_set`, which is atomic, changes it.
 #[repr(C)]
 pub struct tokenpin_slot {
     /// The identity hash of the account; 0 for a vacant slot.
@@ -32,7 +32,7 @@ const _: () = assert!(
     "an array of tokenpin_slot is read as an array of Slot"
 );
 
-/// Which slots are candidates.
+/// The filter that selects candidates.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct tokenpin_filter {
@@ -40,13 +40,14 @@ pub struct tokenpin_filter {
     pub now: u64,
     /// The slots that this request has tried already.
     pub tried: *const u32,
-    /// Their number.
+    /// The number of these slots.
     pub tried_count: usize,
-    /// 1 if the key is an anonymous id: a draining slot is a candidate only where nothing else is left.
+    /// 1 if the key is an anonymous id. Then a draining slot is a candidate only if no other slot
+    /// is.
     pub anonymous: u8,
 }
 
-/// The jump consistent hash: the bucket, 0 to `buckets` - 1, of `key`.
+/// Computes jump consistent hash: the bucket, 0 to `buckets` - 1, of `key`.
 ///
 /// `buckets` is 1 to [`MAX_BUCKETS`](crate::MAX_BUCKETS). Takes about ln(`buckets`) steps.
 ///
@@ -62,7 +63,7 @@ pub unsafe extern "C" fn tokenpin_jump(key: u64, buckets: u32, bucket: *mut u32)
     })())
 }
 
-/// The identity hash of the account named by `identity`, 1 byte or more.
+/// Computes the identity hash of the account that `identity` names, 1 byte or more.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, IDENTITY_EMPTY.
 #[unsafe(no_mangle)]
@@ -84,11 +85,10 @@ pub unsafe extern "C" fn tokenpin_identity_hash(
     })())
 }
 
-/// The hash of an affinity key, which selection starts from. `placement_key` has 16 bytes and is
-/// not all zero, the scope 0 to [`MAX_SCOPE`](crate::MAX_SCOPE).
+/// Computes the hash of an affinity key, from which selection starts. `placement_key` has 16 bytes
+/// and is not all zero. The scope has 0 to [`MAX_SCOPE`](crate::MAX_SCOPE) bytes.
 ///
-/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, SCOPE_LENGTH, KEY_LENGTH,
-/// ZERO_SECRET.
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, SCOPE_LENGTH, KEY_LENGTH, ZERO_SECRET.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_key_hash(
     placement_key: *const u8,
@@ -112,10 +112,9 @@ pub unsafe extern "C" fn tokenpin_key_hash(
     })())
 }
 
-/// Makes the slot of the account named by `identity`, 1 byte or more.
+/// Makes the slot of the account that `identity` names, 1 byte or more.
 ///
-/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, IDENTITY_EMPTY, WEIGHT, UNTIL,
-/// VACANT.
+/// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, IDENTITY_EMPTY, WEIGHT, UNTIL, VACANT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tokenpin_slot_init(
     slot: *mut tokenpin_slot,
@@ -147,8 +146,8 @@ pub unsafe extern "C" fn tokenpin_slot_init_vacant(slot: *mut tokenpin_slot) -> 
     })())
 }
 
-/// Changes state, weight and until of a slot atomically. Safe while other threads select. A vacant
-/// slot stays vacant, and no other becomes so.
+/// Changes state, weight and until of a slot atomically. Safe while other threads select. The state
+/// vacant is never set or left.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, BAD_ENUM, WEIGHT, UNTIL, VACANT.
 #[unsafe(no_mangle)]
@@ -179,14 +178,15 @@ pub unsafe extern "C" fn tokenpin_slot_get(
     })())
 }
 
-/// The slot that serves the key with hash `hash`; `TOKENPIN_SLOT_NONE` if no slot is a candidate.
+/// Selects the slot that serves the key with hash `hash`, `TOKENPIN_SLOT_NONE` if no slot is a
+/// candidate.
 ///
-/// `strategy` is a `tokenpin_strategy`, but not Higress's, which needs the key itself:
-/// `TOKENPIN_STATUS_STRATEGY`. `count` is 1 to [`MAX_BUCKETS`](crate::MAX_BUCKETS).
-/// Under jump it takes about ln(`count`) steps, and one more for each probe, as long as a good part of
-/// the slots can serve; with few of many, and under rendezvous, linear time in `count`. State, weight
-/// and until of a slot are read atomically. Where a slot's status changes meanwhile, the answer is
-/// right for the statuses as they were read, of which a slot may have been read twice.
+/// `strategy` is a `tokenpin_strategy`. That of Higress needs the key itself, and is refused with
+/// `TOKENPIN_STATUS_STRATEGY`. `count` is 1 to [`MAX_BUCKETS`](crate::MAX_BUCKETS). Under jump it
+/// takes about ln(`count`) steps, plus one for each probe, while a good part of the slots can
+/// serve. With few of many, and under rendezvous, the time is linear in `count`. State, weight and
+/// until of a slot are read atomically. If a slot's status changes meanwhile, the answer is right
+/// for the statuses as they were read; one slot may have been read twice.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, SLOT_COUNT, STRATEGY.
 #[unsafe(no_mangle)]
@@ -216,11 +216,11 @@ pub unsafe extern "C" fn tokenpin_select(
     })())
 }
 
-/// The slot that serves a key as Higress ai-proxy would choose it, for migration: the
-/// `fnv1a32(key bytes) % n`-th of the `n` slots that hold an account; `TOKENPIN_SLOT_NONE` if no slot
-/// is a candidate. `hash` is the `tokenpin_key_hash` of the key: where that slot cannot serve,
-/// weighted rendezvous with it takes over. `count` is 1 to [`MAX_BUCKETS`](crate::MAX_BUCKETS). Linear
-/// in `count`.
+/// Selects the slot that Higress ai-proxy would choose for a key, for migration: number
+/// `fnv1a32(key bytes) % n` of the `n` slots that hold an account, `TOKENPIN_SLOT_NONE` if no slot
+/// is a candidate. `hash` is the `tokenpin_key_hash` of the key: if that slot cannot serve,
+/// weighted rendezvous with the hash takes over. `count` is 1 to
+/// [`MAX_BUCKETS`](crate::MAX_BUCKETS). Linear in `count`.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, KEY_LENGTH, SLOT_COUNT.
 #[unsafe(no_mangle)]
@@ -239,6 +239,7 @@ pub unsafe extern "C" fn tokenpin_select_higress(
             unsafe { (Choice::new(slots, count, filter)?, reference(key)?.get()?) };
         out.check_apart(Span::of(slots))?;
         out.check_apart(Span::of(filter.tried))?;
+        key.check()?;
         let answer = select_higress(slots, &filter, hash, &key);
         // SAFETY: checked by `Out`.
         unsafe { out.write(answer.unwrap_or(TOKENPIN_SLOT_NONE)) };
@@ -246,8 +247,9 @@ pub unsafe extern "C" fn tokenpin_select_higress(
     })())
 }
 
-/// `tokenpin_select` for many hashes: `selected[i]` is the slot of `hashes[i]`. `hash_count` 0 does
-/// nothing. `selected` must not overlap the slots, the tried ones and the hashes.
+/// Selects like `tokenpin_select` for many hashes: `selected[i]` is the slot of `hashes[i]`.
+/// `hash_count` 0 does nothing. `selected` must not overlap the slots, the tried ones and the
+/// hashes.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, SLOT_COUNT, STRATEGY.
 #[unsafe(no_mangle)]
@@ -281,7 +283,7 @@ pub unsafe extern "C" fn tokenpin_select_batch(
     })())
 }
 
-/// What every way to select starts from.
+/// The input of every selection.
 struct Choice<'a> {
     slots: &'a [Slot],
     filter: Filter<'a>,
@@ -294,8 +296,8 @@ impl Choice<'_> {
         count: usize,
         filter: *const tokenpin_filter,
     ) -> Result<Self, Status> {
-        // SAFETY: checked by `array`, `reference` and `get`. A slot of C and one of the core have one
-        // layout, and the word is atomic.
+        // SAFETY: checked by `array`, `reference` and `get`. A slot of C and one of the core have
+        // one layout, and the word is atomic.
         let (slots, filter) =
             unsafe { (array(slots.cast::<Slot>(), count)?, reference(filter)?.get()?) };
         if slots.is_empty() || slots.len() > MAX_BUCKETS as usize {

@@ -1,16 +1,17 @@
 //! Chapter 1: start here
 //!
-//! A gateway builds one affinity when it starts and after every change of its configuration
-//! (chapter 2). For each request it calls `tokenpin_affinity_decide`, sends the request with the token
-//! of the slot that the decision names, and for the response it calls `tokenpin_affinity_finish`
-//! (chapter 3). A gateway that changes a token's state calls `tokenpin_affinity_set_slot`.
+//! A gateway builds one affinity when it starts, and another after every change of its
+//! configuration (chapter 2). For each request it calls `tokenpin_affinity_decide`, sends the
+//! request with the token of the slot that the decision names, and calls `tokenpin_affinity_finish`
+//! for the response (chapter 3). A gateway that changes a token's state calls
+//! `tokenpin_affinity_set_slot`.
 //!
-//! Sealed ids add a step in front of the decision and one to the response (chapter 8). The functions of chapters 4 to 7
-//! do single steps of this on memory of the caller, without an affinity.
+//! Sealed ids add a step before the decision and one to the response (chapter 8). The functions of
+//! chapters 4 to 7 do single steps of this on memory of the caller, without an affinity.
 //!
-//! What a function returns is a `tokenpin_status`. Bytes in structures are `tokenpin_bytes`. Where a
-//! configuration is refused, a `tokenpin_config_error` says why, at which `tokenpin_field`, and at which
-//! element of it.
+//! Functions return a `tokenpin_status`. Bytes in structures are `tokenpin_bytes`. If a
+//! configuration is refused, a `tokenpin_config_error` says why, at which `tokenpin_field`, and at
+//! which element of it.
 //!
 //! Each function lists its statuses without their prefix `TOKENPIN_STATUS_`. `LENGTH` stands for an
 //! array or bytes longer than memory can be, `NULL_POINTER` and `MISALIGNED` for any pointer.
@@ -18,15 +19,15 @@
 use crate::enums::named;
 use crate::error::{ConfigError, Error, Field};
 
-/// What a function returns, as an `int32_t`. Numbers are never reused.
+/// The result of a function, as an `int32_t`. Numbers are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Status {
-    /// Done.
+    /// Success.
     Ok = 0,
-    /// A pointer is null that must not be.
+    /// A pointer is null that must not be null.
     NullPointer = 1,
-    /// A pointer is not aligned for what it points to.
+    /// A pointer is not aligned for its type.
     Misaligned = 2,
     /// A length is over `PTRDIFF_MAX`.
     Length = 3,
@@ -34,27 +35,29 @@ pub enum Status {
     BadEnum = 4,
     /// An output overlaps an input.
     Overlap = 5,
-    /// A size-prefixed structure is shorter than its first version, longer than this library's with
-    /// something in it that this library does not know, or over 4096 bytes.
+    /// A size-prefixed structure is shorter than its first version, has bytes set that this library
+    /// does not know, or is over 4096 bytes long.
     StructSize = 6,
     /// The affinity was never initialised, or has been wiped or closed.
     NotInitialised = 7,
-    /// `malloc` gave nothing.
+    /// `malloc` returned NULL.
     OutOfMemory = 8,
-    /// The buffer or memory is too small; a function with a place for it reports the length needed.
+    /// The buffer or memory is too small. A function with an output for it reports the length
+    /// needed.
     BufferTooSmall = 9,
     /// There are no more values. Not an error.
     End = 10,
-    /// What the decision says of its cookie was not made by this library, or was changed.
+    /// The cookie in the decision was not made by this library, or was changed.
     BadDecision = 11,
-    /// This is no id: not 1 to [`MAX_ID`](crate::MAX_ID) bytes of `A-Z a-z 0-9 _ -`; or the content is empty.
+    /// The id is not 1 to [`MAX_ID`](crate::MAX_ID) bytes of `A-Z a-z 0-9 _ -`, or the content is
+    /// empty.
     Id = 12,
     /// [`Error::BucketCount`]
     BucketCount = 20,
     /// [`Error::ScopeLength`]
     ScopeLength = 21,
-    /// The affinity key is empty or longer than [`MAX_KEY`](crate::MAX_KEY) bytes, an id is not of 16
-    /// bytes, or the key is of another kind than the cookie.
+    /// The affinity key is empty or longer than [`MAX_KEY`](crate::MAX_KEY) bytes, an id does not
+    /// have 16 bytes, or the key is of another kind than the cookie.
     KeyLength = 22,
     /// [`Error::IdentityEmpty`]
     IdentityEmpty = 23,
@@ -82,8 +85,8 @@ pub enum Status {
     SigningKeys = 34,
     /// [`Error::CookieName`]
     CookieName = 35,
-    /// The cookie's value or an attribute has a bad byte or is too long, or the path does not start with
-    /// a slash.
+    /// The cookie's value or an attribute has a bad byte or is too long, or the path does not start
+    /// with a slash.
     Attribute = 36,
     /// [`Error::NamePrefix`]
     NamePrefix = 37,
@@ -139,7 +142,7 @@ macro_rules! of_core {
         }
 
         impl Status {
-            /// The core's error with this status, which says in a sentence what is wrong.
+            /// Returns the core's error with this status, which describes the fault in a sentence.
             #[must_use]
             pub const fn error(self) -> Option<Error> {
                 match self { $(Self::$name => Some(Error::$name),)+ _ => None }
@@ -155,11 +158,11 @@ of_core! {
     Pattern, Time, Entropy, Stale, Strategy, IdField,
 }
 
-/// Why a configuration was refused, and where.
+/// The reason why a configuration was refused, and the place at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct tokenpin_config_error {
-    /// What is wrong: a `tokenpin_status`.
+    /// The error: a `tokenpin_status`.
     pub status: i32,
     /// The part of the configuration: a `tokenpin_field`.
     pub field: u32,
@@ -202,7 +205,7 @@ impl Status {
     }
 }
 
-/// What a function returns: the number of what `result` says.
+/// Converts a result into the number that a function returns.
 pub(super) fn returned(result: Result<(), Status>) -> i32 {
     result.err().unwrap_or(Status::Ok) as i32
 }

@@ -1,4 +1,4 @@
-//! Structures that several chapters of the header share, and what they become in the core.
+//! Structures that several chapters of the header share, and their conversion to the core's types.
 
 use core::ffi::c_void;
 
@@ -31,10 +31,10 @@ pub struct tokenpin_bytes {
 pub struct tokenpin_key {
     /// A `tokenpin_kind`.
     pub kind: u8,
-    /// The 16 bytes of an anonymous id, a consumer name, or a session key; of a combined
-    /// key the consumer name. Names and session keys have 1 to [`MAX_KEY`](crate::MAX_KEY) bytes.
+    /// The 16 bytes of an anonymous id, a consumer name, or a session key. For a combined key the
+    /// consumer name. Names and session keys have 1 to [`MAX_KEY`](crate::MAX_KEY) bytes.
     pub key: tokenpin_bytes,
-    /// The session key of a combined key; not looked at for the other kinds.
+    /// The session key of a combined key. Ignored for the other kinds.
     pub session: tokenpin_bytes,
 }
 
@@ -42,10 +42,11 @@ pub struct tokenpin_key {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct tokenpin_slot_status {
-    /// The unix second from which a draining or down slot counts as up again; 0 for never.
-    /// At most [`MAX_UNTIL`](crate::MAX_UNTIL).
+    /// The unix second from which a draining or down slot counts as up again. 0 for never. At most
+    /// [`MAX_UNTIL`](crate::MAX_UNTIL).
     pub until: u64,
-    /// 0 to [`MAX_WEIGHT`](crate::MAX_WEIGHT), which is always; 0 takes no session that is not pinned to the slot.
+    /// 0 to [`MAX_WEIGHT`](crate::MAX_WEIGHT), which is always. At 0 a slot takes only sessions
+    /// that are pinned to it.
     pub weight: u32,
     /// A `tokenpin_state`.
     pub state: u8,
@@ -55,7 +56,7 @@ pub struct tokenpin_slot_status {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct tokenpin_cookie_key {
-    /// The number that cookies carry to say which key signed them.
+    /// The number in a cookie that names the key that signed it.
     pub id: u8,
     /// A `tokenpin_role`.
     pub role: u8,
@@ -67,9 +68,9 @@ pub struct tokenpin_cookie_key {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct tokenpin_attributes {
-    /// `Path`; empty for `/`.
+    /// `Path`. Empty for `/`.
     pub path: tokenpin_bytes,
-    /// `Domain`; empty for none.
+    /// `Domain`. Empty for none.
     pub domain: tokenpin_bytes,
     /// 1 for `Secure`.
     pub secure: u8,
@@ -86,26 +87,26 @@ pub struct tokenpin_attributes {
 #[repr(C)]
 pub struct tokenpin_rule {
     /// One or more path segments, such as `files` or `messages/batches`. A `*` at the front of a
-    /// segment, but not of the first, is one or more bytes of it.
+    /// segment, except the first one, stands for one or more bytes of it.
     pub pattern: tokenpin_bytes,
     /// A `tokenpin_group`.
     pub group: u8,
-    /// A `tokenpin_ids`: which ids of the requests and responses are looked at.
+    /// A `tokenpin_ids`: the ids that are opened in these requests and sealed in their responses.
     pub ids: u8,
 }
 
-/// A key that is looked at for ids, beside those of the table.
+/// A key that is read for ids, in addition to those of the table.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct tokenpin_id_field {
     /// The key, 1 to 32 bytes.
     pub name: tokenpin_bytes,
-    /// A `tokenpin_key_kind`, but neither `path` nor `own`.
+    /// A `tokenpin_key_kind`, except `path` and `own`.
     pub kind: u8,
 }
 
-/// What the ids of a request come to, and how the client wrote them: plain data, to be kept until the response.
-/// A copy is a summary too.
+/// The summary of a request's ids, and the forms in which the client wrote them: plain data. Keep
+/// it until the response. A copy is a summary too.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct tokenpin_id_summary {
@@ -139,7 +140,7 @@ impl tokenpin_key {
         let kind = Kind::from_number(self.kind).ok_or(Status::BadEnum)?;
         // SAFETY: passed on.
         let key = unsafe { self.key.get() }?;
-        let key = match kind {
+        Ok(match kind {
             Kind::Anonymous => Key::Anonymous(key.try_into().map_err(|_| Status::KeyLength)?),
             Kind::Consumer => Key::Consumer(key),
             Kind::Session => Key::Session(key),
@@ -147,9 +148,7 @@ impl tokenpin_key {
                 // SAFETY: passed on.
                 Key::Combined { consumer: key, session: unsafe { self.session.get() }? }
             }
-        };
-        key.check()?;
-        Ok(key)
+        })
     }
 }
 
@@ -167,13 +166,14 @@ impl From<SlotStatus> for tokenpin_slot_status {
 }
 
 impl tokenpin_cookie_key {
-    /// `None` if the role is none.
+    /// Returns the key, or `None` if its role is invalid.
     fn view(&self) -> Option<KeyView<'_>> {
         let role = Role::from_number(self.role)?;
         Some(KeyView { id: self.id, role, secret: &self.secret })
     }
 
-    /// The keys by position, for `KeyRing::of`. Checks the roles of as many as a ring looks at.
+    /// Returns the keys by position, for `KeyRing::of`. Checks the roles of as many keys as a ring
+    /// reads.
     pub(super) fn views<'k>(
         keys: &'k [Self],
         field: Field,

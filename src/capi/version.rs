@@ -9,21 +9,21 @@ use super::pointers::Out;
 use super::status::{Status, returned};
 use super::structs::tokenpin_bytes;
 
-/// The version of the interface that the library was built with. A program compares it with the
-/// `TOKENPIN_ABI_VERSION` that it was compiled with.
+/// Returns the version of the interface that the library was built with. A program compares it with
+/// the `TOKENPIN_ABI_VERSION` that it was compiled with.
 #[unsafe(no_mangle)]
 pub extern "C" fn tokenpin_abi_version() -> u32 {
     super::constants::TOKENPIN_ABI_VERSION
 }
 
-/// Does nothing, and is there only in libraries of version 1 of the interface: a program that refers
-/// to it does not link with a library of another version.
+/// Does nothing. Only libraries of version 1 of the interface have it, so that a program that
+/// refers to it does not link with a library of another version.
 #[unsafe(no_mangle)]
 pub extern "C" fn tokenpin_abi_v1() {}
 
 const _: () = assert!(super::constants::TOKENPIN_ABI_VERSION == 1, "rename tokenpin_abi_v1");
 
-/// The version of the library, such as `"1.2.3"`: a static string that ends in a NUL.
+/// Returns the version of the library, such as `"1.2.3"`: a static string that ends in a NUL.
 #[unsafe(no_mangle)]
 pub extern "C" fn tokenpin_version() -> *const c_char {
     const VERSION: &CStr =
@@ -34,8 +34,8 @@ pub extern "C" fn tokenpin_version() -> *const c_char {
     VERSION.as_ptr()
 }
 
-/// The stable snake_case name of an enum's value, fit for a metric's label: bytes that live as
-/// long as the library. `which` is a `tokenpin_enum`.
+/// Reports the stable snake_case name of an enum's value, fit for a metric's label: bytes that live
+/// as long as the library. `which` is a `tokenpin_enum`.
 ///
 /// Returns `TOKENPIN_STATUS_BAD_ENUM` for a number without a name.
 ///

@@ -8,8 +8,8 @@ use super::pointers::{Kept, Marked, Out, array, optional};
 use super::status::{Refusal, Status, tokenpin_config_error};
 use super::structs::tokenpin_cookie_key;
 
-/// Does `work`, which handles secrets, and wipes what it left on the stack. Writes where a
-/// configuration was refused unless `error` is null. Returns the number of the status.
+/// Does `work`, which handles secrets, and wipes its remains on the stack. Writes the reason of a
+/// refusal to `error` unless that is null. Returns the number of the status.
 pub(super) unsafe fn report(
     error: *mut tokenpin_config_error,
     work: impl FnOnce() -> Result<(), Refusal>,
@@ -29,23 +29,24 @@ pub(super) unsafe fn report(
     status
 }
 
-/// Does `work` in its own stack frame, below the caller's.
+/// Does `work` in a separate stack frame, below the caller's.
 #[inline(never)]
 fn in_frame_below<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
 /// Overwrites the stack below the caller. Moving a key ring into place leaves copies there that no
-/// destructor sees; building an affinity uses a part of these 16 KB.
+/// destructor sees. Building an affinity uses a part of these 16 KB.
 fn wipe_stack() {
     wipe(&mut [0; 16_384]);
 }
 
-/// Makes a ring of the keys by their positions, and of the placement key.
+/// Makes a ring from the keys by position, and the placement key.
 type RingOf<'k, R> =
     fn(&dyn Fn(usize) -> Option<KeyView<'k>>, Option<&[u8; 16]>) -> Result<R, ConfigError>;
 
-/// Puts a key ring into memory of the caller. `of` makes it of keys, of which `field` is the name.
+/// Puts a key ring into memory of the caller. `of` makes the ring from keys, and `field` names them
+/// in errors.
 pub(super) unsafe fn init_ring<R: Kept>(
     ring: *mut R::Words,
     keys: *const tokenpin_cookie_key,
@@ -69,11 +70,11 @@ pub(super) unsafe fn init_ring<R: Kept>(
     unsafe { report(error, work) }
 }
 
-/// Wipes what a pointer points to, which may be null.
+/// Wipes the target of a pointer, which may be null.
 pub(super) unsafe fn wipe_words<W>(words: *mut W) {
     if let Ok(words) = Out::new(words) {
         let bytes = core::ptr::slice_from_raw_parts_mut(words.pointer().cast(), size_of::<W>());
-        // SAFETY: checked by `Out`; nobody uses the memory any more by the contract.
+        // SAFETY: checked by `Out`; the memory is not used any more by the contract.
         wipe(unsafe { &mut *bytes });
     }
 }

@@ -1,15 +1,15 @@
-//! The `Cookie` field: finding and removing the cookies of a name.
+//! The `Cookie` field: finds and removes the cookies of a name.
 //!
-//! RFC 6265bis: pairs are separated by `;`, spaces and tabs around names and values do
-//! not count, the name ends at the first `=`, a pair without a name is not ours, and
-//! nothing is percent-decoded.
+//! RFC 6265bis: pairs are separated by `;`, spaces and tabs around names and values do not count,
+//! the name ends at the first `=`, a pair without a name is not ours, and nothing is
+//! percent-decoded.
 
 use crate::bytes::find;
 use crate::error::Error;
 use crate::sink::{Sink, Slice};
 
-/// The values of every cookie called `name` in one `Cookie` field, in order. One outer
-/// pair of double quotes is taken off. Linear in the field's length.
+/// Returns the values of every cookie called `name` in one `Cookie` field, in order. One outer pair
+/// of double quotes is removed. Linear in the field's length.
 pub fn values<'f>(field: &'f [u8], name: &[u8]) -> impl Iterator<Item = &'f [u8]> {
     let mut offset = 0;
     core::iter::from_fn(move || {
@@ -19,8 +19,8 @@ pub fn values<'f>(field: &'f [u8], name: &[u8]) -> impl Iterator<Item = &'f [u8]
     })
 }
 
-/// The value of the first cookie called `name` whose pair starts at or behind `offset`,
-/// and the offset to go on from. Start with 0.
+/// Returns the value of the first cookie called `name` whose pair starts at or behind `offset`, and
+/// the offset from which to continue. Start with 0.
 #[must_use]
 pub fn next<'f>(field: &'f [u8], name: &[u8], mut offset: usize) -> Option<(&'f [u8], usize)> {
     while let Some(rest) = field.get(offset..) {
@@ -33,9 +33,9 @@ pub fn next<'f>(field: &'f [u8], name: &[u8], mut offset: usize) -> Option<(&'f 
     None
 }
 
-/// Removes every cookie called `name` from one `Cookie` field. Other pairs stay as they
-/// are, byte for byte. Returns the length written, which is never more than the field's;
-/// 0 means that the field is empty now and should be dropped.
+/// Removes every cookie called `name` from one `Cookie` field. The other pairs stay the same, byte
+/// for byte. Returns the length written, which is never more than the field's. 0 means that the
+/// field is empty now: drop it.
 ///
 /// # Errors
 ///
@@ -52,7 +52,7 @@ pub(crate) fn strip_to(field: &[u8], name: &[u8], out: &mut impl Sink) -> Result
     Ok(len)
 }
 
-/// Feeds what [`strip`] leaves of the field to `out`.
+/// Sends to `out` the parts of the field that [`strip`] keeps.
 #[inline(never)]
 fn kept(field: &[u8], name: &[u8], out: &mut dyn FnMut(&[u8])) {
     let (mut ours, mut filled) = (false, false);
@@ -72,7 +72,7 @@ fn kept(field: &[u8], name: &[u8], out: &mut dyn FnMut(&[u8])) {
     for pair in pairs(field) {
         if value_of(pair, name).is_none() {
             out(separator);
-            // The blanks after a `;` that is gone go with it.
+            // If the pairs in front were all dropped, so are the blanks behind their `;`.
             out(if separator.is_empty() && !first { trim_start(pair) } else { pair });
             separator = b";";
         }
@@ -80,7 +80,7 @@ fn kept(field: &[u8], name: &[u8], out: &mut dyn FnMut(&[u8])) {
     }
 }
 
-/// At least one, and one more for every `;`.
+/// Returns the pairs: one, and another for every `;`.
 pub(super) fn pairs(field: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(field);
     core::iter::from_fn(move || {
@@ -91,14 +91,15 @@ pub(super) fn pairs(field: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The value of a pair called `name`.
+/// Returns the value of a pair called `name`.
 #[inline]
 pub(super) fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let pair = trim_start(pair);
-    // The name is compared first: most pairs are somebody else's, and long.
+    // Compares the name first, because most pairs are foreign and long.
     let rest = trim_start(pair.strip_prefix(name)?);
     let value = trim(rest.strip_prefix(b"=")?);
-    if name.is_empty() {
+    // A cookie has no such name: blanks around it do not count, and it ends at the first `=`.
+    if name.last().is_none_or(|&last| is_blank(last)) || name.contains(&b'=') {
         return None;
     }
     let unquoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
@@ -156,6 +157,8 @@ mod tests {
         assert_eq!(all("", "pin"), [""; 0]);
         assert_eq!(all(";;; ;", "pin"), [""; 0]);
         assert_eq!(all("=1", ""), [""; 0]);
+        assert_eq!(all("pin=a=1", "pin=a"), [""; 0], "a name ends at the first =");
+        assert_eq!(all("pin =1", "pin "), [""; 0]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The affinity cookie: its value, its name, and the header fields that carry it.
 //!
-//! [`encode`] and [`decode`] make and read one value, [`Codec`] many for one audience; [`field`] finds
-//! and removes cookies in `Cookie` fields, [`set_cookie`] writes `Set-Cookie`. docs/cookie-format.md
-//! is the specification.
+//! [`encode`] makes one value and [`decode`] reads one; [`Codec`] does both for many cookies of one
+//! audience. [`field`] finds and removes cookies in `Cookie` fields, and [`set_cookie`] writes
+//! `Set-Cookie`. docs/spec/cookie-format.md is the specification.
 
 use arrayvec::ArrayVec;
 
@@ -25,15 +25,15 @@ pub(crate) mod seal;
 pub mod set_cookie;
 pub(crate) mod value;
 
-/// The value of `cookie`, signed by the ring's signing key.
+/// Returns the value of `cookie`, signed by the ring's signing key.
 ///
-/// `key` is the affinity key that the cookie is bound to and must be of the cookie's
-/// kind; an anonymous key's bytes are not looked at, the cookie's own id counts.
+/// `key` is the affinity key that the cookie is bound to, and must be of the cookie's kind. The
+/// bytes of an anonymous key are ignored: the cookie's own id counts.
 ///
 /// # Errors
 ///
-/// [`Error::CookieName`], [`Error::ScopeLength`], [`Error::KeyLength`] (also for a key of
-/// another kind than the cookie's).
+/// [`Error::CookieName`], [`Error::ScopeLength`], [`Error::KeyLength`] (also for a key of another
+/// kind than the cookie's).
 pub fn encode(
     ring: &KeyRing,
     audience: &Audience<'_>,
@@ -55,7 +55,7 @@ fn encode_with(
     Ok(value)
 }
 
-/// [`encode`] with the MACs for the audience.
+/// Encodes like [`encode`], with the MACs for the audience.
 #[inline(never)]
 pub(crate) fn encode_to(
     ring: &KeyRing,
@@ -83,16 +83,16 @@ pub(crate) fn encode_to(
     Ok(())
 }
 
-/// Reads the value of one cookie. `key` is the request's affinity key, `None` for an
-/// anonymous request. The cookie comes with every verdict from [`Verdict::OtherKey`] on,
-/// because only then its tag was found good.
+/// Reads the value of one cookie. `key` is the request's affinity key, `None` for an anonymous
+/// request. The cookie is returned with every verdict from [`Verdict::OtherKey`] on, because only
+/// then is its tag known to be good.
 ///
 /// Takes the time of at most three hashes: over the affinity key, the tag's message and the tag.
 ///
 /// # Errors
 ///
-/// [`Error::CookieName`], [`Error::ScopeLength`], [`Error::KeyLength`]. A bad value is a
-/// verdict, not an error.
+/// [`Error::CookieName`], [`Error::ScopeLength`], [`Error::KeyLength`]. A bad value is a verdict,
+/// not an error.
 pub fn decode(
     ring: &KeyRing,
     audience: &Audience<'_>,
@@ -119,17 +119,17 @@ fn decode_with(
     Ok(Reader::new(ring, macs, key, *limits, now).read(value))
 }
 
-/// [`encode`] and [`decode`] for many cookies of one audience, whose name and scope are checked and
+/// Encodes and decodes many cookies of one audience. The audience's name and scope are checked and
 /// hashed once, under every key of the ring.
 ///
-/// Shared freely between threads. What it keeps of the keys is wiped on drop.
+/// Threads share it freely. Its key material is wiped on drop.
 pub struct Codec<'r> {
     ring: &'r KeyRing,
     macs: ArrayVec<Mac, MAX_COOKIE_KEYS>,
 }
 
 impl<'r> Codec<'r> {
-    /// Takes the time of one hash over name and scope for each key of the ring.
+    /// Creates a codec. Takes the time of one hash over name and scope for each key of the ring.
     ///
     /// # Errors
     ///
@@ -139,7 +139,7 @@ impl<'r> Codec<'r> {
         Ok(Self { ring, macs: ring.macs(audience) })
     }
 
-    /// [`encode`] with this ring and audience.
+    /// Encodes like [`encode`], with this ring and audience.
     ///
     /// # Errors
     ///
@@ -148,7 +148,7 @@ impl<'r> Codec<'r> {
         encode_with(self.ring, Macs::Ready(&self.macs), key, cookie)
     }
 
-    /// [`decode`] with this ring and audience.
+    /// Decodes like [`decode`], with this ring and audience.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The cookie's name, and whom a cookie is for.
+//! The cookie's name, and the audience of a cookie.
 
 use arrayvec::ArrayVec;
 
@@ -8,7 +8,7 @@ use crate::limits::MAX_COOKIE_NAME;
 use crate::sink::hex;
 use crate::sip::sip24;
 
-/// Whom cookies are for: the cookie's name and the scope, both under the MAC.
+/// The audience of cookies: their name and scope, both under the MAC.
 #[derive(Clone, Copy, Debug)]
 pub struct Audience<'a> {
     /// The cookie's name, 1 to [`MAX_COOKIE_NAME`] RFC 9110 token bytes.
@@ -24,7 +24,7 @@ impl Audience<'_> {
     }
 }
 
-/// RFC 6265 section 4.1.1: a cookie's name is a token, RFC 9110 section 5.6.2.
+/// Checks a name: RFC 6265 section 4.1.1 makes it a token, RFC 9110 section 5.6.2.
 pub(crate) fn check_name(name: &[u8]) -> Result<(), Error> {
     let token = |&byte: &u8| TOKEN[usize::from(byte)];
     if name.is_empty() || name.len() > MAX_COOKIE_NAME || !name.iter().all(token) {
@@ -33,7 +33,7 @@ pub(crate) fn check_name(name: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Which bytes a token may have.
+/// Marks the bytes that a token may have.
 static TOKEN: [bool; 256] = {
     let mut token = [false; 256];
     let mut byte = 0_u8;
@@ -55,7 +55,7 @@ static TOKEN: [bool; 256] = {
 pub struct CookieName(ArrayVec<u8, MAX_COOKIE_NAME>);
 
 impl CookieName {
-    /// A name of the operator's choice.
+    /// Creates a name that the operator chose.
     ///
     /// # Errors
     ///
@@ -65,16 +65,16 @@ impl CookieName {
         Self::joined(&[name])
     }
 
-    /// The default name of a scope: `__Host-tokenpin`, and for a scope that is not empty
-    /// a suffix of 8 hexadecimal digits, so that scopes on one host do not overwrite each
-    /// other's cookies.
+    /// Creates the default name of a scope: `__Host-tokenpin`, and for a scope that is not empty a
+    /// suffix of 8 hexadecimal digits, so that scopes on one host do not overwrite each other's
+    /// cookies.
     #[must_use]
     #[inline(never)]
     pub fn for_scope(scope: &[u8]) -> Self {
         if scope.is_empty() { Self::default() } else { Self::with_suffix(Self::suffix(scope)) }
     }
 
-    /// The bytes that the suffix of a scope's name spells.
+    /// Returns the bytes that the suffix of a scope's name spells.
     pub(crate) fn suffix(scope: &[u8]) -> [u8; 4] {
         let [a, b, c, d, ..] = sip24(b"tokenpin.v1.name", scope).to_le_bytes();
         [a, b, c, d]
@@ -95,7 +95,7 @@ impl CookieName {
         Ok(Self(name))
     }
 
-    /// The bytes of the name.
+    /// Returns the bytes of the name.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_slice()
@@ -113,7 +113,7 @@ impl Default for CookieName {
     }
 }
 
-// By hand, because the derived one keeps a panic for a vector that outgrows itself.
+// Written by hand, because the derived one keeps a panic for a vector over its capacity.
 impl Clone for CookieName {
     fn clone(&self) -> Self {
         Self::joined(&[self.as_bytes()]).unwrap_or_default()

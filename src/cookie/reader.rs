@@ -1,4 +1,4 @@
-//! Reading cookies: the checks, their order, and their limits.
+//! Reads cookies: the checks, their order, and their limits.
 
 use arrayvec::ArrayVec;
 
@@ -11,22 +11,22 @@ use super::ring::{KeyRing, Macs, RingKey};
 use super::seal;
 use super::value::{Cookie, RAW_LEN, VERSION, Verdict};
 
-/// How long cookies are good for, in seconds; 0 switches a limit off.
+/// The time limits of cookies, in seconds. 0 switches a limit off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How far in the future a replica's clock may have stamped a cookie. Cannot be
-    /// switched off: 0 is no tolerance.
+    /// The tolerance for timestamps in the future, from replicas whose clocks run ahead. It cannot
+    /// be switched off: 0 is no tolerance.
     pub skew: u32,
     /// The longest life since `issued_at`.
     pub max_life: u32,
     /// The longest time since `refreshed_at`.
     pub max_idle: u32,
-    /// A fifth of this after `refreshed_at`, the cookie is issued anew.
+    /// The refresh interval. A fifth of it after `refreshed_at`, the cookie is due for a refresh.
     pub refresh_interval: u32,
 }
 
-/// Reads many cookies of one request: bindings are computed once per ring key and kind,
-/// and the number of MACs is bounded, so that a header full of forgeries stays cheap.
+/// Reads many cookies of one request. Bindings are computed once per ring key and kind, and the
+/// number of MACs is bounded, so that a header full of forgeries stays cheap.
 pub(crate) struct Reader<'a, 'k> {
     ring: &'a KeyRing,
     macs: Macs<'a>,
@@ -37,7 +37,7 @@ pub(crate) struct Reader<'a, 'k> {
     bindings: ArrayVec<Binding, { 3 * MAX_COOKIE_KEYS }>,
 }
 
-/// What binds cookies of a kind under a ring key to the request's affinity key.
+/// The binding of cookies of a kind, under a ring key, to the request's affinity key.
 struct Binding {
     kind: Kind,
     position: usize,
@@ -77,7 +77,7 @@ impl<'a, 'k> Reader<'a, 'k> {
         (self.judge(&cookie, key), Some(cookie))
     }
 
-    /// What the cookie says, if its tag is good. Overwrites the bytes of `raw` behind the head.
+    /// Returns the cookie, if its tag is good. Overwrites everything in `raw` after the head.
     fn verify(
         &mut self,
         raw: &mut [u8; RAW_LEN],
@@ -98,8 +98,8 @@ impl<'a, 'k> Reader<'a, 'k> {
         })
     }
 
-    /// The binding of the cookie's kind to the *request's* key. `None` where the request
-    /// has no key: nothing that such a cookie could be bound to would verify.
+    /// Returns the binding of the cookie's kind to the *request's* key. Returns `None` if the
+    /// request has no key, because no binding would verify then.
     fn bind(&mut self, kind: Kind, position: usize, key: &RingKey) -> Option<u128> {
         if kind == Kind::Anonymous {
             return Some(0);
@@ -115,7 +115,7 @@ impl<'a, 'k> Reader<'a, 'k> {
         Some(number)
     }
 
-    /// The checks after the tag, in the order of the verdicts.
+    /// Applies the checks after the tag, in the order of the verdicts.
     fn judge(&self, cookie: &Cookie, key: &RingKey) -> Verdict {
         let wanted = self.key.map_or(Kind::Anonymous, Key::kind);
         if cookie.kind != wanted {

@@ -23,16 +23,17 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// [`Error::KeyCount`](crate::Error::KeyCount), [`Error::ZeroSecret`](crate::Error::ZeroSecret),
+    /// [`Error::KeyCount`](crate::Error::KeyCount),
+    /// [`Error::ZeroSecret`](crate::Error::ZeroSecret),
     /// [`Error::DuplicateSecret`](crate::Error::DuplicateSecret),
     /// [`Error::DuplicateKeyId`](crate::Error::DuplicateKeyId),
-    /// [`Error::SigningKeys`](crate::Error::SigningKeys), each with the index of the key
-    /// that is at fault.
+    /// [`Error::SigningKeys`](crate::Error::SigningKeys), each with the index of the key at fault.
     pub fn new(keys: &[CookieKey], placement_key: Option<&Secret>) -> Result<Self, ConfigError> {
         Self::of(&|i| keys.get(i).map(CookieKey::view), placement_key.map(Secret::expose))
     }
 
-    /// [`KeyRing::new`] of the keys that `key_at` gives for 0, 1, and so on, until there is none.
+    /// Builds a ring like [`KeyRing::new`], from the keys that `key_at` returns for 0, 1, and so
+    /// on, until it returns `None`.
     pub(crate) fn of<'k>(
         key_at: &dyn Fn(usize) -> Option<KeyView<'k>>,
         placement_key: Option<&[u8; 16]>,
@@ -40,18 +41,18 @@ impl KeyRing {
         Ring::of(Field::CookieKeys, key_at, placement_key, Keys::derive).map(Self)
     }
 
-    /// The key with this id, and its position in the ring.
+    /// Returns the key with this id, and its position in the ring.
     #[inline]
     pub(crate) fn find(&self, id: u8) -> Option<(usize, &RingKey)> {
         self.0.find(id)
     }
 
-    /// The signing key, and its position in the ring.
+    /// Returns the signing key, and its position in the ring.
     pub(crate) fn signer(&self) -> Option<(usize, &RingKey)> {
         self.0.signer()
     }
 
-    /// The MACs of all keys for `audience`, in order.
+    /// Returns the MACs of all keys for `audience`, in order.
     pub(crate) fn macs(&self, audience: &Audience<'_>) -> ArrayVec<Mac, MAX_COOKIE_KEYS> {
         let mut macs = ArrayVec::new();
         for key in self.0.keys() {
@@ -68,17 +69,17 @@ impl core::fmt::Debug for KeyRing {
     }
 }
 
-/// Where the MACs of a ring's keys come from.
+/// The source of the MACs of a ring's keys.
 #[derive(Clone, Copy)]
 pub(crate) enum Macs<'a> {
-    /// Made beforehand, in the ring's order.
+    /// Computed in advance, in the ring's order.
     Ready(&'a [Mac]),
-    /// Made for this audience where one is needed.
+    /// Computed for this audience when needed.
     Of(&'a Audience<'a>),
 }
 
 impl Macs<'_> {
-    /// Gives `then` the MAC of `key`, which is at `position` in its ring.
+    /// Calls `then` with the MAC of `key`, which is at `position` in its ring.
     pub(crate) fn with<R>(
         self,
         (position, key): (usize, &RingKey),
@@ -125,7 +126,7 @@ mod tests {
         refused(&[key(1, Sign, 1), key(1, Retire, 2)], Error::DuplicateKeyId, 1);
         refused(&[key(1, Sign, 1), key(2, Retire, 1)], Error::DuplicateSecret, 1);
         refused(&[key(1, Sign, 0xaa)], Error::DuplicateSecret, 0);
-        // Of the first key that it collides with, the id counts first.
+        // Among the collisions with the first key, the one of the ids counts first.
         refused(&[key(1, Sign, 1), key(1, Retire, 1)], Error::DuplicateKeyId, 1);
         refused(&[key(1, Sign, 1), key(2, Retire, 2), key(1, Retire, 2)], Error::DuplicateKeyId, 2);
         refused(

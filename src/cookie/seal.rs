@@ -1,12 +1,15 @@
 //! The cryptography of the cookie, all of it on this page.
 //!
 //! ```text
-//! mac, pin, bind key = SipHash-2-4-128(secret, "tokenpin.v1.mac", "tokenpin.v1.pin", "tokenpin.v1.key")
+//! mac, pin, bind key =
+//!        SipHash-2-4-128(secret, "tokenpin.v1.mac", "tokenpin.v1.pin", "tokenpin.v1.key")
 //! bind = nothing for an anonymous cookie, else SipHash-2-4-128(bind key, kind byte, key bytes)
-//! tag  = SipHash-2-4-128(mac key, u8(len(name)), name, u32le(len(scope)), scope, head, u64le(pin), bind)
+//! tag  = SipHash-2-4-128(mac key, u8(len(name)), name, u32le(len(scope)), scope, head, u64le(pin),
+//!                        bind)
 //! pin on the wire = u64le(pin) XOR SipHash-2-4-64(pin key, tag)
 //!
-//! id hint = SipHash-2-4-128(hint key, bytes)     hint key = SipHash-2-4-128(placement key, "tokenpin.v1.hint")
+//! id hint = SipHash-2-4-128(hint key, bytes)
+//! hint key = SipHash-2-4-128(placement key, "tokenpin.v1.hint")
 //! ```
 //!
 //! The tag is a SIV (Rogaway and Shrimpton, 2006): it is computed over the plain pin and then masks
@@ -45,7 +48,7 @@ impl Keys {
         }
     }
 
-    /// The MAC of cookies for `audience`, whose name and scope begin its message.
+    /// Returns the MAC of cookies for `audience`, whose name and scope begin its message.
     #[inline(never)]
     pub(crate) fn mac(&self, audience: &Audience<'_>) -> Mac {
         let Audience { name, scope } = audience;
@@ -54,7 +57,7 @@ impl Keys {
         Mac(hasher)
     }
 
-    /// What ties cookies of `kind` to an affinity key; 0 for anonymous ones.
+    /// Returns the binding of cookies of `kind` to an affinity key, 0 for anonymous cookies.
     pub(crate) fn binding(&self, kind: Kind, key: &Key<'_>) -> u128 {
         if kind == Kind::Anonymous {
             return 0;
@@ -68,14 +71,14 @@ impl Keys {
         sip24(&self.pin, &tag.to_le_bytes())
     }
 
-    /// Shows whether two rings have the same key, and nothing else of it.
+    /// Returns a value that shows whether two rings have the same key, and reveals nothing else.
     pub(crate) fn check_value(&self) -> u64 {
         sip24(&self.mac, b"tokenpin.v1.conf")
     }
 }
 
-/// The id of an anonymous cookie, made from what belongs to one client. Under the placement key, which
-/// all replicas have and which is not rotated.
+/// Returns the id of an anonymous cookie, made from bytes that belong to one client. It uses the
+/// placement key, which all replicas have and which is not rotated.
 pub(crate) fn id_hint(placement_key: &[u8; 16], of: &[u8]) -> [u8; 16] {
     let mut key = sip24_wide(placement_key, b"tokenpin.v1.hint").to_le_bytes();
     let id = sip24_wide(&key, of).to_le_bytes();
@@ -87,7 +90,7 @@ pub(crate) fn id_hint(placement_key: &[u8; 16], of: &[u8]) -> [u8; 16] {
 pub(crate) struct Mac(Sip);
 
 impl Mac {
-    /// Its 16 output bytes as a little-endian number.
+    /// Returns its 16 output bytes as a little-endian number.
     fn tag(&self, rest: &[u8]) -> u128 {
         self.0.finish_wide(&[rest])
     }
@@ -100,7 +103,7 @@ impl Drop for Mac {
     }
 }
 
-/// Signs the bytes of a cookie, whose head is there: writes the masked pin and the tag.
+/// Signs the bytes of a cookie, whose head is present: writes the masked pin and the tag.
 pub(crate) fn seal(
     raw: &mut [u8; RAW_LEN],
     keys: &Keys,
@@ -114,7 +117,7 @@ pub(crate) fn seal(
     raw[TAG_AT..].copy_from_slice(&tag.to_le_bytes());
 }
 
-/// The pin of a cookie, if its tag is good. Overwrites the bytes behind the head.
+/// Returns the pin of a cookie, if its tag is good. Overwrites the bytes after the head.
 pub(crate) fn open(
     raw: &mut [u8; RAW_LEN],
     keys: &Keys,
@@ -128,11 +131,10 @@ pub(crate) fn open(
     if same(mac.tag(message(raw, kind, pin, bind)), given) { Some(pin) } else { None }
 }
 
-/// Turns the bytes of a cookie into the message that its tag is made over: the plain pin stands where
-/// the cookie has the masked one, the binding where it has the tag. An anonymous cookie has no
-/// binding.
+/// Turns the bytes of a cookie into the message under its tag: the plain pin replaces the masked
+/// one, and the binding replaces the tag. An anonymous cookie has no binding.
 ///
-/// In place and in one piece, which is what `SipHash` reads fastest.
+/// Works in place and in one piece, which `SipHash` reads fastest.
 fn message(raw: &mut [u8; RAW_LEN], kind: Kind, pin: u64, bind: u128) -> &[u8] {
     raw[HEAD_LEN..TAG_AT].copy_from_slice(&pin.to_le_bytes());
     if kind == Kind::Anonymous {
@@ -142,19 +144,19 @@ fn message(raw: &mut [u8; RAW_LEN], kind: Kind, pin: u64, bind: u128) -> &[u8] {
     raw
 }
 
-// The two defects planted below take more than a flag, so that no library has them by accident.
+// The two defects planted below need more than a flag, so that no library has them by accident.
 const _: () = assert!(
     !cfg!(any(tokenpin_planted_compare, tokenpin_cut_tag))
         || option_env!("TOKENPIN_PLANTED_DEFECT").is_some(),
     "a build for the tests, which accepts forged cookies"
 );
 
-/// In constant time.
+/// Compares in constant time.
 #[cfg(not(tokenpin_planted_compare))]
 fn same(expected: u128, given: u128) -> bool {
     use subtle::ConstantTimeEq as _;
 
-    // tests/forgery/ plants this defect, to see that it notices.
+    // tests/forgery/ plants this defect, and must notice it.
     let ignored = if cfg!(tokenpin_cut_tag) { 112 } else { 0 };
     (expected << ignored).ct_eq(&(given << ignored)).into()
 }
@@ -162,7 +164,7 @@ fn same(expected: u128, given: u128) -> bool {
 #[cfg(tokenpin_planted_compare)]
 use same_in_pieces as same;
 
-/// And checks/constant_time/ this one, for the same reason.
+/// checks/constant_time/ plants this defect, and must notice it.
 #[cfg(tokenpin_planted_compare)]
 fn same_in_pieces(expected: u128, given: u128) -> bool {
     let (expected, given) = (expected.to_le_bytes(), given.to_le_bytes());

@@ -1,4 +1,4 @@
-//! The `Set-Cookie` field: writing it, and knowing whose it is.
+//! The `Set-Cookie` field: writes it, and recognises its cookie.
 
 use crate::bytes::alike;
 use crate::enums::named;
@@ -9,15 +9,15 @@ use crate::sink::{Sink, Slice};
 use super::field::{pairs, value_of};
 use super::name::check_name;
 
-/// When a browser sends the cookie across sites.
+/// The requests across sites with which a browser sends the cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum SameSite {
-    /// On top-level navigation only. The default.
+    /// Only top-level navigation. The default.
     Lax = 0,
-    /// Never.
+    /// None.
     Strict = 1,
-    /// Always; needs `Secure`.
+    /// All; needs `Secure`.
     None = 2,
 }
 
@@ -28,7 +28,7 @@ named! { SameSite { Lax = "lax", Strict = "strict", None = "none" } }
 pub struct Attributes<'a> {
     /// `Path`: starts with `/`.
     pub path: &'a [u8],
-    /// `Domain`; empty for none, which keeps the cookie to the very host.
+    /// `Domain`. Empty for none, which limits the cookie to the exact host.
     pub domain: &'a [u8],
     /// `Secure`.
     pub secure: bool,
@@ -36,7 +36,7 @@ pub struct Attributes<'a> {
     pub http_only: bool,
     /// `SameSite`.
     pub same_site: SameSite,
-    /// `Partitioned`: a jar of its own for every embedding site.
+    /// `Partitioned`: a separate jar for every embedding site.
     pub partitioned: bool,
 }
 
@@ -98,14 +98,14 @@ fn has_prefix(name: &[u8], prefix: &[u8]) -> bool {
     name.get(..prefix.len()).is_some_and(|start| alike(start, prefix))
 }
 
-/// Writes the value of a `Set-Cookie` field; returns its length. `max_age` 0 leaves out
+/// Writes the value of a `Set-Cookie` field, and returns its length. `max_age` 0 leaves out
 /// `Max-Age`, which makes a session cookie.
 ///
 /// # Errors
 ///
-/// Those of [`Attributes::check`] without their place, [`Error::MaxAge`],
-/// [`Error::Attribute`] for a value with bytes that no cookie value may have, and
-/// [`Error::BufferTooSmall`]. Nothing is written then.
+/// Those of [`Attributes::check`] without their place, [`Error::MaxAge`], [`Error::Attribute`] for
+/// a value with bytes that no cookie value may have, and [`Error::BufferTooSmall`]. Nothing is
+/// written then.
 pub fn write(
     name: &[u8],
     value: &[u8],
@@ -177,13 +177,13 @@ pub(crate) fn write_to(
     Ok(len)
 }
 
-/// Whether a `Set-Cookie` field sets a cookie called `name`.
+/// Returns whether a `Set-Cookie` field sets a cookie called `name`.
 #[must_use]
 pub fn matches(field: &[u8], name: &[u8]) -> bool {
     pairs(field).next().is_some_and(|pair| value_of(pair, name).is_some())
 }
 
-/// The decimal digits of `number` without leading zeros, written from the end of `buffer`.
+/// Returns the decimal digits of `number` without leading zeros, at the end of `buffer`.
 fn decimal(mut number: u32, buffer: &mut [u8; 10]) -> &[u8] {
     let mut start = buffer.len();
     for digit in buffer.iter_mut().rev() {

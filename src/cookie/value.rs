@@ -1,12 +1,12 @@
-//! The value of the affinity cookie, version 1: what it says, and its 50 bytes as 67 characters.
+//! The value of the affinity cookie, version 1: its content, and its 50 bytes as 67 characters.
 //!
-//! docs/cookie-format.md is the specification.
+//! docs/spec/cookie-format.md is the specification.
 
 use crate::base64;
 use crate::enums::named;
 use crate::key::Kind;
 
-/// The version this release writes and reads.
+/// The version that this release writes and reads.
 pub(crate) const VERSION: u8 = 1;
 /// The length of a cookie's value, in characters.
 pub const VALUE_LEN: usize = base64::CHARACTERS;
@@ -20,11 +20,11 @@ pub(crate) const TAG_AT: usize = 34;
 /// A cookie's value as it stands in a header.
 pub type Value = [u8; VALUE_LEN];
 
-/// What came of reading a cookie.
+/// The result of reading a cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Verdict {
-    /// There was no cookie, or none was looked for.
+    /// There was no cookie, or the decision needed none.
     Absent = 0,
     /// Not 67 base64url characters with zero trailing bits, or of an undefined kind.
     Malformed = 1,
@@ -56,8 +56,9 @@ named! { Verdict {
 } }
 
 impl Verdict {
-    /// The place of the check that gave this verdict in the order of the checks: of several cookies,
-    /// the one that came furthest counts. Apart from the number, which never changes.
+    /// Returns the place in the order of the checks of the check that gave this verdict. Of several
+    /// cookies, the one that came furthest counts. The place is not the number, which never
+    /// changes.
     #[must_use]
     pub const fn rank(self) -> u8 {
         match self {
@@ -75,18 +76,18 @@ impl Verdict {
         }
     }
 
-    /// Whether a cookie with this verdict is used.
+    /// Returns whether a cookie with this verdict is used.
     #[must_use]
     pub const fn is_usable(self) -> bool {
         matches!(self, Self::Valid | Self::RefreshDue)
     }
 }
-/// What a cookie says.
+/// The content of a cookie.
 ///
 /// `Debug` leaves out the id, which follows a person around, and the pin.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Cookie {
-    /// What the cookie belongs to.
+    /// The kind of affinity key that the cookie belongs to.
     pub kind: Kind,
     /// The first issue, in unix seconds; kept through every refresh.
     pub issued_at: u32,

@@ -1,4 +1,4 @@
-//! The affinity: one checked configuration, immutable but for its slots' words.
+//! The affinity: one checked configuration. Only the words of its slots change after it is built.
 
 use arrayvec::ArrayVec;
 
@@ -21,22 +21,22 @@ use super::config::{Config, IdConfig, IdOwner};
 use super::request::KeyInput;
 use super::{fingerprint, index};
 
-/// Answers which token serves a request, and which cookie goes back.
+/// Decides which token serves a request, and which cookie the response sets.
 ///
-/// Borrows its slots and its pin index from the caller; everything but the slots' words is
-/// immutable, so it is shared between threads without locks. Changing a slot does not
-/// wait for decisions, nor they for it.
+/// Borrows its slots and its pin index from the caller. Everything except the slots' words is
+/// immutable, so threads share it without locks. Changing a slot does not wait for decisions, and
+/// decisions do not wait for the change.
 pub struct Affinity<'a> {
-    /// Without its keys, which only the rings need.
+    /// The configuration, without its keys, which only the rings need.
     pub(crate) config: Config<'a>,
     pub(crate) ring: KeyRing,
     id_ring: IdRing,
-    /// The MACs of the ring's keys for the configured scope, and the cookie's name for it.
+    /// The MACs of the ring's keys for the configured scope and the cookie's name in it.
     macs: ArrayVec<Mac, MAX_COOKIE_KEYS>,
     pub(crate) limits: Limits,
     table: Table,
     pub(crate) slots: &'a [Slot],
-    /// See index.rs.
+    /// The pin index. See index.rs.
     index: &'a [u32],
     pub(crate) occupied: u32,
     /// The cookie's name for the configured scope.
@@ -45,20 +45,20 @@ pub struct Affinity<'a> {
 }
 
 impl<'a> Affinity<'a> {
-    /// The length of the memory for the pin index of a set of `slots` slots: a power of
-    /// two, at least twice the slots, so that look-ups are short. 0 if there are too many.
+    /// Returns the length of the pin index for a set of `slots` slots: a power of two, at least
+    /// twice the slots, so that look-ups are short. Returns 0 if there are too many slots.
     #[must_use]
     pub const fn index_len(slots: usize) -> usize {
         index::index_len(slots)
     }
 
-    /// Checks a configuration and builds the affinity over `slots`. `index` is scratch
-    /// memory of [`Affinity::index_len`] elements at least.
+    /// Checks a configuration and builds the affinity over `slots`. `index` is scratch memory of at
+    /// least [`Affinity::index_len`] elements.
     ///
     /// # Errors
     ///
-    /// A [`ConfigError`] that names the field, and the element of it. `index` may have
-    /// been written to; nothing else has changed.
+    /// A [`ConfigError`] that names the field and the element at fault. `index` may have been
+    /// written to; nothing else has changed.
     pub fn new(
         config: &Config<'a>,
         slots: &'a [Slot],
@@ -69,7 +69,8 @@ impl<'a> Affinity<'a> {
         Self::with_keys(config, (&keys, &id_keys), slots, index)
     }
 
-    /// [`Affinity::new`] with the cookie keys and id keys that are given, see [`KeyRing::of`].
+    /// Builds an affinity like [`Affinity::new`], from cookie keys and id keys by position. See
+    /// [`KeyRing::of`].
     pub(crate) fn with_keys<'k>(
         config: &Config<'a>,
         (keys, id_keys): (&KeysAt<'_, 'k>, &KeysAt<'_, 'k>),
@@ -139,7 +140,7 @@ impl<'a> Affinity<'a> {
         self.slots.len()
     }
 
-    /// A slot's status.
+    /// Returns a slot's status.
     ///
     /// # Errors
     ///
@@ -157,14 +158,14 @@ impl<'a> Affinity<'a> {
         self.slot(slot)?.set(status)
     }
 
-    /// The slot of the account named by `identity`.
+    /// Returns the slot of the account that `identity` names.
     #[must_use]
     pub fn find(&self, identity: &[u8]) -> Option<u32> {
         self.find_hash(identity_hash(identity)).map(|(number, _)| number)
     }
 
-    /// The cookie's name for a scope; an empty one is the configured scope. What has to
-    /// be stripped from requests and responses.
+    /// Returns the cookie's name for a scope. An empty scope is the configured one. Strip the
+    /// cookie with this name from requests, and from the upstream's responses.
     ///
     /// # Errors
     ///
@@ -177,20 +178,21 @@ impl<'a> Affinity<'a> {
         })
     }
 
-    /// Gives `then` the cookie's name, with the suffix that [`Self::name_suffix`] gave.
+    /// Calls `then` with the cookie's name. `suffix` comes from [`Self::name_suffix`].
     pub(crate) fn with_name<R>(&self, suffix: Option<[u8; 4]>, then: impl FnOnce(&[u8]) -> R) -> R {
         let own = suffix.map(CookieName::with_suffix);
         then(own.as_ref().unwrap_or(&self.name).as_bytes())
     }
 
-    /// The suffix of the cookie's name where that follows a request's own scope.
+    /// Returns the suffix of the cookie's name, if the name follows the request's own scope.
     pub(crate) fn name_suffix(&self, scope: &[u8]) -> Option<[u8; 4]> {
         let fixed = scope.is_empty() || self.config.cookie_name.is_some();
         if fixed { None } else { Some(CookieName::suffix(scope)) }
     }
 
-    /// The [`id_hint`](crate::Request::id_hint) of the client that `of` belongs to, the same on every
-    /// replica: 1 to [`MAX_KEY`](crate::MAX_KEY) bytes that no two clients share.
+    /// Returns the [`id_hint`](crate::Request::id_hint) of the client that `of` belongs to. It is
+    /// the same on every replica. `of` is 1 to [`MAX_KEY`](crate::MAX_KEY) bytes that no two
+    /// clients share.
     ///
     /// # Errors
     ///
@@ -207,12 +209,14 @@ impl<'a> Affinity<'a> {
         self.table.classify(&own, self.config.prompt_cache, method, target)
     }
 
-    /// What the ids of a request with this scope are opened with, and those of its response sealed: an empty scope is
-    /// the configured one, `owner` is that of [`Affinity::id_owner`], and a mode stands instead of the configured one.
+    /// Returns the rules by which the ids of a request with this scope are opened, and those of its
+    /// response sealed. An empty scope is the configured one. `owner` comes from
+    /// [`Affinity::id_owner`], and `mode` replaces the configured mode.
     ///
     /// # Errors
     ///
-    /// [`Error::ScopeLength`]; [`Error::KeyLength`] for an owner over [`MAX_KEY`](crate::MAX_KEY) bytes.
+    /// [`Error::ScopeLength`]; [`Error::KeyLength`] for an owner over [`MAX_KEY`](crate::MAX_KEY)
+    /// bytes.
     pub fn id_rules<'r>(
         &'r self,
         scope: &'r [u8],
@@ -230,8 +234,8 @@ impl<'a> Affinity<'a> {
         })
     }
 
-    /// Whose the ids of a request are: its consumer's, if they belong to consumers and it has one that can be
-    /// used; else nobody's, which is empty.
+    /// Returns the owner of a request's ids. It is the request's consumer if ids belong to
+    /// consumers and the consumer is usable, and otherwise empty.
     #[must_use]
     pub fn id_owner<'r>(&self, consumer: KeyInput<'r>) -> &'r [u8] {
         match self.config.ids.owner {
@@ -240,36 +244,37 @@ impl<'a> Affinity<'a> {
         }
     }
 
-    /// The name of a key in the table of ids, by its number, which a [`Decision`](crate::Decision) tells. `None` if
-    /// there is none.
+    /// Returns the name of a key in the table of ids, by the number that a
+    /// [`Decision`](crate::Decision) holds, or `None` if no key has this number.
     #[must_use]
     pub fn id_key(&self, number: u8) -> Option<&[u8]> {
         self.config.ids.fields.key(number).map(|key| key.name)
     }
 
-    /// Whether an account with this identity hash is in the set.
+    /// Returns whether an account with this identity hash is in the set.
     #[must_use]
     pub fn knows(&self, pin: u64) -> bool {
         self.find_hash(pin).is_some()
     }
 
-    /// The identity hash of a slot's account; `None` if it is vacant or not in the set.
+    /// Returns the identity hash of a slot's account, or `None` if the slot is vacant or not in the
+    /// set.
     #[must_use]
     pub fn pin(&self, slot: u32) -> Option<u64> {
         self.slot(slot).ok().filter(|slot| !slot.is_vacant()).map(Slot::identity_hash)
     }
 
-    /// The configuration's fingerprint: strategy, capacity, identities, what keys,
-    /// cookies and sealed ids are made of (scope, `combine_keys`, cookie name, owner), and the ids of the cookie and id
-    /// keys with a check value of each, all keyed by the placement key. Replicas that show
-    /// different ones do not agree.
+    /// Returns the configuration's fingerprint, keyed by the placement key. It covers the strategy,
+    /// the capacity, the identities, the inputs of keys, cookies and sealed ids (scope,
+    /// `combine_keys`, cookie name, owner), and the ids and check values of the cookie and id keys.
+    /// Replicas with different fingerprints do not agree.
     #[must_use]
     pub const fn fingerprint(&self) -> u64 {
         self.fingerprint
     }
 
-    /// The fingerprint of the weights, and of the states that count at `now`. Linear in
-    /// the number of slots.
+    /// Returns the fingerprint of the weights and of the states that count at `now`. Linear in the
+    /// number of slots.
     #[must_use]
     pub fn live_fingerprint(&self, now: u64) -> u64 {
         fingerprint::of_slots(self.slots, now)
@@ -279,7 +284,7 @@ impl<'a> Affinity<'a> {
         self.slots.get(slot as usize).ok_or(Error::SlotRange)
     }
 
-    /// The MACs for `audience`, that of a request with `scope`.
+    /// Returns the MACs for `audience`, that of a request with `scope`.
     pub(crate) fn macs<'s>(&'s self, scope: &[u8], audience: &'s Audience<'s>) -> Macs<'s> {
         if scope.is_empty() { Macs::Ready(&self.macs) } else { Macs::Of(audience) }
     }
@@ -288,12 +293,12 @@ impl<'a> Affinity<'a> {
         if scope.is_empty() { self.config.scope } else { scope }
     }
 
-    /// The slot with this identity hash.
+    /// Returns the slot with this identity hash.
     pub(crate) fn find_hash(&self, identity: u64) -> Option<(u32, &Slot)> {
         index::find(self.index, self.slots, identity)
     }
 
-    /// The slot that serves `key` now.
+    /// Returns the slot that serves `key` now.
     #[inline(never)]
     pub(crate) fn select(
         &self,

@@ -1,4 +1,4 @@
-//! Which group of the API a request belongs to, from its method and target.
+//! Classification: finds the group of the API from a request's method and target.
 
 use crate::bytes::holds;
 use crate::enums::named;
@@ -7,15 +7,15 @@ use crate::ids::fields::{Ids, NAMED_WORDS};
 use crate::sink::unhex;
 use crate::words::words;
 
-/// How an API treats accounts.
+/// The group of an API, by its use of accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Group {
-    /// Any account will do.
+    /// Any account can serve.
     Stateless = 0,
     /// State lives inside the account.
     Stateful = 1,
-    /// Any account will do, and the one with the warm prompt cache does it cheaper.
+    /// Any account can serve. The one with the warm prompt cache is cheaper.
     PromptCache = 2,
 }
 
@@ -23,15 +23,14 @@ named! { Group {
     Stateless = "stateless", Stateful = "stateful", PromptCache = "prompt_cache",
 } }
 
-/// What classification says of a request.
+/// The result of classifying a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Class {
     /// The group of the API.
     pub group: Group,
-    /// Whether the request names state that exists: a read or a delete, or a path below
-    /// the resource.
+    /// True if the request names existing state: a read, a delete, or a path below the resource.
     pub existing: bool,
-    /// Which ids of the API's requests and responses are looked at, also where the group is stateless.
+    /// The ids that are opened and sealed in this API, also if its group is stateless.
     pub ids: Ids,
 }
 
@@ -39,12 +38,12 @@ pub struct Class {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule<'a> {
     /// One or more path segments, such as `files` or `messages/batches`, case-sensitive, without a
-    /// slash at either end. A `*` at the front of a segment, but not of the first, is one or more
-    /// bytes of it, as in `models/*:batchGenerateContent`. No `%`, `?` or `#`.
+    /// slash at either end. A `*` at the front of a segment, except the first one, stands for one
+    /// or more bytes of it, as in `models/*:batchGenerateContent`. No `%`, `?` or `#`.
     pub pattern: &'a [u8],
     /// The group of the requests it matches.
     pub group: Group,
-    /// Which ids of theirs, and of their responses, are looked at.
+    /// The ids that are opened in these requests and sealed in their responses.
     pub ids: Ids,
 }
 
@@ -59,7 +58,7 @@ impl Rule<'_> {
         })
     }
 
-    /// Whether the pattern ends with a segment that is only a `*`: it stands for an id.
+    /// Returns whether the pattern ends with a segment that is only `*`, which stands for an id.
     fn names(&self) -> bool {
         self.pattern.last() == Some(&b'*')
     }
@@ -69,7 +68,7 @@ const fn rule(group: Group, ids: Ids, pattern: &'static [u8]) -> Rule<'static> {
     Rule { pattern, group, ids }
 }
 
-/// Of providers whose ids are none that we know.
+/// A rule for a provider whose ids are not in the tables.
 const fn plain(pattern: &'static [u8]) -> Rule<'static> {
     rule(Group::Stateful, Ids::None, pattern)
 }
@@ -78,7 +77,7 @@ const fn stateful(pattern: &'static [u8]) -> Rule<'static> {
     rule(Group::Stateful, Ids::Both, pattern)
 }
 
-/// Whose state is made of items.
+/// A rule for an API whose state is made of items.
 const fn items(pattern: &'static [u8]) -> Rule<'static> {
     rule(Group::Stateful, Ids::Items, pattern)
 }
@@ -91,10 +90,10 @@ const fn prompt_cache(ids: Ids, pattern: &'static [u8]) -> Rule<'static> {
     rule(Group::PromptCache, ids, pattern)
 }
 
-/// The rules behind those of a configuration, unless it replaces them.
+/// The default rules. They follow those of a configuration, unless it replaces them.
 ///
-/// `fine_tuning/jobs` stands beside `fine_tuning`, and so on, because a POST to it names
-/// nothing that exists in its path, where other paths below do.
+/// `fine_tuning/jobs` is listed in addition to `fine_tuning`, and so on, because a POST to it names
+/// nothing that exists, while other paths below `fine_tuning` do.
 pub const DEFAULT_RULES: &[Rule<'static>] = &[
     items(b"responses"),
     items(b"responses/compact"),
@@ -190,14 +189,13 @@ pub fn check_rules(rules: &[Rule<'_>]) -> Result<(), ConfigError> {
     }
 }
 
-/// Classifies a request by its method and its target as the client sent it (a path, with or without
-/// a query, or an absolute URI). `rules` come before the [default ones](DEFAULT_RULES), or with
-/// `replace_rules` instead of them. The pattern that matches furthest to the left counts, of those
-/// the longest, and of those the first. `prompt_cache` opts in to that group, which is else
-/// stateless.
+/// Classifies a request by its method and its target as the client sent it: a path, with or without
+/// a query, or an absolute URI. `rules` come before the [default ones](DEFAULT_RULES), or replace
+/// them with `replace_rules`. The leftmost match counts, then the longest pattern, then the first
+/// rule. `prompt_cache` opts in to that group, which is otherwise stateless.
 ///
-/// Linear in the number of rules, and in the target's length times the number of rules that
-/// begin alike.
+/// Linear in the number of rules, and in the target's length times the number of rules that begin
+/// alike.
 #[must_use]
 pub fn classify(
     rules: &[Rule<'_>],
@@ -210,21 +208,21 @@ pub fn classify(
     Table::new(&own, replace_rules).classify(&own, prompt_cache, method, target)
 }
 
-/// Whether a request with this method names state that exists, whatever its target.
+/// Returns whether a request with this method names existing state, regardless of its target.
 pub(crate) fn reads(method: &[u8]) -> bool {
     method == b"GET" || method == b"HEAD" || method == b"DELETE"
 }
 
-/// Which rules are worth trying where a path goes on with given bytes: nearly always none, or two or
-/// three. The caller's own rules come first, and behind them the default ones.
+/// Finds the rules worth trying where a path continues with given bytes: usually none, else two or
+/// three. The caller's own rules precede the default ones.
 pub(crate) struct Table {
-    /// By [`place`]. Bit `i` stands for the rules `i`, `i + RULE_BITS` and so on, the last bit for
-    /// [`NAMED_WORDS`].
+    /// The candidates by [`place`]. Bit `i` stands for the rules `i`, `i + RULE_BITS` and so on,
+    /// the last bit for [`NAMED_WORDS`].
     by_front: [u64; PLACES],
     /// The bits of the rules with a `*`.
     wild: u64,
     own: usize,
-    /// How many there are, own and default ones.
+    /// The number of rules, own and default ones.
     rules: usize,
 }
 
@@ -237,7 +235,7 @@ words!(PATTERNS, &{
     patterns
 });
 
-/// What stands beside the patterns.
+/// The group and ids of each pattern.
 static TREATMENTS: [(Group, Ids); DEFAULT_RULES.len()] = {
     let (mut all, mut i) = ([(Group::Stateless, Ids::None); DEFAULT_RULES.len()], 0);
     while i < all.len() {
@@ -247,7 +245,7 @@ static TREATMENTS: [(Group, Ids); DEFAULT_RULES.len()] = {
     all
 };
 
-/// A row of [`DEFAULT_RULES`].
+/// Returns a row of [`DEFAULT_RULES`].
 #[inline]
 fn row(i: usize) -> Option<Rule<'static>> {
     let &(group, ids) = TREATMENTS.get(i)?;
@@ -258,7 +256,8 @@ const RULE_BITS: usize = 63;
 const PLACES: usize = 64;
 
 impl Table {
-    /// Of the rules that `own` gives for 0, 1, and so on, until there is none.
+    /// Builds the table of the rules that `own` returns for 0, 1, and so on, until it returns
+    /// `None`.
     #[inline(never)]
     pub(crate) fn new<'r>(own: &dyn Fn(usize) -> Option<Rule<'r>>, replace: bool) -> Self {
         let mut table = Self { by_front: [0; PLACES], wild: 0, own: 0, rules: 0 };
@@ -280,7 +279,7 @@ impl Table {
     #[inline(never)]
     fn add(&mut self, pattern: &[u8], bit: usize) {
         self.wild |= u64::from(holds(b'*', pattern)) << bit;
-        // Behind a first segment of one byte, anything may follow.
+        // Any byte may follow a first segment of one byte.
         let any = pattern.len() == 1 || pattern.get(2) == Some(&b'*');
         let places = if any { 0..PLACES } else { place(pattern)..place(pattern) + 1 };
         for candidates in self.by_front.get_mut(places).into_iter().flatten() {
@@ -288,7 +287,7 @@ impl Table {
         }
     }
 
-    /// Classifies by the table that this was made of; `own` gives its `i`-th rule.
+    /// Classifies by this table. `own` returns the rules that the table was built from.
     #[inline(never)]
     pub(crate) fn classify<'r>(
         &self,
@@ -298,8 +297,8 @@ impl Table {
         target: &[u8],
     ) -> Class {
         const NONE: Class = Class { group: Group::Stateless, existing: false, ids: Ids::None };
-        // A preflight asks about a request; it is none, and carries no cookie. A tunnel to a host
-        // has no path; a WebSocket handshake has one (RFC 8441).
+        // A preflight only asks about a request, and carries no cookie. A tunnel to a host has no
+        // path, unlike a WebSocket handshake (RFC 8441).
         let tunnel = || method == b"CONNECT" && !target.iter().any(is_slash);
         if method == b"OPTIONS" || method == b"TRACE" || tunnel() {
             return NONE;
@@ -316,7 +315,7 @@ impl Table {
         let Some(rule) = self.rule(own, first) else { return NONE };
         let reads = reads(method);
         let group = match rule.group {
-            // Prompts are posted. Who reads there reads what an earlier request stored.
+            // Prompts are posted, so a read asks for what an earlier request stored.
             Group::PromptCache if reads => Group::Stateful,
             Group::PromptCache if !prompt_cache => Group::Stateless,
             group => group,
@@ -327,7 +326,8 @@ impl Table {
         Class { group, existing, ids: rule.ids }
     }
 
-    /// Which rule matches furthest to the left, and how much of the path is behind its match.
+    /// Returns the rule that matches furthest to the left, and the length of the path behind its
+    /// match.
     #[expect(clippy::inline_always, reason = "one copy for each way to read a path")]
     #[inline(always)]
     fn find<'r, 'p>(
@@ -354,8 +354,8 @@ impl Table {
         }
     }
 
-    /// Of the candidates that match at the front of `path` the longest, which is the one that leaves
-    /// least behind it, and of equal ones the first. `usize::MAX` for none.
+    /// Returns the longest candidate that matches at the front of `path`, which leaves the least
+    /// path behind it, and of equal ones the first. Returns `usize::MAX` if none matches.
     #[inline(never)]
     fn best<'r>(
         &self,
@@ -382,7 +382,7 @@ impl Table {
                 }
                 i += RULE_BITS;
             }
-            // None is longer, and those to come are further down.
+            // The others are no longer, and come later in the table.
             if least == 0 && first == bit {
                 break;
             }
@@ -400,17 +400,17 @@ impl Table {
     }
 }
 
-/// Where rules that may match at the front of `path` are found: by its first and third byte. The
-/// factors keep the default rules apart from each other, and from `v1` and the like.
+/// Returns the place of the rules that may match at the front of `path`, from its first and third
+/// byte. The factors spread the default rules, and keep them apart from `v1` and the like.
 #[inline]
 fn place(path: &[u8]) -> usize {
-    // Behind a pattern of two bytes is a slash, or the end.
+    // A pattern of two bytes is followed by a slash or the end.
     let at = |i: usize| usize::from(path.get(i).copied().unwrap_or(b'/'));
     (at(0) * 23 + at(2) * 13) / 8 % PLACES
 }
 
-/// What follows `pattern` at the front of `path`, if it stands there in whole segments. Of a path
-/// without a `%`, and of a pattern without a `*`.
+/// Returns the path behind `pattern`, if `path` begins with its whole segments. The path has no
+/// `%`, the pattern no `*`.
 #[inline]
 fn match_front<'a>(path: &'a [u8], pattern: &[u8]) -> Option<&'a [u8]> {
     let below = path.strip_prefix(pattern)?;
@@ -424,11 +424,11 @@ fn behind_slash(path: &[u8]) -> Option<&[u8]> {
     path.get(slash + 1..)
 }
 
-/// The target up to its query or fragment, and whether a `%` is in it.
+/// Returns the target up to its query or fragment, and whether it has a `%`.
 #[inline]
 fn path(target: &[u8]) -> (&[u8], bool) {
     let mut encoded = false;
-    // Most bytes of a path are letters, which one comparison tells from all of these.
+    // Most bytes of a path are letters, and one comparison rules out all of these.
     let ends = |&byte: &u8| {
         byte <= b'?' && {
             encoded |= byte == b'%';
@@ -444,8 +444,8 @@ fn is_slash(byte: &u8) -> bool {
     *byte == b'/'
 }
 
-/// The first byte of a path, decoded, and what follows it. Also `%2F` is the byte it stands for, a
-/// slash: who decodes it sees two segments, and who does not knows no such path.
+/// Returns the first byte of a path, decoded, and the rest. `%2F` decodes to a slash as well: an
+/// upstream that decodes it sees two segments, and one that does not has no such path.
 #[inline(never)]
 fn decode(path: &[u8]) -> Option<(u8, &[u8])> {
     let (&first, rest) = path.split_first()?;
@@ -456,7 +456,7 @@ fn decode(path: &[u8]) -> Option<(u8, &[u8])> {
     Some(encoded.unwrap_or((first, rest)))
 }
 
-/// [`place`], of the decoded path.
+/// Works like [`place`], on the decoded path.
 #[cold]
 #[inline(never)]
 fn place_decoded(mut path: &[u8]) -> usize {
@@ -468,7 +468,7 @@ fn place_decoded(mut path: &[u8]) -> usize {
     place(&front)
 }
 
-/// [`match_front`], of the decoded path and of a pattern with any `*`.
+/// Works like [`match_front`], on the decoded path and on a pattern with any `*`.
 #[cold]
 #[inline(never)]
 fn match_decoded<'a>(mut path: &'a [u8], mut pattern: &[u8]) -> Option<&'a [u8]> {
@@ -494,8 +494,8 @@ fn match_decoded<'a>(mut path: &'a [u8], mut pattern: &[u8]) -> Option<&'a [u8]>
     decode(path).is_none_or(|(byte, _)| byte == b'/').then_some(path)
 }
 
-/// What follows the name behind one of [`NAMED_WORDS`]; all of `path` if there is none. A name may hold
-/// encoded slashes, as those of Amazon do.
+/// Returns the path behind the name that follows one of [`NAMED_WORDS`], or all of `path` if there
+/// is none. A name may hold encoded slashes, as those of Amazon do.
 #[cold]
 #[inline(never)]
 fn behind_name(path: &[u8]) -> &[u8] {
@@ -520,7 +520,8 @@ fn behind_name(path: &[u8]) -> &[u8] {
     NAMED_WORDS.list().iter().find_map(behind).unwrap_or(path)
 }
 
-/// The path of a target in absolute form (RFC 9112, section 3.2.2), without its slash. Any other is all path.
+/// Returns the path of a target in absolute form (RFC 9112, section 3.2.2), without its slash. Any
+/// other target is returned whole.
 #[cold]
 #[inline(never)]
 fn behind_authority(target: &[u8]) -> &[u8] {
@@ -532,7 +533,7 @@ fn behind_authority(target: &[u8]) -> &[u8] {
     }
 }
 
-/// How many bytes the first segment of a path has, decoded.
+/// Returns the length of a path's first segment, decoded.
 fn segment_len(mut path: &[u8]) -> usize {
     let mut len = 0;
     while let Some((_, rest)) = decode(path).filter(|&(byte, _)| byte != b'/') {
@@ -542,7 +543,7 @@ fn segment_len(mut path: &[u8]) -> usize {
     len
 }
 
-/// [`behind_slash`], of the decoded path.
+/// Works like [`behind_slash`], on the decoded path.
 #[cold]
 #[inline(never)]
 fn behind_slash_decoded(mut path: &[u8]) -> Option<&[u8]> {
@@ -555,7 +556,7 @@ fn behind_slash_decoded(mut path: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Whether anything but slashes is in what follows a match.
+/// Returns whether more than slashes follows a match.
 fn has_segments(mut below: &[u8]) -> bool {
     while !below.is_empty() {
         match decode(below) {
@@ -670,7 +671,7 @@ mod tests {
         }
     }
 
-    /// A real path for a pattern.
+    /// Makes a real path from a pattern.
     fn path_of(pattern: &[u8]) -> String {
         String::from_utf8(pattern.to_vec()).unwrap().replace('*', "x")
     }
@@ -702,7 +703,7 @@ mod tests {
             assert_eq!(class(&format!("POST {target}")), (Group::PromptCache, false));
             let class = classify(&[], false, false, b"POST", target.as_bytes());
             assert_eq!(class.group, Group::Stateless);
-            // What is stored is stored, whoever asks for affinity to caches.
+            // Reading stored state needs its account, also without affinity for prompt caches.
             let class = classify(&[], false, false, b"GET", target.as_bytes());
             assert_eq!((class.group, class.existing), (Group::Stateful, true));
         }
@@ -745,7 +746,7 @@ mod tests {
         }
     }
 
-    /// Somebody calls a deployment, a model or a project by the name of a collection.
+    /// A deployment, a model or a project may have the name of a collection.
     #[test]
     fn a_name_is_no_collection() {
         for rule in DEFAULT_RULES.iter().filter(|rule| !rule.pattern.contains(&b'/')) {
@@ -759,7 +760,7 @@ mod tests {
                 assert_eq!(chat, (Group::PromptCache, false), "{named}/{name}");
                 let line = format!("GET /{named}/{name}/files/f");
                 assert_eq!(class(&line), (Group::Stateful, true), "{line}");
-                // Without a name, and behind more than the word, they are what they are.
+                // Without a name, or behind a longer word, these are collections.
                 for line in [format!("POST /{named}//files"), format!("POST /{named}x/files")] {
                     assert_eq!(class(&line), (Group::Stateful, false), "{line}");
                 }
@@ -788,7 +789,7 @@ mod tests {
                 assert_eq!(class(&encoded), class(&plain), "{encoded}");
             }
         }
-        // Once, and only where two digits follow.
+        // Decoding happens once, and only where two digits follow.
         for line in [
             "POST /v1/%2566iles",
             "POST /v1/%6 6iles",
@@ -821,7 +822,7 @@ mod tests {
             (b"/v1/files", Group::Stateless, Group::Stateless),
             (b"/v1/files/x", Group::Stateless, Group::Stateless),
             (b"/v1/responses", Group::PromptCache, Group::PromptCache),
-            // A longer default rule still counts.
+            // A longer default rule takes precedence.
             (b"/v1/responses/compact", Group::Stateful, Group::PromptCache),
             (b"/v1/batches", Group::Stateful, Group::Stateless),
             (b"/v1/chat/completions", Group::PromptCache, Group::Stateless),
@@ -830,7 +831,7 @@ mod tests {
             assert_eq!(group(&own, true, target), replaced, "{target:?}");
         }
         assert_eq!(group(&[], true, b"/v1/responses"), Group::Stateless);
-        // What is taken out is no state, whatever the method.
+        // A stateless rule names no state, regardless of the method.
         let none = Class { group: Group::Stateless, existing: false, ids: Ids::None };
         assert_eq!(classify(&own, false, true, b"GET", b"/v1/files/f"), none);
     }
@@ -907,7 +908,7 @@ mod tests {
         }
     }
 
-    /// Nobody should ask, but somebody can; among the first 63 rules, and behind them.
+    /// A configuration may hold empty patterns, among the first 63 rules and behind them.
     #[test]
     fn an_empty_pattern_matches_nothing() {
         let mut rules = vec![prompt_cache(Ids::None, b"v"); 70];
@@ -927,7 +928,7 @@ mod tests {
         }
     }
 
-    /// What the table is there for: nearly no rule is looked at in vain.
+    /// The table leaves almost no rule to try needlessly.
     #[test]
     fn the_default_rules_keep_apart() {
         let table = Table::new(&|_| None, false);

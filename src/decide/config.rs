@@ -11,7 +11,7 @@ use crate::select::Strategy;
 
 use super::classify::Rule;
 
-/// What to do with a pinned request whose token is down or was tried.
+/// The reaction to a pinned request whose token is down or was tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Policy {
@@ -20,7 +20,7 @@ pub enum Policy {
     /// Select another token, and pin the session to it if the request creates state
     /// there and succeeds.
     FallbackAndUpdate = 1,
-    /// Select another token for this request; the session returns when its own recovers.
+    /// Select another token for this request. The session returns when its own token recovers.
     FallbackWithoutUpdate = 2,
 }
 
@@ -29,91 +29,89 @@ named! { Policy {
     FallbackWithoutUpdate = "fallback_without_update",
 } }
 
-/// Whose a sealed id is.
+/// The owner of a sealed id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum IdOwner {
-    /// Nobody's: whoever has it can use it.
+    /// No one: every client that has the id can use it.
     None = 0,
-    /// The consumer's: another one's request is refused. A fence and no wall, for lists are sealed for whoever
-    /// asks for them.
+    /// The consumer: another consumer's request is refused. This is a fence and no wall, because
+    /// lists are sealed for any consumer that asks for them.
     Consumer = 1,
 }
 
 named! { IdOwner { None = "none", Consumer = "consumer" } }
 
-/// What is done with the ids of requests and responses.
+/// The treatment of the ids in requests and responses.
 #[derive(Clone, Copy, Debug)]
 pub struct IdConfig<'a> {
-    /// What is done with them. Not part of the fingerprint: replicas take it one after another.
+    /// The mode. Not part of the fingerprint, because replicas change it one after another.
     pub mode: Mode,
-    /// The keys that seal; empty for the cookie keys.
+    /// The keys that seal. Empty for the cookie keys.
     pub keys: &'a [CookieKey],
-    /// Whose a sealed id is.
+    /// The owner of a sealed id.
     pub owner: IdOwner,
-    /// What becomes of another gateway's ids.
+    /// The treatment of another gateway's ids.
     pub foreign: ForeignSeals,
-    /// Mark encrypted content.
+    /// Marks encrypted content.
     pub encrypted: bool,
-    /// What is added to the table of ids.
+    /// The additions to the table of ids.
     pub fields: Fields<'a>,
 }
 
-/// Everything that an [`Affinity`](crate::Affinity) is built from, but its slots.
+/// The input of an [`Affinity`](crate::Affinity), except its slots.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent switches, each documented")]
 pub struct Config<'a> {
-    /// How slots are selected.
+    /// The strategy that selects slots.
     pub strategy: Strategy,
-    /// Decides the mapping of keys; the same on all replicas, and not rotated.
+    /// The key that decides the mapping of keys. It is the same on all replicas, and never rotated.
     pub placement_key: Secret,
     /// The cookie key ring.
     pub cookie_keys: &'a [CookieKey],
     /// The default scope, 0 to [`MAX_SCOPE`](crate::MAX_SCOPE) bytes.
     pub scope: &'a [u8],
-    /// The cookie's name; `None` for [`CookieName::for_scope`](crate::CookieName::for_scope) of
-    /// the request's scope.
+    /// The cookie's name. `None` for [`CookieName::for_scope`](crate::CookieName::for_scope) of the
+    /// request's scope.
     pub cookie_name: Option<&'a [u8]>,
     /// The cookie's attributes.
     pub attributes: Attributes<'a>,
-    /// `Max-Age` in seconds, at most [`MAX_MAX_AGE`]; `Some(0)` for a session cookie,
-    /// `None` for as long as the cookie can be valid: the smaller of `max_idle` and what
-    /// is left of `max_life`.
+    /// `Max-Age` in seconds, at most [`MAX_MAX_AGE`]. `Some(0)` is a session cookie. `None` is as
+    /// long as the cookie can be valid: the smaller of `max_idle` and the rest of `max_life`.
     pub max_age: Option<u32>,
-    /// Tolerance for clocks that run ahead, in seconds.
+    /// The tolerance for clocks that run ahead, in seconds.
     pub skew: u32,
     /// The longest life of a cookie since its first issue, in seconds; 0 for no limit.
     pub max_life: u32,
     /// The longest time between refreshes of a cookie, in seconds; 0 for no limit.
     pub max_idle: u32,
-    /// For requests that name existing state.
+    /// The policy for requests that name existing state.
     pub policy_existing: Policy,
-    /// For all other requests.
+    /// The policy for all other requests.
     pub policy_new: Policy,
-    /// Use consumer and session key together where a request has both.
+    /// Uses consumer and session key together if a request has both.
     pub combine_keys: bool,
-    /// Reject a request whose key is untrusted, ambiguous or too long, instead of trying
-    /// the next source.
+    /// Rejects a request whose key is untrusted, ambiguous or too long, instead of trying the next
+    /// source.
     pub reject_bad_keys: bool,
-    /// Give cookies to sessions that have a key.
+    /// Gives cookies to sessions that have a key.
     pub keyed_cookies: bool,
-    /// Mint cookies also where only one slot holds an account.
+    /// Mints cookies also if only one slot holds an account.
     pub mint_single: bool,
     /// The response statuses, inclusive, on which a cookie is set.
     pub success: (u16, u16),
-    /// The classification table: these rules, and behind them the
-    /// [default ones](crate::DEFAULT_RULES).
+    /// The classification table: these rules, followed by the [default ones](crate::DEFAULT_RULES).
     pub rules: &'a [Rule<'a>],
-    /// Leave the default rules out.
+    /// Leaves the default rules out.
     pub replace_rules: bool,
-    /// Give affinity to the prompt-cache group too.
+    /// Gives affinity to the prompt-cache group too.
     pub prompt_cache: bool,
-    /// What is done with ids.
+    /// The treatment of ids.
     pub ids: IdConfig<'a>,
 }
 
 impl<'a> Config<'a> {
-    /// The defaults of the design, around the two things that have none.
+    /// Returns the default configuration with the two values that have no default.
     #[must_use]
     pub fn new(placement_key: Secret, cookie_keys: &'a [CookieKey]) -> Self {
         Self {
@@ -148,10 +146,10 @@ impl<'a> Config<'a> {
         }
     }
 
-    /// The same configuration around other memory, without its keys.
+    /// Returns the same configuration over other memory, without its keys.
     #[cfg(feature = "alloc")]
     pub(super) fn around<'b>(&self, strings: &Strings<'b>) -> Config<'b> {
-        // Every field by name, so that a new one that borrows is not forgotten.
+        // Every field is named, so that a new one that borrows is not forgotten.
         Config {
             strategy: self.strategy,
             placement_key: self.placement_key.clone(),
@@ -191,9 +189,10 @@ impl<'a> Config<'a> {
         }
     }
 
-    /// When a cookie is due to be issued anew: what ends first, `max_idle` or a configured
-    /// `Max-Age`, after which the browser drops it. Never where an automatic `Max-Age`
-    /// already reaches to the end of the cookie's life: a refresh cannot lengthen that.
+    /// Returns the age at which a cookie is due for a refresh. It follows `max_idle` or a
+    /// configured `Max-Age`, after which the browser drops the cookie, whichever ends first. A
+    /// cookie whose automatic `Max-Age` reaches to the end of its life is never due: a refresh
+    /// cannot lengthen that life.
     pub(super) fn refresh_interval(&self) -> u32 {
         match self.max_age {
             Some(seconds) if self.max_idle != 0 && seconds != 0 => self.max_idle.min(seconds),
@@ -205,7 +204,7 @@ impl<'a> Config<'a> {
     }
 }
 
-/// What a configuration borrows, but its keys.
+/// The borrowed parts of a configuration, except its keys.
 #[cfg(feature = "alloc")]
 pub(super) struct Strings<'a> {
     pub rules: &'a [Rule<'a>],

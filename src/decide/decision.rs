@@ -7,11 +7,11 @@ use crate::ids::id::IdVerdict;
 
 use super::request::KeyReason;
 
-/// Where the affinity of a request comes from.
+/// The source of a request's affinity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Source {
-    /// Affinity was wanted, but there was nothing to take it from, and nothing was minted.
+    /// Affinity was wanted, but no source had it, and nothing was minted.
     None = 0,
     /// The request needs no affinity.
     Stateless = 1,
@@ -34,21 +34,21 @@ named! { Source {
     Combined = "combined", Cookie = "cookie", Minted = "minted", Id = "id",
 } }
 
-/// What the decision came to.
+/// The outcome of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Outcome {
-    /// Selected; no pin had a say.
+    /// Selection chose the slot. No pin was involved.
     Placed = 0,
     /// The pinned token serves.
     Pinned = 1,
-    /// The pinned token cannot serve; another does, and becomes the pin on success.
+    /// The pinned token cannot serve. Another does, and becomes the pin on success.
     Repinned = 2,
-    /// The pinned token cannot serve; another does, for this request only.
+    /// The pinned token cannot serve. Another does, for this request only.
     Fallback = 3,
-    /// Selected past the slots tried already; no pin had a say.
+    /// Selection chose a slot that was not tried yet. No pin was involved.
     Retried = 4,
-    /// Refused by a policy, for its keys, or for its ids.
+    /// Rejected by a policy, for its keys, or for its ids.
     Rejected = 5,
     /// No slot can serve.
     None = 6,
@@ -59,15 +59,15 @@ named! { Outcome {
     Retried = "retried", Rejected = "rejected", None = "none",
 } }
 
-/// What became of the pinned token.
+/// The state of the pinned token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum PinState {
     /// The request has no pin.
     None = 0,
-    /// Up, and where the session would be placed without its pin.
+    /// Up, and the slot that selection would choose without the pin.
     Home = 1,
-    /// Up, and elsewhere: without its pin, the session would move.
+    /// Up, and another slot than selection would choose: without its pin, the session would move.
     Elsewhere = 2,
     /// Draining.
     Draining = 3,
@@ -82,18 +82,18 @@ named! { PinState {
     Down = "down", Gone = "gone",
 } }
 
-/// The cookie that goes back if the request succeeds.
+/// The cookie that is set if the request succeeds.
 ///
-/// `Debug` leaves out the value: whoever has it can use it.
+/// `Debug` leaves out the value, because anyone who has the value can use it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Pending {
-    /// Its value.
+    /// The value.
     pub value: Value,
-    /// Its `Max-Age`; 0 for a session cookie.
+    /// The `Max-Age`. 0 for a session cookie.
     pub max_age: u32,
-    /// It goes back in the header it came in rather than in `Set-Cookie`.
+    /// True if the value is returned in the carrier header instead of `Set-Cookie`.
     pub carrier: bool,
-    /// The suffix of its name where that follows the request's own scope.
+    /// The suffix of the cookie's name, if the name follows the request's own scope.
     pub name_suffix: Option<[u8; 4]>,
 }
 
@@ -106,46 +106,49 @@ impl core::fmt::Debug for Pending {
     }
 }
 
-/// The answer to a request: no pointers, to be kept until its response.
+/// The answer to a request: plain data without pointers. Keep it until the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// The slot that serves; `None` if none does, and then a local error is the answer.
+    /// The slot that serves. `None` if no slot does; then the host answers with an error itself.
     pub slot: Option<u32>,
-    /// Where the affinity comes from.
+    /// The source of the affinity.
     pub source: Source,
-    /// What the decision came to.
+    /// The outcome.
     pub outcome: Outcome,
-    /// What became of the pinned token.
+    /// The state of the pinned token.
     pub pin_state: PinState,
-    /// What came of the request's cookies.
+    /// The verdict on the request's cookies.
     pub verdict: Verdict,
-    /// What came of the request's ids.
+    /// The verdict on the request's ids.
     pub id_verdict: IdVerdict,
-    /// Numbers of keys, 255 for none: of the id that names the account or is refused; of a conflict both. See
-    /// [`Summary::keys`](crate::ids::Summary::keys).
+    /// Numbers of keys, 255 for none: the key of the id that names the account or is refused, and
+    /// for a conflict both keys. See [`Summary::keys`](crate::ids::Summary::keys).
     pub id_keys: [u8; 2],
-    /// What became of the request's keys.
+    /// Why a key of the request was not used.
     pub key_reason: KeyReason,
-    /// Valid cookies with different ids were there: somebody tosses cookies, or two
-    /// sessions were merged.
+    /// True if valid cookies with different ids came. Either two sessions were merged, or someone
+    /// tosses cookies.
     pub ambiguous: bool,
     /// The cookie to set on success.
     pub cookie: Option<Pending>,
-    /// The request names existing state: its method, its target, its ids or the caller says so.
+    /// True if the request names existing state, according to its method, its target, its ids or
+    /// the caller.
     pub existing: bool,
-    /// A host may send the request to another token where this one refuses it: it names no state,
-    /// and what it creates will be looked for at the token that gave it.
+    /// True if a host may send the request to another token when this one refuses it. Such a
+    /// request names no state, and the state it creates will be looked for at the token that
+    /// created it.
     pub may_move: bool,
-    /// Without a slot: in how many seconds the first slot that can serve the request is up again,
-    /// under `fail_fast`, and for an id, the pinned one; at most `u32::MAX`. 0 if that is unknown, if it can serve now
-    /// but was tried, if the keys or ids were refused, and where a slot serves.
+    /// Without a slot: the seconds until the first slot that can serve the request is up again.
+    /// Under `fail_fast`, and for an id, the seconds until the pinned slot is. At most `u32::MAX`.
+    /// 0 if that is unknown, if the slot can serve now but was tried, if the keys or ids were
+    /// refused, and if a slot serves.
     pub retry_after: u32,
     /// The fingerprint of the configuration that decided.
     pub fingerprint: u64,
 }
 
 impl Decision {
-    /// What holds unless a rule says otherwise.
+    /// Returns the values that hold unless a rule changes them.
     pub(crate) const fn nothing(existing: bool, fingerprint: u64) -> Self {
         Self {
             slot: None,
@@ -165,7 +168,7 @@ impl Decision {
         }
     }
 
-    /// What the host answers if no slot serves.
+    /// Returns the refusal with which the host answers if no slot serves.
     #[must_use]
     pub fn refusal(&self) -> Refusal {
         let [key, _] = self.id_keys;
@@ -186,11 +189,12 @@ impl Decision {
     }
 }
 
-/// What a host answers where no slot serves. The names are the codes that clients see.
+/// The refusal with which a host answers if no slot serves. The names are the codes that clients
+/// see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Refusal {
-    /// Nothing: a slot serves.
+    /// None: a slot serves.
     None = 0,
     /// No slot can serve.
     NoAccountAvailable = 1,
@@ -198,15 +202,15 @@ pub enum Refusal {
     BadAffinityKey = 2,
     /// The session's account cannot serve now.
     SessionUnavailable = 3,
-    /// The `previous_response_id` is none that this gateway gave for an account of its set.
+    /// The `previous_response_id` is not one that this gateway issued for an account in its set.
     PreviousResponseNotFound = 4,
-    /// The same of encrypted content.
+    /// The encrypted content is not from an account in the set.
     InvalidEncryptedContent = 5,
-    /// The same of any other id.
+    /// Another id is not one that this gateway issued for an account in its set.
     NotFound = 6,
-    /// Two ids live in two accounts.
+    /// Two ids name different accounts.
     ConflictingAccounts = 7,
-    /// A string of the body may hide an id, and is too long to be read as one.
+    /// A string of the body may be an id, and is too long to be read.
     UnreadableBody = 8,
 }
 
@@ -219,7 +223,7 @@ named! { Refusal {
 } }
 
 impl Refusal {
-    /// Its HTTP status; 200 for none.
+    /// Returns the HTTP status, 200 for [`Refusal::None`].
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
@@ -234,11 +238,11 @@ impl Refusal {
     }
 }
 
-/// What `finish` wrote.
+/// The output of `finish`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Answer {
-    /// Nothing goes back.
+    /// Nothing is set.
     Nothing = 0,
     /// The value of a `Set-Cookie` field.
     SetCookie = 1,

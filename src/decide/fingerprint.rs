@@ -1,4 +1,4 @@
-//! The two fingerprints by which operators see whether replicas agree.
+//! The two fingerprints with which operators compare replicas.
 
 use crate::cookie::ring::KeyRing;
 use crate::ids::id::IdRing;
@@ -7,7 +7,8 @@ use crate::sip::{Sip, length_prefix};
 
 use super::config::Config;
 
-/// That of the configuration; see [`Affinity::fingerprint`](crate::Affinity::fingerprint).
+/// Returns the fingerprint of the configuration. See
+/// [`Affinity::fingerprint`](crate::Affinity::fingerprint).
 pub(super) fn of_config(
     config: &Config<'_>,
     slots: &[Slot],
@@ -23,7 +24,7 @@ pub(super) fn of_config(
     hasher.write(&[&length_prefix(config.scope), config.scope]);
     let named = u8::from(config.cookie_name.is_some());
     hasher.write(&[&[named], &length_prefix(name), name]);
-    // By ascending id: the order of the ring means nothing.
+    // Sorted by id, because the order of the ring means nothing.
     let keys = |hasher: &mut Sip, check_value: &dyn Fn(u8) -> Option<u64>| {
         for id in 0..=u8::MAX {
             if let Some(value) = check_value(id) {
@@ -37,7 +38,7 @@ pub(super) fn of_config(
     hasher.finish(&[])
 }
 
-/// That of the weights, and of the states that count at `now`.
+/// Returns the fingerprint of the weights, and of the states that count at `now`.
 pub(super) fn of_slots(slots: &[Slot], now: u64) -> u64 {
     let mut hasher = Sip::new_24(b"tokenpin.v1.live");
     for slot in slots {

@@ -1,16 +1,17 @@
-//! The pin index: an open-addressing hash table from identity hashes to slots, in the caller's memory.
+//! The pin index: an open-addressing hash table from identity hashes to slots. The caller owns its
+//! memory.
 
 use crate::error::{ConfigError, Error, Field};
 use crate::limits::MAX_BUCKETS;
 use crate::select::slot::Slot;
 
-/// An entry that points nowhere: no slot has this number.
+/// An empty entry: no slot has this number.
 const EMPTY: u32 = u32::MAX;
 
 const _: () = assert!(MAX_BUCKETS < EMPTY);
 
-/// The length of the index of a set of `slots` slots: a power of two, at least twice the slots, so
-/// that look-ups are short. 0 if there are too many.
+/// Returns the length of the index for a set of `slots` slots: a power of two, at least twice the
+/// slots, so that look-ups are short. Returns 0 if there are too many slots.
 pub(super) const fn index_len(slots: usize) -> usize {
     if slots > MAX_BUCKETS as usize {
         return 0;
@@ -24,14 +25,14 @@ pub(super) const fn index_len(slots: usize) -> usize {
     }
 }
 
-/// Linear probing from the hash itself: identity hashes are uniform already.
+/// Probes linearly from the hash itself, because identity hashes are uniform.
 #[expect(clippy::cast_possible_truncation, reason = "only the low bits are kept")]
 fn probes(identity: u64, len: usize) -> impl Iterator<Item = usize> {
     let mask = len.wrapping_sub(1);
     (0..len).map(move |step| (identity as usize).wrapping_add(step) & mask)
 }
 
-/// Enters every slot that holds an account, and returns their number.
+/// Enters every slot that holds an account, and returns the number of them.
 pub(super) fn fill(index: &mut [u32], slots: &[Slot]) -> Result<u32, ConfigError> {
     index.fill(EMPTY);
     let mut occupied = 0;
@@ -54,12 +55,13 @@ pub(super) fn fill(index: &mut [u32], slots: &[Slot]) -> Result<u32, ConfigError
     Ok(occupied)
 }
 
-/// The slot with this identity hash: one probe or two, however many slots.
+/// Returns the slot with this identity hash, in one or two probes regardless of the number of
+/// slots.
 #[inline]
 pub(super) fn find<'s>(index: &[u32], slots: &'s [Slot], identity: u64) -> Option<(u32, &'s Slot)> {
     for position in probes(identity, index.len()) {
         let number = *index.get(position)?;
-        // Not EMPTY, which ends the search: no slot has that number.
+        // `EMPTY` ends the search here: no slot has that number.
         let slot = slots.get(number as usize)?;
         if slot.identity_hash() == identity {
             return Some((number, slot));

@@ -1,7 +1,7 @@
-//! The decision: which token serves this request, and which cookie goes back.
+//! The decision: which token serves this request, and which cookie the response sets.
 //!
-//! docs/decision.md states the rules; the code follows them from top to bottom, and each rule's
-//! number stands where it is carried out. Deciding does all the cryptography, finishing only formats.
+//! docs/spec/decision.md states the rules. The code follows their order, and marks each rule's
+//! number where it is applied. Deciding does all the cryptography; finishing only formats.
 
 use core::cmp::Reverse;
 
@@ -36,17 +36,15 @@ pub(crate) mod owned;
 pub(crate) mod request;
 
 impl Affinity<'_> {
-    /// Decides which slot serves a request, and prepares the cookie that goes back.
+    /// Decides which slot serves a request, and prepares the cookie that the response sets.
     ///
-    /// `cookies` are the values of the request's `Cookie` fields. Allocates nothing,
-    /// blocks on nothing (where the target has 64-bit atomics), reads no clock, and may be
-    /// called from any number of threads.
+    /// `cookies` are the values of the request's `Cookie` fields. Allocates nothing, reads no
+    /// clock, and never blocks on a target with 64-bit atomics. Any number of threads may call it.
     ///
     /// # Errors
     ///
-    /// [`Error::ScopeLength`], [`Error::SlotRange`] (in `tried`), [`Error::Entropy`] where
-    /// randomness is needed, [`Error::Time`] where a cookie is to be issued after the year
-    /// 2106.
+    /// [`Error::ScopeLength`], [`Error::SlotRange`] (in `tried`), [`Error::Entropy`] if randomness
+    /// is needed, [`Error::Time`] if a cookie is to be issued after the year 2106.
     pub fn decide<'r>(
         &self,
         request: &Request<'r>,
@@ -60,7 +58,7 @@ impl Affinity<'_> {
             Some(group) => Class { group, existing: reads(request.method), ids: Ids::None },
             None => self.classify(request.method, request.target),
         };
-        // Who names state speaks of an API that keeps some, wherever it stands.
+        // A request that names state belongs to a stateful API, on any path.
         if request.existing || request.ids.is_some_and(|ids| ids.existing) {
             (class.group, class.existing) = (Group::Stateful, true);
         }
@@ -82,14 +80,14 @@ impl Affinity<'_> {
     }
 }
 
-/// What the rules write.
+/// The output of the rules.
 struct Draft {
     decision: Decision,
-    /// What the cookie that goes back says. It is signed at the very end.
+    /// The content of the cookie to set. It is signed last.
     cookie: Option<Cookie>,
 }
 
-/// What the rules read.
+/// The input of the rules.
 struct Ruling<'d> {
     affinity: &'d Affinity<'d>,
     request: &'d Request<'d>,
@@ -119,7 +117,7 @@ impl<'d> Ruling<'d> {
                 return Ok(());
             }
             named = ids.account().map(|(pin, key)| (self.affinity.find_hash(pin), key));
-            // History binds to no account that is gone.
+            // History names an account only if that account is in the set.
             named = named.filter(|(account, key)| account.is_some() || *key != NO_KEY);
         }
         if let Some((_, key)) = named {
@@ -130,7 +128,7 @@ impl<'d> Ruling<'d> {
         // Rule 1: stateless.
         if self.class.group == Group::Stateless {
             decision.source = Source::Stateless;
-            // A random pick by weight, which leaves no trace.
+            // Picks a slot at random by weight, which leaves no trace.
             let id = random(self.request.entropy)?;
             return self.place_at(&Key::Anonymous(&id), None, draft);
         }
@@ -153,7 +151,7 @@ impl<'d> Ruling<'d> {
         Ok(())
     }
 
-    /// Rule 0. An id names its account, which serves, or none does.
+    /// Rule 0. Lets the account that the id names serve, or no account.
     #[inline(never)]
     fn serve_id(
         &self,
@@ -185,8 +183,8 @@ impl<'d> Ruling<'d> {
         Ok(())
     }
 
-    /// Rule 2. Precedence: the trusted consumer, then the session key; both, where combining is
-    /// on. A key that cannot be used gives way to the next source.
+    /// Rule 2. Reads the keys: the trusted consumer first, then the session key, or both if
+    /// combining is on. A key that cannot be used gives way to the next source.
     fn read_keys(&self) -> (Option<Key<'d>>, KeyReason) {
         let consumer = self.request.consumer.read();
         let combine = self.affinity.config.combine_keys;
@@ -204,7 +202,7 @@ impl<'d> Ruling<'d> {
         (key, consumer.err().or(session.err()).unwrap_or(usable))
     }
 
-    /// Rule 3. Every cookie of our name is a candidate, the carrier's value first.
+    /// Rule 3. Reads every cookie of our name, the carrier's value first.
     fn read_cookies<'c>(&self, cookies: impl IntoIterator<Item = &'c [u8]>) -> Found {
         let Affinity { ring, limits, .. } = self.affinity;
         let mut reader = Reader::new(ring, self.macs, self.key.as_ref(), *limits, self.request.now);
@@ -221,7 +219,7 @@ impl<'d> Ruling<'d> {
         found
     }
 
-    /// Rule 4. The request's session has a valid cookie, whose pin decides.
+    /// Rule 4. Follows the pin of a valid cookie.
     fn follow(&self, cookie: &Cookie, draft: &mut Draft) {
         let decision = &mut draft.decision;
         decision.source = self.source(Source::Cookie);
@@ -233,7 +231,7 @@ impl<'d> Ruling<'d> {
         self.leave(cookie, &key, pinned, draft);
     }
 
-    /// Rule 4. The slot of the pinned token, if it serves.
+    /// Rule 4. Returns the slot of the pinned token, if it serves.
     fn serve_pinned<'s>(
         &self,
         pinned: Option<(u32, &'s Slot)>,
@@ -250,7 +248,7 @@ impl<'d> Ruling<'d> {
         Some(slot)
     }
 
-    /// Rule 4. What became of the pinned token. Without a key, a session would not find it again.
+    /// Rule 4. Returns the state of the pinned token. Without a key it is never `Home`.
     fn pin_state(&self, pinned: Option<(u32, &Slot)>, key: Option<&Key<'_>>) -> PinState {
         let Some((number, slot)) = pinned else { return PinState::Gone };
         match slot.status().state_at(self.request.now) {
@@ -263,7 +261,7 @@ impl<'d> Ruling<'d> {
         }
     }
 
-    /// Rule 5. The pin cannot serve.
+    /// Rule 5. Applies the policy for a pin that cannot serve.
     #[cold]
     #[inline(never)]
     fn leave(
@@ -276,7 +274,7 @@ impl<'d> Ruling<'d> {
         let decision = &mut draft.decision;
         let config = &self.affinity.config;
         let policy = match pinned {
-            // No policy can bring an account back that is not in the set.
+            // No policy can bring back an account that is not in the set.
             None => Policy::FallbackAndUpdate,
             Some(_) if self.class.existing => config.policy_existing,
             Some(_) => config.policy_new,
@@ -299,7 +297,7 @@ impl<'d> Ruling<'d> {
         self.refresh(cookie, draft);
     }
 
-    /// Rule 6. No valid cookie: the key decides, or a new id does.
+    /// Rule 6. Places a request without a valid cookie, by its key or by a new id.
     #[inline(never)]
     fn place(&self, newer: bool, draft: &mut Draft) -> Result<(), Error> {
         let issued = self.new_id(newer)?;
@@ -317,7 +315,7 @@ impl<'d> Ruling<'d> {
         self.place_at(&Key::Anonymous(&id), issued, draft)
     }
 
-    /// Rule 6. The id of a cookie that is issued, if one may be.
+    /// Rule 6. Returns the id of the cookie to issue, if one may be issued.
     #[inline(never)]
     fn new_id(&self, newer: bool) -> Result<Option<[u8; 16]>, Error> {
         let single = self.affinity.occupied < 2 && !self.affinity.config.mint_single;
@@ -329,7 +327,7 @@ impl<'d> Ruling<'d> {
         random(hint.unwrap_or(self.request.entropy)).map(Some)
     }
 
-    /// Rule 6. A cookie of a session that has none.
+    /// Rule 6. Makes the first cookie of a session.
     fn first_cookie(
         &self,
         key: Option<&Key<'_>>,
@@ -341,7 +339,7 @@ impl<'d> Ruling<'d> {
         Ok(Cookie { kind, issued_at, refreshed_at: issued_at, id, pin })
     }
 
-    /// Rule 7. Selects for `key`, and gives a cookie with `id` if there is one.
+    /// Rule 7. Selects for `key`, and makes a cookie with `id` if there is one.
     #[inline(never)]
     fn place_at(
         &self,
@@ -363,15 +361,15 @@ impl<'d> Ruling<'d> {
         Ok(())
     }
 
-    /// Rule 8. The same cookie with the same pin goes back, if it is due for a refresh.
+    /// Rule 8. Issues the same cookie with the same pin, if it is due for a refresh.
     fn refresh(&self, cookie: &Cookie, draft: &mut Draft) {
         if draft.decision.verdict == Verdict::RefreshDue && self.may_set(cookie.kind) {
             draft.cookie = Some(*cookie);
         }
     }
 
-    /// The slot that selection gives `key`, `pinned` left out: that one was looked at
-    /// already, and found unable to serve.
+    /// Returns the slot that selection chooses for `key`. It skips `pinned`, which was found unable
+    /// to serve.
     fn select(&self, key: &Key<'_>, pinned: Option<u32>) -> Option<(u32, &Slot)> {
         let filter = Filter {
             now: self.request.now,
@@ -382,7 +380,8 @@ impl<'d> Ruling<'d> {
         self.affinity.select(self.audience.scope, key, &filter)
     }
 
-    /// Rule 9. In how many seconds the first slot can serve; the pinned one at any weight.
+    /// Rule 9. Returns the seconds until the first slot can serve. The pinned slot counts at any
+    /// weight.
     #[cold]
     #[inline(never)]
     fn soonest(&self, pinned: Option<u32>) -> u32 {
@@ -400,14 +399,14 @@ impl<'d> Ruling<'d> {
         soonest.unwrap_or(0)
     }
 
-    /// The pinned token cannot serve, and no other may.
+    /// Rejects the request, because the pinned token cannot serve and no other may.
     fn reject(&self, pinned: Option<(u32, &Slot)>, decision: &mut Decision) {
         decision.outcome = Outcome::Rejected;
         decision.retry_after = pinned.and_then(|(_, slot)| self.wait(slot.status())).unwrap_or(0);
     }
 
-    /// Rule 9. In how many seconds a slot with this status can serve: 0 if it can now, and was tried;
-    /// `None` for never.
+    /// Rule 9. Returns the seconds until a slot with this status can serve: 0 if it can now and was
+    /// tried, `None` for never.
     #[inline(never)]
     fn wait(&self, status: SlotStatus) -> Option<u32> {
         match status.state_at(self.request.now) {
@@ -420,9 +419,9 @@ impl<'d> Ruling<'d> {
         }
     }
 
-    /// Rule 9. Whether a host may send the request to another token instead: it names no state, and
-    /// what it creates is looked for at the token that gave it, because its id is sealed, or the answer's cookie says
-    /// so to a client that has shown that it keeps one.
+    /// Rule 9. Returns whether a host may send the request to another token. Such a request names
+    /// no state, and the state it creates is looked for at the token that created it: either its id
+    /// is sealed, or a client that has shown that it keeps cookies gets one.
     fn may_move(&self, decision: &Decision) -> bool {
         let serves =
             matches!(decision.outcome, Outcome::Placed | Outcome::Retried | Outcome::Repinned);
@@ -445,12 +444,12 @@ impl<'d> Ruling<'d> {
         self.class.group == Group::Stateful && !self.class.existing
     }
 
-    /// Whether sessions of this kind get cookies.
+    /// Returns whether sessions of this kind get cookies.
     fn may_set(&self, kind: Kind) -> bool {
         kind == Kind::Anonymous || self.affinity.config.keyed_cookies
     }
 
-    /// Signs `cookie` as of now.
+    /// Signs `cookie` with the current time.
     #[inline(never)]
     fn issue(&self, cookie: &Cookie) -> Result<Pending, Error> {
         let now = self.now()?;
@@ -467,14 +466,15 @@ impl<'d> Ruling<'d> {
         Ok(pending)
     }
 
-    /// As long as a cookie that is `age` seconds old can be valid, unless configured.
+    /// Returns the configured `Max-Age`, or as long as a cookie that is `age` seconds old can be
+    /// valid.
     fn max_age(&self, age: u32) -> u32 {
         let config = &self.affinity.config;
         if let Some(configured) = config.max_age {
             return configured;
         }
         let limit = |seconds: u32| if seconds == 0 { MAX_MAX_AGE } else { seconds };
-        // A cookie in its last second is not deleted by a `Max-Age` of 0.
+        // Keeps a cookie in its last second, which a `Max-Age` of 0 would delete.
         let rest =
             limit(config.max_life).saturating_sub(if config.max_life == 0 { 0 } else { age });
         rest.max(1).min(limit(config.max_idle)).min(MAX_MAX_AGE)
@@ -485,23 +485,24 @@ impl<'d> Ruling<'d> {
     }
 }
 
-/// `bytes`, unless they are all zero: the mark of a generator that was never asked.
+/// Returns `bytes`, or an error if they are all zero, as from a generator that was never called.
 fn random(bytes: [u8; 16]) -> Result<[u8; 16], Error> {
     if bytes == [0; 16] { Err(Error::Entropy) } else { Ok(bytes) }
 }
 
-/// What reading the request's cookies gave.
+/// The result of reading the request's cookies.
 struct Found {
     verdict: Verdict,
     cookie: Option<Cookie>,
     ambiguous: bool,
-    /// A cookie of another version is there, which must not be overwritten.
+    /// True if a cookie of another version came, which must not be overwritten.
     newer: bool,
 }
 
 impl Found {
-    /// Rule 3. Of the valid cookies the first issued counts, then the last refreshed, then the
-    /// first in order; without a valid one, the verdict that came furthest.
+    /// Rule 3. Keeps the better cookie. Among valid ones that is the first issued, then the last
+    /// refreshed, then the first in order. Without a valid one, keeps the verdict that came
+    /// furthest.
     #[inline(never)]
     fn consider(&mut self, (verdict, cookie): &(Verdict, Option<Cookie>)) {
         self.newer |= *verdict == Verdict::UnknownVersion;
@@ -524,14 +525,13 @@ impl Found {
 }
 
 impl Affinity<'_> {
-    /// Ends a request that `decision` was made for: if its response's `status` is a
-    /// success and there is a cookie to set, writes that to `out`. Returns what was written, and its
-    /// length. `out` of
+    /// Finishes the request of `decision`. If the response's `status` is a success and there is a
+    /// cookie to set, writes it to `out`. Returns what was written, and its length. `out` of
     /// [`MAX_SET_COOKIE`](crate::MAX_SET_COOKIE) bytes always suffices.
     ///
     /// # Errors
     ///
-    /// [`Error::Stale`] if another configuration decided: its slots may name other
+    /// [`Error::Stale`] if another configuration decided, because its slots may name other
     /// accounts. [`Error::BufferTooSmall`]; nothing is written then.
     pub fn finish(
         &self,

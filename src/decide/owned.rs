@@ -1,4 +1,4 @@
-//! An affinity that owns all that it is made from.
+//! An affinity that owns its memory.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -14,15 +14,16 @@ use super::affinity::Affinity;
 use super::classify::{Group, Rule};
 use super::config::{Config, Strings};
 
-/// An [`Affinity`] that owns its slots, its pin index and every byte of its configuration. Needs the
-/// feature `alloc`.
+/// An [`Affinity`] that owns its slots, its pin index and every byte of its configuration. Needs
+/// the feature `alloc`.
 ///
-/// It borrows nothing, is `Send` and `Sync`, and goes into an [`Arc`](alloc::sync::Arc). To reload, build the
-/// next one and put its `Arc` where the last one was: requests that hold the last one end with it, and it is freed behind
-/// them. A decision of the last one is [`Error::Stale`](crate::Error::Stale) to the next, unless both have the same
+/// It borrows nothing, is `Send` and `Sync`, and goes into an [`Arc`](alloc::sync::Arc). To reload,
+/// build the next one and replace the `Arc`. Requests that hold the old one finish with it, and it
+/// is freed after the last of them. The new one rejects decisions of the old one as
+/// [`Error::Stale`](crate::Error::Stale), unless both have the same
 /// [fingerprint](Affinity::fingerprint).
 ///
-/// Building allocates. Nothing behind [`OwnedAffinity::get`] does.
+/// Building allocates. No method of [`OwnedAffinity::get`] does.
 ///
 /// ```
 /// use std::sync::{Arc, RwLock};
@@ -31,7 +32,8 @@ use super::config::{Config, Strings};
 /// fn build(accounts: &[&str]) -> Result<OwnedAffinity, Box<dyn std::error::Error>> {
 ///     let keys = [CookieKey { id: 1, role: Role::Sign, secret: Secret::new([0x22; 16]) }];
 ///     let slots = accounts.iter().map(|name| Slot::new(name.as_bytes(), SlotStatus::UP));
-///     Ok(OwnedAffinity::new(&Config::new(Secret::new([0x11; 16]), &keys), slots.collect::<Result<_, _>>()?)?)
+///     let config = Config::new(Secret::new([0x11; 16]), &keys);
+///     Ok(OwnedAffinity::new(&config, slots.collect::<Result<_, _>>()?)?)
 /// }
 ///
 /// let current = RwLock::new(Arc::new(build(&["a", "b"])?));
@@ -45,7 +47,7 @@ use super::config::{Config, Strings};
 pub struct OwnedAffinity(Built);
 
 impl OwnedAffinity {
-    /// Checks a configuration and builds the affinity. What `config` borrows is copied.
+    /// Checks a configuration and builds the affinity. Copies what `config` borrows.
     ///
     /// # Errors
     ///
@@ -83,7 +85,7 @@ impl OwnedAffinity {
         .map(Self)
     }
 
-    /// The affinity.
+    /// Returns the affinity.
     #[must_use]
     pub fn get(&self) -> &Affinity<'_> {
         self.0.borrow_dependent()
@@ -98,7 +100,7 @@ impl core::fmt::Debug for OwnedAffinity {
 
 type Bytes = Box<[u8]>;
 
-/// The tables of a configuration, as bytes of their own.
+/// The tables of a configuration, as owned bytes.
 struct Words {
     rules: Box<[(Bytes, Group, Ids)]>,
     keys: Box<[(Bytes, KeyKind)]>,
@@ -106,7 +108,7 @@ struct Words {
     collections: Box<[Bytes]>,
 }
 
-/// The same, as an affinity borrows them.
+/// The same tables, as an affinity borrows them.
 struct Borrowed<'a> {
     rules: Box<[Rule<'a>]>,
     keys: Box<[IdKey<'a>]>,
@@ -140,7 +142,7 @@ impl Words {
     }
 }
 
-/// What an affinity borrows.
+/// The memory that the affinity borrows.
 struct Owned {
     tables: Tables,
     slots: Box<[Slot]>,

@@ -6,20 +6,20 @@ use crate::limits::MAX_KEY;
 
 use super::classify::Group;
 
-/// What became of the request's keys: why the first unusable one was not used, else `ok` if one is
-/// used.
+/// Why a key of the request was not used: the reason of the first unusable one, else `ok` if a key
+/// is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum KeyReason {
     /// A key is used.
     Ok = 0,
-    /// There was none, or nobody looked.
+    /// There was no key, or the decision needed none.
     Absent = 1,
-    /// A consumer name came from somebody who is not trusted to give one.
+    /// A consumer name came from a source that is not trusted to name consumers.
     Untrusted = 2,
-    /// Several values that differ, where one is expected.
+    /// Several different values came where one is expected.
     SeveralValues = 3,
-    /// Over [`MAX_KEY`](crate::MAX_KEY) bytes.
+    /// The key is over [`MAX_KEY`](crate::MAX_KEY) bytes.
     TooLong = 4,
 }
 
@@ -28,8 +28,8 @@ named! { KeyReason {
     SeveralValues = "several_values", TooLong = "too_long",
 } }
 
-/// A consumer name or a session key as it came with a request: the values of one header,
-/// all of which have to be the same. An empty value counts as absent.
+/// A consumer name or a session key of a request: the values of one header, which must all be the
+/// same. An empty value counts as absent.
 #[derive(Clone, Copy, Default)]
 pub struct KeyInput<'r> {
     value: &'r [u8],
@@ -38,15 +38,15 @@ pub struct KeyInput<'r> {
 }
 
 impl<'r> KeyInput<'r> {
-    /// From the values of a header. Empty ones are passed over, and equal ones count as one. Not
-    /// trusted, which matters only for a consumer name.
+    /// Reads the values of a header. Empty ones are skipped, and equal ones count as one. The
+    /// result is untrusted, which matters only for a consumer name.
     pub fn new(values: impl IntoIterator<Item = &'r [u8]>) -> Self {
         let mut values = values.into_iter().filter(|value| !value.is_empty());
         let value = values.next().unwrap_or_default();
         Self { value, several: values.any(|other| other != value), trusted: false }
     }
 
-    /// Says whether the values come from somebody who may name consumers: a gateway's own
+    /// Sets whether the values come from a source that may name consumers: the gateway's own
     /// authentication, never the client.
     #[must_use]
     pub const fn trusted(self, trusted: bool) -> Self {
@@ -68,20 +68,20 @@ impl<'r> KeyInput<'r> {
     }
 }
 
-/// One request, borrowed. Nothing is copied but ids.
+/// One request, borrowed. Only ids are copied.
 #[derive(Clone, Copy, Default)]
 pub struct Request<'r> {
-    /// The group of the API; `None` classifies `method` and `target`.
+    /// The group of the API. `None` classifies `method` and `target`.
     pub group: Option<Group>,
-    /// The request names existing state, and so is stateful, whatever group, method and target say.
-    /// Set it where the body names some (`previous_response_id`, `input_file_id`, ...), which only `ids` tells
-    /// the library.
+    /// True if the request names existing state. Then it is stateful, regardless of group, method
+    /// and target. Set it if the body names state (`previous_response_id`, `input_file_id`, ...);
+    /// the library learns that only from `ids`.
     pub existing: bool,
-    /// What the ids of its path, query and body come to; `None` where nobody looked.
+    /// The summary of the ids in its path, query and body. `None` if they were not read.
     pub ids: Option<&'r Summary>,
-    /// The method, which classification reads; with a `group` it tells whether the request names
-    /// existing state. `CONNECT` for a WebSocket handshake, also where that is a `GET` with
-    /// `Upgrade`: it reads nothing, and what comes of it may create.
+    /// The method, which classification reads. With a `group` it still says whether the request
+    /// names existing state. Use `CONNECT` for a WebSocket handshake, also if it is a `GET` with
+    /// `Upgrade`: a handshake reads nothing, and its connection may create state.
     pub method: &'r [u8],
     /// The target, which classification reads.
     pub target: &'r [u8],
@@ -89,23 +89,23 @@ pub struct Request<'r> {
     pub consumer: KeyInput<'r>,
     /// The session key.
     pub session: KeyInput<'r>,
-    /// A cookie's value that came in a header of its own; empty for none.
+    /// A cookie's value that came in the carrier header. Empty for none.
     pub carrier_value: &'r [u8],
-    /// The answer goes back in that header rather than in `Set-Cookie`. Taken for granted
-    /// if `carrier_value` is not empty.
+    /// True if the response returns the cookie in the carrier header instead of `Set-Cookie`.
+    /// Implied if `carrier_value` is not empty.
     pub carrier: bool,
-    /// The scope; empty for the configured one.
+    /// The scope. Empty for the configured one.
     pub scope: &'r [u8],
     /// The slots that this request has tried already.
     pub tried: &'r [u32],
     /// The wall clock, in unix seconds.
     pub now: u64,
-    /// Sixteen fresh random bytes. Needed wherever a cookie is issued or a slot is picked at
-    /// random; always giving them is simplest.
+    /// Sixteen fresh random bytes. Needed whenever a cookie is issued or a slot is picked at
+    /// random. It is simplest to give them always.
     pub entropy: [u8; 16],
-    /// Sixteen bytes that become the id of a new session, so that parallel first requests
-    /// of one client agree: [`Affinity::id_hint`](crate::Affinity::id_hint) of something that
-    /// belongs only to one client. A connection is not that behind a CDN, which sends many
-    /// clients over one; nor is an address behind a NAT. `None` if in doubt.
+    /// Sixteen bytes that become the id of a new session, so that parallel first requests of one
+    /// client agree: [`Affinity::id_hint`](crate::Affinity::id_hint) of something that belongs to
+    /// only one client. A connection does not behind a CDN, which sends many clients over one, nor
+    /// does an address behind a NAT. `None` if in doubt.
     pub id_hint: Option<[u8; 16]>,
 }

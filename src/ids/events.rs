@@ -4,28 +4,28 @@ use crate::bytes::find_either;
 
 use super::scan::{Reader, Scanner, Step};
 
-/// Reads a body, and hands what is JSON of it to its [`Scanner`].
+/// Reads a body and hands its JSON to the [`Scanner`].
 #[derive(Clone)]
 pub(crate) struct Body {
     pub scan: Scanner,
     line: Line,
-    /// The last line ended in a carriage return, whose line feed may follow.
+    /// The last line ended in a carriage return, so a line feed that follows belongs to it.
     after_return: bool,
-    /// How many bytes of a byte order mark the body began with.
+    /// The number of bytes of a byte order mark at the start of the body.
     mark: u8,
-    /// How many bytes of the rest of the chunk are of this line.
+    /// The number of bytes that this line still has in the chunk.
     ahead: usize,
 }
 
-/// Where in a line of events.
+/// The position in a line of events.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Line {
-    /// There are no lines: the body is a document.
+    /// There are no lines: the body is one document.
     None,
-    /// So many letters of `data` were read.
+    /// This many letters of `data` were read.
     Name(u8),
     Data,
-    /// Of another field, or a comment.
+    /// In another field, or in a comment.
     Other,
 }
 
@@ -43,7 +43,7 @@ impl Body {
         Self { line: Line::Name(0), ..Self::json() }
     }
 
-    /// Reads on, up to the first byte that does not pass as it is.
+    /// Reads on, up to the first byte that must change or be held.
     #[inline(never)]
     pub(crate) fn step(&mut self, reader: &mut dyn Reader, input: &[u8]) -> Step {
         let mut at = 0;
@@ -57,7 +57,7 @@ impl Body {
             self.end_mark();
             if self.line == Line::None {
                 if self.scan.is_fresh() {
-                    // No document begins with a blank or one of these.
+                    // No document begins with white space or with one of these letters.
                     match byte {
                         b' ' | b'\t' | b'\r' | b'\n' => {
                             self.mark = u8::MAX;
@@ -106,7 +106,7 @@ impl Body {
                 Line::Name(read) => {
                     let is_data = usize::from(read) == NAME.len() && byte == b':';
                     at += usize::from(is_data);
-                    // The space that may follow is white space to the document too.
+                    // A space may follow. The document ignores it as white space.
                     self.line = if is_data { Line::Data } else { Line::Other };
                 }
                 Line::Data => {
@@ -129,7 +129,8 @@ impl Body {
         Step::pass(at)
     }
 
-    /// Half a byte order mark is none: neither a document nor a field that is looked at begins so.
+    /// Handles a byte order mark that breaks off. Neither a document nor a known field begins that
+    /// way.
     fn end_mark(&mut self) {
         if matches!(self.mark, 1 | 2) {
             self.mark = u8::MAX;
@@ -140,7 +141,7 @@ impl Body {
         }
     }
 
-    /// The body ends here.
+    /// Ends the body.
     pub(crate) fn end(&mut self, reader: &mut dyn Reader) -> Step {
         self.end_mark();
         reader.end();

@@ -1,7 +1,7 @@
-//! Which strings of a document are ids: the closed table of keys and prefixes, and what of a path.
+//! The closed tables that say which strings of a document or a path are ids.
 //!
-//! A key that is not here is never looked at, so neither `call_id` nor `user_id` nor a client's own key is
-//! ever taken for one of ours. docs/sealed-ids.md has the tables, written from here.
+//! A key that is not listed is never read, so `call_id`, `user_id` and keys of the client are never
+//! taken for ids of the provider. docs/spec/sealed-ids.md holds the tables, generated from here.
 
 use crate::bytes::{alike, holds};
 use crate::enums::named;
@@ -9,23 +9,23 @@ use crate::error::{ConfigError, Error, Field};
 use crate::limits::MAX_ID;
 use crate::words::words;
 
-/// Whether and which ids are looked at in the requests and responses of an API.
+/// The ids that are opened in the requests of an API, and sealed in its responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Ids {
-    /// None.
+    /// No id is opened or sealed.
     None = 0,
-    /// Sealed ids in requests are opened. Nothing in responses is sealed.
+    /// Sealed ids in requests are opened. Responses stay as they are.
     Open = 1,
-    /// Requests are opened and responses sealed.
+    /// Ids in requests are opened, and ids in responses are sealed.
     Both = 2,
-    /// The same, with the ids of items and with encrypted content: Responses and Conversations.
+    /// The same as both, with the ids of items and encrypted content: Responses and Conversations.
     Items = 3,
 }
 
 named! { Ids { None = "none", Open = "open", Both = "both", Items = "items" } }
 
-/// What the value of a key is.
+/// The meaning of a key's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum KeyKind {
@@ -33,7 +33,7 @@ pub enum KeyKind {
     Path = 0,
     /// A parameter of the query.
     Query = 1,
-    /// The id of the object around it.
+    /// The id of the object that has this key.
     Own = 2,
     /// An id.
     Id = 3,
@@ -41,17 +41,17 @@ pub enum KeyKind {
     Ids = 4,
     /// An id, or an object with an `id`.
     Named = 5,
-    /// An object with an `id`; a string is no id.
+    /// An object with an `id`. A string here is no id.
     Holder = 6,
-    /// Encrypted content, whose end is marked.
+    /// Encrypted content, which carries a mark at its end.
     Encrypted = 7,
     /// An absolute URL with an id in its path.
     Url = 8,
-    /// Somebody else's data: nothing below is looked at.
+    /// Data of the client or of a tool. Nothing inside it is read.
     Opaque = 9,
-    /// Somebody else's data where it is an object. An array holds items.
+    /// Data of a tool if the value is an object. An array holds items.
     OpaqueObject = 10,
-    /// Values for a prompt, of which only `file_id` is looked at.
+    /// Values for a prompt, in which only `file_id` is read.
     Variables = 11,
     /// Items of a conversation.
     Items = 12,
@@ -63,12 +63,12 @@ named! { KeyKind {
     OpaqueObject = "opaque_object", Variables = "variables", Items = "items",
 } }
 
-/// A key that is looked at. Its place in [`KEYS`] is its number.
+/// A key that is read. Its index in [`KEYS`] is its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdKey<'a> {
     /// The key.
     pub name: &'a [u8],
-    /// What its value is.
+    /// The meaning of its value.
     pub kind: KeyKind,
 }
 
@@ -76,7 +76,7 @@ const fn key(kind: KeyKind, name: &'static [u8]) -> IdKey<'static> {
     IdKey { name, kind }
 }
 
-/// The keys that are looked at. A number keeps its meaning: new keys go to the end.
+/// The keys that are read. A number never changes: new keys are appended.
 pub const KEYS: &[IdKey<'static>] = &[
     key(KeyKind::Path, b"path"),
     key(KeyKind::Query, b"after"),
@@ -144,7 +144,7 @@ pub const KEYS: &[IdKey<'static>] = &[
     key(KeyKind::Opaque, b"input_schema"),
 ];
 
-/// The ids that are sealed, by how they begin.
+/// The prefixes of the ids that are sealed.
 pub const PREFIXES: &[&[u8]] = &[
     b"resp_",
     b"conv_",
@@ -178,14 +178,14 @@ pub const PREFIXES: &[&[u8]] = &[
     b"memstore_",
 ];
 
-/// The ids of items, which are sealed in the Responses and Conversations APIs only: elsewhere a
+/// The prefixes of item ids. Only the Responses and Conversations APIs seal them: elsewhere a
 /// message's id names nothing.
 pub const ITEM_PREFIXES: &[&[u8]] = &[
     b"msg_", b"rs_", b"fc_", b"fco_", b"ws_", b"fs_", b"ci_", b"ig_", b"cu_", b"lsh_", b"sh_",
     b"ctc_", b"ctco_", b"mcp_", b"mcpl_", b"mcpr_", b"cmp_",
 ];
 
-/// Segments of a path behind which an id stands.
+/// The segments of a path that an id follows.
 pub const COLLECTIONS: &[&[u8]] = &[
     b"responses",
     b"conversations",
@@ -214,7 +214,8 @@ pub const COLLECTIONS: &[&[u8]] = &[
     b"memory_stores",
 ];
 
-/// Segments that stand where an id could, and are none. So are all collections.
+/// The segments that can follow a collection without being an id. All collections belong to them
+/// too.
 pub const LITERALS: &[&[u8]] = &[
     b"compact",
     b"input_tokens",
@@ -228,8 +229,8 @@ pub const LITERALS: &[&[u8]] = &[
     b"import",
 ];
 
-/// Behind these, a segment of a path is a name, and no collection is called by it: a deployment may be called
-/// `files`.
+/// The segments that a name follows. A deployment may be named `files`, so the segment behind one
+/// of these is never a collection.
 const NAMED: &[&[u8]] = &[
     b"deployments",
     b"endpoints",
@@ -240,16 +241,17 @@ const NAMED: &[&[u8]] = &[
     b"serving-endpoints",
 ];
 
-/// A path with one of these segments is for uploads too: its requests may have multipart bodies, whose parts are files.
+/// The segments that mark a path for uploads. Its requests may have multipart bodies, whose parts
+/// are files.
 pub const UPLOADS: &[&[u8]] = &[b"files", b"uploads", b"skills", b"videos", b"images", b"audio"];
 
-/// What ends with one of these segments is answered with a file of a client's, of any bytes.
+/// The last segments of paths that are answered with a client's file, which may hold any bytes.
 pub const DOWNLOADS: &[&[u8]] = &[b"content", b"results"];
 
-/// Header fields that vouch for the bytes of a body: no longer true of one whose ids were rewritten.
+/// The header fields that vouch for the bytes of a body. They are wrong once an id was rewritten.
 pub const DIGEST_HEADERS: &[&str] = &["content-md5", "digest", "content-digest", "repr-digest"];
 
-/// Header fields of a response whose value is a target or a URI with ids.
+/// The header fields of a response that hold a target or a URI with ids.
 pub const LOCATION_HEADERS: &[&str] = &["location", "content-location", "operation-location"];
 
 words!(COLLECTION_WORDS, COLLECTIONS);
@@ -269,15 +271,15 @@ static KINDS: [KeyKind; KEYS.len()] = {
     kinds
 };
 
-/// The longest key, unescaped.
+/// The length of the longest key, unescaped.
 pub(crate) const MAX_KEY_NAME: usize = 32;
-/// The most keys and prefixes that a configuration may add.
+/// The most keys, and the most prefixes, that a configuration may add.
 pub(crate) const MAX_ADDED: usize = 32;
 
-/// The number of no key.
+/// The number that stands for no key.
 pub(crate) const NO_KEY: u8 = u8::MAX;
 
-/// The numbers of keys that something depends on.
+/// The numbers of the keys that code refers to.
 pub(crate) const PATH: u8 = 0;
 pub(crate) const OWN: u8 = number_of(b"id");
 pub(crate) const PREVIOUS_RESPONSE: u8 = number_of(b"previous_response_id");
@@ -305,7 +307,7 @@ const fn equal(a: &[u8], b: &[u8]) -> bool {
     i == a.len() && i == b.len()
 }
 
-/// The numbers themselves, as bytes.
+/// The indices of [`KEYS`] as bytes.
 const LAST: [u8; KEYS.len()] = {
     let (mut numbers, mut i) = ([0; KEYS.len()], 0_u8);
     while (i as usize) < KEYS.len() {
@@ -315,19 +317,19 @@ const LAST: [u8; KEYS.len()] = {
     numbers
 };
 
-/// [`KEYS`] by the length of the key, so that a key is compared with few, which lie side by side.
+/// [`KEYS`] ordered by length, so that a key is compared with only a few, which lie side by side.
 struct ByLength {
-    /// The keys, one behind the other.
+    /// The keys, without separators.
     names: [u8; NAMES_LEN],
     /// Their numbers.
     numbers: [u8; KEYS.len()],
-    /// Where each length begins in either.
+    /// The start of each length in `names` and in `numbers`.
     starts: [(u16, u8); MAX_KEY_NAME + 2],
-    /// Of each length: a bit for each letter that a key of it begins with.
+    /// One bit per first letter of the keys of each length. Most keys of a document fail this test.
     letters: [u32; MAX_KEY_NAME + 1],
 }
 
-/// The bit of a letter, whatever its case.
+/// Returns the bit of a letter, ignoring its case.
 const fn letter(byte: u8) -> u32 {
     1 << (byte & 31)
 }
@@ -373,7 +375,7 @@ static BY_LENGTH: ByLength = {
 };
 
 impl ByLength {
-    /// The keys of a length, and their numbers.
+    /// Returns the keys of one length, and their numbers.
     fn of(&self, len: usize) -> Option<(&[u8], &[u8])> {
         let (&(name, number), &(last_name, last_number)) =
             (self.starts.get(len)?, self.starts.get(len + 1)?);
@@ -381,13 +383,13 @@ impl ByLength {
         Some((names, self.numbers.get(usize::from(number)..usize::from(last_number))?))
     }
 
-    /// Whether a key of this length begins with this letter.
+    /// Returns whether a key of this length begins with this letter.
     fn may_hold(&self, name: &[u8]) -> bool {
         let letters = self.letters.get(name.len()).copied().unwrap_or_default();
         name.first().is_some_and(|&first| letters & letter(first) != 0)
     }
 
-    /// The number and kind of a key, if it is of a kind that is looked for.
+    /// Returns the number and kind of a key whose kind passes the filter.
     fn find(
         &self,
         name: &[u8],
@@ -406,7 +408,7 @@ impl ByLength {
         None
     }
 
-    /// The key with a number.
+    /// Returns the key with this number.
     fn key(&self, number: u8) -> Option<IdKey<'_>> {
         let kind = *KINDS.get(usize::from(number))?;
         (1..=MAX_KEY_NAME).find_map(|len| {
@@ -417,36 +419,36 @@ impl ByLength {
     }
 }
 
-/// Whether keys of this kind are looked at in documents.
+/// Returns whether keys of this kind are read in documents.
 fn in_documents(kind: KeyKind) -> bool {
     kind != KeyKind::Path && kind != KeyKind::Query
 }
 
-/// Whether the value of a parameter of a query is an id.
+/// Returns whether a query parameter with a key of this kind holds an id.
 fn in_queries(kind: KeyKind) -> bool {
     matches!(kind, KeyKind::Query | KeyKind::Id | KeyKind::Named)
 }
 
-/// The table, with what a configuration adds to it.
+/// The built-in tables and the additions of a configuration.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Fields<'a> {
     /// More keys. Their numbers follow those of [`KEYS`].
     pub keys: &'a [IdKey<'a>],
     /// More prefixes of ids that are sealed.
     pub prefixes: &'a [&'a [u8]],
-    /// More segments of a path behind which an id stands.
+    /// More segments of a path that an id follows.
     pub collections: &'a [&'a [u8]],
 }
 
 impl Fields<'_> {
-    /// Nothing is added.
+    /// No additions.
     pub const NONE: Fields<'static> = Fields { keys: &[], prefixes: &[], collections: &[] };
 
-    /// Checks what is added.
+    /// Checks the additions.
     ///
     /// # Errors
     ///
-    /// [`Error::IdField`], with the field and the index of what is at fault.
+    /// [`Error::IdField`], with the field and the index of the entry at fault.
     pub fn check(&self) -> Result<(), ConfigError> {
         let bad_key = |key: &IdKey<'_>| {
             key.name.is_empty()
@@ -468,7 +470,7 @@ impl Fields<'_> {
         bad(Field::IdCollections, segments.len(), segments.iter().position(bad_segment))
     }
 
-    /// A key that is looked at, by its number.
+    /// Returns the key with this number.
     #[must_use]
     pub fn key(&self, number: u8) -> Option<IdKey<'_>> {
         BY_LENGTH
@@ -476,9 +478,9 @@ impl Fields<'_> {
             .or_else(|| self.keys.get(usize::from(number).checked_sub(KEYS.len())?).copied())
     }
 
-    /// The number and kind of a key of a document, if it is looked at.
+    /// Returns the number and kind of a key of a document, if it is read.
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "for every key")]
+    #[expect(clippy::inline_always, reason = "most keys end at the first test")]
     pub(crate) fn find(&self, name: &[u8], any_case: bool) -> Option<(u8, KeyKind)> {
         // Most keys of documents end here.
         if self.keys.is_empty() && !BY_LENGTH.may_hold(name) {
@@ -498,8 +500,8 @@ impl Fields<'_> {
         listed.or_else(|| self.find_added(name, any_case, takes))
     }
 
-    /// The number of a parameter of a query, if it is looked at: of those of the query only, and of the keys
-    /// whose value is one id.
+    /// Returns the number of a query parameter, if it is read. Only keys of queries, and keys whose
+    /// value is a single id, qualify.
     pub(crate) fn find_parameter(&self, name: &[u8]) -> Option<u8> {
         self.find_by(name, false, in_queries).map(|(number, _)| number)
     }
@@ -517,7 +519,7 @@ impl Fields<'_> {
         Some((u8::try_from(number).ok()?, key.kind))
     }
 
-    /// Whether ids that begin so are sealed.
+    /// Returns whether ids with the prefix of `native` are sealed.
     pub(crate) fn seals(&self, ids: Ids, native: &[u8]) -> bool {
         let (prefix, _) = super::form::cut(native);
         PREFIX_WORDS.list().contains(prefix)
@@ -525,7 +527,7 @@ impl Fields<'_> {
             || self.prefixes.iter().any(|prefix| native.starts_with(prefix))
     }
 
-    /// Whether an id stands behind this segment of a path.
+    /// Returns whether an id follows this segment of a path.
     pub(crate) fn is_collection(&self, segment: &[u8]) -> bool {
         COLLECTION_WORDS.list().contains(segment) || self.collections.contains(&segment)
     }
@@ -535,7 +537,7 @@ impl Fields<'_> {
 mod tests {
     use super::*;
 
-    /// They are computed by the compiler, which says nothing of a wrong one.
+    /// The tables are computed at compile time, where an error would go unnoticed.
     #[test]
     fn keys_have_the_numbers_of_their_places() {
         for (number, row) in KEYS.iter().enumerate() {

@@ -1,7 +1,7 @@
-//! The text of a sealed id: its three forms, and which texts are recognised. docs/sealed-ids.md.
+//! The text of a sealed id: its three forms, and which texts are recognised.
+//! docs/spec/sealed-ids.md.
 //!
-//! Nothing here knows a key. What is sealed into the text are 17 bytes, the envelope, that seal.rs
-//! makes and reads.
+//! Nothing here knows a key. The text seals an envelope of 17 bytes that seal.rs makes and reads.
 
 use arrayvec::ArrayVec;
 
@@ -12,31 +12,31 @@ use crate::sink::hex;
 /// Key id, masked pin, tag.
 pub(crate) const ENVELOPE_LEN: usize = 17;
 pub(crate) type Envelope = [u8; ENVELOPE_LEN];
-/// An envelope that stands by itself, and the ending.
+/// The length of a mark: an envelope and the ending.
 pub(crate) const MARK_LEN: usize = text_len(ENVELOPE_LEN) + ENDING_LEN;
 const ENDING_LEN: usize = 3;
-/// How many bytes of encrypted content are under the tag of its mark.
+/// The number of bytes of encrypted content that the tag of its mark covers.
 pub(crate) const HEAD_LEN: usize = 64;
-/// The shortest text of the packed forms: a prefix, 16 bytes and the envelope, the ending.
+/// The shortest text of the packed forms: a prefix, 16 bytes and the envelope, and the ending.
 const PACKED_MIN: usize = 1 + text_len(16 + ENVELOPE_LEN) + ENDING_LEN;
-/// The most bytes that are packed: of 64 digits.
+/// The most bytes that are packed: those of 64 digits.
 const PACKED_MAX: usize = 32;
 
 const _: () = assert!(MAX_SEALED_ID == MAX_ID + MARK_LEN);
 
-/// How many characters base64url makes of so many bytes.
+/// Returns the number of base64url characters for this many bytes.
 const fn text_len(bytes: usize) -> usize {
     (bytes * 4).div_ceil(3)
 }
 
-/// How a native id is written when it is sealed.
+/// The form in which a native id is sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// As it is, in front of the envelope.
+    /// The id as it is, followed by the envelope.
     Text,
-    /// A prefix, and hexadecimal digits that are packed with the envelope.
+    /// The prefix, then the hexadecimal digits packed with the envelope.
     Packed,
-    /// A prefix, and a UUID likewise.
+    /// The prefix, then the UUID packed with the envelope.
     Uuid,
 }
 
@@ -50,21 +50,22 @@ impl Form {
     }
 }
 
-/// Whether these are characters of an id, sealed or not: those of base64url.
+/// Returns whether all characters may occur in an id, sealed or not: those of base64url.
 pub(crate) fn in_alphabet(text: &[u8]) -> bool {
     base64::is_spelled(text)
 }
 
-/// Cuts an id behind its first `_` or `-`, into the prefix with that character and the rest.
+/// Cuts an id behind its first `_` or `-`. The prefix keeps that character.
 pub(crate) fn cut(text: &[u8]) -> (&[u8], &[u8]) {
     let at = text.iter().position(|&byte| byte == b'_' || byte == b'-').map_or(0, |at| at + 1);
     text.split_at_checked(at).unwrap_or((text, b""))
 }
 
-/// What base64url spells in a sealed id: the bytes that a native id packs, and the envelope.
+/// The bytes that base64url spells in a sealed id: the packed part of the native id, and the
+/// envelope.
 ///
-/// Behind `len` it is zero, so that the bits behind the last byte are. Never moved: it is written byte by byte, and
-/// a copy right behind that stalls the processor.
+/// Bytes behind `len` are zero, so the spare bits are too. A body is never moved: it is written
+/// byte by byte, and a copy immediately after that stalls the processor.
 struct Body {
     bytes: [u8; BYTES],
     len: usize,
@@ -75,8 +76,8 @@ const _: () = assert!(PACKED_MAX + ENVELOPE_LEN <= BYTES);
 impl Body {
     const EMPTY: Self = Self { bytes: [0; BYTES], len: 0 };
 
-    /// Appends an envelope, if there is room. Byte by byte: what encodes it reads bytes, and would wait for
-    /// wider stores.
+    /// Appends an envelope, if there is room. It is copied byte by byte, because the encoder reads
+    /// bytes and would wait for wider stores.
     fn append(&mut self, envelope: &Envelope) {
         for &byte in envelope {
             if let Some(place) = self.bytes.get_mut(self.len) {
@@ -86,7 +87,7 @@ impl Body {
         }
     }
 
-    /// The packed bytes, and the envelope behind them.
+    /// Returns the packed bytes, and the envelope behind them.
     fn split(&self) -> Option<(&[u8], &Envelope)> {
         self.bytes.get(..self.len)?.split_last_chunk()
     }
@@ -95,7 +96,7 @@ impl Body {
         base64::encode(&self.bytes, text);
     }
 
-    /// Of a part that [`recognise`] found well-formed; `None` if it is too long.
+    /// Decodes a part that [`recognise`] found well-formed. Returns `None` if it is too long.
     fn of_text(part: &[u8]) -> Option<Self> {
         let mut text = [b'A'; CHARACTERS];
         text.get_mut(..part.len())?.copy_from_slice(part);
@@ -107,7 +108,8 @@ impl Body {
 /// The lowest bit of each byte.
 const EACH: u64 = 0x0101_0101_0101_0101;
 
-/// The eight digits, lower case, that four bytes are written with. All at once, a byte of a word for each.
+/// Returns the eight lower-case digits of four bytes. It computes them together, in one byte of a
+/// word each.
 fn spell(bytes: [u8; 4]) -> [u8; 8] {
     let mut word = u64::from(u32::from_le_bytes(bytes));
     word = (word | word << 16) & 0x0000_ffff_0000_ffff;
@@ -118,7 +120,8 @@ fn spell(bytes: [u8; 4]) -> [u8; 8] {
     (values + EACH * u64::from(b'0') + letters * letter).to_le_bytes()
 }
 
-/// The digits of `packed`, followed by those of zero bytes. `None` if it is too long.
+/// Returns the digits of `packed`, padded with those of zero bytes. Returns `None` if it is too
+/// long.
 fn unpack(packed: &[u8]) -> Option<[u8; 2 * PACKED_MAX]> {
     let mut bytes = [0; PACKED_MAX];
     bytes.get_mut(..packed.len())?.copy_from_slice(packed);
@@ -129,7 +132,7 @@ fn unpack(packed: &[u8]) -> Option<[u8; 2 * PACKED_MAX]> {
     Some(digits)
 }
 
-/// The value of a digit; of other bytes, one above 15.
+/// The value of each digit, and a number above 15 for other bytes.
 static DIGITS: [u8; 256] = {
     let mut digits = [0xff; 256];
     let mut value = 0_u8;
@@ -140,8 +143,8 @@ static DIGITS: [u8; 256] = {
     digits
 };
 
-/// Packs digits in pairs, into what is empty. False if there is something else, a digit is left over, or there
-/// are too many; then the body is of no use.
+/// Packs pairs of digits into an empty body. Returns false, with the body spoiled, if there is
+/// another character, an odd number of digits, or too many.
 fn pack(digits: &[u8], body: &mut Body) -> bool {
     let pairs = digits.chunks_exact(2);
     body.len = pairs.len();
@@ -156,7 +159,7 @@ fn pack(digits: &[u8], body: &mut Body) -> bool {
     fits && all < 16
 }
 
-/// The digits of a UUID, if its `-` are where they belong.
+/// Returns the digits of a UUID, if each `-` is in its place.
 fn uuid_digits(text: &[u8; 36]) -> Option<[u8; 32]> {
     let mut digits = [0; 32];
     digits[..8].copy_from_slice(&text[..8]);
@@ -168,7 +171,8 @@ fn uuid_digits(text: &[u8; 36]) -> Option<[u8; 32]> {
     (hyphens == [b'-'; 4]).then_some(digits)
 }
 
-/// How a native id is sealed: its form, and what stands in front as it is. What is packed goes into `body`.
+/// Returns the form in which a native id is sealed, and the part that stays as it is. The rest is
+/// packed into `body`.
 fn form_of<'n>(native: &'n [u8], body: &mut Body) -> (Form, &'n [u8]) {
     let (prefix, rest) = cut(native);
     let packed = match rest.len() {
@@ -187,7 +191,8 @@ fn form_of<'n>(native: &'n [u8], body: &mut Body) -> (Form, &'n [u8]) {
     (Form::Text, native)
 }
 
-/// Writes the sealed form of `native`, which is 1 to [`MAX_ID`] bytes of the alphabet, into what is empty.
+/// Writes the sealed form of `native` into empty output. `native` is 1 to [`MAX_ID`] bytes of the
+/// alphabet.
 pub(crate) fn seal(
     native: &[u8],
     envelope: &Envelope,
@@ -202,7 +207,7 @@ pub(crate) fn seal(
     made.try_extend_from_slice(form.ending()).ok()
 }
 
-/// The mark behind encrypted content: what `tp0` puts behind a native id.
+/// Returns the mark for encrypted content: the same text that `tp0` appends to a native id.
 pub(crate) fn mark(envelope: &Envelope) -> [u8; MARK_LEN] {
     let mut body = Body::EMPTY;
     body.append(envelope);
@@ -215,7 +220,7 @@ pub(crate) fn mark(envelope: &Envelope) -> [u8; MARK_LEN] {
     mark
 }
 
-/// The envelope of a mark, if it looks like one.
+/// Returns the envelope of a text that looks like a mark.
 pub(crate) fn open_mark(mark: &[u8; MARK_LEN]) -> Option<Envelope> {
     let part = mark.strip_suffix(Form::Text.ending())?;
     if !in_alphabet(part) || !is_well_formed(part) {
@@ -224,13 +229,13 @@ pub(crate) fn open_mark(mark: &[u8; MARK_LEN]) -> Option<Envelope> {
     Body::of_text(part)?.split().map(|(_, envelope)| *envelope)
 }
 
-/// What a text is, by its looks.
+/// The kind of a text, judged by its looks.
 pub(crate) enum Looks<'t> {
-    /// An id as a provider makes it, or no id at all.
+    /// An id as the provider made it, or no id at all.
     Plain,
     /// A sealed id of a later version.
     Later,
-    /// A sealed id. Nothing of it is proved.
+    /// A sealed id, not yet verified.
     Sealed(Parts<'t>),
 }
 
@@ -265,7 +270,7 @@ pub(crate) fn recognise(text: &[u8]) -> Looks<'_> {
     }
 }
 
-/// Whether base64url makes such a text: one of characters that are all in the alphabet.
+/// Returns whether base64url can produce this text. All characters are in the alphabet already.
 fn is_well_formed(part: &[u8]) -> bool {
     let spare = match part.len() % 4 {
         0 => 0,
@@ -277,8 +282,8 @@ fn is_well_formed(part: &[u8]) -> bool {
 }
 
 impl Parts<'_> {
-    /// Writes the native id into what is empty, and returns the envelope. `None` if this is not how that id is
-    /// sealed.
+    /// Writes the native id into empty output and returns the envelope. Returns `None` if sealing
+    /// that id would not produce this text.
     pub(crate) fn open(&self, native: &mut ArrayVec<u8, MAX_ID>) -> Option<Envelope> {
         let body = Body::of_text(self.part)?;
         let (packed, envelope) = body.split()?;

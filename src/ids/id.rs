@@ -1,4 +1,5 @@
-//! One id: its ring, its verdicts, sealing and opening it. docs/sealed-ids.md is the specification.
+//! One id: its key ring, its verdicts, sealing and opening. docs/spec/sealed-ids.md is the
+//! specification.
 
 use arrayvec::ArrayVec;
 
@@ -12,23 +13,23 @@ use crate::secret::Secret;
 use super::form::{self, HEAD_LEN, Looks, MARK_LEN, in_alphabet, recognise};
 use super::seal::{Bound, Keys, Use};
 
-/// What became of a sealed id, or of all in a request. The later in this order, the worse.
+/// The verdict on a sealed id, or on all ids of a request. A later value is a worse verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum IdVerdict {
-    /// There was none.
+    /// There is no id.
     None = 0,
-    /// It is not recognised as sealed: an id as a provider makes it.
+    /// The id does not look sealed: it is as a provider made it.
     Plain = 1,
-    /// It is authentic, and names its account.
+    /// The id is authentic and names its account.
     Sealed = 2,
-    /// Two of them name two accounts.
+    /// Two ids name different accounts.
     Conflict = 3,
-    /// It has a later version.
+    /// The id has a later version.
     UnknownVersion = 4,
-    /// No key of the ring has sealed it.
+    /// The ring has no key with the id's key id.
     UnknownKey = 5,
-    /// It is not what the key would have made.
+    /// The seal is not what the key would have made.
     BadSeal = 6,
 }
 
@@ -38,10 +39,10 @@ named! { IdVerdict {
 } }
 
 /// The keys that seal ids: one to [`MAX_COOKIE_KEYS`](crate::MAX_COOKIE_KEYS), exactly one of which
-/// signs. What any of them has sealed is opened.
+/// signs. Ids sealed by any of them are opened.
 ///
-/// Holds only keys derived from the secrets. They are wiped on drop and never shown. The cookie's
-/// secrets may be used: other keys are derived from them.
+/// Holds only keys derived from the secrets. They are wiped on drop and never shown. The secrets of
+/// the cookie may be used again, because ids derive other keys from them.
 pub struct IdRing(Ring<Keys>);
 
 impl IdRing {
@@ -55,7 +56,8 @@ impl IdRing {
         Self::of(&key_at, placement_key.map(Secret::expose))
     }
 
-    /// [`IdRing::new`] of the keys that `key_at` gives for 0, 1, and so on, until there is none.
+    /// Builds a ring like [`IdRing::new`], from the keys that `key_at` returns for 0, 1, and so on,
+    /// until it returns `None`.
     pub(crate) fn of<'k>(
         key_at: &dyn Fn(usize) -> Option<KeyView<'k>>,
         placement_key: Option<&[u8; 16]>,
@@ -63,7 +65,7 @@ impl IdRing {
         Ring::of(Field::IdKeys, key_at, placement_key, Keys::derive).map(Self)
     }
 
-    /// The check value of the key with this id.
+    /// Returns the check value of the key with this id.
     pub(crate) fn check_value(&self, id: u8) -> Option<u64> {
         self.0.find(id).map(|(_, key)| key.keys.check_value())
     }
@@ -84,7 +86,7 @@ impl SealedId {
         Self(ArrayVec::new())
     }
 
-    /// Its characters.
+    /// Returns the characters of the sealed id.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -97,19 +99,18 @@ impl core::fmt::Debug for SealedId {
     }
 }
 
-/// What an authentic sealed id says.
+/// The content of an authentic sealed id.
 #[derive(Clone)]
 pub struct OpenedId {
     native: ArrayVec<u8, MAX_ID>,
-    /// The identity hash of the account that the object lives in. Whether the account is in the set, the
-    /// seal does not know.
+    /// The identity hash of the account that holds the object. The account need not be in the set.
     pub pin: u64,
-    /// The key that sealed it.
+    /// The id of the key that sealed it.
     pub key_id: u8,
 }
 
 impl OpenedId {
-    /// The id as the provider made it.
+    /// Returns the id as the provider made it.
     #[must_use]
     pub fn native(&self) -> &[u8] {
         &self.native
@@ -117,7 +118,7 @@ impl OpenedId {
 }
 
 impl core::fmt::Debug for OpenedId {
-    /// Without the pin, which says who the account is to who guesses its name.
+    /// Leaves out the pin, which would confirm a guessed account name.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "OpenedId({}, ..)", self.native().escape_ascii())
     }
@@ -136,7 +137,7 @@ pub struct IdSealer<'a> {
 }
 
 impl<'a> IdSealer<'a> {
-    /// For ids of this scope, and of this owner or none.
+    /// Creates a sealer for ids of this scope, and of this owner if it is not empty.
     ///
     /// # Errors
     ///
@@ -149,13 +150,13 @@ impl<'a> IdSealer<'a> {
         Ok(Self { ring, scope, owner })
     }
 
-    /// The sealed form of the id of an object in the account with the identity hash `pin`. An id that
-    /// is sealed so already stays as it is.
+    /// Seals the id of an object in the account with the identity hash `pin`. An id that already
+    /// carries this seal stays as it is.
     ///
-    /// `None` if this is no id: not 1 to [`MAX_ID`] bytes of `A-Z a-z 0-9 _ -`.
+    /// Returns `None` unless the id is 1 to [`MAX_ID`] bytes of `A-Z a-z 0-9 _ -`.
     #[must_use]
     pub fn seal(&self, id: &[u8], pin: u64) -> Option<SealedId> {
-        // Made where it is returned: moving it would take as long as encoding it.
+        // Built in place: moving it would take as long as encoding it.
         let key_id = self.signing_key()?;
         let mut made = Some(SealedId::new());
         if !made.as_mut().is_some_and(|sealed| self.seal_with(key_id, id, pin, sealed)) {
@@ -172,12 +173,13 @@ impl<'a> IdSealer<'a> {
         self.signing_key() == Some(key_id)
     }
 
-    /// Stands for a native id in memory.
+    /// Returns a hash that stands for a native id in memory.
     pub(crate) fn echo_hash(&self, native: &[u8]) -> u64 {
         self.ring.0.signer().map_or(0, |(_, key)| key.keys.echo(native))
     }
 
-    /// [`Self::seal`] with the key that has this id, into what is empty. Returns whether it is there.
+    /// Seals like [`Self::seal`], with the key that has this id, into empty output. Returns whether
+    /// it succeeded.
     pub(crate) fn seal_with(&self, key_id: u8, id: &[u8], pin: u64, sealed: &mut SealedId) -> bool {
         if id.is_empty() || !in_alphabet(id) {
             return false;
@@ -192,8 +194,8 @@ impl<'a> IdSealer<'a> {
         form::seal(id, &envelope, &mut sealed.0).is_some()
     }
 
-    /// What a text from a client says, sealed or not; the opened id comes with
-    /// [`IdVerdict::Sealed`]. Never [`IdVerdict::None`] or [`IdVerdict::Conflict`].
+    /// Checks a text from a client, sealed or not. Returns the opened id with
+    /// [`IdVerdict::Sealed`]. The verdict is never [`IdVerdict::None`] or [`IdVerdict::Conflict`].
     #[must_use]
     pub fn open(&self, text: &[u8]) -> (IdVerdict, Option<OpenedId>) {
         let parts = match recognise(text) {
@@ -218,7 +220,7 @@ impl<'a> IdSealer<'a> {
         }
     }
 
-    /// The mark that goes behind encrypted content of the account with the identity hash `pin`.
+    /// Returns the mark for encrypted content of the account with the identity hash `pin`, or
     /// `None` for no content.
     #[must_use]
     pub fn mark(&self, content: &[u8], pin: u64) -> Option<[u8; MARK_LEN]> {
@@ -230,8 +232,8 @@ impl<'a> IdSealer<'a> {
         Some(form::mark(&envelope))
     }
 
-    /// What the end of encrypted content from a client says: [`IdVerdict::Plain`] if it has no mark,
-    /// and with [`IdVerdict::Sealed`] the content in front of the mark, and the pin.
+    /// Checks the end of encrypted content from a client. The verdict is [`IdVerdict::Plain`] if
+    /// there is no mark. With [`IdVerdict::Sealed`] come the content without the mark, and the pin.
     #[must_use]
     pub fn open_mark<'t>(&self, text: &'t [u8]) -> (IdVerdict, Option<(&'t [u8], u64)>) {
         match text.split_last_chunk() {
@@ -243,7 +245,7 @@ impl<'a> IdSealer<'a> {
         }
     }
 
-    /// [`Self::open_mark`] by the head of the content, which may be streaming.
+    /// Checks a mark like [`Self::open_mark`], from the head of content that may be streaming.
     pub(crate) fn read_mark(&self, head: &[u8], mark: &[u8; MARK_LEN]) -> (IdVerdict, Option<u64>) {
         let Some(envelope) = form::open_mark(mark) else { return (IdVerdict::Plain, None) };
         let [key_id, ..] = envelope;

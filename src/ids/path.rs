@@ -1,4 +1,4 @@
-//! Ids in a target: in the path behind the name of a collection, and under listed names in the query.
+//! Ids in a target: behind a collection in the path, and under listed names in the query.
 
 use crate::bytes::{alike, holds, move_bytes};
 use crate::error::Error;
@@ -14,7 +14,7 @@ use super::rules::Mode;
 use super::sides::{Opening, Sealing};
 use super::summary::Summary;
 
-/// The number of the key whose id this part of a target may be.
+/// Returns the number of the key to which an id in this part of a target belongs.
 fn role(fields: &Fields<'_>, part: &Part<'_>) -> Option<u8> {
     match part.of {
         Of::Path { before } => {
@@ -36,7 +36,7 @@ fn role(fields: &Fields<'_>, part: &Part<'_>) -> Option<u8> {
     }
 }
 
-/// Whether a text is something, without its percent-encoding if it has one.
+/// Applies a predicate to a text, percent-decoded if it is encoded.
 fn is_decoded(text: &[u8], is: &mut dyn FnMut(&[u8]) -> bool) -> bool {
     if holds(b'%', text) {
         Decoded::new(text).is_some_and(|text| is(text.as_bytes()))
@@ -45,30 +45,30 @@ fn is_decoded(text: &[u8], is: &mut dyn FnMut(&[u8]) -> bool) -> bool {
     }
 }
 
-/// Whether a segment spells one of these words.
+/// Returns whether a segment spells one of these words.
 fn is_one_of(segment: &[u8], words: List<'_>) -> bool {
     is_decoded(segment, &mut |segment| words.contains(segment))
 }
 
-/// A part of a target, up to the byte that ends it.
+/// One part of a target, up to the byte that ends it.
 struct Part<'t> {
     of: Of<'t>,
     text: &'t [u8],
-    /// It is a segment of the path, neither empty nor a name.
+    /// The part is a segment of the path, neither empty nor a name.
     is_segment: bool,
 }
 
 #[derive(Clone, Copy)]
 enum Of<'t> {
-    /// A segment of the path; `before` is the one before it, but for empty ones and names.
+    /// A segment of the path. `before` is the previous one, except for empty segments and names.
     Path { before: &'t [u8] },
-    /// The value of a parameter of the query.
+    /// The value of a query parameter.
     Query { name: &'t [u8] },
-    /// A name, a fragment, a scheme, a host.
+    /// A name, a fragment, a scheme or a host.
     Nothing,
 }
 
-/// Cuts a target, a path with or without query or an absolute URI, into its parts.
+/// Cuts a target into its parts. A target is a path, with or without query, or an absolute URI.
 struct Parts<'t> {
     target: &'t [u8],
     at: usize,
@@ -78,9 +78,9 @@ struct Parts<'t> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// The next segment is the scheme, if it is one.
+    /// The next segment may be a scheme.
     Start,
-    /// The authority is next, behind so many slashes.
+    /// The authority follows, after this many slashes.
     Authority(u8),
     Path,
     Name,
@@ -93,7 +93,7 @@ impl<'t> Parts<'t> {
         Self { target, at: 0, last: b"", state: State::Start }
     }
 
-    /// The next part, and the byte that ends it.
+    /// Returns the next part, and the byte that ends it.
     fn next(&mut self) -> Option<(Part<'t>, Option<u8>)> {
         let rest = self.target.get(self.at..).filter(|rest| !rest.is_empty())?;
         let ends = |byte: &u8| match self.state {
@@ -112,9 +112,9 @@ impl<'t> Parts<'t> {
         };
         let mut is_segment = false;
         self.last = match of {
-            // Two slashes are as one, to many an upstream.
+            // Many upstreams treat two slashes as one.
             Of::Path { before } if text.is_empty() => before,
-            // What is called `files` there is no collection.
+            // A name such as `files` is no collection there.
             Of::Path { before } if is_one_of(before, NAMED_WORDS.list()) => b"",
             Of::Path { .. } => {
                 is_segment = true;
@@ -136,14 +136,14 @@ impl<'t> Parts<'t> {
     }
 }
 
-/// A text with its percent-encoding taken off, once.
+/// A text after one pass of percent-decoding.
 struct Decoded {
     bytes: [u8; MAX_SEALED_ID],
     len: usize,
 }
 
 impl Decoded {
-    /// `None` if it is longer than any id, or encoded wrongly.
+    /// Returns `None` if the text is longer than any id, or wrongly encoded.
     fn new(text: &[u8]) -> Option<Self> {
         let mut decoded = Self { bytes: [0; MAX_SEALED_ID], len: 0 };
         let mut rest = text.iter();
@@ -164,15 +164,15 @@ impl Decoded {
 }
 
 impl Opening<'_> {
-    /// Opens the ids of a request's target where it lies, and says how long it is then: never longer. The first thing to
-    /// do with a request.
+    /// Opens the ids of a request's target in place, and returns the new length, which is never
+    /// longer. Call it before anything else reads the request.
     pub fn open_target(&self, ids: Ids, summary: &mut Summary, target: &mut [u8]) -> usize {
         (summary.seals, summary.echoes) = (self.rules.seals_all(ids), self.rules.echoes(ids));
         if ids == Ids::None {
             return target.len();
         }
         let (mut read, mut written) = (0, 0);
-        // Behind what was written, and where the name of the next part is there.
+        // `written` ends what was written, and `last` is where the name of the next part lies.
         let (mut state, mut last) = (State::Start, 0..0);
         while read < target.len() {
             let last_text = target.get(last.clone()).unwrap_or_default();
@@ -194,7 +194,7 @@ impl Opening<'_> {
                 (Some(native), Some(place)) => place.copy_from_slice(native),
                 _ => move_bytes(target, read, len, start),
             }
-            // One that is left stands where it stood.
+            // A name that is not rewritten stays in its place.
             if !has_last {
                 last = 0..0;
             } else if len > 0 {
@@ -209,7 +209,8 @@ impl Opening<'_> {
         written
     }
 
-    /// In the mode `strict`, a segment that another reader would cut, or decode once more, is refused.
+    /// Refuses, in [`Mode::Strict`](super::Mode::Strict), a segment that another reader would cut
+    /// differently or decode twice.
     fn refuse_unclear(&self, summary: &mut Summary, key: Option<u8>, part: &Part<'_>) {
         let key =
             key.or(part.is_segment.then_some(PATH)).filter(|_| self.rules.mode == Mode::Strict);
@@ -231,7 +232,7 @@ impl Opening<'_> {
     }
 }
 
-/// The authority of an absolute URI, and what is behind it.
+/// Splits an absolute URI into its authority and the rest.
 fn split_absolute(uri: &[u8]) -> Option<(&[u8], &[u8])> {
     let ends = |byte: &u8| b"/?#".contains(byte);
     let (scheme, rest) = uri.split_at_checked(uri.iter().position(ends)?)?;
@@ -240,9 +241,10 @@ fn split_absolute(uri: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 impl Sealing<'_> {
-    /// Seals the ids in a target or a URI, such as the value of `Location`, and returns its length in `out`. An
-    /// absolute URI of the upstream's leads where [`Self::origin`] says. One of another host may be signed, and stays as
-    /// it is, as does everything in a response in which nothing is sealed.
+    /// Seals the ids in a target or a URI, such as the value of `Location`, and returns its length
+    /// in `out`. In an absolute URI of the upstream, [`Self::origin`] replaces scheme and
+    /// authority. A URI of another host stays as it is, because it may be signed. So does every URI
+    /// if nothing in the response is sealed.
     ///
     /// # Errors
     ///
@@ -260,7 +262,7 @@ impl Sealing<'_> {
         let stays = (target, &b""[..]);
         let (front, path) = match split_absolute(target) {
             Some((authority, path)) => self.own(ids, authority).map_or(stays, |own| (own, path)),
-            // Of another host, too.
+            // A network-path reference names another host.
             None if target.starts_with(b"//") => stays,
             None => (&b""[..], target),
         };
@@ -272,7 +274,7 @@ impl Sealing<'_> {
         Ok(needed)
     }
 
-    /// Scheme and authority in place of the upstream's.
+    /// Returns the scheme and authority that replace those of the upstream.
     fn own(&self, ids: Ids, authority: &[u8]) -> Option<&[u8]> {
         let origin = self
             .origin
@@ -291,7 +293,8 @@ impl Sealing<'_> {
         }
     }
 
-    /// An absolute URI of the upstream's, as it goes into a string of JSON. `None` if it is another's, or too long.
+    /// Seals an absolute URI of the upstream for use in a JSON string. Returns `None` if it belongs
+    /// to another host or is too long.
     pub(crate) fn seal_uri(&self, ids: Ids, uri: &[u8], out: &mut [u8]) -> Option<usize> {
         let (authority, _) = split_absolute(uri)?;
         self.own(ids, authority)?;
@@ -299,7 +302,7 @@ impl Sealing<'_> {
         if !uri.iter().all(is_text) {
             return None;
         }
-        // Only if there is room: `out` may hold the URI as it came.
+        // Checks the room first, because `out` may hold the original URI.
         self.seal_target(ids, uri, out).ok()
     }
 }

@@ -1,4 +1,4 @@
-//! Opening the ids of requests and sealing those of responses, while their bodies pass.
+//! Opens the ids of requests and seals those of responses while their bodies pass.
 
 use crate::bytes::{alike, move_bytes};
 use crate::limits::MAX_SEALED_ID;
@@ -12,20 +12,20 @@ use super::scan::{Content, HOLD, Reader, Spot, Step};
 use super::sides::{Opening, Sealing};
 use super::summary::{Named, Summary, rank};
 
-/// One step through a body: of the input, so many bytes pass as they are, then `put` goes out, and so many bytes are taken in
-/// all.
+/// One step through a body. The first `pass` bytes of the input go out unchanged, `put` follows
+/// them, and `taken` bytes of the input are consumed.
 #[derive(Debug)]
 pub struct Piece<'s> {
-    /// How many bytes of the input pass.
+    /// The number of input bytes that pass unchanged.
     pub pass: usize,
-    /// What goes out behind them.
+    /// The bytes that follow them.
     pub put: &'s [u8],
-    /// How many bytes of the input are done with, those that pass among them.
+    /// The number of input bytes consumed, including those that pass.
     pub taken: usize,
 }
 
 impl Piece<'_> {
-    /// Hands on what goes out of the input. What is left of that comes back.
+    /// Sends the output of this step to `sink`. Returns the rest of the input.
     fn hand_on<'i>(&self, input: &'i [u8], sink: &mut impl FnMut(&[u8])) -> &'i [u8] {
         for part in [input.get(..self.pass).unwrap_or_default(), self.put] {
             if !part.is_empty() {
@@ -42,7 +42,7 @@ fn piece(body: &Body, step: Step) -> Piece<'_> {
 
 // Requests.
 
-/// Opens the ids of a request, whose body may come in chunks.
+/// Opens the ids of a request whose body may come in chunks.
 #[derive(Clone)]
 pub struct Opener {
     body: Body,
@@ -50,14 +50,14 @@ pub struct Opener {
     element: Element,
 }
 
-/// An element of `input` or `items`, which is history if it has more than an id.
+/// An element of `input` or `items`. It is history if it has more than an id.
 #[derive(Clone, Copy)]
 struct Element {
-    /// The array on the second level is one of those.
+    /// The array on the second level is `input` or `items`.
     among: bool,
-    /// It has a key that a mere reference has not.
+    /// The element has a key that a mere reference does not have.
     is_inline: bool,
-    /// Its id, plain or not, and another one.
+    /// The first id of the element, plain or sealed; `second` holds another one.
     named: Option<Named>,
     second: Option<Named>,
     /// The last key of the first level was `store`.
@@ -73,14 +73,15 @@ const ARRAY: u32 = 2;
 const ELEMENT: u32 = 3;
 
 impl Opener {
-    /// For a body that is one JSON document; or, as its first bytes say, events.
+    /// Creates an opener for a body of one JSON document. A body that begins like an event stream
+    /// is read as events.
     #[must_use]
     pub const fn new(ids: Ids) -> Self {
         Self { body: Body::json(), ids, element: NO_ELEMENT }
     }
 
-    /// Reads on in a chunk, up to the first byte that does not pass as it is. To be called until all of the chunk
-    /// is taken.
+    /// Reads on in a chunk, up to the first byte that must change or be held. Call it until the
+    /// whole chunk is taken.
     pub fn step(&mut self, with: &Opening<'_>, summary: &mut Summary, chunk: &[u8]) -> Piece<'_> {
         let step = if self.ids == Ids::None {
             Step::pass(chunk.len())
@@ -91,20 +92,21 @@ impl Opener {
         piece(&self.body, step)
     }
 
-    /// What is held of a body that ends here.
+    /// Ends the body, and returns the bytes still held.
     pub fn finish(&mut self, with: &Opening<'_>, summary: &mut Summary) -> &[u8] {
         let Self { body, ids, element } = self;
         let step = body.end(&mut Open { with, ids: *ids, summary, element });
         self.body.scan.put(step)
     }
 
-    /// How many documents were not understood: 0 or 1, but for events.
+    /// Returns the number of documents that are not JSON as the scanner reads it: 0 or 1, except
+    /// for events.
     #[must_use]
     pub fn unexpected(&self) -> u32 {
         self.body.scan.unexpected
     }
 
-    /// Opens a chunk into `sink`, piece by piece.
+    /// Opens a chunk, and sends the output to `sink` piece by piece.
     pub fn push(
         &mut self,
         with: &Opening<'_>,
@@ -117,7 +119,7 @@ impl Opener {
         }
     }
 
-    /// Opens the ids of a whole body where it lies, and says how long it is then: never longer.
+    /// Opens the ids of a whole body in place, and returns the new length, which is never longer.
     pub fn open_in_place(
         &mut self,
         with: &Opening<'_>,
@@ -154,7 +156,7 @@ struct Open<'r> {
 }
 
 impl Open<'_> {
-    /// Follows the ids of an element: all its keys are known.
+    /// Binds the ids of an element, once all its keys are known.
     #[inline(never)]
     fn settle(&mut self, is_inline: bool) {
         let named = [self.element.named.take(), self.element.second.take()];
@@ -282,31 +284,32 @@ fn put(text: &[u8], out: &mut [u8; HOLD]) -> Option<usize> {
 
 // Responses.
 
-/// Seals the ids of a response, whose body may come in chunks.
+/// Seals the ids of a response whose body may come in chunks.
 #[derive(Clone)]
 pub struct Sealer {
     body: Body,
     pub(crate) ids: Ids,
     recent: Recent,
-    /// How many ids were sealed.
+    /// The number of sealed ids.
     pub sealed: u32,
 }
 
 impl Sealer {
-    /// For a body that is one JSON document; or, as its first bytes say, events.
+    /// Creates a sealer for a body of one JSON document. A body that begins like an event stream is
+    /// read as events.
     #[must_use]
     pub const fn json(ids: Ids) -> Self {
         Self { body: Body::json(), ids, recent: Recent::NONE, sealed: 0 }
     }
 
-    /// For server-sent events.
+    /// Creates a sealer for server-sent events.
     #[must_use]
     pub const fn events(ids: Ids) -> Self {
         Self { body: Body::events(), ids, recent: Recent::NONE, sealed: 0 }
     }
 
-    /// Reads on in a chunk, up to the first byte that does not pass as it is. To be called until all of the chunk
-    /// is taken.
+    /// Reads on in a chunk, up to the first byte that must change or be held. Call it until the
+    /// whole chunk is taken.
     pub fn step(&mut self, with: &Sealing<'_>, chunk: &[u8]) -> Piece<'_> {
         let Self { body, ids, recent, sealed } = self;
         let step = if with.seals(*ids) {
@@ -317,20 +320,21 @@ impl Sealer {
         piece(&self.body, step)
     }
 
-    /// What is held of a body that ends here.
+    /// Ends the body, and returns the bytes still held.
     pub fn finish(&mut self, with: &Sealing<'_>) -> &[u8] {
         let Self { body, ids, recent, sealed } = self;
         let step = body.end(&mut Seal { with, ids: *ids, recent, sealed });
         self.body.scan.put(step)
     }
 
-    /// How many documents were not understood, and passed as they are from there on.
+    /// Returns the number of documents that are not JSON as the scanner reads it. Their rest passed
+    /// unchanged.
     #[must_use]
     pub fn unexpected(&self) -> u32 {
         self.body.scan.unexpected
     }
 
-    /// Rewrites a chunk into `sink`, piece by piece.
+    /// Seals a chunk, and sends the output to `sink` piece by piece.
     pub fn push(&mut self, with: &Sealing<'_>, mut chunk: &[u8], mut sink: impl FnMut(&[u8])) {
         while !chunk.is_empty() {
             chunk = self.step(with, chunk).hand_on(chunk, &mut sink);
@@ -375,14 +379,14 @@ impl Reader for Seal<'_> {
     }
 }
 
-/// The last ids that were sealed. Event streams repeat two of them in every event.
+/// The last two ids that were sealed. Event streams repeat two ids in every event.
 #[derive(Clone)]
 struct Recent {
     entries: [Pair; 2],
     next: bool,
 }
 
-/// An id of today's length, native and sealed.
+/// An id of a common length, native and sealed.
 #[derive(Clone, Copy)]
 struct Pair {
     native: [u8; RECENT_MAX],
@@ -430,6 +434,6 @@ impl Recent {
     }
 }
 
-// What is promised of the memory that a body takes.
+// The documented bound on the memory of a body.
 const _: () = assert!(size_of::<Sealer>() < 1024 && size_of::<Opener>() < 1024);
 const _: () = assert!(HOLD >= MAX_SEALED_ID);

@@ -1,4 +1,4 @@
-//! What holds for all requests of a gateway: the mode, the keys, the table.
+//! The rules for all requests of a gateway: the mode, the keys, the table.
 
 use crate::enums::named;
 use crate::limits::MAX_ID;
@@ -7,53 +7,54 @@ use super::fields::{Fields, Ids};
 use super::form::in_alphabet;
 use super::id::IdSealer;
 
-/// What looks sealed, and was not sealed by a key of the ring.
+/// The treatment of texts that look sealed but were not sealed by a key of the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum ForeignSeals {
-    /// By the mode: plain in [`Mode::Open`], where clients may still hold another gateway's ids, else refused.
+    /// Depends on the mode: plain in [`Mode::Open`], where clients may still hold ids of another
+    /// gateway, else refused.
     Auto = 0,
-    /// It is refused.
+    /// They are refused.
     Refuse = 1,
-    /// It is an id as a provider makes it.
+    /// They count as plain ids.
     Plain = 2,
 }
 
 named! { ForeignSeals { Auto = "auto", Refuse = "refuse", Plain = "plain" } }
 
-/// What is done with ids. Rolled out in this order.
+/// The treatment of ids. The modes are rolled out in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Mode {
-    /// Nothing is opened and nothing sealed. Requests may be read: what names state that exists is found.
+    /// No id is opened or sealed. Requests may still be read for ids that name existing state.
     Off = 0,
-    /// Sealed ids are opened and followed. Only what this client sent sealed is sealed.
+    /// Sealed ids are opened and followed. Only ids that the client sent sealed are sealed again.
     Open = 1,
-    /// Everything is sealed, and plain ids are let through.
+    /// All ids are sealed. Plain ids are accepted.
     Seal = 2,
-    /// Plain ids are refused.
+    /// All ids are sealed. Plain ids are refused.
     Strict = 3,
 }
 
 named! { Mode { Off = "off", Open = "open", Seal = "seal", Strict = "strict" } }
 
-/// What holds for all requests of a gateway.
+/// The rules for all requests of a gateway.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<'a> {
-    /// Seals and opens.
+    /// The sealer, which also opens.
     pub sealer: IdSealer<'a>,
-    /// What is done with ids.
+    /// The treatment of ids.
     pub mode: Mode,
-    /// Refuse what looks sealed and was not sealed by this ring; else it is plain.
+    /// Refuses texts that look sealed but were not sealed by this ring. Otherwise they are plain.
     pub refuse_foreign: bool,
-    /// Mark encrypted content.
+    /// Marks encrypted content.
     pub encrypted: bool,
-    /// Which strings are ids.
+    /// The tables of ids.
     pub fields: Fields<'a>,
 }
 
 impl ForeignSeals {
-    /// Whether they are refused in this mode.
+    /// Returns whether these texts are refused in this mode.
     #[must_use]
     pub const fn refuses(self, mode: Mode) -> bool {
         match self {
@@ -65,7 +66,7 @@ impl ForeignSeals {
 }
 
 impl<'a> Rules<'a> {
-    /// The defaults of a mode.
+    /// Returns the defaults of a mode.
     #[must_use]
     pub const fn new(sealer: IdSealer<'a>, mode: Mode) -> Self {
         Self {
@@ -77,29 +78,29 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// Whether the responses of such an API are sealed whatever their client sends.
+    /// Returns whether responses of an API are sealed regardless of what the client sends.
     pub(crate) fn seals_all(&self, ids: Ids) -> bool {
         matches!(self.mode, Mode::Seal | Mode::Strict) && matches!(ids, Ids::Both | Ids::Items)
     }
 
-    /// Whether those are sealed that their client has sent sealed.
+    /// Returns whether an id is sealed if the client sent it sealed.
     pub(crate) fn echoes(&self, ids: Ids) -> bool {
         self.mode == Mode::Open && matches!(ids, Ids::Both | Ids::Items)
     }
 
-    /// Whether a text under a listed key is an id that is sealed in responses of such an API.
+    /// Returns whether a text under a listed key is an id that responses of this API seal.
     pub(crate) fn seals(&self, ids: Ids, text: &[u8]) -> bool {
         text.len() <= MAX_ID && self.fields.seals(ids, text) && in_alphabet(text)
     }
 
-    /// The form of an id that this key has sealed, if the gateway would write it otherwise.
+    /// Returns the form of an id sealed with this key, if the gateway would write it differently.
     pub(crate) fn unlike_sealed(&self, key_id: u8) -> Option<Form> {
         let likewise = self.mode != Mode::Open && self.sealer.signs_with(key_id);
         (!likewise).then_some(Form::Sealed(key_id))
     }
 }
 
-/// How a client wrote an id, where that is not how the gateway would.
+/// The client's form of an id, where it differs from the gateway's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     Plain,

@@ -1,69 +1,69 @@
 //! The scanner of one JSON document, in chunks that may be cut anywhere.
 //!
-//! It knows just enough of JSON to say which key a string belongs to, and hands the strings that may be
-//! ids to a [`Reader`]. All else is passed on as it came. It holds back the raw bytes of one such string,
-//! or the end of encrypted content, and nothing else. What it does not understand it passes on to the
-//! end of the document.
+//! It understands just enough JSON to find the key of each string, and hands strings that may be
+//! ids to a [`Reader`]. Everything else passes unchanged. It holds back the raw bytes of one such
+//! string, or the end of encrypted content, and nothing else. After unexpected input it passes the
+//! rest of the document unchanged.
 
 use crate::bytes::{find_either, holds};
 
 use super::fields::{FILE, KeyKind, MAX_KEY_NAME, NO_KEY};
 use super::form::{HEAD_LEN, MARK_LEN};
 
-/// The longest string that is looked at, as it stands in the document.
+/// The longest string that is read, in its escaped form.
 pub(crate) const HOLD: usize = 512;
-/// How many levels are told apart. What is deeper is somebody else's.
+/// The number of levels that are tracked. Deeper ones are opaque.
 const LEVELS: u32 = 256;
-/// Of how many levels that name an object the keys are known, one in another.
+/// The number of nested levels with an id for which the key is remembered.
 const NAMED_LEVELS: usize = 16;
-/// The longest key that is looked at, as it stands in the document: every character may be `\u....`.
+/// The longest key that is read, in its escaped form: every character may be `\u....`.
 const KEY_HOLD: usize = 6 * MAX_KEY_NAME;
 
-/// What ends an event stream, behind a bracket.
+/// The word that ends an event stream, in brackets.
 const STOP: &[u8; 4] = b"DONE";
 
-/// Where the head and the end of encrypted content lie in `hold`, and bytes on their way out.
+/// `hold` has the head of encrypted content, then its end, then bytes on their way out.
 const TAIL_AT: usize = HEAD_LEN;
 const OUT_AT: usize = TAIL_AT + MARK_LEN;
 
-/// What a document's strings are for.
+/// Receives the strings of a document.
 pub(crate) trait Reader {
-    /// Whether the ends of encrypted content are held back, marked, or left alone.
+    /// Returns the treatment of encrypted content.
     fn content(&self) -> Content;
 
-    /// A key of the object on this level, empty if it is longer than all that are looked at. Returns
-    /// its number and kind, if it is looked at.
+    /// Receives a key of the object on this level, empty if it is longer than any that is read.
+    /// Returns its number and kind, if its value is read.
     fn key(&mut self, level: u32, name: &[u8]) -> Option<(u8, KeyKind)>;
 
-    /// A value that is neither string nor object nor array, by its first byte.
+    /// Receives the first byte of a value that is no string, object or array.
     fn scalar(&mut self, _level: u32, _first: u8) {}
 
     fn enter(&mut self, _level: u32, _is_object: bool, _kind: Option<KeyKind>) {}
 
     fn leave(&mut self, _level: u32) {}
 
-    /// The document ends.
+    /// Ends the document.
     fn end(&mut self) {}
 
-    /// A string that may be an id, unescaped. `None` for one that cannot be. Whatever is written to `out`
-    /// replaces it.
+    /// Receives a string that may be an id, unescaped, or `None` if it cannot be one. The bytes
+    /// written to `out` replace it.
     fn id(&mut self, spot: Spot, text: Option<&[u8]>, out: &mut [u8; HOLD]) -> Option<usize>;
 
-    /// A string that is too long for an id, and has escapes.
+    /// Receives a string that is too long for an id and has escapes.
     fn too_long(&mut self, _spot: Spot) {}
 
-    /// The mark behind encrypted content that begins so.
+    /// Returns the mark for encrypted content with this head.
     fn mark(&mut self, _head: &[u8]) -> Option<[u8; MARK_LEN]> {
         None
     }
 
-    /// Whether this end of encrypted content is a mark that is taken off.
+    /// Returns whether this end of encrypted content is a mark to remove.
     fn unmark(&mut self, _head: &[u8], _mark: &[u8; MARK_LEN]) -> bool {
         false
     }
 }
 
-/// What becomes of encrypted content.
+/// The treatment of encrypted content.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Content {
     Leave,
@@ -71,7 +71,7 @@ pub(crate) enum Content {
     Unmark,
 }
 
-/// Where a string stands.
+/// The place of a string.
 #[derive(Clone, Copy)]
 pub(crate) struct Spot {
     /// The number of its key.
@@ -79,7 +79,7 @@ pub(crate) struct Spot {
     pub kind: KeyKind,
     /// The level of the object around it.
     pub level: u32,
-    /// If that object is the value of a key that names an object: which.
+    /// The key of that object, if that key names an object.
     pub held_by: Option<u8>,
 }
 
@@ -94,28 +94,29 @@ enum State {
     Colon,
     Scalar,
     AfterValue,
-    /// In a string that nobody looks at.
+    /// In a string that is not read.
     Text,
-    /// In a string that may be an id; what was read of it is held.
+    /// In a string that may be an id. The part read so far is held.
     Candidate,
     /// In encrypted content.
     Content,
-    /// In an escape of encrypted content, with so many bytes of it read.
+    /// In an escape of encrypted content, with this many bytes of it read.
     ContentEscape(u8),
     /// The closing quote is next.
     Quote,
-    /// In `[DONE]`, which ends an event stream and is no document, with so many letters of it read.
+    /// In `[DONE]`, which ends an event stream and is no document, with this many letters of it
+    /// read.
     Stop(u8),
-    /// Below a level that is looked at; in a string there.
+    /// Below the levels that are read, outside a string or in one.
     Skim,
     SkimText,
     Done,
-    /// Not understood.
+    /// Passing unexpected input.
     Broken,
 }
 
-/// What a step has done with the front of its input: so many bytes pass as they are, `put` goes out behind
-/// them, and so many are taken in all.
+/// The result of a step at the front of its input. The first `pass` bytes go out unchanged, `put`
+/// follows them, and `taken` bytes are consumed.
 #[derive(Clone, Copy)]
 pub(crate) struct Step {
     pub pass: usize,
@@ -128,7 +129,7 @@ impl Step {
         Self { pass: len, taken: len, put: (0, 0) }
     }
 
-    /// With bytes in front taken already.
+    /// Adds input in front that passes unchanged.
     pub(crate) const fn behind(self, passed: usize) -> Self {
         Self { pass: self.pass + passed, taken: self.taken + passed, put: self.put }
     }
@@ -138,7 +139,7 @@ impl Step {
     }
 }
 
-/// What an open level is.
+/// The kind of an open level.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Level {
     Array,
@@ -154,7 +155,7 @@ impl Level {
         matches!(self, Self::Object | Self::Holder)
     }
 
-    /// Whether the key in front of it is remembered.
+    /// Returns whether the key in front of it is remembered.
     const fn is_named(self) -> bool {
         matches!(self, Self::Ids | Self::Holder)
     }
@@ -190,29 +191,31 @@ pub(crate) struct Scanner {
     hold: [u8; HOLD],
     held: u16,
     state: State,
-    /// The last byte was a backslash that escapes the next one.
+    /// The last byte was a backslash, which escapes the next one.
     escaped: bool,
     /// The string has an escape.
     has_escape: bool,
-    /// Of the last key.
+    /// The number and kind of the last key.
     key: u8,
     kind: Option<KeyKind>,
-    /// Of the arrays of ids and the objects that hold an id which are open, and how many are.
+    /// The keys of the open arrays of ids and objects with an id, and the number of them.
     named: [u8; NAMED_LEVELS],
     named_open: u16,
-    /// The innermost open level, 0 outside of all; and how many more are open below what is looked at.
+    /// The innermost open level, 0 outside all levels, and the number of open levels below those
+    /// that are tracked.
     depth: u32,
     skim: u64,
     /// The level of `variables`, or 0.
     variables: u32,
     levels: Levels,
-    /// The innermost open one.
+    /// The innermost open level.
     here: Level,
-    /// Of the head of encrypted content; what an escape says so far; and whether it is beyond ASCII.
+    /// For encrypted content: the length of its head, the value of an escape so far, and whether a
+    /// character of the head is beyond ASCII.
     head_len: u8,
     unicode: u16,
     foreign: bool,
-    /// How many documents were not understood.
+    /// The number of documents with unexpected input.
     pub unexpected: u32,
 }
 
@@ -240,18 +243,18 @@ impl Scanner {
         }
     }
 
-    /// Whether nothing of the document was read.
+    /// Returns whether nothing of the document was read.
     pub(crate) fn is_fresh(&self) -> bool {
         self.state == State::Begin
     }
 
-    /// What a step puts out.
+    /// Returns the bytes that a step puts out.
     pub(crate) fn put(&self, step: Step) -> &[u8] {
         let (from, len) = (usize::from(step.put.0), usize::from(step.put.1));
         self.hold.get(from..from + len).unwrap_or_default()
     }
 
-    /// Reads on, up to the first byte that does not pass as it is.
+    /// Reads on, up to the first byte that must change or be held.
     #[expect(clippy::too_many_lines, reason = "one arm for each state")]
     pub(crate) fn step(&mut self, reader: &mut dyn Reader, input: &[u8]) -> Step {
         let mut at = 0;
@@ -270,7 +273,7 @@ impl Scanner {
                     } else {
                         self.content(reader, rest)
                     };
-                    // No step is for nothing.
+                    // A step that does nothing would not end the caller's loop.
                     if step.taken > 0 || step.has_put() {
                         return step.behind(at);
                     }
@@ -395,7 +398,7 @@ impl Scanner {
         Step::pass(input.len())
     }
 
-    /// Where the closing quote of a string is, that begins or goes on here.
+    /// Returns the position of the closing quote of the string that continues here.
     #[inline(never)]
     fn string_end(&mut self, text: &[u8]) -> Option<usize> {
         let mut at = usize::from(self.escaped && !text.is_empty());
@@ -414,15 +417,15 @@ impl Scanner {
         }
     }
 
-    /// The same of a string that begins here. Mostly it has no escape.
+    /// Returns the end of a string that begins here. Usually the first special byte is the quote.
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "for every string")]
+    #[expect(clippy::inline_always, reason = "a call costs as much as a short string")]
     fn whole_end(&mut self, text: &[u8]) -> Option<usize> {
         let special = find_either(b'"', b'\\', text)?;
         if text.get(special) == Some(&b'"') { Some(special) } else { self.string_end(text) }
     }
 
-    /// Reads a string that nobody looks at, from behind its first quote. Returns as `text`.
+    /// Reads a string from behind its opening quote, as [`Self::text`] does.
     #[inline(never)]
     fn whole_text(&mut self, input: &[u8], at: usize) -> Option<usize> {
         self.begin_string(State::Text);
@@ -430,13 +433,13 @@ impl Scanner {
         Some(self.end_value(input, at + end + 1))
     }
 
-    /// Goes on with a string that nobody looks at. Says where it ends, and what mostly follows it.
+    /// Continues a string that is not read. Returns the position behind it and the usual comma.
     fn text(&mut self, input: &[u8], at: usize) -> Option<usize> {
         let end = self.string_end(input.get(at..)?)?;
         Some(self.end_value(input, at + end + 1))
     }
 
-    /// A value ends at `at`.
+    /// Ends a value at `at`.
     fn end_value(&mut self, input: &[u8], at: usize) -> usize {
         self.state = self.after_value();
         if self.depth == 0 { at } else { self.take_comma(input, at) }
@@ -446,12 +449,13 @@ impl Scanner {
         self.take(input, at, b',', self.next_state())
     }
 
-    /// The state behind a comma.
+    /// Returns the state behind a comma.
     fn next_state(&self) -> State {
         if self.here.is_object() { State::Key } else { State::Value }
     }
 
-    /// Takes the byte that mostly comes next, and a blank behind it, without another look at the state.
+    /// Takes the byte that usually comes next, and a space behind it, without another look at the
+    /// state.
     fn take(&mut self, input: &[u8], at: usize, byte: u8, next: State) -> usize {
         match input.get(at..) {
             Some(&[first, second, ..]) if first == byte => {
@@ -466,12 +470,12 @@ impl Scanner {
         (self.state, self.held, self.escaped, self.has_escape) = (state, 0, false, false);
     }
 
-    /// The state behind a value.
+    /// Returns the state behind a value.
     fn after_value(&self) -> State {
         if self.depth == 0 { State::Done } else { State::AfterValue }
     }
 
-    /// What the value that begins here is.
+    /// Returns the key and kind of the value that begins here.
     fn value_kind(&self) -> (u8, Option<KeyKind>) {
         match self.here {
             Level::Object | Level::Holder => (self.key, self.kind),
@@ -480,7 +484,7 @@ impl Scanner {
         }
     }
 
-    /// The key of the innermost array of ids, or object that holds an id.
+    /// Returns the key of the innermost array of ids, or object with an id.
     fn innermost(&self) -> u8 {
         let at = usize::from(self.named_open).saturating_sub(1).min(NAMED_LEVELS - 1);
         self.named.get(at).copied().unwrap_or(NO_KEY)
@@ -512,7 +516,7 @@ impl Scanner {
             }
             self.named_open += 1;
         }
-        // Below it, no key is that of other ones.
+        // Below it, only `file_id` counts as a key.
         if kind == Some(KeyKind::Variables) {
             self.variables = self.depth;
         }
@@ -533,11 +537,11 @@ impl Scanner {
         }
         self.depth -= 1;
         self.here = self.levels.get(self.depth);
-        // A level above may have been anything; no value there is a key's but the next key's.
+        // The key of a level above is not restored: the next value there has its own key.
         self.state = self.after_value();
     }
 
-    /// This is no document, from here on.
+    /// Passes the rest of the document unchanged.
     pub(crate) fn give_up(&mut self) {
         self.state = State::Broken;
         self.unexpected = self.unexpected.saturating_add(1);
@@ -545,8 +549,9 @@ impl Scanner {
 
     // Keys: never held back, only remembered.
 
-    /// Reads the key at `at`, and the string behind it if nobody looks at that; then the next key.
-    /// Returns where something else follows. `None` at the end of the input.
+    /// Reads the key that begins at `at`, the string behind it if that is not read, and further such
+    /// members until another byte is next. Returns `None` at the end of the input. Usually each
+    /// member is whole and has no escapes.
     #[inline(never)]
     fn members(&mut self, reader: &mut dyn Reader, input: &[u8], mut at: usize) -> Option<usize> {
         loop {
@@ -579,7 +584,7 @@ impl Scanner {
         }
     }
 
-    /// Of a key that is cut, or has escapes: seldom, so one copy.
+    /// Remembers a part of a key that is cut or has escapes. Not inlined, because this is rare.
     #[inline(never)]
     fn hold_key(&mut self, part: &[u8]) {
         let from = usize::from(self.held);
@@ -588,7 +593,7 @@ impl Scanner {
                 place.copy_from_slice(part);
                 self.held += u16_of(part.len());
             }
-            // Longer than any that is looked at, and stays so.
+            // Longer than any known key, and marked as such.
             _ => self.held = u16_of(KEY_HOLD + 1),
         }
     }
@@ -617,7 +622,7 @@ impl Scanner {
         Some(Spot { key, kind: kind?, level: self.depth, held_by })
     }
 
-    /// Begins a string that is a value. `None` if it is read on by its state.
+    /// Begins a string that is a value. Returns `None` if the new state reads it.
     fn begin_text(&mut self, reader: &mut dyn Reader, text: &[u8]) -> Option<Step> {
         self.begin_string(State::Text);
         let spot = self.spot()?;
@@ -646,19 +651,19 @@ impl Scanner {
             self.state = State::Quote;
             return Some(Step { pass: 0, taken: end, put: (0, u16_of(len)) });
         }
-        // Read again, as any text.
+        // Read again, as text.
         self.begin_string(State::Text);
         None
     }
 
-    /// Goes on with a string that may be an id.
+    /// Continues a string that may be an id.
     fn candidate(&mut self, reader: &mut dyn Reader, text: &[u8]) -> Step {
         let before = (self.escaped, self.has_escape);
         let end = self.string_end(text);
         let part = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
         let held = usize::from(self.held);
         let Some(place) = self.hold.get_mut(held..held + part.len()) else {
-            // Too long. What is held goes out, and the string goes on.
+            // Too long: the held part goes out, and the string continues as text.
             if let Some(spot) = self.spot() {
                 let front = self.hold.get(..held).unwrap_or_default();
                 Self::leave_long(reader, spot, front, part.get(..HOLD - held).unwrap_or_default());
@@ -681,21 +686,21 @@ impl Scanner {
         Step { pass: 0, taken: part.len(), put: (0, u16_of(decided.unwrap_or(raw.len()))) }
     }
 
-    /// A string that is too long for an id, of which the first bytes are given.
+    /// Handles a string that is too long for an id, given its first bytes.
     fn leave_long(reader: &mut dyn Reader, spot: Spot, front: &[u8], more: &[u8]) {
         if holds(b'\\', front) || holds(b'\\', more) {
             reader.too_long(spot);
         }
     }
 
-    /// Puts out what is held, and takes nothing.
+    /// Puts out the held bytes, and takes none.
     fn put_held(&mut self) -> Step {
         let put = (0, self.held);
         self.held = 0;
         Step { pass: 0, taken: 0, put }
     }
 
-    /// Goes on with encrypted content: all passes, but for its end if that may be a mark.
+    /// Continues encrypted content. Everything passes, except an end that may be a mark.
     fn content(&mut self, reader: &mut dyn Reader, text: &[u8]) -> Step {
         let end = find_either(b'"', b'\\', text);
         let plain = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
@@ -716,7 +721,7 @@ impl Scanner {
             }
             return step;
         }
-        // What is held and cannot be of the mark any more goes out first.
+        // Held bytes that cannot be part of the mark any more go out first.
         let held = usize::from(self.held);
         let out = (held + plain.len()).saturating_sub(MARK_LEN).min(held);
         if out > 0 {
@@ -743,7 +748,7 @@ impl Scanner {
                     self.held = 0;
                 }
             }
-            // A mark is recognised as it was written, without escapes.
+            // A mark is recognised only in its original form, without escapes.
             Some(_) => {
                 self.add_to_head(TAIL_AT, self.held.into());
                 self.state = State::ContentEscape(0);
@@ -754,7 +759,7 @@ impl Scanner {
         step
     }
 
-    /// Copies a few bytes of what is held, the first one first.
+    /// Copies a few held bytes, the first one first.
     fn copy_down(&mut self, from: usize, len: usize, to: usize) {
         for i in 0..len {
             let byte = self.hold.get(from + i).copied();
@@ -773,7 +778,7 @@ impl Scanner {
         !self.foreign && !head.is_empty() && reader.unmark(head, mark)
     }
 
-    /// Adds to the head of encrypted content, as far as there is room.
+    /// Adds content to the head of encrypted content, until the head is full.
     fn read_head(&mut self, content: &[u8]) {
         let from = usize::from(self.head_len);
         let len = content.len().min(HEAD_LEN - from.min(HEAD_LEN));
@@ -784,7 +789,7 @@ impl Scanner {
         }
     }
 
-    /// The same with bytes that are held.
+    /// Adds held bytes to the head.
     fn add_to_head(&mut self, held_at: usize, len: usize) {
         let mut held = [0; MARK_LEN];
         if let Some((to, from)) = held.get_mut(..len).zip(self.hold.get(held_at..held_at + len)) {
@@ -793,8 +798,8 @@ impl Scanner {
         }
     }
 
-    /// Goes on with an escape of encrypted content, of which so many bytes were read. Returns whether
-    /// this one is of it.
+    /// Continues an escape of encrypted content, of which `read` bytes were read. Returns whether
+    /// this byte belongs to it.
     fn content_escape(&mut self, read: u8, byte: u8) -> bool {
         let digit = char::from(byte).to_digit(16).and_then(|digit| u16::try_from(digit).ok());
         self.state = match (read, byte, digit) {
@@ -830,9 +835,9 @@ impl Scanner {
         true
     }
 
-    // Where documents end.
+    // Ends of documents.
 
-    /// A line of an event ends here. No string reaches over it.
+    /// Ends a line of an event. A string does not continue behind it.
     pub(crate) fn line_end(&mut self) -> Step {
         match self.state {
             State::Scalar => self.state = self.after_value(),
@@ -852,20 +857,20 @@ impl Scanner {
         Step::pass(0)
     }
 
-    /// The document ends here, and another may begin.
+    /// Ends the document, so that another may begin.
     pub(crate) fn end(&mut self) -> Step {
         let step = self.give_out();
         let whole = matches!(self.state, State::Begin | State::Done | State::Broken)
             || self.state == State::Scalar && self.depth == 0;
         let unexpected = self.unexpected.saturating_add(u32::from(!whole));
-        // The next one begins with nothing open. What is held is still to be put out.
+        // The next document begins with nothing open. The held bytes are still to be put out.
         (self.state, self.depth, self.variables, self.unexpected) =
             (State::Begin, 0, 0, unexpected);
         (self.here, self.named_open) = (Level::Array, 0);
         step
     }
 
-    /// Puts out what is held of a string, which does not end.
+    /// Puts out the held bytes of a string that does not end.
     fn give_out(&mut self) -> Step {
         match self.state {
             State::Candidate => self.put_held(),
@@ -883,7 +888,7 @@ fn u16_of(len: usize) -> u16 {
     u16::try_from(len).unwrap_or(u16::MAX)
 }
 
-/// Shows `reader` a string, as it stands in the document.
+/// Hands a string to `reader`, unescaped.
 fn decide(
     reader: &mut dyn Reader,
     spot: Spot,
@@ -899,7 +904,7 @@ fn decide(
     reader.id(spot, len.and_then(|len| text.get(..len)), out)
 }
 
-/// What the byte behind a backslash stands for; `u` apart.
+/// Returns the character for the byte behind a backslash, except for `u`.
 const fn unescaped(byte: u8) -> Option<u8> {
     match byte {
         b'"' | b'\\' | b'/' => Some(byte),
@@ -912,8 +917,9 @@ const fn unescaped(byte: u8) -> Option<u8> {
     }
 }
 
-/// Unescapes a string, and says how long it is. A character beyond ASCII that is escaped becomes a byte that is
-/// in no id and no key. `None` if it does not fit, or an escape is none.
+/// Unescapes a string and returns its length. An escaped character beyond ASCII becomes a byte that
+/// occurs in no id and no key. Returns `None` if the string does not fit, or if an escape is
+/// invalid.
 fn unescape(raw: &[u8], out: &mut [u8]) -> Option<usize> {
     let (mut rest, mut len) = (raw.iter(), 0);
     while let Some(&byte) = rest.next() {

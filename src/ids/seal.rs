@@ -7,8 +7,8 @@
 //! envelope = u8(key id), u64le(pin) XOR SipHash-2-4(mask key, tag), tag
 //! ```
 //!
-//! As in the cookie, the tag is computed over the plain pin and then masks it. The same id, of the same
-//! account under the same key, is sealed the same way every time.
+//! As in the cookie, the tag is computed over the plain pin and then masks it. The same id, of the
+//! same account under the same key, is sealed the same way every time.
 
 use crate::secret::wipe;
 use crate::sip::{Sip, length_prefix, sip24, sip24_wide};
@@ -29,17 +29,17 @@ impl Drop for Keys {
     }
 }
 
-/// What a seal is on.
+/// The thing that a seal is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Use {
     /// An id.
     Id = 0,
-    /// Encrypted content, whose head stands for the native id.
+    /// Encrypted content. Its head takes the place of the native id.
     Encrypted = 1,
 }
 
-/// What is under the tag beside what is sealed.
+/// The data under the tag besides the native id.
 #[derive(Clone, Copy)]
 pub(crate) struct Bound<'a> {
     pub scope: &'a [u8],
@@ -53,7 +53,7 @@ impl Keys {
         Self { seal: derive(b"tokenpin.v1.sid"), mask: derive(b"tokenpin.v1.sim") }
     }
 
-    /// The envelope of `native`, an object in the account with the identity hash `pin`.
+    /// Makes the envelope of `native`, an object in the account with the identity hash `pin`.
     pub(crate) fn seal(&self, key_id: u8, bound: &Bound<'_>, pin: u64, native: &[u8]) -> Envelope {
         let tag = self.tag(key_id, bound, pin, native);
         let mut envelope = [key_id; 17];
@@ -62,7 +62,7 @@ impl Keys {
         envelope
     }
 
-    /// The pin of an envelope, if its tag is good.
+    /// Returns the pin of an envelope, if its tag is good.
     pub(crate) fn open(
         &self,
         envelope: &Envelope,
@@ -82,17 +82,18 @@ impl Keys {
         let mut account = [key_id; 13];
         account[..4].copy_from_slice(&length_prefix(bound.owner));
         account[5..].copy_from_slice(&pin.to_le_bytes());
-        // Each piece costs: nearly always, nothing stands between these two.
+        // Each piece costs time, and usually nothing stands between these two.
         let (len, rest) = account.split_at(if bound.owner.is_empty() { 0 } else { 4 });
         Sip::new_24(&self.seal).head(head, 5).finish(&[bound.scope, len, bound.owner, rest, native])
     }
 
-    /// Stands for the secret where replicas compare theirs.
+    /// Returns a value that replicas compare in place of the secret.
     pub(crate) fn check_value(&self) -> u64 {
         sip24(&self.seal, b"tokenpin.v1.conf")
     }
 
-    /// Stands for a native id in memory, where it tells nobody which. Under a use that no seal has.
+    /// Returns a hash that stands for a native id in memory and does not reveal it. Its use is one
+    /// that no seal has.
     pub(crate) fn echo(&self, native: &[u8]) -> u64 {
         Sip::new_24(&self.seal).finish(&[&[2], native])
     }
@@ -102,7 +103,8 @@ impl Keys {
     }
 }
 
-/// In constant time. The builds that accept forged cookies (cookie/seal.rs) accept forged ids too.
+/// Compares in constant time. The builds that accept forged cookies (cookie/seal.rs) accept forged
+/// ids too.
 #[cfg(not(tokenpin_planted_compare))]
 fn same(expected: u64, given: u64) -> bool {
     use subtle::ConstantTimeEq as _;
@@ -111,7 +113,7 @@ fn same(expected: u64, given: u64) -> bool {
     (expected << ignored).ct_eq(&(given << ignored)).into()
 }
 
-/// And those that stop at the first wrong byte stop here.
+/// Stops at the first wrong byte, in the builds that plant this defect.
 #[cfg(tokenpin_planted_compare)]
 fn same(expected: u64, given: u64) -> bool {
     let (expected, given) = (expected.to_le_bytes(), given.to_le_bytes());

@@ -1,4 +1,4 @@
-//! What the ids of a request come to, and how the client wrote them.
+//! The summary of a request's ids, and the forms in which the client wrote them.
 
 use super::fields::{CONTAINER, CONVERSATION, Ids, NO_KEY, PREVIOUS_RESPONSE};
 use super::form::in_alphabet;
@@ -8,48 +8,53 @@ use super::rules::{Form, Mode, Rules};
 /// The longest id that is quoted.
 const MAX_QUOTED: usize = 64;
 
-/// What the ids of a request come to. Begins as [`Summary::new`], and everything that reads the request
-/// adds to it: the path first, then the query, then the body.
+/// The summary of a request's ids. It begins as [`Summary::new`], and every reader adds to it: the
+/// path first, then the query, then the body.
 ///
-/// A key is a number: its place in [`KEYS`](super::KEYS), or behind these in what the configuration adds. 255 is none.
+/// A key is a number: its index in [`KEYS`](super::KEYS), then in the additions of the
+/// configuration. 255 is no key.
 #[derive(Clone)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "they say seven things, and exclude each other nowhere"
 )]
 pub struct Summary {
-    /// Of all ids: the worst verdict. What is behind the first that is refused is not looked at.
+    /// The worst verdict of all ids. Ids behind the first refused one are not checked.
     pub verdict: IdVerdict,
-    /// The key of the id that is refused; of a conflict, both.
+    /// The key of the refused id. For a conflict, both keys.
     pub keys: [u8; 2],
-    /// Whether the request is refused for its ids: by [`Self::verdict`], or by the mode
-    /// [`Strict`](super::Mode::Strict) for an id that is plain.
+    /// True if the request is refused for its ids: by [`Self::verdict`], or for a plain id in the
+    /// mode [`Strict`](super::Mode::Strict).
     pub refused: bool,
-    /// Whether there is a string that is too long to be read as the id that it may be.
+    /// True if a string that may be an id is too long to be read.
     pub unreadable: bool,
-    /// Whether the request names state that exists, by a sealed id or a plain one.
+    /// True if the request names existing state, by a sealed or a plain id.
     pub existing: bool,
-    /// Whether the ids of the response are sealed: what the request creates is found again by its id.
+    /// True if the ids of the response are sealed, because the request creates state that is found
+    /// again by its id.
     pub seals: bool,
-    /// Whether what the client sent sealed is sealed in the response.
+    /// True if the response seals the ids that the client sent sealed.
     pub(crate) echoes: bool,
-    /// Whether the body says `"store": false`.
+    /// True if the body says `"store": false`.
     pub unstored: bool,
-    /// Whether the path is for [uploads](super::UPLOADS): its request may have a multipart body.
+    /// True if the path is for [uploads](super::UPLOADS), so that the request may have a multipart
+    /// body.
     pub uploads: bool,
-    /// Whether the path is a [download](super::DOWNLOADS): nothing is sealed in the response's body, a client's own.
+    /// True if the path is a [download](super::DOWNLOADS). Its response is a client's file, in
+    /// which nothing is sealed.
     pub downloads: bool,
-    /// How many ids were opened, and how many were plain.
+    /// The number of opened ids.
     pub opened: u32,
-    /// See [`Self::opened`].
+    /// The number of plain ids.
     pub plain: u32,
-    /// The identity hash of the account that the request has to go to, and the key that says so.
+    /// The identity hash of the account that must serve, and the key of the id that names it.
     hard: Option<(u64, u8)>,
-    /// The same, of the history that the client carries itself: where nothing else names an account.
+    /// The identity hash of the account that the client's own history names. It counts only if
+    /// nothing else names an account.
     soft: Option<u64>,
     quoted: [u8; MAX_QUOTED],
     quoted_len: u8,
-    /// How the client wrote its ids.
+    /// The client's forms of its ids.
     pub echo: Echo,
 }
 
@@ -60,7 +65,7 @@ impl Default for Summary {
 }
 
 impl core::fmt::Debug for Summary {
-    /// Without the accounts.
+    /// Leaves out the accounts.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Summary")
             .field("verdict", &self.verdict)
@@ -79,7 +84,7 @@ impl core::fmt::Debug for Summary {
 }
 
 impl Summary {
-    /// Of a request without ids.
+    /// Creates the summary of a request without ids.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -103,29 +108,30 @@ impl Summary {
         }
     }
 
-    /// The identity hash of the account that serves this request, and the key of the id that names it
-    /// (255 for history). `None` if no id says which.
+    /// Returns the identity hash of the account that serves this request, and the key of the id
+    /// that names it (255 for history). Returns `None` if no id names an account.
     #[must_use]
     pub fn account(&self) -> Option<(u64, u8)> {
         let soft = self.soft.filter(|_| !self.unstored).map(|pin| (pin, NO_KEY));
         self.hard.or(soft)
     }
 
-    /// The id that is refused, or that names the account, as the client wrote it, but for escapes: for the text of a
-    /// refusal. Empty for one that has more than 64 bytes or other characters than ids, and for encrypted content.
+    /// Returns the refused id, or else the id that names the account, as the client wrote it except
+    /// for escapes, for the text of a refusal. It is empty for an id over 64 bytes or with other
+    /// characters than ids have, and for encrypted content.
     #[must_use]
     pub fn quoted(&self) -> &[u8] {
         self.quoted.get(..usize::from(self.quoted_len)).unwrap_or_default()
     }
 
-    /// Whether anything in the response may change: else nobody has to look into it.
+    /// Returns whether anything in the response may change. If not, the response need not be read.
     #[must_use]
     pub const fn changes_response(&self) -> bool {
         self.seals || self.echoes && self.echo.len != 0
     }
 
-    /// Takes one text that may be an id, under `key` and with its rank for the echo: the native id comes back if it is
-    /// opened. `bind` is told what it names.
+    /// Reads a text that may be an id, under `key` and with its rank for the echo. Returns the
+    /// native id if it was sealed. `bind` receives the object that the id names.
     pub(crate) fn take(
         &mut self,
         rules: &Rules<'_>,
@@ -153,7 +159,7 @@ impl Summary {
             self.refuse(verdict, [key, NO_KEY], text);
             return None;
         }
-        // What names nothing.
+        // These name nothing.
         if text.is_empty() || text == b"auto" {
             return None;
         }
@@ -172,7 +178,7 @@ impl Summary {
         None
     }
 
-    /// One was opened, which may be what names the account.
+    /// Counts an opened id, and keeps it as the one that may name the account.
     pub(crate) fn note_opened(&mut self, text: &[u8]) {
         self.opened = self.opened.saturating_add(1);
         self.verdict = self.verdict.max(IdVerdict::Sealed);
@@ -181,7 +187,7 @@ impl Summary {
         }
     }
 
-    /// What names its account for good.
+    /// Binds the request to an account, with priority over history.
     pub(crate) fn bind_hard(&mut self, key: u8, named: Named) {
         self.existing = true;
         let Named::Account(pin) = named else { return };
@@ -194,7 +200,7 @@ impl Summary {
         }
     }
 
-    /// History, whose account is in the set.
+    /// Binds the request to the account of its history, which is in the set.
     pub(crate) fn bind_soft(&mut self, pin: u64) {
         self.soft = Some(pin);
     }
@@ -217,29 +223,29 @@ impl Summary {
     }
 }
 
-/// What a text names.
+/// The object that a text names.
 #[derive(Clone, Copy)]
 pub(crate) enum Named {
     /// An object of this account.
     Account(u64),
-    /// A plain id: an object, nobody knows whose.
+    /// An object of an unknown account, by a plain id.
     Something,
 }
 
-/// The most ids whose form is remembered.
+/// The number of ids whose form is remembered.
 const ECHOES: usize = 16;
 
-/// How a client wrote its ids, so that the response spells them the same way. Only where the gateway would
-/// spell them otherwise.
+/// The client's forms of its ids, so that the response spells them the same way. Only forms that
+/// the gateway would not write itself are kept.
 #[derive(Clone)]
 pub struct Echo {
     entries: [Entry; ECHOES],
     len: u8,
-    /// How many ids found no room.
+    /// The number of ids that did not fit.
     pub lost: u32,
 }
 
-/// By a keyed hash of the native id.
+/// An id by a keyed hash of its native form.
 #[derive(Clone, Copy)]
 struct Entry {
     hash: u64,
@@ -247,8 +253,8 @@ struct Entry {
     form: Form,
 }
 
-/// Which ids of a body keep their place where there are too many. Those of the path have rank 0, those of
-/// the query 1.
+/// Returns the rank of a body's key: ids of a low rank keep their place if there are too many. Ids
+/// of the path have rank 0, and those of the query 1.
 pub(crate) fn rank(key: u8) -> u8 {
     match key {
         PREVIOUS_RESPONSE => 2,
@@ -273,7 +279,7 @@ impl core::fmt::Debug for Echo {
 }
 
 impl Echo {
-    /// Of a request without ids.
+    /// Creates the echo of a request without ids.
     #[must_use]
     pub const fn new() -> Self {
         let none = Entry { hash: 0, rank: LAST_RANK, form: Form::Plain };
@@ -296,7 +302,7 @@ impl Echo {
             len
         } else {
             self.lost = self.lost.saturating_add(1);
-            // The last of those that matter least makes room for one that matters more.
+            // An id of the highest rank, the last of several, makes room for one of a lower rank.
             let weakest = there.iter().enumerate().max_by_key(|(_, entry)| entry.rank);
             let Some((place, _)) = weakest.filter(|(_, entry)| entry.rank > rank) else { return };
             place

@@ -8,10 +8,11 @@ use super::rendezvous::{Champion, Few, LANES};
 use super::slot::{Filter, Slot, Word, count, in_range};
 use super::{Strategy, by_jump, select};
 
-/// [`select`](crate::select()) for many keys: `out[i]` becomes the slot of `hashes[i]`.
+/// Selects like [`select`](crate::select()) for many keys: `out[i]` becomes the slot of
+/// `hashes[i]`.
 ///
-/// Does as many as the shorter of `hashes` and `out` has. Faster than one by one, but for fewer
-/// than 16 keys; slower for 2^20 slots and more.
+/// Handles as many keys as the shorter of `hashes` and `out` has. Faster than one key at a time,
+/// except for fewer than 16 keys; slower for 2^20 slots and more.
 ///
 /// # Errors
 ///
@@ -32,7 +33,7 @@ pub fn select_batch(
     })
 }
 
-/// Gives the answers of [`select_batch`] to `out`, in order.
+/// Passes the answers of [`select_batch`] to `out`, in order.
 #[expect(clippy::cast_possible_truncation, reason = "places are below BATCH")]
 pub(crate) fn select_each(
     strategy: Strategy,
@@ -72,10 +73,11 @@ pub(crate) fn select_each(
     Ok(())
 }
 
-/// Probes for all keys whose homes are in `selected`, and puts what serves in their place. Returns how
-/// many keys are left to the pass, and their places in the front of `places`.
+/// Probes for all keys. `selected` holds their homes, and receives the slots that serve. Returns
+/// the number of keys without such a slot, and writes their places to the front of `places`.
 ///
-/// All keys take one probe, then each that is not done the next. No branch depends on a single key.
+/// All keys take one probe, then each unfinished key takes the next. No branch depends on a single
+/// key.
 #[expect(clippy::cast_possible_truncation, reason = "places are below BATCH")]
 fn probe_all(
     slots: &[Slot],
@@ -85,17 +87,17 @@ fn probe_all(
     places: &mut [u8; BATCH],
 ) -> usize {
     let (n, all) = (count(slots), filter.leaves_none_out());
-    // That of no slot for a probe that ends the probing.
+    // The probe that ends the probing has no slot, and so no word.
     let word = |slot: u32| slots.get(slot as usize).map_or(Word::NONE, Slot::word);
-    // `super::serves` without its branches, which no processor foresees here.
+    // Computes `super::serves` without its branches, which are unpredictable here.
     let serves = |slot: u32, draw: u64| {
         let word = word(slot);
         let accepted = draw >> 48 < u64::from(word.weight());
         accepted & filter.admits(word) & (all || !filter.leaves_out(slot))
     };
-    // Of the keys that go on: the place in the batch, and the hash of the next probe.
+    // For the unfinished keys: the place in the batch, and the hash of the next probe.
     let (mut going, mut at, mut left) = ([0_u8; BATCH], [0; BATCH], 0);
-    // Nearly all slots are up at full weight, and serve whatever the hash says.
+    // Nearly all slots are up at full weight, and serve for every hash.
     for (place, (&home, _)) in selected.iter().zip(hashes).enumerate() {
         going[left % BATCH] = place as u8;
         left += usize::from(!(all & (word(home) == Word::FULL)));
@@ -111,7 +113,7 @@ fn probe_all(
     let mut ended = 0;
     for _ in 1..PROBES {
         (left, kept) = (kept, 0);
-        // Those whose next place is no slot end here, which of few slots is the most part.
+        // A next place that is no slot ends the probing, which it mostly does with few slots.
         if some_end(n) {
             for i in 0..left {
                 let (hash, place) = (at[i % BATCH], going[i % BATCH]);
@@ -143,7 +145,7 @@ fn probe_all(
     ended
 }
 
-/// The rendezvous of the keys at `places`.
+/// Runs the rendezvous for the keys at `places`.
 fn pass(
     strategy: Strategy,
     slots: &[Slot],
@@ -173,8 +175,8 @@ fn pass(
     }
 }
 
-/// No slot: there are at most `2^31 - 1`.
+/// No slot. A set has at most `2^31 - 1` of them.
 const NONE: u32 = u32::MAX;
 
-/// For fewer keys the jump goes one by one: room for a batch takes longer to clear.
+/// The number of keys from which a batch is faster: clearing its memory takes time.
 const FEW: usize = 16;

@@ -1,4 +1,5 @@
-//! The strategy of Higress ai-proxy, for migration: FNV-1a of the key, modulo the number of accounts.
+//! The strategy of Higress ai-proxy, for migration: FNV-1a of the key, modulo the number of
+//! accounts.
 
 use crate::key::Key;
 use crate::sink::hex;
@@ -6,9 +7,9 @@ use crate::sink::hex;
 use super::rendezvous::rendezvous;
 use super::slot::{Filter, Slot, in_range};
 
-/// The slot that serves `key`, whose hash is `hash`, as Higress ai-proxy would choose it: the
-/// `fnv1a32(key bytes) % n`-th of the `n` slots that hold an account. Where that slot cannot serve,
-/// weighted rendezvous with `hash` takes over. `None` without a candidate.
+/// Returns the slot that Higress ai-proxy would choose for `key`, whose hash is `hash`: number
+/// `fnv1a32(key bytes) % n` of the `n` slots that hold an account. If that slot cannot serve,
+/// weighted rendezvous with `hash` takes over. Returns `None` without a candidate.
 ///
 /// Anyone can aim a key at a slot, and changing the list moves most sessions: use it only to take
 /// over from Higress. Linear in the number of slots.
@@ -30,9 +31,9 @@ pub fn select_higress(
         .or_else(|| select_higress(slots, &filter.last_resort()?, hash, key))
 }
 
-/// The 32-bit FNV-1a hash of `key`'s bytes, an anonymous id written as a UUID.
+/// Returns the 32-bit FNV-1a hash of `key`'s bytes. An anonymous id is written as a UUID.
 fn fnv1a32(key: &Key<'_>) -> u32 {
-    /// Not inlined, for there are many pieces.
+    /// Not inlined, because it is called for many pieces.
     #[inline(never)]
     fn fold(hash: u32, bytes: &[u8]) -> u32 {
         bytes.iter().fold(hash, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
@@ -53,7 +54,7 @@ fn fnv1a32(key: &Key<'_>) -> u32 {
     hash
 }
 
-/// The `fnv1a % n`-th of the `n` slots that hold an account.
+/// Returns slot number `fnv1a % n` of the `n` slots that hold an account.
 #[cold]
 fn nth_occupied(slots: &[Slot], fnv1a: u32) -> Option<u32> {
     let occupied = || (0..).zip(slots).filter(|(_, slot)| !slot.is_vacant());

@@ -1,20 +1,21 @@
 //! Jump consistent hash.
 //!
-//! Lamping and Veach, "A Fast, Minimal Memory, Consistent Hash Algorithm", 2014
-//! (arXiv:1406.2294), figure 1, bit for bit. Growing from `n` to `n + 1` buckets moves
-//! `1 / (n + 1)` of the keys, all of them to the new bucket.
+//! Lamping and Veach, "A Fast, Minimal Memory, Consistent Hash Algorithm", 2014 (arXiv:1406.2294),
+//! figure 1, bit for bit. Growing from `n` to `n + 1` buckets moves `1 / (n + 1)` of the keys, all
+//! of them to the new bucket.
 //!
-//! The two roundings of the paper's form (the division, then the product, in IEEE 754
-//! binary64) decide on which side of a bucket's edge a few keys in 2^52 fall, so the form
-//! is part of the format. It is also slow: each step waits for a product in floating
-//! point and its conversion. The form for one key computes with integers, knows how far
-//! off it can be, and leaves every key that comes so close to an edge to the paper's form; that for
-//! batches computes the paper's product without its conversion.
+//! The paper's form rounds twice, in the division and in the product, in IEEE 754 binary64. These
+//! roundings decide the bucket of a few keys in 2^52, so the form is part of the format. It is also
+//! slow: each step waits for a floating-point product and its conversion. The form for one key
+//! computes with integers. It knows its error bound, and leaves every key that comes so close to an
+//! edge to the paper's form. The form for batches computes the paper's product without its
+//! conversion.
 
 use crate::error::Error;
 use crate::limits::MAX_BUCKETS;
 
-// Without SSE2 this compiler computes in the x87's 80 bits and rounds twice: some keys get other buckets.
+// Without SSE2 this compiler computes in the 80 bits of the x87 and rounds twice, so some keys get
+// other buckets.
 #[cfg(all(target_arch = "x86", not(target_feature = "sse2")))]
 compile_error!(
     "tokenpin needs IEEE 754 binary64 arithmetic, which x86 has only with SSE2: build for an i686 \
@@ -25,7 +26,7 @@ const TWO_POW_20: f64 = 1_048_576.0;
 const TWO_POW_31: f64 = 2_147_483_648.0;
 const TWO_POW_63: f64 = 9_223_372_036_854_775_808.0;
 
-/// The bucket, `0..buckets`, of `key`.
+/// Returns the bucket, `0..buckets`, of `key`.
 ///
 /// Takes about `ln(buckets)` steps. Never allocates, and is safe to call from any thread.
 ///
@@ -39,13 +40,13 @@ pub fn jump(key: u64, buckets: u32) -> Result<u32, Error> {
     Ok(jump_unchecked(key, buckets))
 }
 
-/// The generator of the paper, Knuth's 64-bit linear congruential one.
+/// Advances the generator of the paper: Knuth's 64-bit linear congruential one.
 #[inline]
 const fn advance(key: u64) -> u64 {
     key.wrapping_mul(2_862_933_555_777_941_757).wrapping_add(1)
 }
 
-/// [`jump`] for a bucket count that is known to be in range; 0 buckets give 0.
+/// Works like [`jump`] for a bucket count known to be in range. 0 buckets give 0.
 #[inline]
 pub(crate) fn jump_unchecked(key: u64, buckets: u32) -> u32 {
     match by_integers(key, buckets) {
@@ -54,18 +55,18 @@ pub(crate) fn jump_unchecked(key: u64, buckets: u32) -> u32 {
     }
 }
 
-/// The paper's bucket, if that is beyond doubt.
+/// Returns the paper's bucket, if it is beyond doubt.
 ///
-/// With `m` for the paper's `b + 1` and `d` for its divisor, a step goes on to bucket
+/// With `m` for the paper's `b + 1` and `d` for its divisor, a step continues to bucket
 /// `trunc(m * 2^31 / d)` unless that is `buckets` or more.
 ///
-/// * The last step, whose branch the processor mispredicts, is recognised without a
-///   division: `m * 2^31 >= buckets * d`. Both sides are below 2^62, and two roundings move
-///   a quotient by less than 2^-51 of itself: a difference of 2^11 is beyond doubt.
-/// * The divisions depend on the key alone, so the next step's begins before the bucket of this
-///   one is known. From one step to the next leads a product of integers, `m` by the quotient
-///   with 32 fraction bits. Cutting the quotient takes less than `m` off the product, the paper's
-///   rounding of the product adds at most 2^(31-53) = 2^10 units: only a fraction above
+/// * The last step, whose branch the processor mispredicts, is recognised without a division:
+///   `m * 2^31 >= buckets * d`. Both sides are below 2^62, and two roundings move a quotient by
+///   less than 1 part in 2^51: a difference of 2^11 is beyond doubt.
+/// * The divisions depend only on the key, so the next step's division starts before the bucket of
+///   this step is known. From one step to the next leads an integer product: `m` by the quotient
+///   with 32 fraction bits. Cutting the quotient takes less than `m` off the product, and the
+///   paper's rounding of the product adds at most 2^(31-53) = 2^10 units: only a fraction above
 ///   2^32 - m - 2^10 is in doubt.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "a call takes a tenth of its time")]
@@ -85,13 +86,13 @@ fn by_integers(key: u64, buckets: u32) -> Option<u32> {
     }
 }
 
-/// The paper's divisor, `1..=2^31`.
+/// Returns the paper's divisor, `1..=2^31`.
 #[inline]
 const fn divisor(state: u64) -> u64 {
     (state >> 33) + 1
 }
 
-/// The paper's quotient, rounded as it is there, then cut to 32 fraction bits.
+/// Returns the paper's quotient, rounded as in the paper, then cut to 32 fraction bits.
 #[inline]
 #[expect(
     clippy::cast_possible_truncation,
@@ -104,7 +105,7 @@ fn quotient_of(state: u64) -> u64 {
     (TWO_POW_63 / (divisor(state) as i64 as f64)) as i64 as u64
 }
 
-/// Whether the step from `m` with divisor `d` is the last, if that is beyond doubt.
+/// Returns whether the step from `m` with divisor `d` is the last, if that is beyond doubt.
 #[inline]
 const fn ends(m: u64, d: u64, buckets: u32) -> Option<bool> {
     let (product, edge) = (m << 31, buckets as u64 * d);
@@ -117,8 +118,8 @@ const fn ends(m: u64, d: u64, buckets: u32) -> Option<bool> {
     }
 }
 
-/// The bucket that a step from `m` leads to, if that is beyond doubt. `quotient` has 32 fraction
-/// bits.
+/// Returns the bucket that a step from `m` leads to, if it is beyond doubt. `quotient` has 32
+/// fraction bits.
 #[inline]
 const fn next(m: u64, quotient: u64) -> Option<u64> {
     let product = m.wrapping_mul(quotient);
@@ -126,8 +127,8 @@ const fn next(m: u64, quotient: u64) -> Option<u64> {
     if in_doubt { None } else { Some(product >> 32) }
 }
 
-/// The paper's form. In a function of its own that never returns to the fast ones, so that
-/// they need not keep anything across a call.
+/// Computes the paper's form. This is a separate function that never returns to the fast forms, so
+/// that they need not keep anything across a call.
 #[cold]
 #[inline(never)]
 #[expect(
@@ -147,41 +148,41 @@ fn exact(mut key: u64, buckets: u32) -> u32 {
     bucket
 }
 
-/// How many keys [`jump_batch`] takes at once: as many as a byte has values, so that no index needs a
-/// check.
+/// The number of keys that [`jump_batch`] takes at a time: as many as a byte has values, so that no
+/// index needs a check.
 pub(crate) const BATCH: usize = 256;
 
-/// How many keys take a step together: few enough for the registers, and for a processor to begin the
-/// next lot while it still sorts this one.
+/// The number of keys that take a step together: few enough for the registers, and for a processor
+/// to begin the next lot while it still sorts this one.
 const LOT: usize = 4;
 
-/// The upper half of the double 2^20. Plus a bucket below 2^20 it is the upper half of 2^20 + bucket, whose
-/// lower half is 0.
+/// The upper half of the double 2^20. Plus a bucket below 2^20, it is the upper half of 2^20 +
+/// bucket, whose lower half is 0.
 const BASE: u32 = (TWO_POW_20.to_bits() >> 32) as u32;
 
-/// The buckets of up to [`BATCH`] keys; of more, the rest is left alone.
+/// Computes the buckets of up to [`BATCH`] keys, and ignores the keys beyond.
 ///
-/// One key at a time, the processor waits out the division of its first step and the
-/// misprediction of its last. Here every key takes one step, then each that is not done the
+/// With one key at a time, the processor waits for the division of its first step and the
+/// misprediction of its last. Here every key takes one step, then each unfinished key takes the
 /// next, and so on: the steps are independent, and no branch depends on a single key.
 pub(crate) fn jump_batch(keys: &[u64], buckets: u32, out: &mut [u32; BATCH]) {
     // 0 buckets have no edge.
     let in_range = (1..1 << 20).contains(&buckets);
     if !in_range || walk(keys, buckets, out) {
-        // Not the form for one key, whose code would stand here once more, for nearly nobody.
+        // Uses the paper's form, because a second copy of the fast one would almost never run.
         for (&key, bucket) in keys.iter().zip(out) {
             *bucket = exact(key, buckets);
         }
     }
 }
 
-/// Returns whether the answer of some key is in doubt, which is so for hardly any batch.
+/// Returns whether the answer of any key is in doubt, which is rare.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "halves of doubles are meant; places and what is kept before one are below BATCH"
 )]
 fn walk(keys: &[u64], buckets: u32, out: &mut [u32; BATCH]) -> bool {
-    // Of the keys that are not done: the state for the next step, the bucket so far plus BASE, and the
+    // For the unfinished keys: the state for the next step, the bucket so far plus `BASE`, and the
     // place in the batch.
     let (mut states, mut raised, mut places) = ([0; BATCH], [BASE; BATCH], [0_u8; BATCH]);
     let mut left = 0;
@@ -195,14 +196,15 @@ fn walk(keys: &[u64], buckets: u32, out: &mut [u32; BATCH]) -> bool {
         let mut kept = 0_usize;
         for i in (0..left).step_by(LOT) {
             let Some((lot, from)) = lot_at(&states, i).zip(lot_at(&raised, i)) else { break };
-            // Four lanes written out, all that floats first: of that, compilers make vector instructions.
-            // What lies behind the last key is computed as well, and at worst puts the batch in doubt.
+            // Four lanes written out, all floats first: compilers turn that into vector
+            // instructions. Lanes behind the last key are computed as well, and at worst put the
+            // batch in doubt.
             let sum = |lane: usize| step(from[lane], lot[lane]).to_bits();
             let sums = [sum(0), sum(1), sum(2), sum(3)];
-            // Below zero, which sets the upper bit, if the lower half is 0.
+            // Negative if the lower half is 0, which sets the upper bit.
             let doubt = |lane: usize| doubts[lane] | (sums[lane] & 0xffff_ffff).wrapping_sub(1);
             doubts = [doubt(0), doubt(1), doubt(2), doubt(3)];
-            // A key that is done keeps its place in `out`; others move to the front.
+            // A finished key keeps its place in `out`; the others move to the front.
             let mut sort = |lane: usize| {
                 let (at, to) = (usize::from((i + lane) as u8), usize::from(kept as u8));
                 let (next, place) = ((sums[lane] >> 32) as u32, places[at]);
@@ -223,23 +225,23 @@ fn walk(keys: &[u64], buckets: u32, out: &mut [u32; BATCH]) -> bool {
     doubts.iter().any(|doubt| doubt >> 63 != 0)
 }
 
-/// [`LOT`] items from `start` on, if there are as many.
+/// Returns [`LOT`] items from `start` on, if there are that many.
 fn lot_at<T>(batch: &[T; BATCH], start: usize) -> Option<&[T; LOT]> {
     batch.get(start..)?.first_chunk()
 }
 
-/// The bucket that a step from bucket `raised - BASE` leads to, up to 2^20 - 1, in bits 32 to 51 of the
-/// double; in doubt if the bits below are 0.
+/// Returns the bucket that a step from bucket `raised - BASE` leads to, at most 2^20 - 1, in bits
+/// 32 to 51 of the double. It is in doubt if the bits below are 0.
 ///
-/// The product is the paper's, with the same two roundings. In a double from 2^20 to 2^21 the
-/// lower 32 bits are a fraction, so adding 2^20 cuts the product at no cost. The sum is rounded,
-/// but cannot cross an integer without ending on it.
+/// The product is the paper's, with the same two roundings. In a double from 2^20 to 2^21 the lower
+/// 32 bits are a fraction, so adding 2^20 cuts the product at no cost. The sum is rounded, but
+/// cannot cross an integer without ending on it.
 #[inline]
 fn step(raised: u32, state: u64) -> f64 {
     let quotient = TWO_POW_31 / (f64::from((state >> 33) as i32) + 1.0);
     let m = f64::from_bits(u64::from(raised) << 32) - (TWO_POW_20 - 1.0);
     let product = m * quotient;
-    // Any larger one is beyond every bucket as well, and this one has a fraction.
+    // Any larger product is beyond every bucket as well, and this bound has a fraction.
     (if product < TWO_POW_20 - 0.5 { product } else { TWO_POW_20 - 0.5 }) + TWO_POW_20
 }
 
@@ -257,12 +259,12 @@ mod tests {
         assert!(jump(1, MAX_BUCKETS).is_ok());
     }
 
-    /// Splitmix64 of a counter.
+    /// Returns Splitmix64 of a counter.
     fn numbers() -> impl Iterator<Item = u64> {
         (1_u64..).map(|i| super::super::rendezvous::mix(i.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
     }
 
-    /// All forms against the paper's.
+    /// Compares all forms with the paper's.
     fn compare(keys: &[u64], buckets: u32) {
         let mut out = [u32::MAX; BATCH];
         jump_batch(keys, buckets, &mut out);
@@ -303,7 +305,7 @@ mod tests {
         }
     }
 
-    /// `make jump-exhaustive`: every form against the paper's for 200 million pairs.
+    /// Compares every form with the paper's for 200 million pairs: `make jump-exhaustive`.
     #[test]
     #[ignore = "takes a minute when optimised"]
     fn every_form_gives_the_papers_buckets_200_million_times() {
@@ -314,11 +316,12 @@ mod tests {
         }
     }
 
-    /// Keys whose first step ends on an edge, or next to one: `2^31 / d` is near an integer,
-    /// or near the number of buckets.
+    /// Keys whose first step ends on an edge or next to one: `2^31 / d` is near an integer, or near
+    /// the number of buckets.
     #[test]
     fn first_steps_near_an_edge() {
-        // The generator backwards: by Newton, the inverse of an odd number modulo 2^64.
+        // Runs the generator backwards. Newton's iteration finds the inverse of an odd number
+        // modulo 2^64.
         let factor = 2_862_933_555_777_941_757_u64;
         let inverse =
             (0..6).fold(1_u64, |x, _| x.wrapping_mul(2_u64.wrapping_sub(factor.wrapping_mul(x))));
@@ -344,7 +347,7 @@ mod tests {
         }
     }
 
-    /// The bucket that the paper's step from `m` with divisor `d` leads to.
+    /// Returns the bucket that the paper's step from `m` with divisor `d` leads to.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -355,8 +358,8 @@ mod tests {
         (m as f64 * (TWO_POW_31 / d as f64)) as u64
     }
 
-    /// Single steps from anywhere, with `m * 2^31 = k * d + r` for a small `r`: so near to `k` that
-    /// roundings decide. Where the integers know an answer, it is the paper's.
+    /// Single steps from any bucket, with `m * 2^31 = k * d + r` for a small `r`: so near to `k`
+    /// that roundings decide. Whenever the integers give an answer, it is the paper's.
     #[test]
     fn later_steps_near_an_edge() {
         let (mut known, mut rounded_up) = (0, 0);
@@ -395,8 +398,8 @@ mod tests {
         assert!(known > 1000 && rounded_up > 1000, "{known} {rounded_up}");
     }
 
-    /// Small divisors, and products that are integers but for the rounding of the quotient: mostly,
-    /// the paper's product is rounded back to the integer.
+    /// Small divisors, and products that would be integers without the rounding of the quotient:
+    /// usually the paper's product is rounded back to the integer.
     #[test]
     fn steps_that_end_on_an_edge() {
         let mut rounded_up = 0;
@@ -428,11 +431,11 @@ mod tests {
         }
     }
 
-    /// The slow way would give the same answers.
+    /// The slow form would give the same answers.
     #[test]
     fn keys_are_hardly_ever_in_doubt() {
         let keys: Vec<u64> = numbers().take(1000 * BATCH).collect();
-        // One and 23 of these keys are.
+        // One and 23 of these keys are in doubt.
         for (buckets, most) in [(8, 0), (1024, 1), ((1 << 20) - 1, 40)] {
             let doubts = keys.iter().filter(|&&key| by_integers(key, buckets).is_none()).count();
             assert!(doubts <= most, "{doubts} of {} among {buckets}", keys.len());
@@ -440,7 +443,7 @@ mod tests {
         }
     }
 
-    /// What the batch leaves alone.
+    /// The batch leaves the rest of `out` unchanged.
     #[test]
     fn a_batch_of_any_length() {
         let mut out = [7; BATCH];

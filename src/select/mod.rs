@@ -1,7 +1,7 @@
 //! Selection: which slot serves a key.
 //!
-//! A pure function of the key's hash and of the slots' identities, states and weights;
-//! nothing is remembered between calls. docs/selection.md tells what follows from that.
+//! A pure function of the key's hash and of the slots' identities, states and weights. Nothing is
+//! remembered between calls. docs/spec/selection.md describes the consequences.
 
 use crate::enums::named;
 use crate::error::Error;
@@ -18,18 +18,18 @@ pub(crate) mod probe;
 pub(crate) mod rendezvous;
 pub(crate) mod slot;
 
-/// How a slot is selected.
+/// The strategy that selects slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Strategy {
-    /// The jump consistent hash gives the home slot, more probes the next ones; weighted rendezvous
-    /// takes over where none of them serves. The default.
+    /// Jump consistent hash gives the home slot, and more probes give the next slots. Weighted
+    /// rendezvous takes over if none of them serves. The default.
     Jump = 0,
-    /// Only weighted rendezvous: insensitive to the order of the list and to deletions
-    /// in its middle; cost grows with the number of slots.
+    /// Weighted rendezvous only. It is insensitive to the order of the list and to deletions in its
+    /// middle. Its cost grows with the number of slots.
     Rendezvous = 1,
-    /// What Higress ai-proxy does: FNV-1a modulo the number of accounts. For migration
-    /// only: anyone can aim a key at a slot, and changing the list moves most sessions.
+    /// The mapping of Higress ai-proxy: FNV-1a modulo the number of accounts. For migration only:
+    /// anyone can aim a key at a slot, and changing the list moves most sessions.
     HigressFnv1aModulo = 2,
 }
 
@@ -37,18 +37,19 @@ named! { Strategy {
     Jump = "jump", Rendezvous = "rendezvous", HigressFnv1aModulo = "higress_fnv1a_modulo",
 } }
 
-/// The slot that serves the key with hash `hash`, or `None` without a candidate.
+/// Returns the slot that serves the key with hash `hash`, or `None` without a candidate.
 ///
-/// Slots past the first `2^31 - 1` are not looked at. Under [`Strategy::Jump`] it takes about `ln(n)`
-/// steps, and one more for each probe, as long as a good part of the slots can serve; with few of many, and
-/// under [`Strategy::Rendezvous`], linear time in the number of slots, times the number of tried ones.
-/// State, weight and until of a slot are read atomically. Where a slot's status changes meanwhile, the answer
-/// is right for the statuses as they were read, of which a slot may have been read twice.
+/// Only the first `2^31 - 1` slots are read. Under [`Strategy::Jump`] it takes about `ln(n)` steps,
+/// plus one for each probe, while a good part of the slots can serve. With few of many, and under
+/// [`Strategy::Rendezvous`], the time is linear in the number of slots, times the number of tried
+/// ones. State, weight and until of a slot are read atomically. If a slot's status changes
+/// meanwhile, the answer is right for the statuses as they were read; one slot may have been read
+/// twice.
 ///
 /// # Errors
 ///
-/// [`Error::Strategy`] for [`Strategy::HigressFnv1aModulo`], which needs the key itself:
-/// see [`select_higress`](crate::select_higress).
+/// [`Error::Strategy`] for [`Strategy::HigressFnv1aModulo`], which needs the key itself: see
+/// [`select_higress`](crate::select_higress).
 #[inline]
 pub fn select(
     strategy: Strategy,
@@ -64,7 +65,8 @@ pub fn select(
     }
 }
 
-/// Under [`Strategy::Jump`]: the first of the probes that serves, else the winner of the rendezvous.
+/// Selects under [`Strategy::Jump`]: the first probe that serves, else the winner of the
+/// rendezvous.
 #[inline(never)]
 pub(crate) fn by_jump(slots: &[Slot], filter: &Filter<'_>, hash: u64) -> Option<u32> {
     let home = jump_unchecked(hash, count(slots));
@@ -78,13 +80,13 @@ pub(crate) fn by_jump(slots: &[Slot], filter: &Filter<'_>, hash: u64) -> Option<
     behind_home(slots, filter, hash, draw)
 }
 
-/// Under [`Strategy::Rendezvous`].
+/// Selects under [`Strategy::Rendezvous`].
 #[inline]
 pub(crate) fn by_rendezvous(slots: &[Slot], filter: &Filter<'_>, hash: u64) -> Option<u32> {
     rendezvous(slots, filter, hash, by_rendezvous)
 }
 
-/// What serves where home does not. `at` is the hash of the next probe.
+/// Selects if home does not serve. `at` is the hash of the next probe.
 #[inline(never)]
 fn behind_home(slots: &[Slot], filter: &Filter<'_>, hash: u64, mut at: u64) -> Option<u32> {
     for _ in 1..PROBES {
@@ -100,17 +102,17 @@ fn behind_home(slots: &[Slot], filter: &Filter<'_>, hash: u64, mut at: u64) -> O
     rendezvous(slots, filter, hash, by_jump)
 }
 
-/// Whether the slot of a probe serves a key. `draw` is the hash behind the probe's.
+/// Returns whether the slot of a probe serves a key. `draw` is the hash that follows the probe's.
 #[inline]
 fn serves(slots: &[Slot], filter: &Filter<'_>, slot: u32, draw: u64) -> bool {
     let Some(it) = slots.get(slot as usize) else { return false };
     let word = it.word();
-    // 16 fresh bits against the weight: a token at half weight keeps half its keys.
+    // Compares 16 fresh bits with the weight: a token at half weight keeps half its keys.
     let accepted = draw >> 48 < u64::from(word.weight());
     accepted && filter.admits(word) && (filter.leaves_none_out() || !is_left_out(filter, slot))
 }
 
-/// Its own function, so that `serves` is small enough to stand in its callers.
+/// A separate function, so that `serves` is small enough to be inlined.
 #[cold]
 #[inline(never)]
 fn is_left_out(filter: &Filter<'_>, slot: u32) -> bool {
@@ -124,8 +126,8 @@ mod tests {
     use super::slot::SlotStatus;
     use super::*;
 
-    /// A token of weight `w` accepts the keys whose 16 bits are below `w`, at every probe: at `w` it
-    /// turns away.
+    /// A token of weight `w` accepts the keys whose 16 bits are below `w`, at every probe. At `w`
+    /// it refuses.
     #[test]
     fn acceptance_at_its_edge() {
         const N: u32 = 100;
@@ -139,7 +141,7 @@ mod tests {
         };
         let mut reached = [0; PROBES as usize];
         for hash in (1..400_u64).map(rendezvous::mix) {
-            // The probes before turn away by weight 0, those of a slot met before too.
+            // The probes before this one refuse by weight 0, also those of a slot that came before.
             let (mut before, mut h) = (Vec::new(), hash);
             for (k, reached) in reached.iter_mut().enumerate() {
                 let slot = if k == 0 { jump_unchecked(h, N) } else { probe(h, N) };
@@ -152,7 +154,7 @@ mod tests {
                         select(Strategy::Jump, &slots, &Filter::default(), hash).unwrap()
                     };
                     assert_eq!(with(bits + 1), Some(slot), "probe {k} of {hash:#x}");
-                    // One more turned away: a later probe serves, or the rendezvous.
+                    // If this slot refuses, a later probe serves, or the rendezvous.
                     *reached += u32::from(with(bits) != Some(slot));
                     before.push((slot, 0));
                 }

@@ -1,27 +1,28 @@
-//! The probes behind home: slots that a key's hash leads to, one after another.
+//! The probes behind home: the slots that a key's hash leads to, one after another.
 
 use super::rendezvous::mix;
 
-/// The number of probes, home among them.
+/// The number of probes, including home.
 pub(crate) const PROBES: u32 = 16;
 
-/// The places that a probe of few slots falls into. One beyond the slots ends the probing: a pass
-/// over few slots costs less.
+/// The number of places that a probe of few slots falls into. A place beyond the slots ends the
+/// probing, because a pass over few slots costs less.
 const PLACES: u32 = 64;
 
-/// The hash `h_(k+1)` behind `h_k`: it accepts or refuses the slot of probe k, and leads to probe k+1.
+/// Returns the hash `h_(k+1)` that follows `h_k`. It accepts or refuses the slot of probe k, and
+/// leads to probe k+1.
 #[inline]
 pub(crate) const fn following(hash: u64) -> u64 {
     mix(hash ^ 0x9e37_79b9_7f4a_7c15)
 }
 
-/// Whether any probe ends the probing.
+/// Returns whether any probe can end the probing.
 #[inline]
 pub(crate) const fn some_end(n: u32) -> bool {
     n < PLACES
 }
 
-/// Whether a probe with this hash ends the probing: it falls into a place that is no slot.
+/// Returns whether a probe with this hash ends the probing: it falls into a place that is no slot.
 #[inline]
 pub(crate) fn ends(hash: u64, n: u32) -> bool {
     some_end(n) && place(hash) >= n
@@ -33,7 +34,7 @@ fn place(hash: u64) -> u32 {
     hash as u32 & (PLACES - 1)
 }
 
-/// The slot of a probe that does not end the probing.
+/// Returns the slot of a probe that does not end the probing.
 ///
 /// From `n` to `n + 1` slots a probe moves only to the new slot.
 #[inline]
@@ -41,11 +42,12 @@ pub(crate) fn probe(hash: u64, n: u32) -> u32 {
     if n <= PLACES { place(hash) } else { jump_back(hash, n) }
 }
 
-/// Jump-back hash (Ertl, "`JumpBackHash`: Say Goodbye to the Modulo Operation to Distribute Keys
-/// Uniformly to Buckets", 2024, arXiv:2403.18682) down to [`PLACES`].
+/// Computes jump-back hash (Ertl, "`JumpBackHash`: Say Goodbye to the Modulo Operation to
+/// Distribute Keys Uniformly to Buckets", 2024, arXiv:2403.18682) down to [`PLACES`].
 ///
-/// The bits of `jumps` say between which powers of two the hash has a bucket. From the highest on, that
-/// bucket is looked for: the answer if it is one of the `n`, unless it comes to lie below the power.
+/// The bits of `jumps` say between which powers of two the hash has a bucket. The loop takes these
+/// buckets from the highest power down. A bucket that is one of the `n` is the answer, unless it
+/// lies below its power.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "halves are meant")]
 fn jump_back(hash: u64, n: u32) -> u32 {
@@ -78,7 +80,8 @@ fn jump_back(hash: u64, n: u32) -> u32 {
     place(hash)
 }
 
-/// A bound for the sake of having one: a round is the last with a probability of at least 3 / 4.
+/// A bound, because a loop should have one: a round is the last with a probability of at least 3 /
+/// 4.
 const ROUNDS: u32 = 64;
 
 #[inline]
@@ -96,8 +99,8 @@ mod tests {
 
     const LARGEST: u32 = (1 << 31) - 1;
 
-    /// The powers of two from 64 on, each with the buckets that a hash has between it and the next one, in the
-    /// order in which they are drawn. Most powers have none.
+    /// Returns the powers of two from 64 on, each with the buckets that a hash has between it and
+    /// the next power, in the order in which they are drawn. Most powers have none.
     fn buckets(hash: u64) -> Vec<(u64, Vec<u64>)> {
         const HALF: u64 = 1 << 32;
         let next = |word: u64| mix(word ^ 0xd6e8_feb8_6659_fd93);
@@ -124,8 +127,8 @@ mod tests {
         powers
     }
 
-    /// The probe as it is while slots are added: with each power of two that is left behind, it goes to the first
-    /// of the buckets drawn there that is a slot, or stays where it was.
+    /// Returns the probe as it moves while slots are added. At each power of two that it passes, it
+    /// moves to the first bucket drawn there that is a slot, or stays.
     fn grown(hash: u64, powers: &[(u64, Vec<u64>)], n: u32) -> u32 {
         let n = u64::from(n);
         let mut at = hash % 64;
@@ -135,8 +138,8 @@ mod tests {
         u32::try_from(at).unwrap()
     }
 
-    /// For counts that lie around all powers of two, anywhere between them, and around every bucket of the hash,
-    /// where alone it moves.
+    /// Checks counts around all powers of two, anywhere between them, and around every bucket of
+    /// the hash. Only there does the probe move.
     #[test]
     fn the_probe_is_where_growth_brings_it() {
         let mut random = Random::new("probes of any number of slots");
@@ -173,7 +176,7 @@ mod tests {
         assert!(moved > 50_000 && redrawn > 50_000, "{moved} {redrawn}");
     }
 
-    /// Made by `probe` of `tests/twin/tokenpin_twin.py`.
+    /// The values come from `probe` of `tests/twin/tokenpin_twin.py`.
     #[test]
     fn known_answers() {
         const HASHES: [u64; 5] = [0, 1, 0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, u64::MAX];

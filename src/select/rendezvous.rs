@@ -1,11 +1,10 @@
 //! Weighted rendezvous (highest random weight) hashing in integers.
 //!
-//! Every candidate draws `r_i = mix(h ^ id_i)`, uniform in 64 bits. With
-//! `u = (r + 1) / 2^64`, `-ln(u) / w` is exponentially distributed with rate `w`, so
-//! the candidate with the smallest value wins with probability `w_i / Σw` (Schindelhauer
-//! and Schomaker, "Weighted Distributed Hash Tables", 2005). A logarithm to base 2 in
-//! fixed point gives the same order on every platform, and comparing products instead
-//! of quotients needs no division.
+//! Every candidate draws `r_i = mix(h ^ id_i)`, uniform in 64 bits. With `u = (r + 1) / 2^64`,
+//! `-ln(u) / w` is exponentially distributed with rate `w`, so the candidate with the smallest
+//! value wins with probability `w_i / Σw` (Schindelhauer and Schomaker, "Weighted Distributed Hash
+//! Tables", 2005). A logarithm to base 2 in fixed point gives the same order on every platform, and
+//! comparing products instead of quotients needs no division.
 
 use core::cmp::Ordering;
 
@@ -19,13 +18,13 @@ const FRACTION: u32 = 40;
 /// `round(2^40 * log2(1 + j / 256))` for `j` in `0..=256`.
 static LOG2: [u64; 257] = log2_table();
 
-/// The finaliser of splitmix64: a bijection of the 64-bit integers.
+/// Applies the finaliser of splitmix64: a bijection of the 64-bit integers.
 #[must_use]
 pub const fn mix(x: u64) -> u64 {
     finish(stir(fold(x)))
 }
 
-/// The first of three parts of [`mix`]. `fold(x ^ y)` is `fold(x) ^ fold(y)`.
+/// Computes the first of three parts of [`mix`]. `fold(x ^ y)` is `fold(x) ^ fold(y)`.
 #[inline]
 const fn fold(x: u64) -> u64 {
     x ^ (x >> 30)
@@ -37,7 +36,7 @@ const fn stir(x: u64) -> u64 {
     (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb)
 }
 
-/// The last part, which leaves the upper 31 bits as they are.
+/// Computes the last part, which leaves the upper 31 bits unchanged.
 #[inline]
 const fn finish(x: u64) -> u64 {
     x ^ (x >> 31)
@@ -53,25 +52,25 @@ pub(crate) struct Draw {
 }
 
 impl Draw {
-    /// Whether this draw wins against `champion`, which has the lower slot: the smaller
-    /// `L(r) / weight`, then the larger `r`, then the lower slot.
+    /// Returns whether this draw wins against `champion`, which has the lower slot. The smaller
+    /// `L(r) / weight` wins, then the larger `r`, then the lower slot.
     ///
-    /// `L` falls as `r` rises, so between equal weights the larger `r` has the smaller or
-    /// the same quotient and wins either way; no logarithm is needed.
+    /// `L` falls as `r` rises, so between equal weights the larger `r` has the smaller or the same
+    /// quotient and wins either way; no logarithm is needed.
     #[inline]
     pub(crate) fn beats(self, champion: Self) -> bool {
         if self.weight == champion.weight {
             return self.r > champion.r;
         }
-        // The logarithm is needed only where this draw may win.
+        // The logarithm is needed only if this draw may win.
         !self.is_hopeless(champion) && self.beats_by_logarithm(champion)
     }
 
-    /// Whether two products tell already that this draw, of another weight, loses.
+    /// Returns whether two products suffice to show that this draw, of another weight, loses.
     ///
     /// With `v = 1 - u` in 32 bits, cut, `L` is 256 times as fine and at most 2 off. From below,
-    /// `-log2(u) > 23 / 16 * v` by 1 part in 300; from above, where `u >= 1 / 2`, the chord `2 * v`,
-    /// plus 1 for the cut and 1 for the 2.
+    /// `-log2(u) > 23 / 16 * v` by 1 part in 300; from above, where `u >= 1 / 2`, the chord
+    /// `2 * v`, plus 1 for the cut and 1 for the 2.
     #[inline]
     fn is_hopeless(self, champion: Self) -> bool {
         let (mine, theirs) = (!self.r >> 32, !champion.r >> 32);
@@ -79,7 +78,8 @@ impl Draw {
             && mine * u64::from(champion.weight) * 23 >= (theirs + 2) * u64::from(self.weight) * 32
     }
 
-    /// Not inlined, so that a pass keeps its champion in registers. Cold: see [`Self::is_hopeless`].
+    /// Not inlined, so that a pass keeps its champion in registers. Cold: see
+    /// [`Self::is_hopeless`].
     #[cold]
     #[inline(never)]
     fn beats_by_logarithm(self, champion: Self) -> bool {
@@ -97,13 +97,13 @@ impl Draw {
 /// The slot that has won so far.
 #[derive(Clone, Copy)]
 pub(crate) struct Champion {
-    /// The draw, then the complement of the slot: the larger wins between equal weights.
+    /// The draw, then the complement of the slot. Between equal weights the larger rank wins.
     rank: u128,
     weight: u32,
 }
 
 impl Champion {
-    /// Nobody yet: every weight beats 0.
+    /// No champion yet: every weight beats 0.
     pub(crate) const NONE: Self = Self { rank: 0, weight: 0 };
 
     #[inline]
@@ -116,7 +116,7 @@ impl Champion {
         Draw { r: (self.rank >> 64) as u64, weight: self.weight }
     }
 
-    /// Meets the draw of the slot `index`, the next in order.
+    /// Compares with the draw of the slot `index`, the next in order.
     #[inline]
     pub(crate) fn meet(&mut self, index: u32, weight: u32, r: u64) {
         if (Draw { r, weight }).beats(self.draw()) {
@@ -124,16 +124,18 @@ impl Champion {
         }
     }
 
-    /// The same, if the weights are equal. Who wins no processor foresees: a maximum is no branch.
+    /// Compares like [`Self::meet`], for equal weights. The winner is unpredictable, so this uses
+    /// `max` instead of a branch.
     #[inline]
     pub(crate) fn meet_equal(&mut self, index: u32, r: u64) {
         self.rank = self.rank.max(Self::rank(index, r));
     }
 
-    /// The least `stirred` whose draw, `finish(stirred)`, may beat this one of equal weight.
+    /// Returns the least `stirred` whose draw, `finish(stirred)`, may beat this one at equal
+    /// weight.
     #[inline]
     pub(crate) fn bar(self) -> u64 {
-        // Of a draw that is not finished the upper 31 bits are known.
+        // Only the upper 31 bits of an unfinished draw are known.
         self.draw().r >> 33 << 33
     }
 
@@ -147,8 +149,8 @@ impl Champion {
     }
 }
 
-/// `L(r) = -log2((r + 1) / 2^64)` with 40 fraction bits, from 0 (`r = 2^64 - 1`) to
-/// `64 << 40` (`r = 0`); never increases with `r`.
+/// Returns `L(r) = -log2((r + 1) / 2^64)` with 40 fraction bits, from 0 (`r = 2^64 - 1`) to
+/// `64 << 40` (`r = 0`). It never increases with `r`.
 ///
 /// The mantissa's first 8 bits pick a cell of the table, the next 24 interpolate in it.
 #[must_use]
@@ -164,9 +166,9 @@ pub fn neg_log2(r: u64) -> u64 {
     (64 << FRACTION) - log2
 }
 
-/// The table by integer arithmetic: squaring a number doubles its logarithm, so each
-/// squaring of the mantissa (in `1..2`, with 63 fraction bits) shifts out one more
-/// binary digit of it.
+/// Computes the table by integer arithmetic. Squaring a number doubles its logarithm, so each
+/// squaring of the mantissa (in `1..2`, with 63 fraction bits) shifts out one more binary digit of
+/// it.
 const fn log2_table() -> [u64; 257] {
     // 12 digits beyond those kept decide the rounding; no entry lies nearer to a tie.
     const EXTRA: u32 = 12;
@@ -192,13 +194,13 @@ const fn log2_table() -> [u64; 257] {
     table
 }
 
-/// How many slots are early in a pass. The champion of `k` slots loses to the next with
-/// probability `1 / k`: early that is no branch, because no processor foresees it; later
-/// it is one, because a processor does.
+/// The number of slots that are early in a pass. The champion of `k` slots loses to the next with
+/// probability `1 / k`. Early on that is unpredictable and must not be a branch; later the
+/// processor predicts it.
 const EARLY: u32 = 64;
 
-/// Weighted rendezvous over the candidates. Where an anonymous id has none, `again` selects with draining
-/// slots as candidates.
+/// Runs weighted rendezvous over the candidates. If an anonymous id has none, `again` selects with
+/// draining slots as candidates.
 #[inline(never)]
 pub(crate) fn rendezvous(
     slots: &[Slot],
@@ -214,8 +216,8 @@ pub(crate) fn rendezvous(
     winner.slot().or_else(|| again(slots, &filter.last_resort()?, hash))
 }
 
-/// One pass for one key, champion against challengers. `left_out` is a parameter so that a
-/// pass without tried slots does not look for them.
+/// Makes one pass for one key, champion against challengers. `left_out` is a parameter so that a
+/// pass without tried slots does not search for them.
 #[inline]
 fn contest(
     slots: &[Slot],
@@ -225,14 +227,14 @@ fn contest(
 ) -> Champion {
     let hash = fold(hash);
     let mut champion = Champion::NONE;
-    // The word of the champion, or of one with its weight.
+    // The word of the champion, or another word with its weight.
     let mut common = Word::NONE;
     for (index, slot) in (0..).zip(slots) {
         if left_out(index) {
             continue;
         }
-        // Nearly all slots have the same word, and which do not changes rarely: this branch the
-        // processor foresees.
+        // Nearly all slots have the same word, and they rarely change, so the processor predicts
+        // this branch.
         let word = slot.word();
         let identity = fold(slot.identity_hash());
         if word == common {
@@ -262,10 +264,10 @@ struct Candidate {
 }
 
 impl Few {
-    /// As many slots as a probe has places.
+    /// The number of places that a probe has.
     pub(crate) const MAX: usize = 64;
 
-    /// Of at most so many slots, the first of which has the number `first`.
+    /// Reads at most [`Self::MAX`] slots, the first of which has the number `first`.
     pub(crate) fn of(first: u32, slots: &[Slot], filter: &Filter<'_>) -> Self {
         let mut few = Self { list: ArrayVec::new(), same_weight: true };
         for (index, slot) in (first..).zip(slots) {
@@ -280,14 +282,14 @@ impl Few {
         few
     }
 
-    /// The candidates meet the champions of several keys, which come from slots in front of them.
+    /// Compares the candidates with the champions of several keys, which come from earlier slots.
     #[inline]
     pub(crate) fn contest(&self, hashes: [u64; LANES], champions: &mut [Champion; LANES]) {
         let hashes = hashes.map(fold);
         let weight = self.list.first().map_or(0, |first| first.weight);
         let same = |champion: &Champion| champion.weight == weight || champion.weight == 0;
         if self.same_weight && champions.iter().all(same) {
-            // In registers: what a reference leads to may be anybody's.
+            // Copied into registers, because a reference could be aliased.
             let mut ranks = champions.map(|champion| Champion { weight, ..champion });
             for candidate in &self.list {
                 for_each_lane(|lane| {
@@ -307,11 +309,11 @@ impl Few {
     }
 }
 
-/// How many keys of a batch meet a slot at once, of which there are so many in a batch: enough to share what the slot
-/// itself costs, few enough for the registers.
+/// The number of keys of a batch that meet a slot together: enough to share the cost of reading the
+/// slot, few enough for the registers.
 pub(crate) const LANES: usize = 4;
 
-/// A loop written out, for a compiler that was told to keep loops as they are.
+/// Writes a loop out, for a compiler whose options keep loops as they are.
 #[inline]
 fn for_each_lane(mut body: impl FnMut(usize)) {
     const { assert!(LANES == 4, "no lane may be left out") };
@@ -327,8 +329,8 @@ mod tests {
 
     use super::*;
 
-    /// A second way to the table, in floating point: 53 bits leave 12 below the last
-    /// place, so an entry may only differ where the formula lies on a rounding tie.
+    /// Computes the table in floating point: 53 bits leave 12 below the last place, so an entry may
+    /// differ only if the formula lies on a rounding tie.
     #[test]
     #[expect(clippy::cast_precision_loss, reason = "entries are below 2^41")]
     fn table_agrees_with_the_formula() {
@@ -357,8 +359,7 @@ mod tests {
         assert_eq!(neg_log2(u64::MAX - 1), (64 << FRACTION) - last);
     }
 
-    /// Every edge of every cell at every exponent: exact on the edge, and monotone
-    /// across it.
+    /// Every edge of every cell at every exponent: exact on the edge, and monotone across it.
     #[test]
     fn edges_of_every_cell() {
         for exponent in 0..64_u32 {
@@ -433,13 +434,13 @@ mod tests {
         assert!(won > 1_000_000 && close > 1_000_000, "{won} {close}");
     }
 
-    /// The shortcuts save what they are there to save.
+    /// The shortcuts save most logarithms.
     #[test]
     fn most_losers_are_known_without_a_logarithm() {
         let mut numbers = (0_u64..).map(mix);
         let (mut losers, mut hopeless) = (0, 0);
         for i in 0..100_000_u32 {
-            // As a pass has them: a champion of some slots, and any challenger.
+            // As in a pass: a champion of some slots, and any challenger.
             let best = numbers.by_ref().take(1 + i as usize % 50).max().unwrap();
             let weight = |number: u32| 65_536 >> (number % 4);
             let champion = Draw { r: best, weight: weight(i) };
@@ -452,7 +453,7 @@ mod tests {
         assert!(hopeless * 100 > losers * 93, "{hopeless} of {losers}");
     }
 
-    /// Of a draw that is not finished, the upper 31 bits are known, and no more.
+    /// Only the upper 31 bits of an unfinished draw are known.
     #[test]
     fn a_champion_is_safe_from_what_is_smaller_in_the_upper_bits() {
         let mut numbers = (0_u64..).map(mix);

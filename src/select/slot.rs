@@ -13,25 +13,25 @@ use crate::sip::sip24;
 
 #[cfg(not(any(target_has_atomic = "ptr", feature = "critical-section")))]
 compile_error!(
-    "this target has no compare-and-swap: enable tokenpin's feature `critical-section`, and give the \
-     program an implementation of the crate critical-section"
+    "this target has no compare-and-swap: enable tokenpin's feature `critical-section`, and give \
+     the program an implementation of the crate critical-section"
 );
 
-/// What a slot does.
+/// The state of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum State {
-    /// Serves everyone.
+    /// Serves every request.
     Up = 0,
-    /// Keeps the sessions it has; anonymous newcomers go elsewhere.
+    /// Keeps its sessions. Anonymous newcomers go to other slots.
     Draining = 1,
-    /// Serves nobody.
+    /// Serves no request.
     Down = 2,
     /// Holds no account. Fixed when the slot is made.
     Vacant = 3,
 }
 
-// `Word::is_below` compares them: by how many they keep out.
+// `Word::is_below` compares states by their numbers, which order them by how much they exclude.
 const _: () = assert!(
     (State::Up as u8) < State::Draining as u8
         && (State::Draining as u8) < State::Down as u8
@@ -40,14 +40,14 @@ const _: () = assert!(
 
 named! { State { Up = "up", Draining = "draining", Down = "down", Vacant = "vacant" } }
 
-/// State, weight and until of a slot at one moment.
+/// State, weight and until of a slot, as of one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotStatus {
     /// The state as it was set.
     pub state: State,
-    /// `0..=`[`MAX_WEIGHT`]; 0 takes no session that is not pinned to it.
+    /// `0..=`[`MAX_WEIGHT`]. At 0 a slot takes only sessions that are pinned to it.
     pub weight: u32,
-    /// The unix second from which `Draining` or `Down` counts as `Up` again; 0 for never.
+    /// The unix second from which `Draining` or `Down` counts as `Up` again. 0 for never.
     pub until: u64,
 }
 
@@ -55,7 +55,7 @@ impl SlotStatus {
     /// Up, at full weight.
     pub const UP: Self = Self { state: State::Up, weight: MAX_WEIGHT, until: 0 };
 
-    /// The state that counts at `now`, in unix seconds.
+    /// Returns the state that counts at `now`, in unix seconds.
     #[must_use]
     pub const fn state_at(self, now: u64) -> State {
         let over = self.until != 0 && now >= self.until;
@@ -65,7 +65,7 @@ impl SlotStatus {
         }
     }
 
-    /// Weight in bits 0..17, state in 17..19, until in 19..64.
+    /// Packs the weight into bits 0..17, the state into 17..19, and until into 19..64.
     fn pack(self) -> Result<u64, Error> {
         if self.weight > MAX_WEIGHT {
             return Err(Error::Weight);
@@ -87,15 +87,15 @@ impl SlotStatus {
     }
 }
 
-/// A [`SlotStatus`] as it is stored. Equal words are equal in all respects.
+/// A [`SlotStatus`] as it is stored. Words are equal only if the statuses are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Word(u64);
 
 impl Word {
-    /// That of no slot.
+    /// The word for no slot.
     pub(crate) const NONE: Self = Self(u64::MAX);
 
-    /// Up for ever, at full weight.
+    /// Up without an end, at full weight.
     pub(crate) const FULL: Self = Self(MAX_WEIGHT as u64);
 
     #[inline]
@@ -103,10 +103,10 @@ impl Word {
         (self.0 & 0x1_ffff) as u32
     }
 
-    /// Whether the state that counts at `now` is below `barred`. Without a branch.
+    /// Returns whether the state that counts at `now` is below `barred`. Has no branch.
     #[inline]
     pub(crate) const fn is_below(self, barred: State, now: u64) -> bool {
-        // States are ordered by how many they keep out, so one comparison tells.
+        // States are ordered by how much they exclude, so one comparison suffices.
         let admitted = self.0 & (3 << 17) < (barred as u64) << 17;
         // `until != 0 && now >= until`. Vacant slots have no until.
         let over = (self.0 >> 19).wrapping_sub(1) < now;
@@ -116,10 +116,10 @@ impl Word {
 
 /// One slot of a token set: 16 bytes that the caller owns.
 ///
-/// State, weight and until share one atomic word, so a reader sees all three of one
-/// moment and a change never waits for a decision
-/// (where the target has 64-bit atomics; elsewhere portable-atomic takes a short lock). Shared freely between threads; the
-/// ordering is relaxed, because the word refers to no other memory.
+/// State, weight and until share one atomic word. So a reader sees all three as of one moment, and
+/// a change never waits for a decision (on targets with 64-bit atomics; elsewhere portable-atomic
+/// takes a short lock). Threads share it freely. The ordering is relaxed, because the word refers
+/// to no other memory.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Slot {
@@ -128,12 +128,12 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// The slot of the account named by `identity`.
+    /// Creates the slot of the account that `identity` names.
     ///
     /// # Errors
     ///
-    /// [`Error::IdentityEmpty`], [`Error::Weight`], [`Error::Until`], and
-    /// [`Error::Vacant`] if the status says vacant.
+    /// [`Error::IdentityEmpty`], [`Error::Weight`], [`Error::Until`], and [`Error::Vacant`] if the
+    /// status says vacant.
     pub fn new(identity: &[u8], status: SlotStatus) -> Result<Self, Error> {
         if identity.is_empty() {
             return Err(Error::IdentityEmpty);
@@ -144,31 +144,31 @@ impl Slot {
         Ok(Self { identity_hash: identity_hash(identity), word: AtomicU64::new(status.pack()?) })
     }
 
-    /// A slot without an account, kept for growth.
+    /// Creates a slot without an account, kept for growth.
     #[must_use]
     pub const fn vacant() -> Self {
         Self { identity_hash: 0, word: AtomicU64::new((State::Vacant as u64) << 17) }
     }
 
-    /// The identity hash of the account; 0 for a vacant slot.
+    /// Returns the identity hash of the account, or 0 for a vacant slot.
     #[must_use]
     pub const fn identity_hash(&self) -> u64 {
         self.identity_hash
     }
 
-    /// Whether this slot holds no account.
+    /// Returns whether this slot holds no account.
     #[must_use]
     pub fn is_vacant(&self) -> bool {
         self.status().state == State::Vacant
     }
 
-    /// State, weight and until, read atomically.
+    /// Reads state, weight and until atomically.
     #[must_use]
     pub fn status(&self) -> SlotStatus {
         SlotStatus::unpack(self.word())
     }
 
-    /// State, weight and until as they are stored, read atomically.
+    /// Reads state, weight and until atomically, as they are stored.
     #[inline]
     pub(crate) fn word(&self) -> Word {
         Word(self.word.load(Ordering::Relaxed))
@@ -189,35 +189,37 @@ impl Slot {
     }
 }
 
-/// The identity hash of the account named by `identity`: `SipHash-2-4` under a public
-/// key, so it depends on nothing but the identity and is the same everywhere.
+/// Returns the identity hash of the account that `identity` names. It is `SipHash-2-4` under a
+/// public key, so it depends only on the identity and is the same everywhere.
 #[must_use]
 pub fn identity_hash(identity: &[u8]) -> u64 {
     sip24(b"tokenpin.v1.acct", identity)
 }
 
-/// Which slots are candidates.
+/// The filter that selects candidates.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Filter<'a> {
     /// Unix seconds, for `until`.
     pub now: u64,
-    /// The key is an anonymous id that no pin vouches for: draining slots are candidates only where
-    /// nothing else is left.
+    /// True if the key is an anonymous id that no pin vouches for. Then draining slots are
+    /// candidates only if no other slot is.
     pub anonymous: bool,
-    /// Slots that this request has tried already.
+    /// The slots that this request has tried already.
     pub tried: &'a [u32],
-    /// One more slot to leave out: the pinned one, when it cannot serve.
+    /// Another slot to exclude: the pinned one, if it cannot serve.
     pub pinned: Option<u32>,
 }
 
 impl Filter<'_> {
-    /// Whether a slot with this word is a candidate, unless its weight is 0 or it is left out.
+    /// Returns whether a slot with this word is a candidate, unless its weight is 0 or it is
+    /// excluded.
     #[inline]
     pub(crate) fn admits(&self, word: Word) -> bool {
         word.is_below(if self.anonymous { State::Draining } else { State::Down }, self.now)
     }
 
-    /// Where an anonymous id has no candidate: the filter with draining slots as candidates.
+    /// Returns the filter with draining slots as candidates, for an anonymous id without a
+    /// candidate.
     #[cold]
     #[inline(never)]
     pub(crate) fn last_resort(&self) -> Option<Self> {
@@ -229,19 +231,19 @@ impl Filter<'_> {
         self.pinned.is_none() && self.tried.is_empty()
     }
 
-    /// Not inlined: a request mostly leaves none out.
+    /// Not inlined, because a request usually excludes no slot.
     #[inline(never)]
     pub(crate) fn leaves_out(&self, slot: u32) -> bool {
         self.pinned == Some(slot) || self.tried.contains(&slot)
     }
 }
 
-/// The slots that selection looks at: the first [`MAX_BUCKETS`].
+/// Returns the slots that selection reads: the first [`MAX_BUCKETS`].
 pub(crate) fn in_range(slots: &[Slot]) -> &[Slot] {
     slots.get(..MAX_BUCKETS as usize).unwrap_or(slots)
 }
 
-/// The number of slots that [`in_range`] gave.
+/// Returns the number of slots that [`in_range`] returned.
 #[expect(clippy::cast_possible_truncation, reason = "at most MAX_BUCKETS")]
 pub(crate) fn count(slots: &[Slot]) -> u32 {
     slots.len() as u32

@@ -1,5 +1,5 @@
-//! The floors of src/, as ARCHITECTURE.md declares them: no file uses one on its own floor or above,
-//! so there is no circle, and only src/capi says `unsafe`.
+//! The floors of src/, as ARCHITECTURE.md declares them: no file uses one on its own floor or
+//! above, so there is no circle, and only src/capi says `unsafe`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,6 +20,9 @@ fn sources() -> Sources {
                 folders.push(path);
                 continue;
             }
+            if path.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
             let name = path.strip_prefix(Path::new(ROOT).join("src")).unwrap();
             let name = name.to_str().unwrap().replace('\\', "/");
             let text = fs::read_to_string(&path).unwrap();
@@ -34,14 +37,14 @@ fn code(text: &str) -> String {
     text.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
 }
 
-/// The floors of the page, from the door down to the ground.
+/// Returns the floors of the page, from the door down to the ground.
 fn floors() -> Vec<Vec<String>> {
     let page = fs::read_to_string(Path::new(ROOT).join("ARCHITECTURE.md")).unwrap();
     let list = page.split_once("```floors\n").expect("floors").1.split_once("```").unwrap().0;
     list.lines().map(|line| line.split_whitespace().map(String::from).collect()).collect()
 }
 
-/// What breaks the order.
+/// Returns the violations of the order.
 fn faults(sources: &Sources, floors: &[Vec<String>]) -> Vec<String> {
     let mut faults = Vec::new();
     let floor_of = |file: &str| floors.iter().position(|floor| floor.iter().any(|it| it == file));
@@ -68,11 +71,11 @@ fn faults(sources: &Sources, floors: &[Vec<String>]) -> Vec<String> {
     faults
 }
 
-/// The files that the paths of a file's code lead to.
+/// Returns the files that the paths in a file's code lead to.
 fn uses(file: &str, text: &str, sources: &Sources) -> Vec<String> {
     let module = module_of(file);
     let mut paths = Vec::new();
-    // Of `use` lines, every path that a pair of braces stands for.
+    // In `use` lines, every path that a pair of braces stands for.
     for line in text.split(';') {
         let Some((before, tree)) = line.rsplit_once("use ") else { continue };
         if before.trim_end().is_empty()
@@ -83,19 +86,19 @@ fn uses(file: &str, text: &str, sources: &Sources) -> Vec<String> {
             expand("", &tree.split_whitespace().collect::<String>(), &mut paths);
         }
     }
-    // Anywhere else, what begins with `crate::` or `super::`.
+    // Elsewhere, every path that begins with `crate::` or `super::`.
     for start in ["crate::", "super::"] {
         for (at, _) in text.match_indices(start) {
             let rest = &text[at..];
             let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
             let path = &rest[..end.unwrap_or(rest.len())];
-            // With braces behind it, it is a `use` line's.
+            // A path before braces belongs to a `use` line.
             if !path.ends_with(':') {
                 paths.push(path.to_owned());
             }
         }
     }
-    // And what begins with a module of this folder's, in the file of the folder.
+    // In the file of the folder, also every path that begins with a module of this folder.
     for word in text.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ':') {
         let Some((child, _)) = word.split_once("::") else { continue };
         if file.ends_with("mod.rs") && !["", "crate", "super", "self"].contains(&child) {
@@ -180,7 +183,7 @@ fn file_named(module: &[String], sources: &Sources) -> Option<String> {
     names.into_iter().find(|name| sources.contains_key(name))
 }
 
-/// The file that defines the item of a path: of the longest part that is a module.
+/// Returns the file that defines the item of a path: that of the longest part that is a module.
 fn file_of(path: &[String], sources: &Sources) -> Option<String> {
     (0..=path.len()).rev().find_map(|len| file_named(&path[..len], sources))
 }
@@ -191,7 +194,7 @@ fn every_file_uses_only_what_is_below_it() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// The files beside the two seal.rs with what only cryptography needs.
+/// Returns the files, except the two seal.rs, that use what only cryptography needs.
 fn cryptography_elsewhere(sources: &Sources) -> Vec<String> {
     let at_home = ["cookie/seal.rs", "ids/seal.rs", "sip.rs"];
     let others = sources.iter().filter(|(file, _)| !at_home.contains(&file.as_str()));
@@ -217,7 +220,7 @@ fn all_cryptography_of_cookie_and_ids_stands_in_seal() {
     }
 }
 
-/// The test's own eyes: each fault that it is there for, planted in the real sources.
+/// Shows that the test notices each fault, planted in the real sources.
 #[test]
 fn planted_faults_are_seen() {
     let (real, floors) = (sources(), floors());

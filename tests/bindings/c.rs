@@ -15,7 +15,7 @@ pub struct Field {
     pub offset: Both,
 }
 
-/// A number of bytes where pointers have four, and where they have eight.
+/// A number of bytes for pointers of four bytes, and for pointers of eight.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Both {
     pub narrow: usize,
@@ -44,7 +44,7 @@ pub enum Kind {
 pub fn structs(header: &Header) -> Vec<Struct> {
     let text = crate::ffi::header(header);
     let mut made: Vec<Struct> = Vec::new();
-    // Size and alignment of a structure so far: the greatest of its fields'.
+    // Size and alignment of a structure so far: the alignment is the greatest of its fields'.
     let mut sizes: Vec<(Both, Both)> = Vec::new();
     for declaration in text.split("typedef struct ").skip(1) {
         let Some((name, rest)) = declaration.split_once(" {\n") else { continue };
@@ -84,7 +84,7 @@ pub fn structs(header: &Header) -> Vec<Struct> {
 }
 
 impl Both {
-    /// The next multiple.
+    /// Returns the next multiple.
     fn up(self, align: Self) -> Self {
         Self {
             narrow: self.narrow.next_multiple_of(align.narrow),
@@ -93,7 +93,7 @@ impl Both {
     }
 }
 
-/// A field's name, and how many there are of it.
+/// Returns a field's name, and its number of elements.
 fn counted(header: &Header, field: &str) -> (String, usize) {
     let Some((name, count)) = field.split_once('[') else { return (field.into(), 1) };
     let count = count.trim_end_matches(']');

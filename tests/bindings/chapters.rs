@@ -1,4 +1,4 @@
-//! The order of the C header: chapters for reading, and each type in front of what first mentions it.
+//! The order of the C header: chapters for reading, and each type in front of its first use.
 
 use tokenpin::ids::{DIGEST_HEADERS, LOCATION_HEADERS};
 
@@ -7,7 +7,7 @@ const RULER: &str =
 
 /// A chapter: the files of src/capi that begin with `Chapter N:`.
 struct Chapter {
-    /// `Chapter 1: ..`, and what else its file's documentation says.
+    /// `Chapter 1: ..`, and the rest of its file's documentation.
     introduction: String,
     source: String,
 }
@@ -36,11 +36,11 @@ impl Chapter {
 /// An item of a header with its comment.
 struct Block<'a> {
     text: &'a str,
-    /// Of a type or a function.
+    /// The name of a type or a function.
     name: &'a str,
 }
 
-/// What cbindgen made, in the order of the chapters.
+/// Returns the output of cbindgen in the order of the chapters.
 pub fn arrange(text: &str, root: &str) -> String {
     let blocks = text.split("\n\n").map(str::trim).filter(|block| !block.is_empty());
     let blocks: Vec<&str> = blocks.collect();
@@ -70,7 +70,7 @@ pub fn arrange(text: &str, root: &str) -> String {
         made.push(format!("/* {RULER}\n{}\n * {RULER} */", chapter.introduction));
         introduce(&chapter.introduction, &mut types, &mut made);
         if number == 0 {
-            // What fits into no `int` would be a `long` otherwise.
+            // A value that fits into no `int` would be a `long` otherwise.
             let unsigned = |text: &&str| text.replace(" 4294967295", " 4294967295U");
             made.extend(constants.iter().map(unsigned));
             made.extend(lists());
@@ -89,7 +89,7 @@ pub fn arrange(text: &str, root: &str) -> String {
     made.join("\n\n") + "\n"
 }
 
-/// Writes the types that `text` speaks of, and those that they speak of before them.
+/// Writes the types that `text` mentions, and before them the types that they mention.
 fn introduce(text: &str, types: &mut Vec<Block<'_>>, made: &mut Vec<String>) {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     for word in words {
@@ -121,8 +121,8 @@ const MUST_CHECK: &str = "\
 #define TOKENPIN_MUST_CHECK
 #endif";
 
-/// The version of the library as the preprocessor sees it.
-/// What initialises an array of `const char*`.
+/// Returns the version of the library for the preprocessor, and the initialisers of arrays of
+/// `const char*`.
 fn lists() -> impl Iterator<Item = String> {
     [
         (

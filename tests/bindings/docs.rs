@@ -12,14 +12,14 @@ use crate::header::Header;
 
 pub fn parts(header: &Header) -> [Copy; 8] {
     [
-        part("docs/decision.md", "numbers", numbers(header)),
-        part("docs/decision.md", "rules", rules()),
-        part("docs/decision.md", "refusals", refusals()),
-        part("docs/embedding.md", "limits", limits(header)),
-        part("docs/sealed-ids.md", "id keys", id_keys()),
-        part("docs/sealed-ids.md", "id prefixes", id_prefixes()),
-        part("docs/sealed-ids.md", "id paths", id_paths()),
-        part("docs/sealed-ids.md", "id headers", id_headers()),
+        part("docs/spec/decision.md", "numbers", numbers(header)),
+        part("docs/spec/decision.md", "rules", rules()),
+        part("docs/spec/decision.md", "refusals", refusals()),
+        part("docs/guides/embedding.md", "limits", limits(header)),
+        part("docs/spec/sealed-ids.md", "id keys", id_keys()),
+        part("docs/spec/sealed-ids.md", "id prefixes", id_prefixes()),
+        part("docs/spec/sealed-ids.md", "id paths", id_paths()),
+        part("docs/spec/sealed-ids.md", "id headers", id_headers()),
     ]
 }
 
@@ -27,7 +27,7 @@ pub fn part(file: &'static str, name: &str, text: String) -> Copy {
     Copy { file, part: Some((format!("<!-- generated: {name} -->\n"), "<!-- end -->\n")), text }
 }
 
-/// All enums but the parts of a configuration and the statuses, which the header lists.
+/// Returns all enums except the parts of a configuration and the statuses, which the header lists.
 fn numbers(header: &Header) -> String {
     let mut text = String::from("| enum | numbers |\n| --- | --- |\n");
     for made in header.enums.iter().filter(|made| !["status", "field"].contains(&&*made.name)) {
@@ -38,7 +38,7 @@ fn numbers(header: &Header) -> String {
     text
 }
 
-/// The default rules by their group, and those of a group by their ids.
+/// Returns the default rules by their group, and those of a group by their ids.
 fn rules() -> String {
     let mut text = String::from("| group | ids | default patterns |\n| --- | --- | --- |\n");
     for group in [Group::Stateful, Group::Stateless, Group::PromptCache] {
@@ -90,7 +90,8 @@ fn id_prefixes() -> String {
 
 fn id_paths() -> String {
     format!(
-        "| segments | |\n| --- | --- |\n| collections | {} |\n| literals | {} |\n| uploads | {} |\n| downloads | {} |\n",
+        "| segments | |\n| --- | --- |\n| collections | {} |\n| literals | {} |\n| uploads | {} |\n\
+         | downloads | {} |\n",
         quoted(COLLECTIONS.iter().copied()),
         quoted(LITERALS.iter().copied()),
         quoted(UPLOADS.iter().copied()),

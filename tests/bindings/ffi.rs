@@ -2,7 +2,8 @@
 
 use crate::header::Header;
 
-/// The header as a compiler of C11 sees it, without its comments. Its constants become values of an enum.
+/// Returns the header as a compiler of C11 sees it, without its comments. Its constants become
+/// values of an enum.
 pub fn header(header: &Header) -> String {
     let mut made = String::from(
         "/* The declarations of tokenpin.h, which documents them, for parsers without a preprocessor.\n   \
@@ -10,14 +11,14 @@ pub fn header(header: &Header) -> String {
     );
     made += "enum {\n";
     for constant in &header.constants {
-        // Of an enum's values LuaJIT keeps 32 bits; one limit has more. Text is no value.
+        // LuaJIT keeps 32 bits of an enum's values; one limit has more. Text is no value.
         let value: Option<u64> = constant.value.trim_end_matches('U').parse().ok();
         if let Some(value) = value.filter(|&value| u32::try_from(value).is_ok()) {
             made += &format!("    TOKENPIN_{} = {value},\n", constant.name);
         }
     }
     made += "};\n";
-    // Whether the lines are seen that stand below each `#if` that is open.
+    // For each open `#if`, whether its lines are included.
     let mut open: Vec<bool> = Vec::new();
     for line in without_comments(&header.text).lines().map(str::trim_end) {
         if let Some(directive) = line.strip_prefix('#') {
@@ -38,13 +39,13 @@ pub fn header(header: &Header) -> String {
             made.push('\n');
         }
     }
-    // Between the name of an enum and its values, C23 has the type.
+    // C23 has a type between the name of an enum and its values.
     let made = made.replace("\n {\n", " {\n");
     assert!(open.is_empty() && !made.contains(['#', '"']) && !made.contains("MUST_CHECK"));
     made
 }
 
-/// The answer of a compiler of C11 that is nobody's in particular.
+/// Returns the answer of a generic compiler of C11.
 fn holds(word: &str, condition: &str) -> bool {
     match (word, condition) {
         ("ifndef", "TOKENPIN_H" | "__cplusplus") => true,

@@ -29,7 +29,8 @@ pub fn enums(header: &Header) -> String {
         }
         text += &format!(
             ")\n\nvar {names} = []string{{\n{}}}\n\n\
-             // String gives the stable name, fit for a metric's label, or the number if it has none.\n\
+             // String gives the stable name, fit for a metric's label, or the number if it has\n\
+             // none.\n\
              func ({r} {name}) String() string {{ return name({names}, uint8({r})) }}\n\n\
              func ({r} {name}) valid() bool {{ return known({names}, uint8({r})) }}\n",
             by_number(&made.values)
@@ -38,7 +39,7 @@ pub fn enums(header: &Header) -> String {
     text
 }
 
-/// The names by number, and nothing where a number has none.
+/// Returns the names by number, and an empty string if a number has none.
 fn by_number(values: &[Value]) -> String {
     let last = values.iter().map(|value| value.number).max().unwrap();
     let name = |number| values.iter().find(|value| value.number == number);
@@ -72,7 +73,7 @@ pub fn limits(header: &Header) -> String {
     let mut text =
         format!("{HEAD}\n// The limits of the formats, the same in every language.\nconst (\n");
     for constant in header.constants.iter().filter(|constant| is_limit(&constant.name)) {
-        // Of the type of what it bounds.
+        // With the type of the value that it bounds.
         let typed = if constant.name == "MAX_UNTIL" { " int64" } else { "" };
         text += &comment("\t", &words(&constant.doc));
         text += &format!("\t{}{typed} = {}\n", go_name(&constant.name), constant.value);
@@ -96,7 +97,7 @@ pub fn rules() -> String {
     text + "}\n"
 }
 
-/// Which headers are a client's own credentials.
+/// Returns the headers that are a client's own credentials.
 pub fn credentials() -> String {
     let mut text = HEAD.to_owned();
     for (name, what, words) in [
@@ -114,7 +115,7 @@ pub fn credentials() -> String {
     text
 }
 
-/// The table of ids.
+/// Returns the table of ids.
 pub fn ids() -> String {
     let mut text = format!(
         "{HEAD}\n// idKeys are the keys that are looked at. The place of one is its number.\nvar idKeys = []IDKey{{\n"
@@ -163,12 +164,12 @@ pub fn ids() -> String {
     text
 }
 
-/// `content-md5` as `Content-Md5`, as net/http has it.
+/// Returns `Content-Md5` for `content-md5`, as net/http spells it.
 fn canonical(header: &str) -> String {
     header.split('-').map(capital).collect::<Vec<_>>().join("-")
 }
 
-/// `bad_tag` as `BadTag`, in the spelling of Go.
+/// Returns `BadTag` for `bad_tag`, in the spelling of Go.
 fn go_name(name: &str) -> String {
     let spelled = |word: &str| match word.to_lowercase().as_str() {
         "fnv1a" => "FNV1a".into(),
@@ -184,12 +185,12 @@ fn lower_camel(name: &str) -> String {
     camel[..1].to_lowercase() + &camel[1..]
 }
 
-/// `Kind is what an affinity key is made of.`
+/// Returns a sentence such as `State is the state of a slot.`
 fn sentence(name: &str, made: &Enum) -> String {
     format!("{name} is {}", lower(&words(&made.doc)))
 }
 
-/// The header's words as Go's: without marks around code, and with the names that Go has.
+/// Returns the header's words for Go: without marks around code, and with Go's names.
 fn words(doc: &str) -> String {
     let mut made = String::new();
     for (i, part) in doc.split('`').enumerate() {
@@ -203,7 +204,8 @@ fn words(doc: &str) -> String {
     made
 }
 
-/// Without the capital letter of a sentence; a name, as in `Max-Age`, keeps its own.
+/// Returns the text without the capital letter of a sentence. A name, as in `Max-Age`, keeps its
+/// own.
 fn lower(text: &str) -> String {
     let word = text.split([' ', '.', ',']).next().unwrap();
     if word.chars().skip(1).any(|letter| !letter.is_lowercase()) {
@@ -212,7 +214,7 @@ fn lower(text: &str) -> String {
     text[..1].to_lowercase() + &text[1..]
 }
 
-/// A comment, wrapped.
+/// Returns a wrapped comment.
 fn comment(indent: &str, text: &str) -> String {
     let (mut lines, mut line) = (String::new(), String::new());
     for word in text.split(' ') {

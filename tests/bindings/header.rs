@@ -1,11 +1,11 @@
-//! The C header: what cbindgen makes of src/capi, and what it says of enums and constants.
+//! The C header: the output of cbindgen for src/capi, and its enums and constants.
 
 use crate::chapters::arrange;
 use tokenpin::capi::{Status, tokenpin_bytes, tokenpin_enum_name};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The header, and what the other copies are made of.
+/// The header, and the source of the other copies.
 pub struct Header {
     pub text: String,
     /// In the order of `tokenpin_enum`, which is not among them.
@@ -45,7 +45,7 @@ struct Declared {
 
 impl Header {
     pub fn generate() -> Self {
-        // What the crate exports beside the interface stays out, and every enum that has names comes in.
+        // Exports beyond the interface stay out, and every enum that has names comes in.
         let all = cbindgen(vec!["Enum".into()], Vec::new());
         let (constants, enums) = items(&all);
         let exported = constants.into_iter().map(|constant| constant.name);
@@ -101,7 +101,7 @@ fn cbindgen(include: Vec<String>, exclude: Vec<String>) -> String {
     String::from_utf8(made).unwrap()
 }
 
-/// The conventions, as src/capi/mod.rs has them.
+/// Returns the conventions of src/capi/mod.rs.
 fn preamble() -> String {
     let module = std::fs::read_to_string(format!("{ROOT}/src/capi/mod.rs")).unwrap();
     let documentation = module.lines().map_while(|line| line.strip_prefix("//!"));
@@ -109,7 +109,7 @@ fn preamble() -> String {
     let mut lines = conventions.filter(|line| !line.is_empty()).peekable();
     let mut text = String::from(
         "/**\n * @file tokenpin.h\n * Pins sessions to upstream API tokens: C11, and C++ clean.\n *\n \
-         * Generated from src/capi by cbindgen: `make bindings` writes it, the tests check it.\n *\n",
+         * Generated from src/capi by cbindgen: `make bindings` writes it, tests check it.\n *\n",
     );
     text += &format!(" *{}\n", lines.next().expect("conventions in src/capi/mod.rs"));
     while let Some(line) = lines.next_if(|line| line.starts_with(" - ") || line.starts_with("   "))
@@ -119,8 +119,8 @@ fn preamble() -> String {
     text + " */"
 }
 
-/// Puts the core's sentence in place of a reference to its error, and the number in place of one
-/// to a limit.
+/// Replaces a reference to an error by the core's sentence, and a reference to a limit by its
+/// number.
 fn fill_in(text: &str) -> String {
     let (constants, _) = items(text);
     let mut made = String::new();
@@ -193,7 +193,7 @@ fn functions(text: &str) -> Vec<String> {
     heads.filter_map(name).collect()
 }
 
-/// The stable name that the library gives.
+/// Returns the stable name from the library.
 fn name_of(which: i32, value: i32) -> &'static str {
     let mut name = tokenpin_bytes { ptr: std::ptr::null(), len: 0 };
     // SAFETY: the pointer is to a `tokenpin_bytes`.
@@ -204,12 +204,12 @@ fn name_of(which: i32, value: i32) -> &'static str {
     std::str::from_utf8(bytes).unwrap()
 }
 
-/// `same_site` as `SameSite`.
+/// Returns `SameSite` for `same_site`.
 pub fn pascal(snake: &str) -> String {
     snake.split('_').map(|word| capital(&word.to_lowercase())).collect()
 }
 
-/// `SameSite` as `same_site`.
+/// Returns `same_site` for `SameSite`.
 fn snake(pascal: &str) -> String {
     let mut made = String::new();
     for letter in pascal.chars() {

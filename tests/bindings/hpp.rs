@@ -31,13 +31,13 @@ pub fn parts(header: &Header) -> [Copy; 3] {
 
 fn sentence(status: &Value) -> String {
     let constant = format!("TOKENPIN_STATUS_{}", status.name.to_uppercase());
-    // Room for a line of text, wherever it breaks.
+    // One line of text, wherever it breaks.
     let lines = wrapped(&status.doc).into_iter().map(|line| format!("             {line:?}\n"));
     let text: String = lines.collect();
     format!("    case {constant}:\n      return {};\n", text.trim())
 }
 
-/// Words in lines of at most 80 bytes; each but the last ends in a space.
+/// Breaks words into lines of at most 80 bytes. Each except the last ends in a space.
 fn wrapped(text: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_inclusive(' ') {
@@ -58,7 +58,7 @@ fn using(made: &Enum) -> String {
     format!("using {} = tokenpin_{};\n", cpp_name(made), made.name)
 }
 
-/// `Answer` is what `finish` returns; this is its kind.
+/// Returns the name in C++. `Answer` is the type that `finish` returns; this is its kind.
 fn cpp_name(made: &Enum) -> String {
     if made.name == "answer" { "AnswerKind".into() } else { pascal(&made.name) }
 }

@@ -12,7 +12,7 @@ const HEAD: &str =
 const FOLDER: &str = "bindings/jvm/tokenpin/src/generated/java/io/github/tokenpin";
 
 pub fn files(header: &Header) -> Vec<Copy> {
-    // How a body is framed, a sealer is told by a name of its own.
+    // A sealer has named constructors for the framing of a body.
     let enums = header.enums.iter().filter(|made| made.name != "framing");
     let mut files: Vec<_> = enums.map(|made| (pascal(&made.name), named(made))).collect();
     files.push(("Limits".into(), limits(header)));
@@ -88,7 +88,7 @@ fn limits(header: &Header) -> String {
     ] {
         let words: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
         text += &doc("  ", about);
-        // As the formatter has it: a line each where they do not fit into one.
+        // The formatter puts each on a line if they do not fit into one.
         let line = format!("      List.of({});", words.join(", "));
         let list = if line.len() > 100 {
             format!("      List.of(\n          {});", words.join(",\n          "))
@@ -141,7 +141,8 @@ fn number(both: Both) -> String {
     if narrow == wide { wide.to_string() } else { format!("at({wide}, {narrow})") }
 }
 
-/// What this package has no use for: it has memory, and no C strings.
+/// Returns whether this package does not need a function: it manages memory itself, and has no C
+/// strings.
 fn is_missing(name: &str) -> bool {
     matches!(name, "affinity_new" | "affinity_free" | "abi_v1" | "abi_version" | "version")
 }
@@ -207,8 +208,8 @@ fn lower_camel(name: &str) -> String {
     camel[..1].to_lowercase() + &camel[1..]
 }
 
-/// The first sentence, as what follows a colon.
-fn sentence(doc: &str) -> String {
+/// Returns the first sentence, to follow a colon.
+pub fn sentence(doc: &str) -> String {
     let words = words(doc).replace(['`', '\\', '"'], "");
     let first = words.split(". ").next().unwrap().trim_end_matches('.').to_owned();
     let word = first.split([' ', '.', ',']).next().unwrap();
@@ -218,14 +219,14 @@ fn sentence(doc: &str) -> String {
     first[..1].to_lowercase() + &first[1..]
 }
 
-/// The header's words as Java's: without the prefixes that C needs.
+/// Returns the header's words for Java, without the prefixes that C needs.
 fn words(doc: &str) -> String {
     doc.replace("[`Mode::Open`]", "`Mode.OPEN`")
         .replace("tokenpin_affinity_", "Affinity.")
         .replace("TOKENPIN_", "")
 }
 
-/// A comment for Javadoc, wrapped.
+/// Returns a wrapped Javadoc comment.
 fn doc(indent: &str, text: &str) -> String {
     let escaped = words(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let mut marked = String::new();

@@ -1,9 +1,9 @@
-//! Every copy of a fact that the library knows: the C header, and what other languages and the
-//! documentation repeat of it. With `TOKENPIN_WRITE_BINDINGS` set, as in `make bindings`, the
-//! copies are written; otherwise they are compared.
+//! Every copy of a fact of the library: the C header, and the copies in other languages and in the
+//! documentation. With `TOKENPIN_WRITE_BINDINGS` set, as in `make bindings`, the copies are
+//! written; otherwise they are compared.
 //!
-//! What repeats a fact in order to check it is not written here: the second implementations, the
-//! numbers in tests/capi/layout.c, the ABI baseline and the fuzzers' models.
+//! A copy that exists to check a fact is not written here: the second implementations, the numbers
+//! in tests/capi/layout.c, the ABI baseline and the fuzzers' models.
 #![cfg(feature = "capi")]
 #![expect(
     clippy::format_push_string,
@@ -16,6 +16,7 @@ mod chapters;
 mod docs;
 mod ffi;
 mod go;
+mod guide;
 mod header;
 mod hpp;
 mod java;
@@ -68,12 +69,14 @@ fn every_copy_is_what_the_code_says() {
         Copy::whole("bindings/python/python/tokenpin/_enums.py", python::enums(&header)),
         Copy::whole("bindings/python/python/tokenpin/_limits.py", python::limits(&header)),
         Copy::whole("gateways/nginx/lua/resty/tokenpin/headers.lua", lua::headers()),
+        Copy::whole("gateways/nginx/lua/resty/tokenpin/sentences.lua", lua::sentences(&header)),
         Copy::whole("bindings/python/python/tokenpin/_headers.py", python::headers()),
     ];
     copies.extend(java::files(&header));
     copies.extend(hpp::parts(&header));
     copies.extend(docs::parts(&header));
     copies.extend(schema::parts());
+    copies.extend(guide::pages());
 
     let write = std::env::var_os("TOKENPIN_WRITE_BINDINGS").is_some();
     let mut stale = Vec::new();

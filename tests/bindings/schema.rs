@@ -1,4 +1,5 @@
-//! The schema of the gateways' configuration: what of it the core decides, and the tables that pages make of it.
+//! The schema of the gateways' configuration: the parts that the core decides, and the tables of
+//! the pages.
 
 use std::fmt;
 
@@ -16,7 +17,7 @@ use crate::docs::part;
 
 const TEXT: &str = include_str!("../../gateways/config.schema.json");
 
-/// The names of an object's fields in the order of the file, which `Json` forgets.
+/// The names of an object's fields in the order of the file, which `Json` does not keep.
 struct Order(Vec<(String, Order)>);
 
 impl Order {
@@ -78,7 +79,7 @@ impl Schema {
         self.json.pointer(pointer).unwrap_or_else(|| panic!("the schema has no {pointer}"))
     }
 
-    /// A keyword of a node, or of what it refers to.
+    /// Returns a keyword of a node, or of the node that it refers to.
     fn keyword<'a>(&'a self, node: &'a Json, keyword: &str) -> Option<&'a Json> {
         node.get(keyword).or_else(|| {
             let target = node.get("$ref")?.as_str()?.strip_prefix('#')?;
@@ -86,7 +87,7 @@ impl Schema {
         })
     }
 
-    /// What a property may be, in words.
+    /// Returns the values of a property, in words.
     fn values(&self, node: &Json) -> String {
         if let Some(values) = self.keyword(node, "enum") {
             let quoted = |value: &Json| format!("`{}`", value.as_str().unwrap_or("false"));
@@ -134,7 +135,7 @@ impl Schema {
         }
     }
 
-    /// The properties of an object as a table, those from `first` to before `end`.
+    /// Returns the properties of an object as a table, from `first` to before `end`.
     fn table(&self, object: &str, first: Option<&str>, end: Option<&str>) -> String {
         let mut text =
             String::from("| field | value | meaning | default |\n| --- | --- | --- | --- |\n");
@@ -189,7 +190,7 @@ pub fn parts() -> Vec<Copy> {
     ]
 }
 
-/// The names of an enum of the core, without those that nobody may configure.
+/// The names of an enum of the core, without those that cannot be configured.
 macro_rules! names {
     ($kind:ident $(, but $($left_out:ident)|+)?) => {
         $kind::ALL.iter().filter(|_value| !(false $(|| matches!(_value, $($kind::$left_out)|+))?))

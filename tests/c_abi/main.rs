@@ -1,7 +1,7 @@
-//! Every function of the C ABI from Rust, for Miri and for the machines that `make portability` runs:
-//! valid, null, empty, misaligned, overlapping and too long inputs, and the lives of handles.
-//! What is lent is allocated to the byte, what is to be written is uninitialised, so that Miri sees
-//! each access that the contract does not grant. What the answers must be, tests/capi tells.
+//! Every function of the C ABI from Rust, for Miri and for the machines that `make portability`
+//! runs: valid, null, empty, misaligned, overlapping and too long inputs, and the lives of handles.
+//! Inputs are allocated to the byte and outputs are uninitialised, so that Miri sees each access
+//! that the contract does not grant. tests/capi checks the answers.
 #![cfg(feature = "capi")]
 #![deny(clippy::pedantic)]
 
@@ -29,7 +29,7 @@ fn ok(number: i32) {
     is(number, Status::Ok);
 }
 
-/// Calls with a place for one output; on success it has been written.
+/// Makes a call with a place for one output, which is written on success.
 #[track_caller]
 fn get<T>(call: impl FnOnce(*mut T) -> i32) -> T {
     let mut out = Box::new(MaybeUninit::uninit());
@@ -38,7 +38,7 @@ fn get<T>(call: impl FnOnce(*mut T) -> i32) -> T {
     unsafe { *out.assume_init() }
 }
 
-/// A call that must fail, and leave its output alone.
+/// Makes a call that must fail, and leave its output unchanged.
 #[track_caller]
 fn refused<T>(status: Status, call: impl FnOnce(*mut T) -> i32) {
     let mut out = Box::new(MaybeUninit::uninit());
@@ -60,7 +60,7 @@ fn at(bytes: &[u8]) -> *const c_void {
     bytes.as_ptr().cast()
 }
 
-/// One byte off: where `T` has an alignment, no place for it.
+/// Returns an address one byte off, which is misaligned if `T` has an alignment.
 fn off<T>(pointer: *const T) -> *mut T {
     pointer.cast::<u8>().wrapping_add(1).cast_mut().cast()
 }
@@ -70,7 +70,8 @@ fn cookie_keys() -> Vec<tokenpin_cookie_key> {
     vec![key(1, 0), key(2, 1)]
 }
 
-/// What a configuration points to. Vectors, for a box may not be moved while C points into it.
+/// The targets of a configuration's pointers. They are vectors, because a box must not be moved
+/// while C points into it.
 struct World {
     _names: [Vec<u8>; 4],
     _keys: Vec<tokenpin_cookie_key>,
@@ -124,13 +125,13 @@ fn request() -> tokenpin_request {
     request
 }
 
-/// An affinity of `tokenpin_affinity_new`, whose configuration is gone.
+/// Returns an affinity of `tokenpin_affinity_new`, whose configuration is freed.
 fn affinity() -> *mut tokenpin_affinity {
     let world = world();
     get(|out| unsafe { tokenpin_affinity_new(&raw const *world.config, out, null_mut()) })
 }
 
-/// A ring stays where it was made: to Rust it is not initialised throughout.
+/// Returns a ring that stays where it was made: for Rust it is not initialised throughout.
 fn ring() -> Box<MaybeUninit<tokenpin_key_ring>> {
     let keys = cookie_keys();
     let mut ring = Box::new(MaybeUninit::uninit());
@@ -229,7 +230,7 @@ fn jump_and_hashes() {
         is(with(&tokenpin_key { key: nowhere, ..*key }), Status::NullPointer);
         let endless = tokenpin_bytes { len: TOO_LONG, ..span(&id) };
         is(with(&tokenpin_key { kind: 1, key: endless, ..*key }), Status::Length);
-        // The session of a key that has none is not looked at.
+        // The session of a key that has none is ignored.
         ok(with(&tokenpin_key { session: nowhere, ..*key }));
         is(with(&tokenpin_key { kind: 3, session: nowhere, ..*key }), Status::NullPointer);
         ok(with(&tokenpin_key { kind: 3, session: span(b"s"), ..*key }));
@@ -423,7 +424,7 @@ fn rings_and_cookies() {
         assert_eq!(decode(&ring, &value, read.as_mut_ptr()), 9, "valid");
         assert_eq!(read.assume_init().pin, 42);
         assert_eq!(decode(&ring, &value, null_mut()), 9);
-        // Not written where the tag was not found good.
+        // Not written unless the tag is good.
         let mut read = Box::new(MaybeUninit::uninit());
         for len in 0..value.len() {
             assert_eq!(decode(&ring, &value[..len], read.as_mut_ptr()), 1, "malformed");
@@ -488,7 +489,7 @@ fn rings_and_cookies() {
     }
 }
 
-/// Calls with a buffer one byte too small, with none, and with one that just suffices, all
+/// Makes calls with a buffer one byte too small, with none, and with one that just suffices, all
 /// uninitialised, and returns what was written.
 #[track_caller]
 fn buffer(call: impl Fn(*mut c_void, usize, *mut usize) -> i32) -> Vec<u8> {
@@ -582,7 +583,7 @@ fn headers() {
         }
         let mut field = *b"pin=1; a=2";
         let place = field.as_mut_ptr();
-        // Behind the end, and at no place at all.
+        // Behind the end, and far beyond.
         for mut offset in [10, 11, usize::MAX] {
             refused(Status::End, |out| {
                 tokenpin_cookie_next(place.cast(), 10, at(&pin), 3, &raw mut offset, out)
@@ -682,7 +683,7 @@ fn classification() {
         refused(Status::NullPointer, |out| {
             tokenpin_classify(null(), 0, 0, 0, null(), 1, null(), 0, out, &raw mut existing, ids)
         });
-        // The default rules are behind one's own, or nowhere.
+        // The default rules follow the caller's own, or are left out.
         let files = lent(b"/v1/files");
         let mut classify = |replace, out| {
             let (at, len) = (at(&files), files.len());
@@ -713,7 +714,7 @@ fn id_use() -> tokenpin_id_use {
     using
 }
 
-/// In memory that is not initialised throughout, as a ring is.
+/// Returns the object in memory that is not initialised throughout, as a ring is.
 #[expect(clippy::unnecessary_box_returns, reason = "what is moved is initialised, for Miri")]
 fn begun<T>(init: impl FnOnce(*mut T) -> i32) -> Box<MaybeUninit<T>> {
     let mut begun = Box::new(MaybeUninit::uninit());
@@ -733,7 +734,7 @@ fn begun_sealer() -> Box<MaybeUninit<tokenpin_id_sealer>> {
     begun(|out| unsafe { tokenpin_id_sealer_init(out, 0) })
 }
 
-/// What goes out of a body in chunks of some size.
+/// Returns the output for a body in chunks of some size.
 unsafe fn rewritten(
     body: &[u8],
     size: usize,
@@ -742,7 +743,7 @@ unsafe fn rewritten(
     let mut out = Vec::new();
     let mut keep = |chunk: &[u8], piece: tokenpin_piece| {
         out.extend_from_slice(&chunk[..piece.pass]);
-        // SAFETY: the header says that so much is there.
+        // SAFETY: the header says that this many bytes are there.
         out.extend_from_slice(unsafe { std::slice::from_raw_parts(piece.put, piece.put_len) });
         piece.taken
     };
@@ -758,7 +759,7 @@ unsafe fn rewritten(
     (out, end)
 }
 
-/// What goes out of a response, the same in chunks of every size.
+/// Returns the output for a response, which is the same in chunks of every size.
 unsafe fn sealed_in_chunks(
     affinity: *const tokenpin_affinity,
     using: *const tokenpin_id_use,
@@ -794,7 +795,7 @@ unsafe fn sealed_in_chunks(
     all
 }
 
-/// What the ids of a request come to, the same in chunks of every size.
+/// Returns the summary of a request's ids, which is the same in chunks of every size.
 unsafe fn opened_in_chunks(
     affinity: *const tokenpin_affinity,
     using: *const tokenpin_id_use,
@@ -821,7 +822,7 @@ unsafe fn opened_in_chunks(
     summary
 }
 
-/// A request with ids is opened, decided and answered.
+/// Opens, decides and answers a request with ids.
 unsafe fn ids_of_a_request(affinity: *const tokenpin_affinity) {
     unsafe {
         let body = lent(
@@ -849,7 +850,7 @@ unsafe fn ids_of_a_request(affinity: *const tokenpin_affinity) {
             )
         });
         assert_eq!((unexpected, &whole[..*len]), (0, &body[..]));
-        // It is down, and no other account has what the ids name.
+        // The account is down, and no other account has the objects.
         let mut request = Box::new(request());
         request.ids = summary;
         let decision =
@@ -886,7 +887,7 @@ unsafe fn ids_of_a_request(affinity: *const tokenpin_affinity) {
     }
 }
 
-/// What is none, nowhere, or on top of another.
+/// Tries steps with invalid, missing and overlapping memory.
 unsafe fn steps_that_are_refused(
     affinity: *const tokenpin_affinity,
     using: *const tokenpin_id_use,
@@ -979,7 +980,7 @@ fn one_id() {
     }
 }
 
-/// Everything that a handle answers.
+/// Calls every function of a handle.
 unsafe fn use_handle(affinity: *const tokenpin_affinity) {
     unsafe {
         assert_eq!(get(|out| tokenpin_affinity_capacity(affinity, out)), 3);
@@ -1047,14 +1048,14 @@ unsafe fn use_handle(affinity: *const tokenpin_affinity) {
             tokenpin_affinity_finish(affinity, &raw const *decision, 200, to, room, len, place)
         });
         assert_eq!(place.read(), 1);
-        // Back with the cookie, among others, and to the slot that is its own.
+        // Sent back with the cookie, among others, and to its own slot.
         let cookies = lent(&[b"a=1; ", line.split(|byte| *byte == b';').next().unwrap()].concat());
         let cookies: Box<[tokenpin_bytes]> = Box::new([span(b"b=2"), span(&cookies), EMPTY]);
         let mut back = request;
         (back.cookies, back.cookie_count) = (cookies.as_ptr(), cookies.len());
         let again = get(|out| tokenpin_affinity_decide(affinity, &raw const *back, out));
         assert_eq!((again.slot, again.outcome, again.verdict), (0, 1, 9));
-        // What a host may have done to a decision.
+        // Changes that a host may have made to a decision.
         let finish = |decision: &tokenpin_decision| {
             let (mut room, mut len, mut answer) = ([MaybeUninit::<u8>::uninit(); 2400], 0, 0);
             tokenpin_affinity_finish(
@@ -1193,7 +1194,7 @@ fn a_handle_in_memory_of_the_callers() {
     }
 }
 
-/// What a handle says that is wiped, or null, or misaligned.
+/// Calls the functions of a handle that is wiped, or null, or misaligned.
 unsafe fn wiped(wiped: *mut tokenpin_affinity) {
     unsafe {
         let request = request();
@@ -1305,7 +1306,8 @@ fn configurations_from_anywhere() {
             refused(Status::StructSize, |out| tokenpin_config_init(out, size));
         }
         is(tokenpin_config_init(null_mut(), size_of::<tokenpin_config>()), Status::NullPointer);
-        // A newer header's configuration: longer, and zero where this library knows nothing.
+        // A newer header's configuration: longer, and zero in the fields that this library does not
+        // know.
         let longer = Layout::from_size_align(size_of::<tokenpin_config>() + 24, 8).unwrap();
         let memory = alloc(longer);
         ok(tokenpin_config_init(memory.cast(), longer.size()));

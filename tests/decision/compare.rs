@@ -1,4 +1,4 @@
-//! Telling one request twice, to the library and to the model, and comparing the answers.
+//! Gives one request to the library and to the model, and compares the answers.
 
 use tokenpin::ids::Summary;
 use tokenpin::{
@@ -54,7 +54,7 @@ pub const SESSION: &[u8] = b"thread-7";
 /// The values of the consumer and the session header.
 pub type Headers = (Values, Values);
 
-/// The key that is used, said once more and shorter than the model says it.
+/// Returns the key that is used, by a shorter rule than the model's.
 pub fn key_of((consumer, session): Headers, combine: bool) -> Option<Key<'static>> {
     match (consumer, session) {
         (Good, Good) if combine => Some(Key::Combined { consumer: CONSUMER, session: SESSION }),
@@ -74,21 +74,21 @@ pub const MAX_LIFE: u32 = 30 * 86_400;
 pub const MAX_IDLE: u32 = 86_400;
 pub const SKEW: u32 = 300;
 
-/// The defaults, with limits that every verdict can be reached under.
+/// Returns the defaults, with limits under which every verdict can be reached.
 pub fn base() -> Config<'static> {
     let ring = keys(&[(SIGN, Role::Sign), (RETIRE, Role::Retire), (ACCEPT, Role::Accept)]);
     let placement_key = world::config().placement_key;
     Config { max_idle: MAX_IDLE, ..Config::new(placement_key, ring) }
 }
 
-/// Makes cookies, with any key whatever its role, and opens those that come back.
+/// Makes cookies with any key regardless of its role, and opens the decisions' cookies.
 pub struct Mint {
     single: Vec<(u8, KeyRing)>,
     /// The ring under test.
     pub ring: KeyRing,
 }
 
-/// No cookie that was just made is refused or due under these.
+/// Limits under which no fresh cookie is refused or due.
 pub const NO_LIMITS: Limits =
     Limits { skew: u32::MAX, max_life: 0, max_idle: 0, refresh_interval: 0 };
 
@@ -113,7 +113,7 @@ impl Mint {
     }
 }
 
-/// Every value of every enum that a decision showed.
+/// Every enum value that a decision showed.
 #[derive(Default)]
 pub struct Reached {
     cases: u64,
@@ -125,7 +125,7 @@ pub struct Reached {
     key_reasons: [bool; KeyReason::ALL.len()],
     id_verdicts: [bool; IdVerdict::ALL.len()],
     refusals: [bool; Refusal::ALL.len()],
-    /// Nothing, refresh, repin, issue.
+    /// True for each of nothing, refresh, re-pin and first cookie that was seen.
     writes: [bool; 4],
 }
 
@@ -149,8 +149,8 @@ impl Reached {
         self.writes[write] = true;
     }
 
-    /// Ends the cases: everything was reached, but for what only ids lead to where there are none, and they did
-    /// not become fewer unnoticed.
+    /// Ends the cases. Everything was reached, except without ids the values that only ids lead to,
+    /// and the number of cases did not shrink unnoticed.
     #[track_caller]
     pub fn finish(self, name: &str, at_least: u64, with_ids: bool) {
         println!("{name}: {} cases; {} combinations cannot exist", self.cases, self.impossible);
@@ -167,7 +167,7 @@ impl Reached {
         }
     }
 
-    /// Every value of what cookies and keys come to was reached too.
+    /// Every value that cookies and keys can lead to was reached too.
     #[track_caller]
     pub fn every_client(self) -> Self {
         assert!(!self.verdicts.contains(&false), "verdicts {:?}", self.verdicts);
@@ -176,7 +176,7 @@ impl Reached {
     }
 }
 
-/// One request, told twice: as the library reads it, and as the model does.
+/// One request in two forms: as the library reads it, and as the model does.
 pub struct Case<'a> {
     pub affinity: &'a Affinity<'a>,
     pub mint: &'a Mint,
@@ -186,7 +186,7 @@ pub struct Case<'a> {
     pub fields: &'a [&'a [u8]],
     /// The scope that the request brings.
     pub scope: &'a [u8],
-    /// What its ids come to.
+    /// The summary of its ids.
     pub ids: Option<&'a Summary>,
     pub facts: Facts<'a>,
 }
@@ -194,7 +194,7 @@ pub struct Case<'a> {
 impl Case<'_> {
     pub fn check(&self, reached: &mut Reached) -> Result<(), String> {
         let given = &self.facts;
-        // Who names state is stateful.
+        // A request that names state is stateful.
         let group = if given.existing { Group::Stateful } else { given.group };
         let facts = &Facts { group, ..*given };
         let request = Request {
@@ -240,7 +240,7 @@ impl Case<'_> {
         Ok(())
     }
 
-    /// Checks a cookie that goes back, and says what `finish` must hand back for it.
+    /// Checks a pending cookie, and returns the output that `finish` must give for it.
     fn line(&self, expected: Contents, pending: &Pending) -> Result<String, String> {
         let facts = &self.facts;
         let name = name_of(facts.config, self.scope);

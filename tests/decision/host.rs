@@ -1,4 +1,4 @@
-//! What a decision says to its host: rule 9 of `docs/decision.md`.
+//! The parts of a decision for its host: rule 9 of `docs/spec/decision.md`.
 
 use tokenpin::{
     Config, Cookie, Group, Key, KeyInput, Kind, Outcome, Policy, Request, SlotStatus, State,
@@ -16,7 +16,7 @@ fn down_until(until: u64) -> SlotStatus {
     SlotStatus { until, ..DOWN }
 }
 
-/// `existing` and `may_move` of a request to two accounts that are up.
+/// Returns `existing` and `may_move` of a request to two accounts that are up.
 fn says(config: &Config<'static>, request: &Request<'_>, fields: &[Vec<u8>]) -> (bool, bool) {
     let decision = decide(&gateway(config, "a b"), request, fields);
     (decision.existing, decision.may_move)
@@ -27,14 +27,14 @@ fn a_pin_ties_a_session_to_its_token() {
     let config = config();
     assert_eq!(says(&config, &create(), &[field(&config, &young("a"))]), (false, false));
     assert_eq!(says(&config, &read(), &[field(&config, &young("a"))]), (true, false));
-    // Also where the pin cannot serve, and another slot does.
+    // Also if the pin cannot serve, and another slot does.
     let tried = decide(
         &gateway(&config, "a b"),
         &Request { tried: &[0], ..create() },
         &[field(&config, &young("a"))],
     );
     assert_eq!((tried.outcome, tried.may_move), (Outcome::Repinned, true), "its cookie follows");
-    // A request that names state does not, whatever serves it.
+    // A request that names state must not move, regardless of the slot that serves.
     let fallback = Config { policy_existing: Policy::FallbackAndUpdate, ..config };
     let tried = decide(
         &gateway(&fallback, "a b"),
@@ -59,7 +59,7 @@ fn what_nothing_ties_may_move() {
     }
 }
 
-/// A newcomer may have no jar; then whatever it creates has to be where it was placed.
+/// A newcomer may keep no cookies. Then the state it creates must be where it was placed.
 #[test]
 fn a_creation_may_move_only_for_a_client_that_keeps_what_it_is_given() {
     let plain = config();
@@ -85,7 +85,7 @@ fn a_creation_may_move_only_for_a_client_that_keeps_what_it_is_given() {
         assert_eq!(says(config, &carried, &[]), (false, true));
         assert_eq!(says(config, &read(), &[]), (true, false), "its state may be anywhere");
     }
-    // A cookie of a newer version is not overwritten, so no answer leads to the new token.
+    // A cookie of a newer version is not overwritten, so no response leads to the new token.
     let newer = pair(&plain, &newer_version(&sign(&plain, None, &young("a"))));
     assert_eq!(says(&plain, &create(), &[newer]), (false, false));
 }
@@ -113,7 +113,7 @@ fn a_decision_without_a_slot_may_not_move() {
     assert_eq!((none.outcome, none.may_move), (Outcome::None, false));
 }
 
-/// `retry_after` of a request where these are the accounts.
+/// Checks `retry_after` of a request to these accounts.
 #[track_caller]
 fn wait(list: &[(&str, SlotStatus)], request: &Request<'_>, pin: Option<&str>) -> u32 {
     let config = config();
@@ -133,16 +133,21 @@ fn a_slot_that_serves_needs_no_waiting() {
 fn the_first_slot_that_comes_up_counts() {
     let (soon, late) = (down_until(NOW + 7), down_until(NOW + 90));
     assert_eq!(wait(&[("a", late), ("b", soon), ("c", DOWN)], &create(), None), 7);
-    assert_eq!(wait(&[("a", DOWN), ("-", DOWN)], &create(), None), 0, "for ever is unknown");
+    assert_eq!(
+        wait(&[("a", DOWN), ("-", DOWN)], &create(), None),
+        0,
+        "without an until it is unknown"
+    );
     let light = SlotStatus { weight: 0, ..soon };
-    assert_eq!(wait(&[("a", late), ("b", light)], &create(), None), 90, "weight 0 takes nobody");
+    assert_eq!(wait(&[("a", late), ("b", light)], &create(), None), 90, "weight 0 takes no key");
     let stateless = Request { group: Some(Group::Stateless), ..create() };
     assert_eq!(wait(&[("a", late), ("b", soon)], &stateless, None), 7);
     let far = down_until(NOW + (1 << 40));
     assert_eq!(wait(&[("a", far)], &create(), None), u32::MAX);
 }
 
-/// A draining slot serves where nothing else does, whatever the key; tried, it only has to come back.
+/// A draining slot serves every key if no other slot can. If it was tried, the request only has to
+/// come back later.
 #[test]
 fn a_tried_slot_that_drains_needs_no_waiting() {
     let draining = SlotStatus { until: NOW + 5, ..DRAINING };
@@ -153,7 +158,7 @@ fn a_tried_slot_that_drains_needs_no_waiting() {
     for request in [newcomer, alice, stateless] {
         assert_eq!(wait(&list, &request, None), 0);
         let light = ("a", SlotStatus { weight: 0, ..draining });
-        assert_eq!(wait(&[light, list[1]], &request, None), 9, "weight 0 takes nobody");
+        assert_eq!(wait(&[light, list[1]], &request, None), 9, "weight 0 takes no key");
     }
 }
 
@@ -201,7 +206,7 @@ fn a_refused_key_says_nothing_of_waiting() {
     assert_eq!(decide(&affinity(&config, list), &untrusted, &[]).retry_after, 0);
 }
 
-/// Of a keyed session with a pin, draining slots serve, so they are no reason to wait.
+/// For a keyed session with a pin, draining slots serve, so they are no reason to wait.
 #[test]
 fn a_keyed_session_waits_for_its_pin() {
     let config = Config { keyed_cookies: true, ..config() };

@@ -1,5 +1,5 @@
-//! One test for each rule about the cookies of a request: which counts, and for whom
-//! (rule 3 of `docs/decision.md`, and what `docs/cookie-format.md` says of a request).
+//! One test for each rule about the cookies of a request: which counts, and for whom (rule 3 of
+//! `docs/spec/decision.md`, and the parts of `docs/spec/cookie-format.md` about requests).
 
 use proptest::prelude::{Just, Strategy as _};
 use proptest::test_runner::{Config as Runs, RngAlgorithm, TestCaseError, TestRng, TestRunner};
@@ -17,14 +17,14 @@ use crate::world::{
 
 // Rule 3
 
-/// Forgeries, each with an id and a pin of its own.
+/// Returns forgeries with different ids and pins.
 fn forgeries(config: &Config<'_>, count: u8) -> Vec<Vec<u8>> {
     let forgery =
         |i| pair(config, &forged(&sign(config, None, &Cookie { id: [i; 16], ..young("b") })));
     (0..count).map(forgery).collect()
 }
 
-/// The pairs as one field, and as one field each.
+/// Returns the pairs as one field, and as one field each.
 fn both_ways(pairs: &[Vec<u8>]) -> [Vec<Vec<u8>>; 2] {
     [vec![pairs.join(&b"; "[..])], pairs.to_vec()]
 }
@@ -55,7 +55,7 @@ fn after_64_tags_a_cookie_is_not_looked_at_any_more() {
         assert_eq!(course(&decision).3, Verdict::BadTag);
         assert_eq!(decision.source, Source::Minted);
     }
-    // In front of them it counts.
+    // In front of the forgeries the valid one counts.
     pairs.rotate_right(1);
     assert_eq!(decide(&affinity, &create(), &pairs).verdict, Verdict::Valid);
 }
@@ -92,7 +92,7 @@ fn no_order_of_the_cookies_changes_the_winner() {
     let mut pairs = forgeries(&config, 11);
     pairs.extend([
         field(&config, &aged("b", 900, 0, 1)),
-        // The least issued_at, and of those the greatest refreshed_at.
+        // The least issued_at counts, then the greatest refreshed_at.
         field(&config, &aged("a", 1_000, 500, 2)),
         field(&config, &aged("c", 1_000, 600, 3)),
         b"theme=dark".to_vec(),
@@ -207,7 +207,7 @@ fn a_keyed_cookie_is_of_no_use_to_anyone_else() {
             assert_eq!(decision.slot, decide(&affinity, &request, &[]).slot, "as without it");
         }
     }
-    // Nor is an anonymous cookie to somebody with a key.
+    // Nor does an anonymous cookie belong to a session with a key.
     let anonymous = [field(&config, &young("a"))];
     assert_eq!(decide(&affinity, &alice, &anonymous).verdict, Verdict::OtherKey);
 }
@@ -218,7 +218,7 @@ fn a_cookie_of_one_kind_is_not_read_with_the_binding_of_another() {
     let affinity = gateway(&config, "a b c d");
     let alice = Request { session: consumer("alice"), ..create() };
     let signed = |kind, key| sign(&config, Some(&key), &Cookie { kind, ..young("a") });
-    // It makes the binding of sessions known, and is of no use itself.
+    // This forgery leads to the binding of sessions, and is worthless itself.
     let forgery = forged(&signed(Kind::Session, Key::Session(b"alice")));
     let consumers = signed(Kind::Consumer, Key::Consumer(b"alice"));
     let jar = [pair(&config, &forgery), pair(&config, &consumers)];
@@ -237,7 +237,8 @@ fn scopes_are_separate() {
     assert!(client.jar.starts_with(&name(b"openai")));
     assert_ne!(name(b"openai"), name(b"anthropic"));
 
-    // Under its own name the other scope does not see it, under the other's name it fails.
+    // Under its own name the other scope does not see the cookie, and under the other's name it
+    // fails.
     assert_eq!(client.clone().send(&affinity, &openai, 200).verdict, Verdict::Valid);
     assert_eq!(client.clone().send(&affinity, &anthropic, 200).verdict, Verdict::Absent);
     let value = client.jar[name(b"openai").len()..].to_vec();
@@ -245,7 +246,7 @@ fn scopes_are_separate() {
     assert_eq!(decide(&affinity, &anthropic, &renamed).verdict, Verdict::BadTag);
     assert_eq!(decide(&affinity, &openai, &renamed).verdict, Verdict::Absent);
 
-    // Nor do they mix where one name is configured for all.
+    // Nor do scopes mix if one name is configured for all.
     let one_name = Config { cookie_name: Some(b"pin"), ..config };
     let affinity = gateway(&one_name, "a b");
     let mut client = Client::default();
@@ -267,7 +268,7 @@ fn an_empty_scope_is_the_configured_one() {
 
 #[test]
 fn an_unknown_version_beside_a_usable_cookie_changes_nothing() {
-    // Else a planted value, which anybody can make up, would end a session's refreshes.
+    // Otherwise a planted value, which anyone can make up, would end a session's refreshes.
     let old = config();
     let cookie_keys = keys(&[(1, Role::Retire), (2, Role::Sign)]);
     let config = Config { cookie_keys, ..old.clone() };
@@ -309,7 +310,7 @@ fn a_rolling_rotation_issues_every_cookie_anew_just_once() {
     let first = client.send(&at_step(0), &create(), 200);
     let mut issued = Vec::new();
     for step in 1..STEPS.len() {
-        // One replica is a step behind the other for a while; then both are there.
+        // One replica is a step behind the other for a while, then both are at the same step.
         for behind in [step - 1, step] {
             client.given = 0;
             for decision in alternate(&mut client, [&at_step(behind), &at_step(step)]) {
@@ -319,14 +320,14 @@ fn a_rolling_rotation_issues_every_cookie_anew_just_once() {
             issued.push(client.given);
         }
     }
-    // Once, when the first replica signs with the new key; the other one leaves that alone.
+    // Issued once, when the first replica signs with the new key. The other one keeps that
+    // cookie.
     assert_eq!(issued, [0, 0, 1, 0, 0, 0]);
 }
 
 #[test]
 fn a_rotation_that_skips_a_step_is_what_the_steps_are_for() {
-    // The replica that knows nothing of the new key mints for ever: the test above would
-    // notice it.
+    // A replica without the new key mints on every request: the test above would notice.
     let mut client = Client::default();
     client.send(&at_step(0), &create(), 200);
     client.given = 0;

@@ -1,4 +1,4 @@
-//! The decision, `docs/decision.md`: an exhaustive table and random requests against a
+//! The decision, `docs/spec/decision.md`: an exhaustive table and random requests against a
 //! model written from the text, and one test per rule.
 #![deny(clippy::pedantic)]
 

@@ -1,5 +1,5 @@
 //! One test for each rule about a request whose ids name an account (rule 0 of
-//! `docs/decision.md`).
+//! `docs/spec/decision.md`).
 
 use std::slice::from_ref;
 
@@ -39,14 +39,14 @@ fn names(affinity: &Affinity<'_>, account: &str) -> Summary {
     summary_of(affinity, Ids::Items, &format!(r#"{{"previous_response_id":"{id}"}}"#))
 }
 
-/// One with history of `account`.
+/// Returns the summary of a request with history of `account`.
 fn recalls(affinity: &Affinity<'_>, account: &str, store: bool) -> Summary {
     let id = seal(affinity, "msg_1", identity_hash(account.as_bytes()));
     let body = format!(r#"{{"input":[{{"id":"{id}","content":"x"}}],"store":{store}}}"#);
     summary_of(affinity, Ids::Items, &body)
 }
 
-/// With ids, in a request that creates state for all that is known otherwise.
+/// Returns a request with ids. Without them it would create state.
 fn with(ids: &Summary) -> Request<'_> {
     Request { ids: Some(ids), ..create() }
 }
@@ -106,7 +106,7 @@ fn a_key_that_cannot_be_used_rejects_no_request_that_names_an_account() {
     let ids = names(&affinity, "a");
     let decision = decide(&affinity, &Request { consumer: untrusted, ..with(&ids) }, &NEVER);
     assert_eq!((decision.outcome, decision.key_reason), (Outcome::Pinned, KeyReason::Untrusted));
-    // One that names none is rejected as ever.
+    // An id that names no account is rejected, as in every case.
     let plain = summary_of(&affinity, Ids::Items, r#"{"previous_response_id":"resp_1"}"#);
     let decision = decide(&affinity, &Request { consumer: untrusted, ..with(&plain) }, &NEVER);
     assert_eq!(refused(&decision), (Outcome::Rejected, Refusal::BadAffinityKey, None));
@@ -139,7 +139,7 @@ fn no_other_account_serves_what_an_id_names() {
         ] {
             let ids = names(&affinity, account);
             let request = Request { tried, ..with(&ids) };
-            // A cookie is not refreshed either, nor one issued.
+            // No cookie is refreshed or issued either.
             for fields in [&NEVER[..], &[field(&sealing(), &young("c"))]] {
                 let decision = decide(&affinity, &request, fields);
                 assert_eq!(refused(&decision), (Outcome::Rejected, refusal, wait));
@@ -211,7 +211,7 @@ fn what_an_id_is_refused_for_is_told_by_its_key() {
             Refusal::ConflictingAccounts,
         ),
         (format!(r#"{{"file_id":"{long}"}}"#), IdVerdict::None, ["", ""], Refusal::UnreadableBody),
-        // Of both, the refusal is told.
+        // Of both, the refusal is reported.
         (
             format!(r#"{{"file_id":"{long}","file_ids":["{foreign}"]}}"#),
             IdVerdict::UnknownKey,
@@ -229,7 +229,7 @@ fn what_an_id_is_refused_for_is_told_by_its_key() {
             let is_gone = verdict == IdVerdict::Sealed;
             let pin_state = if is_gone { PinState::Gone } else { PinState::None };
             assert_eq!(decision.pin_state, pin_state, "{body}");
-            // Nothing else was looked at, unless an account was.
+            // The rest was read only if an account was.
             assert_eq!(decision.verdict != Verdict::Absent, is_gone && !fields.is_empty());
         }
     }
@@ -246,7 +246,7 @@ fn history_leads_to_its_account_where_that_is_known_and_the_request_still_create
     affinity.set_slot(1, DOWN).unwrap();
     let decision = decide(&affinity, &with(&ids), &NEVER);
     assert_eq!(refused(&decision), (Outcome::Rejected, Refusal::SessionUnavailable, None));
-    // Where it is not, or is nowhere, the other rules decide.
+    // If it is missing or not in the set, the other rules decide.
     for ids in [recalls(&affinity, "gone", true), recalls(&affinity, "b", false)] {
         let decision = decide(&affinity, &with(&ids), &NEVER);
         assert_eq!((decision.source, decision.outcome), (Source::Minted, Outcome::Placed));
@@ -294,7 +294,7 @@ fn a_cookie_beside_an_id_keeps_its_pin() {
         let back = pending(&due, None, &decision);
         assert_eq!((back.pin, back.id), (cookie.pin, cookie.id), "refreshed as it was");
         assert_eq!(back.issued_at, cookie.issued_at);
-        // One that is not due stays as it is.
+        // A cookie that is not due stays as it is.
         let newer = Config { cookie_keys: keys(&[(2, Role::Sign)]), ..sealing() };
         let value = field(&newer, &cookie);
         assert_eq!(decide(&affinity, &with(&ids), &[value]).cookie, None, "{pin}");
@@ -312,13 +312,13 @@ fn a_cookie_whose_account_is_gone_follows_history_where_the_request_creates() {
         let back = pending(&config, None, &decision);
         assert_eq!((back.pin, back.id), (identity_hash(b"b"), ID));
         assert_eq!((decision.outcome, decision.verdict), (Outcome::Pinned, Verdict::Valid));
-        // It says nothing new where state is only named, and where its account may come back.
+        // Nothing changes if state is only named, or if its account may come back.
         let reads = Request { ids: Some(&ids), ..read() };
         assert_eq!(decide(&affinity, &reads, &[gone]).cookie, None);
         affinity.set_slot(0, DOWN).unwrap();
         let down = field(&config, &young("a"));
         assert_eq!(decide(&affinity, &with(&ids), &[down]).cookie, None);
-        // Nor to a session with a key that gets no cookies.
+        // A session with a key gets none if keys get no cookies.
         let key = Key::Consumer(b"alice");
         let cookie = Cookie { kind: Kind::Consumer, ..young("gone") };
         let alice = Request { consumer: consumer("alice"), ..with(&ids) };
@@ -348,7 +348,7 @@ fn a_client_without_a_cookie_is_given_one_for_the_account() {
     let cookie = pending(&config, Some(&Key::Consumer(b"alice")), &decision);
     assert_eq!((cookie.kind, cookie.pin), (Kind::Consumer, identity_hash(b"b")));
     assert_eq!(cookie.id, create().entropy, "a nonce, and no hint");
-    // Not where rule 6 gives none.
+    // Rule 6 gives none in these cases.
     let newer = pair(&config, &newer_version(&sign(&config, None, &young("a"))));
     assert_eq!(decide(&affinity, &with(&ids), &[newer]).cookie, None);
     let unkeyed = gateway(&sealing(), "a b c");
@@ -378,7 +378,7 @@ fn randomness_is_needed_only_for_a_cookie() {
     assert_eq!(decide(&gateway(&sealing(), "b c"), &zero, &[]), Ok(Outcome::Rejected));
     let tried = Request { tried: &[0], ..zero };
     assert_eq!(decide(&affinity, &tried, &[]), Ok(Outcome::Rejected));
-    // The time counts where a cookie is written.
+    // The time is checked if a cookie is written.
     let late = Request { now: 1 << 32, ..with(&ids) };
     assert_eq!(decide(&affinity, &late, &[]), Err(Error::Time));
     let late = Request { consumer: consumer("alice"), ..late };
@@ -400,7 +400,7 @@ fn home_says_that_key_or_cookie_would_have_led_there_too() {
         ] {
             let decision = decide(&affinity, &request, &fields);
             let session = Request { ids: None, ..request };
-            // Of the cookie, its id selects, and not its pin.
+            // The cookie's id selects, not its pin.
             let key = Key::Anonymous(&ID);
             let hash = tokenpin::key_hash(&config.placement_key, b"", &key).unwrap();
             let home = if fields.is_empty() {
@@ -446,7 +446,7 @@ fn an_id_of_one_consumer_is_refused_when_another_sends_it() {
     }
 }
 
-/// A host that has not looked, one that found nothing, and one whose mode is off: the same decision.
+/// A host that has not read ids, one that found none, and one whose mode is off: the same decision.
 #[test]
 fn where_nothing_is_found_nothing_changes() {
     let fields = [&NEVER[..], &[field(&config(), &young("b"))]];

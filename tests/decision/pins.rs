@@ -1,5 +1,5 @@
 //! One test for each rule about a session that has a pin, and about its response (rules 4,
-//! 5, 8 and 9 of `docs/decision.md`).
+//! 5, 8 and 9 of `docs/spec/decision.md`).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -81,7 +81,7 @@ fn a_keyed_session_keeps_its_pin_where_keyed_cookies_is_switched_off_again() {
     let before = gateway(&on, "a b c d");
     let first = serving(&before, &client.send(&before, &alice, 200));
 
-    // On another list she would be elsewhere, and her cookie is due.
+    // On another list her home would be another slot, and her cookie is due.
     let off = retiring(&config());
     for names in ["d c b a", "b c d a", "c d a b"] {
         let affinity = gateway(&off, names);
@@ -191,7 +191,7 @@ fn only_requests_that_create_state_rewrite_a_pin() {
 fn a_gone_account_is_left_behind_under_every_policy() {
     for policy in [Policy::FailFast, Policy::FallbackAndUpdate, Policy::FallbackWithoutUpdate] {
         let config = policies(policy);
-        // Vacant slots are not mistaken for it.
+        // Vacant slots are not mistaken for the pinned one.
         let affinity = gateway(&config, "- b c -");
         let mut client = client_of_a(&config);
         let decision = client.send(&affinity, &read(), 200);
@@ -216,7 +216,7 @@ fn a_pin_whose_slot_was_tried_follows_the_same_policies() {
     affinity.set_slot(0, DRAINING).unwrap();
     let decision = client.clone().send(&affinity, &tried(create()), 200);
     assert_eq!((decision.outcome, decision.pin_state), (Outcome::Repinned, PinState::Draining));
-    // Another slot that was tried does not matter to it.
+    // Another slot that was tried makes no difference.
     let decision = client.clone().send(&affinity, &Request { tried: &[1], ..create() }, 200);
     assert_eq!((decision.outcome, serving(&affinity, &decision)), (Outcome::Pinned, 'a'));
 }
@@ -317,7 +317,7 @@ fn a_refresh_is_due_after_a_fifth_of_what_keeps_the_cookie_alive() {
         assert_eq!(due(&config, interval / 5 - 1), Verdict::Valid, "{interval}");
         assert_eq!(due(&config, interval / 5), Verdict::RefreshDue, "{interval}");
     }
-    // Never where a Max-Age reaches to the end of its life, or was switched off.
+    // Never due if a Max-Age reaches to the end of its life, or was switched off.
     assert_eq!(due(&config(), config().max_life), Verdict::Valid);
     assert_eq!(due(&Config { max_life: 34_560_000, ..config() }, 34_560_000), Verdict::Valid);
     assert_eq!(due(&Config { max_life: 0, max_age: Some(0), ..config() }, year), Verdict::Valid);
@@ -346,12 +346,12 @@ fn the_default_max_age_reaches_to_the_end_of_the_cookies_life() {
     assert_eq!(max_age(&limits(0, 900), None), 900);
     assert_eq!(max_age(&limits(0, 0), None), MAX_MAX_AGE);
     assert_eq!(max_age(&limits(u32::MAX, u32::MAX), None), MAX_MAX_AGE);
-    // Later, what is left.
+    // Later, the rest of it.
     assert_eq!(max_age(&config(), Some(2_000_000)), 592_000);
     assert_eq!(max_age(&config(), Some(2_591_999)), 1);
     assert_eq!(max_age(&config(), Some(2_592_000)), 1, "at least 1: 0 would mean none");
     assert_eq!(max_age(&limits(5_000, 900), Some(4_500)), 500);
-    // One that is configured is what it is.
+    // A configured Max-Age is used unchanged.
     assert_eq!(max_age(&Config { max_age: Some(77), ..config() }, Some(2_591_999)), 77);
     assert_eq!(max_age(&Config { max_age: Some(0), ..config() }, None), 0);
 }
@@ -381,7 +381,7 @@ fn a_carried_cookie_goes_back_where_it_came_from() {
         assert_eq!(affinity.finish(&decision, 200, &mut out), Ok((Answer::Carrier, VALUE_LEN)));
         assert_eq!(out, decision.cookie.unwrap().value, "bare");
     }
-    // Also where the one that counts was a cookie.
+    // Also if a cookie was the one that counts.
     let junk = Request { carrier_value: b"junk", ..create() };
     let decision = decide(&affinity, &junk, &[pair(&config, &value)]);
     assert_eq!(decision.verdict, Verdict::RefreshDue);

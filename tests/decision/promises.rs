@@ -1,5 +1,5 @@
-//! What sealed ids promise, whatever happens: without a model, over random fleets and requests, and in
-//! sessions with a provider that keeps its objects in accounts.
+//! The promises of sealed ids, without a model: over random fleets and requests, and in sessions
+//! with a provider that keeps its objects in accounts.
 
 use std::collections::HashMap;
 
@@ -48,7 +48,7 @@ fn any_config(random: &mut Random, mode: Mode) -> Config<'static> {
     }
 }
 
-/// What must be alike of two decisions on one request.
+/// Returns the parts that two decisions on one request must share.
 fn course(decision: &Decision) -> (Option<u32>, Outcome, PinState, bool, [u8; 2]) {
     (decision.slot, decision.outcome, decision.pin_state, decision.existing, decision.id_keys)
 }
@@ -56,9 +56,9 @@ fn course(decision: &Decision) -> (Option<u32>, Outcome, PinState, bool, [u8; 2]
 /// One random request to a random fleet, with an id.
 struct Draw {
     list: Vec<(&'static str, SlotStatus)>,
-    /// That of the id.
+    /// The account of the id.
     account: &'static str,
-    /// History, and no id that names state.
+    /// True for history, without an id that names state.
     soft: bool,
     api: Ids,
     tried: Vec<u32>,
@@ -102,7 +102,7 @@ impl Draw {
 
     fn field(&self) -> Vec<u8> {
         let Some((account, due)) = self.cookie else { return Vec::new() };
-        // Due by its key's role, where that is retired; else it is left alone.
+        // A cookie is due if its key's role is retire. Otherwise it is left alone.
         let id = if due { 1 } else { 2 };
         let signer = Config { cookie_keys: keys(&[(id, Role::Sign)]), ..config() };
         let kind = self.key().map_or(young(account).kind, |key| key.kind());
@@ -154,7 +154,7 @@ fn a_request_that_names_an_account_is_never_sent_to_another_and_its_cookie_never
             assert_eq!(decision.refusal(), expected);
             seen[usize::from(!gone)] += 1;
         }
-        // A session's cookie keeps its pin, unless that can never come back.
+        // A session's cookie keeps its pin, unless that account can never come back.
         if decision.cookie.is_some() {
             let back = pending(&config, draw.key().as_ref(), &decision);
             let old = draw.cookie.map(|(account, _)| account);
@@ -223,14 +223,15 @@ fn an_outage_of_others_changes_nothing_and_that_of_its_own_account_passes() {
 
 // Sessions
 
-/// The accounts of a provider: which object lives in which.
+/// The accounts of a provider, and the objects in each.
 #[derive(Default)]
 struct Provider {
     objects: HashMap<String, u64>,
 }
 
 impl Provider {
-    /// What an account answers: a new response, or nothing if it does not know what the body names.
+    /// Returns an account's answer: a new response, or none if it does not know the object that the
+    /// body names.
     fn answer(&mut self, account: u64, body: &[u8]) -> Option<String> {
         let body: Json = serde_json::from_slice(body).unwrap();
         for key in ["previous_response_id", "conversation", "file_id"] {
@@ -248,12 +249,12 @@ impl Provider {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Course {
-    /// By the account with this pin.
+    /// Served by the account with this pin.
     Served(u64),
-    /// The token says that it is too busy, and has done nothing.
+    /// The token reports that it is too busy, and has done nothing.
     Busy,
     Refused(Refusal),
-    /// The account does not know what the request names.
+    /// The account does not know the object that the request names.
     Lost,
 }
 
@@ -262,7 +263,7 @@ struct Session {
     consumer: Option<String>,
     keeps_cookies: bool,
     jar: Vec<u8>,
-    /// The id that it was given last, and where the object is.
+    /// The id that it received last, and the account of the object.
     last: Option<(String, u64)>,
 }
 
@@ -276,7 +277,8 @@ impl Session {
         }
     }
 
-    /// One request through a gateway that retries what may move. Of the tokens, one in `busy` is.
+    /// Sends one request through a gateway that retries requests that may move. One token in `busy`
+    /// is busy.
     fn send(
         &mut self,
         affinity: &Affinity<'_>,
@@ -358,11 +360,11 @@ impl Fleet {
         self.affinity = affinity(&self.config, slots(&self.list));
     }
 
-    /// Something happens to it. `modes` are those it may change between.
+    /// Changes the fleet in a random way. The mode stays within `modes`.
     fn change(&mut self, random: &mut Random, modes: &[Mode]) {
         match random.below(12) {
             0 if self.list.len() < NAMES.len() => {
-                // In front or behind, into the list or as a slot of its own.
+                // In front or behind, into the list or as a separate slot.
                 let at = pick(random, &[0, self.list.len()]);
                 let name = NAMES[self.list.len()];
                 self.list.insert(at, (name, SlotStatus::UP));
@@ -389,8 +391,8 @@ impl Fleet {
     }
 }
 
-/// How often each came of a follow-up: served, busy, refused while its account is down, lost. And how many
-/// creations a retry moved.
+/// The number of follow-ups that were served, busy, refused while their account is down, and lost.
+/// And the number of creations that a retry moved.
 #[derive(Debug, Default)]
 struct Tally {
     served: u32,
@@ -400,7 +402,7 @@ struct Tally {
     moved: u32,
 }
 
-/// Sessions of one sort, while all sorts of things happen.
+/// Runs sessions of one sort while the fleet changes.
 fn live(test: &str, modes: &[Mode], session: impl Fn(u64) -> Session) -> Tally {
     let mut random = Random::new(test);
     let mut tally = Tally::default();
@@ -462,12 +464,12 @@ fn no_client_loses_a_follow_up_where_ids_are_sealed_whatever_it_keeps() {
     ] {
         assert_eq!(tally.lost, 0, "{sort}");
         assert!(tally.served > 10_000 && tally.refused > 1_000, "{sort}: {tally:?}");
-        // And what a retry moved is among what was found again.
+        // Moved creations are among those found again.
         assert!(tally.moved > 100, "{sort}: {tally:?}");
     }
 }
 
-/// The same sessions where nothing is sealed: that the test can fail.
+/// Runs the same sessions without sealing, to show that the test can fail.
 #[test]
 fn without_sealed_ids_a_client_that_keeps_nothing_loses_most() {
     for modes in [[Mode::Off], [Mode::Open]] {

@@ -20,7 +20,7 @@ use crate::world::{
 };
 use tokenpin_test_support::decision::{self as model, Facts};
 
-/// A cookie of a random request: good, or not good in any number of ways.
+/// A cookie of a random request, good or bad in various ways.
 #[derive(Clone, Debug)]
 struct AnyCookie {
     signer: u8,
@@ -29,7 +29,7 @@ struct AnyCookie {
     issued_at: u32,
     refreshed_at: u32,
     id: [u8; 16],
-    /// Anonymous even where the request has a key.
+    /// Anonymous even if the request has a key.
     anonymous: bool,
     damage: Damage,
 }
@@ -51,7 +51,7 @@ struct AnyCase {
     headers: Headers,
     group: Group,
     existing: bool,
-    /// In a header of its own.
+    /// In the carrier header.
     carrier_value: Option<AnyCookie>,
     carrier: bool,
     cookies: Vec<AnyCookie>,
@@ -86,7 +86,7 @@ enum IdKey {
 #[derive(Clone, Copy, Debug)]
 enum Written {
     Plain,
-    /// Of the account with this number.
+    /// Sealed for the account with this number.
     Sealed(usize),
     Damaged(usize),
     Foreign,

@@ -1,6 +1,6 @@
-//! One test for each rule, named after it and readable on its own: configuration, keys,
-//! placing and minting (rules 1, 2, 6 and 7 of `docs/decision.md`). Cookies are in
-//! jars.rs, pins and responses in pins.rs.
+//! One test for each rule, named after it and readable without the others: configuration, keys,
+//! placing and minting (rules 1, 2, 6 and 7 of `docs/spec/decision.md`). Cookies are in jars.rs,
+//! pins and responses in pins.rs.
 
 use core::hash::Hasher as _;
 
@@ -31,7 +31,7 @@ fn request_to<'r>(method: &'r str, target: &'r str) -> Request<'r> {
     Request { group: None, method, target, ..create() }
 }
 
-/// Group and *existing* as they show: a request that creates state re-pins.
+/// Returns group and *existing*, as observed: a request that creates state re-pins.
 fn classified(config: &Config<'static>, request: &Request<'_>) -> &'static str {
     let affinity = affinity(config, slots(&[("a", DOWN), ("b", SlotStatus::UP)]));
     let decision = decide(&affinity, request, &[field(config, &young("a"))]);
@@ -91,7 +91,7 @@ fn who_names_state_is_stateful_whatever_group_method_and_path_are() {
             }
         }
     }
-    // And who names none takes nothing back.
+    // A request that names no state keeps its class.
     let request = Request { existing: false, ..request_to("GET", "/v1/responses/1") };
     assert_eq!(classified(&config(), &request), "existing");
 }
@@ -108,7 +108,7 @@ fn a_websocket_handshake_creates_where_its_path_names_nothing() {
     for target in ["files:443", "files", ""] {
         assert_eq!(classified(&config(), &connect(target)), "stateless", "{target}");
     }
-    // With a group it creates, as every method does that reads nothing.
+    // With a group it creates, like every method that does not read.
     for target in ["/elsewhere", "files:443"] {
         let given = Request { group: Some(Group::Stateful), ..connect(target) };
         assert_eq!(classified(&config(), &given), "creates", "{target}");
@@ -209,7 +209,7 @@ fn a_time_past_32_bits_is_an_error_where_a_cookie_is_written_and_nowhere_else() 
     assert_eq!(due, Err(Error::Time));
 }
 
-/// A prompt cache gets no cookie: with a hint, a client's requests meet at one account all the same.
+/// A prompt cache gets no cookie. With a hint, a client's requests still reach one account.
 #[test]
 fn an_id_hint_leads_to_one_place_where_no_cookie_is_issued() {
     let affinity = gateway(&config(), "a b c d e f g h");
@@ -248,14 +248,14 @@ fn replicas_agree_on_an_id_hint_and_no_two_clients_share_one() {
         let hint = one.id_hint(&of).unwrap();
         assert_eq!(hint, hasher.finish128().as_bytes());
         assert_eq!(replica.id_hint(&of), Ok(hint));
-        assert_ne!(elsewhere.id_hint(&of), Ok(hint), "nobody else can make it");
+        assert_ne!(elsewhere.id_hint(&of), Ok(hint), "no other key can make it");
         assert!(seen.insert(hint));
         let request = Request { id_hint: Some(hint), ..create() };
         let (a, b) = (decide(&one, &request, &NEVER), decide(&one, &request, &NEVER));
         assert_eq!((a.source, pending(&config(), None, &a).id), (Source::Minted, hint));
         assert_eq!(a.slot, b.slot);
     }
-    // What is nobody's joins everybody.
+    // An empty value would join all clients.
     assert_eq!(one.id_hint(b""), Err(Error::KeyLength));
     assert_eq!(one.id_hint(&LONG), Err(Error::KeyLength));
 }
@@ -275,7 +275,7 @@ fn stateless_looks_at_neither_keys_nor_cookies() {
     assert_eq!((decision.key_reason, decision.cookie), (KeyReason::Absent, None));
 }
 
-/// The chi-square statistic of picks that should spread evenly over five slots.
+/// Returns the chi-square statistic of picks that should spread evenly over five slots.
 fn chi_square(picks: impl Iterator<Item = u32>) -> f64 {
     let mut counts = [0; 5];
     picks.for_each(|slot| counts[slot as usize] += 1);
@@ -297,7 +297,7 @@ fn a_constant_id_hint_leaves_stateless_picks_balanced() {
     let balanced = chi_square((0..100_000).map(|_| pick()));
     assert!(balanced < LIMIT, "chi-square {balanced}");
 
-    // The same test notices a stand-in that favours one slot with 2 % of the picks.
+    // The same test notices a replacement that favours one slot with 2 % of the picks.
     let skewed = chi_square((0..100_000).map(|i| if i % 50 == 0 { 0 } else { pick() }));
     assert!(skewed > LIMIT, "chi-square {skewed}");
 }
@@ -346,7 +346,7 @@ fn combined_keys_do_not_run_into_each_other() {
     assert_eq!(client.clone().send(&affinity, &left, 200).verdict, Verdict::Valid);
     assert_eq!(client.send(&affinity, &right, 200).verdict, Verdict::BadTag);
 
-    // Nor do they share a place: over 26 accounts, the two are rarely on one.
+    // Nor do they share a place: over 26 accounts, the two rarely fall on one.
     let many = ('a'..='z').map(String::from).collect::<Vec<_>>().join(" ");
     let affinity = gateway(&config, &many);
     let together = (0..100).filter(|i| {
@@ -369,7 +369,7 @@ fn an_empty_key_is_absent_and_a_missing_key_is_never_hashed() {
         assert_eq!((decision.source, decision.key_reason), (Source::Minted, KeyReason::Absent));
         places[decision.slot.unwrap() as usize] = true;
     }
-    // The empty string would be one key, and all of them on one slot.
+    // The empty string would be one key, with all of them on one slot.
     assert_eq!(places, [true; 8]);
 }
 
@@ -428,7 +428,7 @@ fn equal_values_count_as_one_and_different_ones_never_do() {
 #[test]
 fn a_key_that_cannot_be_used_gives_way_to_the_next_source_and_is_reported() {
     let affinity = gateway(&config(), "a b");
-    // Nobody said that it is trusted.
+    // These values were not marked as trusted.
     let untrusted = KeyInput::new([&LONG[..], b"bob"]);
     let several = KeyInput::new([&LONG[..], b"bob"]).trusted(true);
     for (bad, reason) in [
@@ -456,7 +456,7 @@ fn the_consumers_reason_comes_before_the_sessions() {
     };
     let affinity = gateway(&config(), "a b");
     assert_eq!(decide(&affinity, &both, &NEVER).key_reason, KeyReason::Untrusted);
-    // The session is looked at only where it could matter.
+    // The session is read only if it could matter.
     let good = Request { consumer: consumer("alice"), ..both };
     assert_eq!(decide(&affinity, &good, &NEVER).key_reason, KeyReason::Ok);
     let combining = gateway(&Config { combine_keys: true, ..config() }, "a b");
@@ -514,7 +514,7 @@ fn a_set_with_a_single_account_mints_nothing_unless_it_is_to_grow() {
 fn a_set_without_accounts_mints_nothing() {
     let vacant = slots(&[("-", SlotStatus::UP), ("-", SlotStatus::UP)]);
     let decision = decide(&affinity(&config(), vacant), &create(), &NEVER);
-    // "More than one slot is not vacant" is not so: no cookie may be issued.
+    // "More than one slot is not vacant" is false here: no cookie may be issued.
     let expected = (Source::None, Outcome::None, PinState::None, Verdict::Absent);
     assert_eq!(course(&decision), expected);
     assert_eq!((decision.slot, decision.cookie), (None, None));
@@ -834,7 +834,7 @@ fn the_fingerprint_shows_a_disagreement_and_no_rotation_in_progress() {
     ] {
         assert_ne!(other, same);
     }
-    // Replicas take a mode one after another, and the cookie's keys may be named for ids too.
+    // Replicas change the mode one after another, and the cookie's keys may be listed for ids too.
     for mode in Mode::ALL {
         assert_eq!(print(&ids(IdConfig { mode: *mode, ..base.ids }), "a b"), same);
     }

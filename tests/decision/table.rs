@@ -1,4 +1,4 @@
-//! `decide` and `finish` against the model, over the full product of what matters.
+//! `decide` and `finish` against the model, over the full product of the relevant values.
 
 use tokenpin::ids::{Ids, Mode, Summary};
 use tokenpin::{
@@ -16,7 +16,7 @@ use crate::world::{
 };
 use tokenpin_test_support::decision::{self as model, Facts, Found};
 
-/// What cookie a request brings.
+/// The cookie of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Jar {
     Absent,
@@ -66,7 +66,7 @@ impl Jar {
     }
 }
 
-/// A value that is judged as `jar` says, and the cookie in it. `None` if there is no
+/// Makes a value that is judged as `jar` says, and the cookie in it. Returns `None` if there is no
 /// such value.
 fn make(
     mint: &Mint,
@@ -152,13 +152,13 @@ fn sets() -> [&'static [Slot]; 7] {
         slots(&[vacant, ("only", SlotStatus::UP), vacant]),
         slots(&[("only", DRAINING)]),
         slots(&[vacant, ("only", DOWN)]),
-        // Not even that.
+        // No account at all.
         slots(&[vacant, vacant]),
     ]
 }
 
-/// The slot of a pin that is found as `wanted`; `None` if this set has none such.
-/// Of `Gone`, the slot is none, too.
+/// Returns the slot of a pin whose state is `wanted`, or `None` if this set has none. For `Gone`
+/// the slot is none, too.
 fn pinned_slot(
     wanted: PinState,
     config: &Config<'_>,
@@ -206,7 +206,7 @@ fn configs(list: &'static [Slot]) -> Vec<Config<'static>> {
                     mint_single: bits & 8 != 0,
                     ..base()
                 };
-                // mint_single says nothing of sets with several accounts.
+                // `mint_single` has no effect on sets with several accounts.
                 if few || !config.mint_single {
                     all.push(config);
                 }
@@ -242,7 +242,7 @@ fn every_combination_decides_as_the_model_does() {
     reached.every_client().finish("decisions", 5_000_000, false);
 }
 
-/// One request's ids, in words and as the library reads them.
+/// One request's ids, as a text for reports and as the library reads them.
 struct Named {
     ids: Option<(Summary, model::Ids)>,
     /// The slot of the account that they name.
@@ -251,8 +251,8 @@ struct Named {
 
 const NOBODY_LOOKED: Named = Named { ids: None, slot: None };
 
-/// All that ids can come to: for each state of the account that one names, and each reason why one is
-/// refused.
+/// Returns all cases of ids: one for each state of the account that an id names, and one for each
+/// reason to refuse an id.
 fn all_ids(affinity: &Affinity<'_>, config: &Config<'_>, slots: &[Slot]) -> Vec<Named> {
     let mut all = vec![NOBODY_LOOKED];
     let mut read = |apis: &[Ids], body: &str, slot: Option<u32>| {
@@ -298,13 +298,13 @@ fn all_ids(affinity: &Affinity<'_>, config: &Config<'_>, slots: &[Slot]) -> Vec<
     all
 }
 
-/// The combinations of switches and policies that matter beside ids.
+/// Returns the combinations of switches and policies that matter in addition to ids.
 fn id_configs(list: &'static [Slot]) -> Vec<Config<'static>> {
     let few = list.iter().filter(|slot| !slot.is_vacant()).count() < 2;
     let mut all = Vec::new();
     for &mode in Mode::ALL {
         for (policy_existing, policy_new) in POLICIES.map(|policy| (policy, policy)) {
-            // mint_single says nothing of sets with several accounts.
+            // `mint_single` has no effect on sets with several accounts.
             for bits in 0..if few { 8 } else { 4 } {
                 let ids = IdConfig { mode, ..base().ids };
                 all.push(Config {
@@ -344,7 +344,7 @@ fn every_combination_with_ids_decides_as_the_model_does() {
     reached.finish("decisions with ids", 4_000_000, true);
 }
 
-/// All cookies and pins, and all that a request can be beside.
+/// Tries all cookies and pins, and all other variations of a request.
 fn every_cookie(
     config: &Config<'static>,
     slots: &'static [Slot],
@@ -358,7 +358,7 @@ fn every_cookie(
     let audience = Audience { name: name.as_bytes(), scope: b"" };
     for &jar in jars {
         for pin_state in PIN_STATES {
-            // A cookie that is not used has no pin that could be anything.
+            // The pin of a cookie that is not used has no state.
             if !jar.verdict().is_usable() && pin_state != PinState::Gone {
                 continue;
             }

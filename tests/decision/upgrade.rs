@@ -1,5 +1,5 @@
-//! What docs/stability.md promises of a rolling upgrade to a later version of the cookie, as
-//! far as this version takes part in it.
+//! The promises of docs/proofs/stability.md for a rolling upgrade to a later version of the cookie,
+//! as far as this version takes part in it.
 
 use data_encoding::BASE64URL_NOPAD;
 use tokenpin::{Config, Outcome, Policy, Request, Role, Verdict};
@@ -8,7 +8,7 @@ use tokenpin_test_support::random::Random;
 
 use crate::world::{config, consumer, create, decide, finished, gateway, keys, pair, read};
 
-/// A value of another version with everything else random: nothing is known of it yet.
+/// Returns a value of another version with everything else random, because its layout is unknown.
 fn value_of(version: u8, kind: u8, random: &mut Random) -> [u8; 67] {
     let mut bytes: [u8; 50] = random.bytes();
     bytes[0] = version << 4 | kind;

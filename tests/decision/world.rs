@@ -1,4 +1,4 @@
-//! What the tests of the decision share: sets of slots, requests, cookies and a client.
+//! The parts that the tests of the decision share: sets of slots, requests, cookies and a client.
 
 use tokenpin::cookie;
 use tokenpin::ids::{Ids, Opener, Opening, Summary};
@@ -9,7 +9,7 @@ use tokenpin::{
 };
 
 pub const NOW: u64 = 1_800_000_000;
-/// The same, where a cookie's 32 bits are meant.
+/// The same time as the 32 bits of a cookie.
 pub const NOW_32: u32 = 1_800_000_000;
 pub const ENTROPY: [u8; 16] = [7; 16];
 /// The id in cookies that the tests make.
@@ -24,8 +24,8 @@ pub fn key(id: u8, role: Role) -> CookieKey {
     CookieKey { id, role, secret: Secret::new([id; 16]) }
 }
 
-/// A ring with these roles. Leaked, like everything that an [`Affinity`] borrows, so that
-/// a test can keep it in one variable.
+/// Returns a ring with these roles. It is leaked, like everything that an [`Affinity`] borrows, so
+/// that a test can keep it in one variable.
 pub fn keys(roles: &[(u8, Role)]) -> &'static [CookieKey] {
     roles.iter().map(|&(id, role)| key(id, role)).collect::<Vec<_>>().leak()
 }
@@ -112,7 +112,7 @@ pub fn pair(config: &Config<'_>, value: &[u8]) -> Vec<u8> {
 /// Opens the cookie that a decision wants to set.
 #[track_caller]
 pub fn pending(config: &Config<'_>, key: Option<&Key<'_>>, decision: &Decision) -> Cookie {
-    let value = decision.cookie.expect("a cookie goes back").value;
+    let value = decision.cookie.expect("a cookie is set").value;
     let ring = KeyRing::new(config.cookie_keys, None).unwrap();
     let name = name_of(config, b"");
     let audience = Audience { name: name.as_bytes(), scope: config.scope };
@@ -137,7 +137,7 @@ pub fn forged(value: &[u8]) -> Vec<u8> {
     value
 }
 
-/// What `finish` hands back, as text.
+/// Returns the output of `finish`, as text.
 pub fn finished(affinity: &Affinity<'_>, decision: &Decision, status: u16) -> Option<String> {
     let mut out = [0; MAX_SET_COOKIE];
     let (answer, len) = affinity.finish(decision, status, &mut out).unwrap();
@@ -159,7 +159,7 @@ pub fn decide(affinity: &Affinity<'_>, request: &Request<'_>, fields: &[Vec<u8>]
     affinity.decide(request, fields.iter().map(Vec::as_slice)).unwrap()
 }
 
-/// What became of the session, in one line of a test.
+/// Returns the fate of a session, in one line of a test.
 pub fn course(decision: &Decision) -> (Source, Outcome, PinState, Verdict) {
     (decision.source, decision.outcome, decision.pin_state, decision.verdict)
 }
@@ -169,7 +169,7 @@ pub fn course(decision: &Decision) -> (Source, Outcome, PinState, Verdict) {
 pub struct Client {
     /// The `Cookie` field.
     pub jar: Vec<u8>,
-    /// How many cookies it was given.
+    /// The number of cookies that it received.
     pub given: u32,
 }
 
@@ -192,8 +192,8 @@ impl Client {
 
 // Sealed ids
 
-/// What a request to this API comes to, with this body and no id in its path. As a configuration reads it that knows
-/// all accounts, and was replaced before the decision.
+/// Returns the summary of a request to this API, with this body and no id in its path. The
+/// configuration that reads it knows all accounts, and was replaced before the decision.
 pub fn summary_of(affinity: &Affinity<'_>, api: Ids, body: &str) -> Summary {
     let rules = affinity.id_rules(b"", b"", None).unwrap();
     let opening = Opening { rules: &rules, known: &|_| true };
@@ -203,7 +203,7 @@ pub fn summary_of(affinity: &Affinity<'_>, api: Ids, body: &str) -> Summary {
     summary
 }
 
-/// An id of this account, sealed.
+/// Seals an id of this account.
 pub fn seal(affinity: &Affinity<'_>, native: &str, pin: u64) -> String {
     let rules = affinity.id_rules(b"", b"", None).unwrap();
     let sealed = rules.sealer.seal(native.as_bytes(), pin).unwrap();
@@ -216,7 +216,7 @@ pub fn mark(affinity: &Affinity<'_>, content: &str, pin: u64) -> String {
     String::from_utf8(rules.sealer.mark(content.as_bytes(), pin).unwrap().to_vec()).unwrap()
 }
 
-/// An id that a key has sealed which is in no ring here.
+/// Seals an id with a key that is in no ring here.
 pub fn foreign_seal(native: &str) -> String {
     let ring = IdRing::new(&[key(99, Role::Sign)], None).unwrap();
     let ids = IdSealer::new(&ring, b"", b"").unwrap();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tokenpin_test_support::ROOT;
 
-/// Every page of the project, but for what was built or installed.
+/// Returns every page of the project, except for built or installed ones.
 fn pages() -> Vec<PathBuf> {
     let (mut pages, mut folders) = (Vec::new(), vec![PathBuf::from(ROOT)]);
     while let Some(folder) = folders.pop() {
@@ -27,14 +27,14 @@ fn prose(page: &str) -> String {
     page.split("```").step_by(2).collect()
 }
 
-/// The name that GitHub gives a heading.
+/// Returns the anchor that GitHub gives a heading.
 fn anchor(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase();
     let kept = text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
     kept.map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
-/// What is wrong with a link on a page, if anything.
+/// Returns the fault of a link on a page, if there is one.
 fn problem(page: &Path, target: &str) -> Option<String> {
     let (file, heading) = target.split_once('#').unwrap_or((target, ""));
     let path = if file.is_empty() { page.to_owned() } else { page.parent()?.join(file) };

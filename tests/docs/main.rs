@@ -1,7 +1,9 @@
-//! The worked examples in docs/ are what the code says; written anew when
+//! The worked examples in docs/ are the code's answers. They are written again when
 //! `TOKENPIN_WRITE_VECTORS` is set.
 
+mod figures;
 mod links;
+mod readme;
 mod rules;
 
 use std::fmt::Write as _;
@@ -46,7 +48,7 @@ fn selection() {
             step_3.push((name, h));
         }
     }
-    out.push_str("\nThose whom slot 2 at weight 16384 turns away are probed once more. No slot is there:\n\n");
+    out.push_str("\nSlot 2 at weight 16384 refuses these. The next probe finds no slot:\n\n");
     out.push_str("    key    h_1               h_1 & 63\n");
     for &(name, h) in &step_3 {
         assert!(next(h) & 63 >= 3, "the probing ends");
@@ -76,7 +78,7 @@ fn selection() {
         slots[serves as usize].set(down).unwrap();
         h = next(h);
     }
-    page::compare("selection.md", "worked example", &out);
+    page::compare("spec/selection.md", "worked example", &out);
 }
 
 /// `h_(k+1)` of `h_k`.
@@ -91,7 +93,8 @@ fn sealed_ids() {
     let ring = IdRing::new(&[key], None).unwrap();
     let pin = identity_hash(b"account-a");
     let mut out = format!(
-        "Key id 1, secret `{}`, empty scope, no owner, in `account-a` (id hash `{pin:016x}`):\n\n",
+        "Key id 1, secret `{}`, empty scope, no owner, in `account-a`\n\
+         (id hash `{pin:016x}`):\n\n",
         hex(&secret),
     );
     let resp = "resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41";
@@ -124,7 +127,7 @@ fn sealed_ids() {
         "The encrypted content `gAAAAABo` is marked\n\n    marked    gAAAAABo{}\n\n",
         std::str::from_utf8(&mark).unwrap()
     );
-    page::compare("sealed-ids.md", "worked example", &out);
+    page::compare("spec/sealed-ids.md", "worked example", &out);
 }
 
 #[test]
@@ -134,8 +137,8 @@ fn cookie_format() {
     let ring = KeyRing::new(&[key], None).unwrap();
     let audience = Audience { name: b"__Host-tokenpin", scope: b"" };
     let mut out = format!(
-        "Key id 1, secret `{}`, name `__Host-tokenpin`, empty scope, pinned to `account-a`\n\
-         (id hash `{:016x}`), issued at 1800000000, refreshed at 1800003600.\n\n",
+        "Key id 1, secret `{}`, name `__Host-tokenpin`, empty scope, pinned\n\
+         to `account-a` (id hash `{:016x}`), issued at 1800000000, refreshed at 1800003600.\n\n",
         hex(&secret),
         identity_hash(b"account-a"),
     );
@@ -163,5 +166,5 @@ fn cookie_format() {
             hex(&raw[34..])
         );
     }
-    page::compare("cookie-format.md", "worked example", &out);
+    page::compare("spec/cookie-format.md", "worked example", &out);
 }

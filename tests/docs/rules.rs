@@ -1,5 +1,5 @@
-//! Every rule of docs/decision.md has its mark where it is carried out, in the order of the page, and
-//! where it is tested.
+//! Every rule of docs/spec/decision.md has its mark in the code that applies it, in the order of
+//! the page, and in a test.
 
 use tokenpin_test_support::ROOT;
 
@@ -7,13 +7,13 @@ fn read(file: &str) -> String {
     std::fs::read_to_string(format!("{ROOT}/{file}")).unwrap()
 }
 
-/// The numbers of the rules that a page states, `**7. ..`.
+/// Returns the numbers of the rules that a page states, `**7. ..`.
 fn stated(page: &str) -> Vec<u32> {
     let rules = page.lines().filter_map(|line| line.strip_prefix("**"));
     rules.filter_map(|rule| rule.split_once('.')?.0.parse().ok()).collect()
 }
 
-/// The rules that a text's comments name, in the order in which each is first named.
+/// Returns the rules that a text's comments name, in the order of their first mention.
 fn marked(text: &str) -> Vec<u32> {
     let mut found = Vec::new();
     for line in text.lines() {
@@ -34,7 +34,7 @@ fn marked(text: &str) -> Vec<u32> {
 
 #[test]
 fn every_rule_is_marked_in_the_code_in_the_order_of_the_page() {
-    let rules = stated(&read("docs/decision.md"));
+    let rules = stated(&read("docs/spec/decision.md"));
     assert_eq!(rules, (0..=10).collect::<Vec<_>>());
     assert_eq!(marked(&read("src/decide/mod.rs")), rules);
 }
@@ -47,7 +47,7 @@ fn every_rule_is_marked_in_a_test() {
         .collect();
     tested.sort_unstable();
     tested.dedup();
-    assert_eq!(tested, stated(&read("docs/decision.md")));
+    assert_eq!(tested, stated(&read("docs/spec/decision.md")));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Values of another length. All are malformed, whatever their bytes.
+//! Values of another length. All are malformed, regardless of their bytes.
 
 use tokenpin::Verdict::{Malformed, RefreshDue, Valid};
 
@@ -23,7 +23,7 @@ fn every_truncation_is_refused() {
     }
 }
 
-/// By each byte at each place.
+/// Longer by each byte at each place.
 #[test]
 fn every_insertion_is_refused() {
     let gateway = Gateway::new();
@@ -35,7 +35,7 @@ fn every_insertion_is_refused() {
                 gateway.refuses_as(kind, &longer, Malformed);
                 let outside = at == 0 || at == value.len();
                 if outside && matches!(byte, b' ' | b'\t') || at == value.len() && byte == b';' {
-                    // In a field, not part of the value.
+                    // In a field, this is not part of the value.
                     let verdict = gateway.decide(kind, &longer).verdict;
                     assert!(matches!(verdict, Valid | RefreshDue), "{verdict:?}");
                 } else {

@@ -1,10 +1,10 @@
-//! One bit, or one character, that is not what it was. Exhaustive.
+//! One changed bit, or one changed character. Exhaustive.
 
 use tokenpin::Verdict;
 
 use crate::gateway::{Gateway, KINDS, genuine, raw_of, reason, value_of};
 
-/// Of each of the 400 bits, in requests of every kind.
+/// Each of the 400 bits, in requests of every kind.
 #[test]
 fn every_flipped_bit_is_refused() {
     let gateway = Gateway::new();
@@ -22,7 +22,7 @@ fn every_flipped_bit_is_refused() {
         }
     }
     // Of 12 cookies: 2 bits of the kind, 4 of the version, 8 of the key id of which one or none
-    // leads to another key of the ring; all others are under the tag, or are the tag.
+    // leads to another key of the ring. All others are under the tag, or are the tag.
     let of = |verdict: Verdict| reasons[verdict as usize];
     assert_eq!(of(Verdict::Malformed), 12 * 2);
     assert_eq!(of(Verdict::UnknownVersion), 12 * 4);
@@ -30,8 +30,8 @@ fn every_flipped_bit_is_refused() {
     assert_eq!(of(Verdict::BadTag), 12 * (400 - 14) + 8);
 }
 
-/// Of each of the 67 characters, by each of the 255 other bytes. That covers all spellings that a
-/// lax base64 reads as the same bytes, among them the two bits behind the last byte.
+/// Each of the 67 characters, replaced by each of the 255 other bytes. That covers all spellings
+/// that a lax base64 reads as the same bytes, among them the two bits behind the last byte.
 #[test]
 fn every_replaced_character_is_refused() {
     let gateway = Gateway::new();

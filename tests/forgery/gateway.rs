@@ -1,4 +1,4 @@
-//! A gateway that forged cookies are shown to, and what has to come of them.
+//! A gateway that receives forged cookies, and the required results.
 
 use tokenpin::{
     Affinity, Audience, Config, Cookie, CookieKey, Decision, Group, Key, KeyInput, KeyRing, Kind,
@@ -11,8 +11,8 @@ pub const NAME: &[u8] = b"session";
 pub const SCOPE: &[u8] = b"scope";
 pub const KINDS: [Kind; 4] = [Kind::Anonymous, Kind::Consumer, Kind::Session, Kind::Combined];
 const ACCOUNTS: [&str; 5] = ["account-a", "account-b", "account-c", "account-d", "account-e"];
-/// The ids of the ring's keys, one of each role. Ids that one flipped bit makes from one another,
-/// too, so that no flip is refused for an unknown key alone.
+/// The ids of the ring's keys, one of each role. One flipped bit also makes one of these ids from
+/// another, so that not every flip is refused only for an unknown key.
 pub const KEY_IDS: [u8; 3] = [1, 3, 0xfd];
 const ROLES: [Role; 3] = [Role::Sign, Role::Accept, Role::Retire];
 
@@ -20,7 +20,7 @@ pub fn secret_of(key_id: u8) -> [u8; 16] {
     [key_id ^ 0x5a; 16]
 }
 
-/// The same ring with another key as the one that signs.
+/// Returns the same ring with another signing key.
 pub fn ring_signing_with(key_id: u8) -> Vec<CookieKey> {
     let role = |id| if id == key_id { Role::Sign } else { Role::Accept };
     let key = |&id: &u8| CookieKey { id, role: role(id), secret: Secret::new(secret_of(id)) };
@@ -37,8 +37,8 @@ pub fn key_of(kind: Kind) -> Option<Key<'static>> {
     }
 }
 
-/// A genuine cookie's fields. The numbers tell one from another; 0 is pinned to an account that
-/// serves nobody of [`key_of`] without a pin.
+/// Returns a genuine cookie's fields. The numbers distinguish them; 0 is pinned to an account that
+/// serves no key of [`key_of`] without a pin.
 pub fn fields(kind: Kind, number: u8) -> Cookie {
     let age = u32::from(number) * 3_600;
     Cookie {
@@ -50,7 +50,7 @@ pub fn fields(kind: Kind, number: u8) -> Cookie {
     }
 }
 
-/// Signs as a replica with this ring would.
+/// Signs as a replica with this ring does.
 pub fn sign_as(
     keys: &[CookieKey],
     audience: &Audience<'_>,
@@ -61,7 +61,7 @@ pub fn sign_as(
     cookie::encode(&ring, audience, &key.unwrap_or(Key::Anonymous(&cookie.id)), cookie).unwrap()
 }
 
-/// Signs with this key of the gateway's.
+/// Signs with this key of the gateway.
 pub fn sign(key_id: u8, cookie: &Cookie) -> Value {
     let audience = Audience { name: NAME, scope: SCOPE };
     sign_as(&ring_signing_with(key_id), &audience, key_of(cookie.kind), cookie)
@@ -69,7 +69,7 @@ pub fn sign(key_id: u8, cookie: &Cookie) -> Value {
 
 pub const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// The bytes of a value; `None` if it is not the one spelling of any.
+/// Returns the bytes of a value, or `None` if it is not the one spelling of any.
 pub fn raw_of(value: &[u8]) -> Option<[u8; 50]> {
     static SEXTETS: [Option<u8>; 256] = {
         let mut sextets = [None; 256];
@@ -105,7 +105,8 @@ pub fn value_of(raw: &[u8; 50]) -> Value {
     std::array::from_fn(|i| ALPHABET[usize::from(sextet(i))])
 }
 
-/// What a value is refused for that the gateway's keys have not made, by docs/cookie-format.md.
+/// Returns the verdict on a value that the gateway's keys have not made, by
+/// docs/spec/cookie-format.md.
 pub fn reason(value: &[u8]) -> Verdict {
     match raw_of(value) {
         None => Verdict::Malformed,
@@ -116,7 +117,7 @@ pub fn reason(value: &[u8]) -> Verdict {
     }
 }
 
-/// A gateway, and its decisions for requests of each kind that bring no cookie.
+/// A gateway, and its decisions for requests of each kind without a cookie.
 pub struct Gateway {
     pub affinity: Affinity<'static>,
     ring: KeyRing,
@@ -151,7 +152,8 @@ impl Gateway {
         gateway
     }
 
-    /// Otherwise nothing here would show that a forged one has none.
+    /// Shows that a genuine cookie has an effect. Otherwise nothing here would show that a forged
+    /// one has none.
     fn a_genuine_cookie_has_a_say(&self) {
         for kind in KINDS {
             for key_id in KEY_IDS {
@@ -174,25 +176,25 @@ impl Gateway {
         cookie::decode(&self.ring, &audience, key.as_ref(), &LIMITS, NOW.into(), value).unwrap()
     }
 
-    /// For a request of this kind with this in its `Cookie` field.
+    /// Decides a request of this kind with this value in its `Cookie` field.
     pub fn decide(&self, kind: Kind, value: &[u8]) -> Decision {
         let field = [b"theme=dark; ", NAME, b"=", value, b"; lang=en"].concat();
         self.affinity.decide(&request(kind), [field.as_slice()]).unwrap()
     }
 
-    /// For a request of this kind that brings this in a header of its own.
+    /// Decides a request of this kind with this value in the carrier header.
     pub fn decide_carried(&self, kind: Kind, value: &[u8]) -> Decision {
         self.affinity.decide(&Request { carrier_value: value, ..request(kind) }, []).unwrap()
     }
 
-    /// The value is refused for its [`reason`], in every way that it can come.
+    /// Checks that the value is refused for its [`reason`], in every way that it can come.
     #[track_caller]
     pub fn refuses(&self, kind: Kind, value: &[u8]) {
         self.refuses_as(kind, value, reason(value));
         self.has_no_say_in_a_field(kind, value, reason(value));
     }
 
-    /// The value itself, not written into a `Cookie` field, which has a syntax of its own.
+    /// Checks the value itself, not written into a `Cookie` field, which has its own syntax.
     #[track_caller]
     pub fn refuses_as(&self, kind: Kind, value: &[u8], verdict: Verdict) {
         let shown = String::from_utf8_lossy(value);
@@ -205,7 +207,7 @@ impl Gateway {
         }
     }
 
-    /// A cookie with this verdict changes nothing.
+    /// Checks that a cookie with this verdict changes nothing.
     #[track_caller]
     pub fn has_no_say_in_a_field(&self, kind: Kind, value: &[u8], verdict: Verdict) {
         let shown = String::from_utf8_lossy(value);
@@ -215,11 +217,11 @@ impl Gateway {
     }
 }
 
-/// The decision without a cookie, with this verdict of one that was refused. Where a newer version
-/// is, no cookie is issued that would overwrite it; the slot is the same all the same.
+/// Returns the decision without a cookie, with this verdict on a refused one. A newer version must
+/// not be overwritten, so no cookie is issued then; the slot stays the same.
 fn with_verdict(without: Decision, verdict: Verdict) -> Decision {
     assert!(!verdict.is_usable());
-    // Who sends any cookie of our name keeps cookies, and may move where one goes back.
+    // A client that sends any cookie of our name keeps cookies, and may move if it gets one.
     let decision = Decision { verdict, may_move: without.cookie.is_some(), ..without };
     match (verdict, decision.source) {
         (Verdict::UnknownVersion, Source::Minted) => {

@@ -1,4 +1,4 @@
-//! Sealed ids that nobody with a key has made, or not for this place: none is opened.
+//! Sealed ids that no key holder has made, or not for this place: none is opened.
 
 use std::collections::HashSet;
 use std::hash::Hasher as _;
@@ -16,7 +16,7 @@ use crate::gateway::{ALPHABET, KEY_IDS, ring_signing_with, secret_of};
 const SCOPE: &[u8] = b"scope";
 const OWNER: &[u8] = b"alice";
 
-/// Of each form; of the first, what is in front of the seal is of any kind.
+/// Ids of each form. For the first, the part in front of the seal is of any kind.
 const NATIVES: [&str; 6] = [
     "file-AbCdEfGhIjKlMnOpQrStUv",
     "file_011CNha8iCJcU1wXNR6q4V8w",
@@ -52,7 +52,7 @@ fn marked(ring: &IdRing, content: &str, account: &str) -> String {
     content.to_owned() + std::str::from_utf8(&mark).unwrap()
 }
 
-/// Every way in which the gateway could take a text for its own.
+/// Tries every way in which the gateway could take a text for its own.
 #[track_caller]
 fn refuses(ring: &IdRing, text: &[u8]) {
     let ids = IdSealer::new(ring, SCOPE, OWNER).unwrap();
@@ -118,7 +118,7 @@ fn every_replaced_inserted_or_missing_character_of_a_sealed_id_is_refused() {
     let gateway = gateway();
     for text in genuine() {
         let content = text.starts_with(CONTENT);
-        // What stands behind the head of content and in front of its mark is the provider's.
+        // The content between the head and the mark belongs to the provider.
         let genuine = |changed: &[u8]| {
             let text = text.as_bytes();
             changed == text
@@ -151,7 +151,7 @@ fn every_replaced_inserted_or_missing_character_of_a_sealed_id_is_refused() {
     }
 }
 
-/// Runs of one in another: whatever who has several can put together.
+/// Runs of one id in another: everything that a client with several can put together.
 #[test]
 fn every_splice_of_two_sealed_ids_is_refused() {
     let gateway = gateway();
@@ -209,7 +209,7 @@ fn another_scope_owner_ring_or_use_is_refused() {
             let mark = ids.mark(native.as_bytes(), pin("account-a")).unwrap();
             refuses(&gateway, &[native.as_bytes(), &mark].concat());
         }
-        // Under other secrets with the same ids; and a key id that was exchanged.
+        // Under other secrets with the same ids, and with an exchanged key id.
         for id in 0..=u8::MAX {
             let other = ring(&[CookieKey {
                 id,
@@ -238,7 +238,7 @@ fn another_scope_owner_ring_or_use_is_refused() {
     }
 }
 
-/// Of whoever has the seal of one object and knows the id of another.
+/// A client that has the seal of one object and knows the id of another.
 #[test]
 fn a_genuine_seal_on_another_id_or_type_is_refused() {
     let gateway = gateway();
@@ -246,7 +246,7 @@ fn a_genuine_seal_on_another_id_or_type_is_refused() {
         let (_, bytes) = part_of(text);
         bytes[bytes.len() - 17..].to_vec()
     };
-    // The id as it is sealed, with the envelope of something else.
+    // The sealed form of the id, with another envelope.
     let with_envelope = |native: &str, envelope: &[u8]| {
         let own = sealed(&gateway, native, "account-a");
         let (_, mut bytes) = part_of(&own);
@@ -268,12 +268,12 @@ fn a_genuine_seal_on_another_id_or_type_is_refused() {
                 tried += 1;
             }
         }
-        // The account of another's seal, and the tag of one's own; and the other way round.
+        // The account of another seal with the tag of the client's own, and the reverse.
         let (a, b) = (envelope_of(&own), envelope_of(&sealed(&gateway, native, "account-b")));
         for mixed in [[&a[..9], &b[9..]].concat(), [&b[..9], &a[9..]].concat()] {
             refuses(&gateway, with_envelope(native, &mixed).as_bytes());
         }
-        // That of content which is called the same: bound to another use.
+        // The seal of content that equals the id: bound to another use.
         let ids = IdSealer::new(&gateway, SCOPE, OWNER).unwrap();
         let mark = ids.mark(native.as_bytes(), pin("account-a")).unwrap();
         let mut envelope = [0; 17];
@@ -284,7 +284,7 @@ fn a_genuine_seal_on_another_id_or_type_is_refused() {
     assert!(tried > 500, "{tried}");
 }
 
-/// The seal of an id that is packed, behind the id as it is; and packed, of one that is not.
+/// The seal of a packed id behind the plain id, and the reverse.
 #[test]
 fn a_genuine_seal_in_another_form_is_refused() {
     let gateway = gateway();
@@ -302,7 +302,7 @@ fn a_genuine_seal_in_another_form_is_refused() {
     }
 }
 
-/// A tag that is wrong in one bit, behind a pin that is masked anew as only who has the mask key can.
+/// A tag that is wrong in one bit, behind a pin that is masked again, which needs the mask key.
 #[test]
 fn every_bit_of_the_tag_of_a_sealed_id_counts() {
     let gateway = gateway();
@@ -329,7 +329,7 @@ fn every_bit_of_the_tag_of_a_sealed_id_counts() {
     }
 }
 
-/// Ids of one account, whose holder learns nothing of it; nor whether two accounts are equal.
+/// Ids of one account reveal nothing of it to their holder, nor whether two accounts are equal.
 #[test]
 fn seals_of_one_account_look_random() {
     const IDS: u64 = 1000;
@@ -357,10 +357,12 @@ fn seals_of_one_account_look_random() {
     }
 }
 
-/// How many have to get as far as the comparison of the tag, unless the environment says otherwise.
+/// The number of forgeries that must reach the comparison of the tag. The environment can change
+/// it.
 const FORGERIES: u64 = 200_000;
 
-/// As in mass.rs: the build in which 16 bits of the tag count shows that these forgeries get there.
+/// As in mass.rs, the build in which only 16 bits of the tag count shows that these forgeries get
+/// there.
 #[test]
 fn mass_of_forged_ids_of_which_none_is_opened() {
     let wanted = std::env::var("TOKENPIN_FORGERIES")
@@ -395,7 +397,7 @@ fn mass_of_forged_ids_of_which_none_is_opened() {
             _ => {}
         }
         let mut forged = with_part(text, &bytes).into_bytes();
-        // The native id, where it is in front.
+        // The native id, if it is in front.
         if below(2) == 0 && text.ends_with("tp0") {
             let at = 5 + below(20);
             forged[at] = ALPHABET[below(62)];

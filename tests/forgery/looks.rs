@@ -1,4 +1,4 @@
-//! What a client sees of the pin: nothing.
+//! The client's view of the pin: it sees nothing.
 
 use std::collections::HashSet;
 
@@ -30,7 +30,7 @@ fn looks_random(what: &str, seen: impl Iterator<Item = [u8; 24]>) {
     }
 }
 
-/// A thousand sessions of one token.
+/// Returns a thousand sessions of one token.
 fn cookies_of<'a>(random: &'a mut Random, account: &str) -> impl Iterator<Item = Cookie> + 'a {
     let pin = identity_hash(account.as_bytes());
     (0..COOKIES).map(move |_| {
@@ -47,8 +47,8 @@ fn cookies_of_one_token_look_random() {
     looks_random("one token", seen.iter().copied());
     let pins: HashSet<&[u8]> = seen.iter().map(|bytes| &bytes[..8]).collect();
     assert_eq!(pins.len() as u64, COOKIES);
-    // Nor does it show whether two sessions have one token: of the same session, what differs
-    // between two tokens looks as random as what differs between two cookies of one.
+    // Nor is it visible whether two sessions have one token: for the same session, the difference
+    // between two tokens looks as random as the difference between two cookies of one.
     let differences = |other: &dyn Fn(&Cookie) -> Cookie| -> Vec<[u8; 24]> {
         let difference = |(cookie, seen): (&Cookie, &[u8; 24])| {
             let other = masked(&sign(KEY_IDS[0], &other(cookie)));
@@ -63,7 +63,7 @@ fn cookies_of_one_token_look_random() {
     looks_random("a second later", differences(&second_later).into_iter());
 }
 
-/// The same session and the same token, issued anew by the gateway.
+/// The same session and the same token, issued again by the gateway.
 #[test]
 fn every_issue_of_a_session_looks_different() {
     let gateway = Gateway::new();
@@ -71,7 +71,7 @@ fn every_issue_of_a_session_looks_different() {
     let value = |decision: &Decision| decision.cookie.unwrap().value;
     let mut issues = vec![masked(&value(&minted))];
     for second in 1..COOKIES {
-        // A key that retires has every cookie issued anew.
+        // A key that retires has every cookie issued again.
         let cookie = fields(Kind::Anonymous, 0);
         let field = [b"session=", sign(KEY_IDS[2], &cookie).as_slice()].concat();
         let now = u64::from(NOW) + second;

@@ -1,7 +1,7 @@
-//! Cookies that nobody with a key has made: none is used, and none has a say in which slot serves.
-//! And what a client can aim at, and see, without a key.
+//! Cookies that no key holder has made: none is used, and none influences the slot. And the limits
+//! of what a client can aim at, and see, without a key.
 //!
-//! Random tests print their seed; `TOKENPIN_SEED` in the environment brings it back.
+//! Random tests print their seed; `TOKENPIN_SEED` in the environment repeats it.
 
 #![expect(
     clippy::cast_precision_loss,

@@ -1,15 +1,15 @@
-//! Random and mutated values, a great many.
+//! Random and mutated values in large numbers.
 //!
-//! A harness whose values never get as far as the tag would accept nothing either. So the same one
-//! runs over a build in which 16 bits of the tag count (`make forgery`), where it has to accept one in
-//! 65536 of those that get there.
+//! A harness whose values never reach the tag would accept nothing either. So the same harness runs
+//! over a build in which only 16 bits of the tag count (`make forgery`). There it has to accept one
+//! in 65536 of the values that get there.
 
 use tokenpin::{Kind, Value, Verdict};
 
 use crate::gateway::{ALPHABET, Gateway, KEY_IDS, KINDS, fields, raw_of, sign, value_of};
 use tokenpin_test_support::random::Random;
 
-/// How many values have to get as far as the comparison of the tag, unless the environment variable
+/// The number of values that must reach the comparison of the tag, unless the environment variable
 /// `TOKENPIN_FORGERIES` says otherwise.
 const FORGERIES: u64 = 200_000;
 
@@ -17,12 +17,12 @@ fn byte(random: &mut Random) -> u8 {
     random.word().to_le_bytes()[0]
 }
 
-/// A number below `bound`, which is small.
+/// Returns a number below `bound`, which is small.
 fn below(random: &mut Random, bound: usize) -> usize {
     usize::try_from(random.below(bound as u64)).unwrap()
 }
 
-/// One forged value, made in one of six ways.
+/// Returns one forged value, made in one of six ways.
 fn forge(random: &mut Random, genuine: &[Value]) -> Value {
     let mut value = genuine[below(random, genuine.len())];
     let mut raw = raw_of(&value).unwrap();
@@ -37,7 +37,7 @@ fn forge(random: &mut Random, genuine: &[Value]) -> Value {
             return value;
         }
         2 => {
-            // All that matters is random, behind a head that leads to the tag.
+            // Everything behind a head that leads to the tag is random.
             raw = raw.map(|_| byte(random));
             raw[0] = 0x10 | raw[0] & 3;
             raw[1] = KEY_IDS[below(random, KEY_IDS.len())];
@@ -62,8 +62,8 @@ fn forge(random: &mut Random, genuine: &[Value]) -> Value {
     value_of(&raw)
 }
 
-/// Whether a tag was computed for this value that was found to be bad: a keyed cookie in an anonymous
-/// request is refused without.
+/// Returns whether a tag was computed for this value and found bad. A keyed cookie in an anonymous
+/// request is refused without that.
 fn was_compared(kind: Kind, value: &Value) -> bool {
     kind != Kind::Anonymous || raw_of(value).is_some_and(|raw| raw[0] & 15 == Kind::Anonymous as u8)
 }

@@ -1,8 +1,9 @@
 //! A tag that is wrong in one bit, and right in all others.
 //!
-//! Flipping a bit of a genuine tag does not make one: the flipped tag unmasks another pin, for which
-//! quite another tag is expected. So a comparison of half of the tag would refuse every flip. Whoever
-//! has the pin key, but not the MAC key, can mask the pin anew, and so do these tests.
+//! Flipping a bit of a genuine tag does not make one: the flipped tag unmasks another pin, for
+//! which a very different tag is expected. So a comparison of half of the tag would still refuse
+//! every flip. A forger with the pin key, but not the MAC key, can mask the pin again, and so do
+//! these tests.
 
 use std::hash::Hasher as _;
 
@@ -12,7 +13,7 @@ use tokenpin::Verdict;
 
 use crate::gateway::{Gateway, KEY_IDS, KINDS, fields, raw_of, secret_of, sign, value_of};
 
-/// A genuine value with its tag changed by `error`, and the same pin behind it.
+/// Returns a genuine value with its tag changed by `error`, and the same pin behind it.
 fn near_miss(key_id: u8, value: &[u8], error: u128) -> [u8; 67] {
     let mut raw = raw_of(value).unwrap();
     let mut hasher = WideHasher::new_with_key(&secret_of(key_id));

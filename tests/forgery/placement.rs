@@ -1,5 +1,5 @@
-//! Whether a client who chooses his keys can choose his slot. Without the placement key he cannot;
-//! under the Higress strategy, which has none, he can.
+//! A client that chooses its keys must not be able to choose its slot. Without the placement key it
+//! cannot; under the Higress strategy, which has none, it can.
 
 use tokenpin::{
     Affinity, Config, CookieKey, Group, KeyInput, Request, Role, Secret, Slot, SlotStatus, Strategy,
@@ -9,7 +9,7 @@ use tokenpin_test_support::chi_square::Fit;
 use tokenpin_test_support::random::Random;
 
 const SLOTS: usize = 10;
-/// Aimed at each slot.
+/// The number of keys aimed at each slot.
 const KEYS: usize = 1000;
 
 fn gateway(strategy: Strategy, placement_key: [u8; 16]) -> Affinity<'static> {
@@ -20,7 +20,7 @@ fn gateway(strategy: Strategy, placement_key: [u8; 16]) -> Affinity<'static> {
     Affinity::new(&config, (0..SLOTS).map(slot).collect::<Vec<_>>().leak(), index).unwrap()
 }
 
-/// Whom a request with this session key goes to.
+/// Returns the slot that serves a request with this session key.
 fn serving(affinity: &Affinity<'_>, key: &[u8]) -> usize {
     let session = KeyInput::new([key]);
     let request = Request { group: Some(Group::Stateful), session, ..Request::default() };
@@ -31,7 +31,7 @@ fn random_key(random: &mut Random) -> [u8; 16] {
     (u128::from(random.word()) << 64 | u128::from(random.word())).to_le_bytes()
 }
 
-/// Session keys that a gateway with a guessed placement key gives to each slot.
+/// Returns session keys that a gateway with a guessed placement key gives to each slot.
 fn aimed(random: &mut Random, guessed: &Affinity<'_>) -> Vec<Vec<[u8; 16]>> {
     let mut aimed = vec![Vec::new(); SLOTS];
     while aimed.iter().any(|keys| keys.len() < KEYS) {
@@ -44,8 +44,8 @@ fn aimed(random: &mut Random, guessed: &Affinity<'_>) -> Vec<Vec<[u8; 16]>> {
     aimed
 }
 
-/// How far the slots that serve these keys are from even. Every slot expects 100 keys, of which
-/// chi-square is a good approximation.
+/// Returns how far the slots that serve these keys are from even. Every slot expects 100 keys, for
+/// which chi-square is a good approximation.
 fn evenness(affinity: &Affinity<'_>, keys: &[[u8; 16]]) -> Fit {
     let mut counts = [0.0; SLOTS];
     for key in keys {
@@ -88,7 +88,7 @@ fn rendezvous_is_not_steerable_without_the_placement_key() {
     is_not_steerable(Strategy::Rendezvous);
 }
 
-/// The exception: every key aimed at a slot gets there, whatever the placement key.
+/// The exception: every key aimed at a slot gets there, with any placement key.
 #[test]
 fn higress_fnv1a_modulo_is_steerable_by_anyone() {
     let strategy = Strategy::HigressFnv1aModulo;

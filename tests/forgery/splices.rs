@@ -44,13 +44,13 @@ fn every_splice_of_two_cookies_is_refused() {
                     if !pool.contains(value) && *value != last {
                         last = *value;
                         spliced += 1;
-                        // In requests of the kinds that the two are of.
+                        // In requests of the kinds of both cookies.
                         for raw in [raw_of(first).unwrap(), raw_of(second).unwrap()] {
                             gateway.refuses(KINDS[usize::from(raw[0] & 15)], value);
                         }
                     }
                 };
-                // At characters, and at the bytes and thus the fields behind them.
+                // At characters, and at the bytes and so the fields behind them.
                 splices(first, second, &mut refuses);
                 let (first, second) = (raw_of(first).unwrap(), raw_of(second).unwrap());
                 splices(&first, &second, |raw| refuses(&value_of(raw)));

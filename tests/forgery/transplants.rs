@@ -1,4 +1,4 @@
-//! Genuine cookies, used where they were not made for.
+//! Genuine cookies in places that they were not made for.
 
 use tokenpin::{
     Audience, CookieKey, Decision, Key, KeyInput, Kind, Request, Role, Secret, Value, Verdict,
@@ -36,7 +36,7 @@ fn another_name_or_scope_is_a_bad_tag() {
     }
 }
 
-/// A request of another scope of the same gateway, which is free to bring any cookie it has.
+/// A request of another scope of the same gateway, which may bring any cookie it has.
 #[test]
 fn a_request_of_another_scope_does_not_use_it() {
     let gateway = Gateway::new();
@@ -63,7 +63,7 @@ fn another_ring_key_is_refused() {
             let value = sign_as(&[key], &audience, key_of(kind), &fields(kind, 0));
             gateway.refuses_as(kind, &value, verdict);
             gateway.has_no_say_in_a_field(kind, &value, verdict);
-            // A genuine one that says it was signed with this key.
+            // A genuine cookie that claims to be signed with this key.
             for signer in KEY_IDS.into_iter().filter(|&signer| signer != id) {
                 let mut raw = raw_of(&sign(signer, &fields(kind, 0))).unwrap();
                 raw[1] = id;
@@ -104,8 +104,8 @@ fn another_affinity_key_is_a_bad_tag() {
     }
 }
 
-/// A genuine cookie in a request of another kind. Its tag is good where it is bound to nothing, or
-/// to the same bytes.
+/// A genuine cookie in a request of another kind. Its tag is good if it is bound to nothing, or to
+/// the same bytes.
 #[test]
 fn another_kind_of_request_does_not_use_it() {
     let gateway = Gateway::new();
@@ -119,7 +119,7 @@ fn another_kind_of_request_does_not_use_it() {
     }
 }
 
-/// In a request whose session key is spelt like the consumer, genuine and with its kind changed.
+/// In a request whose session key is spelled like the consumer, genuine and with its kind changed.
 #[test]
 fn a_session_key_that_is_spelt_like_a_consumer_does_not_use_his_cookie() {
     let gateway = Gateway::new();
@@ -131,7 +131,7 @@ fn a_session_key_that_is_spelt_like_a_consumer_does_not_use_his_cookie() {
     for (value, verdict) in [(genuine, Verdict::OtherKey), (value_of(&raw), Verdict::BadTag)] {
         let field = [NAME, b"=", value.as_slice()].concat();
         let with = gateway.affinity.decide(&request, [field.as_slice()]).unwrap();
-        // But for what any cookie shows: that this client keeps cookies.
+        // Except for what any cookie shows: that this client keeps cookies.
         assert_eq!(with, Decision { verdict, may_move: true, ..without });
     }
 }
@@ -166,7 +166,7 @@ fn a_changed_version_is_unknown() {
     }
 }
 
-/// Beside a genuine cookie, in front of it and behind it, none of all these has a say.
+/// Next to a genuine cookie, in front of it and behind it, none of all these has an effect.
 #[test]
 fn a_forgery_beside_a_genuine_cookie_has_no_say() {
     let gateway = Gateway::new();
@@ -188,7 +188,7 @@ fn a_forgery_beside_a_genuine_cookie_has_no_say() {
     }
 }
 
-/// Of a ring with the same ids and other secrets, nothing passes; and the other way round.
+/// Nothing from a ring with the same ids and other secrets passes; and the reverse.
 #[test]
 fn two_gateways_with_other_secrets_share_nothing() {
     let audience = Audience { name: NAME, scope: SCOPE };

@@ -1,4 +1,4 @@
-//! Rewriting bodies that are cut anywhere, against a model that has all of one.
+//! Rewriting bodies that are cut anywhere, against a model that reads the whole body.
 
 use tokenpin::ids::{Echo, Ids, Mode, Opener, Opening, Rules, Sealer, Sealing, Summary};
 use tokenpin::{IdRing, IdSealer};
@@ -8,7 +8,7 @@ use tokenpin_test_support::random::Random;
 use crate::docs::{below, document, pick};
 use crate::world::{pin, ring, runs};
 
-/// How many random bodies are tried of each sort.
+/// The number of random bodies of each sort.
 const BODIES: u32 = runs(2_000);
 
 pub fn rules(ring: &IdRing, mode: Mode) -> Rules<'_> {
@@ -19,7 +19,7 @@ pub fn known(of: u64) -> bool {
     of == pin("a") || of == pin("b")
 }
 
-/// Parts of a body, cut by `next`, which says how long each is.
+/// Cuts a body into parts. `next` returns the length of each.
 pub fn cut(body: &[u8], mut next: impl FnMut() -> usize) -> Vec<&[u8]> {
     let (mut chunks, mut rest) = (Vec::new(), body);
     while !rest.is_empty() {
@@ -30,7 +30,7 @@ pub fn cut(body: &[u8], mut next: impl FnMut() -> usize) -> Vec<&[u8]> {
     chunks
 }
 
-/// In one piece, byte by byte, in twos, and in random pieces.
+/// Returns the body in one piece, byte by byte, in twos, and in random pieces.
 pub fn cuts<'b>(body: &'b [u8], random: &mut Random) -> Vec<Vec<&'b [u8]>> {
     let mut all = vec![vec![body], cut(body, || 1)];
     for _ in 0..3 {
@@ -114,7 +114,7 @@ fn any_request_cut_anywhere_is_opened_as_the_model_says() {
                 verdict: summary.verdict,
                 keys: summary.keys,
                 refused: summary.refused,
-                // A long string is one before its end is seen.
+                // A long string is known to be long before its end is seen.
                 unreadable: summary.unreadable && (expected.whole || expected.unreadable),
                 existing: summary.existing,
                 unstored: summary.unstored,
@@ -131,7 +131,7 @@ fn any_request_cut_anywhere_is_opened_as_the_model_says() {
             check(&summary, &out);
             assert_eq!(opener.unexpected(), u32::from(!expected.whole), "{}", shown(&body));
         }
-        // Where it lies.
+        // In place.
         let (mut summary, mut place) = (Summary::new(), body.clone());
         let len = Opener::new(ids).open_in_place(&with, &mut summary, &mut place);
         check(&summary, &place[..len]);

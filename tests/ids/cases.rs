@@ -1,4 +1,4 @@
-//! Cases that a page of rules turns on, written by hand; and answers of a real server.
+//! Cases that decide between rules, written by hand, and answers of a real server.
 
 use std::slice::from_ref;
 
@@ -13,7 +13,7 @@ use tokenpin_test_support::ids::{self as model, apply, number_of};
 use crate::bodies::{cut, known, opened, rules, sealed};
 use crate::world::{pin, ring, runs, step};
 
-/// What one mode and API make of a response, the same for each way to cut it in two.
+/// Seals a response in one mode and API. The result is the same for each way to cut it in two.
 fn seal_as(rules: &Rules<'_>, ids: Ids, echo: &Echo, body: &[u8]) -> Vec<u8> {
     let with = Sealing { rules, pin: pin("a"), echo, origin: None };
     let whole = sealed(&mut Sealer::json(ids), &with, &[body]);
@@ -38,7 +38,8 @@ fn sealed_id(native: &str, account: &str) -> String {
     String::from_utf8(id.as_bytes().to_vec()).unwrap()
 }
 
-/// A request in a mode: what goes upstream, and what it comes to. The same for each way to cut it.
+/// Opens a request in a mode: the body for the upstream, and the summary. Both are the same for
+/// each way to cut it.
 fn open_as(mode: Mode, ids: Ids, body: &str) -> (String, Summary) {
     let ring = ring();
     let rules = rules(&ring, mode);
@@ -98,7 +99,7 @@ fn ids_are_sealed_wherever_their_key_is() {
             r#"{"\u0069d":"\u0072esp\u005f1","id":"resp_2"}"#.into(),
             format!(r#"{{"\u0069d":"{}","id":"{}"}}"#, id("resp_1"), id("resp_2")),
         ),
-        // An array of input is items, and behind an opaque object the table holds again.
+        // An array of input holds items, and the table applies again behind an opaque object.
         (
             r#"{"input":[{"id":"msg_1"}],"metadata":{"}":"\"}"},"id":"resp_1"}"#.into(),
             format!(
@@ -115,7 +116,7 @@ fn ids_are_sealed_wherever_their_key_is() {
                 id("conv_1")
             ),
         ),
-        // The end is missing, or wrong: as far as it goes.
+        // The end is missing or wrong: everything before it is read.
         (r#"{"id":"resp_1""#.into(), format!(r#"{{"id":"{}""#, id("resp_1"))),
         (
             r#"{"id":"resp_1"]"id":"resp_2"}"#.into(),
@@ -129,7 +130,7 @@ fn ids_are_sealed_wherever_their_key_is() {
     // Lines of documents pass behind the first.
     let two = "{\"id\":\"resp_1\"}\n{\"id\":\"resp_2\"}";
     assert_eq!(seal(two), two.replace("resp_1", &id("resp_1")));
-    // Items only where they name something.
+    // Items are sealed only if they name something.
     let body = br#"{"id":"msg_1","file_id":"file_1"}"#;
     let ring = ring();
     let rules = rules(&ring, Mode::Seal);
@@ -193,7 +194,7 @@ fn ten_thousand_levels_are_walked_and_256_are_looked_at() {
 #[test]
 fn a_string_is_looked_at_up_to_512_bytes() {
     let escaped = |len: usize| {
-        // `resp_` and digits, some of which are escaped, so long in the document.
+        // `resp_` and digits, some of them escaped, of this length in the document.
         let escapes = (len - 5) / 6;
         "resp_".to_owned() + &"\\u0031".repeat(escapes) + &"1".repeat(len - 5 - 6 * escapes)
     };
@@ -203,7 +204,7 @@ fn a_string_is_looked_at_up_to_512_bytes() {
         let (_, summary) = open(&body);
         assert_eq!(summary.unreadable, !sealed, "{len}");
     }
-    // Behind one that is too long, whatever it is made of, and wherever it is cut.
+    // Behind a string that is too long, regardless of its content and of the cut.
     for odd in [r"\\", r#"\""#, r#"x\""#] {
         let body = format!(r#"{{"id":"{}","file_id":"file-1"}}"#, odd.repeat(300));
         assert_eq!(seal(&body), body.replace("file-1", &sealed_id("file-1", "a")));
@@ -225,7 +226,7 @@ fn hard_ids_bind_and_soft_ones_only_if_nothing_else_does() {
     assert_eq!(text, r#"{"previous_response_id":"resp_1"}"#);
     assert_eq!(summary.account(), Some((pin("a"), number_of("previous_response_id"))));
     assert!(summary.existing && summary.verdict == IdVerdict::Sealed);
-    // History, of which the last counts that is of an account in the set.
+    // History: the last item counts whose account is in the set.
     let inline = |id: &str| format!(r#"{{"id":"{id}","type":"message","content":"x"}}"#);
     let history = |elements: &[String]| format!(r#"{{"input":[{}]}}"#, elements.join(","));
     let (first, second, third) = (inline(&a("msg_1")), inline(&b("msg_2")), inline(&gone("msg_3")));
@@ -247,7 +248,7 @@ fn hard_ids_bind_and_soft_ones_only_if_nothing_else_does() {
     assert_eq!(account(&history(&[format!(r#"{{"id":"{}"}}"#, a("msg_1"))])), Some(pin("a")));
     let both = history(&[second]).replace("{\"input\"", &previous.replace('}', ",\"input\""));
     assert_eq!(account(&both), Some(pin("a")));
-    // Of two accounts it cannot be. The keys are told.
+    // Two accounts conflict. Both keys are reported.
     let (text, summary) = open(&history(&[reference(a("msg_1")), reference(b("msg_2"))]));
     assert_eq!((summary.verdict, summary.refused), (IdVerdict::Conflict, true));
     assert_eq!(summary.keys, [number_of("id"); 2]);
@@ -257,7 +258,8 @@ fn hard_ids_bind_and_soft_ones_only_if_nothing_else_does() {
     assert_eq!(open(&conflict).1.keys, [number_of("conversation"), number_of("file_ids")]);
 }
 
-/// The key that a refusal tells is that of the object around, whatever that has in it and had before.
+/// The key that a refusal reports is that of the object around the id, regardless of the object's
+/// other members.
 #[test]
 fn a_refusal_tells_the_key_of_the_object_around() {
     let foreign = sealed_id("resp_1", "a").replacen("resp_", "rest_", 1);
@@ -275,7 +277,7 @@ fn a_refusal_tells_the_key_of_the_object_around() {
         let summary = open(&body.replace('@', &foreign)).1;
         assert_eq!((summary.refused, summary.keys[0]), (true, number_of(key)), "{body}");
     }
-    // Beyond any that there are, a level is still one that holds an id.
+    // Deeper than any real document, a level is still recognised as one that holds an id.
     let front = "{\"video\":".repeat(40);
     let back = "}".repeat(40);
     let body = format!("{front}{{\"id\":\"\"}}{back},\"agent\":{{\"id\":\"@\"}}}}");
@@ -305,7 +307,7 @@ fn plain_ids_name_something_that_exists_where_their_key_says_so() {
         assert_eq!((text.as_str(), summary.existing), (body, existing), "{body}");
         assert!(summary.account().is_none() && !summary.refused);
         let strict = open_as(Mode::Strict, Ids::Items, body).1;
-        // What would have been sealed: all of these but a call's.
+        // Everything that would have been sealed is refused: all of these except a call's id.
         let plain = summary.plain > 0 && !body.contains("call_1");
         assert_eq!(
             (strict.refused, strict.verdict),
@@ -313,7 +315,7 @@ fn plain_ids_name_something_that_exists_where_their_key_says_so() {
             "{body}"
         );
     }
-    // The case of a key's letters is nothing that the strict mode can be got round by.
+    // The case of a key's letters is no way around the strict mode.
     let body = r#"{"Previous_Response_ID":"resp_1"}"#;
     assert!(!open(body).1.existing);
     assert!(open_as(Mode::Strict, Ids::Items, body).1.refused);
@@ -344,19 +346,19 @@ fn encrypted_content_is_marked_and_the_mark_taken_off() {
         let (text, summary) = open(&marked);
         assert_eq!(text, body);
         assert_eq!(summary.account(), Some((pin("a"), number_of("encrypted_content"))));
-        // Spoilt in its head, it is refused, so that the client drops it.
+        // Corrupt in its head, it is refused, so that the client drops it.
         let spoilt = marked.replacen(&format!(":\"{content}"), &format!(":\"X{content}"), 1);
         let (text, summary) = open(&spoilt);
         assert_eq!((text, summary.verdict), (spoilt, IdVerdict::BadSeal));
         assert_eq!(summary.keys[0], number_of("encrypted_content"));
-        // Where it is switched off, and in other APIs, it stays as it is.
+        // If it is switched off, and in other APIs, it stays as it is.
         let mut off = rules(&ring, Mode::Seal);
         off.encrypted = false;
         let body = body.as_bytes();
         assert_eq!(seal_as(&off, Ids::Items, &Echo::new(), body), body);
         assert_eq!(seal_as(&rules(&ring, Mode::Seal), Ids::Both, &Echo::new(), body), body);
     }
-    // An escape that is not of ASCII: at the front, nothing is marked, and no mark taken off.
+    // An escaped character beyond ASCII at the front: nothing is marked, and no mark is removed.
     let mark = IdSealer::new(&ring, b"", b"").unwrap().mark(b"gAAA", pin("a")).unwrap();
     let odd = format!(r#"{{"encrypted_content":"\u00e9gAAA{}"}}"#, mark.escape_ascii());
     assert_eq!(open(&odd).0, odd);
@@ -376,7 +378,7 @@ fn encrypted_content_is_marked_and_the_mark_taken_off() {
         assert_eq!(seal(&body), body);
     }
     assert_eq!(seal(r#"{"encrypted_content":null}"#), r#"{"encrypted_content":null}"#);
-    // Neither is a mark taken off there, that would be right.
+    // Nor is a mark removed there that would be right.
     for broken in ["\\u00zz", "\\x", "\\u12"] {
         let mark = rules(&ring, Mode::Seal).sealer.mark(broken.as_bytes(), pin("a")).unwrap();
         let body = format!(r#"{{"encrypted_content":"{broken}{}"}}"#, mark.escape_ascii());
@@ -389,7 +391,7 @@ fn encrypted_content_is_marked_and_the_mark_taken_off() {
 fn an_id_comes_back_as_the_client_wrote_it() {
     let ring = ring();
     let old = {
-        // Of the key that only accepts now.
+        // Sealed with the key that only accepts now.
         let keys = [
             crate::world::key(1, tokenpin::Role::Accept),
             crate::world::key(2, tokenpin::Role::Sign),
@@ -420,7 +422,7 @@ fn an_id_comes_back_as_the_client_wrote_it() {
     }
 }
 
-/// Hosts look into no response of which nothing can change, and into every other.
+/// Hosts read no response in which nothing can change, and every other one.
 #[test]
 fn it_is_told_beforehand_whether_a_response_may_change() {
     let ring = ring();
@@ -465,18 +467,18 @@ fn the_echo_keeps_what_matters_most() {
             assert_eq!(out.contains(&format!("\"file-{i:02}\"")), i < kept, "the first ones");
         }
     }
-    // One that comes again takes no room.
+    // An id that comes again takes no room.
     let again = many(10).replace("\"file-00\"", &["\"file-00\""; 30].join(","));
     assert_eq!(open_as(Mode::Seal, Ids::Items, &again).1.echo.lost, 0);
 }
 
-/// The order in which the page names them, which is not that of a body.
+/// The order in which the page names them differs from that of a body.
 #[test]
 fn the_echo_keeps_each_sort_before_the_next() {
     let ring = ring();
     let rules = rules(&ring, Mode::Seal);
     let sorts = ["path", "query", "previous_response_id", "conversation", "container", "file_id"];
-    // So many of one sort, then one of another, in one request after the other.
+    // Several of one sort, then one of another, in successive requests.
     let note = |summary: &mut Summary, sort: &str, ids: &[String]| {
         let with = Opening { rules: &rules, known: &known };
         let mut target = match sort {
@@ -534,7 +536,7 @@ fn where_the_mode_is_off_every_id_is_plain_and_stays() {
         assert!(summary.verdict <= IdVerdict::Plain && summary.account().is_none());
         assert!(!summary.refused && summary.opened == 0);
     }
-    // Neither is anything said of marks, or of strings that are too long.
+    // Nor are marks or overlong strings reported.
     let mark = rules.sealer.mark(b"gAAA", pin("a")).unwrap();
     let body = format!(
         r#"{{"encrypted_content":"gAAA{}","file_id":"A{}"}}"#,
@@ -574,12 +576,12 @@ fn a_configuration_adds_to_the_table() {
     }
     let bad = Fields { prefixes: &[b"x_", b""], ..fields }.check();
     assert_eq!(bad, Err(Error::IdField.at(Field::IdPrefixes, 1)));
-    // No id is longer.
+    // No id is longer than 255 characters.
     let long = [b'x'; 256];
     let bad = Fields { prefixes: &[b"x_", &long], ..fields }.check();
     assert_eq!(bad, Err(Error::IdField.at(Field::IdPrefixes, 1)));
     assert_eq!(Fields { prefixes: &[&long[1..]], ..fields }.check(), Ok(()));
-    // As many as there may be, and as long; and one more.
+    // The largest number of additions of the largest length, and one more.
     let longest = IdKey { name: &[b'k'; 32], kind: KeyKind::Url };
     assert_eq!(Fields { keys: &[longest; 32], ..fields }.check(), Ok(()));
     let full = Fields { prefixes: &[&b"x_"[..]; 32], collections: &[&b"xs"[..]; 32], ..fields };
@@ -598,7 +600,7 @@ fn a_configuration_adds_to_the_table() {
         out,
         String::from_utf8(body.to_vec()).unwrap().replace("job-x-1", &sealed_id("job-x-1", "a"))
     );
-    // One that no `_` or `-` ends is a beginning too, and what it begins comes back.
+    // A prefix without `_` or `-` at its end works too, and its ids are opened again.
     for (prefix, native) in
         [("job", "job1"), ("job-x", "job-x1"), ("J", "J"), ("resp_67ccd3", "resp_67ccd3da")]
     {
@@ -611,7 +613,7 @@ fn a_configuration_adds_to_the_table() {
     }
     assert_eq!(fields.key(u8::try_from(KEYS.len()).unwrap()).unwrap().name, b"job_ref");
     assert_eq!(fields.key(number_of("id")).unwrap().name, b"id");
-    // Also in requests: its number is told, and in `strict` the case of its letters is nothing.
+    // Also in requests: its number is reported, and `strict` ignores the case of its letters.
     let strict = Rules { mode: Mode::Strict, ..rules };
     for (rules, key, told) in [(&rules, "job_ref", false), (&strict, "JOB_Ref", true)] {
         let body = format!(r#"{{"{key}":"job-x-1"}}"#);
@@ -621,7 +623,7 @@ fn a_configuration_adds_to_the_table() {
         assert_eq!((summary.refused, summary.existing), (told, !told));
         let number = u8::try_from(KEYS.len()).unwrap();
         assert_eq!(summary.keys, if told { [number, 255] } else { [255; 2] });
-        // And as a parameter of a query, as which it is compared exactly.
+        // And as a parameter of a query, where it is compared exactly.
         let mut target = b"/x?job_ref=job-x-1&JOB_REF=job-x-2".to_vec();
         let mut summary = Summary::new();
         with.open_target(Ids::Both, &mut summary, &mut target);
@@ -660,7 +662,7 @@ const SAMPLES: [(&str, &[u8], u32); 23] = [
     ("file-missing.json", include_bytes!("samples/file-missing.json"), 0),
 ];
 
-/// Cut at every place. What is sealed is an id, and comes back; all else stays.
+/// Cut at every place. Every sealed string is an id, and is opened again; everything else stays.
 #[test]
 fn answers_of_a_real_server() {
     let ring = ring();
@@ -699,7 +701,7 @@ fn answers_of_a_real_server() {
     }
 }
 
-/// The requests that made these, as a client sends them that has only seen sealed ids.
+/// The requests of these responses, from a client that has only seen sealed ids.
 #[test]
 fn requests_of_a_real_client() {
     for (body, key) in [
@@ -745,13 +747,13 @@ fn requests_of_a_real_client() {
     }
 }
 
-/// The model's reader of JSON, which everything above is compared with, against a well-known one.
+/// The model's reader of JSON, which is the reference above, against a well-known one.
 #[test]
 fn the_model_reads_what_serde_json_reads() {
     use tokenpin_test_support::ids::tree::{Value, parse};
     fn same(node: &tokenpin_test_support::ids::tree::Node, json: &Json) -> bool {
         match (&node.value, json) {
-            // Beyond ASCII the model keeps bytes, or says that something was escaped.
+            // Beyond ASCII the model keeps bytes, or reports an escape.
             (Value::Text(Some(text)), Json::String(json)) => {
                 !json.is_ascii() || text == json.as_bytes()
             }

@@ -1,4 +1,4 @@
-//! Random documents: everything that the table knows and much that it does not, written in every way.
+//! Random documents: everything in the table and much that is not, written in every way.
 
 use tokenpin::ids::{KEYS, KeyKind};
 use tokenpin::{CookieKey, IdRing, IdSealer, Role, Secret};
@@ -14,7 +14,7 @@ pub fn pick<T: Copy>(random: &mut Random, from: &[T]) -> T {
     from[below(random, from.len())]
 }
 
-/// One that nobody here has made, but looks as if.
+/// Returns a ring that made no id here, but whose ids look the same.
 fn foreign() -> IdRing {
     let key = |id, role| CookieKey { id, role, secret: Secret::new([id ^ 0x33; 16]) };
     IdRing::new(&[key(1, Role::Accept), key(77, Role::Sign)], None).unwrap()
@@ -48,7 +48,7 @@ pub fn native(random: &mut Random) -> String {
         }
 }
 
-/// Something that may stand as a string.
+/// Returns a random string.
 fn word(random: &mut Random) -> String {
     let (ours, theirs) = (ring(), foreign());
     let account = pick(random, &["a", "a", "b", "gone"]);
@@ -62,7 +62,7 @@ fn word(random: &mut Random) -> String {
         0..=3 => id,
         4..=7 => seal(&ours, b"", &id),
         8 => {
-            // Spoilt in one place.
+            // Corrupt in one place.
             let mut sealed = seal(&ours, b"", &id).into_bytes();
             let at = below(random, sealed.len());
             sealed[at] = pick(random, ALNUM);
@@ -94,7 +94,7 @@ fn content(random: &mut Random) -> String {
     content
 }
 
-/// Writes a string, escaping what has to be, and here and there what need not.
+/// Writes a string. It escapes the necessary characters, and some others.
 fn write_string(random: &mut Random, text: &str, escapes: u64, out: &mut String) {
     out.push('"');
     for character in text.chars() {
@@ -141,7 +141,7 @@ fn key(random: &mut Random) -> String {
         "",
         "output",
     ];
-    // These decide most.
+    // These decide most cases.
     const OFTEN: [&str; 8] = [
         "id",
         "id",
@@ -160,7 +160,7 @@ fn key(random: &mut Random) -> String {
     if random.below(20) == 0 { key.to_uppercase() } else { key }
 }
 
-/// `levels` more may be opened.
+/// Writes a value with at most `levels` more levels.
 pub fn value(random: &mut Random, levels: u32, of: Option<&str>, out: &mut String) {
     blanks(random, out);
     let escapes = pick(random, &[0, 0, 0, 3, 50]);
@@ -198,7 +198,7 @@ pub fn object(random: &mut Random, levels: u32, out: &mut String) {
         write_string(random, &key, escapes, out);
         blanks(random, out);
         out.push(':');
-        // Mostly what belongs there.
+        // Usually a value of the right type.
         let row = KEYS.iter().find(|row| row.name == key.as_bytes());
         match row.map(|row| row.kind).filter(|_| random.below(3) > 0) {
             Some(KeyKind::Id | KeyKind::Own) => {
@@ -231,7 +231,7 @@ pub fn object(random: &mut Random, levels: u32, out: &mut String) {
     out.push('}');
 }
 
-/// A document, mostly a right one.
+/// Returns a document, usually a valid one.
 pub fn document(random: &mut Random) -> Vec<u8> {
     let mut out = String::new();
     blanks(random, &mut out);
@@ -253,7 +253,7 @@ pub fn document(random: &mut Random) -> Vec<u8> {
             _ => drop(out.remove(at)),
         }
     }
-    // One that begins like events is read as such.
+    // A document that begins like events is read as events.
     let first = out.iter().find(|byte| !byte.is_ascii_whitespace());
     if first.is_some_and(|byte| b"deir:".contains(byte)) { right } else { out }
 }

@@ -8,7 +8,7 @@ use crate::bodies::{cuts, rules, sealed};
 use crate::docs::{below, document, pick};
 use crate::world::{pin, ring, runs};
 
-/// Events with random documents, over one line or several, among other fields and comments.
+/// Returns events with random documents, over one line or several, among other fields and comments.
 fn stream(random: &mut Random) -> Vec<u8> {
     let mut out = Vec::new();
     if random.below(4) == 0 {
@@ -82,7 +82,7 @@ fn any_stream_cut_anywhere_is_sealed_as_the_model_says() {
             let shown = |bytes: &[u8]| bytes.escape_ascii().to_string();
             assert!(out == expected, "{}\n{}\n{}", shown(&body), shown(&out), shown(&expected));
             assert_eq!(sealer.unexpected(), unexpected, "{}", shown(&body));
-            // A body that is labelled JSON, and begins so.
+            // A body that is labelled JSON, but begins like events.
             if body.first().is_some_and(|byte| b"deir:".contains(byte)) {
                 let mut sealer = Sealer::json(Ids::Items);
                 assert!(sealed(&mut sealer, &with, &chunks) == expected, "{}", shown(&body));

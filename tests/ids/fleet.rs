@@ -1,4 +1,4 @@
-//! Replicas, modes, keys and gateways that do not agree, in front of a provider with two accounts.
+//! Replicas, modes, keys and gateways that disagree, in front of a provider with two accounts.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -15,25 +15,26 @@ const ACCOUNTS: [&str; 2] = ["a", "b"];
 
 #[derive(Debug, PartialEq)]
 enum Failure {
-    /// The gateway's.
+    /// Refused by the gateway.
     Refused(IdVerdict),
-    /// The provider's: the account has no such object.
+    /// Refused by the provider: the account has no such object.
     Missing,
 }
 
 type Answer = Result<String, Failure>;
 
-/// What lies behind a gateway: the provider, or another gateway.
+/// The upstream of a gateway: the provider, or another gateway.
 trait Upstream {
     fn ask(&self, account: &str, target: &str, body: &str) -> Answer;
 }
 
-/// Objects, and the account that each lies in.
+/// The objects, and the account of each.
 #[derive(Default)]
 struct Provider(RefCell<BTreeMap<String, String>>);
 
 impl Upstream for Provider {
-    /// A POST with a body creates, a GET of an id reads, and a GET of none lists.
+    /// Answers a request: a POST with a body creates, a GET of an id reads, and a GET without an id
+    /// lists.
     fn ask(&self, account: &str, target: &str, body: &str) -> Answer {
         let mut objects = self.0.borrow_mut();
         let read = target.strip_prefix("/v1/responses/");
@@ -60,7 +61,7 @@ impl Upstream for Provider {
     }
 }
 
-/// One replica. `session` is the account that it takes where no id names one.
+/// One replica. `session` is the account that it selects if no id names one.
 struct Gateway<'a> {
     rules: Rules<'a>,
     upstream: &'a dyn Upstream,
@@ -82,7 +83,7 @@ impl Upstream for Gateway<'_> {
         let answer = self.upstream.ask(account, &text(&target[..len]), &text(&body[..body_len]))?;
         let with =
             Sealing { rules: &self.rules, pin: pin(account), echo: &summary.echo, origin: None };
-        // As a document, and as an event: both tell the same.
+        // As a document and as an event: both give the same ids.
         let document = sealed(&mut Sealer::json(Ids::Items), &with, &[answer.as_bytes()]);
         let event = format!("data: {answer}\n\n");
         let event = sealed(&mut Sealer::events(Ids::Items), &with, &[event.as_bytes()]);
@@ -96,12 +97,13 @@ impl Gateway<'_> {
         id_of(&self.ask(session, "/v1/responses", "{}").unwrap())
     }
 
-    /// What a client that polls sees of its response.
+    /// Returns the response that a polling client sees.
     fn poll(&self, session: &str, id: &str) -> Result<String, Failure> {
         self.ask(session, &format!("/v1/responses/{id}"), "").map(|answer| id_of(&answer))
     }
 
-    /// Goes on from a response: the id of the next one, and how the answer calls the last one.
+    /// Continues from a response: returns the id of the next one, and the id by which the answer
+    /// refers to the last one.
     fn go_on(&self, session: &str, id: &str) -> Result<(String, String), Failure> {
         let body = format!(r#"{{"previous_response_id":"{id}"}}"#);
         let answer = self.ask(session, "/v1/responses", &body)?;
@@ -133,7 +135,7 @@ fn is_sealed(id: &str) -> bool {
     id.ends_with("tp1") || id.ends_with("tp0")
 }
 
-/// One replica gives an id, and another is asked for it, in every two modes.
+/// One replica issues an id, and another is asked for it, in every pair of modes.
 #[test]
 fn replicas_in_every_pair_of_modes() {
     let ring = ring_signing_with(1);
@@ -148,18 +150,18 @@ fn replicas_in_every_pair_of_modes() {
                 let (poll, next) = (asked.poll(session, &id), asked.go_on(session, &id));
                 let shown = format!("{made_in:?} {asked_in:?} {session}: {poll:?} {next:?}");
                 match (is_sealed(&id), asked_in) {
-                    // It is not opened, so back to `off` the gateway cannot go.
+                    // It is not opened, so the gateway cannot return to `off`.
                     (true, Mode::Off) => {
                         assert_eq!(poll, Err(Failure::Missing), "{shown}");
                         assert_eq!(next, Err(Failure::Missing), "{shown}");
                     }
-                    // Whichever account the session would have.
+                    // Regardless of the account that the session would have.
                     (true, _) => {
                         assert_eq!(poll.as_ref(), Ok(&id), "{shown}");
                         let (next, last) = next.unwrap();
                         assert_eq!(last, id, "{shown}");
                         assert_eq!(is_sealed(&next), *asked_in != Mode::Open, "{shown}");
-                        // And once more, by what the answer called it.
+                        // And again, by the id in the answer.
                         assert_eq!(maker.poll(session, &last), Ok(last), "{shown}");
                     }
                     (false, Mode::Strict) => {
@@ -179,8 +181,8 @@ fn replicas_in_every_pair_of_modes() {
     }
 }
 
-/// Replicas take the next mode one by one, while clients poll and go on by any of them. Nobody sees its id
-/// change, and no sealed id fails.
+/// Replicas take the next mode one by one, while clients poll and continue on any of them. No
+/// client sees its id change, and no sealed id fails.
 #[test]
 fn a_roll_out_and_a_rollback_under_clients_that_poll() {
     const REPLICAS: usize = 3;
@@ -202,7 +204,7 @@ fn a_roll_out_and_a_rollback_under_clients_that_poll() {
                 for _ in 0..5 {
                     let at = usize::try_from(random.below(clients.len() as u64)).unwrap();
                     let (session, id) = clients[at].clone();
-                    // A cookie is lost now and then. A sealed id does without.
+                    // A cookie is lost now and then. A sealed id works without it.
                     let session =
                         if is_sealed(&id) { pick(&mut random, &ACCOUNTS) } else { session };
                     let mode = pick(&mut random, &modes);
@@ -225,7 +227,7 @@ fn a_roll_out_and_a_rollback_under_clients_that_poll() {
                 }
             }
         }
-        // Who lists all before `strict` has a seal of each.
+        // A client that lists all before `strict` has a seal of each.
         if modes == [Mode::Seal; REPLICAS] {
             let gateway = Gateway { rules: rules(&ring, b"", Mode::Seal), upstream: &provider };
             let strict = Gateway { rules: rules(&ring, b"", Mode::Strict), upstream: &provider };
@@ -239,8 +241,8 @@ fn a_roll_out_and_a_rollback_under_clients_that_poll() {
     assert!(polls > 2000 && refused > 100 || cfg!(miri), "{polls} {refused}");
 }
 
-/// With a new key, what is listed looks otherwise. What a client has stays good, and stays as it is to this
-/// client, for as long as the old key is there.
+/// With a new key, listed ids look different. A client's own ids stay valid, and keep their form
+/// for this client, as long as the old key is in the ring.
 #[test]
 fn rotating_the_keys_changes_what_is_listed_and_nothing_that_is_held() {
     let provider = Provider::default();
@@ -295,15 +297,16 @@ fn two_gateways_in_a_row_need_other_keys_or_other_scopes() {
                     assert_eq!(last, id);
                     assert_eq!(outer.poll(session, &next), Ok(next));
                 }
-                // What the inner one gives to others, the outer one takes for nobody's.
+                // The outer gateway takes the ids that the inner one seals for foreign ones.
                 if is_sealed(&inside) {
                     assert!(matches!(outer.poll("a", &inside), Err(Failure::Refused(_))));
                 }
             }
         }
     }
-    // With the same ring and scope, the inner one's seal is the outer one's, which takes it off: the inner one gets
-    // what it never gave, and has nothing but the session's account.
+    // With the same ring and scope, the outer one takes the inner one's seal for its own and
+    // removes it. The inner one receives a native id, which it never issued, and only has the
+    // session's account.
     for (inner_mode, session, answer) in [
         (Mode::Seal, "a", Ok(())),
         (Mode::Seal, "b", Ok(())),
@@ -322,7 +325,8 @@ fn two_gateways_in_a_row_need_other_keys_or_other_scopes() {
     }
 }
 
-/// An account whose name both know otherwise: the outer one seals anew, and takes only that off.
+/// Both know the account under different identities: the outer one seals again, and removes only
+/// its own seal.
 #[test]
 fn two_gateways_with_the_same_ring_and_other_accounts_seal_twice() {
     let ring = ring_signing_with(1);

@@ -1,6 +1,6 @@
-//! Sealed ids: what docs/sealed-ids.md promises of one id.
+//! Sealed ids: the promises of docs/spec/sealed-ids.md.
 //!
-//! Random tests print their seed; `TOKENPIN_SEED` in the environment brings it back.
+//! Random tests print their seed; `TOKENPIN_SEED` in the environment repeats it.
 #![deny(clippy::pedantic)]
 
 mod bodies;

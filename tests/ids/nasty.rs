@@ -1,12 +1,12 @@
-//! Documents that are easily read wrongly. `<..>` in one is an id: native in what the provider says, and sealed in
-//! what the client sees.
+//! Documents that are easy to misread. `<..>` in one is an id: native in the provider's answer, and
+//! sealed for the client.
 
 use tokenpin::ids::{Echo, Ids, Mode, Opener, Opening, Rules, Sealer, Sealing, Summary};
 
 use crate::bodies::{known, opened, rules, sealed};
 use crate::world::{pin, ring};
 
-/// The document with its ids as `of` writes them, and how many there are.
+/// Returns the document with its ids as `of` writes them, and the number of them.
 fn with_ids(document: &[u8], mut of: impl FnMut(&[u8]) -> Vec<u8>) -> (Vec<u8>, u32) {
     let (mut out, mut count) = (Vec::new(), 0);
     for (i, part) in document.split(|byte| b"<>".contains(byte)).enumerate() {
@@ -20,7 +20,7 @@ fn with_ids(document: &[u8], mut of: impl FnMut(&[u8]) -> Vec<u8>) -> (Vec<u8>, 
     (out, count)
 }
 
-/// In one piece, byte by byte, cut at every place, and cut at every two places that are near.
+/// Tries one piece, single bytes, a cut at every place, and two cuts at every two near places.
 fn each_cut(body: &[u8], mut then: impl FnMut(&[&[u8]])) {
     then(&body.iter().map(std::slice::from_ref).collect::<Vec<_>>());
     if cfg!(miri) {
@@ -41,7 +41,7 @@ enum Framing {
     Events,
 }
 
-/// Sealed as it passes, however it is cut; and opened again as it comes back.
+/// The document is sealed regardless of the cuts, and opened again on its way back.
 #[track_caller]
 fn both_ways(document: &[u8], framing: Framing, unexpected: u32) {
     let ring = ring();
@@ -61,7 +61,7 @@ fn both_ways(document: &[u8], framing: Framing, unexpected: u32) {
         assert!(out == closed, "{shown} in {chunks:?}: {}", out.escape_ascii());
         assert_eq!((sealer.sealed, sealer.unexpected()), (ids, unexpected), "{shown}");
     });
-    // Sealed once more, it stays.
+    // If it is sealed again, it stays.
     let mut sealer = match framing {
         Framing::Json => Sealer::json(Ids::Items),
         Framing::Events => Sealer::events(Ids::Items),
@@ -93,11 +93,11 @@ fn documents_that_are_easily_read_wrongly() {
         br#"{"previous\u005fresponse\u005Fid":"<resp_1>","previous_response_i\u0064":"<resp_2>"}"#,
         br#"{"i\"d":"resp_1","id\\":"resp_2","\\id":"resp_3","/id":"resp_4","\/id":"resp_5","id":"<resp_6>"}"#,
         br#"{"\ud83d\ude00":"resp_1","id\ud83d":"resp_1","\u0069\u0064":"<resp_2>","\u2028":0}"#,
-        // Escapes in front of and behind an id, halves of pairs among them.
+        // Escapes in front of and behind an id, including halves of surrogate pairs.
         br#"{"text":"\ud83d\ude00","id":"<resp_1>","text":"\ude00\ud83d\\","file_id":"<file-1>","t":"\\\\\""}"#,
         br#"{"id":"resp_1\ud83d\ude00","id":"\ud83dresp_1","id":"resp_1\u0000","id":"resp_1\\","id":"<resp_1>"}"#,
         b"{\"id\":\"resp_1\0\",\"\0\":\"\0\",\"text\":\"\0\0\",\"id\":\"<resp_1>\"}",
-        // What is no string where an id stands.
+        // Values other than strings where an id belongs.
         br#"{"id":7,"id":true,"id":null,"id":-1.5e9,"id":[],"id":{},"id":["resp_1"],"file_ids":{"a":"file-1"},"id":"<resp_1>"}"#,
         br#"{"conversation":{"id":"<conv_1>"},"conversation":"<conv_2>","conversation":{"a":{"id":"<conv_3>"}},"conversation":null}"#,
         br#"{"file_ids":[7,"<file-1>",null,["file-2"],{"a":"file-3"},"<file-4>",true,"",[[]],{}]}"#,
@@ -108,7 +108,7 @@ fn documents_that_are_easily_read_wrongly() {
         // Brackets and quotes in strings.
         br#"{"text":"{\"id\":\"resp_1\"}","x":"]}[{","metadata":{"a":"}\"","b":["]"]},"id":"<resp_1>"}"#,
         br#"{"arguments":"{\"id\":\"resp_1\",\"file_id\":\"file-1\"}","output":"resp_1","id":"<fc_1>"}"#,
-        // Opaque in an array of ids, and what is behind it.
+        // An opaque value in an array of ids, and the ids behind it.
         br#"{"file_ids":["<file-1>",{"metadata":{"file_id":"file-2"}},"<file-3>"],"error":["resp_1",{"id":"resp_1"}]}"#,
         br#"{"variables":{"a":{"file_id":"<file-1>","id":"x_1","file_ids":["file-2"]}},"file_ids":["<file-2>"],"id":"<resp_1>"}"#,
         br#"{"variables":{"variables":{"file_id":"<file-1>"},"id":"x"},"id":"<resp_1>"}"#,
@@ -144,7 +144,7 @@ fn documents_that_are_broken_pass_from_there_on() {
         br#"{"id":"<resp_1>","metadata":{"a":["#,
         br#"{"id":"<resp_1>""#,
         b"\xff\xfe{\0\"\0i\0d\0\"\0:\0\"\0",
-        // Half a mark of the byte order is none.
+        // A partial byte order mark is none.
         b"\xef{\"id\":\"resp_1\"}",
         b"\xef\xbb{\"id\":\"resp_1\"}",
         b"\xef\xbb\xbf\xef\xbb\xbf{\"id\":\"resp_1\"}",
@@ -184,7 +184,7 @@ fn streams_that_are_easily_read_wrongly() {
         // One document on several lines, with other fields and comments between them.
         (b"data: {\ndata:\"id\":\ndata: \"<resp_1>\"\n: x\nid: resp_1\nevent: x\ndata\ndata:}\n\n", 0),
         (b"data:{\"id\"\rdata::\r\ndata:\"<resp_1>\",\ndata:\"x\":1\rdata:2}\n\n", 1),
-        // A string ends on its line, and the next event is another's.
+        // A string ends on its line, and the next event is separate.
         (b"data: {\"x\":\"\ndata: \",\"id\":\"resp_1\"}\n\ndata: {\"id\":\"<resp_2>\"}\n\n", 1),
         (b"data: {\"id\":\"resp_1\ndata: \"}\n\ndata: {\"id\":\"<resp_2>\"}\n\n", 1),
         (b"data: {\"id\n\ndata: \":\"resp_1\"}\n\ndata: {\"id\":\"<resp_2>\"}\n\n", 2),
@@ -192,7 +192,8 @@ fn streams_that_are_easily_read_wrongly() {
         (b"data: {\"id\":\"resp_1\\\n\ndata: {\"id\":\"<resp_2>\"}\n\n", 1),
         (b"data: {\"encrypted_content\":\"gAAA\n\ndata: {\"id\":\"<resp_2>\"}\n\n", 1),
         // Fields that are nearly `data`.
-        (b"dat: {\"id\":\"resp_1\"}\ndatab: {\"id\":\"resp_1\"}\nDATA: {\"id\":\"resp_1\"}\ndata : {\"id\":\"resp_1\"}\n\n", 0),
+        (b"dat: {\"id\":\"resp_1\"}\ndatab: {\"id\":\"resp_1\"}\nDATA: {\"id\":\"resp_1\"}\n\n", 0),
+        (b"data : {\"id\":\"resp_1\"}\n\n", 0),
         (b"data: {\"id\":\"<resp_1>\"}\n data: {\"id\":\"resp_1\"}\n:data: {\"id\":\"resp_1\"}\n\n", 0),
         (b"id: resp_1\nevent: {\"id\":\"resp_1\"}\nretry: 1\n\ndata: {\"id\":\"<resp_1>\"}\n\n", 0),
         // No blank line at the end; no line end at all; empty events.
@@ -205,7 +206,11 @@ fn streams_that_are_easily_read_wrongly() {
         // An opaque object, an array of ids and a level that are open when the event ends.
         (b"data: {\"metadata\":{\"a\":[\n\ndata: {\"id\":\"<resp_2>\"}\n\n", 1),
         (b"data: {\"file_ids\":[\"<file-1>\"\n\ndata: [\"file-1\"]\n\ndata: \"file-1\"\n\n", 1),
-        (b"data: {\"variables\":{\n\ndata: {\"id\":\"<resp_2>\",\"conversation\":{\n\ndata: {\"id\":\"<resp_3>\"}\n\n", 2),
+        (
+            b"data: {\"variables\":{\n\ndata: {\"id\":\"<resp_2>\",\"conversation\":{\n\n\
+              data: {\"id\":\"<resp_3>\"}\n\n",
+            2,
+        ),
         (b"data: {\"id\":\n\ndata: \"resp_1\"\n\ndata: 7\n\ndata: {\"id\":\"<resp_2>\"}\n\n", 1),
     ] {
         both_ways(document, Framing::Events, unexpected);
@@ -213,7 +218,7 @@ fn streams_that_are_easily_read_wrongly() {
             both_ways(document, Framing::Json, unexpected);
         }
     }
-    // Half a mark of the byte order, and events where none begins: fields that nobody knows.
+    // A partial byte order mark, and events where none begins: fields that are ignored.
     for document in [
         &b"\xefdata: {\"id\":\"resp_1\"}\n\n"[..],
         b"\xef\xbbdata: {\"id\":\"resp_1\"}\n\n",
@@ -223,7 +228,7 @@ fn streams_that_are_easily_read_wrongly() {
     }
 }
 
-/// A sealed id where no id is looked for, in requests and in responses, in every mode: it is text.
+/// A sealed id in a place without ids, in requests and in responses, in every mode: it is text.
 #[test]
 fn a_sealed_id_is_text_where_text_stands() {
     let ring = ring();
@@ -254,7 +259,7 @@ fn a_sealed_id_is_text_where_text_stands() {
         for text in [sealed_text, plain] {
             for mode in Mode::ALL {
                 let rules = rules(&ring, *mode);
-                // In strict the case of a key is nothing.
+                // The mode strict ignores the case of a key.
                 if *mode == Mode::Strict && text.contains("ID\"") {
                     continue;
                 }
@@ -264,7 +269,7 @@ fn a_sealed_id_is_text_where_text_stands() {
     }
 }
 
-/// Nothing is done with such a document, and nothing found in it.
+/// Such a document stays unchanged, and nothing is found in it.
 #[track_caller]
 fn stays(rules: &Rules<'_>, text: &[u8]) {
     let shown = text.escape_ascii();
@@ -289,7 +294,7 @@ fn an_id_on_the_256th_level_is_sealed_and_on_the_257th_it_is_not() {
             let inner = format!("{{\"id\":\"{id}\",\"x\":[]}}");
             let document =
                 format!("{}{inner}{},", open.repeat(around - 1), close.repeat(around - 1));
-            // Behind it the table holds again.
+            // The table applies again behind it.
             let document = format!("[{document}{{\"id\":\"<resp_2>\"}}]");
             let (native, ids) = with_ids(document.as_bytes(), <[u8]>::to_vec);
             let ring = ring();
@@ -316,7 +321,7 @@ fn an_id_of_255_bytes_is_sealed_and_of_256_it_is_not() {
     }
 }
 
-/// Written in escapes only, an id is six times as long, and what replaces it needs none.
+/// Written only in escapes, an id is six times as long, and its replacement needs none.
 #[test]
 fn fully_escaped_ids_are_ids() {
     let ring = ring();
@@ -342,7 +347,7 @@ fn fully_escaped_ids_are_ids() {
         let out = opened(&mut opener, &with, &mut summary, chunks);
         assert_eq!(out, body(&key, std::str::from_utf8(native).unwrap()));
     });
-    // One of 86 characters does not fit any more. That is told, not missed.
+    // An id of 86 characters does not fit any more. That is reported.
     for (len, unreadable) in [(85, false), (86, true)] {
         let text = body(&key, &escaped(&vec![b'x'; len]));
         each_cut(&text, |chunks| {
@@ -354,7 +359,7 @@ fn fully_escaped_ids_are_ids() {
     }
 }
 
-/// `store` and `type` may stand behind everything, and `id` too; it changes nothing.
+/// `store` and `type` may stand behind everything, and so may `id`. It changes nothing.
 #[test]
 fn the_order_of_keys_is_nothing() {
     let ring = ring();

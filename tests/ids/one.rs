@@ -9,7 +9,7 @@ use tokenpin_test_support::random::Random;
 
 use crate::world::{ALNUM, HEX, characters, key, pin, ring, runs, uuid};
 
-/// Prefix, how many characters of what, and the length when sealed.
+/// Prefix, number of characters, their alphabet, and the sealed length.
 const PROVIDERS: [(&str, usize, &[u8], usize); 26] = [
     ("resp_", 48, HEX, 63),
     ("resp_", 50, HEX, 64),
@@ -64,7 +64,8 @@ fn real_ids_of_every_type_have_at_most_64_characters_when_sealed() {
     }
 }
 
-/// Whatever the id: it comes back, is longer when sealed, safe where an id is safe, and its only form.
+/// Every id can be opened again, is longer when sealed, is safe wherever an id is safe, and has one
+/// sealed form.
 #[test]
 fn every_id_comes_back() {
     const ALPHABET: &[u8] = b"abcdefXYZ0123456789_-";
@@ -103,7 +104,7 @@ fn every_id_comes_back() {
                 let opened = opened.unwrap();
                 assert_eq!((opened.native(), opened.pin), (native.as_bytes(), pin));
                 assert_eq!(opened.key_id, text_key(ring));
-                // Sealed again for the same account, it stays; by whichever key.
+                // Sealed again for the same account, it stays, with any key.
                 assert_eq!(ids.seal(text, pin).unwrap().as_bytes(), text);
                 let again = ids.seal(text, !pin);
                 assert!(again.is_none_or(|again| again.as_bytes() != text));
@@ -179,7 +180,7 @@ fn the_keys_of_a_cookie_ring_do() {
     assert_eq!((verdict, opened.unwrap().key_id), (IdVerdict::Sealed, 1));
 }
 
-/// What has only characters of an id is recognised, and nothing else.
+/// Only texts of an id's characters are recognised.
 #[test]
 fn what_looks_sealed_has_no_other_characters() {
     let ring = ring();
@@ -205,7 +206,7 @@ fn what_looks_sealed_has_no_other_characters() {
     }
 }
 
-/// Who logs what the library says of ids does not log accounts.
+/// Logs of the library's output about ids do not reveal accounts.
 #[test]
 fn what_is_shown_of_ids_names_no_account() {
     let ring = ring();

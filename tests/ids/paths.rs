@@ -24,7 +24,7 @@ fn open(mode: Mode, target: &str) -> (String, Summary) {
     (String::from_utf8(place[..len].to_vec()).unwrap(), summary)
 }
 
-/// By an upstream that is reached under its own name.
+/// Seals for an upstream that is reached under its own name.
 fn seal(target: &str) -> String {
     let ring = ring();
     let rules = rules(&ring, Mode::Seal);
@@ -46,7 +46,7 @@ fn seal(target: &str) -> String {
 
 /// `<..>` is an id that is sealed.
 const TARGETS: [&str; 32] = [
-    // Twice the same name; and what is written otherwise, and read the same.
+    // The same name twice; and other spellings of the same ids.
     "/v1/files?after=<file-1>&after=&after=<file-2>&AFTER=file-3&after_=file-4",
     "/v1/vector_stores/<vs_1>/files?%61fter=<file-1>&aft%65r=<file-2>&%2561fter=file-3",
     "/v1//files//<file-1>//content/",
@@ -59,7 +59,7 @@ const TARGETS: [&str; 32] = [
     // Only two slashes begin a host.
     "x:/files/<file-1>",
     "x://files/files/<file-1>",
-    // A name is no collection, and no id.
+    // A name is neither a collection nor an id.
     "/openai/deployments/files/chat/completions",
     "/openai/deployments/files/files/<file-1>",
     "/v1/models/%66iles/x/responses/<resp_1>",
@@ -96,7 +96,7 @@ fn ids_stand_behind_collections_and_under_listed_names() {
     for target in TARGETS {
         let native = with_ids(target, str::to_owned);
         let sealed = with_ids(target, |native| id(native, "a"));
-        // A response's is a path of another host then.
+        // In a response, the target is then a path of another host.
         let leads_elsewhere = target.starts_with("//");
         assert_eq!(seal(&native), if leads_elsewhere { &native } else { &sealed }.as_str());
         assert_eq!(seal(&sealed), sealed, "stays as it is");
@@ -114,7 +114,7 @@ fn ids_stand_behind_collections_and_under_listed_names() {
         let (text, summary) = open(Mode::Seal, &native);
         assert_eq!((text, summary.existing), (native.clone(), target.contains('<')), "{target}");
         assert_eq!(open(Mode::Strict, &native).1.refused, target.contains('<'), "{target}");
-        // Off, a sealed one is as good as any.
+        // In the mode off, a sealed id passes like any other.
         let (text, summary) = open(Mode::Off, &sealed);
         assert_eq!((&text, summary.existing), (&sealed, target.contains('<')));
         assert!(summary.verdict <= IdVerdict::Plain && summary.account().is_none());
@@ -175,7 +175,8 @@ fn percent_encoding_is_taken_off_once() {
     assert!(!open(Mode::Strict, &long).1.refused);
 }
 
-/// An upstream that decodes first sees an id there, where the gateway sees none. So `strict` lets none of these pass.
+/// An upstream that decodes first sees an id here, and the gateway sees none. So `strict` refuses
+/// all of these.
 #[test]
 fn a_segment_that_others_may_cut_or_decode_again_is_refused_in_strict() {
     for (target, refused) in [
@@ -199,12 +200,12 @@ fn a_segment_that_others_may_cut_or_decode_again_is_refused_in_strict() {
     }
     let both = open(Mode::Strict, "/v1/files?after=a%2Fb&run_id=c%2Fd").1;
     assert_eq!(both.keys, [number_of("after"), 255]);
-    // Of several refusals the first is told.
+    // Of several refusals the first is reported.
     let target = format!("/v1/files/{}x/a%2Fb", id("file-1", "a").replace("file", "fine"));
     assert_eq!(open(Mode::Strict, &target).1.keys, [0, 255]);
 }
 
-/// Where classification says that a POST creates, no segment of its path is taken for an id.
+/// If classification says that a POST creates, no segment of its path is taken for an id.
 #[test]
 fn the_path_of_what_creates_names_nothing() {
     for rule in DEFAULT_RULES.iter().filter(|rule| rule.ids != Ids::None) {
@@ -235,7 +236,7 @@ fn two_accounts_in_a_target_are_a_conflict() {
     assert_eq!(open(Mode::Seal, &target).1.keys, [0, number_of("after")]);
 }
 
-/// The other way round, too, and with whatever is no target: no panic, and never longer.
+/// The reverse holds too, and also for strings that are no target: no panic, and never longer.
 #[test]
 fn any_target_comes_back() {
     let mut random = tokenpin_test_support::random::Random::new("targets");
@@ -266,7 +267,7 @@ fn any_target_comes_back() {
     }
 }
 
-/// A header field's; `None` where it stays as it is.
+/// Returns a rewritten header field; `None` if it stays as it is.
 #[test]
 fn locations_are_sealed_unless_they_lead_elsewhere() {
     let ring = ring();
@@ -331,7 +332,7 @@ fn absolute_urls_of_the_upstream_lead_back_through_the_gateway() {
         id("msgbatch_1", "a")
     );
     assert_eq!(seal(Mode::Seal, origin, body), expected);
-    // However the upstream was reached.
+    // With any scheme of the upstream.
     let plain = body.replacen("https:", "http:", 1);
     assert_eq!(seal(Mode::Seal, origin, &plain), expected);
     assert_eq!(seal(Mode::Seal, None, body), body);
@@ -346,7 +347,7 @@ fn absolute_urls_of_the_upstream_lead_back_through_the_gateway() {
         r#"{"results_url":"https://api.example.com/v1/files/file-1/\u0000"}"#,
         r#"{"results_url":"https:/v1/api.example.com/files/file-1"}"#,
         r#"{"results_url":null}"#,
-        // What comes of it would be too long for an id.
+        // The result would be too long for an id.
         &format!(r#"{{"results_url":"https://api.example.com{}"}}"#, "/files/file-1".repeat(30)),
     ] {
         assert_eq!(seal(Mode::Seal, origin, other), other);

@@ -3,12 +3,13 @@
 use tokenpin::{CookieKey, IdRing, Role, Secret, identity_hash};
 use tokenpin_test_support::random::Random;
 
-/// How often something random is tried. Under Miri, which is slow and looks for something else, a few times.
+/// Returns the number of random tries. Under Miri, which is slow and looks for other faults, only a
+/// few.
 pub const fn runs(count: u32) -> u32 {
     if cfg!(miri) { count.div_ceil(1000) } else { count }
 }
 
-/// Every so many places of a body are cut: each, but under Miri a few.
+/// Returns the distance between cuts of a body: 1, but more under Miri.
 pub const fn step(len: usize) -> usize {
     if cfg!(miri) { 1 + len / 3 } else { 1 }
 }

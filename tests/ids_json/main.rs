@@ -1,6 +1,8 @@
-//! Sealed ids in arbitrary JSON: a model that knows nothing but `serde_json`'s values says what has to come of each.
+//! Sealed ids in arbitrary JSON. The model knows only `serde_json`'s values, and gives the required
+//! result for each.
 //!
-//! tests/ids has another model, of bytes. Random tests print their seed; `TOKENPIN_SEED` brings it back.
+//! tests/ids has another model, of bytes. Random tests print their seed; `TOKENPIN_SEED` repeats
+//! it.
 #![deny(clippy::pedantic)]
 
 use std::cell::Cell;
@@ -20,7 +22,7 @@ use tokenpin_test_support::random::Random;
 const RUNS: u32 = 3_000;
 const PIN: u64 = 5;
 
-/// Keys of the table, keys that are nearly so, and any.
+/// Generates keys of the table, near misses, and arbitrary keys.
 fn key() -> impl Draw<Value = String> {
     let listed: Vec<_> =
         KEYS.iter().map(|key| String::from_utf8(key.name.to_vec()).unwrap()).collect();
@@ -33,7 +35,7 @@ fn key() -> impl Draw<Value = String> {
     ]
 }
 
-/// Ids of every form and length, what is nearly one, and any text.
+/// Generates ids of every form and length, near misses, and arbitrary text.
 fn text() -> impl Draw<Value = String> {
     let prefixes: Vec<_> = PREFIXES.iter().chain(ITEM_PREFIXES).collect();
     let id = (
@@ -65,7 +67,7 @@ fn json() -> impl Draw<Value = Value> {
     prop_oneof![1 => inner.clone(), 6 => object(inner)]
 }
 
-/// What the table says of a key, by the name of its kind.
+/// Returns the kind of a key in the table.
 fn kind_of(key: &str) -> Option<KeyKind> {
     let row = KEYS.iter().find(|row| row.name == key.as_bytes())?;
     Some(row.kind).filter(|kind| !matches!(kind, KeyKind::Path | KeyKind::Query))
@@ -79,7 +81,7 @@ fn is_sealed(ids: Ids, text: &str) -> bool {
         && text.bytes().all(letters)
 }
 
-/// Seals what is an id under `kind`. Says how many were.
+/// Seals the ids under `kind`, and returns their number.
 fn seal(
     value: &mut Value,
     kind: Option<KeyKind>,
@@ -94,7 +96,7 @@ fn seal(
                 *text = String::from_utf8(sealed.as_bytes().to_vec()).unwrap();
                 1
             }
-            // Of what is written without an escape: serde_json escapes nothing of ASCII that is printed.
+            // The head is the text without escapes: serde_json escapes no printable ASCII.
             Some(KeyKind::Encrypted) if ids == Ids::Items && !text.is_empty() => {
                 text.push_str(
                     std::str::from_utf8(&with.mark(text.as_bytes(), PIN).unwrap()).unwrap(),
@@ -139,8 +141,8 @@ fn pieces<'b>(body: &'b [u8], cuts: &[usize]) -> Vec<&'b [u8]> {
     ends.into_iter().map(|to| &body[std::mem::replace(&mut from, to)..to]).collect()
 }
 
-/// The text with one in so many letters and digits of its strings escaped. At least five: an id of 255 has to
-/// stay within 512.
+/// Returns the text with one in `every` letters and digits of its strings escaped. At least five:
+/// an id of 255 has to stay within 512.
 fn escape(text: &str, every: usize) -> String {
     let (mut out, mut in_string, mut count) = (String::new(), false, 0);
     let mut characters = text.chars();
@@ -163,13 +165,13 @@ fn escape(text: &str, every: usize) -> String {
     out
 }
 
-/// A document as an event, a line of it on a line of data each.
+/// Returns a document as an event, with a line of data for each of its lines.
 fn as_event(text: &str) -> String {
     let lines = text.split('\n').map(|line| format!("data: {line}\n"));
     lines.collect::<Vec<_>>().concat() + "\n"
 }
 
-/// What stands in a document, which may be an event.
+/// Returns the content of a document, which may be an event.
 fn document_of(body: &[u8]) -> Option<Value> {
     let text = std::str::from_utf8(body).ok()?;
     let lines = text.strip_prefix("data: ").map(|text| text.replace("\ndata: ", "\n"));
@@ -196,7 +198,7 @@ fn arbitrary_json_is_sealed_and_opened_as_its_values_say() {
         sealed_ids.set(sealed_ids.get() + count);
         let write = if pretty { serde_json::to_string_pretty } else { serde_json::to_string };
         let frame = |text: String| if events { as_event(&text) } else { text };
-        // Marks are on content as it is written.
+        // Marks depend on the escapes of content.
         let every = if ids == Ids::Both { every } else { 0 };
         let body = frame(escape(&write(&native).unwrap(), every));
         let expected = frame(write(&closed).unwrap());
@@ -222,7 +224,7 @@ fn arbitrary_json_is_sealed_and_opened_as_its_values_say() {
         if (sealer.sealed, sealer.unexpected()) != (count, 0) {
             return fail("counted otherwise");
         }
-        // And back: where it lies, and in pieces.
+        // And the reverse: in place, and in pieces.
         let with = Opening { rules: &rules, known: &|_| true };
         let (mut opener, mut summary) = (Opener::new(ids), Summary::new());
         let mut place = out.clone();

@@ -1,4 +1,4 @@
-//! The functions without a handle: what they refuse, and that their limits belong to what they take.
+//! The functions without a handle: which arguments they refuse, and at which limits.
 
 use tokenpin::cookie::Codec;
 use tokenpin::{
@@ -16,7 +16,8 @@ fn ring() -> KeyRing {
 
 const LIMITS: Limits = Limits { skew: 300, max_life: 0, max_idle: 0, refresh_interval: 0 };
 
-/// What encoding and decoding say of these arguments, and a [`Codec`] likewise.
+/// Returns the results of encoding and decoding with these arguments, directly and through a
+/// [`Codec`].
 fn said(audience: &Audience<'_>, key: &Key<'_>, kind: Kind) -> [Result<(), Error>; 2] {
     let cookie = Cookie { kind, issued_at: 1, refreshed_at: 1, id: ID, pin: 1 };
     let ring = ring();

@@ -63,7 +63,7 @@ fn a_table_of_any_length_answers_as_its_rules_one_by_one() {
     }
 }
 
-/// Paths put together from what patterns, names and encodings are made of.
+/// Puts paths together from the parts of patterns, names and encodings.
 #[test]
 fn random_paths_are_classified_as_the_model_does() {
     let mut random = Random::new("random_paths_are_classified_as_the_model_does");
@@ -139,7 +139,7 @@ fn the_longest_rule_counts_and_of_equal_ones_the_first() {
     assert_eq!(group(&table[1..], b"/a/b"), stateless);
     assert_eq!(group(&table[2..], b"/a/b"), cache);
     assert_eq!(group(&[table[2], table[0]], b"/a/b"), cache);
-    // Also where they share a bit, and where the other is a default one.
+    // Also if they share a bit, and if the other is a default one.
     let mut many = vec![rule(b"x", stateful); 64];
     (many[0], many[63]) = (table[1], table[2]);
     assert_eq!(group(&many, b"/a/b"), stateless);

@@ -1,5 +1,5 @@
-//! Building an affinity: every bad configuration is refused where it is bad, at the limit
-//! everything is still taken, and what was built says what it was built from.
+//! Building an affinity: every bad configuration is refused with its place, values at the limit are
+//! accepted, and the built affinity reflects its configuration.
 
 use tokenpin::ids::Ids;
 use tokenpin::{
@@ -93,7 +93,7 @@ fn an_index_that_is_too_short_is_told_its_length() {
     let needed = Affinity::index_len(3);
     let refusal = Affinity::new(&config, &slots, &mut vec![7; needed - 1]).map(|_| ()).err();
     assert_eq!(refusal, Some(Error::BufferTooSmall { needed }.at(Field::Index, 0)));
-    // What is longer than needed is left alone.
+    // Memory beyond the needed length stays unchanged.
     let mut index = vec![7; needed + 2];
     assert!(Affinity::new(&config, &slots, &mut index).is_ok());
     assert_eq!(index[needed..], [7, 7]);
@@ -140,7 +140,7 @@ fn an_affinity_knows_its_slots() {
     assert_eq!(affinity.get_slot(3), Err(Error::SlotRange));
 }
 
-/// Every account is found, in sets that are as full as they get and whose probes collide.
+/// Every account is found, in sets that are as full as possible and whose probes collide.
 #[test]
 fn every_account_of_a_large_set_is_found() {
     let keys = keys();

@@ -1,5 +1,5 @@
-//! What the Rust interface promises beside decisions and selections: which arguments are
-//! refused and where the limits lie, and that secrets neither show nor stay.
+//! The promises of the Rust interface in addition to decisions and selections: which arguments are
+//! refused, at which limits, and that secrets neither show nor stay.
 #![deny(clippy::pedantic)]
 
 mod arguments;

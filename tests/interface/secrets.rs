@@ -25,7 +25,7 @@ fn derived(label: &[u8]) -> [u8; 16] {
     hasher.finish128().as_bytes()
 }
 
-/// The bytes of a value's memory, those that are never written taken for what they are.
+/// Returns the bytes of a value's memory, including those that are never written.
 fn bytes_of<T>(place: &MaybeUninit<T>) -> Vec<u8> {
     let start = place.as_ptr().cast::<u8>();
     // SAFETY: within the place, which the callers zeroed before they wrote the value, so that
@@ -33,14 +33,14 @@ fn bytes_of<T>(place: &MaybeUninit<T>) -> Vec<u8> {
     (0..size_of::<T>()).map(|i| unsafe { ptr::read_volatile(start.add(i)) }).collect()
 }
 
-/// Zeroes below the caller's frame, where values that calls left behind would turn up in the room that
-/// a later value does not fill.
+/// Zeroes the stack below the caller's frame. Otherwise values of earlier calls would show up in
+/// parts that a later value does not fill.
 #[inline(never)]
 fn clean_stack() {
     black_box([0_u8; 1 << 14]);
 }
 
-/// The bytes of the memory of the value made while it lives, and after it was dropped. For a frame on a
+/// Returns the bytes of a value's memory while it lives, and after it was dropped. For a frame on a
 /// clean stack.
 #[inline(never)]
 fn before_and_after<T>(make: impl FnOnce() -> T) -> (Vec<u8>, Vec<u8>) {
@@ -53,8 +53,8 @@ fn before_and_after<T>(make: impl FnOnce() -> T) -> (Vec<u8>, Vec<u8>) {
     (before, after)
 }
 
-/// Whether a copy of the secret was wiped. Others may lie in room that holds no value, from when
-/// the value was moved: nothing in Rust can wipe those. The C ABI wipes its whole block.
+/// Returns whether a copy of the secret was wiped. Other copies may remain in memory from which the
+/// value was moved: Rust cannot wipe those. The C ABI wipes its whole block.
 fn wiped(before: &[u8], after: &[u8], secret: &[u8]) -> bool {
     let len = secret.len();
     before.windows(len).zip(after.windows(len)).any(|(was, is)| was == secret && is != secret)
@@ -83,7 +83,8 @@ fn a_dropped_key_ring_is_wiped() {
     assert!(!holds(&before, &SECRET), "only derived keys are kept");
 }
 
-/// The words of the state of a MAC that has read `name` and an empty scope: as good as its key.
+/// Returns the words of the state of a MAC that has read `name` and an empty scope: as good as its
+/// key.
 fn mac_state(name: &[u8]) -> Vec<Vec<u8>> {
     let mut mac = SipHasher24::new_with_key(&derived(b"tokenpin.v1.mac"));
     mac.write(&[u8::try_from(name.len()).unwrap()]);
@@ -92,7 +93,7 @@ fn mac_state(name: &[u8]) -> Vec<Vec<u8>> {
     let mut place = Box::new(MaybeUninit::<SipHasher24>::zeroed());
     place.write(mac);
     let state = bytes_of(&place);
-    // The library does not keep the key itself, as that hasher does.
+    // The library does not keep the key itself, unlike that hasher.
     let key = derived(b"tokenpin.v1.mac");
     let words = state.chunks(8).filter(|word| !word.contains(&0) && !holds(&key, word));
     let words: Vec<_> = words.map(<[u8]>::to_vec).collect();

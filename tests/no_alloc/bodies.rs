@@ -15,10 +15,10 @@ fn ring() -> IdRing {
         .unwrap()
 }
 
-/// What a body is made of: parts, and how often each stands there.
+/// The parts of a body, and the number of times that each is repeated.
 type Parts<'p> = [(&'p [u8], usize)];
 
-/// Its length and a hash of it, in chunks.
+/// The length and a hash of a body, in chunks.
 #[derive(Default)]
 struct Seen(usize, SipHasher24);
 
@@ -61,7 +61,7 @@ fn seals(native: &Parts<'_>, expected: &Parts<'_>, unexpected: u32) {
     assert_eq!(seen.end(), Seen::of(expected));
 }
 
-/// Opens it, and says what it comes to.
+/// Opens a body, and returns its summary.
 #[track_caller]
 fn opens(sealed: &Parts<'_>, expected: &Parts<'_>, unexpected: u32) -> Summary {
     let ring = ring();
@@ -153,14 +153,14 @@ fn bytes_that_are_no_text() {
         };
         seals(&body(b"resp_1"), &body(&sealed), 0);
         opens(&body(&sealed), &body(b"resp_1"), 0);
-        // Where a document should begin, it is none.
+        // No document begins this way.
         let body = [(odd, 10_000), (&b"{\"id\":\"resp_1\"}"[..], 1)];
         seals(&body, &body, 1);
         opens(&body, &body, 1);
     }
 }
 
-/// An id behind an image of 64 MiB, which is only passed on.
+/// An id behind an image of 64 MiB, which only passes.
 #[test]
 fn an_image_of_64_mib() {
     let sealed = id("resp_1");
@@ -175,7 +175,7 @@ fn an_image_of_64_mib() {
     assert_eq!(summary.account().map(|(pin, _)| pin), Some(5));
     assert!(summary.unstored);
     seals(&body(b"resp_1"), &body(&sealed), 0);
-    // Encrypted content as long; and all in one buffer, where it lies.
+    // Encrypted content of the same length, and everything in one buffer, in place.
     let content = |end| {
         [(&b"{\"encrypted_content\":\""[..], 1), (&image[..], 1024), (end, 1), (&b"\"}"[..], 1)]
     };
@@ -228,12 +228,12 @@ fn two_thousand_file_ids_and_a_list_of_ten_thousand_files() {
     seals(&[(&ids(&as_bytes), 1)], &[(&ids(&sealed), 1)], 0);
     let summary = opens(&[(&ids(&sealed), 1)], &[(&ids(&as_bytes), 1)], 0);
     assert_eq!((summary.opened, summary.echo.lost, summary.existing), (2000, 0, true));
-    // So many that are plain do not fit into the echo: it is told how many.
+    // That many plain ids do not fit into the echo, and their number is reported.
     let summary = opens(&[(&ids(&as_bytes), 1)], &[(&ids(&as_bytes), 1)], 0);
     assert_eq!((summary.plain, summary.echo.lost), (2000, 2000 - 16));
 }
 
-/// The memory of a body is its state and nothing else: that of the largest part of it is what is held.
+/// A body takes only the memory of its state, most of which is for held bytes.
 #[test]
 fn the_state_is_below_a_kibibyte() {
     assert!(size_of::<Sealer>() < 1024 && size_of::<Opener>() < 1024);

@@ -1,4 +1,4 @@
-//! Nothing on the path of a request allocates: counted by an allocator that counts.
+//! Nothing on the path of a request allocates: a counting allocator shows it.
 #![deny(clippy::pedantic)]
 
 mod bodies;
@@ -22,7 +22,7 @@ struct Counting;
 static ALLOCATOR: Counting = Counting;
 
 thread_local! {
-    // Of this thread alone: the harness allocates in others.
+    // Only of this thread: the harness allocates in others.
     static COUNT: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -30,7 +30,7 @@ fn count() {
     COUNT.with(|count| count.set(count.get() + 1));
 }
 
-// SAFETY: every call goes to the system's allocator as it came.
+// SAFETY: every call is passed on to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
@@ -57,7 +57,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// How often the allocator was called, to give or to take.
+/// Returns the number of calls of the allocator, to allocate or to free.
 fn allocations<T>(work: impl FnOnce() -> T) -> u64 {
     let before = COUNT.get();
     black_box(work());
@@ -142,7 +142,7 @@ fn opening_and_sealing_bodies_and_targets_does_not_allocate() {
             });
         }
         black_box(through.finish(&with));
-        // What the request had plain comes back plain.
+        // An id that the request had plain stays plain.
         assert_eq!(through.sealed, 1);
         black_box(with.seal_target(Ids::Items, &target, &mut out)).unwrap();
     };
@@ -169,7 +169,8 @@ fn decide_and_finish_do_not_allocate() {
     let new = Request { now: NOW, entropy: [7; 16], ..Request::default() };
     let stateful = Request { group: Some(Group::Stateful), ..new };
     let tried: Vec<_> = (0..100).collect();
-    // Ids of an account that is up, of one that is down, and of none; history; and one that is refused.
+    // Ids of an account that is up, of one that is down, and of none; history; and one that is
+    // refused.
     let ring = IdRing::new(&cookie_keys, None).unwrap();
     let rules = Rules::new(IdSealer::new(&ring, b"", b"").unwrap(), Mode::Seal);
     let read = |name: &str, account: u32, spoilt: &str| {

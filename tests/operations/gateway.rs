@@ -6,7 +6,8 @@ use tokenpin::{
     Secret, Slot, SlotStatus, Strategy, mix,
 };
 
-/// `count` of `clients`, of whom the share `expected` was to be counted, as text. A `0` is exact.
+/// Returns `count` of `clients` as text, and checks it against the share `expected`. A `0` is
+/// exact.
 #[track_caller]
 pub fn share(event: &str, count: u32, clients: u32, expected: f64) -> String {
     let [count, clients] = [count, clients].map(f64::from);
@@ -24,7 +25,7 @@ pub const DAY: u64 = 86_400;
 pub struct Token {
     /// The account itself, which no configuration can change.
     pub account: char,
-    /// What the configuration calls it.
+    /// The name in the configuration.
     pub name: &'static str,
     pub status: SlotStatus,
 }
@@ -35,7 +36,7 @@ impl Token {
     }
 }
 
-/// What an operator can change.
+/// The settings that an operator can change.
 #[derive(Clone)]
 pub struct Gateway {
     pub strategy: Strategy,
@@ -45,7 +46,7 @@ pub struct Gateway {
     pub cookie_name: Option<&'static [u8]>,
     /// Key ids, which are all bytes of the secrets too.
     pub cookie_keys: &'static [(u8, Role)],
-    /// The same for ids.
+    /// The keys for ids, in the same form.
     pub id_keys: &'static [(u8, Role)],
     pub id_mode: Mode,
     pub keyed_cookies: bool,
@@ -113,7 +114,7 @@ pub struct Replica<'a> {
 }
 
 impl Replica<'_> {
-    /// What a request that follows up this id comes to.
+    /// Returns the summary of a request that follows up this id.
     fn read(&self, id: Option<&str>) -> Summary {
         let rules = self.affinity.id_rules(b"", b"", None).unwrap();
         let opening = Opening { rules: &rules, known: &|pin| self.affinity.knows(pin) };
@@ -126,7 +127,7 @@ impl Replica<'_> {
         ids
     }
 
-    /// The id of an answer of this slot's, as a client is given it.
+    /// Returns the id of an answer of this slot, in the client's form.
     fn seal(&self, slot: u32) -> String {
         const NATIVE: &str = "resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41";
         let rules = self.affinity.id_rules(b"", b"", None).unwrap();
@@ -145,19 +146,19 @@ pub struct Client {
     /// Its one `Cookie` field.
     jar: Vec<u8>,
     keeps_ids: bool,
-    /// What it follows up: the id of its last answer, as it was given.
+    /// The id of its last answer, in the client's form.
     id: Option<String>,
     random: u64,
 }
 
 impl Client {
-    /// The `number`-th one that the gateway knows by name.
+    /// Returns client number `number` of those that the gateway knows by name.
     pub fn consumer(number: u64, keeps_cookies: bool) -> Self {
         let consumer = Some(format!("consumer-{number}"));
         Self { consumer, keeps_cookies, ..Self::anonymous(number) }
     }
 
-    /// The `number`-th one that keeps its cookies, and is known by nothing else.
+    /// Returns client number `number` of those that keep their cookies, and are otherwise unknown.
     pub fn anonymous(number: u64) -> Self {
         Self {
             consumer: None,
@@ -169,7 +170,8 @@ impl Client {
         }
     }
 
-    /// The `number`-th one that keeps nothing but the ids that it is given, and is known by nothing else.
+    /// Returns client number `number` of those that keep only the ids that they receive, and are
+    /// otherwise unknown.
     pub fn of_ids(number: u64) -> Self {
         Self { keeps_cookies: false, keeps_ids: true, ..Self::anonymous(number) }
     }
@@ -178,7 +180,7 @@ impl Client {
         self.consumer.as_deref()
     }
 
-    /// The account that serves a request of this client's; `None` if it is refused.
+    /// Returns the account that serves a request of this client, or `None` if it is refused.
     pub fn send(&mut self, replica: &Replica<'_>, now: u64, existing: bool) -> Option<char> {
         let consumer = self.consumer.take();
         let name = consumer.as_deref().map(str::as_bytes);

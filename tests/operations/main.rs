@@ -1,5 +1,5 @@
-//! The figures of docs/operations.md, measured through the real decision: who moves when an
-//! operator changes something. `make vectors` writes them into the page.
+//! The figures of docs/guides/operations.md, measured through the real decision: which sessions
+//! move when an operator changes something. `make vectors` writes them into the page.
 
 mod gateway;
 mod migration;

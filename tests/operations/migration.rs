@@ -8,7 +8,7 @@ use tokenpin::{Strategy, mix};
 use crate::gateway::{Client, DAY, Gateway, NOW, Token, share};
 use tokenpin_test_support::page;
 
-/// Of each sort.
+/// The number of clients of each sort.
 const CLIENTS: u32 = 10_000;
 
 /// The tokens in the order of the list that Higress has.
@@ -18,7 +18,7 @@ const ACCOUNTS: [(char, &str); 4] =
 /// In seconds.
 const MONTH: u32 = 30 * 86_400;
 
-/// What Higress ai-proxy does with a consumer.
+/// Returns the account that Higress ai-proxy chooses for a consumer.
 fn higress(consumer: &str) -> char {
     let hash = consumer
         .bytes()
@@ -26,17 +26,17 @@ fn higress(consumer: &str) -> char {
     ACCOUNTS[hash as usize % ACCOUNTS.len()].0
 }
 
-/// A client, where it was served last, and how often that changed.
+/// A client, the account that served it last, and the number of changes.
 struct Past {
     client: Client,
-    /// It comes back after so many days.
+    /// The days between its visits.
     pace: u64,
     account: Option<char>,
     moves: u32,
 }
 
-/// Named clients known to Higress, without and with a jar; and anonymous ones, whom it does not
-/// know.
+/// Returns named clients that Higress knows, without and with cookies, and anonymous ones, which it
+/// does not know.
 fn everybody() -> [Vec<Past>; 3] {
     let past = |number: u64, client: Client| {
         let account = client.name().map(higress);
@@ -90,7 +90,7 @@ fn nobody_moves_twice() {
         strategy: Strategy::HigressFnv1aModulo,
         max_life: 0,
         max_idle: MONTH,
-        // Vacant slots, of which Higress has none, do not disturb.
+        // Vacant slots, which Higress does not have, make no difference.
         ..Gateway::of(vec![a, b, None, c, d, None, None, None])
     };
     let then = &first.with(|gateway| gateway.strategy = Strategy::Jump);
@@ -130,5 +130,5 @@ fn nobody_moves_twice() {
     });
     let phase = "instead: `max_life` of 30 days, the switch and 90 days";
     line(&mut out, phase, [expired[0], expired[1], None], [0.75, 0.75, 0.0]);
-    page::compare("operations.md", "moves of the migration", &out);
+    page::compare("guides/higress.md", "moves of the migration", &out);
 }

@@ -1,4 +1,4 @@
-//! Who moves, for every change that the page has a procedure for.
+//! The sessions that move, for every change that the page has a procedure for.
 
 use std::fmt::Write as _;
 
@@ -8,24 +8,23 @@ use tokenpin::{MAX_WEIGHT, Role, SlotStatus, State, Strategy};
 use crate::gateway::{Client, Gateway, NOW, Token, share};
 use tokenpin_test_support::page;
 
-/// Of each sort.
+/// The number of clients of each sort.
 const CLIENTS: u32 = 50_000;
 
 struct Row {
     event: &'static str,
-    /// What the gateway was, one configuration after another; the event is the last
-    /// `counted` steps.
+    /// The gateway's successive configurations. The event is the last `counted` steps.
     steps: Vec<Gateway>,
     counted: usize,
-    /// The clients ask for state that exists.
+    /// The clients ask for existing state.
     existing: bool,
-    /// The shares that have to move: named clients without a cookie, those with one, and
+    /// The shares that have to move: named clients without a cookie, named clients with one, and
     /// anonymous ones.
     moves: [f64; 3],
-    /// The share of the clients with nothing but sealed ids that is refused. None of them ever moves.
+    /// The share of the clients with only sealed ids that is refused. None of them ever moves.
     refused: f64,
-    /// The account that the event is about, and the shares of newcomers that go to it
-    /// afterwards: named ones, anonymous ones.
+    /// The account that the event is about, and the shares of newcomers that it gets afterwards:
+    /// named ones, anonymous ones.
     newcomers: Option<(char, [f64; 2])>,
 }
 
@@ -34,7 +33,7 @@ fn row(event: &'static str, steps: &[&Gateway], moves: [f64; 3]) -> Row {
     Row { event, steps, counted: 1, existing: false, moves, refused: 0.0, newcomers: None }
 }
 
-/// An event after which an account cannot be reached: what its ids name is refused.
+/// An event after which an account cannot be reached: requests with its ids are refused.
 fn unreachable(share: f64, row: Row) -> Row {
     Row { refused: share, ..row }
 }
@@ -59,8 +58,8 @@ fn four_and(vacant: usize) -> Gateway {
     Gateway::of(slots)
 }
 
-/// Of the keys at home in a vacant slot of [`four_and`] four, those that a later probe settles: of 64
-/// places 4 do, and 4 others lead to one more probe.
+/// The share of the keys at home in a vacant slot of [`four_and`] four that a later probe settles:
+/// of 64 places 4 do, and 4 others lead to another probe.
 const PROBED: f64 = 4.0 / 60.0;
 
 fn tokens() -> Vec<Row> {
@@ -85,16 +84,16 @@ fn tokens() -> Vec<Row> {
 
     let light = 0.0625 / 4.0625;
     let half_share = 0.5 / 3.5;
-    // By home or a later probe: slot 0 stays, slot 1 and slot 2 serve for another account, slot 3 for
+    // By home or a later probe: slot 0 stays, slots 1 and 2 serve for another account, slot 3 for
     // none, and one key in three draws the account that it had.
     let by_slot = [0.0, 1.0, 1.0, 2.0 / 3.0].iter().sum::<f64>();
-    // At home in a vacant slot is half. A probe goes on from 4 places, and ends the probing at 56;
-    // then a quarter was on b.
+    // Half are at home in a vacant slot. A probe continues from 4 places, and ends the probing at
+    // 56; then a quarter was on b.
     let by_probes = (by_slot + 56.0 * 0.25) / 60.0;
     let shift = by_slot / 8.0 + 0.5 * by_probes;
-    // At home in vacant slots, and not settled by a probe: of five draws, the old and the new one of b
-    // among them, the new one is the highest and the old one is not the second; or the other way
-    // round.
+    // At home in vacant slots, and not settled by a probe: of five draws, the old and the new one
+    // of b among them, the new one is the highest and the old one is not the second; or the
+    // reverse.
     let renaming = 0.5 * (1.0 - PROBED) * 2.0 * (0.2 * 0.75);
     vec![
         about(
@@ -190,13 +189,14 @@ fn settings() -> Vec<Row> {
     let other_name = &base.with(|gateway| gateway.cookie_name = Some(b"__Host-pin"));
     let no_keyed = &base.with(|gateway| gateway.keyed_cookies = false);
 
-    // Half of all keys get another home, of which a quarter is the new token; three quarters
-    // are vacant, and one draw in five is the account that the key had.
+    // Half of all keys get another home. A quarter of these is the new token; three quarters are
+    // vacant, and one draw in five is the account that the key had.
     let new_homes = 0.5 * (0.25 + 0.75 * 0.8);
     // Half get a vacant home among the new slots; half of them were at home on a token.
     let vacant_homes = 0.25 * 0.75;
-    // The others are probed in 16 slots instead of 8. At 8 places probing goes on that ended: from
-    // there it finds a token at 4 places, three of four times another, and goes on at 12.
+    // The others are probed in 16 slots instead of 8. At 8 places the probing continues where it
+    // ended before: from there it finds a token at 4 places, three of four times another, and
+    // continues at 12.
     let goes_on = 8.0 / 60.0 * (4.0 * 0.75 / 52.0);
     let doubled = vacant_homes + 0.5 * goes_on;
     // Served by home or a later probe, three of four keys draw another token.
@@ -237,7 +237,7 @@ fn settings() -> Vec<Row> {
     ]
 }
 
-/// How many of the clients move, and how many are refused.
+/// Counts the clients that move, and those that are refused.
 fn count(row: &Row, client: impl Fn(u64) -> Client) -> [u32; 2] {
     let mut clients: Vec<Client> = (0..u64::from(CLIENTS)).map(client).collect();
     // By which account each was served last.
@@ -261,7 +261,7 @@ fn count(row: &Row, client: impl Fn(u64) -> Client) -> [u32; 2] {
     counts
 }
 
-/// How many newcomers the account gets in the end.
+/// Counts the newcomers that the account gets in the end.
 fn newcomers(row: &Row, account: char, client: impl Fn(u64) -> Client) -> u32 {
     let gateway = row.steps.last().unwrap();
     gateway.run(|gate| {
@@ -309,10 +309,10 @@ fn table(rows: &[Row]) -> String {
 
 #[test]
 fn moves_by_token() {
-    page::compare("operations.md", "moves by token", &table(&tokens()));
+    page::compare("guides/operations.md", "moves by token", &table(&tokens()));
 }
 
 #[test]
 fn moves_by_setting() {
-    page::compare("operations.md", "moves by setting", &table(&settings()));
+    page::compare("guides/operations.md", "moves by setting", &table(&settings()));
 }

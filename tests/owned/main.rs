@@ -1,4 +1,4 @@
-//! The affinity that owns what it is made from.
+//! The affinity that owns its memory.
 #![cfg(feature = "alloc")]
 #![deny(clippy::pedantic)]
 
@@ -16,8 +16,8 @@ use tokenpin::{
 };
 use tokenpin_test_support::random::Random;
 
-/// What threads that are watched have allocated and not freed, in bytes, and how often they allocated. Not
-/// all threads: the harness allocates in its own.
+/// The bytes that watched threads have allocated and not freed, and the number of their
+/// allocations. Not of all threads: the harness allocates in its own.
 struct Counting {
     live: AtomicI64,
     times: AtomicU64,
@@ -40,7 +40,7 @@ impl Counting {
     }
 }
 
-// SAFETY: every call goes to the system's allocator as it came.
+// SAFETY: every call is passed on to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.change(layout.size(), 1);
@@ -58,7 +58,8 @@ unsafe impl GlobalAlloc for Counting {
 /// Held by a test that counts: the counters are the same for all.
 static COUNTERS: Mutex<()> = Mutex::new(());
 
-/// The bytes that are left of what the watched parts of `work` allocate, and how often they allocate.
+/// Returns the bytes that remain of what the watched parts of `work` allocate, and the number of
+/// allocations.
 fn counted(work: impl FnOnce()) -> (i64, u64) {
     let _alone = COUNTERS.lock();
     let counts =
@@ -90,7 +91,7 @@ fn slots(count: u32) -> Vec<Slot> {
     (0..count).map(slot).collect()
 }
 
-/// A configuration in memory of its own. `number` tells all of it.
+/// A configuration in its own memory. `number` determines all of it.
 struct Facts {
     number: u64,
     keys: Vec<CookieKey>,
@@ -100,7 +101,7 @@ struct Facts {
     domain: Vec<u8>,
     patterns: Vec<Vec<u8>>,
     id_keys: Vec<CookieKey>,
-    /// What is added to the table of ids: a key, a prefix, a collection.
+    /// Additions to the table of ids: a key, a prefix, a collection.
     words: [Vec<u8>; 3],
 }
 
@@ -123,7 +124,7 @@ impl Facts {
         }
     }
 
-    /// Gives `then` the configuration, which borrows from here.
+    /// Calls `then` with the configuration, which borrows from here.
     fn with<R>(&self, then: impl FnOnce(&Config<'_>) -> R) -> R {
         let rules: Vec<Rule<'_>> = self
             .patterns
@@ -173,7 +174,8 @@ impl Facts {
     }
 }
 
-/// What `affinity` says of a request: the decision, the cookie that goes back, and what would be stripped.
+/// Returns the answers of `affinity` to a request: the decision, the cookie that is set, and the
+/// names to strip.
 fn say(
     affinity: &Affinity<'_>,
     request: &Request<'_>,
@@ -213,7 +215,7 @@ fn it_decides_as_one_that_borrows() {
     let (mut cookies, mut by_id) = (0, 0);
     for number in 0..FLEETS {
         let count = 1 + u32::try_from(random.below(40)).unwrap();
-        // The facts are gone when it decides.
+        // The facts are dropped before it decides.
         let owned = Facts::new(number).owned(count);
         let facts = Facts::new(number);
         facts.with(|config| {
@@ -224,7 +226,8 @@ fn it_decides_as_one_that_borrows() {
             let mut cookie = Vec::new();
             for _ in 0..20 {
                 let pattern = facts.patterns.first().map_or(&b"responses"[..], |pattern| pattern);
-                // In some, an id follows a collection of the configuration, or is a parameter of its own.
+                // In some, an id follows a collection of the configuration, or is the value of an
+                // added parameter.
                 let [key, _, collection] = &facts.words;
                 let front = [
                     [b"/v1/", pattern].concat(),
@@ -315,7 +318,7 @@ fn it_refuses_what_one_that_borrows_refuses() {
     }
 }
 
-/// One thread reloads, others decide, and nothing is left of what was replaced.
+/// One thread reloads, others decide, and nothing remains of replaced affinities.
 #[test]
 fn reloads_leak_nothing() {
     const RELOADS: u64 = if cfg!(miri) { 8 } else { 2000 };
@@ -335,7 +338,7 @@ fn reloads_leak_nothing() {
                     let request = request(b"/v1/responses", b"", b"", entropy);
                     let decision = affinity.get().decide(&request, [&b""[..]]).unwrap();
                     check(&affinity, &decision);
-                    // The response comes later, when another may have taken over.
+                    // The response comes later, when another affinity may be current.
                     let next = Arc::clone(&current.read().unwrap());
                     let same = next.get().fingerprint() == affinity.get().fingerprint();
                     let answer = next.get().finish(&decision, 200, &mut [0; MAX_SET_COOKIE]);

@@ -1,10 +1,9 @@
-//! The parts against what others published: every row of the `tests/vectors/*.csv`, and
-//! jump against the listing of its paper. The folder is listed, so a file that no test
-//! knows fails.
+//! The parts against published data: every row of the `tests/vectors/*.csv`, and jump against the
+//! listing of its paper. The folder is listed, so a file that no test knows fails.
 //!
-//! The rows of `siphash*.csv` are not compared here but by the unit tests of src/sip.rs: what hashes is
-//! private, and a test from outside would show another implementation right. Where these tests run on other
-//! machines and under Miri, it is the project's own vectors that go through src/sip.rs.
+//! The rows of `siphash*.csv` are compared by the unit tests of src/sip.rs: the hash is private,
+//! and a test from outside would check another implementation. When these tests run on other
+//! machines and under Miri, the project's own vectors go through src/sip.rs.
 
 use std::fs;
 use std::hash::Hasher;
@@ -51,10 +50,10 @@ const COMPARED_BY_SIP: [&str; 5] = [
     "siphash24_64",
 ];
 
-/// Whether one row holds.
+/// Returns whether one row holds.
 type Check = fn(&[&str]) -> bool;
 
-/// The columns of the file called `name`, and what each row says.
+/// Returns the columns of the file called `name`, and the check of its rows.
 fn checker(name: &str) -> (&'static str, Check) {
     const BUCKETS: &str = "key,n,bucket";
     match name {
@@ -89,7 +88,7 @@ fn pipeline(row: &[&str]) -> bool {
     tokenpin::jump(hasher.finish(), number(row[1])) == Ok(number(row[2]))
 }
 
-/// The columns are what they say they are, and the variants really differ.
+/// Checks that the columns are as described, and that the variants really differ.
 fn rounding_edge(row: &[&str]) -> bool {
     let (key, n): (u64, u32) = (number(row[0]), number(row[1]));
     let [reference, guava, exact]: [u32; 3] = [number(row[2]), number(row[3]), number(row[4])];
@@ -122,7 +121,7 @@ fn guava_formula(bucket: u64, divisor: u64) -> u64 {
     (bucket as f64 / (divisor as f64 / (1_u64 << 31) as f64)) as u64
 }
 
-/// No rounding at all.
+/// Computes without rounding.
 fn exact_integer(bucket: u64, divisor: u64) -> u64 {
     (bucket << 31) / divisor
 }
@@ -154,13 +153,12 @@ fn jump_is_the_listing_of_the_paper_on_random_pairs() {
     }
 }
 
-/// Keys whose second step lands on an integer: `(b + 1) * 2^31 / d = n` exactly, where
-/// `b + 1` is no power of 2, so that the paper's quotient `2^31 / d` is rounded and its product
-/// may fall just short of `n`; and the divisors next to `d`.
+/// Keys whose second step lands on an integer: `(b + 1) * 2^31 / d = n` exactly, where `b + 1` is
+/// no power of 2, so that the paper's quotient `2^31 / d` is rounded and its product may fall just
+/// short of `n`; and the divisors next to `d`.
 ///
-/// The key is found from behind. The upper 31 bits of the generator's second state are
-/// `d - 1`; the lower 33 are free, and are drawn until the first state, one step back,
-/// leads to `b`.
+/// The key is found backwards. The upper 31 bits of the generator's second state are `d - 1`; the
+/// lower 33 are free, and are drawn until the first state, one step back, leads to `b`.
 #[test]
 fn jump_is_the_listing_of_the_paper_at_rounding_edges() {
     const KEYS: u32 = 20_000;

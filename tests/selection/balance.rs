@@ -1,5 +1,5 @@
-//! Shares are proportional to weights. Each test also plants a weight that is 2 % off, by way
-//! of the real selection, and has to see it; the noncentrality of that sets the sample size.
+//! Shares are proportional to weights. Each test also plants a weight that is 2 % off, through the
+//! real selection, and has to notice it; the noncentrality of that sets the sample size.
 
 use tokenpin::{Filter, Key, MAX_WEIGHT, Secret, State, Strategy, key_hash};
 
@@ -9,10 +9,10 @@ use tokenpin_test_support::chi_square::{
 };
 use tokenpin_test_support::random::Random;
 
-/// Of a lighter weight, 2 % is too far from a whole number.
+/// For a lighter weight, 2 % is too far from a whole number.
 const HEAVY: u32 = 1000;
 
-/// `fleet` with the one weight 2 % off, downwards so that it stays a weight, that is the
+/// Returns `fleet` with one weight 2 % off, downwards so that it stays a weight: the one that is
 /// easiest to see in `shares`. Unchanged if it has only light ones.
 fn plant(fleet: &Fleet, shares: impl Fn(&Fleet) -> Vec<f64>) -> Fleet {
     let expected = shares(fleet);
@@ -29,8 +29,8 @@ fn plant(fleet: &Fleet, shares: impl Fn(&Fleet) -> Vec<f64>) -> Fleet {
         .unwrap_or_else(|| fleet.clone())
 }
 
-/// The test of one fleet: `sample(fleet, keys)` has to fit `shares(fleet)`, and may not when
-/// the fleet sampled has a planted weight.
+/// Tests one fleet: `sample(fleet, keys)` has to fit `shares(fleet)`, and must not fit when the
+/// sampled fleet has a planted weight.
 fn verify(
     what: &str,
     fleet: &Fleet,
@@ -55,7 +55,7 @@ fn verify(
     assert!(unfair.rejects(), "{what}: a weight 2 % off goes unseen, {unfair:?} {planted:?}");
 }
 
-/// Keys per slot, of `keys` keys that `hash` makes.
+/// Returns the keys per slot, of `keys` keys that `hash` makes.
 fn tally(
     fleet: &Fleet,
     strategy: Strategy,
@@ -74,7 +74,7 @@ fn tally(
     counts
 }
 
-/// A random fleet whose keys do not nearly all belong to one token.
+/// Returns a random fleet in which not nearly all keys belong to one token.
 fn mixed_fleet(random: &mut Random, size: u32, anonymous: bool) -> Fleet {
     loop {
         let fleet = Fleet::random(random, size);
@@ -85,8 +85,8 @@ fn mixed_fleet(random: &mut Random, size: u32, anonymous: bool) -> Fleet {
     }
 }
 
-/// Over many fleets of 2 to 64 slots: each on its own for gross errors, and all together,
-/// where a weight 2 % off in every fleet shows.
+/// Many fleets of 2 to 64 slots: each separately for gross errors, and all together, where a weight
+/// 2 % off in every fleet shows.
 fn survey(strategy: Strategy) {
     const FLEETS: usize = 120;
     let mut random = Random::new(&format!("shares in many fleets, {}", strategy.name()));
@@ -123,7 +123,7 @@ fn survey(strategy: Strategy) {
         unfair = unfair.and(fit(planted));
     }
     println!(
-        "{}: {FLEETS} fleets, {keys} keys each; worst alone {worst:.2} of its threshold; together \
+        "{}: {FLEETS} fleets, {keys} keys each; worst of all {worst:.2} of its threshold; together \
          {:.0}, planted {:.0}, threshold {:.0} at {} degrees, noncentrality {:.0}, needed {:.0}",
         strategy.name(),
         fair.statistic,
@@ -147,7 +147,7 @@ fn rendezvous_serves_by_weight_in_many_fleets() {
     survey(Strategy::Rendezvous);
 }
 
-/// Fewer fleets, each with as many keys as make a single weight 2 % off show in it.
+/// Fewer fleets, each with enough keys to show a single weight 2 % off.
 #[test]
 fn one_weight_off_in_one_fleet_shows() {
     let mut random = Random::new("shares in one fleet");
@@ -179,8 +179,8 @@ fn one_weight_off_in_one_fleet_shows() {
     }
 }
 
-/// Of the keys that the lost slot served, the shares of the rest. (A draining slot loses its
-/// anonymous keys to the very same tokens; moves.rs compares them.)
+/// The shares of the others in the keys that the lost slot served. (A draining slot loses its
+/// anonymous keys to the same tokens; moves.rs compares them.)
 #[test]
 fn a_failed_tokens_keys_spread_over_the_rest_by_weight() {
     const LOST: u32 = 2;

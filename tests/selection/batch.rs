@@ -1,4 +1,4 @@
-//! A batch is nothing but many selections.
+//! A batch equals many selections.
 
 use tokenpin::{Filter, Slot, SlotStatus, State, Strategy, mix, select, select_batch};
 
@@ -43,8 +43,8 @@ fn slots(n: u64, mut status: impl FnMut(u64) -> SlotStatus) -> Vec<Slot> {
     (0..n).map(|i| Slot::new(format!("account-{i}").as_bytes(), status(i)).unwrap()).collect()
 }
 
-/// Sizes around those at which the probes change, where few slots can serve: keys of one batch are
-/// settled by different probes, by the pass, and by the last resort.
+/// Sizes around those at which the probes change, with few slots that can serve. Keys of one batch
+/// are settled by different probes, by the pass, and by the last resort.
 #[test]
 fn a_batch_probes_like_one_by_one() {
     let mut random = Random::new("a_batch_probes_like_one_by_one");
@@ -74,7 +74,7 @@ fn a_batch_probes_like_one_by_one() {
     }
 }
 
-/// 500 hashes and their winners, which are those of one by one.
+/// Returns 500 hashes and their winners, which equal those of single selections.
 fn winners(random: &mut Random, slots: &[Slot]) -> Vec<(u64, Option<u32>)> {
     let hashes: Vec<u64> = (0..500).map(|_| random.word()).collect();
     let mut out = vec![None; hashes.len()];
@@ -86,7 +86,7 @@ fn winners(random: &mut Random, slots: &[Slot]) -> Vec<(u64, Option<u32>)> {
     hashes.into_iter().zip(out).collect()
 }
 
-/// At equal weights the largest draw wins, in the tail of a long list as well, where it is found in
+/// At equal weights the largest draw wins, also in the tail of a long list, where it is found in
 /// another way.
 #[test]
 fn a_long_list_at_equal_weights() {
@@ -104,7 +104,7 @@ fn a_long_list_at_equal_weights() {
     }
 }
 
-/// What a draw must reach to win falls again when a heavier slot wins with a smaller draw.
+/// The draw needed to win falls again when a heavier slot wins with a smaller draw.
 #[test]
 fn a_long_list_whose_weight_rises() {
     let mut random = Random::new("a_long_list_whose_weight_rises");

@@ -15,7 +15,7 @@ pub const WEIGHTED: [Strategy; 2] = [Strategy::Jump, Strategy::Rendezvous];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Token {
-    /// Stands for the account, whatever its place in the list.
+    /// Stands for the account, regardless of its place in the list.
     pub name: u32,
     pub status: SlotStatus,
 }
@@ -37,7 +37,7 @@ impl Fleet {
         (0..).zip(weights).map(|(name, &weight)| Some(Token { name, status: up(weight) })).collect()
     }
 
-    /// `size` slots in any states, with weights of one random style; tokens are named after
+    /// Returns `size` slots in any states, with weights of one random style. Tokens are named after
     /// their places.
     pub fn random(random: &mut Random, size: u32) -> Self {
         let style = random.below(4);
@@ -112,7 +112,7 @@ impl Fleet {
         }
     }
 
-    /// The share of all keys that each place is promised; zeros if nothing can serve.
+    /// Returns the promised share of all keys for each place; zeros if no slot can serve.
     pub fn shares(&self, anonymous: bool) -> Vec<f64> {
         let weights = self.weights(anonymous);
         let total: f64 = weights.iter().sum();
@@ -134,8 +134,8 @@ impl FromIterator<Option<Token>> for Fleet {
     }
 }
 
-/// The library's answer for the key with hash `hash`. Under Higress's strategy, which hashes the key
-/// itself, the key is made from the hash.
+/// Returns the library's answer for the key with hash `hash`. Under Higress's strategy, which
+/// hashes the key itself, the key is made from the hash.
 pub fn serve(strategy: Strategy, slots: &[Slot], filter: &Filter, hash: u64) -> Option<u32> {
     if strategy == Strategy::HigressFnv1aModulo {
         select_higress(slots, filter, hash, &Key::Consumer(&hash.to_le_bytes()))
@@ -144,7 +144,7 @@ pub fn serve(strategy: Strategy, slots: &[Slot], filter: &Filter, hash: u64) -> 
     }
 }
 
-/// The FNV-1a hash of the key that [`serve`] makes.
+/// Returns the FNV-1a hash of the key that [`serve`] makes.
 pub fn fnv1a_of(hash: u64) -> u32 {
     model::fnv1a32(&Key::Consumer(&hash.to_le_bytes()))
 }

@@ -1,4 +1,4 @@
-//! What Higress ai-proxy does today, slot by slot.
+//! The mapping of Higress ai-proxy, slot by slot.
 
 use tokenpin::{Filter, Key, MAX_WEIGHT, State, Strategy, mix, select, select_higress};
 
@@ -51,8 +51,8 @@ fn vacant_slots_are_not_counted() {
     assert_eq!(serve(&vacant, &Filter::default(), 1, &cases()[0].0), None);
 }
 
-/// Any weight above 0 will do; whatever keeps the slot from serving hands the key to
-/// rendezvous, as if there had been no step before.
+/// Any weight above 0 is enough. If anything keeps the slot from serving, rendezvous takes the key
+/// as if there had been no step before.
 #[test]
 fn a_slot_that_cannot_serve_falls_through_to_rendezvous() {
     let full = Fleet::of(&[MAX_WEIGHT, 30_000, 500]);

@@ -1,7 +1,7 @@
-//! The properties docs/selection.md promises, by brute force: moves counted key by key,
+//! The properties that docs/spec/selection.md promises, by brute force: moves counted key by key,
 //! shares by chi-square, and every answer against a slow model of that page.
 //!
-//! Random tests print their seed; `TOKENPIN_SEED` in the environment brings it back.
+//! Random tests print their seed; `TOKENPIN_SEED` in the environment repeats it.
 
 #![expect(
     clippy::cast_precision_loss,

@@ -1,5 +1,5 @@
-//! docs/selection.md a second time, slow and from the page alone: every candidate is collected,
-//! quotients are compared as fractions in 128 bits, and the list is sorted.
+//! A second implementation of docs/spec/selection.md, slow and written only from the page: every
+//! candidate is collected, quotients are compared as fractions in 128 bits, and the list is sorted.
 
 use std::cmp::Ordering;
 use std::hash::Hasher as _;
@@ -11,10 +11,10 @@ use tokenpin::{Filter, Key, State, Strategy};
 use crate::fleet::{Fleet, Token};
 use tokenpin_test_support::paper;
 
-/// How many slots are probed at most.
+/// The largest number of probes.
 pub const PROBES: u32 = 16;
 
-/// The slot that serves.
+/// Returns the slot that serves.
 pub fn serve(
     strategy: Strategy,
     fleet: &Fleet,
@@ -48,7 +48,8 @@ pub fn serve(
     candidates.first().map(|candidate| candidate.slot)
 }
 
-/// The slots that are probed among `n`, in order, each with the draw that has to be below its weight.
+/// Returns the slots that are probed among `n`, in order, each with the draw that has to be below
+/// its weight.
 pub fn probes(h: u64, n: u32) -> Vec<(u32, u64)> {
     let mut probes = Vec::new();
     let mut h_k = h;
@@ -112,7 +113,7 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// The smaller `L(r) / weight`, the larger `r`, the lower slot.
+    /// Orders by the smaller `L(r) / weight`, the larger `r`, the lower slot.
     fn order(&self, other: &Self) -> Ordering {
         (log(self.r) * other.weight)
             .cmp(&(log(other.r) * self.weight))
@@ -160,7 +161,7 @@ fn log(r: u64) -> u128 {
     (64 << 40) - ((e << 40) + t[k] + (((t[k + 1] - t[k]) * f) >> 24))
 }
 
-/// `T`. A double is exact to 1e-3 in the last place kept; no entry is as near to a tie.
+/// `T`. A double is exact to 1e-3 in the last place kept; no entry is that near to a tie.
 static TABLE: LazyLock<Vec<u128>> = LazyLock::new(|| {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 2^40")]
     let entry = |j| ((1.0 + f64::from(j) / 256.0).log2() * 40_f64.exp2()).round() as u128;
@@ -206,7 +207,7 @@ pub fn key_hash(placement_key: [u8; 16], scope: &[u8], key: &Key) -> u64 {
     hasher.finish()
 }
 
-/// `fnv1a32` of the key bytes, an anonymous id written as text.
+/// Returns `fnv1a32` of the key bytes. An anonymous id is written as text.
 pub fn fnv1a32(key: &Key) -> u32 {
     let bytes = match *key {
         Key::Consumer(bytes) | Key::Session(bytes) => bytes.to_vec(),

@@ -1,4 +1,4 @@
-//! Which keys move on an event, counted key by key in random fleets.
+//! The keys that move on an event, counted key by key in random fleets.
 
 use tokenpin::{MAX_WEIGHT, SlotStatus, State, Strategy};
 
@@ -8,7 +8,7 @@ use tokenpin_test_support::random::Random;
 const FLEETS: u32 = 60;
 const KEYS: usize = 3000;
 
-/// The name of the token that served a key, and of the one that does now.
+/// The name of the token that served a key, and of the one that serves it now.
 type Move = (Option<u32>, Option<u32>);
 
 /// A fleet, and the tokens that serve a number of keys in it.
@@ -71,7 +71,8 @@ fn moved(before: &[Option<u32>], after: &[Option<u32>]) -> Vec<Move> {
 const LARGE: [u32; 6] = [63, 64, 65, 66, 128, 129];
 
 /// Runs `check` in random fleets of 1 to 12 slots and of [`LARGE`] ones, under each strategy, for
-/// keyed and for anonymous keys. It returns how many keys moved; none at all would prove nothing.
+/// keyed and for anonymous keys. It returns the number of moved keys; none at all would prove
+/// nothing.
 fn in_every_setting(
     test: &str,
     strategies: &[Strategy],
@@ -115,9 +116,9 @@ fn one_failure_moves_its_keys_and_no_others() {
     });
 }
 
-/// All tokens fail one by one, and recover in another order. At every step the keys of
-/// the tokens that have not failed are where they were at first; with none left there is
-/// no answer; at the end everything is back.
+/// All tokens fail one by one, and recover in another order. At every step the keys of the tokens
+/// that have not failed are where they were at first. Without any token there is no answer. At the
+/// end every key is back.
 #[test]
 fn failures_and_recoveries_in_any_order_move_no_other_keys() {
     in_every_setting("failures and recoveries", &STRATEGIES, |setting, random| {
@@ -176,7 +177,7 @@ fn draining_moves_only_anonymous_newcomers() {
                 let down = setting.fleet.with_state(place, State::Down);
                 assert_eq!(setting.serve(&after), setting.serve(&down));
             } else {
-                // The last that was up keeps its share of what all that drain would have.
+                // The last one that was up keeps its share of what all draining ones would have.
                 total += setting.assert_only_from(name, &after);
                 let keyed = after.serve(setting.strategy, false, &setting.keys);
                 assert_eq!(moved(&keyed, &setting.serve(&after)), []);
@@ -240,7 +241,7 @@ fn filling_a_vacant_slot_moves_keys_to_the_new_token_alone() {
     });
 }
 
-/// The advice of the page in place of deleting it.
+/// The advice of the page, instead of deleting the slot.
 #[test]
 fn vacating_a_slot_moves_its_keys_alone() {
     in_every_setting("vacate", &WEIGHTED, |setting, _| {
@@ -254,7 +255,7 @@ fn vacating_a_slot_moves_its_keys_alone() {
     });
 }
 
-/// Below full weight this fails under jump by the share that the table shows.
+/// Below full weight this fails under jump by the share in the table.
 #[test]
 fn growing_by_a_token_at_full_weight_moves_keys_to_it_alone() {
     in_every_setting("grow", &WEIGHTED, |setting, random| {

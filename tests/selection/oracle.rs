@@ -1,4 +1,4 @@
-//! Every answer against the slow model; and what the answer does not depend on.
+//! Every answer against the slow model, and independence from everything else.
 
 use proptest::collection::vec;
 use proptest::option;
@@ -46,7 +46,7 @@ fn every_combination_of_states_in_small_fleets() {
     println!("{answers} answers agree with the model");
 }
 
-/// A weight of 1 is one among others, and no sign that there is nobody yet.
+/// A weight of 1 is an ordinary weight, and no sign that there is no champion yet.
 #[test]
 fn the_smallest_weights() {
     let mut random = Random::new("the smallest weights");
@@ -71,7 +71,7 @@ fn with_state((place, state): (&Option<Token>, State)) -> Option<Token> {
     (state != State::Vacant).then_some(token)
 }
 
-/// Checks a property on random cases, which the printed seed brings back.
+/// Checks a property on random cases, which the printed seed repeats.
 fn hold<S: Strategy>(
     test: &str,
     cases: u32,
@@ -98,8 +98,8 @@ fn any_status() -> impl Strategy<Value = SlotStatus> {
     })
 }
 
-/// Names from a few, so that identities repeat. A token set forbids that, but here it
-/// makes draws tie, which the page gives an answer for.
+/// Names from a few, so that identities repeat. A token set forbids that, but here it makes draws
+/// tie, for which the page defines an answer.
 fn any_place() -> impl Strategy<Value = Option<Token>> {
     let token = (0..30_u32, any_status()).prop_map(|(name, status)| Token { name, status });
     option::weighted(0.9, token)
@@ -130,7 +130,7 @@ fn any_larger_fleet() -> impl Strategy<Value = Vec<Option<Token>>> {
     })
 }
 
-/// What `h` is made to do.
+/// The condition that `h` is made to fulfil.
 #[derive(Clone, Debug)]
 enum Aim {
     Random(u64),
@@ -176,12 +176,12 @@ fn aimed_hash(aim: &Aim, fleet: &Fleet) -> u64 {
     }
 }
 
-/// The `h` whose `h_(k+1)` this is.
+/// Returns the `h` that leads to this `h_(k+1)`.
 fn hash_of_draw(k: u32, last: u64) -> u64 {
     (0..=k).fold(last, |h, _| unmix(h) ^ 0x9e37_79b9_7f4a_7c15)
 }
 
-/// The inverse of `mix`.
+/// Inverts `mix`.
 fn unmix(x: u64) -> u64 {
     let inverse =
         |a: u64| (0..6).fold(1_u64, |i, _| i.wrapping_mul(2_u64.wrapping_sub(a.wrapping_mul(i))));
@@ -242,8 +242,8 @@ fn larger_fleets_answer_as_the_model_does() {
     });
 }
 
-/// Of two candidates one is probed, once: it serves if the draw is below its weight, else the contest
-/// decides.
+/// One of two candidates is probed, once: it serves if the draw is below its weight, else the
+/// contest decides.
 #[test]
 fn acceptance_at_its_edges_at_every_probe() {
     let mut random = Random::new("edges of acceptance");
@@ -280,8 +280,8 @@ fn acceptance_at_its_edges_at_every_probe() {
     assert!(turned_away > 500, "{turned_away}");
 }
 
-/// Where nothing else can serve a newcomer, the slots that drain do, by weight and not below it, and
-/// the first slot that is up takes all.
+/// If no other slot can serve a newcomer, draining slots do, by weight and not below it, and the
+/// first slot that is up takes all.
 #[test]
 fn draining_slots_are_the_last_resort_of_newcomers() {
     let mut random = Random::new("last resort");
@@ -301,7 +301,7 @@ fn draining_slots_are_the_last_resort_of_newcomers() {
             let keys = keys(&mut random, 200);
             for strategy in STRATEGIES {
                 let served = fleet.serve(strategy, true, &keys);
-                // As a key with the same hash, and as if what drains were up.
+                // As a key with the same hash, and as if the draining slots were up.
                 assert!(served == fleet.serve(strategy, false, &keys), "{strategy:?} {fleet:?}");
                 assert!(served == up.serve(strategy, true, &keys), "{strategy:?} {fleet:?}");
                 for place in fleet.places() {
@@ -348,8 +348,8 @@ fn keys_and_identities_hash_as_the_page_says() {
     });
 }
 
-/// One set of slots lives through random events; at every moment it answers as a set made
-/// afresh with the same state, and asking changes nothing.
+/// One set of slots lives through random events. At every moment it answers like a new set with the
+/// same state, and selecting changes nothing.
 #[test]
 fn no_history_leaves_a_trace() {
     let fleet = vec((0..1000_u32, any_status()), 1..12).prop_map(|tokens| {
@@ -378,8 +378,8 @@ fn no_history_leaves_a_trace() {
     });
 }
 
-/// Leaving a slot out for one request, as tried or as the pin that cannot serve, is the same
-/// as that slot being down.
+/// Excluding a slot for one request, as tried or as the pin that cannot serve, equals that slot
+/// being down.
 #[test]
 fn a_slot_left_out_is_a_slot_that_is_down() {
     let mut random = Random::new("tried and pinned");

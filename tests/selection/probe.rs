@@ -1,5 +1,5 @@
-//! `probe` on its own: where it goes, what growth moves, and that it favours no slot. It is the
-//! function of the model; that the library has the same shows in the answers.
+//! Tests of `probe` without the rest: its slots, the moves on growth, and that it favours no slot.
+//! It is the function of the model; the answers show that the library has the same.
 
 use crate::fleet::{below, keys};
 use crate::model::{mix, probe, probes};
@@ -8,7 +8,7 @@ use tokenpin_test_support::random::Random;
 
 const LARGEST: u32 = (1 << 31) - 1;
 
-/// Hashes that are random, and some that are not.
+/// Returns hashes, some random and some not.
 fn hashes(random: &mut Random, count: usize) -> Vec<u64> {
     let mut hashes = keys(random, count);
     hashes.extend(0..256);
@@ -16,7 +16,7 @@ fn hashes(random: &mut Random, count: usize) -> Vec<u64> {
     hashes
 }
 
-/// Asserts what growth from `n` to `n + 1` may do to a probe that gave `before`.
+/// Asserts that growth from `n` to `n + 1` changes a probe only as it may. It gave `before`.
 #[track_caller]
 fn assert_grows(h: u64, n: u32, before: u32) -> u32 {
     let after = probe(h, n + 1);
@@ -61,7 +61,7 @@ fn around_powers_of_two_a_probe_moves_only_to_the_new_slot() {
     }
 }
 
-/// Many steps together, for a single one of the large ones moves hardly any probe.
+/// Many steps together, because a single large one moves hardly any probe.
 #[test]
 fn over_any_distance_a_probe_moves_only_to_new_slots() {
     let mut random = Random::new("probes over any distance");
@@ -130,8 +130,8 @@ fn up_to_64_slots_there_are_64_places() {
     }
 }
 
-/// Whether a slot accepts says nothing of where the next probe goes, nor does the place of one
-/// probe say anything of the next one's: all pairs are equally frequent.
+/// Acceptance by a slot says nothing of the place of the next probe, and nor does the place of one
+/// probe: all pairs are equally frequent.
 #[test]
 fn probes_and_draws_are_independent() {
     let mut random = Random::new("independent probes");

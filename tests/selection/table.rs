@@ -33,9 +33,9 @@ fn row(
     Row { event, strategy, anonymous: false, before: before.clone(), after, token, expected }
 }
 
-/// Growing three full tokens to four slots, the fourth at `weight`. A quarter of the keys call it
-/// home; what it turns away rendezvous hands out to `3 + x` of weight, one of which is the token
-/// that the key came from.
+/// Returns the row for growing three full tokens to four slots, the fourth at `weight`. It is the
+/// home of a quarter of the keys. Rendezvous spreads those that it refuses over `3 + x` of weight,
+/// one of which is the token that the key came from.
 fn grown(event: &'static str, weight: u32) -> Row {
     let x = f64::from(weight) / f64::from(FULL);
     let expected = [x / (3.0 + x), (1.0 - x) / 4.0 * 2.0 / (3.0 + x)];
@@ -43,7 +43,8 @@ fn grown(event: &'static str, weight: u32) -> Row {
     row(event, Strategy::Jump, &Fleet::of(&[FULL; 3]), after, 3, expected)
 }
 
-/// The events of docs/selection.md in four slots (or three), slot 1 being the one in question.
+/// Returns the events of docs/spec/selection.md in four slots (or three). Slot 1 is the one that
+/// changes.
 fn rows() -> Vec<Row> {
     use Strategy::{HigressFnv1aModulo, Jump, Rendezvous};
     let four = Fleet::of(&[FULL; 4]);
@@ -58,8 +59,8 @@ fn rows() -> Vec<Row> {
     grown_vacant.0.push(None);
 
     let half_of_full = 0.25 - 0.5 / 3.5;
-    // Of a quarter each: the third token's keys go to the fourth; two thirds of the
-    // fourth's spread over the other slots.
+    // A quarter each: the third token's keys go to the fourth; two thirds of the fourth's spread
+    // over the other slots.
     let shifted = 0.25 + 0.25 * 2.0 / 3.0;
     vec![
         row("a token goes down", Jump, &four, down.clone(), 1, [0.25, 0.0]),

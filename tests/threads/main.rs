@@ -1,5 +1,5 @@
-//! States that change while other threads decide. Natively it is a smoke test; Miri (whose scheduler and
-//! weak memory are seeded) and `ThreadSanitizer` run it for what they see.
+//! States that change while other threads decide. Natively it is a smoke test. Miri (whose
+//! scheduler and weak memory are seeded) and `ThreadSanitizer` run it to find races.
 #![cfg(not(target_family = "wasm"))]
 #![deny(clippy::pedantic)]
 
@@ -23,9 +23,10 @@ const fn status(state: State, weight: u32, until: u64) -> SlotStatus {
 
 type Statuses = [[SlotStatus; 2]; 5];
 
-/// The two statuses of each slot. Slot 0 is up throughout, slot 1 down. Neither status of slot 2 serves
-/// a newcomer; the state of one with the weight or the until of the other would. Of no slot do both serve with
-/// different weights: a slot is read twice, and such a one could be refused with one weight and lose with the other.
+/// The two statuses of each slot. Slot 0 is up throughout, slot 1 down. Neither status of slot 2
+/// serves a newcomer; the state of one with the weight or the until of the other would. No slot
+/// serves in both statuses with different weights: a slot is read twice, and could be refused with
+/// one weight and lose with the other.
 const STATUSES: Statuses = [
     [SlotStatus::UP; 2],
     [status(State::Down, MAX_WEIGHT, 0); 2],
@@ -34,7 +35,7 @@ const STATUSES: Statuses = [
     [status(State::Draining, MAX_WEIGHT, NOW), status(State::Draining, 1, NOW + 1)],
 ];
 
-/// The same with nothing up, so that newcomers go to what is draining.
+/// The same statuses without a slot that is up, so that newcomers go to draining ones.
 const NOTHING_UP: Statuses = [
     [status(State::Draining, MAX_WEIGHT, 0); 2],
     [status(State::Down, MAX_WEIGHT, 0); 2],
@@ -43,12 +44,13 @@ const NOTHING_UP: Statuses = [
     [status(State::Draining, MAX_WEIGHT, NOW + 1), status(State::Draining, 0, 0)],
 ];
 
-/// The choices of the slots that have two different statuses, the first two having none.
+/// Returns the choices for the slots that have two different statuses, which the first two do not.
 fn choices() -> impl Iterator<Item = usize> {
     (0..1 << STATUSES.len()).step_by(4)
 }
 
-/// `count` slots, with the status of slot `i` chosen by bit `i`. Those behind the statuses are down.
+/// Returns `count` slots, with the status of slot `i` chosen by bit `i`. Those behind the statuses
+/// are down.
 fn slots(statuses: &Statuses, count: usize, choice: usize) -> Vec<Slot> {
     let slot = |i: usize| {
         let down = status(State::Down, MAX_WEIGHT, 0);
@@ -63,11 +65,12 @@ fn request(key: u64) -> Request<'static> {
     Request { group: Some(Group::Stateful), now: NOW, entropy: id, ..Request::default() }
 }
 
-/// As many keys as `select_batch` does not take one by one.
+/// The number of keys from which `select_batch` works in batches.
 const BATCH: usize = 20;
 const ANSWERS: usize = 3 + BATCH;
 
-/// What `decide` and both selections answer for one key, and a batch for this and the next ones.
+/// Returns the answers of `decide` and both selections for one key, and of a batch for this and the
+/// next keys.
 fn answers(affinity: &Affinity<'_>, slots: &[Slot], key: u64) -> [u32; ANSWERS] {
     let decision = affinity.decide(&request(key), []).unwrap();
     let filter = Filter { now: NOW, anonymous: true, ..Filter::default() };
@@ -94,7 +97,7 @@ fn every_answer_is_one_for_statuses_that_were_there() {
     every_answer_is_allowed(&STATUSES, STATUSES.len());
 }
 
-/// With more than 64 slots the probes behind home are found otherwise.
+/// With more than 64 slots the probes behind home are found in another way.
 #[test]
 fn every_answer_of_a_large_fleet_is_one_for_statuses_that_were_there() {
     every_answer_is_allowed(&STATUSES, 70);
@@ -105,8 +108,8 @@ fn every_last_resort_is_one_for_statuses_that_were_there() {
     every_answer_is_allowed(&NOTHING_UP, NOTHING_UP.len());
 }
 
-/// Every answer is the answer for statuses that the slots had; so the slot that is down throughout is
-/// never one, nor is the one that no status of its own lets serve.
+/// Checks that every answer is one for statuses that the slots had. So no answer is the slot that
+/// is down throughout, or the one that neither of its statuses lets serve.
 fn every_answer_is_allowed(statuses: &Statuses, count: usize) {
     // Miri takes seconds for a key of the large fleet.
     let (keys, rounds) = match count {
@@ -174,7 +177,7 @@ fn every_answer_is_allowed(statuses: &Statuses, count: usize) {
     });
 }
 
-/// What a request with an id of this slot's account comes to.
+/// Returns the summary of a request with an id of this slot's account.
 fn names(affinity: &Affinity<'_>, slot: u32) -> Summary {
     let rules = affinity.id_rules(b"", b"", None).unwrap();
     let id = rules.sealer.seal(b"resp_1", affinity.pin(slot).unwrap()).unwrap();
@@ -185,7 +188,8 @@ fn names(affinity: &Affinity<'_>, slot: u32) -> Summary {
     ids
 }
 
-/// An id is answered by its account, or by none while that is down; and the state that is told is one that it had.
+/// An id is answered by its account, or by none while that is down; and the reported state is one
+/// that it had.
 #[test]
 fn while_states_change_an_id_goes_to_its_account_or_nowhere() {
     let rounds = if cfg!(miri) { 4 } else { 5_000 };

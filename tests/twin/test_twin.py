@@ -69,7 +69,7 @@ def example_lines(page):
 
 
 def check_selection_example(report):
-    lines = example_lines("selection.md")
+    lines = example_lines("spec/selection.md")
     placement_key = bytes(range(16))
     slots = [twin.Slot(b"account-" + letter) for letter in (b"a", b"b", b"c")]
     lighter = slots[:2] + [twin.Slot(b"account-c", 16384)]
@@ -98,7 +98,7 @@ def check_selection_example(report):
 
 
 def check_cookie_example(report):
-    lines = example_lines("cookie-format.md")
+    lines = example_lines("spec/cookie-format.md")
     id, pin = bytes(range(0xA0, 0xB0)), twin.identity_hash(b"account-a")
     for key in (None, twin.consumer_key(b"alice")):
         kind = twin.ANONYMOUS if key is None else key.kind
@@ -111,7 +111,7 @@ def check_cookie_example(report):
 
 
 def check_ids_example(report):
-    lines = example_lines("sealed-ids.md")
+    lines = example_lines("spec/sealed-ids.md")
     ring = [twin.RingKey(1, b"\x22" * 16, twin.SIGN)]
     pin = twin.identity_hash(b"account-a")
     resp = b"resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41"
@@ -138,7 +138,7 @@ def main():
     parser.add_argument("--library", default=os.path.join(ROOT, "build", "lib", "libtokenpin.so"))
     parser.add_argument("--cases", type=int, default=8000,
                         help="random decisions; the number of the other cases follows from it. "
-                             "With fewer than 4000, rare cases may not be reached, which is a "
+                             "With fewer than 4000, rare cases might be missed, which is a "
                              "failure")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()

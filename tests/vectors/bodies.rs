@@ -1,4 +1,4 @@
-//! Bodies and targets with ids: what goes out, and what a request comes to.
+//! Bodies and targets with ids: the output, and the summary of a request.
 
 use serde_json::{Value as Json, json};
 use tokenpin::ids::{Echo, Ids, Mode, Opener, Opening, Origin, Rules, Sealer, Sealing, Summary};
@@ -12,8 +12,8 @@ fn keys() -> [CookieKey; 2] {
     [cookie_key(1, Role::Sign), cookie_key(2, Role::Accept)]
 }
 
-/// Written with `<x>` for the sealed form of `x`, of another account with `<b:x>`, of one that is not in the set with
-/// `<c:x>`, by the other key with `<2:x>`, and spoilt with `<!x>`.
+/// Returns the text with `<x>` replaced by the sealed form of `x`, of another account for `<b:x>`,
+/// of one that is not in the set for `<c:x>`, by the other key for `<2:x>`, and corrupt for `<!x>`.
 fn with_ids(written: &str) -> String {
     let part = |(i, part): (usize, &str)| if i % 2 == 0 { part.to_owned() } else { sealed(part) };
     written.split(['<', '>']).enumerate().map(part).collect()
@@ -98,7 +98,7 @@ const REQUESTS: [&str; 34] = [
     "",
 ];
 
-/// Where the locations lead.
+/// The upstream of the locations.
 const UPSTREAM: &[u8] = b"files";
 const OWN: &[u8] = b"http://gateway:8080";
 

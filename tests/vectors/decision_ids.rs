@@ -1,5 +1,5 @@
-//! Decisions on requests with ids: the target and the body as they came, what goes upstream, what they come to,
-//! and what is decided.
+//! Decisions on requests with ids: the target and the body of the client, those for the upstream,
+//! the summary, and the decision.
 
 use std::fmt::Write as _;
 
@@ -68,7 +68,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// The account of one of the slots; or one that is in none.
+    /// Returns the account of one of the slots, or one that is in none.
     fn account(&self, numbers: &mut Numbers) -> u64 {
         let at = usize::try_from(numbers.below(self.slots.len() as u64 + 1)).unwrap();
         let slot = self.slots.get(at).filter(|slot| !slot.is_vacant());
@@ -87,7 +87,7 @@ impl Writer<'_> {
                 seal(&IdSealer::new(&ring, b"", b"").unwrap(), native, pin)
             }
             5 => {
-                // For somebody else.
+                // For another owner.
                 let ring = IdRing::new(&[cookie_key(1, Role::Sign)], None).unwrap();
                 seal(&IdSealer::new(&ring, b"other", b"mallory").unwrap(), native, pin)
             }
@@ -179,7 +179,8 @@ impl Writer<'_> {
     }
 }
 
-/// Every refusal, verdict, mode and state of an account occurs, and ids that lead somewhere do.
+/// Checks that every refusal, verdict, mode and state of an account occurs, and that some ids lead
+/// to an account.
 fn everything_occurs(seen: &[(Mode, Decision)]) {
     let any = |what: &dyn Fn(&(Mode, Decision)) -> bool| seen.iter().any(what);
     for refusal in Refusal::ALL {

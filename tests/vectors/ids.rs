@@ -1,4 +1,4 @@
-//! Sealed ids: every form, and every way in which one is refused.
+//! Sealed ids: every form, and every reason for a refusal.
 
 use serde_json::{Value as Json, json};
 use tokenpin::{CookieKey, IdRing, IdSealer, IdVerdict, Role, identity_hash};
@@ -70,10 +70,10 @@ fn natives() -> Vec<String> {
         "_".into(),
         "-".into(),
         "a_".into(),
-        // Of the longest prefix, with digits that are packed, and not.
+        // With the longest prefix, and digits that are packed or not.
         format!("{}_{digits}", "p".repeat(222)),
         format!("{}_{digits}", "p".repeat(221)),
-        // One that looks as if another gateway had sealed it.
+        // An id that looks as if another gateway had sealed it.
         format!("{}AAAAAAAAAAAAAAAAAAAAAAAtp0", "file-abc"),
     ]);
     natives
@@ -153,10 +153,10 @@ fn ids() {
             examples.push((j, sealed));
         }
     }
-    // Of the longest scope and owner.
+    // With the longest scope and owner.
     let (scope, owner) = ([b's'; 1024], [b'o'; 4096]);
     seals.push(place(&scope, &owner).seal("resp_1", pin).1);
-    // What is no id; and what is sealed already, for the same account and for another.
+    // Texts that are no id, and ids that are sealed already, for the same account and for another.
     let here = &places[0];
     for no_id in
         ["", " resp_1", "resp_1 ", "resp.1", "r\u{e9}sp", "resp_%31", "a=b", &"a".repeat(256)]
@@ -171,7 +171,7 @@ fn ids() {
         }
     }
 
-    // Everything that can be wrong with one of each form.
+    // Every fault in an id of each form.
     let first = |ending: &str| {
         let of = |(place, text): &&(usize, String)| *place == 0 && text.ends_with(ending);
         examples.iter().find(of).unwrap().1.clone()
@@ -223,7 +223,7 @@ fn ids() {
             IdVerdict::UnknownKey
         );
     }
-    // The seal of an id that is packed, behind the id as it is. Of so many digits, none of its characters
+    // The seal of a packed id, behind the plain id. With this many digits, none of its characters
     // is shared with the digits.
     let mut numbers = Numbers(23);
     for digits in [36, 48, 60] {
@@ -232,7 +232,7 @@ fn ids() {
         let seal = &sealed[sealed.len() - 26..sealed.len() - 3];
         assert_eq!(open(here, &format!("{native}{seal}tp0")), IdVerdict::BadSeal);
     }
-    // At the edges of what is recognised, and of what is packed.
+    // At the edges of recognition, and of packing.
     for len in [26, 27, 47, 48, 49, 280, 281, 282] {
         for version in 0..10 {
             for front in ["a", "-", "a_"] {
@@ -275,7 +275,7 @@ fn ids() {
             open_mark(place, &format!("{content}A{mark}"));
             open_mark(place, mark);
             open_mark(place, &marked[..marked.len() - 1]);
-            // An id's seal is no content's, and the other way round.
+            // An id's seal is not valid for content, and the reverse.
             let sealed = place.with(|ids| ids.seal(b"abc", pin)).unwrap();
             open_mark(place, text(sealed.as_bytes()));
         }

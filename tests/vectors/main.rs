@@ -1,6 +1,6 @@
 //! The project's own vector files, `tests/vectors/*_v1.json`: written by this test when
-//! `TOKENPIN_WRITE_VECTORS` is set, and otherwise compared with what the code says now.
-//! Other languages read the same files; `tests/vectors/README.md` tells their format.
+//! `TOKENPIN_WRITE_VECTORS` is set, and otherwise compared with the code's answers. Other languages
+//! read the same files; `tests/vectors/README.md` describes their format.
 
 mod bodies;
 mod decision_ids;
@@ -52,11 +52,11 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
-/// Selections, and decisions, that are drawn. Miri, which interprets the code, would need an hour for
-/// all of them.
+/// The number of drawn selections and decisions. Miri, which interprets the code, would need an
+/// hour for all of them.
 const DRAWN: u64 = if cfg!(miri) { 60 } else { 600 };
 
-/// One case a line, so that a change shows in a diff as what it is.
+/// Compares or writes a file, with one case a line, so that a diff shows each changed case.
 fn compare(file: &str, sections: &[(&str, Vec<Json>)]) {
     let mut out = String::from("{\n");
     for (i, (name, cases)) in sections.iter().enumerate() {
@@ -72,7 +72,7 @@ fn compare(file: &str, sections: &[(&str, Vec<Json>)]) {
     }
     let there = std::fs::read_to_string(&path).unwrap_or_default();
     if cfg!(miri) {
-        // What was drawn is there, in its order.
+        // The drawn cases are there, in order.
         let mut lines = there.lines().map(|line| line.trim_end_matches(','));
         for line in out.lines().map(|line| line.trim_end_matches(',')) {
             assert!(lines.any(|there| there == line), "{file}: not there: {line}");
@@ -98,7 +98,7 @@ fn key_json(key: &Key<'_>) -> Json {
     }
 }
 
-/// A key value of one byte more than a key may have.
+/// A key value that is one byte too long.
 const TOO_LONG: &[&[u8]] = &[&[b'k'; 4097]];
 
 /// Keys of every kind, with the lengths at the edges.
@@ -363,7 +363,7 @@ fn cookie() {
         }
     }
 
-    // One valid value, and everything that can be wrong with it.
+    // One valid value, and every fault in it.
     let audience = &audiences[1];
     let value = some_value.as_str();
     let swap = |at: usize, with: char| {
@@ -389,7 +389,7 @@ fn cookie() {
     decode(&ring_keys, &Audience { name: b"A", ..*audience }, None, limits, value);
     decode(&ring_keys, &Audience { scope: b"openai/tenant2", ..*audience }, None, limits, value);
     decode(&ring_keys, audience, Some(&Key::Consumer(b"alice")), limits, value);
-    // Rings in which the key is missing, retired, or another secret under the same id.
+    // Rings in which the key is missing, retired, or has another secret under the same id.
     let retired = [cookie_key(7, Role::Sign), cookie_key(1, Role::Retire)];
     let missing = [cookie_key(7, Role::Sign)];
     decode(&retired, audience, None, limits, value);
@@ -554,7 +554,7 @@ fn error_name(error: Error) -> &'static str {
     }
 }
 
-/// What goes back for three response statuses.
+/// Returns the output for three response statuses.
 fn finish_json(affinity: &Affinity<'_>, decision: &Decision) -> [Json; 3] {
     [200, 302, 404].map(|status| {
         let mut out = [0; tokenpin::MAX_SET_COOKIE];
@@ -563,7 +563,7 @@ fn finish_json(affinity: &Affinity<'_>, decision: &Decision) -> [Json; 3] {
     })
 }
 
-/// A cookie for this setup, mostly good, pinned to one of its accounts or to none.
+/// Returns a cookie for this setup, usually good, pinned to one of its accounts or to none.
 fn some_cookie(numbers: &mut Numbers, setup: &Setup, scope: &[u8], key: &Key<'_>) -> String {
     let now = u32::try_from(NOW).unwrap();
     let name = match setup.config.cookie_name {
@@ -591,7 +591,7 @@ fn some_cookie(numbers: &mut Numbers, setup: &Setup, scope: &[u8], key: &Key<'_>
     format!("{}={value}", text(name.as_bytes()))
 }
 
-/// The cases drawn have every value of every enumeration, and every refusal.
+/// Checks that the drawn cases have every value of every enum, and every refusal.
 fn everything_occurs(seen: &[Decision], refused: &[Json]) {
     for name in tokenpin::Outcome::ALL {
         assert!(seen.iter().any(|decision| decision.outcome == *name), "{name:?}");
@@ -750,7 +750,7 @@ fn decision() {
         let mut entropy = numbers.id();
         let mut id_hint = if numbers.below(6) == 0 { Some(numbers.id()) } else { None };
         let (mut request_scope, mut now) = (request_scope, NOW);
-        // What may be refused, and is not wherever it does not matter.
+        // Values that may be refused, and are not if they do not matter.
         match numbers.below(50) {
             0 => request_scope = &[b's'; 1025],
             1 => tried.push(capacity),

@@ -2,87 +2,47 @@
 
 /** The enums. A value is its stable name, fit for the label of a metric. */
 
-/** What a function returns, as an `int32_t`. Numbers are never reused. */
+/** The result of a function, as an `int32_t`. Numbers are never reused. */
 export const Status = {
-  /** Done. */
   OK: 'ok',
-  /** A pointer is null that must not be. */
   NULL_POINTER: 'null_pointer',
-  /** A pointer is not aligned for what it points to. */
   MISALIGNED: 'misaligned',
-  /** A length is over `PTRDIFF_MAX`. */
   LENGTH: 'length',
-  /** A number is no value of its enum, or a switch is neither 0 nor 1. */
   BAD_ENUM: 'bad_enum',
-  /** An output overlaps an input. */
   OVERLAP: 'overlap',
-  /** A size-prefixed structure is shorter than its first version, longer than this library's with something in it that this library does not know, or over 4096 bytes. */
   STRUCT_SIZE: 'struct_size',
-  /** The affinity was never initialised, or has been wiped or closed. */
   NOT_INITIALISED: 'not_initialised',
-  /** `malloc` gave nothing. */
   OUT_OF_MEMORY: 'out_of_memory',
-  /** The buffer or memory is too small; a function with a place for it reports the length needed. */
   BUFFER_TOO_SMALL: 'buffer_too_small',
-  /** There are no more values. Not an error. */
   END: 'end',
-  /** What the decision says of its cookie was not made by this library, or was changed. */
   BAD_DECISION: 'bad_decision',
-  /** This is no id: not 1 to 255 bytes of `A-Z a-z 0-9 _ -`; or the content is empty. */
   ID: 'id',
-  /** The number of buckets is not 1 to 2147483647. */
   BUCKET_COUNT: 'bucket_count',
-  /** The scope is longer than 1024 bytes. */
   SCOPE_LENGTH: 'scope_length',
-  /** The affinity key is empty or longer than 4096 bytes, an id is not of 16 bytes, or the key is of another kind than the cookie. */
   KEY_LENGTH: 'key_length',
-  /** The identity is empty. */
   IDENTITY_EMPTY: 'identity_empty',
-  /** The weight is over 65536. */
   WEIGHT: 'weight',
-  /** The until is over 35184372088831. */
   UNTIL: 'until',
-  /** A vacant slot stays vacant, and no other becomes so. */
   VACANT: 'vacant',
-  /** The slot number is not below the capacity. */
   SLOT_RANGE: 'slot_range',
-  /** The number of slots is not 1 to 2147483647. */
   SLOT_COUNT: 'slot_count',
-  /** Two slots have the same identity. */
   DUPLICATE_IDENTITY: 'duplicate_identity',
-  /** The secret is all zero. */
   ZERO_SECRET: 'zero_secret',
-  /** The secret is used twice, or is the placement key as well. */
   DUPLICATE_SECRET: 'duplicate_secret',
-  /** Two cookie keys have the same id. */
   DUPLICATE_KEY_ID: 'duplicate_key_id',
-  /** The number of cookie keys is not 1 to 8. */
   KEY_COUNT: 'key_count',
-  /** Not exactly one cookie key signs. */
   SIGNING_KEYS: 'signing_keys',
-  /** The cookie name is not 1 to 128 token bytes. */
   COOKIE_NAME: 'cookie_name',
-  /** The cookie's value or an attribute has a bad byte or is too long, or the path does not start with a slash. */
   ATTRIBUTE: 'attribute',
-  /** A cookie's name with __Host- needs Secure, the path / and no domain; one with __Secure- needs Secure. */
   NAME_PREFIX: 'name_prefix',
-  /** SameSite=None and Partitioned need Secure. */
   NEEDS_SECURE: 'needs_secure',
-  /** Max-Age is over 34560000 seconds. */
   MAX_AGE: 'max_age',
-  /** The success range is empty or not within 100 to 599. */
   SUCCESS_RANGE: 'success_range',
-  /** The classification pattern has an empty segment, one of the bytes %?#, or a * that is not at the front of a segment behind the first. */
   PATTERN: 'pattern',
-  /** The time does not fit a cookie: it is past the year 2106. */
   TIME: 'time',
-  /** Entropy, or an id hint, is needed and all zero. */
   ENTROPY: 'entropy',
-  /** The decision belongs to another configuration. */
   STALE: 'stale',
-  /** The strategy needs the key itself. */
   STRATEGY: 'strategy',
-  /** What is added to the table of ids is empty, too long, malformed, or too much. */
   ID_FIELD: 'id_field',
 } as const;
 export type Status = (typeof Status)[keyof typeof Status];
@@ -141,24 +101,24 @@ export const Field = {
   REPLACE_RULES: 'replace_rules',
   /** A key that seals ids; the index is its position in the ring. */
   ID_KEYS: 'id_keys',
-  /** A key that is looked at for ids, beside the default ones. */
+  /** A key that is read for ids, in addition to the default ones. */
   ID_FIELDS: 'id_fields',
-  /** A prefix of ids that are sealed, beside the default ones. */
+  /** A prefix of ids that are sealed, in addition to the default ones. */
   ID_PREFIXES: 'id_prefixes',
-  /** A segment of a path behind which an id stands, beside the default ones. */
+  /** A segment of a path that an id follows, in addition to the default ones. */
   ID_COLLECTIONS: 'id_collections',
-  /** What is done with ids. */
+  /** The treatment of ids. */
   ID_MODE: 'id_mode',
-  /** Whose a sealed id is. */
+  /** The owner of a sealed id. */
   ID_OWNER: 'id_owner',
-  /** What becomes of another gateway's ids. */
+  /** The treatment of another gateway's ids. */
   FOREIGN_SEALS: 'foreign_seals',
   /** The switch `encrypted_content`. */
   ENCRYPTED_CONTENT: 'encrypted_content',
 } as const;
 export type Field = (typeof Field)[keyof typeof Field];
 
-/** What an affinity key is made of, and what a cookie belongs to. The numbers are the low nibble of a cookie's first byte. */
+/** The kind of an affinity key, and of the cookies that belong to it. The numbers are the low nibble of a cookie's first byte. */
 export const Kind = {
   /** A random id that a cookie carries. */
   ANONYMOUS: 'anonymous',
@@ -171,44 +131,44 @@ export const Kind = {
 } as const;
 export type Kind = (typeof Kind)[keyof typeof Kind];
 
-/** What a slot does. */
+/** The state of a slot. */
 export const State = {
-  /** Serves everyone. */
+  /** Serves every request. */
   UP: 'up',
-  /** Keeps the sessions it has; anonymous newcomers go elsewhere. */
+  /** Keeps its sessions. Anonymous newcomers go to other slots. */
   DRAINING: 'draining',
-  /** Serves nobody. */
+  /** Serves no request. */
   DOWN: 'down',
   /** Holds no account. Fixed when the slot is made. */
   VACANT: 'vacant',
 } as const;
 export type State = (typeof State)[keyof typeof State];
 
-/** How a slot is selected. */
+/** The strategy that selects slots. */
 export const Strategy = {
-  /** The jump consistent hash gives the home slot, more probes the next ones; weighted rendezvous takes over where none of them serves. The default. */
+  /** Jump consistent hash gives the home slot, and more probes give the next slots. Weighted rendezvous takes over if none of them serves. The default. */
   JUMP: 'jump',
-  /** Only weighted rendezvous: insensitive to the order of the list and to deletions in its middle; cost grows with the number of slots. */
+  /** Weighted rendezvous only. It is insensitive to the order of the list and to deletions in its middle. Its cost grows with the number of slots. */
   RENDEZVOUS: 'rendezvous',
-  /** What Higress ai-proxy does: FNV-1a modulo the number of accounts. For migration only: anyone can aim a key at a slot, and changing the list moves most sessions. */
+  /** The mapping of Higress ai-proxy: FNV-1a modulo the number of accounts. For migration only: anyone can aim a key at a slot, and changing the list moves most sessions. */
   HIGRESS_FNV1A_MODULO: 'higress_fnv1a_modulo',
 } as const;
 export type Strategy = (typeof Strategy)[keyof typeof Strategy];
 
-/** What a key of a ring is used for. */
+/** The role of a key in a ring. */
 export const Role = {
-  /** Signs what is new, and what it signed is valid. Exactly one key of a ring. */
+  /** Signs new cookies and ids, and those that it signed are valid. Exactly one key of a ring has this role. */
   SIGN: 'sign',
-  /** What it signed is valid and left alone. */
+  /** Cookies and ids that it signed are valid, and stay as they are. */
   ACCEPT: 'accept',
-  /** What it signed is valid; a cookie is issued anew with the signing key, a sealed id left alone. */
+  /** Cookies and ids that it signed are valid. The cookies are issued again with the signing key; the ids stay as they are. */
   RETIRE: 'retire',
 } as const;
 export type Role = (typeof Role)[keyof typeof Role];
 
-/** What came of reading a cookie. */
+/** The result of reading a cookie. */
 export const Verdict = {
-  /** There was no cookie, or none was looked for. */
+  /** There was no cookie, or the decision needed none. */
   ABSENT: 'absent',
   /** Not 67 base64url characters with zero trailing bits, or of an undefined kind. */
   MALFORMED: 'malformed',
@@ -233,42 +193,42 @@ export const Verdict = {
 } as const;
 export type Verdict = (typeof Verdict)[keyof typeof Verdict];
 
-/** When a browser sends the cookie across sites. */
+/** The requests across sites with which a browser sends the cookie. */
 export const SameSite = {
-  /** On top-level navigation only. The default. */
+  /** Only top-level navigation. The default. */
   LAX: 'lax',
-  /** Never. */
+  /** None. */
   STRICT: 'strict',
-  /** Always; needs `Secure`. */
+  /** All; needs `Secure`. */
   NONE: 'none',
 } as const;
 export type SameSite = (typeof SameSite)[keyof typeof SameSite];
 
-/** How an API treats accounts. */
+/** The group of an API, by its use of accounts. */
 export const Group = {
-  /** Any account will do. */
+  /** Any account can serve. */
   STATELESS: 'stateless',
   /** State lives inside the account. */
   STATEFUL: 'stateful',
-  /** Any account will do, and the one with the warm prompt cache does it cheaper. */
+  /** Any account can serve. The one with the warm prompt cache is cheaper. */
   PROMPT_CACHE: 'prompt_cache',
 } as const;
 export type Group = (typeof Group)[keyof typeof Group];
 
-/** What to do with a pinned request whose token is down or was tried. */
+/** The reaction to a pinned request whose token is down or was tried. */
 export const Policy = {
   /** Refuse: another account would not know the state. */
   FAIL_FAST: 'fail_fast',
   /** Select another token, and pin the session to it if the request creates state there and succeeds. */
   FALLBACK_AND_UPDATE: 'fallback_and_update',
-  /** Select another token for this request; the session returns when its own recovers. */
+  /** Select another token for this request. The session returns when its own token recovers. */
   FALLBACK_WITHOUT_UPDATE: 'fallback_without_update',
 } as const;
 export type Policy = (typeof Policy)[keyof typeof Policy];
 
-/** Where the affinity of a request comes from. */
+/** The source of a request's affinity. */
 export const Source = {
-  /** Affinity was wanted, but there was nothing to take it from, and nothing was minted. */
+  /** Affinity was wanted, but no source had it, and nothing was minted. */
   NONE: 'none',
   /** The request needs no affinity. */
   STATELESS: 'stateless',
@@ -287,32 +247,32 @@ export const Source = {
 } as const;
 export type Source = (typeof Source)[keyof typeof Source];
 
-/** What the decision came to. */
+/** The outcome of a decision. */
 export const Outcome = {
-  /** Selected; no pin had a say. */
+  /** Selection chose the slot. No pin was involved. */
   PLACED: 'placed',
   /** The pinned token serves. */
   PINNED: 'pinned',
-  /** The pinned token cannot serve; another does, and becomes the pin on success. */
+  /** The pinned token cannot serve. Another does, and becomes the pin on success. */
   REPINNED: 'repinned',
-  /** The pinned token cannot serve; another does, for this request only. */
+  /** The pinned token cannot serve. Another does, for this request only. */
   FALLBACK: 'fallback',
-  /** Selected past the slots tried already; no pin had a say. */
+  /** Selection chose a slot that was not tried yet. No pin was involved. */
   RETRIED: 'retried',
-  /** Refused by a policy, for its keys, or for its ids. */
+  /** Rejected by a policy, for its keys, or for its ids. */
   REJECTED: 'rejected',
   /** No slot can serve. */
   NONE: 'none',
 } as const;
 export type Outcome = (typeof Outcome)[keyof typeof Outcome];
 
-/** What became of the pinned token. */
+/** The state of the pinned token. */
 export const PinState = {
   /** The request has no pin. */
   NONE: 'none',
-  /** Up, and where the session would be placed without its pin. */
+  /** Up, and the slot that selection would choose without the pin. */
   HOME: 'home',
-  /** Up, and elsewhere: without its pin, the session would move. */
+  /** Up, and another slot than selection would choose: without its pin, the session would move. */
   ELSEWHERE: 'elsewhere',
   /** Draining. */
   DRAINING: 'draining',
@@ -323,24 +283,24 @@ export const PinState = {
 } as const;
 export type PinState = (typeof PinState)[keyof typeof PinState];
 
-/** What became of the request's keys: why the first unusable one was not used, else `ok` if one is used. */
+/** Why a key of the request was not used: the reason of the first unusable one, else `ok` if a key is used. */
 export const KeyReason = {
   /** A key is used. */
   OK: 'ok',
-  /** There was none, or nobody looked. */
+  /** There was no key, or the decision needed none. */
   ABSENT: 'absent',
-  /** A consumer name came from somebody who is not trusted to give one. */
+  /** A consumer name came from a source that is not trusted to name consumers. */
   UNTRUSTED: 'untrusted',
-  /** Several values that differ, where one is expected. */
+  /** Several different values came where one is expected. */
   SEVERAL_VALUES: 'several_values',
-  /** Over 4096 bytes. */
+  /** The key is over 4096 bytes. */
   TOO_LONG: 'too_long',
 } as const;
 export type KeyReason = (typeof KeyReason)[keyof typeof KeyReason];
 
-/** What `finish` wrote. */
+/** The output of `finish`. */
 export const Answer = {
-  /** Nothing goes back. */
+  /** Nothing is set. */
   NOTHING: 'nothing',
   /** The value of a `Set-Cookie` field. */
   SET_COOKIE: 'set_cookie',
@@ -349,58 +309,58 @@ export const Answer = {
 } as const;
 export type Answer = (typeof Answer)[keyof typeof Answer];
 
-/** What became of a sealed id, or of all in a request. The later in this order, the worse. */
+/** The verdict on a sealed id, or on all ids of a request. A later value is a worse verdict. */
 export const IdVerdict = {
-  /** There was none. */
+  /** There is no id. */
   NONE: 'none',
-  /** It is not recognised as sealed: an id as a provider makes it. */
+  /** The id does not look sealed: it is as a provider made it. */
   PLAIN: 'plain',
-  /** It is authentic, and names its account. */
+  /** The id is authentic and names its account. */
   SEALED: 'sealed',
-  /** Two of them name two accounts. */
+  /** Two ids name different accounts. */
   CONFLICT: 'conflict',
-  /** It has a later version. */
+  /** The id has a later version. */
   UNKNOWN_VERSION: 'unknown_version',
-  /** No key of the ring has sealed it. */
+  /** The ring has no key with the id's key id. */
   UNKNOWN_KEY: 'unknown_key',
-  /** It is not what the key would have made. */
+  /** The seal is not what the key would have made. */
   BAD_SEAL: 'bad_seal',
 } as const;
 export type IdVerdict = (typeof IdVerdict)[keyof typeof IdVerdict];
 
-/** Whether and which ids are looked at in the requests and responses of an API. */
+/** The ids that are opened in the requests of an API, and sealed in its responses. */
 export const Ids = {
-  /** None. */
+  /** No id is opened or sealed. */
   NONE: 'none',
-  /** Sealed ids in requests are opened. Nothing in responses is sealed. */
+  /** Sealed ids in requests are opened. Responses stay as they are. */
   OPEN: 'open',
-  /** Requests are opened and responses sealed. */
+  /** Ids in requests are opened, and ids in responses are sealed. */
   BOTH: 'both',
-  /** The same, with the ids of items and with encrypted content: Responses and Conversations. */
+  /** The same as both, with the ids of items and encrypted content: Responses and Conversations. */
   ITEMS: 'items',
 } as const;
 export type Ids = (typeof Ids)[keyof typeof Ids];
 
-/** What is done with ids. Rolled out in this order. */
+/** The treatment of ids. The modes are rolled out in this order. */
 export const Mode = {
-  /** Nothing is opened and nothing sealed. Requests may be read: what names state that exists is found. */
+  /** No id is opened or sealed. Requests may still be read for ids that name existing state. */
   OFF: 'off',
-  /** Sealed ids are opened and followed. Only what this client sent sealed is sealed. */
+  /** Sealed ids are opened and followed. Only ids that the client sent sealed are sealed again. */
   OPEN: 'open',
-  /** Everything is sealed, and plain ids are let through. */
+  /** All ids are sealed. Plain ids are accepted. */
   SEAL: 'seal',
-  /** Plain ids are refused. */
+  /** All ids are sealed. Plain ids are refused. */
   STRICT: 'strict',
 } as const;
 export type Mode = (typeof Mode)[keyof typeof Mode];
 
-/** What the value of a key is. */
+/** The meaning of a key's value. */
 export const KeyKind = {
   /** No key of a document: the path of the request. */
   PATH: 'path',
   /** A parameter of the query. */
   QUERY: 'query',
-  /** The id of the object around it. */
+  /** The id of the object that has this key. */
   OWN: 'own',
   /** An id. */
   ID: 'id',
@@ -408,55 +368,55 @@ export const KeyKind = {
   IDS: 'ids',
   /** An id, or an object with an `id`. */
   NAMED: 'named',
-  /** An object with an `id`; a string is no id. */
+  /** An object with an `id`. A string here is no id. */
   HOLDER: 'holder',
-  /** Encrypted content, whose end is marked. */
+  /** Encrypted content, which carries a mark at its end. */
   ENCRYPTED: 'encrypted',
   /** An absolute URL with an id in its path. */
   URL: 'url',
-  /** Somebody else's data: nothing below is looked at. */
+  /** Data of the client or of a tool. Nothing inside it is read. */
   OPAQUE: 'opaque',
-  /** Somebody else's data where it is an object. An array holds items. */
+  /** Data of a tool if the value is an object. An array holds items. */
   OPAQUE_OBJECT: 'opaque_object',
-  /** Values for a prompt, of which only `file_id` is looked at. */
+  /** Values for a prompt, in which only `file_id` is read. */
   VARIABLES: 'variables',
   /** Items of a conversation. */
   ITEMS: 'items',
 } as const;
 export type KeyKind = (typeof KeyKind)[keyof typeof KeyKind];
 
-/** Whose a sealed id is. */
+/** The owner of a sealed id. */
 export const IdOwner = {
-  /** Nobody's: whoever has it can use it. */
+  /** No one: every client that has the id can use it. */
   NONE: 'none',
-  /** The consumer's: another one's request is refused. A fence and no wall, for lists are sealed for whoever asks for them. */
+  /** The consumer: another consumer's request is refused. This is a fence and no wall, because lists are sealed for any consumer that asks for them. */
   CONSUMER: 'consumer',
 } as const;
 export type IdOwner = (typeof IdOwner)[keyof typeof IdOwner];
 
-/** What looks sealed, and was not sealed by a key of the ring. */
+/** The treatment of texts that look sealed but were not sealed by a key of the ring. */
 export const ForeignSeals = {
-  /** By the mode: plain in [`Mode::Open`], where clients may still hold another gateway's ids, else refused. */
+  /** Depends on the mode: plain in `open`, where clients may still hold ids of another gateway, else refused. */
   AUTO: 'auto',
-  /** It is refused. */
+  /** They are refused. */
   REFUSE: 'refuse',
-  /** It is an id as a provider makes it. */
+  /** They count as plain ids. */
   PLAIN: 'plain',
 } as const;
 export type ForeignSeals = (typeof ForeignSeals)[keyof typeof ForeignSeals];
 
-/** How the documents of a body are framed. */
+/** The framing of the documents in a body. */
 export const Framing = {
-  /** One JSON document; or, as its first bytes say, events. */
+  /** One JSON document. A body that begins like an event stream is read as events. */
   JSON: 'json',
   /** Server-sent events. */
   EVENTS: 'events',
 } as const;
 export type Framing = (typeof Framing)[keyof typeof Framing];
 
-/** What a host answers where no slot serves. The names are the codes that clients see. */
+/** The refusal with which a host answers if no slot serves. The names are the codes that clients see. */
 export const Refusal = {
-  /** Nothing: a slot serves. */
+  /** None: a slot serves. */
   NONE: 'none',
   /** No slot can serve. */
   NO_ACCOUNT_AVAILABLE: 'no_account_available',
@@ -464,59 +424,59 @@ export const Refusal = {
   BAD_AFFINITY_KEY: 'bad_affinity_key',
   /** The session's account cannot serve now. */
   SESSION_UNAVAILABLE: 'session_unavailable',
-  /** The `previous_response_id` is none that this gateway gave for an account of its set. */
+  /** The `previous_response_id` is not one that this gateway issued for an account in its set. */
   PREVIOUS_RESPONSE_NOT_FOUND: 'previous_response_not_found',
-  /** The same of encrypted content. */
+  /** The encrypted content is not from an account in the set. */
   INVALID_ENCRYPTED_CONTENT: 'invalid_encrypted_content',
-  /** The same of any other id. */
+  /** Another id is not one that this gateway issued for an account in its set. */
   NOT_FOUND: 'not_found',
-  /** Two ids live in two accounts. */
+  /** Two ids name different accounts. */
   CONFLICTING_ACCOUNTS: 'conflicting_accounts',
-  /** A string of the body may hide an id, and is too long to be read as one. */
+  /** A string of the body may be an id, and is too long to be read. */
   UNREADABLE_BODY: 'unreadable_body',
 } as const;
 export type Refusal = (typeof Refusal)[keyof typeof Refusal];
 
-/** What is wrong, by the number of the status. */
+/** The text of each status, by its number. @internal */
 export const SENTENCES: Readonly<Record<number, readonly [Status, string]>> = {
-  0: ['ok', "Done"],
-  1: ['null_pointer', "A pointer is null that must not be"],
-  2: ['misaligned', "A pointer is not aligned for what it points to"],
-  3: ['length', "A length is over `PTRDIFF_MAX`"],
-  4: ['bad_enum', "A number is no value of its enum, or a switch is neither 0 nor 1"],
-  5: ['overlap', "An output overlaps an input"],
-  6: ['struct_size', "A size-prefixed structure is shorter than its first version, longer than this library's with something in it that this library does not know, or over 4096 bytes"],
-  7: ['not_initialised', "The affinity was never initialised, or has been wiped or closed"],
-  8: ['out_of_memory', "`malloc` gave nothing"],
-  9: ['buffer_too_small', "The buffer or memory is too small; a function with a place for it reports the length needed"],
-  10: ['end', "There are no more values"],
-  11: ['bad_decision', "What the decision says of its cookie was not made by this library, or was changed"],
-  12: ['id', "This is no id: not 1 to 255 bytes of `A-Z a-z 0-9 _ -`; or the content is empty"],
-  20: ['bucket_count', "The number of buckets is not 1 to 2147483647"],
-  21: ['scope_length', "The scope is longer than 1024 bytes"],
-  22: ['key_length', "The affinity key is empty or longer than 4096 bytes, an id is not of 16 bytes, or the key is of another kind than the cookie"],
-  23: ['identity_empty', "The identity is empty"],
-  24: ['weight', "The weight is over 65536"],
-  25: ['until', "The until is over 35184372088831"],
-  26: ['vacant', "A vacant slot stays vacant, and no other becomes so"],
-  27: ['slot_range', "The slot number is not below the capacity"],
-  28: ['slot_count', "The number of slots is not 1 to 2147483647"],
-  29: ['duplicate_identity', "Two slots have the same identity"],
-  30: ['zero_secret', "The secret is all zero"],
-  31: ['duplicate_secret', "The secret is used twice, or is the placement key as well"],
-  32: ['duplicate_key_id', "Two cookie keys have the same id"],
-  33: ['key_count', "The number of cookie keys is not 1 to 8"],
-  34: ['signing_keys', "Not exactly one cookie key signs"],
-  35: ['cookie_name', "The cookie name is not 1 to 128 token bytes"],
-  36: ['attribute', "The cookie's value or an attribute has a bad byte or is too long, or the path does not start with a slash"],
-  37: ['name_prefix', "A cookie's name with __Host- needs Secure, the path / and no domain; one with __Secure- needs Secure"],
+  0: ['ok', "success"],
+  1: ['null_pointer', "a pointer is null that must not be null"],
+  2: ['misaligned', "a pointer is not aligned for its type"],
+  3: ['length', "a length is over PTRDIFF_MAX"],
+  4: ['bad_enum', "a number is no value of its enum, or a switch is neither 0 nor 1"],
+  5: ['overlap', "an output overlaps an input"],
+  6: ['struct_size', "a size-prefixed structure is shorter than its first version, has bytes set that this library does not know, or is over 4096 bytes long"],
+  7: ['not_initialised', "the affinity was never initialised, or has been wiped or closed"],
+  8: ['out_of_memory', "malloc returned NULL"],
+  9: ['buffer_too_small', "the buffer or memory is too small"],
+  10: ['end', "there are no more values"],
+  11: ['bad_decision', "the cookie in the decision was not made by this library, or was changed"],
+  12: ['id', "the id is not 1 to 255 bytes of A-Z a-z 0-9 _ -, or the content is empty"],
+  20: ['bucket_count', "the number of buckets is not 1 to 2147483647"],
+  21: ['scope_length', "the scope is longer than 1024 bytes"],
+  22: ['key_length', "the affinity key is empty or longer than 4096 bytes, an id does not have 16 bytes, or the key is of another kind than the cookie"],
+  23: ['identity_empty', "the identity is empty"],
+  24: ['weight', "the weight is over 65536"],
+  25: ['until', "the until is over 35184372088831"],
+  26: ['vacant', "a vacant slot stays vacant, and no other becomes so"],
+  27: ['slot_range', "the slot number is not below the capacity"],
+  28: ['slot_count', "the number of slots is not 1 to 2147483647"],
+  29: ['duplicate_identity', "two slots have the same identity"],
+  30: ['zero_secret', "the secret is all zero"],
+  31: ['duplicate_secret', "the secret is used twice, or is the placement key as well"],
+  32: ['duplicate_key_id', "two cookie keys have the same id"],
+  33: ['key_count', "the number of cookie keys is not 1 to 8"],
+  34: ['signing_keys', "not exactly one cookie key signs"],
+  35: ['cookie_name', "the cookie name is not 1 to 128 token bytes"],
+  36: ['attribute', "the cookie's value or an attribute has a bad byte or is too long, or the path does not start with a slash"],
+  37: ['name_prefix', "a cookie's name with __Host- needs Secure, the path / and no domain; one with __Secure- needs Secure"],
   38: ['needs_secure', "SameSite=None and Partitioned need Secure"],
   39: ['max_age', "Max-Age is over 34560000 seconds"],
-  40: ['success_range', "The success range is empty or not within 100 to 599"],
-  41: ['pattern', "The classification pattern has an empty segment, one of the bytes %?#, or a * that is not at the front of a segment behind the first"],
-  42: ['time', "The time does not fit a cookie: it is past the year 2106"],
-  43: ['entropy', "Entropy, or an id hint, is needed and all zero"],
-  44: ['stale', "The decision belongs to another configuration"],
-  45: ['strategy', "The strategy needs the key itself"],
-  46: ['id_field', "What is added to the table of ids is empty, too long, malformed, or too much"],
+  40: ['success_range', "the success range is empty or not within 100 to 599"],
+  41: ['pattern', "the classification pattern has an empty segment, one of the bytes %?#, or a * that is not at the front of a segment behind the first"],
+  42: ['time', "the time does not fit a cookie: it is past the year 2106"],
+  43: ['entropy', "entropy, or an id hint, is needed and all zero"],
+  44: ['stale', "the decision belongs to another configuration"],
+  45: ['strategy', "the strategy needs the key itself"],
+  46: ['id_field', "an addition to the table of ids is empty, too long, malformed, or one too many"],
 };

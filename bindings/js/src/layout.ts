@@ -226,11 +226,11 @@ export const ID_SEALER = {
   privateWords: 0,
   sizeof: 1024,
 } as const;
-/** The version of this interface: raised when a program compiled against an older header could misbehave. Compare with `tokenpin_abi_version()`. */
+/** The version of this interface. It is raised when a program compiled against an older header could misbehave. Compare it with `tokenpin_abi_version()`. */
 export const ABI_VERSION = 1;
-/** No slot. */
+/** The number for no slot. */
 export const SLOT_NONE = 4294967295;
-/** The number of no key, where a key of the table of ids is told. */
+/** The number for no key of the table of ids. */
 export const ID_KEY_NONE = 255;
 export const DIGEST_HEADERS = ['content-md5', 'digest', 'content-digest', 'repr-digest'];
 export const LOCATION_HEADERS = ['location', 'content-location', 'operation-location'];

@@ -19,11 +19,11 @@ export const MAX_COOKIE_NAME = 128;
 export const COOKIE_VALUE_LEN = 67;
 /** The longest value of a cookie's attribute, in bytes. */
 export const MAX_ATTRIBUTE = 1024;
-/** No `Set-Cookie` value around a cookie value of this library is longer, in bytes. */
+/** The longest `Set-Cookie` value around a cookie value of this library, in bytes. */
 export const MAX_SET_COOKIE = 2400;
 /** The largest `Max-Age`, in seconds: 400 days. */
 export const MAX_MAX_AGE = 34560000;
-/** `Max-Age` follows from the limits on the cookie's life. */
+/** A `Max-Age` that follows from the limits on the cookie's life. */
 export const MAX_AGE_AUTO = 4294967295;
 /** The longest id of an object that is sealed, in bytes. */
 export const MAX_ID = 255;

@@ -240,11 +240,11 @@ def test_bodies_in_chunks(sealing):
     assert answer.sent("content-length") == [str(len(answer.seen["body"]))]
 
 
-# ---- Refusals, by the tables of docs/embedding.md
+# ---- Refusals, by the tables of docs/guides/embedding.md
 
 
 def table(heading):
-    with open(os.path.join(ROOT, "docs", "embedding.md"), encoding="utf-8") as file:
+    with open(os.path.join(ROOT, "docs", "guides", "embedding.md"), encoding="utf-8") as file:
         section = file.read().split("\n## %s\n" % heading)[1].split("\n## ")[0]
     rows = [row.strip("|").split(" | ") for row in section.splitlines() if row.startswith("|")]
     return [[cell.strip().strip("`") for cell in row] for row in rows[2:]]

@@ -1,6 +1,7 @@
 //! Every interleaving, under the C11 memory model, of a writer that changes slots and a reader that
-//! selects. The model is the protocol alone, one relaxed word a slot, read once; what is read goes to the
-//! library's own `select`. Loom cannot run `src/select/slot.rs` itself, whose `Slot` is made in constants.
+//! selects. The model is only the protocol: one relaxed word per slot, read once. The statuses read
+//! go to the library's own `select`. Loom cannot run `src/select/slot.rs` itself, whose `Slot` is
+//! made in constants.
 #![cfg(test)]
 #![deny(clippy::pedantic)]
 
@@ -16,8 +17,9 @@ fn status(state: u64, weight: u64) -> SlotStatus {
     SlotStatus { state, weight: u32::try_from(weight).unwrap(), until: 0 }
 }
 
-/// The slot for a key among what was read of three slots: the first is up, the second down throughout,
-/// and the third changes between up with weight 0 and down with full weight, neither of which serves.
+/// Selects the slot for a key among three slots as they were read: the first is up, the second down
+/// throughout, and the third changes between up with weight 0 and down with full weight, neither of
+/// which serves.
 fn selected(changing: SlotStatus, hash: u64) -> u32 {
     let statuses = [SlotStatus::UP, status(1, FULL), changing];
     let slots: Vec<Slot> =
@@ -26,7 +28,7 @@ fn selected(changing: SlotStatus, hash: u64) -> u32 {
     select(Strategy::Jump, &slots, &filter, hash).unwrap().unwrap()
 }
 
-/// Keys whose home is each of the slots.
+/// Returns keys whose home is each of the slots.
 fn keys() -> [u64; 3] {
     [0, 1, 2].map(|slot| (0..99).map(mix).find(|key| tokenpin::jump(*key, 3) == Ok(slot)).unwrap())
 }
@@ -50,7 +52,7 @@ fn one_word_is_never_torn() {
     });
 }
 
-/// A word behind does not come back: of two reads the second is not older.
+/// An older word does not return: of two reads the second is not older.
 #[test]
 fn a_reader_never_goes_back() {
     loom::model(|| {
@@ -65,7 +67,7 @@ fn a_reader_never_goes_back() {
     });
 }
 
-/// The planted defect: state and weight in words of their own.
+/// The planted defect: state and weight in separate words.
 #[test]
 #[should_panic(expected = "left == right")]
 fn two_words_are_torn() {

@@ -16,8 +16,14 @@ class Gateway:
     def __init__(self, program, provider_port, folder):
         self.envoy = self.made(pathlib.Path(program).resolve(), folder)
         routes = [{"match": {"prefix": "/"}, "route": {"cluster": "provider"}}]
-        manager = {"generate_request_id": False, "upgrade_configs": [{"upgrade_type": "websocket"}], "server_header_transformation": "PASS_THROUGH"}
-        self.envoy.configuration = stack.bootstrap([self.envoy.filter()], routes, [stack.cluster("provider", provider_port)], **manager)
+        manager = {
+            "generate_request_id": False,
+            "upgrade_configs": [{"upgrade_type": "websocket"}],
+            "server_header_transformation": "PASS_THROUGH",
+        }
+        self.envoy.configuration = stack.bootstrap(
+            [self.envoy.filter()], routes, [stack.cluster("provider", provider_port)], **manager
+        )
 
     def made(self, program, folder):
         return stack.Envoy(folder / "envoy", program, ENVIRONMENT)

@@ -10,4 +10,11 @@ HOST = pathlib.Path(__file__).parents[1] / "asgi_host.py"
 
 class Gateway(Process):
     def command(self, config, port):
-        return [os.path.abspath(self.program), "-B", HOST, self.write(config), str(port), f"{LOOPBACK}:{self.provider_port}"]
+        return [
+            os.path.abspath(self.program),
+            "-B",
+            HOST,
+            self.write(config),
+            str(port),
+            f"{LOOPBACK}:{self.provider_port}",
+        ]

@@ -1,8 +1,10 @@
 """An nginx with the Lua module, as processes on the loopback interface."""
 
+import contextlib
 import json
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -14,7 +16,7 @@ import stack
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 MODULES = "/usr/lib/nginx/modules"
 
-# What every configuration of the tests begins with: a folder of its own, and where the module is.
+# The beginning of every configuration of the tests: its own folder, and the folder of the module.
 HEAD = """
 daemon off;
 user root;
@@ -115,7 +117,12 @@ http {{
 
 
 def free_ports(count):
-    servers = [socket.create_server((stack.LOOPBACK, 0)) for _ in range(count)]
+    """Below those that the kernel gives to connections, or one of these might take a port before nginx does."""
+    limit = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    servers = []
+    while len(servers) < count:
+        with contextlib.suppress(OSError):
+            servers.append(socket.create_server((stack.LOOPBACK, random.randrange(10000, limit))))
     ports = [server.getsockname()[1] for server in servers]
     for server in servers:
         server.close()
@@ -183,6 +190,8 @@ class Nginx:
     def reload(self):
         """Returns once only new workers take connections."""
         start = self.log_file.stat().st_size
+        # The master listens before there are any.
+        self.wait("its workers", lambda: len(self.workers()) >= self.parts["workers"])
         old = self.workers()
         os.kill(self.process.child.pid, signal.SIGHUP)
 
@@ -204,8 +213,16 @@ class Nginx:
         with urllib.request.urlopen(f"http://{stack.LOOPBACK}:{self.metrics_port}{path}") as response:
             return response.read().decode()
 
+    def ask_to_set(self, *tokens, status=None):
+        """Sets the state of tokens in all workers; none takes that back, and cooldowns with it."""
+        for token in tokens:
+            body = json.dumps({"token": token, "status": status or {}}).encode()
+            request = urllib.request.Request(f"http://{stack.LOOPBACK}:{self.metrics_port}/set", data=body)
+            with urllib.request.urlopen(request) as response:
+                assert response.read() == b"ok"
+
     def stat(self, name):
-        """How many requests there are, of clients."""
+        """The number of requests of clients."""
         assert name == "http.gateway.downstream_rq_active", f"only Envoy counts {name}"
         reading, writing = re.search(r"Reading: (\d+) Writing: (\d+)", self.ask("/status")).groups()
         return int(reading) + int(writing) - 1

@@ -1,37 +1,17 @@
-//! What the headers of a message say of its body.
+//! The headers of a message that describe its body.
 
 use alloc::vec::Vec;
 
+use tokenpin::gateway::{self, Content};
+
 use crate::host::Headers;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Content {
-    Json,
-    Events,
-    Multipart,
-    Other,
+pub(crate) fn content_of(headers: &Headers) -> Content {
+    Content::of(headers.first("content-type"))
 }
 
-impl Content {
-    /// A body without a type is taken for JSON: many servers do, too.
-    pub(crate) fn of(headers: &Headers) -> Self {
-        let value = headers.first("content-type");
-        let end = value.iter().position(|byte| b";,".contains(byte)).unwrap_or(value.len());
-        let kind = value.get(..end).unwrap_or(value).trim_ascii().to_ascii_lowercase();
-        match kind.as_slice() {
-            b"" | b"application/json" => Self::Json,
-            b"text/event-stream" => Self::Events,
-            kind if kind.ends_with(b"+json") => Self::Json,
-            kind if kind.starts_with(b"multipart/") => Self::Multipart,
-            _ => Self::Other,
-        }
-    }
-}
-
-/// Whether it is compressed, or encoded otherwise.
 pub(crate) fn is_encoded(headers: &Headers) -> bool {
-    let encoding = headers.first("content-encoding").trim_ascii();
-    !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity")
+    gateway::is_encoded(headers.all("content-encoding"))
 }
 
 /// None if the headers do not say how long it is.
@@ -39,7 +19,7 @@ pub(crate) fn length(headers: &Headers) -> Option<u64> {
     core::str::from_utf8(headers.first("content-length")).ok()?.parse().ok()
 }
 
-/// What is left over of a character at the end of a part, and whether all before it was UTF-8.
+/// The begun character at the end of a part, and a mark if anything before it was not UTF-8.
 #[derive(Default)]
 pub(crate) struct Utf8 {
     begun: Vec<u8>,
@@ -63,7 +43,7 @@ impl Utf8 {
         }
     }
 
-    /// Whether all of it was right, and ended with a character.
+    /// Returns whether all of it was UTF-8, and ended with a whole character.
     pub(crate) fn is_text(&self) -> bool {
         !self.invalid && self.begun.is_empty()
     }

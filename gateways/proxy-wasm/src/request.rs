@@ -1,4 +1,4 @@
-//! What a request says that the decision depends on, and what the filter changes in it.
+//! The parts of a request that the decision depends on, and the filter's changes to it.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -6,6 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use tokenpin::cookie::field;
+use tokenpin::gateway::{the_one, unjoined};
 use tokenpin::ids::Summary;
 use tokenpin::{Decision, Error, KeyInput, Outcome, Request};
 
@@ -27,7 +28,7 @@ pub(crate) struct Reading<'h> {
 }
 
 impl<'h> Reading<'h> {
-    /// An error if the tenant cannot be told.
+    /// An error if the tenant cannot be determined.
     pub(crate) fn of(headers: &'h Headers, terms: &Terms) -> Result<Self, Error> {
         let consumers = terms.settings().consumer.as_ref();
         Ok(Self {
@@ -94,22 +95,6 @@ impl<'h> Reading<'h> {
     }
 }
 
-/// The value that all values are which are not empty; of none, the empty one. Of different ones, none can be told to be
-/// the right one.
-fn the_one<'v>(values: impl Iterator<Item = &'v [u8]>) -> Option<&'v [u8]> {
-    let mut values = values.filter(|value| !value.is_empty());
-    let one = values.next().unwrap_or_default();
-    values.all(|other| other == one).then_some(one)
-}
-
-/// The value that copies of it make, which a proxy in front has joined by commas. Else the value as it is.
-fn unjoined(value: &[u8]) -> &[u8] {
-    if !value.contains(&b',') {
-        return value;
-    }
-    the_one(value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)).unwrap_or(value)
-}
-
 fn values<'h>(headers: &'h Headers, source: &Source) -> Values<'h> {
     // The host tells no type with a property. What is no text has control characters.
     let text = |value: &Vec<u8>| value.iter().all(|byte| *byte >= b' ');
@@ -150,8 +135,8 @@ fn read_scope(headers: &Headers, terms: &Terms) -> Result<Vec<u8>, Error> {
     }
 }
 
-/// Takes our own things off a request: the cookie, and the header that carries it. Fields are only touched if our cookie
-/// is in one of them.
+/// Takes our own things off a request: the cookie, and the header that carries it. Fields are only
+/// touched if our cookie is in one of them.
 pub(crate) fn strip(headers: &Headers, cookie_name: &[u8], carrier: Option<&str>) {
     let is_there = headers.all("cookie").any(|field| field::next(field, cookie_name, 0).is_some());
     if is_there {

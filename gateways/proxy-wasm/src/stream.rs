@@ -8,39 +8,38 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use tokenpin::cookie::set_cookie;
+use tokenpin::gateway::{Content, Refused, retry_after};
 use tokenpin::ids::{DIGEST_HEADERS, LOCATION_HEADERS, Mode};
 use tokenpin::{Answer, CookieName, Decision, Error, MAX_SET_COOKIE, Verdict};
 
 use crate::abi::{
     Action, Buffer, Level, Map, add_header, buffer, property, remove_header, replace_buffer,
-    set_header, set_property, unix_now,
+    respond, set_header, set_property, unix_now,
 };
 use crate::config::{Chain, Setup, Terms};
-use crate::content::{Content, is_encoded, length};
+use crate::content::{content_of, is_encoded, length};
 use crate::host::{Headers, log};
 use crate::ids::RequestIds;
-use crate::refusal::Refusal;
 use crate::request::{Reading, drop_when_moved, put_credentials, strip};
-use crate::retry_after::retry_after;
 use crate::settings::{HeaderMatch, LEAST_ERROR, Test};
 use crate::stats::Counter;
 
-const FOREIGN: &str = "If another tokenpin gateway in front of or behind this one made it, clients lose its sessions: give \
-                       one of the two another cookie name (where none is set, a scope does). Said once; foreign_cookies \
-                       counts all";
+const FOREIGN: &str = "If another tokenpin gateway in front of or behind this one made it, \
+                       clients lose its sessions: give one of the two another cookie name (where \
+                       none is set, a scope does). Said once; foreign_cookies counts all";
 
-/// What becomes of a request's body.
+/// The state of a request's body.
 enum Hold {
     /// The request does not wait, or no more.
     None,
-    /// It is read, and so many bytes of it came.
+    /// It is read; the number of bytes that came.
     Reading(u64),
-    /// The request gets this answer when its body, of which so many bytes came, has passed: most clients read an answer
-    /// only when they have sent everything.
-    Refused(Refusal, u64),
+    /// The request gets this answer when its body has passed, of which this many bytes came: most
+    /// clients read an answer only when they have sent everything.
+    Refused(Refused, u64),
 }
 
-/// What is kept from a decision to the response.
+/// The data kept from a decision to the response.
 struct Served {
     decision: Decision,
     slot: u32,
@@ -91,14 +90,24 @@ impl Stream {
         self.chain.stats.count(counter);
     }
 
-    /// Whether the filter may change or refuse a request for its ids.
+    /// Returns whether the filter may change or refuse a request for its ids.
     fn opens(&self) -> bool {
         self.terms.as_ref().is_some_and(|terms| terms.mode() != Mode::Off && !terms.observes())
     }
 
-    fn refuse(&self, refusal: &Refusal) -> Action {
-        refusal.send(self.for_anthropic, None);
+    fn refuse(&self, refused: &Refused) -> Action {
+        self.send(refused, None);
         Action::Pause
+    }
+
+    /// Answers the client, with one more header if there is one. The hook then stops.
+    fn send(&self, refused: &Refused, header: Option<(&str, &str)>) {
+        let own: Vec<(&str, Cow<'_, str>)> = refused.headers().collect();
+        let mut headers: Vec<(&str, &str)> =
+            own.iter().map(|(name, value)| (*name, &**value)).collect();
+        headers.extend(header);
+        let body = refused.body(self.for_anthropic);
+        respond(refused.status(), refused.code(), &headers, body.as_bytes());
     }
 
     /// Of a request that cannot be decided.
@@ -108,7 +117,7 @@ impl Stream {
         if !bad_tenant {
             log(Level::Error, &format!("cannot decide: {error}"));
         }
-        if terms.observes() { Action::Continue } else { self.refuse(&Refusal::of_error(error)) }
+        if terms.observes() { Action::Continue } else { self.refuse(&Refused::of_error(error)) }
     }
 
     fn begin(&mut self, terms: &Terms, is_whole: bool) -> Action {
@@ -126,7 +135,8 @@ impl Stream {
         }
     }
 
-    /// Reads the ids of the target. Something if the request goes on only when its body was read, or never.
+    /// Reads the ids of the target. Returns an action if the request waits for its body, or is
+    /// refused.
     fn waits(&mut self, terms: &Terms, reading: &Reading<'_>, is_whole: bool) -> Option<Action> {
         let (headers, settings, mode) = (reading.headers, terms.settings(), terms.mode());
         // Of what comes behind an upgrade, hosts never tell the end.
@@ -141,19 +151,19 @@ impl Stream {
         ids.open_target(target);
         let has_state = ids.has_state();
         let ids = self.ids.insert(ids);
-        // Nobody sees the ids in a WebSocket's frames, nor a body behind another upgrade. Clients that are told so ask by
-        // requests instead.
+        // The ids in a WebSocket's frames cannot be seen, nor a body behind another upgrade.
+        // Clients that learn so ask by requests instead.
         if is_upgrade && (has_state || !reading.is_handshake) {
             let refuses = mode != Mode::Open || settings.refuse_upgrades;
             if refuses && mode != Mode::Off && !terms.observes() {
                 self.count(Counter::upgrades_refused);
-                return Some(self.refuse(&Refusal::wrong_protocol()));
+                return Some(self.refuse(&Refused::wrong_protocol()));
             }
         }
         if !has_body {
             return None;
         }
-        let content = Content::of(headers);
+        let content = content_of(headers);
         if content != Content::Json || is_encoded(headers) {
             return self.refuse_unread(content, mode);
         }
@@ -181,8 +191,8 @@ impl Stream {
         };
         if self.opens() && !may_pass {
             self.count(Counter::bodies_refused);
-            let refusal = if is_json { Refusal::wrong_encoding() } else { Refusal::wrong_type() };
-            return Some(self.refuse(&refusal));
+            let refused = if is_json { Refused::wrong_encoding() } else { Refused::wrong_type() };
+            return Some(self.refuse(&refused));
         }
         if is_json {
             self.count(Counter::bodies_not_read);
@@ -190,7 +200,8 @@ impl Stream {
         None
     }
 
-    /// A body is too much for the filter: it is too large, or one too many. True if the request is refused for it.
+    /// A body is too much for the filter: it is too large, or one too many. True if the request is
+    /// refused for it.
     fn give_up(&mut self, is_too_large: bool) -> bool {
         self.release();
         let refuses = self.opens();
@@ -200,8 +211,8 @@ impl Stream {
             (true, false) => Counter::bodies_too_many,
         });
         if refuses {
-            let refusal = if is_too_large { Refusal::too_large() } else { Refusal::too_many() };
-            self.hold = Hold::Refused(refusal, 0);
+            let answer = if is_too_large { Refused::too_large() } else { Refused::too_many() };
+            self.hold = Hold::Refused(answer, 0);
         }
         refuses
     }
@@ -213,7 +224,7 @@ impl Stream {
         }
     }
 
-    /// The next of a body, of which so many bytes are here.
+    /// Reads the next part of a body, of which `size` bytes are here.
     fn read_on(&mut self, terms: &Terms, size: usize, is_last: bool) -> Action {
         let Hold::Reading(before) = self.hold else { return Action::Continue };
         let (settings, total) = (terms.settings(), size as u64);
@@ -250,14 +261,15 @@ impl Stream {
 
     /// Takes what else comes of a body that is of no use.
     fn swallow(&mut self, terms: &Terms, size: usize, is_last: bool) -> Action {
-        let Hold::Refused(refusal, came) = &mut self.hold else { return Action::Continue };
+        let Hold::Refused(_, came) = &mut self.hold else { return Action::Continue };
         if size != 0 {
             replace_buffer(Buffer::RequestBody, size, b"");
         }
         *came = came.saturating_add(size as u64);
         if is_last || *came > terms.settings().max_body.saturating_mul(2) {
-            refusal.send(self.for_anthropic, None);
-            self.hold = Hold::None;
+            if let Hold::Refused(refused, _) = core::mem::replace(&mut self.hold, Hold::None) {
+                self.send(&refused, None);
+            }
         }
         Action::Pause
     }
@@ -273,7 +285,7 @@ impl Stream {
         let is_readable = self.ids.as_ref().is_none_or(|ids| ids.is_readable());
         if terms.mode() == Mode::Strict && self.opens() && size.is_some() && !is_readable {
             self.count(Counter::bodies_refused);
-            return self.refuse(&Refusal::unreadable());
+            return self.refuse(&Refused::unreadable());
         }
         self.decide(terms, &reading, size)
     }
@@ -299,14 +311,14 @@ impl Stream {
         self.slot = decision.slot;
         if !terms.observes() {
             let Some(slot) = decision.slot else {
-                let refusal = Refusal::of_decision(
+                let refused = Refused::of_decision(
                     affinity,
                     &decision,
                     self.ids.as_ref().map(|ids| &ids.summary),
                 );
                 let header = terms.settings().response_header.as_deref();
                 let text = header.map(|_| describe(&decision)).unwrap_or_default();
-                refusal.send(self.for_anthropic, header.map(|name| (name, text.as_str())));
+                self.send(&refused, header.map(|name| (name, text.as_str())));
                 return Action::Pause;
             };
             let served = Served { decision, slot, name };
@@ -332,7 +344,8 @@ impl Stream {
                 log(
                     Level::Warn,
                     &format!(
-                        "removed from a request a cookie named {name} that no key of this configuration made ({why}). {FOREIGN}"
+                        "removed from a request a cookie named {name} that no key of this \
+                         configuration made ({why}). {FOREIGN}"
                     ),
                 );
             }
@@ -406,7 +419,7 @@ impl Stream {
         self.begin_sealing(terms, &headers, is_whole);
     }
 
-    /// The upstream's own cookie of our name is gone for whoever made it.
+    /// The upstream's own cookie of our name is gone for its maker.
     fn note_foreign(&self, setup: &Setup, served: &Served) {
         self.count(Counter::foreign_cookies);
         if setup.tells_of("response") {
@@ -478,18 +491,19 @@ impl Stream {
         self.count(Counter::cookies_set);
     }
 
-    /// A response begins to go to the client. What its headers say of its body, and what is not right any more once ids are
-    /// sealed in it, is taken off.
+    /// A response begins to go to the client. What its headers say of its body, and what is not
+    /// right any more once ids are sealed in it, is taken off.
     fn begin_sealing(&mut self, terms: &Terms, headers: &Headers, is_whole: bool) {
         let (Some(ids), Some(slot)) = (&mut self.ids, self.slot) else { return };
         if !is_from_upstream() {
             return;
         }
-        // What the router made of it. Hosts only tell that of a request that was held for its body.
+        // The authority as the router left it. Hosts only show it for a request that waited for its
+        // body.
         let upstream =
             property(&["request", "host"]).unwrap_or(core::mem::take(&mut self.authority));
         ids.begin_response(slot, upstream);
-        let content = Content::of(headers);
+        let content = content_of(headers);
         let mut seals = ids.seals_body(headers.first(":status"), content);
         if seals && is_encoded(headers) {
             self.chain.stats.count(Counter::bodies_not_sealed);
@@ -506,7 +520,7 @@ impl Stream {
                 set_header(Map::Response, name, &sealed);
             }
         }
-        // Of a response without a body, but for HEAD, they say what is true.
+        // In a response without a body, except to HEAD, they are true.
         if seals && (!is_whole || ids.is_head()) {
             for name in ["content-length", "accept-ranges", "etag"].iter().chain(DIGEST_HEADERS) {
                 let value = headers.first(name);
@@ -602,14 +616,14 @@ impl Stream {
     }
 }
 
-/// False for the host's own replies, which come by as well and say nothing about a token: also timeouts and resets, which
-/// have an upstream's address.
+/// False for the host's own replies, which come by as well and say nothing about a token: also
+/// timeouts and resets, which have an upstream's address.
 fn is_from_upstream() -> bool {
     property(&["response", "code_details"]).is_some_and(|details| details == b"via_upstream")
 }
 
 impl HeaderMatch {
-    /// Whether one of its values is so.
+    /// Returns whether one of its values meets it.
     fn matches(&self, headers: &Headers) -> bool {
         let mut values = headers.all(&self.name);
         match &self.test {

@@ -1,10 +1,11 @@
-//! What a request says, and the decision about it.
+//! The facts of a request, and the decision about it.
 
 use std::borrow::Cow;
 
 use http::Method;
 use http::header::{CONNECTION, COOKIE, HeaderMap, HeaderName, UPGRADE};
 use http::request::Parts;
+use tokenpin::gateway::{Refused, the_one, unjoined};
 use tokenpin::ids::Summary;
 use tokenpin::{CookieName, Decision, KeyInput, Request};
 
@@ -14,7 +15,7 @@ use crate::headers::bytes;
 use crate::ids::RequestIds;
 use crate::refusal::Refusal;
 
-/// What is kept from a decision to the response.
+/// The data kept from a decision to the response.
 pub(crate) struct Decided {
     pub decision: Decision,
     pub slot: u32,
@@ -34,7 +35,7 @@ impl Generation {
         let (decision, name) = self
             .decide_in(parts, &scope, ids.map(|ids| &ids.summary), tried)
             .and_then(|decision| Ok((decision, self.affinity().cookie_name(&scope)?)))
-            .map_err(|error| Refusal::of_error(&error))?;
+            .map_err(|error| Refused::of_error(&error))?;
         if let Some(slot) = decision.slot {
             return Ok(Decided { decision, slot, name });
         }
@@ -89,25 +90,12 @@ fn values<'h>(headers: &'h HeaderMap, name: Option<&HeaderName>) -> KeyInput<'h>
     KeyInput::new(name.into_iter().flat_map(|name| bytes(headers, name).map(unjoined)))
 }
 
-/// The value that copies of it make, which a proxy in front has joined by commas. Else the value as it is.
-fn unjoined(value: &[u8]) -> &[u8] {
-    the_one(value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)).unwrap_or(value)
-}
-
-/// The value that all values are which are not empty; of none, the empty one. Of different ones, none can be told to be
-/// the right one.
-fn the_one<'h>(values: impl Iterator<Item = &'h [u8]>) -> Option<&'h [u8]> {
-    let mut values = values.filter(|value| !value.is_empty());
-    let one = values.next().unwrap_or_default();
-    values.all(|other| other == one).then_some(one)
-}
-
 /// The method, as classification takes it.
 pub(crate) fn method(parts: &Parts) -> &[u8] {
     if is_handshake(parts) { b"CONNECT" } else { parts.method.as_str().as_bytes() }
 }
 
-/// Whether a request opens a `WebSocket` over HTTP/1.1. Over HTTP/2 its method is CONNECT.
+/// Returns whether a request opens a `WebSocket` over HTTP/1.1. Over HTTP/2 its method is CONNECT.
 pub(crate) fn is_handshake(parts: &Parts) -> bool {
     parts.method == Method::GET
         && has_token(&parts.headers, &CONNECTION, b"upgrade")

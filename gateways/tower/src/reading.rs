@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, Response};
 use http_body::Body;
 use http_body_util::Full;
+use tokenpin::gateway::Refused;
 use tokenpin::ids::Opener;
 
 use crate::body::{Hold, Payload, Place};
@@ -26,10 +27,10 @@ pub(crate) struct Reading<S, B> {
     body: Pin<Box<B>>,
     opener: Opener,
     hold: Hold,
-    /// How many bytes came; or, of a request that is refused, since that was clear.
+    /// The number of bytes that came; of a request that is refused, since the refusal.
     came: usize,
     /// The answer, when the client has sent all or enough: most read it no sooner.
-    refusal: Option<Refusal>,
+    refused: Option<Refused>,
 }
 
 impl<S, B: Body<Data = Bytes>> Reading<S, B> {
@@ -48,7 +49,7 @@ impl<S, B: Body<Data = Bytes>> Reading<S, B> {
             opener: ids.opener(),
             hold: Hold::new(&generation.held),
             came: 0,
-            refusal: is_too_long.then(Refusal::too_large),
+            refused: is_too_long.then(Refused::too_large),
             ids,
             generation,
         }
@@ -57,7 +58,7 @@ impl<S, B: Body<Data = Bytes>> Reading<S, B> {
     /// Reads on.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
-            // Who knows the length may not ask for what comes behind it.
+            // A reader that knows the length might not ask for more.
             let frame = if self.body.is_end_stream() {
                 None
             } else {
@@ -69,30 +70,30 @@ impl<S, B: Body<Data = Bytes>> Reading<S, B> {
                     Err(frame) => (Bytes::new(), frame.into_trailers().ok(), true),
                 },
                 None => (Bytes::new(), None, true),
-                Some(Err(_)) => return Poll::Ready(End::Refused(Refusal::unreadable())),
+                Some(Err(_)) => return Poll::Ready(End::Refused(Refused::unreadable())),
             };
             self.came = self.came.saturating_add(data.len());
             let limits = &self.generation;
-            if let Some(refusal) = self.refusal.take() {
+            if let Some(refused) = self.refused.take() {
                 if is_last || self.came > limits.max_body {
-                    return Poll::Ready(End::Refused(refusal));
+                    return Poll::Ready(End::Refused(refused));
                 }
-                self.refusal = Some(refusal);
+                self.refused = Some(refused);
                 continue;
             }
             let over = if self.came > limits.max_body {
-                Some(Refusal::too_large())
+                Some(Refused::too_large())
             } else if !self.hold.grow(data.len(), limits.max_held) {
-                Some(Refusal::too_many())
+                Some(Refused::too_many())
             } else {
                 None
             };
             match over {
                 None => self.ids.open(&mut self.opener, &data, &mut self.hold.bytes),
                 Some(_) if !self.ids.opens() => return Poll::Ready(End::TooMuch(data)),
-                refusal => {
+                refused => {
                     self.hold = Hold::new(&limits.held);
-                    (self.refusal, self.came) = (refusal, 0);
+                    (self.refused, self.came) = (refused, 0);
                 }
             }
             if is_last {
@@ -101,11 +102,14 @@ impl<S, B: Body<Data = Bytes>> Reading<S, B> {
         }
     }
 
-    /// What is sent of a body that ended so; or the answer, if the request is refused for it.
+    /// Returns the request to send after this end of its body; or the answer, if the request is
+    /// refused.
     pub(crate) fn finish(self, end: End) -> Result<Read<S, B>, Box<Response<Full<Bytes>>>> {
         let Self { inner, generation, parts, mut ids, body, opener, mut hold, came, .. } = self;
         let payload = match end {
-            End::Refused(refusal) => return Err(Box::new(refusal.answer(&parts.headers))),
+            End::Refused(refused) => {
+                return Err(Box::new(Refusal::from(refused).answer(&parts.headers)));
+            }
             End::TooMuch(data) => {
                 ids.end(opener, &mut hold.bytes);
                 hold.bytes.extend_from_slice(&data);
@@ -114,7 +118,8 @@ impl<S, B: Body<Data = Bytes>> Reading<S, B> {
             End::Whole(mut trailers) => {
                 let understood = ids.end(opener, &mut hold.bytes);
                 if !understood {
-                    return Err(Box::new(Refusal::unreadable().answer(&parts.headers)));
+                    let refusal = Refusal::from(Refused::unreadable());
+                    return Err(Box::new(refusal.answer(&parts.headers)));
                 }
                 ids.note_body(came, hold.bytes.len(), trailers.is_some());
                 if let Some(trailers) =
@@ -129,13 +134,13 @@ impl<S, B: Body<Data = Bytes>> Reading<S, B> {
     }
 }
 
-/// How a body ended.
+/// The end of a body.
 pub(crate) enum End {
     /// All of it was read.
     Whole(Option<HeaderMap>),
     /// It is too much to be held, and passes: with this part, the last that was read.
     TooMuch(Bytes),
-    Refused(Refusal),
+    Refused(Refused),
 }
 
 /// A request whose body was read.

@@ -1,8 +1,8 @@
-//! Another plain Rust library with a C interface: std, an allocator and panics of its own.
+//! Another plain Rust library with a C interface, which has std, an allocator and panics.
 
 use std::collections::BTreeMap;
 
-/// How many different words `text` has: allocates.
+/// Returns the number of different words in `text`. Allocates.
 ///
 /// # Safety
 ///

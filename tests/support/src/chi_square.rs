@@ -1,9 +1,9 @@
 //! Pearson's chi-square test of counts against promised shares.
 //!
-//! The level: a test rejects above the quantile of the standard normal deviate `Z` = 6.5,
-//! one-sided 4e-11. Fewer than 1000 tests are made, so by Bonferroni a run of everything
-//! raises a false alarm with probability below 4e-8. That leaves a factor of 25 to the
-//! stated 1e-6 for what the approximations are off by.
+//! The level: a test rejects above the quantile of the standard normal deviate `Z` = 6.5, one-sided
+//! 4e-11. Fewer than 1000 tests are made, so by Bonferroni a run of everything raises a false alarm
+//! with probability below 4e-8. That leaves a factor of 25 to the stated 1e-6 for the error of the
+//! approximations.
 
 /// The deviate of the level of one test.
 pub const Z: f64 = 6.5;
@@ -11,11 +11,11 @@ pub const Z: f64 = 6.5;
 /// The deviate of the power: a planted defect passes with probability below 3e-7.
 const POWER_Z: f64 = 5.0;
 
-/// Cells that expect fewer counts are put together: the tail of a count with a small mean
-/// is heavier than the normal one.
+/// The expected count below which cells are merged: the tail of a count with a small mean is
+/// heavier than the normal one.
 const SMALL: f64 = 500.0;
 
-/// A statistic and its degrees of freedom; sums of both are one again.
+/// A statistic and its degrees of freedom. The sum of two is one again.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Fit {
     pub statistic: f64,
@@ -89,14 +89,14 @@ pub fn needed_noncentrality(freedom: f64) -> f64 {
     x
 }
 
-/// How many keys show a defect that adds `noncentrality` with each.
+/// Returns the number of keys that show a defect that adds `noncentrality` with each.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some millions")]
 pub fn keys_needed(freedom: f64, noncentrality: f64) -> u64 {
     (needed_noncentrality(freedom) / noncentrality).ceil() as u64
 }
 
-/// Whether `count` of `total` is within the level's bounds of `share`; a share of 0 or 1 is
-/// meant exactly.
+/// Returns whether `count` of `total` is within the level's bounds of `share`. A share of 0 or 1 is
+/// exact.
 pub fn plausible(count: u64, total: u64, share: f64) -> bool {
     let (count, total) = (count as f64, total as f64);
     let expected = share * total;

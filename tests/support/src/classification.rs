@@ -3,8 +3,8 @@
 use tokenpin::ids::Ids;
 use tokenpin::{Class, DEFAULT_RULES, Group, Rule};
 
-/// docs/decision.md, read literally: at the leftmost place where a rule matches whole
-/// segments, the longest, and of equal ones the first.
+/// Classifies by docs/spec/decision.md, read literally: at the leftmost place where a rule matches
+/// whole segments, the longest, and of equal ones the first.
 pub fn slow(
     own: &[Rule<'_>],
     replace: bool,
@@ -20,7 +20,8 @@ pub fn slow(
     let reads = [&b"GET"[..], b"HEAD", b"DELETE"].contains(&method);
     let rules = own.iter().chain(if replace { &[] } else { DEFAULT_RULES });
     let end = target.iter().position(|byte| b"?#".contains(byte)).unwrap_or(target.len());
-    // Each slash and each byte between, as it came: an encoded slash ends a segment, but no name.
+    // Each slash and each byte between, still encoded: an encoded slash ends a segment, but no
+    // name.
     let mut path = &target[..end];
     let scheme = path.windows(3).position(|window| window == b"://");
     if let Some(at) = scheme.filter(|&at| !path[..at].contains(&b'/')) {
@@ -30,7 +31,7 @@ pub fn slow(
     }
     let between: Vec<Vec<u8>> = split(path).into_iter().map(decoded).collect();
     let segments: Vec<&[u8]> = between.iter().flat_map(|bytes| split(bytes)).collect();
-    // The segment at which each of those begins, and where all end.
+    // The segment at which each of those begins, and the end of all.
     let mut starts = vec![0];
     for bytes in &between {
         starts.push(starts[starts.len() - 1] + split(bytes).len());
@@ -64,7 +65,8 @@ pub fn slow(
                 || segments[at] == b"serving-endpoints";
         at += 1;
         if named {
-            // A name up to the next slash that is not encoded, if one of those is in front of it.
+            // A name extends to the next slash that is not encoded, if such a slash is in front of
+            // it.
             at = match starts.iter().position(|&start| start == at) {
                 Some(i) if i + 1 < starts.len() && !between[i].is_empty() => starts[i + 1],
                 _ => at + 1,
@@ -74,7 +76,7 @@ pub fn slow(
     none(Ids::None)
 }
 
-/// Whether a pattern is refused, segment by segment.
+/// Returns whether a pattern is refused, segment by segment.
 pub fn is_bad(pattern: &[u8]) -> bool {
     split(pattern).iter().enumerate().any(|(i, segment)| {
         let misplaced = |at| segment[at] == b'*' && (i == 0 || at > 0);

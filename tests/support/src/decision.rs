@@ -1,8 +1,7 @@
-//! A slow, obvious model of `docs/decision.md`, written from its text and in its order.
+//! A slow, obvious model of `docs/spec/decision.md`, written from its text and in its order.
 //!
-//! It works on facts (this cookie is valid, this key is too long) where the library reads
-//! headers. Which slot serves a key is asked of the library's own `select`, which has
-//! tests of its own.
+//! It works on facts (this cookie is valid, this key is too long), while the library reads headers.
+//! For the slot of a key it calls the library's own `select`, which has separate tests.
 
 use tokenpin::ids::{Mode, Summary};
 use tokenpin::{
@@ -13,7 +12,7 @@ use tokenpin::{
 
 use crate::ids::{NO_KEY, number_of};
 
-/// What the values of one key header amount to.
+/// The meaning of the values of one key header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part<'a> {
     Absent,
@@ -28,7 +27,7 @@ impl<'a> Part<'a> {
         if let Part::Usable(bytes) = self { Some(bytes) } else { None }
     }
 
-    /// Why the values could not be used, if so.
+    /// Returns why the values could not be used, if so.
     fn trouble(self) -> Option<KeyReason> {
         match self {
             Part::Absent | Part::Usable(_) => None,
@@ -39,23 +38,23 @@ impl<'a> Part<'a> {
     }
 }
 
-/// What the request's cookies amount to.
+/// The meaning of the request's cookies.
 #[derive(Clone, Copy, Debug)]
 pub struct Found {
     pub verdict: Verdict,
-    /// The one that is used.
+    /// The cookie that is used.
     pub cookie: Option<Cookie>,
     pub ambiguous: bool,
     /// One of our name is of an unknown version.
     pub newer: bool,
 }
 
-/// What the ids of a request come to, as docs/sealed-ids.md puts it.
+/// The meaning of a request's ids, in the terms of docs/spec/sealed-ids.md.
 #[expect(clippy::struct_excessive_bools, reason = "as many as the library's")]
 #[derive(Clone, Copy, Debug)]
 pub struct Ids {
     pub verdict: IdVerdict,
-    /// Of what is refused.
+    /// The keys of the refused ids.
     pub keys: [u8; 2],
     pub refused: bool,
     pub unreadable: bool,
@@ -67,7 +66,7 @@ pub struct Ids {
 }
 
 impl Ids {
-    /// Of a summary that the library made, whose parts have models of their own in `ids`.
+    /// Reads a summary that the library made. Its parts have models in `ids`.
     pub fn of(summary: &Summary, mode: Mode, api: tokenpin::ids::Ids) -> Self {
         use tokenpin::ids::Ids as Api;
         Self {
@@ -83,14 +82,14 @@ impl Ids {
     }
 }
 
-/// All that a decision depends on.
+/// The input of a decision.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
     pub config: &'a Config<'a>,
     pub slots: &'a [Slot],
     pub group: Group,
     pub existing: bool,
-    /// The answer goes back in a header of its own.
+    /// The response returns the cookie in the carrier header.
     pub carrier: bool,
     pub consumer: Part<'a>,
     pub session: Part<'a>,
@@ -104,7 +103,7 @@ pub struct Facts<'a> {
     pub ids: Option<Ids>,
 }
 
-/// A cookie's contents, all of them shown when a test fails.
+/// A cookie's contents, all of which are shown when a test fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contents {
     pub kind: Kind,
@@ -121,7 +120,7 @@ impl From<Cookie> for Contents {
     }
 }
 
-/// The cookie that goes back on success.
+/// The cookie that is set on success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
     Nothing,
@@ -158,7 +157,7 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// Whether a decision says this, but for the contents of its cookie.
+    /// Returns whether a decision agrees, except for the contents of its cookie.
     pub fn agrees(&self, got: &Decision) -> bool {
         got.slot == self.slot
             && got.source == self.source
@@ -266,13 +265,13 @@ fn named(
     Ok(Expected { slot: place, outcome: Outcome::Pinned, write, ..answer })
 }
 
-/// Which slot holds an account.
+/// Returns the slot that holds an account.
 fn slot_of(facts: &Facts<'_>, pin: u64) -> Option<u32> {
     let holds = |slot: &Slot| !slot.is_vacant() && slot.identity_hash() == pin;
     (0..).zip(facts.slots).find(|(_, slot)| holds(slot)).map(|(number, _)| number)
 }
 
-/// Rule 4; `key` is what selects, if anything does.
+/// Rule 4; `key` is the key that selects, if there is one.
 fn pin_state(facts: &Facts<'_>, place: Option<u32>, key: Option<&Key<'_>>) -> PinState {
     let Some(slot) = place else { return PinState::Gone };
     match facts.slots[slot as usize].status().state_at(facts.now) {
@@ -283,7 +282,7 @@ fn pin_state(facts: &Facts<'_>, place: Option<u32>, key: Option<&Key<'_>>) -> Pi
     }
 }
 
-/// Rule 8: what a cookie becomes.
+/// Rule 8: the refreshed cookie.
 fn refreshed(facts: &Facts<'_>, cookie: &Cookie) -> Result<Contents, Error> {
     let refreshed_at = stamp(facts.now)?.max(cookie.refreshed_at).max(cookie.issued_at);
     Ok(Contents { refreshed_at, ..Contents::from(*cookie) })
@@ -306,7 +305,7 @@ fn refusal(answer: &Expected) -> Refusal {
     }
 }
 
-/// The verdicts in the order of the checks, as docs/cookie-format.md lists them.
+/// The verdicts in the order of the checks, as docs/spec/cookie-format.md lists them.
 const ORDER: [Verdict; 11] = [
     Verdict::Absent,
     Verdict::Malformed,
@@ -366,7 +365,7 @@ fn retry_after(facts: &Facts<'_>, answer: &Expected) -> u32 {
     u32::try_from(wait).unwrap_or(u32::MAX)
 }
 
-/// Rules 1 to 8; `account` is what rule 0 goes on with.
+/// Rules 1 to 8; `account` is the result of rule 0.
 fn rule(facts: &Facts<'_>, account: Option<(u64, u8)>) -> Result<Expected, Error> {
     if facts.group == Group::Stateless {
         let id = random(facts.entropy)?;
@@ -526,7 +525,7 @@ fn stamp(now: u64) -> Result<u32, Error> {
     u32::try_from(now).map_err(|_| Error::Time)
 }
 
-/// Rule 3: what a request's cookies come to, from the verdict of each, in order.
+/// Rule 3: the result of a request's cookies, from the verdict of each, in order.
 pub fn found(each: &[(Verdict, Option<Cookie>)]) -> Found {
     let usable = || each.iter().filter(|(verdict, _)| verdict.is_usable());
     let newer = each.iter().any(|(verdict, _)| *verdict == Verdict::UnknownVersion);
@@ -546,7 +545,7 @@ pub fn found(each: &[(Verdict, Option<Cookie>)]) -> Found {
     Found { verdict, cookie: Some(cookie), ambiguous, newer }
 }
 
-/// The `Max-Age` of a cookie that is written at `now`; 0 for none.
+/// Returns the `Max-Age` of a cookie that is written at `now`; 0 for none.
 pub fn max_age(config: &Config<'_>, now: u64, issued_at: u32) -> u32 {
     if let Some(seconds) = config.max_age {
         return seconds;
@@ -562,7 +561,7 @@ pub fn max_age(config: &Config<'_>, now: u64, issued_at: u32) -> u32 {
     u32::try_from(seconds).unwrap()
 }
 
-/// The limits on a cookie's life, and what `docs/cookie-format.md` says of refreshing.
+/// Returns the limits on a cookie's life, and its refresh interval by `docs/spec/cookie-format.md`.
 pub fn limits(config: &Config<'_>) -> Limits {
     let refresh_interval = match (config.max_idle, config.max_age) {
         (0, Some(max_age)) => max_age,

@@ -1,8 +1,8 @@
-//! What several tests share with one another, with the fuzz targets and with the benchmarks: models
-//! written from the pages in docs/, random numbers, statistics, and the paper's jump.
+//! The parts that tests, fuzz targets and benchmarks share: models written from the pages in docs/,
+//! random numbers, statistics, and the paper's jump.
 //!
-//! A model is slow and obvious. It is written from the text, and never from the code it is
-//! compared with.
+//! A model is slow and obvious. It is written from the text, and never from the code it is compared
+//! with.
 
 #[expect(
     clippy::cast_precision_loss,
@@ -19,8 +19,8 @@ pub mod random;
 /// The root of the checkout.
 pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-/// Lower-case hexadecimal digits. Without formatting, which takes Miri, an interpreter, four times
-/// as long.
+/// Returns lower-case hexadecimal digits, without formatting, which takes the interpreter Miri four
+/// times as long.
 pub fn hex(bytes: &[u8]) -> String {
     let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()

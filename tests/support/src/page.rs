@@ -4,11 +4,11 @@ use std::sync::Mutex;
 
 use crate::ROOT;
 
-/// A page may have several parts, each written by a test of its own.
+/// Serialises writes: a page may have several parts, each written by another test.
 static WRITING: Mutex<()> = Mutex::new(());
 
-/// The part called `part` of docs/`file` is `text`; or becomes it, when
-/// `TOKENPIN_WRITE_VECTORS` is set: in one step, because other tests read the page meanwhile.
+/// Checks that the part called `part` of docs/`file` is `text`. With `TOKENPIN_WRITE_VECTORS` set,
+/// writes it: in one step, because other tests read the page meanwhile.
 #[track_caller]
 pub fn compare(file: &str, part: &str, text: &str) {
     let _alone = WRITING.lock().unwrap();
@@ -24,5 +24,5 @@ pub fn compare(file: &str, part: &str, text: &str) {
         std::fs::rename(&whole, &path).unwrap();
         return;
     }
-    assert!(there == text, "the {part} in docs/{file} is stale: `make vectors` writes it anew");
+    assert!(there == text, "the {part} in docs/{file} is stale: `make vectors` writes it again");
 }

@@ -1,6 +1,6 @@
-//! Random numbers that a printed seed brings back.
+//! Random numbers that a printed seed repeats.
 
-/// Used unless the environment variable `TOKENPIN_SEED` holds another number.
+/// The seed unless the environment variable `TOKENPIN_SEED` holds another number.
 const SEED: u64 = 20_261_123;
 
 /// The seed of this run.
@@ -11,8 +11,8 @@ pub fn seed() -> u64 {
     }
 }
 
-/// Wang Yi's wyrand: one addition, one multiplication, and nothing in common with the
-/// mixing functions under test.
+/// Wang Yi's wyrand: one addition, one multiplication, and nothing in common with the mixing
+/// functions under test.
 pub struct Random(u64);
 
 impl Random {

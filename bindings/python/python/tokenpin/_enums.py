@@ -20,24 +20,24 @@ class _Named(str, Enum):
 
 
 class Status(_Named):
-    """What a function returns, as an `int32_t`. Numbers are never reused."""
+    """The result of a function, as an `int32_t`. Numbers are never reused."""
 
-    OK = "ok", 0, "Done."
-    NULL_POINTER = "null_pointer", 1, "A pointer is null that must not be."
-    MISALIGNED = "misaligned", 2, "A pointer is not aligned for what it points to."
+    OK = "ok", 0, "Success."
+    NULL_POINTER = "null_pointer", 1, "A pointer is null that must not be null."
+    MISALIGNED = "misaligned", 2, "A pointer is not aligned for its type."
     LENGTH = "length", 3, "A length is over `PTRDIFF_MAX`."
     BAD_ENUM = "bad_enum", 4, "A number is no value of its enum, or a switch is neither 0 nor 1."
     OVERLAP = "overlap", 5, "An output overlaps an input."
-    STRUCT_SIZE = "struct_size", 6, "A size-prefixed structure is shorter than its first version, longer than this library's with something in it that this library does not know, or over 4096 bytes."
+    STRUCT_SIZE = "struct_size", 6, "A size-prefixed structure is shorter than its first version, has bytes set that this library does not know, or is over 4096 bytes long."
     NOT_INITIALISED = "not_initialised", 7, "The affinity was never initialised, or has been wiped or closed."
-    OUT_OF_MEMORY = "out_of_memory", 8, "`malloc` gave nothing."
-    BUFFER_TOO_SMALL = "buffer_too_small", 9, "The buffer or memory is too small; a function with a place for it reports the length needed."
+    OUT_OF_MEMORY = "out_of_memory", 8, "`malloc` returned NULL."
+    BUFFER_TOO_SMALL = "buffer_too_small", 9, "The buffer or memory is too small. A function with an output for it reports the length needed."
     END = "end", 10, "There are no more values. Not an error."
-    BAD_DECISION = "bad_decision", 11, "What the decision says of its cookie was not made by this library, or was changed."
-    ID = "id", 12, "This is no id: not 1 to 255 bytes of `A-Z a-z 0-9 _ -`; or the content is empty."
+    BAD_DECISION = "bad_decision", 11, "The cookie in the decision was not made by this library, or was changed."
+    ID = "id", 12, "The id is not 1 to 255 bytes of `A-Z a-z 0-9 _ -`, or the content is empty."
     BUCKET_COUNT = "bucket_count", 20, "The number of buckets is not 1 to 2147483647."
     SCOPE_LENGTH = "scope_length", 21, "The scope is longer than 1024 bytes."
-    KEY_LENGTH = "key_length", 22, "The affinity key is empty or longer than 4096 bytes, an id is not of 16 bytes, or the key is of another kind than the cookie."
+    KEY_LENGTH = "key_length", 22, "The affinity key is empty or longer than 4096 bytes, an id does not have 16 bytes, or the key is of another kind than the cookie."
     IDENTITY_EMPTY = "identity_empty", 23, "The identity is empty."
     WEIGHT = "weight", 24, "The weight is over 65536."
     UNTIL = "until", 25, "The until is over 35184372088831."
@@ -61,7 +61,7 @@ class Status(_Named):
     ENTROPY = "entropy", 43, "Entropy, or an id hint, is needed and all zero."
     STALE = "stale", 44, "The decision belongs to another configuration."
     STRATEGY = "strategy", 45, "The strategy needs the key itself."
-    ID_FIELD = "id_field", 46, "What is added to the table of ids is empty, too long, malformed, or too much."
+    ID_FIELD = "id_field", 46, "An addition to the table of ids is empty, too long, malformed, or one too many."
 
 
 class Field(_Named):
@@ -93,17 +93,17 @@ class Field(_Named):
     PROMPT_CACHE = "prompt_cache", 23, "The switch `prompt_cache`."
     REPLACE_RULES = "replace_rules", 24, "The switch `replace_rules`."
     ID_KEYS = "id_keys", 25, "A key that seals ids; the index is its position in the ring."
-    ID_FIELDS = "id_fields", 26, "A key that is looked at for ids, beside the default ones."
-    ID_PREFIXES = "id_prefixes", 27, "A prefix of ids that are sealed, beside the default ones."
-    ID_COLLECTIONS = "id_collections", 28, "A segment of a path behind which an id stands, beside the default ones."
-    ID_MODE = "id_mode", 29, "What is done with ids."
-    ID_OWNER = "id_owner", 30, "Whose a sealed id is."
-    FOREIGN_SEALS = "foreign_seals", 31, "What becomes of another gateway's ids."
+    ID_FIELDS = "id_fields", 26, "A key that is read for ids, in addition to the default ones."
+    ID_PREFIXES = "id_prefixes", 27, "A prefix of ids that are sealed, in addition to the default ones."
+    ID_COLLECTIONS = "id_collections", 28, "A segment of a path that an id follows, in addition to the default ones."
+    ID_MODE = "id_mode", 29, "The treatment of ids."
+    ID_OWNER = "id_owner", 30, "The owner of a sealed id."
+    FOREIGN_SEALS = "foreign_seals", 31, "The treatment of another gateway's ids."
     ENCRYPTED_CONTENT = "encrypted_content", 32, "The switch `encrypted_content`."
 
 
 class Kind(_Named):
-    """What an affinity key is made of, and what a cookie belongs to. The numbers are the low nibble of a cookie's first byte."""
+    """The kind of an affinity key, and of the cookies that belong to it. The numbers are the low nibble of a cookie's first byte."""
 
     ANONYMOUS = "anonymous", 0, "A random id that a cookie carries."
     CONSUMER = "consumer", 1, "A consumer name."
@@ -112,34 +112,34 @@ class Kind(_Named):
 
 
 class State(_Named):
-    """What a slot does."""
+    """The state of a slot."""
 
-    UP = "up", 0, "Serves everyone."
-    DRAINING = "draining", 1, "Keeps the sessions it has; anonymous newcomers go elsewhere."
-    DOWN = "down", 2, "Serves nobody."
+    UP = "up", 0, "Serves every request."
+    DRAINING = "draining", 1, "Keeps its sessions. Anonymous newcomers go to other slots."
+    DOWN = "down", 2, "Serves no request."
     VACANT = "vacant", 3, "Holds no account. Fixed when the slot is made."
 
 
 class Strategy(_Named):
-    """How a slot is selected."""
+    """The strategy that selects slots."""
 
-    JUMP = "jump", 0, "The jump consistent hash gives the home slot, more probes the next ones; weighted rendezvous takes over where none of them serves. The default."
-    RENDEZVOUS = "rendezvous", 1, "Only weighted rendezvous: insensitive to the order of the list and to deletions in its middle; cost grows with the number of slots."
-    HIGRESS_FNV1A_MODULO = "higress_fnv1a_modulo", 2, "What Higress ai-proxy does: FNV-1a modulo the number of accounts. For migration only: anyone can aim a key at a slot, and changing the list moves most sessions."
+    JUMP = "jump", 0, "Jump consistent hash gives the home slot, and more probes give the next slots. Weighted rendezvous takes over if none of them serves. The default."
+    RENDEZVOUS = "rendezvous", 1, "Weighted rendezvous only. It is insensitive to the order of the list and to deletions in its middle. Its cost grows with the number of slots."
+    HIGRESS_FNV1A_MODULO = "higress_fnv1a_modulo", 2, "The mapping of Higress ai-proxy: FNV-1a modulo the number of accounts. For migration only: anyone can aim a key at a slot, and changing the list moves most sessions."
 
 
 class Role(_Named):
-    """What a key of a ring is used for."""
+    """The role of a key in a ring."""
 
-    SIGN = "sign", 0, "Signs what is new, and what it signed is valid. Exactly one key of a ring."
-    ACCEPT = "accept", 1, "What it signed is valid and left alone."
-    RETIRE = "retire", 2, "What it signed is valid; a cookie is issued anew with the signing key, a sealed id left alone."
+    SIGN = "sign", 0, "Signs new cookies and ids, and those that it signed are valid. Exactly one key of a ring has this role."
+    ACCEPT = "accept", 1, "Cookies and ids that it signed are valid, and stay as they are."
+    RETIRE = "retire", 2, "Cookies and ids that it signed are valid. The cookies are issued again with the signing key; the ids stay as they are."
 
 
 class Verdict(_Named):
-    """What came of reading a cookie."""
+    """The result of reading a cookie."""
 
-    ABSENT = "absent", 0, "There was no cookie, or none was looked for."
+    ABSENT = "absent", 0, "There was no cookie, or the decision needed none."
     MALFORMED = "malformed", 1, "Not 67 base64url characters with zero trailing bits, or of an undefined kind."
     UNKNOWN_VERSION = "unknown_version", 2, "Of another version of this format."
     UNKNOWN_KEY = "unknown_key", 3, "Signed by a key that is not in the ring."
@@ -153,33 +153,33 @@ class Verdict(_Named):
 
 
 class SameSite(_Named):
-    """When a browser sends the cookie across sites."""
+    """The requests across sites with which a browser sends the cookie."""
 
-    LAX = "lax", 0, "On top-level navigation only. The default."
-    STRICT = "strict", 1, "Never."
-    NONE = "none", 2, "Always; needs `Secure`."
+    LAX = "lax", 0, "Only top-level navigation. The default."
+    STRICT = "strict", 1, "None."
+    NONE = "none", 2, "All; needs `Secure`."
 
 
 class Group(_Named):
-    """How an API treats accounts."""
+    """The group of an API, by its use of accounts."""
 
-    STATELESS = "stateless", 0, "Any account will do."
+    STATELESS = "stateless", 0, "Any account can serve."
     STATEFUL = "stateful", 1, "State lives inside the account."
-    PROMPT_CACHE = "prompt_cache", 2, "Any account will do, and the one with the warm prompt cache does it cheaper."
+    PROMPT_CACHE = "prompt_cache", 2, "Any account can serve. The one with the warm prompt cache is cheaper."
 
 
 class Policy(_Named):
-    """What to do with a pinned request whose token is down or was tried."""
+    """The reaction to a pinned request whose token is down or was tried."""
 
     FAIL_FAST = "fail_fast", 0, "Refuse: another account would not know the state."
     FALLBACK_AND_UPDATE = "fallback_and_update", 1, "Select another token, and pin the session to it if the request creates state there and succeeds."
-    FALLBACK_WITHOUT_UPDATE = "fallback_without_update", 2, "Select another token for this request; the session returns when its own recovers."
+    FALLBACK_WITHOUT_UPDATE = "fallback_without_update", 2, "Select another token for this request. The session returns when its own token recovers."
 
 
 class Source(_Named):
-    """Where the affinity of a request comes from."""
+    """The source of a request's affinity."""
 
-    NONE = "none", 0, "Affinity was wanted, but there was nothing to take it from, and nothing was minted."
+    NONE = "none", 0, "Affinity was wanted, but no source had it, and nothing was minted."
     STATELESS = "stateless", 1, "The request needs no affinity."
     CONSUMER = "consumer", 2, "The consumer name."
     SESSION = "session", 3, "The session key."
@@ -190,118 +190,118 @@ class Source(_Named):
 
 
 class Outcome(_Named):
-    """What the decision came to."""
+    """The outcome of a decision."""
 
-    PLACED = "placed", 0, "Selected; no pin had a say."
+    PLACED = "placed", 0, "Selection chose the slot. No pin was involved."
     PINNED = "pinned", 1, "The pinned token serves."
-    REPINNED = "repinned", 2, "The pinned token cannot serve; another does, and becomes the pin on success."
-    FALLBACK = "fallback", 3, "The pinned token cannot serve; another does, for this request only."
-    RETRIED = "retried", 4, "Selected past the slots tried already; no pin had a say."
-    REJECTED = "rejected", 5, "Refused by a policy, for its keys, or for its ids."
+    REPINNED = "repinned", 2, "The pinned token cannot serve. Another does, and becomes the pin on success."
+    FALLBACK = "fallback", 3, "The pinned token cannot serve. Another does, for this request only."
+    RETRIED = "retried", 4, "Selection chose a slot that was not tried yet. No pin was involved."
+    REJECTED = "rejected", 5, "Rejected by a policy, for its keys, or for its ids."
     NONE = "none", 6, "No slot can serve."
 
 
 class PinState(_Named):
-    """What became of the pinned token."""
+    """The state of the pinned token."""
 
     NONE = "none", 0, "The request has no pin."
-    HOME = "home", 1, "Up, and where the session would be placed without its pin."
-    ELSEWHERE = "elsewhere", 2, "Up, and elsewhere: without its pin, the session would move."
+    HOME = "home", 1, "Up, and the slot that selection would choose without the pin."
+    ELSEWHERE = "elsewhere", 2, "Up, and another slot than selection would choose: without its pin, the session would move."
     DRAINING = "draining", 3, "Draining."
     DOWN = "down", 4, "Down."
     GONE = "gone", 5, "Not in the set."
 
 
 class KeyReason(_Named):
-    """What became of the request's keys: why the first unusable one was not used, else `ok` if one is used."""
+    """Why a key of the request was not used: the reason of the first unusable one, else `ok` if a key is used."""
 
     OK = "ok", 0, "A key is used."
-    ABSENT = "absent", 1, "There was none, or nobody looked."
-    UNTRUSTED = "untrusted", 2, "A consumer name came from somebody who is not trusted to give one."
-    SEVERAL_VALUES = "several_values", 3, "Several values that differ, where one is expected."
-    TOO_LONG = "too_long", 4, "Over 4096 bytes."
+    ABSENT = "absent", 1, "There was no key, or the decision needed none."
+    UNTRUSTED = "untrusted", 2, "A consumer name came from a source that is not trusted to name consumers."
+    SEVERAL_VALUES = "several_values", 3, "Several different values came where one is expected."
+    TOO_LONG = "too_long", 4, "The key is over 4096 bytes."
 
 
 class Answer(_Named):
-    """What `finish` wrote."""
+    """The output of `finish`."""
 
-    NOTHING = "nothing", 0, "Nothing goes back."
+    NOTHING = "nothing", 0, "Nothing is set."
     SET_COOKIE = "set_cookie", 1, "The value of a `Set-Cookie` field."
     CARRIER = "carrier", 2, "The value of the carrier header."
 
 
 class IdVerdict(_Named):
-    """What became of a sealed id, or of all in a request. The later in this order, the worse."""
+    """The verdict on a sealed id, or on all ids of a request. A later value is a worse verdict."""
 
-    NONE = "none", 0, "There was none."
-    PLAIN = "plain", 1, "It is not recognised as sealed: an id as a provider makes it."
-    SEALED = "sealed", 2, "It is authentic, and names its account."
-    CONFLICT = "conflict", 3, "Two of them name two accounts."
-    UNKNOWN_VERSION = "unknown_version", 4, "It has a later version."
-    UNKNOWN_KEY = "unknown_key", 5, "No key of the ring has sealed it."
-    BAD_SEAL = "bad_seal", 6, "It is not what the key would have made."
+    NONE = "none", 0, "There is no id."
+    PLAIN = "plain", 1, "The id does not look sealed: it is as a provider made it."
+    SEALED = "sealed", 2, "The id is authentic and names its account."
+    CONFLICT = "conflict", 3, "Two ids name different accounts."
+    UNKNOWN_VERSION = "unknown_version", 4, "The id has a later version."
+    UNKNOWN_KEY = "unknown_key", 5, "The ring has no key with the id's key id."
+    BAD_SEAL = "bad_seal", 6, "The seal is not what the key would have made."
 
 
 class Ids(_Named):
-    """Whether and which ids are looked at in the requests and responses of an API."""
+    """The ids that are opened in the requests of an API, and sealed in its responses."""
 
-    NONE = "none", 0, "None."
-    OPEN = "open", 1, "Sealed ids in requests are opened. Nothing in responses is sealed."
-    BOTH = "both", 2, "Requests are opened and responses sealed."
-    ITEMS = "items", 3, "The same, with the ids of items and with encrypted content: Responses and Conversations."
+    NONE = "none", 0, "No id is opened or sealed."
+    OPEN = "open", 1, "Sealed ids in requests are opened. Responses stay as they are."
+    BOTH = "both", 2, "Ids in requests are opened, and ids in responses are sealed."
+    ITEMS = "items", 3, "The same as both, with the ids of items and encrypted content: Responses and Conversations."
 
 
 class Mode(_Named):
-    """What is done with ids. Rolled out in this order."""
+    """The treatment of ids. The modes are rolled out in this order."""
 
-    OFF = "off", 0, "Nothing is opened and nothing sealed. Requests may be read: what names state that exists is found."
-    OPEN = "open", 1, "Sealed ids are opened and followed. Only what this client sent sealed is sealed."
-    SEAL = "seal", 2, "Everything is sealed, and plain ids are let through."
-    STRICT = "strict", 3, "Plain ids are refused."
+    OFF = "off", 0, "No id is opened or sealed. Requests may still be read for ids that name existing state."
+    OPEN = "open", 1, "Sealed ids are opened and followed. Only ids that the client sent sealed are sealed again."
+    SEAL = "seal", 2, "All ids are sealed. Plain ids are accepted."
+    STRICT = "strict", 3, "All ids are sealed. Plain ids are refused."
 
 
 class KeyKind(_Named):
-    """What the value of a key is."""
+    """The meaning of a key's value."""
 
     PATH = "path", 0, "No key of a document: the path of the request."
     QUERY = "query", 1, "A parameter of the query."
-    OWN = "own", 2, "The id of the object around it."
+    OWN = "own", 2, "The id of the object that has this key."
     ID = "id", 3, "An id."
     IDS = "ids", 4, "An array of ids."
     NAMED = "named", 5, "An id, or an object with an `id`."
-    HOLDER = "holder", 6, "An object with an `id`; a string is no id."
-    ENCRYPTED = "encrypted", 7, "Encrypted content, whose end is marked."
+    HOLDER = "holder", 6, "An object with an `id`. A string here is no id."
+    ENCRYPTED = "encrypted", 7, "Encrypted content, which carries a mark at its end."
     URL = "url", 8, "An absolute URL with an id in its path."
-    OPAQUE = "opaque", 9, "Somebody else's data: nothing below is looked at."
-    OPAQUE_OBJECT = "opaque_object", 10, "Somebody else's data where it is an object. An array holds items."
-    VARIABLES = "variables", 11, "Values for a prompt, of which only `file_id` is looked at."
+    OPAQUE = "opaque", 9, "Data of the client or of a tool. Nothing inside it is read."
+    OPAQUE_OBJECT = "opaque_object", 10, "Data of a tool if the value is an object. An array holds items."
+    VARIABLES = "variables", 11, "Values for a prompt, in which only `file_id` is read."
     ITEMS = "items", 12, "Items of a conversation."
 
 
 class IdOwner(_Named):
-    """Whose a sealed id is."""
+    """The owner of a sealed id."""
 
-    NONE = "none", 0, "Nobody's: whoever has it can use it."
-    CONSUMER = "consumer", 1, "The consumer's: another one's request is refused. A fence and no wall, for lists are sealed for whoever asks for them."
+    NONE = "none", 0, "No one: every client that has the id can use it."
+    CONSUMER = "consumer", 1, "The consumer: another consumer's request is refused. This is a fence and no wall, because lists are sealed for any consumer that asks for them."
 
 
 class ForeignSeals(_Named):
-    """What looks sealed, and was not sealed by a key of the ring."""
+    """The treatment of texts that look sealed but were not sealed by a key of the ring."""
 
-    AUTO = "auto", 0, "By the mode: plain in [`Mode::Open`], where clients may still hold another gateway's ids, else refused."
-    REFUSE = "refuse", 1, "It is refused."
-    PLAIN = "plain", 2, "It is an id as a provider makes it."
+    AUTO = "auto", 0, "Depends on the mode: plain in [`Mode::Open`], where clients may still hold ids of another gateway, else refused."
+    REFUSE = "refuse", 1, "They are refused."
+    PLAIN = "plain", 2, "They count as plain ids."
 
 
 class Refusal(_Named):
-    """What a host answers where no slot serves. The names are the codes that clients see."""
+    """The refusal with which a host answers if no slot serves. The names are the codes that clients see."""
 
-    NONE = "none", 0, "Nothing: a slot serves."
+    NONE = "none", 0, "None: a slot serves."
     NO_ACCOUNT_AVAILABLE = "no_account_available", 1, "No slot can serve."
     BAD_AFFINITY_KEY = "bad_affinity_key", 2, "The session's key cannot be used."
     SESSION_UNAVAILABLE = "session_unavailable", 3, "The session's account cannot serve now."
-    PREVIOUS_RESPONSE_NOT_FOUND = "previous_response_not_found", 4, "The `previous_response_id` is none that this gateway gave for an account of its set."
-    INVALID_ENCRYPTED_CONTENT = "invalid_encrypted_content", 5, "The same of encrypted content."
-    NOT_FOUND = "not_found", 6, "The same of any other id."
-    CONFLICTING_ACCOUNTS = "conflicting_accounts", 7, "Two ids live in two accounts."
-    UNREADABLE_BODY = "unreadable_body", 8, "A string of the body may hide an id, and is too long to be read as one."
+    PREVIOUS_RESPONSE_NOT_FOUND = "previous_response_not_found", 4, "The `previous_response_id` is not one that this gateway issued for an account in its set."
+    INVALID_ENCRYPTED_CONTENT = "invalid_encrypted_content", 5, "The encrypted content is not from an account in the set."
+    NOT_FOUND = "not_found", 6, "Another id is not one that this gateway issued for an account in its set."
+    CONFLICTING_ACCOUNTS = "conflicting_accounts", 7, "Two ids name different accounts."
+    UNREADABLE_BODY = "unreadable_body", 8, "A string of the body may be an id, and is too long to be read."

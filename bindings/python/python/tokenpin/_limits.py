@@ -21,11 +21,11 @@ COOKIE_VALUE_LEN: int = 67
 MAX_ATTRIBUTE: int = 1024
 """The longest value of a cookie's attribute, in bytes."""
 MAX_SET_COOKIE: int = 2400
-"""No `Set-Cookie` value around a cookie value of this library is longer, in bytes."""
+"""The longest `Set-Cookie` value around a cookie value of this library, in bytes."""
 MAX_MAX_AGE: int = 34560000
 """The largest `Max-Age`, in seconds: 400 days."""
 MAX_AGE_AUTO: int = 4294967295
-"""`Max-Age` follows from the limits on the cookie's life."""
+"""A `Max-Age` that follows from the limits on the cookie's life."""
 MAX_ID: int = 255
 """The longest id of an object that is sealed, in bytes."""
 MAX_SEALED_ID: int = 281

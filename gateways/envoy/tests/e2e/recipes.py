@@ -1,4 +1,4 @@
-"""The recipes of docs/recipes.md, as they are printed there."""
+"""The recipes of docs/guides/recipes.md, as they are printed there."""
 
 import pathlib
 import re
@@ -7,7 +7,7 @@ import stack
 import yaml
 from gateway import settings
 
-TEXT = (pathlib.Path(__file__).parents[4] / "docs/recipes.md").read_text()
+TEXT = (pathlib.Path(__file__).parents[4] / "docs/guides/recipes.md").read_text()
 BLOCKS = dict(re.findall(r"^```yaml\n# recipe: ([^\n]*)\n(.*?)^```", TEXT, re.M | re.S))
 
 

@@ -1,4 +1,4 @@
-"""Pages of another site, in a real Chromium, over TLS: what docs/recipes.md says of them."""
+"""Pages of another site, in a real Chromium, over TLS: what docs/guides/recipes.md says of them."""
 
 import json
 import re

@@ -11,12 +11,14 @@ import pytest
 import stack
 import wasm_differences
 import yaml
-from gateway import ENVIRONMENT, LOGGED_NEVER, cookie_keys, forge, route, settings
+from gateway import ENVIRONMENT, LOGGED_NEVER, cookie_keys, credential, forge, route, settings
+from provider import Provider
 from upstream import answering
 
 import envoy
 
 README = pathlib.Path(__file__).parents[2] / "README.md"
+TOP_README = pathlib.Path(__file__).parents[4] / "README.md"
 
 # Every field of the configuration, once.
 COMPLETE = settings(
@@ -466,6 +468,32 @@ def test_the_yaml_of_the_readme_is_good(folder, run):
         good, log = validate(folder, run, around(block), environment)
         assert good, log
         assert "deprecated" not in log.lower(), log
+
+
+@pytest.mark.smoke
+def test_the_yaml_of_the_top_readme_serves(gateways):
+    """As it is printed, with three variables and a provider: each id leads back to its account."""
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", TOP_README.read_text(), re.M | re.S)
+    filters = yaml.safe_load(block)
+    environment = dict(variables(filters))
+    accounts = {"OPENAI_KEY_A": "alpha", "OPENAI_KEY_B": "bravo"}
+    environment.update({name: credential(account) for name, account in accounts.items()})
+    g = gateways(environment)
+    g.configure(filters=filters, with_filter=False)
+    g.start(None)
+    g.upstream.answer = Provider()
+    used = set()
+    for i in range(20):
+        mine = [("authorization", f"Bearer client-{i}")]
+        first = g.send("POST", "/v1/responses", mine, body=b'{"input": "Hello."}')
+        assert first.status == 200 and first.account in accounts.values()
+        used.add(first.account)
+        id = json.loads(first.body)["id"]
+        assert id not in g.upstream.answer.accounts, "the id is sealed"
+        for who in mine, [("authorization", "Bearer another")]:
+            read = g.send("GET", f"/v1/responses/{id}", who)
+            assert (read.status, read.account) == (200, first.account)
+    assert used == set(accounts.values())
 
 
 @pytest.mark.smoke

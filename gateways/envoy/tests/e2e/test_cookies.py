@@ -199,7 +199,7 @@ def test_busy_sessions_end_with_their_life(gateway):
 
 V = f"{COOKIE}={'A' * 67}"  # a cookie of our name
 
-# What the client sends, and what the upstream must get, by the rules of docs/cookie-format.md.
+# What the client sends, and what the upstream must get, by the rules of docs/spec/cookie-format.md.
 STRIPPED = {
     "alone": ([V], []),
     "first": ([f"{V}; theme=dark"], ["theme=dark"]),

@@ -1,4 +1,4 @@
-"""The configuration of docs/higress.md in front of what stands for ai-proxy; and beside it a model of ai-proxy's own selection
+"""The configuration of docs/guides/higress.md in front of what stands for ai-proxy; and beside it a model of ai-proxy's own selection
 with an anonymous cookie, through the same events. The page's table is what comes of both."""
 
 import json
@@ -15,7 +15,7 @@ from gateway import ACCOUNTS, DECISION, KNOWN, forge, settings, tokens
 from provider import Provider
 from upstream import reply
 
-PAGE = (pathlib.Path(__file__).parents[4] / "docs/higress.md").read_text()
+PAGE = (pathlib.Path(__file__).parents[4] / "docs/guides/higress.md").read_text()
 SESSIONS = 60
 CONSUMER = "x-mse-consumer"
 

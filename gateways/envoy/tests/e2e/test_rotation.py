@@ -5,7 +5,7 @@ from gateway import cookie_keys, forge, opened, settings
 
 SESSIONS = 12
 
-# The steps of docs/cookie-format.md, each on every replica before the next.
+# The steps of docs/spec/cookie-format.md, each on every replica before the next.
 STEPS = {
     "one key": {"sign": 1},
     "the new one is accepted": {"sign": 1, "accept": 2},

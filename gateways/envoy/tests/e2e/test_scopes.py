@@ -109,7 +109,7 @@ def test_a_route_with_tokens_of_its_own(gateway):
 
 @pytest.mark.parametrize("cure", [None, "tenant", "no cookies"])
 def test_one_jar_for_many_users(gateway, cure):
-    """A backend that keeps one jar for all its users: what docs/operations.md says of it."""
+    """A backend that keeps one jar for all its users: what docs/guides/operations.md says of it."""
     fields = {"keyed_cookies": cure != "no cookies"}
     if cure == "tenant":
         fields["tenant"] = {"header": CONSUMER}

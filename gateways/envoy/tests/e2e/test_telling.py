@@ -90,7 +90,7 @@ def test_counters_under_load(gateway):
 
 @pytest.mark.smoke
 def test_fingerprints(gateway):
-    """The gauges are those of docs/decision.md, and follow what they cover."""
+    """The gauges are those of docs/spec/decision.md, and follow what they cover."""
     slots = [twin.Slot(account.encode()) for account in ACCOUNTS]
     ring = [twin.RingKey(1, COOKIE_KEYS[1], twin.SIGN)]
     config = twin.Config(slots, PLACEMENT_KEY, ring)

@@ -263,6 +263,7 @@ class Envoy:
         self.routes = {}
         self.plugin = plugin  # the path of that for proxy-wasm, and more fields of its entry
         self.wasm = {}
+        self.patience = PATIENCE
         self.version = 0
         self.process = None
 
@@ -361,7 +362,7 @@ class Envoy:
             except OSError:
                 return False
 
-        return wait_for(f"Envoy: {what}", done)
+        return wait_for(f"Envoy: {what}", done, self.patience)
 
 
 def read_line(path):

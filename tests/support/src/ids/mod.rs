@@ -1,4 +1,4 @@
-//! What has to come of a body, worked out slowly and over the whole of it.
+//! The required result for a body, computed slowly and over the whole of it.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ pub mod tree;
 
 pub const NO_KEY: u8 = 255;
 
-/// A part of a body, and what stands there instead.
+/// A part of a body, and its replacement.
 pub type Edit = (Range<usize>, Vec<u8>);
 
 pub fn apply(body: &[u8], edits: &[Edit]) -> Vec<u8> {
@@ -25,7 +25,7 @@ pub fn apply(body: &[u8], edits: &[Edit]) -> Vec<u8> {
     out
 }
 
-/// Whether an id is sealed in responses of such an API.
+/// Returns whether responses of such an API seal an id.
 pub fn seals(ids: Ids, text: &[u8]) -> bool {
     let end = text.iter().position(|byte| b"_-".contains(byte)).map_or(0, |at| at + 1);
     let known = PREFIXES.contains(&&text[..end])
@@ -34,12 +34,12 @@ pub fn seals(ids: Ids, text: &[u8]) -> bool {
     known && text.len() <= 255 && text.iter().all(letters)
 }
 
-/// The strings that may be ids.
+/// Returns whether a string may be an id.
 fn is_candidate(kind: Option<KeyKind>, node: &Node) -> bool {
     matches!(kind, Some(KeyKind::Id | KeyKind::Own | KeyKind::Named)) && node.at.len() <= 512
 }
 
-/// The edits that seal a document.
+/// Returns the edits that seal a document.
 pub fn seal(body: &[u8], rules: &Rules<'_>, ids: Ids, pin: u64) -> (Vec<Edit>, bool) {
     let (node, whole) = parse(body, false);
     let mut edits = Vec::new();
@@ -88,7 +88,7 @@ fn seal_node(
     }
 }
 
-/// What a request comes to.
+/// The required summary of a request.
 #[expect(clippy::struct_excessive_bools, reason = "as many as the library's")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
@@ -123,19 +123,19 @@ pub struct Opening<'a> {
     out: Request,
 }
 
-/// Where a value stands.
+/// The place of a value.
 #[derive(Clone, Copy)]
 struct Place {
     row: Option<usize>,
     level: usize,
-    /// The key that names the object around, if it is one that holds an id.
+    /// The key that names the object around the value, if that object holds an id.
     holder: Option<usize>,
     in_items: bool,
     /// An element of an array of ids.
     in_ids: bool,
 }
 
-/// What an element of `input` or `items` says of itself.
+/// The properties of an element of `input` or `items`.
 #[derive(Default)]
 struct Element {
     named: Vec<Option<u64>>,
@@ -270,7 +270,7 @@ impl<'a> Opening<'a> {
         element: &mut Element,
     ) {
         let Some(row) = place.row else { return };
-        // A string in an array of ids is one.
+        // A string in an array of ids is an id.
         let kind = if place.in_ids { KeyKind::Id } else { KEYS[row].kind };
         let raw = &body[node.at.clone()];
         if kind == KeyKind::Encrypted {
@@ -363,7 +363,8 @@ fn characters(raw: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     all.into_iter()
 }
 
-/// Whether content has an escape that is not of ASCII in its first 64 characters: it is no base64.
+/// Returns whether content has an escaped character beyond ASCII in its first 64 characters: it is
+/// no base64.
 fn is_odd(raw: &[u8]) -> bool {
     let odd =
         |character: &[u8]| character.len() == 6 && tree::unescape(character) == Some(vec![0xff]);
@@ -375,12 +376,13 @@ pub fn number_of(name: &str) -> u8 {
     u8::try_from(row).unwrap()
 }
 
-/// The edits that seal the events of a stream, and how many of its documents were not understood.
+/// Returns the edits that seal the events of a stream, and the number of its documents with
+/// unexpected input.
 pub fn seal_events(body: &[u8], rules: &Rules<'_>, ids: Ids, pin: u64) -> (Vec<Edit>, u32) {
     let (mut edits, mut unexpected) = (Vec::new(), 0);
     let mut event: Vec<Range<usize>> = Vec::new();
     let mut end_event = |event: &mut Vec<Range<usize>>| {
-        // The document, and where each of its bytes comes from.
+        // The document, and the source of each of its bytes.
         let (mut document, mut from) = (Vec::new(), Vec::new());
         for (i, line) in event.drain(..).enumerate() {
             if i > 0 {
@@ -422,13 +424,13 @@ pub fn seal_events(body: &[u8], rules: &Rules<'_>, ids: Ids, pin: u64) -> (Vec<E
     (edits, unexpected)
 }
 
-/// Whether it is `[DONE]`, which is no document and not counted.
+/// Returns whether the body is `[DONE]`, which is no document and not counted.
 pub fn is_done(body: &[u8]) -> bool {
     let done = body.trim_ascii().strip_prefix(b"[").map(<[u8]>::trim_ascii_start);
     done == Some(b"DONE]") && !body.contains(&b'\x0c')
 }
 
-/// Where a line ends in a string, which ends what is understood of the document.
+/// Returns the line end inside a string, which ends the part of the document that is read.
 fn string_over_a_line(document: &[u8]) -> Option<usize> {
     let (mut in_string, mut at) = (false, 0);
     while at < document.len() {

@@ -1,38 +1,38 @@
-//! A slow reader of whole JSON documents, by docs/sealed-ids.md: what it finds is a tree that knows where
-//! every string stands, and what it may be.
+//! A slow reader of whole JSON documents, by docs/spec/sealed-ids.md. It returns a tree that knows
+//! the place of every string, and what the string may be.
 
 use std::ops::Range;
 
 use tokenpin::ids::{KEYS, KeyKind};
 
-/// A value, and where its bytes are: of a string, those between the quotes.
+/// A value, and the place of its bytes. For a string, those between the quotes.
 #[derive(Debug)]
 pub struct Node {
     pub at: Range<usize>,
     pub value: Value,
-    /// Whether its end was found.
+    /// True if its end was found.
     pub whole: bool,
 }
 
 #[derive(Debug)]
 pub enum Value {
-    /// Unescaped; `None` where an escape is none.
+    /// Unescaped. `None` for an invalid escape.
     Text(Option<Vec<u8>>),
     /// By its first byte.
     Scalar(u8),
     Array(Vec<Node>),
-    /// Of each member the key, unescaped, and which of the table it is.
+    /// For each member the key, unescaped, its row in the table, and the value.
     Object(Vec<(Vec<u8>, Option<usize>, Node)>),
-    /// Not looked into.
+    /// Not read.
     Opaque,
 }
 
-/// What is above a value.
+/// The context of a value.
 #[derive(Clone, Copy)]
 struct Above {
     kind: Option<KeyKind>,
     variables: bool,
-    /// How many objects and arrays are open.
+    /// The number of open objects and arrays.
     level: usize,
 }
 
@@ -42,7 +42,8 @@ struct Reader<'t> {
     any_case: bool,
 }
 
-/// The document as far as it was understood, and whether that is all of it. An empty text is.
+/// Returns the part of the document that was understood, and whether that is all of it. An empty
+/// text is complete.
 pub fn parse(text: &[u8], any_case: bool) -> (Option<Node>, bool) {
     let mut reader = Reader { text, at: 0, any_case };
     reader.blanks();
@@ -154,7 +155,7 @@ impl Reader<'_> {
             return Some(());
         }
         loop {
-            // What is an array in an array of ids is none.
+            // An array in an array of ids holds no ids.
             self.blanks();
             let kind = at.kind.filter(|_| self.peek() == Some(b'"'));
             let node = self.value(Above { kind, ..at })?;
@@ -169,7 +170,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Over all brackets that open here, up to where as many were closed.
+    /// Skips all brackets that open here, up to the one that closes the first.
     fn skim(&mut self) -> bool {
         let mut open = 0;
         loop {
@@ -192,7 +193,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What is between the quotes.
+    /// Reads the text between the quotes.
     fn string(&mut self) -> Option<Range<usize>> {
         if self.peek()? != b'"' {
             return None;
@@ -211,7 +212,7 @@ impl Reader<'_> {
     }
 }
 
-/// A character that is escaped and not ASCII becomes a byte that is in no id.
+/// Unescapes. An escaped character beyond ASCII becomes a byte that is in no id.
 pub fn unescape(raw: &[u8]) -> Option<Vec<u8>> {
     let (mut out, mut rest) = (Vec::new(), raw);
     while let [byte, behind @ ..] = rest {

@@ -25,12 +25,8 @@ local group, existing, kind = ffi.new("uint8_t[1]"), ffi.new("uint8_t[1]"), ffi.
 local owner = ffi.new("struct tokenpin_bytes")
 local buffer, room = ffi.new("uint8_t[?]", 4096), 4096
 
--- What was used before is used again: a request makes nothing new.
-local free = { summaries = {}, sealers = {} }
-
-local function take(list, type_of)
-  return table.remove(list) or ffi.new(type_of)
-end
+-- Ids that no request needs any more. They are used again, with their structures.
+local free = {}
 
 local function need(size)
   if size <= room then return end
@@ -43,22 +39,24 @@ function _M.of(affinity, request, exchange, mode)
   local method, target = exchange.method, exchange.target
   local status = C.tokenpin_affinity_classify(affinity, method, #method, target, #target, group, existing, kind)
   if status ~= OK or kind[0] == C.TOKENPIN_IDS_NONE then return nil end
-  local ids = setmetatable({
-    affinity = affinity, kind = kind[0], mode = mode, scope = exchange.scope, owner = "", origin = "", upstream = "",
-    summary = take(free.summaries, "struct tokenpin_id_summary"), sealed = 0, unexpected = 0, at = 0, changed = 0,
-    is_head = method == "HEAD",
+  local ids = table.remove(free) or setmetatable({
+    summary = ffi.new("struct tokenpin_id_summary"), sealer = ffi.new("struct tokenpin_id_sealer"),
   }, Ids)
+  ids.affinity, ids.kind, ids.mode, ids.scope = affinity, kind[0], mode, exchange.scope
+  ids.owner, ids.origin, ids.upstream = "", "", ""
+  ids.unexpected, ids.at, ids.changed = 0, 0, 0
+  ids.is_head, ids.is_done, ids.is_sealing = method == "HEAD", false, false
   C.tokenpin_id_summary_init(ids.summary)
   if C.tokenpin_affinity_id_owner(affinity, request, owner) == OK and owner.len ~= 0 then
     ids.owner = ffi.string(owner.ptr, owner.len)
   end
   if mode ~= C.TOKENPIN_MODE_OFF and ids:has_state() then
-    ids.origin = ngx.var.scheme .. "://" .. (ngx.var.http_host or "")
+    ids.origin = ngx.var.scheme .. "://" .. (rawget(exchange.headers, "host") or "")
   end
   return ids
 end
 
--- Whether the API keeps what it makes in its account.
+-- Returns whether the API keeps what it makes in its account.
 function Ids:has_state()
   return self.kind == C.TOKENPIN_IDS_BOTH or self.kind == C.TOKENPIN_IDS_ITEMS
 end
@@ -81,7 +79,7 @@ function Ids:opened(target, summary)
   return status == OK and ffi.string(buffer, length[0]) or target
 end
 
--- Whether something in the client's target was opened.
+-- Opens the ids in the client's target. Returns whether there were any.
 function Ids:open_target(target)
   local opened = self:opened(target, self.summary)
   local said = self:report()
@@ -89,7 +87,8 @@ function Ids:open_target(target)
   return opened ~= target
 end
 
--- The same of what nginx has made of the target, by a `rewrite`. What the request says is not changed by it.
+-- Opens those in the target that nginx has made of it, by a `rewrite`. The request's summary stays
+-- as it is.
 function Ids:open_rewritten(target)
   C.tokenpin_id_summary_init(scratch)
   return self:opened(target, scratch)
@@ -99,6 +98,7 @@ end
 function Ids:take_opened()
   local pass, taken, put_len = tonumber(piece.pass), tonumber(piece.taken), tonumber(piece.put_len)
   if taken ~= pass or put_len ~= 0 then
+    self.edits = self.edits or {}
     table.insert(self.edits, { at = self.at + pass, length = taken - pass, text = ffi.string(piece.put, put_len) })
   end
   self.at = self.at + taken
@@ -107,7 +107,6 @@ function Ids:take_opened()
 end
 
 function Ids:begin_opening()
-  self.edits = {}
   self.utf8 = self.mode == C.TOKENPIN_MODE_STRICT and content.utf8()
   C.tokenpin_id_opener_init(opener)
 end
@@ -131,12 +130,12 @@ function Ids:end_opening()
   if C.tokenpin_affinity_open_end(self.affinity, self:use(), self.summary, opener, piece) == OK then
     self:take_opened()
   end
-  -- What was held back, and went out as it came in, is no change.
-  if self.changed == 0 then self.edits = {} end
+  -- Bytes that were held back and went out unchanged are no change.
+  if self.changed == 0 then self.edits = nil end
 end
 
--- Reads a body that nginx has read whole: in memory, or in the file to which it has written a longer one. Returns its
--- size; nil if the file cannot be read.
+-- Reads a body that nginx has read whole: in memory, or in the file to which it has written a
+-- longer one. Returns its size; nil if the file cannot be read.
 function Ids:read_body()
   self:begin_opening()
   local size = 0
@@ -159,7 +158,7 @@ function Ids:read_body()
   return size
 end
 
--- Calls `append` for the parts of the body as the upstream gets it.
+-- Calls `append` with each part of the body that the upstream gets.
 function Ids:changed_body(append)
   local from = 0
   local function copy(to)
@@ -180,9 +179,9 @@ function Ids:changed_body(append)
   copy(self.at)
 end
 
--- Puts the changed body in the place of the other. Returns whether it differs.
-function Ids:put_body()
-  if #self.edits == 0 then return false end
+-- Replaces the request's body. A separate function, because LuaJIT compiles none that makes
+-- closures.
+local function put_changed(self)
   if self.data then
     local parts = {}
     self:changed_body(function(part) table.insert(parts, part) end)
@@ -194,6 +193,12 @@ function Ids:put_body()
     end)
     ngx.req.finish_body()
   end
+end
+
+-- Puts the changed body in the place of the other. Returns whether it differs.
+function Ids:put_body()
+  if not self.edits then return false end
+  put_changed(self)
   return true
 end
 
@@ -208,13 +213,13 @@ function Ids:report()
   return report
 end
 
--- Whether ids in the response may change.
+-- Returns whether ids in the response may change.
 function Ids:seals()
   if not self:has_state() or self.mode == C.TOKENPIN_MODE_OFF then return false end
   return self.mode ~= C.TOKENPIN_MODE_OPEN or self:report().opened ~= 0
 end
 
--- Whether ids are sealed in a body of this kind: not without a body, nor in a part of one.
+-- Returns whether ids are sealed in a body of this kind: not without a body, nor in a part of one.
 function Ids:seals_body(status, kind_of)
   if self.is_download or (kind_of ~= "json" and kind_of ~= "events") then return false end
   return status ~= 101 and status ~= 204 and status ~= 206 and status ~= 304
@@ -226,8 +231,8 @@ function Ids:seal_target(target, slot)
   local status
   repeat
     local had = room
-    status = C.tokenpin_affinity_seal_target(self.affinity, self:use(), self.summary, slot, target, #target, buffer, room,
-      length)
+    status = C.tokenpin_affinity_seal_target(self.affinity, self:use(), self.summary, slot, target, #target,
+      buffer, room, length)
     if status == C.TOKENPIN_STATUS_BUFFER_TOO_SMALL then need(tonumber(length[0])) end
   until status ~= C.TOKENPIN_STATUS_BUFFER_TOO_SMALL or room == had
   local sealed = status == OK and ffi.string(buffer, length[0])
@@ -235,51 +240,51 @@ function Ids:seal_target(target, slot)
 end
 
 function Ids:begin_sealing(kind_of)
-  self.changed, self.unexpected = 0, 0
-  self.sealer = take(free.sealers, "struct tokenpin_id_sealer")
+  self.changed, self.unexpected, self.is_sealing = 0, 0, true
   C.tokenpin_id_sealer_init(self.sealer, kind_of == "events" and C.TOKENPIN_FRAMING_EVENTS or C.TOKENPIN_FRAMING_JSON)
 end
 
--- A part of the response's body, and whether it ends there. Returns what goes out instead; nil if that is the same.
+-- Adds the bytes of the piece, which begins at `at` of `part`, to `out`. Returns where the next
+-- piece begins.
+function Ids:take_sealed(part, at, out)
+  local pass, taken, put_len = tonumber(piece.pass), tonumber(piece.taken), tonumber(piece.put_len)
+  if pass ~= 0 then out[#out + 1] = part:sub(at + 1, at + pass) end
+  if put_len ~= 0 then out[#out + 1] = ffi.string(piece.put, put_len) end
+  self.differs = self.differs or taken ~= pass or put_len ~= 0
+  self.changed, self.unexpected = piece.changed, piece.unexpected
+  return at + taken
+end
+
+-- A part of the response's body, and whether it ends there. Returns what goes out instead; nil if
+-- that is the same.
 function Ids:seal(part, is_last, slot)
-  self.part = part
-  local using, bytes, at = self:use(), ffi.cast("const uint8_t *", part), 0
-  local out, differs = {}, false
-  local function take_sealed()
-    local pass, taken, put_len = tonumber(piece.pass), tonumber(piece.taken), tonumber(piece.put_len)
-    if pass ~= 0 then table.insert(out, part:sub(at + 1, at + pass)) end
-    if put_len ~= 0 then table.insert(out, ffi.string(piece.put, put_len)) end
-    differs = differs or taken ~= pass or put_len ~= 0
-    at = at + taken
-    self.changed, self.unexpected = piece.changed, piece.unexpected
-  end
+  self.part, self.differs = part, false
+  local using, bytes, at, out = self:use(), ffi.cast("const uint8_t *", part), 0, {}
   while at < #part do
     local status = C.tokenpin_affinity_seal_step(self.affinity, using, self.summary, slot, self.sealer, bytes + at,
       #part - at, piece)
     -- Cannot fail; and if it did, the rest would pass as it is.
     if status ~= OK then
-      table.insert(out, part:sub(at + 1))
+      out[#out + 1] = part:sub(at + 1)
       break
     end
-    take_sealed()
+    at = self:take_sealed(part, at, out)
   end
   if is_last then
+    self.is_sealing = false
     if C.tokenpin_affinity_seal_end(self.affinity, using, self.summary, slot, self.sealer, piece) == OK then
-      take_sealed()
+      self:take_sealed(part, at, out)
     end
-    table.insert(free.sealers, self.sealer)
-    self.sealer = nil
   end
   self.part = nil
-  return differs and table.concat(out) or nil
+  return self.differs and table.concat(out) or nil
 end
 
--- The request has ended. What it used is another's now.
+-- The request has ended: another one may use these.
 function Ids:let_go()
   self:forget_body()
-  if self.sealer then table.insert(free.sealers, self.sealer) end
-  if self.summary then table.insert(free.summaries, self.summary) end
-  self.sealer, self.summary = nil, nil
+  self.affinity = nil
+  table.insert(free, self)
 end
 
 return _M

@@ -1,7 +1,7 @@
 -- Counters, of all workers together, and Prometheus's text of them.
 --
--- A worker counts in a table, and adds what is in it to the shared dictionary four times a second. Counters outlive a
--- reload.
+-- A worker counts in a table, and adds what is in it to the shared dictionary four times a second.
+-- Counters outlive a reload.
 
 local library = require "resty.tokenpin.library"
 
@@ -17,17 +17,17 @@ Metrics.__index = Metrics
 
 local _M = {}
 
--- All names, in the order in which they are told.
+-- All names, in the order in which they are reported.
 local NAMES = {}
 -- Of a decision's field, by its value, the counter's name.
 local OF_DECISION = {}
-for i, each in ipairs(library.DECISION) do
+for _, each in ipairs(library.DECISION) do
   local names = {}
   for value = 0, #each.names do
     names[value] = each.field .. "_" .. each.names[value]
     table.insert(NAMES, names[value])
   end
-  OF_DECISION[i] = { field = each.field, names = names }
+  OF_DECISION[each.field] = names
 end
 for _, name in ipairs(OWN) do table.insert(NAMES, name) end
 
@@ -42,19 +42,20 @@ function Metrics:count(name, by)
 end
 
 function Metrics:count_decision(decision)
-  local counts = self.counts
-  for i = 1, #OF_DECISION do
-    local each = OF_DECISION[i]
-    local name = each.names[decision[each.field]]
-    counts[name] = counts[name] + 1
-  end
+  -- Not in a loop: with a constant for a field's name the compiler knows the field.
+  self:count(OF_DECISION.source[decision.source])
+  self:count(OF_DECISION.outcome[decision.outcome])
+  self:count(OF_DECISION.pin_state[decision.pin_state])
+  self:count(OF_DECISION.verdict[decision.verdict])
+  self:count(OF_DECISION.id_verdict[decision.id_verdict])
+  self:count(OF_DECISION.key_reason[decision.key_reason])
   if decision.ambiguous ~= 0 then self:count("ambiguous") end
 end
 
 function Metrics:flush()
   for name, by in pairs(self.counts) do
     if by ~= 0 then
-      -- Where there is no room, it stays for later.
+      -- Without room there, it stays for later.
       if self.dict:incr(self.prefix .. name, by, 0) then self.counts[name] = 0 end
     end
   end

@@ -1,4 +1,4 @@
--- What a request says, and what is changed in it.
+-- A request: its values, and the changes to it.
 
 local ffi = require "ffi"
 local entropy = require "resty.tokenpin.entropy"
@@ -10,17 +10,16 @@ local MAX_SCOPE = tonumber(C.TOKENPIN_MAX_SCOPE)
 
 local _M = {}
 
-local decision_type = ffi.typeof("struct tokenpin_decision")
-
--- Of this worker. Between `read` and `decide` nothing waits.
-local request = ffi.new("struct tokenpin_request")
+-- Of this worker. `reader` is the exchange whose request it holds.
+local request, reader = ffi.new("struct tokenpin_request"), nil
 local tried = ffi.new("uint32_t[4]")
 local id_hint = ffi.new("uint8_t[16]")
 local length = ffi.new("size_t[1]")
 local name_buffer = ffi.new("char[?]", C.TOKENPIN_MAX_COOKIE_NAME)
 local strip_buffer, strip_room = ffi.new("char[?]", 4096), 4096
 
--- Arrays of `tokenpin_bytes`, which grow. What they point to is kept from the collector by the lists.
+-- Arrays of `tokenpin_bytes`, which grow. What they point to is kept from the collector by the
+-- lists.
 local function list_of()
   return { array = ffi.new("struct tokenpin_bytes[?]", 16), room = 16, count = 0 }
 end
@@ -49,8 +48,8 @@ local function trim(text)
   return text:match("^[ \t]*(.-)[ \t]*$")
 end
 
--- One value for copies of it that were joined by commas, with empty ones or without. Else the value as it is. nginx
--- leaves tabs around it.
+-- One value for copies of it that were joined by commas, with empty ones or without. Else the value
+-- as it is. nginx leaves tabs around it.
 local function unjoined(value)
   if value:byte(1) == TAB or value:byte(-1) == TAB then value = trim(value) end
   if not value:find(",", 1, true) then return value end
@@ -63,7 +62,8 @@ local function unjoined(value)
   return one
 end
 
--- All values of a header; but for cookies, copies of one count as that, and empty ones not at all.
+-- Reads all values of a header. Copies of one count as one, and empty ones not at all, except for
+-- cookies.
 local function read_header(headers, name, list, is_raw)
   list.count = 0
   local value = rawget(headers, name)
@@ -80,13 +80,25 @@ local function read_header(headers, name, list, is_raw)
   return list
 end
 
+-- Returns whether the request is of HTTP/0.9. Only that, and HTTP/1.0, may come without `Host`.
+function _M.has_no_version(exchange)
+  return rawget(exchange.headers, "host") == nil and (ngx.req.http_version() or 1) < 1
+end
+
+-- The first value of a header, nil for none.
+function _M.first(exchange, name)
+  local value = rawget(exchange.headers, name)
+  return type(value) == "table" and value[1] or value
+end
+
 local function read_source(exchange, source, list)
   list.count = 0
   if source then read_header(exchange.headers, source.header, list) end
   return list
 end
 
--- Whether they are copies of one value; not for none. Of several, none can be told to be the right one.
+-- Returns whether all are copies of one value; false for none. Of several values none is known to
+-- be the right one.
 local function are_one(list)
   for i = 2, list.count do
     if list[i] ~= list[1] then return false end
@@ -94,7 +106,7 @@ local function are_one(list)
   return list.count > 0
 end
 
--- False if the tenant cannot be told.
+-- Returns false if the tenant is ambiguous.
 local function read_scope(exchange, terms)
   exchange.scope = terms.overlay.scope or ""
   local tenant = terms.settings.tenant
@@ -131,27 +143,23 @@ local function read_id_hint(exchange, terms)
   return of and C.tokenpin_affinity_id_hint(terms.gateway.affinity, of, #of, id_hint) == OK
 end
 
--- What a client says of its request, once.
-function _M.of_client()
+-- Reads the parts of a request that do not change while it lives.
+function _M.of_client(exchange)
   local headers = ngx.req.get_headers(0)
   local upgrade = rawget(headers, "upgrade")
   -- Over HTTP/1.1 it is a GET that creates; the library knows it by the method of HTTP/2.
   local method = ngx.req.get_method()
   local protocol = type(upgrade) == "string" and upgrade:lower()
   local is_handshake, is_h2c = method == "GET" and protocol == "websocket", protocol == "h2c"
-  local exchange = {
-    headers = headers, is_handshake = is_handshake, is_h2c = is_h2c,
-    has_upgrade = upgrade ~= nil and not is_h2c,
-    method = is_handshake and "CONNECT" or method, target = ngx.var.request_uri,
-    scope = "", tries = 0, decision = decision_type(),
-  }
-  exchange.decision.slot = library.SLOT_NONE
-  return exchange
+  exchange.headers, exchange.is_handshake, exchange.is_h2c = headers, is_handshake, is_h2c
+  exchange.has_upgrade = upgrade ~= nil and not is_h2c
+  exchange.method, exchange.target = is_handshake and "CONNECT" or method, ngx.var.request_uri
 end
 
--- Puts all that counts into the library's request, and returns it; nil if the tenant cannot be told. Its strings are
--- those of the exchange and of the lists above.
+-- Puts all that counts into the library's request, and returns it; nil if the tenant is ambiguous.
+-- Its strings are those of the exchange and of the lists above.
 function _M.read(exchange, terms)
+  reader = exchange
   if not read_scope(exchange, terms) then return nil end
   local settings = terms.settings
   request.scope.ptr, request.scope.len = exchange.scope, #exchange.scope
@@ -185,12 +193,15 @@ function _M.read(exchange, terms)
   end
 
   request.id_hint = read_id_hint(exchange, terms) and id_hint or nil
-  request.now = ngx.time()
   return request
 end
 
--- Decides what `read` has read, into `decision`. Returns the library's status.
+-- Decides what `read` has read, into `decision`. Returns the library's status. While the request
+-- waited for its body, `read` may have read another.
 function _M.decide(exchange, terms, decision)
+  if reader ~= exchange and not _M.read(exchange, terms) then return C.TOKENPIN_STATUS_SCOPE_LENGTH end
+  request.now = ngx.time()
+  terms.gateway.fleet:follow(request.now)
   for i = 1, exchange.tries do tried[i - 1] = exchange.tried[i] end
   request.tried, request.tried_count = tried, exchange.tries
   request.ids = exchange.ids and exchange.ids.summary or nil

@@ -1,4 +1,4 @@
--- What a response says of its token, and what is changed in it.
+-- A response: what it says of its token, and the changes to it.
 
 local ffi = require "ffi"
 local library = require "resty.tokenpin.library"
@@ -13,12 +13,20 @@ local matches = ffi.new("uint8_t[1]")
 local line = ffi.new("char[?]", C.TOKENPIN_MAX_SET_COOKIE)
 local length, answer = ffi.new("size_t[1]"), ffi.new("uint8_t[1]")
 
--- Whether an upstream has sent this response. nginx's own 502 also stands in $upstream_status, but no header came then;
--- and what comes from a cache, or behind an error_page, has another status.
+local DASH = 45
+
+-- Returns whether the upstream that was asked last has answered with a header.
+function _M.has_header()
+  local times = ngx.var.upstream_header_time
+  return times ~= nil and times:byte(-1) ~= DASH
+end
+
+-- Returns whether an upstream has sent this response. nginx's own 502 also stands in
+-- $upstream_status, but no header came then. A response from a cache, or behind an error_page, has
+-- another status.
 function _M.is_from_upstream()
-  local times, statuses = ngx.var.upstream_header_time, ngx.var.upstream_status
-  return times ~= nil and statuses ~= nil and times:match("[^, :]+$") ~= "-"
-    and tonumber(statuses:match("%d+$")) == ngx.status
+  local statuses = ngx.var.upstream_status
+  return statuses ~= nil and tonumber(statuses:sub(-3)) == ngx.status and _M.has_header()
 end
 
 -- The values of a field of the response, as a list; nil for none.
@@ -30,7 +38,8 @@ local function all(name)
   return value
 end
 
--- Takes an upstream's own cookie of our name out. `list` is what `Set-Cookie` is then, nil if that is not changed.
+-- Takes an upstream's own cookie of our name out. `list` is what `Set-Cookie` is then, nil if that
+-- is not changed.
 function _M.others_cookies(name)
   local given = all("set-cookie")
   if not given then return nil, nil end
@@ -88,10 +97,13 @@ function _M.field_of_upstream(name)
 end
 
 local function append(name, value)
-  local list = all(name) or {}
-  local longer = {}
-  for i, each in ipairs(list) do longer[i] = each end
-  table.insert(longer, value)
+  local there = all(name)
+  if not there then
+    ngx.header[name] = value
+    return
+  end
+  local longer = { unpack(there) }
+  longer[#longer + 1] = value
   ngx.header[name] = longer
 end
 

@@ -24,7 +24,8 @@ int tokenpin_statx(int folder, const char *path, int flags, unsigned int mask, s
 local AT_FDCWD, BASIC_STATS = -100, 0x7ff
 local MAX_SECRET = 65536
 
-local _M = {}
+-- MAX_FILE is for files other than those of secrets.
+local _M = { MAX_FILE = 16 * 1024 * 1024 }
 
 local found = ffi.new("struct tokenpin_statx")
 
@@ -59,7 +60,7 @@ function _M.read_secret_file(path)
   return text and without_line_end(text)
 end
 
--- What the fields `file` or `env` name; nil if there is neither.
+-- The secret that `file` or `env` names; nil without both.
 function _M.read_secret(fields)
   local file, env = fields:find("file"), fields:find("env")
   if file ~= nil and env ~= nil then fail(fields.path, "has both file and env") end

@@ -2,9 +2,9 @@
 
 package io.github.tokenpin;
 
-/** What {@code finish} wrote. */
+/** The output of {@code finish}. */
 public enum Answer {
-  /** Nothing goes back. */
+  /** Nothing is set. */
   NOTHING(0, "nothing"),
   /** The value of a {@code Set-Cookie} field. */
   SET_COOKIE(1, "set_cookie"),

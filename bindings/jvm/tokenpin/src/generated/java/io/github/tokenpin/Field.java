@@ -56,17 +56,17 @@ public enum Field {
   REPLACE_RULES(24, "replace_rules"),
   /** A key that seals ids; the index is its position in the ring. */
   ID_KEYS(25, "id_keys"),
-  /** A key that is looked at for ids, beside the default ones. */
+  /** A key that is read for ids, in addition to the default ones. */
   ID_FIELDS(26, "id_fields"),
-  /** A prefix of ids that are sealed, beside the default ones. */
+  /** A prefix of ids that are sealed, in addition to the default ones. */
   ID_PREFIXES(27, "id_prefixes"),
-  /** A segment of a path behind which an id stands, beside the default ones. */
+  /** A segment of a path that an id follows, in addition to the default ones. */
   ID_COLLECTIONS(28, "id_collections"),
-  /** What is done with ids. */
+  /** The treatment of ids. */
   ID_MODE(29, "id_mode"),
-  /** Whose a sealed id is. */
+  /** The owner of a sealed id. */
   ID_OWNER(30, "id_owner"),
-  /** What becomes of another gateway's ids. */
+  /** The treatment of another gateway's ids. */
   FOREIGN_SEALS(31, "foreign_seals"),
   /** The switch {@code encrypted_content}. */
   ENCRYPTED_CONTENT(32, "encrypted_content");

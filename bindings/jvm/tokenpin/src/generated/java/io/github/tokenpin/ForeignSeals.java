@@ -2,16 +2,16 @@
 
 package io.github.tokenpin;
 
-/** What looks sealed, and was not sealed by a key of the ring. */
+/** The treatment of texts that look sealed but were not sealed by a key of the ring. */
 public enum ForeignSeals {
   /**
-   * By the mode: plain in {@code Mode.OPEN}, where clients may still hold another gateway's ids,
-   * else refused.
+   * Depends on the mode: plain in {@code Mode.OPEN}, where clients may still hold ids of another
+   * gateway, else refused.
    */
   AUTO(0, "auto"),
-  /** It is refused. */
+  /** They are refused. */
   REFUSE(1, "refuse"),
-  /** It is an id as a provider makes it. */
+  /** They count as plain ids. */
   PLAIN(2, "plain");
 
   private static final ForeignSeals[] BY_NUMBER = new ForeignSeals[3];

@@ -2,13 +2,13 @@
 
 package io.github.tokenpin;
 
-/** How an API treats accounts. */
+/** The group of an API, by its use of accounts. */
 public enum Group {
-  /** Any account will do. */
+  /** Any account can serve. */
   STATELESS(0, "stateless"),
   /** State lives inside the account. */
   STATEFUL(1, "stateful"),
-  /** Any account will do, and the one with the warm prompt cache does it cheaper. */
+  /** Any account can serve. The one with the warm prompt cache is cheaper. */
   PROMPT_CACHE(2, "prompt_cache");
 
   private static final Group[] BY_NUMBER = new Group[3];

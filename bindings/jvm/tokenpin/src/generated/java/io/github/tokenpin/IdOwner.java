@@ -2,13 +2,13 @@
 
 package io.github.tokenpin;
 
-/** Whose a sealed id is. */
+/** The owner of a sealed id. */
 public enum IdOwner {
-  /** Nobody's: whoever has it can use it. */
+  /** No one: every client that has the id can use it. */
   NONE(0, "none"),
   /**
-   * The consumer's: another one's request is refused. A fence and no wall, for lists are sealed for
-   * whoever asks for them.
+   * The consumer: another consumer's request is refused. This is a fence and no wall, because lists
+   * are sealed for any consumer that asks for them.
    */
   CONSUMER(1, "consumer");
 

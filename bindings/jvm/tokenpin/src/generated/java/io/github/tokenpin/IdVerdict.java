@@ -2,21 +2,21 @@
 
 package io.github.tokenpin;
 
-/** What became of a sealed id, or of all in a request. The later in this order, the worse. */
+/** The verdict on a sealed id, or on all ids of a request. A later value is a worse verdict. */
 public enum IdVerdict {
-  /** There was none. */
+  /** There is no id. */
   NONE(0, "none"),
-  /** It is not recognised as sealed: an id as a provider makes it. */
+  /** The id does not look sealed: it is as a provider made it. */
   PLAIN(1, "plain"),
-  /** It is authentic, and names its account. */
+  /** The id is authentic and names its account. */
   SEALED(2, "sealed"),
-  /** Two of them name two accounts. */
+  /** Two ids name different accounts. */
   CONFLICT(3, "conflict"),
-  /** It has a later version. */
+  /** The id has a later version. */
   UNKNOWN_VERSION(4, "unknown_version"),
-  /** No key of the ring has sealed it. */
+  /** The ring has no key with the id's key id. */
   UNKNOWN_KEY(5, "unknown_key"),
-  /** It is not what the key would have made. */
+  /** The seal is not what the key would have made. */
   BAD_SEAL(6, "bad_seal");
 
   private static final IdVerdict[] BY_NUMBER = new IdVerdict[7];

@@ -2,15 +2,15 @@
 
 package io.github.tokenpin;
 
-/** Whether and which ids are looked at in the requests and responses of an API. */
+/** The ids that are opened in the requests of an API, and sealed in its responses. */
 public enum Ids {
-  /** None. */
+  /** No id is opened or sealed. */
   NONE(0, "none"),
-  /** Sealed ids in requests are opened. Nothing in responses is sealed. */
+  /** Sealed ids in requests are opened. Responses stay as they are. */
   OPEN(1, "open"),
-  /** Requests are opened and responses sealed. */
+  /** Ids in requests are opened, and ids in responses are sealed. */
   BOTH(2, "both"),
-  /** The same, with the ids of items and with encrypted content: Responses and Conversations. */
+  /** The same as both, with the ids of items and encrypted content: Responses and Conversations. */
   ITEMS(3, "items");
 
   private static final Ids[] BY_NUMBER = new Ids[4];

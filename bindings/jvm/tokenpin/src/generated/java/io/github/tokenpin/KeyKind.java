@@ -2,13 +2,13 @@
 
 package io.github.tokenpin;
 
-/** What the value of a key is. */
+/** The meaning of a key's value. */
 public enum KeyKind {
   /** No key of a document: the path of the request. */
   PATH(0, "path"),
   /** A parameter of the query. */
   QUERY(1, "query"),
-  /** The id of the object around it. */
+  /** The id of the object that has this key. */
   OWN(2, "own"),
   /** An id. */
   ID(3, "id"),
@@ -16,17 +16,17 @@ public enum KeyKind {
   IDS(4, "ids"),
   /** An id, or an object with an {@code id}. */
   NAMED(5, "named"),
-  /** An object with an {@code id}; a string is no id. */
+  /** An object with an {@code id}. A string here is no id. */
   HOLDER(6, "holder"),
-  /** Encrypted content, whose end is marked. */
+  /** Encrypted content, which carries a mark at its end. */
   ENCRYPTED(7, "encrypted"),
   /** An absolute URL with an id in its path. */
   URL(8, "url"),
-  /** Somebody else's data: nothing below is looked at. */
+  /** Data of the client or of a tool. Nothing inside it is read. */
   OPAQUE(9, "opaque"),
-  /** Somebody else's data where it is an object. An array holds items. */
+  /** Data of a tool if the value is an object. An array holds items. */
   OPAQUE_OBJECT(10, "opaque_object"),
-  /** Values for a prompt, of which only {@code file_id} is looked at. */
+  /** Values for a prompt, in which only {@code file_id} is read. */
   VARIABLES(11, "variables"),
   /** Items of a conversation. */
   ITEMS(12, "items");

@@ -3,19 +3,19 @@
 package io.github.tokenpin;
 
 /**
- * What became of the request's keys: why the first unusable one was not used, else {@code ok} if
- * one is used.
+ * Why a key of the request was not used: the reason of the first unusable one, else {@code ok} if a
+ * key is used.
  */
 public enum KeyReason {
   /** A key is used. */
   OK(0, "ok"),
-  /** There was none, or nobody looked. */
+  /** There was no key, or the decision needed none. */
   ABSENT(1, "absent"),
-  /** A consumer name came from somebody who is not trusted to give one. */
+  /** A consumer name came from a source that is not trusted to name consumers. */
   UNTRUSTED(2, "untrusted"),
-  /** Several values that differ, where one is expected. */
+  /** Several different values came where one is expected. */
   SEVERAL_VALUES(3, "several_values"),
-  /** Over 4096 bytes. */
+  /** The key is over 4096 bytes. */
   TOO_LONG(4, "too_long");
 
   private static final KeyReason[] BY_NUMBER = new KeyReason[5];

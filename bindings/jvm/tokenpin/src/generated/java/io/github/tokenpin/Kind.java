@@ -3,8 +3,8 @@
 package io.github.tokenpin;
 
 /**
- * What an affinity key is made of, and what a cookie belongs to. The numbers are the low nibble of
- * a cookie's first byte.
+ * The kind of an affinity key, and of the cookies that belong to it. The numbers are the low nibble
+ * of a cookie's first byte.
  */
 public enum Kind {
   /** A random id that a cookie carries. */

@@ -65,7 +65,7 @@ public final class Limits {
   /** The longest value of a cookie's attribute, in bytes. */
   public static final int MAX_ATTRIBUTE = 1024;
 
-  /** No {@code Set-Cookie} value around a cookie value of this library is longer, in bytes. */
+  /** The longest {@code Set-Cookie} value around a cookie value of this library, in bytes. */
   public static final int MAX_SET_COOKIE = 2400;
 
   /** The largest {@code Max-Age}, in seconds: 400 days. */

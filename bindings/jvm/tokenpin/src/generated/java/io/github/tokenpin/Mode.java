@@ -2,18 +2,15 @@
 
 package io.github.tokenpin;
 
-/** What is done with ids. Rolled out in this order. */
+/** The treatment of ids. The modes are rolled out in this order. */
 public enum Mode {
-  /**
-   * Nothing is opened and nothing sealed. Requests may be read: what names state that exists is
-   * found.
-   */
+  /** No id is opened or sealed. Requests may still be read for ids that name existing state. */
   OFF(0, "off"),
-  /** Sealed ids are opened and followed. Only what this client sent sealed is sealed. */
+  /** Sealed ids are opened and followed. Only ids that the client sent sealed are sealed again. */
   OPEN(1, "open"),
-  /** Everything is sealed, and plain ids are let through. */
+  /** All ids are sealed. Plain ids are accepted. */
   SEAL(2, "seal"),
-  /** Plain ids are refused. */
+  /** All ids are sealed. Plain ids are refused. */
   STRICT(3, "strict");
 
   private static final Mode[] BY_NUMBER = new Mode[4];

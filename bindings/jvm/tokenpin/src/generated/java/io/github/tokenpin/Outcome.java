@@ -2,19 +2,19 @@
 
 package io.github.tokenpin;
 
-/** What the decision came to. */
+/** The outcome of a decision. */
 public enum Outcome {
-  /** Selected; no pin had a say. */
+  /** Selection chose the slot. No pin was involved. */
   PLACED(0, "placed"),
   /** The pinned token serves. */
   PINNED(1, "pinned"),
-  /** The pinned token cannot serve; another does, and becomes the pin on success. */
+  /** The pinned token cannot serve. Another does, and becomes the pin on success. */
   REPINNED(2, "repinned"),
-  /** The pinned token cannot serve; another does, for this request only. */
+  /** The pinned token cannot serve. Another does, for this request only. */
   FALLBACK(3, "fallback"),
-  /** Selected past the slots tried already; no pin had a say. */
+  /** Selection chose a slot that was not tried yet. No pin was involved. */
   RETRIED(4, "retried"),
-  /** Refused by a policy, for its keys, or for its ids. */
+  /** Rejected by a policy, for its keys, or for its ids. */
   REJECTED(5, "rejected"),
   /** No slot can serve. */
   NONE(6, "none");

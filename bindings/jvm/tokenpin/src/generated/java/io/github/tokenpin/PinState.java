@@ -2,13 +2,13 @@
 
 package io.github.tokenpin;
 
-/** What became of the pinned token. */
+/** The state of the pinned token. */
 public enum PinState {
   /** The request has no pin. */
   NONE(0, "none"),
-  /** Up, and where the session would be placed without its pin. */
+  /** Up, and the slot that selection would choose without the pin. */
   HOME(1, "home"),
-  /** Up, and elsewhere: without its pin, the session would move. */
+  /** Up, and another slot than selection would choose: without its pin, the session would move. */
   ELSEWHERE(2, "elsewhere"),
   /** Draining. */
   DRAINING(3, "draining"),

@@ -2,7 +2,7 @@
 
 package io.github.tokenpin;
 
-/** What to do with a pinned request whose token is down or was tried. */
+/** The reaction to a pinned request whose token is down or was tried. */
 public enum Policy {
   /** Refuse: another account would not know the state. */
   FAIL_FAST(0, "fail_fast"),
@@ -11,7 +11,7 @@ public enum Policy {
    * succeeds.
    */
   FALLBACK_AND_UPDATE(1, "fallback_and_update"),
-  /** Select another token for this request; the session returns when its own recovers. */
+  /** Select another token for this request. The session returns when its own token recovers. */
   FALLBACK_WITHOUT_UPDATE(2, "fallback_without_update");
 
   private static final Policy[] BY_NUMBER = new Policy[3];

@@ -2,9 +2,12 @@
 
 package io.github.tokenpin;
 
-/** What a host answers where no slot serves. The names are the codes that clients see. */
+/**
+ * The refusal with which a host answers if no slot serves. The names are the codes that clients
+ * see.
+ */
 public enum Refusal {
-  /** Nothing: a slot serves. */
+  /** None: a slot serves. */
   NONE(0, "none"),
   /** No slot can serve. */
   NO_ACCOUNT_AVAILABLE(1, "no_account_available"),
@@ -12,15 +15,17 @@ public enum Refusal {
   BAD_AFFINITY_KEY(2, "bad_affinity_key"),
   /** The session's account cannot serve now. */
   SESSION_UNAVAILABLE(3, "session_unavailable"),
-  /** The {@code previous_response_id} is none that this gateway gave for an account of its set. */
+  /**
+   * The {@code previous_response_id} is not one that this gateway issued for an account in its set.
+   */
   PREVIOUS_RESPONSE_NOT_FOUND(4, "previous_response_not_found"),
-  /** The same of encrypted content. */
+  /** The encrypted content is not from an account in the set. */
   INVALID_ENCRYPTED_CONTENT(5, "invalid_encrypted_content"),
-  /** The same of any other id. */
+  /** Another id is not one that this gateway issued for an account in its set. */
   NOT_FOUND(6, "not_found"),
-  /** Two ids live in two accounts. */
+  /** Two ids name different accounts. */
   CONFLICTING_ACCOUNTS(7, "conflicting_accounts"),
-  /** A string of the body may hide an id, and is too long to be read as one. */
+  /** A string of the body may be an id, and is too long to be read. */
   UNREADABLE_BODY(8, "unreadable_body");
 
   private static final Refusal[] BY_NUMBER = new Refusal[9];

@@ -2,14 +2,18 @@
 
 package io.github.tokenpin;
 
-/** What a key of a ring is used for. */
+/** The role of a key in a ring. */
 public enum Role {
-  /** Signs what is new, and what it signed is valid. Exactly one key of a ring. */
+  /**
+   * Signs new cookies and ids, and those that it signed are valid. Exactly one key of a ring has
+   * this role.
+   */
   SIGN(0, "sign"),
-  /** What it signed is valid and left alone. */
+  /** Cookies and ids that it signed are valid, and stay as they are. */
   ACCEPT(1, "accept"),
   /**
-   * What it signed is valid; a cookie is issued anew with the signing key, a sealed id left alone.
+   * Cookies and ids that it signed are valid. The cookies are issued again with the signing key;
+   * the ids stay as they are.
    */
   RETIRE(2, "retire");
 

@@ -2,13 +2,13 @@
 
 package io.github.tokenpin;
 
-/** When a browser sends the cookie across sites. */
+/** The requests across sites with which a browser sends the cookie. */
 public enum SameSite {
-  /** On top-level navigation only. The default. */
+  /** Only top-level navigation. The default. */
   LAX(0, "lax"),
-  /** Never. */
+  /** None. */
   STRICT(1, "strict"),
-  /** Always; needs {@code Secure}. */
+  /** All; needs {@code Secure}. */
   NONE(2, "none");
 
   private static final SameSite[] BY_NUMBER = new SameSite[3];

@@ -2,9 +2,9 @@
 
 package io.github.tokenpin;
 
-/** Where the affinity of a request comes from. */
+/** The source of a request's affinity. */
 public enum Source {
-  /** Affinity was wanted, but there was nothing to take it from, and nothing was minted. */
+  /** Affinity was wanted, but no source had it, and nothing was minted. */
   NONE(0, "none"),
   /** The request needs no affinity. */
   STATELESS(1, "stateless"),

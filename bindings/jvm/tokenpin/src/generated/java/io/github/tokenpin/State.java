@@ -2,13 +2,13 @@
 
 package io.github.tokenpin;
 
-/** What a slot does. */
+/** The state of a slot. */
 public enum State {
-  /** Serves everyone. */
+  /** Serves every request. */
   UP(0, "up"),
-  /** Keeps the sessions it has; anonymous newcomers go elsewhere. */
+  /** Keeps its sessions. Anonymous newcomers go to other slots. */
   DRAINING(1, "draining"),
-  /** Serves nobody. */
+  /** Serves no request. */
   DOWN(2, "down"),
   /** Holds no account. Fixed when the slot is made. */
   VACANT(3, "vacant");

@@ -2,14 +2,14 @@
 
 package io.github.tokenpin;
 
-/** What a function returns, as an {@code int32_t}. Numbers are never reused. */
+/** The result of a function, as an {@code int32_t}. Numbers are never reused. */
 public enum Status {
-  /** Done. */
-  OK(0, "ok", "done"),
-  /** A pointer is null that must not be. */
-  NULL_POINTER(1, "null_pointer", "a pointer is null that must not be"),
-  /** A pointer is not aligned for what it points to. */
-  MISALIGNED(2, "misaligned", "a pointer is not aligned for what it points to"),
+  /** Success. */
+  OK(0, "ok", "success"),
+  /** A pointer is null that must not be null. */
+  NULL_POINTER(1, "null_pointer", "a pointer is null that must not be null"),
+  /** A pointer is not aligned for its type. */
+  MISALIGNED(2, "misaligned", "a pointer is not aligned for its type"),
   /** A length is over {@code PTRDIFF_MAX}. */
   LENGTH(3, "length", "a length is over PTRDIFF_MAX"),
   /** A number is no value of its enum, or a switch is neither 0 nor 1. */
@@ -17,33 +17,33 @@ public enum Status {
   /** An output overlaps an input. */
   OVERLAP(5, "overlap", "an output overlaps an input"),
   /**
-   * A size-prefixed structure is shorter than its first version, longer than this library's with
-   * something in it that this library does not know, or over 4096 bytes.
+   * A size-prefixed structure is shorter than its first version, has bytes set that this library
+   * does not know, or is over 4096 bytes long.
    */
-  STRUCT_SIZE(6, "struct_size", "a size-prefixed structure is shorter than its first version, longer than this library's with something in it that this library does not know, or over 4096 bytes"),
+  STRUCT_SIZE(6, "struct_size", "a size-prefixed structure is shorter than its first version, has bytes set that this library does not know, or is over 4096 bytes long"),
   /** The affinity was never initialised, or has been wiped or closed. */
   NOT_INITIALISED(7, "not_initialised", "the affinity was never initialised, or has been wiped or closed"),
-  /** {@code malloc} gave nothing. */
-  OUT_OF_MEMORY(8, "out_of_memory", "malloc gave nothing"),
+  /** {@code malloc} returned NULL. */
+  OUT_OF_MEMORY(8, "out_of_memory", "malloc returned NULL"),
   /**
-   * The buffer or memory is too small; a function with a place for it reports the length needed.
+   * The buffer or memory is too small. A function with an output for it reports the length needed.
    */
-  BUFFER_TOO_SMALL(9, "buffer_too_small", "the buffer or memory is too small; a function with a place for it reports the length needed"),
+  BUFFER_TOO_SMALL(9, "buffer_too_small", "the buffer or memory is too small"),
   /** There are no more values. Not an error. */
   END(10, "end", "there are no more values"),
-  /** What the decision says of its cookie was not made by this library, or was changed. */
-  BAD_DECISION(11, "bad_decision", "what the decision says of its cookie was not made by this library, or was changed"),
-  /** This is no id: not 1 to 255 bytes of {@code A-Z a-z 0-9 _ -}; or the content is empty. */
-  ID(12, "id", "this is no id: not 1 to 255 bytes of A-Z a-z 0-9 _ -; or the content is empty"),
+  /** The cookie in the decision was not made by this library, or was changed. */
+  BAD_DECISION(11, "bad_decision", "the cookie in the decision was not made by this library, or was changed"),
+  /** The id is not 1 to 255 bytes of {@code A-Z a-z 0-9 _ -}, or the content is empty. */
+  ID(12, "id", "the id is not 1 to 255 bytes of A-Z a-z 0-9 _ -, or the content is empty"),
   /** The number of buckets is not 1 to 2147483647. */
   BUCKET_COUNT(20, "bucket_count", "the number of buckets is not 1 to 2147483647"),
   /** The scope is longer than 1024 bytes. */
   SCOPE_LENGTH(21, "scope_length", "the scope is longer than 1024 bytes"),
   /**
-   * The affinity key is empty or longer than 4096 bytes, an id is not of 16 bytes, or the key is of
-   * another kind than the cookie.
+   * The affinity key is empty or longer than 4096 bytes, an id does not have 16 bytes, or the key
+   * is of another kind than the cookie.
    */
-  KEY_LENGTH(22, "key_length", "the affinity key is empty or longer than 4096 bytes, an id is not of 16 bytes, or the key is of another kind than the cookie"),
+  KEY_LENGTH(22, "key_length", "the affinity key is empty or longer than 4096 bytes, an id does not have 16 bytes, or the key is of another kind than the cookie"),
   /** The identity is empty. */
   IDENTITY_EMPTY(23, "identity_empty", "the identity is empty"),
   /** The weight is over 65536. */
@@ -99,8 +99,8 @@ public enum Status {
   STALE(44, "stale", "the decision belongs to another configuration"),
   /** The strategy needs the key itself. */
   STRATEGY(45, "strategy", "the strategy needs the key itself"),
-  /** What is added to the table of ids is empty, too long, malformed, or too much. */
-  ID_FIELD(46, "id_field", "what is added to the table of ids is empty, too long, malformed, or too much");
+  /** An addition to the table of ids is empty, too long, malformed, or one too many. */
+  ID_FIELD(46, "id_field", "an addition to the table of ids is empty, too long, malformed, or one too many");
 
   private static final Status[] BY_NUMBER = new Status[47];
 

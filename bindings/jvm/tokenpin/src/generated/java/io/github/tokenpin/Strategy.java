@@ -2,21 +2,21 @@
 
 package io.github.tokenpin;
 
-/** How a slot is selected. */
+/** The strategy that selects slots. */
 public enum Strategy {
   /**
-   * The jump consistent hash gives the home slot, more probes the next ones; weighted rendezvous
-   * takes over where none of them serves. The default.
+   * Jump consistent hash gives the home slot, and more probes give the next slots. Weighted
+   * rendezvous takes over if none of them serves. The default.
    */
   JUMP(0, "jump"),
   /**
-   * Only weighted rendezvous: insensitive to the order of the list and to deletions in its middle;
-   * cost grows with the number of slots.
+   * Weighted rendezvous only. It is insensitive to the order of the list and to deletions in its
+   * middle. Its cost grows with the number of slots.
    */
   RENDEZVOUS(1, "rendezvous"),
   /**
-   * What Higress ai-proxy does: FNV-1a modulo the number of accounts. For migration only: anyone
-   * can aim a key at a slot, and changing the list moves most sessions.
+   * The mapping of Higress ai-proxy: FNV-1a modulo the number of accounts. For migration only:
+   * anyone can aim a key at a slot, and changing the list moves most sessions.
    */
   HIGRESS_FNV1A_MODULO(2, "higress_fnv1a_modulo");
 

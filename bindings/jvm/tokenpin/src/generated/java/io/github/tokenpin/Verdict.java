@@ -2,9 +2,9 @@
 
 package io.github.tokenpin;
 
-/** What came of reading a cookie. */
+/** The result of reading a cookie. */
 public enum Verdict {
-  /** There was no cookie, or none was looked for. */
+  /** There was no cookie, or the decision needed none. */
   ABSENT(0, "absent"),
   /** Not 67 base64url characters with zero trailing bits, or of an undefined kind. */
   MALFORMED(1, "malformed"),

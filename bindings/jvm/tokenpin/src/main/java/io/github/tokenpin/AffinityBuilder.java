@@ -7,7 +7,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * What an affinity is built from. Slots, placement key and cookie keys have to be given. What the
- * words mean, and which are left out how, is in docs/decision.md.
+ * words mean, and which are left out how, is in docs/spec/decision.md.
  */
 public final class AffinityBuilder {
   private final List<Slot> slots = new ArrayList<>();

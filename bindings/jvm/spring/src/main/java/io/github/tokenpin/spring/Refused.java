@@ -14,7 +14,7 @@ import org.springframework.http.server.reactive.ServerHttpResponse;
 import org.springframework.web.server.ServerWebExchange;
 import reactor.core.publisher.Mono;
 
-/** The answer of the gateway itself: a row of docs/embedding.md. */
+/** The answer of the gateway itself: a row of docs/guides/embedding.md. */
 final class Refused extends RuntimeException {
   private static final long serialVersionUID = 1;
 
@@ -93,7 +93,7 @@ final class Refused extends RuntimeException {
 
   static Refused of(TokenpinException error) {
     return error.status() == Status.SCOPE_LENGTH
-        ? new Refused(400, "bad_tenant", "The tenant cannot be told.", null, false, 0, "", "")
+        ? new Refused(400, "bad_tenant", "The tenant cannot be determined.", null, false, 0, "", "")
         : new Refused(
             500, "affinity_error", "The gateway cannot choose an account.", null, false, 0, "", "");
   }
