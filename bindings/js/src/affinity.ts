@@ -441,19 +441,18 @@ export class Affinity {
     }
   }
 
-  /** @internal */
+  /** Asked for behind the arguments, whose getters may have closed it. @internal */
   get at(): number {
     return this.#owned.at;
   }
 
   /** Decides which account serves a request. */
   decide(request: Request = {}): Decision {
-    const affinity = this.#owned.at;
     const mark = m.enter();
     try {
       const decision = m.room(layout.DECISION.sizeof);
       const made = putRequest(request);
-      m.check(m.wasm.tokenpin_affinity_decide(affinity, made, decision));
+      m.check(m.wasm.tokenpin_affinity_decide(this.#owned.at, made, decision));
       let refusal = 200 << 8;
       if (m.u32[(decision + layout.DECISION.slot) >> 2] === layout.SLOT_NONE) {
         m.check(m.wasm.tokenpin_decision_refusal(decision, made, made + 2));
@@ -468,14 +467,13 @@ export class Affinity {
   /** What goes back with a response of this status. */
   finish(decision: Decision, status: number): Finished {
     if (!(decision instanceof Decision)) throw new TypeError('decision must be a Decision');
-    const affinity = this.#owned.at;
     m.whole(status, 0xffff, 'status');
     const mark = m.enter();
     try {
       const at = m.room(layout.DECISION.sizeof);
       decision.write(at);
       const [length, answer, buffer] = [m.room(4), m.room(1), m.room(MAX_SET_COOKIE)];
-      m.check(m.wasm.tokenpin_affinity_finish(affinity, at, status, buffer, MAX_SET_COOKIE, length, answer));
+      m.check(m.wasm.tokenpin_affinity_finish(this.#owned.at, at, status, buffer, MAX_SET_COOKIE, length, answer));
       const kind = m.u8[answer] as number;
       if (kind === 0) return NOTHING;
       return { answer: ANSWERS[kind] as Answer, text: m.text(buffer, m.u32[length >> 2] as number) };
@@ -495,12 +493,11 @@ export class Affinity {
   }
 
   #read<T>(slot: number, then: (status: number, hash: number) => T): T {
-    const affinity = this.#owned.at;
     m.whole(slot, U32, 'slot');
     const mark = m.enter();
     try {
       const [status, hash] = [m.room(layout.SLOT_STATUS.sizeof), m.room(8)];
-      m.check(m.wasm.tokenpin_affinity_get_slot(affinity, slot, status, hash));
+      m.check(m.wasm.tokenpin_affinity_get_slot(this.#owned.at, slot, status, hash));
       return then(status, hash);
     } finally {
       m.leave(mark);
@@ -526,12 +523,11 @@ export class Affinity {
 
   /** The slot of an account; null if it is not in the set. */
   find(identity: Bytes): number | null {
-    const affinity = this.#owned.at;
     const mark = m.enter();
     try {
       const slot = m.room(4);
       const at = m.put(identity, 'identity');
-      m.check(m.wasm.tokenpin_affinity_find(affinity, at, m.length, slot));
+      m.check(m.wasm.tokenpin_affinity_find(this.#owned.at, at, m.length, slot));
       const found = m.u32[slot >> 2] as number;
       return found === layout.SLOT_NONE ? null : found;
     } finally {
@@ -541,12 +537,11 @@ export class Affinity {
 
   /** The name of a scope's cookie. */
   cookieName(scope: Bytes = ''): string {
-    const affinity = this.#owned.at;
     const mark = m.enter();
     try {
       const [length, buffer] = [m.room(4), m.room(256)];
       const at = m.put(scope, 'scope');
-      m.check(m.wasm.tokenpin_affinity_cookie_name(affinity, at, m.length, buffer, 256, length));
+      m.check(m.wasm.tokenpin_affinity_cookie_name(this.#owned.at, at, m.length, buffer, 256, length));
       return m.text(buffer, m.u32[length >> 2] as number);
     } finally {
       m.leave(mark);
@@ -558,12 +553,11 @@ export class Affinity {
    * else.
    */
   idHint(of: Bytes): Uint8Array {
-    const affinity = this.#owned.at;
     const mark = m.enter();
     try {
       const hint = m.room(16);
       const at = m.put(of, 'of');
-      m.check(m.wasm.tokenpin_affinity_id_hint(affinity, at, m.length, hint));
+      m.check(m.wasm.tokenpin_affinity_id_hint(this.#owned.at, at, m.length, hint));
       return m.u8.slice(hint, hint + 16);
     } finally {
       m.leave(mark);
@@ -572,13 +566,12 @@ export class Affinity {
 
   /** What the configured table says of a request. */
   classify(method: Bytes, target: Bytes): Classification {
-    const affinity = this.#owned.at;
     const mark = m.enter();
     try {
       const out = m.room(3);
       const [method_, length] = [m.put(method, 'method'), m.length];
       const at = m.put(target, 'target');
-      m.check(m.wasm.tokenpin_affinity_classify(affinity, method_, length, at, m.length, out, out + 1, out + 2));
+      m.check(m.wasm.tokenpin_affinity_classify(this.#owned.at, method_, length, at, m.length, out, out + 1, out + 2));
       return a.classification(out);
     } finally {
       m.leave(mark);
@@ -590,12 +583,11 @@ export class Affinity {
    * which is empty.
    */
   idOwner(consumer: Values, consumerTrusted: boolean): Uint8Array {
-    const affinity = this.#owned.at;
     const mark = m.enter();
     try {
       const owner = m.room(layout.BYTES.sizeof);
       const request = putRequest({ consumer, consumerTrusted, now: 0, entropy: ZERO });
-      m.check(m.wasm.tokenpin_affinity_id_owner(affinity, request, owner));
+      m.check(m.wasm.tokenpin_affinity_id_owner(this.#owned.at, request, owner));
       const at = m.u32[owner >> 2] as number;
       return m.u8.slice(at, at + (m.u32[(owner >> 2) + 1] as number));
     } finally {
@@ -605,12 +597,11 @@ export class Affinity {
 
   /** The name of a key of the table of ids, by its number. */
   idKey(key: number): string {
-    const affinity = this.#owned.at;
     m.whole(key, 255, 'key');
     const mark = m.enter();
     try {
       const name = m.room(layout.BYTES.sizeof);
-      m.check(m.wasm.tokenpin_affinity_id_key(affinity, key, name));
+      m.check(m.wasm.tokenpin_affinity_id_key(this.#owned.at, key, name));
       return m.text(m.u32[name >> 2] as number, m.u32[(name >> 2) + 1] as number);
     } finally {
       m.leave(mark);
@@ -631,11 +622,10 @@ export class Affinity {
 
   /** The fingerprint of the configuration. Replicas that show different ones do not agree. */
   get fingerprint(): bigint {
-    const affinity = this.#owned.at;
     const mark = m.enter();
     try {
       const hash = m.room(8);
-      m.check(m.wasm.tokenpin_affinity_fingerprint(affinity, hash));
+      m.check(m.wasm.tokenpin_affinity_fingerprint(this.#owned.at, hash));
       return m.bits(hash);
     } finally {
       m.leave(mark);
@@ -644,12 +634,11 @@ export class Affinity {
 
   /** The fingerprint of states and weights at a unix second; now, if none is given. */
   liveFingerprint(now: number = unixNow()): bigint {
-    const affinity = this.#owned.at;
     m.whole(now, Number.MAX_SAFE_INTEGER, 'now');
     const mark = m.enter();
     try {
       const hash = m.room(8);
-      m.check(m.wasm.tokenpin_affinity_live_fingerprint(affinity, BigInt(now), hash));
+      m.check(m.wasm.tokenpin_affinity_live_fingerprint(this.#owned.at, BigInt(now), hash));
       return m.bits(hash);
     } finally {
       m.leave(mark);

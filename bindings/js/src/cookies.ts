@@ -69,7 +69,7 @@ export class KeyRing {
   /** The value of a cookie, 67 characters. */
   encode(cookie: Cookie, place: CookiePlace): string {
     const C = layout.COOKIE;
-    const [mark, ring] = [m.enter(), this.#owned.at];
+    const mark = m.enter();
     try {
       const [made, value] = [m.room(C.sizeof), m.room(COOKIE_VALUE_LEN)];
       const pin = m.wide(cookie.pin, 'cookie.pin');
@@ -83,7 +83,7 @@ export class KeyRing {
       const key = putKey(place.key);
       const [name, nameLength] = [m.put(place.name, 'name'), m.length];
       const scope = m.put(place.scope ?? '', 'scope');
-      m.check(m.wasm.tokenpin_cookie_encode(ring, name, nameLength, scope, m.length, key, made, value));
+      m.check(m.wasm.tokenpin_cookie_encode(this.#owned.at, name, nameLength, scope, m.length, key, made, value));
       return m.text(value, COOKIE_VALUE_LEN);
     } finally {
       m.leave(mark);
@@ -93,7 +93,7 @@ export class KeyRing {
   /** Reads the value of a cookie. A bad one is a verdict, not an error. */
   decode(value: Bytes, place: CookiePlace, limits: CookieLimits): Read {
     const [C, L] = [layout.COOKIE, layout.LIMITS];
-    const [mark, ring] = [m.enter(), this.#owned.at];
+    const mark = m.enter();
     try {
       const [made, verdict, limit] = [m.room(C.sizeof), m.room(1), m.room(L.sizeof)];
       m.set32(limit + L.skew, m.whole(limits.skew ?? 300, U32, 'skew'));
@@ -108,7 +108,7 @@ export class KeyRing {
       const at = m.put(value, 'value');
       m.check(
         m.wasm.tokenpin_cookie_decode(
-          ring,
+          this.#owned.at,
           name,
           nameLength,
           scope,

@@ -45,14 +45,14 @@ export class IdRing {
    * it is.
    */
   seal(id: Bytes, pin: bigint, place: IdPlace = {}): string {
-    const [mark, ring] = [m.enter(), this.#owned.at];
+    const mark = m.enter();
     try {
       const [length, buffer] = [m.room(4), m.room(MAX_SEALED_ID)];
       const [scope, scopeLength, owner, ownerLength] = putPlace(place);
       const at = m.put(id, 'id');
       m.check(
         m.wasm.tokenpin_id_seal(
-          ring,
+          this.#owned.at,
           scope,
           scopeLength,
           owner,
@@ -73,7 +73,7 @@ export class IdRing {
 
   /** Opens a text that may be a sealed id. */
   open(text: Bytes, place: IdPlace = {}): Opened {
-    const [mark, ring] = [m.enter(), this.#owned.at];
+    const mark = m.enter();
     try {
       const [pin, length, verdict] = [m.room(8), m.room(4), m.room(2)];
       const [scope, scopeLength, owner, ownerLength] = putPlace(place);
@@ -82,7 +82,7 @@ export class IdRing {
       const buffer = m.room(size);
       m.check(
         m.wasm.tokenpin_id_open(
-          ring,
+          this.#owned.at,
           scope,
           scopeLength,
           owner,
@@ -105,13 +105,23 @@ export class IdRing {
 
   /** The mark that goes behind encrypted content. */
   mark(content: Bytes, pin: bigint, place: IdPlace = {}): string {
-    const [mark, ring] = [m.enter(), this.#owned.at];
+    const mark = m.enter();
     try {
       const buffer = m.room(ID_MARK_LEN);
       const [scope, scopeLength, owner, ownerLength] = putPlace(place);
       const at = m.put(content, 'content');
       m.check(
-        m.wasm.tokenpin_id_mark(ring, scope, scopeLength, owner, ownerLength, m.wide(pin, 'pin'), at, m.length, buffer),
+        m.wasm.tokenpin_id_mark(
+          this.#owned.at,
+          scope,
+          scopeLength,
+          owner,
+          ownerLength,
+          m.wide(pin, 'pin'),
+          at,
+          m.length,
+          buffer,
+        ),
       );
       return m.text(buffer, ID_MARK_LEN);
     } finally {
@@ -121,13 +131,24 @@ export class IdRing {
 
   /** Reads the mark behind encrypted content. */
   openMark(text: Bytes, place: IdPlace = {}): Opened {
-    const [mark, ring] = [m.enter(), this.#owned.at];
+    const mark = m.enter();
     try {
       const [pin, length, verdict] = [m.room(8), m.room(4), m.room(1)];
       const [scope, scopeLength, owner, ownerLength] = putPlace(place);
       const at = m.put(text, 'text');
       m.check(
-        m.wasm.tokenpin_id_open_mark(ring, scope, scopeLength, owner, ownerLength, at, m.length, length, verdict, pin),
+        m.wasm.tokenpin_id_open_mark(
+          this.#owned.at,
+          scope,
+          scopeLength,
+          owner,
+          ownerLength,
+          at,
+          m.length,
+          length,
+          verdict,
+          pin,
+        ),
       );
       return opened(verdict, at, length, pin);
     } finally {

@@ -21,6 +21,21 @@ const PACKAGE = new URL('../package.json', import.meta.resolve('tokenpin'));
 const FILE = new URL('./tokenpin.wasm', import.meta.resolve('tokenpin'));
 
 describe('errors', () => {
+  test('of what a getter of an argument has closed, also where another one lies there by now', () => {
+    const [affinity, slots] = [affinityOf(), new Slots(['a'])];
+    const method = () => {
+      affinity.close();
+      affinityOf({ slots: ['x'] });
+    };
+    const strategy = () => {
+      slots.close();
+      new Slots(['x', 'y']);
+    };
+    const closed = { status: 'not_initialised' };
+    assert.throws(() => affinity.decide(Object.defineProperty({}, 'method', { get: method })), closed);
+    assert.throws(() => slots.select(1n, Object.defineProperty({}, 'strategy', { get: strategy })), closed);
+  });
+
   test('have the name and the text of the status', () => {
     const affinity = affinityOf();
     assert.throws(
@@ -129,10 +144,7 @@ describe('wrong types', () => {
         { slots: [{ identity: 'a', weight: 0.5 }] },
         'slots[0].weight must be a whole number from 0 to 4294967295, and not 0.5',
       ],
-      [
-        { slots: [{ identity: 'a', state: 'Up' }] },
-        'slots[0].state must be one of up, draining, down, vacant',
-      ],
+      [{ slots: [{ identity: 'a', state: 'Up' }] }, 'slots[0].state must be one of up, draining, down, vacant'],
       [{ placementKey: 'a placement key!' }, 'placementKey must be a Uint8Array'],
       [{ placementKey: new Uint8Array(15) }, 'placementKey must have 16 bytes, and not 15'],
       [{ cookieKeys: KEY }, 'cookieKeys must be an array'],
@@ -144,10 +156,7 @@ describe('wrong types', () => {
       [{ maxAge: -1 }, 'maxAge must be a whole number from 0 to 4294967295, and not -1'],
       [{ idMode: 'on' }, 'idMode must be one of off, open, seal, strict'],
       [{ success: 200 }, 'success must be an array'],
-      [
-        { rules: [{ pattern: 'a', group: 'none' }] },
-        'rules[0].group must be one of stateless, stateful, prompt_cache',
-      ],
+      [{ rules: [{ pattern: 'a', group: 'none' }] }, 'rules[0].group must be one of stateless, stateful, prompt_cache'],
       [{ idFields: [{ name: 'a', kind: Symbol('k') }] }, 'idFields[0].kind must be one of path, query'],
       [{ idPrefixes: ['a', 1] }, 'idPrefixes must be a string or a Uint8Array'],
     ]) {
