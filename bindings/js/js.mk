@@ -14,7 +14,7 @@ JS_NPM := npm --no-audit --no-fund --no-update-notifier --loglevel=error
 JS_HOSTS := $(JS_OUT)/hosts
 JS_SOURCES := $(JS)/package.json $(JS)/README.md $(JS)/tsconfig.json $(wildcard $(JS)/src/*.ts)
 
-# What is installed is looked for beside the sources, and lies in the build folder.
+# Node looks for packages beside the sources; they lie in the build folder.
 $(JS_OUT)/installed: $(JS)/package.json $(JS)/package-lock.json
 	checks/need.sh npm npm 'it gets what $< names'
 	@mkdir -p $(@D)

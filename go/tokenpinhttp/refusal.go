@@ -15,7 +15,7 @@ type refusal struct {
 	status        int
 	code, message string
 	param         string // the field of the request that is meant; empty for none
-	retryAfter    uint32 // in seconds; 0 if nobody knows
+	retryAfter    uint32 // in seconds; 0 if no one knows
 	header        http.Header
 }
 
@@ -35,7 +35,7 @@ var (
 func (p *Pin) refusalOf(d *tokenpin.Decision, i *ids, err error) refusal {
 	switch {
 	case errors.Is(err, tokenpin.ErrScopeLength):
-		return refusal{status: http.StatusBadRequest, code: "bad_tenant", message: "The tenant cannot be told."}
+		return refusal{status: http.StatusBadRequest, code: "bad_tenant", message: "The tenant cannot be determined."}
 	case err != nil:
 		return refusal{status: http.StatusInternalServerError, code: "affinity_error", message: "The gateway cannot choose an account."}
 	}

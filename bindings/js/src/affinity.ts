@@ -49,41 +49,41 @@ export interface Config {
   placementKey: Uint8Array;
   /** 1 to 8 keys, exactly one of which signs. */
   cookieKeys: readonly RingKey[];
-  /** How a slot is selected; `jump` if nothing is said. */
+  /** The strategy that selects a slot; `jump` by default. */
   strategy?: Strategy;
   /** Used where a request brings no scope. */
   scope?: Bytes;
-  /** The cookie's name; if nothing is said, that of the request's scope. */
+  /** The cookie's name; by default, that of the request's scope. */
   cookieName?: Bytes | null;
-  /** `Path`; `/` if nothing is said. */
+  /** `Path`; `/` by default. */
   path?: Bytes;
-  /** `Domain`; none if nothing is said. */
+  /** `Domain`; none by default. */
   domain?: Bytes;
-  /** `Secure`; on if nothing is said. */
+  /** `Secure`; on by default. */
   secure?: boolean;
-  /** `HttpOnly`; on if nothing is said. */
+  /** `HttpOnly`; on by default. */
   httpOnly?: boolean;
-  /** `SameSite`; `lax` if nothing is said. */
+  /** `SameSite`; `lax` by default. */
   sameSite?: SameSite;
-  /** `Partitioned`; off if nothing is said. */
+  /** `Partitioned`; off by default. */
   partitioned?: boolean;
   /**
-   * `Max-Age` in seconds, 0 for a session cookie; if nothing is said, as long as the cookie can be
+   * `Max-Age` in seconds, 0 for a session cookie; by default, as long as the cookie can be
    * valid.
    */
   maxAge?: number | null;
-  /** Tolerance for clocks that run ahead, in seconds; 300 if nothing is said. */
+  /** Tolerance for clocks that run ahead, in seconds; 300 by default. */
   skew?: number;
-  /** The longest life of a cookie in seconds, 0 for no limit; 30 days if nothing is said. */
+  /** The longest life of a cookie in seconds, 0 for no limit; 30 days by default. */
   maxLife?: number;
-  /** The longest time between refreshes in seconds; no limit if nothing is said. */
+  /** The longest time between refreshes in seconds; no limit by default. */
   maxIdle?: number;
   /**
-   * For requests that name existing state, where the pinned account is down; `fail_fast` if nothing
-   * is said.
+   * For requests that name existing state, where the pinned account is down; `fail_fast` by
+   * default.
    */
   policyExisting?: Policy;
-  /** For all others; `fallback_and_update` if nothing is said. */
+  /** For all others; `fallback_and_update` by default. */
   policyNew?: Policy;
   /** Use consumer and session key together where a request has both. */
   combineKeys?: boolean;
@@ -94,7 +94,7 @@ export interface Config {
   /** Mint cookies also where only one slot holds an account. */
   mintSingle?: boolean;
   /**
-   * The first and the last response status on which a cookie is set; 200 to 299 if nothing is said.
+   * The first and the last response status on which a cookie is set; 200 to 299 by default.
    */
   success?: readonly [number, number];
   /** The configuration's own classification rules, in front of the default ones. */
@@ -103,15 +103,15 @@ export interface Config {
   replaceRules?: boolean;
   /** Give affinity to the prompt-cache group too. */
   promptCache?: boolean;
-  /** What is done with ids; nothing (`off`) if nothing is said. */
+  /** The treatment of ids; nothing (`off`) by default. */
   idMode?: Mode;
-  /** The keys that seal ids, at most 8; the cookie keys if nothing is said. */
+  /** The keys that seal ids, at most 8; the cookie keys by default. */
   idKeys?: readonly RingKey[];
-  /** Whose a sealed id is; nobody's (`none`) if nothing is said. */
+  /** Whose a sealed id is; no one's (`none`) by default. */
   idOwner?: IdOwner;
-  /** What becomes of another gateway's ids; `auto` if nothing is said. */
+  /** The treatment of another gateway's ids; `auto` by default. */
   foreignSeals?: ForeignSeals;
-  /** Mark encrypted content; on if nothing is said. */
+  /** Mark encrypted content; on by default. */
   encryptedContent?: boolean;
   /** Keys that are looked at for ids, beside those of the table. */
   idFields?: readonly { name: Bytes; kind?: KeyKind }[];
@@ -124,7 +124,7 @@ export interface Config {
 /** One value of a header, or several. */
 export type Values = Bytes | readonly Bytes[];
 
-/** What a request says. */
+/** A request, as far as the decision depends on it. */
 export interface Request {
   /** The method; `CONNECT` for a WebSocket handshake. */
   method?: Bytes;
@@ -134,37 +134,37 @@ export interface Request {
   cookies?: Values;
   /** The values of the consumer header. */
   consumer?: Values;
-  /** Whether those come from somebody who may name consumers. */
+  /** True if those come from someone who may name consumers. */
   consumerTrusted?: boolean;
   /** The values of the session header. */
   session?: Values;
-  /** The group of the API; if nothing is said, method and target are classified. */
+  /** The group of the API; by default, method and target are classified. */
   group?: Group | null;
-  /** Whether the request names existing state, where only you can know that. */
+  /** True if the request names existing state, where only you can know that. */
   existing?: boolean;
-  /** What opened the request's ids. */
+  /** The opener of the request's ids. */
   ids?: IdOpener | null;
-  /** A cookie's value that came in a header of its own. */
+  /** A cookie's value that came in a separate header. */
   carrierValue?: Bytes;
   /**
-   * Whether the answer goes back in that header; taken for granted if `carrierValue` is not empty.
+   * True if the answer is returned in that header; implied if `carrierValue` is not empty.
    */
   carrier?: boolean;
-  /** The set of accounts that the request is about; the configured one if nothing is said. */
+  /** The set of accounts that the request is about; the configured one by default. */
   scope?: Bytes;
   /** The slots that this request has tried already. */
   tried?: readonly number[];
-  /** The wall clock in unix seconds; the system's if nothing is said. */
+  /** The wall clock in unix seconds; the system's by default. */
   now?: number;
-  /** 16 random bytes; the system's if nothing is said. */
+  /** 16 random bytes; the system's by default. */
   entropy?: Uint8Array;
   /** 16 bytes of `Affinity.idHint`, which become the id of a new session. */
   idHint?: Uint8Array | null;
 }
 
-/** What `finish` says of a response. */
+/** The result of `finish`. */
 export interface Finished {
-  /** What goes back: `nothing`, `set_cookie` or `carrier`. */
+  /** The kind of answer: `nothing`, `set_cookie` or `carrier`. */
   readonly answer: Answer;
   /** The value of `Set-Cookie`, or of the carrier header. */
   readonly text: string;
@@ -183,43 +183,43 @@ function byte(at: number): number {
 export class Decision {
   /** The slot whose account serves; null if none does. */
   readonly slot: number | null;
-  /** Where the affinity comes from. */
+  /** The source of the affinity. */
   readonly source: Source;
-  /** What the decision came to. */
+  /** The outcome of the decision. */
   readonly outcome: Outcome;
-  /** What became of the pinned account. */
+  /** The state of the pinned account. */
   readonly pinState: PinState;
-  /** What came of reading the cookie. */
+  /** The verdict on the cookie. */
   readonly verdict: Verdict;
-  /** What came of the request's ids. */
+  /** The verdict on the request's ids. */
   readonly idVerdict: IdVerdict;
   /**
    * The key that names the account or is refused, of a conflict both, by number: `Affinity.idKey`
    * spells it.
    */
   readonly idKeys: readonly [number | null, number | null];
-  /** What became of consumer and session key. */
+  /** The reason why a key is not used, or `ok`. */
   readonly keyReason: KeyReason;
-  /** Whether valid cookies carry different ids. */
+  /** True if valid cookies carry different ids. */
   readonly ambiguous: boolean;
-  /** Whether the request names existing state. */
+  /** True if the request names existing state. */
   readonly existing: boolean;
-  /** Whether the request may be sent to another account where this one refuses it. */
+  /** True if the request may be sent to another account where this one refuses it. */
   readonly mayMove: boolean;
   /**
    * The seconds until the first slot that could serve is up again, for `Retry-After`; 0 for
    * unknown.
    */
   readonly retryAfter: number;
-  /** Whether a cookie goes back on success. */
+  /** True if a cookie is set on success. */
   readonly setsCookie: boolean;
-  /** Whether it goes in the carrier header. */
+  /** True if it goes in the carrier header. */
   readonly carrier: boolean;
   /** Its `Max-Age`. */
   readonly maxAge: number;
   /** Its value; null if there is none. */
   readonly cookieValue: string | null;
-  /** What to answer where no slot serves; else `none`. */
+  /** The refusal to answer with if no slot serves; else `none`. */
   readonly refusal: Refusal;
   /** The HTTP status of that; else 200. */
   readonly refusalStatus: number;
@@ -263,7 +263,7 @@ export class Decision {
     return new Decision(at, refusal);
   }
 
-  /** What `finish` needs of it. @internal */
+  /** The state that `finish` needs. @internal */
   write(at: number): void {
     const { u8, u32 } = m;
     const D = layout.DECISION;
@@ -410,14 +410,14 @@ function putRandom(at: number): void {
 }
 
 /**
- * One checked configuration at work, immutable but for the state, weight and until of its slots.
- * `close` wipes its keys; one that nobody refers to any more is closed when it is collected.
+ * One checked configuration at work, immutable except for the state, weight and until of its slots.
+ * `close` wipes its keys; one that no one refers to any more is closed when it is collected.
  */
 export class Affinity {
   readonly #owned: a.Owned;
   /** The number of slots, vacant ones included. */
   readonly length: number;
-  /** What is done with ids. */
+  /** The treatment of ids. */
   readonly idMode: Mode;
 
   constructor(config: Config) {
@@ -464,7 +464,7 @@ export class Affinity {
     }
   }
 
-  /** What goes back with a response of this status. */
+  /** Returns the cookie or the carrier's value for a response of this status. */
   finish(decision: Decision, status: number): Finished {
     if (!(decision instanceof Decision)) throw new TypeError('decision must be a Decision');
     m.whole(status, 0xffff, 'status');
@@ -549,7 +549,7 @@ export class Affinity {
   }
 
   /**
-   * 16 bytes for `Request.idHint`, from 1 to 4096 bytes that belong to one client and to nobody
+   * 16 bytes for `Request.idHint`, from 1 to 4096 bytes that belong to one client and to no one
    * else.
    */
   idHint(of: Bytes): Uint8Array {
@@ -564,7 +564,7 @@ export class Affinity {
     }
   }
 
-  /** What the configured table says of a request. */
+  /** Classifies a request by the configured table. */
   classify(method: Bytes, target: Bytes): Classification {
     const mark = m.enter();
     try {
@@ -579,7 +579,7 @@ export class Affinity {
   }
 
   /**
-   * Whose the ids of a request are: its consumer's, where the configuration says so, or nobody's,
+   * Whose the ids of a request are: its consumer's, where the configuration says so, or no one's,
    * which is empty.
    */
   idOwner(consumer: Values, consumerTrusted: boolean): Uint8Array {
@@ -608,7 +608,9 @@ export class Affinity {
     }
   }
 
-  /** Opens the ids of a request: those of its target at once, those of its body as it is given. */
+  /**
+   * Opens the ids of a request: those of its target immediately, those of its body as it is given.
+   */
   opener(target: string, options: OpenerOptions): IdOpener<string>;
   opener(target: Uint8Array, options: OpenerOptions): IdOpener<Uint8Array>;
   opener(target: Bytes, options: OpenerOptions): IdOpener {

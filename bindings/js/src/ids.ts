@@ -8,17 +8,17 @@ import type { Bytes, RingKey } from './types.js';
 
 const VERDICTS = Object.values(IdVerdict);
 
-/** Where and whose an id is. */
+/** The scope and the owner of an id. */
 export interface IdPlace {
   /** The set of accounts, 0 to 1024 bytes. */
   scope?: Bytes;
-  /** Whose the ids are, 0 to 4096 bytes; nobody's if nothing is said. */
+  /** Whose the ids are, 0 to 4096 bytes; no one's by default. */
   owner?: Bytes;
 }
 
 /**
- * What a text is: with the verdict `sealed`, an id or content of the account with the identity hash
- * `pin`.
+ * The verdict on a text: with the verdict `sealed`, an id or content of the account with the
+ * identity hash `pin`.
  */
 export interface Opened {
   readonly verdict: IdVerdict;
@@ -33,8 +33,8 @@ export class IdRing {
   readonly #owned: a.Owned;
 
   /**
-   * Keys as for cookies, which may be used: what is made of them differs. `placementKey` may not be
-   * one of them.
+   * Keys as for cookies, which may be used: what is made of them differs. `placementKey` must not
+   * be one of them.
    */
   constructor(keys: readonly RingKey[], placementKey?: Uint8Array) {
     this.#owned = a.ringOf(this, keys, placementKey, layout.ID_RING.sizeof, 'tokenpin_id_ring');
@@ -180,26 +180,26 @@ function opened(at: number, text: number, length: number, pin: number): Opened {
 
 // ---- Requests and responses
 
-/** What a request's ids are opened with. */
+/** The options for opening a request's ids. */
 export interface OpenerOptions extends IdPlace {
   /** Which ids are looked at, as `Affinity.classify` says. */
   ids: Ids;
-  /** What is done with them; as configured if nothing is said. */
+  /** Their treatment; as configured by default. */
   mode?: Mode | null;
 }
 
-/** What a response's ids are sealed with. */
+/** The options for sealing a response's ids. */
 export interface SealerOptions extends IdPlace {
   /**
-   * What opened the request: ids, scope, owner and mode are as they were there, and an id goes back
-   * as the client wrote it.
+   * The opener of the request: ids, scope, owner and mode are as they were there, and an id is
+   * returned as the client wrote it.
    */
   opener?: IdOpener;
   /** Which ids are looked at, if there is no opener. */
   ids?: Ids;
-  /** What is done with them; as configured if nothing is said. */
+  /** Their treatment; as configured by default. */
   mode?: Mode | null;
-  /** Whether the body is server-sent events. */
+  /** True if the body is server-sent events. */
   events?: boolean;
   /** The upstream's authority. Absolute URLs that lead there are rewritten. */
   upstream?: Bytes;
@@ -210,7 +210,7 @@ export interface SealerOptions extends IdPlace {
 const OPENER = new Set(['ids', 'mode', 'scope', 'owner']);
 const SEALER = new Set([...OPENER, 'opener', 'events', 'upstream', 'origin']);
 
-/** What is borrowed for each step. */
+/** The texts that each step borrows. */
 interface Use {
   readonly scope: Bytes;
   readonly owner: Bytes;
@@ -233,7 +233,7 @@ function putUse(use: Use): number {
   return at;
 }
 
-/** Bytes of one's own, which nobody changes. */
+/** Bytes of one's own, which no one changes. */
 function own(value: Bytes | undefined): Bytes {
   return value === undefined ? '' : value instanceof Uint8Array ? value.slice() : value;
 }
@@ -270,9 +270,9 @@ const SLICE = 1 << 15;
 /** A body that goes through, in chunks. */
 abstract class Rewriter {
   #ended = false;
-  /** How many ids of the body were rewritten. */
+  /** The number of ids that were rewritten. */
   changed = 0;
-  /** How many documents of the body were not understood, and passed as they are from there on. */
+  /** The number of documents that were not understood, and passed unchanged from there on. */
   unexpected = 0;
 
   protected abstract state(): {
@@ -304,7 +304,7 @@ abstract class Rewriter {
     });
   }
 
-  /** What is held of a body that ends here. */
+  /** Returns the held rest of a body that ends here. */
   finish(): Uint8Array {
     return this.#run((state, piece, parts) => {
       m.check(state.end(piece));
@@ -369,28 +369,28 @@ export function joined(parts: readonly Uint8Array[]): Uint8Array {
   return made;
 }
 
-/** What the ids of a request come to so far. Keys are numbers, which `Affinity.idKey` spells. */
+/** The ids of a request so far. Keys are numbers, which `Affinity.idKey` spells. */
 export interface IdReport {
   /** The worst verdict of all ids. */
   readonly verdict: IdVerdict;
   /** The key whose id is refused, of a conflict both. */
   readonly keys: readonly [number | null, number | null];
-  /** Whether the request is refused for its ids. */
+  /** True if the request is refused for its ids. */
   readonly refused: boolean;
-  /** Whether a string is too long to be read as the id that it may be. */
+  /** True if a string is too long to be read as the id that it may be. */
   readonly unreadable: boolean;
-  /** Whether the request names state that exists. */
+  /** True if the request names state that exists. */
   readonly existing: boolean;
-  /** Whether the ids of the response are sealed whatever the client sent. */
+  /** True if the ids of the response are sealed regardless of what the client sent. */
   readonly seals: boolean;
-  /** Whether anything in the response may change: else nobody has to look into it. */
+  /** True if anything in the response may change: else no one has to look into it. */
   readonly changesResponse: boolean;
-  /** Whether the body says `"store": false`. */
+  /** True if the body says `"store": false`. */
   readonly unstored: boolean;
-  /** Whether the path is for uploads, so that the request may have a multipart body. */
+  /** True if the path is for uploads, so that the request may have a multipart body. */
   readonly uploads: boolean;
   /**
-   * Whether the path is a download. Nothing is to be sealed in the response's body, a client's own.
+   * True if the path is a download. Nothing is to be sealed in the response's body, a client's own.
    */
   readonly downloads: boolean;
   /**
@@ -398,11 +398,11 @@ export interface IdReport {
    * not fit for a text.
    */
   readonly quoted: string;
-  /** How many ids were opened. */
+  /** The number of ids that were opened. */
   readonly opened: number;
-  /** How many were plain. */
+  /** The number of plain ids. */
   readonly plain: number;
-  /** How many found no room among those whose form is remembered. */
+  /** The number of ids that found no room among those whose form is remembered. */
   readonly echoesLost: number;
 }
 
@@ -469,12 +469,12 @@ export class IdOpener<T extends Bytes = Bytes> extends Rewriter {
     return this.#use.ids;
   }
 
-  /** What is done with them. */
+  /** Their treatment. */
   get mode(): Mode {
     return this.#use.mode;
   }
 
-  /** What the ids come to so far. */
+  /** The ids so far. */
   report(): IdReport {
     const R = layout.ID_REPORT;
     const mark = m.enter();
@@ -504,7 +504,7 @@ export class IdOpener<T extends Bytes = Bytes> extends Rewriter {
     }
   }
 
-  /** What a sealer takes over. @internal */
+  /** The state that a sealer takes over. @internal */
   get use(): Use {
     return this.#use;
   }
@@ -530,7 +530,7 @@ export class IdSealer extends Rewriter {
     this.#opener = opener;
     const before = opener?.use;
     this.#use = {
-      // Nothing at all is refused below: a body whose ids nobody seals looks like one that has
+      // Nothing at all is refused below: a body whose ids no one seals looks like one that has
       // none.
       ids: (options.ids ?? before?.ids) as Ids,
       mode: options.mode ?? before?.mode ?? affinity.idMode,
@@ -539,7 +539,7 @@ export class IdSealer extends Rewriter {
       upstream: own(options.upstream),
       origin: own(options.origin),
     };
-    // What is not there or does not fit is refused here, and not with the first chunk.
+    // Refuses missing or unfit options here, and not with the first chunk.
     this.target('/');
     const framing = m.flag(events, 'events');
     this.#sealer = new State(layout.ID_SEALER.sizeof, (at) => m.wasm.tokenpin_id_sealer_init(at, framing));

@@ -48,13 +48,13 @@ export function keyHash(placementKey: Uint8Array, key: Key, scope: Bytes = ''): 
   }
 }
 
-/** How a slot is selected for a hash. */
+/** The strategy and the candidates of a selection. */
 export interface Selection {
-  /** `jump` if nothing is said. */
+  /** `jump` by default. */
   strategy?: Strategy;
-  /** Unix seconds, by which cooldowns end; 0 if nothing is said. */
+  /** Unix seconds, by which cooldowns end; 0 by default. */
   now?: number;
-  /** Whether the key is an anonymous id: draining slots come last for it. */
+  /** True if the key is an anonymous id: draining slots come last for it. */
   anonymous?: boolean;
   /** The slots that were tried already. */
   tried?: readonly number[];

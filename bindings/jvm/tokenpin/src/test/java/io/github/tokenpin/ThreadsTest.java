@@ -15,7 +15,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.Test;
 
-/** Many threads at once. */
+/** Many threads concurrently. */
 class ThreadsTest {
   private static <T> List<T> inThreads(int count, Callable<T> work)
       throws InterruptedException, ExecutionException {
@@ -221,6 +221,6 @@ class ThreadsTest {
     for (int i = 0; i < 800; i++) {
       ContractTest.builder("a", "b").build().decide(ContractTest.post());
     }
-    // So many instances of WebAssembly would not fit into the heap of the tests if they stayed.
+    // That many instances of WebAssembly would not fit into the heap of the tests if they stayed.
   }
 }

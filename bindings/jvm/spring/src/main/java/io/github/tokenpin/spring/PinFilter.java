@@ -129,7 +129,7 @@ final class PinFilter implements GatewayFilter {
 
     // ---- The request
 
-    /** Whether the body has to be read before anything else is done. */
+    /** Returns whether the body has to be read before anything else is done. */
     boolean waits() {
       if (opener == null) {
         return false;
@@ -150,7 +150,7 @@ final class PinFilter implements GatewayFilter {
       Content content = Content.of(headers);
       boolean encoded = isEncoded(headers);
       if (content == Content.JSON && !encoded) {
-        // What is too long, or has no length, is not looked at where ids are not opened.
+        // A body that is too long, or has no length, is not read if ids are not opened.
         long length = headers.getContentLength();
         if (mode == Mode.OFF && (length < 0 || length > accounts.properties.maxBody())) {
           return false;
@@ -361,7 +361,7 @@ final class PinFilter implements GatewayFilter {
       }
       if (body != null) {
         if (body.length != came) {
-          // What stands in place of an id is shorter.
+          // The text in place of an id is shorter.
           Limits.DIGEST_HEADERS.forEach(out::remove);
         }
         out.remove(HttpHeaders.TRANSFER_ENCODING);

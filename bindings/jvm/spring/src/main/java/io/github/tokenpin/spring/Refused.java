@@ -35,7 +35,7 @@ final class Refused extends RuntimeException {
       long retryAfter,
       String headerName,
       String headerValue) {
-    // It is no error of the program: nobody reads a stack.
+    // It is no error of the program: no one reads a stack.
     super(message, null, false, false);
     this.status = status;
     this.code = code;
@@ -92,7 +92,7 @@ final class Refused extends RuntimeException {
   }
 
   static Refused tenant() {
-    return new Refused(400, "bad_tenant", "The tenant cannot be told.", null, false, 0, "", "");
+    return new Refused(400, "bad_tenant", "The tenant cannot be determined.", null, false, 0, "", "");
   }
 
   static Refused of(TokenpinException error) {

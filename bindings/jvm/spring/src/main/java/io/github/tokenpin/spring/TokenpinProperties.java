@@ -44,7 +44,7 @@ import org.springframework.boot.context.properties.bind.DefaultValue;
  * @param sealedIds what is done with ids
  * @param idKeys the ring that seals ids; without it, that of the cookie
  * @param maxBody the longest body, in bytes, of a request that is held
- * @param maxHeldBodies how many bytes of bodies are held at once
+ * @param maxHeldBodies how many bytes of bodies are held at a time
  * @param bodies whether bodies are read in the mode {@code off} too
  * @param refuseUpgrades whether WebSockets are refused in the mode {@code open} too, where ids are
  *     sealed
@@ -153,7 +153,7 @@ public record TokenpinProperties(
       @DefaultValue("2592000") long maxLife,
       @DefaultValue("0") long maxIdle) {}
 
-  /** What some statuses do to the account that answered with them, for how many seconds. */
+  /** The effect of some statuses on the account that answered with them. */
   public record Cooldown(
       List<Integer> status,
       State state,

@@ -293,7 +293,7 @@ class GatewayTest {
       assertEquals(account, account(post(cookies, "{}", "x-consumer", "alice, alice")));
     }
     HttpResponse<String> two = post(cookies, "{}", "x-consumer", "alice", "x-consumer", "bob");
-    // Whoever it is gets a session of its own, and so a cookie.
+    // An unknown client gets its own session, and so a cookie.
     cookie(two);
   }
 
@@ -380,7 +380,7 @@ class GatewayTest {
                   .getAsJsonObject("response")
                   .get("id")
                   .getAsString());
-          // The provider goes on only when the first event has come through.
+          // The provider continues only when the first event has come through.
           halfway.countDown();
         }
       }
