@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// The module's own figures, of the backend that is built. The bench folder compares them with those of others.
+// The module's own figures, of the backend that is built. The bench folder compares them with those
+// of others.
 
 func BenchmarkDecide(b *testing.B) {
 	a := must(New(testConfig()))

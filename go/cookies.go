@@ -44,12 +44,12 @@ type Attributes struct {
 	Partitioned bool
 }
 
-// KeyRing makes and reads cookies. All its methods may be called from any number of goroutines at once, Close
-// included.
+// KeyRing makes and reads cookies. All its methods may be called from any number of goroutines at
+// once, Close included.
 type KeyRing struct{ handle atomic.Pointer[ring] }
 
-// NewKeyRing makes a key ring of 1 to MaxCookieKeys keys, exactly one of which signs. placementKey may be nil;
-// if it is not, no secret may equal it. An error is a [ConfigError].
+// NewKeyRing makes a key ring of 1 to MaxCookieKeys keys, exactly one of which signs. placementKey
+// may be nil; if it is not, no secret may equal it. An error is a [ConfigError].
 func NewKeyRing(keys []CookieKey, placementKey *Secret) (*KeyRing, error) {
 	handle, err := newRing(keys, placementKey)
 	if err != nil {
@@ -66,9 +66,10 @@ func (k *KeyRing) Close() error {
 	return nil
 }
 
-// Encode appends the value of a cookie, signed with the ring's signing key. name is 1 to MaxCookieName
-// token bytes, scope 0 to MaxScope bytes. key is the affinity key that the cookie is bound to, of the cookie's
-// kind; the zero Key for an anonymous cookie. It allocates only if dst has no room for CookieValueLen bytes.
+// Encode appends the value of a cookie, signed with the ring's signing key. name is 1 to
+// MaxCookieName token bytes, scope 0 to MaxScope bytes. key is the affinity key that the cookie is
+// bound to, of the cookie's kind; the zero Key for an anonymous cookie. It allocates only if dst
+// has no room for CookieValueLen bytes.
 func (k *KeyRing) Encode(dst []byte, name, scope string, key Key, cookie Cookie) ([]byte, error) {
 	h := k.handle.Load()
 	if h == nil {
@@ -83,9 +84,9 @@ func (k *KeyRing) Encode(dst []byte, name, scope string, key Key, cookie Cookie)
 	return append(dst, value[:]...), nil
 }
 
-// Decode reads the value of a cookie. key is the affinity key of the request, the zero Key for an anonymous
-// request. A bad value is a verdict, not an error. The cookie is set only where its tag was found good. It
-// allocates nothing.
+// Decode reads the value of a cookie. key is the affinity key of the request, the zero Key for an
+// anonymous request. A bad value is a verdict, not an error. The cookie is set only where its tag
+// was found good. It allocates nothing.
 func (k *KeyRing) Decode(name, scope string, key Key, limits Limits, now int64, value string) (Verdict, Cookie, error) {
 	h := k.handle.Load()
 	if h == nil {
@@ -97,34 +98,31 @@ func (k *KeyRing) Decode(name, scope string, key Key, limits Limits, now int64, 
 	return verdict, cookie, s.err()
 }
 
-// CookieDefaultName is the default name of a scope's cookie: __Host-tokenpin, with a suffix unless the scope is
-// empty.
+// CookieDefaultName is the default name of a scope's cookie: __Host-tokenpin, with a suffix unless
+// the scope is empty.
 func CookieDefaultName(scope string) (string, error) {
 	name, s := backend{}.cookieDefaultName(scope)
 	return name, s.err()
 }
 
-// CookieValues appends the values of the cookies called name in one Cookie field. They are parts of the
-// field, not copies. Nothing has a name that is not 1 to MaxCookieName token bytes.
+// CookieValues appends the values of the cookies called name in one Cookie field. They are parts of
+// the field, not copies.
 func CookieValues(dst []string, field, name string) []string {
-	if !isCookieName(name) {
-		return dst
-	}
 	return backend{}.cookieValues(dst, field, name)
 }
 
-// CookieStrip removes every cookie called name from one Cookie field and leaves the other pairs as they are,
-// byte for byte. An empty answer means that the field should be dropped. It allocates only if the field contains
-// the name.
+// CookieStrip removes every cookie called name from one Cookie field and leaves the other pairs as
+// they are, byte for byte. An empty answer means that the field should be dropped. It allocates
+// only if the field contains the name.
 func CookieStrip(field, name string) string {
-	if !isCookieName(name) || !strings.Contains(field, name) {
+	if !strings.Contains(field, name) {
 		return field
 	}
 	return backend{}.cookieStrip(field, name)
 }
 
-// SetCookieWrite appends the value of a Set-Cookie field. maxAge 0 makes a session cookie. value may be
-// anything of at most 1024 bytes that RFC 6265 calls cookie-octets.
+// SetCookieWrite appends the value of a Set-Cookie field. maxAge 0 makes a session cookie. value
+// may be anything of at most 1024 bytes that RFC 6265 calls cookie-octets.
 func SetCookieWrite(dst []byte, name, value string, attributes *Attributes, maxAge uint32) ([]byte, error) {
 	if attributes == nil {
 		return dst, ErrNullPointer
@@ -133,8 +131,8 @@ func SetCookieWrite(dst []byte, name, value string, attributes *Attributes, maxA
 	return dst, s.err()
 }
 
-// SetCookieMatches says whether a Set-Cookie field sets a cookie called name. Those of an upstream are not for
-// the client.
+// SetCookieMatches says whether a Set-Cookie field sets a cookie called name. Those of an upstream
+// are not for the client.
 func SetCookieMatches(field, name string) bool {
-	return isCookieName(name) && backend{}.setCookieMatches(field, name)
+	return backend{}.setCookieMatches(field, name)
 }

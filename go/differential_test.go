@@ -13,9 +13,9 @@ import (
 	"testing"
 )
 
-// The library against the backend in pure Go, on random and on fuzzed inputs. The inputs are drawn from bytes: in
-// the tests from random ones, whose seed is printed and may be given in TOKENPIN_SEED, and in the fuzz targets
-// from the fuzzer's.
+// The library against the backend in pure Go, on random and on fuzzed inputs. The inputs are drawn
+// from bytes: in the tests from random ones, whose seed is printed and may be given in
+// TOKENPIN_SEED, and in the fuzz targets from the fuzzer's.
 
 func (d *draws) u32() uint32 { return uint32(d.u16()) | uint32(d.u16())<<16 }
 func (d *draws) u64() uint64 { return uint64(d.u32()) | uint64(d.u32())<<32 }
@@ -76,8 +76,8 @@ func (d *draws) status() SlotStatus {
 	}
 }
 
-// manySlots is a set of a size around those at which the probes change, where many slots cannot serve. A single number
-// gives all of it, so that the bytes suffice.
+// manySlots is a set of a size around those at which the probes change, where many slots cannot
+// serve. A single number gives all of it, so that the bytes suffice.
 func (d *draws) manySlots() []SlotConfig {
 	slots := make([]SlotConfig, one(d, 62, 63, 64, 64, 65, 65, 66, 127, 128, 129, 300, 1000))
 	up, vacant := one(d, 100, 75, 50, 25, 10, 2, 0), one(d, 0, 0, 0, 30, 99)
@@ -322,7 +322,8 @@ func compareDraws(d *draws) {
 		weights = append(weights, one(d, 1, 2, 3, MaxWeight-1, MaxWeight, 1+uint32(d.u16())))
 	}
 	if d.flag() {
-		// Half of a draw has a logarithm that is 1 more; so weights in the ratio of the logarithms tie.
+		// Half of a draw has a logarithm that is 1 more; so weights in the ratio of the logarithms
+		// tie.
 		bits, halvings, unit := 1+d.below(30), 1+d.below(30), uint32(1+d.below(1000))
 		drawn = append(drawn, 1<<(64-bits)-1, 1<<(64-bits-halvings)-1)
 		weights = append(weights, uint32(bits)*unit, uint32(bits+halvings)*unit)
@@ -410,9 +411,6 @@ func compareCookies(d *draws) {
 func compareFields(d *draws, field, name string) {
 	if field == "" {
 		field = d.field(name, []string{"v", "", "a b", "\"q\""})
-	}
-	if !isCookieName(name) {
-		name = "pin" // the exported functions do not pass on others
 	}
 	d.same("values", native{}.cookieValues(nil, field, name), purego{}.cookieValues(nil, field, name), field, name)
 	d.same("strip", native{}.cookieStrip(field, name), purego{}.cookieStrip(field, name), field, name)
@@ -724,7 +722,8 @@ func compareDecisions(d *draws) {
 	}
 }
 
-// compareIDs opens the ids of a request with both backends, and seals those of a response, each cut in its own way.
+// compareIDs opens the ids of a request with both backends, and seals those of a response, each cut
+// in its own way.
 func compareIDs(d *draws, config *Config, nativeA *nativeAffinity, puregoA *puregoAffinity, r *Request) (*IDSummary, *IDSummary) {
 	scope := r.Scope
 	if scope == "" {

@@ -124,7 +124,7 @@ var fieldNames = []string{
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has
-             // none.
+// none.
 func (f Field) String() string { return name(fieldNames, uint8(f)) }
 
 func (f Field) valid() bool { return known(fieldNames, uint8(f)) }
@@ -152,7 +152,7 @@ var kindNames = []string{
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has
-             // none.
+// none.
 func (k Kind) String() string { return name(kindNames, uint8(k)) }
 
 func (k Kind) valid() bool { return known(kindNames, uint8(k)) }
@@ -179,7 +179,7 @@ var stateNames = []string{
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has
-             // none.
+// none.
 func (s State) String() string { return name(stateNames, uint8(s)) }
 
 func (s State) valid() bool { return known(stateNames, uint8(s)) }
@@ -206,7 +206,7 @@ var strategyNames = []string{
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has
-             // none.
+// none.
 func (s Strategy) String() string { return name(strategyNames, uint8(s)) }
 
 func (s Strategy) valid() bool { return known(strategyNames, uint8(s)) }
@@ -232,7 +232,7 @@ var roleNames = []string{
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has
-             // none.
+// none.
 func (r Role) String() string { return name(roleNames, uint8(r)) }
 
 func (r Role) valid() bool { return known(roleNames, uint8(r)) }
@@ -280,7 +280,7 @@ var verdictNames = []string{
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has
-             // none.
+// none.
 func (v Verdict) String() string { return name(verdictNames, uint8(v)) }
 
 func (v Verdict) valid() bool { return known(verdictNames, uint8(v)) }
@@ -304,7 +304,7 @@ var sameSiteNames = []string{
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has
-             // none.
+// none.
 func (s SameSite) String() string { return name(sameSiteNames, uint8(s)) }
 
 func (s SameSite) valid() bool { return known(sameSiteNames, uint8(s)) }
@@ -328,7 +328,7 @@ var groupNames = []string{
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has
-             // none.
+// none.
 func (g Group) String() string { return name(groupNames, uint8(g)) }
 
 func (g Group) valid() bool { return known(groupNames, uint8(g)) }
@@ -352,7 +352,7 @@ var policyNames = []string{
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has
-             // none.
+// none.
 func (p Policy) String() string { return name(policyNames, uint8(p)) }
 
 func (p Policy) valid() bool { return known(policyNames, uint8(p)) }
@@ -391,7 +391,7 @@ var sourceNames = []string{
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has
-             // none.
+// none.
 func (s Source) String() string { return name(sourceNames, uint8(s)) }
 
 func (s Source) valid() bool { return known(sourceNames, uint8(s)) }
@@ -427,7 +427,7 @@ var outcomeNames = []string{
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has
-             // none.
+// none.
 func (o Outcome) String() string { return name(outcomeNames, uint8(o)) }
 
 func (o Outcome) valid() bool { return known(outcomeNames, uint8(o)) }
@@ -460,7 +460,7 @@ var pinStateNames = []string{
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has
-             // none.
+// none.
 func (p PinState) String() string { return name(pinStateNames, uint8(p)) }
 
 func (p PinState) valid() bool { return known(pinStateNames, uint8(p)) }
@@ -491,7 +491,7 @@ var keyReasonNames = []string{
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has
-             // none.
+// none.
 func (k KeyReason) String() string { return name(keyReasonNames, uint8(k)) }
 
 func (k KeyReason) valid() bool { return known(keyReasonNames, uint8(k)) }
@@ -515,7 +515,7 @@ var answerNames = []string{
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has
-             // none.
+// none.
 func (a Answer) String() string { return name(answerNames, uint8(a)) }
 
 func (a Answer) valid() bool { return known(answerNames, uint8(a)) }
@@ -552,7 +552,7 @@ var idVerdictNames = []string{
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has
-             // none.
+// none.
 func (i IDVerdict) String() string { return name(idVerdictNames, uint8(i)) }
 
 func (i IDVerdict) valid() bool { return known(idVerdictNames, uint8(i)) }
@@ -579,7 +579,7 @@ var idsNames = []string{
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has
-             // none.
+// none.
 func (i IDs) String() string { return name(idsNames, uint8(i)) }
 
 func (i IDs) valid() bool { return known(idsNames, uint8(i)) }
@@ -606,7 +606,7 @@ var modeNames = []string{
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has
-             // none.
+// none.
 func (m Mode) String() string { return name(modeNames, uint8(m)) }
 
 func (m Mode) valid() bool { return known(modeNames, uint8(m)) }
@@ -660,7 +660,7 @@ var keyKindNames = []string{
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has
-             // none.
+// none.
 func (k KeyKind) String() string { return name(keyKindNames, uint8(k)) }
 
 func (k KeyKind) valid() bool { return known(keyKindNames, uint8(k)) }
@@ -682,7 +682,7 @@ var idOwnerNames = []string{
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has
-             // none.
+// none.
 func (i IDOwner) String() string { return name(idOwnerNames, uint8(i)) }
 
 func (i IDOwner) valid() bool { return known(idOwnerNames, uint8(i)) }
@@ -708,7 +708,7 @@ var foreignSealsNames = []string{
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has
-             // none.
+// none.
 func (f ForeignSeals) String() string { return name(foreignSealsNames, uint8(f)) }
 
 func (f ForeignSeals) valid() bool { return known(foreignSealsNames, uint8(f)) }
@@ -729,7 +729,7 @@ var framingNames = []string{
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has
-             // none.
+// none.
 func (f Framing) String() string { return name(framingNames, uint8(f)) }
 
 func (f Framing) valid() bool { return known(framingNames, uint8(f)) }
@@ -772,7 +772,7 @@ var refusalNames = []string{
 }
 
 // String gives the stable name, fit for a metric's label, or the number if it has
-             // none.
+// none.
 func (r Refusal) String() string { return name(refusalNames, uint8(r)) }
 
 func (r Refusal) valid() bool { return known(refusalNames, uint8(r)) }

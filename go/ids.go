@@ -8,9 +8,11 @@ import (
 
 // IDConfig says what is done with the ids of requests and responses.
 type IDConfig struct {
-	// Mode is what is done with them: by default nothing. It is rolled out on all replicas, one mode after another.
+	// Mode is what is done with them: by default nothing. It is rolled out on all replicas, one
+	// mode after another.
 	Mode Mode
-	// Keys is the ring that seals, like Config.CookieKeys; empty for the cookie keys. RoleRetire means RoleAccept here.
+	// Keys is the ring that seals, like Config.CookieKeys; empty for the cookie keys. RoleRetire
+	// means RoleAccept here.
 	Keys []CookieKey
 	// Owner is whose a sealed id is.
 	Owner IDOwner
@@ -22,7 +24,8 @@ type IDConfig struct {
 	Fields IDFields
 }
 
-// IDFields says which strings are ids, beside those of the table. At most 32 of each sort are added.
+// IDFields says which strings are ids, beside those of the table. At most 32 of each sort are
+// added.
 type IDFields struct {
 	// Keys are more keys. Their numbers follow those of the table.
 	Keys []IDKey
@@ -32,19 +35,20 @@ type IDFields struct {
 	Collections []string
 }
 
-// IDKey is a key that is looked at: 1 to 32 bytes, and what its value is. KeyKindPath and KeyKindOwn are not for
-// added keys.
+// IDKey is a key that is looked at: 1 to 32 bytes, and what its value is. KeyKindPath and
+// KeyKindOwn are not for added keys.
 type IDKey struct {
 	Name string
 	Kind KeyKind
 }
 
-// IDRing seals and opens single ids. All its methods may be called from any number of goroutines at once, Close
-// included.
+// IDRing seals and opens single ids. All its methods may be called from any number of goroutines at
+// once, Close included.
 type IDRing struct{ handle atomic.Pointer[idRing] }
 
-// NewIDRing makes a ring of 1 to MaxCookieKeys keys, exactly one of which signs. The keys of cookies may be used: what
-// is made of them differs. placementKey may be nil; if it is not, no secret may equal it. An error is a [ConfigError].
+// NewIDRing makes a ring of 1 to MaxCookieKeys keys, exactly one of which signs. The keys of
+// cookies may be used: what is made of them differs. placementKey may be nil; if it is not, no
+// secret may equal it. An error is a [ConfigError].
 func NewIDRing(keys []CookieKey, placementKey *Secret) (*IDRing, error) {
 	handle, err := newIDRing(keys, placementKey)
 	if err != nil {
@@ -61,9 +65,10 @@ func (r *IDRing) Close() error {
 	return nil
 }
 
-// Seal appends the sealed form of the id of an object in the account with the identity hash pin. id is 1 to MaxID
-// bytes of A-Z a-z 0-9 _ -, else the error is ErrID. One that is sealed so already stays as it is. scope is 0 to
-// MaxScope bytes, owner 0 to MaxKey. It allocates only if dst has no room; MaxSealedID bytes suffice.
+// Seal appends the sealed form of the id of an object in the account with the identity hash pin. id
+// is 1 to MaxID bytes of A-Z a-z 0-9 _ -, else the error is ErrID. One that is sealed so already
+// stays as it is. scope is 0 to MaxScope bytes, owner 0 to MaxKey. It allocates only if dst has no
+// room; MaxSealedID bytes suffice.
 func (r *IDRing) Seal(dst []byte, scope, owner string, pin uint64, id string) ([]byte, error) {
 	h := r.handle.Load()
 	if h == nil {
@@ -74,7 +79,8 @@ func (r *IDRing) Seal(dst []byte, scope, owner string, pin uint64, id string) ([
 	return dst, s.err()
 }
 
-// OpenedID is what a text that may be a sealed id says. Pin and Key count where the verdict is IDVerdictSealed.
+// OpenedID is what a text that may be a sealed id says. Pin and Key count where the verdict is
+// IDVerdictSealed.
 type OpenedID struct {
 	// Pin is the identity hash of the account that the object lives in.
 	Pin uint64
@@ -84,8 +90,8 @@ type OpenedID struct {
 	Key uint8
 }
 
-// Open reads a text from a client. If the verdict is IDVerdictSealed, it appends the id as the provider made it;
-// another verdict is no error.
+// Open reads a text from a client. If the verdict is IDVerdictSealed, it appends the id as the
+// provider made it; another verdict is no error.
 func (r *IDRing) Open(dst []byte, scope, owner, text string) ([]byte, OpenedID, error) {
 	h := r.handle.Load()
 	if h == nil {
@@ -96,8 +102,8 @@ func (r *IDRing) Open(dst []byte, scope, owner, text string) ([]byte, OpenedID, 
 	return dst, opened, s.err()
 }
 
-// Mark appends the mark that goes behind encrypted content of the account with the identity hash pin. Empty content
-// is ErrID.
+// Mark appends the mark that goes behind encrypted content of the account with the identity hash
+// pin. Empty content is ErrID.
 func (r *IDRing) Mark(dst []byte, scope, owner string, pin uint64, content string) ([]byte, error) {
 	h := r.handle.Load()
 	if h == nil {
@@ -108,8 +114,8 @@ func (r *IDRing) Mark(dst []byte, scope, owner string, pin uint64, content strin
 	return dst, s.err()
 }
 
-// OpenMark reads encrypted content from a client. If the verdict is IDVerdictSealed, content is what stands in front of
-// the mark, and pin the identity hash of its account.
+// OpenMark reads encrypted content from a client. If the verdict is IDVerdictSealed, content is
+// what stands in front of the mark, and pin the identity hash of its account.
 func (r *IDRing) OpenMark(scope, owner, text string) (content string, verdict IDVerdict, pin uint64, err error) {
 	h := r.handle.Load()
 	if h == nil {
@@ -120,8 +126,9 @@ func (r *IDRing) OpenMark(scope, owner, text string) (content string, verdict ID
 	return text[:n], verdict, pin, s.err()
 }
 
-// IDSummary is what the ids of a request come to, and how the client wrote them: for [Request.IDs], and, so that the
-// response spells them likewise, for what seals it. The zero value is that of a request without ids. It is plain data.
+// IDSummary is what the ids of a request come to, and how the client wrote them: for [Request.IDs],
+// and, so that the response spells them likewise, for what seals it. The zero value is that of a
+// request without ids. It is plain data.
 type IDSummary struct{ summary }
 
 // IDReport is what a summary says. A key is a number that [Affinity.IDKey] spells; 255 is none.
@@ -136,27 +143,31 @@ type IDReport struct {
 	Keys [2]uint8
 	// Refused says that the request is refused for its ids.
 	Refused bool
-	// Unreadable says that a string is too long to be read as the id that it may be. The request is refused too.
+	// Unreadable says that a string is too long to be read as the id that it may be. The request is
+	// refused too.
 	Unreadable bool
 	// Existing says that the request names state that exists.
 	Existing bool
 	// Seals says that the ids of the response are sealed, whatever the client sent.
 	Seals bool
-	// ChangesResponse says that anything in the response may change: else nobody has to look into it.
+	// ChangesResponse says that anything in the response may change: else nobody has to look into
+	// it.
 	ChangesResponse bool
 	// Unstored says that the body says "store": false.
 	Unstored bool
 	// Uploads says that the path is for uploads, so that the request may have a multipart body.
 	Uploads bool
-	// Downloads says that the path is a download: nothing is to be sealed in the response's body, a client's own.
+	// Downloads says that the path is a download: nothing is to be sealed in the response's body, a
+	// client's own.
 	Downloads bool
 }
 
 // Report gives what the summary says.
 func (s *IDSummary) Report() IDReport { return s.report() }
 
-// Quoted gives the id that is refused, or that names the account, as the client wrote it, but for escapes: for the text of
-// a refusal. It is empty for one that has more than 64 bytes or other characters than ids, and for encrypted content.
+// Quoted gives the id that is refused, or that names the account, as the client wrote it, but for
+// escapes: for the text of a refusal. It is empty for one that has more than 64 bytes or other
+// characters than ids, and for encrypted content.
 func (s *IDSummary) Quoted() string { return s.quoted() }
 
 // IDUse is what a request's ids are opened with, and its response's sealed with.
@@ -165,8 +176,8 @@ type IDUse struct {
 	Scope string
 	// Owner is what [Affinity.IDOwner] says of the request.
 	Owner string
-	// Upstream is the upstream's authority. Absolute URLs that lead there are rewritten where the table has their key;
-	// if it is empty, they are not.
+	// Upstream is the upstream's authority. Absolute URLs that lead there are rewritten where the
+	// table has their key; if it is empty, they are not.
 	Upstream string
 	// Origin is scheme and authority of the client's request, such as "https://gateway.example".
 	Origin string
@@ -180,8 +191,8 @@ type IDUse struct {
 // IDMode is the configured mode.
 func (a *Affinity) IDMode() Mode { return a.idMode }
 
-// IDOwner gives whose the ids of a request are: its consumer's, if they belong to consumers and it has one that can be
-// used; else nobody's, which is empty.
+// IDOwner gives whose the ids of a request are: its consumer's, if they belong to consumers and it
+// has one that can be used; else nobody's, which is empty.
 func (a *Affinity) IDOwner(r *Request) (string, error) {
 	h := a.handle.Load()
 	if h == nil {
@@ -192,7 +203,8 @@ func (a *Affinity) IDOwner(r *Request) (string, error) {
 	return owner, s.err()
 }
 
-// IDKey gives the name of a key by its number, as in [Decision.IDKeys]. The number of none is ErrBadEnum.
+// IDKey gives the name of a key by its number, as in [Decision.IDKeys]. The number of none is
+// ErrBadEnum.
 func (a *Affinity) IDKey(number uint8) (string, error) {
 	h := a.handle.Load()
 	if h == nil {
@@ -203,8 +215,9 @@ func (a *Affinity) IDKey(number uint8) (string, error) {
 	return name, s.err()
 }
 
-// OpenTarget opens the ids of a request's target, such as "/v1/responses/resp_1?after=msg_1", and gives what goes
-// upstream. It is the first thing to do with a request. It allocates only if something changes.
+// OpenTarget opens the ids of a request's target, such as "/v1/responses/resp_1?after=msg_1", and
+// gives what goes upstream. It is the first thing to do with a request. It allocates only if
+// something changes.
 func (a *Affinity) OpenTarget(use *IDUse, summary *IDSummary, target string) (string, error) {
 	h := a.handle.Load()
 	if h == nil {
@@ -221,8 +234,9 @@ func (a *Affinity) OpenTarget(use *IDUse, summary *IDSummary, target string) (st
 	return opened, nil
 }
 
-// OpenInPlace opens the ids of a request's whole body, where it lies, and gives what it is then: a part of body, and
-// never longer. unexpected is how many documents were not understood: 0 or 1, but for events.
+// OpenInPlace opens the ids of a request's whole body, where it lies, and gives what it is then: a
+// part of body, and never longer. unexpected is how many documents were not understood: 0 or 1, but
+// for events.
 func (a *Affinity) OpenInPlace(use *IDUse, summary *IDSummary, body []byte) (opened []byte, unexpected uint32, err error) {
 	h := a.handle.Load()
 	if h == nil {
@@ -239,9 +253,10 @@ func (a *Affinity) OpenInPlace(use *IDUse, summary *IDSummary, body []byte) (ope
 	return body[:n], unexpected, nil
 }
 
-// SealTarget seals the ids of a target or a URI, such as the value of Location, Content-Location or Operation-Location,
-// in a response of the account in slot. An absolute URI of Upstream leads to Origin then; one of another host stays as
-// it is. summary is that of the request, or nil. It allocates only if something changes.
+// SealTarget seals the ids of a target or a URI, such as the value of Location, Content-Location or
+// Operation-Location, in a response of the account in slot. An absolute URI of Upstream leads to
+// Origin then; one of another host stays as it is. summary is that of the request, or nil. It
+// allocates only if something changes.
 func (a *Affinity) SealTarget(use *IDUse, summary *IDSummary, slot int32, target string) (string, error) {
 	h := a.handle.Load()
 	if h == nil {
@@ -258,8 +273,9 @@ func (a *Affinity) SealTarget(use *IDUse, summary *IDSummary, slot int32, target
 	return sealed, nil
 }
 
-// NewOpenReader gives a reader of body with its ids opened: the body of a request, one JSON document or, as its first
-// bytes say, events. Once it was read to its end, summary is complete. summary is borrowed for its life.
+// NewOpenReader gives a reader of body with its ids opened: the body of a request, one JSON
+// document or, as its first bytes say, events. Once it was read to its end, summary is complete.
+// summary is borrowed for its life.
 func (a *Affinity) NewOpenReader(use *IDUse, summary *IDSummary, body io.Reader) (*IDReader, error) {
 	h := a.handle.Load()
 	if h == nil {
@@ -275,8 +291,8 @@ func (a *Affinity) NewOpenReader(use *IDUse, summary *IDSummary, body io.Reader)
 	return r, nil
 }
 
-// NewSealReader gives a reader of body with its ids sealed: the body of a response of the account in slot. summary is
-// that of the request, or nil. summary is borrowed for its life.
+// NewSealReader gives a reader of body with its ids sealed: the body of a response of the account
+// in slot. summary is that of the request, or nil. summary is borrowed for its life.
 func (a *Affinity) NewSealReader(use *IDUse, summary *IDSummary, slot int32, framing Framing, body io.Reader) (*IDReader, error) {
 	h := a.handle.Load()
 	if h == nil {
@@ -292,7 +308,8 @@ func (a *Affinity) NewSealReader(use *IDUse, summary *IDSummary, slot int32, fra
 	return r, nil
 }
 
-// NewSealWriter gives a writer that passes what is written on to out, with its ids sealed, as NewSealReader does.
+// NewSealWriter gives a writer that passes what is written on to out, with its ids sealed, as
+// NewSealReader does.
 func (a *Affinity) NewSealWriter(use *IDUse, summary *IDSummary, slot int32, framing Framing, out io.Writer) (*IDWriter, error) {
 	h := a.handle.Load()
 	if h == nil {
@@ -311,8 +328,8 @@ func (a *Affinity) NewSealWriter(use *IDUse, summary *IDSummary, slot int32, fra
 // bodyChunk is how much of a body is rewritten at once.
 const bodyChunk = 8 << 10
 
-// IDReader reads a body whose ids are opened or sealed. It holds back what may be an id and is not whole yet, and
-// nothing else: a Read that finds something returns it.
+// IDReader reads a body whose ids are opened or sealed. It holds back what may be an id and is not
+// whole yet, and nothing else: a Read that finds something returns it.
 type IDReader struct {
 	rewriter rewriter
 	src      io.Reader
@@ -348,17 +365,20 @@ func (r *IDReader) Read(p []byte) (int, error) {
 // Changed is how many ids were rewritten so far.
 func (r *IDReader) Changed() uint32 { return r.rewriter.changed() }
 
-// Unexpected is how many documents were not understood so far, and passed as they are from there on.
+// Unexpected is how many documents were not understood so far, and passed as they are from there
+// on.
 func (r *IDReader) Unexpected() uint32 { return r.rewriter.unexpected() }
 
-// IDWriter writes a body whose ids are sealed. It holds back what may be an id and is not whole yet, and nothing else.
+// IDWriter writes a body whose ids are sealed. It holds back what may be an id and is not whole
+// yet, and nothing else.
 type IDWriter struct {
 	rewriter rewriter
 	dst      io.Writer
 	out      []byte
 }
 
-// Write rewrites p, and writes what comes of it. What was not written when there is an error is lost.
+// Write rewrites p, and writes what comes of it. What was not written when there is an error is
+// lost.
 func (w *IDWriter) Write(p []byte) (int, error) {
 	for n := 0; n < len(p); n += min(len(p)-n, bodyChunk) {
 		out, s := w.rewriter.rewrite(w.out[:0], p[n:min(len(p), n+bodyChunk)])
@@ -384,5 +404,6 @@ func (w *IDWriter) flush(out []byte, s Status) error {
 // Changed is how many ids were rewritten so far.
 func (w *IDWriter) Changed() uint32 { return w.rewriter.changed() }
 
-// Unexpected is how many documents were not understood so far, and passed as they are from there on.
+// Unexpected is how many documents were not understood so far, and passed as they are from there
+// on.
 func (w *IDWriter) Unexpected() uint32 { return w.rewriter.unexpected() }

@@ -39,8 +39,8 @@ import (
 	"unsafe"
 )
 
-// Decision, SlotStatus, Cookie, CookieKey and Limits are passed as they are. These do not compile where their
-// layout is not that of the C structures.
+// Decision, SlotStatus, Cookie, CookieKey and Limits are passed as they are. These do not compile
+// where their layout is not that of the C structures.
 var (
 	_ = [1]struct{}{}[unsafe.Sizeof(Decision{})-C.sizeof_tokenpin_decision]
 	_ = [1]struct{}{}[unsafe.Offsetof(Decision{}.fingerprint)-unsafe.Offsetof(C.tokenpin_decision{}.fingerprint)]
@@ -107,7 +107,8 @@ func room(dst []byte) (*C.char, C.size_t) {
 // nativeAffinity is an affinity of the C library.
 type nativeAffinity struct {
 	c *C.tokenpin_affinity
-	// The allocator for tiny objects without Go pointers, which would delay the cleanup, does not take this.
+	// The allocator for tiny objects without Go pointers, which would delay the cleanup, does not
+	// take this.
 	_ [16]byte
 }
 
@@ -242,7 +243,8 @@ func (a *nativeAffinity) decide(r *Request, d *Decision) Status {
 		(*C.tokenpin_decision)(unsafe.Pointer(d))))
 }
 
-// firstTwo gives the values that count: none, one, and several that differ are told apart, and empty ones are none.
+// firstTwo gives the values that count: none, one, and several that differ are told apart, and
+// empty ones are none.
 func firstTwo(values []string) (first, second string) {
 	for _, value := range values {
 		switch {

@@ -2,7 +2,8 @@
 
 package tokenpin
 
-// Backend is "cgo" where the C library does the work, and "go" in pure Go. Both give the same answers.
+// Backend is "cgo" where the C library does the work, and "go" in pure Go. Both give the same
+// answers.
 const Backend = "cgo"
 
 type (

@@ -234,7 +234,8 @@ func (a *puregoAffinity) idHint(of string) (hint [16]byte, s Status) {
 	return hint, StatusOK
 }
 
-// nameFor gives the cookie's name for a request's scope, and its suffix where it follows that scope.
+// nameFor gives the cookie's name for a request's scope, and its suffix where it follows that
+// scope.
 func (a *puregoAffinity) nameFor(scope string) (name string, suffix [4]byte, suffixed bool) {
 	if a.config.CookieName != "" || scope == "" {
 		return a.name, suffix, false

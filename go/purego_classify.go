@@ -78,7 +78,8 @@ func puregoClassify(rules []Rule, promptCache bool, method, target string) Class
 	return Class{}
 }
 
-// behindName gives what follows a name. That goes over slashes that are encoded, unless the one in front of it is.
+// behindName gives what follows a name. That goes over slashes that are encoded, unless the one in
+// front of it is.
 func behindName(path, rest string, encoded []int) (behind string, more bool) {
 	isEncoded := func() bool { return slices.Contains(encoded, len(path)-len(rest)-1) } // the slash in front of rest
 	segment := isEncoded()
@@ -89,7 +90,8 @@ func behindName(path, rest string, encoded []int) (behind string, more bool) {
 	}
 }
 
-// matchFront gives what follows a pattern at the front of a path, if it stands there in whole segments.
+// matchFront gives what follows a pattern at the front of a path, if it stands there in whole
+// segments.
 func matchFront(path, pattern string) (below string, ok bool) {
 	for {
 		wanted, morePattern, goesOn := strings.Cut(pattern, "/")

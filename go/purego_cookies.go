@@ -35,7 +35,8 @@ func derived(secret sipKey, label string) sipKey {
 	return sipKey{low, high}
 }
 
-// puregoRing is a key ring. Its keys are apart, so that they can be wiped when the ring is out of reach.
+// puregoRing is a key ring. Its keys are apart, so that they can be wiped when the ring is out of
+// reach.
 type puregoRing struct{ keys *[MaxCookieKeys]ringKey }
 
 func newPuregoRing(keys []CookieKey, placementKey *Secret) (*puregoRing, error) {
@@ -163,8 +164,8 @@ func (r *puregoRing) write(name, scope string, key *Key, cookie *Cookie, value *
 	base64url.Encode(value[:], b[:])
 }
 
-// read reads the value of a cookie. key is nil for a request without one. tags is the number of tags that may
-// still be computed. The cookie is set where its tag is good.
+// read reads the value of a cookie. key is nil for a request without one. tags is the number of
+// tags that may still be computed. The cookie is set where its tag is good.
 func (r *puregoRing) read(name, scope string, key *Key, limits *Limits, now uint64, value string, tags *int, cookie *Cookie) Verdict {
 	var text [CookieValueLen]byte
 	var b [cookieLen]byte
@@ -237,7 +238,8 @@ func (r *puregoRing) read(name, scope string, key *Key, limits *Limits, now uint
 // since saturates at 0.
 func since(now, then uint64) uint64 { return now - min(now, then) }
 
-// checks are the verdicts in the order of the checks: of several cookies, the one that came furthest counts.
+// checks are the verdicts in the order of the checks: of several cookies, the one that came
+// furthest counts.
 var checks = [...]Verdict{
 	VerdictAbsent, VerdictMalformed, VerdictUnknownVersion, VerdictUnknownKey, VerdictBadTag, VerdictOtherKey,
 	VerdictNotYetValid, VerdictExpiredLife, VerdictExpiredIdle, VerdictValid, VerdictRefreshDue,
@@ -274,18 +276,19 @@ func (r *puregoRing) decode(name, scope string, key *Key, limits *Limits, now in
 
 // checkPlace checks where a cookie belongs. An anonymous key may be empty.
 func checkPlace(name, scope string, key *Key) Status {
+	s := StatusOK
 	if key.Kind != KindAnonymous || key.Key != "" {
-		if s := key.check(); s != StatusOK {
-			return s
-		}
+		s = key.check()
 	}
-	if !isCookieName(name) {
+	switch {
+	case s.isOfForm(key):
+		return s
+	case !isCookieName(name):
 		return ErrCookieName
-	}
-	if len(scope) > MaxScope {
+	case len(scope) > MaxScope:
 		return ErrScopeLength
 	}
-	return StatusOK
+	return s
 }
 
 // tokenBytes are those of RFC 9110, section 5.6.2.

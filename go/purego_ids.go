@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// This file and purego_ids_*.go follow docs/spec/sealed-ids.md. Here are one id and its ring, what holds for all requests,
-// and what the ids of a request come to.
+// This file and purego_ids_*.go follow docs/spec/sealed-ids.md. Here are one id and its ring, what
+// holds for all requests, and what the ids of a request come to.
 
 const (
 	envelopeLen = 17
@@ -593,7 +593,8 @@ func (s *puregoSummary) report() IDReport {
 	return r
 }
 
-// account gives the account that serves the request, and the key of the id that names it; noIDKey for history.
+// account gives the account that serves the request, and the key of the id that names it; noIDKey
+// for history.
 func (s *puregoSummary) account() (pin uint64, key uint8, ok bool) {
 	if s.hasHard {
 		return s.hardPin, s.hardKey, true
@@ -633,8 +634,8 @@ type idNamed struct {
 	pin         uint64
 }
 
-// take reads one text of a request that may be an id, under a key and with its rank for the echo. It says what that names, and
-// whether it was opened.
+// take reads one text of a request that may be an id, under a key and with its rank for the echo.
+// It says what that names, and whether it was opened.
 func (w *idWork) take(key, rank uint8, text []byte, opened *openedID) (idNamed, bool) {
 	s, p := w.summary, &w.place
 	if s.refused {
@@ -685,7 +686,8 @@ func (s *puregoSummary) bindHard(key uint8, named idNamed) {
 
 const lastRank = 5
 
-// echoRank says which ids keep their place where there are too many. Those of the path have 0, of the query 1.
+// echoRank says which ids keep their place where there are too many. Those of the path have 0, of
+// the query 1.
 func echoRank(key uint8) uint8 {
 	switch key {
 	case previousResponseKey:

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// idWork is what is done with the ids of a body or a target: those of a request are opened, and those of a response
-// sealed.
+// idWork is what is done with the ids of a body or a target: those of a request are opened, and
+// those of a response sealed.
 type idWork struct {
 	place idPlace
 	rules *idRules
@@ -15,7 +15,8 @@ type idWork struct {
 	// Of a request: what it comes to, and whose accounts are known.
 	summary *puregoSummary
 	known   map[uint64]int32
-	// Of a response: the account that answered, how the client wrote its ids, and where absolute URLs lead.
+	// Of a response: the account that answered, how the client wrote its ids, and where absolute
+	// URLs lead.
 	sealing          bool
 	pin              uint64
 	echo             *puregoSummary
@@ -111,7 +112,8 @@ func (w *idWork) enter(b *puregoBody, isObject, items bool) {
 	}
 }
 
-// leave takes the end of the innermost level. The ids of an element are followed when all its keys are known.
+// leave takes the end of the innermost level. The ids of an element are followed when all its keys
+// are known.
 func (w *idWork) leave(b *puregoBody) {
 	e := &b.element
 	if b.depth == arrayLevel {

@@ -5,17 +5,18 @@ import (
 	"math"
 )
 
-// A body in chunks that are cut anywhere. puregoBody knows just enough of JSON to say which key a string belongs to,
-// and asks the work at hand about the strings that may be ids. It holds back the raw bytes of one of these, or the end
-// of encrypted content, and nothing else. Everything that passes is appended to dst, which may be the front of the
-// chunk itself where nothing gets longer.
+// A body in chunks that are cut anywhere. puregoBody knows just enough of JSON to say which key a
+// string belongs to, and asks the work at hand about the strings that may be ids. It holds back the
+// raw bytes of one of these, or the end of encrypted content, and nothing else. Everything that
+// passes is appended to dst, which may be the front of the chunk itself where nothing gets longer.
 
 const (
 	holdMax   = 512 // the longest string that is looked at, as it stands in the document
 	scanDepth = 256 // levels that are told apart; what is deeper is somebody else's
 	keyHold   = 6 * maxKeyName
 	tailAt    = headLen // where the end of encrypted content is held, behind its head
-	// namedLevels is how many keys are remembered of arrays and objects in one another. Of deeper ones the last is.
+	// namedLevels is how many keys are remembered of arrays and objects in one another. Of deeper
+	// ones the last is.
 	namedLevels = 16
 )
 
@@ -108,7 +109,8 @@ func newPuregoBody(events bool) (b puregoBody) {
 	return b
 }
 
-// nextAt gives the position of the first c from at on, or the length of in. known is an earlier answer, or -1.
+// nextAt gives the position of the first c from at on, or the length of in. known is an earlier
+// answer, or -1.
 func nextAt(in []byte, c byte, at, known int) int {
 	if known >= at {
 		return known
@@ -570,7 +572,8 @@ func (b *puregoBody) spot(w *idWork) (s spot, listed bool) {
 	return s, listed
 }
 
-// decide asks about a string as it stands in the document. What replaces it is held then; -1 for nothing.
+// decide asks about a string as it stands in the document. What replaces it is held then; -1 for
+// nothing.
 func (b *puregoBody) decide(w *idWork, where spot, raw []byte) int {
 	if !b.hasEscape {
 		return w.id(b, where, raw)
@@ -708,7 +711,8 @@ func (b *puregoBody) lineEnd(dst []byte) []byte {
 	return dst
 }
 
-// endMark is the end of a byte order mark. Half of one is none: no document and no field that is looked at begins so.
+// endMark is the end of a byte order mark. Half of one is none: no document and no field that is
+// looked at begins so.
 func (b *puregoBody) endMark() {
 	if b.mark != 1 && b.mark != 2 {
 		return
@@ -768,8 +772,8 @@ func unescaped(c byte) (byte, bool) {
 	return 0, false
 }
 
-// unescape says how long a string is without its escapes; -1 if that does not fit, or an escape is none. What is not
-// ASCII becomes a byte that is in no id and no key.
+// unescape says how long a string is without its escapes; -1 if that does not fit, or an escape is
+// none. What is not ASCII becomes a byte that is in no id and no key.
 func unescape(raw, out []byte) int {
 	n := 0
 	for i := 0; i < len(raw); i++ {

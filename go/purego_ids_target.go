@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// Ids in a target: in the path behind the name of a collection, and under listed names in the query.
+// Ids in a target: in the path behind the name of a collection, and under listed names in the
+// query.
 
 // targetState says what part of a target is next.
 type targetState uint8
@@ -110,7 +111,8 @@ func percentDecoded(buffer, text []byte) ([]byte, bool) {
 	return percentDecode(buffer, text)
 }
 
-// openTarget opens the ids of a request's target where it lies, and gives what it is then: never longer.
+// openTarget opens the ids of a request's target where it lies, and gives what it is then: never
+// longer.
 func (w *idWork) openTarget(target []byte) []byte {
 	w.summary.seals, w.summary.willEcho = w.sealsAll(), w.mode == ModeOpen && w.ids >= IDsBoth
 	if w.passes() {
@@ -136,7 +138,8 @@ func (w *idWork) openTarget(target []byte) []byte {
 	return dst
 }
 
-// refuseUnclear refuses, in the mode strict, a segment that another reader would cut, or decode once more.
+// refuseUnclear refuses, in the mode strict, a segment that another reader would cut, or decode
+// once more.
 func (w *idWork) refuseUnclear(p *targetParts, key uint8, text []byte) {
 	if key == noIDKey && p.state == targetPath && !p.isName() {
 		key = pathKey
@@ -217,8 +220,9 @@ func splitAbsolute(uri []byte) (authority, rest []byte, ok bool) {
 	return rest[:n], rest[n:], true
 }
 
-// sealTarget appends a target or a URI, such as the value of Location, with its ids sealed. An absolute one of the
-// upstream's leads to the gateway then; one of another host may be signed, and stays as it is.
+// sealTarget appends a target or a URI, such as the value of Location, with its ids sealed. An
+// absolute one of the upstream's leads to the gateway then; one of another host may be signed, and
+// stays as it is.
 func (w *idWork) sealTarget(dst, target []byte) []byte {
 	authority, path, absolute := splitAbsolute(target)
 	switch {
@@ -247,7 +251,8 @@ func (w *idWork) leadsHere(authority []byte) bool {
 	return w.origin != "" && w.upstream != "" && equalFoldASCII(authority, w.upstream) && w.changesResponse()
 }
 
-// sealURL puts an absolute URL of the upstream's into dst, as it goes into a string of JSON, and says how long that is.
+// sealURL puts an absolute URL of the upstream's into dst, as it goes into a string of JSON, and
+// says how long that is.
 // -1 if it is another's, or has no room.
 func (w *idWork) sealURL(dst, url []byte) int {
 	if authority, _, ok := splitAbsolute(url); !ok || !w.leadsHere(authority) {

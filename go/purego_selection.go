@@ -20,7 +20,8 @@ func puregoIdentityHash(identity string) uint64 {
 	return s.sum64()
 }
 
-// puregoSlot is one slot. State, weight and until are one word, so that they change together: 2, 17 and 45 bits.
+// puregoSlot is one slot. State, weight and until are one word, so that they change together: 2, 17
+// and 45 bits.
 type puregoSlot struct {
 	id   uint64
 	word atomic.Uint64
@@ -105,7 +106,8 @@ func (s puregoSlots) setSlot(slot int32, status *SlotStatus) Status {
 
 func (s puregoSlots) getSlot(slot int32) (SlotStatus, Status) { return s[slot].status(), StatusOK }
 
-// puregoFilter is a Filter, and one more slot that is left out, the pinned one when it cannot serve.
+// puregoFilter is a Filter, and one more slot that is left out, the pinned one when it cannot
+// serve.
 type puregoFilter struct {
 	now       uint64
 	tried     []int32
@@ -142,7 +144,8 @@ func (s Strategy) selects() Status {
 	return StatusOK
 }
 
-// selectOne selects. The filter has to be within the slots: a number that is no slot leaves out none.
+// selectOne selects. The filter has to be within the slots: a number that is no slot leaves out
+// none.
 func (s puregoSlots) selectOne(strategy Strategy, f *Filter, hash uint64) (int32, Status) {
 	selected := [1]int32{NoSlot}
 	st := s.selectBatch(selected[:], strategy, f, []uint64{hash})
@@ -227,7 +230,8 @@ func (s puregoSlots) rendezvous(f *puregoFilter, hash uint64) int32 {
 	return best
 }
 
-// numbered is the slot numbered fnv1a modulo n among the n that are not vacant; NoSlot if it is no candidate.
+// numbered is the slot numbered fnv1a modulo n among the n that are not vacant; NoSlot if it is no
+// candidate.
 func (s puregoSlots) numbered(f *puregoFilter, fnv1a uint32) int32 {
 	n := uint32(0)
 	for i := range s {
@@ -264,7 +268,8 @@ func puregoJump(key uint64, n int32) int32 {
 	return int32(b)
 }
 
-// puregoProbe is a slot number, or one of n or more that ends the probing: Ertl's jump-back hash down to 64.
+// puregoProbe is a slot number, or one of n or more that ends the probing: Ertl's jump-back hash
+// down to 64.
 func puregoProbe(hash uint64, n uint32) uint32 {
 	low := uint32(hash & 63)
 	if n <= 64 {
@@ -324,9 +329,9 @@ func logarithm(r uint64) uint64 {
 	return 64<<40 - (uint64(e)<<40 + t[k] + (t[k+1]-t[k])*f>>24)
 }
 
-// logTable is T: round(2^40 * log2(1 + j / 256)). The digits of a binary logarithm come one by one: square the
-// number, and halve it where it reached 2 (Knuth, The Art of Computer Programming, section 1.2.2, exercise 25).
-// 300 bits of working precision leave the 41 digits exact.
+// logTable is T: round(2^40 * log2(1 + j / 256)). The digits of a binary logarithm come one by one:
+// square the number, and halve it where it reached 2 (Knuth, The Art of Computer Programming,
+// section 1.2.2, exercise 25). 300 bits of working precision leave the 41 digits exact.
 var logTable = sync.OnceValue(func() *[257]uint64 {
 	const precision, digits = 300, 41
 	two := new(big.Int).Lsh(big.NewInt(2), precision)
@@ -364,6 +369,12 @@ func (k *Key) check() Status {
 		return ErrKeyLength
 	}
 	return StatusOK
+}
+
+// isOfForm says whether s, which check gave, is about the form of key: what C sees before all other
+// arguments.
+func (s Status) isOfForm(key *Key) bool {
+	return s == ErrBadEnum || s != StatusOK && key.Kind == KindAnonymous
 }
 
 // addTo adds the key bytes.
@@ -433,7 +444,7 @@ func (purego) identityHash(identity string) (uint64, Status) {
 
 func (purego) keyHash(placementKey *Secret, scope string, key *Key) (uint64, Status) {
 	switch s := key.check(); {
-	case s == ErrBadEnum:
+	case s.isOfForm(key):
 		return 0, s
 	case *placementKey == Secret{}:
 		return 0, ErrZeroSecret

@@ -2,9 +2,10 @@ package tokenpin
 
 import "math/bits"
 
-// This file and the others called purego_*.go are the backend in pure Go, written from docs/spec/selection.md,
-// docs/spec/cookie-format.md and docs/spec/decision.md, in the order of those pages. A build over cgo contains it too, to be
-// compared with the library, and drops it at link.
+// This file and the others called purego_*.go are the backend in pure Go, written from
+// docs/spec/selection.md, docs/spec/cookie-format.md and docs/spec/decision.md, in the order of
+// those pages. A build over cgo contains it too, to be compared with the library, and drops it at
+// link.
 
 // sipKey is a key of SipHash: 16 bytes as two little-endian words.
 type sipKey struct{ k0, k1 uint64 }

@@ -5,13 +5,14 @@ import (
 	"strings"
 )
 
-// Status says what came of a call. Every error of this package is a Status or a [ConfigError] around one, so
-// that errors.Is finds it:
+// Status says what came of a call. Every error of this package is a Status or a [ConfigError]
+// around one, so that errors.Is finds it:
 //
 //	if errors.Is(err, tokenpin.ErrStale) { ... }
 //
-// The numbers are those of the C interface and are never reused. A Status needs no memory. Some of them, such as
-// ErrMisaligned, come only from C; StatusOK and StatusEnd are no errors, and no function of this package returns them.
+// The numbers are those of the C interface and are never reused. A Status needs no memory. Some of
+// them, such as ErrMisaligned, come only from C; StatusOK and StatusEnd are no errors, and no
+// function of this package returns them.
 type Status int32
 
 // String gives the stable name of the status, such as "slot_range", fit for a metric's label.

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -186,6 +187,9 @@ func TestArguments(t *testing.T) {
 		CookieValues(nil, "p=n=1", "p=n") != nil {
 		t.Error("a name that is none was found")
 	}
+	if got := CookieValues(nil, "ü=1; b=2", "ü"); !slices.Equal(got, []string{"1"}) {
+		t.Error("a name of other bytes was not found:", got)
+	}
 }
 
 func TestClosed(t *testing.T) {
@@ -228,7 +232,8 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-// Decisions, changes and Close at once: for the race detector, the address sanitizer and the garbage collector.
+// Decisions, changes and Close at once: for the race detector, the address sanitizer and the
+// garbage collector.
 func TestConcurrency(t *testing.T) {
 	for range 20 {
 		a := must(New(testConfig()))

@@ -14,8 +14,8 @@
 //!
 //! Features, all off by default: `alloc` adds `OwnedAffinity`, which owns that memory, and
 //! `gateway`, the answers of a gateway itself, for programs that have an allocator anyway. `capi`
-//! is the C ABI of `include/tokenpin.h`. `critical-section` lets the crate build for targets without
-//! compare-and-swap, such as `thumbv6m-none-eabi`.
+//! is the C ABI of `include/tokenpin.h`. `critical-section` lets the crate build for targets
+//! without compare-and-swap, such as `thumbv6m-none-eabi`.
 //!
 //! ```
 //! use tokenpin::{Affinity, Config, CookieKey, Request, Role, Secret, Slot, SlotStatus};

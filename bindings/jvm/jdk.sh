@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Prints the home of a JDK of at least one version, and of another at most one: the JVMs that this machine has.
+# Prints the home of a JDK of at least one version, and of another at most one: the JVMs that this
+# machine has.
 #   jdk.sh 22        the newest JDK, 22 or later, with javac
 #   jdk.sh 17 21     one of 17 to 21
 set -euo pipefail

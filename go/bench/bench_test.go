@@ -14,7 +14,8 @@ import (
 	"github.com/tokenpin/tokenpin/go"
 )
 
-// So many different keys that the processor's branch predictor cannot learn them, as it cannot in traffic.
+// So many different keys that the processor's branch predictor cannot learn them, as it cannot in
+// traffic.
 const keyCount = 1 << 16
 
 const batch = 1024
@@ -118,7 +119,8 @@ func BenchmarkConsumer(b *testing.B) {
 	})
 }
 
-// The peer without encryption: ours does not encrypt the id either. "raw" leaves out its default serialization.
+// The peer without encryption: ours does not encrypt the id either. "raw" leaves out its default
+// serialization.
 func peers() map[string]*securecookie.SecureCookie {
 	hashKey := []byte(strings.Repeat("k", 32))
 	return map[string]*securecookie.SecureCookie{

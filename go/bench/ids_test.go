@@ -13,8 +13,9 @@ import (
 	"github.com/tokenpin/tokenpin/go"
 )
 
-// Sealed ids: one of them, and whole bodies, beside what a gateway does that has no scanner: it reads the document,
-// changes it and writes it again, or looks for the ids where it knows them to be. All peers seal with the same function.
+// Sealed ids: one of them, and whole bodies, beside what a gateway does that has no scanner: it
+// reads the document, changes it and writes it again, or looks for the ids where it knows them to
+// be. All peers seal with the same function.
 
 const digits = "67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41"
 
@@ -77,7 +78,8 @@ func (r *rewriting) sealAll(value any) {
 	}
 }
 
-// eachDocument gives the documents of a body to rewrite, and appends what comes of them, and all else.
+// eachDocument gives the documents of a body to rewrite, and appends what comes of them, and all
+// else.
 func eachDocument(dst, body []byte, events bool, rewrite func(dst, document []byte) []byte) []byte {
 	if !events {
 		return rewrite(dst, body)

@@ -135,7 +135,8 @@ func gateway(t *testing.T, mode tokenpin.Mode) (openai.Client, *tokenpin.Affinit
 	return openai.NewClient(option.WithBaseURL(proxy.URL+"/v1"), option.WithAPIKey("sk-client"), option.WithMaxRetries(0)), affinity
 }
 
-// converse is a conversation of some turns, the second half of it streaming. It gives the last response.
+// converse is a conversation of some turns, the second half of it streaming. It gives the last
+// response.
 func converse(ctx context.Context, client openai.Client) (*responses.Response, error) {
 	params := responses.ResponseNewParams{Model: "m", Input: responses.ResponseNewParamsInputUnion{OfString: openai.String("Hello")}}
 	var last *responses.Response

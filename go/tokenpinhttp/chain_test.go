@@ -12,8 +12,9 @@ import (
 	"github.com/tokenpin/tokenpin/go"
 )
 
-// Two gateways in a row, with keys of their own. With one name for both cookies the outer one takes the inner one's
-// away, in either direction, and tells by what it sees; with a scope of its own each keeps its sessions.
+// Two gateways in a row, with keys of their own. With one name for both cookies the outer one takes
+// the inner one's away, in either direction, and tells by what it sees; with a scope of its own
+// each keeps its sessions.
 func TestGatewaysInARow(t *testing.T) {
 	for _, scope := range []string{"", "outer"} {
 		upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -59,7 +60,8 @@ func TestGatewaysInARow(t *testing.T) {
 	}
 }
 
-// A cookie of the name that another gateway made is not used and not passed on, and the decision says why.
+// A cookie of the name that another gateway made is not used and not passed on, and the decision
+// says why.
 func TestCookieOfAnotherGateway(t *testing.T) {
 	mine := &Pin{Affinity: newAffinity(t, nil)}
 	for verdict, change := range map[tokenpin.Verdict]func(*tokenpin.Config){

@@ -18,8 +18,8 @@ type Credentials struct {
 	names map[string]bool // of the headers of all slots, folded
 }
 
-// NewCredentials makes credentials of the headers that each slot's account is known by. A header without values is
-// only removed from the request.
+// NewCredentials makes credentials of the headers that each slot's account is known by. A header
+// without values is only removed from the request.
 func NewCredentials(slots ...http.Header) Credentials {
 	made := Credentials{slots: make([]http.Header, len(slots)), names: map[string]bool{}}
 	for slot, header := range slots {
@@ -43,18 +43,20 @@ func Bearer(tokens ...string) Credentials {
 	return NewCredentials(slots...)
 }
 
-// Put makes a request one of the account that serves it: it sets the account's headers, and removes the client's own
-// from headers and trailers. Those are
+// Put makes a request one of the account that serves it: it sets the account's headers, and removes
+// the client's own from headers and trailers. Those are
 //
 //   - what any slot has;
 //   - names with one of these words: authorization, auth, token, jwt, secret, password, credential, credentials, apikey;
 //     or with api-key, access-key, functions-key or subscription-key;
 //   - OpenAI-Organization, OpenAI-Project and X-Goog-User-Project, which say whose account pays.
 //
-// Upper and lower case do not count, and _ is the same as -, as it is to many servers. All else passes: the client's
-// other cookies, a key in the query or among the protocols of a WebSocket. Those are left to the host.
+// Upper and lower case do not count, and _ is the same as -, as it is to many servers. All else
+// passes: the client's other cookies, a key in the query or among the protocols of a WebSocket.
+// Those are left to the host.
 //
-// The request's context is that of the request inside Handler, or made from it. With another one, nothing is set.
+// The request's context is that of the request inside Handler, or made from it. With another one,
+// nothing is set.
 func (c Credentials) Put(r *http.Request) {
 	for _, fields := range [...]http.Header{r.Header, r.Trailer} {
 		for name := range fields {
@@ -99,8 +101,9 @@ func (c Credentials) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "credentials of %d slots", len(c.slots))
 }
 
-// Rewrite is for httputil.ReverseProxy behind Handler. It sends a request to the upstream as the account of the
-// slot that serves it. Where accounts have upstreams of their own, write another one, with DecisionFrom and Put.
+// Rewrite is for httputil.ReverseProxy behind Handler. It sends a request to the upstream as the
+// account of the slot that serves it. Where accounts have upstreams of their own, write another
+// one, with DecisionFrom and Put.
 func Rewrite(upstream *url.URL, credentials Credentials) func(*httputil.ProxyRequest) {
 	return func(r *httputil.ProxyRequest) {
 		r.SetURL(upstream)

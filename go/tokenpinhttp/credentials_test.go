@@ -42,7 +42,8 @@ func TestCredentialsOfOthersAreTold(t *testing.T) {
 	}
 }
 
-// What a client sends behind its body is not in its headers, and reaches the upstream where the body was read before.
+// What a client sends behind its body is not in its headers, and reaches the upstream where the
+// body was read before.
 func TestNoCredentialPassesInTrailers(t *testing.T) {
 	var sent *http.Request
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -82,7 +83,8 @@ func TestNoCredentialPassesInTrailers(t *testing.T) {
 	}
 }
 
-// Whatever credentials a client brings, and whatever the accounts have, the upstream sees the account's only.
+// Whatever credentials a client brings, and whatever the accounts have, the upstream sees the
+// account's only.
 func TestNoCredentialOfAClientPasses(t *testing.T) {
 	const own = "the client's own"
 	accounts := map[string][]http.Header{

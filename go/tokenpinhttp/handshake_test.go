@@ -65,7 +65,8 @@ func rawAnswer(t *testing.T, pin *Pin, upstream http.HandlerFunc, request string
 	return response
 }
 
-// httputil.ReverseProxy writes the answer to a handshake itself. It has our cookie, once, and not the upstream's.
+// httputil.ReverseProxy writes the answer to a handshake itself. It has our cookie, once, and not
+// the upstream's.
 func TestSwitching(t *testing.T) {
 	for name, pin := range map[string]*Pin{
 		"cookie": {Affinity: newAffinity(t, nil)}, "carrier": {Affinity: newAffinity(t, nil), CarrierHeader: "Carried"},
@@ -89,7 +90,8 @@ func TestSwitching(t *testing.T) {
 	}
 }
 
-// Handlers take the connection over in their own ways, and find the cookie in the header that they write.
+// Handlers take the connection over in their own ways, and find the cookie in the header that they
+// write.
 func TestHijack(t *testing.T) {
 	for name, hijack := range map[string]func(http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error){
 		"assertion": func(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) { return w.(http.Hijacker).Hijack() },

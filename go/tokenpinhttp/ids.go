@@ -37,9 +37,9 @@ func (i *ids) hasState() bool { return i.use.IDs >= tokenpin.IDsBoth }
 // seals says whether ids in the response may change.
 func (i *ids) seals() bool { return i != nil && i.summary.Report().ChangesResponse }
 
-// readIDs reads the ids of a request, and gives the request that goes on, with what it reads put back and its ids
-// opened. It answers with a refusal instead where the request cannot be read and the mode wants that. The body that is
-// given is closed by the caller.
+// readIDs reads the ids of a request, and gives the request that goes on, with what it reads put
+// back and its ids opened. It answers with a refusal instead where the request cannot be read and
+// the mode wants that. The body that is given is closed by the caller.
 func (p *Pin) readIDs(held *atomic.Int64, asked *tokenpin.Request, r *http.Request) (out *http.Request, i *ids, body *heldBody, refused *refusal) {
 	class, err := p.Affinity.Classify(asked.Method, asked.Target)
 	mode := p.Affinity.IDMode()
@@ -58,7 +58,8 @@ func (p *Pin) readIDs(held *atomic.Int64, asked *tokenpin.Request, r *http.Reque
 	if err := i.openTarget(out, asked.Target); err != nil {
 		return r, nil, nil, nil
 	}
-	// Nobody sees the ids in a WebSocket's frames. Clients that are told so ask by requests instead.
+	// Nobody sees the ids in a WebSocket's frames. Clients that are told so ask by requests
+	// instead.
 	if asked.Method == http.MethodConnect && i.opens() && i.hasState() && (mode != tokenpin.ModeOpen || p.RefuseUpgrades) &&
 		!hasSegment(asked.Target, "realtime") {
 		return nil, nil, nil, &wrongProtocol
@@ -80,8 +81,8 @@ func (p *Pin) readIDs(held *atomic.Int64, asked *tokenpin.Request, r *http.Reque
 	return out, i, body, refused
 }
 
-// heldBody is a body that was read, or the front of one. It is let go as soon as it was sent, for the response may last,
-// and httputil.ReverseProxy closes it behind that.
+// heldBody is a body that was read, or the front of one. It is let go as soon as it was sent, for
+// the response may last, and httputil.ReverseProxy closes it behind that.
 type heldBody struct {
 	mutex sync.Mutex // a transport reads and closes when it wants to
 	text  []byte
@@ -132,7 +133,8 @@ func hold(held *atomic.Int64, r *http.Request, most, mostOfAll int64) (body []by
 	}
 	for {
 		if len(body) == cap(body) {
-			// One byte more than there may be shows that there are more. Nobody is believed how long a body will be.
+			// One byte more than there may be shows that there are more. Nobody is believed how
+			// long a body will be.
 			size := min(max(2*int64(cap(body)), 4<<10), most+1)
 			if r.ContentLength >= 0 && size > r.ContentLength {
 				size = max(r.ContentLength+1, int64(len(body))+1)
@@ -159,7 +161,8 @@ func hold(held *atomic.Int64, r *http.Request, most, mostOfAll int64) (body []by
 	}
 }
 
-// openTarget opens the ids of the path, which is as it was given to classification, and of the query.
+// openTarget opens the ids of the path, which is as it was given to classification, and of the
+// query.
 func (i *ids) openTarget(r *http.Request, path string) error {
 	target := path
 	if r.URL.RawQuery != "" {
@@ -220,8 +223,9 @@ func (i *ids) refuseUnread(content content) *refusal {
 	return &wrongType
 }
 
-// respond begins the response of a slot: it seals the URLs in its headers, and takes off what is not true any more once
-// ids are sealed in its body. It gives what seals that; nil if it passes as it is.
+// respond begins the response of a slot: it seals the URLs in its headers, and takes off what is
+// not true any more once ids are sealed in its body. It gives what seals that; nil if it passes as
+// it is.
 func (i *ids) respond(header http.Header, status int, slot int32, out io.Writer) *tokenpin.IDWriter {
 	for _, name := range tokenpin.LocationHeaders {
 		if value := header.Get(name); value != "" {

@@ -46,8 +46,8 @@ func onTheWire(method, target string) *http.Request {
 	return r
 }
 
-// A target has the class of the shared table as it comes from the wire, be it encoded or not, and also behind a mux
-// that cuts off a prefix, or replaces the path.
+// A target has the class of the shared table as it comes from the wire, be it encoded or not, and
+// also behind a mux that cuts off a prefix, or replaces the path.
 func TestPathsAreClassifiedAsOnTheWire(t *testing.T) {
 	pins := map[bool]*Pin{}
 	for _, on := range []bool{false, true} {
@@ -110,8 +110,8 @@ func TestPathsAreClassifiedAsOnTheWire(t *testing.T) {
 	}
 }
 
-// A mux that cuts the slash off, too, changes nothing: neither for what the upstream gets, nor for what is decided, nor for
-// what comes of it.
+// A mux that cuts the slash off, too, changes nothing: neither for what the upstream gets, nor for
+// what is decided, nor for what comes of it.
 func TestPrefixesThatEndInASlash(t *testing.T) {
 	var sent string
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { sent = r.RequestURI }))

@@ -9,7 +9,8 @@ import (
 	"github.com/tokenpin/tokenpin/go"
 )
 
-// refusal is the gateway's own answer to a request that no token serves. docs/guides/embedding.md has all of them.
+// refusal is the gateway's own answer to a request that no token serves. docs/guides/embedding.md
+// has all of them.
 type refusal struct {
 	status        int
 	code, message string
@@ -29,12 +30,12 @@ var (
 		header: http.Header{"Upgrade": {"HTTP/1.1"}, "Connection": {"upgrade"}}}
 )
 
-// refusalOf is that of a decision without a slot, or of an error instead of one. It tells ids and their keys, and never
-// whether there is an account.
+// refusalOf is that of a decision without a slot, or of an error instead of one. It tells ids and
+// their keys, and never whether there is an account.
 func (p *Pin) refusalOf(d *tokenpin.Decision, i *ids, err error) refusal {
 	switch {
 	case errors.Is(err, tokenpin.ErrScopeLength):
-		return refusal{status: http.StatusBadRequest, code: "bad_tenant", message: "The tenant cannot be told."}
+		return refusal{status: http.StatusBadRequest, code: "bad_tenant", message: "The tenant cannot be determined."}
 	case err != nil:
 		return refusal{status: http.StatusInternalServerError, code: "affinity_error", message: "The gateway cannot choose an account."}
 	}
@@ -70,8 +71,8 @@ func (p *Pin) refusalOf(d *tokenpin.Decision, i *ids, err error) refusal {
 	return r
 }
 
-// write answers in the form that the clients of the provider expect: those of Anthropic say which version of its API
-// they mean, and all others know OpenAI's.
+// write answers in the form that the clients of the provider expect: those of Anthropic say which
+// version of its API they mean, and all others know OpenAI's.
 func (r *refusal) write(w http.ResponseWriter, request *http.Request) {
 	var body any
 	if _, ok := request.Header["Anthropic-Version"]; ok {

@@ -26,8 +26,8 @@ func replicas(t *testing.T, change func(*tokenpin.Config)) [2]*Pin {
 	return made
 }
 
-// Whatever a client is known by, two replicas with equal configurations send it to one account: that of the
-// specification, which shared vectors fix for all implementations.
+// Whatever a client is known by, two replicas with equal configurations send it to one account:
+// that of the specification, which shared vectors fix for all implementations.
 func TestReplicasAgree(t *testing.T) {
 	for _, strategy := range []tokenpin.Strategy{tokenpin.StrategyJump, tokenpin.StrategyRendezvous, tokenpin.StrategyHigressFNV1aModulo} {
 		var config tokenpin.Config

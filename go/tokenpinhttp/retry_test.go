@@ -10,7 +10,8 @@ import (
 	"github.com/tokenpin/tokenpin/go"
 )
 
-// tries sends one request through a Pin, and retries as often as it may: the accounts in order, and the response.
+// tries sends one request through a Pin, and retries as often as it may: the accounts in order, and
+// the response.
 func tries(pin *Pin, r *http.Request) (slots []int32, response *httptest.ResponseRecorder) {
 	response = httptest.NewRecorder()
 	pin.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

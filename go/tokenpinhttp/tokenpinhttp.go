@@ -1,17 +1,18 @@
-// Package tokenpinhttp puts session affinity into an HTTP proxy: a middleware that decides which token serves a
-// request and sets the affinity cookie on the response, and a rewrite for [httputil.ReverseProxy] that puts the
-// token in.
+// Package tokenpinhttp puts session affinity into an HTTP proxy: a middleware that decides which
+// token serves a request and sets the affinity cookie on the response, and a rewrite for
+// [httputil.ReverseProxy] that puts the token in.
 //
 //	tokens := tokenpinhttp.Bearer("sk-a", "sk-b")
 //	pin := &tokenpinhttp.Pin{Affinity: affinity}
 //	proxy := &httputil.ReverseProxy{Rewrite: tokenpinhttp.Rewrite(upstream, tokens)}
 //	err := http.ListenAndServeTLS(":8443", certificate, key, pin.Handler(proxy))
 //
-// Clients that keep no cookies are brought back by the ids that they were given, with the affinity's Config.IDs.Mode set to
-// tokenpin.ModeSeal; see [Pin.Handler].
+// Clients that keep no cookies are brought back by the ids that they were given, with the
+// affinity's Config.IDs.Mode set to tokenpin.ModeSeal; see [Pin.Handler].
 //
-// The default cookie is Secure and has a __Host- name, so browsers and cookie jars send it over HTTPS alone. Behind
-// something that ends TLS, nothing changes; for plain HTTP, set another CookieName and Attributes.Secure to false.
+// The default cookie is Secure and has a __Host- name, so browsers and cookie jars send it over
+// HTTPS alone. Behind something that ends TLS, nothing changes; for plain HTTP, set another
+// CookieName and Attributes.Secure to false.
 package tokenpinhttp
 
 import (
@@ -25,64 +26,72 @@ import (
 	"github.com/tokenpin/tokenpin/go"
 )
 
-// Pin is the affinity of HTTP requests. Affinity has to be set, the rest has useful zero values. It must not be
-// changed once Handler was called. Where a new configuration takes over, make a new Pin and swap the handlers:
-// each response is finished by the affinity that decided.
+// Pin is the affinity of HTTP requests. Affinity has to be set, the rest has useful zero values. It
+// must not be changed once Handler was called. Where a new configuration takes over, make a new Pin
+// and swap the handlers: each response is finished by the affinity that decided.
 type Pin struct {
 	// Affinity decides.
 	Affinity *tokenpin.Affinity
 
-	// ConsumerHeader is a request header whose value is the consumer's name. Only for a header that clients
-	// cannot set: one that the gateway sets or removes. Empty for none.
+	// ConsumerHeader is a request header whose value is the consumer's name. Only for a header that
+	// clients cannot set: one that the gateway sets or removes. Empty for none.
 	ConsumerHeader string
 
-	// SessionHeader is a request header whose value is a session key, chosen by the client. Empty for none.
+	// SessionHeader is a request header whose value is a session key, chosen by the client. Empty
+	// for none.
 	SessionHeader string
 
-	// CarrierHeader is a header in which clients that keep no cookies carry the cookie's value. A request that
-	// has this header, be it empty, gets the answer in a response header of the same name. Empty for none.
+	// CarrierHeader is a header in which clients that keep no cookies carry the cookie's value. A
+	// request that has this header, be it empty, gets the answer in a response header of the same
+	// name. Empty for none.
 	CarrierHeader string
 
-	// Scope gives the set of accounts that a request is about, at most tokenpin.MaxScope bytes. Nil, or an empty
-	// answer, for the configured scope. Each scope has a cookie of its own name, and only that of the request's scope is
-	// removed: the upstream sees those of the others, sealed, unless paths or hosts keep them apart.
+	// Scope gives the set of accounts that a request is about, at most tokenpin.MaxScope bytes.
+	// Nil, or an empty answer, for the configured scope. Each scope has a cookie of its own name,
+	// and only that of the request's scope is removed: the upstream sees those of the others,
+	// sealed, unless paths or hosts keep them apart.
 	Scope func(*http.Request) string
 
-	// IDHint gives bytes that belong to one client only, such as its credential. Of them the id of a session is made
-	// that begins with this request, so that parallel first requests of a client agree, on every replica. A connection
-	// or an address belongs to many clients behind a CDN or a NAT, and would join them. Nil, an empty answer, or one over
-	// tokenpin.MaxKey bytes: a random id.
+	// IDHint gives bytes that belong to one client only, such as its credential. Of them the id of
+	// a session is made that begins with this request, so that parallel first requests of a client
+	// agree, on every replica. A connection or an address belongs to many clients behind a CDN or a
+	// NAT, and would join them. Nil, an empty answer, or one over tokenpin.MaxKey bytes: a random
+	// id.
 	IDHint func(*http.Request) string
 
-	// Existing says whether a request names existing state where method and path do not tell: in its body
-	// (previous_response_id, input_file_id, ...), or under a path that is in no table. It wins over both: on whatever
-	// path, such a request goes to its session's account, and is refused while that is down, instead of sent to an
-	// account that does not know the state. Nil for never. A function that reads the body has to put it back.
+	// Existing says whether a request names existing state where method and path do not tell: in
+	// its body (previous_response_id, input_file_id, ...), or under a path that is in no table. It
+	// wins over both: on whatever path, such a request goes to its session's account, and is
+	// refused while that is down, instead of sent to an account that does not know the state. Nil
+	// for never. A function that reads the body has to put it back.
 	Existing func(*http.Request) bool
 
-	// Refuse answers a request that no token may serve. Nil for what the provider would say, as its clients expect it:
-	// a small JSON body, mostly with a status 503, and Retry-After where it is known when a token is up again. It is not
-	// asked where nothing could be decided: for a Scope that is too long the answer is always 400, for a fault of the
-	// gateway's 500, and for a body that cannot be read or held 400, 413, 415 or 503.
+	// Refuse answers a request that no token may serve. Nil for what the provider would say, as its
+	// clients expect it: a small JSON body, mostly with a status 503, and Retry-After where it is
+	// known when a token is up again. It is not asked where nothing could be decided: for a Scope
+	// that is too long the answer is always 400, for a fault of the gateway's 500, and for a body
+	// that cannot be read or held 400, 413, 415 or 503.
 	Refuse func(http.ResponseWriter, *http.Request, tokenpin.Decision)
 
-	// The rest is for the ids in requests and responses. What is done with them is in the affinity's Config.IDs.
+	// The rest is for the ids in requests and responses. What is done with them is in the
+	// affinity's Config.IDs.
 
-	// MaxBody is the longest body of a request that is held, in bytes; 0 for 64 MiB. A longer one is a 413.
+	// MaxBody is the longest body of a request that is held, in bytes; 0 for 64 MiB. A longer one
+	// is a 413.
 	MaxBody int64
 
 	// MaxHeldBodies is how many bytes of bodies are held at once; 0 for 1 GiB. More are a 503.
 	MaxHeldBodies int64
 
-	// PassBodies says that in ModeOff no body is read. Else it is, so that a request whose body names existing state is
-	// never taken for a new one.
+	// PassBodies says that in ModeOff no body is read. Else it is, so that a request whose body
+	// names existing state is never taken for a new one.
 	PassBodies bool
 
 	// RefuseUpgrades says that in ModeOpen too, WebSockets are refused where ids are sealed.
 	RefuseUpgrades bool
 
-	// Origin is scheme and authority under which clients reach the gateway, for absolute URLs in responses. Empty for
-	// those of the request: set it behind something that ends TLS.
+	// Origin is scheme and authority under which clients reach the gateway, for absolute URLs in
+	// responses. Empty for those of the request: set it behind something that ends TLS.
 	Origin string
 }
 
@@ -96,7 +105,8 @@ type pinned struct {
 	ids      *ids // nil where nothing in the response is sealed
 }
 
-// DecisionFrom gives the decision about a request, from its context inside Handler. Its Slot is a slot.
+// DecisionFrom gives the decision about a request, from its context inside Handler. Its Slot is a
+// slot.
 func DecisionFrom(ctx context.Context) (decision tokenpin.Decision, ok bool) {
 	p, ok := ctx.Value(contextKey{}).(*pinned)
 	if !ok {
@@ -105,14 +115,16 @@ func DecisionFrom(ctx context.Context) (decision tokenpin.Decision, ok bool) {
 	return p.decision, true
 }
 
-// Retry decides again about a request that the account of its decision refused, as with status 429: without the
-// accounts that were tried. From then on DecisionFrom gives the new decision, whose cookie is the one that goes back.
+// Retry decides again about a request that the account of its decision refused, as with status 429:
+// without the accounts that were tried. From then on DecisionFrom gives the new decision, whose
+// cookie is the one that goes back.
 //
-// It answers false, and changes nothing, where the request has to stay: its state is in that account, or what it
-// creates would be looked for there, or no other account can serve. Then what the account said is the answer.
+// It answers false, and changes nothing, where the request has to stay: its state is in that
+// account, or what it creates would be looked for there, or no other account can serve. Then what
+// the account said is the answer.
 //
-// ctx is the context of a request inside Handler, or one made from it. Not while another goroutine asks about the same
-// request.
+// ctx is the context of a request inside Handler, or one made from it. Not while another goroutine
+// asks about the same request.
 func Retry(ctx context.Context) bool {
 	p, ok := ctx.Value(contextKey{}).(*pinned)
 	if !ok || !p.decision.MayMove {
@@ -129,19 +141,22 @@ func Retry(ctx context.Context) bool {
 	return true
 }
 
-// Handler decides about each request and calls next, which finds the decision with DecisionFrom. The cookie and the
-// carrier header are removed from the request that next sees, and an upstream's own from the response. If the
-// response is a success, the affinity's cookie is set, with Cache-Control: no-cache="Set-Cookie", for a cached
-// cookie would share a session; for the carrier header, with its name. The response is passed on as it is written and
-// flushed; nothing is buffered.
+// Handler decides about each request and calls next, which finds the decision with DecisionFrom.
+// The cookie and the carrier header are removed from the request that next sees, and an upstream's
+// own from the response. If the response is a success, the affinity's cookie is set, with
+// Cache-Control: no-cache="Set-Cookie", for a cached cookie would share a session; for the carrier
+// header, with its name. The response is passed on as it is written and flushed; nothing is
+// buffered.
 //
-// Where the table of classification says so, JSON bodies of requests are held until they are whole, for the account may be in
-// them, and next sees them with their ids opened. Of responses, JSON and event streams are sealed while they pass, and
-// nothing of them is held but what may be an id and is not whole yet. For that, next asks for no encoding, and a
-// length, a strong ETag, digests and ranges are taken off.
+// Where the table of classification says so, JSON bodies of requests are held until they are whole,
+// for the account may be in them, and next sees them with their ids opened. Of responses, JSON and
+// event streams are sealed while they pass, and nothing of them is held but what may be an id and
+// is not whole yet. For that, next asks for no encoding, and a length, a strong ETag, digests and
+// ranges are taken off.
 //
-// A WebSocket handshake creates a session as a POST does, and 101 is its success. Where next takes the connection over
-// (http.Hijacker) and writes the response itself, the cookie is in what the ResponseWriter's Header gives after that.
+// A WebSocket handshake creates a session as a POST does, and 101 is its success. Where next takes
+// the connection over (http.Hijacker) and writes the response itself, the cookie is in what the
+// ResponseWriter's Header gives after that.
 //
 // next is not called where no token may serve the request.
 func (p *Pin) Handler(next http.Handler) http.Handler {
@@ -151,7 +166,8 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 	var held atomic.Int64 // bytes of bodies
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		request := tokenpin.Request{
-			// The path as the upstream gets it: without decoding, but with what a mux has cut off or replaced.
+			// The path as the upstream gets it: without decoding, but with what a mux has cut off
+			// or replaced.
 			Method: r.Method, Target: rooted(r.URL.EscapedPath()),
 			Consumers: unjoined(r.Header[consumer]), ConsumerTrusted: true, Sessions: unjoined(r.Header[session]),
 			Cookies: r.Header["Cookie"],
@@ -217,9 +233,10 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// ending is a request's body that stays at its end once it is there. http.Transport asks for more when all has been sent, to
-// see that there is none; an upstream that answers at once lets the server close the body before that, and the
-// transport would take that for a failure and drop the answer.
+// ending is a request's body that stays at its end once it is there. http.Transport asks for more
+// when all has been sent, to see that there is none; an upstream that answers at once lets the
+// server close the body before that, and the transport would take that for a failure and drop the
+// answer.
 type ending struct {
 	io.ReadCloser
 	ended bool
@@ -234,7 +251,8 @@ func (b *ending) Read(into []byte) (int, error) {
 	return count, err
 }
 
-// rooted gives a path with the slash in front that http.StripPrefix may have cut off, and that a proxy puts back.
+// rooted gives a path with the slash in front that http.StripPrefix may have cut off, and that a
+// proxy puts back.
 func rooted(path string) string {
 	if strings.HasPrefix(path, "/") {
 		return path
@@ -242,7 +260,8 @@ func rooted(path string) string {
 	return "/" + path
 }
 
-// isHandshake says whether a request opens a WebSocket over HTTP/1.1. Over HTTP/2 its method is CONNECT.
+// isHandshake says whether a request opens a WebSocket over HTTP/1.1. Over HTTP/2 its method is
+// CONNECT.
 func isHandshake(r *http.Request) bool {
 	return r.Method == http.MethodGet && hasToken(r.Header["Connection"], "upgrade") &&
 		hasToken(r.Header["Upgrade"], "websocket")
@@ -260,8 +279,8 @@ func hasToken(lists []string, token string) bool {
 	return false
 }
 
-// unjoined gives the values of a header, where copies of one value that a proxy in front has joined are that value.
-// Empty ones do not count.
+// unjoined gives the values of a header, where copies of one value that a proxy in front has joined
+// are that value. Empty ones do not count.
 func unjoined(values []string) []string {
 	if !slices.ContainsFunc(values, func(value string) bool { return strings.Contains(value, ",") }) {
 		return values
@@ -279,8 +298,8 @@ func unjoined(values []string) []string {
 	return made
 }
 
-// theOne gives the value that all values are which are not empty; of none, the empty one. Of different ones, none can be
-// told to be the right one.
+// theOne gives the value that all values are which are not empty; of none, the empty one. Of
+// different ones, none can be told to be the right one.
 func theOne(values []string) (one string, ok bool) {
 	for _, value := range values {
 		if one == "" {

@@ -135,8 +135,8 @@ func TestCarrier(t *testing.T) {
 	}
 }
 
-// Of several carried values, equal ones are one, joined or not, whatever is empty between them; of different ones none
-// is used.
+// Of several carried values, equal ones are one, joined or not, whatever is empty between them; of
+// different ones none is used.
 func TestSeveralCarriedValues(t *testing.T) {
 	pin := &Pin{Affinity: newAffinity(t, nil), CarrierHeader: "Carried"}
 	value := func() string {
@@ -271,8 +271,8 @@ func TestNoCookieWithoutSuccess(t *testing.T) {
 	}
 }
 
-// What the host says wins over method and path: a request that names existing state is one of its session's on any
-// path, and is refused while the session's token is down.
+// What the host says wins over method and path: a request that names existing state is one of its
+// session's on any path, and is refused while the session's token is down.
 func TestExisting(t *testing.T) {
 	for _, path := range []string{"/v1/responses", "/v1/files/1", "/v1/chat/completions", "/v1/embeddings", "/x", "/", "//", "/v1/%72esponses?x=/y"} {
 		for _, method := range []string{"POST", "GET", "PUT", "DELETE", "OPTIONS", "CONNECT", "BREW"} {
@@ -337,7 +337,8 @@ func TestStreaming(t *testing.T) {
 	}
 }
 
-// A handler that flushes before it writes, one that writes nothing, and one that takes the connection over.
+// A handler that flushes before it writes, one that writes nothing, and one that takes the
+// connection over.
 func TestWriter(t *testing.T) {
 	for name, handler := range map[string]http.HandlerFunc{
 		"flush":   func(w http.ResponseWriter, _ *http.Request) { w.(http.Flusher).Flush() },

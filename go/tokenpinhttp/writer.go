@@ -29,8 +29,8 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return connection, buffered, err
 }
 
-// Header has the cookie in it once the connection is taken over: httputil.ReverseProxy adds the upstream's headers to
-// it then, and asks for all of them last.
+// Header has the cookie in it once the connection is taken over: httputil.ReverseProxy adds the
+// upstream's headers to it then, and asks for all of them last.
 func (w *writer) Header() http.Header {
 	if w.hijacked {
 		w.answer(http.StatusSwitchingProtocols)
@@ -101,7 +101,8 @@ func (w *writer) answer(status int) {
 		status = http.StatusOK // which the same handshake has over HTTP/2
 	}
 	var buffer [256]byte
-	// An error leaves the answer empty. There is none but that of an affinity that was closed meanwhile.
+	// An error leaves the answer empty. There is none but that of an affinity that was closed
+	// meanwhile.
 	text, answer, _ := w.affinity.Finish(buffer[:0], &w.decision, status)
 	name := ""
 	switch answer {

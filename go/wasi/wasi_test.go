@@ -30,7 +30,8 @@ func TestModule(t *testing.T) {
 	defer runtime.Close(ctx)
 	wasi_snapshot_preview1.MustInstantiate(ctx, runtime)
 	var output bytes.Buffer
-	// The checkout is the program's file system, and examples write their output to a temporary file.
+	// The checkout is the program's file system, and examples write their output to a temporary
+	// file.
 	config := wazero.NewModuleConfig().
 		WithArgs("tokenpin.test", "-test.v").
 		WithEnv("PWD", "/go").

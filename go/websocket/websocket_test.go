@@ -54,7 +54,8 @@ func newPin(t *testing.T) *tokenpinhttp.Pin {
 	return &tokenpinhttp.Pin{Affinity: affinity}
 }
 
-// upstream says which account it is asked as: to each message of a WebSocket, and in the body of any other response.
+// upstream says which account it is asked as: to each message of a WebSocket, and in the body of
+// any other response.
 func upstream(w http.ResponseWriter, r *http.Request) {
 	account := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 	w.Header().Add("Set-Cookie", "__Host-tokenpin=an upstream's own")
@@ -141,7 +142,8 @@ func (s session) post(t *testing.T) (account string) {
 	return string(body)
 }
 
-// A handshake creates a session: its answer has the cookie, and what comes after it goes to the same account.
+// A handshake creates a session: its answer has the cookie, and what comes after it goes to the
+// same account.
 func TestHandshakeCreates(t *testing.T) {
 	pin := newPin(t)
 	server := httptest.NewTLSServer(proxy(t, pin))
@@ -166,7 +168,8 @@ func TestHandshakeCreates(t *testing.T) {
 	if len(served) != len(accounts) { // an account without a session: below 3e-7
 		t.Errorf("only %v serve", served)
 	}
-	// While its account is down, a session's handshake goes elsewhere and stays there, as a POST does.
+	// While its account is down, a session's handshake goes elsewhere and stays there, as a POST
+	// does.
 	slot, err := pin.Affinity.Find("a")
 	if err != nil {
 		t.Fatal(err)

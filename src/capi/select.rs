@@ -239,6 +239,7 @@ pub unsafe extern "C" fn tokenpin_select_higress(
             unsafe { (Choice::new(slots, count, filter)?, reference(key)?.get()?) };
         out.check_apart(Span::of(slots))?;
         out.check_apart(Span::of(filter.tried))?;
+        key.check()?;
         let answer = select_higress(slots, &filter, hash, &key);
         // SAFETY: checked by `Out`.
         unsafe { out.write(answer.unwrap_or(TOKENPIN_SLOT_NONE)) };

@@ -140,7 +140,7 @@ impl tokenpin_key {
         let kind = Kind::from_number(self.kind).ok_or(Status::BadEnum)?;
         // SAFETY: passed on.
         let key = unsafe { self.key.get() }?;
-        let key = match kind {
+        Ok(match kind {
             Kind::Anonymous => Key::Anonymous(key.try_into().map_err(|_| Status::KeyLength)?),
             Kind::Consumer => Key::Consumer(key),
             Kind::Session => Key::Session(key),
@@ -148,9 +148,7 @@ impl tokenpin_key {
                 // SAFETY: passed on.
                 Key::Combined { consumer: key, session: unsafe { self.session.get() }? }
             }
-        };
-        key.check()?;
-        Ok(key)
+        })
     }
 }
 

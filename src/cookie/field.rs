@@ -98,7 +98,8 @@ pub(super) fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     // Compares the name first, because most pairs are foreign and long.
     let rest = trim_start(pair.strip_prefix(name)?);
     let value = trim(rest.strip_prefix(b"=")?);
-    if name.is_empty() {
+    // A cookie has no such name: blanks around it do not count, and it ends at the first `=`.
+    if name.last().is_none_or(|&last| is_blank(last)) || name.contains(&b'=') {
         return None;
     }
     let unquoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
@@ -156,6 +157,8 @@ mod tests {
         assert_eq!(all("", "pin"), [""; 0]);
         assert_eq!(all(";;; ;", "pin"), [""; 0]);
         assert_eq!(all("=1", ""), [""; 0]);
+        assert_eq!(all("pin=a=1", "pin=a"), [""; 0], "a name ends at the first =");
+        assert_eq!(all("pin =1", "pin "), [""; 0]);
     }
 
     #[test]

@@ -209,7 +209,7 @@ fn lower_camel(name: &str) -> String {
 }
 
 /// Returns the first sentence, to follow a colon.
-fn sentence(doc: &str) -> String {
+pub fn sentence(doc: &str) -> String {
     let words = words(doc).replace(['`', '\\', '"'], "");
     let first = words.split(". ").next().unwrap().trim_end_matches('.').to_owned();
     let word = first.split([' ', '.', ',']).next().unwrap();

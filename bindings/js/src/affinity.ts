@@ -39,7 +39,9 @@ const KEY_REASONS = Object.values(KeyReason);
 const REFUSALS = Object.values(Refusal);
 const ANSWERS = Object.values(Answer);
 
-/** Everything that an affinity is built from. docs/spec/decision.md says what each setting means. */
+/**
+ * Everything that an affinity is built from. docs/spec/decision.md says what each setting means.
+ */
 export interface Config {
   /** The accounts, at the numbers that decisions name; null is room to grow. */
   slots: readonly Slot[];
@@ -65,7 +67,10 @@ export interface Config {
   sameSite?: SameSite;
   /** `Partitioned`; off if nothing is said. */
   partitioned?: boolean;
-  /** `Max-Age` in seconds, 0 for a session cookie; if nothing is said, as long as the cookie can be valid. */
+  /**
+   * `Max-Age` in seconds, 0 for a session cookie; if nothing is said, as long as the cookie can be
+   * valid.
+   */
   maxAge?: number | null;
   /** Tolerance for clocks that run ahead, in seconds; 300 if nothing is said. */
   skew?: number;
@@ -73,7 +78,10 @@ export interface Config {
   maxLife?: number;
   /** The longest time between refreshes in seconds; no limit if nothing is said. */
   maxIdle?: number;
-  /** For requests that name existing state, where the pinned account is down; `fail_fast` if nothing is said. */
+  /**
+   * For requests that name existing state, where the pinned account is down; `fail_fast` if nothing
+   * is said.
+   */
   policyExisting?: Policy;
   /** For all others; `fallback_and_update` if nothing is said. */
   policyNew?: Policy;
@@ -85,7 +93,9 @@ export interface Config {
   keyedCookies?: boolean;
   /** Mint cookies also where only one slot holds an account. */
   mintSingle?: boolean;
-  /** The first and the last response status on which a cookie is set; 200 to 299 if nothing is said. */
+  /**
+   * The first and the last response status on which a cookie is set; 200 to 299 if nothing is said.
+   */
   success?: readonly [number, number];
   /** The configuration's own classification rules, in front of the default ones. */
   rules?: readonly Rule[];
@@ -136,7 +146,9 @@ export interface Request {
   ids?: IdOpener | null;
   /** A cookie's value that came in a header of its own. */
   carrierValue?: Bytes;
-  /** Whether the answer goes back in that header; taken for granted if `carrierValue` is not empty. */
+  /**
+   * Whether the answer goes back in that header; taken for granted if `carrierValue` is not empty.
+   */
   carrier?: boolean;
   /** The set of accounts that the request is about; the configured one if nothing is said. */
   scope?: Bytes;
@@ -164,7 +176,10 @@ function byte(at: number): number {
   return m.u8[at] as number;
 }
 
-/** The answer to a request. It is plain data, good until its affinity's configuration is another one. */
+/**
+ * The answer to a request. It is plain data, good until its affinity's configuration is another
+ * one.
+ */
 export class Decision {
   /** The slot whose account serves; null if none does. */
   readonly slot: number | null;
@@ -178,7 +193,10 @@ export class Decision {
   readonly verdict: Verdict;
   /** What came of the request's ids. */
   readonly idVerdict: IdVerdict;
-  /** The key that names the account or is refused, of a conflict both, by number: `Affinity.idKey` spells it. */
+  /**
+   * The key that names the account or is refused, of a conflict both, by number: `Affinity.idKey`
+   * spells it.
+   */
   readonly idKeys: readonly [number | null, number | null];
   /** What became of consumer and session key. */
   readonly keyReason: KeyReason;
@@ -188,7 +206,10 @@ export class Decision {
   readonly existing: boolean;
   /** Whether the request may be sent to another account where this one refuses it. */
   readonly mayMove: boolean;
-  /** The seconds until the first slot that could serve is up again, for `Retry-After`; 0 for unknown. */
+  /**
+   * The seconds until the first slot that could serve is up again, for `Retry-After`; 0 for
+   * unknown.
+   */
   readonly retryAfter: number;
   /** Whether a cookie goes back on success. */
   readonly setsCookie: boolean;
@@ -389,8 +410,8 @@ function putRandom(at: number): void {
 }
 
 /**
- * One checked configuration at work, immutable but for the state, weight and until of its slots. `close` wipes its keys;
- * one that nobody refers to any more is closed when it is collected.
+ * One checked configuration at work, immutable but for the state, weight and until of its slots.
+ * `close` wipes its keys; one that nobody refers to any more is closed when it is collected.
  */
 export class Affinity {
   readonly #owned: a.Owned;
@@ -486,7 +507,10 @@ export class Affinity {
     }
   }
 
-  /** Changes state, weight and until of a slot. What is not said is that of a new slot: give what `getSlot` gave to keep it. */
+  /**
+   * Changes state, weight and until of a slot. What is not said is that of a new slot: give what
+   * `getSlot` gave to keep it.
+   */
   setSlot(slot: number, status: Partial<SlotStatus>): void {
     m.whole(slot, U32, 'slot');
     const mark = m.enter();
@@ -529,7 +553,10 @@ export class Affinity {
     }
   }
 
-  /** 16 bytes for `Request.idHint`, from 1 to 4096 bytes that belong to one client and to nobody else. */
+  /**
+   * 16 bytes for `Request.idHint`, from 1 to 4096 bytes that belong to one client and to nobody
+   * else.
+   */
   idHint(of: Bytes): Uint8Array {
     const affinity = this.#owned.at;
     const mark = m.enter();
@@ -558,7 +585,10 @@ export class Affinity {
     }
   }
 
-  /** Whose the ids of a request are: its consumer's, where the configuration says so, or nobody's, which is empty. */
+  /**
+   * Whose the ids of a request are: its consumer's, where the configuration says so, or nobody's,
+   * which is empty.
+   */
   idOwner(consumer: Values, consumerTrusted: boolean): Uint8Array {
     const affinity = this.#owned.at;
     const mark = m.enter();

@@ -2,7 +2,7 @@
 
 import { IMPORTS, install } from './memory.js';
 
-const response = await fetch(new URL('../tokenpin.wasm', import.meta.url));
+const response = await fetch(new URL('./tokenpin.wasm', import.meta.url));
 if (!response.ok) throw new Error(`tokenpin.wasm cannot be fetched: status ${response.status}`);
 install((await WebAssembly.instantiate(await response.arrayBuffer(), IMPORTS)).instance);
 

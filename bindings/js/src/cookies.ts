@@ -32,7 +32,10 @@ export interface CookiePlace {
   key?: Key | null;
 }
 
-/** When a cookie is read, and how long it is good for, in seconds. 0 switches a limit off, except for skew. */
+/**
+ * When a cookie is read, and how long it is good for, in seconds. 0 switches a limit off, except
+ * for skew.
+ */
 export interface CookieLimits {
   now: number;
   /** How far in the future another clock may have stamped it; 300 if nothing is said. */
@@ -41,7 +44,10 @@ export interface CookieLimits {
   maxLife?: number;
   /** The longest time since the latest issue; no limit if nothing is said. */
   maxIdle?: number;
-  /** A fifth of this after its latest issue a cookie is due to be issued anew; never if nothing is said. */
+  /**
+   * A fifth of this after its latest issue a cookie is due to be issued anew; never if nothing is
+   * said.
+   */
   refreshInterval?: number;
 }
 

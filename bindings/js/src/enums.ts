@@ -4,85 +4,45 @@
 
 /** The result of a function, as an `int32_t`. Numbers are never reused. */
 export const Status = {
-  /** Success. */
   OK: 'ok',
-  /** A pointer is null that must not be null. */
   NULL_POINTER: 'null_pointer',
-  /** A pointer is not aligned for its type. */
   MISALIGNED: 'misaligned',
-  /** A length is over `PTRDIFF_MAX`. */
   LENGTH: 'length',
-  /** A number is no value of its enum, or a switch is neither 0 nor 1. */
   BAD_ENUM: 'bad_enum',
-  /** An output overlaps an input. */
   OVERLAP: 'overlap',
-  /** A size-prefixed structure is shorter than its first version, has bytes set that this library does not know, or is over 4096 bytes long. */
   STRUCT_SIZE: 'struct_size',
-  /** The affinity was never initialised, or has been wiped or closed. */
   NOT_INITIALISED: 'not_initialised',
-  /** `malloc` returned NULL. */
   OUT_OF_MEMORY: 'out_of_memory',
-  /** The buffer or memory is too small. A function with an output for it reports the length needed. */
   BUFFER_TOO_SMALL: 'buffer_too_small',
-  /** There are no more values. Not an error. */
   END: 'end',
-  /** The cookie in the decision was not made by this library, or was changed. */
   BAD_DECISION: 'bad_decision',
-  /** The id is not 1 to 255 bytes of `A-Z a-z 0-9 _ -`, or the content is empty. */
   ID: 'id',
-  /** The number of buckets is not 1 to 2147483647. */
   BUCKET_COUNT: 'bucket_count',
-  /** The scope is longer than 1024 bytes. */
   SCOPE_LENGTH: 'scope_length',
-  /** The affinity key is empty or longer than 4096 bytes, an id does not have 16 bytes, or the key is of another kind than the cookie. */
   KEY_LENGTH: 'key_length',
-  /** The identity is empty. */
   IDENTITY_EMPTY: 'identity_empty',
-  /** The weight is over 65536. */
   WEIGHT: 'weight',
-  /** The until is over 35184372088831. */
   UNTIL: 'until',
-  /** A vacant slot stays vacant, and no other becomes so. */
   VACANT: 'vacant',
-  /** The slot number is not below the capacity. */
   SLOT_RANGE: 'slot_range',
-  /** The number of slots is not 1 to 2147483647. */
   SLOT_COUNT: 'slot_count',
-  /** Two slots have the same identity. */
   DUPLICATE_IDENTITY: 'duplicate_identity',
-  /** The secret is all zero. */
   ZERO_SECRET: 'zero_secret',
-  /** The secret is used twice, or is the placement key as well. */
   DUPLICATE_SECRET: 'duplicate_secret',
-  /** Two cookie keys have the same id. */
   DUPLICATE_KEY_ID: 'duplicate_key_id',
-  /** The number of cookie keys is not 1 to 8. */
   KEY_COUNT: 'key_count',
-  /** Not exactly one cookie key signs. */
   SIGNING_KEYS: 'signing_keys',
-  /** The cookie name is not 1 to 128 token bytes. */
   COOKIE_NAME: 'cookie_name',
-  /** The cookie's value or an attribute has a bad byte or is too long, or the path does not start with a slash. */
   ATTRIBUTE: 'attribute',
-  /** A cookie's name with __Host- needs Secure, the path / and no domain; one with __Secure- needs Secure. */
   NAME_PREFIX: 'name_prefix',
-  /** SameSite=None and Partitioned need Secure. */
   NEEDS_SECURE: 'needs_secure',
-  /** Max-Age is over 34560000 seconds. */
   MAX_AGE: 'max_age',
-  /** The success range is empty or not within 100 to 599. */
   SUCCESS_RANGE: 'success_range',
-  /** The classification pattern has an empty segment, one of the bytes %?#, or a * that is not at the front of a segment behind the first. */
   PATTERN: 'pattern',
-  /** The time does not fit a cookie: it is past the year 2106. */
   TIME: 'time',
-  /** Entropy, or an id hint, is needed and all zero. */
   ENTROPY: 'entropy',
-  /** The decision belongs to another configuration. */
   STALE: 'stale',
-  /** The strategy needs the key itself. */
   STRATEGY: 'strategy',
-  /** An addition to the table of ids is empty, too long, malformed, or one too many. */
   ID_FIELD: 'id_field',
 } as const;
 export type Status = (typeof Status)[keyof typeof Status];
@@ -436,7 +396,7 @@ export type IdOwner = (typeof IdOwner)[keyof typeof IdOwner];
 
 /** The treatment of texts that look sealed but were not sealed by a key of the ring. */
 export const ForeignSeals = {
-  /** Depends on the mode: plain in [`Mode::Open`], where clients may still hold ids of another gateway, else refused. */
+  /** Depends on the mode: plain in `open`, where clients may still hold ids of another gateway, else refused. */
   AUTO: 'auto',
   /** They are refused. */
   REFUSE: 'refuse',
@@ -477,46 +437,46 @@ export const Refusal = {
 } as const;
 export type Refusal = (typeof Refusal)[keyof typeof Refusal];
 
-/** What is wrong, by the number of the status. */
+/** The text of each status, by its number. @internal */
 export const SENTENCES: Readonly<Record<number, readonly [Status, string]>> = {
-  0: ['ok', "Success"],
-  1: ['null_pointer', "A pointer is null that must not be null"],
-  2: ['misaligned', "A pointer is not aligned for its type"],
-  3: ['length', "A length is over `PTRDIFF_MAX`"],
-  4: ['bad_enum', "A number is no value of its enum, or a switch is neither 0 nor 1"],
-  5: ['overlap', "An output overlaps an input"],
-  6: ['struct_size', "A size-prefixed structure is shorter than its first version, has bytes set that this library does not know, or is over 4096 bytes long"],
-  7: ['not_initialised', "The affinity was never initialised, or has been wiped or closed"],
-  8: ['out_of_memory', "`malloc` returned NULL"],
-  9: ['buffer_too_small', "The buffer or memory is too small"],
-  10: ['end', "There are no more values"],
-  11: ['bad_decision', "The cookie in the decision was not made by this library, or was changed"],
-  12: ['id', "The id is not 1 to 255 bytes of `A-Z a-z 0-9 _ -`, or the content is empty"],
-  20: ['bucket_count', "The number of buckets is not 1 to 2147483647"],
-  21: ['scope_length', "The scope is longer than 1024 bytes"],
-  22: ['key_length', "The affinity key is empty or longer than 4096 bytes, an id does not have 16 bytes, or the key is of another kind than the cookie"],
-  23: ['identity_empty', "The identity is empty"],
-  24: ['weight', "The weight is over 65536"],
-  25: ['until', "The until is over 35184372088831"],
-  26: ['vacant', "A vacant slot stays vacant, and no other becomes so"],
-  27: ['slot_range', "The slot number is not below the capacity"],
-  28: ['slot_count', "The number of slots is not 1 to 2147483647"],
-  29: ['duplicate_identity', "Two slots have the same identity"],
-  30: ['zero_secret', "The secret is all zero"],
-  31: ['duplicate_secret', "The secret is used twice, or is the placement key as well"],
-  32: ['duplicate_key_id', "Two cookie keys have the same id"],
-  33: ['key_count', "The number of cookie keys is not 1 to 8"],
-  34: ['signing_keys', "Not exactly one cookie key signs"],
-  35: ['cookie_name', "The cookie name is not 1 to 128 token bytes"],
-  36: ['attribute', "The cookie's value or an attribute has a bad byte or is too long, or the path does not start with a slash"],
-  37: ['name_prefix', "A cookie's name with __Host- needs Secure, the path / and no domain; one with __Secure- needs Secure"],
+  0: ['ok', "success"],
+  1: ['null_pointer', "a pointer is null that must not be null"],
+  2: ['misaligned', "a pointer is not aligned for its type"],
+  3: ['length', "a length is over PTRDIFF_MAX"],
+  4: ['bad_enum', "a number is no value of its enum, or a switch is neither 0 nor 1"],
+  5: ['overlap', "an output overlaps an input"],
+  6: ['struct_size', "a size-prefixed structure is shorter than its first version, has bytes set that this library does not know, or is over 4096 bytes long"],
+  7: ['not_initialised', "the affinity was never initialised, or has been wiped or closed"],
+  8: ['out_of_memory', "malloc returned NULL"],
+  9: ['buffer_too_small', "the buffer or memory is too small"],
+  10: ['end', "there are no more values"],
+  11: ['bad_decision', "the cookie in the decision was not made by this library, or was changed"],
+  12: ['id', "the id is not 1 to 255 bytes of A-Z a-z 0-9 _ -, or the content is empty"],
+  20: ['bucket_count', "the number of buckets is not 1 to 2147483647"],
+  21: ['scope_length', "the scope is longer than 1024 bytes"],
+  22: ['key_length', "the affinity key is empty or longer than 4096 bytes, an id does not have 16 bytes, or the key is of another kind than the cookie"],
+  23: ['identity_empty', "the identity is empty"],
+  24: ['weight', "the weight is over 65536"],
+  25: ['until', "the until is over 35184372088831"],
+  26: ['vacant', "a vacant slot stays vacant, and no other becomes so"],
+  27: ['slot_range', "the slot number is not below the capacity"],
+  28: ['slot_count', "the number of slots is not 1 to 2147483647"],
+  29: ['duplicate_identity', "two slots have the same identity"],
+  30: ['zero_secret', "the secret is all zero"],
+  31: ['duplicate_secret', "the secret is used twice, or is the placement key as well"],
+  32: ['duplicate_key_id', "two cookie keys have the same id"],
+  33: ['key_count', "the number of cookie keys is not 1 to 8"],
+  34: ['signing_keys', "not exactly one cookie key signs"],
+  35: ['cookie_name', "the cookie name is not 1 to 128 token bytes"],
+  36: ['attribute', "the cookie's value or an attribute has a bad byte or is too long, or the path does not start with a slash"],
+  37: ['name_prefix', "a cookie's name with __Host- needs Secure, the path / and no domain; one with __Secure- needs Secure"],
   38: ['needs_secure', "SameSite=None and Partitioned need Secure"],
   39: ['max_age', "Max-Age is over 34560000 seconds"],
-  40: ['success_range', "The success range is empty or not within 100 to 599"],
-  41: ['pattern', "The classification pattern has an empty segment, one of the bytes %?#, or a * that is not at the front of a segment behind the first"],
-  42: ['time', "The time does not fit a cookie: it is past the year 2106"],
-  43: ['entropy', "Entropy, or an id hint, is needed and all zero"],
-  44: ['stale', "The decision belongs to another configuration"],
-  45: ['strategy', "The strategy needs the key itself"],
-  46: ['id_field', "An addition to the table of ids is empty, too long, malformed, or one too many"],
+  40: ['success_range', "the success range is empty or not within 100 to 599"],
+  41: ['pattern', "the classification pattern has an empty segment, one of the bytes %?#, or a * that is not at the front of a segment behind the first"],
+  42: ['time', "the time does not fit a cookie: it is past the year 2106"],
+  43: ['entropy', "entropy, or an id hint, is needed and all zero"],
+  44: ['stale', "the decision belongs to another configuration"],
+  45: ['strategy', "the strategy needs the key itself"],
+  46: ['id_field', "an addition to the table of ids is empty, too long, malformed, or one too many"],
 };

@@ -10,7 +10,10 @@ export interface TokenpinOptions {
   gateway: Gateway | (() => Gateway);
 }
 
-/** Every request below the prefix that it is registered with goes through the gateway, with the path as it came. */
+/**
+ * Every request below the prefix that it is registered with goes through the gateway, with the path
+ * as it came.
+ */
 const tokenpin: FastifyPluginAsync<TokenpinOptions> = async (fastify, { gateway }) => {
   fastify.removeAllContentTypeParsers();
   // Bodies stream, and the gateway has a limit of its own on what it reads.

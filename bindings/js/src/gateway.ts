@@ -1,4 +1,5 @@
-// A gateway as a function from `Request` to `Response`. The rules are those of docs/guides/embedding.md and of the other hosts.
+// A gateway as a function from `Request` to `Response`. The rules are those of
+// docs/guides/embedding.md and of the other hosts.
 
 import type { Affinity, Decision } from './affinity.js';
 import { cookieStrip, setCookieMatches } from './cookies.js';
@@ -12,11 +13,17 @@ import type { Bytes, SlotStatus } from './types.js';
 export interface Cooldown {
   /** Each 400 to 599. */
   statuses: readonly number[];
-  /** `draining`, the default: the account keeps its sessions and gets no new anonymous ones; or `down`: it serves nobody. */
+  /**
+   * `draining`, the default: the account keeps its sessions and gets no new anonymous ones; or
+   * `down`: it serves nobody.
+   */
   state?: 'draining' | 'down';
   /** For how long; 30 if nothing is said. */
   seconds?: number;
-  /** Instead of that, what the response asks for, up to so many seconds; 3600 if nothing is said, null to ignore it. */
+  /**
+   * Instead of that, what the response asks for, up to so many seconds; 3600 if nothing is said,
+   * null to ignore it.
+   */
   retryAfter?: number | null;
 }
 
@@ -60,7 +67,10 @@ export interface GatewayOptions {
   maxBody?: number;
   /** How much of all bodies is held at once; 1 GiB if nothing is said. */
   maxHeld?: number;
-  /** Scheme and authority that the client knows, for absolute URLs in responses; those of `request.url` if nothing is said. */
+  /**
+   * Scheme and authority that the client knows, for absolute URLs in responses; those of
+   * `request.url` if nothing is said.
+   */
   origin?: (request: Request) => string;
   /** Leave the client's own credentials in. */
   forwardClientCredentials?: boolean;
@@ -199,7 +209,10 @@ export class Gateway {
     for (const [name, value] of this.#accounts[slot] ?? []) headers.append(name, value);
   }
 
-  /** Counts what is held of all bodies. False if it is too much, and then it is not counted. @internal */
+  /**
+   * Counts what is held of all bodies. False if it is too much, and then it is not counted.
+   * @internal
+   */
   hold(size: number): boolean {
     if (this.#held + size > (this.options.maxHeld ?? 1 << 30)) return false;
     this.#held += size;
@@ -250,7 +263,7 @@ class Refused extends Error {
 function ofError(error: unknown): unknown {
   if (!(error instanceof TokenpinError)) return error;
   return error.status === 'scope_length'
-    ? new Refused(400, 'bad_tenant', 'The tenant cannot be told.')
+    ? new Refused(400, 'bad_tenant', 'The tenant cannot be determined.')
     : new Refused(500, 'affinity_error', 'The gateway cannot choose an account.');
 }
 
@@ -385,7 +398,10 @@ class Exchange {
     return this.#gateway.options.maxBody ?? 64 << 20;
   }
 
-  /** Reads the body and opens its ids. One that is too long passes in the mode `off`, what was read of it in front. */
+  /**
+   * Reads the body and opens its ids. One that is too long passes in the mode `off`, what was read
+   * of it in front.
+   */
   async #read(opener: IdOpener): Promise<Part | ReadableStream<Uint8Array>> {
     const reader = (this.#request.body as ReadableStream<Uint8Array>).getReader();
     const parts: Uint8Array[] = [];

@@ -16,7 +16,10 @@ export interface IdPlace {
   owner?: Bytes;
 }
 
-/** What a text is: with the verdict `sealed`, an id or content of the account with the identity hash `pin`. */
+/**
+ * What a text is: with the verdict `sealed`, an id or content of the account with the identity hash
+ * `pin`.
+ */
 export interface Opened {
   readonly verdict: IdVerdict;
   /** The id, or the content, as the provider made it; null unless it is sealed. */
@@ -29,12 +32,18 @@ export interface Opened {
 export class IdRing {
   readonly #owned: a.Owned;
 
-  /** Keys as for cookies, which may be used: what is made of them differs. `placementKey` may not be one of them. */
+  /**
+   * Keys as for cookies, which may be used: what is made of them differs. `placementKey` may not be
+   * one of them.
+   */
   constructor(keys: readonly RingKey[], placementKey?: Uint8Array) {
     this.#owned = a.ringOf(this, keys, placementKey, layout.ID_RING.sizeof, 'tokenpin_id_ring');
   }
 
-  /** Seals an id of the account with the identity hash `pin`. One that is sealed so already stays as it is. */
+  /**
+   * Seals an id of the account with the identity hash `pin`. One that is sealed so already stays as
+   * it is.
+   */
   seal(id: Bytes, pin: bigint, place: IdPlace = {}): string {
     const [mark, ring] = [m.enter(), this.#owned.at];
     try {
@@ -160,7 +169,10 @@ export interface OpenerOptions extends IdPlace {
 
 /** What a response's ids are sealed with. */
 export interface SealerOptions extends IdPlace {
-  /** What opened the request: ids, scope, owner and mode are as they were there, and an id goes back as the client wrote it. */
+  /**
+   * What opened the request: ids, scope, owner and mode are as they were there, and an id goes back
+   * as the client wrote it.
+   */
   opener?: IdOpener;
   /** Which ids are looked at, if there is no opener. */
   ids?: Ids;
@@ -248,7 +260,10 @@ abstract class Rewriter {
     done(): void;
   };
 
-  /** A chunk of the body, rewritten. What is held back goes out with a later one. It may be the chunk itself, or a part of it. */
+  /**
+   * A chunk of the body, rewritten. What is held back goes out with a later one. It may be the
+   * chunk itself, or a part of it.
+   */
   push(chunk: Uint8Array): Uint8Array {
     if (!(chunk instanceof Uint8Array)) throw new TypeError('chunk must be a Uint8Array');
     return this.#run((state, piece, parts) => {
@@ -353,9 +368,14 @@ export interface IdReport {
   readonly unstored: boolean;
   /** Whether the path is for uploads, so that the request may have a multipart body. */
   readonly uploads: boolean;
-  /** Whether the path is a download. Nothing is to be sealed in the response's body, a client's own. */
+  /**
+   * Whether the path is a download. Nothing is to be sealed in the response's body, a client's own.
+   */
   readonly downloads: boolean;
-  /** The id that is refused, or that names the account, as the client wrote it; empty for what is not fit for a text. */
+  /**
+   * The id that is refused, or that names the account, as the client wrote it; empty for what is
+   * not fit for a text.
+   */
   readonly quoted: string;
   /** How many ids were opened. */
   readonly opened: number;
@@ -365,7 +385,10 @@ export interface IdReport {
   readonly echoesLost: number;
 }
 
-/** Opens the ids of one request: see `Affinity.opener`. Give it to `Affinity.decide` when the body was read. */
+/**
+ * Opens the ids of one request: see `Affinity.opener`. Give it to `Affinity.decide` when the body
+ * was read.
+ */
 export class IdOpener<T extends Bytes = Bytes> extends Rewriter {
   readonly #affinity: Affinity;
   readonly #use: Use;
@@ -486,7 +509,8 @@ export class IdSealer extends Rewriter {
     this.#opener = opener;
     const before = opener?.use;
     this.#use = {
-      // Nothing at all is refused below: a body whose ids nobody seals looks like one that has none.
+      // Nothing at all is refused below: a body whose ids nobody seals looks like one that has
+      // none.
       ids: (options.ids ?? before?.ids) as Ids,
       mode: options.mode ?? before?.mode ?? affinity.idMode,
       scope: own(options.scope ?? before?.scope),

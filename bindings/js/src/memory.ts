@@ -1,4 +1,5 @@
-// The memory of the one instance of the module: who has which block, and how arguments get in and results out.
+// The memory of the one instance of the module: who has which block, and how arguments get in and
+// results out.
 
 import { SENTENCES, type Status } from './enums.js';
 import { TokenpinError } from './errors.js';
@@ -81,7 +82,10 @@ function tooLarge(): TokenpinError {
 const ARENA = 1 << 16;
 const spilled: [number, number][] = [];
 
-/** Begins a call: what is put from here on lives until `leave`. Calls may nest, as getters of arguments may call. */
+/**
+ * Begins a call: what is put from here on lives until `leave`. Calls may nest, as getters of
+ * arguments may call.
+ */
 export function enter(): number {
   return stack;
 }
@@ -179,7 +183,10 @@ export function putNumber(into: number, value: number, what: string): void {
   u32[(into >> 2) + 1] = value / 4294967296;
 }
 
-/** Puts a byte. What a getter gave is worked out before the memory is looked at, which it may have moved. */
+/**
+ * Puts a byte. What a getter gave is worked out before the memory is looked at, which it may have
+ * moved.
+ */
 export function set8(at: number, value: number): void {
   u8[at] = value;
 }
@@ -211,10 +218,11 @@ export function flag(value: boolean, what: string): number {
   return value ? 1 : 0;
 }
 
-/** The number of a name of an enum, whose values are in the order of their numbers. */
+/** The number of a name of an enum, whose values are in the order of their numbers. The error does not show what was
+ * given, which may be a secret in the wrong place. */
 export function number(values: readonly string[], value: string, what: string): number {
   const found = values.indexOf(value);
-  if (found < 0) throw new TypeError(`${what} must be one of ${values.join(', ')}, and not ${String(value)}`);
+  if (found < 0) throw new TypeError(`${what} must be one of ${values.join(', ')}`);
   return found;
 }
 
@@ -222,7 +230,10 @@ export function number(values: readonly string[], value: string, what: string): 
 
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
-/** Text of the module's own making, which is ASCII, or a client's, where bytes that are no UTF-8 are replaced. */
+/**
+ * Text of the module's own making, which is ASCII, or a client's, where bytes that are no UTF-8 are
+ * replaced.
+ */
 export function text(at: number, size: number): string {
   if (size > 64) return decoder.decode(u8.subarray(at, at + size));
   let made = '';

@@ -62,7 +62,10 @@ export interface Selection {
   key?: Key;
 }
 
-/** Slots by themselves, without an affinity. Slots can be changed at any time; `close` gives their memory back. */
+/**
+ * Slots by themselves, without an affinity. Slots can be changed at any time; `close` gives their
+ * memory back.
+ */
 export class Slots {
   readonly #owned: a.Owned;
   /** The number of slots, vacant ones included. */

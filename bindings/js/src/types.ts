@@ -32,7 +32,10 @@ export interface SlotStatus {
   until: number;
 }
 
-/** A slot: the name of its account, which outlives the account's tokens, perhaps with a status; or null, which is vacant. */
+/**
+ * A slot: the name of its account, which outlives the account's tokens, perhaps with a status; or
+ * null, which is vacant.
+ */
 export type Slot = Bytes | null | ({ identity: Bytes } & Partial<SlotStatus>);
 
 /** A row of a classification table. */

@@ -1,5 +1,5 @@
-// Answers calls of tests/twin.py: a line of JSON each, {call, on, with}, answered by a line. Bytes are {"$": hex}, and numbers of 64
-// bits {"n": decimal}. What is made stays here, under a number.
+// Answers calls of tests/twin.py: a line of JSON each, {call, on, with}, answered by a line. Bytes
+// are {"$": hex}, and numbers of 64 bits {"n": decimal}. What is made stays here, under a number.
 
 import { createInterface } from 'node:readline';
 import * as tokenpin from 'tokenpin';

@@ -1,4 +1,5 @@
-// The gateway: its function by itself, in fastify and in hono, in front of a provider with state in its accounts.
+// The gateway: its function by itself, in fastify and in hono, in front of a provider with state in
+// its accounts.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';

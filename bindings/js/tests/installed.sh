@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Packs the package, installs it into an empty folder, and runs the programs of README.md there, as they are printed.
+# Packs the package, installs it into an empty folder, and runs the programs of README.md there, as
+# they are printed.
 #
 #   installed.sh BUILD [PACKED]    BUILD is the folder with package/ and node_modules/
 #

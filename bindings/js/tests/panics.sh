@@ -13,7 +13,7 @@ imports() {
   node -e 'console.log(WebAssembly.Module.imports(new WebAssembly.Module(fs.readFileSync(process.argv[1])))
     .map((it) => it.name).sort().join(" "))' "$1"
 }
-clean=$(imports "$build/package/tokenpin.wasm")
+clean=$(imports "$build/package/dist/tokenpin.wasm")
 planted=$(imports "$build/planted/wasm/core.wasm")
 if [ "$clean" != "free malloc" ] || [ "$planted" != "free malloc tokenpin_error_a_panic_is_reachable" ]; then
   echo "panics.sh: the module asks for: $clean; with a planted panic: $planted" >&2

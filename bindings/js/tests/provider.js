@@ -1,6 +1,7 @@
 // A provider with state in its accounts, as a server of node:http behind the gateway.
 //
-// An id says which account made it: with another account it answers 404. What the account got is in the header x-seen.
+// An id says which account made it: with another account it answers 404. What the account got is in
+// the header x-seen.
 
 import { createHash, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';

@@ -2,7 +2,8 @@
 //
 //   node readme.js PAGE FOLDER
 //
-// One that begins with the name of a file is written there, for others to import. server.js is started, and asked.
+// One that begins with the name of a file is written there, for others to import. server.js is
+// started, and asked.
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';

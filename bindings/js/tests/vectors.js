@@ -1,4 +1,5 @@
-// All of tests/vectors, whose README says how the files read. It runs in every host: `load` gives a file's text.
+// All of tests/vectors, whose README says how the files read. It runs in every host: `load` gives a
+// file's text.
 
 export const FILES = [
   'selection_v1.json',

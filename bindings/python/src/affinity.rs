@@ -71,8 +71,9 @@ pub struct Affinity {
 }
 
 impl Affinity {
-    /// What decides, for as long as the caller needs it. The lock is let go of first: what makes an error runs Python, where
-    /// the interpreter may change threads, and the next one may wait for the lock and hold the interpreter.
+    /// What decides, for as long as the caller needs it. The lock is let go of first: what makes an
+    /// error runs Python, where the interpreter may change threads, and the next one may wait for
+    /// the lock and hold the interpreter.
     pub fn get(&self) -> PyResult<Arc<OwnedAffinity>> {
         let built = self.built.read().unwrap_or_else(PoisonError::into_inner).clone();
         built.ok_or_else(errors::closed)
@@ -85,8 +86,8 @@ impl Affinity {
 
 #[pymethods]
 impl Affinity {
-    /// Checks a configuration and builds an affinity. What each argument means, and its default, says
-    /// docs/spec/decision.md. A `ConfigError` names the field at fault, and the element of it.
+    /// Checks a configuration and builds an affinity. What each argument means, and its default,
+    /// says docs/spec/decision.md. A `ConfigError` names the field at fault, and the element of it.
     #[new]
     #[pyo3(signature = (slots, *, placement_key, cookie_keys, strategy = Word(Strategy::Jump), scope = Text::EMPTY,
         cookie_name = None, path = Text::Given(b"/"), domain = Text::EMPTY, secure = true, http_only = true,
@@ -192,10 +193,11 @@ impl Affinity {
 
     /// Decides which slot serves a request, and prepares the cookie that goes back.
     ///
-    /// `cookies`, `consumer` and `session` are the values of a header: one, or a list of all. A consumer's name counts only
-    /// if it is trusted: it comes from the gateway's own authentication, never from the client. Without `now`, in unix
-    /// seconds, and `entropy`, 16 random bytes, the system's clock and random numbers are taken. For a WebSocket handshake
-    /// the method is CONNECT.
+    /// `cookies`, `consumer` and `session` are the values of a header: one, or a list of all. A
+    /// consumer's name counts only if it is trusted: it comes from the gateway's own
+    /// authentication, never from the client. Without `now`, in unix seconds, and `entropy`, 16
+    /// random bytes, the system's clock and random numbers are taken. For a WebSocket handshake the
+    /// method is CONNECT.
     #[pyo3(signature = (method = Text::EMPTY, target = Text::EMPTY, *, cookies = Texts::none(), consumer = Texts::none(),
         consumer_trusted = false, session = Texts::none(), group = None, existing = false, ids = None,
         carrier_value = Text::EMPTY, carrier = false, scope = Text::EMPTY, tried = Vec::new(), now = None,
@@ -252,8 +254,9 @@ impl Affinity {
         })
     }
 
-    /// Ends a request that the decision was made for, with the status of the account's response. What goes back, and its
-    /// text: nothing, the value of a `Set-Cookie` field, or that of the carrier header.
+    /// Ends a request that the decision was made for, with the status of the account's response.
+    /// What goes back, and its text: nothing, the value of a `Set-Cookie` field, or that of the
+    /// carrier header.
     fn finish<'py>(
         &self,
         py: Python<'py>,
@@ -344,8 +347,9 @@ impl Affinity {
         })
     }
 
-    /// Opens the ids of one request: those of its target now, those of its body as it comes. `ids` is what `classify` says,
-    /// `owner` that of `id_owner`; a mode stands instead of the configured one.
+    /// Opens the ids of one request: those of its target now, those of its body as it comes. `ids`
+    /// is what `classify` says, `owner` that of `id_owner`; a mode stands instead of the configured
+    /// one.
     #[pyo3(signature = (target, ids, *, scope = Text::EMPTY, owner = Text::EMPTY, mode = None))]
     fn opener(
         &self,
@@ -360,10 +364,11 @@ impl Affinity {
         IdOpener::new(place, ids.0, target)
     }
 
-    /// Seals the ids of one response, which came from the account in `slot`. Of the request's opener it takes over scope,
-    /// owner, mode and `ids`, and how the client wrote its ids; without one, they are given here. `events` says that the body
-    /// is server-sent events. Absolute URLs of `upstream`, an authority, get in its place the `origin` of the client's request,
-    /// such as `https://gateway.example`.
+    /// Seals the ids of one response, which came from the account in `slot`. Of the request's
+    /// opener it takes over scope, owner, mode and `ids`, and how the client wrote its ids; without
+    /// one, they are given here. `events` says that the body is server-sent events. Absolute URLs
+    /// of `upstream`, an authority, get in its place the `origin` of the client's request, such as
+    /// `https://gateway.example`.
     #[pyo3(signature = (slot, opener = None, *, ids = None, events = false, upstream = Text::EMPTY, origin = Text::EMPTY,
         scope = Text::EMPTY, owner = Text::EMPTY, mode = None))]
     #[expect(clippy::too_many_arguments, reason = "Python names them")]
@@ -404,8 +409,9 @@ impl Affinity {
         self.with(|affinity| Ok(affinity.get().live_fingerprint(now.unwrap_or_else(unix_now))))
     }
 
-    /// Ends the affinity: what is called later raises `not_initialised`. Its secrets are wiped with the last opener and sealer
-    /// that it has made. An affinity that nobody refers to any more is closed as well.
+    /// Ends the affinity: what is called later raises `not_initialised`. Its secrets are wiped with
+    /// the last opener and sealer that it has made. An affinity that nobody refers to any more is
+    /// closed as well.
     fn close(&self) {
         let built = self.built.write().unwrap_or_else(PoisonError::into_inner).take();
         drop(built);

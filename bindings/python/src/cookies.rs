@@ -77,7 +77,8 @@ impl KeyRing {
             .map_err(errors::of_config)
     }
 
-    /// The value of a cookie, signed. `key` is what it is bound to, and of its kind; none for an anonymous one.
+    /// The value of a cookie, signed. `key` is what it is bound to, and of its kind; none for an
+    /// anonymous one.
     #[pyo3(signature = (cookie, *, name, scope = Text::EMPTY, key = None))]
     fn encode<'py>(
         &self,
@@ -95,9 +96,9 @@ impl KeyRing {
         ascii(py, &value)
     }
 
-    /// Reads the value of a cookie for a request with `key`, none for an anonymous one. The cookie comes with every
-    /// verdict from `other_key` on, because only then its tag was found good. `now` is in unix seconds; 0 switches a
-    /// limit off, but for the skew.
+    /// Reads the value of a cookie for a request with `key`, none for an anonymous one. The cookie
+    /// comes with every verdict from `other_key` on, because only then its tag was found good.
+    /// `now` is in unix seconds; 0 switches a limit off, but for the skew.
     #[pyo3(signature = (value, *, name, now, scope = Text::EMPTY, key = None, skew = 300,
         max_life = 2_592_000, max_idle = 0, refresh_interval = 0))]
     #[expect(clippy::too_many_arguments, reason = "Python names them")]

@@ -14,7 +14,8 @@ pub struct Decision(pub tokenpin::Decision);
 
 #[pymethods]
 impl Decision {
-    /// The slot that serves; None if none does, and then a local error is the answer: see `refusal`.
+    /// The slot that serves; None if none does, and then a local error is the answer: see
+    /// `refusal`.
     #[getter]
     fn slot(&self) -> Option<u32> {
         self.0.slot
@@ -50,8 +51,8 @@ impl Decision {
         Word(self.0.id_verdict)
     }
 
-    /// Numbers of the keys of the ids that name the account or are refused, of a conflict both; None for none.
-    /// `Affinity.id_key` has their names.
+    /// Numbers of the keys of the ids that name the account or are refused, of a conflict both;
+    /// None for none. `Affinity.id_key` has their names.
     #[getter]
     fn id_keys(&self) -> (Option<u8>, Option<u8>) {
         id_keys(self.0.id_keys)
@@ -81,7 +82,8 @@ impl Decision {
         self.0.may_move
     }
 
-    /// Without a slot: in how many seconds the first one that can serve the request is up again; 0 if that is unknown.
+    /// Without a slot: in how many seconds the first one that can serve the request is up again; 0
+    /// if that is unknown.
     #[getter]
     fn retry_after(&self) -> u32 {
         self.0.retry_after

@@ -55,7 +55,8 @@ impl<'a, 'py, T: Named> FromPyObject<'a, 'py> for Word<T> {
         let found = T::ALL.iter().find(|member| member.name() == text);
         found.map(|&member| Self(member)).ok_or_else(|| {
             let names: Vec<_> = T::ALL.iter().map(|member| member.name()).collect();
-            let message = format!("{text:?} is no {}, but {}", T::TYPE, names.join(", "));
+            // Without what was given, which may be a secret in the wrong place.
+            let message = format!("{} must be one of {}", T::TYPE, names.join(", "));
             errors::of_status("bad_enum", message)
         })
     }

@@ -70,8 +70,8 @@ pub fn cookie_values<'py>(
     Ok(values)
 }
 
-/// One `Cookie` field without the cookies called `name`, of its type; an empty one should be dropped. The other cookies
-/// stay as they are.
+/// One `Cookie` field without the cookies called `name`, of its type; an empty one should be
+/// dropped. The other cookies stay as they are.
 #[pyfunction]
 #[pyo3(signature = (field, name))]
 pub fn cookie_strip<'py>(
@@ -127,8 +127,8 @@ pub fn set_cookie_matches(field: Text<'_, '_>, name: Text<'_, '_>) -> bool {
     written::matches(field.as_bytes(), name.as_bytes())
 }
 
-/// The group of a request, whether it names existing state, and which of its ids are looked at, by these rules and, behind
-/// them, the default ones.
+/// The group of a request, whether it names existing state, and which of its ids are looked at, by
+/// these rules and, behind them, the default ones.
 #[pyfunction]
 #[pyo3(signature = (method, target, rules = Rules::none(), *, replace_rules = false, prompt_cache = false))]
 pub fn classify(

@@ -14,7 +14,8 @@ use crate::errors;
 use crate::keys::{CookieKey, ring};
 use crate::text::{Sixteen, Text, ascii, like};
 
-/// What an authentic sealed id says. The pin, which says who the account is to who guesses its name, is not shown.
+/// What an authentic sealed id says. The pin, which says who the account is to who guesses its
+/// name, is not shown.
 #[pyclass(frozen, module = "tokenpin")]
 pub struct OpenedId {
     /// The id as the provider made it, or the encrypted content without its mark.
@@ -32,7 +33,8 @@ impl OpenedId {
     }
 }
 
-/// The keys that seal ids: 1 to `MAX_COOKIE_KEYS`, exactly one of which signs. What any of them has sealed is opened.
+/// The keys that seal ids: 1 to `MAX_COOKIE_KEYS`, exactly one of which signs. What any of them has
+/// sealed is opened.
 #[pyclass(frozen, module = "tokenpin")]
 pub struct IdRing(tokenpin::IdRing);
 
@@ -73,7 +75,8 @@ impl IdRing {
         ascii(py, sealed.as_bytes())
     }
 
-    /// What a text from a client says, sealed or not; with the verdict `sealed` comes what it was opened to.
+    /// What a text from a client says, sealed or not; with the verdict `sealed` comes what it was
+    /// opened to.
     #[pyo3(signature = (text, *, scope = Text::EMPTY, owner = Text::EMPTY))]
     fn open(
         &self,
@@ -103,7 +106,8 @@ impl IdRing {
         ascii(py, &mark.ok_or_else(no_id)?)
     }
 
-    /// What the end of encrypted content says; with the verdict `sealed` comes the content without its mark.
+    /// What the end of encrypted content says; with the verdict `sealed` comes the content without
+    /// its mark.
     #[pyo3(signature = (text, *, scope = Text::EMPTY, owner = Text::EMPTY))]
     fn open_mark(
         &self,
@@ -193,7 +197,8 @@ fn ended() -> PyErr {
     PyValueError::new_err("the body has ended")
 }
 
-/// Opens the ids of one request, see `Affinity.opener`. Give it to `Affinity.decide` when the body has been read.
+/// Opens the ids of one request, see `Affinity.opener`. Give it to `Affinity.decide` when the body
+/// has been read.
 #[pyclass(frozen, module = "tokenpin")]
 pub struct IdOpener {
     place: Place,
@@ -308,8 +313,8 @@ impl IdOpener {
         id_keys(lock(&self.state).summary.keys)
     }
 
-    /// The identity hash of the account that the request has to go to, and the number of the key that says so (None for
-    /// history); None if no id says which.
+    /// The identity hash of the account that the request has to go to, and the number of the key
+    /// that says so (None for history); None if no id says which.
     #[getter]
     fn account(&self) -> Option<(u64, Option<u8>)> {
         let (pin, key) = lock(&self.state).summary.account()?;
@@ -346,8 +351,9 @@ impl IdOpener {
         lock(&self.state).summary.unstored
     }
 
-    /// The id that is refused, or that names the account, as the client wrote it, but for escapes: for the text of a
-    /// refusal. Empty for one that has more than 64 bytes or other characters than ids, and for encrypted content.
+    /// The id that is refused, or that names the account, as the client wrote it, but for escapes:
+    /// for the text of a refusal. Empty for one that has more than 64 bytes or other characters
+    /// than ids, and for encrypted content.
     #[getter]
     fn quoted<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
         ascii(py, lock(&self.state).summary.quoted())
@@ -359,7 +365,8 @@ impl IdOpener {
         lock(&self.state).summary.uploads
     }
 
-    /// Whether the path is a download: nothing is to be sealed in the response's body, a client's own.
+    /// Whether the path is a download: nothing is to be sealed in the response's body, a client's
+    /// own.
     #[getter]
     fn downloads(&self) -> bool {
         lock(&self.state).summary.downloads
@@ -377,7 +384,8 @@ impl IdOpener {
         lock(&self.state).summary.plain
     }
 
-    /// How many documents were not understood, and passed as they are from there on: 0 or 1, but for events.
+    /// How many documents were not understood, and passed as they are from there on: 0 or 1, but
+    /// for events.
     #[getter]
     fn unexpected(&self) -> u32 {
         lock(&self.state).opener.unexpected()
@@ -500,7 +508,8 @@ impl IdSealer {
         Rewriting::new(slf.into_any(), chunks)
     }
 
-    /// The value of Location, Content-Location or Operation-Location with its ids sealed, of the type that is given.
+    /// The value of Location, Content-Location or Operation-Location with its ids sealed, of the
+    /// type that is given.
     fn target<'py>(&self, target: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let given = target.extract::<Text<'_, '_>>()?;
         let sealed = self.with(|sealing| {
@@ -533,7 +542,8 @@ impl IdSealer {
     }
 }
 
-/// An iterator over the chunks of a body that is rewritten. Chunks of which nothing goes out yet are passed over.
+/// An iterator over the chunks of a body that is rewritten. Chunks of which nothing goes out yet
+/// are passed over.
 #[pyclass(frozen, module = "tokenpin")]
 pub struct Rewriting {
     rewriter: Py<PyAny>,

@@ -8,8 +8,8 @@ use crate::enums::Word;
 use crate::errors;
 use crate::text::{Sixteen, Text};
 
-/// A key that signs cookies and sealed ids: its id, its 16 secret bytes, and its role. The secret is not shown, and
-/// wiped when this ends.
+/// A key that signs cookies and sealed ids: its id, its 16 secret bytes, and its role. The secret
+/// is not shown, and wiped when this ends.
 #[pyclass(frozen, module = "tokenpin")]
 pub struct CookieKey(tokenpin::CookieKey);
 

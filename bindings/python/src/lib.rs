@@ -1,4 +1,5 @@
-//! tokenpin for Python: the crate behind `tokenpin._tokenpin`, whose names the package `tokenpin` hands on.
+//! tokenpin for Python: the crate behind `tokenpin._tokenpin`, whose names the package `tokenpin`
+//! hands on.
 
 mod affinity;
 mod cookies;

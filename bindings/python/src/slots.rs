@@ -31,8 +31,8 @@ pub fn status(py: Python<'_>, it: SlotStatus) -> PyResult<Bound<'_, PyAny>> {
     made.call1((Word(it.state), it.weight, it.until))
 }
 
-/// A slot: None for a vacant one, an identity, or a tuple of identity, state, weight and until, of which the last ones may be
-/// missing.
+/// A slot: None for a vacant one, an identity, or a tuple of identity, state, weight and until, of
+/// which the last ones may be missing.
 fn slot(value: &Bound<'_, PyAny>) -> PyResult<Result<Slot, Error>> {
     if value.is_none() {
         return Ok(Ok(Slot::vacant()));
@@ -106,7 +106,8 @@ impl Slots {
         status(py, self.slot(slot)?.status())
     }
 
-    /// The slot that serves the key with this hash, or None. The strategy of Higress needs the key itself as well.
+    /// The slot that serves the key with this hash, or None. The strategy of Higress needs the key
+    /// itself as well.
     #[pyo3(signature = (hash, *, strategy = Word(Strategy::Jump), now = 0, anonymous = false, tried = Vec::new(),
         key = None))]
     #[expect(clippy::too_many_arguments, reason = "Python names them")]
@@ -129,8 +130,9 @@ impl Slots {
         }
     }
 
-    /// `select` for many keys. Of a numpy array of uint64 an array of int32 is made, or `out` is written, with -1 for no slot;
-    /// neither is copied. Of any other sequence, a list with None for no slot.
+    /// `select` for many keys. Of a numpy array of uint64 an array of int32 is made, or `out` is
+    /// written, with -1 for no slot; neither is copied. Of any other sequence, a list with None for
+    /// no slot.
     #[pyo3(signature = (hashes, *, strategy = Word(Strategy::Jump), now = 0, anonymous = false, tried = Vec::new(),
         out = None))]
     fn select_batch<'py>(
@@ -168,8 +170,8 @@ impl Slots {
         if to.len != from.len {
             return Err(PyValueError::new_err("out is as long as hashes"));
         }
-        // Both arrays are held by this call's references, and no Rust reference into them is made: another thread may
-        // write to them meanwhile, as with numpy's own functions.
+        // Both arrays are held by this call's references, and no Rust reference into them is made:
+        // another thread may write to them meanwhile, as with numpy's own functions.
         py.detach(|| select_array(strategy.0, &self.0, &filter, &from, &to)).map_err(errors::of)?;
         Ok(out)
     }
@@ -270,8 +272,8 @@ impl<'py> Array<'py> {
 impl<T: Copy> Elements<T> {
     fn read(&self, at: usize, into: &mut [T]) {
         let len = into.len().min(self.len.saturating_sub(at));
-        // SAFETY: the array has `len` more elements from `at` on, and numpy keeps them where they are while the array is
-        // referred to. `into` is the caller's own.
+        // SAFETY: the array has `len` more elements from `at` on, and numpy keeps them where they
+        // are while the array is referred to. `into` is the caller's own.
         unsafe { std::ptr::copy(self.first.add(at.min(self.len)), into.as_mut_ptr(), len) }
     }
 

@@ -1,5 +1,6 @@
 #!/bin/sh
-# The plugin in the LiteLLM of an environment, $1, and in the newest one that pip can install. $2 is the folder with the wheel.
+# The plugin in the LiteLLM of an environment, $1, and in the newest one that pip can install. $2 is
+# the folder with the wheel.
 set -eu
 tests=$(dirname "$0")
 # Nothing is fetched where it is imported.

@@ -1,5 +1,6 @@
 #!/bin/sh
-# The wheel in each version of Python from 3.9 on that this machine has. $1 is the folder with the wheels.
+# The wheel in each version of Python from 3.9 on that this machine has. $1 is the folder with the
+# wheels.
 set -eu
 tests=$(dirname "$0")
 found=0

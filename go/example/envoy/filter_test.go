@@ -17,7 +17,8 @@ import (
 	"time"
 )
 
-// The filter in a real Envoy, whose executable TOKENPIN_ENVOY names, in front of the demo's stand-in for a provider.
+// The filter in a real Envoy, whose executable TOKENPIN_ENVOY names, in front of the demo's
+// stand-in for a provider.
 
 const patience = 30 * time.Second
 

@@ -2,8 +2,9 @@
 //
 //	go run . config.json 127.0.0.1:8080 http://provider.example
 //
-// Keys and secrets are in the environment ("env"). It refuses the words for which the middleware has functions, or leaves to
-// its host: files, sources that are no headers, cooldowns, retries, metadata.
+// Keys and secrets are in the environment ("env"). It refuses the words for which the middleware
+// has functions, or leaves to its host: files, sources that are no headers, cooldowns, retries,
+// metadata.
 package main
 
 import (

@@ -1,14 +1,16 @@
-// Command proxy is a gateway in front of one provider with several accounts. Each session keeps its account, by its
-// cookie or by the ids that it was given, which are sealed. An account that limits its rate or fails gets no new
-// sessions for a while; and what no account has to do itself is sent to another one.
+// Command proxy is a gateway in front of one provider with several accounts. Each session keeps its
+// account, by its cookie or by the ids that it was given, which are sealed. An account that limits
+// its rate or fails gets no new sessions for a while; and what no account has to do itself is sent
+// to another one.
 //
 //	export PROXY_PLACEMENT_KEY=$(openssl rand -hex 16) PROXY_COOKIE_KEY=$(openssl rand -hex 16)
 //	export PROXY_TOKENS="account-a=sk-1 account-b=sk-2"
 //	go run . -upstream https://api.example.com -certificate cert.pem -key key.pem
 //
-// All replicas get the same keys, and the same accounts in the same order. An account's name outlives its token;
-// "-" keeps a place free for one to come. Without a certificate, the proxy speaks plain HTTP and gives its cookie
-// another name, because cookie jars send a __Host- cookie over HTTPS alone.
+// All replicas get the same keys, and the same accounts in the same order. An account's name
+// outlives its token; "-" keeps a place free for one to come. Without a certificate, the proxy
+// speaks plain HTTP and gives its cookie another name, because cookie jars send a __Host- cookie
+// over HTTPS alone.
 package main
 
 import (

@@ -198,8 +198,8 @@ func TestConversations(t *testing.T) {
 		t.Errorf("only %d accounts serve", len(served))
 	}
 
-	// An account fails. The first that notices is told so, the rest is refused by the proxy; sessions on other
-	// accounts do not notice.
+	// An account fails. The first that notices is told so, the rest is refused by the proxy;
+	// sessions on other accounts do not notice.
 	failed := served["b"]
 	provider.control(t, "POST", "fail/b", nil)
 	for _, s := range failed {

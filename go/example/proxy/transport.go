@@ -15,8 +15,8 @@ import (
 // maxKept is the longest body that is kept to be sent again.
 const maxKept = 1 << 20
 
-// transport sends requests to the provider, and once more, as another account, where the first one limits its rate and
-// the request may move.
+// transport sends requests to the provider, and once more, as another account, where the first one
+// limits its rate and the request may move.
 type transport struct {
 	http.RoundTripper
 	affinity    *tokenpin.Affinity
@@ -63,10 +63,11 @@ func (t *transport) try(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// coolDown keeps new sessions from an account that limits its rate, refuses its credential or is overloaded. It takes
-// none down: a client can bring about each of these answers (by a path for other keys, a model that is overloaded), and
-// could take one account after another from all others. Where all drain, all serve. What is down, somebody has said who
-// knows that it is the account. 403 says nothing of the account: some answer so where a file is not there.
+// coolDown keeps new sessions from an account that limits its rate, refuses its credential or is
+// overloaded. It takes none down: a client can bring about each of these answers (by a path for
+// other keys, a model that is overloaded), and could take one account after another from all
+// others. Where all drain, all serve. What is down, somebody has said who knows that it is the
+// account. 403 says nothing of the account: some answer so where a file is not there.
 func (t *transport) coolDown(slot int32, response *http.Response) {
 	switch response.StatusCode {
 	case http.StatusTooManyRequests, http.StatusUnauthorized, http.StatusServiceUnavailable:
@@ -88,9 +89,9 @@ func (t *transport) coolDown(slot int32, response *http.Response) {
 	_ = t.affinity.SetSlot(slot, status) // refuses nothing of this
 }
 
-// cooldown reads for how many seconds an account wants to be left alone: from Retry-After, which some send as a
-// decimal, or from what others send beside it. At least a second and at most an hour; half a minute where it does not
-// say.
+// cooldown reads for how many seconds an account wants to be left alone: from Retry-After, which
+// some send as a decimal, or from what others send beside it. At least a second and at most an
+// hour; half a minute where it does not say.
 func cooldown(header http.Header, now time.Time) int64 {
 	seconds := 30.0
 	if ms, err := strconv.ParseFloat(header.Get("Retry-After-Ms"), 64); err == nil {

@@ -15,7 +15,8 @@ import (
 	"github.com/tokenpin/tokenpin/go"
 )
 
-// limited is a provider with accounts a, b and c, of which some limit their rate. Each knows only what it made.
+// limited is a provider with accounts a, b and c, of which some limit their rate. Each knows only
+// what it made.
 type limited struct {
 	sync.Mutex
 	limits map[string]bool
@@ -90,7 +91,8 @@ func up(t *testing.T, affinity *tokenpin.Affinity) {
 	}
 }
 
-// What ties no request to an account is sent to another one, with its body. What cannot be sent again is not.
+// What ties no request to an account is sent to another one, with its body. What cannot be sent
+// again is not.
 func TestRetryOfRequestsWithoutState(t *testing.T) {
 	provider, gateway, affinity := startLimited(t)
 	client := newSession(t, gateway)
@@ -106,7 +108,8 @@ func TestRetryOfRequestsWithoutState(t *testing.T) {
 		"too long":       {bytes.NewReader(make([]byte, maxKept+1)), false, 0},
 		"without length": {io.MultiReader(strings.NewReader("x")), false, 0},
 	} {
-		// Of three accounts two limit their rate, so each request meets one of them sooner or later.
+		// Of three accounts two limit their rate, so each request meets one of them sooner or
+		// later.
 		met := false
 		for range 40 {
 			up(t, affinity)
@@ -237,7 +240,8 @@ func TestCooldowns(t *testing.T) {
 	}
 }
 
-// A cooldown overrules no operator, keeps the weight, does not shorten a longer one, and takes nothing down.
+// A cooldown overrules no operator, keeps the weight, does not shorten a longer one, and takes
+// nothing down.
 func TestCooldownsLeaveWhatIsSaid(t *testing.T) {
 	_, _, affinity := startLimited(t)
 	now := time.Now().Unix()
@@ -284,8 +288,8 @@ func TestCooldownsLeaveWhatIsSaid(t *testing.T) {
 	}
 }
 
-// One client, whatever it gets the provider to answer, takes no account from the others: sessions keep theirs, and
-// newcomers have one.
+// One client, whatever it gets the provider to answer, takes no account from the others: sessions
+// keep theirs, and newcomers have one.
 func TestNoClientTakesAnAccountFromOthers(t *testing.T) {
 	for status := 400; status < 600; status++ {
 		bad := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -1,4 +1,5 @@
-// The package in real hosts: the vectors, and README.md's gateway with OpenAI's client in front and a provider behind.
+// The package in real hosts: the vectors, and README.md's gateway with OpenAI's client in front and
+// a provider behind.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
@@ -49,7 +50,10 @@ async function serving(command, options, url, then) {
   }
 }
 
-/** What others load: the package, the vectors, the files of the tests. What a page found out is posted. */
+/**
+ * What others load: the package, the vectors, the files of the tests. What a page found out is
+ * posted.
+ */
 let files;
 before(async () => {
   const types = { '.html': 'text/html', '.js': 'text/javascript', '.wasm': 'application/wasm' };
@@ -109,10 +113,11 @@ test('the module has no trap that a panic could be', async () => {
     sat_float_to_int: true,
     sign_extension: true,
   };
-  const module = tools.readWasm(readFileSync(join(PACKAGE, 'tokenpin.wasm')), features);
+  const module = tools.readWasm(readFileSync(join(PACKAGE, 'dist', 'tokenpin.wasm')), features);
   const lines = module.toText({}).split('\n');
   const traps = lines.flatMap((line, i) => (line.trim() === 'unreachable' ? [i] : []));
-  // What is there is the arm of a jump table that no number of an enum leads to, behind a block that has ended.
+  // What is there is the arm of a jump table that no number of an enum leads to, behind a block
+  // that has ended.
   assert.ok(lines.length > 10000 && traps.length <= 1, `${traps.length} traps`);
   for (const i of traps) assert.equal(lines[i - 1].trim(), 'end');
 });

@@ -59,7 +59,8 @@ class Retry(NamedTuple):
 Credentials = Union[None, str, Mapping[str, str]]
 Reader = Callable[[Head], Union[bytes, str]]
 
-# A client can bring about a 401 or 403, and would take one account after another down from all others.
+# A client can bring about a 401 or 403, and would take one account after another down from all
+# others.
 COOLDOWNS = (Cooldown((401, 429)),)
 
 
@@ -213,7 +214,7 @@ class Refused(Exception):
 
 def _of_error(error: Error) -> Refused:
     if error.status == "scope_length":
-        return Refused(400, "bad_tenant", "The tenant cannot be told.")
+        return Refused(400, "bad_tenant", "The tenant cannot be determined.")
     return Refused(500, "affinity_error", "The gateway cannot choose an account.")
 
 

@@ -20,8 +20,7 @@ final class Backends {
         }
       }
       default ->
-          throw new IllegalStateException(
-              "tokenpin.backend is auto, native or wasm, and not " + wanted);
+          throw new IllegalStateException("tokenpin.backend must be one of auto, native, wasm");
     };
   }
 }

@@ -93,7 +93,7 @@ final class Refused extends RuntimeException {
 
   static Refused of(TokenpinException error) {
     return error.status() == Status.SCOPE_LENGTH
-        ? new Refused(400, "bad_tenant", "The tenant cannot be told.", null, false, 0, "", "")
+        ? new Refused(400, "bad_tenant", "The tenant cannot be determined.", null, false, 0, "", "")
         : new Refused(
             500, "affinity_error", "The gateway cannot choose an account.", null, false, 0, "", "");
   }
