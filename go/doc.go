@@ -1,13 +1,13 @@
 // Package tokenpin pins sessions to upstream API tokens. A gateway that holds several accounts of
-// one model provider asks it, for each request, which account serves it and which cookie goes back.
-// Every replica gives the same answer, without shared storage.
+// one model provider asks it, for each request, which account serves it and which cookie is
+// returned. Every replica gives the same answer, without shared storage.
 //
 // For an HTTP proxy, start with package tokenpinhttp, which does all of this in ten lines.
 // Otherwise: build an [Affinity] with [New] once; fill in a [Request], [Request.Stamp] it, and ask
 // [Affinity.Decide]; send the request with the token of the slot that the [Decision] names, without
 // the affinity's cookie ([CookieStrip]); and call [Affinity.Finish] with the response's status for
 // the Set-Cookie line. Where a token fails, is drained or gets another weight, call
-// [Affinity.SetSlot]. The parts of a decision are there as functions of their own, too.
+// [Affinity.SetSlot]. The parts of a decision are there as their own functions, too.
 //
 // # Sealed ids
 //
@@ -36,8 +36,8 @@
 //
 // Errors are a [Status] or a [ConfigError] around one, so errors.Is finds the sentinels; they never
 // contain what was passed in, and a call that fails changes nothing. Everything may be used by any
-// number of goroutines at once, and nothing waits for a lock. Strings may hold any bytes, and are
-// borrowed for the call; a [Config] is copied. Times are unix seconds. Nothing reads a clock or
+// number of goroutines concurrently, and nothing waits for a lock. Strings may hold any bytes, and
+// are borrowed for the call; a [Config] is copied. Times are unix seconds. Nothing reads a clock or
 // draws random numbers but [Request.Stamp], and nothing logs. Secrets and cookies do not appear
 // when values of this package are printed.
 package tokenpin

@@ -192,6 +192,8 @@ end
 
 -- In content_by_lua* of a location for error_page 413: nginx's own limits in the gateway's words.
 function _M.too_large()
+  local exchange = recall()
+  if exchange then exchange_of.finish(exchange) end
   return refusal.send(refusal.too_large)
 end
 
