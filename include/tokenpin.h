@@ -144,7 +144,7 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_UNTIL = 25,
     /**
-     * A vacant slot stays vacant, and no other becomes so.
+     * A slot cannot become vacant, or stop being vacant.
      */
     TOKENPIN_STATUS_VACANT = 26,
     /**
@@ -213,7 +213,7 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_TIME = 42,
     /**
-     * Entropy, or an id hint, is needed and all zero.
+     * Randomness is needed, and the entropy or the id hint is all zero.
      */
     TOKENPIN_STATUS_ENTROPY = 43,
     /**
