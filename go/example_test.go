@@ -97,7 +97,7 @@ func ExampleConfigError() {
 	// duplicate_identity slots 1
 }
 
-// Selection alone, by a key.
+// Selection only, by a key.
 func ExampleSlots_Select() {
 	slots, err := tokenpin.NewSlots([]tokenpin.SlotConfig{
 		{Identity: "account-a", Status: tokenpin.Up},
@@ -138,7 +138,7 @@ func ExampleSlots_SelectBatch() {
 	// Output: [0 0 0 1] <nil>
 }
 
-// The cookie alone.
+// The cookie only.
 func ExampleKeyRing() {
 	ring, err := tokenpin.NewKeyRing(exampleConfig().CookieKeys, nil)
 	if err != nil {

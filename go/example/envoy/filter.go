@@ -151,7 +151,7 @@ func (h headers) replace(name string, values []string) {
 	}
 }
 
-// onRequest says whether the request goes on.
+// onRequest says whether the request continues.
 func (f *filter) onRequest(h headers) bool {
 	var consumers, cookies [4]string
 	request := tokenpin.Request{

@@ -293,7 +293,7 @@ class GatewayTest {
       assertEquals(account, account(post(cookies, "{}", "x-consumer", "alice, alice")));
     }
     HttpResponse<String> two = post(cookies, "{}", "x-consumer", "alice", "x-consumer", "bob");
-    // Whoever it is gets a session of its own, and so a cookie.
+    // An unknown client gets its own session, and so a cookie.
     cookie(two);
   }
 
@@ -380,7 +380,7 @@ class GatewayTest {
                   .getAsJsonObject("response")
                   .get("id")
                   .getAsString());
-          // The provider goes on only when the first event has come through.
+          // The provider continues only when the first event has come through.
           halfway.countDown();
         }
       }
@@ -427,6 +427,55 @@ class GatewayTest {
   }
 
   // ---- Configuration
+
+  @Test
+  void aTenantHasItsOwnSessionsAndAHeaderNamesExistingState() throws Exception {
+    Map<String, String> change =
+        Map.of(
+            "tokenpin.tenant.header", "x-tenant",
+            "tokenpin.existing.header", "x-existing",
+            "tokenpin.group", "stateful");
+    try (ConfigurableApplicationContext it = gateway(change)) {
+      HttpResponse<String> first = send(ofTenant(it, "t1", ""));
+      String cookie = cookie(first);
+      assertFalse(setsPin(send(ofTenant(it, "t1", cookie))));
+      assertTrue(setsPin(send(ofTenant(it, "t2", cookie))), "another tenant's is of no use");
+      int slot = ACCOUNTS.indexOf(account(first));
+      it.getBean(Accounts.class).setSlot(slot, SlotStatus.of(State.DOWN));
+      HttpResponse<String> existing =
+          send(ofTenant(it, "t1", cookie).header("x-existing", "true"));
+      assertEquals("session_unavailable", error(existing).get("code").getAsString());
+      assertEquals(200, send(ofTenant(it, "t1", cookie)).statusCode());
+      for (String bad : List.of("t1, t2", "t".repeat(1100))) {
+        HttpResponse<String> refused = send(ofTenant(it, bad, ""));
+        assertEquals(400, refused.statusCode());
+        assertEquals("bad_tenant", error(refused).get("code").getAsString());
+      }
+    }
+  }
+
+  private static HttpRequest.Builder ofTenant(
+      ConfigurableApplicationContext gateway, String tenant, String cookie) {
+    return to(gateway, "/v1/chat/completions")
+        .header("x-tenant", tenant)
+        .header("Cookie", cookie)
+        .POST(HttpRequest.BodyPublishers.ofString("{}"));
+  }
+
+  private static boolean setsPin(HttpResponse<?> response) {
+    return response.headers().allValues("set-cookie").stream()
+        .anyMatch(field -> field.startsWith("pin=") && !field.startsWith("pin=of-the-upstream"));
+  }
+
+  @Test
+  void aMisspeltPropertyStopsTheStart() {
+    Throwable thrown =
+        assertThrows(Exception.class, () -> gateway(Map.of("tokenpin.sealed_id", "seal")));
+    while (thrown.getCause() != null) {
+      thrown = thrown.getCause();
+    }
+    assertTrue(thrown.getMessage().contains("[tokenpin.sealed_id]"), thrown.getMessage());
+  }
 
   @Test
   void aBadConfigurationSaysWhere() {
