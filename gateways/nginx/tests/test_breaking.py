@@ -228,20 +228,45 @@ def test_pipelined_requests(gateway):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("buffering", ["on", "off"])
-def test_a_large_body_with_an_id_at_its_end(gateway, buffering):
-    server = f"client_body_buffer_size 1k; proxy_request_buffering {buffering};"
+@pytest.mark.parametrize("server", [
+    "client_body_buffer_size 1k;",
+    "client_body_buffer_size 1k; proxy_request_buffering off;",
+    "client_body_in_file_only clean;",
+    "client_body_in_single_buffer on;",
+    "lua_need_request_body on;",
+])  # fmt: skip
+@pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
+def test_an_id_at_the_end_of_a_body(gateway, server, http2):
     g = gateway(SEALING, server=server)
     g.upstream.answer = provider = Provider()
     provider.accounts[NATIVE] = "charlie"
-    text = "x" * 5_000_000
-    body = json.dumps({"input": text, "previous_response_id": sealed(NATIVE, "charlie")}).encode()
-    for content in (body, iter([body[:1000], body[1000:]])):
-        with client() as own:
-            answer = own.post(g.url + "/v1/responses", headers=encoded([JSON]), content=content)
-        assert (answer.status_code, answer.headers["x-account"]) == (200, "charlie")
-        assert json.loads(g.upstream.last().body) == {"input": text, "previous_response_id": NATIVE}
+    for size in (1, 5_000, 5_000_000):
+        text = "x" * size
+        body = json.dumps({"input": text, "previous_response_id": sealed(NATIVE, "charlie")}).encode()
+        for content in (body, iter([body[:10], body[10:]])):
+            with client(http2) as own:
+                answer = own.post(g.url + "/v1/responses", headers=encoded([JSON]), content=content)
+            assert (answer.status_code, answer.headers["x-account"]) == (200, "charlie")
+            assert json.loads(g.upstream.last().body) == {"input": text, "previous_response_id": NATIVE}
     assert not list(g.folder.glob("tmp/body/*")), "a file is left"
+
+
+@pytest.mark.slow
+def test_bodies_that_break_off(gateway):
+    """A worker waits for none of them any more: all room is there again."""
+    g = gateway(settings(sealed_ids="seal", max_held_bodies=100_000), workers=1)
+    whole = b"{}" + b" " * 95_000
+    chunked = head(transfer_encoding="chunked", content_type="application/json", connection="close")
+    for number in range(30):
+        with g.connect() as connection:
+            connection.sendall(chunked + b'5\r\n{"a"'[: 3 + number % 6])
+            time.sleep(0.01 * (number % 2))
+            if number % 3 == 0:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    stack.wait_for("room", lambda: g.send(body=whole, headers=[JSON]).status == 200)
+    for bad in (b"zz\r\n", b"f" * 18 + b"\r\n", b"-1\r\n", b"5\r\nabcdefgh\r\n", b"\0"):
+        assert talk(g, chunked + bad + b"\r\n").startswith(b"HTTP/1.1 400 "), bad
+        assert g.send(body=whole, headers=[JSON]).status == 200
 
 
 @pytest.mark.slow
