@@ -1,8 +1,9 @@
-# tokenpin. `make help` lists the targets; common.mk says how a folder adds its own.
+# tokenpin. `make help` lists the targets. common.mk describes how a folder adds its own.
 
 .DEFAULT_GOAL := help
 include common.mk
-# The folders with fragments, four deep. What was built may hold copies of them.
+# The folders with fragments, four deep. The build folders are left out, because they may hold
+# copies.
 ROOMS := $(filter-out $(BUILD)/ build/ target/,$(wildcard */))
 include $(foreach depth,*.mk */*.mk */*/*.mk */*/*/*.mk,$(sort $(wildcard $(addsuffix $(depth),$(ROOMS)))))
 
@@ -27,7 +28,7 @@ help: ## this list
 	$(call help_group,parts of make check beside those,$(ALL_CHECKS))
 	$(call help_group,by hand,$(sort $(filter-out $(EVERY_DAY) $(BUILDS) $(ALL_TESTS) $(ALL_CHECKS),$(DOCUMENTED))))
 
-# What is installed where it is missing. $(1) is test or check.
+# Lists the installs that may be needed. $(1) is test or check.
 installs = sed -n 's/^\# make $(1) installs: /  /p' $(MAKEFILE_LIST) | sort -u
 
 .PHONY: prerequisites
@@ -53,7 +54,8 @@ clean: ## removes what was built
 BUILDS += lib wasm bindings header vectors
 # make test installs: a target of Rust, for wasm
 
-# To build for another machine: its Rust target, with its CC, AR, NM and OBJCOPY, and a BUILD of its own.
+# Set these to build for another machine: its Rust target, its CC, AR, NM and OBJCOPY, and another
+# BUILD.
 RUST_TARGET ?=
 ARCHIVE := $(BUILD)/cargo/$(addsuffix /,$(RUST_TARGET))release/libtokenpin.a
 OBJECT := $(BUILD)/cargo/tokenpin.o
@@ -63,21 +65,23 @@ RUSTC_FLAGS ?=
 .PHONY: lib
 lib: $(STATIC) $(SHARED) ## the static and the shared library, in build/lib
 
-# The C artefacts contain no Rust runtime, and a panic handler that cannot be linked. Loops are
-# left as they are: unrolled and made of vector instructions they take 3.5 KB more, and no less time. Where it
-# does matter, in batches, the steps are written out.
-ARTEFACT := --cfg tokenpin_artefact -C no-vectorize-loops $(addprefix -C llvm-args=-,unroll-threshold=20 unroll-runtime=0 \
-  force-attribute=optsize inline-threshold=50 inlinehint-threshold=130 two-entry-phi-node-folding-threshold=1 \
+# The C artefacts contain no Rust runtime, and a panic handler that cannot be linked. Loops stay as
+# they are: unrolled and vectorised they take 3.5 KB more and no less time. In batches, where it
+# matters, the steps are written out.
+ARTEFACT := --cfg tokenpin_artefact -C no-vectorize-loops \
+  $(addprefix -C llvm-args=-,unroll-threshold=20 unroll-runtime=0 force-attribute=optsize \
+  inline-threshold=50 inlinehint-threshold=130 two-entry-phi-node-folding-threshold=1 \
   jump-threading-threshold=3)
 
 $(ARCHIVE): $(SOURCES)
 	$(CARGO) rustc --quiet --locked --release --lib --features capi --crate-type staticlib \
-	  $(addprefix --target ,$(RUST_TARGET)) --target-dir $(BUILD)/cargo -- $(ARTEFACT) -C relocation-model=pic $(RUSTC_FLAGS)
+	  $(addprefix --target ,$(RUST_TARGET)) --target-dir $(BUILD)/cargo -- $(ARTEFACT) \
+	  -C relocation-model=pic $(RUSTC_FLAGS)
 
-# One object, in which every global symbol that is not ours has become local: so the
-# static library can be linked beside other Rust libraries, whose runtimes define
-# the same symbols. What nothing of ours reaches is dropped on the way, and the bitcode that some
-# targets' standard libraries carry: an archiver with LLVM's plugin would take the object for it.
+# One object, in which every global symbol that is not ours is local. So the static library can be
+# linked with other Rust libraries, whose runtimes define the same symbols. Sections that our code
+# does not reach are dropped, and so is the bitcode in some targets' standard libraries: an archiver
+# with LLVM's plugin would read that instead of the object.
 $(OBJECT): $(ARCHIVE) packaging/hot.sh packaging/hot.txt
 	$(CC) -r -nostdlib -o $@ -Wl,--gc-sections -Wl,--gc-keep-exported \
 	  $$($(NM) --defined-only $(ARCHIVE) 2>/dev/null | sed -n 's/.* T \(tokenpin_.*\)/-Wl,-u,\1/p') $(ARCHIVE)
@@ -89,21 +93,23 @@ $(STATIC): $(OBJECT)
 	rm -f $@
 	$(AR) rcsD $@ $(OBJECT)
 
-# Every symbol must be found, which a reachable panic's is not. Without unwind tables, a tenth
-# of the size, because nothing unwinds here (the static library keeps them, for profilers), and
-# in one executable segment for code and constants, which saves the space between two.
+# Every symbol must be found, and that of a reachable panic is not. The unwind tables, a tenth of
+# the size, are left out, because nothing unwinds here; the static library keeps them for profilers.
+# Code and constants share one executable segment, which saves the padding between two.
 $(SHARED): $(OBJECT) packaging/relro.ld Makefile common.mk
 	@mkdir -p $(LIB)
 	printf '{ global: tokenpin_*; local: *; };\n' > $(BUILD)/tokenpin.map
 	$(OBJCOPY) --remove-section=.eh_frame $(OBJECT) $(BUILD)/shared.o
-	$(CC) -shared -nostdlib $(LDFLAGS) -o $@ $(BUILD)/shared.o -Wl,-z,noseparate-code -Wl,-soname,$(SONAME) -Wl,--version-script,$(BUILD)/tokenpin.map \
-	  -Wl,-z,defs -Wl,-z,relro -Wl,-z,now -Wl,--gc-sections -Wl,-T,packaging/relro.ld -lc
+	$(CC) -shared -nostdlib $(LDFLAGS) -o $@ $(BUILD)/shared.o -Wl,-z,noseparate-code -Wl,-soname,$(SONAME) \
+	  -Wl,--version-script,$(BUILD)/tokenpin.map -Wl,-z,defs -Wl,-z,relro -Wl,-z,now -Wl,--gc-sections \
+	  -Wl,-T,packaging/relro.ld -lc
 	ln -sf $(notdir $(SHARED)) $(LIB)/$(SONAME)
 	ln -sf $(SONAME) $(LIB)/libtokenpin.so
 
-# For the runtimes that take no native library: the whole C ABI, without an allocator. It asks for `malloc` and `free`, which
-# only `tokenpin_affinity_new` and `_free` call. A reachable panic would be an import too; tests look at the list. The stack
-# lies below the data, so that running over it traps.
+# For runtimes that take no native library: the whole C ABI, without an allocator. It imports
+# `malloc` and `free`, which only `tokenpin_affinity_new` and `_free` call. A reachable panic would
+# be an import too; tests check the list of imports. The stack lies below the data, so that an
+# overflow traps.
 .PHONY: wasm
 wasm: $(WASM) ## the C ABI as WebAssembly, in build/wasm/core.wasm
 

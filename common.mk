@@ -1,14 +1,14 @@
-# What the fragments share. The Makefile includes this first, then every fragment that it finds: the file
-# `x.mk` of a folder `x`, a folder's before those of the folders in it.
+# Shared by the fragments. The Makefile includes this first, then every fragment that it finds: the
+# file `x.mk` of a folder `x`, a folder's before those of the folders in it.
 #
-# In the names of targets and prerequisites a fragment uses what stands here, what it defines itself, and what the
-# fragments of the folders above it define. In recipes it may use everything.
+# In the names of targets and prerequisites a fragment may use this file's variables, its own, and
+# those of the folders above it. In recipes it may use all variables.
 #
-# A fragment registers its targets, and that is all there is to do for a new one:
+# A new fragment only registers its targets:
 #   BUILDS += x    makes something that is used: a heading of `make help`
 #   TESTS += x     `make test` and `make check` run it
 #   CHECKS += x    `make check` runs it
-# FIRST and LAST are for what runs before all tests and after all checks. Within each it goes by the alphabet.
+# Targets in FIRST run before all tests, and those in LAST after all checks. Each list is sorted.
 # A comment `# make test installs: ...` (or check) is printed before anything runs.
 
 CARGO ?= cargo
@@ -17,12 +17,12 @@ CXX ?= c++
 NM ?= nm
 OBJCOPY ?= objcopy
 PYTHON ?= python3
-# What a few checks need beside the compiler in use, and the machine that this is.
+# The tools that a few checks need in addition to the compiler, and the target of this machine.
 NIGHTLY ?= nightly
 VALGRIND ?= valgrind
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
-# For scripts. A recipe that names it would be run by `make -n` as well.
+# For scripts. A recipe that names it would also be run by `make -n`.
 export MAKE
 
 BUILD := build
@@ -36,13 +36,28 @@ SHARED := $(LIB)/libtokenpin.so.$(VERSION)
 WASM := $(BUILD)/wasm/core.wasm
 SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 
+# A package of Rust beside the library, in a folder of the build folder in which the library is below
+# it. Otherwise Cargo hashes the library's path into the names of symbols, and another checkout gives
+# another file. $(1) is the package, $(2) the folder, $(3) what is linked there.
+define rust_package
+	@mkdir -p $(2)
+	sed -e 's|path = "../.."|path = "tokenpin"|' -e 's|^\[workspace\]$$|&\nexclude = ["tokenpin"]|' \
+	  $(1)/Cargo.toml > $(2)/Cargo.toml
+	cp $(1)/Cargo.lock $(2)
+	ln -sfn '$(CURDIR)' $(2)/tokenpin
+	ln -sfn $(addprefix '$(CURDIR)'/$(1)/,$(3)) $(addprefix '$(CURDIR)'/,$(wildcard LICENSE-*)) $(2)
+endef
+# Nor does a file say where its builder keeps the sources of crates.
+CARGO_HOME ?= $(HOME)/.cargo
+REMAPPED := --remap-path-prefix=$(CARGO_HOME)/registry/src=/crates
+
 # The tests that need few dependencies: Miri and build-std compile all of them again.
 MACHINE := --locked --manifest-path checks/machine/Cargo.toml
 
 # The programs of tests/capi and tests/hpp, which several tools watch.
 CAPI := tests/capi
 CAPI_OUT := $(BUILD)/capi
-# Without those that bring an allocator or a runtime of their own.
+# Without those that bring their own allocator or runtime.
 CAPI_SANITIZED := layout contract capi ids decisions
 CAPI_CFLAGS := -std=c11 -fno-builtin -O1 -g -Wall -Wextra -Wpedantic -Werror -Iinclude
 CAPI_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -50,7 +65,7 @@ CAPI_HEADERS := include/tokenpin.h $(wildcard $(CAPI)/*.h) $(CAPI)/capi.mk
 HPP_OUT := $(BUILD)/hpp
 hpp_programs = $(1)/hpp $(1)/system
 
-# Runs targets one after another, each with its seconds.
+# Runs targets one after another, and prints the seconds of each.
 define run
 	@for target in $(1); do echo "== $$target"; start=$$(date +%s); \
 	  $(MAKE) --no-print-directory $$target || exit 1; \

@@ -1,4 +1,4 @@
-# What it costs.
+# The cost.
 
 CHECKS += bench-check
 
@@ -29,10 +29,13 @@ $(BENCH_CALLBACKS): benches/callbacks.cc $(BENCH_CALLBACKS_WITH) $(wildcard gate
 	@mkdir -p $(@D)
 	$(CXX) $(ENVOY_CXXFLAGS) -Igateways/envoy $(filter %.cc,$^) -o $@ $(ENVOY_LDFLAGS)
 
-# A filter once more, its hooks under other names, and a stop watch in their place.
+# A second copy of each filter. Its hooks have other names, and a stop watch replaces them.
 BENCH_TIMED := $(BUILD)/envoy/libtokenpin_timed.so $(BUILD)/envoy/libcallbacks_timed.so
-BENCH_HOOKS := new destroy request_headers request_body request_trailers response_headers response_body response_trailers stream_complete
-BENCH_UNTIMED = $(OBJCOPY) $(foreach hook,$(BENCH_HOOKS),--redefine-sym envoy_dynamic_module_on_http_filter_$(hook)=envoy_dynamic_module_on_http_filter_$(hook)_untimed)
+BENCH_HOOKS := new destroy request_headers request_body request_trailers \
+  response_headers response_body response_trailers stream_complete
+BENCH_HOOK := envoy_dynamic_module_on_http_filter_
+BENCH_UNTIMED = $(OBJCOPY) \
+  $(foreach hook,$(BENCH_HOOKS),--redefine-sym $(BENCH_HOOK)$(hook)=$(BENCH_HOOK)$(hook)_untimed)
 $(BUILD)/envoy/libtokenpin_timed.so: benches/timed.cc $(ENVOY_OBJECTS) $(STATIC) gateways/envoy/exports.map
 	$(BENCH_UNTIMED) $(BUILD)/envoy/module.o $(BUILD)/envoy/untimed.o
 	$(CXX) $(ENVOY_CXXFLAGS) -Igateways/envoy $< $(BUILD)/envoy/untimed.o $(filter-out %/module.o,$(ENVOY_OBJECTS)) \
@@ -40,13 +43,14 @@ $(BUILD)/envoy/libtokenpin_timed.so: benches/timed.cc $(ENVOY_OBJECTS) $(STATIC)
 $(BUILD)/envoy/libcallbacks_timed.so: benches/timed.cc $(BENCH_CALLBACKS) gateways/envoy/exports.map
 	$(CXX) $(ENVOY_CXXFLAGS) -Igateways/envoy -c benches/callbacks.cc -o $(BUILD)/envoy/callbacks.o
 	$(BENCH_UNTIMED) $(BUILD)/envoy/callbacks.o $(BUILD)/envoy/callbacks_untimed.o
-	$(CXX) $(ENVOY_CXXFLAGS) -Igateways/envoy $< $(BUILD)/envoy/callbacks_untimed.o $(BENCH_CALLBACKS_WITH) -o $@ $(ENVOY_LDFLAGS)
+	$(CXX) $(ENVOY_CXXFLAGS) -Igateways/envoy $< $(BUILD)/envoy/callbacks_untimed.o $(BENCH_CALLBACKS_WITH) \
+	  -o $@ $(ENVOY_LDFLAGS)
 
 .PHONY: bench-envoy
-bench-envoy: envoy-filter envoy-venv $(BENCH_CALLBACKS) ## the filter's price in a real Envoy; QUICK=1 for a few minutes
+bench-envoy: envoy-filter envoy-venv $(BENCH_CALLBACKS) ## the filter's price in a real Envoy; QUICK=1 is short
 	checks/need.sh wrk wrk 'it makes the requests'
-	$(VENV)/bin/python -B benches/gateways.py --modules $(dir $(ENVOY_FILTER)) --folder $(BENCH)/envoy $(call BENCH_REPORT,envoy) \
-	  $(if $(QUICK),--runs 3)
+	$(VENV)/bin/python -B benches/gateways.py --modules $(dir $(ENVOY_FILTER)) --folder $(BENCH)/envoy \
+	  $(call BENCH_REPORT,envoy) $(if $(QUICK),--runs 3)
 	@$(MAKE) --no-print-directory bench-bodies
 
 .PHONY: bench-bodies

@@ -1,8 +1,8 @@
 """The price of sealed ids in a real Envoy: requests with bodies, and streams of events.
 
-As gateways.py, whose gateway this is: one Envoy with a listener for each chain of filters, loaded in another order in every
-round. Beside the processor time of the whole process, which scatters more than what is looked for, the time inside the
-filter's hooks is told, by a stop watch around each (timed.cc).
+Uses the gateway of gateways.py: one Envoy with a listener for each chain of filters, loaded in
+another order in every round. The processor time of the whole process scatters more than the effect,
+so a stop watch around each hook of the filter (timed.cc) reports the time inside the hooks too.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from gateways import (
 
 EVENTS = 200  # of a stream that is measured
 GAP = 0.001  # seconds between two of its events
-MANY = 1000  # streams at once, for memory
+MANY = 1000  # streams at the same time, for memory
 LONG = 64 << 20  # bytes of one long stream
 RESPONSE_ID = f"resp_{secrets.token_hex(24)}"
 ITEM_ID = f"msg_{secrets.token_hex(24)}"
@@ -47,7 +47,7 @@ HOOKS = 11
 
 NONE, OFF, SEAL = "no filter", "tokenpin, ids off", "tokenpin, seal"
 FLOOR, LUA = "only the calls into Envoy", "Lua that finds an id"
-# What the least of filters does that looks for ids: it reads the body, and searches in it.
+# The minimum of a filter that looks for ids: it reads the body, and searches in it.
 FINDER = """
 function envoy_on_request(handle)
   local body = handle:body()
@@ -98,7 +98,7 @@ def answer():
 
 
 def events(count):
-    """What a stream of so many events consists of: in all but the first and the last, one id and some text."""
+    """Returns the parts of a stream: one id and some text in each event, except the first and last."""
     response = {key: value for key, value in answer().items() if key != "output"}
     for number in range(count):
         if number in (0, count - 1):
@@ -197,7 +197,7 @@ async def at_once(port, streams, count, gap, opened=None):
 
 
 class Hooks:
-    """What the stop watch saw."""
+    """The measurements of the stop watch."""
 
     SIZE = 8 + 4 * SAMPLES
 
@@ -209,8 +209,8 @@ class Hooks:
         return [struct.unpack_from("<Q", self.memory, self.SIZE * hook)[0] for hook in range(HOOKS)]
 
     def microseconds(self, before):
-        """All time in the hooks since then: of each hook the median, for whoever loses the processor in a hook has spent no
-        more of it."""
+        """Returns the time in the hooks since then. It uses the median of each hook, because a hook that
+        loses the processor meanwhile has not spent more of it."""
         total = 0
         for hook, (then, now) in enumerate(zip(before, self.calls(), strict=True)):
             last = range(max(then, now - SAMPLES), now)
@@ -261,7 +261,7 @@ class Bench:
         self.streams.terminate()
 
     def rounds(self, name, front, work):
-        """For each listener what `work` spent: the processor time of the process for each of what it did."""
+        """Returns for each listener the processor time of the process for each unit of `work`."""
         spent = {chain: [] for chain in front.ports}
         for port in front.ports.values():
             work(port)  # warms connections and pages
@@ -300,7 +300,7 @@ class Bench:
         return {"spent": spent, "hooks": self.in_hooks(name, port, work)}
 
     def requests(self, size):
-        """Requests of so many bytes, which go on with a response that was sealed."""
+        """Requests of `size` bytes that continue from a sealed response."""
         port = self.origin.ports["upstream"]
         front = self.front(f"seal {size}", {SEAL: CHAINS[SEAL]}, port)
         sealed = json.loads(post(front.ports[SEAL], b"{}"))["id"]
@@ -352,7 +352,8 @@ class Bench:
         return {chain: [statistics.median(each) for each in zip(*pairs, strict=True)] for chain, pairs in found.items()}
 
     def memory(self):
-        """Kilobytes of each of many streams at once; and how many megabytes more a stream takes that is four times as long."""
+        """Returns the kilobytes of each of many streams at the same time, and the additional megabytes of
+        one that is four times as long."""
         found = {}
         for chain, filters in CHAINS.items():
             front = self.front(f"memory, {chain}", {chain: filters}, self.stream_port)
@@ -394,9 +395,10 @@ def price_rows(results):
         for chain, spent in result["spent"].items():
             pairs = zip(spent, result["spent"][NONE], strict=True)
             ratios = [each / none - 1 for each, none in pairs]
-            over = "" if chain == NONE else f"{statistics.median(ratios):+.0%} ({min(ratios):+.0%} to {max(ratios):+.0%})"
+            over = f"{statistics.median(ratios):+.0%} ({min(ratios):+.0%} to {max(ratios):+.0%})"
             hooks = result["hooks"].get(chain)
             inside = ["", ""] if hooks is None else [figures.number(hooks), f"{hooks / base:.1%}"]
+            over = "" if chain == NONE else over
             yield [f"{name}: {chain}", figures.number(statistics.median(spent)), over, *inside]
 
 
@@ -406,7 +408,8 @@ def target_rows(results, latency, memory):
 
     for name, limit in (("requests of 16 KB", 0.06), ("streams of 200 events", 0.05)):
         share = results[name]["hooks"][SEAL] / statistics.median(results[name]["spent"][NONE])
-        yield row(f"{name}: in the hooks, of no filter's processor time", f"≤ {limit:.0%}", limit, share, f"{share:.1%}")
+        what = f"{name}: in the hooks, of no filter's processor time"
+        yield row(what, f"≤ {limit:.0%}", limit, share, f"{share:.1%}")
     later = latency[SEAL][0] - latency[NONE][0]
     yield row("the first event, µs later than with no filter", "< 50", 50, later, f"{later:.0f}")
     more = memory[SEAL][1]
@@ -439,7 +442,8 @@ def main():
     (arguments.folder / "results.json").write_text(json.dumps([results, latency, memory], indent=1))
     header = ["", "CPU µs each", "over no filter's", "in the hooks, µs", "of no filter's"]
     text = figures.table(header, list(price_rows(results)))
-    header = ["streams", "first event, µs", "last event, µs", f"KB of each of {MANY}", "MB more for one of 64 MB than of 16 MB"]
+    header = ["streams", "first event, µs", "last event, µs", f"KB of each of {MANY}"]
+    header.append("MB more for one of 64 MB than of 16 MB")
     rows = [[chain, *map(figures.number, [*latency[chain], *memory[chain]])] for chain in CHAINS]
     text += "\n\n" + figures.table(header, rows)
     header = ["target", "wanted", "measured", "reached"]

@@ -1,7 +1,7 @@
-// A filter that decides nothing. For every request it makes the calls into Envoy that tokenpin
-// makes for one with a valid cookie, and no more: what any filter costs that does as much. A body
-// it holds, shortens, and gives on; that of a response it puts in place of itself, part by part:
-// what opening and sealing ids asks of Envoy.
+// A filter that decides nothing. For every request it makes the same calls into Envoy as tokenpin
+// does for one with a valid cookie, so it shows what any such filter costs. It holds, shortens and
+// passes on a body. It replaces the body of a response by itself, part by part, as opening and
+// sealing ids requires.
 
 #include <string>
 #include <string_view>
@@ -18,7 +18,7 @@ constexpr int kCounters = 6;
 constexpr int kIdCounters = 2;
 constexpr int kRequest[] = {kBufferedRequestBody, kReceivedRequestBody};
 constexpr int kResponse[] = {kReceivedResponseBody};
-// By so much an id gets shorter when it is opened.
+// The number of bytes by which opening shortens an id.
 constexpr uint64_t kLoss = 10;
 constexpr std::string_view kToken = "Bearer sk-00000000000000000000000000000000";
 
@@ -107,7 +107,7 @@ int envoy_dynamic_module_on_http_filter_response_body(envoy_filter envoy, module
   return kContinue;
 }
 
-// Envoy asks for these as well, and for those in unused_hooks.cc.
+// Envoy requires these as well, and those in unused_hooks.cc.
 void envoy_dynamic_module_on_http_filter_config_destroy(module_pointer) noexcept {}
 void envoy_dynamic_module_on_http_filter_config_scheduled(envoy_config, module_pointer,
                                                           uint64_t) noexcept {}

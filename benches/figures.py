@@ -1,4 +1,4 @@
-"""Tables in Markdown and charts in SVG: just what the benchmarks need."""
+"""Tables in Markdown and charts in SVG, as far as the benchmarks need them."""
 
 import math
 import xml.sax.saxutils

@@ -1,9 +1,10 @@
-"""The price of the filter in a real Envoy, beside Envoy's own session cookie.
+"""The price of the filter in a real Envoy, compared with Envoy's own session cookie.
 
 One Envoy has a listener for each chain of filters to compare, in front of one upstream, an Envoy that
-answers by itself. So all share what differs from process to process, such as where its memory lies, and
-the connections to the upstream. wrk loads one listener after another, in another order in every round, so
-that what else the machine does falls on all of them alike. What is told are medians over the rounds.
+answers by itself. So all share the properties of one process, such as the addresses of its memory,
+and the connections to the upstream. wrk loads one listener after another, in another order in every
+round, so that other work of the machine affects all of them equally. The report has medians over the
+rounds.
 """
 
 import argparse
@@ -27,7 +28,7 @@ LOOPBACK = "127.0.0.1"
 ANYWHERE = {"socket_address": {"address": LOOPBACK, "port_value": 0}}
 TARGET = "/v1/responses"  # one of an API with state
 CONNECTIONS = 32
-# Every client of such an API has a key of its own, which a gateway passes on or replaces.
+# Every client of such an API has its own key, which a gateway passes on or replaces.
 KEY = {"Authorization": f"Bearer sk-{0:032}"}
 
 TYPES = "type.googleapis.com/envoy.extensions"
@@ -239,7 +240,7 @@ CHAINS = {
 
 
 def requests(ports):
-    """What is sent through which chain: its name, the chain and the headers."""
+    """The loads: for each its name, its chain and its headers."""
     ours, theirs = cookie_of(ports["tokenpin"]), cookie_of(ports["stateful_session"])
     yield "no filter", "no filter", {}
     yield "no filter, cookie", "no filter", ours
@@ -302,12 +303,12 @@ def compare(rounds, name, other, what):
 
 
 def without_filter(name):
-    """What a run is compared with: no filter, and a request of the same kind."""
+    """Returns the run to compare with: no filter, and a request of the same kind."""
     return "no filter, cookie" if ", cookie" in name else "no filter"
 
 
 def targets(heading, rounds):
-    """What was set out to reach: rows of a table."""
+    """The targets, as rows of a table."""
     ours, theirs = "tokenpin, cookie", "stateful_session, cookie"
     for other, what, name, wanted in (
         (without_filter(ours), "rate", "requests/s of no filter's", 0.95),

@@ -1,8 +1,9 @@
-"""The price of the Lua module in a real nginx, beside no Lua, and beside a line of Lua that sets a header.
+"""The price of the Lua module in a real nginx, compared with no Lua, and with a line of Lua that sets a
+header.
 
-One nginx with one worker has a port for each, in front of an nginx that answers by itself. wrk loads one port after
-another, in another order in every round. What is told is the worker's processor time for a request: medians over the
-rounds, and of the differences within each.
+One nginx with one worker has a port for each, in front of an nginx that answers by itself. wrk loads
+one port after another, in another order in every round. The report has the worker's processor time for
+a request: medians over the rounds, and of the differences within each.
 """
 
 import argparse
@@ -39,7 +40,7 @@ PHASES = """
 """
 PLAIN = 'rewrite_by_lua_block { ngx.req.set_header("Authorization", "Bearer sk-plain") }'
 
-# Name: what the location has, the configuration of its gateway if it has one, and what clients send.
+# By name: the location's lines, its gateway's configuration if it has one, the clients' headers.
 CONSUMER = ["X-Consumer: alice"]
 WAYS = {
     "no Lua": ("", None, []),
@@ -142,9 +143,12 @@ def cookie_of(port):
 
 
 def load(folder, port, headers, seconds):
-    """How many requests wrk got answered with success."""
+    """Returns the number of wrk's requests that were answered with success."""
     script = folder / "post.lua"
-    script.write_text(f"wrk.method = 'POST'\nwrk.body = [[{ASKED}]]\nwrk.headers['Content-Type'] = 'application/json'\n")
+    script.write_text(
+        f"wrk.method = 'POST'\nwrk.body = [[{ASKED}]]\n"
+        "wrk.headers['Content-Type'] = 'application/json'\n"
+    )
     command = ["wrk", "-t1", "-c16", f"-d{seconds}s", "-s", script, f"http://{LOOPBACK}:{port}/v1/responses"]
     for header in headers:
         command[1:1] = ["-H", header]
@@ -179,7 +183,8 @@ def main():
             for name in random.sample(list(WAYS), len(WAYS)):
                 _, wants_cookie, headers = WAYS[name]
                 before = gateway.seconds()
-                requests = load(folder, ports[list(WAYS).index(name)], [cookie] if wants_cookie else headers, arguments.seconds)
+                sent = [cookie] if wants_cookie else headers
+                requests = load(folder, ports[list(WAYS).index(name)], sent, arguments.seconds)
                 # The first round warms up.
                 if run != 0:
                     micros = 1e6 * (gateway.seconds() - before) / requests

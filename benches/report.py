@@ -1,8 +1,8 @@
-"""Reads what the benchmark program left, over all rounds, and makes the tables and the charts.
+"""Reads the results of the benchmark program, over all rounds, and makes the tables and the charts.
 
-Within a round the fastest of the samples counts, the one that nobody disturbed; of cold calls the
-median. A ratio is formed within each round, where both sides ran within seconds of each other; what is
-told is the median over the rounds. A spread is the least and the greatest ratio.
+Within a round the fastest sample counts, because it was disturbed least; for cold calls it is the
+median. A ratio is formed within each round, where both sides ran within seconds of each other. The
+report has the median over the rounds. A spread is the least and the greatest ratio.
 """
 
 import argparse
@@ -274,7 +274,7 @@ def growth_table(points):
 
 
 def targets(results):
-    """What was set out to reach, and whether this run reached it."""
+    """The targets, and whether this run reached them."""
     jumps = {n: results.ratio("jump", "paper", "tokenpin", n) for n in JUMPS}
     chains = {n: results.ratio("jump-chain", "paper", "tokenpin", n) for n in JUMPS}
     few = (8, 16, 64)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs all benchmarks so many times over. Criterion's results stay in BUILD/criterion, its output in
+# Runs all benchmarks ROUNDS times. Criterion's results stay in BUILD/criterion, its output in
 # BUILD/run.log.
 set -euo pipefail
 

@@ -1,4 +1,4 @@
-"""How many bytes the library takes: as a shared library, linked into the Envoy filter, and in memory."""
+"""The size of the library: as a shared library, linked into the Envoy filter, and in memory."""
 
 import argparse
 import pathlib
@@ -9,7 +9,7 @@ import figures
 
 
 def linked(text):
-    """Of a linker's map, what comes from our archive, behind the list of what was dropped."""
+    """Returns the part of a linker's map from our archive, behind the list of dropped sections."""
     kept = text.partition("\nLinker script and memory map\n")[2]
     return sum(int(size, 16) for size in re.findall(r" (0x[0-9a-f]+) \S*libtokenpin\.a\(", kept))
 

@@ -1,9 +1,8 @@
-// The filter with a stop watch around its hooks. Those of the filter itself are linked under other
-// names, which end in
-// `_untimed`.
+// The filter with a stop watch around its hooks. The filter's own hooks are linked under other
+// names, which end in `_untimed`.
 //
-// The file that the environment variable TOKENPIN_TIMES names gets, for each hook, the number of
-// its calls, and what the last ones took.
+// The file that the environment variable TOKENPIN_TIMES names receives, for each hook, the number
+// of its calls and the durations of the last ones.
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -18,7 +17,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Those of bodies are two each, for their last call is of another kind.
+// Those of bodies are two each, because their last call is of another kind.
 enum Hook {
   kNew,
   kRequestHeaders,
@@ -34,7 +33,7 @@ enum Hook {
   kHooks,
 };
 
-// One worker writes them; another process reads them.
+// Written by one worker, read by another process.
 struct Times {
   uint64_t calls;
   uint32_t nanoseconds[1 << 16];

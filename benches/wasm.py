@@ -1,7 +1,8 @@
-"""The price of the filter for proxy-wasm in a real Envoy: beside the dynamic module, a plugin that does nothing, and a few
-lines of Lua that only put a header.
+"""The price of the filter for proxy-wasm in a real Envoy, compared with the dynamic module, a plugin
+that does nothing, and a few lines of Lua that only set a header.
 
-The same bench as gateways.py, whose one Envoy has a listener for each chain, loaded in another order in every round.
+Uses the bench of gateways.py: one Envoy has a listener for each chain, loaded in another order in every
+round.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import statistics
 import figures
 from gateways import HTTP, TYPES, compare, cookie_of, measure, settings, tokenpin_filter, without_filter
 
-# About the least that a gateway has to do by itself: look at the cookies, and put the credential.
+# About the minimum that a gateway must do itself: read the cookies, and set the credential.
 LUA = """
 function envoy_on_request(handle)
   local cookies = handle:headers():get("cookie")

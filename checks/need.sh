@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure of a command, or of a file, that a target needs. Where it is missing, root gets its Debian
-# package: asked first on a terminal, told elsewhere.
+# Ensures that a command, or a file, that a target needs is present. If it is missing, root installs
+# its Debian package: asked first on a terminal, informed elsewhere.
 set -euo pipefail
 
 usage='usage: need.sh COMMAND|/FILE DEBIAN_PACKAGE REASON'
@@ -21,6 +21,6 @@ if [ -t 0 ] && [ -t 1 ]; then
 fi
 echo "installing Debian's $package: $what is missing ($reason); by hand: apt-get install $package"
 install() { DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends "$package" > /dev/null; }
-# The lists of packages may be missing, or too old for what is on the mirror.
+# The lists of packages may be missing, or outdated.
 install || { apt-get update -qq && install; } || fail "apt-get cannot install $package"
 have || fail "$package is installed, and $what is still missing"

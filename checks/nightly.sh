@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Makes sure of a nightly toolchain and of its components: nightly.sh TOOLCHAIN COMPONENT...
+# Ensures that a nightly toolchain and its components are present: nightly.sh TOOLCHAIN COMPONENT...
 set -euo pipefail
 
 toolchain=${1:?usage: nightly.sh TOOLCHAIN COMPONENT...}
 shift
-# One that has been used with all of this.
+# A version that has worked with all checks.
 known=nightly-2026-05-20
 fail() {
   echo "nightly.sh: $1; try make NIGHTLY=$known" >&2

@@ -4,12 +4,12 @@ TESTS += fuzz-replay fuzz-smoke
 
 FUZZ := $(BUILD)/fuzz
 FUZZ_TARGETS := $(sort $(patsubst fuzz/%.rs,%,$(filter-out fuzz/lib.rs,$(wildcard fuzz/*.rs))))
-# For how long each target runs, and which.
+# The run time of each target, and the targets.
 FUZZ_SECONDS ?= 60
 TARGET ?= $(FUZZ_TARGETS)
 
-# The passes of cargo-fuzz, and AddressSanitizer, whose runtime comes with the toolchain. Only
-# the switch that asks for it has not been called stable yet, hence the variable: no nightly needed.
+# The passes of cargo-fuzz, and AddressSanitizer, whose runtime comes with the toolchain. Only the
+# switch that enables it is not stable yet; the variable permits it without a nightly toolchain.
 FUZZ_FLAGS := -Zsanitizer=address -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-, \
   level=4 inline-8bit-counters pc-table trace-compares) --cfg fuzzing
 FUZZ_CARGO = RUSTC_BOOTSTRAP=1 RUSTFLAGS='$(FUZZ_FLAGS)' $(CARGO)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs fuzz targets, as many at once as there are processors. What they find out goes to WORK.
+# Runs fuzz targets, as many at a time as there are processors. Their findings go to WORK.
 set -euo pipefail
 
 usage="usage: run.sh BINARIES WORK fuzz|replay|corpus SECONDS TARGET..."
@@ -7,7 +7,7 @@ binaries=${1:?$usage} work=${2:?$usage} how=${3:?$usage} seconds=${4:?$usage}
 shift 4
 here=$(dirname "$0")
 
-# Of what libFuzzer says, how far it is.
+# Shortens libFuzzer's output to its progress.
 progress() { sed -unE "s/^(#[0-9]+)\t(INITED|pulse|DONE) +/$1: \1 /p; s/^functions reached/$1: &/p"; }
 
 one() {
@@ -23,7 +23,7 @@ one() {
     corpus)
       rm -rf "$work/least"/"$target"
       mkdir -p "$work/least"/"$target"
-      # By edges, not by how often each is taken: a tenth of the files.
+      # Covers edges, ignoring how often each is taken: a tenth of the files.
       arguments+=(-set_cover_merge=1 -use_counters=0 "$work/least/$target" "$seeds" "$found")
       ;;
     *)

@@ -6,8 +6,8 @@ CHECKS += go-check
 
 GO ?= go
 
-# The library that native_checkout.go refers to. The go command does not see that a library changed; it sees the stamp, a
-# header that no one includes, and builds again.
+# The files that native_checkout.go refers to. The go command does not notice a changed library. It
+# notices the stamp, a header that no file includes, and builds again.
 .PHONY: go-lib
 go-lib: $(STATIC) include/tokenpin.h ## the library, where the Go module finds it
 	@mkdir -p go/lib

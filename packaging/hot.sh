@@ -3,18 +3,18 @@
 #
 #   hot.sh OBJECT    uses NM and OBJCOPY from the environment
 #
-# Fails if nothing of the list is there. Of a single line that matches no function it only tells: another
-# compiler may have inlined it. `make cache-lines` fails at such a line.
+# Fails if no line of the list matches. A single line that matches no function is only reported:
+# another compiler may have inlined it. `make cache-lines` fails at such a line.
 set -euo pipefail
 
 object=$1
 list=$(dirname "${BASH_SOURCE[0]}")/hot.txt
 lines=$(grep -v -e '^#' -e '^$' "$list") || { echo "hot.sh: $list is empty" >&2; exit 1; }
 
-# Into variables, because a failure within `<(...)` would go unseen.
+# Stored in variables, because a failure within `<(...)` would go unnoticed.
 symbols=$("$NM" --defined-only "$object")
 names=$("$NM" --defined-only --demangle "$object" | cut -d' ' -f3-)
-# Each function twice: as the linker knows it, and as people do.
+# Each function twice: by its symbol, and by its demangled name.
 functions=$(paste <(echo "$symbols") <(echo "$names") | awk '$2 ~ /^[tT]$/')
 
 while read -r line; do

@@ -15,13 +15,13 @@ DOCDIR := $(PREFIX)/share/doc/tokenpin
 HEADERS := $(wildcard include/*.h include/*.hpp)
 # For parsers that are no compilers.
 FFI_DECLARATIONS := include/tokenpin.ffi
-LICENCES := LICENSE-APACHE LICENSE-MIT
+LICENCES := $(wildcard LICENSE-*)
 
-# What installed files say of one another is relative, so that the tree can be moved.
+# Paths between installed files are relative, so that the tree can be moved.
 relative = $$(realpath -sm --relative-to='$(1)' '$(2)')
 
-# A template, filled. A 32-bit library is of no use to a 64-bit program: the fifth byte of
-# an ELF file is 1 for 32 bits and 2 for 64.
+# A template, filled in. A 32-bit library is useless to a 64-bit program: the fifth byte of an ELF
+# file is 1 for 32 bits and 2 for 64.
 define fill
 	sed -e 's|@VERSION@|$(VERSION)|g' -e 's|@SOVERSION@|$(SOVERSION)|g' -e 's|@SONAME@|$(SONAME)|g' \
 	  -e "s|@PREFIX_FROM_PKGCONFIGDIR@|$(call relative,$(PKGCONFIGDIR),$(PREFIX))|g" \
@@ -61,7 +61,7 @@ install: install-paths lib ## into PREFIX (LIBDIR, INCLUDEDIR), under DESTDIR
 	  ln -sf "$(call relative,$(BAZELDIR)/include,$(INCLUDEDIR))/$$header" '$(DESTDIR)$(BAZELDIR)/include'; done
 
 .PHONY: uninstall
-uninstall: install-paths ## what `make install` put there, with the same variables
+uninstall: install-paths ## removes the files of `make install`, with the same variables
 	rm -f $(foreach header,$(notdir $(HEADERS) $(FFI_DECLARATIONS)),'$(DESTDIR)$(INCLUDEDIR)/$(header)') \
 	  $(foreach library,libtokenpin.a libtokenpin.so $(SONAME) $(notdir $(SHARED)),'$(DESTDIR)$(LIBDIR)/$(library)') \
 	  '$(DESTDIR)$(PKGCONFIGDIR)/tokenpin.pc'

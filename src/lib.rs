@@ -6,15 +6,16 @@
 //! the cookie that remembers the token.
 //!
 //! Start at [`select()`] (which slot serves a key), [`cookie`] (the value of the cookie), or
-//! [`Affinity`] (both, with the rules of a gateway around them).
+//! [`Affinity`] (both, with the rules of a gateway around them). The [guide] has the
+//! specifications, and says how the crate is put into a proxy and run.
 //!
 //! The crate is `no_std`. It does not allocate, block, log or read a clock. It keeps its data in
 //! memory that the caller lends.
 //!
 //! Features, all off by default: `alloc` adds `OwnedAffinity`, which owns that memory, and
 //! `gateway`, the answers of a gateway itself, for programs that have an allocator anyway. `capi`
-//! is the C ABI of `include/tokenpin.h`. `critical-section` lets the crate build for targets without
-//! compare-and-swap, such as `thumbv6m-none-eabi`.
+//! is the C ABI of `include/tokenpin.h`. `critical-section` lets the crate build for targets
+//! without compare-and-swap, such as `thumbv6m-none-eabi`.
 //!
 //! ```
 //! use tokenpin::{Affinity, Config, CookieKey, Request, Role, Secret, Slot, SlotStatus};
@@ -58,6 +59,8 @@ mod enums;
 mod error;
 #[cfg(feature = "alloc")]
 pub mod gateway;
+#[cfg(all(doc, not(doctest)))]
+pub mod guide;
 pub mod ids;
 mod key;
 mod limits;

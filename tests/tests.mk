@@ -1,4 +1,4 @@
-# The Rust tests, and what they write.
+# The Rust tests, and their output files.
 
 FIRST += unit
 TESTS += readme twin

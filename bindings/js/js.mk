@@ -4,7 +4,8 @@ BUILDS += js-package
 TESTS += js
 CHECKS += js-hosts
 # make test installs: TypeScript, Biome, fastify and hono, by npm into build/js
-# make check installs: workerd, Deno, Bun and OpenAI's client, by npm into build/js/hosts; Debian's chromium, for js-hosts
+# make check installs: workerd, Deno, Bun and OpenAI's client, by npm into build/js/hosts
+# make check installs: Debian's chromium, for js-hosts
 
 JS := bindings/js
 JS_OUT := $(BUILD)/js
@@ -14,7 +15,7 @@ JS_NPM := npm --no-audit --no-fund --no-update-notifier --loglevel=error
 JS_HOSTS := $(JS_OUT)/hosts
 JS_SOURCES := $(JS)/package.json $(JS)/README.md $(JS)/tsconfig.json $(wildcard $(JS)/src/*.ts)
 
-# Node looks for packages beside the sources; they lie in the build folder.
+# The packages are resolved from the sources' folder, and lie in the build folder.
 $(JS_OUT)/installed: $(JS)/package.json $(JS)/package-lock.json
 	checks/need.sh npm npm 'it gets what $< names'
 	@mkdir -p $(@D)
@@ -45,7 +46,7 @@ js-lint: $(JS_OUT)/installed
 	$(JS_BIN)/biome ci --error-on-warnings --colors=off --config-path=$(JS) examples/pin.mjs
 
 .PHONY: js
-js: $(JS_PACKAGE)/built ## the package for JavaScript in Node: installed elsewhere, its types, vectors, the twin, the gateway
+js: $(JS_PACKAGE)/built ## the package for JavaScript in Node: installed, its types, vectors, the twin, the gateway
 	$(JS)/tests/installed.sh $(JS_OUT)
 	$(JS_BIN)/tsc -p $(JS)/tests
 	cd $(JS)/tests && node --test --test-timeout=60000 *.test.js
@@ -61,11 +62,11 @@ $(JS_HOSTS)/installed: $(JS)/tests/hosts/package.json $(JS)/tests/hosts/package-
 	touch $@
 
 .PHONY: js-hosts
-js-hosts: $(JS_PACKAGE)/built $(JS_HOSTS)/installed ## the same in workerd, with OpenAI's client in front, in Chromium, Deno and Bun
+js-hosts: $(JS_PACKAGE)/built $(JS_HOSTS)/installed ## the same in workerd with OpenAI's client, Chromium, Deno and Bun
 	checks/need.sh chromium chromium 'a page with the package runs in it'
 	$(JS)/tests/panics.sh $(JS_OUT)
 	cd $(JS)/tests/hosts && node --test --test-timeout=300000 *.test.js
 
 .PHONY: bench-js
-bench-js: $(JS_PACKAGE)/built ## what calls from JavaScript cost, beside cookie-signature and a jump hash in JavaScript
+bench-js: $(JS_PACKAGE)/built ## the cost of calls from JavaScript, compared with cookie-signature and a jump hash
 	node $(JS)/tests/speed.js

@@ -3,13 +3,13 @@
 BUILDS += jar
 TESTS += jvm
 CHECKS += jvm-hosts
-# make test installs: Maven and a JDK, if there is none, and plugins, by Maven into its repository
+# make test installs: Maven and a JDK, if missing, and Maven's plugins, into Maven's own repository
 # make check installs: Spring Cloud Gateway, by Maven into its own repository
 
 JVM := bindings/jvm
 JVM_OUT := $(BUILD)/jvm
-# A JDK of 22 or later builds the whole jar, with java.lang.foreign; the jar runs on 17. `make jvm`
-# takes the JDK that is there, 17 or later. `make jvm-hosts`, of `make check`, needs both.
+# A JDK of 22 or later builds the whole jar, with java.lang.foreign; the result runs on 17.
+# `make jvm` uses any JDK from 17 on, and `make jvm-hosts`, a part of `make check`, needs both.
 mvn_with = checks/need.sh mvn maven 'it builds the jar' && home=$$($(JVM)/jdk.sh $(1)) && \
   JAVA_HOME=$$home mvn --quiet --batch-mode --strict-checksums --file $(JVM)/pom.xml \
   -Dtokenpin.root='$(CURDIR)' -Dtokenpin.build='$(abspath $(BUILD))'
@@ -35,14 +35,14 @@ jvm: wasm jvm-random ## the jar: vectors, random cases, threads and the programs
 	$(JVM)/readme.sh $(JVM)/README.md $(JVM_OUT)/jars $(JVM_OUT)/readme "$(JVM_OLDEST)"
 	examples/run.sh "$(JVM_OLDEST)/bin/java" --class-path '$(JVM_OUT)/jars/*' examples/Pin.java
 
-# The part of `make lint` for Java.
+# The lint of the Java files.
 .PHONY: jvm-lint
 jvm-lint:
 	@$(JVM_ANY)
 	@if $(JVM)/jdk.sh 21 > /dev/null; then $(call mvn_with,21) spotless:check; \
 	  else echo 'SKIPPED: the formatter for Java, which runs on 21 and later' >&2; fi
 
-# Each line is its own JVM: the library is chosen once.
+# Each line starts another JVM, because the library is chosen once.
 .PHONY: jvm-hosts
 jvm-hosts: wasm lib jvm-random ## the same on the newest Java, by both backends, and the filter in Spring Cloud Gateway
 	@$(JVM)/jdk.sh 17 21 > /dev/null # which make jvm, a part of make check too, has run on
@@ -51,10 +51,10 @@ jvm-hosts: wasm lib jvm-random ## the same on the newest Java, by both backends,
 	$(JVM)/readme.sh $(JVM)/README.md $(JVM_OUT)/jars $(JVM_OUT)/readme "$$($(JVM)/jdk.sh 22)"
 	$(MVN) integration-test -Dtokenpin.backend=native
 
-# Each line is its own JVM.
+# Each line starts another JVM.
 JVM_SPEED := -Xms256m --class-path '$(JVM_OUT)/bench/jars/*:$(JVM_OUT)/bench/tokenpin-bench-$(VERSION).jar'
 .PHONY: bench-jvm
-bench-jvm: wasm lib ## what calls from Java cost, beside Guava's HMAC and its consistent hash
+bench-jvm: wasm lib ## the cost of calls from Java, compared with Guava's HMAC and its consistent hash
 	$(MVN) --activate-profiles bench --projects tokenpin,bench package
 	"$$($(JVM)/jdk.sh 17 21)/bin/java" $(JVM_SPEED) io.github.tokenpin.bench.Speed
 	"$$($(JVM)/jdk.sh 22)/bin/java" $(JVM_SPEED) io.github.tokenpin.bench.Speed

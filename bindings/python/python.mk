@@ -4,7 +4,7 @@ BUILDS += python-wheel
 TESTS += python
 CHECKS += python-litellm python-speed python-versions
 # make check installs: LiteLLM and what it needs, by pip into build/python/litellm
-# make test installs: maturin, zig, numpy, pytest, uvicorn, gunicorn and mypy, by pip into build/python/venv
+# make test installs: maturin, zig, pytest, mypy and servers, by pip into build/python/venv
 
 PY := bindings/python
 PY_OUT := $(BUILD)/python
@@ -24,8 +24,10 @@ $(PY_VENV)/installed: $(PY)/requirements.txt
 # Zig's libc is old enough for manylinux2014, and one wheel serves every Python from 3.9 on.
 $(PY_OUT)/wheels/built: $(SOURCES) $(PY_SOURCES) $(PY_VENV)/installed
 	rm -rf $(@D)
-	PATH="$(abspath $(PY_VENV))/bin:$$PATH" CARGO_TARGET_DIR=$(abspath $(PY_OUT))/cargo $(PY_VENV)/bin/maturin build --quiet \
-	  --release --locked --zig --compatibility manylinux2014 --manifest-path $(PY)/Cargo.toml --out $(@D)
+	$(call rust_package,$(PY),$(PY_OUT)/package,src python README.md pyproject.toml)
+	PATH="$(abspath $(PY_VENV))/bin:$$PATH" CARGO_TARGET_DIR=$(abspath $(PY_OUT))/cargo RUSTFLAGS='$(REMAPPED)' \
+	  $(PY_VENV)/bin/maturin build --quiet --release --locked --zig --compatibility manylinux2014 \
+	  --manifest-path $(PY_OUT)/package/Cargo.toml --out $(@D)
 	touch $@
 
 .PHONY: python-wheel
@@ -48,10 +50,10 @@ python: $(PY_OUT)/current ## the Python package: in an empty environment, and al
 	$(PY_PYTEST) $(PY)/tests
 
 .PHONY: python-speed
-python-speed: $(PY_OUT)/current ## what calls from Python cost, beside itsdangerous and a jump hash in Python
+python-speed: $(PY_OUT)/current ## the cost of calls from Python, compared with itsdangerous and a jump hash
 	$(PY_VENV)/bin/python -B $(PY)/tests/speed.py
 
-# The version that the plugin was made for, and then the newest, whose hooks may have changed.
+# The version that the plugin was made for, and the newest, whose hooks may have changed.
 PY_LITELLM := $(PY_OUT)/litellm
 $(PY_LITELLM)/installed: $(PY)/litellm-requirements.txt
 	@echo 'installing $< into $(@D) (once)'
@@ -60,10 +62,10 @@ $(PY_LITELLM)/installed: $(PY)/litellm-requirements.txt
 	touch $@
 
 .PHONY: python-litellm
-python-litellm: $(PY_OUT)/wheels/built $(PY_LITELLM)/installed ## the plugin in real proxies of LiteLLM, of a known version and the newest
+python-litellm: $(PY_OUT)/wheels/built $(PY_LITELLM)/installed ## the plugin in LiteLLM, a known version and the newest
 	$(PY)/tests/litellm.sh $(PY_LITELLM) $(PY_OUT)/wheels
 
-# The stable ABI, in every Python that is here.
+# The stable ABI, in every Python of this machine.
 .PHONY: python-versions
 python-versions: $(PY_OUT)/wheels/built ## the wheel in each version of Python that this machine has
 	$(PY)/tests/versions.sh $(PY_OUT)

@@ -2,7 +2,8 @@
 
 TESTS += abi
 
-ABI = $(BUILD)/tools/bin/python checks/abi/abi.py --cc '$(CC)' --header include/tokenpin.h --ffi include/tokenpin.ffi --library $(SHARED) \
+ABI = $(BUILD)/tools/bin/python checks/abi/abi.py --cc '$(CC)' --header include/tokenpin.h \
+  --ffi include/tokenpin.ffi --library $(SHARED) \
   --baseline checks/abi/baseline.txt
 
 .PHONY: abi

@@ -1,9 +1,9 @@
 """The C interface as one list of facts, compared with the checked-in one.
 
-The shared library is made of Rust, so its own debug information describes Rust's types, which nobody
-links against. The facts come from the header instead: a C file that refers to all it declares is
-compiled, and its DWARF read; from the preprocessor come the constants, from the shared library its
-exports and SONAME.
+The shared library is made of Rust, so its own debug information describes Rust's types, which no
+program links against. The facts come from three other sources. A C file that refers to everything
+in the header is compiled, and its DWARF is read. The preprocessor gives the constants, and the
+shared library its exports and SONAME.
 """
 
 import argparse
@@ -20,7 +20,7 @@ SIZE_PREFIXED = {"tokenpin_config"}
 
 
 class Interface:
-    """What one header and one library say, as a mapping from the fact's name to its value."""
+    """The facts of one header and one library, by name."""
 
     def __init__(self, compiler, header, library, scratch):
         self.compiler, self.header, self.scratch = compiler.split(), header, scratch
@@ -39,7 +39,7 @@ class Interface:
         self.facts[name] = str(value)
 
     def constants(self):
-        # The whole text counts: it also decides the type of a number.
+        # The whole text counts, because it also decides the type of a number.
         macros = self.run("-dM", "-E", str(self.header))
         for name, text in sorted(re.findall(r"^#define (TOKENPIN_\w+) (.+)$", macros, re.M)):
             # The library's version may change with every release.
@@ -51,7 +51,7 @@ class Interface:
         functions = sorted(set(re.findall(r"\b(tokenpin_\w+) ?\(", text)))
         structs = sorted(set(re.findall(r"struct (tokenpin_\w+) \{", text)))
         lines = [f'#include "{self.header.resolve()}"']
-        # A declaration that nothing uses leaves no trace in DWARF: a variable of its type does.
+        # A declaration without a use leaves no trace in DWARF, but a variable of its type does.
         lines += [f"__typeof__(&{name}) function_{name} = {name};" for name in functions]
         lines += [f"char align_{name}[_Alignof(struct {name})];" for name in structs]
         source, built = self.scratch / "abi.c", self.scratch / "abi.o"
@@ -153,7 +153,7 @@ def number(text, word):
 
 
 def incompatible(old, new):
-    """What a program that was compiled against `old` cannot take of `new`."""
+    """Returns the changes from `old` to `new` that break a program compiled against `old`."""
     found = []
     for fact, value in old.items():
         if fact not in new:
@@ -168,7 +168,7 @@ def incompatible(old, new):
         kind, _, what = fact.partition(" ")
         owner = what.partition(".")[0]
         if kind == "field" and fact not in old and f"struct {owner}" in old:
-            # Into padding neither: a program may have left anything there.
+            # Nor may it use padding, where a program may have left anything.
             size = number(old[f"struct {owner}"], "size") if owner in SIZE_PREFIXED else None
             if size is None or number(value, "at") < size:
                 found.append(f"a field within what programs know: {fact}: {value}")
@@ -211,7 +211,7 @@ ALLOWED = [
 
 
 def stub(compiler, scratch, symbols, soname):
-    """A library with these symbols and this name, and nothing in it."""
+    """A library with only these symbols and this name."""
     source, built = scratch / "stub.c", scratch / "stub.so"
     source.write_text("".join(f"void {symbol}(void);\nvoid {symbol}(void) {{}}\n" for symbol in symbols))
     flags = ["-shared", "-fPIC", "-nostdlib", f"-Wl,-soname,{soname}"]
@@ -220,7 +220,7 @@ def stub(compiler, scratch, symbols, soname):
 
 
 def misjudged(compiler, header, baseline, scratch):
-    """Plants changes, and yields those that are not judged as they should be."""
+    """Plants changes, and yields those with a wrong verdict."""
     original = header.read_text()
     soname = baseline["soname"]
     symbols = [fact.removeprefix("export ") for fact in baseline if fact.startswith("export ")]
@@ -249,7 +249,8 @@ def misjudged(compiler, header, baseline, scratch):
 
 
 def differences(compiler, facts, header, library, scratch):
-    """How the header without preprocessor differs. Of constants only the numbers are in it, without their types."""
+    """Returns how the header without preprocessor differs. It has only the numbers of constants,
+    without their types."""
     complete = scratch / "complete.h"
     complete.write_text(f"#include <stddef.h>\n#include <stdint.h>\n{header.read_text()}")
     of_header = Interface(compiler, complete, library, scratch).facts

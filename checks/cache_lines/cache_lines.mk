@@ -1,4 +1,4 @@
-# What a decision fetches where nothing of the library is in the caches.
+# The cache lines that a decision fetches if nothing of the library is in the caches.
 
 CHECKS += cache-lines
 

@@ -1,11 +1,11 @@
 """Cache lines and pages that one decision touches, by an address trace of valgrind's lackey.
 
-A proxy decides once in a while, so nothing of the library is in the nearest caches by then. What a
-decision costs there is the lines of 64 bytes and the pages of 4 KiB that it has to fetch, more than its
+A proxy decides rarely, so the nearest caches hold nothing of the library by then. The cost of a
+decision is then the lines of 64 bytes and the pages of 4 KiB that it fetches, more than its
 instructions.
 
-Fails where a case touches more than checks/cache_lines/baseline.txt says, where it runs a function of the
-library that packaging/hot.txt does not list, and where a line of that list matches no function.
+Fails if a case touches more than checks/cache_lines/baseline.txt allows, if it runs a function of
+the library that packaging/hot.txt does not list, or if a line of that list matches no function.
 """
 
 import argparse
@@ -17,7 +17,8 @@ import sys
 from pathlib import Path
 
 LINE, PAGE = 64, 4096
-# Of lines. Pages are few, and are what packaging/hot.txt is for: not one more is tolerated.
+# The tolerance for lines. Pages are few, and packaging/hot.txt exists for them: none more is
+# tolerated.
 TOLERANCE = 0.05
 BASELINE = Path(__file__).with_name("baseline.txt")
 HOT = Path("packaging/hot.txt")
@@ -37,7 +38,7 @@ def symbols(program):
 def trace(program, table):
     """{case: ({addresses of code}, {addresses of data})} of one call each."""
     entry = next(start for start, _, name in table if name == "tokenpin_affinity_decide")
-    # The C library has its own functions for every kind of processor; the plainest are everywhere.
+    # The C library has functions for every kind of processor; the plainest exist everywhere.
     plain = "GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX2,-AVX512F,-AVX2_Usable,-ERMS,-FSRM,-SSSE3"
     command = ["env", plain, "valgrind", "--tool=lackey", "--trace-mem=yes", "--log-fd=1", program]
     seen, following, back = [], 0, None
@@ -50,7 +51,7 @@ def trace(program, table):
             address, size = int(address, 16), int(size)
             if kind == "I":
                 if address == entry:
-                    # It ends where the call that led here goes on.
+                    # The decision ends where the call that led here returns.
                     back = following
                     seen.append((set(), set()))
                 elif address == back:
@@ -60,7 +61,7 @@ def trace(program, table):
                 seen[-1][0 if kind == "I" else 1].update((address, address + size - 1))
     if running.returncode != 0:
         sys.exit(f"{program} under valgrind: status {running.returncode}")
-    # finish_minted decides once more, behind the cases.
+    # finish_minted decides a second time, behind the cases.
     if len(seen) != len(CASES) + 1 or not all(code and data for code, data in seen):
         sys.exit(f"{len(seen)} decisions were traced, and not one for each of {len(CASES)} cases and one more")
     return dict(zip(CASES, seen[:-1], strict=True))

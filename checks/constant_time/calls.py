@@ -1,10 +1,11 @@
-"""No function of the C library that compares memory is reached from where cookies are decoded and seals read.
+"""Checks that decoding cookies and opening seals reaches no function of the C library that compares
+memory.
 
     calls.py LIBRARY [FUNCTION...]
 
-Follows the calls in the machine code of a shared library for x86-64, from the functions named, by
-default those that read one cookie, and the seal of an id. A call through a register cannot be followed, and fails too; a jump
-through a register is a `match`.
+Follows the calls in the machine code of a shared library for x86-64, from the given functions, by
+default those that read one cookie, and the seal of an id. A call through a register cannot be
+followed, and fails too; a jump through a register is a `match`.
 """
 
 import re

@@ -1,14 +1,15 @@
-# That no secret decides what the library does, or how long it takes.
+# No secret influences the library's branches, or its time.
 
 TESTS += constant-time
 # make test installs: Debian's valgrind, for constant-time
 
 CONSTANT_TIME := $(BUILD)/constant_time
-# A build with a comparison that stops at the first wrong byte: what all of this must notice.
+# A build with a comparison that stops at the first wrong byte. All checks here must notice it.
 STOPS_EARLY := $(CONSTANT_TIME)/stops_early
 
 $(STOPS_EARLY)/lib/libtokenpin.so: $(SOURCES)
-	@TOKENPIN_PLANTED_DEFECT=1 $(MAKE) --no-print-directory lib BUILD=$(STOPS_EARLY) RUSTC_FLAGS='--cfg tokenpin_planted_compare'
+	@TOKENPIN_PLANTED_DEFECT=1 $(MAKE) --no-print-directory lib BUILD=$(STOPS_EARLY) \
+	  RUSTC_FLAGS='--cfg tokenpin_planted_compare'
 	touch $@
 
 # $(1) is the folder, $(2) the library.
@@ -37,12 +38,14 @@ constant-time: $(CONSTANT_TIME)/secrets $(STOPS_EARLY)/secrets ## no secret deci
 # In seconds, for each of the two builds.
 DUDECT_SECONDS ?= 60
 
-$(CONSTANT_TIME)/cookies.txt $(CONSTANT_TIME)/ids.txt: $(CONSTANT_TIME)/%.txt: checks/constant_time/near_misses.py tests/twin/tokenpin_twin.py
+$(CONSTANT_TIME)/cookies.txt $(CONSTANT_TIME)/ids.txt: $(CONSTANT_TIME)/%.txt: checks/constant_time/near_misses.py \
+  tests/twin/tokenpin_twin.py
 	@mkdir -p $(CONSTANT_TIME)
 	$(PYTHON) -B $< $* > $@
 
 .PHONY: dudect
-dudect: $(CONSTANT_TIME)/dudect $(STOPS_EARLY)/dudect $(CONSTANT_TIME)/cookies.txt $(CONSTANT_TIME)/ids.txt ## whether the time to refuse a cookie or an id tells where its tag is wrong
+dudect: $(CONSTANT_TIME)/dudect $(STOPS_EARLY)/dudect $(CONSTANT_TIME)/cookies.txt $(CONSTANT_TIME)/ids.txt
+dudect: ## the time to refuse a cookie or an id does not depend on the wrong byte of its tag
 	$(CONSTANT_TIME)/dudect $(CONSTANT_TIME)/cookies.txt $(DUDECT_SECONDS)
 	$(CONSTANT_TIME)/dudect $(CONSTANT_TIME)/ids.txt $(DUDECT_SECONDS)
 	$(STOPS_EARLY)/dudect $(CONSTANT_TIME)/cookies.txt $(DUDECT_SECONDS); [ $$? -eq 1 ]

@@ -1,10 +1,10 @@
-// Whether the time to refuse a cookie, or a sealed id, tells where its tag is wrong: in the first
-// byte, in the last, or everywhere. After Reparaz, Balasch and Verbauwhede, "Dude, is my code
+// Measures whether the time to refuse a cookie, or a sealed id, depends on the wrong part of its
+// tag: the first byte, the last, or all. After Reparaz, Balasch and Verbauwhede, "Dude, is my code
 // constant time?" (2017): the order of the classes is random, and Welch's t-test compares their
-// times, of all measurements and of those below a number of quantiles, for what the scheduler adds
-// hides small differences.
+// times, of all measurements and of those below a number of quantiles, because noise of the
+// scheduler hides small differences.
 //
-//   dudect VALUES SECONDS   VALUES is what near_misses.py prints: three in a row, one of each class
+//   dudect VALUES SECONDS   VALUES is near_misses.py's output: three in a row, one of each class
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -22,17 +22,17 @@ static const char kName[] = "__Host-tokenpin";
 static const double kThreshold = 4.5;
 static const char* const kNames[kClasses] = {"first byte", "last byte", "everywhere"};
 
-// Mean and variance, by Welford's method.
+// Computes mean and variance by Welford's method.
 typedef struct {
   double n, mean, squares;
 } moments;
 
 static char values[kMaxValues][kClasses][kMaxLen + 1];
 static int value_count;
-// Of each value; and whether they are sealed ids.
+// The length of each value, and whether they are sealed ids.
 static int len;
 static int are_ids;
-// Of every crop, the first of which leaves out nothing.
+// The moments of every crop. The first crop leaves out nothing.
 static moments measured[kCrops + 1][kClasses];
 static uint64_t limit[kCrops + 1];
 static uint64_t cycles[kBatch], sorted[kBatch];
@@ -72,8 +72,8 @@ static void read_values(const char* path) {
   are_ids = strncmp(values[0][0], "file-", 5) == 0;
 }
 
-// Copies a value of the class, having read one of each: what is in which cache must not depend on
-// it.
+// Copies a value of the class, after reading one of each, so that the caches do not depend on the
+// class.
 static void choose(char* value, uint8_t class) {
   char(*row)[kMaxLen + 1] = values[next_number() % (uint64_t)value_count];
   for (int i = 0; i < len; i++) {
@@ -93,7 +93,7 @@ static void measure(void) {
     choose(value, class_of[i]);
     uint8_t verdict = TOKENPIN_VERDICT_ABSENT;
     unsigned core;
-    // Until it is there; else the copy would be timed too.
+    // Waits for the copy. Otherwise it would be timed too.
     _mm_mfence();
     _mm_lfence();
     uint64_t start = __rdtsc();
@@ -116,7 +116,7 @@ static int ascending(const void* a, const void* b) {
   return (x > y) - (x < y);
 }
 
-// From the first batch, which is thrown away: the quantiles 1/2, 3/4, 7/8 and so on.
+// Takes the quantiles 1/2, 3/4, 7/8 and so on from the first batch, which is then discarded.
 static void set_limits(void) {
   memcpy(sorted, cycles, sizeof sorted);
   qsort(sorted, kBatch, sizeof *sorted, ascending);
@@ -134,7 +134,7 @@ static void take(void) {
   }
 }
 
-// The largest t, of all crops with enough measurements.
+// Returns the largest t of all crops with enough measurements.
 static double largest(int a, int b) {
   double t = 0;
   for (int crop = 0; crop <= kCrops; crop++) {

@@ -1,9 +1,9 @@
-"""Prints cookie values, or with `ids` sealed ids, whose tags are wrong in one byte only, as nobody without the
-keys can make them.
+"""Prints cookie values, or with `ids` sealed ids, whose tags are wrong in only one byte. Only
+a holder of the keys can make them.
 
-A tag that is changed in a valid one unmasks another pin, for which another tag is expected: all of
-its bytes are wrong then, and a comparison that stops early always stops at once. So here the pin is
-masked anew with the changed tag. The key ring, name and scope are those of dudect.c.
+A changed tag in a valid cookie unmasks another pin, for which another tag is expected: all of its
+bytes are wrong then, and a comparison that stops early always stops immediately. So here the pin is
+masked again with the changed tag. The key ring, name and scope are those of dudect.c.
 """
 
 import random
@@ -43,7 +43,7 @@ def sealed_ids(rng):
     native = b"file-" + rng.randbytes(11).hex().encode()
     pin = rng.getrandbits(64)
     tag = twin.seal_tag(key, twin.USE_ID, b"", b"", pin, native)
-    # All three end in the same character, whose class the reader of the text looks at.
+    # All three end in the same character, because the reader of the text looks at its class.
     first, last, other = near(rng, tag, rng.randrange(1, 16) << 4)
     other = other[:-1] + bytes([other[-1] & 0xf0 | tag[-1] & 0x0f])
     for wrong in (first, last, other):

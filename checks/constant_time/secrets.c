@@ -1,7 +1,7 @@
-// No branch and no address depends on a secret, but for the one branch on the whole comparison of a
-// tag. Run under memcheck, of which all that depends on a secret is undefined (Langley's ctgrind):
-// it reports every conditional jump and every address that depends on something undefined, so what
-// a call of the library adds to its errors is how often it let a secret decide.
+// No branch and no address depends on a secret, except for the one branch on the whole comparison
+// of a tag. Run under memcheck, with everything that depends on a secret undefined (Langley's
+// ctgrind). It reports every conditional jump and every address that depends on undefined data, so
+// the errors that a call of the library adds are the number of times that it let a secret decide.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,12 +36,12 @@ static void build_affinity(void) {
 }
 static void wipe_affinity(void) { tokenpin_affinity_wipe(affinity); }
 
-// Builds at `at` what `build` builds, and tells memcheck that those of its bytes are undefined that
-// depend on the cookie keys: that is, which differ between builds from other keys.
+// Builds at `at` with `build`, and marks the bytes that depend on the cookie keys as undefined for
+// memcheck: those that differ between builds from other keys.
 static void build_with_secrets(uint8_t* at, size_t size, void (*build)(void), void (*wipe)(void)) {
   uint8_t secret[sizeof memory] = {0}, first[sizeof memory];
   for (int i = 0; i <= kBuilds; i++) {
-    // The last of them counts: the world's own keys.
+    // The last build counts: the world's own keys.
     for (uint8_t key = 0; key < 2; key++) {
       memset(world.keys[key].secret, 0xc1 + key + 2 * (kBuilds - i), sizeof world.keys[key].secret);
     }
@@ -68,7 +68,7 @@ static void sign(const tokenpin_key_ring* with, const tokenpin_key* key, value_t
         TOKENPIN_STATUS_OK);
 }
 
-// How often `tokenpin_cookie_decode` lets a secret decide.
+// Returns how often `tokenpin_cookie_decode` lets a secret decide.
 static unsigned decoding(const tokenpin_key* key, uint64_t now, const value_text value,
                          uint8_t expected) {
   tokenpin_cookie cookie;
@@ -81,7 +81,7 @@ static unsigned decoding(const tokenpin_key* key, uint64_t now, const value_text
   return reports;
 }
 
-// How often `tokenpin_affinity_decide` does, with so many cookies of this value.
+// Returns how often `tokenpin_affinity_decide` does, with `times` cookies of this value.
 static unsigned deciding(tokenpin_request request, const value_text value, int times,
                          uint8_t expected) {
   static char field[100 * (sizeof kName + TOKENPIN_COOKIE_VALUE_LEN)];
@@ -106,7 +106,7 @@ static unsigned deciding(tokenpin_request request, const value_text value, int t
   return reports;
 }
 
-// How often `tokenpin_id_open` does; and that text marks content, `tokenpin_id_open_mark`.
+// Returns how often `tokenpin_id_open` does, and for marked content `tokenpin_id_open_mark`.
 static unsigned opening(const char* text, size_t len, uint8_t expected) {
   char native[TOKENPIN_MAX_SEALED_ID];
   size_t native_len;
@@ -146,9 +146,9 @@ static void expect_at(unsigned reports, unsigned expected, int line) {
 }
 #define EXPECT(expected, reports) expect_at(reports, expected, __LINE__)
 
-// A sealed id is as a cookie: one decision a tag, wherever it is wrong.
+// A sealed id behaves like a cookie: one decision per tag, regardless of the wrong place.
 static void sealed_ids(void) {
-  // In each form. Of the last three characters in front of the ending, all are of the tag.
+  // One id of each form. The last three characters in front of the ending all belong to the tag.
   static const char* const ids[] = {"file-AbCdEfGhIjKlMnOpQrStUv",
                                     "resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41",
                                     "batch_0494a322-8b14-42a0-be43-71fc2ddb9af2"};
@@ -170,7 +170,7 @@ static void sealed_ids(void) {
       EXPECT(1, opening(texts[i], lens[i], TOKENPIN_ID_VERDICT_BAD_SEAL));
       texts[i][at] = was;
     }
-    // Without a tag to compare, none: an id that is plain.
+    // A plain id has no tag to compare: no decision.
     EXPECT(0, opening(ids[i], strlen(ids[i]), TOKENPIN_ID_VERDICT_PLAIN));
     // The masked account and the tag are public as soon as they are made: at most, each of their
     // characters is looked up in the alphabet.
@@ -199,14 +199,14 @@ int main(void) {
   wipe_ring();
 
   build_with_secrets((uint8_t*)&ring, sizeof ring, build_ring, wipe_ring);
-  // Whatever the verdict is that comes after the tag. Of a good tag, every byte is compared, so
-  // this is where a comparison that stops early stops late.
+  // One decision for every verdict that follows the tag. Every byte of a good tag is compared, so a
+  // comparison that stops early shows here.
   EXPECT(1, decoding(NULL, kNow, anonymous, TOKENPIN_VERDICT_VALID));
   EXPECT(1, decoding(&alice, kNow, keyed, TOKENPIN_VERDICT_VALID));
   EXPECT(1, decoding(&alice, kNow, anonymous, TOKENPIN_VERDICT_OTHER_KEY));
   EXPECT(1, decoding(NULL, kNow - kDay, anonymous, TOKENPIN_VERDICT_NOT_YET_VALID));
   EXPECT(1, decoding(NULL, kNow + 31 * kDay, anonymous, TOKENPIN_VERDICT_EXPIRED_LIFE));
-  // Wherever the tag is wrong.
+  // The wrong place in the tag makes no difference.
   for (size_t i = kTagStart; i < TOKENPIN_COOKIE_VALUE_LEN - 1; i++) {
     value_text forged;
     memcpy(forged, anonymous, sizeof forged);
@@ -214,14 +214,14 @@ int main(void) {
     EXPECT(1, decoding(NULL, kNow, forged, TOKENPIN_VERDICT_BAD_TAG));
     EXPECT(1, decoding(&alice, kNow, forged, TOKENPIN_VERDICT_BAD_TAG));
   }
-  // Without a tag to compare, none.
+  // No tag to compare: no decision.
   EXPECT(0, decoding(NULL, kNow, keyed, TOKENPIN_VERDICT_BAD_TAG));
   value_text other_key;
   memcpy(other_key, anonymous, sizeof other_key);
   other_key[1] = 'B';  // Key 17 for key 1.
   EXPECT(0, decoding(NULL, kNow, other_key, TOKENPIN_VERDICT_UNKNOWN_KEY));
-  // The tag and the masked pin are public as soon as they are made, which memcheck cannot know:
-  // at most, each of the 33 characters with a bit of theirs is looked up in the alphabet.
+  // The tag and the masked pin are public as soon as they are made, which memcheck cannot know: at
+  // most, each of the 33 characters that have a bit of them is looked up in the alphabet.
   unsigned before = VALGRIND_COUNT_ERRORS;
   value_text made;
   sign(&ring, &alice, made);
@@ -236,15 +236,15 @@ int main(void) {
   value_text forged;
   memcpy(forged, anonymous, sizeof forged);
   forged[kTagStart] ^= 1;
-  // Of a group whose requests issue no cookie: what that costs was counted above.
+  // A group whose requests issue no cookie: the decisions of issuing were counted above.
   request.group = other_scope.group = late.group = TOKENPIN_GROUP_PROMPT_CACHE;
   EXPECT(1, deciding(late, anonymous, 1, TOKENPIN_VERDICT_EXPIRED_LIFE));
   EXPECT(1, deciding(request, forged, 1, TOKENPIN_VERDICT_BAD_TAG));
   EXPECT(1, deciding(other_scope, anonymous, 1, TOKENPIN_VERDICT_BAD_TAG));
   EXPECT(64, deciding(request, forged, 70, TOKENPIN_VERDICT_BAD_TAG));
 
-  // The placement key, where it is hashed, decides once: one that is all zero is refused. Which
-  // slot serves a hash is what everybody may see.
+  // The placement key decides once when it is hashed: one that is all zero is refused. The slot of
+  // a hash is public.
   uint64_t hash;
   (void)VALGRIND_MAKE_MEM_UNDEFINED(world.config.placement_key, 16);
   before = VALGRIND_COUNT_ERRORS;

@@ -5,15 +5,15 @@ CHECKS += coverage
 COVERAGE := $(BUILD)/coverage
 COVERAGE_FLAGS := "-Cinstrument-coverage","-Zcoverage-options=branch"
 COMMA := ,
-# Our package alone is instrumented, not what it depends on.
+# Only our package is instrumented, not its dependencies.
 COVERAGE_CARGO := $(CARGO) +$(NIGHTLY) test --locked --features capi --tests --target-dir $(COVERAGE)/target \
   -Zprofile-rustflags --config 'profile.dev.package.tokenpin.rustflags=[$(COVERAGE_FLAGS)]'
-# What is statistical reaches nothing new, and takes minutes under counters.
+# The statistical tests reach nothing new, and take minutes under counters.
 COVERAGE_SKIP := --skip balance::
 COVERAGE_BIN = "$$(dirname "$$(rustc +$(NIGHTLY) --print target-libdir)")/bin"
 
-# The library for C. With counters in the way the optimiser cannot show that nothing panics, so that
-# panics are linked: they crash.
+# The library for C. With counters the optimiser cannot show that nothing panics, so the panics are
+# linked: they crash.
 COVERAGE_LIB := $(COVERAGE)/target/release/libtokenpin.a
 $(COVERAGE_LIB): $(SOURCES)
 	$(CARGO) +$(NIGHTLY) rustc --quiet --locked --release --lib --features capi --crate-type staticlib \
@@ -40,11 +40,12 @@ coverage-nightly:
 $(COVERAGE_LIB): | coverage-nightly
 
 .PHONY: coverage
-coverage: coverage-nightly $(COVERAGE_PROGRAMS) ## line and branch coverage of src/, at least 99 %, and what is missing listed
+coverage: coverage-nightly $(COVERAGE_PROGRAMS) ## line and branch coverage of src/, at least 99 %, with the gaps
 	rm -rf $(COVERAGE)/profiles
 	$(COVERAGE_CARGO) --no-run --message-format=json | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' > $(COVERAGE)/tests
 	LLVM_PROFILE_FILE=$(abspath $(COVERAGE))/profiles/%m-%p.profraw $(COVERAGE_CARGO) --quiet -- $(COVERAGE_SKIP)
-	LLVM_PROFILE_FILE=$(abspath $(COVERAGE))/profiles/%m-%p.profraw tests/support/run.sh $(foreach program,$(COVERAGE_PROGRAMS), \
+	LLVM_PROFILE_FILE=$(abspath $(COVERAGE))/profiles/%m-%p.profraw tests/support/run.sh \
+	  $(foreach program,$(COVERAGE_PROGRAMS), \
 	  '$(strip $(program) $(CAPI_ARGS_$(notdir $(program))))')
 	$(COVERAGE_BIN)/llvm-profdata merge -sparse $(COVERAGE)/profiles/*.profraw -o $(COVERAGE)/profile
 	$(PYTHON) -B checks/coverage/coverage.py --llvm-cov $(COVERAGE_BIN)/llvm-cov --profile $(COVERAGE)/profile \

@@ -1,9 +1,9 @@
 """Judges the coverage of the core, src/, and measures that of the C ABI, src/capi/.
 
-A line or a branch of the core that no test reaches must be in exceptions.txt, with the reason,
-and what is there must be unreached. Without the exceptions, 99 % must be reached of the lines and
-of the branches; with them, at least 97 %, so that the list stays short. Test modules inside src/
-do not count.
+A line or a branch of the core that no test reaches must be in exceptions.txt, with the reason, and
+every entry must be unreached. Without the exceptions, 99 % of the lines and of the branches must be
+reached; with them, at least 97 %, so that the list stays short. Test modules inside src/ do not
+count.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def listed():
 
 
 def export(arguments, form):
-    """What llvm-cov exports, in one of its forms."""
+    """Returns llvm-cov's export, in one of its forms."""
     command = [arguments.llvm_cov, "export", f"-format={form}"]
     command += [f"-instr-profile={arguments.profile}"]
     for binary in arguments.binaries:

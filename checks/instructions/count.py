@@ -1,7 +1,8 @@
 """Instructions per call of the hot functions, counted by callgrind, against a checked-in baseline.
 
 Counts do not depend on the machine's speed or load, so a function that grew shows anywhere. They do
-depend on the compilers, which the baseline names: with others, what they explain is tolerated.
+depend on the compilers, which the baseline names: with others, differences that they explain are
+tolerated.
 """
 
 import argparse
@@ -22,7 +23,7 @@ def count(driver):
     """Runs the driver under callgrind. Returns {case: instructions per call}."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "callgrind.out")
-        # The C library has its own functions for every kind of processor; the plainest are everywhere.
+        # The C library has functions for every kind of processor; the plainest exist everywhere.
         plain = "GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX2,-AVX512F,-AVX2_Usable,-ERMS,-FSRM,-SSSE3"
         subprocess.run(["env", plain, "valgrind", "--quiet", "--tool=callgrind",
                         f"--callgrind-out-file={out}", driver], check=True)
@@ -63,7 +64,7 @@ def write(compiler, counts):
 
 
 def compare(compiler, counts):
-    """Prints a table. Returns whether nothing grew too much."""
+    """Prints a table. Returns whether every function stayed within its bound."""
     lines = BASELINE.read_text().splitlines()
     there = {case: float(cost) for cost, case in map(str.split, lines[2:])}
     same = lines[1] == f"# {compiler}"

@@ -1,5 +1,6 @@
-// Calls each hot function with fixed inputs, kCalls times from a function of its own, so that
-// callgrind can tell what one call costs. Each case also checks its answers: an error is cheap.
+// Calls each hot function with fixed inputs, kCalls times from a separate function, so that
+// callgrind can report the cost of one call. Each case also checks its answers: an error would be
+// cheap.
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 enum { kCalls = CALLS, kSlots = 64, kNow = 1800000000 };
 
 #define CASE(name) __attribute__((noinline)) static void case_##name(void)
-// Inlined, so that it is the case that calls the library.
+// Inlined, so that the case itself calls the library.
 #define PART __attribute__((always_inline)) static inline void
 #define OK(call)                                                \
   do {                                                          \
@@ -220,8 +221,8 @@ CASE(id_open) {
   }
 }
 
-// One event of a stream of deltas, whose id was sealed in the one before: two steps, to behind the
-// id and to the end.
+// One event of a stream of deltas, whose id was sealed in the event before: two steps, to the byte
+// behind the id and to the end.
 CASE(seal_delta) {
   static const char kEvent[] =
       "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\","
@@ -281,7 +282,8 @@ static void init_slots(tokenpin_slot* slots, int down_every, int light_every) {
   }
 }
 
-// Of `count` slots. If `down` is one of them, a quarter is down, and it is of that quarter.
+// Returns an affinity of `count` slots. If `down` is one of them, a quarter is down, including
+// `down`.
 static tokenpin_affinity* affinity_of(uint32_t count, uint32_t down, uint8_t mode,
                                       const tokenpin_cookie_key keys[2]) {
   static tokenpin_slot_config slots[kSlots];
@@ -327,7 +329,7 @@ static void init(void) {
   sealing_affinity = affinity_of(16, kSlots, TOKENPIN_MODE_SEAL, keys);
   OK(tokenpin_id_ring_init(&id_ring, keys, 2, NULL, NULL));
 
-  // Where the session of `pair_for` is at home.
+  // The home slot of the session of `pair_for`.
   tokenpin_key key = {.kind = TOKENPIN_KIND_ANONYMOUS,
                       .key = {"\7\7\7\7\7\7\7\7\7\7\7\7\7\7\7\7", 16}};
   uint64_t hash;

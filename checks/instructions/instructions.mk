@@ -1,4 +1,4 @@
-# What the hot functions cost, in instructions.
+# The cost of the hot functions, in instructions.
 
 CHECKS += bench-instructions
 

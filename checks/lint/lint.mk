@@ -19,14 +19,18 @@ lint: tools ## formatting and lints, warnings denied; one version everywhere
 	$(CARGO) clippy --quiet --locked --workspace --all-targets --features alloc -- -D warnings
 	$(CARGO) clippy --quiet --locked --all-targets --features capi -- -D warnings
 	$(FUZZ_CARGO) clippy $(FUZZ_WHERE) -- -D warnings
-	$(CARGO) clippy --quiet --locked --all-targets --manifest-path $(MEMORY)/loom/Cargo.toml --target-dir $(MEMORY_OUT)/loom -- -D warnings
+	$(CARGO) clippy --quiet --locked --all-targets --manifest-path $(MEMORY)/loom/Cargo.toml \
+	  --target-dir $(MEMORY_OUT)/loom -- -D warnings
 	$(CARGO) clippy $(TOWER_CARGO) --all-targets -- -D warnings
 	"$$MAKE" --no-print-directory wasm-target
 	$(CARGO) clippy $(WASM_CARGO) -- -D warnings
 	$(CARGO) clippy $(PY_CARGO) -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --no-deps --features alloc,capi
+	rm -rf target/doc/tokenpin
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --no-deps --all-features --target-dir target
+	$(PYTHON) -B checks/lint/doc_links.py target/doc/tokenpin
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(TOWER_CARGO) --no-deps
-	$(BUILD)/tools/bin/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cc' '*.cpp' '*.h' '*.hpp' ':!include/tokenpin.h')
+	$(BUILD)/tools/bin/clang-format --dry-run --Werror \
+	  $$(git ls-files '*.c' '*.cc' '*.cpp' '*.h' '*.hpp' ':!include/tokenpin.h')
 	$(MAKE) --no-print-directory jvm-lint
 	$(BUILD)/tools/bin/ruff check --quiet $$(git ls-files '*.py')
 	$(PYTHON) -B benches/picture.py --check docs/request.svg

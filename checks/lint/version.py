@@ -12,7 +12,7 @@ import sys
 import tomllib
 
 MANIFESTS = {"Cargo.toml", "Cargo.lock", "package.json", "pom.xml"}
-# What was released keeps its version, and a test installs another one.
+# Released versions, and one of a test that installs another.
 OTHERS = {"CHANGELOG.md", "checks/abi/baseline.txt", "checks/packages/packages.sh"}
 PLACE = re.compile(
     r"""tokenpin (?:[\w/-]*[a-z])? (?:\.so)?    # the name of a package, of a Go module, of the library

@@ -1,16 +1,17 @@
-# What tools that watch memory and threads say. Each target also plants defects, which its tool must report.
+# Tools that watch memory and threads. Each target also plants defects, which its tool must report.
 
 CHECKS += capi-valgrind rust-asan threads
 LAST += miri
-# make check installs: Rust's nightly toolchain, for Miri, sanitizers, coverage and the least versions
+# make check installs: Rust's nightly toolchain, for Miri, sanitizers, coverage and least versions
 
 MEMORY := checks/memory
 MEMORY_OUT := $(BUILD)/memory
 PLANTED := $(MEMORY)/planted.sh
 
-# Miri. Stacked borrows for everything, tree borrows and many schedules where there are pointers and threads.
-# The symbolic alignment check takes memchr for wrong, which aligns its own pointers: only what does without it.
-# Of the published vectors the rows alone: the random pairs take too long, and touch no memory.
+# Miri. Stacked borrows for everything, tree borrows and many schedules for pointers and threads.
+# The symbolic alignment check rejects memchr, which aligns its own pointers, so it runs only on
+# tests without it. Of the published vectors only the rows run: the random pairs take too long, and
+# touch no memory.
 MIRI_FLAGS := -Zmiri-disable-isolation -Zmiri-strict-provenance
 MIRI = MIRIFLAGS='$(MIRI_FLAGS) $(1)' $(CARGO) +$(NIGHTLY) miri test --quiet $(MACHINE) --target-dir $(MEMORY_OUT)/miri
 
@@ -31,12 +32,14 @@ miri: ## the core and the C ABI under Miri
 	$(call miri_planted,uninitialised_read,uninitialized)
 	$(call miri_planted,data_race,Data race detected,-Zmiri-disable-stacked-borrows)
 
-# The third parameter: two threads that write break stacked borrows as well, and whichever is seen first is told.
+# The third parameter: two threads that write break stacked borrows as well, and the tool reports
+# the fault that it sees first.
 miri_planted = $(PLANTED) 'Undefined Behavior.*($(2))' env $(call MIRI,$(3)) --test planted -- --ignored $(1)
 
-# The C and C++ programs, the library as it is shipped. What is allocated must be freed, but for the stacks of
-# threads that the libc keeps (to memcheck, possibly lost).
-MEMCHECK := $(VALGRIND) --quiet --fair-sched=yes --error-exitcode=9 --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect
+# The C and C++ programs, with the library as it is shipped. All memory must be freed, except for
+# the stacks of threads that the libc keeps (to memcheck, possibly lost).
+MEMCHECK := $(VALGRIND) --quiet --fair-sched=yes --error-exitcode=9 --leak-check=full \
+  --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect
 $(CAPI_OUT)/memcheck/planted.o: $(MEMORY)/planted.c $(CAPI_HEADERS)
 	@mkdir -p $(@D)
 	$(CC) $(CAPI_CFLAGS) -c $< -o $@
@@ -46,7 +49,8 @@ $(addprefix $(MEMORY_OUT)/memcheck/,$(MEMCHECK_PROGRAMS)): $(MEMORY_OUT)/memchec
 	$(CC) $^ -o $@
 
 .PHONY: capi-valgrind
-capi-valgrind: lib $(addprefix $(MEMORY_OUT)/memcheck/,$(MEMCHECK_PROGRAMS)) $(call hpp_programs,$(HPP_OUT)/gcc-c++17-default) ## the C and C++ programs under valgrind
+capi-valgrind: lib $(addprefix $(MEMORY_OUT)/memcheck/,$(MEMCHECK_PROGRAMS))
+capi-valgrind: $(call hpp_programs,$(HPP_OUT)/gcc-c++17-default) ## the C and C++ programs under valgrind
 	checks/need.sh $(firstword $(VALGRIND)) valgrind 'memcheck watches the C programs'
 	tests/support/run.sh $(foreach program,$(CAPI_SANITIZED), \
 	    '$(strip $(MEMCHECK) $(MEMORY_OUT)/memcheck/$(program) $(CAPI_ARGS_$(program)))') \
@@ -56,7 +60,7 @@ capi-valgrind: lib $(addprefix $(MEMORY_OUT)/memcheck/,$(MEMCHECK_PROGRAMS)) $(c
 	$(PLANTED) 'uninitialised value' $(MEMCHECK) $(MEMORY_OUT)/memcheck/planted uninitialised_read
 	$(PLANTED) 'definitely lost' $(MEMCHECK) $(MEMORY_OUT)/memcheck/planted leak
 
-# The C programs with the library itself instrumented: core and all dependencies built anew.
+# The C programs with the library itself instrumented: core and all dependencies are built again.
 RUST_ASAN := $(MEMORY_OUT)/asan/$(HOST)/release/libtokenpin.a
 RUST_ASAN_PROGRAMS := $(CAPI_SANITIZED) planted
 $(RUST_ASAN): $(SOURCES)
@@ -70,7 +74,7 @@ $(addprefix $(MEMORY_OUT)/rust-asan/,$(RUST_ASAN_PROGRAMS)): $(MEMORY_OUT)/rust-
     $(CAPI_OUT)/sanitize/%.o $(MEMORY)/panic.c $(RUST_ASAN)
 	@mkdir -p $(@D)
 	$(CC) $(CAPI_SANITIZE) $^ -o $@
-# tokenpin.hpp's, in its sanitized variant.
+# The programs of tokenpin.hpp, in the sanitized variant.
 $(addprefix $(MEMORY_OUT)/rust-asan/,hpp): $(addprefix $(HPP_OUT)/sanitize/,hpp.o other.o header.o) \
     $(MEMORY_OUT)/panic.o $(RUST_ASAN)
 	@mkdir -p $(@D)
@@ -89,7 +93,7 @@ rust-asan: ## the C and C++ programs, with AddressSanitizer in the library too
 	$(PLANTED) 'heap-use-after-free' $(MEMORY_OUT)/rust-asan/planted use_after_free
 	$(PLANTED) 'detected memory leaks' $(MEMORY_OUT)/rust-asan/planted leak
 
-# ThreadSanitizer, over std too: else it would not see what std synchronises.
+# ThreadSanitizer, also over std. Otherwise it would not see the synchronisation in std.
 TSAN = RUSTFLAGS=-Zsanitizer=thread TSAN_OPTIONS=halt_on_error=1 $(CARGO) +$(NIGHTLY) test --quiet $(MACHINE) \
   -Zbuild-std --target $(HOST) --target-dir $(MEMORY_OUT)/tsan
 

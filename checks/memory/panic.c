@@ -1,5 +1,5 @@
 // An instrumented library keeps panics that optimisation removes from the real one, and refers to
-// this.
+// this function.
 #include <stdlib.h>
 
 void tokenpin_error_a_panic_is_reachable(void);

@@ -9,7 +9,7 @@
 
 static World world;
 
-// What a function says does not matter here: the tool must see what it does.
+// The result does not matter here: the tool must see the defect.
 static void ignore(int32_t status) { (void)status; }
 
 static void write_out_of_bounds(void) {
@@ -18,7 +18,7 @@ static void write_out_of_bounds(void) {
   tokenpin_cookie cookie;
   memset(&cookie, 0, sizeof cookie);
   cookie.issued_at = cookie.refreshed_at = kNow;
-  // One byte short.
+  // One byte too short.
   char* value = malloc(TOKENPIN_COOKIE_VALUE_LEN - 1);
   ignore(tokenpin_cookie_encode(&ring, "a", 1, NULL, 0, NULL, &cookie, value));
   free(value);
@@ -39,7 +39,7 @@ static void uninitialised_read(void) {
   free(field);
 }
 
-// Several, for a pointer to the last may lie on in a register.
+// Several, because a pointer to the last may remain in a register.
 static void leak(void) {
   tokenpin_affinity* affinity;
   for (int i = 0; i < 9; i++) ignore(tokenpin_affinity_new(&world.config, &affinity, NULL));

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs a command with a planted defect, which must fail and print a line like WORDS, a pattern of grep -E.
+# Runs a command with a planted defect. It must fail and print a line like WORDS, a pattern of grep
+# -E.
 set -euo pipefail
 
 words=${1:?usage: planted.sh WORDS COMMAND [ARGUMENT...]}

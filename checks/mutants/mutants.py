@@ -1,8 +1,9 @@
-"""Mutation testing: breaks the core in hundreds of ways, one at a time, and sees the tests fail.
+"""Mutation testing: breaks the core in hundreds of ways, one at a time, and checks that the tests
+fail.
 
-Every mutant meets the quick tests first; those that pass them meet all of them. What survives
-must be in survivors.txt, with the reason why no test can tell it from the original, and
-whatever is there must be among the mutants and survive.
+Every mutant meets the quick tests first; those that pass them meet all of them. A surviving mutant
+must be in survivors.txt, with the reason why no test can tell it from the original. Every entry
+there must be among the mutants, and survive.
 """
 
 import argparse
@@ -19,7 +20,7 @@ SURVIVORS = Path(__file__).with_name("survivors.txt")
 TESTS = ["--locked", "--lib"] + [
     f"--test={name}" for name in ["decision", "docs", "ids", "interface", "published", "selection", "vectors"]
 ]
-# What takes more than half a second.
+# The tests that take more than half a second.
 SLOW = ["balance::", "moves::", "nasty::", "oracle::", "table::", "random_requests", "random_pairs"]
 SLOW += ["answers_of_a_real_server", "the_model_reads_what_serde_json_reads", "cut_anywhere"]
 
@@ -35,7 +36,7 @@ def source_line(mutant):
 
 
 def key(mutant):
-    """What names a mutant and does not change when lines move."""
+    """The name of a mutant, which does not change when lines move."""
     description = re.sub(r"^[^:]*:\d+:\d+: ", "", mutant["name"])
     return mutant["file"], description, source_line(mutant)
 
@@ -62,7 +63,7 @@ def listed():
 
 
 def run(tool, out, files, only, skip):
-    """Runs cargo-mutants, and returns its mutants by what came of them."""
+    """Runs cargo-mutants, and returns its mutants by their outcome."""
     command = [tool, "mutants", "--no-shuffle", "--colors=never", "--output", str(out)]
     for file in files:
         command += ["--file", file]

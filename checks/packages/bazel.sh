@@ -20,11 +20,11 @@ if ! { checks/need.sh bazel-4 bazel-bootstrap "$why" && checks/need.sh $rules/ja
 fi
 
 work=$(mktemp -d "$(cd "$build" && pwd)/bazel-test.XXXXXX")
-# Bazel keeps its copies without write permission.
+# Bazel's copies have no write permission.
 trap 'chmod -R u+w "$work" && rm -rf "$work"' EXIT
 cp -r packaging/examples "$work/examples"
 
-# This Bazel would download rules_cc, which gives the names of its own rules.
+# This Bazel would download rules_cc, which only wraps the built-in rules.
 mkdir -p "$work/rules_cc/cc"
 touch "$work/rules_cc/WORKSPACE" "$work/rules_cc/cc/BUILD"
 for rule in cc_binary cc_import cc_library cc_proto_library cc_test cc_toolchain cc_toolchain_suite \
@@ -61,7 +61,7 @@ expect yes "the examples" builds //...
 for language in c cpp; do
   expect_program "$language" static ''
   expect_program "$language" shared "$soname"
-  # A cc_binary links statically where it can, unless it is told not to.
+  # A cc_binary links statically if it can, unless the target says otherwise.
   expect_program "$language" tokenpin ''
 done
 expect yes "the examples, linked dynamically" builds --dynamic_mode=fully //...

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The installed library, as programs in C and C++ find it, and that these checks can fail.
+# The installed library, as programs in C and C++ find it, and proof that these checks can fail.
 #
 #   packages.sh BUILD VERSION SONAME
 #
@@ -15,13 +15,14 @@ cd "$root"
 for tool in cmake pkg-config; do
   command -v $tool >/dev/null || { echo "packages.sh: needs $tool" >&2 && exit 1; }
 done
-# With a space, as some people's folders have; what is installed never sees the checkout.
+# With a space, which some folders have. The installed files never see the checkout.
 work=$(mktemp -d "$(cd "$build" && pwd)/packages test.XXXXXX")
 other_build=$build/packages-version
 trap 'rm -rf "$work" "$other_build"' EXIT
 cp -r packaging/examples "$work/examples"
 
-# The first is published (tests/vectors/jump_rust_jmphash.csv), the second the Python twin's.
+# The first number is published (tests/vectors/jump_rust_jmphash.csv), the second is the Python
+# twin's.
 answer="tokenpin $version: bucket 984, slot 2"
 warnings=(-Wall -Wextra -Wpedantic -Werror)
 # shellcheck source=checks/expect.sh
@@ -29,7 +30,7 @@ source checks/expect.sh
 
 make_in() { "${MAKE:-make}" --no-print-directory -C "$root" "$@"; }
 
-# What `make install` puts where. The arguments are folders below the prefix.
+# Lists the files that `make install` writes. The arguments are folders below the prefix.
 expected_files() {
   local lib=$1 include=$2 header to_include
   to_include=$(realpath -sm --relative-to="/$lib/bazel/tokenpin/include" "/$include")
@@ -53,6 +54,7 @@ lrwxrwxrwx $lib/bazel/tokenpin/lib/libtokenpin.a ../../../libtokenpin.a
 lrwxrwxrwx $lib/bazel/tokenpin/lib/$soname ../../../$soname
 -rw-r--r-- share/doc/tokenpin/LICENSE-APACHE 
 -rw-r--r-- share/doc/tokenpin/LICENSE-MIT 
+-rw-r--r-- share/doc/tokenpin/LICENSE-THIRD-PARTY 
 END
 }
 has_the_files() { # prefix, folders
@@ -214,7 +216,7 @@ check_versions() {
   expect no "exactly a later patch" finds "$libdir" "$later;EXACT"
   expect no "the next minor version" finds "$libdir" "$next"
   expect no "the next major version" finds "$libdir" "$((major + 1)).0"
-  expect no "a major version alone" finds "$libdir" "$major"
+  expect no "only a major version" finds "$libdir" "$major"
   expect yes "a range that begins here" finds "$libdir" "$soversion...$next"
   expect yes "a range that ends here" finds "$libdir" "0...$version"
   expect no "a range that ends before this" finds "$libdir" "0...<$version"
@@ -225,7 +227,7 @@ check_versions() {
   expect no "for pointers of another size" finds "$libdir" '' $((12 - bits / 8))
 }
 
-# Linkers' and compilers' ways with the static library.
+# Links the static library as various linkers and compilers do.
 links_with() { # compiler, flags
   "$1" -std=c11 "${warnings[@]}" -I"$work/moved default/include" "$work/examples/consumer.c" "${@:2}" \
     -o "$work/program" && is_static "$work/program" && answers "$work/program"
@@ -253,7 +255,7 @@ check_uninstall() {
   expect yes "uninstall of nothing" make_in uninstall BUILD="$build" PREFIX="$work/home"
 }
 
-# With another version in the Makefile's variable, nothing may speak of today's.
+# With another version in the Makefile's variable, no file may mention the current one.
 check_one_source() {
   expect no "the version is written down in packaging/" grep -rnF "$version" packaging
   mkdir -p "$other_build/cargo/release"
@@ -273,7 +275,7 @@ check_one_source() {
   expect no "another SONAME was not noticed" by_pkg_config c shared "$libdir"
 }
 
-# Trees with a defect: the checks must notice.
+# Trees with a defect, which the checks must notice.
 check_that_checks_fail() {
   local tree=$work/doctored
   cp -a "$work/moved default" "$tree"

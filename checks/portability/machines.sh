@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# The vectors and the C ABI on other machines, under QEMU user mode: the Rust tests of checks/machine, and the
-# C programs of tests/capi linked with the cross-built static library.
-# Without the random pairs, which QEMU takes minutes for; the rounding edges are there.
+# The vectors and the C ABI on other machines, under QEMU user mode: the Rust tests of
+# checks/machine, and the C programs of tests/capi linked with the cross-built static library. The
+# random pairs, for which QEMU takes minutes, are left out; the rounding edges are included.
 set -euo pipefail
 
 build=${1:?usage: machines.sh BUILD_FOLDER VERSION [MACHINE...]}
 version=${2:?usage: machines.sh BUILD_FOLDER VERSION [MACHINE...]}
 shift 2
 
-# Rust target, prefix of the Debian cross tools, QEMU's name, how gcc packages it, and what it is for.
+# Rust target, prefix of the Debian cross tools, QEMU's name, gcc's package name, and the property
+# tested.
 machines=(
   "aarch64-unknown-linux-gnu aarch64-linux-gnu aarch64 aarch64-linux-gnu arm64:64-bit"
   "s390x-unknown-linux-gnu s390x-linux-gnu s390x s390x-linux-gnu s390x:64-bit, big-endian"
@@ -31,11 +32,12 @@ for machine in "${machines[@]}"; do
   upper=$(tr 'a-z-' 'A-Z_' <<<"$target")
   export "CARGO_TARGET_${upper}_LINKER=$prefix-gcc" "CARGO_TARGET_${upper}_RUNNER=$run"
   cargo test --quiet --locked --manifest-path checks/machine/Cargo.toml --target "$target" \
-    --target-dir "$build" --test vectors --test published --test c_abi --test threads --test ids --test forgery -- --skip random_pairs
+    --target-dir "$build" --test vectors --test published --test c_abi --test threads --test ids \
+    --test forgery -- --skip random_pairs
 
-  # On 32-bit machines the C libraries are not promised.
+  # The C libraries are not supported on 32-bit machines.
   if [[ $target != aarch64* && $target != s390x* ]]; then
-    echo "machines: $target (${machine#*:}), Rust alone: $(($(date +%s) - start)) s"
+    echo "machines: $target (${machine#*:}), only Rust: $(($(date +%s) - start)) s"
     continue
   fi
   programs=(layout contract capi)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The core builds where there is no standard library: on bare metal, where 64-bit atomics come from
+# The core builds without a standard library: on bare metal, where 64-bit atomics come from
 # portable-atomic, with compare-and-swap and without, and for WebAssembly.
 set -euo pipefail
 
@@ -17,7 +17,7 @@ for target in thumbv7em-none-eabihf thumbv6m-none-eabi wasm32-unknown-unknown; d
     continue
   fi
   if [ "$target" = thumbv6m-none-eabi ]; then
-    # Without compare-and-swap it takes the feature, and says so.
+    # Without compare-and-swap it needs the feature, and the error names it.
     if built "$target" 2>"$build/no-std.log" || ! grep -q 'feature .critical-section.' "$build/no-std.log"; then
       cat "$build/no-std.log" >&2
       exit 1
@@ -30,7 +30,7 @@ for target in thumbv7em-none-eabihf thumbv6m-none-eabi wasm32-unknown-unknown; d
   echo "no_std: $target builds"
 done
 if [ "$skipped" = 1 ]; then
-  # The C artefacts are no_std too: they link with no Rust library but core.
+  # The C artefacts are no_std too: core is the only Rust library that they link.
   make --no-print-directory lib BUILD="$build"
   echo "SKIPPED in part; instead, the C artefacts link without std on this host" >&2
 fi

@@ -1,11 +1,12 @@
-// Runs a program built for wasm32-wasip1 in Node's WebAssembly: node wasi.mjs PROGRAM [ARGUMENT...].
-// It sees the checkout, under its own path, and nothing else.
+// Runs a program built for wasm32-wasip1 in Node's WebAssembly: node wasi.mjs PROGRAM
+// [ARGUMENT...]. It sees only the checkout, under its own path.
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { WASI } from "node:wasi";
 
 const [program, ...args] = process.argv.slice(2);
 const folder = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
-const wasi = new WASI({ version: "preview1", args: [program, ...args], preopens: { [folder]: folder }, returnOnExit: true });
+const preopens = { [folder]: folder };
+const wasi = new WASI({ version: "preview1", args: [program, ...args], preopens, returnOnExit: true });
 const module = await WebAssembly.compile(await readFile(program));
 process.exitCode = wasi.start(await WebAssembly.instantiate(module, wasi.getImportObject()));

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# x86 without SSE2 is refused when the library is compiled, in words that say what to do; with SSE2 the
+# x86 without SSE2 is refused at compile time, with a message that names the remedy. With SSE2 the
 # same target builds.
 set -euo pipefail
 

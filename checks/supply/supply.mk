@@ -1,4 +1,4 @@
-# What is built with what.
+# The dependencies, and the tools that build the library.
 
 TESTS += supply
 CHECKS += msrv minimal-versions
@@ -7,9 +7,10 @@ CHECKS += msrv minimal-versions
 .PHONY: supply
 supply: ## dependencies: pinned, listed with a reason, under licences that are allowed
 	$(PYTHON) -B checks/supply/supply.py
+	$(PYTHON) -B checks/supply/notices.py
 	@set -e; for module in $(GO_MODULES); do (cd $$module && $(GO) mod download && $(GO) mod verify); done
 
-# $(1) is the folder of sources, $(2) what is built: the libraries, and what C sees of them by the vectors.
+# $(1) is the folder of sources, $(2) the results: the libraries, and C's answers to the vectors.
 SUPPLY_BUILD = $(MAKE) --no-print-directory -C $(1) BUILD='$(abspath $(2))' CARGO='$(3)' \
   '$(abspath $(2))/capi/capi-static' > /dev/null && cd $(1) && $(abspath $(2))/capi/capi-static tests/vectors $(VERSION)
 

@@ -1,8 +1,8 @@
-"""The supply chain: what the library and its tests are built from.
+"""The supply chain: the dependencies of the library and its tests.
 
-Runtime crates are those of the tables in docs/measured/crates.md, and nothing else; each licence is one that the
-list below allows; every version is locked. Advisories are not looked up: that needs a database which
-is fetched from elsewhere.
+Runtime crates are exactly those of the tables in docs/measured/crates.md. Each licence is one that
+the list below allows, and every version is locked. Advisories are not checked: that needs a
+database from elsewhere.
 """
 
 import argparse
@@ -15,15 +15,15 @@ import sys
 import tomllib
 
 PAGE = pathlib.Path("docs/measured/crates.md")
-# What else is shipped, and the folder of its manifest.
+# The other shipped packages, and the folder of each manifest.
 PACKAGES = {"tokenpin-tower": "gateways/tower", "tokenpin-python": "bindings/python",
             "tokenpin-proxy-wasm": "gateways/proxy-wasm"}
-# What MIT OR Apache-2.0 may be shipped with.
+# The licences that MIT OR Apache-2.0 may be shipped with.
 RUNTIME_LICENCES = {"MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Unicode-3.0", "Unlicense",
                     "Apache-2.0 WITH LLVM-exception"}
-# Of tools that run in tests and benchmarks, and are shipped to nobody.
+# The licences of tools that run in tests and benchmarks, and are never shipped.
 TEST_LICENCES = RUNTIME_LICENCES | {"CC0-1.0", "MPL-2.0", "NCSA", "Zlib"}
-# Go says no licence by a name: a sentence that only this licence has.
+# Go does not name a licence. Each sentence here is in only this licence.
 GO_LICENCES = {
     "MIT": "Permission is hereby granted, free of charge",
     "Apache-2.0": "Apache License",
@@ -40,7 +40,7 @@ def run(*command, cwd="."):
 
 
 def allowed(expression, licences):
-    """Whether an SPDX expression can be met with these licences."""
+    """Returns whether an SPDX expression can be met with these licences."""
     words = re.findall(r"\(|\)|[^\s()]+(?: WITH [^\s()]+)?", expression.replace("/", " OR ")) or [""]
 
     def term():
@@ -65,7 +65,8 @@ def allowed(expression, licences):
 
 
 def runtime(metadata):
-    """The crates that the library is built with, on any target, with any feature: name -> what runs when building."""
+    """The crates that the library is built with, on any target, with any feature: name -> code run
+    at build time."""
     packages = {package["id"]: package for package in metadata["packages"]}
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
     root = metadata["resolve"]["root"]
@@ -83,7 +84,7 @@ def runtime(metadata):
 
 
 def listed(page, table):
-    """A table of docs/measured/crates.md: crate -> what of it runs when it is built."""
+    """A table of docs/measured/crates.md: crate -> code run at build time."""
     rows = re.search(rf"<!-- {table} -->\n(.*?)<!-- end -->", page, re.S).group(1)
     return {name: runs.strip(" –") for name, runs in re.findall(r"^\| `([^`]+)` \|([^|]*)\|", rows, re.M)}
 
@@ -96,7 +97,8 @@ def crate_problems(found, page, table="runtime crates"):
         elif name not in found:
             yield f"{name} is in the {table} of {PAGE}, and not shipped"
         elif found[name] != wanted[name]:
-            yield f"{name} runs when building: {found[name] or 'nothing'}; the {table} of {PAGE} say {wanted[name] or 'nothing'}"
+            runs, page_says = found[name] or "nothing", wanted[name] or "nothing"
+            yield f"{name} runs when building: {runs}; the {table} of {PAGE} say {page_says}"
 
 
 def licence_problems(metadata, shipped):
@@ -125,7 +127,8 @@ def requirement_problems(text):
 
 
 def npm_problems(manifest, lock):
-    """A package of npm: what it ships is its own alone, and what its tests need is pinned, with hash and licence."""
+    """Checks a package of npm: it ships only its own code, and the dependencies of its tests are
+    pinned, with hash and licence."""
     for table in ("dependencies", "optionalDependencies", "peerDependencies", "bundleDependencies"):
         if manifest.get(table) and not manifest.get("private"):
             yield f"{table} of {manifest['name']}: {', '.join(manifest[table])}"
@@ -136,13 +139,13 @@ def npm_problems(manifest, lock):
         if path and not package.get("integrity", "").startswith("sha512-"):
             yield f"{path} has no hash"
         if path and "resolved" in package:
-            yield f"{path} is said to come from {package['resolved']}"
+            yield f"{path} claims to come from {package['resolved']}"
         if path and not allowed(package.get("license", ""), TEST_LICENCES):
             yield f"{path} is under {package.get('license')}"
 
 
 def maven_problems(text):
-    """A project of Maven: one version of everything, where there is no lock file."""
+    """Checks a project of Maven: one version of each artefact, as there is no lock file."""
     for version in re.findall(r"<(?:[\w-]+\.)?version>([^<]*)</", text):
         if not re.fullmatch(r"\d+(\.\w+)*(-\w+)?|\$\{[\w.-]+\}", version):
             yield f"not one version: {version}"
@@ -151,13 +154,13 @@ def maven_problems(text):
 
 
 def minimal_problems(manifest, lock):
-    """Whether a lock holds the least versions that a manifest allows."""
+    """Returns whether a lock holds the least versions that a manifest allows."""
     versions = {}
     for package in lock["package"]:
         versions.setdefault(package["name"], []).append(package["version"])
     tables = [manifest["dependencies"], *(target["dependencies"] for target in manifest["target"].values())]
     for name, wanted in ((name, each["version"]) for table in tables for name, each in table.items()):
-        # A least version may have been withdrawn; then the next patch is the least.
+        # A least version may have been withdrawn. Then the next patch is the least.
         if not any(version.startswith(wanted + ".") and int(version.split(".")[2]) <= 1 for version in versions[name]):
             yield f"{name} is locked at {versions[name]}, where {wanted} is allowed"
 
@@ -165,7 +168,7 @@ def minimal_problems(manifest, lock):
 def go_problems():
     for module in sorted(path for path in run("git", "ls-files", "*go.mod").split()):
         folder = pathlib.Path(module).parent
-        # Without the last word it leaves out what no module names but a dependency.
+        # Without the last word it leaves out modules that only a dependency names.
         run("go", "mod", "download", "all", cwd=folder)
         text, decoder = run("go", "list", "-m", "-json", "all", cwd=folder).strip(), json.JSONDecoder()
         while text:
@@ -180,12 +183,12 @@ def go_problems():
 
 
 def cargo_metadata(path, *flags):
-    """Refused where the lock file does not fit the manifest."""
+    """Checks that the lock file fits the manifest."""
     return json.loads(run("cargo", "metadata", "--locked", "--format-version", "1", "--manifest-path", path, *flags))
 
 
 def planted(metadata, lock, page):
-    """Defects that must be noticed: (what, whether it was)."""
+    """Plants defects that must be noticed: (what, whether it was)."""
     foreign = copy.deepcopy(metadata)
     package = next(package for package in foreign["packages"] if package["name"] == "memchr")
     package["license"] = "GPL-3.0-only"
@@ -193,7 +196,7 @@ def planted(metadata, lock, page):
     package["license"] = None
     yield "a missing licence", any(licence_problems(foreign, set()))
     package["license"] = "MPL-2.0"
-    yield "a licence for tests alone", any(licence_problems(foreign, {"memchr"}))
+    yield "a licence only for tests", any(licence_problems(foreign, {"memchr"}))
     yield "both licences of two", not allowed("MIT AND (GPL-3.0-only OR LGPL-3.0-only)", TEST_LICENCES)
     package["targets"].append({"kind": ["custom-build"]})
     yield "a build script", any(crate_problems(runtime(foreign), page))
@@ -238,7 +241,7 @@ def main():
         problems += crate_problems(added, page, f"runtime crates of {package}")
     for path in run("git", "ls-files", "*Cargo.toml").split():
         metadata = cargo_metadata(path)
-        # That of the workspace, where the package is a member of one.
+        # The lock of the workspace, if the package is a member of one.
         lock = pathlib.Path(metadata["workspace_root"], "Cargo.lock")
         if not run("git", "ls-files", str(lock)):
             problems.append(f"{path} has no lock file in the repository")
@@ -262,4 +265,5 @@ def main():
     sys.exit(bool(problems))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the linker sees of the library, and that these checks can fail.
+# The library as the linker sees it, and proof that these checks can fail.
 #
 #   symbols.sh LIB    LIB is the folder of libtokenpin.a and libtokenpin.so
 #
@@ -15,13 +15,13 @@ work=$(mktemp -d "$lib/../symbols.XXXXXX")
 work=$(cd "$work" && pwd)
 trap 'rm -rf "$work"' EXIT
 
-# All that may be asked of the C library.
+# The only symbols that the library may need from the C library.
 allowed='bcmp free malloc memcmp memcpy memmove memset'
 
 # shellcheck source=checks/expect.sh
 source checks/expect.sh
 
-# The functions that the header declares, its comments taken out.
+# Lists the functions that the header declares, without its comments.
 declared() {
   "$cc" -fpreprocessed -dD -P -E -x c "$header" 2>/dev/null | grep -v '^ *#' |
     grep -oE '[A-Za-z_][A-Za-z0-9_]* *\(' | tr -d ' (' | LC_ALL=C sort -u
@@ -58,7 +58,7 @@ has_a_plain_stack() {
 }
 exports_no_data() { ! nm --extern-only --defined-only "$1" | grep -E ' [BCDGRSVbdr] '; }
 
-# A program that uses one function alone, linked statically.
+# A program that uses only one function, linked statically.
 links_alone() {
   printf '#include <tokenpin.h>\nvoid (*volatile used)(void);\n%s\n' \
     "int main(void) { used = (void (*)(void))$1; return used == 0; }" >"$work/alone.c"
@@ -119,12 +119,12 @@ check_libraries() {
   expect yes "no TEXTREL" has_no_text_relocation "$shared"
   expect yes "no executable stack" has_a_plain_stack "$shared"
   while read -r function; do
-    expect yes "a program with $function alone" links_alone "$function"
+    expect yes "a program with only $function" links_alone "$function"
     expect yes "$function is tested" is_tested "$function"
   done < <(declared)
 }
 
-# The library with something foreign in it: each check must notice.
+# The library with a foreign part, which each check must notice.
 check_that_checks_fail() {
   cat >"$work/foreign.c" <<'END'
 #include <math.h>
@@ -155,7 +155,7 @@ END
   expect no "a missing function was not noticed" exports_what_is_declared "$work/lacking.a"
 }
 
-# The library with a function that can panic must not link, and say why.
+# The library with a function that can panic must fail to link, and say why.
 planted_panic_does_not_link() {
   local log=$work/panic.log
   if "${MAKE:-make}" --no-print-directory -C "$root" lib BUILD="$planted" \
@@ -174,7 +174,7 @@ static_program_with_planted_panic_does_not_link() {
 check_that_panics_do_not_link() {
   planted=$work/planted-build
   expect yes "a planted panic does not link" planted_panic_does_not_link
-  # `make lib` made the static library first: linking it is what must fail.
+  # `make lib` makes the static library first: linking it is the step that must fail.
   expect yes "nor does a program with it" static_program_with_planted_panic_does_not_link
   expect no "the panic's symbol was not noticed" needs_only_allowed "$planted/lib/libtokenpin.a"
 }

@@ -101,6 +101,7 @@ class Words(unittest.TestCase):
                 found(name, "f(" + "a, " * 39 + "a)"), [(1, "121 columns: at most 120")]
             )
         self.assertEqual(found("md", "| " + fits), [])
+        self.assertEqual(found("md", "    " + fits), [])
         self.assertEqual(found("md", "```\n" + fits + "b\n```"), [])
         self.assertEqual(found("rs", fits + "https://example.com"), [])
         self.assertEqual(found("rs", "// " + "x" * 98), [])

@@ -65,7 +65,7 @@ GRAMMARS["pyi"] = GRAMMARS["py"]
 JSON = re.compile(r"\.schema\.json$")
 
 MARKERS = re.compile(r"^[ \t]*(?:///?!?|/?\*+!?|#+:?|--+|;;+)|/?\*+/$", re.M)
-COMMENT = re.compile(r"\s*(?://|#(?!!?\[)|--|;;|/?\*\s)")
+COMMENT = re.compile(r"\s*(?://|#(?!!?\[)|/?\*\s)")
 # A NUL stands for code, so nothing here reaches from one comment into the next behind code.
 QUOTED_CODE = re.compile(r"```[^\0]*?(?:```|(?=\0)|\Z)|`[^`\0]*`")
 TARGET = re.compile(r"\]\([^)\s]*\)|\]\[[^\]]*\]|\bhttps?://\S+|<[^>\s!][^>]*>")
@@ -137,10 +137,13 @@ def too_long(text, kind):
     for number, line in enumerate(text.splitlines(), 1):
         if kind == "md" and line.lstrip().startswith("```"):
             fenced = not fenced
-        width = WIDTH if kind == "md" or COMMENT.match(line) else CODE_WIDTH
-        if len(line) <= width or fenced or "://" in line:
+        lua = kind == "lua" and line.lstrip().startswith("--")
+        is_prose = kind == "md" or lua or COMMENT.match(line)
+        width = WIDTH if is_prose else CODE_WIDTH
+        # A string of TOML is one line.
+        if len(line) <= width or fenced or "://" in line or kind == "toml" and not is_prose:
             continue
-        if kind == "md" and line.lstrip().startswith(("|", "[!")):
+        if kind == "md" and (line.startswith("    ") or line.lstrip().startswith(("|", "[!"))):
             continue
         if max(map(len, line.split())) <= 60:
             yield number, f"{len(line)} columns: at most {width}"

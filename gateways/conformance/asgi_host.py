@@ -86,7 +86,7 @@ def gateway(words, provider):
     ):
         if word in words:
             options[name] = words.pop(word)
-    # What is left has the same names; what nobody knows is refused.
+    # The rest has the same names. An unknown name is refused.
     affinity = tokenpin.Affinity(slots, **made, **words)
     found = Credentials(affinity, credentials, origin=(provider, own), **options)
     found.removed = frozenset(removed)

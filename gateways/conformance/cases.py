@@ -24,7 +24,8 @@ from model import (
 
 FILE = pathlib.Path(__file__).parent / "cases.json"
 
-# The client's own that none of the tokens sends. (Which others are taken off differs: see the adapters.)
+# The client's own that none of the tokens sends. (Which others are taken off differs: see the
+# adapters.)
 OFF = ["api-key", "openai-organization", "x-api-key", "x-goog-api-key"]
 
 
@@ -47,7 +48,7 @@ BASE = {
     "consumer": {"header": "x-consumer", "trusted": True},
     "session": [{"header": "x-session"}],
     "carrier_header": "x-affinity",
-    # So that a fixed cookie is good for ever and never due, also over plain HTTP.
+    # So that a fixed cookie is always good and never due, also over plain HTTP.
     "cookie": {"name": "pin", "secure": False, "max_age": 0, "max_life": 0},
     "cache_control": True,
     "cooldowns": [],
@@ -169,7 +170,7 @@ def cookies():
     case("a newcomer's read gets one too", method="GET", target="/v1/responses/resp_1")
     case("a list gets one", method="GET", target="/v1/files")
     case("an API without state gets none", target="/v1/embeddings")
-    case("a path that nobody knows gets none", target="/v2/what/ever", body={"a": 1})
+    case("an unknown path gets none", target="/v2/what/ever", body={"a": 1})
     case("an OPTIONS request gets none", method="OPTIONS")
     for account in ACCOUNTS:
         pin = cookie(account)
@@ -192,7 +193,7 @@ def cookies():
         "of a newer version": "I" + pin[1:],
         "of an unknown kind": "F" + pin[1:],
         "with another pin": pin[:44] + ("A" if pin[44] != "A" else "B") + pin[45:],
-        "of a key that nobody has": cookie("bravo", key_id=2),
+        "of an unknown key": cookie("bravo", key_id=2),
         "of another scope": cookie("bravo", scope=b"else"),
         "of another name": cookie("bravo", name=b"nip"),
         "from the future": cookie("bravo", issued_at=LATER + 1000),
@@ -238,21 +239,22 @@ def cookies():
         "two carrier headers that differ are of no use", headers=[["X-Affinity", pin], ["X-Affinity", cookie("alpha")]]
     )
     case("copies of a carrier header are one", headers=[["X-Affinity", f"{pin}, {pin}"]])
-    case("a retiring key's cookie is made anew", "rotation", pin=pin)
+    case("a retiring key's cookie is made again", "rotation", pin=pin)
     case(
-        "a retiring key's cookie is made anew at a read",
+        "a retiring key's cookie is made again at a read",
         "rotation",
         method="GET",
         target="/v1/responses/resp_1",
         pin=pin,
     )
+    scoped = twin.default_name(b"openai")
     case(
         "a cookie for one scope",
         "scope",
         headers=[
             [
                 "Cookie",
-                f"{twin.default_name(b'openai').decode()}={cookie('charlie', name=twin.default_name(b'openai'), scope=b'openai')}; __Host-tokenpin=other",
+                f"{scoped.decode()}={cookie('charlie', name=scoped, scope=b'openai')}; __Host-tokenpin=other",
             ]
         ],
     )
@@ -271,10 +273,10 @@ def answers():
         ["X-Affinity", "theirs"],
     ]
     case("the account's own cookie of our name is taken off", answer={"headers": [JSON, *theirs]})
-    case("also where no other goes back", pin=cookie("alpha"), answer={"headers": [JSON, *theirs]})
+    case("also where no other is returned", pin=cookie("alpha"), answer={"headers": [JSON, *theirs]})
     for status in (201, 204, 206, 299, 302, 304, 400, 401, 403, 404, 409, 429, 500, 503):
         body = "" if status in (204, 304) else {"error": {"message": "no"}}
-        case(f"a cookie goes back with success only: {status}", answer={"status": status, "body": body})
+        case(f"a cookie is returned with success only: {status}", answer={"status": status, "body": body})
         case(f"what the account answers passes: {status}", pin=cookie("alpha"), answer={"status": status, "body": body})
     case("what success is can be said", "success", answer={"status": 404})
 
@@ -291,7 +293,7 @@ def keys():
             )
         case(f"a session of {account}", session=session)
         case(f"a consumer of {account} counts before a session", consumer=consumer, session="session-0")
-        case(f"a consumer of {account} counts before a cookie of nobody's", consumer=consumer, pin=cookie("bravo"))
+        case(f"a consumer of {account} counts before an anonymous cookie", consumer=consumer, pin=cookie("bravo"))
         case(
             f"a consumer of {account} in a prompt cache",
             "prompt cache",
@@ -352,8 +354,8 @@ def states():
     case("a draining account keeps its sessions", "alpha draining", pin=pin)
     case("a draining account gets no newcomers", "alpha draining")
     case("where all drain, all serve", "all draining")
-    case("where all are down, nobody serves", "all down")
-    case("where all are down, nobody serves an API without state", "all down", target="/v1/embeddings")
+    case("where all are down, none serves", "all down")
+    case("where all are down, none serves an API without state", "all down", target="/v1/embeddings")
     case(
         "where all are down, as Anthropic's clients expect it",
         "all down",
@@ -500,7 +502,7 @@ def openai_ids():
         broken = alpha[:20] + ("A" if alpha[20] != "A" else "B") + alpha[21:]
         for what, text in {
             "broken": broken,
-            "of a key that nobody has": sealed(RESPONSE, key="SUITE_KEY_2", key_id=2),
+            "of an unknown key": sealed(RESPONSE, key="SUITE_KEY_2", key_id=2),
         }.items():
             case(
                 f"{mode}: a seal that is {what}",
@@ -817,7 +819,7 @@ def anthropic_ids():
         body={"messages": [{"role": "user", "content": two}]},
     )
     case(
-        "a batch that nobody has",
+        "an unknown batch",
         "keys",
         method="GET",
         target=f"/v1/messages/batches/{sealed(BATCH, 'zulu')}",
@@ -826,9 +828,9 @@ def anthropic_ids():
 
 
 def settings():
-    case("an id of its own key", "own id keys", pin=cookie("alpha"), answer={"body": response_of()})
+    case("an id under its separate key", "own id keys", pin=cookie("alpha"), answer={"body": response_of()})
     case(
-        "an id of its own key leads",
+        "an id under its separate key leads",
         "own id keys",
         method="GET",
         target=f"/v1/responses/{sealed(RESPONSE, 'bravo', 'SUITE_IDS', 9)}",
@@ -845,8 +847,8 @@ def settings():
     case("a new id is of the signing key", "rotation", pin=cookie("alpha", key_id=2), answer={"body": response_of()})
     owned = sealed(RESPONSE, "bravo", owner=b"bob")
     case("an id leads its owner", "owner", method="GET", target=f"/v1/responses/{owned}", consumer="bob")
-    case("an id leads nobody else", "owner", method="GET", target=f"/v1/responses/{owned}", consumer="eve")
-    case("an id leads nobody without a name", "owner", method="GET", target=f"/v1/responses/{owned}")
+    case("an id leads no other consumer", "owner", method="GET", target=f"/v1/responses/{owned}", consumer="eve")
+    case("an id leads no client without a name", "owner", method="GET", target=f"/v1/responses/{owned}")
     case("an id is its owner's", "owner", consumer="bob", answer={"body": response_of()})
     foreign = sealed(RESPONSE, "bravo", "SUITE_KEY_2", 2)
     case(
@@ -864,14 +866,14 @@ def settings():
     )
     for account in ACCOUNTS:
         case(
-            f"a collection of its own: {account}",
+            f"a collection that is configured: {account}",
             "own words",
             method="GET",
             target=f"/v1/things/{sealed('thing_0123456789ab', account)}",
             answer={"body": {"thing": "thing_0123456789ab", "other": "thing_0123456789ab"}},
         )
         case(
-            f"a key of its own: {account}",
+            f"a key that is configured: {account}",
             "own words",
             target="/v1/things",
             body={"thing": sealed("thing_0123456789ab", account), "other": "thing_0123456789ab"},

@@ -1,4 +1,6 @@
-"""Cases that nobody has written down: requests and answers put together at random, under a few of the table's configurations."""
+"""Cases that are not written down: requests and answers, put together at random, under a few of the
+table's configurations.
+"""
 
 import json
 import random

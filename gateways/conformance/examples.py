@@ -1,4 +1,6 @@
-"""The configurations that pages print, against the schema: whole ones, those of routes, parts, and state files."""
+"""The configurations that pages print, against the schema: whole ones, those of routes, parts, and
+state files.
+"""
 
 import json
 import pathlib
@@ -9,7 +11,8 @@ import sys
 import yaml
 from schema import SCHEMA, base, validators_of
 
-# What tells a configuration from other YAML and JSON. A block that has one of these words is understood, or an error.
+# The words that tell a configuration from other YAML and JSON. A block that has one of these words
+# is understood, or an error.
 OURS = re.compile(
     r"\b(placement_key|cookie_keys|id_keys|sealed_ids|cooldowns|carrier_header|filter_config|retry_after)\b|^tokenpin:|^retry:|\"tokens\"",
     re.M,
@@ -36,7 +39,7 @@ def configurations(node, in_route=False, top=True):
             if name in ("filter_config", "configuration"):
                 text = value["value"]
                 config = json.loads(text) if isinstance(text, str) else dict(text)
-                # What proxy-wasm has for the routes of its host.
+                # The field of proxy-wasm for the routes of its host.
                 for route in config.pop("routes", {}).values() if name == "configuration" else ():
                     yield "route", route
                 yield "route" if in_route else "filter", config
@@ -51,7 +54,7 @@ def configurations(node, in_route=False, top=True):
 
 
 def in_variables(config):
-    """Where placeholders of Spring stand for keys, which are its own way to a secret."""
+    """True if placeholders of Spring, its own way to a secret, stand for keys."""
     config = json.loads(json.dumps(config))
     for holder, name in [
         (config, "placement_key"),
@@ -78,7 +81,7 @@ def main():
                     f"{where}: {'.'.join(map(str, e.instance_path))}: {e.message}"
                     for e in validators[kind].iter_errors(config)
                 ]
-                # A field that nobody knows is seen in each of them.
+                # An unknown field is seen in each of them.
                 wrong = {**config, "unheard_of": 1}
                 assert not validators[kind].is_valid(wrong), where
     print(f"{count} configurations in pages")

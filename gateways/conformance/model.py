@@ -1,9 +1,10 @@
-"""What a gateway must do with one request, from docs/ and with the second implementation in tests/twin: an oracle that
-shares no line with the gateways.
+"""The answer that a gateway must give to one request, from docs/ and with the second implementation
+in tests/twin: an oracle that shares no line with the gateways.
 
-A case is {config, request, answer}: a configuration in the words of config.schema.json, a request {method, target,
-headers, body}, and what the account answers, {status, headers, body}. `expected` gives what may happen, by the account that
-serves: a newcomer may be anybody's. Under "" is what the gateway answers itself.
+A case is {config, request, answer}: a configuration in the words of config.schema.json, a request
+{method, target, headers, body}, and what the account answers, {status, headers, body}. `expected`
+gives what may happen, by the account that serves: any account may serve a newcomer. Under "" is
+what the gateway answers itself.
 """
 
 import copy
@@ -28,8 +29,8 @@ KEYS = {
 SECRETS = {f"SUITE_{name.upper()}": f"sk-{name}" for name in (*ACCOUNTS, "delta")}
 ENVIRONMENT = {**{name: key.hex() for name, key in KEYS.items()}, **SECRETS}
 
-# When cookies of the cases were issued, and what the model takes for the time: what is due or over by then stays so. In
-# 2096 a state ends, and its refusal tells what is left.
+# When cookies of the cases were issued, and what the model takes for the time: what is due or over
+# by then stays so. In 2096 a state ends, and its refusal tells what is left.
 FIXED, NOW, LATER = 1_700_000_000, 1_795_000_000, 4_000_000_000
 DRAWS = 60  # of ids for a newcomer, so that each account that may serve does
 
@@ -202,7 +203,7 @@ class Ids(bodies.Request):
         return native not in sent if self.sealed else sent not in ({None}, {native})
 
     def as_sent(self, text, pin):
-        """Also by the key that had sealed it, whatever the account was then."""
+        """Also by the key that had sealed it, regardless of the account it had then."""
         ring, scope, owner = self.rules.place
         for native, sent in self.forms.items():
             for form in sent - {native}:
@@ -256,7 +257,7 @@ def expected(fields, request, answer):
         if reads and mode != "off" and len(body) > fields.get("max_body", 1 << 26):
             return refused(request, 413, "request_too_large")
         reads = reads and len(body) <= fields.get("max_body", 1 << 26)
-        # An empty body holds nothing, whatever it is said to be.
+        # An empty body holds nothing, regardless of its type.
         if body and not reads and mode in ("seal", "strict"):
             if content_of(headers) == "json":
                 return refused(request, 415, "unsupported_content_encoding", headers={"accept-encoding": "identity"})
@@ -297,7 +298,7 @@ def expected(fields, request, answer):
 
 
 def served(config, fields, request, answer, decision, ids, api, mode, path, target, body, came, handshake, account):
-    """What the account gets, and the client."""
+    """The request that the account gets, and the answer that the client gets."""
     if ids is not None and any(len(forms) > 1 for forms in ids.forms.values()):
         raise Unclear
     headers, name = request["headers"], (config.cookie_name or twin.default_name(config.scope))
@@ -327,7 +328,7 @@ def served(config, fields, request, answer, decision, ids, api, mode, path, targ
     elif body is not None:
         sees["headers"].update({d: [v.decode() for v in values(headers, d)] for d in DIGESTS if values(headers, d)})
 
-    # What goes back.
+    # The answer to the client.
     back = {"status": answer["status"], "headers": {}, "cookie": None}
     text, shown = answer["body"].encode("latin-1"), back["headers"]
     # Beside the gateway's own.
@@ -387,7 +388,8 @@ def served(config, fields, request, answer, decision, ids, api, mode, path, targ
             "key_id": cookie.key_id,
             "id": "fresh" if fresh else cookie.id.hex(),
             "issued_at": "now" if fresh else cookie.issued_at,
-            # Behind the value. Of a session that has lasted since the past, Max-Age says how long it has.
+            # Behind the value. Of a session that has lasted since the past, Max-Age says how long
+            # it has.
             "attributes": None if carrier else line.partition(b"; ")[2].decode(),
         }
         if handshake:
@@ -398,7 +400,9 @@ def served(config, fields, request, answer, decision, ids, api, mode, path, targ
 
 
 def located(rules, pin, api, text):
-    """A location as the client gets it. Where the provider says its own address, it is the gateway's; another's is left."""
+    """A location as the client gets it. Where the provider says its own address, it is the
+    gateway's; another's is left.
+    """
     origin = (b"{provider}", b"http://{gateway}")
     return bodies.seal_target(rules, pin, api, text.encode(), origin).decode()
 

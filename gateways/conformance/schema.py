@@ -1,13 +1,16 @@
-"""The schema of the configuration against parsers of it: what the one refuses the others do, and the reverse.
+"""The schema of the configuration against parsers of it: what the one refuses the others do, and
+the reverse.
 
     schema.py NAME=COMMAND...
 
-Each command is a parser. It reads lines, each a kind (`filter`, `route` or `states`), a tab and a configuration as
-JSON, and writes a line for each: why it is refused, with the path in front, or nothing. Its environment is that of
-`ENVIRONMENT`. What one gateway refuses besides stands under its name in `NOT_HERE`.
+Each command is a parser. It reads lines, each a kind (`filter`, `route` or `states`), a tab and a
+configuration as JSON, and writes a line for each: why it is refused, with the path in front, or
+nothing. Its environment is that of `ENVIRONMENT`. What one gateway refuses besides stands under its
+name in `NOT_HERE`.
 
-The configurations come from the schema. For each property, whatever object it stands in: valid values, values of
-other types, out of range, too long and too short, and a neighbour that nobody knows. Then many of these in one.
+The configurations come from the schema. For each property, in every object that has it: valid
+values, values of other types, out of range, too long and too short, and an unknown neighbour. Then
+many of these in one.
 """
 
 import copy
@@ -48,8 +51,8 @@ PATTERNS = {
 }
 WRONG_TYPES = [None, True, 7, -1, 1.5, "\u00e4", "sk-planted", [], ["x"], {}, {"x": 1}]
 
-# What JSON Schema cannot say. Each line: what it is about, an example, and how the refusal begins. A refusal of what the
-# schema accepts has to be one of these.
+# The rules that JSON Schema cannot express. Each line: what it is about, an example, and how the
+# refusal begins. A refusal of what the schema accepts has to be one of these.
 BASE_TOKEN = {"name": "a"}
 RING_KEY = {"id": 1, "role": "sign", "key": {"env": "SCHEMA_KEY_2"}}
 RING_KEY_2 = {"id": 2, "role": "accept", "key": {"env": "SCHEMA_KEY_3"}}
@@ -64,7 +67,7 @@ NOT_SAID = [
     (
         "bytes of UTF-8 are counted",
         {"id_fields": [{"name": "\u00e4" * 17, "kind": "id"}]},
-        r"id_fields\[\d+\]: What is added",
+        r"id_fields\[\d+\]: An addition",
     ),
     ("the range of digits that are text", {"capacity": "65537"}, r".*: expected a whole number, "),
     ("a number is written without a fraction", {"capacity": 2.0}, r".*: expected a whole number, "),
@@ -149,7 +152,7 @@ NOT_SAID = [
         r"(carrier|response)_header: has another use already",
     ),
 ]
-# What one gateway refuses besides, in the same form.
+# The configurations that only one gateway refuses, in the same form.
 NOT_HERE = {
     "nginx": [
         (
@@ -185,13 +188,14 @@ NOT_HERE = {
         ("the router retries", {"retry": {"status": [429]}}, r"retry: "),
     ],
 }
-# Texts that are no configuration, and how they are refused: of a number the form counts, also where it is whole.
+# Texts that are no configuration, and how they are refused: of a number the form counts, also where
+# it is whole.
 NO_NUMBER, NO_JSON = r"capacity: expected a whole number, 1 to 65536$", r"no valid JSON at line 1, column \d+$"
 TEXTS = [
     *[
         (
-            '{"placement_key": {"env": "SCHEMA_KEY_1"}, "cookie_keys": [{"id": 1, "role": "sign", "key": {"env": "SCHEMA_KEY_2"}}], '
-            '"tokens": [{"name": "a"}], "capacity": %s}' % number,
+            '{"placement_key": {"env": "SCHEMA_KEY_1"}, "tokens": [{"name": "a"}], "capacity": %s, '
+            '"cookie_keys": [{"id": 1, "role": "sign", "key": {"env": "SCHEMA_KEY_2"}}]}' % number,
             refusal,
         )
         for refusal, numbers in [
@@ -365,7 +369,7 @@ def cases_of(examples, node, kind, put, path, name="", valid_only_as=None):
     for value in examples.good(node, name):
         yield Case(f"{path or kind} may be {json.dumps(value)[:60]}", kind, put(value))
     for value in examples.bad(node, name):
-        yield Case(f"{path or kind} may not be {json.dumps(value)[:60]}", kind, put(value), path)
+        yield Case(f"{path or kind} must not be {json.dumps(value)[:60]}", kind, put(value), path)
     types = node.get("type", "")
     if "array" in types:
         least = max(0, node.get("minItems", 1) - 1)
@@ -401,7 +405,7 @@ def base(**fields):
 
 
 def judged(command, cases):
-    """What a parser says of each."""
+    """The answers of a parser, one for each case."""
     return judged_texts(command, [(case.kind, json.dumps(case.config)) for case in cases])
 
 
@@ -417,12 +421,13 @@ def judged_texts(command, cases):
 
 
 def related(one, other):
-    """Whether two paths are the same, or one is of a part of what the other is of."""
+    """True if two paths are the same, or one of them leads to a part of the other."""
     one, other = (re.sub(r"^tokens \(.*\)", "tokens", path) for path in (one, other))
     return one.startswith(other) or other.startswith(one)
 
 
-# Defects that the comparison has to see: where they stand in the schema, and what stands there instead.
+# Defects that the comparison has to see: where they stand in the schema, and what stands there
+# instead.
 PLANTED = [
     ("$defs/weight/maximum", 65537),
     ("$defs/until/minimum", 1),
@@ -489,7 +494,7 @@ def main(judges, seed):
             if not validators["filter"].is_valid(base(**fields)):
                 failures.append(f"the schema does say it: {about}: {fields}")
 
-        # Many at once.
+        # Many together.
         draws = random.Random(seed)
         pool = [
             c
@@ -501,7 +506,7 @@ def main(judges, seed):
         for number in range(RANDOM_CASES):
             fields = {}
             for _ in range(draws.randint(2, 8)):
-                # Half of the configurations have nothing wrong of their own.
+                # Half of the configurations are good by themselves.
                 chosen = draws.choice(good if number % 2 else pool).config
                 fields.update({name: value for name, value in chosen.items() if base().get(name) != value})
             mixed.append(Case(f"random configuration {number}", "filter", base(**fields)))
@@ -509,8 +514,8 @@ def main(judges, seed):
             failures += [f"{name}: {failure}" for failure in failures_of(name, command, validators, cases, mixed)]
     accepted = sum(validators[case.kind].is_valid(case.config) for case in mixed)
     print(
-        f"{len(cases)} configurations made from the schema, {len(NOT_SAID)} that it cannot tell, {len(mixed)} at random "
-        f"({accepted} valid), seed {seed}; parsers: {', '.join(judges)}"
+        f"{len(cases)} configurations made from the schema, {len(NOT_SAID)} that it cannot tell, "
+        f"{len(mixed)} at random ({accepted} valid), seed {seed}; parsers: {', '.join(judges)}"
     )
     for failure in failures[:40]:
         print(f"FAILED: {failure}")
@@ -525,7 +530,7 @@ def value_at(config, path):
 
 
 def failures_of(name, command, validators, cases, mixed):
-    """What is wrong with one parser, or with the schema beside it."""
+    """The defects of one parser, or of the schema beside it."""
     own = NOT_HERE.get(name, [])
     cases = [case for case in cases if case.kind not in NONE_HERE.get(name, ())]
     said = judged(command, cases)
@@ -554,7 +559,7 @@ def begins(start, refusal):
 
 
 def cannot_be_said(config, refusal, own):
-    """Whether a refusal is of those that JSON Schema cannot tell, or of the gateway's own."""
+    """True if a refusal is one of those that JSON Schema cannot tell, or of the gateway's own."""
     if is_one_of(own, refusal):
         return True
     if "expected a whole number" in refusal:
@@ -573,7 +578,7 @@ def compare(answers, validators, cases, own, checked_paths=False):
             errors = "; ".join(e.message for e in validators[case.kind].iter_errors(case.config))
             failures.append(f"only the schema refuses: {shown}: {errors[:200]}")
         if checked_paths and case.path is not None and allowed and not said:
-            failures.append(f"nobody refuses: {shown}")
+            failures.append(f"neither refuses: {shown}")
         if (
             checked_paths
             and not allowed
@@ -584,7 +589,7 @@ def compare(answers, validators, cases, own, checked_paths=False):
         ):
             failures.append(f"the path is another: {shown}: {said}")
         if "sk-planted" in said or "sk-of-" in said:
-            failures.append(f"a value is told: {shown}: {said}")
+            failures.append(f"a value is shown: {shown}: {said}")
     return failures
 
 

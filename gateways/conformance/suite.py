@@ -2,9 +2,10 @@
 
     suite.py [--smoke] [--only WORDS] [--random COUNT] ADAPTER=PROGRAM..
 
-An adapter is a file in adapters/, whose class `Gateway` says how such a gateway is started with a configuration; the
-program is what it starts, or the folder of what it loads. --smoke runs some. With --random, so many cases
-beside the table are drawn, from the seed that is printed or in SUITE_SEED.
+An adapter is a file in adapters/, whose class `Gateway` says how such a gateway is started with a
+configuration; the program is what it starts, or the folder of what it loads. --smoke runs some.
+With --random, that many cases beside the table are drawn, from the seed that is printed or in
+SUITE_SEED.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from model import ENVIRONMENT, KEYS, LATER, LOCATIONS, SECRETS, twin, unjoined, 
 HERE = pathlib.Path(__file__).parent
 PATIENCE = 30
 LOOPBACK = "127.0.0.1"
-SMOKE, SMOKE_STEP = ("off", "seal", "strict", "keys"), 3  # of these configurations one case of so many
+SMOKE, SMOKE_STEP = ("off", "seal", "strict", "keys"), 3  # of these configurations one case in three
 
 
 # ---- The provider
@@ -56,13 +57,14 @@ class Seen:
             for variable, secret in SECRETS.items()
             if value in (secret, f"Bearer {secret}")
         ]
-        assert len(sent) == 1, f"credentials of {sent or 'nobody'}"
+        assert len(sent) == 1, f"credentials of {sent or 'no account'}"
         return sent[0]
 
 
 class Provider:
-    """Three accounts in one server, as sloppy as HTTP lets it be: names of headers in any letters, blanks around values,
-    chunks cut at odd places. It answers what the case says."""
+    """Three accounts in one server, as sloppy as HTTP lets it be: names of headers in any letters,
+    blanks around values, chunks cut at odd places. It answers what the case says.
+    """
 
     def __init__(self):
         self.answer, self.seen, self.malformed, self.odd = None, [], [], 0
@@ -114,7 +116,7 @@ class Provider:
         status, body = answer["status"], answer["body"].encode("latin-1")
         bare = status in (204, 304)
         self.odd += 1
-        lines = [f"HTTP/1.1 {status} {'' if self.odd % 3 == 0 else 'Whatever'}"]
+        lines = [f"HTTP/1.1 {status} {'' if self.odd % 3 == 0 else 'Anything'}"]
         own = (seen.values("host") or [""])[0]
         headers = [(name, value.replace("{provider}", own)) for name, value in answer["headers"]]
         lines += [f"{name}:{' ' * (self.odd % 3)}{value}{' ' * (self.odd % 2)}" for name, value in headers]
@@ -142,7 +144,9 @@ def free_port():
 
 
 class Process:
-    """A gateway that is a program of its own, and starts anew for each configuration. An adapter has its `command`."""
+    """A gateway that is a separate program, and starts again for each configuration. An adapter has
+    its `command`.
+    """
 
     joins = False  # whether several fields of one name become one: no drawn case has them then
     differs = {}  # the start of cases' names -> why it differs there; such a case has to differ
@@ -152,7 +156,9 @@ class Process:
         self.child = None
 
     def command(self, config, port):
-        """What starts it on this port, with a configuration in the words of the schema."""
+        """The command that starts it on this port, with a configuration in the words of the
+        schema.
+        """
         raise NotImplementedError
 
     def start(self, config):
@@ -237,7 +243,8 @@ def check(gateway, config, case, answer, seen):
     expect = case["expect"]
     if "" in expect:
         assert not seen, (
-            f"the provider was asked: {seen[0].method} {seen[0].target} as {seen[0].account}; wanted {expect['']['status']} {expect['']['body']}"
+            f"the provider was asked: {seen[0].method} {seen[0].target} as {seen[0].account}; "
+            f"wanted {expect['']['status']} {expect['']['body']}"
         )
         wanted = expect[""]
     else:
@@ -263,7 +270,7 @@ def check(gateway, config, case, answer, seen):
         [value for value in answer.values("set-cookie") if value not in ours],
         others.pop("set-cookie", []),
     )
-    # Names in it are in whatever letters.
+    # Names in it are in any letters.
     same(
         "cache-control",
         [value.lower() for value in answer.values("cache-control")],
@@ -338,7 +345,9 @@ def affinity_keys(headers):
 
 
 def altered(case):
-    """The case with something else expected, in each of its parts. A check that passes these sees nothing."""
+    """The case with something else expected, in each of its parts. A check that passes these sees
+    nothing.
+    """
     for account, wanted in case["expect"].items():
         rest = {other: each for other, each in case["expect"].items() if other != account}
 
@@ -381,7 +390,7 @@ class Reason:
 
 
 def run(gateway, provider, configs, cases):
-    """What is wrong with a gateway, and in how many cases it differs as its adapter says."""
+    """The defects of a gateway, and the number of cases in which it differs as its adapter says."""
     failures, differing, reasons = [], 0, Reason(gateway.differs)
     for config in dict.fromkeys(case["config"] for case in cases):
         gateway.start(configs[config])
@@ -417,7 +426,7 @@ def blind(gateway, config, case, answer, seen):
 
 
 def repeats(case):
-    """Whether a request has several fields of one name."""
+    """True if a request has several fields of one name."""
     names = [name.lower() for name, _ in case["request"]["headers"]]
     return len(set(names)) < len(names)
 
@@ -457,7 +466,8 @@ def main():
             finally:
                 gateway.stop()
         print(
-            f"{name}: {len(mine)} cases, {differing} differ with a reason, {len(failures)} failed, {time.monotonic() - begun:.1f} s",
+            f"{name}: {len(mine)} cases, {differing} differ with a reason, {len(failures)} failed, "
+            f"{time.monotonic() - begun:.1f} s",
             flush=True,
         )
         for failure in failures[:60]:

@@ -1,11 +1,11 @@
-"""Three accounts behind all gateways at once, and OpenAI's client through one after the other.
+"""Three accounts behind all gateways together, and OpenAI's client through one after the other.
 
     together.py ADAPTER=PROGRAM..
 
-All have one configuration. Each request of a client goes through the next gateway, and names what an earlier one has
-created: a response, a conversation, a file, a stream. An account knows nothing of another's. Once with sealed ids and a client
-that keeps no cookies, once with cookies and plain ids. No follow-up may be lost, and accounts must differ between clients: else
-nothing was at stake.
+All have one configuration. Each request of a client goes through the next gateway, and names what
+an earlier one has created: a response, a conversation, a file, a stream. An account knows nothing
+of another's. Once with sealed ids and a client that keeps no cookies, once with cookies and plain
+ids. No follow-up may be lost, and accounts must differ between clients: else nothing was at stake.
 """
 
 import http.cookiejar
@@ -27,7 +27,9 @@ MARKS = ("tp0", "tp1", "tp2")
 
 
 class Accounts(Provider):
-    """What an account has made, nobody else knows. A sealed id, or a cookie of ours, is an error of the gateway's."""
+    """Each account knows only its own objects. A sealed id, or a cookie of ours, is an error of the
+    gateway's.
+    """
 
     def __init__(self):
         super().__init__()
@@ -134,7 +136,8 @@ def follow(ports, with_cookies):
         streamed = [event.response.id for event in stream][-1]
     assert ask().responses.retrieve(streamed).id == streamed
     conversation = ask().conversations.create()
-    # Of the response only the conversation is named: without a cookie it may live in another account.
+    # Of the response only the conversation is named: without a cookie it may live in another
+    # account.
     ask().responses.create(model="demo", input="x", conversation=conversation.id)
     assert ask().conversations.retrieve(conversation.id).id == conversation.id
     file = ask().files.create(file=("a.txt", b"text"), purpose="user_data")
@@ -171,7 +174,8 @@ def main(words):
                     gateway.stop()
     wrong += provider.lost + provider.wrong + provider.malformed
     print(
-        f"{2 * CLIENTS} clients through {len(words)} gateways in turn: {len(provider.seen)} requests, {len(provider.lost)} follow-ups lost, accounts met: {sorted(met)}"
+        f"{2 * CLIENTS} clients through {len(words)} gateways in turn: {len(provider.seen)} requests, "
+        f"{len(provider.lost)} follow-ups lost, accounts met: {sorted(met)}"
     )
     if wrong or len(met) != 3:
         sys.exit("\n".join(map(str, wrong)) or "too few accounts")

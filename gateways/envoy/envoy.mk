@@ -9,18 +9,19 @@ VENV_READY := $(VENV)/installed
 ENVOY_FILTER := $(BUILD)/envoy/libtokenpin_envoy.so
 ENVOY_OBJECTS := $(patsubst gateways/envoy/%.cc,$(BUILD)/envoy/%.o,$(wildcard gateways/envoy/*.cc))
 
-# The folder that holds nlohmann/json.hpp. If it is not given, a Python package brings it.
+# The folder that holds nlohmann/json.hpp. If it is not given, a Python package provides it.
 ifndef JSON_INCLUDE
 JSON_INCLUDE = $(wildcard $(BUILD)/json/lib/python3.*/site-packages/nlohmann_json/include)
 JSON_READY := $(BUILD)/json/installed
 endif
 
 ENVOY_CXXFLAGS := -std=c++17 -O2 -fPIC -Wall -Wextra -Wpedantic -Werror -Iinclude
-# No symbol may be missing but Envoy's callbacks, and no C++ runtime is asked of the host.
+# Only Envoy's callbacks may be missing symbols, and the host need not provide a C++ runtime.
 ENVOY_LDFLAGS := -shared -static-libstdc++ -static-libgcc -Wl,--version-script=gateways/envoy/exports.map \
   -Wl,-z,now -Wl,-z,relro -Wl,--gc-sections
 
-# What Python packages bring: the real Envoy and its clients for the tests, and the JSON library.
+# The contents of Python packages: the real Envoy and its clients for the tests, and the JSON
+# library.
 define python_packages
 	@echo "installing $(1) into $(@D) (once)"
 	$(PYTHON) -m venv --clear $(@D)

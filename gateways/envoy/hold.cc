@@ -30,7 +30,7 @@ void Hold::BeginRefusal(Refusal refusal) {
   End();
   state_ = State::kRefused;
   size_ = 0;
-  refusal_ = std::move(refusal);
+  refusal_ = std::make_unique<const Refusal>(std::move(refusal));
 }
 
 bool Hold::Swallow(uint64_t size, uint64_t most) {

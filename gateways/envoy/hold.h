@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <memory>
 
 #include "refusal.h"
 
@@ -40,7 +40,7 @@ class Hold {
  private:
   State state_ = State::kNone;
   uint64_t size_ = 0;  // of its body; or what was swallowed
-  std::optional<Refusal> refusal_;
+  std::unique_ptr<const Refusal> refusal_;
 };
 
 }  // namespace tokenpin_envoy

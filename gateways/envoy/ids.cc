@@ -14,7 +14,7 @@ std::unique_ptr<Ids> Ids::Of(const Terms& terms, const tokenpin::Request& reques
   const auto api =
       config.affinity().classify(tokenpin::view(request.method), tokenpin::view(request.target));
   if (!api || api->ids == TOKENPIN_IDS_NONE) return nullptr;
-  std::unique_ptr<Ids> ids(new Ids(config, api->ids, terms.mode()));
+  std::unique_ptr<Ids> ids(new Ids(config, *api, terms.mode()));
   ids->is_head_ = tokenpin::view(request.method) == "HEAD";
   ids->scope_ = tokenpin::view(request.scope);
   if (const auto owner = config.affinity().id_owner(request)) ids->owner_ = *owner;
@@ -30,7 +30,7 @@ tokenpin::IdUse Ids::Use() const {
   use.owner = tokenpin::bytes(owner_);
   use.upstream = tokenpin::bytes(upstream_);
   use.origin = tokenpin::bytes(origin_);
-  use.ids = ids_;
+  use.ids = api_.ids;
   use.set_mode(mode_);
   return use;
 }
@@ -81,8 +81,6 @@ void Ids::EndOpening() {
   changed_ = 0;
   rewriter_.emplace<std::monostate>();
 }
-
-bool Ids::Seals() const { return summary_.report().changes_response; }
 
 void Ids::OnResponse(uint32_t slot, std::string_view upstream) {
   slot_ = slot;

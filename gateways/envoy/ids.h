@@ -23,6 +23,8 @@ class Ids {
   tokenpin::Mode mode() const { return mode_; }
   // Of everything that was read so far.
   const tokenpin::IdSummary& summary() const { return summary_; }
+  // Its method and target, as the table has them.
+  const tokenpin::Class& api() const { return api_; }
   // Of a former try, which has opened the request already.
   void Inherit(const tokenpin::IdSummary& summary) { summary_ = summary; }
 
@@ -37,12 +39,17 @@ class Ids {
   uint32_t unexpected() const { return unexpected_; }
   bool is_text() const { return utf8_.valid(); }
 
+  // Nothing of the request is read any more. Returns the report on it, which is kept.
+  const tokenpin::IdReport& EndReading() { return report_ = summary_.report(); }
+
   // Whether ids in the response may change.
-  bool Seals() const;
+  bool Seals() const { return report_.changes_response; }
   // Whether the API keeps what it makes in its account.
-  bool has_state() const { return ids_ == TOKENPIN_IDS_BOTH || ids_ == TOKENPIN_IDS_ITEMS; }
+  bool has_state() const {
+    return api_.ids == TOKENPIN_IDS_BOTH || api_.ids == TOKENPIN_IDS_ITEMS;
+  }
   bool is_head() const { return is_head_; }
-  bool is_download() const { return summary_.report().downloads; }
+  bool is_download() const { return report_.downloads; }
 
   // The response of a slot. `upstream` is the authority that was asked.
   void OnResponse(uint32_t slot, std::string_view upstream);
@@ -63,19 +70,20 @@ class Ids {
   Edits edits;
 
  private:
-  Ids(const Config& config, uint8_t ids, tokenpin::Mode mode)
-      : config_(config), ids_(ids), mode_(mode) {}
+  Ids(const Config& config, const tokenpin::Class& api, tokenpin::Mode mode)
+      : config_(config), api_(api), mode_(mode) {}
   tokenpin::IdUse Use() const;
   void TakeOpened(const tokenpin::Piece& piece);
   bool TakeSealed(const tokenpin::Piece& piece, std::string* out);
 
   // Terms of the stream, which outlive this.
   const Config& config_;
-  const uint8_t ids_;
+  const tokenpin::Class api_;
   const tokenpin::Mode mode_;
   bool is_head_ = false;
   std::string scope_, owner_, origin_, upstream_, opened_target_;
   tokenpin::IdSummary summary_;
+  tokenpin::IdReport report_{};
   // At most one at a time.
   std::variant<std::monostate, tokenpin::IdOpener, tokenpin::IdSealer> rewriter_;
   uint32_t slot_ = TOKENPIN_SLOT_NONE;

@@ -70,7 +70,7 @@ std::string Body(const Refusal& refusal, bool for_anthropic) {
 
 Refusal RefusalFor(tokenpin::Status status) {
   if (status == TOKENPIN_STATUS_SCOPE_LENGTH) {
-    return {400, "bad_tenant", "The tenant cannot be told."};
+    return {400, "bad_tenant", "The tenant cannot be determined."};
   }
   return {500, "affinity_error", "The gateway cannot choose an account."};
 }

@@ -30,7 +30,7 @@ Try::Try(const Chain& chain) {
 void Try::OnRequestHeaders(const Terms& terms, bool end_of_stream) {
   request_ended_ = end_of_stream;
   // Another route may have other tokens; the number of tries counts for all.
-  if (former_.config != terms.config()) former_ = {former_.count};
+  if (!first() && former_.config != terms.config()) former_ = {former_.count};
 }
 
 void Try::OnRequestBody(envoy_filter envoy, const Settings& settings, bool end_of_stream) {
@@ -97,7 +97,7 @@ bool Try::BeginNext(envoy_filter envoy, const Terms& terms, const tokenpin::Deci
   if (reader.Read(envoy, terms, &request) && Decide(terms, &request)->may_move()) {
     Inheritance left{&terms.chain,
                      {former_.count + 1, terms.config(), former_.slots, former_.carrier}};
-    if (ids != nullptr) left.former.ids = *ids;
+    if (ids != nullptr) left.former.ids = std::make_unique<const tokenpin::IdSummary>(*ids);
     inheritance = &left;
     const bool begun = envoy_dynamic_module_callback_http_filter_recreate_stream(envoy, nullptr, 0);
     inheritance = nullptr;

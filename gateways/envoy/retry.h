@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -26,7 +25,7 @@ struct FormerTries {
   std::vector<uint32_t> slots = {};
   bool carrier = false;
   // Of a request whose ids were opened: what it came with is gone.
-  std::optional<tokenpin::IdSummary> ids = std::nullopt;
+  std::unique_ptr<const tokenpin::IdSummary> ids = nullptr;
 };
 
 // One try of a request, and what the next one needs. Envoy makes a stream for each.
@@ -44,7 +43,7 @@ class Try {
   void OnHeldRequest(uint64_t size, bool ended, std::string_view length);
 
   // Null if this is the first try, or the former one has left the ids as they were.
-  const tokenpin::IdSummary* former_ids() const { return former_.ids ? &*former_.ids : nullptr; }
+  const tokenpin::IdSummary* former_ids() const { return former_.ids.get(); }
 
   // Which slot serves this try.
   tokenpin::Result<tokenpin::Decision> Decide(const Terms& terms, tokenpin::Request* request);

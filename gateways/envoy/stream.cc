@@ -199,16 +199,24 @@ bool Stream::Decide(envoy_filter envoy, RequestReader& reader, tokenpin::Request
                     const Held* held) {
   const Stats& stats = terms_.chain.stats;
   const Settings& settings = terms_.settings();
-  if (ids_ != nullptr) request->set_ids(ids_->summary());
+  tokenpin::IdReport report{};
+  if (ids_ != nullptr) {
+    report = ids_->EndReading();
+    request->set_ids(ids_->summary());
+    // The table was asked already. Of a stateless API, what names state is not told in this way.
+    if (!request->has_group && ids_->api().group == TOKENPIN_GROUP_STATEFUL) {
+      request->set_group(TOKENPIN_GROUP_STATEFUL);
+      request->existing |= ids_->api().existing;
+    }
+  }
   const auto decision = try_.Decide(terms_, request);
   if (!decision) return Fail(envoy, decision.status);
   decision_ = *decision;
   stats.CountDecision(envoy, decision_);
-  if (ids_ != nullptr) stats.CountIds(envoy, ids_->summary().report(), ids_->unexpected());
+  if (ids_ != nullptr) stats.CountIds(envoy, report, ids_->unexpected());
   if (settings.metadata) WriteMetadata(envoy, decision_, *terms_.config());
   if (!terms_.observes() && !decision_.has_slot()) {
     const std::string& header = settings.response_header;
-    const auto report = ids_ == nullptr ? tokenpin::IdReport{} : ids_->summary().report();
     Refuse(envoy, RefusalFor(decision_, *terms_.config(), tokenpin::quoted(report)), header,
            header.empty() ? "" : Describe(decision_));
     return false;

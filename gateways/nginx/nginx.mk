@@ -6,7 +6,7 @@ CHECKS += nginx-e2e
 
 NGINX := gateways/nginx
 NGINX_OUT := $(BUILD)/nginx
-# -B: no compiled files among the sources. What every nginx of a run read and wrote is left in build/nginx.
+# -B: no compiled files among the sources. build/nginx keeps the files of every nginx of a run.
 NGINX_TESTS := $(VENV)/bin/python -B -m pytest --quiet --build-dir $(BUILD) -c $(NGINX)/tests/pytest.ini
 NGINX_AS_ENVOY := gateways/envoy/tests/e2e
 

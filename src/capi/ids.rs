@@ -726,10 +726,12 @@ impl<'a> Work<'a> {
 
     /// Refuses memory that is written to while it overlaps other memory of the call.
     fn check_apart(&self, written: &[Span], input: Span) -> Result<(), Status> {
-        for (i, span) in written.iter().enumerate() {
+        let mut others = written;
+        while let Some((span, rest)) = others.split_first() {
             span.check_apart(input)?;
             span.check_apart_from(&self.spans)?;
-            span.check_apart_from(written.get(i + 1..).unwrap_or_default())?;
+            span.check_apart_from(rest)?;
+            others = rest;
         }
         Ok(())
     }

@@ -3,7 +3,8 @@
 /// The kind of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// JSON, also of a type that ends with `+json`, and a body without a type: many servers take it so.
+    /// JSON, including types that end with `+json`. A body without a type counts too, because many
+    /// servers read it as JSON.
     Json,
     /// Server-sent events.
     Events,
@@ -14,7 +15,7 @@ pub enum Content {
 }
 
 impl Content {
-    /// The kind that a `Content-Type` names; an empty one stands for an absent header.
+    /// Returns the kind that a `Content-Type` names. An empty one stands for an absent header.
     ///
     /// ```
     /// use tokenpin::gateway::Content;
@@ -62,20 +63,20 @@ pub fn is_encoded<'h>(fields: impl IntoIterator<Item = &'h [u8]>) -> bool {
     elements(fields).any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
 }
 
-/// The elements of lists, without blanks around them.
+/// Returns the elements of lists, without blanks around them.
 fn elements<'h>(fields: impl IntoIterator<Item = &'h [u8]>) -> impl Iterator<Item = &'h [u8]> {
     fields.into_iter().flat_map(|list| list.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
 }
 
-/// The value that all values are which are not empty; the empty one, if there is none. `None` if they
-/// differ, for nothing tells which of them is right.
+/// Returns the one value of all values that are not empty, or the empty one if there is none.
+/// Returns `None` if they differ, because no rule says which one is right.
 pub fn the_one<'h>(values: impl IntoIterator<Item = &'h [u8]>) -> Option<&'h [u8]> {
     let mut values = values.into_iter().filter(|value| !value.is_empty());
     let one = values.next().unwrap_or_default();
     values.all(|other| other == one).then_some(one)
 }
 
-/// The value whose copies a proxy has joined with commas; else the value as it is.
+/// Returns the value whose copies a proxy has joined with commas, or else the value unchanged.
 ///
 /// ```
 /// use tokenpin::gateway::unjoined;

@@ -1,5 +1,5 @@
-//! What gateways in Rust have in common around a decision: their own answers, and what they read in
-//! headers. Needs the feature `alloc`.
+//! The parts that gateways in Rust share around a decision: their own answers, and the headers that
+//! they read. Needs the feature `alloc`.
 
 mod headers;
 mod refused;

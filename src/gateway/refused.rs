@@ -11,15 +11,16 @@ use crate::decide::decision::{Decision, Refusal};
 use crate::error::Error;
 use crate::ids::summary::Summary;
 
-/// Why a request is not served, and the answer that its client gets: the same from every gateway.
+/// The reason why a request is not served, and the answer that its client gets: the same from every
+/// gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     status: u16,
     code: &'static str,
     message: Cow<'static, str>,
-    /// The field of the request that is meant.
+    /// The field of the request at fault.
     param: Option<String>,
-    /// The request is to blame; else the gateway is.
+    /// True if the request is at fault, and false if the gateway is.
     of_request: bool,
     /// In seconds; 0 if unknown.
     retry_after: u32,
@@ -43,24 +44,27 @@ impl Refused {
         Self { of_request: true, ..Self::new(status, code, message) }
     }
 
-    /// Of a request that could not be decided.
+    /// Answers a request that could not be decided.
     #[must_use]
+    #[cold]
     pub fn of_error(error: &Error) -> Self {
         match error {
-            Error::ScopeLength => Self::new(400, "bad_tenant", "The tenant cannot be told."),
+            Error::ScopeLength => Self::new(400, "bad_tenant", "The tenant cannot be determined."),
             _ => Self::new(500, "affinity_error", "The gateway cannot choose an account."),
         }
     }
 
-    /// Of a decision of `affinity` without a slot. `ids` are those of the request, if they were read.
+    /// Answers a decision of `affinity` without a slot. `ids` are those of the request, if they
+    /// were read.
     #[must_use]
+    #[cold]
     pub fn of_decision(
         affinity: &Affinity<'_>,
         decision: &Decision,
         ids: Option<&Summary>,
     ) -> Self {
         let why = decision.refusal();
-        // The keys of ids are told, never the existence of an account.
+        // The keys of ids are shown, never the existence of an account.
         let [first, second] = decision.id_keys.map(|number| key_name(affinity, number));
         let quoted = match ids.map_or(&b""[..], Summary::quoted) {
             b"" => String::new(),
@@ -96,32 +100,32 @@ impl Refused {
         }
     }
 
-    /// Of a body that is too long.
+    /// Answers a body that is too long.
     #[must_use]
     pub fn too_large() -> Self {
         Self::of_request(413, "request_too_large", "The request's body is too large.")
     }
 
-    /// Of a body that is one too many.
+    /// Answers a body for which there is no room.
     #[must_use]
     pub fn too_many() -> Self {
         let message = "The gateway holds too many requests.";
         Self { retry_after: 1, ..Self::new(503, "too_many_bodies", message) }
     }
 
-    /// Of a body that cannot be understood, or not be read to its end.
+    /// Answers a body that cannot be understood, or not be read to its end.
     #[must_use]
     pub fn unreadable() -> Self {
         Self::of_request(400, "unreadable_body", UNREADABLE)
     }
 
-    /// Of a body that is not JSON.
+    /// Answers a body that is not JSON.
     #[must_use]
     pub fn wrong_type() -> Self {
         Self::of_request(415, "unsupported_content_type", "The request's body has to be JSON.")
     }
 
-    /// Of a body that is compressed.
+    /// Answers a body that is compressed.
     #[must_use]
     pub fn wrong_encoding() -> Self {
         let message = "The request's body must not be encoded.";
@@ -129,28 +133,28 @@ impl Refused {
         Self { headers: &[("accept-encoding", "identity")], ..refused }
     }
 
-    /// Of a WebSocket, whose ids cannot be seen.
+    /// Answers a WebSocket, whose ids cannot be read.
     #[must_use]
     pub fn wrong_protocol() -> Self {
         let message = "This is not served over a WebSocket.";
         let refused = Self::of_request(426, "websocket_not_supported", message);
-        // Envoy removes the one without the other.
+        // Envoy removes one of these without the other.
         Self { headers: &[("upgrade", "HTTP/1.1"), ("connection", "upgrade")], ..refused }
     }
 
-    /// The status of the response, 400 to 599.
+    /// Returns the status of the response, 400 to 599.
     #[must_use]
     pub const fn status(&self) -> u16 {
         self.status
     }
 
-    /// The reason, stable and fit for metrics and logs.
+    /// Returns the reason, stable and fit for metrics and logs.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         self.code
     }
 
-    /// The headers of the response, with names in lower case.
+    /// Returns the headers of the response, with names in lower case.
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, Cow<'static, str>)> {
         let seconds = self.retry_after;
         let wait = (seconds != 0).then(|| ("retry-after", Cow::Owned(seconds.to_string())));
@@ -158,9 +162,10 @@ impl Refused {
         [("content-type", "application/json".into())].into_iter().chain(wait).chain(more)
     }
 
-    /// The body of the response. `for_anthropic` is true if the request has the header
-    /// `anthropic-version`: only clients of Anthropic's say which version of the API they mean.
+    /// Returns the body of the response. `for_anthropic` is true if the request has the header
+    /// `anthropic-version`: only clients of Anthropic's name the version of the API.
     #[must_use]
+    #[cold]
     pub fn body(&self, for_anthropic: bool) -> String {
         let message = quoted(&self.message);
         if for_anthropic {
@@ -185,13 +190,15 @@ impl Refused {
 
 const UNREADABLE: &str = "The request's body cannot be read.";
 
-/// The name of a key of the table of ids.
+/// Returns the name of a key of the table of ids.
+#[cold]
 fn key_name(affinity: &Affinity<'_>, number: u8) -> String {
     let name = affinity.id_key(number).unwrap_or_default();
     String::from_utf8_lossy(name).into_owned()
 }
 
-/// A string of JSON. The names of configured keys may be any text.
+/// Returns a string of JSON. The names of configured keys may be any text.
+#[cold]
 fn quoted(text: &str) -> String {
     let mut quoted = String::from('"');
     for character in text.chars() {

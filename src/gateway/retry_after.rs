@@ -1,11 +1,12 @@
-//! How long a response asks to wait.
+//! The time for which a response asks to wait.
 
-/// The whole seconds that cover the time for which a response asks to wait; 0 if that is over, `None`
-/// if it cannot be read.
+/// Returns the whole seconds for which a response asks to wait, rounded up. Returns 0 if that time
+/// is over, and `None` if it cannot be read.
 ///
-/// `milliseconds` is the value of `retry-after-ms`, more precise and therefore first, and `text` that of
-/// `Retry-After`: digits with or without a fraction, or a date in any of the three forms of RFC 9110,
-/// section 5.6.7. Each is empty if there is no such header. `now` is the wall clock, in unix seconds.
+/// `milliseconds` is the value of `retry-after-ms`, which is more precise and so comes first.
+/// `text` is that of `Retry-After`: digits with or without a fraction, or a date in any of the
+/// three forms of RFC 9110, section 5.6.7. Each is empty if there is no such header. `now` is the
+/// wall clock, in unix seconds.
 ///
 /// ```
 /// use tokenpin::gateway::retry_after;
@@ -15,6 +16,7 @@
 /// assert_eq!(retry_after(b"", b"soon", 0), None);
 /// ```
 #[must_use]
+#[cold]
 pub fn retry_after(milliseconds: &[u8], text: &[u8], now: u64) -> Option<u64> {
     if let Some(milliseconds) = decimal(milliseconds) {
         return Some(milliseconds.div_ceil(1000));
@@ -22,7 +24,8 @@ pub fn retry_after(milliseconds: &[u8], text: &[u8], now: u64) -> Option<u64> {
     decimal(text).or_else(|| Some(date(text, now)?.saturating_sub(now)))
 }
 
-/// Digits with or without a fraction, rounded up. `u64::MAX` for more.
+/// Reads digits with or without a fraction, rounded up. Returns `u64::MAX` for larger numbers.
+#[cold]
 fn decimal(text: &[u8]) -> Option<u64> {
     let mut parts = text.splitn(2, |&byte| byte == b'.');
     let digits = |part: &&[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
@@ -39,8 +42,9 @@ fn decimal(text: &[u8]) -> Option<u64> {
 
 const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
-/// The unix seconds of a date; 0 for one before 1970. (The crates that read dates need a standard library,
-/// or are many times longer.)
+/// Returns the unix seconds of a date, or 0 for one before 1970. (The crates that read dates need a
+/// standard library, or are many times longer.)
+#[cold]
 fn date(text: &[u8], now: u64) -> Option<u64> {
     let text = core::str::from_utf8(text).ok()?;
     let mut words = text.split([' ', '-', ',']).filter(|word| !word.is_empty());
@@ -65,11 +69,8 @@ fn date(text: &[u8], now: u64) -> Option<u64> {
     let mut year_number = small(year, 4)?;
     if year.len() == 2 {
         // The last year with these digits that is at most 50 years ahead.
-        let this_year = 1970 + now / 31_556_952;
-        year_number += this_year / 100 * 100;
-        if year_number > this_year + 50 {
-            year_number -= 100;
-        }
+        let latest = 1970 + now / 31_556_952 + 50;
+        year_number = latest - (latest - year_number) % 100;
     }
     let day = small(day, 2).filter(|day| (1..=31).contains(day))?;
     if hour > 23 || minute > 59 || second > 60 || times.next().is_some() {
@@ -82,18 +83,20 @@ fn date(text: &[u8], now: u64) -> Option<u64> {
     Some(days * 86400 + hour * 3600 + minute * 60 + second)
 }
 
-/// A number of at most so many digits.
+/// Reads a number of at most `most` digits.
+#[cold]
 fn small(text: &str, most: usize) -> Option<u64> {
     let is_small =
         !text.is_empty() && text.len() <= most && text.bytes().all(|byte| byte.is_ascii_digit());
     is_small.then(|| text.parse().ok()).flatten()
 }
 
-/// The days from the first of January 1970 to a day. A year begins in March here, so that a leap day is
-/// its last.
+/// Returns the days from the first of January 1970 to a day. A year begins in March here, so that a
+/// leap day is its last.
+#[cold]
 fn days(year: u64, month: u64, day: u64) -> u64 {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day;
-    // Those before the first of January 1970, and one, for days begin with 1.
+    // Subtracts the days before the first of January 1970, and one, because days begin with 1.
     days.saturating_sub(719_469)
 }

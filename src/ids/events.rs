@@ -30,6 +30,8 @@ enum Line {
 }
 
 const NAME: &[u8; 4] = b"data";
+/// The same with what ends it, as mostly all of it comes in one piece.
+const DATA: &[u8; 5] = b"data:";
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
 impl Body {
@@ -92,6 +94,10 @@ impl Body {
                     }
                     at += 1;
                     (self.line, self.after_return) = (Line::Name(0), byte == b'\r');
+                }
+                Line::Name(0) if rest.starts_with(DATA) => {
+                    at += DATA.len();
+                    self.line = Line::Data;
                 }
                 Line::Name(read) if NAME.get(usize::from(read)) == Some(&byte) => {
                     at += 1;

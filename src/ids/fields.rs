@@ -480,6 +480,7 @@ impl Fields<'_> {
 
     /// Returns the number and kind of a key of a document, if it is read.
     #[inline(always)]
+    #[expect(clippy::inline_always, reason = "most keys end at the first test")]
     pub(crate) fn find(&self, name: &[u8], any_case: bool) -> Option<(u8, KeyKind)> {
         // Most keys of documents end here.
         if self.keys.is_empty() && !BY_LENGTH.may_hold(name) {

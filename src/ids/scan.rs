@@ -139,7 +139,7 @@ impl Step {
     }
 }
 
-/// What an open level is.
+/// The kind of an open level.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Level {
     Array,
@@ -155,7 +155,7 @@ impl Level {
         matches!(self, Self::Object | Self::Holder)
     }
 
-    /// Whether the key in front of it is remembered.
+    /// Returns whether the key in front of it is remembered.
     const fn is_named(self) -> bool {
         matches!(self, Self::Ids | Self::Holder)
     }
@@ -364,35 +364,10 @@ impl Scanner {
                     _ => self.give_up(),
                 },
                 State::KeyOrEnd | State::Key => match byte {
-                    b'"' => {
-                        self.begin_string(State::InKey);
-                        at += 1;
-                        // Usually the whole key is there and has no escape.
-                        if let Some(end) = self.whole_end(behind) {
-                            let name = behind.get(..end).unwrap_or_default();
-                            at += end + 1;
-                            if self.has_escape {
-                                self.hold_key(name);
-                                self.end_held_key(reader);
-                            } else {
-                                self.end_key(reader, name);
-                                at = self.take(input, at, b':', State::Value);
-                                // Mostly a string follows that nobody looks at.
-                                if self.kind.is_none()
-                                    && self.state == State::Value
-                                    && input.get(at) == Some(&b'"')
-                                {
-                                    match self.whole_text(input, at + 1) {
-                                        Some(behind) => at = behind,
-                                        None => break,
-                                    }
-                                }
-                            }
-                        } else {
-                            self.hold_key(behind);
-                            break;
-                        }
-                    }
+                    b'"' => match self.members(reader, input, at) {
+                        Some(behind) => at = behind,
+                        None => break,
+                    },
                     b'}' if self.state == State::KeyOrEnd => {
                         at += 1;
                         self.close(reader, true);
@@ -444,6 +419,7 @@ impl Scanner {
 
     /// Returns the end of a string that begins here. Usually the first special byte is the quote.
     #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a call costs as much as a short string")]
     fn whole_end(&mut self, text: &[u8]) -> Option<usize> {
         let special = find_either(b'"', b'\\', text)?;
         if text.get(special) == Some(&b'"') { Some(special) } else { self.string_end(text) }
@@ -572,6 +548,41 @@ impl Scanner {
     }
 
     // Keys: never held back, only remembered.
+
+    /// Reads the key that begins at `at`, the string behind it if that is not read, and further such
+    /// members until another byte is next. Returns `None` at the end of the input. Usually each
+    /// member is whole and has no escapes.
+    #[inline(never)]
+    fn members(&mut self, reader: &mut dyn Reader, input: &[u8], mut at: usize) -> Option<usize> {
+        loop {
+            self.begin_string(State::InKey);
+            let behind = input.get(at + 1..)?;
+            let Some(end) = self.whole_end(behind) else {
+                self.hold_key(behind);
+                return None;
+            };
+            let name = behind.get(..end)?;
+            at += end + 2;
+            if self.has_escape {
+                self.hold_key(name);
+                self.end_held_key(reader);
+                return Some(at);
+            }
+            self.end_key(reader, name);
+            at = self.take(input, at, b':', State::Value);
+            if self.kind.is_some() || self.state != State::Value || input.get(at) != Some(&b'"') {
+                return Some(at);
+            }
+            self.begin_string(State::Text);
+            at += 1;
+            at += self.whole_end(input.get(at..)?)? + 1;
+            self.state = State::AfterValue;
+            at = self.take(input, at, b',', State::Key);
+            if self.state != State::Key || input.get(at) != Some(&b'"') {
+                return Some(at);
+            }
+        }
+    }
 
     /// Remembers a part of a key that is cut or has escapes. Not inlined, because this is rare.
     #[inline(never)]

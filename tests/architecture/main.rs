@@ -20,6 +20,9 @@ fn sources() -> Sources {
                 folders.push(path);
                 continue;
             }
+            if path.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
             let name = path.strip_prefix(Path::new(ROOT).join("src")).unwrap();
             let name = name.to_str().unwrap().replace('\\', "/");
             let text = fs::read_to_string(&path).unwrap();

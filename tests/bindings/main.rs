@@ -16,6 +16,7 @@ mod chapters;
 mod docs;
 mod ffi;
 mod go;
+mod guide;
 mod header;
 mod hpp;
 mod java;
@@ -75,6 +76,7 @@ fn every_copy_is_what_the_code_says() {
     copies.extend(hpp::parts(&header));
     copies.extend(docs::parts(&header));
     copies.extend(schema::parts());
+    copies.extend(guide::pages());
 
     let write = std::env::var_os("TOKENPIN_WRITE_BINDINGS").is_some();
     let mut stale = Vec::new();

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-// The allocator itself, by the names that glibc keeps for this purpose.
+// The allocator itself, under the names that glibc exports for this purpose.
 extern void* __libc_malloc(size_t size);
 extern void* __libc_calloc(size_t count, size_t size);
 extern void* __libc_realloc(void* block, size_t size);

@@ -1,4 +1,4 @@
-// Stands in front of the C library's allocator, for the program and for a shared library alike.
+// Replaces the C library's allocator, for the program and for a shared library.
 #ifndef ALLOC_H
 #define ALLOC_H
 
@@ -8,9 +8,9 @@
 // Calls so far of malloc, calloc, realloc and aligned_alloc; and of free with a pointer.
 extern unsigned long alloc_count;
 extern unsigned long alloc_free_count;
-// While set, there is no memory.
+// While set, allocations fail.
 extern bool alloc_fails;
-// What the latest malloc was asked for, and gave.
+// The size and the result of the latest malloc.
 extern size_t alloc_latest_size;
 extern void* alloc_latest;
 // Sees every block that is about to be freed, if set.

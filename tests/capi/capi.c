@@ -1,5 +1,5 @@
-// What each function does, as C sees it: every status, every field of a configuration error, every
-// enum and switch, every life of a handle. What all functions have in common is in contract.c.
+// Each function, as C sees it: every status, every field of a configuration error, every enum and
+// switch, every life of a handle. contract.c tests the contract that all functions share.
 //
 // Arguments: the folder of the vectors, the library's version.
 #define _DEFAULT_SOURCE  // MAP_ANONYMOUS
@@ -17,7 +17,7 @@
 
 enum { kPattern = 0xa5 };
 
-// Which numbers were met, to find those that nothing here leads to.
+// The numbers that were met, to find those that no test leads to.
 static bool met[TOKENPIN_ENUM_REFUSAL + 1][256];
 
 static bool expect_at(int32_t expected, int32_t got, const char* what, int line) {
@@ -288,7 +288,7 @@ static void check_error(const tokenpin_config_error* error, const Refusal* refus
   met[TOKENPIN_ENUM_FIELD][(uint8_t)error->field] = true;
 }
 
-// Memory that nobody wrote is read too, which is the point, and which memcheck would report.
+// Uninitialised memory is read too. That is intended, and memcheck would report it.
 static bool holds_a_secret(const void* memory, size_t len, const World* world) {
 #ifdef UNDER_MEMCHECK
   len = 0;
@@ -323,7 +323,7 @@ static void a_refused_configuration_says_where(void) {
     if (refusal->field != TOKENPIN_FIELD_PLACEMENT_KEY) {
       CHECK(!holds_a_secret(block, sizeof block, &world));
     }
-    // What `_size` checks, it reports alike.
+    // Faults that `_size` checks are reported alike.
     size_t size = 77;
     error.status = STATUS(OK);
     int32_t status = tokenpin_affinity_size(&world.config, &size, &error);
@@ -480,10 +480,10 @@ static void a_longer_configuration_starts_with_a_zero_tail(void) {
   CHECK(all(longer.bytes, sizeof longer.bytes, kPattern));
 }
 
-// Where the stack frames of the last call were.
+// Searches the stack frames of the last call.
 __attribute__((noinline)) static bool is_below(const unsigned char* needle, size_t len) {
   unsigned char area[12000];
-  __asm__ volatile("" : "=m"(area));  // Not initialised, and that is the point.
+  __asm__ volatile("" : "=m"(area));  // Uninitialised on purpose.
 #ifdef UNDER_MEMCHECK
   memset(area, 0, sizeof area);
 #endif
@@ -506,9 +506,9 @@ static void building_leaves_no_secret_on_the_stack(void) {
   unsigned char secret[16], placement[16];
   memcpy(secret, world.keys[0].secret, 16);
   memcpy(placement, world.config.placement_key, 16);
-#ifdef ALLOC_HOOKS  // The sanitizers lay out the stack in their own way.
+#ifdef ALLOC_HOOKS  // The sanitizers use another stack layout.
   leave_below(secret);
-  CHECK(is_below(secret, 16));  // The search finds what is there.
+  CHECK(is_below(secret, 16));  // Shows that the search works.
 #else
   leave_below(secret);
 #endif
@@ -569,7 +569,7 @@ static void memory_of_the_caller_is_used_as_far_as_needed_and_wiped(void) {
   SAY("memory of the caller");
   World world;
   world_init(&world);
-  // Strings end the block: its last byte is not zero of itself.
+  // Strings end the block. Its last byte is not zero anyway.
   world.config.cookie_name = text("pin");
   world.config.attributes.domain = text("example.com");
   size_t size = 0;
@@ -596,7 +596,7 @@ static void memory_of_the_caller_is_used_as_far_as_needed_and_wiped(void) {
   CHECK(all(block + size, sizeof block - size, kPattern));
   tokenpin_affinity_wipe(affinity);
   CHECK(all(block, size, 0));
-  // More memory than needed is left alone, and the block can be used again.
+  // Memory beyond the needed size stays unchanged, and the block can be used again.
   EXPECT(OK, tokenpin_affinity_init(block, sizeof block, &world.config, &affinity, NULL));
   tokenpin_affinity_wipe(affinity);
   CHECK(all(block, size, 0) && all(block + size, sizeof block - size, kPattern));
@@ -623,7 +623,7 @@ static void memory_and_configuration_must_be_apart(void) {
   config->id_collection_count = 1;
   const struct {
     const char* what;
-    void* pointer;  // To the pointer; none for the configuration itself.
+    void* pointer;  // The pointer to the part; none for the configuration itself.
     size_t len, align;
   } kParts[] = {
       {"config", NULL, sizeof *config, 8},
@@ -720,7 +720,7 @@ static void inspect(const void* freed) {
   freed_secret = holds_a_secret(freed, freed_size, freed_world);
 }
 
-// Not with the sanitizers' own allocator.
+// Not with the sanitizers, which have their own allocator.
 static void freed_memory_was_wiped(void) {
 #ifdef ALLOC_HOOKS
   SAY("freed memory");
@@ -731,7 +731,7 @@ static void freed_memory_was_wiped(void) {
   alloc_on_free = inspect;
   tokenpin_affinity_free(affinity);
   CHECK(freed_size > 0 && freed_zero);
-  // A refused one, late: everything else was read by then.
+  // Refused late: everything else was read by then.
   slot_duplicate(&world);
   freed_size = 0;
   freed_secret = true;
@@ -762,9 +762,9 @@ static void without_memory_there_is_a_status(void) {
 #endif
 }
 
-// Address space that nobody can read: so that counts beyond the limit are refused unread.
+// Address space without read permission: counts beyond the limit must be refused without a read.
 static void more_slots_than_the_limit_are_refused_unread(void) {
-  // A 32-bit machine has no room for them, nor has a program under valgrind.
+  // Such counts do not fit into a 32-bit address space, or under valgrind.
 #if SIZE_MAX > UINT32_MAX && !defined(UNDER_MEMCHECK)
   SAY("2^31 slots");
   size_t count = (size_t)TOKENPIN_MAX_BUCKETS + 1, size = count * sizeof(tokenpin_slot_config);
@@ -794,7 +794,7 @@ static void the_version_is_the_one_that_was_built(const char* version) {
   CHECK(strcmp(tokenpin_version(), version) == 0);
 }
 
-// Of each row `key,n,bucket` of a file; more columns are other people's answers.
+// Checks each row `key,n,bucket` of a file. Further columns are other implementations' answers.
 static void jump_gives_the_published_buckets(const char* folder, const char* file) {
   char path[600], line[400];
   snprintf(path, sizeof path, "%s/%s", folder, file);
@@ -835,7 +835,7 @@ static tokenpin_key key_of(uint8_t kind, const char* bytes, size_t len) {
   return key;
 }
 
-// Of FNV-1a's published hashes, by which Higress takes a slot: the remainder by 1000.
+// FNV-1a's published hashes, by which Higress selects a slot: the remainder by 1000.
 static void higress_takes_the_published_hash(void) {
   SAY("higress");
   enum { kSlots = 1000 };
@@ -876,7 +876,7 @@ static void keys_have_limits_and_kinds(void) {
     key.session = text("s");
     int32_t expected = kind <= 3 ? STATUS(OK) : STATUS(BAD_ENUM);
     expect_at(expected, tokenpin_key_hash(placement, NULL, 0, &key, &other), "kind", __LINE__);
-    CHECK((other == hash) == (kind > 3));  // All kinds differ; an error leaves it alone.
+    CHECK((other == hash) == (kind > 3));  // All kinds differ; an error leaves it unchanged.
     hash = other;
   }
   const struct {
@@ -911,7 +911,7 @@ static void keys_have_limits_and_kinds(void) {
   EXPECT(SCOPE_LENGTH,
          tokenpin_key_hash(placement, long_text, TOKENPIN_MAX_SCOPE + 1, &key, &hash));
   EXPECT(ZERO_SECRET, tokenpin_key_hash(zero, NULL, 0, &key, &hash));
-  // The session key is looked at for combined keys alone.
+  // Only combined keys read the session key.
   key.session.len = SIZE_MAX;
   EXPECT(OK, tokenpin_key_hash(placement, NULL, 0, &key, &hash));
   key.kind = TOKENPIN_KIND_COMBINED;
@@ -1112,7 +1112,7 @@ static void jar_init(Jar* jar) {
   EXPECT(OK, encode(jar, NULL));
 }
 
-// `says` is whether the cookie's contents come with the verdict.
+// `says` is true if the cookie's contents come with the verdict.
 static void read_as(Jar* jar, const tokenpin_key* key, uint64_t now, uint8_t verdict, bool says) {
   tokenpin_cookie cookie;
   memset(&cookie, kPattern, sizeof cookie);
@@ -1263,7 +1263,7 @@ static void next_finds_every_value_and_ends(void) {
     EXPECT(END, tokenpin_cookie_next(field, strlen(field), "pin", 3, &offset, &value));
     CHECK(offset == before && value.len == 1);
   }
-  // Offsets that no call gave.
+  // Offsets that no call returned.
   const size_t kOffsets[] = {35, 36, 37, 1000, (size_t)PTRDIFF_MAX, SIZE_MAX};
   for (size_t i = 0; i < COUNT(kOffsets); i++) {
     offset = kOffsets[i];
@@ -2146,7 +2146,7 @@ static void a_bad_request_is_a_status(void) {
   close_scene(&scene);
 }
 
-// All numbers that have a name were met, but this: the library makes the pin index itself.
+// All numbers that have a name were met, except this one: the library makes the pin index itself.
 static bool is_unreachable(int32_t kind, int32_t number) {
   return kind == TOKENPIN_ENUM_FIELD && number == TOKENPIN_FIELD_INDEX;
 }

@@ -7,7 +7,7 @@ RUSTC ?= rustc
 
 CAPI_PROGRAMS := layout contract capi ids decisions no_alloc two_rusts
 
-# What each program is made of, in either variant.
+# The objects of each program, in either variant.
 CAPI_layout := layout.o
 CAPI_contract := contract.o
 CAPI_capi := capi.o
@@ -15,7 +15,7 @@ CAPI_ids := ids.o
 CAPI_decisions := decisions.o
 CAPI_no_alloc := no_alloc.o
 CAPI_two_rusts := two_rusts.o libother.a
-# Arguments, and what only the plain variant is made of.
+# Arguments, and objects of only the plain variant.
 CAPI_ARGS_capi := tests/vectors $(VERSION)
 CAPI_ARGS_ids := tests/vectors
 CAPI_ARGS_decisions := tests/vectors

@@ -1,4 +1,4 @@
-// Checks that count, and say where they fail. For one translation unit a program.
+// Checks that count, and report where they fail. For one translation unit a program.
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -9,7 +9,7 @@
 
 static unsigned long check_passed;
 static unsigned long check_failed;
-// What a table is at; printed with a failure.
+// The current row of a table, printed with a failure.
 static char check_context[160];
 
 static inline bool check_at(bool good, const char* what, const char* file, int line) {
@@ -22,10 +22,10 @@ static inline bool check_at(bool good, const char* what, const char* file, int l
   return good;
 }
 
-// A condition in the sense of `if`, in C++ too.
+// Checks a condition in the sense of `if`, in C++ too.
 #define CHECK(condition) check_at((condition) ? true : false, #condition, __FILE__, __LINE__)
 
-// The last line of every program; what `main` returns.
+// Prints the last line of every program, and returns the result of `main`.
 static inline int check_report(void) {
   printf("%lu passed, %lu failed\n", check_passed, check_failed);
   return check_failed != 0;

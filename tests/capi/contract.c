@@ -1,6 +1,6 @@
-// What every function has in common, in one table: null and misaligned pointers one at a time,
-// empty and huge lengths, buffers of every length, handles that are none. Whatever goes wrong, no
-// output changes.
+// The contract of every function, in one table: null and misaligned pointers one at a time, empty
+// and huge lengths, buffers of every length, invalid handles. After any fault, no output has
+// changed.
 #include <stdlib.h>
 
 #include "check.h"
@@ -16,10 +16,10 @@ typedef enum {
   kRing,         // A key ring.
   kState,        // A thing of `unit` bytes that says whether it was initialised, and is changed.
   kSource,       // The same, only read, or NULL.
-  kBody,         // Bytes that are rewritten where they lie.
+  kBody,         // Bytes that are rewritten in place.
   kBytes,        // A pointer and a length; empty gives the status `empty`.
   kArray,        // The same for elements of `unit` bytes.
-  kMemory,       // What an affinity is built in.
+  kMemory,       // The memory for an affinity.
   kOut,          // An output of `unit` bytes.
   kOptionalOut,  // The same, or NULL.
   kInOut,        // An output that is read first, zero here.
@@ -46,7 +46,7 @@ typedef struct {
   Param params[kParams];
 } Row;
 
-// What the calls work on.
+// The objects that the calls work on.
 static World world;
 static tokenpin_affinity* affinity;
 static size_t affinity_size;
@@ -402,7 +402,7 @@ static void make_inputs(void) {
 _Alignas(16) static unsigned char outputs[kParams][kRoom + 16];
 
 static bool is_output(Role role) { return role >= kOut && role != kError; }
-// What is changed where it lies: a copy for each call.
+// Returns whether the memory is changed in place: each call gets a copy.
 static bool is_changed(Role role) { return role == kState || role == kBody; }
 static size_t size_of_changed(const Param* param) {
   return param->role == kBody ? param->length : param->unit;
@@ -433,8 +433,8 @@ static bool all(const void* bytes, size_t len, unsigned char value) {
 
 static unsigned char before(Role role) { return role == kInOut ? 0 : kPattern; }
 
-// Calls, and checks the status and that outputs are written on success alone and not past their
-// end. `needed` is the length that a buffer too small is told.
+// Makes a call, and checks the status and that outputs are written only on success and not past
+// their end. `needed` is the length that a buffer that is too small must report.
 static void expect(const Row* row, const Args* args, int32_t status, size_t needed) {
   for (size_t i = 0; i < kParams; i++) {
     const Param* param = &row->params[i];
@@ -558,7 +558,7 @@ static void a_handle_that_is_none_is_a_status(const Row* row, size_t i) {
   expect_at(row, i, zeroed, 0, STATUS(NOT_INITIALISED));
   memset(block, kPattern, sizeof block);
   expect_at(row, i, block, 0, STATUS(NOT_INITIALISED));
-  // One thing is not another, and a wiped one is none. In the block there is room for any.
+  // One kind of object is not another, and a wiped one is none. The block has room for any.
   tokenpin_key_ring wiped_ring = ring;
   tokenpin_id_ring wiped_id_ring = id_ring;
   tokenpin_key_ring_wipe(&wiped_ring);
@@ -584,7 +584,7 @@ static void a_handle_that_is_none_is_a_status(const Row* row, size_t i) {
   expect_at(row, i, wiped, 0, STATUS(NOT_INITIALISED));
 }
 
-// Also where nothing else is wrong: else the fault would show only with the first refusal.
+// Also if nothing else is wrong: otherwise the fault would show only with the first refusal.
 static void a_misaligned_error_is_a_status(const Row* row, size_t i) {
   if (row->params[i].role != kError) return;
   Args args = good_args(row);

@@ -1,5 +1,5 @@
-// Decisions, as C sees them: every row of the vector files of decisions, what becomes of its target
-// and its body, what is decided, what goes back.
+// Decisions, as C sees them: every row of the vector files of decisions, with its target and body,
+// its decision, and its cookie.
 //
 // Argument: the folder of the vectors.
 #include "decisions.h"

@@ -7,7 +7,7 @@
 
 enum { kMaxConfigs = 64, kMaxValues = 8, kMaxSlots = 8 };
 
-// What the bytes of a row are kept in.
+// The memory for the bytes of a row.
 typedef struct {
   char bytes[1 << 16];
   size_t used;
@@ -50,7 +50,7 @@ static inline void block_of(const char* row, const char* key, uint8_t* block) {
   if (CHECK(value.len == 32)) from_hex(value.bytes, value.len, block);
 }
 
-// It points into itself: not to be copied.
+// It points into itself, so it must not be copied.
 typedef struct {
   tokenpin_config config;
   tokenpin_cookie_key cookie_keys[TOKENPIN_MAX_COOKIE_KEYS], id_keys[TOKENPIN_MAX_COOKIE_KEYS];
@@ -127,14 +127,14 @@ static inline void config_of(const char* row, ConfigRow* made) {
   config->id_collection_count = list_of(pool, row, "id_collections", false, made->collections);
 }
 
-// It points into itself: not to be copied.
+// It points into itself, so it must not be copied.
 typedef struct {
   tokenpin_request request;
   tokenpin_bytes consumers[kMaxValues], sessions[kMaxValues], cookies[kMaxValues];
   uint32_t tried[kMaxSlots];
   uint8_t id_hint[16];
   tokenpin_bytes body;
-  const char* opened;  // What becomes of target and body. NULL: nobody looks at them.
+  const char* opened;  // The opened target and body. NULL: the ids are not read.
   Pool pool;
 } RequestRow;
 

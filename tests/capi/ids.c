@@ -1,5 +1,5 @@
 // Sealed ids, as C sees them: the vectors, cut at every byte; every life of a state, every overlap,
-// every number. What all functions have in common is in contract.c.
+// every number. contract.c tests the contract that all functions share.
 //
 // Argument: the folder of the vectors.
 #include <stdlib.h>
@@ -66,7 +66,7 @@ static void one_row(const Rows* rows) {
     value = value_of(row, "pin");
     CHECK(value.there == sealed);
     CHECK(pin == (sealed ? strtoull(value.bytes, NULL, 16) : 77));
-    // Only the verdict is written where it is another.
+    // Otherwise only the verdict is written.
     CHECK(sealed || (len == 77 && key_id == 77 && (uint8_t)out[0] == kPattern));
   }
   tokenpin_id_ring_wipe(&ring);
@@ -102,7 +102,7 @@ static void begin(const char* row, uint8_t mode) {
   memset(&use, 0, sizeof use);
 }
 
-// A body in chunks that end where they were told to, each in memory of exactly its size.
+// A body in chunks with given ends, each in memory of exactly its size.
 typedef struct {
   char out[kRoom];
   size_t len;
@@ -117,7 +117,7 @@ static void put(const void* bytes, size_t len) {
   made.len += len;
 }
 
-// Keeps a piece. Says how much of the chunk is done with.
+// Keeps a piece. Returns the number of consumed bytes.
 static size_t keep(const tokenpin_piece* piece, const char* chunk, size_t len) {
   if (!CHECK(piece->pass <= piece->taken && piece->taken <= len)) return len;
   CHECK(piece->taken > 0 || piece->put_len > 0 || len == 0);
@@ -136,7 +136,8 @@ static void chunk_of(const char* bytes, size_t len, bool seals) {
   char* chunk = malloc(len + 1);
   for (size_t at = 0, steps = 0; at < len || steps == 0; steps++) {
     memcpy(chunk, bytes + at, len - at);
-    // Nothing of the state is in the chunk: it may move at any time, and so may the state.
+    // The state holds no pointer into the chunk: the chunk may move at any time, and so may the
+    // state.
     const tokenpin_id_opener opener_copy = opener;
     const tokenpin_id_sealer sealer_copy = sealer;
     memset(&opener, kPattern, sizeof opener);
@@ -233,7 +234,7 @@ static void a_target(const char* row) {
   char* buffer = malloc(target.len + 1);
   memset(buffer, kPattern, target.len + 1);
   size_t len = 77;
-  // Room for what it was, whatever becomes of it.
+  // Enough for the original, regardless of the result.
   for (size_t room = 0; room < target.len; room++) {
     CHECK(tokenpin_affinity_open_target(affinity, &use, &summary, target.bytes, target.len, buffer,
                                         room, &len) == STATUS(BUFFER_TOO_SMALL));
@@ -252,7 +253,7 @@ static void a_target(const char* row) {
   free(buffer);
 }
 
-// Of the gateway that the locations are sealed by.
+// The gateway that seals the locations.
 static Value upstream, origin;
 
 static void a_location(const char* row) {
@@ -324,7 +325,7 @@ static int32_t seal_body(uint32_t slot, tokenpin_piece* piece) {
                                      piece);
 }
 
-// Each fault of what a body is rewritten with, in each function.
+// Each fault in the context of rewriting, in each function.
 static void what_is_used_is_checked(void) {
   begin_sealing();
   const tokenpin_id_use good = use;
@@ -356,7 +357,7 @@ static void what_is_used_is_checked(void) {
     use.has_mode = 1;
     use.mode = (uint8_t)number;
     EACH(number > TOKENPIN_MODE_STRICT ? STATUS(BAD_ENUM) : OK);
-    // A mode that is not asked for may be anything.
+    // A mode that is not used may have any value.
     use.mode = (uint8_t)number;
     EACH(OK);
     tokenpin_id_sealer other;
@@ -384,7 +385,7 @@ static void what_is_used_is_checked(void) {
   use = largest;
   use.owner.len++;
   EACH(STATUS(KEY_LENGTH));
-  // What failed has changed nothing: the document still begins.
+  // A failure changes nothing: the document still begins.
   CHECK(memcmp(place, kBody, sizeof kBody) == 0);
   for (uint32_t slot = 0; slot < 6; slot++) {
     SAY("slot %u", slot);
@@ -398,7 +399,7 @@ static void what_is_used_is_checked(void) {
   tokenpin_affinity_free(affinity);
 }
 
-// Memory that is written to overlaps nothing else of the call, but may touch it.
+// Memory that is written to must not overlap other memory of the call, but may touch it.
 static void overlaps_are_refused_and_neighbours_are_not(void) {
   begin_sealing();
   _Alignas(16) static union {
@@ -409,7 +410,7 @@ static void overlaps_are_refused_and_neighbours_are_not(void) {
   const size_t body = strlen(kBody);
   static const char* const kNames[kThings] = {"use", "summary", "state", "chunk", "scope", "piece"};
   const void* const from[kThings] = {&use, &summary, NULL, kBody, "scopexyz", NULL};
-  // Two of the things lie in the area, the second from `off` bytes behind the start of the first.
+  // Two of the objects lie in the area, the second from `off` bytes behind the start of the first.
   for (int i = 0; i < kThings * kThings * 2; i++) {
     const int a = i % kThings, b = i / kThings % kThings, seals = i / kThings / kThings;
     const void* state = seals ? (const void*)&sealer : (const void*)&opener;
@@ -417,14 +418,14 @@ static void overlaps_are_refused_and_neighbours_are_not(void) {
         sizeof use, sizeof summary,        seals ? sizeof sealer : sizeof opener, body,
         8,          sizeof(tokenpin_piece)};
     const ptrdiff_t size_a = (ptrdiff_t)sizes[a], size_b = (ptrdiff_t)sizes[b];
-    // What is only read may be anywhere.
+    // Read-only memory may overlap.
     const bool written = a == kState || b == kState || a == kPiece || b == kPiece ||
                          (!seals && (a == kSummary || b == kSummary));
     if (a == b || !written) continue;
     for (ptrdiff_t off = -size_b - 16; off <= size_a + 16; off += 8) {
       SAY("%d, %s, and %s at %td", seals, kNames[a], kNames[b], off);
       const bool overlap = off > -size_b && off < size_a;
-      // Of two that overlap only the first is there, which has to be what is used.
+      // If two overlap, only the first is valid, which has to be the context.
       if (overlap && b == kUse) continue;
       static _Alignas(16) unsigned char others[kThings][2048];
       unsigned char* at[kThings];
@@ -572,7 +573,7 @@ static void a_decision_follows_the_ids(void) {
   snprintf(body, sizeof body, "{\"encrypted_content\":\"gAAAAABo%.*s\"}", (int)sizeof mark, mark);
   decision = decide_body(body);
   refused(&decision, TOKENPIN_REFUSAL_INVALID_ENCRYPTED_CONTENT, 400);
-  SAY("a decision that nobody made");
+  SAY("a decision that no library made");
   const tokenpin_decision good = decision;
   uint8_t* const kNumbers[] = {&decision.source, &decision.outcome, &decision.pin_state,
                                &decision.id_verdict};
@@ -657,7 +658,7 @@ static void ids_may_belong_to_consumers(void) {
     request.consumer_count = 2;
     tokenpin_bytes none;
     CHECK(tokenpin_affinity_id_owner(affinity, &request, &none) == OK && none.len == 0);
-    // What is sealed for one is refused to another.
+    // An id sealed for one owner is refused to another.
     char id[TOKENPIN_MAX_SEALED_ID + 1], body[400];
     use.owner = owner;
     seal_into(id, sizeof id, "account-a", "resp_1");
@@ -672,7 +673,7 @@ static void ids_may_belong_to_consumers(void) {
   }
 }
 
-// What a configuration adds to the tables is copied, and counts.
+// The additions of a configuration are copied, and take effect.
 static void a_configuration_adds_to_the_table(void) {
   SAY("additions");
   world_init(&world);

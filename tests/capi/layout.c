@@ -221,7 +221,7 @@ static void every_value_has_its_name(void) {
   }
 }
 
-// So the table above is complete.
+// The table above is complete.
 static void no_other_number_has_a_name(void) {
   static const int32_t kEdges[] = {INT32_MIN, INT32_MAX, -256, 65536};
   for (int32_t of = -20; of < 300; of++) {

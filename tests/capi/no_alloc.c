@@ -1,12 +1,12 @@
-// Nothing allocates but `tokenpin_affinity_new`, and that once. Every function is called between
-// two looks at the counters of alloc.c, on its good path and on a bad one.
+// Only `tokenpin_affinity_new` allocates, and only once. Every function is called between two reads
+// of the counters of alloc.c, on a good path and on a bad one.
 #include <stdlib.h>
 
 #include "alloc.h"
 #include "check.h"
 #include "world.h"
 
-// Runs a statement, and checks how many blocks it allocated and freed.
+// Runs a statement, and checks the number of blocks that it allocated and freed.
 #define COSTS(allocated, freed, statement)                                                         \
   do {                                                                                             \
     unsigned long allocations = alloc_count, frees = alloc_free_count;                             \
@@ -22,7 +22,7 @@
 
 _Alignas(TOKENPIN_AFFINITY_ALIGN) static unsigned char block[8192];
 
-// Compiled with -fno-builtin, or the compiler would know that malloc changes no counter.
+// Compiled with -fno-builtin: otherwise the compiler would assume that malloc changes no counter.
 static void* volatile kept;
 
 static void the_counters_count(void) {
@@ -123,7 +123,7 @@ static void only_new_allocates(void) {
   NOTHING(tokenpin_decision_refusal(&decision, &http, &ids));
   COSTS(0, 1, tokenpin_affinity_free(affinity));
 
-  // A refused configuration: at most one block, and that is given back.
+  // A refused configuration: at most one block, which is freed.
   world.slots[1].identity = world.slots[0].identity;
   COSTS(1, 1, bad += tokenpin_affinity_new(&world.config, &affinity, &error) != 0);
   world.config.size = 0;
@@ -190,7 +190,7 @@ static void only_new_allocates(void) {
   COSTS(0, 0, tokenpin_abi_v1());
   COSTS(0, 0, good += tokenpin_version() != NULL);
 
-  // The paths were the ones meant.
+  // The intended paths were taken.
   snprintf(check_context, sizeof check_context, "%u good, %u bad", good, bad);
   CHECK(good == 58 && bad == 11);
 }

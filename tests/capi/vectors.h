@@ -15,7 +15,7 @@ typedef struct {
   bool there;  // Not null.
 } Value;
 
-// Reads a string without its escapes, or a word. Says where it ends.
+// Reads a string without its escapes, or a word. Returns its end.
 static inline const char* read_value(const char* at, Value* value) {
   value->there = strncmp(at, "null", 4) != 0;
   value->len = 0;
@@ -38,8 +38,8 @@ static inline const char* read_value(const char* at, Value* value) {
   return at + is_string;
 }
 
-// Behind the colon of a key: the first one. No string of a row has an unescaped quote in front of a
-// colon.
+// Finds the first byte behind the colon of a key. No string of a row has an unescaped quote in
+// front of a colon.
 static inline const char* find_key(const char* row, const char* key) {
   char pattern[40];
   snprintf(pattern, sizeof pattern, "\"%s\":", key);
@@ -61,7 +61,8 @@ static inline bool is_true(const char* row, const char* key) {
   return strcmp(value_of(row, key).bytes, "true") == 0;
 }
 
-// Goes through an array: `at` is behind its bracket, or behind an element. NULL at its end.
+// Iterates over an array: `at` is behind its bracket, or behind an element. Returns NULL at its
+// end.
 static inline const char* next_element(const char* at) {
   at += *at == ',';
   return *at == ']' || *at == 0 ? NULL : at;
@@ -81,7 +82,7 @@ static inline size_t from_hex(const char* hex, size_t len, void* bytes) {
   return len / 2;
 }
 
-// What has no such name is 255, which no enum uses.
+// Returns 255 for a name that does not exist. No enum uses 255.
 static inline uint8_t number_named(int32_t of, const char* name) {
   int32_t number = 0;
   for (tokenpin_bytes got; number < 255; number++) {
@@ -141,7 +142,7 @@ static inline bool same(const void* bytes, size_t len, const Value* expected) {
   return len == expected->len && memcmp(bytes, expected->bytes, len) == 0;
 }
 
-// Whether a summary says what `says` does.
+// Checks that a summary equals `says`.
 static inline void report_is(const tokenpin_id_report* report, const char* says) {
   if (!CHECK(says != NULL)) return;
   CHECK(report->verdict == enum_of(says, "verdict", TOKENPIN_ENUM_ID_VERDICT));

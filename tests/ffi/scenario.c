@@ -1,5 +1,5 @@
-/* What the programs beside this one have to print: some requests, by the header that a compiler
- * reads. Argument: the folder of the vectors, of which the sealed body is one. */
+/* The reference output of the other programs in this folder: some requests, through the header that
+ * a compiler reads. Argument: the folder of the vectors, which include the sealed body. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +46,7 @@ static size_t put(char* out, size_t len, const void* bytes, size_t count) {
   return len + count;
 }
 
-/* The body as slot 0 answers with it. */
+/* Seals the body of slot 0's answer. */
 static size_t seal_body(const struct tokenpin_affinity* affinity, const struct tokenpin_id_use* use,
                         const struct tokenpin_id_summary* summary, char* out) {
   struct tokenpin_id_sealer sealer;
@@ -63,7 +63,7 @@ static size_t seal_body(const struct tokenpin_affinity* affinity, const struct t
   return put(out, len, piece.put, piece.put_len);
 }
 
-/* Whether the vectors say that this becomes of the body. */
+/* Returns whether the vectors contain this sealed body. */
 static int is_vector(const char* folder, const char* sealed, size_t len) {
   static Rows rows;
   rows.file = open_file(folder, "id_bodies_v1.json");

@@ -1,4 +1,5 @@
--- The scenario of scenario.c by LuaJIT's FFI. Arguments: the header without preprocessor, the library.
+-- The scenario of scenario.c by LuaJIT's FFI. Arguments: the header without preprocessor, and the
+-- library.
 local ffi = require("ffi")
 
 local header = assert(io.open(arg[1])):read("*a")
@@ -7,7 +8,7 @@ local C = ffi.load(arg[2])
 
 local SLOTS, NOW = 5, 1800000000
 
--- What C borrows has to be kept from the collector.
+-- Keeps the memory that C borrows from the garbage collector.
 local kept = {}
 local function text(string)
   kept[#kept + 1] = string
@@ -104,7 +105,7 @@ check(C.tokenpin_affinity_classify(affinity, request.method.ptr, request.method.
   request.target.ptr, request.target.len, group, existing, ids))
 use.ids = ids[0]
 
--- The body as slot 0 answers with it.
+-- The body of slot 0's answer.
 local BODY = '{"id":"resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41","object":"response",'
   .. '"previous_response_id":null}'
 local function seal_body(summary)

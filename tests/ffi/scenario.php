@@ -7,7 +7,7 @@ const NOW = 1800000000;
 
 $c = FFI::cdef(file_get_contents($argv[1]), $argv[2]);
 
-// What C borrows has to live as long as C may look at it.
+// Keeps alive the memory that C borrows.
 $kept = [];
 $fill = function (FFI\CData $bytes, string $string) use ($c, &$kept): void {
     $memory = $c->new('char[' . max(1, strlen($string)) . ']');
@@ -70,7 +70,8 @@ $config->id_mode = $c->TOKENPIN_MODE_SEAL;
 $affinity = $c->new('struct tokenpin_affinity *');
 $error = $c->new('struct tokenpin_config_error');
 $status = $c->tokenpin_affinity_new(FFI::addr($config), FFI::addr($affinity), FFI::addr($error));
-printf("without a placement key: %s %s\n", $name($c->TOKENPIN_ENUM_STATUS, $status), $name($c->TOKENPIN_ENUM_FIELD, $error->field));
+$field = $name($c->TOKENPIN_ENUM_FIELD, $error->field);
+printf("without a placement key: %s %s\n", $name($c->TOKENPIN_ENUM_STATUS, $status), $field);
 for ($i = 0; $i < 16; $i++) {
     $config->placement_key[$i] = $i + 1;
 }
@@ -144,10 +145,11 @@ $check($c->tokenpin_affinity_classify(
     FFI::addr($use->ids),
 ));
 
-// The body as slot 0 answers with it.
+// The body of slot 0's answer.
 const BODY = '{"id":"resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41","object":"response",'
     . '"previous_response_id":null}';
-$put = fn(FFI\CData $piece): string => $piece->put_len === 0 ? '' : FFI::string($c->cast('char *', $piece->put), $piece->put_len);
+$put = fn(FFI\CData $piece): string =>
+    $piece->put_len === 0 ? '' : FFI::string($c->cast('char *', $piece->put), $piece->put_len);
 $seal = function (?FFI\CData $summary) use ($c, $check, $put, $affinity, $use): string {
     $sealer = $c->new('struct tokenpin_id_sealer');
     $piece = $c->new('struct tokenpin_piece');
@@ -168,7 +170,8 @@ $seal = function (?FFI\CData $summary) use ($c, $check, $put, $affinity, $use): 
         ));
         $out .= substr($rest, 0, $piece->pass) . $put($piece);
     }
-    $check($c->tokenpin_affinity_seal_end($affinity, FFI::addr($use), $summary, 0, FFI::addr($sealer), FFI::addr($piece)));
+    $check($c->tokenpin_affinity_seal_end(
+        $affinity, FFI::addr($use), $summary, 0, FFI::addr($sealer), FFI::addr($piece)));
     return $out . $put($piece);
 };
 

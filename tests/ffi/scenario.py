@@ -12,7 +12,7 @@ ffi = FFI()
 ffi.cdef(pathlib.Path(sys.argv[1]).read_text())
 c = ffi.dlopen(sys.argv[2])
 
-# What C borrows has to live as long as C may look at it.
+# Keeps alive the memory that C borrows.
 kept = []
 
 
@@ -103,7 +103,7 @@ BODY = ('{"id":"resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41","object":
 
 
 def seal_body(summary):
-    """The body as slot 0 answers with it."""
+    """Seals the body of slot 0's answer."""
     sealer, piece = ffi.new("struct tokenpin_id_sealer *"), ffi.new("struct tokenpin_piece *")
     check(c.tokenpin_id_sealer_init(sealer, c.TOKENPIN_FRAMING_JSON))
     out, rest = "", BODY

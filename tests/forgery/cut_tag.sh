@@ -1,3 +1,3 @@
 #!/bin/sh
-# Cargo's wrapper around rustc for this package alone: of a tag, 16 bits count in the library it builds.
+# Wraps rustc for only this package: the library that it builds compares only 16 bits of a tag.
 exec env TOKENPIN_PLANTED_DEFECT=1 "$@" --cfg tokenpin_cut_tag

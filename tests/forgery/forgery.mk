@@ -2,7 +2,7 @@
 
 CHECKS += forgery
 
-# How many have to get as far as the comparison of the tag.
+# The number of forgeries that must reach the comparison of the tag.
 FORGERIES ?= 10000000
 FORGE = TOKENPIN_FORGERIES=$(FORGERIES) $(CARGO) test --quiet --locked --release --test forgery
 

@@ -1,4 +1,4 @@
-//! What gateways in Rust have in common, against the guide to embedding and slow models.
+//! The parts that gateways in Rust share, against the guide to embedding and slow models.
 #![cfg(feature = "alloc")]
 #![deny(clippy::pedantic)]
 
@@ -23,9 +23,9 @@ const NATIVE: &str = "resp_0123456789";
 
 struct World {
     affinity: OwnedAffinity,
-    /// Of a request that names `NATIVE`.
+    /// The summary of a request that names `NATIVE`.
     summary: Summary,
-    /// No account is there.
+    /// A decision without an account.
     decision: Decision,
 }
 
@@ -47,7 +47,6 @@ impl World {
         let with = Opening { rules: &rules, known: &|_| true };
         let mut target = format!("/v1/responses/{NATIVE}").into_bytes();
         with.open_target(Ids::Both, &mut summary, &mut target);
-        drop(rules);
         assert_eq!(summary.quoted(), NATIVE.as_bytes());
         Self { affinity, summary, decision }
     }
@@ -57,7 +56,7 @@ impl World {
         (0..u8::MAX).find(named).unwrap()
     }
 
-    /// Refused for ids under these keys.
+    /// Returns a decision refused for ids under these keys.
     fn of_ids(&self, verdict: IdVerdict, keys: [u8; 2]) -> Decision {
         let (source, outcome) = (Source::Id, Outcome::Rejected);
         Decision { source, outcome, id_verdict: verdict, id_keys: keys, ..self.decision }
@@ -67,7 +66,7 @@ impl World {
         Refused::of_decision(self.affinity.get(), decision, summary)
     }
 
-    /// One for each row of the page.
+    /// Returns one answer for each row of the page.
     fn all(&self) -> Vec<Refused> {
         let none = u8::MAX;
         let rejected = Decision { outcome: Outcome::Rejected, ..self.decision };
@@ -76,7 +75,7 @@ impl World {
             Decision { pin_state: PinState::Down, ..rejected },
             rejected,
             self.of_ids(IdVerdict::Plain, [self.key("previous_response_id"), none]),
-            self.of_ids(IdVerdict::BadTag, [self.key("encrypted_content"), none]),
+            self.of_ids(IdVerdict::BadSeal, [self.key("encrypted_content"), none]),
             self.of_ids(IdVerdict::Plain, [self.key("path"), none]),
             self.of_ids(IdVerdict::Conflict, [self.key("path"), self.key(ODD_KEY)]),
             self.of_ids(IdVerdict::Plain, [none, none]),
@@ -90,7 +89,7 @@ impl World {
     }
 }
 
-/// The cells of each row of the page that tells a code.
+/// Returns the cells of each row of the page that has a code.
 fn rows() -> Vec<Vec<String>> {
     let page = fs::read_to_string(format!("{ROOT}/{PAGE}")).unwrap();
     let (_, tables) = page.split_once("\n## Refusals\n").unwrap();
@@ -289,7 +288,7 @@ fn copies_of_a_value_are_one() {
     assert_eq!(one(&["a", "", "b", "a"]), None);
 }
 
-// How long to wait
+// The time to wait.
 
 #[test]
 fn numbers_are_rounded_up() {
@@ -307,7 +306,7 @@ fn numbers_are_rounded_up() {
         ("1000.5", "", Some(2)),
         ("1001", "", Some(2)),
         ("0", "60", Some(0)),
-        // What cannot be read does not count.
+        // Unreadable values are ignored.
         ("soon", "60", Some(60)),
         ("-1", "60", Some(60)),
         ("", "", None),
@@ -351,7 +350,7 @@ fn dates_in_three_forms() {
             format!("{weekday}, {day:02}-{name}-{:02} {time} GMT", year % 100),
         ];
         for (form, near) in forms.iter().zip([false, false, true]) {
-            // Two digits of a year mean one that is not far away.
+            // Two digits of a year mean a near year.
             let before = if near { then.min(1_000_000_000) } else { random.below(then + 1) };
             assert_eq!(
                 retry_after(b"", form.as_bytes(), then - before.min(then)),

@@ -1,5 +1,5 @@
 // Decisions, as C++ sees them: every row of the vector files of decisions, through tokenpin.hpp.
-// Bodies come a byte at a time; the program beside the C interface opens them where they lie.
+// Bodies come one byte at a time; the program for the C interface opens them in place.
 //
 // Argument: the folder of the vectors.
 #include "decisions.h"
@@ -24,7 +24,7 @@ std::string_view view(const tokenpin_bytes& bytes) {
   return {static_cast<const char*>(bytes.ptr), bytes.len};
 }
 
-// Whether the row's value of a key is this.
+// Returns whether the row has this value for a key.
 bool says(const char* row, const char* key, std::string_view text) {
   const Value value = value_of(row, key);
   return value.there && view(value) == text;

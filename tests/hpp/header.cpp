@@ -1,2 +1,2 @@
-// The header by itself, and twice.
+// Includes only the header, twice.
 #include <tokenpin.hpp>

@@ -1,6 +1,6 @@
 // tokenpin.hpp as its users call it. Compiled with and without exceptions.
 #include <tokenpin.hpp>
-// Not sorted: the header must not need, or disturb, what comes behind it.
+// Not sorted: the header must not need or disturb the headers behind it.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -63,7 +63,7 @@ bool all_zero(const void* memory, std::size_t size) {
   return std::all_of(first, first + size, [](unsigned char byte) { return byte == 0; });
 }
 
-// A cookie goes out, comes back, and is stripped.
+// A cookie is set, sent back, and stripped.
 void a_request_and_its_response() {
   const CppWorld world;
   const Affinity affinity = world.make();
@@ -125,7 +125,7 @@ void what_a_request_says_is_heard() {
   request.set_group(TOKENPIN_GROUP_STATELESS);
   CHECK(affinity.decide(request)->source() == TOKENPIN_SOURCE_STATELESS);
 
-  // A value in a header of its own, and its answer.
+  // A value in the carrier header, and its answer.
   Request carrier_value = creating();
   carrier_value.carrier = 1;
   const auto minted = affinity.decide(carrier_value);
@@ -256,7 +256,7 @@ void memory_of_the_caller_is_used_and_wiped() {
   CHECK(again && again->capacity());
 }
 
-// A reload: who decided answers, though a newer configuration is in use.
+// A reload: the affinity that decided finishes, though a newer configuration is in use.
 void another_configuration_is_stale() {
   CppWorld world;
   auto current = std::make_shared<const Affinity>(world.make());
@@ -367,7 +367,7 @@ void the_pure_functions() {
   const auto higress = [&](const tokenpin::Key& key) {
     return *tokenpin::select_higress(slots, all, 1, key);
   };
-  CHECK(higress(keys[1]) == higress(keys[2]));  // Higress knows no kinds.
+  CHECK(higress(keys[1]) == higress(keys[2]));  // Higress has no kinds.
   CHECK(higress(tokenpin::consumer_key("a")) == (0xe40c292c % 2 == 0 ? 0 : 2));
   CHECK(tokenpin::select_higress({}, all, 1, keys[1]).status == TOKENPIN_STATUS_SLOT_COUNT);
   for (const auto strategy : {TOKENPIN_STRATEGY_JUMP, TOKENPIN_STRATEGY_RENDEZVOUS}) {
@@ -482,8 +482,8 @@ void id_rings_seal_open_and_wipe() {
   CHECK(error.field == TOKENPIN_FIELD_ID_KEYS && error.index == 1);
 }
 
-// A request with a sealed id goes to its account, and what comes back is sealed, however the bodies
-// are cut.
+// A request with a sealed id goes to its account, and the response is sealed, regardless of the
+// cuts of the bodies.
 void ids_are_opened_followed_and_sealed() {
   CppWorld world;
   world.config.id_mode = TOKENPIN_MODE_SEAL;
@@ -564,7 +564,8 @@ void ids_are_opened_followed_and_sealed() {
     const auto end = affinity.seal_end(use, {}, slot, sealer, sink);
     CHECK(end && end->changed == 1 && out == expected);
   }
-  // The client sent it in a path of this request, sealed as the mode would: so it comes back.
+  // The client sent it in a path of this request, sealed as the mode seals it, so it is sealed
+  // again.
   tokenpin::IdSealer sealer(TOKENPIN_FRAMING_JSON);
   const std::string_view json = "{\"id\":\"resp_1\"}";
   const auto piece = affinity.seal_step(use, summary, slot, sealer, json);
@@ -572,7 +573,7 @@ void ids_are_opened_followed_and_sealed() {
   CHECK(piece->put == sealed->view() && piece->taken == json.size() - 2);
   CHECK(piece->rewritten.changed == 1);
   CHECK(affinity.seal_end(use, summary, slot, sealer)->put.empty());
-  // Of a chunk that ends within an id, the id is held back.
+  // If a chunk ends within an id, the id is held back.
   tokenpin::IdOpener holding;
   const auto held = affinity.open_step(use, summary, holding, "{\"file_id\":\"file-");
   CHECK(held && held->pass == "{\"file_id\":\"" && held->put.empty());
@@ -635,7 +636,7 @@ void the_clock_is_the_wall_clock() {
 
 using Drawn = std::array<std::uint8_t, 16>;
 
-// All zero, and so never new, if there was none.
+// All zero if there is no entropy, and so never new.
 Drawn draw() {
   tokenpin::Block block = {};
   Drawn drawn{};
@@ -660,9 +661,9 @@ void no_entropy_comes_twice() {
   CHECK(tokenpin::random_bytes(nullptr, 0));
 }
 
-// A child must not draw what its parent will.
+// A child must not draw the same bytes as its parent.
 void a_fork_shares_no_entropy() {
-  (void)draw();  // Now the pool has some left.
+  (void)draw();  // The pool has some bytes left now.
   int ends[2];
   CHECK(pipe(ends) == 0);
   const pid_t child = fork();

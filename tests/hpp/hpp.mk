@@ -19,7 +19,7 @@ HPP_FLAGS_default :=
 HPP_FLAGS_bare := -fno-exceptions -fno-rtti
 HPP_VARIANTS :=
 
-# The functions that system.cpp stands in for.
+# The functions that system.cpp replaces.
 HPP_WRAP := $(foreach function,getrandom pthread_atfork time tokenpin_abi_version \
   tokenpin_cookie_default_name,-Xlinker --wrap=$(function))
 
@@ -43,7 +43,7 @@ $(eval $(call hpp_variant,$(HPP_OUT)/clang-$(1)-$(2),$(HPP_CLANG),-std=$(1) $(HP
 HPP_VARIANTS += $(HPP_OUT)/gcc-$(1)-$(2) $(HPP_OUT)/clang-$(1)-$(2)
 endef
 $(foreach standard,$(HPP_STANDARDS),$(foreach mode,$(HPP_MODES),$(eval $(call hpp_variants,$(standard),$(mode)))))
-# What the header does on systems that are not Linux.
+# The behaviour of the header on systems other than Linux.
 $(eval $(call hpp_variant,$(HPP_OUT)/portable,$(HPP_GCC),-std=c++17 -U__linux__,$(STATIC)))
 $(eval $(call hpp_variant,$(HPP_OUT)/sanitize,$(HPP_GCC),-std=c++17 $(CAPI_SANITIZE),$(STATIC)))
 
@@ -62,5 +62,5 @@ hpp-test: lib ## tokenpin.hpp by two compilers, with and without exceptions
 	  'CXX="$(HPP_GCC)" $(HPP)/source.sh' 'CXX="$(HPP_CLANG)" $(HPP)/source.sh'
 
 .PHONY: hpp-sanitize
-hpp-sanitize: lib $(call hpp_programs,$(HPP_OUT)/sanitize) $(HPP_OUT)/sanitize/decisions ## the C++ programs with sanitizers
+hpp-sanitize: lib $(call hpp_programs,$(HPP_OUT)/sanitize) $(HPP_OUT)/sanitize/decisions ## the C++ programs, sanitized
 	tests/support/run.sh $(call hpp_runs,$(HPP_OUT)/sanitize) '$(HPP_OUT)/sanitize/decisions tests/vectors'

@@ -1,6 +1,6 @@
-// The second translation unit. The C header comes first, by itself, as C++.
+// The second translation unit. The C header comes first, without other headers, as C++.
 #include <tokenpin.h>
-// Not sorted: neither header must need, or disturb, what comes behind it.
+// Not sorted: neither header must need or disturb the headers behind it.
 #include <tokenpin.hpp>
 
 #include "other.h"

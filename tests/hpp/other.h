@@ -1,4 +1,4 @@
-// What other.cpp has for hpp.cpp.
+// The interface of other.cpp for hpp.cpp.
 #ifndef OTHER_H
 #define OTHER_H
 
@@ -7,10 +7,11 @@
 tokenpin::Result<tokenpin::Decision> decide_elsewhere(const tokenpin::Affinity& affinity,
                                                       const tokenpin::Request& request) noexcept;
 
-// Of an inline function of the header: the same in every translation unit.
+// Returns the address of an inline function of the header, which is the same in every translation
+// unit.
 const void* address_elsewhere() noexcept;
 
-// May read and write the memory, as far as the compiler knows.
+// May read and write the memory, from the compiler's point of view.
 void touch(void* memory) noexcept;
 
 #endif

@@ -1,4 +1,4 @@
-// What tokenpin.hpp promises of its types, checked while this compiles.
+// The promises of tokenpin.hpp about its types, checked while this compiles.
 #ifndef PROMISES_H
 #define PROMISES_H
 
@@ -26,7 +26,7 @@ static_assert(kMoveOnly<KeyRing> && kMoveOnly<Result<KeyRing>>);
 static_assert(kMoveOnly<IdRing> && kMoveOnly<Result<IdRing>>);
 static_assert(std::is_nothrow_default_constructible_v<Config> &&
               !std::is_move_constructible_v<Config> && !std::is_move_assignable_v<Config>);
-// A host may keep it wherever it keeps plain bytes.
+// A host may keep it anywhere it keeps plain bytes.
 static_assert(std::is_trivially_copyable_v<Decision> && std::is_standard_layout_v<Decision> &&
               sizeof(Decision) == sizeof(tokenpin_decision));
 static_assert(sizeof(Config) == sizeof(tokenpin_config));
@@ -36,7 +36,7 @@ static_assert(std::is_trivially_copyable_v<IdSummary> && std::is_trivially_copya
               std::is_trivially_copyable_v<IdSealer>);
 static_assert(sizeof(IdOpener) <= 1024 && sizeof(IdSealer) <= 1024);
 
-// A result is asked, never taken for a number.
+// A result is tested, and never converted to a number.
 static_assert(std::is_constructible_v<bool, Result<>> && !std::is_convertible_v<Result<>, bool>);
 static_assert(std::is_constructible_v<bool, Result<int>> &&
               !std::is_convertible_v<Result<int>, int> &&
@@ -61,7 +61,7 @@ static_assert(kGoesIn<std::span<int>, int> && kGoesIn<std::span<int>, const int>
 static_assert(kGoesIn<std::span<const int>&, const int> && !kGoesIn<std::span<const int>, int>);
 #endif
 
-// Nothing throws. The arguments are never looked at.
+// Nothing throws. The arguments are never read.
 template <typename T>
 T&& any() noexcept;
 

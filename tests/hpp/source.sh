@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What no program can say of tokenpin.hpp: that it reaches the whole C interface, and that what must
-# not compile does not. Uses CXX. The last line is `N passed, M failed`.
+# The properties of tokenpin.hpp that no program can show: it reaches the whole C interface, and
+# invalid code does not compile. Uses CXX. The last line is `N passed, M failed`.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -27,10 +27,11 @@ refused() { if [ "$(compiles "$1")" = no ]; then echo yes; else echo no; fi; }
 while read -r function; do
   if grep -qw "$function" "$include/tokenpin.hpp"; then found=yes; else found=no; fi
   check $found "$function is reached"
-done < <(grep -oE '^[a-z].*\btokenpin_[a-z0-9_]+\(' "$include/tokenpin.h" | grep -oE 'tokenpin_[a-z0-9_]+\(' | tr -d '(')
+done < <(grep -oE '^[a-z].*\btokenpin_[a-z0-9_]+\(' "$include/tokenpin.h" |
+  grep -oE 'tokenpin_[a-z0-9_]+\(' | tr -d '(')
 check "$([ "$passed" -ge 35 ] && echo yes || echo no)" 'the functions of tokenpin.h are found'
 
-# What has an answer must not be dropped; with `(void)` the same compiles.
+# A result must not be dropped. With `(void)` the same code compiles.
 while read -r call; do
   check "$(compiles "(void)$call;")" "it compiles: $call"
   check "$(refused "$call;")" "dropped: $call"
@@ -56,7 +57,7 @@ CALLS
 
 check "$(refused 'Affinity copy(affinity);')" 'a handle is not copied'
 check "$(refused 'bool good = affinity.set_slot(0, kUp); (void)good;')" 'a result is no bool'
-check "$(compiles 'bool good{affinity.set_slot(0, kUp)}; (void)good;')" 'but is converted to one where that is asked for'
+check "$(compiles 'bool good{affinity.set_slot(0, kUp)}; (void)good;')" 'but is converted to one on request'
 check "$(refused 'Request().set_cookies(std::vector<Bytes>(1));')" 'a temporary does not outlive the call'
 check "$(compiles 'std::vector<Bytes> fields(1); Request().set_cookies(fields);')" 'a variable does'
 

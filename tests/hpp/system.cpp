@@ -1,8 +1,8 @@
-// tokenpin.hpp on systems that fail it. The linker puts the functions below in the place of those
-// that the header calls (`--wrap`). With the argument `fork`, fork handlers can be had, for which
-// a process asks once.
+// tokenpin.hpp on systems that fail it. The linker replaces the functions that the header calls by
+// those below (`--wrap`). With the argument `fork`, fork handlers can be installed, which a process
+// does once.
 #include <tokenpin.hpp>
-// Not sorted: the header must not need what comes behind it.
+// Not sorted: the header must not need the headers behind it.
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -12,13 +12,13 @@
 
 namespace {
 
-// What the next calls answer.
+// The answers to the next calls.
 struct {
-  ssize_t most = 256;      // getrandom: at most so many bytes a call; below 0 for an error
-  int error = 0;           // and which error
-  int interrupted = 0;     // so many calls are interrupted first
-  int calls = 0;           // how often it was called
-  unsigned char next = 1;  // what the bytes count on from
+  ssize_t most = 256;      // getrandom: the largest number of bytes per call; below 0 for an error
+  int error = 0;           // and the error
+  int interrupted = 0;     // the number of calls that are interrupted first
+  int calls = 0;           // the number of calls
+  unsigned char next = 1;  // the value from which the bytes count
   std::time_t time = 0;
   std::uint32_t abi = TOKENPIN_ABI_VERSION;
 } stand_in;
@@ -53,7 +53,7 @@ int __wrap_pthread_atfork(void (*)(), void (*)(), void (*child)()) {
 
 std::time_t __wrap_time(std::time_t*) { return stand_in.time; }
 
-// As of a library with longer names.
+// A library with longer names.
 std::int32_t __wrap_tokenpin_cookie_default_name(const void*, size_t, void*, size_t, size_t* len) {
   *len = TOKENPIN_MAX_COOKIE_NAME + 1;
   return TOKENPIN_STATUS_BUFFER_TOO_SMALL;

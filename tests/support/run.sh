@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs commands, one an argument, whose last lines are `N passed, M failed`, and adds these up.
+# Runs commands, one per argument, whose last lines are `N passed, M failed`, and adds these up.
 set -euo pipefail
 
 all_passed=0
@@ -14,7 +14,7 @@ for command in "$@"; do
   else
     passed=0 failed=1
   fi
-  # Also if a program ends badly after its last line.
+  # Also if a program fails after its last line.
   if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then failed=1; fi
   if [ -n "$output" ]; then echo "$output"; fi
   echo "  $command: $passed passed, $failed failed, status $status"

@@ -21,7 +21,7 @@ STRATEGIES = (twin.JUMP, twin.RENDEZVOUS, twin.HIGRESS)
 
 
 def unmix(x):
-    """The inverse of twin.mix, to reach draws that chance never would."""
+    """Inverts twin.mix, to reach draws that chance would not."""
     x ^= (x >> 31) ^ (x >> 62)
     x = x * pow(0x94D049BB133111EB, -1, 2 ** 64) & twin.MASK64
     x ^= (x >> 27) ^ (x >> 54)
@@ -74,7 +74,7 @@ def check_select_hash(report, lib, strategy, slots, made, h, key, anonymous, now
 
 
 def reach_probes(report, slots, h, anonymous, now, tried):
-    """Counts what settles a key under jump: which probe, or what ended the probing."""
+    """Counts the step that settles a key under jump: which probe, or the end of the probing."""
     candidates = twin.candidates_of(slots, anonymous, now, tried)
     n, exits, turned_away = len(slots), set(), False
     for k in range(twin.PROBES):
@@ -128,7 +128,7 @@ def check_large_fleets(report, lib, rng, count):
     """Sizes around those at which the probes change, where many slots cannot serve."""
     for number in range(count):
         now = cases.a_time(rng)
-        # Few of the largest: the twin looks at every slot for every key.
+        # Few of the largest: the twin reads every slot for every key.
         slots = cases.a_large_fleet(rng, now, huge=number % 100 == 0)
         made = lib.slots(slots)
         for _ in range(6):
@@ -304,7 +304,7 @@ def check_set_cookie(report, lib, rng, count):
 
 
 def check_ids(report, lib, rng, count):
-    """Single ids and marks, past any affinity."""
+    """Single ids and marks, without an affinity."""
     for _ in range(count):
         config = twin.Config(cases.some_slots(rng, 0), bytes(16), cases.a_ring(rng))
         scope, owner = cases.a_scope(rng), rng.choice([b"", b"alice", bytes(4096)])
@@ -350,13 +350,13 @@ def check_responses(report, lib, rng, count):
                     continue
                 expected = sealing.events(body)
             elif body[:1] == b":":
-                # No document begins so.
+                # No document begins this way.
                 expected = sealing.events(body)
             else:
                 expected = sealing.document(body)
             chunk = rng.choice([1, 2, 3, 7, 50, 10000])
             actual = affinity.seal(scope, ids, 0, body, chunk)
-            # A mark that is put counts as changed too.
+            # An added mark counts as changed too.
             report.check("seal", (expected, sealing.unexpected), (actual[0], actual[2]), config,
                          scope, ids, body, chunk)
             report.reach("seal", "changed" if expected != body else "same")
@@ -427,7 +427,7 @@ def library_answer(affinity, decision, status):
 
 
 class World:
-    """A configuration on both sides, with keys and ids that come back."""
+    """A configuration on both sides, with keys and ids."""
 
     def __init__(self, report, lib, rng):
         self.report, self.rng = report, rng
@@ -440,7 +440,7 @@ class World:
         self.kept = None
 
     def check_reading(self):
-        """What the affinity says of its configuration."""
+        """The affinity's answers about its configuration."""
         config, affinity, check = self.config, self.affinity, self.report.check
         check("fingerprint", twin.fingerprint(config), affinity.fingerprint(), config)
         check("live_fingerprint", twin.live_fingerprint(config.slots, self.now),
@@ -602,7 +602,7 @@ def ring_of(*roles):
 
 
 def check_refused(report, lib):
-    """One step over each bound that the text states, and, where there is one, the bound itself."""
+    """One step over each bound that the text states, and the bound itself, if there is one."""
     S, A, R = twin.SIGN, twin.ACCEPT, twin.RETIRE
     one_slot = [twin.Slot(b"a")]
     two_alike = [twin.RingKey(0, bytes([9]) * 16, S), twin.RingKey(1, bytes([9]) * 16, A)]
@@ -700,7 +700,7 @@ def check_refused(report, lib):
 
 
 def check_bounds(report, lib):
-    """The same for the functions, and for changes to a slot."""
+    """Does the same for the functions, and for changes of a slot."""
     placement = bytes(range(16))
     slots = [twin.Slot(b"a"), twin.Slot()]
     made = lib.slots(slots)
@@ -748,7 +748,7 @@ REFUSED = (twin.SCOPE_TOO_LONG, twin.TRIED_OUTSIDE, twin.NOW_TOO_LATE, twin.ZERO
            twin.ZERO_ID_HINT)
 
 
-# What is run, and how many cases of it for each that is asked for.
+# The checks, and the number of cases of each per requested case.
 CHECKS = ((check_hashes, 0.25), (check_jump, 1), (check_select, 0.25), (check_large_fleets, 0.1),
           (check_acceptance, 0.5), (check_draws, 1), (check_cookies, 0.15), (check_fields, 2),
           (check_set_cookie, 0.25), (check_classification, 2), (check_ids, 0.15),
@@ -761,7 +761,7 @@ def check_library(report, path, count, seed):
     check_bounds(report, lib)
     for check, share in CHECKS:
         print(check.__name__)
-        # Each part has its own numbers, so that it can be run alone.
+        # Each part has separate numbers, so that it can be run without the others.
         rng = random.Random("%d %s" % (seed, check.__name__))
         check(report, lib, rng, int(count * share) + 1)
     report.check_reached("select", ("slot", "none"))

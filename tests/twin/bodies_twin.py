@@ -1,6 +1,7 @@
-"""The second half of docs/spec/sealed-ids.md a second time: which strings of bodies and targets are ids.
+"""The second half of docs/spec/sealed-ids.md a second time: which strings of bodies and targets are
+ids.
 
-Slow and obvious: it has all of a body before it begins. The tables are read from the page.
+Slow and obvious: it holds the whole body before it begins. The tables are read from the page.
 """
 
 import os
@@ -22,7 +23,7 @@ def words(cell):
     return [word.encode() for word in re.findall("`([^`]+)`", cell)]
 
 
-# Of each key its number and kind.
+# The number and kind of each key.
 KEYS = {}
 for _kind, _keys in generated("id keys"):
     for _name, _number in re.findall("`([^`]+)` ([0-9]+)", _keys):
@@ -44,7 +45,7 @@ class NoJson(Exception):
 
 
 class Rules:
-    """What holds for all requests of one scope and owner."""
+    """The rules for all requests of one scope and owner."""
 
     def __init__(self, config, scope, owner):
         self.place = config.id_keys, scope or config.scope, owner
@@ -59,7 +60,7 @@ class Rules:
         self.accounts = [slot.id for slot in config.slots if not slot.vacant]
 
     def is_sealed_type(self, ids, text):
-        """Whether a text under a listed key would be sealed."""
+        """Returns whether a text under a listed key would be sealed."""
         prefix = twin.cut(text)[0]
         known = (prefix in OBJECTS or (ids == "items" and prefix in ITEMS)
                  or any(text.startswith(added) for added in self.prefixes))
@@ -67,7 +68,7 @@ class Rules:
 
 
 class Strings:
-    """Reads a document, and calls back for what a rewriter looks at, in order."""
+    """Reads a document, and calls back for each part that a rewriter needs, in order."""
 
     def __init__(self, text, rules, any_case, on_text, on_element):
         self.text, self.at, self.keys, self.any_case = text, 0, rules.keys, any_case
@@ -75,7 +76,7 @@ class Strings:
         self.unstored = False
 
     def read(self):
-        """Whether all of it was understood."""
+        """Returns whether the whole document was understood."""
         self.blanks()
         if self.at == len(self.text):
             return True
@@ -140,7 +141,7 @@ class Strings:
         return name == expected or (self.any_case and name.lower() == expected)
 
     def value(self, number, kind, variables, level, place):
-        """`place`: what on_text is told of where a string stands."""
+        """`place`: the place of a string, as on_text receives it."""
         self.blanks()
         byte = self.peek()
         if byte == b'"':
@@ -149,7 +150,7 @@ class Strings:
                 start, end = self.string()
             except NoJson:
                 if len(self.text) - before > 512 and kind in ID_KINDS:
-                    # It is too long already, wherever it would end.
+                    # It is too long already, regardless of its end.
                     self.on_text(number, kind, before, len(self.text), place)
                 raise
             if kind is not None:
@@ -215,7 +216,7 @@ ESCAPES = {b'"': b'"', b"\\": b"\\", b"/": b"/", b"b": b"\b", b"f": b"\f", b"n":
 
 
 def characters(raw):
-    """(what a character stands for, whether it was escaped); None for an escape that is none."""
+    """(character, whether it was escaped); None for an invalid escape."""
     found, at = [], 0
     while at < len(raw):
         byte = raw[at:at + 1]
@@ -231,7 +232,7 @@ def characters(raw):
             if not re.fullmatch(b"[0-9A-Fa-f]{4}", digits):
                 return None
             code = int(digits, 16)
-            # Beyond ASCII it is in no id, whatever it is.
+            # A character beyond ASCII is in no id.
             found.append((bytes([code]) if code < 128 else b"\xff", code < 128 or None))
         elif escape in ESCAPES:
             found.append((ESCAPES[escape], True))
@@ -317,7 +318,7 @@ class Sealing:
 
 
 def end_of_line_in_string(joined):
-    """Where a string goes over the end of a line; nothing is understood from there on."""
+    """Returns the place at which a string crosses the end of a line; the rest is not understood."""
     inside, at = False, 0
     while at < len(joined):
         byte = joined[at:at + 1]
@@ -352,7 +353,7 @@ class Request:
 
     @property
     def sealed(self):
-        """Whether the response is sealed."""
+        """Returns whether the response is sealed."""
         return self.mode in ("seal", "strict") and self.ids in ("both", "items")
 
     def summary(self):
@@ -392,7 +393,7 @@ class Request:
             self.refuse("conflict", [self.hard[1], key], b"")
 
     def take(self, key, text):
-        """(the native id or None, what it names: a pin, None, or nothing at all)."""
+        """(the native id or None, the object that it names: a pin, None, or nothing at all)."""
         verdict, native, pin = "plain", None, None
         if self.mode != "off":
             verdict, native, pin = twin.open_id(*self.rules.place, text)
@@ -482,7 +483,7 @@ class Request:
             return target
 
         def check(key, text):
-            """In the mode strict, a text is refused that another reader sees otherwise."""
+            """In the mode strict, refuses a text that another reader sees differently."""
             decoded = percent_decoded(text)
             unclear = decoded is None or b"%" in decoded or b"/" in decoded
             if self.mode == "strict" and b"%" in text and unclear and not self.refused:
@@ -510,7 +511,7 @@ class Request:
 
 
 def read_request(config, request, body):
-    """What a host does first: (ids of the API, target and body as they go upstream, what they come to)."""
+    """Does a host's first step: (ids of the API, target and body for the upstream, summary)."""
     _, _, api = twin.classify(config.table, config.prompt_cache, request.method, request.target)
     rules = Rules(config, request.scope, twin.id_owner(config, request))
     ids = Request(rules, IDS[api])
@@ -542,7 +543,7 @@ def rewrite_target(rules, target, on_id, on_segment=lambda _key, _text: None):
             segments[i] = on_id(path_key, segment)
         elif before not in twin.NAMED:
             on_segment(path_key, segment)
-        # Behind such a word stands a name.
+        # A name follows such a word.
         before = b"" if before in twin.NAMED else percent_decoded(segments[i])
     pairs = query.split(b"&")
     for i, pair in enumerate(pairs):
@@ -555,7 +556,7 @@ def rewrite_target(rules, target, on_id, on_segment=lambda _key, _text: None):
 
 
 def seal_target(rules, pin, ids, target, origin=None):
-    # Of another host, whose URI stays, or the upstream's, which becomes the gateway's.
+    # A URI of another host stays, and one of the upstream becomes the gateway's.
     absolute = re.match(b"([^/?#]+:)?//([^/?#]*)", target)
     if absolute and (origin is None or not absolute[1] or absolute[2].lower() != origin[0].lower()):
         return target

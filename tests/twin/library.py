@@ -246,7 +246,7 @@ SAME_SITES = [twin.SAME_SITE_LAX, twin.SAME_SITE_STRICT, twin.SAME_SITE_NONE]
 
 
 def text(data):
-    """The two arguments of a byte string; the length counts, the bytes may hold a NUL."""
+    """The two arguments of a byte string. The length counts, because the bytes may hold a NUL."""
     return (data, len(data)) if data else (None, 0)
 
 
@@ -315,7 +315,8 @@ def as_request(request):
 
 
 def pointed_at(value):
-    """The bytes of a Bytes that the library wrote. Past the raw pointer: c_char_p would stop at a NUL."""
+    """The bytes of a Bytes that the library wrote. Uses the raw pointer, because c_char_p would
+    stop at a NUL."""
     address = c_void_p.from_buffer(value, Bytes.ptr.offset).value
     return ctypes.string_at(address, value.len) if value.len else b""
 
@@ -542,7 +543,7 @@ class Affinity:
         return group.value, bool(existing.value), ids.value
 
     def read_request(self, request, body):
-        """(target and body as they go upstream, a report, unexpected, the summary)."""
+        """(target and body for the upstream, a report, unexpected, the summary)."""
         owner, use, summary = Bytes(), IdUse(), IdSummary()
         as_it_came = as_request(request)
         self.library.call("affinity_id_owner", self.handle, byref(as_it_came), byref(owner))
@@ -564,7 +565,7 @@ class Affinity:
         return pointed_at(name)
 
     def seal(self, scope, ids, slot, body, chunk):
-        """(what goes to the client, changed, unexpected), in chunks of this length."""
+        """(output for the client, changed, unexpected), in chunks of this length."""
         use, sealer, piece = IdUse(), IdSealer(), Piece()
         use.scope, use.ids = as_bytes(scope), ids
         events = body.lstrip(bodies.BLANKS)[:1] in (b"d", b"e", b"i", b"r", b":")

@@ -1,4 +1,4 @@
-"""Random and adversarial inputs. Edges are drawn far more often than chance would have them."""
+"""Random and adversarial inputs. Edges are drawn far more often than by chance."""
 
 import bodies_twin as bodies
 import tokenpin_twin as twin
@@ -55,7 +55,7 @@ def a_slot(rng, number, now, vacant, troubled):
     if chance(rng, vacant):
         return twin.Slot()
     length = rng.choice([0, 0, 1, 6, 7, 8, 60, 300])
-    # The number in front keeps identities apart.
+    # The number in front makes identities unique.
     identity = b"%d" % number + (b":" + some_bytes(rng, length) if length else b"")
     state = rng.choice([twin.DRAINING, twin.DOWN]) if chance(rng, troubled) else twin.UP
     return twin.Slot(identity, a_weight(rng), state, an_until(rng, now))
@@ -87,7 +87,7 @@ HUGE = [4096, 16385, 65535, 65537]
 def a_large_fleet(rng, now, huge):
     size = rng.choice(HUGE if huge else LARGE)
     vacant = rng.choice([0, 0, 0, 0.3, 0.9, 0.99])
-    # Of those that are not vacant, the share that is up.
+    # The share of the non-vacant slots that is up.
     up = rng.choice([1, 0.75, 0.5, 0.25, 0.1, 0.02, 0])
     others = rng.choice([[twin.DOWN], [twin.DRAINING], [twin.DRAINING] + 9 * [twin.DOWN]])
     weights = rng.choice([[twin.FULL_WEIGHT], [twin.FULL_WEIGHT], [32768], [1], [0, 1],
@@ -172,7 +172,7 @@ def a_moment(rng, limits, now):
 
 
 def a_cookie(rng, ring, slots, key, limits, now, ids):
-    """A cookie for a request with this key (None: without one), most often usable."""
+    """A cookie for a request with this key (None: without one), usually usable."""
     issued_at = a_moment(rng, limits, now)
     refreshed_at = a_moment(rng, limits, now)
     if chance(rng, 0.7):
@@ -194,7 +194,7 @@ def with_head(value, head):
 
 
 def mutated(rng, value, ring):
-    """A value that is (most often) no longer valid."""
+    """A value that is (usually) no longer valid."""
     choice = rng.randrange(9)
     position = rng.randrange(len(value))
     if choice == 0:
@@ -406,7 +406,7 @@ class Writer:
         return rng.choice(self.config.id_keys)
 
     def place(self):
-        """The scope and the owner, now and then others."""
+        """The scope and the owner, sometimes others."""
         if chance(self.rng, 0.05):
             return self.rng.choice([(self.scope + b"x", self.owner), (self.scope, self.owner + b"x")])
         return self.scope, self.owner
@@ -444,7 +444,7 @@ class Writer:
     # ---- Documents
 
     def string(self, data):
-        """A string of a document, with escapes now and then."""
+        """A string of a document, sometimes with escapes."""
         rng = self.rng
         if not chance(rng, 0.15):
             return b'"' + data.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
@@ -572,7 +572,7 @@ class Writer:
         return b"".join(parts)
 
     def in_target(self):
-        """An id, percent-encoded now and then."""
+        """An id, sometimes percent-encoded."""
         id = self.id()
         if not chance(self.rng, 0.2):
             return bytes(byte for byte in id if byte > 32 and byte not in b"/?#&=%")
@@ -673,7 +673,7 @@ def a_wrong_key(rng, key, consumers, sessions):
 
 
 def some_errors(rng, config, request):
-    """Now and then something that is refused, or would be if it were needed."""
+    """Sometimes a value that is refused, or would be if it were needed."""
     choice = rng.randrange(60)
     if choice == 0:
         request.scope = bytes(1025)

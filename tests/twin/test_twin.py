@@ -138,7 +138,7 @@ def main():
     parser.add_argument("--library", default=os.path.join(ROOT, "build", "lib", "libtokenpin.so"))
     parser.add_argument("--cases", type=int, default=8000,
                         help="random decisions; the number of the other cases follows from it. "
-                             "With fewer than 4000, rare cases may not be reached, which is a "
+                             "With fewer than 4000, rare cases might be missed, which is a "
                              "failure")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()

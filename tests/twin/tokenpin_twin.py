@@ -1,8 +1,9 @@
-"""tokenpin a second time: slow, obvious, and written from the documentation alone.
+"""A second implementation of tokenpin: slow, obvious, and written only from the documentation.
 
 The sections follow docs/spec/selection.md, docs/spec/cookie-format.md, docs/spec/sealed-ids.md and
-docs/spec/decision.md, heading by heading. Where the text leaves room, a comment that starts with "Reading:" says which meaning was
-taken. Nothing is checked that the caller can be trusted with: configurations are assumed valid.
+docs/spec/decision.md, heading by heading. If the text leaves a choice, a comment that starts with
+"Reading:" names the meaning taken. Input that the caller can be trusted with is not checked:
+configurations are assumed valid.
 """
 
 import functools
@@ -146,7 +147,7 @@ class Slot:
 
 # ---- The hash of a key ---------------------------------------------------------------
 
-# What an affinity key is. These are the kinds of the cookie; the tags of the hash differ.
+# The kinds of an affinity key. These are the kinds of the cookie; the tags of the hash differ.
 ANONYMOUS, CONSUMER, SESSION, COMBINED = range(4)
 TAG_OF_KIND = {CONSUMER: 1, ANONYMOUS: 2, SESSION: 3, COMBINED: 4}
 
@@ -187,7 +188,7 @@ def key_hash(placement_key, scope, key):
 
 
 def in_state(slots, states, now, excluded):
-    """The slots in one of these states that have a weight and are not left out."""
+    """The slots in one of these states that have a weight and are not excluded."""
     return [i for i, slot in enumerate(slots)
             if not slot.vacant and slot.weight > 0 and i not in excluded
             and slot.state_at(now) in states]
@@ -197,7 +198,8 @@ def candidates_of(slots, anonymous, now, excluded):
     """`excluded`: the tried slots, and a pinned slot that cannot serve."""
     if not anonymous:
         return in_state(slots, (UP, DRAINING), now, excluded)
-    # Reading: "not tried" also leaves out a pinned slot that cannot serve, as the first paragraph does.
+    # Reading: "not tried" also excludes a pinned slot that cannot serve, as the first paragraph
+    # does.
     return in_state(slots, (UP,), now, excluded) or in_state(slots, (DRAINING,), now, excluded)
 
 
@@ -232,7 +234,7 @@ def next_word(x):
 
 
 def probe(h, n, exits=None):
-    """A slot number, or one that ends the probing. `exits`: a set that collects where it was left."""
+    """A slot number, or one that ends the probing. `exits`: a set that collects the places of exit."""
     exits = set() if exits is None else exits
 
     def leave(where, b):
@@ -372,7 +374,7 @@ def select(strategy, slots, placement_key, scope, key, now, excluded=()):
 
 
 def select_hash(strategy, slots, h, key, anonymous, now, excluded=()):
-    """The same for a key's hash; only Higress's strategy looks at the key itself."""
+    """Selects for a key's hash. Only Higress's strategy reads the key itself."""
     candidates = candidates_of(slots, anonymous, now, excluded)
     if strategy == JUMP:
         slot = by_probes(h, slots, candidates)
@@ -452,7 +454,7 @@ def pin_mask(secret, tag):
 
 
 def encode(cookie, secret, name, scope, key):
-    """`key` is looked at for its bytes only, and not at all for an anonymous cookie."""
+    """`key`: only its bytes are read, and for an anonymous cookie nothing."""
     head = (u8(VERSION << 4 | cookie.kind) + u8(cookie.key_id)
             + u32be(cookie.issued_at) + u32be(cookie.refreshed_at) + cookie.id)
     tag = cookie_tag(secret, name, scope, head, cookie.pin, key)
@@ -483,7 +485,7 @@ def signing_key(ring):
 (ABSENT, MALFORMED, UNKNOWN_VERSION, UNKNOWN_KEY, BAD_TAG, OTHER_KEY, NOT_YET_VALID,
  EXPIRED_LIFE, EXPIRED_IDLE, VALID, REFRESH_DUE) = range(11)
 
-# In the order of the checks, whatever the numbers are.
+# In the order of the checks, which is not that of the numbers.
 CHECKS = [ABSENT, MALFORMED, UNKNOWN_VERSION, UNKNOWN_KEY, BAD_TAG, OTHER_KEY, NOT_YET_VALID,
           EXPIRED_LIFE, EXPIRED_IDLE, REFRESH_DUE, VALID]
 
@@ -491,7 +493,7 @@ MAX_MAX_AGE = 34560000
 
 
 class Limits:
-    """Lifetimes in seconds; 0 switches off all but skew."""
+    """Lifetimes in seconds. 0 switches off all except skew."""
 
     def __init__(self, skew, max_life, max_idle, refresh_interval):
         self.skew = skew
@@ -505,7 +507,7 @@ class Limits:
 
 
 def refresh_interval(max_life, max_idle, max_age):
-    """max_age is None where it is not configured."""
+    """max_age is None if it is not configured."""
     ends = [seconds for seconds in (max_idle, max_age) if seconds]
     if ends:
         return min(ends)
@@ -517,7 +519,7 @@ def refresh_interval(max_life, max_idle, max_age):
 
 
 class TagBudget:
-    """How many tags may still be computed for this request."""
+    """The number of tags that may still be computed for this request."""
 
     def __init__(self, left=64):
         self.left = left
@@ -526,7 +528,7 @@ class TagBudget:
 def read_value(value, ring, name, scope, key, now, limits, budget):
     """(verdict, cookie). `key` is None in a request without one.
 
-    The cookie is None where its tag was not found good.
+    The cookie is None unless its tag is good.
     """
     data = unbase64url(value)
     if data is None or data[0] & 15 > 3:
@@ -579,7 +581,7 @@ BLANKS = b" \t"
 
 
 def split_pair(pair):
-    """(name or None, value) of what stands between two semicolons."""
+    """(name or None, value) of the text between two semicolons."""
     if b"=" not in pair:
         return None, pair
     name, value = pair.split(b"=", 1)
@@ -596,7 +598,7 @@ def values_of(field, name):
 
 
 class Reading:
-    """What the cookies of a request come to."""
+    """The result of a request's cookies."""
 
     def __init__(self, verdict, cookie, ambiguous, unknown_version):
         self.verdict = verdict
@@ -640,7 +642,7 @@ def strip_field(field, name):
 
 
 def sets_our_cookie(set_cookie, name):
-    """Whether an upstream's Set-Cookie field is of this name."""
+    """Returns whether an upstream's Set-Cookie field has this name."""
     return split_pair(set_cookie.split(b";")[0])[0] == name
 
 
@@ -675,8 +677,8 @@ def max_age_to_write(configured, limits, age):
     """The Max-Age of a cookie that was issued `age` seconds ago; 0 for none."""
     if configured is not None:
         return configured
-    # Reading: where max_life is off, the cookie's age is not taken off 34560000; and 34560000
-    # bounds what is left of a longer max_life.
+    # Reading: if max_life is off, the cookie's age is not subtracted from 34560000; and 34560000
+    # bounds the rest of a longer max_life.
     left = max(0, limits.max_life - age) if limits.max_life != 0 else MAX_MAX_AGE
     idle = limits.max_idle if limits.max_idle != 0 else MAX_MAX_AGE
     return max(1, min(left, idle, MAX_MAX_AGE))
@@ -782,7 +784,7 @@ def seal_id(ring, scope, owner, id, pin):
 
 
 def unbase64url_part(part):
-    """The bytes of a part; None if base64url makes no such text."""
+    """The bytes of a part; None if base64url cannot produce the text."""
     bits = "".join("{:06b}".format(ALPHABET.index(byte)) for byte in part)
     size = len(part) * 6 // 8
     if len(part) % 4 == 1 or "1" in bits[size * 8:]:
@@ -791,7 +793,7 @@ def unbase64url_part(part):
 
 
 def recognise(text):
-    """None for plain, else (digit, what stands in front of the part, the part's bytes)."""
+    """None for plain, else (digit, text in front of the part, the part's bytes)."""
     if not has_id_characters(text) or text[-3:-1] != b"tp" or text[-1] not in b"0123456789":
         return None
     digit = text[-1] - ord("0")
@@ -807,7 +809,7 @@ def recognise(text):
 
 
 def native_of(digit, front, data):
-    """The native id; None if it is not sealed so."""
+    """The native id; None if sealing would not produce this text."""
     packed = data[:-17]
     if len(packed) not in ((0,), range(16, 33), (16,))[digit] or len(data) < 17:
         return None
@@ -857,7 +859,7 @@ def mark_content(ring, scope, owner, content, pin):
 def open_content(ring, scope, owner, text):
     """(verdict, content, pin)."""
     content, mark = text[:-26], text[-26:]
-    # Reading: of the content in front of the mark any byte may be, of the mark only these.
+    # Reading: the content in front of the mark may have any bytes, the mark only these.
     if not content or mark[-3:] != b"tp0" or not has_id_characters(mark):
         return "plain", None, None
     envelope = unbase64url_part(mark[:-3])
@@ -914,7 +916,7 @@ DEFAULT_RULES = [(pattern, STATEFUL, NO_IDS) for pattern in (
     b"messages",
 )]
 
-# What is behind these is a name.
+# A name follows each of these.
 NAMED = (b"deployments", b"endpoints", b"engines", b"model", b"models", b"projects", b"serving-endpoints")
 
 
@@ -946,7 +948,7 @@ class Config:
         self.id_owner = NO_OWNER
         self.foreign_seals = AUTO
         self.encrypted_content = True
-        # Of a key that is added, its name and kind.
+        # The name and kind of each added key.
         self.id_fields = []
         self.id_prefixes = []
         self.id_collections = []
@@ -998,13 +1000,13 @@ def classify(rules, prompt_cache, method, target):
     absolute = re.match(b"[^/]*://[^/]*/?", path)
     if absolute:
         path = path[absolute.end():]
-    # For each segment, how many are left out where it is a word that a name follows.
+    # For each segment, the number of segments to skip if it is a word that a name follows.
     segments, skips = [], []
     raw = path.split(b"/")
     for i, between in enumerate(raw):
         parts = decoded(between).split(b"/")
         segments += parts
-        # Behind a slash that is not encoded, the name is all up to the next such one.
+        # Behind an unencoded slash, the name extends to the next one.
         following = decoded(raw[i + 1]).count(b"/") + 1 if i + 1 < len(raw) and raw[i + 1] else 1
         skips += [1] * (len(parts) - 1) + [following]
     reads = method in (b"GET", b"HEAD", b"DELETE")
@@ -1025,7 +1027,7 @@ def classify(rules, prompt_cache, method, target):
             below = any(segments[position + len(wanted):])
             return group, reads or below or wanted[-1] == b"*", ids
         position += 1 + (skips[position] if segments[position] in NAMED else 0)
-    # Reading: what nothing matches names no existing state, whatever the method.
+    # Reading: a target that matches nothing names no existing state, with any method.
     return STATELESS, False, NO_IDS
 
 
@@ -1049,7 +1051,7 @@ class Request:
         self.now = now
         self.entropy = entropy
         self.id_hint = None
-        # What bodies_twin.Request makes of path, query and body.
+        # The result of bodies_twin.Request for path, query and body.
         self.ids = None
 
     def __repr__(self):
@@ -1093,7 +1095,7 @@ NO_ID_KEY = 255
 
 
 class SetBack:
-    """The cookie that goes back, and how."""
+    """The cookie to set, and its carrier."""
 
     def __init__(self, value, name, seconds, carrier):
         self.value = value
@@ -1146,7 +1148,7 @@ def read_key(values, trusted):
 
 
 def id_owner(config, request):
-    """Whom ids are sealed for: empty for nobody."""
+    """The owner of the ids: empty for none."""
     if config.id_owner == NO_OWNER:
         return b""
     return read_key(request.consumer_values, request.trusted)[0] or b""
@@ -1249,7 +1251,7 @@ class Deciding:
         return pin
 
     def named(self, pin, reading):
-        """The second half of rule 0: the account that serves, or none does."""
+        """The second half of rule 0: the named account serves, or none."""
         request, decision = self.request, self.decision
         cookie, existing = reading.cookie, decision.existing
         key = self.key
@@ -1277,7 +1279,7 @@ class Deciding:
             self.write(kind, id, request.now, request.now, pin)
 
     def pin_state(self, p, key):
-        """Rule 4. `key` is None where nothing selects."""
+        """Rule 4. `key` is None if no key selects."""
         if p is None:
             return PIN_GONE
         state = self.config.slots[p].state_at(self.request.now)
@@ -1287,7 +1289,7 @@ class Deciding:
         return PIN_HOME if key is not None and self.select(key) == p else PIN_ELSEWHERE
 
     def apply(self, group, existing, account):
-        """The rules up to 8, but for what ids are refused for."""
+        """The rules up to 8, except for refusals of ids."""
         config, request, decision = self.config, self.request, self.decision
 
         # 1. Stateless
@@ -1423,7 +1425,7 @@ class Deciding:
 
 
 def refusal(decision):
-    """What a host answers where no slot serves: (code, status)."""
+    """The refusal of a host if no slot serves: (code, status)."""
     if decision.slot is not None:
         return "none", 200
     if decision.outcome == NONE:
@@ -1445,7 +1447,7 @@ STALE = "stale"
 
 
 def finish(config, decision, status):
-    """Rule 10: STALE, None for nothing, or (goes in the carrier header, line or bare value)."""
+    """Rule 10: STALE, None for no cookie, or (goes in the carrier header, line or bare value)."""
     if fingerprint(config) != decision.fingerprint:
         return STALE
     first, last = config.success

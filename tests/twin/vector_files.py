@@ -1,4 +1,4 @@
-"""The project's own vector files against the twin. tests/vectors/README.md says how they read."""
+"""The project's own vector files against the twin. tests/vectors/README.md describes them."""
 
 import json
 import os
@@ -277,7 +277,7 @@ def check_cases(report, file):
 
 
 def read_ids(report, config, request, case):
-    """Gives the request the ids of its target and body, where a host looked at them."""
+    """Gives the request the ids of its target and body, if a host read them."""
     if "opened" not in case:
         return
     body = case["request"]["body"].encode()

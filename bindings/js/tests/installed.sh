@@ -2,17 +2,23 @@
 # Packs the package, installs it into an empty folder, and runs the programs of README.md there, as
 # they are printed.
 #
-#   installed.sh BUILD    BUILD is the folder with package/ and node_modules/
+#   installed.sh BUILD [PACKED]    BUILD is the folder with package/ and node_modules/
+#
+# PACKED is a package that was packed before.
 set -euo pipefail
 
-build=$(realpath "$1")
+build=$(realpath "$1") packed=${2:+$(realpath "$2")}
 here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 most=102400
 npm=(npm --no-audit --no-fund --no-update-notifier --loglevel=error)
 
 rm -rf "$build/empty" && mkdir -p "$build/empty"
 cd "$build/empty"
-"${npm[@]}" pack --silent --pack-destination . "$build/package" > /dev/null
+if [ -n "$packed" ]; then
+  cp "$packed" .
+else
+  "${npm[@]}" pack --silent --pack-destination . "$build/package" > /dev/null
+fi
 size=$(stat -c %s ./tokenpin-*.tgz)
 echo "packed: $size bytes"
 if [ "$size" -gt "$most" ]; then

@@ -5,7 +5,7 @@ from suite import LOOPBACK, Process
 
 class Gateway(Process):
     differs = {
-        "a cookie goes back with success only: 304": "net/http takes the Content-Type off a 304",
+        "a cookie is returned with success only: 304": "net/http takes the Content-Type off a 304",
         "what the account answers passes: 304": "net/http takes the Content-Type off a 304",
     }
 

@@ -12,7 +12,7 @@ from server import UPSTREAM, Nginx
 
 # Options of an Envoy's HTTP connection manager that nginx has no need of, or is given otherwise.
 IGNORED = {"max_request_headers_kb", "http_protocol_options", "http2_protocol_options", "upgrade_configs"}
-# What a route may have that nginx does by itself: it keeps bodies, and waits as long.
+# Options of a route that nginx needs not: it keeps bodies, and waits as long.
 OF_ROUTES = {"cluster", "timeout", "retry_policy"}
 
 OVER_HTTP2 = {}  # ports of gateways for HTTP/1.1, and for HTTP/2
@@ -74,7 +74,7 @@ class NginxGateway(gateway.Gateway):
             self.add_route(f"route-{number}", copy.deepcopy(each))
 
     def add_route(self, name, route):
-        """A location for a route, with what the route has of its own."""
+        """A location for a route, with the route's own configuration."""
         (prefix,) = [route["match"].pop("prefix")]
         assert not route.pop("match"), "only Envoy matches so"
         action, own = dict(route.pop("route")), route.pop("typed_per_filter_config", None)
@@ -167,7 +167,7 @@ def pytest_collection_modifyitems(config, items):
         if item.nodeid.rpartition("/")[2].startswith(QUICK):
             item.add_marker("quick")
     differing = {item: reason(item) for item in items}
-    # Where all are run, each that is named has to be there.
+    # A run of all has to have each that is named.
     unknown = set(DIFFERENCES) - set(differing.values())
     is_all = len(items) > 400 and not config.option.markexpr and not config.option.keyword
     assert not (is_all and unknown), f"there are no such tests: {unknown}"

@@ -1,5 +1,6 @@
--- Says of each configuration what the module refuses it for, as `make schema` asks. On each line of the input stand
--- its kind (filter, route or states), a tab, and its JSON; on that of the output the refusal, nothing if it is accepted.
+-- Reports for each configuration why the module refuses it, as `make schema` asks. On each line of
+-- the input stand its kind (filter, route or states), a tab, and its JSON; on that of the output
+-- the refusal, nothing if it is accepted.
 --
 --   luajit judge.lua FOLDER_OF_LIBTOKENPIN
 
@@ -20,7 +21,7 @@ end
 
 local judges = { filter = parse_filter }
 
--- In nginx, a route with tokens of its own is a gateway.
+-- In nginx, a route with its own tokens is a gateway.
 function judges.route(configuration)
   if type(configuration) == "table" and configuration.tokens ~= nil then return parse_filter(configuration) end
   settings_of.parse_overlay(configuration)

@@ -16,7 +16,7 @@ import stack
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 MODULES = "/usr/lib/nginx/modules"
 
-# What every configuration of the tests begins with: a folder of its own, and where the module is.
+# The beginning of every configuration of the tests: its own folder, and the folder of the module.
 HEAD = """
 daemon off;
 user root;
@@ -190,6 +190,8 @@ class Nginx:
     def reload(self):
         """Returns once only new workers take connections."""
         start = self.log_file.stat().st_size
+        # The master listens before there are any.
+        self.wait("its workers", lambda: len(self.workers()) >= self.parts["workers"])
         old = self.workers()
         os.kill(self.process.child.pid, signal.SIGHUP)
 
@@ -220,7 +222,7 @@ class Nginx:
                 assert response.read() == b"ok"
 
     def stat(self, name):
-        """How many requests there are, of clients."""
+        """The number of requests of clients."""
         assert name == "http.gateway.downstream_rq_active", f"only Envoy counts {name}"
         reading, writing = re.search(r"Reading: (\d+) Writing: (\d+)", self.ask("/status")).groups()
         return int(reading) + int(writing) - 1

@@ -9,9 +9,10 @@ import time
 
 import pytest
 import stack
+from asking import NATIVE, newcomers, posted, sealed
 from gateway import ACCOUNTS, CONSUMER, COOKIE, client, consumer_of, encoded, forge, opened, settings
 from provider import JSON, Provider
-from test_nginx import NATIVE, newcomers, posted, sealed
+from server import LOCATION
 from upstream import RESET, answering, reply
 
 SEALED = re.compile(r"^resp_[\w-]+tp[012]$")
@@ -121,7 +122,8 @@ def test_versions_of_http(gateway):
     g.upstream.answer = answering(200, [JSON], body_of())
     for keep in ("close", "keep-alive"):
         for host in ("g", None):
-            asked = head("GET", "/v1/responses/resp_1", "1.0", connection=keep, cookie=f"{COOKIE}={forge('bravo')}", host=host)
+            cookie = f"{COOKIE}={forge('bravo')}"
+            asked = head("GET", "/v1/responses/resp_1", "1.0", connection=keep, cookie=cookie, host=host)
             with g.connect() as connection:
                 connection.sendall(asked)
                 connection.settimeout(5)
@@ -136,7 +138,8 @@ def test_absolute_targets(gateway):
     """They name the host twice; the id counts, and is opened."""
     g = gateway(SEALING)
     id = sealed(NATIVE, "charlie")
-    for target in (f"http://g/v1/responses/{id}", f"http://other:80/v1/responses/{id}?a=b", f"HTTP://g//v1/./responses/{id}"):
+    for start, end in (("http://g/", ""), ("http://other:80/", "?a=b"), ("HTTP://g//", "#"), ("http://g/./", "")):
+        target = f"{start}v1/responses/{id}{end}"
         answer = g.raw(head("GET", target, connection="close"))
         assert answer.account == "charlie", (target, answer)
         assert NATIVE in g.upstream.last().target and id not in g.upstream.last().target
@@ -235,7 +238,8 @@ def test_an_upstream_that_ends_early(gateway, framing):
 def test_headers_over_nginxs_limits(gateway):
     """nginx refuses them by itself, in both directions, and no token pays for it."""
     cooldowns = [{"status": [400, 414, 431, 494, 502], "state": "down", "seconds": 60}]
-    g = gateway(settings(cooldowns=cooldowns), http="proxy_buffer_size 8k; proxy_buffers 4 8k; proxy_busy_buffers_size 8k;")
+    buffers = "proxy_buffer_size 8k; proxy_buffers 4 8k; proxy_busy_buffers_size 8k;"
+    g = gateway(settings(cooldowns=cooldowns), http=buffers)
     begun = forge("alpha")
     g.upstream.script = [answering(200, [("x-long", "y" * 20000)])]
     with g.counting() as rose:
@@ -294,38 +298,41 @@ def test_a_mirror_in_a_location_that_decides(gateway):
 
 def test_a_crash_of_workers_loses_no_state(gateway):
     """The states are the dictionary's, which outlives a worker; and what it waited for goes with it."""
-    g = gateway(settings(sealed_ids="seal", max_held_bodies=100_000, cooldowns=[{"status": [429], "state": "down", "seconds": 1000}]))
+    cooldowns = [{"status": [429], "state": "down", "seconds": 1000}]
+    g = gateway(settings(sealed_ids="seal", max_held_bodies=100_000, cooldowns=cooldowns), workers=1)
     g.upstream.script = [answering(429)]
     assert g.send(cookie=forge("alpha")).status == 429
-    before = g.counters()
-    connection = g.connect()
-    connection.sendall(head(length=90_000, content_type="application/json") + b"{")
+    assert g.counters()["cooldowns"] == 1
+    body = b'{"input":"' + b"x" * 50_000 + b'"}'
     for _ in range(3):
-        old = g.envoy.workers()
-        for worker in old:
-            os.kill(int(worker), signal.SIGSEGV)
-        stack.wait_for("new workers", lambda o=old: len(g.envoy.workers() - o) == 2)
-        g.clients = {}
+        with g.connect() as connection:
+            connection.sendall(head(length=90_000, content_type="application/json") + b"{")
+            stack.wait_for("no room", lambda: g.send(headers=[JSON], body=body).status == 503)
+            old = g.envoy.workers()
+            os.kill(int(*old), signal.SIGSEGV)
+            stack.wait_for("a new worker", lambda o=old: g.envoy.workers() - o)
+            g.clients = {}
+            assert g.send(headers=[JSON], body=body).status == 200
         assert "alpha" not in newcomers(g, 20)
         assert g.send("GET", "/v1/responses/resp_1", cookie=forge("alpha")).status == 503
-        body = b'{"input":"' + b"x" * 50_000 + b'"}'
-        assert g.send(headers=[JSON], body=body).status == 200
-    assert g.counters()["cooldowns"] == before["cooldowns"] == 1
-    connection.close()
-    # What the fixture takes for a defect is this test's doing.
+    assert g.counters()["cooldowns"] == 1
+    # The fixture takes it for a defect.
     text = g.envoy.log_file.read_text()
     g.envoy.log_file.write_text(re.sub(r"exited on signal 11.*", "killed", text))
 
 
-@pytest.mark.parametrize("server", [
-    "proxy_buffering on; proxy_buffer_size 1k; proxy_buffers 4 1k; proxy_busy_buffers_size 2k;",
-    "gzip on; gzip_types application/json; gzip_min_length 1; gzip_buffers 4 1k;",
-    "postpone_output 0; output_buffers 1 64;",
-])  # fmt: skip
+@pytest.mark.parametrize("part, server", [
+    ("http", "proxy_buffer_size 1k; proxy_buffers 4 1k; proxy_busy_buffers_size 2k;"),
+    ("location", "proxy_buffering on; proxy_buffer_size 1k; proxy_buffers 4 1k; proxy_busy_buffers_size 2k;"),
+    ("server", "gzip on; gzip_types application/json; gzip_min_length 1; gzip_buffers 4 1k;"),
+    ("server", "postpone_output 0; output_buffers 1 64;"),
+], ids=["unbuffered", "buffered", "gzip", "output"])  # fmt: skip
 @pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
-def test_small_buffers(gateway, server, http2):
+def test_small_buffers(gateway, part, server, http2):
     """Ids that a buffer's end cuts are sealed all the same, and each byte around them is as it was."""
-    g = gateway(SEALING, http=server if "proxy_buffer_size" in server else "", server="" if "proxy_buffer_size" in server else server)
+    if part == "location":
+        server += LOCATION
+    g = gateway(SEALING, **{part: server})
     items = [{"id": f"resp_{number:048x}", "text": "é" * number} for number in range(200)]
     body = json.dumps({"object": "list", "data": items}, ensure_ascii=False).encode()
     for framed in (True, False):
@@ -345,16 +352,16 @@ def test_small_buffers(gateway, server, http2):
 
 
 def test_a_client_that_leaves(gateway):
-    """Streams that nobody reads any more hold nothing back."""
+    """Streams that are not read to their end leave nothing to those that come later."""
     g = gateway(settings(sealed_ids="seal", max_held_bodies=200_000), workers=1)
 
     def answer(request):
-        yield reply(request, 200, [("content-type", "text/event-stream"), ("transfer-encoding", "chunked")], b"", False)
+        yield reply(request, 200, [JSON, ("transfer-encoding", "chunked")], b"", False)
         for number in range(200):
-            data = b'data: {"response":{"id":"resp_%048x"}}\n\n' % number
+            data = b'%s{"id":"resp_%048x"},' % (b"" if number else b"[", number)
             yield b"%x\r\n%s\r\n" % (len(data), data)
             time.sleep(0.002)
-        yield b"0\r\n\r\n"
+        yield RESET
 
     g.upstream.answer = answer
     for number in range(20):
@@ -364,6 +371,49 @@ def test_a_client_that_leaves(gateway):
         if number % 2:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         connection.close()
-    g.upstream.answer = answering(200, [JSON], body_of())
-    for _ in range(20):
-        assert SEALED.match(json.loads(g.send(headers=[JSON], body=b"{}" + b" " * 150_000).body)["id"])
+    for number in range(20):
+        kind = JSON if number % 2 else ("content-type", "text/plain")
+        g.upstream.script = [answering(200, [kind], body_of())]
+        id = json.loads(g.send(headers=[JSON], body=b"{}" + b" " * 150_000).body)["id"]
+        assert SEALED.match(id) if kind == JSON else id == NATIVE
+
+
+def test_refusals_leave_the_connection_usable(gateway):
+    """The bytes that a refused client has still to send are no request."""
+    g = gateway(settings(sealed_ids="strict"))
+    smuggled = b"GET /v1/files HTTP/1.1\r\nhost: g\r\n\r\n"
+    head = (
+        f"POST /v1/responses HTTP/1.1\r\nhost: g\r\ncontent-type: text/plain\r\ncontent-length: {len(smuggled)}\r\n\r\n"
+    ).encode()
+    asked = len(g.upstream.requests)
+    for first, second in ((head, smuggled), (head + smuggled, b""), (head + smuggled[:20], smuggled[20:])):
+        with g.connect() as connection:
+            connection.sendall(first)
+            received = connection.recv(65536)
+            assert received.startswith(b"HTTP/1.1 415"), received
+            connection.sendall(second)
+            connection.settimeout(0.5)
+            try:
+                assert connection.recv(65536) == b""
+            except TimeoutError:
+                pass
+    assert len(g.upstream.requests) == asked
+    answer = posted(g, {"input": "x"})
+    assert answer.status == 200
+
+
+def test_a_request_without_a_version_never_passes(gateway):
+    """Nothing can be put on HTTP/0.9: without credentials it would cool the token down."""
+    g = gateway()
+    asked = len(g.upstream.requests)
+    for line in (b"GET /v1/files\r\n", b"GET /v1/files HTTP/0.9\r\n", b"GET /v1/filesHTTP/1.1\r\nhost: g\r\n\r\n"):
+        with g.connect() as connection:
+            connection.sendall(line)
+            received = connection.recv(65536)
+            assert b"400 Bad Request" in received, received
+    assert len(g.upstream.requests) == asked
+    observing = gateway(settings(observe=True))
+    with observing.connect() as connection:
+        connection.sendall(b"GET /v1/files\r\n")
+        assert connection.recv(65536)
+    assert len(observing.upstream.requests) == asked + 1

@@ -13,13 +13,13 @@ import stack
 import test_configuration as envoys
 from gateway import ENVIRONMENT, LOGGED_NEVER, settings
 
-# Every field of the configuration, once, but for what nginx has not.
+# Every field of the configuration, once, except those that nginx has not.
 COMPLETE = copy.deepcopy(envoys.COMPLETE)
 del COMPLETE["tokens"][0]["headers"][2]
 del COMPLETE["clear_route_cache"]
 COMPLETE |= {"tenant": {"header": "x-tenant"}, "existing": {"header": "x-existing", "present": True}}
 
-# Fields that are refused here whatever they say: there is nothing in them to get wrong.
+# Fields that are refused here with any value: there is nothing in them to get wrong.
 ABSENT = re.compile(r"tenant\.metadata")
 
 SERVER = """
@@ -50,7 +50,7 @@ location = /table {
 
 @pytest.fixture
 def told(gateway):
-    """What a running nginx says of a configuration."""
+    """Asks a running nginx about a configuration."""
     secrets = {**ENVIRONMENT, **envoys.BAD_SECRETS}
     main = "".join(f"env {name};" for name in secrets)
     g = gateway(environment=envoys.BAD_SECRETS, server=SERVER, main=main, max_body="0")
@@ -118,7 +118,7 @@ def test_texts_that_are_no_configuration(told):
 
 
 def test_a_configuration_without_tokens(gateway):
-    """Requests pass as they come. That is said, for nobody else tells it from one that pins them."""
+    """Requests pass unchanged. The log says so, for nothing else tells it from one that pins them."""
     g = gateway({}, max_body="0")
     answer = g.send(headers=[("authorization", "Bearer mine")])
     assert g.upstream.requests[-1].values("authorization") == [b"Bearer mine"] and answer.cookie is None
@@ -130,6 +130,6 @@ def test_a_table_of_lua(told):
 
 
 def test_what_nginx_must_have(gateway, run, folder):
-    """A missing dictionary is told at the start."""
-    with pytest.raises(stack.Refused, match="tokenpin: configuration refused: nginx.conf needs lua_shared_dict tokenpin"):
+    """A missing dictionary is reported at the start."""
+    with pytest.raises(stack.Refused, match="configuration refused: nginx.conf needs lua_shared_dict tokenpin"):
         gateway(dict="other")

@@ -1,50 +1,26 @@
-"""What is nginx's own: its two workers, its phases, and its ways with headers and bodies."""
+"""nginx's own: its two workers, its phases, and its ways with headers and bodies."""
 
-import gzip
 import json
 import random
-import time
+import re
 
 import httpx2
 import pytest
 import stack
 import tokenpin_twin as twin
+from asking import newcomers
 from gateway import (
     ACCOUNTS,
     CONSUMER,
     COOKIE,
-    COOKIE_KEYS,
     LOGGED_NEVER,
     client,
-    encoded,
     forge,
     opened,
     settings,
     tokens,
 )
-from provider import JSON, Provider
 from upstream import answering, reply
-
-RING = [twin.RingKey(1, COOKIE_KEYS[1], twin.SIGN)]
-NATIVE = "resp_" + "0123456789abcdef" * 3
-
-
-def sealed(native, account):
-    return twin.seal_id(RING, b"", b"", native.encode(), twin.identity_hash(account.encode())).decode()
-
-
-def posted(g, body, **options):
-    return g.send("POST", "/v1/responses", body=json.dumps(body).encode(), headers=[JSON], **options)
-
-
-def newcomers(g, count):
-    """Which accounts get new sessions, over connections of their own: so each worker gets some."""
-    accounts = []
-    for _ in range(count):
-        with client() as own:
-            answer = own.post(g.url + "/v1/responses", headers=encoded([JSON]), content=b"{}")
-            accounts.append(answer.headers["x-account"])
-    return accounts
 
 
 def test_more_than_a_hundred_headers(gateway):
@@ -119,7 +95,7 @@ def test_redirects_within_nginx(gateway):
         assert first.account == second.account == answer.account and answer.account is not None
         assert answer.decision["source"] == "session" and answer.cookie is not None
         assert second.values("cookie") == []
-    # What nginx itself answers proves nothing of a token.
+    # An answer of nginx itself proves nothing of a token.
     for status in (404, 500):
         g.upstream.script = [answering(status)]
         answer = g.send(path="/page/v1/responses")
@@ -128,7 +104,7 @@ def test_redirects_within_nginx(gateway):
 
 
 def test_a_redirected_request_without_the_variable(gateway):
-    """It is forgotten, and decided as it came: that is said once."""
+    """It is forgotten, and decided again: the log says so once."""
     g = gateway(server=REDIRECTS, log_format="$status")
     g.upstream.script = [answering(404), answering(200)]
     assert g.send(path="/again/v1/responses").status == 200
@@ -163,105 +139,6 @@ def test_subrequests_are_none_of_ours(gateway, phase, decides):
         assert rose.get("outcome_pinned", 0) == (decides or status == 200)
 
 
-@pytest.mark.parametrize("size", [100, 10**6])
-@pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
-@pytest.mark.parametrize("length", [True, False], ids=["length", "chunked"])
-def test_bodies_in_files(gateway, size, http2, length):
-    """Over client_body_buffer_size, nginx writes them to files."""
-    g = gateway(settings(sealed_ids="strict"), server="client_body_buffer_size 1k;")
-    g.upstream.answer = provider = Provider()
-    provider.accounts[NATIVE] = "bravo"
-    id = sealed(NATIVE, "bravo")
-    body = json.dumps({"previous_response_id": id, "input": "é" * size, "more": id}).encode()
-    content = body if length else iter([body[:10], body[10:90], body[90:]])
-    with client(http2) as own:
-        answer = own.post(g.url + "/v1/responses", headers=encoded([JSON]), content=content)
-    assert answer.status_code == 200 and answer.headers["x-account"] == "bravo"
-    got = g.upstream.last()
-    assert json.loads(got.body) == {"previous_response_id": NATIVE, "input": "é" * size, "more": id}
-    assert int(got.value("content-length")) == len(got.body)
-    assert not list(g.folder.glob("tmp/body/*")), "a file is left"
-
-
-def test_uploads_are_not_held(gateway):
-    """With proxy_request_buffering off, the upstream gets the first part before the client has sent the second."""
-    server = """
-    location ~ /files$ {
-        rewrite_by_lua_block { require("resty.tokenpin").request() }
-        proxy_request_buffering off;
-        proxy_pass http://provider;
-    }
-    """
-    g = gateway(settings(sealed_ids="seal"), server=server)
-    seen = []
-    read = type(g.upstream).read
-
-    def spied(stream):
-        seen.append(stream.peek(1))
-        return read(g.upstream, stream)
-
-    g.upstream.read = spied
-    head = "POST /v1/files HTTP/1.1\r\nhost: g\r\ncontent-length: 2000\r\ncontent-type: multipart/form-data; boundary=x\r\n\r\n"
-    with g.connect() as connection:
-        connection.sendall(head.encode() + b"a" * 1000)
-        stack.wait_for("the upstream being asked", lambda: seen)
-        connection.sendall(b"b" * 1000)
-        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
-    assert g.upstream.last().body == b"a" * 1000 + b"b" * 1000
-
-
-def test_all_bodies_of_a_worker(gateway):
-    g = gateway(settings(sealed_ids="seal", max_held_bodies=100000), workers=1)
-    large = b'{"input":"' + b"x" * 50000 + b'"}'
-    head = b"POST /v1/responses HTTP/1.1\r\nhost: g\r\ncontent-type: application/json\r\ncontent-length: 70000\r\n\r\n"
-    for _ in range(3):
-        with g.connect() as first:
-            first.sendall(head + b"x" * 60000)
-            time.sleep(0.2)
-            answer = g.send(body=large, headers=[JSON])
-            assert answer.status == 503 and answer.value("retry-after") == "1"
-            assert json.loads(answer.body)["error"]["code"] == "too_many_bodies"
-        # The client is gone: what it announced is given back.
-        stack.wait_for("room", lambda: g.send(body=large, headers=[JSON]).status == 200)
-
-
-def test_a_body_without_a_length_takes_all_room(gateway):
-    """It may become as long as any. Requests that only read are served meanwhile, and the room is given back."""
-    g = gateway(settings(sealed_ids="seal", max_held_bodies=100000), workers=1)
-    head = b"POST /v1/responses HTTP/1.1\r\nhost: g\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
-    small = b'{"input":"x"}'
-    for ending in (b"d\r\n" + small + b"\r\n0\r\n\r\n", b""):
-        with g.connect() as first:
-            first.sendall(head)
-            time.sleep(0.2)
-            for content in (small, iter([small])):
-                for http2 in (False, True):
-                    answer = g.send(body=content, headers=[JSON], http2=http2)
-                    assert (answer.status, json.loads(answer.body)["error"]["code"]) == (503, "too_many_bodies")
-            for http2 in (False, True):
-                assert g.send("GET", "/v1/responses/resp_1", cookie=forge("alpha"), http2=http2).status == 200
-            first.sendall(ending)
-            if ending:
-                assert first.recv(65536).startswith(b"HTTP/1.1 200 ")
-        stack.wait_for("room", lambda: g.send(body=iter([small]), headers=[JSON]).status == 200)
-
-
-def test_gzip_of_the_upstream_and_of_nginx(gateway):
-    g = gateway(settings(sealed_ids="seal"), server="gzip on; gzip_types application/json; gzip_min_length 1;")
-    body = json.dumps({"id": NATIVE, "object": "response"}).encode()
-    accepts = [("accept-encoding", "gzip")]
-    # nginx compresses what was sealed.
-    g.upstream.script = [answering(200, [JSON], body)]
-    answer = g.send(headers=accepts)
-    assert json.loads(answer.body)["id"].endswith(("tp0", "tp1", "tp2"))
-    assert g.upstream.last().value("accept-encoding") == b"identity"
-    # What comes compressed all the same passes, and is counted.
-    g.upstream.script = [answering(200, [JSON, ("content-encoding", "gzip")], gzip.compress(body))]
-    with g.counting() as rose:
-        answer = g.send(headers=accepts)
-    assert json.loads(answer.body)["id"] == NATIVE and rose["bodies_not_sealed"] == 1
-
-
 @pytest.mark.slow
 def test_nginxs_own_answers_say_nothing_of_a_token(gateway):
     cooldowns = [{"status": [502, 504, 413, 429], "state": "down", "seconds": 60}]
@@ -278,7 +155,7 @@ def test_nginxs_own_answers_say_nothing_of_a_token(gateway):
 
 
 def test_workers_share_states(gateway):
-    """What one worker learns, all know with their next request; also what an operator sets."""
+    """All workers know with their next request what one learns, and what an operator sets."""
     g = gateway()
     g.upstream.script = [answering(429, [("retry-after", "100")])]
     cooled = g.send().account
@@ -306,7 +183,7 @@ def test_workers_share_states(gateway):
 
 @pytest.mark.slow
 def test_a_cooldown_ends_with_what_is_declared(gateway):
-    """A token whose entry changes begins anew, in all workers."""
+    """A token whose entry changes begins again, in all workers."""
     g = gateway(settings(cooldowns=[{"status": [429], "state": "down", "seconds": 1000}]))
     g.upstream.script = [answering(429)]
     assert g.send(cookie=forge("alpha")).status == 429
@@ -322,63 +199,9 @@ def test_the_access_log_tells_the_decision(gateway, folder):
     path = folder / "access.log"
     stack.wait_for("two lines", lambda: path.exists() and path.read_text().count("\n") == 2)
     first, second = path.read_text().splitlines()
-    assert first == (
-        "source=cookie, outcome=pinned, pin_state=elsewhere, verdict=valid, id_verdict=none, key_reason=absent, slot=1, token=bravo"
-    ) or "pin_state=home" in first
+    pattern = "source=cookie, outcome=pinned, pin_state=(home|elsewhere), verdict=valid, id_verdict=none, "
+    assert re.fullmatch(pattern + "key_reason=absent, slot=1, token=bravo", first), first
     assert "key_reason=too_long" in second
-
-
-def test_limits_of_nginx_in_the_gateways_words(gateway):
-    g = gateway(settings(sealed_ids="seal"), max_body=1000)
-    for chunks in (b"x" * 2000, iter([b"x" * 600, b"x" * 600])):
-        with client() as own:
-            answer = own.post(g.url + "/v1/responses", headers=encoded([JSON]), content=chunks)
-        assert answer.status_code == 413 and answer.json()["error"]["code"] == "request_too_large"
-        with client() as own:
-            headers = encoded([JSON, ("anthropic-version", "2023-06-01")])
-            answer = own.post(g.url + "/v1/responses", headers=headers, content=b"x" * 2000)
-        assert answer.json()["error"]["type"] == "request_too_large"
-
-
-def test_refusals_leave_the_connection_usable(gateway):
-    """What a refused client has still to send is no request of its own."""
-    g = gateway(settings(sealed_ids="strict"))
-    smuggled = b"GET /v1/files HTTP/1.1\r\nhost: g\r\n\r\n"
-    head = (
-        f"POST /v1/responses HTTP/1.1\r\nhost: g\r\ncontent-type: text/plain\r\ncontent-length: {len(smuggled)}\r\n\r\n"
-    ).encode()
-    asked = len(g.upstream.requests)
-    for first, second in ((head, smuggled), (head + smuggled, b""), (head + smuggled[:20], smuggled[20:])):
-        with g.connect() as connection:
-            connection.sendall(first)
-            received = connection.recv(65536)
-            assert received.startswith(b"HTTP/1.1 415"), received
-            connection.sendall(second)
-            connection.settimeout(0.5)
-            try:
-                assert connection.recv(65536) == b""
-            except TimeoutError:
-                pass
-    assert len(g.upstream.requests) == asked
-    answer = posted(g, {"input": "x"})
-    assert answer.status == 200
-
-
-def test_a_request_without_a_version_never_passes(gateway):
-    """Nothing can be put on HTTP/0.9: without credentials it would cool the token down."""
-    g = gateway()
-    asked = len(g.upstream.requests)
-    for line in (b"GET /v1/files\r\n", b"GET /v1/files HTTP/0.9\r\n", b"GET /v1/filesHTTP/1.1\r\nhost: g\r\n\r\n"):
-        with g.connect() as connection:
-            connection.sendall(line)
-            received = connection.recv(65536)
-            assert b"400 Bad Request" in received, received
-    assert len(g.upstream.requests) == asked
-    observing = gateway(settings(observe=True))
-    with observing.connect() as connection:
-        connection.sendall(b"GET /v1/files\r\n")
-        assert connection.recv(65536)
-    assert len(observing.upstream.requests) == asked + 1
 
 
 @pytest.mark.slow
@@ -391,7 +214,7 @@ def test_secrets_change_while_requests_run(gateway, folder):
     LOGGED_NEVER.update(f"sk-{number}-fleeting" for number in range(1, 6))
 
     def sent():
-        """What several connections send, so what all workers do."""
+        """The secrets that several connections send, so those of all workers."""
         found = set()
         for _ in range(12):
             with client() as own:

@@ -16,11 +16,10 @@ ACCOUNTS = ["account-a", "account-b"]
 
 
 def printed(language):
-    """What stands in the block of a language that the tests run."""
+    """The block of a language that the tests run."""
     text = (ROOT / "gateways/nginx/README.md").read_text()
     (block,) = re.findall(rf"<!-- the tests run it -->\n```{language}\n(.*?)```", text, re.S)
     return block
-
 
 
 

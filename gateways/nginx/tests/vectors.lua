@@ -1,5 +1,5 @@
--- The decisions of tests/vectors, by what the module makes of a configuration and of a request. In a location of nginx;
--- answers with what differs.
+-- The decisions of tests/vectors, by what the module makes of a configuration and of a request. It
+-- runs in a location of nginx, and answers with the differences.
 
 local ffi = require "ffi"
 local build = require("resty.tokenpin.affinity").build
@@ -77,7 +77,8 @@ local function settings_of(config)
   return settings
 end
 
--- What the module cannot be told: consumers that are not trusted, hints that it has not made, a request's own scope.
+-- Cases that no request to the module has: consumers that are not trusted, hints that it has not
+-- made, a request's own scope.
 local function is_for_nginx(case)
   local asked = case.request
   local joined = false
@@ -108,7 +109,8 @@ local function check(case, affinity, settings, same)
     method = asked.method, target = asked.target, tries = #asked.tried, tried = asked.tried,
   }
   local terms = {
-    gateway = { affinity = affinity, fleet = { follow = function() end } }, settings = settings, overlay = { scope = bytes(asked.scope) },
+    gateway = { affinity = affinity, fleet = { follow = function() end } }, settings = settings,
+    overlay = { scope = bytes(asked.scope) },
     group = given(asked.group) and number_of(C.TOKENPIN_ENUM_GROUP, asked.group),
   }
   if asked.existing then

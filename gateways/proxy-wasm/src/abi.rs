@@ -1,6 +1,6 @@
-//! The interface of proxy-wasm 0.2.1, as far as the filter uses it: the host's functions, and the hooks that it calls.
-//! All `unsafe` code is here. Nothing in it panics, whatever the host says: a VM serves all requests of a worker, and a
-//! panic would end it.
+//! The interface of proxy-wasm 0.2.1, as far as the filter uses it: the host's functions, and the
+//! hooks that it calls. All `unsafe` code is here. Nothing in it panics, regardless of the host's
+//! answers: a VM serves all requests of a worker, and a panic would end it.
 
 #![allow(unsafe_code)]
 
@@ -46,7 +46,7 @@ pub(crate) enum Level {
     Error = 4,
 }
 
-/// What a hook says to its host.
+/// The answer of a hook to its host.
 #[derive(Clone, Copy, PartialEq)]
 #[repr(u32)]
 pub(crate) enum Action {
@@ -146,20 +146,21 @@ unsafe extern "C" {
 #[link(name = "c")]
 unsafe extern "C" {}
 
-/// Calls a function that hands over memory, which the host has allocated with `proxy_on_memory_allocate`.
+/// Calls a function that hands over memory, which the host has allocated with
+/// `proxy_on_memory_allocate`.
 #[expect(clippy::same_length_and_capacity, reason = "that is how the host has it allocated")]
 fn taken(call: impl FnOnce(*mut *mut u8, *mut usize) -> Status) -> Option<Vec<u8>> {
     let (mut data, mut size) = (null_mut(), 0);
     let status = call(&raw mut data, &raw mut size);
-    // SAFETY: what the host gives is a block of this size from the global allocator, aligned for bytes, filled by the
-    // host, and nobody else's.
+    // SAFETY: what the host gives is a block of this size from the global allocator, aligned for
+    // bytes, filled by the host, and only ours.
     let bytes =
         if data.is_null() { Vec::new() } else { unsafe { Vec::from_raw_parts(data, size, size) } };
     (status == OK).then_some(bytes)
 }
 
-// SAFETY, of each call below: the host reads the bytes that a pointer and a size name, during the call alone, and writes
-// to the places that are given for it.
+// SAFETY, of each call below: the host reads the bytes that a pointer and a size name, only during
+// the call, and writes to the places that are given for it.
 
 pub(crate) fn log(level: Level, message: &str) {
     unsafe { proxy_log(level as u32, message.as_ptr(), message.len()) };
@@ -235,7 +236,7 @@ pub(crate) fn set_property(name: &str, value: &[u8]) {
     unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
 }
 
-/// What all VMs of the host share under a key, and its version, 0 for nothing.
+/// The value that all VMs of the host share under a key, and its version; 0 if there is none.
 pub(crate) fn shared(key: &str) -> (Vec<u8>, u32) {
     let mut version = 0;
     let call = |data, size| unsafe {
@@ -245,7 +246,7 @@ pub(crate) fn shared(key: &str) -> (Vec<u8>, u32) {
     (bytes, version)
 }
 
-/// False if the version is not this any more. (With 0, which stands for nothing, it is not compared.)
+/// False if the version has changed. (Version 0, for no value, is not compared.)
 pub(crate) fn set_shared(key: &str, value: &[u8], version: u32) -> bool {
     let status = unsafe {
         proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), version)
@@ -270,7 +271,7 @@ pub(crate) fn record_metric(id: u32, value: u64) {
 /// Answers the request. The hook then stops.
 pub(crate) fn respond(status: u16, details: &str, headers: &[(&str, &str)], body: &[u8]) {
     let mut pairs = Vec::with_capacity(256);
-    // No answer has so many, or so long ones, that these numbers would not do.
+    // These numbers suffice for the headers of every answer.
     let mut number = |len: usize| {
         pairs.extend_from_slice(&u32::try_from(len).unwrap_or_default().to_le_bytes());
     };
@@ -300,9 +301,9 @@ pub(crate) fn respond(status: u16, details: &str, headers: &[(&str, &str)], body
 
 // The hooks.
 
-/// What lives in this VM, by the host's numbers.
+/// The contexts of this VM, by the host's numbers.
 struct Vm {
-    /// What is known of how the host holds requests.
+    /// The known way in which the host holds requests.
     holding: Holding,
     /// A plugin's configuration each; none before the host has configured it.
     roots: Table<Option<Rc<Chain>>>,
@@ -362,17 +363,17 @@ impl<T> Table<T> {
     }
 }
 
-/// Whether the host shows the body of a request whose headers wait. One that does not lets the request hang, and can only
-/// be told by that.
+/// Records whether the host shows the body of a request whose headers wait. One that does not lets
+/// the request hang, and can only be recognised by that.
 #[derive(Clone, Copy, PartialEq)]
 enum Holding {
     Unknown,
     Works,
-    /// The log was told.
+    /// It is in the log.
     Fails,
 }
 
-/// How long a request waits for the first bytes of its body before the log is told, in seconds.
+/// The seconds that a request waits for the first bytes of its body before a line in the log.
 const PATIENCE: u64 = 5;
 
 fn watch_holding() {

@@ -27,11 +27,12 @@ pub(crate) struct Setup {
     pub fleet: Fleet,
     /// The cookie's name where no tenant changes the scope and no route replaces it.
     cookie_name: CookieName,
-    /// Random bytes, where a connection's number tells clients apart: each worker of each host counts its own.
+    /// Random bytes, where a connection's number tells clients apart: each worker of each host
+    /// counts its own.
     pub mark: [u8; 16],
 }
 
-/// What a plugin's configuration becomes.
+/// A plugin's configuration at work.
 pub(crate) struct Chain {
     pub stats: Stats,
     /// The bytes of all bodies that are held.
@@ -41,13 +42,13 @@ pub(crate) struct Chain {
     routes: Vec<(String, Own)>,
 }
 
-/// What a route has of its own.
+/// A route's own configuration.
 enum Own {
     Setup(Rc<Setup>),
     Overlay(Rc<Overlay>),
 }
 
-/// What one request is under.
+/// The configuration of one request.
 #[derive(Clone)]
 pub(crate) struct Terms {
     pub setup: Rc<Setup>,
@@ -121,7 +122,7 @@ impl Chain {
         Ok(chain)
     }
 
-    /// What the request at hand is under; none if it passes.
+    /// The configuration of the current request; none if it passes.
     pub(crate) fn terms(&self) -> Option<Terms> {
         let route = if self.routes.is_empty() {
             None
@@ -159,7 +160,8 @@ impl Chain {
 }
 
 impl Setup {
-    /// Whether the log is to be told of another gateway's cookie in a message of this kind: once, by one worker.
+    /// Returns whether to log another gateway's cookie in a message of this kind: once, by one
+    /// worker.
     pub(crate) fn tells_of(&self, message: &str) -> bool {
         let key = ["tokenpin.told.", message, ".", self.fleet.key()].concat();
         let (told, _) = shared(&key);
@@ -182,8 +184,8 @@ impl Setup {
     fn make(settings: Settings, hash: u64, route: &str) -> Checked<Self> {
         let affinity = build(&settings).map_err(|error| {
             let message = match error.error {
-                Error::Pattern => "expected segments with / between them, where one behind the first may begin with a *, \
-                                   and no %, ? or #"
+                Error::Pattern => "expected segments with / between them, where one behind the first may begin with \
+                                   a *, and no %, ? or #"
                     .to_owned(),
                 other => other.to_string(),
             };
@@ -282,7 +284,7 @@ fn build(settings: &Settings) -> Result<OwnedAffinity, ConfigError> {
     OwnedAffinity::new(&config, slots)
 }
 
-/// Where the library's field stands in the filter's configuration.
+/// The place of the library's field in the filter's configuration.
 fn path_of(error: &ConfigError, settings: &Settings) -> String {
     let (name, index) = (error.field.name(), error.index);
     match error.field {

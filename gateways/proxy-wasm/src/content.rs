@@ -1,4 +1,4 @@
-//! What the headers of a message say of its body.
+//! The headers of a message that describe its body.
 
 use alloc::vec::Vec;
 
@@ -19,7 +19,7 @@ pub(crate) fn length(headers: &Headers) -> Option<u64> {
     core::str::from_utf8(headers.first("content-length")).ok()?.parse().ok()
 }
 
-/// What is left over of a character at the end of a part, and whether all before it was UTF-8.
+/// The begun character at the end of a part, and a mark if anything before it was not UTF-8.
 #[derive(Default)]
 pub(crate) struct Utf8 {
     begun: Vec<u8>,
@@ -43,7 +43,7 @@ impl Utf8 {
         }
     }
 
-    /// Whether all of it was right, and ended with a character.
+    /// Returns whether all of it was UTF-8, and ended with a whole character.
     pub(crate) fn is_text(&self) -> bool {
         !self.invalid && self.begun.is_empty()
     }

@@ -1,5 +1,6 @@
-//! The tokens' states over time: as configured, and what cools down. Each worker of the host has a VM of its own; what one
-//! learns, it writes into the host's shared data, where the others look before each decision.
+//! The tokens' states over time: as configured, and what cools down. Each worker of the host has
+//! its own VM; what one learns, it writes into the host's shared data, where the others look before
+//! each decision.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -9,7 +10,7 @@ use tokenpin::{Affinity, SlotStatus, State};
 
 use crate::abi::{set_shared, shared};
 
-/// How often a write is tried again that another worker came before.
+/// The number of times that a write is tried again after another worker's.
 const MAX_TRIES: u32 = 16;
 
 /// A token that cools down.
@@ -29,7 +30,7 @@ impl Cooling {
         out.extend_from_slice(&self.until.to_le_bytes());
     }
 
-    /// None if nobody wrote this with [`Self::write`].
+    /// None if this was not written by [`Self::write`].
     fn read(bytes: &[u8]) -> Option<Self> {
         let (slot, rest) = bytes.split_first_chunk()?;
         let (&state, until) = rest.split_first()?;
@@ -44,7 +45,8 @@ pub(crate) struct Fleet {
     /// Under which the workers find each other's cooldowns.
     key: String,
     cooling: RefCell<Vec<Cooling>>,
-    /// The version of the shared data that `cooling` is from, and the second at which the first of them ends.
+    /// The version of the shared data that `cooling` is from, and the second at which the first of
+    /// them ends.
     version: Cell<u32>,
     next_end: Cell<u64>,
     changed: Cell<bool>,
@@ -66,7 +68,7 @@ impl Fleet {
         &self.key
     }
 
-    /// Whether a state has changed since this was asked before.
+    /// Returns whether a state has changed since the last call.
     pub(crate) fn has_changed(&self) -> bool {
         self.changed.take()
     }
@@ -111,7 +113,7 @@ impl Fleet {
                 each.write(&mut bytes);
             }
             if set_shared(&self.key, &bytes, version) {
-                // Where a host has no shared data, this worker knows all the same.
+                // On a host without shared data, only this worker knows.
                 self.take(affinity, cooling, shared(&self.key).1);
                 return true;
             }
@@ -144,7 +146,7 @@ impl Fleet {
     }
 }
 
-/// What still cools down of what is written there.
+/// The slots written there that still cool down.
 fn parse(shared: &[u8], now: u64) -> Vec<Cooling> {
     let entries = shared.chunks_exact(Cooling::LEN).filter_map(Cooling::read);
     let counts =

@@ -1,11 +1,12 @@
-//! What the host offers, in the terms of this filter.
+//! The host's functions, in the terms of this filter.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::abi::{self, Level, Map};
 
-/// The headers of a message, all read in one call, as bytes: the call for a single one joins what came in several fields.
+/// The headers of a message, all read in one call, as bytes: the call for a single one joins what
+/// came in several fields.
 #[derive(Default)]
 pub(crate) struct Headers {
     bytes: Vec<u8>,
@@ -18,7 +19,7 @@ fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
     Some((u32::from_le_bytes(*number) as usize, rest))
 }
 
-/// So many bytes, and what comes behind the zero byte that follows them.
+/// `len` bytes, and the rest behind the zero byte that follows them.
 fn text(bytes: &[u8], len: usize) -> Option<(&[u8], &[u8])> {
     let (text, rest) = bytes.split_at_checked(len)?;
     Some((text, rest.get(1..)?))
@@ -61,7 +62,7 @@ impl Headers {
     }
 }
 
-/// Logs one line. Names in a message are those of a configuration, and could begin a line of their own.
+/// Logs one line. Names in a message come from a configuration, and could begin another line.
 pub(crate) fn log(level: Level, message: &str) {
     let mut line = String::from("tokenpin: ");
     for character in message.chars() {
@@ -74,7 +75,8 @@ pub(crate) fn log(level: Level, message: &str) {
     abi::log(level, &line);
 }
 
-/// Sixteen random bytes. All zero, which is refused where randomness is needed, if the host gives none.
+/// Sixteen random bytes. All zero, which is refused where randomness is needed, if the host gives
+/// none.
 pub(crate) fn entropy() -> [u8; 16] {
     let mut entropy = [0; 16];
     if getrandom::fill(&mut entropy).is_err() {

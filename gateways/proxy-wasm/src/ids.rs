@@ -27,10 +27,10 @@ pub(crate) struct RequestIds {
     pub target: Option<Vec<u8>>,
     opener: Option<Box<Opener>>,
     opened_before: u32,
-    /// What changes in the request's body.
+    /// The changes to the request's body.
     pub edits: Edits,
     at: usize,
-    /// How many of its documents were not understood.
+    /// The number of its documents that were not understood.
     pub unexpected: u32,
     utf8: Utf8,
     is_head: bool,
@@ -43,7 +43,7 @@ pub(crate) struct RequestIds {
 }
 
 impl RequestIds {
-    /// Of a request. None if nobody looks at its ids.
+    /// Of a request. None if its ids are not looked at.
     pub(crate) fn of(
         terms: &Terms,
         headers: &Headers,
@@ -81,7 +81,7 @@ impl RequestIds {
         }))
     }
 
-    /// Whether the API keeps what it makes in its account.
+    /// Returns whether the API keeps its objects in an account.
     pub(crate) fn has_state(&self) -> bool {
         matches!(self.ids, Ids::Both | Ids::Items)
     }
@@ -143,7 +143,7 @@ impl RequestIds {
             }
         }
         self.unexpected = opener.unexpected();
-        // What was held back, and went out as it came in, is no change.
+        // Bytes that were held back and left unchanged are no change.
         if self.summary.opened == self.opened_before {
             self.edits = Edits::default();
         }
@@ -155,14 +155,14 @@ impl RequestIds {
         self.edits = Edits::default();
     }
 
-    /// Whether all of the body was text, and understood.
+    /// Returns whether all of the body was text, and understood.
     pub(crate) fn is_readable(&self) -> bool {
         self.unexpected == 0 && self.utf8.is_text()
     }
 
     // The response.
 
-    /// Whether ids in it may change.
+    /// Returns whether ids in it may change.
     pub(crate) fn seals(&self) -> bool {
         self.summary.changes_response()
     }
@@ -173,7 +173,7 @@ impl RequestIds {
         self.upstream = upstream;
     }
 
-    /// Whether ids are sealed in a body of this kind.
+    /// Returns whether ids are sealed in a body of this kind.
     pub(crate) fn seals_body(&self, status: &[u8], content: Content) -> bool {
         // Those without a body, and a part of one.
         let has_none = [&b"101"[..], b"204", b"206", b"304"].contains(&status);
@@ -212,7 +212,7 @@ impl RequestIds {
         self.sealer.is_some()
     }
 
-    /// What goes out instead of a part, if that differs.
+    /// The bytes to send in place of a part, if they differ.
     pub(crate) fn seal(&mut self, part: &[u8], is_last: bool) -> Option<Vec<u8>> {
         let mut sealer = self.sealer.take()?;
         let out = self.sealing(|with| {
@@ -240,7 +240,7 @@ impl RequestIds {
         out.flatten()
     }
 
-    /// How many ids were sealed, and how many documents not understood, since this was asked before.
+    /// The numbers of ids sealed, and of documents not understood, since the last call.
     pub(crate) fn newly(&mut self) -> (u32, u32) {
         let Some(sealer) = &self.sealer else { return (0, 0) };
         let (ids, unexpected) = (sealer.sealed, sealer.unexpected());
@@ -259,7 +259,7 @@ fn sealing<'a>(
     Sealing { rules, pin, echo: &summary.echo, origin: Some(Origin { upstream, own }) }
 }
 
-/// What is to be changed in a body.
+/// The changes to a body.
 #[derive(Default)]
 pub(crate) struct Edits {
     edits: Vec<Edit>,

@@ -1,5 +1,5 @@
-//! Strict reading of JSON: every field is asked for by name and type, and the first thing that is wrong is told with the
-//! path of its field. Values never get into a message: they may be secrets.
+//! Strict reading of JSON: every field is asked for by name and type, and the first error is
+//! reported with the path of its field. Values never get into a message: they may be secrets.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -48,7 +48,8 @@ impl fmt::Display for Problem {
 impl Json {
     pub(crate) fn parse(text: &[u8]) -> Checked<Self> {
         serde_json::from_slice(text).map_err(|error| {
-            // Envoy hands over a Struct as the bytes of its message, which begin with a tag and a length.
+            // Envoy hands over a Struct as the bytes of its message, which begin with a tag and a
+            // length.
             if text.first() == Some(&b'\n') && text.contains(&0x12) {
                 return Problem::at(
                     "",
@@ -146,7 +147,7 @@ impl<'j> Fields<'j> {
         Ok(this)
     }
 
-    /// Whether there is no field but `name`.
+    /// Returns whether there is no other field than `name`.
     pub(crate) fn is_only(&self, name: &str) -> bool {
         self.entries.iter().all(|(field, _)| field == name)
     }
@@ -289,7 +290,8 @@ impl<'j> Fields<'j> {
     }
 }
 
-/// A whole number. It may be written as text: Envoy turns the larger numbers of a YAML file into that.
+/// A whole number. It may be written as text: Envoy turns the larger numbers of a YAML file into
+/// that.
 pub(crate) fn number(json: &Json, path: &str, (least, most): (u64, u64)) -> Checked<u64> {
     let number = match json {
         Json::Number(number) => *number,

@@ -23,10 +23,10 @@ use alloc::rc::Rc;
 use abi::Level;
 use config::Chain;
 
-/// How often a worker that serves nobody learns of cooldowns, for its metrics.
+/// The period in which a worker without requests learns of cooldowns, for its metrics.
 const LOOK_MILLISECONDS: u32 = 250;
 
-/// What a plugin's configuration becomes in the VM of one worker; none if it is refused.
+/// Puts a plugin's configuration to work in the VM of one worker; none if it is refused.
 fn configure(text: &[u8]) -> Option<Rc<Chain>> {
     match Chain::make(text) {
         Ok(chain) => {

@@ -1,4 +1,4 @@
-//! What a request says that the decision depends on, and what the filter changes in it.
+//! The parts of a request that the decision depends on, and the filter's changes to it.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -28,7 +28,7 @@ pub(crate) struct Reading<'h> {
 }
 
 impl<'h> Reading<'h> {
-    /// An error if the tenant cannot be told.
+    /// An error if the tenant cannot be determined.
     pub(crate) fn of(headers: &'h Headers, terms: &Terms) -> Result<Self, Error> {
         let consumers = terms.settings().consumer.as_ref();
         Ok(Self {
@@ -135,8 +135,8 @@ fn read_scope(headers: &Headers, terms: &Terms) -> Result<Vec<u8>, Error> {
     }
 }
 
-/// Takes our own things off a request: the cookie, and the header that carries it. Fields are only touched if our cookie
-/// is in one of them.
+/// Takes our own things off a request: the cookie, and the header that carries it. Fields are only
+/// touched if our cookie is in one of them.
 pub(crate) fn strip(headers: &Headers, cookie_name: &[u8], carrier: Option<&str>) {
     let is_there = headers.all("cookie").any(|field| field::next(field, cookie_name, 0).is_some());
     if is_there {

@@ -20,7 +20,7 @@ const MAX_CAPACITY: u32 = 65536;
 /// Tokens cool down after statuses of errors only.
 pub(crate) const LEAST_ERROR: u16 = 400;
 
-/// Where a value of a request comes from.
+/// The source of a value of a request.
 pub(crate) enum Source {
     Header(String),
     Metadata {
@@ -32,7 +32,7 @@ pub(crate) enum Source {
     Connection,
 }
 
-/// What a route may have of its own without being a complete configuration.
+/// The fields that a route may have without a complete configuration.
 #[derive(Default)]
 pub(crate) struct Overlay {
     pub scope: Option<Vec<u8>>,
@@ -42,7 +42,7 @@ pub(crate) struct Overlay {
     pub observe: Option<bool>,
 }
 
-/// What says that a request names existing state.
+/// The mark of a request that names existing state.
 pub(crate) struct Existing {
     pub source: Source,
     /// Any text does; else only `true` and `1`.
@@ -64,7 +64,7 @@ pub(crate) struct Credential {
     pub value: Option<String>,
 }
 
-/// What a response does to its token.
+/// The effect of a response on its token.
 pub(crate) struct Cooldown {
     pub statuses: Vec<u16>,
     /// All of them.
@@ -75,7 +75,7 @@ pub(crate) struct Cooldown {
     pub max_seconds: u32,
 }
 
-/// What a header of a response must be.
+/// A condition on a header of a response.
 pub(crate) struct HeaderMatch {
     pub name: String,
     pub test: Test,
@@ -115,7 +115,7 @@ pub(crate) struct Settings {
     pub cookie_keys: Vec<CookieKey>,
     /// By slot, vacant ones included.
     pub tokens: Vec<Token>,
-    /// What a route may replace.
+    /// The fields that a route may replace.
     pub request: Overlay,
     pub tenant: Option<Source>,
     pub consumer: Option<Source>,
@@ -160,7 +160,7 @@ pub(crate) struct Parsed {
     pub routes: Vec<(String, Route)>,
 }
 
-/// What a route has of its own.
+/// A route's own configuration.
 pub(crate) enum Route {
     Complete(Box<Settings>),
     Overlay(Overlay),
@@ -223,7 +223,7 @@ impl Overlay {
         };
         let sealed_ids = match fields.find("sealed_ids") {
             None => None,
-            // What YAML makes of `off`.
+            // YAML reads `off` so.
             Some(Json::Bool(false)) => Some(Mode::Off),
             Some(_) => {
                 let mut mode = Mode::Off;
@@ -337,7 +337,7 @@ impl Settings {
         Ok(())
     }
 
-    /// What has a default, and no other trouble.
+    /// The fields that have a default, and no other rule.
     fn read_choices(&mut self, fields: &mut Fields<'_>) -> Checked<()> {
         fields.bool("replace_rules", &mut self.replace_rules)?;
         if self.replace_rules && self.rules.is_empty() {
@@ -390,7 +390,7 @@ impl Settings {
     }
 }
 
-/// What the dynamic module has, and no filter in a WebAssembly VM can have.
+/// The fields of the dynamic module that no filter in a WebAssembly VM can have.
 fn refuse_impossible(fields: &mut Fields<'_>) -> Checked<()> {
     for (name, reason) in [
         (
@@ -462,7 +462,8 @@ fn header_name(json: &Json, path: &str) -> Checked<String> {
     Ok(name.to_ascii_lowercase())
 }
 
-/// The same for a header that the filter changes. Some carry the message itself, or are looked after otherwise.
+/// The same for a header that the filter changes. Some carry the message itself, or are looked
+/// after otherwise.
 fn own_header_name(json: &Json, path: &str) -> Checked<String> {
     const OTHERS: [&str; 8] = [
         "connection",
@@ -485,7 +486,7 @@ fn own_header(fields: &mut Fields<'_>, name: &'static str) -> Checked<Option<Str
     fields.find(name).map(|json| own_header_name(json, &fields.path(name))).transpose()
 }
 
-/// What a source may have that others have not.
+/// The part of a source that only some kinds have.
 #[derive(Clone, Copy, PartialEq)]
 enum Special {
     Nothing,
@@ -551,7 +552,8 @@ fn read_source(json: &Json, path: &str, special: Special) -> Checked<(Source, bo
     }
 }
 
-/// Those that a router sends as a filter set them. (Of the others, :method would make another request of it.)
+/// Those that a router sends as a filter set them. (Of the others, :method would make another
+/// request of it.)
 fn is_pseudo(name: &str) -> bool {
     matches!(name, ":authority" | ":path" | ":scheme")
 }
@@ -566,7 +568,7 @@ fn credential_name(json: &Json, path: &str) -> Checked<String> {
     }
 }
 
-/// What a pseudo-header must be, for hosts take anything.
+/// The rules of a pseudo-header's value, because hosts accept anything.
 fn is_pseudo_value(name: &str, text: &str) -> bool {
     match name {
         ":path" => text.starts_with('/') && !text.contains(' '),
@@ -668,8 +670,8 @@ fn read_token(fields: &mut Fields<'_>) -> Checked<Token> {
     Ok(Token { name, status: Some(status), credentials })
 }
 
-/// A token sends its own credentials and nothing of another's, also not from the client. A request cannot be without its
-/// pseudo-headers: it keeps the client's.
+/// A token sends its own credentials and nothing of another's, also not from the client. A request
+/// cannot be without its pseudo-headers: it keeps the client's.
 fn remove_others(tokens: &mut [Token]) {
     let mut names: Vec<String> = Vec::new();
     for credential in tokens.iter().flat_map(|token| &token.credentials) {
@@ -717,7 +719,7 @@ fn read_rule(json: &Json, path: &str) -> Checked<Rule> {
     fields.require("group")?;
     let mut group = Group::Stateless;
     fields.choice("group", Group::ALL, Group::name, &mut group)?;
-    // What keeps state in an account names it by ids.
+    // An API that keeps state in an account names it by ids.
     let mut ids = if group == Group::Stateful { Ids::Both } else { Ids::None };
     fields.choice("ids", Ids::ALL, Ids::name, &mut ids)?;
     fields.refuse_others()?;

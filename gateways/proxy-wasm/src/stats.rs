@@ -1,4 +1,5 @@
-//! The filter's metrics. They have the names of the Envoy filter's, but for what cannot happen here.
+//! The filter's metrics. They have the names of the Envoy filter's, without what cannot happen
+//! here.
 
 use alloc::vec::Vec;
 

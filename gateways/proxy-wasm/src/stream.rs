@@ -24,22 +24,22 @@ use crate::request::{Reading, drop_when_moved, put_credentials, strip};
 use crate::settings::{HeaderMatch, LEAST_ERROR, Test};
 use crate::stats::Counter;
 
-const FOREIGN: &str = "If another tokenpin gateway in front of or behind this one made it, clients lose its sessions: give \
-                       one of the two another cookie name (where none is set, a scope does). Said once; foreign_cookies \
-                       counts all";
+const FOREIGN: &str = "If another tokenpin gateway in front of or behind this one made it, \
+                       clients lose its sessions: give one of the two another cookie name (where \
+                       none is set, a scope does). Said once; foreign_cookies counts all";
 
-/// What becomes of a request's body.
+/// The state of a request's body.
 enum Hold {
     /// The request does not wait, or no more.
     None,
-    /// It is read, and so many bytes of it came.
+    /// It is read; the number of bytes that came.
     Reading(u64),
-    /// The request gets this answer when its body, of which so many bytes came, has passed: most clients read an answer
-    /// only when they have sent everything.
+    /// The request gets this answer when its body has passed, of which this many bytes came: most
+    /// clients read an answer only when they have sent everything.
     Refused(Refused, u64),
 }
 
-/// What is kept from a decision to the response.
+/// The data kept from a decision to the response.
 struct Served {
     decision: Decision,
     slot: u32,
@@ -90,7 +90,7 @@ impl Stream {
         self.chain.stats.count(counter);
     }
 
-    /// Whether the filter may change or refuse a request for its ids.
+    /// Returns whether the filter may change or refuse a request for its ids.
     fn opens(&self) -> bool {
         self.terms.as_ref().is_some_and(|terms| terms.mode() != Mode::Off && !terms.observes())
     }
@@ -135,7 +135,8 @@ impl Stream {
         }
     }
 
-    /// Reads the ids of the target. Something if the request goes on only when its body was read, or never.
+    /// Reads the ids of the target. Returns an action if the request waits for its body, or is
+    /// refused.
     fn waits(&mut self, terms: &Terms, reading: &Reading<'_>, is_whole: bool) -> Option<Action> {
         let (headers, settings, mode) = (reading.headers, terms.settings(), terms.mode());
         // Of what comes behind an upgrade, hosts never tell the end.
@@ -150,8 +151,8 @@ impl Stream {
         ids.open_target(target);
         let has_state = ids.has_state();
         let ids = self.ids.insert(ids);
-        // Nobody sees the ids in a WebSocket's frames, nor a body behind another upgrade. Clients that are told so ask by
-        // requests instead.
+        // The ids in a WebSocket's frames cannot be seen, nor a body behind another upgrade.
+        // Clients that learn so ask by requests instead.
         if is_upgrade && (has_state || !reading.is_handshake) {
             let refuses = mode != Mode::Open || settings.refuse_upgrades;
             if refuses && mode != Mode::Off && !terms.observes() {
@@ -199,7 +200,8 @@ impl Stream {
         None
     }
 
-    /// A body is too much for the filter: it is too large, or one too many. True if the request is refused for it.
+    /// A body is too much for the filter: it is too large, or one too many. True if the request is
+    /// refused for it.
     fn give_up(&mut self, is_too_large: bool) -> bool {
         self.release();
         let refuses = self.opens();
@@ -222,7 +224,7 @@ impl Stream {
         }
     }
 
-    /// The next of a body, of which so many bytes are here.
+    /// Reads the next part of a body, of which `size` bytes are here.
     fn read_on(&mut self, terms: &Terms, size: usize, is_last: bool) -> Action {
         let Hold::Reading(before) = self.hold else { return Action::Continue };
         let (settings, total) = (terms.settings(), size as u64);
@@ -342,7 +344,8 @@ impl Stream {
                 log(
                     Level::Warn,
                     &format!(
-                        "removed from a request a cookie named {name} that no key of this configuration made ({why}). {FOREIGN}"
+                        "removed from a request a cookie named {name} that no key of this \
+                         configuration made ({why}). {FOREIGN}"
                     ),
                 );
             }
@@ -416,7 +419,7 @@ impl Stream {
         self.begin_sealing(terms, &headers, is_whole);
     }
 
-    /// The upstream's own cookie of our name is gone for whoever made it.
+    /// The upstream's own cookie of our name is gone for its maker.
     fn note_foreign(&self, setup: &Setup, served: &Served) {
         self.count(Counter::foreign_cookies);
         if setup.tells_of("response") {
@@ -488,14 +491,15 @@ impl Stream {
         self.count(Counter::cookies_set);
     }
 
-    /// A response begins to go to the client. What its headers say of its body, and what is not right any more once ids are
-    /// sealed in it, is taken off.
+    /// A response begins to go to the client. What its headers say of its body, and what is not
+    /// right any more once ids are sealed in it, is taken off.
     fn begin_sealing(&mut self, terms: &Terms, headers: &Headers, is_whole: bool) {
         let (Some(ids), Some(slot)) = (&mut self.ids, self.slot) else { return };
         if !is_from_upstream() {
             return;
         }
-        // What the router made of it. Hosts only tell that of a request that was held for its body.
+        // The authority as the router left it. Hosts only show it for a request that waited for its
+        // body.
         let upstream =
             property(&["request", "host"]).unwrap_or(core::mem::take(&mut self.authority));
         ids.begin_response(slot, upstream);
@@ -516,7 +520,7 @@ impl Stream {
                 set_header(Map::Response, name, &sealed);
             }
         }
-        // Of a response without a body, but for HEAD, they say what is true.
+        // In a response without a body, except to HEAD, they are true.
         if seals && (!is_whole || ids.is_head()) {
             for name in ["content-length", "accept-ranges", "etag"].iter().chain(DIGEST_HEADERS) {
                 let value = headers.first(name);
@@ -612,14 +616,14 @@ impl Stream {
     }
 }
 
-/// False for the host's own replies, which come by as well and say nothing about a token: also timeouts and resets, which
-/// have an upstream's address.
+/// False for the host's own replies, which come by as well and say nothing about a token: also
+/// timeouts and resets, which have an upstream's address.
 fn is_from_upstream() -> bool {
     property(&["response", "code_details"]).is_some_and(|details| details == b"via_upstream")
 }
 
 impl HeaderMatch {
-    /// Whether one of its values is so.
+    /// Returns whether one of its values meets it.
     fn matches(&self, headers: &Headers) -> bool {
         let mut values = headers.all(&self.name);
         match &self.test {

@@ -1,9 +1,11 @@
-// Says why the filter refuses each configuration, as `make schema` asks. A line of the input holds the kind (filter or
-// route), a tab and the JSON; a line of the output the refusal, or nothing if it is accepted.
+// Says why the filter refuses each configuration, as `make schema` asks. A line of the input holds
+// the kind (filter or route), a tab and the JSON; a line of the output the refusal, or nothing if
+// it is accepted.
 //
 //   node judge.mjs tokenpin.wasm
 //
-// The host below has what the filter asks a host for while it reads a configuration. The hooks of requests run in Envoy.
+// The host below has what the filter asks a host for while it reads a configuration. The hooks of
+// requests run in Envoy.
 
 import { readFileSync, writeSync } from 'node:fs';
 

@@ -1,11 +1,12 @@
 //! A gateway in axum, in front of a provider:
 //!
-//!     PLACEMENT_KEY=… COOKIE_KEY=… ACCOUNTS='account-a=sk-a account-b=sk-b' axum 127.0.0.1:8080 provider.example:80
+//!     PLACEMENT_KEY=… COOKIE_KEY=… ACCOUNTS='account-a=sk-a account-b=sk-b' \
+//!       axum 127.0.0.1:8080 provider.example:80
 //!
-//! The keys are 32 hexadecimal digits each, as `make keygen` prints them. Ids are sealed, unless `SEALED_IDS` says otherwise: `off`,
-//! `open` or `strict`. It prints where it listens. Both sides speak plain
-//! HTTP: put `hyper-rustls` around the connector for a provider on the Internet, and leave out what the comment on the
-//! cookie says for clients that come by HTTPS.
+//! The keys are 32 hexadecimal digits each, as `make keygen` prints them. Ids are sealed, unless
+//! `SEALED_IDS` says otherwise: `off`, `open` or `strict`. It prints where it listens. Both sides
+//! speak plain HTTP: put `hyper-rustls` around the connector for a provider on the Internet, and
+//! leave out what the comment on the cookie says for clients that come by HTTPS.
 
 use axum::Router;
 use axum::body::Body;
@@ -40,7 +41,8 @@ pub(crate) fn generation(
     let config = Config {
         // So that clients without a cookie find again what they made, by its id.
         ids: IdConfig { mode: settings.sealed_ids, ..defaults.ids },
-        // Only because this example speaks plain HTTP. Without these two lines the cookie is `__Host-tokenpin`, and Secure.
+        // Only because this example speaks plain HTTP. Without these two lines the cookie is
+        // `__Host-tokenpin`, and Secure.
         cookie_name: Some(b"tokenpin"),
         attributes: Attributes { secure: false, ..Attributes::default() },
         ..defaults
@@ -48,7 +50,8 @@ pub(crate) fn generation(
     let slots = accounts.iter().map(|(name, _)| Slot::new(name.as_bytes(), SlotStatus::UP));
     let affinity = OwnedAffinity::new(&config, slots.collect::<Result<_, _>>()?)?;
     let credentials = SlotHeaders::bearer(accounts.iter().map(|(_, token)| token))?;
-    // Nobody goes to an account without credit. Only where a client cannot bring that status about.
+    // No request goes to an account without credit. Only where a client cannot bring that status
+    // about.
     let unpaid = Cooldown {
         statuses: vec![StatusCode::PAYMENT_REQUIRED],
         state: State::Down,
@@ -68,7 +71,8 @@ pub(crate) fn generation(
 pub(crate) fn router(layer: PinLayer, provider: Authority) -> Router {
     let client = Client::builder(TokioExecutor::new()).build_http();
     let send = move |request| forward(client.clone(), provider.clone(), request);
-    // The layer stands directly around what sends: whatever else answers requests belongs outside of it.
+    // The layer stands directly around what sends: anything else that answers requests belongs
+    // outside of it.
     Router::new().fallback(send).layer(layer)
 }
 
@@ -83,7 +87,8 @@ async fn forward(
         return local(StatusCode::BAD_REQUEST);
     };
     *request.uri_mut() = uri;
-    // What belongs to the client's connection; but for the wish to open a WebSocket, which both sides share.
+    // The headers of the client's connection, except the wish to open a WebSocket, which both sides
+    // share.
     let upgrade = request.headers().get(UPGRADE).cloned();
     let clients = hyper::upgrade::on(&mut request);
     for name in

@@ -2,8 +2,8 @@
 //!
 //!     from_json config.json 127.0.0.1:8080 provider.example:80
 //!
-//! Keys and secrets are in the environment (`env`). It refuses the words for which a layer has its own ways: files, sources that
-//! are no headers, metadata.
+//! Keys and secrets are in the environment (`env`). It refuses the words for which a layer has its
+//! own ways: files, sources that are no headers, metadata.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -18,7 +18,7 @@ use tokenpin_tower::tokenpin::{
 use tokenpin_tower::{Cooldown, Credentials, Generation, PinLayer, Retry, SlotHeaders};
 
 #[path = "axum.rs"]
-#[expect(dead_code, reason = "settings of its own, and where it begins")]
+#[expect(dead_code, reason = "its settings, and where it begins")]
 mod example;
 
 type Error = Box<dyn std::error::Error>;
@@ -325,7 +325,7 @@ fn cooldown(words: &CooldownWords) -> Result<Cooldown, Error> {
 fn generation(words: &Words, provider: &str) -> Result<Generation, Error> {
     let (slots, tokens) = tokens(words)?;
     let mut made = Generation::new(affinity(words, slots)?, tokens)
-        // Where the provider tells its own address, clients get the one that they asked.
+        // Clients get the address that they asked in place of the provider's own.
         .origin(provider, |head| {
             let host = head.headers.get(HOST).map_or(&b""[..], HeaderValue::as_bytes);
             Cow::Owned([b"http://", host].concat())

@@ -4,7 +4,8 @@ CHECKS += pingora
 
 PINGORA := $(BUILD)/pingora
 PINGORA_CARGO := --quiet --locked --manifest-path gateways/tower/pingora/Cargo.toml --target-dir $(PINGORA)
-# Not those of what only the layer has: cooldowns that a status asks for, retries, the carrier header.
+# Not those of what only the layer has: cooldowns that a status asks for, retries, the carrier
+# header.
 PINGORA_TESTS := conversations or without_any_cookie or conflict or streams or long_request or hostile
 
 .PHONY: pingora

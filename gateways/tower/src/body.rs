@@ -18,8 +18,8 @@ use crate::ids::BodySeal;
 pub(crate) type Whole = Arc<OnceLock<Bytes>>;
 
 pin_project! {
-    /// The body of a request, as the inner service gets it: the client's, frame by frame, or one that was read, for the
-    /// first account or for another one.
+    /// The body of a request, as the inner service gets it: the client's, frame by frame, or one
+    /// that was read, for the first account or for another one.
     #[derive(Debug)]
     pub struct RequestBody<B> {
         #[pin]
@@ -63,15 +63,15 @@ impl<B> Place<B> {
     }
 }
 
-/// What an account gets of a request's body.
+/// The body of a request, as an account gets it.
 pub(crate) enum Payload<B> {
-    /// What was read of it, which may be nothing, and the rest as it comes.
+    /// The part that was read, possibly empty, and the rest as it comes.
     Passing { front: Bytes, body: Place<B> },
     /// All of it was read.
     Read { bytes: Bytes, trailers: Option<HeaderMap> },
 }
 
-/// What has gone by of a body that is kept.
+/// The part of a kept body that has passed.
 #[derive(Debug)]
 struct Record {
     bytes: Vec<u8>,
@@ -110,7 +110,7 @@ impl<B: Body<Data = Bytes>> RequestBody<B> {
         (kept, whole)
     }
 
-    /// A body that went by, once more.
+    /// A body that has passed, again.
     pub(crate) fn again(bytes: Bytes) -> Self {
         Self { kind: Kind::Read { bytes, trailers: None } }
     }
@@ -160,7 +160,7 @@ impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
                         if let Some(trailers) = frame.trailers_mut().filter(|_| !*forward) {
                             remove_client(trailers);
                         }
-                        // Who knows the length may not ask for what comes behind it.
+                        // A reader that knows the length might not ask for more.
                         if body.is_end_stream() {
                             publish(record);
                         }
@@ -228,7 +228,7 @@ impl Hold {
         fits
     }
 
-    /// The body, which counts for as long as somebody has it.
+    /// The body, which counts as long as it is held.
     pub(crate) fn into_bytes(self) -> Bytes {
         Bytes::from_owner(self)
     }
@@ -247,7 +247,8 @@ impl Drop for Hold {
 }
 
 pin_project! {
-    /// The body of a response: the inner service's, with its ids sealed where that is to be done, or a refusal's.
+    /// The body of a response: the inner service's, with its ids sealed where that is to be done,
+    /// or a refusal's.
     pub struct ResponseBody<B> {
         #[pin]
         kind: ResponseKind<B>,
@@ -263,7 +264,7 @@ pin_project! {
     }
 }
 
-/// What is still to come of a body that is sealed.
+/// The rest of a body that is sealed.
 enum End {
     Body,
     Trailers(HeaderMap),
@@ -320,7 +321,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => (Bytes::new(), None, true),
                 Some(Ok(frame)) => match frame.into_data() {
-                    // Who knows the length may not ask for what comes behind it.
+                    // A reader that knows the length might not ask for more.
                     Ok(data) => (data, None, body.is_end_stream()),
                     Err(frame) => (Bytes::new(), frame.into_trailers().ok(), true),
                 },
@@ -329,7 +330,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
                 *end = trailers.map_or(End::Nothing, End::Trailers);
             }
             let part = seal.seal(data, is_last);
-            // What is held back goes out with the next part.
+            // Held bytes are sent with the next part.
             if !part.is_empty() {
                 return Poll::Ready(Some(Ok(Frame::data(part))));
             }

@@ -1,4 +1,4 @@
-//! What the headers of a message say of its body.
+//! The headers of a message that describe its body.
 
 use http::header::{
     ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue,

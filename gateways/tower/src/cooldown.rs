@@ -1,4 +1,4 @@
-//! What a response's status says of the account that gave it.
+//! The effect of a response's status on the account that gave it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,27 +7,28 @@ use http::{HeaderValue, StatusCode};
 use tokenpin::State;
 use tokenpin::gateway::retry_after;
 
-/// What some statuses do to the account that answered with them.
+/// The effect of some statuses on the account that answered with them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cooldown {
     /// The statuses, each 400 to 599.
     pub statuses: Vec<StatusCode>,
-    /// What becomes of the account: [`State::Draining`], so that it keeps its sessions and gets no new anonymous ones, or
-    /// [`State::Down`], so that it serves nobody.
+    /// The account's new state: [`State::Draining`], so that it keeps its sessions and gets no new
+    /// anonymous ones, or [`State::Down`], so that it serves no request.
     pub state: State,
     /// For how many seconds, at least 1.
     pub seconds: u32,
-    /// Instead of `seconds`, what the response asks for by `retry-after-ms` or `Retry-After`, up to so many seconds, at least
-    /// 1; `None` to ignore these headers.
+    /// Instead of `seconds`, the time that the response asks for by `retry-after-ms` or
+    /// `Retry-After`, up to this many seconds, at least 1; `None` to ignore these headers.
     pub retry_after: Option<u32>,
 }
 
 impl Cooldown {
-    /// That of a [`Generation`](crate::Generation) that is told nothing else: 401 and 429 drain an account for as long as
-    /// the response says, up to an hour, or 30 seconds.
+    /// The default of a [`Generation`](crate::Generation): 401 and 429 drain an account for as long
+    /// as the response says, up to an hour, or 30 seconds.
     ///
-    /// None takes an account down: a client can bring about a 401, as by a path for other kinds of keys, and a 403, as by a
-    /// file that is not there, and would take one account after another from all others. Where all drain, all serve.
+    /// None takes an account down: a client can bring about a 401, as by a path for other kinds of
+    /// keys, and a 403, as by a file that is not there, and would take one account after another
+    /// from all others. Where all drain, all serve.
     #[must_use]
     pub fn defaults() -> Vec<Self> {
         let statuses = vec![StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS];

@@ -1,18 +1,20 @@
-//! What makes a request one of an account's.
+//! The headers that make a request an account's.
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue, InvalidHeaderValue};
 use http::request::Parts;
 
-/// What makes a request one of an account's, by slot.
+/// Makes a request an account's, by slot.
 pub trait Credentials: Send + Sync {
-    /// For how many slots there are credentials: for all that the affinity has, vacant ones included.
+    /// For how many slots there are credentials: for all that the affinity has, vacant ones
+    /// included.
     fn slots(&self) -> usize;
 
-    /// Makes a request one of the account in `slot`: sets headers and removes others, and changes the URI where accounts
-    /// have addresses of their own. The client's own credentials are gone already, unless
-    /// [`Generation::forward_client_credentials`](crate::Generation::forward_client_credentials) was called. The
-    /// [`Decision`](tokenpin::Decision) is in the request's extensions.
+    /// Makes a request one of the account in `slot`: sets headers and removes others, and changes
+    /// the URI where accounts have their own addresses. The client's own credentials are gone
+    /// already, unless
+    /// [`Generation::forward_client_credentials`](crate::Generation::forward_client_credentials)
+    /// was called. The [`Decision`](tokenpin::Decision) is in the request's extensions.
     fn apply(&self, slot: u32, request: &mut Parts);
 }
 
@@ -21,12 +23,12 @@ pub(crate) fn remove_client(headers: &mut HeaderMap) {
     remove(headers, is_client);
 }
 
-/// Whether a header of that name is a client's credential.
+/// Returns whether a header of that name is a client's credential.
 pub(crate) fn is_client(name: &HeaderName) -> bool {
     tokenpin::is_client_credential(name.as_str().as_bytes())
 }
 
-/// What a name is to a server that makes a variable of it.
+/// The name as servers see it that turn it into a variable.
 fn folded(name: &HeaderName) -> impl Iterator<Item = u8> {
     name.as_str().bytes().map(|byte| if byte == b'_' { b'-' } else { byte })
 }
@@ -46,9 +48,10 @@ pub struct SlotHeaders {
 }
 
 impl SlotHeaders {
-    /// From the headers that each slot's account is known by; none for a vacant slot. Those that only other slots have
-    /// are removed from a request, also where they have `_` for `-`. The values are made [sensitive](HeaderValue::set_sensitive), so that a request's
-    /// `Debug` leaves them out.
+    /// From the headers that each slot's account is known by; none for a vacant slot. Those that
+    /// only other slots have are removed from a request, also where they have `_` for `-`. The
+    /// values are made [sensitive](HeaderValue::set_sensitive), so that a request's `Debug` leaves
+    /// them out.
     #[must_use]
     pub fn new(slots: impl IntoIterator<Item = HeaderMap>) -> Self {
         let mut slots: Vec<HeaderMap> = slots.into_iter().collect();
@@ -62,7 +65,8 @@ impl SlotHeaders {
         Self { slots, names }
     }
 
-    /// From tokens that go into the header `Authorization`, slot by slot; an empty one is a vacant slot's.
+    /// From tokens that go into the header `Authorization`, slot by slot; an empty one is a vacant
+    /// slot's.
     ///
     /// # Errors
     ///

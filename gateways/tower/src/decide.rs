@@ -1,4 +1,4 @@
-//! What a request says, and the decision about it.
+//! The facts of a request, and the decision about it.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use crate::headers::bytes;
 use crate::ids::RequestIds;
 use crate::refusal::Refusal;
 
-/// What is kept from a decision to the response.
+/// The data kept from a decision to the response.
 pub(crate) struct Decided {
     pub decision: Decision,
     pub slot: u32,
@@ -95,7 +95,7 @@ pub(crate) fn method(parts: &Parts) -> &[u8] {
     if is_handshake(parts) { b"CONNECT" } else { parts.method.as_str().as_bytes() }
 }
 
-/// Whether a request opens a `WebSocket` over HTTP/1.1. Over HTTP/2 its method is CONNECT.
+/// Returns whether a request opens a `WebSocket` over HTTP/1.1. Over HTTP/2 its method is CONNECT.
 pub(crate) fn is_handshake(parts: &Parts) -> bool {
     parts.method == Method::GET
         && has_token(&parts.headers, &CONNECTION, b"upgrade")

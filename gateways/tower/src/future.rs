@@ -47,7 +47,7 @@ pin_project! {
     }
 }
 
-/// What it takes to send a request once more.
+/// The data to send a request again.
 struct Again<S> {
     inner: S,
     /// As the client sent them.

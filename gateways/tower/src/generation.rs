@@ -18,10 +18,11 @@ type Reader = Box<dyn for<'p> Fn(&'p Parts) -> Cow<'p, [u8]> + Send + Sync>;
 type Condition = Box<dyn Fn(&Parts) -> bool + Send + Sync>;
 type ModeOf = Box<dyn Fn(&Parts) -> Mode + Send + Sync>;
 
-/// One configuration at work: an affinity, the credentials of its slots, and what is read from requests.
+/// One configuration at work: an affinity, the credentials of its slots, and what is read from
+/// requests.
 ///
-/// What an affinity decided is finished by the same generation, also where a [reload](crate::PinLayer::reload) came in
-/// between. `Debug` leaves out all that is secret.
+/// What an affinity decided is finished by the same generation, also where a
+/// [reload](crate::PinLayer::reload) came in between. `Debug` leaves out all that is secret.
 pub struct Generation {
     affinity: OwnedAffinity,
     pub(crate) credentials: Box<dyn Credentials>,
@@ -52,22 +53,23 @@ pub struct Generation {
 pub struct Retry {
     /// The statuses of a response, each 400 to 599. A 5xx may come after the work was done.
     pub statuses: Vec<StatusCode>,
-    /// How often at most, 1 to 3.
+    /// The most retries, 1 to 3.
     pub max: u32,
-    /// The longest body that is kept for it, in bytes. It is copied as it goes by, and only if the request may move.
+    /// The longest body that is kept for it, in bytes. It is copied as it goes by, and only if the
+    /// request may move.
     pub body_limit: usize,
 }
 
 impl Default for Retry {
-    /// Once, at 401 and 429, with bodies of up to 1 MiB. A 403 mostly says of the request what another account would say
-    /// too: its content, its country, or a file that is not there.
+    /// Once, at 401 and 429, with bodies of up to 1 MiB. A 403 mostly says of the request what
+    /// another account would say too: its content, its country, or a file that is not there.
     fn default() -> Self {
         let statuses = vec![StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS];
         Self { statuses, max: 1, body_limit: 1 << 20 }
     }
 }
 
-/// What is wrong with a [`Generation`].
+/// The first error of a [`Generation`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -76,10 +78,11 @@ pub enum Error {
     Credentials {
         /// For how many slots there are credentials.
         credentials: usize,
-        /// How many slots the affinity has.
+        /// The number of slots of the affinity.
         slots: usize,
     },
-    /// The carrier header is removed from each request, so nothing else may be read from it, nor may it be a credential.
+    /// The carrier header is removed from each request, so nothing else may be read from it, nor
+    /// may it be a credential.
     #[error("the carrier header {0} is used for something else")]
     CarrierHeader(HeaderName),
     /// Of the cooldown at this index, a status is not one of 400 to 599, or there is none.
@@ -103,7 +106,8 @@ pub enum Error {
 }
 
 impl Generation {
-    /// An affinity, with credentials for each of its slots. Everything else has a default, which the methods change.
+    /// An affinity, with credentials for each of its slots. Everything else has a default, which
+    /// the methods change.
     pub fn new(affinity: OwnedAffinity, credentials: impl Credentials + 'static) -> Self {
         let slots = affinity.get().capacity();
         Self {
@@ -129,8 +133,8 @@ impl Generation {
         }
     }
 
-    /// A request header whose value is the consumer's name. Only for a header that clients cannot set: one that the gateway
-    /// sets or removes.
+    /// A request header whose value is the consumer's name. Only for a header that clients cannot
+    /// set: one that the gateway sets or removes.
     #[must_use]
     pub fn consumer_header(self, name: HeaderName) -> Self {
         Self { consumer_header: Some(name), ..self }
@@ -142,16 +146,17 @@ impl Generation {
         Self { session_header: Some(name), ..self }
     }
 
-    /// A header in which clients that keep no cookies carry the cookie's value. A request that has this header, be it empty,
-    /// gets the answer in a response header of the same name. Empty values do not count; of several that differ, none is
-    /// used. It cannot be a header that is removed as a [client's credential](Self::forward_client_credentials).
+    /// A header in which clients that keep no cookies carry the cookie's value. A request that has
+    /// this header, be it empty, gets the answer in a response header of the same name. Empty
+    /// values do not count; of several that differ, none is used. It cannot be a header that is
+    /// removed as a [client's credential](Self::forward_client_credentials).
     #[must_use]
     pub fn carrier_header(self, name: HeaderName) -> Self {
         Self { carrier_header: Some(name), ..self }
     }
 
-    /// Gives the set of accounts that a request is about, at most [`MAX_SCOPE`](tokenpin::MAX_SCOPE) bytes; empty for the
-    /// affinity's own scope.
+    /// Gives the set of accounts that a request is about, at most
+    /// [`MAX_SCOPE`](tokenpin::MAX_SCOPE) bytes; empty for the affinity's own scope.
     #[must_use]
     pub fn scope<F>(self, read: F) -> Self
     where
@@ -160,10 +165,10 @@ impl Generation {
         Self { scope: Some(Box::new(read)), ..self }
     }
 
-    /// Gives bytes that belong to one client only, such as its credential. Of them the id of a session is made that begins with
-    /// this request, so that parallel first requests of a client agree, on every replica. A connection or an address
-    /// belongs to many clients behind a CDN or a NAT, and would join them. None, or more than
-    /// [`MAX_KEY`](tokenpin::MAX_KEY): a random id.
+    /// Gives bytes that belong to one client only, such as its credential. Of them the id of a
+    /// session is made that begins with this request, so that parallel first requests of a client
+    /// agree, on every replica. A connection or an address belongs to many clients behind a CDN or
+    /// a NAT, and would join them. None, or more than [`MAX_KEY`](tokenpin::MAX_KEY): a random id.
     #[must_use]
     pub fn id_hint<F>(self, read: F) -> Self
     where
@@ -172,52 +177,55 @@ impl Generation {
         Self { id_hint: Some(Box::new(read)), ..self }
     }
 
-    /// Says whether a request names existing state where neither method and path nor the ids in them and in the body tell.
-    /// Such a request goes to its session's account, and is refused while that is down, instead of sent to an account
-    /// that does not know the state.
+    /// Says whether a request names existing state where neither method and path nor the ids in
+    /// them and in the body tell. Such a request goes to its session's account, and is refused
+    /// while that is down, instead of sent to an account that does not know the state.
     #[must_use]
     pub fn existing(self, names_state: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
         Self { existing: Some(Box::new(names_state)), ..self }
     }
 
-    /// What is done with the ids of a request and its response, instead of the affinity's own mode.
+    /// Sets the mode for the ids of a request and its response, instead of the affinity's own.
     #[must_use]
     pub fn sealed_ids(self, mode: impl Fn(&Parts) -> Mode + Send + Sync + 'static) -> Self {
         Self { sealed_ids: Some(Box::new(mode)), ..self }
     }
 
-    /// In the mode [`Off`](Mode::Off), requests are decided without their bodies, which pass as they come. Then a request
-    /// that names state only in its body counts as creating some, unless [`existing`](Self::existing) says otherwise: while
-    /// its account is down it goes to another one, which knows nothing, and takes the session along.
+    /// In the mode [`Off`](Mode::Off), requests are decided without their bodies, which pass as
+    /// they come. Then a request that names state only in its body counts as creating some, unless
+    /// [`existing`](Self::existing) says otherwise: while its account is down it goes to another
+    /// one, which knows nothing, and takes the session along.
     #[must_use]
     pub fn without_bodies(self) -> Self {
         Self { bodies: false, ..self }
     }
 
-    /// The longest body that is read for its ids, in bytes. What is longer is answered with 413; in the mode
-    /// [`Off`](Mode::Off) it passes, and its ids are not seen.
+    /// The longest body that is read for its ids, in bytes. What is longer is answered with 413; in
+    /// the mode [`Off`](Mode::Off) it passes, and its ids are not seen.
     #[must_use]
     pub fn max_body(self, bytes: usize) -> Self {
         Self { max_body: bytes, ..self }
     }
 
-    /// How much is held of all bodies that are read at the same time, in bytes. What would be more is answered with 503; in
-    /// the mode [`Off`](Mode::Off) it passes, and its ids are not seen.
+    /// The most bytes held of all bodies that are being read. A request for more is answered with
+    /// 503; in the mode [`Off`](Mode::Off) it passes, and its ids are not seen.
     #[must_use]
     pub fn max_held(self, bytes: usize) -> Self {
         Self { max_held: bytes, ..self }
     }
 
-    /// Refuses `WebSocket`s on paths whose ids are sealed also in the mode [`Open`](Mode::Open), so that clients ask by
-    /// requests, whose ids are seen. The modes [`Seal`](Mode::Seal) and [`Strict`](Mode::Strict) always do.
+    /// Refuses `WebSocket`s on paths whose ids are sealed also in the mode [`Open`](Mode::Open), so
+    /// that clients ask by requests, whose ids are seen. The modes [`Seal`](Mode::Seal) and
+    /// [`Strict`](Mode::Strict) always do.
     #[must_use]
     pub fn refuse_upgrades(self) -> Self {
         Self { refuse_upgrades: true, ..self }
     }
 
-    /// Where absolute URLs in responses lead that name objects of the upstream, such as `results_url` and `Location`: those with the
-    /// authority `upstream` (the host, and the port if there is one) get in its place what `own` reads from the request, scheme and
-    /// authority, such as `https://gateway.example`. Without this they stay as they are, with native ids in them.
+    /// The origin for absolute URLs in responses that name objects of the upstream, such as
+    /// `results_url` and `Location`: those with the authority `upstream` (the host, and the port if
+    /// there is one) get in its place what `own` reads from the request, scheme and authority, such
+    /// as `https://gateway.example`. Without this they stay as they are, with native ids in them.
     #[must_use]
     pub fn origin<F>(self, upstream: impl Into<Vec<u8>>, own: F) -> Self
     where
@@ -226,40 +234,46 @@ impl Generation {
         Self { origin: Some((upstream.into(), Box::new(own))), ..self }
     }
 
-    /// Leaves the client's own credentials in the request. Without this they are removed, from trailers too, before
-    /// [`Credentials::apply`]. They are the headers
+    /// Leaves the client's own credentials in the request. Without this they are removed, from
+    /// trailers too, before [`Credentials::apply`]. They are the headers
     ///
-    /// * with one of these words in their name: authorization, auth, token, jwt, secret, password, credential, credentials,
-    ///   apikey; or with api-key, access-key, functions-key or subscription-key;
-    /// * `OpenAI-Organization`, `OpenAI-Project` and `X-Goog-User-Project`, which say whose account pays.
+    /// * with one of these words in their name: authorization, auth, token, jwt, secret, password,
+    ///   credential, credentials, apikey; or with api-key, access-key, functions-key or
+    ///   subscription-key;
+    /// * `OpenAI-Organization`, `OpenAI-Project` and `X-Goog-User-Project`, which say whose account
+    ///   pays.
     ///
-    /// `_` is the same as `-`, as it is to many servers. All else passes: the client's other cookies, a key in the
-    /// query or among the protocols of a `WebSocket`. Those are left to the host.
+    /// `_` is the same as `-`, as it is to many servers. Everything else passes: the client's other
+    /// cookies, a key in the query or among the protocols of a `WebSocket`. Those are left to the
+    /// host.
     #[must_use]
     pub fn forward_client_credentials(self) -> Self {
         Self { forward_client_credentials: true, ..self }
     }
 
-    /// What a response's status does to its account, instead of [`Cooldown::defaults`]: the first that has the status
-    /// counts. None at all switches cooldowns off.
+    /// The effect of a response's status on its account, instead of [`Cooldown::defaults`]: the
+    /// first that has the status counts. None at all switches cooldowns off.
     #[must_use]
     pub fn cooldowns(self, cooldowns: Vec<Cooldown>) -> Self {
         Self { cooldowns, ..self }
     }
 
-    /// Tries requests again on another account, where nothing ties them to the one that refused. Without this, none.
+    /// Tries requests again on another account, where nothing ties them to the one that refused.
+    /// Without this, none.
     #[must_use]
     pub fn retry(self, retry: Retry) -> Self {
         Self { retry: Some(retry), ..self }
     }
 
-    /// The affinity, for fingerprints and the states of slots. To change a state, see [`Generation::set_slot`].
+    /// The affinity, for fingerprints and the states of slots. To change a state, see
+    /// [`Generation::set_slot`].
     #[must_use]
     pub fn affinity(&self) -> &Affinity<'_> {
         self.affinity.get()
     }
 
-    /// Changes a slot's state, weight and until. This ends its cooldown; and until it is up again, responses do not change it.
+    /// Changes a slot's state, weight and until. This ends its cooldown; and until it is up again,
+    /// responses do not change it.
     ///
     /// # Errors
     ///
@@ -301,7 +315,7 @@ impl Generation {
         }
     }
 
-    /// Whether all of it fits together.
+    /// Checks that all of it fits together.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let (credentials, slots) = (self.credentials.slots(), self.affinity().capacity());
         if credentials != slots {

@@ -9,7 +9,8 @@ pub(crate) fn bytes<'h>(
     headers.get_all(name).iter().map(HeaderValue::as_bytes)
 }
 
-/// Puts what `left` makes of the fields called `name` in their place, if one of them `holds` something of ours.
+/// Puts what `left` makes of the fields called `name` in their place, if one of them `holds`
+/// something of ours.
 pub(crate) fn rewrite(
     headers: &mut HeaderMap,
     name: &HeaderName,

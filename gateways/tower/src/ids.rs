@@ -31,7 +31,7 @@ pub(crate) struct RequestIds {
     is_head: bool,
 }
 
-/// What ids are opened and sealed with.
+/// The keys and rules that ids are opened and sealed with.
 struct Terms {
     generation: Arc<Generation>,
     ids: Ids,
@@ -61,14 +61,14 @@ impl Terms {
         Sealing { rules, pin, echo: &summary.echo, origin }
     }
 
-    /// Whether the API keeps what it makes in its account.
+    /// Returns whether the API keeps its objects in an account.
     fn has_state(&self) -> bool {
         matches!(self.ids, Ids::Both | Ids::Items)
     }
 }
 
 impl RequestIds {
-    /// Of a request, with its target opened. None if nobody looks at its ids.
+    /// Of a request, with its target opened. None if its ids are not looked at.
     pub(crate) fn of(
         generation: &Arc<Generation>,
         parts: &Parts,
@@ -108,8 +108,9 @@ impl RequestIds {
         })))
     }
 
-    /// Whether the request waits until its body was read, of which so many bytes are announced, if there is one. One whose
-    /// ids nobody could see passes, unless the mode says that it might hide what counts.
+    /// Returns whether the request waits until its body is read, of which `body` bytes are
+    /// announced. A request whose ids cannot be seen passes, unless the mode says that it might
+    /// hide what counts.
     pub(crate) fn waits(&self, parts: &Parts, body: Option<u64>) -> Result<bool, Refusal> {
         let (mode, path) = (self.terms.mode, parts.uri.path());
         // Of what comes behind an upgrade there is no end.
@@ -142,7 +143,7 @@ impl RequestIds {
         }
     }
 
-    /// Whether the gateway may change or refuse the request for its ids.
+    /// Returns whether the gateway may change or refuse the request for its ids.
     pub(crate) fn opens(&self) -> bool {
         self.terms.mode != Mode::Off
     }
@@ -159,21 +160,22 @@ impl RequestIds {
         opener.push(&with, &mut self.summary, part, |text| out.extend_from_slice(text));
     }
 
-    /// The body ends here, and `out` is what comes of it. Whether it can be what its client says it is.
+    /// The body ends here, and `out` is what comes of it. Whether it can be what its client says it
+    /// is.
     pub(crate) fn end(&mut self, mut opener: Opener, out: &mut Vec<u8>) -> bool {
         if let Ok(rules) = self.terms.rules() {
             let affinity = self.terms.generation.affinity();
             let with = Opening { rules: &rules, known: &|pin| affinity.knows(pin) };
             out.extend_from_slice(opener.finish(&with, &mut self.summary));
         }
-        // What stands in place of an id is text.
+        // The text in place of an id is UTF-8.
         self.terms.mode != Mode::Strict
             || opener.unexpected() == 0 && std::str::from_utf8(out).is_ok()
     }
 
-    /// So many bytes came, and so many go to the upstream.
+    /// Notes that `came` bytes arrived, and `len` go to the upstream.
     pub(crate) fn note_body(&mut self, came: usize, len: usize, has_trailers: bool) {
-        // What stands in place of an id is shorter.
+        // The text in place of an id is shorter.
         self.read = Some(Read { len, changed: len != came, has_trailers });
     }
 
@@ -189,7 +191,7 @@ impl RequestIds {
             parts.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         let Some(read) = &self.read else { return };
-        // The client was told to go on.
+        // The client has been asked to continue.
         parts.headers.remove(EXPECT);
         if read.changed {
             remove_digests(&mut parts.headers);
@@ -203,7 +205,7 @@ impl RequestIds {
         }
     }
 
-    /// Whether ids in the response may change.
+    /// Returns whether ids in the response may change.
     fn seals(&self) -> bool {
         self.summary.changes_response()
     }
@@ -259,7 +261,7 @@ impl RequestIds {
     }
 }
 
-/// What comes of a target whose ids are opened, if it is not the same.
+/// Returns a target with its ids opened, if it differs.
 fn open_target(
     rules: &Rules<'_>,
     generation: &Generation,
@@ -286,7 +288,7 @@ pub(crate) struct BodySeal {
 }
 
 impl BodySeal {
-    /// What goes out of a part of it, and, if it is the last one, of what was held back.
+    /// Returns the bytes to send for a part of it, with those held back if it is the last one.
     pub(crate) fn seal(&mut self, part: Bytes, is_last: bool) -> Bytes {
         let Self { sealer, pin, ids } = self;
         let Ok(rules) = ids.terms.rules() else { return part };

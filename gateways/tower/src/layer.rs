@@ -13,15 +13,16 @@ use crate::body::{RequestBody, ResponseBody};
 use crate::future::ResponseFuture;
 use crate::generation::{Error, Generation};
 
-/// The generation that decides next. A lock is held for as long as it takes to copy or to exchange a pointer.
+/// The generation that decides next. A lock is held for as long as it takes to copy or to exchange
+/// a pointer.
 type Current = Arc<RwLock<Arc<Generation>>>;
 
 fn read(current: &Current) -> Arc<Generation> {
     Arc::clone(&current.read().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Pins the sessions of HTTP requests to accounts, around a service that sends requests to their provider. Clones share
-/// their configuration: keep one to reload it.
+/// Pins the sessions of HTTP requests to accounts, around a service that sends requests to their
+/// provider. Clones share their configuration: keep one to reload it.
 #[derive(Clone, Debug)]
 pub struct PinLayer {
     current: Current,
@@ -38,13 +39,13 @@ impl PinLayer {
         Ok(Self { current: Arc::new(RwLock::new(Arc::new(generation))) })
     }
 
-    /// Puts another configuration in the place of the current one, for this layer, its clones and all services made by
-    /// them. Requests that are under way end with the configuration that decided about them, and it is freed behind the
-    /// last of them. Cooldowns are not carried over.
+    /// Puts another configuration in the place of the current one, for this layer, its clones and
+    /// all services made by them. Requests that are under way end with the configuration that
+    /// decided about them, and it is freed behind the last of them. Cooldowns are not carried over.
     ///
     /// # Errors
     ///
-    /// An [`Error`] that says what does not fit. The current configuration goes on then.
+    /// An [`Error`] that says what does not fit. The current configuration stays then.
     pub fn reload(&self, generation: Generation) -> Result<(), Error> {
         generation.check()?;
         let mut next = Arc::new(generation);
@@ -73,8 +74,9 @@ impl<S> Layer<S> for PinLayer {
 
 /// The service that [`PinLayer`] makes.
 ///
-/// It puts the [`Decision`](tokenpin::Decision) into the extensions of the request that the inner service gets, and of the
-/// response. A request that no account may serve is answered here, and does not reach the inner service.
+/// It puts the [`Decision`](tokenpin::Decision) into the extensions of the request that the inner
+/// service gets, and of the response. A request that no account may serve is answered here, and
+/// does not reach the inner service.
 #[derive(Clone, Debug)]
 pub struct PinService<S> {
     inner: S,

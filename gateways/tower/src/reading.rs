@@ -27,7 +27,7 @@ pub(crate) struct Reading<S, B> {
     body: Pin<Box<B>>,
     opener: Opener,
     hold: Hold,
-    /// How many bytes came; or, of a request that is refused, since that was clear.
+    /// The number of bytes that came; of a request that is refused, since the refusal.
     came: usize,
     /// The answer, when the client has sent all or enough: most read it no sooner.
     refused: Option<Refused>,
@@ -58,7 +58,7 @@ impl<S, B: Body<Data = Bytes>> Reading<S, B> {
     /// Reads on.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
-            // Who knows the length may not ask for what comes behind it.
+            // A reader that knows the length might not ask for more.
             let frame = if self.body.is_end_stream() {
                 None
             } else {
@@ -102,7 +102,8 @@ impl<S, B: Body<Data = Bytes>> Reading<S, B> {
         }
     }
 
-    /// What is sent of a body that ended so; or the answer, if the request is refused for it.
+    /// Returns the request to send after this end of its body; or the answer, if the request is
+    /// refused.
     pub(crate) fn finish(self, end: End) -> Result<Read<S, B>, Box<Response<Full<Bytes>>>> {
         let Self { inner, generation, parts, mut ids, body, opener, mut hold, came, .. } = self;
         let payload = match end {
@@ -133,7 +134,7 @@ impl<S, B: Body<Data = Bytes>> Reading<S, B> {
     }
 }
 
-/// How a body ended.
+/// The end of a body.
 pub(crate) enum End {
     /// All of it was read.
     Whole(Option<HeaderMap>),

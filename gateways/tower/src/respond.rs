@@ -28,7 +28,8 @@ impl Generation {
         let status = if switching { StatusCode::OK } else { response.status() };
         let mut out = [0; MAX_SET_COOKIE];
         let finished = self.affinity().finish(&decided.decision, status.as_u16(), &mut out);
-        // An error leaves the answer empty. There is none: the buffer suffices, and the configuration is the same.
+        // An error leaves the answer empty. There is none: the buffer suffices, and the
+        // configuration is the same.
         let (answer, len) = finished.unwrap_or((Answer::Nothing, 0));
         let Some(mut value) = out.get(..len).and_then(|text| HeaderValue::from_bytes(text).ok())
         else {

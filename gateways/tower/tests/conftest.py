@@ -17,7 +17,7 @@ def upstream():
     provider = server.provider
     server.shutdown()
     server.server_close()
-    # No request had a token of nobody's or our cookie, and each was a request.
+    # No request had an unknown token or our cookie, and each was a request.
     assert (provider.unknown_token, provider.cookie_seen, server.malformed) == (0, 0, [])
     if not server.is_hostile:
         # Nor a sealed id, or another account's.

@@ -1,4 +1,5 @@
-//! The example's proxy, with real connections on both sides, in front of accounts that keep their own state.
+//! The example's proxy, with real connections on both sides, in front of accounts that keep their
+//! own state.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
 
@@ -55,7 +56,7 @@ struct Provider {
     made: Mutex<HashMap<String, String>>,
     count: AtomicUsize,
     not_found: AtomicUsize,
-    /// What was wrong with requests: a cookie of ours, or a token of nobody's.
+    /// The errors of requests: a cookie of ours, or an unknown token.
     faults: Mutex<Vec<String>>,
     /// Tokens that are refused with a status.
     refused: Mutex<HashMap<String, u16>>,
@@ -219,7 +220,7 @@ fn a_limited_account_cools_down_and_others_serve() {
     run(async {
         let world = world().await;
         world.provider.refused.lock().unwrap().insert("sk-b".into(), 429);
-        // What names nothing is served by the others, whole, at every try.
+        // A request that names nothing is served by the others, whole, at every try.
         for i in 0..30 {
             let body = format!("{i}").repeat(5000);
             let mut session = Session::new(&world);
@@ -272,7 +273,7 @@ fn the_session_of_an_account_that_is_down_is_refused_and_comes_back() {
     });
 }
 
-/// Sessions go on over their connections while the accounts are listed in other orders.
+/// Sessions continue on their connections while the accounts are listed in other orders.
 #[test]
 fn reloads_move_nobody() {
     run(async {
@@ -307,7 +308,8 @@ fn reloads_move_nobody() {
     });
 }
 
-/// A client that sends all before it reads gets its answer; a shorter body arrives whole, in whatever form it was sent.
+/// A client that sends all before it reads gets its answer; a shorter body arrives whole, in any
+/// form.
 #[test]
 fn bodies_up_to_the_limit_arrive_and_longer_ones_are_answered() {
     run(async {
@@ -382,7 +384,8 @@ fn responses_stream() {
     });
 }
 
-/// A WebSocket's handshake, and what both sides say behind it. Its cookie leads back to the account.
+/// A WebSocket's handshake, and what both sides say behind it. Its cookie leads back to the
+/// account.
 #[test]
 fn websockets_pass() {
     run(async {

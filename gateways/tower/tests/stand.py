@@ -107,7 +107,7 @@ class Upstream(http.server.ThreadingHTTPServer):
         self.provider = Accounts()
         self.limited = {}  # account -> status and headers
         self.first_read = threading.Event()
-        self.is_hostile = False  # whether clients name what nobody has
+        self.is_hostile = False  # True if clients name unknown objects
         self.malformed = []  # what came that is no request
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -121,7 +121,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def send_error(self, code, *args):
-        # What http.server cannot parse is the gateway's doing. It knows few methods.
+        # A request that http.server cannot parse is the gateway's defect. It knows few methods.
         if code != http.HTTPStatus.NOT_IMPLEMENTED:
             self.server.malformed.append((code, self.raw_requestline))
         super().send_error(code, *args)

@@ -1,5 +1,7 @@
-"""Requests that nobody sends by accident. After each, the next normal one is served right, and whatever reaches an account
-is a request with its own length, without sealed ids, and without what is the gateway's."""
+"""Requests that no client sends by accident. After each, the next normal one is served right, and
+all that reaches an account is a request with its own length, without sealed ids, and without what
+is the gateway's.
+"""
 
 import json
 import random

@@ -1,4 +1,5 @@
-"""The real OpenAI client through the example's gateway, in front of accounts that keep their own state.
+"""The real OpenAI client through the example's gateway, in front of accounts that keep their own
+state.
 
 The environment variable GATEWAY names the example's program, `make tower` builds it.
 """
@@ -26,7 +27,7 @@ def test_conversations_stay_on_every_replica(gateways, consumers):
                 if turn % 2:
                     answer = other.retrieve(last)
                 else:
-                    answer = other.create(model="demo", input="Go on.", previous_response_id=last)
+                    answer = other.create(model="demo", input="Continue.", previous_response_id=last)
                 last = answer.parse().id
                 assert answer.headers["x-demo-account"] == home
             return home
@@ -44,7 +45,7 @@ def test_the_carrier_header_stands_for_a_jar(gateways):
         assert first.headers.get("set-cookie") is None
         value, home = first.headers["x-affinity"], first.headers["x-demo-account"]
         for _ in range(3):
-            # A client without a jar of its own each time.
+            # A client without a jar each time.
             read = client(url).responses.with_raw_response.retrieve(
                 first.parse().id, extra_headers={"x-affinity": value}
             )
@@ -101,7 +102,7 @@ def test_streams_come_as_they_are_sent(gateways, upstream, sealed_ids):
 
 
 class Talk:
-    """What one client without a jar says, with an object that it has made."""
+    """The requests of one client without a jar, with an object that it has made."""
 
     def __init__(self, urls, number):
         self.clients = [without_a_jar(url) for url in urls]
@@ -130,7 +131,7 @@ class Talk:
         try:
             if self.last and self.turn % 4 == 0:
                 return self.read(one).headers["x-demo-account"]
-            request = {"model": "demo", "input": "Go on.", **self.more}
+            request = {"model": "demo", "input": "Continue.", **self.more}
             if self.last and "conversation" not in self.more:
                 request["previous_response_id"] = self.last
             if (self.number + self.turn) % 2:
@@ -160,7 +161,8 @@ def test_no_follow_up_is_lost_without_any_cookie(gateways, upstream, sealed_ids)
             return list(pool.map(lambda talk: {talk.say() for _ in range(turns)}, talks))
 
     assert everybody(8) == [{talk.home} for talk in talks]
-    # One account fails: its objects are out of reach, and nobody else's. Nothing is looked for elsewhere.
+    # One account fails: its objects are out of reach, and no others. Nothing is looked for
+    # elsewhere.
     upstream.limited = {"bravo": (402, {"retry-after": "2"})}
     for talk, met in zip(talks, everybody(8), strict=True):
         assert met <= {402, 503} if talk.home == "bravo" else met == {talk.home}
@@ -190,7 +192,7 @@ def test_ids_of_two_accounts_conflict_and_unknown_ones_are_not_found(gateways):
     assert refused.value.code == "conflicting_accounts"
     broken = second[:-5] + ("A" if second[-5] != "A" else "B") + second[-4:]
     with pytest.raises(openai.BadRequestError) as refused:
-        one.responses.create(model="demo", input="Go on.", previous_response_id=broken)
+        one.responses.create(model="demo", input="Continue.", previous_response_id=broken)
     assert (refused.value.code, refused.value.param) == ("previous_response_not_found", "previous_response_id")
     with pytest.raises(openai.NotFoundError) as refused:
         one.responses.retrieve(broken)

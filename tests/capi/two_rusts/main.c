@@ -1,4 +1,4 @@
-// Two Rust libraries in one C program: the runtime of one must not get in the way of the other's.
+// Two Rust libraries in one C program: the runtime of one must not interfere with the other's.
 #include "../check.h"
 #include "../world.h"
 

@@ -2,16 +2,16 @@
 
 TESTS += e2e-smoke demo-smoke
 CHECKS += e2e e2e-ogx demo
-# make test installs: the OpenAI clients for Node, by npm, and for Go, by go, into build/clients, for the demo
+# make test installs: OpenAI's clients for Node and Go into build/clients, for the demo
 # make check installs: Debian's chromium, for e2e
-# make check installs: the servers agentic-api and ogx, by pip into build/agentic and build/ogx, for e2e and e2e-ogx
+# make check installs: the servers agentic-api and ogx, by pip into build/agentic and build/ogx
 
-# -B: no compiled files among the sources. One test alone: the same with `-k NAME`. What every Envoy of a run
-# read and wrote is left in build/e2e, a folder for each test.
+# -B: no compiled files among the sources. Run a single test with `-k NAME`. build/e2e keeps a
+# folder for each test, with everything that an Envoy of the run read and wrote.
 E2E := $(VENV)/bin/python -B -m pytest --quiet --build-dir $(BUILD) gateways/envoy/tests/e2e
 DEMO := PYTHONPATH=gateways/envoy/tests/harness $(VENV)/bin/python -B gateways/envoy/demo/demo.py $(BUILD)
 
-# The clients of the demo that are not Python's.
+# The clients of the demo that are not in Python.
 CLIENTS := $(BUILD)/clients
 CLIENTS_OF := gateways/envoy/demo/clients
 $(CLIENTS)/client: $(CLIENTS_OF)/client.go $(CLIENTS_OF)/go.mod $(CLIENTS_OF)/go.sum
@@ -23,7 +23,8 @@ $(CLIENTS)/client.js: $(CLIENTS_OF)/client.js $(CLIENTS_OF)/package.json $(CLIEN
 	npm ci --silent --no-audit --no-fund --prefix $(@D)
 	cp $< $@
 
-# Real servers as accounts. Both have wheels for Linux on x86-64, and ogx asks for a newer Python than the rest.
+# Real servers as accounts. Both have wheels for Linux on x86-64, and ogx needs a newer Python than
+# the others.
 SERVED := $(filter x86_64,$(shell uname -m))
 AGENTIC := $(if $(SERVED),$(BUILD)/agentic/installed)
 $(BUILD)/agentic/installed: gateways/envoy/agentic-requirements.txt
@@ -57,7 +58,8 @@ e2e-ogx: envoy-filter $(VENV_READY) ## the same with a real server of files, vec
 	fi
 
 .PHONY: demo
-demo: prerequisites envoy-filter $(VENV_READY) $(CLIENTS)/client $(CLIENTS)/client.js ## the main job on real traffic: Envoy, OpenAI clients, several accounts
+demo: prerequisites envoy-filter $(VENV_READY) $(CLIENTS)/client $(CLIENTS)/client.js
+demo: ## the main job on real traffic: Envoy, OpenAI clients, several accounts
 	$(DEMO)
 
 .PHONY: demo-smoke

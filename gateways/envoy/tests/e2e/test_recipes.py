@@ -1,16 +1,19 @@
 """What docs/guides/recipes.md prints does what it says."""
 
+import base64
+import hmac
 import json
+import time
 
 import pytest
 import recipes
-from gateway import forge, tokens
+from gateway import ACCOUNTS, consumer_of, forge, tokens
 from stack import wait_for
 from upstream import Upstream, answering, reply
 
 
 def test_every_recipe_is_run():
-    ours = {"bodies", "hour-long tokens", "azure"}
+    ours = {"bodies", "consumers by JWT", "hour-long tokens", "azure"}
     assert set(recipes.BLOCKS) == ours | {"cookies across sites", "a carrier across sites"}
 
 
@@ -37,6 +40,36 @@ def test_bodies(gateways):
             text = json.dumps(body).encode()
             answer = g.send(path=path, headers=kind, cookie=forge("alpha"), body=text)
             assert answer.status == (503 if body in naming else 200), (path, body)
+
+
+def test_consumers_by_jwt(gateways, folder):
+    """The subject of a good token is the consumer, regardless of what the client says beside it."""
+    g = gateways()
+    key = b"a key that the issuer and Envoy share"
+
+    def encoded(data):
+        return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+    def signed(subject, key=key):
+        claims = {"iss": "https://login.example.com", "sub": subject, "exp": int(time.time()) + 60}
+        parts = [encoded(json.dumps(part).encode()) for part in ({"alg": "HS256"}, claims)]
+        tag = hmac.digest(key, ".".join(parts).encode(), "sha256")
+        return [("authorization", f"Bearer {'.'.join([*parts, encoded(tag)])}")]
+
+    keys = {"keys": [{"kty": "oct", "alg": "HS256", "k": encoded(key)}]}
+    (folder / "jwks.json").write_text(json.dumps(keys))
+    recipes.start(g, "consumers by JWT", replace=[("/etc/envoy", str(folder))])
+    for account in ACCOUNTS:
+        subject = consumer_of(account)
+        for beside in ([], [("x-consumer", consumer_of(other)) for other in ACCOUNTS]):
+            answer = g.send(headers=[*signed(subject), *beside])
+            assert answer.status == 200
+            assert answer.account == account and answer.decision["source"] == "consumer"
+            assert answer.decision["key_reason"] == "ok"
+    before = len(g.upstream.requests)
+    for headers in ([], [("x-consumer", "mallory")], signed("mallory", b"another key")):
+        assert g.send(headers=headers).status == 401
+    assert len(g.upstream.requests) == before
 
 
 def test_hour_long_tokens(gateways, folder):

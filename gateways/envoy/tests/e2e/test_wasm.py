@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import subprocess
+import threading
 import time
 
 import httpx2
@@ -197,6 +198,15 @@ def test_what_cannot_work_is_refused_with_its_reason(gateway):
     assert g.send(cookie=forge("alpha")).account == "alpha"
 
 
+def test_no_name_of_a_configuration_begins_a_line_of_the_log(gateway):
+    g = gateway()
+    forged = "x\n[critical] tokenpin: forged\r\x1b[1m\x85"
+    for fields in ({forged: 1}, {"tokens": tokens(), "routes": {forged: {"scope": 7}}}):
+        with pytest.raises(Refused, match=r"x\\n\[critical\] tokenpin: forged\\r\\u\{1b\}\[1m\\u\{85\}"):
+            g.update(settings(**fields))
+    assert not re.search(r"^\[critical\]|[\r\x1b\x85]", g.envoy.log(), re.M)
+
+
 def test_the_authority_of_a_token_is_that_of_its_urls(gateway):
     present = tokens()
     for each in present:
@@ -293,6 +303,33 @@ def test_after_a_panic_others_go_on(gateways):
             down = g.send("GET", cookie=forge("charlie"), via=via)
             assert (down.status, down.decision.get("pin_state")) == (503, "down"), down
     assert g.alive()
+
+
+def test_a_panic_ends_no_request_of_another_worker(gateways):
+    """Requests in flight at that moment: those of the same VM get a 503, the others their answers."""
+    g = gateways()
+    panicking(g, **RELOAD)
+    panicked = threading.Event()
+
+    def slowly(request):
+        assert panicked.wait(stack.PATIENCE)
+        return reply(request)
+
+    g.upstream.answer = slowly
+
+    def ask(number):
+        with client() as via:
+            if number != 0:
+                return g.send(cookie=forge("alpha"), via=via)
+            stack.wait_for("the others waiting", lambda: len(g.upstream.requests) == 16)
+            panic(g, via)
+            panicked.set()
+
+    _, *answers = g.parallel(17, ask)
+    told = [(answer.status, answer.account) for answer in answers]
+    assert set(told) <= {(200, "alpha"), (503, None)}, told
+    assert (200, "alpha") in told, "the other worker's"
+    stack.wait_for("serving again", lambda: serves(g.send(cookie=forge("alpha"))))
 
 
 def serves(answer):

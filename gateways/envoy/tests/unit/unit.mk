@@ -6,8 +6,9 @@ CHECKS += envoy-unit-tsan
 UNIT := gateways/envoy/tests/unit
 UNIT_OUT := $(BUILD)/envoy/unit
 UNIT_PROGRAMS := fleet retry_after configuration streams bodies threads life
-UNIT_FLAGS := -std=c++17 -g -Wall -Wextra -Wpedantic -Werror -Iinclude -Igateways/envoy -Itests/capi -fno-omit-frame-pointer
-# Unoptimised: that compiles in half of the time, and nothing is optimised out that is to be seen.
+UNIT_FLAGS := -std=c++17 -g -Wall -Wextra -Wpedantic -Werror -Iinclude -Igateways/envoy -Itests/capi \
+  -fno-omit-frame-pointer
+# Unoptimised: it compiles in half of the time, and no access is optimised out.
 UNIT_ASAN := -O0 -fsanitize=address,undefined -fno-sanitize-recover=all
 UNIT_TSAN := -O1 -fsanitize=thread
 UNIT_HEADERS := $(wildcard gateways/envoy/*.h $(UNIT)/*.h include/*) tests/capi/check.h $(UNIT)/unit.mk

@@ -1,13 +1,16 @@
 //! A gateway in pingora, in front of a provider:
 //!
-//!     PLACEMENT_KEY=… COOKIE_KEY=… ACCOUNTS='account-a=sk-a account-b=sk-b' tokenpin-pingora 127.0.0.1:8080 provider.example:80
+//!     PLACEMENT_KEY=… COOKIE_KEY=… ACCOUNTS='account-a=sk-a account-b=sk-b' \
+//!       tokenpin-pingora 127.0.0.1:8080 provider.example:80
 //!
-//! The keys are 32 hexadecimal digits each, as `make keygen` prints them. `SEALED_IDS` is `off`, `open`, `seal` or `strict`, and
-//! `seal` if nothing is said. Both sides speak plain HTTP; a provider on the Internet needs one of pingora's TLS features.
+//! The keys are 32 hexadecimal digits each, as `make keygen` prints them. `SEALED_IDS` is `off`,
+//! `open`, `seal` or `strict`, and `seal` by default. Both sides speak plain HTTP; a provider on
+//! the Internet needs one of pingora's TLS features.
 //!
-//! It uses the library itself, and so shows what a host has to do around it: decide, with what the ids of the request come
-//! to; send the request as the account's; set the cookie; seal ids in the response. It leaves out what the layer for tower has beside
-//! that: cooldowns, retries, reloads, the carrier header, and the texts of refusals.
+//! It uses the library itself, and so shows what a host has to do around it: decide, with what the
+//! ids of the request come to; send the request as the account's; set the cookie; seal ids in the
+//! response. It leaves out what the layer for tower has beside that: cooldowns, retries, reloads,
+//! the carrier header, and the texts of refusals.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -35,7 +38,7 @@ use tokenpin::{
 const NAME: &[u8] = b"tokenpin";
 /// The longest body that is read for its ids.
 const MAX_BODY: usize = 64 << 20;
-/// How much of a body pingora sends again that was read already.
+/// The most of a body that pingora sends again after it was read.
 const SENT_AGAIN: usize = 64 << 10;
 
 struct Gateway {
@@ -45,7 +48,7 @@ struct Gateway {
     provider: String,
 }
 
-/// What is kept of a request until its response has ended.
+/// The data of a request until its response has ended.
 #[derive(Default)]
 struct Context {
     decision: Option<Decision>,
@@ -177,8 +180,8 @@ impl Gateway {
         Ok(Ok(()))
     }
 
-    /// Reads a body, and opens its ids. pingora sends again what was read of it, if that is short, and only then asks what to
-    /// send: so it keeps the end, or all where nobody knows where that is.
+    /// Reads a body, and opens its ids. pingora sends again what was read of it, if that is short,
+    /// and only then asks what to send: so it keeps the end, or all where the end is unknown.
     async fn read(
         &self,
         session: &mut Session,
@@ -214,7 +217,8 @@ impl Gateway {
         Ok(Ok(body))
     }
 
-    /// What goes out of a part of a response, and of what was held back if it is the last one.
+    /// Returns the bytes to send for a part of a response, with those held back if it is the last
+    /// one.
     fn seal(&self, context: &mut Context, part: &[u8], is_last: bool) -> Option<Vec<u8>> {
         let Context { decision, ids, sealer } = context;
         let (sealer, ids, slot) = (sealer.as_mut()?, ids.as_ref()?, decision.as_ref()?.slot?);
@@ -230,7 +234,7 @@ impl Gateway {
         Some(out)
     }
 
-    /// Whether ids in the response to a request change, and in its headers.
+    /// Returns whether ids in the response to a request change, and in its headers.
     fn seal_head(&self, context: &Context, response: &mut ResponseHeader) -> Result<bool> {
         let affinity = self.affinity();
         let slot = context.decision.as_ref().and_then(|decision| decision.slot);

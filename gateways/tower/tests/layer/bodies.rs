@@ -1,4 +1,4 @@
-//! What passes through, and what is kept of it.
+//! Bodies that pass, and the parts of them that are kept.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -87,7 +87,7 @@ async fn read(mut body: RequestBody<Odd>, asks: bool) -> (Vec<u8>, bool, bool) {
     (bytes, trailers, false)
 }
 
-/// Whatever a body is made of, it passes as it is; and the next account gets all of it or is not asked.
+/// A body of any kind passes as it is; and the next account gets all of it or is not asked.
 #[test]
 fn random_bodies_pass_and_are_kept_whole_or_not_at_all() {
     let mut random = Random::new("random_bodies_pass_and_are_kept_whole_or_not_at_all");
@@ -156,7 +156,8 @@ fn random_bodies_pass_and_are_kept_whole_or_not_at_all() {
     assert!(again > 300 && not > 300, "{again} {not}");
 }
 
-/// A body that is read for its ids arrives whole, whatever it is made of; one that breaks off reaches nobody.
+/// A body that is read for its ids arrives whole, of any kind; one that breaks off reaches no
+/// account.
 #[test]
 fn random_bodies_are_read_whole_or_refused() {
     let mut random = Random::new("random_bodies_are_read_whole_or_refused");
@@ -270,7 +271,8 @@ fn an_empty_body_says_so() {
     }
 }
 
-/// Only where a request may move is there something to keep: the body, and the service to call again.
+/// Only where a request may move is there something to keep: the body, and the service to call
+/// again.
 #[test]
 fn nothing_is_kept_for_what_has_to_stay() {
     struct Counted(Arc<AtomicUsize>);

@@ -1,4 +1,4 @@
-//! What does not fit is refused, precisely, and changes nothing.
+//! Bad configurations are refused precisely, and change nothing.
 
 use std::sync::Arc;
 

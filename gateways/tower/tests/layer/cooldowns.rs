@@ -1,4 +1,4 @@
-//! What a response does to its account.
+//! The effect of a response on its account.
 
 use std::time::{Duration, SystemTime};
 
@@ -45,7 +45,7 @@ fn a_limit_and_a_refused_credential_drain() {
     }
 }
 
-/// Whatever one client brings about, the others are served, sessions by their own accounts.
+/// One client cannot keep the others from being served, sessions by their own accounts.
 #[test]
 fn by_default_no_answer_takes_an_account_from_others() {
     for status in 400..600 {
@@ -158,16 +158,16 @@ fn the_first_cooldown_that_has_the_status_counts() {
     assert_eq!(after(&off).1, SlotStatus::UP);
 }
 
-/// What one response does to an account that is already something.
+/// The effect of one response on an account that has a state already.
 #[test]
 fn a_cooldown_makes_nothing_better_and_leaves_the_hosts_word() {
     let now = unix_now();
     let status = |state, until| SlotStatus { state, until, weight: 1234 };
-    // A status, for so many seconds.
+    // A status, and for how many seconds.
     let drain = |seconds: &'static str| (429, seconds);
     let down = (403, "");
     for (hosts, responses, expected) in [
-        // What was declared stays, whatever comes.
+        // A declared state stays after every response.
         (status(State::Draining, 0), vec![drain("10"), down], (State::Draining, 0)),
         (status(State::Draining, now + 50), vec![drain("100"), down], (State::Draining, now + 50)),
         (status(State::Down, now + 9000), vec![drain("10")], (State::Down, now + 9000)),
@@ -196,7 +196,8 @@ fn a_cooldown_makes_nothing_better_and_leaves_the_hosts_word() {
         gateway.layer.current().set_slot(first, hosts).unwrap();
         let service = Gateway { layer: gateway.layer.clone(), provider };
         for _ in &responses {
-            // Its session is answered so; one that is down by now answers to requests under way, which is the same.
+            // Its session is answered so; one that is down by now answers to requests under way,
+            // which is the same.
             in_flight(&service, first, &cookie);
         }
         let found = gateway.slot(first);
@@ -206,12 +207,14 @@ fn a_cooldown_makes_nothing_better_and_leaves_the_hosts_word() {
     }
 }
 
-/// A response of the account in `slot`, whatever the account is by now: its request was decided while it was up.
+/// A response of the account in `slot`, in any state of the account: its request was decided while
+/// it was up.
 fn in_flight(gateway: &Gateway, slot: u32, cookie: &str) {
     use tower::{Layer, Service, ServiceExt};
     let generation = gateway.layer.current();
     let before = generation.affinity().get_slot(slot).unwrap();
-    // Only the affinity's word changes meanwhile, so that the generation does not take it for the host's.
+    // Only the affinity's word changes meanwhile, so that the generation does not take it for the
+    // host's.
     generation.affinity().set_slot(slot, SlotStatus::UP).unwrap();
     block_on(async {
         let mut service = gateway.layer.layer(gateway.provider.clone());

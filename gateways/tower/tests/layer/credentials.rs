@@ -12,7 +12,7 @@ use tower::{Layer, ServiceExt, service_fn};
 
 use crate::stand::*;
 
-/// What the Go middleware's tests have in one of their lists: both remove the same.
+/// A list of the Go middleware's tests: both remove the same.
 fn in_go(list: &str) -> Vec<String> {
     let text = include_str!("../../../../go/tokenpinhttp/credentials_test.go");
     let start = format!("var {list} = []string{{");
@@ -151,7 +151,7 @@ fn secrets_are_not_shown() {
     shown(format!("{:?}", seen.parts));
 }
 
-/// Accounts with hosts of their own.
+/// Accounts with their own hosts.
 struct Hosts;
 
 impl Credentials for Hosts {

@@ -137,7 +137,7 @@ fn no_follow_up_is_lost() {
             let id = id_of(&reply);
             let slot = slot_of(&gateway, &id, owned.then_some(consumer));
             assert_eq!(Some(slot), decision.slot, "it says where it lives");
-            // A conversation goes on from its last answer.
+            // A conversation continues from its last answer.
             if let Some(last) = ids.get_mut(which) {
                 last.0 = id;
                 continue;
@@ -215,7 +215,8 @@ fn ids_belong_to_their_consumers_if_they_are_told_to() {
     }
 }
 
-/// A request that names everything there is to name: as the provider knows it, and as a client of this account sends it.
+/// A request that names everything there is to name: as the provider knows it, and as a client of
+/// this account sends it.
 fn request_of(gateway: &Gateway, slot: u32) -> (String, String) {
     let written = concat!(
         r#"{"model":"m","input":[{"type":"item_reference","id":"<msg_0123>"},"#,
@@ -281,7 +282,7 @@ fn off_a_body_that_is_too_long_passes_announced_or_not() {
     }
 }
 
-/// What has nothing sealed in it goes on as it came, whatever it is made of.
+/// A body without sealed ids is sent on unchanged, of any kind.
 #[test]
 fn bodies_that_change_nothing_pass_as_they_are() {
     let mut random = Random::new("bodies_that_change_nothing_pass_as_they_are");
@@ -324,7 +325,7 @@ fn bodies_that_change_nothing_pass_as_they_are() {
     }
 }
 
-/// The body of another type, or of another path, is nobody's to read: it passes before it has ended.
+/// A body of another type, or on another path, is not read: it passes before it has ended.
 #[test]
 fn what_has_no_ids_is_not_held() {
     let json = "application/json";
@@ -381,8 +382,8 @@ fn passes_unread(generation: Generation, request: Request<()>) {
     });
 }
 
-/// What names old state goes nowhere else while its account is down, and takes no session along, also where ids are only
-/// read.
+/// A request for old state goes nowhere else while its account is down, and takes no session along,
+/// also where ids are only read.
 #[test]
 fn a_body_that_names_state_moves_no_session() {
     for (generation, reads) in [(generation(), true), (generation().without_bodies(), false)] {
@@ -404,7 +405,7 @@ fn a_body_that_names_state_moves_no_session() {
             assert_eq!(reply.status().as_u16(), status, "{text}");
             assert_eq!(reply.cookie().is_none(), reads, "{text}");
         }
-        // What names none is served elsewhere, and moves it.
+        // A request that names none is served elsewhere, and moves it.
         let request = post("/v1/responses").header("cookie", &*cookie);
         let reply = gateway.send(request.body(Pieces::cut("{}", &[])).unwrap());
         assert_eq!((reply.status().as_u16(), reply.cookie().is_some()), (200, true));
@@ -412,7 +413,7 @@ fn a_body_that_names_state_moves_no_session() {
     }
 }
 
-/// Where nothing is refused for its ids, what is too much to be held passes: all of it, and its trailers.
+/// A body too large to be held passes where no ids are refused: all of it, and its trailers.
 #[test]
 fn what_is_too_much_passes_where_ids_are_only_read() {
     let mut random = Random::new("what_is_too_much_passes_where_ids_are_only_read");
@@ -445,7 +446,7 @@ fn what_is_too_much_passes_where_ids_are_only_read() {
     assert!((100..500).contains(&passed), "{passed}");
 }
 
-/// What one request held is free for the next ones, however it ended.
+/// The room that one request held is free for the next ones after any end.
 #[test]
 fn what_is_held_is_given_back() {
     let provider = Provider::new(|seen| reply(if seen.body.len() % 3 == 0 { 429 } else { 200 }));
@@ -478,7 +479,7 @@ fn what_is_held_is_given_back() {
         let wait = || tokio::time::sleep(std::time::Duration::from_millis(50));
         let first = start(600);
         wait().await;
-        // What was read of one that is refused is given back at once.
+        // The room for a body that is refused is free immediately.
         let second = start(100);
         second.0.send("1".repeat(301).into()).await.unwrap();
         wait().await;
@@ -501,7 +502,7 @@ fn what_is_held_is_given_back() {
     });
 }
 
-/// A client that is refused may send on, so that it reads the answer; but not for ever.
+/// A client that is refused may send on, so that it reads the answer, up to a limit.
 #[test]
 fn who_is_refused_sends_no_more_than_twice_the_limit() {
     let layer = PinLayer::new(in_mode(Mode::Seal).max_body(100)).unwrap();
@@ -521,7 +522,8 @@ fn who_is_refused_sends_no_more_than_twice_the_limit() {
     });
 }
 
-/// The service that was asked whether it is ready is the one that is called, also when a body was read meanwhile.
+/// The service that was asked whether it is ready is the one that is called, also when a body was
+/// read meanwhile.
 #[test]
 fn the_ready_service_is_called() {
     // With one place, which the ready service has.

@@ -1,4 +1,4 @@
-//! What the layer must do, with a function in place of the provider.
+//! Tests of the layer, with a function in place of the provider.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 #![allow(clippy::cast_possible_truncation, reason = "random numbers are small")]

@@ -1,4 +1,4 @@
-//! What the layer answers itself.
+//! The layer's own answers.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::stand::*;
 
 type Case = (Gateway, Request<Full<Bytes>>);
 
-/// The cells of the table in a section, but for the first ones.
+/// The cells of the table in a section, without the first ones.
 fn table(section: &str) -> Vec<Vec<String>> {
     let page = std::fs::read_to_string(format!("{ROOT}/docs/guides/embedding.md")).unwrap();
     let section = page.split_once(&format!("\n## {section}\n")).unwrap().1;
@@ -118,8 +118,8 @@ fn a_draining_account_still_takes_who_has_nowhere_else_to_go() {
     assert_eq!(gateway.send(empty(post("/v1/responses"))).status(), StatusCode::OK);
 }
 
-/// A request that is refused for its ids: code, the keys that are told, the id that is, and what makes it, with the
-/// gateway.
+/// A request that is refused for its ids: code, the keys and the id that are named, and what makes
+/// it, with the gateway.
 type IdCase = (&'static str, &'static [&'static str], String, Gateway, Request<Pieces>);
 
 fn body(request: Builder, text: &str) -> Request<Pieces> {
@@ -130,7 +130,7 @@ fn body(request: Builder, text: &str) -> Request<Pieces> {
 fn id_cases() -> Vec<IdCase> {
     let gateway = |mode| crate::stand::gateway(in_mode(mode), nobody());
     let sealing = || gateway(Mode::Seal);
-    // Of another ring, of an account that nobody has, and of none.
+    // Of another ring, of an unknown account, and of none.
     let other =
         crate::stand::gateway(generation_of(|config| config.scope = b"another set"), nobody());
     let foreign = |native: &str| other.seal(0, native);
@@ -175,7 +175,7 @@ fn id_cases() -> Vec<IdCase> {
     let mut add = |code, keys: &'static [&'static str], gateway, request| {
         cases.push((code, keys, String::new(), gateway, request));
     };
-    // What is no id is not repeated.
+    // A text that is no id is not repeated.
     for text in ["resp_1%252F", "a%2Fb", "x%", "%25%22%0A%27"] {
         let target = format!("/v1/responses/{text}");
         add("not_found", &["path"], gateway(Mode::Strict), body(get(&target), ""));
@@ -193,7 +193,8 @@ fn id_cases() -> Vec<IdCase> {
     add("conflicting_accounts", keys, gateway(Mode::Open), body(responses(), &text));
     let target = format!("/v1/files?after={one}&before={two}");
     add("conflicting_accounts", &["after", "before"], sealing(), body(get(&target), ""));
-    // A string that is too long for an id, with an escape; and in the strict mode, what is no text or no JSON.
+    // A string that is too long for an id, with an escape; and in the strict mode, what is no text
+    // or no JSON.
     let text = format!(r#"{{"file_id":"\u0066{}"}}"#, "x".repeat(600));
     add("unreadable_body", none, gateway(Mode::Open), body(responses(), &text));
     for text in ["{", "{\"a\":1}x", "[1,2", "data: x\n\n", "{\"id\":\"resp_"] {
@@ -301,7 +302,8 @@ fn refusals_for_ids_are_those_of_the_page() {
     assert_eq!(seen.len(), rows.len(), "each row has a case: {seen:?}");
 }
 
-/// An account that is down or that was tried is told of as for a session; the form is Anthropic's for its clients.
+/// The answer for an account that is down or was tried is that of a session; the form is
+/// Anthropic's for its clients.
 #[test]
 fn the_account_of_an_id_may_be_out_of_reach() {
     for until in [0, unix_now() + 1000] {

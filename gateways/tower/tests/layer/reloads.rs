@@ -16,7 +16,7 @@ use tower::{Layer, ServiceExt, service_fn};
 
 use crate::stand::{block_on, header, unix_now};
 
-/// How many generations there are.
+/// The number of generations that exist.
 static ALIVE: AtomicUsize = AtomicUsize::new(0);
 
 /// Credentials that name account and generation.
@@ -61,8 +61,8 @@ fn shuffled(random: &mut Random) -> Generation {
     Generation::new(affinity, Named::new(accounts)).carrier_header(header("x-affinity"))
 }
 
-/// Sessions that go on during reloads: none meets another account, none loses its cookie, and no generation is left but
-/// the last one.
+/// Sessions that continue during reloads: none meets another account, none loses its cookie, and no
+/// generation is left but the last one.
 #[test]
 fn reloads_under_load_leak_nothing_and_lose_nothing() {
     let mut random = Random::new("reloads_under_load_leak_nothing_and_lose_nothing");
@@ -124,7 +124,8 @@ fn reloads_under_load_leak_nothing_and_lose_nothing() {
     assert_eq!(ALIVE.load(Ordering::SeqCst), 0);
 }
 
-/// What decided finishes: cookie, cooldown and credentials are of the generation of the request.
+/// The generation that decided finishes: cookie, cooldown and credentials are of the generation of
+/// the request.
 #[test]
 fn a_response_belongs_to_the_generation_that_decided() {
     let configure = |cookie: u8, carrier| {

@@ -1,4 +1,4 @@
-//! What is read from a request, and what is left of it for the provider.
+//! The parts read from a request, and the rest that the provider gets.
 
 use std::borrow::Cow;
 
@@ -172,7 +172,7 @@ fn values_of(seen: &Seen) -> Vec<String> {
     values(&seen.parts.headers, "cookie")
 }
 
-/// Our cookies among random others: whatever surrounds them stays, and they are gone.
+/// Our cookies among random others: all that surrounds them stays, and they are gone.
 #[test]
 fn random_cookie_fields_keep_what_is_not_ours() {
     let mut random = Random::new("random_cookie_fields_keep_what_is_not_ours");
@@ -240,7 +240,7 @@ fn a_websocket_handshake_creates() {
         let mut request = empty(request);
         *request.method_mut() = Method::from_bytes(method.as_bytes()).unwrap();
         let reply = gateway.send(request);
-        // `get` is a method of its own, which names nothing either.
+        // `get` is another method than `GET`, and names nothing either.
         let existing = !handshake && method != "get";
         assert_eq!(reply.decision().existing, existing, "{method} {connection:?} {upgrade}");
     }
@@ -269,7 +269,7 @@ fn the_host_says_what_the_head_does_not() {
     assert!(named.existing && !named.may_move);
     assert_eq!(named.source, Source::Minted);
 
-    // A scope has a cookie of its own, which is removed, and the other is not.
+    // A scope has its own cookie, which is removed, and the other is not.
     let lines =
         gateway.send(with(post("/v1/responses"), [("x-tenant", "t-1")])).values("set-cookie");
     let theirs = lines[0].split(';').next().unwrap();
@@ -283,7 +283,8 @@ fn the_host_says_what_the_head_does_not() {
         assert_eq!(reply.decision().outcome == Outcome::Pinned, left != both, "{tenant}");
     }
 
-    // First requests of one client agree, also on another replica; others do not, nor do those without a hint.
+    // First requests of one client agree, also on another replica; others do not, nor do those
+    // without a hint.
     let id = |fields: &[(&str, &str)]| {
         let request = with(post("/v1/responses"), fields.iter().copied());
         let decision = gateway.send(request).decision();

@@ -1,11 +1,11 @@
-//! What becomes of a response.
+//! Responses on their way to the client.
 
 use http::Response;
 use tokenpin_tower::tokenpin::{Decision, Outcome};
 
 use crate::stand::*;
 
-/// An upstream that sets cookies of its own, and one of our name.
+/// An upstream that sets its own cookies, and one of our name.
 fn meddling(status: u16) -> Provider {
     Provider::new(move |_| {
         let response = Response::builder()

@@ -78,7 +78,8 @@ fn only_the_listed_statuses_are_retried_and_only_where_asked() {
     assert_eq!(slots(&never.provider).len(), 1);
 }
 
-/// A creation is retried only for a client that comes back to the account that made it; what names state, never.
+/// A creation is retried only for a client that comes back to the account that made it; what names
+/// state, never.
 #[test]
 fn state_is_not_stranded() {
     let generation = || {
@@ -111,7 +112,7 @@ fn state_is_not_stranded() {
                 Some(value) => ("x-affinity", value),
                 None => ("cookie", reply.cookie().unwrap()),
             };
-            // What it made is found again, and stays there, also where the account refuses.
+            // Its object is found again, and stays there, also where the account refuses.
             for request in [get("/v1/responses/1"), post("/v1/responses")] {
                 let provider = refusing(1, 429);
                 let pinned = Gateway { layer: gateway.layer.clone(), provider };
@@ -123,8 +124,8 @@ fn state_is_not_stranded() {
     }
 }
 
-/// Where the response is sealed, what it creates is found again by its id: so a newcomer's creation moves, too. What names an
-/// object of an account never does.
+/// An object from a sealed response is found again by its id: so a newcomer's creation moves, too.
+/// A request that names an object of an account never does.
 #[test]
 fn what_is_sealed_is_found_again() {
     for (mode, target, tries) in [
@@ -261,7 +262,8 @@ fn a_body_is_sent_again_up_to_the_limit() {
     }
 }
 
-/// A session whose account comes back meanwhile is served there, or sees what it says, and is not moved once more.
+/// A session whose account comes back meanwhile is served there, or sees what it says, and is not
+/// moved again.
 #[test]
 fn a_session_goes_back_rather_than_on() {
     for says in [200, 429] {

@@ -17,8 +17,14 @@ use tower::{Layer, ServiceExt, service_fn};
 
 use crate::stand::*;
 
-const DOCUMENT: &str = r#"{"id":"resp_0123","output":[{"id":"msg_1","content":[{"file_id":"file-1"}]}],"metadata":{"id":"resp_0123"},"encrypted_content":"gAAA"}"#;
-const EVENTS: &str = "event: a\r\ndata: {\"response\":{\"id\":\"resp_0123\"},\ndata: \"item_id\":\"msg_1\"}\n\n: x\ndata: [DONE]\n\n";
+const DOCUMENT: &str = concat!(
+    r#"{"id":"resp_0123","output":[{"id":"msg_1","content":[{"file_id":"file-1"}]}],"#,
+    r#""metadata":{"id":"resp_0123"},"encrypted_content":"gAAA"}"#
+);
+const EVENTS: &str = concat!(
+    "event: a\r\ndata: {\"response\":{\"id\":\"resp_0123\"},\ndata: \"item_id\":\"msg_1\"}\n\n",
+    ": x\ndata: [DONE]\n\n"
+);
 
 /// A request, and a response with these headers in these pieces.
 async fn passed(
@@ -34,7 +40,8 @@ async fn passed(
     PinLayer::new(generation).unwrap().layer(provider).oneshot(request).await.unwrap()
 }
 
-/// What has come, its trailers, and whether the body knew of its end without being asked for more.
+/// The bytes that came, the trailers, and whether the body knew its end without being asked for
+/// more.
 async fn read(mut body: ResponseBody<Pieces>, asks: bool) -> (String, Option<HeaderMap>) {
     let (mut text, mut trailers) = (vec![], None);
     while asks || !body.is_end_stream() {
@@ -50,7 +57,7 @@ async fn read(mut body: ResponseBody<Pieces>, asks: bool) -> (String, Option<Hea
     (String::from_utf8(text).unwrap(), trailers)
 }
 
-/// What the library makes of a body whose request went to a slot, as a whole.
+/// Seals a whole body of the account in a slot with the library.
 fn sealed(generation: &Generation, slot: u32, ids: Ids, events: bool, text: &str) -> String {
     let affinity = generation.affinity();
     let rules = affinity.id_rules(b"", b"", Some(Mode::Seal)).unwrap();
@@ -176,7 +183,7 @@ fn nothing_is_held_back_but_an_id() {
     });
 }
 
-/// What holds only of the bytes that there were is dropped where these change; and nowhere else.
+/// Headers that hold only for the original bytes are dropped where these change, and nowhere else.
 #[test]
 fn only_what_is_sealed_loses_its_length() {
     let fields = [
@@ -261,7 +268,7 @@ fn no_compressed_answer_is_asked_for_where_ids_are_sealed() {
         let asked = values(&seen.parts.headers, "accept-encoding");
         let expected: &[_] = if identity { &["identity"] } else { &["gzip, br", "zstd"] };
         assert_eq!(asked, expected, "{mode:?} {target}");
-        // A file's bytes are nobody's business.
+        // A file's bytes are not looked at.
         let id = gateway.seal(1, "file-1");
         let request = get(&format!("/v1/files/{id}/content")).header("accept-encoding", "gzip");
         let (_, seen) = gateway.pass(empty(request));
@@ -269,7 +276,7 @@ fn no_compressed_answer_is_asked_for_where_ids_are_sealed() {
     }
 }
 
-/// Headers that are URLs name objects too, whatever the body is.
+/// Headers that are URLs name objects too, beside any body.
 #[test]
 fn locations_are_sealed() {
     for (mode, status) in

@@ -54,11 +54,11 @@ pub fn in_mode(mode: Mode) -> Generation {
 
 pub const MODES: [Mode; 4] = [Mode::Off, Mode::Open, Mode::Seal, Mode::Strict];
 
-/// What the provider got.
+/// A request that the provider got.
 #[derive(Clone)]
 pub struct Seen {
     pub parts: Parts,
-    /// What the body said of itself.
+    /// The size hint of the body.
     pub length: Option<u64>,
     pub body: Bytes,
     pub trailers: Option<HeaderMap>,
@@ -91,7 +91,7 @@ impl Provider {
         Self::new(|_| Response::default())
     }
 
-    /// What it got since it was asked last.
+    /// The requests since the last call.
     pub fn take(&self) -> Vec<Seen> {
         std::mem::take(&mut *self.seen.lock().unwrap())
     }

@@ -8,7 +8,7 @@ local C, fail = library.C, library.fail
 
 local _M = {}
 
--- Where the library's field stands in the configuration.
+-- The place of the library's field in the configuration.
 local function path_of(field, index, settings)
   local name = library.name(C.TOKENPIN_ENUM_FIELD, field)
   if field == C.TOKENPIN_FIELD_RULES then return ("rules[%d].pattern"):format(index) end
@@ -28,7 +28,7 @@ end
 local NO_PATTERN = "expected segments with / between them, where one behind the first may begin with a *, and no "
   .. "%, ? or #"
 
--- What C borrows is kept from the collector by `settings`, which the caller holds.
+-- `settings`, which the caller holds, keeps from the collector the bytes that C borrows.
 local function set_text(bytes, text)
   bytes.ptr, bytes.len = text, #text
 end
@@ -60,7 +60,7 @@ function _M.build(settings)
     end
   end
   config.slots, config.slot_count = slots, settings.capacity
-  -- Each array is a local of its own: else nothing would keep it.
+  -- Each array has its own local, or nothing would keep it.
   local function put_key(to, key) to.id, to.role, to.secret = key.id, key.role, key.secret end
   local cookie_keys, id_keys, rules, id_fields, id_prefixes, id_collections
   cookie_keys, config.cookie_key_count = array_of("tokenpin_cookie_key", settings.cookie_keys, put_key)

@@ -1,4 +1,4 @@
--- What headers tell of a body.
+-- The kind and the coding of a body, by its headers.
 
 local _M = {}
 
@@ -23,7 +23,8 @@ function _M.is_encoded(fields)
   return false
 end
 
--- A reader of UTF-8, part by part: the table of well-formed sequences in chapter 3.9 of the Unicode standard.
+-- A reader of UTF-8, part by part: the table of well-formed sequences in chapter 3.9 of the Unicode
+-- standard.
 local Utf8 = {}
 Utf8.__index = Utf8
 

@@ -11,7 +11,8 @@ local _M = {}
 local block = ffi.new("uint8_t[?]", BLOCK)
 local left = 0
 
--- Puts `length` fresh bytes at `to`, or zeros if there are none, which the library refuses where it matters.
+-- Puts `length` fresh bytes at `to`, or zeros if there are none, which the library refuses where it
+-- matters.
 function _M.fill(to, length)
   if left < length then
     left = 0
@@ -23,7 +24,7 @@ function _M.fill(to, length)
   end
   left = left - length
   ffi.copy(to, block + left, length)
-  -- Nobody draws them again.
+  -- No one draws them again.
   ffi.fill(block + left, length)
 end
 

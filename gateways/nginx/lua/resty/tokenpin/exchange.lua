@@ -8,8 +8,9 @@ local SLOT_NONE = library.SLOT_NONE
 
 local _M = {}
 
--- A redirect within nginx (error_page, X-Accel-Redirect) empties ngx.ctx and keeps variables, so $tokenpin holds the
--- exchange's number. An exchange that has ended is used again: then a request makes no table and no structure.
+-- A redirect within nginx (error_page, X-Accel-Redirect) empties ngx.ctx and keeps variables, so
+-- $tokenpin holds the exchange's number. An exchange that has ended is used again: then a request
+-- makes no table and no structure.
 local by_number, free, count = setmetatable({}, { __mode = "v" }), {}, 0
 local has_variable = true
 
@@ -48,8 +49,8 @@ function _M.recall()
   return exchange
 end
 
--- Returns whether the request at hand is a subrequest of one that is decided. It shares that one's headers, and so its
--- credentials.
+-- Returns whether the request at hand is a subrequest of one that is decided. It shares that one's
+-- headers, and so its credentials.
 function _M.is_part_of_another()
   return has_variable and ngx.is_subrequest and by_number[ngx.var.tokenpin or ""] ~= nil
 end
@@ -74,7 +75,8 @@ function _M.tell(exchange)
   ngx.var.tokenpin = _M.describe(exchange) .. (token and ", token=" .. token.name or "")
 end
 
--- Counts a body of `size` bytes among those that the worker waits for; 0 when it is read, or never will be.
+-- Counts a body of `size` bytes among those that the worker waits for; 0 when it is read, or never
+-- will be.
 function _M.hold(exchange, size)
   local gateway = exchange.terms.gateway
   gateway.held = gateway.held + size - exchange.held

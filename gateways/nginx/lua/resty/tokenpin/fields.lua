@@ -1,4 +1,4 @@
--- Reading the fields of one object of a configuration. What is wrong is thrown, with its path.
+-- Reading the fields of one object of a configuration. A mistake is thrown, with its path.
 
 local json = require "resty.tokenpin.json"
 local library = require "resty.tokenpin.library"
@@ -50,7 +50,7 @@ function Fields:string(name, default)
   return _M.text(value, self:at(name))
 end
 
--- A whole number, also as a string of digits. Beyond 2^53 a number of Lua's is not exact any more.
+-- A whole number, also as a string of digits. Beyond 2^53 a number of Lua's is not exact.
 function _M.number(value, path, min, max)
   local number = type(value) == "string" and value:match("^%d+$") and tonumber(value) or value
   if type(number) ~= "number" or number % 1 ~= 0 or number < min or number > max then
@@ -65,14 +65,14 @@ function Fields:number(name, min, max, default)
   return _M.number(value, self:at(name), min, max)
 end
 
--- One of the library's names, as its number.
+-- Reads one of the library's names, as its number.
 function Fields:enum(name, which, default)
   local value = self:find(name)
   if value == nil then return default end
   local expected = {}
   local names = library.names(which)
   for number = 0, #names do
-    -- Whether a slot is vacant follows from the list of tokens.
+    -- The list of tokens says which slots are vacant.
     if which ~= C.TOKENPIN_ENUM_STATE or number ~= C.TOKENPIN_STATE_VACANT then
       if value == names[number] then return number end
       table.insert(expected, names[number])
@@ -81,7 +81,7 @@ function Fields:enum(name, which, default)
   fail(self:at(name), "expected one of " .. table.concat(expected, ", "))
 end
 
--- What `read` makes of each element and its path; nil if there is no list.
+-- Returns what `read` makes of each element and its path; nil without a list.
 function Fields:list(name, read)
   local value = self:find(name)
   if value == nil then return nil end

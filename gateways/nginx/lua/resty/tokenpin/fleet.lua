@@ -1,8 +1,9 @@
--- The tokens' live states: what is declared, and what cools down. All workers share them, in the dictionary
--- `lua_shared_dict tokenpin`, which outlives a reload.
+-- The tokens' live states: declared, set by an operator, or cooling down. All workers share them,
+-- in the dictionary `lua_shared_dict tokenpin`, which outlives a reload.
 --
--- A request reads the affinity, which is changed one atomic word at a time. A change is written to the dictionary under
--- the next number, and each worker takes over with its next request what has a number that it has not seen.
+-- A request reads the affinity, which is changed one atomic word at a time. A change is written to
+-- the dictionary under the next number, and each worker takes over with its next request what has a
+-- number that it has not seen.
 
 local ffi = require "ffi"
 local library = require "resty.tokenpin.library"
@@ -14,7 +15,8 @@ Fleet.__index = Fleet
 
 local _M = {}
 
--- So many changes are followed one by one, and so long they are kept, in seconds. Behind that all is read again.
+-- The number of changes that are followed one by one, and the seconds for which they are kept.
+-- Beyond that all is read again.
 local MOST_CHANGES, KEPT = 64, 60
 
 local word = ffi.new("struct tokenpin_slot_status")
@@ -45,14 +47,14 @@ local function is_up(status, now)
   return status.state == C.TOKENPIN_STATE_UP or (status["until"] ~= 0 and now >= status["until"])
 end
 
--- What counts of a slot but for cooldowns: what somebody has set, else what is declared.
+-- The status of a slot without cooldowns: the one that an operator has set, else the declared one.
 function Fleet:base(slot)
   local set = self.dict:get(self.prefix .. "set:" .. self.tokens[slot].name)
   return set and status_of(set) or self.declared[slot]
 end
 
--- The live status of a slot, and whether that is a cooldown. One belongs to what was declared when it began: a change
--- of that ends it.
+-- The live status of a slot, and whether that is a cooldown. One belongs to what was declared when
+-- it began: a change of that ends it.
 function Fleet:status(slot, now)
   local base = self:base(slot)
   local cooling = self.dict:get(self.prefix .. "cooling:" .. self.tokens[slot].name)
@@ -83,8 +85,8 @@ function Fleet:update_all(now)
   for slot in pairs(self.tokens) do self:update(slot, now) end
 end
 
--- Puts back what is declared where a cooldown is over. (Until then an ended one counts as up, also where draining is
--- declared.)
+-- Puts back what is declared where a cooldown is over. (Until then an ended one counts as up, also
+-- where draining is declared.)
 function Fleet:end_cooldowns(now)
   for slot in pairs(self.cooling) do self:update(slot, now) end
 end
@@ -104,17 +106,17 @@ function Fleet:follow(now)
   end
 end
 
--- Writes what is true of a slot, nil for nothing. Nothing else is put out of the dictionary for it.
+-- Writes a text about a slot; nil takes it back. No other entry is evicted for it.
 function Fleet:write(kind, slot, text, seconds)
   local ok, wrong = self.dict:safe_set(self.prefix .. kind .. self.tokens[slot].name, text, seconds)
-  if not ok then ngx.log(ngx.ERR, "tokenpin: other workers cannot be told: ", wrong) end
+  if not ok then ngx.log(ngx.ERR, "tokenpin: other workers cannot learn of it: ", wrong) end
   local number = self.dict:incr(self.version_key, 1, 0)
   if number then self.dict:safe_set(self.prefix .. "change:" .. number, self.tokens[slot].name, KEPT) end
 end
 
--- A response asks for `state` until a unix second. False if the token keeps what it has: a cooldown makes no state
--- better, and lengthens only another cooldown to the same state. The last token that is up may drain too: where all
--- drain, newcomers are spread over them.
+-- A response asks for `state` until a unix second. False if the token keeps what it has: a cooldown
+-- makes no state better, and lengthens only another cooldown to the same state. The last token that
+-- is up may drain too: where all drain, newcomers are spread over them.
 function Fleet:cool(slot, state, until_, now)
   local live, cooling = self:status(slot, now)
   if not is_up(live, now) then
@@ -128,13 +130,14 @@ function Fleet:cool(slot, state, until_, now)
   return true
 end
 
--- What a state file says, by slot.
+-- Takes the statuses of a state file, by slot.
 function Fleet:declare(declared, now)
   self.declared = declared
   self:update_all(now)
 end
 
--- An operator's wish for a token, nil for none: it stands above what is declared, and outlives a reload.
+-- Sets an operator's status of a token; nil takes it back. It stands above the declared one, and
+-- outlives a reload.
 function Fleet:set(slot, status, now)
   self:write("set:", slot, status and text_of(status), 0)
   self:update(slot, now)

@@ -56,7 +56,7 @@ function _M.of(affinity, request, exchange, mode)
   return ids
 end
 
--- Whether the API keeps what it makes in its account.
+-- Returns whether the API keeps what it makes in its account.
 function Ids:has_state()
   return self.kind == C.TOKENPIN_IDS_BOTH or self.kind == C.TOKENPIN_IDS_ITEMS
 end
@@ -79,7 +79,7 @@ function Ids:opened(target, summary)
   return status == OK and ffi.string(buffer, length[0]) or target
 end
 
--- Whether something in the client's target was opened.
+-- Opens the ids in the client's target. Returns whether there were any.
 function Ids:open_target(target)
   local opened = self:opened(target, self.summary)
   local said = self:report()
@@ -87,7 +87,8 @@ function Ids:open_target(target)
   return opened ~= target
 end
 
--- The same of what nginx has made of the target, by a `rewrite`. What the request says is not changed by it.
+-- Opens those in the target that nginx has made of it, by a `rewrite`. The request's summary stays
+-- as it is.
 function Ids:open_rewritten(target)
   C.tokenpin_id_summary_init(scratch)
   return self:opened(target, scratch)
@@ -129,12 +130,12 @@ function Ids:end_opening()
   if C.tokenpin_affinity_open_end(self.affinity, self:use(), self.summary, opener, piece) == OK then
     self:take_opened()
   end
-  -- What was held back, and went out as it came in, is no change.
+  -- Bytes that were held back and went out unchanged are no change.
   if self.changed == 0 then self.edits = nil end
 end
 
--- Reads a body that nginx has read whole: in memory, or in the file to which it has written a longer one. Returns its
--- size; nil if the file cannot be read.
+-- Reads a body that nginx has read whole: in memory, or in the file to which it has written a
+-- longer one. Returns its size; nil if the file cannot be read.
 function Ids:read_body()
   self:begin_opening()
   local size = 0
@@ -157,7 +158,7 @@ function Ids:read_body()
   return size
 end
 
--- Calls `append` for the parts of the body as the upstream gets it.
+-- Calls `append` with each part of the body that the upstream gets.
 function Ids:changed_body(append)
   local from = 0
   local function copy(to)
@@ -178,7 +179,8 @@ function Ids:changed_body(append)
   copy(self.at)
 end
 
--- Replaces the request's body. In a function of its own, for LuaJIT compiles none that makes closures.
+-- Replaces the request's body. A separate function, because LuaJIT compiles none that makes
+-- closures.
 local function put_changed(self)
   if self.data then
     local parts = {}
@@ -211,13 +213,13 @@ function Ids:report()
   return report
 end
 
--- Whether ids in the response may change.
+-- Returns whether ids in the response may change.
 function Ids:seals()
   if not self:has_state() or self.mode == C.TOKENPIN_MODE_OFF then return false end
   return self.mode ~= C.TOKENPIN_MODE_OPEN or self:report().opened ~= 0
 end
 
--- Whether ids are sealed in a body of this kind: not without a body, nor in a part of one.
+-- Returns whether ids are sealed in a body of this kind: not without a body, nor in a part of one.
 function Ids:seals_body(status, kind_of)
   if self.is_download or (kind_of ~= "json" and kind_of ~= "events") then return false end
   return status ~= 101 and status ~= 204 and status ~= 206 and status ~= 304
@@ -229,8 +231,8 @@ function Ids:seal_target(target, slot)
   local status
   repeat
     local had = room
-    status = C.tokenpin_affinity_seal_target(self.affinity, self:use(), self.summary, slot, target, #target, buffer, room,
-      length)
+    status = C.tokenpin_affinity_seal_target(self.affinity, self:use(), self.summary, slot, target, #target,
+      buffer, room, length)
     if status == C.TOKENPIN_STATUS_BUFFER_TOO_SMALL then need(tonumber(length[0])) end
   until status ~= C.TOKENPIN_STATUS_BUFFER_TOO_SMALL or room == had
   local sealed = status == OK and ffi.string(buffer, length[0])
@@ -242,7 +244,8 @@ function Ids:begin_sealing(kind_of)
   C.tokenpin_id_sealer_init(self.sealer, kind_of == "events" and C.TOKENPIN_FRAMING_EVENTS or C.TOKENPIN_FRAMING_JSON)
 end
 
--- Adds the bytes of the piece, which begins at `at` of `part`, to `out`. Returns where the next piece begins.
+-- Adds the bytes of the piece, which begins at `at` of `part`, to `out`. Returns where the next
+-- piece begins.
 function Ids:take_sealed(part, at, out)
   local pass, taken, put_len = tonumber(piece.pass), tonumber(piece.taken), tonumber(piece.put_len)
   if pass ~= 0 then out[#out + 1] = part:sub(at + 1, at + pass) end
@@ -252,7 +255,8 @@ function Ids:take_sealed(part, at, out)
   return at + taken
 end
 
--- A part of the response's body, and whether it ends there. Returns what goes out instead; nil if that is the same.
+-- A part of the response's body, and whether it ends there. Returns what goes out instead; nil if
+-- that is the same.
 function Ids:seal(part, is_last, slot)
   self.part, self.differs = part, false
   local using, bytes, at, out = self:use(), ffi.cast("const uint8_t *", part), 0, {}

@@ -1,5 +1,5 @@
--- Strict JSON (RFC 8259) for configurations. Debian's cjson takes a list for an object, and of a field that is given
--- twice it keeps one.
+-- Strict JSON (RFC 8259) for configurations. Debian's cjson takes a list for an object, and of a
+-- field that is given twice it keeps one.
 
 local fail = require("resty.tokenpin.library").fail
 
@@ -10,7 +10,8 @@ local LIST, OBJECT = {}, {}
 -- A number with a fraction or an exponent is no number of a configuration's, also if it is whole.
 local _M = { null = setmetatable({}, { __tostring = function() return "null" end }), fraction = setmetatable({}, {}) }
 
--- Whether a value of a configuration is so. Of a table that Lua made, an empty one is both.
+-- Returns whether a value of a configuration is a list. An empty table that Lua made is both that
+-- and an object.
 function _M.is_list(value)
   if type(value) ~= "table" or value == _M.null then return false end
   local kind = getmetatable(value)
@@ -54,7 +55,7 @@ function _M.decode(text)
     at = text:find("[^ \t\r\n]", at) or #text + 1
   end
 
-  -- Goes on behind a byte, if it is the next one.
+  -- Steps over a byte, if it is the next one.
   local function take(byte)
     blanks()
     if text:sub(at, at) ~= byte then return false end

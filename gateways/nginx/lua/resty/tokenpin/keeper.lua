@@ -1,5 +1,5 @@
--- The files that change while nginx runs: those of states, and those of secrets. All workers look at them, and one
--- reports.
+-- The files that change while nginx runs: those of states, and those of secrets. All workers look
+-- at them, and one reports.
 
 local library = require "resty.tokenpin.library"
 local secrets = require "resty.tokenpin.secrets"
@@ -62,8 +62,8 @@ local function check_state_file(gateway)
   end
 end
 
--- The values of a token's credentials as their files have them, and whether one is new. Or nil, the credential that is
--- wrong, and the reason.
+-- The values of a token's credentials as their files have them, and whether one is new. Or nil, the
+-- credential that is wrong, and the reason.
 local function read_values(credentials)
   local values, is_changed = {}, false
   for i, credential in ipairs(credentials) do

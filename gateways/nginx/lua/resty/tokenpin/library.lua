@@ -1,11 +1,11 @@
--- The shared library, and what every other file asks of it.
+-- The shared library, and the names of its enums.
 
 local ffi = require "ffi"
 
 local _M = {}
 
--- The declarations stand beside the Lua files, or where lua_package_path says. A worker without a code cache
--- comes here again.
+-- The declarations stand beside the Lua files, or where lua_package_path says. A worker without a
+-- code cache comes here again.
 if not pcall(ffi.typeof, "struct tokenpin_request") then
   local path = assert(package.searchpath("tokenpin", (package.path:gsub("%.lua", ".ffi"))),
     "tokenpin.ffi is not in lua_package_path")
@@ -37,14 +37,14 @@ function _M.names(which)
   end
 end
 
--- The enums of a decision, in the order in which they are told.
+-- The enums of a decision, in the order in which they are reported.
 _M.DECISION = {}
 for _, field in ipairs { "source", "outcome", "pin_state", "verdict", "id_verdict", "key_reason" } do
   local names = _M.names(C["TOKENPIN_ENUM_" .. field:upper()])
   table.insert(_M.DECISION, { field = field, names = names })
 end
 
--- What is wrong with a configuration, and where in it.
+-- A mistake in a configuration, with its path.
 local Problem = {}
 Problem.__index = Problem
 Problem.__tostring = function(problem)

@@ -1,7 +1,7 @@
 -- Counters, of all workers together, and Prometheus's text of them.
 --
--- A worker counts in a table, and adds what is in it to the shared dictionary four times a second. Counters outlive a
--- reload.
+-- A worker counts in a table, and adds what is in it to the shared dictionary four times a second.
+-- Counters outlive a reload.
 
 local library = require "resty.tokenpin.library"
 
@@ -17,7 +17,7 @@ Metrics.__index = Metrics
 
 local _M = {}
 
--- All names, in the order in which they are told.
+-- All names, in the order in which they are reported.
 local NAMES = {}
 -- Of a decision's field, by its value, the counter's name.
 local OF_DECISION = {}
@@ -55,7 +55,7 @@ end
 function Metrics:flush()
   for name, by in pairs(self.counts) do
     if by ~= 0 then
-      -- Where there is no room, it stays for later.
+      -- Without room there, it stays for later.
       if self.dict:incr(self.prefix .. name, by, 0) then self.counts[name] = 0 end
     end
   end

@@ -25,14 +25,14 @@ local function has_body(exchange)
   return rawget(exchange.headers, "transfer-encoding") ~= nil or ngx.req.http_version() >= 2
 end
 
--- Ids in the frames of a WebSocket, or behind another upgrade, would pass unseen. A client that is refused asks by
--- requests instead.
+-- Ids in the frames of a WebSocket, or behind another upgrade, would pass unseen. A client that is
+-- refused asks by requests instead.
 local function refuses_upgrade(exchange)
   if not opens(exchange) or (exchange.is_handshake and not exchange.ids:has_state()) then return false end
   return exchange.terms.mode ~= C.TOKENPIN_MODE_OPEN or exchange.terms.settings.refuse_upgrades
 end
 
--- A body that cannot be read passes, unless the mode says that it might hide what counts.
+-- A body that cannot be read passes, except where the mode assumes that it hides ids.
 local function check_unread(exchange, kind)
   local mode, counters = exchange.terms.mode, exchange.terms.gateway.metrics
   local may_pass
@@ -48,8 +48,8 @@ local function check_unread(exchange, kind)
   if kind == "json" then counters:count("bodies_not_read") end
 end
 
--- Refuses a body of `size` bytes. Most clients read an answer only after they have sent everything, so they may, up to
--- a bound.
+-- Refuses a body of `size` bytes. Most clients read an answer only after they have sent everything,
+-- so they may, up to a bound.
 local function give_up(exchange, size, counter, with)
   local is_refused = opens(exchange)
   exchange.terms.gateway.metrics:count(is_refused and counter or "bodies_not_read")
@@ -58,8 +58,8 @@ local function give_up(exchange, size, counter, with)
   return refuse(exchange, with)
 end
 
--- The bytes that a body counts for while nginx waits for it, of the `room` that is left: as many as it may become, for
--- one whose length is not announced. Those of HTTP/2 that only read have none.
+-- The bytes that a body counts for while nginx waits for it, of the `room` that is left: as many as
+-- it may become, for one whose length is not announced. Those of HTTP/2 that only read have none.
 local function expected(exchange, room)
   local length = request.first(exchange, "content-length")
   if length then return tonumber(length) end
@@ -95,8 +95,8 @@ local function read_body(exchange)
   end
 end
 
--- Reads the ids of the target, and of the body, for which nginx waits. Does not return if the request is refused.
--- `read` is the request as the library reads it.
+-- Reads the ids of the target, and of the body, for which nginx waits. Does not return if the
+-- request is refused. `read` is the request as the library reads it.
 function _M.read(exchange, read)
   local terms = exchange.terms
   local settings, gateway = terms.settings, terms.gateway

@@ -1,4 +1,4 @@
--- What the gateway answers itself: docs/guides/embedding.md, "Refusals".
+-- The gateway's own answers: docs/guides/embedding.md, "Refusals".
 
 local ffi = require "ffi"
 local json = require "resty.tokenpin.json"
@@ -18,7 +18,7 @@ local function of_request(status, code, message, headers)
   return { status = status, code = code, message = message, type = INVALID, headers = headers }
 end
 
-_M.bad_tenant = of_gateway(400, "bad_tenant", "The tenant cannot be told.")
+_M.bad_tenant = of_gateway(400, "bad_tenant", "The tenant cannot be determined.")
 _M.error = of_gateway(500, "affinity_error", "The gateway cannot choose an account.")
 _M.too_large = of_request(413, "request_too_large", "The request's body is too large.")
 _M.too_many = of_gateway(503, "too_many_bodies", "The gateway holds too many requests.")
@@ -29,13 +29,13 @@ _M.wrong_encoding = of_request(415, "unsupported_content_encoding", "The request
   { ["Accept-Encoding"] = "identity" })
 _M.wrong_protocol = of_request(426, "websocket_not_supported", "This is not served over a WebSocket.",
   { Upgrade = "HTTP/1.1", Connection = "upgrade" })
--- What comes next on the connection may be no request.
+-- The next bytes on the connection may be no request.
 _M.wrong_protocol.closes = true
 
 local status, number = ffi.new("uint16_t[1]"), ffi.new("uint8_t[1]")
 local name = ffi.new("struct tokenpin_bytes")
 
--- The keys of ids are told, never whether there is an account.
+-- A refusal names the keys of ids, and is the same whether an account exists or not.
 local function key(affinity, decision, which)
   if C.tokenpin_affinity_id_key(affinity, decision.id_keys[which], name) ~= C.TOKENPIN_STATUS_OK then return "" end
   return ffi.string(name.ptr, name.len)
@@ -93,7 +93,7 @@ end
 -- Answers the request, and does not return.
 function _M.send(refusal, headers)
   local body = body_of(refusal)
-  -- What the client still sends is no request of its own.
+  -- The bytes that the client still sends are no request.
   ngx.req.discard_body()
   ngx.status = refusal.status
   local out = ngx.header

@@ -1,4 +1,4 @@
--- What a request says, and what is changed in it.
+-- A request: its values, and the changes to it.
 
 local ffi = require "ffi"
 local entropy = require "resty.tokenpin.entropy"
@@ -18,7 +18,8 @@ local length = ffi.new("size_t[1]")
 local name_buffer = ffi.new("char[?]", C.TOKENPIN_MAX_COOKIE_NAME)
 local strip_buffer, strip_room = ffi.new("char[?]", 4096), 4096
 
--- Arrays of `tokenpin_bytes`, which grow. What they point to is kept from the collector by the lists.
+-- Arrays of `tokenpin_bytes`, which grow. What they point to is kept from the collector by the
+-- lists.
 local function list_of()
   return { array = ffi.new("struct tokenpin_bytes[?]", 16), room = 16, count = 0 }
 end
@@ -47,8 +48,8 @@ local function trim(text)
   return text:match("^[ \t]*(.-)[ \t]*$")
 end
 
--- One value for copies of it that were joined by commas, with empty ones or without. Else the value as it is. nginx
--- leaves tabs around it.
+-- One value for copies of it that were joined by commas, with empty ones or without. Else the value
+-- as it is. nginx leaves tabs around it.
 local function unjoined(value)
   if value:byte(1) == TAB or value:byte(-1) == TAB then value = trim(value) end
   if not value:find(",", 1, true) then return value end
@@ -61,7 +62,8 @@ local function unjoined(value)
   return one
 end
 
--- All values of a header; but for cookies, copies of one count as that, and empty ones not at all.
+-- Reads all values of a header. Copies of one count as one, and empty ones not at all, except for
+-- cookies.
 local function read_header(headers, name, list, is_raw)
   list.count = 0
   local value = rawget(headers, name)
@@ -95,7 +97,8 @@ local function read_source(exchange, source, list)
   return list
 end
 
--- Whether they are copies of one value; not for none. Of several, none can be told to be the right one.
+-- Returns whether all are copies of one value; false for none. Of several values none is known to
+-- be the right one.
 local function are_one(list)
   for i = 2, list.count do
     if list[i] ~= list[1] then return false end
@@ -103,7 +106,7 @@ local function are_one(list)
   return list.count > 0
 end
 
--- False if the tenant cannot be told.
+-- Returns false if the tenant is ambiguous.
 local function read_scope(exchange, terms)
   exchange.scope = terms.overlay.scope or ""
   local tenant = terms.settings.tenant
@@ -140,7 +143,7 @@ local function read_id_hint(exchange, terms)
   return of and C.tokenpin_affinity_id_hint(terms.gateway.affinity, of, #of, id_hint) == OK
 end
 
--- What a client says of its request, once.
+-- Reads the parts of a request that do not change while it lives.
 function _M.of_client(exchange)
   local headers = ngx.req.get_headers(0)
   local upgrade = rawget(headers, "upgrade")
@@ -153,8 +156,8 @@ function _M.of_client(exchange)
   exchange.method, exchange.target = is_handshake and "CONNECT" or method, ngx.var.request_uri
 end
 
--- Puts all that counts into the library's request, and returns it; nil if the tenant cannot be told. Its strings are
--- those of the exchange and of the lists above.
+-- Puts all that counts into the library's request, and returns it; nil if the tenant is ambiguous.
+-- Its strings are those of the exchange and of the lists above.
 function _M.read(exchange, terms)
   reader = exchange
   if not read_scope(exchange, terms) then return nil end
@@ -193,8 +196,8 @@ function _M.read(exchange, terms)
   return request
 end
 
--- Decides what `read` has read, into `decision`. Returns the library's status. While the request waited for its body,
--- `read` may have read another.
+-- Decides what `read` has read, into `decision`. Returns the library's status. While the request
+-- waited for its body, `read` may have read another.
 function _M.decide(exchange, terms, decision)
   if reader ~= exchange and not _M.read(exchange, terms) then return C.TOKENPIN_STATUS_SCOPE_LENGTH end
   request.now = ngx.time()

@@ -1,4 +1,4 @@
--- What a response says of its token, and what is changed in it.
+-- A response: what it says of its token, and the changes to it.
 
 local ffi = require "ffi"
 local library = require "resty.tokenpin.library"
@@ -21,8 +21,9 @@ function _M.has_header()
   return times ~= nil and times:byte(-1) ~= DASH
 end
 
--- Returns whether an upstream has sent this response. nginx's own 502 also stands in $upstream_status, but no header
--- came then. A response from a cache, or behind an error_page, has another status.
+-- Returns whether an upstream has sent this response. nginx's own 502 also stands in
+-- $upstream_status, but no header came then. A response from a cache, or behind an error_page, has
+-- another status.
 function _M.is_from_upstream()
   local statuses = ngx.var.upstream_status
   return statuses ~= nil and tonumber(statuses:sub(-3)) == ngx.status and _M.has_header()
@@ -37,7 +38,8 @@ local function all(name)
   return value
 end
 
--- Takes an upstream's own cookie of our name out. `list` is what `Set-Cookie` is then, nil if that is not changed.
+-- Takes an upstream's own cookie of our name out. `list` is what `Set-Cookie` is then, nil if that
+-- is not changed.
 function _M.others_cookies(name)
   local given = all("set-cookie")
   if not given then return nil, nil end
@@ -95,10 +97,13 @@ function _M.field_of_upstream(name)
 end
 
 local function append(name, value)
-  local list = all(name) or {}
-  local longer = {}
-  for i, each in ipairs(list) do longer[i] = each end
-  table.insert(longer, value)
+  local there = all(name)
+  if not there then
+    ngx.header[name] = value
+    return
+  end
+  local longer = { unpack(there) }
+  longer[#longer + 1] = value
   ngx.header[name] = longer
 end
 

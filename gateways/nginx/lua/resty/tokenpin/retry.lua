@@ -9,7 +9,8 @@ local OK = library.C.TOKENPIN_STATUS_OK
 
 local _M = {}
 
--- Decides for the time after a refusal, before there is one. Returns whether another token may follow this one.
+-- Decides for the time after a refusal, before there is one. Returns whether another token may
+-- follow this one.
 local function prepare_next(exchange)
   local terms = exchange.terms
   local retry = terms.settings.retry
@@ -34,7 +35,8 @@ local function begin_next(exchange, balancer, status, count)
   assert(balancer.recreate_request())
 end
 
--- In balancer_by_lua*: takes the next token if this is not the first try. `count` counts a decision.
+-- In balancer_by_lua*: takes the next token if this is not the first try. `count` counts a
+-- decision.
 function _M.balance(exchange, count)
   local balancer = require "ngx.balancer"
   local state, status = balancer.get_last_failure()

@@ -1,4 +1,4 @@
--- How long an upstream asks to be left alone.
+-- The time for which an upstream asks to be left alone.
 
 local _M = {}
 
@@ -42,8 +42,8 @@ local function read_date(text)
   return days_to(year, month, day) * 86400 + hour * 3600 + minute * 60 + second
 end
 
--- Seconds; nil if they cannot be told. RFC 9110 section 10.2.3 knows a number of seconds, or a date. Providers send
--- decimals too, and milliseconds.
+-- Returns seconds; nil if they are unknown. RFC 9110 section 10.2.3 knows a number of seconds, or a
+-- date. Providers send decimals too, and milliseconds.
 function _M.read(milliseconds, text, now)
   local read = read_decimal(milliseconds)
   if read then return math.ceil(read / 1000) end

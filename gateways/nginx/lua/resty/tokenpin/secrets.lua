@@ -60,7 +60,7 @@ function _M.read_secret_file(path)
   return text and without_line_end(text)
 end
 
--- What the fields `file` or `env` name; nil if there is neither.
+-- The secret that `file` or `env` names; nil without both.
 function _M.read_secret(fields)
   local file, env = fields:find("file"), fields:find("env")
   if file ~= nil and env ~= nil then fail(fields.path, "has both file and env") end

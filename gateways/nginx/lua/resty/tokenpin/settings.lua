@@ -1,4 +1,5 @@
--- The configuration, checked. gateways/envoy/README.md says what the fields mean, README.md what differs here.
+-- The configuration, checked. gateways/envoy/README.md says what the fields mean, README.md what
+-- differs here.
 
 local ffi = require "ffi"
 local fields_of = require("resty.tokenpin.fields")
@@ -28,7 +29,7 @@ local PSEUDO = { [":authority"] = true, [":path"] = true, [":scheme"] = true }
 
 local _M = { LEAST_ERROR = LEAST_ERROR }
 
--- In lower case, as nginx tells them. RFC 9110 section 5.6.2.
+-- In lower case, as nginx reports them. RFC 9110 section 5.6.2.
 local function header_name(value, path)
   if type(value) ~= "string" then fail(path, "expected a string") end
   if not value:find("^[%w!#$%%&'*+.^_`|~-]+$") then fail(path, "expected a header's name") end
@@ -47,7 +48,7 @@ local function header_field(fields, name, read)
   return value ~= nil and read(value, fields:at(name)) or nil
 end
 
--- Where a value of a request comes from. `special` is what a source may have that others have not.
+-- The place of a value in a request. `special` is what only this source may have.
 local function read_source(value, path, special)
   local fields = fields_of.of(value, path)
   local source = { header = header_field(fields, "header", header_name) }
@@ -71,7 +72,7 @@ local function source_field(fields, name, special)
   return value ~= nil and read_source(value, fields:at(name), special) or nil
 end
 
--- What a route may have of its own without being a complete configuration.
+-- The fields that a route may have without being a complete configuration.
 local function read_overlay(fields)
   local overlay = { scope = fields:string("scope") }
   if overlay.scope and #overlay.scope > C.TOKENPIN_MAX_SCOPE then
@@ -80,7 +81,7 @@ local function read_overlay(fields)
   overlay.group = fields:enum("group", C.TOKENPIN_ENUM_GROUP)
   overlay.existing = source_field(fields, "existing", "present")
   if fields:find("sealed_ids") == false then
-    -- What YAML makes of `off`.
+    -- YAML's reading of `off`.
     overlay.sealed_ids = C.TOKENPIN_MODE_OFF
   else
     overlay.sealed_ids = fields:enum("sealed_ids", C.TOKENPIN_ENUM_MODE)
@@ -105,8 +106,8 @@ function _M.parse_status(value, declared)
   return status
 end
 
--- A credential's secret, as it becomes the header's value; or what is wrong with it. RFC 9110 section 5.5, without
--- the bytes that are obsolete there.
+-- A credential's secret, as it becomes the header's value; or what is wrong with it. RFC 9110
+-- section 5.5, without the bytes that are obsolete there.
 function _M.header_value(prefix, secret)
   if secret == "" then return nil, "the value is empty" end
   local value = prefix .. secret
@@ -222,7 +223,7 @@ local function read_rule(value, path)
   fields:require("pattern")
   fields:require("group")
   local rule = { pattern = fields:string("pattern"), group = fields:enum("group", C.TOKENPIN_ENUM_GROUP) }
-  -- What keeps state in an account names it by ids.
+  -- An API that keeps state in an account names it by ids.
   local usual = rule.group == C.TOKENPIN_GROUP_STATEFUL and C.TOKENPIN_IDS_BOTH or C.TOKENPIN_IDS_NONE
   rule.ids = fields:enum("ids", C.TOKENPIN_ENUM_IDS, usual)
   fields:refuse_others()
@@ -303,7 +304,8 @@ local function read_header_match(value, path)
   return match
 end
 
--- None goes down by default: a client may have caused the answer, and would take the token from all others.
+-- None goes down by default: a client may have caused the answer, and would take the token from all
+-- others.
 local function default_cooldowns()
   return { {
     statuses = { [401] = true, [429] = true }, headers = {}, state = C.TOKENPIN_STATE_DRAINING, seconds = 30,
@@ -445,8 +447,8 @@ function _M.parse_overlay(configuration)
   return overlay
 end
 
--- The state file: the declared status of each slot, over what the configuration says; and the names in it that the
--- configuration does not have. (It may be newer or older than the file.)
+-- The state file: the declared status of each slot, over what the configuration says; and the names
+-- in it that the configuration does not have. (It may be newer or older than the file.)
 function _M.parse_states(text, settings)
   local declared, slots, unknown = {}, {}, {}
   for slot = 0, settings.capacity - 1 do
