@@ -192,8 +192,9 @@ func ExampleSetCookieWrite() {
 	fmt.Println(string(line), err)
 	_, err = tokenpin.SetCookieWrite(nil, "__Host-pin", "value", &tokenpin.Attributes{}, 60)
 	fmt.Println(err)
-	// Output: pin=value; Path=/; Max-Age=60; Secure; SameSite=Strict <nil> tokenpin: a cookie's
-	// name with __Host- needs Secure, the path / and no domain; one with __Secure- needs Secure
+	// Output:
+	// pin=value; Path=/; Max-Age=60; Secure; SameSite=Strict <nil>
+	// tokenpin: a cookie's name with __Host- needs Secure, the path / and no domain; one with __Secure- needs Secure
 }
 
 // A conversation without a cookie: the response's id says where it is, and the next request brings
@@ -252,9 +253,12 @@ func ExampleAffinity_OpenInPlace() {
 	_, _, refused, _ := decide("/v1/responses/x"+sealed+"/cancel", "")
 	fmt.Println(refused.Slot == tokenpin.NoSlot, refused.IDVerdict)
 	fmt.Println(refused.Refusal())
-	// Output: 63 resp_ tp1 id pinned true
+	// Output:
+	// 63 resp_ tp1
+	// id pinned true
 	// {"input":"More","previous_response_id":"resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41"}
-	// true bad_seal not_found 404
+	// true bad_seal
+	// not_found 404
 }
 
 func ExampleIDRing() {

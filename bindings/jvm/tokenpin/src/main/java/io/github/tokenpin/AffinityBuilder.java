@@ -6,8 +6,8 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Builds an affinity. Slots, placement key and cookie keys have to be given. What the
- * words mean, and which are left out how, is in docs/spec/decision.md.
+ * Builds an affinity. Slots, placement key and cookie keys have to be given. What the words mean,
+ * and which are left out how, is in docs/spec/decision.md.
  */
 public final class AffinityBuilder {
   private final List<Slot> slots = new ArrayList<>();

@@ -9,8 +9,7 @@ public final class IdRing implements AutoCloseable {
    * The result of opening a text.
    *
    * @param text the id as the provider made it, or the content in front of its mark; null except
-   * for
-   *     {@code SEALED}
+   *     for {@code SEALED}
    * @param pin the identity hash of the account; 0 except for {@code SEALED}
    */
   public record Opened(IdVerdict verdict, @Nullable String text, long pin) {

@@ -79,8 +79,8 @@ public final class Request {
   }
 
   /**
-   * True if the consumer's name comes from someone who may say it: from the gateway, and not from
-   * a client. Default no.
+   * True if the consumer's name comes from someone who may say it: from the gateway, and not from a
+   * client. Default no.
    */
   public Request consumerTrusted(boolean trusted) {
     consumerTrusted = trusted;

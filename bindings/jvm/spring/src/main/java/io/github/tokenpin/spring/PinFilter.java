@@ -124,7 +124,8 @@ final class PinFilter implements GatewayFilter {
       }
       Request of = new Request().consumerTrusted(true);
       consumers(of);
-      return affinity.opener(target, IdOptions.of(ids).withScope(scope).withOwner(affinity.idOwner(of)));
+      return affinity.opener(
+          target, IdOptions.of(ids).withScope(scope).withOwner(affinity.idOwner(of)));
     }
 
     // ---- The request

@@ -92,7 +92,8 @@ final class Refused extends RuntimeException {
   }
 
   static Refused tenant() {
-    return new Refused(400, "bad_tenant", "The tenant cannot be determined.", null, false, 0, "", "");
+    return new Refused(
+        400, "bad_tenant", "The tenant cannot be determined.", null, false, 0, "", "");
   }
 
   static Refused of(TokenpinException error) {

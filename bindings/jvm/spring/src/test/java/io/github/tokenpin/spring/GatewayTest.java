@@ -442,8 +442,7 @@ class GatewayTest {
       assertTrue(setsPin(send(ofTenant(it, "t2", cookie))), "another tenant's is of no use");
       int slot = ACCOUNTS.indexOf(account(first));
       it.getBean(Accounts.class).setSlot(slot, SlotStatus.of(State.DOWN));
-      HttpResponse<String> existing =
-          send(ofTenant(it, "t1", cookie).header("x-existing", "true"));
+      HttpResponse<String> existing = send(ofTenant(it, "t1", cookie).header("x-existing", "true"));
       assertEquals("session_unavailable", error(existing).get("code").getAsString());
       assertEquals(200, send(ofTenant(it, "t1", cookie)).statusCode());
       for (String bad : List.of("t1, t2", "t".repeat(1100))) {
