@@ -11,8 +11,9 @@ use std::fmt::Write as _;
 use data_encoding::BASE64URL_NOPAD;
 use siphasher::sip128::SipHasher24;
 use tokenpin::{
-    Audience, Cookie, CookieKey, Filter, IdRing, IdSealer, Key, KeyRing, Kind, Role, Secret, Slot,
-    SlotStatus, State, Strategy, identity_hash, jump, key_hash, mix, neg_log2, select,
+    Audience, Cookie, CookieKey, Filter, IdRing, IdSealer, IdVerdict, Key, KeyRing, Kind, Role,
+    Secret, Slot, SlotStatus, State, Strategy, identity_hash, jump, key_hash, mix, neg_log2,
+    select,
 };
 use tokenpin_test_support::{hex, page};
 
@@ -96,8 +97,8 @@ fn sealed_ids() {
     let derived = |label: &[u8]| SipHasher24::new_with_key(&secret).hash(label).as_bytes();
     let (seal_key, mask_key) = (derived(b"tokenpin.v1.sid"), derived(b"tokenpin.v1.sim"));
     let mut out = format!(
-        "Key id 1, secret `{}`, empty scope, no owner, in `account-a`. Its id hash is the integer\n\
-         `{pin:016x}`, of which E has the bytes from the least significant on; all else is in bytes.\n\n    \
+        "Key id 1, secret `{}`, empty scope, no owner, in `account-a`.\n\
+         Its id hash is the integer `{pin:016x}`. E has its least significant byte first.\n\n    \
          seal key  {}\n    mask key  {}\n\n",
         hex(&secret),
         hex(&seal_key),
