@@ -36,9 +36,9 @@ SHARED := $(LIB)/libtokenpin.so.$(VERSION)
 WASM := $(BUILD)/wasm/core.wasm
 SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 
-# A package of Rust beside the library, in a folder of the build folder in which the library is below
-# it. Otherwise Cargo hashes the library's path into the names of symbols, and another checkout gives
-# another file. $(1) is the package, $(2) the folder, $(3) what else is in it.
+# A package of Rust outside the library, in a folder of the build folder in which the library is
+# below it. Otherwise Cargo hashes the library's path into the names of symbols, and another
+# checkout gives another file. $(1) is the package, $(2) the folder, $(3) its other contents.
 define rust_package
 	rm -rf $(2) && mkdir -p $(2)
 	sed -e 's|path = "../.."|path = "tokenpin"|' -e 's|^\[workspace\]$$|&\nexclude = ["tokenpin"]|' \

@@ -91,7 +91,7 @@ def bars(path, title, panels):
 
 
 def lines(path, title, rows):
-    """Rows of panels, which stand side by side: a title, the x axis' name and lines of name and points.
+    """Rows of panels, side by side: a title, the x axis' name and lines of name and points.
 
     Both axes are logarithmic.
     """

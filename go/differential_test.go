@@ -861,7 +861,7 @@ func compareRings(d *draws) {
 	}
 }
 
-// compareBodies opens and seals with a configuration of its own for each mode.
+// compareBodies opens and seals with its own configuration for each mode.
 func compareBodies(d *draws) {
 	config := idConfig(Mode(d.below(4)))
 	config.IDs.Fields, config.IDs.ForeignSeals = ownFields, ForeignSeals(d.below(3))

@@ -6,6 +6,24 @@ pub(crate) struct Words<const COUNT: usize, const LEN: usize> {
     text: [u8; LEN],
     /// The end of each word.
     ends: [u16; COUNT],
+    front: Front,
+}
+
+/// The lengths and first letters of some words, a bit for each. Most texts that are not among them
+/// differ here.
+#[derive(Clone, Copy)]
+struct Front {
+    lens: u32,
+    letters: u32,
+}
+
+impl Front {
+    /// Of one word.
+    const fn of(word: &[u8]) -> Self {
+        let len = if word.len() < 31 { word.len() } else { 31 };
+        let letters = if let [first, ..] = word { 1 << (*first & 31) } else { 0 };
+        Self { lens: 1 << len, letters }
+    }
 }
 
 /// Returns the length of all words together.
@@ -22,8 +40,12 @@ impl<const COUNT: usize, const LEN: usize> Words<COUNT, LEN> {
     #[expect(clippy::cast_possible_truncation, reason = "checked")]
     pub(crate) const fn of(words: &[&[u8]]) -> Self {
         assert!(words.len() == COUNT && LEN <= u16::MAX as usize);
-        let (mut made, mut len, mut i) = (Self { text: [0; LEN], ends: [0; COUNT] }, 0, 0);
+        let front = Front { lens: 0, letters: 0 };
+        let (mut made, mut len, mut i) = (Self { text: [0; LEN], ends: [0; COUNT], front }, 0, 0);
         while i < COUNT {
+            let word = Front::of(words[i]);
+            made.front.lens |= word.lens;
+            made.front.letters |= word.letters;
             let mut at = 0;
             while at < words[i].len() {
                 made.text[len] = words[i][at];
@@ -36,7 +58,7 @@ impl<const COUNT: usize, const LEN: usize> Words<COUNT, LEN> {
     }
 
     pub(crate) const fn list(&self) -> List<'_> {
-        List { text: &self.text, ends: &self.ends }
+        List { text: &self.text, ends: &self.ends, front: self.front }
     }
 }
 
@@ -45,6 +67,7 @@ impl<const COUNT: usize, const LEN: usize> Words<COUNT, LEN> {
 pub(crate) struct List<'w> {
     text: &'w [u8],
     ends: &'w [u16],
+    front: Front,
 }
 
 impl<'w> List<'w> {
@@ -62,6 +85,11 @@ impl<'w> List<'w> {
 
     #[inline(never)]
     pub(crate) fn contains(self, word: &[u8]) -> bool {
+        let front = Front::of(word);
+        if self.front.lens & front.lens == 0 || self.front.letters & front.letters != front.letters
+        {
+            return false;
+        }
         let mut start = 0;
         self.ends.iter().any(|&end| {
             let (from, to) = (core::mem::replace(&mut start, usize::from(end)), usize::from(end));

@@ -17,7 +17,9 @@ std::unique_ptr<Ids> Ids::Of(const Terms& terms, const tokenpin::Request& reques
   std::unique_ptr<Ids> ids(new Ids(config, *api, terms.mode()));
   ids->is_head_ = tokenpin::view(request.method) == "HEAD";
   ids->scope_ = tokenpin::view(request.scope);
-  if (const auto owner = config.affinity().id_owner(request)) ids->owner_ = *owner;
+  if (terms.settings().library.id_owner != TOKENPIN_ID_OWNER_NONE) {
+    if (const auto owner = config.affinity().id_owner(request)) ids->owner_ = *owner;
+  }
   if (ids->mode_ != TOKENPIN_MODE_OFF && ids->has_state()) {
     ids->origin_.append(headers.First(":scheme")).append("://").append(headers.First(":authority"));
   }

@@ -78,11 +78,7 @@ bool Stream::Waits(envoy_filter envoy, const RequestReader& reader,
   if (ContentOf(headers) != Content::kJson || IsEncoded(headers)) {
     return RefuseUnread(envoy, headers);
   }
-  const std::optional<uint64_t> length = LengthOf(headers);
-  has_length_ = length.has_value();
-  has_digest_ = std::any_of(std::begin(kDigests), std::end(kDigests),
-                            [&](std::string_view name) { return headers.Has(name); });
-  const uint64_t most = length.value_or(settings.max_body);
+  const uint64_t most = LengthOf(headers).value_or(settings.max_body);
   if (most > settings.max_body) return !GiveUp(envoy, Hold::Bound::kBody);
   const uint64_t limit = envoy_dynamic_module_callback_http_get_buffer_limit(envoy);
   if (limit != 0 && limit < most) {
@@ -245,6 +241,7 @@ void Stream::Serve(envoy_filter envoy, RequestReader& reader, const Held* held) 
   serving_ = true;
   cookie_name_ = reader.scope().empty() ? config.cookie_name()
                                         : *config.affinity().cookie_name(reader.scope());
+  if (held != nullptr && !ids_->edits.empty()) NoteHeadersOfBody(reader.headers());
   try_.KeepHeaders(envoy, settings, decision_);
   reader.StripCookies(envoy, cookie_name_.view(), settings.carrier_header);
   NoteForeignRequestCookie(envoy);
@@ -252,6 +249,14 @@ void Stream::Serve(envoy_filter envoy, RequestReader& reader, const Held* held) 
   PutCredentials(envoy, *config.wallet().Of(decision_.slot()));
   if (ids_ != nullptr) PutOpened(envoy, held);
   if (settings.clear_route_cache) envoy_dynamic_module_callback_http_clear_route_cache(envoy);
+}
+
+// Which headers tell of the body that is to be changed: the first header that is changed ends the
+// views of all.
+void Stream::NoteHeadersOfBody(const HeaderList& headers) {
+  has_length_ = headers.Has("content-length");
+  has_digest_ = std::any_of(std::begin(kDigests), std::end(kDigests),
+                            [&](std::string_view name) { return headers.Has(name); });
 }
 
 // The request as the account knows it. What is changed was kept for another try before.

@@ -58,6 +58,7 @@ class Stream {
   bool Decide(envoy_filter envoy, RequestReader& reader, tokenpin::Request* request,
               const Held* held);
   void Serve(envoy_filter envoy, RequestReader& reader, const Held* held);
+  void NoteHeadersOfBody(const HeaderList& headers);
   void PutOpened(envoy_filter envoy, const Held* held);
   bool Fail(envoy_filter envoy, tokenpin::Status status) const;
   void NoteForeignRequestCookie(envoy_filter envoy) const;

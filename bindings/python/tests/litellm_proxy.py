@@ -264,7 +264,7 @@ def test_no_account_left_is_litellms_own_answer(proxies):
 def test_other_groups_are_left_alone_and_a_virtual_key_has_one_account(proxies, model, at_once):
     accounts = set()
     for turn in range(12):
-        # What a client says of its key does not count.
+        # A client's own words about its key do not count.
         asked = {**CHAT, "model": model, "metadata": {"user_api_key_hash": str(turn)}}
         status, headers, text = proxies.ask(turn, "/v1/chat/completions", asked)
         assert status == 200 and "set-cookie" not in headers

@@ -1,4 +1,4 @@
-"""What a Python engineer meets: errors, wrong types, handles, threads, forks, memory."""
+"""Tests of the interface: errors, wrong types, handles, threads, forks, memory."""
 
 import array
 import gc
@@ -174,7 +174,7 @@ def test_a_closed_affinity_says_so():
         assert raised.value.status == "not_initialised"
     assert "closed" in repr(affinity)
     affinity.close()
-    # What is under way ends with the affinity that it began with.
+    # A request under way ends with the affinity that it began with.
     assert b"tp0" in sealer.body(b'{"id":"resp_1"}')
 
 
@@ -328,7 +328,7 @@ for _ in range(100):
     for thread in threads:
         thread.join()
 """
-    # A process of its own: what waits for ever there cannot be interrupted.
+    # A separate process: what waits forever there cannot be interrupted.
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 

@@ -7,7 +7,7 @@ from ._limits import MAX_WEIGHT
 
 
 class Error(ValueError):
-    """What is wrong with an argument. Nothing has changed when it is raised."""
+    """Refuses an argument. Nothing has changed when it is raised."""
 
     status: Status
     """Which error it is. Its value is the stable name."""

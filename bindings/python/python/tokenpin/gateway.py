@@ -1,4 +1,4 @@
-"""What `tokenpin.asgi` and `tokenpin.wsgi` have in common: one configuration at work, and one exchange without its I/O.
+"""The common part of `tokenpin.asgi` and `tokenpin.wsgi`: one configuration at work, and one exchange without its I/O.
 
 The rules are those of docs/guides/embedding.md and of the layer for tower, whose words the configuration has.
 """
@@ -34,15 +34,15 @@ class Head(NamedTuple):
 
 
 class Cooldown(NamedTuple):
-    """What some statuses do to the account that answered with them."""
+    """The effect of some statuses on the account that answered with them."""
 
     statuses: Sequence[int]
     """Each 400 to 599."""
     state: str = State.DRAINING
-    """`draining`: the account keeps its sessions and gets no new anonymous ones; or `down`: it serves nobody."""
+    """`draining`: the account keeps its sessions and gets no new anonymous ones; or `down`: it serves no session."""
     seconds: int = 30
     retry_after: Optional[int] = 3600
-    """Instead of `seconds`, what the response asks for, up to so many; None to ignore that."""
+    """Instead of `seconds`, what the response asks for, up to that many; None to ignore that."""
 
 
 class Retry(NamedTuple):
@@ -51,7 +51,7 @@ class Retry(NamedTuple):
     statuses: Sequence[int] = (401, 429)
     """Each 400 to 599. A 5xx may come after the work was done."""
     max: int = 1
-    """How often at most, 1 to 3."""
+    """The greatest number of retries, 1 to 3."""
     body_limit: int = 1 << 20
     """The longest body that is kept for it."""
 
@@ -296,7 +296,7 @@ class Exchange:
             self.opener = None
 
     def waits(self) -> bool:
-        """Whether the body has to be read before anything else is done."""
+        """True if the body has to be read before anything else is done."""
         if self.opener is None:
             return False
         mode, has_state = self.mode, self.ids in (Ids.BOTH, Ids.ITEMS)
@@ -358,7 +358,7 @@ class Exchange:
         self._refused, self._came, self._parts = refused, 0, []
 
     def front(self) -> bytes:
-        """What was read of a body of which no more is taken."""
+        """Returns the part that was read of a body of which no more is taken."""
         front, self._parts = b"".join(self._parts), []
         return front
 
@@ -425,7 +425,7 @@ class Exchange:
         if self.body is not None:
             drop = {b"content-length", b"transfer-encoding"}
             if len(self.body) != self._came:
-                # What stands in place of an id is shorter.
+                # The text in place of an id is shorter.
                 drop.update(DIGEST_HEADERS)
             headers = [pair for pair in headers if pair[0] not in drop]
             headers.append((b"content-length", b"%d" % len(self.body)))
@@ -440,14 +440,14 @@ class Exchange:
     # ---- The response
 
     def may_retry(self, status: int) -> bool:
-        """Whether another account may be asked after this status, if the body is there to be sent again."""
+        """True if another account may be asked after this status, if the body is there to be sent again."""
         retry = self.gateway.retry
         return (
             retry is not None and self.decision.may_move and len(self.tried) < retry.max and status in retry.statuses
         )
 
     def keeps(self) -> Optional[int]:
-        """How much of a body that passes is to be kept, in case that it is sent again; None for nothing."""
+        """Returns how much of a passing body to keep for a retry; None for none."""
         retry = self.gateway.retry
         return retry.body_limit if retry is not None and self.decision.may_move else None
 
@@ -483,7 +483,7 @@ class Exchange:
                 # The status that the same handshake has over HTTP/2.
                 answer, text = gateway.affinity.finish(self.decision, 200 if is_upgrade else status)
             except Error:
-                # The affinity was closed under way: the response goes back without a cookie.
+                # The affinity was closed under way: the response is returned without a cookie.
                 pass
         carrier = gateway.carrier_header
         name = b"set-cookie" if answer == Answer.SET_COOKIE else carrier if answer == Answer.CARRIER else None
@@ -539,12 +539,12 @@ def _as_headers(credentials: Credentials) -> Headers:
 
 
 def _folded(name: bytes) -> bytes:
-    """What a name is to a server that makes a variable of it."""
+    """Returns the name as a server sees it that makes a variable of it."""
     return name.replace(b"_", b"-")
 
 
 def is_client_credential(name: bytes) -> bool:
-    """Whether a header of this name, in lower case, is a client's own credential."""
+    """True if a header of this name, in lower case, is a client's own credential."""
     name = _folded(name)
     words = name.split(b"-")
     keys = any(word == b"key" and before in CREDENTIAL_KEYS for before, word in zip(words, words[1:]))
@@ -600,7 +600,7 @@ def _is_encoded(headers: Headers) -> bool:
 
 
 def _changes(name: bytes, value: bytes) -> bool:
-    """Whether a header says what is only true of the bytes that a body had. A weak tag says that it means the same."""
+    """True if a header says what is only true of the bytes that a body had. A weak tag says that it means the same."""
     if name == b"etag":
         return not value.strip().startswith(b"W/")
     return name in DIGEST_HEADERS or name in (b"content-length", b"accept-ranges")
