@@ -118,7 +118,6 @@ differences(
     OTHER_README,
     "test_configuration.py",
     "test_the_yaml_of_the_readme_is_good",
-    "test_the_yaml_of_the_top_readme_serves",
     "test_the_json_of_the_readme_is_good",
     "test_the_readme_knows_every_field",
 )
