@@ -254,8 +254,8 @@ class Refused(RuntimeError):
 class Envoy:
     """One Envoy whose filter configuration can be replaced while it runs.
 
-    Its `configuration`, a `bootstrap`, has to be set before the start. `folder` holds its log and the
-    files that it reads.
+    Its `configuration`, a `bootstrap`, has to be set before the start. `folder` holds its log and
+    the files that it reads.
     """
 
     def __init__(self, folder, module_folder, environment, plugin=WASM):
