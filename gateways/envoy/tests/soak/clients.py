@@ -47,7 +47,7 @@ SEALED = re.compile(rb"resp_[A-Za-z0-9_-]+tp0")
 
 
 def named(verdict, existing, sealed, account=None):
-    """The result for the ids of a request, as the second implementation takes it."""
+    """The verdicts for the ids of a request, in the form of the second implementation."""
     return types.SimpleNamespace(
         verdict=verdict,
         keys=[twin.NO_ID_KEY, twin.NO_ID_KEY],
