@@ -1,4 +1,4 @@
-"""Pages of another site, in a real Chromium, over TLS: what docs/guides/recipes.md says of them."""
+"""Pages of another site, in a real Chromium, over TLS, by the recipes of docs/guides/recipes.md."""
 
 import json
 import re

@@ -63,7 +63,7 @@ def test_two_in_a_row(gateways, chain, scope):
 
 
 def test_two_side_by_side(gateways):
-    """Two gateways on one host without scopes overwrite each other's cookie; each says so."""
+    """Two gateways on one host without scopes overwrite each other's cookie; each logs it."""
     keys = [{"id": 1, "role": "sign", "key": {"env": "COOKIE_KEY_2"}}]
     one, two = gateways(), gateways()
     for g, fields in ((one, {}), (two, {"cookie_keys": keys})):

@@ -169,7 +169,7 @@ def test_refresh(gateway):
 def test_max_age_shrinks_with_the_life_that_is_left(gateway):
     g = gateway(settings(cookie={"max_idle": 100, "max_life": 1000}))
     line = g.send(cookie=forge("alpha", age=970, idle=30)).value("set-cookie")
-    # 30 s are left, less what the test took; time(2) may be behind by a tick of the kernel's.
+    # 30 s are left, less the time of the test; time(2) may be behind by a tick of the kernel's.
     assert any(f"; Max-Age={left};" in line for left in range(15, 32)), line
 
 

@@ -76,7 +76,7 @@ NEWCOMERS = {
 @pytest.mark.parametrize("retrying", [False, True], ids=["", "retrying"])
 @pytest.mark.parametrize("kind", NEWCOMERS)
 def test_a_429_each_without_retry_after(gateway, kind, retrying):
-    """New sessions avoid the limited tokens, until all are limited."""
+    """New sessions avoid the limited tokens until all are limited."""
     g = gateway(settings(**({"retry": {"status": [429]}} if retrying else {})))
     newcomer = {"body": b"", **NEWCOMERS[kind]}
 

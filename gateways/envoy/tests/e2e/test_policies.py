@@ -134,7 +134,7 @@ def test_no_token_at_all_is_a_503(gateway):
 @pytest.mark.smoke
 @pytest.mark.parametrize("policy", POLICIES)
 def test_headers_that_do_not_move_with_a_session(gateway, policy):
-    """Headers of the old account's making do not go to the new one; all others do."""
+    """Headers that the old account made do not go to the new one; all others do."""
     fields = {"policy_new": policy, "policy_existing": policy, "drop_when_moved": ["X-Turn-State"]}
     g = gateway(settings(tokens=tokens(alpha={"state": "down"}), **fields))
     made_there = [("x-turn-state", "alpha's"), ("X-Turn-State", "alpha's too"), ("x-other", "1")]
