@@ -168,7 +168,7 @@ class Tally:
 
 
 def model(event):
-    """The same event for as many sessions of ai-proxy."""
+    """Runs the same event for the same number of sessions of ai-proxy."""
     tally = Tally()
     proxy = AiProxy(ACCOUNTS, 7, failover=event == "failed, with failover")
     sessions = []
@@ -183,7 +183,7 @@ def model(event):
         proxy.failed.add("alpha")
     for cookie, right in sessions:
         if event == "forged":
-            # Its holder wants bravo, and tries until the hash says so.
+            # Its holder wants bravo, and tries cookies until the hash gives it.
             while proxy.account(cookie) != "bravo":
                 cookie = proxy.new_cookie()
             tally.count(proxy.account(cookie), right)

@@ -25,7 +25,7 @@ def differences(reason, file, *tests):
 
 
 def reason_for(item):
-    """Why a test is on the list, with its parameters or without; None if it is not."""
+    """The reason why a test is on the list, with its parameters or without; None if it is not."""
     name = f"{item.path.name}::{item.name}"
     return DIFFERENT.get(name) or DIFFERENT.get(name.partition("[")[0])
 
