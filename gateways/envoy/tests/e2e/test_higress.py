@@ -51,8 +51,9 @@ def page_settings(*accounts, **fields):
     for token in listed:
         token["headers"] = token["headers"] + removed
     own = settings()
-    keys = {name: own[name] for name in ("placement_key", "cookie_keys")}
-    return {**printed, **keys, "tokens": listed, "response_header": DECISION, **fields}
+    keys = {"placement_key": own["placement_key"], "cookie_keys": own["cookie_keys"], "id_keys": own["cookie_keys"]}
+    later = {"sealed_ids": "seal"}  # The page prints the first day; these tests are about the days after the roll-out.
+    return {**printed, **keys, **later, "tokens": listed, "response_header": DECISION, **fields}
 
 
 def start(gateway, *accounts, **fields):
