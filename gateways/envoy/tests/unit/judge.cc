@@ -1,6 +1,6 @@
-// Says of each configuration what the filter refuses it for. On each line of the input stand its
-// kind (filter, route or states), a tab, and its JSON; on that of the output the refusal, nothing
-// if it is accepted.
+// Prints the filter's refusal of each configuration. A line of the input holds its kind (filter,
+// route or states), a tab, and its JSON. The line of the output is the refusal, empty if it is
+// accepted.
 
 #include <iostream>
 
@@ -8,7 +8,7 @@
 
 namespace {
 
-// What the log says.
+// The refusal in the log.
 std::string Refusal() {
   constexpr std::string_view kRefused = "configuration refused: ";
   for (const standin::Line& line : standin::TakeLog()) {
