@@ -1,6 +1,6 @@
 """A stand-in for a model provider that keeps state inside the account.
 
-Each API token has a store of its own, so what one token made does not exist for another.
+Each API token has its own store, so what one token made does not exist for another.
 
     provider.py [--watch-cookie NAME] ACCOUNT=VARIABLE...
 
@@ -33,7 +33,7 @@ SEALED = re.compile(r"[A-Za-z0-9_-]{23,}tp[0-9]")
 
 
 class Account:
-    """What lives in one account."""
+    """The objects of one account."""
 
     def __init__(self):
         self.responses = {}  # id -> the answer
@@ -164,7 +164,7 @@ class Provider:
         account.responses[answer["id"]] = answer
         account.turns[answer["id"]] = turn
         if talk is not None:
-            said = {"type": "input_text", "text": "Go on."}
+            said = {"type": "input_text", "text": "Continue."}
             user = {"id": item_id(), "type": "message", "role": "user", "status": "completed"}
             items += [{**user, "content": [said]}, *answer["output"]]
         return 200, events_of(answer) if stream else answer

@@ -12,7 +12,7 @@ WORKERS = 8
 
 @dataclasses.dataclass
 class Tally:
-    """What a group of sessions met: one row of the table."""
+    """The results of a group of sessions: one row of the table."""
 
     sessions: int = 0
     follow_ups: int = 0
@@ -76,7 +76,7 @@ class Session:
     def create(self, responses, response_id):
         if response_id is None:
             return responses.create(model="demo", input="Hello.")
-        return responses.create(model="demo", input="Go on.", previous_response_id=response_id)
+        return responses.create(model="demo", input="Continue.", previous_response_id=response_id)
 
     def retrieve(self, responses, response_id):
         return responses.retrieve(response_id)

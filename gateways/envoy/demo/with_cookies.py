@@ -47,7 +47,7 @@ class WithCookies(Stage):
         urls = [self.envoy.url]
         with self.crowd(urls) as crowd:
             failed = busiest_account(crowd.sessions)
-            progress(f"{failed} fails, and the filter is told so")
+            progress(f"{failed} fails, and the filter learns of it")
             self.provider.control("POST", f"fail/{failed}")
             self.envoy.update(settings(down=failed))
             others = [session for session in crowd.sessions if session.home != failed]
@@ -62,7 +62,7 @@ class WithCookies(Stage):
             self.add("(c) one token down: new sessions", new, "no error", no_error)
             self.add("(c) one token down: sessions on it", hit)
 
-            progress(f"{failed} recovers, and the filter is told so")
+            progress(f"{failed} recovers, and the filter learns of it")
             self.provider.control("POST", f"recover/{failed}")
             self.envoy.update(settings())
             crowd.forget_follow_ups()

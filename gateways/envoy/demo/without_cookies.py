@@ -1,6 +1,6 @@
-"""The second part: nobody keeps a cookie, ids are sealed, and the clients are those for Python, Node and Go.
+"""The second part: no one keeps a cookie, ids are sealed, and the clients are those for Python, Node and Go.
 
-A third of the sessions are consumers'. A third are anonymous, each with a key of its own for the gateway, which is the last
+A third of the sessions are consumers'. A third are anonymous, each with its own key for the gateway, which is the last
 source of a name. The others have no name at all: nothing but their ids.
 """
 
@@ -143,7 +143,7 @@ class WithoutCookies(Stage):
         with self.crowd(urls) as crowd:
             homes = [session.home for session in crowd.sessions]
             failed = max(set(homes), key=homes.count)
-            progress(f"{failed} fails, and the filter is told so")
+            progress(f"{failed} fails, and the filter learns of it")
             self.provider.control("POST", f"fail/{failed}")
             self.envoy.update(sealing(down=failed))
             others = [session for session in crowd.sessions if session.home != failed]
@@ -156,7 +156,7 @@ class WithoutCookies(Stage):
             self.add("(c) one token down: new sessions", new, "no error", no_error)
             self.add("(c) one token down: sessions on it", hit, "503 and nothing else", told_so)
 
-            progress(f"{failed} recovers, and the filter is told so")
+            progress(f"{failed} recovers, and the filter learns of it")
             self.provider.control("POST", f"recover/{failed}")
             self.envoy.update(sealing())
             crowd.forget_follow_ups()

@@ -89,11 +89,11 @@ func check(right bool) error {
 	return nil
 }
 
-// respond goes on, and checks that all is there that was there.
+// respond continues, and checks that all is there that was there.
 func (s *session) respond(ctx context.Context, params responses.ResponseNewParams, files int) error {
 	params.Model = "demo"
 	if params.Input.OfInputItemList == nil {
-		params.Input.OfString = openai.String("Go on.")
+		params.Input.OfString = openai.String("Continue.")
 	}
 	var made *responses.Response
 	if s.stream {
@@ -236,7 +236,7 @@ func (s *session) do(j job) done {
 	case errors.Is(err, errWrong) || err != nil && s.account != nil:
 		status = lost // wrong, or an error in the stream
 	case err != nil:
-		status = 0 // nobody answered
+		status = 0 // no one answered
 	}
 	return done{j.Job, status, s.account}
 }

@@ -31,9 +31,9 @@ class Session {
     });
   }
 
-  // Goes on, and checks that all is there that was there.
+  // Continues, and checks that all is there that was there.
   async respond(fields, files = 0) {
-    let made = await this.api.responses.create({ model: "demo", input: "Go on.", stream: this.stream, ...fields });
+    let made = await this.api.responses.create({ model: "demo", input: "Continue.", stream: this.stream, ...fields });
     let text = made.output_text;
     if (this.stream) {
       let last;

@@ -57,9 +57,9 @@ class Session:
         self.account = response.headers.get("x-demo-account")
 
     def respond(self, files=0, **fields):
-        """Goes on, and checks that all is there that was there."""
+        """Continues, and checks that all is there that was there."""
         made = self.api.responses.create(
-            **{"model": "demo", "input": "Go on.", "stream": self.stream, **fields}
+            **{"model": "demo", "input": "Continue.", "stream": self.stream, **fields}
         )
         if self.stream:
             last = None
@@ -144,7 +144,7 @@ class Session:
 def answer(done):
     if error := done.exception():
         traceback.print_exception(error)
-        os._exit(1)  # nobody would wait for the answer for ever
+        os._exit(1)  # no one would wait for the answer for ever
     line = f"{json.dumps(done.result())}\n"
     with WRITING:
         sys.stdout.write(line)

@@ -51,7 +51,7 @@ def credential(account):
 
 
 def authorizations(accounts):
-    """What an `Upstream` knows the accounts by."""
+    """The names of accounts for an `Upstream`, by their credentials."""
     return {f"Bearer {credential(name)}".encode(): name for name in accounts}
 
 
@@ -61,12 +61,12 @@ ENVIRONMENT = {
     **{stack.variable_of(account): credential(account) for account in KNOWN},
 }
 
-# What must not stand in any log: secrets, and each cookie that was made. Searched for after the tests.
+# Must not stand in any log: secrets, and each cookie that was made. Searched for after the tests.
 LOGGED_NEVER = set(ENVIRONMENT.values())
 
 
 def leaks(folder):
-    """What stands in a file that an Envoy wrote, and must not."""
+    """The secrets in files that an Envoy wrote."""
     for path in sorted(folder.glob("**/*.log")):
         text = path.read_text(errors="replace")
         yield from (f"{path}: {value}" for value in LOGGED_NEVER if value in text)
@@ -125,7 +125,7 @@ def forge(account, *, key=None, age=0, idle=None, id=None, key_id=1, name=COOKIE
 
 
 def opened(value, *, key=None, key_id=1, name=COOKIE, scope=b""):
-    """What is in a cookie that was signed with the key, and the account that it is pinned to."""
+    """The content of a cookie that was signed with the key, and the account that it is pinned to."""
     ring = [twin.RingKey(key_id, COOKIE_KEYS[key_id], twin.SIGN)]
     limits = twin.Limits(0, 0, 0, 0)
     verdict, cookie = twin.read_value(
@@ -182,7 +182,7 @@ class Answer:
 
     @property
     def cookies(self):
-        """The values of the affinity cookies that came back, under whatever names."""
+        """The values of the affinity cookies that came back, under any name."""
         lines = [OURS.match(line) for line in self.values("set-cookie")]
         return [match[1] for match in lines if match]
 

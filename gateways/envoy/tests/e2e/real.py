@@ -1,4 +1,4 @@
-"""Real servers as the accounts of a provider: a gateway in front of three of them, each with a database of its own.
+"""Real servers as the accounts of a provider: a gateway in front of three of them, each with its own database.
 
 What one made, the others do not have. A model stands behind them, model.py. A client of theirs is the real one.
 """
@@ -99,7 +99,7 @@ COMMANDS = {"agentic": agentic, "ogx": ogx}
 
 
 class Model:
-    """The model behind the servers, a process of its own."""
+    """The model behind the servers, its own process."""
 
     def __init__(self, folder):
         self.log = (folder / "model.log").open("wb")
@@ -162,7 +162,7 @@ class World:
         routes, clusters = [], []
         for name, server in self.servers.items():
             match = {"name": "authorization", "string_match": {"exact": f"Bearer {credential(name)}"}}
-            # Which account answered is told to the test.
+            # Tells the test which account answered.
             told = {"header": {"key": "x-account", "value": name}}
             patient = {"timeout": f"{PATIENCE}s"}
             routes.append(
@@ -197,7 +197,7 @@ class Client:
     def __init__(self, world, headers=None, cookies=None, secret="the-gateway-has-the-token"):
         self.world = world
         self.seen = []  # (status, account) of every answer
-        self.texts = []  # what the answers were, but for refusals: these quote ids in sentences
+        self.texts = []  # what the answers were, except refusals: these quote ids in sentences
         self.http = client(cookies=cookies)
         self.http.timeout = PATIENCE
         self.http.event_hooks["response"].append(self.note)

@@ -1,6 +1,6 @@
 """A real server of responses and conversations, agentic-api, as three accounts; clients without a cookie or a name.
 
-It answers 404 to a response that it does not have, and goes on in silence with a conversation that it does not have: that
+It answers 404 to a response that it does not have, and continues in silence with a conversation that it does not have: that
 it was lost shows in how much the model was told.
 """
 
@@ -53,7 +53,7 @@ def spread(clients):
     assert len({each.account for each in clients}) > 1
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["at once", "streamed"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_a_chain_of_responses_goes_on(clients, stream):
     everybody = clients()
     last = {each: each.say("One.", stream=stream)[0] for each in everybody}
@@ -69,7 +69,7 @@ def test_a_chain_of_responses_goes_on(clients, stream):
             last[each] = id
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["at once", "streamed"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_a_conversation_goes_on(clients, stream):
     everybody = clients()
     begun = {each: each.api.conversations.create().id for each in everybody}
@@ -98,7 +98,7 @@ def test_pages_of_items(clients):
             assert found.id == item
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["at once", "streamed"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_a_function_is_called(clients, stream):
     """The id of the call is the client's and the model's: it stays as it is."""
     for each in clients(4):
@@ -122,7 +122,7 @@ def test_history_that_the_client_carries(clients):
 
 
 def test_a_text_that_looks_like_an_id(clients):
-    """A prompt is nobody's id, even if it is one from the first letter to the last."""
+    """A prompt is no one's id, even if it is one from the first letter to the last."""
     (each,) = clients(1)
     sealed = each.say("One.")[0]
     id = each.api.conversations.create().id
@@ -133,7 +133,7 @@ def test_a_text_that_looks_like_an_id(clients):
 
 
 def test_an_account_that_is_down_keeps_its_sessions(sealing, clients):
-    """They are told so, and nobody else answers in its place; what begins meanwhile begins elsewhere, and stays."""
+    """They learn it, and no one else answers in its place; what begins meanwhile begins elsewhere, and stays."""
     everybody = clients()
     chains = {each: each.say("One.")[0] for each in everybody}
     talks = {each: each.api.conversations.create().id for each in everybody}
@@ -187,7 +187,7 @@ def test_another_account_takes_nobody(sealing, clients):
 
 
 def test_ids_that_nobody_made(clients):
-    """The same answer whatever is wrong, in the words by which clients begin anew."""
+    """The same answer whatever is wrong, in the words by which clients begin again."""
     (each,) = clients(1)
     id = each.say("One.")[0]
     talk = each.api.conversations.create().id

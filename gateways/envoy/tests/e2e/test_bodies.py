@@ -159,8 +159,8 @@ def too_slow(request):
 
 
 LOCAL = {
-    "nobody is healthy": ("/empty/", 503, None),
-    "nobody listens": ("/closed/", 503, None),
+    "no one is healthy": ("/empty/", 503, None),
+    "no one listens": ("/closed/", 503, None),
     "no such cluster": ("/unknown/", 503, None),
     "a direct response of success": ("/direct/200/", 200, None),
     "a direct response of 401": ("/direct/401/", 401, None),

@@ -54,7 +54,7 @@ class Provider:
 
 
 def certificate(folder):
-    """A listener's TLS, with a certificate that the browser is told not to check."""
+    """A listener's TLS, with a certificate that the browser is asked not to check."""
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
     command += ["-subj", "/CN=gateway.example"]
     command += ["-keyout", folder / "key.pem", "-out", folder / "cert.pem"]

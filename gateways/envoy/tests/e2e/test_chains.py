@@ -9,7 +9,7 @@ WARNING = "If another tokenpin gateway in front of or behind this one made it"
 
 
 def outer_settings(scope):
-    """A gateway in front that chooses among regions, by a header that nobody reads here."""
+    """A gateway in front that chooses among regions, by a header that no one reads here."""
     regions = [
         {"name": name, "headers": [{"name": "x-region", "value": name}]}
         for name in ("east", "west", "south")

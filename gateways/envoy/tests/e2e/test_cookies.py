@@ -81,7 +81,7 @@ def test_a_real_cookie_jar_keeps_the_session(gateway):
 def test_sessions_are_spread_over_the_tokens(gateway):
     g = gateway()
     begun = [g.begin() for _ in range(60)]
-    # By chance alone one is missing: 3 * (2/3)^60, less than 1e-9.
+    # By chance one is missing: 3 * (2/3)^60, less than 1e-9.
     assert {answer.account for answer in begun} == {"alpha", "bravo", "charlie"}
     assert len({opened(answer.cookie)[0].id for answer in begun}) == len(begun)
 

@@ -1,4 +1,4 @@
-"""What an upstream's status does to its token."""
+"""The effect of an upstream's status on its token."""
 
 import email.utils
 import threading
@@ -118,7 +118,7 @@ def test_a_refusal_says_when_to_come_back(gateway):
     seconds_of(20, cookie=forge("alpha"))  # creates: any token would do
     for name, seconds in wait.items():
         seconds_of(seconds, **EXISTING, cookie=forge(name))
-    # Nobody knows when what an operator took down comes back.
+    # No one knows when what an operator took down comes back.
     g.update(settings(tokens=tokens(**{name: {"state": "down"} for name in wait})))
     answer = g.send()
     assert answer.status == 503 and answer.value("retry-after") is None

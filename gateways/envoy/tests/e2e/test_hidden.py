@@ -135,7 +135,7 @@ def test_strict_lets_no_plain_id_pass(sealing, name):
 @pytest.mark.parametrize("mode", ["off", "open", "seal", "strict"])
 @pytest.mark.parametrize("upgrade", ["foo", "websocket", "h2c"])
 def test_a_body_behind_an_upgrade(sealing, mode, upgrade):
-    """Envoy tells nobody where it ends, so it cannot be held. It takes `h2c` off."""
+    """Envoy tells no one where it ends, so it cannot be held. It takes `h2c` off."""
     taken = [{"upgrade_type": "websocket"}, {"upgrade_type": "foo"}]
     g = sealing(mode, manager={"upgrade_configs": taken})
     body = members(("previous_response_id", sealed(NATIVE, "bravo"))).encode()
@@ -314,7 +314,7 @@ def test_a_mirror_gets_what_the_account_gets(gateways):
 
 @pytest.mark.parametrize("apart", ["keys", "scopes", "both", "nothing"])
 def test_two_gateways(gateways, apart):
-    """A session goes on through both, and the client has ids of the outer one."""
+    """A session continues through both, and the client has ids of the outer one."""
 
     def ring(number):
         return [{"id": 1, "role": "sign", "key": {"env": f"COOKIE_KEY_{number}"}}]

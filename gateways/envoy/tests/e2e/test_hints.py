@@ -18,7 +18,7 @@ def begin_in_parallel(g, headers=(), clients=None):
         g.envoy.stat(f"listener.127.0.0.1_0.worker_{worker}.downstream_cx_total")
         for worker in (0, 1)
     ]
-    # By chance alone: 2^-23 for each call, and then nothing is shown.
+    # By chance: 2^-23 for each call, and then nothing is shown.
     assert all(connections), f"one worker had no connection: {connections}"
     return answers
 

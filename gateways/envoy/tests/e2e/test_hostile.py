@@ -1,4 +1,4 @@
-"""Requests that nobody sends by accident. After each, the next normal one is served right."""
+"""Requests that no one sends by accident. After each, the next normal one is served right."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""What identifies a session, and where it is read from."""
+"""The values that identify a session, and their sources."""
 
 import json
 
@@ -63,7 +63,7 @@ def test_consumer(gateway, source):
     where, filters = SOURCES[source]
     g = gateway(settings(consumer=where), filters=filters)
     for name in [*NAMES, 'm\xfcller "x" ;,=']:
-        # The session key is another one, and the cookie somebody else's: the consumer goes first.
+        # The session key is another one, and the cookie someone else's: the consumer goes first.
         answer = g.send(consumer=name, session=name, cookie=forge("bravo"))
         assert answer.decision["source"] == "consumer"
         assert answer.decision["key_reason"] == "ok"
@@ -339,7 +339,7 @@ def test_copies_of_a_key_are_one(gateway, http2):
 
 
 def handshake(g, http2, path="/v1/responses", headers=()):
-    """The answer to a WebSocket handshake that the upstream answers at once."""
+    """The answer to a WebSocket handshake that the upstream answers immediately."""
     if http2:
         extended = [(":method", "CONNECT"), (":protocol", "websocket"), (":path", path)]
         (answer,) = g.multiplex([*extended, *headers], body=b"x")

@@ -52,7 +52,7 @@ def clients(sealing):
     yield make
     for each in made:
         each.close()
-        # Metadata and attributes are somebody else's data, and this server writes ids into them.
+        # Metadata and attributes are someone else's data, and this server writes ids into them.
         bodies = [text for text in each.texts if not OPAQUE.search(text)]
         native = {id for text in bodies for id in NATIVE.findall(text)}
         assert not native, f"ids that are not sealed: {native}"
@@ -120,7 +120,7 @@ def test_a_batch(clients):
         assert made.id in {listed.id for listed in each.api.batches.list()}
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["at once", "streamed"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_responses_and_conversations_go_on(clients, stream):
     everybody = clients(6)
     chain = {each: each.say("One.", stream)[0] for each in everybody}
@@ -181,7 +181,7 @@ def test_no_other_account_answers_for_one_that_is_down(sealing, clients, kept):
 
 
 def test_files_of_two_accounts_conflict(sealing, clients):
-    """A client that is in no one place is told so, and by which of its fields."""
+    """A client that is in no one place learns it, and by which of its fields."""
     sealing.update(sealed_ids="seal", session=None)
     (each,) = clients(1)
     files = {}

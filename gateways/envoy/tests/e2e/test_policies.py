@@ -1,4 +1,4 @@
-"""What happens to a session whose token cannot serve it."""
+"""Sessions whose token cannot serve them."""
 
 import json
 import time
@@ -95,7 +95,7 @@ def test_a_keyed_session_falls_back_and_returns_without_a_cookie(gateway):
 
 def test_draining_sends_new_anonymous_sessions_elsewhere(gateway):
     g = gateway(settings(tokens=tokens(alpha={"state": "draining"})))
-    # By chance alone: (2/3)^40, less than 1e-7.
+    # By chance: (2/3)^40, less than 1e-7.
     begun = {g.begin().account for _ in range(40)}
     assert begun == {"bravo", "charlie"}
     # A keyed session cannot be told from one that is there already.
@@ -147,7 +147,7 @@ def test_headers_that_do_not_move_with_a_session(gateway, policy):
             got = g.upstream.last()
             assert got.values("x-turn-state") == ([] if moves else [b"alpha's", b"alpha's too"])
             assert got.values("x-other") == [b"1"]
-    # Without a cookie nobody knows where a session was.
+    # Without a cookie no one knows where a session was.
     for options in ({}, {"consumer": "alice"}, {"path": "/v1/models"}):
         assert g.send(**options, headers=made_there).status == 200
         assert len(g.upstream.last().values("x-turn-state")) == 2

@@ -1,6 +1,6 @@
 """Random configurations and requests: the filter decides as the second implementation does.
 
-tests/twin/tokenpin_twin.py is written from docs/ alone. Nothing it computes is taken from the library.
+tests/twin/tokenpin_twin.py is written from docs/ only. Nothing it computes is taken from the library.
 """
 
 import random
@@ -100,7 +100,7 @@ def draw_value(draw, config, keys):
     """A cookie's value, more often a good one than not."""
     if draw.seldom():
         return draw.choice(["", "junk", "IA" + forge("alpha")[2:], forge("alpha")[:-1]])
-    # Ages keep their distance from every limit, for the clock goes on.
+    # Ages keep their distance from every limit, for the clock continues.
     age = draw.choice([0, 0, 300, 1500, 4000, 10000, 3000000, -200, -1000])
     idle = age if draw.often() else draw.choice([0, 100, 500, 700, 1500, -200, -1000])
     key = draw.choice(keys) if draw.seldom() or (keys and draw.often()) else None
@@ -193,7 +193,7 @@ def check_cookie(config, request, decision, answer, slot, before, after):
     lines, carrier_value = answer.values("set-cookie"), answer.values("x-pin")
     if decision.cookie is None:
         return (
-            "" if not lines and not carrier_value else f"a cookie that nobody expected: {lines} {carrier_value}"
+            "" if not lines and not carrier_value else f"a cookie that no one expected: {lines} {carrier_value}"
         )
     if [len(lines), len(carrier_value)] != ([0, 1] if decision.cookie.carrier else [1, 0]):
         return f"expected one answer: {lines} {carrier_value}"

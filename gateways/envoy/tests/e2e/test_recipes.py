@@ -1,4 +1,4 @@
-"""What docs/guides/recipes.md prints does what it says."""
+"""The recipes that docs/guides/recipes.md prints do what it says."""
 
 import base64
 import hmac
@@ -73,7 +73,7 @@ def test_consumers_by_jwt(gateways, folder):
 
 
 def test_hour_long_tokens(gateways, folder):
-    """Each account has a token of its own, which is fetched, put on, and renewed before it ends."""
+    """Each account has its own token, which is fetched, put on, and renewed before it ends."""
     g = gateways()
     identity = Upstream({})
     issued = {}

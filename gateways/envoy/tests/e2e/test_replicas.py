@@ -66,7 +66,7 @@ def compare(gateways, fields, send, path, clients):
     fingerprints = [g.counters()["config_fingerprint"] for g in (one, two)]
     assert fingerprints[0] == fingerprints[1]
     first = accounts(one, path, send, clients)
-    assert set(first) == set(ACCOUNTS), "each of them is somebody's"
+    assert set(first) == set(ACCOUNTS), "each of them is someone's"
     assert accounts(two, path, send, clients) == first
     return one, two
 

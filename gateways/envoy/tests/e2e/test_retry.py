@@ -22,7 +22,7 @@ from gateway import (
 from stack import module_route, wait_for
 from upstream import RESET, answering, reply
 
-# A cookie of our name, whatever it is worth, is of a client that keeps cookies: what it creates
+# A cookie of our name, valid or not, is of a client that keeps cookies: what it creates
 # elsewhere it finds again.
 JAR = {"cookie": "junk"}
 LIMITED = answering(429, [("retry-after", "1"), ("x-error", "limited")], b'{"error":1}')
@@ -135,7 +135,7 @@ def test_what_may_move(keeping):
     assert (answer.status, answer.outcome) == (200, "retried")
     key = twin.consumer_key(alice.encode())
     assert opened(answer.cookie, key=key)[1] == answer.account != "alpha"
-    # A session whose account is down is re-pinned, and may be so once more.
+    # A session whose account is down is re-pinned, and may be so again.
     g.update(retrying(cooldowns=[], tokens=tokens(alpha={"state": "down"})))
     g.upstream.script[:] = [LIMITED]
     answer = g.send(cookie=forge("alpha"))
@@ -163,7 +163,7 @@ class Provider:
         return reply(request, body=id)
 
 
-# Whether the client keeps cookies, repeats the carrier header, and names itself.
+# The client keeps cookies or not, repeats the carrier header or not, names itself or not.
 CLIENTS = {
     "anonymous without a jar": (False, False, False),
     "anonymous with a jar": (True, False, False),
@@ -177,7 +177,7 @@ CLIENTS = {
 @pytest.mark.smoke
 @pytest.mark.parametrize("keyed_cookies", [False, True], ids=["plain", "keyed"])
 def test_a_retry_strands_no_state(keeping, keyed_cookies):
-    """What a client created it finds again, though it came to a limited token; else it sees that."""
+    """A client finds what it created, though it came to a limited token; else it sees that."""
     fields = {"keyed_cookies": keyed_cookies, "cooldowns": [], "carrier_header": "x-pin"}
     g = keeping(retrying(**fields, id_hint={"header": "x-client"}))
     moved = set()
@@ -484,5 +484,5 @@ def test_retries_under_load(keeping):
         wait_for(
             "all streams to end", lambda: g.envoy.stat("http.gateway.downstream_rq_active") == 0
         )
-    # By chance alone: (2/3)^240.
+    # By chance: (2/3)^240.
     assert rose["retries"] > 0

@@ -1,4 +1,4 @@
-"""Routes with a configuration of their own."""
+"""Routes with their own configuration."""
 
 import pytest
 import tokenpin_twin as twin

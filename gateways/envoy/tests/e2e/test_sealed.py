@@ -149,7 +149,7 @@ def test_ids_in_paths_and_queries(sealing):
 
 @pytest.mark.parametrize("mode", ["seal", "strict"])
 def test_requests_whose_body_is_empty(sealing, mode):
-    """Whether their headers say so, or only what comes behind them."""
+    """Their headers may say so, or only what follows them."""
     g = sealing(mode)
     g.provider.accounts[NATIVE] = "bravo"
     path = f"/v1/responses/{sealed(NATIVE, 'bravo')}/cancel"
@@ -351,7 +351,7 @@ LATER = "resp_" + "A" * 56 + "tp7"
 @pytest.mark.smoke
 @pytest.mark.parametrize("path", ["/v1/responses", "/v1/messages"])
 def test_what_cannot_be_found_is_refused_alike(sealing, path):
-    """Whether there is such an account, is told by counters only."""
+    """Only counters show whether there is such an account."""
     g = sealing("strict")
     names = {"gone": GONE, "bad_seal": FORGED, "unknown_key": UNKNOWN, "unknown_version": LATER}
     names["plain"] = NATIVE
@@ -499,7 +499,7 @@ def marked(content, account):
 
 @pytest.mark.smoke
 def test_an_account_that_is_down(sealing):
-    """Never another account: that would answer 404, or start anew with 200."""
+    """Never another account: that would answer 404, or start again with 200."""
     until = 2**31
     g = sealing(tokens=tokens(bravo={"state": "down", "until": until}))
     id = sealed(NATIVE, "bravo")
@@ -624,14 +624,14 @@ def test_errors_and_weak_etags(sealing):
     for status in (200, 201, 400, 404, 500):
         g.upstream.answer = answering(status, [JSON, ("etag", 'W/"weak"')], body)
         answer = g.send(cookie=forge("alpha"))
-        # What is below `error` is somebody's text.
+        # A text below `error` is someone's own.
         expected = body.replace(NATIVE.encode(), sealed(NATIVE, "alpha").encode(), 1)
         assert (answer.status, answer.body) == (status, expected)
         assert answer.value("etag") == 'W/"weak"'
 
 
 def test_locations(sealing):
-    """What is the upstream's leads to the gateway; what is another's is left as it is."""
+    """URLs of the upstream lead to the gateway; those of others are left as they are."""
     rewritten = {"cluster": "upstream", "host_rewrite_literal": "api.example"}
     g = sealing(routes=[{"match": {"prefix": "/"}, "route": rewritten}])
     id = f"/v1/files/{OTHER}"
@@ -682,7 +682,7 @@ def test_urls_lead_to_the_gateway(sealing):
 
 @pytest.mark.smoke
 def test_off_only_looks(sealing):
-    """What names old state is known, so that it never moves a session for good."""
+    """A request that names old state is known, so that it never moves a session for good."""
     g = sealing("off", tokens=tokens(alpha={"state": "down"}))
     g.upstream.answer = answering(200, [JSON], json.dumps({"id": NATIVE}).encode())
     cookie = forge("alpha")
@@ -718,7 +718,7 @@ def test_open_only_seals_what_came_sealed(sealing):
     assert (next_.status, next_.account) == (200, "bravo")
     assert json.loads(next_.body)["previous_response_id"] == id
     assert not SEALED.fullmatch(json.loads(next_.body)["id"])
-    # Somebody else's seal is a plain id here.
+    # Someone else's seal is a plain id here.
     posted(g, {"previous_response_id": FORGED})
     assert json.loads(g.upstream.last().body) == {"previous_response_id": FORGED}
     g.update(settings(sealed_ids="open", foreign_seals="refuse"))
@@ -872,7 +872,7 @@ def test_observing_changes_nothing(sealing):
     got = g.upstream.last()
     assert got.body == body and got.value("accept-encoding") == b"gzip" and got.account is None
     assert rose["ids_opened"] == 1 and rose["ids_sealed"] == 1 and rose["source_id"] == 1
-    # What would be refused passes.
+    # A request that would be refused passes.
     for headers in ([("content-encoding", "gzip")], []):
         assert (
             posted(g, b'{"previous_response_id":"' + GONE.encode() + b'"}', headers=headers).status
@@ -947,7 +947,7 @@ def test_a_sealed_request_never_moves(sealing):
 
 
 def test_an_answer_that_was_held_is_sealed(sealing):
-    """Where no other token could answer instead."""
+    """No other token could answer instead."""
     g = sealing(retry=RETRY, routes=[KEEPS], cooldowns=[], tokens=tokens("alpha"), mint_single=True)
     text = json.dumps({"id": NATIVE, "more": "x" * 5000}).encode()
     for framing in ("length", "chunked", "trailers"):

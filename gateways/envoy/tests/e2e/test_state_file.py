@@ -194,7 +194,7 @@ def test_changes_under_load(gateway, folder):
                 state = "draining" if number % 2 == 0 else "up"
                 w.replace(states(alpha={"state": state, "weight": 1000 * number}))
                 if state == "draining":
-                    # By chance alone: (2/3)^40 for each, less than 1e-7.
+                    # By chance: (2/3)^40 for each, less than 1e-7.
                     assert "alpha" not in {g.begin().account for _ in range(40)}
         finally:
             stop.set()

@@ -1,4 +1,4 @@
-"""What the filter tells: metrics, metadata, the debugging header, and nothing secret."""
+"""The filter's reports: metrics, metadata, the debugging header, and nothing secret."""
 
 import json
 import re

@@ -172,7 +172,7 @@ def test_pseudo_headers(gateway, folder, retried):
     for name in ("alpha", "bravo"):
         if retried:
             # A request that the one refused is the other's as the client sent it.
-            for _ in range(60):  # by chance alone 2^-60
+            for _ in range(60):  # by chance 2^-60
                 g.upstream.script[:] = [answering(429)]
                 answer = g.send(cookie="junk", body=b"")  # it keeps cookies, so it may move
                 number += 2

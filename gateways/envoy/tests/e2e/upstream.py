@@ -15,7 +15,7 @@ class Request:
     def __init__(self, head, body, account):
         self.head = head
         self.body = body
-        self.account = account  # whose credential it carries, None for nobody's
+        self.account = account  # whose credential it carries, None for no one's
         lines = head[:-4].split(b"\r\n")
         self.method, self.target, _ = lines[0].decode("latin-1").split(" ")
         pairs = [line.split(b":", 1) for line in lines[1:]]

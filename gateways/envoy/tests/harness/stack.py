@@ -72,7 +72,7 @@ def wasm_filter(settings, name="tokenpin", path=WASM):
         "vm_config": wasm_vm(path, settings),
         # Of a Struct it would get the message's bytes.
         "configuration": typed("google.protobuf.StringValue", value=json.dumps(settings)),
-        # Without it no body can be read before the request goes on.
+        # Without it no body can be read before the request continues.
         "allow_on_headers_stop_iteration": True,
     }
     return extension("filters.http.wasm.v3.Wasm", config=config)
@@ -96,7 +96,7 @@ def variables(node):
 
 
 def module_route(settings):
-    """`typed_per_filter_config` of a route with a configuration of its own."""
+    """`typed_per_filter_config` of a route with its own configuration."""
     if WASM:
         return {FILTER: typed(ROUTE, value=settings)}
     message = extension(
@@ -108,7 +108,7 @@ def module_route(settings):
     return {FILTER: message}
 
 
-# Stands for what a route has of its own until `take_routes` has taken it.
+# Stands for the configuration of a route until `take_routes` has taken it.
 ROUTE = "tokenpin.Route"
 
 
@@ -208,14 +208,14 @@ def request(host, method, path):
 
 
 def replace_file(path, text):
-    """Nobody ever reads half a file."""
+    """No one ever reads half a file."""
     new = path.with_name(f"{path.name}.new")
     new.write_text(text)
     new.replace(path)
 
 
 class Process:
-    """A child in a process group of its own, so that all of it can be stopped."""
+    """A child in its own process group, so that all of it can be stopped."""
 
     def __init__(self, command, environment, **options):
         self.child = subprocess.Popen(

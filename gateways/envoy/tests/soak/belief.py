@@ -146,7 +146,7 @@ class Belief:
                 each.seen(now, sure=answered and len(cooldowns) == 1)
 
     def may_be_away(self, account, begin, end):
-        """Whether the token can have been down, or vacated, at some moment between."""
+        """Returns whether the token can have been down, or vacated, at some moment between."""
         with self.lock:
             for each in self.generations:
                 if not each.overlaps(begin, end):

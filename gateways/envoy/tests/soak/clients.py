@@ -1,4 +1,4 @@
-"""Clients of the soak: sessions that must stay where they are, and requests that nobody should send."""
+"""Clients of the soak: sessions that must stay where they are, and requests that no one should send."""
 
 import collections
 import contextlib
@@ -162,7 +162,7 @@ class Session:
 
 
 class Worker:
-    """Holds many sessions at once, one request at a time."""
+    """Holds many sessions together, one request at a time."""
 
     def __init__(self, world, number, workers, rate, sessions):
         self.world = world
@@ -296,7 +296,7 @@ class Worker:
         status, state = answer.status, session.state
         follow_up = state is not None and (existing or method == "POST")
         if session.jar == "ids":
-            follow_up = ids.existing  # what it begins anew may be anywhere
+            follow_up = ids.existing  # what it begins again may be anywhere
         stateless = answer.decision.get("source") == "stateless"
         made = self.read_cookie(session, trail, answer, found)
 
@@ -334,7 +334,7 @@ class Worker:
                 if method == "POST":
                     wanted = (400, "previous_response_not_found")
             if status != wanted[0] or wanted[1].encode() not in answer.body:
-                world.fail("explained", f"{found}; and nobody was asked")
+                world.fail("explained", f"{found}; and no one was asked")
         world.count(f"status {status}")
         if session.cookie and not stateless and answer.decision["verdict"] not in USABLE:
             world.fail("cookies", f"{found}; a cookie of key {session.opened.key_id}")
@@ -401,7 +401,7 @@ class Worker:
             world.fail("stay", f"{found}; {what}, and {session.account} was there")
 
     def agrees(self, view, request, trail, answer, made):
-        """Whether the filter decided as the second implementation does by this view."""
+        """Returns whether the filter decided as the second implementation does by this view."""
         tried = trail.tries[0].account if len(trail.tries) == 2 else None
         names = [slot.identity for slot in view.slots]
         request.tried = []
@@ -424,7 +424,7 @@ class Worker:
         if decision.source == twin.SOURCE_STATELESS or (
             decision.source == twin.SOURCE_MINTED and made is None
         ):
-            # By a random number that nobody sees.
+            # By a random number that no one sees.
             return slot in twin.candidates_of(view.slots, True, request.now, request.tried)
         return slot == decision.slot
 
@@ -468,7 +468,7 @@ class Worker:
 
 
 class Attacker:
-    """Sends what nobody sends by accident, to a replica that is in rotation."""
+    """Sends what no one sends by accident, to a replica that is in rotation."""
 
     def __init__(self, world, number, rate):
         self.world = world

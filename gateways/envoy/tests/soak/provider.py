@@ -50,7 +50,7 @@ class Provider:
         self.seen = collections.Counter()
         self.lock = threading.Lock()
         self.server = Upstream(authorizations(accounts))
-        self.server.requests = collections.deque(maxlen=1)  # nobody reads them
+        self.server.requests = collections.deque(maxlen=1)  # no one reads them
         self.server.answer = self.answer
 
     def trail(self, belief, session):

@@ -1,4 +1,4 @@
-// How often the filter allocates for a request and its response, once its worker is warm.
+// Counts the filter's allocations for a request and its response, once its worker is warm.
 
 #include "world.h"
 
@@ -92,7 +92,7 @@ int main() {
   Expect("a consumer of a tenant", With(consumer, "tenant", R"({"header":"x-consumer"})"), 1);
   Expect("an id hint", With(World(), "id_hint", R"({"header":"x-consumer"})"), 1);
   Expect("only observed", With(World(), "observe", "true"), 1);
-  // What a request's ids come to is kept until its response.
+  // The summary of a request's ids is kept until its response.
   Expect("ids", With(World(), "sealed_ids", "\"seal\""), 2);
   // A token that drains keeps those with a key.
   Expect("a cooldown", consumer, 1, false, "429");

@@ -686,7 +686,7 @@ void TestKeyForms(Folder* folder) {
   Expect(from("/dev/zero"), kUnread);
   const std::string fifo = folder->Path("fifo");
   if (CHECK(mkfifo(fifo.c_str(), 0600) == 0)) {
-    // Nobody writes, and somebody who says nothing does.
+    // No one writes, and someone who says nothing does.
     Expect(from(fifo), kBad);
     const int writer = open(fifo.c_str(), O_RDWR);
     Expect(from(fifo), kUnread);

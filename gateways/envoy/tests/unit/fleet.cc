@@ -29,7 +29,7 @@ struct Model {
     return over && state != TOKENPIN_STATE_VACANT ? TOKENPIN_STATE_UP : state;
   }
 
-  // An ended cooldown counts as up until somebody looks after it.
+  // An ended cooldown counts as up until someone looks after it.
   static State StateOf(const Token& token, uint64_t now) {
     if (token.cooldown) return Now(token.cooldown->state, token.cooldown->until, now);
     return Now(static_cast<State>(token.declared.state), token.declared.until, now);

@@ -8,7 +8,7 @@
 
 namespace {
 
-// What the log says.
+// The refusal in the log.
 std::string Refusal() {
   constexpr std::string_view kRefused = "configuration refused: ";
   for (const standin::Line& line : standin::TakeLog()) {

@@ -158,7 +158,7 @@ void TestGauges() {
     third.Destroy();
     WaitForLooks(&second, 2);
     CHECK(gauge() == of_second && live() == live_of_second);
-    // What was on its way to the main thread comes to nobody.
+    // What was on its way to the main thread comes to no one.
     second.Destroy();
     second.RunMain();
   }
@@ -240,7 +240,7 @@ void TestStateFile(Folder* folder) {
   CHECK(metric("config_fingerprint") == fingerprint);
 }
 
-// What cannot be read is told once, and tried again although the file stays the same.
+// What cannot be read is logged once, and tried again although the file stays the same.
 void TestUnreadableStateFile(Folder* folder) {
   const std::string file = folder->Write("unreadable", R"({"tokens":{}})");
   Config config(Text(With(World(), "state_file", "\"" + file + "\"")));
@@ -259,7 +259,7 @@ void TestUnreadableStateFile(Folder* folder) {
   CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
   Wait(&config, [&] { return metric("state_file_applied") == 1; });
 
-  // The next hindrance is told anew.
+  // The next hindrance is logged again.
   CHECK(std::remove(file.c_str()) == 0 && mkdir(file.c_str(), 0700) == 0);
   Wait(&config, [&] { return metric("state_file_refused") == 2; });
   WaitForLooks(&config, 3);
@@ -271,8 +271,8 @@ void TestUnreadableStateFile(Folder* folder) {
   CHECK(metric("state_file_refused") == 2);
 }
 
-// A token's secrets are those that its files hold now, all of them at once; what is no good changes
-// nothing.
+// A token's secrets are those that its files hold now, all of them together; what is no good
+// changes nothing.
 void TestSecretFiles(Folder* folder) {
   const std::string first = folder->Write("first", "one\n"), second = folder->Write("second", "1");
   const auto header = [](const char* name, const std::string& path) {
@@ -308,7 +308,7 @@ void TestSecretFiles(Folder* folder) {
   standin::TakeLog();
   WaitForLooks(&config, 3);
   CHECK(sent() == "k=one k=1 " && metric("secrets_applied") == 0);
-  // Written anew with the same text: nothing is new.
+  // Written again with the same text: nothing is new.
   folder->Write("first", "one");
   WaitForLooks(&config, 3);
   CHECK(metric("secrets_applied") == 0);
@@ -331,7 +331,7 @@ void TestSecretFiles(Folder* folder) {
   folder->Write("second", "2\r\n");
   Wait(&config, [&] { return metric("secrets_applied") == 2; });
   CHECK(sent() == "k=three k=2 ");
-  // The next hindrance is told anew.
+  // The next hindrance is logged again.
   CHECK(std::remove(first.c_str()) == 0);
   refused(5, "x-first: the file cannot be read\n");
   folder->Write("first", "three");

@@ -1,4 +1,4 @@
-// What is understood of the headers that say how long to wait.
+// Reading the headers that say how long to wait.
 
 #include "retry_after.h"
 
@@ -122,7 +122,7 @@ const Pair kPairs[] = {
     {"0", "30", 0},
     {"1500", "soon", 2},
     {"1500", "Sun, 06 Nov 1994 08:50:37 GMT", 2},
-    // What cannot be understood does not hide the other.
+    // A header that cannot be understood does not hide the other.
     {"soon", "30", 30},
     {"-1", "0.5", 1},
     {" 300", "30", 30},

@@ -315,7 +315,7 @@ bool Stream::SendRequest(bool end_of_stream) {
   waits_ = told == kStopIteration && !local_reply;
   passed_ = told == kContinue;
   Expect(told == kContinue || told == kStopIteration, "a request is stopped in another way");
-  Expect(passed_ != local_reply.has_value() || waits_, "a request is answered, and goes on");
+  Expect(passed_ != local_reply.has_value() || waits_, "a request is answered, and continues");
   Expect(!waits_ || !end_of_stream, "a request is held that has ended");
   return told == kContinue;
 }
@@ -339,7 +339,7 @@ bool Stream::SendTrailers() {
   return PassBody(told == kContinue ? kContinue : kStopBodyNoBuffer, true);
 }
 
-// What becomes of the part of the request that just came. True if the request goes on.
+// What becomes of the part of the request that just came. True if the request continues.
 bool Stream::PassBody(int told, bool end_of_stream) {
   Body& received = bodies_[kReceivedRequestBody];
   Body& buffered = bodies_[kBufferedRequestBody];
@@ -553,7 +553,7 @@ bool envoy_dynamic_module_callback_http_set_header(envoy_filter filter, int type
   standin::Stream* stream = StreamOf(filter);
   Expect(!stream->local_reply, "a header is set after the answer");
   standin::Headers* map = stream->Map(type);
-  // As Envoy does: nobody can set an empty one.
+  // As Envoy does: no one can set an empty one.
   if (value.ptr == nullptr || value.length == 0) {
     map->Remove(standin::NameOf(key));
   } else {

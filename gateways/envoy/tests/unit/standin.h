@@ -184,15 +184,15 @@ class Stream {
   // The route goes, or another comes, between two hooks.
   void SetRoute(std::shared_ptr<const Route> route);
 
-  // Whether the route keeps the request's body for another try.
+  // True if the route keeps the request's body for another try.
   bool keeps_body = false;
   // How much of a body Envoy buffers; 0: as much as there is.
   size_t buffer_limit = 1 << 20;
   // How much of a body is in one piece of memory.
   size_t piece = 16384;
-  // Whether a filter in front hands over what it has buffered.
+  // True if a filter in front hands over what it has buffered.
   bool buffered_in_front = false;
-  // Whether Envoy can begin the request again when it is asked to.
+  // True if Envoy can begin the request again when it is asked to.
   bool can_recreate = true;
   // The stream in place of this one, which has met the filter already.
   std::unique_ptr<Stream> next;
@@ -261,7 +261,7 @@ void FailThreads(bool fail);
 // Envoy's `--mode validate`.
 void SetValidationMode(bool on);
 
-// Whether this thread is in the filter, and not in one of its callbacks.
+// True if this thread is in the filter, and not in one of its callbacks.
 bool InFilter();
 
 }  // namespace standin

@@ -43,7 +43,7 @@ Strings Pairs(const Strings& fields) {
   return pairs;
 }
 
-// Whether a pair, or the first pair of a Set-Cookie line, is of a cookie.
+// True if a pair, or the first pair of a Set-Cookie line, is of a cookie.
 bool Names(std::string_view pair, std::string_view name) {
   pair = pair.substr(0, pair.find(';'));
   const size_t equals = pair.find('=');
@@ -87,7 +87,7 @@ void Exchange(Stream* stream, std::string_view status = "200") {
   stream->SendResponse();
 }
 
-// What a client meets that asks anew with this cookie field.
+// What a client meets that asks again with this cookie field.
 std::string TokenFor(Config* config, std::string_view cookie) {
   Stream stream(config);
   AddRequest(&stream);
@@ -404,7 +404,7 @@ void TestTenants() {
   }
 }
 
-// Copies of one value are it, also joined by commas; what else has commas is a value of its own.
+// Copies of one value are it, also joined by commas; another text with commas is another value.
 void TestCopies() {
   At("copies");
   Config config(Text(With(World(), "session", R"([{"header":"x-session"}])")));
@@ -480,7 +480,7 @@ void TestIdHints() {
   CHECK(ask(connection, "x", 7) == ask(connection, "y", 7));
   CHECK(ask(connection, "x", 7) != ask(connection, "x", 8));
   CHECK(ask(connection, "x", 0) != ask(connection, "x", 0));
-  // An id is nothing that can be computed from the hint alone, and another's hint is another id.
+  // An id is nothing that can be computed from the hint only, and another's hint is another id.
   CHECK(ask(connection, "x", 7) != ask(R"({"header":"x-hint"})", "7", 0));
 }
 
@@ -623,7 +623,7 @@ void TestForeignCookies() {
       {"of another name", "x" + made_by("1", "UNIT_STRANGE"), "other=1", 0},
       {"another key id", made_by("2", "UNIT_STRANGE"), "", 1},
       {"another key", made_by("1", "UNIT_STRANGE"), "", 1},
-      {"another key once more", "a=1; " + made_by("1", "UNIT_STRANGE"), "", 1},
+      {"another key again", "a=1; " + made_by("1", "UNIT_STRANGE"), "", 1},
       {"beside our own", own + "; " + made_by("2", "UNIT_STRANGE"), "", 0},
       {"an upstream's", "", made_by("1", "UNIT_STRANGE"), 1},
       {"an upstream's of our key", own, own, 1},
@@ -1028,7 +1028,7 @@ void TestRetries() {
     CHECK(tokens.size() == 3 && config.Metric("retries") == 2);
   }
   for (const size_t max : {1, 2, 3}) {
-    // Each route with a configuration of its own, which comes anew at each try.
+    // Each route with its own configuration, which comes again at each try.
     std::snprintf(check_context, sizeof check_context, "other routes, %zu tries", max);
     const std::string of_route =
         Text(With(world, "retry", R"({"status":[429],"max":)" + std::to_string(max) + "}"));
@@ -1641,8 +1641,8 @@ class Kitchen {
     };
     Fields now = others(stream.request.All()), then = others(before_);
     if (!tried_.empty()) {
-      // A request that is begun again has the same fields, but for their order, and for empty ones
-      // that Envoy lets nobody set again.
+      // A request that is begun again has the same fields, except their order and the empty ones
+      // that Envoy lets no one set again.
       for (Fields* fields : {&now, &then}) {
         const auto by_name = [](const auto& a, const auto& b) { return a.first < b.first; };
         const auto empty = [](const auto& field) { return field.second.empty(); };
@@ -1756,7 +1756,7 @@ class Kitchen {
     for (const auto& [name, line] : before) {
       if (name == "set-cookie" && !(upstream && Names(line, name_))) upstream_lines.push_back(line);
     }
-    // Where ours was among them the others were set again, which Envoy lets nobody do with an empty
+    // Where ours was among them the others were set again, which Envoy lets no one do with an empty
     // one.
     const auto drop_empty = [](Strings* lines) {
       lines->erase(std::remove(lines->begin(), lines->end(), ""), lines->end());

@@ -1,4 +1,4 @@
-// Workers, the main thread and the keeper at once. For ThreadSanitizer above all.
+// Workers, the main thread and the keeper together. For ThreadSanitizer above all.
 
 #include <array>
 #include <chrono>
@@ -16,7 +16,7 @@ using standin::Stream;
 
 constexpr int kWorkers = 4;
 
-// What a worker saw; checked when it is done.
+// The observations of a worker; checked when it is done.
 struct Seen {
   std::array<uint64_t, 4> tokens{};  // a to d
   uint64_t refused = 0, wrong = 0;

@@ -1,4 +1,4 @@
-// What the tests of the filter share: keys, a small configuration, and files.
+// Shared by the tests of the filter: keys, a small configuration, and files.
 #pragma once
 
 #include <stdlib.h>
@@ -48,14 +48,14 @@ inline std::string Text(const Object& object) {
 constexpr char kPlacementKey[] = "000102030405060708090a0b0c0d0e0f";
 constexpr char kCookieKey[] = "101112131415161718191A1B1C1D1E1F";
 
-// What the configurations below read their keys from.
+// The configurations below read their keys from the environment.
 inline void SetKeys() {
   setenv("UNIT_PLACEMENT", kPlacementKey, 1);
   setenv("UNIT_COOKIE", kCookieKey, 1);
   setenv("UNIT_CREDENTIAL", "env-credential", 1);
 }
 
-// The smallest complete configuration but for its number of tokens, a to c.
+// The smallest complete configuration except its number of tokens, a to c.
 inline Object World() {
   return {{"placement_key", R"({"env":"UNIT_PLACEMENT"})"},
           {"cookie_keys", R"([{"id":1,"role":"sign","key":{"env":"UNIT_COOKIE"}}])"},
@@ -67,7 +67,7 @@ inline Object World() {
                                       {"name":"x-org","value":"org-c"}]}])"}};
 }
 
-// A folder of its own, which goes with its files.
+// A folder that goes with its files.
 class Folder {
  public:
   Folder() {
