@@ -36,16 +36,15 @@ SHARED := $(LIB)/libtokenpin.so.$(VERSION)
 WASM := $(BUILD)/wasm/core.wasm
 SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 
-# A package of Rust beside the library, in a folder of the build folder in which the library is below
-# it. Otherwise Cargo hashes the library's path into the names of symbols, and another checkout gives
-# another file. $(1) is the package, $(2) the folder, $(3) what is linked there.
+# A package of Rust outside the library, in a folder of the build folder in which the library is
+# below it. Otherwise Cargo hashes the library's path into the names of symbols, and another
+# checkout gives another file. $(1) is the package, $(2) the folder, $(3) its other contents.
 define rust_package
-	@mkdir -p $(2)
+	rm -rf $(2) && mkdir -p $(2)
 	sed -e 's|path = "../.."|path = "tokenpin"|' -e 's|^\[workspace\]$$|&\nexclude = ["tokenpin"]|' \
 	  $(1)/Cargo.toml > $(2)/Cargo.toml
-	cp $(1)/Cargo.lock $(2)
-	ln -sfn '$(CURDIR)' $(2)/tokenpin
-	ln -sfn $(addprefix '$(CURDIR)'/$(1)/,$(3)) $(addprefix '$(CURDIR)'/,$(wildcard LICENSE-*)) $(2)
+	cp -rp $(addprefix $(1)/,Cargo.lock $(3)) $(wildcard LICENSE-*) $(2)
+	ln -s '$(CURDIR)' $(2)/tokenpin
 endef
 # Nor does a file say where its builder keeps the sources of crates.
 CARGO_HOME ?= $(HOME)/.cargo

@@ -98,7 +98,7 @@ def answer():
 
 
 def events(count):
-    """Returns the parts of a stream: one id and some text in each event, except the first and last."""
+    """Returns the parts of a stream. All but the first and last have one id and some text."""
     response = {key: value for key, value in answer().items() if key != "output"}
     for number in range(count):
         if number in (0, count - 1):
@@ -111,14 +111,14 @@ def events(count):
 
 
 def chunk(event):
-    """An event as it leaves, with the time at which it does."""
+    """An event as it is sent, with the time of sending."""
     text = json.dumps({**event, "sent": time.monotonic_ns()})
     data = f"event: {event['type']}\ndata: {text}\n\n".encode()
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
 async def serve_stream(reader, writer):
-    """The path says what: /v1/responses?COUNT,GAP,SIZE."""
+    """Answers by the path: /v1/responses?COUNT,GAP,SIZE."""
     writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         while head := await reader.readuntil(b"\r\n\r\n"):
@@ -152,7 +152,7 @@ def serve(told):
 
 
 def request(count, gap, size=0):
-    """One stream's, as it goes over the wire."""
+    """The bytes of one stream on the wire."""
     body = json.dumps({"model": "m", "input": "Hello.", "stream": True}).encode()
     head = f"POST {TARGET}?{count},{gap},{size} HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer sk-client\r\n"
     head += f"x-consumer: alice\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -160,7 +160,7 @@ def request(count, gap, size=0):
 
 
 def follow(port, count, gap, size=0):
-    """One stream; how long after they left its first and its last event came, in microseconds."""
+    """One stream: the delays of its first and its last event, in microseconds."""
     with socket.create_connection((LOOPBACK, port), timeout=PATIENCE) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.sendall(request(count, gap, size))
@@ -178,7 +178,7 @@ def follow(port, count, gap, size=0):
 
 
 async def at_once(port, streams, count, gap, opened=None):
-    """Streams at the same time, each to its end; `opened` is called when all have begun."""
+    """Reads streams at the same time, each to its end. Calls `opened` when all have begun."""
     begun = 0
 
     async def one():
@@ -209,8 +209,8 @@ class Hooks:
         return [struct.unpack_from("<Q", self.memory, self.SIZE * hook)[0] for hook in range(HOOKS)]
 
     def microseconds(self, before):
-        """Returns the time in the hooks since then. It uses the median of each hook, because a hook that
-        loses the processor meanwhile has not spent more of it."""
+        """Returns the time in the hooks since then. It uses the median of each hook, because a hook
+        that loses the processor meanwhile has not spent more of it."""
         total = 0
         for hook, (then, now) in enumerate(zip(before, self.calls(), strict=True)):
             last = range(max(then, now - SAMPLES), now)
@@ -339,7 +339,7 @@ class Bench:
         return self.compare(f"streams, {together} at a time", self.stream_port, work)
 
     def latency(self):
-        """Of the first and of the last event, in microseconds."""
+        """The delays of the first and the last event, in microseconds."""
         front = self.front("latency", CHAINS, self.stream_port)
         found = {chain: [] for chain in CHAINS}
         for _ in range(40 * self.arguments.runs):
@@ -352,8 +352,8 @@ class Bench:
         return {chain: [statistics.median(each) for each in zip(*pairs, strict=True)] for chain, pairs in found.items()}
 
     def memory(self):
-        """Returns the kilobytes of each of many streams at the same time, and the additional megabytes of
-        one that is four times as long."""
+        """Returns the kilobytes of each of many streams at the same time, and the additional
+        megabytes of one that is four times as long."""
         found = {}
         for chain, filters in CHAINS.items():
             front = self.front(f"memory, {chain}", {chain: filters}, self.stream_port)
@@ -372,7 +372,7 @@ class Bench:
 
 
 def resident(front, what="VmRSS"):
-    """In kilobytes; VmHWM is the most that there was."""
+    """The memory in kilobytes. VmHWM is its maximum."""
     text = pathlib.Path(f"/proc/{front.child.pid}/status").read_text()
     return int(text.partition(f"{what}:")[2].split()[0])
 

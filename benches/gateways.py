@@ -1,10 +1,10 @@
 """The price of the filter in a real Envoy, compared with Envoy's own session cookie.
 
-One Envoy has a listener for each chain of filters to compare, in front of one upstream, an Envoy that
-answers by itself. So all share the properties of one process, such as the addresses of its memory,
-and the connections to the upstream. wrk loads one listener after another, in another order in every
-round, so that other work of the machine affects all of them equally. The report has medians over the
-rounds.
+One Envoy has a listener for each chain of filters to compare, in front of one upstream, an Envoy
+that answers by itself. So all share the properties of one process, such as the addresses of its
+memory, and the connections to the upstream. wrk loads one listener after another, in another order
+in every round, so that other work of the machine affects all of them equally. The report has
+medians over the rounds.
 """
 
 import argparse
@@ -202,7 +202,7 @@ class Envoy:
 
 
 def load(port, headers, seconds, cpus):
-    """Requests per second, the 99th percentile in microseconds and their number, as wrk saw them."""
+    """wrk's requests per second, their 99th percentile in microseconds, and their number."""
     command = ["wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--latency"]
     command += ["--duration", f"{seconds}s"]
     for name, value in {**KEY, **headers}.items():
@@ -296,7 +296,7 @@ def measure(arguments, workers, folder, chains=None, asked=None):
 
 
 def compare(rounds, name, other, what):
-    """One measure of two gateways, compared within each round: the median, and from where to where."""
+    """One measure of two gateways, compared within each round: the median and the range."""
     pairs = zip(rounds[name], rounds[other], strict=True)
     ratios = [run[what] / against[what] for run, against in pairs]
     return statistics.median(ratios), f"({min(ratios):.2f} to {max(ratios):.2f})"

@@ -1,9 +1,9 @@
-"""The price of the Lua module in a real nginx, compared with no Lua, and with a line of Lua that sets a
-header.
+"""The price of the Lua module in a real nginx, compared with no Lua, and with a line of Lua that
+sets a header.
 
-One nginx with one worker has a port for each, in front of an nginx that answers by itself. wrk loads
-one port after another, in another order in every round. The report has the worker's processor time for
-a request: medians over the rounds, and of the differences within each.
+One nginx with one worker has a port for each, in front of an nginx that answers by itself. wrk
+loads one port after another, in another order in every round. The report has the worker's processor
+time for a request: medians over the rounds, and of the differences within each.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""The price of the filter for proxy-wasm in a real Envoy, compared with the dynamic module, a plugin
-that does nothing, and a few lines of Lua that only set a header.
+"""The price of the filter for proxy-wasm in a real Envoy, compared with the dynamic module, a
+plugin that does nothing, and a few lines of Lua that only set a header.
 
-Uses the bench of gateways.py: one Envoy has a listener for each chain, loaded in another order in every
-round.
+Uses the bench of gateways.py: one Envoy has a listener for each chain, loaded in another order in
+every round.
 """
 
 import argparse

@@ -82,11 +82,11 @@ func DefaultConfig() Config {
 	}
 }
 
-// Affinity decides. It is built once from a configuration and is immutable but for the status of
-// its slots. All its methods may be called from any number of goroutines at once, Close included;
-// none waits for another.
+// Affinity decides. It is built once from a configuration and is immutable except for the status of
+// its slots. All its methods may be called from any number of goroutines concurrently, Close
+// included; none waits for another.
 type Affinity struct {
-	// The library's memory is freed when nobody can reach what this points to, so a call that is
+	// The library's memory is freed when no one can reach what this points to, so a call that is
 	// under way keeps it alive without a lock or a count.
 	handle atomic.Pointer[affinity]
 	idMode Mode
@@ -124,16 +124,16 @@ type Request struct {
 	// Consumers are the values of the consumer header. Empty ones do not count, equal ones count as
 	// one.
 	Consumers []string
-	// ConsumerTrusted says that they come from somebody who may name consumers.
+	// ConsumerTrusted says that they come from someone who may name consumers.
 	ConsumerTrusted bool
 	// Sessions are the values of the session header. Empty ones do not count, equal ones count as
 	// one.
 	Sessions []string
 	// Cookies are the values of the Cookie fields.
 	Cookies []string
-	// CarrierValue is a cookie's value that came in a header of its own; empty for none.
+	// CarrierValue is a cookie's value that came in a separate header; empty for none.
 	CarrierValue string
-	// Carrier says that the answer goes back in that header. Taken for granted if CarrierValue is
+	// Carrier says that the answer is returned in that header. Taken for granted if CarrierValue is
 	// not empty.
 	Carrier bool
 	// Scope is 0 to MaxScope bytes; empty for the configured one.
@@ -143,11 +143,11 @@ type Request struct {
 	// HasGroup says that Group is the group. Else Method and Target are classified.
 	HasGroup bool
 	Group    Group
-	// Existing says that the request names existing state, and so is stateful, whatever group,
+	// Existing says that the request names existing state, and so is stateful, for any group,
 	// method and target say. Set it where the body names some (previous_response_id, input_file_id,
 	// ...), which only IDs tells.
 	Existing bool
-	// IDs is what the ids of path, query and body come to; nil where nobody looked.
+	// IDs is what the ids of path, query and body come to; nil where no one looked.
 	IDs *IDSummary
 	// IDHint is nil, or what becomes the id of a new session, so that parallel first requests of
 	// one client agree: what [Affinity.IDHint] makes of something that belongs only to one client.
@@ -222,16 +222,16 @@ func (d *Decision) Refusal() (refusal Refusal, status int) {
 	return refusal, int(code)
 }
 
-// SetsCookie says whether a cookie goes back if the response is a success.
+// SetsCookie says whether a cookie is returned if the response is a success.
 func (d *Decision) SetsCookie() bool { return d.hasCookie }
 
-// Format writes what the decision came to, without its cookie, whatever the verb.
+// Format writes what the decision came to, without its cookie, for any verb.
 func (d Decision) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "slot %d, source %v, outcome %v, pin %v, verdict %v, id %v, key %v", d.Slot, d.Source, d.Outcome,
 		d.PinState, d.Verdict, d.IDVerdict, d.KeyReason)
 }
 
-// Decide decides which slot serves a request, and prepares the cookie that goes back. Where there
+// Decide decides which slot serves a request, and prepares the cookie that is returned. Where there
 // is an error, the decision names no slot: ErrScopeLength, ErrSlotRange (of Tried), ErrEntropy
 // where randomness is needed and all zero, ErrTime where a cookie is to be issued after the year
 // 2106, ErrBadEnum (of Group).
@@ -254,7 +254,7 @@ func (a *Affinity) Decide(r *Request) (Decision, error) {
 }
 
 // Finish ends a request: if its response's status is a success and there is a cookie to set, it
-// appends what goes back to dst: the value of a Set-Cookie field, or the value of the carrier
+// appends what is returned to dst: the value of a Set-Cookie field, or the value of the carrier
 // header. It only formats, and allocates only if dst has no room; MaxSetCookie bytes suffice.
 //
 // ErrStale says that another configuration decided: keep the affinity that decides until the

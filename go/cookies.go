@@ -31,7 +31,7 @@ type Limits struct {
 	Skew            uint32 // how far in the future another clock may have stamped a cookie
 	MaxLife         uint32 // the longest life since the first issue
 	MaxIdle         uint32 // the longest time since the latest issue
-	RefreshInterval uint32 // a fifth of this after its latest issue a cookie is due to be issued anew
+	RefreshInterval uint32 // a fifth of this after its latest issue a cookie is due to be issued again
 }
 
 // Attributes are the attributes of the cookie.
@@ -44,8 +44,8 @@ type Attributes struct {
 	Partitioned bool
 }
 
-// KeyRing makes and reads cookies. All its methods may be called from any number of goroutines at
-// once, Close included.
+// KeyRing makes and reads cookies. All its methods may be called from any number of goroutines
+// concurrently, Close included.
 type KeyRing struct{ handle atomic.Pointer[ring] }
 
 // NewKeyRing makes a key ring of 1 to MaxCookieKeys keys, exactly one of which signs. placementKey

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// What random tests and fuzz targets draw their inputs from: bytes.
+// The source of inputs for random tests and fuzz targets: bytes.
 
 type draws struct {
 	data []byte

@@ -97,7 +97,7 @@ func ExampleConfigError() {
 	// duplicate_identity slots 1
 }
 
-// Selection alone, by a key.
+// Selection only, by a key.
 func ExampleSlots_Select() {
 	slots, err := tokenpin.NewSlots([]tokenpin.SlotConfig{
 		{Identity: "account-a", Status: tokenpin.Up},
@@ -138,7 +138,7 @@ func ExampleSlots_SelectBatch() {
 	// Output: [0 0 0 1] <nil>
 }
 
-// The cookie alone.
+// The cookie only.
 func ExampleKeyRing() {
 	ring, err := tokenpin.NewKeyRing(exampleConfig().CookieKeys, nil)
 	if err != nil {
@@ -192,8 +192,9 @@ func ExampleSetCookieWrite() {
 	fmt.Println(string(line), err)
 	_, err = tokenpin.SetCookieWrite(nil, "__Host-pin", "value", &tokenpin.Attributes{}, 60)
 	fmt.Println(err)
-	// Output: pin=value; Path=/; Max-Age=60; Secure; SameSite=Strict <nil> tokenpin: a cookie's
-	// name with __Host- needs Secure, the path / and no domain; one with __Secure- needs Secure
+	// Output:
+	// pin=value; Path=/; Max-Age=60; Secure; SameSite=Strict <nil>
+	// tokenpin: a cookie's name with __Host- needs Secure, the path / and no domain; one with __Secure- needs Secure
 }
 
 // A conversation without a cookie: the response's id says where it is, and the next request brings
@@ -252,9 +253,12 @@ func ExampleAffinity_OpenInPlace() {
 	_, _, refused, _ := decide("/v1/responses/x"+sealed+"/cancel", "")
 	fmt.Println(refused.Slot == tokenpin.NoSlot, refused.IDVerdict)
 	fmt.Println(refused.Refusal())
-	// Output: 63 resp_ tp1 id pinned true
+	// Output:
+	// 63 resp_ tp1
+	// id pinned true
 	// {"input":"More","previous_response_id":"resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41"}
-	// true bad_seal not_found 404
+	// true bad_seal
+	// not_found 404
 }
 
 func ExampleIDRing() {

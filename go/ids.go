@@ -42,8 +42,8 @@ type IDKey struct {
 	Kind KeyKind
 }
 
-// IDRing seals and opens single ids. All its methods may be called from any number of goroutines at
-// once, Close included.
+// IDRing seals and opens single ids. All its methods may be called from any number of goroutines
+// concurrently, Close included.
 type IDRing struct{ handle atomic.Pointer[idRing] }
 
 // NewIDRing makes a ring of 1 to MaxCookieKeys keys, exactly one of which signs. The keys of
@@ -148,9 +148,9 @@ type IDReport struct {
 	Unreadable bool
 	// Existing says that the request names state that exists.
 	Existing bool
-	// Seals says that the ids of the response are sealed, whatever the client sent.
+	// Seals says that the ids of the response are sealed, regardless of what the client sent.
 	Seals bool
-	// ChangesResponse says that anything in the response may change: else nobody has to look into
+	// ChangesResponse says that anything in the response may change: else no one has to look into
 	// it.
 	ChangesResponse bool
 	// Unstored says that the body says "store": false.
@@ -165,8 +165,8 @@ type IDReport struct {
 // Report gives what the summary says.
 func (s *IDSummary) Report() IDReport { return s.report() }
 
-// Quoted gives the id that is refused, or that names the account, as the client wrote it, but for
-// escapes: for the text of a refusal. It is empty for one that has more than 64 bytes or other
+// Quoted gives the id that is refused, or that names the account, as the client wrote it, except
+// for escapes: for the text of a refusal. It is empty for one that has more than 64 bytes or other
 // characters than ids, and for encrypted content.
 func (s *IDSummary) Quoted() string { return s.quoted() }
 
@@ -192,7 +192,7 @@ type IDUse struct {
 func (a *Affinity) IDMode() Mode { return a.idMode }
 
 // IDOwner gives whose the ids of a request are: its consumer's, if they belong to consumers and it
-// has one that can be used; else nobody's, which is empty.
+// has one that can be used; else no one's, which is empty.
 func (a *Affinity) IDOwner(r *Request) (string, error) {
 	h := a.handle.Load()
 	if h == nil {
@@ -235,8 +235,8 @@ func (a *Affinity) OpenTarget(use *IDUse, summary *IDSummary, target string) (st
 }
 
 // OpenInPlace opens the ids of a request's whole body, where it lies, and gives what it is then: a
-// part of body, and never longer. unexpected is how many documents were not understood: 0 or 1, but
-// for events.
+// part of body, and never longer. unexpected is how many documents were not understood: 0 or 1,
+// except for events.
 func (a *Affinity) OpenInPlace(use *IDUse, summary *IDSummary, body []byte) (opened []byte, unexpected uint32, err error) {
 	h := a.handle.Load()
 	if h == nil {
@@ -325,7 +325,7 @@ func (a *Affinity) NewSealWriter(use *IDUse, summary *IDSummary, slot int32, fra
 	return w, nil
 }
 
-// bodyChunk is how much of a body is rewritten at once.
+// bodyChunk is how much of a body is rewritten immediately.
 const bodyChunk = 8 << 10
 
 // IDReader reads a body whose ids are opened or sealed. It holds back what may be an id and is not

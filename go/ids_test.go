@@ -344,7 +344,7 @@ func cutAnywhere(d *draws) {
 	r := must(a.NewSealReader(use, &s, 0, framing, &chunks{body, whole}))
 	same("read", string(must(io.ReadAll(iotest.HalfReader(r)))), response.text)
 
-	// What is sealed here is opened here, and then is what it was.
+	// An id that is sealed here is opened here, and then is what it was.
 	var before, after any
 	if framing != FramingJSON || w.config.IDs.Mode != ModeSeal || first.report.Opened > 0 || first.report.Refused ||
 		json.Unmarshal([]byte(body), &before) != nil {
@@ -435,7 +435,7 @@ type failing struct{ err error }
 
 func (f failing) Write([]byte) (int, error) { return 0, f.err }
 
-// What a client wrote comes back as it wrote it.
+// A client gets its ids back as it wrote them.
 func TestTheResponseSpeaksAsTheClientDoes(t *testing.T) {
 	const native = "resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41"
 	for mode := range ModeStrict + 1 {
@@ -544,7 +544,7 @@ func TestAbsoluteURLsLeadBackThroughTheGateway(t *testing.T) {
 	}
 }
 
-// Time is linear in the length of a body, whatever it is made of.
+// Time is linear in the length of a body, for any content.
 func TestNoBodyIsSlow(t *testing.T) {
 	size := 4 << 20
 	if runtime.GOARCH == "wasm" {
@@ -572,7 +572,7 @@ func TestNoBodyIsSlow(t *testing.T) {
 	}
 }
 
-// What a body takes is little, however long it is, and fixed.
+// A body takes little memory, however long it is, and always the same.
 func TestABodyTakesLessThanAKilobyte(t *testing.T) {
 	if size := unsafe.Sizeof(puregoBody{}); size >= 1024 {
 		t.Error(size)
@@ -645,7 +645,7 @@ func TestIDArguments(t *testing.T) {
 	}
 	_, err = ring.Seal(nil, "", "", 1, "resp_1")
 	check(t, "ring", err, error(ErrNotInitialised), nil)
-	// What is under way goes on.
+	// A body under way continues.
 	out, err := io.ReadAll(r)
 	check(t, "under way", err, nil, nil)
 	check(t, "under way", strings.HasSuffix(string(out), `tp0"}`), true, string(out))
@@ -687,7 +687,7 @@ func TestIDConfigurationsAreChecked(t *testing.T) {
 			t.Errorf("%v, not %v", err, &c.want)
 		}
 	}
-	// What is added counts.
+	// Added fields count.
 	config := idConfig(ModeSeal)
 	config.IDs.Fields = IDFields{names(32), []string{"own."[:3]}, []string{"things"}}
 	a := must(New(config))
@@ -695,7 +695,7 @@ func TestIDConfigurationsAreChecked(t *testing.T) {
 	use := &IDUse{IDs: IDsBoth}
 	check(t, "sealed", sealed(a, use, nil, FramingJSON, `{"x":"own_1"}`, func() int { return 9 }).changed, uint32(1), nil)
 	check(t, "path", strings.HasSuffix(must(a.SealTarget(use, nil, 0, "/things/own_1")), "tp0"), true, nil)
-	// Whose ids are told apart by.
+	// Whose ids are distinguished by.
 	for owner, want := range map[IDOwner]string{IDOwnerNone: "", IDOwnerConsumer: "alice"} {
 		config := idConfig(ModeSeal)
 		config.IDs.Owner = owner

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# How the Go module links: not without the library, nor with one of another version, and what it
-# says then; from an installed library, by pkg-config; and in pure Go without any.
+# Tests how the Go module links: not without the library, nor with one of another version, and what
+# it says then; from an installed library, by pkg-config; and in pure Go without any.
 set -euo pipefail
 
 build=$(cd "${1:?usage: link.sh BUILD_FOLDER}" && pwd)

@@ -1,7 +1,7 @@
 #ifndef TOKENPIN_GO_NATIVE_H
 #define TOKENPIN_GO_NATIVE_H
 
-// What the files of the cgo backend have in common, and no other program includes.
+// Shared by the files of the cbe returnedend; no other program includes it.
 
 #if !__has_include(<tokenpin.h>)
 #error \
@@ -15,10 +15,10 @@
 #endif
 #endif
 
-// The library calls nobody back, and keeps no pointer that is passed on the way of a request: so
+// The library calls no one back, and keeps no pointer that is passed on the way of a request: so
 // the Go files say noescape and nocallback of each function that they call.
 
-// What follows builds the library's structures on the C stack, from arguments that cgo passes
+// The functions below build the library's structures on the C stack, from arguments that cgo passes
 // without copying what they point to. Each parameter points to Go memory without Go pointers in it,
 // as cgo demands.
 

@@ -243,7 +243,7 @@ func (a *nativeAffinity) decide(r *Request, d *Decision) Status {
 		(*C.tokenpin_decision)(unsafe.Pointer(d))))
 }
 
-// firstTwo gives the values that count: none, one, and several that differ are told apart, and
+// firstTwo gives the values that count: none, one, and several that differ are distinguished, and
 // empty ones are none.
 func firstTwo(values []string) (first, second string) {
 	for _, value := range values {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// What Go says twice is what the library says.
+// Go's copies of names and numbers are the library's.
 
 func TestNamesAreTheLibrarys(t *testing.T) {
 	check := func(which, n int, got fmt.Stringer) {

@@ -9,7 +9,7 @@ import "C"
 
 import "unsafe"
 
-// What the tests ask of the library; test files cannot use cgo.
+// The tests' calls of the library; test files cannot use cgo.
 
 func nativeName(which, number int) (string, bool) {
 	var name C.tokenpin_bytes

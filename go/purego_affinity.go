@@ -33,7 +33,7 @@ func newPuregoAffinity(config *Config) (*puregoAffinity, error) {
 	secrets := new(puregoSecrets)
 	a := &puregoAffinity{config: *config, placementKey: &secrets.placementKey, ring: puregoRing{&secrets.keys}}
 	a.ids.ring.keys = &secrets.idKeys
-	// What holds secrets, or what the caller may change.
+	// Parts that hold secrets, or that the caller may change.
 	a.config.PlacementKey, a.config.CookieKeys, a.config.Slots, a.config.Rules = Secret{}, nil, nil, nil
 	a.config.IDs.Keys, a.config.IDs.Fields = nil, IDFields{}
 	if err := a.init(config); err != nil {

@@ -143,7 +143,7 @@ func hexDigit(c byte) (digit byte, ok bool) {
 	return 0, false
 }
 
-// reads says whether a method names existing state whatever its target is.
+// reads says whether a method names existing state for any target.
 func reads(method string) bool { return method == "GET" || method == "HEAD" || method == "DELETE" }
 
 // tableOf is the classification table: one's own rules before the default ones, or instead of them.

@@ -397,7 +397,7 @@ func unpack(form idForm, front, part []byte, opened *openedID, e *envelope) bool
 	return true
 }
 
-// What holds for all requests.
+// The settings of all requests.
 
 // idRules are a configuration's ring and table, and what it does with ids.
 type idRules struct {
@@ -550,7 +550,7 @@ func (t *idTable) seals(ids IDs, text []byte) bool {
 	return known && isIDText(text)
 }
 
-// What the ids of a request come to.
+// The ids of a request.
 
 // puregoSummary is an IDSummary in pure Go. The zero value is that of a request without ids.
 type puregoSummary struct {
@@ -628,7 +628,7 @@ func (s *puregoSummary) refuse(verdict IDVerdict, key, second uint8, text []byte
 	}
 }
 
-// idNamed is what a text names: an object of an account, or an object of nobody knows which.
+// idNamed is what a text names: an object of an account, or an object of an unknown account.
 type idNamed struct {
 	is, account bool
 	pin         uint64

@@ -31,7 +31,7 @@ func (w *idWork) passes() bool {
 	return w.ids == IDsNone
 }
 
-// sealsAll says whether the ids of the response are sealed whatever the client sends.
+// sealsAll says whether the ids of the response are sealed regardless of what the client sends.
 func (w *idWork) sealsAll() bool { return w.mode >= ModeSeal && w.ids >= IDsBoth }
 
 // changesResponse says whether anything in the response may change.
@@ -140,7 +140,7 @@ func (w *idWork) leave(b *puregoBody) {
 	}
 }
 
-// id takes a string that may be an id. What replaces it is put into b.hold; -1 for nothing.
+// id takes a string that may be an id. What replaces it is put into b.hold; -1 for none.
 func (w *idWork) id(b *puregoBody, where spot, text []byte) int {
 	if w.sealing {
 		return w.sealHeld(b, where, text)

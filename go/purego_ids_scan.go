@@ -12,7 +12,7 @@ import (
 
 const (
 	holdMax   = 512 // the longest string that is looked at, as it stands in the document
-	scanDepth = 256 // levels that are told apart; what is deeper is somebody else's
+	scanDepth = 256 // levels that are distinguished; what is deeper is someone else's
 	keyHold   = 6 * maxKeyName
 	tailAt    = headLen // where the end of encrypted content is held, behind its head
 	// namedLevels is how many keys are remembered of arrays and objects in one another. Of deeper
@@ -32,7 +32,7 @@ const (
 	scanColon
 	scanScalar
 	scanAfterValue
-	scanText      // in a string that nobody looks at
+	scanText      // in a string that no one looks at
 	scanCandidate // in a string that may be an id; what was read of it is held
 	scanContent   // in encrypted content
 	scanEscape    // in an escape of it
@@ -49,7 +49,7 @@ type lineState uint8
 
 const (
 	lineNone  lineState = iota // there are no lines: the body is a document
-	lineName                   // and up to lineName+4: so many letters of "data" were read
+	lineName                   // and up to lineName+4: that many letters of "data" were read
 	lineData  = lineName + 5
 	lineOther = lineData + 1
 )
@@ -418,7 +418,8 @@ func (b *puregoBody) scan(w *idWork, dst, in []byte) []byte {
 	return append(dst, in[from:]...)
 }
 
-// stringEnd finds the closing quote of a string that begins or goes on here; -1 if it is not there.
+// stringEnd finds the closing quote of a string that begins or continues here; -1 if it is not
+// there.
 func (b *puregoBody) stringEnd(text []byte) int {
 	at, quote := 0, -1
 	if b.escaped && len(text) > 0 {
@@ -573,7 +574,7 @@ func (b *puregoBody) spot(w *idWork) (s spot, listed bool) {
 }
 
 // decide asks about a string as it stands in the document. What replaces it is held then; -1 for
-// nothing.
+// none.
 func (b *puregoBody) decide(w *idWork, where spot, raw []byte) int {
 	if !b.hasEscape {
 		return w.id(b, where, raw)
@@ -586,7 +587,7 @@ func (b *puregoBody) decide(w *idWork, where spot, raw []byte) int {
 	return w.id(b, where, text[:n])
 }
 
-// candidate goes on with a string that may be an id, and says how much of in is done with.
+// candidate continues with a string that may be an id, and says how much of in is done with.
 func (b *puregoBody) candidate(w *idWork, dst, in []byte) ([]byte, int) {
 	escaped, hasEscape := b.escaped, b.hasEscape
 	end := b.stringEnd(in)
@@ -606,7 +607,7 @@ func (b *puregoBody) candidate(w *idWork, dst, in []byte) ([]byte, int) {
 	if end < 0 {
 		return dst, len(in)
 	}
-	// What replaces it is held in its place.
+	// Its replacement is held in its place.
 	raw := b.hold
 	out := raw[:b.held]
 	if n := b.decide(w, where, out); n >= 0 {
@@ -616,7 +617,7 @@ func (b *puregoBody) candidate(w *idWork, dst, in []byte) ([]byte, int) {
 	return append(dst, out...), end
 }
 
-// Encrypted content: all passes, but for its end if that may be a mark.
+// Encrypted content: all passes, except for its end if that may be a mark.
 
 // readHead adds to the head, as far as there is room.
 func (b *puregoBody) readHead(content []byte) {
@@ -664,7 +665,7 @@ func (b *puregoBody) endContent(w *idWork, dst []byte) []byte {
 	return append(dst, tail...)
 }
 
-// readEscape goes on with an escape of encrypted content, and says whether c is of it.
+// readEscape continues with an escape of encrypted content, and says whether c is of it.
 func (b *puregoBody) readEscape(c byte) bool {
 	digit, isDigit := hexDigit(c)
 	switch {
@@ -697,7 +698,7 @@ func (b *puregoBody) readEscape(c byte) bool {
 	return true
 }
 
-// Where documents end.
+// The ends of documents.
 
 // lineEnd is the end of a line of an event. No string reaches over it.
 func (b *puregoBody) lineEnd(dst []byte) []byte {

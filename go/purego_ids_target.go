@@ -47,7 +47,7 @@ func (p *targetParts) next() (text, end []byte) {
 	return text, end
 }
 
-// behind goes on behind a part, which may have become another text.
+// behind continues behind a part, which may have become another text.
 func (p targetParts) behind(text, end []byte) targetParts {
 	switch {
 	case p.state == targetPath && len(text) == 0: // two slashes are as one, to many a server
@@ -139,7 +139,7 @@ func (w *idWork) openTarget(target []byte) []byte {
 }
 
 // refuseUnclear refuses, in the mode strict, a segment that another reader would cut, or decode
-// once more.
+// again.
 func (w *idWork) refuseUnclear(p *targetParts, key uint8, text []byte) {
 	if key == noIDKey && p.state == targetPath && !p.isName() {
 		key = pathKey

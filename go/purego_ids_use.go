@@ -1,6 +1,6 @@
 package tokenpin
 
-// How an affinity opens and seals.
+// Methods of an affinity that open and seal.
 
 // work is what is done with one request and its response.
 func (a *puregoAffinity) work(use *IDUse) (w idWork, s Status) {

@@ -5,7 +5,7 @@ import "fmt"
 // Secret is a key of 16 bytes. It is never printed.
 type Secret [16]byte
 
-// Format writes "[secret]", whatever the verb.
+// Format writes "[secret]", for any verb.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[secret]")) }
 
 // MarshalText gives "[secret]", so that encoders such as those of encoding/json and log/slog do not

@@ -70,8 +70,8 @@ type Filter struct {
 	Anonymous bool
 }
 
-// Slots is a token set for selection alone. All its methods may be called from any number of
-// goroutines at once.
+// Slots is a token set for selection only. All its methods may be called from any number of
+// goroutines concurrently.
 type Slots struct{ slots slots }
 
 // NewSlots makes a token set of 1 to MaxBuckets slots. An error is a [ConfigError].

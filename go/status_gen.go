@@ -43,7 +43,7 @@ const (
 	ErrWeight Status = 24
 	// The until is over 35184372088831.
 	ErrUntil Status = 25
-	// A vacant slot stays vacant, and no other becomes so.
+	// A slot cannot become vacant, or stop being vacant.
 	ErrVacant Status = 26
 	// The slot number is not below the capacity.
 	ErrSlotRange Status = 27
@@ -80,7 +80,7 @@ const (
 	ErrPattern Status = 41
 	// The time does not fit a cookie: it is past the year 2106.
 	ErrTime Status = 42
-	// Entropy, or an id hint, is needed and all zero.
+	// Randomness is needed, and the entropy or the id hint is all zero.
 	ErrEntropy Status = 43
 	// The decision belongs to another configuration.
 	ErrStale Status = 44
@@ -132,7 +132,7 @@ func (s Status) text() (name, message string) {
 	case ErrUntil:
 		return "until", "the until is over 35184372088831"
 	case ErrVacant:
-		return "vacant", "a vacant slot stays vacant, and no other becomes so"
+		return "vacant", "a slot cannot become vacant, or stop being vacant"
 	case ErrSlotRange:
 		return "slot_range", "the slot number is not below the capacity"
 	case ErrSlotCount:
@@ -166,7 +166,7 @@ func (s Status) text() (name, message string) {
 	case ErrTime:
 		return "time", "the time does not fit a cookie: it is past the year 2106"
 	case ErrEntropy:
-		return "entropy", "entropy, or an id hint, is needed and all zero"
+		return "entropy", "randomness is needed, and the entropy or the id hint is all zero"
 	case ErrStale:
 		return "stale", "the decision belongs to another configuration"
 	case ErrStrategy:

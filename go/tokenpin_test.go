@@ -232,7 +232,7 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-// Decisions, changes and Close at once: for the race detector, the address sanitizer and the
+// Decisions, changes and Close concurrently: for the race detector, the address sanitizer and the
 // garbage collector.
 func TestConcurrency(t *testing.T) {
 	for range 20 {

@@ -20,7 +20,7 @@ const vectors = "../tests/vectors"
 func readVectors(t *testing.T, file string) []byte {
 	t.Helper()
 	if _, err := os.Stat("../Cargo.toml"); err != nil {
-		t.Skip("the vectors are in the checkout alone, and not in the module")
+		t.Skip("the vectors are only in the checkout, and not in the module")
 	}
 	data, err := os.ReadFile(filepath.Join(vectors, file))
 	if err != nil {

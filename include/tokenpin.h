@@ -144,7 +144,7 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_UNTIL = 25,
     /**
-     * A vacant slot stays vacant, and no other becomes so.
+     * A slot cannot become vacant, or stop being vacant.
      */
     TOKENPIN_STATUS_VACANT = 26,
     /**
@@ -213,7 +213,7 @@ enum tokenpin_status
      */
     TOKENPIN_STATUS_TIME = 42,
     /**
-     * Entropy, or an id hint, is needed and all zero.
+     * Randomness is needed, and the entropy or the id hint is all zero.
      */
     TOKENPIN_STATUS_ENTROPY = 43,
     /**
@@ -1963,7 +1963,7 @@ enum tokenpin_refusal
      */
     TOKENPIN_REFUSAL_PREVIOUS_RESPONSE_NOT_FOUND = 4,
     /**
-     * The encrypted content is not from an account in the set.
+     * The mark of the encrypted content does not name an account in the set.
      */
     TOKENPIN_REFUSAL_INVALID_ENCRYPTED_CONTENT = 5,
     /**

@@ -316,7 +316,7 @@ inline std::string_view name(tokenpin_enum which, std::int32_t value) noexcept {
     case TOKENPIN_STATUS_UNTIL:
       return "The until is over 35184372088831.";
     case TOKENPIN_STATUS_VACANT:
-      return "A vacant slot stays vacant, and no other becomes so.";
+      return "A slot cannot become vacant, or stop being vacant.";
     case TOKENPIN_STATUS_SLOT_RANGE:
       return "The slot number is not below the capacity.";
     case TOKENPIN_STATUS_SLOT_COUNT:
@@ -353,7 +353,7 @@ inline std::string_view name(tokenpin_enum which, std::int32_t value) noexcept {
     case TOKENPIN_STATUS_TIME:
       return "The time does not fit a cookie: it is past the year 2106.";
     case TOKENPIN_STATUS_ENTROPY:
-      return "Entropy, or an id hint, is needed and all zero.";
+      return "Randomness is needed, and the entropy or the id hint is all zero.";
     case TOKENPIN_STATUS_STALE:
       return "The decision belongs to another configuration.";
     case TOKENPIN_STATUS_STRATEGY:

@@ -31,7 +31,7 @@ pub enum Error {
     #[error("the until is over {}", MAX_UNTIL)]
     Until,
     /// A change from or to the state vacant.
-    #[error("a vacant slot stays vacant, and no other becomes so")]
+    #[error("a slot cannot become vacant, or stop being vacant")]
     Vacant,
     /// A slot number that is not below the capacity.
     #[error("the slot number is not below the capacity")]
@@ -96,7 +96,7 @@ pub enum Error {
     #[error("the time does not fit a cookie: it is past the year 2106")]
     Time,
     /// Sixteen zero bytes where randomness is needed.
-    #[error("entropy, or an id hint, is needed and all zero")]
+    #[error("randomness is needed, and the entropy or the id hint is all zero")]
     Entropy,
     /// An output buffer that is too small.
     #[error("the buffer is too small, {needed} bytes are needed")]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compiles and runs the programs of a page against the jars alone, as somebody elsewhere would.
+# Compiles and runs the programs of a page against the jars only, as someone elsewhere would.
 #   readme.sh PAGE JARS FOLDER JAVA_HOME
 set -euo pipefail
 

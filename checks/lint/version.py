@@ -1,8 +1,9 @@
-"""The version stands in Cargo.toml; wherever else it follows the project's name, it is the same.
+"""The version is in Cargo.toml. Every version that follows the project's name elsewhere equals it.
 
-Manifests, lock files and pages are searched for the name and a version behind it, as in `name = "tokenpin-tower"`,
-`version = "0.1.0"`, or in `tokenpin/go@v0.1.0`. With --write they are corrected, as `make bindings` does. A version of
-two numbers is the compatible one, and 0.0.0 is that of packages which are never published.
+Searches manifests, lock files and pages for the name with a version behind it, as in
+`name = "tokenpin-tower"`, `version = "0.1.0"`, or in `tokenpin/go@v0.1.0`. With --write it corrects
+them, as `make bindings` does. A version of two numbers is the compatible one, and 0.0.0 is that of
+packages which are never published.
 """
 
 import pathlib

@@ -31,7 +31,7 @@ def shipped():
 
 
 def text(package):
-    """Returns the licence that is chosen: MIT, else Apache-2.0, which is in a file of ours, else all."""
+    """Returns the chosen licence: MIT, else Apache-2.0, which is in a file of ours, else all."""
     files = sorted(pathlib.Path(package["manifest_path"]).parent.iterdir())
     if not (chosen := [file for file in files if MIT.fullmatch(file.name)]):
         (apache,) = re.findall(r"Apache-2\.0(?: WITH [\w-]+)?", package["license"]) or [None]

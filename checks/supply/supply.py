@@ -97,8 +97,8 @@ def crate_problems(found, page, table="runtime crates"):
         elif name not in found:
             yield f"{name} is in the {table} of {PAGE}, and not shipped"
         elif found[name] != wanted[name]:
-            runs, listed = found[name] or "nothing", wanted[name] or "nothing"
-            yield f"{name} runs when building: {runs}; the {table} of {PAGE} say {listed}"
+            runs, page_says = found[name] or "nothing", wanted[name] or "nothing"
+            yield f"{name} runs when building: {runs}; the {table} of {PAGE} say {page_says}"
 
 
 def licence_problems(metadata, shipped):

@@ -78,6 +78,14 @@ class Words(unittest.TestCase):
             for text in texts:
                 self.assertEqual(found(name, text), [], text)
 
+    def test_code_hides_no_prose_behind_it(self):
+        for name, text in [
+            ("py", 'x = "a <b"\n# anew\ny = "c> d"\n'),
+            ("rs", "let x = 1 <2; // a `b\n/// anew\nlet y = 3 >2; // c` d\n"),
+            ("md", "a [b] [c\nanew] <d\nanew>"),
+        ]:
+            self.assertGreaterEqual(len(found(name, text)), 1, text)
+
     def test_an_excepted_phrase_is_left_alone(self):
         self.assertEqual(found("rs", "// This is left\n// alone.\n"), [])
 
@@ -90,20 +98,28 @@ class Words(unittest.TestCase):
         self.assertEqual(found("rs", "// What is it? This.\n"), [])
 
     def test_prose_is_at_most_100_wide_and_code_120(self):
-        fits = "// " + "ab " * 32 + "a"
-        self.assertEqual(len(fits), 100)
-        for name in ("rs", "md", "py", "sh"):
-            self.assertEqual(found(name, "\n" + fits), [])
-            self.assertEqual(found(name, "\n" + fits + "b"), [(2, "101 columns: at most 100")])
-        for name in ("rs", "py", "go", "lua"):
-            self.assertEqual(found(name, "f(" + "a, " * 39 + ")"), [])
-            self.assertEqual(
-                found(name, "f(" + "a, " * 39 + "a)"), [(1, "121 columns: at most 120")]
-            )
-        self.assertEqual(found("md", "| " + fits), [])
-        self.assertEqual(found("md", "    " + fits), [])
-        self.assertEqual(found("md", "```\n" + fits + "b\n```"), [])
-        self.assertEqual(found("rs", fits + "https://example.com"), [])
+        words_ = "ab " * 32
+        for name, mark in [
+            ("rs", "// "),
+            ("md", "- ."),
+            ("py", "#  "),
+            ("sh", "#  "),
+            ("lua", "-- "),
+        ]:
+            fits = "\n" + mark + words_ + "a"
+            self.assertEqual(len(fits), 101)
+            self.assertEqual(found(name, fits), [], name)
+            self.assertEqual(found(name, fits + "b"), [(2, "101 columns: at most 100")], name)
+        self.assertEqual(
+            found("py", f'def f():\n    """{words_}"""\n'), [(2, "106 columns: at most 100")]
+        )
+        for name in ("rs", "py", "go", "lua", "mk"):
+            fits = "f(" + "a, " * 39
+            self.assertEqual(found(name, fits + ")"), [])
+            self.assertEqual(found(name, fits + "a)"), [(1, "121 columns: at most 120")])
+        for text in (f"| {words_}ab |", f"    {words_}", f"```\n{words_} abcd\n```"):
+            self.assertEqual(found("md", text), [])
+        self.assertEqual(found("rs", f"// {words_}https://example.com"), [])
         self.assertEqual(found("rs", "// " + "x" * 98), [])
 
     def test_generated_files_are_left_alone(self):

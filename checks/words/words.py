@@ -18,7 +18,7 @@ WIDTH, CODE_WIDTH = 100, 120
 HERE = Path(__file__).parent
 # Data, and text that other tools or people wrote.
 SKIPPED = re.compile(
-    r"(^|/)(LICENSE-|vectors/|corpus/|testdata/|golden/|THIRD|package-lock)"
+    r"(^|/)(LICENSE-|corpus/|package-lock)"
     r"|requirements\.txt$|\.(lock|sum|csv|svg|dict|sse|txt)$|(^|/)words/test_words\.py$"
 )
 GENERATED = re.compile(
@@ -65,10 +65,9 @@ GRAMMARS["pyi"] = GRAMMARS["py"]
 JSON = re.compile(r"\.schema\.json$")
 
 MARKERS = re.compile(r"^[ \t]*(?:///?!?|/?\*+!?|#+:?|--+|;;+)|/?\*+/$", re.M)
-COMMENT = re.compile(r"\s*(?://|#(?!!?\[)|/?\*\s)")
 # A NUL stands for code, so nothing here reaches from one comment into the next behind code.
 QUOTED_CODE = re.compile(r"```[^\0]*?(?:```|(?=\0)|\Z)|`[^`\0]*`")
-TARGET = re.compile(r"\]\([^)\s]*\)|\]\[[^\]]*\]|\bhttps?://\S+|<[^>\s!][^>]*>")
+TARGET = re.compile(r"\]\([^)\s]*\)|\]\[[^\]\0\n]*\]|\bhttps?://\S+|<[^>\s!\0][^>\0\n]*>")
 OPENING = re.compile(r"(?:What|Whether|Where|How)\b(?!\'s\b)(?![^.]*\?)")
 
 
@@ -109,8 +108,11 @@ def masked(pattern, mask, text):
 
 
 def prose(text, kind):
-    """The text with all but its prose blanked, of the same length, and where its comments begin."""
-    parts, starts, at, before = [], [], 0, None
+    """The text with all but its prose blanked, of the same length, and its comments.
+
+    A comment is its start, its end, and whether it continues the one in front of it.
+    """
+    parts, comments, at, before = [], [], 0, None
     for token in GRAMMARS[kind].finditer(text) if kind != "md" else ():
         code, at, word = text[at : token.start()], token.end(), token[0]
         parts.append(blank(code))
@@ -122,23 +124,26 @@ def prose(text, kind):
             parts.append(f"\0{word[1:-1]}\0" if sentence else blank(word))
             before = None
             continue
-        # One comment may be several lines of comments.
-        if before != word[:3] or code.count("\n") != 1 or code.strip():
-            starts.append(token.start())
+        continues = before == word[:3] and code.count("\n") == 1 and not code.strip()
+        comments.append((token.start(), token.end(), continues))
         before = word[:3]
         parts.append(masked(MARKERS, spaces, word))
     parts.append(text[at:] if kind == "md" else blank(text[at:]))
-    return masked(TARGET, blank, masked(QUOTED_CODE, blank, "".join(parts))), starts
+    return masked(TARGET, blank, masked(QUOTED_CODE, blank, "".join(parts))), comments
 
 
-def too_long(text, kind):
+def too_long(text, kind, comments):
     """The lines over the width that could be broken."""
+    prose_lines = set()
+    for start, end, _ in comments:
+        first = text.count("\n", 0, start) + 1
+        own_line = not text[text.rfind("\n", 0, start) + 1 : start].strip()
+        prose_lines.update(range(first + (not own_line), first + text.count("\n", start, end) + 1))
     fenced = False
     for number, line in enumerate(text.splitlines(), 1):
         if kind == "md" and line.lstrip().startswith("```"):
             fenced = not fenced
-        lua = kind == "lua" and line.lstrip().startswith("--")
-        is_prose = kind == "md" or lua or COMMENT.match(line)
+        is_prose = kind == "md" or number in prose_lines
         width = WIDTH if is_prose else CODE_WIDTH
         # A string of TOML is one line.
         if len(line) <= width or fenced or "://" in line or kind == "toml" and not is_prose:
@@ -154,10 +159,10 @@ def check(text, name):
     kind = "md" if name.endswith(".md") else name.rpartition("/")[2].rpartition(".")[2]
     if kind != "md" and kind not in GRAMMARS or GENERATED.search(text[:4000]):
         return []
-    read, starts = prose(text, kind)
+    read, comments = prose(text, kind)
     refused, fine, better = rules()
     read = masked(fine, spaces, read)
-    findings = list(too_long(text, kind)) if kind != "json" else []
+    findings = list(too_long(text, kind, comments)) if kind != "json" else []
 
     def line_of(at):
         return text.count("\n", 0, at) + 1
@@ -165,9 +170,10 @@ def check(text, name):
     for found in refused.finditer(read):
         word = " ".join(found[0].split())
         findings.append((line_of(found.start()), f"{word}: {better[word.lower()]}"))
-    for start in starts:
+    for start, _, continues in comments:
         first = re.compile(r"\s*").match(read, start).end()
-        if opening := OPENING.match(read, first):
+        opening = None if continues else OPENING.match(read, first)
+        if opening:
             findings.append((line_of(first), f"{opening[0]}: open with a verb or a noun"))
     return sorted(findings)
 

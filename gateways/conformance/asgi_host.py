@@ -2,7 +2,8 @@
 
     asgi_host.py CONFIG PORT PROVIDER
 
-Keys and secrets are in the environment (`env`). The provider is asked over one connection for each request.
+Keys and secrets are in the environment (`env`). The provider is asked over one connection for each
+request.
 """
 
 import asyncio

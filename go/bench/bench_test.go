@@ -14,7 +14,7 @@ import (
 	"github.com/tokenpin/tokenpin/go"
 )
 
-// So many different keys that the processor's branch predictor cannot learn them, as it cannot in
+// That many different keys that the processor's branch predictor cannot learn them, as it cannot in
 // traffic.
 const keyCount = 1 << 16
 
@@ -131,7 +131,7 @@ func peers() map[string]*securecookie.SecureCookie {
 
 const name = "__Host-tokenpin"
 
-// What the peer's cookies hold: as much as ours, an id and a pin.
+// The contents of the peer's cookies: as much as ours, an id and a pin.
 var payload = []byte("0123456789abcdefaccount1")
 
 func BenchmarkEncode(b *testing.B) {

@@ -19,7 +19,7 @@ import (
 
 const digits = "67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41"
 
-// chunk is what a proxy reads from a socket at once.
+// chunk is what a proxy reads from a socket immediately.
 const chunk = 16 << 10
 
 type rewriting struct {
@@ -50,7 +50,7 @@ func deltas() string {
 	return stream.String()
 }
 
-// A page of 5000 files, each with an id of its own.
+// A page of 5000 files, each with its own id.
 func list() string {
 	var files []string
 	for i := range 5000 {
@@ -78,8 +78,8 @@ func (r *rewriting) sealAll(value any) {
 	}
 }
 
-// eachDocument gives the documents of a body to rewrite, and appends what comes of them, and all
-// else.
+// eachDocument gives the documents of a body to rewrite, and appends what comes of them, and
+// everything else.
 func eachDocument(dst, body []byte, events bool, rewrite func(dst, document []byte) []byte) []byte {
 	if !events {
 		return rewrite(dst, body)

@@ -1,3 +1,3 @@
-// Package openai sends OpenAI's own client through the middleware, without a cookie. It is a module
-// of its own, so that users of the Go module do not get that client.
+// Package openai sends OpenAI's own client through the middleware, without a cookie. It is its own
+// module, so that users of the Go module do not get that client.
 package openai

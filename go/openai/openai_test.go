@@ -207,7 +207,7 @@ func TestFilesAreFoundInTheirStore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// The store is made by whoever is next, unless it names the file.
+		// The store is made by the next account, unless it names the file.
 		store, err := client.VectorStores.New(ctx, openai.VectorStoreNewParams{FileIDs: []string{file.ID}})
 		if err != nil {
 			t.Fatal(err)

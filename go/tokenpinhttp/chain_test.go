@@ -12,8 +12,8 @@ import (
 	"github.com/tokenpin/tokenpin/go"
 )
 
-// Two gateways in a row, with keys of their own. With one name for both cookies the outer one takes
-// the inner one's away, in either direction, and tells by what it sees; with a scope of its own
+// Two gateways in a row, with separate keys. With one name for both cookies the outer one takes
+// the inner one's away, in either direction, and tells by what it sees; with its own scope
 // each keeps its sessions.
 func TestGatewaysInARow(t *testing.T) {
 	for _, scope := range []string{"", "outer"} {

@@ -47,13 +47,13 @@ func Bearer(tokens ...string) Credentials {
 // the client's own from headers and trailers. Those are
 //
 //   - what any slot has;
-//   - names with one of these words: authorization, auth, token, jwt, secret, password, credential, credentials, apikey;
-//     or with api-key, access-key, functions-key or subscription-key;
+//   - names with one of these words: authorization, auth, token, jwt, secret, password, credential,
+//     credentials, apikey; or with api-key, access-key, functions-key or subscription-key;
 //   - OpenAI-Organization, OpenAI-Project and X-Goog-User-Project, which say whose account pays.
 //
-// Upper and lower case do not count, and _ is the same as -, as it is to many servers. All else
-// passes: the client's other cookies, a key in the query or among the protocols of a WebSocket.
-// Those are left to the host.
+// Upper and lower case do not count, and _ is the same as -, as it is to many servers. Everything
+// else passes: the client's other cookies, a key in the query or among the protocols of a
+// WebSocket. Those are left to the host.
 //
 // The request's context is that of the request inside Handler, or made from it. With another one,
 // nothing is set.
@@ -96,13 +96,13 @@ func isCredential(name string) bool {
 	return slices.Contains(tokenpin.PayerHeaders, name)
 }
 
-// Format writes how many there are, whatever the verb.
+// Format writes how many there are, for any verb.
 func (c Credentials) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "credentials of %d slots", len(c.slots))
 }
 
 // Rewrite is for httputil.ReverseProxy behind Handler. It sends a request to the upstream as the
-// account of the slot that serves it. Where accounts have upstreams of their own, write another
+// account of the slot that serves it. Where accounts have their own upstreams, write another
 // one, with DecisionFrom and Put.
 func Rewrite(upstream *url.URL, credentials Credentials) func(*httputil.ProxyRequest) {
 	return func(r *httputil.ProxyRequest) {

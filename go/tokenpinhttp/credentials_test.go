@@ -12,7 +12,7 @@ import (
 	"github.com/tokenpin/tokenpin/go"
 )
 
-// What clients prove with who they are, or say who pays, spelt as servers tolerate it.
+// Headers that prove who a client is, or say who pays, spelt as servers tolerate it.
 var credentialNames = []string{
 	"authorization", "Authorization", "AUTHORIZATION", "Proxy-Authorization", "X-Authorization", "X_Authorization",
 	"X-Forwarded-Authorization", "X-Serverless-Authorization", "Cf-Aig-Authorization", "X-Auth", "Helicone-Auth", "X-Auth-Token",
@@ -42,8 +42,8 @@ func TestCredentialsOfOthersAreTold(t *testing.T) {
 	}
 }
 
-// What a client sends behind its body is not in its headers, and reaches the upstream where the
-// body was read before.
+// Trailers that a client sends behind its body is not in its headers, and reaches the upstream
+// where the body was read before.
 func TestNoCredentialPassesInTrailers(t *testing.T) {
 	var sent *http.Request
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -83,7 +83,7 @@ func TestNoCredentialPassesInTrailers(t *testing.T) {
 	}
 }
 
-// Whatever credentials a client brings, and whatever the accounts have, the upstream sees the
+// For any credentials of a client, and any of the accounts, the upstream sees the
 // account's only.
 func TestNoCredentialOfAClientPasses(t *testing.T) {
 	const own = "the client's own"
@@ -131,7 +131,7 @@ func TestNoCredentialOfAClientPasses(t *testing.T) {
 	}
 }
 
-// Without a decision, and for a slot without credentials, nobody's are sent.
+// Without a decision, and for a slot without credentials, no one's are sent.
 func TestPutWithoutAnAccount(t *testing.T) {
 	for _, credentials := range []Credentials{{}, Bearer("a"), NewCredentials(http.Header{"X-Token": {"a"}})} {
 		in := httptest.NewRequest("GET", "/x", nil)
@@ -144,7 +144,7 @@ func TestPutWithoutAnAccount(t *testing.T) {
 	}
 }
 
-// What one request does to its headers is not in the next one's.
+// A request's changes to its headers are not in the next one's.
 func TestCredentialsAreNotShared(t *testing.T) {
 	mine := http.Header{"X-Token": {"a"}}
 	credentials := NewCredentials(mine)

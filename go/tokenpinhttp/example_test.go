@@ -73,9 +73,10 @@ func ExamplePin_Handler() {
 	response = httptest.NewRecorder()
 	handler.ServeHTTP(response, httptest.NewRequest("GET", "/v1/responses/resp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxtp7", nil))
 	fmt.Println(response.Code, response.Body)
-	// Output: {"input":"Hello"} minted false {"previous_response_id":"resp_1"} id true 404
-	// {"error":{"message":"The object 'resp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxtp7' named
-	// by 'path' was not found.","type":"invalid_request_error","param":"path","code":"not_found"}}
+	// Output:
+	// {"input":"Hello"} minted false
+	// {"previous_response_id":"resp_1"} id true
+	// 404 {"error":{"message":"The object 'resp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxtp7' named by 'path' was not found.","type":"invalid_request_error","param":"path","code":"not_found"}}
 }
 
 func provider() *url.URL {

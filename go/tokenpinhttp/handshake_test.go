@@ -118,7 +118,7 @@ func TestHijack(t *testing.T) {
 			t.Errorf("%s: %q", name, lines)
 		}
 	}
-	// Where a connection cannot be taken over, the cookie waits for the status.
+	// If a connection cannot be taken over, the cookie waits for the status.
 	response := httptest.NewRecorder()
 	(&Pin{Affinity: newAffinity(t, nil)}).Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if _, _, err := w.(http.Hijacker).Hijack(); !errors.Is(err, http.ErrNotSupported) || w.Header()["Set-Cookie"] != nil {

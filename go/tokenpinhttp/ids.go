@@ -37,13 +37,13 @@ func (i *ids) hasState() bool { return i.use.IDs >= tokenpin.IDsBoth }
 // seals says whether ids in the response may change.
 func (i *ids) seals() bool { return i != nil && i.summary.Report().ChangesResponse }
 
-// readIDs reads the ids of a request, and gives the request that goes on, with what it reads put
+// readIDs reads the ids of a request, and gives the request that continues, with what it reads put
 // back and its ids opened. It answers with a refusal instead where the request cannot be read and
 // the mode wants that. The body that is given is closed by the caller.
 func (p *Pin) readIDs(held *atomic.Int64, asked *tokenpin.Request, r *http.Request) (out *http.Request, i *ids, body *heldBody, refused *refusal) {
 	class, err := p.Affinity.Classify(asked.Method, asked.Target)
 	mode := p.Affinity.IDMode()
-	// What comes behind a CONNECT is no body, and nobody knows its end.
+	// The bytes behind a CONNECT are no body, and have no known end.
 	hasBody := r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 && r.Method != http.MethodConnect
 	if err != nil || class.IDs == tokenpin.IDsNone || mode == tokenpin.ModeOff && (p.PassBodies || !hasBody) {
 		return r, nil, nil, nil // where Decide says what is wrong
@@ -58,7 +58,7 @@ func (p *Pin) readIDs(held *atomic.Int64, asked *tokenpin.Request, r *http.Reque
 	if err := i.openTarget(out, asked.Target); err != nil {
 		return r, nil, nil, nil
 	}
-	// Nobody sees the ids in a WebSocket's frames. Clients that are told so ask by requests
+	// No one sees the ids in a WebSocket's frames. Clients that are reported so ask by requests
 	// instead.
 	if asked.Method == http.MethodConnect && i.opens() && i.hasState() && (mode != tokenpin.ModeOpen || p.RefuseUpgrades) &&
 		!hasSegment(asked.Target, "realtime") {
@@ -133,7 +133,7 @@ func hold(held *atomic.Int64, r *http.Request, most, mostOfAll int64) (body []by
 	}
 	for {
 		if len(body) == cap(body) {
-			// One byte more than there may be shows that there are more. Nobody is believed how
+			// One byte more than there may be shows that there are more. No one is believed how
 			// long a body will be.
 			size := min(max(2*int64(cap(body)), 4<<10), most+1)
 			if r.ContentLength >= 0 && size > r.ContentLength {
@@ -265,7 +265,7 @@ func originOf(r *http.Request) string {
 	return "http://" + r.Host
 }
 
-// What headers say of a body.
+// The properties of a body that headers report.
 
 var ofTheBytes = append([]string{"Content-Length", "Accept-Ranges"}, tokenpin.DigestHeaders...)
 

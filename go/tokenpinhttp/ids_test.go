@@ -138,7 +138,7 @@ func TestASessionWithoutCookiesStays(t *testing.T) {
 	}
 }
 
-// What is not opened goes on as it came.
+// A body that is not opened passes unchanged.
 func TestRequestsThatNameNothingPassAsTheyAre(t *testing.T) {
 	for _, mode := range []tokenpin.Mode{tokenpin.ModeOff, tokenpin.ModeOpen, tokenpin.ModeSeal, tokenpin.ModeStrict} {
 		pin := &Pin{Affinity: newAffinity(t, withMode(mode))}
@@ -388,7 +388,7 @@ func TestIDsAreFollowedOrRefused(t *testing.T) {
 	}
 	page, err := os.ReadFile("../../docs/guides/embedding.md")
 	if err != nil {
-		t.Skip("the pages are in the checkout alone, and not in the module")
+		t.Skip("the pages are only in the checkout, and not in the module")
 	}
 	_, section, _ := strings.Cut(string(page), "\n## Refusals for ids\n")
 	section, _, _ = strings.Cut(section, "\n## ")
@@ -475,7 +475,7 @@ func TestIDsAreFollowedOrRefused(t *testing.T) {
 	}
 }
 
-// A body that comes in chunks tells nobody how long it is.
+// A body that comes in chunks tells no one how long it is.
 func TestALongBodyInChunksIsRefused(t *testing.T) {
 	for _, mode := range []tokenpin.Mode{tokenpin.ModeSeal, tokenpin.ModeOff} {
 		pin := &Pin{Affinity: newAffinity(t, withMode(mode)), MaxBody: 100 << 10}
@@ -502,7 +502,7 @@ func TestALongBodyInChunksIsRefused(t *testing.T) {
 	}
 }
 
-// What comes behind a handshake over HTTP/2 is no body, and does not end.
+// The bytes behind a handshake over HTTP/2 are no body, and do not end.
 func TestNobodyWaitsForTheEndOfAWebSocket(t *testing.T) {
 	for mode, want := range map[tokenpin.Mode]int{tokenpin.ModeOff: 200, tokenpin.ModeOpen: 200, tokenpin.ModeSeal: 426, tokenpin.ModeStrict: 426} {
 		pin := &Pin{Affinity: newAffinity(t, withMode(mode))}
@@ -553,7 +553,7 @@ func TestHeldBodiesAreLetGo(t *testing.T) {
 	}
 }
 
-// A body that names state is never taken for a new session's, whatever the mode.
+// A body that names state is never taken for a new session's, in any mode.
 func TestBodiesThatNameStateNeverMove(t *testing.T) {
 	for _, mode := range []tokenpin.Mode{tokenpin.ModeOff, tokenpin.ModeOpen, tokenpin.ModeSeal} {
 		for body, existing := range map[string]bool{`{"previous_response_id":"resp_1"}`: true, `{"input":"x"}`: false} {
@@ -564,7 +564,7 @@ func TestBodiesThatNameStateNeverMove(t *testing.T) {
 				if want := existing && !(passes && mode == tokenpin.ModeOff); decision.Existing != want {
 					t.Errorf("%v, %s: %v", mode, body, decision.Existing)
 				}
-				// What is created is found again by its id.
+				// A created object is found again by its id.
 				if decision.MayMove != (mode == tokenpin.ModeSeal && !existing) {
 					t.Errorf("%v, %s: may move %v", mode, body, decision.MayMove)
 				}
@@ -596,7 +596,8 @@ func TestRetryNeverLeavesTheAccountOfAnID(t *testing.T) {
 	}
 }
 
-// What next sees is true of the body that it sees; who called the handler sees what came.
+// The next handler sees headers that fit the body; the caller of the handler sees the original
+// ones.
 func TestHeadersOfARequestAreThoseOfItsBody(t *testing.T) {
 	pin := &Pin{Affinity: newAffinity(t, withMode(tokenpin.ModeSeal)), MaxHeldBodies: 200}
 	body := `{"previous_response_id":"` + sealedID(t, pin, 1, nativeID) + `"}`
@@ -606,7 +607,7 @@ func TestHeadersOfARequestAreThoseOfItsBody(t *testing.T) {
 			t.Error(r.Header)
 		}
 	}))
-	for range 3 { // whose bodies nobody reads
+	for range 3 { // whose bodies no one reads
 		request := httptest.NewRequest("POST", "/v1/responses", strings.NewReader(body))
 		request.Header.Set("Content-Length", strconv.Itoa(len(body)))
 		request.Header.Set("Digest", "x")

@@ -27,7 +27,7 @@ func classes(t *testing.T) []classified {
 	t.Helper()
 	text, err := os.ReadFile("../../tests/vectors/decision_v1.json")
 	if err != nil {
-		t.Skip("the vectors are in the checkout alone, and not in the module")
+		t.Skip("the vectors are only in the checkout, and not in the module")
 	}
 	var file struct{ Classify []classified }
 	if err := json.Unmarshal(text, &file); err != nil {

@@ -15,7 +15,7 @@ type refusal struct {
 	status        int
 	code, message string
 	param         string // the field of the request that is meant; empty for none
-	retryAfter    uint32 // in seconds; 0 if nobody knows
+	retryAfter    uint32 // in seconds; 0 if no one knows
 	header        http.Header
 }
 

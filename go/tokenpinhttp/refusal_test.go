@@ -55,7 +55,7 @@ func setAll(t *testing.T, affinity *tokenpin.Affinity, status tokenpin.SlotStatu
 func TestRefusalsAreThoseOfThePage(t *testing.T) {
 	page, err := os.ReadFile("../../docs/guides/embedding.md")
 	if err != nil {
-		t.Skip("the pages are in the checkout alone, and not in the module")
+		t.Skip("the pages are only in the checkout, and not in the module")
 	}
 	_, section, _ := strings.Cut(string(page), "\n## Refusals\n")
 	section, _, _ = strings.Cut(section, "\n## ")

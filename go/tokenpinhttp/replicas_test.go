@@ -26,7 +26,7 @@ func replicas(t *testing.T, change func(*tokenpin.Config)) [2]*Pin {
 	return made
 }
 
-// Whatever a client is known by, two replicas with equal configurations send it to one account:
+// However a client is known, two replicas with equal configurations send it to one account:
 // that of the specification, which shared vectors fix for all implementations.
 func TestReplicasAgree(t *testing.T) {
 	for _, strategy := range []tokenpin.Strategy{tokenpin.StrategyJump, tokenpin.StrategyRendezvous, tokenpin.StrategyHigressFNV1aModulo} {
@@ -90,7 +90,8 @@ func TestReplicasAgree(t *testing.T) {
 				}
 				served[source][want] = true
 			}
-			// One begins at one replica and goes on at the other, with a cookie or what it carries.
+			// One begins at one replica and continues at the other, with a cookie or what it
+			// carries.
 			one, other := pins[i%2], pins[1-i%2]
 			first, decision := ask(one, post())
 			cookie := first.Result().Cookies()[0]
@@ -110,7 +111,7 @@ func TestReplicasAgree(t *testing.T) {
 	}
 }
 
-// What is no hint joins nobody.
+// A bad hint joins no one.
 func TestHintsThatAreNone(t *testing.T) {
 	pins := replicas(t, nil)
 	for hint, accounts := range map[string]int{

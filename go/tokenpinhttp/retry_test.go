@@ -25,7 +25,7 @@ func tries(pin *Pin, r *http.Request) (slots []int32, response *httptest.Respons
 	return slots, response
 }
 
-// What ties no request to an account may be tried on each of them, once.
+// A request that nothing ties to an account may be tried on each of them, once.
 func TestRetryWithoutState(t *testing.T) {
 	pin := &Pin{Affinity: newAffinity(t, func(c *tokenpin.Config) { c.PromptCache = true }), ConsumerHeader: "X-Consumer"}
 	for _, path := range []string{"/v1/embeddings", "/v1/chat/completions"} {
@@ -39,7 +39,7 @@ func TestRetryWithoutState(t *testing.T) {
 			}
 		}
 	}
-	// Where only one account can serve, it is left with what it said.
+	// If only one account can serve, its answer stays.
 	setAll(t, pin.Affinity, tokenpin.SlotStatus{State: tokenpin.StateDown})
 	if err := pin.Affinity.SetSlot(1, tokenpin.Up); err != nil {
 		t.Fatal(err)
@@ -56,7 +56,7 @@ func TestRetryOfCreations(t *testing.T) {
 		Existing: func(r *http.Request) bool { return r.Header.Get("Names") != "" },
 	}
 	for range 20 {
-		// Nobody knows whether this client keeps a cookie, or one with a name.
+		// No one knows whether this client keeps a cookie, or one with a name.
 		for _, header := range [][]string{nil, {"X-Consumer", "alice"}, {"Cookie", "theme=dark"}, {"Names", "1", "Carried", ""}} {
 			if slots, _ := tries(pin, post(header...)); len(slots) != 1 {
 				t.Errorf("%q: %v", header, slots)

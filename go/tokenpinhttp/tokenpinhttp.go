@@ -11,7 +11,7 @@
 // affinity's Config.IDs.Mode set to tokenpin.ModeSeal; see [Pin.Handler].
 //
 // The default cookie is Secure and has a __Host- name, so browsers and cookie jars send it over
-// HTTPS alone. Behind something that ends TLS, nothing changes; for plain HTTP, set another
+// HTTPS only. Behind something that ends TLS, nothing changes; for plain HTTP, set another
 // CookieName and Attributes.Secure to false.
 package tokenpinhttp
 
@@ -47,7 +47,7 @@ type Pin struct {
 	CarrierHeader string
 
 	// Scope gives the set of accounts that a request is about, at most tokenpin.MaxScope bytes.
-	// Nil, or an empty answer, for the configured scope. Each scope has a cookie of its own name,
+	// Nil, or an empty answer, for the configured scope. Each scope has its own cookie name,
 	// and only that of the request's scope is removed: the upstream sees those of the others,
 	// sealed, unless paths or hosts keep them apart.
 	Scope func(*http.Request) string
@@ -61,7 +61,7 @@ type Pin struct {
 
 	// Existing says whether a request names existing state where method and path do not tell: in
 	// its body (previous_response_id, input_file_id, ...), or under a path that is in no table. It
-	// wins over both: on whatever path, such a request goes to its session's account, and is
+	// wins over both: on any path, such a request goes to its session's account, and is
 	// refused while that is down, instead of sent to an account that does not know the state. Nil
 	// for never. A function that reads the body has to put it back.
 	Existing func(*http.Request) bool
@@ -80,7 +80,7 @@ type Pin struct {
 	// is a 413.
 	MaxBody int64
 
-	// MaxHeldBodies is how many bytes of bodies are held at once; 0 for 1 GiB. More are a 503.
+	// MaxHeldBodies is how many bytes of bodies are held at a time; 0 for 1 GiB. More are a 503.
 	MaxHeldBodies int64
 
 	// PassBodies says that in ModeOff no body is read. Else it is, so that a request whose body
@@ -117,7 +117,7 @@ func DecisionFrom(ctx context.Context) (decision tokenpin.Decision, ok bool) {
 
 // Retry decides again about a request that the account of its decision refused, as with status 429:
 // without the accounts that were tried. From then on DecisionFrom gives the new decision, whose
-// cookie is the one that goes back.
+// cookie is the one that is returned.
 //
 // It answers false, and changes nothing, where the request has to stay: its state is in that
 // account, or what it creates would be looked for there, or no other account can serve. Then what
@@ -148,7 +148,7 @@ func Retry(ctx context.Context) bool {
 // header, with its name. The response is passed on as it is written and flushed; nothing is
 // buffered.
 //
-// Where the table of classification says so, JSON bodies of requests are held until they are whole,
+// If the table of classification says so, JSON bodies of requests are held until they are whole,
 // for the account may be in them, and next sees them with their ids opened. Of responses, JSON and
 // event streams are sealed while they pass, and nothing of them is held but what may be an id and
 // is not whole yet. For that, next asks for no encoding, and a length, a strong ETag, digests and
@@ -234,7 +234,7 @@ func (p *Pin) Handler(next http.Handler) http.Handler {
 }
 
 // ending is a request's body that stays at its end once it is there. http.Transport asks for more
-// when all has been sent, to see that there is none; an upstream that answers at once lets the
+// when all has been sent, to see that there is none; an upstream that answers immediately lets the
 // server close the body before that, and the transport would take that for a failure and drop the
 // answer.
 type ending struct {
@@ -299,7 +299,7 @@ func unjoined(values []string) []string {
 }
 
 // theOne gives the value that all values are which are not empty; of none, the empty one. Of
-// different ones, none can be told to be the right one.
+// different ones, none is known to be the right one.
 func theOne(values []string) (one string, ok bool) {
 	for _, value := range values {
 		if one == "" {
@@ -321,7 +321,7 @@ func stripped(header http.Header, name, carrier string) http.Header {
 	return header
 }
 
-// filter puts what change makes of a header's values in their place, but for empty ones.
+// filter puts what change makes of a header's values in their place, except for empty ones.
 func filter(header http.Header, key string, change func(string) string) {
 	values := header[key]
 	kept := values[:0]

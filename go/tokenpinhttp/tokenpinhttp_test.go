@@ -135,8 +135,8 @@ func TestCarrier(t *testing.T) {
 	}
 }
 
-// Of several carried values, equal ones are one, joined or not, whatever is empty between them; of
-// different ones none is used.
+// Of several carried values, equal ones are one, joined or not, with any empty ones between them;
+// of different ones none is used.
 func TestSeveralCarriedValues(t *testing.T) {
 	pin := &Pin{Affinity: newAffinity(t, nil), CarrierHeader: "Carried"}
 	value := func() string {
@@ -221,7 +221,7 @@ func TestSeveralKeys(t *testing.T) {
 		if len(served) != len(tokens) { // the keys are fixed
 			t.Errorf("only %v serve", served)
 		}
-		// Nothing but commas is nobody.
+		// Nothing but commas is no one.
 		if _, decision := ask(pin, post(header, ", ,")); decision.KeyReason != tokenpin.KeyReasonAbsent {
 			t.Error(decision)
 		}
@@ -271,7 +271,7 @@ func TestNoCookieWithoutSuccess(t *testing.T) {
 	}
 }
 
-// What the host says wins over method and path: a request that names existing state is one of its
+// The host wins over method and path: a request that names existing state is one of its
 // session's on any path, and is refused while the session's token is down.
 func TestExisting(t *testing.T) {
 	for _, path := range []string{"/v1/responses", "/v1/files/1", "/v1/chat/completions", "/v1/embeddings", "/x", "/", "//", "/v1/%72esponses?x=/y"} {
@@ -390,7 +390,7 @@ func (c *closing) Read(into []byte) (int, error) {
 	return c.Reader.Read(into)
 }
 
-// Whoever sends a body on looks for more behind its end, when the server may have closed it.
+// A handler that sends a body on looks for more behind its end, when the server may have closed it.
 func TestABodyStaysAtItsEnd(t *testing.T) {
 	pin := &Pin{Affinity: newAffinity(t, nil)}
 	for _, whole := range []bool{true, false} {

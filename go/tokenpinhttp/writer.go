@@ -59,7 +59,7 @@ func (w *writer) Write(b []byte) (int, error) {
 func (w *writer) end() {
 	w.finish(http.StatusOK)
 	if w.sealing != nil {
-		_ = w.sealing.Close() // nobody is left to tell
+		_ = w.sealing.Close() // no one is left to tell
 	}
 }
 

@@ -1,3 +1,3 @@
-// Package websocket sends real WebSockets through the middleware. It is a module of its own, so
+// Package websocket sends real WebSockets through the middleware. It is its own module, so
 // that users of the Go module do not get a WebSocket library.
 package websocket

@@ -24,7 +24,7 @@ import (
 
 var accounts = []string{"a", "b", "c"}
 
-// TestMain starts the tests anew with WebSockets over HTTP/2, which net/http has switched off.
+// TestMain starts the tests again with WebSockets over HTTP/2, which net/http has switched off.
 func TestMain(m *testing.M) {
 	const extended = "http2xconnect=1"
 	if strings.Contains(os.Getenv("GODEBUG"), extended) {
@@ -159,7 +159,7 @@ func TestHandshakeCreates(t *testing.T) {
 		if posted := client.post(t); again != first || posted != first || cookies != 0 {
 			t.Errorf("%s, then %s with %d cookies, then %s", first, again, cookies, posted)
 		}
-		// What is no API with state has no cookie.
+		// An API without state has no cookie.
 		if _, cookies := newSession(t, server).talk(t, "/v1/realtime"); cookies != 0 {
 			t.Errorf("%d cookies", cookies)
 		}

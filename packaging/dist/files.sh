@@ -59,7 +59,7 @@ cp LICENSE-* "$dist"
 made "tokenpin-$version.wasm, and the licences"
 
 cp "$build"/python/wheels/*.whl "$dist"
-"$build/python/venv/bin/maturin" sdist --quiet --manifest-path bindings/python/Cargo.toml --out "$dist"
+"$build/python/venv/bin/maturin" sdist --manifest-path bindings/python/Cargo.toml --out "$dist" >"$work/log" 2>&1
 made 'the wheel, and the sources for others'
 (cd "$work" && npm pack --silent --pack-destination "$dist" "$build/js/package" >"$work/log")
 made 'the package for npm'

@@ -4,16 +4,15 @@
 #
 #   install.sh BUILD VERSION HOST
 #
-# The place has nothing of the repository but the tests.
+# The place is outside of the repository, and has nothing of it but tests and pages.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root"
 build=$(realpath "$1") version=$2 host=$3
-dist=$build/dist work=$build/dist-installed
+dist=$build/dist work=$(mktemp -d)
 unset CARGO_TARGET_DIR DESTDIR PREFIX LIBDIR INCLUDEDIR LD_LIBRARY_PATH PYTHONPATH CGO_ENABLED GOFLAGS
-[ ! -e "$work" ] || chmod -R u+w "$work" && rm -rf "$work"
-mkdir -p "$work"
+trap 'rm -rf "$work"' EXIT
 run=$root/examples/run.sh
 begins() { echo "== $1" && mkdir -p "$work/$1" && cd "$work/$1"; }
 unpacked() { tar -xzf "$dist/$1.tar.gz" -C "${2:-.}"; }
@@ -117,7 +116,7 @@ cat >pom.xml <<END
   </dependencies>
 </project>
 END
-home=$("$root/bindings/jvm/jdk.sh" 17)
+home=$("$root/bindings/jvm/jdk.sh" 17 21 2>log || "$root/bindings/jvm/jdk.sh" 17)
 JAVA_HOME=$home mvn --quiet --batch-mode -Dmaven.repo.local="$PWD/repository" \
   org.apache.maven.plugins:maven-dependency-plugin:3.9.0:copy-dependencies -DoutputDirectory="$PWD/jars"
 "$root/bindings/jvm/readme.sh" "$root/bindings/jvm/README.md" jars readme "$home"
@@ -125,8 +124,8 @@ JAVA_HOME=$home mvn --quiet --batch-mode -Dmaven.repo.local="$PWD/repository" \
 
 # The gateways: the tests find what was unpacked where a build leaves it.
 begins gateways
-(cd "$root" && git ls-files -z 'gateways/*/tests/*' 'gateways/*/README.md' gateways/envoy/demo tests/twin \
-  tests/vectors README.md | xargs -0 cp --parents -t "$work/gateways")
+(cd "$root" && git ls-files -z 'gateways/*/tests/*' gateways/envoy/demo tests/twin tests/vectors '*.md' |
+  xargs -0 cp --parents -t "$work/gateways")
 mkdir -p build/envoy build/wasm unpacked
 unpacked "tokenpin-envoy-$version-$host" unpacked
 unpacked "tokenpin-nginx-$version" unpacked
@@ -142,6 +141,4 @@ TOKENPIN_FILTER=wasm TOKENPIN_WASM=$PWD/build/wasm/tokenpin.wasm \
   "${pytest[@]}" gateways/envoy/tests/e2e/test_wasm.py -k 'example_of_the_page'
 "${pytest[@]}" -c gateways/nginx/tests/pytest.ini gateways/nginx/tests/test_readme.py
 
-cd "$root"
-rm -rf "$work"
 echo 'every file of the release installs, and does what its page shows'

@@ -188,7 +188,8 @@ impl Span {
 
     /// Refuses an input that overlaps the output.
     pub(super) fn check_apart(self, input: Self) -> Result<(), Status> {
-        // Two spans overlap if one begins within the other. An empty one, as many are, overlaps none.
+        // Two spans overlap if one begins within the other. An empty one, as many are, overlaps
+        // none.
         let within = |start: usize, span: Self| start.wrapping_sub(span.start) < span.len;
         let apart = input.len == 0 || !within(self.start, input) && !within(input.start, self);
         if apart || self.len == 0 { Ok(()) } else { Err(Status::Overlap) }

@@ -30,7 +30,7 @@ enum Line {
 }
 
 const NAME: &[u8; 4] = b"data";
-/// The same with what ends it, as mostly all of it comes in one piece.
+/// `NAME` and its colon, because usually both come in one piece.
 const DATA: &[u8; 5] = b"data:";
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 

@@ -549,9 +549,9 @@ impl Scanner {
 
     // Keys: never held back, only remembered.
 
-    /// Reads the key that begins at `at`, the string behind it if that is not read, and further such
-    /// members until another byte is next. Returns `None` at the end of the input. Usually each
-    /// member is whole and has no escapes.
+    /// Reads the key that begins at `at`, the string behind it if that is not read, and further
+    /// such members until another byte is next. Returns `None` at the end of the input. Usually
+    /// each member is whole and has no escapes.
     #[inline(never)]
     fn members(&mut self, reader: &mut dyn Reader, input: &[u8], mut at: usize) -> Option<usize> {
         loop {

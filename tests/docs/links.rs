@@ -59,7 +59,8 @@ fn links_lead_somewhere() {
     for page in &pages {
         let text = prose(&std::fs::read_to_string(page).unwrap());
         for (target, _) in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')) {
-            if !target.contains("://") {
+            // rustdoc resolves links to items, in the pages of src/guide.
+            if !target.contains("://") && !target.starts_with("crate::") {
                 links += 1;
                 problems.extend(problem(page, target));
             }

@@ -234,7 +234,7 @@ def next_word(x):
 
 
 def probe(h, n, exits=None):
-    """A slot number, or one that ends the probing. `exits`: a set that collects the places of exit."""
+    """A slot number, or one that ends the probing. `exits`: a set that collects the exits."""
     exits = set() if exits is None else exits
 
     def leave(where, b):

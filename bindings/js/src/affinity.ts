@@ -49,41 +49,41 @@ export interface Config {
   placementKey: Uint8Array;
   /** 1 to 8 keys, exactly one of which signs. */
   cookieKeys: readonly RingKey[];
-  /** How a slot is selected; `jump` if nothing is said. */
+  /** The strategy that selects a slot; `jump` by default. */
   strategy?: Strategy;
   /** Used where a request brings no scope. */
   scope?: Bytes;
-  /** The cookie's name; if nothing is said, that of the request's scope. */
+  /** The cookie's name; by default, that of the request's scope. */
   cookieName?: Bytes | null;
-  /** `Path`; `/` if nothing is said. */
+  /** `Path`; `/` by default. */
   path?: Bytes;
-  /** `Domain`; none if nothing is said. */
+  /** `Domain`; none by default. */
   domain?: Bytes;
-  /** `Secure`; on if nothing is said. */
+  /** `Secure`; on by default. */
   secure?: boolean;
-  /** `HttpOnly`; on if nothing is said. */
+  /** `HttpOnly`; on by default. */
   httpOnly?: boolean;
-  /** `SameSite`; `lax` if nothing is said. */
+  /** `SameSite`; `lax` by default. */
   sameSite?: SameSite;
-  /** `Partitioned`; off if nothing is said. */
+  /** `Partitioned`; off by default. */
   partitioned?: boolean;
   /**
-   * `Max-Age` in seconds, 0 for a session cookie; if nothing is said, as long as the cookie can be
+   * `Max-Age` in seconds, 0 for a session cookie; by default, as long as the cookie can be
    * valid.
    */
   maxAge?: number | null;
-  /** Tolerance for clocks that run ahead, in seconds; 300 if nothing is said. */
+  /** Tolerance for clocks that run ahead, in seconds; 300 by default. */
   skew?: number;
-  /** The longest life of a cookie in seconds, 0 for no limit; 30 days if nothing is said. */
+  /** The longest life of a cookie in seconds, 0 for no limit; 30 days by default. */
   maxLife?: number;
-  /** The longest time between refreshes in seconds; no limit if nothing is said. */
+  /** The longest time between refreshes in seconds; no limit by default. */
   maxIdle?: number;
   /**
-   * For requests that name existing state, where the pinned account is down; `fail_fast` if nothing
-   * is said.
+   * For requests that name existing state, where the pinned account is down; `fail_fast` by
+   * default.
    */
   policyExisting?: Policy;
-  /** For all others; `fallback_and_update` if nothing is said. */
+  /** For all others; `fallback_and_update` by default. */
   policyNew?: Policy;
   /** Use consumer and session key together where a request has both. */
   combineKeys?: boolean;
@@ -94,7 +94,7 @@ export interface Config {
   /** Mint cookies also where only one slot holds an account. */
   mintSingle?: boolean;
   /**
-   * The first and the last response status on which a cookie is set; 200 to 299 if nothing is said.
+   * The first and the last response status on which a cookie is set; 200 to 299 by default.
    */
   success?: readonly [number, number];
   /** The configuration's own classification rules, in front of the default ones. */
@@ -103,15 +103,15 @@ export interface Config {
   replaceRules?: boolean;
   /** Give affinity to the prompt-cache group too. */
   promptCache?: boolean;
-  /** What is done with ids; nothing (`off`) if nothing is said. */
+  /** The treatment of ids; nothing (`off`) by default. */
   idMode?: Mode;
-  /** The keys that seal ids, at most 8; the cookie keys if nothing is said. */
+  /** The keys that seal ids, at most 8; the cookie keys by default. */
   idKeys?: readonly RingKey[];
-  /** Whose a sealed id is; nobody's (`none`) if nothing is said. */
+  /** Whose a sealed id is; no one's (`none`) by default. */
   idOwner?: IdOwner;
-  /** What becomes of another gateway's ids; `auto` if nothing is said. */
+  /** The treatment of another gateway's ids; `auto` by default. */
   foreignSeals?: ForeignSeals;
-  /** Mark encrypted content; on if nothing is said. */
+  /** Mark encrypted content; on by default. */
   encryptedContent?: boolean;
   /** Keys that are looked at for ids, beside those of the table. */
   idFields?: readonly { name: Bytes; kind?: KeyKind }[];
@@ -124,7 +124,7 @@ export interface Config {
 /** One value of a header, or several. */
 export type Values = Bytes | readonly Bytes[];
 
-/** What a request says. */
+/** A request, as far as the decision depends on it. */
 export interface Request {
   /** The method; `CONNECT` for a WebSocket handshake. */
   method?: Bytes;
@@ -134,37 +134,37 @@ export interface Request {
   cookies?: Values;
   /** The values of the consumer header. */
   consumer?: Values;
-  /** Whether those come from somebody who may name consumers. */
+  /** True if those come from someone who may name consumers. */
   consumerTrusted?: boolean;
   /** The values of the session header. */
   session?: Values;
-  /** The group of the API; if nothing is said, method and target are classified. */
+  /** The group of the API; by default, method and target are classified. */
   group?: Group | null;
-  /** Whether the request names existing state, where only you can know that. */
+  /** True if the request names existing state, where only you can know that. */
   existing?: boolean;
-  /** What opened the request's ids. */
+  /** The opener of the request's ids. */
   ids?: IdOpener | null;
-  /** A cookie's value that came in a header of its own. */
+  /** A cookie's value that came in a separate header. */
   carrierValue?: Bytes;
   /**
-   * Whether the answer goes back in that header; taken for granted if `carrierValue` is not empty.
+   * True if the answer is returned in that header; implied if `carrierValue` is not empty.
    */
   carrier?: boolean;
-  /** The set of accounts that the request is about; the configured one if nothing is said. */
+  /** The set of accounts that the request is about; the configured one by default. */
   scope?: Bytes;
   /** The slots that this request has tried already. */
   tried?: readonly number[];
-  /** The wall clock in unix seconds; the system's if nothing is said. */
+  /** The wall clock in unix seconds; the system's by default. */
   now?: number;
-  /** 16 random bytes; the system's if nothing is said. */
+  /** 16 random bytes; the system's by default. */
   entropy?: Uint8Array;
   /** 16 bytes of `Affinity.idHint`, which become the id of a new session. */
   idHint?: Uint8Array | null;
 }
 
-/** What `finish` says of a response. */
+/** The result of `finish`. */
 export interface Finished {
-  /** What goes back: `nothing`, `set_cookie` or `carrier`. */
+  /** The kind of answer: `nothing`, `set_cookie` or `carrier`. */
   readonly answer: Answer;
   /** The value of `Set-Cookie`, or of the carrier header. */
   readonly text: string;
@@ -183,43 +183,43 @@ function byte(at: number): number {
 export class Decision {
   /** The slot whose account serves; null if none does. */
   readonly slot: number | null;
-  /** Where the affinity comes from. */
+  /** The source of the affinity. */
   readonly source: Source;
-  /** What the decision came to. */
+  /** The outcome of the decision. */
   readonly outcome: Outcome;
-  /** What became of the pinned account. */
+  /** The state of the pinned account. */
   readonly pinState: PinState;
-  /** What came of reading the cookie. */
+  /** The verdict on the cookie. */
   readonly verdict: Verdict;
-  /** What came of the request's ids. */
+  /** The verdict on the request's ids. */
   readonly idVerdict: IdVerdict;
   /**
    * The key that names the account or is refused, of a conflict both, by number: `Affinity.idKey`
    * spells it.
    */
   readonly idKeys: readonly [number | null, number | null];
-  /** What became of consumer and session key. */
+  /** The reason why a key is not used, or `ok`. */
   readonly keyReason: KeyReason;
-  /** Whether valid cookies carry different ids. */
+  /** True if valid cookies carry different ids. */
   readonly ambiguous: boolean;
-  /** Whether the request names existing state. */
+  /** True if the request names existing state. */
   readonly existing: boolean;
-  /** Whether the request may be sent to another account where this one refuses it. */
+  /** True if the request may be sent to another account where this one refuses it. */
   readonly mayMove: boolean;
   /**
    * The seconds until the first slot that could serve is up again, for `Retry-After`; 0 for
    * unknown.
    */
   readonly retryAfter: number;
-  /** Whether a cookie goes back on success. */
+  /** True if a cookie is set on success. */
   readonly setsCookie: boolean;
-  /** Whether it goes in the carrier header. */
+  /** True if it goes in the carrier header. */
   readonly carrier: boolean;
   /** Its `Max-Age`. */
   readonly maxAge: number;
   /** Its value; null if there is none. */
   readonly cookieValue: string | null;
-  /** What to answer where no slot serves; else `none`. */
+  /** The refusal to answer with if no slot serves; else `none`. */
   readonly refusal: Refusal;
   /** The HTTP status of that; else 200. */
   readonly refusalStatus: number;
@@ -263,7 +263,7 @@ export class Decision {
     return new Decision(at, refusal);
   }
 
-  /** What `finish` needs of it. @internal */
+  /** The state that `finish` needs. @internal */
   write(at: number): void {
     const { u8, u32 } = m;
     const D = layout.DECISION;
@@ -410,14 +410,14 @@ function putRandom(at: number): void {
 }
 
 /**
- * One checked configuration at work, immutable but for the state, weight and until of its slots.
- * `close` wipes its keys; one that nobody refers to any more is closed when it is collected.
+ * One checked configuration at work, immutable except for the state, weight and until of its slots.
+ * `close` wipes its keys; one that no one refers to any more is closed when it is collected.
  */
 export class Affinity {
   readonly #owned: a.Owned;
   /** The number of slots, vacant ones included. */
   readonly length: number;
-  /** What is done with ids. */
+  /** The treatment of ids. */
   readonly idMode: Mode;
 
   constructor(config: Config) {
@@ -441,19 +441,18 @@ export class Affinity {
     }
   }
 
-  /** @internal */
+  /** Asked for behind the arguments, whose getters may have closed it. @internal */
   get at(): number {
     return this.#owned.at;
   }
 
   /** Decides which account serves a request. */
   decide(request: Request = {}): Decision {
-    const affinity = this.#owned.at;
     const mark = m.enter();
     try {
       const decision = m.room(layout.DECISION.sizeof);
       const made = putRequest(request);
-      m.check(m.wasm.tokenpin_affinity_decide(affinity, made, decision));
+      m.check(m.wasm.tokenpin_affinity_decide(this.#owned.at, made, decision));
       let refusal = 200 << 8;
       if (m.u32[(decision + layout.DECISION.slot) >> 2] === layout.SLOT_NONE) {
         m.check(m.wasm.tokenpin_decision_refusal(decision, made, made + 2));
@@ -465,17 +464,16 @@ export class Affinity {
     }
   }
 
-  /** What goes back with a response of this status. */
+  /** Returns the cookie or the carrier's value for a response of this status. */
   finish(decision: Decision, status: number): Finished {
     if (!(decision instanceof Decision)) throw new TypeError('decision must be a Decision');
-    const affinity = this.#owned.at;
     m.whole(status, 0xffff, 'status');
     const mark = m.enter();
     try {
       const at = m.room(layout.DECISION.sizeof);
       decision.write(at);
       const [length, answer, buffer] = [m.room(4), m.room(1), m.room(MAX_SET_COOKIE)];
-      m.check(m.wasm.tokenpin_affinity_finish(affinity, at, status, buffer, MAX_SET_COOKIE, length, answer));
+      m.check(m.wasm.tokenpin_affinity_finish(this.#owned.at, at, status, buffer, MAX_SET_COOKIE, length, answer));
       const kind = m.u8[answer] as number;
       if (kind === 0) return NOTHING;
       return { answer: ANSWERS[kind] as Answer, text: m.text(buffer, m.u32[length >> 2] as number) };
@@ -495,12 +493,11 @@ export class Affinity {
   }
 
   #read<T>(slot: number, then: (status: number, hash: number) => T): T {
-    const affinity = this.#owned.at;
     m.whole(slot, U32, 'slot');
     const mark = m.enter();
     try {
       const [status, hash] = [m.room(layout.SLOT_STATUS.sizeof), m.room(8)];
-      m.check(m.wasm.tokenpin_affinity_get_slot(affinity, slot, status, hash));
+      m.check(m.wasm.tokenpin_affinity_get_slot(this.#owned.at, slot, status, hash));
       return then(status, hash);
     } finally {
       m.leave(mark);
@@ -526,12 +523,11 @@ export class Affinity {
 
   /** The slot of an account; null if it is not in the set. */
   find(identity: Bytes): number | null {
-    const affinity = this.#owned.at;
     const mark = m.enter();
     try {
       const slot = m.room(4);
       const at = m.put(identity, 'identity');
-      m.check(m.wasm.tokenpin_affinity_find(affinity, at, m.length, slot));
+      m.check(m.wasm.tokenpin_affinity_find(this.#owned.at, at, m.length, slot));
       const found = m.u32[slot >> 2] as number;
       return found === layout.SLOT_NONE ? null : found;
     } finally {
@@ -541,12 +537,11 @@ export class Affinity {
 
   /** The name of a scope's cookie. */
   cookieName(scope: Bytes = ''): string {
-    const affinity = this.#owned.at;
     const mark = m.enter();
     try {
       const [length, buffer] = [m.room(4), m.room(256)];
       const at = m.put(scope, 'scope');
-      m.check(m.wasm.tokenpin_affinity_cookie_name(affinity, at, m.length, buffer, 256, length));
+      m.check(m.wasm.tokenpin_affinity_cookie_name(this.#owned.at, at, m.length, buffer, 256, length));
       return m.text(buffer, m.u32[length >> 2] as number);
     } finally {
       m.leave(mark);
@@ -554,31 +549,29 @@ export class Affinity {
   }
 
   /**
-   * 16 bytes for `Request.idHint`, from 1 to 4096 bytes that belong to one client and to nobody
+   * 16 bytes for `Request.idHint`, from 1 to 4096 bytes that belong to one client and to no one
    * else.
    */
   idHint(of: Bytes): Uint8Array {
-    const affinity = this.#owned.at;
     const mark = m.enter();
     try {
       const hint = m.room(16);
       const at = m.put(of, 'of');
-      m.check(m.wasm.tokenpin_affinity_id_hint(affinity, at, m.length, hint));
+      m.check(m.wasm.tokenpin_affinity_id_hint(this.#owned.at, at, m.length, hint));
       return m.u8.slice(hint, hint + 16);
     } finally {
       m.leave(mark);
     }
   }
 
-  /** What the configured table says of a request. */
+  /** Classifies a request by the configured table. */
   classify(method: Bytes, target: Bytes): Classification {
-    const affinity = this.#owned.at;
     const mark = m.enter();
     try {
       const out = m.room(3);
       const [method_, length] = [m.put(method, 'method'), m.length];
       const at = m.put(target, 'target');
-      m.check(m.wasm.tokenpin_affinity_classify(affinity, method_, length, at, m.length, out, out + 1, out + 2));
+      m.check(m.wasm.tokenpin_affinity_classify(this.#owned.at, method_, length, at, m.length, out, out + 1, out + 2));
       return a.classification(out);
     } finally {
       m.leave(mark);
@@ -586,16 +579,15 @@ export class Affinity {
   }
 
   /**
-   * Whose the ids of a request are: its consumer's, where the configuration says so, or nobody's,
+   * Whose the ids of a request are: its consumer's, where the configuration says so, or no one's,
    * which is empty.
    */
   idOwner(consumer: Values, consumerTrusted: boolean): Uint8Array {
-    const affinity = this.#owned.at;
     const mark = m.enter();
     try {
       const owner = m.room(layout.BYTES.sizeof);
       const request = putRequest({ consumer, consumerTrusted, now: 0, entropy: ZERO });
-      m.check(m.wasm.tokenpin_affinity_id_owner(affinity, request, owner));
+      m.check(m.wasm.tokenpin_affinity_id_owner(this.#owned.at, request, owner));
       const at = m.u32[owner >> 2] as number;
       return m.u8.slice(at, at + (m.u32[(owner >> 2) + 1] as number));
     } finally {
@@ -605,19 +597,20 @@ export class Affinity {
 
   /** The name of a key of the table of ids, by its number. */
   idKey(key: number): string {
-    const affinity = this.#owned.at;
     m.whole(key, 255, 'key');
     const mark = m.enter();
     try {
       const name = m.room(layout.BYTES.sizeof);
-      m.check(m.wasm.tokenpin_affinity_id_key(affinity, key, name));
+      m.check(m.wasm.tokenpin_affinity_id_key(this.#owned.at, key, name));
       return m.text(m.u32[name >> 2] as number, m.u32[(name >> 2) + 1] as number);
     } finally {
       m.leave(mark);
     }
   }
 
-  /** Opens the ids of a request: those of its target at once, those of its body as it is given. */
+  /**
+   * Opens the ids of a request: those of its target immediately, those of its body as it is given.
+   */
   opener(target: string, options: OpenerOptions): IdOpener<string>;
   opener(target: Uint8Array, options: OpenerOptions): IdOpener<Uint8Array>;
   opener(target: Bytes, options: OpenerOptions): IdOpener {
@@ -631,11 +624,10 @@ export class Affinity {
 
   /** The fingerprint of the configuration. Replicas that show different ones do not agree. */
   get fingerprint(): bigint {
-    const affinity = this.#owned.at;
     const mark = m.enter();
     try {
       const hash = m.room(8);
-      m.check(m.wasm.tokenpin_affinity_fingerprint(affinity, hash));
+      m.check(m.wasm.tokenpin_affinity_fingerprint(this.#owned.at, hash));
       return m.bits(hash);
     } finally {
       m.leave(mark);
@@ -644,12 +636,11 @@ export class Affinity {
 
   /** The fingerprint of states and weights at a unix second; now, if none is given. */
   liveFingerprint(now: number = unixNow()): bigint {
-    const affinity = this.#owned.at;
     m.whole(now, Number.MAX_SAFE_INTEGER, 'now');
     const mark = m.enter();
     try {
       const hash = m.room(8);
-      m.check(m.wasm.tokenpin_affinity_live_fingerprint(affinity, BigInt(now), hash));
+      m.check(m.wasm.tokenpin_affinity_live_fingerprint(this.#owned.at, BigInt(now), hash));
       return m.bits(hash);
     } finally {
       m.leave(mark);

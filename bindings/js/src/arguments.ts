@@ -17,7 +17,7 @@ const FIELDS = Object.values(Field);
 
 const U32 = 0xffffffff;
 
-/** What a name in an object may be, so that a misspelt one is not passed over. */
+/** Refuses names that an object does not have, so that a misspelt one is not ignored. */
 export function known(given: object, names: ReadonlySet<string>, what: string): void {
   if (typeof given !== 'object' || given === null) throw new TypeError(`${what} must be an object`);
   for (const name of Object.keys(given)) {
@@ -133,7 +133,7 @@ export function checkConfig(status: number, error: number): void {
   );
 }
 
-/** What is given back when its owner is gone, and was not closed. */
+/** Memory that is released when its owner is collected, if it was not closed. */
 export class Owned {
   static readonly #registry = new FinalizationRegistry<Owned>((owned) => owned.free());
   #block: number;
@@ -150,7 +150,7 @@ export class Owned {
     Owned.#registry.register(owner, this, this);
   }
 
-  /** Where it lies. Throws where it was closed. */
+  /** The address. Throws if it was closed. */
   get at(): number {
     if (this.#block === 0) throw m.failure(7);
     return this.#block;
@@ -187,7 +187,7 @@ export function classification(out: number): Classification {
   };
 }
 
-/** A ring of keys in a block of its own. */
+/** A ring of keys in its own block. */
 export function ringOf(
   owner: object,
   keys: readonly RingKey[],

@@ -1,4 +1,4 @@
-// For browsers, and for whatever has `fetch` and nothing else.
+// For browsers, and for every host that has only `fetch`.
 
 import { IMPORTS, install } from './memory.js';
 

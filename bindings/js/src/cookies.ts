@@ -9,7 +9,7 @@ const U32 = 0xffffffff;
 const VERDICTS = Object.values(Verdict);
 const SAME_SITES = Object.values(SameSite);
 
-/** What a cookie says. */
+/** The contents of a cookie. */
 export interface Cookie {
   kind: Kind;
   /** The anonymous id, 16 bytes; a nonce for the other kinds. */
@@ -38,15 +38,14 @@ export interface CookiePlace {
  */
 export interface CookieLimits {
   now: number;
-  /** How far in the future another clock may have stamped it; 300 if nothing is said. */
+  /** The tolerance for clocks that run ahead, in seconds; 300 by default. */
   skew?: number;
-  /** The longest life since the first issue; 30 days if nothing is said. */
+  /** The longest life since the first issue; 30 days by default. */
   maxLife?: number;
-  /** The longest time since the latest issue; no limit if nothing is said. */
+  /** The longest time since the latest issue; no limit by default. */
   maxIdle?: number;
   /**
-   * A fifth of this after its latest issue a cookie is due to be issued anew; never if nothing is
-   * said.
+   * A fifth of this after its latest issue a cookie is due to be issued again; never by default.
    */
   refreshInterval?: number;
 }
@@ -61,7 +60,7 @@ export interface Read {
 export class KeyRing {
   readonly #owned: a.Owned;
 
-  /** 1 to 8 keys, exactly one of which signs. `placementKey` may not be one of them. */
+  /** 1 to 8 keys, exactly one of which signs. `placementKey` must not be one of them. */
   constructor(keys: readonly RingKey[], placementKey?: Uint8Array) {
     this.#owned = a.ringOf(this, keys, placementKey, layout.KEY_RING.sizeof, 'tokenpin_key_ring');
   }
@@ -69,7 +68,7 @@ export class KeyRing {
   /** The value of a cookie, 67 characters. */
   encode(cookie: Cookie, place: CookiePlace): string {
     const C = layout.COOKIE;
-    const [mark, ring] = [m.enter(), this.#owned.at];
+    const mark = m.enter();
     try {
       const [made, value] = [m.room(C.sizeof), m.room(COOKIE_VALUE_LEN)];
       const pin = m.wide(cookie.pin, 'cookie.pin');
@@ -83,7 +82,7 @@ export class KeyRing {
       const key = putKey(place.key);
       const [name, nameLength] = [m.put(place.name, 'name'), m.length];
       const scope = m.put(place.scope ?? '', 'scope');
-      m.check(m.wasm.tokenpin_cookie_encode(ring, name, nameLength, scope, m.length, key, made, value));
+      m.check(m.wasm.tokenpin_cookie_encode(this.#owned.at, name, nameLength, scope, m.length, key, made, value));
       return m.text(value, COOKIE_VALUE_LEN);
     } finally {
       m.leave(mark);
@@ -93,7 +92,7 @@ export class KeyRing {
   /** Reads the value of a cookie. A bad one is a verdict, not an error. */
   decode(value: Bytes, place: CookiePlace, limits: CookieLimits): Read {
     const [C, L] = [layout.COOKIE, layout.LIMITS];
-    const [mark, ring] = [m.enter(), this.#owned.at];
+    const mark = m.enter();
     try {
       const [made, verdict, limit] = [m.room(C.sizeof), m.room(1), m.room(L.sizeof)];
       m.set32(limit + L.skew, m.whole(limits.skew ?? 300, U32, 'skew'));
@@ -108,7 +107,7 @@ export class KeyRing {
       const at = m.put(value, 'value');
       m.check(
         m.wasm.tokenpin_cookie_decode(
-          ring,
+          this.#owned.at,
           name,
           nameLength,
           scope,
@@ -210,16 +209,16 @@ export function cookieStrip<T extends Bytes>(field: T, name: Bytes): T {
 
 /** The attributes of a cookie. */
 export interface Attributes {
-  /** In seconds; a session cookie if nothing is said. */
+  /** In seconds; a session cookie by default. */
   maxAge?: number;
-  /** `/` if nothing is said. */
+  /** `/` by default. */
   path?: Bytes;
   domain?: Bytes;
-  /** On if nothing is said. */
+  /** On by default. */
   secure?: boolean;
-  /** On if nothing is said. */
+  /** On by default. */
   httpOnly?: boolean;
-  /** `lax` if nothing is said. */
+  /** `lax` by default. */
   sameSite?: SameSite;
   partitioned?: boolean;
 }
@@ -248,7 +247,7 @@ export function setCookie(name: Bytes, value: Bytes, attributes: Attributes = {}
   }
 }
 
-/** Whether a `Set-Cookie` field sets a cookie of a name. */
+/** True if a `Set-Cookie` field sets a cookie of a name. */
 export function setCookieMatches(field: Bytes, name: Bytes): boolean {
   const mark = m.enter();
   try {

@@ -426,7 +426,7 @@ export const Refusal = {
   SESSION_UNAVAILABLE: 'session_unavailable',
   /** The `previous_response_id` is not one that this gateway issued for an account in its set. */
   PREVIOUS_RESPONSE_NOT_FOUND: 'previous_response_not_found',
-  /** The encrypted content is not from an account in the set. */
+  /** The mark of the encrypted content does not name an account in the set. */
   INVALID_ENCRYPTED_CONTENT: 'invalid_encrypted_content',
   /** Another id is not one that this gateway issued for an account in its set. */
   NOT_FOUND: 'not_found',
@@ -458,7 +458,7 @@ export const SENTENCES: Readonly<Record<number, readonly [Status, string]>> = {
   23: ['identity_empty', "the identity is empty"],
   24: ['weight', "the weight is over 65536"],
   25: ['until', "the until is over 35184372088831"],
-  26: ['vacant', "a vacant slot stays vacant, and no other becomes so"],
+  26: ['vacant', "a slot cannot become vacant, or stop being vacant"],
   27: ['slot_range', "the slot number is not below the capacity"],
   28: ['slot_count', "the number of slots is not 1 to 2147483647"],
   29: ['duplicate_identity', "two slots have the same identity"],
@@ -475,7 +475,7 @@ export const SENTENCES: Readonly<Record<number, readonly [Status, string]>> = {
   40: ['success_range', "the success range is empty or not within 100 to 599"],
   41: ['pattern', "the classification pattern has an empty segment, one of the bytes %?#, or a * that is not at the front of a segment behind the first"],
   42: ['time', "the time does not fit a cookie: it is past the year 2106"],
-  43: ['entropy', "entropy, or an id hint, is needed and all zero"],
+  43: ['entropy', "randomness is needed, and the entropy or the id hint is all zero"],
   44: ['stale', "the decision belongs to another configuration"],
   45: ['strategy', "the strategy needs the key itself"],
   46: ['id_field', "an addition to the table of ids is empty, too long, malformed, or one too many"],

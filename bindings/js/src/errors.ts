@@ -1,6 +1,6 @@
 import type { Field, Status } from './enums.js';
 
-/** What is wrong with an argument. Nothing has changed when it is thrown. */
+/** Refuses an argument. Nothing has changed when it is thrown. */
 export class TokenpinError extends Error {
   override readonly name: string = 'TokenpinError';
 

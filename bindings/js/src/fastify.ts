@@ -6,17 +6,17 @@ import type { FastifyPluginAsync, FastifyRequest } from 'fastify';
 import type { Gateway } from './gateway.js';
 
 export interface TokenpinOptions {
-  /** What answers. To reload, give a function, which is asked for each request. */
+  /** The gateway, or a function that gives the current one for each request. */
   gateway: Gateway | (() => Gateway);
 }
 
 /**
  * Every request below the prefix that it is registered with goes through the gateway, with the path
- * as it came.
+ * unchanged.
  */
 const tokenpin: FastifyPluginAsync<TokenpinOptions> = async (fastify, { gateway }) => {
   fastify.removeAllContentTypeParsers();
-  // Bodies stream, and the gateway has a limit of its own on what it reads.
+  // Bodies stream, and the gateway has its own limit on what it reads.
   fastify.addContentTypeParser('*', (_request, _payload, done) => done(null));
   fastify.all('/*', { exposeHeadRoute: false }, async (request, reply) => {
     const abort = new AbortController();

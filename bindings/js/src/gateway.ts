@@ -9,19 +9,19 @@ import { type IdOpener, type IdSealer, joined } from './ids.js';
 import { CREDENTIAL_KEYS, CREDENTIAL_WORDS, DIGEST_HEADERS, LOCATION_HEADERS, PAYER_HEADERS } from './layout.js';
 import type { Bytes, SlotStatus } from './types.js';
 
-/** What some statuses do to the account that answered with them. */
+/** The effect of some statuses on the account that answered with them. */
 export interface Cooldown {
   /** Each 400 to 599. */
   statuses: readonly number[];
   /**
    * `draining`, the default: the account keeps its sessions and gets no new anonymous ones; or
-   * `down`: it serves nobody.
+   * `down`: it serves no session.
    */
   state?: 'draining' | 'down';
-  /** For how long; 30 if nothing is said. */
+  /** For how long; 30 by default. */
   seconds?: number;
   /**
-   * Instead of that, what the response asks for, up to so many seconds; 3600 if nothing is said,
+   * Instead of that, what the response asks for, up to this many seconds; 3600 by default,
    * null to ignore it.
    */
   retryAfter?: number | null;
@@ -29,11 +29,11 @@ export interface Cooldown {
 
 /** When a request is tried again on another account. */
 export interface Retry {
-  /** Each 400 to 599; 401 and 429 if nothing is said. A 5xx may come after the work was done. */
+  /** Each 400 to 599; 401 and 429 by default. A 5xx may come after the work was done. */
   statuses?: readonly number[];
-  /** How often at most, 1 to 3; once if nothing is said. */
+  /** The greatest number of retries, 1 to 3; once by default. */
   max?: number;
-  /** The longest body that is kept for it; 1 MiB if nothing is said. */
+  /** The longest body that is kept for it; 1 MiB by default. */
   bodyLimit?: number;
 }
 
@@ -41,11 +41,11 @@ export interface Retry {
 export type Credentials = string | null | Readonly<Record<string, string>>;
 
 export interface GatewayOptions {
-  /** Where requests go, such as `https://api.openai.com`. */
+  /** The upstream, such as `https://api.openai.com`. */
   upstream: string;
   /** Slot by slot, what the accounts are known by. */
   accounts: readonly Credentials[];
-  /** What sends a request; the global `fetch` if nothing is said. */
+  /** The function that sends a request; the global `fetch` by default. */
   fetch?: (url: string, init: RequestInit) => Promise<Response>;
   /** A header with the consumer's name: one that clients cannot set. */
   consumerHeader?: string;
@@ -57,28 +57,28 @@ export interface GatewayOptions {
   scope?: (request: Request) => Bytes;
   /** Bytes of one client only, so that its parallel first requests agree. */
   idHint?: (request: Request) => Bytes;
-  /** Whether a request names existing state, where neither path nor ids tell. */
+  /** True if a request names existing state, where neither path nor ids tell. */
   existing?: (request: Request) => boolean;
   /** The mode of ids for a request. */
   sealedIds?: (request: Request) => Mode;
-  /** Whether bodies are read also in the mode `off`, for what they name; on if nothing is said. */
+  /** True if bodies are read also in the mode `off`, for what they name; on by default. */
   bodies?: boolean;
-  /** The longest body that is read; 64 MiB if nothing is said. */
+  /** The longest body that is read; 64 MiB by default. */
   maxBody?: number;
-  /** How much of all bodies is held at once; 1 GiB if nothing is said. */
+  /** The most bytes of all bodies that are held at a time; 1 GiB by default. */
   maxHeld?: number;
   /**
    * Scheme and authority that the client knows, for absolute URLs in responses; those of
-   * `request.url` if nothing is said.
+   * `request.url` by default.
    */
   origin?: (request: Request) => string;
   /** Leave the client's own credentials in. */
   forwardClientCredentials?: boolean;
-  /** What statuses make of an account; 401 and 429 let it drain, if nothing is said. */
+  /** The effect of statuses on accounts; 401 and 429 let it drain by default. */
   cooldowns?: readonly Cooldown[];
-  /** Try another account where the request may move; never if nothing is said. */
+  /** Try another account where the request may move; never by default. */
   retry?: Retry;
-  /** Is told each decision, for metrics. */
+  /** Receives each decision, for metrics. */
   onDecision?: (decision: Decision, request: Request) => void;
 }
 
@@ -373,7 +373,7 @@ class Exchange {
     return this.#request.body !== null && this.#headers.get('content-length') !== '0';
   }
 
-  /** Whether the body has to be read before anything else is done. */
+  /** True if the body has to be read before anything else is done. */
   #waits(opener: IdOpener): boolean {
     if (!this.#hasBody()) return false;
     const { mode } = opener;
@@ -435,7 +435,7 @@ class Exchange {
     parts.push(opener.finish());
     const body = joined(parts) as Part;
     if (opener.mode === 'strict' && (opener.unexpected > 0 || !isUtf8(body))) throw unreadable();
-    // What stands in place of an id is shorter.
+    // The text in place of an id is shorter.
     this.#changed = body.length !== came;
     return body;
   }
@@ -576,7 +576,7 @@ class Exchange {
     try {
       finished = this.#gateway.affinity.finish(this.#decision, status);
     } catch {
-      // The affinity was closed under way: the response goes back without a cookie.
+      // The affinity was closed under way: the response is returned without a cookie.
       return;
     }
     const { answer, text } = finished;
@@ -609,7 +609,7 @@ class Kept {
   #body: ReadableStream<Uint8Array> | Part | null;
   /** A copy of what passed, while there is room. */
   #parts: Uint8Array[] | null = [];
-  /** Whether the body can be sent again. */
+  /** True if the body can be sent again. */
   whole = false;
 
   constructor(
@@ -706,12 +706,12 @@ function headersOf(account: Credentials, i: number): [string, string][] {
   });
 }
 
-/** What a name is to a server that makes a variable of it. */
+/** Returns the name as a server sees it that makes a variable of it. */
 function folded(name: string): string {
   return name.replaceAll('_', '-');
 }
 
-/** Whether a header of this name, in lower case, is a client's own credential. */
+/** True if a header of this name, in lower case, is a client's own credential. */
 function isClientCredential(name: string): boolean {
   const words = folded(name).split('-');
   const isKey = words.some((word, i) => word === 'key' && CREDENTIAL_KEYS.includes(words[i - 1] ?? ''));

@@ -8,17 +8,17 @@ import type { Bytes, RingKey } from './types.js';
 
 const VERDICTS = Object.values(IdVerdict);
 
-/** Where and whose an id is. */
+/** The scope and the owner of an id. */
 export interface IdPlace {
   /** The set of accounts, 0 to 1024 bytes. */
   scope?: Bytes;
-  /** Whose the ids are, 0 to 4096 bytes; nobody's if nothing is said. */
+  /** Whose the ids are, 0 to 4096 bytes; no one's by default. */
   owner?: Bytes;
 }
 
 /**
- * What a text is: with the verdict `sealed`, an id or content of the account with the identity hash
- * `pin`.
+ * The verdict on a text: with the verdict `sealed`, an id or content of the account with the
+ * identity hash `pin`.
  */
 export interface Opened {
   readonly verdict: IdVerdict;
@@ -33,8 +33,8 @@ export class IdRing {
   readonly #owned: a.Owned;
 
   /**
-   * Keys as for cookies, which may be used: what is made of them differs. `placementKey` may not be
-   * one of them.
+   * Keys as for cookies, which may be used: what is made of them differs. `placementKey` must not
+   * be one of them.
    */
   constructor(keys: readonly RingKey[], placementKey?: Uint8Array) {
     this.#owned = a.ringOf(this, keys, placementKey, layout.ID_RING.sizeof, 'tokenpin_id_ring');
@@ -45,14 +45,14 @@ export class IdRing {
    * it is.
    */
   seal(id: Bytes, pin: bigint, place: IdPlace = {}): string {
-    const [mark, ring] = [m.enter(), this.#owned.at];
+    const mark = m.enter();
     try {
       const [length, buffer] = [m.room(4), m.room(MAX_SEALED_ID)];
       const [scope, scopeLength, owner, ownerLength] = putPlace(place);
       const at = m.put(id, 'id');
       m.check(
         m.wasm.tokenpin_id_seal(
-          ring,
+          this.#owned.at,
           scope,
           scopeLength,
           owner,
@@ -73,7 +73,7 @@ export class IdRing {
 
   /** Opens a text that may be a sealed id. */
   open(text: Bytes, place: IdPlace = {}): Opened {
-    const [mark, ring] = [m.enter(), this.#owned.at];
+    const mark = m.enter();
     try {
       const [pin, length, verdict] = [m.room(8), m.room(4), m.room(2)];
       const [scope, scopeLength, owner, ownerLength] = putPlace(place);
@@ -82,7 +82,7 @@ export class IdRing {
       const buffer = m.room(size);
       m.check(
         m.wasm.tokenpin_id_open(
-          ring,
+          this.#owned.at,
           scope,
           scopeLength,
           owner,
@@ -105,13 +105,23 @@ export class IdRing {
 
   /** The mark that goes behind encrypted content. */
   mark(content: Bytes, pin: bigint, place: IdPlace = {}): string {
-    const [mark, ring] = [m.enter(), this.#owned.at];
+    const mark = m.enter();
     try {
       const buffer = m.room(ID_MARK_LEN);
       const [scope, scopeLength, owner, ownerLength] = putPlace(place);
       const at = m.put(content, 'content');
       m.check(
-        m.wasm.tokenpin_id_mark(ring, scope, scopeLength, owner, ownerLength, m.wide(pin, 'pin'), at, m.length, buffer),
+        m.wasm.tokenpin_id_mark(
+          this.#owned.at,
+          scope,
+          scopeLength,
+          owner,
+          ownerLength,
+          m.wide(pin, 'pin'),
+          at,
+          m.length,
+          buffer,
+        ),
       );
       return m.text(buffer, ID_MARK_LEN);
     } finally {
@@ -121,13 +131,24 @@ export class IdRing {
 
   /** Reads the mark behind encrypted content. */
   openMark(text: Bytes, place: IdPlace = {}): Opened {
-    const [mark, ring] = [m.enter(), this.#owned.at];
+    const mark = m.enter();
     try {
       const [pin, length, verdict] = [m.room(8), m.room(4), m.room(1)];
       const [scope, scopeLength, owner, ownerLength] = putPlace(place);
       const at = m.put(text, 'text');
       m.check(
-        m.wasm.tokenpin_id_open_mark(ring, scope, scopeLength, owner, ownerLength, at, m.length, length, verdict, pin),
+        m.wasm.tokenpin_id_open_mark(
+          this.#owned.at,
+          scope,
+          scopeLength,
+          owner,
+          ownerLength,
+          at,
+          m.length,
+          length,
+          verdict,
+          pin,
+        ),
       );
       return opened(verdict, at, length, pin);
     } finally {
@@ -159,26 +180,26 @@ function opened(at: number, text: number, length: number, pin: number): Opened {
 
 // ---- Requests and responses
 
-/** What a request's ids are opened with. */
+/** The options for opening a request's ids. */
 export interface OpenerOptions extends IdPlace {
   /** Which ids are looked at, as `Affinity.classify` says. */
   ids: Ids;
-  /** What is done with them; as configured if nothing is said. */
+  /** Their treatment; as configured by default. */
   mode?: Mode | null;
 }
 
-/** What a response's ids are sealed with. */
+/** The options for sealing a response's ids. */
 export interface SealerOptions extends IdPlace {
   /**
-   * What opened the request: ids, scope, owner and mode are as they were there, and an id goes back
-   * as the client wrote it.
+   * The opener of the request: ids, scope, owner and mode are as they were there, and an id is
+   * returned as the client wrote it.
    */
   opener?: IdOpener;
   /** Which ids are looked at, if there is no opener. */
   ids?: Ids;
-  /** What is done with them; as configured if nothing is said. */
+  /** Their treatment; as configured by default. */
   mode?: Mode | null;
-  /** Whether the body is server-sent events. */
+  /** True if the body is server-sent events. */
   events?: boolean;
   /** The upstream's authority. Absolute URLs that lead there are rewritten. */
   upstream?: Bytes;
@@ -189,7 +210,7 @@ export interface SealerOptions extends IdPlace {
 const OPENER = new Set(['ids', 'mode', 'scope', 'owner']);
 const SEALER = new Set([...OPENER, 'opener', 'events', 'upstream', 'origin']);
 
-/** What is borrowed for each step. */
+/** The texts that each step borrows. */
 interface Use {
   readonly scope: Bytes;
   readonly owner: Bytes;
@@ -212,7 +233,7 @@ function putUse(use: Use): number {
   return at;
 }
 
-/** Bytes of one's own, which nobody changes. */
+/** Bytes of one's own, which no one changes. */
 function own(value: Bytes | undefined): Bytes {
   return value === undefined ? '' : value instanceof Uint8Array ? value.slice() : value;
 }
@@ -249,9 +270,9 @@ const SLICE = 1 << 15;
 /** A body that goes through, in chunks. */
 abstract class Rewriter {
   #ended = false;
-  /** How many ids of the body were rewritten. */
+  /** The number of ids that were rewritten. */
   changed = 0;
-  /** How many documents of the body were not understood, and passed as they are from there on. */
+  /** The number of documents that were not understood, and passed unchanged from there on. */
   unexpected = 0;
 
   protected abstract state(): {
@@ -283,7 +304,7 @@ abstract class Rewriter {
     });
   }
 
-  /** What is held of a body that ends here. */
+  /** Returns the held rest of a body that ends here. */
   finish(): Uint8Array {
     return this.#run((state, piece, parts) => {
       m.check(state.end(piece));
@@ -348,28 +369,28 @@ export function joined(parts: readonly Uint8Array[]): Uint8Array {
   return made;
 }
 
-/** What the ids of a request come to so far. Keys are numbers, which `Affinity.idKey` spells. */
+/** The ids of a request so far. Keys are numbers, which `Affinity.idKey` spells. */
 export interface IdReport {
   /** The worst verdict of all ids. */
   readonly verdict: IdVerdict;
   /** The key whose id is refused, of a conflict both. */
   readonly keys: readonly [number | null, number | null];
-  /** Whether the request is refused for its ids. */
+  /** True if the request is refused for its ids. */
   readonly refused: boolean;
-  /** Whether a string is too long to be read as the id that it may be. */
+  /** True if a string is too long to be read as the id that it may be. */
   readonly unreadable: boolean;
-  /** Whether the request names state that exists. */
+  /** True if the request names state that exists. */
   readonly existing: boolean;
-  /** Whether the ids of the response are sealed whatever the client sent. */
+  /** True if the ids of the response are sealed regardless of what the client sent. */
   readonly seals: boolean;
-  /** Whether anything in the response may change: else nobody has to look into it. */
+  /** True if anything in the response may change: else no one has to look into it. */
   readonly changesResponse: boolean;
-  /** Whether the body says `"store": false`. */
+  /** True if the body says `"store": false`. */
   readonly unstored: boolean;
-  /** Whether the path is for uploads, so that the request may have a multipart body. */
+  /** True if the path is for uploads, so that the request may have a multipart body. */
   readonly uploads: boolean;
   /**
-   * Whether the path is a download. Nothing is to be sealed in the response's body, a client's own.
+   * True if the path is a download. Nothing is to be sealed in the response's body, a client's own.
    */
   readonly downloads: boolean;
   /**
@@ -377,11 +398,11 @@ export interface IdReport {
    * not fit for a text.
    */
   readonly quoted: string;
-  /** How many ids were opened. */
+  /** The number of ids that were opened. */
   readonly opened: number;
-  /** How many were plain. */
+  /** The number of plain ids. */
   readonly plain: number;
-  /** How many found no room among those whose form is remembered. */
+  /** The number of ids that found no room among those whose form is remembered. */
   readonly echoesLost: number;
 }
 
@@ -448,12 +469,12 @@ export class IdOpener<T extends Bytes = Bytes> extends Rewriter {
     return this.#use.ids;
   }
 
-  /** What is done with them. */
+  /** Their treatment. */
   get mode(): Mode {
     return this.#use.mode;
   }
 
-  /** What the ids come to so far. */
+  /** The ids so far. */
   report(): IdReport {
     const R = layout.ID_REPORT;
     const mark = m.enter();
@@ -483,7 +504,7 @@ export class IdOpener<T extends Bytes = Bytes> extends Rewriter {
     }
   }
 
-  /** What a sealer takes over. @internal */
+  /** The state that a sealer takes over. @internal */
   get use(): Use {
     return this.#use;
   }
@@ -509,7 +530,7 @@ export class IdSealer extends Rewriter {
     this.#opener = opener;
     const before = opener?.use;
     this.#use = {
-      // Nothing at all is refused below: a body whose ids nobody seals looks like one that has
+      // Nothing at all is refused below: a body whose ids no one seals looks like one that has
       // none.
       ids: (options.ids ?? before?.ids) as Ids,
       mode: options.mode ?? before?.mode ?? affinity.idMode,
@@ -518,7 +539,7 @@ export class IdSealer extends Rewriter {
       upstream: own(options.upstream),
       origin: own(options.origin),
     };
-    // What is not there or does not fit is refused here, and not with the first chunk.
+    // Refuses missing or unfit options here, and not with the first chunk.
     this.target('/');
     const framing = m.flag(events, 'events');
     this.#sealer = new State(layout.ID_SEALER.sizeof, (at) => m.wasm.tokenpin_id_sealer_init(at, framing));

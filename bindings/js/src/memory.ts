@@ -8,7 +8,7 @@ import type { Bytes } from './types.js';
 
 /** The functions of the C interface. @internal */
 export let wasm: Exports;
-/** The memory. It moves when it grows, which `grow` alone brings about; so nobody keeps these. */
+/** The memory. It moves when it grows, which only `grow` brings about; so no one keeps these. */
 export let u8: Uint8Array;
 export let u16: Uint16Array;
 export let u32: Uint32Array;
@@ -18,7 +18,7 @@ let stack = 0;
 let limit = 0;
 let base = 0;
 
-/** What the module asks for, and only `tokenpin_affinity_new` and `_free` would call. */
+/** The imports of the module, which only `tokenpin_affinity_new` and `_free` would call. */
 export const IMPORTS = { env: { malloc: () => 0, free: () => {} } };
 
 export function install(instance: WebAssembly.Instance): void {
@@ -39,7 +39,7 @@ function look(): void {
   u32 = new Uint32Array(wasm.memory.buffer);
 }
 
-// ---- Blocks, of powers of two, so that a block that was given back fits whoever comes next.
+// ---- Blocks, of powers of two, so that a block that was given back fits the next owner.
 
 const given: number[][] = Array.from({ length: 32 }, () => []);
 
@@ -104,7 +104,7 @@ export function leaveWiped(mark: number): void {
   leave(mark);
 }
 
-/** So many bytes until `leave`, aligned to 8. */
+/** That many bytes until `leave`, aligned to 8. */
 export function room(size: number): number {
   const at = (stack + 7) & ~7;
   if (at + size <= limit) {
@@ -169,7 +169,7 @@ export function putList(values: readonly Bytes[], what: string): number {
   return list;
 }
 
-/** Exactly so many bytes, as a number or a secret has. */
+/** Exactly that many bytes, as a number or a secret has. */
 export function putExactly(value: Uint8Array, size: number, what: string): number {
   if (!(value instanceof Uint8Array)) throw new TypeError(`${what} must be a Uint8Array`);
   if (value.length !== size) throw new RangeError(`${what} must have ${size} bytes, and not ${value.length}`);
@@ -218,8 +218,10 @@ export function flag(value: boolean, what: string): number {
   return value ? 1 : 0;
 }
 
-/** The number of a name of an enum, whose values are in the order of their numbers. The error does not show what was
- * given, which may be a secret in the wrong place. */
+/**
+ * The number of a name of an enum, whose values are in the order of their numbers. The error does
+ * not show the given one, which may be a secret in the wrong place.
+ */
 export function number(values: readonly string[], value: string, what: string): number {
   const found = values.indexOf(value);
   if (found < 0) throw new TypeError(`${what} must be one of ${values.join(', ')}`);
@@ -245,7 +247,7 @@ export function text(at: number, size: number): string {
   return made;
 }
 
-/** What was given as text comes back as text, and bytes as bytes. */
+/** Returns text for text, and bytes for bytes. */
 export function like<T extends Bytes>(given: T, at: number, size: number): T {
   return (typeof given === 'string' ? text(at, size) : u8.slice(at, at + size)) as T;
 }

@@ -1,4 +1,4 @@
-// For Node, Deno and Bun: the module lies beside, and is read at once.
+// For Node, Deno and Bun: the module lies beside, and is read immediately.
 
 import { readFileSync } from 'node:fs';
 import { IMPORTS, install } from './memory.js';

@@ -48,13 +48,13 @@ export function keyHash(placementKey: Uint8Array, key: Key, scope: Bytes = ''): 
   }
 }
 
-/** How a slot is selected for a hash. */
+/** The strategy and the candidates of a selection. */
 export interface Selection {
-  /** `jump` if nothing is said. */
+  /** `jump` by default. */
   strategy?: Strategy;
-  /** Unix seconds, by which cooldowns end; 0 if nothing is said. */
+  /** Unix seconds, by which cooldowns end; 0 by default. */
   now?: number;
-  /** Whether the key is an anonymous id: draining slots come last for it. */
+  /** True if the key is an anonymous id: draining slots come last for it. */
   anonymous?: boolean;
   /** The slots that were tried already. */
   tried?: readonly number[];
@@ -139,11 +139,13 @@ export class Slots {
     m.wide(hash, 'hash');
     const mark = m.enter();
     try {
-      const [at, selected, filter] = [this.#owned.at, m.room(4), putFilter(selection)];
+      const [selected, filter] = [m.room(4), putFilter(selection)];
       const strategy = m.number(STRATEGIES, selection.strategy ?? 'jump', 'strategy');
+      const key = strategy === 2 && selection.key !== undefined ? a.putKey(selection.key) : 0;
+      const at = this.#owned.at;
       m.check(
-        strategy === 2 && selection.key !== undefined
-          ? m.wasm.tokenpin_select_higress(at, this.length, filter, hash, a.putKey(selection.key), selected)
+        key !== 0
+          ? m.wasm.tokenpin_select_higress(at, this.length, filter, hash, key, selected)
           : m.wasm.tokenpin_select(strategy, at, this.length, filter, hash, selected),
       );
       const slot = m.u32[selected >> 2] as number;
@@ -162,8 +164,9 @@ export class Slots {
     }
     const mark = m.enter();
     try {
-      const [at, filter] = [this.#owned.at, putFilter(selection)];
+      const filter = putFilter(selection);
       const strategy = m.number(STRATEGIES, selection.strategy ?? 'jump', 'strategy');
+      const at = this.#owned.at;
       const most = Math.min(hashes.length, BATCH);
       const [given, selected] = [m.room(most * 8), m.room(most * 4)];
       const made = out ?? new Int32Array(hashes.length);

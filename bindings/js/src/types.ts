@@ -1,4 +1,4 @@
-// What several parts take and give.
+// Types that several parts share.
 
 import type { Group, Ids, Role, State } from './enums.js';
 
@@ -11,11 +11,11 @@ export interface RingKey {
   id: number;
   /** 16 random bytes. */
   secret: Uint8Array;
-  /** What the key is used for; `sign` if nothing is said. Exactly one key of a ring signs. */
+  /** The use of the key; `sign` by default. Exactly one key of a ring signs. */
   role?: Role;
 }
 
-/** What an affinity key is made of. Names and session keys have 1 to 4096 bytes. */
+/** The parts of an affinity key. Names and session keys have 1 to 4096 bytes. */
 export type Key =
   | { kind: 'anonymous'; id: Uint8Array }
   | { kind: 'consumer'; consumer: Bytes }
@@ -24,7 +24,7 @@ export type Key =
 
 /** State, weight and until of a slot. */
 export interface SlotStatus {
-  /** What it does. */
+  /** The state. */
   state: State;
   /** 0 to 65536, which is always; 0 takes no session that is not pinned to the slot. */
   weight: number;
@@ -42,17 +42,17 @@ export type Slot = Bytes | null | ({ identity: Bytes } & Partial<SlotStatus>);
 export interface Rule {
   /** Segments of a path, such as `messages/batches`. */
   pattern: Bytes;
-  /** How the API treats accounts; `stateful` if nothing is said. */
+  /** The group of the API; `stateful` by default. */
   group?: Group;
-  /** Which ids of its requests and responses are looked at; `none` if nothing is said. */
+  /** Which ids of its requests and responses are looked at; `none` by default. */
   ids?: Ids;
 }
 
-/** What classification says of a request. */
+/** The classification of a request. */
 export interface Classification {
-  /** How the API treats accounts. */
+  /** The group of the API. */
   readonly group: Group;
-  /** Whether the request names existing state. */
+  /** True if the request names existing state. */
   readonly existing: boolean;
   /** Which ids of its requests and responses are looked at. */
   readonly ids: Ids;

@@ -1,7 +1,7 @@
 // For Workers, which compile no module at run time: the bundler hands over a compiled one.
 
-import module from './tokenpin.wasm';
 import { IMPORTS, install } from './memory.js';
+import module from './tokenpin.wasm';
 
 install(new WebAssembly.Instance(module, IMPORTS));
 

@@ -24,7 +24,7 @@ function given(value) {
 }
 const plain = (value) => Object.fromEntries(Object.entries(value).map(([name, it]) => [name, given(it)]));
 
-/** What takes several steps. */
+/** Calls of several steps. */
 const own = {
   make: (number, kind, ...rest) => {
     things.set(number, new tokenpin[kind](...rest));

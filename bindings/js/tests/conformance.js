@@ -13,7 +13,7 @@ import { Gateway } from 'tokenpin/gateway';
 const [file, port, provider] = process.argv.slice(2);
 const words = JSON.parse(readFileSync(file, 'utf8'));
 
-/** Takes a word out, so that what is left at the end is what nobody knows. */
+/** Takes a word out, so that what is left at the end is an unknown name. */
 function take(from, name) {
   const value = from[name];
   delete from[name];
@@ -78,7 +78,7 @@ for (const [name, word] of [
 }
 // It always sets it, and refuses each WebSocket.
 for (const word of ['cache_control', 'refuse_upgrades']) take(words, word);
-// What is left has the same names; what nobody knows is refused.
+// The rest has the same names; unknown names are refused.
 const gateway = new Gateway(new Affinity({ ...config, ...camel(words) }), options);
 
 /** Without the headers that are taken off besides. */

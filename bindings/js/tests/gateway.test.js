@@ -62,7 +62,7 @@ async function ask(gateway, method, target, { body, headers = {} } = {}) {
 }
 
 describe('a session', () => {
-  test('stays at its account by its cookie alone', async () => {
+  test('stays at its account by its cookie only', async () => {
     const gateway = gatewayOf({ config: { idMode: 'off' } });
     for (let session = 0; session < 12; session++) {
       const first = await ask(gateway, 'POST', '/v1/responses', {
@@ -83,7 +83,7 @@ describe('a session', () => {
     }
   });
 
-  test('stays at its account by its ids alone', async () => {
+  test('stays at its account by its ids only', async () => {
     const gateway = gatewayOf();
     for (let session = 0; session < 12; session++) {
       const first = await ask(gateway, 'POST', '/v1/responses', { body: { input: 'x' } });
@@ -431,7 +431,7 @@ describe('a response', () => {
   });
 });
 
-test('each decision is told', async () => {
+test('each decision is reported', async () => {
   const told = [];
   const gateway = gatewayOf({ onDecision: ({ outcome, source }, { method }) => told.push([outcome, source, method]) });
   const made = await ask(gateway, 'POST', '/v1/responses', { body: {} });
@@ -442,7 +442,7 @@ test('each decision is told', async () => {
   ]);
 });
 
-test('options that do not fit are told', () => {
+test('options that do not fit are reported', () => {
   for (const [options, message] of [
     [{ accounts: ['a'] }, /accounts of 1 slots for an affinity of 6/],
     [{ accounts: [...ACCOUNTS.slice(1), 'x\n'] }, /accounts\[5\]: authorization is no header/],
@@ -560,7 +560,7 @@ describe('in a server', () => {
     assert.equal(seen.url, '//elsewhere.example/v1/responses');
   });
 
-  /** An upstream that streams without an end. What became of its first response is told. */
+  /** An upstream that streams without an end. What became of its first response is reported. */
   async function endless() {
     const { createServer } = await import('node:http');
     const server = createServer((request, response) => {
@@ -602,7 +602,7 @@ describe('in a server', () => {
     await upstream.stop();
   });
 
-  test('fastify takes another gateway at once', async () => {
+  test('fastify takes another gateway immediately', async () => {
     const told = [];
     served.gateway = gatewayOf({ onDecision: (decision) => told.push(decision.slot) });
     await through('POST', '/v1/responses', '{}');

@@ -1,4 +1,4 @@
-// What the types cannot say: wrong arguments, closed handles, hostile lengths, memory, and what the
+// Tests beyond the types: wrong arguments, closed handles, hostile lengths, memory, and what the
 // module is made of.
 
 import assert from 'node:assert/strict';
@@ -15,12 +15,27 @@ const KEY = { id: 1, secret: bytes('sixteen secrets!') };
 const PLACEMENT = bytes('a placement key!');
 const affinityOf = (config = {}) =>
   new Affinity({ slots: ['a', 'b', 'c', null], placementKey: PLACEMENT, cookieKeys: [KEY], ...config });
-// What the package keeps to itself.
+// Internals of the package.
 const inside = await import(new URL('./memory.js', import.meta.resolve('tokenpin')));
 const PACKAGE = new URL('../package.json', import.meta.resolve('tokenpin'));
 const FILE = new URL('./tokenpin.wasm', import.meta.resolve('tokenpin'));
 
 describe('errors', () => {
+  test('of what a getter of an argument has closed, also where another one lies there by now', () => {
+    const [affinity, slots] = [affinityOf(), new Slots(['a'])];
+    const method = () => {
+      affinity.close();
+      affinityOf({ slots: ['x'] });
+    };
+    const strategy = () => {
+      slots.close();
+      new Slots(['x', 'y']);
+    };
+    const closed = { status: 'not_initialised' };
+    assert.throws(() => affinity.decide(Object.defineProperty({}, 'method', { get: method })), closed);
+    assert.throws(() => slots.select(1n, Object.defineProperty({}, 'strategy', { get: strategy })), closed);
+  });
+
   test('have the name and the text of the status', () => {
     const affinity = affinityOf();
     assert.throws(
@@ -129,10 +144,7 @@ describe('wrong types', () => {
         { slots: [{ identity: 'a', weight: 0.5 }] },
         'slots[0].weight must be a whole number from 0 to 4294967295, and not 0.5',
       ],
-      [
-        { slots: [{ identity: 'a', state: 'Up' }] },
-        'slots[0].state must be one of up, draining, down, vacant',
-      ],
+      [{ slots: [{ identity: 'a', state: 'Up' }] }, 'slots[0].state must be one of up, draining, down, vacant'],
       [{ placementKey: 'a placement key!' }, 'placementKey must be a Uint8Array'],
       [{ placementKey: new Uint8Array(15) }, 'placementKey must have 16 bytes, and not 15'],
       [{ cookieKeys: KEY }, 'cookieKeys must be an array'],
@@ -144,10 +156,7 @@ describe('wrong types', () => {
       [{ maxAge: -1 }, 'maxAge must be a whole number from 0 to 4294967295, and not -1'],
       [{ idMode: 'on' }, 'idMode must be one of off, open, seal, strict'],
       [{ success: 200 }, 'success must be an array'],
-      [
-        { rules: [{ pattern: 'a', group: 'none' }] },
-        'rules[0].group must be one of stateless, stateful, prompt_cache',
-      ],
+      [{ rules: [{ pattern: 'a', group: 'none' }] }, 'rules[0].group must be one of stateless, stateful, prompt_cache'],
       [{ idFields: [{ name: 'a', kind: Symbol('k') }] }, 'idFields[0].kind must be one of path, query'],
       [{ idPrefixes: ['a', 1] }, 'idPrefixes must be a string or a Uint8Array'],
     ]) {
@@ -297,7 +306,7 @@ describe('wrong types', () => {
     assert.equal(affinity.decide({ method: 'POST', target: '/v1/files' }).outcome, 'placed');
   });
 
-  test('a decision that somebody changed is refused, and nothing breaks out of a header', () => {
+  test('a decision that someone changed is refused, and nothing breaks out of a header', () => {
     const decision = affinity.decide({ method: 'POST', target: '/v1/responses' });
     for (const value of ['x', `${'x'.repeat(60)}\r\nA: b`, 'x'.repeat(68), '', null, 7]) {
       const changed = Object.assign(affinity.decide({ method: 'POST', target: '/v1/responses' }), {
@@ -384,7 +393,7 @@ describe('handles', () => {
     assert.equal(Buffer.from(inside.wasm.memory.buffer).indexOf(Buffer.from(secret)), -1);
   });
 
-  test('that nobody refers to give their memory back', () => {
+  test('that no one refers to give their memory back', () => {
     const text = `
       import { Affinity } from 'tokenpin';
       const inside = await import(new URL('./memory.js', import.meta.resolve('tokenpin')));
@@ -402,7 +411,7 @@ describe('handles', () => {
   });
 });
 
-/** A program by itself, in a process of its own. */
+/** A program by itself, in its own process. */
 function run(text, ...flags) {
   const cwd = fileURLToPath(new URL('.', import.meta.url));
   return execFileSync(process.execPath, ['--expose-gc', ...flags, '--input-type=module', '-e', text], {
@@ -667,7 +676,7 @@ describe('the package', () => {
     view.setUint32(at + C.size, C.sizeof + 8, true);
     view.setUint8(at + C.sizeof, 1);
     assert.equal(it.tokenpin_affinity_size(at, at + 4096, 0), 6);
-    // What the library writes into the others ends where they do.
+    // The library writes into the others no further than their ends.
     const D = 4096;
     for (const [name, init] of [
       ['ID_SUMMARY', (to) => it.tokenpin_id_summary_init(to)],

@@ -1,4 +1,4 @@
-// What calls cost, beside peers: the least of many short runs each, in one process.
+// The cost of calls, beside peers: the least of many short runs each, in one process.
 
 import { createRequire } from 'node:module';
 import { Affinity, IdRing, identityHash, jump, KeyRing, Slots } from 'tokenpin';

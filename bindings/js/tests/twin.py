@@ -1,4 +1,6 @@
-"""Random and adversarial inputs: the package, in a Node of its own, against the second implementation, tests/twin."""
+"""Random and adversarial inputs: the package, in its own Node, against the second implementation,
+tests/twin.
+"""
 
 import itertools
 import json
@@ -39,7 +41,7 @@ numbers = itertools.count(1)
 
 
 class Thing:
-    """Something that lies in Node. It goes when nobody refers to it any more."""
+    """Something that lies in Node. It goes when no one refers to it any more."""
 
     gone: list = []
 
@@ -107,7 +109,9 @@ def make(kind, *arguments):
 
 
 def time_of(now):
-    """A time that a number of JavaScript can be. Those behind 2^46 are alike: every until and every cookie is older."""
+    """A time that a number of JavaScript can be. Those behind 2^46 are alike: every until and every
+    cookie is older.
+    """
     return min(now, 2 ** 53 - 1)
 
 
@@ -252,7 +256,7 @@ def key_numbers(keys):
 
 
 class Report:
-    """What an opener says of a request's ids, in numbers."""
+    """Returns an opener's report, in numbers."""
 
     def __init__(self, it):
         self.it = it

@@ -1,4 +1,4 @@
-// What the compiler has to take, and what it has to refuse.
+// Code that the compiler has to accept, and code that it has to refuse.
 
 import fastify from 'fastify';
 import { Affinity, type Decision, IdRing, jump, KeyRing, Outcome, Slots, TokenpinError } from 'tokenpin';

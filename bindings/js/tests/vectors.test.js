@@ -36,7 +36,7 @@ test('a vector that does not hold is noticed', async () => {
   }
 });
 
-test('in worker threads, each with a module of its own, at the same time', async () => {
+test('in worker threads, each with its own module, at the same time', async () => {
   const run = () =>
     new Promise((resolve, reject) => {
       const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: FOLDER.href });

@@ -61,9 +61,10 @@ pub fn class(class: Class) -> (Word<Group>, bool, Word<Ids>) {
     (Word(class.group), class.existing, Word(class.ids))
 }
 
-/// Answers which account serves a request, and which cookie goes back.
+/// Answers which account serves a request, and which cookie is returned.
 ///
-/// Immutable but for the states of its slots; all methods may be called from any thread at once.
+/// Immutable except for the states of its slots; all methods may be called from any thread
+/// concurrently.
 #[pyclass(frozen, module = "tokenpin")]
 pub struct Affinity {
     /// None when it is closed.
@@ -71,9 +72,9 @@ pub struct Affinity {
 }
 
 impl Affinity {
-    /// What decides, for as long as the caller needs it. The lock is let go of first: what makes an
-    /// error runs Python, where the interpreter may change threads, and the next one may wait for
-    /// the lock and hold the interpreter.
+    /// The affinity that decides, for as long as the caller needs it. The lock is let go of first:
+    /// what makes an error runs Python, where the interpreter may change threads, and the next one
+    /// may wait for the lock and hold the interpreter.
     pub fn get(&self) -> PyResult<Arc<OwnedAffinity>> {
         let built = self.built.read().unwrap_or_else(PoisonError::into_inner).clone();
         built.ok_or_else(errors::closed)
@@ -191,7 +192,7 @@ impl Affinity {
         Ok(Self { built: RwLock::new(Some(Arc::new(built))) })
     }
 
-    /// Decides which slot serves a request, and prepares the cookie that goes back.
+    /// Decides which slot serves a request, and prepares the cookie that is returned.
     ///
     /// `cookies`, `consumer` and `session` are the values of a header: one, or a list of all. A
     /// consumer's name counts only if it is trusted: it comes from the gateway's own
@@ -255,7 +256,7 @@ impl Affinity {
     }
 
     /// Ends a request that the decision was made for, with the status of the account's response.
-    /// What goes back, and its text: nothing, the value of a `Set-Cookie` field, or that of the
+    /// What is returned, and its text: nothing, the value of a `Set-Cookie` field, or that of the
     /// carrier header.
     fn finish<'py>(
         &self,
@@ -309,7 +310,7 @@ impl Affinity {
         })
     }
 
-    /// The `id_hint` of a client, of bytes that belong to it and to nobody else: 1 to `MAX_KEY`.
+    /// The `id_hint` of a client, of bytes that belong to it and to no one else: 1 to `MAX_KEY`.
     fn id_hint<'py>(&self, py: Python<'py>, of: Text<'_, 'py>) -> PyResult<Bound<'py, PyBytes>> {
         self.with(|affinity| {
             let hint = affinity.get().id_hint(of.as_bytes()).map_err(errors::of)?;
@@ -410,7 +411,7 @@ impl Affinity {
     }
 
     /// Ends the affinity: what is called later raises `not_initialised`. Its secrets are wiped with
-    /// the last opener and sealer that it has made. An affinity that nobody refers to any more is
+    /// the last opener and sealer that it has made. An affinity that no one refers to any more is
     /// closed as well.
     fn close(&self) {
         let built = self.built.write().unwrap_or_else(PoisonError::into_inner).take();

@@ -9,7 +9,7 @@ use crate::errors;
 use crate::keys::{CookieKey, Key, ring};
 use crate::text::{Sixteen, Text, ascii};
 
-/// What a cookie says. The id, which follows a person around, and the pin are not shown.
+/// The contents of a cookie. The id, which follows a person around, and the pin are not shown.
 #[pyclass(frozen, eq, module = "tokenpin")]
 #[derive(PartialEq, Eq)]
 pub struct Cookie(tokenpin::Cookie);
@@ -21,7 +21,7 @@ impl Cookie {
         Self(tokenpin::Cookie { kind: kind.0, issued_at, refreshed_at, id: id.0, pin })
     }
 
-    /// What the cookie belongs to.
+    /// The kind of session that the cookie belongs to.
     #[getter]
     fn kind(&self) -> Word<Kind> {
         Word(self.0.kind)
@@ -98,7 +98,7 @@ impl KeyRing {
 
     /// Reads the value of a cookie for a request with `key`, none for an anonymous one. The cookie
     /// comes with every verdict from `other_key` on, because only then its tag was found good.
-    /// `now` is in unix seconds; 0 switches a limit off, but for the skew.
+    /// `now` is in unix seconds; 0 switches a limit off, except for the skew.
     #[pyo3(signature = (value, *, name, now, scope = Text::EMPTY, key = None, skew = 300,
         max_life = 2_592_000, max_idle = 0, refresh_interval = 0))]
     #[expect(clippy::too_many_arguments, reason = "Python names them")]

@@ -21,31 +21,31 @@ impl Decision {
         self.0.slot
     }
 
-    /// Where the affinity comes from.
+    /// The source of the affinity.
     #[getter]
     fn source(&self) -> Word<Source> {
         Word(self.0.source)
     }
 
-    /// What the decision came to.
+    /// The outcome of the decision.
     #[getter]
     fn outcome(&self) -> Word<Outcome> {
         Word(self.0.outcome)
     }
 
-    /// What became of the pinned account.
+    /// The state of the pinned account.
     #[getter]
     fn pin_state(&self) -> Word<PinState> {
         Word(self.0.pin_state)
     }
 
-    /// What came of the request's cookies.
+    /// The verdict on the request's cookies.
     #[getter]
     fn verdict(&self) -> Word<Verdict> {
         Word(self.0.verdict)
     }
 
-    /// What came of the request's ids.
+    /// The verdict on the request's ids.
     #[getter]
     fn id_verdict(&self) -> Word<IdVerdict> {
         Word(self.0.id_verdict)
@@ -58,7 +58,7 @@ impl Decision {
         id_keys(self.0.id_keys)
     }
 
-    /// What became of the request's keys.
+    /// The reason why a key is not used, or ok.
     #[getter]
     fn key_reason(&self) -> Word<KeyReason> {
         Word(self.0.key_reason)
@@ -95,31 +95,31 @@ impl Decision {
         self.0.fingerprint
     }
 
-    /// Whether a cookie goes back if the response is a success.
+    /// True if a cookie is returned if the response is a success.
     #[getter]
     fn sets_cookie(&self) -> bool {
         self.0.cookie.is_some()
     }
 
-    /// Whether that goes in the carrier header.
+    /// True if that goes in the carrier header.
     #[getter]
     fn carrier(&self) -> bool {
         self.0.cookie.is_some_and(|cookie| cookie.carrier)
     }
 
-    /// The value of the cookie that goes back. A credential of the client: not for logs.
+    /// The value of the cookie that is returned. A credential of the client: not for logs.
     #[getter]
     fn cookie_value<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyString>>> {
         self.0.cookie.map(|cookie| ascii(py, &cookie.value)).transpose()
     }
 
-    /// The Max-Age of the cookie that goes back; 0 for a session cookie, and without a cookie.
+    /// The Max-Age of the cookie that is returned; 0 for a session cookie, and without a cookie.
     #[getter]
     fn max_age(&self) -> u32 {
         self.0.cookie.map_or(0, |cookie| cookie.max_age)
     }
 
-    /// What the host answers where no slot serves. Its value is the code that a client sees.
+    /// The refusal to answer with if no slot serves. Its value is the code that a client sees.
     #[getter]
     fn refusal(&self) -> Word<Refusal> {
         Word(self.0.refusal())

@@ -38,7 +38,7 @@ pub fn of_field(status: &str, text: impl Display, field: &str, index: usize) -> 
     })
 }
 
-/// What an affinity says that has been closed.
+/// Returns the error of an affinity that has been closed.
 pub fn closed() -> PyErr {
     of_status("not_initialised", "the affinity has been closed")
 }

@@ -120,7 +120,7 @@ pub fn set_cookie<'py>(
     ascii(py, line.get(..len).unwrap_or_default())
 }
 
-/// Whether a `Set-Cookie` field sets a cookie called `name`.
+/// True if a `Set-Cookie` field sets a cookie called `name`.
 #[pyfunction]
 #[pyo3(signature = (field, name))]
 pub fn set_cookie_matches(field: Text<'_, '_>, name: Text<'_, '_>) -> bool {

@@ -14,8 +14,8 @@ use crate::errors;
 use crate::keys::{CookieKey, ring};
 use crate::text::{Sixteen, Text, ascii, like};
 
-/// What an authentic sealed id says. The pin, which says who the account is to who guesses its
-/// name, is not shown.
+/// The contents of an authentic sealed id. The pin, which says who the account is to who guesses
+/// its name, is not shown.
 #[pyclass(frozen, module = "tokenpin")]
 pub struct OpenedId {
     /// The id as the provider made it, or the encrypted content without its mark.
@@ -75,7 +75,7 @@ impl IdRing {
         ascii(py, sealed.as_bytes())
     }
 
-    /// What a text from a client says, sealed or not; with the verdict `sealed` comes what it was
+    /// Opens a text from a client, sealed or not; with the verdict `sealed` comes what it was
     /// opened to.
     #[pyo3(signature = (text, *, scope = Text::EMPTY, owner = Text::EMPTY))]
     fn open(
@@ -106,8 +106,8 @@ impl IdRing {
         ascii(py, &mark.ok_or_else(no_id)?)
     }
 
-    /// What the end of encrypted content says; with the verdict `sealed` comes the content without
-    /// its mark.
+    /// Reads the mark at the end of encrypted content; with the verdict `sealed` comes the content
+    /// without its mark.
     #[pyo3(signature = (text, *, scope = Text::EMPTY, owner = Text::EMPTY))]
     fn open_mark(
         &self,
@@ -157,10 +157,10 @@ impl Place {
     }
 }
 
-/// What goes out of a chunk. Mostly, that is the chunk.
+/// The output of a chunk. Mostly, that is the chunk.
 struct Out<'c> {
     chunk: &'c [u8],
-    /// What has gone out is all of the chunk as it is, and nothing else.
+    /// Returns whether the output is the chunk, unchanged.
     same: bool,
     bytes: Vec<u8>,
 }
@@ -259,7 +259,7 @@ impl IdOpener {
         Ok(out.give(chunk))
     }
 
-    /// What is held of a body that ends here.
+    /// Returns the held rest of a body that ends here.
     fn finish<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         self.with(|opening, state| {
             state.ended = true;
@@ -295,7 +295,7 @@ impl IdOpener {
         Word(self.ids)
     }
 
-    /// What is done with them.
+    /// Their treatment.
     #[getter]
     fn mode(&self) -> PyResult<Word<Mode>> {
         Ok(Word(self.place.rules()?.mode))
@@ -321,83 +321,83 @@ impl IdOpener {
         Some((pin, id_keys([key, u8::MAX]).0))
     }
 
-    /// Whether the request is refused for its ids.
+    /// True if the request is refused for its ids.
     #[getter]
     fn refused(&self) -> bool {
         lock(&self.state).summary.refused
     }
 
-    /// Whether there is a string that is too long to be read as the id that it may be.
+    /// True if there is a string that is too long to be read as the id that it may be.
     #[getter]
     fn unreadable(&self) -> bool {
         lock(&self.state).summary.unreadable
     }
 
-    /// Whether the request names state that exists.
+    /// True if the request names state that exists.
     #[getter]
     fn existing(&self) -> bool {
         lock(&self.state).summary.existing
     }
 
-    /// Whether the ids of the response are sealed whatever the client sends.
+    /// True if the ids of the response are sealed regardless of what the client sends.
     #[getter]
     fn seals(&self) -> bool {
         lock(&self.state).summary.seals
     }
 
-    /// Whether the body says `"store": false`.
+    /// True if the body says `"store": false`.
     #[getter]
     fn unstored(&self) -> bool {
         lock(&self.state).summary.unstored
     }
 
-    /// The id that is refused, or that names the account, as the client wrote it, but for escapes:
-    /// for the text of a refusal. Empty for one that has more than 64 bytes or other characters
-    /// than ids, and for encrypted content.
+    /// The id that is refused, or that names the account, as the client wrote it, except for
+    /// escapes: for the text of a refusal. Empty for one that has more than 64 bytes or other
+    /// characters than ids, and for encrypted content.
     #[getter]
     fn quoted<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
         ascii(py, lock(&self.state).summary.quoted())
     }
 
-    /// Whether the path is for uploads, so that the request may have a multipart body.
+    /// True if the path is for uploads, so that the request may have a multipart body.
     #[getter]
     fn uploads(&self) -> bool {
         lock(&self.state).summary.uploads
     }
 
-    /// Whether the path is a download: nothing is to be sealed in the response's body, a client's
+    /// True if the path is a download: nothing is to be sealed in the response's body, a client's
     /// own.
     #[getter]
     fn downloads(&self) -> bool {
         lock(&self.state).summary.downloads
     }
 
-    /// How many ids were opened.
+    /// The number of ids that were opened.
     #[getter]
     fn opened(&self) -> u32 {
         lock(&self.state).summary.opened
     }
 
-    /// How many were plain.
+    /// The number of plain ids.
     #[getter]
     fn plain(&self) -> u32 {
         lock(&self.state).summary.plain
     }
 
-    /// How many documents were not understood, and passed as they are from there on: 0 or 1, but
-    /// for events.
+    /// The number of documents that were not understood, and passed unchanged from there on: 0 or
+    /// 1, except for events.
     #[getter]
     fn unexpected(&self) -> u32 {
         lock(&self.state).opener.unexpected()
     }
 
-    /// How many ids found no room among those whose form is remembered.
+    /// The number of ids that found no room among those whose form is remembered.
     #[getter]
     fn echoes_lost(&self) -> u32 {
         lock(&self.state).summary.echo.lost
     }
 
-    /// Whether anything in the response may change: else nobody has to look into it.
+    /// True if anything in the response may change: else no one has to look into it.
     #[getter]
     fn changes_response(&self) -> bool {
         lock(&self.state).summary.changes_response()
@@ -481,7 +481,7 @@ impl IdSealer {
         Ok(out.give(chunk))
     }
 
-    /// What is held of a body that ends here.
+    /// Returns the held rest of a body that ends here.
     fn finish<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         self.step(|sealing, (sealer, ended)| {
             *ended = true;
@@ -525,13 +525,13 @@ impl IdSealer {
         like(target, &sealed)
     }
 
-    /// How many ids were sealed.
+    /// The number of ids that were sealed.
     #[getter]
     fn changed(&self) -> u32 {
         lock(&self.state).0.sealed
     }
 
-    /// How many documents were not understood, and passed as they are from there on.
+    /// The number of documents that were not understood, and passed unchanged from there on.
     #[getter]
     fn unexpected(&self) -> u32 {
         lock(&self.state).0.unexpected()

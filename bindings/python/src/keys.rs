@@ -27,7 +27,7 @@ impl CookieKey {
         self.0.id
     }
 
-    /// What the key is used for.
+    /// The use of the key.
     #[getter]
     fn role(&self) -> Word<Role> {
         Word(self.0.role)
@@ -102,7 +102,7 @@ impl Key {
         Self { kind: Kind::Combined, text: owned(py, &name), session: Some(owned(py, &key)) }
     }
 
-    /// What the key is made of.
+    /// The parts of the key.
     #[getter]
     fn kind(&self) -> Word<Kind> {
         Word(self.kind)

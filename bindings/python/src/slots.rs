@@ -74,7 +74,8 @@ pub fn slots(values: &Bound<'_, PyAny>) -> PyResult<Vec<Slot>> {
     Ok(made)
 }
 
-/// Slots to select among, past any affinity. All methods may be called from any thread at once.
+/// Slots to select among, past any affinity. All methods may be called from any thread
+/// concurrently.
 #[pyclass(frozen, module = "tokenpin")]
 pub struct Slots(Vec<Slot>);
 
@@ -181,7 +182,7 @@ impl Slots {
     }
 }
 
-/// So many keys are selected at a time.
+/// That many keys are selected at a time.
 const CHUNK: usize = 256;
 
 fn select_array(
@@ -215,7 +216,7 @@ fn select_array(
 /// A numpy array, or what else has its `__array_interface__`.
 struct Array<'py>(Bound<'py, PyDict>);
 
-/// Where its elements lie. Whoever has this holds the array.
+/// The address of its elements. Its owner holds the array.
 struct Elements<T> {
     first: *mut T,
     len: usize,

@@ -1,4 +1,4 @@
-"""Where the twin is, behind the files of this folder."""
+"""Finds the twin, behind the files of this folder."""
 
 import os
 import sys

@@ -1,4 +1,5 @@
-"""The callback in real proxies of LiteLLM: two replicas without Redis, in front of a provider with accounts.
+"""The callback in real proxies of LiteLLM: two replicas without Redis, in front of a provider with
+accounts.
 
 Run by `make python-litellm`, in an environment that has LiteLLM. Not a part of the other tests.
 """
@@ -264,7 +265,7 @@ def test_no_account_left_is_litellms_own_answer(proxies):
 def test_other_groups_are_left_alone_and_a_virtual_key_has_one_account(proxies, model, at_once):
     accounts = set()
     for turn in range(12):
-        # What a client says of its key does not count.
+        # A client's own words about its key do not count.
         asked = {**CHAT, "model": model, "metadata": {"user_api_key_hash": str(turn)}}
         status, headers, text = proxies.ask(turn, "/v1/chat/completions", asked)
         assert status == 200 and "set-cookie" not in headers
@@ -284,7 +285,9 @@ def test_the_replicas_said_nothing_of_a_defect(proxies):
 
 
 def test_for_comparison_litellms_own_session_affinity(tmp_path):
-    """Not asserted: how many sessions LiteLLM's own check splits, which without Redis is each replica's own."""
+    """Not asserted: how many sessions LiteLLM's own check splits, which without Redis is each
+    replica's own.
+    """
     proxies = Proxies(tmp_path, False)
     try:
         split = 0

@@ -1,4 +1,6 @@
-"""What calls from Python cost, beside itsdangerous and a jump hash in Python. Writes a table in Markdown."""
+"""Measures calls from Python beside itsdangerous and a jump hash in Python. Writes a table in
+Markdown.
+"""
 
 import sys
 import timeit

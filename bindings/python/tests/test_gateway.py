@@ -1,4 +1,5 @@
-"""The middleware without a server: what no client of a server can bring about, or only with luck."""
+"""The middleware without a server: what no client of a server can bring about, or only with luck.
+"""
 
 import asyncio
 import inspect
@@ -148,7 +149,7 @@ def scope_of(kind="http", method="POST", path="/v1/responses", headers=(), **mor
 
 
 def run(app, scope, messages):
-    """What goes out of an application that gets these messages."""
+    """Returns the output of an application that gets these messages."""
     messages, out = list(messages), []
 
     async def receive():

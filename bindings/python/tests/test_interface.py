@@ -1,4 +1,4 @@
-"""What a Python engineer meets: errors, wrong types, handles, threads, forks, memory."""
+"""Tests of the interface: errors, wrong types, handles, threads, forks, memory."""
 
 import array
 import gc
@@ -37,13 +37,13 @@ def test_a_session_stays_where_its_cookie_says():
         assert (decision.slot, decision.outcome, decision.verdict) == (first.slot, "pinned", "valid")
 
 
-def test_values_are_str_and_members_at_once():
+def test_values_are_str_and_members_too():
     decision = build().decide("POST", "/v1/responses")
     assert decision.outcome is tokenpin.Outcome.PLACED
     assert decision.outcome == "placed"
     assert "%s" % decision.outcome == "placed"
     assert decision.outcome.number == 0
-    assert tokenpin.Outcome.PLACED.__doc__.startswith("Selected")
+    assert tokenpin.Outcome.PLACED.__doc__.startswith("Selection")
     assert len({decision.outcome: 1, "placed": 2}) == 1
 
 
@@ -174,7 +174,7 @@ def test_a_closed_affinity_says_so():
         assert raised.value.status == "not_initialised"
     assert "closed" in repr(affinity)
     affinity.close()
-    # What is under way ends with the affinity that it began with.
+    # A request under way ends with the affinity that it began with.
     assert b"tp0" in sealer.body(b'{"id":"resp_1"}')
 
 
@@ -328,7 +328,7 @@ for _ in range(100):
     for thread in threads:
         thread.join()
 """
-    # A process of its own: what waits for ever there cannot be interrupted.
+    # A separate process: what waits forever there cannot be interrupted.
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 

@@ -1,4 +1,5 @@
-"""The middleware in real servers: uvicorn and gunicorn, two replicas of each, which share nothing."""
+"""The middleware in real servers: uvicorn and gunicorn, two replicas of each, which share nothing.
+"""
 
 import hashlib
 import http.client
@@ -208,7 +209,7 @@ def test_no_cookie_without_success(off):
 
 
 def test_a_request_that_may_move_is_tried_on_another_account(off):
-    # What is neither created nor named moves freely.
+    # A request that creates and names nothing moves freely.
     for _ in range(12):
         answer = off.ask("POST", "/v1/chat/completions", {"messages": "x" * 1000}, [("X-Fails", "sk-a")])
         assert (answer.status, answer.account != "sk-a") == (200, True)
@@ -222,7 +223,7 @@ def test_bodies_that_are_too_long(sealing, off):
     body = b'{"input":"' + b"x" * 200_000 + b'"}'
     refused = sealing.ask("POST", "/v1/responses", body)
     assert (refused.status, refused.json["error"]["code"]) == (413, "request_too_large")
-    # Where ids are not opened, it passes.
+    # It passes if ids are not opened.
     passed = off.ask("POST", "/v1/responses", body)
     assert passed.status == 200 and passed.seen["body"] == hashlib.sha256(body).hexdigest()
 

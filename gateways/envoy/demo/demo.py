@@ -1,9 +1,11 @@
 """The demo: real OpenAI clients through the real Envoy with the tokenpin filter.
 
-    PYTHONPATH=gateways/envoy/tests/harness build/venv/bin/python gateways/envoy/demo/demo.py build [--smoke]
+    PYTHONPATH=gateways/envoy/tests/harness \\
+        build/venv/bin/python gateways/envoy/demo/demo.py build [--smoke]
 
-`make demo` builds the filter and installs what is needed first. What is promised is in the phases of the two parts; here
-they run, and their table is printed. Exits with 0 only if every promise was kept.
+`make demo` first builds the filter and installs the packages. The phases of the two parts state the
+promises; this program runs them and prints their table. Exits with 0 only if every promise was
+kept.
 """
 
 import argparse
@@ -27,7 +29,7 @@ class Size:
     sessions: int  # of each kind
     follow_ups: int
     consumers: int  # whose placement is compared in phase (d)
-    streams: list  # of the part without cookies: whether responses are streamed
+    streams: list  # of the part without cookies: the values of `stream`
     calls: int  # of each of its sessions, beside those that begin it
 
 
@@ -51,10 +53,10 @@ def print_table(title, rows):
 
 
 def stop_on_signals(cleanup):
-    """Ctrl-C and a polite kill stop everything, too."""
+    """Stops everything on Ctrl-C and on SIGTERM."""
 
     def stop(number, _):
-        # Not by an exception: one that is raised in a finaliser is dropped.
+        # Python drops an exception that is raised in a finaliser, so none is raised here.
         cleanup.close()
         os._exit(128 + number)
 

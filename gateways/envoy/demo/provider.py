@@ -1,14 +1,15 @@
 """A stand-in for a model provider that keeps state inside the account.
 
-Each API token has its own store, so what one token made does not exist for another.
+Each API token has its own store, so an object of one token does not exist for another.
 
     provider.py [--watch-cookie NAME] ACCOUNT=VARIABLE...
 
 where the environment variable holds the account's token. Prints its port, serves until killed.
 
-It is as sloppy as real ones are about what it does not have: a stream after an unknown response is 200 with an error in
-it, an unknown conversation begins as an empty one, and a vector store of unknown files is 200 with files that failed. The
-answer of its model says how much it knew: "This is turn 3, with 2 files."
+It is as sloppy as real providers about missing objects: a stream after an unknown response is 200
+with an error in it, an unknown conversation begins as an empty one, and a vector store of unknown
+files is 200 with files that failed. The answer of its model says how much it knew: "This is turn 3,
+with 2 files."
 
 Besides the provider's API there is a control API for the demo:
 
@@ -37,7 +38,7 @@ class Account:
 
     def __init__(self):
         self.responses = {}  # id -> the answer
-        self.turns = {}  # id of a response -> how many there were up to it
+        self.turns = {}  # id of a response -> the number of responses up to it
         self.conversations = {}  # id -> its items
         self.files = {}  # id -> content
         self.stores = {}  # id -> the files in it that were found
@@ -190,7 +191,7 @@ def described(id, content):
 
 
 def uploaded(headers, body):
-    """The file of a form."""
+    """The file in a form."""
     form = email.message.Message()
     form["content-type"] = headers["content-type"]
     boundary = form.get_param("boundary").encode()
@@ -202,7 +203,7 @@ def uploaded(headers, body):
 
 
 def files_of(account, request):
-    """The files that a request names and that are there, also those in its vector stores."""
+    """The existing files that a request names, directly or by its vector stores."""
     named = []
     for tool in request.get("tools") or []:
         for store in tool.get("vector_store_ids", []):
@@ -295,7 +296,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         for event in events:
             text = f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
-            # In two, as the network may do it.
+            # In two parts, as a network might deliver it.
             for part in (text[:61], text[61:]):
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
                 self.wfile.flush()

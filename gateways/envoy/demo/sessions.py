@@ -37,7 +37,7 @@ class Session:
     def __init__(self, consumer=None):
         self.consumer = consumer
         headers = {CONSUMER_HEADER: consumer} if consumer else None
-        # Without retries of the client: every failure has to show.
+        # The client does not retry: every failure has to show.
         self.client = openai.OpenAI(
             api_key="the-gateway-has-the-token",
             base_url="http://127.0.0.1/v1",

@@ -1,4 +1,4 @@
-"""What both parts of the demo stand on: the accounts, the filter's configuration, the provider, the rows of the table."""
+"""The base of both parts of the demo: accounts, configuration, provider and table rows."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""The first part: half of the sessions are anonymous and known by their cookie, the other half are consumers."""
+"""The first part: half of the sessions are anonymous with cookies, half are consumers'."""
 
 import contextlib
 import http.client
@@ -47,7 +47,7 @@ class WithCookies(Stage):
         urls = [self.envoy.url]
         with self.crowd(urls) as crowd:
             failed = busiest_account(crowd.sessions)
-            progress(f"{failed} fails, and the filter learns of it")
+            progress(f"{failed} fails, and the operator takes it down")
             self.provider.control("POST", f"fail/{failed}")
             self.envoy.update(settings(down=failed))
             others = [session for session in crowd.sessions if session.home != failed]
@@ -62,7 +62,7 @@ class WithCookies(Stage):
             self.add("(c) one token down: new sessions", new, "no error", no_error)
             self.add("(c) one token down: sessions on it", hit)
 
-            progress(f"{failed} recovers, and the filter learns of it")
+            progress(f"{failed} recovers, and the operator puts it up")
             self.provider.control("POST", f"recover/{failed}")
             self.envoy.update(settings())
             crowd.forget_follow_ups()
@@ -105,7 +105,7 @@ class WithCookies(Stage):
             self.add(label, consumers, "no error, none moves", at_home)
 
     def place_consumers(self):
-        """Which account serves each of many consumers, asked with a plain stateful request."""
+        """Returns the account that serves each of many consumers, by a plain stateful request."""
 
         def ask(worker):
             address = self.envoy.url.removeprefix("http://")
@@ -157,7 +157,7 @@ def at_home_or_added(session):
 
 
 def busiest_account(sessions):
-    """The account on which the most sessions of the rarer kind live."""
+    """The account with the most sessions of the kind that it has fewer of."""
     anonymous, consumers = ([s.home for s in kind] for kind in split(sessions))
     return max(WEIGHTS, key=lambda account: min(anonymous.count(account), consumers.count(account)))
 

@@ -1,7 +1,7 @@
-"""The second part: no one keeps a cookie, ids are sealed, and the clients are those for Python, Node and Go.
+"""The second part: clients for Python, Node and Go that keep no cookie, and ids that are sealed.
 
-A third of the sessions are consumers'. A third are anonymous, each with its own key for the gateway, which is the last
-source of a name. The others have no name at all: nothing but their ids.
+Some sessions belong to consumers. Some are anonymous, each with its own key for the gateway, which
+is the last source of a name. The others have no name, only their ids.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ JOBS = itertools.count()
 
 
 def sealing(**fields):
-    # The client's own credential names it, before the account's takes its place.
+    # The client's own credential is its name, before the account's credential replaces it.
     return settings(sealed_ids="seal", session=[{"header": "authorization"}], **fields)
 
 
@@ -101,7 +101,7 @@ class WithoutCookies(Stage):
             driver.close()
 
     def sessions(self, kinds=KINDS):
-        """One of every sort; a client without a name has no place in which two files would meet."""
+        """A session of each sort. Clients without a name have no common account for two files."""
         for driver, kind, group, stream in itertools.product(
             self.drivers, kinds, GROUPS, self.size.streams
         ):
@@ -123,7 +123,7 @@ class WithoutCookies(Stage):
     def phase_a(self):
         self.envoy.update(settings(group="stateless"))
         urls = [self.envoy.url]
-        # Two files of one vector store would not even begin.
+        # Random tokens could not even put two files into one vector store.
         with self.crowd(urls, kinds=KINDS[:2]) as crowd:
             progress("follow-ups, each with a token chosen at random")
             crowd.follow_up(self.size.calls, urls)
@@ -143,7 +143,7 @@ class WithoutCookies(Stage):
         with self.crowd(urls) as crowd:
             homes = [session.home for session in crowd.sessions]
             failed = max(set(homes), key=homes.count)
-            progress(f"{failed} fails, and the filter learns of it")
+            progress(f"{failed} fails, and the operator takes it down")
             self.provider.control("POST", f"fail/{failed}")
             self.envoy.update(sealing(down=failed))
             others = [session for session in crowd.sessions if session.home != failed]
@@ -156,7 +156,7 @@ class WithoutCookies(Stage):
             self.add("(c) one token down: new sessions", new, "no error", no_error)
             self.add("(c) one token down: sessions on it", hit, "503 and nothing else", told_so)
 
-            progress(f"{failed} recovers, and the filter learns of it")
+            progress(f"{failed} recovers, and the operator puts it up")
             self.provider.control("POST", f"recover/{failed}")
             self.envoy.update(sealing())
             crowd.forget_follow_ups()
@@ -202,7 +202,7 @@ def told_so(result):
 
 
 def clients(build):
-    """By language, the program that holds the clients."""
+    """The program that holds the clients, by language."""
     folder = DEMO / "clients"
     return {
         "python": [sys.executable, "-B", folder / "client.py"],

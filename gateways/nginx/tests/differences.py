@@ -41,6 +41,7 @@ DIFFERENCES = {
     "test_observe.py::test_observing_changes_nothing": OWN,
     "test_observe.py::test_observing_writes_metadata": OWN,
     "test_recipes.py::test_bodies": FILTERS,
+    "test_recipes.py::test_consumers_by_jwt": FILTERS,
     "test_recipes.py::test_hour_long_tokens": OWN,
     "test_recipes.py::test_azure": OWN,
     "test_agentic.py": "its server says nothing of nginx",

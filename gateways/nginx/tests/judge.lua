@@ -11,6 +11,7 @@ local build = require("resty.tokenpin.affinity").build
 local json = require "resty.tokenpin.json"
 local library = require "resty.tokenpin.library"
 local settings_of = require "resty.tokenpin.settings"
+local tokens = require "resty.tokenpin.tokens"
 
 local KEY = { env = "SCHEMA_KEY_1" }
 
@@ -28,7 +29,7 @@ function judges.route(configuration)
 end
 
 function judges.states(_, text)
-  settings_of.parse_states(text, settings_of.parse {
+  tokens.parse_states(text, settings_of.parse {
     placement_key = KEY, cookie_keys = { { id = 1, role = "sign", key = KEY } }, tokens = { { name = "a" } },
   })
 end

@@ -12,7 +12,7 @@ from provider import JSON, Provider
 from upstream import answering
 
 
-@pytest.mark.parametrize("size", [100, 10**6])
+@pytest.mark.parametrize("size", [100, pytest.param(10**6, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
 @pytest.mark.parametrize("length", [True, False], ids=["length", "chunked"])
 def test_bodies_in_files(gateway, size, http2, length):
@@ -33,7 +33,8 @@ def test_bodies_in_files(gateway, size, http2, length):
 
 
 def test_uploads_are_not_held(gateway):
-    """With proxy_request_buffering off, the upstream gets the first part before the client has sent the second."""
+    """With proxy_request_buffering off, the upstream gets the first part before the client has
+    sent the second."""
     server = """
     location ~ /files$ {
         rewrite_by_lua_block { require("resty.tokenpin").request() }
@@ -76,7 +77,8 @@ def test_all_bodies_of_a_worker(gateway):
 
 
 def test_a_body_without_a_length_takes_all_room(gateway):
-    """It may become as long as any. Requests that only read are served meanwhile, and the room is given back."""
+    """It may become as long as any. Requests that only read are served meanwhile, and the room
+    is given back."""
     g = gateway(settings(sealed_ids="seal", max_held_bodies=100000), workers=1)
     fields = b"host: g\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n"
     head = b"POST /v1/responses HTTP/1.1\r\n" + fields + b"\r\n"
@@ -95,6 +97,27 @@ def test_a_body_without_a_length_takes_all_room(gateway):
             if ending:
                 assert first.recv(65536).startswith(b"HTTP/1.1 200 ")
         stack.wait_for("room", lambda: g.send(body=iter([small]), headers=[JSON]).status == 200)
+
+
+def test_a_body_over_nginxs_limit_gives_its_room_back(gateway):
+    """Also where nginx redirects to a location that does not log."""
+    server = """
+    location /small/ {
+        client_max_body_size 1k;
+        error_page 413 @small;
+        rewrite_by_lua_block { require("resty.tokenpin").request() }
+        proxy_pass http://provider;
+    }
+    location @small {
+        log_by_lua_block { }
+        content_by_lua_block { require("resty.tokenpin").too_large() }
+    }
+    """
+    g = gateway(settings(sealed_ids="seal", max_held_bodies=100000), workers=1, server=server)
+    for _ in range(3):
+        answer = g.send(path="/small/v1/responses", body=iter([b"x" * 2000]), headers=[JSON])
+        assert (answer.status, json.loads(answer.body)["error"]["code"]) == (413, "request_too_large")
+    assert g.send(body=b"{}" + b" " * 90000, headers=[JSON]).status == 200
 
 
 def test_gzip_of_the_upstream_and_of_nginx(gateway):

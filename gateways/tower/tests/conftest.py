@@ -1,4 +1,6 @@
-"""The accounts, and replicas of the gateway in front of them. The environment variable GATEWAY names its program."""
+"""The accounts, and replicas of the gateway in front of them. The environment variable GATEWAY
+names its program.
+"""
 
 import os
 import secrets

@@ -1,4 +1,6 @@
-"""Accounts that keep their own state, behind the gateways that the tests start, and clients in front."""
+"""Accounts that keep their own state, behind the gateways that the tests start, and clients in
+front.
+"""
 
 import http.cookiejar
 import http.server
@@ -19,7 +21,9 @@ def error(status, message, code=None, param=None):
 
 
 class Accounts:
-    """Three accounts with responses, files and conversations. What one has made, another one does not know."""
+    """Three accounts with responses, files and conversations. What one has made, another one does
+    not know.
+    """
 
     def __init__(self):
         self.lock = threading.Lock()

@@ -42,7 +42,8 @@ CALLBACK void envoy_dynamic_module_callback_http_send_response(void* filter, uin
                                                                envoy_buffer body,
                                                                envoy_buffer details);
 
-// What the Go side calls: it passes Go memory without Go pointers in it, which Envoy copies.
+// Functions that the Go side calls. It passes Go memory without Go pointers in it, which Envoy
+// copies.
 
 static inline void log_error(const char* message, size_t length) {
   envoy_dynamic_module_callback_log_v2(LOG_ERROR, (envoy_buffer){message, length},

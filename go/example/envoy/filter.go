@@ -151,7 +151,7 @@ func (h headers) replace(name string, values []string) {
 	}
 }
 
-// onRequest says whether the request goes on.
+// onRequest says whether the request continues.
 func (f *filter) onRequest(h headers) bool {
 	var consumers, cookies [4]string
 	request := tokenpin.Request{
@@ -207,7 +207,7 @@ func (f *filter) onResponse(h headers) {
 // The hooks. Envoy keeps handles, never Go pointers. A panic must not unwind into Envoy; Go ends
 // the process instead.
 
-// export envoy_dynamic_module_on_http_filter_config_new
+//export envoy_dynamic_module_on_http_filter_config_new
 func envoy_dynamic_module_on_http_filter_config_new(envoy unsafe.Pointer, name, text C.envoy_buffer) C.uintptr_t {
 	made, err := newFilterConfig([]byte(view(text)))
 	if err != nil {
@@ -218,20 +218,20 @@ func envoy_dynamic_module_on_http_filter_config_new(envoy unsafe.Pointer, name, 
 	return C.uintptr_t(cgo.NewHandle(made))
 }
 
-// export envoy_dynamic_module_on_http_filter_config_destroy
+//export envoy_dynamic_module_on_http_filter_config_destroy
 func envoy_dynamic_module_on_http_filter_config_destroy(handle C.uintptr_t) {
 	cgo.Handle(handle).Delete()
 }
 
-// export envoy_dynamic_module_on_http_filter_new
+//export envoy_dynamic_module_on_http_filter_new
 func envoy_dynamic_module_on_http_filter_new(handle C.uintptr_t, envoy unsafe.Pointer) C.uintptr_t {
 	return C.uintptr_t(cgo.NewHandle(&filter{config: cgo.Handle(handle).Value().(*filterConfig)}))
 }
 
-// export envoy_dynamic_module_on_http_filter_destroy
+//export envoy_dynamic_module_on_http_filter_destroy
 func envoy_dynamic_module_on_http_filter_destroy(handle C.uintptr_t) { cgo.Handle(handle).Delete() }
 
-// export envoy_dynamic_module_on_http_filter_request_headers
+//export envoy_dynamic_module_on_http_filter_request_headers
 func envoy_dynamic_module_on_http_filter_request_headers(envoy unsafe.Pointer, handle C.uintptr_t, endOfStream C.bool) C.int {
 	if !cgo.Handle(handle).Value().(*filter).onRequest(headers{envoy, C.REQUEST_HEADER}) {
 		return C.STOP_ITERATION
@@ -239,7 +239,7 @@ func envoy_dynamic_module_on_http_filter_request_headers(envoy unsafe.Pointer, h
 	return C.CONTINUE
 }
 
-// export envoy_dynamic_module_on_http_filter_response_headers
+//export envoy_dynamic_module_on_http_filter_response_headers
 func envoy_dynamic_module_on_http_filter_response_headers(envoy unsafe.Pointer, handle C.uintptr_t, endOfStream C.bool) C.int {
 	cgo.Handle(handle).Value().(*filter).onResponse(headers{envoy, C.RESPONSE_HEADER})
 	return C.CONTINUE

@@ -37,7 +37,7 @@ void envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_water
   (void)envoy, (void)filter;
 }
 
-// This filter sends no requests of its own, so Envoy never calls these.
+// This filter sends no requests itself, so Envoy never calls these.
 void envoy_dynamic_module_on_http_filter_http_callout_done(void) {}
 void envoy_dynamic_module_on_http_filter_http_stream_headers(void) {}
 void envoy_dynamic_module_on_http_filter_http_stream_data(void) {}

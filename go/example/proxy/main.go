@@ -10,7 +10,7 @@
 // All replicas get the same keys, and the same accounts in the same order. An account's name
 // outlives its token; "-" keeps a place free for one to come. Without a certificate, the proxy
 // speaks plain HTTP and gives its cookie another name, because cookie jars send a __Host- cookie
-// over HTTPS alone.
+// over HTTPS only.
 package main
 
 import (

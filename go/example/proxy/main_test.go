@@ -17,7 +17,7 @@ import (
 	"github.com/tokenpin/tokenpin/go"
 )
 
-// The demo's stand-in for a provider, whose responses exist in one account alone.
+// The demo's stand-in for a provider, whose responses exist in one account only.
 const providerFile = "../../../gateways/envoy/demo/provider.py"
 
 var accounts = []string{"a", "b", "c"}
@@ -27,7 +27,7 @@ type provider struct{ url string }
 func startProvider(t *testing.T) *provider {
 	t.Helper()
 	if _, err := os.Stat("../../../Cargo.toml"); err != nil {
-		t.Skip("the provider is in the checkout alone, and not in the module")
+		t.Skip("the provider is only in the checkout, and not in the module")
 	}
 	python, err := exec.LookPath("python3")
 	if err != nil {
@@ -198,7 +198,7 @@ func TestConversations(t *testing.T) {
 		t.Errorf("only %d accounts serve", len(served))
 	}
 
-	// An account fails. The first that notices is told so, the rest is refused by the proxy;
+	// An account fails. The first that notices is reported so, the rest is refused by the proxy;
 	// sessions on other accounts do not notice.
 	failed := served["b"]
 	provider.control(t, "POST", "fail/b", nil)

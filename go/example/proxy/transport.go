@@ -15,7 +15,7 @@ import (
 // maxKept is the longest body that is kept to be sent again.
 const maxKept = 1 << 20
 
-// transport sends requests to the provider, and once more, as another account, where the first one
+// transport sends requests to the provider, and again, as another account, where the first one
 // limits its rate and the request may move.
 type transport struct {
 	http.RoundTripper
@@ -66,7 +66,7 @@ func (t *transport) try(r *http.Request) (*http.Response, error) {
 // coolDown keeps new sessions from an account that limits its rate, refuses its credential or is
 // overloaded. It takes none down: a client can bring about each of these answers (by a path for
 // other keys, a model that is overloaded), and could take one account after another from all
-// others. Where all drain, all serve. What is down, somebody has said who knows that it is the
+// others. Where all drain, all serve. What is down, someone has said who knows that it is the
 // account. 403 says nothing of the account: some answer so where a file is not there.
 func (t *transport) coolDown(slot int32, response *http.Response) {
 	switch response.StatusCode {
@@ -80,7 +80,7 @@ func (t *transport) coolDown(slot int32, response *http.Response) {
 	if err != nil {
 		return
 	}
-	// What an operator has said stays, and so does what is worse or longer already.
+	// The operator's status stays, and so does one that is worse or longer already.
 	if status.State != tokenpin.StateUp && (status.Until == 0 || status.Until > now.Unix() &&
 		(status.State == tokenpin.StateDown || status.Until >= until)) {
 		return

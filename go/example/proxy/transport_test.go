@@ -91,8 +91,8 @@ func up(t *testing.T, affinity *tokenpin.Affinity) {
 	}
 }
 
-// What ties no request to an account is sent to another one, with its body. What cannot be sent
-// again is not.
+// A request that nothing ties to an account is sent to another one, with its body. What cannot be
+// sent again is not.
 func TestRetryOfRequestsWithoutState(t *testing.T) {
 	provider, gateway, affinity := startLimited(t)
 	client := newSession(t, gateway)
@@ -145,7 +145,7 @@ func TestRetryOfRequestsWithoutState(t *testing.T) {
 	}
 }
 
-// Where no other account can serve, the one that refused is not asked again.
+// If no other account can serve, the one that refused is not asked again.
 func TestNoRetryWithoutAnotherAccount(t *testing.T) {
 	provider, gateway, affinity := startLimited(t)
 	for slot := range int32(2) {
@@ -160,7 +160,7 @@ func TestNoRetryWithoutAnotherAccount(t *testing.T) {
 	}
 }
 
-// Whatever a session is told to have made, it finds again, and that is never a matter of luck.
+// A session finds again all that it was reported to have made, and that is never a matter of luck.
 func TestRetryLeavesNothingBehind(t *testing.T) {
 	provider, gateway, affinity := startLimited(t)
 	for _, jar := range []bool{true, false} {
@@ -196,7 +196,7 @@ func TestRetryLeavesNothingBehind(t *testing.T) {
 			}
 		}
 		if moved == 0 { // a cookie says where to, or the id does
-			t.Errorf("with a jar %v: nobody was moved", jar)
+			t.Errorf("with a jar %v: no one was moved", jar)
 		}
 	}
 }
@@ -288,8 +288,8 @@ func TestCooldownsLeaveWhatIsSaid(t *testing.T) {
 	}
 }
 
-// One client, whatever it gets the provider to answer, takes no account from the others: sessions
-// keep theirs, and newcomers have one.
+// One client, for any answer that it gets the provider to give, takes no account from the others:
+// sessions keep theirs, and newcomers have one.
 func TestNoClientTakesAnAccountFromOthers(t *testing.T) {
 	for status := 400; status < 600; status++ {
 		bad := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

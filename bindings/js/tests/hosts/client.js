@@ -3,7 +3,9 @@
 import assert from 'node:assert/strict';
 import OpenAI from 'openai';
 
-/** Runs some sessions. The accounts that served are told, for a test that all of them were used. */
+/**
+ * Runs some sessions. The accounts that served are reported, for a test that all of them were used.
+ */
 export async function sessions(url, count = 12) {
   const accounts = new Set();
   const client = new OpenAI({

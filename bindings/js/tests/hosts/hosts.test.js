@@ -51,8 +51,8 @@ async function serving(command, options, url, then) {
 }
 
 /**
- * What others load: the package, the vectors, the files of the tests. What a page found out is
- * posted.
+ * Files that others load: the package, the vectors, the files of the tests. What a page found out
+ * is posted.
  */
 let files;
 before(async () => {
@@ -116,7 +116,7 @@ test('the module has no trap that a panic could be', async () => {
   const module = tools.readWasm(readFileSync(join(PACKAGE, 'dist', 'tokenpin.wasm')), features);
   const lines = module.toText({}).split('\n');
   const traps = lines.flatMap((line, i) => (line.trim() === 'unreachable' ? [i] : []));
-  // What is there is the arm of a jump table that no number of an enum leads to, behind a block
+  // The one there is the arm of a jump table that no number of an enum leads to, behind a block
   // that has ended.
   assert.ok(lines.length > 10000 && traps.length <= 1, `${traps.length} traps`);
   for (const i of traps) assert.equal(lines[i - 1].trim(), 'end');

@@ -2,8 +2,8 @@
 
     app = PinMiddleware(app, Gateway(affinity, ["sk-a", "sk-b"]))
 
-To reload, assign another `Gateway` to `gateway`: requests that are under way end with the one that decided about them. The
-`Decision` is in the scope, as `tokenpin.decision`.
+To reload, assign another `Gateway` to `gateway`: requests that are under way end with the one that
+decided about them. The `Decision` is in the scope, as `tokenpin.decision`.
 """
 
 from collections.abc import Awaitable, MutableMapping
@@ -18,7 +18,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# By these an application hands a file to the server, past whoever would seal its ids.
+# By these an application hands a file to the server, past the code that would seal its ids.
 _PAST_US = ("http.response.pathsend", "http.response.zerocopysend")
 
 
@@ -106,7 +106,7 @@ def _head(scope: Scope) -> Head:
 def _outgoing(exchange: Exchange, scope: Scope) -> Scope:
     """The scope as the account's request."""
     target, headers = exchange.outgoing()
-    # Also for whoever stands around this, and logs.
+    # Also for middleware around this, such as logs.
     scope["tokenpin.decision"] = exchange.decision
     out = {**scope, "headers": headers}
     if target != exchange.head.target:
@@ -128,7 +128,7 @@ class _Body:
 
     def __init__(self, receive: Receive, exchange: Exchange) -> None:
         self._receive, self._exchange = receive, exchange
-        # What the application gets before it is asked for more, and whether more comes behind it.
+        # The front that the application gets first, and whether more comes behind it.
         self._front: list[bytes] = []
         self._more = True
         # A copy of what passed, while it is kept.
@@ -151,13 +151,13 @@ class _Body:
                 return True
 
     def keep(self, limit: Optional[int]) -> None:
-        """A copy of up to so many bytes is kept of what passes."""
+        """A copy of up to that many bytes is kept of what passes."""
         if limit is not None and sum(map(len, self._front)) <= limit:
             self._kept, self._room = [], limit
 
     @property
     def whole(self) -> bool:
-        """Whether the body can be sent again."""
+        """True if the body can be sent again."""
         return self._kept is not None and not self._more and not self._front
 
     def rewind(self) -> None:

@@ -1,6 +1,8 @@
-"""What `tokenpin.asgi` and `tokenpin.wsgi` have in common: one configuration at work, and one exchange without its I/O.
+"""The common part of `tokenpin.asgi` and `tokenpin.wsgi`: one configuration at work, and one
+exchange without its I/O.
 
-The rules are those of docs/guides/embedding.md and of the layer for tower, whose words the configuration has.
+The rules are those of docs/guides/embedding.md and of the layer for tower, whose words the
+configuration has.
 """
 
 import json
@@ -34,15 +36,17 @@ class Head(NamedTuple):
 
 
 class Cooldown(NamedTuple):
-    """What some statuses do to the account that answered with them."""
+    """The effect of some statuses on the account that answered with them."""
 
     statuses: Sequence[int]
     """Each 400 to 599."""
     state: str = State.DRAINING
-    """`draining`: the account keeps its sessions and gets no new anonymous ones; or `down`: it serves nobody."""
+    """`draining`: the account keeps its sessions and gets no new anonymous ones; or `down`: it
+    serves no session.
+    """
     seconds: int = 30
     retry_after: Optional[int] = 3600
-    """Instead of `seconds`, what the response asks for, up to so many; None to ignore that."""
+    """Instead of `seconds`, what the response asks for, up to that many; None to ignore that."""
 
 
 class Retry(NamedTuple):
@@ -51,7 +55,7 @@ class Retry(NamedTuple):
     statuses: Sequence[int] = (401, 429)
     """Each 400 to 599. A 5xx may come after the work was done."""
     max: int = 1
-    """How often at most, 1 to 3."""
+    """The greatest number of retries, 1 to 3."""
     body_limit: int = 1 << 20
     """The longest body that is kept for it."""
 
@@ -65,10 +69,12 @@ COOLDOWNS = (Cooldown((401, 429)),)
 
 
 class Gateway:
-    """One configuration at work: an affinity, the credentials of its slots, and what is read from requests.
+    """One configuration at work: an affinity, the credentials of its slots, and what is read from
+    requests.
 
-    `credentials` are, slot by slot, the headers that the account is known by; a str is a bearer token, None a vacant
-    slot's. Names of headers are given as they are written in HTTP. `ValueError` says what does not fit.
+    `credentials` are, slot by slot, the headers that the account is known by; a str is a bearer
+    token, None a vacant slot's. Names of headers are given as they are written in HTTP.
+    `ValueError` says what does not fit.
     """
 
     def __init__(
@@ -130,7 +136,9 @@ class Gateway:
             raise ValueError("retry: max is 1 to 3")
 
     def set_slot(self, slot: int, status: SlotStatus) -> None:
-        """Changes a slot's state, weight and until. Until it is up again, responses do not change it."""
+        """Changes a slot's state, weight and until. Until it is up again, responses do not change
+        it.
+        """
         with self._lock:
             self.affinity.set_slot(slot, status)
             self._cooled[slot] = None
@@ -159,12 +167,15 @@ class Gateway:
             self._cooled[slot] = status_now
 
     def apply(self, slot: int, headers: Headers) -> Headers:
-        """The headers of a request with the credentials of the account in a slot, and without those of others."""
+        """The headers of a request with the credentials of the account in a slot, and without those
+        of others.
+        """
         kept = [pair for pair in headers if _folded(pair[0]) not in self._account_names]
         return kept + self._credentials[slot]
 
     def hold(self, size: int) -> bool:
-        """Counts what is held of all bodies. False if it is too much, and then it is not counted."""
+        """Counts what is held of all bodies. False if it is too much, and then it is not counted.
+        """
         with self._lock:
             if self._held + size > self.max_held:
                 return False
@@ -296,7 +307,7 @@ class Exchange:
             self.opener = None
 
     def waits(self) -> bool:
-        """Whether the body has to be read before anything else is done."""
+        """True if the body has to be read before anything else is done."""
         if self.opener is None:
             return False
         mode, has_state = self.mode, self.ids in (Ids.BOTH, Ids.ITEMS)
@@ -330,7 +341,9 @@ class Exchange:
         )
 
     def read(self, chunk: bytes) -> bool:
-        """Takes a chunk of the body. False if no more is taken: what is left of the body passes as it comes."""
+        """Takes a chunk of the body. False if no more is taken: what is left of the body passes as
+        it comes.
+        """
         assert self.opener is not None
         self._came += len(chunk)
         if self._refused is not None:
@@ -358,7 +371,7 @@ class Exchange:
         self._refused, self._came, self._parts = refused, 0, []
 
     def front(self) -> bytes:
-        """What was read of a body of which no more is taken."""
+        """Returns the part that was read of a body of which no more is taken."""
         front, self._parts = b"".join(self._parts), []
         return front
 
@@ -425,7 +438,7 @@ class Exchange:
         if self.body is not None:
             drop = {b"content-length", b"transfer-encoding"}
             if len(self.body) != self._came:
-                # What stands in place of an id is shorter.
+                # The text in place of an id is shorter.
                 drop.update(DIGEST_HEADERS)
             headers = [pair for pair in headers if pair[0] not in drop]
             headers.append((b"content-length", b"%d" % len(self.body)))
@@ -440,14 +453,16 @@ class Exchange:
     # ---- The response
 
     def may_retry(self, status: int) -> bool:
-        """Whether another account may be asked after this status, if the body is there to be sent again."""
+        """True if another account may be asked after this status, if the body is there to be sent
+        again.
+        """
         retry = self.gateway.retry
         return (
             retry is not None and self.decision.may_move and len(self.tried) < retry.max and status in retry.statuses
         )
 
     def keeps(self) -> Optional[int]:
-        """How much of a body that passes is to be kept, in case that it is sent again; None for nothing."""
+        """Returns how much of a passing body to keep for a retry; None for none."""
         retry = self.gateway.retry
         return retry.body_limit if retry is not None and self.decision.may_move else None
 
@@ -463,7 +478,9 @@ class Exchange:
         return True
 
     def respond(self, status: int, headers: Headers, *, is_upgrade: bool = False) -> Headers:
-        """The headers of a response of the account's as the client gets them. Sets `sealer` if its body is to be sealed."""
+        """The headers of a response of the account's as the client gets them. Sets `sealer` if its
+        body is to be sealed.
+        """
         gateway, sealer = self.gateway, None
         out = [
             (name, value)
@@ -483,7 +500,7 @@ class Exchange:
                 # The status that the same handshake has over HTTP/2.
                 answer, text = gateway.affinity.finish(self.decision, 200 if is_upgrade else status)
             except Error:
-                # The affinity was closed under way: the response goes back without a cookie.
+                # The affinity was closed under way: the response is returned without a cookie.
                 pass
         carrier = gateway.carrier_header
         name = b"set-cookie" if answer == Answer.SET_COOKIE else carrier if answer == Answer.CARRIER else None
@@ -539,12 +556,12 @@ def _as_headers(credentials: Credentials) -> Headers:
 
 
 def _folded(name: bytes) -> bytes:
-    """What a name is to a server that makes a variable of it."""
+    """Returns the name as a server sees it that makes a variable of it."""
     return name.replace(b"_", b"-")
 
 
 def is_client_credential(name: bytes) -> bool:
-    """Whether a header of this name, in lower case, is a client's own credential."""
+    """True if a header of this name, in lower case, is a client's own credential."""
     name = _folded(name)
     words = name.split(b"-")
     keys = any(word == b"key" and before in CREDENTIAL_KEYS for before, word in zip(words, words[1:]))
@@ -558,7 +575,9 @@ def _the_one(values: list[bytes]) -> Optional[bytes]:
 
 
 def _unjoined(value: bytes) -> bytes:
-    """The value that copies of it make, which a proxy in front has joined by commas. Else the value as it is."""
+    """The value that copies of it make, which a proxy in front has joined by commas. Else the value
+    as it is.
+    """
     one = _the_one([part.strip() for part in value.split(b",")])
     return value if one is None else one
 
@@ -600,7 +619,9 @@ def _is_encoded(headers: Headers) -> bool:
 
 
 def _changes(name: bytes, value: bytes) -> bool:
-    """Whether a header says what is only true of the bytes that a body had. A weak tag says that it means the same."""
+    """True if a header says what is only true of the bytes that a body had. A weak tag says that it
+    means the same.
+    """
     if name == b"etag":
         return not value.strip().startswith(b"W/")
     return name in DIGEST_HEADERS or name in (b"content-length", b"accept-ranges")

@@ -2,10 +2,11 @@
 
     app = PinMiddleware(app, Gateway(affinity, ["sk-a", "sk-b"]))
 
-To reload, assign another `Gateway` to `gateway`: requests that are under way end with the one that decided about them. The
-`Decision` is in the environment, as `tokenpin.decision`.
+To reload, assign another `Gateway` to `gateway`: requests that are under way end with the one that
+decided about them. The `Decision` is in the environment, as `tokenpin.decision`.
 
-WSGI gives an application the values of repeated headers joined, so two `Cookie` fields are one. HTTP/1.1 has one anyway.
+WSGI gives an application the values of repeated headers joined, so two `Cookie` fields are one.
+HTTP/1.1 has one anyway.
 """
 
 import io
@@ -90,7 +91,7 @@ def _head(environ: Environ) -> Head:
 def _outgoing(exchange: Exchange, environ: Environ, body: Any) -> Environ:
     """The environment as the account's request."""
     target, headers = exchange.outgoing()
-    # Also for whoever stands around this, and logs.
+    # Also for middleware around this, such as logs.
     environ["tokenpin.decision"] = exchange.decision
     out = {name: value for name, value in environ.items() if not name.startswith("HTTP_")}
     for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
@@ -100,7 +101,7 @@ def _outgoing(exchange: Exchange, environ: Environ, body: Any) -> Environ:
         name = name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else "HTTP_" + name
         out[name] = value_.decode("latin-1")
     out["wsgi.input"] = body
-    # By this an application hands a file to the server, past whoever would seal its ids.
+    # By this an application hands a file to the server, past the code that would seal its ids.
     out.pop("wsgi.file_wrapper", None)
     if target != exchange.head.target:
         path, _, query = target.partition(b"?")
@@ -147,7 +148,7 @@ def _read(exchange: Exchange, body: Any) -> Any:
 
 
 class _Joined(io.RawIOBase):
-    """What was read, and the rest behind it."""
+    """The part that was read, and the rest behind it."""
 
     def __init__(self, front: bytes, rest: Any) -> None:
         self._front, self._rest = front, rest
@@ -184,7 +185,9 @@ class _Kept(io.RawIOBase):
         return len(chunk)
 
     def whole(self) -> bool:
-        """Whether the body can be sent again. An application need not ask for more than it was told there is."""
+        """True if the body can be sent again. An application need not read more than
+        Content-Length.
+        """
         if self._copy is not None and not self._ended:
             self._ended = not self._body.read(1) if isinstance(self._body, (io.BytesIO, _Limited)) else False
         return self._copy is not None and self._ended
@@ -226,7 +229,9 @@ class _Response:
         return self._writes
 
     def _write(self, chunk: bytes) -> object:
-        """What an application writes before it returns cannot be taken back, so its response is final."""
+        """Writes before the application returns. That cannot be taken back, so the response is
+        final.
+        """
         self.begin()
         sealer = self._exchange.sealer
         return self._writes(chunk if sealer is None else sealer.push(chunk))

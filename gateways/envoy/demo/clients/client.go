@@ -1,4 +1,4 @@
-// Sessions of the real OpenAI client for Go, which keeps no cookie. As client.py.
+// Sessions of the real OpenAI client for Go, which keeps no cookie. The same as client.py.
 package main
 
 import (
@@ -56,7 +56,7 @@ type session struct {
 
 func newSession(j job) *session {
 	s := &session{kind: j.Kind, stream: j.Stream}
-	// Without retries: every failure has to show.
+	// No retries: every failure has to show.
 	s.options = []option.RequestOption{
 		option.WithMaxRetries(0), option.WithMiddleware(s.note), option.WithUnsafeAllowHTTP(),
 	}
@@ -89,7 +89,7 @@ func check(right bool) error {
 	return nil
 }
 
-// respond continues, and checks that all is there that was there.
+// respond continues the session, and checks that nothing of it is lost.
 func (s *session) respond(ctx context.Context, params responses.ResponseNewParams, files int) error {
 	params.Model = "demo"
 	if params.Input.OfInputItemList == nil {
@@ -236,7 +236,7 @@ func (s *session) do(j job) done {
 	case errors.Is(err, errWrong) || err != nil && s.account != nil:
 		status = lost // wrong, or an error in the stream
 	case err != nil:
-		status = 0 // no one answered
+		status = 0 // no answer
 	}
 	return done{j.Job, status, s.account}
 }

@@ -1,4 +1,4 @@
-// Sessions of the real OpenAI client for Node, which keeps no cookie. As client.py.
+// Sessions of the real OpenAI client for Node, which keeps no cookie. The same as client.py.
 "use strict";
 
 const readline = require("node:readline");
@@ -31,7 +31,7 @@ class Session {
     });
   }
 
-  // Continues, and checks that all is there that was there.
+  // Continues the session, and checks that nothing of it is lost.
   async respond(fields, files = 0) {
     let made = await this.api.responses.create({ model: "demo", input: "Continue.", stream: this.stream, ...fields });
     let text = made.output_text;

@@ -1,7 +1,7 @@
-"""Sessions of the real OpenAI client for Python, which keep no cookie. What they do is in README.md.
+"""Sessions of the real OpenAI client for Python, which keep no cookie, as README.md describes them.
 
-Reads a job a line, and answers each with a line: `{"job", "status", "account"}`. Jobs of different sessions run at the
-same time.
+Reads one job per line, and answers each with a line: `{"job", "status", "account"}`. Jobs of
+different sessions run at the same time.
 """
 
 import http.cookiejar
@@ -57,7 +57,7 @@ class Session:
         self.account = response.headers.get("x-demo-account")
 
     def respond(self, files=0, **fields):
-        """Continues, and checks that all is there that was there."""
+        """Continues the session, and checks that nothing of it is lost."""
         made = self.api.responses.create(
             **{"model": "demo", "input": "Continue.", "stream": self.stream, **fields}
         )
@@ -144,7 +144,7 @@ class Session:
 def answer(done):
     if error := done.exception():
         traceback.print_exception(error)
-        os._exit(1)  # no one would wait for the answer for ever
+        os._exit(1)  # else the demo would wait forever for the answer
     line = f"{json.dumps(done.result())}\n"
     with WRITING:
         sys.stdout.write(line)

@@ -92,14 +92,14 @@ int main() {
   Expect("a consumer of a tenant", With(consumer, "tenant", R"({"header":"x-consumer"})"), 1);
   Expect("an id hint", With(World(), "id_hint", R"({"header":"x-consumer"})"), 1);
   Expect("only observed", With(World(), "observe", "true"), 1);
-  // The summary of a request's ids is kept until its response.
+  // The result for a request's ids is kept until its response.
   Expect("ids", With(World(), "sealed_ids", "\"seal\""), 2);
   // A token that drains keeps those with a key.
   Expect("a cooldown", consumer, 1, false, "429");
   Expect("an upstream's cookie of our name", World(), 1, false, "200", "__Host-tokenpin=x");
   Expect("described", With(World(), "response_header", "\"x-decision\""), 4);
   Expect("refused", With(World(), "tokens", R"([{"name":"a","state":"down"}])"), 6);
-  // Only what may move is kept for it.
+  // Only requests that may move are kept.
   const Object retry = With(World(), "retry", R"({"status":[429]})");
   Expect("kept for a retry", retry, 15);
   Expect("a pinned session that is not tried again", retry, 1, true);

@@ -14,7 +14,7 @@ using Strings = std::vector<std::string>;
 
 std::string Quoted(std::string_view text) { return '"' + std::string(text) + '"'; }
 
-// What the filter's ring makes of an id.
+// Seals ids with the filter's ring.
 class Sealer {
  public:
   Sealer() {
@@ -51,7 +51,7 @@ struct Document {
   std::string sealed, native;
 };
 
-// With the id of a response of the token's in it, or without any.
+// With the id of one of the token's responses in it, or without any.
 Document RandomDocument(Random& random, const Sealer& seal, const std::string& token,
                         bool with_id) {
   Document document;
@@ -74,7 +74,7 @@ Document RandomDocument(Random& random, const Sealer& seal, const std::string& t
   return document;
 }
 
-// Sends a text in parts, and then its end in one of the ways in which Envoy tells it.
+// Sends a text in parts, and then its end in one of Envoy's ways.
 void SendAll(Random& random, Stream* stream, std::string_view text) {
   const bool trailers = Chance(random, 30), empty_end = Chance(random, 50);
   while (!stream->local_reply) {
@@ -165,7 +165,7 @@ void TestResponses(Random& random) {
       const bool ends = size == text.size() && !trailers && Chance(random, 50);
       CHECK(stream.SendResponseBody(text.substr(0, size), ends));
       text.remove_prefix(size);
-      // Nothing is kept back but what may be an id.
+      // The filter holds back only a possible part of an id.
       const size_t passed = document.native.size() - text.size();
       held = std::max(held, passed - std::min(passed, stream.client_body.size()));
       if (!text.empty()) continue;
@@ -179,8 +179,8 @@ void TestResponses(Random& random) {
   }
 }
 
-// Where a status says that there is no body, or a part of one, headers stay as they are: over
-// HTTP/2 such a response may end only behind an empty body.
+// Headers stay unchanged where the status means no body, or a part of one: over HTTP/2 such a
+// response may end only behind an empty body.
 void TestStatuses() {
   for (const char* status : {"200", "404", "101", "204", "206", "304"}) {
     std::snprintf(check_context, sizeof check_context, "status %s", status);
@@ -197,7 +197,7 @@ void TestStatuses() {
   }
 }
 
-// A stream that ends early is counted all the same.
+// The ids of a stream that ends early are counted.
 void TestCutResponses() {
   std::snprintf(check_context, sizeof check_context, "a cut response");
   Config config(Text(With(World(), "sealed_ids", "\"seal\"")));
@@ -237,7 +237,7 @@ struct Asked {
   size_t swallowed = 0;  // of its body
 };
 
-// A body of so many bytes, in parts, under a bound.
+// Sends a body of `size` bytes, in parts, under a bound.
 Asked Ask(Config* config, size_t size, bool has_length) {
   Stream stream(config);
   stream.request.Add(":method", "POST");
@@ -262,14 +262,14 @@ void TestBounds() {
     for (const size_t size : {0, 1, 99, 100}) CHECK(Ask(&config, size, has_length).code.empty());
     for (const size_t size : {101, 102, 130, 199}) {
       const Asked asked = Ask(&config, size, has_length);
-      // It gets its answer when it has sent everything.
+      // The client gets its answer when it has sent everything.
       CHECK(asked.code == "request_too_large" && asked.swallowed == size);
     }
-    // But not if there is no end.
+    // Except a body without an end.
     const Asked endless = Ask(&config, 100000, has_length);
     CHECK(endless.code == "request_too_large" && endless.swallowed <= 300);
     CHECK(config.Metric("bodies_too_large") == 5);
-    // Where nothing is opened, nothing is refused.
+    // A filter that opens no ids refuses no body.
     Config off(Text(With(World(), "max_body", "100")));
     CHECK(Ask(&off, 99, has_length).code.empty() && off.Metric("bodies_not_read") == 0);
     CHECK(Ask(&off, 100000, has_length).code.empty() && off.Metric("bodies_not_read") == 1);
@@ -288,18 +288,18 @@ void TestBounds() {
     CHECK(Ask(&config, 20, false).code.empty());
     CHECK(Ask(&config, 21, false).code == "too_many_bodies");
     CHECK(config.Metric("bodies_too_many") == 1);
-    // Whoever is served has no share of it.
+    // A request that is served no longer counts.
     CHECK(first.SendBody("", true));
     CHECK(Ask(&another, 60, false).code.empty() && !Ask(&another, 61, false).code.empty());
   }
-  // Nor whoever has gone.
+  // Nor does a request that is gone.
   CHECK(Ask(&config, 100, false).code.empty() && !Ask(&config, 101, false).code.empty());
   Config off(Text(With(World(), "max_held_bodies", "100")));
   CHECK(Ask(&off, 1000, false).code.empty() && off.Metric("bodies_not_read") == 1);
 }
 
-// A body that turns out too long to be read passes as it came, whatever was held of it when that
-// was seen.
+// A body that turns out too long to be read passes unchanged, together with the part that was held
+// until then.
 void TestUnreadBodies(Random& random) {
   const Sealer seal;
   for (const char* name : {"max_body", "max_held_bodies"}) {
@@ -325,8 +325,8 @@ void TestUnreadBodies(Random& random) {
   }
 }
 
-// What comes behind an upgrade has no end, and is not read: so nothing passes there that the mode
-// would stop.
+// A body behind an upgrade has no end and cannot be read, so a mode that would have to read it
+// refuses the upgrade.
 void TestUpgrades() {
   struct Case {
     const char *method, *path, *upgrade;
@@ -370,7 +370,7 @@ void TestUpgrades() {
   }
 }
 
-// A body that was only read in part is tried again as a whole, or not at all.
+// A body that was only read in part is sent again as a whole, or not at all.
 void TestRetryOfLongBodies() {
   for (const char* name : {"max_body", "max_held_bodies"}) {
     for (const bool keeps : {true, false}) {
@@ -392,7 +392,7 @@ void TestRetryOfLongBodies() {
   }
 }
 
-// A body that a filter in front has kept comes as one, and twice.
+// A body that a filter in front has kept comes in one piece, and twice.
 void TestBufferedInFront() {
   std::snprintf(check_context, sizeof check_context, "buffered in front");
   const Sealer seal;
@@ -407,7 +407,7 @@ void TestBufferedInFront() {
   CHECK(stream.upstream_body == body("conv_1") && stream.Told("token") == "b");
 }
 
-// Changes at random places, of a body in any pieces, are those of a text as a whole.
+// Edits of a body in random pieces give the same text as edits of the whole.
 void TestEdits(Random& random) {
   std::snprintf(check_context, sizeof check_context, "edits");
   for (int i = 0; i < 5000; ++i) {
@@ -419,7 +419,7 @@ void TestEdits(Random& random) {
       at += Below(random, text.size() - at + 1);
       const size_t length = Below(random, text.size() - at + 1);
       const std::string put = RandomText(random, length);
-      // As it comes where a string was cut: first what is taken, then what is put for it.
+      // The order for a string that was cut: first the removal, then the replacement.
       const size_t first = Below(random, length + 1);
       edits.Replace(at, first, "");
       edits.Replace(at + first, length - first, put);
@@ -436,7 +436,7 @@ void TestEdits(Random& random) {
     }
     edits.Apply(pieces, text.size());
     CHECK(text.substr(gone) == expected);
-    // Of another body than the one that was read, nothing is touched.
+    // Edits do not touch a body other than the one that was read.
     if (!edits.empty() && !text.empty()) {
       const std::string before = text;
       edits.Apply({{text.data(), 0}}, 0);
@@ -449,7 +449,7 @@ void TestEdits(Random& random) {
   CHECK(!longer.Shrinks());
 }
 
-// One code point, as the definition has it; 0 if there is none.
+// The length of the first code point by the definition of UTF-8; 0 if there is none.
 size_t CodePoint(std::string_view text) {
   const auto byte = [&](size_t i) -> uint32_t {
     return i < text.size() ? static_cast<unsigned char>(text[i]) : 0;
@@ -502,7 +502,7 @@ void TestUtf8(Random& random) {
   }
 }
 
-// What headers say of a body.
+// The facts about a body that its headers give.
 void TestContent() {
   using tokenpin_envoy::Content;
   const auto of = [](const char* name, const char* value, auto ask) {

@@ -1,4 +1,4 @@
-// Configurations and state files that are refused, and why; and that no message tells a secret.
+// Configurations and state files that are refused, with which message; no message shows a secret.
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -9,7 +9,7 @@
 
 namespace {
 
-// What the log says of a configuration; empty if it is accepted.
+// The refusal of a configuration in the log; empty if it is accepted.
 std::string Refusal(std::string_view text) {
   standin::TakeLog();
   const standin::Config config(text);
@@ -534,7 +534,7 @@ std::string Everything(const std::string& state_file) {
   "response_header": "x-decision", "observe": true})";
 }
 
-// The values of a JSON text that are no lists or objects: where each begins, and its length.
+// The scalars of a JSON text: the start and the length of each.
 std::vector<std::pair<size_t, size_t>> Leaves(const std::string& text) {
   std::vector<std::pair<size_t, size_t>> leaves;
   for (size_t i = 0; i < text.size();) {
@@ -576,7 +576,7 @@ void TestSecrets(Folder* folder) {
       ExpectNoSecret(text.replace(start, length, plant));
     }
   }
-  // The same in every place at which the text can end too early.
+  // The same for a text that ends too early, in every place.
   std::string secretive = good;
   for (auto leaf = leaves.rbegin(); leaf != leaves.rend(); ++leaf) {
     secretive.replace(leaf->first, leaf->second, plants[0]);
@@ -587,7 +587,7 @@ void TestSecrets(Folder* folder) {
     CHECK(refusal.compare(0, 22, "no valid JSON at line ") == 0);
     CHECK(refusal.find(kSecret) == std::string::npos);
   }
-  // What is read from elsewhere.
+  // Secrets from the environment.
   setenv("UNIT_PLANTED", std::string(kSecret).c_str(), 1);
   for (const char* name : {"UNIT_PLACEMENT", "UNIT_COOKIE", "UNIT_OTHER"}) {
     std::string text = good;
@@ -609,7 +609,7 @@ void TestStates(Folder* folder) {
       {"", R"({"tokens":{},"x":1})", "x: unknown field"},
       {"", R"({"tokens":{"d":{"weight":-1}}})",
        "tokens.d.weight: expected a whole number, 0 to 65536"},
-      {"", R"({"tokens":{"d":{},"":{"state":"down"}}})", ""},  // skipped, and told
+      {"", R"({"tokens":{"d":{},"":{"state":"down"}}})", ""},  // skipped, and logged
       {"", R"({"tokens":{"a":1}})", "tokens.a: expected an object"},
       {"", R"({"tokens":{"a":{"name":"a"}}})", "tokens.a.name: unknown field"},
       {"", R"({"tokens":{"a":{"state":"sk-Planted"}}})",
@@ -636,12 +636,12 @@ void TestStates(Folder* folder) {
   Expect(Text(With(World(), "state_file", "\"/tmp\"")), "state_file: cannot be read");
 }
 
-// Room is taken for what is in a file, not for what could be.
+// Memory is taken for the size of a file, not for the limit.
 void TestRoom(Folder* folder) {
   constexpr size_t kLimit = 16 << 20;
   const auto empty = tokenpin_envoy::ReadFile(folder->Write("empty", ""), kLimit);
   CHECK(empty && empty->empty() && empty->capacity() < 65536);
-  // Without a size, and longer than the first read.
+  // A file without a size, and longer than the first read.
   const auto endless = tokenpin_envoy::ReadFile("/proc/self/smaps", kLimit);
   CHECK(endless && endless->size() > 4096 && endless->capacity() < kLimit);
   CHECK(endless && endless->back() == '\n' && endless->find('\0') == std::string::npos);
@@ -686,13 +686,13 @@ void TestKeyForms(Folder* folder) {
   Expect(from("/dev/zero"), kUnread);
   const std::string fifo = folder->Path("fifo");
   if (CHECK(mkfifo(fifo.c_str(), 0600) == 0)) {
-    // No one writes, and someone who says nothing does.
+    // A FIFO without a writer, and with a writer that sends nothing.
     Expect(from(fifo), kBad);
     const int writer = open(fifo.c_str(), O_RDWR);
     Expect(from(fifo), kUnread);
     close(writer);
   }
-  // A credential takes one line end as well.
+  // A credential may also have one line end.
   const std::string path = folder->Write("credential", "file-credential\r\n");
   const standin::Config config(Text(
       With(World(), "tokens",
@@ -743,7 +743,7 @@ int main() {
   SetKeys();
   setenv("UNIT_OTHER", "202122232425262728292a2b2c2d2e2f", 1);
   setenv("UNIT_ZERO", "00000000000000000000000000000000", 1);
-  // No threads that look after states: there are hundreds of configurations.
+  // Without the keeper's thread: there are hundreds of configurations.
   standin::SetValidationMode(true);
   Folder folder;
   TestFields();

@@ -1,4 +1,4 @@
-// The tokens' states under cooldowns and state files, against a model of what the reference says.
+// The tokens' states under cooldowns and state files, against a model of the reference.
 
 #include "fleet.h"
 
@@ -29,14 +29,14 @@ struct Model {
     return over && state != TOKENPIN_STATE_VACANT ? TOKENPIN_STATE_UP : state;
   }
 
-  // An ended cooldown counts as up until someone looks after it.
+  // An ended cooldown counts as up until it is removed.
   static State StateOf(const Token& token, uint64_t now) {
     if (token.cooldown) return Now(token.cooldown->state, token.cooldown->until, now);
     return Now(static_cast<State>(token.declared.state), token.declared.until, now);
   }
 
-  // Never better, never shorter, and nothing that was declared: it changes a token that is up,
-  // takes down over draining, or lasts longer.
+  // Applies if the token is up, if it puts down over draining, or if it prolongs the same cooldown.
+  // The declared status stays.
   bool Cool(uint32_t slot, State state, uint64_t until, uint64_t now) {
     Token& token = tokens[slot];
     const State is = StateOf(token, now);
@@ -135,7 +135,7 @@ void TestAgainstModel(Random& random) {
       const auto live = affinity.get_slot(slot);
       const Model::Token& token = model.tokens[slot];
       CHECK(live && live->weight == token.declared.weight);
-      // At this time, and at those at which something ends.
+      // At this time, and at each time at which a state ends.
       for (uint64_t at = now; at < now + 45; ++at) {
         CHECK(Model::Now(static_cast<State>(live->state), live->until, at) ==
               Model::StateOf(token, at));
@@ -144,7 +144,7 @@ void TestAgainstModel(Random& random) {
   }
 }
 
-// The last token drains as well as any, and goes down over that.
+// The last token can drain like any other, and then go down.
 void TestTheLastOne() {
   snprintf(check_context, sizeof check_context, "the last one");
   std::vector<SlotStatus> declared(kSlots, tokenpin::kUp);
@@ -159,7 +159,7 @@ void TestTheLastOne() {
   CHECK(fleet.Cool(1, TOKENPIN_STATE_DRAINING, 1030, 1000));
   CHECK(fleet.Cool(4, TOKENPIN_STATE_DOWN, 1010, 1000));
   CHECK(fleet.Cool(3, TOKENPIN_STATE_DOWN, 1060, 1000));
-  // What is over counts as up, without anybody having looked after it.
+  // A cooldown that is over counts as up before it is removed.
   CHECK(fleet.Cool(4, TOKENPIN_STATE_DRAINING, 1050, 1029));
   CHECK(!fleet.Cool(4, TOKENPIN_STATE_DRAINING, 1050, 1030));
   CHECK(fleet.Cool(0, TOKENPIN_STATE_DRAINING, 1050, 1030));

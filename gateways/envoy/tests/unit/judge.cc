@@ -1,6 +1,6 @@
-// Says of each configuration what the filter refuses it for. On each line of the input stand its
-// kind (filter, route or states), a tab, and its JSON; on that of the output the refusal, nothing
-// if it is accepted.
+// Prints the filter's refusal of each configuration. A line of the input holds its kind (filter,
+// route or states), a tab, and its JSON. The line of the output is the refusal, empty if it is
+// accepted.
 
 #include <iostream>
 

@@ -1,5 +1,5 @@
-// The lives of configurations, of their threads, and of the streams under them. Whatever is left is
-// told by LeakSanitizer.
+// The lives of configurations, of their threads, and of the streams under them. LeakSanitizer
+// reports memory that is left.
 
 #include <dirent.h>
 #include <sys/resource.h>
@@ -25,7 +25,7 @@ size_t Threads() {
   return count;
 }
 
-// A thread that was joined may be seen for a moment yet.
+// A thread that was joined may still be listed for a moment.
 bool ThreadsBecome(size_t count) {
   for (int i = 0; i < 2000 && Threads() != count; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -39,7 +39,7 @@ void AddRequest(Stream* stream) {
   stream->response.Add(":status", "200");
 }
 
-// What the log says since the last time.
+// The log since the last call.
 std::string Log() {
   std::string log;
   for (const standin::Line& line : standin::TakeLog()) log += line.text + "\n";
@@ -52,7 +52,7 @@ size_t CountOf(std::string_view text, std::string_view part) {
   return count;
 }
 
-// Runs the main thread until then.
+// Runs the main thread until the condition holds.
 template <typename Until>
 void Wait(Config* config, Until until) {
   while (!until()) {
@@ -61,7 +61,7 @@ void Wait(Config* config, Until until) {
   }
 }
 
-// Until the keeper has looked after it a number of times.
+// Waits until the keeper has checked the files a number of times.
 void WaitForLooks(Config* config, size_t looks) {
   config->RunMain();
   for (size_t seen = 0; seen < looks; seen += config->RunMain()) {
@@ -69,7 +69,7 @@ void WaitForLooks(Config* config, size_t looks) {
   }
 }
 
-// One thread looks after all, and ends with the last configuration.
+// One thread serves all configurations, and ends with the last.
 void TestMany(Folder* folder) {
   const std::string file = folder->Write("states", R"({"tokens":{}})");
   const std::string text = Text(With(World(), "state_file", "\"" + file + "\""));
@@ -85,7 +85,7 @@ void TestMany(Folder* folder) {
   for (int i = 0; i < 20; ++i) many.push_back(std::make_unique<Config>(text));
   for (int i = 0; i < 300; ++i) routes.push_back(std::make_unique<Route>(text));
   CHECK(Threads() == before + 1);
-  // All of them are looked after; of one filter's, only the newest counts.
+  // The keeper serves all of them. Of one filter's configurations only the newest is counted.
   standin::TakeLog();
   folder->Write("states", R"({"tokens":{"a":{"state":"down"}}})");
   size_t applied = 0;
@@ -99,7 +99,7 @@ void TestMany(Folder* folder) {
   CHECK(Threads() == before + 1);
   routes.clear();
   CHECK(ThreadsBecome(before));
-  // Neither one that is refused nor one that is only validated has one.
+  // A configuration that is refused, or only validated, has no thread.
   const Config refused(Text(With(World(), "scope", "1"))), empty("{}");
   standin::SetValidationMode(true);
   const Config validated(text);
@@ -107,7 +107,7 @@ void TestMany(Folder* folder) {
   CHECK(!refused.accepted() && empty.accepted() && validated.accepted() && ThreadsBecome(before));
 }
 
-// Where there can be no thread the configuration is refused; one that is there serves all.
+// A configuration is refused if no thread can start. A running thread serves all.
 void TestNoThread() {
   const std::string text = Text(World());
   const size_t before = Threads();
@@ -132,7 +132,7 @@ void TestNoThread() {
   CHECK(ThreadsBecome(before));
 }
 
-// The gauges are those of the newest configuration of a filter, also while an older one lives on.
+// The gauges show the newest configuration of a filter, also while an older one is in use.
 void TestGauges() {
   const auto metrics = std::make_shared<standin::Metrics>();
   const auto gauge = [&] { return metrics->Get("config_fingerprint"); };
@@ -148,17 +148,17 @@ void TestGauges() {
       WaitForLooks(&first, 2);
       CHECK(gauge() == of_second && live() == live_of_second);
     }
-    // A filter of another name is another filter, and one that is refused is none.
+    // A filter of another name is another filter. A refused configuration changes no gauge.
     const Config refused(Text(With(other, "scope", "1")), metrics);
     Config stranger(Text(World()), std::make_shared<standin::Metrics>(), "stranger");
     CHECK(!refused.accepted() && stranger.Metric("config_fingerprint") == of_first);
-    // The oldest may go as well.
+    // The oldest may end first, too.
     Config third(Text(World()), metrics);
     CHECK(gauge() == of_first);
     third.Destroy();
     WaitForLooks(&second, 2);
     CHECK(gauge() == of_second && live() == live_of_second);
-    // What was on its way to the main thread comes to no one.
+    // Events on their way to the main thread are dropped.
     second.Destroy();
     second.RunMain();
   }
@@ -166,7 +166,7 @@ void TestGauges() {
   CHECK(gauge() == of_first && live() == live_of_first);
 }
 
-// A stream keeps the configuration of a route that is gone, and its last one ends it.
+// A stream keeps the configuration of a removed route. The last such stream ends it.
 void TestRoute() {
   const size_t before = Threads();
   Config config("{}");
@@ -186,7 +186,7 @@ void TestRoute() {
   CHECK(ThreadsBecome(before));
 }
 
-// A stream ends where the client leaves: with no hook, after the request, or while held.
+// A stream ends when the client leaves: before any hook, after the request, or while held.
 void TestShortStreams() {
   Config config(Text(With(World(), "retry", R"({"status":[429]})")));
   const Stream never(&config);
@@ -201,7 +201,7 @@ void TestShortStreams() {
   CHECK(!held.SendResponse("via_upstream", false));
 }
 
-// What the state file says at each time, on the gauges, the counters and the log.
+// Each version of the state file shows on the gauges, the counters and the log.
 void TestStateFile(Folder* folder) {
   const std::string file = folder->Path("later");
   standin::TakeLog();
@@ -240,7 +240,7 @@ void TestStateFile(Folder* folder) {
   CHECK(metric("config_fingerprint") == fingerprint);
 }
 
-// What cannot be read is logged once, and tried again although the file stays the same.
+// A file that cannot be read is logged once, and read again although it stays the same.
 void TestUnreadableStateFile(Folder* folder) {
   const std::string file = folder->Write("unreadable", R"({"tokens":{}})");
   Config config(Text(With(World(), "state_file", "\"" + file + "\"")));
@@ -259,7 +259,7 @@ void TestUnreadableStateFile(Folder* folder) {
   CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
   Wait(&config, [&] { return metric("state_file_applied") == 1; });
 
-  // The next hindrance is logged again.
+  // The next failure is logged again.
   CHECK(std::remove(file.c_str()) == 0 && mkdir(file.c_str(), 0700) == 0);
   Wait(&config, [&] { return metric("state_file_refused") == 2; });
   WaitForLooks(&config, 3);
@@ -271,8 +271,8 @@ void TestUnreadableStateFile(Folder* folder) {
   CHECK(metric("state_file_refused") == 2);
 }
 
-// A token's secrets are those that its files hold now, all of them together; what is no good
-// changes nothing.
+// A token's secrets are the current contents of its files, replaced together. A bad file changes
+// nothing.
 void TestSecretFiles(Folder* folder) {
   const std::string first = folder->Write("first", "one\n"), second = folder->Write("second", "1");
   const auto header = [](const char* name, const std::string& path) {
@@ -308,14 +308,14 @@ void TestSecretFiles(Folder* folder) {
   standin::TakeLog();
   WaitForLooks(&config, 3);
   CHECK(sent() == "k=one k=1 " && metric("secrets_applied") == 0);
-  // Written again with the same text: nothing is new.
+  // The same text written again is no change.
   folder->Write("first", "one");
   WaitForLooks(&config, 3);
   CHECK(metric("secrets_applied") == 0);
   folder->Write("first", "two");
   Wait(&config, [&] { return metric("secrets_applied") == 1; });
   CHECK(sent() == "k=two k=1 ");
-  // One that is bad keeps the other from changing too.
+  // A bad file also keeps the other secret from changing.
   folder->Write("second", "");
   refused(1, "those of token a stay as they are: x-second: the value is empty\n");
   folder->Write("first", "three");
@@ -331,13 +331,13 @@ void TestSecretFiles(Folder* folder) {
   folder->Write("second", "2\r\n");
   Wait(&config, [&] { return metric("secrets_applied") == 2; });
   CHECK(sent() == "k=three k=2 ");
-  // The next hindrance is logged again.
+  // The next failure is logged again.
   CHECK(std::remove(first.c_str()) == 0);
   refused(5, "x-first: the file cannot be read\n");
   folder->Write("first", "three");
   WaitForLooks(&config, 3);
   CHECK(sent() == "k=three k=2 " && metric("secrets_applied") == 2);
-  // Written over in place, and of the same length.
+  // Overwritten in place, with the same length.
   std::ofstream(second) << "3";
   Wait(&config, [&] { return metric("secrets_applied") == 3; });
   CHECK(sent() == "k=three k=3 " && metric("config_fingerprint") == fingerprint);
@@ -346,8 +346,7 @@ void TestSecretFiles(Folder* folder) {
   for (const char* secret : {"three", "sk-Planted", "k="}) CHECK(CountOf(log, secret) == 0);
 }
 
-// What is written while the configuration is made, and before the keeper first looks, is not
-// missed.
+// A write between the making of the configuration and the keeper's first check is not missed.
 void TestSecretsWrittenEarly(Folder* folder) {
   for (int i = 0; i < 20; ++i) {
     const std::string path = folder->Write("early", "old");
@@ -365,7 +364,7 @@ int main() {
   SetKeys();
   Folder folder;
   CHECK(std::string_view(envoy_dynamic_module_on_program_init()) == kEnvoyAbiVersion);
-  // ThreadSanitizer adds one of its own to the first.
+  // ThreadSanitizer adds a thread to the first one.
   size_t with_first = 0;
   std::thread([&] { with_first = Threads(); }).join();
   CHECK(ThreadsBecome(with_first - 1));

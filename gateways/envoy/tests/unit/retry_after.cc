@@ -1,4 +1,4 @@
-// Reading the headers that say how long to wait.
+// The headers that say how long to wait, and the seconds that the filter reads in them.
 
 #include "retry_after.h"
 
@@ -76,7 +76,7 @@ const Case kCases[] = {
     {"Sun Nov  6 08:49:37 1994", kThen + 1, 0},
     {"Thu, 01 Jan 1970 00:00:00 GMT", kThen, 0},
     {"Mon, 01 Jan 0001 00:00:00 GMT", kThen, 0},
-    // The ends of what a date can say.
+    // The limits of a date.
     {"Fri, 31 Dec 9999 23:59:59 GMT", 0, 253402300799},
     {"Thu, 29 Feb 2024 00:00:00 GMT", 1709164800 - 5, 5},
     {"Sat, 31 Dec 2016 23:59:60 GMT", 1483228800 - 5, 5},
@@ -122,7 +122,7 @@ const Pair kPairs[] = {
     {"0", "30", 0},
     {"1500", "soon", 2},
     {"1500", "Sun, 06 Nov 1994 08:50:37 GMT", 2},
-    // A header that cannot be understood does not hide the other.
+    // A header that cannot be read does not hide the other.
     {"soon", "30", 30},
     {"-1", "0.5", 1},
     {" 300", "30", 30},
@@ -138,7 +138,7 @@ int main() {
   for (const Case& test : kCases) {
     std::snprintf(check_context, sizeof check_context, "%.*s", static_cast<int>(test.text.size()),
                   test.text.data());
-    // A copy that ends where it ends, for the sanitizer to watch.
+    // An exact copy, so that the sanitizer sees a read behind its end.
     const std::string exact(test.text);
     char* const block = new char[exact.size()];
     exact.copy(block, exact.size());

@@ -96,7 +96,7 @@ Value::~Value() {
 }
 
 void Headers::Set(std::string_view name, std::string_view value) {
-  // Both may be views of what is to be replaced.
+  // Both may be views of the field that is to be replaced.
   std::pair<Value, Value> field(name, value);
   Remove(name);
   fields_.push_back(std::move(field));
@@ -233,7 +233,7 @@ size_t Config::RunMain() {
     const std::lock_guard lock(queue_->mutex);
     events.swap(queue_->events);
   }
-  // Those of a configuration that is gone are dropped.
+  // The events of a configuration that is gone are dropped.
   if (module_ == nullptr) return 0;
   const Hook hook;
   for (const uint64_t event : events) {
@@ -267,7 +267,7 @@ Stream::Stream(Config* config, std::shared_ptr<const Route> route) : config_(con
   module_ = envoy_dynamic_module_on_http_filter_new(config->module(), this);
 }
 
-// Runs a hook of the stream's filter. One may run within a callback of another's.
+// Runs a hook of the stream's filter, maybe within a callback of another stream's.
 template <typename Call>
 int Stream::Run(Call call) {
   const Stream* const outer = std::exchange(running, this);
@@ -339,13 +339,13 @@ bool Stream::SendTrailers() {
   return PassBody(told == kContinue ? kContinue : kStopBodyNoBuffer, true);
 }
 
-// What becomes of the part of the request that just came. True if the request continues.
+// Passes, holds or drops the part of the request that just came. True if the request continues.
 bool Stream::PassBody(int told, bool end_of_stream) {
   Body& received = bodies_[kReceivedRequestBody];
   Body& buffered = bodies_[kBufferedRequestBody];
   const std::string part = received.Take();
   if (told == kContinue) {
-    // What passed already may be kept for another try.
+    // A part that has passed may be kept for another try.
     const std::string held = passed_ ? "" : buffered.Take();
     upstream_body += held + part;
     if (keeps_body) buffered.Append(held + part, piece);
@@ -419,7 +419,7 @@ void Stream::ClearRouteCache() {
 
 bool Stream::Recreate() {
   if (!can_recreate) return false;
-  // The filter's object goes before its hook returns.
+  // The filter's object is destroyed before its hook returns.
   Leave();
   next = std::make_unique<Stream>(config_);
   next->choose_route = choose_route;
@@ -485,7 +485,7 @@ using standin::View;
 
 extern "C" {
 
-// In place of the system's.
+// Replaces the system's functions.
 time_t time(time_t* out) noexcept {
   const auto time = static_cast<time_t>(standin::now.load());
   if (out != nullptr) *out = time;
@@ -497,7 +497,7 @@ ssize_t getrandom(void* memory, size_t size, unsigned int) noexcept {
     errno = ENOSYS;
     return -1;
   }
-  // Not random at all, but different each time.
+  // Not random, but different in each call.
   static std::atomic<uint64_t> state{1};
   auto* bytes = static_cast<unsigned char*>(memory);
   for (size_t i = 0; i < size; ++i) {
@@ -553,7 +553,7 @@ bool envoy_dynamic_module_callback_http_set_header(envoy_filter filter, int type
   standin::Stream* stream = StreamOf(filter);
   Expect(!stream->local_reply, "a header is set after the answer");
   standin::Headers* map = stream->Map(type);
-  // As Envoy does: no one can set an empty one.
+  // As in Envoy, a header with an empty value cannot be set.
   if (value.ptr == nullptr || value.length == 0) {
     map->Remove(standin::NameOf(key));
   } else {
@@ -683,7 +683,7 @@ bool envoy_dynamic_module_callback_http_append_body(envoy_filter filter, int bod
                                                     envoy_buffer data) {
   const Callback callback;
   standin::Stream* const stream = StreamOf(filter);
-  // Nothing is just passing when trailers come.
+  // No part of a body passes while trailers come.
   const bool received = body == kReceivedRequestBody || body == kReceivedResponseBody;
   Expect(!(received && stream->in_trailers()), "a part of a body is lost");
   stream->BodyOf(body)->Append(View(data), stream->piece);

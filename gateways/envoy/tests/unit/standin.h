@@ -2,8 +2,8 @@
 //
 // It is meaner than Envoy. A view ends when the filter changes a header or a hook returns: then
 // every value moves to a new block, and the old one is overwritten and freed, so that
-// AddressSanitizer sees whoever still reads it. What Envoy would assert, or what the filter must
-// not do by the contract of the interface, ends the program.
+// AddressSanitizer sees any later read. The program ends where an assertion of Envoy's would fail,
+// or the filter breaks the contract of the interface.
 #pragma once
 
 #include <array>
@@ -57,7 +57,7 @@ class Headers {
   std::vector<std::string> Get(std::string_view name) const;
   Fields All() const;
   size_t size() const { return fields_.size(); }
-  // Of all, into as many places.
+  // Views of all fields, written to `size()` places.
   void Views(envoy_header* views) const;
 
  private:
@@ -67,9 +67,9 @@ class Headers {
 // A body, or a part of one, in pieces.
 class Body {
  public:
-  // In pieces of at most `piece` bytes.
+  // Appends pieces of at most `piece` bytes.
   void Append(std::string_view text, size_t piece);
-  // False if there is not so much.
+  // False if the body is shorter.
   bool Drain(size_t size);
   void EndViews();
 
@@ -91,11 +91,10 @@ class Metrics {
     bool gauge;
     std::atomic<uint64_t> value{0};
   };
-  // A new one, or that of the name.
+  // Returns the metric of this name, made by the first call.
   Metric* Define(std::string_view name, bool gauge);
-  // A counter or gauge by its name.
   uint64_t Get(std::string_view name) const;
-  // The sum of the counters whose names begin so.
+  // The sum of the counters whose names begin with the prefix.
   uint64_t Sum(std::string_view prefix) const;
 
  private:
@@ -114,9 +113,9 @@ class Config {
 
   bool accepted() const { return module_ != nullptr; }
   module_pointer module() const { return module_; }
-  // What Envoy does when it replaces the configuration.
+  // Ends the configuration, as Envoy does when it replaces it.
   void Destroy();
-  // The events that were committed since, on the thread that calls; and how many there were.
+  // Runs the events committed since the last call, on this thread. Returns their number.
   size_t RunMain();
 
   uint64_t Metric(std::string_view name) const { return metrics_->Get(name); }
@@ -128,7 +127,7 @@ class Config {
     return id == 0 || id > defined_.size() ? nullptr : defined_[id - 1];
   }
   int Define(std::string_view name, bool gauge, size_t* id);
-  // What a scheduler may still reach after the configuration is gone.
+  // The part that a scheduler may still reach after the configuration is gone.
   struct Queue {
     std::mutex mutex;
     std::vector<uint64_t> events;
@@ -166,7 +165,7 @@ class Stream {
   ~Stream();
 
   Headers request, response;
-  // By namespace and key. Null is a value of another type than text.
+  // By namespace and key. Null is a value that is no text.
   std::map<std::pair<std::string, std::string>, std::optional<Value>> metadata;
   std::map<std::string, Value> filter_state;
   uint64_t connection = 0;  // 0: Envoy does not know
@@ -178,39 +177,39 @@ class Stream {
     std::string body, details;
   };
   std::optional<LocalReply> local_reply;
-  // How Envoy finds the route: when the request comes, when it begins again in `next`, and when the
+  // Finds the route. Called when the request comes, when it begins again in `next`, and when the
   // filter clears the cache.
   std::function<std::shared_ptr<const Route>()> choose_route;
-  // The route goes, or another comes, between two hooks.
+  // Replaces the route, or removes it, between two hooks.
   void SetRoute(std::shared_ptr<const Route> route);
 
   // True if the route keeps the request's body for another try.
   bool keeps_body = false;
-  // How much of a body Envoy buffers; 0: as much as there is.
+  // The most bytes of a body that Envoy buffers; 0: no limit.
   size_t buffer_limit = 1 << 20;
-  // How much of a body is in one piece of memory.
+  // The most bytes of a body in one piece of memory.
   size_t piece = 16384;
-  // True if a filter in front hands over what it has buffered.
+  // True if a filter in front hands over a body that it has buffered.
   bool buffered_in_front = false;
-  // True if Envoy can begin the request again when it is asked to.
+  // True if Envoy can begin the request again when the filter asks for it.
   bool can_recreate = true;
-  // The stream in place of this one, which has met the filter already.
+  // The stream that replaces this one. The filter has already seen its request.
   std::unique_ptr<Stream> next;
 
   // These three are false if the filter stopped the request, or answered it.
   bool SendRequest(bool end_of_stream = true);
   bool SendBody(std::string_view text, bool end_of_stream);
   bool SendTrailers();
-  // What the upstream got of the body, and the client of the response's.
+  // The body that the upstream got so far, and the one that the client got.
   std::string upstream_body, client_body;
-  // The headers that came from the upstream, or Envoy's own with the details that Envoy gives.
+  // Sends the headers of the upstream's response, or of Envoy's own with the details of Envoy.
   // These three are false if the filter holds the response, or if `next` took over.
   bool SendResponse(std::string_view details = "via_upstream", bool end_of_stream = true);
   bool SendResponseBody(std::string_view text, bool end_of_stream);
   bool SendResponseTrailers();
-  // Calls what asks for Envoy's callbacks, as a hook would.
+  // Runs `call`, which uses Envoy's callbacks, as a hook does.
   void InHook(const std::function<void()>& call);
-  // What the filter wrote to its namespace of the dynamic metadata; empty if it did not.
+  // The value that the filter wrote to its namespace of the dynamic metadata; empty without one.
   std::string Told(const std::string& key) const;
 
   // For the callbacks.
@@ -250,18 +249,18 @@ struct Line {
 // The lines logged since the last call.
 std::vector<Line> TakeLog();
 
-// What the filter takes for the time. Starts at kStart; the keeper's intervals are real.
+// The time that the filter sees. Starts at kStart; the keeper's intervals are real.
 constexpr uint64_t kStart = 1800000000;
 void SetTime(uint64_t now);
 uint64_t Time();
 // While set, the system gives no random bytes.
 void FailRandom(bool fail);
-// While set, it gives no thread.
+// While set, the system starts no thread.
 void FailThreads(bool fail);
 // Envoy's `--mode validate`.
 void SetValidationMode(bool on);
 
-// True if this thread is in the filter, and not in one of its callbacks.
+// True if this thread runs the filter, and not one of its callbacks.
 bool InFilter();
 
 }  // namespace standin

@@ -43,7 +43,7 @@ Strings Pairs(const Strings& fields) {
   return pairs;
 }
 
-// True if a pair, or the first pair of a Set-Cookie line, is of a cookie.
+// True if a pair, or the first pair of a Set-Cookie line, belongs to the cookie `name`.
 bool Names(std::string_view pair, std::string_view name) {
   pair = pair.substr(0, pair.find(';'));
   const size_t equals = pair.find('=');
@@ -71,8 +71,8 @@ void AddRequest(Stream* stream, std::string_view method = "POST",
   stream->request.Add(":authority", "gateway");
 }
 
-// A cookie of our name that is worth nothing: whoever brings it keeps cookies, and finds again what
-// it creates elsewhere.
+// A worthless cookie of our name. A client that brings it keeps cookies, so it can follow its state
+// to another token.
 constexpr char kWorthless[] = "__Host-tokenpin=1";
 
 void AddReturning(Stream* stream) {
@@ -80,14 +80,14 @@ void AddReturning(Stream* stream) {
   stream->request.Add("cookie", kWorthless);
 }
 
-// The whole exchange, for its answer's cookie.
+// Runs the whole exchange, so that the cookie of its answer can be taken.
 void Exchange(Stream* stream, std::string_view status = "200") {
   if (!stream->SendRequest()) return;
   stream->response.Add(":status", status);
   stream->SendResponse();
 }
 
-// What a client meets that asks again with this cookie field.
+// Returns the token that serves a new request with this cookie field.
 std::string TokenFor(Config* config, std::string_view cookie) {
   Stream stream(config);
   AddRequest(&stream);
@@ -190,7 +190,7 @@ void TestHostileHeaders() {
 }
 
 void TestRefusals() {
-  // A request that is not served goes nowhere, with nothing on it that it came without.
+  // A request that is not served does not continue, and keeps its headers unchanged.
   const auto refused = [](Stream* asked, uint32_t status, std::string_view code) {
     Stream& stream = *asked;
     stream.request.Add("authorization", "the client's");
@@ -265,7 +265,7 @@ void TestRefusals() {
         CHECK(stream.SendRequest() == (config.Metric("errors") == before || *observe == 't'));
       } else {
         refused(&stream, 500, "affinity_error");
-        // Nothing was decided that it could tell of.
+        // No decision was made, so no header shows one.
         CHECK(stream.local_reply && stream.local_reply->headers.size() == 1);
       }
     }
@@ -285,7 +285,8 @@ void TestRefusals() {
   }
 }
 
-// Where every token is down, to the soonest that is up again; for a pinned session, to its own.
+// While every token is down, Retry-After is the time until the first is up again; for a pinned
+// session, until its own is.
 void TestWhenToComeBack() {
   const auto token = [](const std::string& name, uint64_t seconds) {
     const uint64_t until = seconds == 0 ? 0 : standin::Time() + seconds;
@@ -345,7 +346,7 @@ void TestTenants() {
       Stream stream(&config);
       AddRequest(&stream);
       if (!tenant.empty()) stream.request.Add("x-tenant", tenant);
-      // An empty value is none.
+      // An empty value counts as absent.
       stream.request.Add("x-tenant", "");
       Exchange(&stream);
       const std::string in = tenant.empty() ? scope : scope + std::string(1, '\0') + tenant;
@@ -355,7 +356,7 @@ void TestTenants() {
       cookies[tenant] = cookie;
     }
     CHECK(cookies["one"].substr(0, 25) != cookies["two"].substr(0, 25));
-    // Another tenant's cookie is another application's: it stays, and it does not pin.
+    // A cookie of another tenant counts as an application's: it stays, and does not pin.
     Stream other(&config);
     AddRequest(&other);
     other.request.Add("x-tenant", "one");
@@ -363,7 +364,7 @@ void TestTenants() {
     Exchange(&other);
     CHECK(other.Told("verdict") == "absent");
     CHECK(other.request.Get("cookie") == Strings{cookies["two"]});
-    // Its value under the name of this one is no good.
+    // Its value is invalid under this tenant's name.
     Stream renamed(&config);
     AddRequest(&renamed);
     renamed.request.Add("x-tenant", "one");
@@ -398,13 +399,14 @@ void TestTenants() {
       CHECK(config.Sum("source_") - decisions == (good ? 1 : 0));
       if (good || !CHECK(stream.local_reply.has_value())) continue;
       CHECK(stream.local_reply->status == 400 && stream.local_reply->details == "bad_tenant");
-      // Nothing was decided that it could tell of.
+      // No decision was made, so no header shows one.
       CHECK(stream.local_reply->headers.size() == 1);
     }
   }
 }
 
-// Copies of one value are it, also joined by commas; another text with commas is another value.
+// Copies of one value count as that value, also joined by commas. Any other text with commas is one
+// value.
 void TestCopies() {
   At("copies");
   Config config(Text(With(World(), "session", R"([{"header":"x-session"}])")));
@@ -429,7 +431,7 @@ void TestCopies() {
                                   key + ";"};
     for (const std::string& other : others) elsewhere += token({other}) != one;
   }
-  // A third of them by chance at the same.
+  // By chance a third of them have the same token.
   CHECK(elsewhere > 80);
 }
 
@@ -446,7 +448,7 @@ void TestIdHints() {
     CHECK(decoded && decoded->verdict == TOKENPIN_VERDICT_VALID);
     return std::string(reinterpret_cast<const char*>(decoded->cookie.id), 16);
   };
-  // Null is a source that is there and holds no text.
+  // Null is a source that is present without text.
   const auto ask = [&](const char* source, std::optional<std::string> hint, uint64_t connection) {
     Config config(Text(With(World(), "id_hint", source)));
     Stream stream(&config);
@@ -468,7 +470,7 @@ void TestIdHints() {
     CHECK(ask(source, "one", 0) == ask(source, "one", 7));
     CHECK(ask(source, "one", 0) != ask(source, "two", 0));
     CHECK(ask(source, std::string(4096, 'x'), 0) == ask(source, std::string(4096, 'x'), 0));
-    // None, an empty one, and one that is too long are as if there were none.
+    // An empty hint and one that is too long count as absent.
     for (const std::optional<std::string>& hint :
          {std::optional<std::string>(), std::optional<std::string>(""),
           std::optional<std::string>(std::string(4097, 'x'))}) {
@@ -480,7 +482,7 @@ void TestIdHints() {
   CHECK(ask(connection, "x", 7) == ask(connection, "y", 7));
   CHECK(ask(connection, "x", 7) != ask(connection, "x", 8));
   CHECK(ask(connection, "x", 0) != ask(connection, "x", 0));
-  // An id is nothing that can be computed from the hint only, and another's hint is another id.
+  // An id cannot be computed from the hint only, and another source's hint gives another id.
   CHECK(ask(connection, "x", 7) != ask(R"({"header":"x-hint"})", "7", 0));
 }
 
@@ -497,7 +499,7 @@ std::string PinnedToOneThatIsDown(Config* config) {
   return cookie;
 }
 
-// Credentials that are no plain header, and what the client sends under their names.
+// Credentials that are no plain header, and the client's headers of the same names.
 void TestCredentials() {
   At("removed, and pseudo-headers");
   const char* const tokens =
@@ -529,7 +531,7 @@ void TestCredentials() {
         if (!CHECK(stream->request.Get(name) == values))
           std::printf("  %s of %s\n", name, token.c_str());
       };
-      // After a retry the headers of the one before are the client's again.
+      // After a retry the headers of the previous token are the client's again.
       if (stream->next != nullptr) continue;
       is("authorization", token == "c" ? Strings{"Bearer key-c"} : Strings{});
       is("api-key", token == "c" ? Strings{} : Strings{"key-" + token});
@@ -542,7 +544,7 @@ void TestCredentials() {
   CHECK(seen.size() == 3 && config.Metric("retries") > 0);
 }
 
-// What another account made does not go to the next one.
+// State of another account does not go to the next one.
 void TestDropWhenMoved() {
   const char* const down = R"([{"status":[403],"state":"down","seconds":60}])";
   struct Case {
@@ -561,7 +563,7 @@ void TestDropWhenMoved() {
   for (const Case& test : cases) {
     At(test.name);
     Object world = With(With(World(), "cooldowns", down), "policy_new", Quoted(test.policy_new));
-    // A token's own header of that name is none that was made elsewhere.
+    // A token's own header of that name is kept: no other account made it.
     world = With(world, "drop_when_moved", R"(["X-Old-State","x-older","authorization"])");
     Config config(Text(world));
     std::string cookie;
@@ -587,7 +589,7 @@ void TestDropWhenMoved() {
   }
 }
 
-// Cookies of our name that another made are counted, and told of once for each way.
+// Cookies of our name that another gateway made are counted, and logged once for each way.
 void TestForeignCookies() {
   const auto lines = [](const char* text) {
     size_t count = 0;
@@ -735,7 +737,7 @@ void TestRoutes() {
     Config present(Text(With(With(World(), "existing", source), "cooldowns",
                              R"([{"status":[403],"state":"down","seconds":60}])")));
     const std::string cookie = PinnedToOneThatIsDown(&present);
-    // What names state is refused then. Null is a value of another type than text.
+    // A request that names state is refused then. Null is a value that is no text.
     const auto names_state = [&](const std::vector<std::optional<std::string>>& values) {
       Stream stream(&present);
       AddRequest(&stream);
@@ -752,7 +754,7 @@ void TestRoutes() {
       CHECK(names_state({value}));
     }
     CHECK(!names_state({}) && !names_state({std::nullopt}) && !names_state({""}));
-    // Of several headers one with a text is enough.
+    // One header with a text is enough.
     if (std::string_view(source).find("header") != std::string_view::npos) {
       CHECK(names_state({"", "resp_1"}));
     }
@@ -770,7 +772,7 @@ void TestRoutes() {
     };
     AddRequest(&stream);
     Exchange(&stream);
-    // What began under the one ends under it.
+    // A request that begins under one route ends under it.
     CHECK(chosen == 2 && stream.route_cache_cleared == 1);
     CHECK(!Taken(stream, tokenpin::cookie_default_name("s")->view()).empty());
     CHECK(stream.response.Get("set-cookie").size() == 1);
@@ -784,7 +786,7 @@ void TestRoutes() {
     Exchange(&passing);
     CHECK(passing.request.All() == before && passing.metadata.empty());
     CHECK(empty.Sum("source_") == 0);
-    // The route goes as soon as the request has met it, and its configuration stays.
+    // The route is removed as soon as the request has found it, and its configuration stays.
     Stream stream(&empty, route(Text(World()).c_str()));
     AddRequest(&stream);
     CHECK(stream.SendRequest());
@@ -859,7 +861,7 @@ void TestCooldowns() {
   }
 }
 
-// What the first entry asks for whose status and headers match, and no later one.
+// Only the first entry applies whose status and headers match.
 void TestCooldownsByHeaders() {
   Config config(Text(With(World(), "cooldowns", R"([
       {"status":[429],"headers":[{"name":"X-Left-Requests","exact":"0"},
@@ -931,14 +933,14 @@ Fields Sorted(Fields fields) {
   return fields;
 }
 
-// What filters behind ours and the router do to a request.
+// Changes a request as the filters behind ours and the router do.
 void PassOn(Stream* stream) {
   stream->request.Set(":path", "/rewritten");
   stream->request.Set("x-forwarded-for", "client");
   stream->request.Remove("x-other");
 }
 
-// How often a stream was begun again when every answer is this one.
+// Returns the number of retries when every answer has this status.
 size_t Tries(Stream* stream, std::string_view status, std::set<std::string>* tokens = nullptr) {
   size_t tries = 0;
   for (; tries < 10; ++tries) {
@@ -1012,7 +1014,7 @@ void TestRetries() {
     CHECK(stream.next->request.Get("x-forwarded-for").empty());
     CHECK(stream.next->request.Get("authorization") ==
           Strings{"Bearer key-" + stream.next->Told("token")});
-    // Once is enough.
+    // One retry is the limit.
     stream.next->response.Add(":status", "429");
     CHECK(stream.next->SendResponse() && stream.next->next == nullptr);
     CHECK(config.Metric("retries") == 1);
@@ -1028,7 +1030,7 @@ void TestRetries() {
     CHECK(tokens.size() == 3 && config.Metric("retries") == 2);
   }
   for (const size_t max : {1, 2, 3}) {
-    // Each route with its own configuration, which comes again at each try.
+    // Each try chooses a route with a separate configuration.
     std::snprintf(check_context, sizeof check_context, "other routes, %zu tries", max);
     const std::string of_route =
         Text(With(world, "retry", R"({"status":[429],"max":)" + std::to_string(max) + "}"));
@@ -1042,7 +1044,7 @@ void TestRetries() {
     CHECK(stream.next->Told("outcome") == "placed");
   }
   {
-    // Clusters by weight, of which each has something of its own, under one set of tokens.
+    // Weighted clusters that change one field each, under one set of tokens.
     At("other routes, the same tokens");
     Config config(Text(With(world, "retry", R"({"status":[429],"max":2})")));
     for (int i = 0; i < 20; ++i) {
@@ -1085,14 +1087,13 @@ void TestRetries() {
   }
 }
 
-// Which requests may go to another token: those whose state, if they make any, is found again
-// there.
+// A request may move to another token only if the client will find its new state there again.
 void TestMoves() {
   struct Case {
     const char* method;
     const char* path;
     const char* key;       // of the session
-    const char* existing;  // what a header says
+    const char* existing;  // the value of the `existing` header
     const char* route;
     bool keyed_cookies, moves, moves_without_jar;
   };
@@ -1120,7 +1121,7 @@ void TestMoves() {
       {"GET", "/v1/models", "s", "", "{}", true, true, true},
       {"POST", "/v1/chat/completions", "s", "", "{}", true, true, true},
       {"POST", "/any", "s", "", R"({"group":"prompt_cache"})", true, true, true},
-      // What the host says of a request counts on any path and in any group.
+      // The host's own source counts on any path and in any group.
       {"POST", "/v1/chat/completions", "s", "1", "{}", true, false, false},
       {"POST", all, "s", "1", R"({"group":"stateless"})", true, false, false},
       {"POST", "/any", "", "1", R"({"group":"prompt_cache"})", true, false, false},
@@ -1156,7 +1157,7 @@ void TestMoves() {
       CHECK(stream->next->SendResponse());
       const std::string cookie = Taken(*stream->next);
       if (cookie.empty()) continue;
-      // With the cookie that it was given it stays.
+      // With its new cookie the session stays.
       standin::SetTime(standin::Time() + 100);  // the cooldowns' end
       CHECK(ask(cookie)->SendResponse() && config.Metric("retries") == 1);
       standin::SetTime(standin::Time() + 100);
@@ -1164,7 +1165,7 @@ void TestMoves() {
   }
 }
 
-// An answer is held to its end, or as far as Envoy's buffer takes half of it.
+// An answer is held to its end, or up to half of Envoy's buffer.
 void TestHolds() {
   constexpr size_t kMost = 65536;
   struct Case {
@@ -1227,7 +1228,7 @@ void TestHolds() {
             CHECK(stream.next->request.Get("cookie") == Strings{"a=1"});
             continue;
           }
-          // What is left of it passes without another look.
+          // The rest of it passes unread.
           CHECK(stream.SendResponseBody(std::string(1 << 20, 'x'), false) &&
                 stream.SendResponseBody("x", true));
           CHECK(Sorted(stream.request.All()) == routed);
@@ -1306,7 +1307,7 @@ void TestCarrier() {
       Stream& next = *stream.next;
       next.response.Add(":status", "200");
       CHECK(next.SendResponse());
-      // To a route that knows no such header it is another's.
+      // On a route without a carrier header, it is an ordinary header.
       CHECK(next.response.Get("x-pin").size() == !elsewhere && Taken(next).empty() == !elsewhere);
       CHECK(next.request.Get("x-pin").size() == (elsewhere && *carrier_value != 0));
       standin::SetTime(standin::Time() + 100);
@@ -1314,7 +1315,7 @@ void TestCarrier() {
   }
 }
 
-// A configuration of random switches, and what it promises.
+// A configuration of random switches, and its promises.
 struct Setup {
   std::string text;
   std::string scope, carrier, response_header;
@@ -1564,7 +1565,7 @@ class Kitchen {
     stream->connection = Below(random_, 3);
   }
 
-  // What the upstream makes of a request that reached it.
+  // Answers a request that reached the upstream.
   void Respond(Stream* stream) {
     PassOn(stream);
     const Fields routed = Sorted(stream->request.All());
@@ -1641,8 +1642,8 @@ class Kitchen {
     };
     Fields now = others(stream.request.All()), then = others(before_);
     if (!tried_.empty()) {
-      // A request that is begun again has the same fields, except their order and the empty ones
-      // that Envoy lets no one set again.
+      // A retried request has the same fields, except for their order, and for empty ones, which no
+      // filter can set again in Envoy.
       for (Fields* fields : {&now, &then}) {
         const auto by_name = [](const auto& a, const auto& b) { return a.first < b.first; };
         const auto empty = [](const auto& field) { return field.second.empty(); };
@@ -1660,11 +1661,11 @@ class Kitchen {
     for (const auto& [name, value] : before_) {
       if (name == "cookie") cookies.push_back(value);
     }
-    // Fields without ours are not touched at all.
+    // Cookie fields without ours stay unchanged.
     if (left.size() == pairs_.size()) CHECK(stream.request.Get("cookie") == cookies);
   }
 
-  // A session is where its only cookie says.
+  // A session's account is the one that its only cookie names.
   void CheckPinned(const Stream& stream) {
     for (const std::string& pair : pairs_) {
       if (!Names(pair, name_)) continue;
@@ -1728,7 +1729,7 @@ class Kitchen {
     if (!carrier.empty()) value = carrier[0];
     CHECK(value.find(kPlanted) == std::string::npos);
     const std::string outcome = stream.Told("outcome");
-    // A fallback's cookie says where the session was.
+    // A fallback's cookie still names the account of the session.
     if (!value.empty() && !outcome.empty() && outcome != "fallback") {
       jar_.emplace_back(value, token_);
     }
@@ -1741,7 +1742,7 @@ class Kitchen {
         if (name == setup_.response_header) continue;
         if (upstream && name == setup_.carrier) continue;
         if (upstream && name == "set-cookie") continue;
-        // Not that of a body whose ids are sealed: bodies.cc says when.
+        // The length of a body whose ids are sealed may change: bodies.cc tests when.
         if (upstream && setup_.seals && name == "content-length") continue;
         if (added && text == no_cache) continue;
         others.emplace_back(name, text);
@@ -1756,8 +1757,7 @@ class Kitchen {
     for (const auto& [name, line] : before) {
       if (name == "set-cookie" && !(upstream && Names(line, name_))) upstream_lines.push_back(line);
     }
-    // Where ours was among them the others were set again, which Envoy lets no one do with an empty
-    // one.
+    // To remove our line, the filter sets the others again, and Envoy sets no empty value.
     const auto drop_empty = [](Strings* lines) {
       lines->erase(std::remove(lines->begin(), lines->end(), ""), lines->end());
     };
@@ -1785,7 +1785,7 @@ class Kitchen {
 
 int main(int argc, char** argv) {
   SetKeys();
-  // No threads that look after states: there are hundreds of configurations.
+  // Without the keeper's thread: there are hundreds of configurations.
   standin::SetValidationMode(true);
   TestSession();
   TestHostileHeaders();

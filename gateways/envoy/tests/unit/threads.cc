@@ -1,4 +1,4 @@
-// Workers, the main thread and the keeper together. For ThreadSanitizer above all.
+// Workers, the main thread and the keeper at the same time. Mainly for ThreadSanitizer.
 
 #include <array>
 #include <chrono>
@@ -16,7 +16,7 @@ using standin::Stream;
 
 constexpr int kWorkers = 4;
 
-// The observations of a worker; checked when it is done.
+// The results of a worker; checked when it is done.
 struct Seen {
   std::array<uint64_t, 4> tokens{};  // a to d
   uint64_t refused = 0, wrong = 0;
@@ -88,7 +88,7 @@ int main(int argc, char** argv) {
   SetKeys();
   const uint64_t seed = Seed(argc, argv);
   Folder folder;
-  // d is down from the beginning to the end; the others come and go.
+  // d is always down; the others come and go.
   const auto states = [](int version) {
     return std::string(R"({"tokens":{"d":{"state":"down"},"a":{"weight":)") +
            std::to_string(1000 * version) + R"(},"b":{"state":")" +
@@ -151,7 +151,7 @@ int main(int argc, char** argv) {
   CHECK(config.Metric("errors") == 0);
   table.Set(nullptr);
 
-  // Envoy does not say which thread ends a configuration. Nor when, for the events on their way.
+  // Envoy may end a configuration on any thread, also while events are on their way.
   std::thread([&] { config.Destroy(); }).join();
   config.RunMain();
   return check_report();

@@ -1,4 +1,4 @@
-// Shared by the tests of the filter: keys, a small configuration, and files.
+// The common parts of the filter's tests: keys, a small configuration, and files.
 #pragma once
 
 #include <stdlib.h>
@@ -19,7 +19,7 @@
 // The fields of a JSON object, in order, each as JSON text.
 using Object = std::vector<std::pair<std::string, std::string>>;
 
-// With a field in place of the one of its name, or added.
+// Replaces the field of that name, or adds it.
 inline Object With(Object object, const std::string& name, const std::string& text) {
   for (auto& [key, value] : object) {
     if (key == name) {
@@ -48,14 +48,14 @@ inline std::string Text(const Object& object) {
 constexpr char kPlacementKey[] = "000102030405060708090a0b0c0d0e0f";
 constexpr char kCookieKey[] = "101112131415161718191A1B1C1D1E1F";
 
-// The configurations below read their keys from the environment.
+// Sets the variables from which the configurations below read their keys.
 inline void SetKeys() {
   setenv("UNIT_PLACEMENT", kPlacementKey, 1);
   setenv("UNIT_COOKIE", kCookieKey, 1);
   setenv("UNIT_CREDENTIAL", "env-credential", 1);
 }
 
-// The smallest complete configuration except its number of tokens, a to c.
+// A minimal complete configuration with three tokens, a to c.
 inline Object World() {
   return {{"placement_key", R"({"env":"UNIT_PLACEMENT"})"},
           {"cookie_keys", R"([{"id":1,"role":"sign","key":{"env":"UNIT_COOKIE"}}])"},
@@ -67,7 +67,7 @@ inline Object World() {
                                       {"name":"x-org","value":"org-c"}]}])"}};
 }
 
-// A folder that goes with its files.
+// A temporary folder, removed with its files.
 class Folder {
  public:
   Folder() {
@@ -95,7 +95,7 @@ class Folder {
   std::vector<std::string> paths_;
 };
 
-// The seed of a random test, from the command line or fresh; printed either way.
+// The seed of a random test, from the command line or a new one. Printed in both cases.
 inline uint64_t Seed(int argc, char** argv) {
   const uint64_t seed = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : std::random_device{}();
   std::printf("seed %llu\n", static_cast<unsigned long long>(seed));

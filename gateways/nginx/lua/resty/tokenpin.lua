@@ -8,6 +8,7 @@
 --     header_filter(), body_filter(), log()
 
 local ffi = require "ffi"
+local cooldowns = require "resty.tokenpin.cooldowns"
 local entropy = require "resty.tokenpin.entropy"
 local exchange_of = require "resty.tokenpin.exchange"
 local gateways = require "resty.tokenpin.gateways"
@@ -18,11 +19,10 @@ local request = require "resty.tokenpin.request"
 local response = require "resty.tokenpin.response"
 local retry = require "resty.tokenpin.retry"
 local sealing = require "resty.tokenpin.sealing"
-local settings_of = require "resty.tokenpin.settings"
 
 local C, SLOT_NONE = library.C, library.SLOT_NONE
 local OK = C.TOKENPIN_STATUS_OK
-local LEAST_ERROR = settings_of.LEAST_ERROR
+local LEAST_ERROR = cooldowns.LEAST_ERROR
 local recall, describe = exchange_of.recall, exchange_of.describe
 
 local INTERVAL = 0.25 -- seconds between looks at files
@@ -192,6 +192,9 @@ end
 
 -- In content_by_lua* of a location for error_page 413: nginx's own limits in the gateway's words.
 function _M.too_large()
+  local exchange = recall()
+  -- This location may have no log().
+  if exchange and exchange.terms then exchange_of.hold(exchange, 0) end
   return refusal.send(refusal.too_large)
 end
 

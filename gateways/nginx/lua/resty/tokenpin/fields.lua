@@ -5,6 +5,12 @@ local library = require "resty.tokenpin.library"
 
 local C, fail = library.C, library.fail
 
+-- Some headers carry the message itself, or are looked after otherwise.
+local OTHERS = {
+  connection = true, ["content-length"] = true, cookie = true, host = true, ["set-cookie"] = true, te = true,
+  ["transfer-encoding"] = true, upgrade = true,
+}
+
 local Fields = {}
 Fields.__index = Fields
 
@@ -63,6 +69,26 @@ function Fields:number(name, min, max, default)
   local value = self:find(name)
   if value == nil then return default end
   return _M.number(value, self:at(name), min, max)
+end
+
+-- In lower case, as nginx reports them. RFC 9110 section 5.6.2.
+function _M.header_name(value, path)
+  if type(value) ~= "string" then fail(path, "expected a string") end
+  if not value:find("^[%w!#$%%&'*+.^_`|~-]+$") then fail(path, "expected a header's name") end
+  return value:lower()
+end
+
+-- The same for a header that the gateway changes.
+function _M.own_header_name(value, path)
+  local name = _M.header_name(value, path)
+  if OTHERS[name] then fail(path, "is not for the gateway to set") end
+  return name
+end
+
+-- A header's name, as `read` reads it; nil if there is none.
+function Fields:header(name, read)
+  local value = self:find(name)
+  return value ~= nil and read(value, self:at(name)) or nil
 end
 
 -- Reads one of the library's names, as its number.

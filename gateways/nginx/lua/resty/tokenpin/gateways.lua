@@ -11,6 +11,7 @@ local metrics = require "resty.tokenpin.metrics"
 local request = require "resty.tokenpin.request"
 local secrets = require "resty.tokenpin.secrets"
 local settings_of = require "resty.tokenpin.settings"
+local tokens = require "resty.tokenpin.tokens"
 
 local C, fail = library.C, library.fail
 
@@ -140,7 +141,7 @@ function _M.set_state(token, status, name)
     for slot, each in pairs(gateway.settings.tokens) do
       if each.name == token then
         local fleet = gateway.fleet
-        return fleet:set(slot, status and settings_of.parse_status(status, fleet.declared[slot]), ngx.time())
+        return fleet:set(slot, status and tokens.parse_status(status, fleet.declared[slot]), ngx.time())
       end
     end
     fail("", "no such token")

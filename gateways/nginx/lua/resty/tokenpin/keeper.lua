@@ -3,7 +3,7 @@
 
 local library = require "resty.tokenpin.library"
 local secrets = require "resty.tokenpin.secrets"
-local settings_of = require "resty.tokenpin.settings"
+local tokens = require "resty.tokenpin.tokens"
 
 local fail = library.fail
 
@@ -12,7 +12,7 @@ local _M = {}
 local function read_states(gateway)
   local settings = gateway.settings
   local text = secrets.read_file(settings.state_file, secrets.MAX_FILE) or fail("", "cannot be read")
-  return settings_of.parse_states(text, settings)
+  return tokens.parse_states(text, settings)
 end
 
 -- Reads the state file for the first time: a bad one refuses the configuration.
@@ -71,7 +71,7 @@ local function read_values(credentials)
     if credential.file then
       local secret = secrets.read_secret_file(credential.file)
       if not secret then return nil, credential, "the file cannot be read" end
-      local value, wrong = settings_of.header_value(credential.prefix, secret)
+      local value, wrong = tokens.header_value(credential.prefix, secret)
       if wrong then return nil, credential, wrong end
       is_changed = is_changed or value ~= credential.value
       values[i] = value

@@ -50,8 +50,8 @@ public enum Status {
   WEIGHT(24, "weight", "the weight is over 65536"),
   /** The until is over 35184372088831. */
   UNTIL(25, "until", "the until is over 35184372088831"),
-  /** A vacant slot stays vacant, and no other becomes so. */
-  VACANT(26, "vacant", "a vacant slot stays vacant, and no other becomes so"),
+  /** A slot cannot become vacant, or stop being vacant. */
+  VACANT(26, "vacant", "a slot cannot become vacant, or stop being vacant"),
   /** The slot number is not below the capacity. */
   SLOT_RANGE(27, "slot_range", "the slot number is not below the capacity"),
   /** The number of slots is not 1 to 2147483647. */
@@ -93,8 +93,8 @@ public enum Status {
   PATTERN(41, "pattern", "the classification pattern has an empty segment, one of the bytes %?#, or a * that is not at the front of a segment behind the first"),
   /** The time does not fit a cookie: it is past the year 2106. */
   TIME(42, "time", "the time does not fit a cookie: it is past the year 2106"),
-  /** Entropy, or an id hint, is needed and all zero. */
-  ENTROPY(43, "entropy", "entropy, or an id hint, is needed and all zero"),
+  /** Randomness is needed, and the entropy or the id hint is all zero. */
+  ENTROPY(43, "entropy", "randomness is needed, and the entropy or the id hint is all zero"),
   /** The decision belongs to another configuration. */
   STALE(44, "stale", "the decision belongs to another configuration"),
   /** The strategy needs the key itself. */

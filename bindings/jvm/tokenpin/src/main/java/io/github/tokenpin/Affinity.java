@@ -6,12 +6,13 @@ import java.util.OptionalInt;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One configuration at work: which account serves a request, and which cookie goes back.
+ * One configuration at work: which account serves a request, and which cookie is returned.
  *
- * <p>Immutable but for the state, weight and until of its slots. May be used by any number of
- * threads at once, without locks. Its keys are wiped when it is closed, or when nobody refers to it
- * any more; calls from then on throw an {@link IllegalStateException}. So a gateway that loads a
- * new configuration lets go of the old one, and closes it only when all of its requests have ended.
+ * <p>Immutable except for the state, weight and until of its slots. May be used by any number of
+ * threads concurrently, without locks. Its keys are wiped when it is closed, or when no one refers
+ * to it any more; calls from then on throw an {@link IllegalStateException}. So a gateway that
+ * loads a new configuration lets go of the old one, and closes it only when all of its requests
+ * have ended.
  */
 public final class Affinity implements AutoCloseable {
   private final Pool pool;
@@ -48,7 +49,7 @@ public final class Affinity implements AutoCloseable {
   }
 
   /**
-   * Which slot serves a request, and which cookie goes back on success.
+   * Which slot serves a request, and which cookie is set on success.
    *
    * @throws TokenpinException SCOPE_LENGTH, SLOT_RANGE, TIME or ENTROPY
    */
@@ -74,7 +75,7 @@ public final class Affinity implements AutoCloseable {
   }
 
   /**
-   * Ends a request: what goes back to the client, by the status of the account's response.
+   * Ends a request: what is returned to the client, by the status of the account's response.
    *
    * @throws TokenpinException STALE if another configuration decided
    */
@@ -252,7 +253,7 @@ public final class Affinity implements AutoCloseable {
     }
   }
 
-  /** What a request is, by the configured table. */
+  /** Classifies a request by the configured table. */
   public Classification classify(String method, String target) {
     Core core = pool.borrow();
     try {
@@ -309,7 +310,7 @@ public final class Affinity implements AutoCloseable {
 
   /**
    * Whose the ids of a request are: its consumer's, if ids belong to consumers and it has one; else
-   * nobody's, which is empty.
+   * no one's, which is empty.
    */
   public byte[] idOwner(Request request) {
     Core core = pool.borrow();
@@ -344,7 +345,7 @@ public final class Affinity implements AutoCloseable {
     }
   }
 
-  /** What a structure in the frame says, which may be anywhere in the library's memory. */
+  /** Reads a structure in the frame that may point anywhere into the library's memory. */
   private static byte[] text(Core core, int bytes) {
     int length = (int) core.wordAt(bytes + Layout.BYTES_AT_LEN);
     if (length == 0) {
@@ -377,7 +378,7 @@ public final class Affinity implements AutoCloseable {
     return new IdSealer(this, opener.options, opener, slot, events);
   }
 
-  /** The same for a request that nobody opened. */
+  /** The same for a request that no one opened. */
   public IdSealer sealer(int slot, IdOptions options, boolean events) {
     return new IdSealer(this, options, null, slot, events);
   }

@@ -6,8 +6,8 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What an affinity is built from. Slots, placement key and cookie keys have to be given. What the
- * words mean, and which are left out how, is in docs/spec/decision.md.
+ * Builds an affinity. Slots, placement key and cookie keys have to be given. What the words mean,
+ * and which are left out how, is in docs/spec/decision.md.
  */
 public final class AffinityBuilder {
   private final List<Slot> slots = new ArrayList<>();
@@ -77,7 +77,7 @@ public final class AffinityBuilder {
     return this;
   }
 
-  /** How a slot is selected. Default jump. */
+  /** The strategy that selects a slot. Default jump. */
   public AffinityBuilder strategy(Strategy strategy) {
     this.strategy = strategy;
     return this;
@@ -213,19 +213,19 @@ public final class AffinityBuilder {
     return this;
   }
 
-  /** What is done with ids. Default off. */
+  /** The treatment of ids. Default off. */
   public AffinityBuilder idMode(Mode mode) {
     idMode = mode;
     return this;
   }
 
-  /** Whose a sealed id is. Default nobody's. */
+  /** Whose a sealed id is. Default no one's. */
   public AffinityBuilder idOwner(IdOwner owner) {
     idOwner = owner;
     return this;
   }
 
-  /** What becomes of another gateway's ids. Default: by the mode. */
+  /** The treatment of another gateway's ids. Default: by the mode. */
   public AffinityBuilder foreignSeals(ForeignSeals seals) {
     foreignSeals = seals;
     return this;
@@ -284,7 +284,7 @@ public final class AffinityBuilder {
     }
   }
 
-  /** How far behind the front of its block the affinity is. */
+  /** The offset of the affinity in its block. */
   private long init(Pool pool, long size) {
     boolean done = false;
     Core core = pool.borrow();

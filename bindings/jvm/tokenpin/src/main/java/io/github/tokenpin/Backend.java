@@ -4,7 +4,7 @@ import java.lang.invoke.MethodHandle;
 import java.lang.invoke.MethodType;
 import org.jspecify.annotations.Nullable;
 
-/** How the library is reached: as WebAssembly in this virtual machine, or as native code. */
+/** The way to the library: as WebAssembly in this virtual machine, or as native code. */
 abstract class Backend {
   abstract boolean isNative();
 

@@ -1,8 +1,8 @@
 package io.github.tokenpin;
 
 /**
- * Memory in the library that several cores see: an affinity, or slots. Whoever changes it holds its
- * lock, and then calls {@link Core#publish}.
+ * Memory in the library that several cores see: an affinity, or slots. A thread that changes it
+ * holds its lock, and then calls {@link Core#publish}.
  */
 abstract class Block {
   abstract long address();

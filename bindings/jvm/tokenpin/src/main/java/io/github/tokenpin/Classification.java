@@ -1,7 +1,7 @@
 package io.github.tokenpin;
 
 /**
- * What a request is, by its method and target.
+ * The classification of a request by its method and target.
  *
  * @param existing whether it names state that exists
  * @param ids which ids of it and of its response are looked at

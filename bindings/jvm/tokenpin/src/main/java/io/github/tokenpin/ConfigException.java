@@ -23,7 +23,7 @@ public final class ConfigException extends TokenpinException {
     return index;
   }
 
-  /** What a call has written behind its configuration. */
+  /** Reads the error that a call has written behind its configuration. */
   static void check(Core core, int status, int error) {
     if (status != 0) {
       throw new ConfigException(

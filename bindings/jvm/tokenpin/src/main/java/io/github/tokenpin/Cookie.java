@@ -4,7 +4,7 @@ import java.util.Arrays;
 import java.util.Objects;
 
 /**
- * What the value of a cookie says.
+ * The contents of a cookie's value.
  *
  * @param id 16 bytes: the anonymous id; a nonce for the other kinds
  * @param pin the identity hash of the session's account

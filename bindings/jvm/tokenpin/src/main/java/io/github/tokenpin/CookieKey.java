@@ -54,7 +54,7 @@ public final class CookieKey {
     return bytes;
   }
 
-  /** Where they are laid out. */
+  /** Lays them out. */
   static int put(Core core, Collection<CookieKey> keys) {
     int at = core.reserve(keys.size(), Layout.COOKIE_KEY_SIZE);
     int one = at;

@@ -1,12 +1,12 @@
 package io.github.tokenpin;
 
 /**
- * How long cookies are good for, in seconds. 0 switches a limit off, except for skew.
+ * The time limits of cookies, in seconds. 0 switches a limit off, except for skew.
  *
  * @param skew how far in the future another clock may have stamped a cookie
  * @param maxLife the longest life since the first issue
  * @param maxIdle the longest time since the latest issue
- * @param refreshInterval a fifth of this after its latest issue a cookie is due to be issued anew
+ * @param refreshInterval a fifth of this after its latest issue a cookie is due to be issued again
  */
 public record CookieLimits(long skew, long maxLife, long maxIdle, long refreshInterval) {
   /** A skew of 300 seconds, and 30 days of life. */

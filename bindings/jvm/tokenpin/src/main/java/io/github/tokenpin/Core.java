@@ -12,7 +12,7 @@ import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What one call needs of the library, used by one thread at a time. What is given is laid out in
+ * The state of one call of the library, used by one thread at a time. What is given is laid out in
  * the frame, at offsets, and {@link #send} takes a copy of it to the library's memory, where the
  * answers are read, at the same offsets.
  */
@@ -31,7 +31,7 @@ abstract class Core {
   byte[] frame = new byte[4096];
   int used;
 
-  /** Where pointers stand, that are offsets until the frame is sent. */
+  /** The places of pointers, which are offsets until the frame is sent. */
   private int[] pointers = new int[32];
 
   private int pointerCount;

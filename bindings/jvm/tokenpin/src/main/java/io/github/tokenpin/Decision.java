@@ -27,27 +27,27 @@ public final class Decision {
     return slot == -1 ? OptionalInt.empty() : OptionalInt.of(slot);
   }
 
-  /** Where the affinity comes from. */
+  /** The source of the affinity. */
   public Source source() {
     return Source.of(number(Layout.DECISION_AT_SOURCE));
   }
 
-  /** What the decision came to. */
+  /** The outcome of the decision. */
   public Outcome outcome() {
     return Outcome.of(number(Layout.DECISION_AT_OUTCOME));
   }
 
-  /** What became of the pinned account. */
+  /** The state of the pinned account. */
   public PinState pinState() {
     return PinState.of(number(Layout.DECISION_AT_PIN_STATE));
   }
 
-  /** What came of the request's cookies. */
+  /** The verdict on the request's cookies. */
   public Verdict verdict() {
     return Verdict.of(number(Layout.DECISION_AT_VERDICT));
   }
 
-  /** What came of the request's ids. */
+  /** The verdict on the request's ids. */
   public IdVerdict idVerdict() {
     return IdVerdict.of(number(Layout.DECISION_AT_ID_VERDICT));
   }
@@ -62,22 +62,22 @@ public final class Decision {
     return IdReport.keys(first, second);
   }
 
-  /** What became of the request's keys. */
+  /** The reason why a key is not used, or ok. */
   public KeyReason keyReason() {
     return KeyReason.of(number(Layout.DECISION_AT_KEY_REASON));
   }
 
-  /** Whether valid cookies with different ids were there. */
+  /** Returns whether valid cookies with different ids were there. */
   public boolean ambiguous() {
     return number(Layout.DECISION_AT_AMBIGUOUS) == 1;
   }
 
-  /** Whether the request names state that exists. */
+  /** Returns whether the request names state that exists. */
   public boolean existing() {
     return number(Layout.DECISION_AT_EXISTING) == 1;
   }
 
-  /** Whether the request may be sent to another account where this one refuses it. */
+  /** Returns whether the request may be sent to another account where this one refuses it. */
   public boolean mayMove() {
     return number(Layout.DECISION_AT_MAY_MOVE) == 1;
   }
@@ -92,12 +92,12 @@ public final class Decision {
     return (long) Core.LONGS.get(raw, Layout.DECISION_AT_FINGERPRINT);
   }
 
-  /** Whether a cookie goes back if the response is a success. */
+  /** Returns whether a cookie is returned if the response is a success. */
   public boolean setsCookie() {
     return number(Layout.DECISION_AT_COOKIE) == 1;
   }
 
-  /** Whether it goes back in the carrier header. */
+  /** Returns whether it is returned in the carrier header. */
   public boolean carrier() {
     return number(Layout.DECISION_AT_CARRIER) == 1;
   }
@@ -116,7 +116,7 @@ public final class Decision {
     return integer(Layout.DECISION_AT_MAX_AGE) & 0xffffffffL;
   }
 
-  /** What the gateway answers where no slot serves: the code that clients see. */
+  /** The refusal to answer with if no slot serves: the code that clients see. */
   public Refusal refusal() {
     return Refusal.of((int) refused() & 0xff);
   }

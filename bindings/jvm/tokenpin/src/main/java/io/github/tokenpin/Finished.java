@@ -1,11 +1,11 @@
 package io.github.tokenpin;
 
 /**
- * What goes back to the client with a response.
+ * The cookie or the carrier's value for a client.
  *
  * @param answer nothing, a {@code Set-Cookie} field, or the carrier header
- * @param value the value of that field or header; empty for nothing. A credential of the client,
- *     and not for logs
+ * @param value the value of that field or header; empty for none. A credential of the client, and
+ *     not for logs
  */
 public record Finished(Answer answer, String value) {
   static final Finished NOTHING = new Finished(Answer.NOTHING, "");

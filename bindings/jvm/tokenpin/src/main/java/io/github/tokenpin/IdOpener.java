@@ -47,7 +47,7 @@ public final class IdOpener extends IdRewriter {
     return target;
   }
 
-  /** What the ids come to, so far. */
+  /** The ids so far. */
   public synchronized IdReport report() {
     Core core = Pool.SHARED.borrow();
     try {

@@ -25,7 +25,7 @@ public record IdOptions(
     Objects.requireNonNull(origin);
   }
 
-  /** In the configured mode and scope, nobody's. */
+  /** In the configured mode and scope, no one's. */
   public static IdOptions of(Ids ids) {
     return new IdOptions(ids, null, new byte[0], new byte[0], "", "");
   }
@@ -46,7 +46,7 @@ public record IdOptions(
     return new IdOptions(ids, mode, scope, owner, upstream, origin);
   }
 
-  /** Where it is laid out. */
+  /** Lays it out. */
   int put(Core core) {
     int at = core.reserve(Layout.ID_USE_SIZE);
     core.bytes(at + Layout.ID_USE_AT_SCOPE, scope);

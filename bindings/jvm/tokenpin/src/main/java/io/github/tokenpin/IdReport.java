@@ -1,7 +1,7 @@
 package io.github.tokenpin;
 
 /**
- * What the ids of a request come to, so far.
+ * The ids of a request so far.
  *
  * @param verdict the worst of all
  * @param keys the number of the key of the id that is refused; of a conflict both. {@link
@@ -9,8 +9,8 @@ package io.github.tokenpin;
  * @param refused whether the request is refused for its ids
  * @param unreadable whether a string is too long to be read as the id that it may be
  * @param existing whether the request names state that exists
- * @param seals whether the ids of the response are sealed, whatever the client sent
- * @param changesResponse whether anything in the response may change: else nobody has to look into
+ * @param seals whether the ids of the response are sealed, regardless of what the client sent
+ * @param changesResponse whether anything in the response may change: else no one has to look into
  *     it
  * @param quoted the id that is refused, or that names the account, as the client wrote it, for the
  *     text of a refusal; empty for what is longer than 64 bytes or no id

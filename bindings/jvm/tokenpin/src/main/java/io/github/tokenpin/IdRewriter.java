@@ -14,7 +14,7 @@ import java.util.Objects;
  * gives meanwhile waits.
  */
 public abstract sealed class IdRewriter permits IdOpener, IdSealer {
-  /** So many bytes are given to the library at a time. */
+  /** That many bytes are given to the library at a time. */
   private static final int STEP = 1 << 15;
 
   final Affinity affinity;
@@ -110,14 +110,14 @@ public abstract sealed class IdRewriter permits IdOpener, IdSealer {
     return new Writing(to);
   }
 
-  /** How many ids were rewritten so far. */
+  /** The number of ids that were rewritten so far. */
   public final synchronized long changed() {
     return changed;
   }
 
   /**
-   * How many documents were not understood, and passed as they are from there on: 0 or 1, but for
-   * events.
+   * The number of documents that were not understood, and passed unchanged from there on: 0 or 1,
+   * except for events.
    */
   public final synchronized long unexpected() {
     return unexpected;

@@ -3,14 +3,14 @@ package io.github.tokenpin;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/** The keys that seal and open single ids. May be used by any number of threads at once. */
+/** The keys that seal and open single ids. May be used by any number of threads concurrently. */
 public final class IdRing implements AutoCloseable {
   /**
-   * What a text was opened to.
+   * The result of opening a text.
    *
-   * @param text the id as the provider made it, or the content in front of its mark; null but for
-   *     {@code SEALED}
-   * @param pin the identity hash of the account; 0 but for {@code SEALED}
+   * @param text the id as the provider made it, or the content in front of its mark; null except
+   *     for {@code SEALED}
+   * @param pin the identity hash of the account; 0 except for {@code SEALED}
    */
   public record Opened(IdVerdict verdict, @Nullable String text, long pin) {
     /** Without the pin, which says who the account is to who guesses its name. */
@@ -71,7 +71,7 @@ public final class IdRing implements AutoCloseable {
     }
   }
 
-  /** What a text from a client says, sealed or not. */
+  /** Opens a text from a client, sealed or not. */
   public Opened open(String text, byte[] scope, byte[] owner) {
     Core core = Pool.SHARED.borrow();
     try {
@@ -145,7 +145,7 @@ public final class IdRing implements AutoCloseable {
     }
   }
 
-  /** What the end of encrypted content says. */
+  /** Reads the mark at the end of encrypted content. */
   public Opened openMark(String text, byte[] scope, byte[] owner) {
     Core core = Pool.SHARED.borrow();
     try {

@@ -54,7 +54,7 @@ public final class Key {
     return kind;
   }
 
-  /** Where it is laid out. */
+  /** Lays it out. */
   int put(Core core) {
     int at = core.reserve(Layout.KEY_SIZE);
     core.putByte(at + Layout.KEY_AT_KIND, kind.number());

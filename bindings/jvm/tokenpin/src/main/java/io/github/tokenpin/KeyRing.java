@@ -5,11 +5,12 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The keys that sign and check the values of cookies. May be used by any number of threads at once.
+ * The keys that sign and check the values of cookies. May be used by any number of threads
+ * concurrently.
  */
 public final class KeyRing implements AutoCloseable {
   /**
-   * What came of reading a value.
+   * The result of reading a value.
    *
    * @param cookie what it says, if its tag was found good; it counts only if the verdict is {@code
    *     VALID} or {@code REFRESH_DUE}

@@ -6,7 +6,7 @@ import java.lang.invoke.MethodHandle;
 final class Library {
   static final Backend BACKEND = Backends.choose();
 
-  /** Whether its pointers have eight bytes, and not four. */
+  /** Returns whether its pointers have eight bytes, and not four. */
   static final boolean WIDE = BACKEND.isNative();
 
   private Library() {}

@@ -25,7 +25,7 @@ final class Pool {
   private final AtomicReferenceArray<@Nullable Core> idle =
       new AtomicReferenceArray<>(STRIPES * APART);
 
-  /** How many cores there are, and one more until it is closed. */
+  /** The number of cores, and one more until it is closed. */
   private final AtomicInteger alive = new AtomicInteger(1);
 
   private volatile boolean closed;
@@ -34,7 +34,7 @@ final class Pool {
     this.block = block;
   }
 
-  /** Closes this pool when nobody refers to {@code owner} any more. */
+  /** Closes this pool when no one refers to {@code owner} any more. */
   Cleaner.Cleanable closeWith(Object owner) {
     return CLEANER.register(owner, this::close);
   }

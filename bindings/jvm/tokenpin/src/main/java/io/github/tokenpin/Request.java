@@ -7,7 +7,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * One request, to be filled in and given to {@link Affinity#decide}. Everything may be left out.
- * Not for several threads at once; {@link #clear} makes it new.
+ * Not for several threads concurrently; {@link #clear} makes it new.
  */
 public final class Request {
   @Nullable Object method;
@@ -79,8 +79,8 @@ public final class Request {
   }
 
   /**
-   * Whether the consumer's name comes from somebody who may say it: from the gateway, and not from
-   * a client. Default no.
+   * True if the consumer's name comes from someone who may say it: from the gateway, and not from a
+   * client. Default no.
    */
   public Request consumerTrusted(boolean trusted) {
     consumerTrusted = trusted;
@@ -111,14 +111,14 @@ public final class Request {
     return this;
   }
 
-  /** A cookie's value that came in a header of its own. */
+  /** A cookie's value that came in a separate header. */
   public Request carrierValue(String value) {
     carrierValue = Objects.requireNonNull(value);
     return this;
   }
 
   /**
-   * Whether the cookie's value goes back in a header of its own. Taken for granted if there is a
+   * True if the cookie's value is returned in a separate header. Taken for granted if there is a
    * carrier value.
    */
   public Request carrier(boolean carrier) {
@@ -138,7 +138,7 @@ public final class Request {
     return this;
   }
 
-  /** What the ids of its target and body come to. */
+  /** The ids of its target and body. */
   public Request ids(@Nullable IdOpener ids) {
     this.ids = ids;
     return this;
@@ -164,7 +164,7 @@ public final class Request {
   }
 
   /**
-   * What {@link Affinity#idHint} makes of something that belongs to one client only; null if in
+   * The result of {@link Affinity#idHint} for something that belongs to one client only; null if in
    * doubt.
    */
   public Request idHint(byte @Nullable [] hint) {
@@ -178,13 +178,13 @@ public final class Request {
     return this;
   }
 
-  /** Whether it names state that exists. */
+  /** Returns whether it names state that exists. */
   public Request existing(boolean existing) {
     this.existing = existing;
     return this;
   }
 
-  /** Where it is laid out. */
+  /** Lays it out. */
   int put(Core core) {
     int at = core.reserve(Layout.REQUEST_SIZE);
     core.bytes(at + Layout.REQUEST_AT_METHOD, method);

@@ -12,7 +12,7 @@ final class Ring {
     this.bytes = bytes;
   }
 
-  /** Where a copy of it is laid out. */
+  /** Lays out a copy. */
   int put(Core core) {
     byte[] now = bytes;
     if (now != null) {

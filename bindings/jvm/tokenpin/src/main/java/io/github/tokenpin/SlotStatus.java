@@ -16,7 +16,7 @@ public record SlotStatus(State state, int weight, long until) {
     Objects.requireNonNull(state);
   }
 
-  /** A state with the full weight, for ever. */
+  /** A state with the full weight, forever. */
   public static SlotStatus of(State state) {
     return new SlotStatus(state, Limits.MAX_WEIGHT, 0);
   }

@@ -7,8 +7,8 @@ import java.util.OptionalInt;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A set of slots, and which of them serves a key: selection alone, without cookies. May be used by
- * any number of threads at once.
+ * A set of slots, and which of them serves a key: selection only, without cookies. May be used by
+ * any number of threads concurrently.
  */
 public final class Slots implements AutoCloseable {
   private final Pool pool;
@@ -63,7 +63,7 @@ public final class Slots implements AutoCloseable {
         Functions.slotInit(core, at, core.address(identity), end - identity, core.address(status)));
   }
 
-  /** How many there are. */
+  /** The number of slots. */
   public int size() {
     return count;
   }
@@ -226,7 +226,7 @@ public final class Slots implements AutoCloseable {
   }
 
   /**
-   * How a slot is selected, and which are candidates.
+   * The strategy of a selection, and its candidates.
    *
    * @param now unix seconds
    * @param anonymous whether the key is an anonymous id: a draining slot is a candidate only where

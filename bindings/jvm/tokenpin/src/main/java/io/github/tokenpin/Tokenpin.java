@@ -8,7 +8,7 @@ public final class Tokenpin {
   private Tokenpin() {}
 
   /**
-   * Whether the native library does the work, and not WebAssembly that was compiled for this
+   * True if the native library does the work, and not WebAssembly that was compiled for this
    * virtual machine.
    */
   public static boolean isNative() {
@@ -219,7 +219,7 @@ public final class Tokenpin {
   }
 
   /**
-   * Whether a {@code Set-Cookie} field sets a cookie of this name. Those of an upstream are not for
+   * True if a {@code Set-Cookie} field sets a cookie of this name. Those of an upstream are not for
    * the client.
    */
   public static boolean setCookieMatches(String field, String name) {
@@ -245,7 +245,7 @@ public final class Tokenpin {
     }
   }
 
-  /** What a request is, by rules and behind them the default ones. */
+  /** Classifies a request by rules, and behind them the default ones. */
   public static Classification classify(
       String method, String target, List<Rule> rules, boolean replaceRules, boolean promptCache) {
     Core core = Pool.SHARED.borrow();

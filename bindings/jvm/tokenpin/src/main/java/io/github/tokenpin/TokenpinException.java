@@ -1,6 +1,6 @@
 package io.github.tokenpin;
 
-/** What was given is refused. Nothing has changed. */
+/** Refuses an argument. Nothing has changed. */
 public class TokenpinException extends IllegalArgumentException {
   private static final long serialVersionUID = 1;
 

@@ -23,7 +23,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * The library as WebAssembly that was compiled to Java's bytecode when this package was built. Each
- * core has memory of its own, and a copy of the block in it.
+ * core has its own memory, and a copy of the block in it.
  */
 final class WasmBackend extends Backend {
   private static final MethodHandles.Lookup LOOKUP = MethodHandles.lookup();
@@ -39,7 +39,7 @@ final class WasmBackend extends Backend {
     }
   }
 
-  /** What allocates is not called: the memory of affinities is given. */
+  /** Imports that are never called: the memory of affinities is given. */
   private static ImportValues imports() {
     List<ValType> one = List.of(ValType.I32);
     return ImportValues.builder()
@@ -103,7 +103,7 @@ final class WasmBackend extends Backend {
       try {
         return lookup.findStatic(holder, name, type);
       } catch (NoSuchMethodException e) {
-        // In the next one: a class holds only so many methods.
+        // In the next one: a class holds only that many methods.
       }
     }
   }
@@ -131,7 +131,7 @@ final class WasmBackend extends Backend {
   static final class WasmBlock extends Block {
     private final int size;
 
-    /** What the cores copy. */
+    /** The bytes that the cores copy. */
     private byte[] image;
 
     private volatile int version;
@@ -141,7 +141,7 @@ final class WasmBackend extends Backend {
 
     WasmBlock(long size) {
       if (size > Integer.MAX_VALUE - (1 << 24)) {
-        throw new OutOfMemoryError("no memory for so many slots");
+        throw new OutOfMemoryError("no memory for that many slots");
       }
       this.size = (int) size;
       this.image = new byte[this.size];
@@ -269,7 +269,7 @@ final class WasmBackend extends Backend {
 
     /**
      * The compiled code stops where its thread is interrupted. A call is too short for that to
-     * matter: it is made again, and the thread is told afterwards.
+     * matter: it is made again, and the thread is reported afterwards.
      */
     @Override
     void recover(Throwable thrown) {

@@ -20,7 +20,7 @@ import java.util.OptionalInt;
 import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.Test;
 
-/** What the interface promises beside the answers. */
+/** The promises of the interface beside the answers. */
 class ContractTest {
   static final byte[] PLACEMENT = utf8("a placement key!");
   static final CookieKey KEY = CookieKey.of(1, utf8("sixteen secrets!"));
@@ -344,7 +344,7 @@ class ContractTest {
     return longest;
   }
 
-  /** What a decision allocates is the decision. */
+  /** A decision allocates nothing but itself. */
   @Test
   void aCallLeavesNoGarbageBesideItsResult() {
     com.sun.management.ThreadMXBean threads =

@@ -302,7 +302,7 @@ class VectorsTest {
 
   private static JsonObject summary(JsonObject expected, IdReport report) {
     JsonObject made = new JsonObject();
-    // What the account is, a decision tells.
+    // A decision names the account.
     made.add("account", expected.get("account"));
     made.addProperty("downloads", report.downloads());
     made.addProperty("existing", report.existing());
@@ -575,7 +575,7 @@ class VectorsTest {
     decisions(load(name));
   }
 
-  /** What random.py has drawn, and the second implementation has answered. */
+  /** Random cases of random.py, with the answers of the second implementation. */
   @Test
   void randomDecisions() throws IOException {
     String drawn = Files.readString(Path.of(System.getProperty("tokenpin.random")));

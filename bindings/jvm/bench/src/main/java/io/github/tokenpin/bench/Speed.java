@@ -23,7 +23,7 @@ import java.util.List;
 import java.util.function.LongUnaryOperator;
 import java.util.stream.IntStream;
 
-/** What calls cost, in nanoseconds and in bytes, beside Guava's. The least of many short runs. */
+/** Measures calls, in nanoseconds and in bytes, beside Guava's. The least of many short runs. */
 public final class Speed {
   private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
   private static final byte[] NONE = {};
@@ -131,7 +131,7 @@ public final class Speed {
       int[] selected = new int[1000];
       double batch =
           measure(
-              "1000 keys of 1000 slots, at once",
+              "1000 keys of 1000 slots, in one call",
               10,
               i -> {
                 slots.selectBatch(hashes, Slots.Filter.DEFAULT, selected);

@@ -44,7 +44,7 @@ public final class Accounts {
   private final Set<String> names = new HashSet<>();
   private final AtomicLong held = new AtomicLong();
 
-  /** What a cooldown has made of a slot, and nobody has changed since. */
+  /** The status that a cooldown gave a slot, until it is changed otherwise. */
   private final @Nullable SlotStatus[] cooled;
 
   Accounts(TokenpinProperties properties) {

@@ -8,7 +8,7 @@ import java.util.Locale;
 final class Credentials {
   private Credentials() {}
 
-  /** What a name is to a server that makes a variable of it. */
+  /** Returns the name as a server sees it that makes a variable of it. */
   static String folded(String name) {
     return name.toLowerCase(Locale.ROOT).replace('_', '-');
   }

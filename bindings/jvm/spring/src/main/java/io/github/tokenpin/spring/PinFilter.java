@@ -82,6 +82,7 @@ final class PinFilter implements GatewayFilter {
     private final String method;
     private final String target;
     private final String path;
+    private final byte[] scope;
     private final String cookieName;
     private final Ids ids;
     private final @Nullable IdOpener opener;
@@ -106,7 +107,8 @@ final class PinFilter implements GatewayFilter {
       this.path = Objects.requireNonNullElse(uri.getRawPath(), "/");
       this.target = uri.getRawQuery() == null ? path : path + "?" + uri.getRawQuery();
       try {
-        this.cookieName = affinity.cookieName();
+        this.scope = scope();
+        this.cookieName = affinity.cookieName(scope);
         this.ids = affinity.classify(method, path).ids();
         this.opener = opener();
       } catch (TokenpinException e) {
@@ -122,12 +124,13 @@ final class PinFilter implements GatewayFilter {
       }
       Request of = new Request().consumerTrusted(true);
       consumers(of);
-      return affinity.opener(target, IdOptions.of(ids).withOwner(affinity.idOwner(of)));
+      return affinity.opener(
+          target, IdOptions.of(ids).withScope(scope).withOwner(affinity.idOwner(of)));
     }
 
     // ---- The request
 
-    /** Whether the body has to be read before anything else is done. */
+    /** Returns whether the body has to be read before anything else is done. */
     boolean waits() {
       if (opener == null) {
         return false;
@@ -148,7 +151,7 @@ final class PinFilter implements GatewayFilter {
       Content content = Content.of(headers);
       boolean encoded = isEncoded(headers);
       if (content == Content.JSON && !encoded) {
-        // What is too long, or has no length, is not looked at where ids are not opened.
+        // A body that is too long, or has no length, is not read if ids are not opened.
         long length = headers.getContentLength();
         if (mode == Mode.OFF && (length < 0 || length > accounts.properties.maxBody())) {
           return false;
@@ -235,7 +238,8 @@ final class PinFilter implements GatewayFilter {
     }
 
     private void decide() {
-      Request it = Request.of(method, path).consumerTrusted(true).ids(opener);
+      Request it = Request.of(method, path).consumerTrusted(true).ids(opener).scope(scope);
+      it.group(accounts.properties.group()).existing(namesExisting());
       consumers(it);
       for (TokenpinProperties.Source source : accounts.properties.session()) {
         List<byte[]> values = values(source.header());
@@ -248,9 +252,7 @@ final class PinFilter implements GatewayFilter {
       String carrier = accounts.properties.carrierHeader();
       if (carrier != null && headers.containsHeader(carrier)) {
         it.carrier(true);
-        Set<String> different = new LinkedHashSet<>();
-        headers.getOrEmpty(carrier).forEach(value -> different.add(unjoined(value)));
-        different.remove("");
+        Set<String> different = different(carrier);
         if (different.size() == 1) {
           it.carrierValue(different.iterator().next());
         }
@@ -273,6 +275,42 @@ final class PinFilter implements GatewayFilter {
       if (consumer != null) {
         values(consumer.header()).forEach(it::consumer);
       }
+    }
+
+    /** The configured scope, a zero byte and the tenant; empty for the configured one. */
+    private byte[] scope() {
+      TokenpinProperties.Source tenant = accounts.properties.tenant();
+      Set<String> names = tenant == null ? Set.of() : different(tenant.header());
+      if (names.size() > 1) {
+        throw Refused.tenant();
+      }
+      byte[] own = accounts.properties.scope().getBytes(StandardCharsets.UTF_8);
+      ByteArrayOutputStream made = new ByteArrayOutputStream();
+      for (String name : names) {
+        made.writeBytes(own);
+        made.write(0);
+        made.writeBytes(raw(name));
+      }
+      return made.toByteArray();
+    }
+
+    private boolean namesExisting() {
+      TokenpinProperties.Switch existing = accounts.properties.existing();
+      if (existing == null) {
+        return false;
+      }
+      Set<String> values = different(existing.header());
+      return existing.present()
+          ? !values.isEmpty()
+          : values.contains("true") || values.contains("1");
+    }
+
+    /** The different values of a header, without empty ones. */
+    private Set<String> different(String header) {
+      Set<String> different = new LinkedHashSet<>();
+      headers.getOrEmpty(header).forEach(value -> different.add(unjoined(value)));
+      different.remove("");
+      return different;
     }
 
     private List<byte[]> values(String header) {
@@ -324,7 +362,7 @@ final class PinFilter implements GatewayFilter {
       }
       if (body != null) {
         if (body.length != came) {
-          // What stands in place of an id is shorter.
+          // The text in place of an id is shorter.
           Limits.DIGEST_HEADERS.forEach(out::remove);
         }
         out.remove(HttpHeaders.TRANSFER_ENCODING);

@@ -35,7 +35,7 @@ final class Refused extends RuntimeException {
       long retryAfter,
       String headerName,
       String headerValue) {
-    // It is no error of the program: nobody reads a stack.
+    // It is no error of the program: no one reads a stack.
     super(message, null, false, false);
     this.status = status;
     this.code = code;
@@ -91,9 +91,14 @@ final class Refused extends RuntimeException {
         "HTTP/1.1");
   }
 
+  static Refused tenant() {
+    return new Refused(
+        400, "bad_tenant", "The tenant cannot be determined.", null, false, 0, "", "");
+  }
+
   static Refused of(TokenpinException error) {
     return error.status() == Status.SCOPE_LENGTH
-        ? new Refused(400, "bad_tenant", "The tenant cannot be determined.", null, false, 0, "", "")
+        ? tenant()
         : new Refused(
             500, "affinity_error", "The gateway cannot choose an account.", null, false, 0, "", "");
   }

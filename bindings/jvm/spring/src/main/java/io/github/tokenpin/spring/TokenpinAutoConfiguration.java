@@ -6,7 +6,7 @@ import org.springframework.boot.autoconfigure.condition.ConditionalOnProperty;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
 import org.springframework.context.annotation.Bean;
 
-/** Where the properties {@code tokenpin.*} are set, routes may have the filter {@code Tokenpin}. */
+/** Provides the filter {@code Tokenpin} if the properties {@code tokenpin.*} are set. */
 @AutoConfiguration
 @ConditionalOnProperty("tokenpin.placement-key")
 @EnableConfigurationProperties(TokenpinProperties.class)

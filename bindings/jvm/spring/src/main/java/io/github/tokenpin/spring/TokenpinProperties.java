@@ -26,6 +26,9 @@ import org.springframework.boot.context.properties.bind.DefaultValue;
  * @param capacity the number of slots, vacant ones included; without it the highest slot in use,
  *     plus 1
  * @param scope the set of accounts that the affinity is about
+ * @param tenant a header with a tenant's name, which becomes part of the scope
+ * @param existing a header that says that a request names existing state
+ * @param group the group of all requests, instead of classifying them
  * @param consumer a header with the consumer's name, that clients cannot set
  * @param session headers with a session key: the first one that the request has counts
  * @param carrierHeader a header that carries the cookie's value for clients that keep no cookies
@@ -41,19 +44,22 @@ import org.springframework.boot.context.properties.bind.DefaultValue;
  * @param sealedIds what is done with ids
  * @param idKeys the ring that seals ids; without it, that of the cookie
  * @param maxBody the longest body, in bytes, of a request that is held
- * @param maxHeldBodies how many bytes of bodies are held at once
+ * @param maxHeldBodies how many bytes of bodies are held at a time
  * @param bodies whether bodies are read in the mode {@code off} too
  * @param refuseUpgrades whether WebSockets are refused in the mode {@code open} too, where ids are
  *     sealed
  * @param forwardClientCredentials whether the client's own credentials are left in
  */
-@ConfigurationProperties("tokenpin")
+@ConfigurationProperties(prefix = "tokenpin", ignoreUnknownFields = false)
 public record TokenpinProperties(
     String placementKey,
     List<RingKey> cookieKeys,
     List<Token> tokens,
     @Nullable Integer capacity,
     @DefaultValue("") String scope,
+    @Nullable Source tenant,
+    @Nullable Switch existing,
+    @Nullable Group group,
     @Nullable Source consumer,
     @DefaultValue List<Source> session,
     @Nullable String carrierHeader,
@@ -119,6 +125,12 @@ public record TokenpinProperties(
   public record Source(String header, @DefaultValue("false") boolean trusted) {}
 
   /**
+   * A header that says so by the value {@code true} or {@code 1}; with {@code present}, by any
+   * value that is not empty.
+   */
+  public record Switch(String header, @DefaultValue("false") boolean present) {}
+
+  /**
    * A row of the classification table. Without {@code ids}, both for the group stateful and else
    * none.
    */
@@ -141,7 +153,7 @@ public record TokenpinProperties(
       @DefaultValue("2592000") long maxLife,
       @DefaultValue("0") long maxIdle) {}
 
-  /** What some statuses do to the account that answered with them, for how many seconds. */
+  /** The effect of some statuses on the account that answered with them. */
   public record Cooldown(
       List<Integer> status,
       State state,

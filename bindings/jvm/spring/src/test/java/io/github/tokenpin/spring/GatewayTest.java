@@ -61,6 +61,7 @@ class GatewayTest {
 
   private static ConfigurableApplicationContext cookies;
   private static ConfigurableApplicationContext sealing;
+  private static ConfigurableApplicationContext tenants;
 
   @BeforeAll
   static void start() throws IOException {
@@ -70,12 +71,19 @@ class GatewayTest {
     provider.start();
     cookies = gateway(Map.of("tokenpin.carrier_header", "x-pin"));
     sealing = gateway(Map.of("tokenpin.sealed_ids", "seal", "tokenpin.max_body", "100000"));
+    tenants =
+        gateway(
+            Map.of(
+                "tokenpin.tenant.header", "x-tenant",
+                "tokenpin.existing.header", "x-existing",
+                "tokenpin.group", "stateful"));
   }
 
   @AfterAll
   static void stop() {
     cookies.close();
     sealing.close();
+    tenants.close();
     provider.stop(0);
   }
 
@@ -293,7 +301,7 @@ class GatewayTest {
       assertEquals(account, account(post(cookies, "{}", "x-consumer", "alice, alice")));
     }
     HttpResponse<String> two = post(cookies, "{}", "x-consumer", "alice", "x-consumer", "bob");
-    // Whoever it is gets a session of its own, and so a cookie.
+    // An unknown client gets its own session, and so a cookie.
     cookie(two);
   }
 
@@ -380,7 +388,7 @@ class GatewayTest {
                   .getAsJsonObject("response")
                   .get("id")
                   .getAsString());
-          // The provider goes on only when the first event has come through.
+          // The provider continues only when the first event has come through.
           halfway.countDown();
         }
       }
@@ -427,6 +435,47 @@ class GatewayTest {
   }
 
   // ---- Configuration
+
+  @Test
+  void aTenantHasItsOwnSessionsAndAHeaderNamesExistingState() throws Exception {
+    HttpResponse<String> first = send(ofTenant("t1", ""));
+    String cookie = cookie(first);
+    assertFalse(setsPin(send(ofTenant("t1", cookie))));
+    assertTrue(setsPin(send(ofTenant("t2", cookie))), "another tenant's is of no use");
+    Accounts accounts = tenants.getBean(Accounts.class);
+    accounts.setSlot(ACCOUNTS.indexOf(account(first)), SlotStatus.of(State.DOWN));
+    HttpResponse<String> existing = send(ofTenant("t1", cookie).header("x-existing", "true"));
+    assertEquals("session_unavailable", error(existing).get("code").getAsString());
+    assertEquals(200, send(ofTenant("t1", cookie)).statusCode());
+    for (HttpRequest.Builder bad :
+        List.of(ofTenant("t1", "").header("x-tenant", "t2"), ofTenant("t".repeat(1100), ""))) {
+      HttpResponse<String> refused = send(bad);
+      assertEquals(400, refused.statusCode());
+      assertEquals("bad_tenant", error(refused).get("code").getAsString());
+    }
+  }
+
+  private static HttpRequest.Builder ofTenant(String tenant, String cookie) {
+    return to(tenants, "/v1/chat/completions")
+        .header("x-tenant", tenant)
+        .header("Cookie", cookie)
+        .POST(HttpRequest.BodyPublishers.ofString("{}"));
+  }
+
+  private static boolean setsPin(HttpResponse<?> response) {
+    return response.headers().allValues("set-cookie").stream()
+        .anyMatch(field -> field.startsWith("pin=") && !field.startsWith("pin=of-the-upstream"));
+  }
+
+  @Test
+  void aMisspeltPropertyStopsTheStart() {
+    Throwable thrown =
+        assertThrows(Exception.class, () -> gateway(Map.of("tokenpin.sealed_id", "seal")));
+    while (thrown.getCause() != null) {
+      thrown = thrown.getCause();
+    }
+    assertTrue(thrown.getMessage().contains("[tokenpin.sealedid]"), thrown.getMessage());
+  }
 
   @Test
   void aBadConfigurationSaysWhere() {
