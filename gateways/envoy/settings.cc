@@ -14,7 +14,7 @@
 namespace tokenpin_envoy {
 namespace {
 
-// What a source may have that others have not.
+// The properties that only some sources may have.
 enum class Special { kNothing, kConnection, kTrusted, kPresent };
 
 ValueSource ReadSource(const Json& json, const std::string& path, Problem* problem,
@@ -85,7 +85,7 @@ void ReadOverlay(Fields* fields, Overlay* overlay) {
   ReadSource(fields, "existing", &overlay->existing, Special::kPresent);
   if (const Json* mode = fields->Find("sealed_ids")) {
     uint8_t& sealed_ids = overlay->sealed_ids.emplace(TOKENPIN_MODE_OFF);
-    // What YAML makes of `off`.
+    // YAML reads `off` as false.
     if (*mode != false) fields->Enum("sealed_ids", TOKENPIN_ENUM_MODE, &sealed_ids);
   }
   if (fields->Find("observe") != nullptr) fields->Bool("observe", &overlay->observe.emplace());
@@ -119,7 +119,7 @@ void ReadRule(const Json& json, const std::string& path, Rule* rule, Problem* pr
   fields.String("pattern", &rule->pattern);
   fields.Require("group");
   fields.Enum("group", TOKENPIN_ENUM_GROUP, &rule->group);
-  // What keeps state in an account names it by ids.
+  // An API that keeps state in an account names it by ids.
   rule->ids = rule->group == TOKENPIN_GROUP_STATEFUL ? TOKENPIN_IDS_BOTH : TOKENPIN_IDS_NONE;
   fields.Enum("ids", TOKENPIN_ENUM_IDS, &rule->ids);
   fields.RefuseOthers();

@@ -46,8 +46,8 @@ int Stream::OnRequestHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_s
   return Decide(envoy, scratch.request, &request, nullptr) ? kContinue : kStopIteration;
 }
 
-// Goes on with a request that an internal redirect brings: the account that redirects it serves it,
-// whatever the request says now.
+// Continues a request that an internal redirect brings: the account that redirects it serves it,
+// regardless of what the request says now.
 bool Stream::Continue(envoy_filter envoy, const HeaderList& headers) {
   const std::unique_ptr<Sent> sent = std::move(sent_);
   if (sent == nullptr || terms_.observes() || !Continues(*sent, terms_, headers)) return false;
@@ -60,7 +60,7 @@ bool Stream::Continue(envoy_filter envoy, const HeaderList& headers) {
   return true;
 }
 
-// Reads the ids of the target. True if the request goes on only when its body was read, or never.
+// Reads the ids of the target. True if the request waits for its body, or is answered.
 bool Stream::Waits(envoy_filter envoy, const RequestReader& reader,
                    const tokenpin::Request& request, bool end_of_stream) {
   const HeaderList& headers = reader.headers();
@@ -96,8 +96,8 @@ bool Stream::Waits(envoy_filter envoy, const RequestReader& reader,
   return true;
 }
 
-// Nobody sees the ids in a WebSocket's frames, nor a body behind another upgrade. Clients that are
-// told so ask by requests instead.
+// The ids in a WebSocket's frames cannot be seen, nor a body behind another upgrade. Clients that
+// get this answer send requests instead.
 bool Stream::RefusesUpgrade(bool to_websocket) const {
   if (!opens() || (to_websocket && !ids_->has_state())) return false;
   return terms_.mode() != TOKENPIN_MODE_OPEN || terms_.settings().refuse_upgrades;
@@ -151,7 +151,7 @@ int Stream::OnRequestBody(envoy_filter envoy, Scratch& scratch, bool end_of_stre
   }
   const Held held = end_of_stream ? Held::kEnded : Held::kUnread;
   if (!Resume(envoy, scratch.request, held)) return kStopBodyNoBuffer;
-  // What was too much is not counted yet, and more may come.
+  // The part that was too much is not counted yet, and more may come.
   if (over != Hold::Bound::kNone) try_.OnRequestBody(envoy, settings, end_of_stream);
   return kContinue;
 }
@@ -226,7 +226,7 @@ bool Stream::Decide(envoy_filter envoy, RequestReader& reader, tokenpin::Request
   }
   if (!terms_.observes()) Serve(envoy, reader, held);
   if (ids_ == nullptr) return true;
-  // What is not read any more is not kept.
+  // Keeps nothing that is not read any more.
   ids_->edits.Clear();
   if (!ids_->Seals() || !decision_.has_slot()) ids_.reset();
   return true;
@@ -295,7 +295,7 @@ void Stream::PutOpened(envoy_filter envoy, const Held* held) {
   try_.OnHeldRequest(size, *held == Held::kEnded, length);
 }
 
-// A cookie of our name that another made is gone for whoever made it.
+// A cookie of our name that another gateway made is lost to that gateway.
 void Stream::NoteForeignRequestCookie(envoy_filter envoy) const {
   const tokenpin::Verdict verdict = decision_.verdict();
   if (verdict != TOKENPIN_VERDICT_UNKNOWN_KEY && verdict != TOKENPIN_VERDICT_BAD_TAG) return;

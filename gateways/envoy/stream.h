@@ -41,11 +41,11 @@ class Stream {
   void OnComplete(envoy_filter envoy);
 
  private:
-  // How a request goes on that was held: at its end, in front of its trailers, or before it is all
-  // there.
+  // The point at which a held request continues: at its end, in front of its trailers, or before
+  // it is all there.
   enum class Held { kEnded, kInTrailers, kUnread };
 
-  // Whether the filter may change or refuse a request for its ids.
+  // True if the filter may change or refuse a request for its ids.
   bool opens() const { return terms_.mode() != TOKENPIN_MODE_OFF && !terms_.observes(); }
 
   bool Continue(envoy_filter envoy, const HeaderList& headers);
@@ -76,7 +76,7 @@ class Stream {
   Try try_;
   std::unique_ptr<Ids> ids_;  // null: of no interest
   Hold hold_;
-  // Whether the request says how long its body is, and what its digest is.
+  // True if headers of the request declare the length of its body, and a digest.
   bool has_length_ = false, has_digest_ = false;
   bool begun_ = false;          // the request came by here
   bool serving_ = false;        // a token was put on it

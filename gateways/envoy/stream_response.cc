@@ -57,14 +57,14 @@ int Stream::OnResponseHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_
     return kContinue;
   }
   // Ending a response that is still coming in costs the upstream's connection, or a reset stream in
-  // it, of which servers take only so many. So a short body is waited for.
+  // it, of which servers accept only a few. So a short body is waited for.
   try_.Hold(status);
   if (!end_of_stream) return kStopIteration;
   return RetryOrRelease(envoy, scratch, true) ? kStopIteration : kContinue;
 }
 
-// Where a listener takes no WebSockets, Envoy answers 403 before any filter has seen the request.
-// Clients then try again and again; of a 426 they know that requests are served.
+// If a listener takes no WebSockets, Envoy answers 403 before any filter has seen the request.
+// Clients then try again and again. A 426 tells them that requests are served.
 void Stream::MendUpgrade(envoy_filter envoy, Scratch& scratch) {
   envoy_buffer details{};
   if (terms_.config() == nullptr || !opens() ||
@@ -128,8 +128,7 @@ void Stream::BeginSealing(envoy_filter envoy, Scratch& scratch, bool end_of_stre
   BeginSealing(envoy, scratch.headers, end_of_stream);
 }
 
-// What its headers say of its body, and what is not right any more once ids are sealed in it, is
-// taken off.
+// Removes the headers that describe its body, and that are wrong once ids are sealed in it.
 void Stream::BeginSealing(envoy_filter envoy, const HeaderList& headers, bool end_of_stream) {
   if (ids_ == nullptr || !IsFromUpstream(envoy)) return;
   envoy_buffer upstream{};
@@ -152,7 +151,7 @@ void Stream::BeginSealing(envoy_filter envoy, const HeaderList& headers, bool en
     if (!location.empty() && ids_->SealTarget(location, &sealed))
       changes.emplace_back(name, sealed);
   }
-  // Of a response without a body, but for HEAD, they say what is true.
+  // They stay right for a response without a body, except that of a HEAD.
   if (seals && (!end_of_stream || ids_->is_head())) {
     for (const std::string_view name : kOfTheBytes) {
       const std::string_view value = headers.First(name);

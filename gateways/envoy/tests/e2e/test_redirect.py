@@ -1,4 +1,4 @@
-"""Requests that an upstream sends elsewhere, where Envoy itself follows (`internal_redirect_policy`)."""
+"""Redirects that Envoy itself follows, by a route's `internal_redirect_policy`."""
 
 import json
 
@@ -119,7 +119,7 @@ def test_the_access_log_has_the_decision_of_both(gateway, folder):
 
 
 def test_no_one_else_continues_where_a_client_left(gateway):
-    """A client leaves before its response. The next one, who claims to be redirected, is a stranger."""
+    """A client leaves before its response. The next one only claims to be redirected."""
     trusted = {"cidr_ranges": [{"address_prefix": "10.0.0.0", "prefix_len": 8}]}
     routes = [route(**FOLLOWING)]
     g = gateway(settings(sealed_ids="seal"), routes=routes, internal_address_config=trusted)
@@ -132,8 +132,8 @@ def test_no_one_else_continues_where_a_client_left(gateway):
         g.upstream.requests.clear()
         g.upstream.script.append(lambda request: iter([]))
         with g.connect() as connection:
-            consumer = consumer_of("alpha").encode()
-            connection.sendall(b"GET /v1/files HTTP/1.1\r\nHost: g\r\nx-consumer: %s\r\n\r\n" % consumer)
+            head = f"GET /v1/files HTTP/1.1\r\nHost: g\r\nx-consumer: {consumer_of('alpha')}\r\n\r\n"
+            connection.sendall(head.encode())
             wait_for("the upstream to be asked", lambda: g.upstream.requests)
             count = len(g.upstream.open)
         wait_for("Envoy to see that the client left", lambda: len(g.upstream.open) < count)
