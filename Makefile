@@ -25,7 +25,7 @@ help: ## this list
 	$(call help_group,every day,$(EVERY_DAY))
 	$(call help_group,builds and installs,$(sort $(BUILDS)))
 	$(call help_group,parts of make test,$(ALL_TESTS))
-	$(call help_group,parts of make check beside those,$(ALL_CHECKS))
+	$(call help_group,further parts of make check,$(ALL_CHECKS))
 	$(call help_group,by hand,$(sort $(filter-out $(EVERY_DAY) $(BUILDS) $(ALL_TESTS) $(ALL_CHECKS),$(DOCUMENTED))))
 
 # Lists the installs that may be needed. $(1) is test or check.
@@ -36,13 +36,13 @@ prerequisites:
 	@checks/tools.sh
 
 .PHONY: test
-test: prerequisites ## everything that is quick to check
+test: prerequisites ## all quick checks
 	@echo 'make test installs what is missing of:'
 	@$(call installs,test)
 	$(call run,$(ALL_TESTS))
 
 .PHONY: check
-check: prerequisites ## make test, and what takes longer
+check: prerequisites ## make test, and the longer checks
 	@echo 'make check installs what is missing of:'
 	@$(call installs,test); $(call installs,check)
 	$(call run,$(ALL_TESTS) $(ALL_CHECKS))

@@ -9,7 +9,7 @@ QUICK ?=
 BENCH_REPORT = $(if $(QUICK),--charts $(BENCH)/charts,--charts docs/measured --document docs/measured/$1.md)
 
 .PHONY: bench
-bench: ## speed beside peers: tables and charts, also into docs/measured; QUICK=1 for a minute
+bench: ## speed compared with peers: tables and charts, also into docs/measured; QUICK=1 for a minute
 	$(CARGO) build --quiet --release $(BENCH_CARGO)
 	benches/run.sh $(BENCH) $(if $(QUICK),1,5) $(if $(QUICK),0.05,0.15)
 	$(PYTHON) -B benches/report.py --criterion $(BENCH)/criterion --rounds $(if $(QUICK),1,5) $(call BENCH_REPORT,speed)
@@ -54,7 +54,7 @@ bench-envoy: envoy-filter envoy-venv $(BENCH_CALLBACKS) ## the filter's price in
 	@$(MAKE) --no-print-directory bench-bodies
 
 .PHONY: bench-bodies
-bench-bodies: envoy-filter envoy-venv $(BENCH_CALLBACKS) $(BENCH_TIMED) ## the part of that about sealed ids
+bench-bodies: envoy-filter envoy-venv $(BENCH_CALLBACKS) $(BENCH_TIMED) ## the same for bodies with sealed ids
 	checks/need.sh wrk wrk 'it makes the requests'
 	$(VENV)/bin/python -B benches/bodies.py --modules $(dir $(ENVOY_FILTER)) --folder $(BENCH)/bodies \
 	  $(if $(QUICK),--runs 2,--document docs/measured/envoy.md)

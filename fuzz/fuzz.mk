@@ -29,9 +29,9 @@ fuzz-smoke: fuzz-build ## 20 seconds of each fuzz target
 	$(FUZZ_RUN) fuzz 20 $(FUZZ_TARGETS)
 
 .PHONY: fuzz-replay
-fuzz-replay: fuzz-build ## the checked-in corpora, and that they reach the whole C ABI
+fuzz-replay: fuzz-build ## the checked-in corpora, which must reach the whole C ABI
 	$(FUZZ_RUN) replay 0 $(FUZZ_TARGETS)
 
 .PHONY: fuzz-corpus
-fuzz-corpus: fuzz-build ## fuzz/corpus: the least that covers what fuzzing has found
+fuzz-corpus: fuzz-build ## fuzz/corpus: the smallest set that covers the findings
 	$(FUZZ_RUN) corpus 0 $(TARGET)

@@ -749,7 +749,7 @@ const (
 	RefusalSessionUnavailable Refusal = 3
 	// The previous_response_id is not one that this gateway issued for an account in its set.
 	RefusalPreviousResponseNotFound Refusal = 4
-	// The encrypted content is not from an account in the set.
+	// The mark of the encrypted content does not name an account in the set.
 	RefusalInvalidEncryptedContent Refusal = 5
 	// Another id is not one that this gateway issued for an account in its set.
 	RefusalNotFound Refusal = 6

@@ -1963,7 +1963,7 @@ enum tokenpin_refusal
      */
     TOKENPIN_REFUSAL_PREVIOUS_RESPONSE_NOT_FOUND = 4,
     /**
-     * The encrypted content is not from an account in the set.
+     * The mark of the encrypted content does not name an account in the set.
      */
     TOKENPIN_REFUSAL_INVALID_ENCRYPTED_CONTENT = 5,
     /**

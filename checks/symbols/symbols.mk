@@ -3,5 +3,5 @@
 TESTS += symbols
 
 .PHONY: symbols
-symbols: lib ## symbols, hardening, that the header compiles by itself, and that a planted panic does not link
+symbols: lib ## symbols and hardening; the header compiles without others; a planted panic does not link
 	CC='$(CC)' CXX='$(CXX)' SONAME='$(SONAME)' checks/symbols/symbols.sh $(LIB)

@@ -6,6 +6,7 @@
 
 #include "envoy_abi.h"
 #include "log.h"
+#include "tokens.h"
 
 namespace tokenpin_envoy {
 namespace {

@@ -17,6 +17,8 @@
 
 namespace tokenpin_envoy {
 
+struct States;
+
 // Takes what happened on the keeper's thread: something to count, or none, which means that the
 // states were looked after.
 using Report = std::function<void(std::optional<Counter>)>;

@@ -45,9 +45,7 @@ class Ids {
   // Whether ids in the response may change.
   bool Seals() const { return report_.changes_response; }
   // Whether the API keeps what it makes in its account.
-  bool has_state() const {
-    return api_.ids == TOKENPIN_IDS_BOTH || api_.ids == TOKENPIN_IDS_ITEMS;
-  }
+  bool has_state() const { return api_.ids == TOKENPIN_IDS_BOTH || api_.ids == TOKENPIN_IDS_ITEMS; }
   bool is_head() const { return is_head_; }
   bool is_download() const { return report_.downloads; }
 

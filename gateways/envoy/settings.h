@@ -133,12 +133,4 @@ struct Parsed {
 // What is wrong is in `problem`. Secrets are read, and never told.
 Parsed ParseConfiguration(std::string_view text, bool route, Problem* problem);
 
-// The state file: what it declares for the tokens, by slot, over what the configuration says; and
-// the names in it that the configuration does not have. (It may be newer or older than the file.)
-struct States {
-  std::vector<tokenpin_slot_status> declared;
-  std::vector<std::string> unknown;
-};
-States ParseStates(std::string_view text, const std::vector<Token>& tokens, Problem* problem);
-
 }  // namespace tokenpin_envoy

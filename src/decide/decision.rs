@@ -204,7 +204,7 @@ pub enum Refusal {
     SessionUnavailable = 3,
     /// The `previous_response_id` is not one that this gateway issued for an account in its set.
     PreviousResponseNotFound = 4,
-    /// The encrypted content is not from an account in the set.
+    /// The mark of the encrypted content does not name an account in the set.
     InvalidEncryptedContent = 5,
     /// Another id is not one that this gateway issued for an account in its set.
     NotFound = 6,

@@ -60,7 +60,7 @@ fn moved(target: &str, page: &str, image: bool) -> String {
     if let Some((_, copy)) = PAGES.iter().find(|(other, _)| Path::new(other) == path) {
         return format!(
             "crate::guide::{}{heading}",
-            Path::new(copy).file_stem().unwrap().display()
+            Path::new(copy).file_stem().unwrap().to_string_lossy()
         );
     }
     let there = Path::new(ROOT).join(&path);

@@ -426,7 +426,7 @@ export const Refusal = {
   SESSION_UNAVAILABLE: 'session_unavailable',
   /** The `previous_response_id` is not one that this gateway issued for an account in its set. */
   PREVIOUS_RESPONSE_NOT_FOUND: 'previous_response_not_found',
-  /** The encrypted content is not from an account in the set. */
+  /** The mark of the encrypted content does not name an account in the set. */
   INVALID_ENCRYPTED_CONTENT: 'invalid_encrypted_content',
   /** Another id is not one that this gateway issued for an account in its set. */
   NOT_FOUND: 'not_found',

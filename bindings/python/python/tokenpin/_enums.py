@@ -301,7 +301,7 @@ class Refusal(_Named):
     BAD_AFFINITY_KEY = "bad_affinity_key", 2, "The session's key cannot be used."
     SESSION_UNAVAILABLE = "session_unavailable", 3, "The session's account cannot serve now."
     PREVIOUS_RESPONSE_NOT_FOUND = "previous_response_not_found", 4, "The `previous_response_id` is not one that this gateway issued for an account in its set."
-    INVALID_ENCRYPTED_CONTENT = "invalid_encrypted_content", 5, "The encrypted content is not from an account in the set."
+    INVALID_ENCRYPTED_CONTENT = "invalid_encrypted_content", 5, "The mark of the encrypted content does not name an account in the set."
     NOT_FOUND = "not_found", 6, "Another id is not one that this gateway issued for an account in its set."
     CONFLICTING_ACCOUNTS = "conflicting_accounts", 7, "Two ids name different accounts."
     UNREADABLE_BODY = "unreadable_body", 8, "A string of the body may be an id, and is too long to be read."

@@ -1,7 +1,6 @@
-"""The configuration of docs/guides/higress.md in front of a stand-in for ai-proxy.
-
-Beside it, a model of ai-proxy's own selection with an anonymous cookie meets the same events. The
-results of both are the page's table.
+"""The configuration of docs/guides/higress.md in front of what stands for ai-proxy; and beside it a
+model of ai-proxy's own selection with an anonymous cookie, through the same events. The page's
+table is what comes of both.
 """
 
 import json
@@ -22,8 +21,8 @@ PAGE = (pathlib.Path(__file__).parents[4] / "docs/guides/higress.md").read_text(
 SESSIONS = 60
 CONSUMER = "x-mse-consumer"
 
-# The part of ai-proxy for OpenAI without `apiTokens`: it passes the credential that it finds,
-# x-api-key before authorization.
+# ai-proxy for OpenAI without `apiTokens`: it sends on the credential that it finds, x-api-key
+# before authorization.
 AI_PROXY = """
 function envoy_on_request(handle)
   local headers = handle:headers()
@@ -42,7 +41,7 @@ def ai_proxy():
 
 
 def page_settings(*accounts, **fields):
-    """The settings on the page, with the accounts of the tests."""
+    """The configuration of the page, with the accounts of the tests."""
     (block,) = re.findall(r"^```yaml\n# plugin\n(.*?)^```", PAGE, re.M | re.S)
     plugin = yaml.safe_load(block)
     assert plugin["spec"]["priority"] > 100, "in front of ai-proxy"
@@ -52,8 +51,9 @@ def page_settings(*accounts, **fields):
     for token in listed:
         token["headers"] = token["headers"] + removed
     own = settings()
-    keys = {name: own[name] for name in ("placement_key", "cookie_keys")}
-    return {**printed, **keys, "tokens": listed, "response_header": DECISION, **fields}
+    keys = {"placement_key": own["placement_key"], "cookie_keys": own["cookie_keys"], "id_keys": own["cookie_keys"]}
+    later = {"sealed_ids": "seal"}  # The page prints the first day; these tests are about the days after the roll-out.
+    return {**printed, **keys, **later, "tokens": listed, "response_header": DECISION, **fields}
 
 
 def start(gateway, *accounts, **fields):
@@ -74,15 +74,21 @@ def read(g, id, **options):
 
 def test_the_client_never_chooses_the_account(gateway):
     g = start(gateway)
-    key = "sk-bravo-0123456789abcdef"
-    own = [("authorization", f"Bearer {key}"), ("x-api-key", key), ("api-key", "mine")]
+    own = [
+        ("authorization", "Bearer sk-bravo-0123456789abcdef"),
+        ("x-api-key", "sk-bravo-0123456789abcdef"),
+        ("api-key", "mine"),
+    ]
     served = set()
     for _ in range(20):
         answer = g.send(headers=own)
         assert answer.account in ACCOUNTS and answer.decision["outcome"] == "placed"
         request = g.upstream.last()
-        assert len(request.values("authorization")) == 1
-        assert not request.values("x-api-key") and not request.values("api-key")
+        assert (
+            len(request.values("authorization")) == 1
+            and not request.values("x-api-key")
+            and not request.values("api-key")
+        )
         assert g.send(headers=own, cookie=answer.cookie).account == answer.account
         assert not g.upstream.last().values("cookie")
         served.add(answer.account)
@@ -124,7 +130,9 @@ def test_moving_to_jump_moves_no_cookie(gateway):
 
 
 class AiProxy:
-    """The anonymous cookie of ai-proxy: a UUID, whose hash gives the number of the token."""
+    """The anonymous cookie as the description of the change says: a UUID, and the token numbered by
+    its hash.
+    """
 
     def __init__(self, accounts, seed, failover=False):
         self.accounts, self.failover, self.draw = list(accounts), failover, random.Random(seed)
@@ -141,7 +149,9 @@ class AiProxy:
 
 
 class Tally:
-    """Follow-ups at the right account, refused by the gateway, and at a wrong account."""
+    """The ends of follow-ups: at the right account, refused by the gateway, or at a wrong
+    account.
+    """
 
     def __init__(self):
         self.found = self.refused = self.wrong = 0
@@ -208,11 +218,15 @@ def through(g, event, **fields):
         answer = read(g, id, cookie=cookie)
         assert answer.account is None or answer.status == 200, "the account knows it"
         tally.count(answer.account, right)
-        # A request without the id has only the cookie. With a bad cookie it begins a session.
+        # A request that does not name it has only the cookie, and with a bad one it is a
+        # newcomer's.
         again = g.send(cookie=cookie)
         if event in ("forged", "expired"):
-            assert again.decision["outcome"] == "placed"
-            assert again.decision["verdict"] in ("bad_tag", "expired_idle", "expired_life")
+            assert again.decision["outcome"] == "placed" and again.decision["verdict"] in (
+                "bad_tag",
+                "expired_idle",
+                "expired_life",
+            )
     return tally, sessions
 
 

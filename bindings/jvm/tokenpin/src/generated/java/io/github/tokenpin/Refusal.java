@@ -19,7 +19,7 @@ public enum Refusal {
    * The {@code previous_response_id} is not one that this gateway issued for an account in its set.
    */
   PREVIOUS_RESPONSE_NOT_FOUND(4, "previous_response_not_found"),
-  /** The encrypted content is not from an account in the set. */
+  /** The mark of the encrypted content does not name an account in the set. */
   INVALID_ENCRYPTED_CONTENT(5, "invalid_encrypted_content"),
   /** Another id is not one that this gateway issued for an account in its set. */
   NOT_FOUND(6, "not_found"),

@@ -61,6 +61,7 @@ class GatewayTest {
 
   private static ConfigurableApplicationContext cookies;
   private static ConfigurableApplicationContext sealing;
+  private static ConfigurableApplicationContext tenants;
 
   @BeforeAll
   static void start() throws IOException {
@@ -70,12 +71,19 @@ class GatewayTest {
     provider.start();
     cookies = gateway(Map.of("tokenpin.carrier_header", "x-pin"));
     sealing = gateway(Map.of("tokenpin.sealed_ids", "seal", "tokenpin.max_body", "100000"));
+    tenants =
+        gateway(
+            Map.of(
+                "tokenpin.tenant.header", "x-tenant",
+                "tokenpin.existing.header", "x-existing",
+                "tokenpin.group", "stateful"));
   }
 
   @AfterAll
   static void stop() {
     cookies.close();
     sealing.close();
+    tenants.close();
     provider.stop(0);
   }
 
@@ -430,32 +438,25 @@ class GatewayTest {
 
   @Test
   void aTenantHasItsOwnSessionsAndAHeaderNamesExistingState() throws Exception {
-    Map<String, String> change =
-        Map.of(
-            "tokenpin.tenant.header", "x-tenant",
-            "tokenpin.existing.header", "x-existing",
-            "tokenpin.group", "stateful");
-    try (ConfigurableApplicationContext it = gateway(change)) {
-      HttpResponse<String> first = send(ofTenant(it, "t1", ""));
-      String cookie = cookie(first);
-      assertFalse(setsPin(send(ofTenant(it, "t1", cookie))));
-      assertTrue(setsPin(send(ofTenant(it, "t2", cookie))), "another tenant's is of no use");
-      int slot = ACCOUNTS.indexOf(account(first));
-      it.getBean(Accounts.class).setSlot(slot, SlotStatus.of(State.DOWN));
-      HttpResponse<String> existing = send(ofTenant(it, "t1", cookie).header("x-existing", "true"));
-      assertEquals("session_unavailable", error(existing).get("code").getAsString());
-      assertEquals(200, send(ofTenant(it, "t1", cookie)).statusCode());
-      for (String bad : List.of("t1, t2", "t".repeat(1100))) {
-        HttpResponse<String> refused = send(ofTenant(it, bad, ""));
-        assertEquals(400, refused.statusCode());
-        assertEquals("bad_tenant", error(refused).get("code").getAsString());
-      }
+    HttpResponse<String> first = send(ofTenant("t1", ""));
+    String cookie = cookie(first);
+    assertFalse(setsPin(send(ofTenant("t1", cookie))));
+    assertTrue(setsPin(send(ofTenant("t2", cookie))), "another tenant's is of no use");
+    Accounts accounts = tenants.getBean(Accounts.class);
+    accounts.setSlot(ACCOUNTS.indexOf(account(first)), SlotStatus.of(State.DOWN));
+    HttpResponse<String> existing = send(ofTenant("t1", cookie).header("x-existing", "true"));
+    assertEquals("session_unavailable", error(existing).get("code").getAsString());
+    assertEquals(200, send(ofTenant("t1", cookie)).statusCode());
+    for (HttpRequest.Builder bad :
+        List.of(ofTenant("t1", "").header("x-tenant", "t2"), ofTenant("t".repeat(1100), ""))) {
+      HttpResponse<String> refused = send(bad);
+      assertEquals(400, refused.statusCode());
+      assertEquals("bad_tenant", error(refused).get("code").getAsString());
     }
   }
 
-  private static HttpRequest.Builder ofTenant(
-      ConfigurableApplicationContext gateway, String tenant, String cookie) {
-    return to(gateway, "/v1/chat/completions")
+  private static HttpRequest.Builder ofTenant(String tenant, String cookie) {
+    return to(tenants, "/v1/chat/completions")
         .header("x-tenant", tenant)
         .header("Cookie", cookie)
         .POST(HttpRequest.BodyPublishers.ofString("{}"));
@@ -473,7 +474,7 @@ class GatewayTest {
     while (thrown.getCause() != null) {
       thrown = thrown.getCause();
     }
-    assertTrue(thrown.getMessage().contains("[tokenpin.sealed_id]"), thrown.getMessage());
+    assertTrue(thrown.getMessage().contains("[tokenpin.sealedid]"), thrown.getMessage());
   }
 
   @Test
