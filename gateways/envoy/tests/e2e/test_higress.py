@@ -1,6 +1,7 @@
-"""The configuration of docs/guides/higress.md in front of what stands for ai-proxy; and beside it a
-model of ai-proxy's own selection with an anonymous cookie, through the same events. The page's
-table is what comes of both.
+"""The configuration of docs/guides/higress.md in front of a stand-in for ai-proxy.
+
+Beside it, a model of ai-proxy's own selection with an anonymous cookie meets the same events. The
+results of both are the page's table.
 """
 
 import json
@@ -21,8 +22,8 @@ PAGE = (pathlib.Path(__file__).parents[4] / "docs/guides/higress.md").read_text(
 SESSIONS = 60
 CONSUMER = "x-mse-consumer"
 
-# ai-proxy for OpenAI without `apiTokens`: it sends on the credential that it finds, x-api-key
-# before authorization.
+# The part of ai-proxy for OpenAI without `apiTokens`: it passes the credential that it finds,
+# x-api-key before authorization.
 AI_PROXY = """
 function envoy_on_request(handle)
   local headers = handle:headers()
@@ -52,7 +53,7 @@ def page_settings(*accounts, **fields):
         token["headers"] = token["headers"] + removed
     own = settings()
     keys = {"placement_key": own["placement_key"], "cookie_keys": own["cookie_keys"], "id_keys": own["cookie_keys"]}
-    later = {"sealed_ids": "seal"}  # The page prints the first day; these tests are about the days after the roll-out.
+    later = {"sealed_ids": "seal"}  # The page prints the first day. These tests are of the time after the roll-out.
     return {**printed, **keys, **later, "tokens": listed, "response_header": DECISION, **fields}
 
 
@@ -130,9 +131,7 @@ def test_moving_to_jump_moves_no_cookie(gateway):
 
 
 class AiProxy:
-    """The anonymous cookie as the description of the change says: a UUID, and the token numbered by
-    its hash.
-    """
+    """The anonymous cookie of ai-proxy: a UUID, whose hash gives the number of the token."""
 
     def __init__(self, accounts, seed, failover=False):
         self.accounts, self.failover, self.draw = list(accounts), failover, random.Random(seed)
@@ -149,9 +148,7 @@ class AiProxy:
 
 
 class Tally:
-    """The ends of follow-ups: at the right account, refused by the gateway, or at a wrong
-    account.
-    """
+    """Follow-ups at the right account, refused by the gateway, and at a wrong account."""
 
     def __init__(self):
         self.found = self.refused = self.wrong = 0
@@ -218,8 +215,7 @@ def through(g, event, **fields):
         answer = read(g, id, cookie=cookie)
         assert answer.account is None or answer.status == 200, "the account knows it"
         tally.count(answer.account, right)
-        # A request that does not name it has only the cookie, and with a bad one it is a
-        # newcomer's.
+        # A request without the id has only the cookie. With a bad cookie it begins a session.
         again = g.send(cookie=cookie)
         if event in ("forged", "expired"):
             assert again.decision["outcome"] == "placed" and again.decision["verdict"] in (

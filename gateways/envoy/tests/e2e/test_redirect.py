@@ -1,4 +1,4 @@
-"""Redirects that Envoy itself follows, by a route's `internal_redirect_policy`."""
+"""Redirects that Envoy itself follows (`internal_redirect_policy`)."""
 
 import json
 
@@ -20,7 +20,7 @@ ELSEWHERE = "/v1/responses?again=1"
 
 
 def moved(status=307, target=ELSEWHERE):
-    """Envoy only follows to whole URLs."""
+    """A redirect with a whole URL: Envoy follows no other."""
 
     def answer(request):
         url = f"http://{request.value('host').decode()}{target}"
@@ -50,7 +50,7 @@ def create(g, body=None, **options):
 @pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
 def test_the_account_of_an_id_serves_both_times(following, status, http2):
     g = following()
-    # Consumers of all accounts, so that a decision by the consumer would be another one.
+    # Consumers of all accounts, so that a decision by the consumer would differ.
     for account in ("alpha", "bravo", "charlie"):
         first = create(g, consumer=consumer_of(account))
         id = json.loads(first.body)["id"]
@@ -119,7 +119,7 @@ def test_the_access_log_has_the_decision_of_both(gateway, folder):
 
 
 def test_no_one_else_continues_where_a_client_left(gateway):
-    """A client leaves before its response. The next one only claims to be redirected."""
+    """A client leaves before its response. The next client only claims to be redirected."""
     trusted = {"cidr_ranges": [{"address_prefix": "10.0.0.0", "prefix_len": 8}]}
     routes = [route(**FOLLOWING)]
     g = gateway(settings(sealed_ids="seal"), routes=routes, internal_address_config=trusted)
@@ -139,4 +139,4 @@ def test_no_one_else_continues_where_a_client_left(gateway):
         wait_for("Envoy to see that the client left", lambda: len(g.upstream.open) < count)
         answer = g.send("GET", "/v1/files", forged, consumer=consumer_of("bravo"))
         assert answer.account == "bravo"
-        assert g.upstream.last().value("x-envoy-original-url"), "Envoy takes the client's word for it"
+        assert g.upstream.last().value("x-envoy-original-url"), "Envoy believes the client"

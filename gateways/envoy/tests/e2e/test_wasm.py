@@ -114,7 +114,7 @@ def test_a_body_in_pieces(gateway, trailers):
 
 @pytest.mark.smoke
 def test_a_cooldown_is_known_to_all_workers(gateway):
-    """Each connection is one worker's, and there are two workers."""
+    """Both workers know it immediately. Each connection belongs to one worker."""
     g = gateway(settings(cooldowns=[{"status": [500], "state": "down", "seconds": 3}]))
     connections = [client() for _ in range(16)]
     g.upstream.script.append(answering(500))
@@ -284,7 +284,7 @@ def panic(g, via):
 
 
 def test_after_a_panic_others_go_on(gateways):
-    """With the policy of the README: the worker's VM is made again, and knows the cooldowns."""
+    """With the policy of the README, the worker gets a new VM, which knows the cooldowns."""
     g = gateways()
     panicking(g, **RELOAD)
     g.upstream.script.append(answering(500))
@@ -295,7 +295,7 @@ def test_after_a_panic_others_go_on(gateways):
             panic(g, via)
         time.sleep(0.15)
         for via in connections:
-            # The first after the pause makes the VM again.
+            # The first request after the pause starts a new VM.
             kept = stack.wait_for(
                 "serving again", lambda via=via: serves(g.send(cookie=forge("alpha"), via=via))
             )
@@ -306,9 +306,7 @@ def test_after_a_panic_others_go_on(gateways):
 
 
 def test_a_panic_ends_no_request_of_another_worker(gateways):
-    """Requests in flight at that moment: those of the same VM get a 503, the others their
-    answers.
-    """
+    """Requests in flight on the same VM get a 503, all others their answers."""
     g = gateways()
     panicking(g, **RELOAD)
     panicked = threading.Event()

@@ -1,7 +1,7 @@
-"""The differences of the filter for proxy-wasm from the dynamic module, test by test.
+"""The differences between the filter for proxy-wasm and the dynamic module, by test.
 
-With TOKENPIN_FILTER=wasm each of these tests must fail: one that passes is to be taken off the
-list. All other tests hold for both filters.
+With TOKENPIN_FILTER=wasm each of these tests must fail. A test that passes must leave the list. All
+other tests hold for both filters.
 """
 
 NO_RETRY = "retries are the router's: a WebAssembly filter cannot begin a request again. `retry` is refused"
@@ -14,7 +14,7 @@ NO_REWRITE = (
 )
 OTHER_NAMES = "metrics stand under `wasmcustom` and the plugin's name"
 FEWER_METRICS = "what cannot happen is not counted: retries, and all that is read from files"
-OTHER_README = "it is the module's README. That of the filter for proxy-wasm has its own tests"
+OTHER_README = "it is the module's README. The README of the filter for proxy-wasm has its own tests"
 
 DIFFERENT = {}
 
