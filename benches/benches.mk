@@ -60,8 +60,8 @@ bench-bodies: envoy-filter envoy-venv $(BENCH_CALLBACKS) $(BENCH_TIMED) ## the s
 	  $(if $(QUICK),--runs 2,--document docs/measured/envoy.md)
 
 .PHONY: bench-size
-bench-size: lib envoy-filter ## bytes of the libraries and of an affinity, also into docs/measured
+bench-size: lib envoy-filter ## bytes of the libraries and of an affinity, also into docs/proofs
 	@mkdir -p $(BENCH)
 	$(CC) -std=c11 -O2 -Wall -Wextra -Wpedantic -Werror -Iinclude benches/footprint.c $(STATIC) -o $(BENCH)/footprint
 	$(CXX) -o $(BENCH)/filter.so $(ENVOY_OBJECTS) $(STATIC) $(ENVOY_LDFLAGS) -Wl,-Map,$(BENCH)/filter.map
-	$(PYTHON) -B benches/size.py --shared $(SHARED) --build $(BENCH) --document docs/measured/size.md
+	$(PYTHON) -B benches/size.py --shared $(SHARED) --build $(BENCH) --document docs/proofs/performance.md

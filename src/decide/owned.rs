@@ -86,6 +86,35 @@ impl OwnedAffinity {
     }
 
     /// Returns the affinity.
+    ///
+    /// ```
+    /// use tokenpin::{Answer, Config, CookieKey, OwnedAffinity, Request, Role, Secret, Slot};
+    /// use tokenpin::{MAX_SET_COOKIE, SlotStatus};
+    ///
+    /// // Once. 16 random bytes for each secret, the same on every replica.
+    /// let keys = [CookieKey { id: 1, role: Role::Sign, secret: Secret::new(*b"a cookie secret!") }];
+    /// let config = Config::new(Secret::new(*b"a placement key!"), &keys);
+    /// let slots = [b"account-a", b"account-b"].map(|name| Slot::new(name, SlotStatus::UP));
+    /// let affinity = OwnedAffinity::new(&config, slots.into_iter().collect::<Result<_, _>>()?)?;
+    ///
+    /// // For each request: `now` from the clock, `entropy` from the system's random source.
+    /// let (now, entropy) = (1_800_000_000, [7; 16]);
+    /// let request =
+    ///     Request { method: b"POST", target: b"/v1/responses", now, entropy, ..Request::default() };
+    /// let decision = affinity.get().decide(&request, [b"theme=dark".as_slice()])?;
+    /// let slot = decision.slot.ok_or("no account can serve: answer decision.refusal()")?;
+    ///
+    /// // Send it with that slot's credential. Then, with the status of the account's response:
+    /// let mut line = [0; MAX_SET_COOKIE];
+    /// let (answer, len) = affinity.get().finish(&decision, 200, &mut line)?;
+    /// assert_eq!(answer, Answer::SetCookie);
+    /// let pair = line[..len].split(|byte| *byte == b';').next().unwrap_or_default();
+    ///
+    /// // The session's next request goes to the same account.
+    /// let request = Request { method: b"GET", target: b"/v1/responses/resp_1", ..request };
+    /// assert_eq!(affinity.get().decide(&request, [pair])?.slot, Some(slot));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn get(&self) -> &Affinity<'_> {
         self.0.borrow_dependent()

@@ -9,9 +9,11 @@ mod rules;
 use std::fmt::Write as _;
 
 use data_encoding::BASE64URL_NOPAD;
+use siphasher::sip128::SipHasher24;
 use tokenpin::{
-    Audience, Cookie, CookieKey, Filter, IdRing, IdSealer, Key, KeyRing, Kind, Role, Secret, Slot,
-    SlotStatus, State, Strategy, identity_hash, jump, key_hash, mix, neg_log2, select,
+    Audience, Cookie, CookieKey, Filter, IdRing, IdSealer, IdVerdict, Key, KeyRing, Kind, Role,
+    Secret, Slot, SlotStatus, State, Strategy, identity_hash, jump, key_hash, mix, neg_log2,
+    select,
 };
 use tokenpin_test_support::{hex, page};
 
@@ -92,10 +94,15 @@ fn sealed_ids() {
     let key = CookieKey { id: 1, role: Role::Sign, secret: Secret::new(secret) };
     let ring = IdRing::new(&[key], None).unwrap();
     let pin = identity_hash(b"account-a");
+    let derived = |label: &[u8]| SipHasher24::new_with_key(&secret).hash(label).as_bytes();
+    let (seal_key, mask_key) = (derived(b"tokenpin.v1.sid"), derived(b"tokenpin.v1.sim"));
     let mut out = format!(
-        "Key id 1, secret `{}`, empty scope, no owner, in `account-a`\n\
-         (id hash `{pin:016x}`):\n\n",
+        "Key id 1, secret `{}`, empty scope, no owner, in `account-a`.\n\
+         Its id hash is the integer `{pin:016x}`. E has its least significant byte first.\n\n    \
+         seal key  {}\n    mask key  {}\n\n",
         hex(&secret),
+        hex(&seal_key),
+        hex(&mask_key),
     );
     let resp = "resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41";
     let uuid = "batch_0494a322-8b14-42a0-be43-71fc2ddb9af2";
@@ -112,7 +119,11 @@ fn sealed_ids() {
         };
         let mut envelope = vec![0; part.len() * 3 / 4];
         BASE64URL_NOPAD.decode_mut(part, &mut envelope).unwrap();
-        let _ = writeln!(out, "    envelope  {}\n", hex(&envelope[envelope.len() - 17..]));
+        let envelope = &envelope[envelope.len() - 17..];
+        let mut mask = siphasher::sip::SipHasher24::new_with_key(&mask_key).hash(&envelope[9..]);
+        mask ^= u64::from_le_bytes(envelope[1..9].try_into().unwrap());
+        assert_eq!(mask, pin, "the printed key masks");
+        let _ = writeln!(out, "    envelope  {}\n", hex(envelope));
     }
     let owned = IdSealer::new(&ring, b"openai", b"alice").unwrap().seal(resp.as_bytes(), pin);
     let owned = owned.unwrap();
@@ -126,6 +137,12 @@ fn sealed_ids() {
         out,
         "The encrypted content `gAAAAABo` is marked\n\n    marked    gAAAAABo{}\n\n",
         std::str::from_utf8(&mark).unwrap()
+    );
+    let forged = "file-AbCdEfGhIjKlMnOpQrStUwAYY6LwmZI43_KzSLQ6xiQtItp0";
+    assert_eq!(ids.open(forged.as_bytes()).0, IdVerdict::BadSeal);
+    let _ = write!(
+        out,
+        "The first seal on another id is refused, as `bad_seal`\n\n    refused   {forged}\n\n"
     );
     page::compare("spec/sealed-ids.md", "worked example", &out);
 }

@@ -1,4 +1,4 @@
-//! Every rule of docs/spec/decision.md has its mark in the code that applies it, in the order of
+//! What pages say of the code. Every rule of docs/spec/decision.md has its mark in the code that applies it, in the order of
 //! the page, and in a test.
 
 use tokenpin_test_support::ROOT;
@@ -48,6 +48,17 @@ fn every_rule_is_marked_in_a_test() {
     tested.sort_unstable();
     tested.dedup();
     assert_eq!(tested, stated(&read("docs/spec/decision.md")));
+}
+
+#[test]
+fn the_rust_of_the_guide_is_a_tested_example() {
+    let page = read("docs/guides/embedding.md");
+    let shown = page.split_once("```rust\n").unwrap().1.split_once("```").unwrap().0;
+    let source = read("src/decide/owned.rs");
+    let comments = source.lines().filter_map(|line| line.trim_start().strip_prefix("///"));
+    let comments: String =
+        comments.map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line))).collect();
+    assert!(!shown.is_empty() && comments.contains(shown), "OwnedAffinity::get has other lines");
 }
 
 #[test]

@@ -156,7 +156,7 @@ fn tokens() -> Vec<Row> {
             unreachable(
                 0.25,
                 row(
-                    "its account gets another name",
+                    "its `name` changes: another account to the library",
                     &[base, renamed],
                     [renaming, renaming / 2.0, renaming / 2.0],
                 ),
