@@ -92,15 +92,16 @@ impl OwnedAffinity {
     /// use tokenpin::{MAX_SET_COOKIE, SlotStatus};
     ///
     /// // Once. 16 random bytes for each secret, the same on every replica.
-    /// let keys = [CookieKey { id: 1, role: Role::Sign, secret: Secret::new(*b"a cookie secret!") }];
+    /// let secret = Secret::new(*b"a cookie secret!");
+    /// let keys = [CookieKey { id: 1, role: Role::Sign, secret }];
     /// let config = Config::new(Secret::new(*b"a placement key!"), &keys);
     /// let slots = [b"account-a", b"account-b"].map(|name| Slot::new(name, SlotStatus::UP));
     /// let affinity = OwnedAffinity::new(&config, slots.into_iter().collect::<Result<_, _>>()?)?;
     ///
     /// // For each request: `now` from the clock, `entropy` from the system's random source.
     /// let (now, entropy) = (1_800_000_000, [7; 16]);
-    /// let request =
-    ///     Request { method: b"POST", target: b"/v1/responses", now, entropy, ..Request::default() };
+    /// let (method, target) = (b"POST", b"/v1/responses");
+    /// let request = Request { method, target, now, entropy, ..Request::default() };
     /// let decision = affinity.get().decide(&request, [b"theme=dark".as_slice()])?;
     /// let slot = decision.slot.ok_or("no account can serve: answer decision.refusal()")?;
     ///

@@ -1,7 +1,7 @@
 //! The guide, and the specifications behind it: pages of the repository.
 //!
-//! * [`embedding`]: the library in a proxy, step by step, with whole filters in C++ and in C. The
-//!   steps are the same in Rust.
+//! * [`embedding`]: the library in a proxy, step by step, in Rust, with whole filters in C++ and in
+//!   C.
 //! * [`operations`]: running it. Rotation, draining, growth, what to watch.
 //! * [`decision`]: every rule of [`Affinity::decide`](crate::Affinity::decide), and the
 //!   configuration.

@@ -1,5 +1,5 @@
-//! What pages say of the code. Every rule of docs/spec/decision.md has its mark in the code that applies it, in the order of
-//! the page, and in a test.
+//! Tests of pages against the code. Every rule of docs/spec/decision.md has its mark in the code
+//! that applies it, in the order of the page, and in a test.
 
 use tokenpin_test_support::ROOT;
 
