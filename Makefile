@@ -116,7 +116,8 @@ wasm: $(WASM) ## the C ABI as WebAssembly, in build/wasm/core.wasm
 $(WASM): $(SOURCES) Makefile common.mk
 	rustup target add wasm32-unknown-unknown
 	$(CARGO) rustc --quiet --locked --release --lib --features capi --crate-type cdylib --target wasm32-unknown-unknown \
-	  --target-dir $(@D)/cargo -- $(ARTEFACT) -C strip=symbols -C link-arg=-zstack-size=131072 $(RUSTC_FLAGS)
+	  --target-dir $(@D)/cargo -- $(ARTEFACT) -C strip=symbols -C link-arg=--compress-relocations \
+	  -C link-arg=-zstack-size=131072 $(RUSTC_FLAGS)
 	cp $(@D)/cargo/wasm32-unknown-unknown/release/tokenpin.wasm $@
 
 .PHONY: bindings

@@ -70,7 +70,7 @@ class Svg:
 def bars(path, title, panels):
     """Panels, one below the other, of a title and bars: label, value, what is written, colour.
 
-    Every panel has a scale of its own, from zero.
+    Every panel has its own scale, from zero.
     """
     svg = Svg()
     y = 24

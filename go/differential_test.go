@@ -759,6 +759,7 @@ func compareIDs(d *draws, config *Config, nativeA *nativeAffinity, puregoA *pure
 	same := func(what string, native, purego any, where ...any) {
 		d.same(what, native, purego, append(where, config.IDs, *use)...)
 		d.same(what, summary.report(), puregoSummary.pure().report(), append(where, config.IDs, *use)...)
+		d.same(what, summary.quoted(), puregoSummary.pure().quoted(), append(where, config.IDs, *use)...)
 	}
 	number := d.byte()
 	name, s := nativeA.idKey(number)

@@ -26,10 +26,14 @@ $(JS_OUT)/installed: $(JS)/package.json $(JS)/package-lock.json
 	touch $@
 
 # The comments are for people, who read them in the declarations. So is the indentation, a
-# hundredth of the size. No text in the sources goes over a line's end.
+# hundredth of the size. No text in the sources goes over a line's end. Of the notices, the package
+# has those of the crates that the module holds.
 $(JS_PACKAGE)/built: $(JS_SOURCES) $(WASM) $(JS_OUT)/installed
 	rm -rf $(@D) && mkdir -p $(@D)
-	cp $(JS)/package.json $(JS)/README.md LICENSE-* $(@D)
+	cp $(JS)/package.json $(JS)/README.md LICENSE-MIT LICENSE-APACHE $(@D)
+	names=$$($(CARGO) tree --locked --edges normal,no-proc-macro --features capi --prefix none | cut -d' ' -f1); \
+	  awk -v names="$$(echo $$names | tr ' ' '|')" 'BEGIN { RS = "\n-----*\n"; ORS = "\n----\n" } \
+	  NR == 1 || $$0 ~ "(^|, )(" names ") "' LICENSE-THIRD-PARTY > $(@D)/LICENSE-THIRD-PARTY
 	$(JS_BIN)/tsc -p $(JS) --outDir $(@D)/dist --removeComments --declaration false
 	sed -i 's/^ *//' $(@D)/dist/*.js
 	$(JS_BIN)/tsc -p $(JS) --outDir $(@D)/dist --emitDeclarationOnly

@@ -7,7 +7,8 @@ set -euo pipefail
 
 least=${1:?usage: jdk.sh LEAST [MOST]} most=${2:-999}
 best=0 found=
-for home in "${JAVA_HOME:-}" "$(dirname "$(dirname "$(readlink -f "$(command -v javac || echo /)")")")" /usr/lib/jvm/*; do
+javac=$(readlink -f "$(command -v javac || echo /)")
+for home in "${JAVA_HOME:-}" "$(dirname "$(dirname "$javac")")" /usr/lib/jvm/*; do
   [ -n "$home" ] && [ -x "$home/bin/javac" ] || continue
   version=$("$home/bin/javac" -version 2>&1 | sed -n 's/^javac \([0-9]*\).*/\1/p')
   if [ "${version:-0}" -ge "$least" ] && [ "$version" -le "$most" ] && [ "$version" -gt "$best" ]; then
@@ -15,7 +16,8 @@ for home in "${JAVA_HOME:-}" "$(dirname "$(dirname "$(readlink -f "$(command -v 
   fi
 done
 if [ -z "$found" ]; then
-  echo "jdk.sh: no JDK of $least$([ -n "${2:-}" ] && echo " to $2" || echo " or later") in JAVA_HOME, in PATH or in /usr/lib/jvm" >&2
+  range="$least$([ -n "${2:-}" ] && echo " to $2" || echo " or later")"
+  echo "jdk.sh: no JDK of $range in JAVA_HOME, in PATH or in /usr/lib/jvm" >&2
   exit 1
 fi
 echo "$found"

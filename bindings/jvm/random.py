@@ -1,4 +1,6 @@
-"""Random decisions and the answers of the second implementation, tests/twin, as a file like tests/vectors/decision_v1.json."""
+"""Random decisions and the answers of the second implementation, tests/twin, as a file like
+tests/vectors/decision_v1.json.
+"""
 
 import json
 import os

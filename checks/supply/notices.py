@@ -30,6 +30,16 @@ def shipped():
     return dict(sorted(found.items()))
 
 
+def parted(licence):
+    """Returns the lines before the text of the MIT licence, and that text as one line."""
+    before, start, after = licence.partition("Permission is hereby granted")
+    copyright = [line for line in before.splitlines() if "copyright" in line.lower()]
+    return "\n".join(copyright), " ".join((start + after).split())
+
+
+OURS = parted(pathlib.Path("LICENSE-MIT").read_text())[1]
+
+
 def text(package):
     """Returns the chosen licence: MIT, else Apache-2.0, which is in a file of ours, else all."""
     files = sorted(pathlib.Path(package["manifest_path"]).parent.iterdir())
@@ -39,7 +49,9 @@ def text(package):
             return f"{apache}: see LICENSE-APACHE"
         chosen = [file for file in files if file.is_file() and NAMES.fullmatch(file.name)]
     assert chosen, package["name"]
-    return "\n\n".join(re.sub(r"[ \t]+$", "", file.read_text().strip(), flags=re.M) for file in chosen)
+    found = "\n\n".join(re.sub(r"[ \t]+$", "", file.read_text().strip(), flags=re.M) for file in chosen)
+    copyright, permission = parted(found)
+    return f"{copyright}\n\nMIT: see LICENSE-MIT".strip() if permission == OURS else found
 
 
 def notices():

@@ -78,6 +78,14 @@ class Words(unittest.TestCase):
             for text in texts:
                 self.assertEqual(found(name, text), [], text)
 
+    def test_code_hides_no_prose_behind_it(self):
+        for name, text in [
+            ("py", 'x = "a <b"\n# anew\ny = "c> d"\n'),
+            ("rs", "let x = 1 <2; // a `b\n/// anew\nlet y = 3 >2; // c` d\n"),
+            ("md", "a [b] [c\nanew] <d\nanew>"),
+        ]:
+            self.assertGreaterEqual(len(found(name, text)), 1, text)
+
     def test_an_excepted_phrase_is_left_alone(self):
         self.assertEqual(found("rs", "// This is left\n// alone.\n"), [])
 

@@ -18,7 +18,7 @@ WIDTH, CODE_WIDTH = 100, 120
 HERE = Path(__file__).parent
 # Data, and text that other tools or people wrote.
 SKIPPED = re.compile(
-    r"(^|/)(LICENSE-|vectors/|corpus/|testdata/|golden/|THIRD|package-lock)"
+    r"(^|/)(LICENSE-|corpus/|package-lock)"
     r"|requirements\.txt$|\.(lock|sum|csv|svg|dict|sse|txt)$|(^|/)words/test_words\.py$"
 )
 GENERATED = re.compile(
@@ -67,7 +67,7 @@ JSON = re.compile(r"\.schema\.json$")
 MARKERS = re.compile(r"^[ \t]*(?:///?!?|/?\*+!?|#+:?|--+|;;+)|/?\*+/$", re.M)
 # A NUL stands for code, so nothing here reaches from one comment into the next behind code.
 QUOTED_CODE = re.compile(r"```[^\0]*?(?:```|(?=\0)|\Z)|`[^`\0]*`")
-TARGET = re.compile(r"\]\([^)\s]*\)|\]\[[^\]]*\]|\bhttps?://\S+|<[^>\s!][^>]*>")
+TARGET = re.compile(r"\]\([^)\s]*\)|\]\[[^\]\0\n]*\]|\bhttps?://\S+|<[^>\s!\0][^>\0\n]*>")
 OPENING = re.compile(r"(?:What|Whether|Where|How)\b(?!\'s\b)(?![^.]*\?)")
 
 

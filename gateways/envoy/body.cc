@@ -13,12 +13,12 @@ class Place {
  public:
   explicit Place(const Pieces& pieces) : piece_(pieces.data() + pieces.size()) {}
 
-  // How many bytes lie in front of it in one piece. There have to be some in the body.
+  // Returns the number of bytes in front of it in one piece. The body must have some.
   uint64_t Room() {
     while (room_ == 0) room_ = (--piece_)->length;
     return room_;
   }
-  // Goes over so many of them, and returns where they begin.
+  // Moves back over `size` of them, and returns their start.
   char* Back(uint64_t size) {
     room_ -= size;
     return const_cast<char*>(piece_->ptr) + room_;
@@ -43,7 +43,7 @@ void Move(Place* from, Place* to, uint64_t size) {
 }  // namespace
 
 void Edits::Replace(uint64_t at, uint64_t length, std::string_view text) {
-  // What was held back over the end of a part is one change with what becomes of it.
+  // Bytes held back over the end of a part are one change with their replacement.
   if (edits_.empty() || edits_.back().at + edits_.back().length != at) {
     edits_.push_back({at, 0, text_.size(), text_.size()});
   }

@@ -15,19 +15,20 @@ namespace tokenpin_envoy {
 // body is drained or appended to.
 using Pieces = std::vector<envoy_buffer>;
 
-// What is to be changed in a body, which is read from its front to its end.
+// The changes of a body, which is read from its front to its end.
 class Edits {
  public:
   // In place of `length` bytes that stand at `at`. Behind all that was added before.
   void Replace(uint64_t at, uint64_t length, std::string_view text);
   bool empty() const { return edits_.empty(); }
-  // How many bytes the body loses. False if it gains some somewhere.
+  // Returns whether no change makes the body longer.
   bool Shrinks() const;
+  // The number of bytes that the body loses.
   uint64_t loss() const { return loss_; }
   void Clear();
 
-  // Changes a body of so many bytes that shrinks, where it lies: what is of no use any more stands
-  // in front of it then.
+  // Changes a body of `size` bytes that shrinks, in place. Its first `loss()` bytes are of no use
+  // then.
   void Apply(const Pieces& pieces, uint64_t size) const;
 
  private:
@@ -59,10 +60,10 @@ uint64_t SizeOf(const Pieces& pieces);
 // Changes a body where it lies.
 void ChangeBody(envoy_filter envoy, Bodies bodies, const Edits& edits);
 
-// Takes so many bytes off the front of a body, which has as many.
+// Takes `size` bytes off the front of a body, which has as many.
 void DrainBody(envoy_filter envoy, Bodies bodies, uint64_t size);
 
-// Puts a text in place of a body of so many bytes.
+// Puts a text in place of a body of `size` bytes.
 void ReplaceBody(envoy_filter envoy, Bodies bodies, uint64_t size, std::string_view text);
 
 }  // namespace tokenpin_envoy

@@ -13,7 +13,7 @@ namespace tokenpin_envoy {
 namespace {
 
 // The chains of each filter name, oldest first. When Envoy replaces a configuration, the old one
-// goes on until its last connection has ended; the gauges are the newest one's.
+// continues until its last connection has ended; the gauges are the newest one's.
 class Generations {
  public:
   static Generations& Get() {

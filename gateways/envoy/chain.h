@@ -1,4 +1,4 @@
-// What the configurations of filter chains and routes become.
+// The checked configurations of filter chains and routes.
 #pragma once
 
 #include <memory>
@@ -11,7 +11,7 @@
 
 namespace tokenpin_envoy {
 
-// What a filter chain's configuration became. Envoy keeps it alive as long as its streams.
+// A filter chain's configuration at work. Envoy keeps it alive as long as its streams.
 struct Chain {
   Chain(envoy_config envoy, std::string_view filter_name);
   ~Chain();
@@ -27,8 +27,7 @@ struct Chain {
   std::shared_ptr<const Config> config;  // null: only routes bring one
 };
 
-// What a route's configuration became. Envoy may drop it while a stream still runs, so it is
-// shared.
+// A route's configuration at work. Envoy may drop it while a stream still runs, so it is shared.
 struct Route {
   std::shared_ptr<const Config> config;  // null: the chain's, with the overlay
   Overlay overlay;
@@ -40,8 +39,8 @@ std::unique_ptr<Chain> MakeChain(envoy_config envoy, std::string_view filter_nam
                                  std::string_view text, Problem* problem);
 std::unique_ptr<RoutePointer> MakeRoute(std::string_view text, Problem* problem);
 
-// What one request is under: its route's configuration, else its chain's, with what the route
-// replaces in it.
+// The configuration of one request: its route's, or its chain's with the fields that the route
+// replaces.
 struct Terms {
   const Chain& chain;
   RoutePointer route = nullptr;  // null: the route has no configuration
@@ -52,7 +51,7 @@ struct Terms {
   }
   const Settings& settings() const { return config()->settings(); }
 
-  // Null if the route has nothing or a configuration of its own.
+  // Null if the route has nothing, or a complete configuration.
   const Overlay* overlay() const {
     return route != nullptr && route->config == nullptr ? &route->overlay : nullptr;
   }

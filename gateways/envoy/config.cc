@@ -6,6 +6,7 @@
 
 #include "envoy_abi.h"
 #include "log.h"
+#include "tokens.h"
 
 namespace tokenpin_envoy {
 namespace {
@@ -16,7 +17,7 @@ constexpr char kNoPattern[] =
     "expected segments with / between them, where one behind the first may begin with a *, and no "
     "%, ? or #";
 
-// Where the library's field stands in the filter's configuration.
+// The path of a field of the library in the filter's configuration.
 std::string PathOf(const tokenpin::ConfigError& error, const Settings& settings) {
   switch (error.field) {
     case TOKENPIN_FIELD_COOKIE_KEYS:

@@ -17,11 +17,13 @@
 
 namespace tokenpin_envoy {
 
+struct States;
+
 // Takes what happened on the keeper's thread: something to count, or none, which means that the
 // states were looked after.
 using Report = std::function<void(std::optional<Counter>)>;
 
-// Shared by all workers and by all streams begun under it. Constant, but for the tokens' states and
+// Shared by all workers and by all streams begun under it. Constant, except the tokens' states and
 // secrets.
 class Config {
  public:
@@ -42,7 +44,7 @@ class Config {
   uint64_t fingerprint() const { return fingerprint_; }
   uint64_t LiveFingerprint() const;
 
-  // Whether the log was told of another gateway's cookie, once for each way.
+  // True if the log mentions another gateway's cookie: once in a request, once in a response.
   mutable std::atomic<bool> told_of_foreign_request{false}, told_of_foreign_response{false};
 
  private:
@@ -63,7 +65,7 @@ class Config {
   uint64_t fingerprint_ = 0;
 
   std::optional<FileVersion> file_;  // the state file's, when it was last looked at
-  bool unreadable_ = false;          // it was there, and could not be read; that is told once
+  bool unreadable_ = false;          // it was there, and could not be read; logged once
 
   std::optional<Keeper::Handle> kept_;
 };

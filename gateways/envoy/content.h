@@ -1,4 +1,4 @@
-// What the headers of a message say of its body.
+// The properties of a body that the headers of its message declare.
 #pragma once
 
 #include <cstdint>
@@ -14,20 +14,20 @@ enum class Content { kJson, kEvents, kMultipart, kOther };
 // A body without a type is taken for JSON: many servers do, too.
 Content ContentOf(const HeaderList& headers);
 
-// Whether it is compressed, or encoded otherwise.
+// Returns whether the body is compressed, or encoded in another way.
 bool IsEncoded(const HeaderList& headers);
 
 // None if the headers do not say how long it is.
 std::optional<uint64_t> LengthOf(const HeaderList& headers);
 
-// Whether two texts are the same but for the case of ASCII letters.
+// Returns whether two texts are the same, ignoring the case of ASCII letters.
 bool SameText(std::string_view a, std::string_view b);
 
-// Where a text is wrong, it is no UTF-8. It may come in parts.
+// Checks whether a text is UTF-8. It may come in parts.
 class Utf8 {
  public:
   void Read(std::string_view part);
-  // Whether all of it was right, and ended with a character.
+  // True if all of it was UTF-8, and ended with a whole character.
   bool valid() const { return valid_ && left_ == 0; }
 
  private:

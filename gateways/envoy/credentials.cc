@@ -15,7 +15,7 @@ bool IsHeaderValue(std::string_view text) {
          text.back() != ' ';
 }
 
-// Whether it is what a pseudo-header must be, for Envoy takes anything.
+// Returns whether a pseudo-header may have this value: Envoy takes any.
 bool IsPseudoValue(std::string_view name, std::string_view text) {
   if (name == ":path") return text.front() == '/' && text.find(' ') == text.npos;
   if (name == ":scheme") return text == "http" || text == "https";
@@ -85,7 +85,7 @@ void Wallet::ReadAgain(Watched* watched, const Tell& tell) {
     }
     changed |= credential.value != old[i].value;
   }
-  // What is written meanwhile is read the next time, so that no old secret stands beside a new one.
+  // A file written meanwhile is read the next time, so that no old secret stands beside a new one.
   if (versions() != watched->versions) return watched->versions.clear();
   watched->unreadable = false;
   if (!changed) return;

@@ -49,10 +49,10 @@ class Wallet {
  private:
   struct Watched {
     uint32_t slot;
-    // Of its files when they were last looked at. Empty: they are to be read, whatever they are, as
-    // at first, so that what was written since the configuration was read is not missed.
+    // Of its files when they were last looked at. Empty: they are to be read in any case, as at
+    // first, so that a file written since the configuration was read is not missed.
     std::vector<std::optional<FileVersion>> versions = {};
-    bool unreadable = false;  // that is told once
+    bool unreadable = false;  // logged once
   };
   void ReadAgain(Watched* watched, const Tell& tell);
 

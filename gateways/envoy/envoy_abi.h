@@ -32,7 +32,7 @@ constexpr char kEnvoyAbiVersion[] = "v0.2.0";
 
 enum : int { kRequestHeader = 0, kResponseHeader = 2 };
 
-// What hooks return: the first two for headers and trailers, the first and the last three for
+// The results of hooks: the first two for headers and trailers, the first and the last three for
 // bodies.
 enum : int {
   kContinue = 0,
@@ -100,9 +100,10 @@ bool envoy_dynamic_module_callback_http_get_body_chunks(envoy_filter filter, int
 bool envoy_dynamic_module_callback_http_drain_body(envoy_filter filter, int body, size_t size);
 bool envoy_dynamic_module_callback_http_append_body(envoy_filter filter, int body,
                                                     envoy_buffer data);
-// Whether what is just passing is what a filter in front has buffered: then the two are one.
+// Returns whether the part that is just passing is what a filter in front has buffered: then the
+// two are one.
 bool envoy_dynamic_module_callback_http_received_buffered_request_body(envoy_filter filter);
-// How much of a body Envoy buffers, in bytes; 0: as much as there is. More is a 413.
+// The most that Envoy buffers of a body, in bytes; 0: all of it. More is a 413.
 uint64_t envoy_dynamic_module_callback_http_get_buffer_limit(envoy_filter filter);
 void envoy_dynamic_module_callback_http_set_buffer_limit(envoy_filter filter, uint64_t limit);
 // Begins the request again from the first filter, with its headers as they are now. If it returns
@@ -110,7 +111,7 @@ void envoy_dynamic_module_callback_http_set_buffer_limit(envoy_filter filter, ui
 bool envoy_dynamic_module_callback_http_filter_recreate_stream(envoy_filter filter,
                                                                envoy_header* headers,
                                                                size_t header_count);
-// What the module made of the route's configuration, or null.
+// The module's object of the route's configuration, or null.
 module_pointer envoy_dynamic_module_callback_get_most_specific_route_config(envoy_filter filter);
 bool envoy_dynamic_module_callback_is_validation_mode();
 

@@ -32,7 +32,7 @@ std::optional<std::string> ReadFile(const std::string& path, size_t limit) {
   ssize_t got = 1;
   while (got > 0 && length <= limit) {
     if (length == contents.size()) {
-      // What was read may be a secret, of which no copy is left behind.
+      // The content may be a secret, of which no copy is left behind.
       std::string longer(std::min(2 * length, limit + 1), '\0');
       contents.copy(longer.data(), length);
       explicit_bzero(contents.data(), length);

@@ -21,8 +21,8 @@ class Fleet {
   // token that is up may drain too: where all drain, newcomers are spread over them.
   bool Cool(uint32_t slot, tokenpin::State state, uint64_t until, uint64_t now);
 
-  // What a state file says, by slot. Each token whose entry changed takes it, and ends its
-  // cooldown.
+  // Takes the states of a state file, by slot. Each token whose entry changed takes it, and ends
+  // its cooldown.
   void Declare(const std::vector<tokenpin::SlotStatus>& declared);
 
   // Puts back what is declared where a cooldown is over. (Until then an ended one counts as up,

@@ -33,7 +33,7 @@ class Hold {
 
   // Its body is of no use: most clients only read an answer when they have sent everything.
   void BeginRefusal(Refusal refusal);
-  // What else it sends. False if that is enough.
+  // Counts the rest that it sends. False if that is enough.
   bool Swallow(uint64_t size, uint64_t most);
   const Refusal& refusal() const { return *refusal_; }
 

@@ -1,4 +1,4 @@
-// What tells one client's connection from all others.
+// Hints for ids that differ from connection to connection.
 #pragma once
 
 #include <array>

@@ -77,8 +77,8 @@ void Ids::EndOpening() {
   if (opener == nullptr) return;
   const auto piece = config_.affinity().open_end(Use(), summary_, *opener);
   if (piece) TakeOpened(*piece);
-  // What was held back, and went out as it came in, is no change. (No id is longer when it is open,
-  // and if one were, the body would pass as it is.)
+  // Bytes that were held back and passed unchanged are no change. (No id is longer when it is open.
+  // If one were, the body would pass as it is.)
   if (changed_ == 0 || !edits.Shrinks()) edits.Clear();
   changed_ = 0;
   rewriter_.emplace<std::monostate>();

@@ -35,25 +35,23 @@ class Ids {
   void EndOpening();
   // The target as the upstream gets it; empty if nothing in it was opened.
   const std::string& opened_target() const { return opened_target_; }
-  // How many of its documents were not understood; whether all of it was text.
+  // The number of its documents that were not understood; whether all of it was text.
   uint32_t unexpected() const { return unexpected_; }
   bool is_text() const { return utf8_.valid(); }
 
   // Nothing of the request is read any more. Returns the report on it, which is kept.
   const tokenpin::IdReport& EndReading() { return report_ = summary_.report(); }
 
-  // Whether ids in the response may change.
+  // True if ids in the response may change.
   bool Seals() const { return report_.changes_response; }
-  // Whether the API keeps what it makes in its account.
-  bool has_state() const {
-    return api_.ids == TOKENPIN_IDS_BOTH || api_.ids == TOKENPIN_IDS_ITEMS;
-  }
+  // True if the API keeps what it makes in its account.
+  bool has_state() const { return api_.ids == TOKENPIN_IDS_BOTH || api_.ids == TOKENPIN_IDS_ITEMS; }
   bool is_head() const { return is_head_; }
   bool is_download() const { return report_.downloads; }
 
   // The response of a slot. `upstream` is the authority that was asked.
   void OnResponse(uint32_t slot, std::string_view upstream);
-  // Whether ids are sealed in a body of this kind.
+  // Returns whether ids are sealed in a body of this kind.
   bool SealsBody(std::string_view status, Content content) const;
   // Of a target or a URL in its headers. False if nothing in it changes.
   bool SealTarget(std::string_view target, std::string* sealed) const;
@@ -62,11 +60,11 @@ class Ids {
   bool sealing() const { return std::holds_alternative<tokenpin::IdSealer>(rewriter_); }
   bool Seal(std::string_view part, std::string* out);
   bool EndSealing(std::string* out);
-  // How many ids were sealed, and how many documents not understood, since this was asked before.
+  // The numbers of ids sealed, and of documents not understood, since the last call.
   uint32_t NewlySealed();
   uint32_t NewlyUnexpected();
 
-  // What changes in the request's body.
+  // The changes of the request's body.
   Edits edits;
 
  private:

@@ -9,7 +9,7 @@
 namespace tokenpin_envoy {
 namespace {
 
-// JSON lets a field stand twice; whoever wrote it so meant one of them.
+// JSON lets a field stand twice, although its author meant one of them.
 class DuplicateFinder {
  public:
   explicit DuplicateFinder(Problem* problem) : problem_(problem) {}
@@ -156,7 +156,7 @@ void Fields::Enum(const char* name, int32_t which, uint8_t* value) {
     tokenpin_bytes known{};
     if (tokenpin_enum_name(which, number, &known) != TOKENPIN_STATUS_OK) break;
     const std::string_view text{static_cast<const char*>(known.ptr), known.len};
-    // Whether a slot is vacant follows from the list of tokens.
+    // The list of tokens decides whether a slot is vacant.
     if (which == TOKENPIN_ENUM_STATE && number == TOKENPIN_STATE_VACANT) continue;
     if (json->is_string() && json->get_ref<const std::string&>() == text) {
       *value = static_cast<uint8_t>(number);

@@ -1,5 +1,6 @@
 // Strict reading of JSON: every field is asked for by name and type, and the first thing that is
-// wrong is told with the path of its field. Values never get into a message: they may be secrets.
+// wrong is reported with the path of its field. Values never get into a message: they may be
+// secrets.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// What is wrong with a configuration.
+// The first error of a configuration.
 #pragma once
 
 #include <string>

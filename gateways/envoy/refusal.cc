@@ -76,7 +76,7 @@ Refusal RefusalFor(tokenpin::Status status) {
 }
 
 Refusal RefusalFor(const tokenpin::Decision& decision, const Config& config, std::string_view id) {
-  // The keys of ids are told, never whether there is an account.
+  // Names the keys of ids, never whether there is an account.
   const auto key = [&](int which) {
     const auto name = config.affinity().id_key(decision.id_keys()[which]);
     return std::string(*name);

@@ -21,7 +21,7 @@ struct Refusal {
   std::string param = {};
   // As OpenAI's clients know it: whether the request is to blame, or the gateway.
   std::string_view type = "gateway_error";
-  uint32_t retry_after = 0;  // in seconds; 0: nobody knows
+  uint32_t retry_after = 0;  // in seconds; 0: unknown
   // What the client may do instead: two more headers, if their names are not empty.
   using Header = std::pair<std::string_view, std::string_view>;
   std::array<Header, 2> headers = {};
@@ -39,7 +39,7 @@ Refusal TooMany();
 Refusal Unreadable();
 Refusal WrongType();
 Refusal WrongEncoding();
-// Of a WebSocket, whose ids nobody could see.
+// Of a WebSocket, whose ids could not be seen.
 Refusal WrongProtocol();
 
 // Sends it to the client, as the provider would word it, with one more header unless its name is

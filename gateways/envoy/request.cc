@@ -33,8 +33,8 @@ void DropEmpty(std::vector<Bytes>* values) {
   values->erase(std::remove_if(values->begin(), values->end(), empty), values->end());
 }
 
-// Whether they are copies of one value; not for none. Of several, none can be told to be the right
-// one.
+// Returns whether they are copies of one value; not for none. Of several values, the right one is
+// unknown.
 bool AreOne(const std::vector<Bytes>& values) {
   const auto same = [&](const Bytes& value) {
     return tokenpin::view(value) == tokenpin::view(values[0]);
@@ -163,7 +163,7 @@ bool RequestReader::ReadIdHint(envoy_filter envoy, const Config& config) {
 // Fields are only touched if our cookie is in one of them.
 void RequestReader::StripCookies(envoy_filter envoy, std::string_view cookie_name,
                                  std::string_view carrier_header) {
-  // What is left is copied first: the first header that is set ends the views of all.
+  // Copies the rest first: the first header that is set ends the views of all.
   size_t total = 0;
   for (const Bytes& field : cookies_) total += field.len;
   if (stripped_.size() < total) stripped_.resize(total);

@@ -17,8 +17,8 @@ namespace tokenpin_envoy {
 // into Envoy's headers, valid until one is changed.
 class RequestReader {
  public:
-  // Reads everything but the random bytes and the slots already tried. False if the tenant cannot
-  // be told. What `request` points to is in here.
+  // Reads everything but the random bytes and the slots already tried. False if the tenant is
+  // ambiguous. What `request` points to is in here.
   bool Read(envoy_filter envoy, const Terms& terms, tokenpin::Request* request);
 
   // Of the request that was read last: its headers; whether it begins a WebSocket; its scope, empty

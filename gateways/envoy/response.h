@@ -21,7 +21,7 @@ class ResponseReader {
   // Of the response that was read last.
   uint16_t status() const { return status_; }
   const HeaderList& headers() const { return headers_; }
-  // Whether the upstream sets our cookie, or the header that carries it. It has no say in either.
+  // True if the upstream sets our cookie, or the header that carries it. It must set neither.
   bool has_cookie() const { return sets_ours_ || carries_; }
   // Removes both. Ends the views.
   void DropCookies(envoy_filter envoy, std::string_view carrier_header) const;

@@ -8,8 +8,8 @@
 namespace tokenpin_envoy {
 namespace {
 
-// What one try leaves to the next. It cannot be handed over in another way: Envoy makes the new
-// stream within the call that asks for it, by a hook that is told nothing but the chain.
+// The state that one try leaves to the next. No other way is open: Envoy makes the new stream
+// within the call that asks for it, by a hook that only gets the chain.
 struct Inheritance {
   const Chain* chain;
   FormerTries former;

@@ -16,7 +16,7 @@
 
 namespace tokenpin_envoy {
 
-// What a request that is tried again knows of its former tries.
+// The former tries of a request that is tried again.
 struct FormerTries {
   uint32_t count = 0;
   // The slots that were tried, and whether the answer goes in the carrier header (an empty one
@@ -38,8 +38,8 @@ class Try {
 
   void OnRequestHeaders(const Terms& terms, bool end_of_stream);
   void OnRequestBody(envoy_filter envoy, const Settings& settings, bool end_of_stream);
-  // The request was held, and goes on with so much of its body. `length` is the content-length, if
-  // it has changed.
+  // The request was held, and continues with a body of `size` bytes. `length` is the
+  // content-length, if it has changed.
   void OnHeldRequest(uint64_t size, bool ended, std::string_view length);
 
   // Null if this is the first try, or the former one has left the ids as they were.
@@ -51,7 +51,7 @@ class Try {
   void KeepHeaders(envoy_filter envoy, const Settings& settings,
                    const tokenpin::Decision& decision);
 
-  // Whether a response with this status leads to a next try. Else this one is the last.
+  // Returns whether a response with this status leads to a next try. Else this one is the last.
   bool WantsNext(envoy_filter envoy, const Settings& settings, const tokenpin::Decision& decision,
                  uint16_t status) const;
   // Lets Envoy begin the request again, with another stream object that knows what was tried. If it
@@ -63,7 +63,7 @@ class Try {
   // A response that leads to a next try waits for its end.
   void Hold(uint16_t status) { held_status_ = status; }
   bool holds() const { return held_status_ != 0; }
-  // Whether there is room for the part of its body that just came.
+  // Returns whether there is room for the part of its body that just came.
   bool CanHoldMore(envoy_filter envoy) const;
   // It waits no more. Returns its status.
   uint16_t Release() { return std::exchange(held_status_, 0); }

@@ -1,4 +1,4 @@
-// How long a response asks to wait.
+// The time that a response asks to wait.
 #pragma once
 
 #include <cstdint>

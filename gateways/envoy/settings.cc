@@ -3,60 +3,18 @@
 #include <string.h>
 
 #include <algorithm>
-#include <map>
 #include <set>
 #include <string>
 
+#include "header_name.h"
 #include "json.h"
 #include "secrets.h"
+#include "tokens.h"
 
 namespace tokenpin_envoy {
 namespace {
 
-constexpr uint32_t kMaxCapacity = 65536;
-
-// RFC 9110 section 5.6.2. The name of a cookie has the same bytes, and the library knows them.
-bool IsTokenByte(char c) {
-  return tokenpin::set_cookie_write({&c, 1}, {}, {}, 0, {}).status != TOKENPIN_STATUS_COOKIE_NAME;
-}
-
-// A header's name in lower case, as Envoy keeps it (RFC 9110 section 5.1: a token).
-std::string ReadHeaderName(const Json& json, const std::string& path, Problem* problem) {
-  std::string name = json.is_string() ? json.get<std::string>() : "";
-  if (!json.is_string()) problem->Set(path, "expected a string");
-  if (name.empty() || !std::all_of(name.begin(), name.end(), IsTokenByte)) {
-    problem->Set(path, "expected a header's name");
-  }
-  for (char& c : name) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return name;
-}
-
-void ReadAnyHeaderName(Fields* fields, const char* field, std::string* name) {
-  if (const Json* json = fields->Find(field)) {
-    *name = ReadHeaderName(*json, fields->Path(field), fields->problem());
-  }
-}
-
-// The same for a header that the filter changes. Some carry the message itself, or are looked after
-// otherwise.
-std::string ReadOwnHeaderName(const Json& json, const std::string& path, Problem* problem) {
-  static const std::set<std::string_view> kOthers = {
-      "connection", "content-length",    "cookie", "host", "set-cookie",
-      "te",         "transfer-encoding", "upgrade"};
-  std::string name = ReadHeaderName(json, path, problem);
-  if (kOthers.count(name) != 0) problem->Set(path, "is not for the filter to set");
-  return name;
-}
-
-void ReadOwnHeaderName(Fields* fields, const char* field, std::string* name) {
-  if (const Json* json = fields->Find(field)) {
-    *name = ReadOwnHeaderName(*json, fields->Path(field), fields->problem());
-  }
-}
-
-// What a source may have that others have not.
+// The properties that only some sources may have.
 enum class Special { kNothing, kConnection, kTrusted, kPresent };
 
 ValueSource ReadSource(const Json& json, const std::string& path, Problem* problem,
@@ -127,106 +85,10 @@ void ReadOverlay(Fields* fields, Overlay* overlay) {
   ReadSource(fields, "existing", &overlay->existing, Special::kPresent);
   if (const Json* mode = fields->Find("sealed_ids")) {
     uint8_t& sealed_ids = overlay->sealed_ids.emplace(TOKENPIN_MODE_OFF);
-    // What YAML makes of `off`.
+    // YAML reads `off` as false.
     if (*mode != false) fields->Enum("sealed_ids", TOKENPIN_ENUM_MODE, &sealed_ids);
   }
   if (fields->Find("observe") != nullptr) fields->Bool("observe", &overlay->observe.emplace());
-}
-
-void ReadStatus(Fields* fields, tokenpin_slot_status* status) {
-  fields->Number("weight", 0, TOKENPIN_MAX_WEIGHT, &status->weight);
-  fields->Enum("state", TOKENPIN_ENUM_STATE, &status->state);
-  fields->Number("until", 0, TOKENPIN_MAX_UNTIL, &status->until);
-}
-
-// Those that Envoy's router sends as a filter set them. (Of the others, :method would make another
-// request of it.)
-bool IsPseudoHeader(std::string_view name) {
-  return name == ":authority" || name == ":path" || name == ":scheme";
-}
-
-std::string ReadCredentialName(const Json& json, const std::string& path, Problem* problem) {
-  const std::string name = json.is_string() ? json.get<std::string>() : "";
-  if (name.empty() || name[0] != ':') return ReadOwnHeaderName(json, path, problem);
-  if (!IsPseudoHeader(name)) {
-    problem->Set(path, "expected a header's name, or :authority, :path or :scheme");
-  }
-  return name;
-}
-
-Credential ReadCredential(const Json& json, const std::string& path, Problem* problem) {
-  Fields fields(json, path, problem);
-  const Json* const name = fields.Require("name");
-  Credential credential(name == nullptr ? ""
-                                        : ReadCredentialName(*name, fields.Path("name"), problem));
-
-  SecretText secret;
-  bool remove = false;
-  fields.Bool("remove", &remove);
-  const int sources =
-      ReadSecret(&fields, &secret.text) + (fields.Find("value") != nullptr) + remove;
-  if (sources != 1) problem->Set(path, "needs one of value, file, env and remove");
-  fields.String("value", &secret.text);
-  fields.String("file", &credential.file);
-  fields.String("prefix", &credential.prefix);
-  fields.RefuseOthers();
-  if (remove) {
-    if (IsPseudoHeader(credential.name)) problem->Set(path, "a request cannot be without it");
-    if (!credential.prefix.empty())
-      problem->Set(fields.Path("prefix"), "stands in front of nothing");
-  } else if (const char* const wrong = credential.Take(secret.text)) {
-    problem->Set(path, wrong);
-  }
-  return credential;
-}
-
-// A token sends its own credentials and nothing of another's, also not from the client.
-void RemoveOthersCredentials(std::vector<Token>* tokens) {
-  std::set<std::string> names;
-  for (const Token& token : *tokens) {
-    for (const Credential& credential : token.credentials) names.insert(credential.name);
-  }
-  for (Token& token : *tokens) {
-    std::set<std::string> missing = names;
-    for (const Credential& credential : token.credentials) missing.erase(credential.name);
-    for (const std::string& name : missing) {
-      // A request cannot be without its pseudo-headers: it keeps the client's.
-      if (!IsPseudoHeader(name)) token.credentials.emplace_back(name);
-    }
-  }
-}
-
-void ReadTokens(Fields* fields, std::vector<Token>* tokens) {
-  Problem* const problem = fields->problem();
-  uint32_t capacity = 0;
-  fields->Number("capacity", 1, kMaxCapacity, &capacity);
-  uint32_t position = 0;
-  const size_t limit = capacity == 0 ? kMaxCapacity : capacity;
-  fields->List("tokens", [&](const Json& json, const std::string& path) {
-    Fields token(json, path, problem);
-    uint32_t slot = position++;
-    token.Number("slot", 0, kMaxCapacity - 1, &slot);
-    if (slot >= limit) return problem->Set(path, "its slot is not below the capacity");
-    if (slot >= tokens->size()) tokens->resize(slot + 1);
-    Token& result = (*tokens)[slot];
-    if (!result.name.empty()) problem->Set(path, "its slot is taken");
-    result.status.state = TOKENPIN_STATE_UP;
-    token.Require("name");
-    token.String("name", &result.name);
-    if (result.name.empty()) problem->Set(token.Path("name"), "is empty");
-    ReadStatus(&token, &result.status);
-    std::set<std::string> names;
-    token.List("headers", [&](const Json& header, const std::string& at) {
-      result.credentials.push_back(ReadCredential(header, at, problem));
-      if (!names.insert(result.credentials.back().name).second) {
-        problem->Set(at, "a header is given twice");
-      }
-    });
-    token.RefuseOthers();
-  });
-  if (tokens->empty()) problem->Set(fields->Path("tokens"), "is empty");
-  if (capacity > tokens->size()) tokens->resize(capacity);
-  RemoveOthersCredentials(tokens);
 }
 
 void ReadKeyRing(Fields* fields, const char* name, std::vector<tokenpin_cookie_key>* keys) {
@@ -257,7 +119,7 @@ void ReadRule(const Json& json, const std::string& path, Rule* rule, Problem* pr
   fields.String("pattern", &rule->pattern);
   fields.Require("group");
   fields.Enum("group", TOKENPIN_ENUM_GROUP, &rule->group);
-  // What keeps state in an account names it by ids.
+  // An API that keeps state in an account names it by ids.
   rule->ids = rule->group == TOKENPIN_GROUP_STATEFUL ? TOKENPIN_IDS_BOTH : TOKENPIN_IDS_NONE;
   fields.Enum("ids", TOKENPIN_ENUM_IDS, &rule->ids);
   fields.RefuseOthers();
@@ -537,35 +399,6 @@ Parsed ParseConfiguration(std::string_view text, bool route, Problem* problem) {
   }
   fields.RefuseOthers();
   return parsed;
-}
-
-States ParseStates(std::string_view text, const std::vector<Token>& tokens, Problem* problem) {
-  States states;
-  std::map<std::string_view, size_t> slots;
-  for (const Token& token : tokens) {
-    if (!token.name.empty()) slots.emplace(token.name, states.declared.size());
-    states.declared.push_back(token.status);
-  }
-  const Json json = ParseJson(text, problem);
-  if (problem->Found()) return states;
-  Fields fields(json, "", problem);
-  const Json* tokens_field = fields.Require("tokens");
-  fields.RefuseOthers();
-  if (tokens_field == nullptr) return states;
-  if (!tokens_field->is_object()) {
-    problem->Set("tokens", "expected an object");
-    return states;
-  }
-  for (const auto& [name, entry] : tokens_field->items()) {
-    tokenpin_slot_status nobodys{0, TOKENPIN_MAX_WEIGHT, TOKENPIN_STATE_UP};
-    const auto slot = slots.find(name);
-    const bool known = slot != slots.end();
-    Fields token(entry, "tokens." + name, problem);
-    ReadStatus(&token, known ? &states.declared[slot->second] : &nobodys);
-    token.RefuseOthers();
-    if (!known) states.unknown.push_back(name);
-  }
-  return states;
 }
 
 }  // namespace tokenpin_envoy

@@ -25,7 +25,7 @@ inline bool Contains(const std::vector<uint16_t>& statuses, uint16_t status) {
   return std::find(statuses.begin(), statuses.end(), status) != statuses.end();
 }
 
-// Where a value of a request comes from.
+// The place in a request that a value comes from.
 struct ValueSource {
   enum class Kind { kNone, kHeader, kMetadata, kFilterState, kConnection };
   Kind kind = Kind::kNone;
@@ -42,17 +42,17 @@ struct Token {
   Credentials credentials;
 };
 
-// What a header of a response must be.
+// A condition on a header of a response.
 struct HeaderMatch {
   enum class Kind { kExact, kPrefix, kPresent, kAbsent };
   Kind kind = Kind::kPresent;
   std::string name, text;
 
-  // Whether one of its values is so.
+  // Returns whether one of its values meets the condition.
   bool Matches(const HeaderList& headers) const;
 };
 
-// What a response does to its token.
+// The effect of a response on its token.
 struct Cooldown {
   std::vector<uint16_t> statuses;
   std::vector<HeaderMatch> headers;  // all of them
@@ -74,7 +74,7 @@ struct IdField {
   uint8_t kind = 0;
 };
 
-// What a route may have of its own without being a complete configuration.
+// The fields that a route may replace without being a complete configuration.
 struct Overlay {
   std::optional<std::string> scope;
   std::optional<uint8_t> group;
@@ -130,15 +130,7 @@ struct Parsed {
   Overlay overlay;                     // of a route without tokens
 };
 
-// What is wrong is in `problem`. Secrets are read, and never told.
+// Errors are in `problem`, without secrets.
 Parsed ParseConfiguration(std::string_view text, bool route, Problem* problem);
-
-// The state file: what it declares for the tokens, by slot, over what the configuration says; and
-// the names in it that the configuration does not have. (It may be newer or older than the file.)
-struct States {
-  std::vector<tokenpin_slot_status> declared;
-  std::vector<std::string> unknown;
-};
-States ParseStates(std::string_view text, const std::vector<Token>& tokens, Problem* problem);
 
 }  // namespace tokenpin_envoy

@@ -18,21 +18,13 @@ constexpr char kForeign[] =
     "sessions: give one of the two another cookie name (where none is set, a scope does). Said "
     "once; foreign_cookies counts all";
 
-// Where a body lies, by what it went through.
+// The parts of Envoy's memory that a body lies in, by the hooks that it passed.
 constexpr int kReceivedRequest[] = {kReceivedRequestBody};
 constexpr int kBufferedRequest[] = {kBufferedRequestBody};
 constexpr int kWholeRequest[] = {kBufferedRequestBody, kReceivedRequestBody};
-constexpr int kReceivedResponse[] = {kReceivedResponseBody};
-constexpr int kBufferedResponse[] = {kBufferedResponseBody};
-constexpr int kWholeResponse[] = {kBufferedResponseBody, kReceivedResponseBody};
 
-// Headers that are of the bytes of a body.
+// Headers that vouch for the bytes of a body.
 constexpr std::string_view kDigests[] = {TOKENPIN_DIGEST_HEADERS};
-constexpr std::string_view kOfTheBytes[] = {"content-length", "accept-ranges", "etag",
-                                            TOKENPIN_DIGEST_HEADERS};
-
-// Headers that are a URL of the upstream's.
-constexpr std::string_view kLocations[] = {TOKENPIN_LOCATION_HEADERS};
 
 }  // namespace
 
@@ -49,11 +41,26 @@ int Stream::OnRequestHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_s
   if (!scratch.request.Read(envoy, terms_, &request)) {
     return Fail(envoy, TOKENPIN_STATUS_SCOPE_LENGTH) ? kContinue : kStopIteration;
   }
+  if (Continue(envoy, scratch.request.headers())) return kContinue;
   if (Waits(envoy, scratch.request, request, end_of_stream)) return kStopIteration;
   return Decide(envoy, scratch.request, &request, nullptr) ? kContinue : kStopIteration;
 }
 
-// Reads the ids of the target. True if the request goes on only when its body was read, or never.
+// Continues a request that an internal redirect brings: the account that redirects it serves it,
+// regardless of what the request says now.
+bool Stream::Continue(envoy_filter envoy, const HeaderList& headers) {
+  const std::unique_ptr<Sent> sent = std::move(sent_);
+  if (sent == nullptr || terms_.observes() || !Continues(*sent, terms_, headers)) return false;
+  serving_ = true;
+  decision_ = sent->decision;
+  cookie_name_ = sent->cookie_name;
+  ids_ = std::move(sent->ids);
+  if (terms_.settings().metadata) WriteMetadata(envoy, decision_, *terms_.config());
+  try_.KeepHeaders(envoy, terms_.settings(), decision_);
+  return true;
+}
+
+// Reads the ids of the target. True if the request waits for its body, or is answered.
 bool Stream::Waits(envoy_filter envoy, const RequestReader& reader,
                    const tokenpin::Request& request, bool end_of_stream) {
   const HeaderList& headers = reader.headers();
@@ -89,8 +96,8 @@ bool Stream::Waits(envoy_filter envoy, const RequestReader& reader,
   return true;
 }
 
-// Nobody sees the ids in a WebSocket's frames, nor a body behind another upgrade. Clients that are
-// told so ask by requests instead.
+// The ids in a WebSocket's frames cannot be seen, nor a body behind another upgrade. Clients that
+// get this answer send requests instead.
 bool Stream::RefusesUpgrade(bool to_websocket) const {
   if (!opens() || (to_websocket && !ids_->has_state())) return false;
   return terms_.mode() != TOKENPIN_MODE_OPEN || terms_.settings().refuse_upgrades;
@@ -144,7 +151,7 @@ int Stream::OnRequestBody(envoy_filter envoy, Scratch& scratch, bool end_of_stre
   }
   const Held held = end_of_stream ? Held::kEnded : Held::kUnread;
   if (!Resume(envoy, scratch.request, held)) return kStopBodyNoBuffer;
-  // What was too much is not counted yet, and more may come.
+  // The part that was too much is not counted yet, and more may come.
   if (over != Hold::Bound::kNone) try_.OnRequestBody(envoy, settings, end_of_stream);
   return kContinue;
 }
@@ -219,7 +226,7 @@ bool Stream::Decide(envoy_filter envoy, RequestReader& reader, tokenpin::Request
   }
   if (!terms_.observes()) Serve(envoy, reader, held);
   if (ids_ == nullptr) return true;
-  // What is not read any more is not kept.
+  // Keeps nothing that is not read any more.
   ids_->edits.Clear();
   if (!ids_->Seals() || !decision_.has_slot()) ids_.reset();
   return true;
@@ -288,7 +295,7 @@ void Stream::PutOpened(envoy_filter envoy, const Held* held) {
   try_.OnHeldRequest(size, *held == Held::kEnded, length);
 }
 
-// A cookie of our name that another made is gone for whoever made it.
+// A cookie of our name that another gateway made is lost to that gateway.
 void Stream::NoteForeignRequestCookie(envoy_filter envoy) const {
   const tokenpin::Verdict verdict = decision_.verdict();
   if (verdict != TOKENPIN_VERDICT_UNKNOWN_KEY && verdict != TOKENPIN_VERDICT_BAD_TAG) return;
@@ -304,155 +311,6 @@ void Stream::NoteForeignResponseCookie(envoy_filter envoy) const {
   if (terms_.config()->told_of_foreign_response.exchange(true)) return;
   Log(kLogWarning, "removed from a response the upstream's own cookie named " +
                        std::string(cookie_name_.view()) + ", or carrier header. " + kForeign);
-}
-
-int Stream::OnResponseHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_stream) {
-  if (!serving_) {
-    if (!begun_) MendUpgrade(envoy, scratch);
-    BeginSealing(envoy, scratch, end_of_stream);
-    return kContinue;
-  }
-  const Settings& settings = terms_.settings();
-  if (!settings.response_header.empty()) {
-    SetHeader(envoy, kResponseHeader, settings.response_header, Describe(decision_));
-  }
-  ResponseReader& response = scratch.response;
-  response.Read(envoy, cookie_name_.view(), settings.carrier_header);
-  const uint16_t status = response.status();
-  // Most responses leave nothing to do: it does not matter where they came from.
-  if (status < kLeastError && decision_.fields().cookie == 0 && !response.has_cookie()) {
-    try_.BeLast();
-    BeginSealing(envoy, response.headers(), end_of_stream);
-    return kContinue;
-  }
-  if (!IsFromUpstream(envoy)) return kContinue;
-  if (status >= kLeastError) CoolDown(envoy, terms_, decision_.slot(), response);
-  if (response.has_cookie()) {
-    response.DropCookies(envoy, settings.carrier_header);
-    NoteForeignResponseCookie(envoy);
-  }
-  if (!try_.WantsNext(envoy, settings, decision_, status)) {
-    try_.BeLast();
-    WriteCookie(envoy, terms_, decision_, status);
-    BeginSealing(envoy, scratch, end_of_stream);
-    return kContinue;
-  }
-  // Ending a response that is still coming in costs the upstream's connection, or a reset stream in
-  // it, of which servers take only so many. So a short body is waited for.
-  try_.Hold(status);
-  if (!end_of_stream) return kStopIteration;
-  return RetryOrRelease(envoy, scratch, true) ? kStopIteration : kContinue;
-}
-
-// Where a listener takes no WebSockets, Envoy answers 403 before any filter has seen the request.
-// Clients then try again and again; of a 426 they know that requests are served.
-void Stream::MendUpgrade(envoy_filter envoy, Scratch& scratch) {
-  envoy_buffer details{};
-  if (terms_.config() == nullptr || !opens() ||
-      !envoy_dynamic_module_callback_http_filter_get_attribute_string(
-          envoy, kAttributeResponseCodeDetails, &details) ||
-      View(details) != "upgrade_failed") {
-    return;
-  }
-  scratch.headers.Read(envoy, kRequestHeader);
-  tokenpin::Request request;
-  request.method = tokenpin::bytes("CONNECT");
-  request.target = tokenpin::bytes(scratch.headers.First(":path"));
-  ids_ = Ids::Of(terms_, request, scratch.headers);
-  if (ids_ == nullptr || !RefusesUpgrade(true)) return;
-  terms_.chain.stats.Count(envoy, Counter::upgrades_refused);
-  SetHeader(envoy, kResponseHeader, ":status", "426");
-  SetHeader(envoy, kResponseHeader, "upgrade", "HTTP/1.1");
-  SetHeader(envoy, kResponseHeader, "connection", "upgrade");
-}
-
-int Stream::OnResponseBody(envoy_filter envoy, Scratch& scratch, bool end_of_stream) {
-  Bodies bodies = kReceivedResponse;
-  if (try_.holds()) {
-    if (!end_of_stream && try_.CanHoldMore(envoy)) return kStopBodyAndWatermark;
-    if (RetryOrRelease(envoy, scratch, false)) return kStopBodyNoBuffer;
-    bodies = kWholeResponse;
-  }
-  Seal(envoy, scratch, bodies, end_of_stream);
-  return kContinue;
-}
-
-int Stream::OnResponseTrailers(envoy_filter envoy, Scratch& scratch) {
-  if (try_.holds() && RetryOrRelease(envoy, scratch, false)) return kStopIteration;
-  Seal(envoy, scratch, kBufferedResponse, true);
-  return kContinue;
-}
-
-void Stream::OnComplete(envoy_filter envoy) { CountSealed(envoy); }
-
-// True if Envoy began the request again, and nothing of this object may be used; else the response
-// that was held goes to the client.
-bool Stream::RetryOrRelease(envoy_filter envoy, Scratch& scratch, bool end_of_stream) {
-  const uint16_t status = try_.Release();
-  const tokenpin::IdSummary* const ids = ids_ == nullptr ? nullptr : &ids_->summary();
-  if (try_.BeginNext(envoy, terms_, decision_, ids, scratch.request)) return true;
-  WriteCookie(envoy, terms_, decision_, status);
-  BeginSealing(envoy, scratch, end_of_stream);
-  return false;
-}
-
-// A response begins to go to the client.
-void Stream::BeginSealing(envoy_filter envoy, Scratch& scratch, bool end_of_stream) {
-  if (ids_ == nullptr) return;
-  scratch.headers.Read(envoy, kResponseHeader);
-  BeginSealing(envoy, scratch.headers, end_of_stream);
-}
-
-// What its headers say of its body, and what is not right any more once ids are sealed in it, is
-// taken off.
-void Stream::BeginSealing(envoy_filter envoy, const HeaderList& headers, bool end_of_stream) {
-  if (ids_ == nullptr || !IsFromUpstream(envoy)) return;
-  envoy_buffer upstream{};
-  envoy_dynamic_module_callback_http_get_header(envoy, kRequestHeader, Buffer(":authority"),
-                                                &upstream, 0, nullptr);
-  ids_->OnResponse(decision_.slot(), View(upstream));
-  const Content content = ContentOf(headers);
-  bool seals = ids_->SealsBody(headers.First(":status"), content);
-  if (seals && IsEncoded(headers)) {
-    terms_.chain.stats.Count(envoy, Counter::bodies_not_sealed);
-    seals = false;
-  }
-  if (seals && !end_of_stream) ids_->BeginSealing(content);
-  if (terms_.observes()) return;
-  // The first change ends the views of all.
-  std::vector<std::pair<std::string_view, std::string>> changes;
-  for (const std::string_view name : kLocations) {
-    const std::string_view location = headers.First(name);
-    std::string sealed;
-    if (!location.empty() && ids_->SealTarget(location, &sealed))
-      changes.emplace_back(name, sealed);
-  }
-  // Of a response without a body, but for HEAD, they say what is true.
-  if (seals && (!end_of_stream || ids_->is_head())) {
-    for (const std::string_view name : kOfTheBytes) {
-      const std::string_view value = headers.First(name);
-      if (!value.empty() && value.substr(0, 2) != "W/") changes.emplace_back(name, "");
-    }
-  }
-  for (const auto& [name, value] : changes) SetHeader(envoy, kResponseHeader, name, value);
-}
-
-void Stream::Seal(envoy_filter envoy, Scratch& scratch, Bodies bodies, bool end_of_stream) {
-  if (ids_ == nullptr || !ids_->sealing()) return;
-  std::string& sealed = scratch.text;
-  sealed.clear();
-  bool differs = false;
-  const Pieces& pieces = ReadPieces(envoy, bodies);
-  for (const envoy_buffer& piece : pieces) differs |= ids_->Seal(View(piece), &sealed);
-  if (end_of_stream) differs |= ids_->EndSealing(&sealed);
-  if (differs && !terms_.observes()) ReplaceBody(envoy, bodies, SizeOf(pieces), sealed);
-  if (end_of_stream) CountSealed(envoy);
-}
-
-void Stream::CountSealed(envoy_filter envoy) {
-  if (ids_ == nullptr || decision_.slot() == TOKENPIN_SLOT_NONE) return;
-  terms_.chain.stats.Count(envoy, Counter::ids_sealed, ids_->NewlySealed());
-  terms_.chain.stats.Count(envoy, Counter::bodies_not_understood, ids_->NewlyUnexpected());
 }
 
 }  // namespace tokenpin_envoy

@@ -9,6 +9,7 @@
 #include "envoy_abi.h"
 #include "hold.h"
 #include "ids.h"
+#include "redirect.h"
 #include "request.h"
 #include "response.h"
 #include "retry.h"
@@ -28,7 +29,7 @@ struct Scratch {
 // Used by one worker at a time.
 class Stream {
  public:
-  explicit Stream(const Chain& chain) : terms_{chain}, try_(chain) {}
+  explicit Stream(const Chain& chain) : terms_{chain}, try_(chain), sent_(TakeSent()) {}
 
   // These return what the hook has to return.
   int OnRequestHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_stream);
@@ -40,13 +41,14 @@ class Stream {
   void OnComplete(envoy_filter envoy);
 
  private:
-  // How a request goes on that was held: at its end, in front of its trailers, or before it is all
-  // there.
+  // The point at which a held request continues: at its end, in front of its trailers, or before
+  // it is all there.
   enum class Held { kEnded, kInTrailers, kUnread };
 
-  // Whether the filter may change or refuse a request for its ids.
+  // True if the filter may change or refuse a request for its ids.
   bool opens() const { return terms_.mode() != TOKENPIN_MODE_OFF && !terms_.observes(); }
 
+  bool Continue(envoy_filter envoy, const HeaderList& headers);
   bool Waits(envoy_filter envoy, const RequestReader& reader, const tokenpin::Request& request,
              bool end_of_stream);
   bool RefusesUpgrade(bool to_websocket) const;
@@ -74,10 +76,12 @@ class Stream {
   Try try_;
   std::unique_ptr<Ids> ids_;  // null: of no interest
   Hold hold_;
-  // Whether the request says how long its body is, and what its digest is.
+  // True if headers of the request declare the length of its body, and a digest.
   bool has_length_ = false, has_digest_ = false;
-  bool begun_ = false;    // the request came by here
-  bool serving_ = false;  // a token was put on it
+  bool begun_ = false;          // the request came by here
+  bool serving_ = false;        // a token was put on it
+  bool answered_ = false;       // a response came by here
+  std::unique_ptr<Sent> sent_;  // by the stream before, until the request comes
   tokenpin::CookieName cookie_name_;
   tokenpin::Decision decision_;
 };

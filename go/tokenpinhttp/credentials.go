@@ -47,8 +47,8 @@ func Bearer(tokens ...string) Credentials {
 // the client's own from headers and trailers. Those are
 //
 //   - what any slot has;
-//   - names with one of these words: authorization, auth, token, jwt, secret, password, credential, credentials, apikey;
-//     or with api-key, access-key, functions-key or subscription-key;
+//   - names with one of these words: authorization, auth, token, jwt, secret, password, credential,
+//     credentials, apikey; or with api-key, access-key, functions-key or subscription-key;
 //   - OpenAI-Organization, OpenAI-Project and X-Goog-User-Project, which say whose account pays.
 //
 // Upper and lower case do not count, and _ is the same as -, as it is to many servers. Everything

@@ -23,8 +23,12 @@ maven: wasm
 	$(MVN) --activate-profiles release -DskipTests -Dmaven.install.skip deploy \
 	  -DaltDeploymentRepository=here::file://$(abspath $(JVM_OUT))/repository
 
-.PHONY: dist-files
-dist-files: lib envoy-filter wasm-filter python-wheel js-package maven $(SBOM_VENV)/installed ## the files of a release
+# Archives hold the modes of files, which follow from the mask.
+.PHONY: dist-files dist-built
+dist-files: ## the files of a release, from the last commit, in build/dist
+	umask 022 && "$$MAKE" --no-print-directory dist-built
+
+dist-built: lib envoy-filter wasm-filter python-wheel js-package maven $(SBOM_VENV)/installed
 	$(DIST_HERE)/files.sh $(BUILD) $(VERSION) $(HOST)
 	$(SBOM_VENV)/bin/python -B checks/supply/sbom.py $(DIST)
 	cd $(DIST) && LC_ALL=C sha256sum -- * > SHA256SUMS

@@ -4,7 +4,7 @@
 #
 #   install.sh BUILD VERSION HOST
 #
-# The place is outside of the repository, and has nothing of it but the tests.
+# The place is outside of the repository, and has nothing of it but tests and pages.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -116,7 +116,7 @@ cat >pom.xml <<END
   </dependencies>
 </project>
 END
-home=$("$root/bindings/jvm/jdk.sh" 17)
+home=$("$root/bindings/jvm/jdk.sh" 17 21 2>log || "$root/bindings/jvm/jdk.sh" 17)
 JAVA_HOME=$home mvn --quiet --batch-mode -Dmaven.repo.local="$PWD/repository" \
   org.apache.maven.plugins:maven-dependency-plugin:3.9.0:copy-dependencies -DoutputDirectory="$PWD/jars"
 "$root/bindings/jvm/readme.sh" "$root/bindings/jvm/README.md" jars readme "$home"
@@ -124,8 +124,8 @@ JAVA_HOME=$home mvn --quiet --batch-mode -Dmaven.repo.local="$PWD/repository" \
 
 # The gateways: the tests find what was unpacked where a build leaves it.
 begins gateways
-(cd "$root" && git ls-files -z 'gateways/*/tests/*' 'gateways/*/README.md' gateways/envoy/demo tests/twin \
-  tests/vectors README.md | xargs -0 cp --parents -t "$work/gateways")
+(cd "$root" && git ls-files -z 'gateways/*/tests/*' gateways/envoy/demo tests/twin tests/vectors '*.md' |
+  xargs -0 cp --parents -t "$work/gateways")
 mkdir -p build/envoy build/wasm unpacked
 unpacked "tokenpin-envoy-$version-$host" unpacked
 unpacked "tokenpin-nginx-$version" unpacked

@@ -57,7 +57,7 @@ fn the_rust_of_the_guide_is_a_tested_example() {
     let source = read("src/decide/owned.rs");
     let comments = source.lines().filter_map(|line| line.trim_start().strip_prefix("///"));
     let comments: String =
-        comments.map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line))).collect();
+        comments.flat_map(|line| [line.strip_prefix(' ').unwrap_or(line), "\n"]).collect();
     assert!(!shown.is_empty() && comments.contains(shown), "OwnedAffinity::get has other lines");
 }
 

@@ -53,9 +53,11 @@ const RESPONSES: [&str; 24] = [
     "",
     " \n",
     "data: {\"id\":\"resp_1\"}\n\n",
-    "event: x\r\ndata: {\"response\":\r\ndata: {\"id\":\"resp_1\"}}\r\n\r\ndata:{\"item_id\":\"msg_1\"}\r\n\r\ndata: [DONE]\r\n\r\n",
+    "event: x\r\ndata: {\"response\":\r\ndata: {\"id\":\"resp_1\"}}\r\n\r\n\
+     data:{\"item_id\":\"msg_1\"}\r\n\r\ndata: [DONE]\r\n\r\n",
     ": comment\rdata: {\"id\":\"resp_1\"}\rdata: x\r\rdata: {\"id\":\"resp_2\"}\r\r",
-    "id: resp_1\nretry: 1\ndatax: {\"id\":\"resp_1\"}\n\ndata: {\"id\":\"resp_\ndata: 1\"}\n\ndata: {\"id\":\"resp_1\"}",
+    "id: resp_1\nretry: 1\ndatax: {\"id\":\"resp_1\"}\n\n\
+     data: {\"id\":\"resp_\ndata: 1\"}\n\ndata: {\"id\":\"resp_1\"}",
     "\u{feff}data: {\"id\":\"resp_1\"}\n\n",
     "data: {\"encrypted_content\":\"gAAA\"}\n\ndata:\n\ndata: 12\n\n",
     r#"{"id":"resp_1","file_ids":["file-1","file-1"],"item_id":"msg_1","thread_id":"thread_1"}"#,

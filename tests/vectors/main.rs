@@ -82,7 +82,7 @@ fn compare(file: &str, sections: &[(&str, Vec<Json>)]) {
     let differ = there.lines().zip(out.lines()).find(|(there, now)| there != now);
     assert!(
         there == out,
-        "{file} is not what the code says; `make vectors` writes it anew. First difference: \
+        "{file} is not what the code says; `make vectors` writes it again. First difference: \
          {differ:#?}"
     );
 }

@@ -218,8 +218,10 @@ export function flag(value: boolean, what: string): number {
   return value ? 1 : 0;
 }
 
-/** The number of a name of an enum, whose values are in the order of their numbers. The error does not show what was
- * given, which may be a secret in the wrong place. */
+/**
+ * The number of a name of an enum, whose values are in the order of their numbers. The error does
+ * not show the given one, which may be a secret in the wrong place.
+ */
 export function number(values: readonly string[], value: string, what: string): number {
   const found = values.indexOf(value);
   if (found < 0) throw new TypeError(`${what} must be one of ${values.join(', ')}`);

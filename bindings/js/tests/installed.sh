@@ -9,7 +9,7 @@ set -euo pipefail
 
 build=$(realpath "$1") packed=${2:+$(realpath "$2")}
 here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
-most=102400
+most=102400 # 100 KiB
 npm=(npm --no-audit --no-fund --no-update-notifier --loglevel=error)
 
 rm -rf "$build/empty" && mkdir -p "$build/empty"

@@ -1,4 +1,6 @@
-"""Random and adversarial inputs: the package, in its own Node, against the second implementation, tests/twin."""
+"""Random and adversarial inputs: the package, in its own Node, against the second implementation,
+tests/twin.
+"""
 
 import itertools
 import json
@@ -107,7 +109,9 @@ def make(kind, *arguments):
 
 
 def time_of(now):
-    """A time that a number of JavaScript can be. Those behind 2^46 are alike: every until and every cookie is older."""
+    """A time that a number of JavaScript can be. Those behind 2^46 are alike: every until and every
+    cookie is older.
+    """
     return min(now, 2 ** 53 - 1)
 
 

@@ -1,4 +1,6 @@
-"""The package with the interface of tests/twin/library.py, so that what that runs can be run against it."""
+"""The package with the interface of tests/twin/library.py, so that what that runs can be run
+against it.
+"""
 
 import functools
 

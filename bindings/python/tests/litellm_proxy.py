@@ -1,4 +1,5 @@
-"""The callback in real proxies of LiteLLM: two replicas without Redis, in front of a provider with accounts.
+"""The callback in real proxies of LiteLLM: two replicas without Redis, in front of a provider with
+accounts.
 
 Run by `make python-litellm`, in an environment that has LiteLLM. Not a part of the other tests.
 """
@@ -284,7 +285,9 @@ def test_the_replicas_said_nothing_of_a_defect(proxies):
 
 
 def test_for_comparison_litellms_own_session_affinity(tmp_path):
-    """Not asserted: how many sessions LiteLLM's own check splits, which without Redis is each replica's own."""
+    """Not asserted: how many sessions LiteLLM's own check splits, which without Redis is each
+    replica's own.
+    """
     proxies = Proxies(tmp_path, False)
     try:
         split = 0

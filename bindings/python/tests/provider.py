@@ -1,6 +1,8 @@
-"""A provider with state in its accounts, as an application for ASGI and for WSGI, behind the middleware.
+"""A provider with state in its accounts, as an application for ASGI and for WSGI, behind the
+middleware.
 
-An id says which account made it, so that any process can play the provider: with another account it answers 404.
+An id says which account made it, so that any process can play the provider: with another account it
+answers 404.
 """
 
 import hashlib

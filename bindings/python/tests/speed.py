@@ -1,4 +1,6 @@
-"""Measures calls from Python beside itsdangerous and a jump hash in Python. Writes a table in Markdown."""
+"""Measures calls from Python beside itsdangerous and a jump hash in Python. Writes a table in
+Markdown.
+"""
 
 import sys
 import timeit

@@ -1,4 +1,5 @@
-"""The middleware without a server: what no client of a server can bring about, or only with luck."""
+"""The middleware without a server: what no client of a server can bring about, or only with luck.
+"""
 
 import asyncio
 import inspect

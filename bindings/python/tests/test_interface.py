@@ -37,13 +37,13 @@ def test_a_session_stays_where_its_cookie_says():
         assert (decision.slot, decision.outcome, decision.verdict) == (first.slot, "pinned", "valid")
 
 
-def test_values_are_str_and_members_at_once():
+def test_values_are_str_and_members_too():
     decision = build().decide("POST", "/v1/responses")
     assert decision.outcome is tokenpin.Outcome.PLACED
     assert decision.outcome == "placed"
     assert "%s" % decision.outcome == "placed"
     assert decision.outcome.number == 0
-    assert tokenpin.Outcome.PLACED.__doc__.startswith("Selected")
+    assert tokenpin.Outcome.PLACED.__doc__.startswith("Selection")
     assert len({decision.outcome: 1, "placed": 2}) == 1
 
 

@@ -1,4 +1,5 @@
-"""The middleware in real servers: uvicorn and gunicorn, two replicas of each, which share nothing."""
+"""The middleware in real servers: uvicorn and gunicorn, two replicas of each, which share nothing.
+"""
 
 import hashlib
 import http.client

@@ -105,8 +105,8 @@ def run(build, size):
 
     for part, demo in parts.items():
         print_table(part, demo.rows)
-    print("\nlost: answered as a success, and wrong: nothing is there of what was there before")
-    print("moved: sessions that another account answered than the one that began them\n")
+    print("\nlost: answered as a success, but without the session's earlier content")
+    print("moved: sessions with an answer from an account that did not begin them\n")
     kept = {
         "the affinity cookie never reached the provider": counters["cookie_seen"] == 0,
         "no sealed id reached the provider": counters["sealed_seen"] == 0,

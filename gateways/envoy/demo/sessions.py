@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import openai
 
 CONSUMER_HEADER = "x-consumer"
-LOST = -1  # the status of an answer that is a success, and wrong
+LOST = -1  # the status of a wrong answer that looks like a success
 WORKERS = 8
 
 

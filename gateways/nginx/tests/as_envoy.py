@@ -1,4 +1,5 @@
-"""A plugin of pytest that lets the end-to-end tests of the filter for Envoy run with nginx in its place."""
+"""A plugin of pytest that lets the end-to-end tests of the filter for Envoy run with nginx in
+its place."""
 
 import copy
 import json

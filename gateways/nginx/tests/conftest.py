@@ -31,8 +31,8 @@ def folder(run, request):
 
 @pytest.fixture
 def gateway(run, folder):
-    """Starts a gateway: `gateway(settings(...), server="...")`, where words name parts of its nginx.conf. Each must be
-    alive at the end of the test, and no Lua may have failed."""
+    """Starts a gateway: `gateway(settings(...), server="...")`, where words name parts of its
+    nginx.conf. Each must be alive at the end of the test, and no Lua may have failed."""
     made = []
 
     def start(fields=None, environment=None, **parts):

@@ -117,7 +117,8 @@ http {{
 
 
 def free_ports(count):
-    """Below those that the kernel gives to connections, or one of these might take a port before nginx does."""
+    """Below those that the kernel gives to connections, or one of these might take a port before
+    nginx does."""
     limit = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     servers = []
     while len(servers) < count:
@@ -130,7 +131,8 @@ def free_ports(count):
 
 
 class Nginx:
-    """One nginx whose configuration can be replaced while it runs. What it reads and its log are in `folder`."""
+    """One nginx whose configuration can be replaced while it runs. What it reads and its log are
+    in `folder`."""
 
     jit = True
 

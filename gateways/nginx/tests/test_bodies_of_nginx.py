@@ -33,7 +33,8 @@ def test_bodies_in_files(gateway, size, http2, length):
 
 
 def test_uploads_are_not_held(gateway):
-    """With proxy_request_buffering off, the upstream gets the first part before the client has sent the second."""
+    """With proxy_request_buffering off, the upstream gets the first part before the client has
+    sent the second."""
     server = """
     location ~ /files$ {
         rewrite_by_lua_block { require("resty.tokenpin").request() }
@@ -76,7 +77,8 @@ def test_all_bodies_of_a_worker(gateway):
 
 
 def test_a_body_without_a_length_takes_all_room(gateway):
-    """It may become as long as any. Requests that only read are served meanwhile, and the room is given back."""
+    """It may become as long as any. Requests that only read are served meanwhile, and the room
+    is given back."""
     g = gateway(settings(sealed_ids="seal", max_held_bodies=100000), workers=1)
     fields = b"host: g\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n"
     head = b"POST /v1/responses HTTP/1.1\r\n" + fields + b"\r\n"

@@ -93,7 +93,8 @@ def test_many_requests_in_parts(gateway):
 
 @pytest.mark.slow
 def test_streams_of_one_connection(gateway):
-    """Over HTTP/2 their frames are mixed, and some streams are reset while the gateway waits for their bodies."""
+    """Over HTTP/2 their frames are mixed, and some streams are reset while the gateway waits for
+    their bodies."""
     g = gateway(settings(sealed_ids="seal", max_held_bodies=2_000_000), workers=1)
     body = json.dumps({"input": "x" * 20_000}).encode()
     for _ in range(3):
@@ -113,7 +114,8 @@ def test_streams_of_one_connection(gateway):
 
 
 def test_no_request_inherits_from_the_one_before(gateway):
-    """Structures are used again: each kind of request comes behind each other one, and is as if it were the first."""
+    """Structures are used again: each kind of request comes behind each other one, and is as if
+    it were the first."""
     fields = settings(sealed_ids="seal", carrier_header="x-pin", retry={"status": [429]}, drop_when_moved=["x-drop"])
     g = gateway(fields, workers=1)
     g.upstream.answer = provider = Provider()
@@ -344,7 +346,8 @@ def test_headers_over_nginxs_limits(gateway):
 
 @pytest.mark.slow
 def test_a_redirect_by_the_upstream(gateway):
-    """X-Accel-Redirect: the account has answered with success, and another location has the body."""
+    """X-Accel-Redirect: the account has answered with success, and another location has the
+    body."""
     server = """
     location /inside/ { internal; proxy_pass http://provider; }
     location /page/ { internal; content_by_lua_block { ngx.print("a page of nginx's") } }
@@ -389,7 +392,8 @@ def test_a_mirror_in_a_location_that_decides(gateway):
 
 @pytest.mark.slow
 def test_a_crash_of_workers_loses_no_state(gateway):
-    """The states are the dictionary's, which outlives a worker; and what it waited for goes with it."""
+    """The states are the dictionary's, which outlives a worker; and what it waited for goes with
+    it."""
     cooldowns = [{"status": [429], "state": "down", "seconds": 1000}]
     g = gateway(settings(sealed_ids="seal", max_held_bodies=100_000, cooldowns=cooldowns), workers=1)
     g.upstream.script = [answering(429)]
@@ -422,7 +426,8 @@ def test_a_crash_of_workers_loses_no_state(gateway):
 ], ids=["unbuffered", "buffered", "gzip", "output"])  # fmt: skip
 @pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
 def test_small_buffers(gateway, part, server, http2):
-    """Ids that a buffer's end cuts are sealed all the same, and each byte around them is as it was."""
+    """Ids that a buffer's end cuts are sealed all the same, and each byte around them is as it
+    was."""
     if part == "location":
         server += LOCATION
     g = gateway(SEALING, **{part: server})

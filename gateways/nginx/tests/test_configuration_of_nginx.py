@@ -1,6 +1,8 @@
-"""Configurations that the filter for Envoy refuses are refused here, at the same paths, and so is what only Envoy has.
+"""Configurations that the filter for Envoy refuses are refused here, at the same paths, and so is
+what only Envoy has.
 
-They are given to `setup` in a location of a running nginx: that is quicker than to start it for each.
+They are given to `setup` in a location of a running nginx: that is quicker than to start it for
+each.
 """
 
 import copy
@@ -118,7 +120,8 @@ def test_texts_that_are_no_configuration(told):
 
 
 def test_a_configuration_without_tokens(gateway):
-    """Requests pass unchanged. The log says so, for nothing else tells it from one that pins them."""
+    """Requests pass unchanged. The log says so, for nothing else tells it from one that pins
+    them."""
     g = gateway({}, max_body="0")
     answer = g.send(headers=[("authorization", "Bearer mine")])
     assert g.upstream.requests[-1].values("authorization") == [b"Bearer mine"] and answer.cookie is None

@@ -83,7 +83,8 @@ location @try {
 
 
 def test_redirects_within_nginx(gateway):
-    """The request keeps its token; its client, the cookie; and nothing of the token's becomes the client's key."""
+    """The request keeps its token; its client, the cookie; and nothing of the token's becomes
+    the client's key."""
     fields = settings(session=[{"header": "authorization"}], keyed_cookies=True)
     g = gateway(fields, server=REDIRECTS)
     for number in range(10):
@@ -114,7 +115,8 @@ def test_a_redirected_request_without_the_variable(gateway):
 @pytest.mark.slow
 @pytest.mark.parametrize("phase, decides", [("access", False), ("rewrite", True)])
 def test_subrequests_are_none_of_ours(gateway, phase, decides):
-    """An authenticator's 401 or 429 cools no token down, whether it is asked before the decision or behind it."""
+    """An authenticator's 401 or 429 cools no token down, whether it is asked before the decision
+    or behind it."""
     server = f"""
     location /guarded/ {{
         auth_request /authenticator;

@@ -1,9 +1,9 @@
 """tokenpin pins sessions to upstream API tokens.
 
-A gateway holds several accounts of one provider. `Affinity.decide` says which of them serves a request, the same on every
-replica and without shared storage, and `Affinity.finish` which cookie is returned. `Affinity.opener` and `Affinity.sealer`
-make ids say which account their object lives in. `tokenpin.asgi`, `tokenpin.wsgi` and `tokenpin.litellm` do all of it for
-gateways of these kinds.
+A gateway holds several accounts of one provider. `Affinity.decide` says which of them serves a
+request, the same on every replica and without shared storage, and `Affinity.finish` which cookie is
+returned. `Affinity.opener` and `Affinity.sealer` make ids say which account their object lives in.
+`tokenpin.asgi`, `tokenpin.wsgi` and `tokenpin.litellm` do all of it for gateways of these kinds.
 
 Bytes are given as `bytes`, or as a `str`, which stands for its UTF-8.
 """

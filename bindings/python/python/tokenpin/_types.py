@@ -47,11 +47,14 @@ class Slot(NamedTuple):
     state: str = State.UP
     weight: int = MAX_WEIGHT
     until: int = 0
-    """The unix second from which a slot that is draining or down counts as up again; 0 for never."""
+    """The unix second from which a slot that is draining or down counts as up again; 0 for never.
+    """
 
 
 class SlotStatus(NamedTuple):
-    """State, weight and until of a slot at one moment. Change one with `_replace`, and keep the others."""
+    """State, weight and until of a slot at one moment. Change one with `_replace`, and keep the
+    others.
+    """
 
     state: str = State.UP
     weight: int = MAX_WEIGHT

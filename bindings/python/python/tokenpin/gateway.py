@@ -1,6 +1,8 @@
-"""The common part of `tokenpin.asgi` and `tokenpin.wsgi`: one configuration at work, and one exchange without its I/O.
+"""The common part of `tokenpin.asgi` and `tokenpin.wsgi`: one configuration at work, and one
+exchange without its I/O.
 
-The rules are those of docs/guides/embedding.md and of the layer for tower, whose words the configuration has.
+The rules are those of docs/guides/embedding.md and of the layer for tower, whose words the
+configuration has.
 """
 
 import json
@@ -39,7 +41,9 @@ class Cooldown(NamedTuple):
     statuses: Sequence[int]
     """Each 400 to 599."""
     state: str = State.DRAINING
-    """`draining`: the account keeps its sessions and gets no new anonymous ones; or `down`: it serves no session."""
+    """`draining`: the account keeps its sessions and gets no new anonymous ones; or `down`: it
+    serves no session.
+    """
     seconds: int = 30
     retry_after: Optional[int] = 3600
     """Instead of `seconds`, what the response asks for, up to that many; None to ignore that."""
@@ -65,10 +69,12 @@ COOLDOWNS = (Cooldown((401, 429)),)
 
 
 class Gateway:
-    """One configuration at work: an affinity, the credentials of its slots, and what is read from requests.
+    """One configuration at work: an affinity, the credentials of its slots, and what is read from
+    requests.
 
-    `credentials` are, slot by slot, the headers that the account is known by; a str is a bearer token, None a vacant
-    slot's. Names of headers are given as they are written in HTTP. `ValueError` says what does not fit.
+    `credentials` are, slot by slot, the headers that the account is known by; a str is a bearer
+    token, None a vacant slot's. Names of headers are given as they are written in HTTP.
+    `ValueError` says what does not fit.
     """
 
     def __init__(
@@ -130,7 +136,9 @@ class Gateway:
             raise ValueError("retry: max is 1 to 3")
 
     def set_slot(self, slot: int, status: SlotStatus) -> None:
-        """Changes a slot's state, weight and until. Until it is up again, responses do not change it."""
+        """Changes a slot's state, weight and until. Until it is up again, responses do not change
+        it.
+        """
         with self._lock:
             self.affinity.set_slot(slot, status)
             self._cooled[slot] = None
@@ -159,12 +167,15 @@ class Gateway:
             self._cooled[slot] = status_now
 
     def apply(self, slot: int, headers: Headers) -> Headers:
-        """The headers of a request with the credentials of the account in a slot, and without those of others."""
+        """The headers of a request with the credentials of the account in a slot, and without those
+        of others.
+        """
         kept = [pair for pair in headers if _folded(pair[0]) not in self._account_names]
         return kept + self._credentials[slot]
 
     def hold(self, size: int) -> bool:
-        """Counts what is held of all bodies. False if it is too much, and then it is not counted."""
+        """Counts what is held of all bodies. False if it is too much, and then it is not counted.
+        """
         with self._lock:
             if self._held + size > self.max_held:
                 return False
@@ -330,7 +341,9 @@ class Exchange:
         )
 
     def read(self, chunk: bytes) -> bool:
-        """Takes a chunk of the body. False if no more is taken: what is left of the body passes as it comes."""
+        """Takes a chunk of the body. False if no more is taken: what is left of the body passes as
+        it comes.
+        """
         assert self.opener is not None
         self._came += len(chunk)
         if self._refused is not None:
@@ -440,7 +453,9 @@ class Exchange:
     # ---- The response
 
     def may_retry(self, status: int) -> bool:
-        """True if another account may be asked after this status, if the body is there to be sent again."""
+        """True if another account may be asked after this status, if the body is there to be sent
+        again.
+        """
         retry = self.gateway.retry
         return (
             retry is not None and self.decision.may_move and len(self.tried) < retry.max and status in retry.statuses
@@ -463,7 +478,9 @@ class Exchange:
         return True
 
     def respond(self, status: int, headers: Headers, *, is_upgrade: bool = False) -> Headers:
-        """The headers of a response of the account's as the client gets them. Sets `sealer` if its body is to be sealed."""
+        """The headers of a response of the account's as the client gets them. Sets `sealer` if its
+        body is to be sealed.
+        """
         gateway, sealer = self.gateway, None
         out = [
             (name, value)
@@ -558,7 +575,9 @@ def _the_one(values: list[bytes]) -> Optional[bytes]:
 
 
 def _unjoined(value: bytes) -> bytes:
-    """The value that copies of it make, which a proxy in front has joined by commas. Else the value as it is."""
+    """The value that copies of it make, which a proxy in front has joined by commas. Else the value
+    as it is.
+    """
     one = _the_one([part.strip() for part in value.split(b",")])
     return value if one is None else one
 
@@ -600,7 +619,9 @@ def _is_encoded(headers: Headers) -> bool:
 
 
 def _changes(name: bytes, value: bytes) -> bool:
-    """True if a header says what is only true of the bytes that a body had. A weak tag says that it means the same."""
+    """True if a header says what is only true of the bytes that a body had. A weak tag says that it
+    means the same.
+    """
     if name == b"etag":
         return not value.strip().startswith(b"W/")
     return name in DIGEST_HEADERS or name in (b"content-length", b"accept-ranges")

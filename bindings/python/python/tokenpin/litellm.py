@@ -2,10 +2,11 @@
 
 In a file beside the proxy's configuration, which names `pins` among its callbacks:
 
-    pins = PinDeployments("gpt", Affinity(["account-a", "account-b"], placement_key=..., cookie_keys=[...]))
+    accounts = Affinity(["account-a", "account-b"], placement_key=..., cookie_keys=[...])
+    pins = PinDeployments("gpt", accounts)
 
-The identity of an account is the `model_info.id` of its deployment. Nothing is shared between replicas, nor remembered: what
-served a request is decided again when its response is there.
+The identity of an account is the `model_info.id` of its deployment. Nothing is shared between
+replicas, nor remembered: what served a request is decided again when its response is there.
 """
 
 import logging
@@ -24,9 +25,10 @@ log = logging.getLogger("tokenpin.litellm")
 class PinDeployments(CustomLogger):  # type: ignore[misc]
     """Pins the sessions of one model group, or of several with the same accounts.
 
-    `consumer` is a field of LiteLLM's metadata, which clients cannot set, such as `user_api_key_hash` or
-    `user_api_key_team_id`. `session_header` is a header with a session key, which clients choose. Without either, the
-    session is that of the cookie, which each client is given.
+    `consumer` is a field of LiteLLM's metadata, which clients cannot set, such as
+    `user_api_key_hash` or `user_api_key_team_id`. `session_header` is a header with a session key,
+    which clients choose. Without either, the session is that of the cookie, which each client is
+    given.
     """
 
     def __init__(
@@ -52,7 +54,9 @@ class PinDeployments(CustomLogger):  # type: ignore[misc]
         request_kwargs: Optional[dict[str, Any]] = None,
         parent_otel_span: Any = None,
     ) -> list[dict[str, Any]]:
-        """Leaves the one deployment that serves the session, of those that LiteLLM would choose from; or none."""
+        """Leaves the one deployment that serves the session, of those that LiteLLM would choose
+        from; or none.
+        """
         request = request_kwargs or {}
         if model not in self.models or _is_left_alone(request):
             return healthy_deployments
@@ -120,7 +124,9 @@ class PinDeployments(CustomLogger):  # type: ignore[misc]
 
 
 def _is_left_alone(request: Mapping[str, Any]) -> bool:
-    """LiteLLM finds the deployment of a response by its own ids, which know better than any session."""
+    """LiteLLM finds the deployment of a response by its own ids, which know better than any
+    session.
+    """
     return bool(request.get("previous_response_id"))
 
 

@@ -2,10 +2,11 @@
 
     app = PinMiddleware(app, Gateway(affinity, ["sk-a", "sk-b"]))
 
-To reload, assign another `Gateway` to `gateway`: requests that are under way end with the one that decided about them. The
-`Decision` is in the environment, as `tokenpin.decision`.
+To reload, assign another `Gateway` to `gateway`: requests that are under way end with the one that
+decided about them. The `Decision` is in the environment, as `tokenpin.decision`.
 
-WSGI gives an application the values of repeated headers joined, so two `Cookie` fields are one. HTTP/1.1 has one anyway.
+WSGI gives an application the values of repeated headers joined, so two `Cookie` fields are one.
+HTTP/1.1 has one anyway.
 """
 
 import io
@@ -184,7 +185,9 @@ class _Kept(io.RawIOBase):
         return len(chunk)
 
     def whole(self) -> bool:
-        """True if the body can be sent again. An application need not read more than Content-Length."""
+        """True if the body can be sent again. An application need not read more than
+        Content-Length.
+        """
         if self._copy is not None and not self._ended:
             self._ended = not self._body.read(1) if isinstance(self._body, (io.BytesIO, _Limited)) else False
         return self._copy is not None and self._ended
@@ -226,7 +229,9 @@ class _Response:
         return self._writes
 
     def _write(self, chunk: bytes) -> object:
-        """Writes before the application returns. That cannot be taken back, so the response is final."""
+        """Writes before the application returns. That cannot be taken back, so the response is
+        final.
+        """
         self.begin()
         sealer = self._exchange.sealer
         return self._writes(chunk if sealer is None else sealer.push(chunk))

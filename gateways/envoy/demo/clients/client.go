@@ -19,9 +19,9 @@ import (
 	"github.com/openai/openai-go/v3/responses"
 )
 
-const lost = -1 // the status of an answer that is a success, and wrong
+const lost = -1 // the status of a wrong answer that looks like a success
 
-var errWrong = errors.New("a success, and wrong")
+var errWrong = errors.New("a wrong answer that looks like a success")
 
 type job struct {
 	Job     int               `json:"job"`

@@ -4,7 +4,7 @@
 const readline = require("node:readline");
 const OpenAI = require("openai");
 
-const LOST = -1; // the status of an answer that is a success, and wrong
+const LOST = -1; // the status of a wrong answer that looks like a success
 
 class Wrong extends Error {}
 

@@ -16,7 +16,7 @@ import httpx2
 import openai
 
 WRITING = threading.Lock()
-LOST = -1  # the status of an answer that is a success, and wrong
+LOST = -1  # the status of a wrong answer that looks like a success
 
 
 class Wrong(Exception):

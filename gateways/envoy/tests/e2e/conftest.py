@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 class Run:
-    """What all tests of a run have in common."""
+    """The state that all tests of a run share."""
 
     def __init__(self, build):
         self.build = build.resolve()

@@ -51,7 +51,7 @@ def credential(account):
 
 
 def authorizations(accounts):
-    """What an `Upstream` knows the accounts by."""
+    """The authorization values by which an `Upstream` knows the accounts."""
     return {f"Bearer {credential(name)}".encode(): name for name in accounts}
 
 
@@ -61,12 +61,12 @@ ENVIRONMENT = {
     **{stack.variable_of(account): credential(account) for account in KNOWN},
 }
 
-# What must not stand in any log: secrets, and each cookie that was made. Searched for after the tests.
+# Secrets, and each cookie that was made. No log may hold one, which is checked after the tests.
 LOGGED_NEVER = set(ENVIRONMENT.values())
 
 
 def leaks(folder):
-    """What stands in a file that an Envoy wrote, and must not."""
+    """Yields the secrets and cookies in the logs that an Envoy wrote."""
     for path in sorted(folder.glob("**/*.log")):
         text = path.read_text(errors="replace")
         yield from (f"{path}: {value}" for value in LOGGED_NEVER if value in text)
@@ -79,7 +79,7 @@ def token(account, **fields):
 
 
 def tokens(*accounts, **fields):
-    """The tokens of a configuration; a keyword names one and holds what is special about it."""
+    """The tokens of a configuration; a keyword names a token and replaces fields of it."""
     return [token(account, **fields.get(account, {})) for account in accounts or ACCOUNTS]
 
 
@@ -125,7 +125,7 @@ def forge(account, *, key=None, age=0, idle=None, id=None, key_id=1, name=COOKIE
 
 
 def opened(value, *, key=None, key_id=1, name=COOKIE, scope=b""):
-    """What is in a cookie that was signed with the key, and the account that it is pinned to."""
+    """Returns the contents of a cookie signed with the key, and the account of its pin."""
     ring = [twin.RingKey(key_id, COOKIE_KEYS[key_id], twin.SIGN)]
     limits = twin.Limits(0, 0, 0, 0)
     verdict, cookie = twin.read_value(
@@ -145,7 +145,7 @@ def home(key, scope=b"", slots=None):
 
 
 def consumer_of(account):
-    """A consumer whose home it is."""
+    """A consumer whose home is the account."""
     names = (f"consumer-{number}" for number in range(1000))
     return next(name for name in names if home(twin.consumer_key(name.encode())) == account)
 
@@ -168,7 +168,7 @@ class Answer:
 
     @property
     def account(self):
-        """Whose credential the upstream saw; None if it was not asked."""
+        """The account whose credential the upstream saw; None if it was not asked."""
         return self.value("x-account")
 
     @property
@@ -182,13 +182,13 @@ class Answer:
 
     @property
     def cookies(self):
-        """The values of the affinity cookies that came back, under whatever names."""
+        """The values of the affinity cookies that came back, under any names."""
         lines = [OURS.match(line) for line in self.values("set-cookie")]
         return [match[1] for match in lines if match]
 
     @property
     def cookie(self):
-        """The only one, or None."""
+        """The only affinity cookie, or None."""
         values = self.cookies
         assert len(values) < 2, f"several affinity cookies: {values}"
         return values[0] if values else None
@@ -221,7 +221,7 @@ def encoded(pairs):
 
 
 class Gateway:
-    """Everything about it is closed by `close`."""
+    """The gateway with its upstream and clients. `close` closes all of them."""
 
     def __init__(self, folder, module_folder, environment=None, upstream=None):
         self.folder = folder
@@ -239,7 +239,7 @@ class Gateway:
         upstream_port=None,
         **manager,
     ):
-        """Filters stand in front of ours or behind it; routes and clusters join the default."""
+        """Adds filters in front of ours or behind it, and routes and clusters to the default."""
         routes = [*(routes or []), route()]
         port = self.upstream.port if upstream_port is None else upstream_port
         clusters = [stack.cluster("upstream", port), *clusters]
@@ -297,7 +297,7 @@ class Gateway:
         return self.clients[http2]
 
     def begin(self, account=None, **options):
-        """Begins an anonymous session, on a certain account if one is named."""
+        """Begins an anonymous session, on the account if one is named."""
         while True:
             answer = self.send(**options)
             assert answer.status == 200 and answer.cookie, f"no session began: {answer}"
@@ -316,8 +316,7 @@ class Gateway:
         return connection
 
     def raw(self, data):
-        """Sends the bytes of one request, and returns what came back as the bytes of its head and
-        the body; nothing if the connection was closed."""
+        """Sends the bytes of one request. Returns the answer, None if the connection was closed."""
         with self.connect() as connection:
             connection.sendall(data)
             response = http.client.HTTPResponse(connection)
@@ -331,8 +330,8 @@ class Gateway:
     def multiplex(self, *requests, body=b""):
         """Sends requests, each a list of headers, on one HTTP/2 connection before any is answered.
 
-        All have the same body, and its last frame ends the stream. Returns the answers in order, None
-        for a stream that was reset.
+        All have the same body, and its last frame ends the stream. Returns the answers in order,
+        with None for a stream that was reset.
         """
         config = h2.config.H2Configuration(
             client_side=True,
@@ -386,7 +385,7 @@ class Gateway:
 
     @contextlib.contextmanager
     def counting(self):
-        """Fills the dictionary it yields with the counters that rose, and by how much."""
+        """Fills the dictionary that it yields with the counters that rose, and their increase."""
         rose = {}
         before = self.counters()
         yield rose
@@ -416,7 +415,7 @@ def route(prefix="/", cluster="upstream", headers=None, **fields):
 
 
 def access_log(folder, fields):
-    """Metadata of the filter in `folder`/access.log, a line for each request."""
+    """An access log of the filter's metadata in `folder`/access.log, one line per request."""
     form = "%FILTER_STATE(wasm.tokenpin.{}:PLAIN)%" if stack.WASM else "%DYNAMIC_METADATA(tokenpin:{})%"
     line = " ".join(form.format(field) for field in fields) + "\n"
     kind = stack.extension(

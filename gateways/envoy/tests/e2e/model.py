@@ -1,13 +1,15 @@
-"""A stand-in for the model behind a real server: it keeps nothing and says what it was given.
+"""A stand-in for the model behind a real server. It keeps nothing, and counts its input.
 
     model.py
 
-Prints its port, serves until killed. It speaks what such servers ask of a model: responses, chat completions and
-embeddings. Its answer is "I was told N things." and N is the number of the user's messages in the request, so history
-that a server lost shows as a smaller number. Where the user says `call NAME`, it calls that function.
+Prints its port, serves until killed. It serves the APIs that such servers use: responses, chat
+completions and embeddings. Its answer is "I got N messages." and N is the number of the user's
+messages in the request, so history that a server lost shows as a smaller number. Where the user
+says `call NAME`, it calls that function.
 
-It is no kinder than a real one: an id that is too long, has an odd character, or the wrong prefix for its item, is
-refused with 400, and so is a sealed id anywhere, which no server may ever get to see. Streams are cut at odd places.
+It is no kinder than a real model. It refuses an id with 400 that is too long, has an odd character,
+or has the wrong prefix for its item. It also refuses any sealed id, which no server must ever see.
+It cuts streams at odd places.
 
     GET /control/refused    the ids that it refused
 """
@@ -35,7 +37,7 @@ class Refused(Exception):
 
 
 def strings(value):
-    """All strings of a document but the text that a user or a model wrote."""
+    """All strings of a document, except text that a user or a model wrote."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if not (key in ("text", "content", "output", "arguments") and isinstance(inner, str)):
@@ -70,7 +72,7 @@ def text_of(content):
 
 
 def told(messages):
-    """What the user said, in order."""
+    """The texts of the user's messages, in order."""
     return [text_of(each.get("content")) for each in messages if each.get("role") == "user"]
 
 
@@ -82,7 +84,7 @@ def wanted_call(messages):
 
 
 def sentence(messages):
-    return f"I was told {len(told(messages))} things."
+    return f"I got {len(told(messages))} messages."
 
 
 def response(request):
@@ -182,7 +184,7 @@ def completion_chunks(final):
 
 
 def vector(text):
-    """The same text is the same vector, others point elsewhere."""
+    """Returns the same vector for the same text, and other directions for other texts."""
     raw = hashlib.shake_256(text.encode()).digest(DIMENSION)
     values = [byte - 127.5 for byte in raw]
     length = math.sqrt(sum(value * value for value in values))

@@ -1,4 +1,4 @@
-"""A provider of several accounts, each of which only knows what it has made itself."""
+"""A provider of several accounts, each of which knows only its own objects."""
 
 import itertools
 import json
@@ -21,7 +21,7 @@ class Provider:
     """Answers like the APIs for responses, conversations and files; `cut` splits its streams."""
 
     def __init__(self, cut=None):
-        self.accounts = {}  # native id -> who has it
+        self.accounts = {}  # native id -> its account
         self.cut = cut
         self.draw = random.Random(5)
         self.lock = threading.Lock()
@@ -33,7 +33,7 @@ class Provider:
         return id
 
     def named(self, body):
-        """The ids in a request's body that must be the account's."""
+        """The ids in a request's body that must belong to the account."""
         conversation = body.get("conversation")
         if isinstance(conversation, dict):
             conversation = conversation["id"]

@@ -1,6 +1,7 @@
-"""Real servers as the accounts of a provider: a gateway in front of three of them, each with a database of its own.
+"""Real servers as the accounts of a provider: a gateway in front of three of them.
 
-What one made, the others do not have. A model stands behind them, model.py. A client of theirs is the real one.
+Each server has its own database, so it does not have the objects of the others. The model behind
+them is model.py. The client is the real one.
 """
 
 import json
@@ -13,14 +14,15 @@ import openai
 import stack
 from gateway import ACCOUNTS, Gateway, client, credential, route, settings, tokens
 
-PATIENCE = 60  # seconds; ogx starts processes of its own when the first file comes
+PATIENCE = 60  # seconds; ogx starts more processes when the first file comes
 MODEL_ID = {"agentic": "model", "ogx": "openai/model"}
 SEALED = re.compile(r"[A-Za-z0-9_-]{23,}tp[0-2]")
-# What a real server gives its objects for names, as it stands in any text.
+# The ids of a real server's objects, in any text.
 NATIVE = re.compile(r"\b(?:resp_|conv_|msg_|file-|vs_|batch_)[0-9a-f][0-9a-f-]{15,}\b")
-TOLD = re.compile(r"I was told (\d+) things\.")
+TOLD = re.compile(r"I got (\d+) messages\.")
 
-# ogx cuts files into pieces of so many tokens, by a table that it downloads. Here a byte is a token, in all its processes.
+# ogx cuts files into pieces by their number of tokens, with a table that it downloads. Here a byte
+# is a token, in all its processes.
 OGX_TOKENS = """
 import tiktoken
 tiktoken.registry.ENCODINGS["cl100k_base"] = tiktoken.Encoding(
@@ -89,7 +91,7 @@ def ogx(build, folder, port, model):
 
 
 def free_port():
-    """These servers want to be told one."""
+    """Returns a port that is free now. These servers cannot choose one themselves."""
     with socket.socket() as probe:
         probe.bind((stack.LOOPBACK, 0))
         return probe.getsockname()[1]
@@ -99,7 +101,7 @@ COMMANDS = {"agentic": agentic, "ogx": ogx}
 
 
 class Model:
-    """The model behind the servers, a process of its own."""
+    """The model behind the servers, as a process."""
 
     def __init__(self, folder):
         self.log = (folder / "model.log").open("wb")
@@ -120,7 +122,7 @@ class Model:
 
 
 class Server:
-    """One account."""
+    """The server of one account."""
 
     def __init__(self, kind, build, folder, model):
         folder.mkdir()
@@ -147,7 +149,10 @@ class Server:
 
 
 class World:
-    """The accounts with their gateway, until closed. `update` takes fields of the filter's configuration."""
+    """The accounts with their gateway, until closed.
+
+    `update` takes fields of the filter's configuration.
+    """
 
     def __init__(self, kind, build, folder):
         self.kind = kind
@@ -162,7 +167,7 @@ class World:
         routes, clusters = [], []
         for name, server in self.servers.items():
             match = {"name": "authorization", "string_match": {"exact": f"Bearer {credential(name)}"}}
-            # Which account answered is told to the test.
+            # The test learns from it which account answered.
             told = {"header": {"key": "x-account", "value": name}}
             patient = {"timeout": f"{PATIENCE}s"}
             routes.append(
@@ -197,7 +202,7 @@ class Client:
     def __init__(self, world, headers=None, cookies=None, secret="the-gateway-has-the-token"):
         self.world = world
         self.seen = []  # (status, account) of every answer
-        self.texts = []  # what the answers were, but for refusals: these quote ids in sentences
+        self.texts = []  # the answers, except refusals: these quote ids in sentences
         self.http = client(cookies=cookies)
         self.http.timeout = PATIENCE
         self.http.event_hooks["response"].append(self.note)
@@ -221,7 +226,7 @@ class Client:
         return self.seen[-1][1]
 
     def say(self, text, stream=False, **fields):
-        """Creates a response; returns its id, the number of things that the model was told, and its output."""
+        """Creates a response. Returns its id, the number of messages that came, and the output."""
         made = self.api.responses.create(
             model=MODEL_ID[self.world.kind], input=text, stream=stream, **fields
         )
@@ -244,7 +249,7 @@ def told(response):
 
 
 def code(error):
-    """What a client reads of a refusal."""
+    """The status and the code of a refusal, as a client reads them."""
     body = error.body if isinstance(error.body, dict) else {}
     return error.status_code, body.get("code")
 

@@ -12,8 +12,10 @@ BLOCKS = dict(re.findall(r"^```yaml\n# recipe: ([^\n]*)\n(.*?)^```", TEXT, re.M 
 
 
 def start(g, name, ports=None, replace=(), alter=None):
-    """Starts a gateway by a recipe. `ports` are those of its clusters; what a test has otherwise is
-    replaced in the text, and `alter` takes the whole configuration."""
+    """Starts a gateway by a recipe. `ports` are those of its clusters.
+
+    `replace` holds (old, new) pairs for its text, and `alter` changes the whole configuration.
+    """
     text = BLOCKS[name]
     for old, new in replace:
         assert old in text

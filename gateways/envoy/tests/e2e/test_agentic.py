@@ -1,7 +1,8 @@
-"""A real server of responses and conversations, agentic-api, as three accounts; clients without a cookie or a name.
+"""A real server of responses and conversations, agentic-api, as three accounts.
 
-It answers 404 to a response that it does not have, and goes on in silence with a conversation that it does not have: that
-it was lost shows in how much the model was told.
+The clients have no cookie and no name. The server answers 404 for a response that it does not have.
+With a conversation that it does not have, it continues without an error: only the number of
+messages that the model got shows the loss.
 """
 
 import http.cookiejar
@@ -13,7 +14,7 @@ from real import NATIVE, SEALED, World, code, told
 
 pytestmark = pytest.mark.agentic
 
-CLIENTS = 9  # so that all accounts have some, but in one run of ten
+CLIENTS = 9  # so that all accounts have clients, except in one run of ten
 TOOLS = [{"type": "function", "name": "weather", "parameters": {"type": "object"}}]
 
 
@@ -26,7 +27,7 @@ def world(run):
 
 @pytest.fixture
 def sealing(world):
-    """The world with sealed ids. In the end no server got to see one, and no client another one."""
+    """The world with sealed ids. No server may see a sealed id, and no client a native one."""
     world.update(sealed_ids="seal")
     yield world
     assert world.model.refused() == []
@@ -49,11 +50,11 @@ def clients(sealing):
 
 
 def spread(clients):
-    """That they are on several accounts: else nothing could be lost."""
+    """Checks that the clients are on several accounts: otherwise nothing could be lost."""
     assert len({each.account for each in clients}) > 1
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["at once", "streamed"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_a_chain_of_responses_goes_on(clients, stream):
     everybody = clients()
     last = {each: each.say("One.", stream=stream)[0] for each in everybody}
@@ -69,7 +70,7 @@ def test_a_chain_of_responses_goes_on(clients, stream):
             last[each] = id
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["at once", "streamed"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_a_conversation_goes_on(clients, stream):
     everybody = clients()
     begun = {each: each.api.conversations.create().id for each in everybody}
@@ -98,9 +99,9 @@ def test_pages_of_items(clients):
             assert found.id == item
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["at once", "streamed"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_a_function_is_called(clients, stream):
-    """The id of the call is the client's and the model's: it stays as it is."""
+    """The id of the call belongs to client and model: it stays unchanged."""
     for each in clients(4):
         id, _, output = each.say("call weather", stream=stream, tools=TOOLS)
         (call,) = output
@@ -110,7 +111,7 @@ def test_a_function_is_called(clients, stream):
 
 
 def test_history_that_the_client_carries(clients):
-    """Every item with its id, and no response named: the model sees the ids that it made itself."""
+    """The client sends all items with their ids, and no response id: the model sees its own ids."""
     for each in clients(4):
         history = []
         for turn in (1, 2, 3):
@@ -122,7 +123,7 @@ def test_history_that_the_client_carries(clients):
 
 
 def test_a_text_that_looks_like_an_id(clients):
-    """A prompt is nobody's id, even if it is one from the first letter to the last."""
+    """A prompt is text, even if all of it is an id."""
     (each,) = clients(1)
     sealed = each.say("One.")[0]
     id = each.api.conversations.create().id
@@ -133,7 +134,7 @@ def test_a_text_that_looks_like_an_id(clients):
 
 
 def test_an_account_that_is_down_keeps_its_sessions(sealing, clients):
-    """They are told so, and nobody else answers in its place; what begins meanwhile begins elsewhere, and stays."""
+    """They get a refusal from no other account. New sessions begin elsewhere, and stay there."""
     everybody = clients()
     chains = {each: each.say("One.")[0] for each in everybody}
     talks = {each: each.api.conversations.create().id for each in everybody}
@@ -173,7 +174,7 @@ def test_an_account_that_is_down_keeps_its_sessions(sealing, clients):
 
 
 def test_another_account_takes_nobody(sealing, clients):
-    """Sessions with a name and no cookie go to the new account with what is new, and to the old one with what is old."""
+    """Named sessions without a cookie follow old ids to the old account, and begin on the new."""
     sealing.update(sealed_ids="seal", accounts=ACCOUNTS[:2])
     named = [clients(1, headers={SESSION: f"session-{n}"})[0] for n in range(24)]
     old = {each: (each.say("One.")[0], each.account) for each in named}
@@ -187,7 +188,7 @@ def test_another_account_takes_nobody(sealing, clients):
 
 
 def test_ids_that_nobody_made(clients):
-    """The same answer whatever is wrong, in the words by which clients begin anew."""
+    """Every wrong id gets the same answer, with the code by which clients begin again."""
     (each,) = clients(1)
     id = each.say("One.")[0]
     talk = each.api.conversations.create().id
@@ -212,7 +213,7 @@ def test_ids_that_nobody_made(clients):
 
 
 def test_sealing_is_rolled_out_and_back(world):
-    """Each step on sessions of all steps before. Those from before the first one have a cookie, which still holds them."""
+    """Each step runs on the sessions of all earlier steps. Cookies hold the first sessions."""
     jar = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(secure_protocols=("http",)))
     world.update(sealed_ids="off", cookie={"secure": False, "name": "pin"})
     begun = []  # (client, id, the mode in which it began)
@@ -241,7 +242,7 @@ def test_sealing_is_rolled_out_and_back(world):
 
 
 def test_the_key_of_ids_is_rotated_while_they_live(sealing, clients):
-    """No id stops working, in no step; those of the old key come back as they are."""
+    """No id stops working in any step. Ids of the old key come back unchanged."""
     rings = [cookie_keys(sign=1), cookie_keys(sign=1, accept=2), cookie_keys(sign=2, accept=1)]
     begun = []
     for ring in rings:

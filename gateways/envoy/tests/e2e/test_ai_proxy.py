@@ -14,20 +14,25 @@ from test_sealed import ids_in, opened, posted
 
 pytestmark = pytest.mark.wasm
 
-# By the folder of `make ai-proxy`, the plugin in its package: the first is the image that Higress publishes, the second,
-# built by others from a later source, picks tokens by the consumer.
+# The path of the plugin in its package, by the folder of `make ai-proxy`. The first is the image
+# that Higress publishes. The second, built by others from a later source, picks tokens by the
+# consumer.
 PLUGINS = {"ai-proxy": "ai-proxy/2.0.0", "ai-proxy-affinity": "gpustack-ai-proxy/2.0.3-patched"}
 COMPILING = 300.0  # seconds
 
-# The marker of its interface is one that only Higress's Envoy knows. All else that it asks for is in the interface 0.2.1.
-# The length of the shorter name takes three bytes instead of one, so that nothing moves.
+# Only Higress's Envoy knows the marker of its interface. Everything else that it needs is in the
+# interface 0.2.1. The length of the shorter name takes three bytes instead of one, so that nothing
+# moves.
 MARKER = b"\x19proxy_abi_version_0_2_100"
 KNOWN_MARKER = b"\x97\x80\x00proxy_abi_version_0_2_1"
 
 
 @pytest.fixture
 def start(run, folder, gateways):
-    """Starts a gateway with ai-proxy, as the provider `openai` with these fields, behind the filter or without it."""
+    """Starts a gateway with ai-proxy, behind the filter or without it.
+
+    The provider is `openai` with the given fields.
+    """
 
     def started(which, with_filter=True, **provider):
         (published,) = run.build.glob(f"{which}/lib/python3.*/site-packages/*/plugins/{PLUGINS[which]}/plugin.wasm")
@@ -50,7 +55,7 @@ def start(run, folder, gateways):
 @pytest.mark.parametrize("which", PLUGINS)
 def test_behind_the_filter(start, which):
     g = start(which)
-    # The client's own credentials never choose the account, and a session stays with the one that it has.
+    # The client's own credentials never choose the account, and a session keeps its account.
     own = [(name, "Bearer " + credential("bravo")) for name in ("authorization", "x-authorization")]
     own += [("x-api-key", credential("bravo")), ("api-key", "mine")]
     served = set()
@@ -63,7 +68,7 @@ def test_behind_the_filter(start, which):
         assert not g.upstream.last().values("cookie")
         served.add(answer.account)
     assert served == set(ACCOUNTS)
-    # Of the ids that come back, each leads to its account, streamed or whole, in a body or in a path.
+    # Each id that comes back leads to its account, streamed or whole, in a body or in a path.
     for stream in (False, True):
         for _ in range(6):
             first = posted(g, {"input": "Hello.", "model": "gpt-5", "stream": stream})
@@ -73,7 +78,7 @@ def test_behind_the_filter(start, which):
             assert posted(g, asked).account == first.account
             found = read(g, id)
             assert (found.status, found.account) == (200, first.account)
-    # What Higress's own cookie does not survive.
+    # The events that Higress's own cookie does not survive.
     for event in EVENTS:
         tally, sessions = test_higress.through(g, event)
         gone = sum(right == "alpha" for _, _, right in sessions)

@@ -46,7 +46,7 @@ def test_server_sent_events_pass_as_they_come(gateway, http2):
 @pytest.mark.smoke
 @pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
 def test_a_request_body_streams(gateway, http2):
-    """Up to the upstream, before the client has sent all of it."""
+    """The bytes reach the upstream before the client has sent all of them."""
     g = gateway()
     body = bytes(range(256)) * 4096
 
@@ -90,7 +90,8 @@ def test_informational_responses(gateway):
     g.upstream.answer = lambda request: b"HTTP/1.1 103 Early\r\nlink: x\r\n\r\n" + reply(request)
     answer = g.begin()
     assert opened(answer.cookie)[1] == answer.account
-    expect = f"POST /v1/files HTTP/1.1\r\nHost: g\r\nContent-Length: 2\r\nExpect: 100-continue\r\nCookie: {COOKIE}={forge('alpha')}\r\n\r\n{{}}"
+    expect = "POST /v1/files HTTP/1.1\r\nHost: g\r\nContent-Length: 2\r\nExpect: 100-continue\r\n"
+    expect += f"Cookie: {COOKIE}={forge('alpha')}\r\n\r\n{{}}"
     g.upstream.answer = reply
     with g.connect() as connection:
         connection.sendall(expect.encode())
@@ -159,8 +160,8 @@ def too_slow(request):
 
 
 LOCAL = {
-    "nobody is healthy": ("/empty/", 503, None),
-    "nobody listens": ("/closed/", 503, None),
+    "no healthy host": ("/empty/", 503, None),
+    "no listener": ("/closed/", 503, None),
     "no such cluster": ("/unknown/", 503, None),
     "a direct response of success": ("/direct/200/", 200, None),
     "a direct response of 401": ("/direct/401/", 401, None),

@@ -1,4 +1,4 @@
-"""Pages of another site, in a real Chromium, over TLS: what docs/guides/recipes.md says of them."""
+"""Pages of another site, in a real Chromium, over TLS, by the recipes of docs/guides/recipes.md."""
 
 import json
 import re
@@ -21,7 +21,7 @@ async function ask(path, options) {
 """
 (CARRIER,) = re.findall(r"^```js\n(.*?)^```", recipes.TEXT, re.M | re.S)
 
-# Makes something and reads it, a dozen times; 404 is what was made in another account.
+# Creates an object and reads it, a dozen times; 404 means that another account has it.
 PAGE = """<!doctype html><script>%s
 async function run() {
   const statuses = [];
@@ -39,7 +39,7 @@ run().catch(String).then(body => fetch("/result", { method: "POST", body }));
 
 class Provider:
     def __init__(self):
-        self.made = []  # by id, whose it is
+        self.made = []  # the account of each id
         self.results = []
 
     def __call__(self, request):
@@ -54,7 +54,7 @@ class Provider:
 
 
 def certificate(folder):
-    """A listener's TLS, with a certificate that the browser is told not to check."""
+    """A listener's TLS, with a certificate that the browser does not check."""
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
     command += ["-subj", "/CN=gateway.example"]
     command += ["-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
@@ -91,7 +91,7 @@ def with_shop(folder):
 
 
 def lost(g, folder, recipe, script, replace=()):
-    """How many of a page's reads did not find what it had made."""
+    """Returns the number of a page's reads that did not find its object."""
     provider = g.upstream.answer = Provider()
     page, alter = with_shop(folder)
     page["body"]["inline_string"] = PAGE % (script, PAIRS)
@@ -125,5 +125,5 @@ def test_a_carrier_across_sites(gateways, folder):
 
 @pytest.mark.parametrize("fields", ["cookie: {}", "cookie: { same_site: none }"])
 def test_what_is_not_enough(gateways, folder, fields):
-    """By chance none is lost: (1/3)^12."""
+    """The chance that none is lost is (1/3)^12."""
     assert lost(gateways(), folder, "cookies across sites", COOKIES, [(COOKIE, fields)]) > 0

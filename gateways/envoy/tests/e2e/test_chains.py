@@ -1,4 +1,4 @@
-"""Two gateways in a row: what the one removes of the other's."""
+"""Two gateways in a row: the cookies of the other that each one removes."""
 
 import pytest
 from gateway import ACCOUNTS, client, settings
@@ -9,7 +9,7 @@ WARNING = "If another tokenpin gateway in front of or behind this one made it"
 
 
 def outer_settings(scope):
-    """A gateway in front that chooses among regions, by a header that nobody reads here."""
+    """A gateway in front that chooses among regions, by a header that no part of the test reads."""
     regions = [
         {"name": name, "headers": [{"name": "x-region", "value": name}]}
         for name in ("east", "west", "south")
@@ -54,7 +54,7 @@ def test_two_in_a_row(gateways, chain, scope):
         assert lost == 0 and set(jars) == {2}, "a cookie of each"
         assert foreign() == 0 and WARNING not in log
     else:
-        # By chance none: (1/3)^40. It is not right by accident that the test looks for.
+        # The chance that none fails is (1/3)^40.
         assert lost > 0 and set(jars) == {1}
         assert foreign() == 2 * PAIRS, "with each answer of the one behind"
         assert log.count(WARNING) == 1
@@ -63,7 +63,7 @@ def test_two_in_a_row(gateways, chain, scope):
 
 
 def test_two_side_by_side(gateways):
-    """Two gateways on one host without scopes overwrite each other's cookie; each says so."""
+    """Two gateways on one host without scopes overwrite each other's cookie; each logs it."""
     keys = [{"id": 1, "role": "sign", "key": {"env": "COOKIE_KEY_2"}}]
     one, two = gateways(), gateways()
     for g, fields in ((one, {}), (two, {"cookie_keys": keys})):

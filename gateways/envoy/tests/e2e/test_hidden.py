@@ -1,4 +1,4 @@
-"""Ids that are hidden, and bodies that would pass unread: what the upstream sees is what the mode says."""
+"""Hidden ids, and bodies that would pass unread: the upstream gets only what the mode allows."""
 
 import json
 
@@ -67,7 +67,7 @@ def test_an_id_is_opened_wherever_it_stands(sealing, name, http2):
 
 @pytest.mark.parametrize("form", ["plain", "escaped"])
 def test_the_same_key_twice(sealing, form):
-    """Whichever one the provider reads: both are opened, and two accounts are a conflict."""
+    """The provider may read either one: both are opened, and two accounts are a conflict."""
     g = sealing()
     g.provider.accounts |= {NATIVE: "bravo", THEIRS: "charlie"}
     key = "previous_response_id"
@@ -88,7 +88,7 @@ def test_the_same_key_twice(sealing, form):
 
 @pytest.mark.parametrize("mode", ["seal", "strict"])
 def test_a_sealed_id_as_the_whole_prompt(sealing, mode):
-    """It is text there: nothing is opened, and it names nothing."""
+    """An id in a prompt is text: it is not opened, and names no account."""
     g = sealing(mode)
     id = sealed(NATIVE, "nobody")
     for body in (
@@ -117,7 +117,7 @@ STRICTLY = {
 
 @pytest.mark.parametrize("name", STRICTLY)
 def test_strict_lets_no_plain_id_pass(sealing, name):
-    """Providers read more than JSON. In this mode nothing comes to them that the filter has not read."""
+    """Providers read more than JSON. This mode passes only bodies that the filter has read."""
     g = sealing("strict")
     template = STRICTLY[name]
     if template is None:
@@ -135,7 +135,7 @@ def test_strict_lets_no_plain_id_pass(sealing, name):
 @pytest.mark.parametrize("mode", ["off", "open", "seal", "strict"])
 @pytest.mark.parametrize("upgrade", ["foo", "websocket", "h2c"])
 def test_a_body_behind_an_upgrade(sealing, mode, upgrade):
-    """Envoy tells nobody where it ends, so it cannot be held. It takes `h2c` off."""
+    """The end of such a body is unknown, so it cannot be held. Envoy removes `h2c`."""
     taken = [{"upgrade_type": "websocket"}, {"upgrade_type": "foo"}]
     g = sealing(mode, manager={"upgrade_configs": taken})
     body = members(("previous_response_id", sealed(NATIVE, "bravo"))).encode()
@@ -182,7 +182,7 @@ def test_a_body_behind_an_upgrade(sealing, mode, upgrade):
 )
 @pytest.mark.parametrize("allowed", [False, True], ids=["", "allowed"])
 def test_odd_framing(sealing, fields, allowed):
-    """Whatever Envoy makes of it: what comes to the upstream was read."""
+    """With any framing, the filter has read every body that reaches the upstream."""
     options = {"allow_chunked_length": allowed}
     g = sealing("strict", manager={"http_protocol_options": options})
     g.provider.accounts[NATIVE] = "bravo"
@@ -198,7 +198,7 @@ def test_odd_framing(sealing, fields, allowed):
 
 
 def test_connect(sealing):
-    """It has no path, and so no ids."""
+    """A CONNECT request has no path, and so no ids."""
     g = sealing("strict")
     answer = g.raw(b"CONNECT g:80 HTTP/1.1\r\nhost: g:80\r\n\r\n")
     assert answer is None or 400 <= answer.status < 500
@@ -244,13 +244,13 @@ def test_frames_of_one_byte(sealing):
     assert got.body == members(("previous_response_id", NATIVE)).encode()
 
 
-# ---- What else Envoy does with a request that is held --------------------------------
+# ---- Requests that are held, in Envoy --------------------------------------------------
 
 
 @pytest.mark.parametrize("where", ["listener", "route"])
 @pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
 def test_a_body_over_a_small_limit(gateways, where, http2):
-    """Of the connection, or of the route: the filter raises either."""
+    """The filter raises the limit of the connection and of the route."""
     g = gateways()
     routes = [route("/v1", request_body_buffer_limit=32768)] if where == "route" else []
     g.configure(routes=routes)
@@ -273,7 +273,7 @@ def test_a_body_over_a_small_limit(gateways, where, http2):
 
 
 def test_a_request_that_ends_while_it_is_held(sealing):
-    """By Envoy's time-out, or by its client. What it held is free again."""
+    """Envoy's time-out or the client ends it. The memory that it held is free again."""
     g = sealing(max_held_bodies=100_000, manager={"request_timeout": "0.5s"})
     half = raw_request(b'{"input":"' + b"x" * 60_000, "content-length: 90000")
     for ends in ("time-out", "client"):
@@ -286,7 +286,7 @@ def test_a_request_that_ends_while_it_is_held(sealing):
 
 
 def test_a_mirror_gets_what_the_account_gets(gateways):
-    """It is sent with the account's credentials, as all that Envoy mirrors behind the filter."""
+    """The mirror gets the account's credentials: Envoy mirrors behind the filter."""
     g = gateways()
     mirror = Upstream(g.upstream.accounts)
     try:
@@ -314,7 +314,7 @@ def test_a_mirror_gets_what_the_account_gets(gateways):
 
 @pytest.mark.parametrize("apart", ["keys", "scopes", "both", "nothing"])
 def test_two_gateways(gateways, apart):
-    """A session goes on through both, and the client has ids of the outer one."""
+    """A session continues through both, and the client has ids of the outer one."""
 
     def ring(number):
         return [{"id": 1, "role": "sign", "key": {"env": f"COOKIE_KEY_{number}"}}]

@@ -1,5 +1,8 @@
-"""The configuration of docs/guides/higress.md in front of what stands for ai-proxy; and beside it a model of ai-proxy's own selection
-with an anonymous cookie, through the same events. The page's table is what comes of both."""
+"""The configuration of docs/guides/higress.md in front of a stand-in for ai-proxy.
+
+Beside it, a model of ai-proxy's own selection with an anonymous cookie meets the same events. The
+results of both are the page's table.
+"""
 
 import json
 import pathlib
@@ -19,7 +22,8 @@ PAGE = (pathlib.Path(__file__).parents[4] / "docs/guides/higress.md").read_text(
 SESSIONS = 60
 CONSUMER = "x-mse-consumer"
 
-# What ai-proxy does for OpenAI without `apiTokens`: it sends on the credential that it finds, x-api-key before authorization.
+# The part of ai-proxy for OpenAI without `apiTokens`: it passes the credential that it finds,
+# x-api-key before authorization.
 AI_PROXY = """
 function envoy_on_request(handle)
   local headers = handle:headers()
@@ -38,7 +42,7 @@ def ai_proxy():
 
 
 def page_settings(*accounts, **fields):
-    """What the page prints, with the accounts of the tests."""
+    """The configuration of the page, with the accounts of the tests."""
     (block,) = re.findall(r"^```yaml\n# plugin\n(.*?)^```", PAGE, re.M | re.S)
     plugin = yaml.safe_load(block)
     assert plugin["spec"]["priority"] > 100, "in front of ai-proxy"
@@ -49,7 +53,7 @@ def page_settings(*accounts, **fields):
         token["headers"] = token["headers"] + removed
     own = settings()
     keys = {"placement_key": own["placement_key"], "cookie_keys": own["cookie_keys"], "id_keys": own["cookie_keys"]}
-    later = {"sealed_ids": "seal"}  # The page prints the first day; these tests are about the days after the roll-out.
+    later = {"sealed_ids": "seal"}  # The page prints the first day. These tests are of the time after the roll-out.
     return {**printed, **keys, **later, "tokens": listed, "response_header": DECISION, **fields}
 
 
@@ -71,13 +75,21 @@ def read(g, id, **options):
 
 def test_the_client_never_chooses_the_account(gateway):
     g = start(gateway)
-    own = [("authorization", "Bearer sk-bravo-0123456789abcdef"), ("x-api-key", "sk-bravo-0123456789abcdef"), ("api-key", "mine")]
+    own = [
+        ("authorization", "Bearer sk-bravo-0123456789abcdef"),
+        ("x-api-key", "sk-bravo-0123456789abcdef"),
+        ("api-key", "mine"),
+    ]
     served = set()
     for _ in range(20):
         answer = g.send(headers=own)
         assert answer.account in ACCOUNTS and answer.decision["outcome"] == "placed"
         request = g.upstream.last()
-        assert len(request.values("authorization")) == 1 and not request.values("x-api-key") and not request.values("api-key")
+        assert (
+            len(request.values("authorization")) == 1
+            and not request.values("x-api-key")
+            and not request.values("api-key")
+        )
         assert g.send(headers=own, cookie=answer.cookie).account == answer.account
         assert not g.upstream.last().values("cookie")
         served.add(answer.account)
@@ -119,7 +131,7 @@ def test_moving_to_jump_moves_no_cookie(gateway):
 
 
 class AiProxy:
-    """The anonymous cookie as the description of the change says: a UUID, and the token numbered by its hash."""
+    """The anonymous cookie of ai-proxy: a UUID, whose hash gives the number of the token."""
 
     def __init__(self, accounts, seed, failover=False):
         self.accounts, self.failover, self.draw = list(accounts), failover, random.Random(seed)
@@ -136,7 +148,7 @@ class AiProxy:
 
 
 class Tally:
-    """What became of follow-ups: at the right account, refused by the gateway, or at a wrong account."""
+    """Follow-ups at the right account, refused by the gateway, and at a wrong account."""
 
     def __init__(self):
         self.found = self.refused = self.wrong = 0
@@ -154,7 +166,7 @@ class Tally:
 
 
 def model(event):
-    """The same event for as many sessions of ai-proxy."""
+    """Runs the same event for the same number of sessions of ai-proxy."""
     tally = Tally()
     proxy = AiProxy(ACCOUNTS, 7, failover=event == "failed, with failover")
     sessions = []
@@ -169,7 +181,7 @@ def model(event):
         proxy.failed.add("alpha")
     for cookie, right in sessions:
         if event == "forged":
-            # Its holder wants bravo, and tries until the hash says so.
+            # Its holder wants bravo, and tries cookies until the hash gives it.
             while proxy.account(cookie) != "bravo":
                 cookie = proxy.new_cookie()
             tally.count(proxy.account(cookie), right)
@@ -203,10 +215,14 @@ def through(g, event, **fields):
         answer = read(g, id, cookie=cookie)
         assert answer.account is None or answer.status == 200, "the account knows it"
         tally.count(answer.account, right)
-        # What does not name it has the cookie only, and where that is no good, is a newcomer.
+        # A request without the id has only the cookie. With a bad cookie it begins a session.
         again = g.send(cookie=cookie)
         if event in ("forged", "expired"):
-            assert again.decision["outcome"] == "placed" and again.decision["verdict"] in ("bad_tag", "expired_idle", "expired_life")
+            assert again.decision["outcome"] == "placed" and again.decision["verdict"] in (
+                "bad_tag",
+                "expired_idle",
+                "expired_life",
+            )
     return tally, sessions
 
 

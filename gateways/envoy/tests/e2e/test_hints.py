@@ -18,7 +18,7 @@ def begin_in_parallel(g, headers=(), clients=None):
         g.envoy.stat(f"listener.127.0.0.1_0.worker_{worker}.downstream_cx_total")
         for worker in (0, 1)
     ]
-    # By chance alone: 2^-23 for each call, and then nothing is shown.
+    # The chance of that is 2^-23 for each call, and then the test would prove nothing.
     assert all(connections), f"one worker had no connection: {connections}"
     return answers
 
@@ -42,7 +42,7 @@ def test_a_header_makes_them_agree(gateway):
         assert len({answer.account for answer in answers}) == 1
     assert ids(groups[0]) != ids(groups[1])
     assert len(ids(begin_in_parallel(g))) == PARALLEL, "without the header there is no hint"
-    # A cookie goes before the hint.
+    # A cookie counts before the hint.
     assert g.send(headers=[("x-client", "one")], cookie=forge("alpha")).account == "alpha"
 
 

@@ -1,4 +1,4 @@
-"""Requests that nobody sends by accident. After each, the next normal one is served right."""
+"""Hostile requests. After each, the next normal request gets the right answer."""
 
 import random
 
@@ -17,7 +17,7 @@ def many(count, make):
     return [make(number) for number in range(count)]
 
 
-# Name: header fields of an HTTP/1.1 request, sent as they are.
+# Name: header fields of an HTTP/1.1 request, sent unchanged.
 REQUESTS = {
     "8 KB of headers": many(8, lambda n: (f"x-{n}", "v" * 1000)),
     "60 KB of headers": many(60, lambda n: (f"x-{n}", "v" * 1000)),
@@ -90,7 +90,7 @@ def pairs_of(g):
 
 
 def survived(g, what, asked):
-    """The gateway is alive and right, and whatever it let through was stripped."""
+    """Checks that the gateway is alive and right, and has stripped every request that it passed."""
     assert g.alive(), f"Envoy died of {what}"
     for request in g.upstream.requests[asked:]:
         for field in request.values("cookie"):
@@ -156,7 +156,7 @@ def test_hostile_http2(gateway):
 
 
 def test_expected_answers_to_some(gateway):
-    """What the table only survives, for those where the answer is certain."""
+    """Checks the answers to rows of the table, where only one answer is right."""
     g = gateway(CONFIGURATION, **LIMITS)
 
     def served(name):
@@ -181,7 +181,7 @@ def test_expected_answers_to_some(gateway):
 
 @pytest.mark.smoke
 def test_random_cookie_fields(gateway):
-    """Against a second implementation of reading and stripping; the seed is printed."""
+    """Compares reading and stripping with a second implementation. Prints the seed."""
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     draw = random.Random(seed)
@@ -192,7 +192,7 @@ def test_random_cookie_fields(gateway):
         field = "".join(draw.choice(pieces) for _ in range(draw.randrange(1, 14)))
         answer = g.raw(head(fields=[("Cookie", field)]))
         assert answer.status == 200, repr(field)
-        # Envoy takes off the blanks around a field.
+        # Envoy removes the blanks around a field.
         sent = field.strip(" \t").encode("latin-1")
         stripped = twin.strip_field(sent, COOKIE.encode())
         expected = [] if stripped in (None, b"") else [stripped.strip(b" ")]

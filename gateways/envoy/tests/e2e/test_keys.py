@@ -1,4 +1,4 @@
-"""What identifies a session, and where it is read from."""
+"""The keys that identify a session, and their sources."""
 
 import json
 
@@ -63,7 +63,7 @@ def test_consumer(gateway, source):
     where, filters = SOURCES[source]
     g = gateway(settings(consumer=where), filters=filters)
     for name in [*NAMES, 'm\xfcller "x" ;,=']:
-        # The session key is another one, and the cookie somebody else's: the consumer goes first.
+        # Session key and cookie name other accounts: the consumer counts first.
         answer = g.send(consumer=name, session=name, cookie=forge("bravo"))
         assert answer.decision["source"] == "consumer"
         assert answer.decision["key_reason"] == "ok"
@@ -101,7 +101,7 @@ def test_the_order_of_session_headers(gateway):
     both = [("x-second", two), ("x-first", one)]
     assert g.send(headers=both).account == session(one)
     assert g.send(headers=both[:1]).account == session(two)
-    # An empty value does not count.
+    # An empty value counts as absent.
     assert g.send(headers=[("x-first", ""), ("x-second", two)]).account == session(two)
     g.update(settings(session=order[::-1]))
     assert g.send(headers=both).account == session(two)
@@ -120,7 +120,7 @@ def test_combined_keys(gateway):
 
 @pytest.mark.smoke
 def test_keyed_cookies(gateway):
-    """With them, a session with a key stays where it is when its home comes back."""
+    """With these cookies, a session with a key stays on its account when its home is back."""
     g = gateway(settings(keyed_cookies=True))
     key = twin.consumer_key(b"alice")
     begun = g.send(consumer="alice")
@@ -131,7 +131,7 @@ def test_keyed_cookies(gateway):
     assert (pinned.outcome, pinned.account) == ("pinned", away)
     assert pinned.decision["pin_state"] == "elsewhere"
     assert pinned.decision["source"] == "consumer"
-    # Switched off, they are honoured and no longer written.
+    # Switched off, they are still accepted, but not written.
     g.update(settings())
     assert g.send(consumer="alice").cookie is None
     assert g.send(consumer="alice", cookie=forge(away, key=key)).account == away
@@ -162,7 +162,7 @@ def test_keys_that_cannot_be_used(gateway, reason):
     assert json.loads(refused.body)["error"]["code"] == "bad_affinity_key"
     assert rose["outcome_rejected"] == 1 and rose[f"key_reason_{reason}"] == 1
     assert len(g.upstream.requests) == asked
-    # Where nothing depends on the key, nothing is refused.
+    # A request that does not depend on the key is not refused.
     assert g.send("POST", "/v1/models", headers=headers).status == 200
 
 
@@ -190,7 +190,7 @@ def test_existing_by_header(gateway):
 
 
 def body_to_metadata(key):
-    """What the README says for bodies, here of one field."""
+    """The filter that the README uses for bodies, for one field."""
     on = {"metadata_namespace": "body", "key": "state", "type": "STRING"}
     rules = [{"selectors": [{"key": key}], "on_present": on}]
     name = "filters.http.json_to_metadata.v3.JsonToMetadata"
@@ -200,7 +200,7 @@ def body_to_metadata(key):
 
 @pytest.mark.smoke
 def test_existing_by_what_a_body_holds(gateway):
-    """The id itself is there, and no constant: to be there is enough."""
+    """The value is the id itself: its presence is enough."""
     source = {"metadata": {"namespace": "body", "key": "state"}, "present": True}
     filters = [body_to_metadata("previous_response_id")]
     down = settings(existing=source, tokens=tokens(alpha={"state": "down"}))
@@ -270,7 +270,7 @@ def test_rules(gateway, replace):
 
 @pytest.mark.smoke
 def test_what_the_host_says_counts_on_any_path(gateway):
-    """And in any group, also that of a route: the host has read the request."""
+    """It also counts in any group, also that of a route: the host has read the request."""
     paths = ["/v1/chat/completions", "/v1/messages", "/v1/models", "/any", "/v1/responses"]
     groups = [None, "stateless", "prompt_cache", "stateful"]
     routes = [
@@ -299,7 +299,7 @@ def test_what_the_host_says_counts_on_any_path(gateway):
 @pytest.mark.smoke
 @pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
 def test_copies_of_a_key_are_one(gateway, http2):
-    """As two header lines, or joined, as Envoy does with some headers and proxies with all."""
+    """Copies come as two header lines, or joined by Envoy or by another proxy."""
     one = "x-client-trace-id"  # Envoy joins its values
     sources = [{"header": SESSION}, {"header": one}]
     g = gateway(settings(session=sources))
@@ -334,12 +334,12 @@ def test_copies_of_a_key_are_one(gateway, http2):
         assert several.decision["key_reason"] == "several_values"
         nobody = ask((header, ", ,"))
         assert nobody.decision["key_reason"] == "absent"
-    # A name with a comma in it is a name.
+    # A name with a comma is one name.
     assert ask((CONSUMER, "alice,bob")).account == consumer("alice,bob")
 
 
 def handshake(g, http2, path="/v1/responses", headers=()):
-    """The answer to a WebSocket handshake that the upstream answers at once."""
+    """Returns the answer to a WebSocket handshake that the upstream answers immediately."""
     if http2:
         extended = [(":method", "CONNECT"), (":protocol", "websocket"), (":path", path)]
         (answer,) = g.multiplex([*extended, *headers], body=b"x")
@@ -351,7 +351,7 @@ def handshake(g, http2, path="/v1/responses", headers=()):
 
 @pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
 def test_a_websocket_handshake_creates(gateway, http2):
-    """It is a GET, and yet reads nothing: it is re-pinned as a POST, with a cookie on its 101."""
+    """A handshake is a GET without state: it is re-pinned like a POST, with a cookie on its 101."""
     options = {"upgrade_configs": [{"upgrade_type": "websocket"}]}
     if http2:
         options["http2_protocol_options"] = {"allow_connect": True}
@@ -367,7 +367,7 @@ def test_a_websocket_handshake_creates(gateway, http2):
     moved = handshake(g, http2, headers=[ours])
     assert moved.status == (200 if http2 else 101) and moved.outcome == "repinned"
     assert opened(moved.cookie)[1] == moved.account != "alpha"
-    # What names state in its path reads it.
+    # A handshake that names state in its path reads it.
     assert handshake(g, http2, "/v1/responses/resp_1", [ours]).status == 503
     new = handshake(g, http2)
     assert new.outcome == "placed" and opened(new.cookie)[1] == new.account
@@ -377,7 +377,7 @@ def test_a_websocket_handshake_creates(gateway, http2):
 
 @pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
 def test_a_refused_handshake_is_the_clients(gateway, http2):
-    """Envoy cannot begin a handshake again: the client sees it, and nothing hangs."""
+    """Envoy cannot retry a handshake: the client sees the refusal, and nothing hangs."""
     options = {"upgrade_configs": [{"upgrade_type": "websocket"}]}
     if http2:
         options["http2_protocol_options"] = {"allow_connect": True}

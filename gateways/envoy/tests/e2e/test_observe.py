@@ -17,7 +17,7 @@ from gateway import (
 from stack import module_route
 from upstream import answering
 
-# Everything that the filter would do something about.
+# Headers that the filter would change or remove.
 HEADERS = [
     ("Host", "gateway"),
     ("Cookie", f"a=1; {COOKIE}={{cookie}};  b=2"),
@@ -43,7 +43,7 @@ def all_bytes(g, data):
         received = b""
         while part := connection.recv(65536):
             received += part
-    # The only thing that depends on the time.
+    # The only header that depends on the time.
     return re.sub(rb"x-envoy-upstream-service-time: \d+\r\n", b"", received)
 
 
@@ -54,7 +54,7 @@ def observing(**fields):
 
 
 def watched(g, status, target, cookie):
-    """What the upstream got and what the client got, in bytes."""
+    """Returns the bytes that the upstream got, and those that the client got."""
     answer = answering(
         status,
         [

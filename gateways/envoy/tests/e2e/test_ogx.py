@@ -1,7 +1,8 @@
-"""A real server of files, vector stores, batches and responses, ogx, as three accounts; clients without a cookie.
+"""A real server of files, vector stores, batches and responses, ogx, as three accounts.
 
-What it does not have it does not always say: a vector store of a file that it lacks is 200 with one that failed, and a
-stream after a response that it lacks is 200 with an error in it.
+The clients have no cookie. The server does not always report what it lacks: a vector store of a
+missing file is 200 with a file that failed, and a stream after a missing response is 200 with an
+error in it.
 """
 
 import http.cookiejar
@@ -15,7 +16,7 @@ from real import NATIVE, SEALED, World, code
 
 pytestmark = pytest.mark.ogx
 
-# Each client in one place: by its own credential, which the gateway then replaces.
+# Each client has one account, by its own credential, which the gateway then replaces.
 OWN = {"session": [{"header": "authorization"}], "sealed_ids": "seal"}
 OPAQUE = re.compile(r'"provider_vector_store_id"|"attributes":\{"document_id"')
 BATCH_LINE = {
@@ -52,7 +53,7 @@ def clients(sealing):
     yield make
     for each in made:
         each.close()
-        # Metadata and attributes are somebody else's data, and this server writes ids into them.
+        # Metadata and attributes are the client's data, and this server writes ids into them.
         bodies = [text for text in each.texts if not OPAQUE.search(text)]
         native = {id for text in bodies for id in NATIVE.findall(text)}
         assert not native, f"ids that are not sealed: {native}"
@@ -65,7 +66,7 @@ def upload(each, text, purpose="assistants"):
 
 
 def settle(each, store):
-    """What became of its files, when all are done."""
+    """Waits until all its files are done, and returns their counts."""
 
     def done():
         counts = each.api.vector_stores.retrieve(store).file_counts
@@ -99,7 +100,7 @@ def test_files_of_one_vector_store(clients):
 
 
 def test_a_batch(clients):
-    """Uploaded, watched, and its output read by an id that was not there at first."""
+    """A batch is uploaded and polled, and its output is read by an id that appears later."""
     for each in clients(4):
         lines = upload(each, json.dumps(BATCH_LINE) + "\n", purpose="batch")
         made = each.api.batches.create(
@@ -115,12 +116,12 @@ def test_a_batch(clients):
         assert batch.request_counts.failed == 0 and SEALED.fullmatch(batch.output_file_id)
         output = json.loads(each.api.files.content(batch.output_file_id).text)
         assert output["custom_id"] == "first" and output["response"]["status_code"] == 200
-        # A file that is downloaded is as the provider wrote it.
+        # A file is downloaded as the provider wrote it.
         each.texts = [text for text in each.texts if "custom_id" not in text]
         assert made.id in {listed.id for listed in each.api.batches.list()}
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["at once", "streamed"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_responses_and_conversations_go_on(clients, stream):
     everybody = clients(6)
     chain = {each: each.say("One.", stream)[0] for each in everybody}
@@ -149,7 +150,7 @@ def test_a_file_in_a_response(clients):
 
 @pytest.mark.parametrize("kept", [False, True], ids=["no cookie", "a cookie"])
 def test_no_other_account_answers_for_one_that_is_down(sealing, clients, kept):
-    """With a cookie it used to: a 200 with a failure in it, for which the session was moved for good."""
+    """A cookie must not move the session either: the answer would be a 200 with a failure in it."""
     fields = {**OWN, "keyed_cookies": kept, "cookie": {"secure": False, "name": "pin"}}
     sealing.update(**fields)
     jar = {"cookies": http.cookiejar.CookieJar()} if kept else {}
@@ -181,7 +182,7 @@ def test_no_other_account_answers_for_one_that_is_down(sealing, clients, kept):
 
 
 def test_files_of_two_accounts_conflict(sealing, clients):
-    """A client that is in no one place is told so, and by which of its fields."""
+    """A client with files on two accounts gets a refusal that names its fields."""
     sealing.update(sealed_ids="seal", session=None)
     (each,) = clients(1)
     files = {}

@@ -1,4 +1,4 @@
-"""What happens to a session whose token cannot serve it."""
+"""The policies for a session whose token cannot serve it."""
 
 import json
 import time
@@ -35,7 +35,7 @@ def test_policy(gateway, policy, request_, state):
     g = gateway(configuration(policy, request_, state))
     outcome = {
         "down": expected_when_down(policy, request_),
-        # No waiting brings it back, so the policy does not matter.
+        # Waiting cannot bring it back, so the policy does not matter.
         "gone": "repinned" if request_ is NEW else "fallback",
         "draining": "pinned",
     }[state]
@@ -95,10 +95,10 @@ def test_a_keyed_session_falls_back_and_returns_without_a_cookie(gateway):
 
 def test_draining_sends_new_anonymous_sessions_elsewhere(gateway):
     g = gateway(settings(tokens=tokens(alpha={"state": "draining"})))
-    # By chance alone: (2/3)^40, less than 1e-7.
+    # The chance that alpha gets none of 40 is (2/3)^40, less than 1e-7.
     begun = {g.begin().account for _ in range(40)}
     assert begun == {"bravo", "charlie"}
-    # A keyed session cannot be told from one that is there already.
+    # A new keyed session looks like one that is already there.
     assert g.send(consumer=consumer_of("alpha")).account == "alpha"
 
 
@@ -134,7 +134,7 @@ def test_no_token_at_all_is_a_503(gateway):
 @pytest.mark.smoke
 @pytest.mark.parametrize("policy", POLICIES)
 def test_headers_that_do_not_move_with_a_session(gateway, policy):
-    """What the old account made does not go to the new one; everything else does."""
+    """Headers that the old account made do not go to the new one; all others do."""
     fields = {"policy_new": policy, "policy_existing": policy, "drop_when_moved": ["X-Turn-State"]}
     g = gateway(settings(tokens=tokens(alpha={"state": "down"}), **fields))
     made_there = [("x-turn-state", "alpha's"), ("X-Turn-State", "alpha's too"), ("x-other", "1")]
@@ -147,7 +147,7 @@ def test_headers_that_do_not_move_with_a_session(gateway, policy):
             got = g.upstream.last()
             assert got.values("x-turn-state") == ([] if moves else [b"alpha's", b"alpha's too"])
             assert got.values("x-other") == [b"1"]
-    # Without a cookie nobody knows where a session was.
+    # Without a cookie the previous account of a session is unknown.
     for options in ({}, {"consumer": "alice"}, {"path": "/v1/models"}):
         assert g.send(**options, headers=made_there).status == 200
         assert len(g.upstream.last().values("x-turn-state")) == 2

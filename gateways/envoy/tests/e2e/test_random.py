@@ -1,6 +1,6 @@
 """Random configurations and requests: the filter decides as the second implementation does.
 
-tests/twin/tokenpin_twin.py is written from docs/ alone. Nothing it computes is taken from the library.
+tests/twin/tokenpin_twin.py is written only from docs/. It takes no result from the library.
 """
 
 import random
@@ -92,15 +92,15 @@ def draw_configuration(draw):
         mint_single=config.mint_single,
         prompt_cache=config.prompt_cache,
         carrier_header="x-pin",
-        bodies=False,  # what is in them, test_sealed.py says
+        bodies=False,  # test_sealed.py tests their contents
     )
 
 
 def draw_value(draw, config, keys):
-    """A cookie's value, more often a good one than not."""
+    """A cookie's value, usually a good one."""
     if draw.seldom():
         return draw.choice(["", "junk", "IA" + forge("alpha")[2:], forge("alpha")[:-1]])
-    # Ages keep their distance from every limit, for the clock goes on.
+    # No age is near a limit, because time passes during the test.
     age = draw.choice([0, 0, 300, 1500, 4000, 10000, 3000000, -200, -1000])
     idle = age if draw.often() else draw.choice([0, 100, 500, 700, 1500, -200, -1000])
     key = draw.choice(keys) if draw.seldom() or (keys and draw.often()) else None
@@ -156,7 +156,7 @@ def draw_request(draw, config):
 
 
 def described(decision):
-    """The decision as the debugging header has it, without the slot."""
+    """The decision in the form of the debugging header, without the slot."""
     numbers = {name: getattr(decision, name) for name in NAMES}
     return {
         name: number if isinstance(number, str) else NAMES[name][number]
@@ -165,7 +165,7 @@ def described(decision):
 
 
 def check(g, config, request, answer, before, after):
-    """Says what differs from the twin's decision, which may have been made at any time between."""
+    """Returns the difference from the twin's decision, at any time between `before` and `after`."""
     seen = {name: value for name, value in answer.decision.items() if name != "slot"}
     for now in range(before, after + 1):
         request.now = now
@@ -193,7 +193,7 @@ def check_cookie(config, request, decision, answer, slot, before, after):
     lines, carrier_value = answer.values("set-cookie"), answer.values("x-pin")
     if decision.cookie is None:
         return (
-            "" if not lines and not carrier_value else f"a cookie that nobody expected: {lines} {carrier_value}"
+            "" if not lines and not carrier_value else f"an unexpected cookie: {lines} {carrier_value}"
         )
     if [len(lines), len(carrier_value)] != ([0, 1] if decision.cookie.carrier else [1, 0]):
         return f"expected one answer: {lines} {carrier_value}"

@@ -1,4 +1,4 @@
-"""What docs/guides/recipes.md prints does what it says."""
+"""The recipes of docs/guides/recipes.md work as printed."""
 
 import base64
 import hmac
@@ -43,7 +43,7 @@ def test_bodies(gateways):
 
 
 def test_consumers_by_jwt(gateways, folder):
-    """The subject of a good token is the consumer, regardless of what the client says beside it."""
+    """The subject of a good token is the consumer, regardless of the client's other headers."""
     g = gateways()
     key = b"a key that the issuer and Envoy share"
 
@@ -73,7 +73,7 @@ def test_consumers_by_jwt(gateways, folder):
 
 
 def test_hour_long_tokens(gateways, folder):
-    """Each account has a token of its own, which is fetched, put on, and renewed before it ends."""
+    """Each account has its own token, which is fetched, added, and renewed before it ends."""
     g = gateways()
     identity = Upstream({})
     issued = {}
@@ -140,7 +140,7 @@ def test_azure(gateways, folder):
             assert got.values("api-key") == [f"key-of-{name}".encode()]
             assert got.values("authorization") == got.values("x-account") == []
             assert got.target == path.replace("s/chat/", f"s/{deployments[name]}/", 1)
-    # A key that changes needs no restart.
+    # A new key needs no restart.
     (folder / "next").write_text("key-2-of-sweden")
     (folder / "next").replace(folder / "sweden.key")
     wait_for("the new key", lambda: g.counters()["secrets_applied"] == 1)

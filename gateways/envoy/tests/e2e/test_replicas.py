@@ -4,7 +4,7 @@
 import pytest
 from gateway import ACCOUNTS, CONSUMER, SESSION, forge, settings
 
-# What a client sends, by its number, and the settings under which that decides.
+# The headers that a client sends, by its number.
 KEYED = {
     "consumer": lambda n: [(CONSUMER, f"user-{n}")],
     "session": lambda n: [(SESSION, f"chat-{n}")],
@@ -66,7 +66,7 @@ def compare(gateways, fields, send, path, clients):
     fingerprints = [g.counters()["config_fingerprint"] for g in (one, two)]
     assert fingerprints[0] == fingerprints[1]
     first = accounts(one, path, send, clients)
-    assert set(first) == set(ACCOUNTS), "each of them is somebody's"
+    assert set(first) == set(ACCOUNTS), "each account serves some client"
     assert accounts(two, path, send, clients) == first
     return one, two
 
@@ -79,7 +79,7 @@ def test_every_client_has_one_account(gateways, source):
 
 @pytest.mark.smoke
 def test_a_first_request_on_each_of_two(gateways):
-    """The cookies that a client gets from both are of one session."""
+    """The cookies that a client gets from both belong to one session."""
     one, two = compare(gateways, *SOURCES["id hint"], 40)
     for number in range(40):
         begun = [g.send(headers=hint(number)) for g in (one, two)]
@@ -91,7 +91,7 @@ def test_a_first_request_on_each_of_two(gateways):
 
 
 def test_connections_of_two_are_different_clients(gateways):
-    """Envoys number their connections alike: the same number is another client's on each."""
+    """All Envoys number their connections from the start, so a number is another client on each."""
     one, two = gateways(), gateways()
     for g in (one, two):
         g.configure()

@@ -22,8 +22,8 @@ from gateway import (
 from stack import module_route, wait_for
 from upstream import RESET, answering, reply
 
-# A cookie of our name, whatever it is worth, is of a client that keeps cookies: what it creates
-# elsewhere it finds again.
+# A cookie of our name, even a worthless one, shows that the client keeps cookies. The client finds
+# the state again that it creates elsewhere.
 JAR = {"cookie": "junk"}
 LIMITED = answering(429, [("retry-after", "1"), ("x-error", "limited")], b'{"error":1}')
 # Envoy keeps bodies where the route has a retry policy. This one never retries by itself.
@@ -43,8 +43,10 @@ def retrying(**fields):
 
 
 def post(g, http2, headers=(), body=b'{"input":"Hello."}'):
-    """A first request whose last byte ends it: clients may send an empty frame for that, and then the
-    upstream could answer before."""
+    """Sends a first request that ends with its last byte.
+
+    Clients may end it with an empty frame instead, and then the upstream could answer earlier.
+    """
     if not http2:
         return g.send(headers=headers, body=body)
     (answer,) = g.multiplex([(":path", "/v1/responses"), *headers], body=body)
@@ -119,7 +121,7 @@ def test_what_may_move(keeping):
         "a session key without a cookie": {"session": "s"},
     }
     for what, options in {**moving, **staying}.items():
-        # A new configuration is one without cooldowns.
+        # A new configuration has no cooldowns.
         g.update(retrying(success=[200, 299 - len(g.upstream.requests)], carrier_header="x-pin"))
         asked = len(g.upstream.requests)
         g.upstream.script[:] = [LIMITED]
@@ -135,7 +137,7 @@ def test_what_may_move(keeping):
     assert (answer.status, answer.outcome) == (200, "retried")
     key = twin.consumer_key(alice.encode())
     assert opened(answer.cookie, key=key)[1] == answer.account != "alpha"
-    # A session whose account is down is re-pinned, and may be so once more.
+    # A session whose account is down is re-pinned, and the retry may re-pin it again.
     g.update(retrying(cooldowns=[], tokens=tokens(alpha={"state": "down"})))
     g.upstream.script[:] = [LIMITED]
     answer = g.send(cookie=forge("alpha"))
@@ -144,7 +146,7 @@ def test_what_may_move(keeping):
 
 
 class Provider:
-    """Knows which account made what, and limits the first creation that it gets."""
+    """Knows the account of each object, and answers 429 to the first creation."""
 
     def __init__(self):
         self.made = {}
@@ -163,7 +165,7 @@ class Provider:
         return reply(request, body=id)
 
 
-# Whether the client keeps cookies, repeats the carrier header, and names itself.
+# The flags are: keeps cookies, repeats the carrier header, names itself.
 CLIENTS = {
     "anonymous without a jar": (False, False, False),
     "anonymous with a jar": (True, False, False),
@@ -177,7 +179,7 @@ CLIENTS = {
 @pytest.mark.smoke
 @pytest.mark.parametrize("keyed_cookies", [False, True], ids=["plain", "keyed"])
 def test_a_retry_strands_no_state(keeping, keyed_cookies):
-    """What a client created it finds again, though it came to a limited token; else it sees that."""
+    """A client finds its new state again after a retry. Otherwise it gets the 429."""
     fields = {"keyed_cookies": keyed_cookies, "cooldowns": [], "carrier_header": "x-pin"}
     g = keeping(retrying(**fields, id_hint={"header": "x-client"}))
     moved = set()
@@ -206,7 +208,7 @@ def test_a_retry_strands_no_state(keeping, keyed_cookies):
             assert made.status == 200
             follow = ask("GET", f"/v1/files/{made.body.decode()}")
             assert follow.status == 200, (name, made, follow)
-            # A batch that names the file, also when its account is limited now.
+            # A batch that names the file, also while its account is limited.
             provider.limits = True
             batch = ask("POST", "/v1/batches", made.body)
             assert batch.status in (200, 429), (name, made, batch)
@@ -235,7 +237,7 @@ def test_how_often(keeping):
 
 @pytest.mark.smoke
 def test_the_tries_are_counted_across_routes(gateway):
-    """A route is chosen again for each try, here by chance, and each has tokens of its own."""
+    """Each try chooses a route again, here at random, and each route has its own tokens."""
     own = retrying(cooldowns=[], carrier_header="x-pin")
     halves = [
         {
@@ -251,13 +253,13 @@ def test_the_tries_are_counted_across_routes(gateway):
     for _ in range(20):
         g.upstream.requests.clear()
         assert g.send(headers=[("x-pin", "")]).status == 429
-        assert len(g.upstream.requests) == 2, "one retry, whatever the route"
+        assert len(g.upstream.requests) == 2, "one retry on any route"
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
 @pytest.mark.parametrize("size", [1, 10_000, 20_000, 40_000, 60_000, 70_000, 200_000])
 def test_an_answer_larger_than_envoys_buffer(gateways, size, chunked):
-    """With or without another token to go to, it never becomes an error of Envoy's own."""
+    """Such an answer never becomes an error of Envoy, with another token or without."""
 
     def limited(request):
         if not chunked:
@@ -285,7 +287,7 @@ def test_no_other_token(keeping):
     answer = g.send(**JAR)
     assert (answer.status, answer.body, answer.value("x-error")) == (429, b'{"error":1}', "limited")
     assert answer.account == "alpha" and len(g.upstream.requests) == 1
-    # All of them limited: the client sees the last one's answer.
+    # All tokens are limited: the client sees the answer of the last one.
     g.update(retrying(tokens=tokens("alpha", "bravo"), retry={"status": [429], "max": 3}))
     g.upstream.script[:] = [LIMITED] * 2
     answer = g.send(**JAR)
@@ -366,13 +368,13 @@ def test_a_refused_answer_that_breaks_off(keeping):
 
     g = keeping()
     g.upstream.script.append(cut)
-    # Nothing of it had reached the client, so Envoy can still answer itself.
+    # No part of it has reached the client, so Envoy can still answer itself.
     assert g.send(**JAR).status in (502, 503)
     assert g.begin().status == 200
 
 
 def test_a_refused_answer_that_never_ends(gateway):
-    """It is waited for, but no longer than the route's timeout."""
+    """The filter waits for its end, but not longer than the route's timeout."""
     stalled = threading.Event()
 
     def stall(request):
@@ -403,7 +405,7 @@ def test_envoys_own_replies_are_not_retried(gateways):
 
 
 def test_a_retry_begins_with_the_request_as_it_came(gateway):
-    """Without what the router made of it the first time."""
+    """The second try does not have the router's changes of the first."""
     rewriting = route(route={"prefix_rewrite": "/api/", "host_rewrite_literal": "provider"})
     more = [
         {"header": {"key": "x-added", "value": "1"}, "append_action": "APPEND_IF_EXISTS_OR_ADD"}
@@ -442,7 +444,7 @@ def test_a_carrier_on_a_retry(keeping, value):
 
 
 def test_an_update_between_the_tries(keeping):
-    """The second try is decided by the configuration that is in force then, which knows of no first."""
+    """The configuration in force then decides the second try, without knowledge of the first."""
     g = keeping(retrying(cooldowns=[]))
 
     def slowly(request):
@@ -484,5 +486,5 @@ def test_retries_under_load(keeping):
         wait_for(
             "all streams to end", lambda: g.envoy.stat("http.gateway.downstream_rq_active") == 0
         )
-    # By chance alone: (2/3)^240.
+    # The chance that no request was limited is (2/3)^240.
     assert rose["retries"] > 0

@@ -29,7 +29,7 @@ def test_rotation_moves_no_session_and_refuses_no_cookie(gateway):
             assert answer.outcome == "pinned", seen
             assert answer.decision["verdict"] in ("valid", "refresh_due"), seen
             sessions[number] = (account, answer.cookie or cookie)
-        # The next time each session comes to the other replica.
+        # In the next round each session uses the other replica.
         replicas.reverse()
 
     for step, ring in rings.items():

@@ -1,4 +1,4 @@
-"""Routes with a configuration of their own."""
+"""Routes with their own configuration."""
 
 import pytest
 import tokenpin_twin as twin
@@ -47,7 +47,7 @@ def test_disabled(gateway):
 
 @pytest.mark.smoke
 def test_without_a_configuration_of_the_filter(gateway):
-    """The filter's own may be empty: then only the routes that bring one are served."""
+    """The filter's configuration may be empty. Then only routes with their own are served."""
     g = gateway({}, routes=[own("/with/", settings())])
     cookie = forge("bravo")
     passed = g.send(headers=[("authorization", "Bearer mine")], cookie=cookie)
@@ -62,7 +62,7 @@ def test_without_a_configuration_of_the_filter(gateway):
 
 
 def test_the_most_specific_one_counts(gateways):
-    """Of a virtual host, a route and a weighted cluster."""
+    """A weighted cluster counts before a route, and a route before a virtual host."""
     g = gateways()
 
     def scope(name):

@@ -37,10 +37,10 @@ def test_two_scopes_on_one_host(gateway):
             answer = g.send(path=path, headers=both)
             assert (answer.outcome, answer.account) == ("pinned", begun[prefix].account)
             assert answer.decision["verdict"] == "valid" and answer.cookie is None
-            # The other scope's cookie has another name, which is not this configuration's.
+            # The other scope's cookie has another name, unknown to this configuration.
             (left,) = g.upstream.last().values("cookie")
             assert name_of(scopes[prefix]).encode() not in left
-    # A cookie that was taken from the other scope and renamed.
+    # A cookie of the other scope, renamed.
     stolen = begun["/azure/"].cookie
     with g.counting() as rose:
         headers = [("cookie", f"{name_of(b'openai')}={stolen}")]
@@ -64,7 +64,7 @@ def test_tenants_from_a_header(gateway):
         answer = g.send(headers=[("x-tenant", tenant), ("cookie", jar)])
         assert (answer.outcome, answer.account) == ("pinned", first.account)
         assert g.upstream.last().values("x-tenant") == [tenant.encode()]
-    # Without one it is the configured scope.
+    # Without a tenant the configured scope counts.
     plain = g.send()
     opened(plain.cookie, name=name_of(b"openai"), scope=b"openai")
 
@@ -87,7 +87,7 @@ def test_bad_tenant(gateway):
 
 
 def test_a_configured_name_serves_all_scopes(gateway):
-    """Then the scopes overwrite each other's cookies, but none accepts another's."""
+    """The scopes overwrite each other's cookies, but none accepts another's."""
     name = "__Host-tokenpin-all"
     g = gateway(settings(cookie={"name": name}, tenant={"header": "x-tenant"}))
     red = g.send(headers=[("x-tenant", "red")])
@@ -109,7 +109,7 @@ def test_a_route_with_tokens_of_its_own(gateway):
 
 @pytest.mark.parametrize("cure", [None, "tenant", "no cookies"])
 def test_one_jar_for_many_users(gateway, cure):
-    """A backend that keeps one jar for all its users: what docs/guides/operations.md says of it."""
+    """A backend that keeps one jar for all its users, as docs/guides/operations.md describes it."""
     fields = {"keyed_cookies": cure != "no cookies"}
     if cure == "tenant":
         fields["tenant"] = {"header": CONSUMER}

@@ -1,4 +1,4 @@
-"""Sealed ids: sessions that keep nothing but the ids that they were given."""
+"""Sealed ids: sessions that keep only their ids."""
 
 import json
 import re
@@ -65,7 +65,7 @@ def test_streams_cut_anywhere(sealing, cut):
 
 
 def bodies_of(id):
-    """Bodies that name a response, in the ways in which JSON can be written."""
+    """Bodies that name a response, in different forms of JSON."""
     image = "data:image/png;base64," + "iVBORw0KGgo" * 1400000
     escaped = "".join(f"\\u{ord(c):04x}" for c in "previous_response_id")
     return {
@@ -134,10 +134,12 @@ def test_ids_in_paths_and_queries(sealing):
     g = sealing()
     g.provider.accounts |= {NATIVE: "bravo", OTHER: "bravo"}
     id = sealed(NATIVE, "bravo")
+    other = sealed(OTHER, "bravo")
+    items = "/v1/responses/{}/input_items?after={}&limit=2"
     for path, native in {
         f"/v1/responses/{id}": f"/v1/responses/{NATIVE}",
-        f"/v1/responses/{id}/input_items?after={sealed(OTHER, 'bravo')}&limit=2": f"/v1/responses/{NATIVE}/input_items?after={OTHER}&limit=2",
-        f"/v1/files?after={sealed(OTHER, 'bravo')}": f"/v1/files?after={OTHER}",
+        items.format(id, other): items.format(NATIVE, OTHER),
+        f"/v1/files?after={other}": f"/v1/files?after={OTHER}",
         f"/v1/responses/%72{id[1:]}": f"/v1/responses/{NATIVE}",
     }.items():
         for method in ("GET", "POST", "DELETE"):
@@ -149,7 +151,7 @@ def test_ids_in_paths_and_queries(sealing):
 
 @pytest.mark.parametrize("mode", ["seal", "strict"])
 def test_requests_whose_body_is_empty(sealing, mode):
-    """Whether their headers say so, or only what comes behind them."""
+    """The headers show an empty body, or only the frames behind them do."""
     g = sealing(mode)
     g.provider.accounts[NATIVE] = "bravo"
     path = f"/v1/responses/{sealed(NATIVE, 'bravo')}/cancel"
@@ -214,7 +216,7 @@ def test_bodies_that_are_too_large(sealing, length, http2):
 
 @pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
 def test_a_body_without_an_end(sealing, http2):
-    """It is answered while it comes: by then a client may be cut off, and others are served on."""
+    """The answer comes during the body. The client may be cut off, and others are still served."""
     g = sealing(max_body=100000)
     for _ in range(3):
         with g.counting() as rose, client(http2) as own:
@@ -234,7 +236,7 @@ def test_a_body_without_an_end(sealing, http2):
 
 @pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
 def test_a_body_over_the_limit_of_envoy(sealing, http2):
-    """Its own is 1 MiB over HTTP/1.1, and 16 over HTTP/2: the filter raises it as far as is needed."""
+    """Envoy's limit is 1 MiB over HTTP/1.1 and 16 over HTTP/2. The filter raises it as needed."""
     g = sealing()
     body = b'{"input":"' + b"x" * (20 << 20) + b'"}'
     for content in (body, iter([body[: 2 << 20], body[2 << 20 :]])):
@@ -251,7 +253,7 @@ def test_all_bodies_together(sealing):
             "it being read",
             lambda: g.envoy.stat("http.gateway.downstream_cx_rx_bytes_total") >= 60000,
         )
-        # With proxy-wasm each worker counts its own: a connection in so many is with the first one's.
+        # With proxy-wasm each worker counts separately: try until one has the first's worker.
         for _ in range(32 if stack.WASM else 1):
             with client() as own:
                 answer = posted(g, b'{"input":"' + b"x" * 50000 + b'"}', via=own)
@@ -268,7 +270,7 @@ def test_all_bodies_together(sealing):
 def test_bodies_that_cannot_be_read(sealing, mode):
     g = sealing(mode)
     cases = [
-        # Content type, content encoding, body, path; the modes that refuse it, and with what.
+        # Content type, content encoding, body, path; the modes that refuse it, and the code.
         ("application/json", "gzip", b"\x1f\x8b", "/v1/responses", ["seal", "strict"], 415),
         ("application/json", "identity", b"{}", "/v1/responses", [], 0),
         ("application/json; charset=utf-8", None, b"{}", "/v1/responses", [], 0),
@@ -306,7 +308,7 @@ HANDSHAKE = "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version:
 @pytest.mark.parametrize("refuse", [False, True], ids=["", "refuse"])
 @pytest.mark.parametrize("taken", [False, True], ids=["not taken", "taken"])
 def test_websockets(sealing, mode, refuse, taken):
-    """Also where the listener takes none: then Envoy's own 403 becomes a 426."""
+    """Also on a listener without upgrades: Envoy's own 403 becomes a 426."""
     manager = {"upgrade_configs": [{"upgrade_type": "websocket"}]} if taken else {}
     g = sealing(mode, refuse_upgrades=refuse, manager=manager)
     switch = b"HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
@@ -322,7 +324,7 @@ def test_websockets(sealing, mode, refuse, taken):
             assert received.startswith(b"HTTP/1.1 " + status), (path, received)
             if refused:
                 assert re.search(rb"(?im)^upgrade: HTTP/1.1\r$", received), received
-                assert connection.recv(65536) == b"", "the connection stays, whatever comes on it"
+                assert connection.recv(65536) == b"", "the connection is still open"
         assert rose.get("upgrades_refused", 0) == refused
 
 
@@ -333,7 +335,7 @@ def test_a_websocket_over_http2(sealing):
     }
     g = sealing(manager=manager)
     extended = [(":method", "CONNECT"), (":protocol", "websocket"), (":path", "/v1/responses")]
-    # Its body is the answer's end: the client would go on.
+    # The end of the body ends the answer: otherwise the client would continue.
     (answer,) = g.multiplex(extended, body=b"x")
     assert answer.status == 426 and answer.values("upgrade") == [], answer
     assert json.loads(answer.body)["error"]["code"] == "websocket_not_supported"
@@ -351,7 +353,7 @@ LATER = "resp_" + "A" * 56 + "tp7"
 @pytest.mark.smoke
 @pytest.mark.parametrize("path", ["/v1/responses", "/v1/messages"])
 def test_what_cannot_be_found_is_refused_alike(sealing, path):
-    """Whether there is such an account, is told by counters only."""
+    """Only the counters show whether there is such an account."""
     g = sealing("strict")
     names = {"gone": GONE, "bad_seal": FORGED, "unknown_key": UNKNOWN, "unknown_version": LATER}
     names["plain"] = NATIVE
@@ -401,7 +403,7 @@ def test_what_cannot_be_found_is_refused_alike(sealing, path):
 
 
 def rows_of_the_page():
-    """The table of refusals for ids: what the columns say, by code."""
+    """The rows of the page's table of refusals for ids, by code."""
     page = (Path(__file__).parents[4] / "docs" / "guides" / "embedding.md").read_text(encoding="utf-8")
     section = page.split("\n## Refusals for ids\n")[1].split("\n## ")[0]
     rows = [row.strip("|").split(" | ") for row in section.splitlines() if row.startswith("| ")]
@@ -499,7 +501,7 @@ def marked(content, account):
 
 @pytest.mark.smoke
 def test_an_account_that_is_down(sealing):
-    """Never another account: that would answer 404, or start anew with 200."""
+    """No other account answers: it would send 404, or begin again with 200."""
     until = 2**31
     g = sealing(tokens=tokens(bravo={"state": "down", "until": until}))
     id = sealed(NATIVE, "bravo")
@@ -515,7 +517,7 @@ def test_an_account_that_is_down(sealing):
             assert int(answer.value("retry-after")) > 10000
             assert answer.decision["source"] == "id" and answer.decision["pin_state"] == "down"
     assert not g.upstream.requests
-    # For others it is as ever.
+    # Requests without the id are still served.
     assert posted(g, {"input": "x"}).status == 200
 
 
@@ -527,7 +529,7 @@ def test_two_accounts(sealing):
     assert (answer.status, error["code"]) == (400, "conflicting_accounts")
     assert "'previous_response_id'" in error["message"] and "'file_id'" in error["message"]
     assert not g.upstream.requests
-    # History of two accounts is none.
+    # Items of history from two accounts are no conflict.
     history = [
         {"type": "message", "id": sealed("msg_" + "a" * 48, account), "content": "x"}
         for account in ("alpha", "bravo")
@@ -580,7 +582,7 @@ def test_headers_of_a_sealed_response(sealing, method, http2):
 
 @pytest.mark.smoke
 def test_what_is_not_sealed(sealing):
-    """All that is no JSON or events, what is a file, a part of one, or has no body."""
+    """Bodies that are neither JSON nor events, files, parts of files, and empty bodies."""
     g = sealing()
     body = json.dumps({"id": NATIVE}).encode()
     marks = [("etag", '"x"'), ("accept-ranges", "bytes")]
@@ -610,7 +612,7 @@ def test_what_is_not_sealed(sealing):
     g.upstream.answer = lambda request: reply(request, 204, marks, b"", length=False)
     answer = g.send("GET")
     assert answer.status == 204 and answer.value("etag") == '"x"'
-    # Compressed in spite of what it was asked for.
+    # Compressed although the request did not accept it.
     g.upstream.answer = answering(200, [JSON, ("content-encoding", "x-y")], b"\x1f\x8b")
     with g.counting() as rose:
         assert g.send("GET").body == b"\x1f\x8b"
@@ -624,14 +626,14 @@ def test_errors_and_weak_etags(sealing):
     for status in (200, 201, 400, 404, 500):
         g.upstream.answer = answering(status, [JSON, ("etag", 'W/"weak"')], body)
         answer = g.send(cookie=forge("alpha"))
-        # What is below `error` is somebody's text.
+        # Values below `error` are text.
         expected = body.replace(NATIVE.encode(), sealed(NATIVE, "alpha").encode(), 1)
         assert (answer.status, answer.body) == (status, expected)
         assert answer.value("etag") == 'W/"weak"'
 
 
 def test_locations(sealing):
-    """What is the upstream's leads to the gateway; what is another's is left as it is."""
+    """Locations at the upstream lead to the gateway. Locations of other hosts stay unchanged."""
     rewritten = {"cluster": "upstream", "host_rewrite_literal": "api.example"}
     g = sealing(routes=[{"match": {"prefix": "/"}, "route": rewritten}])
     id = f"/v1/files/{OTHER}"
@@ -654,7 +656,7 @@ def test_locations(sealing):
 
 
 def test_urls_lead_to_the_gateway(sealing):
-    """Those of a batch's results, that a client asks for as they stand."""
+    """A client requests the URL of a batch's results unchanged."""
     g = sealing(
         routes=[
             {
@@ -682,7 +684,7 @@ def test_urls_lead_to_the_gateway(sealing):
 
 @pytest.mark.smoke
 def test_off_only_looks(sealing):
-    """What names old state is known, so that it never moves a session for good."""
+    """A request that names old state is recognised, so that it never moves its session."""
     g = sealing("off", tokens=tokens(alpha={"state": "down"}))
     g.upstream.answer = answering(200, [JSON], json.dumps({"id": NATIVE}).encode())
     cookie = forge("alpha")
@@ -700,7 +702,7 @@ def test_off_only_looks(sealing):
         old = posted(g, body, cookie=cookie)
         assert (old.status, old.outcome) == (503, "rejected"), body
         assert len(g.upstream.requests) == before
-    # Without bodies it is as if nothing was named.
+    # Without reading bodies, the filter finds no state.
     g.update(settings(sealed_ids="off", bodies=False, tokens=tokens(alpha={"state": "down"})))
     blind = posted(g, {"previous_response_id": NATIVE}, cookie=cookie)
     assert (blind.status, blind.outcome) == (200, "repinned")
@@ -718,7 +720,7 @@ def test_open_only_seals_what_came_sealed(sealing):
     assert (next_.status, next_.account) == (200, "bravo")
     assert json.loads(next_.body)["previous_response_id"] == id
     assert not SEALED.fullmatch(json.loads(next_.body)["id"])
-    # Somebody else's seal is a plain id here.
+    # An id with a foreign seal is a plain id here.
     posted(g, {"previous_response_id": FORGED})
     assert json.loads(g.upstream.last().body) == {"previous_response_id": FORGED}
     g.update(settings(sealed_ids="open", foreign_seals="refuse"))
@@ -726,7 +728,7 @@ def test_open_only_seals_what_came_sealed(sealing):
 
 
 def test_plain_ids_come_back_plain(sealing):
-    """As the client knows them, also in the mode that seals."""
+    """The client gets the ids that it knows, also in the mode that seals."""
     g = sealing()
     for account in ACCOUNTS:
         g.provider.accounts[NATIVE] = account
@@ -776,7 +778,7 @@ def test_owners(sealing):
 
 
 def test_scopes(sealing):
-    """A route's scope, and a tenant's: what was sealed under one is nothing under another."""
+    """An id sealed in the scope of one route or tenant is invalid in another."""
     routes = [
         {
             "match": {"prefix": "/other/"},
@@ -803,7 +805,7 @@ def test_scopes(sealing):
 
 @pytest.mark.smoke
 def test_rotation(sealing):
-    """Ids that another key has sealed work on, and come back as the client knows them."""
+    """Ids that another key has sealed still work, and come back unchanged."""
 
     def ring(**roles):
         return [
@@ -872,7 +874,7 @@ def test_observing_changes_nothing(sealing):
     got = g.upstream.last()
     assert got.body == body and got.value("accept-encoding") == b"gzip" and got.account is None
     assert rose["ids_opened"] == 1 and rose["ids_sealed"] == 1 and rose["source_id"] == 1
-    # What would be refused passes.
+    # Requests pass that would be refused.
     for headers in ([("content-encoding", "gzip")], []):
         assert (
             posted(g, b'{"previous_response_id":"' + GONE.encode() + b'"}', headers=headers).status
@@ -908,18 +910,18 @@ def test_what_a_named_client_creates_moves_without_a_cookie(sealing, http2):
         assert answer.status == 200 and answer.outcome == "retried" and answer.cookie is None
         tries = g.upstream.requests[-2:]
         assert tries[0].account != tries[1].account == answer.account
-        # The second try gets what the first one got.
+        # The second try has the body of the first.
         assert tries[0].body == tries[1].body
         assert json.loads(tries[0].body)["input"][0]["id"] == "msg_" + "b" * 48
         id = ids_in(answer)[0]
         assert opened(id)[1] == answer.account
-        # Its home would be elsewhere.
+        # The home of the session is another account.
         next_ = posted(g, {"previous_response_id": id}, session=f"s{number}", http2=http2)
         assert (next_.status, next_.account) == (200, answer.account)
 
 
 def test_a_second_try_knows_what_the_first_one_opened(sealing):
-    """Its body has native ids by then: the client did not send them so."""
+    """The body of the second try has native ids, which the client did not send."""
     g = sealing(retry=RETRY, routes=[KEEPS], cooldowns=[])
     item = "msg_" + "b" * 48
     history = [{"type": "message", "id": sealed(item, "alpha"), "content": "x"}]
@@ -947,7 +949,7 @@ def test_a_sealed_request_never_moves(sealing):
 
 
 def test_an_answer_that_was_held_is_sealed(sealing):
-    """Where no other token could answer instead."""
+    """No other token could answer instead."""
     g = sealing(retry=RETRY, routes=[KEEPS], cooldowns=[], tokens=tokens("alpha"), mint_single=True)
     text = json.dumps({"id": NATIVE, "more": "x" * 5000}).encode()
     for framing in ("length", "chunked", "trailers"):
@@ -970,7 +972,7 @@ def test_an_answer_that_was_held_is_sealed(sealing):
 
 
 def test_encrypted_content(sealing):
-    """It names its account by a mark behind it, in JSON and in streams."""
+    """A mark behind the content names its account, in JSON and in streams."""
     g = sealing()
     content = "gAAAAAB" + "o" * 300 + "=="
     item = {"type": "reasoning", "id": "rs_" + "d" * 48, "encrypted_content": content}
@@ -1006,14 +1008,14 @@ def test_messages_with_a_file_and_a_container(sealing):
     assert got.account == "bravo" and file in g.upstream.last().body.decode()
     assert b"tp0" not in g.upstream.last().body
     told = json.loads(got.body)
-    # A message's id names nothing there.
+    # The id of a message names no state there.
     assert told == {**answer, "container": {"id": sealed(container, "bravo")}}
     again = posted(g, {**body, "container": told["container"]["id"]}, path="/v1/messages")
     assert again.account == "bravo"
 
 
 def test_two_gateways_in_a_row(gateways):
-    """Each opens what it has sealed. Their keys differ."""
+    """Each gateway opens its own seals. Their keys differ."""
 
     def ring(number):
         return [{"id": number, "role": "sign", "key": {"env": f"COOKIE_KEY_{number}"}}]
@@ -1067,7 +1069,7 @@ def test_added_fields_prefixes_collections_and_rules(sealing):
 @pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
 @pytest.mark.parametrize("front", ["observes", "buffers"])
 def test_behind_a_filter_that_holds_bodies(gateways, front, http2):
-    """Two of ours, of which the first one observes; and Envoy's own buffer."""
+    """The filter in front is ours, observing, or Envoy's buffer."""
     kind = stack.extension("filters.http.buffer.v3.Buffer", max_request_bytes=1 << 24)
     if front == "observes":
         observes = settings(sealed_ids="seal", observe=True, response_header=None)

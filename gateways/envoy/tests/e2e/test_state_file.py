@@ -26,13 +26,13 @@ class Watched:
         return self.gateway.counters().get(f"state_file_{name}", 0)
 
     def replace(self, text, what="applied", by=None):
-        """Puts a new file in place and waits until the filter says what became of it."""
+        """Puts a new file in place and waits until the filter has applied or refused it."""
         before = self.counter(what)
         (by or replace_file)(self.path, text)
         wait_for(f"the state file being {what}", lambda: self.counter(what) > before)
 
     def status(self, account):
-        """What a request naming existing state on the account gets."""
+        """The response status of a request that names existing state on the account."""
         return self.gateway.send("GET", "/v1/responses/resp_1", cookie=forge(account)).status
 
 
@@ -44,7 +44,7 @@ def test_states_apply_without_a_restart(gateway, folder):
     assert w.status("alpha") == 503 and w.status("bravo") == 200
     w.replace(states(bravo={"state": "down"}, charlie={"weight": 0}))
     assert w.status("alpha") == 200 and w.status("bravo") == 503
-    # Weight 0 keeps the sessions it has, and gets no new ones: by chance (1/2)^30.
+    # Weight 0 keeps its sessions, and gets no new ones. The chance of that otherwise is (1/2)^30.
     assert w.status("charlie") == 200
     assert {w.gateway.begin().account for _ in range(30)} == {"alpha"}
     w.replace(states())
@@ -194,7 +194,7 @@ def test_changes_under_load(gateway, folder):
                 state = "draining" if number % 2 == 0 else "up"
                 w.replace(states(alpha={"state": state, "weight": 1000 * number}))
                 if state == "draining":
-                    # By chance alone: (2/3)^40 for each, less than 1e-7.
+                    # The chance of that otherwise is (2/3)^40 for each, less than 1e-7.
                     assert "alpha" not in {g.begin().account for _ in range(40)}
         finally:
             stop.set()

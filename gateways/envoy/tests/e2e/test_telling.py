@@ -1,4 +1,4 @@
-"""What the filter tells: metrics, metadata, the debugging header, and nothing secret."""
+"""Metrics, metadata, the debugging header and logs, which hold no secret."""
 
 import json
 import re
@@ -90,7 +90,7 @@ def test_counters_under_load(gateway):
 
 @pytest.mark.smoke
 def test_fingerprints(gateway):
-    """The gauges are those of docs/spec/decision.md, and follow what they cover."""
+    """The gauges are the fingerprints of docs/spec/decision.md, and change with their inputs."""
     slots = [twin.Slot(account.encode()) for account in ACCOUNTS]
     ring = [twin.RingKey(1, COOKIE_KEYS[1], twin.SIGN)]
     config = twin.Config(slots, PLACEMENT_KEY, ring)
@@ -181,7 +181,7 @@ def test_the_response_header(gateway):
 
 
 def test_what_the_admin_interface_shows(gateway):
-    """Secrets that are named by file or env are nowhere in it."""
+    """No secret that is named by file or env is in it."""
     g = gateway()
     begun = g.begin()
     for path in ("/config_dump", "/stats", "/clusters", "/listeners", "/certs", "/server_info"):
@@ -191,7 +191,7 @@ def test_what_the_admin_interface_shows(gateway):
 
 
 def test_keys_are_in_no_log(gateway):
-    """Affinity keys too; the search through all logs is at the end of the run."""
+    """No affinity key is logged, either. The end of the run searches all logs."""
     g = gateway(settings(tenant={"header": "x-tenant"}, id_hint={"header": "x-client"}))
     keys = {
         name: f"private-{name}-5c1d" for name in ("consumer", "session", "x-tenant", "x-client")
@@ -213,7 +213,7 @@ def test_bad_tenants_are_counted(gateway):
 
 
 def test_the_default_names_of_metrics(gateway):
-    """Without metrics_namespace they are under Envoy's own."""
+    """Without metrics_namespace the metrics are under Envoy's own."""
     g = gateway()
     path = g.envoy.filter_file
     text = path.read_text().replace('"metrics_namespace": "tokenpin"', '"metrics_namespace": ""')

@@ -1,4 +1,4 @@
-"""Credentials: what of a token the upstream sees."""
+"""Credentials: the headers of a token that the upstream sees."""
 
 import pytest
 import tokenpin_twin as twin
@@ -103,7 +103,7 @@ def test_a_token_that_chooses_its_cluster(gateways):
     g.configure(routes=[by_header], clusters=[cluster("other", other.port)])
     g.start(settings(tokens=present, clear_route_cache=True))
     for account in ACCOUNTS:
-        # Not even a client that names a cluster itself chooses one.
+        # A client that names a cluster itself does not choose one.
         answer = g.send(cookie=forge(account), headers=[("x-cluster", "upstream")])
         assert (answer.status, answer.account) == (200, account)
     assert [request.account for request in g.upstream.requests] == ["alpha"]
@@ -123,7 +123,7 @@ def test_a_token_that_chooses_its_route(gateways):
     g.send(cookie=forge("alpha"))
     g.send(cookie=forge("bravo"))
     assert (len(g.upstream.requests), len(other.requests)) == (1, 1)
-    # Without clear_route_cache the route stays the one that the request came with.
+    # Without clear_route_cache the request keeps the route that it came with.
     g.update(settings(tokens=present))
     g.send(cookie=forge("bravo"))
     assert (len(g.upstream.requests), len(other.requests)) == (2, 1)
@@ -149,7 +149,7 @@ def test_a_header_that_is_removed(gateway):
         for headers in (mine, []):
             g.send(cookie=forge(name), headers=headers)
             request = g.upstream.last()
-            # One token that names it is enough: no token lets another's header pass.
+            # No token lets the header of another token pass, so one that names it is enough.
             assert request.values("authorization") == []
             assert request.values("api-key") == [f"key-{name}".encode()]
 
@@ -159,7 +159,7 @@ PSEUDO = {":authority": "alpha.example.com", ":path": "/alpha/v1?key=1", ":schem
 
 @pytest.mark.parametrize("retried", [False, True], ids=["", "retried"])
 def test_pseudo_headers(gateway, folder, retried):
-    """What Envoy sends as a filter set it; another token's requests keep the client's."""
+    """Envoy sends the pseudo-headers of the token. Requests of other tokens keep the client's."""
     headers = [{"name": name, "value": value} for name, value in PSEUDO.items()]
     log = access_log(folder, [])
     line = " ".join(f"%REQ({name.upper()})%" for name in PSEUDO)
@@ -171,8 +171,8 @@ def test_pseudo_headers(gateway, folder, retried):
     number = 0
     for name in ("alpha", "bravo"):
         if retried:
-            # A request that the one refused is the other's as the client sent it.
-            for _ in range(60):  # by chance alone 2^-60
+            # The retry on the other token has the client's pseudo-headers.
+            for _ in range(60):  # the chance to miss is 2^-60
                 g.upstream.script[:] = [answering(429)]
                 answer = g.send(cookie="junk", body=b"")  # it keeps cookies, so it may move
                 number += 2
@@ -244,7 +244,7 @@ def test_authority(gateway):
 
 
 def test_slots_and_growth(gateway):
-    """Filling a vacant slot moves consumers only to the new token, and no cookie."""
+    """Filling a vacant slot moves consumers only to the new token, and moves no cookie."""
     few = [token("alpha", slot=3), token("bravo", slot=0), token("charlie", slot=2)]
     g = gateway(settings(tokens=few, capacity=6))
     layout = {0: "bravo", 2: "charlie", 3: "alpha"}

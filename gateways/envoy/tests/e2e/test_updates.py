@@ -98,7 +98,7 @@ def test_a_refused_update_changes_nothing(gateway):
 
 
 def test_the_gauges_are_the_newest_configurations(gateway):
-    """Also while an old one still has requests, and its tokens change."""
+    """This holds while an old one still has requests, and its tokens change."""
     g = gateway(settings(cooldowns=[{"status": [429], "state": "down", "seconds": 1}]))
     release = threading.Event()
 
@@ -137,7 +137,7 @@ def test_routes_with_tokens_share_one_thread(gateway):
 
 
 def test_many_updates_leak_no_descriptor_or_thread(gateway, folder):
-    """A watched file belongs to its configuration and goes with it."""
+    """A watched file belongs to its configuration and is closed with it."""
     path = folder / "states.json"
     path.write_text('{"tokens": {}}')
     g = gateway()

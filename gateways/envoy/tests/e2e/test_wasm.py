@@ -1,4 +1,4 @@
-"""The filter for proxy-wasm: what only it has, and a walk through the rest."""
+"""The filter for proxy-wasm: its own features, and a walk through the others."""
 
 import json
 import os
@@ -76,7 +76,7 @@ def test_chains_of_sealed_ids(gateway, stream):
 @pytest.mark.smoke
 @pytest.mark.parametrize("mode", ["open", "seal"])
 def test_a_response_byte_by_byte(gateway, mode):
-    """Each byte has a hook of its own, so that what is held meanwhile goes out again whatever comes next."""
+    """Each byte has its own hook, so that held bytes are sent before any next one."""
     g = gateway(settings(sealed_ids=mode))
     body = json.dumps({"id": NATIVE, "text": NATIVE, "output": [{"id": "msg_1"}], "x": ""}).encode()
 
@@ -88,7 +88,7 @@ def test_a_response_byte_by_byte(gateway, mode):
         yield b"0\r\n\r\n"
 
     g.upstream.answer = slowly
-    # In the mode `open` a client that sends a sealed id has those of the response looked at.
+    # In the mode `open` the filter reads the response only for a client that sends a sealed id.
     answer = posted(g, {"previous_response_id": sealed(OTHER, "alpha")})
     expected = json.loads(body)
     if mode == "seal":
@@ -114,7 +114,7 @@ def test_a_body_in_pieces(gateway, trailers):
 
 @pytest.mark.smoke
 def test_a_cooldown_is_known_to_all_workers(gateway):
-    """At once: each connection is one worker's, and there are two of them."""
+    """Both workers know it immediately. Each connection belongs to one worker."""
     g = gateway(settings(cooldowns=[{"status": [500], "state": "down", "seconds": 3}]))
     connections = [client() for _ in range(16)]
     g.upstream.script.append(answering(500))
@@ -144,7 +144,7 @@ def test_a_cooldown_is_known_to_all_workers(gateway):
 
 
 def test_many_cooldowns_at_once(gateway):
-    """Workers that write at the same moment lose none of each other's."""
+    """Workers that write at the same time lose no cooldown of each other."""
     present = [{"name": f"account-{number}"} for number in range(64)]
     down = [{"status": [500], "state": "down", "seconds": 60}]
     g = gateway(settings(tokens=present, cooldowns=down))
@@ -239,7 +239,7 @@ def test_a_struct_is_told_from_json(gateway):
 
 
 def test_a_host_that_hides_bodies_is_told_of(gateway):
-    """Without the switch of the page Envoy lets a request hang whose headers wait."""
+    """Without the switch of the page, a request hangs in Envoy while its headers wait."""
     gone = gateway(settings(bodies=False))
     gone.envoy.wasm = {"allow_on_headers_stop_iteration": False}
     gone.update(settings(bodies=False, scope="bare"))
@@ -284,7 +284,7 @@ def panic(g, via):
 
 
 def test_after_a_panic_others_go_on(gateways):
-    """With the policy of the README: the worker's VM is made anew, and knows the cooldowns."""
+    """With the policy of the README, the worker gets a new VM, which knows the cooldowns."""
     g = gateways()
     panicking(g, **RELOAD)
     g.upstream.script.append(answering(500))
@@ -295,7 +295,7 @@ def test_after_a_panic_others_go_on(gateways):
             panic(g, via)
         time.sleep(0.15)
         for via in connections:
-            # The first after the pause makes the VM anew.
+            # The first request after the pause starts a new VM.
             kept = stack.wait_for(
                 "serving again", lambda via=via: serves(g.send(cookie=forge("alpha"), via=via))
             )
@@ -306,7 +306,7 @@ def test_after_a_panic_others_go_on(gateways):
 
 
 def test_a_panic_ends_no_request_of_another_worker(gateways):
-    """Requests in flight at that moment: those of the same VM get a 503, the others their answers."""
+    """Requests in flight on the same VM get a 503, all others their answers."""
     g = gateways()
     panicking(g, **RELOAD)
     panicked = threading.Event()
@@ -338,7 +338,7 @@ def serves(answer):
 
 
 def test_a_panic_never_lets_a_request_pass(gateways):
-    """Without the policy the worker refuses everything from there on; nothing passes unpinned."""
+    """Without the policy the worker refuses all later requests. None passes unpinned."""
     g = gateways()
     panicking(g)
     for round in range(3):
@@ -367,7 +367,7 @@ def complete():
 
 @pytest.mark.smoke
 def test_the_example_of_the_page(gateways):
-    """As printed: it starts, keeps a session and its ids."""
+    """The example starts as printed, and keeps a session and its ids."""
     ours, _ = complete()
     config = ours["typed_config"]["config"]
     assert config["vm_config"]["code"]["local"]["filename"].endswith("/tokenpin.wasm")

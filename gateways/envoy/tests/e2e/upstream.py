@@ -1,4 +1,4 @@
-"""A provider that keeps what it got, byte for byte, and answers what the test says."""
+"""A provider that keeps every request byte for byte, and sends the test's answers."""
 
 import socket
 import struct
@@ -15,7 +15,7 @@ class Request:
     def __init__(self, head, body, account):
         self.head = head
         self.body = body
-        self.account = account  # whose credential it carries, None for nobody's
+        self.account = account  # the account of its credential, None without one
         lines = head[:-4].split(b"\r\n")
         self.method, self.target, _ = lines[0].decode("latin-1").split(" ")
         pairs = [line.split(b":", 1) for line in lines[1:]]
@@ -32,7 +32,7 @@ class Request:
 
 
 def reply(request, status=200, headers=(), body=b"{}", length=True):
-    """The bytes of a response; x-account tells the test who was asked."""
+    """The bytes of a response. Its x-account shows the account that was asked."""
     fields = [("date", DATE), ("x-account", request.account or "nobody"), *headers]
     if length:
         fields.append(("content-length", str(len(body))))

@@ -1,9 +1,9 @@
 """Envoys with the tokenpin filter, as processes on the loopback interface.
 
-The demo and the end-to-end tests run on it. The kernel chooses every port, so any number of them can
-run side by side.
+The demo and the end-to-end tests use it. The kernel chooses every port, so any number of runs can
+work side by side.
 
-The filter is the dynamic module. With TOKENPIN_FILTER=wasm in the environment it is the one for
+The filter is the dynamic module. With TOKENPIN_FILTER=wasm in the environment it is the filter for
 proxy-wasm, whose file TOKENPIN_WASM names.
 """
 
@@ -17,7 +17,7 @@ import time
 
 import envoy
 
-PATIENCE = 20.0  # seconds that a process gets to do what it was asked
+PATIENCE = 20.0  # seconds that a process may take for a task
 FILTER = "tokenpin"  # the filter's name in the chain
 
 LOOPBACK = "127.0.0.1"
@@ -39,7 +39,7 @@ def struct(settings):
 
 
 def module_filter(settings, name=FILTER, metrics="tokenpin", wasm=WASM):
-    """The filter's own entry in a chain, with its JSON configuration. `wasm` is the path of a plugin instead."""
+    """The filter's entry in a chain, with its settings; that of the plugin at `wasm` if given."""
     if wasm:
         return wasm_filter(settings, metrics, wasm)
     return extension(
@@ -51,7 +51,7 @@ def module_filter(settings, name=FILTER, metrics="tokenpin", wasm=WASM):
 
 
 def text_filter(text):
-    """The same, of a text that may be none."""
+    """The same with the configuration as a text, which may be bad JSON."""
     try:
         settings = json.loads(text)
     except (ValueError, RecursionError):
@@ -70,9 +70,9 @@ def wasm_filter(settings, name="tokenpin", path=WASM):
     config = {
         "name": name,
         "vm_config": wasm_vm(path, settings),
-        # Of a Struct it would get the message's bytes.
+        # A Struct would reach the plugin as the message's bytes.
         "configuration": typed("google.protobuf.StringValue", value=json.dumps(settings)),
-        # Without it no body can be read before the request goes on.
+        # Without it no body can be read before the request continues.
         "allow_on_headers_stop_iteration": True,
     }
     return extension("filters.http.wasm.v3.Wasm", config=config)
@@ -96,7 +96,7 @@ def variables(node):
 
 
 def module_route(settings):
-    """`typed_per_filter_config` of a route with a configuration of its own."""
+    """The `typed_per_filter_config` of a route with its own configuration."""
     if WASM:
         return {FILTER: typed(ROUTE, value=settings)}
     message = extension(
@@ -108,12 +108,15 @@ def module_route(settings):
     return {FILTER: message}
 
 
-# Stands for what a route has of its own until `take_routes` has taken it.
+# Marks a route's own configuration until `take_routes` has taken it.
 ROUTE = "tokenpin.Route"
 
 
 def take_routes(configuration):
-    """For proxy-wasm a route's configuration is part of the filter's, under the route's name."""
+    """Takes out the routes' configurations, by the route's name.
+
+    For proxy-wasm they are part of the filter's configuration.
+    """
     taken = {}
     for host in hosts(configuration):
         for number, each in enumerate(host["routes"]):
@@ -150,16 +153,19 @@ def discovered_filter(path, wasm=WASM):
 
 
 def router():
-    # Without headers of Envoy's own: what the upstream gets is what the client and the filter sent.
+    # No headers of Envoy's own: the upstream gets only those of the client and the filter.
     kind = extension("filters.http.router.v3.Router", suppress_envoy_headers=True)
     return {"name": "envoy.filters.http.router", "typed_config": kind}
 
 
 def bootstrap(filters, routes, clusters, **manager):
-    """One listener; `manager` are fields of the HTTP connection manager."""
+    """The configuration of an Envoy with one listener.
+
+    `manager` are fields of the HTTP connection manager.
+    """
     hosts = [{"name": "everything", "domains": ["*"], "routes": routes}]
     if WASM:
-        # Which the module does by itself, as far as a body needs it.
+        # The module raises the limit itself, as far as a body needs it.
         hosts[0]["request_body_buffer_limit"] = 64 << 20
     manager = extension(
         "filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -185,7 +191,7 @@ def hosts(configuration):
 
 
 def wait_for(what, condition, patience=PATIENCE):
-    """Polls until the condition is true, or says what did not happen."""
+    """Polls until the condition is true. Raises an error that names `what` after `patience`."""
     deadline = time.monotonic() + patience
     while True:
         result = condition()
@@ -197,7 +203,7 @@ def wait_for(what, condition, patience=PATIENCE):
 
 
 def request(host, method, path):
-    """One request of the harness's own, not of a client."""
+    """Sends a request of the harness, not of a client."""
     connection = http.client.HTTPConnection(host, timeout=PATIENCE)
     try:
         connection.request(method, path)
@@ -208,14 +214,14 @@ def request(host, method, path):
 
 
 def replace_file(path, text):
-    """Nobody ever reads half a file."""
+    """Replaces a file atomically: no reader sees a part of it."""
     new = path.with_name(f"{path.name}.new")
     new.write_text(text)
     new.replace(path)
 
 
 class Process:
-    """A child in a process group of its own, so that all of it can be stopped."""
+    """A child in its own process group, so that its children are stopped with it."""
 
     def __init__(self, command, environment, **options):
         self.child = subprocess.Popen(
@@ -242,14 +248,14 @@ class Process:
 
 
 class Refused(RuntimeError):
-    """Envoy did not take a configuration; the text is what its log says of it."""
+    """Envoy refused a configuration. The text is its log."""
 
 
 class Envoy:
     """One Envoy whose filter configuration can be replaced while it runs.
 
-    Its `configuration`, a `bootstrap`, has to be set before the start. What it reads and its log are
-    in `folder`.
+    Its `configuration`, a `bootstrap`, has to be set before the start. `folder` holds its log and
+    the files that it reads.
     """
 
     def __init__(self, folder, module_folder, environment, plugin=WASM):
@@ -261,7 +267,7 @@ class Envoy:
         self.configuration = None
         self.settings = None
         self.routes = {}
-        self.plugin = plugin  # the path of that for proxy-wasm, and more fields of its entry
+        self.plugin = plugin  # the path of the filter for proxy-wasm; `wasm` holds more fields of its entry
         self.wasm = {}
         self.patience = PATIENCE
         self.version = 0
@@ -271,7 +277,7 @@ class Envoy:
         return discovered_filter(self.filter_file, self.plugin)
 
     def start(self, settings):
-        """Without settings there must be no filter in the configuration."""
+        """Starts Envoy. Without settings the configuration must have no filter."""
         if self.plugin:
             self.routes = take_routes(self.configuration)
         (self.folder / "envoy.json").write_text(json.dumps(self.configuration, indent=1))
@@ -284,7 +290,7 @@ class Envoy:
         command += ["--log-level", "warning"]
         command += ["--component-log-level", "dynamic_modules:trace,wasm:info"]
         command += ["--admin-address-path", admin_file]
-        # Not --log-path: Envoy would keep back what it writes there.
+        # Not --log-path: Envoy would buffer its lines there.
         with self.log_file.open("ab") as log:
             self.process = Process(command, self.environment, stdout=log, stderr=log)
         self.admin = self.wait("writing its admin address", lambda: read_line(admin_file))
@@ -336,7 +342,7 @@ class Envoy:
         return self.stat(f"extension_config_discovery.http_filter.{FILTER}.config_fail")
 
     def metrics(self, namespace=FILTER):
-        """Those of the filter, without the names that they stand under."""
+        """The filter's metrics, without the prefix of their names."""
         prefix = f"wasmcustom.{namespace}." if self.plugin else f"{namespace}."
         found = self.stats(re.escape(prefix))
         return {name.removeprefix(prefix): value for name, value in found.items()}

@@ -1,10 +1,10 @@
-"""What each replica can know at a moment: the oracle behind the promises of the soak.
+"""The knowledge that each replica can have at a moment: the oracle of the soak's promises.
 
-Who changes something writes down that it may hold from now on, before he does it, and that what was
-there before holds no longer, once he has seen it take effect. In between a replica may be in either
-state, and a request is right if it was decided by one that its replica can have been in while the
-request was under way. Cooldowns, which replicas learn by themselves, are written down by the
-provider, before it sends the status, and by the client, when it has the answer.
+Before a change, its author notes that the new state may hold from now on. When the change has taken
+effect, its author notes that the old state holds no longer. In between a replica may be in either
+state. A request is right if it was decided by a state that its replica can have been in while the
+request was under way. Replicas learn cooldowns by themselves. The provider notes a cooldown before
+it sends the status, and the client when it has the answer.
 """
 
 import dataclasses
@@ -15,14 +15,14 @@ import threading
 import tokenpin_twin as twin
 
 EVER = math.inf
-TICK = 0.05  # time(2) may be behind by a tick of the kernel's; seconds
-KEPT = 60  # longer than any request is under way; seconds
+TICK = 0.05  # seconds; time(2) may be behind by a tick of the kernel's
+KEPT = 60  # seconds; longer than any request is under way
 STATES = ["up", "draining", "down"]
 
 
 @dataclasses.dataclass
 class Declared:
-    """What a file says of a token, and when a replica may act on it."""
+    """The state of a token in a file, and when a replica may act on it."""
 
     state: str
     weight: int
@@ -31,7 +31,7 @@ class Declared:
 
 
 def spans(state, weight, until, since):
-    """What a file's entry says, from when it may be applied."""
+    """Returns the states that a file's entry declares, from the time when it may be applied."""
     found = [Declared(state, weight, since, until + TICK if until else EVER)]
     if until:
         found.append(Declared("up", weight, max(since, until - TICK)))
@@ -48,7 +48,7 @@ class Cooldown:
     sure_till: float = 0
 
     def seen(self, now, sure):
-        """The client has the answer, so the filter has done what it does."""
+        """The client has the answer, so the filter has applied the cooldown."""
         self.till = int(now) + self.seconds + TICK
         if sure:
             self.sure_since = now
@@ -70,7 +70,7 @@ class Generation:
         return self.since <= end and self.till >= begin
 
     def possible(self, account, begin, end):
-        """The (state, weight) that the token can have had, at some moment between."""
+        """The (state, weight) pairs that the token can have had between `begin` and `end`."""
         cooldowns = [c for c in self.cooldowns[account] if c.since <= end and c.till >= begin]
         sure = {c.state for c in cooldowns if c.sure_since <= begin and end <= c.sure_till}
         found = set()
@@ -87,7 +87,7 @@ class Generation:
 
 
 class Belief:
-    """About one replica. Safe to use from any thread."""
+    """The knowledge about one replica. Safe to use from any thread."""
 
     def __init__(self, placement_key):
         self.placement_key = placement_key
@@ -100,7 +100,7 @@ class Belief:
             self.generations.append(Generation(slots, ring, entries, now))
 
     def loaded(self, now):
-        """The newest is the only one that decides."""
+        """Only the newest configuration decides from now on."""
         with self.lock:
             for each in self.generations[:-1]:
                 each.till = min(each.till, now)
@@ -116,7 +116,7 @@ class Belief:
                 each.till = min(each.till, now)
 
     def declare(self, account, entry, now):
-        """The file may be applied from now on. Returns what holds no longer once it is."""
+        """The file may be applied from now on. Returns the states that end when it is."""
         with self.lock:
             known = self.generations[-1].declared[account]
             before = list(known)
@@ -146,7 +146,7 @@ class Belief:
                 each.seen(now, sure=answered and len(cooldowns) == 1)
 
     def may_be_away(self, account, begin, end):
-        """Whether the token can have been down, or vacated, at some moment between."""
+        """Returns whether the token can have been down or vacated between `begin` and `end`."""
         with self.lock:
             for each in self.generations:
                 if not each.overlaps(begin, end):
@@ -158,7 +158,7 @@ class Belief:
         return False
 
     def views(self, begin, end):
-        """The configurations, with states, that a decision between can have been made by."""
+        """The configurations, with states, that can have decided between `begin` and `end`."""
         found = []
         with self.lock:
             for each in self.generations:

@@ -1,4 +1,4 @@
-"""Clients of the soak: sessions that must stay where they are, and requests that nobody should send."""
+"""Clients of the soak: sessions that must stay on their accounts, and hostile requests."""
 
 import collections
 import contextlib
@@ -47,7 +47,7 @@ SEALED = re.compile(rb"resp_[A-Za-z0-9_-]+tp0")
 
 
 def named(verdict, existing, sealed, account=None):
-    """What the ids of a request come to, for the second implementation."""
+    """The verdicts for the ids of a request, in the form of the second implementation."""
     return types.SimpleNamespace(
         verdict=verdict,
         keys=[twin.NO_ID_KEY, twin.NO_ID_KEY],
@@ -60,19 +60,19 @@ def named(verdict, existing, sealed, account=None):
 
 
 def sealing_key(id):
-    """The id of the key that has sealed it."""
+    """The id of the key that sealed the id."""
     return twin.recognise(id.encode())[2][-17]
 
 
 class Replica(Gateway):
-    """One of the Envoys, with what is believed of it and what its clients saw."""
+    """One of the Envoys, with the belief about it and the observations of its clients."""
 
     def __init__(self, folder, module_folder, environment, provider, belief):
         super().__init__(folder, module_folder, environment, provider.server)
         self.belief = belief
         self.in_rotation = False
         self.in_flight = 0
-        self.life = 0  # how often it was started
+        self.life = 0  # the number of starts
         self.downtimes = []  # [begin, end] in which requests may go unanswered
         self.tallies = collections.defaultdict(collections.Counter)  # by life
         self.lock = threading.Lock()
@@ -86,7 +86,7 @@ class Replica(Gateway):
 
 
 class World:
-    """What all clients share."""
+    """The state that all clients share."""
 
     def __init__(self, replicas, provider, seed, fail):
         self.replicas = replicas
@@ -108,7 +108,7 @@ class World:
 
     @contextlib.contextmanager
     def replica(self, draw, other_than=None):
-        """One that is in rotation, which then is not stopped politely before the request ended."""
+        """A replica in rotation. It is not stopped politely before the request has ended."""
         while True:
             ready = [each for each in self.replicas if each.in_rotation and each is not other_than]
             ready = ready or [each for each in self.replicas if each.in_rotation]
@@ -124,19 +124,19 @@ class World:
                 chosen.in_flight -= 1
 
     def tally(self, replica, life, trail, answer):
-        """Counts what the filter must have counted."""
+        """Counts the same events as the filter must have counted."""
         decision = {name: value for name, value in answer.decision.items() if name in NAMES}
         names = [f"{name}_{value}" for name, value in decision.items()]
         outcome, retried = decision.get("outcome"), len(trail.tries) == 2
         if retried:
-            # The first try was a decision of the same kind.
+            # The first try made a decision of the same kind.
             first = {**decision, "outcome": "placed" if outcome == "retried" else outcome}
             names += [f"{name}_{value}" for name, value in first.items()]
             names.append("retries")
         if answer.cookie or answer.value(CARRIER):
             names.append("cookies_set")
         replica.count(life, names)
-        # Only a session that is re-pinned moves on under the same name.
+        # Only a session that is re-pinned keeps its outcome when it moves.
         if outcome != "repinned" and retried != (outcome == "retried"):
             self.fail("explained", f"tries {trail.tries}, but {answer.decision}")
 
@@ -152,8 +152,8 @@ class Session:
             make = twin.consumer_key if header == CONSUMER else twin.session_key
             self.key = make(name.encode())
         self.cookie = None
-        self.opened = None  # what is in the cookie
-        self.account = None  # which holds its state
+        self.opened = None  # the contents of the cookie
+        self.account = None  # which holds the session's state
         self.state = None  # the id of the last response
         self.last = None  # the replica
         self.path = SEALED_ROUTE if self.jar == "ids" else ""
@@ -162,7 +162,7 @@ class Session:
 
 
 class Worker:
-    """Holds many sessions at once, one request at a time."""
+    """Holds many sessions, and sends one request at a time."""
 
     def __init__(self, world, number, workers, rate, sessions):
         self.world = world
@@ -204,7 +204,7 @@ class Worker:
         self.send(session, *self.plan(session))
 
     def plan(self, session):
-        """(method, path, existing, body), of a session with state mostly a follow-up."""
+        """Returns (method, path, existing, body); mostly a follow-up if the session has state."""
         root = f"{session.path}/v1"
         new = {"input": "Hello.", "stream": self.draw.random() < 0.3}
         if session.state is None or self.draw.random() < 0.05:
@@ -214,12 +214,12 @@ class Worker:
             return "POST", f"{root}/chat/completions", False, {"input": "Hello."}
         if chance < 0.45:
             return "GET", f"{root}/responses/{session.state}", True, None
-        # That the body names state, the filter sees by itself.
+        # The filter itself sees that the body names state.
         body = {**new, "previous_response_id": session.state}
         return "POST", f"{root}/responses", chance < 0.75, body
 
     def ids(self, session, path, body):
-        """What the filter finds in a request: without a body, it does not look where nothing is sealed."""
+        """The ids that the filter finds. Without sealed ids it looks into bodies only."""
         follows = body is not None and "previous_response_id" in body
         if session.jar != "ids":
             return None if body is None else named("plain" if follows else "none", follows, False)
@@ -258,7 +258,7 @@ class Worker:
                 ids = self.ids(session, path, body)
                 self.judge(session, replica, trail, now, method, path, existing, cookies, ids, answer)
                 return
-            # No answer, or one of Envoy's own.
+            # No answer, or Envoy's own.
             if not replica.may_be_stopped(trail.begin, now):
                 seen = "none" if answer is None else f"{answer.status} {answer.body!r}"
                 self.world.fail("explained", f"{replica.folder.name} was up, its answer: {seen}")
@@ -296,11 +296,11 @@ class Worker:
         status, state = answer.status, session.state
         follow_up = state is not None and (existing or method == "POST")
         if session.jar == "ids":
-            follow_up = ids.existing  # what it begins anew may be anywhere
+            follow_up = ids.existing  # a new response may be on any account
         stateless = answer.decision.get("source") == "stateless"
         made = self.read_cookie(session, trail, answer, found)
 
-        # The decision is the second implementation's, by a view that the replica can have had.
+        # The second implementation decides the same by a view that the replica can have had.
         request = twin.Request(int(trail.begin), made.id if made else b"\1" * 16)
         request.method, request.target = method.encode(), path.encode()
         request.existing = existing
@@ -321,7 +321,7 @@ class Worker:
             slots = [[(s.identity, s.state, s.weight) for s in view.slots] for view in views]
             world.fail("explained", f"{found}; not so by any of {slots}, tries {trail.tries}")
 
-        # What the client got is what the last account said, or the filter's refusal.
+        # The client got the answer of the last account, or the filter's refusal.
         last = trail.tries[-1] if trail.tries else None
         if last is not None:
             if (status, answer.account) != (last.status, last.account):
@@ -334,12 +334,12 @@ class Worker:
                 if method == "POST":
                     wanted = (400, "previous_response_not_found")
             if status != wanted[0] or wanted[1].encode() not in answer.body:
-                world.fail("explained", f"{found}; and nobody was asked")
+                world.fail("explained", f"{found}; and no account was asked")
         world.count(f"status {status}")
         if session.cookie and not stateless and answer.decision["verdict"] not in USABLE:
             world.fail("cookies", f"{found}; a cookie of key {session.opened.key_id}")
 
-        # No session with state moves, but from a token that is down or gone.
+        # A session with state moves only from a token that is down or gone.
         if follow_up and not stateless:
             world.count("follow-ups")
             elsewhere = last is not None and last.account != session.account
@@ -351,7 +351,7 @@ class Worker:
         if stateless:
             return
         if session.jar == "ids":
-            # Nothing is lost: what is refused now works again when its account is back.
+            # No state is lost: a refused id works again when its account is back.
             if status in (400, 404, 503) and self.draw.random() < 0.1:
                 self.follow(session, None, None)
         elif status == 404 or status == 503 and self.draw.random() < 0.3:
@@ -362,7 +362,7 @@ class Worker:
                 self.check_seal(session, found)
 
     def id_in(self, body, sealed):
-        """Of an answer, or of a stream's events."""
+        """The id in an answer or in the events of a stream."""
         if sealed:
             return SEALED.search(body)[0].decode()
         return json.loads(body[body.index(b"{") :].splitlines()[0])["id"]
@@ -393,7 +393,7 @@ class Worker:
         elif status == 404 and not elsewhere:
             world.fail("stay", f"{found}; the state is on {session.account}")
         elif session.jar is None:
-            # Goes where selection says; that it does was checked above.
+            # Selection decides its account, which was checked above.
             world.count(f"{what} by selection", f"{status} by selection")
         elif replica.belief.may_be_away(session.account, begin, end):
             world.count(what, f"{status} away")
@@ -401,7 +401,7 @@ class Worker:
             world.fail("stay", f"{found}; {what}, and {session.account} was there")
 
     def agrees(self, view, request, trail, answer, made):
-        """Whether the filter decided as the second implementation does by this view."""
+        """Returns whether the second implementation decides the same by this view."""
         tried = trail.tries[0].account if len(trail.tries) == 2 else None
         names = [slot.identity for slot in view.slots]
         request.tried = []
@@ -424,12 +424,12 @@ class Worker:
         if decision.source == twin.SOURCE_STATELESS or (
             decision.source == twin.SOURCE_MINTED and made is None
         ):
-            # By a random number that nobody sees.
+            # By a random number that no answer shows.
             return slot in twin.candidates_of(view.slots, True, request.now, request.tried)
         return slot == decision.slot
 
     def read_cookie(self, session, trail, answer, found):
-        """What is in the cookie that came back, if one did."""
+        """Returns the contents of the cookie that came back, None without one."""
         fail = self.world.fail
         if trail.tries:
             theirs = sum(value.startswith("up=1") for value in answer.values("set-cookie"))
@@ -468,7 +468,7 @@ class Worker:
 
 
 class Attacker:
-    """Sends what nobody sends by accident, to a replica that is in rotation."""
+    """Sends requests that no client sends by accident to a replica in rotation."""
 
     def __init__(self, world, number, rate):
         self.world = world
@@ -493,7 +493,7 @@ class Attacker:
             self.world.stop.wait(self.interval)
 
     def send(self, fields, method="GET", target="/v1/files"):
-        """The answer; None if there was none."""
+        """Returns the answer, None without one."""
         with self.world.replica(self.draw) as replica:
             life = replica.life
             trail = self.world.provider.trail(replica.belief, session=False)
@@ -524,13 +524,13 @@ class Attacker:
             return answer
 
     def refused(self, what, fields, **options):
-        """A cookie that must not be believed."""
+        """Sends a cookie that the filter must not accept."""
         answer = self.send(fields, **options)
         if answer is not None and answer.decision.get("verdict") in USABLE:
             self.world.fail("forged", f"{what}: {answer.decision} for {fields}")
 
     def cookie(self):
-        """(key, value) of a cookie that some client has; one that the provider sets at first."""
+        """(key, value) of a client's cookie; of the provider's while there is none."""
         cookies = self.world.cookies
         return self.draw.choice(cookies) if cookies else (None, EVIL)
 
@@ -552,7 +552,7 @@ class Attacker:
         self.send(self.draw.sample(fields, self.draw.choice([1, 2])))
 
     def forged(self):
-        """A flipped bit, another tail, another key, a guessed account."""
+        """A cookie with another character, a wrong length or another tail, or the provider's."""
         _, value = self.cookie()
         place = self.draw.randrange(len(value))
         other = self.draw.choice([c for c in twin.ALPHABET.decode() if c != value[place]])
@@ -585,7 +585,7 @@ class Attacker:
             self.send([("cookie", f"{COOKIE}={value}"), (CARRIER, value)])
 
     def other_scope(self):
-        """Cookies of a tenant without it, and of none under a tenant's name."""
+        """A tenant's cookie without the tenant, and another cookie under a tenant's name."""
         tenant = f"tenant-{self.draw.randrange(5)}"
         name = twin.default_name(b"\0" + tenant.encode()).decode()
         key_id = self.draw.choice(list(COOKIE_KEYS))

@@ -1,4 +1,4 @@
-"""A provider with several accounts, each with its own state, which notes who asked it what."""
+"""A provider with several accounts, each with its own state, which notes every request."""
 
 import collections
 import dataclasses
@@ -34,7 +34,7 @@ class Trail:
 
     number: int
     belief: Belief
-    session: bool  # one of a well-behaved client
+    session: bool  # true for a well-behaved client
     begin: float
     tries: list = dataclasses.field(default_factory=list)
 
@@ -43,14 +43,14 @@ class Provider:
     def __init__(self, accounts, fail):
         self.fail = fail
         self.stores = {account: set() for account in accounts}
-        self.modes = {}  # account -> the status that it answers everything with
+        self.modes = {}  # account -> the status of all its answers
         self.trails = {}
         self.numbers = itertools.count()
         self.ids = itertools.count()
         self.seen = collections.Counter()
         self.lock = threading.Lock()
         self.server = Upstream(authorizations(accounts))
-        self.server.requests = collections.deque(maxlen=1)  # nobody reads them
+        self.server.requests = collections.deque(maxlen=1)  # not read by any test
         self.server.answer = self.answer
 
     def trail(self, belief, session):
@@ -121,7 +121,7 @@ class Provider:
         return 200, {}
 
     def inspect(self, request):
-        """Whatever a client sent: nothing of ours is in it, and one account's credential is."""
+        """Checks that a request holds nothing of ours, and the credential of one account."""
         names = {COOKIE.encode()}
         tenants = [value for value in request.values("x-tenant") if value]
         if len(tenants) == 1:
@@ -132,4 +132,4 @@ class Provider:
         if request.values("x-pin"):
             self.fail("stripped", "the carrier header reached the provider")
         if request.account is None or len(request.values("authorization")) != 1:
-            self.fail("stripped", f"no one account's credential: {request.head[:200]!r}")
+            self.fail("stripped", f"not one credential of one account: {request.head[:200]!r}")

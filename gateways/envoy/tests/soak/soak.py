@@ -1,7 +1,7 @@
-"""The soak: three Envoys that share their keys, under load, faults and hostile requests at the same time.
+"""The soak: three Envoys that share their keys, under load, faults and hostile requests.
 
-`make soak` builds the filter and runs it. Exits with 0 only if every promise was kept. The schedule of
-faults and what the clients send come from a printed seed; when each thing happens does not.
+`make soak` builds the filter and runs the soak. Exits with 0 only if every promise was kept. A
+printed seed determines the schedule of faults and the clients' requests, but not their timing.
 """
 
 import argparse
@@ -88,7 +88,7 @@ class Promises:
 
 
 class Faults:
-    """Changes one thing after another, and keeps the beliefs right about it."""
+    """Makes one change after another, and notes it in the beliefs."""
 
     def __init__(self, world, replicas, folder, draw, end):
         self.world = world
@@ -102,8 +102,8 @@ class Faults:
         self.id_roles = {"sign": ID_RING_IDS[0]}
         self.skew = 300
         self.entries = dict.fromkeys(ACCOUNTS, AS_CONFIGURED)  # state, weight, until
-        self.away = {}  # account -> what happens to it
-        self.ends = []  # (when, number, account, what to do then)
+        self.away = {}  # account -> the fault
+        self.ends = []  # (time, number, account, action)
         self.counts = collections.Counter()
         self.bag = []
 
@@ -163,7 +163,7 @@ class Faults:
         replica.belief.loaded(time.time())
 
     def reload(self):
-        self.skew = 601 - self.skew  # so that it is never the same, which Envoy would not load
+        self.skew = 601 - self.skew  # never the same twice: Envoy would not load it again
         for replica in self.in_some_order():
             self.load(replica)
 
@@ -227,7 +227,7 @@ class Faults:
             return False
         weight = self.entries[account][1]
         until = int(time.time()) + self.draw.randrange(6, 10)
-        # Back in the file only when every replica counts it as up already.
+        # The file declares it up only when every replica already counts it as up.
         self.begin(account, "down until", 12, lambda: self.declare(account, "up", weight))
         self.declare(account, "down", weight, until)
         return True
@@ -250,7 +250,7 @@ class Faults:
             return False
         modes = self.world.provider.modes
         seconds = self.draw.uniform(1, 4)
-        # Its lane stays closed until the last cooldown is over and put away.
+        # The account gets no other fault until the last cooldown has ended and is removed.
         self.begin(account, f"{status}", seconds + 6, lambda: None)
         modes[account] = status
         time.sleep(seconds)
@@ -299,30 +299,30 @@ class Faults:
                 self.world.fail("changes", f"refused in other words: {refused}")
         else:
             self.world.fail("changes", "a bad configuration was taken")
-        # Nothing has changed until here.
+        # The replica has the old configuration until here.
         self.load(replica)
         return True
 
     def bad_state_file(self):
         replica = self.draw.choice(self.replicas)
         self.apply(replica, "refused", self.draw.choice(["", "[]", '{"tokens": {"alpha": 1}}']))
-        # As it was, so the next change finds a good file there.
+        # The old file again, so that the next change begins with a good one.
         self.apply(replica, "applied", self.file_text())
         return True
 
     def keys_are_rotated(self):
-        """In three steps, each on every replica before the next."""
+        """Rotates in three steps, each on every replica before the next."""
         old = self.roles["sign"]
         new = old + 1
         for self.roles in ({"sign": old, "accept": new}, {"sign": new, "retire": old}):
             self.reload()
-        # The life of a cookie, in small: sessions that do not come by in that time are over.
+        # The life of a cookie, shortened: a session without a request in that time is over.
         deadline = time.monotonic() + 8
         while old in self.world.live.copy().values() and time.monotonic() < deadline:
             time.sleep(0.2)
         self.world.retired = old
         stack.wait_for(
-            "the end of old sessions",
+            "the end of the old key's sessions",
             lambda: time.sleep(0.1) or old not in self.world.live.copy().values(),
         )
         self.roles = {"sign": new}
@@ -330,7 +330,7 @@ class Faults:
         return True
 
     def id_keys_are_rotated(self):
-        """The same for ids, which never expire: what the old key has sealed ends with it."""
+        """The same for ids, which never expire: those of the old key end with it."""
         old = self.id_roles["sign"]
         new = old + 1
         for self.id_roles in ({"sign": old, "accept": new}, {"sign": new, "accept": old}):
@@ -341,14 +341,14 @@ class Faults:
             time.sleep(0.2)
         self.world.retired_ids = old
         stack.wait_for(
-            "the end of old ids", lambda: time.sleep(0.1) or old not in live.copy().values()
+            "the end of the old key's ids", lambda: time.sleep(0.1) or old not in live.copy().values()
         )
         self.id_roles = {"sign": new}
         self.reload()
         return True
 
     def restart(self, replica, politely):
-        """Taken out of the rotation first, or not."""
+        """Restarts a replica. A polite restart takes it out of rotation first."""
         begin = time.time()
         if politely:
             replica.in_rotation = False
@@ -374,7 +374,7 @@ class Faults:
         replica.in_rotation = True
 
     def run(self, restarts):
-        """Until the end; `restarts` are the moments at which a replica's turn comes."""
+        """Runs until the end; `restarts` are the times of the replicas' restarts."""
         kinds = {
             "token down": self.goes_down,
             "token down until a time": self.goes_down_until,
@@ -433,7 +433,7 @@ class Memory:
 
 
 def growth(samples):
-    """(bytes by which it grew over the last two thirds, by the median slope; their seconds)."""
+    """(bytes of growth over the last two thirds, by the median slope; their seconds)."""
     late = samples[len(samples) // 3 :]
     lag = len(late) // 10
     slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in zip(late, late[lag:])]
@@ -478,7 +478,7 @@ class Soak(World):
         def guarded():
             try:
                 call()
-            except Exception as error:  # a thread's end would go unseen
+            except Exception as error:  # else the end of a thread would go unnoticed
                 self.failed = self.failed or error
                 self.stop.set()
                 raise
@@ -540,7 +540,7 @@ class Soak(World):
             self.stop.set()
 
     def check_counters(self, replica):
-        """What the filter counted is what the clients saw; nothing is under way."""
+        """Compares the filter's counters with the clients' counts. No request is under way."""
         seen = replica.tallies[replica.life]
         counters = replica.counters()
         unanswered = seen["unanswered"]

@@ -692,7 +692,7 @@ void TestKeyForms(Folder* folder) {
     Expect(from(fifo), kUnread);
     close(writer);
   }
-  // A credential takes one line end as well.
+  // A credential may also have one line end.
   const std::string path = folder->Write("credential", "file-credential\r\n");
   const standin::Config config(Text(
       With(World(), "tokens",

@@ -186,7 +186,7 @@ void TestRoute() {
   CHECK(ThreadsBecome(before));
 }
 
-// A stream ends where the client leaves: with no hook, after the request, or while held.
+// A stream ends when the client leaves: before any hook, after the request, or while held.
 void TestShortStreams() {
   Config config(Text(With(World(), "retry", R"({"status":[429]})")));
   const Stream never(&config);

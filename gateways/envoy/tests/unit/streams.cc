@@ -1087,13 +1087,13 @@ void TestRetries() {
   }
 }
 
-// A request may move to another token only if the client finds the state that it makes there.
+// A request may move to another token only if the client will find its new state there again.
 void TestMoves() {
   struct Case {
     const char* method;
     const char* path;
     const char* key;       // of the session
-    const char* existing;  // what a header says
+    const char* existing;  // the value of the `existing` header
     const char* route;
     bool keyed_cookies, moves, moves_without_jar;
   };

@@ -1,0 +1,182 @@
+// The response's side of a stream.
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "describe.h"
+#include "stream.h"
+
+namespace tokenpin_envoy {
+namespace {
+
+// The parts of Envoy's memory that a body lies in, by the hooks that it passed.
+constexpr int kReceivedResponse[] = {kReceivedResponseBody};
+constexpr int kBufferedResponse[] = {kBufferedResponseBody};
+constexpr int kWholeResponse[] = {kBufferedResponseBody, kReceivedResponseBody};
+
+// Headers that are not true any more of a body that changes.
+constexpr std::string_view kOfTheBytes[] = {"content-length", "accept-ranges", "etag",
+                                            TOKENPIN_DIGEST_HEADERS};
+
+// Headers with a URL of the upstream's.
+constexpr std::string_view kLocations[] = {TOKENPIN_LOCATION_HEADERS};
+
+}  // namespace
+
+int Stream::OnResponseHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_stream) {
+  answered_ = true;
+  if (!serving_) {
+    if (!begun_) MendUpgrade(envoy, scratch);
+    BeginSealing(envoy, scratch, end_of_stream);
+    return kContinue;
+  }
+  const Settings& settings = terms_.settings();
+  if (!settings.response_header.empty()) {
+    SetHeader(envoy, kResponseHeader, settings.response_header, Describe(decision_));
+  }
+  ResponseReader& response = scratch.response;
+  response.Read(envoy, cookie_name_.view(), settings.carrier_header);
+  const uint16_t status = response.status();
+  // Most responses leave nothing to do: it does not matter where they came from.
+  if (status < kLeastError && decision_.fields().cookie == 0 && !response.has_cookie()) {
+    try_.BeLast();
+    BeginSealing(envoy, response.headers(), end_of_stream);
+    return kContinue;
+  }
+  if (!IsFromUpstream(envoy)) return kContinue;
+  if (status >= kLeastError) CoolDown(envoy, terms_, decision_.slot(), response);
+  if (response.has_cookie()) {
+    response.DropCookies(envoy, settings.carrier_header);
+    NoteForeignResponseCookie(envoy);
+  }
+  if (!try_.WantsNext(envoy, settings, decision_, status)) {
+    try_.BeLast();
+    WriteCookie(envoy, terms_, decision_, status);
+    BeginSealing(envoy, scratch, end_of_stream);
+    return kContinue;
+  }
+  // Ending a response that is still coming in costs the upstream's connection, or a reset stream in
+  // it, of which servers accept only a few. So a short body is waited for.
+  try_.Hold(status);
+  if (!end_of_stream) return kStopIteration;
+  return RetryOrRelease(envoy, scratch, true) ? kStopIteration : kContinue;
+}
+
+// If a listener takes no WebSockets, Envoy answers 403 before any filter has seen the request.
+// Clients then try again and again. A 426 tells them that requests are served.
+void Stream::MendUpgrade(envoy_filter envoy, Scratch& scratch) {
+  envoy_buffer details{};
+  if (terms_.config() == nullptr || !opens() ||
+      !envoy_dynamic_module_callback_http_filter_get_attribute_string(
+          envoy, kAttributeResponseCodeDetails, &details) ||
+      View(details) != "upgrade_failed") {
+    return;
+  }
+  scratch.headers.Read(envoy, kRequestHeader);
+  tokenpin::Request request;
+  request.method = tokenpin::bytes("CONNECT");
+  request.target = tokenpin::bytes(scratch.headers.First(":path"));
+  ids_ = Ids::Of(terms_, request, scratch.headers);
+  if (ids_ == nullptr || !RefusesUpgrade(true)) return;
+  terms_.chain.stats.Count(envoy, Counter::upgrades_refused);
+  SetHeader(envoy, kResponseHeader, ":status", "426");
+  SetHeader(envoy, kResponseHeader, "upgrade", "HTTP/1.1");
+  SetHeader(envoy, kResponseHeader, "connection", "upgrade");
+}
+
+int Stream::OnResponseBody(envoy_filter envoy, Scratch& scratch, bool end_of_stream) {
+  Bodies bodies = kReceivedResponse;
+  if (try_.holds()) {
+    if (!end_of_stream && try_.CanHoldMore(envoy)) return kStopBodyAndWatermark;
+    if (RetryOrRelease(envoy, scratch, false)) return kStopBodyNoBuffer;
+    bodies = kWholeResponse;
+  }
+  Seal(envoy, scratch, bodies, end_of_stream);
+  return kContinue;
+}
+
+int Stream::OnResponseTrailers(envoy_filter envoy, Scratch& scratch) {
+  if (try_.holds() && RetryOrRelease(envoy, scratch, false)) return kStopIteration;
+  Seal(envoy, scratch, kBufferedResponse, true);
+  return kContinue;
+}
+
+// With an internal redirect, this is the last hook before those of the next stream.
+void Stream::OnComplete(envoy_filter envoy) {
+  CountSealed(envoy);
+  if (serving_ && !answered_) {
+    LeaveSent({terms_.config(), decision_, cookie_name_, std::move(ids_)});
+  }
+}
+
+// True if Envoy began the request again, and nothing of this object may be used; else the response
+// that was held goes to the client.
+bool Stream::RetryOrRelease(envoy_filter envoy, Scratch& scratch, bool end_of_stream) {
+  const uint16_t status = try_.Release();
+  const tokenpin::IdSummary* const ids = ids_ == nullptr ? nullptr : &ids_->summary();
+  if (try_.BeginNext(envoy, terms_, decision_, ids, scratch.request)) return true;
+  WriteCookie(envoy, terms_, decision_, status);
+  BeginSealing(envoy, scratch, end_of_stream);
+  return false;
+}
+
+// A response begins to go to the client.
+void Stream::BeginSealing(envoy_filter envoy, Scratch& scratch, bool end_of_stream) {
+  if (ids_ == nullptr) return;
+  scratch.headers.Read(envoy, kResponseHeader);
+  BeginSealing(envoy, scratch.headers, end_of_stream);
+}
+
+// Removes the headers that describe its body, and that are wrong once ids are sealed in it.
+void Stream::BeginSealing(envoy_filter envoy, const HeaderList& headers, bool end_of_stream) {
+  if (ids_ == nullptr || !IsFromUpstream(envoy)) return;
+  envoy_buffer upstream{};
+  envoy_dynamic_module_callback_http_get_header(envoy, kRequestHeader, Buffer(":authority"),
+                                                &upstream, 0, nullptr);
+  ids_->OnResponse(decision_.slot(), View(upstream));
+  const Content content = ContentOf(headers);
+  bool seals = ids_->SealsBody(headers.First(":status"), content);
+  if (seals && IsEncoded(headers)) {
+    terms_.chain.stats.Count(envoy, Counter::bodies_not_sealed);
+    seals = false;
+  }
+  if (seals && !end_of_stream) ids_->BeginSealing(content);
+  if (terms_.observes()) return;
+  // The first change ends the views of all.
+  std::vector<std::pair<std::string_view, std::string>> changes;
+  for (const std::string_view name : kLocations) {
+    const std::string_view location = headers.First(name);
+    std::string sealed;
+    if (!location.empty() && ids_->SealTarget(location, &sealed))
+      changes.emplace_back(name, sealed);
+  }
+  // They stay right for a response without a body, except that of a HEAD.
+  if (seals && (!end_of_stream || ids_->is_head())) {
+    for (const std::string_view name : kOfTheBytes) {
+      const std::string_view value = headers.First(name);
+      if (!value.empty() && value.substr(0, 2) != "W/") changes.emplace_back(name, "");
+    }
+  }
+  for (const auto& [name, value] : changes) SetHeader(envoy, kResponseHeader, name, value);
+}
+
+void Stream::Seal(envoy_filter envoy, Scratch& scratch, Bodies bodies, bool end_of_stream) {
+  if (ids_ == nullptr || !ids_->sealing()) return;
+  std::string& sealed = scratch.text;
+  sealed.clear();
+  bool differs = false;
+  const Pieces& pieces = ReadPieces(envoy, bodies);
+  for (const envoy_buffer& piece : pieces) differs |= ids_->Seal(View(piece), &sealed);
+  if (end_of_stream) differs |= ids_->EndSealing(&sealed);
+  if (differs && !terms_.observes()) ReplaceBody(envoy, bodies, SizeOf(pieces), sealed);
+  if (end_of_stream) CountSealed(envoy);
+}
+
+void Stream::CountSealed(envoy_filter envoy) {
+  if (ids_ == nullptr || decision_.slot() == TOKENPIN_SLOT_NONE) return;
+  terms_.chain.stats.Count(envoy, Counter::ids_sealed, ids_->NewlySealed());
+  terms_.chain.stats.Count(envoy, Counter::bodies_not_understood, ids_->NewlyUnexpected());
+}
+
+}  // namespace tokenpin_envoy
