@@ -216,7 +216,8 @@ func (d *draws) field(name string, values []string) string {
 		case 3:
 			fmt.Fprintf(&b, "%s%s%s=%s\"%s\"%s", blanks, name, blanks, blanks, value, blanks)
 		case 4:
-			b.WriteString(one(d, "theme=dark", "=a=b", name, "x"+name+"=1", name+"=\"", name+"==", "", "a,"+name+"=1", " ", name+"=\"a"))
+			b.WriteString(one(d, "theme=dark", "=a=b", name, "x"+name+"=1", name+"=\"",
+				name+"==", "", "a,"+name+"=1", " ", name+"=\"a"))
 		case 5:
 			fmt.Fprintf(&b, "%sother=%s", blanks, value)
 		}
@@ -479,7 +480,8 @@ func (d *draws) fault(c *Config) {
 	key := &c.CookieKeys[d.below(len(c.CookieKeys))]
 	switch d.below(23) {
 	case 20:
-		c.IDs.Mode, c.IDs.Owner, c.IDs.ForeignSeals = one[Mode](d, 0, 3, 4), one[IDOwner](d, 0, 1, 2), one[ForeignSeals](d, 0, 2, 3)
+		c.IDs.Mode, c.IDs.Owner = one[Mode](d, 0, 3, 4), one[IDOwner](d, 0, 1, 2)
+		c.IDs.ForeignSeals = one[ForeignSeals](d, 0, 2, 3)
 	case 21:
 		var many []CookieKey
 		for i := range byte(8) {
@@ -585,7 +587,8 @@ func (d *draws) values() (values []string) {
 func (d *draws) request(slots int) *Request {
 	r := &Request{
 		Consumers: d.values(), ConsumerTrusted: d.flag(), Sessions: d.values(), Carrier: d.rarely(),
-		Tried: d.tried(slots), HasGroup: d.flag(), Group: one(d, GroupStateful, GroupStateful, GroupStateless, GroupPromptCache),
+		Tried: d.tried(slots), HasGroup: d.flag(),
+		Group:    one(d, GroupStateful, GroupStateful, GroupStateless, GroupPromptCache),
 		Existing: d.flag(), Now: d.now(), Entropy: d.bytes16(),
 	}
 	r.Method, r.Target = d.methodAndTarget()
@@ -724,7 +727,9 @@ func compareDecisions(d *draws) {
 
 // compareIDs opens the ids of a request with both backends, and seals those of a response, each cut
 // in its own way.
-func compareIDs(d *draws, config *Config, nativeA *nativeAffinity, puregoA *puregoAffinity, r *Request) (*IDSummary, *IDSummary) {
+func compareIDs(
+	d *draws, config *Config, nativeA *nativeAffinity, puregoA *puregoAffinity, r *Request,
+) (*IDSummary, *IDSummary) {
 	scope := r.Scope
 	if scope == "" {
 		scope = config.Scope
@@ -749,7 +754,9 @@ func compareIDs(d *draws, config *Config, nativeA *nativeAffinity, puregoA *pure
 		keys[i].Role = RoleSign
 		return must(NewIDRing(keys, nil))
 	}
-	w := &idWorld{config: config, now: signed(d.below(len(keys))), before: signed(0), pins: [3]uint64{puregoA.slots[0].id, 0, d.u64()}}
+	w := &idWorld{
+		config: config, now: signed(d.below(len(keys))), before: signed(0), pins: [3]uint64{puregoA.slots[0].id, 0, d.u64()},
+	}
 	w.pins[1] = puregoA.slots[d.below(len(puregoA.slots))].id
 	if len(scope) <= MaxScope {
 		w.scope = scope
@@ -851,13 +858,15 @@ func compareRings(d *draws) {
 		d.same("seal", []any{string(sealed), s}, []any{string(puregoSealed), puregoS}, scope, owner, pin, text)
 		native, opened, s := n.openID(make([]byte, 1, 1+d.below(99)), scope, owner, text)
 		puregoNative, puregoOpened, puregoS := p.openID([]byte{0}, scope, owner, text)
-		d.same("open", []any{string(native), opened, s}, []any{string(puregoNative), puregoOpened, puregoS}, scope, owner, text)
+		d.same("open", []any{string(native), opened, s},
+			[]any{string(puregoNative), puregoOpened, puregoS}, scope, owner, text)
 		mark, s := n.markContent(make([]byte, 1, 1+d.below(99)), scope, owner, pin, text)
 		puregoMark, puregoS := p.markContent([]byte{0}, scope, owner, pin, text)
 		d.same("mark", []any{string(mark), s}, []any{string(puregoMark), puregoS}, scope, owner, pin, text)
 		length, verdict, pin, s := n.openMark(scope, owner, text)
 		puregoLength, puregoVerdict, puregoPin, puregoS := p.openMark(scope, owner, text)
-		d.same("open mark", []any{length, verdict, pin, s}, []any{puregoLength, puregoVerdict, puregoPin, puregoS}, scope, owner, text)
+		d.same("open mark", []any{length, verdict, pin, s},
+			[]any{puregoLength, puregoVerdict, puregoPin, puregoS}, scope, owner, text)
 		text = one(d, text, string(sealed[1:]), text+string(mark[1:]), string(sealed[1:])+string(mark[1:]))
 	}
 }
@@ -873,7 +882,9 @@ func compareBodies(d *draws) {
 		r.IDs, puregoR.IDs = compareIDs(d, config, nativeA, puregoA, r)
 		var decision, puregoDecision Decision
 		d.same("decide", nativeA.decide(r, &decision), puregoA.decide(&puregoR, &puregoDecision))
-		d.same("decide", []any{decision.Slot, decision.Source, decision.IDKeys}, []any{puregoDecision.Slot, puregoDecision.Source, puregoDecision.IDKeys})
+		d.same("decide",
+			[]any{decision.Slot, decision.Source, decision.IDKeys},
+			[]any{puregoDecision.Slot, puregoDecision.Source, puregoDecision.IDKeys})
 	}
 }
 

@@ -163,7 +163,10 @@ func (d *draws) keyName() string {
 const longestKey = "own_key_that_has_32_bytes_in_all"
 
 // ownFields are what configurations add to the table of ids.
-var ownFields = IDFields{[]IDKey{{"own_key", KeyKindID}, {"own_list", KeyKindIDs}, {longestKey, KeyKindID}}, []string{"own"}, []string{"things"}}
+var ownFields = IDFields{
+	[]IDKey{{"own_key", KeyKindID}, {"own_list", KeyKindIDs}, {longestKey, KeyKindID}},
+	[]string{"own"}, []string{"things"},
+}
 
 // elements are items of a conversation, mostly with ids.
 func (d *draws) elements(w *idWorld, owner string) string {
@@ -171,8 +174,11 @@ func (d *draws) elements(w *idWorld, owner string) string {
 	for range d.below(4) {
 		var keys []string
 		for range 1 + d.below(4) {
-			keys = append(keys, one(d, `"id":`+d.quoted(d.idText(w, owner)), `"id":`+d.quoted(d.idText(w, owner)), `"type":"message"`,
-				`"status":null`, `"content":"x"`, `"encrypted_content":`+d.quoted(d.content(w, owner)), `"Type":1`, `"x":{"id":`+d.quoted(d.idText(w, owner))+`}`))
+			keys = append(keys, one(d,
+				`"id":`+d.quoted(d.idText(w, owner)), `"id":`+d.quoted(d.idText(w, owner)),
+				`"type":"message"`, `"status":null`, `"content":"x"`,
+				`"encrypted_content":`+d.quoted(d.content(w, owner)), `"Type":1`,
+				`"x":{"id":`+d.quoted(d.idText(w, owner))+`}`))
 		}
 		all = append(all, "{"+strings.Join(keys, ",")+"}")
 	}
@@ -241,7 +247,8 @@ func (d *draws) target(w *idWorld, owner string) string {
 			one(d, text, text, "compact", "files")
 	}
 	for separator := "?"; d.flag(); separator = "&" {
-		target += separator + one(d, "after", "before", "run_id", "conversation", "limit", "file_ids") + one(d, "=", "=", "") + d.idText(w, owner)
+		target += separator + one(d, "after", "before", "run_id", "conversation", "limit", "file_ids") +
+			one(d, "=", "=", "") + d.idText(w, owner)
 	}
 	return target + one(d, "", "", "#resp_1", "/")
 }
@@ -263,9 +270,11 @@ func (d *draws) body(w *idWorld, owner string) string {
 				b.WriteString(`"file_ids":` + d.manyIDs(w, owner))
 			case 3:
 				depth := one(d, 253, 254, 255, 256)
-				b.WriteString(`"x":` + strings.Repeat("[", depth) + `{"id":"resp_1"}` + strings.Repeat("]", depth) + `,"id":"resp_2"`)
+				b.WriteString(`"x":` + strings.Repeat("[", depth) + `{"id":"resp_1"}` +
+					strings.Repeat("]", depth) + `,"id":"resp_2"`)
 			case 4:
-				b.WriteString(one(d, `"previous_response_id":`, `"conversation":`, `"container":`, `"encrypted_content":`) + d.quoted(d.idText(w, owner)))
+				b.WriteString(one(d, `"previous_response_id":`, `"conversation":`, `"container":`, `"encrypted_content":`) +
+					d.quoted(d.idText(w, owner)))
 			default:
 				b.WriteString(d.quoted(d.keyName()) + ":")
 				d.json(w, owner, &b, 4)
@@ -283,7 +292,8 @@ func (d *draws) body(w *idWorld, owner string) string {
 			stream += one(d, "", "event: x"+end, ": "+end, "id: resp_1"+end)
 			data := text
 			if d.rarely() {
-				data = one(d, "[DONE]", "", "x", "1", "[D", "[DONE] x", "[DONEx]", "[DON]", "[[DONE]]", "[1,DONE]", `{"a":[D`, "1\ndata", "tr\nue")
+				data = one(d, "[DONE]", "", "x", "1", "[D", "[DONE] x", "[DONEx]", "[DON]",
+					"[[DONE]]", "[1,DONE]", `{"a":[D`, "1\ndata", "tr\nue")
 			}
 			for d.rarely() { // a line may end anywhere
 				at := d.below(len(data) + 1)

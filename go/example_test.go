@@ -11,7 +11,9 @@ import (
 func exampleConfig() *tokenpin.Config {
 	config := tokenpin.DefaultConfig()
 	config.PlacementKey = tokenpin.Secret([]byte("a placement key!"))
-	config.CookieKeys = []tokenpin.CookieKey{{ID: 1, Role: tokenpin.RoleSign, Secret: tokenpin.Secret([]byte("a cookie secret!"))}}
+	config.CookieKeys = []tokenpin.CookieKey{{
+		ID: 1, Role: tokenpin.RoleSign, Secret: tokenpin.Secret([]byte("a cookie secret!")),
+	}}
 	config.Slots = []tokenpin.SlotConfig{
 		{Identity: "account-a", Status: tokenpin.Up},
 		{Identity: "account-b", Status: tokenpin.Up},
@@ -66,7 +68,9 @@ func ExampleAffinity_SetSlot() {
 	if err != nil {
 		panic(err)
 	}
-	request := &tokenpin.Request{Method: "POST", Target: "/v1/responses", Consumers: []string{"alice"}, ConsumerTrusted: true}
+	request := &tokenpin.Request{
+		Method: "POST", Target: "/v1/responses", Consumers: []string{"alice"}, ConsumerTrusted: true,
+	}
 	request.Stamp()
 	before, _ := affinity.Decide(request)
 
@@ -191,10 +195,10 @@ func ExampleSetCookieWrite() {
 	line, err := tokenpin.SetCookieWrite(nil, "pin", "value", &attributes, 60)
 	fmt.Println(string(line), err)
 	_, err = tokenpin.SetCookieWrite(nil, "__Host-pin", "value", &tokenpin.Attributes{}, 60)
-	fmt.Println(err)
+	fmt.Println(errors.Is(err, tokenpin.ErrNamePrefix))
 	// Output:
 	// pin=value; Path=/; Max-Age=60; Secure; SameSite=Strict <nil>
-	// tokenpin: a cookie's name with __Host- needs Secure, the path / and no domain; one with __Secure- needs Secure
+	// true
 }
 
 // A conversation without a cookie: the response's id says where it is, and the next request brings

@@ -237,7 +237,9 @@ func (a *Affinity) OpenTarget(use *IDUse, summary *IDSummary, target string) (st
 // OpenInPlace opens the ids of a request's whole body, where it lies, and gives what it is then: a
 // part of body, and never longer. unexpected is how many documents were not understood: 0 or 1,
 // except for events.
-func (a *Affinity) OpenInPlace(use *IDUse, summary *IDSummary, body []byte) (opened []byte, unexpected uint32, err error) {
+func (a *Affinity) OpenInPlace(
+	use *IDUse, summary *IDSummary, body []byte,
+) (opened []byte, unexpected uint32, err error) {
 	h := a.handle.Load()
 	if h == nil {
 		return body, 0, ErrNotInitialised
@@ -293,7 +295,9 @@ func (a *Affinity) NewOpenReader(use *IDUse, summary *IDSummary, body io.Reader)
 
 // NewSealReader gives a reader of body with its ids sealed: the body of a response of the account
 // in slot. summary is that of the request, or nil. summary is borrowed for its life.
-func (a *Affinity) NewSealReader(use *IDUse, summary *IDSummary, slot int32, framing Framing, body io.Reader) (*IDReader, error) {
+func (a *Affinity) NewSealReader(
+	use *IDUse, summary *IDSummary, slot int32, framing Framing, body io.Reader,
+) (*IDReader, error) {
 	h := a.handle.Load()
 	if h == nil {
 		return nil, ErrNotInitialised
@@ -310,7 +314,9 @@ func (a *Affinity) NewSealReader(use *IDUse, summary *IDSummary, slot int32, fra
 
 // NewSealWriter gives a writer that passes what is written on to out, with its ids sealed, as
 // NewSealReader does.
-func (a *Affinity) NewSealWriter(use *IDUse, summary *IDSummary, slot int32, framing Framing, out io.Writer) (*IDWriter, error) {
+func (a *Affinity) NewSealWriter(
+	use *IDUse, summary *IDSummary, slot int32, framing Framing, out io.Writer,
+) (*IDWriter, error) {
 	h := a.handle.Load()
 	if h == nil {
 		return nil, ErrNotInitialised

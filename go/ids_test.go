@@ -259,7 +259,9 @@ func TestIDBodyVectors(t *testing.T) {
 		c.Summary.same(t, a, &s, c)
 	}
 	for _, c := range file.Locations {
-		out, err := seal.SealTarget(&IDUse{Owner: string(with.Owner), IDs: IDsItems, Upstream: with.Upstream, Origin: with.Origin}, nil, 0, c.Target)
+		out, err := seal.SealTarget(&IDUse{
+			Owner: string(with.Owner), IDs: IDsItems, Upstream: with.Upstream, Origin: with.Origin,
+		}, nil, 0, c.Target)
 		check(t, "location", err, nil, c)
 		check(t, "location", out, c.Out, c)
 	}
@@ -305,7 +307,11 @@ func cutAnywhere(d *draws) {
 		Upstream: "up.example", Origin: "https://gateway.example"}
 	body := d.body(w, use.Owner)
 	whole := func() int { return max(1, len(body)) }
-	ways := []func() int{func() int { return 1 }, func() int { return 1 + d.below(20) }, func() int { return 1 + d.below(200) }}
+	ways := []func() int{
+		func() int { return 1 },
+		func() int { return 1 + d.below(20) },
+		func() int { return 1 + d.below(200) },
+	}
 	same := func(what string, got, want any) {
 		if !reflect.DeepEqual(got, want) {
 			d.t.Fatalf("%s: got %+q, want %+q: %+q", what, got, want, body)
@@ -367,8 +373,10 @@ func TestNothingIsHeldBackButWhatMayBeAnID(t *testing.T) {
 	a := must(New(world.config))
 	use := &IDUse{IDs: IDsItems}
 	native := "resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41"
-	content := string(must(world.now.Mark([]byte(strings.Repeat("A", 99)), "", "", world.pins[0], strings.Repeat("A", 99))))
-	body := `{"object":"response","text":"` + native + `","id":"` + native + `","encrypted_content":"` + content + `","n":[1,{"x":null}]}`
+	text := strings.Repeat("A", 99)
+	content := string(must(world.now.Mark([]byte(text), "", "", world.pins[0], text)))
+	body := `{"object":"response","text":"` + native + `","id":"` + native +
+		`","encrypted_content":"` + content + `","n":[1,{"x":null}]}`
 	id, from := strings.LastIndex(body, native), strings.Index(body, content)
 	within := func(at, start int, text string) int {
 		if at < start || at > start+len(text) {
@@ -475,7 +483,9 @@ func TestTheResponseSpeaksAsTheClientDoes(t *testing.T) {
 	_, _, err := a.OpenInPlace(use, &s, []byte(body))
 	check(t, "open", err, nil, body)
 	check(t, "lost", s.Report().EchoesLost, uint32(6), body)
-	for native, plain := range map[string]bool{"file-x": true, "file-a": true, "file-n": true, "file-o": false, "resp_1": true} {
+	for native, plain := range map[string]bool{
+		"file-x": true, "file-a": true, "file-n": true, "file-o": false, "resp_1": true,
+	} {
 		got := sealed(a, use, &s, FramingJSON, `{"id":"`+native+`"}`, func() int { return 99 }).text
 		check(t, native, got == `{"id":"`+native+`"}`, plain, got)
 	}
@@ -504,7 +514,9 @@ func TestWhatIsRememberedFirst(t *testing.T) {
 	for i := range 14 {
 		target += "/files/file-" + string(rune('a'+i))
 	}
-	bodies := []string{`{"file_id":"file-z"`, `,"container":"cntr_1"`, `,"conversation":"conv_1"`, `,"previous_response_id":"resp_1"`}
+	bodies := []string{
+		`{"file_id":"file-z"`, `,"container":"cntr_1"`, `,"conversation":"conv_1"`, `,"previous_response_id":"resp_1"`,
+	}
 	for i, last := range []string{"file-z", "cntr_1", "conv_1", "resp_1"} {
 		var s IDSummary
 		must(a.OpenTarget(use, &s, target+"?after=file-q"))
@@ -554,8 +566,10 @@ func TestNoBodyIsSlow(t *testing.T) {
 	use := &IDUse{IDs: IDsItems}
 	start := time.Now()
 	for front, part := range map[string]string{
-		"": "[", `{"id":"`: `\\`, `{"id" :"`: "a", `["`: `\\`, `{"encrypted_content":"`: `\\`, `{"encrypted_content" :"`: `\u0041`,
-		`{"metadata":"`: `x`, `{"metadata":{"`: `\\`, `{"metadata":`: `[`, "data: ": "\r", "data:": "data:\r", `{"`: `\\`, `{"input":[`: `{"id":"msg_1"},`,
+		"": "[", `{"id":"`: `\\`, `{"id" :"`: "a", `["`: `\\`,
+		`{"encrypted_content":"`: `\\`, `{"encrypted_content" :"`: `\u0041`,
+		`{"metadata":"`: `x`, `{"metadata":{"`: `\\`, `{"metadata":`: `[`,
+		"data: ": "\r", "data:": "data:\r", `{"`: `\\`, `{"input":[`: `{"id":"msg_1"},`,
 		"data: {\"id\":\"x": "\r\n", `{"file_ids":[`: `"x",`,
 	} {
 		body := []byte(front + strings.Repeat(part, size/len(part)))
@@ -598,16 +612,17 @@ func TestIDArguments(t *testing.T) {
 		}
 		return []error{opening, target, sealReader}
 	}
+	all := func(err error) []error { return []error{err, err, err} }
 	for what, c := range map[string]struct {
 		got, want []error
 	}{
 		"all right":   {calls(&IDUse{IDs: IDsItems}, s, 1, FramingEvents), []error{nil, nil, nil}},
-		"no use":      {calls(nil, s, 0, FramingJSON), []error{ErrNullPointer, ErrNullPointer, ErrNullPointer}},
+		"no use":      {calls(nil, s, 0, FramingJSON), all(ErrNullPointer)},
 		"no summary":  {calls(&IDUse{}, nil, 0, FramingJSON), []error{ErrNullPointer, nil, nil}},
-		"a scope":     {calls(&IDUse{Scope: long}, s, 0, FramingJSON), []error{ErrScopeLength, ErrScopeLength, ErrScopeLength}},
-		"an owner":    {calls(&IDUse{Owner: long}, s, 0, FramingJSON), []error{ErrKeyLength, ErrKeyLength, ErrKeyLength}},
-		"ids":         {calls(&IDUse{IDs: 4}, s, 0, FramingJSON), []error{ErrBadEnum, ErrBadEnum, ErrBadEnum}},
-		"a mode":      {calls(&IDUse{HasMode: true, Mode: 4}, s, 0, FramingJSON), []error{ErrBadEnum, ErrBadEnum, ErrBadEnum}},
+		"a scope":     {calls(&IDUse{Scope: long}, s, 0, FramingJSON), all(ErrScopeLength)},
+		"an owner":    {calls(&IDUse{Owner: long}, s, 0, FramingJSON), all(ErrKeyLength)},
+		"ids":         {calls(&IDUse{IDs: 4}, s, 0, FramingJSON), all(ErrBadEnum)},
+		"a mode":      {calls(&IDUse{HasMode: true, Mode: 4}, s, 0, FramingJSON), all(ErrBadEnum)},
 		"no slot":     {calls(&IDUse{}, s, NoSlot, FramingJSON), []error{nil, ErrSlotRange, ErrSlotRange}},
 		"a slot":      {calls(&IDUse{}, s, 3, FramingJSON), []error{nil, ErrSlotRange, ErrSlotRange}},
 		"vacant slot": {calls(&IDUse{}, s, 2, FramingJSON), []error{nil, ErrVacant, ErrVacant}},
@@ -672,9 +687,11 @@ func TestIDConfigurationsAreChecked(t *testing.T) {
 		}, ConfigError{ErrKeyCount, FieldIDKeys, 8}},
 		{func(c *IDConfig) { c.Keys[1].Secret = Secret{} }, ConfigError{ErrZeroSecret, FieldIDKeys, 1}},
 		{func(c *IDConfig) { c.Keys[0].Role = RoleAccept }, ConfigError{ErrSigningKeys, FieldIDKeys, 0}},
-		{func(c *IDConfig) { c.Fields.Keys = []IDKey{{"a", KeyKindID}, {"", KeyKindID}} }, ConfigError{ErrIDField, FieldIDFields, 1}},
+		{func(c *IDConfig) { c.Fields.Keys = []IDKey{{"a", KeyKindID}, {"", KeyKindID}} },
+			ConfigError{ErrIDField, FieldIDFields, 1}},
 		{func(c *IDConfig) { c.Fields.Keys = []IDKey{{"a", KeyKindOwn}} }, ConfigError{ErrIDField, FieldIDFields, 0}},
-		{func(c *IDConfig) { c.Fields.Keys = []IDKey{{strings.Repeat("k", 33), KeyKindID}} }, ConfigError{ErrIDField, FieldIDFields, 0}},
+		{func(c *IDConfig) { c.Fields.Keys = []IDKey{{strings.Repeat("k", 33), KeyKindID}} },
+			ConfigError{ErrIDField, FieldIDFields, 0}},
 		{func(c *IDConfig) { c.Fields.Keys = names(33) }, ConfigError{ErrIDField, FieldIDFields, 32}},
 		{func(c *IDConfig) { c.Fields.Prefixes = []string{"x."} }, ConfigError{ErrIDField, FieldIDPrefixes, 0}},
 		{func(c *IDConfig) { c.Fields.Collections = []string{"x", "a/b"} }, ConfigError{ErrIDField, FieldIDCollections, 1}},
@@ -707,8 +724,12 @@ func TestIDConfigurationsAreChecked(t *testing.T) {
 	}
 	// The ring is the cookies', if none is given; and it is of the fingerprint, as is the owner.
 	prints := map[uint64]bool{}
-	for _, change := range []func(*Config){func(*Config) {}, func(c *Config) { c.IDs.Keys = nil }, func(c *Config) { c.IDs.Owner = IDOwnerConsumer },
-		func(c *Config) { c.IDs.Keys[0].ID = 9 }} {
+	for _, change := range []func(*Config){
+		func(*Config) {},
+		func(c *Config) { c.IDs.Keys = nil },
+		func(c *Config) { c.IDs.Owner = IDOwnerConsumer },
+		func(c *Config) { c.IDs.Keys[0].ID = 9 },
+	} {
 		config := idConfig(ModeSeal)
 		change(config)
 		prints[must(must(New(config)).Fingerprint())] = true

@@ -1,17 +1,19 @@
 #ifndef TOKENPIN_GO_NATIVE_H
 #define TOKENPIN_GO_NATIVE_H
 
-// Shared by the files of the cbe returnedend; no other program includes it.
+// Shared by the files of the cgo backend; no other program includes it.
 
 #if !__has_include(<tokenpin.h>)
 #error \
-    "tokenpin.h is missing. In a checkout of tokenpin, run `make go-lib`. With an installed library, build with `-tags tokenpin_pkgconfig`. For pure Go, build with CGO_ENABLED=0 or `-tags purego`."
+    "tokenpin.h is missing. In a checkout of tokenpin, run `make go-lib`. With an installed library, \
+build with `-tags tokenpin_pkgconfig`. For pure Go, build with CGO_ENABLED=0 or `-tags purego`."
 #else
 #include <string.h>
 #include <tokenpin.h>
 #if TOKENPIN_ABI_VERSION != 1
 #error \
-    "This Go module speaks version 1 of tokenpin's C interface, and tokenpin.h is of another version: take both from the same release."
+    "This Go module speaks version 1 of tokenpin's C interface, and tokenpin.h is of another version: \
+take both from the same release."
 #endif
 #endif
 

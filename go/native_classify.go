@@ -18,7 +18,9 @@ import "runtime"
 func nativeRules(pinner *runtime.Pinner, rules []Rule) []C.tokenpin_rule {
 	made := make([]C.tokenpin_rule, len(rules))
 	for i, rule := range rules {
-		made[i] = C.tokenpin_rule{pattern: pinned(pinner, rule.Pattern), group: C.uint8_t(rule.Group), ids: C.uint8_t(rule.IDs)}
+		made[i] = C.tokenpin_rule{
+			pattern: pinned(pinner, rule.Pattern), group: C.uint8_t(rule.Group), ids: C.uint8_t(rule.IDs),
+		}
 	}
 	return made
 }

@@ -48,7 +48,9 @@ func (r *nativeRing) encode(name, scope string, key *Key, cookie *Cookie, value 
 		(*C.tokenpin_cookie)(unsafe.Pointer(cookie)), (*C.char)(unsafe.Pointer(value))))
 }
 
-func (r *nativeRing) decode(name, scope string, key *Key, limits *Limits, now int64, value string, cookie *Cookie) (Verdict, Status) {
+func (r *nativeRing) decode(
+	name, scope string, key *Key, limits *Limits, now int64, value string, cookie *Cookie,
+) (Verdict, Status) {
 	var verdict C.uint8_t
 	s := Status(C.tp_decode(r.c, str(name), str(scope), C.uint8_t(key.Kind), str(key.Key), str(key.Session),
 		(*C.tokenpin_limits)(unsafe.Pointer(limits)), C.uint64_t(unix(now)), str(value), &verdict,

@@ -56,7 +56,8 @@ func newNativeIDRing(keys []CookieKey, placementKey *Secret) (*nativeIDRing, err
 func (r *nativeIDRing) sealID(dst []byte, scope, owner string, pin uint64, id string) ([]byte, Status) {
 	var sealed [MaxSealedID]byte
 	var n C.size_t
-	s := Status(C.tp_id_seal(r.c, str(scope), str(owner), C.uint64_t(pin), str(id), (*C.char)(unsafe.Pointer(&sealed)), &n))
+	s := Status(C.tp_id_seal(r.c, str(scope), str(owner), C.uint64_t(pin), str(id),
+		(*C.char)(unsafe.Pointer(&sealed)), &n))
 	return append(dst, sealed[:n]...), s
 }
 
@@ -80,7 +81,8 @@ func (r *nativeIDRing) markContent(dst []byte, scope, owner string, pin uint64, 
 
 func (r *nativeIDRing) openMark(scope, owner, text string) (n int, verdict IDVerdict, pin uint64, s Status) {
 	var length C.size_t
-	s = Status(C.tp_id_open_mark(r.c, str(scope), str(owner), str(text), &length, (*C.uint8_t)(&verdict), (*C.uint64_t)(&pin)))
+	s = Status(C.tp_id_open_mark(r.c, str(scope), str(owner), str(text),
+		&length, (*C.uint8_t)(&verdict), (*C.uint64_t)(&pin)))
 	return int(length), verdict, pin, s
 }
 
@@ -156,7 +158,9 @@ func (a *nativeAffinity) sealTarget(use *IDUse, summary *IDSummary, slot int32, 
 	return a.target(use, summary, slot, true, target)
 }
 
-func (a *nativeAffinity) target(use *IDUse, summary *IDSummary, slot int32, sealing bool, target string) (string, Status) {
+func (a *nativeAffinity) target(
+	use *IDUse, summary *IDSummary, slot int32, sealing bool, target string,
+) (string, Status) {
 	var enough [1024]byte // for most targets
 	buffer := enough[:]
 	for {
@@ -177,7 +181,8 @@ func (a *nativeAffinity) target(use *IDUse, summary *IDSummary, slot int32, seal
 func (a *nativeAffinity) openInPlace(use *IDUse, summary *IDSummary, body []byte) (int, uint32, Status) {
 	var n C.size_t
 	var unexpected C.uint32_t
-	s := Status(C.tp_open_in_place(a.c, nativeUse(use), summary.native(), (*C.char)(unsafe.Pointer(unsafe.SliceData(body))),
+	s := Status(C.tp_open_in_place(a.c, nativeUse(use), summary.native(),
+		(*C.char)(unsafe.Pointer(unsafe.SliceData(body))),
 		C.size_t(len(body)), &n, &unexpected))
 	return int(n), uint32(unexpected), s
 }
@@ -225,7 +230,8 @@ func (r *nativeRewriter) call(dst, chunk []byte, end bool) ([]byte, Status) {
 		dst = slices.Grow(dst, len(chunk)+2*C.TP_PUT_ROOM)
 		buffer, capacity := room(dst)
 		s := Status(C.tp_rewrite(r.a.c, nativeUse(&r.use), r.summary.native(), r.slot, switched(r.sealing), &r.state,
-			(*C.char)(unsafe.Pointer(unsafe.SliceData(chunk))), C.size_t(len(chunk)), switched(end), buffer, capacity, &r.progress))
+			(*C.char)(unsafe.Pointer(unsafe.SliceData(chunk))), C.size_t(len(chunk)), switched(end),
+			buffer, capacity, &r.progress))
 		runtime.KeepAlive(r.a)
 		if s != StatusOK {
 			return dst, s

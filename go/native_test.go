@@ -36,8 +36,8 @@ func TestDefaultsAreTheLibrarys(t *testing.T) {
 		t.Errorf("%#v, and the library says %#v", got, want)
 	}
 	none := NoSlot
-	if got, want := [...]int64{int64(uint32(none)), MaxWeight, MaxUntil, MaxBuckets, MaxScope, MaxKey, MaxCookieKeys, MaxCookieName,
-		CookieValueLen, MaxAttribute, MaxSetCookie, MaxMaxAge, MaxAgeAuto,
+	if got, want := [...]int64{int64(uint32(none)), MaxWeight, MaxUntil, MaxBuckets, MaxScope, MaxKey,
+		MaxCookieKeys, MaxCookieName, CookieValueLen, MaxAttribute, MaxSetCookie, MaxMaxAge, MaxAgeAuto,
 		MaxID, MaxSealedID, IDMarkLen, int64(noIDKey)}, nativeLimits(); got != want {
 		t.Errorf("%v, and the library says %v", got, want)
 	}

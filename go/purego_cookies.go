@@ -166,7 +166,9 @@ func (r *puregoRing) write(name, scope string, key *Key, cookie *Cookie, value *
 
 // read reads the value of a cookie. key is nil for a request without one. tags is the number of
 // tags that may still be computed. The cookie is set where its tag is good.
-func (r *puregoRing) read(name, scope string, key *Key, limits *Limits, now uint64, value string, tags *int, cookie *Cookie) Verdict {
+func (r *puregoRing) read(
+	name, scope string, key *Key, limits *Limits, now uint64, value string, tags *int, cookie *Cookie,
+) Verdict {
 	var text [CookieValueLen]byte
 	var b [cookieLen]byte
 	if len(value) != len(text) {
@@ -263,7 +265,9 @@ func (r *puregoRing) encode(name, scope string, key *Key, cookie *Cookie, value 
 	return StatusOK
 }
 
-func (r *puregoRing) decode(name, scope string, key *Key, limits *Limits, now int64, value string, cookie *Cookie) (Verdict, Status) {
+func (r *puregoRing) decode(
+	name, scope string, key *Key, limits *Limits, now int64, value string, cookie *Cookie,
+) (Verdict, Status) {
 	if s := checkPlace(name, scope, key); s != StatusOK {
 		return VerdictAbsent, s
 	}

@@ -584,7 +584,8 @@ type echoEntry struct {
 }
 
 func (s *puregoSummary) report() IDReport {
-	r := IDReport{Opened: s.opened, Plain: s.plain, EchoesLost: s.lost, Verdict: s.verdict, Keys: [2]uint8{noIDKey, noIDKey},
+	r := IDReport{Opened: s.opened, Plain: s.plain, EchoesLost: s.lost,
+		Verdict: s.verdict, Keys: [2]uint8{noIDKey, noIDKey},
 		Refused: s.refused, Unreadable: s.unreadable, Existing: s.existing, Seals: s.seals, Unstored: s.unstored,
 		ChangesResponse: s.seals || s.willEcho && s.echoes != 0, Uploads: s.uploads, Downloads: s.downloads}
 	if s.refused {

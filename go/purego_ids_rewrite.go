@@ -245,7 +245,9 @@ type recentID struct {
 }
 
 func (r *recentIDs) find(dst, native []byte) ([]byte, bool) {
-	i := slices.IndexFunc(r.entries[:], func(e recentID) bool { return e.nativeLen > 0 && bytes.Equal(e.native[:e.nativeLen], native) })
+	i := slices.IndexFunc(r.entries[:], func(e recentID) bool {
+		return e.nativeLen > 0 && bytes.Equal(e.native[:e.nativeLen], native)
+	})
 	if i < 0 {
 		return dst, false
 	}

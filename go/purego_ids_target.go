@@ -92,7 +92,8 @@ func (p *targetParts) key(t *idTable, text []byte) uint8 {
 	case p.state == targetValue:
 		return t.findParameter(before)
 	case isOneOf(before, t.collections):
-		if decoded, ok := percentDecoded(ofText[:0], text); !ok || !isOneOf(decoded, t.collections) && !isOneOf(decoded, idLiterals) {
+		if decoded, ok := percentDecoded(ofText[:0], text); !ok ||
+			!isOneOf(decoded, t.collections) && !isOneOf(decoded, idLiterals) {
 			return pathKey
 		}
 	}

@@ -103,7 +103,9 @@ func (r *puregoRewriter) open(a *puregoAffinity, use *IDUse, summary *IDSummary)
 	return s
 }
 
-func (r *puregoRewriter) seal(a *puregoAffinity, use *IDUse, summary *IDSummary, slot int32, framing Framing) (s Status) {
+func (r *puregoRewriter) seal(
+	a *puregoAffinity, use *IDUse, summary *IDSummary, slot int32, framing Framing,
+) (s Status) {
 	if !framing.valid() {
 		return ErrBadEnum
 	}

@@ -328,7 +328,8 @@ func TestEncodedSlashesInNames(t *testing.T) {
 		"/models/m:batchGenerateContent%2fx": GroupStateful, "/models/m:batchGenerateContent%2F/": GroupStateful,
 		"/models/a%2Fm:batchGenerateContent": GroupStateless, "/models/a%2Ffiles/b": GroupStateless,
 		"/models/a%2Fb/files": GroupStateful, "/models%2Fa%2Ffiles": GroupStateful, "/models%2Ffiles%2Ffiles": GroupStateful,
-		"/models/files%2Ffiles": GroupStateless, "/models/files%2Ffiles/files": GroupStateful, "/models%2Ffiles": GroupStateless,
+		"/models/files%2Ffiles": GroupStateless, "/models/files%2Ffiles/files": GroupStateful,
+		"/models%2Ffiles": GroupStateless,
 	} {
 		class, err := Classify(nil, false, false, "GET", target)
 		check(t, "group", err, nil, target)

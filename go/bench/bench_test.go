@@ -43,7 +43,9 @@ func must[T any](value T, err error) T {
 func config(n int) *tokenpin.Config {
 	c := tokenpin.DefaultConfig()
 	c.PlacementKey = tokenpin.Secret([]byte("a placement key!"))
-	c.CookieKeys = []tokenpin.CookieKey{{ID: 1, Role: tokenpin.RoleSign, Secret: tokenpin.Secret([]byte("a cookie secret!"))}}
+	c.CookieKeys = []tokenpin.CookieKey{{
+		ID: 1, Role: tokenpin.RoleSign, Secret: tokenpin.Secret([]byte("a cookie secret!")),
+	}}
 	for i := range n {
 		c.Slots = append(c.Slots, tokenpin.SlotConfig{Identity: "account-" + strconv.Itoa(i), Status: tokenpin.Up})
 	}

@@ -162,7 +162,11 @@ func BenchmarkRewrite(b *testing.B) {
 	for _, body := range []struct {
 		name, text string
 		framing    tokenpin.Framing
-	}{{"text", longText(), tokenpin.FramingJSON}, {"deltas", deltas(), tokenpin.FramingEvents}, {"list", list(), tokenpin.FramingJSON}} {
+	}{
+		{"text", longText(), tokenpin.FramingJSON},
+		{"deltas", deltas(), tokenpin.FramingEvents},
+		{"list", list(), tokenpin.FramingJSON},
+	} {
 		text, events := []byte(body.text), body.framing == tokenpin.FramingEvents
 		out := bytes.NewBuffer(make([]byte, 0, 2*len(text)))
 		run := func(who string, rewrite func()) {

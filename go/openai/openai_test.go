@@ -116,7 +116,9 @@ func gateway(t *testing.T, mode tokenpin.Mode) (openai.Client, *tokenpin.Affinit
 	t.Cleanup(upstream.Close)
 	config := tokenpin.DefaultConfig()
 	config.PlacementKey = tokenpin.Secret([]byte("a placement key!"))
-	config.CookieKeys = []tokenpin.CookieKey{{ID: 1, Role: tokenpin.RoleSign, Secret: tokenpin.Secret([]byte("a cookie secret!"))}}
+	config.CookieKeys = []tokenpin.CookieKey{{
+		ID: 1, Role: tokenpin.RoleSign, Secret: tokenpin.Secret([]byte("a cookie secret!")),
+	}}
 	for _, account := range accounts {
 		config.Slots = append(config.Slots, tokenpin.SlotConfig{Identity: account, Status: tokenpin.Up})
 	}
@@ -132,13 +134,18 @@ func gateway(t *testing.T, mode tokenpin.Mode) (openai.Client, *tokenpin.Affinit
 	pin := &tokenpinhttp.Pin{Affinity: affinity}
 	proxy := httptest.NewServer(pin.Handler(&httputil.ReverseProxy{Rewrite: tokenpinhttp.Rewrite(target, tokenpinhttp.Bearer(accounts...))}))
 	t.Cleanup(proxy.Close)
-	return openai.NewClient(option.WithBaseURL(proxy.URL+"/v1"), option.WithAPIKey("sk-client"), option.WithMaxRetries(0)), affinity
+	return openai.NewClient(
+		option.WithBaseURL(proxy.URL+"/v1"), option.WithAPIKey("sk-client"), option.WithMaxRetries(0),
+	), affinity
 }
 
 // converse is a conversation of some turns, the second half of it streaming. It gives the last
 // response.
 func converse(ctx context.Context, client openai.Client) (*responses.Response, error) {
-	params := responses.ResponseNewParams{Model: "m", Input: responses.ResponseNewParamsInputUnion{OfString: openai.String("Hello")}}
+	params := responses.ResponseNewParams{
+		Model: "m",
+		Input: responses.ResponseNewParamsInputUnion{OfString: openai.String("Hello")},
+	}
 	var last *responses.Response
 	for turn := range 6 {
 		if last != nil {
@@ -161,7 +168,8 @@ func converse(ctx context.Context, client openai.Client) (*responses.Response, e
 				return nil, err
 			}
 		}
-		if found, err := client.Responses.Get(ctx, last.ID, responses.ResponseGetParams{}); err != nil || found.ID != last.ID {
+		if found, err := client.Responses.Get(ctx, last.ID, responses.ResponseGetParams{}); err != nil ||
+			found.ID != last.ID {
 			return nil, fmt.Errorf("%v, not %s: %w", found, last.ID, err)
 		}
 	}
@@ -203,7 +211,9 @@ func TestFilesAreFoundInTheirStore(t *testing.T) {
 	client, _ := gateway(t, tokenpin.ModeSeal)
 	ctx := context.Background()
 	for range 10 {
-		file, err := client.Files.New(ctx, openai.FileNewParams{File: strings.NewReader("x"), Purpose: openai.FilePurposeAssistants})
+		file, err := client.Files.New(ctx, openai.FileNewParams{
+			File: strings.NewReader("x"), Purpose: openai.FilePurposeAssistants,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -212,7 +222,8 @@ func TestFilesAreFoundInTheirStore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if added, err := client.VectorStores.Files.New(ctx, store.ID, openai.VectorStoreFileNewParams{FileID: file.ID}); err != nil || added.ID != file.ID {
+		added, err := client.VectorStores.Files.New(ctx, store.ID, openai.VectorStoreFileNewParams{FileID: file.ID})
+		if err != nil || added.ID != file.ID {
 			t.Fatal(added, err)
 		}
 	}
@@ -233,8 +244,10 @@ func TestRefusalsAreErrorsOfTheClient(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
-	_, err = client.Responses.New(ctx, responses.ResponseNewParams{Model: "m", PreviousResponseID: openai.String("x" + last.ID),
-		Input: responses.ResponseNewParamsInputUnion{OfString: openai.String("More")}})
+	_, err = client.Responses.New(ctx, responses.ResponseNewParams{
+		Model: "m", PreviousResponseID: openai.String("x" + last.ID),
+		Input: responses.ResponseNewParamsInputUnion{OfString: openai.String("More")},
+	})
 	expect(err, 400, "previous_response_not_found", "previous_response_id")
 	_, err = client.Responses.Get(ctx, "x"+last.ID, responses.ResponseGetParams{})
 	expect(err, 404, "not_found", "path")

@@ -72,7 +72,8 @@ func TestCookieOfAnotherGateway(t *testing.T) {
 		passed := http.Header{}
 		mine.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			passed = r.Header
-			if decision, ok := DecisionFrom(r.Context()); !ok || decision.Verdict != verdict || decision.Outcome != tokenpin.OutcomePlaced {
+			if decision, ok := DecisionFrom(r.Context()); !ok || decision.Verdict != verdict ||
+				decision.Outcome != tokenpin.OutcomePlaced {
 				t.Errorf("%v: %v", verdict, decision)
 			}
 		})).ServeHTTP(httptest.NewRecorder(), post("Cookie", cookieOf(response)))

@@ -88,7 +88,8 @@ func folded(name string) string {
 func isCredential(name string) bool {
 	before := ""
 	for word := range strings.SplitSeq(name, "-") {
-		if slices.Contains(tokenpin.CredentialWords, word) || word == "key" && slices.Contains(tokenpin.CredentialKeys, before) {
+		if slices.Contains(tokenpin.CredentialWords, word) ||
+			word == "key" && slices.Contains(tokenpin.CredentialKeys, before) {
 			return true
 		}
 		before = word

@@ -14,19 +14,21 @@ import (
 
 // Headers that prove who a client is, or say who pays, spelt as servers tolerate it.
 var credentialNames = []string{
-	"authorization", "Authorization", "AUTHORIZATION", "Proxy-Authorization", "X-Authorization", "X_Authorization",
-	"X-Forwarded-Authorization", "X-Serverless-Authorization", "Cf-Aig-Authorization", "X-Auth", "Helicone-Auth", "X-Auth-Token",
-	"X-Auth-Key", "X-Token", "X-Access-Token", "X-Amz-Security-Token", "X-Goog-Iam-Authorization-Token", "x_goog_api_key",
-	"Api-Key", "api_key", "apikey", "X-API-Key", "X_Api_Key", "X_Api-Key", "x-goog-api-key", "X-Access-Key", "X-Functions-Key",
-	"Ocp-Apim-Subscription-Key", "ocp_apim_subscription_key", "Cf-Access-Jwt-Assertion", "Cf-Access-Client-Secret",
-	"X-Password", "X-Amz-Credential", "X-Credentials", "OpenAI-Organization", "OpenAI_Project", "X-Goog-User-Project",
+	"authorization", "Authorization", "AUTHORIZATION", "Proxy-Authorization", "X-Authorization",
+	"X_Authorization", "X-Forwarded-Authorization", "X-Serverless-Authorization", "Cf-Aig-Authorization",
+	"X-Auth", "Helicone-Auth", "X-Auth-Token", "X-Auth-Key", "X-Token", "X-Access-Token", "X-Amz-Security-Token",
+	"X-Goog-Iam-Authorization-Token", "x_goog_api_key", "Api-Key", "api_key", "apikey", "X-API-Key", "X_Api_Key",
+	"X_Api-Key", "x-goog-api-key", "X-Access-Key", "X-Functions-Key", "Ocp-Apim-Subscription-Key",
+	"ocp_apim_subscription_key", "Cf-Access-Jwt-Assertion", "Cf-Access-Client-Secret", "X-Password",
+	"X-Amz-Credential", "X-Credentials", "OpenAI-Organization", "OpenAI_Project", "X-Goog-User-Project",
 }
 
 // Names that are like these, and yet none.
 var otherNames = []string{
-	"Accept", "Anthropic-Version", "OpenAI-Beta", "Idempotency-Key", "X-Idempotency-Key", "Sec-Websocket-Key", "Key", "X-Tokens",
-	"X-Max-Tokens", "X-Author", "X-Authority", "Authorizations", "Authentic", "Api-Version", "X-Api-Keys", "Subscription",
-	"X-Apim-Trace", "X-Key-Api", "X-Goog-Api-Client", "X-Goog-User-Projects", "X-Openai-Organization-Name", "Traceparent", "X_Session",
+	"Accept", "Anthropic-Version", "OpenAI-Beta", "Idempotency-Key", "X-Idempotency-Key", "Sec-Websocket-Key",
+	"Key", "X-Tokens", "X-Max-Tokens", "X-Author", "X-Authority", "Authorizations", "Authentic", "Api-Version",
+	"X-Api-Keys", "Subscription", "X-Apim-Trace", "X-Key-Api", "X-Goog-Api-Client", "X-Goog-User-Projects",
+	"X-Openai-Organization-Name", "Traceparent", "X_Session",
 }
 
 func TestCredentialsOfOthersAreTold(t *testing.T) {
@@ -60,7 +62,9 @@ func TestNoCredentialPassesInTrailers(t *testing.T) {
 			}
 			return false
 		}}
-		credentials := NewCredentials(http.Header{"X-House": {"a"}}, http.Header{"X-House": {"b"}}, http.Header{"X-House": {"c"}})
+		credentials := NewCredentials(
+			http.Header{"X-House": {"a"}}, http.Header{"X-House": {"b"}}, http.Header{"X-House": {"c"}},
+		)
 		proxy := httptest.NewServer(pin.Handler(&httputil.ReverseProxy{Rewrite: Rewrite(parse(t, server.URL), credentials)}))
 		defer proxy.Close()
 		for _, name := range append([]string{"X-House", "x_house", "X-Checksum"}, credentialNames...) {
@@ -75,7 +79,8 @@ func TestNoCredentialPassesInTrailers(t *testing.T) {
 			}
 			response.Body.Close()
 			passes := name == "X-Checksum"
-			if response.StatusCode != 200 || (sent.Trailer != nil) != passes || (sent.Trailer.Get(name) != "") != (passes && read) ||
+			if response.StatusCode != 200 || (sent.Trailer != nil) != passes ||
+				(sent.Trailer.Get(name) != "") != (passes && read) ||
 				len(sent.Header["X-House"]) != 1 || len(sent.Header["X-House"][0]) != 1 {
 				t.Errorf("%s, read before by %s: %d, %v, %v", name, by, response.StatusCode, sent.Header, sent.Trailer)
 			}
@@ -90,7 +95,11 @@ func TestNoCredentialOfAClientPasses(t *testing.T) {
 	accounts := map[string][]http.Header{
 		"bearer": {{"Authorization": {"Bearer a"}}, {"Authorization": {"Bearer b"}}, {"Authorization": {"Bearer c"}}},
 		"key":    {{"api-key": {"a"}}, {"API-KEY": {"b"}}, {"Api-Key": {"c"}}},
-		"others": {{"X-Api-Key": {"a"}, "OpenAI-Organization": {"o1", "o2"}, "X-House": {"a"}}, {"x-goog-api-key": {"b"}}, {"X-Token": {"c"}}},
+		"others": {
+			{"X-Api-Key": {"a"}, "OpenAI-Organization": {"o1", "o2"}, "X-House": {"a"}},
+			{"x-goog-api-key": {"b"}},
+			{"X-Token": {"c"}},
+		},
 		"remove": {{"X-House": nil}, {}, nil},
 	}
 	for name, slots := range accounts {

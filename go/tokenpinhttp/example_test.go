@@ -20,8 +20,13 @@ func Example() {
 
 	config := tokenpin.DefaultConfig()
 	config.PlacementKey = tokenpin.Secret([]byte("a placement key!"))
-	config.CookieKeys = []tokenpin.CookieKey{{ID: 1, Role: tokenpin.RoleSign, Secret: tokenpin.Secret([]byte("a cookie secret!"))}}
-	config.Slots = []tokenpin.SlotConfig{{Identity: "account-a", Status: tokenpin.Up}, {Identity: "account-b", Status: tokenpin.Up}}
+	config.CookieKeys = []tokenpin.CookieKey{{
+		ID: 1, Role: tokenpin.RoleSign, Secret: tokenpin.Secret([]byte("a cookie secret!")),
+	}}
+	config.Slots = []tokenpin.SlotConfig{
+		{Identity: "account-a", Status: tokenpin.Up},
+		{Identity: "account-b", Status: tokenpin.Up},
+	}
 	tokens := tokenpinhttp.Bearer("sk-a", "sk-b") // slot by slot
 	affinity, err := tokenpin.New(&config)
 	if err != nil {
@@ -42,8 +47,13 @@ func Example() {
 func ExamplePin_Handler() {
 	config := tokenpin.DefaultConfig()
 	config.PlacementKey = tokenpin.Secret([]byte("a placement key!"))
-	config.CookieKeys = []tokenpin.CookieKey{{ID: 1, Role: tokenpin.RoleSign, Secret: tokenpin.Secret([]byte("a cookie secret!"))}}
-	config.Slots = []tokenpin.SlotConfig{{Identity: "account-a", Status: tokenpin.Up}, {Identity: "account-b", Status: tokenpin.Up}}
+	config.CookieKeys = []tokenpin.CookieKey{{
+		ID: 1, Role: tokenpin.RoleSign, Secret: tokenpin.Secret([]byte("a cookie secret!")),
+	}}
+	config.Slots = []tokenpin.SlotConfig{
+		{Identity: "account-a", Status: tokenpin.Up},
+		{Identity: "account-b", Status: tokenpin.Up},
+	}
 	config.IDs.Mode = tokenpin.ModeSeal
 	affinity, err := tokenpin.New(&config)
 	if err != nil {

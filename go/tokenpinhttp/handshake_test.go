@@ -80,7 +80,8 @@ func TestSwitching(t *testing.T) {
 			w.WriteHeader(http.StatusSwitchingProtocols)
 		}, "GET /v1/responses HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nCarried:\r\n\r\n")
 		cookies, carried := response.Cookies(), response.Header["Carried"]
-		if response.StatusCode != http.StatusSwitchingProtocols || cookies[0].Name != "lang" || response.Header["Cache-Control"] != nil {
+		if response.StatusCode != http.StatusSwitchingProtocols || cookies[0].Name != "lang" ||
+			response.Header["Cache-Control"] != nil {
 			t.Errorf("%s: %s, %v", name, response.Status, response.Header)
 		}
 		if name == "carrier" && (len(cookies) != 1 || len(carried) != 1 || len(carried[0]) != tokenpin.CookieValueLen) ||
@@ -114,7 +115,8 @@ func TestHijack(t *testing.T) {
 		_, _ = http.Post(server.URL+"/v1/responses", "", nil)
 		server.Close()
 		lines := <-found
-		if len(lines) != 1 || !tokenpin.SetCookieMatches(lines[0], cookieName) || strings.HasPrefix(lines[0], cookieName+"=x") {
+		if len(lines) != 1 || !tokenpin.SetCookieMatches(lines[0], cookieName) ||
+			strings.HasPrefix(lines[0], cookieName+"=x") {
 			t.Errorf("%s: %q", name, lines)
 		}
 	}

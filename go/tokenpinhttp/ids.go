@@ -40,7 +40,9 @@ func (i *ids) seals() bool { return i != nil && i.summary.Report().ChangesRespon
 // readIDs reads the ids of a request, and gives the request that continues, with what it reads put
 // back and its ids opened. It answers with a refusal instead where the request cannot be read and
 // the mode wants that. The body that is given is closed by the caller.
-func (p *Pin) readIDs(held *atomic.Int64, asked *tokenpin.Request, r *http.Request) (out *http.Request, i *ids, body *heldBody, refused *refusal) {
+func (p *Pin) readIDs(
+	held *atomic.Int64, asked *tokenpin.Request, r *http.Request,
+) (out *http.Request, i *ids, body *heldBody, refused *refusal) {
 	class, err := p.Affinity.Classify(asked.Method, asked.Target)
 	mode := p.Affinity.IDMode()
 	// The bytes behind a CONNECT are no body, and have no known end.
@@ -60,7 +62,8 @@ func (p *Pin) readIDs(held *atomic.Int64, asked *tokenpin.Request, r *http.Reque
 	}
 	// No one sees the ids in a WebSocket's frames. Clients that are reported so ask by requests
 	// instead.
-	if asked.Method == http.MethodConnect && i.opens() && i.hasState() && (mode != tokenpin.ModeOpen || p.RefuseUpgrades) &&
+	if asked.Method == http.MethodConnect && i.opens() && i.hasState() &&
+		(mode != tokenpin.ModeOpen || p.RefuseUpgrades) &&
 		!hasSegment(asked.Target, "realtime") {
 		return nil, nil, nil, &wrongProtocol
 	}

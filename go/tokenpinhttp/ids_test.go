@@ -120,7 +120,8 @@ func TestASessionWithoutCookiesStays(t *testing.T) {
 		accounts[account] = true
 
 		_, body = send(t, client, "POST", url+"/v1/responses", `{"previous_response_id":"`+made.ID+`"}`)
-		if r, asked := p.last(); asked != `{"previous_response_id":"`+nativeID+`"}` || r.Header.Get("Authorization") != account ||
+		if r, asked := p.last(); asked != `{"previous_response_id":"`+nativeID+`"}` ||
+			r.Header.Get("Authorization") != account ||
 			r.ContentLength != int64(len(asked)) || r.Header.Get("Accept-Encoding") != "identity" {
 			t.Errorf("%s, %v", asked, r.Header)
 		}
@@ -150,7 +151,9 @@ func TestRequestsThatNameNothingPassAsTheyAre(t *testing.T) {
 			}
 		}
 		// Chunks have no length before, and one behind.
-		request, _ := http.NewRequest("POST", url+"/v1/responses", io.MultiReader(strings.NewReader(`{"input":`), strings.NewReader(`"x"}`)))
+		request, _ := http.NewRequest("POST", url+"/v1/responses", io.MultiReader(
+			strings.NewReader(`{"input":`), strings.NewReader(`"x"}`),
+		))
 		response, err := client.Do(request)
 		if err != nil {
 			t.Fatal(err)
@@ -162,7 +165,8 @@ func TestRequestsThatNameNothingPassAsTheyAre(t *testing.T) {
 	}
 	pin := &Pin{Affinity: newAffinity(t, withMode(tokenpin.ModeSeal))}
 	p, url, client := answering(t, pin, nil, 200, "")
-	send(t, client, "POST", url+"/v1/responses", `{"previous_response_id":"`+sealedID(t, pin, 1, nativeID)+`"}`, "Digest", "x", "Content-Md5", "x")
+	send(t, client, "POST", url+"/v1/responses", `{"previous_response_id":"`+sealedID(t, pin, 1, nativeID)+`"}`,
+		"Digest", "x", "Content-Md5", "x")
 	if r, _ := p.last(); r.Header.Get("Digest")+r.Header.Get("Content-Md5") != "" {
 		t.Error(r.Header)
 	}
@@ -172,8 +176,10 @@ func TestPathsAreOpenedBehindOtherHandlers(t *testing.T) {
 	pin := &Pin{Affinity: newAffinity(t, withMode(tokenpin.ModeSeal))}
 	id := sealedID(t, pin, 2, nativeID)
 	for path, want := range map[string]string{
-		"/gateway/v1/responses/" + id: "/v1/responses/" + nativeID, "/gateway/v1/responses/%72" + id[1:]: "/v1/responses/" + nativeID,
-		"/gateway/v1/files/a%2Fb/" + id: "/v1/files/a%2Fb/" + id, "/gateway/v1/a%20b/responses/" + id: "/v1/a%20b/responses/" + nativeID,
+		"/gateway/v1/responses/" + id:        "/v1/responses/" + nativeID,
+		"/gateway/v1/responses/%72" + id[1:]: "/v1/responses/" + nativeID,
+		"/gateway/v1/files/a%2Fb/" + id:      "/v1/files/a%2Fb/" + id,
+		"/gateway/v1/a%20b/responses/" + id:  "/v1/a%20b/responses/" + nativeID,
 	} {
 		var asked string
 		handler := http.StripPrefix("/gateway", pin.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -221,7 +227,8 @@ func TestEventsAreSealedAsTheyCome(t *testing.T) {
 			event = append(event, lines.Text())
 		}
 		text := strings.Join(event, "\n")
-		if !strings.HasPrefix(text, fmt.Sprintf("event: x\ndata: {\"n\":%d,\"response_id\":\"resp_", i)) || !strings.HasSuffix(text, "tp1\"}\n") {
+		if !strings.HasPrefix(text, fmt.Sprintf("event: x\ndata: {\"n\":%d,\"response_id\":\"resp_", i)) ||
+			!strings.HasSuffix(text, "tp1\"}\n") {
 			t.Fatalf("%q", text)
 		}
 		next <- true
@@ -253,21 +260,28 @@ func TestWhatIsSaidOfABodyIsTrueOfItsSealedForm(t *testing.T) {
 		body         string
 		sealed       bool
 	}{
-		"json":           {tokenpin.ModeSeal, "GET", "/v1/responses", header("application/json"), 200, plain, true},
-		"json in strict": {tokenpin.ModeStrict, "GET", "/v1/files", header("application/problem+json"), 200, `{"id":"file-1"}`, true},
-		"events":         {tokenpin.ModeSeal, "POST", "/v1/responses", header("Text/Event-Stream;x"), 200, "x: y\ndata: " + plain + "\n\n", true},
-		"an error":       {tokenpin.ModeSeal, "POST", "/v1/responses", header("application/json"), 429, plain, true},
-		"no type":        {tokenpin.ModeSeal, "GET", "/v1/responses", header(""), 200, plain, true},
-		"a weak tag":     {tokenpin.ModeSeal, "GET", "/v1/responses", header("application/json", "Etag", `W/"x"`), 200, plain, true},
-		"head":           {tokenpin.ModeSeal, "HEAD", "/v1/responses", header("application/json", "Content-Length", "9"), 200, "", true},
-		"text":           {tokenpin.ModeSeal, "GET", "/v1/responses", header("text/plain"), 200, plain, false},
-		"a part":         {tokenpin.ModeSeal, "GET", "/v1/responses", header("application/json"), 206, plain, false},
-		"not modified":   {tokenpin.ModeSeal, "GET", "/v1/responses", header("application/json"), 304, "", false},
-		"nothing":        {tokenpin.ModeSeal, "DELETE", "/v1/responses", header("application/json"), 204, "", false},
-		"a file":         {tokenpin.ModeSeal, "GET", "/v1/files/x/content", header("application/json"), 200, plain, false},
-		"results":        {tokenpin.ModeSeal, "GET", "/v1/messages/batches/x/results", header("application/json"), 200, plain, false},
-		"compressed":     {tokenpin.ModeSeal, "GET", "/v1/responses", header("application/json", "Content-Encoding", "gzip"), 200, zipped.String(), false},
-		"identity":       {tokenpin.ModeSeal, "GET", "/v1/responses", header("application/json", "Content-Encoding", "Identity"), 200, plain, true},
+		"json": {tokenpin.ModeSeal, "GET", "/v1/responses", header("application/json"), 200, plain, true},
+		"json in strict": {tokenpin.ModeStrict, "GET", "/v1/files", header("application/problem+json"),
+			200, `{"id":"file-1"}`, true},
+		"events": {tokenpin.ModeSeal, "POST", "/v1/responses", header("Text/Event-Stream;x"),
+			200, "x: y\ndata: " + plain + "\n\n", true},
+		"an error": {tokenpin.ModeSeal, "POST", "/v1/responses", header("application/json"), 429, plain, true},
+		"no type":  {tokenpin.ModeSeal, "GET", "/v1/responses", header(""), 200, plain, true},
+		"a weak tag": {tokenpin.ModeSeal, "GET", "/v1/responses", header("application/json", "Etag", `W/"x"`),
+			200, plain, true},
+		"head": {tokenpin.ModeSeal, "HEAD", "/v1/responses", header("application/json", "Content-Length", "9"),
+			200, "", true},
+		"text":         {tokenpin.ModeSeal, "GET", "/v1/responses", header("text/plain"), 200, plain, false},
+		"a part":       {tokenpin.ModeSeal, "GET", "/v1/responses", header("application/json"), 206, plain, false},
+		"not modified": {tokenpin.ModeSeal, "GET", "/v1/responses", header("application/json"), 304, "", false},
+		"nothing":      {tokenpin.ModeSeal, "DELETE", "/v1/responses", header("application/json"), 204, "", false},
+		"a file":       {tokenpin.ModeSeal, "GET", "/v1/files/x/content", header("application/json"), 200, plain, false},
+		"results": {tokenpin.ModeSeal, "GET", "/v1/messages/batches/x/results", header("application/json"),
+			200, plain, false},
+		"compressed": {tokenpin.ModeSeal, "GET", "/v1/responses", header("application/json", "Content-Encoding", "gzip"),
+			200, zipped.String(), false},
+		"identity": {tokenpin.ModeSeal, "GET", "/v1/responses", header("application/json", "Content-Encoding", "Identity"),
+			200, plain, true},
 		"open":           {tokenpin.ModeOpen, "GET", "/v1/responses", header("application/json"), 200, plain, false},
 		"off":            {tokenpin.ModeOff, "GET", "/v1/responses", header("application/json"), 200, plain, false},
 		"an API without": {tokenpin.ModeSeal, "GET", "/v1/models", header("application/json"), 200, plain, false},
@@ -287,7 +301,8 @@ func TestWhatIsSaidOfABodyIsTrueOfItsSealedForm(t *testing.T) {
 			delete(c.header, "Content-Type") // which net/http takes off
 		}
 		for name, values := range c.header {
-			gone := c.sealed && name != "Content-Type" && name != "X-Other" && name != "Content-Encoding" && !strings.HasPrefix(values[0], "W/")
+			gone := c.sealed && name != "Content-Type" && name != "X-Other" && name != "Content-Encoding" &&
+				!strings.HasPrefix(values[0], "W/")
 			if got := response.Header.Get(name); (got == "") != gone && values[0] != "" {
 				t.Errorf("%s: %s: %s", what, name, got)
 			}
@@ -316,7 +331,8 @@ func TestURLsLeadBackThroughTheGateway(t *testing.T) {
 		if !strings.HasPrefix(body, `{"results_url":"`+origin+`/v1/messages/batches/msgbatch_1A`) || !strings.HasSuffix(body, `tp0/results"}`) {
 			t.Error(body)
 		}
-		if location := response.Header.Get("Location"); !strings.HasPrefix(location, "/v1/responses/resp_Z8z") || !strings.HasSuffix(location, "tp1") {
+		if location := response.Header.Get("Location"); !strings.HasPrefix(location, "/v1/responses/resp_Z8z") ||
+			!strings.HasSuffix(location, "tp1") {
 			t.Error(location)
 		}
 		if location := response.Header.Get("Operation-Location"); !strings.HasSuffix(location, "tp0?x") {
@@ -343,7 +359,9 @@ func TestIDsAreFollowedOrRefused(t *testing.T) {
 	forged := "x" + sealedID(t, pin, 0, "resp_1")
 	long := "resp_" + strings.Repeat("A", 57) + "tp7"
 	content := "gAAAAABo"
-	ring, err := tokenpin.NewIDRing([]tokenpin.CookieKey{{ID: 1, Role: tokenpin.RoleSign, Secret: tokenpin.Secret([]byte("a cookie secret!"))}}, nil)
+	ring, err := tokenpin.NewIDRing([]tokenpin.CookieKey{{
+		ID: 1, Role: tokenpin.RoleSign, Secret: tokenpin.Secret([]byte("a cookie secret!")),
+	}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,7 +369,10 @@ func TestIDsAreFollowedOrRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	upgrade := []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-Websocket-Version", "13", "Sec-Websocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="}
+	upgrade := []string{
+		"Connection", "Upgrade", "Upgrade", "websocket",
+		"Sec-Websocket-Version", "13", "Sec-Websocket-Key", "dGhlIHNhbXBsZSBub25jZQ==",
+	}
 	// As they are in the URL and in JSON, both written otherwise than they are quoted.
 	escaped := strings.Replace(forged, "r", "%72", 1)
 	unicode := strings.Replace(forged, "r", "\\u0072", 1)
@@ -363,28 +384,45 @@ func TestIDsAreFollowedOrRefused(t *testing.T) {
 		code               string
 		named              named
 	}{
-		"a previous response": {pin, "POST", "/v1/responses", `{"previous_response_id":"` + unicode + `"}`, nil, "previous_response_not_found", named{key: "previous_response_id", id: forged}},
-		"one that is gone":    {pin, "POST", "/v1/responses", `{"previous_response_id":"` + gone + `"}`, nil, "previous_response_not_found", named{key: "previous_response_id", id: gone}},
-		"a long one":          {pin, "POST", "/v1/responses", `{"previous_response_id":"` + long + `"}`, nil, "previous_response_not_found", named{key: "previous_response_id"}},
-		"a path":              {pin, "GET", "/v1/responses/" + escaped, "", nil, "not_found", named{key: "path", id: forged}},
-		"no id in a path":     {strict, "GET", "/v1/responses/resp_1%252F%27%22%0A", "", nil, "not_found", named{key: "path"}},
-		"a file":              {pin, "POST", "/v1/responses", `{"input":[{"file_id":"` + forged + `"}]}`, nil, "not_found", named{key: "file_id", id: forged}},
-		"behind another":      {pin, "POST", "/v1/responses", `{"previous_response_id":"` + first + `","file_id":"` + forged + `"}`, nil, "not_found", named{key: "file_id", id: forged}},
-		"two accounts":        {pin, "POST", "/v1/vector_stores/" + second + "/files", `{"file_id":"` + first + `"}`, nil, "conflicting_accounts", named{"path", "file_id", ""}},
-		"encrypted":           {pin, "POST", "/v1/responses", `{"input":[{"encrypted_content":"` + content + string(mark) + `"}]}`, nil, "invalid_encrypted_content", named{}},
-		"down":                {down, "GET", "/v1/responses/" + first, "", nil, "session_unavailable", named{}},
-		"plain":               {strict, "GET", "/v1/responses/" + nativeID, "", nil, "not_found", named{key: "path", id: nativeID}},
-		"hidden":              {pin, "POST", "/v1/responses", `{"file_id":"` + strings.Repeat(`\u0066`, 100) + `"}`, nil, "unreadable_body", named{}},
-		"no JSON":             {strict, "POST", "/v1/responses", `{"input"}`, nil, "unreadable_body", named{}},
-		"no UTF-8":            {strict, "POST", "/v1/responses", "{\"input\":\"\xff\"}", nil, "unreadable_body", named{}},
-		"another type":        {strict, "POST", "/v1/responses", "x=y", []string{"Content-Type", "application/x-www-form-urlencoded"}, "unsupported_content_type", named{}},
-		"multipart":           {strict, "POST", "/v1/responses", "x", []string{"Content-Type", "multipart/form-data; boundary=x"}, "unsupported_content_type", named{}},
-		"compressed":          {pin, "POST", "/v1/responses", "x", []string{"Content-Encoding", "gzip"}, "unsupported_content_encoding", named{}},
-		"too long":            {small, "POST", "/v1/responses", `{"input":"` + strings.Repeat("x", 30) + `"}`, nil, "request_too_large", named{}},
-		"too many":            {crowded, "POST", "/v1/responses", `{"input":"x"}`, nil, "too_many_bodies", named{}},
-		"behind a header":     {pin, "POST", "/v1/responses", `{"previous_response_id":"` + forged + `"}`, []string{"Connection", "upgrade", "Upgrade", "h2c"}, "previous_response_not_found", named{key: "previous_response_id", id: forged}},
-		"a websocket":         {pin, "GET", "/v1/responses", "", upgrade, "websocket_not_supported", named{}},
-		"one in open":         {upgrades, "GET", "/v1/responses", "", upgrade, "websocket_not_supported", named{}},
+		"a previous response": {pin, "POST", "/v1/responses", `{"previous_response_id":"` + unicode + `"}`,
+			nil, "previous_response_not_found", named{key: "previous_response_id", id: forged}},
+		"one that is gone": {pin, "POST", "/v1/responses", `{"previous_response_id":"` + gone + `"}`,
+			nil, "previous_response_not_found", named{key: "previous_response_id", id: gone}},
+		"a long one": {pin, "POST", "/v1/responses", `{"previous_response_id":"` + long + `"}`,
+			nil, "previous_response_not_found", named{key: "previous_response_id"}},
+		"a path": {pin, "GET", "/v1/responses/" + escaped, "", nil, "not_found", named{key: "path", id: forged}},
+		"no id in a path": {strict, "GET", "/v1/responses/resp_1%252F%27%22%0A", "",
+			nil, "not_found", named{key: "path"}},
+		"a file": {pin, "POST", "/v1/responses", `{"input":[{"file_id":"` + forged + `"}]}`,
+			nil, "not_found", named{key: "file_id", id: forged}},
+		"behind another": {pin, "POST", "/v1/responses",
+			`{"previous_response_id":"` + first + `","file_id":"` + forged + `"}`,
+			nil, "not_found", named{key: "file_id", id: forged}},
+		"two accounts": {pin, "POST", "/v1/vector_stores/" + second + "/files", `{"file_id":"` + first + `"}`,
+			nil, "conflicting_accounts", named{"path", "file_id", ""}},
+		"encrypted": {pin, "POST", "/v1/responses", `{"input":[{"encrypted_content":"` + content + string(mark) + `"}]}`,
+			nil, "invalid_encrypted_content", named{}},
+		"down": {down, "GET", "/v1/responses/" + first, "", nil, "session_unavailable", named{}},
+		"plain": {strict, "GET", "/v1/responses/" + nativeID, "",
+			nil, "not_found", named{key: "path", id: nativeID}},
+		"hidden": {pin, "POST", "/v1/responses", `{"file_id":"` + strings.Repeat(`\u0066`, 100) + `"}`,
+			nil, "unreadable_body", named{}},
+		"no JSON":  {strict, "POST", "/v1/responses", `{"input"}`, nil, "unreadable_body", named{}},
+		"no UTF-8": {strict, "POST", "/v1/responses", "{\"input\":\"\xff\"}", nil, "unreadable_body", named{}},
+		"another type": {strict, "POST", "/v1/responses", "x=y",
+			[]string{"Content-Type", "application/x-www-form-urlencoded"}, "unsupported_content_type", named{}},
+		"multipart": {strict, "POST", "/v1/responses", "x",
+			[]string{"Content-Type", "multipart/form-data; boundary=x"}, "unsupported_content_type", named{}},
+		"compressed": {pin, "POST", "/v1/responses", "x",
+			[]string{"Content-Encoding", "gzip"}, "unsupported_content_encoding", named{}},
+		"too long": {small, "POST", "/v1/responses", `{"input":"` + strings.Repeat("x", 30) + `"}`,
+			nil, "request_too_large", named{}},
+		"too many": {crowded, "POST", "/v1/responses", `{"input":"x"}`, nil, "too_many_bodies", named{}},
+		"behind a header": {pin, "POST", "/v1/responses", `{"previous_response_id":"` + forged + `"}`,
+			[]string{"Connection", "upgrade", "Upgrade", "h2c"},
+			"previous_response_not_found", named{key: "previous_response_id", id: forged}},
+		"a websocket": {pin, "GET", "/v1/responses", "", upgrade, "websocket_not_supported", named{}},
+		"one in open": {upgrades, "GET", "/v1/responses", "", upgrade, "websocket_not_supported", named{}},
 	}
 	page, err := os.ReadFile("../../docs/guides/embedding.md")
 	if err != nil {
@@ -392,7 +430,8 @@ func TestIDsAreFollowedOrRefused(t *testing.T) {
 	}
 	_, section, _ := strings.Cut(string(page), "\n## Refusals for ids\n")
 	section, _, _ = strings.Cut(section, "\n## ")
-	rows := regexp.MustCompile("(?m)^\\| .* \\| (\\d+) \\| `(\\w+)` \\| (.*) \\| (.*) \\|$").FindAllStringSubmatch(section, -1)
+	row := regexp.MustCompile("(?m)^\\| .* \\| (\\d+) \\| `(\\w+)` \\| (.*) \\| (.*) \\|$")
+	rows := row.FindAllStringSubmatch(section, -1)
 	// Of the other table, where the account of an id is down.
 	rows = append(rows, []string{"", "503", "session_unavailable", "null", "The session's account is unavailable."})
 	seen := map[string]bool{}
@@ -433,7 +472,8 @@ func TestIDsAreFollowedOrRefused(t *testing.T) {
 			if anthropic {
 				want = fmt.Sprintf(`{"type":"error","error":{"type":"%s","message":"%s"}}`, kind, message)
 			}
-			if strconv.Itoa(response.StatusCode) != status || body != want || p.count() != 0 || response.Header.Get("Content-Type") != "application/json" {
+			if strconv.Itoa(response.StatusCode) != status || body != want || p.count() != 0 ||
+				response.Header.Get("Content-Type") != "application/json" {
 				t.Errorf("%s: %d, %s, not %s", what, response.StatusCode, body, want)
 			}
 			wait := response.Header.Get("Retry-After")
@@ -453,20 +493,28 @@ func TestIDsAreFollowedOrRefused(t *testing.T) {
 		method, path, body string
 		header             []string
 	}{
-		"realtime":             {pin, "GET", "/v1/realtime/responses", "", upgrade},
-		"a websocket in open":  {&Pin{Affinity: newAffinity(t, withMode(tokenpin.ModeOpen))}, "GET", "/v1/responses", "", upgrade},
-		"an upload":            {strict, "POST", "/v1/files", "x", []string{"Content-Type", "multipart/form-data; boundary=x"}},
+		"realtime": {pin, "GET", "/v1/realtime/responses", "", upgrade},
+		"a websocket in open": {&Pin{Affinity: newAffinity(t, withMode(tokenpin.ModeOpen))},
+			"GET", "/v1/responses", "", upgrade},
+		"an upload": {strict, "POST", "/v1/files", "x",
+			[]string{"Content-Type", "multipart/form-data; boundary=x"}},
 		"another type in seal": {pin, "POST", "/v1/responses", "x", []string{"Content-Type", "text/plain"}},
-		"compressed in open":   {&Pin{Affinity: newAffinity(t, withMode(tokenpin.ModeOpen))}, "POST", "/v1/responses", "x", []string{"Content-Encoding", "gzip"}},
-		"foreign in open":      {&Pin{Affinity: newAffinity(t, withMode(tokenpin.ModeOpen))}, "GET", "/v1/responses/x" + first, "", nil},
-		"no JSON in seal":      {pin, "POST", "/v1/responses", `{"input"}`, nil},
-		"long in off":          {&Pin{Affinity: newAffinity(t, nil), MaxBody: 10}, "POST", "/v1/responses", `{"input":"` + strings.Repeat("x", 30) + `"}`, nil},
-		"many in off":          {&Pin{Affinity: newAffinity(t, nil), MaxHeldBodies: 10}, "POST", "/v1/responses", `{"input":"` + strings.Repeat("x", 30) + `"}`, nil},
-		"as long as it may be": {&Pin{Affinity: newAffinity(t, withMode(tokenpin.ModeSeal)), MaxBody: 13}, "POST", "/v1/responses", `{"input":"x"}`, nil},
-		"an API without ids":   {small, "POST", "/v1/embeddings", strings.Repeat("x", 100), nil},
+		"compressed in open": {&Pin{Affinity: newAffinity(t, withMode(tokenpin.ModeOpen))},
+			"POST", "/v1/responses", "x", []string{"Content-Encoding", "gzip"}},
+		"foreign in open": {&Pin{Affinity: newAffinity(t, withMode(tokenpin.ModeOpen))},
+			"GET", "/v1/responses/x" + first, "", nil},
+		"no JSON in seal": {pin, "POST", "/v1/responses", `{"input"}`, nil},
+		"long in off": {&Pin{Affinity: newAffinity(t, nil), MaxBody: 10},
+			"POST", "/v1/responses", `{"input":"` + strings.Repeat("x", 30) + `"}`, nil},
+		"many in off": {&Pin{Affinity: newAffinity(t, nil), MaxHeldBodies: 10},
+			"POST", "/v1/responses", `{"input":"` + strings.Repeat("x", 30) + `"}`, nil},
+		"as long as it may be": {&Pin{Affinity: newAffinity(t, withMode(tokenpin.ModeSeal)), MaxBody: 13},
+			"POST", "/v1/responses", `{"input":"x"}`, nil},
+		"an API without ids": {small, "POST", "/v1/embeddings", strings.Repeat("x", 100), nil},
 	} {
 		p, url, client := answering(t, c.pin, nil, 200, "")
-		response, body := send(t, client, c.method, url+c.path, c.body, append([]string{"Content-Type", "application/json"}, c.header...)...)
+		response, body := send(t, client, c.method, url+c.path, c.body,
+			append([]string{"Content-Type", "application/json"}, c.header...)...)
 		if response.StatusCode != 200 || p.count() != 1 {
 			t.Errorf("%s: %d, %s", what, response.StatusCode, body)
 		} else if _, asked := p.last(); asked != c.body {
@@ -504,7 +552,9 @@ func TestALongBodyInChunksIsRefused(t *testing.T) {
 
 // The bytes behind a handshake over HTTP/2 are no body, and do not end.
 func TestNobodyWaitsForTheEndOfAWebSocket(t *testing.T) {
-	for mode, want := range map[tokenpin.Mode]int{tokenpin.ModeOff: 200, tokenpin.ModeOpen: 200, tokenpin.ModeSeal: 426, tokenpin.ModeStrict: 426} {
+	for mode, want := range map[tokenpin.Mode]int{
+		tokenpin.ModeOff: 200, tokenpin.ModeOpen: 200, tokenpin.ModeSeal: 426, tokenpin.ModeStrict: 426,
+	} {
 		pin := &Pin{Affinity: newAffinity(t, withMode(mode))}
 		endless, _ := io.Pipe()
 		request := httptest.NewRequest("CONNECT", "/v1/responses", endless)
@@ -575,7 +625,10 @@ func TestBodiesThatNameStateNeverMove(t *testing.T) {
 
 func TestRetryNeverLeavesTheAccountOfAnID(t *testing.T) {
 	pin := &Pin{Affinity: newAffinity(t, withMode(tokenpin.ModeSeal))}
-	for body, moves := range map[string]bool{`{"input":"x"}`: true, `{"previous_response_id":"` + sealedID(t, pin, 1, nativeID) + `"}`: false} {
+	for body, moves := range map[string]bool{
+		`{"input":"x"}`: true,
+		`{"previous_response_id":"` + sealedID(t, pin, 1, nativeID) + `"}`: false,
+	} {
 		recorder := httptest.NewRecorder()
 		pin.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			first, _ := DecisionFrom(r.Context())
@@ -613,7 +666,8 @@ func TestHeadersOfARequestAreThoseOfItsBody(t *testing.T) {
 		request.Header.Set("Digest", "x")
 		response := httptest.NewRecorder()
 		handler.ServeHTTP(response, request)
-		if response.Code != 200 || request.Header.Get("Digest") != "x" || request.Header.Get("Content-Length") != strconv.Itoa(len(body)) {
+		if response.Code != 200 || request.Header.Get("Digest") != "x" ||
+			request.Header.Get("Content-Length") != strconv.Itoa(len(body)) {
 			t.Error(response.Code, request.Header)
 		}
 	}
@@ -621,7 +675,9 @@ func TestHeadersOfARequestAreThoseOfItsBody(t *testing.T) {
 
 func TestNothingOfAResponseIsLost(t *testing.T) {
 	pin := &Pin{Affinity: newAffinity(t, withMode(tokenpin.ModeSeal))}
-	for _, text := range []string{`{"id":"resp_1`, `{"id":"resp_1"`, `{"encrypted_content":"gAA`, "data: {\"id\":\"resp_"} {
+	for _, text := range []string{
+		`{"id":"resp_1`, `{"id":"resp_1"`, `{"encrypted_content":"gAA`, "data: {\"id\":\"resp_",
+	} {
 		_, url, client := answering(t, pin, jsonHeader, 200, text)
 		_, body := send(t, client, "GET", url+"/v1/responses", "")
 		if want := text; !strings.Contains(text, `1"`) && body != want || len(body) < len(text) {
@@ -634,7 +690,9 @@ func TestNothingOfAResponseIsLost(t *testing.T) {
 func TestOpenSealsOnlyForThoseWhoSentSealed(t *testing.T) {
 	pin := &Pin{Affinity: newAffinity(t, withMode(tokenpin.ModeOpen))}
 	p, url, client := answering(t, pin, jsonHeader, 200, `{"id":"`+nativeID+`"}`)
-	for _, id := range []string{nativeID, sealedID(t, &Pin{Affinity: newAffinity(t, withMode(tokenpin.ModeSeal))}, 2, nativeID)} {
+	for _, id := range []string{
+		nativeID, sealedID(t, &Pin{Affinity: newAffinity(t, withMode(tokenpin.ModeSeal))}, 2, nativeID),
+	} {
 		if _, body := send(t, client, "GET", url+"/v1/responses/"+id, ""); body != `{"id":"`+id+`"}` {
 			t.Error(body)
 		}
@@ -653,7 +711,8 @@ func TestIDsOfOneConsumerAreRefusedToAnother(t *testing.T) {
 	_, body := send(t, client, "POST", url+"/v1/responses", "{}", "X-Consumer", "alice")
 	id := strings.TrimSuffix(strings.TrimPrefix(body, `{"id":"`), `"}`)
 	for consumer, want := range map[string]int{"alice": 200, "bob": 404, "": 404} {
-		if response, body := send(t, client, "GET", url+"/v1/responses/"+id, "", "X-Consumer", consumer); response.StatusCode != want {
+		response, body := send(t, client, "GET", url+"/v1/responses/"+id, "", "X-Consumer", consumer)
+		if response.StatusCode != want {
 			t.Errorf("%q: %d, %s", consumer, response.StatusCode, body)
 		}
 	}

@@ -83,9 +83,11 @@ func TestPathsAreClassifiedAsOnTheWire(t *testing.T) {
 			outer(inner).ServeHTTP(httptest.NewRecorder(), r)
 			check(how, made)
 		}
-		ask("prefix", func(h http.Handler) http.Handler { return http.StripPrefix("/prefix", h) }, onTheWire(c.Method, "/prefix"+c.Target))
+		ask("prefix", func(h http.Handler) http.Handler { return http.StripPrefix("/prefix", h) },
+			onTheWire(c.Method, "/prefix"+c.Target))
 		// A prefix that ends in a slash takes that of the path with it.
-		ask("slash", func(h http.Handler) http.Handler { return http.StripPrefix("/prefix/", h) }, onTheWire(c.Method, "/prefix"+c.Target))
+		ask("slash", func(h http.Handler) http.Handler { return http.StripPrefix("/prefix/", h) },
+			onTheWire(c.Method, "/prefix"+c.Target))
 		ask("rewritten", func(h http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				u, err := url.ParseRequestURI(c.Target)

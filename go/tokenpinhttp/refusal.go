@@ -20,14 +20,20 @@ type refusal struct {
 }
 
 var (
-	tooLarge      = refusal{status: http.StatusRequestEntityTooLarge, code: "request_too_large", message: "The request's body is too large."}
-	tooMany       = refusal{status: http.StatusServiceUnavailable, code: "too_many_bodies", message: "The gateway holds too many requests.", retryAfter: 1}
-	unreadable    = refusal{status: http.StatusBadRequest, code: "unreadable_body", message: "The request's body cannot be read."}
-	wrongType     = refusal{status: http.StatusUnsupportedMediaType, code: "unsupported_content_type", message: "The request's body has to be JSON."}
-	wrongEncoding = refusal{status: http.StatusUnsupportedMediaType, code: "unsupported_content_encoding", message: "The request's body must not be encoded.",
-		header: http.Header{"Accept-Encoding": {"identity"}}}
-	wrongProtocol = refusal{status: http.StatusUpgradeRequired, code: "websocket_not_supported", message: "This is not served over a WebSocket.",
-		header: http.Header{"Upgrade": {"HTTP/1.1"}, "Connection": {"upgrade"}}}
+	tooLarge = refusal{status: http.StatusRequestEntityTooLarge, code: "request_too_large",
+		message: "The request's body is too large."}
+	tooMany = refusal{status: http.StatusServiceUnavailable, code: "too_many_bodies",
+		message: "The gateway holds too many requests.", retryAfter: 1}
+	unreadable = refusal{status: http.StatusBadRequest, code: "unreadable_body",
+		message: "The request's body cannot be read."}
+	wrongType = refusal{status: http.StatusUnsupportedMediaType, code: "unsupported_content_type",
+		message: "The request's body has to be JSON."}
+	wrongEncoding = refusal{status: http.StatusUnsupportedMediaType, code: "unsupported_content_encoding",
+		message: "The request's body must not be encoded.",
+		header:  http.Header{"Accept-Encoding": {"identity"}}}
+	wrongProtocol = refusal{status: http.StatusUpgradeRequired, code: "websocket_not_supported",
+		message: "This is not served over a WebSocket.",
+		header:  http.Header{"Upgrade": {"HTTP/1.1"}, "Connection": {"upgrade"}}}
 )
 
 // refusalOf is that of a decision without a slot, or of an error instead of one. It tells ids and
@@ -37,7 +43,8 @@ func (p *Pin) refusalOf(d *tokenpin.Decision, i *ids, err error) refusal {
 	case errors.Is(err, tokenpin.ErrScopeLength):
 		return refusal{status: http.StatusBadRequest, code: "bad_tenant", message: "The tenant cannot be determined."}
 	case err != nil:
-		return refusal{status: http.StatusInternalServerError, code: "affinity_error", message: "The gateway cannot choose an account."}
+		return refusal{status: http.StatusInternalServerError, code: "affinity_error",
+			message: "The gateway cannot choose an account."}
 	}
 	key := func(which int) string {
 		name, _ := p.Affinity.IDKey(d.IDKeys[which])
@@ -61,7 +68,8 @@ func (p *Pin) refusalOf(d *tokenpin.Decision, i *ids, err error) refusal {
 	case tokenpin.RefusalNotFound:
 		r.message, r.param = "The object"+quoted+" named by '"+key(0)+"' was not found.", key(0)
 	case tokenpin.RefusalConflictingAccounts:
-		r.message = "The objects named by '" + key(0) + "' and '" + key(1) + "' cannot be used together: they were created apart."
+		r.message = "The objects named by '" + key(0) + "' and '" + key(1) +
+			"' cannot be used together: they were created apart."
 		r.param = key(1)
 	case tokenpin.RefusalUnreadableBody:
 		return unreadable

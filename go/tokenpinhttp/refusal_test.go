@@ -110,7 +110,8 @@ func TestRefusalsAreThoseOfThePage(t *testing.T) {
 			want := fmt.Sprintf(`{"error":{"message":"%s","type":"gateway_error","param":null,"code":"%s"}}`, message, code)
 			header := response.Header()
 			if strconv.Itoa(response.Code) != status || response.Body.String() != want ||
-				header.Get("Content-Type") != "application/json" || header["Set-Cookie"] != nil || decision.Slot != tokenpin.NoSlot {
+				header.Get("Content-Type") != "application/json" || header["Set-Cookie"] != nil ||
+				decision.Slot != tokenpin.NoSlot {
 				t.Errorf("%s %d: %d %s, %v, %v", code, i, response.Code, response.Body, header, decision)
 			}
 			timed := i == 0 && (code == "no_account_available" || code == "session_unavailable")

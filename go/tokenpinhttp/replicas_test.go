@@ -29,7 +29,9 @@ func replicas(t *testing.T, change func(*tokenpin.Config)) [2]*Pin {
 // However a client is known, two replicas with equal configurations send it to one account:
 // that of the specification, which shared vectors fix for all implementations.
 func TestReplicasAgree(t *testing.T) {
-	for _, strategy := range []tokenpin.Strategy{tokenpin.StrategyJump, tokenpin.StrategyRendezvous, tokenpin.StrategyHigressFNV1aModulo} {
+	for _, strategy := range []tokenpin.Strategy{
+		tokenpin.StrategyJump, tokenpin.StrategyRendezvous, tokenpin.StrategyHigressFNV1aModulo,
+	} {
 		var config tokenpin.Config
 		pins := replicas(t, func(c *tokenpin.Config) {
 			c.Strategy, c.CombineKeys, c.PromptCache = strategy, true, true
@@ -72,9 +74,11 @@ func TestReplicasAgree(t *testing.T) {
 			}{
 				"consumer": {[]string{"X-Consumer", name}, "", tokenpin.Key{Kind: tokenpin.KindConsumer, Key: name}},
 				"session":  {[]string{"X-Session", name}, "", tokenpin.Key{Kind: tokenpin.KindSession, Key: name}},
-				"combined": {[]string{"X-Consumer", name, "X-Session", "s"}, "", tokenpin.Key{Kind: tokenpin.KindCombined, Key: name, Session: "s"}},
-				"scoped":   {[]string{"X-Consumer", name, "X-Scope", "s"}, "s", tokenpin.Key{Kind: tokenpin.KindConsumer, Key: name}},
-				"hint":     {[]string{"X-Client", name}, "", tokenpin.Key{Kind: tokenpin.KindAnonymous, Key: string(hint[:])}},
+				"combined": {[]string{"X-Consumer", name, "X-Session", "s"}, "",
+					tokenpin.Key{Kind: tokenpin.KindCombined, Key: name, Session: "s"}},
+				"scoped": {[]string{"X-Consumer", name, "X-Scope", "s"}, "s",
+					tokenpin.Key{Kind: tokenpin.KindConsumer, Key: name}},
+				"hint": {[]string{"X-Client", name}, "", tokenpin.Key{Kind: tokenpin.KindAnonymous, Key: string(hint[:])}},
 			} {
 				want := selected(c.scope, c.key)
 				for _, path := range []string{"/v1/responses", "/v1/chat/completions"} {
@@ -95,7 +99,8 @@ func TestReplicasAgree(t *testing.T) {
 			one, other := pins[i%2], pins[1-i%2]
 			first, decision := ask(one, post())
 			cookie := first.Result().Cookies()[0]
-			_, again := ask(other, withHeader(httptest.NewRequest("GET", "/v1/responses/1", nil), "Cookie", cookie.Name+"="+cookie.Value))
+			_, again := ask(other,
+				withHeader(httptest.NewRequest("GET", "/v1/responses/1", nil), "Cookie", cookie.Name+"="+cookie.Value))
 			first, carried := ask(one, post("Carried", ""))
 			_, carriedAgain := ask(other, post("Carried", first.Header().Get("Carried")))
 			if again.Slot != decision.Slot || carriedAgain.Slot != carried.Slot || again.Source != tokenpin.SourceCookie ||
@@ -115,7 +120,8 @@ func TestReplicasAgree(t *testing.T) {
 func TestHintsThatAreNone(t *testing.T) {
 	pins := replicas(t, nil)
 	for hint, accounts := range map[string]int{
-		"": len(tokens), strings.Repeat("x", tokenpin.MaxKey+1): len(tokens), "x": 1, "\x00": 1, strings.Repeat("x", tokenpin.MaxKey): 1,
+		"": len(tokens), strings.Repeat("x", tokenpin.MaxKey+1): len(tokens),
+		"x": 1, "\x00": 1, strings.Repeat("x", tokenpin.MaxKey): 1,
 	} {
 		served := map[int32]bool{}
 		for i := range 60 { // of three accounts one is left out: below 1e-10

@@ -57,7 +57,9 @@ func TestRetryOfCreations(t *testing.T) {
 	}
 	for range 20 {
 		// No one knows whether this client keeps a cookie, or one with a name.
-		for _, header := range [][]string{nil, {"X-Consumer", "alice"}, {"Cookie", "theme=dark"}, {"Names", "1", "Carried", ""}} {
+		for _, header := range [][]string{
+			nil, {"X-Consumer", "alice"}, {"Cookie", "theme=dark"}, {"Names", "1", "Carried", ""},
+		} {
 			if slots, _ := tries(pin, post(header...)); len(slots) != 1 {
 				t.Errorf("%q: %v", header, slots)
 			}

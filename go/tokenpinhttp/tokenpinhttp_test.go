@@ -24,7 +24,9 @@ func newAffinity(t *testing.T, change func(*tokenpin.Config)) *tokenpin.Affinity
 	t.Helper()
 	config := tokenpin.DefaultConfig()
 	config.PlacementKey = tokenpin.Secret([]byte("a placement key!"))
-	config.CookieKeys = []tokenpin.CookieKey{{ID: 1, Role: tokenpin.RoleSign, Secret: tokenpin.Secret([]byte("a cookie secret!"))}}
+	config.CookieKeys = []tokenpin.CookieKey{{
+		ID: 1, Role: tokenpin.RoleSign, Secret: tokenpin.Secret([]byte("a cookie secret!")),
+	}}
 	for _, token := range tokens {
 		config.Slots = append(config.Slots, tokenpin.SlotConfig{Identity: "account-" + token, Status: tokenpin.Up})
 	}
@@ -118,7 +120,8 @@ func TestCarrier(t *testing.T) {
 	client.Jar = nil
 	response, first := do(t, client, "POST", url+"/v1/responses", "Carried", "")
 	value := response.Header.Get("Carried")
-	if len(value) != tokenpin.CookieValueLen || !slices.Equal(response.Header["Set-Cookie"], []string{"lang=en; Path=/"}) ||
+	if len(value) != tokenpin.CookieValueLen ||
+		!slices.Equal(response.Header["Set-Cookie"], []string{"lang=en; Path=/"}) ||
 		!slices.Equal(response.Header["Cache-Control"], []string{`no-cache="Carried"`}) {
 		t.Fatalf("%v", response.Header)
 	}
@@ -186,25 +189,35 @@ func TestSeveralCarriedValues(t *testing.T) {
 // Copies of a key are one key, however they come; different keys are none.
 func TestSeveralKeys(t *testing.T) {
 	pin := &Pin{Affinity: newAffinity(t, nil), ConsumerHeader: "X-Consumer", SessionHeader: "X-Session"}
-	for header, source := range map[string]tokenpin.Source{"X-Consumer": tokenpin.SourceConsumer, "X-Session": tokenpin.SourceSession} {
+	for header, source := range map[string]tokenpin.Source{
+		"X-Consumer": tokenpin.SourceConsumer,
+		"X-Session":  tokenpin.SourceSession,
+	} {
 		_, alone := ask(pin, post(header, "alice"))
 		for _, values := range [][]string{
-			{"alice", "alice"}, {"alice,alice"}, {"alice, alice ,\talice"}, {"alice", "", "alice, alice"}, {"alice", ","}, {" , ", "alice"},
-			{"alice,"}, {",alice"}, {"alice,,alice"}, {"alice, ,alice"}, {"alice", "", "alice,"}, {"", ",,alice\t,"}, {"alice", "alice,"},
+			{"alice", "alice"}, {"alice,alice"}, {"alice, alice ,\talice"}, {"alice", "", "alice, alice"},
+			{"alice", ","}, {" , ", "alice"},
+			{"alice,"}, {",alice"}, {"alice,,alice"}, {"alice, ,alice"}, {"alice", "", "alice,"},
+			{"", ",,alice\t,"}, {"alice", "alice,"},
 		} {
 			request := post()
 			request.Header[header] = slices.Clone(values)
-			if _, decision := ask(pin, request); decision.Slot != alone.Slot || decision.Source != source || decision.KeyReason != tokenpin.KeyReasonOK {
+			if _, decision := ask(pin, request); decision.Slot != alone.Slot ||
+				decision.Source != source || decision.KeyReason != tokenpin.KeyReasonOK {
 				t.Errorf("%q: %v", values, decision)
 			}
 			if !slices.Equal(request.Header[header], values) {
 				t.Errorf("%q became %q", values, request.Header[header])
 			}
 		}
-		for _, values := range [][]string{{"alice", "bob"}, {"alice,alice", "bob"}, {"alice", "alice,bob"}, {"alice", "Alice"}, {"alice,", "bob"}, {"alice,", ",bob", ""}} {
+		for _, values := range [][]string{
+			{"alice", "bob"}, {"alice,alice", "bob"}, {"alice", "alice,bob"}, {"alice", "Alice"},
+			{"alice,", "bob"}, {"alice,", ",bob", ""},
+		} {
 			request := post()
 			request.Header[header] = values
-			if _, decision := ask(pin, request); decision.KeyReason != tokenpin.KeyReasonSeveralValues || decision.Source != tokenpin.SourceMinted {
+			if _, decision := ask(pin, request); decision.KeyReason != tokenpin.KeyReasonSeveralValues ||
+				decision.Source != tokenpin.SourceMinted {
 				t.Errorf("%q: %v", values, decision)
 			}
 		}
@@ -274,9 +287,14 @@ func TestNoCookieWithoutSuccess(t *testing.T) {
 // The host wins over method and path: a request that names existing state is one of its
 // session's on any path, and is refused while the session's token is down.
 func TestExisting(t *testing.T) {
-	for _, path := range []string{"/v1/responses", "/v1/files/1", "/v1/chat/completions", "/v1/embeddings", "/x", "/", "//", "/v1/%72esponses?x=/y"} {
+	for _, path := range []string{
+		"/v1/responses", "/v1/files/1", "/v1/chat/completions", "/v1/embeddings", "/x", "/", "//", "/v1/%72esponses?x=/y",
+	} {
 		for _, method := range []string{"POST", "GET", "PUT", "DELETE", "OPTIONS", "CONNECT", "BREW"} {
-			pin := &Pin{Affinity: newAffinity(t, nil), Existing: func(r *http.Request) bool { return r.Header.Get("Names") != "" }}
+			pin := &Pin{
+				Affinity: newAffinity(t, nil),
+				Existing: func(r *http.Request) bool { return r.Header.Get("Names") != "" },
+			}
 			request := func(header ...string) *http.Request {
 				return withHeader(httptest.NewRequest(method, path, nil), header...)
 			}
@@ -286,7 +304,8 @@ func TestExisting(t *testing.T) {
 				t.Fatalf("%s %s: %v, %q", method, path, first, cookie)
 			}
 			for range 5 {
-				if _, again := ask(pin, request("Names", "1", "Cookie", cookie)); again.Slot != first.Slot || again.Outcome != tokenpin.OutcomePinned {
+				if _, again := ask(pin, request("Names", "1", "Cookie", cookie)); again.Slot != first.Slot ||
+					again.Outcome != tokenpin.OutcomePinned {
 					t.Errorf("%s %s: %v, then %v", method, path, first, again)
 				}
 			}
@@ -304,7 +323,8 @@ func TestExisting(t *testing.T) {
 	if err := pin.Affinity.SetSlot(first.Slot, tokenpin.SlotStatus{State: tokenpin.StateDown}); err != nil {
 		t.Fatal(err)
 	}
-	if _, second := ask(pin, post("Cookie", cookieOf(response))); second.Outcome != tokenpin.OutcomeRepinned || second.Slot == first.Slot {
+	if _, second := ask(pin, post("Cookie", cookieOf(response))); second.Outcome != tokenpin.OutcomeRepinned ||
+		second.Slot == first.Slot {
 		t.Errorf("%v, then %v", first, second)
 	}
 }

@@ -43,7 +43,9 @@ func newPin(t *testing.T) *tokenpinhttp.Pin {
 	t.Helper()
 	config := tokenpin.DefaultConfig()
 	config.PlacementKey = tokenpin.Secret([]byte("a placement key!"))
-	config.CookieKeys = []tokenpin.CookieKey{{ID: 1, Role: tokenpin.RoleSign, Secret: tokenpin.Secret([]byte("a cookie secret!"))}}
+	config.CookieKeys = []tokenpin.CookieKey{{
+		ID: 1, Role: tokenpin.RoleSign, Secret: tokenpin.Secret([]byte("a cookie secret!")),
+	}}
 	for _, account := range accounts {
 		config.Slots = append(config.Slots, tokenpin.SlotConfig{Identity: account, Status: tokenpin.Up})
 	}
@@ -174,7 +176,8 @@ func TestHandshakeCreates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := pin.Affinity.SetSlot(slot, tokenpin.SlotStatus{State: tokenpin.StateDown, Weight: tokenpin.MaxWeight}); err != nil {
+	down := tokenpin.SlotStatus{State: tokenpin.StateDown, Weight: tokenpin.MaxWeight}
+	if err := pin.Affinity.SetSlot(slot, down); err != nil {
 		t.Fatal(err)
 	}
 	moved, cookies := served["a"].talk(t, "/v1/responses")

@@ -397,11 +397,13 @@ describe('handles', () => {
     const text = `
       import { Affinity } from 'tokenpin';
       const inside = await import(new URL('./memory.js', import.meta.resolve('tokenpin')));
-      const key = new TextEncoder().encode('sixteen secrets!'), placement = new TextEncoder().encode('a placement key!');
+      const text = new TextEncoder();
+      const cookieKeys = [{ id: 1, secret: text.encode('sixteen secrets!') }];
+      const placementKey = text.encode('a placement key!');
       const slots = Array.from({ length: 2000 }, (_, i) => 'account-' + i);
       const sizes = [];
       for (let round = 0; round < 6; round++) {
-        for (let i = 0; i < 20; i++) new Affinity({ slots, placementKey: placement, cookieKeys: [{ id: 1, secret: key }] });
+        for (let i = 0; i < 20; i++) new Affinity({ slots, placementKey, cookieKeys });
         for (let i = 0; i < 5; i++) { gc(); await new Promise((resolve) => setTimeout(resolve, 5)); }
         sizes.push(inside.wasm.memory.buffer.byteLength);
       }
@@ -579,7 +581,11 @@ describe('calls within calls', () => {
       import { Affinity } from 'tokenpin';
       const inside = await import(new URL('./memory.js', import.meta.resolve('tokenpin')));
       const text = new TextEncoder();
-      const affinity = new Affinity({ slots: ['a', 'b'], placementKey: text.encode('a placement key!'), cookieKeys: [{ id: 1, secret: text.encode('sixteen secrets!') }] });
+      const affinity = new Affinity({
+        slots: ['a', 'b'],
+        placementKey: text.encode('a placement key!'),
+        cookieKeys: [{ id: 1, secret: text.encode('sixteen secrets!') }],
+      });
       const sizes = [];
       for (let round = 0; round < 2; round++) {
         for (let i = 0; i < 3000; i++) {
@@ -598,7 +604,11 @@ test('a decision makes no garbage beside itself', () => {
   const text = `
     import { Affinity } from 'tokenpin';
     const text = new TextEncoder();
-    const affinity = new Affinity({ slots: ['a', 'b', 'c'], placementKey: text.encode('a placement key!'), cookieKeys: [{ id: 1, secret: text.encode('sixteen secrets!') }] });
+    const affinity = new Affinity({
+      slots: ['a', 'b', 'c'],
+      placementKey: text.encode('a placement key!'),
+      cookieKeys: [{ id: 1, secret: text.encode('sixteen secrets!') }],
+    });
     const first = affinity.decide({ method: 'POST', target: '/v1/responses' });
     const cookies = affinity.finish(first, 200).text.split(';')[0];
     const request = { method: 'GET', target: '/v1/responses/resp_1', cookies, now: 1800000000 };

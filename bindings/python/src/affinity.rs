@@ -199,10 +199,10 @@ impl Affinity {
     /// authentication, never from the client. Without `now`, in unix seconds, and `entropy`, 16
     /// random bytes, the system's clock and random numbers are taken. For a WebSocket handshake the
     /// method is CONNECT.
-    #[pyo3(signature = (method = Text::EMPTY, target = Text::EMPTY, *, cookies = Texts::none(), consumer = Texts::none(),
-        consumer_trusted = false, session = Texts::none(), group = None, existing = false, ids = None,
-        carrier_value = Text::EMPTY, carrier = false, scope = Text::EMPTY, tried = Vec::new(), now = None,
-        entropy = None, id_hint = None))]
+    #[pyo3(signature = (method = Text::EMPTY, target = Text::EMPTY, *, cookies = Texts::none(),
+        consumer = Texts::none(), consumer_trusted = false, session = Texts::none(), group = None,
+        existing = false, ids = None, carrier_value = Text::EMPTY, carrier = false, scope = Text::EMPTY,
+        tried = Vec::new(), now = None, entropy = None, id_hint = None))]
     #[expect(clippy::too_many_arguments, reason = "Python names them")]
     fn decide(
         &self,
@@ -370,8 +370,8 @@ impl Affinity {
     /// one, they are given here. `events` says that the body is server-sent events. Absolute URLs
     /// of `upstream`, an authority, get in its place the `origin` of the client's request, such as
     /// `https://gateway.example`.
-    #[pyo3(signature = (slot, opener = None, *, ids = None, events = false, upstream = Text::EMPTY, origin = Text::EMPTY,
-        scope = Text::EMPTY, owner = Text::EMPTY, mode = None))]
+    #[pyo3(signature = (slot, opener = None, *, ids = None, events = false, upstream = Text::EMPTY,
+        origin = Text::EMPTY, scope = Text::EMPTY, owner = Text::EMPTY, mode = None))]
     #[expect(clippy::too_many_arguments, reason = "Python names them")]
     fn sealer(
         &self,

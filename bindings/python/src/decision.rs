@@ -135,7 +135,8 @@ impl Decision {
         let it = &self.0;
         let slot = it.slot.map_or_else(|| "none".into(), |slot| slot.to_string());
         format!(
-            "<tokenpin.Decision slot {slot}, source {}, outcome {}, pin_state {}, verdict {}, id_verdict {}, key_reason {}>",
+            "<tokenpin.Decision slot {slot}, source {}, outcome {}, pin_state {}, verdict {}, \
+             id_verdict {}, key_reason {}>",
             it.source.name(),
             it.outcome.name(),
             it.pin_state.name(),

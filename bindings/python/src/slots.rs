@@ -241,7 +241,8 @@ impl<'py> Array<'py> {
             let sign = if kind == "u" { "u" } else { "" };
             let writable = if writes { "writable " } else { "" };
             PyTypeError::new_err(format!(
-                "{name} is a {writable}contiguous array of one dimension, of {sign}int{bits} in the machine's byte order"
+                "{name} is a {writable}contiguous array of one dimension, of {sign}int{bits} \
+                 in the machine's byte order"
             ))
         };
         let item = |name: &str| self.0.get_item(name)?.ok_or_else(wrong);

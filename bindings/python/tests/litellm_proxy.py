@@ -56,7 +56,8 @@ class Provider(http.server.BaseHTTPRequestHandler):
             text = {"type": "output_text", "text": account, "annotations": []}
             return self.answer(200, {
                 "id": native, "object": "response", "created_at": 1, "status": "completed", "model": "gpt-x",
-                "output": [{"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": [text]}],
+                "output": [{"type": "message", "id": "msg_1", "status": "completed", "role": "assistant",
+                            "content": [text]}],
                 "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "error": None,
                 "usage": {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}})
         if asked.get("stream"):
@@ -92,10 +93,11 @@ def configuration(upstream, pinned):
         "model": "openai/gpt-x", "api_base": upstream, "api_key": "sk-" + account, "max_retries": 0},
         "model_info": {"id": account if name == "gpt" else name + "-" + account}}
         for name in ("gpt", "keyed", "others") for account in ACCOUNTS]
+    checks = ["responses_api_deployment_check"] if pinned else ["session_affinity"]
     return {
         "model_list": models,
         "litellm_settings": {"callbacks": ["pins.pins", "pins.keyed"] if pinned else [], "num_retries": 0},
-        "router_settings": {"optional_pre_call_checks": ["responses_api_deployment_check"] if pinned else ["session_affinity"],
+        "router_settings": {"optional_pre_call_checks": checks,
                             "num_retries": 2 if pinned else 0, "cooldown_time": 3, "allowed_fails": 0},
         "general_settings": {"master_key": "sk-master"},
     }
@@ -110,8 +112,8 @@ class Proxies:
         # JSON is YAML.
         (folder / "config.yaml").write_text(json.dumps(configuration(upstream, pinned)))
         environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [str(pathlib.Path(sys.executable).with_name("litellm")), "--config", "config.yaml", "--host", "127.0.0.1",
-                   "--telemetry", "False", "--port"]
+        command = [str(pathlib.Path(sys.executable).with_name("litellm")), "--config", "config.yaml",
+                   "--host", "127.0.0.1", "--telemetry", "False", "--port"]
         self.ports = [free_port(), free_port()]
         self.logs = [open(folder / ("log-%d" % port), "w+") for port in self.ports]
         self.processes = [subprocess.Popen([*command, str(port)], cwd=folder, env=environment, stdout=out, stderr=out)

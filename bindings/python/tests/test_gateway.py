@@ -67,7 +67,8 @@ class TestCooldowns:
     @pytest.mark.parametrize("headers,seconds", [
         ([], 30), ([(b"retry-after", b"7")], 7), ([(b"retry-after", b"0")], 1), ([(b"retry-after", b"99999")], 3600),
         ([(b"retry-after", b"6.2")], 7), ([(b"retry-after", b"soon")], 30), ([(b"retry-after", b"")], 30),
-        ([(b"retry-after-ms", b"1500"), (b"retry-after", b"7")], 2), ([(b"retry-after-ms", b"x"), (b"retry-after", b"7")], 7),
+        ([(b"retry-after-ms", b"1500"), (b"retry-after", b"7")], 2),
+        ([(b"retry-after-ms", b"x"), (b"retry-after", b"7")], 7),
         ([(b"retry-after", b"Wed, 21 Oct 2015 07:28:00 GMT")], 1), ([(b"retry-after", b"1" * 5000)], 3600),
         ([(b"retry-after", b"\xff")], 30),
     ])
@@ -122,13 +123,13 @@ def test_the_first_table_of_the_page():
         return status, {"message": message, "type": "gateway_error", "param": None, "code": code}
 
     made = gateway()
-    field = run(PinMiddleware(answering(200), made), scope_of(), [{"type": "http.request", "body": b"{}"}])[0]["headers"]
-    cookie = dict(field)[b"set-cookie"].decode().partition(";")[0]
+    out = run(PinMiddleware(answering(200), made), scope_of(), [{"type": "http.request", "body": b"{}"}])
+    cookie = dict(out[0]["headers"])[b"set-cookie"].decode().partition(";")[0]
     until = int(time.time()) + 100
     for slot in range(len(made.affinity)):
         made.set_slot(slot, SlotStatus("down", until=until))
-    for code, more in (("no_account_available", {}),
-                       ("session_unavailable", {"method": "GET", "path": "/v1/files/x", "headers": [("cookie", cookie)]})):
+    reads = {"method": "GET", "path": "/v1/files/x", "headers": [("cookie", cookie)]}
+    for code, more in (("no_account_available", {}), ("session_unavailable", reads)):
         *answer, headers = refused(made, **more)
         assert tuple(answer) == expected(code) and 95 <= int(headers[b"retry-after"]) <= 100
     made = gateway(config={"reject_bad_keys": True})
@@ -221,7 +222,8 @@ def test_an_answer_before_the_end_of_the_body_is_final():
 def test_no_more_accounts_than_there_are_are_asked():
     made = Gateway(affinity(2), ["a", "b"], retry=Retry(max=3))
     seen = []
-    out = run(PinMiddleware(answering(429, 429, seen=seen), made), scope_of(**CHAT), [{"type": "http.request", "body": b"{}"}])
+    app = PinMiddleware(answering(429, 429, seen=seen), made)
+    out = run(app, scope_of(**CHAT), [{"type": "http.request", "body": b"{}"}])
     assert (len(seen), out[0]["status"]) == (2, 429)
 
 
@@ -306,7 +308,8 @@ class TestWebSockets:
         for mode, refuse, refused in (("seal", False, True), ("strict", False, True), ("open", True, True),
                                       ("open", False, False), ("off", True, False)):
             app = PinMiddleware(self.app, gateway(config={"id_mode": mode}, refuse_upgrades=refuse))
-            out = run(app, scope_of("websocket", extensions={"websocket.http.response": {}}), [{"type": "websocket.connect"}])
+            scope = scope_of("websocket", extensions={"websocket.http.response": {}})
+            out = run(app, scope, [{"type": "websocket.connect"}])
             if refused:
                 assert (out[0]["type"], out[0]["status"]) == ("websocket.http.response.start", 426)
                 assert (b"upgrade", b"HTTP/1.1") in out[0]["headers"]
@@ -323,7 +326,8 @@ class TestWebSockets:
 
 def environ_of(method="POST", path="/v1/responses", body=b"{}", **more):
     return {"REQUEST_METHOD": method, "SCRIPT_NAME": "", "PATH_INFO": path, "QUERY_STRING": "",
-            "CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body), **more}
+            "CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(body)),
+            "wsgi.input": io.BytesIO(body), **more}
 
 
 def call(app, environ):
@@ -366,7 +370,8 @@ def wsgi(*statuses, seen=None, closed=None, writes=False, body=b'{"id":"resp_1"}
 def test_a_body_that_is_cut_off_loses_nothing():
     body = b'{"id":"resp_1'
     assert call(WsgiPinMiddleware(wsgi(200, body=body), gateway()), environ_of())[2] == body
-    out = run(PinMiddleware(answering(200, body=body), gateway()), scope_of(), [{"type": "http.request", "body": b"{}"}])
+    app = PinMiddleware(answering(200, body=body), gateway())
+    out = run(app, scope_of(), [{"type": "http.request", "body": b"{}"}])
     assert out[1]["body"] == body
 
 

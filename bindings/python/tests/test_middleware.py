@@ -120,7 +120,8 @@ def test_a_cookie_keeps_a_session_on_its_account(off):
         assert first.status == 200
         assert 'no-cache="Set-Cookie"' in first.headers.get_all("cache-control")
         for _ in range(4):
-            again = off.ask("GET", "/v1/responses/" + first.json["id"], headers=[("Cookie", "a=b; " + first.cookie + "; c=d")])
+            cookies = "a=b; " + first.cookie + "; c=d"
+            again = off.ask("GET", "/v1/responses/" + first.json["id"], headers=[("Cookie", cookies)])
             assert (again.status, again.account) == (200, first.account)
             assert again.sent("cookie") == ["a=b; c=d"]
             assert "set-cookie" not in again.headers
@@ -284,7 +285,8 @@ CASES = [
      refusal("unsupported_content_type")),
     ("POST", "/v1/responses", b"{}", [("Content-Encoding", "gzip")], refusal("unsupported_content_encoding")),
     ("POST", "/v1/responses", b"{" + b" " * 100_000 + b"}", [], refusal("request_too_large")),
-    ("POST", "/v1/responses", {"input": [{"type": "reasoning", "encrypted_content": "gAAAAABoAT9sJ0dHhOBbPJsekXeGB9ctp0"}]},
+    ("POST", "/v1/responses",
+     {"input": [{"type": "reasoning", "encrypted_content": "gAAAAABoAT9sJ0dHhOBbPJsekXeGB9ctp0"}]},
      [], refusal("invalid_encrypted_content")),
 ]
 

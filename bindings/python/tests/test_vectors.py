@@ -175,7 +175,8 @@ def test_ids_of_bodies(size):
         opener = affinity.opener(case["target"], case["ids"], mode=case["mode"], **where)
         assert (opener.target, summary_of(opener)) == (case["out"], case["summary"]), case
     for case in file["locations"]:
-        sealer = affinity.sealer(slot, ids="items", mode="seal", upstream=given["upstream"], origin=given["origin"], **where)
+        sealer = affinity.sealer(
+            slot, ids="items", mode="seal", upstream=given["upstream"], origin=given["origin"], **where)
         assert sealer.target(case["target"]) == case["out"], case
 
 

@@ -7,7 +7,9 @@ found=0
 for version in 3.9 3.10 3.11 3.12 3.13 3.14; do
   python=
   for candidate in "python$version" "$HOME/.pyenv/versions/$version".*/bin/python3; do
-    if command -v "$candidate" > /dev/null 2>&1 && "$candidate" -c 'import ensurepip' 2> /dev/null; then python=$candidate; fi
+    if command -v "$candidate" > /dev/null 2>&1 && "$candidate" -c 'import ensurepip' 2> /dev/null; then
+      python=$candidate
+    fi
   done
   if [ -z "$python" ]; then continue; fi
   found=$((found + 1))

@@ -65,7 +65,10 @@ func newFilterConfig(text []byte) (*filterConfig, error) {
 	t := tokenpin.DefaultConfig()
 	t.CookieKeys = make([]tokenpin.CookieKey, 1)
 	t.CookieName, t.Attributes.Secure = c.CookieName, !c.Insecure
-	if err := errors.Join(secret(t.PlacementKey[:], c.PlacementKey), secret(t.CookieKeys[0].Secret[:], c.CookieKey)); err != nil {
+	if err := errors.Join(
+		secret(t.PlacementKey[:], c.PlacementKey),
+		secret(t.CookieKeys[0].Secret[:], c.CookieKey),
+	); err != nil {
 		return nil, err
 	}
 	made := &filterConfig{consumerHeader: c.ConsumerHeader}
@@ -232,7 +235,9 @@ func envoy_dynamic_module_on_http_filter_new(handle C.uintptr_t, envoy unsafe.Po
 func envoy_dynamic_module_on_http_filter_destroy(handle C.uintptr_t) { cgo.Handle(handle).Delete() }
 
 //export envoy_dynamic_module_on_http_filter_request_headers
-func envoy_dynamic_module_on_http_filter_request_headers(envoy unsafe.Pointer, handle C.uintptr_t, endOfStream C.bool) C.int {
+func envoy_dynamic_module_on_http_filter_request_headers(
+	envoy unsafe.Pointer, handle C.uintptr_t, endOfStream C.bool,
+) C.int {
 	if !cgo.Handle(handle).Value().(*filter).onRequest(headers{envoy, C.REQUEST_HEADER}) {
 		return C.STOP_ITERATION
 	}
@@ -240,7 +245,9 @@ func envoy_dynamic_module_on_http_filter_request_headers(envoy unsafe.Pointer, h
 }
 
 //export envoy_dynamic_module_on_http_filter_response_headers
-func envoy_dynamic_module_on_http_filter_response_headers(envoy unsafe.Pointer, handle C.uintptr_t, endOfStream C.bool) C.int {
+func envoy_dynamic_module_on_http_filter_response_headers(
+	envoy unsafe.Pointer, handle C.uintptr_t, endOfStream C.bool,
+) C.int {
 	cgo.Handle(handle).Value().(*filter).onResponse(headers{envoy, C.RESPONSE_HEADER})
 	return C.CONTINUE
 }

@@ -208,7 +208,9 @@ func (w *words) read() (*tokenpin.Config, tokenpinhttp.Credentials, error) {
 		if rule.Group.value == tokenpin.GroupStateful {
 			ids = tokenpin.IDsBoth
 		}
-		config.Rules = append(config.Rules, tokenpin.Rule{Pattern: rule.Pattern, Group: rule.Group.value, IDs: rule.IDs.or(ids)})
+		config.Rules = append(config.Rules, tokenpin.Rule{
+			Pattern: rule.Pattern, Group: rule.Group.value, IDs: rule.IDs.or(ids),
+		})
 	}
 	cookie, attributes := &w.Cookie, &config.Attributes
 	attributes.Path, attributes.Domain, attributes.Partitioned = cookie.Path, cookie.Domain, cookie.Partitioned

@@ -127,7 +127,8 @@ func (s *session) turn(t *testing.T) (status int) {
 		}
 		s.turns++
 		account := response.Header.Get("X-Demo-Account")
-		if s.account != "" && account != s.account || !bytes.Contains(answer, fmt.Appendf(nil, `"This is turn %d, `, s.turns)) {
+		if s.account != "" && account != s.account ||
+			!bytes.Contains(answer, fmt.Appendf(nil, `"This is turn %d, `, s.turns)) {
 			t.Errorf("on %s after turn %d on %s: %s", account, s.turns-1, s.account, answer)
 		}
 		s.last, s.account = made.ID, account

@@ -2,7 +2,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, Optional, TypeVar, Union, final, overload
 
-from ._enums import Answer, Group, Ids, IdVerdict, KeyReason, Kind, Mode, Outcome, PinState, Refusal, Role, Source, Verdict
+from ._enums import (
+    Answer, Group, Ids, IdVerdict, KeyReason, Kind, Mode, Outcome, PinState, Refusal, Role, Source, Verdict,
+)
 from ._types import SlotStatus
 
 __all__ = [
