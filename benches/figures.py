@@ -50,14 +50,10 @@ class Svg:
 
     def text(self, x, y, text, anchor="start", style=""):
         text = xml.sax.saxutils.escape(text)
-        self.parts.append(
-            f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" class="{style}">{text}</text>'
-        )
+        self.parts.append(f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" class="{style}">{text}</text>')
 
     def line(self, x1, y1, x2, y2):
-        self.parts.append(
-            f'<path d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}" class="grid" fill="none"/>'
-        )
+        self.parts.append(f'<path d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}" class="grid" fill="none"/>')
 
     def write(self, path, height, title):
         label = xml.sax.saxutils.quoteattr(title)
@@ -83,9 +79,7 @@ def bars(path, title, panels):
             y += BAR_STEP
             width = BAR_WIDTH * value / longest
             svg.text(BAR_LEFT - 8, y, label, "end")
-            svg.parts.append(
-                f'<rect x="{BAR_LEFT}" y="{y - 12}" width="{width:.1f}" height="15" class="c{colour}"/>'
-            )
+            svg.parts.append(f'<rect x="{BAR_LEFT}" y="{y - 12}" width="{width:.1f}" height="15" class="c{colour}"/>')
             svg.text(BAR_LEFT + width + 6, y, written)
     svg.write(path, y + 16, title)
 

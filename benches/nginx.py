@@ -146,8 +146,7 @@ def load(folder, port, headers, seconds):
     """Returns the number of wrk's requests that were answered with success."""
     script = folder / "post.lua"
     script.write_text(
-        f"wrk.method = 'POST'\nwrk.body = [[{ASKED}]]\n"
-        "wrk.headers['Content-Type'] = 'application/json'\n"
+        f"wrk.method = 'POST'\nwrk.body = [[{ASKED}]]\nwrk.headers['Content-Type'] = 'application/json'\n"
     )
     command = ["wrk", "-t1", "-c16", f"-d{seconds}s", "-s", script, f"http://{LOOPBACK}:{port}/v1/responses"]
     for header in headers:

@@ -122,9 +122,7 @@ def peers(results):
                 row.append(results.times(group, peer, "tokenpin", parameter) if measured else "")
         select_rows.append(row)
     peer_names = ["home and a pass", "rendezvous", "Maglev"]
-    select = figures.table(
-        ["n, down", "equal weights, ns", *peer_names, "mixed weights, ns", *peer_names], select_rows
-    )
+    select = figures.table(["n, down", "equal weights, ns", *peer_names, "mixed weights, ns", *peer_names], select_rows)
     batch = figures.table(
         ["n, down", "one by one, ns a key", "in batches, ns a key", "ratio"],
         [
@@ -180,9 +178,7 @@ def cold(results):
         "select-down": "select, 25 % down",
         "maglev": "Maglev table",
     }
-    rows = [
-        [what, *(ns(results, "cold", name, n) for n in (16, 1024))] for name, what in names.items()
-    ]
+    rows = [[what, *(ns(results, "cold", name, n) for n in (16, 1024))] for name, what in names.items()]
     for name, what in (("decode", "decode a cookie"), ("signed_jar", "the signed jar's")):
         rows.append([what, ns(results, "cold", name), ""])
     return figures.table(["cold, ns", "n = 16", "n = 1024"], rows)
@@ -257,19 +253,10 @@ def growth_table(points):
     fleets = [points["grow-select", fleet] for fleet in GROWTH]
     select = figures.table(
         ["slots", *(f"{name}, ns" for name in GROWTH.values())],
-        [
-            [str(row[0][0]), *(figures.number(value) for _, value in row)]
-            for row in zip(*fleets, strict=True)
-        ],
+        [[str(row[0][0]), *(figures.number(value) for _, value in row)] for row in zip(*fleets, strict=True)],
     )
-    rows = [
-        [f"{count} cookies of our name", figures.number(value)]
-        for count, value in points["grow-cookies", "valid"]
-    ]
-    rows += [
-        [f"{length} keys in the ring", figures.number(value)]
-        for length, value in points["grow-ring", "last"]
-    ]
+    rows = [[f"{count} cookies of our name", figures.number(value)] for count, value in points["grow-cookies", "valid"]]
+    rows += [[f"{length} keys in the ring", figures.number(value)] for length, value in points["grow-ring", "last"]]
     return select, figures.table(["decide with", "ns"], rows)
 
 

@@ -54,37 +54,57 @@ def config_case(config):
         "id_prefixes": [prefix.decode() for prefix in config.id_prefixes],
         "id_collections": [segment.decode() for segment in config.id_collections],
         "attributes": {
-            "path": attributes.path.decode(), "domain": attributes.domain.decode(), "secure": attributes.secure,
-            "http_only": attributes.http_only, "same_site": name_of(files.SAME_SITES, attributes.same_site),
+            "path": attributes.path.decode(),
+            "domain": attributes.domain.decode(),
+            "secure": attributes.secure,
+            "http_only": attributes.http_only,
+            "same_site": name_of(files.SAME_SITES, attributes.same_site),
             "partitioned": attributes.partitioned,
         },
     }
-    for name in ("skew", "max_life", "max_idle", "max_age", "combine_keys", "reject_bad_keys", "keyed_cookies",
-                 "mint_single", "prompt_cache"):
+    for name in (
+        "skew",
+        "max_life",
+        "max_idle",
+        "max_age",
+        "combine_keys",
+        "reject_bad_keys",
+        "keyed_cookies",
+        "mint_single",
+        "prompt_cache",
+    ):
         case[name] = getattr(config, name)
     return case
 
 
 def request_case(request):
     return {
-        "method": request.method.decode(), "target": request.target.decode(),
-        "group": None if request.group is None else files.GROUPS[request.group], "existing": request.existing,
-        "consumers": [value.hex() for value in request.consumer_values], "consumer_trusted": request.trusted,
+        "method": request.method.decode(),
+        "target": request.target.decode(),
+        "group": None if request.group is None else files.GROUPS[request.group],
+        "existing": request.existing,
+        "consumers": [value.hex() for value in request.consumer_values],
+        "consumer_trusted": request.trusted,
         "sessions": [value.hex() for value in request.session_values],
-        "cookies": [field.decode() for field in request.cookies], "carrier_value": request.carrier_value.decode(),
-        "carrier": request.carrier, "scope": request.scope.hex(), "tried": list(request.tried), "now": request.now,
-        "entropy": request.entropy.hex(), "id_hint": None if request.id_hint is None else request.id_hint.hex(),
+        "cookies": [field.decode() for field in request.cookies],
+        "carrier_value": request.carrier_value.decode(),
+        "carrier": request.carrier,
+        "scope": request.scope.hex(),
+        "tried": list(request.tried),
+        "now": request.now,
+        "entropy": request.entropy.hex(),
+        "id_hint": None if request.id_hint is None else request.id_hint.hex(),
     }
 
 
 def main():
     path, count = pathlib.Path(sys.argv[1]), int(sys.argv[2])
-    seed = int(os.environ.get("TOKENPIN_SEED", random.randrange(2 ** 32)))
+    seed = int(os.environ.get("TOKENPIN_SEED", random.randrange(2**32)))
     print(f"TOKENPIN_SEED={seed}")
     rng = random.Random(seed)
     made = {"configs": [], "cases": [], "refused": []}
     while len(made["cases"]) < count or not made["refused"]:
-        now = cases.a_time(rng) % 2 ** 63
+        now = cases.a_time(rng) % 2**63
         config = cases.a_config(rng, now)
         # The files have no rules.
         config.rules, config.replace_rules = [], False
@@ -98,7 +118,7 @@ def main():
                 case = {"config": number, "request": request_case(request)}
             except UnicodeDecodeError:
                 continue
-            if request.now >= 2 ** 63:
+            if request.now >= 2**63:
                 continue
             # As the file says it: what a case cannot say is not asked.
             request = files.request_of(case["request"])
@@ -111,7 +131,8 @@ def main():
             answers = [files.answer_fields(status, twin.finish(config, decision, status)) for status in (200, 302, 404)]
             live = files.hex64(twin.live_fingerprint(config.slots, request.now))
             made["cases"].append(
-                {**case, "decision": files.decision_fields(decision), "finish": answers, "live_fingerprint": live})
+                {**case, "decision": files.decision_fields(decision), "finish": answers, "live_fingerprint": live}
+            )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(made))
 

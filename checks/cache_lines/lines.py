@@ -29,8 +29,9 @@ CASES = ("stateless", "consumer", "minted", "home", "elsewhere", "forged", "home
 
 def symbols(program):
     """The functions and objects of a program, by ascending address: (start, end, name)."""
-    listed = subprocess.run(["nm", "-C", "-S", "--numeric-sort", "--defined-only", program],
-                            check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run(
+        ["nm", "-C", "-S", "--numeric-sort", "--defined-only", program], check=True, capture_output=True, text=True
+    ).stdout
     found = re.findall(r"^(\w+) (\w+) \w (.*)$", listed, re.M)
     return [(int(start, 16), int(start, 16) + int(size, 16), name) for start, size, name in found]
 
@@ -89,10 +90,7 @@ def main():
     arguments = parser.parse_args()
     table = symbols(arguments.program)
     touched = trace(arguments.program, table)
-    counts = {
-        case: (count(code, LINE), count(data, LINE), count(code, PAGE))
-        for case, (code, data) in touched.items()
-    }
+    counts = {case: (count(code, LINE), count(data, LINE), count(code, PAGE)) for case, (code, data) in touched.items()}
     if arguments.by_function:
         for name, lines in by_function(touched[arguments.by_function][0], table):
             print(f"{len(lines):4} {name}")
@@ -110,8 +108,10 @@ def main():
         before = [int(number) for number in known[case].split(", ")]
         tolerated = (TOLERANCE, TOLERANCE, 0)
         grew = any(now > was * (1 + more) for now, was, more in zip(each, before, tolerated, strict=True))
-        print(f"{case:10} code {each[0]:3} lines in {each[2]} pages, data {each[1]:3} lines"
-              + (f"  GREW from {before}" if grew else ""))
+        print(
+            f"{case:10} code {each[0]:3} lines in {each[2]} pages, data {each[1]:3} lines"
+            + (f"  GREW from {before}" if grew else "")
+        )
         failed |= grew
     hot = [line for line in HOT.read_text().splitlines() if line and not line.startswith("#")]
     for it in hot:

@@ -12,15 +12,18 @@ import re
 import subprocess
 import sys
 
-ROOTS = ("tokenpin_cookie_decode", "tokenpin::cookie::reader::Reader::read",
-         "tokenpin::ids::seal::Keys::open")
+ROOTS = ("tokenpin_cookie_decode", "tokenpin::cookie::reader::Reader::read", "tokenpin::ids::seal::Keys::open")
 ALLOWED = {"memcpy", "memset"}
 
 
 def graph(library):
     """{function: what it calls or jumps to}, as objdump names it."""
-    code = subprocess.run(["objdump", "--disassemble", "--demangle", "--no-show-raw-insn", library],
-                          check=True, capture_output=True, text=True).stdout
+    code = subprocess.run(
+        ["objdump", "--disassemble", "--demangle", "--no-show-raw-insn", library],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
     calls, function = {}, None
     for line in code.splitlines():
         if head := re.fullmatch(r"[0-9a-f]+ <(.*)>:", line):

@@ -45,7 +45,7 @@ def sealed_ids(rng):
     tag = twin.seal_tag(key, twin.USE_ID, b"", b"", pin, native)
     # All three end in the same character, because the reader of the text looks at its class.
     first, last, other = near(rng, tag, rng.randrange(1, 16) << 4)
-    other = other[:-1] + bytes([other[-1] & 0xf0 | tag[-1] & 0x0f])
+    other = other[:-1] + bytes([other[-1] & 0xF0 | tag[-1] & 0x0F])
     for wrong in (first, last, other):
         masked = twin.xor(twin.u64le(pin), twin.seal_mask(key, wrong))
         print(twin.write_sealed(native, twin.u8(1) + masked + wrong).decode())

@@ -25,8 +25,9 @@ def count(driver):
         out = Path(folder, "callgrind.out")
         # The C library has functions for every kind of processor; the plainest exist everywhere.
         plain = "GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX2,-AVX512F,-AVX2_Usable,-ERMS,-FSRM,-SSSE3"
-        subprocess.run(["env", plain, "valgrind", "--quiet", "--tool=callgrind",
-                        f"--callgrind-out-file={out}", driver], check=True)
+        subprocess.run(
+            ["env", plain, "valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={out}", driver], check=True
+        )
         costs = inclusive(out.read_text().splitlines())
     return {case: cost / CALLS for case, cost in sorted(costs.items())}
 
@@ -79,8 +80,11 @@ def compare(compiler, counts):
         grew = growth > tolerance
         good &= not grew
         print(f"{there[case]:8.1f} -> {counts[case]:8.1f} {growth:+7.1%} {case}{' GREW' * grew}")
-    print("passed" if good else f"failed: more than {tolerance:.0%}; if it is meant to be, "
-          "`make bench-instructions-baseline`")
+    print(
+        "passed"
+        if good
+        else f"failed: more than {tolerance:.0%}; if it is meant to be, `make bench-instructions-baseline`"
+    )
     return good
 
 

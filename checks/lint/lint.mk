@@ -32,9 +32,11 @@ lint: tools ## formatting and lints, warnings denied; one version everywhere
 	$(BUILD)/tools/bin/clang-format --dry-run --Werror \
 	  $$(git ls-files '*.c' '*.cc' '*.cpp' '*.h' '*.hpp' ':!include/tokenpin.h')
 	$(MAKE) --no-print-directory jvm-lint
+	$(BUILD)/tools/bin/ruff format --quiet --check $$(git ls-files '*.py')
 	$(BUILD)/tools/bin/ruff check --quiet $$(git ls-files '*.py')
 	$(PYTHON) -B benches/picture.py --check docs/request.svg
 	checks/need.sh luacheck lua-check 'lint runs it'
 	luacheck --quiet --no-color --config $(NGINX)/.luacheckrc $$(git ls-files '*.lua')
 	$(MAKE) --no-print-directory js-lint
+	@"$$MAKE" --no-print-directory words
 	$(BUILD)/tools/bin/shellcheck $$(git ls-files '*.sh' .ci/run)

@@ -16,11 +16,22 @@ import tomllib
 
 PAGE = pathlib.Path("docs/measured/crates.md")
 # The other shipped packages, and the folder of each manifest.
-PACKAGES = {"tokenpin-tower": "gateways/tower", "tokenpin-python": "bindings/python",
-            "tokenpin-proxy-wasm": "gateways/proxy-wasm"}
+PACKAGES = {
+    "tokenpin-tower": "gateways/tower",
+    "tokenpin-python": "bindings/python",
+    "tokenpin-proxy-wasm": "gateways/proxy-wasm",
+}
 # The licences that MIT OR Apache-2.0 may be shipped with.
-RUNTIME_LICENCES = {"MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Unicode-3.0", "Unlicense",
-                    "Apache-2.0 WITH LLVM-exception"}
+RUNTIME_LICENCES = {
+    "MIT",
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Unicode-3.0",
+    "Unlicense",
+    "Apache-2.0 WITH LLVM-exception",
+}
 # The licences of tools that run in tests and benchmarks, and are never shipped.
 TEST_LICENCES = RUNTIME_LICENCES | {"CC0-1.0", "MPL-2.0", "NCSA", "Zlib"}
 # Go does not name a licence. Each sentence here is in only this licence.
@@ -213,7 +224,12 @@ def planted(metadata, lock, page):
     yield "the latest of Maven's", any(maven_problems("<junit.version>LATEST</junit.version>"))
     yield "nothing wrong with a project of Maven's", not any(maven_problems("<version>33.8.0-jre</version>"))
     yield "nothing wrong with a package of npm", not any(npm_problems({"name": "a"}, {"packages": {"": {}, "b": good}}))
-    for word, value in (("license", "GPL-3.0-only"), ("license", ""), ("integrity", ""), ("resolved", "https://example.com")):
+    for word, value in (
+        ("license", "GPL-3.0-only"),
+        ("license", ""),
+        ("integrity", ""),
+        ("resolved", "https://example.com"),
+    ):
         yield f"a package of npm: {word}", any(npm_problems({"name": "a"}, {"packages": {"b": good | {word: value}}}))
     for manifest in ({"dependencies": {"b": "1.0.0"}}, {"devDependencies": {"b": "^1.0.0"}}):
         yield f"a manifest of npm: {manifest}", any(npm_problems({"name": "a", **manifest}, {"packages": {}}))

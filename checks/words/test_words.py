@@ -59,9 +59,7 @@ class Words(unittest.TestCase):
                         text = "\n" + form.format(f"See: {refused.upper()} here.")
                         with self.subTest(text=text):
                             line = 2 + text[1:].lower().split(refused)[0].count("\n")
-                            self.assertEqual(
-                                found(name, text), [(line, f"{refused.upper()}: {better}")]
-                            )
+                            self.assertEqual(found(name, text), [(line, f"{refused.upper()}: {better}")])
 
     def test_a_word_is_found_across_the_end_of_a_line(self):
         for name, text in [
@@ -110,9 +108,7 @@ class Words(unittest.TestCase):
             self.assertEqual(len(fits), 101)
             self.assertEqual(found(name, fits), [], name)
             self.assertEqual(found(name, fits + "b"), [(2, "101 columns: at most 100")], name)
-        self.assertEqual(
-            found("py", f'def f():\n    """{words_}"""\n'), [(2, "106 columns: at most 100")]
-        )
+        self.assertEqual(found("py", f'def f():\n    """{words_}"""\n'), [(2, "106 columns: at most 100")])
         for name in ("rs", "py", "go", "lua", "mk"):
             fits = "f(" + "a, " * 39
             self.assertEqual(found(name, fits + ")"), [])

@@ -35,18 +35,25 @@ def name(which, value):
 
 def decide(what):
     check(c.tokenpin_affinity_decide(affinity, request, decision))
-    names = " ".join(name(getattr(c, f"TOKENPIN_ENUM_{enum.upper()}"), getattr(decision, enum))
-                     for enum in ("source", "outcome", "pin_state", "verdict", "key_reason"))
+    names = " ".join(
+        name(getattr(c, f"TOKENPIN_ENUM_{enum.upper()}"), getattr(decision, enum))
+        for enum in ("source", "outcome", "pin_state", "verdict", "key_reason")
+    )
     print(f"{what}: slot {decision.slot}, {names}, retry after {decision.retry_after}")
 
 
 config = ffi.new("struct tokenpin_config *")
 check(c.tokenpin_config_init(config, ffi.sizeof(config[0])))
-slots = ffi.new("struct tokenpin_slot_config[]", [
-    {"identity": text(f"account-{chr(97 + i)}"),
-     "status": {"weight": c.TOKENPIN_MAX_WEIGHT >> (i % 3), "state": c.TOKENPIN_STATE_UP}}
-    for i in range(SLOTS)
-])
+slots = ffi.new(
+    "struct tokenpin_slot_config[]",
+    [
+        {
+            "identity": text(f"account-{chr(97 + i)}"),
+            "status": {"weight": c.TOKENPIN_MAX_WEIGHT >> (i % 3), "state": c.TOKENPIN_STATE_UP},
+        }
+        for i in range(SLOTS)
+    ],
+)
 key = ffi.new("struct tokenpin_cookie_key *", {"id": 7, "role": c.TOKENPIN_ROLE_SIGN, "secret": [0x33] * 16})
 config.slots, config.slot_count = slots, SLOTS
 config.cookie_keys, config.cookie_key_count = key, 1
@@ -65,10 +72,16 @@ fingerprint = ffi.new("uint64_t *")
 check(c.tokenpin_affinity_fingerprint(affinity, fingerprint))
 print(f"fingerprint {fingerprint[0]:016x}")
 
-request = ffi.new("struct tokenpin_request *", {
-    "method": text("POST"), "target": text("/v1/responses"), "now": NOW, "consumer_trusted": 1,
-    "entropy": [0x5A] * 16,
-})
+request = ffi.new(
+    "struct tokenpin_request *",
+    {
+        "method": text("POST"),
+        "target": text("/v1/responses"),
+        "now": NOW,
+        "consumer_trusted": 1,
+        "entropy": [0x5A] * 16,
+    },
+)
 decision = ffi.new("struct tokenpin_decision *")
 for i in range(20):
     value = ffi.new("struct tokenpin_bytes *", text(f"user-{i}"))
@@ -87,19 +100,30 @@ cookie = ffi.new("struct tokenpin_bytes *", text(line.split(";")[0]))
 request.cookies, request.cookie_count = cookie, 1
 decide("with the cookie")
 
-down = ffi.new("struct tokenpin_slot_status *",
-               {"until": NOW + 30, "weight": c.TOKENPIN_MAX_WEIGHT, "state": c.TOKENPIN_STATE_DOWN})
+down = ffi.new(
+    "struct tokenpin_slot_status *",
+    {"until": NOW + 30, "weight": c.TOKENPIN_MAX_WEIGHT, "state": c.TOKENPIN_STATE_DOWN},
+)
 check(c.tokenpin_affinity_set_slot(affinity, decision.slot, down))
 request.existing = 1
 decide("while its token is down")
 
 use = ffi.new("struct tokenpin_id_use *")
 numbers = ffi.new("uint8_t[3]")
-check(c.tokenpin_affinity_classify(affinity, request.method.ptr, request.method.len, request.target.ptr,
-                                   request.target.len, numbers, numbers + 1, numbers + 2))
+check(
+    c.tokenpin_affinity_classify(
+        affinity,
+        request.method.ptr,
+        request.method.len,
+        request.target.ptr,
+        request.target.len,
+        numbers,
+        numbers + 1,
+        numbers + 2,
+    )
+)
 use.ids = numbers[2]
-BODY = ('{"id":"resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41","object":"response",'
-        '"previous_response_id":null}')
+BODY = '{"id":"resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41","object":"response","previous_response_id":null}'
 
 
 def seal_body(summary):
@@ -109,8 +133,8 @@ def seal_body(summary):
     out, rest = "", BODY
     while rest:
         check(c.tokenpin_affinity_seal_step(affinity, use, summary, 0, sealer, rest.encode(), len(rest), piece))
-        out += rest[:getattr(piece, "pass")] + put(piece)
-        rest = rest[piece.taken:]
+        out += rest[: getattr(piece, "pass")] + put(piece)
+        rest = rest[piece.taken :]
     check(c.tokenpin_affinity_seal_end(affinity, use, summary, 0, sealer, piece))
     return out + put(piece)
 

@@ -8,11 +8,19 @@ import bodies_twin as bodies
 import library
 import random_cases as cases
 import tokenpin_twin as twin
-from vector_files import (KEY_REASONS, OUTCOMES, PIN_STATES, SOURCES, VERDICTS)
+from vector_files import KEY_REASONS, OUTCOMES, PIN_STATES, SOURCES, VERDICTS
 
-CODES = ["none", "no_account_available", "bad_affinity_key", "session_unavailable",
-         "previous_response_not_found", "invalid_encrypted_content", "not_found",
-         "conflicting_accounts", "unreadable_body"]
+CODES = [
+    "none",
+    "no_account_available",
+    "bad_affinity_key",
+    "session_unavailable",
+    "previous_response_not_found",
+    "invalid_encrypted_content",
+    "not_found",
+    "conflicting_accounts",
+    "unreadable_body",
+]
 
 STRATEGIES = (twin.JUMP, twin.RENDEZVOUS, twin.HIGRESS)
 
@@ -23,9 +31,9 @@ STRATEGIES = (twin.JUMP, twin.RENDEZVOUS, twin.HIGRESS)
 def unmix(x):
     """Inverts twin.mix, to reach draws that chance would not."""
     x ^= (x >> 31) ^ (x >> 62)
-    x = x * pow(0x94D049BB133111EB, -1, 2 ** 64) & twin.MASK64
+    x = x * pow(0x94D049BB133111EB, -1, 2**64) & twin.MASK64
     x ^= (x >> 27) ^ (x >> 54)
-    x = x * pow(0xBF58476D1CE4E5B9, -1, 2 ** 64) & twin.MASK64
+    x = x * pow(0xBF58476D1CE4E5B9, -1, 2**64) & twin.MASK64
     x ^= (x >> 30) ^ (x >> 60)
     return x
 
@@ -45,20 +53,32 @@ class CraftedSlot(twin.Slot):
 def check_hashes(report, lib, rng, count):
     for _ in range(count):
         identity = cases.some_bytes(rng, rng.choice([1, 2, 7, 8, 9, 15, 16, 17, 300]))
-        report.check("identity_hash", twin.identity_hash(identity), lib.identity_hash(identity),
-                     identity)
-        placement_key, scope, key = (cases.not_zero_bytes(rng, 16), cases.a_scope(rng),
-                                     cases.a_key(rng))
-        report.check("key_hash", twin.key_hash(placement_key, scope, key),
-                     lib.key_hash(placement_key, scope, key), placement_key, scope, key)
+        report.check("identity_hash", twin.identity_hash(identity), lib.identity_hash(identity), identity)
+        placement_key, scope, key = (cases.not_zero_bytes(rng, 16), cases.a_scope(rng), cases.a_key(rng))
+        report.check(
+            "key_hash",
+            twin.key_hash(placement_key, scope, key),
+            lib.key_hash(placement_key, scope, key),
+            placement_key,
+            scope,
+            key,
+        )
 
 
 def check_jump(report, lib, rng, count):
     for _ in range(count):
-        key = rng.choice([rng.getrandbits(64), rng.getrandbits(64), rng.getrandbits(8),
-                          twin.MASK64 - rng.getrandbits(8), 1 << rng.randrange(64)])
-        n = rng.choice([rng.randint(1, 300), rng.randint(1, 2 ** 31 - 1),
-                        2 ** 31 - 1 - rng.getrandbits(2), 1 << rng.randrange(31)])
+        key = rng.choice(
+            [
+                rng.getrandbits(64),
+                rng.getrandbits(64),
+                rng.getrandbits(8),
+                twin.MASK64 - rng.getrandbits(8),
+                1 << rng.randrange(64),
+            ]
+        )
+        n = rng.choice(
+            [rng.randint(1, 300), rng.randint(1, 2**31 - 1), 2**31 - 1 - rng.getrandbits(2), 1 << rng.randrange(31)]
+        )
         report.check("jump", twin.jump(key, n), lib.jump(key, n), key, n)
 
 
@@ -111,8 +131,9 @@ def check_select(report, lib, rng, count):
             strategy, anonymous = rng.choice(STRATEGIES), rng.random() < 0.5
             tried = cases.some_tried(rng, slots)
             check_select_batch(report, lib, rng, strategy, slots, made, anonymous, now, tried)
-            check_select_hash(report, lib, strategy, slots, made, rng.getrandbits(64),
-                              cases.a_key(rng), anonymous, now, tried)
+            check_select_hash(
+                report, lib, strategy, slots, made, rng.getrandbits(64), cases.a_key(rng), anonymous, now, tried
+            )
 
 
 def check_select_batch(report, lib, rng, strategy, slots, made, anonymous, now, tried):
@@ -135,8 +156,9 @@ def check_large_fleets(report, lib, rng, count):
             strategy = rng.choice((twin.JUMP,) * 4 + STRATEGIES)
             anonymous = rng.random() < 0.5
             tried = cases.some_tried(rng, slots) if len(slots) < 2000 else []
-            check_select_hash(report, lib, strategy, slots, made, rng.getrandbits(64),
-                              cases.a_key(rng), anonymous, now, tried)
+            check_select_hash(
+                report, lib, strategy, slots, made, rng.getrandbits(64), cases.a_key(rng), anonymous, now, tried
+            )
         if len(slots) < 200:
             check_select_batch(report, lib, rng, strategy, slots, made, anonymous, now, tried)
 
@@ -165,17 +187,25 @@ def check_acceptance(report, lib, rng, count):
 
 
 def a_draw(rng):
-    edge = rng.choice([0, twin.MASK64, 1 << rng.randrange(64), rng.getrandbits(64),
-                       rng.getrandbits(9) << 55, (1 << 64) - (1 << rng.randrange(64))])
+    edge = rng.choice(
+        [
+            0,
+            twin.MASK64,
+            1 << rng.randrange(64),
+            rng.getrandbits(64),
+            rng.getrandbits(9) << 55,
+            (1 << 64) - (1 << rng.randrange(64)),
+        ]
+    )
     return (edge + rng.choice([-2, -1, 0, 0, 1])) & twin.MASK64
 
 
 def draw_of(target):
     """A draw whose L is about the target."""
-    e, fraction = divmod((64 << 40) - target, 2 ** 40)
+    e, fraction = divmod((64 << 40) - target, 2**40)
     k = bisect.bisect_right(twin.LOG_TABLE, fraction) - 1
     f = ((fraction - twin.LOG_TABLE[k]) << 24) // (twin.LOG_TABLE[k + 1] - twin.LOG_TABLE[k])
-    return (2 ** 63 + (k << 55) + (f << 31)) >> (63 - e)
+    return (2**63 + (k << 55) + (f << 31)) >> (63 - e)
 
 
 def near_tie(rng):
@@ -239,10 +269,16 @@ def check_cookies(report, lib, rng, count):
             key = rng.choice(keys)
             cookie = cases.a_cookie(rng, ring, slots, key, limits, now, ids)
             signing_key = twin.signing_key(ring)
-            report.check("encode", twin.encode(cookie_of(cookie, signing_key.key_id),
-                                               signing_key.secret, name, scope, key),
-                         lib.encode(made, name, scope, key, cookie), ring, name, scope, key,
-                         cookie)
+            report.check(
+                "encode",
+                twin.encode(cookie_of(cookie, signing_key.key_id), signing_key.secret, name, scope, key),
+                lib.encode(made, name, scope, key, cookie),
+                ring,
+                name,
+                scope,
+                key,
+                cookie,
+            )
             value = cases.encode(cookie, ring, name, scope, key)
             if rng.random() < 0.3:
                 value = cases.mutated(rng, value, ring)
@@ -253,13 +289,11 @@ def check_cookies(report, lib, rng, count):
                 name_read, scope_read = name_read[:128], scope_read[:1024]
             else:
                 name_read, scope_read = name, scope
-            verdict, found = twin.read_value(value, ring, name_read, scope_read, key, now, limits,
-                                             twin.TagBudget())
+            verdict, found = twin.read_value(value, ring, name_read, scope_read, key, now, limits, twin.TagBudget())
             if found is not None:
                 found = (found.kind, found.issued_at, found.refreshed_at, found.id, found.pin)
             actual = lib.decode(made, name_read, scope_read, key, limits, now, value)
-            report.check("decode", (verdict, found), actual, ring, name_read, scope_read, key,
-                         limits, now, value)
+            report.check("decode", (verdict, found), actual, ring, name_read, scope_read, key, limits, now, value)
             report.reach("decode", VERDICTS[actual[0]])
 
 
@@ -275,15 +309,14 @@ def check_fields(report, lib, rng, count):
         name = cases.a_name(rng)
         values = [b"v", b"", b"a b", cases.some_bytes(rng, rng.randrange(12))]
         field = cases.a_field(rng, name, values)
-        report.check("cookie_next", twin.values_of(field, name), lib.values_of(field, name), field,
-                     name)
+        report.check("cookie_next", twin.values_of(field, name), lib.values_of(field, name), field, name)
         stripped = twin.strip_field(field, name)
         # The library says "dropped" with a length of 0.
         report.check("cookie_strip", stripped or b"", lib.strip_field(field, name), field, name)
-        report.check("set_cookie_matches", twin.sets_our_cookie(field, name),
-                     lib.sets_our_cookie(field, name), field, name)
-        report.reach("strip", "dropped" if stripped is None else
-                     "same" if stripped == field else "shortened")
+        report.check(
+            "set_cookie_matches", twin.sets_our_cookie(field, name), lib.sets_our_cookie(field, name), field, name
+        )
+        report.reach("strip", "dropped" if stripped is None else "same" if stripped == field else "shortened")
 
 
 def check_set_cookie(report, lib, rng, count):
@@ -293,9 +326,15 @@ def check_set_cookie(report, lib, rng, count):
         attributes = cases.some_attributes(rng, name)
         value = bytes(rng.choice(twin.ALPHABET) for _ in range(rng.choice([0, 1, 67])))
         seconds = rng.choice([0, 1, 86400, twin.MAX_MAX_AGE])
-        report.check("set_cookie", twin.set_cookie(name, value, seconds, attributes),
-                     lib.set_cookie(name, value, seconds, attributes), name, value, seconds,
-                     attributes)
+        report.check(
+            "set_cookie",
+            twin.set_cookie(name, value, seconds, attributes),
+            lib.set_cookie(name, value, seconds, attributes),
+            name,
+            value,
+            seconds,
+            attributes,
+        )
         scope = cases.a_scope(rng)
         report.check("default_name", twin.default_name(scope), lib.default_name(scope), scope)
 
@@ -312,19 +351,48 @@ def check_ids(report, lib, rng, count):
         writer = cases.Writer(rng, config, scope, owner)
         for _ in range(6):
             id, pin = writer.id(), writer.pin()
-            report.check("id_seal", twin.seal_id(ring, scope, owner, id, pin),
-                         lib.seal_id(made, scope, owner, id, pin), ring, scope, owner, id, pin)
+            report.check(
+                "id_seal",
+                twin.seal_id(ring, scope, owner, id, pin),
+                lib.seal_id(made, scope, owner, id, pin),
+                ring,
+                scope,
+                owner,
+                id,
+                pin,
+            )
             verdict, native, found = twin.open_id(ring, scope, owner, id)
-            report.check("id_open", (bodies.WORSE.index(verdict), native, found),
-                         lib.open_id(made, scope, owner, id), ring, scope, owner, id)
+            report.check(
+                "id_open",
+                (bodies.WORSE.index(verdict), native, found),
+                lib.open_id(made, scope, owner, id),
+                ring,
+                scope,
+                owner,
+                id,
+            )
             report.reach("id_open", verdict)
             content = writer.content()
             verdict, opened, found = twin.open_content(ring, scope, owner, content)
-            report.check("id_open_mark", (bodies.WORSE.index(verdict), opened, found),
-                         lib.open_mark(made, scope, owner, content), ring, scope, owner, content)
+            report.check(
+                "id_open_mark",
+                (bodies.WORSE.index(verdict), opened, found),
+                lib.open_mark(made, scope, owner, content),
+                ring,
+                scope,
+                owner,
+                content,
+            )
             report.reach("id_open_mark", verdict)
-            report.check("id_mark", twin.mark_content(ring, scope, owner, content, pin),
-                         lib.mark(made, scope, owner, content, pin), ring, scope, owner, content)
+            report.check(
+                "id_mark",
+                twin.mark_content(ring, scope, owner, content, pin),
+                lib.mark(made, scope, owner, content, pin),
+                ring,
+                scope,
+                owner,
+                content,
+            )
 
 
 def check_responses(report, lib, rng, count):
@@ -357,13 +425,20 @@ def check_responses(report, lib, rng, count):
             chunk = rng.choice([1, 2, 3, 7, 50, 10000])
             actual = affinity.seal(scope, ids, 0, body, chunk)
             # An added mark counts as changed too.
-            report.check("seal", (expected, sealing.unexpected), (actual[0], actual[2]), config,
-                         scope, ids, body, chunk)
+            report.check(
+                "seal", (expected, sealing.unexpected), (actual[0], actual[2]), config, scope, ids, body, chunk
+            )
             report.reach("seal", "changed" if expected != body else "same")
             target = writer.target()
-            report.check("seal_target", bodies.seal_target(rules, config.slots[0].id,
-                                                           bodies.IDS[ids], target),
-                         affinity.seal_target(scope, ids, 0, target), config, scope, ids, target)
+            report.check(
+                "seal_target",
+                bodies.seal_target(rules, config.slots[0].id, bodies.IDS[ids], target),
+                affinity.seal_target(scope, ids, 0, target),
+                config,
+                scope,
+                ids,
+                target,
+            )
         affinity.free()
 
 
@@ -382,8 +457,13 @@ def check_classification(report, lib, rng, count):
         report.reach("classify", "%d existing" % actual[0] if actual[1] else "%d" % actual[0])
 
 
-STATUS_OF = {twin.SCOPE_TOO_LONG: 21, twin.TRIED_OUTSIDE: 27, twin.NOW_TOO_LATE: 42,
-             twin.ZERO_ENTROPY: 43, twin.ZERO_ID_HINT: 43}
+STATUS_OF = {
+    twin.SCOPE_TOO_LONG: 21,
+    twin.TRIED_OUTSIDE: 27,
+    twin.NOW_TOO_LATE: 42,
+    twin.ZERO_ENTROPY: 43,
+    twin.ZERO_ID_HINT: 43,
+}
 NOTHING, SET_COOKIE, CARRIER = range(3)
 
 
@@ -391,22 +471,42 @@ def library_decision(decision):
     cookie = None
     if decision.cookie:
         cookie = (bytes(decision.value), decision.max_age, bool(decision.carrier))
-    return (None if decision.slot == library.NO_SLOT else decision.slot,
-            SOURCES[decision.source], OUTCOMES[decision.outcome], PIN_STATES[decision.pin_state],
-            VERDICTS[decision.verdict], KEY_REASONS[decision.key_reason],
-            bodies.WORSE[decision.id_verdict], list(decision.id_keys),
-            bool(decision.ambiguous), bool(decision.existing), bool(decision.may_move),
-            decision.retry_after, decision.fingerprint, cookie)
+    return (
+        None if decision.slot == library.NO_SLOT else decision.slot,
+        SOURCES[decision.source],
+        OUTCOMES[decision.outcome],
+        PIN_STATES[decision.pin_state],
+        VERDICTS[decision.verdict],
+        KEY_REASONS[decision.key_reason],
+        bodies.WORSE[decision.id_verdict],
+        list(decision.id_keys),
+        bool(decision.ambiguous),
+        bool(decision.existing),
+        bool(decision.may_move),
+        decision.retry_after,
+        decision.fingerprint,
+        cookie,
+    )
 
 
 def twin_decision(decision):
     cookie = decision.cookie
-    return (decision.slot, SOURCES[decision.source], OUTCOMES[decision.outcome],
-            PIN_STATES[decision.pin_state], VERDICTS[decision.verdict],
-            KEY_REASONS[decision.key_reason], decision.id_verdict, decision.id_keys,
-            decision.ambiguous, decision.existing,
-            decision.may_move, decision.retry_after, decision.fingerprint,
-            cookie and (cookie.value, cookie.seconds, cookie.carrier))
+    return (
+        decision.slot,
+        SOURCES[decision.source],
+        OUTCOMES[decision.outcome],
+        PIN_STATES[decision.pin_state],
+        VERDICTS[decision.verdict],
+        KEY_REASONS[decision.key_reason],
+        decision.id_verdict,
+        decision.id_keys,
+        decision.ambiguous,
+        decision.existing,
+        decision.may_move,
+        decision.retry_after,
+        decision.fingerprint,
+        cookie and (cookie.value, cookie.seconds, cookie.carrier),
+    )
 
 
 def twin_answer(config, decision, status):
@@ -443,15 +543,19 @@ class World:
         """The affinity's answers about its configuration."""
         config, affinity, check = self.config, self.affinity, self.report.check
         check("fingerprint", twin.fingerprint(config), affinity.fingerprint(), config)
-        check("live_fingerprint", twin.live_fingerprint(config.slots, self.now),
-              affinity.live_fingerprint(self.now), config, self.now)
+        check(
+            "live_fingerprint",
+            twin.live_fingerprint(config.slots, self.now),
+            affinity.live_fingerprint(self.now),
+            config,
+            self.now,
+        )
         i = self.rng.randrange(len(config.slots))
         slot = config.slots[i]
         if slot.vacant:
             check("get_slot", (twin.VACANT, 0), affinity.get_slot(i)[2:], config, i)
         else:
-            check("get_slot", (slot.until, slot.weight, slot.state, slot.id),
-                  affinity.get_slot(i), config, i)
+            check("get_slot", (slot.until, slot.weight, slot.state, slot.id), affinity.get_slot(i), config, i)
             check("find", i, affinity.find(slot.identity), config)
         check("find", None, affinity.find(b"nobody"), config)
         scope = cases.a_scope(self.rng)
@@ -460,8 +564,14 @@ class World:
         of = cases.key_text(self.rng)
         check("id_hint", twin.id_hint(config.placement_key, of), affinity.id_hint(of), config, of)
         method, target = cases.a_method(self.rng), cases.a_target(self.rng, config.table or twin.DEFAULT_RULES)
-        check("classify", twin.classify(config.table, config.prompt_cache, method, target),
-              affinity.classify(method, target), config, method, target)
+        check(
+            "classify",
+            twin.classify(config.table, config.prompt_cache, method, target),
+            affinity.classify(method, target),
+            config,
+            method,
+            target,
+        )
 
     def change_a_slot(self):
         i = self.rng.randrange(len(self.config.slots))
@@ -490,8 +600,7 @@ class World:
         agree = report.check("decide", expected, actual, config, request)
         if not agree or isinstance(actual, str):
             return
-        for group, name in zip(("source", "outcome", "pin_state", "verdict", "key_reason"),
-                               actual[1:6]):
+        for group, name in zip(("source", "outcome", "pin_state", "verdict", "key_reason"), actual[1:6]):
             report.reach(group, name)
         report.reach("id_verdict", actual[6])
         report.reach("ambiguous", "yes" if actual[8] else "no")
@@ -503,14 +612,12 @@ class World:
             report.reach("state of an id", actual[3])
             report.reach("cookie beside an id", "some" if actual[-1] else "none")
         code, status = twin.refusal(decision)
-        report.check("refusal", (CODES.index(code), status), self.affinity.refusal(raw), config,
-                     request)
+        report.check("refusal", (CODES.index(code), status), self.affinity.refusal(raw), config, request)
         report.reach("refusal", code)
         first, last = config.success
         for status in (first, last, first - 1, last + 1, rng.randint(100, 599)):
             answer = library_answer(self.affinity, raw, status)
-            report.check("finish", twin_answer(config, decision, status), answer, config, request,
-                         status)
+            report.check("finish", twin_answer(config, decision, status), answer, config, request, status)
             if not isinstance(answer, str):
                 report.reach("answer", ("nothing", "set_cookie", "carrier")[answer[0]])
         self.kept = decision, raw, request
@@ -529,16 +636,43 @@ class World:
         api, target, opened, ids = bodies.read_request(config, request, body)
         actual = self.affinity.read_request(request, body)
         it = actual[2]
-        report.check("open", (target, opened, ids.unexpected), (*actual[:2], actual[3]), config,
-                     request, body)
-        report.check("report", (ids.opened, ids.plain, ids.verdict, ids.keys, ids.refused,
-                                ids.unreadable, ids.existing, ids.sealed, ids.unstored,
-                                ids.uploads, ids.downloads, ids.quoted.ljust(64, b"\0"),
-                                len(ids.quoted)),
-                     (it.opened, it.plain, bodies.WORSE[it.verdict], list(it.keys),
-                      bool(it.refused), bool(it.unreadable), bool(it.existing), bool(it.seals),
-                      bool(it.unstored), bool(it.uploads), bool(it.downloads), bytes(it.quoted),
-                      it.quoted_len), config, request, body)
+        report.check("open", (target, opened, ids.unexpected), (*actual[:2], actual[3]), config, request, body)
+        report.check(
+            "report",
+            (
+                ids.opened,
+                ids.plain,
+                ids.verdict,
+                ids.keys,
+                ids.refused,
+                ids.unreadable,
+                ids.existing,
+                ids.sealed,
+                ids.unstored,
+                ids.uploads,
+                ids.downloads,
+                ids.quoted.ljust(64, b"\0"),
+                len(ids.quoted),
+            ),
+            (
+                it.opened,
+                it.plain,
+                bodies.WORSE[it.verdict],
+                list(it.keys),
+                bool(it.refused),
+                bool(it.unreadable),
+                bool(it.existing),
+                bool(it.seals),
+                bool(it.unstored),
+                bool(it.uploads),
+                bool(it.downloads),
+                bytes(it.quoted),
+                it.quoted_len,
+            ),
+            config,
+            request,
+            body,
+        )
         report.reach("ids", api)
         report.reach("mode", bodies.MODES[config.id_mode])
         request.ids = ids
@@ -550,8 +684,9 @@ class World:
             return
         decision, raw, request = self.kept
         expected = twin_answer(other.config, decision, 200)
-        self.report.check("finish elsewhere", expected, library_answer(other.affinity, raw, 200),
-                          self.config, other.config, request)
+        self.report.check(
+            "finish elsewhere", expected, library_answer(other.affinity, raw, 200), self.config, other.config, request
+        )
         self.report.reach("answer", "stale" if isinstance(expected, str) else "not_stale")
 
     def replica(self, lib):
@@ -614,9 +749,9 @@ def check_refused(report, lib):
         (28, {"slots": []}),
         (0, {"slots": [twin.Slot()]}),
         (29, {"slots": [twin.Slot(b"a"), twin.Slot(), twin.Slot(b"a")]}),
-        (0, {"slots": [twin.Slot(b"a", weight=65536, until=2 ** 45 - 1)]}),
+        (0, {"slots": [twin.Slot(b"a", weight=65536, until=2**45 - 1)]}),
         (24, {"slots": [twin.Slot(b"a", weight=65537)]}),
-        (25, {"slots": [twin.Slot(b"a", until=2 ** 45)]}),
+        (25, {"slots": [twin.Slot(b"a", until=2**45)]}),
         (0, {"scope": bytes(1024)}),
         (21, {"scope": bytes(1025)}),
         (0, {"cookie_name": b"n" * 128}),
@@ -641,14 +776,12 @@ def check_refused(report, lib):
         (0, {"own_id_keys": ring_of(S)}),
         (0, {"own_id_keys": ring_of(S, A, R, A, A, A, A, A)}),
         (33, {"own_id_keys": ring_of(S, A, R, A, A, A, A, A, A)}),
-        (0, {"id_fields": [(b"k" * 32, kind) for kind in bodies.KINDS
-                           if kind not in ("path", "own")]}),
+        (0, {"id_fields": [(b"k" * 32, kind) for kind in bodies.KINDS if kind not in ("path", "own")]}),
         (46, {"id_fields": [(b"k" * 33, "id")]}),
         (46, {"id_fields": [(b"", "id")]}),
         (46, {"id_fields": [(b"k", "path")]}),
         (46, {"id_fields": [(b"k", "own")]}),
-        (0, {"id_fields": [(b"k", "id")] * 32, "id_prefixes": [b"-"] * 32,
-             "id_collections": [b"%"] * 32}),
+        (0, {"id_fields": [(b"k", "id")] * 32, "id_prefixes": [b"-"] * 32, "id_collections": [b"%"] * 32}),
         (46, {"id_fields": [(b"k", "id")] * 33}),
         (46, {"id_prefixes": [b"a"] * 33}),
         (46, {"id_prefixes": [b""]}),
@@ -659,33 +792,35 @@ def check_refused(report, lib):
         (0, {"max_age": 34560000}),
         (39, {"max_age": 34560001}),
     ]
-    table += [(35, {"cookie_name": b"a" + bytes([byte]) + b"b"}) for byte in range(256)
-              if byte not in cases.TOKEN_BYTES]
+    table += [
+        (35, {"cookie_name": b"a" + bytes([byte]) + b"b"}) for byte in range(256) if byte not in cases.TOKEN_BYTES
+    ]
     for status, name, attributes in [
-            (0, b"pin", {"path": b"/" * 1024, "domain": b"d" * 1024}),
-            (36, b"pin", {"path": b"/" * 1025}),
-            (36, b"pin", {"domain": b"d" * 1025}),
-            (36, b"pin", {"path": b"v1"}),
-            (36, b"pin", {"path": b"/;"}),
-            (36, b"pin", {"path": b"/\x1f"}),
-            (36, b"pin", {"path": b"/\x7f"}),
-            (36, b"pin", {"path": b"/\x80"}),
-            (0, b"pin", {"path": b"/ ~"}),
-            (36, b"pin", {"domain": b"a;b"}),
-            (36, b"pin", {"domain": b"a\x00b"}),
-            (0, b"pin", {"same_site": twin.SAME_SITE_NONE}),
-            (38, b"pin", {"same_site": twin.SAME_SITE_NONE, "secure": False}),
-            (38, b"pin", {"partitioned": True, "secure": False}),
-            (0, b"pin", {"secure": False}),
-            (37, b"__Secure-a", {"secure": False}),
-            (37, b"__sECURE-a", {"secure": False}),
-            (0, b"__Secure-a", {"path": b"/x", "domain": b"d"}),
-            (37, b"__Host-a", {"secure": False}),
-            (37, b"__hOsT-a", {"path": b"/x"}),
-            (37, b"__HOST-a", {"domain": b"d"}),
-            (37, None, {"domain": b"d"}),
-            (37, None, {"secure": False}),
-            (37, None, {"path": b"/x"})]:
+        (0, b"pin", {"path": b"/" * 1024, "domain": b"d" * 1024}),
+        (36, b"pin", {"path": b"/" * 1025}),
+        (36, b"pin", {"domain": b"d" * 1025}),
+        (36, b"pin", {"path": b"v1"}),
+        (36, b"pin", {"path": b"/;"}),
+        (36, b"pin", {"path": b"/\x1f"}),
+        (36, b"pin", {"path": b"/\x7f"}),
+        (36, b"pin", {"path": b"/\x80"}),
+        (0, b"pin", {"path": b"/ ~"}),
+        (36, b"pin", {"domain": b"a;b"}),
+        (36, b"pin", {"domain": b"a\x00b"}),
+        (0, b"pin", {"same_site": twin.SAME_SITE_NONE}),
+        (38, b"pin", {"same_site": twin.SAME_SITE_NONE, "secure": False}),
+        (38, b"pin", {"partitioned": True, "secure": False}),
+        (0, b"pin", {"secure": False}),
+        (37, b"__Secure-a", {"secure": False}),
+        (37, b"__sECURE-a", {"secure": False}),
+        (0, b"__Secure-a", {"path": b"/x", "domain": b"d"}),
+        (37, b"__Host-a", {"secure": False}),
+        (37, b"__hOsT-a", {"path": b"/x"}),
+        (37, b"__HOST-a", {"domain": b"d"}),
+        (37, None, {"domain": b"d"}),
+        (37, None, {"secure": False}),
+        (37, None, {"path": b"/x"}),
+    ]:
         table.append((status, {"cookie_name": name, "attributes": twin.Attributes(**attributes)}))
     for status, changes in table:
         config = twin.Config(one_slot, placement, ring_of(S))
@@ -707,7 +842,9 @@ def check_bounds(report, lib):
     affinity = library.Affinity(lib, twin.Config(slots, placement, ring_of(twin.SIGN)))
     key = twin.consumer_key
     table = [
-        (20, lib.jump, (1, 0)), (0, lib.jump, (1, 2 ** 31 - 1)), (20, lib.jump, (1, 2 ** 31)),
+        (20, lib.jump, (1, 0)),
+        (0, lib.jump, (1, 2**31 - 1)),
+        (20, lib.jump, (1, 2**31)),
         (23, lib.identity_hash, (b"",)),
         (30, lib.key_hash, (bytes(16), b"", key(b"x"))),
         (0, lib.key_hash, (placement, bytes(1024), key(b"x"))),
@@ -725,9 +862,9 @@ def check_bounds(report, lib):
     ]
     for set_slot in (lambda i, slot: lib.set_slot(made[i], slot), affinity.set_slot):
         table += [
-            (0, set_slot, (0, twin.Slot(b"a", 0, twin.DOWN, 2 ** 45 - 1))),
+            (0, set_slot, (0, twin.Slot(b"a", 0, twin.DOWN, 2**45 - 1))),
             (24, set_slot, (0, twin.Slot(b"a", 65537))),
-            (25, set_slot, (0, twin.Slot(b"a", until=2 ** 45))),
+            (25, set_slot, (0, twin.Slot(b"a", until=2**45))),
             (26, set_slot, (0, twin.Slot())),
             (26, set_slot, (1, twin.Slot(b"a"))),
         ]
@@ -744,15 +881,25 @@ def check_bounds(report, lib):
 
 # ---- All of it -----------------------------------------------------------------------
 
-REFUSED = (twin.SCOPE_TOO_LONG, twin.TRIED_OUTSIDE, twin.NOW_TOO_LATE, twin.ZERO_ENTROPY,
-           twin.ZERO_ID_HINT)
+REFUSED = (twin.SCOPE_TOO_LONG, twin.TRIED_OUTSIDE, twin.NOW_TOO_LATE, twin.ZERO_ENTROPY, twin.ZERO_ID_HINT)
 
 
 # The checks, and the number of cases of each per requested case.
-CHECKS = ((check_hashes, 0.25), (check_jump, 1), (check_select, 0.25), (check_large_fleets, 0.1),
-          (check_acceptance, 0.5), (check_draws, 1), (check_cookies, 0.15), (check_fields, 2),
-          (check_set_cookie, 0.25), (check_classification, 2), (check_ids, 0.15),
-          (check_responses, 0.1), (check_decisions, 1))
+CHECKS = (
+    (check_hashes, 0.25),
+    (check_jump, 1),
+    (check_select, 0.25),
+    (check_large_fleets, 0.1),
+    (check_acceptance, 0.5),
+    (check_draws, 1),
+    (check_cookies, 0.15),
+    (check_fields, 2),
+    (check_set_cookie, 0.25),
+    (check_classification, 2),
+    (check_ids, 0.15),
+    (check_responses, 0.1),
+    (check_decisions, 1),
+)
 
 
 def check_library(report, path, count, seed):
@@ -765,13 +912,15 @@ def check_library(report, path, count, seed):
         rng = random.Random("%d %s" % (seed, check.__name__))
         check(report, lib, rng, int(count * share) + 1)
     report.check_reached("select", ("slot", "none"))
-    report.check_reached("settled by", ["probe %d" % k for k in range(twin.PROBES)]
-                         + ["probing that ended", "no probe"])
+    report.check_reached(
+        "settled by", ["probe %d" % k for k in range(twin.PROBES)] + ["probing that ended", "no probe"]
+    )
     report.check_reached("turned away", ("then accepted",))
-    report.check_reached("probe", ("few slots", "low bits", "first draw", "low half", "high half",
-                                   "low half below q", "high half below q"))
-    report.check_reached("edge at", ["probe %d by %d" % (k, by) for k in range(twin.PROBES)
-                                     for by in (-1, 0)])
+    report.check_reached(
+        "probe",
+        ("few slots", "low bits", "first draw", "low half", "high half", "low half below q", "high half below q"),
+    )
+    report.check_reached("edge at", ["probe %d by %d" % (k, by) for k in range(twin.PROBES) for by in (-1, 0)])
     report.check_reached("last resort", STRATEGIES)
     report.check_reached("decode", VERDICTS[1:])
     report.check_reached("strip", ("same", "shortened", "dropped"))
@@ -785,13 +934,12 @@ def check_library(report, path, count, seed):
     for group in ("existing", "may_move"):
         report.check_reached(group, ("yes", "no"))
     report.check_reached("retry_after", ("some", "none"))
-    report.check_reached("cookie of", ("nothing", "placed", "retried", "pinned", "repinned",
-                                       "fallback"))
+    report.check_reached("cookie of", ("nothing", "placed", "retried", "pinned", "repinned", "fallback"))
     report.check_reached("refused", REFUSED)
     for group in ("id_open", "id_verdict"):
-        report.check_reached(group, [verdict for verdict in bodies.WORSE
-                                     if group == "id_verdict"
-                                     or verdict not in ("none", "conflict")])
+        report.check_reached(
+            group, [verdict for verdict in bodies.WORSE if group == "id_verdict" or verdict not in ("none", "conflict")]
+        )
     report.check_reached("id_open_mark", ("plain", "sealed", "unknown_key", "bad_seal"))
     report.check_reached("ids", bodies.IDS)
     report.check_reached("mode", bodies.MODES)

@@ -33,8 +33,21 @@ COLLECTIONS, LITERALS, UPLOADS, DOWNLOADS = (words(row[1]) for row in generated(
 
 MODES = ["off", "open", "seal", "strict"]
 IDS = ["none", "open", "both", "items"]
-KINDS = ["path", "query", "own", "id", "ids", "named", "holder", "encrypted", "url", "opaque",
-         "opaque_object", "variables", "items"]
+KINDS = [
+    "path",
+    "query",
+    "own",
+    "id",
+    "ids",
+    "named",
+    "holder",
+    "encrypted",
+    "url",
+    "opaque",
+    "opaque_object",
+    "variables",
+    "items",
+]
 NO_KEY = 255
 BLANKS = b" \t\r\n"
 ID_KINDS = ("own", "id", "named")
@@ -54,16 +67,18 @@ class Rules:
         self.encrypted = config.encrypted_content
         # Of equal names, the first counts.
         self.keys = [(name, *row) for name, row in KEYS.items()]
-        self.keys += [(name, len(KEYS) + i, kind)
-                      for i, (name, kind) in enumerate(config.id_fields)]
+        self.keys += [(name, len(KEYS) + i, kind) for i, (name, kind) in enumerate(config.id_fields)]
         self.prefixes, self.collections = config.id_prefixes, COLLECTIONS + config.id_collections
         self.accounts = [slot.id for slot in config.slots if not slot.vacant]
 
     def is_sealed_type(self, ids, text):
         """Returns whether a text under a listed key would be sealed."""
         prefix = twin.cut(text)[0]
-        known = (prefix in OBJECTS or (ids == "items" and prefix in ITEMS)
-                 or any(text.startswith(added) for added in self.prefixes))
+        known = (
+            prefix in OBJECTS
+            or (ids == "items" and prefix in ITEMS)
+            or any(text.startswith(added) for added in self.prefixes)
+        )
         return known and len(text) <= 255 and twin.has_id_characters(text)
 
 
@@ -88,7 +103,7 @@ class Strings:
         return self.at == len(self.text)
 
     def peek(self):
-        return self.text[self.at:self.at + 1]
+        return self.text[self.at : self.at + 1]
 
     def blanks(self):
         while self.peek() and self.peek() in BLANKS:
@@ -109,10 +124,10 @@ class Strings:
         if self.peek() != b'"':
             raise NoJson
         start = end = self.at + 1
-        while self.text[end:end + 1] != b'"':
+        while self.text[end : end + 1] != b'"':
             if end >= len(self.text):
                 raise NoJson
-            end += 2 if self.text[end:end + 1] == b"\\" else 1
+            end += 2 if self.text[end : end + 1] == b"\\" else 1
         self.at = end + 1
         return start, end
 
@@ -204,30 +219,28 @@ class Strings:
             self.blanks()
             in_ids = kind == "ids" and self.peek() == b'"'
             place = (None, None) if in_ids else "element" if is_items else None
-            self.value(number if in_ids else None, "id" if in_ids else None, variables, level,
-                       place)
+            self.value(number if in_ids else None, "id" if in_ids else None, variables, level, place)
             if not self.next_is(b","):
                 break
         self.expect(b"]")
 
 
-ESCAPES = {b'"': b'"', b"\\": b"\\", b"/": b"/", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r",
-           b"t": b"\t"}
+ESCAPES = {b'"': b'"', b"\\": b"\\", b"/": b"/", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
 
 def characters(raw):
     """(character, whether it was escaped); None for an invalid escape."""
     found, at = [], 0
     while at < len(raw):
-        byte = raw[at:at + 1]
+        byte = raw[at : at + 1]
         at += 1
         if byte != b"\\":
             found.append((byte, False))
             continue
-        escape = raw[at:at + 1]
+        escape = raw[at : at + 1]
         at += 1
         if escape == b"u":
-            digits = raw[at:at + 4]
+            digits = raw[at : at + 4]
             at += 4
             if not re.fullmatch(b"[0-9A-Fa-f]{4}", digits):
                 return None
@@ -321,7 +334,7 @@ def end_of_line_in_string(joined):
     """Returns the place at which a string crosses the end of a line; the rest is not understood."""
     inside, at = False, 0
     while at < len(joined):
-        byte = joined[at:at + 1]
+        byte = joined[at : at + 1]
         if inside and byte == b"\n":
             return at
         if byte == b'"':
@@ -359,10 +372,18 @@ class Request:
     def summary(self):
         account = self.account
         return {
-            "verdict": self.verdict, "keys": self.keys, "refused": self.refused,
-            "unreadable": self.unreadable, "existing": self.existing, "unstored": self.unstored,
-            "uploads": self.uploads, "downloads": self.downloads, "opened": self.opened, "plain": self.plain,
-            "quoted": self.quoted.decode(), "account": account and {"pin": "%016x" % account[0], "key": account[1]},
+            "verdict": self.verdict,
+            "keys": self.keys,
+            "refused": self.refused,
+            "unreadable": self.unreadable,
+            "existing": self.existing,
+            "unstored": self.unstored,
+            "uploads": self.uploads,
+            "downloads": self.downloads,
+            "opened": self.opened,
+            "plain": self.plain,
+            "quoted": self.quoted.decode(),
+            "account": account and {"pin": "%016x" % account[0], "key": account[1]},
         }
 
     def worsen(self, verdict):
@@ -468,8 +489,7 @@ class Request:
             return False
         if any(odd is None for _, odd in content[:-26][:64]):
             return False
-        verdict, _, pin = twin.open_content(*self.rules.place,
-                                            b"".join(byte for byte, _ in content))
+        verdict, _, pin = twin.open_content(*self.rules.place, b"".join(byte for byte, _ in content))
         if verdict == "sealed":
             self.note_opened(b"")
             self.bind(number, pin)
@@ -500,7 +520,7 @@ class Request:
             return text if native is None else native
 
         path, before = re.split(b"[?#]", target)[0], b""
-        for segment in path.split(b"/")[3 if re.match(b"[^/]*:/" b"/", path) else 1:]:
+        for segment in path.split(b"/")[3 if re.match(b"[^/]*://", path) else 1 :]:
             is_name = before in twin.NAMED
             if segment:
                 before = b"" if is_name else percent_decoded(segment)
@@ -531,9 +551,9 @@ def percent_decoded(text):
 def rewrite_target(rules, target, on_id, on_segment=lambda _key, _text: None):
     target, hash_mark, fragment = target.partition(b"#")
     path, question, query = target.partition(b"?")
-    origin = re.match(b"[^/]*:/" b"/[^/]*", path)
+    origin = re.match(b"[^/]*://[^/]*", path)
     origin = origin.group() if origin else b""
-    segments = path[len(origin):].split(b"/")
+    segments = path[len(origin) :].split(b"/")
     path_key, before = KEYS[b"path"][0], b""
     for i, segment in enumerate(segments):
         if not segment:
@@ -548,11 +568,14 @@ def rewrite_target(rules, target, on_id, on_segment=lambda _key, _text: None):
     pairs = query.split(b"&")
     for i, pair in enumerate(pairs):
         name, equals, value = pair.partition(b"=")
-        numbers = [number for key, number, kind in rules.keys
-                   if key == percent_decoded(name) and kind in ("query", "id", "named")]
+        numbers = [
+            number
+            for key, number, kind in rules.keys
+            if key == percent_decoded(name) and kind in ("query", "id", "named")
+        ]
         if equals and numbers:
             pairs[i] = name + equals + on_id(numbers[0], value)
-    return (origin + b"/".join(segments) + question + b"&".join(pairs) + hash_mark + fragment)
+    return origin + b"/".join(segments) + question + b"&".join(pairs) + hash_mark + fragment
 
 
 def seal_target(rules, pin, ids, target, origin=None):
@@ -562,7 +585,7 @@ def seal_target(rules, pin, ids, target, origin=None):
         return target
     front = b""
     if absolute:
-        front, target = origin[1], target[absolute.end():]
+        front, target = origin[1], target[absolute.end() :]
 
     def on_id(_key, text):
         seals = rules.is_sealed_type(ids, text)

@@ -3,8 +3,7 @@
 import bodies_twin as bodies
 import tokenpin_twin as twin
 
-TOKEN_BYTES = (b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-               b"!#$%&'*+-.^_`|~")
+TOKEN_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~"
 
 
 def chance(rng, probability):
@@ -23,9 +22,25 @@ def a_time(rng):
     if chance(rng, 0.85):
         return rng.randint(1_600_000_000, 2_000_000_000)
     if chance(rng, 0.3):
-        return 2 ** 32 + rng.randint(-2, 300)
-    return rng.choice([0, 1, 299, 300, 2 ** 31, 2 ** 32 - 301, 2 ** 32 - 1, 2 ** 32, 2 ** 45 - 1,
-                       2 ** 45, 2 ** 62, 2 ** 63, 2 ** 64 - 1, rng.getrandbits(40)])
+        return 2**32 + rng.randint(-2, 300)
+    return rng.choice(
+        [
+            0,
+            1,
+            299,
+            300,
+            2**31,
+            2**32 - 301,
+            2**32 - 1,
+            2**32,
+            2**45 - 1,
+            2**45,
+            2**62,
+            2**63,
+            2**64 - 1,
+            rng.getrandbits(40),
+        ]
+    )
 
 
 def a_scope(rng):
@@ -46,8 +61,8 @@ def a_weight(rng):
 
 
 def an_until(rng, now):
-    until = rng.choice([0, 0, 0, now - 1, now, now + 1, 1, 2 ** 45 - 1, rng.getrandbits(45)])
-    return min(max(until, 0), 2 ** 45 - 1)
+    until = rng.choice([0, 0, 0, now - 1, now, now + 1, 1, 2**45 - 1, rng.getrandbits(45)])
+    return min(max(until, 0), 2**45 - 1)
 
 
 def a_slot(rng, number, now, vacant, troubled):
@@ -90,15 +105,24 @@ def a_large_fleet(rng, now, huge):
     # The share of the non-vacant slots that is up.
     up = rng.choice([1, 0.75, 0.5, 0.25, 0.1, 0.02, 0])
     others = rng.choice([[twin.DOWN], [twin.DRAINING], [twin.DRAINING] + 9 * [twin.DOWN]])
-    weights = rng.choice([[twin.FULL_WEIGHT], [twin.FULL_WEIGHT], [32768], [1], [0, 1],
-                          [0, 1, 32768, twin.FULL_WEIGHT], [1, 3, 655, 6554]])
+    weights = rng.choice(
+        [
+            [twin.FULL_WEIGHT],
+            [twin.FULL_WEIGHT],
+            [32768],
+            [1],
+            [0, 1],
+            [0, 1, 32768, twin.FULL_WEIGHT],
+            [1, 3, 655, 6554],
+        ]
+    )
     untils = rng.choice([[0], [0, now, now + 1]])
 
     def a_slot_of_it(i):
         if chance(rng, vacant):
             return twin.Slot()
         state = twin.UP if chance(rng, up) else rng.choice(others)
-        until = min(rng.choice(untils), 2 ** 45 - 1)
+        until = min(rng.choice(untils), 2**45 - 1)
         # The same identities in every fleet: the twin remembers their hashes.
         return twin.Slot(b"%d" % i, rng.choice(weights), state, until)
 
@@ -118,8 +142,7 @@ def some_tried(rng, slots):
 
 
 def key_text(rng):
-    length = rng.choice([1, 2, 3, 7, 8, 9, 20, 255, 256, 4095, 4096] if chance(rng, 0.2)
-                        else [1, 5, 8, 12, 20])
+    length = rng.choice([1, 2, 3, 7, 8, 9, 20, 255, 256, 4095, 4096] if chance(rng, 0.2) else [1, 5, 8, 12, 20])
     return some_bytes(rng, length)
 
 
@@ -140,33 +163,39 @@ def a_key(rng):
 def a_ring(rng):
     count = rng.choice([1, 1, 2, 3, 8])
     ids = rng.sample(range(256), count)
-    ring = [twin.RingKey(id, not_zero_bytes(rng, 16), rng.choice([twin.ACCEPT, twin.RETIRE]))
-            for id in ids]
+    ring = [twin.RingKey(id, not_zero_bytes(rng, 16), rng.choice([twin.ACCEPT, twin.RETIRE])) for id in ids]
     rng.choice(ring).role = twin.SIGN
     return ring
 
 
-LENGTHS = [0, 1, 5, 3600, 86400, 2592000, twin.MAX_MAX_AGE, twin.MAX_MAX_AGE + 1, 2 ** 32 - 1]
-SKEWS = [0, 1, 300, 300, 300, 2 ** 32 - 1]
+LENGTHS = [0, 1, 5, 3600, 86400, 2592000, twin.MAX_MAX_AGE, twin.MAX_MAX_AGE + 1, 2**32 - 1]
+SKEWS = [0, 1, 300, 300, 300, 2**32 - 1]
 
 
 def some_limits(rng):
-    return twin.Limits(rng.choice(SKEWS), rng.choice(LENGTHS), rng.choice(LENGTHS),
-                       rng.choice(LENGTHS + [4, 6, 299]))
+    return twin.Limits(rng.choice(SKEWS), rng.choice(LENGTHS), rng.choice(LENGTHS), rng.choice(LENGTHS + [4, 6, 299]))
 
 
 def clock_edges(limits, now):
     """Moments at which a verdict changes, and their neighbours."""
     interval = limits.refresh_interval
-    edges = [now, now + limits.skew, now - limits.max_life, now - limits.max_idle,
-             now - interval // 5, now - interval // 5, 0, 2 ** 32 - 1]
-    return [edge + d for edge in edges for d in (-1, 0, 1) if 0 <= edge + d < 2 ** 32]
+    edges = [
+        now,
+        now + limits.skew,
+        now - limits.max_life,
+        now - limits.max_idle,
+        now - interval // 5,
+        now - interval // 5,
+        0,
+        2**32 - 1,
+    ]
+    return [edge + d for edge in edges for d in (-1, 0, 1) if 0 <= edge + d < 2**32]
 
 
 def a_moment(rng, limits, now):
-    if now < 2 ** 32 - 600 and chance(rng, 0.1):
+    if now < 2**32 - 600 and chance(rng, 0.1):
         return now + rng.randint(1, min(limits.skew, 300) + 1)
-    if now < 2 ** 32 and chance(rng, 0.6):
+    if now < 2**32 and chance(rng, 0.6):
         return now - min(now, rng.choice([0, 1, 10, 1000, 100000]))
     return rng.choice(clock_edges(limits, now))
 
@@ -199,20 +228,22 @@ def mutated(rng, value, ring):
     position = rng.randrange(len(value))
     if choice == 0:
         wrong = rng.choice([b"", b"=", b"+", b"/", b" ", b"AA"])
-        return value[:position] + wrong + value[position + 1:]
+        return value[:position] + wrong + value[position + 1 :]
     if choice == 1:
         # The trailing bits of the last character.
         last = twin.ALPHABET.index(value[-1:]) ^ rng.randint(1, 63)
-        return value[:-1] + twin.ALPHABET[last:last + 1]
+        return value[:-1] + twin.ALPHABET[last : last + 1]
     if choice == 2:
-        return value[:position] + bytes([rng.choice(twin.ALPHABET)]) + value[position + 1:]
+        return value[:position] + bytes([rng.choice(twin.ALPHABET)]) + value[position + 1 :]
     if choice == 3:
         return value + rng.choice([b"A", b"=", b"==", b"\0"])
     if choice == 4:
-        return value[:rng.choice([0, 1, 66])]
+        return value[: rng.choice([0, 1, 66])]
     if choice == 5:
-        return with_head(value, rng.choice([0x00, 0x20, 0x21, 0x23, 0x24, 0x14, 0x1F, 0xF3, 0x13,
-                                            0x12, 0x11, 0x10, rng.getrandbits(8)]))
+        return with_head(
+            value,
+            rng.choice([0x00, 0x20, 0x21, 0x23, 0x24, 0x14, 0x1F, 0xF3, 0x13, 0x12, 0x11, 0x10, rng.getrandbits(8)]),
+        )
     data = bytearray(twin.unbase64url(value))
     if choice == 6:
         data[rng.randrange(50)] ^= 1 << rng.randrange(8)
@@ -238,17 +269,26 @@ def a_pair(rng, name, values):
     if choice < 4:
         return blanks(rng) + name + blanks(rng) + b"=" + blanks(rng) + value + blanks(rng)
     if choice == 4:
-        quoted = rng.choice([b'"%s"', b'"%s', b'%s"', b'" %s "', b'""%s""', b'"', b'""']).replace(
-            b"%s", value)
+        quoted = rng.choice([b'"%s"', b'"%s', b'%s"', b'" %s "', b'""%s""', b'"', b'""']).replace(b"%s", value)
         return blanks(rng) + name + b"=" + blanks(rng) + quoted + blanks(rng)
     if choice == 5:
-        other = rng.choice([name.swapcase(), name + b"x", name[:-1], b'"' + name + b'"',
-                            name[:1] + b" " + name[1:], b"=" + name, b",a=b," + name])
+        other = rng.choice(
+            [
+                name.swapcase(),
+                name + b"x",
+                name[:-1],
+                b'"' + name + b'"',
+                name[:1] + b" " + name[1:],
+                b"=" + name,
+                b",a=b," + name,
+            ]
+        )
         return blanks(rng) + other + b"=" + value
     if choice == 6:
         return rng.choice([b"", b" ", b"\t", b"\n", b"=", b" = ", b"=a=b", name, b"a", b" a "])
-    return rng.choice([b" ", b""]) + rng.choice([b"a=b", b"theme=dark", b"x=%41", b"q=1,2", b"e=",
-                                                 some_bytes(rng, rng.randrange(6))])
+    return rng.choice([b" ", b""]) + rng.choice(
+        [b"a=b", b"theme=dark", b"x=%41", b"q=1,2", b"e=", some_bytes(rng, rng.randrange(6))]
+    )
 
 
 def a_field(rng, name, values):
@@ -269,18 +309,22 @@ def some_attributes(rng, name):
         if not lowered.startswith(b"__secure-"):
             attributes.secure = chance(rng, 0.7)
     attributes.http_only = chance(rng, 0.7)
-    attributes.same_site = rng.choice([twin.SAME_SITE_LAX, twin.SAME_SITE_STRICT]
-                                      + [twin.SAME_SITE_NONE] * attributes.secure)
+    attributes.same_site = rng.choice(
+        [twin.SAME_SITE_LAX, twin.SAME_SITE_STRICT] + [twin.SAME_SITE_NONE] * attributes.secure
+    )
     attributes.partitioned = attributes.secure and chance(rng, 0.3)
     return attributes
 
 
 def some_rules(rng):
-    segments = [b"responses", b"files", b"chat", b"completions", b"messages", b"x", b"xy", b"x.y",
-                b"models", b"v1"]
-    patterns = {b"/".join(rng.choice(segments if i == 0 else segments + [b"*", b"*:x", b"*y"])
-                          for i in range(rng.choice([1, 1, 2, 3])))
-                for _ in range(rng.randint(1, 8))}
+    segments = [b"responses", b"files", b"chat", b"completions", b"messages", b"x", b"xy", b"x.y", b"models", b"v1"]
+    patterns = {
+        b"/".join(
+            rng.choice(segments if i == 0 else segments + [b"*", b"*:x", b"*y"])
+            for i in range(rng.choice([1, 1, 2, 3]))
+        )
+        for _ in range(rng.randint(1, 8))
+    }
     return [(pattern, rng.randrange(3), rng.randrange(4)) for pattern in sorted(patterns)]
 
 
@@ -294,8 +338,7 @@ def some_id_settings(rng, config):
     if chance(rng, 0.2):
         kinds = [kind for kind in bodies.KINDS if kind not in ("path", "own")]
         names = [b"thing", b"things", b"call_id", b"file_id", b"after", b"metadata", b"a.b-c"]
-        config.id_fields = [(name, rng.choice(kinds)) for name in
-                            rng.sample(names, rng.randint(1, 3))]
+        config.id_fields = [(name, rng.choice(kinds)) for name in rng.sample(names, rng.randint(1, 3))]
         config.id_prefixes = rng.sample([b"thing_", b"call_", b"x"], rng.randint(0, 3))
         config.id_collections = rng.sample([b"things", b"models", b"compact"], rng.randint(0, 3))
 
@@ -333,11 +376,33 @@ def a_config(rng, now):
 
 def a_target(rng, rules):
     segments = [pattern for pattern, *_ in rules] * 2 + [
-        b"v1", b"", b"x", b"Responses", b"responses2", b"chat", b"threads", b"runs", b"jobs",
-        b"resp_123", b"cancel", b"?", b"#", b"?a=/responses/", b"#/files", b"responses?x",
-        b"files#y", b"responses:list", b"%66iles", b"models", b"deployments", b"projects", b"a:x"]
-    parts = [rng.choice(segments).replace(b"*", rng.choice([b"", b"a", b"ab"]))
-             for _ in range(rng.choice([1, 2, 2, 3, 4]))]
+        b"v1",
+        b"",
+        b"x",
+        b"Responses",
+        b"responses2",
+        b"chat",
+        b"threads",
+        b"runs",
+        b"jobs",
+        b"resp_123",
+        b"cancel",
+        b"?",
+        b"#",
+        b"?a=/responses/",
+        b"#/files",
+        b"responses?x",
+        b"files#y",
+        b"responses:list",
+        b"%66iles",
+        b"models",
+        b"deployments",
+        b"projects",
+        b"a:x",
+    ]
+    parts = [
+        rng.choice(segments).replace(b"*", rng.choice([b"", b"a", b"ab"])) for _ in range(rng.choice([1, 2, 2, 3, 4]))
+    ]
     path = b"/".join(parts)
     if chance(rng, 0.2):
         path = b"".join(encoded(rng, byte) for byte in path)
@@ -356,8 +421,25 @@ def encoded(rng, byte):
 
 
 def a_method(rng):
-    return rng.choice([b"POST", b"POST", b"POST", b"GET", b"HEAD", b"DELETE", b"PUT", b"PATCH",
-                       b"OPTIONS", b"CONNECT", b"TRACE", b"get", b"options", b"", b"GETX"])
+    return rng.choice(
+        [
+            b"POST",
+            b"POST",
+            b"POST",
+            b"GET",
+            b"HEAD",
+            b"DELETE",
+            b"PUT",
+            b"PATCH",
+            b"OPTIONS",
+            b"CONNECT",
+            b"TRACE",
+            b"get",
+            b"options",
+            b"",
+            b"GETX",
+        ]
+    )
 
 
 # ---- Ids -----------------------------------------------------------------------------
@@ -427,18 +509,23 @@ class Writer:
         rng = self.rng
         at = rng.randrange(len(sealed))
         other = bytes([rng.choice(twin.ALPHABET)])
-        return rng.choice([
-            b"x" + sealed, sealed + b"x", sealed[1:], sealed[:at] + other + sealed[at + 1:],
-            sealed[:-1] + rng.choice([b"0", b"1", b"2", b"3", b"9"]), sealed[:at] + sealed[at + 1:],
-        ])
+        return rng.choice(
+            [
+                b"x" + sealed,
+                sealed + b"x",
+                sealed[1:],
+                sealed[:at] + other + sealed[at + 1 :],
+                sealed[:-1] + rng.choice([b"0", b"1", b"2", b"3", b"9"]),
+                sealed[:at] + sealed[at + 1 :],
+            ]
+        )
 
     def content(self):
         rng = self.rng
         content = letters(rng, ALNUM + "+/=", rng.choice([1, 8, 63, 64, 65, 100]))
         scope, owner = self.place()
         key = self.ring_key()
-        mark = twin.base64url(twin.envelope_of(key, twin.USE_CONTENT, scope, owner, self.pin(),
-                                               content[:64])) + b"tp0"
+        mark = twin.base64url(twin.envelope_of(key, twin.USE_CONTENT, scope, owner, self.pin(), content[:64])) + b"tp0"
         return content + rng.choice([mark] * 6 + [b"", mark[1:], mark + b"=", self.damaged(mark)])
 
     # ---- Documents
@@ -508,15 +595,28 @@ class Writer:
         return self.members(members)
 
     def members(self, members):
-        pairs = [self.blank() + self.string(name) + self.blank() + b":" + self.blank() + value
-                 for name, value in members]
+        pairs = [
+            self.blank() + self.string(name) + self.blank() + b":" + self.blank() + value for name, value in members
+        ]
         return b"{" + b",".join(pairs) + self.blank() + b"}"
 
     def object(self, depth=1):
         rng = self.rng
         known = {**bodies.KEYS, **{name: (0, kind) for name, kind in self.config.id_fields}}
-        names = list(known) + [b"id"] * 12 + [b"previous_response_id", b"conversation", b"input",
-                                              b"file_ids", b"items", b"model", b"call_id", b"content"]
+        names = (
+            list(known)
+            + [b"id"] * 12
+            + [
+                b"previous_response_id",
+                b"conversation",
+                b"input",
+                b"file_ids",
+                b"items",
+                b"model",
+                b"call_id",
+                b"content",
+            ]
+        )
         members = []
         for _ in range(rng.choice([0, 1, 1, 2, 3, 5] if depth > 1 else [1, 1, 2, 3, 5])):
             name = rng.choice(names)
@@ -524,8 +624,9 @@ class Writer:
             name = name.upper() if chance(rng, 0.05) else name
             members.append((name, self.value(kind, depth)))
         if depth == 1 and chance(rng, 0.3):
-            members.insert(rng.randrange(len(members) + 1),
-                           (b"store", rng.choice([b"false", b"false", b"true", b'"false"'])))
+            members.insert(
+                rng.randrange(len(members) + 1), (b"store", rng.choice([b"false", b"false", b"true", b'"false"']))
+            )
         return self.members(members)
 
     def body(self):
@@ -542,8 +643,13 @@ class Writer:
             body = self.object()
         if chance(rng, 0.08):
             at = rng.randrange(len(body))
-            return rng.choice([body[:at], body[:at] + bytes([rng.choice(b'"{}[],:\\ x1')])
-                               + body[at + 1:], body + rng.choice([b" ", b"{}", b"x"])])
+            return rng.choice(
+                [
+                    body[:at],
+                    body[:at] + bytes([rng.choice(b'"{}[],:\\ x1')]) + body[at + 1 :],
+                    body + rng.choice([b" ", b"{}", b"x"]),
+                ]
+            )
         return body
 
     def target(self):
@@ -553,7 +659,7 @@ class Writer:
             collection = rng.choice(bodies.COLLECTIONS + self.config.id_collections)
             if chance(rng, 0.1):
                 at = rng.randrange(len(collection))
-                collection = (collection[:at] + b"%%%02x" % collection[at] + collection[at + 1:])
+                collection = collection[:at] + b"%%%02x" % collection[at] + collection[at + 1 :]
             name = rng.choice([b"files", b"x", b"a%2fb", b""])
             parts += [b"/" + rng.choice(twin.NAMED) + b"/" + name] if chance(rng, 0.15) else []
             parts.append(rng.choice([b"/"] * 8 + [b"//", b"/x%2F/", b"/%zz/"]) + collection)
@@ -563,10 +669,25 @@ class Writer:
                 parts.append(b"/" + (literal if chance(rng, 0.1) else self.in_target()))
         parts.append(rng.choice([b"", b"", b"/content", b"/"]))
         if chance(rng, 0.3):
-            names = [b"after", b"before_id", b"limit", b"run_id", b"conversation", b"file_ids", b"id",
-                     b"thing", b"call_id", b"metadata", b"afte%72", b"%61fter", b"afte%7"]
-            pairs = [rng.choice(names) + rng.choice([b"=", b"=", b"=", b""]) + self.in_target()
-                     for _ in range(rng.choice([1, 2]))]
+            names = [
+                b"after",
+                b"before_id",
+                b"limit",
+                b"run_id",
+                b"conversation",
+                b"file_ids",
+                b"id",
+                b"thing",
+                b"call_id",
+                b"metadata",
+                b"afte%72",
+                b"%61fter",
+                b"afte%7",
+            ]
+            pairs = [
+                rng.choice(names) + rng.choice([b"=", b"=", b"=", b""]) + self.in_target()
+                for _ in range(rng.choice([1, 2]))
+            ]
             parts.append(b"?" + b"&".join(pairs))
         parts.append(rng.choice([b"", b"", b"", b"#x"]))
         return b"".join(parts)
@@ -576,8 +697,11 @@ class Writer:
         id = self.id()
         if not chance(self.rng, 0.2):
             return bytes(byte for byte in id if byte > 32 and byte not in b"/?#&=%")
-        return b"".join(b"%%%02X" % byte if chance(self.rng, 0.2) else bytes([byte])
-                        for byte in id if byte > 32 and byte not in b"/?#&=")
+        return b"".join(
+            b"%%%02X" % byte if chance(self.rng, 0.2) else bytes([byte])
+            for byte in id
+            if byte > 32 and byte not in b"/?#&="
+        )
 
 
 # ---- Requests ------------------------------------------------------------------------
@@ -596,15 +720,16 @@ def header_values(rng, pool):
     elif choice == 7:
         values = [b""]
     elif choice == 8 and chance(rng, 0.5):
-        values = [bytes(4097)] + values[:rng.randrange(2)]
+        values = [bytes(4097)] + values[: rng.randrange(2)]
     return values
 
 
 def a_request(rng, config, now, consumers, sessions, ids):
     request = twin.Request(now, not_zero_bytes(rng, 16))
     request.method, request.target = a_method(rng), a_target(rng, config.table or twin.DEFAULT_RULES)
-    request.group = rng.choice([None, twin.STATEFUL, twin.STATEFUL, twin.STATEFUL,
-                                twin.PROMPT_CACHE, rng.choice([twin.STATELESS, None])])
+    request.group = rng.choice(
+        [None, twin.STATEFUL, twin.STATEFUL, twin.STATEFUL, twin.PROMPT_CACHE, rng.choice([twin.STATELESS, None])]
+    )
     request.existing = chance(rng, 0.3)
     request.consumer_values = header_values(rng, consumers)
     request.session_values = header_values(rng, sessions)
@@ -655,8 +780,7 @@ def around_the_bound(rng, value, ring, key):
     data = twin.unbase64url(value)
     bad = twin.base64url(data[:34] + bytes(16))
     unknown = [i for i in range(256) if i not in [ring_key.key_id for ring_key in ring]]
-    free = [b"v", with_head(value, 0x20),
-            twin.base64url(data[:1] + twin.u8(rng.choice(unknown)) + data[2:])]
+    free = [b"v", with_head(value, 0x20), twin.base64url(data[:1] + twin.u8(rng.choice(unknown)) + data[2:])]
     if key is None:
         free.append(with_head(value, 0x11))
     values = [bad] * rng.choice([62, 63, 63, 64]) + [rng.choice(free)] * rng.randint(0, 5)
@@ -668,8 +792,7 @@ def a_wrong_key(rng, key, consumers, sessions):
     """Another key than the request's, sometimes with the same bytes under another kind."""
     if key is not None and len(key.data) <= 4096 and chance(rng, 0.5):
         return twin.Key(rng.choice([twin.CONSUMER, twin.SESSION]), key.data)
-    return rng.choice([None, twin.consumer_key(rng.choice(consumers)),
-                       twin.session_key(rng.choice(sessions))])
+    return rng.choice([None, twin.consumer_key(rng.choice(consumers)), twin.session_key(rng.choice(sessions))])
 
 
 def some_errors(rng, config, request):
@@ -678,7 +801,7 @@ def some_errors(rng, config, request):
     if choice == 0:
         request.scope = bytes(1025)
     elif choice == 1:
-        request.tried = request.tried + [len(config.slots) + rng.choice([0, 1, 2 ** 31])]
+        request.tried = request.tried + [len(config.slots) + rng.choice([0, 1, 2**31])]
     elif choice in (2, 3, 4):
         request.entropy = bytes(16)
     elif choice in (5, 6):

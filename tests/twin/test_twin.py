@@ -1,6 +1,6 @@
 """Checks the twin against published vectors, worked examples, vector files, and the library.
 
-    python3 tests/twin/test_twin.py [--library build/lib/libtokenpin.so] [--cases N] [--seed S]
+python3 tests/twin/test_twin.py [--library build/lib/libtokenpin.so] [--cases N] [--seed S]
 """
 
 import argparse
@@ -28,11 +28,13 @@ def rows(name):
 
 def check_published(report):
     key = bytes(range(16))
-    for name, c, d, size in (("siphash13_64_generated_refC.csv", 1, 3, 8),
-                             ("siphash13_64_rust-siphash.csv", 1, 3, 8),
-                             ("siphash13_128_generated_refC.csv", 1, 3, 16),
-                             ("siphash24_64.csv", 2, 4, 8),
-                             ("siphash24_128.csv", 2, 4, 16)):
+    for name, c, d, size in (
+        ("siphash13_64_generated_refC.csv", 1, 3, 8),
+        ("siphash13_64_rust-siphash.csv", 1, 3, 8),
+        ("siphash13_128_generated_refC.csv", 1, 3, 16),
+        ("siphash24_64.csv", 2, 4, 8),
+        ("siphash24_128.csv", 2, 4, 16),
+    ):
         for row in rows(name):
             output = twin.siphash(c, d, key, bytes.fromhex(row["message_hex"]), size)
             report.check(name, output.hex(), row["output_hex"], row)
@@ -49,10 +51,10 @@ def check_published(report):
 def check_claims(report):
     """Figures that the text states."""
     table = twin.LOG_TABLE
-    stated = {0: 0, 1: 6184257240, 128: 643173071356, 255: 1096410434271, 256: 2 ** 40}
+    stated = {0: 0, 1: 6184257240, 128: 643173071356, 255: 1096410434271, 256: 2**40}
     for j, entry in stated.items():
         report.check("T[%d]" % j, table[j], entry)
-    ties = [abs(twin.scaled_log2(j) % 2 ** 24 - 2 ** 23) / 2 ** 24 for j in range(257)]
+    ties = [abs(twin.scaled_log2(j) % 2**24 - 2**23) / 2**24 for j in range(257)]
     report.check("distance to a rounding tie", min(ties) >= 0.0016, True, min(ties))
     for text, value in (("", 0x811C9DC5), ("a", 0xE40C292C), ("foobar", 0xBF9CF968)):
         report.check("fnv1a32", twin.fnv1a32(text.encode()), value, text)
@@ -86,8 +88,7 @@ def check_selection_example(report):
             for i, slot in enumerate(lighter):
                 r = twin.mix(h ^ slot.id)
                 cost = twin.log_of_draw(r)
-                expected.append([name, str(i), "%016x" % r, str(cost), str(slot.weight),
-                                 str(cost // slot.weight)])
+                expected.append([name, str(i), "%016x" % r, str(cost), str(slot.weight), str(cost // slot.weight)])
     h = twin.key_hash(placement_key, b"", twin.consumer_key(b"alice"))
     for k in range(7):
         slot = twin.jump(h, 100) if k == 0 else twin.probe(h, 100)
@@ -105,8 +106,12 @@ def check_cookie_example(report):
         cookie = twin.Cookie(kind, 1, 1800000000, 1800003600, id, pin)
         value = twin.encode(cookie, b"\x22" * 16, b"__Host-tokenpin", b"", key)
         data = twin.unbase64url(value)
-        for line in (["head", data[:26].hex()], ["pin", data[26:34].hex()],
-                     ["tag", data[34:].hex()], ["value", value.decode()]):
+        for line in (
+            ["head", data[:26].hex()],
+            ["pin", data[26:34].hex()],
+            ["tag", data[34:].hex()],
+            ["value", value.decode()],
+        ):
             report.check("worked example of the cookie", True, line in lines, line)
 
 
@@ -116,12 +121,10 @@ def check_ids_example(report):
     pin = twin.identity_hash(b"account-a")
     resp = b"resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41"
     expected = []
-    for native in (b"file-AbCdEfGhIjKlMnOpQrStUv", resp,
-                   b"batch_0494a322-8b14-42a0-be43-71fc2ddb9af2"):
+    for native in (b"file-AbCdEfGhIjKlMnOpQrStUv", resp, b"batch_0494a322-8b14-42a0-be43-71fc2ddb9af2"):
         envelope = twin.envelope_of(ring[0], twin.USE_ID, b"", b"", pin, native)
         sealed = twin.seal_id(ring, b"", b"", native, pin)
-        expected += [["native", native.decode()], ["sealed", sealed.decode()],
-                     ["envelope", envelope.hex()]]
+        expected += [["native", native.decode()], ["sealed", sealed.decode()], ["envelope", envelope.hex()]]
     expected.append(["sealed", twin.seal_id(ring, b"openai", b"alice", resp, pin).decode()])
     content = b"gAAAAABo"
     mark = twin.mark_content(ring, b"", b"", content, pin)
@@ -136,10 +139,14 @@ def check_ids_example(report):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--library", default=os.path.join(ROOT, "build", "lib", "libtokenpin.so"))
-    parser.add_argument("--cases", type=int, default=8000,
-                        help="random decisions; the number of the other cases follows from it. "
-                             "With fewer than 4000, rare cases might be missed, which is a "
-                             "failure")
+    parser.add_argument(
+        "--cases",
+        type=int,
+        default=8000,
+        help="random decisions; the number of the other cases follows from it. "
+        "With fewer than 4000, rare cases might be missed, which is a "
+        "failure",
+    )
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     print("seed %d, cases %d" % (arguments.seed, arguments.cases))

@@ -10,7 +10,7 @@ import functools
 import re
 import struct
 
-MASK64 = 2 ** 64 - 1
+MASK64 = 2**64 - 1
 
 # ======================================================================================
 # docs/spec/selection.md
@@ -141,8 +141,7 @@ class Slot:
         return self.state
 
     def __repr__(self):
-        return "Slot(%r, weight=%d, state=%d, until=%d)" % (
-            self.identity, self.weight, self.state, self.until)
+        return "Slot(%r, weight=%d, state=%d, until=%d)" % (self.identity, self.weight, self.state, self.until)
 
 
 # ---- The hash of a key ---------------------------------------------------------------
@@ -189,9 +188,11 @@ def key_hash(placement_key, scope, key):
 
 def in_state(slots, states, now, excluded):
     """The slots in one of these states that have a weight and are not excluded."""
-    return [i for i, slot in enumerate(slots)
-            if not slot.vacant and slot.weight > 0 and i not in excluded
-            and slot.state_at(now) in states]
+    return [
+        i
+        for i, slot in enumerate(slots)
+        if not slot.vacant and slot.weight > 0 and i not in excluded and slot.state_at(now) in states
+    ]
 
 
 def candidates_of(slots, anonymous, now, excluded):
@@ -318,7 +319,7 @@ LOG_TABLE = [(scaled_log2(j) + (1 << 23)) >> 24 for j in range(257)]
 
 def log_of_draw(r):
     x = r + 1
-    if x == 2 ** 64:
+    if x == 2**64:
         return 0
     e = x.bit_length() - 1
     m = x << (63 - e)
@@ -355,7 +356,7 @@ def weighted_rendezvous(h, slots, candidates):
 def fnv1a32(data):
     x = 0x811C9DC5
     for byte in data:
-        x = (x ^ byte) * 0x01000193 % 2 ** 32
+        x = (x ^ byte) * 0x01000193 % 2**32
     return x
 
 
@@ -411,7 +412,13 @@ class Cookie:
 
     def __repr__(self):
         return "Cookie(kind=%d, key_id=%d, issued_at=%d, refreshed_at=%d, id=%s, pin=%016x)" % (
-            self.kind, self.key_id, self.issued_at, self.refreshed_at, self.id.hex(), self.pin)
+            self.kind,
+            self.key_id,
+            self.issued_at,
+            self.refreshed_at,
+            self.id.hex(),
+            self.pin,
+        )
 
 
 def base64url(data):
@@ -455,8 +462,13 @@ def pin_mask(secret, tag):
 
 def encode(cookie, secret, name, scope, key):
     """`key`: only its bytes are read, and for an anonymous cookie nothing."""
-    head = (u8(VERSION << 4 | cookie.kind) + u8(cookie.key_id)
-            + u32be(cookie.issued_at) + u32be(cookie.refreshed_at) + cookie.id)
+    head = (
+        u8(VERSION << 4 | cookie.kind)
+        + u8(cookie.key_id)
+        + u32be(cookie.issued_at)
+        + u32be(cookie.refreshed_at)
+        + cookie.id
+    )
     tag = cookie_tag(secret, name, scope, head, cookie.pin, key)
     return base64url(head + xor(u64le(cookie.pin), pin_mask(secret, tag)) + tag)
 
@@ -482,12 +494,34 @@ def signing_key(ring):
 
 # ---- Reading one value ---------------------------------------------------------------
 
-(ABSENT, MALFORMED, UNKNOWN_VERSION, UNKNOWN_KEY, BAD_TAG, OTHER_KEY, NOT_YET_VALID,
- EXPIRED_LIFE, EXPIRED_IDLE, VALID, REFRESH_DUE) = range(11)
+(
+    ABSENT,
+    MALFORMED,
+    UNKNOWN_VERSION,
+    UNKNOWN_KEY,
+    BAD_TAG,
+    OTHER_KEY,
+    NOT_YET_VALID,
+    EXPIRED_LIFE,
+    EXPIRED_IDLE,
+    VALID,
+    REFRESH_DUE,
+) = range(11)
 
 # In the order of the checks, which is not that of the numbers.
-CHECKS = [ABSENT, MALFORMED, UNKNOWN_VERSION, UNKNOWN_KEY, BAD_TAG, OTHER_KEY, NOT_YET_VALID,
-          EXPIRED_LIFE, EXPIRED_IDLE, REFRESH_DUE, VALID]
+CHECKS = [
+    ABSENT,
+    MALFORMED,
+    UNKNOWN_VERSION,
+    UNKNOWN_KEY,
+    BAD_TAG,
+    OTHER_KEY,
+    NOT_YET_VALID,
+    EXPIRED_LIFE,
+    EXPIRED_IDLE,
+    REFRESH_DUE,
+    VALID,
+]
 
 MAX_MAX_AGE = 34560000
 
@@ -503,7 +537,11 @@ class Limits:
 
     def __repr__(self):
         return "Limits(skew=%d, max_life=%d, max_idle=%d, refresh_interval=%d)" % (
-            self.skew, self.max_life, self.max_idle, self.refresh_interval)
+            self.skew,
+            self.max_life,
+            self.max_idle,
+            self.refresh_interval,
+        )
 
 
 def refresh_interval(max_life, max_idle, max_age):
@@ -660,8 +698,7 @@ SAME_SITE_LAX, SAME_SITE_STRICT, SAME_SITE_NONE = b"Lax", b"Strict", b"None"
 
 
 class Attributes:
-    def __init__(self, path=b"/", domain=b"", secure=True, http_only=True,
-                 same_site=SAME_SITE_LAX, partitioned=False):
+    def __init__(self, path=b"/", domain=b"", secure=True, http_only=True, same_site=SAME_SITE_LAX, partitioned=False):
         self.path = path
         self.domain = domain
         self.secure = secure
@@ -718,7 +755,7 @@ def cut(text):
     """(P, H)."""
     for i, byte in enumerate(text):
         if byte in b"_-":
-            return text[:i + 1], text[i + 1:]
+            return text[: i + 1], text[i + 1 :]
     return b"", text
 
 
@@ -729,8 +766,9 @@ USE_ID, USE_CONTENT = 0, 1
 
 def seal_tag(ring_key, use, scope, owner, pin, native):
     key = siphash24_128(ring_key.secret, b"tokenpin.v1.sid")
-    return siphash24(key, u8(use) + u32le(len(scope)) + scope + u32le(len(owner)) + owner
-                     + u8(ring_key.key_id) + u64le(pin) + native)
+    return siphash24(
+        key, u8(use) + u32le(len(scope)) + scope + u32le(len(owner)) + owner + u8(ring_key.key_id) + u64le(pin) + native
+    )
 
 
 def seal_mask(ring_key, tag):
@@ -787,9 +825,9 @@ def unbase64url_part(part):
     """The bytes of a part; None if base64url cannot produce the text."""
     bits = "".join("{:06b}".format(ALPHABET.index(byte)) for byte in part)
     size = len(part) * 6 // 8
-    if len(part) % 4 == 1 or "1" in bits[size * 8:]:
+    if len(part) % 4 == 1 or "1" in bits[size * 8 :]:
         return None
-    return bytes(int(bits[8 * i:8 * i + 8], 2) for i in range(size))
+    return bytes(int(bits[8 * i : 8 * i + 8], 2) for i in range(size))
 
 
 def recognise(text):
@@ -883,38 +921,113 @@ AUTO, REFUSE, PLAIN = range(3)
 
 NO_IDS, OPEN, BOTH, ITEMS = range(4)
 
-DEFAULT_RULES = [(pattern, STATEFUL, NO_IDS) for pattern in (
-    b"files:register", b"files:upload", b"batch/jobs", b"realtime/calls", b"libraries",
-    b"cachedContents", b"fileSearchStores", b"tunedModels", b"corpora", b"interactions",
-    b"operations", b"models/*:batchGenerateContent", b"models/*:asyncBatchEmbedContent",
-    b"models/*:predictLongRunning", b"models/*:fetchPredictOperation",
-    b"endpoints/*:predictLongRunning", b"endpoints/*:fetchPredictOperation", b"generatedFiles",
-    b"ragCorpora", b"batchPredictionJobs", b"tuningJobs", b"reasoningEngines", b"async-invoke",
-    b"model-invocation-job", b"model-invocation-jobs", b"model-customization-jobs", b"tasks",
-    b"contents/generations/tasks", b"context/create", b"context/chat/completions",
-    b"services/aigc/*/image-synthesis", b"services/aigc/*/video-synthesis",
-    b"services/aigc/image-generation/generation",
-    b"services/aigc/background-generation/generation", b"services/aigc/virtualmodel/generation",
-    b"services/aigc/image2image/out-painting", b"services/audio/asr/transcription",
-    b"batchInferenceJobs",
-)] + [(pattern, STATEFUL, BOTH) for pattern in (
-    b"files", b"files/upload", b"files/import", b"uploads", b"batches", b"fine_tuning",
-    b"fine_tuning/jobs", b"fine_tuning/alpha/graders/run", b"fine-tunes", b"vector_stores",
-    b"assistants", b"threads", b"threads/runs", b"containers", b"skills", b"evals", b"videos",
-    b"videos/generations", b"videos/characters", b"video/generations", b"video/generations/jobs",
-    b"audio/voices", b"audio/voice_consents", b"chat/completions/*", b"messages/batches",
-    b"agents", b"sessions", b"environments", b"vaults", b"memory_stores",
-)] + [(pattern, STATEFUL, ITEMS) for pattern in (
-    b"responses", b"responses/compact", b"responses/input_tokens", b"conversations",
-)] + [(pattern, STATELESS, NO_IDS) for pattern in (
-    b"realtime/sessions",
-)] + [(pattern, STATELESS, OPEN) for pattern in (
-    b"images/generations", b"images/edits", b"images/variations",
-)] + [(pattern, PROMPT_CACHE, OPEN) for pattern in (
-    b"chat/completions", b"completions", b"messages/count_tokens",
-)] + [(pattern, PROMPT_CACHE, BOTH) for pattern in (
-    b"messages",
-)]
+DEFAULT_RULES = (
+    [
+        (pattern, STATEFUL, NO_IDS)
+        for pattern in (
+            b"files:register",
+            b"files:upload",
+            b"batch/jobs",
+            b"realtime/calls",
+            b"libraries",
+            b"cachedContents",
+            b"fileSearchStores",
+            b"tunedModels",
+            b"corpora",
+            b"interactions",
+            b"operations",
+            b"models/*:batchGenerateContent",
+            b"models/*:asyncBatchEmbedContent",
+            b"models/*:predictLongRunning",
+            b"models/*:fetchPredictOperation",
+            b"endpoints/*:predictLongRunning",
+            b"endpoints/*:fetchPredictOperation",
+            b"generatedFiles",
+            b"ragCorpora",
+            b"batchPredictionJobs",
+            b"tuningJobs",
+            b"reasoningEngines",
+            b"async-invoke",
+            b"model-invocation-job",
+            b"model-invocation-jobs",
+            b"model-customization-jobs",
+            b"tasks",
+            b"contents/generations/tasks",
+            b"context/create",
+            b"context/chat/completions",
+            b"services/aigc/*/image-synthesis",
+            b"services/aigc/*/video-synthesis",
+            b"services/aigc/image-generation/generation",
+            b"services/aigc/background-generation/generation",
+            b"services/aigc/virtualmodel/generation",
+            b"services/aigc/image2image/out-painting",
+            b"services/audio/asr/transcription",
+            b"batchInferenceJobs",
+        )
+    ]
+    + [
+        (pattern, STATEFUL, BOTH)
+        for pattern in (
+            b"files",
+            b"files/upload",
+            b"files/import",
+            b"uploads",
+            b"batches",
+            b"fine_tuning",
+            b"fine_tuning/jobs",
+            b"fine_tuning/alpha/graders/run",
+            b"fine-tunes",
+            b"vector_stores",
+            b"assistants",
+            b"threads",
+            b"threads/runs",
+            b"containers",
+            b"skills",
+            b"evals",
+            b"videos",
+            b"videos/generations",
+            b"videos/characters",
+            b"video/generations",
+            b"video/generations/jobs",
+            b"audio/voices",
+            b"audio/voice_consents",
+            b"chat/completions/*",
+            b"messages/batches",
+            b"agents",
+            b"sessions",
+            b"environments",
+            b"vaults",
+            b"memory_stores",
+        )
+    ]
+    + [
+        (pattern, STATEFUL, ITEMS)
+        for pattern in (
+            b"responses",
+            b"responses/compact",
+            b"responses/input_tokens",
+            b"conversations",
+        )
+    ]
+    + [(pattern, STATELESS, NO_IDS) for pattern in (b"realtime/sessions",)]
+    + [
+        (pattern, STATELESS, OPEN)
+        for pattern in (
+            b"images/generations",
+            b"images/edits",
+            b"images/variations",
+        )
+    ]
+    + [
+        (pattern, PROMPT_CACHE, OPEN)
+        for pattern in (
+            b"chat/completions",
+            b"completions",
+            b"messages/count_tokens",
+        )
+    ]
+    + [(pattern, PROMPT_CACHE, BOTH) for pattern in (b"messages",)]
+)
 
 # A name follows each of these.
 NAMED = (b"deployments", b"endpoints", b"engines", b"model", b"models", b"projects", b"serving-endpoints")
@@ -999,7 +1112,7 @@ def classify(rules, prompt_cache, method, target):
     path = target.split(b"?")[0].split(b"#")[0]
     absolute = re.match(b"[^/]*://[^/]*/?", path)
     if absolute:
-        path = path[absolute.end():]
+        path = path[absolute.end() :]
     # For each segment, the number of segments to skip if it is a word that a name follows.
     segments, skips = [], []
     raw = path.split(b"/")
@@ -1015,7 +1128,7 @@ def classify(rules, prompt_cache, method, target):
         matches = []
         for pattern, group, ids in rules:
             wanted = pattern.split(b"/")
-            there = segments[position:position + len(wanted)]
+            there = segments[position : position + len(wanted)]
             if len(there) == len(wanted) and all(map(segment_fits, wanted, there)):
                 matches.append((wanted, group, ids))
         if matches:
@@ -1024,7 +1137,7 @@ def classify(rules, prompt_cache, method, target):
                 return STATEFUL, True, ids
             if group == STATELESS or group == PROMPT_CACHE and not prompt_cache:
                 return STATELESS, False, ids
-            below = any(segments[position + len(wanted):])
+            below = any(segments[position + len(wanted) :])
             return group, reads or below or wanted[-1] == b"*", ids
         position += 1 + (skips[position] if segments[position] in NAMED else 0)
     # Reading: a target that matches nothing names no existing state, with any method.
@@ -1081,8 +1194,16 @@ def id_hint(placement_key, data):
 
 # ---- Numbers -------------------------------------------------------------------------
 
-(SOURCE_NONE, SOURCE_STATELESS, SOURCE_CONSUMER, SOURCE_SESSION, SOURCE_COMBINED, SOURCE_COOKIE,
- SOURCE_MINTED, SOURCE_ID) = range(8)
+(
+    SOURCE_NONE,
+    SOURCE_STATELESS,
+    SOURCE_CONSUMER,
+    SOURCE_SESSION,
+    SOURCE_COMBINED,
+    SOURCE_COOKIE,
+    SOURCE_MINTED,
+    SOURCE_ID,
+) = range(8)
 PLACED, PINNED, REPINNED, FALLBACK, RETRIED, REJECTED, NONE = range(7)
 PIN_NONE, PIN_HOME, PIN_ELSEWHERE, PIN_DRAINING, PIN_DOWN, PIN_GONE = range(6)
 REASON_OK, REASON_ABSENT, REASON_UNTRUSTED, REASON_SEVERAL, REASON_TOO_LONG = range(5)
@@ -1191,8 +1312,15 @@ class Deciding:
         excluded = set(self.request.tried)
         if without is not None:
             excluded.add(without)
-        return select(self.config.strategy, self.config.slots, self.config.placement_key,
-                      self.scope, key, self.request.now, excluded)
+        return select(
+            self.config.strategy,
+            self.config.slots,
+            self.config.placement_key,
+            self.scope,
+            key,
+            self.request.now,
+            excluded,
+        )
 
     def may_get_cookies(self):
         return self.key is None or self.config.keyed_cookies
@@ -1200,7 +1328,7 @@ class Deciding:
     def write(self, kind, id, issued_at, refreshed_at, pin):
         """Puts a cookie into the decision, signed by the signing key."""
         config, now = self.config, self.request.now
-        if now > 2 ** 32 - 1:
+        if now > 2**32 - 1:
             raise Refused(NOW_TOO_LATE)
         ring_key = signing_key(config.ring)
         cookie = Cookie(kind, ring_key.key_id, issued_at, refreshed_at, id, pin)
@@ -1213,8 +1341,7 @@ class Deciding:
         config, request, decision = self.config, self.request, self.decision
         group = request.group
         if group is None:
-            group, decision.existing, _ = classify(config.table, config.prompt_cache,
-                                                   request.method, request.target)
+            group, decision.existing, _ = classify(config.table, config.prompt_cache, request.method, request.target)
         else:
             decision.existing = request.method in (b"GET", b"HEAD", b"DELETE")
         if request.existing or request.ids is not None and request.ids.existing:
@@ -1266,8 +1393,7 @@ class Deciding:
         if cookie is not None:
             pin_is_gone = self.slot_of(cookie.pin) is None
             if pin_is_gone and not existing and self.may_get_cookies():
-                self.write(cookie.kind, cookie.id, cookie.issued_at,
-                           refreshed(cookie, request.now), pin)
+                self.write(cookie.kind, cookie.id, cookie.issued_at, refreshed(cookie, request.now), pin)
             else:
                 self.refresh_if_due(cookie)
         elif self.may_issue(STATEFUL, reading.unknown_version) and self.may_get_cookies():
@@ -1306,8 +1432,16 @@ class Deciding:
             return
 
         # 3. Cookies
-        reading = read_request(request.carrier_value, request.cookies, config.ring, self.name,
-                               self.scope, self.key, request.now, config.limits)
+        reading = read_request(
+            request.carrier_value,
+            request.cookies,
+            config.ring,
+            self.name,
+            self.scope,
+            self.key,
+            request.now,
+            config.limits,
+        )
         decision.verdict = reading.verdict
         decision.ambiguous = reading.ambiguous
         if account is not None:
@@ -1352,16 +1486,14 @@ class Deciding:
         creates_state = group == STATEFUL and not existing
         if policy == FALLBACK_AND_UPDATE and creates_state and self.may_get_cookies():
             decision.outcome = REPINNED
-            self.write(cookie.kind, cookie.id, cookie.issued_at, refreshed(cookie, request.now),
-                       config.slots[slot].id)
+            self.write(cookie.kind, cookie.id, cookie.issued_at, refreshed(cookie, request.now), config.slots[slot].id)
         else:
             decision.outcome = FALLBACK
             self.refresh_if_due(cookie)
 
     def may_issue(self, group, unknown_version):
         filled = sum(not slot.vacant for slot in self.config.slots)
-        return (group == STATEFUL and (filled > 1 or self.config.mint_single)
-                and not unknown_version)
+        return group == STATEFUL and (filled > 1 or self.config.mint_single) and not unknown_version
 
     def not_pinned(self, group, unknown_version):
         """Rule 6."""
@@ -1394,9 +1526,7 @@ class Deciding:
     def refresh_if_due(self, cookie):
         """Rule 8."""
         if self.decision.verdict == REFRESH_DUE and self.may_get_cookies():
-            self.write(cookie.kind, cookie.id, cookie.issued_at,
-                       refreshed(cookie, self.request.now), cookie.pin)
-
+            self.write(cookie.kind, cookie.id, cookie.issued_at, refreshed(cookie, self.request.now), cookie.pin)
 
     def for_the_host(self, group):
         """Rule 9."""
@@ -1405,22 +1535,22 @@ class Deciding:
             keeps_cookies = self.request.carrier or decision.verdict != ABSENT
             led_back = decision.cookie is not None and keeps_cookies
             sealed = self.request.ids is not None and self.request.ids.sealed
-            decision.may_move = group != STATEFUL or (
-                not decision.existing and (sealed or led_back))
+            decision.may_move = group != STATEFUL or (not decision.existing and (sealed or led_back))
         if decision.slot is not None:
             return
         if decision.outcome == REJECTED:
             counted = [] if self.p is None else [self.p]
         else:
-            counted = [i for i, slot in enumerate(self.config.slots)
-                       if not slot.vacant and (slot.weight > 0 or i == self.p)]
+            counted = [
+                i for i, slot in enumerate(self.config.slots) if not slot.vacant and (slot.weight > 0 or i == self.p)
+            ]
         waits = []
         for slot in (self.config.slots[i] for i in counted):
             state = slot.state_at(now)
             if state in (UP, DRAINING):
                 waits.append(0)
             elif slot.until != 0:
-                waits.append(min(slot.until - now, 2 ** 32 - 1))
+                waits.append(min(slot.until - now, 2**32 - 1))
         decision.retry_after = min(waits, default=0)
 
 
@@ -1440,8 +1570,11 @@ def refusal(decision):
 
 
 # By the numbers of the keys.
-REFUSAL_OF_KEY = {6: ("previous_response_not_found", 400), 9: ("invalid_encrypted_content", 400),
-                  NO_ID_KEY: ("unreadable_body", 400)}
+REFUSAL_OF_KEY = {
+    6: ("previous_response_not_found", 400),
+    9: ("invalid_encrypted_content", 400),
+    NO_ID_KEY: ("unreadable_body", 400),
+}
 
 STALE = "stale"
 

@@ -19,14 +19,23 @@ import library  # noqa: E402
 import report  # noqa: E402
 import tokenpin_twin as twin  # noqa: E402
 from vector_files import (  # noqa: E402
-    FOREIGN, GROUPS, KEY_REASONS, OUTCOMES, OWNERS, PIN_STATES, POLICIES, SOURCES, VERDICTS)
+    FOREIGN,
+    GROUPS,
+    KEY_REASONS,
+    OUTCOMES,
+    OWNERS,
+    PIN_STATES,
+    POLICIES,
+    SOURCES,
+    VERDICTS,
+)
 
-SEED = int(os.environ.get("TOKENPIN_SEED", random.randrange(2 ** 32)))
+SEED = int(os.environ.get("TOKENPIN_SEED", random.randrange(2**32)))
 CASES = int(os.environ.get("TOKENPIN_CASES", 1200))
 # The package's slots take no identity hash that is not an account's.
 CHECKS = [part for part in against.CHECKS if part[0] is not against.check_draws]
 
-NO_SLOT = 2 ** 32 - 1
+NO_SLOT = 2**32 - 1
 ROLES = ["sign", "accept", "retire"]
 STATES = ["up", "draining", "down", "vacant"]
 STRATEGIES = ["jump", "rendezvous", "higress_fnv1a_modulo"]
@@ -112,7 +121,7 @@ def time_of(now):
     """A time that a number of JavaScript can be. Those behind 2^46 are alike: every until and every
     cookie is older.
     """
-    return min(now, 2 ** 53 - 1)
+    return min(now, 2**53 - 1)
 
 
 def without_none(**given):
@@ -139,18 +148,26 @@ def key_of(key):
     kind = KINDS[key.kind]
     if key.kind == twin.COMBINED:
         length = int.from_bytes(key.data[:4], "little")
-        return {"kind": kind, "consumer": key.data[4:4 + length], "session": key.data[4 + length:]}
+        return {"kind": kind, "consumer": key.data[4 : 4 + length], "session": key.data[4 + length :]}
     return {"kind": kind, ("id", "consumer", "session")[key.kind]: key.data}
 
 
 def attributes_of(it):
-    return {"path": it.path, "domain": it.domain, "secure": it.secure, "httpOnly": it.http_only,
-            "partitioned": it.partitioned, "sameSite": SAME_SITES[it.same_site]}
+    return {
+        "path": it.path,
+        "domain": it.domain,
+        "secure": it.secure,
+        "httpOnly": it.http_only,
+        "partitioned": it.partitioned,
+        "sameSite": SAME_SITES[it.same_site],
+    }
 
 
 def rules_of(rules):
-    return [{"pattern": pattern, "group": GROUPS[group], **({"ids": bodies.IDS[rest[0]]} if rest else {})}
-            for pattern, group, *rest in rules]
+    return [
+        {"pattern": pattern, "group": GROUPS[group], **({"ids": bodies.IDS[rest[0]]} if rest else {})}
+        for pattern, group, *rest in rules
+    ]
 
 
 def numbers_of(it):
@@ -185,8 +202,13 @@ class Library:
         slots("set", number, status_of(slot))
 
     def select(self, strategy, made, h, key, anonymous, now, tried):
-        return made.slots("select", Big(h), without_none(
-            strategy=STRATEGIES[strategy], now=time_of(now), anonymous=anonymous, tried=list(tried), key=key_of(key)))
+        return made.slots(
+            "select",
+            Big(h),
+            without_none(
+                strategy=STRATEGIES[strategy], now=time_of(now), anonymous=anonymous, tried=list(tried), key=key_of(key)
+            ),
+        )
 
     def select_batch(self, strategy, made, hashes, anonymous, now, tried):
         how = {"strategy": STRATEGIES[strategy], "now": time_of(now), "anonymous": anonymous, "tried": list(tried)}
@@ -197,17 +219,32 @@ class Library:
         return make("KeyRing", keys_of(ring), *([] if placement_key is None else [placement_key]))
 
     def encode(self, made_ring, name, scope, key, cookie):
-        it = {"kind": KINDS[cookie.kind], "id": cookie.id, "pin": Big(cookie.pin),
-              "issuedAt": cookie.issued_at, "refreshedAt": cookie.refreshed_at}
+        it = {
+            "kind": KINDS[cookie.kind],
+            "id": cookie.id,
+            "pin": Big(cookie.pin),
+            "issuedAt": cookie.issued_at,
+            "refreshedAt": cookie.refreshed_at,
+        }
         return made_ring("encode", it, {"name": name, "scope": scope, "key": key_of(key)}).encode()
 
     def decode(self, made_ring, name, scope, key, limits, now, value):
-        limits = {"now": time_of(now), "skew": limits.skew, "maxLife": limits.max_life, "maxIdle": limits.max_idle,
-                  "refreshInterval": limits.refresh_interval}
+        limits = {
+            "now": time_of(now),
+            "skew": limits.skew,
+            "maxLife": limits.max_life,
+            "maxIdle": limits.max_idle,
+            "refreshInterval": limits.refresh_interval,
+        }
         read = made_ring("decode", value, {"name": name, "scope": scope, "key": key_of(key)}, limits)
         it = read["cookie"]
         return VERDICTS.index(read["verdict"]), it and (
-            KINDS.index(it["kind"]), it["issuedAt"], it["refreshedAt"], it["id"], it["pin"])
+            KINDS.index(it["kind"]),
+            it["issuedAt"],
+            it["refreshedAt"],
+            it["id"],
+            it["pin"],
+        )
 
     def default_name(self, scope):
         return call("defaultCookieName", scope).encode()
@@ -293,22 +330,46 @@ class Decision:
 class Affinity:
     def __init__(self, library, config):
         camel = {
-            "maxAge": config.max_age, "skew": config.skew, "maxLife": config.max_life, "maxIdle": config.max_idle,
-            "combineKeys": config.combine_keys, "rejectBadKeys": config.reject_bad_keys,
-            "keyedCookies": config.keyed_cookies, "mintSingle": config.mint_single, "promptCache": config.prompt_cache,
-            "replaceRules": config.replace_rules, "encryptedContent": config.encrypted_content}
-        switches = {name: bool(value) if name not in ("maxAge", "skew", "maxLife", "maxIdle") else value
-                    for name, value in camel.items()}
-        self.it = make("Affinity", {
-            "slots": slots_of(config.slots), "placementKey": config.placement_key, "cookieKeys": keys_of(config.ring),
-            "strategy": STRATEGIES[config.strategy], "scope": config.scope, "cookieName": config.cookie_name,
-            "rules": rules_of(config.rules), "policyExisting": POLICIES[config.policy_existing],
-            "policyNew": POLICIES[config.policy_new], "idMode": bodies.MODES[config.id_mode],
-            "idKeys": keys_of(config.own_id_keys), "idOwner": OWNERS[config.id_owner],
-            "foreignSeals": FOREIGN[config.foreign_seals], "success": list(config.success),
-            "idFields": [{"name": name, "kind": kind} for name, kind in config.id_fields],
-            "idPrefixes": list(config.id_prefixes), "idCollections": list(config.id_collections),
-            **attributes_of(config.attributes), **switches})
+            "maxAge": config.max_age,
+            "skew": config.skew,
+            "maxLife": config.max_life,
+            "maxIdle": config.max_idle,
+            "combineKeys": config.combine_keys,
+            "rejectBadKeys": config.reject_bad_keys,
+            "keyedCookies": config.keyed_cookies,
+            "mintSingle": config.mint_single,
+            "promptCache": config.prompt_cache,
+            "replaceRules": config.replace_rules,
+            "encryptedContent": config.encrypted_content,
+        }
+        switches = {
+            name: bool(value) if name not in ("maxAge", "skew", "maxLife", "maxIdle") else value
+            for name, value in camel.items()
+        }
+        self.it = make(
+            "Affinity",
+            {
+                "slots": slots_of(config.slots),
+                "placementKey": config.placement_key,
+                "cookieKeys": keys_of(config.ring),
+                "strategy": STRATEGIES[config.strategy],
+                "scope": config.scope,
+                "cookieName": config.cookie_name,
+                "rules": rules_of(config.rules),
+                "policyExisting": POLICIES[config.policy_existing],
+                "policyNew": POLICIES[config.policy_new],
+                "idMode": bodies.MODES[config.id_mode],
+                "idKeys": keys_of(config.own_id_keys),
+                "idOwner": OWNERS[config.id_owner],
+                "foreignSeals": FOREIGN[config.foreign_seals],
+                "success": list(config.success),
+                "idFields": [{"name": name, "kind": kind} for name, kind in config.id_fields],
+                "idPrefixes": list(config.id_prefixes),
+                "idCollections": list(config.id_collections),
+                **attributes_of(config.attributes),
+                **switches,
+            },
+        )
 
     def free(self):
         self.it("close")
@@ -361,13 +422,32 @@ class Affinity:
 
     def decide(self, request, summary=None):
         thing = Thing()
-        return Decision(thing, call("decide", thing.number, self.it, without_none(
-            method=request.method, target=request.target, cookies=list(request.cookies),
-            consumer=list(request.consumer_values), consumerTrusted=bool(request.trusted),
-            session=list(request.session_values), existing=bool(request.existing),
-            group=None if request.group is None else GROUPS[request.group], carrierValue=request.carrier_value,
-            carrier=bool(request.carrier), scope=request.scope, tried=list(request.tried), now=time_of(request.now),
-            entropy=request.entropy, idHint=request.id_hint, ids=summary)))
+        return Decision(
+            thing,
+            call(
+                "decide",
+                thing.number,
+                self.it,
+                without_none(
+                    method=request.method,
+                    target=request.target,
+                    cookies=list(request.cookies),
+                    consumer=list(request.consumer_values),
+                    consumerTrusted=bool(request.trusted),
+                    session=list(request.session_values),
+                    existing=bool(request.existing),
+                    group=None if request.group is None else GROUPS[request.group],
+                    carrierValue=request.carrier_value,
+                    carrier=bool(request.carrier),
+                    scope=request.scope,
+                    tried=list(request.tried),
+                    now=time_of(request.now),
+                    entropy=request.entropy,
+                    idHint=request.id_hint,
+                    ids=summary,
+                ),
+            ),
+        )
 
     def refusal(self, decision):
         return against.CODES.index(decision.it["refusal"]), decision.it["refusalStatus"]

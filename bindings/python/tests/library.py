@@ -8,7 +8,7 @@ import bodies_twin as bodies
 import tokenpin
 import tokenpin_twin as twin
 
-NO_SLOT = 2 ** 32 - 1
+NO_SLOT = 2**32 - 1
 STALE = 44
 
 ROLES = ["sign", "accept", "retire"]
@@ -18,8 +18,7 @@ GROUPS = ["stateless", "stateful", "prompt_cache"]
 POLICIES = ["fail_fast", "fallback_and_update", "fallback_without_update"]
 OWNERS = ["none", "consumer"]
 FOREIGN = ["auto", "refuse", "plain"]
-SAME_SITES = {twin.SAME_SITE_LAX: "lax", twin.SAME_SITE_STRICT: "strict",
-              twin.SAME_SITE_NONE: "none"}
+SAME_SITES = {twin.SAME_SITE_LAX: "lax", twin.SAME_SITE_STRICT: "strict", twin.SAME_SITE_NONE: "none"}
 
 
 class Failed(Exception):
@@ -37,6 +36,7 @@ def fails(method):
             return method(*arguments)
         except tokenpin.Error as error:
             raise Failed(error.status.number) from error
+
     return call
 
 
@@ -55,8 +55,7 @@ def status_of(slot):
 
 
 def slots_of(slots):
-    return [None if slot.vacant else tokenpin.Slot(slot.identity, *status_of(slot))
-            for slot in slots]
+    return [None if slot.vacant else tokenpin.Slot(slot.identity, *status_of(slot)) for slot in slots]
 
 
 def keys_of(ring):
@@ -68,19 +67,25 @@ def key_of(key):
         return None
     if key.kind == twin.COMBINED:
         length = int.from_bytes(key.data[:4], "little")
-        return tokenpin.Key.combined(key.data[4:4 + length], key.data[4 + length:])
+        return tokenpin.Key.combined(key.data[4 : 4 + length], key.data[4 + length :])
     return (tokenpin.Key.anonymous, tokenpin.Key.consumer, tokenpin.Key.session)[key.kind](key.data)
 
 
 def attributes_of(attributes):
-    return {"path": attributes.path, "domain": attributes.domain, "secure": attributes.secure,
-            "http_only": attributes.http_only, "partitioned": attributes.partitioned,
-            "same_site": SAME_SITES[attributes.same_site]}
+    return {
+        "path": attributes.path,
+        "domain": attributes.domain,
+        "secure": attributes.secure,
+        "http_only": attributes.http_only,
+        "partitioned": attributes.partitioned,
+        "same_site": SAME_SITES[attributes.same_site],
+    }
 
 
 def rules_of(rules):
-    return [tokenpin.Rule(pattern, GROUPS[group], *(bodies.IDS[ids] for ids in rest))
-            for pattern, group, *rest in rules]
+    return [
+        tokenpin.Rule(pattern, GROUPS[group], *(bodies.IDS[ids] for ids in rest)) for pattern, group, *rest in rules
+    ]
 
 
 def numbers_of(classified):
@@ -117,12 +122,12 @@ class Library:
         slots.set(number, status_of(slot))
 
     def select(self, strategy, made, h, key, anonymous, now, tried):
-        return made.slots.select(h, strategy=STRATEGIES[strategy], now=now, anonymous=anonymous,
-                                 tried=tried, key=key_of(key))
+        return made.slots.select(
+            h, strategy=STRATEGIES[strategy], now=now, anonymous=anonymous, tried=tried, key=key_of(key)
+        )
 
     def select_batch(self, strategy, made, hashes, anonymous, now, tried):
-        return made.slots.select_batch(hashes, strategy=STRATEGIES[strategy], now=now,
-                                       anonymous=anonymous, tried=tried)
+        return made.slots.select_batch(hashes, strategy=STRATEGIES[strategy], now=now, anonymous=anonymous, tried=tried)
 
     def ring(self, ring, placement_key=None):
         return tokenpin.KeyRing(keys_of(ring), placement_key)
@@ -133,8 +138,7 @@ class Library:
         return made_ring.encode(it, name=name, scope=scope, key=key_of(key)).encode()
 
     def decode(self, made_ring, name, scope, key, limits, now, value):
-        verdict, it = made_ring.decode(value, name=name, scope=scope, key=key_of(key), now=now,
-                                       **vars(limits))
+        verdict, it = made_ring.decode(value, name=name, scope=scope, key=key_of(key), now=now, **vars(limits))
         return verdict.number, it and (it.kind.number, it.issued_at, it.refreshed_at, it.id, it.pin)
 
     def default_name(self, scope):
@@ -153,8 +157,9 @@ class Library:
         return tokenpin.set_cookie_matches(field, name)
 
     def classify(self, rules, replace, prompt_cache, method, target):
-        return numbers_of(tokenpin.classify(method, target, rules_of(rules), replace_rules=replace,
-                                            prompt_cache=prompt_cache))
+        return numbers_of(
+            tokenpin.classify(method, target, rules_of(rules), replace_rules=replace, prompt_cache=prompt_cache)
+        )
 
     def id_ring(self, ring):
         return tokenpin.IdRing(keys_of(ring))
@@ -215,29 +220,62 @@ class Numbered:
 def affinity_of(config):
     """An affinity for a configuration of the twin."""
     return tokenpin.Affinity(
-        slots_of(config.slots), placement_key=config.placement_key,
-        cookie_keys=keys_of(config.ring), strategy=STRATEGIES[config.strategy],
-        scope=config.scope, cookie_name=config.cookie_name, rules=rules_of(config.rules),
-        policy_existing=POLICIES[config.policy_existing], policy_new=POLICIES[config.policy_new],
-        id_mode=bodies.MODES[config.id_mode], id_keys=keys_of(config.own_id_keys),
-        id_owner=OWNERS[config.id_owner], foreign_seals=FOREIGN[config.foreign_seals],
+        slots_of(config.slots),
+        placement_key=config.placement_key,
+        cookie_keys=keys_of(config.ring),
+        strategy=STRATEGIES[config.strategy],
+        scope=config.scope,
+        cookie_name=config.cookie_name,
+        rules=rules_of(config.rules),
+        policy_existing=POLICIES[config.policy_existing],
+        policy_new=POLICIES[config.policy_new],
+        id_mode=bodies.MODES[config.id_mode],
+        id_keys=keys_of(config.own_id_keys),
+        id_owner=OWNERS[config.id_owner],
+        foreign_seals=FOREIGN[config.foreign_seals],
         **attributes_of(config.attributes),
-        **{name: getattr(config, name) for name in (
-            "max_age", "success", "skew", "max_life", "max_idle", "combine_keys",
-            "reject_bad_keys", "keyed_cookies", "mint_single", "prompt_cache", "replace_rules",
-            "encrypted_content", "id_fields", "id_prefixes", "id_collections")})
+        **{
+            name: getattr(config, name)
+            for name in (
+                "max_age",
+                "success",
+                "skew",
+                "max_life",
+                "max_idle",
+                "combine_keys",
+                "reject_bad_keys",
+                "keyed_cookies",
+                "mint_single",
+                "prompt_cache",
+                "replace_rules",
+                "encrypted_content",
+                "id_fields",
+                "id_prefixes",
+                "id_collections",
+            )
+        },
+    )
 
 
 def request_of(request):
     """The arguments of `decide`."""
     return {
-        "method": request.method, "target": request.target, "cookies": request.cookies,
-        "consumer": request.consumer_values, "consumer_trusted": request.trusted,
-        "session": request.session_values, "existing": request.existing,
+        "method": request.method,
+        "target": request.target,
+        "cookies": request.cookies,
+        "consumer": request.consumer_values,
+        "consumer_trusted": request.trusted,
+        "session": request.session_values,
+        "existing": request.existing,
         "group": None if request.group is None else GROUPS[request.group],
-        "carrier_value": request.carrier_value, "carrier": request.carrier,
-        "scope": request.scope, "tried": request.tried, "now": request.now,
-        "entropy": request.entropy, "id_hint": request.id_hint}
+        "carrier_value": request.carrier_value,
+        "carrier": request.carrier,
+        "scope": request.scope,
+        "tried": request.tried,
+        "now": request.now,
+        "entropy": request.entropy,
+        "id_hint": request.id_hint,
+    }
 
 
 @failing
@@ -273,7 +311,7 @@ class Affinity:
         opener = self.it.opener(request.target, ids, scope=request.scope, owner=owner)
         # In pieces, and once in a while whole.
         size = len(body) % 7 * 5 or len(body) or 1
-        chunks = (body[at:at + size] for at in range(0, len(body), size))
+        chunks = (body[at : at + size] for at in range(0, len(body), size))
         body = b"".join(opener.rewrite(chunks))
         return opener.target, body, Numbered(opener), opener.unexpected, opener
 
@@ -283,7 +321,7 @@ class Affinity:
     def seal(self, scope, ids, slot, body, chunk):
         events = body.lstrip(bodies.BLANKS)[:1] in (b"d", b"e", b"i", b"r", b":")
         sealer = self.it.sealer(slot, ids=bodies.IDS[ids], scope=scope, events=events)
-        chunks = (body[at:at + chunk] for at in range(0, len(body), chunk))
+        chunks = (body[at : at + chunk] for at in range(0, len(body), chunk))
         return b"".join(sealer.rewrite(chunks)), sealer.changed, sealer.unexpected
 
     def seal_target(self, scope, ids, slot, target):

@@ -54,21 +54,56 @@ class Provider(http.server.BaseHTTPRequestHandler):
         if self.path.endswith("/responses"):
             native = "resp_%s_%d" % (account.replace("-", ""), time.monotonic_ns())
             text = {"type": "output_text", "text": account, "annotations": []}
-            return self.answer(200, {
-                "id": native, "object": "response", "created_at": 1, "status": "completed", "model": "gpt-x",
-                "output": [{"type": "message", "id": "msg_1", "status": "completed", "role": "assistant",
-                            "content": [text]}],
-                "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "error": None,
-                "usage": {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}})
+            return self.answer(
+                200,
+                {
+                    "id": native,
+                    "object": "response",
+                    "created_at": 1,
+                    "status": "completed",
+                    "model": "gpt-x",
+                    "output": [
+                        {
+                            "type": "message",
+                            "id": "msg_1",
+                            "status": "completed",
+                            "role": "assistant",
+                            "content": [text],
+                        }
+                    ],
+                    "parallel_tool_calls": True,
+                    "tool_choice": "auto",
+                    "tools": [],
+                    "error": None,
+                    "usage": {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2},
+                },
+            )
         if asked.get("stream"):
-            events = [{"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "gpt-x", "choices": [
-                {"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": reason}]}
-                for text, reason in ((account, None), ("", "stop"))]
+            events = [
+                {
+                    "id": "c",
+                    "object": "chat.completion.chunk",
+                    "created": 1,
+                    "model": "gpt-x",
+                    "choices": [{"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": reason}],
+                }
+                for text, reason in ((account, None), ("", "stop"))
+            ]
             body = b"".join(b"data: %s\n\n" % json.dumps(event).encode() for event in events) + b"data: [DONE]\n\n"
             return self.answer(200, body, "text/event-stream")
-        return self.answer(200, {"id": "c", "object": "chat.completion", "created": 1, "model": "gpt-x", "choices": [
-            {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": account}}],
-            "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}})
+        return self.answer(
+            200,
+            {
+                "id": "c",
+                "object": "chat.completion",
+                "created": 1,
+                "model": "gpt-x",
+                "choices": [
+                    {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": account}}
+                ],
+                "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+            },
+        )
 
     def answer(self, status, body, kind="application/json"):
         body = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -89,16 +124,30 @@ def free_port():
 
 
 def configuration(upstream, pinned):
-    models = [{"model_name": name, "litellm_params": {
-        "model": "openai/gpt-x", "api_base": upstream, "api_key": "sk-" + account, "max_retries": 0},
-        "model_info": {"id": account if name == "gpt" else name + "-" + account}}
-        for name in ("gpt", "keyed", "others") for account in ACCOUNTS]
+    models = [
+        {
+            "model_name": name,
+            "litellm_params": {
+                "model": "openai/gpt-x",
+                "api_base": upstream,
+                "api_key": "sk-" + account,
+                "max_retries": 0,
+            },
+            "model_info": {"id": account if name == "gpt" else name + "-" + account},
+        }
+        for name in ("gpt", "keyed", "others")
+        for account in ACCOUNTS
+    ]
     checks = ["responses_api_deployment_check"] if pinned else ["session_affinity"]
     return {
         "model_list": models,
         "litellm_settings": {"callbacks": ["pins.pins", "pins.keyed"] if pinned else [], "num_retries": 0},
-        "router_settings": {"optional_pre_call_checks": checks,
-                            "num_retries": 2 if pinned else 0, "cooldown_time": 3, "allowed_fails": 0},
+        "router_settings": {
+            "optional_pre_call_checks": checks,
+            "num_retries": 2 if pinned else 0,
+            "cooldown_time": 3,
+            "allowed_fails": 0,
+        },
         "general_settings": {"master_key": "sk-master"},
     }
 
@@ -112,12 +161,22 @@ class Proxies:
         # JSON is YAML.
         (folder / "config.yaml").write_text(json.dumps(configuration(upstream, pinned)))
         environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [str(pathlib.Path(sys.executable).with_name("litellm")), "--config", "config.yaml",
-                   "--host", "127.0.0.1", "--telemetry", "False", "--port"]
+        command = [
+            str(pathlib.Path(sys.executable).with_name("litellm")),
+            "--config",
+            "config.yaml",
+            "--host",
+            "127.0.0.1",
+            "--telemetry",
+            "False",
+            "--port",
+        ]
         self.ports = [free_port(), free_port()]
         self.logs = [open(folder / ("log-%d" % port), "w+") for port in self.ports]
-        self.processes = [subprocess.Popen([*command, str(port)], cwd=folder, env=environment, stdout=out, stderr=out)
-                          for port, out in zip(self.ports, self.logs)]
+        self.processes = [
+            subprocess.Popen([*command, str(port)], cwd=folder, env=environment, stdout=out, stderr=out)
+            for port, out in zip(self.ports, self.logs)
+        ]
         for port in self.ports:
             self.wait(port)
 
@@ -294,9 +353,17 @@ def test_for_comparison_litellms_own_session_affinity(tmp_path):
     try:
         split = 0
         for number in range(20):
-            accounts = {account_in(proxies.ask(turn, "/v1/chat/completions", {
-                **CHAT, "metadata": {"session_id": "s%d" % number}}, {"x-litellm-session-id": "s%d" % number})[2])
-                for turn in range(6)}
+            accounts = {
+                account_in(
+                    proxies.ask(
+                        turn,
+                        "/v1/chat/completions",
+                        {**CHAT, "metadata": {"session_id": "s%d" % number}},
+                        {"x-litellm-session-id": "s%d" % number},
+                    )[2]
+                )
+                for turn in range(6)
+            }
             split += len(accounts) > 1
         print("LiteLLM's own session_affinity split %d of 20 sessions" % split)
     finally:

@@ -44,14 +44,16 @@ assert affinity.decide(b"GET", b"/v1/responses/resp_1", cookies=field).outcome =
 
 ROWS = [
     ("a decision with a cookie", lambda: affinity.decide(b"GET", b"/v1/responses/resp_1", cookies=field)),
-    ("with a consumer's name", lambda: affinity.decide(
-        b"POST", b"/v1/responses", consumer=b"alice", consumer_trusted=True)),
+    (
+        "with a consumer's name",
+        lambda: affinity.decide(b"POST", b"/v1/responses", consumer=b"alice", consumer_trusted=True),
+    ),
     ("with a new cookie, and random numbers", lambda: affinity.decide(b"POST", b"/v1/responses")),
     ("`finish`, with a cookie", lambda: affinity.finish(decision, 200)),
     ("making a cookie's value", lambda: ring.encode(cookie, name=name)),
     ("the same by itsdangerous", lambda: signer.sign(payload)),
     ("reading a cookie's value", lambda: ring.decode(value, name=name, now=now)),
-    ("the same by itsdangerous", lambda: signer.unsign(signed, max_age=10 ** 9)),
+    ("the same by itsdangerous", lambda: signer.unsign(signed, max_age=10**9)),
     ("sealing an id", lambda: ids.seal(native, pin)),
     ("opening an id", lambda: ids.open(sealed)),
     ("jump, 1000 buckets", lambda: tokenpin.jump(key, 1000)),

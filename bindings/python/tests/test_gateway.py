@@ -1,5 +1,4 @@
-"""The middleware without a server: what no client of a server can bring about, or only with luck.
-"""
+"""The middleware without a server, in situations that a client can hardly bring about."""
 
 import asyncio
 import inspect
@@ -20,28 +19,34 @@ from tokenpin.wsgi import PinMiddleware as WsgiPinMiddleware
 
 
 def affinity(slots=3):
-    return tokenpin.Affinity(["account-%d" % slot for slot in range(slots)], placement_key=b"a placement key!",
-                             cookie_keys=[tokenpin.CookieKey(1, b"sixteen secrets!")])
+    return tokenpin.Affinity(
+        ["account-%d" % slot for slot in range(slots)],
+        placement_key=b"a placement key!",
+        cookie_keys=[tokenpin.CookieKey(1, b"sixteen secrets!")],
+    )
 
 
-@pytest.mark.parametrize("options,message", [
-    ({"credentials": ["a", "b"]}, "credentials of 2 slots for an affinity of 3"),
-    ({"credentials": ["a", "b", "c\n"]}, "credentials: authorization is no header"),
-    ({"credentials": ["a", "b", {"x y": "c"}]}, "credentials: x y is no header"),
-    ({"carrier_header": "Cookie"}, "the carrier header cookie is used for something else"),
-    ({"carrier_header": "X-A", "session_header": "x-a"}, "the carrier header x-a is used"),
-    ({"carrier_header": "X-Api-Key"}, "the carrier header x-api-key is used"),
-    ({"cooldowns": [Cooldown([429]), Cooldown([])]}, r"cooldowns\[1\]: the statuses"),
-    ({"cooldowns": [Cooldown([200])]}, r"cooldowns\[0\]: the statuses are one or more of 400 to 599"),
-    ({"cooldowns": [Cooldown([429], "up")]}, r"cooldowns\[0\]: the state is draining or down"),
-    ({"cooldowns": [Cooldown([429], seconds=0)]}, "at least a second"),
-    ({"cooldowns": [Cooldown([429], retry_after=0)]}, "at least a second"),
-    ({"retry": Retry([600])}, "retry: the statuses"),
-    ({"retry": Retry(max=4)}, "retry: max is 1 to 3"),
-    ({"retry": Retry(max=0)}, "retry: max is 1 to 3"),
-    ({"max_body": 0}, "at least a byte"),
-    ({"max_held": 0}, "at least a byte"),
-])
+@pytest.mark.parametrize(
+    "options,message",
+    [
+        ({"credentials": ["a", "b"]}, "credentials of 2 slots for an affinity of 3"),
+        ({"credentials": ["a", "b", "c\n"]}, "credentials: authorization is no header"),
+        ({"credentials": ["a", "b", {"x y": "c"}]}, "credentials: x y is no header"),
+        ({"carrier_header": "Cookie"}, "the carrier header cookie is used for something else"),
+        ({"carrier_header": "X-A", "session_header": "x-a"}, "the carrier header x-a is used"),
+        ({"carrier_header": "X-Api-Key"}, "the carrier header x-api-key is used"),
+        ({"cooldowns": [Cooldown([429]), Cooldown([])]}, r"cooldowns\[1\]: the statuses"),
+        ({"cooldowns": [Cooldown([200])]}, r"cooldowns\[0\]: the statuses are one or more of 400 to 599"),
+        ({"cooldowns": [Cooldown([429], "up")]}, r"cooldowns\[0\]: the state is draining or down"),
+        ({"cooldowns": [Cooldown([429], seconds=0)]}, "at least a second"),
+        ({"cooldowns": [Cooldown([429], retry_after=0)]}, "at least a second"),
+        ({"retry": Retry([600])}, "retry: the statuses"),
+        ({"retry": Retry(max=4)}, "retry: max is 1 to 3"),
+        ({"retry": Retry(max=0)}, "retry: max is 1 to 3"),
+        ({"max_body": 0}, "at least a byte"),
+        ({"max_held": 0}, "at least a byte"),
+    ],
+)
 def test_what_does_not_fit_is_told(options, message):
     with pytest.raises(ValueError, match=message):
         Gateway(affinity(), options.pop("credentials", ["a", "b", "c"]), **options)
@@ -64,14 +69,23 @@ class TestCooldowns:
         assert weight == 65536
         return state, until - int(time.time()) if until else 0
 
-    @pytest.mark.parametrize("headers,seconds", [
-        ([], 30), ([(b"retry-after", b"7")], 7), ([(b"retry-after", b"0")], 1), ([(b"retry-after", b"99999")], 3600),
-        ([(b"retry-after", b"6.2")], 7), ([(b"retry-after", b"soon")], 30), ([(b"retry-after", b"")], 30),
-        ([(b"retry-after-ms", b"1500"), (b"retry-after", b"7")], 2),
-        ([(b"retry-after-ms", b"x"), (b"retry-after", b"7")], 7),
-        ([(b"retry-after", b"Wed, 21 Oct 2015 07:28:00 GMT")], 1), ([(b"retry-after", b"1" * 5000)], 3600),
-        ([(b"retry-after", b"\xff")], 30),
-    ])
+    @pytest.mark.parametrize(
+        "headers,seconds",
+        [
+            ([], 30),
+            ([(b"retry-after", b"7")], 7),
+            ([(b"retry-after", b"0")], 1),
+            ([(b"retry-after", b"99999")], 3600),
+            ([(b"retry-after", b"6.2")], 7),
+            ([(b"retry-after", b"soon")], 30),
+            ([(b"retry-after", b"")], 30),
+            ([(b"retry-after-ms", b"1500"), (b"retry-after", b"7")], 2),
+            ([(b"retry-after-ms", b"x"), (b"retry-after", b"7")], 7),
+            ([(b"retry-after", b"Wed, 21 Oct 2015 07:28:00 GMT")], 1),
+            ([(b"retry-after", b"1" * 5000)], 3600),
+            ([(b"retry-after", b"\xff")], 30),
+        ],
+    )
     def test_the_response_says_how_long(self, headers, seconds):
         state, left = self.cooled(429, headers)
         assert state == "draining" and seconds - 1 <= left <= seconds
@@ -88,7 +102,7 @@ class TestCooldowns:
 
     def test_what_an_operator_has_set_stays(self):
         made = Gateway(affinity(), ["a", "b", "c"])
-        for status in (SlotStatus("down"), SlotStatus("draining", 7), SlotStatus("draining", 7, 2 ** 40)):
+        for status in (SlotStatus("down"), SlotStatus("draining", 7), SlotStatus("draining", 7, 2**40)):
             made.set_slot(1, status)
             made.cool(1, 429, [])
             assert made.affinity.get_slot(1) == status
@@ -145,8 +159,15 @@ def test_the_first_table_of_the_page():
 
 
 def scope_of(kind="http", method="POST", path="/v1/responses", headers=(), **more):
-    return {"type": kind, "method": method, "path": path, "raw_path": path.encode(), "query_string": b"",
-            "headers": [(name.encode(), value.encode()) for name, value in headers], **more}
+    return {
+        "type": kind,
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in headers],
+        **more,
+    }
 
 
 def run(app, scope, messages):
@@ -175,9 +196,15 @@ def answering(*statuses, seen=None, body=b'{"id":"resp_1"}', headers=()):
         if seen is not None:
             seen.append((scope, text))
         status = statuses.pop(0)
-        await send({"type": "http.response.start", "status": status, "headers": [
-            (b"content-type", b"application/json"), *headers]})
+        await send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [(b"content-type", b"application/json"), *headers],
+            }
+        )
         await send({"type": "http.response.body", "body": body})
+
     return app
 
 
@@ -191,8 +218,11 @@ def account(scope):
 def test_a_retry_sends_the_whole_body_again_to_another_account():
     seen = []
     made = gateway(retry=Retry([429, 500], max=3))
-    out = run(PinMiddleware(answering(429, 500, 200, seen=seen), made), scope_of(**CHAT), [
-        {"type": "http.request", "body": b'{"a":', "more_body": True}, {"type": "http.request", "body": b"1}"}])
+    out = run(
+        PinMiddleware(answering(429, 500, 200, seen=seen), made),
+        scope_of(**CHAT),
+        [{"type": "http.request", "body": b'{"a":', "more_body": True}, {"type": "http.request", "body": b"1}"}],
+    )
     assert [message.get("status") for message in out] == [200, None]
     assert [body for _, body in seen] == [b'{"a":1}'] * 3 and len({account(scope) for scope, _ in seen}) == 3
 
@@ -214,8 +244,11 @@ def test_an_answer_before_the_end_of_the_body_is_final():
         await send({"type": "http.response.start", "status": 429, "headers": []})
         await send({"type": "http.response.body", "body": b"early"})
 
-    out = run(PinMiddleware(app, gateway(config={"id_mode": "off"}, bodies=False)), scope_of(**CHAT), [
-        {"type": "http.request", "body": b"1", "more_body": True}, {"type": "http.request", "body": b"2"}])
+    out = run(
+        PinMiddleware(app, gateway(config={"id_mode": "off"}, bodies=False)),
+        scope_of(**CHAT),
+        [{"type": "http.request", "body": b"1", "more_body": True}, {"type": "http.request", "body": b"2"}],
+    )
     assert [out[0]["status"], out[1]["body"], len(calls)] == [429, b"early", 1]
 
 
@@ -229,8 +262,11 @@ def test_no_more_accounts_than_there_are_are_asked():
 
 def test_a_client_that_goes_while_its_body_is_read_is_not_answered():
     made, seen = gateway(), []
-    out = run(PinMiddleware(answering(200, seen=seen), made), scope_of(), [
-        {"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+    out = run(
+        PinMiddleware(answering(200, seen=seen), made),
+        scope_of(),
+        [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}],
+    )
     assert (out, seen, made._held) == ([], [], 0)
 
 
@@ -296,17 +332,25 @@ class TestWebSockets:
 
     def test_a_handshake_begins_a_session_and_frames_pass(self):
         app = PinMiddleware(self.app, gateway(config={"id_mode": "open"}))
-        out = run(app, scope_of("websocket", path="/v1/responses", headers=[("authorization", "mine")]),
-                  [{"type": "websocket.connect"}])
-        (name, cookie), = out[0]["headers"]
+        out = run(
+            app,
+            scope_of("websocket", path="/v1/responses", headers=[("authorization", "mine")]),
+            [{"type": "websocket.connect"}],
+        )
+        ((name, cookie),) = out[0]["headers"]
         assert (name, cookie[:4], cookie == b"pin=evil") == (b"set-cookie", b"pin=", False)
         assert out[1]["text"] == "x" and account(self.scope).startswith(b"Bearer sk-")
         # It creates, as a POST does.
         assert self.scope["tokenpin.decision"].existing is False
 
     def test_on_a_path_with_sealed_ids_it_is_refused(self):
-        for mode, refuse, refused in (("seal", False, True), ("strict", False, True), ("open", True, True),
-                                      ("open", False, False), ("off", True, False)):
+        for mode, refuse, refused in (
+            ("seal", False, True),
+            ("strict", False, True),
+            ("open", True, True),
+            ("open", False, False),
+            ("off", True, False),
+        ):
             app = PinMiddleware(self.app, gateway(config={"id_mode": mode}, refuse_upgrades=refuse))
             scope = scope_of("websocket", extensions={"websocket.http.response": {}})
             out = run(app, scope, [{"type": "websocket.connect"}])
@@ -325,9 +369,16 @@ class TestWebSockets:
 
 
 def environ_of(method="POST", path="/v1/responses", body=b"{}", **more):
-    return {"REQUEST_METHOD": method, "SCRIPT_NAME": "", "PATH_INFO": path, "QUERY_STRING": "",
-            "CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(body)),
-            "wsgi.input": io.BytesIO(body), **more}
+    return {
+        "REQUEST_METHOD": method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path,
+        "QUERY_STRING": "",
+        "CONTENT_TYPE": "application/json",
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.input": io.BytesIO(body),
+        **more,
+    }
 
 
 def call(app, environ):
@@ -343,7 +394,7 @@ def call(app, environ):
     finally:
         if hasattr(chunks, "close"):
             chunks.close()
-    (status, headers), = started
+    ((status, headers),) = started
     return status, headers, b"".join(written) + body
 
 
@@ -364,6 +415,7 @@ def wsgi(*statuses, seen=None, closed=None, writes=False, body=b'{"id":"resp_1"}
             write(b'{"id":"re')
             return Chunks([b'sp_1"}'])
         return Chunks([body])
+
     return app
 
 
@@ -396,12 +448,14 @@ def test_wsgi_knows_the_target_without_the_servers_help():
     affinity_ = gateway().affinity
     sealed = json.loads(call(WsgiPinMiddleware(wsgi(200), gateway()), environ_of())[2])["id"]
     assert affinity_.opener("/v1/responses/" + sealed, "items").target == "/v1/responses/resp_1"
-    for path, more in (("/v1/responses/" + sealed, {}), ("/responses/" + sealed, {"SCRIPT_NAME": "/v1"}),
-                       ("/v1/responses/" + sealed, {"RAW_URI": "/v1/responses/%s?after=x" % sealed})):
+    for path, more in (
+        ("/v1/responses/" + sealed, {}),
+        ("/responses/" + sealed, {"SCRIPT_NAME": "/v1"}),
+        ("/v1/responses/" + sealed, {"RAW_URI": "/v1/responses/%s?after=x" % sealed}),
+    ):
         seen = []
-        call(WsgiPinMiddleware(wsgi(200, seen=seen), gateway()),
-             environ_of("GET", path, body=b"", **more))
-        (environ, _), = seen
+        call(WsgiPinMiddleware(wsgi(200, seen=seen), gateway()), environ_of("GET", path, body=b"", **more))
+        ((environ, _),) = seen
         assert environ["PATH_INFO"] == path.replace(sealed, "resp_1")
         if "RAW_URI" in more:
             assert environ["RAW_URI"] == "/v1/responses/resp_1?after=x" and environ["QUERY_STRING"] == "after=x"

@@ -64,7 +64,7 @@ def test_errors_have_the_status_name_and_text():
 
 
 def test_a_word_that_is_none_names_those_that_are():
-    with pytest.raises(Error, match='Strategy must be one of jump, rendezvous') as raised:
+    with pytest.raises(Error, match="Strategy must be one of jump, rendezvous") as raised:
         build(strategy="sk-secret")
     assert raised.value.status is tokenpin.Status.BAD_ENUM
     assert "sk-" not in str(raised.value)
@@ -79,50 +79,53 @@ def test_a_finish_elsewhere_is_stale():
     assert raised.value.status == "stale"
 
 
-@pytest.mark.parametrize("call", [
-    lambda it: it.decide(7, "/v1/responses"),
-    lambda it: it.decide("POST", None),
-    lambda it: it.decide("POST", "/", cookies=7),
-    lambda it: it.decide("POST", "/", cookies=[7]),
-    lambda it: it.decide("POST", "/", cookies=[None]),
-    lambda it: it.decide("POST", "/", consumer={"a": 1}),
-    lambda it: it.decide("POST", "/", now="later"),
-    lambda it: it.decide("POST", "/", now=1.5),
-    lambda it: it.decide("POST", "/", entropy="sixteen letters!"),
-    lambda it: it.decide("POST", "/", tried=3),
-    lambda it: it.decide("POST", "/", tried=["x"]),
-    lambda it: it.decide("POST", "/", ids=object()),
-    lambda it: it.decide("POST", "/", no_such_word=1),
-    lambda it: it.decide("POST", "/", bytearray(b"x")),
-    lambda it: it.finish(None, 200),
-    lambda it: it.finish(it.decide("POST", "/"), "200"),
-    lambda it: it.set_slot(0, "down"),
-    lambda it: it.set_slot(0, ("down", "heavy", 0)),
-    lambda it: it.set_slot("a", ("down", 1, 0)),
-    lambda it: it.find(3),
-    lambda it: it.opener("/", "both").push("text"),
-    lambda it: it.opener("/", "both").rewrite(7),
-    lambda it: list(it.opener("/", "both").rewrite(["text"])),
-    lambda it: it.sealer(0),
-    lambda it: build(7),
-    lambda it: build([7]),
-    lambda it: build([("a", "up", 1, 0, 0)]),
-    lambda it: build([()]),
-    lambda it: build(rules=["files"]),
-    lambda it: build(rules=[("files",)]),
-    lambda it: build(success=200),
-    lambda it: Affinity(["a"], placement_key=PLACEMENT, cookie_keys=[b"secret"]),
-    lambda it: Affinity(["a"], placement_key="a placement key!", cookie_keys=KEYS),
-    lambda it: Affinity(["a"], cookie_keys=KEYS),
-    lambda it: CookieKey(1, "sixteen letters!"),
-    lambda it: CookieKey("1", bytes(16)),
-    lambda it: KeyRing(3),
-    lambda it: Key.consumer(3),
-    lambda it: Key(),
-    lambda it: tokenpin.Decision(),
-    lambda it: tokenpin.jump("1", 1),
-    lambda it: tokenpin.key_hash(PLACEMENT, "alice"),
-])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda it: it.decide(7, "/v1/responses"),
+        lambda it: it.decide("POST", None),
+        lambda it: it.decide("POST", "/", cookies=7),
+        lambda it: it.decide("POST", "/", cookies=[7]),
+        lambda it: it.decide("POST", "/", cookies=[None]),
+        lambda it: it.decide("POST", "/", consumer={"a": 1}),
+        lambda it: it.decide("POST", "/", now="later"),
+        lambda it: it.decide("POST", "/", now=1.5),
+        lambda it: it.decide("POST", "/", entropy="sixteen letters!"),
+        lambda it: it.decide("POST", "/", tried=3),
+        lambda it: it.decide("POST", "/", tried=["x"]),
+        lambda it: it.decide("POST", "/", ids=object()),
+        lambda it: it.decide("POST", "/", no_such_word=1),
+        lambda it: it.decide("POST", "/", bytearray(b"x")),
+        lambda it: it.finish(None, 200),
+        lambda it: it.finish(it.decide("POST", "/"), "200"),
+        lambda it: it.set_slot(0, "down"),
+        lambda it: it.set_slot(0, ("down", "heavy", 0)),
+        lambda it: it.set_slot("a", ("down", 1, 0)),
+        lambda it: it.find(3),
+        lambda it: it.opener("/", "both").push("text"),
+        lambda it: it.opener("/", "both").rewrite(7),
+        lambda it: list(it.opener("/", "both").rewrite(["text"])),
+        lambda it: it.sealer(0),
+        lambda it: build(7),
+        lambda it: build([7]),
+        lambda it: build([("a", "up", 1, 0, 0)]),
+        lambda it: build([()]),
+        lambda it: build(rules=["files"]),
+        lambda it: build(rules=[("files",)]),
+        lambda it: build(success=200),
+        lambda it: Affinity(["a"], placement_key=PLACEMENT, cookie_keys=[b"secret"]),
+        lambda it: Affinity(["a"], placement_key="a placement key!", cookie_keys=KEYS),
+        lambda it: Affinity(["a"], cookie_keys=KEYS),
+        lambda it: CookieKey(1, "sixteen letters!"),
+        lambda it: CookieKey("1", bytes(16)),
+        lambda it: KeyRing(3),
+        lambda it: Key.consumer(3),
+        lambda it: Key(),
+        lambda it: tokenpin.Decision(),
+        lambda it: tokenpin.jump("1", 1),
+        lambda it: tokenpin.key_hash(PLACEMENT, "alice"),
+    ],
+)
 def test_wrong_types_are_told(call):
     affinity = build()
     before = affinity.live_fingerprint(0)
@@ -131,15 +134,18 @@ def test_wrong_types_are_told(call):
     assert affinity.live_fingerprint(0) == before
 
 
-@pytest.mark.parametrize("call", [
-    lambda it: it.decide("POST", "/", now=-1),
-    lambda it: it.decide("POST", "/", tried=[-1]),
-    lambda it: it.finish(it.decide("POST", "/"), 65536),
-    lambda it: it.set_slot(0, ("down", -1, 0)),
-    lambda it: it.set_slot(2 ** 32, ("down", 1, 0)),
-    lambda it: CookieKey(256, bytes(16)),
-    lambda it: tokenpin.jump(2 ** 64, 1),
-])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda it: it.decide("POST", "/", now=-1),
+        lambda it: it.decide("POST", "/", tried=[-1]),
+        lambda it: it.finish(it.decide("POST", "/"), 65536),
+        lambda it: it.set_slot(0, ("down", -1, 0)),
+        lambda it: it.set_slot(2**32, ("down", 1, 0)),
+        lambda it: CookieKey(256, bytes(16)),
+        lambda it: tokenpin.jump(2**64, 1),
+    ],
+)
 def test_numbers_out_of_range_are_told(call):
     with pytest.raises(OverflowError):
         call(build())
@@ -147,10 +153,12 @@ def test_numbers_out_of_range_are_told(call):
 
 @pytest.mark.parametrize("length", [0, 15, 17, 32])
 def test_sixteen_bytes_are_sixteen(length):
-    for call in (lambda: CookieKey(1, bytes(length)),
-                 lambda: Affinity(["a"], placement_key=bytes(length), cookie_keys=KEYS),
-                 lambda: build().decide(entropy=bytes(length)),
-                 lambda: build().decide(id_hint=bytes(length))):
+    for call in (
+        lambda: CookieKey(1, bytes(length)),
+        lambda: Affinity(["a"], placement_key=bytes(length), cookie_keys=KEYS),
+        lambda: build().decide(entropy=bytes(length)),
+        lambda: build().decide(id_hint=bytes(length)),
+    ):
         with pytest.raises(ValueError, match="16 bytes, not %d" % length):
             call()
 
@@ -164,11 +172,18 @@ def test_a_closed_affinity_says_so():
     with build() as affinity:
         decision = affinity.decide("POST", "/v1/responses")
         sealer = affinity.sealer(0, ids="both", mode="seal")
-    for call in (lambda: affinity.decide("POST", "/"), lambda: affinity.finish(decision, 200),
-                 lambda: len(affinity), lambda: affinity.fingerprint,
-                 lambda: affinity.set_slot(0, ("up", 1, 0)), lambda: affinity.get_slot(0),
-                 lambda: affinity.opener("/", "both"), lambda: affinity.classify("GET", "/"),
-                 lambda: affinity.cookie_name(), lambda: affinity.sealer(0, ids="both")):
+    for call in (
+        lambda: affinity.decide("POST", "/"),
+        lambda: affinity.finish(decision, 200),
+        lambda: len(affinity),
+        lambda: affinity.fingerprint,
+        lambda: affinity.set_slot(0, ("up", 1, 0)),
+        lambda: affinity.get_slot(0),
+        lambda: affinity.opener("/", "both"),
+        lambda: affinity.classify("GET", "/"),
+        lambda: affinity.cookie_name(),
+        lambda: affinity.sealer(0, ids="both"),
+    ):
         with pytest.raises(Error) as raised:
             call()
         assert raised.value.status == "not_initialised"
@@ -222,8 +237,10 @@ def test_a_whole_exchange_with_sealed_ids():
     sealed = out.split(b'"id":"')[1].split(b'"')[0].decode()
     assert native not in out.decode() and sealed.endswith("tp1") and sealer.changed == 3
     # Another replica, another client without a cookie.
-    for target, body in (("/v1/responses/" + sealed, b""),
-                         ("/v1/responses", b'{"previous_response_id":"%s"}' % sealed.encode())):
+    for target, body in (
+        ("/v1/responses/" + sealed, b""),
+        ("/v1/responses", b'{"previous_response_id":"%s"}' % sealed.encode()),
+    ):
         other = build(id_mode="seal")
         opener = other.opener(target, "items")
         opened = b"".join(opener.rewrite([body[:30], body[30:]]))
@@ -232,22 +249,39 @@ def test_a_whole_exchange_with_sealed_ids():
         assert (again.slot, again.source) == (decision.slot, "id")
         other.set_slot(decision.slot, ("down", 65536, 0))
         refused = other.decide("POST", target, ids=opener)
-        assert (refused.slot, refused.refusal, refused.refusal_status) == (
-            None, "session_unavailable", 503)
+        assert (refused.slot, refused.refusal, refused.refusal_status) == (None, "session_unavailable", 503)
 
 
 def test_secrets_and_persons_are_not_shown():
     affinity = build(keyed_cookies=True)
     decision = affinity.decide("POST", "/v1/responses", consumer="alice", consumer_trusted=True)
     ring = KeyRing(KEYS)
-    _, cookie = ring.decode(decision.cookie_value, name=affinity.cookie_name(), now=decision.fingerprint >> 40,
-                            key=Key.consumer("alice"), skew=2 ** 32 - 1)
+    _, cookie = ring.decode(
+        decision.cookie_value,
+        name=affinity.cookie_name(),
+        now=decision.fingerprint >> 40,
+        key=Key.consumer("alice"),
+        skew=2**32 - 1,
+    )
     verdict, opened = IdRing(KEYS).open(IdRing(KEYS).seal("resp_1", 123456789))
     assert verdict == "sealed"
-    shown = "".join(map(repr, (affinity, decision, KEYS[0], ring, cookie, opened, Key.consumer("alice"),
-                               Key.combined("alice", "alice"), IdRing(KEYS))))
-    for secret in ("secrets", "alice", decision.cookie_value, "123456789", str(cookie.pin),
-                   cookie.id.hex()):
+    shown = "".join(
+        map(
+            repr,
+            (
+                affinity,
+                decision,
+                KEYS[0],
+                ring,
+                cookie,
+                opened,
+                Key.consumer("alice"),
+                Key.combined("alice", "alice"),
+                IdRing(KEYS),
+            ),
+        )
+    )
+    for secret in ("secrets", "alice", decision.cookie_value, "123456789", str(cookie.pin), cookie.id.hex()):
         assert secret not in shown
     assert "resp_1" in shown
     assert "secrets" not in str(KEYS[0]) and not hasattr(KEYS[0], "secret")
@@ -426,7 +460,7 @@ print(used() - before)
 
 
 class TestBatches:
-    hashes = [(number * 0x9E3779B97F4A7C15) & (2 ** 64 - 1) for number in range(1000)]
+    hashes = [(number * 0x9E3779B97F4A7C15) & (2**64 - 1) for number in range(1000)]
     slots = Slots(["a", "b", None, ("c", "down"), ("d", "up", 1000)])
 
     def test_a_list_gives_a_list(self):
@@ -463,14 +497,26 @@ class TestBatches:
         read_only = numpy.zeros(1000, dtype=numpy.int32)
         read_only.flags.writeable = False
         unaligned = numpy.zeros(8001, dtype=numpy.uint8)[1:].view(numpy.uint64)
-        for bad in (hashes.astype(numpy.int64), hashes.astype(numpy.float64), hashes[::2],
-                    hashes[::-1], hashes.reshape(10, 100), hashes.astype(">u8"),
-                    numpy.array(5, dtype=numpy.uint64), unaligned):
+        for bad in (
+            hashes.astype(numpy.int64),
+            hashes.astype(numpy.float64),
+            hashes[::2],
+            hashes[::-1],
+            hashes.reshape(10, 100),
+            hashes.astype(">u8"),
+            numpy.array(5, dtype=numpy.uint64),
+            unaligned,
+        ):
             with pytest.raises(TypeError, match="hashes is a contiguous array of one dimension, of uint64"):
                 self.slots.select_batch(bad)
         out = numpy.zeros(1000, dtype=numpy.int32)
-        for bad in (out.astype(numpy.uint32), out.astype(numpy.int64), numpy.zeros(2000, numpy.int32)[::2],
-                    read_only, [0] * 1000):
+        for bad in (
+            out.astype(numpy.uint32),
+            out.astype(numpy.int64),
+            numpy.zeros(2000, numpy.int32)[::2],
+            read_only,
+            [0] * 1000,
+        ):
             with pytest.raises(TypeError, match="out is a"):
                 self.slots.select_batch(hashes, out=bad)
         with pytest.raises(ValueError, match="as long"):
@@ -482,6 +528,8 @@ class TestBatches:
         assert not out.any()
 
     def test_the_interface_needs_no_numpy(self):
-        program = ("import sys; sys.modules['numpy'] = None; import tokenpin; "
-                   "assert tokenpin.Slots(['a']).select_batch([1, 2]) == [0, 0]")
+        program = (
+            "import sys; sys.modules['numpy'] = None; import tokenpin; "
+            "assert tokenpin.Slots(['a']).select_batch([1, 2]) == [0, 0]"
+        )
         subprocess.run([sys.executable, "-c", program], check=True)

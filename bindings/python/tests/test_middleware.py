@@ -1,5 +1,4 @@
-"""The middleware in real servers: uvicorn and gunicorn, two replicas of each, which share nothing.
-"""
+"""The middleware in uvicorn and gunicorn, two replicas of each, without shared storage."""
 
 import hashlib
 import http.client
@@ -108,6 +107,7 @@ def replicas(mode):
         made = Replicas(request.param, mode)
         yield made
         made.close()
+
     return made
 
 
@@ -141,8 +141,9 @@ def test_a_sealed_id_keeps_a_client_without_cookies_on_its_account(sealing):
             read = sealing.ask("GET", "/v1/responses/%s?include=x" % sealed)
             assert (read.status, read.account, read.json["id"]) == (200, first.account, sealed)
             assert re.fullmatch(r"/v1/responses/resp_[0-9a-f]{48}\?include=x", read.seen["target"])
-            turn = sealing.ask("POST", "/v1/responses", {"previous_response_id": sealed, "input": "y"},
-                               [("Content-MD5", "x")])
+            turn = sealing.ask(
+                "POST", "/v1/responses", {"previous_response_id": sealed, "input": "y"}, [("Content-MD5", "x")]
+            )
             assert (turn.status, turn.account) == (200, first.account)
             assert re.search('"previous_response_id": "resp_[0-9a-f]{48}"', turn.seen["body"])
             assert turn.sent("content-length") == [str(len(turn.seen["body"]))]
@@ -170,9 +171,18 @@ def test_what_is_not_sealed_passes_byte_for_byte(off):
 
 
 def test_the_clients_credentials_are_not_sent_on(off):
-    answer = off.ask("POST", "/v1/responses", {}, [
-        ("Authorization", "Bearer mine"), ("X-Api-Key", "mine"), ("OpenAI-Organization", "mine"),
-        ("X-Tokens", "stays"), ("X-Pin", "")])
+    answer = off.ask(
+        "POST",
+        "/v1/responses",
+        {},
+        [
+            ("Authorization", "Bearer mine"),
+            ("X-Api-Key", "mine"),
+            ("OpenAI-Organization", "mine"),
+            ("X-Tokens", "stays"),
+            ("X-Pin", ""),
+        ],
+    )
     assert answer.sent("authorization") == ["Bearer " + answer.account]
     assert (answer.sent("x-api-key"), answer.sent("openai-organization"), answer.sent("x-pin")) == ([], [], [])
     assert answer.sent("x-tokens") == ["stays"]
@@ -230,7 +240,7 @@ def test_bodies_that_are_too_long(sealing, off):
 
 
 def chunked(body, size=1000):
-    parts = [body[at:at + size] for at in range(0, len(body), size)]
+    parts = [body[at : at + size] for at in range(0, len(body), size)]
     return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
 
 
@@ -269,25 +279,54 @@ def refusal(code, key=None, second=None, quoted=None):
 
 
 CASES = [
-    ("POST", "/v1/responses", {"previous_response_id": PLAIN}, [],
-     refusal("previous_response_not_found", "previous_response_id", quoted=PLAIN)),
-    ("POST", "/v1/responses", {"previous_response_id": SEALED}, [],
-     refusal("previous_response_not_found", "previous_response_id", quoted=SEALED)),
-    ("POST", "/v1/responses", {"previous_response_id": LONG}, [],
-     refusal("previous_response_not_found", "previous_response_id")),
+    (
+        "POST",
+        "/v1/responses",
+        {"previous_response_id": PLAIN},
+        [],
+        refusal("previous_response_not_found", "previous_response_id", quoted=PLAIN),
+    ),
+    (
+        "POST",
+        "/v1/responses",
+        {"previous_response_id": SEALED},
+        [],
+        refusal("previous_response_not_found", "previous_response_id", quoted=SEALED),
+    ),
+    (
+        "POST",
+        "/v1/responses",
+        {"previous_response_id": LONG},
+        [],
+        refusal("previous_response_not_found", "previous_response_id"),
+    ),
     ("GET", "/v1/responses/" + SEALED.replace("Z", "%5A"), None, [], refusal("not_found", "path", quoted=SEALED)),
     ("GET", "/v1/responses/resp_1%252F%22%0A", None, [], refusal("not_found", "path")),
-    ("POST", "/v1/batches", b'{"input_file_id":"f\\u0069le-AbCdEfGhIjKlMnOpQrStUv"}', [],
-     refusal("not_found", "input_file_id", quoted="file-AbCdEfGhIjKlMnOpQrStUv")),
+    (
+        "POST",
+        "/v1/batches",
+        b'{"input_file_id":"f\\u0069le-AbCdEfGhIjKlMnOpQrStUv"}',
+        [],
+        refusal("not_found", "input_file_id", quoted="file-AbCdEfGhIjKlMnOpQrStUv"),
+    ),
     ("POST", "/v1/responses", b'{"input":"\xff"}', [], refusal("unreadable_body")),
     ("POST", "/v1/responses", b"no json", [], refusal("unreadable_body")),
-    ("POST", "/v1/responses", b"a=b", [("Content-Type", "application/x-www-form-urlencoded")],
-     refusal("unsupported_content_type")),
+    (
+        "POST",
+        "/v1/responses",
+        b"a=b",
+        [("Content-Type", "application/x-www-form-urlencoded")],
+        refusal("unsupported_content_type"),
+    ),
     ("POST", "/v1/responses", b"{}", [("Content-Encoding", "gzip")], refusal("unsupported_content_encoding")),
     ("POST", "/v1/responses", b"{" + b" " * 100_000 + b"}", [], refusal("request_too_large")),
-    ("POST", "/v1/responses",
-     {"input": [{"type": "reasoning", "encrypted_content": "gAAAAABoAT9sJ0dHhOBbPJsekXeGB9ctp0"}]},
-     [], refusal("invalid_encrypted_content")),
+    (
+        "POST",
+        "/v1/responses",
+        {"input": [{"type": "reasoning", "encrypted_content": "gAAAAABoAT9sJ0dHhOBbPJsekXeGB9ctp0"}]},
+        [],
+        refusal("invalid_encrypted_content"),
+    ),
 ]
 
 
@@ -316,8 +355,15 @@ def test_ids_of_two_accounts_conflict(strict):
 
 
 def test_a_websocket_on_a_path_with_sealed_ids_is_refused(strict):
-    answer = strict.ask("GET", "/v1/responses", headers=[
-        ("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"),
-        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")])
+    answer = strict.ask(
+        "GET",
+        "/v1/responses",
+        headers=[
+            ("Connection", "Upgrade"),
+            ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ],
+    )
     if strict.server == "gunicorn" or answer.status == 426:
         assert (answer.status, answer.json["error"]) == refusal("websocket_not_supported")

@@ -8,7 +8,7 @@ import library
 import pytest
 import report
 
-SEED = int(os.environ.get("TOKENPIN_SEED", random.randrange(2 ** 32)))
+SEED = int(os.environ.get("TOKENPIN_SEED", random.randrange(2**32)))
 CASES = int(os.environ.get("TOKENPIN_CASES", 1500))
 # The package's slots take no identity hash that is not an account's.
 CHECKS = [part for part in against.CHECKS if part[0] is not against.check_draws]
@@ -28,8 +28,7 @@ class Report(report.Report):
 @pytest.mark.parametrize("check,share", CHECKS, ids=[check.__name__ for check, _ in CHECKS])
 def test_the_package_answers_as_the_twin_does(check, share):
     seen = Report(shown=0)
-    check(seen, library.Library(), random.Random("%d %s" % (SEED, check.__name__)),
-          int(CASES * share) + 1)
+    check(seen, library.Library(), random.Random("%d %s" % (SEED, check.__name__)), int(CASES * share) + 1)
     assert (seen.failed, seen.passed > 0) == (0, True), "TOKENPIN_SEED=%d" % SEED
 
 

@@ -8,9 +8,15 @@ import tokenpin
 key = tokenpin.CookieKey(1, bytes(16), tokenpin.Role.SIGN)
 affinity = tokenpin.Affinity(
     ["a", b"b", None, tokenpin.Slot("c", "draining"), ("d", "up", 7)],
-    placement_key=bytes(16), cookie_keys=[key], strategy="rendezvous", max_age=None,
-    policy_new=tokenpin.Policy.FAIL_FAST, rules=[tokenpin.Rule("files", tokenpin.Group.STATELESS)],
-    id_fields=[tokenpin.IdField("thing")], id_prefixes=["thing_"])
+    placement_key=bytes(16),
+    cookie_keys=[key],
+    strategy="rendezvous",
+    max_age=None,
+    policy_new=tokenpin.Policy.FAIL_FAST,
+    rules=[tokenpin.Rule("files", tokenpin.Group.STATELESS)],
+    id_fields=[tokenpin.IdField("thing")],
+    id_prefixes=["thing_"],
+)
 decision: tokenpin.Decision = affinity.decide("POST", b"/v1/responses", cookies=["a=b"], tried=(1, 2))
 slot: Optional[int] = decision.slot
 outcome: tokenpin.Outcome = decision.outcome

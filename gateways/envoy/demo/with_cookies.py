@@ -151,9 +151,7 @@ def split(sessions):
 
 def at_home_or_added(session):
     accounts = {account for _, account in session.seen}
-    return accounts == {ADDED} or (
-        accounts == {session.home} and all(status == 200 for status, _ in session.seen)
-    )
+    return accounts == {ADDED} or (accounts == {session.home} and all(status == 200 for status, _ in session.seen))
 
 
 def busiest_account(sessions):

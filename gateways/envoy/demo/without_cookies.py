@@ -92,9 +92,7 @@ class Session:
 class WithoutCookies(Stage):
     def __init__(self, *stage, folder, commands):
         super().__init__(*stage)
-        self.drivers = [
-            Driver(command, folder / f"{name}.log") for name, command in commands.items()
-        ]
+        self.drivers = [Driver(command, folder / f"{name}.log") for name, command in commands.items()]
 
     def close(self):
         for driver in self.drivers:
@@ -102,9 +100,7 @@ class WithoutCookies(Stage):
 
     def sessions(self, kinds=KINDS):
         """A session of each sort. Clients without a name have no common account for two files."""
-        for driver, kind, group, stream in itertools.product(
-            self.drivers, kinds, GROUPS, self.size.streams
-        ):
+        for driver, kind, group, stream in itertools.product(self.drivers, kinds, GROUPS, self.size.streams):
             if kind != "files" or group != NO_NAME:
                 yield Session(driver, kind, stream, group)
 

@@ -279,7 +279,11 @@ def test_trailers_and_chunks(gateway):
     body = json.dumps({"previous_response_id": id}).encode()
     first, second = body[:20], body[20:]
     chunks = b"%x;ext=1\r\n%s\r\n%x\r\n%s\r\n0\r\nx-session: y\r\ncookie: a=b\r\n\r\n" % (
-        len(first), first, len(second), second)
+        len(first),
+        first,
+        len(second),
+        second,
+    )
     found = talk(g, head(transfer_encoding="chunked", content_type="application/json", connection="close") + chunks)
     assert b" 200 " in found and b"x-account: bravo" in found
     last = g.upstream.last()
@@ -434,6 +438,7 @@ def test_small_buffers(gateway, part, server, http2):
     items = [{"id": f"resp_{number:048x}", "text": "é" * number} for number in range(200)]
     body = json.dumps({"object": "list", "data": items}, ensure_ascii=False).encode()
     for framed in (True, False):
+
         def answer(request):
             if framed:
                 return reply(request, 200, [JSON], body)

@@ -40,8 +40,9 @@ def test_more_than_a_hundred_cookies_of_an_upstream(gateway):
     g.upstream.answer = answering(200, [*others, ("set-cookie", f"{COOKIE}={'A' * 67}"), ("set-cookie", "last=1")])
     answer = g.send()
     lines = answer.values("set-cookie")
-    assert [line for line in lines if not line.startswith(COOKIE)] == [f"{n}={v}" for n, v in
-        [line.split("=") for _, line in others]] + ["last=1"]
+    assert [line for line in lines if not line.startswith(COOKIE)] == [
+        f"{n}={v}" for n, v in [line.split("=") for _, line in others]
+    ] + ["last=1"]
     (ours,) = [line for line in lines if line.startswith(COOKIE)]
     assert ours.split(";")[0].partition("=")[2] != "A" * 67 and opened(answer.cookie)[1] == answer.account
 

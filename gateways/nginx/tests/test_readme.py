@@ -22,7 +22,6 @@ def printed(language):
     return block
 
 
-
 @pytest.fixture
 def started(folder, run):
     """The printed nginx, with other ports and folders."""
@@ -72,9 +71,7 @@ def test_the_configuration_that_is_printed(started):
             ids.append(first.id)
             # From another client: only the id tells.
             assert client.responses.retrieve(first.id).id == first.id
-            with own.responses.create(
-                model="m", input="And?", previous_response_id=first.id, stream=True
-            ) as stream:
+            with own.responses.create(model="m", input="And?", previous_response_id=first.id, stream=True) as stream:
                 events = list(stream)
             assert [event.type for event in events][-1] == "response.completed"
             assert events[-1].response.previous_response_id == first.id

@@ -174,8 +174,7 @@ class Gateway:
         return kept + self._credentials[slot]
 
     def hold(self, size: int) -> bool:
-        """Counts what is held of all bodies. False if it is too much, and then it is not counted.
-        """
+        """Counts a body among the held ones. Returns False, and does not count it, if there is no room."""
         with self._lock:
             if self._held + size > self.max_held:
                 return False
@@ -316,7 +315,10 @@ class Exchange:
             if may_pass or not has_state or b"realtime" in self._path.split(b"/"):
                 return False
             raise Refused(
-                426, "websocket_not_supported", "This is not served over a WebSocket.", of_request=True,
+                426,
+                "websocket_not_supported",
+                "This is not served over a WebSocket.",
+                of_request=True,
                 header=(b"upgrade", b"HTTP/1.1"),
             )
         if not _may_have_body(self.head):
@@ -336,7 +338,10 @@ class Exchange:
         if content != "json":
             raise Refused(415, "unsupported_content_type", "The request's body has to be JSON.", of_request=True)
         raise Refused(
-            415, "unsupported_content_encoding", "The request's body must not be encoded.", of_request=True,
+            415,
+            "unsupported_content_encoding",
+            "The request's body must not be encoded.",
+            of_request=True,
             header=(b"accept-encoding", b"identity"),
         )
 
@@ -457,9 +462,7 @@ class Exchange:
         again.
         """
         retry = self.gateway.retry
-        return (
-            retry is not None and self.decision.may_move and len(self.tried) < retry.max and status in retry.statuses
-        )
+        return retry is not None and self.decision.may_move and len(self.tried) < retry.max and status in retry.statuses
 
     def keeps(self) -> Optional[int]:
         """Returns how much of a passing body to keep for a retry; None for none."""

@@ -48,9 +48,7 @@ class PinMiddleware:
                 exchange.close()
             raise
 
-    def _ask(
-        self, exchange: Exchange, environ: Environ, body: Any, start_response: StartResponse
-    ) -> Iterable[bytes]:
+    def _ask(self, exchange: Exchange, environ: Environ, body: Any, start_response: StartResponse) -> Iterable[bytes]:
         """Asks one account, or several."""
         limit = exchange.keeps()
         kept: Any = body
@@ -107,7 +105,7 @@ def _outgoing(exchange: Exchange, environ: Environ, body: Any) -> Environ:
         path, _, query = target.partition(b"?")
         info = unquote_to_bytes(path).decode("latin-1")
         script = environ.get("SCRIPT_NAME", "")
-        out["PATH_INFO"] = info[len(script):] if info.startswith(script) else info
+        out["PATH_INFO"] = info[len(script) :] if info.startswith(script) else info
         out["QUERY_STRING"] = query.decode("latin-1")
         for name in ("RAW_URI", "REQUEST_URI"):
             if name in out:
@@ -157,7 +155,7 @@ class _Joined(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        chunk, self._front = self._front[: len(buffer)], self._front[len(buffer):]
+        chunk, self._front = self._front[: len(buffer)], self._front[len(buffer) :]
         chunk = chunk or self._rest.read(len(buffer))
         buffer[: len(chunk)] = chunk
         return len(chunk)

@@ -58,9 +58,7 @@ class Session:
 
     def respond(self, files=0, **fields):
         """Continues the session, and checks that nothing of it is lost."""
-        made = self.api.responses.create(
-            **{"model": "demo", "input": "Continue.", "stream": self.stream, **fields}
-        )
+        made = self.api.responses.create(**{"model": "demo", "input": "Continue.", "stream": self.stream, **fields})
         if self.stream:
             last = None
             for event in made:
@@ -80,8 +78,7 @@ class Session:
             return
         if self.kind == "files":
             self.files = [
-                self.api.files.create(file=("a.txt", text), purpose="assistants").id
-                for text in (b"cats", b"dogs")
+                self.api.files.create(file=("a.txt", text), purpose="assistants").id for text in (b"cats", b"dogs")
             ]
             self.make_store()
         self.talk = self.api.conversations.create().id

@@ -85,9 +85,7 @@ def tokens(*accounts, **fields):
 
 def cookie_keys(**roles):
     """A ring by role: `cookie_keys(sign=2, retire=1)`."""
-    return [
-        {"id": id, "role": role, "key": {"env": f"COOKIE_KEY_{id}"}} for role, id in roles.items()
-    ]
+    return [{"id": id, "role": role, "key": {"env": f"COOKIE_KEY_{id}"}} for role, id in roles.items()]
 
 
 def settings(**fields):
@@ -128,9 +126,7 @@ def opened(value, *, key=None, key_id=1, name=COOKIE, scope=b""):
     """Returns the contents of a cookie signed with the key, and the account of its pin."""
     ring = [twin.RingKey(key_id, COOKIE_KEYS[key_id], twin.SIGN)]
     limits = twin.Limits(0, 0, 0, 0)
-    verdict, cookie = twin.read_value(
-        value.encode(), ring, name.encode(), scope, key, 2**32, limits, twin.TagBudget()
-    )
+    verdict, cookie = twin.read_value(value.encode(), ring, name.encode(), scope, key, 2**32, limits, twin.TagBudget())
     assert verdict == twin.VALID, f"verdict {verdict} for {value}"
     LOGGED_NEVER.add(value)
     accounts = {twin.identity_hash(known.encode()): known for known in KNOWN}
@@ -428,7 +424,5 @@ def access_log(folder, fields):
 
 def lines_of(folder, count=1):
     path = folder / "access.log"
-    stack.wait_for(
-        "the access log", lambda: path.exists() and path.read_text().count("\n") >= count
-    )
+    stack.wait_for("the access log", lambda: path.exists() and path.read_text().count("\n") >= count)
     return path.read_text().splitlines()

@@ -194,10 +194,7 @@ def vector(text):
 def embeddings(request):
     texts = request["input"]
     texts = [texts] if isinstance(texts, str) else texts
-    data = [
-        {"object": "embedding", "index": index, "embedding": vector(text)}
-        for index, text in enumerate(texts)
-    ]
+    data = [{"object": "embedding", "index": index, "embedding": vector(text)} for index, text in enumerate(texts)]
     usage = {"prompt_tokens": 1, "total_tokens": 1}
     return {"object": "list", "data": data, "model": request["model"], "usage": usage}
 

@@ -38,9 +38,7 @@ class Provider:
         if isinstance(conversation, dict):
             conversation = conversation["id"]
         items = body.get("input") if isinstance(body.get("input"), list) else []
-        parts = [
-            part for item in items for part in item.get("content", ()) if isinstance(part, dict)
-        ]
+        parts = [part for item in items for part in item.get("content", ()) if isinstance(part, dict)]
         files = [part.get("file_id") for part in parts]
         return [id for id in (body.get("previous_response_id"), conversation, *files) if id]
 
@@ -76,10 +74,7 @@ class Provider:
         events = [("response.created", {"response": answer})]
         events += [("response.output_text.delta", {"item_id": item, "delta": "a"})] * 5
         events.append(("response.completed", {"response": answer}))
-        text = "".join(
-            f"event: {name}\ndata: {json.dumps({'type': name, **data})}\n\n"
-            for name, data in events
-        )
+        text = "".join(f"event: {name}\ndata: {json.dumps({'type': name, **data})}\n\n" for name, data in events)
         head = [EVENTS, ("transfer-encoding", "chunked")]
         yield reply(request, 200, head, b"", length=False)
         for part in self.parts(text.encode()):

@@ -54,13 +54,9 @@ def ogx(build, folder, port, model):
         "file_processors": provider("inline::pypdf"),
         "files": provider("inline::localfs", **files),
         "inference": provider("remote::openai", api_key="none", base_url=f"{model}/v1"),
-        "responses": provider(
-            "inline::builtin", persistence={"responses": stored(table_name="responses")}
-        ),
+        "responses": provider("inline::builtin", persistence={"responses": stored(table_name="responses")}),
         "tool_runtime": provider("inline::file-search"),
-        "vector_io": provider(
-            "inline::faiss", persistence={"namespace": "vectors", "backend": "kv"}
-        ),
+        "vector_io": provider("inline::faiss", persistence={"namespace": "vectors", "backend": "kv"}),
     }
     stores = {name: stored(table_name=name) for name in ("inference", "conversations", "prompts")}
     stores |= {"metadata": {"namespace": "registry", "backend": "kv"}}
@@ -158,9 +154,7 @@ class World:
         self.kind = kind
         folder.mkdir(parents=True)
         self.model = Model(folder)
-        self.servers = {
-            name: Server(kind, build, folder / name, self.model.port) for name in ACCOUNTS
-        }
+        self.servers = {name: Server(kind, build, folder / name, self.model.port) for name in ACCOUNTS}
         for server in self.servers.values():
             server.wait()
         self.gateway = Gateway(folder / "gateway", build / "envoy")
@@ -170,9 +164,7 @@ class World:
             # The test learns from it which account answered.
             told = {"header": {"key": "x-account", "value": name}}
             patient = {"timeout": f"{PATIENCE}s"}
-            routes.append(
-                route("/", name, [match], route=patient, response_headers_to_add=[told])
-            )
+            routes.append(route("/", name, [match], route=patient, response_headers_to_add=[told]))
             clusters.append(stack.cluster(name, server.port))
         self.gateway.configure(routes=routes, clusters=clusters)
         self.gateway.start(self.settings())
@@ -227,9 +219,7 @@ class Client:
 
     def say(self, text, stream=False, **fields):
         """Creates a response. Returns its id, the number of messages that came, and the output."""
-        made = self.api.responses.create(
-            model=MODEL_ID[self.world.kind], input=text, stream=stream, **fields
-        )
+        made = self.api.responses.create(model=MODEL_ID[self.world.kind], input=text, stream=stream, **fields)
         if stream:
             events = list(made)
             failed = [event for event in events if event.type in ("error", "response.failed")]
@@ -252,5 +242,3 @@ def code(error):
     """The status and the code of a refusal, as a client reads them."""
     body = error.body if isinstance(error.body, dict) else {}
     return error.status_code, body.get("code")
-
-

@@ -21,9 +21,7 @@ def start(g, name, ports=None, replace=(), alter=None):
         assert old in text
         text = text.replace(old, new)
     recipe = yaml.safe_load(text)
-    clusters = [
-        stack.cluster(port=(ports or {})[each["name"]], **each) for each in recipe.pop("clusters", [])
-    ]
+    clusters = [stack.cluster(port=(ports or {})[each["name"]], **each) for each in recipe.pop("clusters", [])]
     g.configure(
         filters=recipe.pop("http_filters", []),
         routes=recipe.pop("routes", []),

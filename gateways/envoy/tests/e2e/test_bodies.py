@@ -183,10 +183,7 @@ def test_envoys_own_replies_prove_nothing(gateways, case):
         g.upstream.answer = answer
     empty = stack.cluster("empty", 1)
     del empty["load_assignment"]["endpoints"]
-    directs = [
-        {"match": {"prefix": f"/direct/{code}/"}, "direct_response": {"status": code}}
-        for code in (200, 401)
-    ]
+    directs = [{"match": {"prefix": f"/direct/{code}/"}, "direct_response": {"status": code}} for code in (200, 401)]
     g.configure(
         routes=[
             route("/empty/", "empty"),

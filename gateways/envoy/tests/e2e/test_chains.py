@@ -10,10 +10,7 @@ WARNING = "If another tokenpin gateway in front of or behind this one made it"
 
 def outer_settings(scope):
     """A gateway in front that chooses among regions, by a header that no part of the test reads."""
-    regions = [
-        {"name": name, "headers": [{"name": "x-region", "value": name}]}
-        for name in ("east", "west", "south")
-    ]
+    regions = [{"name": name, "headers": [{"name": "x-region", "value": name}]} for name in ("east", "west", "south")]
     fields = {"tokens": regions, "consumer": None, "session": None, "response_header": "x-outer"}
     return settings(**fields, **({"scope": scope} if scope else {}))
 

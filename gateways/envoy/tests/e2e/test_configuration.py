@@ -107,9 +107,7 @@ if stack.WASM:
 def changed(path, value):
     """COMPLETE with the field at a path such as tokens[1].name set, or removed for None."""
     result = copy.deepcopy(COMPLETE)
-    *way, last = [
-        int(n) if n else name for name, n in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path) for n in [n]
-    ]
+    *way, last = [int(n) if n else name for name, n in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path) for n in [n]]
     at = result
     for step in way:
         at = at[step]

@@ -325,9 +325,7 @@ def test_a_response_that_is_cut_off_counts_by_its_status(gateway):
     g = gateway()
     g.upstream.script.append(cut)
     with g.counting() as rose, g.connect() as connection:
-        head = (
-            f"GET /v1/files HTTP/1.1\r\nhost: g\r\ncookie: __Host-tokenpin={forge('alpha')}\r\n\r\n"
-        )
+        head = f"GET /v1/files HTTP/1.1\r\nhost: g\r\ncookie: __Host-tokenpin={forge('alpha')}\r\n\r\n"
         connection.sendall(head.encode())
         while connection.recv(65536):
             pass

@@ -72,9 +72,7 @@ def test_the_same_key_twice(sealing, form):
     g.provider.accounts |= {NATIVE: "bravo", THEIRS: "charlie"}
     key = "previous_response_id"
     other = escaped(key) if form == "escaped" else key
-    mine, same, theirs = (
-        sealed(*pair) for pair in [(NATIVE, "bravo"), (THEIRS, "bravo"), (THEIRS, "charlie")]
-    )
+    mine, same, theirs = (sealed(*pair) for pair in [(NATIVE, "bravo"), (THEIRS, "bravo"), (THEIRS, "charlie")])
     g.upstream.script = [lambda request: g.provider.stream(request, {"id": NATIVE})]
     answer = posted(g, members((key, mine), (other, same)).encode())
     assert (answer.status, answer.account) == (200, "bravo")

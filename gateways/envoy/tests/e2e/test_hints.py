@@ -14,10 +14,7 @@ def begin_in_parallel(g, headers=(), clients=None):
             return g.send(headers=headers, via=own)
 
     answers = g.parallel(PARALLEL, begin)
-    connections = [
-        g.envoy.stat(f"listener.127.0.0.1_0.worker_{worker}.downstream_cx_total")
-        for worker in (0, 1)
-    ]
+    connections = [g.envoy.stat(f"listener.127.0.0.1_0.worker_{worker}.downstream_cx_total") for worker in (0, 1)]
     # The chance of that is 2^-23 for each call, and then the test would prove nothing.
     assert all(connections), f"one worker had no connection: {connections}"
     return answers

@@ -204,6 +204,4 @@ def test_random_cookie_fields(gateway):
         assert answer.decision["verdict"] == verdict, repr(field)
         if usable:
             oldest = max(usable, key=values.index)
-            assert answer.account == ("alpha", "bravo", "charlie")[values.index(oldest)], repr(
-                field
-            )
+            assert answer.account == ("alpha", "bravo", "charlie")[values.index(oldest)], repr(field)

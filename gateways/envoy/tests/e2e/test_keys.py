@@ -273,10 +273,7 @@ def test_what_the_host_says_counts_on_any_path(gateway):
     """It also counts in any group, also that of a route: the host has read the request."""
     paths = ["/v1/chat/completions", "/v1/messages", "/v1/models", "/any", "/v1/responses"]
     groups = [None, "stateless", "prompt_cache", "stateful"]
-    routes = [
-        route(f"/{group}/", typed_per_filter_config=module_route({"group": group}))
-        for group in groups[1:]
-    ]
+    routes = [route(f"/{group}/", typed_per_filter_config=module_route({"group": group})) for group in groups[1:]]
     own = {"existing": {"header": "x-own"}, "group": "stateless"}
     routes.append(route("/own/", typed_per_filter_config=module_route(own)))
     down = tokens(alpha={"state": "down"})

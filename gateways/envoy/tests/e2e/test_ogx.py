@@ -103,9 +103,7 @@ def test_a_batch(clients):
     """A batch is uploaded and polled, and its output is read by an id that appears later."""
     for each in clients(4):
         lines = upload(each, json.dumps(BATCH_LINE) + "\n", purpose="batch")
-        made = each.api.batches.create(
-            input_file_id=lines, endpoint="/v1/chat/completions", completion_window="24h"
-        )
+        made = each.api.batches.create(input_file_id=lines, endpoint="/v1/chat/completions", completion_window="24h")
         assert made.input_file_id == lines
 
         def done(each=each, id=made.id):

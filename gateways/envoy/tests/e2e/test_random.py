@@ -78,8 +78,7 @@ def draw_configuration(draw):
         tokens=tokens,
         capacity=capacity,
         cookie_keys=[
-            {"id": key.key_id, "role": ROLES[key.role], "key": {"env": f"COOKIE_KEY_{key.key_id}"}}
-            for key in ring
+            {"id": key.key_id, "role": ROLES[key.role], "key": {"env": f"COOKIE_KEY_{key.key_id}"}} for key in ring
         ],
         strategy=STRATEGIES[config.strategy],
         scope=config.scope.decode() or None,
@@ -134,8 +133,7 @@ def draw_request(draw, config):
             headers += [(header, value) for value in chosen]
             values += [value.encode() for value in chosen]
     consumer, session = (
-        [value for value in values if value][:1]
-        for values in (request.consumer_values, request.session_values)
+        [value for value in values if value][:1] for values in (request.consumer_values, request.session_values)
     )
     keys = [twin.consumer_key(value) for value in consumer]
     keys += [twin.session_key(value) for value in session]
@@ -158,10 +156,7 @@ def draw_request(draw, config):
 def described(decision):
     """The decision in the form of the debugging header, without the slot."""
     numbers = {name: getattr(decision, name) for name in NAMES}
-    return {
-        name: number if isinstance(number, str) else NAMES[name][number]
-        for name, number in numbers.items()
-    }
+    return {name: number if isinstance(number, str) else NAMES[name][number] for name, number in numbers.items()}
 
 
 def check(g, config, request, answer, before, after):
@@ -192,9 +187,7 @@ def check_cookie(config, request, decision, answer, slot, before, after):
     name = config.cookie_name or twin.default_name(config.scope)
     lines, carrier_value = answer.values("set-cookie"), answer.values("x-pin")
     if decision.cookie is None:
-        return (
-            "" if not lines and not carrier_value else f"an unexpected cookie: {lines} {carrier_value}"
-        )
+        return "" if not lines and not carrier_value else f"an unexpected cookie: {lines} {carrier_value}"
     if [len(lines), len(carrier_value)] != ([0, 1] if decision.cookie.carrier else [1, 0]):
         return f"expected one answer: {lines} {carrier_value}"
     value = carrier_value[0] if carrier_value else lines[0].partition("=")[2].partition(";")[0]
@@ -203,9 +196,7 @@ def check_cookie(config, request, decision, answer, slot, before, after):
     signing = [twin.signing_key(config.ring)]
 
     def opened(text):
-        return twin.read_value(
-            text, signing, name, config.scope, key, 2**32, limits, twin.TagBudget()
-        )
+        return twin.read_value(text, signing, name, config.scope, key, 2**32, limits, twin.TagBudget())
 
     verdict, made = opened(value.encode())
     _, expected = opened(decision.cookie.value)

@@ -1,6 +1,5 @@
 """Two gateways with equal configurations give every client the same account."""
 
-
 import pytest
 from gateway import ACCOUNTS, CONSUMER, SESSION, forge, settings
 

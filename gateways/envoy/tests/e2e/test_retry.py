@@ -56,9 +56,7 @@ def post(g, http2, headers=(), body=b'{"input":"Hello."}'):
 @pytest.fixture
 def keeping(gateway):
     """A gateway whose route keeps bodies."""
-    return lambda fields=None, **more: gateway(
-        fields or retrying(), routes=[route(**KEEPING)], **more
-    )
+    return lambda fields=None, **more: gateway(fields or retrying(), routes=[route(**KEEPING)], **more)
 
 
 @pytest.mark.smoke
@@ -89,10 +87,7 @@ def test_a_first_request_moves_on(keeping, http2):
             expected = [b"1"] if request.account == name else []
             assert request.values(f"x-only-{name}") == expected
     credentials = ("authorization", "x-only-alpha", "x-only-bravo")
-    ours = [
-        [pair for pair in request.headers if pair[0] not in credentials]
-        for request in (first, second)
-    ]
+    ours = [[pair for pair in request.headers if pair[0] not in credentials] for request in (first, second)]
     assert sorted(ours[0]) == sorted(ours[1])
     assert (first.method, first.target) == (second.method, second.target)
     assert rose["retries"] == 1 and rose["cooldowns"] == 1 and rose["cookies_set"] == 1
@@ -407,9 +402,7 @@ def test_envoys_own_replies_are_not_retried(gateways):
 def test_a_retry_begins_with_the_request_as_it_came(gateway):
     """The second try does not have the router's changes of the first."""
     rewriting = route(route={"prefix_rewrite": "/api/", "host_rewrite_literal": "provider"})
-    more = [
-        {"header": {"key": "x-added", "value": "1"}, "append_action": "APPEND_IF_EXISTS_OR_ADD"}
-    ]
+    more = [{"header": {"key": "x-added", "value": "1"}, "append_action": "APPEND_IF_EXISTS_OR_ADD"}]
     g = gateway(retrying(), routes=[{**rewriting, "request_headers_to_add": more}])
     g.upstream.script.append(LIMITED)
     assert g.send(**JAR, body=b"").outcome == "retried"
@@ -477,14 +470,10 @@ def test_retries_under_load(keeping):
 
     def leave():
         with g.connect() as connection:
-            connection.sendall(
-                b"POST /v1/responses HTTP/1.1\r\nHost: g\r\nContent-Length: 2\r\n\r\n{}"
-            )
+            connection.sendall(b"POST /v1/responses HTTP/1.1\r\nHost: g\r\nContent-Length: 2\r\n\r\n{}")
 
     with g.counting() as rose:
         g.parallel(6, talk)
-        wait_for(
-            "all streams to end", lambda: g.envoy.stat("http.gateway.downstream_rq_active") == 0
-        )
+        wait_for("all streams to end", lambda: g.envoy.stat("http.gateway.downstream_rq_active") == 0)
     # The chance that no request was limited is (2/3)^240.
     assert rose["retries"] > 0

@@ -109,9 +109,7 @@ def test_chunked_bodies(sealing, size, trailers):
     data = raw_request(chunked(parts, trailers), "transfer-encoding: chunked")
     answer = g.raw(data)
     assert (answer.status, answer.account) == (200, "charlie")
-    assert g.upstream.last().body == body.replace(
-        sealed(NATIVE, "charlie").encode(), NATIVE.encode()
-    )
+    assert g.upstream.last().body == body.replace(sealed(NATIVE, "charlie").encode(), NATIVE.encode())
 
 
 def test_a_client_that_waits_before_it_sends_its_body(sealing):
@@ -229,9 +227,7 @@ def test_a_body_without_an_end(sealing, http2):
         assert rose["bodies_too_large"] == 1
         assert not g.upstream.requests
     assert posted(g, {"input": "x"}, http2=http2).status == 200
-    stack.wait_for(
-        "the streams being freed", lambda: g.envoy.stat("http.gateway.downstream_rq_active") == 0
-    )
+    stack.wait_for("the streams being freed", lambda: g.envoy.stat("http.gateway.downstream_rq_active") == 0)
 
 
 @pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
@@ -317,9 +313,7 @@ def test_websockets(sealing, mode, refuse, taken):
         with g.connect() as connection, g.counting() as rose:
             connection.sendall(f"GET {path} HTTP/1.1\r\nhost: g\r\n{HANDSHAKE}\r\n".encode())
             received = connection.recv(65536)
-            refused = path == "/v1/responses" and (
-                mode in ("seal", "strict") or (mode == "open" and refuse)
-            )
+            refused = path == "/v1/responses" and (mode in ("seal", "strict") or (mode == "open" and refuse))
             status = b"426" if refused else b"101" if taken else b"403"
             assert received.startswith(b"HTTP/1.1 " + status), (path, received)
             if refused:
@@ -531,8 +525,7 @@ def test_two_accounts(sealing):
     assert not g.upstream.requests
     # Items of history from two accounts are no conflict.
     history = [
-        {"type": "message", "id": sealed("msg_" + "a" * 48, account), "content": "x"}
-        for account in ("alpha", "bravo")
+        {"type": "message", "id": sealed("msg_" + "a" * 48, account), "content": "x"} for account in ("alpha", "bravo")
     ]
     answer = posted(g, {"input": history})
     assert (answer.status, answer.account) == (200, "bravo")
@@ -574,9 +567,7 @@ def test_headers_of_a_sealed_response(sealing, method, http2):
         return
     assert json.loads(answer.body) == {"id": sealed(NATIVE, account)}
     assert answer.value("location") == f"/v1/responses/{sealed(NATIVE, account)}"
-    assert (
-        answer.value("content-location") == f"https://api.example/v1/files/{OTHER}?after={NATIVE}"
-    )
+    assert answer.value("content-location") == f"https://api.example/v1/files/{OTHER}?after={NATIVE}"
     assert answer.value("operation-location") == "/v1/other/x" and answer.value("x-kept") == NATIVE
 
 
@@ -808,10 +799,7 @@ def test_rotation(sealing):
     """Ids that another key has sealed still work, and come back unchanged."""
 
     def ring(**roles):
-        return [
-            {"id": id, "role": role, "key": {"env": f"COOKIE_KEY_{id}"}}
-            for role, id in roles.items()
-        ]
+        return [{"id": id, "role": role, "key": {"env": f"COOKIE_KEY_{id}"}} for role, id in roles.items()]
 
     g = sealing(id_keys=ring(sign=1))
     old = ids_in(posted(g, {"input": "x"}))[0]
@@ -862,9 +850,7 @@ def test_a_reload_while_a_stream_runs(sealing):
 def test_observing_changes_nothing(sealing):
     g = sealing(observe=True, metadata=True)
     seen = json.dumps({"id": NATIVE}).encode()
-    g.upstream.answer = answering(
-        200, [JSON, ("etag", '"x"'), ("location", f"/v1/files/{OTHER}")], seen
-    )
+    g.upstream.answer = answering(200, [JSON, ("etag", '"x"'), ("location", f"/v1/files/{OTHER}")], seen)
     body = json.dumps({"previous_response_id": sealed(NATIVE, "bravo")}).encode()
     with g.counting() as rose:
         answer = posted(g, body, headers=[("accept-encoding", "gzip")])
@@ -876,10 +862,7 @@ def test_observing_changes_nothing(sealing):
     assert rose["ids_opened"] == 1 and rose["ids_sealed"] == 1 and rose["source_id"] == 1
     # Requests pass that would be refused.
     for headers in ([("content-encoding", "gzip")], []):
-        assert (
-            posted(g, b'{"previous_response_id":"' + GONE.encode() + b'"}', headers=headers).status
-            == 200
-        )
+        assert posted(g, b'{"previous_response_id":"' + GONE.encode() + b'"}', headers=headers).status == 200
 
 
 # ---- Retries -------------------------------------------------------------------------
@@ -987,10 +970,7 @@ def test_encrypted_content(sealing):
             assert next_.account == first.account and next_.decision["source"] == "id"
             assert json.loads(g.upstream.last().body)["input"] == [item]
     g.update(settings(sealed_ids="seal", encrypted_content=False))
-    assert (
-        json.loads(posted(g, {"input": "x"}).body.decode()[6:])["output"][0]["encrypted_content"]
-        == content
-    )
+    assert json.loads(posted(g, {"input": "x"}).body.decode()[6:])["output"][0]["encrypted_content"] == content
 
 
 def test_messages_with_a_file_and_a_container(sealing):
@@ -1052,17 +1032,13 @@ def test_added_fields_prefixes_collections_and_rules(sealing):
         ],
     )
     thing = "thing_42"
-    g.upstream.answer = answering(
-        200, [JSON], json.dumps({"id": thing, "other_id": thing}).encode()
-    )
+    g.upstream.answer = answering(200, [JSON], json.dumps({"id": thing, "other_id": thing}).encode())
     for account in ACCOUNTS:
         read = g.send("GET", f"/v1/things/{sealed(thing, account)}")
         assert read.account == account and g.upstream.last().target == f"/v1/things/{thing}"
         assert json.loads(read.body) == {"id": sealed(thing, account), "other_id": thing}
         asked = posted(g, {"thing_id": sealed(thing, account)}, path="/echo")
-        assert asked.account == account and json.loads(g.upstream.last().body) == {
-            "thing_id": thing
-        }
+        assert asked.account == account and json.loads(g.upstream.last().body) == {"thing_id": thing}
         assert json.loads(asked.body)["id"] == thing
 
 

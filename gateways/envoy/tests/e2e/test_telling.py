@@ -173,8 +173,7 @@ def test_the_response_header(gateway):
     g.update(settings(tokens=tokens(bravo={"state": "down"})))
     refused = g.send("GET", cookie=forge("bravo"))
     assert refused.value(DECISION) == (
-        "source=cookie, outcome=rejected, pin_state=down, verdict=valid, id_verdict=none, "
-        "key_reason=absent"
+        "source=cookie, outcome=rejected, pin_state=down, verdict=valid, id_verdict=none, key_reason=absent"
     )
     g.update(settings(response_header=None))
     assert g.send().value(DECISION) is None
@@ -193,9 +192,7 @@ def test_what_the_admin_interface_shows(gateway):
 def test_keys_are_in_no_log(gateway):
     """No affinity key is logged, either. The end of the run searches all logs."""
     g = gateway(settings(tenant={"header": "x-tenant"}, id_hint={"header": "x-client"}))
-    keys = {
-        name: f"private-{name}-5c1d" for name in ("consumer", "session", "x-tenant", "x-client")
-    }
+    keys = {name: f"private-{name}-5c1d" for name in ("consumer", "session", "x-tenant", "x-client")}
     LOGGED_NEVER.update(keys.values())
     headers = [(name, keys[name]) for name in ("x-tenant", "x-client")]
     assert g.send(session=keys["session"], headers=headers).status == 200

@@ -116,9 +116,7 @@ def test_a_token_that_chooses_its_route(gateways):
     other = Upstream(g.upstream.accounts)
     present = tokens(bravo={"headers": [{"name": "x-provider", "value": "other"}]})
     match = [{"name": "x-provider", "string_match": {"exact": "other"}}]
-    g.configure(
-        routes=[route(cluster="other", headers=match)], clusters=[cluster("other", other.port)]
-    )
+    g.configure(routes=[route(cluster="other", headers=match)], clusters=[cluster("other", other.port)])
     g.start(settings(tokens=present, clear_route_cache=True))
     g.send(cookie=forge("alpha"))
     g.send(cookie=forge("bravo"))

@@ -27,9 +27,7 @@ def test_requests_in_flight_finish_under_the_configuration_they_began_with(gatew
         flying = [pool.submit(g.send) for _ in range(16)]
         wait_for("every request reaching the upstream", lambda: len(g.upstream.requests) == 16)
         # Every slot means another account now, and one account is gone.
-        g.update(
-            settings(tokens=tokens("charlie", "alpha"), cookie_keys=cookie_keys(sign=2, accept=1))
-        )
+        g.update(settings(tokens=tokens("charlie", "alpha"), cookie_keys=cookie_keys(sign=2, accept=1)))
         release.set()
         answers = [each.result() for each in flying]
     for answer in answers:
@@ -128,10 +126,7 @@ def test_routes_with_tokens_share_one_thread(gateway):
         return len(os.listdir(f"/proc/{g.envoy.process.child.pid}/task"))
 
     one = gateway()
-    own = [
-        route(f"/{number}/", typed_per_filter_config=module_route(settings()))
-        for number in range(100)
-    ]
+    own = [route(f"/{number}/", typed_per_filter_config=module_route(settings())) for number in range(100)]
     many = gateway(routes=own)
     assert threads(many) == threads(one)
 

@@ -296,9 +296,7 @@ def test_after_a_panic_others_go_on(gateways):
         time.sleep(0.15)
         for via in connections:
             # The first request after the pause starts a new VM.
-            kept = stack.wait_for(
-                "serving again", lambda via=via: serves(g.send(cookie=forge("alpha"), via=via))
-            )
+            kept = stack.wait_for("serving again", lambda via=via: serves(g.send(cookie=forge("alpha"), via=via)))
             assert (kept.account, kept.outcome) == ("alpha", "pinned")
             down = g.send("GET", cookie=forge("charlie"), via=via)
             assert (down.status, down.decision.get("pin_state")) == (503, "down"), down
@@ -377,9 +375,7 @@ def test_the_example_of_the_page(gateways):
     assert sorted(stack.variables(fields)) == sorted(names)
     environment = {name: os.urandom(16).hex() for name in names}
     g = gateways(environment)
-    g.upstream.accounts = {
-        f"Bearer {environment[f'OPENAI_KEY_{name}']}".encode(): name for name in "AB"
-    }
+    g.upstream.accounts = {f"Bearer {environment[f'OPENAI_KEY_{name}']}".encode(): name for name in "AB"}
     g.upstream.answer = Provider()
     named = {**route(), "name": "provider"}
     g.configure(filters=[ours], with_filter=False, routes=[named])

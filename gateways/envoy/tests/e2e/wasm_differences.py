@@ -9,9 +9,7 @@ NO_FILES = "a WebAssembly VM reads no files. `file` and `state_file` are refused
 NO_UPGRADE = "a WebSocket that the listener does not take never reaches the filter, and stays Envoy's own 403"
 NO_ROUTES = "a route's configuration stands in the filter's own, under the route's name"
 ALWAYS_CLEARS = "Envoy chooses the route again whenever a WebAssembly filter has changed a request's headers"
-NO_REWRITE = (
-    "of a request without a body, the host a route rewrites is not seen: the token has to set `:authority`"
-)
+NO_REWRITE = "of a request without a body, the host a route rewrites is not seen: the token has to set `:authority`"
 OTHER_NAMES = "metrics stand under `wasmcustom` and the plugin's name"
 FEWER_METRICS = "what cannot happen is not counted: retries, and all that is read from files"
 OTHER_README = "it is the module's README. The README of the filter for proxy-wasm has its own tests"
@@ -92,9 +90,7 @@ differences(
 )
 differences(NO_FILES, "test_recipes.py", "test_azure")
 differences(NO_FILES, "test_updates.py", "test_many_updates_leak_no_descriptor_or_thread")
-differences(
-    NO_FILES, "test_telling.py", "test_the_live_fingerprint_follows_cooldowns_and_the_state_file"
-)
+differences(NO_FILES, "test_telling.py", "test_the_live_fingerprint_follows_cooldowns_and_the_state_file")
 differences(
     NO_UPGRADE,
     "test_sealed.py",

@@ -163,10 +163,7 @@ class Belief:
         with self.lock:
             for each in self.generations:
                 if each.overlaps(begin, end):
-                    sets = [
-                        [None] if name is None else sorted(each.possible(name, begin, end))
-                        for name in each.slots
-                    ]
+                    sets = [[None] if name is None else sorted(each.possible(name, begin, end)) for name in each.slots]
                     found += [self.config(each, states) for states in itertools.product(*sets)]
         return found
 
@@ -174,9 +171,7 @@ class Belief:
         key = tuple(states)
         if key not in generation.configs:
             slots = [
-                twin.Slot()
-                if name is None
-                else twin.Slot(name.encode(), status[1], STATES.index(status[0]))
+                twin.Slot() if name is None else twin.Slot(name.encode(), status[1], STATES.index(status[0]))
                 for name, status in zip(generation.slots, states)
             ]
             config = twin.Config(slots, self.placement_key, generation.ring)

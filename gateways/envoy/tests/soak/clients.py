@@ -270,9 +270,7 @@ class Worker:
         if life != replica.life:
             if connection is not None:
                 connection.close()
-            connection = http.client.HTTPConnection(
-                stack.LOOPBACK, replica.envoy.port, timeout=stack.PATIENCE
-            )
+            connection = http.client.HTTPConnection(stack.LOOPBACK, replica.envoy.port, timeout=stack.PATIENCE)
             self.connections[replica] = connection, replica.life
         try:
             connection.putrequest(method, path, skip_accept_encoding=True)
@@ -421,9 +419,7 @@ class Worker:
             return False
         if answer.status == 200 and (made is not None) != (decision.cookie is not None):
             return False
-        if decision.source == twin.SOURCE_STATELESS or (
-            decision.source == twin.SOURCE_MINTED and made is None
-        ):
+        if decision.source == twin.SOURCE_STATELESS or (decision.source == twin.SOURCE_MINTED and made is None):
             # By a random number that no answer shows.
             return slot in twin.candidates_of(view.slots, True, request.now, request.tried)
         return slot == decision.slot
@@ -510,9 +506,7 @@ class Attacker:
             if answer is None:
                 self.world.count("hostile unanswered")
                 replica.count(life, ["unanswered"])
-                if not replica.envoy.process.alive() and not replica.may_be_stopped(
-                    trail.begin, now
-                ):
+                if not replica.envoy.process.alive() and not replica.may_be_stopped(trail.begin, now):
                     self.world.fail("alive", f"{replica.folder.name} is dead after {fields}"[:400])
                 return None
             self.world.count(f"hostile {answer.status}")

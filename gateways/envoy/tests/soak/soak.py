@@ -340,9 +340,7 @@ class Faults:
         while old in live.copy().values() and time.monotonic() < deadline:
             time.sleep(0.2)
         self.world.retired_ids = old
-        stack.wait_for(
-            "the end of the old key's ids", lambda: time.sleep(0.1) or old not in live.copy().values()
-        )
+        stack.wait_for("the end of the old key's ids", lambda: time.sleep(0.1) or old not in live.copy().values())
         self.id_roles = {"sign": new}
         self.reload()
         return True
@@ -450,9 +448,7 @@ class Soak(World):
         folder = build / "soak"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        COOKIE_KEYS.update(
-            {number: secrets.token_bytes(16) for number in [*RING_IDS, *ID_RING_IDS]}
-        )
+        COOKIE_KEYS.update({number: secrets.token_bytes(16) for number in [*RING_IDS, *ID_RING_IDS]})
         environment = {f"COOKIE_KEY_{number}": key.hex() for number, key in COOKIE_KEYS.items()}
         for name in ACCOUNTS:
             environment[stack.variable_of(name)] = credential(name)
@@ -553,8 +549,7 @@ class Soak(World):
                 if not seen[name] <= value <= seen[name] + unanswered:
                     self.fail(
                         "counted",
-                        f"{replica.folder.name}: {name} {value}, seen {seen[name]}, "
-                        f"{unanswered} without an answer",
+                        f"{replica.folder.name}: {name} {value}, seen {seen[name]}, {unanswered} without an answer",
                     )
         if counters.get("errors", 0):
             self.fail("counted", f"{replica.folder.name}: errors {counters['errors']}")
@@ -627,9 +622,7 @@ class Soak(World):
             "decisions with two, three and more": c["views 2"] + c["views 3"],
             "hostile requests": c["hostile"],
             "of these, closed without an answer": c["hostile unanswered"],
-            "requests that reached the provider": sum(
-                n for key, n in self.provider.seen.items() if key != "evil"
-            ),
+            "requests that reached the provider": sum(n for key, n in self.provider.seen.items() if key != "evil"),
             "hostile Set-Cookie of the provider": self.provider.seen["evil"],
             "processes whose metrics were compared": c["lives counted"],
             **{f"fault: {name}": n for name, n in sorted(self.faults.counts.items())},
@@ -668,9 +661,7 @@ def main():
     twin.fingerprint = functools.lru_cache(4096)(twin.fingerprint)
     twin.siphash24 = functools.lru_cache(65536)(twin.siphash24)
     twin.siphash24_128 = functools.lru_cache(4096)(twin.siphash24_128)
-    with contextlib.closing(
-        Soak(arguments.build.resolve(), arguments.seed, arguments.seconds)
-    ) as soak:
+    with contextlib.closing(Soak(arguments.build.resolve(), arguments.seed, arguments.seconds)) as soak:
         soak.run()
         return soak.report()
 
