@@ -174,7 +174,7 @@ class Gateway:
         return kept + self._credentials[slot]
 
     def hold(self, size: int) -> bool:
-        """Counts a body among the held ones. Returns False, and does not count it, if there is no room."""
+        """Counts a body among the held ones. Returns False, uncounted, if there is no room."""
         with self._lock:
             if self._held + size > self.max_held:
                 return False
