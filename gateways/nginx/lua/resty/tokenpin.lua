@@ -71,6 +71,8 @@ local function count(exchange)
   counters:count("ids_plain", report.plain)
   counters:count("echoes_lost", report.echoes_lost)
   counters:count("bodies_not_understood", ids.unexpected)
+  -- From here on these are of the response's body.
+  ids.changed, ids.unexpected = 0, 0
 end
 
 -- The maker of a cookie of our name loses it here.
