@@ -11,9 +11,14 @@ use crate::sink::{Sink, Slice};
 /// Returns the values of every cookie called `name` in one `Cookie` field, in order. One outer pair
 /// of double quotes is removed. Linear in the field's length.
 pub fn values<'f>(field: &'f [u8], name: &[u8]) -> impl Iterator<Item = &'f [u8]> {
+    values_of(if is_name(name) { field } else { b"" }, name)
+}
+
+/// Returns the same for a name that has passed [`is_name`], as that of an affinity has.
+pub(crate) fn values_of<'f>(field: &'f [u8], name: &[u8]) -> impl Iterator<Item = &'f [u8]> {
     let mut offset = 0;
     core::iter::from_fn(move || {
-        let (value, next) = next(field, name, offset)?;
+        let (value, next) = next_of(field, name, offset)?;
         offset = next;
         Some(value)
     })
@@ -22,7 +27,11 @@ pub fn values<'f>(field: &'f [u8], name: &[u8]) -> impl Iterator<Item = &'f [u8]
 /// Returns the value of the first cookie called `name` whose pair starts at or behind `offset`, and
 /// the offset from which to continue. Start with 0.
 #[must_use]
-pub fn next<'f>(field: &'f [u8], name: &[u8], mut offset: usize) -> Option<(&'f [u8], usize)> {
+pub fn next<'f>(field: &'f [u8], name: &[u8], offset: usize) -> Option<(&'f [u8], usize)> {
+    if is_name(name) { next_of(field, name, offset) } else { None }
+}
+
+fn next_of<'f>(field: &'f [u8], name: &[u8], mut offset: usize) -> Option<(&'f [u8], usize)> {
     while let Some(rest) = field.get(offset..) {
         let pair = pairs(rest).next()?;
         offset += pair.len() + 1;
@@ -61,7 +70,7 @@ fn kept(field: &[u8], name: &[u8], out: &mut dyn FnMut(&[u8])) {
         ours |= own;
         filled |= !own && !trim_start(pair).is_empty();
     }
-    if !ours {
+    if !ours || !is_name(name) {
         return out(field);
     }
     if !filled {
@@ -91,17 +100,20 @@ pub(super) fn pairs(field: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Returns the value of a pair called `name`.
+/// Returns whether a cookie can have this name: blanks around it do not count, and it ends at the
+/// first `=`.
+#[inline(never)]
+pub(super) fn is_name(name: &[u8]) -> bool {
+    name.last().is_some_and(|&last| !is_blank(last)) && !name.contains(&b'=')
+}
+
+/// Returns the value of a pair called `name`, for a name that passes [`is_name`].
 #[inline]
 pub(super) fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let pair = trim_start(pair);
     // Compares the name first, because most pairs are foreign and long.
     let rest = trim_start(pair.strip_prefix(name)?);
     let value = trim(rest.strip_prefix(b"=")?);
-    // A cookie has no such name: blanks around it do not count, and it ends at the first `=`.
-    if name.last().is_none_or(|&last| is_blank(last)) || name.contains(&b'=') {
-        return None;
-    }
     let unquoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
     Some(unquoted.unwrap_or(value))
 }

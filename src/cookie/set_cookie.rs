@@ -6,7 +6,7 @@ use crate::error::{ConfigError, Error, Field};
 use crate::limits::{MAX_ATTRIBUTE, MAX_MAX_AGE};
 use crate::sink::{Sink, Slice};
 
-use super::field::{pairs, value_of};
+use super::field::{is_name, pairs, value_of};
 use super::name::check_name;
 
 /// The requests across sites with which a browser sends the cookie.
@@ -180,7 +180,7 @@ pub(crate) fn write_to(
 /// Returns whether a `Set-Cookie` field sets a cookie called `name`.
 #[must_use]
 pub fn matches(field: &[u8], name: &[u8]) -> bool {
-    pairs(field).next().is_some_and(|pair| value_of(pair, name).is_some())
+    pairs(field).next().is_some_and(|pair| value_of(pair, name).is_some()) && is_name(name)
 }
 
 /// Returns the decimal digits of `number` without leading zeros, at the end of `buffer`.

@@ -6,7 +6,7 @@
 use core::cmp::Reverse;
 
 use crate::cookie::encode_to;
-use crate::cookie::field::values;
+use crate::cookie::field::values_of;
 use crate::cookie::name::Audience;
 use crate::cookie::reader::Reader;
 use crate::cookie::ring::Macs;
@@ -212,7 +212,7 @@ impl<'d> Ruling<'d> {
             found.consider(&reader.read(self.request.carrier_value));
         }
         for field in cookies {
-            for value in values(field, self.audience.name) {
+            for value in values_of(field, self.audience.name) {
                 found.consider(&reader.read(value));
             }
         }
