@@ -31,7 +31,7 @@ dist-files: ## the files of a release, from the last commit, in build/dist
 dist-built: lib envoy-filter wasm-filter python-wheel js-package maven $(SBOM_VENV)/installed
 	$(DIST_HERE)/files.sh $(BUILD) $(VERSION) $(HOST)
 	$(SBOM_VENV)/bin/python -B checks/supply/sbom.py $(DIST)
-	cd $(DIST) && LC_ALL=C sha256sum -- * > SHA256SUMS
+	cd $(DIST) && export LC_ALL=C && sha256sum -- * > SHA256SUMS
 
 .PHONY: dist
 dist: envoy-venv $(JS_OUT)/installed nginx-ready ## those files, in build/dist: built twice, compared, and installed

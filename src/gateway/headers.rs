@@ -76,16 +76,19 @@ pub fn the_one<'h>(values: impl IntoIterator<Item = &'h [u8]>) -> Option<&'h [u8
     values.all(|other| other == one).then_some(one)
 }
 
-/// Returns the value whose copies a proxy has joined with commas, or else the value unchanged.
+/// Returns the value whose copies a proxy has joined with commas, or else the whole value, without
+/// blanks around it.
 ///
 /// ```
 /// use tokenpin::gateway::unjoined;
 ///
 /// assert_eq!(unjoined(b"alice, alice"), b"alice");
 /// assert_eq!(unjoined(b"alice, bob"), b"alice, bob");
+/// assert_eq!(unjoined(b" alice"), b"alice");
 /// ```
 #[must_use]
 pub fn unjoined(value: &[u8]) -> &[u8] {
+    let value = value.trim_ascii();
     if !value.contains(&b',') {
         return value;
     }

@@ -1,5 +1,5 @@
-//! The pages of docs/ that the crate's documentation shows as modules. In these copies, links between
-//! the pages are links between modules, and all other links lead to the repository.
+//! The pages of docs/ that the crate's documentation shows as modules. In these copies, links
+//! between the pages lead to modules, and all other links to the repository.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};

@@ -48,14 +48,17 @@ fn named(made: &Enum) -> String {
     };
     text += of.trim_start_matches('\n');
     text += &format!(
-        "\n  {name}(int number, String label{parameter}) {{\n    this.number = number;\n    this.label = label;{set}\n  }}\n\n\
+        "\n  {name}(int number, String label{parameter}) {{\n\
+         \x20   this.number = number;\n    this.label = label;{set}\n  }}\n\n\
          \x20 static {name} of(int number) {{\n    return BY_NUMBER[number];\n  }}\n\n\
-         \x20 /** The stable number, the same in every language. */\n  public int number() {{\n    return number;\n  }}\n"
+         \x20 /** The stable number, the same in every language. */\n\
+         \x20 public int number() {{\n    return number;\n  }}\n"
     );
     if is_status {
         text += "\n  /** What it means, in a sentence. */\n  public String text() {\n    return text;\n  }\n";
     }
-    text + "\n  /** The stable snake_case name, fit for the label of a metric. */\n  @Override\n  public String toString() {\n    return label;\n  }\n}\n"
+    text + "\n  /** The stable snake_case name, fit for the label of a metric. */\n\
+            \x20 @Override\n  public String toString() {\n    return label;\n  }\n}\n"
 }
 
 fn limits(header: &Header) -> String {
@@ -115,7 +118,8 @@ fn layout(header: &Header) -> String {
         &found.expect("a constant").value
     };
     let mut text = format!(
-        "{HEAD}/** Where the fields of the library's structures lie, and their sizes, in bytes. */\nfinal class Layout {{\n  \
+        "{HEAD}/** Where the fields of the library's structures lie, and their sizes, in bytes. */\n\
+         final class Layout {{\n  \
          static final int ABI_VERSION = {};\n\n  \
          /** What the name of a shared library ends in. */\n  static final String SO_VERSION = \"{}.{}\";\n",
         value("ABI_VERSION"),
@@ -133,7 +137,8 @@ fn layout(header: &Header) -> String {
                 &format!("  static final int {name}_AT_{field_name} = {};\n", number(field.offset));
         }
     }
-    text + "\n  private Layout() {}\n\n  private static int at(int wide, int narrow) {\n    return Library.WIDE ? wide : narrow;\n  }\n}\n"
+    text + "\n  private Layout() {}\n\n  private static int at(int wide, int narrow) {\n\
+            \x20   return Library.WIDE ? wide : narrow;\n  }\n}\n"
 }
 
 fn number(both: Both) -> String {
@@ -178,7 +183,8 @@ fn functions(header: &Header) -> String {
             ("void", format!("{handle}.invokeExact(core{given});\n        return;"))
         };
         text += &format!(
-            "\n  static {returns} {name}(Core core{declared}) {{\n    while (true) {{\n      try {{\n        {call}\n      \
+            "\n  static {returns} {name}(Core core{declared}) {{\n    while (true) {{\n\
+             \x20     try {{\n        {call}\n      \
              }} catch (Throwable thrown) {{\n        core.recover(thrown);\n      }}\n    }}\n  }}\n"
         );
     }

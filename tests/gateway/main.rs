@@ -276,7 +276,7 @@ fn copies_of_a_value_are_one() {
         (",", ""),
         ("alice, bob", "alice, bob"),
         ("alice, Alice", "alice, Alice"),
-        (" alice", " alice"),
+        (" alice", "alice"),
     ] {
         assert_eq!(unjoined(value.as_bytes()), joined.as_bytes(), "{value:?}");
     }

@@ -146,3 +146,13 @@ def test_limits_of_nginx_in_the_gateways_words(gateway):
             headers = encoded([JSON, ("anthropic-version", "2023-06-01")])
             answer = own.post(g.url + "/v1/responses", headers=headers, content=b"x" * 2000)
         assert answer.json()["error"]["type"] == "request_too_large"
+
+
+def test_the_body_of_a_request_counts_once(gateway):
+    """The counters say nothing of the response's body if none is sealed."""
+    g = gateway(settings(sealed_ids="seal"))
+    with g.counting() as rose:
+        for body in (b'{"input":', json.dumps({"previous_response_id": sealed(NATIVE, "bravo")}).encode()):
+            g.upstream.script = [answering(400, [("content-type", "text/plain")], b"no")]
+            assert g.send(headers=[JSON], body=body).status == 400
+    assert (rose["bodies_not_understood"], rose["ids_opened"], rose.get("ids_sealed")) == (1, 1, None)

@@ -1,5 +1,6 @@
 """Hostile and unlucky clients, upstreams and workers, in ways that are nginx's own."""
 
+import concurrent.futures
 import http.client
 import json
 import os
@@ -171,6 +172,111 @@ def test_no_request_inherits_from_the_one_before(gateway):
             # A cooldown of the retried one would move others.
             if retried in (first, second):
                 g.envoy.ask_to_set("alpha", "bravo", "charlie")
+
+
+def test_the_access_log_tells_no_ones_decision(gateway, folder):
+    """A request that ends before it is decided gets a line that says so, not the decision of the
+    one before."""
+    fields = settings(sealed_ids="seal", metadata=True)
+    g = gateway(fields, workers=1, max_body=1000, server=f"access_log {folder}/access.log decision;")
+    path, lines = folder / "access.log", []
+
+    def line():
+        stack.wait_for("a line", lambda: path.exists() and path.read_text().count("\n") > len(lines))
+        lines[:] = path.read_text().splitlines()
+        return lines[-1]
+
+    def leaves():
+        with g.connect() as connection:
+            connection.sendall(head(length=100, content_type="application/json") + b"{")
+            time.sleep(0.1)
+
+    def sends_too_much():
+        assert g.send(body=iter([b"x" * 600, b"x" * 600]), headers=[JSON]).status == 413
+
+    for end in (leaves, sends_too_much):
+        assert g.send(cookie=forge("bravo"), headers=[JSON]).account == "bravo"
+        assert "outcome=pinned" in line()
+        end()
+        undecided = "source=none, outcome=none, pin_state=none, verdict=absent, id_verdict=none, key_reason=ok"
+        assert line() == undecided, end.__name__
+
+
+@pytest.mark.parametrize("log_format", ["$tokenpin", pytest.param("$status", marks=pytest.mark.slow)])
+def test_a_subrequest_that_shares_the_ctx(gateway, log_format):
+    """The exchange stays its parent's: each client gets the cookie of the session that it began,
+    also while others are served."""
+    server = """
+    log_subrequest on;
+    location /v1/ {
+        rewrite_by_lua_block { require("resty.tokenpin").request() }
+        access_by_lua_block {
+            ngx.location.capture("/part", { ctx = ngx.ctx })
+            ngx.sleep(0.1)
+        }
+        proxy_pass http://provider;
+    }
+    location = /part {
+        rewrite_by_lua_block { require("resty.tokenpin").request() }
+        proxy_pass http://provider/part;
+    }
+    """
+    g = gateway(workers=1, server=server, log_format=log_format)
+
+    def ask(_):
+        with client() as single:
+            return g.send(via=single)
+
+    with g.counting() as rose, concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, range(24)))
+    cookies = [answer.cookie for answer in answers]
+    assert None not in cookies and len(set(cookies)) == len(answers)
+    for answer in answers:
+        assert opened(answer.cookie)[1] == answer.account
+    assert rose["cookies_set"] == len(answers)
+
+
+def test_nothing_of_a_client_stays(gateway):
+    """The structures that wait for the next request hold no text of the one before."""
+    server = """
+    location = /free {
+        content_by_lua_block {
+            local ffi = require "ffi"
+            local function free_of(use)
+                for at = 1, 60 do
+                    local name, value = debug.getupvalue(use, at)
+                    if name == "free" then return value end
+                end
+            end
+            local function show(value)
+                if type(value) == "cdata" then return ngx.print(ffi.string(value, ffi.sizeof(value))) end
+                if type(value) ~= "table" then return ngx.print(tostring(value), " ") end
+                for _, each in pairs(value) do show(each) end
+            end
+            local exchanges = free_of(require("resty.tokenpin.exchange").begin)
+            local ids = free_of(require("resty.tokenpin.ids").of)
+            ngx.print(#exchanges, " exchanges, ", #ids, " ids: ")
+            show(exchanges)
+            show(ids)
+        }
+    }
+    """
+    fields = settings(sealed_ids="seal", carrier_header="x-pin", tenant={"header": "x-tenant"}, retry={"status": [429]})
+    g = gateway(fields, workers=1, server=server)
+    tenant, carried = ("x-tenant", "tenant-of-client"), forge("bravo", scope=b"\0tenant-of-client")
+    host, owner = f"{g.url}"[7:], "consumer-of-client"
+    g.upstream.script = [answering(429), answering(200, [JSON], body_of())]
+    first = g.send(headers=[tenant, JSON])
+    assert first.outcome == "retried" and first.cookie
+    unknown = sealed(NATIVE, "bravo")[:-10] + "AAAAAAAtp1"
+    own = [tenant, ("x-pin", carried)]
+    answer = g.send("GET", f"/v1/responses/{unknown}?of=client", consumer=owner, headers=own)
+    assert answer.status == 404 and unknown in answer.body.decode()
+    found = g.send("GET", "/free").body.decode("latin-1")
+    assert found.startswith("1 exchanges, 1 ids: "), found
+    for text in ("of-client", "of=client", unknown, carried, host, "POST", COOKIE):
+        assert text not in found, text
+    assert not re.search(r"[\w-]{67}", found, re.ASCII), "the value of a cookie"
 
 
 @pytest.mark.slow

@@ -6,17 +6,7 @@ DIGEST_HEADERS: tuple[bytes, ...] = (b"content-md5", b"digest", b"content-digest
 """Those that vouch for the bytes of a body: no longer true of one whose ids were rewritten."""
 LOCATION_HEADERS: tuple[bytes, ...] = (b"location", b"content-location", b"operation-location")
 """Those of a response whose value is a target or a URI with ids."""
-CREDENTIAL_WORDS: tuple[bytes, ...] = (
-    b"authorization",
-    b"auth",
-    b"token",
-    b"jwt",
-    b"secret",
-    b"password",
-    b"credential",
-    b"credentials",
-    b"apikey",
-)
+CREDENTIAL_WORDS: tuple[bytes, ...] = (b"authorization", b"auth", b"token", b"jwt", b"secret", b"password", b"credential", b"credentials", b"apikey")
 """Words in the name of a header that proves who a client is."""
 CREDENTIAL_KEYS: tuple[bytes, ...] = (b"api", b"access", b"functions", b"subscription")
 """Words in front of `key` that make it one, too."""

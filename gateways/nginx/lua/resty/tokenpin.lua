@@ -23,7 +23,7 @@ local sealing = require "resty.tokenpin.sealing"
 local C, SLOT_NONE = library.C, library.SLOT_NONE
 local OK = C.TOKENPIN_STATUS_OK
 local LEAST_ERROR = cooldowns.LEAST_ERROR
-local recall, describe = exchange_of.recall, exchange_of.describe
+local own, recall, describe = exchange_of.own, exchange_of.recall, exchange_of.describe
 
 local INTERVAL = 0.25 -- seconds between looks at files
 
@@ -71,6 +71,8 @@ local function count(exchange)
   counters:count("ids_plain", report.plain)
   counters:count("echoes_lost", report.echoes_lost)
   counters:count("bodies_not_understood", ids.unexpected)
+  -- From here on these are of the response's body.
+  ids.changed, ids.unexpected = 0, 0
 end
 
 -- The maker of a cookie of our name loses it here.
@@ -139,7 +141,7 @@ end
 -- In balancer_by_lua*, in front of `set_current_peer`: where nginx tries again
 -- (proxy_next_upstream), the next token serves.
 function _M.balancer()
-  local exchange = ngx.ctx.tokenpin
+  local exchange = own(ngx.ctx)
   if exchange and exchange.serving then retry.balance(exchange, count) end
 end
 
@@ -172,7 +174,7 @@ end
 
 -- In body_filter_by_lua*.
 function _M.body_filter()
-  local exchange = ngx.ctx.tokenpin
+  local exchange = own(ngx.ctx)
   if exchange then sealing.seal(exchange) end
 end
 

@@ -1,16 +1,17 @@
 -- One request and its response: what is kept of it from the decision to the log.
 
 local ffi = require "ffi"
+local get_request = require("resty.core.base").get_request
 local library = require "resty.tokenpin.library"
 local refusal = require "resty.tokenpin.refusal"
 
-local SLOT_NONE = library.SLOT_NONE
+local C, SLOT_NONE = library.C, library.SLOT_NONE
 
 local _M = {}
 
 -- A redirect within nginx (error_page, X-Accel-Redirect) empties ngx.ctx and keeps variables, so
--- $tokenpin holds the exchange's number. An exchange that has ended is used again: then a request
--- makes no table and no structure.
+-- $tokenpin holds the exchange's number: one for each request, none for a subrequest. An exchange
+-- that has ended is used again: then a request makes no table and no structure.
 local by_number, free, count = setmetatable({}, { __mode = "v" }), {}, 0
 local has_variable = true
 
@@ -18,19 +19,36 @@ local function write_number(number)
   ngx.var.tokenpin = number
 end
 
+local function clear(decision)
+  ffi.fill(decision, ffi.sizeof(decision))
+  decision.slot, decision.outcome = SLOT_NONE, C.TOKENPIN_OUTCOME_NONE
+end
+
+-- Takes out everything that a request has left.
+local function empty(exchange)
+  clear(exchange.decision)
+  if exchange.next then clear(exchange.next) end
+  exchange.request, exchange.number, exchange.terms, exchange.ids = nil, nil, nil, nil
+  exchange.headers, exchange.method, exchange.target, exchange.scope = nil, nil, nil, ""
+  exchange.carried, exchange.carrier_value, exchange.cookie_name = nil, nil, nil
+  exchange.tries, exchange.held = 0, 0
+  exchange.opens_target, exchange.serving, exchange.may_follow = false, false, false
+  return exchange
+end
+
 local function make()
-  count = count + 1
-  return { number = tostring(count), tried = {}, decision = ffi.new("struct tokenpin_decision") }
+  return empty { tried = {}, decision = ffi.new("struct tokenpin_decision") }
 end
 
 -- The exchange of a request that is decided now, with nothing in it yet.
 function _M.begin(terms)
   local exchange = table.remove(free) or make()
-  exchange.terms, exchange.scope, exchange.tries, exchange.decision.slot = terms, "", 0, SLOT_NONE
-  exchange.carried, exchange.carrier_value, exchange.ids, exchange.opens_target = false, nil, nil, false
-  exchange.held, exchange.cookie_name, exchange.serving, exchange.may_follow = 0, nil, false, false
+  exchange.terms, exchange.request = terms, get_request()
   ngx.ctx.tokenpin = exchange
-  if not has_variable or ngx.is_subrequest then return exchange end
+  if ngx.is_subrequest then return exchange end
+  count = count + 1
+  exchange.number = tostring(count)
+  if not has_variable then return exchange end
   by_number[exchange.number] = exchange
   has_variable = pcall(write_number, exchange.number)
   if not has_variable then
@@ -39,10 +57,18 @@ function _M.begin(terms)
   return exchange
 end
 
+-- The exchange in `context`, if it is that of the request at hand. A subrequest may share the ctx
+-- of its parent.
+local function own(context)
+  local exchange = context.tokenpin
+  return exchange and exchange.request == get_request() and exchange or nil
+end
+_M.own = own
+
 -- The exchange of the request at hand; nil before it is decided.
 function _M.recall()
   local context = ngx.ctx
-  local exchange = context.tokenpin
+  local exchange = own(context)
   if exchange or not has_variable or ngx.is_subrequest then return exchange end
   exchange = by_number[ngx.var.tokenpin or ""]
   context.tokenpin = exchange
@@ -52,7 +78,9 @@ end
 -- Returns whether the request at hand is a subrequest of one that is decided. It shares that one's
 -- headers, and so its credentials.
 function _M.is_part_of_another()
-  return has_variable and ngx.is_subrequest and by_number[ngx.var.tokenpin or ""] ~= nil
+  if not ngx.is_subrequest then return false end
+  local shared = ngx.ctx.tokenpin
+  return shared ~= nil and shared.number ~= nil or has_variable and by_number[ngx.var.tokenpin or ""] ~= nil
 end
 
 -- The decision in words, for logs and headers.
@@ -95,13 +123,14 @@ function _M.refuse(exchange, with, headers)
   return refusal.send(with, headers)
 end
 
--- The request has ended. Another one gets what it used.
+-- The request has ended. Another one gets what it used, but no secret of its client's.
 function _M.finish(exchange)
+  if exchange.request == nil then return end
   if exchange.terms and exchange.held ~= 0 then _M.hold(exchange, 0) end
   _M.forget(exchange)
-  -- No secret of the client's is kept for longer.
-  ngx.ctx.tokenpin, by_number[exchange.number], exchange.headers = nil, nil, nil
-  table.insert(free, exchange)
+  ngx.ctx.tokenpin = nil
+  if exchange.number then by_number[exchange.number] = nil end
+  table.insert(free, empty(exchange))
 end
 
 return _M

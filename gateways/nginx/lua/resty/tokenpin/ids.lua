@@ -280,10 +280,13 @@ function Ids:seal(part, is_last, slot)
   return self.differs and table.concat(out) or nil
 end
 
--- The request has ended: another one may use these.
+-- The request has ended: another one may use these, without anything of its client's.
 function Ids:let_go()
+  if self.affinity == nil then return end
   self:forget_body()
-  self.affinity = nil
+  self.affinity, self.scope, self.owner, self.origin, self.upstream = nil, nil, nil, nil, nil
+  ffi.fill(self.summary, ffi.sizeof(self.summary))
+  ffi.fill(self.sealer, ffi.sizeof(self.sealer))
   table.insert(free, self)
 end
 

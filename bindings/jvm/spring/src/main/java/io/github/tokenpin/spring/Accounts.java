@@ -97,6 +97,14 @@ public final class Accounts {
     there(properties.cookieKeys(), "cookie_keys");
     there(properties.tokens(), "tokens");
     TokenpinProperties.Source consumer = properties.consumer();
+    named(consumer, "consumer");
+    named(properties.tenant(), "tenant");
+    for (int i = 0; i < properties.session().size(); i++) {
+      named(properties.session().get(i), "session[" + i + "]");
+    }
+    if (properties.existing() != null) {
+      there(properties.existing().header(), "existing.header");
+    }
     need(
         consumer == null || consumer.trusted(),
         "consumer.trusted",
@@ -123,6 +131,12 @@ public final class Accounts {
           "is draining or down");
       need(it.seconds() > 0, where + "seconds", "is at least 1");
       need(it.maxSeconds() > 0, where + "max_seconds", "is at least 1");
+    }
+  }
+
+  private static void named(TokenpinProperties.@Nullable Source source, String where) {
+    if (source != null) {
+      there(source.header(), where + ".header");
     }
   }
 
