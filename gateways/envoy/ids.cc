@@ -80,8 +80,14 @@ void Ids::EndOpening() {
   // Bytes that were held back and passed unchanged are no change. (No id is longer when it is open.
   // If one were, the body would pass as it is.)
   if (changed_ == 0 || !edits.Shrinks()) edits.Clear();
-  changed_ = 0;
   rewriter_.emplace<std::monostate>();
+}
+
+void Ids::Redirect(std::string_view target) {
+  tokenpin::IdSummary summary;
+  std::string opened(target.size(), '\0');
+  (void)config_.affinity().open_target(Use(), summary, target, opened);
+  report_.downloads = summary.report().downloads;
 }
 
 void Ids::OnResponse(uint32_t slot, std::string_view upstream) {
@@ -114,7 +120,7 @@ bool Ids::SealTarget(std::string_view target, std::string* sealed) const {
 }
 
 void Ids::BeginSealing(Content content) {
-  changed_ = unexpected_ = 0;
+  changed_ = unexpected_ = told_sealed_ = told_unexpected_ = 0;
   rewriter_.emplace<IdSealer>(content == Content::kEvents ? TOKENPIN_FRAMING_EVENTS
                                                           : TOKENPIN_FRAMING_JSON);
 }

@@ -40,7 +40,12 @@ class Ids {
   bool is_text() const { return utf8_.valid(); }
 
   // Nothing of the request is read any more. Returns the report on it, which is kept.
-  const tokenpin::IdReport& EndReading() { return report_ = summary_.report(); }
+  const tokenpin::IdReport& EndReading() {
+    changed_ = 0;
+    return report_ = summary_.report();
+  }
+  // A redirect leads to this target of the same account: of its response, only the kind differs.
+  void Redirect(std::string_view target);
 
   // True if ids in the response may change.
   bool Seals() const { return report_.changes_response; }

@@ -1,10 +1,10 @@
-// Internal redirects: the router begins a request again, as this filter has left it.
+// Internal redirects: Envoy begins a request again, as this filter has left it.
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "chain.h"
-#include "header_map.h"
 #include "ids.h"
 #include "tokenpin.hpp"
 
@@ -17,17 +17,18 @@ struct Sent {
   tokenpin::Decision decision;
   tokenpin::CookieName cookie_name;
   std::unique_ptr<Ids> ids;
+  std::string mark = {};  // a random header value
 };
 
-// Keeps the state of a request whose stream ends before its response, for the next stream of this
-// thread.
-void LeaveSent(Sent sent);
+// Leaves the state of a request that Envoy begins again to the chain's next stream of this thread,
+// and puts a mark on the request that only this stream can know.
+void LeaveSent(envoy_filter envoy, const Chain& chain, Sent sent);
 
-// Takes what the stream before has left. A stream always takes it, so that nothing lasts longer.
-std::unique_ptr<Sent> TakeSent();
+// Takes the state that was left to the chain. Every stream does, so that nothing lasts longer.
+std::unique_ptr<Sent> TakeSent(const Chain& chain);
 
-// Returns whether this request continues the one that was sent. Only Envoy can make it: clients
-// neither know the account's credentials nor reach a filter between two streams of a redirect.
-bool Continues(const Sent& sent, const Terms& terms, const HeaderList& headers);
+// Takes the mark off the request. False if it has none: the state is another request's, whose next
+// stream has come by without this filter.
+bool TakeMark(envoy_filter envoy, const Sent& sent);
 
 }  // namespace tokenpin_envoy

@@ -47,6 +47,16 @@ bool IsWebSocketHandshake(const HeaderList& headers) {
   return headers.First(":method") == "GET" && SameText(headers.First("upgrade"), "websocket");
 }
 
+bool IsPseudo(const Credential& credential) { return credential.name[0] == ':'; }
+
+void Put(envoy_filter envoy, const Credential& credential) {
+  if (credential.value) {
+    SetHeader(envoy, kRequestHeader, credential.name, *credential.value);
+  } else {
+    RemoveHeader(envoy, kRequestHeader, credential.name);
+  }
+}
+
 }  // namespace
 
 bool RequestReader::Read(envoy_filter envoy, const Terms& terms, tokenpin::Request* request) {
@@ -187,12 +197,18 @@ void RequestReader::StripCookies(envoy_filter envoy, std::string_view cookie_nam
 }
 
 void PutCredentials(envoy_filter envoy, const Credentials& credentials) {
+  for (const Credential& credential : credentials) Put(envoy, credential);
+}
+
+void DropCredentials(envoy_filter envoy, const Credentials& credentials) {
   for (const Credential& credential : credentials) {
-    if (credential.value) {
-      SetHeader(envoy, kRequestHeader, credential.name, *credential.value);
-    } else {
-      RemoveHeader(envoy, kRequestHeader, credential.name);
-    }
+    if (!IsPseudo(credential)) RemoveHeader(envoy, kRequestHeader, credential.name);
+  }
+}
+
+void PutCredentialsAgain(envoy_filter envoy, const Credentials& credentials) {
+  for (const Credential& credential : credentials) {
+    if (!IsPseudo(credential)) Put(envoy, credential);
   }
 }
 

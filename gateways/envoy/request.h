@@ -47,6 +47,10 @@ class RequestReader {
 
 // Puts a token's credentials on the request.
 void PutCredentials(envoy_filter envoy, const Credentials& credentials);
+// Takes them off it, and puts them on it again. Pseudo-headers stay as they are: no request is
+// without them, and a redirect replaces them.
+void DropCredentials(envoy_filter envoy, const Credentials& credentials);
+void PutCredentialsAgain(envoy_filter envoy, const Credentials& credentials);
 
 // Removes what another account made, from the request of a session that is not with it any more.
 void DropWhenMoved(envoy_filter envoy, const std::vector<std::string>& names,

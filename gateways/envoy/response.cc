@@ -48,12 +48,15 @@ void ResponseReader::DropCookies(envoy_filter envoy, std::string_view carrier_he
   if (carries_) RemoveHeader(envoy, kResponseHeader, carrier_header);
 }
 
-bool IsFromUpstream(envoy_filter envoy) {
+std::string_view DetailsOf(envoy_filter envoy) {
   envoy_buffer details{};
   return envoy_dynamic_module_callback_http_filter_get_attribute_string(
-             envoy, kAttributeResponseCodeDetails, &details) &&
-         View(details) == "via_upstream";
+             envoy, kAttributeResponseCodeDetails, &details)
+             ? View(details)
+             : std::string_view();
 }
+
+bool IsFromUpstream(envoy_filter envoy) { return DetailsOf(envoy) == "via_upstream"; }
 
 void CoolDown(envoy_filter envoy, const Terms& terms, uint32_t slot,
               const ResponseReader& response) {

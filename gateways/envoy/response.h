@@ -36,6 +36,8 @@ class ResponseReader {
 // False for Envoy's own replies, which come by as well and say nothing about a token: also timeouts
 // and resets, which have an upstream's address.
 bool IsFromUpstream(envoy_filter envoy);
+// Envoy's own word for what became of the request, its "response code details"; empty without one.
+std::string_view DetailsOf(envoy_filter envoy);
 
 // Changes the state of the token that gave the response, where the status asks for it.
 void CoolDown(envoy_filter envoy, const Terms& terms, uint32_t slot,

@@ -34,29 +34,37 @@ int Stream::OnRequestHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_s
   if (route != nullptr) terms_.route = *route;
   begun_ = true;
   if (!try_.first()) terms_.chain.stats.Count(envoy, Counter::retries);
+  if (sent_ != nullptr && !TakeMark(envoy, *sent_)) sent_.reset();
   if (terms_.config() == nullptr) return kContinue;
 
   try_.OnRequestHeaders(terms_, end_of_stream);
+  if (Continue(envoy)) return kContinue;
   tokenpin::Request request;
   if (!scratch.request.Read(envoy, terms_, &request)) {
     return Fail(envoy, TOKENPIN_STATUS_SCOPE_LENGTH) ? kContinue : kStopIteration;
   }
-  if (Continue(envoy, scratch.request.headers())) return kContinue;
   if (Waits(envoy, scratch.request, request, end_of_stream)) return kStopIteration;
   return Decide(envoy, scratch.request, &request, nullptr) ? kContinue : kStopIteration;
 }
 
 // Continues a request that an internal redirect brings: the account that redirects it serves it,
 // regardless of what the request says now.
-bool Stream::Continue(envoy_filter envoy, const HeaderList& headers) {
+bool Stream::Continue(envoy_filter envoy) {
   const std::unique_ptr<Sent> sent = std::move(sent_);
-  if (sent == nullptr || terms_.observes() || !Continues(*sent, terms_, headers)) return false;
+  if (sent == nullptr || terms_.observes() || sent->config.lock() != terms_.config()) return false;
   serving_ = true;
   decision_ = sent->decision;
   cookie_name_ = sent->cookie_name;
   ids_ = std::move(sent->ids);
+  if (ids_ != nullptr) {
+    envoy_buffer target{};
+    envoy_dynamic_module_callback_http_get_header(envoy, kRequestHeader, Buffer(":path"), &target,
+                                                  0, nullptr);
+    ids_->Redirect(View(target));
+  }
   if (terms_.settings().metadata) WriteMetadata(envoy, decision_, *terms_.config());
   try_.KeepHeaders(envoy, terms_.settings(), decision_);
+  PutCredentialsAgain(envoy, *terms_.config()->wallet().Of(decision_.slot()));
   return true;
 }
 
@@ -216,7 +224,7 @@ bool Stream::Decide(envoy_filter envoy, RequestReader& reader, tokenpin::Request
   if (!decision) return Fail(envoy, decision.status);
   decision_ = *decision;
   stats.CountDecision(envoy, decision_);
-  if (ids_ != nullptr) stats.CountIds(envoy, report, ids_->unexpected());
+  if (ids_ != nullptr) stats.CountIds(envoy, report, ids_->NewlyUnexpected());
   if (settings.metadata) WriteMetadata(envoy, decision_, *terms_.config());
   if (!terms_.observes() && !decision_.has_slot()) {
     const std::string& header = settings.response_header;

@@ -29,7 +29,7 @@ struct Scratch {
 // Used by one worker at a time.
 class Stream {
  public:
-  explicit Stream(const Chain& chain) : terms_{chain}, try_(chain), sent_(TakeSent()) {}
+  explicit Stream(const Chain& chain) : terms_{chain}, try_(chain), sent_(TakeSent(chain)) {}
 
   // These return what the hook has to return.
   int OnRequestHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_stream);
@@ -48,7 +48,7 @@ class Stream {
   // True if the filter may change or refuse a request for its ids.
   bool opens() const { return terms_.mode() != TOKENPIN_MODE_OFF && !terms_.observes(); }
 
-  bool Continue(envoy_filter envoy, const HeaderList& headers);
+  bool Continue(envoy_filter envoy);
   bool Waits(envoy_filter envoy, const RequestReader& reader, const tokenpin::Request& request,
              bool end_of_stream);
   bool RefusesUpgrade(bool to_websocket) const;

@@ -66,13 +66,7 @@ int Stream::OnResponseHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_
 // If a listener takes no WebSockets, Envoy answers 403 before any filter has seen the request.
 // Clients then try again and again. A 426 tells them that requests are served.
 void Stream::MendUpgrade(envoy_filter envoy, Scratch& scratch) {
-  envoy_buffer details{};
-  if (terms_.config() == nullptr || !opens() ||
-      !envoy_dynamic_module_callback_http_filter_get_attribute_string(
-          envoy, kAttributeResponseCodeDetails, &details) ||
-      View(details) != "upgrade_failed") {
-    return;
-  }
+  if (terms_.config() == nullptr || !opens() || DetailsOf(envoy) != "upgrade_failed") return;
   scratch.headers.Read(envoy, kRequestHeader);
   tokenpin::Request request;
   request.method = tokenpin::bytes("CONNECT");
@@ -102,12 +96,13 @@ int Stream::OnResponseTrailers(envoy_filter envoy, Scratch& scratch) {
   return kContinue;
 }
 
-// With an internal redirect, this is the last hook before those of the next stream.
+// When Envoy begins the request again, this is the last hook before those of the next stream. The
+// route that is found then may lead to another provider, without this filter.
 void Stream::OnComplete(envoy_filter envoy) {
   CountSealed(envoy);
-  if (serving_ && !answered_) {
-    LeaveSent({terms_.config(), decision_, cookie_name_, std::move(ids_)});
-  }
+  if (!serving_ || answered_ || DetailsOf(envoy) != "internal_redirect") return;
+  DropCredentials(envoy, *terms_.config()->wallet().Of(decision_.slot()));
+  LeaveSent(envoy, terms_.chain, {terms_.config(), decision_, cookie_name_, std::move(ids_)});
 }
 
 // True if Envoy began the request again, and nothing of this object may be used; else the response

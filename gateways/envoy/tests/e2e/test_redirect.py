@@ -1,11 +1,13 @@
 """Redirects that Envoy itself follows (`internal_redirect_policy`)."""
 
 import json
+import re
 
 import pytest
-from gateway import COOKIE, access_log, consumer_of, lines_of, opened, route, settings
-from provider import Provider
-from stack import wait_for
+from gateway import ACCOUNTS, COOKIE, access_log, consumer_of, credential, lines_of, opened, route, settings
+from provider import JSON, Provider
+from stack import extension, module_route, no_module_route, wait_for
+from test_chains import outer_filter, outer_settings
 from upstream import answering, reply
 
 FOLLOWING = {
@@ -19,11 +21,14 @@ FOLLOWING = {
 ELSEWHERE = "/v1/responses?again=1"
 
 
-def moved(status=307, target=ELSEWHERE):
+MARK = "x-tokenpin-redirect"
+
+
+def moved(status=307, target=ELSEWHERE, host=None):
     """A redirect with a whole URL: Envoy follows no other."""
 
     def answer(request):
-        url = f"http://{request.value('host').decode()}{target}"
+        url = f"http://{host or request.value('host').decode()}{target}"
         return reply(request, status, [("location", url)], b"")
 
     return answer
@@ -118,15 +123,20 @@ def test_the_access_log_has_the_decision_of_both(gateway, folder):
     assert lines_of(folder, 2) == ["charlie placed"] * 2
 
 
-def test_no_one_else_continues_where_a_client_left(gateway):
+@pytest.mark.parametrize("guess", ["guessed", credential("alpha")], ids=["wrong", "right"])
+def test_no_one_else_continues_where_a_client_left(gateway, folder, guess):
     """A client leaves before its response. The next client only claims to be redirected."""
     trusted = {"cidr_ranges": [{"address_prefix": "10.0.0.0", "prefix_len": 8}]}
     routes = [route(**FOLLOWING)]
-    g = gateway(settings(sealed_ids="seal"), routes=routes, internal_address_config=trusted)
+    log = access_log(folder, [])
+    text = log[0]["typed_config"]["log_format"]["text_format_source"]
+    text["inline_string"] = f"%RESPONSE_CODE_DETAILS% %REQ({MARK})%\n"
+    options = {"internal_address_config": trusted, "access_log": log}
+    g = gateway(settings(sealed_ids="seal"), routes=routes, **options)
     forged = [
         ("x-forwarded-for", "10.1.2.3"),
         ("x-envoy-original-url", "http://g/v1/files"),
-        ("authorization", "Bearer guessed"),
+        ("authorization", f"Bearer {guess}"),
     ]
     for _ in range(5):
         g.upstream.requests.clear()
@@ -140,3 +150,131 @@ def test_no_one_else_continues_where_a_client_left(gateway):
         answer = g.send("GET", "/v1/files", forged, consumer=consumer_of("bravo"))
         assert answer.account == "bravo"
         assert g.upstream.last().value("x-envoy-original-url"), "Envoy believes the client"
+    lines = lines_of(folder, 10)
+    assert len(lines) == 10 and all(line.endswith(" -") for line in lines), "no state is left"
+    g.upstream.script.append(moved())
+    create(g)
+    assert re.fullmatch("internal_redirect [0-9a-f]{32}", lines_of(folder, 12)[10])
+
+
+# The `typed_per_filter_config` of a route to another provider.
+KEY_OF_ANOTHER = {"name": "another", "headers": [{"name": "x-api-key", "value": "another"}]}
+OTHER_ROUTES = {
+    "another": module_route(settings(tokens=[KEY_OF_ANOTHER])),
+    "none": {},
+    "disabled": no_module_route(),
+}
+
+
+@pytest.mark.parametrize("other", OTHER_ROUTES)
+def test_a_route_of_another_configuration_gets_no_secret(gateway, other):
+    """The chain has no configuration."""
+    first = route("/v1/", typed_per_filter_config=module_route(settings(sealed_ids="seal")), **FOLLOWING)
+    g = gateway({}, routes=[route("/other/", typed_per_filter_config=OTHER_ROUTES[other]), first])
+    for headers in ([], [("authorization", "Bearer mine")]):
+        g.upstream.requests.clear()
+        g.upstream.script.append(moved(target="/other/v1/files"))
+        assert g.send("GET", "/v1/files", headers).status == 200
+        one, two = g.upstream.requests
+        assert one.account in ACCOUNTS and two.target == "/other/v1/files"
+        assert two.values("authorization") == []
+        assert not any(credential(name).encode() in two.head for name in ACCOUNTS)
+        assert two.values("x-api-key") == ([b"another"] if other == "another" else [])
+
+
+def test_no_one_continues_where_a_redirect_left_the_filter(gateway):
+    """The next stream of a worker that has the filter is another client's."""
+    trusted = {"cidr_ranges": [{"address_prefix": "10.0.0.0", "prefix_len": 8}]}
+    regions = [{"name": name, "headers": [{"name": "x-region", "value": name}]} for name in ACCOUNTS]
+    routes = [
+        route("/other/", typed_per_filter_config=no_module_route()),
+        route("/v1/", **FOLLOWING),
+    ]
+    g = gateway(settings(tokens=regions), routes=routes, internal_address_config=trusted)
+    forged = [
+        ("x-forwarded-for", "10.1.2.3"),
+        ("x-envoy-original-url", "http://g/v1/files"),
+        ("x-region", "alpha"),
+        (MARK, "0" * 32),
+    ]
+    for http2 in (False, True):
+        for _ in range(5):
+            g.upstream.script.append(moved(target="/other/v1/files"))
+            g.send("GET", "/v1/files", consumer=consumer_of("alpha"), http2=http2)
+            g.send("GET", "/v1/files", forged, consumer=consumer_of("bravo"), http2=http2)
+            assert g.upstream.last().values("x-region") == [b"bravo"]
+
+
+def test_two_filters_in_a_row(gateways):
+    g = gateways()
+    g.configure(routes=[route(**FOLLOWING)], filters=[outer_filter(outer_settings("outer"))])
+    g.start(settings(sealed_ids="seal"))
+    g.upstream.answer = Provider()
+    for _ in range(20):
+        g.upstream.requests.clear()
+        g.upstream.script += [moved(), moved()]
+        answer = create(g)
+        requests = g.upstream.requests
+        assert len(requests) == 3 and {request.account for request in requests} == {answer.account}
+        assert len({request.value("x-region") for request in requests}) == 1
+        assert not any(request.values(MARK) for request in requests)
+        assert len(answer.values("set-cookie")) == 2
+
+
+def test_a_filter_behind_tries_again(gateways):
+    """The one in front sees the request begin again, and keeps to its token."""
+    g = gateways()
+    g.configure(routes=[route(**FOLLOWING)], filters=[outer_filter(outer_settings("outer"))])
+    g.start(settings(retry={"status": [429], "max": 1}))
+    for _ in range(20):
+        g.upstream.requests.clear()
+        g.upstream.script.append(answering(429))
+        answer = create(g, cookie="junk")  # this client keeps cookies
+        one, two = g.upstream.requests
+        assert answer.status == 200 and one.account != two.account == answer.account
+        assert one.value("x-region") == two.value("x-region")
+        assert not two.values(MARK) and len(answer.values("set-cookie")) == 2
+
+
+def test_a_token_with_its_own_authority(following):
+    def with_authority(name):
+        header = {"name": "authorization", "prefix": "Bearer ", "value": credential(name)}
+        return {"name": name, "headers": [header, {"name": ":authority", "value": f"{name}.example"}]}
+
+    g = following(tokens=[with_authority(name) for name in ACCOUNTS])
+    for _ in range(10):
+        g.upstream.requests.clear()
+        g.upstream.script.append(moved(host="elsewhere.example"))
+        answer = create(g)
+        one, two = g.upstream.requests
+        assert answer.account == one.account == two.account
+        assert (one.value("host"), two.value("host")) == (f"{one.account}.example".encode(), b"elsewhere.example")
+        assert answer.cookie and opened(answer.cookie)[1] == one.account
+
+
+def test_a_filter_in_front_puts_another_credential_each_time(gateway):
+    name = {"key": "authorization", "value": "Bearer of the front"}
+    change = {"append": {"header": name, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}
+    mutation = extension("filters.http.header_mutation.v3.HeaderMutation", mutations={"request_mutations": [change]})
+    front = {"name": "envoy.filters.http.header_mutation", "typed_config": mutation}
+    g = gateway(routes=[route(**FOLLOWING)], filters=[front])
+    g.upstream.script.append(moved())
+    answer = create(g)
+    assert [request.account for request in g.upstream.requests] == [answer.account] * 2
+    assert answer.account in ACCOUNTS
+
+
+@pytest.mark.parametrize("there", ["content", "metadata"])
+def test_a_redirect_to_a_file(following, there):
+    g = following()
+    file = json.loads(g.send(path="/v1/files", consumer=consumer_of("bravo")).body)["id"]
+    native = next(iter(g.provider.accounts))
+    target = f"/v1/files/{native}" + ("/content" if there == "content" else "")
+    text = json.dumps({"id": native}).encode()
+    g.upstream.script += [moved(302, target), answering(200, [JSON], text)]
+    answer = g.send("GET", f"/v1/files/{file}", consumer=consumer_of("alpha"))
+    assert answer.status == 200 and g.upstream.last().target == target
+    if there == "content":
+        assert answer.body == text
+    else:
+        assert json.loads(answer.body) == {"id": file}

@@ -1069,3 +1069,20 @@ def test_behind_a_filter_that_holds_bodies(gateways, front, http2):
             answer = g.raw(raw_request(chunked(parts, trailers), "transfer-encoding: chunked"))
             assert (answer.status, answer.account) == (200, "bravo"), (size, trailers)
             assert json.loads(g.upstream.last().body) == {**asked, "previous_response_id": NATIVE}
+
+
+@pytest.mark.parametrize("observe", [False, True], ids=["seals", "observes"])
+def test_a_body_that_is_not_understood_counts_once(sealing, observe):
+    g = sealing(observe=observe)
+    answers = {
+        "sealed": (reply, 1),
+        "not sealed": (answering(200, [("content-type", "text/plain")], b"Hello."), 1),
+        "empty": (answering(204, [], b""), 1),
+        "not understood either": (answering(200, [JSON], b'{"id":'), 2),
+    }
+    for name, (answer, count) in answers.items():
+        g.upstream.script.append(answer)
+        with g.counting() as rose:
+            assert g.send(headers=[JSON], body=b'{"input":').status in (200, 204)
+        assert rose["bodies_not_understood"] == count, name
+        assert "ids_sealed" not in rose

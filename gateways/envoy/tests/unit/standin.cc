@@ -419,6 +419,7 @@ void Stream::ClearRouteCache() {
 
 bool Stream::Recreate() {
   if (!can_recreate) return false;
+  details_.emplace("internal_redirect");
   // The filter's object is destroyed before its hook returns.
   Leave();
   next = std::make_unique<Stream>(config_);

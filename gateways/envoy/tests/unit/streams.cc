@@ -1088,6 +1088,63 @@ void TestRetries() {
 }
 
 // A request may move to another token only if the client will find its new state there again.
+// Envoy follows a redirect: it begins the request again, with another path.
+Stream* Redirected(Stream* stream) {
+  stream->request.Set(":path", "/v1/elsewhere");
+  stream->InHook([&] { CHECK(stream->Recreate()); });
+  // The new route may be another provider's.
+  CHECK(stream->request.Get("authorization").empty());
+  return stream->next.get();
+}
+
+void TestRedirects() {
+  constexpr char kMark[] = "x-tokenpin-redirect";
+  Config config(Text(World()));
+  std::set<std::string> tokens;
+  for (int i = 0; i < 30; ++i) {
+    At("a redirect and one more");
+    Stream first(&config);
+    AddReturning(&first);
+    CHECK(first.SendRequest());
+    const std::string token = first.Told("token");
+    tokens.insert(token);
+    Stream* last = Redirected(&first);
+    CHECK(last->request.Get("authorization") == Strings{"Bearer key-" + token});
+    last = Redirected(last);
+    CHECK(last->request.Get("authorization") == Strings{"Bearer key-" + token});
+    CHECK(last->Told("token") == token && last->request.Get(kMark).empty());
+    last->response.Add(":status", "200");
+    CHECK(last->SendResponse() && last->response.Get("set-cookie").size() == 1);
+  }
+  CHECK(tokens.size() == 3 && config.Metric("outcome_placed") == 30);
+  {
+    At("to another configuration");
+    Stream stream(&config);
+    AddReturning(&stream);
+    CHECK(stream.SendRequest());
+    const char* const another =
+        R"([{"name":"x","headers":[{"name":"x-api-key","value":"key-x"}]}])";
+    const auto route = std::make_shared<const Route>(Text(With(World(), "tokens", another)));
+    stream.choose_route = [&] { return route; };
+    const Stream* const next = Redirected(&stream);
+    CHECK(next->Told("token") == "x" && next->request.Get("x-api-key") == Strings{"key-x"});
+    CHECK(next->request.Get("authorization").empty() && next->request.Get(kMark).empty());
+  }
+  {
+    At("a client that leaves");
+    {
+      Stream left(&config);
+      AddRequest(&left);
+      CHECK(left.SendRequest());
+    }
+    Stream later(&config);
+    AddRequest(&later);
+    later.request.Add(kMark, std::string(32, '0'));
+    CHECK(later.SendRequest() && later.Told("outcome") == "placed");
+    CHECK(config.Metric("outcome_placed") == 34);
+  }
+}
+
 void TestMoves() {
   struct Case {
     const char* method;
@@ -1801,6 +1858,7 @@ int main(int argc, char** argv) {
   TestCooldowns();
   TestCooldownsByHeaders();
   TestRetries();
+  TestRedirects();
   TestMoves();
   TestHolds();
   TestCarrier();
