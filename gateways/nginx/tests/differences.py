@@ -48,6 +48,7 @@ DIFFERENCES = {
     "test_ogx.py": "its server says nothing of nginx",
     "test_browser.py": FILTERS,
     "test_higress.py": FILTERS,
+    "test_redirect.py": "nginx follows no redirect of an upstream by itself",
     "test_sealed.py::test_uploads_are_not_held": "that is proxy_request_buffering off: test_nginx.py",
     "test_sealed.py::test_all_bodies_together": "bodies are counted by worker: test_nginx.py",
     "test_sealed.py::test_a_websocket_over_http2": "this nginx has no extended CONNECT",
