@@ -5,6 +5,7 @@ other tests hold for both filters.
 """
 
 NO_RETRY = "retries are the router's: a WebAssembly filter cannot begin a request again. `retry` is refused"
+NO_REDIRECT = "a WebAssembly filter is not told that a redirect begins a request again, and decides it as a new one"
 NO_FILES = "a WebAssembly VM reads no files. `file` and `state_file` are refused"
 NO_UPGRADE = "a WebSocket that the listener does not take never reaches the filter, and stays Envoy's own 403"
 NO_ROUTES = "a route's configuration stands in the filter's own, under the route's name"
@@ -68,6 +69,20 @@ differences(
     "test_an_answer_that_was_held_is_sealed",
 )
 differences(NO_RETRY, "test_tokens.py", "test_pseudo_headers")
+differences(NO_RETRY, "test_redirect.py", "test_a_filter_behind_tries_again")
+differences(
+    NO_REDIRECT,
+    "test_redirect.py",
+    "test_the_account_of_an_id_serves_both_times",
+    "test_a_session_keeps_its_cookie",
+    "test_two_redirects_and_a_get",
+    "test_only_a_redirect_leaves_its_state",
+    "test_a_route_of_another_configuration_gets_no_secret",
+    "test_two_filters_in_a_row",
+    "test_a_token_with_its_own_authority",
+    "test_a_filter_in_front_puts_another_credential_each_time",
+    "test_a_redirect_to_a_file[metadata]",
+)
 differences(
     NO_FILES,
     "test_state_file.py",
