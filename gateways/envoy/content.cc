@@ -39,10 +39,8 @@ bool IsEncoded(const HeaderList& headers) {
   headers.All("content-encoding", &fields);
   for (const tokenpin::Bytes& field : fields) {
     for (std::string_view rest = tokenpin::view(field); !rest.empty();) {
-      const size_t end = std::min(rest.find(','), rest.size());
-      const std::string_view coding = Trim(rest.substr(0, end));
+      const std::string_view coding = TakeElement(&rest);
       if (!coding.empty() && !SameText(coding, "identity")) return true;
-      rest.remove_prefix(std::min(end + 1, rest.size()));
     }
   }
   return false;

@@ -21,6 +21,14 @@ inline std::string_view Trim(std::string_view text) {
   return text.substr(first, text.find_last_not_of(" \t") - first + 1);
 }
 
+// Takes the first element off a list with commas.
+inline std::string_view TakeElement(std::string_view* list) {
+  const size_t comma = list->find(',');
+  const std::string_view element = Trim(list->substr(0, comma));
+  list->remove_prefix(comma == list->npos ? list->size() : comma + 1);
+  return element;
+}
+
 // The headers of a map, all read in one call: looking up a single one that is not Envoy's own takes
 // longer. Everything in it is valid until a header is changed.
 class HeaderList {

@@ -14,14 +14,10 @@ namespace {
 // One value for copies of it that were joined by commas, with empty ones or without: Envoy joins
 // the values of some headers, and proxies in front those of others. Else the value as it is.
 Bytes Unjoined(const Bytes& value) {
-  const std::string_view text = tokenpin::view(value);
-  size_t comma = text.find(',');
-  if (comma == text.npos) return value;
-  std::string_view one = Trim(text.substr(0, comma));
-  while (comma != text.npos) {
-    const size_t start = comma + 1;
-    comma = text.find(',', start);
-    const std::string_view part = Trim(text.substr(start, comma - start));
+  std::string_view rest = tokenpin::view(value), one;
+  if (rest.find(',') == rest.npos) return value;
+  while (!rest.empty()) {
+    const std::string_view part = TakeElement(&rest);
     if (one.empty()) one = part;
     if (!part.empty() && part != one) return value;
   }
