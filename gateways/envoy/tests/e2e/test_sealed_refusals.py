@@ -1,4 +1,4 @@
-"""Sealed ids that no account serves, and what the client is told of it."""
+"""Sealed ids that no account serves, and the answers to them."""
 
 import json
 from pathlib import Path
