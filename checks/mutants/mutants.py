@@ -1,10 +1,10 @@
 """Mutation testing: breaks the core in hundreds of ways, one at a time, and checks that the tests
 fail.
 
-Every mutant meets the quick tests first, those that pass them meet more. Where a folder has a test
-of its own, that comes before all others, because it is quick to build. A surviving mutant must be
-in survivors.txt, with the reason why no test can tell it from the original. Every entry there must
-be among the mutants, and survive.
+Every mutant meets the quick tests first, and those that pass meet more. The tests that are nearest
+to a folder come before all others, because few are quick to build. A surviving mutant must be in
+survivors.txt, with the reason why no test can tell it from the original. Every entry there must be
+among the mutants, and survive.
 """
 
 import argparse
@@ -24,8 +24,9 @@ ALL = ["--lib"] + [
     f"--test={name}"
     for name in ["decision", "docs", "ids", "interface", "published", "selection", "vectors"]
 ]
-# The test of a folder, and those of ALL that cannot reach it.
-OWN = {"src/ids": ("--test=ids", ["--test=published", "--test=selection"])}
+# The tests that are nearest to a folder, and those that cannot reach it.
+NEAR = {"src/ids": ["--test=ids", "--test=vectors"]}
+BLIND = {"src/ids": ["--test=published", "--test=selection"]}
 # The tests that take more than a quarter of a second.
 SLOW = ["balance::", "moves::", "nasty::", "oracle::", "table::", "random_requests", "random_pairs"]
 SLOW += ["answers_of_a_real_server", "the_model_reads_what_serde_json_reads", "cut_anywhere"]
@@ -70,10 +71,11 @@ def listed():
 
 def phases(folder):
     """The tests that the mutants of a folder meet one after another, and those left out of them."""
-    own, blind = OWN.get(folder, (None, []))
-    if own is None:
+    if folder not in NEAR:
         return [(ALL, SLOW), (ALL, [])]
-    return [([own], SLOW), ([own], []), ([it for it in ALL if it not in [own, *blind]], [])]
+    near = NEAR[folder]
+    others = [test for test in ALL if test not in near + BLIND[folder]]
+    return [(near[:1], SLOW), (near, []), (others, [])]
 
 
 def run(tool, out, files, only, tests, skip):
