@@ -1,5 +1,6 @@
 //! Sealing and opening one id.
 
+use data_encoding::BASE64URL_NOPAD;
 use tokenpin::ids::{Echo, Ids, Mode, Opening, Rules, Summary};
 use tokenpin::{
     Error, Field, IdRing, IdSealer, IdVerdict, KeyRing, MAX_ID, MAX_KEY, MAX_SCOPE, MAX_SEALED_ID,
@@ -253,6 +254,39 @@ fn what_is_no_number_of_digits_or_uuid_is_text() {
                 });
             }
         }
+    }
+}
+
+/// A genuine seal is good in no other form: of too few or too many bytes, or as text.
+#[test]
+fn a_seal_is_good_in_one_form() {
+    let ring = ring();
+    let ids = IdSealer::new(&ring, b"", b"").unwrap();
+    let verdict = |text: String| ids.open(text.as_bytes()).0;
+    // Prefix and packed bytes, for an id that has `native` as its text.
+    let packed = |native: &str, bytes: &[u8], ending: &str| {
+        let sealed = ids.seal(native.as_bytes(), 5).unwrap();
+        let part = &sealed.as_bytes()[..sealed.as_bytes().len() - 3];
+        let envelope = match self::ending(native) {
+            "tp0" => BASE64URL_NOPAD.decode(&part[part.len() - 23..]).unwrap(),
+            _ => BASE64URL_NOPAD.decode(&part["prefix_".len()..]).unwrap(),
+        };
+        let envelope = &envelope[envelope.len() - 17..];
+        let in_form = BASE64URL_NOPAD.encode(&[bytes, envelope].concat());
+        let as_text = native.to_owned() + &BASE64URL_NOPAD.encode(envelope) + "tp0";
+        let is_text = self::ending(native) == "tp0";
+        let expected = if is_text { IdVerdict::Sealed } else { IdVerdict::BadSeal };
+        assert_eq!(verdict(as_text), expected, "{native}");
+        verdict(format!("prefix_{in_form}{ending}"))
+    };
+    for len in 0..=33 {
+        let good = |is: bool| if is { IdVerdict::Sealed } else { IdVerdict::BadSeal };
+        let native = "prefix_".to_owned() + &"c0".repeat(len);
+        let got = packed(&native, &[0xc0; 33][..len], "tp1");
+        assert!(got == good((16..=32).contains(&len)) || got == IdVerdict::Plain && len < 14);
+        let native = "prefix_00000000-0000-0000-0000-000000000000";
+        let got = packed(native, &[0; 33][..len], "tp2");
+        assert!(got == good(len == 16) || got == IdVerdict::Plain && len < 14);
     }
 }
 
