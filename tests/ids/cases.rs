@@ -470,6 +470,15 @@ fn the_echo_keeps_what_matters_most() {
     // An id that comes again takes no room.
     let again = many(10).replace("\"file-00\"", &["\"file-00\""; 30].join(","));
     assert_eq!(open_as(Mode::Seal, Ids::Items, &again).1.echo.lost, 0);
+    // Nor does an id that the response would spell the same way without it.
+    let alike: Vec<_> = (0..20).map(|i| sealed_id(&format!("file-{i:02}"), "a")).collect();
+    let alike = format!(r#"{{"file_ids":["{}"],"container":"cntr_1"}}"#, alike.join("\",\""));
+    let summary = open_as(Mode::Seal, Ids::Items, &alike).1;
+    assert_eq!((summary.opened, summary.echo.lost), (20, 0));
+    let out = seal_as(&rules, Ids::Items, &summary.echo, many(20).as_bytes());
+    let expected =
+        alike.replace('}', &format!(r#","previous_response_id":"{}"}}"#, sealed_id("resp_1", "a")));
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
 }
 
 /// The order in which the page names them differs from that of a body.
@@ -497,12 +506,13 @@ fn the_echo_keeps_each_sort_before_the_next() {
         with.open_target(Ids::Items, summary, &mut target.into_bytes());
     };
     for (rank, more) in sorts.iter().enumerate() {
-        for less in &sorts[rank + 1..] {
+        for less in &sorts[rank..] {
             let many: Vec<_> = (0..16).map(|i| format!("file-{i:02}")).collect();
             let one = [String::from("file-one")];
             let body =
                 r#"{"file_id":"file-one","a":{"file_id":"file-15"},"b":{"file_id":"file-14"}}"#;
-            for (first, second, kept) in [(more, less, false), (less, more, true)] {
+            // Of one sort, the first ones are kept.
+            for (first, second, kept) in [(more, less, false), (less, more, more != less)] {
                 let mut summary = Summary::new();
                 note(&mut summary, first, &many);
                 note(&mut summary, second, &one);
