@@ -6,8 +6,9 @@ use tokenpin::{
     Role, Secret,
 };
 use tokenpin_test_support::random::Random;
+use tokenpin_test_support::sample::cases;
 
-use crate::world::{ALNUM, HEX, characters, key, pin, ring, runs, uuid};
+use crate::world::{ALNUM, HEX, characters, key, pin, ring, uuid};
 
 /// Prefix, number of characters, their alphabet, and the sealed length.
 const PROVIDERS: [(&str, usize, &[u8], usize); 26] = [
@@ -44,7 +45,7 @@ fn real_ids_of_every_type_have_at_most_64_characters_when_sealed() {
     let ring = ring();
     let ids = IdSealer::new(&ring, b"openai", b"alice").unwrap();
     let mut random = Random::new("real ids");
-    for _ in 0..runs(50) {
+    for _ in 0..cases(50, 1) {
         let made = PROVIDERS.map(|(prefix, len, from, sealed)| {
             (prefix.to_owned() + &characters(&mut random, from, len), sealed)
         });
@@ -72,7 +73,7 @@ fn every_id_comes_back() {
     let ring = ring();
     let other = IdRing::new(&[key(1, Role::Accept), key(2, Role::Sign)], None).unwrap();
     let mut random = Random::new("every id");
-    for _ in 0..runs(20_000) {
+    for _ in 0..cases(20_000, 10) {
         let mut native = match random.below(4) {
             0 => {
                 let len = 1 + usize::try_from(random.below(255)).unwrap();
