@@ -671,8 +671,8 @@ type IDOwner uint8
 const (
 	// No one: every client that has the id can use it.
 	IDOwnerNone IDOwner = 0
-	// The consumer: another consumer's request is refused. This is a fence and no wall, because lists
-	// are sealed for any consumer that asks for them.
+	// The consumer: another consumer's request is refused. This protection is not strict, because
+	// lists are sealed for any consumer that asks for them.
 	IDOwnerConsumer IDOwner = 1
 )
 

@@ -148,7 +148,7 @@ pub fn ids() -> String {
     for (name, what, words) in [
         (
             "DigestHeaders",
-            "header fields that vouch for the bytes of a body: no longer true of one whose ids were rewritten",
+            "header fields that depend on the bytes of a body. Drop them if its ids were rewritten",
             DIGEST_HEADERS,
         ),
         (
