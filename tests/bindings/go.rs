@@ -29,7 +29,7 @@ pub fn enums(header: &Header) -> String {
         }
         text += &format!(
             ")\n\nvar {names} = []string{{\n{}}}\n\n\
-             // String gives the stable name, fit for a metric's label, or the number if it has\n\
+             // String returns the stable name, fit for a metric's label, or the number if it has\n\
              // none.\n\
              func ({r} {name}) String() string {{ return name({names}, uint8({r})) }}\n\n\
              func ({r} {name}) valid() bool {{ return known({names}, uint8({r})) }}\n",
