@@ -37,13 +37,13 @@ export interface Retry {
   bodyLimit?: number;
 }
 
-/** The headers that an account is known by; a string is a bearer token, null a vacant slot's. */
+/** The headers of an account; a string is a bearer token, null is for a vacant slot. */
 export type Credentials = string | null | Readonly<Record<string, string>>;
 
 export interface GatewayOptions {
   /** The upstream, such as `https://api.openai.com`. */
   upstream: string;
-  /** Slot by slot, what the accounts are known by. */
+  /** The credentials of the accounts, slot by slot. */
   accounts: readonly Credentials[];
   /** The function that sends a request; the global `fetch` by default. */
   fetch?: (url: string, init: RequestInit) => Promise<Response>;
@@ -57,7 +57,7 @@ export interface GatewayOptions {
   scope?: (request: Request) => Bytes;
   /** Bytes of one client only, so that its parallel first requests agree. */
   idHint?: (request: Request) => Bytes;
-  /** True if a request names existing state, where neither path nor ids tell. */
+  /** True if a request names existing state that neither path nor ids show. */
   existing?: (request: Request) => boolean;
   /** The mode of ids for a request. */
   sealedIds?: (request: Request) => Mode;
@@ -76,7 +76,7 @@ export interface GatewayOptions {
   forwardClientCredentials?: boolean;
   /** The effect of statuses on accounts; 401 and 429 let it drain by default. */
   cooldowns?: readonly Cooldown[];
-  /** Try another account where the request may move; never by default. */
+  /** Try another account if the request may move; never by default. */
   retry?: Retry;
   /** Receives each decision, for metrics. */
   onDecision?: (decision: Decision, request: Request) => void;
@@ -162,7 +162,7 @@ export class Gateway {
     }
   }
 
-  /** Answers a request. What `fetch` throws, where the upstream does not answer, is thrown. */
+  /** Answers a request. Throws what `fetch` throws if the upstream does not answer. */
   readonly fetch = async (request: Request): Promise<Response> => {
     let exchange: Exchange | undefined;
     try {

@@ -2,7 +2,7 @@
 
 import type { Group, Ids, Role, State } from './enums.js';
 
-/** Bytes, or text, which stands for its UTF-8. */
+/** Bytes, or text, which is encoded as UTF-8. */
 export type Bytes = string | Uint8Array;
 
 /** A key of a ring. */
