@@ -137,28 +137,28 @@ export class Gateway {
     this.#cooled = this.#accounts.map(() => null);
     this.cooldowns = (options.cooldowns ?? [{ statuses: [401, 429] }]).map((cooldown, i) => {
       const it = { state: 'draining', seconds: 30, retryAfter: 3600, ...cooldown } as const;
-      if (!failures(it.statuses)) throw new RangeError(`cooldowns[${i}]: the statuses are one or more of 400 to 599`);
+      if (!failures(it.statuses)) throw new RangeError(`cooldowns[${i}]: the statuses are not one or more of 400 to 599`);
       if (it.state !== 'draining' && it.state !== 'down')
-        throw new TypeError(`cooldowns[${i}]: the state is draining or down`);
+        throw new TypeError(`cooldowns[${i}]: the state is neither draining nor down`);
       if (!(it.seconds >= 1) || (it.retryAfter !== null && !(it.retryAfter >= 1))) {
-        throw new RangeError(`cooldowns[${i}]: a time is at least a second`);
+        throw new RangeError(`cooldowns[${i}]: a time is less than a second`);
       }
       return it;
     });
     this.retry =
       options.retry === undefined ? null : { statuses: [401, 429], max: 1, bodyLimit: 1 << 20, ...options.retry };
     if (this.retry !== null && !failures(this.retry.statuses)) {
-      throw new RangeError('retry: the statuses are one or more of 400 to 599');
+      throw new RangeError('retry: the statuses are not one or more of 400 to 599');
     }
     if (this.retry !== null && !(this.retry.max >= 1 && this.retry.max <= 3))
-      throw new RangeError('retry: max is 1 to 3');
+      throw new RangeError('retry: max is not 1 to 3');
     const carrier = options.carrierHeader?.toLowerCase();
     const taken = [options.consumerHeader?.toLowerCase(), options.sessionHeader?.toLowerCase(), 'cookie', 'set-cookie'];
     if (carrier !== undefined && (taken.includes(carrier) || isClientCredential(carrier))) {
       throw new TypeError(`the carrier header ${carrier} is used for something else`);
     }
     if (!((options.maxBody ?? 1) >= 1 && (options.maxHeld ?? 1) >= 1)) {
-      throw new RangeError('maxBody and maxHeld are at least a byte');
+      throw new RangeError('maxBody or maxHeld is less than a byte');
     }
   }
 
