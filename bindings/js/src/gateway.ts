@@ -137,7 +137,8 @@ export class Gateway {
     this.#cooled = this.#accounts.map(() => null);
     this.cooldowns = (options.cooldowns ?? [{ statuses: [401, 429] }]).map((cooldown, i) => {
       const it = { state: 'draining', seconds: 30, retryAfter: 3600, ...cooldown } as const;
-      if (!failures(it.statuses)) throw new RangeError(`cooldowns[${i}]: the statuses are not one or more of 400 to 599`);
+      if (!failures(it.statuses))
+        throw new RangeError(`cooldowns[${i}]: the statuses are not one or more of 400 to 599`);
       if (it.state !== 'draining' && it.state !== 'down')
         throw new TypeError(`cooldowns[${i}]: the state is neither draining nor down`);
       if (!(it.seconds >= 1) || (it.retryAfter !== null && !(it.retryAfter >= 1))) {
