@@ -248,11 +248,11 @@ fn what_is_no_number_of_digits_or_uuid_is_text() {
             let pair = String::from_iter([first, second].map(|byte| char::from(*byte)));
             check("x_".to_owned() + &pair + &"c0ffee".repeat(5));
             if first == second {
-                sample(4, 0..uuid.len()).into_iter().for_each(|at| {
+                for at in sample(4, 0..uuid.len()) {
                     let mut rest = uuid.to_owned();
                     rest.replace_range(at..=at, &pair[1..]);
                     check("x_".to_owned() + &rest);
-                });
+                }
             }
         }
     }
