@@ -12,6 +12,21 @@ pub(crate) fn find_either(a: u8, b: u8, text: &[u8]) -> Option<usize> {
     two.find(text)
 }
 
+/// Returns the position of the first quote or backslash. Most strings of a document are short, so
+/// the first bytes are searched without a call.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "a call costs as much as a short string")]
+pub(crate) fn find_special(text: &[u8]) -> Option<usize> {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(front) = text.first_chunk::<16>() {
+        let two = memchr::arch::x86_64::sse2::memchr::Two::new(b'"', b'\\')?;
+        if let Some(at) = two.find(front) {
+            return Some(at);
+        }
+    }
+    find_either(b'"', b'\\', text)
+}
+
 /// Moves `len` bytes from one place to another. Does nothing if they are not all present.
 #[inline(never)]
 pub(crate) fn move_bytes(bytes: &mut [u8], from: usize, len: usize, to: usize) {

@@ -2,7 +2,7 @@
 
 use crate::bytes::find_either;
 
-use super::scan::{Reader, Scanner, Step};
+use super::scan::{Reading, Scanner, Step};
 
 /// Reads a body and hands its JSON to the [`Scanner`].
 #[derive(Clone)]
@@ -45,7 +45,7 @@ impl Body {
 
     /// Reads on, up to the first byte that must change or be held.
     #[inline(never)]
-    pub(crate) fn step(&mut self, reader: &mut dyn Reader, input: &[u8]) -> Step {
+    pub(crate) fn step(&mut self, reading: &mut Reading<'_>, input: &[u8]) -> Step {
         let mut at = 0;
         while let Some(&byte) = input.get(at) {
             let rest = input.get(at..).unwrap_or_default();
@@ -72,7 +72,7 @@ impl Body {
                     }
                 }
                 self.mark = u8::MAX;
-                return self.scan.step(reader, rest).behind(at);
+                return self.scan.step(reading, rest).behind(at);
             }
             self.mark = u8::MAX;
             let ends = byte == b'\n' || byte == b'\r';
@@ -84,7 +84,7 @@ impl Body {
             match self.line {
                 _ if ends => {
                     let step = if self.line == Line::Name(0) {
-                        reader.end();
+                        reading.by.end();
                         self.scan.end()
                     } else {
                         self.scan.line_end()
@@ -114,7 +114,7 @@ impl Body {
                         self.ahead = find_either(b'\r', b'\n', rest).unwrap_or(rest.len());
                     }
                     let data = rest.get(..self.ahead).unwrap_or(rest);
-                    let step = self.scan.step(reader, data);
+                    let step = self.scan.step(reading, data);
                     self.ahead = self.ahead.saturating_sub(step.taken);
                     if step.pass < step.taken || step.has_put() || step.taken < data.len() {
                         return step.behind(at);
@@ -142,9 +142,9 @@ impl Body {
     }
 
     /// Ends the body.
-    pub(crate) fn end(&mut self, reader: &mut dyn Reader) -> Step {
+    pub(crate) fn end(&mut self, reading: &mut Reading<'_>) -> Step {
         self.end_mark();
-        reader.end();
+        reading.by.end();
         self.scan.end()
     }
 }
