@@ -12,16 +12,26 @@ pub(crate) fn find_either(a: u8, b: u8, text: &[u8]) -> Option<usize> {
     two.find(text)
 }
 
-/// Returns the position of the first quote or backslash. Most strings of a document are short, so
-/// the first bytes are searched without a call.
+/// Returns the position of the first quote or backslash. Most strings of a document are short, and a
+/// call would cost as much as the search.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "a call costs as much as a short string")]
+#[expect(clippy::inline_always, reason = "see above")]
 pub(crate) fn find_special(text: &[u8]) -> Option<usize> {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(front) = text.first_chunk::<16>() {
-        let two = memchr::arch::x86_64::sse2::memchr::Two::new(b'"', b'\\')?;
-        if let Some(at) = two.find(front) {
-            return Some(at);
+    const ONES: u64 = u64::MAX / 255;
+    // The high bit of the first byte that is one of these, and of some behind it.
+    let marks = |word: u64| {
+        let (quotes, escapes) = (word ^ ONES * 0x22, word ^ ONES * 0x5c);
+        (quotes.wrapping_sub(ONES) | escapes.wrapping_sub(ONES)) & !word & ONES << 7
+    };
+    if let Some(words) = text.first_chunk::<16>() {
+        let words = u128::from_le_bytes(*words);
+        let found = marks(words as u64);
+        if found != 0 {
+            return Some(found.trailing_zeros() as usize / 8);
+        }
+        let found = marks((words >> 64) as u64);
+        if found != 0 {
+            return Some(8 + found.trailing_zeros() as usize / 8);
         }
     }
     find_either(b'"', b'\\', text)

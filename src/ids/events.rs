@@ -47,34 +47,36 @@ impl Body {
     #[inline(never)]
     pub(crate) fn step(&mut self, reading: &mut Reading<'_>, input: &[u8]) -> Step {
         let mut at = 0;
-        while let Some(&byte) = input.get(at) {
-            let rest = input.get(at..).unwrap_or_default();
+        while self.mark != u8::MAX || self.line == Line::None {
+            let Some(&byte) = input.get(at) else { return Step::pass(at) };
             if BYTE_ORDER_MARK.get(usize::from(self.mark)) == Some(&byte) {
                 self.mark += 1;
                 at += 1;
                 continue;
             }
             self.end_mark();
-            if self.line == Line::None {
-                if self.scan.is_fresh() {
-                    // No document begins with white space or with one of these letters.
-                    match byte {
-                        b' ' | b'\t' | b'\r' | b'\n' => {
-                            self.mark = u8::MAX;
-                            at += 1;
-                            continue;
-                        }
-                        b'd' | b'e' | b'i' | b'r' | b':' => {
-                            self.line = Line::Name(0);
-                            continue;
-                        }
-                        _ => {}
-                    }
-                }
-                self.mark = u8::MAX;
-                return self.scan.step(reading, rest).behind(at);
-            }
             self.mark = u8::MAX;
+            if self.line != Line::None {
+                break;
+            }
+            match byte {
+                _ if !self.scan.is_fresh() => {}
+                // No document begins with white space or with one of these letters.
+                b' ' | b'\t' | b'\r' | b'\n' => {
+                    at += 1;
+                    continue;
+                }
+                b'd' | b'e' | b'i' | b'r' | b':' => {
+                    self.line = Line::Name(0);
+                    break;
+                }
+                _ => {}
+            }
+            let rest = input.get(at..).unwrap_or_default();
+            return self.scan.step(reading, rest).behind(at);
+        }
+        while let Some(&byte) = input.get(at) {
+            let rest = input.get(at..).unwrap_or_default();
             let ends = byte == b'\n' || byte == b'\r';
             if ends && core::mem::take(&mut self.after_return) && byte == b'\n' {
                 at += 1;
@@ -121,7 +123,7 @@ impl Body {
                     }
                     at += step.taken;
                 }
-                Line::Other | Line::None => {
+                _ => {
                     at += find_either(b'\r', b'\n', rest).unwrap_or(rest.len());
                 }
             }

@@ -397,7 +397,12 @@ impl ByLength {
         takes: fn(KeyKind) -> bool,
     ) -> Option<(u8, KeyKind)> {
         let (names, numbers) = self.of(name.len())?;
+        let first = letter(*name.first()?);
         for (listed, &number) in names.chunks_exact(name.len().max(1)).zip(numbers) {
+            // A comparison is a call, and most keys differ in the first letter.
+            if listed.first().is_none_or(|&byte| letter(byte) != first) {
+                continue;
+            }
             if listed == name || any_case && alike(listed, name) {
                 let kind = *KINDS.get(usize::from(number))?;
                 if takes(kind) {
@@ -478,14 +483,16 @@ impl Fields<'_> {
             .or_else(|| self.keys.get(usize::from(number).checked_sub(KEYS.len())?).copied())
     }
 
-    /// Returns the number and kind of a key of a document, if it is read.
+    /// Returns whether a document may have such a key that is read. Most keys of documents fail this
+    /// test.
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "most keys end at the first test")]
+    #[expect(clippy::inline_always, reason = "a call costs as much as the test")]
+    pub(crate) fn may_hold(&self, name: &[u8]) -> bool {
+        !self.keys.is_empty() || BY_LENGTH.may_hold(name)
+    }
+
+    /// Returns the number and kind of a key of a document, if it is read.
     pub(crate) fn find(&self, name: &[u8], any_case: bool) -> Option<(u8, KeyKind)> {
-        // Most keys of documents end here.
-        if self.keys.is_empty() && !BY_LENGTH.may_hold(name) {
-            return None;
-        }
         self.find_by(name, any_case, in_documents)
     }
 

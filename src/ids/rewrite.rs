@@ -168,6 +168,21 @@ impl Open<'_> {
         }
     }
 
+    #[inline(never)]
+    fn root_key(&mut self, name: &[u8]) {
+        let any_case = self.with.rules.mode == Mode::Strict;
+        self.element.store = name == b"store" || any_case && alike(name, b"store");
+    }
+
+    #[inline(never)]
+    fn element_key(&mut self, name: &[u8]) {
+        self.element.is_inline = match name {
+            b"id" | b"type" | b"status" => false,
+            _ if self.with.rules.mode != Mode::Strict => true,
+            _ => !(alike(name, b"id") || alike(name, b"type") || alike(name, b"status")),
+        };
+    }
+
     /// Binds the ids of an element, once all its keys are known.
     #[inline(never)]
     fn settle(&mut self, is_inline: bool) {
@@ -187,15 +202,10 @@ impl Open<'_> {
 
 impl Reader for Open<'_> {
     fn key(&mut self, level: u32, name: &[u8]) {
-        let any_case = self.with.rules.mode == Mode::Strict;
         if level == ROOT {
-            self.element.store = name == b"store" || any_case && alike(name, b"store");
+            self.root_key(name);
         } else if level == ELEMENT && self.element.among && !self.element.is_inline {
-            self.element.is_inline = match name {
-                b"id" | b"type" | b"status" => false,
-                _ if !any_case => true,
-                _ => !(alike(name, b"id") || alike(name, b"type") || alike(name, b"status")),
-            };
+            self.element_key(name);
         }
     }
 

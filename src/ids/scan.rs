@@ -5,7 +5,7 @@
 //! string, or the end of encrypted content, and nothing else. After unexpected input it passes the
 //! rest of the document unchanged.
 
-use crate::bytes::{find_special, holds};
+use crate::bytes::{find_either, find_special, holds};
 
 use super::fields::{FILE, Fields, KeyKind, MAX_KEY_NAME, NO_KEY};
 use super::form::{HEAD_LEN, MARK_LEN};
@@ -168,23 +168,39 @@ impl Level {
     }
 }
 
-/// Two bits for each level from 1 on.
+/// Two bits for each open level. Those of the innermost are the lowest.
 #[derive(Clone, Copy)]
-struct Levels([u64; LEVELS as usize / 32]);
+struct Levels {
+    top: u64,
+    /// The number of open levels, and `top` as it was at every 32nd of them.
+    depth: u32,
+    below: [u64; LEVELS as usize / 32],
+}
 
 impl Levels {
-    fn set(&mut self, level: u32, is: Level) {
-        let at = level.wrapping_sub(1);
-        if let Some(word) = self.0.get_mut((at / 32) as usize) {
-            *word = *word & !(3 << (at % 32 * 2)) | (is as u64) << (at % 32 * 2);
+    const NONE: Self = Self { top: 0, depth: 0, below: [0; LEVELS as usize / 32] };
+
+    fn open(&mut self, level: Level) {
+        if self.depth % 32 == 0 {
+            if let Some(place) = self.below.get_mut((self.depth / 32) as usize) {
+                *place = self.top;
+            }
+        }
+        self.depth += 1;
+        self.top = self.top << 2 | level as u64;
+    }
+
+    fn close(&mut self) {
+        self.depth -= 1;
+        self.top >>= 2;
+        if self.depth % 32 == 0 {
+            self.top = self.below.get((self.depth / 32) as usize).copied().unwrap_or_default();
         }
     }
 
-    /// Level 0 has no keys, as an array.
-    fn get(&self, level: u32) -> Level {
-        let at = level.wrapping_sub(1);
-        let word = self.0.get((at / 32) as usize).copied().unwrap_or_default();
-        match word >> (at % 32 * 2) & 3 {
+    /// Returns the innermost level. Outside all levels there are no keys, as in an array.
+    fn here(&self) -> Level {
+        match self.top & 3 {
             0 => Level::Array,
             1 => Level::Ids,
             2 => Level::Object,
@@ -210,15 +226,11 @@ pub(crate) struct Scanner {
     /// The keys of the open arrays of ids and objects with an id, and the number of them.
     named: [u8; NAMED_LEVELS],
     named_open: u16,
-    /// The innermost open level, 0 outside all levels, and the number of open levels below those
-    /// that are tracked.
-    depth: u32,
+    levels: Levels,
+    /// The number of open levels below those that are tracked.
     skim: u64,
     /// The level of `variables`, or 0.
     variables: u32,
-    levels: Levels,
-    /// The innermost open level.
-    here: Level,
     /// For encrypted content: the length of its head, the value of an escape so far, and whether a
     /// character of the head is beyond ASCII.
     head_len: u8,
@@ -240,11 +252,9 @@ impl Scanner {
             found: None,
             named: [NO_KEY; NAMED_LEVELS],
             named_open: 0,
-            depth: 0,
+            levels: Levels::NONE,
             skim: 0,
             variables: 0,
-            levels: Levels([0; LEVELS as usize / 32]),
-            here: Level::Array,
             head_len: 0,
             unicode: 0,
             foreign: false,
@@ -282,13 +292,7 @@ impl Scanner {
     }
 
     /// Reads the token that begins with this byte, or the front of a string.
-    fn token(
-        &mut self,
-        reading: &mut Reading<'_>,
-        input: &[u8],
-        at: usize,
-        byte: u8,
-    ) -> usize {
+    fn token(&mut self, reading: &mut Reading<'_>, input: &[u8], at: usize, byte: u8) -> usize {
         match (self.state, byte) {
             (State::Key | State::KeyOrEnd, b'"') => return self.members(reading, input, at + 1),
             (State::AfterValue, b',') => self.state = self.next_state(),
@@ -296,32 +300,14 @@ impl Scanner {
                 self.close(reading, byte == b'}');
             }
             (State::Colon, b':') => self.state = State::Value,
-            (State::Begin | State::Value | State::ValueOrEnd, b'"') => {
-                self.state = match self.found {
-                    Some((_, KeyKind::Id | KeyKind::Own | KeyKind::Named | KeyKind::Url)) => {
-                        self.has_escape = false;
-                        State::Candidate
-                    }
-                    Some((_, KeyKind::Encrypted)) if reading.content != Content::Leave => {
-                        (self.head_len, self.foreign) = (0, false);
-                        State::Content
-                    }
-                    _ => State::Text,
-                };
-            }
+            (State::Begin | State::Value | State::ValueOrEnd, b'"') => self.begin_text(reading),
             (State::Begin | State::Value | State::ValueOrEnd, b'{' | b'[') => {
                 self.open(reading, byte == b'{');
             }
-            (
-                State::Begin | State::Value | State::ValueOrEnd,
-                b'-' | b'0'..=b'9' | b't' | b'f' | b'n',
-            ) => {
-                if self.depth <= reading.levels {
-                    reading.by.scalar(self.depth, byte);
-                }
-                self.state = State::Scalar;
+            (State::Begin | State::Value | State::ValueOrEnd, b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
+                self.begin_scalar(reading, byte);
             }
-            (State::ValueOrEnd, b'D') if self.depth == 1 => {
+            (State::ValueOrEnd, b'D') if self.levels.depth == 1 => {
                 (self.state, self.read) = (State::Stop, 1);
             }
             _ => self.give_up(),
@@ -334,70 +320,128 @@ impl Scanner {
     #[inline(never)]
     fn members(&mut self, reading: &mut Reading<'_>, input: &[u8], mut at: usize) -> usize {
         'member: loop {
-            let Some(name) = plain(input.get(at..).unwrap_or_default()) else {
+            let Some((name, behind)) = split(input, at) else {
                 self.state = State::InKey;
                 return at;
             };
-            at += name.len() + 1;
             self.end_key(reading, name);
-            if input.get(at) != Some(&b':') {
+            at += name.len() + 1;
+            let gap = gap(behind, b':');
+            let mut is_read = gap != 0 && self.found.is_none();
+            if is_read {
+                at += gap;
+                let Some((text, behind)) = split(input, at) else {
+                    self.state = State::Text;
+                    return at;
+                };
+                at += text.len() + 1;
+                let gap = self::gap(behind, b',');
+                at += gap;
+                if gap != 0 {
+                    continue 'member;
+                }
+            } else {
                 self.state = State::Colon;
-                return at;
-            }
-            at += 1;
-            'value: loop {
-                let byte = next(input, &mut at);
-                if byte == b'"' && self.found.is_none() {
-                    at += 1;
-                    let Some(text) = plain(input.get(at..).unwrap_or_default()) else {
-                        self.state = State::Text;
-                        return at;
-                    };
-                    at += text.len() + 1;
-                } else if byte == b'{' || byte == b'[' {
-                    at += 1;
-                    self.open(reading, byte == b'{');
-                    match (self.state, next(input, &mut at)) {
-                        (State::KeyOrEnd, b'"') => {
-                            at += 1;
-                            continue 'member;
-                        }
-                        (State::ValueOrEnd, b'{') => continue 'value,
-                        _ => return at,
-                    }
-                } else {
-                    self.state = State::Value;
+                if input.get(at) != Some(&b':') {
                     return at;
                 }
-                loop {
-                    match next(input, &mut at) {
-                        b',' => {
+                self.state = State::Value;
+                at += 1;
+            }
+            loop {
+                if !is_read {
+                    let byte = next(input, &mut at);
+                    match byte {
+                        b'"' => {
                             at += 1;
-                            if !self.here.is_object() {
-                                continue 'value;
+                            self.begin_text(reading);
+                            if self.state != State::Text {
+                                return at;
                             }
-                            if next(input, &mut at) == b'"' {
-                                at += 1;
-                                continue 'member;
-                            }
-                            self.state = State::Key;
-                            return at;
+                            let end = input.get(at..).and_then(|text| self.string_end(text));
+                            let Some(end) = end else { return input.len() };
+                            at += end + 1;
                         }
-                        byte @ (b'}' | b']') => {
+                        b'{' | b'[' => {
                             at += 1;
-                            self.close(reading, byte == b'}');
-                            if self.state != State::AfterValue {
+                            self.open(reading, byte == b'{');
+                            match (self.state, next(input, &mut at)) {
+                                (State::KeyOrEnd, b'"') => {
+                                    at += 1;
+                                    continue 'member;
+                                }
+                                (State::KeyOrEnd, b'}') | (State::ValueOrEnd, b']') => {}
+                                (State::ValueOrEnd, _) => continue,
+                                (State::Skim, _) => {
+                                    at = self.skim(input, at);
+                                    if self.state != State::AfterValue {
+                                        return at;
+                                    }
+                                }
+                                _ => return at,
+                            }
+                        }
+                        b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
+                            self.begin_scalar(reading, byte);
+                            at = scalar_end(input, at + 1);
+                            if !matches!(input.get(at), Some(b',' | b'}' | b']')) {
                                 return at;
                             }
                         }
-                        _ => {
-                            self.state = State::AfterValue;
+                        _ => return at,
+                    }
+                }
+                let byte = next(input, &mut at);
+                match byte {
+                    b',' => {
+                        at += 1;
+                        if self.levels.here().is_object() {
+                            if next(input, &mut at) != b'"' {
+                                self.state = State::Key;
+                                return at;
+                            }
+                            at += 1;
+                            continue 'member;
+                        }
+                        (self.state, is_read) = (State::Value, false);
+                    }
+                    b'}' | b']' => {
+                        at += 1;
+                        self.close(reading, byte == b'}');
+                        if self.state != State::AfterValue {
                             return at;
                         }
+                        is_read = true;
+                    }
+                    _ => {
+                        self.state = State::AfterValue;
+                        return at;
                     }
                 }
             }
         }
+    }
+
+    /// Begins a string that is a value.
+    fn begin_text(&mut self, reading: &Reading<'_>) {
+        self.state = match self.found {
+            Some((_, KeyKind::Id | KeyKind::Own | KeyKind::Named | KeyKind::Url)) => {
+                self.has_escape = false;
+                State::Candidate
+            }
+            Some((_, KeyKind::Encrypted)) if reading.content != Content::Leave => {
+                (self.head_len, self.foreign) = (0, false);
+                State::Content
+            }
+            _ => State::Text,
+        };
+    }
+
+    fn begin_scalar(&mut self, reading: &mut Reading<'_>, first: u8) {
+        if self.levels.depth <= reading.levels {
+            reading.by.scalar(self.levels.depth, first);
+        }
+        self.state = State::Scalar;
     }
 
     /// Continues within a string, a scalar, or what is not read. Returns the position behind it, or
@@ -453,25 +497,17 @@ impl Scanner {
     }
 
     /// Continues a scalar.
-    #[inline(never)]
-    fn scalar(&mut self, input: &[u8], mut at: usize) -> usize {
-        self.state = State::Scalar;
-        while let Some(&byte) = input.get(at) {
-            if !byte.is_ascii_alphanumeric() {
-                match byte {
-                    b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n' => {
-                        return self.end_value(input, at);
-                    }
-                    b'"' | b'{' | b'[' | b':' => {
-                        self.give_up();
-                        break;
-                    }
-                    _ => {}
-                }
+    fn scalar(&mut self, input: &[u8], at: usize) -> usize {
+        let at = scalar_end(input, at);
+        match input.get(at) {
+            Some(b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n') => self.end_value(input, at),
+            Some(b'"' | b'{' | b'[' | b':') => {
+                self.give_up();
+                at
             }
-            at += 1;
+            Some(_) => at + 1,
+            None => at,
         }
-        at
     }
 
     /// Continues below the levels that are read.
@@ -507,7 +543,7 @@ impl Scanner {
         let mut at = usize::from(self.escaped && !text.is_empty());
         self.escaped &= at == 0;
         loop {
-            let special = at + find_special(text.get(at..)?)?;
+            let special = at + find_either(b'"', b'\\', text.get(at..)?)?;
             if text.get(special) == Some(&b'"') {
                 return Some(special);
             }
@@ -523,7 +559,7 @@ impl Scanner {
     /// Ends a value at `at`. Returns the position behind it and the usual comma.
     fn end_value(&mut self, input: &[u8], at: usize) -> usize {
         self.state = self.after_value();
-        if self.depth == 0 || input.get(at) != Some(&b',') {
+        if self.levels.depth == 0 || input.get(at) != Some(&b',') {
             return at;
         }
         self.state = self.next_state();
@@ -532,12 +568,12 @@ impl Scanner {
 
     /// Returns the state behind a comma.
     fn next_state(&self) -> State {
-        if self.here.is_object() { State::Key } else { State::Value }
+        if self.levels.here().is_object() { State::Key } else { State::Value }
     }
 
     /// Returns the state behind a value.
     fn after_value(&self) -> State {
-        if self.depth == 0 { State::Done } else { State::AfterValue }
+        if self.levels.depth == 0 { State::Done } else { State::AfterValue }
     }
 
     /// Returns the key of the innermost array of ids, or object with an id.
@@ -547,64 +583,61 @@ impl Scanner {
     }
 
     fn open(&mut self, reading: &mut Reading<'_>, is_object: bool) {
-        let (key, kind) = self.found.unzip();
-        let opaque = match kind {
-            Some(KeyKind::Opaque) => true,
-            Some(KeyKind::OpaqueObject) => is_object,
-            _ => false,
-        };
-        if opaque || self.depth >= LEVELS {
+        let level = self.levels.depth + 1;
+        let mut here = if is_object { Level::Object } else { Level::Array };
+        let mut opaque = level > LEVELS;
+        if let Some((key, kind)) = self.found {
+            match kind {
+                KeyKind::Opaque => opaque = true,
+                KeyKind::OpaqueObject => opaque |= is_object,
+                KeyKind::Named | KeyKind::Holder if is_object => here = Level::Holder,
+                KeyKind::Ids if !is_object => here = Level::Ids,
+                // Below it, only `file_id` counts as a key.
+                KeyKind::Variables if !opaque => self.variables = level,
+                _ => {}
+            }
+            if here.is_named() && !opaque {
+                let at = usize::from(self.named_open).min(NAMED_LEVELS - 1);
+                if let Some(place) = self.named.get_mut(at) {
+                    *place = key;
+                }
+                self.named_open += 1;
+            }
+        }
+        if opaque {
             (self.skim, self.state) = (1, State::Skim);
             return;
         }
-        self.depth += 1;
-        self.here = match kind {
-            Some(KeyKind::Named | KeyKind::Holder) if is_object => Level::Holder,
-            Some(KeyKind::Ids) if !is_object => Level::Ids,
-            _ if is_object => Level::Object,
-            _ => Level::Array,
-        };
-        self.levels.set(self.depth, self.here);
-        if self.here.is_named() {
-            let at = usize::from(self.named_open).min(NAMED_LEVELS - 1);
-            if let Some((place, key)) = self.named.get_mut(at).zip(key) {
-                *place = key;
-            }
-            self.named_open += 1;
-        }
-        // Below it, only `file_id` counts as a key.
-        if kind == Some(KeyKind::Variables) {
-            self.variables = self.depth;
-        }
-        if self.depth <= reading.levels {
-            reading.by.enter(self.depth, is_object, kind);
+        self.levels.open(here);
+        if level <= reading.levels {
+            reading.by.enter(level, is_object, self.found.map(|(_, kind)| kind));
         }
         self.found_in_array();
         self.state = if is_object { State::KeyOrEnd } else { State::ValueOrEnd };
     }
 
     fn close(&mut self, reading: &mut Reading<'_>, is_object: bool) {
-        if self.depth == 0 || self.here.is_object() != is_object {
+        let (level, here) = (self.levels.depth, self.levels.here());
+        if level == 0 || here.is_object() != is_object {
             return self.give_up();
         }
-        if self.depth <= reading.levels {
-            reading.by.leave(self.depth);
+        if level <= reading.levels {
+            reading.by.leave(level);
         }
-        if self.here.is_named() {
+        if here.is_named() {
             self.named_open -= 1;
         }
-        if self.variables == self.depth {
+        if self.variables == level {
             self.variables = 0;
         }
-        self.depth -= 1;
-        self.here = self.levels.get(self.depth);
+        self.levels.close();
         self.found_in_array();
         self.state = self.after_value();
     }
 
     /// Finds the key of the next value of an array. In an object, that has its own.
     fn found_in_array(&mut self) {
-        let ids = self.here == Level::Ids;
+        let ids = self.levels.here() == Level::Ids;
         self.found = ids.then(|| (self.innermost(), KeyKind::Id));
     }
 
@@ -639,10 +672,19 @@ impl Scanner {
         self.state = State::Colon;
     }
 
+    #[inline(always)]
     fn end_key(&mut self, reading: &mut Reading<'_>, name: &[u8]) {
-        if self.depth <= reading.levels {
-            reading.by.key(self.depth, name);
+        if self.levels.depth <= reading.levels {
+            reading.by.key(self.levels.depth, name);
         }
+        self.found = None;
+        if reading.fields.may_hold(name) {
+            self.find_key(reading, name);
+        }
+    }
+
+    #[inline(never)]
+    fn find_key(&mut self, reading: &Reading<'_>, name: &[u8]) {
         let found = reading.fields.find(name, reading.any_case);
         self.found = found.filter(|&(number, _)| self.variables == 0 || number == FILE);
     }
@@ -651,8 +693,8 @@ impl Scanner {
 
     fn spot(&self) -> Option<Spot> {
         let (key, kind) = self.found?;
-        let held_by = (self.here == Level::Holder).then(|| self.innermost());
-        Some(Spot { key, kind, level: self.depth, held_by })
+        let held_by = (self.levels.here() == Level::Holder).then(|| self.innermost());
+        Some(Spot { key, kind, level: self.levels.depth, held_by })
     }
 
     /// Continues a string that may be an id.
@@ -708,7 +750,7 @@ impl Scanner {
 
     /// Continues encrypted content. Everything passes, except an end that may be a mark.
     fn content(&mut self, reading: &mut Reading<'_>, text: &[u8]) -> Step {
-        let end = find_special(text);
+        let end = find_either(b'"', b'\\', text);
         let plain = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
         let special = end.and_then(|end| text.get(end));
         if reading.content == Content::Mark {
@@ -862,12 +904,12 @@ impl Scanner {
     pub(crate) fn end(&mut self) -> Step {
         let step = self.give_out();
         let whole = matches!(self.state, State::Begin | State::Done | State::Broken)
-            || self.state == State::Scalar && self.depth == 0;
+            || self.state == State::Scalar && self.levels.depth == 0;
         let unexpected = self.unexpected.saturating_add(u32::from(!whole));
         // The next document begins with nothing open. The held bytes are still to be put out.
-        (self.state, self.depth, self.variables, self.unexpected) =
-            (State::Begin, 0, 0, unexpected);
-        (self.here, self.named_open, self.found) = (Level::Array, 0, None);
+        (self.state, self.variables, self.unexpected) = (State::Begin, 0, unexpected);
+        (self.levels.top, self.levels.depth) = (0, 0);
+        (self.named_open, self.found) = (0, None);
         (self.held, self.escaped) = (0, false);
         step
     }
@@ -886,23 +928,47 @@ impl Scanner {
     }
 }
 
-/// Returns the front of a text before its closing quote, if it has no escape.
+/// Splits the input at the closing quote of the string that begins at `at`, if it has no escape.
 #[inline(always)]
-fn plain(text: &[u8]) -> Option<&[u8]> {
-    let end = find_special(text)?;
-    if text.get(end) == Some(&b'"') { text.get(..end) } else { None }
+fn split(input: &[u8], at: usize) -> Option<(&[u8], &[u8])> {
+    let text = input.get(at..)?;
+    let (text, behind) = text.split_at_checked(find_special(text)?)?;
+    if behind.first() == Some(&b'"') { Some((text, behind)) } else { None }
+}
+
+/// Returns the length of this separator and an opening quote, which usually follow a closing one. A
+/// space may stand between them. Returns 0 if something else follows.
+#[inline(always)]
+fn gap(behind: &[u8], separator: u8) -> usize {
+    match behind.first_chunk().map(|window| u32::from_le_bytes(*window)) {
+        Some(window) if window == u32::from_le_bytes([b'"', separator, b' ', b'"']) => 3,
+        Some(window) if window << 8 == u32::from_le_bytes([0, b'"', separator, b'"']) => 2,
+        _ => 0,
+    }
 }
 
 /// Finds the next byte that is no space, 0 at the end.
 #[inline(always)]
 fn next(input: &[u8], at: &mut usize) -> u8 {
-    *at += usize::from(input.get(*at) == Some(&b' '));
-    let byte = input.get(*at).copied().unwrap_or_default();
+    let mut byte = input.get(*at).copied().unwrap_or_default();
+    if byte == b' ' {
+        *at += 1;
+        byte = input.get(*at).copied().unwrap_or_default();
+    }
     if byte > b' ' {
         return byte;
     }
     *at = skip_spaces(input, *at);
     input.get(*at).copied().unwrap_or_default()
+}
+
+/// Returns the position of the first byte that usually does not belong to a scalar.
+#[inline(never)]
+fn scalar_end(input: &[u8], mut at: usize) -> usize {
+    while input.get(at).is_some_and(|byte| matches!(byte, b'-'..=b'9' | b'a'..=b'z')) {
+        at += 1;
+    }
+    at
 }
 
 #[inline(never)]
