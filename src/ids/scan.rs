@@ -962,10 +962,13 @@ fn next(input: &[u8], at: &mut usize) -> u8 {
     input.get(*at).copied().unwrap_or_default()
 }
 
-/// Returns the position of the first byte that usually does not belong to a scalar.
+/// Returns the end of what is usually the rest of a scalar: digits or small letters.
 #[inline(never)]
 fn scalar_end(input: &[u8], mut at: usize) -> usize {
-    while input.get(at).is_some_and(|byte| matches!(byte, b'-'..=b'9' | b'a'..=b'z')) {
+    while matches!(input.get(at), Some(b'-'..=b'9')) {
+        at += 1;
+    }
+    while matches!(input.get(at), Some(b'a'..=b'z')) {
         at += 1;
     }
     at
