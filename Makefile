@@ -99,10 +99,10 @@ $(STATIC): $(OBJECT)
 $(SHARED): $(OBJECT) packaging/relro.ld Makefile common.mk
 	@mkdir -p $(LIB)
 	printf '{ global: tokenpin_*; local: *; };\n' > $(BUILD)/tokenpin.map
-	$(OBJCOPY) --remove-section=.eh_frame $(OBJECT) $(BUILD)/shared.o
+	$(OBJCOPY) --remove-section=.eh_frame --remove-section=.comment $(OBJECT) $(BUILD)/shared.o
 	$(CC) -shared -nostdlib $(LDFLAGS) -o $@ $(BUILD)/shared.o -Wl,-z,noseparate-code -Wl,-soname,$(SONAME) \
 	  -Wl,--version-script,$(BUILD)/tokenpin.map -Wl,-z,defs -Wl,-z,relro -Wl,-z,now -Wl,--gc-sections \
-	  -Wl,-T,packaging/relro.ld -lc
+	  -Wl,--no-ld-generated-unwind-info -Wl,-T,packaging/relro.ld -lc
 	ln -sf $(notdir $(SHARED)) $(LIB)/$(SONAME)
 	ln -sf $(SONAME) $(LIB)/libtokenpin.so
 
