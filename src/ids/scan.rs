@@ -932,7 +932,7 @@ impl Scanner {
 #[inline(always)]
 fn split(input: &[u8], at: usize) -> Option<(&[u8], &[u8])> {
     let text = input.get(at..)?;
-    let (text, behind) = text.split_at_checked(find_special(text)?)?;
+    let (text, behind) = text.split_at_checked(find_special(text))?;
     if behind.first() == Some(&b'"') { Some((text, behind)) } else { None }
 }
 
