@@ -83,50 +83,50 @@ impl Body {
                 continue;
             }
             self.after_return = false;
-            match self.line {
-                _ if ends => {
-                    let step = if self.line == Line::Name(0) {
-                        reading.by.end();
-                        self.scan.end()
-                    } else {
-                        self.scan.line_end()
-                    };
-                    if step.has_put() {
-                        return step.behind(at);
-                    }
-                    at += 1;
-                    (self.line, self.after_return) = (Line::Name(0), byte == b'\r');
+            if ends {
+                let step = if self.line == Line::Name(0) {
+                    reading.by.end();
+                    self.scan.end()
+                } else {
+                    self.scan.line_end()
+                };
+                if step.has_put() {
+                    return step.behind(at);
                 }
-                Line::Name(0) if rest.starts_with(DATA) => {
+                at += 1;
+                (self.line, self.after_return) = (Line::Name(0), byte == b'\r');
+                continue;
+            }
+            if let Line::Name(read) = self.line {
+                if read == 0 && rest.starts_with(DATA) {
                     at += DATA.len();
                     self.line = Line::Data;
-                }
-                Line::Name(read) if NAME.get(usize::from(read)) == Some(&byte) => {
+                } else if NAME.get(usize::from(read)) == Some(&byte) {
                     at += 1;
                     self.line = Line::Name(read + 1);
-                }
-                Line::Name(read) => {
-                    let is_data = usize::from(read) == NAME.len() && byte == b':';
-                    at += usize::from(is_data);
+                } else if usize::from(read) == NAME.len() && byte == b':' {
                     // A space may follow. The document ignores it as white space.
-                    self.line = if is_data { Line::Data } else { Line::Other };
+                    at += 1;
+                    self.line = Line::Data;
+                } else {
+                    self.line = Line::Other;
                 }
-                Line::Data => {
-                    if self.ahead == 0 {
-                        self.ahead = find_either(b'\r', b'\n', rest).unwrap_or(rest.len());
-                    }
-                    let data = rest.get(..self.ahead).unwrap_or(rest);
-                    let step = self.scan.step(reading, data);
-                    self.ahead = self.ahead.saturating_sub(step.taken);
-                    if step.pass < step.taken || step.has_put() || step.taken < data.len() {
-                        return step.behind(at);
-                    }
-                    at += step.taken;
-                }
-                _ => {
-                    at += find_either(b'\r', b'\n', rest).unwrap_or(rest.len());
-                }
+                continue;
             }
+            if self.ahead == 0 {
+                self.ahead = find_either(b'\r', b'\n', rest).unwrap_or(rest.len());
+            }
+            let line = rest.get(..self.ahead).unwrap_or(rest);
+            let step = if self.line == Line::Data {
+                self.scan.step(reading, line)
+            } else {
+                Step::pass(line.len())
+            };
+            self.ahead = self.ahead.saturating_sub(step.taken);
+            if step.pass < step.taken || step.has_put() || step.taken < line.len() {
+                return step.behind(at);
+            }
+            at += step.taken;
         }
         Step::pass(at)
     }
