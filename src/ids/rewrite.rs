@@ -163,7 +163,7 @@ impl Open<'_> {
             fields: &rules.fields,
             any_case: rules.mode == Mode::Strict,
             content: if unmarks { Content::Unmark } else { Content::Leave },
-            levels: ELEMENT,
+            reach: ELEMENT,
             by: self,
         }
     }
@@ -373,7 +373,7 @@ impl Seal<'_> {
             fields: &rules.fields,
             any_case: false,
             content: if marks { Content::Mark } else { Content::Leave },
-            levels: 0,
+            reach: 0,
             by: self,
         }
     }

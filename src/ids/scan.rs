@@ -33,7 +33,7 @@ pub(crate) struct Reading<'r> {
     pub any_case: bool,
     pub content: Content,
     /// The deepest level whose keys, values and ends the reader receives.
-    pub levels: u32,
+    pub reach: u32,
     pub by: &'r mut dyn Reader,
 }
 
@@ -291,7 +291,7 @@ impl Scanner {
         Step::pass(at)
     }
 
-    /// Reads the token that begins with this byte, or the front of a string.
+    /// Reads the token that begins with this byte, a string only up to its opening quote.
     fn token(&mut self, reading: &mut Reading<'_>, input: &[u8], at: usize, byte: u8) -> usize {
         match (self.state, byte) {
             (State::Key | State::KeyOrEnd, b'"') => return self.members(reading, input, at + 1),
@@ -304,7 +304,10 @@ impl Scanner {
             (State::Begin | State::Value | State::ValueOrEnd, b'{' | b'[') => {
                 self.open(reading, byte == b'{');
             }
-            (State::Begin | State::Value | State::ValueOrEnd, b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
+            (
+                State::Begin | State::Value | State::ValueOrEnd,
+                b'-' | b'0'..=b'9' | b't' | b'f' | b'n',
+            ) => {
                 self.begin_scalar(reading, byte);
             }
             (State::ValueOrEnd, b'D') if self.levels.depth == 1 => {
@@ -315,30 +318,30 @@ impl Scanner {
         at + 1
     }
 
-    /// Reads on from behind the opening quote of a key, while everything has its usual form: whole,
-    /// without escapes, and not read.
+    /// Reads on from behind the opening quote of a key, while the document has its usual form: keys
+    /// and values are whole, and strings that are not read have no escapes.
     #[inline(never)]
     fn members(&mut self, reading: &mut Reading<'_>, input: &[u8], mut at: usize) -> usize {
-        'member: loop {
-            let Some((name, behind)) = split(input, at) else {
+        loop {
+            let Some((name, behind)) = plain_string(input, at) else {
                 self.state = State::InKey;
                 return at;
             };
             self.end_key(reading, name);
             at += name.len() + 1;
-            let gap = gap(behind, b':');
-            let mut is_read = gap != 0 && self.found.is_none();
-            if is_read {
+            let mut gap = gap_in(behind, b':');
+            let has_value = gap != 0 && self.found.is_none();
+            if has_value {
                 at += gap;
-                let Some((text, behind)) = split(input, at) else {
+                let Some((text, behind)) = plain_string(input, at) else {
                     self.state = State::Text;
                     return at;
                 };
                 at += text.len() + 1;
-                let gap = self::gap(behind, b',');
+                gap = gap_in(behind, b',');
                 at += gap;
                 if gap != 0 {
-                    continue 'member;
+                    continue;
                 }
             } else {
                 self.state = State::Colon;
@@ -348,75 +351,85 @@ impl Scanner {
                 self.state = State::Value;
                 at += 1;
             }
-            loop {
-                if !is_read {
-                    let byte = next(input, &mut at);
-                    match byte {
-                        b'"' => {
-                            at += 1;
-                            self.begin_text(reading);
-                            if self.state != State::Text {
-                                return at;
-                            }
-                            let end = input.get(at..).and_then(|text| self.string_end(text));
-                            let Some(end) = end else { return input.len() };
-                            at += end + 1;
-                        }
-                        b'{' | b'[' => {
-                            at += 1;
-                            self.open(reading, byte == b'{');
-                            match (self.state, next(input, &mut at)) {
-                                (State::KeyOrEnd, b'"') => {
-                                    at += 1;
-                                    continue 'member;
-                                }
-                                (State::KeyOrEnd, b'}') | (State::ValueOrEnd, b']') => {}
-                                (State::ValueOrEnd, _) => continue,
-                                (State::Skim, _) => {
-                                    at = self.skim(input, at);
-                                    if self.state != State::AfterValue {
-                                        return at;
-                                    }
-                                }
-                                _ => return at,
-                            }
-                        }
-                        b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
-                            self.begin_scalar(reading, byte);
-                            at = scalar_end(input, at + 1);
-                            if !matches!(input.get(at), Some(b',' | b'}' | b']')) {
-                                return at;
-                            }
-                        }
-                        _ => return at,
-                    }
-                }
+            match self.values(reading, input, at, has_value) {
+                Ok(key) => at = key,
+                Err(behind) => return behind,
+            }
+        }
+    }
+
+    /// Reads on from the first byte of a value, or from behind it. Returns the position behind the
+    /// next opening quote of a key, or as an error the position up to which the usual form lasts.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "in one function with its only caller")]
+    fn values(
+        &mut self,
+        reading: &mut Reading<'_>,
+        input: &[u8],
+        mut at: usize,
+        mut has_value: bool,
+    ) -> Result<usize, usize> {
+        loop {
+            if !has_value {
                 let byte = next(input, &mut at);
                 match byte {
-                    b',' => {
+                    b'"' => {
                         at += 1;
-                        if self.levels.here().is_object() {
-                            if next(input, &mut at) != b'"' {
-                                self.state = State::Key;
-                                return at;
+                        self.begin_text(reading);
+                        if self.state != State::Text {
+                            return Err(at);
+                        }
+                        let end = input.get(at..).and_then(|text| self.string_end(text));
+                        at += end.ok_or(input.len())? + 1;
+                    }
+                    b'{' | b'[' => {
+                        at += 1;
+                        self.open(reading, byte == b'{');
+                        match (self.state, next(input, &mut at)) {
+                            (State::KeyOrEnd, b'"') => return Ok(at + 1),
+                            (State::KeyOrEnd, b'}') | (State::ValueOrEnd, b']') => {}
+                            (State::ValueOrEnd, _) => continue,
+                            (State::Skim, _) => {
+                                at = self.skim(input, at);
+                                if self.state != State::AfterValue {
+                                    return Err(at);
+                                }
                             }
-                            at += 1;
-                            continue 'member;
+                            _ => return Err(at),
                         }
-                        (self.state, is_read) = (State::Value, false);
                     }
-                    b'}' | b']' => {
-                        at += 1;
-                        self.close(reading, byte == b'}');
-                        if self.state != State::AfterValue {
-                            return at;
+                    b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
+                        self.begin_scalar(reading, byte);
+                        at = scalar_end(input, at + 1);
+                        if !matches!(input.get(at), Some(b',' | b'}' | b']')) {
+                            return Err(at);
                         }
-                        is_read = true;
                     }
-                    _ => {
-                        self.state = State::AfterValue;
-                        return at;
+                    _ => return Err(at),
+                }
+            }
+            let byte = next(input, &mut at);
+            match byte {
+                b',' => {
+                    at += 1;
+                    self.state = self.next_state();
+                    has_value = false;
+                    if self.state == State::Key {
+                        let is_key = next(input, &mut at) == b'"';
+                        return if is_key { Ok(at + 1) } else { Err(at) };
                     }
+                }
+                b'}' | b']' => {
+                    at += 1;
+                    self.close(reading, byte == b'}');
+                    has_value = true;
+                    if self.state != State::AfterValue {
+                        return Err(at);
+                    }
+                }
+                _ => {
+                    self.state = State::AfterValue;
+                    return Err(at);
                 }
             }
         }
@@ -438,7 +451,7 @@ impl Scanner {
     }
 
     fn begin_scalar(&mut self, reading: &mut Reading<'_>, first: u8) {
-        if self.levels.depth <= reading.levels {
+        if self.levels.depth <= reading.reach {
             reading.by.scalar(self.levels.depth, first);
         }
         self.state = State::Scalar;
@@ -466,7 +479,11 @@ impl Scanner {
                 } else {
                     self.content(reading, rest)
                 };
-                if step.has_put() || step.pass < step.taken { Err(step) } else { Ok(at + step.taken) }
+                if step.has_put() || step.pass < step.taken {
+                    Err(step)
+                } else {
+                    Ok(at + step.taken)
+                }
             }
             State::ContentEscape => Ok(at + usize::from(self.content_escape(byte))),
             State::Quote => Ok(self.end_value(input, at + 1)),
@@ -609,7 +626,7 @@ impl Scanner {
             return;
         }
         self.levels.open(here);
-        if level <= reading.levels {
+        if level <= reading.reach {
             reading.by.enter(level, is_object, self.found.map(|(_, kind)| kind));
         }
         self.found_in_array();
@@ -621,7 +638,7 @@ impl Scanner {
         if level == 0 || here.is_object() != is_object {
             return self.give_up();
         }
-        if level <= reading.levels {
+        if level <= reading.reach {
             reading.by.leave(level);
         }
         if here.is_named() {
@@ -673,8 +690,9 @@ impl Scanner {
     }
 
     #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a call costs as much")]
     fn end_key(&mut self, reading: &mut Reading<'_>, name: &[u8]) {
-        if self.levels.depth <= reading.levels {
+        if self.levels.depth <= reading.reach {
             reading.by.key(self.levels.depth, name);
         }
         self.found = None;
@@ -725,8 +743,9 @@ impl Scanner {
             copy = self.hold;
             copy.get(..usize::from(self.held)).unwrap_or_default()
         };
-        let decided =
-            self.spot().and_then(|spot| decide(reading, spot, raw, self.has_escape, &mut self.hold));
+        let decided = self
+            .spot()
+            .and_then(|spot| decide(reading, spot, raw, self.has_escape, &mut self.hold));
         (self.state, self.held) = (State::Quote, 0);
         match decided {
             None if held == 0 => Step::pass(part.len()),
@@ -928,9 +947,11 @@ impl Scanner {
     }
 }
 
-/// Splits the input at the closing quote of the string that begins at `at`, if it has no escape.
+/// Returns the string that begins at `at`, and the input from its closing quote on, unless the
+/// string is cut or has escapes.
 #[inline(always)]
-fn split(input: &[u8], at: usize) -> Option<(&[u8], &[u8])> {
+#[expect(clippy::inline_always, reason = "a call costs as much")]
+fn plain_string(input: &[u8], at: usize) -> Option<(&[u8], &[u8])> {
     let text = input.get(at..)?;
     let (text, behind) = text.split_at_checked(find_special(text))?;
     if behind.first() == Some(&b'"') { Some((text, behind)) } else { None }
@@ -939,7 +960,8 @@ fn split(input: &[u8], at: usize) -> Option<(&[u8], &[u8])> {
 /// Returns the length of this separator and an opening quote, which usually follow a closing one. A
 /// space may stand between them. Returns 0 if something else follows.
 #[inline(always)]
-fn gap(behind: &[u8], separator: u8) -> usize {
+#[expect(clippy::inline_always, reason = "a call costs as much")]
+fn gap_in(behind: &[u8], separator: u8) -> usize {
     match behind.first_chunk().map(|window| u32::from_le_bytes(*window)) {
         Some(window) if window == u32::from_le_bytes([b'"', separator, b' ', b'"']) => 3,
         Some(window) if window << 8 == u32::from_le_bytes([0, b'"', separator, b'"']) => 2,
@@ -949,6 +971,7 @@ fn gap(behind: &[u8], separator: u8) -> usize {
 
 /// Finds the next byte that is no space, 0 at the end.
 #[inline(always)]
+#[expect(clippy::inline_always, reason = "a call costs as much")]
 fn next(input: &[u8], at: &mut usize) -> u8 {
     let mut byte = input.get(*at).copied().unwrap_or_default();
     if byte == b' ' {
