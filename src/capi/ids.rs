@@ -721,16 +721,23 @@ impl<'a> Work<'a> {
 
     /// Returns the spans that it borrows.
     fn spans(&self) -> [Span; 6] {
-        let Origin { upstream, own } = self.origin;
-        let [a, b, c, d] = [self.scope, self.owner, upstream, own].map(Span::of);
-        [self.handle.span(), Span::at(self.using), a, b, c, d]
+        [
+            self.handle.span(),
+            Span::at(self.using),
+            Span::of(self.scope),
+            Span::of(self.owner),
+            Span::of(self.origin.upstream),
+            Span::of(self.origin.own),
+        ]
     }
 
     /// Refuses memory that is written to while it overlaps other memory of the call.
     fn check_apart(&self, written: &[Span], inputs: &[Span]) -> Result<(), Status> {
         let (own, mut others) = (self.spans(), written);
         while let Some((span, rest)) = others.split_first() {
-            [inputs, &own, rest].into_iter().try_for_each(|them| span.check_apart_from(them))?;
+            span.check_apart_from(inputs)?;
+            span.check_apart_from(&own)?;
+            span.check_apart_from(rest)?;
             others = rest;
         }
         Ok(())

@@ -162,6 +162,7 @@ impl Open<'_> {
         Reading {
             fields: &rules.fields,
             any_case: rules.mode == Mode::Strict,
+            added_letters: rules.fields.added_letters(),
             content: if unmarks { Content::Unmark } else { Content::Leave },
             reach: ELEMENT,
             by: self,
@@ -372,6 +373,7 @@ impl Seal<'_> {
         Reading {
             fields: &rules.fields,
             any_case: false,
+            added_letters: rules.fields.added_letters(),
             content: if marks { Content::Mark } else { Content::Leave },
             reach: 0,
             by: self,

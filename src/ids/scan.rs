@@ -7,7 +7,7 @@
 
 use crate::bytes::{find_either, find_special, holds};
 
-use super::fields::{FILE, Fields, KeyKind, MAX_KEY_NAME, NO_KEY};
+use super::fields::{FILE, Fields, KeyKind, MAX_KEY_NAME, NO_KEY, may_be_read};
 use super::form::{HEAD_LEN, MARK_LEN};
 
 /// The longest string that is read, in its escaped form.
@@ -31,6 +31,8 @@ pub(crate) struct Reading<'r> {
     /// The keys that are read, and whether the case of their letters counts.
     pub fields: &'r Fields<'r>,
     pub any_case: bool,
+    /// The letters with which added keys may begin.
+    pub added_letters: u32,
     pub content: Content,
     /// The deepest level whose keys, values and ends the reader receives.
     pub reach: u32,
@@ -696,7 +698,7 @@ impl Scanner {
             reading.by.key(self.levels.depth, name);
         }
         self.found = None;
-        if reading.fields.may_hold(name) {
+        if may_be_read(name, reading.added_letters) {
             self.find_key(reading, name);
         }
     }
