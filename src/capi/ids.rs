@@ -8,7 +8,7 @@
 //! A body is read in steps. Each step describes in a `tokenpin_piece` the front of its input:
 //! `pass` bytes go out unchanged, `put` follows them, and `taken` bytes are consumed, including
 //! those that pass. Pass a chunk until all of it is taken, and then the next one. The end of the
-//! body puts out the bytes still held. No step on a chunk takes nothing and puts out nothing.
+//! body puts out the bytes still held. Each step on a chunk takes something or puts something out.
 //!
 //! The functions that take a ring do this for one id, without an affinity.
 

@@ -97,9 +97,9 @@ impl<'t> Parts<'t> {
     fn next(&mut self) -> Option<(Part<'t>, Option<u8>)> {
         let rest = self.target.get(self.at..).filter(|rest| !rest.is_empty())?;
         let ends = |byte: &u8| match self.state {
-            State::Fragment => false,
             State::Name => matches!(byte, b'=' | b'&' | b'#'),
             State::Value => matches!(byte, b'&' | b'#'),
+            // A fragment may be cut anywhere, because nothing is read there.
             _ => matches!(byte, b'/' | b'?' | b'#'),
         };
         let len = rest.iter().position(ends).unwrap_or(rest.len());
