@@ -28,7 +28,7 @@ pub(crate) fn find_special(text: &[u8]) -> usize {
 }
 
 /// Returns the position of the first quote or backslash, or 16. The search with three bytes is a
-/// type of its own: of that with two bytes, only this length would be compiled twice.
+/// separate type: of that with two bytes, only this length would be compiled twice.
 #[cfg(target_arch = "x86_64")]
 #[inline(never)]
 fn special_in(front: &[u8; 16]) -> usize {

@@ -26,7 +26,7 @@ const STOP: &[u8; 4] = b"DONE";
 const TAIL_AT: usize = HEAD_LEN;
 const OUT_AT: usize = TAIL_AT + MARK_LEN;
 
-/// What a document is read for.
+/// The purpose for which a document is read.
 pub(crate) struct Reading<'r> {
     /// The keys that are read, and whether the case of their letters counts.
     pub fields: &'r Fields<'r>,
