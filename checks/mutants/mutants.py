@@ -21,8 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SURVIVORS = Path(__file__).with_name("survivors.txt")
 
 ALL = ["--lib"] + [
-    f"--test={name}"
-    for name in ["decision", "docs", "ids", "interface", "published", "selection", "vectors"]
+    f"--test={name}" for name in ["decision", "docs", "ids", "interface", "published", "selection", "vectors"]
 ]
 # The tests that are nearest to a folder, and those that cannot reach it.
 NEAR = {"src/ids": ["--test=ids", "--test=vectors"]}

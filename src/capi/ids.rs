@@ -26,7 +26,9 @@ use crate::ids::summary::{Echo, Summary};
 use super::block::{handle, tokenpin_affinity};
 use super::constants::TOKENPIN_ID_MARK_LEN;
 use super::decide::tokenpin_request;
-use super::pointers::{Buffer, Kept, Marked, Out, Span, bytes, bytes_mut, put, reference, switch};
+use super::pointers::{
+    Buffer, Kept, Marked, Out, Span, bytes, bytes_mut, check_array, put, reference, switch,
+};
 use super::status::{Status, returned, tokenpin_config_error};
 use super::structs::{tokenpin_bytes, tokenpin_cookie_key, tokenpin_id_summary};
 use super::wipe::{init_ring, wipe_words};
@@ -542,13 +544,16 @@ pub unsafe extern "C" fn tokenpin_affinity_open_in_place(
 ) -> i32 {
     returned((|| {
         let (new_len, unexpected) = (Out::new(new_len)?, Out::new(unexpected)?);
-        // SAFETY: checked by `Work` and `bytes`; separate from the rest as checked below.
-        let (work, body) = unsafe { (Work::new(affinity, using)?, bytes_mut(body, len)?) };
+        // SAFETY: checked by `Work`.
+        let work = unsafe { Work::new(affinity, using) }?;
+        check_array(body.cast::<u8>(), len)?;
         let written = [Span::at(summary), new_len.span(), unexpected.span()];
-        work.check_apart(&written, &[Span::of(body)])?;
-        Span::of(body).check_apart_from(&work.spans())?;
+        let span = Span { start: body.addr(), len };
+        work.check_apart(&written, &[span])?;
+        span.check_apart_from(&work.spans())?;
         // SAFETY: checked by `Marked` and above.
-        let summary = unsafe { Marked::<Summary>::get_mut(summary) }?;
+        let (summary, body) =
+            unsafe { (Marked::<Summary>::get_mut(summary)?, bytes_mut(body, len)) };
         let rules = work.rules()?;
         let mut opener = Opener::new(work.ids);
         let with = Opening { rules: &rules, known: &work.known() };

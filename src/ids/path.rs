@@ -174,7 +174,7 @@ impl Opening<'_> {
         let (mut read, mut written) = (0, 0);
         // `written` ends what was written, and `last` is where the name of the next part lies.
         let (mut state, mut last) = (State::Start, 0..0);
-        while read < target.len() {
+        loop {
             let last_text = target.get(last.clone()).unwrap_or_default();
             let mut parts = Parts { target, at: read, last: last_text, state };
             let Some((part, end)) = parts.next() else { break };

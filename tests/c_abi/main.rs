@@ -5,6 +5,8 @@
 #![cfg(feature = "capi")]
 #![deny(clippy::pedantic)]
 
+mod id_pointers;
+
 use std::alloc::{Layout, alloc, dealloc};
 use std::ffi::{CStr, c_void};
 use std::mem::MaybeUninit;

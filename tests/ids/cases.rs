@@ -235,7 +235,7 @@ fn hard_ids_bind_and_soft_ones_only_if_nothing_else_does() {
     assert_eq!(account(&history(&[first.clone(), second.clone(), third.clone()])), Some(pin("b")));
     assert_eq!(account(&history(from_ref(&third))), None);
     let (text, summary) = open(&history(&[third]));
-    assert_eq!(text, history(&[inline("msg_3")]), "opened all the same");
+    assert_eq!(text, history(&[inline("msg_3")]), "opened nevertheless");
     assert!(!summary.existing);
     let unstored = history(from_ref(&first)).replace("{\"input\"", "{\"store\":false,\"input\"");
     assert_eq!(account(&unstored), None);

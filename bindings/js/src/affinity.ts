@@ -578,10 +578,7 @@ export class Affinity {
     }
   }
 
-  /**
-   * Whose the ids of a request are: its consumer's, where the configuration says so, or no one's,
-   * which is empty.
-   */
+  /** The owner of a request's ids: its consumer if ids belong to consumers, else empty. */
   idOwner(consumer: Values, consumerTrusted: boolean): Uint8Array {
     const mark = m.enter();
     try {

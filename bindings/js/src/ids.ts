@@ -233,7 +233,7 @@ function putUse(use: Use): number {
   return at;
 }
 
-/** Bytes of one's own, which no one changes. */
+/** A copy of bytes, which no one changes. */
 function own(value: Bytes | undefined): Bytes {
   return value === undefined ? '' : value instanceof Uint8Array ? value.slice() : value;
 }

@@ -402,7 +402,7 @@ describe('a response', () => {
     assert.equal(answered.headers.get('x-pin'), null);
   });
 
-  test('that is compressed all the same is what the client gets plain', async () => {
+  test('that is compressed nevertheless is what the client gets plain', async () => {
     const { gzipSync } = await import('node:zlib');
     const { createServer } = await import('node:http');
     const server = createServer((_, response) => {

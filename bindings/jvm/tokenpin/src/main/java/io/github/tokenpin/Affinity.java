@@ -11,8 +11,8 @@ import org.jspecify.annotations.Nullable;
  * <p>Immutable except for the state, weight and until of its slots. May be used by any number of
  * threads concurrently, without locks. Its keys are wiped when it is closed, or when no one refers
  * to it any more; calls from then on throw an {@link IllegalStateException}. So a gateway that
- * loads a new configuration lets go of the old one, and closes it only when all of its requests
- * have ended.
+ * loads a new configuration just drops the old one, or closes it when all of its requests have
+ * ended.
  */
 public final class Affinity implements AutoCloseable {
   private final Pool pool;
