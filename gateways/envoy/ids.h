@@ -75,7 +75,8 @@ class Ids {
  private:
   Ids(const Config& config, const tokenpin::Class& api, tokenpin::Mode mode)
       : config_(config), api_(api), mode_(mode) {}
-  tokenpin::IdUse Use() const;
+  void Keep(std::string_view scope, std::string_view owner, std::string_view scheme,
+            std::string_view authority);
   void TakeOpened(const tokenpin::Piece& piece);
   bool TakeSealed(const tokenpin::Piece& piece, std::string* out);
 
@@ -84,7 +85,8 @@ class Ids {
   const tokenpin::Class api_;
   const tokenpin::Mode mode_;
   bool is_head_ = false;
-  std::string scope_, owner_, origin_, upstream_, opened_target_;
+  std::string texts_, upstream_, opened_target_;
+  tokenpin::IdUse use_;  // points into the first two
   tokenpin::IdSummary summary_;
   tokenpin::IdReport report_{};
   // At most one at a time.

@@ -353,21 +353,15 @@ impl Parts<'_> {
             let id_keys = keys(self.config.id_keys, self.config.id_key_count, Field::IdKeys)?;
             let keys =
                 keys(self.config.cookie_keys, self.config.cookie_key_count, Field::CookieKeys)?;
-            let config = self.config.get()?;
-            let config: Config<'static> = Config {
-                scope,
-                cookie_name: if name.is_empty() { None } else { Some(name) },
-                attributes: Attributes { path, domain, ..self.attributes },
-                rules,
-                ids: IdConfig {
-                    fields: Fields { keys: id_fields, prefixes, collections },
-                    ..config.ids
-                },
-                ..config
-            };
+            let mut config = self.config.get()?;
+            config.scope = scope;
+            config.cookie_name = Some(name).filter(|name| !name.is_empty());
+            config.attributes = Attributes { path, domain, ..self.attributes };
+            config.rules = rules;
+            config.ids.fields = Fields { keys: id_fields, prefixes, collections };
             let slots = core::slice::from_raw_parts(slots, self.slots.len());
             let index = core::slice::from_raw_parts_mut(index, layout.index_len);
-            let affinity = Affinity::with_keys(&config, (&keys, &id_keys), slots, index)?;
+            let affinity = Affinity::with_keys(config, (&keys, &id_keys), slots, index)?;
             let handle = memory.cast::<tokenpin_affinity>();
             handle.write(tokenpin_affinity { mark: MARK, size: layout.size, affinity });
             Ok(handle)

@@ -9,15 +9,16 @@ use tokenpin::ids::{
 use tokenpin::{Error, Field, IdSealer, IdVerdict};
 
 use tokenpin_test_support::ids::{self as model, apply, number_of};
+use tokenpin_test_support::sample::{cases, sample};
 
 use crate::bodies::{cut, known, opened, rules, sealed};
-use crate::world::{pin, ring, runs, step};
+use crate::world::{pin, ring};
 
 /// Seals a response in one mode and API. The result is the same for each way to cut it in two.
 fn seal_as(rules: &Rules<'_>, ids: Ids, echo: &Echo, body: &[u8]) -> Vec<u8> {
     let with = Sealing { rules, pin: pin("a"), echo, origin: None };
     let whole = sealed(&mut Sealer::json(ids), &with, &[body]);
-    for at in (0..=body.len()).step_by(step(body.len())) {
+    for at in sample(1, 0..=body.len()) {
         let out = sealed(&mut Sealer::json(ids), &with, &[&body[..at], &body[at..]]);
         assert_eq!(out, whole, "cut at {at}");
     }
@@ -47,7 +48,7 @@ fn open_as(mode: Mode, ids: Ids, body: &str) -> (String, Summary) {
     let mut place = body.as_bytes().to_vec();
     let mut summary = Summary::new();
     let len = Opener::new(ids).open_in_place(&with, &mut summary, &mut place);
-    for at in (0..=body.len()).step_by(step(body.len())) {
+    for at in sample(1, 0..=body.len()) {
         let (front, back) = body.as_bytes().split_at(at);
         let mut other = Summary::new();
         let out = opened(&mut Opener::new(ids), &with, &mut other, &[front, back]);
@@ -167,7 +168,8 @@ fn bytes_that_are_no_text_pass() {
 
 #[test]
 fn ten_thousand_levels_are_walked_and_256_are_looked_at() {
-    for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[{\"a\":", "}]"), ("{\"input\":[", "]}")]
+    for (open, close) in
+        sample(2, [("[", "]"), ("{\"a\":", "}"), ("[{\"a\":", "}]"), ("{\"input\":[", "]}")])
     {
         let levels = |count: usize, inside: &str| {
             let per = if open.len() > 5 { 2 } else { 1 };
@@ -178,7 +180,7 @@ fn ten_thousand_levels_are_walked_and_256_are_looked_at() {
         let rules = rules(&ring, Mode::Seal);
         let with = Sealing { rules: &rules, pin: pin("a"), echo: &Echo::new(), origin: None };
         let inner = r#"{"id":"resp_1"}"#;
-        for count in [10, 252, 254, 256, 258, 10_000] {
+        for count in [10, 252, 254, 256, 258, cases(10_000, 300)] {
             let body = format!("{{\"x\":{},\"id\":\"resp_2\"}}", levels(count, inner));
             let mut sealer = Sealer::json(Ids::Items);
             let out = sealed(&mut sealer, &with, &cut(body.as_bytes(), || 7));
@@ -205,7 +207,7 @@ fn a_string_is_looked_at_up_to_512_bytes() {
         assert_eq!(summary.unreadable, !sealed, "{len}");
     }
     // Behind a string that is too long, regardless of its content and of the cut.
-    for odd in [r"\\", r#"\""#, r#"x\""#] {
+    for odd in sample(1, [r"\\", r#"\""#, r#"x\""#]) {
         let body = format!(r#"{{"id":"{}","file_id":"file-1"}}"#, odd.repeat(300));
         assert_eq!(seal(&body), body.replace("file-1", &sealed_id("file-1", "a")));
     }
@@ -428,7 +430,7 @@ fn it_is_told_beforehand_whether_a_response_may_change() {
     let ring = ring();
     let plain = r#"{"file_id":"file-1"}"#.to_owned();
     let sealed = plain.replace("file-1", &sealed_id("file-1", "a"));
-    for mode in [Mode::Off, Mode::Open, Mode::Seal, Mode::Strict] {
+    for mode in sample(2, [Mode::Off, Mode::Open, Mode::Seal, Mode::Strict]) {
         for ids in [Ids::None, Ids::Open, Ids::Both, Ids::Items] {
             for request in ["{}", &plain, &sealed] {
                 let rules = rules(&ring, mode);
@@ -506,7 +508,7 @@ fn the_echo_keeps_each_sort_before_the_next() {
         with.open_target(Ids::Items, summary, &mut target.into_bytes());
     };
     for (rank, more) in sorts.iter().enumerate() {
-        for less in &sorts[rank..] {
+        for less in sample(1, &sorts[rank..]) {
             let many: Vec<_> = (0..16).map(|i| format!("file-{i:02}")).collect();
             let one = [String::from("file-one")];
             let body =
@@ -645,8 +647,8 @@ fn a_configuration_adds_to_the_table() {
 }
 
 const SAMPLES: [(&str, &[u8], u32); 23] = [
-    ("chat-stream.sse", include_bytes!("samples/chat-stream.sse"), 0),
     ("vector-files.json", include_bytes!("samples/vector-files.json"), 4),
+    ("chat-stream.sse", include_bytes!("samples/chat-stream.sse"), 0),
     ("response-with-tool.json", include_bytes!("samples/response-with-tool.json"), 2),
     ("response-input-file.json", include_bytes!("samples/response-input-file.json"), 2),
     ("response-input-items.json", include_bytes!("samples/response-input-items.json"), 1),
@@ -680,7 +682,7 @@ fn answers_of_a_real_server() {
     let ring = ring();
     let rules = rules(&ring, Mode::Seal);
     let with = Sealing { rules: &rules, pin: pin("a"), echo: &Echo::new(), origin: None };
-    for (name, body, count) in SAMPLES {
+    for (name, body, count) in sample(4, SAMPLES) {
         let events = body.starts_with(b"data:");
         let edits = if events {
             model::seal_events(body, &rules, Ids::Items, pin("a")).0
@@ -690,7 +692,7 @@ fn answers_of_a_real_server() {
         assert_eq!(edits.len(), count as usize, "{name}");
         let expected = apply(body, &edits);
         let new = || if events { Sealer::events(Ids::Items) } else { Sealer::json(Ids::Items) };
-        for at in (0..=body.len()).step_by(step(body.len())) {
+        for at in sample(1, 0..=body.len()) {
             let mut sealer = new();
             let out = sealed(&mut sealer, &with, &[&body[..at], &body[at..]]);
             assert!(out == expected, "{name} cut at {at}");
@@ -786,7 +788,7 @@ fn the_model_reads_what_serde_json_reads() {
     }
     let mut random = tokenpin_test_support::random::Random::new("the model and serde_json");
     let mut read = 0;
-    for _ in 0..runs(4_000) {
+    for _ in 0..cases(4_000, 2) {
         let body = crate::docs::document(&mut random);
         if let Ok(json) = serde_json::from_slice::<Json>(&body) {
             let (node, whole) = parse(&body, false);
@@ -794,5 +796,5 @@ fn the_model_reads_what_serde_json_reads() {
             read += 1;
         }
     }
-    assert!(read > 2_000 || cfg!(miri), "{read}");
+    assert!(read > cases(2_000, 0), "{read}");
 }

@@ -7,8 +7,9 @@ use tokenpin::{
     Role, Secret,
 };
 use tokenpin_test_support::random::Random;
+use tokenpin_test_support::sample::{cases, sample};
 
-use crate::world::{ALNUM, HEX, characters, key, pin, ring, runs, step, uuid};
+use crate::world::{ALNUM, HEX, characters, key, pin, ring, uuid};
 
 /// Prefix, number of characters, their alphabet, and the sealed length.
 const PROVIDERS: [(&str, usize, &[u8], usize); 26] = [
@@ -45,7 +46,7 @@ fn real_ids_of_every_type_have_at_most_64_characters_when_sealed() {
     let ring = ring();
     let ids = IdSealer::new(&ring, b"openai", b"alice").unwrap();
     let mut random = Random::new("real ids");
-    for _ in 0..runs(50) {
+    for _ in 0..cases(50, 1) {
         let made = PROVIDERS.map(|(prefix, len, from, sealed)| {
             (prefix.to_owned() + &characters(&mut random, from, len), sealed)
         });
@@ -73,7 +74,7 @@ fn every_id_comes_back() {
     let ring = ring();
     let other = IdRing::new(&[key(1, Role::Accept), key(2, Role::Sign)], None).unwrap();
     let mut random = Random::new("every id");
-    for _ in 0..runs(20_000) {
+    for _ in 0..cases(20_000, 10) {
         let mut native = match random.below(4) {
             0 => {
                 let len = 1 + usize::try_from(random.below(255)).unwrap();
@@ -234,7 +235,7 @@ fn what_is_no_number_of_digits_or_uuid_is_text() {
         assert_eq!(opened.unwrap().native(), native.as_bytes());
     };
     for prefix in ["", "x_", "x-", "_", "resp_"] {
-        for len in (0..70).step_by(step(70)) {
+        for len in sample(4, 0..70) {
             check(
                 prefix.to_owned() + &"c0ffee".repeat(12)[..len] + if len == 0 { "a" } else { "" },
             );
@@ -242,16 +243,16 @@ fn what_is_no_number_of_digits_or_uuid_is_text() {
     }
     let alphabet = [ALNUM, b"_-"].concat();
     let uuid = "0123abcd-4567-89ab-cdef-0123456789ab";
-    for first in alphabet.iter().step_by(step(alphabet.len())) {
-        for second in alphabet.iter().step_by(step(alphabet.len())) {
+    for first in sample(4, &alphabet) {
+        for second in sample(4, &alphabet) {
             let pair = String::from_iter([first, second].map(|byte| char::from(*byte)));
             check("x_".to_owned() + &pair + &"c0ffee".repeat(5));
             if first == second {
-                (0..uuid.len()).step_by(step(uuid.len())).for_each(|at| {
+                for at in sample(4, 0..uuid.len()) {
                     let mut rest = uuid.to_owned();
                     rest.replace_range(at..=at, &pair[1..]);
                     check("x_".to_owned() + &rest);
-                });
+                }
             }
         }
     }
@@ -296,7 +297,7 @@ fn what_is_shorter_than_a_sealed_id_is_plain() {
     let ring = ring();
     let ids = IdSealer::new(&ring, b"", b"").unwrap();
     for prefix in ["", "_", "x_", "prefix-"] {
-        for len in (3 + prefix.len()..100).step_by(step(100)) {
+        for len in sample(4, 3 + prefix.len()..100) {
             for version in 0..10_u8 {
                 let part = "A".repeat(len - 3 - prefix.len());
                 let text = format!("{prefix}{part}tp{version}");
@@ -322,7 +323,7 @@ fn a_mark_has_one_spelling() {
     let mark = ids.mark(b"content", 5).unwrap();
     let value = |byte| b"AEIMQUYcgkosw048".contains(&byte);
     for at in 0..mark.len() {
-        for byte in (0..=u8::MAX).step_by(step(256)) {
+        for byte in sample(4, 0..=u8::MAX) {
             let mut text = [&b"content"[..], &mark].concat();
             text[7 + at] = byte;
             let allowed = byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';

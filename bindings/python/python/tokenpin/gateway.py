@@ -123,17 +123,17 @@ class Gateway:
             raise ValueError("the carrier header %s is used for something else" % carrier.decode())
         for index, cooldown in enumerate(self.cooldowns):
             if not _failures(cooldown.statuses):
-                raise ValueError("cooldowns[%d]: the statuses are one or more of 400 to 599" % index)
+                raise ValueError("cooldowns[%d]: the statuses are not one or more of 400 to 599" % index)
             if cooldown.state not in (State.DRAINING, State.DOWN):
-                raise ValueError("cooldowns[%d]: the state is draining or down" % index)
+                raise ValueError("cooldowns[%d]: the state is neither draining nor down" % index)
             if cooldown.seconds < 1 or (cooldown.retry_after is not None and cooldown.retry_after < 1):
-                raise ValueError("cooldowns[%d]: a time is at least a second" % index)
+                raise ValueError("cooldowns[%d]: a time is less than a second" % index)
         if self.max_body < 1 or self.max_held < 1:
-            raise ValueError("max_body and max_held are at least a byte")
+            raise ValueError("max_body or max_held is less than a byte")
         if self.retry is not None and not _failures(self.retry.statuses):
-            raise ValueError("retry: the statuses are one or more of 400 to 599")
+            raise ValueError("retry: the statuses are not one or more of 400 to 599")
         if self.retry is not None and not 1 <= self.retry.max <= 3:
-            raise ValueError("retry: max is 1 to 3")
+            raise ValueError("retry: max is not 1 to 3")
 
     def set_slot(self, slot: int, status: SlotStatus) -> None:
         """Changes a slot's state, weight and until. Until it is up again, responses do not change
