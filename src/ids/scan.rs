@@ -576,6 +576,7 @@ impl Scanner {
     }
 
     /// Ends a value at `at`. Returns the position behind it and the usual comma.
+    #[inline(never)]
     fn end_value(&mut self, input: &[u8], at: usize) -> usize {
         self.state = self.after_value();
         if self.levels.depth == 0 || input.get(at) != Some(&b',') {
@@ -661,6 +662,7 @@ impl Scanner {
     }
 
     /// Passes the rest of the document unchanged.
+    #[inline(never)]
     pub(crate) fn give_up(&mut self) {
         (self.state, self.held, self.escaped) = (State::Broken, 0, false);
         self.unexpected = self.unexpected.saturating_add(1);
@@ -718,6 +720,7 @@ impl Scanner {
     }
 
     /// Continues a string that may be an id.
+    #[inline(never)]
     fn candidate(&mut self, reading: &mut Reading<'_>, text: &[u8]) -> Step {
         let before = self.escaped;
         let end = self.string_end(text);
@@ -756,6 +759,7 @@ impl Scanner {
     }
 
     /// Handles a string that is too long for an id, given its first bytes.
+    #[inline(never)]
     fn leave_long(reading: &mut Reading<'_>, spot: Spot, front: &[u8], more: &[u8]) {
         if holds(b'\\', front) || holds(b'\\', more) {
             reading.by.too_long(spot);
@@ -770,6 +774,7 @@ impl Scanner {
     }
 
     /// Continues encrypted content. Everything passes, except an end that may be a mark.
+    #[inline(never)]
     fn content(&mut self, reading: &mut Reading<'_>, text: &[u8]) -> Step {
         let end = find_either(b'"', b'\\', text);
         let plain = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
@@ -848,6 +853,7 @@ impl Scanner {
     }
 
     /// Adds content to the head of encrypted content, until the head is full.
+    #[inline(never)]
     fn read_head(&mut self, content: &[u8]) {
         let from = usize::from(self.head_len);
         let len = content.len().min(HEAD_LEN - from.min(HEAD_LEN));
@@ -859,6 +865,7 @@ impl Scanner {
     }
 
     /// Adds held bytes to the head.
+    #[inline(never)]
     fn add_to_head(&mut self, held_at: usize, len: usize) {
         let mut held = [0; MARK_LEN];
         if let Some((to, from)) = held.get_mut(..len).zip(self.hold.get(held_at..held_at + len)) {
@@ -868,6 +875,7 @@ impl Scanner {
     }
 
     /// Continues an escape of encrypted content. Returns whether this byte belongs to it.
+    #[inline(never)]
     fn content_escape(&mut self, byte: u8) -> bool {
         let digit = char::from(byte).to_digit(16).and_then(|digit| u16::try_from(digit).ok());
         match (self.read, byte, digit) {
