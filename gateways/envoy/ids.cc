@@ -95,7 +95,9 @@ void Ids::Redirect(std::string_view target) {
   tokenpin::IdSummary summary;
   std::string opened(target.size(), '\0');
   (void)config_.affinity().open_target(use_, summary, target, opened);
-  report_.downloads = summary.report().downloads;
+  const tokenpin::IdReport report = summary.report();
+  report_.downloads = report.downloads;
+  report_.changes_response |= report.changes_response;
 }
 
 void Ids::OnResponse(uint32_t slot, std::string_view upstream) {

@@ -44,7 +44,8 @@ class Ids {
     changed_ = 0;
     return report_ = summary_.report();
   }
-  // A redirect leads to this target of the same account: of its response, only the kind differs.
+  // A redirect leads to this target of the same account: it tells what kind of response comes. Its
+  // ids are not the client's.
   void Redirect(std::string_view target);
 
   // True if ids in the response may change.

@@ -38,7 +38,7 @@ int Stream::OnRequestHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_s
   if (terms_.config() == nullptr) return kContinue;
 
   try_.OnRequestHeaders(terms_, end_of_stream);
-  if (sent_ != nullptr && Continue(envoy)) return kContinue;
+  if (sent_ != nullptr && Continue(envoy, scratch.request)) return kContinue;
   tokenpin::Request request;
   RequestReader& reader = scratch.request;
   if (!reader.ReadTarget(envoy, terms_, &request)) {
@@ -51,22 +51,26 @@ int Stream::OnRequestHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_s
 
 // Continues a request that an internal redirect brings: the account that redirects it serves it,
 // regardless of what the request says now.
-bool Stream::Continue(envoy_filter envoy) {
+bool Stream::Continue(envoy_filter envoy, RequestReader& reader) {
   const std::unique_ptr<Sent> sent = std::move(sent_);
   if (terms_.observes() || sent->config.lock() != terms_.config()) return false;
   serving_ = true;
   decision_ = sent->decision;
   cookie_name_ = sent->cookie_name;
   ids_ = std::move(sent->ids);
-  if (ids_ != nullptr) {
-    envoy_buffer target{};
-    envoy_dynamic_module_callback_http_get_header(envoy, kRequestHeader, Buffer(":path"), &target,
-                                                  0, nullptr);
-    ids_->Redirect(View(target));
+  tokenpin::Request request;
+  if (reader.Read(envoy, terms_, &request)) {
+    // Of a first target without ids, nothing was kept.
+    if (ids_ == nullptr && terms_.mode() != TOKENPIN_MODE_OFF) {
+      ids_ = Ids::Of(terms_, request, reader.headers());
+    }
+    if (ids_ != nullptr) ids_->Redirect(tokenpin::view(request.target));
   }
+  if (ids_ != nullptr && !ids_->Seals()) ids_.reset();
   if (terms_.settings().metadata) WriteMetadata(envoy, decision_, *terms_.config());
   try_.KeepHeaders(envoy, terms_.settings(), decision_);
   PutCredentialsAgain(envoy, *terms_.config()->wallet().Of(decision_.slot()));
+  AskUnencoded(envoy);
   return true;
 }
 
@@ -282,15 +286,18 @@ void Stream::NoteHeadersOfBody(const HeaderList& headers) {
                             [&](std::string_view name) { return headers.Has(name); });
 }
 
+// The ids in a compressed response cannot be seen.
+void Stream::AskUnencoded(envoy_filter envoy) const {
+  if (ids_ == nullptr || !ids_->Seals() || ids_->is_download()) return;
+  SetHeader(envoy, kRequestHeader, "accept-encoding", "identity");
+}
+
 // The request as the account knows it. What is changed was kept for another try before.
 void Stream::PutOpened(envoy_filter envoy, const Held* held) {
   if (!ids_->opened_target().empty()) {
     SetHeader(envoy, kRequestHeader, ":path", ids_->opened_target());
   }
-  // The ids in a compressed response cannot be seen.
-  if (ids_->Seals() && !ids_->is_download()) {
-    SetHeader(envoy, kRequestHeader, "accept-encoding", "identity");
-  }
+  AskUnencoded(envoy);
   if (held == nullptr) return;
   const uint64_t size = hold_.size() - ids_->edits.loss();
   std::string length;

@@ -49,7 +49,7 @@ class Stream {
   bool opens() const { return terms_.mode() != TOKENPIN_MODE_OFF && !terms_.observes(); }
 
   // What is rare is cold: its code lies apart from what every request runs.
-  [[gnu::cold]] bool Continue(envoy_filter envoy);
+  [[gnu::cold]] bool Continue(envoy_filter envoy, RequestReader& reader);
   bool Waits(envoy_filter envoy, RequestReader& reader, tokenpin::Request* request,
              bool end_of_stream);
   [[gnu::cold]] bool RefusesUpgrade(bool to_websocket) const;
@@ -62,6 +62,7 @@ class Stream {
               const Held* held);
   void Serve(envoy_filter envoy, RequestReader& reader, const Held* held);
   void NoteHeadersOfBody(const HeaderList& headers);
+  void AskUnencoded(envoy_filter envoy) const;
   void PutOpened(envoy_filter envoy, const Held* held);
   [[gnu::cold]] bool Fail(envoy_filter envoy, tokenpin::Status status) const;
   [[gnu::cold]] void NoteForeignRequestCookie(envoy_filter envoy) const;

@@ -166,9 +166,12 @@ void Stream::Seal(envoy_filter envoy, Scratch& scratch, Bodies bodies, bool end_
   sealed.clear();
   bool differs = false;
   const Pieces& pieces = ReadPieces(envoy, bodies);
+  // A long part grows in few steps, not in powers of two.
+  const uint64_t size = SizeOf(pieces);
+  if (size > sealed.capacity()) sealed.reserve(size + size / 8);
   for (const envoy_buffer& piece : pieces) differs |= ids_->Seal(View(piece), &sealed);
   if (end_of_stream) differs |= ids_->EndSealing(&sealed);
-  if (differs && !terms_.observes()) ReplaceBody(envoy, bodies, SizeOf(pieces), sealed);
+  if (differs && !terms_.observes()) ReplaceBody(envoy, bodies, size, sealed);
   if (end_of_stream) CountSealed(envoy);
 }
 

@@ -18,10 +18,10 @@ export interface Cooldown {
    * `down`: it serves no session.
    */
   state?: 'draining' | 'down';
-  /** For how long; 30 by default. */
+  /** The time in seconds; 30 by default. */
   seconds?: number;
   /**
-   * Instead of that, what the response asks for, up to this many seconds; 3600 by default,
+   * The most seconds that the response may ask for, instead of `seconds`; 3600 by default,
    * null to ignore it.
    */
   retryAfter?: number | null;
@@ -232,7 +232,7 @@ export class Gateway {
   }
 }
 
-/** The answer of the gateway itself: a row of docs/guides/embedding.md. */
+/** The gateway's own answer: a row of the tables in docs/guides/embedding.md. */
 class Refused extends Error {
   constructor(
     readonly status: number,

@@ -46,7 +46,7 @@ class Cooldown(NamedTuple):
     """
     seconds: int = 30
     retry_after: Optional[int] = 3600
-    """Instead of `seconds`, what the response asks for, up to that many; None to ignore that."""
+    """The most seconds that the response may ask for, instead of `seconds`; None to ignore it."""
 
 
 class Retry(NamedTuple):
@@ -72,9 +72,8 @@ class Gateway:
     """One configuration at work: an affinity, the credentials of its slots, and what is read from
     requests.
 
-    `credentials` are, slot by slot, the headers that the account is known by; a str is a bearer
-    token, None a vacant slot's. Names of headers are given as they are written in HTTP.
-    `ValueError` says what does not fit.
+    `credentials` are the headers of each slot's account; a str is a bearer token, None is for a
+    vacant slot. Write names of headers as in HTTP. Raises `ValueError` for options that do not fit.
     """
 
     def __init__(
@@ -187,7 +186,7 @@ class Gateway:
 
 
 class Refused(Exception):
-    """The answer of the gateway itself: a row of docs/guides/embedding.md."""
+    """The gateway's own answer: a row of the tables in docs/guides/embedding.md."""
 
     def __init__(
         self,
