@@ -167,7 +167,6 @@ pub(super) struct Parts<'c> {
     /// The additions to prefixes and to collections.
     words: [(Field, &'c [tokenpin_bytes]); 2],
     attributes: Attributes<'c>,
-    strings: [&'c [u8]; 4],
 }
 
 /// A block that is filled from front to back. Without memory it only counts.
@@ -203,7 +202,9 @@ impl Block {
 
     /// Copies bytes that do not overlap the block. Without memory the copy is empty.
     #[inline(never)]
-    unsafe fn copy(&mut self, bytes: &[u8]) -> Result<&'static [u8], Status> {
+    unsafe fn copy(&mut self, bytes: tokenpin_bytes) -> Result<&'static [u8], Status> {
+        // SAFETY: passed on.
+        let bytes = unsafe { bytes.get() }?;
         self.span.check_apart(Span::of(bytes))?;
         let place = self.take_bytes(bytes.len(), 1, 1)?;
         if self.memory.is_null() {
@@ -268,13 +269,7 @@ impl Parts<'_> {
                 words(Field::IdCollections, config.id_collections, config.id_collection_count)?,
             ];
             let attributes = config.attributes.get()?;
-            let strings = [
-                config.scope.get().map_err(at(Field::Scope))?,
-                config.cookie_name.get().map_err(at(Field::CookieName))?,
-                attributes.path,
-                attributes.domain,
-            ];
-            Ok(Self { config, slots, rules, id_fields, words, attributes, strings })
+            Ok(Self { config, slots, rules, id_fields, words, attributes })
         }
     }
 
@@ -304,26 +299,30 @@ impl Parts<'_> {
         // SAFETY: checked by `get`; as many places were taken as there are items.
         unsafe {
             each(self.rules, Field::Rules, |i, rule| {
-                let rule = rule.get()?;
-                let pattern = block.copy(rule.pattern)?;
-                block.put(rules, i, Rule { pattern, ..rule });
+                let rule = rule.with(block.copy(rule.pattern)?)?;
+                block.put(rules, i, rule);
                 Ok(())
             })?;
             each(self.id_fields, Field::IdFields, |i, key| {
-                let key = key.get()?;
-                let name = block.copy(key.name)?;
-                block.put(id_fields, i, IdKey { name, ..key });
+                let key = key.with(block.copy(key.name)?)?;
+                block.put(id_fields, i, key);
                 Ok(())
             })?;
             for (places, (field, given)) in words.into_iter().zip(self.words) {
                 each(given, field, |i, word| {
-                    let word = block.copy(word.get()?)?;
+                    let word = block.copy(*word)?;
                     block.put(places, i, word);
                     Ok(())
                 })?;
             }
-            for (copy, string) in strings.iter_mut().zip(self.strings) {
-                *copy = block.copy(string)?;
+            let given = [
+                (Field::Scope, self.config.scope),
+                (Field::CookieName, self.config.cookie_name),
+                (Field::Path, self.attributes.path.into()),
+                (Field::Domain, self.attributes.domain.into()),
+            ];
+            for (copy, (field, string)) in strings.iter_mut().zip(given) {
+                *copy = block.copy(string).map_err(|status| status.at(field, 0))?;
             }
         }
         Ok(Filled { slots, index, rules, id_fields, words, strings })
@@ -355,8 +354,9 @@ impl Parts<'_> {
         unsafe {
             let filled = self.fill(&mut Block { memory, span: block, used: 0 })?;
             each(self.slots, Field::Slots, |i, slot| {
-                block.check_apart(Span::of(slot.identity.get()?))?;
-                filled.slots.add(i).write(slot.get()?);
+                let identity = slot.identity.get()?;
+                block.check_apart(Span::of(identity))?;
+                filled.slots.add(i).write(slot.with(identity)?);
                 Ok(())
             })?;
             let index_len = Affinity::index_len(self.slots.len());
@@ -393,9 +393,7 @@ impl Parts<'_> {
 }
 
 impl tokenpin_slot_config {
-    unsafe fn get(&self) -> Result<Slot, Status> {
-        // SAFETY: passed on.
-        let identity = unsafe { self.identity.get() }?;
+    fn with(&self, identity: &[u8]) -> Result<Slot, Status> {
         if State::from_number(self.status.state) != Some(State::Vacant) {
             return Ok(Slot::new(identity, self.status.get()?)?);
         }
