@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use tokenpin::ids::{
     Echo, Fields, IdKey, Ids, KEYS, KeyKind, Mode, Opener, Opening, Rules, Sealer, Sealing, Summary,
 };
-use tokenpin::{Error, Field, IdSealer, IdVerdict};
+use tokenpin::{Error, Field, IdSealer, IdVerdict, MAX_ID};
 
 use tokenpin_test_support::ids::{self as model, apply, number_of};
 use tokenpin_test_support::sample::{cases, sample};
@@ -142,6 +142,26 @@ fn ids_are_sealed_wherever_their_key_is() {
     }
 }
 
+/// Ids that come again, beside ids that begin like them. The last ones are remembered.
+#[test]
+fn an_id_that_comes_again_is_sealed_again() {
+    let ring = ring();
+    let rules = rules(&ring, Mode::Seal);
+    let with = Sealing { rules: &rules, pin: pin("a"), echo: &Echo::new(), origin: None };
+    for len in sample(2, 1..=MAX_ID - 8) {
+        let ids =
+            [0, 1, 0, 1, 2, 1, 0, 2, 3, 0].map(|more| format!("resp_{}", "1".repeat(len + more)));
+        let body = |of: &dyn Fn(&String) -> String| {
+            let rows = ids.each_ref().map(|id| format!(r#"{{"id":"{}"}}"#, of(id)));
+            format!(r#"[{},{{"id":""}}]"#, rows.join(","))
+        };
+        let (mut sealer, native) = (Sealer::json(Ids::Items), body(&String::clone));
+        let out = sealed(&mut sealer, &with, &[native.as_bytes()]);
+        assert_eq!(String::from_utf8(out).unwrap(), body(&|id| sealed_id(id, "a")));
+        assert_eq!(sealer.sealed as usize, ids.len());
+    }
+}
+
 #[test]
 fn bytes_that_are_no_text_pass() {
     let ring = ring();
@@ -250,6 +270,17 @@ fn hard_ids_bind_and_soft_ones_only_if_nothing_else_does() {
     assert_eq!(account(&history(&[format!(r#"{{"id":"{}"}}"#, a("msg_1"))])), Some(pin("a")));
     let both = history(&[second]).replace("{\"input\"", &previous.replace('}', ",\"input\""));
     assert_eq!(account(&both), Some(pin("a")));
+    // Elsewhere there is no history.
+    for body in [
+        r#"{"tools":[@]}"#,
+        r#"{"items":{"a":@}}"#,
+        r#"{"a":{"input":[@]}}"#,
+        r#"{"items":[],"a":[@]}"#,
+        "[@]",
+    ] {
+        let body = body.replace('@', &first);
+        assert!(open(&body).1.existing && account(&body) == Some(pin("a")), "{body}");
+    }
     // Two accounts conflict. Both keys are reported.
     let (text, summary) = open(&history(&[reference(a("msg_1")), reference(b("msg_2"))]));
     assert_eq!((summary.verdict, summary.refused), (IdVerdict::Conflict, true));
@@ -258,6 +289,45 @@ fn hard_ids_bind_and_soft_ones_only_if_nothing_else_does() {
     let conflict =
         format!(r#"{{"conversation":{{"id":"{}"}},"file_ids":["{}"]}}"#, a("conv_1"), b("file-1"));
     assert_eq!(open(&conflict).1.keys, [number_of("conversation"), number_of("file_ids")]);
+}
+
+/// Only `strict` matches letters in either case, in the keys that decide over history too.
+#[test]
+fn the_case_of_letters_counts_unless_strict() {
+    for mode in sample(2, [Mode::Open, Mode::Seal, Mode::Strict]) {
+        let strict = mode == Mode::Strict;
+        for (key, matches) in [
+            ("store", true),
+            ("STORE", strict),
+            ("Store", strict),
+            ("stored", false),
+            ("background", false),
+        ] {
+            let values = ["false", "true", "null", "0", "[false]", r#"{"store":false}"#];
+            for value in values {
+                let no = value == "false";
+                let body = format!(r#"{{"a":{{"store":false}},"{key}":{value},"input":[]}}"#);
+                let unstored = open_as(mode, Ids::Items, &body).1.unstored;
+                assert_eq!(unstored, matches && no, "{mode:?} {body}");
+            }
+        }
+        for (key, is_reference) in [
+            ("id", true),
+            ("type", true),
+            ("status", true),
+            ("ID", strict),
+            ("Type", strict),
+            ("staTus", strict),
+            ("role", false),
+            ("Role", false),
+        ] {
+            let id = sealed_id("msg_1", "a");
+            let body = format!(r#"{{"input":[{{"id":"{id}","{key}":""}}]}}"#);
+            let summary = open_as(mode, Ids::Items, &body).1;
+            assert_eq!(summary.existing, is_reference, "{mode:?} {body}");
+            assert_eq!(summary.account().map(|(pin, _)| pin), Some(pin("a")));
+        }
+    }
 }
 
 /// The key that a refusal reports is that of the object around the id, regardless of the object's
