@@ -152,6 +152,8 @@ fn documents_that_are_broken_pass_from_there_on() {
             b" \xef\xbb\xbf{\"id\":\"resp_1\"}",
             // Only the whole word ends a stream.
             b"[DONE",
+            b"[DONE,",
+            b"[DATA]",
             b"[DONE]]",
             b"[DONE] {\"id\":\"resp_1\"}",
             b"[DATA,{\"id\":\"resp_1\"}]",
