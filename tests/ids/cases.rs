@@ -330,6 +330,22 @@ fn the_case_of_letters_counts_unless_strict() {
     }
 }
 
+/// Of events in a request, each is a document of its own.
+#[test]
+fn what_an_event_leaves_open_ends_with_it() {
+    let id = sealed_id("msg_1", "a");
+    for (first, second) in [
+        (r#"{"store":"#.to_owned(), "[false]"),
+        (format!(r#"{{"input":[{{"id":"{id}","#), r#"{"input":[{}]}"#),
+        (r#"{"input":[{"role":"#.to_owned(), r#"{"input":[{"id":"msg_2"}]}"#),
+    ] {
+        let summary = open(&format!("data: {first}\n\ndata: {second}\n\n")).1;
+        let alone = open(second).1;
+        assert_eq!((summary.unstored, summary.existing), (alone.unstored, alone.existing));
+        assert_eq!(summary.account(), None, "{first}");
+    }
+}
+
 /// The key that a refusal reports is that of the object around the id, regardless of the object's
 /// other members.
 #[test]
