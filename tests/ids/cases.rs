@@ -209,6 +209,12 @@ fn ten_thousand_levels_are_walked_and_256_are_looked_at() {
             let looked_at = count + 2 <= 256;
             assert_eq!(sealer.sealed, 1 + u32::from(looked_at), "{open} {count}");
             assert!(out.len() > body.len());
+            // Variables that are too deep have no influence behind them.
+            let inside = r#"{"variables":{"a":{}}}"#;
+            let body = format!("{{\"x\":{},\"id\":\"resp_2\"}}", levels(count, inside));
+            let mut sealer = Sealer::json(Ids::Items);
+            sealed(&mut sealer, &with, &[body.as_bytes()]);
+            assert_eq!((sealer.sealed, sealer.unexpected()), (1, 0), "{open} {count}");
         }
     }
 }
@@ -364,6 +370,15 @@ fn a_refusal_tells_the_key_of_the_object_around() {
     ] {
         let summary = open(&body.replace('@', &foreign)).1;
         assert_eq!((summary.refused, summary.keys[0]), (true, number_of(key)), "{body}");
+    }
+    // The innermost key is known on any level.
+    for levels in 0..40 {
+        for inner in [r#"{"agent":{"id":"@"}}"#, r#"{"vault_ids":["@"]}"#] {
+            let body = "{\"video\":".repeat(levels) + inner + &"}".repeat(levels);
+            let summary = open(&body.replace('@', &foreign)).1;
+            let key = if inner.contains("agent") { "agent" } else { "vault_ids" };
+            assert_eq!(summary.keys[0], number_of(key), "{levels}");
+        }
     }
     // Deeper than any real document, a level is still recognised as one that holds an id.
     let front = "{\"video\":".repeat(40);
@@ -708,6 +723,17 @@ fn a_configuration_adds_to_the_table() {
         let out = seal_as(&rules, Ids::Both, &Echo::new(), body.as_bytes());
         let sealed = body.replace(native, &sealed_id(native, "a"));
         assert_eq!(String::from_utf8(out).unwrap(), sealed);
+    }
+    // The longest key is read in every spelling, and no longer one is taken for it.
+    let longest = [IdKey { name: &[b'k'; 32], kind: KeyKind::Id }];
+    let of_longest = Rules { fields: Fields { keys: &longest, ..fields }, ..rules };
+    for (spelled, len, found) in
+        [("k", 32, true), ("\\u006b", 32, true), ("k", 33, false), ("\\u006b", 33, false)]
+    {
+        let body = format!(r#"{{"{}":"job-x-1"}}"#, spelled.repeat(len));
+        let sealed = body.replace("job-x-1", &sealed_id("job-x-1", "a"));
+        let out = seal_as(&of_longest, Ids::Both, &Echo::new(), body.as_bytes());
+        assert_eq!(String::from_utf8(out).unwrap(), if found { sealed } else { body });
     }
     assert_eq!(fields.key(u8::try_from(KEYS.len()).unwrap()).unwrap().name, b"job_ref");
     for (number, key) in (0..).zip(KEYS) {
