@@ -113,6 +113,8 @@ fn documents_that_are_easily_read_wrongly() {
         br#"{"file_ids":["<file-1>",{"metadata":{"file_id":"file-2"}},"<file-3>"],"error":["resp_1",{"id":"resp_1"}]}"#,
         br#"{"variables":{"a":{"file_id":"<file-1>","id":"x_1","file_ids":["file-2"]}},"file_ids":["<file-2>"],"id":"<resp_1>"}"#,
         br#"{"variables":{"variables":{"file_id":"<file-1>"},"id":"x"},"id":"<resp_1>"}"#,
+        br#"{"variables":{"file_id":"<file-1>"},"id":"<resp_1>"}"#,
+        br#"{"variables":{"a":{"b":1},"id":"resp_1","file_id":"<file-1>"},"id":"<resp_2>"}"#,
     ]) {
         both_ways(document, Framing::Json, 0);
     }
