@@ -55,6 +55,7 @@ fn open_as(mode: Mode, ids: Ids, body: &str) -> (String, Summary) {
         assert_eq!(out, &place[..len], "cut at {at}");
         assert_eq!((other.verdict, other.keys), (summary.verdict, summary.keys), "cut at {at}");
         assert_eq!(other.account(), summary.account(), "cut at {at}");
+        assert_eq!(other.unreadable, summary.unreadable, "cut at {at}");
     }
     (String::from_utf8(place[..len].to_vec()).unwrap(), summary)
 }
@@ -231,6 +232,12 @@ fn a_string_is_looked_at_up_to_512_bytes() {
         assert_eq!(seal(&body) != body, sealed, "{len}");
         let (_, summary) = open(&body);
         assert_eq!(summary.unreadable, !sealed, "{len}");
+    }
+    // An escape in its first 512 bytes, or behind them.
+    for (at, unreadable) in [(5, true), (511, true), (512, false), (600, false)] {
+        let (front, back) = ("1".repeat(at - 5), "1".repeat(600));
+        let body = format!(r#"{{"id":"resp_{front}\n{back}"}}"#);
+        assert_eq!(open(&body).1.unreadable, unreadable, "{at}");
     }
     // Behind a string that is too long, regardless of its content and of the cut.
     for odd in sample(1, [r"\\", r#"\""#, r#"x\""#]) {
