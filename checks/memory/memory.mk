@@ -8,18 +8,17 @@ MEMORY := checks/memory
 MEMORY_OUT := $(BUILD)/memory
 PLANTED := $(MEMORY)/planted.sh
 
-# Miri. Stacked borrows for everything, tree borrows and many schedules for pointers and threads. The
-# C ABI, which has all unsafe code, runs whole; of everything else tests/support/src/sample.rs says
-# how much.
+# Miri. Stacked borrows for everything, tree borrows and many schedules for pointers and threads.
+# The C ABI, which has all unsafe code, runs whole. For all other tests,
+# tests/support/src/sample.rs tells how much of them runs.
 # * The symbolic alignment check rejects memchr, which aligns its own pointers, so it runs only on
 #   tests without it.
 # * Of the published vectors only the rows run: the random pairs take too long, and touch no memory.
-#   Nor do the forged cookies, which differ from forged ids in safe code only.
-# * Of all schedules of the threads, those of a large fleet and of draining slots read the same words
-#   as the others.
-# * What needs a process, another compiler or many crates is not in checks/machine.
-# The known answers of the ids also on a big-endian and on a 32-bit machine, and there the C ABI's
-# pointers, which have another size.
+# * Forged cookies do not run: they reach no other memory than forged ids do.
+# * Many schedules run only for few slots that are up: the other fleets read the same words.
+# * Tests that need a process, another compiler or many crates are not in checks/machine.
+# The known answers of the ids also run on a big-endian and on a 32-bit machine, where the pointers
+# of the C ABI have another size.
 MIRI_FLAGS := -Zmiri-disable-isolation -Zmiri-strict-provenance
 MIRI = MIRIFLAGS='$(MIRI_FLAGS) $(1)' $(CARGO) +$(NIGHTLY) miri test --quiet $(MACHINE) --target-dir $(MEMORY_OUT)/miri
 
