@@ -1,4 +1,4 @@
-//! The part of a test that Miri runs. Nothing else in tests/ asks for Miri.
+//! The part of a test that Miri runs: the one place that scales tests for it.
 //!
 //! Miri interprets the code, some thousand times slower than a processor runs it, and looks for
 //! undefined behaviour. The core has no unsafe code (only memchr, below it, has), so a sample of
