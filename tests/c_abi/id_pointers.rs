@@ -1,5 +1,5 @@
 //! Every fault of a pointer, one at a time, in each function of the ids: null, misaligned, a length
-//! that is zero or impossible, a buffer that is a byte short, a thing that was never begun. Each
+//! that is zero or impossible, a buffer that is a byte short, an object that was never begun. Each
 //! memory that is written lies once over the front and the back of each other. All memory is
 //! allocated to the byte, and outputs are uninitialised. An overlap that no status refuses does no
 //! harm.
@@ -156,7 +156,7 @@ impl Row<'_> {
         for (i, written) in self.params.iter().enumerate().filter(|(_, it)| it.is_written()) {
             for (j, other) in self.params.iter().enumerate().filter(|(j, _)| *j != i) {
                 let refused = self.apart.iter().any(|(it, from)| *it == i && from.contains(&j));
-                // The memory of things that were begun, and bytes that are rewritten, is separate.
+                // The memory of objects that were begun, and bytes that are rewritten, is separate.
                 if refused || other.is_read() && !written.is_read() {
                     self.overlap((i, written), (j, other), refused);
                 }
