@@ -99,6 +99,8 @@ fn documents_that_are_easily_read_wrongly() {
         // Values other than strings where an id belongs.
         br#"{"id":7,"id":true,"id":null,"id":-1.5e9,"id":[],"id":{},"id":["resp_1"],"file_ids":{"a":"file-1"},"id":"<resp_1>"}"#,
         br#"{"conversation":{"id":"<conv_1>"},"conversation":"<conv_2>","conversation":{"a":{"id":"<conv_3>"}},"conversation":null}"#,
+        br#"{"a":[1E5,-1.5e+10,0.1E-7,2E+1],"id":"<resp_1>","b":1E5}"#,
+        br#"{"conversation":[{"id":"<conv_1>"},"conv_2"],"container":["cntr_1"],"agent":[[]],"id":"<resp_1>"}"#,
         br#"{"file_ids":[7,"<file-1>",null,["file-2"],{"a":"file-3"},"<file-4>",true,"",[[]],{}]}"#,
         br#"[{"id":"<resp_1>"},[{"id":"<resp_2>"}],"resp_3",{"id":[{"id":"<resp_4>"}]}]"#,
         // Blanks wherever they may be, and none.
@@ -111,6 +113,8 @@ fn documents_that_are_easily_read_wrongly() {
         br#"{"file_ids":["<file-1>",{"metadata":{"file_id":"file-2"}},"<file-3>"],"error":["resp_1",{"id":"resp_1"}]}"#,
         br#"{"variables":{"a":{"file_id":"<file-1>","id":"x_1","file_ids":["file-2"]}},"file_ids":["<file-2>"],"id":"<resp_1>"}"#,
         br#"{"variables":{"variables":{"file_id":"<file-1>"},"id":"x"},"id":"<resp_1>"}"#,
+        br#"{"variables":{"file_id":"<file-1>"},"id":"<resp_1>"}"#,
+        br#"{"variables":{"a":{"b":1},"id":"resp_1","file_id":"<file-1>"},"id":"<resp_2>"}"#,
     ]) {
         both_ways(document, Framing::Json, 0);
     }
@@ -152,6 +156,12 @@ fn documents_that_are_broken_pass_from_there_on() {
             b" \xef\xbb\xbf{\"id\":\"resp_1\"}",
             // Only the whole word ends a stream.
             b"[DONE",
+            b"7,{\"id\":\"resp_1\"}",
+            b"\"x\",{\"id\":\"resp_1\"}",
+            b"{\"a\":[1},\"id\":\"resp_1\"}",
+            b"{\"a\":{\"b\":\"\"],\"id\":\"resp_1\"}",
+            b"[DONE,",
+            b"[DATA]",
             b"[DONE]]",
             b"[DONE] {\"id\":\"resp_1\"}",
             b"[DATA,{\"id\":\"resp_1\"}]",
