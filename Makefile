@@ -58,6 +58,7 @@ BUILDS += lib wasm bindings header vectors
 # BUILD.
 RUST_TARGET ?=
 ARCHIVE := $(BUILD)/cargo/$(addsuffix /,$(RUST_TARGET))release/libtokenpin.a
+SMALL := $(BUILD)/cargo/small.symbols
 OBJECT := $(BUILD)/cargo/tokenpin.o
 # Flags of the planted-panic check; empty for real builds.
 RUSTC_FLAGS ?=
@@ -71,18 +72,28 @@ lib: $(STATIC) $(SHARED) ## the static and the shared library, in build/lib
 ARTEFACT := --cfg tokenpin_artefact -C no-vectorize-loops \
   $(addprefix -C llvm-args=-,unroll-threshold=20 unroll-runtime=0 force-attribute=optsize \
   inline-threshold=50 inlinehint-threshold=130 two-entry-phi-node-folding-threshold=1 \
-  jump-threading-threshold=3)
+  jump-threading-threshold=3 min-jump-table-entries=8 bonus-inst-threshold=0)
 
-$(ARCHIVE): $(SOURCES)
-	$(CARGO) rustc --quiet --locked --release --lib --features capi --crate-type staticlib \
-	  $(addprefix --target ,$(RUST_TARGET)) --target-dir $(BUILD)/cargo -- $(ARTEFACT) \
-	  -C relocation-model=pic $(RUSTC_FLAGS)
+STATICLIB = $(CARGO) rustc --quiet --locked --release --lib --features capi --crate-type staticlib \
+  $(addprefix --target ,$(RUST_TARGET)) --target-dir $(BUILD)/cargo -- $(ARTEFACT) \
+  -C relocation-model=pic $(RUSTC_FLAGS)
+
+# Everything is made small, except what fast.txt lists. LLVM knows a function by its symbol, and a
+# symbol has a hash that only a build tells: so there are two.
+$(SMALL): $(SOURCES) packaging/fast.txt packaging/listed.sh Makefile common.mk
+	$(STATICLIB)
+	NM='$(NM)' packaging/listed.sh --others packaging/fast.txt $(ARCHIVE) > $@.new
+	mv $@.new $@
+
+$(ARCHIVE): $(SMALL)
+	@echo 'the same, with minsize for what $(SMALL) lists'
+	@$(STATICLIB) -C llvm-args="$$(sed 's/.*/-force-attribute=&:minsize/' $(SMALL))"
 
 # One object, in which every global symbol that is not ours is local. So the static library can be
 # linked with other Rust libraries, whose runtimes define the same symbols. Sections that our code
 # does not reach are dropped, and so is the bitcode in some targets' standard libraries: an archiver
 # with LLVM's plugin would read that instead of the object.
-$(OBJECT): $(ARCHIVE) packaging/hot.sh packaging/hot.txt
+$(OBJECT): $(ARCHIVE) packaging/hot.sh packaging/hot.txt packaging/listed.sh
 	$(CC) -r -nostdlib -o $@ -Wl,--gc-sections -Wl,--gc-keep-exported \
 	  $$($(NM) --defined-only $(ARCHIVE) 2>/dev/null | sed -n 's/.* T \(tokenpin_.*\)/-Wl,-u,\1/p') $(ARCHIVE)
 	NM='$(NM)' OBJCOPY='$(OBJCOPY)' packaging/hot.sh $@
@@ -126,4 +137,4 @@ bindings: ## include/, go/*_gen.go and the tables in docs/, from src; every mani
 	TOKENPIN_WRITE_BINDINGS=1 $(CARGO) test --quiet --locked --features capi --test bindings
 
 .PHONY: header
-header: bindings ## the same; include/tokenpin.h is the first of them
+header: bindings ## include/tokenpin.h, with everything else of `make bindings`

@@ -54,7 +54,7 @@ bench-envoy: envoy-filter envoy-venv $(BENCH_CALLBACKS) ## the filter's price in
 	@$(MAKE) --no-print-directory bench-bodies
 
 .PHONY: bench-bodies
-bench-bodies: envoy-filter envoy-venv $(BENCH_CALLBACKS) $(BENCH_TIMED) ## the same for bodies with sealed ids
+bench-bodies: envoy-filter envoy-venv $(BENCH_CALLBACKS) $(BENCH_TIMED) ## the filter's price for bodies
 	checks/need.sh wrk wrk 'it makes the requests'
 	$(VENV)/bin/python -B benches/bodies.py --modules $(dir $(ENVOY_FILTER)) --folder $(BENCH)/bodies \
 	  $(if $(QUICK),--runs 2,--document docs/measured/envoy.md)

@@ -62,9 +62,7 @@ impl Sip {
     /// Adds pieces to the message. Their boundaries leave no trace.
     #[inline(never)]
     pub(crate) fn write(&mut self, pieces: &[&[u8]]) {
-        for piece in pieces {
-            self.join(piece);
-        }
+        self.clone().run(pieces, Some(self));
     }
 
     /// Returns the first 64 bits of the output for a message that ends with `pieces`.
@@ -76,13 +74,24 @@ impl Sip {
 
     /// Returns all of the output, with the first 64 bits in the low half. The rest is 0 for a
     /// 64-bit output.
-    ///
-    /// One function that works on a copy, so that the state stays in registers.
-    #[inline(never)]
+    #[inline]
     pub(crate) fn finish_wide(&self, pieces: &[&[u8]]) -> u128 {
+        self.run(pieces, None)
+    }
+
+    /// Adds `pieces`, then either keeps the hash for more, or finishes it.
+    ///
+    /// One function for both, because the code for a piece is long. It works on a copy, so that the
+    /// state stays in registers.
+    #[inline(never)]
+    fn run(&self, pieces: &[&[u8]], more: Option<&mut Self>) -> u128 {
         let mut hash = self.clone();
         for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
             hash.join(piece);
+        }
+        if let Some(more) = more {
+            *more = hash;
+            return 0;
         }
         hash.absorb(hash.len << 56 | hash.tail);
         hash.v[2] ^= if hash.wide { 0xee } else { 0xff };
@@ -95,10 +104,7 @@ impl Sip {
     }
 
     #[inline(always)]
-    #[expect(
-        clippy::inline_always,
-        reason = "so that the state is in registers, see `finish_wide`"
-    )]
+    #[expect(clippy::inline_always, reason = "so that the state is in registers, see `run`")]
     fn join(&mut self, piece: &[u8]) {
         // The number of bits that the word holds already.
         let filled = self.len % 8 * 8;

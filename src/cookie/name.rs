@@ -2,6 +2,7 @@
 
 use arrayvec::ArrayVec;
 
+use crate::base64;
 use crate::error::Error;
 use crate::key::check_scope;
 use crate::limits::MAX_COOKIE_NAME;
@@ -26,29 +27,13 @@ impl Audience<'_> {
 
 /// Checks a name: RFC 6265 section 4.1.1 makes it a token, RFC 9110 section 5.6.2.
 pub(crate) fn check_name(name: &[u8]) -> Result<(), Error> {
-    let token = |&byte: &u8| TOKEN[usize::from(byte)];
+    // Letters, digits, `-` and `_` are the alphabet of base64url.
+    let token = |byte: &u8| base64::value(*byte) < 64 || b"!#$%&'*+.^`|~".contains(byte);
     if name.is_empty() || name.len() > MAX_COOKIE_NAME || !name.iter().all(token) {
         return Err(Error::CookieName);
     }
     Ok(())
 }
-
-/// Marks the bytes that a token may have.
-static TOKEN: [bool; 256] = {
-    let mut token = [false; 256];
-    let mut byte = 0_u8;
-    while byte < 128 {
-        token[byte as usize] = byte.is_ascii_alphanumeric();
-        byte += 1;
-    }
-    let others = b"!#$%&'*+-.^_`|~";
-    let mut i = 0;
-    while i < others.len() {
-        token[others[i] as usize] = true;
-        i += 1;
-    }
-    token
-};
 
 /// A cookie's name.
 #[derive(Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use crate::select::slot::{Filter, Slot, SlotStatus, identity_hash};
 use crate::select::{Strategy, by_jump, by_rendezvous};
 
 use super::classify::{Class, Table, check_rules};
-use super::config::{Config, IdConfig, IdOwner};
+use super::config::{Config, IdOwner};
 use super::request::KeyInput;
 use super::{fingerprint, index};
 
@@ -66,13 +66,13 @@ impl<'a> Affinity<'a> {
     ) -> Result<Self, ConfigError> {
         let keys = |i| config.cookie_keys.get(i).map(CookieKey::view);
         let id_keys = |i| config.ids.keys.get(i).map(CookieKey::view);
-        Self::with_keys(config, (&keys, &id_keys), slots, index)
+        Self::with_keys(config.clone(), (&keys, &id_keys), slots, index)
     }
 
     /// Builds an affinity like [`Affinity::new`], from cookie keys and id keys by position. See
     /// [`KeyRing::of`].
     pub(crate) fn with_keys<'k>(
-        config: &Config<'a>,
+        mut config: Config<'a>,
         (keys, id_keys): (&KeysAt<'_, 'k>, &KeysAt<'_, 'k>),
         slots: &'a [Slot],
         index: &'a mut [u32],
@@ -113,8 +113,7 @@ impl<'a> Affinity<'a> {
             max_idle: config.max_idle,
             refresh_interval: config.refresh_interval(),
         };
-        let ids = IdConfig { keys: &[], ..config.ids };
-        let config = Config { cookie_keys: &[], ids, ..config.clone() };
+        (config.cookie_keys, config.ids.keys) = (&[], &[]);
         let macs = ring.macs(&Audience { name: name.as_bytes(), scope: config.scope });
         let table = Table::new(&|i| config.rules.get(i).copied(), config.replace_rules);
         let fingerprint =

@@ -80,7 +80,7 @@ impl OwnedAffinity {
                 path: &owned.path,
                 domain: &owned.domain,
             });
-            Affinity::with_keys(&config, (&keys, &id_keys), &owned.slots, owned.index.borrow_mut())
+            Affinity::with_keys(config, (&keys, &id_keys), &owned.slots, owned.index.borrow_mut())
         })
         .map(Self)
     }

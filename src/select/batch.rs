@@ -4,7 +4,7 @@ use crate::error::Error;
 
 use super::jump::{BATCH, jump_batch};
 use super::probe::{PROBES, ends, following, probe, some_end};
-use super::rendezvous::{Champion, Few, LANES};
+use super::rendezvous::{Champion, Few};
 use super::slot::{Filter, Slot, Word, count, in_range};
 use super::{Strategy, by_jump, select};
 
@@ -158,11 +158,9 @@ fn pass(
     let first_slots = (0..).step_by(Few::MAX);
     for (first, window) in first_slots.zip(slots.chunks(Few::MAX)) {
         let few = Few::of(first, window, filter);
-        for (places, champions) in places.chunks(LANES).zip(champions.chunks_exact_mut(LANES)) {
-            let at = |lane: usize| places.get(lane).map_or(0, |&place| usize::from(place));
-            let lanes = core::array::from_fn(|lane| hashes.get(at(lane)).copied().unwrap_or(0));
-            if let Ok(champions) = champions.try_into() {
-                few.contest(lanes, champions);
+        for (&place, champion) in places.iter().zip(&mut champions) {
+            if let Some(&hash) = hashes.get(usize::from(place)) {
+                few.contest(hash, champion);
             }
         }
     }

@@ -15,8 +15,14 @@ use super::slot::{Filter, Slot, Word};
 /// Fraction bits of the logarithm.
 const FRACTION: u32 = 40;
 
-/// `round(2^40 * log2(1 + j / 256))` for `j` in `0..=256`.
-static LOG2: [u64; 257] = log2_table();
+/// `round(2^40 * log2(1 + j / 256))` for `j` in `0..=256`, of which 40 bits are stored: the last
+/// entry is 0 instead of `2^40`.
+static LOG2: Log2 = Log2::table();
+
+struct Log2 {
+    low: [u32; 257],
+    high: [u8; 257],
+}
 
 /// Applies the finaliser of splitmix64: a bijection of the 64-bit integers.
 #[must_use]
@@ -103,7 +109,7 @@ pub(crate) struct Champion {
 }
 
 impl Champion {
-    /// No champion yet: every weight beats 0.
+    /// No champion yet.
     pub(crate) const NONE: Self = Self { rank: 0, weight: 0 };
 
     #[inline]
@@ -119,7 +125,8 @@ impl Champion {
     /// Compares with the draw of the slot `index`, the next in order.
     #[inline]
     pub(crate) fn meet(&mut self, index: u32, weight: u32, r: u64) {
-        if (Draw { r, weight }).beats(self.draw()) {
+        // Every weight beats 0, without a logarithm.
+        if self.weight == 0 || (Draw { r, weight }).beats(self.draw()) {
             *self = Self { rank: Self::rank(index, r), weight };
         }
     }
@@ -160,38 +167,47 @@ pub fn neg_log2(r: u64) -> u64 {
     let mantissa = x << (63 - exponent);
     let cell = ((mantissa >> 55) & 0xff) as usize;
     let rest = (mantissa >> 31) & 0x00ff_ffff;
-    let low = LOG2[cell];
-    let step = LOG2[cell + 1] - low;
+    let low = LOG2.get(cell);
+    let step = LOG2.get(cell + 1).wrapping_sub(low) & ((1 << FRACTION) - 1);
     let log2 = (u64::from(exponent) << FRACTION) + low + ((step * rest) >> 24);
     (64 << FRACTION) - log2
 }
 
-/// Computes the table by integer arithmetic. Squaring a number doubles its logarithm, so each
-/// squaring of the mantissa (in `1..2`, with 63 fraction bits) shifts out one more binary digit of
-/// it.
-const fn log2_table() -> [u64; 257] {
-    // 12 digits beyond those kept decide the rounding; no entry lies nearer to a tie.
-    const EXTRA: u32 = 12;
-    let mut table = [0; 257];
-    let mut j = 0;
-    while j < 256 {
-        let mut mantissa: u128 = (256 + j as u128) << 55;
-        let mut log2: u64 = 0;
-        let mut digit = 0;
-        while digit < FRACTION + EXTRA {
-            mantissa = (mantissa * mantissa) >> 63;
-            log2 <<= 1;
-            if mantissa >> 64 != 0 {
-                mantissa >>= 1;
-                log2 |= 1;
-            }
-            digit += 1;
-        }
-        table[j] = (log2 + (1 << (EXTRA - 1))) >> EXTRA;
-        j += 1;
+impl Log2 {
+    #[inline]
+    fn get(&self, j: usize) -> u64 {
+        u64::from(self.high[j]) << 32 | u64::from(self.low[j])
     }
-    table[256] = 1 << FRACTION;
-    table
+
+    /// Computes the table by integer arithmetic. Squaring a number doubles its logarithm, so each
+    /// squaring of the mantissa (in `1..2`, with 63 fraction bits) shifts out one more binary digit
+    /// of it.
+    #[expect(clippy::cast_possible_truncation, reason = "the parts of 40 bits")]
+    const fn table() -> Self {
+        // 12 digits beyond those kept decide the rounding; no entry lies nearer to a tie.
+        const EXTRA: u32 = 12;
+        let mut table = Self { low: [0; 257], high: [0; 257] };
+        let mut j = 0;
+        while j < 256 {
+            let mut mantissa: u128 = (256 + j as u128) << 55;
+            let mut log2: u64 = 0;
+            let mut digit = 0;
+            while digit < FRACTION + EXTRA {
+                mantissa = (mantissa * mantissa) >> 63;
+                log2 <<= 1;
+                if mantissa >> 64 != 0 {
+                    mantissa >>= 1;
+                    log2 |= 1;
+                }
+                digit += 1;
+            }
+            log2 = (log2 + (1 << (EXTRA - 1))) >> EXTRA;
+            table.low[j] = log2 as u32;
+            table.high[j] = (log2 >> 32) as u8;
+            j += 1;
+        }
+        table
+    }
 }
 
 /// The number of slots that are early in a pass. The champion of `k` slots loses to the next with
@@ -282,45 +298,26 @@ impl Few {
         few
     }
 
-    /// Compares the candidates with the champions of several keys, which come from earlier slots.
+    /// Compares the candidates with the champion of a key, which comes from earlier slots.
     #[inline]
-    pub(crate) fn contest(&self, hashes: [u64; LANES], champions: &mut [Champion; LANES]) {
-        let hashes = hashes.map(fold);
+    pub(crate) fn contest(&self, hash: u64, champion: &mut Champion) {
+        let hash = fold(hash);
+        // Copied into registers, because a reference could be aliased.
+        let mut best = *champion;
         let weight = self.list.first().map_or(0, |first| first.weight);
-        let same = |champion: &Champion| champion.weight == weight || champion.weight == 0;
-        if self.same_weight && champions.iter().all(same) {
-            // Copied into registers, because a reference could be aliased.
-            let mut ranks = champions.map(|champion| Champion { weight, ..champion });
+        if self.same_weight && (best.weight == weight || best.weight == 0) {
+            best.weight = weight;
             for candidate in &self.list {
-                for_each_lane(|lane| {
-                    let r = finish(stir(hashes[lane] ^ candidate.identity));
-                    ranks[lane].meet_equal(candidate.slot, r);
-                });
+                best.meet_equal(candidate.slot, finish(stir(hash ^ candidate.identity)));
             }
-            *champions = ranks;
-            return;
-        }
-        for candidate in &self.list {
-            for (champion, hash) in champions.iter_mut().zip(hashes) {
+        } else {
+            for candidate in &self.list {
                 let r = finish(stir(hash ^ candidate.identity));
-                champion.meet(candidate.slot, candidate.weight, r);
+                best.meet(candidate.slot, candidate.weight, r);
             }
         }
+        *champion = best;
     }
-}
-
-/// The number of keys of a batch that meet a slot together: enough to share the cost of reading the
-/// slot, few enough for the registers.
-pub(crate) const LANES: usize = 4;
-
-/// Writes a loop out, for a compiler whose options keep loops as they are.
-#[inline]
-fn for_each_lane(mut body: impl FnMut(usize)) {
-    const { assert!(LANES == 4, "no lane may be left out") };
-    body(0);
-    body(1);
-    body(2);
-    body(3);
 }
 
 #[cfg(test)]
@@ -334,17 +331,19 @@ mod tests {
     #[test]
     #[expect(clippy::cast_precision_loss, reason = "entries are below 2^41")]
     fn table_agrees_with_the_formula() {
-        for (j, &entry) in LOG2.iter().enumerate() {
+        for j in 0..256 {
+            let entry = LOG2.get(j);
             let exact = (1.0 + j as f64 / 256.0).log2() * (1_u64 << FRACTION) as f64;
             assert!((entry as f64 - exact).abs() <= 0.501, "j = {j}: {entry} against {exact}");
         }
-        assert_eq!(LOG2[0], 0);
-        assert_eq!(LOG2[128], 643_173_071_356);
+        assert_eq!((LOG2.get(0), LOG2.get(256)), (0, 0));
+        assert_eq!(LOG2.get(128), 643_173_071_356);
     }
 
     #[test]
     fn the_compiler_computes_the_table_as_the_machine_does() {
-        assert_eq!(std::hint::black_box(log2_table as fn() -> [u64; 257])(), LOG2);
+        let made = std::hint::black_box(Log2::table as fn() -> Log2)();
+        assert_eq!((made.low, made.high), (LOG2.low, LOG2.high));
     }
 
     #[test]
@@ -354,8 +353,8 @@ mod tests {
         assert_eq!(neg_log2(1), 63 << FRACTION);
         assert_eq!(neg_log2((1 << 63) - 1), 1 << FRACTION);
         // 2^64 - 1: the last cell, one step short of its end.
-        let step = LOG2[256] - LOG2[255];
-        let last = (63 << FRACTION) + LOG2[255] + ((step * 0x00ff_ffff) >> 24);
+        let step = (1 << FRACTION) - LOG2.get(255);
+        let last = (63 << FRACTION) + LOG2.get(255) + ((step * 0x00ff_ffff) >> 24);
         assert_eq!(neg_log2(u64::MAX - 1), (64 << FRACTION) - last);
     }
 
@@ -363,7 +362,8 @@ mod tests {
     #[test]
     fn edges_of_every_cell() {
         for exponent in 0..64_u32 {
-            for (cell, &entry) in LOG2.iter().enumerate().take(256) {
+            for cell in 0..256 {
+                let entry = LOG2.get(cell);
                 let scaled = (256 + cell as u128) << exponent;
                 if scaled & 0xff != 0 {
                     continue; // Not an integer: no x lies on this edge.
