@@ -379,7 +379,7 @@ fn a_refusal_tells_the_key_of_the_object_around() {
         assert_eq!((summary.refused, summary.keys[0]), (true, number_of(key)), "{body}");
     }
     // The innermost key is known on any level.
-    for levels in 0..40 {
+    for levels in sample(3, 0..40) {
         for inner in [r#"{"agent":{"id":"@"}}"#, r#"{"vault_ids":["@"]}"#] {
             let body = "{\"video\":".repeat(levels) + inner + &"}".repeat(levels);
             let summary = open(&body.replace('@', &foreign)).1;
