@@ -137,4 +137,4 @@ bindings: ## include/, go/*_gen.go and the tables in docs/, from src; every mani
 	TOKENPIN_WRITE_BINDINGS=1 $(CARGO) test --quiet --locked --features capi --test bindings
 
 .PHONY: header
-header: bindings ## the same; include/tokenpin.h is the first of them
+header: bindings ## include/tokenpin.h, with everything else of `make bindings`

@@ -38,8 +38,8 @@ BENCH_UNTIMED = $(OBJCOPY) \
   $(foreach hook,$(BENCH_HOOKS),--redefine-sym $(BENCH_HOOK)$(hook)=$(BENCH_HOOK)$(hook)_untimed)
 $(BUILD)/envoy/libtokenpin_timed.so: benches/timed.cc $(ENVOY_OBJECTS) $(STATIC) gateways/envoy/exports.map
 	$(BENCH_UNTIMED) $(BUILD)/envoy/module.o $(BUILD)/envoy/untimed.o
-	$(CXX) $(ENVOY_CXXFLAGS) -Igateways/envoy $< $(BUILD)/envoy/untimed.o $(filter-out %/module.o,$(ENVOY_OBJECTS)) \
-	  $(STATIC) -o $@ $(ENVOY_LDFLAGS)
+	$(CXX) $(ENVOY_CXXFLAGS) -Igateways/envoy $< $(BUILD)/envoy/untimed.o $(filter-out %/module.o,$(ENVOY_LINKED)) \
+	  -o $@ $(ENVOY_LDFLAGS)
 $(BUILD)/envoy/libcallbacks_timed.so: benches/timed.cc $(BENCH_CALLBACKS) gateways/envoy/exports.map
 	$(CXX) $(ENVOY_CXXFLAGS) -Igateways/envoy -c benches/callbacks.cc -o $(BUILD)/envoy/callbacks.o
 	$(BENCH_UNTIMED) $(BUILD)/envoy/callbacks.o $(BUILD)/envoy/callbacks_untimed.o
@@ -54,7 +54,7 @@ bench-envoy: envoy-filter envoy-venv $(BENCH_CALLBACKS) ## the filter's price in
 	@$(MAKE) --no-print-directory bench-bodies
 
 .PHONY: bench-bodies
-bench-bodies: envoy-filter envoy-venv $(BENCH_CALLBACKS) $(BENCH_TIMED) ## the same for bodies with sealed ids
+bench-bodies: envoy-filter envoy-venv $(BENCH_CALLBACKS) $(BENCH_TIMED) ## the filter's price for bodies
 	checks/need.sh wrk wrk 'it makes the requests'
 	$(VENV)/bin/python -B benches/bodies.py --modules $(dir $(ENVOY_FILTER)) --folder $(BENCH)/bodies \
 	  $(if $(QUICK),--runs 2,--document docs/measured/envoy.md)
@@ -63,5 +63,5 @@ bench-bodies: envoy-filter envoy-venv $(BENCH_CALLBACKS) $(BENCH_TIMED) ## the s
 bench-size: lib envoy-filter ## bytes of the libraries and of an affinity, also into docs/proofs
 	@mkdir -p $(BENCH)
 	$(CC) -std=c11 -O2 -Wall -Wextra -Wpedantic -Werror -Iinclude benches/footprint.c $(STATIC) -o $(BENCH)/footprint
-	$(CXX) -o $(BENCH)/filter.so $(ENVOY_OBJECTS) $(STATIC) $(ENVOY_LDFLAGS) -Wl,-Map,$(BENCH)/filter.map
+	$(CXX) -o $(BENCH)/filter.so $(ENVOY_LINKED) $(ENVOY_LDFLAGS) -Wl,-Map,$(BENCH)/filter.map
 	$(PYTHON) -B benches/size.py --shared $(SHARED) --build $(BENCH) --document docs/proofs/performance.md

@@ -17,6 +17,8 @@ namespace {
 constexpr int kCounters = 6;
 constexpr int kIdCounters = 2;
 constexpr int kRequest[] = {kBufferedRequestBody, kReceivedRequestBody};
+constexpr int kReceived[] = {kReceivedRequestBody};
+constexpr int kBuffered[] = {kBufferedRequestBody};
 constexpr int kResponse[] = {kReceivedResponseBody};
 // The number of bytes by which opening shortens an id.
 constexpr uint64_t kLoss = 10;
@@ -69,16 +71,20 @@ int envoy_dynamic_module_on_http_filter_request_headers(envoy_filter envoy, modu
 
 int envoy_dynamic_module_on_http_filter_request_body(envoy_filter envoy, module_pointer,
                                                      bool end_of_stream) noexcept {
-  tokenpin_envoy::ReadPieces(envoy, kRequest);
+  const uint64_t part = tokenpin_envoy::SizeOf(tokenpin_envoy::ReadPieces(envoy, kReceived));
   if (!end_of_stream) return kStopBodyAndBuffer;
   headers.Read(envoy, kRequestHeader);
   Change(envoy);
   Count(envoy, kIdCounters);
   tokenpin_envoy::SetHeader(envoy, kRequestHeader, "accept-encoding", "identity");
-  envoy_dynamic_module_callback_http_received_buffered_request_body(envoy);
-  const uint64_t size = tokenpin_envoy::SizeOf(tokenpin_envoy::ReadPieces(envoy, kRequest));
+  tokenpin_envoy::Bodies bodies = kBuffered;
+  if (part != 0) {
+    bodies = kRequest;
+    envoy_dynamic_module_callback_http_received_buffered_request_body(envoy);
+  }
+  const uint64_t size = tokenpin_envoy::SizeOf(tokenpin_envoy::ReadPieces(envoy, bodies));
   if (size <= kLoss) return kContinue;
-  tokenpin_envoy::DrainBody(envoy, kRequest, kLoss);
+  tokenpin_envoy::DrainBody(envoy, bodies, kLoss);
   tokenpin_envoy::SetHeader(envoy, kRequestHeader, "content-length", std::to_string(size - kLoss));
   return kContinue;
 }

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Config is everything that an affinity is built from. DefaultConfig sets the defaults; then
-// PlacementKey, CookieKeys and Slots have to be set. New copies all of it.
+// Config is the input of an affinity. DefaultConfig sets the defaults; then PlacementKey,
+// CookieKeys and Slots have to be set. New copies all of it.
 type Config struct {
 	// PlacementKey decides the mapping of keys. The same on all replicas; not all zero.
 	PlacementKey Secret
@@ -17,10 +17,10 @@ type Config struct {
 	CookieKeys []CookieKey
 	// Slots are the slots, 1 to MaxBuckets, vacant ones included.
 	Slots []SlotConfig
-	// Strategy is how a slot is selected.
+	// Strategy selects slots. Default StrategyJump.
 	Strategy Strategy
-	// Scope is the set of accounts that the affinity is about, 0 to MaxScope bytes, used where a
-	// request brings none.
+	// Scope names the set of accounts that the affinity is about, in 0 to MaxScope bytes. It is used
+	// if a request has none.
 	Scope string
 	// CookieName is the cookie's name; empty for the default name of the request's scope.
 	CookieName string
@@ -28,8 +28,8 @@ type Config struct {
 	Attributes Attributes
 	// Rules is the classification table: these rules, and behind them the default ones.
 	Rules []Rule
-	// MaxAge is Max-Age in seconds; 0 for a session cookie; MaxAgeAuto, the default, for as long as
-	// the cookie can be valid.
+	// MaxAge is Max-Age in seconds. 0 is a session cookie. MaxAgeAuto, the default, is as long as the
+	// cookie can be valid.
 	MaxAge uint32
 	// Skew is the tolerance for clocks that run ahead, in seconds. Default 300.
 	Skew uint32
@@ -46,20 +46,20 @@ type Config struct {
 	PolicyExisting Policy
 	// PolicyNew is for all others. Default PolicyFallbackAndUpdate.
 	PolicyNew Policy
-	// CombineKeys uses consumer and session key together where a request has both.
+	// CombineKeys uses consumer and session key together if a request has both.
 	CombineKeys bool
-	// RejectBadKeys rejects a request whose key is untrusted, ambiguous or too long. Else the next
-	// source is tried.
+	// RejectBadKeys rejects a request whose key is untrusted, ambiguous or too long, instead of trying
+	// the next source.
 	RejectBadKeys bool
 	// KeyedCookies gives cookies to sessions that have a key.
 	KeyedCookies bool
-	// MintSingle mints cookies also where only one slot holds an account.
+	// MintSingle mints cookies also if only one slot holds an account.
 	MintSingle bool
 	// PromptCache gives affinity to the prompt-cache group too.
 	PromptCache bool
 	// ReplaceRules leaves the default rules out of the classification table.
 	ReplaceRules bool
-	// IDs says what is done with the ids of requests and responses.
+	// IDs is the treatment of ids.
 	IDs IDConfig
 }
 
@@ -68,7 +68,7 @@ const (
 	defaultMaxLife = 30 * 24 * 60 * 60
 )
 
-// DefaultConfig gives the defaults. PlacementKey, CookieKeys and Slots have to be set.
+// DefaultConfig returns the defaults. PlacementKey, CookieKeys and Slots have to be set.
 func DefaultConfig() Config {
 	return Config{
 		Attributes:   Attributes{Secure: true, HTTPOnly: true},
@@ -82,9 +82,9 @@ func DefaultConfig() Config {
 	}
 }
 
-// Affinity decides. It is built once from a configuration and is immutable except for the status of
-// its slots. All its methods may be called from any number of goroutines concurrently, Close
-// included; none waits for another.
+// Affinity decides which slot serves a request. It is built once from a configuration, and is
+// immutable except for the status of its slots. Any number of goroutines may call all its methods
+// concurrently, Close included; none waits for another.
 type Affinity struct {
 	// The library's memory is freed when no one can reach what this points to, so a call that is
 	// under way keeps it alive without a lock or a count.
@@ -103,56 +103,56 @@ func New(config *Config) (*Affinity, error) {
 	return a, nil
 }
 
-// Close ends the life of the affinity: later calls return ErrNotInitialised. Calls under way are
-// not disturbed; the secrets are wiped and the memory is freed by the first garbage collection
-// after the last of them. An affinity that is dropped without Close is wiped and freed in the same
-// way, so where a new configuration takes over, drop the old affinity and let the decisions that it
-// made be finished. The error is always nil.
+// Close ends the life of the affinity: later calls return ErrNotInitialised. Calls under way
+// continue. The first garbage collection after the last of them wipes the secrets and frees the
+// memory. An affinity that is dropped without Close is wiped and freed in the same way. So when a
+// new configuration takes over, just drop the old affinity, and finish the decisions that it made
+// with it. The error is always nil.
 func (a *Affinity) Close() error {
 	a.handle.Store(nil)
 	return nil
 }
 
-// Request is what a decision looks at. Its strings and slices are borrowed for the call. The zero
-// value is a valid start; Stamp fills in what every request needs.
+// Request is the input of a decision. Its strings and slices are borrowed for the call. The zero
+// value is a valid start. Stamp sets the time and the random bytes.
 type Request struct {
-	// Method and Target, such as "/v1/responses?x=1", are read to classify, and for nothing else.
-	// With HasGroup, the method still tells whether the request names existing state. It is CONNECT
-	// for a WebSocket handshake, also where that is a GET with Upgrade: it reads nothing, and what
-	// comes of it may create.
+	// Method and Target, such as "/v1/responses?x=1", are only read to classify. With HasGroup, the
+	// method still says whether the request names existing state. Use CONNECT for a WebSocket
+	// handshake, also if it is a GET with Upgrade: a handshake reads nothing, and its connection may
+	// create state.
 	Method, Target string
-	// Consumers are the values of the consumer header. Empty ones do not count, equal ones count as
+	// Consumers are the values of the consumer header. Empty ones are skipped, and equal ones count as
 	// one.
 	Consumers []string
-	// ConsumerTrusted says that they come from someone who may name consumers.
+	// ConsumerTrusted says that they come from a source that may name consumers.
 	ConsumerTrusted bool
-	// Sessions are the values of the session header. Empty ones do not count, equal ones count as
+	// Sessions are the values of the session header. Empty ones are skipped, and equal ones count as
 	// one.
 	Sessions []string
 	// Cookies are the values of the Cookie fields.
 	Cookies []string
 	// CarrierValue is a cookie's value that came in a separate header; empty for none.
 	CarrierValue string
-	// Carrier says that the answer is returned in that header. Taken for granted if CarrierValue is
-	// not empty.
+	// Carrier says that the response returns the cookie in that header. Implied if CarrierValue is not
+	// empty.
 	Carrier bool
 	// Scope is 0 to MaxScope bytes; empty for the configured one.
 	Scope string
 	// Tried are the slots that this request has tried already.
 	Tried []int32
-	// HasGroup says that Group is the group. Else Method and Target are classified.
+	// HasGroup says that Group is the group. Otherwise Method and Target are classified.
 	HasGroup bool
 	Group    Group
-	// Existing says that the request names existing state, and so is stateful, for any group,
-	// method and target say. Set it where the body names some (previous_response_id, input_file_id,
-	// ...), which only IDs tells.
+	// Existing says that the request names existing state. Then it is stateful, regardless of group,
+	// method and target. Set it if the body names state (previous_response_id, input_file_id, ...);
+	// the library learns that only from IDs.
 	Existing bool
-	// IDs is what the ids of path, query and body come to; nil where no one looked.
+	// IDs is the summary of the ids in path, query and body; nil if they were not read.
 	IDs *IDSummary
-	// IDHint is nil, or what becomes the id of a new session, so that parallel first requests of
-	// one client agree: what [Affinity.IDHint] makes of something that belongs only to one client.
-	// A connection is not that behind a CDN, which sends many clients over one; nor is an address
-	// behind a NAT. Nil if in doubt.
+	// IDHint is nil, or the 16 bytes that become the id of a new session, so that parallel first
+	// requests of one client agree: [Affinity.IDHint] of something that belongs to only one client.
+	// Not a connection behind a CDN, which carries many clients, and not an address behind a NAT. Nil
+	// if in doubt.
 	IDHint *[16]byte
 	// Now is the wall clock in unix seconds. A negative one counts as 0.
 	Now int64
@@ -167,43 +167,44 @@ func (r *Request) Stamp() {
 	_, _ = rand.Read(r.Entropy[:]) // never fails
 }
 
-// Decision is the answer to a request, to be kept until its response. It holds no pointers. Its
-// cookie is not printed.
+// Decision is the answer to a request. Keep it until the response. It holds no pointers, and its
+// cookie is never printed.
 //
 // The layout is that of the C structure, so that the library writes it in place; native_affinity.go
 // checks that.
 type Decision struct {
 	fingerprint uint64
-	// Slot is the slot that serves, or NoSlot: then a local error is the answer.
+	// Slot is the slot that serves, or NoSlot: then the host answers with an error itself.
 	Slot   int32
 	maxAge uint32
-	// RetryAfter is, without a slot, in how many seconds the first slot that can serve the request
-	// is up again, under fail_fast, and for an id, the pinned one; at most 1<<32 - 1. 0 if that is
-	// unknown, if it can serve now but was tried, if the keys or ids were refused, and where a slot
-	// serves.
+	// RetryAfter is, without a slot, the number of seconds until the first slot that can serve the
+	// request is up again; under fail_fast, and for an id, until the pinned slot is. At most 1<<32 -
+	// 1. 0 if that is unknown, if the slot can serve now but was tried, if the keys or ids were
+	// refused, and if a slot serves.
 	RetryAfter uint32
-	// Source is where the affinity comes from.
+	// Source is the source of the affinity.
 	Source Source
-	// Outcome is what the decision came to.
+	// Outcome is the outcome.
 	Outcome Outcome
-	// PinState is what became of the pinned token.
+	// PinState is the state of the pinned token.
 	PinState PinState
-	// Verdict is what came of the request's cookies.
+	// Verdict is the verdict on the request's cookies.
 	Verdict Verdict
-	// IDVerdict is what came of the request's ids.
+	// IDVerdict is the verdict on the request's ids.
 	IDVerdict IDVerdict
-	// IDKeys are numbers of keys, 255 for none: of the id that names the account or is refused; of
-	// a conflict both. [Affinity.IDKey] spells them.
+	// IDKeys are numbers of keys, 255 for none: the key of the id that names the account or is
+	// refused, and for a conflict both keys. [Affinity.IDKey] spells them.
 	IDKeys [2]uint8
-	// KeyReason is what became of the request's keys.
+	// KeyReason says why a key of the request was not used.
 	KeyReason KeyReason
-	// Ambiguous says that valid cookies with different ids were there.
+	// Ambiguous says that valid cookies with different ids came.
 	Ambiguous bool
-	// Existing says that the request names existing state: its method, its target, its ids or the
-	// caller says so.
+	// Existing says that the request names existing state, according to its method, its target, its
+	// ids or the caller.
 	Existing bool
-	// MayMove says that a host may send the request to another token where this one refuses it: it
-	// names no state, and what it creates will be looked for at the token that gave it.
+	// MayMove says that a host may send the request to another token when this one refuses it. Such a
+	// request names no state, and the state that it creates will be looked for at the token that
+	// created it.
 	MayMove   bool
 	hasCookie bool
 	carrier   bool
@@ -215,30 +216,29 @@ type Decision struct {
 // Fingerprint is the fingerprint of the configuration that decided.
 func (d *Decision) Fingerprint() uint64 { return d.fingerprint }
 
-// Refusal is what a host answers if no slot serves: the code, which is its name, and the HTTP
-// status.
+// Refusal returns the refusal with which a host answers if no slot serves, whose name is the code,
+// and the HTTP status.
 func (d *Decision) Refusal() (refusal Refusal, status int) {
 	refusal, code := backend{}.refusal(d)
 	return refusal, int(code)
 }
 
-// SetsCookie says whether a cookie is returned if the response is a success.
+// SetsCookie reports whether a cookie is returned if the response is a success.
 func (d *Decision) SetsCookie() bool { return d.hasCookie }
 
-// Format writes what the decision came to, without its cookie, for any verb.
+// Format writes the decision without its cookie, for any verb.
 func (d Decision) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "slot %d, source %v, outcome %v, pin %v, verdict %v, id %v, key %v", d.Slot, d.Source, d.Outcome,
 		d.PinState, d.Verdict, d.IDVerdict, d.KeyReason)
 }
 
-// Decide decides which slot serves a request, and prepares the cookie that is returned. Where there
-// is an error, the decision names no slot: ErrScopeLength, ErrSlotRange (of Tried), ErrEntropy
-// where randomness is needed and all zero, ErrTime where a cookie is to be issued after the year
-// 2106, ErrBadEnum (of Group).
+// Decide decides which slot serves a request, and prepares the cookie that the response sets. With
+// an error, the decision names no slot. The errors are ErrScopeLength, ErrSlotRange (of Tried),
+// ErrEntropy if randomness is needed and all zero, ErrTime if a cookie is to be issued after the
+// year 2106, and ErrBadEnum (of Group).
 //
-// It allocates nothing, unless the request has more than four Cookie fields. Its cost is about that
-// of one selection, and of one SipHash for each cookie of the affinity's name, of which it looks at
-// 64.
+// It allocates nothing, unless the request has more than four Cookie fields. It costs about one
+// selection, and one SipHash for each cookie of the affinity's name, up to 64.
 func (a *Affinity) Decide(r *Request) (Decision, error) {
 	h := a.handle.Load()
 	if h == nil {
@@ -253,12 +253,12 @@ func (a *Affinity) Decide(r *Request) (Decision, error) {
 	return d, nil
 }
 
-// Finish ends a request: if its response's status is a success and there is a cookie to set, it
-// appends what is returned to dst: the value of a Set-Cookie field, or the value of the carrier
-// header. It only formats, and allocates only if dst has no room; MaxSetCookie bytes suffice.
+// Finish ends a request. If its response's status is a success and there is a cookie to set, Finish
+// appends the value of a Set-Cookie field, or of the carrier header, to dst. It only formats, and
+// allocates only if dst has no room; MaxSetCookie bytes suffice.
 //
 // ErrStale says that another configuration decided: keep the affinity that decides until the
-// response. Then, and with every other error, dst comes back as it was.
+// response. With every error, dst is returned unchanged.
 func (a *Affinity) Finish(dst []byte, d *Decision, status int) ([]byte, Answer, error) {
 	h := a.handle.Load()
 	if h == nil {
@@ -296,7 +296,7 @@ func (a *Affinity) GetSlot(slot int32) (status SlotStatus, identityHash uint64, 
 	return status, identityHash, s.err()
 }
 
-// Find gives the slot of the account named by identity, or NoSlot if there is none.
+// Find returns the slot of the account that identity names, or NoSlot if there is none.
 func (a *Affinity) Find(identity string) (int32, error) {
 	h := a.handle.Load()
 	if h == nil {
@@ -318,8 +318,8 @@ func (a *Affinity) Capacity() int {
 	return n
 }
 
-// CookieName is the cookie's name for a scope, an empty one being the configured one: what has to
-// be stripped from requests and responses.
+// CookieName returns the cookie's name for a scope. An empty scope is the configured one. Strip the
+// cookie with this name from requests, and from the upstream's responses.
 func (a *Affinity) CookieName(scope string) (string, error) {
 	h := a.handle.Load()
 	if h == nil {
@@ -330,8 +330,8 @@ func (a *Affinity) CookieName(scope string) (string, error) {
 	return name, s.err()
 }
 
-// IDHint gives the [Request.IDHint] of the client that of belongs to, the same on every replica. It
-// is 1 to MaxKey bytes that no two clients share, else the error is ErrKeyLength.
+// IDHint returns the [Request.IDHint] of the client that of belongs to. It is the same on every
+// replica. of is 1 to MaxKey bytes that no two clients share; otherwise the error is ErrKeyLength.
 func (a *Affinity) IDHint(of string) ([16]byte, error) {
 	h := a.handle.Load()
 	if h == nil {
@@ -365,8 +365,8 @@ func (a *Affinity) Fingerprint() (uint64, error) {
 	return fingerprint, nil
 }
 
-// LiveFingerprint is the fingerprint of the weights, and of the states that count at now, in unix
-// seconds. It takes time linear in the number of slots.
+// LiveFingerprint returns the fingerprint of the weights, and of the states that count at now, in
+// unix seconds. It is linear in the number of slots.
 func (a *Affinity) LiveFingerprint(now int64) (uint64, error) {
 	h := a.handle.Load()
 	if h == nil {

@@ -13,7 +13,7 @@ type CookieKey struct {
 	Secret Secret
 }
 
-// Cookie is what a cookie says.
+// Cookie is the content of a cookie.
 type Cookie struct {
 	// Pin is the identity hash of the session's token.
 	Pin uint64
@@ -26,7 +26,7 @@ type Cookie struct {
 	Kind Kind
 }
 
-// Limits are how long cookies are good for, in seconds. 0 switches a limit off, except for Skew.
+// Limits are the time limits of cookies, in seconds. 0 switches a limit off, except for Skew.
 type Limits struct {
 	Skew            uint32 // how far in the future another clock may have stamped a cookie
 	MaxLife         uint32 // the longest life since the first issue
@@ -85,8 +85,8 @@ func (k *KeyRing) Encode(dst []byte, name, scope string, key Key, cookie Cookie)
 }
 
 // Decode reads the value of a cookie. key is the affinity key of the request, the zero Key for an
-// anonymous request. A bad value is a verdict, not an error. The cookie is set only where its tag
-// was found good. It allocates nothing.
+// anonymous request. A bad value is a verdict, not an error. The cookie is returned only if its tag
+// is good. Decode allocates nothing.
 func (k *KeyRing) Decode(name, scope string, key Key, limits Limits, now int64, value string) (Verdict, Cookie, error) {
 	h := k.handle.Load()
 	if h == nil {
@@ -98,8 +98,8 @@ func (k *KeyRing) Decode(name, scope string, key Key, limits Limits, now int64, 
 	return verdict, cookie, s.err()
 }
 
-// CookieDefaultName is the default name of a scope's cookie: __Host-tokenpin, with a suffix unless
-// the scope is empty.
+// CookieDefaultName returns the default name of a scope's cookie: __Host-tokenpin, with a suffix
+// unless the scope is empty.
 func CookieDefaultName(scope string) (string, error) {
 	name, s := backend{}.cookieDefaultName(scope)
 	return name, s.err()
@@ -111,9 +111,9 @@ func CookieValues(dst []string, field, name string) []string {
 	return backend{}.cookieValues(dst, field, name)
 }
 
-// CookieStrip removes every cookie called name from one Cookie field and leaves the other pairs as
-// they are, byte for byte. An empty answer means that the field should be dropped. It allocates
-// only if the field contains the name.
+// CookieStrip removes every cookie called name from one Cookie field. The other pairs stay the
+// same, byte for byte. If the result is empty, drop the field. CookieStrip allocates only if the
+// field contains the name.
 func CookieStrip(field, name string) string {
 	if !strings.Contains(field, name) {
 		return field
@@ -131,8 +131,8 @@ func SetCookieWrite(dst []byte, name, value string, attributes *Attributes, maxA
 	return dst, s.err()
 }
 
-// SetCookieMatches says whether a Set-Cookie field sets a cookie called name. Those of an upstream
-// are not for the client.
+// SetCookieMatches reports whether a Set-Cookie field sets a cookie called name. Drop such fields
+// from an upstream's response.
 func SetCookieMatches(field, name string) bool {
 	return backend{}.setCookieMatches(field, name)
 }

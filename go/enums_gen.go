@@ -123,7 +123,7 @@ var fieldNames = []string{
 	"encrypted_content",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has
+// String returns the stable name, fit for a metric's label, or the number if it has
 // none.
 func (f Field) String() string { return name(fieldNames, uint8(f)) }
 
@@ -151,7 +151,7 @@ var kindNames = []string{
 	"combined",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has
+// String returns the stable name, fit for a metric's label, or the number if it has
 // none.
 func (k Kind) String() string { return name(kindNames, uint8(k)) }
 
@@ -178,7 +178,7 @@ var stateNames = []string{
 	"vacant",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has
+// String returns the stable name, fit for a metric's label, or the number if it has
 // none.
 func (s State) String() string { return name(stateNames, uint8(s)) }
 
@@ -205,7 +205,7 @@ var strategyNames = []string{
 	"higress_fnv1a_modulo",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has
+// String returns the stable name, fit for a metric's label, or the number if it has
 // none.
 func (s Strategy) String() string { return name(strategyNames, uint8(s)) }
 
@@ -231,7 +231,7 @@ var roleNames = []string{
 	"retire",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has
+// String returns the stable name, fit for a metric's label, or the number if it has
 // none.
 func (r Role) String() string { return name(roleNames, uint8(r)) }
 
@@ -279,7 +279,7 @@ var verdictNames = []string{
 	"refresh_due",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has
+// String returns the stable name, fit for a metric's label, or the number if it has
 // none.
 func (v Verdict) String() string { return name(verdictNames, uint8(v)) }
 
@@ -303,7 +303,7 @@ var sameSiteNames = []string{
 	"none",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has
+// String returns the stable name, fit for a metric's label, or the number if it has
 // none.
 func (s SameSite) String() string { return name(sameSiteNames, uint8(s)) }
 
@@ -327,7 +327,7 @@ var groupNames = []string{
 	"prompt_cache",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has
+// String returns the stable name, fit for a metric's label, or the number if it has
 // none.
 func (g Group) String() string { return name(groupNames, uint8(g)) }
 
@@ -351,7 +351,7 @@ var policyNames = []string{
 	"fallback_without_update",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has
+// String returns the stable name, fit for a metric's label, or the number if it has
 // none.
 func (p Policy) String() string { return name(policyNames, uint8(p)) }
 
@@ -390,7 +390,7 @@ var sourceNames = []string{
 	"id",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has
+// String returns the stable name, fit for a metric's label, or the number if it has
 // none.
 func (s Source) String() string { return name(sourceNames, uint8(s)) }
 
@@ -426,7 +426,7 @@ var outcomeNames = []string{
 	"none",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has
+// String returns the stable name, fit for a metric's label, or the number if it has
 // none.
 func (o Outcome) String() string { return name(outcomeNames, uint8(o)) }
 
@@ -459,7 +459,7 @@ var pinStateNames = []string{
 	"gone",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has
+// String returns the stable name, fit for a metric's label, or the number if it has
 // none.
 func (p PinState) String() string { return name(pinStateNames, uint8(p)) }
 
@@ -490,7 +490,7 @@ var keyReasonNames = []string{
 	"too_long",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has
+// String returns the stable name, fit for a metric's label, or the number if it has
 // none.
 func (k KeyReason) String() string { return name(keyReasonNames, uint8(k)) }
 
@@ -514,7 +514,7 @@ var answerNames = []string{
 	"carrier",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has
+// String returns the stable name, fit for a metric's label, or the number if it has
 // none.
 func (a Answer) String() string { return name(answerNames, uint8(a)) }
 
@@ -551,7 +551,7 @@ var idVerdictNames = []string{
 	"bad_seal",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has
+// String returns the stable name, fit for a metric's label, or the number if it has
 // none.
 func (i IDVerdict) String() string { return name(idVerdictNames, uint8(i)) }
 
@@ -578,7 +578,7 @@ var idsNames = []string{
 	"items",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has
+// String returns the stable name, fit for a metric's label, or the number if it has
 // none.
 func (i IDs) String() string { return name(idsNames, uint8(i)) }
 
@@ -605,7 +605,7 @@ var modeNames = []string{
 	"strict",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has
+// String returns the stable name, fit for a metric's label, or the number if it has
 // none.
 func (m Mode) String() string { return name(modeNames, uint8(m)) }
 
@@ -659,7 +659,7 @@ var keyKindNames = []string{
 	"items",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has
+// String returns the stable name, fit for a metric's label, or the number if it has
 // none.
 func (k KeyKind) String() string { return name(keyKindNames, uint8(k)) }
 
@@ -671,8 +671,8 @@ type IDOwner uint8
 const (
 	// No one: every client that has the id can use it.
 	IDOwnerNone IDOwner = 0
-	// The consumer: another consumer's request is refused. This is a fence and no wall, because lists
-	// are sealed for any consumer that asks for them.
+	// The consumer: another consumer's request is refused. This protection is not strict, because
+	// lists are sealed for any consumer that asks for them.
 	IDOwnerConsumer IDOwner = 1
 )
 
@@ -681,7 +681,7 @@ var idOwnerNames = []string{
 	"consumer",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has
+// String returns the stable name, fit for a metric's label, or the number if it has
 // none.
 func (i IDOwner) String() string { return name(idOwnerNames, uint8(i)) }
 
@@ -707,7 +707,7 @@ var foreignSealsNames = []string{
 	"plain",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has
+// String returns the stable name, fit for a metric's label, or the number if it has
 // none.
 func (f ForeignSeals) String() string { return name(foreignSealsNames, uint8(f)) }
 
@@ -728,7 +728,7 @@ var framingNames = []string{
 	"events",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has
+// String returns the stable name, fit for a metric's label, or the number if it has
 // none.
 func (f Framing) String() string { return name(framingNames, uint8(f)) }
 
@@ -771,7 +771,7 @@ var refusalNames = []string{
 	"unreadable_body",
 }
 
-// String gives the stable name, fit for a metric's label, or the number if it has
+// String returns the stable name, fit for a metric's label, or the number if it has
 // none.
 func (r Refusal) String() string { return name(refusalNames, uint8(r)) }
 

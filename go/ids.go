@@ -6,37 +6,35 @@ import (
 	"sync/atomic"
 )
 
-// IDConfig says what is done with the ids of requests and responses.
+// IDConfig is the treatment of the ids in requests and responses.
 type IDConfig struct {
-	// Mode is what is done with them: by default nothing. It is rolled out on all replicas, one
-	// mode after another.
+	// Mode is off by default. Roll the modes out in their order, each on all replicas before the next.
 	Mode Mode
-	// Keys is the ring that seals, like Config.CookieKeys; empty for the cookie keys. RoleRetire
-	// means RoleAccept here.
+	// Keys is the ring that seals, like Config.CookieKeys. Empty for the cookie keys. RoleRetire
+	// counts as RoleAccept here.
 	Keys []CookieKey
-	// Owner is whose a sealed id is.
+	// Owner is the owner of a sealed id.
 	Owner IDOwner
-	// ForeignSeals is what becomes of ids that look sealed and were not sealed by this ring.
+	// ForeignSeals is the treatment of texts that look sealed but were not sealed by this ring.
 	ForeignSeals ForeignSeals
 	// Encrypted marks encrypted content with its account. Default true.
 	Encrypted bool
-	// Fields is what is added to the table of ids.
+	// Fields are the additions to the table of ids.
 	Fields IDFields
 }
 
-// IDFields says which strings are ids, beside those of the table. At most 32 of each sort are
-// added.
+// IDFields are additions to the table of ids, at most 32 of each sort.
 type IDFields struct {
 	// Keys are more keys. Their numbers follow those of the table.
 	Keys []IDKey
-	// Prefixes are more beginnings of ids that are sealed.
+	// Prefixes are more prefixes of ids that are sealed.
 	Prefixes []string
-	// Collections are more segments of a path behind which an id stands.
+	// Collections are more segments of a path that an id follows.
 	Collections []string
 }
 
-// IDKey is a key that is looked at: 1 to 32 bytes, and what its value is. KeyKindPath and
-// KeyKindOwn are not for added keys.
+// IDKey is a key that is read for ids, 1 to 32 bytes, and the kind of its value, except KeyKindPath
+// and KeyKindOwn.
 type IDKey struct {
 	Name string
 	Kind KeyKind
@@ -47,8 +45,8 @@ type IDKey struct {
 type IDRing struct{ handle atomic.Pointer[idRing] }
 
 // NewIDRing makes a ring of 1 to MaxCookieKeys keys, exactly one of which signs. The keys of
-// cookies may be used: what is made of them differs. placementKey may be nil; if it is not, no
-// secret may equal it. An error is a [ConfigError].
+// cookies may be used again, because ids derive other keys from them. placementKey may be nil; if
+// it is not, no secret may equal it. An error is a [ConfigError].
 func NewIDRing(keys []CookieKey, placementKey *Secret) (*IDRing, error) {
 	handle, err := newIDRing(keys, placementKey)
 	if err != nil {
@@ -66,9 +64,9 @@ func (r *IDRing) Close() error {
 }
 
 // Seal appends the sealed form of the id of an object in the account with the identity hash pin. id
-// is 1 to MaxID bytes of A-Z a-z 0-9 _ -, else the error is ErrID. One that is sealed so already
-// stays as it is. scope is 0 to MaxScope bytes, owner 0 to MaxKey. It allocates only if dst has no
-// room; MaxSealedID bytes suffice.
+// is 1 to MaxID bytes of A-Z a-z 0-9 _ -; otherwise the error is ErrID. An id that already carries
+// this seal stays as it is. scope is 0 to MaxScope bytes, owner 0 to MaxKey. Seal allocates only if
+// dst has no room; MaxSealedID bytes suffice.
 func (r *IDRing) Seal(dst []byte, scope, owner string, pin uint64, id string) ([]byte, error) {
 	h := r.handle.Load()
 	if h == nil {
@@ -79,10 +77,10 @@ func (r *IDRing) Seal(dst []byte, scope, owner string, pin uint64, id string) ([
 	return dst, s.err()
 }
 
-// OpenedID is what a text that may be a sealed id says. Pin and Key count where the verdict is
-// IDVerdictSealed.
+// OpenedID is the result of opening a text that may be a sealed id. Pin and Key are set if the
+// verdict is IDVerdictSealed.
 type OpenedID struct {
-	// Pin is the identity hash of the account that the object lives in.
+	// Pin is the identity hash of the account that holds the object.
 	Pin uint64
 	// Verdict is never IDVerdictNone or IDVerdictConflict.
 	Verdict IDVerdict
@@ -90,8 +88,8 @@ type OpenedID struct {
 	Key uint8
 }
 
-// Open reads a text from a client. If the verdict is IDVerdictSealed, it appends the id as the
-// provider made it; another verdict is no error.
+// Open checks a text from a client, sealed or not. If the verdict is IDVerdictSealed, it appends
+// the id as the provider made it. Another verdict is no error.
 func (r *IDRing) Open(dst []byte, scope, owner, text string) ([]byte, OpenedID, error) {
 	h := r.handle.Load()
 	if h == nil {
@@ -114,8 +112,8 @@ func (r *IDRing) Mark(dst []byte, scope, owner string, pin uint64, content strin
 	return dst, s.err()
 }
 
-// OpenMark reads encrypted content from a client. If the verdict is IDVerdictSealed, content is
-// what stands in front of the mark, and pin the identity hash of its account.
+// OpenMark checks the mark of encrypted content from a client. If the verdict is IDVerdictSealed,
+// content is the content without the mark, and pin the identity hash of its account.
 func (r *IDRing) OpenMark(scope, owner, text string) (content string, verdict IDVerdict, pin uint64, err error) {
 	h := r.handle.Load()
 	if h == nil {
@@ -126,73 +124,74 @@ func (r *IDRing) OpenMark(scope, owner, text string) (content string, verdict ID
 	return text[:n], verdict, pin, s.err()
 }
 
-// IDSummary is what the ids of a request come to, and how the client wrote them: for [Request.IDs],
-// and, so that the response spells them likewise, for what seals it. The zero value is that of a
-// request without ids. It is plain data.
+// IDSummary is the summary of a request's ids, and the forms in which the client wrote them. It
+// goes into [Request.IDs], and to the functions that seal the response, so that they spell the ids
+// the same way. The zero value is that of a request without ids. It is plain data.
 type IDSummary struct{ summary }
 
-// IDReport is what a summary says. A key is a number that [Affinity.IDKey] spells; 255 is none.
+// IDReport is the content of a summary. A key is a number that [Affinity.IDKey] spells; 255 is
+// none.
 type IDReport struct {
-	// Opened is how many ids were opened, and Plain how many were plain.
+	// Opened is the number of opened ids, and Plain that of plain ids.
 	Opened, Plain uint32
-	// EchoesLost is how many ids found no room among those whose form is remembered.
+	// EchoesLost is the number of ids whose form could not be remembered.
 	EchoesLost uint32
-	// Verdict is the worst of all.
+	// Verdict is the worst verdict of all ids.
 	Verdict IDVerdict
-	// Keys are the key of the id that is refused; of a conflict both.
+	// Keys are the key of the refused id; for a conflict, both keys.
 	Keys [2]uint8
 	// Refused says that the request is refused for its ids.
 	Refused bool
-	// Unreadable says that a string is too long to be read as the id that it may be. The request is
-	// refused too.
+	// Unreadable says that a string that may be an id is too long to be read. The request is refused
+	// too.
 	Unreadable bool
-	// Existing says that the request names state that exists.
+	// Existing says that the request names existing state.
 	Existing bool
 	// Seals says that the ids of the response are sealed, regardless of what the client sent.
 	Seals bool
-	// ChangesResponse says that anything in the response may change: else no one has to look into
-	// it.
+	// ChangesResponse says that anything in the response may change. If not, the response need not be
+	// read.
 	ChangesResponse bool
 	// Unstored says that the body says "store": false.
 	Unstored bool
 	// Uploads says that the path is for uploads, so that the request may have a multipart body.
 	Uploads bool
-	// Downloads says that the path is a download: nothing is to be sealed in the response's body, a
-	// client's own.
+	// Downloads says that the path is a download. Its response is a client's file, in which nothing is
+	// to be sealed.
 	Downloads bool
 }
 
-// Report gives what the summary says.
+// Report returns the content of the summary.
 func (s *IDSummary) Report() IDReport { return s.report() }
 
-// Quoted gives the id that is refused, or that names the account, as the client wrote it, except
-// for escapes: for the text of a refusal. It is empty for one that has more than 64 bytes or other
-// characters than ids, and for encrypted content.
+// Quoted returns the refused id, or else the id that names the account, as the client wrote it
+// except for escapes, for the text of a refusal. It is empty for an id over 64 bytes or with other
+// characters than ids have, and for encrypted content.
 func (s *IDSummary) Quoted() string { return s.quoted() }
 
-// IDUse is what a request's ids are opened with, and its response's sealed with.
+// IDUse is the context in which a request's ids are opened and its response's are sealed.
 type IDUse struct {
-	// Scope is that of the request: empty for the configured one.
+	// Scope is that of the request. Empty for the configured one.
 	Scope string
-	// Owner is what [Affinity.IDOwner] says of the request.
+	// Owner is the owner that [Affinity.IDOwner] returns for the request.
 	Owner string
-	// Upstream is the upstream's authority. Absolute URLs that lead there are rewritten where the
-	// table has their key; if it is empty, they are not.
+	// Upstream is the upstream's authority. Absolute URLs of this authority are rewritten under the
+	// keys of the table. Empty leaves them as they are.
 	Upstream string
 	// Origin is scheme and authority of the client's request, such as "https://gateway.example".
 	Origin string
-	// IDs is what classification says.
+	// IDs comes from [Affinity.Classify].
 	IDs IDs
-	// HasMode says that Mode stands instead of the configured one.
+	// HasMode says that Mode replaces the configured one.
 	HasMode bool
 	Mode    Mode
 }
 
-// IDMode is the configured mode.
+// IDMode returns the configured mode.
 func (a *Affinity) IDMode() Mode { return a.idMode }
 
-// IDOwner gives whose the ids of a request are: its consumer's, if they belong to consumers and it
-// has one that can be used; else no one's, which is empty.
+// IDOwner returns the owner of a request's ids. It is the request's consumer if ids belong to
+// consumers and the consumer is usable, and otherwise empty.
 func (a *Affinity) IDOwner(r *Request) (string, error) {
 	h := a.handle.Load()
 	if h == nil {
@@ -203,8 +202,8 @@ func (a *Affinity) IDOwner(r *Request) (string, error) {
 	return owner, s.err()
 }
 
-// IDKey gives the name of a key by its number, as in [Decision.IDKeys]. The number of none is
-// ErrBadEnum.
+// IDKey returns the name of a key by its number, as in [Decision.IDKeys]. The error is ErrBadEnum
+// if no key has this number.
 func (a *Affinity) IDKey(number uint8) (string, error) {
 	h := a.handle.Load()
 	if h == nil {
@@ -216,7 +215,7 @@ func (a *Affinity) IDKey(number uint8) (string, error) {
 }
 
 // OpenTarget opens the ids of a request's target, such as "/v1/responses/resp_1?after=msg_1", and
-// gives what goes upstream. It is the first thing to do with a request. It allocates only if
+// returns the target for the upstream. Call it before the body is read. It allocates only if
 // something changes.
 func (a *Affinity) OpenTarget(use *IDUse, summary *IDSummary, target string) (string, error) {
 	h := a.handle.Load()
@@ -234,9 +233,9 @@ func (a *Affinity) OpenTarget(use *IDUse, summary *IDSummary, target string) (st
 	return opened, nil
 }
 
-// OpenInPlace opens the ids of a request's whole body, where it lies, and gives what it is then: a
-// part of body, and never longer. unexpected is how many documents were not understood: 0 or 1,
-// except for events.
+// OpenInPlace opens the ids of a request's whole body in place. The result is a part of body, and
+// never longer. unexpected is the number of documents that were not understood: 0 or 1, except for
+// events.
 func (a *Affinity) OpenInPlace(
 	use *IDUse, summary *IDSummary, body []byte,
 ) (opened []byte, unexpected uint32, err error) {
@@ -256,9 +255,9 @@ func (a *Affinity) OpenInPlace(
 }
 
 // SealTarget seals the ids of a target or a URI, such as the value of Location, Content-Location or
-// Operation-Location, in a response of the account in slot. An absolute URI of Upstream leads to
-// Origin then; one of another host stays as it is. summary is that of the request, or nil. It
-// allocates only if something changes.
+// Operation-Location, in a response of the account in slot. An absolute URI of Upstream then leads
+// to Origin; a URI of another host stays as it is. summary is that of the request, or nil.
+// SealTarget allocates only if something changes.
 func (a *Affinity) SealTarget(use *IDUse, summary *IDSummary, slot int32, target string) (string, error) {
 	h := a.handle.Load()
 	if h == nil {
@@ -275,9 +274,9 @@ func (a *Affinity) SealTarget(use *IDUse, summary *IDSummary, slot int32, target
 	return sealed, nil
 }
 
-// NewOpenReader gives a reader of body with its ids opened: the body of a request, one JSON
-// document or, as its first bytes say, events. Once it was read to its end, summary is complete.
-// summary is borrowed for its life.
+// NewOpenReader returns a reader of a request's body with its ids opened. The body is one JSON
+// document or, if it begins so, events. When it has been read to its end, summary is complete. The
+// reader borrows summary.
 func (a *Affinity) NewOpenReader(use *IDUse, summary *IDSummary, body io.Reader) (*IDReader, error) {
 	h := a.handle.Load()
 	if h == nil {
@@ -293,8 +292,8 @@ func (a *Affinity) NewOpenReader(use *IDUse, summary *IDSummary, body io.Reader)
 	return r, nil
 }
 
-// NewSealReader gives a reader of body with its ids sealed: the body of a response of the account
-// in slot. summary is that of the request, or nil. summary is borrowed for its life.
+// NewSealReader returns a reader of a response's body with its ids sealed. slot is the account that
+// answered. summary is that of the request, or nil. The reader borrows summary.
 func (a *Affinity) NewSealReader(
 	use *IDUse, summary *IDSummary, slot int32, framing Framing, body io.Reader,
 ) (*IDReader, error) {
@@ -312,7 +311,7 @@ func (a *Affinity) NewSealReader(
 	return r, nil
 }
 
-// NewSealWriter gives a writer that passes what is written on to out, with its ids sealed, as
+// NewSealWriter returns a writer that passes a response's body on to out with its ids sealed, as
 // NewSealReader does.
 func (a *Affinity) NewSealWriter(
 	use *IDUse, summary *IDSummary, slot int32, framing Framing, out io.Writer,
@@ -334,8 +333,8 @@ func (a *Affinity) NewSealWriter(
 // bodyChunk is how much of a body is rewritten immediately.
 const bodyChunk = 8 << 10
 
-// IDReader reads a body whose ids are opened or sealed. It holds back what may be an id and is not
-// whole yet, and nothing else: a Read that finds something returns it.
+// IDReader reads a body whose ids are opened or sealed. It holds back only a string that may be an
+// id and is not complete yet.
 type IDReader struct {
 	rewriter rewriter
 	src      io.Reader
@@ -345,7 +344,7 @@ type IDReader struct {
 	in       [bodyChunk]byte
 }
 
-// Read reads what goes out of the body. Once src has come to its end, or fails, all of it does.
+// Read reads the rewritten body. When the source ends or fails, the bytes still held are read too.
 func (r *IDReader) Read(p []byte) (int, error) {
 	for len(r.rest) == 0 && len(p) > 0 {
 		if r.err != nil {
@@ -375,16 +374,15 @@ func (r *IDReader) Changed() uint32 { return r.rewriter.changed() }
 // on.
 func (r *IDReader) Unexpected() uint32 { return r.rewriter.unexpected() }
 
-// IDWriter writes a body whose ids are sealed. It holds back what may be an id and is not whole
-// yet, and nothing else.
+// IDWriter writes a body whose ids are sealed. It holds back only a string that may be an id and is
+// not complete yet.
 type IDWriter struct {
 	rewriter rewriter
 	dst      io.Writer
 	out      []byte
 }
 
-// Write rewrites p, and writes what comes of it. What was not written when there is an error is
-// lost.
+// Write rewrites p and writes the result. After an error, bytes that were not written are lost.
 func (w *IDWriter) Write(p []byte) (int, error) {
 	for n := 0; n < len(p); n += min(len(p)-n, bodyChunk) {
 		out, s := w.rewriter.rewrite(w.out[:0], p[n:min(len(p), n+bodyChunk)])
@@ -395,7 +393,8 @@ func (w *IDWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close writes what is held back at the end of the body. It does not close what it writes to.
+// Close writes the bytes still held at the end of the body. It does not close the underlying
+// writer.
 func (w *IDWriter) Close() error { return w.flush(w.rewriter.end(w.out[:0])) }
 
 func (w *IDWriter) flush(out []byte, s Status) error {

@@ -184,7 +184,7 @@ var idDownloads = []string{
 	"results",
 }
 
-// DigestHeaders are header fields that vouch for the bytes of a body: no longer true of one whose ids were rewritten.
+// DigestHeaders are header fields that depend on the bytes of a body. Drop them if its ids were rewritten.
 var DigestHeaders = []string{
 	"Content-Md5",
 	"Digest",

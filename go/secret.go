@@ -8,6 +8,6 @@ type Secret [16]byte
 // Format writes "[secret]", for any verb.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[secret]")) }
 
-// MarshalText gives "[secret]", so that encoders such as those of encoding/json and log/slog do not
-// reveal it.
+// MarshalText returns "[secret]", so that encoders such as those of encoding/json and log/slog do
+// not reveal it.
 func (s Secret) MarshalText() ([]byte, error) { return []byte("[secret]"), nil }

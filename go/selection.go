@@ -3,20 +3,20 @@ package tokenpin
 // Key is an affinity key. The zero Key is that of an anonymous request.
 type Key struct {
 	Kind Kind
-	// Key is a consumer name or a session key, 1 to MaxKey bytes; of a combined key the consumer
-	// name; of an anonymous key the 16 bytes of the id, or nothing where none is needed.
+	// Key is a consumer name or a session key, 1 to MaxKey bytes; for a combined key the consumer
+	// name; for an anonymous key the 16 bytes of the id, or empty where the id is not needed.
 	Key string
-	// Session is the session key of a combined key. Not looked at for the other kinds.
+	// Session is the session key of a combined key. It is ignored for the other kinds.
 	Session string
 }
 
-// IdentityHash is the identity hash of the account named by identity, 1 byte or more.
+// IdentityHash returns the identity hash of the account that identity names, 1 byte or more.
 func IdentityHash(identity string) (uint64, error) {
 	hash, s := backend{}.identityHash(identity)
 	return hash, s.err()
 }
 
-// KeyHash is the hash of an affinity key, which selection starts from.
+// KeyHash returns the hash of an affinity key, from which selection starts.
 func KeyHash(placementKey *Secret, scope string, key Key) (uint64, error) {
 	if placementKey == nil {
 		return 0, ErrNullPointer
@@ -25,14 +25,14 @@ func KeyHash(placementKey *Secret, scope string, key Key) (uint64, error) {
 	return hash, s.err()
 }
 
-// Jump is the jump consistent hash: the bucket, 0 to buckets - 1, of key. buckets is 1 to
-// MaxBuckets, else ErrBucketCount. It takes about ln(buckets) steps.
+// Jump computes jump consistent hash: the bucket, 0 to buckets - 1, of key. buckets is 1 to
+// MaxBuckets; otherwise the error is ErrBucketCount. It takes about ln(buckets) steps.
 func Jump(key uint64, buckets int32) (int32, error) {
 	bucket, s := backend{}.jump(key, buckets)
 	return bucket, s.err()
 }
 
-// NoSlot is no slot.
+// NoSlot is the number for no slot.
 const NoSlot int32 = -1
 
 // SlotStatus is the state, weight and until of a slot.
@@ -40,8 +40,8 @@ type SlotStatus struct {
 	// Until is the unix second from which a draining or down slot counts as up again: a cooldown
 	// without a timer. 0 is never; at most MaxUntil.
 	Until int64
-	// Weight is 0 to MaxWeight. It is absolute: MaxWeight is always, 0 takes no session that is not
-	// pinned to the slot.
+	// Weight is 0 to MaxWeight, the full weight. It is absolute. At 0 the slot takes only sessions
+	// that are pinned to it.
 	Weight uint32
 	State  State
 }
@@ -54,19 +54,18 @@ type SlotConfig struct {
 	// Identity names the account behind the token and outlives the token's secret; unique in the
 	// set. Empty for a vacant slot.
 	Identity string
-	// Status is the first status. Of a vacant slot the state is StateVacant, and the rest is not
-	// looked at.
+	// Status is the first status. For a vacant slot the state is StateVacant, and the rest is ignored.
 	Status SlotStatus
 }
 
-// Filter says which slots are candidates.
+// Filter selects the candidates.
 type Filter struct {
 	// Now is the wall clock in unix seconds. A negative one counts as 0.
 	Now int64
 	// Tried are the slots that this request has tried already.
 	Tried []int32
-	// Anonymous says that the key is an anonymous id: draining slots are left out then, unless they
-	// are all that can serve.
+	// Anonymous says that the key is an anonymous id. Then a draining slot is a candidate only if no
+	// other slot is.
 	Anonymous bool
 }
 
@@ -101,7 +100,7 @@ func NewSlots(config []SlotConfig) (*Slots, error) {
 func (s *Slots) Len() int { return len(s.slots) }
 
 // SetSlot changes state, weight and until of a slot atomically. A vacant slot stays vacant, and no
-// other becomes so.
+// other slot becomes vacant.
 func (s *Slots) SetSlot(slot int32, status SlotStatus) error {
 	if slot < 0 || int(slot) >= len(s.slots) {
 		return ErrSlotRange
@@ -118,26 +117,26 @@ func (s *Slots) GetSlot(slot int32) (SlotStatus, error) {
 	return status, st.err()
 }
 
-// Select gives the slot that serves the key with this hash, or NoSlot if no slot is a candidate.
-// Under StrategyJump it takes about ln(Len) steps, and linear time only where the slots probed do
-// not serve; under StrategyRendezvous it takes linear time. StrategyHigressFNV1aModulo needs the
-// key itself: ErrStrategy. It allocates nothing.
+// Select returns the slot that serves the key with this hash, or NoSlot if no slot is a candidate.
+// Under StrategyJump it takes about ln(Len) steps, and linear time only if the probed slots do not
+// serve. Under StrategyRendezvous it takes linear time. StrategyHigressFNV1aModulo needs the key
+// itself, and is refused with ErrStrategy. Select allocates nothing.
 func (s *Slots) Select(strategy Strategy, filter Filter, hash uint64) (int32, error) {
 	slot, st := s.slots.selectOne(strategy, &filter, hash)
 	return slot, st.err()
 }
 
-// SelectHigress gives the slot that serves a key as Higress ai-proxy would choose it, for
-// migration. hash is the KeyHash of the key: where that slot cannot serve, weighted rendezvous with
-// it takes over. It takes linear time, and allocates nothing.
+// SelectHigress returns the slot that Higress ai-proxy would choose for a key, for migration. hash
+// is the KeyHash of the key: if that slot cannot serve, weighted rendezvous with the hash takes
+// over. It takes linear time, and allocates nothing.
 func (s *Slots) SelectHigress(filter Filter, hash uint64, key Key) (int32, error) {
 	slot, st := s.slots.selectHigress(&filter, hash, &key)
 	return slot, st.err()
 }
 
-// SelectBatch is Select for many hashes: selected[i] becomes the slot of hashes[i]. ErrLength says
-// that the slices differ in length. Through cgo it is one call for all of them, and much faster for
-// each than Select. It allocates nothing.
+// SelectBatch works like Select for many hashes: selected[i] becomes the slot of hashes[i].
+// ErrLength says that the slices differ in length. Over cgo it is one call for all hashes, and much
+// faster for each than Select. It allocates nothing.
 func (s *Slots) SelectBatch(selected []int32, strategy Strategy, filter Filter, hashes []uint64) error {
 	if len(selected) != len(hashes) {
 		return ErrLength

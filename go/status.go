@@ -5,17 +5,17 @@ import (
 	"strings"
 )
 
-// Status says what came of a call. Every error of this package is a Status or a [ConfigError]
-// around one, so that errors.Is finds it:
+// Status is the result of a call. Every error of this package is a Status, or a [ConfigError]
+// around one, so errors.Is finds it:
 //
 //	if errors.Is(err, tokenpin.ErrStale) { ... }
 //
-// The numbers are those of the C interface and are never reused. A Status needs no memory. Some of
-// them, such as ErrMisaligned, come only from C; StatusOK and StatusEnd are no errors, and no
-// function of this package returns them.
+// The numbers are those of the C interface, and are never reused. Some of them, such as
+// ErrMisaligned, come only from C. StatusOK and StatusEnd are no errors, and no function of this
+// package returns them.
 type Status int32
 
-// String gives the stable name of the status, such as "slot_range", fit for a metric's label.
+// String returns the stable name of the status, such as "slot_range", fit for a metric's label.
 func (s Status) String() string {
 	if name, _ := s.text(); name != "" {
 		return name
@@ -23,7 +23,7 @@ func (s Status) String() string {
 	return strconv.Itoa(int(s))
 }
 
-// Error says in a sentence what is wrong. It never contains anything that was passed in.
+// Error describes the status in a sentence. It never contains an argument.
 func (s Status) Error() string {
 	if _, message := s.text(); message != "" {
 		return "tokenpin: " + message
@@ -38,9 +38,9 @@ func (s Status) err() error {
 	return s
 }
 
-// ConfigError says why a configuration was refused, and where. Unwrap gives the Status.
+// ConfigError says why a configuration was refused, and where. Unwrap returns the Status.
 type ConfigError struct {
-	// Status is what is wrong.
+	// Status is the error.
 	Status Status
 	// Field is the part of the configuration.
 	Field Field
@@ -58,5 +58,5 @@ func (e *ConfigError) Error() string {
 	return "tokenpin: " + where + ": " + strings.TrimPrefix(e.Status.Error(), "tokenpin: ")
 }
 
-// Unwrap gives the Status, for errors.Is.
+// Unwrap returns the Status, for errors.Is.
 func (e *ConfigError) Unwrap() error { return e.Status }

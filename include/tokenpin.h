@@ -515,8 +515,7 @@ typedef struct tokenpin_config_error {
 #define TOKENPIN_AFFINITY_ALIGN 16
 
 /**
- * Header fields that vouch for the bytes of a body: no longer true of one whose ids were
- * rewritten. In the braces of an array of `const char *`.
+ * Header fields that depend on the bytes of a body. Drop them if its ids were rewritten. In the braces of an array of `const char *`.
  */
 #define TOKENPIN_DIGEST_HEADERS "content-md5", "digest", "content-digest", "repr-digest"
 
@@ -644,7 +643,7 @@ typedef struct tokenpin_slot_status {
      */
     uint64_t until;
     /**
-     * 0 to 65536, which is always. At 0 a slot takes only sessions
+     * 0 to 65536, the full weight. At 0 a slot takes only sessions
      * that are pinned to it.
      */
     uint32_t weight;
@@ -1000,7 +999,7 @@ enum tokenpin_id_owner
      */
     TOKENPIN_ID_OWNER_NONE = 0,
     /**
-     * The consumer: another consumer's request is refused. This is a fence and no wall, because
+     * The consumer: another consumer's request is refused. This protection is not strict, because
      * lists are sealed for any consumer that asks for them.
      */
     TOKENPIN_ID_OWNER_CONSUMER = 1,
@@ -1471,8 +1470,8 @@ typedef struct tokenpin_request {
     /**
      * NULL, or 16 bytes that become the id of a new session, so that parallel first requests of
      * one client agree: `tokenpin_affinity_id_hint` of something that belongs to only one client.
-     * A connection does not behind a CDN, which sends many clients over one, nor does an address
-     * behind a NAT. NULL if in doubt.
+     * Not a connection behind a CDN, which carries many clients, and not an address behind a NAT.
+     * NULL if in doubt.
      */
     const uint8_t *id_hint;
     /**
@@ -2170,9 +2169,9 @@ typedef struct tokenpin_filter {
  * `strategy` is a `tokenpin_strategy`. That of Higress needs the key itself, and is refused with
  * `TOKENPIN_STATUS_STRATEGY`. `count` is 1 to 2147483647. Under jump it
  * takes about ln(`count`) steps, plus one for each probe, while a good part of the slots can
- * serve. With few of many, and under rendezvous, the time is linear in `count`. State, weight and
- * until of a slot are read atomically. If a slot's status changes meanwhile, the answer is right
- * for the statuses as they were read; one slot may have been read twice.
+ * serve. If only few of many can, and under rendezvous, the time is linear in `count`. State,
+ * weight and until of a slot are read atomically. If a slot's status changes meanwhile, the answer
+ * is right for the statuses as they were read; one slot may have been read twice.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, SLOT_COUNT, STRATEGY.
  */
@@ -2469,7 +2468,7 @@ int32_t tokenpin_classify(const struct tokenpin_rule *rules,
  * A body is read in steps. Each step describes in a `tokenpin_piece` the front of its input:
  * `pass` bytes go out unchanged, `put` follows them, and `taken` bytes are consumed, including
  * those that pass. Pass a chunk until all of it is taken, and then the next one. The end of the
- * body puts out the bytes still held. No step on a chunk takes nothing and puts out nothing.
+ * body puts out the bytes still held. Each step on a chunk takes something or puts something out.
  *
  * The functions that take a ring do this for one id, without an affinity.
  * ================================================================================ */

@@ -66,7 +66,7 @@ $(JS_HOSTS)/installed: $(JS)/tests/hosts/package.json $(JS)/tests/hosts/package-
 	touch $@
 
 .PHONY: js-hosts
-js-hosts: $(JS_PACKAGE)/built $(JS_HOSTS)/installed ## the same in workerd with OpenAI's client, Chromium, Deno and Bun
+js-hosts: $(JS_PACKAGE)/built $(JS_HOSTS)/installed ## JavaScript in workerd (OpenAI's client), Chromium, Deno, Bun
 	checks/need.sh chromium chromium 'a page with the package runs in it'
 	$(JS)/tests/panics.sh $(JS_OUT)
 	cd $(JS)/tests/hosts && node --test --test-timeout=300000 *.test.js

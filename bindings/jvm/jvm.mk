@@ -44,7 +44,7 @@ jvm-lint:
 
 # Each line starts another JVM, because the library is chosen once.
 .PHONY: jvm-hosts
-jvm-hosts: wasm lib jvm-random ## the same on the newest Java, by both backends, and the filter in Spring Cloud Gateway
+jvm-hosts: wasm lib jvm-random ## the jar on the newest Java, by both backends, and the filter in Spring Cloud Gateway
 	@$(JVM)/jdk.sh 17 21 > /dev/null # which make jvm, a part of make check too, has run on
 	$(MVN) --projects tokenpin integration-test
 	$(MVN) --projects tokenpin integration-test -Dtokenpin.backend=native

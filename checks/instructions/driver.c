@@ -260,6 +260,28 @@ CASE(open_in_place) {
   }
 }
 
+// A request of 16 KB in one step: 70 messages of two members, like those of a chat.
+CASE(open_request) {
+  static char body[1 << 15];
+  char* at = body + sprintf(body, "{\"model\": \"m\", \"input\": [");
+  for (int i = 0; i < 70; i++) {
+    at += sprintf(at, "%s{\"role\": \"user\", \"content\": \"", i == 0 ? "" : ", ");
+    for (int word = 0; word < 40; word++) at += sprintf(at, "word ");
+    at += sprintf(at, "\"}");
+  }
+  at += sprintf(at, "]}");
+  const size_t len = (size_t)(at - body);
+  for (int i = 0; i < kCalls; i++) {
+    tokenpin_id_summary summary;
+    tokenpin_id_opener opener;
+    tokenpin_piece piece;
+    OK(tokenpin_id_summary_init(&summary));
+    OK(tokenpin_id_opener_init(&opener));
+    OK(tokenpin_affinity_open_step(sealing_affinity, &use, &summary, &opener, body, len, &piece));
+    CHECK(piece.pass == len && piece.taken == len && piece.unexpected == 0);
+  }
+}
+
 // A `Cookie` field around a cookie that is pinned to `pin`.
 static tokenpin_bytes pair_for(uint64_t pin, char buffer[128]) {
   tokenpin_cookie cookie = {.pin = pin, .issued_at = kNow - 60, .refreshed_at = kNow - 60};
@@ -379,6 +401,7 @@ int main(void) {
   case_id_open();
   case_seal_delta();
   case_open_in_place();
+  case_open_request();
   tokenpin_affinity_free(affinity);
   tokenpin_affinity_free(quarter_down_affinity);
   tokenpin_affinity_free(sealing_affinity);

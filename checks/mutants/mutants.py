@@ -1,9 +1,10 @@
 """Mutation testing: breaks the core in hundreds of ways, one at a time, and checks that the tests
 fail.
 
-Every mutant meets the quick tests first; those that pass them meet all of them. A surviving mutant
-must be in survivors.txt, with the reason why no test can tell it from the original. Every entry
-there must be among the mutants, and survive.
+Every mutant meets the quick tests first, and those that pass meet more. The tests that are nearest
+to a folder come before all others, because few are quick to build. A surviving mutant must be in
+survivors.txt, with the reason why no test can tell it from the original. Every entry there must be
+among the mutants, and survive.
 """
 
 import argparse
@@ -12,15 +13,20 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from itertools import groupby
+from os.path import dirname
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SURVIVORS = Path(__file__).with_name("survivors.txt")
 
-TESTS = ["--locked", "--lib"] + [
+ALL = ["--lib"] + [
     f"--test={name}" for name in ["decision", "docs", "ids", "interface", "published", "selection", "vectors"]
 ]
-# The tests that take more than half a second.
+# The tests that are nearest to a folder, and those that cannot reach it.
+NEAR = {"src/ids": ["--test=ids", "--test=vectors"]}
+BLIND = {"src/ids": ["--test=published", "--test=selection"]}
+# The tests that take more than a quarter of a second.
 SLOW = ["balance::", "moves::", "nasty::", "oracle::", "table::", "random_requests", "random_pairs"]
 SLOW += ["answers_of_a_real_server", "the_model_reads_what_serde_json_reads", "cut_anywhere"]
 
@@ -62,14 +68,26 @@ def listed():
     return entries
 
 
-def run(tool, out, files, only, skip):
+def phases(folder):
+    """The tests that the mutants of a folder meet one after another, and those left out of them."""
+    if folder not in NEAR:
+        return [(ALL, SLOW), (ALL, [])]
+    near = NEAR[folder]
+    others = [test for test in ALL if test not in near + BLIND[folder]]
+    return [(near[:1], SLOW), (near, []), (others, [])]
+
+
+def run(tool, out, files, only, tests, skip):
     """Runs cargo-mutants, and returns its mutants by their outcome."""
     command = [tool, "mutants", "--no-shuffle", "--colors=never", "--output", str(out)]
     for file in files:
         command += ["--file", file]
     for name in only:
         command += ["--re", f"^{re.escape(name)}$"]
-    command += ["--", *TESTS, "--"]
+    # Otherwise every test is built, even if only some run.
+    for argument in ["--locked", *tests]:
+        command += [f"--cargo-arg={argument}"]
+    command += ["--", "--"]
     for name in skip:
         command += ["--skip", name]
     out.mkdir(parents=True, exist_ok=True)
@@ -90,12 +108,16 @@ def main():
     arguments = parser.parse_args()
     expected = {it for it in listed() if it[0] in arguments.files}
 
-    quick = run(arguments.tool, arguments.out / "quick", arguments.files, [], SLOW)
-    results = {mutant["name"]: (mutant, summary) for mutant, summary in quick}
-    left = [name for name, (_, summary) in results.items() if summary == "MissedMutant"]
-    if left:
-        whole = run(arguments.tool, arguments.out / "whole", arguments.files, left, [])
-        results.update({mutant["name"]: (mutant, summary) for mutant, summary in whole})
+    results = {}
+    for folder, files in groupby(arguments.files, key=dirname):
+        files, left = list(files), []
+        for number, (tests, skip) in enumerate(phases(folder)):
+            out = arguments.out / f"phase-{number}"
+            found = run(arguments.tool, out, files, left, tests, skip)
+            results.update({mutant["name"]: (mutant, summary) for mutant, summary in found})
+            left = [mutant["name"] for mutant, summary in found if summary == "MissedMutant"]
+            if not left:
+                break
 
     counts = {file: Counter() for file in arguments.files}
     survivors = {}

@@ -9,5 +9,5 @@ packages-test: lib ## programs built from the installed library, by pkg-config a
 	CC='$(CC)' CXX='$(CXX)' checks/packages/packages.sh $(BUILD) $(VERSION) $(SONAME)
 
 .PHONY: bazel-test
-bazel-test: lib ## the same programs, by Bazel
+bazel-test: lib ## programs built from the installed library, by Bazel
 	checks/packages/bazel.sh $(BUILD) $(VERSION) $(SONAME)

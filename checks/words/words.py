@@ -74,7 +74,7 @@ OPENING = re.compile(r"(?:What|Whether|Where|How)\b(?!\'s\b)(?![^.]*\?)")
 
 @functools.cache
 def rules():
-    """The list: better words by refused ones as one pattern, and what is fine all the same."""
+    """The list: better words by refused ones as one pattern, and exceptions from it."""
     better, fine = {}, []
     for line in (HERE / "words.txt").read_text().splitlines():
         left, equals, right = line.partition(" = ")

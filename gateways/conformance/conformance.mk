@@ -46,6 +46,6 @@ conformance-smoke: $(GATEWAYS_READY) ## some of what every gateway must do, in e
 	$(CONFORMANCE_PYTHON) $(CONFORMANCE)/suite.py --smoke $(GATEWAYS)
 
 .PHONY: conformance
-conformance: $(GATEWAYS_READY) ## all of it, random requests, and one client through all gateways in turn
+conformance: $(GATEWAYS_READY) ## all of what every gateway must do, random requests, and one client through all in turn
 	$(CONFORMANCE_PYTHON) $(CONFORMANCE)/suite.py --random 2000 $(GATEWAYS)
 	$(CONFORMANCE_PYTHON) $(CONFORMANCE)/together.py $(GATEWAYS)

@@ -42,10 +42,9 @@ const char* Credential::Take(std::string_view secret) {
 Wallet::Wallet(std::vector<Credentials> by_slot) {
   for (Credentials& credentials : by_slot) {
     const auto in_file = [](const Credential& credential) { return !credential.file.empty(); };
-    if (std::any_of(credentials.begin(), credentials.end(), in_file)) {
-      watched_.push_back({static_cast<uint32_t>(slots_.size())});
-    }
-    slots_.push_back(std::make_shared<const Credentials>(std::move(credentials)));
+    const bool changes = std::any_of(credentials.begin(), credentials.end(), in_file);
+    if (changes) watched_.push_back({static_cast<uint32_t>(slots_.size())});
+    slots_.push_back({std::make_shared<const Credentials>(std::move(credentials)), changes});
   }
 }
 
@@ -54,7 +53,7 @@ void Wallet::ReadAgain(const Tell& tell) {
 }
 
 void Wallet::ReadAgain(Watched* watched, const Tell& tell) {
-  const Credentials& old = *slots_[watched->slot];
+  const Credentials& old = *slots_[watched->slot].credentials;
   const auto versions = [&] {
     std::vector<std::optional<FileVersion>> found;
     for (const Credential& credential : old) {
@@ -90,7 +89,7 @@ void Wallet::ReadAgain(Watched* watched, const Tell& tell) {
   watched->unreadable = false;
   if (!changed) return;
   std::atomic_store(
-      &slots_[watched->slot],
+      &slots_[watched->slot].credentials,
       std::shared_ptr<const Credentials>(std::make_shared<const Credentials>(std::move(fresh))));
   tell(watched->slot, nullptr, "");
 }

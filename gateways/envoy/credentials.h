@@ -38,7 +38,8 @@ class Wallet {
   explicit Wallet(std::vector<Credentials> by_slot);
 
   std::shared_ptr<const Credentials> Of(uint32_t slot) const {
-    return std::atomic_load(&slots_[slot]);
+    const Slot& of = slots_[slot];
+    return of.changes ? std::atomic_load(&of.credentials) : of.credentials;
   }
 
   // Reads the secrets of those tokens again of which a file changed. Tells of each whether it has
@@ -56,7 +57,11 @@ class Wallet {
   };
   void ReadAgain(Watched* watched, const Tell& tell);
 
-  std::vector<std::shared_ptr<const Credentials>> slots_;
+  struct Slot {
+    std::shared_ptr<const Credentials> credentials;
+    bool changes;  // it is watched. Loading one that changes takes a lock of the C++ library's
+  };
+  std::vector<Slot> slots_;
   std::vector<Watched> watched_;
 };
 

@@ -20,9 +20,10 @@ namespace tokenpin_envoy {
 class Config;
 
 // Writes it to the request's dynamic metadata.
-void WriteMetadata(envoy_filter envoy, const tokenpin::Decision& decision, const Config& config);
+[[gnu::cold]] void WriteMetadata(envoy_filter envoy, const tokenpin::Decision& decision,
+                                 const Config& config);
 
 // As a dictionary of RFC 8941.
-std::string Describe(const tokenpin::Decision& decision);
+[[gnu::cold]] std::string Describe(const tokenpin::Decision& decision);
 
 }  // namespace tokenpin_envoy

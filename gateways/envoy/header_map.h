@@ -1,7 +1,6 @@
 // Envoy's header maps, in terms of std::string_view.
 #pragma once
 
-#include <algorithm>
 #include <string_view>
 #include <vector>
 
@@ -40,20 +39,16 @@ class HeaderList {
     }
   }
 
-  bool Has(std::string_view name) const {
-    return std::any_of(headers_.begin(), headers_.end(),
-                       [&](const envoy_header& header) { return Is(header, name); });
-  }
+  bool Has(std::string_view name) const { return Find(name) != nullptr; }
   // Empty if there is none.
   std::string_view First(std::string_view name) const {
-    for (const envoy_header& header : headers_) {
-      if (Is(header, name)) return {header.value, header.value_length};
-    }
-    return {};
+    const envoy_header* const found = Find(name);
+    return found == nullptr ? std::string_view()
+                            : std::string_view(found->value, found->value_length);
   }
 
   // Appends the values of a header.
-  void All(std::string_view name, std::vector<tokenpin::Bytes>* values) const {
+  [[gnu::noinline]] void All(std::string_view name, std::vector<tokenpin::Bytes>* values) const {
     for (const envoy_header& header : headers_) {
       if (Is(header, name)) values->push_back({header.value, header.value_length});
     }
@@ -62,6 +57,14 @@ class HeaderList {
  private:
   static bool Is(const envoy_header& header, std::string_view name) {
     return std::string_view(header.key, header.key_length) == name;
+  }
+  // One loop for all that ask: code that a request has not run lately takes longer to fetch than to
+  // run.
+  [[gnu::noinline]] const envoy_header* Find(std::string_view name) const {
+    for (const envoy_header& header : headers_) {
+      if (Is(header, name)) return &header;
+    }
+    return nullptr;
   }
 
   std::vector<envoy_header> headers_;

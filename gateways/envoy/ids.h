@@ -44,7 +44,8 @@ class Ids {
     changed_ = 0;
     return report_ = summary_.report();
   }
-  // A redirect leads to this target of the same account: of its response, only the kind differs.
+  // A redirect leads to this target of the same account: it tells what kind of response comes. Its
+  // ids are not the client's.
   void Redirect(std::string_view target);
 
   // True if ids in the response may change.
@@ -64,6 +65,13 @@ class Ids {
   void BeginSealing(Content content);
   bool sealing() const { return std::holds_alternative<tokenpin::IdSealer>(rewriter_); }
   bool Seal(std::string_view part, std::string* out);
+  // Begins to fetch this object. Between two events it has left the nearest caches, and its lines
+  // would be waited for one after another.
+  void Prefetch() const {
+    const char* const begin = reinterpret_cast<const char*>(this);
+    constexpr size_t kLine = 64;
+    for (size_t at = 0; at < sizeof *this; at += kLine) __builtin_prefetch(begin + at);
+  }
   bool EndSealing(std::string* out);
   // The numbers of ids sealed, and of documents not understood, since the last call.
   uint32_t NewlySealed();
@@ -75,7 +83,8 @@ class Ids {
  private:
   Ids(const Config& config, const tokenpin::Class& api, tokenpin::Mode mode)
       : config_(config), api_(api), mode_(mode) {}
-  tokenpin::IdUse Use() const;
+  void Keep(std::string_view scope, std::string_view owner, std::string_view scheme,
+            std::string_view authority);
   void TakeOpened(const tokenpin::Piece& piece);
   bool TakeSealed(const tokenpin::Piece& piece, std::string* out);
 
@@ -84,7 +93,8 @@ class Ids {
   const tokenpin::Class api_;
   const tokenpin::Mode mode_;
   bool is_head_ = false;
-  std::string scope_, owner_, origin_, upstream_, opened_target_;
+  std::string texts_, upstream_, opened_target_;
+  tokenpin::IdUse use_;  // points into the first two
   tokenpin::IdSummary summary_;
   tokenpin::IdReport report_{};
   // At most one at a time.

@@ -6,6 +6,6 @@
 namespace tokenpin_envoy {
 
 // One line. The levels are in envoy_abi.h.
-void Log(int level, const std::string& message);
+[[gnu::cold]] void Log(int level, const std::string& message);
 
 }  // namespace tokenpin_envoy

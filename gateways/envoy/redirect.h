@@ -22,13 +22,13 @@ struct Sent {
 
 // Leaves the state of a request that Envoy begins again to the chain's next stream of this thread,
 // and puts a mark on the request that only this stream can know.
-void LeaveSent(envoy_filter envoy, const Chain& chain, Sent sent);
+[[gnu::cold]] void LeaveSent(envoy_filter envoy, const Chain& chain, Sent sent);
 
 // Takes the state that was left to the chain. Every stream does, so that nothing lasts longer.
 std::unique_ptr<Sent> TakeSent(const Chain& chain);
 
 // Takes the mark off the request. False if it has none: the state is another request's, whose next
 // stream has come by without this filter.
-bool TakeMark(envoy_filter envoy, const Sent& sent);
+[[gnu::cold]] bool TakeMark(envoy_filter envoy, const Sent& sent);
 
 }  // namespace tokenpin_envoy

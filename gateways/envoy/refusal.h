@@ -1,4 +1,5 @@
-// The filter's own answers to requests that no token serves.
+// The filter's own answers to requests that no token serves. They are rare, and what is cold lies
+// apart from the code that every request runs.
 #pragma once
 
 #include <array>
@@ -28,9 +29,10 @@ struct Refusal {
 };
 
 // Of a request that could not be decided.
-Refusal RefusalFor(tokenpin::Status status);
+[[gnu::cold]] Refusal RefusalFor(tokenpin::Status status);
 // Of a decision without a slot, of a request whose summary quotes this id.
-Refusal RefusalFor(const tokenpin::Decision& decision, const Config& config, std::string_view id);
+[[gnu::cold]] Refusal RefusalFor(const tokenpin::Decision& decision, const Config& config,
+                                 std::string_view id);
 
 // Of a request's body that is too long, that is one too many, that cannot be understood, or is of a
 // kind that cannot be.
@@ -44,7 +46,7 @@ Refusal WrongProtocol();
 
 // Sends it to the client, as the provider would word it, with one more header unless its name is
 // empty. The hook then stops.
-void Refuse(envoy_filter envoy, const Refusal& refusal, std::string_view header = {},
-            std::string_view value = {});
+[[gnu::cold]] void Refuse(envoy_filter envoy, const Refusal& refusal, std::string_view header = {},
+                          std::string_view value = {});
 
 }  // namespace tokenpin_envoy

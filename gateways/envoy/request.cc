@@ -55,8 +55,7 @@ void Put(envoy_filter envoy, const Credential& credential) {
 
 }  // namespace
 
-bool RequestReader::Read(envoy_filter envoy, const Terms& terms, tokenpin::Request* request) {
-  const Settings& settings = terms.settings();
+bool RequestReader::ReadTarget(envoy_filter envoy, const Terms& terms, tokenpin::Request* request) {
   headers_.Read(envoy, kRequestHeader);
   if (!ReadScope(envoy, terms)) return false;
   request->scope = tokenpin::bytes(scope_);
@@ -69,7 +68,11 @@ bool RequestReader::Read(envoy_filter envoy, const Terms& terms, tokenpin::Reque
     request->set_group(static_cast<tokenpin::Group>(*group));
   }
   if (ReadsTrue(envoy, terms.Pick(&Overlay::existing))) request->existing = 1;
+  return true;
+}
 
+void RequestReader::ReadKeys(envoy_filter envoy, const Terms& terms, tokenpin::Request* request) {
+  const Settings& settings = terms.settings();
   ReadSource(envoy, settings.consumer, &consumers_);
   request->set_consumers(consumers_, true);
   sessions_.clear();
@@ -94,7 +97,6 @@ bool RequestReader::Read(envoy_filter envoy, const Terms& terms, tokenpin::Reque
 
   if (ReadIdHint(envoy, *terms.config())) request->id_hint = id_hint_;
   request->now = tokenpin::unix_now();
-  return true;
 }
 
 void RequestReader::ReadSource(envoy_filter envoy, const ValueSource& source,

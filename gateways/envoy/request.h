@@ -19,7 +19,14 @@ class RequestReader {
  public:
   // Reads everything but the random bytes and the slots already tried. False if the tenant is
   // ambiguous. What `request` points to is in here.
-  bool Read(envoy_filter envoy, const Terms& terms, tokenpin::Request* request);
+  bool Read(envoy_filter envoy, const Terms& terms, tokenpin::Request* request) {
+    if (!ReadTarget(envoy, terms, request)) return false;
+    ReadKeys(envoy, terms, request);
+    return true;
+  }
+  // The two parts of it: what tells whether the request has to wait, and the rest.
+  bool ReadTarget(envoy_filter envoy, const Terms& terms, tokenpin::Request* request);
+  void ReadKeys(envoy_filter envoy, const Terms& terms, tokenpin::Request* request);
 
   // Of the request that was read last: its headers; whether it begins a WebSocket; its scope, empty
   // if it is the configured one.

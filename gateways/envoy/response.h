@@ -24,7 +24,7 @@ class ResponseReader {
   // True if the upstream sets our cookie, or the header that carries it. It must set neither.
   bool has_cookie() const { return sets_ours_ || carries_; }
   // Removes both. Ends the views.
-  void DropCookies(envoy_filter envoy, std::string_view carrier_header) const;
+  [[gnu::cold]] void DropCookies(envoy_filter envoy, std::string_view carrier_header) const;
 
  private:
   HeaderList headers_;
@@ -40,8 +40,8 @@ bool IsFromUpstream(envoy_filter envoy);
 std::string_view DetailsOf(envoy_filter envoy);
 
 // Changes the state of the token that gave the response, where the status asks for it.
-void CoolDown(envoy_filter envoy, const Terms& terms, uint32_t slot,
-              const ResponseReader& response);
+[[gnu::cold]] void CoolDown(envoy_filter envoy, const Terms& terms, uint32_t slot,
+                            const ResponseReader& response);
 
 // Gives the client the decision's cookie, if it has one for this status.
 void WriteCookie(envoy_filter envoy, const Terms& terms, const tokenpin::Decision& decision,

@@ -56,21 +56,22 @@ class Try {
                  uint16_t status) const;
   // Lets Envoy begin the request again, with another stream object that knows what was tried. If it
   // returns true, the stream is gone, with this object. False: this try is the last.
-  bool BeginNext(envoy_filter envoy, const Terms& terms, const tokenpin::Decision& decision,
-                 const tokenpin::IdSummary* ids, RequestReader& reader);
+  [[gnu::cold]] bool BeginNext(envoy_filter envoy, const Terms& terms,
+                               const tokenpin::Decision& decision, const tokenpin::IdSummary* ids,
+                               RequestReader& reader);
   void BeLast() { kept_.clear(); }
 
   // A response that leads to a next try waits for its end.
   void Hold(uint16_t status) { held_status_ = status; }
   bool holds() const { return held_status_ != 0; }
   // Returns whether there is room for the part of its body that just came.
-  bool CanHoldMore(envoy_filter envoy) const;
+  [[gnu::cold]] bool CanHoldMore(envoy_filter envoy) const;
   // It waits no more. Returns its status.
   uint16_t Release() { return std::exchange(held_status_, 0); }
 
  private:
   using HeaderValues = std::map<std::string, std::vector<std::string>>;
-  static HeaderValues ReadHeaders(envoy_filter envoy);
+  [[gnu::cold]] static HeaderValues ReadHeaders(envoy_filter envoy);
   static void ReplaceHeaders(envoy_filter envoy, const HeaderValues& wanted);
 
   bool MayFollow(const Settings& settings, const tokenpin::Decision& decision) const;

@@ -38,52 +38,58 @@ int Stream::OnRequestHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_s
   if (terms_.config() == nullptr) return kContinue;
 
   try_.OnRequestHeaders(terms_, end_of_stream);
-  if (Continue(envoy)) return kContinue;
+  if (sent_ != nullptr && Continue(envoy, scratch.request)) return kContinue;
   tokenpin::Request request;
-  if (!scratch.request.Read(envoy, terms_, &request)) {
+  RequestReader& reader = scratch.request;
+  if (!reader.ReadTarget(envoy, terms_, &request)) {
     return Fail(envoy, TOKENPIN_STATUS_SCOPE_LENGTH) ? kContinue : kStopIteration;
   }
-  if (Waits(envoy, scratch.request, request, end_of_stream)) return kStopIteration;
-  return Decide(envoy, scratch.request, &request, nullptr) ? kContinue : kStopIteration;
+  if (Waits(envoy, reader, &request, end_of_stream)) return kStopIteration;
+  reader.ReadKeys(envoy, terms_, &request);
+  return Decide(envoy, reader, &request, nullptr) ? kContinue : kStopIteration;
 }
 
 // Continues a request that an internal redirect brings: the account that redirects it serves it,
 // regardless of what the request says now.
-bool Stream::Continue(envoy_filter envoy) {
+bool Stream::Continue(envoy_filter envoy, RequestReader& reader) {
   const std::unique_ptr<Sent> sent = std::move(sent_);
-  if (sent == nullptr || terms_.observes() || sent->config.lock() != terms_.config()) return false;
+  if (terms_.observes() || sent->config.lock() != terms_.config()) return false;
   serving_ = true;
   decision_ = sent->decision;
   cookie_name_ = sent->cookie_name;
   ids_ = std::move(sent->ids);
-  if (ids_ != nullptr) {
-    envoy_buffer target{};
-    envoy_dynamic_module_callback_http_get_header(envoy, kRequestHeader, Buffer(":path"), &target,
-                                                  0, nullptr);
-    ids_->Redirect(View(target));
+  tokenpin::Request request;
+  const bool is_read = reader.Read(envoy, terms_, &request);
+  // Of a first target without ids, nothing was kept.
+  if (is_read && ids_ == nullptr && terms_.mode() != TOKENPIN_MODE_OFF) {
+    ids_ = Ids::Of(terms_, request, reader.headers());
   }
+  if (ids_ != nullptr) ids_->Redirect(reader.headers().First(":path"));
+  if (ids_ != nullptr && !ids_->Seals()) ids_.reset();
   if (terms_.settings().metadata) WriteMetadata(envoy, decision_, *terms_.config());
   try_.KeepHeaders(envoy, terms_.settings(), decision_);
   PutCredentialsAgain(envoy, *terms_.config()->wallet().Of(decision_.slot()));
+  AskUnencoded(envoy);
   return true;
 }
 
 // Reads the ids of the target. True if the request waits for its body, or is answered.
-bool Stream::Waits(envoy_filter envoy, const RequestReader& reader,
-                   const tokenpin::Request& request, bool end_of_stream) {
+bool Stream::Waits(envoy_filter envoy, RequestReader& reader, tokenpin::Request* request,
+                   bool end_of_stream) {
   const HeaderList& headers = reader.headers();
   const Settings& settings = terms_.settings();
   // Of what comes behind an upgrade, Envoy never tells the end.
   const bool is_upgrade = headers.Has("upgrade");
   const bool has_body = !end_of_stream && !is_upgrade;
   if (terms_.mode() == TOKENPIN_MODE_OFF && !(settings.bodies && has_body)) return false;
-  ids_ = Ids::Of(terms_, request, headers);
+  if (settings.library.id_owner != TOKENPIN_ID_OWNER_NONE) reader.ReadKeys(envoy, terms_, request);
+  ids_ = Ids::Of(terms_, *request, headers);
   if (ids_ == nullptr) return false;
   if (try_.former_ids() != nullptr) {
     ids_->Inherit(*try_.former_ids());
     return false;
   }
-  ids_->OpenTarget(tokenpin::view(request.target));
+  ids_->OpenTarget(tokenpin::view(request->target));
   if (is_upgrade && RefusesUpgrade(reader.is_handshake())) {
     terms_.chain.stats.Count(envoy, Counter::upgrades_refused);
     Refuse(envoy, WrongProtocol());
@@ -149,7 +155,8 @@ int Stream::OnRequestBody(envoy_filter envoy, Scratch& scratch, bool end_of_stre
   }
   const Pieces& pieces = ReadPieces(envoy, kReceivedRequest);
   const Settings& settings = terms_.settings();
-  const Hold::Bound over = hold_.Add(SizeOf(pieces), settings.max_body, settings.max_held);
+  const uint64_t size = SizeOf(pieces);
+  const Hold::Bound over = hold_.Add(size, settings.max_body, settings.max_held);
   if (over == Hold::Bound::kNone) {
     for (const envoy_buffer& piece : pieces) ids_->Open(View(piece));
     if (!end_of_stream) return kStopBodyAndBuffer;
@@ -157,7 +164,8 @@ int Stream::OnRequestBody(envoy_filter envoy, Scratch& scratch, bool end_of_stre
   } else if (!GiveUp(envoy, over)) {
     return Swallow(envoy, end_of_stream);
   }
-  const Held held = end_of_stream ? Held::kEnded : Held::kUnread;
+  const Held ended = size == 0 ? Held::kEndedApart : Held::kEnded;
+  const Held held = end_of_stream ? ended : Held::kUnread;
   if (!Resume(envoy, scratch.request, held)) return kStopBodyNoBuffer;
   // The part that was too much is not counted yet, and more may come.
   if (over != Hold::Bound::kNone) try_.OnRequestBody(envoy, settings, end_of_stream);
@@ -259,7 +267,10 @@ void Stream::Serve(envoy_filter envoy, RequestReader& reader, const Held* held) 
   if (held != nullptr && !ids_->edits.empty()) NoteHeadersOfBody(reader.headers());
   try_.KeepHeaders(envoy, settings, decision_);
   reader.StripCookies(envoy, cookie_name_.view(), settings.carrier_header);
-  NoteForeignRequestCookie(envoy);
+  const tokenpin::Verdict verdict = decision_.verdict();
+  if (verdict == TOKENPIN_VERDICT_UNKNOWN_KEY || verdict == TOKENPIN_VERDICT_BAD_TAG) {
+    NoteForeignRequestCookie(envoy);
+  }
   DropWhenMoved(envoy, settings.drop_when_moved, decision_);
   PutCredentials(envoy, *config.wallet().Of(decision_.slot()));
   if (ids_ != nullptr) PutOpened(envoy, held);
@@ -274,21 +285,24 @@ void Stream::NoteHeadersOfBody(const HeaderList& headers) {
                             [&](std::string_view name) { return headers.Has(name); });
 }
 
+// The ids in a compressed response cannot be seen.
+void Stream::AskUnencoded(envoy_filter envoy) const {
+  if (ids_ == nullptr || !ids_->Seals() || ids_->is_download()) return;
+  SetHeader(envoy, kRequestHeader, "accept-encoding", "identity");
+}
+
 // The request as the account knows it. What is changed was kept for another try before.
 void Stream::PutOpened(envoy_filter envoy, const Held* held) {
   if (!ids_->opened_target().empty()) {
     SetHeader(envoy, kRequestHeader, ":path", ids_->opened_target());
   }
-  // The ids in a compressed response cannot be seen.
-  if (ids_->Seals() && !ids_->is_download()) {
-    SetHeader(envoy, kRequestHeader, "accept-encoding", "identity");
-  }
+  AskUnencoded(envoy);
   if (held == nullptr) return;
   const uint64_t size = hold_.size() - ids_->edits.loss();
   std::string length;
   if (!ids_->edits.empty()) {
     Bodies bodies = kWholeRequest;
-    if (*held == Held::kInTrailers) {
+    if (*held == Held::kInTrailers || *held == Held::kEndedApart) {
       bodies = kBufferedRequest;
     } else if (envoy_dynamic_module_callback_http_received_buffered_request_body(envoy)) {
       bodies = kReceivedRequest;
@@ -300,18 +314,17 @@ void Stream::PutOpened(envoy_filter envoy, const Held* held) {
       for (const std::string_view name : kDigests) RemoveHeader(envoy, kRequestHeader, name);
     }
   }
-  try_.OnHeldRequest(size, *held == Held::kEnded, length);
+  const bool ended = *held == Held::kEnded || *held == Held::kEndedApart;
+  try_.OnHeldRequest(size, ended, length);
 }
 
 // A cookie of our name that another gateway made is lost to that gateway.
 void Stream::NoteForeignRequestCookie(envoy_filter envoy) const {
-  const tokenpin::Verdict verdict = decision_.verdict();
-  if (verdict != TOKENPIN_VERDICT_UNKNOWN_KEY && verdict != TOKENPIN_VERDICT_BAD_TAG) return;
   terms_.chain.stats.Count(envoy, Counter::foreign_cookies);
   if (terms_.config()->told_of_foreign_request.exchange(true)) return;
   Log(kLogWarning, "removed from a request a cookie named " + std::string(cookie_name_.view()) +
                        " that no key of this configuration made (" +
-                       std::string(tokenpin::name(verdict)) + "). " + kForeign);
+                       std::string(tokenpin::name(decision_.verdict())) + "). " + kForeign);
 }
 
 void Stream::NoteForeignResponseCookie(envoy_filter envoy) const {

@@ -41,32 +41,34 @@ class Stream {
   void OnComplete(envoy_filter envoy);
 
  private:
-  // The point at which a held request continues: at its end, in front of its trailers, or before
-  // it is all there.
-  enum class Held { kEnded, kInTrailers, kUnread };
+  // The point at which a held request continues: at its end, at one that came behind its last part,
+  // in front of its trailers, or before it is all there.
+  enum class Held { kEnded, kEndedApart, kInTrailers, kUnread };
 
   // True if the filter may change or refuse a request for its ids.
   bool opens() const { return terms_.mode() != TOKENPIN_MODE_OFF && !terms_.observes(); }
 
-  bool Continue(envoy_filter envoy);
-  bool Waits(envoy_filter envoy, const RequestReader& reader, const tokenpin::Request& request,
+  // Rare functions are cold: their code lies apart from the code that every request runs.
+  [[gnu::cold]] bool Continue(envoy_filter envoy, RequestReader& reader);
+  bool Waits(envoy_filter envoy, RequestReader& reader, tokenpin::Request* request,
              bool end_of_stream);
-  bool RefusesUpgrade(bool to_websocket) const;
-  void MendUpgrade(envoy_filter envoy, Scratch& scratch);
-  bool RefuseUnread(envoy_filter envoy, const HeaderList& headers);
-  bool GiveUp(envoy_filter envoy, Hold::Bound over);
-  int Swallow(envoy_filter envoy, bool end_of_stream);
+  [[gnu::cold]] bool RefusesUpgrade(bool to_websocket) const;
+  [[gnu::cold]] void MendUpgrade(envoy_filter envoy, Scratch& scratch);
+  [[gnu::cold]] bool RefuseUnread(envoy_filter envoy, const HeaderList& headers);
+  [[gnu::cold]] bool GiveUp(envoy_filter envoy, Hold::Bound over);
+  [[gnu::cold]] int Swallow(envoy_filter envoy, bool end_of_stream);
   bool Resume(envoy_filter envoy, RequestReader& reader, Held held);
   bool Decide(envoy_filter envoy, RequestReader& reader, tokenpin::Request* request,
               const Held* held);
   void Serve(envoy_filter envoy, RequestReader& reader, const Held* held);
   void NoteHeadersOfBody(const HeaderList& headers);
+  void AskUnencoded(envoy_filter envoy) const;
   void PutOpened(envoy_filter envoy, const Held* held);
-  bool Fail(envoy_filter envoy, tokenpin::Status status) const;
-  void NoteForeignRequestCookie(envoy_filter envoy) const;
-  void NoteForeignResponseCookie(envoy_filter envoy) const;
+  [[gnu::cold]] bool Fail(envoy_filter envoy, tokenpin::Status status) const;
+  [[gnu::cold]] void NoteForeignRequestCookie(envoy_filter envoy) const;
+  [[gnu::cold]] void NoteForeignResponseCookie(envoy_filter envoy) const;
 
-  bool RetryOrRelease(envoy_filter envoy, Scratch& scratch, bool end_of_stream);
+  [[gnu::cold]] bool RetryOrRelease(envoy_filter envoy, Scratch& scratch, bool end_of_stream);
   void BeginSealing(envoy_filter envoy, Scratch& scratch, bool end_of_stream);
   void BeginSealing(envoy_filter envoy, const HeaderList& headers, bool end_of_stream);
   void Seal(envoy_filter envoy, Scratch& scratch, Bodies bodies, bool end_of_stream);

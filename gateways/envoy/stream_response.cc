@@ -1,8 +1,8 @@
 // The response's side of a stream.
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "describe.h"
 #include "stream.h"
@@ -138,33 +138,41 @@ void Stream::BeginSealing(envoy_filter envoy, const HeaderList& headers, bool en
   }
   if (seals && !end_of_stream) ids_->BeginSealing(content);
   if (terms_.observes()) return;
-  // The first change ends the views of all.
-  std::vector<std::pair<std::string_view, std::string>> changes;
-  for (const std::string_view name : kLocations) {
-    const std::string_view location = headers.First(name);
-    std::string sealed;
-    if (!location.empty() && ids_->SealTarget(location, &sealed))
-      changes.emplace_back(name, sealed);
+  // The first change ends the views of all, so all changes are found before.
+  std::string sealed[std::size(kLocations)];
+  for (size_t i = 0; i < std::size(kLocations); ++i) {
+    const std::string_view location = headers.First(kLocations[i]);
+    if (!location.empty() && !ids_->SealTarget(location, &sealed[i])) sealed[i].clear();
   }
   // They stay right for a response without a body, except that of a HEAD.
+  bool wrong[std::size(kOfTheBytes)] = {};
   if (seals && (!end_of_stream || ids_->is_head())) {
-    for (const std::string_view name : kOfTheBytes) {
-      const std::string_view value = headers.First(name);
-      if (!value.empty() && value.substr(0, 2) != "W/") changes.emplace_back(name, "");
+    for (size_t i = 0; i < std::size(kOfTheBytes); ++i) {
+      const std::string_view value = headers.First(kOfTheBytes[i]);
+      wrong[i] = !value.empty() && value.substr(0, 2) != "W/";
     }
   }
-  for (const auto& [name, value] : changes) SetHeader(envoy, kResponseHeader, name, value);
+  for (size_t i = 0; i < std::size(kLocations); ++i) {
+    if (!sealed[i].empty()) SetHeader(envoy, kResponseHeader, kLocations[i], sealed[i]);
+  }
+  for (size_t i = 0; i < std::size(kOfTheBytes); ++i) {
+    if (wrong[i]) RemoveHeader(envoy, kResponseHeader, kOfTheBytes[i]);
+  }
 }
 
 void Stream::Seal(envoy_filter envoy, Scratch& scratch, Bodies bodies, bool end_of_stream) {
   if (ids_ == nullptr || !ids_->sealing()) return;
+  ids_->Prefetch();
   std::string& sealed = scratch.text;
   sealed.clear();
   bool differs = false;
   const Pieces& pieces = ReadPieces(envoy, bodies);
+  // A long part grows in few steps, not in powers of two.
+  const uint64_t size = SizeOf(pieces);
+  if (size > sealed.capacity()) sealed.reserve(size + size / 8);
   for (const envoy_buffer& piece : pieces) differs |= ids_->Seal(View(piece), &sealed);
   if (end_of_stream) differs |= ids_->EndSealing(&sealed);
-  if (differs && !terms_.observes()) ReplaceBody(envoy, bodies, SizeOf(pieces), sealed);
+  if (differs && !terms_.observes()) ReplaceBody(envoy, bodies, size, sealed);
   if (end_of_stream) CountSealed(envoy);
 }
 

@@ -12,14 +12,15 @@ import (
 	"github.com/tokenpin/tokenpin/go"
 )
 
-// Credentials are, slot by slot, what makes a request one of an account's. They are not printed.
+// Credentials are the headers that authenticate a request as an account, slot by slot. They are
+// never printed.
 type Credentials struct {
 	slots []http.Header
 	names map[string]bool // of the headers of all slots, folded
 }
 
-// NewCredentials makes credentials of the headers that each slot's account is known by. A header
-// without values is only removed from the request.
+// NewCredentials makes credentials from the headers of each slot's account. A header without values
+// is only removed from the request.
 func NewCredentials(slots ...http.Header) Credentials {
 	made := Credentials{slots: make([]http.Header, len(slots)), names: map[string]bool{}}
 	for slot, header := range slots {
@@ -34,7 +35,7 @@ func NewCredentials(slots ...http.Header) Credentials {
 	return made
 }
 
-// Bearer makes credentials of tokens, slot by slot, that go into the header Authorization.
+// Bearer makes credentials from tokens, slot by slot, for the header Authorization.
 func Bearer(tokens ...string) Credentials {
 	slots := make([]http.Header, len(tokens))
 	for slot, token := range tokens {
@@ -43,19 +44,19 @@ func Bearer(tokens ...string) Credentials {
 	return NewCredentials(slots...)
 }
 
-// Put makes a request one of the account that serves it: it sets the account's headers, and removes
-// the client's own from headers and trailers. Those are
+// Put sets the headers of the account that serves a request, and removes the client's own
+// credentials from headers and trailers. Those are
 //
-//   - what any slot has;
+//   - the headers of all slots;
 //   - names with one of these words: authorization, auth, token, jwt, secret, password, credential,
 //     credentials, apikey; or with api-key, access-key, functions-key or subscription-key;
 //   - OpenAI-Organization, OpenAI-Project and X-Goog-User-Project, which say whose account pays.
 //
-// Upper and lower case do not count, and _ is the same as -, as it is to many servers. Everything
-// else passes: the client's other cookies, a key in the query or among the protocols of a
-// WebSocket. Those are left to the host.
+// Case makes no difference, and _ counts as -, as for many servers. Everything else passes: the
+// client's other cookies, a key in the query or among the protocols of a WebSocket. Remove these
+// yourself if you need to.
 //
-// The request's context is that of the request inside Handler, or made from it. With another one,
+// The request's context has to be that of the request inside Handler, or made from it. Otherwise
 // nothing is set.
 func (c Credentials) Put(r *http.Request) {
 	for _, fields := range [...]http.Header{r.Header, r.Trailer} {
@@ -97,14 +98,14 @@ func isCredential(name string) bool {
 	return slices.Contains(tokenpin.PayerHeaders, name)
 }
 
-// Format writes how many there are, for any verb.
+// Format writes only the number of slots, for any verb.
 func (c Credentials) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "credentials of %d slots", len(c.slots))
 }
 
-// Rewrite is for httputil.ReverseProxy behind Handler. It sends a request to the upstream as the
-// account of the slot that serves it. Where accounts have their own upstreams, write another
-// one, with DecisionFrom and Put.
+// Rewrite returns a function for httputil.ReverseProxy behind Handler. It sends a request to the
+// upstream with the credentials of the account that serves it. If accounts have their own
+// upstreams, write another such function with DecisionFrom and Put.
 func Rewrite(upstream *url.URL, credentials Credentials) func(*httputil.ProxyRequest) {
 	return func(r *httputil.ProxyRequest) {
 		r.SetURL(upstream)

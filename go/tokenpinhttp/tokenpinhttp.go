@@ -1,18 +1,18 @@
 // Package tokenpinhttp puts session affinity into an HTTP proxy: a middleware that decides which
 // token serves a request and sets the affinity cookie on the response, and a rewrite for
-// [httputil.ReverseProxy] that puts the token in.
+// [httputil.ReverseProxy] that sets the token.
 //
 //	tokens := tokenpinhttp.Bearer("sk-a", "sk-b")
 //	pin := &tokenpinhttp.Pin{Affinity: affinity}
 //	proxy := &httputil.ReverseProxy{Rewrite: tokenpinhttp.Rewrite(upstream, tokens)}
 //	err := http.ListenAndServeTLS(":8443", certificate, key, pin.Handler(proxy))
 //
-// Clients that keep no cookies are brought back by the ids that they were given, with the
-// affinity's Config.IDs.Mode set to tokenpin.ModeSeal; see [Pin.Handler].
+// For clients that keep no cookies, set the affinity's Config.IDs.Mode to tokenpin.ModeSeal: then
+// the ids that they are given name the account. See [Pin.Handler].
 //
 // The default cookie is Secure and has a __Host- name, so browsers and cookie jars send it over
-// HTTPS only. Behind something that ends TLS, nothing changes; for plain HTTP, set another
-// CookieName and Attributes.Secure to false.
+// HTTPS only. That also works behind a proxy that ends TLS. For plain HTTP, set another CookieName
+// and Attributes.Secure to false.
 package tokenpinhttp
 
 import (
@@ -26,9 +26,9 @@ import (
 	"github.com/tokenpin/tokenpin/go"
 )
 
-// Pin is the affinity of HTTP requests. Affinity has to be set, the rest has useful zero values. It
-// must not be changed once Handler was called. Where a new configuration takes over, make a new Pin
-// and swap the handlers: each response is finished by the affinity that decided.
+// Pin is the affinity of HTTP requests. Affinity has to be set; the zero values of the rest are
+// useful. Do not change a Pin after Handler was called. For a new configuration, make a new Pin and
+// swap the handlers: the affinity that decided finishes each response.
 type Pin struct {
 	// Affinity decides.
 	Affinity *tokenpin.Affinity
@@ -41,57 +41,57 @@ type Pin struct {
 	// for none.
 	SessionHeader string
 
-	// CarrierHeader is a header in which clients that keep no cookies carry the cookie's value. A
-	// request that has this header, be it empty, gets the answer in a response header of the same
-	// name. Empty for none.
+	// CarrierHeader is a header that carries the cookie's value for clients that keep no cookies. A
+	// request that has this header, even empty, gets the answer in a response header of the same name.
+	// Empty for none.
 	CarrierHeader string
 
-	// Scope gives the set of accounts that a request is about, at most tokenpin.MaxScope bytes.
-	// Nil, or an empty answer, for the configured scope. Each scope has its own cookie name,
-	// and only that of the request's scope is removed: the upstream sees those of the others,
-	// sealed, unless paths or hosts keep them apart.
+	// Scope returns the scope of a request, at most tokenpin.MaxScope bytes. Nil, or an empty result,
+	// for the configured scope. Each scope has its own cookie name, and only the cookie of the
+	// request's scope is removed. The upstream sees the cookies of other scopes, sealed, unless paths
+	// or hosts keep them apart.
 	Scope func(*http.Request) string
 
-	// IDHint gives bytes that belong to one client only, such as its credential. Of them the id of
-	// a session is made that begins with this request, so that parallel first requests of a client
-	// agree, on every replica. A connection or an address belongs to many clients behind a CDN or a
-	// NAT, and would join them. Nil, an empty answer, or one over tokenpin.MaxKey bytes: a random
-	// id.
+	// IDHint returns bytes that belong to only one client, such as its credential. The id of a new
+	// session is made from them, so that parallel first requests of a client agree, on every replica.
+	// Behind a CDN or a NAT, a connection or an address belongs to many clients, and would join them.
+	// Nil, an empty result, or one over tokenpin.MaxKey bytes makes a random id.
 	IDHint func(*http.Request) string
 
-	// Existing says whether a request names existing state where method and path do not tell: in
-	// its body (previous_response_id, input_file_id, ...), or under a path that is in no table. It
-	// wins over both: on any path, such a request goes to its session's account, and is
-	// refused while that is down, instead of sent to an account that does not know the state. Nil
-	// for never. A function that reads the body has to put it back.
+	// Existing reports whether a request names existing state that method and path do not show: in its
+	// body (previous_response_id, input_file_id, ...), or under a path that is in no table. On any
+	// path, such a request goes to its session's account. While that is down, the request is refused,
+	// instead of sent to an account that does not know the state. Nil for never. A function that reads
+	// the body has to put it back.
 	Existing func(*http.Request) bool
 
-	// Refuse answers a request that no token may serve. Nil for what the provider would say, as its
-	// clients expect it: a small JSON body, mostly with a status 503, and Retry-After where it is
-	// known when a token is up again. It is not asked where nothing could be decided: for a Scope
-	// that is too long the answer is always 400, for a fault of the gateway's 500, and for a body
-	// that cannot be read or held 400, 413, 415 or 503.
+	// Refuse answers a request that no token may serve. Nil for a small JSON body in the form that the
+	// provider's clients expect, mostly with a status 503, and with Retry-After if it is known when a
+	// token is up again. Refuse is not called if there is no decision: the answer is 400 for a Scope
+	// that is too long, 500 for a fault of the gateway, and 400, 413, 415 or 503 for a body that
+	// cannot be read or held.
 	Refuse func(http.ResponseWriter, *http.Request, tokenpin.Decision)
 
-	// The rest is for the ids in requests and responses. What is done with them is in the
-	// affinity's Config.IDs.
+	// The fields below concern the ids in requests and responses. The affinity's Config.IDs has the
+	// mode.
 
 	// MaxBody is the longest body of a request that is held, in bytes; 0 for 64 MiB. A longer one
 	// is a 413.
 	MaxBody int64
 
-	// MaxHeldBodies is how many bytes of bodies are held at a time; 0 for 1 GiB. More are a 503.
+	// MaxHeldBodies is the number of bytes of all bodies that are held at a time; 0 for 1 GiB. A
+	// request beyond that is a 503.
 	MaxHeldBodies int64
 
-	// PassBodies says that in ModeOff no body is read. Else it is, so that a request whose body
-	// names existing state is never taken for a new one.
+	// PassBodies says that in ModeOff no body is read. By default bodies are read, so that a request
+	// whose body names existing state never counts as a new one.
 	PassBodies bool
 
-	// RefuseUpgrades says that in ModeOpen too, WebSockets are refused where ids are sealed.
+	// RefuseUpgrades refuses WebSockets on paths with sealed ids in ModeOpen too.
 	RefuseUpgrades bool
 
-	// Origin is scheme and authority under which clients reach the gateway, for absolute URLs in
-	// responses. Empty for those of the request: set it behind something that ends TLS.
+	// Origin is the scheme and authority under which clients reach the gateway, for absolute URLs in
+	// responses. Empty for those of the request. Set it behind a proxy that ends TLS.
 	Origin string
 }
 
@@ -105,8 +105,8 @@ type pinned struct {
 	ids      *ids // nil where nothing in the response is sealed
 }
 
-// DecisionFrom gives the decision about a request, from its context inside Handler. Its Slot is a
-// slot.
+// DecisionFrom returns the decision about a request, from its context inside Handler. Its Slot is
+// never NoSlot.
 func DecisionFrom(ctx context.Context) (decision tokenpin.Decision, ok bool) {
 	p, ok := ctx.Value(contextKey{}).(*pinned)
 	if !ok {
@@ -115,16 +115,16 @@ func DecisionFrom(ctx context.Context) (decision tokenpin.Decision, ok bool) {
 	return p.decision, true
 }
 
-// Retry decides again about a request that the account of its decision refused, as with status 429:
-// without the accounts that were tried. From then on DecisionFrom gives the new decision, whose
-// cookie is the one that is returned.
+// Retry decides again about a request that its account has refused, as with status 429, without the
+// accounts that were tried. From then on DecisionFrom returns the new decision, and the response
+// sets the cookie of that one.
 //
-// It answers false, and changes nothing, where the request has to stay: its state is in that
-// account, or what it creates would be looked for there, or no other account can serve. Then what
-// the account said is the answer.
+// It returns false, and changes nothing, if the request has to stay: its state is in that account,
+// or the state that it creates would be looked for there, or no other account can serve. Then pass
+// on the account's answer.
 //
-// ctx is the context of a request inside Handler, or one made from it. Not while another goroutine
-// asks about the same request.
+// ctx is the context of a request inside Handler, or made from it. Do not call Retry while another
+// goroutine uses the same request.
 func Retry(ctx context.Context) bool {
 	p, ok := ctx.Value(contextKey{}).(*pinned)
 	if !ok || !p.decision.MayMove {
@@ -144,21 +144,21 @@ func Retry(ctx context.Context) bool {
 // Handler decides about each request and calls next, which finds the decision with DecisionFrom.
 // The cookie and the carrier header are removed from the request that next sees, and an upstream's
 // own from the response. If the response is a success, the affinity's cookie is set, with
-// Cache-Control: no-cache="Set-Cookie", for a cached cookie would share a session; for the carrier
-// header, with its name. The response is passed on as it is written and flushed; nothing is
-// buffered.
+// Cache-Control: no-cache="Set-Cookie", because a cached cookie would share a session. For a
+// carrier header, the Cache-Control has its name. The response is passed on as it is written and
+// flushed, without a buffer.
 //
-// If the table of classification says so, JSON bodies of requests are held until they are whole,
-// for the account may be in them, and next sees them with their ids opened. Of responses, JSON and
-// event streams are sealed while they pass, and nothing of them is held but what may be an id and
-// is not whole yet. For that, next asks for no encoding, and a length, a strong ETag, digests and
-// ranges are taken off.
+// On paths with ids, JSON bodies of requests are held until they are complete, because they may
+// name the account, and next sees them with their ids opened. Responses in JSON and event streams
+// are sealed while they pass; only a string that may be an id and is not complete is held. For
+// that, the request of next accepts no encoding, and a length, a strong ETag, digests and ranges
+// are removed from the response.
 //
-// A WebSocket handshake creates a session as a POST does, and 101 is its success. Where next takes
-// the connection over (http.Hijacker) and writes the response itself, the cookie is in what the
-// ResponseWriter's Header gives after that.
+// A WebSocket handshake creates a session as a POST does, and 101 is its success. If next takes the
+// connection over (http.Hijacker) and writes the response itself, the cookie is in the
+// ResponseWriter's Header after that.
 //
-// next is not called where no token may serve the request.
+// If no token may serve the request, next is not called.
 func (p *Pin) Handler(next http.Handler) http.Handler {
 	consumer := http.CanonicalHeaderKey(p.ConsumerHeader)
 	session := http.CanonicalHeaderKey(p.SessionHeader)

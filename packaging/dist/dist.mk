@@ -34,6 +34,6 @@ dist-built: lib envoy-filter wasm-filter python-wheel js-package maven $(SBOM_VE
 	cd $(DIST) && export LC_ALL=C && sha256sum -- * > SHA256SUMS
 
 .PHONY: dist
-dist: envoy-venv $(JS_OUT)/installed nginx-ready ## those files, in build/dist: built twice, compared, and installed
+dist: envoy-venv $(JS_OUT)/installed nginx-ready ## a release in build/dist: built twice, compared, and installed
 	$(DIST_HERE)/twice.sh $(BUILD)
 	$(DIST_HERE)/install.sh $(BUILD) $(VERSION) $(HOST)

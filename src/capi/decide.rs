@@ -55,8 +55,8 @@ pub struct tokenpin_request {
     pub now: u64,
     /// NULL, or 16 bytes that become the id of a new session, so that parallel first requests of
     /// one client agree: `tokenpin_affinity_id_hint` of something that belongs to only one client.
-    /// A connection does not behind a CDN, which sends many clients over one, nor does an address
-    /// behind a NAT. NULL if in doubt.
+    /// Not a connection behind a CDN, which carries many clients, and not an address behind a NAT.
+    /// NULL if in doubt.
     pub id_hint: *const u8,
     /// Sixteen fresh random bytes.
     pub entropy: [u8; 16],

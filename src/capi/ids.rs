@@ -8,13 +8,12 @@
 //! A body is read in steps. Each step describes in a `tokenpin_piece` the front of its input:
 //! `pass` bytes go out unchanged, `put` follows them, and `taken` bytes are consumed, including
 //! those that pass. Pass a chunk until all of it is taken, and then the next one. The end of the
-//! body puts out the bytes still held. No step on a chunk takes nothing and puts out nothing.
+//! body puts out the bytes still held. Each step on a chunk takes something or puts something out.
 //!
 //! The functions that take a ring do this for one id, without an affinity.
 
 use core::ffi::{c_char, c_void};
 
-use crate::decide::affinity::Affinity;
 use crate::enums::named;
 use crate::error::{Error, Field};
 use crate::ids::fields::Ids;
@@ -27,7 +26,9 @@ use crate::ids::summary::{Echo, Summary};
 use super::block::{handle, tokenpin_affinity};
 use super::constants::TOKENPIN_ID_MARK_LEN;
 use super::decide::tokenpin_request;
-use super::pointers::{Buffer, Kept, Marked, Out, Span, bytes, bytes_mut, put, reference, switch};
+use super::pointers::{
+    Buffer, Kept, Marked, Out, Span, bytes, bytes_mut, check_array, put, reference, switch,
+};
 use super::status::{Status, returned, tokenpin_config_error};
 use super::structs::{tokenpin_bytes, tokenpin_cookie_key, tokenpin_id_summary};
 use super::wipe::{init_ring, wipe_words};
@@ -463,9 +464,9 @@ pub unsafe extern "C" fn tokenpin_affinity_open_target(
         let mut out = Buffer::new(buffer, capacity, len)?;
         // SAFETY: checked by `Work` and `bytes`.
         let (work, target) = unsafe { (Work::new(affinity, using)?, bytes(target, target_len)?) };
-        out.check_apart_from(&work.spans)?;
+        out.check_apart_from(&work.spans())?;
         out.check_apart_from(&[Span::at(summary), Span::of(target)])?;
-        work.check_apart(&[Span::at(summary)], Span::of(target))?;
+        work.check_apart(&[Span::at(summary)], &[Span::of(target)])?;
         // SAFETY: checked by `Marked` and above; by `Buffer`.
         unsafe {
             let summary = Marked::<Summary>::get_mut(summary)?;
@@ -543,13 +544,16 @@ pub unsafe extern "C" fn tokenpin_affinity_open_in_place(
 ) -> i32 {
     returned((|| {
         let (new_len, unexpected) = (Out::new(new_len)?, Out::new(unexpected)?);
-        // SAFETY: checked by `Work` and `bytes`; separate from the rest as checked below.
-        let (work, body) = unsafe { (Work::new(affinity, using)?, bytes_mut(body, len)?) };
+        // SAFETY: checked by `Work`.
+        let work = unsafe { Work::new(affinity, using) }?;
+        check_array(body.cast::<u8>(), len)?;
         let written = [Span::at(summary), new_len.span(), unexpected.span()];
-        work.check_apart(&written, Span::of(body))?;
-        Span::of(body).check_apart_from(&work.spans)?;
+        let span = Span { start: body.addr(), len };
+        work.check_apart(&written, &[span])?;
+        span.check_apart_from(&work.spans())?;
         // SAFETY: checked by `Marked` and above.
-        let summary = unsafe { Marked::<Summary>::get_mut(summary) }?;
+        let (summary, body) =
+            unsafe { (Marked::<Summary>::get_mut(summary)?, bytes_mut(body, len)) };
         let rules = work.rules()?;
         let mut opener = Opener::new(work.ids);
         let with = Opening { rules: &rules, known: &work.known() };
@@ -646,7 +650,7 @@ pub unsafe extern "C" fn tokenpin_affinity_seal_target(
         let mut out = Buffer::new(buffer, capacity, len)?;
         // SAFETY: checked by `Work` and `bytes`.
         let (work, text) = unsafe { (Work::new(affinity, using)?, bytes(text, text_len)?) };
-        out.check_apart_from(&work.spans)?;
+        out.check_apart_from(&work.spans())?;
         out.check_apart_from(&[Span::at(summary), Span::of(text)])?;
         let rules = work.rules()?;
         // SAFETY: checked by `Marked`.
@@ -687,14 +691,13 @@ unsafe fn begin<T: Kept>(words: *mut T::Words, it: T) -> i32 {
 
 /// The context of all work on a body or a target.
 struct Work<'a> {
-    affinity: &'a Affinity<'static>,
+    handle: &'a tokenpin_affinity,
+    using: &'a tokenpin_id_use,
     scope: &'a [u8],
     owner: &'a [u8],
+    origin: Origin<'a>,
     mode: Option<Mode>,
-    origin: Option<Origin<'a>>,
     ids: Ids,
-    /// The spans that it borrows.
-    spans: [Span; 6],
 }
 
 impl<'a> Work<'a> {
@@ -703,33 +706,42 @@ impl<'a> Work<'a> {
         using: *const tokenpin_id_use,
     ) -> Result<Self, Status> {
         // SAFETY: checked by `handle`, `reference` and `get`.
-        let (handle, given, scope, owner, upstream, own) = unsafe {
-            let (handle, given) = (handle(affinity)?, reference(using)?);
-            let (scope, owner) = (given.scope.get()?, given.owner.get()?);
-            (handle, given, scope, owner, given.upstream.get()?, given.origin.get()?)
-        };
-        let [a, b, c, d] = [scope, owner, upstream, own].map(Span::of);
-        Ok(Self {
-            affinity: &handle.affinity,
-            scope,
-            owner,
-            mode: if switch(given.has_mode)? {
-                Some(Mode::from_number(given.mode).ok_or(Status::BadEnum)?)
-            } else {
-                None
-            },
-            origin: if upstream.is_empty() { None } else { Some(Origin { upstream, own }) },
-            ids: Ids::from_number(given.ids).ok_or(Status::BadEnum)?,
-            spans: [handle.span(), Span::at(using), a, b, c, d],
-        })
+        unsafe {
+            let (handle, using) = (handle(affinity)?, reference(using)?);
+            Ok(Self {
+                handle,
+                using,
+                scope: using.scope.get()?,
+                owner: using.owner.get()?,
+                origin: Origin { upstream: using.upstream.get()?, own: using.origin.get()? },
+                mode: if switch(using.has_mode)? {
+                    Some(Mode::from_number(using.mode).ok_or(Status::BadEnum)?)
+                } else {
+                    None
+                },
+                ids: Ids::from_number(using.ids).ok_or(Status::BadEnum)?,
+            })
+        }
+    }
+
+    /// Returns the spans that it borrows.
+    fn spans(&self) -> [Span; 6] {
+        [
+            self.handle.span(),
+            Span::at(self.using),
+            Span::of(self.scope),
+            Span::of(self.owner),
+            Span::of(self.origin.upstream),
+            Span::of(self.origin.own),
+        ]
     }
 
     /// Refuses memory that is written to while it overlaps other memory of the call.
-    fn check_apart(&self, written: &[Span], input: Span) -> Result<(), Status> {
-        let mut others = written;
+    fn check_apart(&self, written: &[Span], inputs: &[Span]) -> Result<(), Status> {
+        let (own, mut others) = (self.spans(), written);
         while let Some((span, rest)) = others.split_first() {
-            span.check_apart(input)?;
-            span.check_apart_from(&self.spans)?;
+            span.check_apart_from(inputs)?;
+            span.check_apart_from(&own)?;
             span.check_apart_from(rest)?;
             others = rest;
         }
@@ -737,11 +749,11 @@ impl<'a> Work<'a> {
     }
 
     fn rules(&self) -> Result<Rules<'a>, Error> {
-        self.affinity.id_rules(self.scope, self.owner, self.mode)
+        self.handle.affinity.id_rules(self.scope, self.owner, self.mode)
     }
 
     fn known(&self) -> impl Fn(u64) -> bool {
-        |pin| self.affinity.knows(pin)
+        |pin| self.handle.affinity.knows(pin)
     }
 
     unsafe fn sealing(
@@ -754,12 +766,18 @@ impl<'a> Work<'a> {
         // SAFETY: checked by `Marked`.
         let summary = unsafe { Marked::<Summary>::optional(summary) }?;
         let echo = summary.map_or(NO_ECHO, |summary| &summary.echo);
-        let slot = self.affinity.slot(slot)?;
+        let slot = self.handle.affinity.slot(slot)?;
         if slot.is_vacant() {
             return Err(Status::Vacant);
         }
-        Ok(Sealing { rules, pin: slot.identity_hash(), echo, origin: self.origin })
+        let origin = Some(self.origin).filter(|origin| !origin.upstream.is_empty());
+        Ok(Sealing { rules, pin: slot.identity_hash(), echo, origin })
     }
+}
+
+/// Borrows a result where it is: moving it out costs as much as making it.
+fn borrowed<T, E: Copy + Into<Status>>(made: &Result<T, E>) -> Result<&T, Status> {
+    made.as_ref().map_err(|&error| error.into())
 }
 
 unsafe fn open(
@@ -772,14 +790,15 @@ unsafe fn open(
 ) -> Result<(), Status> {
     let piece = Out::new(piece)?;
     // SAFETY: checked by `Work`.
-    let work = unsafe { Work::new(affinity, using) }?;
+    let work = unsafe { Work::new(affinity, using) };
+    let work = borrowed(&work)?;
     let written = [Span::at(summary), Span::at(opener), piece.span()];
-    work.check_apart(&written, Span::of(chunk.unwrap_or_default()))?;
+    work.check_apart(&written, &[Span::of(chunk.unwrap_or_default())])?;
     // SAFETY: checked by `Marked` and above.
     let (summary, body) =
         unsafe { (Marked::<Summary>::get_mut(summary)?, Marked::<OpenBody>::get_mut(opener)?) };
-    let rules = work.rules()?;
-    let with = Opening { rules: &rules, known: &work.known() };
+    let rules = work.rules();
+    let with = Opening { rules: borrowed(&rules)?, known: &work.known() };
     let before = summary.opened;
     body.opener.ids = work.ids;
     let made = match chunk {
@@ -804,18 +823,20 @@ unsafe fn seal(
 ) -> Result<(), Status> {
     let piece = Out::new(piece)?;
     // SAFETY: checked by `Work`.
-    let work = unsafe { Work::new(affinity, using) }?;
-    let written = [Span::at(sealer), piece.span()];
-    work.check_apart(&written, Span::of(chunk.unwrap_or_default()))?;
-    Span::at(summary).check_apart_from(&written)?;
-    let rules = work.rules()?;
+    let work = unsafe { Work::new(affinity, using) };
+    let work = borrowed(&work)?;
+    let inputs = [Span::of(chunk.unwrap_or_default()), Span::at(summary)];
+    work.check_apart(&[Span::at(sealer), piece.span()], &inputs)?;
+    let rules = work.rules();
+    // SAFETY: checked by `Marked`.
+    let with = unsafe { work.sealing(borrowed(&rules)?, summary, slot) };
+    let with = borrowed(&with)?;
     // SAFETY: checked by `Marked` and above.
-    let (with, sealer) =
-        unsafe { (work.sealing(&rules, summary, slot)?, Marked::<Sealer>::get_mut(sealer)?) };
+    let sealer = unsafe { Marked::<Sealer>::get_mut(sealer) }?;
     sealer.ids = work.ids;
     let made = match chunk {
-        Some(chunk) => sealer.step(&with, chunk).into(),
-        None => tokenpin_piece::put(sealer.finish(&with)),
+        Some(chunk) => sealer.step(with, chunk).into(),
+        None => tokenpin_piece::put(sealer.finish(with)),
     };
     let (changed, unexpected) = (sealer.sealed, sealer.unexpected());
     // SAFETY: checked by `Out`.

@@ -58,17 +58,14 @@ pub(super) unsafe fn bytes<'a>(pointer: *const c_void, len: usize) -> Result<&'a
     unsafe { array(pointer.cast(), len) }
 }
 
-/// Borrows bytes that only this call rewrites. `(NULL, 0)` is empty.
-pub(super) unsafe fn bytes_mut<'a>(
-    pointer: *mut c_void,
-    len: usize,
-) -> Result<&'a mut [u8], Status> {
-    check_array(pointer.cast::<u8>(), len)?;
+/// Borrows bytes that only this call rewrites, and that [`check_array`] found good. This ends all
+/// other borrows of them, so they are first found apart from everything else.
+pub(super) unsafe fn bytes_mut<'a>(pointer: *mut c_void, len: usize) -> &'a mut [u8] {
     if pointer.is_null() {
-        return Ok(&mut []);
+        return &mut [];
     }
     // SAFETY: not null, and not too long; live and the caller's to write by the contract.
-    Ok(unsafe { core::slice::from_raw_parts_mut(pointer.cast(), len) })
+    unsafe { core::slice::from_raw_parts_mut(pointer.cast(), len) }
 }
 
 pub(super) unsafe fn secret(bytes: *const u8) -> Result<Secret, Status> {

@@ -184,9 +184,9 @@ pub unsafe extern "C" fn tokenpin_slot_get(
 /// `strategy` is a `tokenpin_strategy`. That of Higress needs the key itself, and is refused with
 /// `TOKENPIN_STATUS_STRATEGY`. `count` is 1 to [`MAX_BUCKETS`](crate::MAX_BUCKETS). Under jump it
 /// takes about ln(`count`) steps, plus one for each probe, while a good part of the slots can
-/// serve. With few of many, and under rendezvous, the time is linear in `count`. State, weight and
-/// until of a slot are read atomically. If a slot's status changes meanwhile, the answer is right
-/// for the statuses as they were read; one slot may have been read twice.
+/// serve. If only few of many can, and under rendezvous, the time is linear in `count`. State,
+/// weight and until of a slot are read atomically. If a slot's status changes meanwhile, the answer
+/// is right for the statuses as they were read; one slot may have been read twice.
 ///
 /// Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, OVERLAP, SLOT_COUNT, STRATEGY.
 #[unsafe(no_mangle)]

@@ -45,7 +45,7 @@ pub struct tokenpin_slot_status {
     /// The unix second from which a draining or down slot counts as up again. 0 for never. At most
     /// [`MAX_UNTIL`](crate::MAX_UNTIL).
     pub until: u64,
-    /// 0 to [`MAX_WEIGHT`](crate::MAX_WEIGHT), which is always. At 0 a slot takes only sessions
+    /// 0 to [`MAX_WEIGHT`](crate::MAX_WEIGHT), the full weight. At 0 a slot takes only sessions
     /// that are pinned to it.
     pub weight: u32,
     /// A `tokenpin_state`.

@@ -35,7 +35,7 @@ named! { Policy {
 pub enum IdOwner {
     /// No one: every client that has the id can use it.
     None = 0,
-    /// The consumer: another consumer's request is refused. This is a fence and no wall, because
+    /// The consumer: another consumer's request is refused. This protection is not strict, because
     /// lists are sealed for any consumer that asks for them.
     Consumer = 1,
 }

@@ -105,7 +105,7 @@ pub struct Request<'r> {
     pub entropy: [u8; 16],
     /// Sixteen bytes that become the id of a new session, so that parallel first requests of one
     /// client agree: [`Affinity::id_hint`](crate::Affinity::id_hint) of something that belongs to
-    /// only one client. A connection does not behind a CDN, which sends many clients over one, nor
-    /// does an address behind a NAT. `None` if in doubt.
+    /// only one client. Not a connection behind a CDN, which carries many clients, and not an
+    /// address behind a NAT. `None` if in doubt.
     pub id_hint: Option<[u8; 16]>,
 }

@@ -2,7 +2,7 @@
 
 use crate::bytes::find_either;
 
-use super::scan::{Reader, Scanner, Step};
+use super::scan::{Reading, Scanner, Step};
 
 /// Reads a body and hands its JSON to the [`Scanner`].
 #[derive(Clone)]
@@ -45,86 +45,88 @@ impl Body {
 
     /// Reads on, up to the first byte that must change or be held.
     #[inline(never)]
-    pub(crate) fn step(&mut self, reader: &mut dyn Reader, input: &[u8]) -> Step {
+    pub(crate) fn step(&mut self, reading: &mut Reading<'_>, input: &[u8]) -> Step {
         let mut at = 0;
-        while let Some(&byte) = input.get(at) {
-            let rest = input.get(at..).unwrap_or_default();
+        while self.mark != u8::MAX || self.line == Line::None {
+            let Some(&byte) = input.get(at) else { return Step::pass(at) };
             if BYTE_ORDER_MARK.get(usize::from(self.mark)) == Some(&byte) {
                 self.mark += 1;
                 at += 1;
                 continue;
             }
             self.end_mark();
-            if self.line == Line::None {
-                if self.scan.is_fresh() {
-                    // No document begins with white space or with one of these letters.
-                    match byte {
-                        b' ' | b'\t' | b'\r' | b'\n' => {
-                            self.mark = u8::MAX;
-                            at += 1;
-                            continue;
-                        }
-                        b'd' | b'e' | b'i' | b'r' | b':' => {
-                            self.line = Line::Name(0);
-                            continue;
-                        }
-                        _ => {}
-                    }
-                }
-                self.mark = u8::MAX;
-                return self.scan.step(reader, rest).behind(at);
-            }
             self.mark = u8::MAX;
+            if self.line != Line::None {
+                break;
+            }
+            match byte {
+                _ if !self.scan.is_fresh() => {}
+                // No document begins with white space or with one of these letters.
+                b' ' | b'\t' | b'\r' | b'\n' => {
+                    at += 1;
+                    continue;
+                }
+                b'd' | b'e' | b'i' | b'r' | b':' => {
+                    self.line = Line::Name(0);
+                    break;
+                }
+                _ => {}
+            }
+            let rest = input.get(at..).unwrap_or_default();
+            return self.scan.step(reading, rest).behind(at);
+        }
+        while let Some(&byte) = input.get(at) {
+            let rest = input.get(at..).unwrap_or_default();
             let ends = byte == b'\n' || byte == b'\r';
             if ends && core::mem::take(&mut self.after_return) && byte == b'\n' {
                 at += 1;
                 continue;
             }
             self.after_return = false;
-            match self.line {
-                _ if ends => {
-                    let step = if self.line == Line::Name(0) {
-                        reader.end();
-                        self.scan.end()
-                    } else {
-                        self.scan.line_end()
-                    };
-                    if step.has_put() {
-                        return step.behind(at);
-                    }
-                    at += 1;
-                    (self.line, self.after_return) = (Line::Name(0), byte == b'\r');
+            if ends {
+                let step = if self.line == Line::Name(0) {
+                    reading.by.end();
+                    self.scan.end()
+                } else {
+                    self.scan.line_end()
+                };
+                if step.has_put() {
+                    return step.behind(at);
                 }
-                Line::Name(0) if rest.starts_with(DATA) => {
+                at += 1;
+                (self.line, self.after_return) = (Line::Name(0), byte == b'\r');
+                continue;
+            }
+            if let Line::Name(read) = self.line {
+                if read == 0 && rest.starts_with(DATA) {
                     at += DATA.len();
                     self.line = Line::Data;
-                }
-                Line::Name(read) if NAME.get(usize::from(read)) == Some(&byte) => {
+                } else if NAME.get(usize::from(read)) == Some(&byte) {
                     at += 1;
                     self.line = Line::Name(read + 1);
-                }
-                Line::Name(read) => {
-                    let is_data = usize::from(read) == NAME.len() && byte == b':';
-                    at += usize::from(is_data);
+                } else if usize::from(read) == NAME.len() && byte == b':' {
                     // A space may follow. The document ignores it as white space.
-                    self.line = if is_data { Line::Data } else { Line::Other };
+                    at += 1;
+                    self.line = Line::Data;
+                } else {
+                    self.line = Line::Other;
                 }
-                Line::Data => {
-                    if self.ahead == 0 {
-                        self.ahead = find_either(b'\r', b'\n', rest).unwrap_or(rest.len());
-                    }
-                    let data = rest.get(..self.ahead).unwrap_or(rest);
-                    let step = self.scan.step(reader, data);
-                    self.ahead = self.ahead.saturating_sub(step.taken);
-                    if step.pass < step.taken || step.has_put() || step.taken < data.len() {
-                        return step.behind(at);
-                    }
-                    at += step.taken;
-                }
-                Line::Other | Line::None => {
-                    at += find_either(b'\r', b'\n', rest).unwrap_or(rest.len());
-                }
+                continue;
             }
+            if self.ahead == 0 {
+                self.ahead = find_either(b'\r', b'\n', rest).unwrap_or(rest.len());
+            }
+            let line = rest.get(..self.ahead).unwrap_or(rest);
+            let step = if self.line == Line::Data {
+                self.scan.step(reading, line)
+            } else {
+                Step::pass(line.len())
+            };
+            self.ahead = self.ahead.saturating_sub(step.taken);
+            if step.pass < step.taken || step.has_put() || step.taken < line.len() {
+                return step.behind(at);
+            }
+            at += step.taken;
         }
         Step::pass(at)
     }
@@ -142,9 +144,9 @@ impl Body {
     }
 
     /// Ends the body.
-    pub(crate) fn end(&mut self, reader: &mut dyn Reader) -> Step {
+    pub(crate) fn end(&mut self, reading: &mut Reading<'_>) -> Step {
         self.end_mark();
-        reader.end();
+        reading.by.end();
         self.scan.end()
     }
 }

@@ -383,12 +383,6 @@ impl ByLength {
         Some((names, self.numbers.get(usize::from(number)..usize::from(last_number))?))
     }
 
-    /// Returns whether a key of this length begins with this letter.
-    fn may_hold(&self, name: &[u8]) -> bool {
-        let letters = self.letters.get(name.len()).copied().unwrap_or_default();
-        name.first().is_some_and(|&first| letters & letter(first) != 0)
-    }
-
     /// Returns the number and kind of a key whose kind passes the filter.
     fn find(
         &self,
@@ -397,8 +391,12 @@ impl ByLength {
         takes: fn(KeyKind) -> bool,
     ) -> Option<(u8, KeyKind)> {
         let (names, numbers) = self.of(name.len())?;
+        let first = letter(*name.first()?);
         for (listed, &number) in names.chunks_exact(name.len().max(1)).zip(numbers) {
-            if listed == name || any_case && alike(listed, name) {
+            // A comparison is a call, and most keys differ in the first letter.
+            if listed.first().is_some_and(|&byte| letter(byte) == first)
+                && (listed == name || any_case && alike(listed, name))
+            {
                 let kind = *KINDS.get(usize::from(number))?;
                 if takes(kind) {
                     return Some((number, kind));
@@ -427,6 +425,14 @@ fn in_documents(kind: KeyKind) -> bool {
 /// Returns whether a query parameter with a key of this kind holds an id.
 fn in_queries(kind: KeyKind) -> bool {
     matches!(kind, KeyKind::Query | KeyKind::Id | KeyKind::Named)
+}
+
+/// Returns whether a key may be one that is read. Most keys of documents fail this test.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "a call costs as much")]
+pub(crate) fn may_be_read(name: &[u8], added_letters: u32) -> bool {
+    let listed = BY_LENGTH.letters.get(name.len()).copied().unwrap_or_default();
+    name.first().is_some_and(|&first| (listed | added_letters) & letter(first) != 0)
 }
 
 /// The built-in tables and the additions of a configuration.
@@ -478,14 +484,13 @@ impl Fields<'_> {
             .or_else(|| self.keys.get(usize::from(number).checked_sub(KEYS.len())?).copied())
     }
 
+    /// Returns the letters with which added keys may begin, for [`may_be_read`].
+    pub(crate) fn added_letters(&self) -> u32 {
+        if self.keys.is_empty() { 0 } else { u32::MAX }
+    }
+
     /// Returns the number and kind of a key of a document, if it is read.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "most keys end at the first test")]
     pub(crate) fn find(&self, name: &[u8], any_case: bool) -> Option<(u8, KeyKind)> {
-        // Most keys of documents end here.
-        if self.keys.is_empty() && !BY_LENGTH.may_hold(name) {
-            return None;
-        }
         self.find_by(name, any_case, in_documents)
     }
 

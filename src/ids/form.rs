@@ -223,10 +223,9 @@ pub(crate) fn mark(envelope: &Envelope) -> [u8; MARK_LEN] {
 /// Returns the envelope of a text that looks like a mark.
 pub(crate) fn open_mark(mark: &[u8; MARK_LEN]) -> Option<Envelope> {
     let part = mark.strip_suffix(Form::Text.ending())?;
-    if !in_alphabet(part) || !is_well_formed(part) {
-        return None;
-    }
-    Body::of_text(part)?.split().map(|(_, envelope)| *envelope)
+    // Other characters are refused here.
+    let body = Body::of_text(part).filter(|_| is_well_formed(part))?;
+    body.split().map(|(_, envelope)| *envelope)
 }
 
 /// The kind of a text, judged by its looks.

@@ -97,9 +97,9 @@ impl<'t> Parts<'t> {
     fn next(&mut self) -> Option<(Part<'t>, Option<u8>)> {
         let rest = self.target.get(self.at..).filter(|rest| !rest.is_empty())?;
         let ends = |byte: &u8| match self.state {
-            State::Fragment => false,
             State::Name => matches!(byte, b'=' | b'&' | b'#'),
             State::Value => matches!(byte, b'&' | b'#'),
+            // A fragment may be cut anywhere, because nothing is read there.
             _ => matches!(byte, b'/' | b'?' | b'#'),
         };
         let len = rest.iter().position(ends).unwrap_or(rest.len());
@@ -174,7 +174,7 @@ impl Opening<'_> {
         let (mut read, mut written) = (0, 0);
         // `written` ends what was written, and `last` is where the name of the next part lies.
         let (mut state, mut last) = (State::Start, 0..0);
-        while read < target.len() {
+        loop {
             let last_text = target.get(last.clone()).unwrap_or_default();
             let mut parts = Parts { target, at: read, last: last_text, state };
             let Some((part, end)) = parts.next() else { break };

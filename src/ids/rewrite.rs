@@ -8,7 +8,7 @@ use super::fields::{ENCRYPTED, Ids, KeyKind, NO_KEY, OWN};
 use super::form::MARK_LEN;
 use super::id::IdVerdict;
 use super::rules::Mode;
-use super::scan::{Content, HOLD, Reader, Spot, Step};
+use super::scan::{Content, HOLD, Reader, Reading, Spot, Step};
 use super::sides::{Opening, Sealing};
 use super::summary::{Named, Summary, rank};
 
@@ -87,7 +87,7 @@ impl Opener {
             Step::pass(chunk.len())
         } else {
             let Self { body, ids, element } = self;
-            body.step(&mut Open { with, ids: *ids, summary, element }, chunk)
+            body.step(&mut Open { with, ids: *ids, summary, element }.reading(), chunk)
         };
         piece(&self.body, step)
     }
@@ -95,7 +95,7 @@ impl Opener {
     /// Ends the body, and returns the bytes still held.
     pub fn finish(&mut self, with: &Opening<'_>, summary: &mut Summary) -> &[u8] {
         let Self { body, ids, element } = self;
-        let step = body.end(&mut Open { with, ids: *ids, summary, element });
+        let step = body.end(&mut Open { with, ids: *ids, summary, element }.reading());
         self.body.scan.put(step)
     }
 
@@ -156,6 +156,34 @@ struct Open<'r> {
 }
 
 impl Open<'_> {
+    fn reading(&mut self) -> Reading<'_> {
+        let rules = self.with.rules;
+        let unmarks = rules.encrypted && rules.mode != Mode::Off;
+        Reading {
+            fields: &rules.fields,
+            any_case: rules.mode == Mode::Strict,
+            added_letters: rules.fields.added_letters(),
+            content: if unmarks { Content::Unmark } else { Content::Leave },
+            reach: ELEMENT,
+            by: self,
+        }
+    }
+
+    #[inline(never)]
+    fn root_key(&mut self, name: &[u8]) {
+        let any_case = self.with.rules.mode == Mode::Strict;
+        self.element.store = name == b"store" || any_case && alike(name, b"store");
+    }
+
+    #[inline(never)]
+    fn element_key(&mut self, name: &[u8]) {
+        self.element.is_inline = match name {
+            b"id" | b"type" | b"status" => false,
+            _ if self.with.rules.mode != Mode::Strict => true,
+            _ => !(alike(name, b"id") || alike(name, b"type") || alike(name, b"status")),
+        };
+    }
+
     /// Binds the ids of an element, once all its keys are known.
     #[inline(never)]
     fn settle(&mut self, is_inline: bool) {
@@ -174,23 +202,12 @@ impl Open<'_> {
 }
 
 impl Reader for Open<'_> {
-    fn content(&self) -> Content {
-        let unmarks = self.with.rules.encrypted && self.with.rules.mode != Mode::Off;
-        if unmarks { Content::Unmark } else { Content::Leave }
-    }
-
-    fn key(&mut self, level: u32, name: &[u8]) -> Option<(u8, KeyKind)> {
-        let any_case = self.with.rules.mode == Mode::Strict;
+    fn key(&mut self, level: u32, name: &[u8]) {
         if level == ROOT {
-            self.element.store = name == b"store" || any_case && alike(name, b"store");
+            self.root_key(name);
         } else if level == ELEMENT && self.element.among && !self.element.is_inline {
-            self.element.is_inline = match name {
-                b"id" | b"type" | b"status" => false,
-                _ if !any_case => true,
-                _ => !(alike(name, b"id") || alike(name, b"type") || alike(name, b"status")),
-            };
+            self.element_key(name);
         }
-        self.with.rules.fields.find(name, any_case)
     }
 
     fn scalar(&mut self, level: u32, first: u8) {
@@ -313,7 +330,7 @@ impl Sealer {
     pub fn step(&mut self, with: &Sealing<'_>, chunk: &[u8]) -> Piece<'_> {
         let Self { body, ids, recent, sealed } = self;
         let step = if with.seals(*ids) {
-            body.step(&mut Seal { with, ids: *ids, recent, sealed }, chunk)
+            body.step(&mut Seal { with, ids: *ids, recent, sealed }.reading(), chunk)
         } else {
             Step::pass(chunk.len())
         };
@@ -323,7 +340,7 @@ impl Sealer {
     /// Ends the body, and returns the bytes still held.
     pub fn finish(&mut self, with: &Sealing<'_>) -> &[u8] {
         let Self { body, ids, recent, sealed } = self;
-        let step = body.end(&mut Seal { with, ids: *ids, recent, sealed });
+        let step = body.end(&mut Seal { with, ids: *ids, recent, sealed }.reading());
         self.body.scan.put(step)
     }
 
@@ -349,17 +366,22 @@ struct Seal<'r> {
     sealed: &'r mut u32,
 }
 
+impl Seal<'_> {
+    fn reading(&mut self) -> Reading<'_> {
+        let rules = self.with.rules;
+        let marks = self.ids == Ids::Items && rules.encrypted && rules.mode != Mode::Open;
+        Reading {
+            fields: &rules.fields,
+            any_case: false,
+            added_letters: rules.fields.added_letters(),
+            content: if marks { Content::Mark } else { Content::Leave },
+            reach: 0,
+            by: self,
+        }
+    }
+}
+
 impl Reader for Seal<'_> {
-    fn key(&mut self, _level: u32, name: &[u8]) -> Option<(u8, KeyKind)> {
-        self.with.rules.fields.find(name, false)
-    }
-
-    fn content(&self) -> Content {
-        let mode = self.with.rules.mode;
-        let marks = self.ids == Ids::Items && self.with.rules.encrypted && mode != Mode::Open;
-        if marks { Content::Mark } else { Content::Leave }
-    }
-
     fn id(&mut self, spot: Spot, text: Option<&[u8]>, out: &mut [u8; HOLD]) -> Option<usize> {
         let text = text?;
         if spot.kind == KeyKind::Url {

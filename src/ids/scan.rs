@@ -5,9 +5,9 @@
 //! string, or the end of encrypted content, and nothing else. After unexpected input it passes the
 //! rest of the document unchanged.
 
-use crate::bytes::{find_either, holds};
+use crate::bytes::{find_either, find_special, holds};
 
-use super::fields::{FILE, KeyKind, MAX_KEY_NAME, NO_KEY};
+use super::fields::{FILE, Fields, KeyKind, MAX_KEY_NAME, NO_KEY, may_be_read};
 use super::form::{HEAD_LEN, MARK_LEN};
 
 /// The longest string that is read, in its escaped form.
@@ -26,14 +26,24 @@ const STOP: &[u8; 4] = b"DONE";
 const TAIL_AT: usize = HEAD_LEN;
 const OUT_AT: usize = TAIL_AT + MARK_LEN;
 
+/// The purpose of reading a document.
+pub(crate) struct Reading<'r> {
+    /// The keys that are read.
+    pub fields: &'r Fields<'r>,
+    /// The case of their letters is ignored.
+    pub any_case: bool,
+    /// The letters with which added keys may begin.
+    pub added_letters: u32,
+    pub content: Content,
+    /// The deepest level whose keys, values and ends the reader receives.
+    pub reach: u32,
+    pub by: &'r mut dyn Reader,
+}
+
 /// Receives the strings of a document.
 pub(crate) trait Reader {
-    /// Returns the treatment of encrypted content.
-    fn content(&self) -> Content;
-
     /// Receives a key of the object on this level, empty if it is longer than any that is read.
-    /// Returns its number and kind, if its value is read.
-    fn key(&mut self, level: u32, name: &[u8]) -> Option<(u8, KeyKind)>;
+    fn key(&mut self, _level: u32, _name: &[u8]) {}
 
     /// Receives the first byte of a value that is no string, object or array.
     fn scalar(&mut self, _level: u32, _first: u8) {}
@@ -83,34 +93,34 @@ pub(crate) struct Spot {
     pub held_by: Option<u8>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// The states between two tokens come first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
 enum State {
     Begin,
     Value,
     ValueOrEnd,
+    AfterValue,
     KeyOrEnd,
     Key,
-    InKey,
     Colon,
-    Scalar,
-    AfterValue,
+    Done,
+    InKey,
     /// In a string that is not read.
     Text,
     /// In a string that may be an id. The part read so far is held.
     Candidate,
     /// In encrypted content.
     Content,
-    /// In an escape of encrypted content, with this many bytes of it read.
-    ContentEscape(u8),
-    /// The closing quote is next.
+    /// In an escape of encrypted content.
+    ContentEscape,
+    /// The closing quote of a value is next.
     Quote,
-    /// In `[DONE]`, which ends an event stream and is no document, with this many letters of it
-    /// read.
-    Stop(u8),
+    Scalar,
+    /// In `[DONE]`, which ends an event stream and is no document.
+    Stop,
     /// Below the levels that are read, outside a string or in one.
     Skim,
     SkimText,
-    Done,
     /// Passing unexpected input.
     Broken,
 }
@@ -161,23 +171,41 @@ impl Level {
     }
 }
 
-/// Two bits for each level from 1 on.
+/// The open levels, as a stack of two bits each.
 #[derive(Clone, Copy)]
-struct Levels([u64; LEVELS as usize / 32]);
+struct Levels {
+    /// The innermost 32 levels. The innermost is the lowest.
+    top: u64,
+    /// The number of open levels.
+    depth: u32,
+    /// `top` before the first level, the 33rd, the 65th, ..
+    below: [u64; LEVELS as usize / 32],
+}
 
 impl Levels {
-    fn set(&mut self, level: u32, is: Level) {
-        let at = level.wrapping_sub(1);
-        if let Some(word) = self.0.get_mut((at / 32) as usize) {
-            *word = *word & !(3 << (at % 32 * 2)) | (is as u64) << (at % 32 * 2);
+    const NONE: Self = Self { top: 0, depth: 0, below: [0; LEVELS as usize / 32] };
+
+    fn open(&mut self, level: Level) {
+        if self.depth % 32 == 0 {
+            if let Some(place) = self.below.get_mut((self.depth / 32) as usize) {
+                *place = self.top;
+            }
+        }
+        self.depth += 1;
+        self.top = self.top << 2 | level as u64;
+    }
+
+    fn close(&mut self) {
+        self.depth -= 1;
+        self.top >>= 2;
+        if self.depth % 32 == 0 {
+            self.top = self.below.get((self.depth / 32) as usize).copied().unwrap_or_default();
         }
     }
 
-    /// Level 0 has no keys, as an array.
-    fn get(&self, level: u32) -> Level {
-        let at = level.wrapping_sub(1);
-        let word = self.0.get((at / 32) as usize).copied().unwrap_or_default();
-        match word >> (at % 32 * 2) & 3 {
+    /// Returns the innermost level. Outside all levels there are no keys, as in an array.
+    fn here(&self) -> Level {
+        match self.top & 3 {
             0 => Level::Array,
             1 => Level::Ids,
             2 => Level::Object,
@@ -189,27 +217,25 @@ impl Levels {
 #[derive(Clone)]
 pub(crate) struct Scanner {
     hold: [u8; HOLD],
+    /// 0 outside strings.
     held: u16,
     state: State,
     /// The last byte was a backslash, which escapes the next one.
     escaped: bool,
-    /// The string has an escape.
+    /// The string that may be an id has an escape.
     has_escape: bool,
-    /// The number and kind of the last key.
-    key: u8,
-    kind: Option<KeyKind>,
+    /// The number of bytes read of an escape of encrypted content, or of letters of [`STOP`].
+    read: u8,
+    /// The number and kind of the key of the next value, if that is read.
+    found: Option<(u8, KeyKind)>,
     /// The keys of the open arrays of ids and objects with an id, and the number of them.
     named: [u8; NAMED_LEVELS],
     named_open: u16,
-    /// The innermost open level, 0 outside all levels, and the number of open levels below those
-    /// that are tracked.
-    depth: u32,
+    levels: Levels,
+    /// The number of open levels below those that are tracked.
     skim: u64,
     /// The level of `variables`, or 0.
     variables: u32,
-    levels: Levels,
-    /// The innermost open level.
-    here: Level,
     /// For encrypted content: the length of its head, the value of an escape so far, and whether a
     /// character of the head is beyond ASCII.
     head_len: u8,
@@ -227,15 +253,13 @@ impl Scanner {
             state: State::Begin,
             escaped: false,
             has_escape: false,
-            key: NO_KEY,
-            kind: None,
+            read: 0,
+            found: None,
             named: [NO_KEY; NAMED_LEVELS],
             named_open: 0,
-            depth: 0,
+            levels: Levels::NONE,
             skim: 0,
             variables: 0,
-            levels: Levels([0; LEVELS as usize / 32]),
-            here: Level::Array,
             head_len: 0,
             unicode: 0,
             foreign: false,
@@ -255,147 +279,284 @@ impl Scanner {
     }
 
     /// Reads on, up to the first byte that must change or be held.
-    #[expect(clippy::too_many_lines, reason = "one arm for each state")]
-    pub(crate) fn step(&mut self, reader: &mut dyn Reader, input: &[u8]) -> Step {
+    pub(crate) fn step(&mut self, reading: &mut Reading<'_>, input: &[u8]) -> Step {
         let mut at = 0;
-        while let Some((&byte, behind)) = input.get(at..).and_then(<[u8]>::split_first) {
-            match self.state {
-                State::Broken => break,
-                State::Text => match self.text(input, at) {
-                    Some(behind) => at = behind,
-                    None => break,
-                },
-                State::Quote => at = self.end_value(input, at + 1),
-                State::Candidate | State::Content => {
-                    let rest = input.get(at..).unwrap_or_default();
-                    let step = if self.state == State::Candidate {
-                        self.candidate(reader, rest)
-                    } else {
-                        self.content(reader, rest)
-                    };
-                    // A step that does nothing would not end the caller's loop.
-                    if step.taken > 0 || step.has_put() {
-                        return step.behind(at);
-                    }
+        while let Some(&byte) = input.get(at) {
+            if self.state > State::Done {
+                match self.within(reading, input, at) {
+                    Ok(behind) => at = behind,
+                    Err(step) => return step.behind(at),
                 }
-                State::ContentEscape(read) => {
-                    at += usize::from(self.content_escape(read, byte));
+            } else if is_space(byte) {
+                at += 1;
+            } else {
+                at = self.token(reading, input, at, byte);
+            }
+        }
+        Step::pass(at)
+    }
+
+    /// Reads the token that begins with this byte, a string only up to its opening quote.
+    fn token(&mut self, reading: &mut Reading<'_>, input: &[u8], at: usize, byte: u8) -> usize {
+        match (self.state, byte) {
+            (State::Key | State::KeyOrEnd, b'"') => return self.members(reading, input, at + 1),
+            (State::AfterValue, b',') => self.state = self.next_state(),
+            (State::AfterValue | State::KeyOrEnd | State::ValueOrEnd, b'}' | b']') => {
+                self.close(reading, byte == b'}');
+            }
+            (State::Colon, b':') => self.state = State::Value,
+            (State::Begin | State::Value | State::ValueOrEnd, b'"') => self.begin_text(reading),
+            (State::Begin | State::Value | State::ValueOrEnd, b'{' | b'[') => {
+                self.open(reading, byte == b'{');
+            }
+            (
+                State::Begin | State::Value | State::ValueOrEnd,
+                b'-' | b'0'..=b'9' | b't' | b'f' | b'n',
+            ) => {
+                self.begin_scalar(reading, byte);
+            }
+            (State::ValueOrEnd, b'D') if self.levels.depth == 1 => {
+                (self.state, self.read) = (State::Stop, 1);
+            }
+            _ => self.give_up(),
+        }
+        at + 1
+    }
+
+    /// Reads on from behind the opening quote of a key, while the document has its usual form: keys
+    /// and values are whole, and strings that are not read have no escapes.
+    #[inline(never)]
+    fn members(&mut self, reading: &mut Reading<'_>, input: &[u8], mut at: usize) -> usize {
+        loop {
+            let Some((name, behind)) = plain_string(input, at) else {
+                self.state = State::InKey;
+                return at;
+            };
+            self.end_key(reading, name);
+            at += name.len() + 1;
+            let mut gap = gap_in(behind, b':');
+            let has_value = gap != 0 && self.found.is_none();
+            if has_value {
+                at += gap;
+                let Some((text, behind)) = plain_string(input, at) else {
+                    self.state = State::Text;
+                    return at;
+                };
+                at += text.len() + 1;
+                gap = gap_in(behind, b',');
+                at += gap;
+                if gap != 0 {
+                    continue;
                 }
-                State::InKey => {
-                    let rest = input.get(at..).unwrap_or_default();
-                    let end = self.string_end(rest);
-                    self.hold_key(rest.get(..end.unwrap_or(rest.len())).unwrap_or_default());
-                    let Some(end) = end else { break };
-                    at += end + 1;
-                    self.end_held_key(reader);
+            } else {
+                self.state = State::Colon;
+                if input.get(at) != Some(&b':') {
+                    return at;
                 }
-                State::SkimText => match self.string_end(input.get(at..).unwrap_or_default()) {
-                    Some(end) => {
-                        at += end + 1;
-                        self.state = State::Skim;
-                    }
-                    None => break,
-                },
-                State::Skim => {
-                    at += 1;
-                    match byte {
-                        b'"' => self.begin_string(State::SkimText),
-                        b'{' | b'[' => self.skim += 1,
-                        b'}' | b']' => {
-                            self.skim -= 1;
-                            if self.skim == 0 {
-                                self.state = self.after_value();
-                            }
-                        }
-                        _ => {}
-                    }
-                }
-                State::Stop(read) => match STOP.get(usize::from(read)) {
-                    Some(letter) if *letter == byte => {
-                        at += 1;
-                        self.state = State::Stop(read + 1);
-                    }
-                    None if byte == b']' => {
-                        at += 1;
-                        self.close(reader, false);
-                    }
-                    _ => self.give_up(),
-                },
-                State::Scalar => match byte {
-                    b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n' => {
-                        at = self.end_value(input, at);
-                    }
-                    b'"' | b'{' | b'[' | b':' => self.give_up(),
-                    _ => {
-                        let digits = behind.iter().take_while(|byte| byte.is_ascii_alphanumeric());
-                        at += 1 + digits.count();
-                    }
-                },
-                _ if matches!(byte, b' ' | b'\t' | b'\r' | b'\n') => at += 1,
-                State::Begin | State::Value | State::ValueOrEnd => match byte {
+                self.state = State::Value;
+                at += 1;
+            }
+            match self.values(reading, input, at, has_value) {
+                Ok(key) => at = key,
+                Err(behind) => return behind,
+            }
+        }
+    }
+
+    /// Reads on from the first byte of a value, or from behind it. Returns the position behind the
+    /// next opening quote of a key, or as an error the position up to which the usual form lasts.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "in one function with its only caller")]
+    fn values(
+        &mut self,
+        reading: &mut Reading<'_>,
+        input: &[u8],
+        mut at: usize,
+        mut has_value: bool,
+    ) -> Result<usize, usize> {
+        loop {
+            if !has_value {
+                let byte = next(input, &mut at);
+                match byte {
                     b'"' => {
                         at += 1;
-                        if let Some(step) = self.begin_text(reader, behind) {
-                            return step.behind(at);
+                        self.begin_text(reading);
+                        if self.state != State::Text {
+                            return Err(at);
                         }
-                        if self.state == State::Text {
-                            match self.whole_text(input, at) {
-                                Some(behind) => at = behind,
-                                None => break,
-                            }
-                        }
+                        let end = input.get(at..).and_then(|text| self.string_end(text));
+                        at += end.ok_or(input.len())? + 1;
                     }
                     b'{' | b'[' => {
                         at += 1;
-                        self.open(reader, byte == b'{');
-                    }
-                    b']' if self.state == State::ValueOrEnd => {
-                        at += 1;
-                        self.close(reader, false);
-                    }
-                    b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
-                        at += 1;
-                        reader.scalar(self.depth, byte);
-                        self.state = State::Scalar;
-                    }
-                    b'D' if self.depth == 1 && self.state == State::ValueOrEnd => {
-                        self.state = State::Stop(0);
-                    }
-                    _ => self.give_up(),
-                },
-                State::KeyOrEnd | State::Key => match byte {
-                    b'"' => match self.members(reader, input, at) {
-                        Some(behind) => at = behind,
-                        None => break,
-                    },
-                    b'}' if self.state == State::KeyOrEnd => {
-                        at += 1;
-                        self.close(reader, true);
-                    }
-                    _ => self.give_up(),
-                },
-                State::Colon if byte == b':' => {
-                    at += 1;
-                    self.state = State::Value;
-                }
-                State::AfterValue => match byte {
-                    b',' => {
-                        at += 1;
-                        self.state = self.next_state();
-                    }
-                    b'}' | b']' => {
-                        at += 1;
-                        self.close(reader, byte == b'}');
-                        if self.state == State::AfterValue {
-                            at = self.take_comma(input, at);
+                        self.open(reading, byte == b'{');
+                        match (self.state, next(input, &mut at)) {
+                            (State::KeyOrEnd, b'"') => return Ok(at + 1),
+                            (State::KeyOrEnd, b'}') | (State::ValueOrEnd, b']') => {}
+                            (State::ValueOrEnd, _) => continue,
+                            (State::Skim, _) => {
+                                at = self.skim(input, at);
+                                if self.state != State::AfterValue {
+                                    return Err(at);
+                                }
+                            }
+                            _ => return Err(at),
                         }
                     }
-                    _ => self.give_up(),
-                },
-                State::Colon | State::Done => self.give_up(),
+                    b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
+                        self.begin_scalar(reading, byte);
+                        at = scalar_end(input, at + 1);
+                        if !matches!(input.get(at), Some(b',' | b'}' | b']')) {
+                            return Err(at);
+                        }
+                    }
+                    _ => return Err(at),
+                }
+            }
+            let byte = next(input, &mut at);
+            match byte {
+                b',' => {
+                    at += 1;
+                    self.state = self.next_state();
+                    has_value = false;
+                    if self.state == State::Key {
+                        let is_key = next(input, &mut at) == b'"';
+                        return if is_key { Ok(at + 1) } else { Err(at) };
+                    }
+                }
+                b'}' | b']' => {
+                    at += 1;
+                    self.close(reading, byte == b'}');
+                    has_value = true;
+                    if self.state != State::AfterValue {
+                        return Err(at);
+                    }
+                }
+                _ => {
+                    self.state = State::AfterValue;
+                    return Err(at);
+                }
             }
         }
-        Step::pass(input.len())
+    }
+
+    /// Begins a string that is a value.
+    fn begin_text(&mut self, reading: &Reading<'_>) {
+        self.state = match self.found {
+            Some((_, KeyKind::Id | KeyKind::Own | KeyKind::Named | KeyKind::Url)) => {
+                self.has_escape = false;
+                State::Candidate
+            }
+            Some((_, KeyKind::Encrypted)) if reading.content != Content::Leave => {
+                (self.head_len, self.foreign) = (0, false);
+                State::Content
+            }
+            _ => State::Text,
+        };
+    }
+
+    fn begin_scalar(&mut self, reading: &mut Reading<'_>, first: u8) {
+        if self.levels.depth <= reading.reach {
+            reading.by.scalar(self.levels.depth, first);
+        }
+        self.state = State::Scalar;
+    }
+
+    /// Continues within a string, a scalar, or what is not read. Returns the position behind it, or
+    /// a step.
+    #[inline(never)]
+    fn within(
+        &mut self,
+        reading: &mut Reading<'_>,
+        input: &[u8],
+        at: usize,
+    ) -> Result<usize, Step> {
+        let rest = input.get(at..).unwrap_or_default();
+        let Some(&byte) = rest.first() else { return Ok(at) };
+        match self.state {
+            State::Text => {
+                let Some(end) = self.string_end(rest) else { return Ok(input.len()) };
+                Ok(self.end_value(input, at + end + 1))
+            }
+            State::Candidate | State::Content => {
+                let step = if self.state == State::Candidate {
+                    self.candidate(reading, rest)
+                } else {
+                    self.content(reading, rest)
+                };
+                if step.has_put() || step.pass < step.taken {
+                    Err(step)
+                } else {
+                    Ok(at + step.taken)
+                }
+            }
+            State::ContentEscape => Ok(at + usize::from(self.content_escape(byte))),
+            State::Quote => Ok(self.end_value(input, at + 1)),
+            State::InKey => {
+                let end = self.string_end(rest);
+                self.hold_key(rest.get(..end.unwrap_or(rest.len())).unwrap_or_default());
+                let Some(end) = end else { return Ok(input.len()) };
+                self.end_held_key(reading);
+                Ok(at + end + 1)
+            }
+            State::Scalar => Ok(self.scalar(input, at)),
+            State::Stop => {
+                match STOP.get(usize::from(self.read)) {
+                    Some(letter) if *letter == byte => self.read += 1,
+                    None if byte == b']' => self.close(reading, false),
+                    _ => self.give_up(),
+                }
+                Ok(at + 1)
+            }
+            State::SkimText => {
+                let Some(end) = self.string_end(rest) else { return Ok(input.len()) };
+                self.state = State::Skim;
+                Ok(at + end + 1)
+            }
+            State::Skim => Ok(self.skim(input, at)),
+            _ => Ok(input.len()),
+        }
+    }
+
+    /// Continues a scalar.
+    fn scalar(&mut self, input: &[u8], at: usize) -> usize {
+        let at = scalar_end(input, at);
+        match input.get(at) {
+            Some(b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n') => self.end_value(input, at),
+            Some(b'"' | b'{' | b'[' | b':') => {
+                self.give_up();
+                at
+            }
+            Some(_) => at + 1,
+            None => at,
+        }
+    }
+
+    /// Continues below the levels that are read.
+    #[inline(never)]
+    fn skim(&mut self, input: &[u8], mut at: usize) -> usize {
+        while let Some((&byte, behind)) = input.get(at..).and_then(<[u8]>::split_first) {
+            at += 1;
+            match byte {
+                b'"' => {
+                    let Some(end) = self.string_end(behind) else {
+                        self.state = State::SkimText;
+                        return input.len();
+                    };
+                    at += end + 1;
+                }
+                b'{' | b'[' => self.skim += 1,
+                b'}' | b']' => {
+                    self.skim -= 1;
+                    if self.skim == 0 {
+                        self.state = self.after_value();
+                        break;
+                    }
+                }
+                _ => {}
+            }
+        }
+        at
     }
 
     /// Returns the position of the closing quote of the string that continues here.
@@ -417,71 +578,26 @@ impl Scanner {
         }
     }
 
-    /// Returns the end of a string that begins here. Usually the first special byte is the quote.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "a call costs as much as a short string")]
-    fn whole_end(&mut self, text: &[u8]) -> Option<usize> {
-        let special = find_either(b'"', b'\\', text)?;
-        if text.get(special) == Some(&b'"') { Some(special) } else { self.string_end(text) }
-    }
-
-    /// Reads a string from behind its opening quote, as [`Self::text`] does.
+    /// Ends a value at `at`. Returns the position behind it and the usual comma. This is one copy
+    /// for all callers.
     #[inline(never)]
-    fn whole_text(&mut self, input: &[u8], at: usize) -> Option<usize> {
-        self.begin_string(State::Text);
-        let end = self.whole_end(input.get(at..)?)?;
-        Some(self.end_value(input, at + end + 1))
-    }
-
-    /// Continues a string that is not read. Returns the position behind it and the usual comma.
-    fn text(&mut self, input: &[u8], at: usize) -> Option<usize> {
-        let end = self.string_end(input.get(at..)?)?;
-        Some(self.end_value(input, at + end + 1))
-    }
-
-    /// Ends a value at `at`.
     fn end_value(&mut self, input: &[u8], at: usize) -> usize {
         self.state = self.after_value();
-        if self.depth == 0 { at } else { self.take_comma(input, at) }
-    }
-
-    fn take_comma(&mut self, input: &[u8], at: usize) -> usize {
-        self.take(input, at, b',', self.next_state())
+        if self.levels.depth == 0 || input.get(at) != Some(&b',') {
+            return at;
+        }
+        self.state = self.next_state();
+        at + 1
     }
 
     /// Returns the state behind a comma.
     fn next_state(&self) -> State {
-        if self.here.is_object() { State::Key } else { State::Value }
-    }
-
-    /// Takes the byte that usually comes next, and a space behind it, without another look at the
-    /// state.
-    fn take(&mut self, input: &[u8], at: usize, byte: u8, next: State) -> usize {
-        match input.get(at..) {
-            Some(&[first, second, ..]) if first == byte => {
-                self.state = next;
-                at + 1 + usize::from(second == b' ')
-            }
-            _ => at,
-        }
-    }
-
-    fn begin_string(&mut self, state: State) {
-        (self.state, self.held, self.escaped, self.has_escape) = (state, 0, false, false);
+        if self.levels.here().is_object() { State::Key } else { State::Value }
     }
 
     /// Returns the state behind a value.
     fn after_value(&self) -> State {
-        if self.depth == 0 { State::Done } else { State::AfterValue }
-    }
-
-    /// Returns the key and kind of the value that begins here.
-    fn value_kind(&self) -> (u8, Option<KeyKind>) {
-        match self.here {
-            Level::Object | Level::Holder => (self.key, self.kind),
-            Level::Ids => (self.innermost(), Some(KeyKind::Id)),
-            Level::Array => (NO_KEY, None),
-        }
+        if self.levels.depth == 0 { State::Done } else { State::AfterValue }
     }
 
     /// Returns the key of the innermost array of ids, or object with an id.
@@ -490,99 +606,73 @@ impl Scanner {
         self.named.get(at).copied().unwrap_or(NO_KEY)
     }
 
-    fn open(&mut self, reader: &mut dyn Reader, is_object: bool) {
-        let (key, kind) = self.value_kind();
-        let opaque = match kind {
-            Some(KeyKind::Opaque) => true,
-            Some(KeyKind::OpaqueObject) => is_object,
-            _ => false,
-        };
-        if opaque || self.depth >= LEVELS {
+    fn open(&mut self, reading: &mut Reading<'_>, is_object: bool) {
+        let level = self.levels.depth + 1;
+        let mut here = if is_object { Level::Object } else { Level::Array };
+        let mut opaque = level > LEVELS;
+        if let Some((key, kind)) = self.found {
+            match kind {
+                KeyKind::Opaque => opaque = true,
+                KeyKind::OpaqueObject => opaque |= is_object,
+                KeyKind::Named | KeyKind::Holder if is_object => here = Level::Holder,
+                KeyKind::Ids if !is_object => here = Level::Ids,
+                // Below it, only `file_id` counts as a key.
+                KeyKind::Variables if !opaque => self.variables = level,
+                _ => {}
+            }
+            if here.is_named() && !opaque {
+                let at = usize::from(self.named_open).min(NAMED_LEVELS - 1);
+                if let Some(place) = self.named.get_mut(at) {
+                    *place = key;
+                }
+                self.named_open += 1;
+            }
+        }
+        if opaque {
             (self.skim, self.state) = (1, State::Skim);
             return;
         }
-        self.depth += 1;
-        self.here = match kind {
-            Some(KeyKind::Named | KeyKind::Holder) if is_object => Level::Holder,
-            Some(KeyKind::Ids) if !is_object => Level::Ids,
-            _ if is_object => Level::Object,
-            _ => Level::Array,
-        };
-        self.levels.set(self.depth, self.here);
-        if self.here.is_named() {
-            let at = usize::from(self.named_open).min(NAMED_LEVELS - 1);
-            if let Some(place) = self.named.get_mut(at) {
-                *place = key;
-            }
-            self.named_open += 1;
+        self.levels.open(here);
+        if level <= reading.reach {
+            reading.by.enter(level, is_object, self.found.map(|(_, kind)| kind));
         }
-        // Below it, only `file_id` counts as a key.
-        if kind == Some(KeyKind::Variables) {
-            self.variables = self.depth;
-        }
-        reader.enter(self.depth, is_object, kind);
+        self.found_in_array();
         self.state = if is_object { State::KeyOrEnd } else { State::ValueOrEnd };
     }
 
-    fn close(&mut self, reader: &mut dyn Reader, is_object: bool) {
-        if self.depth == 0 || self.here.is_object() != is_object {
+    fn close(&mut self, reading: &mut Reading<'_>, is_object: bool) {
+        let (level, here) = (self.levels.depth, self.levels.here());
+        if level == 0 || here.is_object() != is_object {
             return self.give_up();
         }
-        reader.leave(self.depth);
-        if self.here.is_named() {
+        if level <= reading.reach {
+            reading.by.leave(level);
+        }
+        if here.is_named() {
             self.named_open -= 1;
         }
-        if self.variables == self.depth {
+        if self.variables == level {
             self.variables = 0;
         }
-        self.depth -= 1;
-        self.here = self.levels.get(self.depth);
-        // The key of a level above is not restored: the next value there has its own key.
+        self.levels.close();
+        self.found_in_array();
         self.state = self.after_value();
     }
 
-    /// Passes the rest of the document unchanged.
+    /// Finds the key of the next value of an array. In an object, that has its own.
+    fn found_in_array(&mut self) {
+        let ids = self.levels.here() == Level::Ids;
+        self.found = ids.then(|| (self.innermost(), KeyKind::Id));
+    }
+
+    /// Passes the rest of the document unchanged. This is one copy for all callers.
+    #[inline(never)]
     pub(crate) fn give_up(&mut self) {
-        self.state = State::Broken;
+        (self.state, self.held, self.escaped) = (State::Broken, 0, false);
         self.unexpected = self.unexpected.saturating_add(1);
     }
 
     // Keys: never held back, only remembered.
-
-    /// Reads the key that begins at `at`, the string behind it if that is not read, and further
-    /// such members until another byte is next. Returns `None` at the end of the input. Usually
-    /// each member is whole and has no escapes.
-    #[inline(never)]
-    fn members(&mut self, reader: &mut dyn Reader, input: &[u8], mut at: usize) -> Option<usize> {
-        loop {
-            self.begin_string(State::InKey);
-            let behind = input.get(at + 1..)?;
-            let Some(end) = self.whole_end(behind) else {
-                self.hold_key(behind);
-                return None;
-            };
-            let name = behind.get(..end)?;
-            at += end + 2;
-            if self.has_escape {
-                self.hold_key(name);
-                self.end_held_key(reader);
-                return Some(at);
-            }
-            self.end_key(reader, name);
-            at = self.take(input, at, b':', State::Value);
-            if self.kind.is_some() || self.state != State::Value || input.get(at) != Some(&b'"') {
-                return Some(at);
-            }
-            self.begin_string(State::Text);
-            at += 1;
-            at += self.whole_end(input.get(at..)?)? + 1;
-            self.state = State::AfterValue;
-            at = self.take(input, at, b',', State::Key);
-            if self.state != State::Key || input.get(at) != Some(&b'"') {
-                return Some(at);
-            }
-        }
-    }
 
     /// Remembers a part of a key that is cut or has escapes. Not inlined, because this is rare.
     #[inline(never)]
@@ -598,67 +688,45 @@ impl Scanner {
         }
     }
 
-    fn end_held_key(&mut self, reader: &mut dyn Reader) {
+    fn end_held_key(&mut self, reading: &mut Reading<'_>) {
         let mut text = [0; MAX_KEY_NAME + 1];
         let held = self.hold.get(..usize::from(self.held)).filter(|held| held.len() <= KEY_HOLD);
         let len = held.and_then(|held| unescape(held, &mut text));
         self.held = 0;
-        self.end_key(reader, len.and_then(|len| text.get(..len)).unwrap_or_default());
+        self.end_key(reading, len.and_then(|len| text.get(..len)).unwrap_or_default());
+        self.state = State::Colon;
     }
 
-    fn end_key(&mut self, reader: &mut dyn Reader, name: &[u8]) {
-        let found = reader.key(self.depth, name);
-        let found = found.filter(|&(number, _)| self.variables == 0 || number == FILE);
-        self.key = found.map_or(NO_KEY, |(number, _)| number);
-        self.kind = found.map(|(_, kind)| kind);
-        self.state = State::Colon;
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a call costs as much")]
+    fn end_key(&mut self, reading: &mut Reading<'_>, name: &[u8]) {
+        if self.levels.depth <= reading.reach {
+            reading.by.key(self.levels.depth, name);
+        }
+        self.found = None;
+        if may_be_read(name, reading.added_letters) {
+            self.find_key(reading, name);
+        }
+    }
+
+    #[inline(never)]
+    fn find_key(&mut self, reading: &Reading<'_>, name: &[u8]) {
+        let found = reading.fields.find(name, reading.any_case);
+        self.found = found.filter(|&(number, _)| self.variables == 0 || number == FILE);
     }
 
     // Values.
 
     fn spot(&self) -> Option<Spot> {
-        let (key, kind) = self.value_kind();
-        let held_by = (self.here == Level::Holder).then(|| self.innermost());
-        Some(Spot { key, kind: kind?, level: self.depth, held_by })
+        let (key, kind) = self.found?;
+        let held_by = (self.levels.here() == Level::Holder).then(|| self.innermost());
+        Some(Spot { key, kind, level: self.levels.depth, held_by })
     }
 
-    /// Begins a string that is a value. Returns `None` if the new state reads it.
-    fn begin_text(&mut self, reader: &mut dyn Reader, text: &[u8]) -> Option<Step> {
-        self.begin_string(State::Text);
-        let spot = self.spot()?;
-        match spot.kind {
-            KeyKind::Id | KeyKind::Own | KeyKind::Named | KeyKind::Url => {}
-            KeyKind::Encrypted if reader.content() != Content::Leave => {
-                (self.state, self.head_len, self.foreign) = (State::Content, 0, false);
-                return None;
-            }
-            _ => return None,
-        }
-        let Some(end) = self.whole_end(text) else {
-            if text.len() > HOLD {
-                Self::leave_long(reader, spot, text.get(..HOLD)?, b"");
-                self.begin_string(State::Text);
-                return None;
-            }
-            self.hold.get_mut(..text.len())?.copy_from_slice(text);
-            (self.held, self.state) = (u16_of(text.len()), State::Candidate);
-            return Some(Step { pass: 0, taken: text.len(), put: (0, 0) });
-        };
-        let raw = text.get(..end)?;
-        if let Some(long) = raw.get(..HOLD).filter(|_| raw.len() > HOLD) {
-            Self::leave_long(reader, spot, long, b"");
-        } else if let Some(len) = decide(reader, spot, raw, self.has_escape, &mut self.hold) {
-            self.state = State::Quote;
-            return Some(Step { pass: 0, taken: end, put: (0, u16_of(len)) });
-        }
-        // Read again, as text.
-        self.begin_string(State::Text);
-        None
-    }
-
-    /// Continues a string that may be an id.
-    fn candidate(&mut self, reader: &mut dyn Reader, text: &[u8]) -> Step {
-        let before = (self.escaped, self.has_escape);
+    /// Continues a string that may be an id. Not inlined, because this is rare.
+    #[inline(never)]
+    fn candidate(&mut self, reading: &mut Reading<'_>, text: &[u8]) -> Step {
+        let before = self.escaped;
         let end = self.string_end(text);
         let part = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
         let held = usize::from(self.held);
@@ -666,30 +734,38 @@ impl Scanner {
             // Too long: the held part goes out, and the string continues as text.
             if let Some(spot) = self.spot() {
                 let front = self.hold.get(..held).unwrap_or_default();
-                Self::leave_long(reader, spot, front, part.get(..HOLD - held).unwrap_or_default());
+                Self::leave_long(reading, spot, front, part.get(..HOLD - held).unwrap_or_default());
             }
-            (self.escaped, self.has_escape) = before;
-            self.state = State::Text;
+            (self.escaped, self.state) = (before, State::Text);
             return self.put_held();
         };
-        place.copy_from_slice(part);
-        self.held += u16_of(part.len());
-        if end.is_none() {
-            return Step { pass: 0, taken: part.len(), put: (0, 0) };
+        let step = Step { pass: 0, taken: part.len(), put: (0, 0) };
+        let copy;
+        let raw = if end.is_some() && held == 0 {
+            part
+        } else {
+            place.copy_from_slice(part);
+            self.held += u16_of(part.len());
+            if end.is_none() {
+                return step;
+            }
+            copy = self.hold;
+            copy.get(..usize::from(self.held)).unwrap_or_default()
+        };
+        let decided = self
+            .spot()
+            .and_then(|spot| decide(reading, spot, raw, self.has_escape, &mut self.hold));
+        (self.state, self.held) = (State::Quote, 0);
+        match decided {
+            None if held == 0 => Step::pass(part.len()),
+            len => Step { put: (0, u16_of(len.unwrap_or(raw.len()))), ..step },
         }
-        let raw = self.hold;
-        let raw = raw.get(..usize::from(self.held)).unwrap_or_default();
-        let decided =
-            self.spot().and_then(|spot| decide(reader, spot, raw, self.has_escape, &mut self.hold));
-        self.held = 0;
-        self.state = State::Quote;
-        Step { pass: 0, taken: part.len(), put: (0, u16_of(decided.unwrap_or(raw.len()))) }
     }
 
     /// Handles a string that is too long for an id, given its first bytes.
-    fn leave_long(reader: &mut dyn Reader, spot: Spot, front: &[u8], more: &[u8]) {
+    fn leave_long(reading: &mut Reading<'_>, spot: Spot, front: &[u8], more: &[u8]) {
         if holds(b'\\', front) || holds(b'\\', more) {
-            reader.too_long(spot);
+            reading.by.too_long(spot);
         }
     }
 
@@ -700,24 +776,26 @@ impl Scanner {
         Step { pass: 0, taken: 0, put }
     }
 
-    /// Continues encrypted content. Everything passes, except an end that may be a mark.
-    fn content(&mut self, reader: &mut dyn Reader, text: &[u8]) -> Step {
+    /// Continues encrypted content. Everything passes, except an end that may be a mark. Not
+    /// inlined, because this is rare.
+    #[inline(never)]
+    fn content(&mut self, reading: &mut Reading<'_>, text: &[u8]) -> Step {
         let end = find_either(b'"', b'\\', text);
         let plain = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
         let special = end.and_then(|end| text.get(end));
-        if reader.content() == Content::Mark {
+        if reading.content == Content::Mark {
             self.read_head(plain);
             let mut step = Step::pass(plain.len());
             if special == Some(&b'"') {
                 self.state = State::Quote;
                 let head = self.hold.get(..usize::from(self.head_len)).unwrap_or_default();
-                let mark = if self.foreign { None } else { reader.mark(head) };
+                let mark = if self.foreign { None } else { reading.by.mark(head) };
                 if let Some((mark, place)) = mark.zip(self.hold.first_chunk_mut()) {
                     *place = mark;
                     step.put = (0, u16_of(MARK_LEN));
                 }
             } else if special.is_some() {
-                self.state = State::ContentEscape(0);
+                (self.state, self.read) = (State::ContentEscape, 0);
             }
             return step;
         }
@@ -744,14 +822,14 @@ impl Scanner {
             None => return step,
             Some(b'"') => {
                 self.state = State::Quote;
-                if self.takes_mark_off(reader) {
+                if self.takes_mark_off(reading) {
                     self.held = 0;
                 }
             }
             // A mark is recognised only in its original form, without escapes.
             Some(_) => {
                 self.add_to_head(TAIL_AT, self.held.into());
-                self.state = State::ContentEscape(0);
+                (self.state, self.read) = (State::ContentEscape, 0);
             }
         }
         step.put = (u16_of(TAIL_AT), self.held);
@@ -769,16 +847,17 @@ impl Scanner {
         }
     }
 
-    fn takes_mark_off(&mut self, reader: &mut dyn Reader) -> bool {
+    fn takes_mark_off(&mut self, reading: &mut Reading<'_>) -> bool {
         let Some((head, rest)) = self.hold.split_first_chunk::<HEAD_LEN>() else { return false };
         let Some(mark) = rest.first_chunk().filter(|_| usize::from(self.held) == MARK_LEN) else {
             return false;
         };
         let head = head.get(..usize::from(self.head_len)).unwrap_or_default();
-        !self.foreign && !head.is_empty() && reader.unmark(head, mark)
+        !self.foreign && !head.is_empty() && reading.by.unmark(head, mark)
     }
 
     /// Adds content to the head of encrypted content, until the head is full.
+    #[inline(never)]
     fn read_head(&mut self, content: &[u8]) {
         let from = usize::from(self.head_len);
         let len = content.len().min(HEAD_LEN - from.min(HEAD_LEN));
@@ -790,6 +869,7 @@ impl Scanner {
     }
 
     /// Adds held bytes to the head.
+    #[inline(never)]
     fn add_to_head(&mut self, held_at: usize, len: usize) {
         let mut held = [0; MARK_LEN];
         if let Some((to, from)) = held.get_mut(..len).zip(self.hold.get(held_at..held_at + len)) {
@@ -798,40 +878,37 @@ impl Scanner {
         }
     }
 
-    /// Continues an escape of encrypted content, of which `read` bytes were read. Returns whether
-    /// this byte belongs to it.
-    fn content_escape(&mut self, read: u8, byte: u8) -> bool {
+    /// Continues an escape of encrypted content. Returns whether this byte belongs to it. Not
+    /// inlined, because this is rare.
+    #[inline(never)]
+    fn content_escape(&mut self, byte: u8) -> bool {
         let digit = char::from(byte).to_digit(16).and_then(|digit| u16::try_from(digit).ok());
-        self.state = match (read, byte, digit) {
-            (0, ..) => State::ContentEscape(1),
-            (1, b'u', _) => {
-                self.unicode = 0;
-                State::ContentEscape(2)
-            }
+        match (self.read, byte, digit) {
+            (0, ..) => {}
+            (1, b'u', _) => self.unicode = 0,
             (1, _, _) => {
                 match unescaped(byte) {
                     Some(byte) => self.read_head(&[byte]),
                     None => self.foreign = true,
                 }
-                State::Content
+                self.state = State::Content;
             }
             (_, _, None) => {
                 (self.foreign, self.state) = (true, State::Content);
                 return false;
             }
-            (_, _, Some(digit)) => {
+            (read, _, Some(digit)) => {
                 self.unicode = self.unicode << 4 | digit;
-                if read < 5 {
-                    State::ContentEscape(read + 1)
-                } else {
+                if read == 5 {
                     match u8::try_from(self.unicode) {
                         Ok(byte) if byte.is_ascii() => self.read_head(&[byte]),
                         _ => self.foreign |= usize::from(self.head_len) < HEAD_LEN,
                     }
-                    State::Content
+                    self.state = State::Content;
                 }
             }
-        };
+        }
+        self.read += 1;
         true
     }
 
@@ -845,9 +922,9 @@ impl Scanner {
             | State::InKey
             | State::Candidate
             | State::Content
-            | State::ContentEscape(_)
+            | State::ContentEscape
             | State::SkimText
-            | State::Stop(_) => {
+            | State::Stop => {
                 let step = self.give_out();
                 self.give_up();
                 return step;
@@ -861,12 +938,13 @@ impl Scanner {
     pub(crate) fn end(&mut self) -> Step {
         let step = self.give_out();
         let whole = matches!(self.state, State::Begin | State::Done | State::Broken)
-            || self.state == State::Scalar && self.depth == 0;
+            || self.state == State::Scalar && self.levels.depth == 0;
         let unexpected = self.unexpected.saturating_add(u32::from(!whole));
         // The next document begins with nothing open. The held bytes are still to be put out.
-        (self.state, self.depth, self.variables, self.unexpected) =
-            (State::Begin, 0, 0, unexpected);
-        (self.here, self.named_open) = (Level::Array, 0);
+        (self.state, self.variables, self.unexpected) = (State::Begin, 0, unexpected);
+        (self.levels.top, self.levels.depth) = (0, 0);
+        (self.named_open, self.found) = (0, None);
+        (self.held, self.escaped) = (0, false);
         step
     }
 
@@ -884,24 +962,86 @@ impl Scanner {
     }
 }
 
+/// Returns the string that begins at `at`, and the input from its closing quote on, unless the
+/// string is cut or has escapes.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "a call costs as much")]
+fn plain_string(input: &[u8], at: usize) -> Option<(&[u8], &[u8])> {
+    let text = input.get(at..)?;
+    let (text, behind) = text.split_at_checked(find_special(text))?;
+    if behind.first() == Some(&b'"') { Some((text, behind)) } else { None }
+}
+
+/// Returns the length of this separator and an opening quote, which usually follow a closing one. A
+/// space may stand between them. Returns 0 if something else follows.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "a call costs as much")]
+fn gap_in(behind: &[u8], separator: u8) -> usize {
+    match behind.first_chunk().map(|window| u32::from_le_bytes(*window)) {
+        Some(window) if window == u32::from_le_bytes([b'"', separator, b' ', b'"']) => 3,
+        Some(window) if window << 8 == u32::from_le_bytes([0, b'"', separator, b'"']) => 2,
+        _ => 0,
+    }
+}
+
+/// Finds the next byte that is no space, 0 at the end.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "a call costs as much")]
+fn next(input: &[u8], at: &mut usize) -> u8 {
+    let mut byte = input.get(*at).copied().unwrap_or_default();
+    if byte == b' ' {
+        *at += 1;
+        byte = input.get(*at).copied().unwrap_or_default();
+    }
+    if byte > b' ' {
+        return byte;
+    }
+    *at = skip_spaces(input, *at);
+    input.get(*at).copied().unwrap_or_default()
+}
+
+/// Returns the end of what is usually the rest of a scalar: digits or small letters.
+#[inline(never)]
+fn scalar_end(input: &[u8], mut at: usize) -> usize {
+    while matches!(input.get(at), Some(b'-'..=b'9')) {
+        at += 1;
+    }
+    while matches!(input.get(at), Some(b'a'..=b'z')) {
+        at += 1;
+    }
+    at
+}
+
+#[inline(never)]
+fn skip_spaces(input: &[u8], mut at: usize) -> usize {
+    while input.get(at).copied().is_some_and(is_space) {
+        at += 1;
+    }
+    at
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
 fn u16_of(len: usize) -> u16 {
     u16::try_from(len).unwrap_or(u16::MAX)
 }
 
 /// Hands a string to `reader`, unescaped.
 fn decide(
-    reader: &mut dyn Reader,
+    reading: &mut Reading<'_>,
     spot: Spot,
     raw: &[u8],
     has_escape: bool,
     out: &mut [u8; HOLD],
 ) -> Option<usize> {
     if !has_escape {
-        return reader.id(spot, Some(raw), out);
+        return reading.by.id(spot, Some(raw), out);
     }
     let mut text = [0; HOLD];
     let len = unescape(raw, &mut text);
-    reader.id(spot, len.and_then(|len| text.get(..len)), out)
+    reading.by.id(spot, len.and_then(|len| text.get(..len)), out)
 }
 
 /// Returns the character for the byte behind a backslash, except for `u`.

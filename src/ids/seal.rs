@@ -113,9 +113,12 @@ fn same(expected: u64, given: u64) -> bool {
     (expected << ignored).ct_eq(&(given << ignored)).into()
 }
 
+#[cfg(tokenpin_planted_compare)]
+use same_in_pieces as same;
+
 /// Stops at the first wrong byte, in the builds that plant this defect.
 #[cfg(tokenpin_planted_compare)]
-fn same(expected: u64, given: u64) -> bool {
+fn same_in_pieces(expected: u64, given: u64) -> bool {
     let (expected, given) = (expected.to_le_bytes(), given.to_le_bytes());
     expected.iter().zip(&given).all(|(a, b)| core::hint::black_box(a) == b)
 }

@@ -39,12 +39,12 @@ named! { Strategy {
 
 /// Returns the slot that serves the key with hash `hash`, or `None` without a candidate.
 ///
-/// Only the first `2^31 - 1` slots are read. Under [`Strategy::Jump`] it takes about `ln(n)` steps,
-/// plus one for each probe, while a good part of the slots can serve. With few of many, and under
-/// [`Strategy::Rendezvous`], the time is linear in the number of slots, times the number of tried
-/// ones. State, weight and until of a slot are read atomically. If a slot's status changes
-/// meanwhile, the answer is right for the statuses as they were read; one slot may have been read
-/// twice.
+/// Only the first `2^31 - 1` slots are read. Under [`Strategy::Jump`] it takes about `ln(n)`
+/// steps, plus one for each probe, while a good part of the slots can serve. If only few of many
+/// can, and under [`Strategy::Rendezvous`], the time is linear in the number of slots, times the
+/// number of tried ones. State, weight and until of a slot are read atomically. If a slot's status
+/// changes meanwhile, the answer is right for the statuses as they were read; one slot may have
+/// been read twice.
 ///
 /// # Errors
 ///

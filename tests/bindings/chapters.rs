@@ -127,7 +127,7 @@ fn lists() -> impl Iterator<Item = String> {
     [
         (
             "DIGEST_HEADERS",
-            "Header fields that vouch for the bytes of a body: no longer true of one whose ids were\n * rewritten.",
+            "Header fields that depend on the bytes of a body. Drop them if its ids were rewritten.",
             DIGEST_HEADERS,
         ),
         (

@@ -29,7 +29,7 @@ pub fn enums(header: &Header) -> String {
         }
         text += &format!(
             ")\n\nvar {names} = []string{{\n{}}}\n\n\
-             // String gives the stable name, fit for a metric's label, or the number if it has\n\
+             // String returns the stable name, fit for a metric's label, or the number if it has\n\
              // none.\n\
              func ({r} {name}) String() string {{ return name({names}, uint8({r})) }}\n\n\
              func ({r} {name}) valid() bool {{ return known({names}, uint8({r})) }}\n",
@@ -148,7 +148,7 @@ pub fn ids() -> String {
     for (name, what, words) in [
         (
             "DigestHeaders",
-            "header fields that vouch for the bytes of a body: no longer true of one whose ids were rewritten",
+            "header fields that depend on the bytes of a body. Drop them if its ids were rewritten",
             DIGEST_HEADERS,
         ),
         (

@@ -70,7 +70,7 @@ fn limits(header: &Header) -> String {
         (
             "DIGEST_HEADERS",
             DIGEST_HEADERS,
-            "Header fields that vouch for the bytes of a body: no longer true of one whose ids were rewritten.",
+            "Header fields that depend on the bytes of a body. Drop them if its ids were rewritten.",
         ),
         (
             "LOCATION_HEADERS",

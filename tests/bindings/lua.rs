@@ -22,7 +22,7 @@ pub fn headers() -> String {
     };
     format!(
         "{HEAD}return {{\n  \
-         -- These vouch for the bytes of a body. They are wrong once an id was rewritten.\n  \
+         -- These depend on the bytes of a body. Drop them if its ids were rewritten.\n  \
          DIGESTS = {{ {} }},\n  \
          -- These fields of a response hold a target or a URI with ids.\n  \
          LOCATIONS = {{ {} }},\n}}\n",

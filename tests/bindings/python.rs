@@ -54,7 +54,7 @@ pub fn headers() -> String {
     for (name, doc, words) in [
         (
             "DIGEST_HEADERS",
-            "Those that vouch for the bytes of a body: no longer true of one whose ids were rewritten.",
+            "Those that depend on the bytes of a body. Drop them if its ids were rewritten.",
             DIGEST_HEADERS,
         ),
         (

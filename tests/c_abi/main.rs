@@ -5,6 +5,8 @@
 #![cfg(feature = "capi")]
 #![deny(clippy::pedantic)]
 
+mod id_pointers;
+
 use std::alloc::{Layout, alloc, dealloc};
 use std::ffi::{CStr, c_void};
 use std::mem::MaybeUninit;
@@ -12,6 +14,7 @@ use std::ptr::{self, null, null_mut};
 
 use tokenpin::MAX_KEY;
 use tokenpin::capi::*;
+use tokenpin_test_support::sample::cases;
 
 const NOW: u64 = 1_800_000_000;
 const NAME: &[u8] = b"__Host-tokenpin";
@@ -145,7 +148,9 @@ fn anonymous(id: &[u8]) -> tokenpin_key {
     tokenpin_key { kind: 0, key: span(id), session: EMPTY }
 }
 
+/// Reads texts, and calls nothing that Miri could watch.
 #[test]
+#[cfg_attr(miri, ignore = "calls no function")]
 fn no_function_of_the_header_is_left_out() {
     let here = include_str!("main.rs");
     let header = include_str!("../../include/tokenpin.h");
@@ -1362,7 +1367,7 @@ fn a_handle_shared_between_threads() {
     // SAFETY: the header says that any number of threads may use it.
     unsafe impl Sync for Shared {}
     let shared = &Shared(affinity());
-    let turns = if cfg!(miri) { 20 } else { 2000 };
+    let turns = cases(2000, 20);
     std::thread::scope(|scope| {
         scope.spawn(move || {
             for turn in 0..turns {

@@ -109,12 +109,17 @@ fn what_is_installed_is_told() {
 }
 
 #[test]
-fn the_program_in_go_is_that_of_the_examples() {
+fn the_program_is_that_of_the_examples() {
     let readme = read("README.md");
-    let (_, shown) = readme.split_once("```go\n").unwrap();
+    let (_, shown) = readme.split_once("```python\n").unwrap();
     let (shown, _) = shown.split_once("```").unwrap();
-    let program = read("examples/pin.go");
-    let flat: Vec<_> =
-        program.lines().map(|line| line.strip_prefix('\t').unwrap_or(line)).collect();
-    assert!(flat.join("\n").contains(shown.trim_end()), "examples/pin.go has other lines");
+    assert!(read("examples/pin.py").contains(shown), "examples/pin.py has other lines");
+}
+
+#[test]
+fn the_sealed_id_is_that_of_the_guide() {
+    let guide = read("docs/guides/embedding.md");
+    let (_, id) = guide.split_once("\n{\"id\":\"").unwrap();
+    let (id, _) = id.split_once('"').unwrap();
+    assert_eq!(read("README.md").matches(id).count(), 2, "the guide's program prints {id}");
 }

@@ -10,6 +10,7 @@ use tokenpin::ids::{ITEM_PREFIXES, PREFIXES};
 use tokenpin::{CookieKey, IdRing, IdSealer, IdVerdict, identity_hash};
 use tokenpin_test_support::chi_square::plausible;
 use tokenpin_test_support::random::Random;
+use tokenpin_test_support::sample::{cases, sample};
 
 use crate::gateway::{ALPHABET, KEY_IDS, ring_signing_with, secret_of};
 
@@ -99,13 +100,13 @@ fn genuine() -> Vec<String> {
 #[test]
 fn every_flipped_bit_of_a_sealed_id_is_refused() {
     let gateway = gateway();
-    for text in genuine() {
+    for text in sample(8, genuine()) {
         if text.starts_with(CONTENT) {
             continue;
         }
         let (_, bytes) = part_of(&text);
         assert_eq!(with_part(&text, &bytes), text);
-        for bit in 0..bytes.len() * 8 {
+        for bit in sample(9, 0..bytes.len() * 8) {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 0x80 >> (bit % 8);
             refuses(&gateway, with_part(&text, &flipped).as_bytes());
@@ -116,7 +117,7 @@ fn every_flipped_bit_of_a_sealed_id_is_refused() {
 #[test]
 fn every_replaced_inserted_or_missing_character_of_a_sealed_id_is_refused() {
     let gateway = gateway();
-    for text in genuine() {
+    for text in sample(4, genuine()) {
         let content = text.starts_with(CONTENT);
         // The content between the head and the mark belongs to the provider.
         let genuine = |changed: &[u8]| {
@@ -126,8 +127,8 @@ fn every_replaced_inserted_or_missing_character_of_a_sealed_id_is_refused() {
                     && changed[..64] == text[..64]
                     && changed.ends_with(&text[CONTENT.len()..])
         };
-        for at in 0..=text.len() {
-            for byte in 0..=u8::MAX {
+        for at in sample(5, 0..=text.len()) {
+            for byte in sample(3, 0..=u8::MAX) {
                 let (front, back) = text.as_bytes().split_at(at);
                 let inserted = [front, &[byte], back].concat();
                 let replaced = [front, &[byte], back.get(1..).unwrap_or_default()].concat();
@@ -138,7 +139,7 @@ fn every_replaced_inserted_or_missing_character_of_a_sealed_id_is_refused() {
                 }
             }
         }
-        for at in 1..text.len() {
+        for at in sample(5, 1..text.len()) {
             refuses(&gateway, &text.as_bytes()[..at]);
             if !content {
                 refuses(&gateway, &text.as_bytes()[at..]);
@@ -158,13 +159,13 @@ fn every_splice_of_two_sealed_ids_is_refused() {
     let genuine: Vec<String> =
         genuine().into_iter().filter(|text| !text.starts_with(CONTENT)).collect();
     let own: HashSet<&str> = genuine.iter().map(String::as_str).collect();
-    let mut spliced = 0_u32;
-    for first in &genuine {
-        for second in genuine.iter().filter(|second| *second != first) {
+    let mut spliced = 0;
+    for first in sample(5, &genuine) {
+        for second in sample(4, genuine.iter().filter(|second| *second != first)) {
             let (_, a) = part_of(first);
             let (_, b) = part_of(second);
-            for from_end in 1..=17.min(a.len()).min(b.len()) {
-                for len in 1..=from_end {
+            for from_end in sample(3, 1..=17.min(a.len()).min(b.len())) {
+                for len in sample(2, 1..=from_end) {
                     let (i, j) = (a.len() - from_end, b.len() - from_end);
                     let mut bytes = a.clone();
                     bytes[i..i + len].copy_from_slice(&b[j..j + len]);
@@ -175,7 +176,7 @@ fn every_splice_of_two_sealed_ids_is_refused() {
                     }
                 }
             }
-            for at in 1..first.len().min(second.len()) {
+            for at in sample(3, 1..first.len().min(second.len())) {
                 let text = first[..at].to_owned() + &second[at..];
                 if !own.contains(text.as_str()) {
                     spliced += 1;
@@ -184,7 +185,7 @@ fn every_splice_of_two_sealed_ids_is_refused() {
             }
         }
     }
-    assert!(spliced > 100_000, "{spliced}");
+    assert!(spliced > cases(100_000, 100), "{spliced}");
 }
 
 #[test]
@@ -210,7 +211,7 @@ fn another_scope_owner_ring_or_use_is_refused() {
             refuses(&gateway, &[native.as_bytes(), &mark].concat());
         }
         // Under other secrets with the same ids, and with an exchanged key id.
-        for id in 0..=u8::MAX {
+        for id in sample(2, 0..=u8::MAX) {
             let other = ring(&[CookieKey {
                 id,
                 role: tokenpin::Role::Sign,
@@ -261,7 +262,8 @@ fn a_genuine_seal_on_another_id_or_type_is_refused() {
         let rest = &native[native.find(['_', '-']).unwrap() + 1..];
         let types = PREFIXES.iter().chain(ITEM_PREFIXES);
         let of_types = types.map(|it| std::str::from_utf8(it).unwrap().to_owned() + rest);
-        for other in of_types.chain(NATIVES.map(str::to_owned)).filter(|other| other != native) {
+        let others = of_types.chain(NATIVES.map(str::to_owned)).filter(|other| other != native);
+        for other in sample(4, others) {
             for account in ["account-a", "account-b"] {
                 let seal = sealed(&gateway, &other, account);
                 refuses(&gateway, with_envelope(native, &envelope_of(&seal)).as_bytes());
@@ -281,7 +283,7 @@ fn a_genuine_seal_on_another_id_or_type_is_refused() {
         let (verdict, opened) = ids.open(with_envelope(native, &envelope).as_bytes());
         assert!(verdict == IdVerdict::BadSeal && opened.is_none());
     }
-    assert!(tried > 500, "{tried}");
+    assert!(tried > cases(500, 40), "{tried}");
 }
 
 /// The seal of a packed id behind the plain id, and the reverse.
@@ -317,7 +319,7 @@ fn every_bit_of_the_tag_of_a_sealed_id_counts() {
         let plain: Vec<u8> =
             (0..8).map(|i| bytes[tag_at - 8 + i] ^ mask(&bytes[tag_at..])[i]).collect();
         assert_eq!(plain, pin("account-a").to_le_bytes());
-        for bit in 0..64 {
+        for bit in sample(9, 0..64) {
             let mut near = bytes.clone();
             near[tag_at + bit / 8] ^= 1 << (bit % 8);
             let after = mask(&near[tag_at..]);
@@ -332,7 +334,7 @@ fn every_bit_of_the_tag_of_a_sealed_id_counts() {
 /// Ids of one account reveal nothing of it to their holder, nor whether two accounts are equal.
 #[test]
 fn seals_of_one_account_look_random() {
-    const IDS: u64 = 1000;
+    const IDS: u64 = cases(1000, 40) as u64;
     let gateway = gateway();
     let mut random = Random::new("seals of one account");
     let mut seen: [Vec<[u8; 16]>; 2] = [Vec::new(), Vec::new()];
@@ -359,7 +361,7 @@ fn seals_of_one_account_look_random() {
 
 /// The number of forgeries that must reach the comparison of the tag. The environment can change
 /// it.
-const FORGERIES: u64 = 200_000;
+const FORGERIES: u64 = cases(200_000, 50) as u64;
 
 /// As in mass.rs, the build in which only 16 bits of the tag count shows that these forgeries get
 /// there.

@@ -1,13 +1,15 @@
 //! Sealing and opening one id.
 
+use data_encoding::BASE64URL_NOPAD;
 use tokenpin::ids::{Echo, Ids, Mode, Opening, Rules, Summary};
 use tokenpin::{
     Error, Field, IdRing, IdSealer, IdVerdict, KeyRing, MAX_ID, MAX_KEY, MAX_SCOPE, MAX_SEALED_ID,
     Role, Secret,
 };
 use tokenpin_test_support::random::Random;
+use tokenpin_test_support::sample::{cases, sample};
 
-use crate::world::{ALNUM, HEX, characters, key, pin, ring, runs, uuid};
+use crate::world::{ALNUM, HEX, characters, key, pin, ring, uuid};
 
 /// Prefix, number of characters, their alphabet, and the sealed length.
 const PROVIDERS: [(&str, usize, &[u8], usize); 26] = [
@@ -44,7 +46,7 @@ fn real_ids_of_every_type_have_at_most_64_characters_when_sealed() {
     let ring = ring();
     let ids = IdSealer::new(&ring, b"openai", b"alice").unwrap();
     let mut random = Random::new("real ids");
-    for _ in 0..runs(50) {
+    for _ in 0..cases(50, 1) {
         let made = PROVIDERS.map(|(prefix, len, from, sealed)| {
             (prefix.to_owned() + &characters(&mut random, from, len), sealed)
         });
@@ -72,7 +74,7 @@ fn every_id_comes_back() {
     let ring = ring();
     let other = IdRing::new(&[key(1, Role::Accept), key(2, Role::Sign)], None).unwrap();
     let mut random = Random::new("every id");
-    for _ in 0..runs(20_000) {
+    for _ in 0..cases(20_000, 6) {
         let mut native = match random.below(4) {
             0 => {
                 let len = 1 + usize::try_from(random.below(255)).unwrap();
@@ -96,7 +98,7 @@ fn every_id_comes_back() {
             let text = sealed.as_bytes();
             assert!(text.len() > native.len() && text.len() <= MAX_SEALED_ID);
             assert!(text.iter().all(|byte| ALNUM.contains(byte) || b"_-".contains(byte)));
-            assert!(text.last().unwrap().is_ascii_digit());
+            assert!(text.ends_with(ending(&native).as_bytes()), "{native}");
             for reader in [&self::ring(), &other] {
                 let ids = IdSealer::new(reader, b"s", b"").unwrap();
                 let (verdict, opened) = ids.open(text);
@@ -204,6 +206,138 @@ fn what_looks_sealed_has_no_other_characters() {
             assert_eq!(ids.open(text(odd).as_bytes()).0, IdVerdict::Plain, "{odd:?} {ending}");
         }
     }
+}
+
+/// Returns the ending that the page gives to a native id.
+fn ending(native: &str) -> &'static str {
+    let digits = |text: &str| text.bytes().all(|byte| HEX.contains(&byte));
+    let Some(at) = native.find(['_', '-']) else { return "tp0" };
+    let rest = &native[at + 1..];
+    if (32..=64).contains(&rest.len()) && rest.len() % 2 == 0 && digits(rest) {
+        return "tp1";
+    }
+    let lengths: Vec<_> = rest.split('-').map(str::len).collect();
+    let is_uuid = lengths == [8, 4, 4, 4, 12] && rest.split('-').all(digits);
+    if is_uuid { "tp2" } else { "tp0" }
+}
+
+/// Every number of digits, with and without a prefix, and every pair of characters among digits.
+#[test]
+fn what_is_no_number_of_digits_or_uuid_is_text() {
+    let ring = ring();
+    let ids = IdSealer::new(&ring, b"", b"").unwrap();
+    let check = |native: String| {
+        let sealed = ids.seal(native.as_bytes(), 5).unwrap();
+        let text = sealed.as_bytes();
+        assert!(text.ends_with(ending(&native).as_bytes()), "{native}");
+        let (verdict, opened) = ids.open(text);
+        assert_eq!(verdict, IdVerdict::Sealed, "{native}");
+        assert_eq!(opened.unwrap().native(), native.as_bytes());
+    };
+    for prefix in ["", "x_", "x-", "_", "resp_"] {
+        for len in sample(4, 0..70) {
+            check(
+                prefix.to_owned() + &"c0ffee".repeat(12)[..len] + if len == 0 { "a" } else { "" },
+            );
+        }
+    }
+    let alphabet = [ALNUM, b"_-"].concat();
+    let uuid = "0123abcd-4567-89ab-cdef-0123456789ab";
+    for first in sample(4, &alphabet) {
+        for second in sample(4, &alphabet) {
+            let pair = String::from_iter([first, second].map(|byte| char::from(*byte)));
+            check("x_".to_owned() + &pair + &"c0ffee".repeat(5));
+            if first == second {
+                for at in sample(4, 0..uuid.len()) {
+                    let mut rest = uuid.to_owned();
+                    rest.replace_range(at..=at, &pair[1..]);
+                    check("x_".to_owned() + &rest);
+                }
+            }
+        }
+    }
+}
+
+/// A genuine seal is good in no other form: of too few or too many bytes, or as text.
+#[test]
+fn a_seal_is_good_in_one_form() {
+    let ring = ring();
+    let ids = IdSealer::new(&ring, b"", b"").unwrap();
+    let verdict = |text: String| ids.open(text.as_bytes()).0;
+    // Prefix and packed bytes, for an id that has `native` as its text.
+    let packed = |native: &str, bytes: &[u8], ending: &str| {
+        let sealed = ids.seal(native.as_bytes(), 5).unwrap();
+        let part = &sealed.as_bytes()[..sealed.as_bytes().len() - 3];
+        let envelope = match self::ending(native) {
+            "tp0" => BASE64URL_NOPAD.decode(&part[part.len() - 23..]).unwrap(),
+            _ => BASE64URL_NOPAD.decode(&part["prefix_".len()..]).unwrap(),
+        };
+        let envelope = &envelope[envelope.len() - 17..];
+        let in_form = BASE64URL_NOPAD.encode(&[bytes, envelope].concat());
+        let as_text = native.to_owned() + &BASE64URL_NOPAD.encode(envelope) + "tp0";
+        let is_text = self::ending(native) == "tp0";
+        let expected = if is_text { IdVerdict::Sealed } else { IdVerdict::BadSeal };
+        assert_eq!(verdict(as_text), expected, "{native}");
+        verdict(format!("prefix_{in_form}{ending}"))
+    };
+    for len in 0..=33 {
+        let good = |is: bool| if is { IdVerdict::Sealed } else { IdVerdict::BadSeal };
+        let native = "prefix_".to_owned() + &"c0".repeat(len);
+        let got = packed(&native, &[0xc0; 33][..len], "tp1");
+        assert!(got == good((16..=32).contains(&len)) || got == IdVerdict::Plain && len < 14);
+        let native = "prefix_00000000-0000-0000-0000-000000000000";
+        let got = packed(native, &[0; 33][..len], "tp2");
+        assert!(got == good(len == 16) || got == IdVerdict::Plain && len < 14);
+    }
+}
+
+/// The lengths from which on a text is recognised as sealed. `A` stands for six bits of zero.
+#[test]
+fn what_is_shorter_than_a_sealed_id_is_plain() {
+    let ring = ring();
+    let ids = IdSealer::new(&ring, b"", b"").unwrap();
+    for prefix in ["", "_", "x_", "prefix-"] {
+        for len in sample(4, 3 + prefix.len()..100) {
+            for version in 0..10_u8 {
+                let part = "A".repeat(len - 3 - prefix.len());
+                let text = format!("{prefix}{part}tp{version}");
+                let recognised = match version {
+                    0 => len >= 27,
+                    1 | 2 => len >= 48 && !prefix.is_empty() && part.len() % 4 != 1,
+                    _ => len >= 48,
+                };
+                let (verdict, opened) = ids.open(text.as_bytes());
+                assert_eq!(verdict != IdVerdict::Plain, recognised, "{text}");
+                assert_eq!(verdict == IdVerdict::UnknownVersion, recognised && version > 2);
+                assert!(opened.is_none());
+            }
+        }
+    }
+}
+
+/// Every character in every place of a mark. The spare bits of the last one are zero.
+#[test]
+fn a_mark_has_one_spelling() {
+    let ring = ring();
+    let ids = IdSealer::new(&ring, b"", b"").unwrap();
+    let mark = ids.mark(b"content", 5).unwrap();
+    let value = |byte| b"AEIMQUYcgkosw048".contains(&byte);
+    for at in 0..mark.len() {
+        for byte in sample(4, 0..=u8::MAX) {
+            let mut text = [&b"content"[..], &mark].concat();
+            text[7 + at] = byte;
+            let allowed = byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+            let recognised = match at {
+                0..22 => allowed,
+                22 => value(byte),
+                _ => byte == mark[at],
+            };
+            let (verdict, content) = ids.open_mark(&text);
+            assert_eq!(verdict != IdVerdict::Plain, recognised, "{at} {byte}");
+            assert_eq!(content, (byte == mark[at]).then_some((&b"content"[..], 5)));
+        }
+    }
+    assert_eq!(ids.open_mark(&mark).0, IdVerdict::Plain, "there is no content");
 }
 
 /// Logs of the library's output about ids do not reveal accounts.

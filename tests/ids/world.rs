@@ -3,17 +3,6 @@
 use tokenpin::{CookieKey, IdRing, Role, Secret, identity_hash};
 use tokenpin_test_support::random::Random;
 
-/// Returns the number of random tries. Under Miri, which is slow and looks for other faults, only a
-/// few.
-pub const fn runs(count: u32) -> u32 {
-    if cfg!(miri) { count.div_ceil(1000) } else { count }
-}
-
-/// Returns the distance between cuts of a body: 1, but more under Miri.
-pub const fn step(len: usize) -> usize {
-    if cfg!(miri) { 1 + len / 3 } else { 1 }
-}
-
 pub fn key(id: u8, role: Role) -> CookieKey {
     CookieKey { id, role, secret: Secret::new([id ^ 0x5a; 16]) }
 }

@@ -15,6 +15,7 @@ use tokenpin::{
     Secret, Slot, SlotStatus, State, Strategy,
 };
 use tokenpin_test_support::random::Random;
+use tokenpin_test_support::sample::cases;
 
 /// The bytes that watched threads have allocated and not freed, and the number of their
 /// allocations. Not of all threads: the harness allocates in its own.
@@ -210,7 +211,7 @@ fn request<'r>(target: &'r [u8], consumer: &'r [u8], scope: &'r [u8], entropy: u
 
 #[test]
 fn it_decides_as_one_that_borrows() {
-    const FLEETS: u64 = if cfg!(miri) { 2 } else { 256 };
+    const FLEETS: u64 = cases(256, 3) as u64;
     let mut random = Random::new("owned affinities");
     let (mut cookies, mut by_id) = (0, 0);
     for number in 0..FLEETS {
@@ -241,7 +242,7 @@ fn it_decides_as_one_that_borrows() {
                 let scope = [b"".as_slice(), b"other"][usize::try_from(random.below(2)).unwrap()];
                 let request = request(target, consumer, scope, random.word());
                 let said = say(owned.get(), &request, &cookie);
-                by_id += u32::from(said.0.contains("source: Id"));
+                by_id += usize::from(said.0.contains("source: Id"));
                 assert_eq!(said, say(&borrowed, &request, &cookie), "{number}");
                 if let Some(end) = said.1.iter().position(|&byte| byte == b';') {
                     cookie = said.1[..end].to_vec();
@@ -251,7 +252,7 @@ fn it_decides_as_one_that_borrows() {
         });
     }
     assert!(cookies > FLEETS, "{cookies}");
-    assert!(cfg!(miri) || by_id > 1_000, "{by_id}");
+    assert!(by_id > cases(1_000, 0), "{by_id}");
 }
 
 #[test]
@@ -321,7 +322,7 @@ fn it_refuses_what_one_that_borrows_refuses() {
 /// One thread reloads, others decide, and nothing remains of replaced affinities.
 #[test]
 fn reloads_leak_nothing() {
-    const RELOADS: u64 = if cfg!(miri) { 8 } else { 2000 };
+    const RELOADS: u64 = cases(2000, 8) as u64;
     let facts: Vec<Facts> = (0..8).map(Facts::new).collect();
     let build = |number: u64| {
         let facts = &facts[usize::try_from(number % 8).unwrap()];
@@ -384,7 +385,7 @@ fn check(affinity: &OwnedAffinity, decision: &Decision) {
 fn deciding_allocates_nothing() {
     let owned = Facts::new(1).owned(30);
     let counts = counted(|| {
-        for entropy in 1..if cfg!(miri) { 10 } else { 1000 } {
+        for entropy in 1..=cases(1000, 10) as u64 {
             let request = request(b"/v1/api0/part-1", b"", b"", entropy);
             watched(|| {
                 let decision = owned.get().decide(&request, [&b"a=b"[..]]).unwrap();

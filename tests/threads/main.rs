@@ -11,6 +11,7 @@ use tokenpin::{
     Affinity, Config, CookieKey, Filter, Group, IdConfig, MAX_WEIGHT, Outcome, PinState, Request,
     Role, Secret, Slot, SlotStatus, State, Strategy, mix, select, select_batch,
 };
+use tokenpin_test_support::sample::{SAMPLED, cases};
 
 const NOW: u64 = 1_800_000_000;
 const UP: u32 = 0;
@@ -113,9 +114,8 @@ fn every_last_resort_is_one_for_statuses_that_were_there() {
 fn every_answer_is_allowed(statuses: &Statuses, count: usize) {
     // Miri takes seconds for a key of the large fleet.
     let (keys, rounds) = match count {
-        _ if !cfg!(miri) => (100, 150),
-        5 => (3, 2),
-        _ => (1, 1),
+        5 => (cases(100, 3), cases(150, 2)),
+        _ => (cases(100, 1), cases(150, 1)),
     };
     let mut allowed = vec![[0_u32; ANSWERS]; keys];
     for choice in choices() {
@@ -192,7 +192,7 @@ fn names(affinity: &Affinity<'_>, slot: u32) -> Summary {
 /// that it had.
 #[test]
 fn while_states_change_an_id_goes_to_its_account_or_nowhere() {
-    let rounds = if cfg!(miri) { 4 } else { 5_000 };
+    let rounds = cases(5_000, 4) as u64;
     let slots = slots(&STATUSES, STATUSES.len(), 0);
     with_affinity(&slots, |affinity| {
         let ids: Vec<_> = (0..5).map(|slot| (slot, names(affinity, slot))).collect();
@@ -212,8 +212,7 @@ fn while_states_change_an_id_goes_to_its_account_or_nowhere() {
             });
             let reader = || {
                 // The writer may get its first turn late.
-                for round in
-                    (0..1 << 24).take_while(|&round| round < rounds || !cfg!(miri) && !both())
+                for round in (0..1 << 24).take_while(|&round| round < rounds || !SAMPLED && !both())
                 {
                     for (slot, ids) in &ids {
                         let request = Request { ids: Some(ids), ..request(round) };
@@ -237,6 +236,6 @@ fn while_states_change_an_id_goes_to_its_account_or_nowhere() {
             done.store(true, Ordering::Relaxed);
             assert!(results.iter().all(Result::is_ok));
         });
-        assert!(cfg!(miri) || both());
+        assert!(SAMPLED || both());
     });
 }

@@ -4,7 +4,9 @@ use serde_json::{Value as Json, json};
 use tokenpin::ids::{Echo, Ids, Mode, Opener, Opening, Origin, Rules, Sealer, Sealing, Summary};
 use tokenpin::{CookieKey, IdRing, IdSealer, Role, identity_hash};
 
-use crate::{compare, cookie_key, hex64, ring_json, text};
+use tokenpin_test_support::sample::sample;
+
+use crate::{case, compare, cookie_key, hex64, ring_json, text};
 
 const ACCOUNT: &[u8] = b"account-a";
 
@@ -146,7 +148,7 @@ fn bodies() {
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let rules = Rules::new(ids, Mode::Seal);
     let sealing = Sealing { rules: &rules, pin, echo: &Echo::new(), origin: None };
-    for written in RESPONSES {
+    for written in sample(12, RESPONSES) {
         let body = with_ids(written);
         for api in [Ids::Both, Ids::Items] {
             let events = body.contains("data:");
@@ -156,16 +158,18 @@ fn bodies() {
                 sealer.push(&sealing, chunk, |part| out.extend_from_slice(part));
             }
             out.extend_from_slice(sealer.finish(&sealing));
-            responses.push(json!({
-                "ids": api.name(), "events": events, "body": body, "out": text(&out),
-                "sealed": sealer.sealed, "unexpected": sealer.unexpected(),
+            responses.push(case(|| {
+                json!({
+                    "ids": api.name(), "events": events, "body": body, "out": text(&out),
+                    "sealed": sealer.sealed, "unexpected": sealer.unexpected(),
+                })
             }));
         }
     }
     for mode in [Mode::Open, Mode::Seal, Mode::Strict] {
         let rules = Rules::new(ids, mode);
         let opening = Opening { rules: &rules, known: &known };
-        for written in REQUESTS {
+        for written in sample(12, REQUESTS) {
             let (mut body, mut summary) = (with_ids(written), Summary::new());
             if written.contains("gAAAAABo") {
                 let mark = ids.mark(b"gAAAAABo", pin).unwrap();
@@ -174,26 +178,28 @@ fn bodies() {
             let mut place = body.clone().into_bytes();
             let mut opener = Opener::new(Ids::Items);
             let len = opener.open_in_place(&opening, &mut summary, &mut place);
-            requests.push(json!({
-                "mode": mode.name(), "ids": "items", "body": body, "out": text(&place[..len]),
-                "unexpected": opener.unexpected(), "summary": summary_json(&summary),
+            requests.push(case(|| {
+                json!({
+                    "mode": mode.name(), "ids": "items", "body": body, "out": text(&place[..len]),
+                    "unexpected": opener.unexpected(), "summary": summary_json(&summary),
+                })
             }));
         }
-        for written in TARGETS {
+        for written in sample(9, TARGETS) {
             let (target, mut summary) = (with_ids(written), Summary::new());
             let mut place = target.clone().into_bytes();
             let len = opening.open_target(Ids::Items, &mut summary, &mut place);
-            targets.push(json!({
+            targets.push(case(|| json!({
                 "mode": mode.name(), "ids": "items", "target": target, "out": text(&place[..len]),
                 "summary": summary_json(&summary),
-            }));
+            })));
         }
     }
     let sealing = Sealing { origin: Some(Origin { upstream: UPSTREAM, own: OWN }), ..sealing };
     for written in TARGETS {
         let (target, mut out) = (with_ids(written), [0; 1000]);
         let len = sealing.seal_target(Ids::Items, target.as_bytes(), &mut out).unwrap();
-        locations.push(json!({ "target": target, "out": text(&out[..len]) }));
+        locations.push(case(|| json!({ "target": target, "out": text(&out[..len]) })));
     }
     let with = json!({
         "ring": ring_json(&keys), "scope": "", "owner": "", "pin": hex64(pin),

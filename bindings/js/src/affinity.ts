@@ -40,7 +40,7 @@ const REFUSALS = Object.values(Refusal);
 const ANSWERS = Object.values(Answer);
 
 /**
- * Everything that an affinity is built from. docs/spec/decision.md says what each setting means.
+ * The input of an affinity. docs/spec/decision.md says what each setting means.
  */
 export interface Config {
   /** The accounts, at the numbers that decisions name; null is room to grow. */
@@ -51,7 +51,7 @@ export interface Config {
   cookieKeys: readonly RingKey[];
   /** The strategy that selects a slot; `jump` by default. */
   strategy?: Strategy;
-  /** Used where a request brings no scope. */
+  /** The scope of requests that have none. */
   scope?: Bytes;
   /** The cookie's name; by default, that of the request's scope. */
   cookieName?: Bytes | null;
@@ -85,13 +85,13 @@ export interface Config {
   policyExisting?: Policy;
   /** For all others; `fallback_and_update` by default. */
   policyNew?: Policy;
-  /** Use consumer and session key together where a request has both. */
+  /** Use consumer and session key together if a request has both. */
   combineKeys?: boolean;
   /** Reject a request whose key cannot be used, instead of trying the next source. */
   rejectBadKeys?: boolean;
   /** Give cookies to sessions that have a key. */
   keyedCookies?: boolean;
-  /** Mint cookies also where only one slot holds an account. */
+  /** Mint cookies also if only one slot holds an account. */
   mintSingle?: boolean;
   /**
    * The first and the last response status on which a cookie is set; 200 to 299 by default.
@@ -107,17 +107,17 @@ export interface Config {
   idMode?: Mode;
   /** The keys that seal ids, at most 8; the cookie keys by default. */
   idKeys?: readonly RingKey[];
-  /** Whose a sealed id is; no one's (`none`) by default. */
+  /** The owner of a sealed id; `none` by default. */
   idOwner?: IdOwner;
   /** The treatment of another gateway's ids; `auto` by default. */
   foreignSeals?: ForeignSeals;
   /** Mark encrypted content; on by default. */
   encryptedContent?: boolean;
-  /** Keys that are looked at for ids, beside those of the table. */
+  /** Keys that are read for ids, in addition to those of the table. */
   idFields?: readonly { name: Bytes; kind?: KeyKind }[];
-  /** Prefixes of ids that are sealed, beside those of the table. */
+  /** Prefixes of ids that are sealed, in addition to those of the table. */
   idPrefixes?: readonly Bytes[];
-  /** Segments of a path behind which an id stands, beside those of the table. */
+  /** Segments of a path that an id follows, in addition to those of the table. */
   idCollections?: readonly Bytes[];
 }
 
@@ -134,7 +134,7 @@ export interface Request {
   cookies?: Values;
   /** The values of the consumer header. */
   consumer?: Values;
-  /** True if those come from someone who may name consumers. */
+  /** True if those come from a source that may name consumers. */
   consumerTrusted?: boolean;
   /** The values of the session header. */
   session?: Values;
@@ -204,7 +204,7 @@ export class Decision {
   readonly ambiguous: boolean;
   /** True if the request names existing state. */
   readonly existing: boolean;
-  /** True if the request may be sent to another account where this one refuses it. */
+  /** True if the request may be sent to another account when this one refuses it. */
   readonly mayMove: boolean;
   /**
    * The seconds until the first slot that could serve is up again, for `Retry-After`; 0 for
@@ -221,7 +221,7 @@ export class Decision {
   readonly cookieValue: string | null;
   /** The refusal to answer with if no slot serves; else `none`. */
   readonly refusal: Refusal;
-  /** The HTTP status of that; else 200. */
+  /** The HTTP status of the refusal; else 200. */
   readonly refusalStatus: number;
   readonly #low: number;
   readonly #high: number;
@@ -578,10 +578,7 @@ export class Affinity {
     }
   }
 
-  /**
-   * Whose the ids of a request are: its consumer's, where the configuration says so, or no one's,
-   * which is empty.
-   */
+  /** The owner of a request's ids: its consumer if ids belong to consumers, else empty. */
   idOwner(consumer: Values, consumerTrusted: boolean): Uint8Array {
     const mark = m.enter();
     try {
@@ -647,7 +644,7 @@ export class Affinity {
     }
   }
 
-  /** Wipes the keys and gives the memory back. What is called later throws. */
+  /** Wipes the keys and releases the memory. Later calls throw. */
   close(): void {
     this.#owned.close();
   }

@@ -128,7 +128,7 @@ export class KeyRing {
     }
   }
 
-  /** Wipes the keys. What is called later throws. */
+  /** Wipes the keys. Later calls throw. */
   close(): void {
     this.#owned.close();
   }
@@ -261,7 +261,7 @@ export function setCookieMatches(field: Bytes, name: Bytes): boolean {
   }
 }
 
-/** The table that a request is classified by. */
+/** The table that classifies requests. */
 export interface Table {
   /** Rules in front of the default ones. */
   rules?: readonly Rule[];

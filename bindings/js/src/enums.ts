@@ -389,7 +389,7 @@ export type KeyKind = (typeof KeyKind)[keyof typeof KeyKind];
 export const IdOwner = {
   /** No one: every client that has the id can use it. */
   NONE: 'none',
-  /** The consumer: another consumer's request is refused. This is a fence and no wall, because lists are sealed for any consumer that asks for them. */
+  /** The consumer: another consumer's request is refused. This protection is not strict, because lists are sealed for any consumer that asks for them. */
   CONSUMER: 'consumer',
 } as const;
 export type IdOwner = (typeof IdOwner)[keyof typeof IdOwner];

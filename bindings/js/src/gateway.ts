@@ -18,10 +18,10 @@ export interface Cooldown {
    * `down`: it serves no session.
    */
   state?: 'draining' | 'down';
-  /** For how long; 30 by default. */
+  /** The time in seconds; 30 by default. */
   seconds?: number;
   /**
-   * Instead of that, what the response asks for, up to this many seconds; 3600 by default,
+   * The most seconds that the response may ask for, instead of `seconds`; 3600 by default,
    * null to ignore it.
    */
   retryAfter?: number | null;
@@ -37,13 +37,13 @@ export interface Retry {
   bodyLimit?: number;
 }
 
-/** The headers that an account is known by; a string is a bearer token, null a vacant slot's. */
+/** The headers of an account; a string is a bearer token, null is for a vacant slot. */
 export type Credentials = string | null | Readonly<Record<string, string>>;
 
 export interface GatewayOptions {
   /** The upstream, such as `https://api.openai.com`. */
   upstream: string;
-  /** Slot by slot, what the accounts are known by. */
+  /** The credentials of the accounts, slot by slot. */
   accounts: readonly Credentials[];
   /** The function that sends a request; the global `fetch` by default. */
   fetch?: (url: string, init: RequestInit) => Promise<Response>;
@@ -57,7 +57,7 @@ export interface GatewayOptions {
   scope?: (request: Request) => Bytes;
   /** Bytes of one client only, so that its parallel first requests agree. */
   idHint?: (request: Request) => Bytes;
-  /** True if a request names existing state, where neither path nor ids tell. */
+  /** True if a request names existing state that neither path nor ids show. */
   existing?: (request: Request) => boolean;
   /** The mode of ids for a request. */
   sealedIds?: (request: Request) => Mode;
@@ -76,7 +76,7 @@ export interface GatewayOptions {
   forwardClientCredentials?: boolean;
   /** The effect of statuses on accounts; 401 and 429 let it drain by default. */
   cooldowns?: readonly Cooldown[];
-  /** Try another account where the request may move; never by default. */
+  /** Try another account if the request may move; never by default. */
   retry?: Retry;
   /** Receives each decision, for metrics. */
   onDecision?: (decision: Decision, request: Request) => void;
@@ -137,32 +137,33 @@ export class Gateway {
     this.#cooled = this.#accounts.map(() => null);
     this.cooldowns = (options.cooldowns ?? [{ statuses: [401, 429] }]).map((cooldown, i) => {
       const it = { state: 'draining', seconds: 30, retryAfter: 3600, ...cooldown } as const;
-      if (!failures(it.statuses)) throw new RangeError(`cooldowns[${i}]: the statuses are one or more of 400 to 599`);
+      if (!failures(it.statuses))
+        throw new RangeError(`cooldowns[${i}]: the statuses are not one or more of 400 to 599`);
       if (it.state !== 'draining' && it.state !== 'down')
-        throw new TypeError(`cooldowns[${i}]: the state is draining or down`);
+        throw new TypeError(`cooldowns[${i}]: the state is neither draining nor down`);
       if (!(it.seconds >= 1) || (it.retryAfter !== null && !(it.retryAfter >= 1))) {
-        throw new RangeError(`cooldowns[${i}]: a time is at least a second`);
+        throw new RangeError(`cooldowns[${i}]: a time is less than a second`);
       }
       return it;
     });
     this.retry =
       options.retry === undefined ? null : { statuses: [401, 429], max: 1, bodyLimit: 1 << 20, ...options.retry };
     if (this.retry !== null && !failures(this.retry.statuses)) {
-      throw new RangeError('retry: the statuses are one or more of 400 to 599');
+      throw new RangeError('retry: the statuses are not one or more of 400 to 599');
     }
     if (this.retry !== null && !(this.retry.max >= 1 && this.retry.max <= 3))
-      throw new RangeError('retry: max is 1 to 3');
+      throw new RangeError('retry: max is not 1 to 3');
     const carrier = options.carrierHeader?.toLowerCase();
     const taken = [options.consumerHeader?.toLowerCase(), options.sessionHeader?.toLowerCase(), 'cookie', 'set-cookie'];
     if (carrier !== undefined && (taken.includes(carrier) || isClientCredential(carrier))) {
       throw new TypeError(`the carrier header ${carrier} is used for something else`);
     }
     if (!((options.maxBody ?? 1) >= 1 && (options.maxHeld ?? 1) >= 1)) {
-      throw new RangeError('maxBody and maxHeld are at least a byte');
+      throw new RangeError('maxBody or maxHeld is less than a byte');
     }
   }
 
-  /** Answers a request. What `fetch` throws, where the upstream does not answer, is thrown. */
+  /** Answers a request. Throws what `fetch` throws if the upstream does not answer. */
   readonly fetch = async (request: Request): Promise<Response> => {
     let exchange: Exchange | undefined;
     try {
@@ -231,7 +232,7 @@ export class Gateway {
   }
 }
 
-/** The answer of the gateway itself: a row of docs/guides/embedding.md. */
+/** The gateway's own answer: a row of the tables in docs/guides/embedding.md. */
 class Refused extends Error {
   constructor(
     readonly status: number,

@@ -12,7 +12,7 @@ const VERDICTS = Object.values(IdVerdict);
 export interface IdPlace {
   /** The set of accounts, 0 to 1024 bytes. */
   scope?: Bytes;
-  /** Whose the ids are, 0 to 4096 bytes; no one's by default. */
+  /** The owner of the ids, 0 to 4096 bytes; none by default. */
   owner?: Bytes;
 }
 
@@ -182,7 +182,7 @@ function opened(at: number, text: number, length: number, pin: number): Opened {
 
 /** The options for opening a request's ids. */
 export interface OpenerOptions extends IdPlace {
-  /** Which ids are looked at, as `Affinity.classify` says. */
+  /** The ids that are read, from `Affinity.classify`. */
   ids: Ids;
   /** Their treatment; as configured by default. */
   mode?: Mode | null;
@@ -195,7 +195,7 @@ export interface SealerOptions extends IdPlace {
    * returned as the client wrote it.
    */
   opener?: IdOpener;
-  /** Which ids are looked at, if there is no opener. */
+  /** The ids that are read, if there is no opener. */
   ids?: Ids;
   /** Their treatment; as configured by default. */
   mode?: Mode | null;
@@ -203,7 +203,7 @@ export interface SealerOptions extends IdPlace {
   events?: boolean;
   /** The upstream's authority. Absolute URLs that lead there are rewritten. */
   upstream?: Bytes;
-  /** Scheme and authority of the client's request, which stand in their place. */
+  /** Scheme and authority of the client's request, which replace those of the upstream. */
   origin?: Bytes;
 }
 
@@ -233,7 +233,7 @@ function putUse(use: Use): number {
   return at;
 }
 
-/** Bytes of one's own, which no one changes. */
+/** A copy of bytes, which no one changes. */
 function own(value: Bytes | undefined): Bytes {
   return value === undefined ? '' : value instanceof Uint8Array ? value.slice() : value;
 }
@@ -377,13 +377,13 @@ export interface IdReport {
   readonly keys: readonly [number | null, number | null];
   /** True if the request is refused for its ids. */
   readonly refused: boolean;
-  /** True if a string is too long to be read as the id that it may be. */
+  /** True if a string that may be an id is too long to be read. */
   readonly unreadable: boolean;
-  /** True if the request names state that exists. */
+  /** True if the request names existing state. */
   readonly existing: boolean;
   /** True if the ids of the response are sealed regardless of what the client sent. */
   readonly seals: boolean;
-  /** True if anything in the response may change: else no one has to look into it. */
+  /** True if anything in the response may change. If not, it need not be read. */
   readonly changesResponse: boolean;
   /** True if the body says `"store": false`. */
   readonly unstored: boolean;
@@ -402,7 +402,7 @@ export interface IdReport {
   readonly opened: number;
   /** The number of plain ids. */
   readonly plain: number;
-  /** The number of ids that found no room among those whose form is remembered. */
+  /** The number of ids whose form could not be remembered. */
   readonly echoesLost: number;
 }
 
@@ -415,7 +415,7 @@ export class IdOpener<T extends Bytes = Bytes> extends Rewriter {
   readonly #use: Use;
   readonly #summary: State;
   readonly #opener: State;
-  /** The target that goes upstream: text, or bytes, as it was given. */
+  /** The target for the upstream: text, or bytes, as it was given. */
   readonly target: T;
 
   /** @internal */

@@ -33,7 +33,7 @@ export function identityHash(identity: Bytes): bigint {
   }
 }
 
-/** The hash of an affinity key, which selection starts from. */
+/** The hash of an affinity key, from which selection starts. */
 export function keyHash(placementKey: Uint8Array, key: Key, scope: Bytes = ''): bigint {
   const mark = m.enter();
   try {
@@ -182,7 +182,7 @@ export class Slots {
     }
   }
 
-  /** Gives the memory back. What is called later throws. */
+  /** Releases the memory. Later calls throw. */
   close(): void {
     this.#owned.close();
   }

@@ -2,7 +2,7 @@
 
 import type { Group, Ids, Role, State } from './enums.js';
 
-/** Bytes, or text, which stands for its UTF-8. */
+/** Bytes, or text, which is encoded as UTF-8. */
 export type Bytes = string | Uint8Array;
 
 /** A key of a ring. */
@@ -26,7 +26,7 @@ export type Key =
 export interface SlotStatus {
   /** The state. */
   state: State;
-  /** 0 to 65536, which is always; 0 takes no session that is not pinned to the slot. */
+  /** 0 to 65536, the full weight; at 0 the slot takes only sessions that are pinned to it. */
   weight: number;
   /** The unix second from which a slot that is draining or down counts as up again; 0 for never. */
   until: number;

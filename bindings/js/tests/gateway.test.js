@@ -402,7 +402,7 @@ describe('a response', () => {
     assert.equal(answered.headers.get('x-pin'), null);
   });
 
-  test('that is compressed all the same is what the client gets plain', async () => {
+  test('that is compressed nevertheless is what the client gets plain', async () => {
     const { gzipSync } = await import('node:zlib');
     const { createServer } = await import('node:http');
     const server = createServer((_, response) => {
@@ -451,13 +451,13 @@ test('options that do not fit are reported', () => {
     [{ carrierHeader: 'X-Session' }, /the carrier header x-session is used/],
     [{ carrierHeader: 'X-Api-Key' }, /the carrier header x-api-key is used/],
     [{ cooldowns: [{ statuses: [429] }, { statuses: [] }] }, /cooldowns\[1\]: the statuses/],
-    [{ cooldowns: [{ statuses: [200] }] }, /cooldowns\[0\]: the statuses are one or more of 400 to 599/],
-    [{ cooldowns: [{ statuses: [429], state: 'up' }] }, /cooldowns\[0\]: the state is draining or down/],
-    [{ cooldowns: [{ statuses: [429], seconds: 0 }] }, /at least a second/],
-    [{ cooldowns: [{ statuses: [429], retryAfter: 0 }] }, /at least a second/],
+    [{ cooldowns: [{ statuses: [200] }] }, /cooldowns\[0\]: the statuses are not one or more of 400 to 599/],
+    [{ cooldowns: [{ statuses: [429], state: 'up' }] }, /cooldowns\[0\]: the state is neither draining nor down/],
+    [{ cooldowns: [{ statuses: [429], seconds: 0 }] }, /less than a second/],
+    [{ cooldowns: [{ statuses: [429], retryAfter: 0 }] }, /less than a second/],
     [{ retry: { statuses: [600] } }, /retry: the statuses/],
-    [{ retry: { max: 4 } }, /retry: max is 1 to 3/],
-    [{ maxBody: 0 }, /at least a byte/],
+    [{ retry: { max: 4 } }, /retry: max is not 1 to 3/],
+    [{ maxBody: 0 }, /less than a byte/],
     [{ upstream: 'nonsense' }, /Invalid URL/],
     [{ consumerheader: 'X' }, /options have no consumerheader/],
   ]) {

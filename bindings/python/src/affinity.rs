@@ -61,7 +61,7 @@ pub fn class(class: Class) -> (Word<Group>, bool, Word<Ids>) {
     (Word(class.group), class.existing, Word(class.ids))
 }
 
-/// Answers which account serves a request, and which cookie is returned.
+/// Decides which account serves a request, and which cookie is returned.
 ///
 /// Immutable except for the states of its slots; all methods may be called from any thread
 /// concurrently.
@@ -87,8 +87,8 @@ impl Affinity {
 
 #[pymethods]
 impl Affinity {
-    /// Checks a configuration and builds an affinity. What each argument means, and its default,
-    /// says docs/spec/decision.md. A `ConfigError` names the field at fault, and the element of it.
+    /// Checks a configuration and builds an affinity. docs/spec/decision.md explains each argument
+    /// and has its default. A `ConfigError` names the field at fault, and the element of it.
     #[new]
     #[pyo3(signature = (slots, *, placement_key, cookie_keys, strategy = Word(Strategy::Jump), scope = Text::EMPTY,
         cookie_name = None, path = Text::Given(b"/"), domain = Text::EMPTY, secure = true, http_only = true,
@@ -196,8 +196,8 @@ impl Affinity {
     ///
     /// `cookies`, `consumer` and `session` are the values of a header: one, or a list of all. A
     /// consumer's name counts only if it is trusted: it comes from the gateway's own
-    /// authentication, never from the client. Without `now`, in unix seconds, and `entropy`, 16
-    /// random bytes, the system's clock and random numbers are taken. For a WebSocket handshake the
+    /// authentication, never from the client. `now` is in unix seconds, `entropy` 16 random bytes;
+    /// the system's clock and random numbers are their defaults. For a WebSocket handshake the
     /// method is CONNECT.
     #[pyo3(signature = (method = Text::EMPTY, target = Text::EMPTY, *, cookies = Texts::none(),
         consumer = Texts::none(), consumer_trusted = false, session = Texts::none(), group = None,
@@ -255,8 +255,8 @@ impl Affinity {
         })
     }
 
-    /// Ends a request that the decision was made for, with the status of the account's response.
-    /// What is returned, and its text: nothing, the value of a `Set-Cookie` field, or that of the
+    /// Ends a request, with its decision and the status of the account's response. Returns the kind
+    /// of the answer, and its text: nothing, the value of a `Set-Cookie` field, or that of the
     /// carrier header.
     fn finish<'py>(
         &self,
@@ -297,7 +297,7 @@ impl Affinity {
         self.with(|affinity| Ok(affinity.get().pin(slot)))
     }
 
-    /// The cookie's name for a scope: what has to be removed from requests and responses.
+    /// The cookie's name for a scope. Remove the cookie with this name from requests and responses.
     #[pyo3(signature = (scope = Text::EMPTY))]
     fn cookie_name<'py>(
         &self,
@@ -310,7 +310,7 @@ impl Affinity {
         })
     }
 
-    /// The `id_hint` of a client, of bytes that belong to it and to no one else: 1 to `MAX_KEY`.
+    /// The `id_hint` of a client, from 1 to `MAX_KEY` bytes that belong to only that client.
     fn id_hint<'py>(&self, py: Python<'py>, of: Text<'_, 'py>) -> PyResult<Bound<'py, PyBytes>> {
         self.with(|affinity| {
             let hint = affinity.get().id_hint(of.as_bytes()).map_err(errors::of)?;
@@ -318,7 +318,7 @@ impl Affinity {
         })
     }
 
-    /// The group of a request, whether it names existing state, and which of its ids are looked at.
+    /// The group of a request, whether it names existing state, and which of its ids are read.
     fn classify(
         &self,
         method: Text<'_, '_>,
@@ -329,7 +329,7 @@ impl Affinity {
         })
     }
 
-    /// Whose the ids of a request are: empty, or its consumer's name where ids belong to consumers.
+    /// The owner of a request's ids: its consumer's name if ids belong to consumers, else empty.
     #[pyo3(signature = (consumer = Texts::none(), *, consumer_trusted = false))]
     fn id_owner<'py>(
         &self,
@@ -349,8 +349,7 @@ impl Affinity {
     }
 
     /// Opens the ids of one request: those of its target now, those of its body as it comes. `ids`
-    /// is what `classify` says, `owner` that of `id_owner`; a mode stands instead of the configured
-    /// one.
+    /// comes from `classify`, `owner` from `id_owner`; a mode replaces the configured one.
     #[pyo3(signature = (target, ids, *, scope = Text::EMPTY, owner = Text::EMPTY, mode = None))]
     fn opener(
         &self,
@@ -365,11 +364,11 @@ impl Affinity {
         IdOpener::new(place, ids.0, target)
     }
 
-    /// Seals the ids of one response, which came from the account in `slot`. Of the request's
-    /// opener it takes over scope, owner, mode and `ids`, and how the client wrote its ids; without
-    /// one, they are given here. `events` says that the body is server-sent events. Absolute URLs
-    /// of `upstream`, an authority, get in its place the `origin` of the client's request, such as
-    /// `https://gateway.example`.
+    /// Seals the ids of one response from the account in `slot`. The request's opener gives scope,
+    /// owner, mode and `ids`, and the forms in which the client wrote its ids; without an opener,
+    /// pass them here. `events` says that the body is server-sent events. In absolute URLs, the
+    /// `origin` of the client's request, such as `https://gateway.example`, replaces the authority
+    /// `upstream`.
     #[pyo3(signature = (slot, opener = None, *, ids = None, events = false, upstream = Text::EMPTY,
         origin = Text::EMPTY, scope = Text::EMPTY, owner = Text::EMPTY, mode = None))]
     #[expect(clippy::too_many_arguments, reason = "Python names them")]
@@ -410,9 +409,9 @@ impl Affinity {
         self.with(|affinity| Ok(affinity.get().live_fingerprint(now.unwrap_or_else(unix_now))))
     }
 
-    /// Ends the affinity: what is called later raises `not_initialised`. Its secrets are wiped with
-    /// the last opener and sealer that it has made. An affinity that no one refers to any more is
-    /// closed as well.
+    /// Ends the affinity: later calls raise `not_initialised`. Its secrets are wiped with the last
+    /// opener and sealer that it has made. An affinity that no one refers to any more is closed
+    /// too.
     fn close(&self) {
         let built = self.built.write().unwrap_or_else(PoisonError::into_inner).take();
         drop(built);

@@ -9,7 +9,8 @@ use crate::errors;
 use crate::keys::{CookieKey, Key, ring};
 use crate::text::{Sixteen, Text, ascii};
 
-/// The contents of a cookie. The id, which follows a person around, and the pin are not shown.
+/// The contents of a cookie. `repr` leaves out the id, which identifies a person's session, and the
+/// pin.
 #[pyclass(frozen, eq, module = "tokenpin")]
 #[derive(PartialEq, Eq)]
 pub struct Cookie(tokenpin::Cookie);
@@ -77,8 +78,8 @@ impl KeyRing {
             .map_err(errors::of_config)
     }
 
-    /// The value of a cookie, signed. `key` is what it is bound to, and of its kind; none for an
-    /// anonymous one.
+    /// The value of a cookie, signed. `key` is the affinity key that it is bound to, of the
+    /// cookie's kind; None for an anonymous cookie.
     #[pyo3(signature = (cookie, *, name, scope = Text::EMPTY, key = None))]
     fn encode<'py>(
         &self,
@@ -96,9 +97,9 @@ impl KeyRing {
         ascii(py, &value)
     }
 
-    /// Reads the value of a cookie for a request with `key`, none for an anonymous one. The cookie
-    /// comes with every verdict from `other_key` on, because only then its tag was found good.
-    /// `now` is in unix seconds; 0 switches a limit off, except for the skew.
+    /// Reads the value of a cookie for a request with `key`, None for an anonymous request. The
+    /// cookie is returned with every verdict from `other_key` on: only then is its tag good. `now`
+    /// is in unix seconds; 0 switches a limit off, except for the skew.
     #[pyo3(signature = (value, *, name, now, scope = Text::EMPTY, key = None, skew = 300,
         max_life = 2_592_000, max_idle = 0, refresh_interval = 0))]
     #[expect(clippy::too_many_arguments, reason = "Python names them")]

@@ -7,15 +7,14 @@ use tokenpin::{IdVerdict, KeyReason, Outcome, PinState, Refusal, Source, Verdict
 use crate::enums::Word;
 use crate::text::ascii;
 
-/// The answer to a request, to be kept until its response. Without its cookie where it is shown.
+/// The answer to a request. Keep it until the response. `repr` leaves out the cookie.
 #[pyclass(frozen, eq, module = "tokenpin")]
 #[derive(PartialEq, Eq)]
 pub struct Decision(pub tokenpin::Decision);
 
 #[pymethods]
 impl Decision {
-    /// The slot that serves; None if none does, and then a local error is the answer: see
-    /// `refusal`.
+    /// The slot that serves. None if none does; then answer with an error yourself: see `refusal`.
     #[getter]
     fn slot(&self) -> Option<u32> {
         self.0.slot
@@ -51,8 +50,8 @@ impl Decision {
         Word(self.0.id_verdict)
     }
 
-    /// Numbers of the keys of the ids that name the account or are refused, of a conflict both;
-    /// None for none. `Affinity.id_key` has their names.
+    /// Numbers of keys, None for none: the key of the id that names the account or is refused, and
+    /// for a conflict both keys. `Affinity.id_key` has their names.
     #[getter]
     fn id_keys(&self) -> (Option<u8>, Option<u8>) {
         id_keys(self.0.id_keys)
@@ -64,25 +63,25 @@ impl Decision {
         Word(self.0.key_reason)
     }
 
-    /// Valid cookies with different ids were there.
+    /// True if valid cookies with different ids came.
     #[getter]
     fn ambiguous(&self) -> bool {
         self.0.ambiguous
     }
 
-    /// The request names existing state.
+    /// True if the request names existing state.
     #[getter]
     fn existing(&self) -> bool {
         self.0.existing
     }
 
-    /// A host may send the request to another account where this one refuses it.
+    /// True if a host may send the request to another account when this one refuses it.
     #[getter]
     fn may_move(&self) -> bool {
         self.0.may_move
     }
 
-    /// Without a slot: in how many seconds the first one that can serve the request is up again; 0
+    /// Without a slot: the seconds until the first slot that can serve the request is up again; 0
     /// if that is unknown.
     #[getter]
     fn retry_after(&self) -> u32 {
@@ -95,13 +94,13 @@ impl Decision {
         self.0.fingerprint
     }
 
-    /// True if a cookie is returned if the response is a success.
+    /// True if a successful response sets a cookie.
     #[getter]
     fn sets_cookie(&self) -> bool {
         self.0.cookie.is_some()
     }
 
-    /// True if that goes in the carrier header.
+    /// True if the cookie's value goes into the carrier header.
     #[getter]
     fn carrier(&self) -> bool {
         self.0.cookie.is_some_and(|cookie| cookie.carrier)

@@ -27,7 +27,7 @@ pub fn identity_hash(identity: Text<'_, '_>) -> PyResult<u64> {
     }
 }
 
-/// The hash of a key, which selection starts from.
+/// The hash of a key, from which selection starts.
 #[pyfunction]
 #[pyo3(signature = (placement_key, key, scope = Text::EMPTY))]
 pub fn key_hash(
@@ -43,7 +43,7 @@ pub fn key_hash(
     tokenpin::key_hash(&placement_key, scope.as_bytes(), &key.get(py)?).map_err(errors::of)
 }
 
-/// The cookie's name for a scope, where none is configured.
+/// The default name of a scope's cookie.
 #[pyfunction]
 #[pyo3(signature = (scope = Text::EMPTY))]
 pub fn default_cookie_name<'py>(
@@ -127,8 +127,8 @@ pub fn set_cookie_matches(field: Text<'_, '_>, name: Text<'_, '_>) -> bool {
     written::matches(field.as_bytes(), name.as_bytes())
 }
 
-/// The group of a request, whether it names existing state, and which of its ids are looked at, by
-/// these rules and, behind them, the default ones.
+/// The group of a request, whether it names existing state, and which of its ids are read, by these
+/// rules and then the default ones.
 #[pyfunction]
 #[pyo3(signature = (method, target, rules = Rules::none(), *, replace_rules = false, prompt_cache = false))]
 pub fn classify(

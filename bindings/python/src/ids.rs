@@ -14,14 +14,14 @@ use crate::errors;
 use crate::keys::{CookieKey, ring};
 use crate::text::{Sixteen, Text, ascii, like};
 
-/// The contents of an authentic sealed id. The pin, which says who the account is to who guesses
-/// its name, is not shown.
+/// The contents of an authentic sealed id. `repr` leaves out the pin, which would confirm a guessed
+/// account name.
 #[pyclass(frozen, module = "tokenpin")]
 pub struct OpenedId {
     /// The id as the provider made it, or the encrypted content without its mark.
     #[pyo3(get)]
     native: Py<PyString>,
-    /// The identity hash of the account that the object lives in.
+    /// The identity hash of the account that holds the object.
     #[pyo3(get)]
     pin: u64,
 }
@@ -33,8 +33,8 @@ impl OpenedId {
     }
 }
 
-/// The keys that seal ids: 1 to `MAX_COOKIE_KEYS`, exactly one of which signs. What any of them has
-/// sealed is opened.
+/// The keys that seal ids: 1 to `MAX_COOKIE_KEYS`, exactly one of which signs. Ids sealed by any of
+/// them are opened.
 #[pyclass(frozen, module = "tokenpin")]
 pub struct IdRing(tokenpin::IdRing);
 
@@ -75,8 +75,8 @@ impl IdRing {
         ascii(py, sealed.as_bytes())
     }
 
-    /// Opens a text from a client, sealed or not; with the verdict `sealed` comes what it was
-    /// opened to.
+    /// Opens a text from a client, sealed or not. With the verdict `sealed`, the content is
+    /// returned too.
     #[pyo3(signature = (text, *, scope = Text::EMPTY, owner = Text::EMPTY))]
     fn open(
         &self,
@@ -106,8 +106,8 @@ impl IdRing {
         ascii(py, &mark.ok_or_else(no_id)?)
     }
 
-    /// Reads the mark at the end of encrypted content; with the verdict `sealed` comes the content
-    /// without its mark.
+    /// Reads the mark at the end of encrypted content. With the verdict `sealed`, the content
+    /// without its mark is returned too.
     #[pyo3(signature = (text, *, scope = Text::EMPTY, owner = Text::EMPTY))]
     fn open_mark(
         &self,

@@ -49,12 +49,12 @@ DIFFERENCES = {
     "test_browser.py": FILTERS,
     "test_higress.py": FILTERS,
     "test_redirect.py": "nginx follows no redirect of an upstream by itself",
-    "test_sealed.py::test_uploads_are_not_held": "that is proxy_request_buffering off: test_nginx.py",
-    "test_sealed.py::test_all_bodies_together": "bodies are counted by worker: test_nginx.py",
-    "test_sealed.py::test_a_websocket_over_http2": "this nginx has no extended CONNECT",
+    "test_sealed_requests.py::test_uploads_are_not_held": "that is proxy_request_buffering off: test_nginx.py",
+    "test_sealed_requests.py::test_all_bodies_together": "bodies are counted by worker: test_nginx.py",
+    "test_sealed_requests.py::test_a_websocket_over_http2": "this nginx has no extended CONNECT",
     "test_sealed.py::test_behind_a_filter_that_holds_bodies": FILTERS,
     **{
-        f"test_sealed.py::test_websockets[not taken-{refuse}-{mode}]": "nginx has no such switch"
+        f"test_sealed_requests.py::test_websockets[not taken-{refuse}-{mode}]": "nginx has no such switch"
         for refuse in ("", "refuse")
         for mode in ("off", "open", "seal", "strict")
     },

@@ -129,7 +129,7 @@ def test_gzip_of_the_upstream_and_of_nginx(gateway):
     answer = g.send(headers=accepts)
     assert json.loads(answer.body)["id"].endswith(("tp0", "tp1", "tp2"))
     assert g.upstream.last().value("accept-encoding") == b"identity"
-    # A body that comes compressed all the same passes, and is counted.
+    # A body that comes compressed nevertheless passes, and is counted.
     g.upstream.script = [answering(200, [JSON, ("content-encoding", "gzip")], gzip.compress(body))]
     with g.counting() as rose:
         answer = g.send(headers=accepts)

@@ -537,7 +537,7 @@ def test_a_crash_of_workers_loses_no_state(gateway):
 ], ids=["unbuffered", "buffered", "gzip", "output"])  # fmt: skip
 @pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
 def test_small_buffers(gateway, part, server, http2):
-    """Ids that a buffer's end cuts are sealed all the same, and each byte around them is as it
+    """Ids that a buffer's end cuts are sealed nevertheless, and each byte around them is as it
     was."""
     if part == "location":
         server += LOCATION

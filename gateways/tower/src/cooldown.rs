@@ -15,7 +15,7 @@ pub struct Cooldown {
     /// The account's new state: [`State::Draining`], so that it keeps its sessions and gets no new
     /// anonymous ones, or [`State::Down`], so that it serves no request.
     pub state: State,
-    /// For how many seconds, at least 1.
+    /// The time in seconds, at least 1.
     pub seconds: u32,
     /// Instead of `seconds`, the time that the response asks for by `retry-after-ms` or
     /// `Retry-After`, up to this many seconds, at least 1; `None` to ignore these headers.
@@ -26,9 +26,9 @@ impl Cooldown {
     /// The default of a [`Generation`](crate::Generation): 401 and 429 drain an account for as long
     /// as the response says, up to an hour, or 30 seconds.
     ///
-    /// None takes an account down: a client can bring about a 401, as by a path for other kinds of
-    /// keys, and a 403, as by a file that is not there, and would take one account after another
-    /// from all others. Where all drain, all serve.
+    /// None takes an account down, because a client can cause a 401, such as by a path for other
+    /// kinds of keys, and a 403, such as by a missing file. With down, it could take one account
+    /// after another from all other clients. Where all drain, all serve.
     #[must_use]
     pub fn defaults() -> Vec<Self> {
         let statuses = vec![StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS];

@@ -4,15 +4,14 @@ use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue, InvalidHeaderValue};
 use http::request::Parts;
 
-/// Makes a request an account's, by slot.
+/// Sets the credentials of a slot's account on a request.
 pub trait Credentials: Send + Sync {
-    /// For how many slots there are credentials: for all that the affinity has, vacant ones
-    /// included.
+    /// The number of slots with credentials: all slots of the affinity, vacant ones included.
     fn slots(&self) -> usize;
 
-    /// Makes a request one of the account in `slot`: sets headers and removes others, and changes
-    /// the URI where accounts have their own addresses. The client's own credentials are gone
-    /// already, unless
+    /// Sets the credentials of the account in `slot`: sets headers and removes others, and changes
+    /// the URI if accounts have their own addresses. The client's own credentials are already
+    /// removed, unless
     /// [`Generation::forward_client_credentials`](crate::Generation::forward_client_credentials)
     /// was called. The [`Decision`](tokenpin::Decision) is in the request's extensions.
     fn apply(&self, slot: u32, request: &mut Parts);
@@ -48,10 +47,9 @@ pub struct SlotHeaders {
 }
 
 impl SlotHeaders {
-    /// From the headers that each slot's account is known by; none for a vacant slot. Those that
-    /// only other slots have are removed from a request, also where they have `_` for `-`. The
-    /// values are made [sensitive](HeaderValue::set_sensitive), so that a request's `Debug` leaves
-    /// them out.
+    /// Makes credentials from the headers of each slot's account; none for a vacant slot. Headers
+    /// that only other slots have are removed from a request, also with `_` for `-`. The values are
+    /// made [sensitive](HeaderValue::set_sensitive), so that a request's `Debug` leaves them out.
     #[must_use]
     pub fn new(slots: impl IntoIterator<Item = HeaderMap>) -> Self {
         let mut slots: Vec<HeaderMap> = slots.into_iter().collect();
@@ -65,8 +63,8 @@ impl SlotHeaders {
         Self { slots, names }
     }
 
-    /// From tokens that go into the header `Authorization`, slot by slot; an empty one is a vacant
-    /// slot's.
+    /// Makes credentials from tokens for the header `Authorization`, slot by slot; an empty one is
+    /// for a vacant slot.
     ///
     /// # Errors
     ///

@@ -21,8 +21,8 @@ type ModeOf = Box<dyn Fn(&Parts) -> Mode + Send + Sync>;
 /// One configuration at work: an affinity, the credentials of its slots, and what is read from
 /// requests.
 ///
-/// What an affinity decided is finished by the same generation, also where a
-/// [reload](crate::PinLayer::reload) came in between. `Debug` leaves out all that is secret.
+/// The generation that decided about a request also finishes it, even after a
+/// [reload](crate::PinLayer::reload). `Debug` leaves out all secrets.
 pub struct Generation {
     affinity: OwnedAffinity,
     pub(crate) credentials: Box<dyn Credentials>,
@@ -61,8 +61,8 @@ pub struct Retry {
 }
 
 impl Default for Retry {
-    /// Once, at 401 and 429, with bodies of up to 1 MiB. A 403 mostly says of the request what
-    /// another account would say too: its content, its country, or a file that is not there.
+    /// Once, at 401 and 429, with bodies of up to 1 MiB. Another account would mostly answer 403
+    /// too: for the request's content, its country, or a missing file.
     fn default() -> Self {
         let statuses = vec![StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS];
         Self { statuses, max: 1, body_limit: 1 << 20 }
@@ -73,35 +73,34 @@ impl Default for Retry {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Each slot needs its credentials, and no others are there.
+    /// The number of credentials differs from the number of slots.
     #[error("credentials of {credentials} slots for an affinity of {slots}")]
     Credentials {
-        /// For how many slots there are credentials.
+        /// The number of slots that have credentials.
         credentials: usize,
         /// The number of slots of the affinity.
         slots: usize,
     },
-    /// The carrier header is removed from each request, so nothing else may be read from it, nor
-    /// may it be a credential.
+    /// The carrier header has another use, or is a credential. It is removed from each request.
     #[error("the carrier header {0} is used for something else")]
     CarrierHeader(HeaderName),
-    /// Of the cooldown at this index, a status is not one of 400 to 599, or there is none.
-    #[error("cooldowns[{0}]: the statuses are one or more of 400 to 599")]
+    /// The cooldown at this index has no status, or one that is not 400 to 599.
+    #[error("cooldowns[{0}]: the statuses are not one or more of 400 to 599")]
     CooldownStatuses(usize),
-    /// Of the cooldown at this index, the state is neither draining nor down.
-    #[error("cooldowns[{0}]: the state is draining or down")]
+    /// The state of the cooldown at this index is neither draining nor down.
+    #[error("cooldowns[{0}]: the state is neither draining nor down")]
     CooldownState(usize),
-    /// Of the cooldown at this index, a time is 0.
-    #[error("cooldowns[{0}]: a time is at least a second")]
+    /// A time of the cooldown at this index is 0.
+    #[error("cooldowns[{0}]: a time is less than a second")]
     CooldownSeconds(usize),
-    /// A status that is retried is not one of 400 to 599, or there is none.
-    #[error("retry: the statuses are one or more of 400 to 599")]
+    /// The retry has no status, or one that is not 400 to 599.
+    #[error("retry: the statuses are not one or more of 400 to 599")]
     RetryStatuses,
-    /// More retries than make sense, or none.
-    #[error("retry: max is 1 to 3")]
+    /// The number of retries is not 1 to 3.
+    #[error("retry: max is not 1 to 3")]
     RetryMax,
-    /// Nothing can be held.
-    #[error("max_body and max_held are at least a byte")]
+    /// A limit for bodies is 0.
+    #[error("max_body or max_held is less than a byte")]
     MaxBody,
 }
 
@@ -146,17 +145,17 @@ impl Generation {
         Self { session_header: Some(name), ..self }
     }
 
-    /// A header in which clients that keep no cookies carry the cookie's value. A request that has
-    /// this header, be it empty, gets the answer in a response header of the same name. Empty
-    /// values do not count; of several that differ, none is used. It cannot be a header that is
+    /// A header that carries the cookie's value for clients that keep no cookies. A request that
+    /// has this header, even empty, gets the answer in a response header of the same name. Empty
+    /// values are skipped; if several values differ, none is used. It cannot be a header that is
     /// removed as a [client's credential](Self::forward_client_credentials).
     #[must_use]
     pub fn carrier_header(self, name: HeaderName) -> Self {
         Self { carrier_header: Some(name), ..self }
     }
 
-    /// Gives the set of accounts that a request is about, at most
-    /// [`MAX_SCOPE`](tokenpin::MAX_SCOPE) bytes; empty for the affinity's own scope.
+    /// Returns the scope of a request, at most [`MAX_SCOPE`](tokenpin::MAX_SCOPE) bytes. Empty for
+    /// the affinity's own scope.
     #[must_use]
     pub fn scope<F>(self, read: F) -> Self
     where
@@ -165,10 +164,10 @@ impl Generation {
         Self { scope: Some(Box::new(read)), ..self }
     }
 
-    /// Gives bytes that belong to one client only, such as its credential. Of them the id of a
-    /// session is made that begins with this request, so that parallel first requests of a client
-    /// agree, on every replica. A connection or an address belongs to many clients behind a CDN or
-    /// a NAT, and would join them. None, or more than [`MAX_KEY`](tokenpin::MAX_KEY): a random id.
+    /// Returns bytes that belong to only one client, such as its credential. The id of a new
+    /// session is made from them, so that parallel first requests of a client agree, on every
+    /// replica. Behind a CDN or a NAT, a connection or an address belongs to many clients, and
+    /// would join them. No bytes, or more than [`MAX_KEY`](tokenpin::MAX_KEY), make a random id.
     #[must_use]
     pub fn id_hint<F>(self, read: F) -> Self
     where
@@ -177,9 +176,9 @@ impl Generation {
         Self { id_hint: Some(Box::new(read)), ..self }
     }
 
-    /// Says whether a request names existing state where neither method and path nor the ids in
-    /// them and in the body tell. Such a request goes to its session's account, and is refused
-    /// while that is down, instead of sent to an account that does not know the state.
+    /// Returns whether a request names existing state that neither method and path nor its ids
+    /// show. Such a request goes to its session's account. While that is down, the request is
+    /// refused, instead of sent to an account that does not know the state.
     #[must_use]
     pub fn existing(self, names_state: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
         Self { existing: Some(Box::new(names_state)), ..self }
@@ -192,40 +191,40 @@ impl Generation {
     }
 
     /// In the mode [`Off`](Mode::Off), requests are decided without their bodies, which pass as
-    /// they come. Then a request that names state only in its body counts as creating some, unless
-    /// [`existing`](Self::existing) says otherwise: while its account is down it goes to another
-    /// one, which knows nothing, and takes the session along.
+    /// they come. Then a request that names state only in its body counts as creating state, unless
+    /// [`existing`](Self::existing) says otherwise. While its account is down, it goes to another
+    /// account, which does not know the state, and moves the session there.
     #[must_use]
     pub fn without_bodies(self) -> Self {
         Self { bodies: false, ..self }
     }
 
-    /// The longest body that is read for its ids, in bytes. What is longer is answered with 413; in
-    /// the mode [`Off`](Mode::Off) it passes, and its ids are not seen.
+    /// The longest body that is read for its ids, in bytes. A longer one is a 413; in the mode
+    /// [`Off`](Mode::Off) it passes unread.
     #[must_use]
     pub fn max_body(self, bytes: usize) -> Self {
         Self { max_body: bytes, ..self }
     }
 
-    /// The most bytes held of all bodies that are being read. A request for more is answered with
-    /// 503; in the mode [`Off`](Mode::Off) it passes, and its ids are not seen.
+    /// The most bytes held of all bodies that are being read. A request beyond that is a 503; in
+    /// the mode [`Off`](Mode::Off) it passes unread.
     #[must_use]
     pub fn max_held(self, bytes: usize) -> Self {
         Self { max_held: bytes, ..self }
     }
 
-    /// Refuses `WebSocket`s on paths whose ids are sealed also in the mode [`Open`](Mode::Open), so
-    /// that clients ask by requests, whose ids are seen. The modes [`Seal`](Mode::Seal) and
-    /// [`Strict`](Mode::Strict) always do.
+    /// Refuses `WebSocket`s on paths with sealed ids in the mode [`Open`](Mode::Open) too, so that
+    /// clients fall back to requests, whose ids can be read. The modes [`Seal`](Mode::Seal) and
+    /// [`Strict`](Mode::Strict) always refuse them.
     #[must_use]
     pub fn refuse_upgrades(self) -> Self {
         Self { refuse_upgrades: true, ..self }
     }
 
-    /// The origin for absolute URLs in responses that name objects of the upstream, such as
-    /// `results_url` and `Location`: those with the authority `upstream` (the host, and the port if
-    /// there is one) get in its place what `own` reads from the request, scheme and authority, such
-    /// as `https://gateway.example`. Without this they stay as they are, with native ids in them.
+    /// The origin for absolute URLs in responses, such as `results_url` and `Location`. In URLs
+    /// with the authority `upstream` (the host, and the port if there is one), the scheme and
+    /// authority that `own` reads from the request replace it, such as `https://gateway.example`.
+    /// Without this setting, the URLs stay as they are, with native ids in them.
     #[must_use]
     pub fn origin<F>(self, upstream: impl Into<Vec<u8>>, own: F) -> Self
     where
@@ -234,8 +233,8 @@ impl Generation {
         Self { origin: Some((upstream.into(), Box::new(own))), ..self }
     }
 
-    /// Leaves the client's own credentials in the request. Without this they are removed, from
-    /// trailers too, before [`Credentials::apply`]. They are the headers
+    /// Leaves the client's own credentials in the request. By default they are removed, also from
+    /// trailers, before [`Credentials::apply`]. They are the headers
     ///
     /// * with one of these words in their name: authorization, auth, token, jwt, secret, password,
     ///   credential, credentials, apikey; or with api-key, access-key, functions-key or
@@ -243,23 +242,23 @@ impl Generation {
     /// * `OpenAI-Organization`, `OpenAI-Project` and `X-Goog-User-Project`, which say whose account
     ///   pays.
     ///
-    /// `_` is the same as `-`, as it is to many servers. Everything else passes: the client's other
-    /// cookies, a key in the query or among the protocols of a `WebSocket`. Those are left to the
-    /// host.
+    /// `_` counts as `-`, as for many servers. Everything else passes: the client's other cookies,
+    /// a key in the query or among the protocols of a `WebSocket`. Remove these yourself if you
+    /// need to.
     #[must_use]
     pub fn forward_client_credentials(self) -> Self {
         Self { forward_client_credentials: true, ..self }
     }
 
-    /// The effect of a response's status on its account, instead of [`Cooldown::defaults`]: the
-    /// first that has the status counts. None at all switches cooldowns off.
+    /// The effects of a response's status on its account, instead of [`Cooldown::defaults`]. The
+    /// first with the status counts. An empty list switches cooldowns off.
     #[must_use]
     pub fn cooldowns(self, cooldowns: Vec<Cooldown>) -> Self {
         Self { cooldowns, ..self }
     }
 
-    /// Tries requests again on another account, where nothing ties them to the one that refused.
-    /// Without this, none.
+    /// Tries requests again on another account, if nothing ties them to the one that refused. By
+    /// default, none is retried.
     #[must_use]
     pub fn retry(self, retry: Retry) -> Self {
         Self { retry: Some(retry), ..self }

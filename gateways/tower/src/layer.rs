@@ -29,7 +29,7 @@ pub struct PinLayer {
 }
 
 impl PinLayer {
-    /// Checks a configuration, and makes a layer of it.
+    /// Checks a configuration, and makes a layer from it.
     ///
     /// # Errors
     ///
@@ -39,9 +39,9 @@ impl PinLayer {
         Ok(Self { current: Arc::new(RwLock::new(Arc::new(generation))) })
     }
 
-    /// Puts another configuration in the place of the current one, for this layer, its clones and
-    /// all services made by them. Requests that are under way end with the configuration that
-    /// decided about them, and it is freed behind the last of them. Cooldowns are not carried over.
+    /// Replaces the current configuration, for this layer, its clones and all services made by
+    /// them. Requests under way end with the configuration that decided about them, which is freed
+    /// after the last of them. Cooldowns are not carried over.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
 //! A [tower](https://docs.rs/tower) layer that pins sessions to upstream API tokens.
 //!
 //! [`PinLayer`] stands around a service that sends requests to a provider. For each request it asks
-//! [`tokenpin`] which account serves, makes the request one of that account's, and sets the cookie
-//! that leads the session back to it. [`Generation`] is its configuration.
+//! [`tokenpin`] which account serves, sets that account's credentials, and sets the cookie that
+//! leads the session back to the account. [`Generation`] is its configuration.
 //!
 //! ```
 //! use std::convert::Infallible;

@@ -15,6 +15,7 @@ pub mod ids;
 pub mod page;
 pub mod paper;
 pub mod random;
+pub mod sample;
 
 /// The root of the checkout.
 pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");

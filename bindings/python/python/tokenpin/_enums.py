@@ -282,7 +282,7 @@ class IdOwner(_Named):
     """The owner of a sealed id."""
 
     NONE = "none", 0, "No one: every client that has the id can use it."
-    CONSUMER = "consumer", 1, "The consumer: another consumer's request is refused. This is a fence and no wall, because lists are sealed for any consumer that asks for them."
+    CONSUMER = "consumer", 1, "The consumer: another consumer's request is refused. This protection is not strict, because lists are sealed for any consumer that asks for them."
 
 
 class ForeignSeals(_Named):

@@ -70,7 +70,7 @@ class Rule(NamedTuple):
 
 
 class IdField(NamedTuple):
-    """A key that is looked at for ids, beside the default ones."""
+    """A key that is read for ids, in addition to the default ones."""
 
     name: Union[bytes, str]
     kind: str = KeyKind.ID

@@ -46,7 +46,7 @@ class Cooldown(NamedTuple):
     """
     seconds: int = 30
     retry_after: Optional[int] = 3600
-    """Instead of `seconds`, what the response asks for, up to that many; None to ignore that."""
+    """The most seconds that the response may ask for, instead of `seconds`; None to ignore it."""
 
 
 class Retry(NamedTuple):
@@ -72,9 +72,8 @@ class Gateway:
     """One configuration at work: an affinity, the credentials of its slots, and what is read from
     requests.
 
-    `credentials` are, slot by slot, the headers that the account is known by; a str is a bearer
-    token, None a vacant slot's. Names of headers are given as they are written in HTTP.
-    `ValueError` says what does not fit.
+    `credentials` are the headers of each slot's account; a str is a bearer token, None is for a
+    vacant slot. Write names of headers as in HTTP. Raises `ValueError` for options that do not fit.
     """
 
     def __init__(
@@ -123,17 +122,17 @@ class Gateway:
             raise ValueError("the carrier header %s is used for something else" % carrier.decode())
         for index, cooldown in enumerate(self.cooldowns):
             if not _failures(cooldown.statuses):
-                raise ValueError("cooldowns[%d]: the statuses are one or more of 400 to 599" % index)
+                raise ValueError("cooldowns[%d]: the statuses are not one or more of 400 to 599" % index)
             if cooldown.state not in (State.DRAINING, State.DOWN):
-                raise ValueError("cooldowns[%d]: the state is draining or down" % index)
+                raise ValueError("cooldowns[%d]: the state is neither draining nor down" % index)
             if cooldown.seconds < 1 or (cooldown.retry_after is not None and cooldown.retry_after < 1):
-                raise ValueError("cooldowns[%d]: a time is at least a second" % index)
+                raise ValueError("cooldowns[%d]: a time is less than a second" % index)
         if self.max_body < 1 or self.max_held < 1:
-            raise ValueError("max_body and max_held are at least a byte")
+            raise ValueError("max_body or max_held is less than a byte")
         if self.retry is not None and not _failures(self.retry.statuses):
-            raise ValueError("retry: the statuses are one or more of 400 to 599")
+            raise ValueError("retry: the statuses are not one or more of 400 to 599")
         if self.retry is not None and not 1 <= self.retry.max <= 3:
-            raise ValueError("retry: max is 1 to 3")
+            raise ValueError("retry: max is not 1 to 3")
 
     def set_slot(self, slot: int, status: SlotStatus) -> None:
         """Changes a slot's state, weight and until. Until it is up again, responses do not change
@@ -187,7 +186,7 @@ class Gateway:
 
 
 class Refused(Exception):
-    """The answer of the gateway itself: a row of docs/guides/embedding.md."""
+    """The gateway's own answer: a row of the tables in docs/guides/embedding.md."""
 
     def __init__(
         self,

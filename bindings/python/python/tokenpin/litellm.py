@@ -6,7 +6,7 @@ In a file beside the proxy's configuration, which names `pins` among its callbac
     pins = PinDeployments("gpt", accounts)
 
 The identity of an account is the `model_info.id` of its deployment. Nothing is shared between
-replicas, nor remembered: what served a request is decided again when its response is there.
+replicas or remembered: the response decides again which deployment has served the request.
 """
 
 import logging

@@ -2,8 +2,8 @@
 
     app = PinMiddleware(app, Gateway(affinity, ["sk-a", "sk-b"]))
 
-To reload, assign another `Gateway` to `gateway`: requests that are under way end with the one that
-decided about them. The `Decision` is in the environment, as `tokenpin.decision`.
+To reload, assign another `Gateway` to `gateway`: requests under way end with the one that decided
+about them. The `Decision` is in the environment, as `tokenpin.decision`.
 
 WSGI gives an application the values of repeated headers joined, so two `Cookie` fields are one.
 HTTP/1.1 has one anyway.

@@ -50,7 +50,7 @@ e2e: envoy-filter $(VENV_READY) agentic ## the Envoy filter end to end: all test
 	$(if $(AGENTIC),,@echo 'SKIPPED: agentic-api, which has no wheel for this processor' >&2)
 
 .PHONY: e2e-ogx
-e2e-ogx: envoy-filter $(VENV_READY) ## the same with a real server of files, vector stores and batches; OGX_PYTHON=
+e2e-ogx: envoy-filter $(VENV_READY) ## the filter with a server of files, vector stores and batches; OGX_PYTHON=
 	@if [ -z '$(OGX_PYTHON)' ]; then \
 	  echo 'SKIPPED: ogx, which asks for Python 3.12 or 3.13 on Linux on x86-64; OGX_PYTHON= names one' >&2; \
 	else \

@@ -17,6 +17,11 @@ def sealed(native, account, scope=b"", owner=b"", ring=RING):
     return twin.seal_id(ring, scope, owner, native.encode(), pin).decode()
 
 
+def marked(content, account):
+    pin = twin.identity_hash(account.encode())
+    return content + twin.mark_content(RING, b"", b"", content.encode(), pin).decode()
+
+
 def opened(text, scope=b"", owner=b"", ring=RING):
     """The native id, and the account that it names."""
     verdict, native, pin = twin.open_id(ring, scope, owner, text.encode())
@@ -48,3 +53,8 @@ def raw_request(body, *headers, path="/v1/responses", method="POST"):
 
 NATIVE = "resp_" + "0123456789abcdef" * 3
 OTHER = "file-AbCdEfGhIjKlMnOpQrStUv"
+GONE = sealed(NATIVE, "nobody")
+FORGED = sealed(NATIVE, "alpha", ring=[twin.RingKey(1, bytes(15) + b"\1", twin.SIGN)])
+
+ANTHROPIC = ("anthropic-version", "2023-06-01")
+HANDSHAKE = "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"

@@ -10,7 +10,7 @@ import tokenpin_twin as twin
 from gateway import ACCOUNTS, credential
 from provider import Provider
 from test_higress import CONSUMER, EVENTS, create, page_settings, read
-from test_sealed import ids_in, opened, posted
+from ids import ids_in, opened, posted
 
 pytestmark = pytest.mark.wasm
 

@@ -18,7 +18,7 @@ from upstream import answering
 import envoy
 
 README = pathlib.Path(__file__).parents[2] / "README.md"
-TOP_README = pathlib.Path(__file__).parents[4] / "README.md"
+TOP = pathlib.Path(__file__).parents[4]
 
 # Every field of the configuration, once.
 COMPLETE = settings(
@@ -471,7 +471,7 @@ def test_the_yaml_of_the_readme_is_good(folder, run):
 @pytest.mark.smoke
 def test_the_yaml_of_the_top_readme_serves(gateways):
     """The block works as printed, with three variables and a provider: ids find their account."""
-    (block,) = re.findall(r"^```yaml\n(.*?)^```", TOP_README.read_text(), re.M | re.S)
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", (TOP / "README.md").read_text(), re.M | re.S)
     filters = yaml.safe_load(block)
     environment = dict(variables(filters))
     accounts = {"OPENAI_KEY_A": "alpha", "OPENAI_KEY_B": "bravo"}
@@ -492,6 +492,16 @@ def test_the_yaml_of_the_top_readme_serves(gateways):
             read = g.send("GET", f"/v1/responses/{id}", who)
             assert (read.status, read.account) == (200, first.account)
     assert used == set(accounts.values())
+
+
+@pytest.mark.smoke
+def test_the_file_of_the_examples_is_good(folder, run):
+    example = yaml.safe_load((TOP / "examples" / "envoy.yaml").read_text())
+    for cluster in example["static_resources"]["clusters"]:
+        del cluster["transport_socket"]  # Not every machine has the file of certificates there.
+    good, log = validate(folder, run, example, {**ENVIRONMENT, **dict(variables(example))})
+    assert good, log
+    assert "deprecated" not in log.lower(), log
 
 
 @pytest.mark.smoke

@@ -91,7 +91,7 @@ def draw_configuration(draw):
         mint_single=config.mint_single,
         prompt_cache=config.prompt_cache,
         carrier_header="x-pin",
-        bodies=False,  # test_sealed.py tests their contents
+        bodies=False,  # test_sealed_requests.py tests their contents
     )
 
 

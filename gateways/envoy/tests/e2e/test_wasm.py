@@ -26,9 +26,9 @@ from gateway import (
     settings,
     tokens,
 )
+from ids import NATIVE, OTHER, ids_in, opened, posted, sealed
 from provider import JSON, Provider
 from stack import Refused
-from test_sealed import NATIVE, OTHER, ids_in, opened, posted, sealed
 from upstream import answering, reply
 
 import envoy

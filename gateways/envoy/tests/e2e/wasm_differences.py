@@ -62,7 +62,7 @@ differences(
 differences(NO_RETRY, "test_keys.py", "test_a_refused_handshake_is_the_clients")
 differences(
     NO_RETRY,
-    "test_sealed.py",
+    "test_sealed_retries.py",
     "test_what_a_named_client_creates_moves_without_a_cookie",
     "test_a_sealed_request_never_moves",
     "test_a_second_try_knows_what_the_first_one_opened",
@@ -108,7 +108,7 @@ differences(NO_FILES, "test_updates.py", "test_many_updates_leak_no_descriptor_o
 differences(NO_FILES, "test_telling.py", "test_the_live_fingerprint_follows_cooldowns_and_the_state_file")
 differences(
     NO_UPGRADE,
-    "test_sealed.py",
+    "test_sealed_requests.py",
     "test_websockets[not taken--seal]",
     "test_websockets[not taken--strict]",
     "test_websockets[not taken-refuse-open]",
@@ -122,7 +122,7 @@ differences(
     "test_a_bad_configuration_of_a_route_is_refused",
 )
 differences(ALWAYS_CLEARS, "test_tokens.py", "test_a_token_that_chooses_its_route")
-differences(NO_REWRITE, "test_sealed.py", "test_urls_lead_to_the_gateway")
+differences(NO_REWRITE, "test_sealed_responses.py", "test_urls_lead_to_the_gateway")
 differences(OTHER_NAMES, "test_telling.py", "test_the_default_names_of_metrics")
 differences(FEWER_METRICS, "test_telling.py", "test_every_metric_by_name")
 differences(

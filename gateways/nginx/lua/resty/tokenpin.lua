@@ -32,16 +32,16 @@ local FOREIGN = ". If another tokenpin gateway in front of or behind this one ma
 
 local _M = { _VERSION = ffi.string(C.tokenpin_version()) }
 
--- In init_by_lua*: makes a gateway of its configuration, which is a table or the path of a file
--- with JSON. `name` is for those who have several.
+-- In init_by_lua*: makes a gateway from its configuration, a table or the path of a JSON file.
+-- `name` tells several gateways apart.
 _M.setup = gateways.setup
 
 -- In init_by_lua*: gives a location its own scope, group, existing, sealed_ids and observe.
 _M.route = gateways.route
 
--- Sets a token's state in all workers: { state = "draining", weight = 0, ["until"] = 0 }, each as
--- in the configuration. A field that is left out is as declared. Nil takes that back. A mistake is
--- thrown.
+-- Sets a token's state in all workers: { state = "draining", weight = 0, ["until"] = 0 }, with
+-- values as in the configuration. A missing field is as declared. Nil undoes the change. Throws an
+-- error for a mistake.
 _M.set_state = gateways.set_state
 
 -- In init_worker_by_lua*.
@@ -103,8 +103,8 @@ local function serve(exchange)
 end
 
 -- In rewrite_by_lua*, or in access_by_lua* behind the module that authenticates: decides which
--- token serves the request, and makes it that token's. Where none may serve, it answers, and does
--- not return. `name` is of a gateway or a route.
+-- token serves the request, and sets that token's headers. If none may serve, it answers and does
+-- not return. `name` is that of a gateway or a route.
 function _M.request(name)
   if recall() or exchange_of.is_part_of_another() then return end
   local terms = gateways.terms[name or "default"] or error("tokenpin: no such gateway or route: " .. tostring(name), 2)
@@ -138,8 +138,8 @@ function _M.request(name)
   ids.is_done = not ids:seals() or decision.slot == SLOT_NONE
 end
 
--- In balancer_by_lua*, in front of `set_current_peer`: where nginx tries again
--- (proxy_next_upstream), the next token serves.
+-- In balancer_by_lua*, in front of `set_current_peer`: if nginx tries again (proxy_next_upstream),
+-- the next token serves.
 function _M.balancer()
   local exchange = own(ngx.ctx)
   if exchange and exchange.serving then retry.balance(exchange, count) end
@@ -192,7 +192,7 @@ function _M.log()
   exchange_of.finish(exchange)
 end
 
--- In content_by_lua* of a location for error_page 413: nginx's own limits in the gateway's words.
+-- In content_by_lua* of a location for error_page 413: answers with the gateway's own 413.
 function _M.too_large()
   local exchange = recall()
   -- This location may have no log().

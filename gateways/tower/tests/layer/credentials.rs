@@ -37,7 +37,7 @@ fn the_clients_own_do_not_reach_the_provider() {
         assert_eq!(seen.parts.headers.len(), 1, "{:?}", seen.parts.headers);
         seen.slot();
     }
-    // Unless that is wanted; what the account sets itself is the account's all the same.
+    // Unless that is wanted; what the account sets itself is still the account's.
     let gateway = crate::stand::gateway(generation().forward_client_credentials(), Provider::ok());
     let (_, seen) = gateway.pass(with(post("/v1/responses"), twice));
     for name in clients.iter().filter(|name| *name != "authorization") {

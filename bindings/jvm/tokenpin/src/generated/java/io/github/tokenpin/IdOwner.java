@@ -7,8 +7,8 @@ public enum IdOwner {
   /** No one: every client that has the id can use it. */
   NONE(0, "none"),
   /**
-   * The consumer: another consumer's request is refused. This is a fence and no wall, because lists
-   * are sealed for any consumer that asks for them.
+   * The consumer: another consumer's request is refused. This protection is not strict, because
+   * lists are sealed for any consumer that asks for them.
    */
   CONSUMER(1, "consumer");
 

@@ -6,10 +6,7 @@ import java.util.List;
 
 /** The limits of what is given, the same in every language. */
 public final class Limits {
-  /**
-   * Header fields that vouch for the bytes of a body: no longer true of one whose ids were
-   * rewritten.
-   */
+  /** Header fields that depend on the bytes of a body. Drop them if its ids were rewritten. */
   public static final List<String> DIGEST_HEADERS =
       List.of("content-md5", "digest", "content-digest", "repr-digest");
 

@@ -11,8 +11,8 @@ import org.jspecify.annotations.Nullable;
  * <p>Immutable except for the state, weight and until of its slots. May be used by any number of
  * threads concurrently, without locks. Its keys are wiped when it is closed, or when no one refers
  * to it any more; calls from then on throw an {@link IllegalStateException}. So a gateway that
- * loads a new configuration lets go of the old one, and closes it only when all of its requests
- * have ended.
+ * loads a new configuration just drops the old one, or closes it when all of its requests have
+ * ended.
  */
 public final class Affinity implements AutoCloseable {
   private final Pool pool;
@@ -49,7 +49,7 @@ public final class Affinity implements AutoCloseable {
   }
 
   /**
-   * Which slot serves a request, and which cookie is set on success.
+   * Decides which slot serves a request, and which cookie is set on success.
    *
    * @throws TokenpinException SCOPE_LENGTH, SLOT_RANGE, TIME or ENTROPY
    */
@@ -75,7 +75,7 @@ public final class Affinity implements AutoCloseable {
   }
 
   /**
-   * Ends a request: what is returned to the client, by the status of the account's response.
+   * Ends a request: returns what goes to the client, by the status of the account's response.
    *
    * @throws TokenpinException STALE if another configuration decided
    */
@@ -116,8 +116,8 @@ public final class Affinity implements AutoCloseable {
   }
 
   /**
-   * Changes a slot, atomically, while other threads decide. Every decision that begins afterwards
-   * sees it.
+   * Changes a slot atomically, while other threads decide. Every decision that begins afterwards
+   * sees the change.
    */
   public void setSlot(int slot, SlotStatus status) {
     Core core = pool.borrow();
@@ -149,7 +149,7 @@ public final class Affinity implements AutoCloseable {
   }
 
   /**
-   * The identity hash of the account in a slot: what cookies and ids name it by. 0 for a vacant
+   * The identity hash of the account in a slot, by which cookies and ids name it. 0 for a vacant
    * slot.
    */
   public long pin(int slot) {
@@ -184,7 +184,7 @@ public final class Affinity implements AutoCloseable {
   }
 
   /**
-   * The name of the cookie: what has to be stripped from requests, and from an upstream's
+   * The cookie's name. Strip the cookie with this name from requests, and from the upstream's
    * responses.
    */
   public String cookieName() {
@@ -309,8 +309,8 @@ public final class Affinity implements AutoCloseable {
   }
 
   /**
-   * Whose the ids of a request are: its consumer's, if ids belong to consumers and it has one; else
-   * no one's, which is empty.
+   * The owner of a request's ids. It is the request's consumer if ids belong to consumers and the
+   * consumer is usable, and otherwise empty.
    */
   public byte[] idOwner(Request request) {
     Core core = pool.borrow();
@@ -354,21 +354,18 @@ public final class Affinity implements AutoCloseable {
     return core.anywhere(core.wordAt(bytes + Layout.BYTES_AT_PTR), length);
   }
 
-  /**
-   * Begins with a request: opens the ids of its target. Then its body is opened, and then it is
-   * decided.
-   */
+  /** Begins a request: opens the ids of its target. Then open its body, and then decide. */
   public IdOpener opener(String target, Ids ids) {
     return opener(target, IdOptions.of(ids));
   }
 
-  /** The same with more to say. */
+  /** The same with all options. */
   public IdOpener opener(String target, IdOptions options) {
     return new IdOpener(this, options, target);
   }
 
   /**
-   * Begins with the response to a request.
+   * Begins the response to a request.
    *
    * @param slot the account that answered
    * @param opener that of the request
@@ -378,7 +375,7 @@ public final class Affinity implements AutoCloseable {
     return new IdSealer(this, opener.options, opener, slot, events);
   }
 
-  /** The same for a request that no one opened. */
+  /** The same for a request that was not opened. */
   public IdSealer sealer(int slot, IdOptions options, boolean events) {
     return new IdSealer(this, options, null, slot, events);
   }

@@ -6,8 +6,8 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Builds an affinity. Slots, placement key and cookie keys have to be given. What the words mean,
- * and which are left out how, is in docs/spec/decision.md.
+ * Builds an affinity. Slots, placement key and cookie keys have to be set. docs/spec/decision.md
+ * explains all settings, and has the defaults.
  */
 public final class AffinityBuilder {
   private final List<Slot> slots = new ArrayList<>();
@@ -71,7 +71,7 @@ public final class AffinityBuilder {
     return this;
   }
 
-  /** A key of ids; without any, those of cookies serve. */
+  /** A key that seals ids. Without any, the cookie keys seal. */
   public AffinityBuilder idKey(CookieKey key) {
     idKeys.add(Objects.requireNonNull(key));
     return this;
@@ -143,7 +143,7 @@ public final class AffinityBuilder {
   }
 
   /**
-   * For requests that name state that exists, whose account is down or was tried. Default fail
+   * For requests that name existing state, if their account is down or was tried. Default fail
    * fast.
    */
   public AffinityBuilder policyExisting(Policy policy) {
@@ -157,7 +157,7 @@ public final class AffinityBuilder {
     return this;
   }
 
-  /** Use consumer and session key together where a request has both. Default off. */
+  /** Use consumer and session key together if a request has both. Default off. */
   public AffinityBuilder combineKeys(boolean on) {
     combineKeys = on;
     return this;
@@ -175,7 +175,7 @@ public final class AffinityBuilder {
     return this;
   }
 
-  /** Mint cookies also where only one slot holds an account. Default off. */
+  /** Mint cookies also if only one slot holds an account. Default off. */
   public AffinityBuilder mintSingle(boolean on) {
     mintSingle = on;
     return this;
@@ -219,7 +219,7 @@ public final class AffinityBuilder {
     return this;
   }
 
-  /** Whose a sealed id is. Default no one's. */
+  /** The owner of a sealed id. Default none. */
   public AffinityBuilder idOwner(IdOwner owner) {
     idOwner = owner;
     return this;
@@ -237,19 +237,19 @@ public final class AffinityBuilder {
     return this;
   }
 
-  /** A key that is looked at for ids, beside those of the table; at most 32. */
+  /** A key that is read for ids, in addition to those of the table; at most 32. */
   public AffinityBuilder idField(IdField field) {
     idFields.add(Objects.requireNonNull(field));
     return this;
   }
 
-  /** A prefix of ids that are sealed, beside those of the table; at most 32. */
+  /** A prefix of ids that are sealed, in addition to those of the table; at most 32. */
   public AffinityBuilder idPrefix(String prefix) {
     idPrefixes.add(Objects.requireNonNull(prefix));
     return this;
   }
 
-  /** A segment of a path behind which an id stands, beside those of the table; at most 32. */
+  /** A segment of a path that an id follows, in addition to those of the table; at most 32. */
   public AffinityBuilder idCollection(String segment) {
     idCollections.add(Objects.requireNonNull(segment));
     return this;
@@ -258,7 +258,7 @@ public final class AffinityBuilder {
   /**
    * Builds it.
    *
-   * @throws ConfigException where something is refused
+   * @throws ConfigException if a setting is refused
    */
   public Affinity build() {
     Pool pool;

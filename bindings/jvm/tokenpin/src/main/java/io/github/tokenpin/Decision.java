@@ -21,7 +21,7 @@ public final class Decision {
     return (int) Core.INTS.get(raw, at);
   }
 
-  /** The slot that serves; empty where the gateway answers itself. */
+  /** The slot that serves; empty if the gateway has to answer itself. */
   public OptionalInt slot() {
     int slot = integer(Layout.DECISION_AT_SLOT);
     return slot == -1 ? OptionalInt.empty() : OptionalInt.of(slot);
@@ -53,8 +53,8 @@ public final class Decision {
   }
 
   /**
-   * The numbers of keys, which {@link Affinity#idKey} spells: of the id that names the account or
-   * is refused; of a conflict both.
+   * The numbers of keys, which {@link Affinity#idKey} spells: the key of the id that names the
+   * account or is refused, and for a conflict both keys.
    */
   public int[] idKeys() {
     int first = number(Layout.DECISION_AT_ID_KEYS);
@@ -72,7 +72,7 @@ public final class Decision {
     return number(Layout.DECISION_AT_AMBIGUOUS) == 1;
   }
 
-  /** Returns whether the request names state that exists. */
+  /** Returns whether the request names existing state. */
   public boolean existing() {
     return number(Layout.DECISION_AT_EXISTING) == 1;
   }
@@ -82,7 +82,7 @@ public final class Decision {
     return number(Layout.DECISION_AT_MAY_MOVE) == 1;
   }
 
-  /** Without a slot: in how many seconds one may serve; 0 if that is unknown. */
+  /** Without a slot: the seconds until one may serve; 0 if that is unknown. */
   public long retryAfter() {
     return integer(Layout.DECISION_AT_RETRY_AFTER) & 0xffffffffL;
   }

@@ -42,7 +42,7 @@ public final class IdOpener extends IdRewriter {
     }
   }
 
-  /** The target with its ids opened: what goes upstream. */
+  /** The target with its ids opened, for the upstream. */
   public String target() {
     return target;
   }

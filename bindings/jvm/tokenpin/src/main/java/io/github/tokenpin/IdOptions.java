@@ -4,12 +4,12 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Whose ids of which set of accounts are opened and sealed, and how.
+ * The context in which ids are opened and sealed.
  *
- * @param ids which are looked at, as classification says
- * @param mode stands instead of the configured one; null for that
+ * @param ids the ids that are read, from {@link Affinity#classify}
+ * @param mode replaces the configured mode; null for the configured one
  * @param scope as in the request: empty for the configured one
- * @param owner what {@link Affinity#idOwner} says of the request
+ * @param owner the owner that {@link Affinity#idOwner} returns for the request
  * @param upstream the upstream's authority; absolute URLs that lead there are rewritten where the
  *     table has their key. Empty leaves them
  * @param origin scheme and authority of the client's request, such as {@code
@@ -25,7 +25,7 @@ public record IdOptions(
     Objects.requireNonNull(origin);
   }
 
-  /** In the configured mode and scope, no one's. */
+  /** In the configured mode and scope, without an owner. */
   public static IdOptions of(Ids ids) {
     return new IdOptions(ids, null, new byte[0], new byte[0], "", "");
   }

@@ -3,12 +3,12 @@ package io.github.tokenpin;
 /**
  * The ids of a request so far.
  *
- * @param verdict the worst of all
+ * @param verdict the worst verdict of all ids
  * @param keys the number of the key of the id that is refused; of a conflict both. {@link
  *     Affinity#idKey} spells them
  * @param refused whether the request is refused for its ids
- * @param unreadable whether a string is too long to be read as the id that it may be
- * @param existing whether the request names state that exists
+ * @param unreadable whether a string that may be an id is too long to be read
+ * @param existing whether the request names existing state
  * @param seals whether the ids of the response are sealed, regardless of what the client sent
  * @param changesResponse whether anything in the response may change: else no one has to look into
  *     it
@@ -17,8 +17,8 @@ package io.github.tokenpin;
  * @param unstored whether the body says {@code "store": false}
  * @param uploads whether the path is for uploads, so that the request may have a multipart body
  * @param downloads whether the path is a download: the body of its response is a client's own
- * @param opened how many ids were opened
- * @param plain how many were plain
+ * @param opened the number of opened ids
+ * @param plain the number of plain ids
  * @param echoesLost how many ids found no room among those whose form is remembered
  */
 public record IdReport(

@@ -9,9 +9,8 @@ import java.nio.ByteBuffer;
 import java.util.Objects;
 
 /**
- * Rewrites the ids of one body, chunk by chunk. What is held back, at most some hundred bytes, goes
- * out with a later chunk or at the end. Threads may take turns, and a chunk that another thread
- * gives meanwhile waits.
+ * Rewrites the ids of one body, chunk by chunk. At most some hundred bytes are held back until a
+ * later chunk or the end. Threads may take turns: a chunk of another thread waits.
  */
 public abstract sealed class IdRewriter permits IdOpener, IdSealer {
   /** That many bytes are given to the library at a time. */
@@ -85,7 +84,7 @@ public abstract sealed class IdRewriter permits IdOpener, IdSealer {
     return out.buffer();
   }
 
-  /** The end of the body: what is held back. */
+  /** The end of the body: the bytes still held. */
   public final synchronized byte[] finish() {
     Out out = new Out(64);
     finish(out);

@@ -13,7 +13,7 @@ public final class IdRing implements AutoCloseable {
    * @param pin the identity hash of the account; 0 except for {@code SEALED}
    */
   public record Opened(IdVerdict verdict, @Nullable String text, long pin) {
-    /** Without the pin, which says who the account is to who guesses its name. */
+    /** Without the pin, which would confirm a guessed account name. */
     @Override
     public String toString() {
       return "Opened[verdict=" + verdict + ", text=" + text + "]";

@@ -12,8 +12,8 @@ public final class KeyRing implements AutoCloseable {
   /**
    * The result of reading a value.
    *
-   * @param cookie what it says, if its tag was found good; it counts only if the verdict is {@code
-   *     VALID} or {@code REFRESH_DUE}
+   * @param cookie its content, if its tag is good; use it only if the verdict is {@code VALID} or
+   *     {@code REFRESH_DUE}
    */
   public record Decoded(Verdict verdict, @Nullable Cookie cookie) {}
 

@@ -33,7 +33,7 @@ public final class Request {
     return new Request().method(method).target(target);
   }
 
-  /** As it was when it was made. */
+  /** Resets everything to the start. */
   public Request clear() {
     method = target = carrierValue = scope = null;
     consumers.clear();
@@ -64,8 +64,8 @@ public final class Request {
   }
 
   /**
-   * One value of the header with the consumer's name. Empty ones do not count, equal ones count as
-   * one.
+   * One value of the header with the consumer's name. Empty ones are skipped, and equal ones count
+   * as one.
    */
   public Request consumer(String name) {
     consumers.add(Objects.requireNonNull(name));
@@ -79,8 +79,8 @@ public final class Request {
   }
 
   /**
-   * True if the consumer's name comes from someone who may say it: from the gateway, and not from a
-   * client. Default no.
+   * True if the consumer's name comes from a source that may name consumers: from the gateway, and
+   * not from a client. Default false.
    */
   public Request consumerTrusted(boolean trusted) {
     consumerTrusted = trusted;
@@ -117,10 +117,7 @@ public final class Request {
     return this;
   }
 
-  /**
-   * True if the cookie's value is returned in a separate header. Taken for granted if there is a
-   * carrier value.
-   */
+  /** True if the cookie's value is returned in a separate header. Implied by a carrier value. */
   public Request carrier(boolean carrier) {
     this.carrier = carrier;
     return this;
@@ -150,14 +147,14 @@ public final class Request {
     return this;
   }
 
-  /** Unix seconds; without them the system's clock is asked. */
+  /** Unix seconds. Default: the system's clock. */
   public Request now(long now) {
     this.now = now;
     hasNow = true;
     return this;
   }
 
-  /** Sixteen fresh random bytes; without them the system's random source is asked. */
+  /** Sixteen fresh random bytes. Default: the system's random source. */
   public Request entropy(byte[] entropy) {
     this.entropy = CookieKey.sixteen(entropy, "entropy").clone();
     return this;
@@ -172,13 +169,13 @@ public final class Request {
     return this;
   }
 
-  /** The group of the API; null for what method and target say. */
+  /** The group of the API; null to classify method and target. */
   public Request group(@Nullable Group group) {
     this.group = group;
     return this;
   }
 
-  /** Returns whether it names state that exists. */
+  /** True if the request names existing state. */
   public Request existing(boolean existing) {
     this.existing = existing;
     return this;

@@ -5,7 +5,7 @@ import java.util.Objects;
 /**
  * State, weight and until of a slot: one atomic word.
  *
- * @param weight 0 to 65536, which is always; 0 takes no session that is not pinned to the slot
+ * @param weight 0 to 65536, the full weight; at 0 the slot takes only sessions pinned to it
  * @param until the unix second from which a draining or down slot counts as up again; 0 for never
  */
 public record SlotStatus(State state, int weight, long until) {

@@ -56,7 +56,7 @@ public final class Tokenpin {
     }
   }
 
-  /** The hash of an affinity key, which selection starts from: unsigned. */
+  /** The hash of an affinity key, from which selection starts: unsigned. */
   public static long keyHash(byte[] placementKey, byte[] scope, Key key) {
     Core core = Pool.SHARED.borrow();
     try {
@@ -219,8 +219,8 @@ public final class Tokenpin {
   }
 
   /**
-   * True if a {@code Set-Cookie} field sets a cookie of this name. Those of an upstream are not for
-   * the client.
+   * True if a {@code Set-Cookie} field sets a cookie of this name. Drop such fields from an
+   * upstream's response.
    */
   public static boolean setCookieMatches(String field, String name) {
     Core core = Pool.SHARED.borrow();

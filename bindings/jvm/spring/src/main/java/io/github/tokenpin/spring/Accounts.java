@@ -117,20 +117,21 @@ public final class Accounts {
           "carrier_header",
           "is removed as a client's credential");
     }
-    need(properties.success().size() == 2, "success", "has a first and a last status");
-    need(properties.maxBody() > 0, "max_body", "is at least 1");
-    need(properties.maxHeldBodies() > 0, "max_held_bodies", "is at least 1");
+    need(properties.success().size() == 2, "success", "is not a first and a last status");
+    need(properties.maxBody() > 0, "max_body", "is less than 1");
+    need(properties.maxHeldBodies() > 0, "max_held_bodies", "is less than 1");
     for (int i = 0; i < cooldowns.size(); i++) {
       TokenpinProperties.Cooldown it = cooldowns.get(i);
       String where = "cooldowns[" + i + "].";
       boolean failures = it.status().stream().allMatch(status -> status >= 400 && status <= 599);
-      need(!it.status().isEmpty() && failures, where + "status", "has one or more of 400 to 599");
+      need(
+          !it.status().isEmpty() && failures, where + "status", "is not one or more of 400 to 599");
       need(
           it.state() == State.DRAINING || it.state() == State.DOWN,
           where + "state",
-          "is draining or down");
-      need(it.seconds() > 0, where + "seconds", "is at least 1");
-      need(it.maxSeconds() > 0, where + "max_seconds", "is at least 1");
+          "is neither draining nor down");
+      need(it.seconds() > 0, where + "seconds", "is less than 1");
+      need(it.maxSeconds() > 0, where + "max_seconds", "is less than 1");
     }
   }
 

@@ -491,7 +491,7 @@ class GatewayTest {
             Map.of("tokenpin.cookie.name", "__Secure-x"),
             "tokenpin.tokens[0].headers[0].value: is empty",
             Map.of("tokenpin.tokens[0].headers[0].value", "x\ny"),
-            "tokenpin.cooldowns[0].status: has one or more",
+            "tokenpin.cooldowns[0].status: is not one or more",
             Map.of(
                 "tokenpin.cooldowns[0].status", "200",
                 "tokenpin.cooldowns[0].state", "down",
