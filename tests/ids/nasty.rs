@@ -206,6 +206,7 @@ fn streams_that_are_easily_read_wrongly() {
         // Fields that are nearly `data`.
         (b"dat: {\"id\":\"resp_1\"}\ndatab: {\"id\":\"resp_1\"}\nDATA: {\"id\":\"resp_1\"}\n\n", 0),
         (b"data : {\"id\":\"resp_1\"}\n\n", 0),
+        (b"ddata: {\"id\":\"resp_1\"}\ndatadata: {\"id\":\"resp_1\"}\n\n", 0),
         (b"data: {\"id\":\"<resp_1>\"}\n data: {\"id\":\"resp_1\"}\n:data: {\"id\":\"resp_1\"}\n\n", 0),
         (b"id: resp_1\nevent: {\"id\":\"resp_1\"}\nretry: 1\n\ndata: {\"id\":\"<resp_1>\"}\n\n", 0),
         // No blank line at the end; no line end at all; empty events.
