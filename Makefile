@@ -58,7 +58,7 @@ BUILDS += lib wasm bindings header vectors
 # BUILD.
 RUST_TARGET ?=
 ARCHIVE := $(BUILD)/cargo/$(addsuffix /,$(RUST_TARGET))release/libtokenpin.a
-FAST := $(BUILD)/cargo/fast.symbols
+SMALL := $(BUILD)/cargo/small.symbols
 OBJECT := $(BUILD)/cargo/tokenpin.o
 # Flags of the planted-panic check; empty for real builds.
 RUSTC_FLAGS ?=
@@ -72,7 +72,7 @@ lib: $(STATIC) $(SHARED) ## the static and the shared library, in build/lib
 ARTEFACT := --cfg tokenpin_artefact -C no-vectorize-loops \
   $(addprefix -C llvm-args=-,unroll-threshold=20 unroll-runtime=0 force-attribute=optsize \
   inline-threshold=50 inlinehint-threshold=130 two-entry-phi-node-folding-threshold=1 \
-  jump-threading-threshold=3)
+  jump-threading-threshold=3 min-jump-table-entries=8 bonus-inst-threshold=0)
 
 STATICLIB = $(CARGO) rustc --quiet --locked --release --lib --features capi --crate-type staticlib \
   $(addprefix --target ,$(RUST_TARGET)) --target-dir $(BUILD)/cargo -- $(ARTEFACT) \
@@ -80,14 +80,14 @@ STATICLIB = $(CARGO) rustc --quiet --locked --release --lib --features capi --cr
 
 # Everything is made small, except what fast.txt lists. LLVM knows a function by its symbol, and a
 # symbol has a hash that only a build tells: so there are two.
-$(FAST): $(SOURCES) packaging/fast.txt packaging/listed.sh Makefile common.mk
+$(SMALL): $(SOURCES) packaging/fast.txt packaging/listed.sh Makefile common.mk
 	$(STATICLIB)
-	NM='$(NM)' packaging/listed.sh packaging/fast.txt $(ARCHIVE) > $@.new
+	NM='$(NM)' packaging/listed.sh --others packaging/fast.txt $(ARCHIVE) > $@.new
 	mv $@.new $@
 
-$(ARCHIVE): $(FAST)
-	$(STATICLIB) -C llvm-args=-force-attribute=minsize \
-	  $$(sed 's/.*/-C llvm-args=-force-remove-attribute=&:minsize/' $(FAST))
+$(ARCHIVE): $(SMALL)
+	@echo 'the same, with minsize for what $(SMALL) lists'
+	@$(STATICLIB) -C llvm-args="$$(sed 's/.*/-force-attribute=&:minsize/' $(SMALL))"
 
 # One object, in which every global symbol that is not ours is local. So the static library can be
 # linked with other Rust libraries, whose runtimes define the same symbols. Sections that our code

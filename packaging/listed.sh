@@ -1,12 +1,18 @@
 #!/usr/bin/env bash
-# Prints the symbols of the functions that a list names by a part of their demangled names.
+# Prints the symbols of the functions that a list names by a part of their demangled names, or those
+# of all others.
 #
-#   listed.sh LIST OBJECT    uses NM from the environment
+#   listed.sh [--others] LIST OBJECT    uses NM from the environment
 #
 # Fails if no line of the list matches. A single line that matches no function is only reported:
 # another compiler may have inlined it.
 set -euo pipefail
 
+which=()
+if [[ $1 == --others ]]; then
+  which=(--invert-match)
+  shift
+fi
 list=$1 object=$2
 lines=$(grep -v -e '^#' -e '^$' "$list") || { echo "$list is empty" >&2; exit 1; }
 
@@ -21,5 +27,5 @@ while read -r line; do
   grep -q -F -e "$line" <<<"$functions" || echo "$list: no function matches $line" >&2
 done <<<"$lines"
 
-grep -F -e "$lines" <<<"$functions" | cut -f1 | awk '{ print $3 }' ||
-  { echo "no function of $object is in $list" >&2; exit 1; }
+grep "${which[@]}" -F -e "$lines" <<<"$functions" | cut -f1 | awk '{ print $3 }' ||
+  { echo "$object and $list have nothing in common" >&2; exit 1; }

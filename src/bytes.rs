@@ -27,8 +27,8 @@ pub(crate) fn find_special(text: &[u8]) -> usize {
     find_either(b'"', b'\\', text).unwrap_or(text.len())
 }
 
-/// Returns the position of the first quote or backslash, or 16. The search with three bytes is a
-/// type of its own: of that with two bytes, only this length would be compiled twice.
+/// Returns the position of the first quote or backslash, or 16. One is searched for twice: the code
+/// for two different bytes has another caller, so the compiler would not reduce it to this length.
 #[cfg(target_arch = "x86_64")]
 #[inline(never)]
 fn special_in(front: &[u8; 16]) -> usize {

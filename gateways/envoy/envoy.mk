@@ -8,8 +8,9 @@ VENV := $(BUILD)/venv
 VENV_READY := $(VENV)/installed
 ENVOY_FILTER := $(BUILD)/envoy/libtokenpin_envoy.so
 ENVOY_OBJECTS := $(patsubst gateways/envoy/%.cc,$(BUILD)/envoy/%.o,$(wildcard gateways/envoy/*.cc))
-# What every request runs, in front and beside the library, so that it is fetched from few pages.
-ENVOY_HOT := $(addprefix $(BUILD)/envoy/,$(addsuffix .o,module stream stream_response request response ids body content hold stats retry))
+# The code that every request runs, in front and beside the library, so that it lies in few pages.
+ENVOY_HOT := $(addprefix $(BUILD)/envoy/,$(addsuffix .o,\
+  module stream stream_response request response ids body content hold stats retry))
 ENVOY_LINKED = $(ENVOY_HOT) $(STATIC) $(filter-out $(ENVOY_HOT),$(ENVOY_OBJECTS))
 
 # The folder that holds nlohmann/json.hpp. If it is not given, a Python package provides it.

@@ -65,6 +65,13 @@ class Ids {
   void BeginSealing(Content content);
   bool sealing() const { return std::holds_alternative<tokenpin::IdSealer>(rewriter_); }
   bool Seal(std::string_view part, std::string* out);
+  // Begins to fetch this object. Between two events it has left the nearest caches, and its lines
+  // would be waited for one after another.
+  void Prefetch() const {
+    const char* const begin = reinterpret_cast<const char*>(this);
+    constexpr size_t kLine = 64;
+    for (size_t at = 0; at < sizeof *this; at += kLine) __builtin_prefetch(begin + at);
+  }
   bool EndSealing(std::string* out);
   // The numbers of ids sealed, and of documents not understood, since the last call.
   uint32_t NewlySealed();

@@ -59,13 +59,12 @@ bool Stream::Continue(envoy_filter envoy, RequestReader& reader) {
   cookie_name_ = sent->cookie_name;
   ids_ = std::move(sent->ids);
   tokenpin::Request request;
-  if (reader.Read(envoy, terms_, &request)) {
-    // Of a first target without ids, nothing was kept.
-    if (ids_ == nullptr && terms_.mode() != TOKENPIN_MODE_OFF) {
-      ids_ = Ids::Of(terms_, request, reader.headers());
-    }
-    if (ids_ != nullptr) ids_->Redirect(tokenpin::view(request.target));
+  const bool is_read = reader.Read(envoy, terms_, &request);
+  // Of a first target without ids, nothing was kept.
+  if (is_read && ids_ == nullptr && terms_.mode() != TOKENPIN_MODE_OFF) {
+    ids_ = Ids::Of(terms_, request, reader.headers());
   }
+  if (ids_ != nullptr) ids_->Redirect(reader.headers().First(":path"));
   if (ids_ != nullptr && !ids_->Seals()) ids_.reset();
   if (terms_.settings().metadata) WriteMetadata(envoy, decision_, *terms_.config());
   try_.KeepHeaders(envoy, terms_.settings(), decision_);

@@ -48,7 +48,7 @@ class Stream {
   // True if the filter may change or refuse a request for its ids.
   bool opens() const { return terms_.mode() != TOKENPIN_MODE_OFF && !terms_.observes(); }
 
-  // What is rare is cold: its code lies apart from what every request runs.
+  // Rare functions are cold: their code lies apart from the code that every request runs.
   [[gnu::cold]] bool Continue(envoy_filter envoy, RequestReader& reader);
   bool Waits(envoy_filter envoy, RequestReader& reader, tokenpin::Request* request,
              bool end_of_stream);

@@ -162,6 +162,7 @@ void Stream::BeginSealing(envoy_filter envoy, const HeaderList& headers, bool en
 
 void Stream::Seal(envoy_filter envoy, Scratch& scratch, Bodies bodies, bool end_of_stream) {
   if (ids_ == nullptr || !ids_->sealing()) return;
+  ids_->Prefetch();
   std::string& sealed = scratch.text;
   sealed.clear();
   bool differs = false;

@@ -109,7 +109,7 @@ pub unsafe extern "C" fn tokenpin_affinity_size(
         // SAFETY: checked by `Parts`.
         let parts = unsafe { Parts::new(config) }?;
         // SAFETY: checked by `Out`.
-        unsafe { size.write(parts.layout()?.size) };
+        unsafe { size.write(parts.size()?) };
         Ok(())
     };
     // SAFETY: passed on.
@@ -171,7 +171,7 @@ pub unsafe extern "C" fn tokenpin_affinity_new(
         let affinity = Out::new(affinity)?;
         // SAFETY: checked by `Parts`.
         let parts = unsafe { Parts::new(config) }?;
-        let size = parts.layout()?.size;
+        let size = parts.size()?;
         // SAFETY: `malloc` may be called with any size.
         let memory = unsafe { malloc(size) };
         if memory.is_null() {

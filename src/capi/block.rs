@@ -167,19 +167,75 @@ pub(super) struct Parts<'c> {
     /// The additions to prefixes and to collections.
     words: [(Field, &'c [tokenpin_bytes]); 2],
     attributes: Attributes<'c>,
-    strings: [&'c [u8]; 4],
 }
 
-/// The places of the parts of a block.
-pub(super) struct Layout {
-    slots: usize,
-    index: usize,
-    index_len: usize,
-    rules: usize,
-    id_fields: usize,
-    words: usize,
-    strings: usize,
-    pub size: usize,
+/// A block that is filled from front to back. Without memory it only counts.
+struct Block {
+    memory: *mut u8,
+    span: Span,
+    used: usize,
+}
+
+impl Block {
+    /// Takes places for `count` items of `size` bytes.
+    #[inline(never)]
+    fn take_bytes(&mut self, count: usize, size: usize, align: usize) -> Result<*mut u8, Status> {
+        // No overflow: what is used is below `isize::MAX`.
+        let start = self.used.next_multiple_of(align);
+        let end = count.checked_mul(size).and_then(|len| start.checked_add(len));
+        self.used = end.filter(|&end| isize::try_from(end).is_ok()).ok_or(Status::Length)?;
+        Ok(self.memory.wrapping_add(start))
+    }
+
+    fn take<T>(&mut self, count: usize) -> Result<*mut T, Status> {
+        const { assert!(align_of::<T>() <= TOKENPIN_AFFINITY_ALIGN) };
+        self.take_bytes(count, size_of::<T>(), align_of::<T>()).map(<*mut u8>::cast)
+    }
+
+    /// Writes item `i` of places that were taken.
+    unsafe fn put<T>(&self, places: *mut T, i: usize, item: T) {
+        if !self.memory.is_null() {
+            // SAFETY: the block has memory, and `i` is below the number of places.
+            unsafe { places.add(i).write(item) }
+        }
+    }
+
+    /// Copies bytes that do not overlap the block. Without memory the copy is empty.
+    #[inline(never)]
+    unsafe fn copy(&mut self, bytes: tokenpin_bytes) -> Result<&'static [u8], Status> {
+        // SAFETY: passed on.
+        let bytes = unsafe { bytes.get() }?;
+        self.span.check_apart(Span::of(bytes))?;
+        let place = self.take_bytes(bytes.len(), 1, 1)?;
+        if self.memory.is_null() {
+            return Ok(&[]);
+        }
+        // SAFETY: just taken, and separate from the bytes.
+        unsafe {
+            place.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+            Ok(core::slice::from_raw_parts(place, bytes.len()))
+        }
+    }
+}
+
+/// Does `work` for each item, and says at which one it was refused.
+fn each<T>(
+    items: &[T],
+    field: Field,
+    mut work: impl FnMut(usize, &T) -> Result<(), Status>,
+) -> Result<(), Refusal> {
+    let mut items = items.iter().enumerate();
+    items.try_for_each(|(i, item)| work(i, item).map_err(|status| status.at(field, i)))
+}
+
+/// The parts of a filled block.
+struct Filled {
+    slots: *mut Slot,
+    index: *mut u32,
+    rules: *const Rule<'static>,
+    id_fields: *const IdKey<'static>,
+    words: [*mut &'static [u8]; 2],
+    strings: [&'static [u8]; 4],
 }
 
 impl Parts<'_> {
@@ -213,78 +269,78 @@ impl Parts<'_> {
                 words(Field::IdCollections, config.id_collections, config.id_collection_count)?,
             ];
             let attributes = config.attributes.get()?;
-            let strings = [
-                config.scope.get().map_err(at(Field::Scope))?,
-                config.cookie_name.get().map_err(at(Field::CookieName))?,
-                attributes.path,
-                attributes.domain,
-            ];
-            Ok(Self { config, slots, rules, id_fields, words, attributes, strings })
+            Ok(Self { config, slots, rules, id_fields, words, attributes })
         }
     }
 
+    /// Returns the size of the block. Checks only the fields that it depends on.
+    pub(super) fn size(&self) -> Result<usize, Refusal> {
+        let span = Span { start: 0, len: 0 };
+        let mut block = Block { memory: ptr::null_mut(), span, used: 0 };
+        // SAFETY: nothing is written to a block without memory.
+        unsafe { self.fill(&mut block) }?;
+        Ok(block.used)
+    }
+
+    /// Takes the places of all parts, and fills them except slots and index.
     #[inline(never)]
-    pub(super) fn layout(&self) -> Result<Layout, Refusal> {
+    unsafe fn fill(&self, block: &mut Block) -> Result<Filled, Refusal> {
         if self.slots.is_empty() || self.slots.len() > MAX_BUCKETS as usize {
             return Err(Status::SlotCount.at(Field::Slots, 0));
         }
-        let index_len = Affinity::index_len(self.slots.len());
-        let mut texts = 0_usize;
-        let mut add = |text: Result<&[u8], Status>, field, i| {
-            let text = text.map_err(|status| status.at(field, i))?;
-            texts = texts.checked_add(text.len()).ok_or(Status::Length)?;
-            Ok::<_, Refusal>(())
-        };
-        // SAFETY: checked by `get`.
-        unsafe {
-            for (i, rule) in self.rules.iter().enumerate() {
-                add(rule.get().map(|rule| rule.pattern), Field::Rules, i)?;
-            }
-            for (i, key) in self.id_fields.iter().enumerate() {
-                add(key.get().map(|key| key.name), Field::IdFields, i)?;
-            }
-            for (field, words) in self.words {
-                for (i, word) in words.iter().enumerate() {
-                    add(word.get(), field, i)?;
-                }
-            }
-        }
-        let end = |start: usize, count: usize, size: usize| {
-            count.checked_mul(size).and_then(|len| start.checked_add(len)).ok_or(Status::Length)
-        };
-        // Slots, rules and the parts behind them have an alignment of 8 or less, the index of 4.
-        let slots = size_of::<tokenpin_affinity>().next_multiple_of(8);
-        let index = end(slots, self.slots.len(), size_of::<Slot>())?;
-        let rules = end(index, index_len, size_of::<u32>())?;
-        let rules = rules.checked_next_multiple_of(8).ok_or(Status::Length)?;
-        let id_fields = end(rules, self.rules.len(), size_of::<Rule<'_>>())?;
-        let words = end(id_fields, self.id_fields.len(), size_of::<IdKey<'_>>())?;
+        block.take::<tokenpin_affinity>(1)?;
+        let slots = block.take(self.slots.len())?;
+        let index = block.take(Affinity::index_len(self.slots.len()))?;
+        let rules = block.take(self.rules.len())?;
+        let id_fields = block.take(self.id_fields.len())?;
         let [(_, prefixes), (_, collections)] = self.words;
-        let strings = end(words, prefixes.len(), size_of::<&[u8]>())?;
-        let strings = end(strings, collections.len(), size_of::<&[u8]>())?;
-        let mut size = end(strings, texts, 1)?;
-        for string in self.strings {
-            size = end(size, string.len(), 1)?;
+        let words = [block.take(prefixes.len())?, block.take(collections.len())?];
+        let mut strings: [&'static [u8]; 4] = [&[]; 4];
+        // SAFETY: checked by `get`; as many places were taken as there are items.
+        unsafe {
+            each(self.rules, Field::Rules, |i, rule| {
+                let rule = rule.with(block.copy(rule.pattern)?)?;
+                block.put(rules, i, rule);
+                Ok(())
+            })?;
+            each(self.id_fields, Field::IdFields, |i, key| {
+                let key = key.with(block.copy(key.name)?)?;
+                block.put(id_fields, i, key);
+                Ok(())
+            })?;
+            for (places, (field, given)) in words.into_iter().zip(self.words) {
+                each(given, field, |i, word| {
+                    let word = block.copy(*word)?;
+                    block.put(places, i, word);
+                    Ok(())
+                })?;
+            }
+            let given = [
+                (Field::Scope, self.config.scope),
+                (Field::CookieName, self.config.cookie_name),
+                (Field::Path, self.attributes.path.into()),
+                (Field::Domain, self.attributes.domain.into()),
+            ];
+            for (copy, (field, string)) in strings.iter_mut().zip(given) {
+                *copy = block.copy(string).map_err(|status| status.at(field, 0))?;
+            }
         }
-        if isize::try_from(size).is_err() {
-            return Err(Status::Length.into());
-        }
-        Ok(Layout { slots, index, index_len, rules, id_fields, words, strings, size })
+        Ok(Filled { slots, index, rules, id_fields, words, strings })
     }
 
     /// Builds the affinity in a block of `size` bytes at `memory`, which is not null and aligned.
     /// If it fails, the block holds nothing secret.
-    #[expect(clippy::cast_ptr_alignment, reason = "`layout` aligns every part")]
+    #[expect(clippy::cast_ptr_alignment, reason = "`memory` is aligned")]
     pub(super) unsafe fn build(
         &self,
         memory: *mut u8,
         size: usize,
     ) -> Result<*mut tokenpin_affinity, Refusal> {
-        let layout = self.layout()?;
-        if size < layout.size {
+        let needed = self.size()?;
+        if size < needed {
             return Err(Status::BufferTooSmall.into());
         }
-        let block = Span { start: memory.addr(), len: layout.size };
+        let block = Span { start: memory.addr(), len: needed };
         block.check_apart_from(&[
             Span::of(core::slice::from_ref(self.config)),
             Span::of(self.slots),
@@ -292,58 +348,19 @@ impl Parts<'_> {
             Span::of(self.id_fields),
         ])?;
         block.check_apart_from(&self.words.map(|(_, words)| Span::of(words)))?;
-        block.check_apart_from(&self.strings.map(Span::of))?;
-        // SAFETY: `layout` keeps every part within `size` bytes and aligned, and no two overlap;
-        // `copy` advances by what it copies. Every place is written before it is borrowed. The
-        // borrows live as long as the block, which is what `'static` stands for: the handle is
-        // reached only through the block.
+        // SAFETY: `fill` keeps every part within `needed` bytes and aligned, and no two overlap.
+        // Every place is written before it is borrowed. The borrows live as long as the block, which
+        // is what `'static` stands for: the handle is reached only through the block.
         unsafe {
-            let slots = memory.add(layout.slots).cast::<Slot>();
-            for (i, slot) in self.slots.iter().enumerate() {
-                let at = |status: Status| status.at(Field::Slots, i);
-                block.check_apart(Span::of(slot.identity.get().map_err(at)?)).map_err(at)?;
-                slots.add(i).write(slot.get().map_err(at)?);
-            }
-            let index = memory.add(layout.index).cast::<u32>();
-            index.write_bytes(0, layout.index_len);
-
-            let mut free = memory.add(layout.strings);
-            let mut copy = |bytes: &[u8]| -> &'static [u8] {
-                let start = free;
-                start.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
-                free = start.add(bytes.len());
-                core::slice::from_raw_parts(start, bytes.len())
-            };
-            let mut keep = |text: &[u8], field, i| {
-                block.check_apart(Span::of(text)).map_err(|status| status.at(field, i))?;
-                Ok::<_, Refusal>(copy(text))
-            };
-            let rules = memory.add(layout.rules).cast::<Rule<'static>>();
-            for (i, rule) in self.rules.iter().enumerate() {
-                let rule = rule.get()?;
-                let pattern = keep(rule.pattern, Field::Rules, i)?;
-                rules.add(i).write(Rule { pattern, ..rule });
-            }
-            let rules = core::slice::from_raw_parts(rules, self.rules.len());
-            let id_fields = memory.add(layout.id_fields).cast::<IdKey<'static>>();
-            for (i, key) in self.id_fields.iter().enumerate() {
-                let key = key.get()?;
-                let name = keep(key.name, Field::IdFields, i)?;
-                id_fields.add(i).write(IdKey { name, ..key });
-            }
-            let id_fields = core::slice::from_raw_parts(id_fields, self.id_fields.len());
-            let mut words = memory.add(layout.words).cast::<&'static [u8]>();
-            let mut added: [&'static [&'static [u8]]; 2] = [&[]; 2];
-            for (added, (field, given)) in added.iter_mut().zip(self.words) {
-                for (i, word) in given.iter().enumerate() {
-                    words.add(i).write(keep(word.get()?, field, i)?);
-                }
-                *added = core::slice::from_raw_parts(words, given.len());
-                words = words.add(given.len());
-            }
-            let [prefixes, collections] = added;
-            let [scope, name, path, domain] = self.strings.map(&mut copy);
-
+            let filled = self.fill(&mut Block { memory, span: block, used: 0 })?;
+            each(self.slots, Field::Slots, |i, slot| {
+                let identity = slot.identity.get()?;
+                block.check_apart(Span::of(identity))?;
+                filled.slots.add(i).write(slot.with(identity)?);
+                Ok(())
+            })?;
+            let index_len = Affinity::index_len(self.slots.len());
+            filled.index.write_bytes(0, index_len);
             let keys = |keys, count, field| {
                 let keys = array(keys, count)
                     .and_then(|keys| block.check_apart(Span::of(keys)).map(|()| keys))
@@ -353,26 +370,30 @@ impl Parts<'_> {
             let id_keys = keys(self.config.id_keys, self.config.id_key_count, Field::IdKeys)?;
             let keys =
                 keys(self.config.cookie_keys, self.config.cookie_key_count, Field::CookieKeys)?;
+            let [scope, name, path, domain] = filled.strings;
+            let [(_, prefixes), (_, collections)] = self.words;
             let mut config = self.config.get()?;
             config.scope = scope;
             config.cookie_name = Some(name).filter(|name| !name.is_empty());
             config.attributes = Attributes { path, domain, ..self.attributes };
-            config.rules = rules;
-            config.ids.fields = Fields { keys: id_fields, prefixes, collections };
-            let slots = core::slice::from_raw_parts(slots, self.slots.len());
-            let index = core::slice::from_raw_parts_mut(index, layout.index_len);
+            config.rules = core::slice::from_raw_parts(filled.rules, self.rules.len());
+            config.ids.fields = Fields {
+                keys: core::slice::from_raw_parts(filled.id_fields, self.id_fields.len()),
+                prefixes: core::slice::from_raw_parts(filled.words[0], prefixes.len()),
+                collections: core::slice::from_raw_parts(filled.words[1], collections.len()),
+            };
+            let slots = core::slice::from_raw_parts(filled.slots, self.slots.len());
+            let index = core::slice::from_raw_parts_mut(filled.index, index_len);
             let affinity = Affinity::with_keys(config, (&keys, &id_keys), slots, index)?;
             let handle = memory.cast::<tokenpin_affinity>();
-            handle.write(tokenpin_affinity { mark: MARK, size: layout.size, affinity });
+            handle.write(tokenpin_affinity { mark: MARK, size: needed, affinity });
             Ok(handle)
         }
     }
 }
 
 impl tokenpin_slot_config {
-    unsafe fn get(&self) -> Result<Slot, Status> {
-        // SAFETY: passed on.
-        let identity = unsafe { self.identity.get() }?;
+    fn with(&self, identity: &[u8]) -> Result<Slot, Status> {
         if State::from_number(self.status.state) != Some(State::Vacant) {
             return Ok(Slot::new(identity, self.status.get()?)?);
         }

@@ -207,17 +207,22 @@ impl tokenpin_attributes {
 
 impl tokenpin_rule {
     pub(super) unsafe fn get<'a>(&self) -> Result<Rule<'a>, Status> {
+        // SAFETY: passed on.
+        self.with(unsafe { self.pattern.get() }?)
+    }
+
+    /// Returns the rule with a copy of its pattern.
+    pub(super) fn with<'a>(&self, pattern: &'a [u8]) -> Result<Rule<'a>, Status> {
         let group = Group::from_number(self.group).ok_or(Status::BadEnum)?;
         let ids = Ids::from_number(self.ids).ok_or(Status::BadEnum)?;
-        // SAFETY: passed on.
-        Ok(Rule { pattern: unsafe { self.pattern.get() }?, group, ids })
+        Ok(Rule { pattern, group, ids })
     }
 }
 
 impl tokenpin_id_field {
-    pub(super) unsafe fn get<'a>(&self) -> Result<IdKey<'a>, Status> {
+    /// Returns the key with a copy of its name.
+    pub(super) fn with<'a>(&self, name: &'a [u8]) -> Result<IdKey<'a>, Status> {
         let kind = KeyKind::from_number(self.kind).ok_or(Status::BadEnum)?;
-        // SAFETY: passed on.
-        Ok(IdKey { name: unsafe { self.name.get() }?, kind })
+        Ok(IdKey { name, kind })
     }
 }

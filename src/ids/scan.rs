@@ -26,10 +26,11 @@ const STOP: &[u8; 4] = b"DONE";
 const TAIL_AT: usize = HEAD_LEN;
 const OUT_AT: usize = TAIL_AT + MARK_LEN;
 
-/// What a document is read for.
+/// The purpose of reading a document.
 pub(crate) struct Reading<'r> {
-    /// The keys that are read, and whether the case of their letters counts.
+    /// The keys that are read.
     pub fields: &'r Fields<'r>,
+    /// The case of their letters is ignored.
     pub any_case: bool,
     /// The letters with which added keys may begin.
     pub added_letters: u32,
@@ -170,12 +171,14 @@ impl Level {
     }
 }
 
-/// Two bits for each open level. Those of the innermost are the lowest.
+/// The open levels, as a stack of two bits each.
 #[derive(Clone, Copy)]
 struct Levels {
+    /// The innermost 32 levels. The innermost is the lowest.
     top: u64,
-    /// The number of open levels, and `top` as it was at every 32nd of them.
+    /// The number of open levels.
     depth: u32,
+    /// `top` before the first level, the 33rd, the 65th, ..
     below: [u64; LEVELS as usize / 32],
 }
 
@@ -575,7 +578,8 @@ impl Scanner {
         }
     }
 
-    /// Ends a value at `at`. Returns the position behind it and the usual comma.
+    /// Ends a value at `at`. Returns the position behind it and the usual comma. This is one copy
+    /// for all callers.
     #[inline(never)]
     fn end_value(&mut self, input: &[u8], at: usize) -> usize {
         self.state = self.after_value();
@@ -661,7 +665,7 @@ impl Scanner {
         self.found = ids.then(|| (self.innermost(), KeyKind::Id));
     }
 
-    /// Passes the rest of the document unchanged.
+    /// Passes the rest of the document unchanged. This is one copy for all callers.
     #[inline(never)]
     pub(crate) fn give_up(&mut self) {
         (self.state, self.held, self.escaped) = (State::Broken, 0, false);
@@ -719,7 +723,7 @@ impl Scanner {
         Some(Spot { key, kind, level: self.levels.depth, held_by })
     }
 
-    /// Continues a string that may be an id.
+    /// Continues a string that may be an id. Not inlined, because this is rare.
     #[inline(never)]
     fn candidate(&mut self, reading: &mut Reading<'_>, text: &[u8]) -> Step {
         let before = self.escaped;
@@ -759,7 +763,6 @@ impl Scanner {
     }
 
     /// Handles a string that is too long for an id, given its first bytes.
-    #[inline(never)]
     fn leave_long(reading: &mut Reading<'_>, spot: Spot, front: &[u8], more: &[u8]) {
         if holds(b'\\', front) || holds(b'\\', more) {
             reading.by.too_long(spot);
@@ -773,7 +776,8 @@ impl Scanner {
         Step { pass: 0, taken: 0, put }
     }
 
-    /// Continues encrypted content. Everything passes, except an end that may be a mark.
+    /// Continues encrypted content. Everything passes, except an end that may be a mark. Not
+    /// inlined, because this is rare.
     #[inline(never)]
     fn content(&mut self, reading: &mut Reading<'_>, text: &[u8]) -> Step {
         let end = find_either(b'"', b'\\', text);
@@ -874,7 +878,8 @@ impl Scanner {
         }
     }
 
-    /// Continues an escape of encrypted content. Returns whether this byte belongs to it.
+    /// Continues an escape of encrypted content. Returns whether this byte belongs to it. Not
+    /// inlined, because this is rare.
     #[inline(never)]
     fn content_escape(&mut self, byte: u8) -> bool {
         let digit = char::from(byte).to_digit(16).and_then(|digit| u16::try_from(digit).ok());

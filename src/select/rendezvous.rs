@@ -109,7 +109,7 @@ pub(crate) struct Champion {
 }
 
 impl Champion {
-    /// No champion yet: every weight beats 0.
+    /// No champion yet.
     pub(crate) const NONE: Self = Self { rank: 0, weight: 0 };
 
     #[inline]
@@ -125,7 +125,8 @@ impl Champion {
     /// Compares with the draw of the slot `index`, the next in order.
     #[inline]
     pub(crate) fn meet(&mut self, index: u32, weight: u32, r: u64) {
-        if (Draw { r, weight }).beats(self.draw()) {
+        // Every weight beats 0, without a logarithm.
+        if self.weight == 0 || (Draw { r, weight }).beats(self.draw()) {
             *self = Self { rank: Self::rank(index, r), weight };
         }
     }

@@ -1,7 +1,8 @@
 //! Every fault of a pointer, one at a time, in each function of the ids: null, misaligned, a length
-//! that is zero or impossible, a buffer that is a byte short, a thing that was never begun, and each
-//! memory that is written at the front and at the back of each other. All memory is allocated to
-//! the byte, and outputs are uninitialised. An overlap that no status refuses does no harm.
+//! that is zero or impossible, a buffer that is a byte short, an object that was never begun. Each
+//! memory that is written lies once over the front and the back of each other. All memory is
+//! allocated to the byte, and outputs are uninitialised. An overlap that no status refuses does no
+//! harm.
 
 use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
 use std::ptr::null_mut;
@@ -155,7 +156,7 @@ impl Row<'_> {
         for (i, written) in self.params.iter().enumerate().filter(|(_, it)| it.is_written()) {
             for (j, other) in self.params.iter().enumerate().filter(|(j, _)| *j != i) {
                 let refused = self.apart.iter().any(|(it, from)| *it == i && from.contains(&j));
-                // What is begun, and bytes that are rewritten, are apart from all.
+                // The memory of objects that were begun, and bytes that are rewritten, is separate.
                 if refused || other.is_read() && !written.is_read() {
                     self.overlap((i, written), (j, other), refused);
                 }

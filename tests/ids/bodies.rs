@@ -10,7 +10,7 @@ use crate::docs::{below, document, pick};
 use crate::world::{pin, ring};
 
 /// The number of random bodies of each sort.
-const BODIES: usize = cases(2_000, 6);
+const BODIES: usize = cases(2_000, 5);
 
 pub fn rules(ring: &IdRing, mode: Mode) -> Rules<'_> {
     Rules::new(IdSealer::new(ring, b"", b"").unwrap(), mode)

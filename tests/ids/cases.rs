@@ -227,7 +227,7 @@ fn a_string_is_looked_at_up_to_512_bytes() {
         let escapes = (len - 5) / 6;
         "resp_".to_owned() + &"\\u0031".repeat(escapes) + &"1".repeat(len - 5 - 6 * escapes)
     };
-    for (len, sealed) in [(511, true), (512, true), (513, false), (1500, false)] {
+    for (len, sealed) in [(511, true), (512, true), (513, false), (cases(1500, 600), false)] {
         let body = format!(r#"{{"id":"{}"}}"#, escaped(len));
         assert_eq!(seal(&body) != body, sealed, "{len}");
         let (_, summary) = open(&body);
@@ -448,7 +448,7 @@ fn what_others_sealed_is_refused_or_plain() {
 #[test]
 fn encrypted_content_is_marked_and_the_mark_taken_off() {
     let ring = ring();
-    for content in ["g", "gAAAA", &"gAAAAA/+-_=".repeat(40), "a\\/b\\/c", "\\u0067AAA"] {
+    for content in sample(3, ["g", "gAAAA", &"gAAAAA/+-_=".repeat(40), "a\\/b\\/c", "\\u0067AAA"]) {
         let body =
             format!(r#"{{"output":[{{"type":"reasoning","encrypted_content":"{content}"}}]}}"#);
         let marked = seal(&body);
@@ -907,7 +907,7 @@ fn the_model_reads_what_serde_json_reads() {
     }
     let mut random = tokenpin_test_support::random::Random::new("the model and serde_json");
     let mut read = 0;
-    for _ in 0..cases(4_000, 2) {
+    for _ in 0..cases(4_000, 1) {
         let body = crate::docs::document(&mut random);
         if let Ok(json) = serde_json::from_slice::<Json>(&body) {
             let (node, whole) = parse(&body, false);

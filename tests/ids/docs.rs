@@ -3,6 +3,7 @@
 use tokenpin::ids::{KEYS, KeyKind};
 use tokenpin::{CookieKey, IdRing, IdSealer, Role, Secret};
 use tokenpin_test_support::random::Random;
+use tokenpin_test_support::sample::cases;
 
 use crate::world::{ALNUM, HEX, characters, pin, ring, uuid};
 
@@ -161,7 +162,7 @@ fn key(random: &mut Random) -> String {
 }
 
 /// Writes a value with at most `levels` more levels.
-pub fn value(random: &mut Random, levels: u32, of: Option<&str>, out: &mut String) {
+pub fn value(random: &mut Random, levels: usize, of: Option<&str>, out: &mut String) {
     blanks(random, out);
     let escapes = pick(random, &[0, 0, 0, 3, 50]);
     match random.below(if levels == 0 { 4 } else { 10 }) {
@@ -186,7 +187,7 @@ pub fn value(random: &mut Random, levels: u32, of: Option<&str>, out: &mut Strin
     blanks(random, out);
 }
 
-pub fn object(random: &mut Random, levels: u32, out: &mut String) {
+pub fn object(random: &mut Random, levels: usize, out: &mut String) {
     out.push('{');
     for i in 0..random.below(6) {
         if i > 0 {
@@ -231,14 +232,17 @@ pub fn object(random: &mut Random, levels: u32, out: &mut String) {
     out.push('}');
 }
 
+/// The greatest number of levels of a document, whose length grows with it.
+const LEVELS: usize = cases(5, 2);
+
 /// Returns a document, usually a valid one.
 pub fn document(random: &mut Random) -> Vec<u8> {
     let mut out = String::new();
     blanks(random, &mut out);
     if random.below(8) == 0 {
-        value(random, 5, None, &mut out);
+        value(random, LEVELS, None, &mut out);
     } else {
-        object(random, 5, &mut out);
+        object(random, LEVELS, &mut out);
     }
     blanks(random, &mut out);
     let right = out.into_bytes();

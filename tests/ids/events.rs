@@ -72,7 +72,7 @@ fn any_stream_cut_anywhere_is_sealed_as_the_model_says() {
     let rules = rules(&ring, Mode::Seal);
     let with = Sealing { rules: &rules, pin: pin("a"), echo: &Echo::new(), origin: None };
     let mut sealed_ids = 0;
-    for _ in 0..cases(2_000, 2) {
+    for _ in 0..cases(2_000, 4) {
         let body = stream(&mut random);
         let (edits, unexpected) = model::seal_events(&body, &rules, Ids::Items, pin("a"));
         sealed_ids += edits.len();

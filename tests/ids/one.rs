@@ -74,7 +74,7 @@ fn every_id_comes_back() {
     let ring = ring();
     let other = IdRing::new(&[key(1, Role::Accept), key(2, Role::Sign)], None).unwrap();
     let mut random = Random::new("every id");
-    for _ in 0..cases(20_000, 10) {
+    for _ in 0..cases(20_000, 6) {
         let mut native = match random.below(4) {
             0 => {
                 let len = 1 + usize::try_from(random.below(255)).unwrap();

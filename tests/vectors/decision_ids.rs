@@ -19,7 +19,7 @@ use crate::{
     finish_json, hex64, setup, some_cookie, text,
 };
 
-const DRAWN: u64 = cases(600, 20) as u64;
+const DRAWN: u64 = cases(600, 12) as u64;
 const SETUPS: u64 = 60;
 
 fn setup_with_ids(numbers: &mut Numbers, number: u64) -> Setup {

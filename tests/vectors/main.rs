@@ -55,7 +55,7 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 /// The number of drawn selections and decisions.
-const DRAWN: u64 = cases(600, 30) as u64;
+const DRAWN: u64 = cases(600, 20) as u64;
 
 /// Makes a case of a file. Under Miri, which takes longer to write a case than the library takes to
 /// answer it, only one in sixteen is made.

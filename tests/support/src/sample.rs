@@ -1,8 +1,8 @@
-//! The part of a test that Miri runs. Nothing else in tests/ asks for Miri.
+//! The part of a test that Miri runs: the one place that scales tests for it.
 //!
-//! It interprets the code, some thousand times slower than a processor runs it, and looks for
-//! undefined behaviour. The core itself has no unsafe code (only memchr, below it, has), so a
-//! sample of its cases is enough. The C ABI has some, and tests/c_abi runs whole.
+//! Miri interprets the code, some thousand times slower than a processor runs it, and looks for
+//! undefined behaviour. The core has no unsafe code (only memchr, below it, has), so a sample of
+//! its cases is enough. The C ABI has all unsafe code, and `tests/c_abi` runs whole.
 
 /// True under Miri: only a sample of the cases is tried.
 pub const SAMPLED: bool = cfg!(miri);

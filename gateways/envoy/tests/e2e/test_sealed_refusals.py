@@ -1,4 +1,4 @@
-"""Sealed ids that no account serves, and how that is said."""
+"""Sealed ids that no account serves, and the answers to them."""
 
 import json
 from pathlib import Path
