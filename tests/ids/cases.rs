@@ -497,6 +497,41 @@ fn encrypted_content_is_marked_and_the_mark_taken_off() {
     }
 }
 
+/// Every escape of JSON is its character, in ids and in the head of encrypted content.
+#[test]
+fn every_escape_is_understood() {
+    let ring = ring();
+    let ids = IdSealer::new(&ring, b"", b"").unwrap();
+    for (escape, character) in [
+        (r"\b", Some('\x08')),
+        (r"\f", Some('\x0c')),
+        (r"\n", Some('\n')),
+        (r"\r", Some('\r')),
+        (r"\t", Some('\t')),
+        (r"\/", Some('/')),
+        (r"\\", Some('\\')),
+        (r#"\""#, Some('"')),
+        (r"\u005f", Some('_')),
+        (r"\u005F", Some('_')),
+        (r"\x", None),
+        (r"\u00g0", None),
+    ] {
+        // What is a text names something.
+        let (_, summary) = open(&format!(r#"{{"previous_response_id":"resp_{escape}1"}}"#));
+        assert_eq!(
+            (summary.plain, summary.existing),
+            (u32::from(character.is_some()), character.is_some()),
+            "{escape}"
+        );
+        let body = format!(r#"{{"encrypted_content":"gAAA{escape}x"}}"#);
+        let marked = character.map_or(body.clone(), |character| {
+            let mark = ids.mark(format!("gAAA{character}x").as_bytes(), pin("a")).unwrap();
+            body.replace("x\"}", &format!("x{}\"}}", String::from_utf8(mark.to_vec()).unwrap()))
+        });
+        assert_eq!(seal(&body), marked, "{escape}");
+    }
+}
+
 #[test]
 fn an_id_comes_back_as_the_client_wrote_it() {
     let ring = ring();
