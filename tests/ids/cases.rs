@@ -516,7 +516,7 @@ fn every_escape_is_understood() {
         (r"\x", None),
         (r"\u00g0", None),
     ] {
-        // What is a text names something.
+        // A text names something.
         let (_, summary) = open(&format!(r#"{{"previous_response_id":"resp_{escape}1"}}"#));
         assert_eq!(
             (summary.plain, summary.existing),
