@@ -349,8 +349,8 @@ impl Parts<'_> {
         ])?;
         block.check_apart_from(&self.words.map(|(_, words)| Span::of(words)))?;
         // SAFETY: `fill` keeps every part within `needed` bytes and aligned, and no two overlap.
-        // Every place is written before it is borrowed. The borrows live as long as the block, which
-        // is what `'static` stands for: the handle is reached only through the block.
+        // Every place is written before it is borrowed. The borrows live as long as the block: that
+        // is what `'static` stands for. The handle is reached only through the block.
         unsafe {
             let filled = self.fill(&mut Block { memory, span: block, used: 0 })?;
             each(self.slots, Field::Slots, |i, slot| {

@@ -5,7 +5,7 @@
 //! harm.
 
 use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
-use std::ptr::null_mut;
+use std::ptr::{null_mut, without_provenance_mut};
 
 use super::*;
 
@@ -76,7 +76,7 @@ impl Memory {
         let size = param.size;
         let layout = Layout::from_size_align(size, 16).unwrap();
         if size == 0 {
-            return Self(layout.dangling_ptr().as_ptr(), layout);
+            return Self(without_provenance_mut(16), layout);
         }
         // SAFETY: there is something to allocate, with room for what is copied.
         unsafe {
@@ -146,7 +146,7 @@ impl Row<'_> {
             let memory = self.memory();
             is((self.call)(&self.args(&memory)), Status::BufferTooSmall);
             // SAFETY: the length needed was written.
-            self.params[i].size = unsafe { memory[i + 1].0.cast::<usize>().read() };
+            self.params[i].size = unsafe { memory[i + 1].0.cast::<usize>().read_unaligned() };
         }
         let memory = self.memory();
         is((self.call)(&self.args(&memory)), Status::Ok);
@@ -174,7 +174,7 @@ impl Row<'_> {
             Role::Bytes | Role::Body => {
                 self.with(i, null(1), Status::NullPointer);
                 self.with(i, null(0), param.empty);
-                let nowhere = Layout::new::<u8>().dangling_ptr().as_ptr();
+                let nowhere = without_provenance_mut(1);
                 self.with(i, Arg { at: nowhere, len: 0 }, param.empty);
                 self.with(i, Arg { at, len: TOO_LONG }, Status::Length);
                 self.with(i, Arg { at, len: usize::MAX }, Status::Length);
@@ -328,6 +328,7 @@ fn every_pointer_to_one_id() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a row for each function")]
 fn every_pointer_to_the_ids_of_a_request() {
     let affinity = affinity();
     let the_affinity = param(Role::Handle, affinity.cast_const());

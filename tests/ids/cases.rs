@@ -343,7 +343,7 @@ fn the_case_of_letters_counts_unless_strict() {
     }
 }
 
-/// Each event of a request is a separate document.
+/// Each event in a request is a separate document.
 #[test]
 fn what_an_event_leaves_open_ends_with_it() {
     let id = sealed_id("msg_1", "a");
