@@ -105,7 +105,8 @@ fn documents_that_are_easily_read_wrongly() {
         br#"[{"id":"<resp_1>"},[{"id":"<resp_2>"}],"resp_3",{"id":[{"id":"<resp_4>"}]}]"#,
         // Blanks wherever they may be, and none.
         b" \t\r\n{ \"id\"\r\n:\t\"<resp_1>\"\n, \"file_ids\" : [ \"<file-1>\"\t,\n\"<file-2>\" ] } \r\n",
-        br#"{"a": 7, "b": [1, 2, {"c": true }], "d": {"e": null}, "id": "<resp_1>", "x": [ ], "y": { } , "file_id": "<file-1>"}"#,
+        br#"{"a": 7, "b": [1, 2, {"c": true }], "d": {"e": null}, "id": "<resp_1>"}"#,
+        br#"{"a": [ ], "b": { } , "file_id": "<file-1>"}"#,
         b"{\n  \"a\": {\n    \"b\": [\n      1,\n      \"x\"\n    ],\n    \"id\": \"<resp_1>\"\n  },\n\
           \"c\":\n\"d\",\n  \"file_id\":\t\"<file-1>\"\n}\n",
         br#"{"id":"<resp_1>","a":{},"b":[],"c":[[],{}],"d":"","e":0,"f":[0,1],"id":"<resp_2>"}"#,
