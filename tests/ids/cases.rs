@@ -497,6 +497,41 @@ fn encrypted_content_is_marked_and_the_mark_taken_off() {
     }
 }
 
+/// Every escape of JSON is its character, in ids and in the head of encrypted content.
+#[test]
+fn every_escape_is_understood() {
+    let ring = ring();
+    let ids = IdSealer::new(&ring, b"", b"").unwrap();
+    for (escape, character) in [
+        (r"\b", Some('\x08')),
+        (r"\f", Some('\x0c')),
+        (r"\n", Some('\n')),
+        (r"\r", Some('\r')),
+        (r"\t", Some('\t')),
+        (r"\/", Some('/')),
+        (r"\\", Some('\\')),
+        (r#"\""#, Some('"')),
+        (r"\u005f", Some('_')),
+        (r"\u005F", Some('_')),
+        (r"\x", None),
+        (r"\u00g0", None),
+    ] {
+        // A text names something.
+        let (_, summary) = open(&format!(r#"{{"previous_response_id":"resp_{escape}1"}}"#));
+        assert_eq!(
+            (summary.plain, summary.existing),
+            (u32::from(character.is_some()), character.is_some()),
+            "{escape}"
+        );
+        let body = format!(r#"{{"encrypted_content":"gAAA{escape}x"}}"#);
+        let marked = character.map_or(body.clone(), |character| {
+            let mark = ids.mark(format!("gAAA{character}x").as_bytes(), pin("a")).unwrap();
+            body.replace("x\"}", &format!("x{}\"}}", String::from_utf8(mark.to_vec()).unwrap()))
+        });
+        assert_eq!(seal(&body), marked, "{escape}");
+    }
+}
+
 #[test]
 fn an_id_comes_back_as_the_client_wrote_it() {
     let ring = ring();
@@ -714,12 +749,14 @@ fn a_configuration_adds_to_the_table() {
         assert_eq!(more.check(), Err(Error::IdField.at(field, 32)));
     }
     let rules = Rules { fields, ..rules(&ring, Mode::Seal) };
-    let body = br#"{"job_ref":"job-x-1","a":{"job_ref":"job-1"},"private":{"id":"resp_1"}}"#;
-    let out = String::from_utf8(seal_as(&rules, Ids::Both, &Echo::new(), body)).unwrap();
-    assert_eq!(
-        out,
-        String::from_utf8(body.to_vec()).unwrap().replace("job-x-1", &sealed_id("job-x-1", "a"))
-    );
+    // The keys of the table count as before.
+    let body =
+        r#"{"job_ref":"job-x-1","id":"resp_2","a":{"job_ref":"job-1"},"private":{"id":"resp_1"}}"#;
+    let out = seal_as(&rules, Ids::Both, &Echo::new(), body.as_bytes());
+    let expected = ["job-x-1", "resp_2"]
+        .iter()
+        .fold(body.to_owned(), |body, id| body.replace(id, &sealed_id(id, "a")));
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
     // A prefix without `_` or `-` at its end works too, and its ids are opened again.
     for (prefix, native) in
         [("job", "job1"), ("job-x", "job-x1"), ("J", "J"), ("resp_67ccd3", "resp_67ccd3da")]

@@ -105,6 +105,10 @@ fn documents_that_are_easily_read_wrongly() {
         br#"[{"id":"<resp_1>"},[{"id":"<resp_2>"}],"resp_3",{"id":[{"id":"<resp_4>"}]}]"#,
         // Blanks wherever they may be, and none.
         b" \t\r\n{ \"id\"\r\n:\t\"<resp_1>\"\n, \"file_ids\" : [ \"<file-1>\"\t,\n\"<file-2>\" ] } \r\n",
+        br#"{"a": 7, "b": [1, 2, {"c": true }], "d": {"e": null}, "id": "<resp_1>"}"#,
+        br#"{"a": [ ], "b": { } , "file_id": "<file-1>"}"#,
+        b"{\n  \"a\": {\n    \"b\": [\n      1,\n      \"x\"\n    ],\n    \"id\": \"<resp_1>\"\n  },\n\
+          \"c\":\n\"d\",\n  \"file_id\":\t\"<file-1>\"\n}\n",
         br#"{"id":"<resp_1>","a":{},"b":[],"c":[[],{}],"d":"","e":0,"f":[0,1],"id":"<resp_2>"}"#,
         // Brackets and quotes in strings.
         br#"{"text":"{\"id\":\"resp_1\"}","x":"]}[{","metadata":{"a":"}\"","b":["]"]},"id":"<resp_1>"}"#,
@@ -160,6 +164,9 @@ fn documents_that_are_broken_pass_from_there_on() {
             b"\"x\",{\"id\":\"resp_1\"}",
             b"{\"a\":[1},\"id\":\"resp_1\"}",
             b"{\"a\":{\"b\":\"\"],\"id\":\"resp_1\"}",
+            b"{\"a\":1",
+            b"[null",
+            b"\"resp_1",
             b"[DONE,",
             b"[DATA]",
             b"[DONE]]",
@@ -206,6 +213,7 @@ fn streams_that_are_easily_read_wrongly() {
         // Fields that are nearly `data`.
         (b"dat: {\"id\":\"resp_1\"}\ndatab: {\"id\":\"resp_1\"}\nDATA: {\"id\":\"resp_1\"}\n\n", 0),
         (b"data : {\"id\":\"resp_1\"}\n\n", 0),
+        (b"ddata: {\"id\":\"resp_1\"}\ndatadata: {\"id\":\"resp_1\"}\n\n", 0),
         (b"data: {\"id\":\"<resp_1>\"}\n data: {\"id\":\"resp_1\"}\n:data: {\"id\":\"resp_1\"}\n\n", 0),
         (b"id: resp_1\nevent: {\"id\":\"resp_1\"}\nretry: 1\n\ndata: {\"id\":\"<resp_1>\"}\n\n", 0),
         // No blank line at the end; no line end at all; empty events.
