@@ -88,6 +88,7 @@ $(SMALL): $(SOURCES) packaging/fast.txt packaging/listed.sh Makefile common.mk
 $(ARCHIVE): $(SMALL)
 	@echo 'the same, with minsize for what $(SMALL) lists'
 	@$(STATICLIB) -C llvm-args="$$(sed 's/.*/-force-attribute=&:minsize/' $(SMALL))"
+	@touch $@  # cargo leaves the time of an earlier build
 
 # One object, in which every global symbol that is not ours is local. So the static library can be
 # linked with other Rust libraries, whose runtimes define the same symbols. Sections that our code

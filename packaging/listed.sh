@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints the symbols of the functions that a list names by a part of their demangled names, or those
-# of all others.
+# Prints the symbols of the functions whose demangled names match a line of a list, a regular
+# expression, or those of all others.
 #
 #   listed.sh [--others] LIST OBJECT    uses NM from the environment
 #
@@ -24,8 +24,8 @@ names=$("$NM" --defined-only --demangle "$object" 2>/dev/null | cut -d' ' -f3-)
 functions=$(paste <(echo "$symbols") <(echo "$names") | awk '$2 ~ /^[tT]$/')
 
 while read -r line; do
-  grep -q -F -e "$line" <<<"$functions" || echo "$list: no function matches $line" >&2
+  grep -q -E -e "$line" <<<"$functions" || echo "$list: no function matches $line" >&2
 done <<<"$lines"
 
-grep "${which[@]}" -F -e "$lines" <<<"$functions" | cut -f1 | awk '{ print $3 }' ||
+grep "${which[@]}" -E -e "$lines" <<<"$functions" | cut -f1 | awk '{ print $3 }' ||
   { echo "$object and $list have nothing in common" >&2; exit 1; }

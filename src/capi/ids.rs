@@ -464,9 +464,8 @@ pub unsafe extern "C" fn tokenpin_affinity_open_target(
         let mut out = Buffer::new(buffer, capacity, len)?;
         // SAFETY: checked by `Work` and `bytes`.
         let (work, target) = unsafe { (Work::new(affinity, using)?, bytes(target, target_len)?) };
-        out.check_apart_from(&work.spans())?;
-        out.check_apart_from(&[Span::at(summary), Span::of(target)])?;
-        work.check_apart(&[Span::at(summary)], &[Span::of(target)])?;
+        let [text, text_len] = out.spans();
+        work.check_apart(&[Span::at(summary), text, text_len], &[Span::of(target)])?;
         // SAFETY: checked by `Marked` and above; by `Buffer`.
         unsafe {
             let summary = Marked::<Summary>::get_mut(summary)?;
@@ -547,10 +546,9 @@ pub unsafe extern "C" fn tokenpin_affinity_open_in_place(
         // SAFETY: checked by `Work`.
         let work = unsafe { Work::new(affinity, using) }?;
         check_array(body.cast::<u8>(), len)?;
-        let written = [Span::at(summary), new_len.span(), unexpected.span()];
         let span = Span { start: body.addr(), len };
-        work.check_apart(&written, &[span])?;
-        span.check_apart_from(&work.spans())?;
+        let written = [Span::at(summary), new_len.span(), unexpected.span(), span];
+        work.check_apart(&written, &[])?;
         // SAFETY: checked by `Marked` and above.
         let (summary, body) =
             unsafe { (Marked::<Summary>::get_mut(summary)?, bytes_mut(body, len)) };
@@ -650,8 +648,7 @@ pub unsafe extern "C" fn tokenpin_affinity_seal_target(
         let mut out = Buffer::new(buffer, capacity, len)?;
         // SAFETY: checked by `Work` and `bytes`.
         let (work, text) = unsafe { (Work::new(affinity, using)?, bytes(text, text_len)?) };
-        out.check_apart_from(&work.spans())?;
-        out.check_apart_from(&[Span::at(summary), Span::of(text)])?;
+        work.check_apart(&out.spans(), &[Span::at(summary), Span::of(text)])?;
         let rules = work.rules()?;
         // SAFETY: checked by `Marked`.
         let with = unsafe { work.sealing(&rules, summary, slot) }?;

@@ -226,10 +226,14 @@ impl Buffer {
         Ok(Self { start: start.cast(), capacity, used: 0, len })
     }
 
+    /// Returns the memory to be written.
+    pub(super) fn spans(&self) -> [Span; 2] {
+        [self.len.span(), Span { start: self.start.addr(), len: self.capacity }]
+    }
+
     /// Refuses inputs that overlap the memory to be written.
     pub(super) fn check_apart_from(&self, inputs: &[Span]) -> Result<(), Status> {
-        self.len.span().check_apart_from(inputs)?;
-        Span { start: self.start.addr(), len: self.capacity }.check_apart_from(inputs)
+        self.spans().iter().try_for_each(|span| span.check_apart_from(inputs))
     }
 
     /// Copies bytes, and borrows the copy.

@@ -10,16 +10,33 @@ use super::structs::tokenpin_cookie_key;
 
 /// Does `work`, which handles secrets, and wipes its remains on the stack. Writes the reason of a
 /// refusal to `error` unless that is null. Returns the number of the status.
-pub(super) unsafe fn report(
+pub(super) unsafe fn report<W: FnMut() -> Result<(), Refusal>>(
     error: *mut tokenpin_config_error,
-    work: impl FnOnce() -> Result<(), Refusal>,
+    mut work: W,
+) -> i32 {
+    /// Does the work in a stack frame of its own, below that of `report_of`.
+    unsafe fn call<W: FnMut() -> Result<(), Refusal>>(work: *mut ()) -> Result<(), Refusal> {
+        // SAFETY: only `report` passes this function on, with such work.
+        unsafe { (*work.cast::<W>())() }
+    }
+    // SAFETY: passed on.
+    unsafe { report_of(error, call::<W>, (&raw mut work).cast()) }
+}
+
+/// One copy for all work. A function and its data take less than an object with a table.
+#[inline(never)]
+unsafe fn report_of(
+    error: *mut tokenpin_config_error,
+    call: unsafe fn(*mut ()) -> Result<(), Refusal>,
+    work: *mut (),
 ) -> i32 {
     let error = match Out::optional(error) {
         Ok(error) => error,
         Err(status) => return status as i32,
     };
-    let result = in_frame_below(work);
-    in_frame_below(wipe_stack);
+    // SAFETY: by the contract of `report`.
+    let result = unsafe { call(work) };
+    wipe_stack();
     let Err(refusal) = result else { return Status::Ok as i32 };
     let status = refusal.status as i32;
     if let Some(error) = error {
@@ -29,14 +46,9 @@ pub(super) unsafe fn report(
     status
 }
 
-/// Does `work` in a separate stack frame, below the caller's.
-#[inline(never)]
-fn in_frame_below<R>(work: impl FnOnce() -> R) -> R {
-    work()
-}
-
 /// Overwrites the stack below the caller. Moving a key ring into place leaves copies there that no
 /// destructor sees. Building an affinity uses a part of these 16 KB.
+#[inline(never)]
 fn wipe_stack() {
     wipe(&mut [0; 16_384]);
 }

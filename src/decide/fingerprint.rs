@@ -9,6 +9,7 @@ use super::config::Config;
 
 /// Returns the fingerprint of the configuration. See
 /// [`Affinity::fingerprint`](crate::Affinity::fingerprint).
+#[inline(never)]
 pub(super) fn of_config(
     config: &Config<'_>,
     slots: &[Slot],

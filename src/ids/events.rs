@@ -123,7 +123,7 @@ impl Body {
                 Step::pass(line.len())
             };
             self.ahead = self.ahead.saturating_sub(step.taken);
-            if step.pass < step.taken || step.has_put() || step.taken < line.len() {
+            if step.pass < step.taken || step.has_put() {
                 return step.behind(at);
             }
             at += step.taken;

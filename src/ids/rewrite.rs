@@ -8,7 +8,7 @@ use super::fields::{ENCRYPTED, Ids, KeyKind, NO_KEY, OWN};
 use super::form::MARK_LEN;
 use super::id::IdVerdict;
 use super::rules::Mode;
-use super::scan::{Content, HOLD, Reader, Reading, Spot, Step};
+use super::scan::{Content, HOLD, Reading, Spot, Step};
 use super::sides::{Opening, Sealing};
 use super::summary::{Named, Summary, rank};
 
@@ -129,7 +129,7 @@ impl Opener {
         let (mut read, mut written) = (0, 0);
         while read < body.len() {
             let piece = self.step(with, summary, body.get(read..).unwrap_or_default());
-            let (pass, taken) = (piece.pass.min(body.len() - read), piece.taken);
+            let (pass, taken) = (piece.pass, piece.taken);
             let put: &[u8] = piece.put;
             move_bytes(body, read, pass, written);
             written += pass;
@@ -148,15 +148,94 @@ impl Opener {
     }
 }
 
-struct Open<'r> {
+/// The side that receives the strings of a document. An enum, because the two tables of functions
+/// of a trait take 700 bytes more.
+pub(super) enum Reader<'r> {
+    Open(Open<'r>),
+    Seal(Seal<'r>),
+}
+
+impl Reader<'_> {
+    /// Receives a key of the object on this level, empty if it is longer than any that is read.
+    pub(super) fn key(&mut self, level: u32, name: &[u8]) {
+        if let Self::Open(open) = self {
+            open.key(level, name);
+        }
+    }
+
+    /// Receives the first byte of a value that is no string, object or array.
+    pub(super) fn scalar(&mut self, level: u32, first: u8) {
+        if let Self::Open(open) = self {
+            open.scalar(level, first);
+        }
+    }
+
+    pub(super) fn enter(&mut self, level: u32, is_object: bool, kind: Option<KeyKind>) {
+        if let Self::Open(open) = self {
+            open.enter(level, is_object, kind);
+        }
+    }
+
+    pub(super) fn leave(&mut self, level: u32) {
+        if let Self::Open(open) = self {
+            open.leave(level);
+        }
+    }
+
+    /// Ends the document.
+    pub(super) fn end(&mut self) {
+        if let Self::Open(open) = self {
+            *open.element = NO_ELEMENT;
+        }
+    }
+
+    /// Receives a string that may be an id, unescaped, or `None` if it cannot be one. The bytes
+    /// written to `out` replace it.
+    pub(super) fn id(
+        &mut self,
+        spot: Spot,
+        text: Option<&[u8]>,
+        out: &mut [u8; HOLD],
+    ) -> Option<usize> {
+        match self {
+            Self::Open(open) => open.id(spot, text?, out),
+            Self::Seal(seal) => seal.id(spot, text?, out),
+        }
+    }
+
+    /// Receives a string that is too long for an id and has escapes.
+    pub(super) fn too_long(&mut self, spot: Spot) {
+        if let Self::Open(open) = self {
+            open.too_long(spot);
+        }
+    }
+
+    /// Returns the mark for encrypted content with this head.
+    pub(super) fn mark(&mut self, head: &[u8]) -> Option<[u8; MARK_LEN]> {
+        match self {
+            Self::Open(_) => None,
+            Self::Seal(seal) => seal.with.rules.sealer.mark(head, seal.with.pin),
+        }
+    }
+
+    /// Returns whether this end of encrypted content is a mark to remove.
+    pub(super) fn unmark(&mut self, head: &[u8], mark: &[u8; MARK_LEN]) -> bool {
+        match self {
+            Self::Open(open) => open.unmark(head, mark),
+            Self::Seal(_) => false,
+        }
+    }
+}
+
+pub(super) struct Open<'r> {
     with: &'r Opening<'r>,
     ids: Ids,
     summary: &'r mut Summary,
     element: &'r mut Element,
 }
 
-impl Open<'_> {
-    fn reading(&mut self) -> Reading<'_> {
+impl<'r> Open<'r> {
+    fn reading(self) -> Reading<'r> {
         let rules = self.with.rules;
         let unmarks = rules.encrypted && rules.mode != Mode::Off;
         Reading {
@@ -165,7 +244,7 @@ impl Open<'_> {
             added_letters: rules.fields.added_letters(),
             content: if unmarks { Content::Unmark } else { Content::Leave },
             reach: ELEMENT,
-            by: self,
+            by: Reader::Open(self),
         }
     }
 
@@ -199,9 +278,7 @@ impl Open<'_> {
             }
         }
     }
-}
 
-impl Reader for Open<'_> {
     fn key(&mut self, level: u32, name: &[u8]) {
         if level == ROOT {
             self.root_key(name);
@@ -224,22 +301,15 @@ impl Reader for Open<'_> {
     }
 
     fn leave(&mut self, level: u32) {
-        if level == ELEMENT && self.element.among {
+        if level == ELEMENT {
             let is_inline = core::mem::take(&mut self.element.is_inline);
             if self.element.named.is_some() {
                 self.settle(is_inline);
             }
-        } else if level == ARRAY {
-            self.element.among = false;
         }
     }
 
-    fn end(&mut self) {
-        *self.element = NO_ELEMENT;
-    }
-
-    fn id(&mut self, spot: Spot, text: Option<&[u8]>, out: &mut [u8; HOLD]) -> Option<usize> {
-        let text = text?;
+    fn id(&mut self, spot: Spot, text: &[u8], out: &mut [u8; HOLD]) -> Option<usize> {
         if spot.kind == KeyKind::Url {
             return None;
         }
@@ -359,15 +429,15 @@ impl Sealer {
     }
 }
 
-struct Seal<'r> {
+pub(super) struct Seal<'r> {
     with: &'r Sealing<'r>,
     ids: Ids,
     recent: &'r mut Recent,
     sealed: &'r mut u32,
 }
 
-impl Seal<'_> {
-    fn reading(&mut self) -> Reading<'_> {
+impl<'r> Seal<'r> {
+    fn reading(self) -> Reading<'r> {
         let rules = self.with.rules;
         let marks = self.ids == Ids::Items && rules.encrypted && rules.mode != Mode::Open;
         Reading {
@@ -376,14 +446,11 @@ impl Seal<'_> {
             added_letters: rules.fields.added_letters(),
             content: if marks { Content::Mark } else { Content::Leave },
             reach: 0,
-            by: self,
+            by: Reader::Seal(self),
         }
     }
-}
 
-impl Reader for Seal<'_> {
-    fn id(&mut self, spot: Spot, text: Option<&[u8]>, out: &mut [u8; HOLD]) -> Option<usize> {
-        let text = text?;
+    fn id(&mut self, spot: Spot, text: &[u8], out: &mut [u8; HOLD]) -> Option<usize> {
         if spot.kind == KeyKind::Url {
             return self.with.seal_uri(self.ids, text, out);
         }
@@ -394,10 +461,6 @@ impl Reader for Seal<'_> {
         })?;
         *self.sealed = self.sealed.saturating_add(1);
         Some(sealed)
-    }
-
-    fn mark(&mut self, head: &[u8]) -> Option<[u8; MARK_LEN]> {
-        self.with.rules.sealer.mark(head, self.with.pin)
     }
 }
 

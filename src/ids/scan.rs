@@ -9,6 +9,7 @@ use crate::bytes::{find_either, find_special, holds};
 
 use super::fields::{FILE, Fields, KeyKind, MAX_KEY_NAME, NO_KEY, may_be_read};
 use super::form::{HEAD_LEN, MARK_LEN};
+use super::rewrite::Reader;
 
 /// The longest string that is read, in its escaped form.
 pub(crate) const HOLD: usize = 512;
@@ -37,40 +38,7 @@ pub(crate) struct Reading<'r> {
     pub content: Content,
     /// The deepest level whose keys, values and ends the reader receives.
     pub reach: u32,
-    pub by: &'r mut dyn Reader,
-}
-
-/// Receives the strings of a document.
-pub(crate) trait Reader {
-    /// Receives a key of the object on this level, empty if it is longer than any that is read.
-    fn key(&mut self, _level: u32, _name: &[u8]) {}
-
-    /// Receives the first byte of a value that is no string, object or array.
-    fn scalar(&mut self, _level: u32, _first: u8) {}
-
-    fn enter(&mut self, _level: u32, _is_object: bool, _kind: Option<KeyKind>) {}
-
-    fn leave(&mut self, _level: u32) {}
-
-    /// Ends the document.
-    fn end(&mut self) {}
-
-    /// Receives a string that may be an id, unescaped, or `None` if it cannot be one. The bytes
-    /// written to `out` replace it.
-    fn id(&mut self, spot: Spot, text: Option<&[u8]>, out: &mut [u8; HOLD]) -> Option<usize>;
-
-    /// Receives a string that is too long for an id and has escapes.
-    fn too_long(&mut self, _spot: Spot) {}
-
-    /// Returns the mark for encrypted content with this head.
-    fn mark(&mut self, _head: &[u8]) -> Option<[u8; MARK_LEN]> {
-        None
-    }
-
-    /// Returns whether this end of encrypted content is a mark to remove.
-    fn unmark(&mut self, _head: &[u8], _mark: &[u8; MARK_LEN]) -> bool {
-        false
-    }
+    pub by: Reader<'r>,
 }
 
 /// The treatment of encrypted content.
@@ -679,7 +647,7 @@ impl Scanner {
     fn hold_key(&mut self, part: &[u8]) {
         let from = usize::from(self.held);
         match self.hold.get_mut(from..from + part.len()) {
-            Some(place) if from + part.len() <= KEY_HOLD => {
+            Some(place) => {
                 place.copy_from_slice(part);
                 self.held += u16_of(part.len());
             }
@@ -689,7 +657,7 @@ impl Scanner {
     }
 
     fn end_held_key(&mut self, reading: &mut Reading<'_>) {
-        let mut text = [0; MAX_KEY_NAME + 1];
+        let mut text = [0; MAX_KEY_NAME];
         let held = self.hold.get(..usize::from(self.held)).filter(|held| held.len() <= KEY_HOLD);
         let len = held.and_then(|held| unescape(held, &mut text));
         self.held = 0;

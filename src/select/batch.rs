@@ -165,9 +165,10 @@ fn pass(
         }
     }
     for (&place, winner) in places.iter().zip(&champions) {
+        // Without a candidate, a single selection knows what is left to try.
         let again = || {
             let hash = hashes.get(usize::from(place)).copied()?;
-            select(strategy, slots, &filter.last_resort()?, hash).unwrap_or_default()
+            select(strategy, slots, filter, hash).unwrap_or_default()
         };
         selected[usize::from(place)] = winner.slot().or_else(again).unwrap_or(NONE);
     }
