@@ -28,7 +28,7 @@ MIRI_IDS := ids::ids bodies::bodies
 miri: ## the C ABI and the core under Miri: the first whole, samples of the second
 	checks/nightly.sh $(NIGHTLY) miri rust-src
 	$(call MIRI) --test c_abi --test threads --test owned
-	$(call MIRI,-Zmiri-symbolic-alignment-check) --test c_abi -- numbers jump slots rings classification configurations
+	$(call MIRI,-Zmiri-symbolic-alignment-check) --test c_abi -- numbers jump slots rings
 	$(call MIRI,-Zmiri-tree-borrows) --test c_abi --test threads
 	$(call MIRI,-Zmiri-many-seeds=0..8) --test threads -- every_answer_is_one while_states
 	$(call MIRI) --test vectors --test ids
