@@ -14,7 +14,7 @@ pub(super) unsafe fn report<W: FnMut() -> Result<(), Refusal>>(
     error: *mut tokenpin_config_error,
     mut work: W,
 ) -> i32 {
-    /// Does the work in a stack frame of its own, below that of `report_of`.
+    /// Does the work in a separate stack frame, below that of `report_of`.
     unsafe fn call<W: FnMut() -> Result<(), Refusal>>(work: *mut ()) -> Result<(), Refusal> {
         // SAFETY: only `report` passes this function on, with such work.
         unsafe { (*work.cast::<W>())() }
