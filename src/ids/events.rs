@@ -2,7 +2,8 @@
 
 use crate::bytes::find_either;
 
-use super::scan::{Reading, Scanner, Step};
+use super::reader::Reading;
+use super::scan::{Scanner, Step};
 
 /// Reads a body and hands its JSON to the [`Scanner`].
 #[derive(Clone)]

@@ -9,6 +9,7 @@ pub(crate) mod fields;
 pub(crate) mod form;
 pub(crate) mod id;
 mod path;
+mod reader;
 pub(crate) mod rewrite;
 pub(crate) mod rules;
 mod scan;

@@ -1,18 +1,16 @@
 //! The scanner of one JSON document, in chunks that may be cut anywhere.
 //!
 //! It understands just enough JSON to find the key of each string, and hands strings that may be
-//! ids to a [`Reader`]. Everything else passes unchanged. It holds back the raw bytes of one such
+//! ids to the reader. Everything else passes unchanged. It holds back the raw bytes of one such
 //! string, or the end of encrypted content, and nothing else. After unexpected input it passes the
 //! rest of the document unchanged.
 
 use crate::bytes::{find_either, find_special, holds};
 
-use super::fields::{FILE, Fields, KeyKind, MAX_KEY_NAME, NO_KEY, may_be_read};
+use super::fields::{FILE, KeyKind, MAX_KEY_NAME, NO_KEY, may_be_read};
 use super::form::{HEAD_LEN, MARK_LEN};
-use super::rewrite::Reader;
+use super::reader::{Content, HOLD, Reading, Spot};
 
-/// The longest string that is read, in its escaped form.
-pub(crate) const HOLD: usize = 512;
 /// The number of levels that are tracked. Deeper ones are opaque.
 const LEVELS: u32 = 256;
 /// The number of nested levels with an id for which the key is remembered.
@@ -26,40 +24,6 @@ const STOP: &[u8; 4] = b"DONE";
 /// `hold` has the head of encrypted content, then its end, then bytes on their way out.
 const TAIL_AT: usize = HEAD_LEN;
 const OUT_AT: usize = TAIL_AT + MARK_LEN;
-
-/// The purpose of reading a document.
-pub(crate) struct Reading<'r> {
-    /// The keys that are read.
-    pub fields: &'r Fields<'r>,
-    /// The case of their letters is ignored.
-    pub any_case: bool,
-    /// The letters with which added keys may begin.
-    pub added_letters: u32,
-    pub content: Content,
-    /// The deepest level whose keys, values and ends the reader receives.
-    pub reach: u32,
-    pub by: Reader<'r>,
-}
-
-/// The treatment of encrypted content.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Content {
-    Leave,
-    Mark,
-    Unmark,
-}
-
-/// The place of a string.
-#[derive(Clone, Copy)]
-pub(crate) struct Spot {
-    /// The number of its key.
-    pub key: u8,
-    pub kind: KeyKind,
-    /// The level of the object around it.
-    pub level: u32,
-    /// The key of that object, if that key names an object.
-    pub held_by: Option<u8>,
-}
 
 /// The states between two tokens come first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
