@@ -1216,8 +1216,8 @@ TOKENPIN_MUST_CHECK
 int32_t tokenpin_config_init(struct tokenpin_config *config, size_t size);
 
 /**
- * Returns in `size` the number of bytes that an affinity of this configuration needs. Checks only
- * the fields that the size depends on. `error` may be NULL; if it is not, it receives the reason
+ * Returns in `size` the number of bytes that an affinity of this configuration needs. Does not
+ * check identities, keys and policies. `error` may be NULL; if it is not, it receives the reason
  * of a refusal.
  *
  * Statuses: OK, NULL_POINTER, MISALIGNED, LENGTH, BAD_ENUM, STRUCT_SIZE, SLOT_COUNT.

@@ -16,6 +16,10 @@ namespace tokenpin_envoy {
 
 class Ids {
  public:
+  // Its views point into itself.
+  Ids(const Ids&) = delete;
+  Ids& operator=(const Ids&) = delete;
+
   // Of a request, as it was read. Null if its path has none.
   static std::unique_ptr<Ids> Of(const Terms& terms, const tokenpin::Request& request,
                                  const HeaderList& headers);

@@ -60,9 +60,11 @@ bool Stream::Continue(envoy_filter envoy, RequestReader& reader) {
   ids_ = std::move(sent->ids);
   tokenpin::Request request;
   const bool is_read = reader.Read(envoy, terms_, &request);
-  // Of a first target without ids, nothing was kept.
+  // Of a first target without ids, nothing was kept. The headers have the redirect's authority now,
+  // not the client's, so absolute URLs pass as they are.
   if (is_read && ids_ == nullptr && terms_.mode() != TOKENPIN_MODE_OFF) {
-    ids_ = Ids::Of(terms_, request, reader.headers());
+    ids_ = Ids::Of(terms_, request, HeaderList());
+    if (ids_ != nullptr) ids_->OpenTarget({});
   }
   if (ids_ != nullptr) ids_->Redirect(reader.headers().First(":path"));
   if (ids_ != nullptr && !ids_->Seals()) ids_.reset();

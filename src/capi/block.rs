@@ -273,7 +273,7 @@ impl Parts<'_> {
         }
     }
 
-    /// Returns the size of the block. Checks only the fields that it depends on.
+    /// Returns the size of the block. Does not check identities, keys and policies.
     pub(super) fn size(&self) -> Result<usize, Refusal> {
         let span = Span { start: 0, len: 0 };
         let mut block = Block { memory: ptr::null_mut(), span, used: 0 };
@@ -341,13 +341,17 @@ impl Parts<'_> {
             return Err(Status::BufferTooSmall.into());
         }
         let block = Span { start: memory.addr(), len: needed };
+        let [(_, prefixes), (_, collections)] = self.words;
         block.check_apart_from(&[
             Span::of(core::slice::from_ref(self.config)),
             Span::of(self.slots),
             Span::of(self.rules),
             Span::of(self.id_fields),
+            Span::of(prefixes),
+            Span::of(collections),
+            Span::of(self.attributes.path),
+            Span::of(self.attributes.domain),
         ])?;
-        block.check_apart_from(&self.words.map(|(_, words)| Span::of(words)))?;
         // SAFETY: `fill` keeps every part within `needed` bytes and aligned, and no two overlap.
         // Every place is written before it is borrowed. The borrows live as long as the block: that
         // is what `'static` stands for. The handle is reached only through the block.

@@ -15,6 +15,7 @@ pub(super) unsafe fn report<W: FnMut() -> Result<(), Refusal>>(
     mut work: W,
 ) -> i32 {
     /// Does the work in a separate stack frame, below that of `report_of`.
+    #[inline(never)]
     unsafe fn call<W: FnMut() -> Result<(), Refusal>>(work: *mut ()) -> Result<(), Refusal> {
         // SAFETY: only `report` passes this function on, with such work.
         unsafe { (*work.cast::<W>())() }

@@ -960,7 +960,7 @@ fn u16_of(len: usize) -> u16 {
     u16::try_from(len).unwrap_or(u16::MAX)
 }
 
-/// Hands a string to `reader`, unescaped.
+/// Hands a string to the reader, unescaped.
 fn decide(
     reading: &mut Reading<'_>,
     spot: Spot,
