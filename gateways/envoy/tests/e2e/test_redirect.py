@@ -8,6 +8,7 @@ from gateway import ACCOUNTS, COOKIE, access_log, consumer_of, credential, lines
 from provider import JSON, Provider
 from stack import extension, module_route, no_module_route, wait_for
 from test_chains import outer_filter, outer_settings
+from test_retry import KEEPING
 from upstream import answering, reply
 
 FOLLOWING = {
@@ -121,6 +122,31 @@ def test_from_a_target_without_ids(following, owner, http2):
         assert other.account == account and json.loads(other.body)["previous_response_id"] == id
     else:
         assert other.status == 400
+
+
+def test_a_retry_behind_a_target_without_ids(gateway):
+    both = {"route": {**FOLLOWING["route"], **KEEPING["route"]}}
+    g = gateway(settings(sealed_ids="seal", retry={"status": [429]}, cooldowns=[]), routes=[route(**both)])
+    g.upstream.answer = Provider()
+    for _ in range(10):
+        g.upstream.requests.clear()
+        g.upstream.script += [moved(), answering(429)]
+        answer = create(g, path="/begin")
+        accounts = [request.account for request in g.upstream.requests]
+        assert answer.status == 200 and len(accounts) == 3 and accounts[0] == accounts[1] != accounts[2]
+        id = json.loads(answer.body)["id"]
+        assert id.endswith("tp1")
+        assert create(g, {"previous_response_id": id}).account == accounts[2]
+
+
+def test_a_whole_url_behind_a_target_without_ids(following):
+    """The client's authority is gone by then, and an id that is sealed is only of use there."""
+    g = following()
+    for location in ("http://elsewhere.example/v1/responses/resp_1", "/v1/responses/resp_1"):
+        found = answering(200, [("location", location), ("content-type", JSON)], b"{}")
+        g.upstream.script += [moved(host="elsewhere.example"), found]
+        got = create(g, path="/begin").value("location")
+        assert got == location if location.startswith("http") else got.endswith("tp0")
 
 
 def test_a_redirect_that_envoy_does_not_follow_is_sealed(following):
