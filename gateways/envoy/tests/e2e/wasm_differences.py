@@ -69,13 +69,19 @@ differences(
     "test_an_answer_that_was_held_is_sealed",
 )
 differences(NO_RETRY, "test_tokens.py", "test_pseudo_headers")
-differences(NO_RETRY, "test_redirect.py", "test_a_filter_behind_tries_again")
+differences(
+    NO_RETRY,
+    "test_redirect.py",
+    "test_a_filter_behind_tries_again",
+    "test_a_retry_behind_a_target_without_ids",
+)
 differences(
     NO_REDIRECT,
     "test_redirect.py",
     "test_the_account_of_an_id_serves_both_times",
     "test_a_session_keeps_its_cookie",
     "test_two_redirects_and_a_get",
+    "test_a_whole_url_behind_a_target_without_ids",
     "test_only_a_redirect_leaves_its_state",
     "test_a_route_of_another_configuration_gets_no_secret",
     "test_two_filters_in_a_row",
