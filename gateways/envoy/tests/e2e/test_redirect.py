@@ -109,8 +109,14 @@ def test_from_a_target_without_ids(following, owner, http2):
     """No key decides for it, so any account serves."""
     g = following(id_owner=owner)
     alice = consumer_of("alpha")
-    g.upstream.script.append(moved())
-    first = create(g, path="/begin", consumer=alice, http2=http2)
+    for _ in range(10):
+        g.upstream.requests.clear()
+        g.upstream.script.append(moved())
+        first = create(g, path="/begin", consumer=alice, http2=http2)
+        # Nothing holds this request, so the answer may come before its end, and Envoy does not
+        # follow then.
+        if first.status != 307:
+            break
     assert [request.target for request in g.upstream.requests] == ["/begin", ELSEWHERE]
     account = g.upstream.last().account
     assert g.upstream.last().value("accept-encoding") == b"identity"
