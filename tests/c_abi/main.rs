@@ -7,7 +7,7 @@
 
 mod id_pointers;
 
-use std::alloc::{Layout, alloc, dealloc};
+use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
 use std::ffi::{CStr, c_void};
 use std::mem::MaybeUninit;
 use std::ptr::{self, null, null_mut};
@@ -1357,6 +1357,39 @@ fn configurations_from_anywhere() {
         let twice: [tokenpin_slot_config; 2] = [*good.slots; 2];
         let slots = twice.as_ptr();
         is(build(&tokenpin_config { slots, slot_count: 2, ..good }), Status::DuplicateIdentity);
+    }
+}
+
+/// A text of the configuration that is in the block, at any part of it.
+#[test]
+fn texts_within_the_block() {
+    unsafe {
+        let world = world();
+        let good = *world.config;
+        let size = get(|out| tokenpin_affinity_size(&raw const *world.config, out, null_mut()));
+        let room = size + 1;
+        let layout = Layout::from_size_align(room, 16).unwrap();
+        for at in (0..room).step_by(40) {
+            let memory = alloc_zeroed(layout);
+            let text = tokenpin_bytes { ptr: memory.add(at).cast(), len: 1 };
+            for bad in [
+                tokenpin_config { scope: text, ..good },
+                tokenpin_config { cookie_name: text, ..good },
+                tokenpin_config {
+                    attributes: tokenpin_attributes { path: text, ..good.attributes },
+                    ..good
+                },
+                tokenpin_config {
+                    attributes: tokenpin_attributes { domain: text, ..good.attributes },
+                    ..good
+                },
+            ] {
+                refused(Status::Overlap, |out| {
+                    tokenpin_affinity_init(memory.cast(), room, &raw const bad, out, null_mut())
+                });
+            }
+            dealloc(memory, layout);
+        }
     }
 }
 
