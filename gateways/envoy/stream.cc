@@ -44,8 +44,11 @@ int Stream::OnRequestHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_s
   if (!reader.ReadTarget(envoy, terms_, &request)) {
     return Fail(envoy, TOKENPIN_STATUS_SCOPE_LENGTH) ? kContinue : kStopIteration;
   }
-  if (Waits(envoy, reader, &request, end_of_stream)) return kStopIteration;
-  reader.ReadKeys(envoy, terms_, &request);
+  // Most requests that wait need no key before their body is there.
+  const bool owned = terms_.settings().library.id_owner != TOKENPIN_ID_OWNER_NONE;
+  if (owned) reader.ReadKeys(envoy, terms_, &request);
+  if (Waits(envoy, reader, request, end_of_stream)) return kStopIteration;
+  if (!owned) reader.ReadKeys(envoy, terms_, &request);
   return Decide(envoy, reader, &request, nullptr) ? kContinue : kStopIteration;
 }
 
@@ -76,22 +79,21 @@ bool Stream::Continue(envoy_filter envoy, RequestReader& reader) {
 }
 
 // Reads the ids of the target. True if the request waits for its body, or is answered.
-bool Stream::Waits(envoy_filter envoy, RequestReader& reader, tokenpin::Request* request,
-                   bool end_of_stream) {
+bool Stream::Waits(envoy_filter envoy, const RequestReader& reader,
+                   const tokenpin::Request& request, bool end_of_stream) {
   const HeaderList& headers = reader.headers();
   const Settings& settings = terms_.settings();
   // Of what comes behind an upgrade, Envoy never tells the end.
   const bool is_upgrade = headers.Has("upgrade");
   const bool has_body = !end_of_stream && !is_upgrade;
   if (terms_.mode() == TOKENPIN_MODE_OFF && !(settings.bodies && has_body)) return false;
-  if (settings.library.id_owner != TOKENPIN_ID_OWNER_NONE) reader.ReadKeys(envoy, terms_, request);
-  ids_ = Ids::Of(terms_, *request, headers);
+  ids_ = Ids::Of(terms_, request, headers);
   if (ids_ == nullptr) return false;
   if (try_.former_ids() != nullptr) {
     ids_->Inherit(*try_.former_ids());
     return false;
   }
-  ids_->OpenTarget(tokenpin::view(request->target));
+  ids_->OpenTarget(tokenpin::view(request.target));
   if (is_upgrade && RefusesUpgrade(reader.is_handshake())) {
     terms_.chain.stats.Count(envoy, Counter::upgrades_refused);
     Refuse(envoy, WrongProtocol());
