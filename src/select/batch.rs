@@ -98,9 +98,10 @@ fn probe_all(
     // For the unfinished keys: the place in the batch, and the hash of the next probe.
     let (mut going, mut at, mut left) = ([0_u8; BATCH], [0; BATCH], 0);
     // Nearly all slots are up at full weight, and serve for every hash.
+    let settled = if all { Word::FULL } else { Word::UNLIKE };
     for (place, (&home, _)) in selected.iter().zip(hashes).enumerate() {
         going[left % BATCH] = place as u8;
-        left += usize::from(!(all & (word(home) == Word::FULL)));
+        left += usize::from(word(home) != settled);
     }
     let mut kept = 0;
     for i in 0..left {
@@ -158,6 +159,13 @@ fn pass(
     let first_slots = (0..).step_by(Few::MAX);
     for (first, window) in first_slots.zip(slots.chunks(Few::MAX)) {
         let few = Few::of(first, window, filter);
+        // All slots were seen: the only candidate wins every contest.
+        if let (Some(only), true) = (few.only(), slots.len() <= Few::MAX) {
+            for &place in places {
+                selected[usize::from(place)] = only;
+            }
+            return;
+        }
         for (&place, champion) in places.iter().zip(&mut champions) {
             if let Some(&hash) = hashes.get(usize::from(place)) {
                 few.contest(hash, champion);

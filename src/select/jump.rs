@@ -165,6 +165,9 @@ const BASE: u32 = (TWO_POW_20.to_bits() >> 32) as u32;
 /// With one key at a time, the processor waits for the division of its first step and the
 /// misprediction of its last. Here every key takes one step, then each unfinished key takes the
 /// next, and so on: the steps are independent, and no branch depends on a single key.
+///
+/// Not inlined, so that all registers are for its loop.
+#[inline(never)]
 pub(crate) fn jump_batch(keys: &[u64], buckets: u32, out: &mut [u32; BATCH]) {
     // 0 buckets have no edge.
     let in_range = (1..1 << 20).contains(&buckets);

@@ -298,6 +298,11 @@ impl Few {
         few
     }
 
+    /// Returns the slot of the candidate, if there is one only.
+    pub(crate) fn only(&self) -> Option<u32> {
+        if let [only] = self.list.as_slice() { Some(only.slot) } else { None }
+    }
+
     /// Compares the candidates with the champion of a key, which comes from earlier slots.
     #[inline]
     pub(crate) fn contest(&self, hash: u64, champion: &mut Champion) {

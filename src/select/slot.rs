@@ -95,6 +95,9 @@ impl Word {
     /// The word for no slot.
     pub(crate) const NONE: Self = Self(u64::MAX);
 
+    /// Differs from every other word: no weight is as large.
+    pub(crate) const UNLIKE: Self = Self(u64::MAX - 1);
+
     /// Up without an end, at full weight.
     pub(crate) const FULL: Self = Self(MAX_WEIGHT as u64);
 
