@@ -38,15 +38,16 @@ int Stream::OnRequestHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_s
   if (terms_.config() == nullptr) return kContinue;
 
   try_.OnRequestHeaders(terms_, end_of_stream);
-  if (sent_ != nullptr && Continue(envoy, scratch.request)) return kContinue;
   tokenpin::Request request;
   RequestReader& reader = scratch.request;
   if (!reader.ReadTarget(envoy, terms_, &request)) {
     return Fail(envoy, TOKENPIN_STATUS_SCOPE_LENGTH) ? kContinue : kStopIteration;
   }
-  // Most requests that wait need no key before their body is there.
+  // Without owners, a request that waits needs no key before its body is there, and one that is
+  // continued needs none.
   const bool owned = terms_.settings().library.id_owner != TOKENPIN_ID_OWNER_NONE;
   if (owned) reader.ReadKeys(envoy, terms_, &request);
+  if (sent_ != nullptr && Continue(envoy, reader, request)) return kContinue;
   if (Waits(envoy, reader, request, end_of_stream)) return kStopIteration;
   if (!owned) reader.ReadKeys(envoy, terms_, &request);
   return Decide(envoy, reader, &request, nullptr) ? kContinue : kStopIteration;
@@ -54,18 +55,17 @@ int Stream::OnRequestHeaders(envoy_filter envoy, Scratch& scratch, bool end_of_s
 
 // Continues a request that an internal redirect brings: the account that redirects it serves it,
 // regardless of what the request says now.
-bool Stream::Continue(envoy_filter envoy, RequestReader& reader) {
+bool Stream::Continue(envoy_filter envoy, const RequestReader& reader,
+                      const tokenpin::Request& request) {
   const std::unique_ptr<Sent> sent = std::move(sent_);
   if (terms_.observes() || sent->config.lock() != terms_.config()) return false;
   serving_ = true;
   decision_ = sent->decision;
   cookie_name_ = sent->cookie_name;
   ids_ = std::move(sent->ids);
-  tokenpin::Request request;
-  const bool is_read = reader.Read(envoy, terms_, &request);
   // Of a first target without ids, nothing was kept. The headers have the redirect's authority now,
   // not the client's, so absolute URLs pass as they are.
-  if (is_read && ids_ == nullptr && terms_.mode() != TOKENPIN_MODE_OFF) {
+  if (ids_ == nullptr && terms_.mode() != TOKENPIN_MODE_OFF) {
     ids_ = Ids::Of(terms_, request, HeaderList());
     if (ids_ != nullptr) ids_->OpenTarget({});
   }

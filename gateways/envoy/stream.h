@@ -49,7 +49,8 @@ class Stream {
   bool opens() const { return terms_.mode() != TOKENPIN_MODE_OFF && !terms_.observes(); }
 
   // Rare functions are cold: their code lies apart from the code that every request runs.
-  [[gnu::cold]] bool Continue(envoy_filter envoy, RequestReader& reader);
+  [[gnu::cold]] bool Continue(envoy_filter envoy, const RequestReader& reader,
+                                const tokenpin::Request& request);
   bool Waits(envoy_filter envoy, const RequestReader& reader, const tokenpin::Request& request,
              bool end_of_stream);
   [[gnu::cold]] bool RefusesUpgrade(bool to_websocket) const;

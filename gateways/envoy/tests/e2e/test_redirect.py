@@ -155,6 +155,24 @@ def test_a_whole_url_behind_a_target_without_ids(following):
         assert got == location if location.startswith("http") else got.endswith("tp0")
 
 
+def test_a_tenant_that_is_ambiguous_the_second_time(gateway):
+    """A filter in front adds a value to the header that names the tenant."""
+    value = {"key": "x-tenant", "value": "%REQ(x-envoy-original-url)%"}
+    change = {"append": {"header": value, "append_action": "APPEND_IF_EXISTS_OR_ADD"}}
+    mutation = extension("filters.http.header_mutation.v3.HeaderMutation", mutations={"request_mutations": [change]})
+    front = {"name": "envoy.filters.http.header_mutation", "typed_config": mutation}
+    fields = settings(sealed_ids="seal", tenant={"header": "x-tenant"})
+    g = gateway(fields, routes=[route(**FOLLOWING)], filters=[front])
+    g.upstream.answer = Provider()
+    tenant = [("content-type", "application/json"), ("x-tenant", "one")]
+    assert g.send(path=ELSEWHERE, headers=tenant, body=b"{}").status == 200
+    g.upstream.requests.clear()
+    g.upstream.script.append(moved())
+    answer = g.send(path="/begin", headers=tenant, body=b"{}")
+    assert answer.status == 400 and json.loads(answer.body)["error"]["code"] == "bad_tenant"
+    assert len(g.upstream.requests) == 1
+
+
 def test_a_redirect_that_envoy_does_not_follow_is_sealed(following):
     g = following()
     id = json.loads(create(g, consumer=consumer_of("alpha")).body)["id"]
