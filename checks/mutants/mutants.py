@@ -24,7 +24,13 @@ ALL = ["--lib"] + [
     f"--test={name}" for name in ["decision", "docs", "ids", "interface", "published", "selection", "vectors"]
 ]
 # The tests that are nearest to a folder, and those that cannot reach it.
-NEAR = {"src/ids": ["--test=ids", "--test=vectors"]}
+NEAR = {
+    "src": ["--lib", "--test=vectors"],
+    "src/cookie": ["--lib", "--test=vectors"],
+    "src/decide": ["--test=decision", "--lib", "--test=interface"],
+    "src/ids": ["--test=ids", "--test=vectors"],
+    "src/select": ["--lib", "--test=selection"],
+}
 BLIND = {"src/ids": ["--test=published", "--test=selection"]}
 # The tests that take more than a quarter of a second.
 SLOW = ["balance::", "moves::", "nasty::", "oracle::", "table::", "random_requests", "random_pairs"]
@@ -70,10 +76,8 @@ def listed():
 
 def phases(folder):
     """The tests that the mutants of a folder meet one after another, and those left out of them."""
-    if folder not in NEAR:
-        return [(ALL, SLOW), (ALL, [])]
     near = NEAR[folder]
-    others = [test for test in ALL if test not in near + BLIND[folder]]
+    others = [test for test in ALL if test not in near + BLIND.get(folder, [])]
     return [(near[:1], SLOW), (near, []), (others, [])]
 
 

@@ -149,7 +149,7 @@ NOT_SAID = [
     (
         "headers with two uses",
         {"carrier_header": "x", "session": [{"header": "X"}]},
-        r"(carrier|response)_header: has another use already",
+        r"(carrier|response)_header: is the header of another setting",
     ),
 ]
 # The configurations that only one gateway refuses, in the same form.

@@ -299,11 +299,11 @@ void RefuseSharedHeaders(Fields* fields, const Settings& settings) {
   add(settings.request.existing);
   for (const ValueSource& source : settings.session) add(source);
   if (others.count(settings.carrier_header) != 0) {
-    fields->problem()->Set(fields->Path("carrier_header"), "has another use already");
+    fields->problem()->Set(fields->Path("carrier_header"), "is the header of another setting");
   }
   others.insert(settings.carrier_header);
   if (!settings.response_header.empty() && others.count(settings.response_header) != 0) {
-    fields->problem()->Set(fields->Path("response_header"), "has another use already");
+    fields->problem()->Set(fields->Path("response_header"), "is the header of another setting");
   }
 }
 

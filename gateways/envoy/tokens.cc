@@ -51,7 +51,7 @@ Credential ReadCredential(const Json& json, const std::string& path, Problem* pr
   if (remove) {
     if (IsPseudoHeader(credential.name)) problem->Set(path, "a request cannot be without it");
     if (!credential.prefix.empty())
-      problem->Set(fields.Path("prefix"), "stands in front of nothing");
+      problem->Set(fields.Path("prefix"), "needs a value, file or env to stand in front of");
   } else if (const char* const wrong = credential.Take(secret.text)) {
     problem->Set(path, wrong);
   }

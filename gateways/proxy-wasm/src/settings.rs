@@ -380,11 +380,11 @@ impl Settings {
             name.as_deref().is_some_and(|name| is_read(name) || is_put(name))
         };
         if taken(&self.carrier_header) {
-            return Err(fields.problem("carrier_header", "has another use already"));
+            return Err(fields.problem("carrier_header", "is the header of another setting"));
         }
         let is_both = self.response_header.is_some() && self.response_header == self.carrier_header;
         if is_both || taken(&self.response_header) {
-            return Err(fields.problem("response_header", "has another use already"));
+            return Err(fields.problem("response_header", "is the header of another setting"));
         }
         Ok(())
     }
@@ -594,7 +594,7 @@ fn read_credential(json: &Json, path: &str) -> Checked<Credential> {
             return Err(Problem::at(path, "a request cannot be without it"));
         }
         if !prefix.is_empty() {
-            return Err(fields.problem("prefix", "stands in front of nothing"));
+            return Err(fields.problem("prefix", "needs a value, file or env to stand in front of"));
         }
         fields.refuse_others()?;
         return Ok(Credential { name, value: None });

@@ -156,7 +156,7 @@ const Case kCases[] = {
     {"tokens", R"([{"name":"a","headers":[{"name":"x","remove":"true"}]}])",
      "tokens[0].headers[0].remove: expected true or false"},
     {"tokens", R"([{"name":"a","headers":[{"name":"x","prefix":"p","remove":true}]}])",
-     "tokens[0].headers[0].prefix: stands in front of nothing"},
+     "tokens[0].headers[0].prefix: needs a value, file or env to stand in front of"},
     {"tokens", R"([{"name":"a","headers":[{"name":":authority","remove":true}]}])",
      "tokens[0].headers[0]: a request cannot be without it"},
     {"tokens", R"([{"name":"a","headers":[{"name":"cookie","remove":true}]}])",
@@ -448,14 +448,14 @@ void TestSharedHeaders() {
     const Object writes = With(World(), field, "\"x-Used\"");
     Expect(Text(writes), "");
     for (const auto& [name, text] : uses) {
-      Expect(Text(With(writes, name, text)), field + ": has another use already");
+      Expect(Text(With(writes, name, text)), field + ": is the header of another setting");
     }
     // Of the same name, but no header.
     Expect(Text(With(writes, "tenant", R"({"filter_state":"x-used"})")), "");
   }
   const Object carrier = With(World(), "carrier_header", "\"x-a\"");
   Expect(Text(With(carrier, "response_header", "\"X-A\"")),
-         "response_header: has another use already");
+         "response_header: is the header of another setting");
   Expect(Text(With(carrier, "response_header", "\"x-b\"")), "");
 }
 

@@ -168,7 +168,7 @@ local function refuse_shared_headers(fields, settings)
   for _, source in ipairs(settings.session) do add(source) end
   for _, name in ipairs { "carrier_header", "response_header" } do
     local header = settings[name]
-    if header and others[header] then fail(fields:at(name), "has another use already") end
+    if header and others[header] then fail(fields:at(name), "is the header of another setting") end
     if header then others[header] = true end
   end
 end

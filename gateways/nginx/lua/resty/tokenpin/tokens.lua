@@ -56,7 +56,7 @@ local function read_credential(json_value, path)
   credential.prefix = fields:string("prefix", "")
   fields:refuse_others()
   if remove then
-    if credential.prefix ~= "" then fail(fields:at("prefix"), "stands in front of nothing") end
+    if credential.prefix ~= "" then fail(fields:at("prefix"), "needs a value, file or env to stand in front of") end
     credential.value = false
     return credential
   end
