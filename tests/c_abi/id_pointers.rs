@@ -339,7 +339,7 @@ fn every_pointer_to_the_ids_of_a_request() {
         role: Role::State,
         from,
         size,
-        align: 8,
+        align: align_of::<u64>(),
         empty: Status::Ok,
     };
     let opener = state(open.as_mut_ptr().cast(), size_of::<tokenpin_id_opener>());
