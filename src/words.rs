@@ -109,3 +109,40 @@ macro_rules! words {
 }
 
 pub(crate) use words;
+
+#[cfg(test)]
+mod tests {
+    use std::prelude::rust_2024::*;
+
+    use super::*;
+
+    const LIST: &[&[u8]] = &[b"one", b"", b"three"];
+    words!(SOME, LIST);
+
+    #[test]
+    fn the_compiler_packs_words_as_the_machine_does() {
+        let words = std::hint::black_box(LIST);
+        assert_eq!(len_of(words), 8);
+        let made = Words::<3, 8>::of(words);
+        for list in [made.list(), SOME.list()] {
+            assert!(list.iter().eq(words.iter().copied()));
+            assert_eq!((list.get(2), list.get(3)), (Some(&b"three"[..]), None));
+            assert!(words.iter().all(|word| list.contains(word)));
+            for other in ["on", "oneth", "thre", "threes", "One", "t", "two"] {
+                assert!(!list.contains(other.as_bytes()), "{other}");
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "COUNT")]
+    fn a_list_has_as_many_words_as_its_type_says() {
+        Words::<2, 8>::of(std::hint::black_box(LIST));
+    }
+
+    #[test]
+    #[should_panic(expected = "LEN")]
+    fn the_end_of_every_word_fits_in_16_bits() {
+        Words::<1, { 1 << 16 }>::of(std::hint::black_box(&[&[0; 1 << 16]]));
+    }
+}

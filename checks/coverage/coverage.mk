@@ -6,7 +6,7 @@ COVERAGE := $(BUILD)/coverage
 COVERAGE_FLAGS := "-Cinstrument-coverage","-Zcoverage-options=branch"
 COMMA := ,
 # Only our package is instrumented, not its dependencies.
-COVERAGE_CARGO := $(CARGO) +$(NIGHTLY) test --locked --features capi --tests --target-dir $(COVERAGE)/target \
+COVERAGE_CARGO := $(CARGO) +$(NIGHTLY) test --locked --all-features --tests --target-dir $(COVERAGE)/target \
   -Zprofile-rustflags --config 'profile.dev.package.tokenpin.rustflags=[$(COVERAGE_FLAGS)]'
 # The statistical tests reach nothing new, and take minutes under counters.
 COVERAGE_SKIP := --skip balance::

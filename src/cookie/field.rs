@@ -212,4 +212,13 @@ mod tests {
         stripped("a=\"1; pin=x; 2\"", "a=\"1; 2\"");
         stripped("", "");
     }
+
+    #[test]
+    fn a_name_that_no_cookie_has_leaves_a_field_alone() {
+        let mut out = [0; 20];
+        for (field, name) in [("=1; c=2", ""), ("a=1", "a=")] {
+            assert_eq!(strip(field.as_bytes(), name.as_bytes(), &mut out), Ok(field.len()));
+            assert!(out.starts_with(field.as_bytes()));
+        }
+    }
 }

@@ -132,10 +132,13 @@ fn where_responses_are_not_sealed_no_target_is() {
         (Mode::Open, Ids::Items),
     ] {
         let rules = rules(&ring, mode);
-        let with = Sealing { rules: &rules, pin: pin("a"), echo: &Echo::new(), origin: None };
-        let (target, mut out) = (b"/v1/files/file-1?after=file-2", [0; 100]);
-        assert_eq!(with.seal_target(ids, target, &mut out), Ok(target.len()));
-        assert_eq!(&out[..target.len()], target);
+        let origin = Some(Origin { upstream: b"api.example", own: b"http://gateway" });
+        for target in ["/v1/files/file-1?after=file-2", "https://api.example/v1/files/file-1"] {
+            let with = Sealing { rules: &rules, pin: pin("a"), echo: &Echo::new(), origin };
+            let mut out = [0; 100];
+            let len = with.seal_target(ids, target.as_bytes(), &mut out).unwrap();
+            assert_eq!(&out[..len], target.as_bytes());
+        }
     }
 }
 
