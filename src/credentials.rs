@@ -39,3 +39,91 @@ pub fn is_client_credential(name: &[u8]) -> bool {
     });
     proves || PAYER_HEADERS.iter().any(|payer| name.iter().map(folded).eq(payer.bytes()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::prelude::rust_2024::*;
+
+    use super::*;
+
+    /// Says the same of a name in lower case, without a loop over bytes.
+    fn model(name: &str) -> bool {
+        let name = name.to_lowercase().replace('_', "-");
+        let words: Vec<&str> = name.split('-').collect();
+        let named = words.iter().any(|word| CREDENTIAL_WORDS.contains(word));
+        let keyed =
+            words.windows(2).any(|two| CREDENTIAL_KEYS.contains(&two[0]) && two[1] == "key");
+        named || keyed || PAYER_HEADERS.contains(&name.as_str())
+    }
+
+    #[test]
+    fn headers_of_known_clients() {
+        for name in [
+            "authorization",
+            "Proxy-Authorization",
+            "api-key",
+            "X-API-Key",
+            "x_goog_api_key",
+            "Ocp-Apim-Subscription-Key",
+            "x-functions-key",
+            "x-auth",
+            "X-Access-Token",
+            "OpenAI-Organization",
+            "openai_project",
+            "x-goog-user-project",
+        ] {
+            assert!(is_client_credential(name.as_bytes()) && model(name), "{name}");
+        }
+        for name in [
+            "",
+            "-",
+            "key",
+            "x-key",
+            "key-api",
+            "api-x-key",
+            "api-keys",
+            "apis-key",
+            "idempotency-key",
+            "authority",
+            "tokens",
+            "author",
+            "openai-organizations",
+            "x-openai-project",
+            "openai-beta",
+            "cookie",
+        ] {
+            assert!(!is_client_credential(name.as_bytes()) && !model(name), "{name}");
+        }
+    }
+
+    /// All names of up to three words, with both separators and in mixed case.
+    #[test]
+    fn every_name_of_three_words() {
+        let others = ["key", "x", "", "openai", "goog", "user", "project", "organization", "AUTH"];
+        let words: Vec<&str> =
+            CREDENTIAL_WORDS.into_iter().chain(CREDENTIAL_KEYS).chain(others).collect();
+        let mut found = 0;
+        for (i, first) in words.iter().enumerate() {
+            for second in &words {
+                for third in &words {
+                    let joint = ["-", "_"][i % 2];
+                    for name in [
+                        format!("{first}-{second}{joint}{third}"),
+                        format!("{first}{joint}{}", second.to_uppercase()),
+                    ] {
+                        let is = is_client_credential(name.as_bytes());
+                        assert_eq!(is, model(&name), "{name}");
+                        found += usize::from(is);
+                    }
+                }
+            }
+        }
+        assert!(found > 1000, "{found}");
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_is_no_credential() {
+        assert!(!is_client_credential(b"\xff"));
+        assert!(is_client_credential(b"\xff-token"));
+    }
+}

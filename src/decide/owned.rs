@@ -198,8 +198,3 @@ self_cell!(
         dependent: Affinity,
     }
 );
-
-const _: fn() = || {
-    fn shared<T: Send + Sync>() {}
-    shared::<OwnedAffinity>();
-};

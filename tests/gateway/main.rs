@@ -391,6 +391,8 @@ fn what_is_no_date() {
         "Son, 06 Nov 1994 08:49:37 GMT",
         "Sun, 06 Nov 19940 08:49:37 GMT",
         "Sun, +6 Nov 1994 08:49:37 GMT",
+        "Sun, 06 Nov 1994 :49:37 GMT",
+        "Sun, 06 Nov 1994 08:49: GMT",
         "Sun Nov  6 08:49:37",
         "Sun Nov  6 08:49:37 1994 x",
         "GMT",

@@ -224,6 +224,7 @@ fn it_decides_as_one_that_borrows() {
             let mut index = vec![0; Affinity::index_len(slots.len())];
             let borrowed = Affinity::new(config, &slots, &mut index).unwrap();
             assert_eq!(owned.get().fingerprint(), borrowed.fingerprint());
+            assert_eq!(format!("{owned:?}"), format!("OwnedAffinity({borrowed:?})"));
             let mut cookie = Vec::new();
             for _ in 0..20 {
                 let pattern = facts.patterns.first().map_or(&b"responses"[..], |pattern| pattern);
