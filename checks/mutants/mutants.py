@@ -29,7 +29,7 @@ NEAR = {
     "src/cookie": ["--lib", "--test=vectors"],
     "src/decide": ["--test=decision", "--lib", "--test=interface"],
     "src/ids": ["--test=ids", "--test=vectors"],
-    "src/select": ["--lib", "--test=selection"],
+    "src/select": ["--test=selection", "--lib"],
 }
 BLIND = {"src/ids": ["--test=published", "--test=selection"]}
 # The tests that take more than a quarter of a second.
