@@ -50,7 +50,7 @@ class Stream {
 
   // Rare functions are cold: their code lies apart from the code that every request runs.
   [[gnu::cold]] bool Continue(envoy_filter envoy, const RequestReader& reader,
-                                const tokenpin::Request& request);
+                              const tokenpin::Request& request);
   bool Waits(envoy_filter envoy, const RequestReader& reader, const tokenpin::Request& request,
              bool end_of_stream);
   [[gnu::cold]] bool RefusesUpgrade(bool to_websocket) const;
