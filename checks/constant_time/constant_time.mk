@@ -37,6 +37,7 @@ constant-time: $(CONSTANT_TIME)/secrets $(STOPS_EARLY)/secrets ## no secret deci
 
 # In seconds, for each of the two builds.
 DUDECT_SECONDS ?= 60
+dudect = $(PYTHON) -B checks/constant_time/dudect.py $(1)/dudect $(CONSTANT_TIME)/$(2).txt $(DUDECT_SECONDS)
 
 $(CONSTANT_TIME)/cookies.txt $(CONSTANT_TIME)/ids.txt: $(CONSTANT_TIME)/%.txt: checks/constant_time/near_misses.py \
   tests/twin/tokenpin_twin.py
@@ -46,7 +47,7 @@ $(CONSTANT_TIME)/cookies.txt $(CONSTANT_TIME)/ids.txt: $(CONSTANT_TIME)/%.txt: c
 .PHONY: dudect
 dudect: $(CONSTANT_TIME)/dudect $(STOPS_EARLY)/dudect $(CONSTANT_TIME)/cookies.txt $(CONSTANT_TIME)/ids.txt
 dudect: ## the time to refuse a cookie or an id does not depend on the wrong byte of its tag
-	$(CONSTANT_TIME)/dudect $(CONSTANT_TIME)/cookies.txt $(DUDECT_SECONDS)
-	$(CONSTANT_TIME)/dudect $(CONSTANT_TIME)/ids.txt $(DUDECT_SECONDS)
-	$(STOPS_EARLY)/dudect $(CONSTANT_TIME)/cookies.txt $(DUDECT_SECONDS); [ $$? -eq 1 ]
-	$(STOPS_EARLY)/dudect $(CONSTANT_TIME)/ids.txt $(DUDECT_SECONDS); [ $$? -eq 1 ]
+	$(call dudect,$(CONSTANT_TIME),cookies)
+	$(call dudect,$(CONSTANT_TIME),ids)
+	$(call dudect,$(STOPS_EARLY),cookies); [ $$? -eq 1 ]
+	$(call dudect,$(STOPS_EARLY),ids); [ $$? -eq 1 ]
