@@ -210,7 +210,7 @@ fn ten_thousand_levels_are_walked_and_256_are_looked_at() {
             let looked_at = count + 2 <= 256;
             assert_eq!(sealer.sealed, 1 + u32::from(looked_at), "{open} {count}");
             assert!(out.len() > body.len());
-            // What is too deep has no influence behind it.
+            // Nothing that is too deep has an influence behind it.
             let inside = r#"{"variables":{"a":{}},"conversation":{}}"#;
             let body = format!("{{\"x\":{},\"id\":\"resp_2\"}}", levels(count, inside));
             let mut sealer = Sealer::json(Ids::Items);
