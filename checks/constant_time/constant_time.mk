@@ -35,7 +35,7 @@ constant-time: $(CONSTANT_TIME)/secrets $(STOPS_EARLY)/secrets ## no secret deci
 	grep 'a secret decided 16 times' $(STOPS_EARLY)/said.txt
 	grep 'a secret decided 8 times' $(STOPS_EARLY)/said.txt
 
-# In seconds, for each of the two builds.
+# In seconds, for each of the two builds and of cookies and ids; at least 30.
 DUDECT_SECONDS ?= 60
 dudect = $(PYTHON) -B checks/constant_time/dudect.py $(1)/dudect $(CONSTANT_TIME)/$(2).txt $(DUDECT_SECONDS)
 

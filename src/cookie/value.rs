@@ -108,26 +108,3 @@ impl core::fmt::Debug for Cookie {
             .finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::Verdict;
-
-    #[test]
-    fn a_verdict_ranks_above_those_of_checks_before_it() {
-        let rising = [
-            Verdict::Absent,
-            Verdict::Malformed,
-            Verdict::UnknownVersion,
-            Verdict::UnknownKey,
-            Verdict::BadTag,
-            Verdict::OtherKey,
-            Verdict::NotYetValid,
-            Verdict::ExpiredLife,
-            Verdict::ExpiredIdle,
-            Verdict::Valid,
-            Verdict::RefreshDue,
-        ];
-        assert!(rising.map(Verdict::rank).into_iter().eq(0..11));
-    }
-}

@@ -8,6 +8,7 @@ use tokenpin::{
     Source, Verdict,
 };
 
+use tokenpin_test_support::decision::ORDER;
 use tokenpin_test_support::random::Random;
 
 use crate::world::{
@@ -127,6 +128,11 @@ fn of_equal_cookies_the_first_counts_and_a_carried_one_is_before_all() {
     let decision = decide(&affinity, &request, &pairs);
     assert_eq!(serving(&affinity, &decision), 'b');
     assert!(!decision.ambiguous, "one id in all of them");
+}
+
+#[test]
+fn a_verdict_ranks_above_those_of_the_checks_before_it() {
+    assert!(ORDER.map(Verdict::rank).into_iter().eq(0..11));
 }
 
 #[test]

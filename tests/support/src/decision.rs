@@ -306,7 +306,7 @@ fn refusal(answer: &Expected) -> Refusal {
 }
 
 /// The verdicts in the order of the checks, as docs/spec/cookie-format.md lists them.
-const ORDER: [Verdict; 11] = [
+pub const ORDER: [Verdict; 11] = [
     Verdict::Absent,
     Verdict::Malformed,
     Verdict::UnknownVersion,
